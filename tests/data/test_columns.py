@@ -201,6 +201,15 @@ def test_a_column_that_the_format_does_not_read_is_not_named_in_vain(tmp_path, c
         ({"prompt": "q", "chosen": "a", "rejected": "b"}, "learn the chosen ones by --data.columns.response chosen,"),
         ({"chosen": "q a", "rejected": "q b"}, "by --data.columns.text chosen, or give .* TRL's DPOTrainer"),
         ({"prompt": "q", "chosen": TURNS, "rejected": TURNS}, "by --data.columns.messages chosen"),
+        (
+            {"conversations": TURNS[:1], "chosen": TURNS[1], "rejected": TURNS[1]},
+            "put each chosen one at the end of its conversation, and leave out both columns, or",
+        ),
+        ({"messages": TURNS[:1], "chosen": "a", "rejected": "b"}, "put each chosen one at the end of its conversation"),
+        (
+            {"asked": "q", "chosen": "a", "rejected": "b"},
+            "name the questions and the chosen ones by --data.columns.prompt NAME --data.columns.response chosen, or",
+        ),
         ({"prompt": TURNS[:1], "chosen": TURNS[1:], "rejected": TURNS[1:]}, "by --data.columns.completion chosen"),
         ({"prompt": "q", "completion": "a", "label": False}, "label False tells good answers from bad .*KTOTrainer"),
         ({"prompt": "q", "completion": "a", "label": True}, "keep the rows whose label is true, without this column"),
@@ -226,11 +235,57 @@ def test_preferences_are_refused(tmp_path, chatml, row, words):
         ({"prompt": TURNS[:1], "chosen": TURNS[1:], "rejected": TURNS[1:]}, {"completion": "chosen"}),
         ({"prompt": "q", "chosen": "a", "rejected": "b"}, {"response": "chosen"}),
         ({"chosen": "q a", "rejected": "q b"}, {"text": "chosen"}),
+        ({"system": "s", "question": "q", "chosen": "a", "rejected": "b"}, {"answer": "chosen"}),
+        ({"instruction": "s", "input": "q", "chosen": "a", "rejected": "b"}, {"output": "chosen"}),
+        ({"query": "q", "chosen": "a", "rejected": "b", "id": "x"}, {"response": "chosen"}),
+        ({"problem": "q", "chosen": "a", "rejected": "b"}, {"solution": "chosen"}),
     ],
 )
 def test_the_way_out_of_preferences_learns_the_chosen_answers(tmp_path, chatml, row, names):
-    config = DataConfig(written(tmp_path / "a.jsonl", [row] * 3), columns=names, validation_rows=0, test_rows=0)
-    assert said(load_data(config, chatml).train_conversations[0])[-1] in ("a", "q a")
+    """With all that asks for them."""
+    config = DataConfig(written(tmp_path / "a.jsonl", [row] * 3), validation_rows=0, test_rows=0)
+    ((name, own),) = names.items()
+    with pytest.raises(QweftError, match=f"--data.columns.{name} {own}"):
+        load_data(config, chatml)
+    found = said(load_data(replace(config, columns=names), chatml).train_conversations[0])
+    assert found[-1] in ("a", "q a") and "q" in "".join(found)
+    assert {"system", "instruction"}.isdisjoint(row) or "s" in found[0]
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        ({"question": "q", "text": "Two words."}, "answer is missing.*; read its text alone by --data.columns.text"),
+        ({"query": "q", "text": "Two words."}, "response is missing"),
+        ({"question": "q", "answer": None, "text": "Two words."}, "answer is missing"),
+        ({"question": "q", "Answer": "a", "text": "Two words."}, "'Answer' as answer by --data.columns.answer Answer"),
+        (
+            {"Instruction": "q", "Input": "i", "Output": "a", "text": "Two words."},
+            "output but for their names; read them by --data.columns.instruction Instruction --data.columns.output "
+            "Output --data.columns.input Input, or the text alone by --data.columns.text text",
+        ),
+        ({"Messages": TURNS, "text": "Two words."}, "by --data.columns.messages Messages, or the text alone"),
+    ],
+)
+def test_a_text_beside_a_question_is_no_plain_text_unless_it_is_named(tmp_path, chatml, row, words):
+    config = DataConfig(written(tmp_path / "a.jsonl", [row] * 3), validation_rows=0, test_rows=0)
+    with pytest.raises(QweftError, match=words):
+        load_data(config, chatml)
+    data = load_data(replace(config, columns={"text": "text"}), chatml)
+    assert said(data.train_conversations[0]) == ["Two words."]
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"input": "i", "output": "o"},
+        {"title": "t", "url": "u", "id": 3, "label": 1, "Input": "i"},
+        {"message": "m", "conversation": 7, "questions": ["q"], "answers": ["a"]},
+        {"Question": "q", "completion": "a"},
+    ],
+)
+def test_a_text_beside_other_columns_is_plain_text(more):
+    assert said(to_conversation({"text": "Two words.", **more}, "here")) == ["Two words."]
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,11 @@ NUMBERED = ("0", "1", "0.0", "1.0")
 """Labels as CSV and Parquet may have them; beside other formats than TRL's they are classes."""
 SHARED = ("system", "group", "original_question")
 """Columns that every format reads where a row has them, a plain text only `group`."""
-LISTS = ("history", "tools")
+ANSWER_OF = {
+    "prompt": "response", "instruction": "output", "question": "answer", "query": "response", "problem": "solution",
+}  # fmt: skip
+"""Column of the answer beside each column that asks."""
+LISTS = ("history", "tools", "messages", "conversations")
 """Columns that hold a list, or its JSON text."""
 
 
@@ -106,15 +110,10 @@ def refuse_preferences(row: Row, name: str, where: str) -> None:
     Raises:
         QweftError: It has chosen and rejected, or a label that is true or false beside an answer.
     """
-    chosen, prompt = row.get("chosen"), row.get("prompt")
-    if chosen is not None and row.get("rejected") is not None:
-        if isinstance(chosen, str):
-            key = "text" if prompt is None else "response"
-        else:
-            key = "messages" if prompt is None or isinstance(prompt, str) else "completion"
+    if row.get("chosen") is not None and row.get("rejected") is not None:
         raise QweftError(
-            f"{where}: chosen and rejected are preferences, and here every answer is learned; learn the chosen ones "
-            f"by --{KEY}.{key} chosen, or give the rows and a QwthnConfig to TRL's DPOTrainer"
+            f"{where}: chosen and rejected are preferences, and here every answer is learned; {_way_to_chosen(row)}, "
+            "or give the rows and a QwthnConfig to TRL's DPOTrainer"
         )
     answered = name == "prompt + completion" and (row.get("completion"), row.get("response")) != (None, None)
     known = LABELS + NUMBERED if answered else LABELS
@@ -125,6 +124,21 @@ def refuse_preferences(row: Row, name: str, where: str) -> None:
             "learned; keep the rows whose label is true, without this column, or give the rows and a QwthnConfig to "
             "TRL's KTOTrainer; if it is a class, rename the column"
         )
+
+
+def _way_to_chosen(row: Row) -> str:
+    """Return how the chosen answers are learned with all that asks for them."""
+    chosen, prompt = row["chosen"], row.get("prompt")
+    if isinstance(chosen, Sequence) and not isinstance(chosen, str):
+        key = "messages" if prompt is None or isinstance(prompt, str) else "completion"
+        return f"learn the chosen ones by --{KEY}.{key} chosen"
+    if isinstance(chosen, Mapping) or any(row.get(each) is not None for each in ("messages", "conversations")):
+        return "put each chosen one at the end of its conversation, and leave out both columns"
+    answer = next((answer for asks, answer in ANSWER_OF.items() if row.get(asks) is not None), None)
+    others = [key for key, value in row.items() if isinstance(value, str) and key not in ("chosen", "rejected")]
+    if answer is None and others:
+        return f"name the questions and the chosen ones by --{KEY}.prompt NAME --{KEY}.response chosen"
+    return f"learn the chosen ones by --{KEY}.{answer or 'text'} chosen"
 
 
 def refuse_missed(row: Row, wanted: Sequence[str], where: str) -> None:
@@ -185,7 +199,8 @@ def lacking(row: Row, what: str, wanted: Sequence[str], where: str, more: Sequen
             found = " and ".join(f"{own!r} as {each}" for each, own in ((name, alike[0]), *others.items()))
             options = " ".join(_option(each, own) for each, own in ((name, alike[0]), *others.items()))
             return RowError(where, f"{what}; read its column{'s' if others else ''} {found} by {options}")
-    return RowError(where, f"{what}; its columns are {_listed(row)}")
+    alone = f"; read its text alone by {_option('text', 'text')}" if row.get("text") is not None else ""
+    return RowError(where, f"{what}; its columns are {_listed(row)}{alone}")
 
 
 def unknown(row: Row, formats: Sequence[str], where: str) -> UnknownFormatError:
@@ -213,11 +228,30 @@ def unknown(row: Row, formats: Sequence[str], where: str) -> UnknownFormatError:
         missing = [each for each in columns_of(name) if each not in found]
         way = f"; the closest format is {name}, and {' and '.join(missing) or 'its text'} is missing"
         wanted = " ".join(f"--{KEY}.{each} NAME" for each in missing or ["text"])
-        near = [repr(str(key)) for each in missing for key in row if _bare(each) in str(key).casefold().split()][:4]
+        near = [repr(str(key)) for each in missing for key in row if bare(each) in str(key).casefold().split()][:4]
         hint = f", as {' or '.join(near)}" if near else ""
         return UnknownFormatError(where, f"{told}{way}; name other columns by {f'{options} {wanted}'.strip()}{hint}")
     way = f"name yours by --{KEY}.prompt NAME --{KEY}.response NAME (qweft data --help)"
     return UnknownFormatError(where, f"{told}; {way}")
+
+
+def beside_text(row: Row, formats: Sequence[str], where: str) -> RowError | None:
+    """Return the error of a row with `text` whose other columns are those of a format but for their names, if any.
+
+    Args:
+        row: The row.
+        formats: Names of the known formats.
+        where: Place of the row.
+    """
+    for name in formats:
+        wanted = columns_of(name)
+        own = {each: each for each in wanted if each in row} | _missed(row, wanted)
+        if name != "text" and own.keys() == {*wanted}:
+            found = own | _missed(row, more_of(name, has_turns=name.endswith(")")))
+            options = " ".join(_option(each, column) for each, column in found.items() if column != each)
+            what = f"beside text its columns are those of {name} but for their names"
+            return RowError(where, f"{what}; read them by {options}, or the text alone by {_option('text', 'text')}")
+    return None
 
 
 def _option(name: str, own: str) -> str:
@@ -226,7 +260,7 @@ def _option(name: str, own: str) -> str:
 
 def _alike(name: str, row: Row) -> list[str]:
     """Return the columns that are a name but for case, white space, a byte order mark, or a plural."""
-    return [str(key) for key in row if row[key] is not None and _bare(str(key)) == _bare(name)]
+    return [str(key) for key in row if row[key] is not None and bare(str(key)) == bare(name)]
 
 
 def _missed(row: Row, wanted: Sequence[str]) -> dict[str, str]:
@@ -246,7 +280,8 @@ def _is_read(name: str, value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _bare(name: str) -> str:
+def bare(name: str) -> str:
+    """Return a column's name without case, white space around it, a byte order mark and a plural's s."""
     return name.strip("\ufeff \t\r\n\u00a0").casefold().removesuffix("s")
 
 

@@ -8,6 +8,8 @@ from typing import NamedTuple
 from qweft.data.columns import (
     KEY,
     SHARED,
+    bare,
+    beside_text,
     columns_of,
     lacking,
     more_of,
@@ -140,13 +142,15 @@ def _read(row: Row, where: str) -> list[Message]:
     for pair in pairs:
         if row.get(pair.answers) is not None:
             return [Message("user", _text(row, pair.asks, where)), *_answer(row, pair.answers, where)]
-    if row.get("text") is not None:
+    if not pairs and row.get("text") is not None:
+        if len(row) > 1 and (fault := beside_text(row, _names(), where)) is not None:
+            raise fault
         return _plain(row, where)
     if pairs:
         missing = " or ".join(dict.fromkeys(pair.answers for pair in pairs))
         what = f"there is a {pairs[0].asks} but no answer ({missing} is missing)"
         raise lacking(row, what, [pair.answers for pair in pairs], where, SHARED)
-    raise unknown(row, (*known(), "prompt + response"), where)
+    raise unknown(row, _names(), where)
 
 
 def _reasoned(row: Row, where: str) -> list[Message]:
@@ -233,6 +237,12 @@ def known() -> tuple[str, ...]:
     return tuple(dict.fromkeys([name for _, name, _ in READERS] + pairs + [PLAIN]))
 
 
+@cache
+def _names() -> tuple[str, ...]:
+    """Return the names by whose columns that of a row is guessed."""
+    return (*known(), "prompt + response")
+
+
 def format_of(row: Row) -> str:
     """Return the name of a row's format; "unknown" if no reader takes it.
 
@@ -244,7 +254,8 @@ def format_of(row: Row) -> str:
     for pair in PAIRS:
         if row.get(pair.asks) is not None and row.get(pair.answers) is not None:
             return f"{pair.asks} + {pair.answers}"
-    return PLAIN if row.get("text") is not None else "unknown"
+    is_plain = row.get("text") is not None and all(row.get(pair.asks) is None for pair in PAIRS)
+    return PLAIN if is_plain else "unknown"
 
 
 def of_named(row: Row, columns: Mapping[str, str], where: str, key: str = KEY) -> Row:
@@ -282,7 +293,8 @@ def _without_others(row: Row, told: set[str]) -> Row:
     others = {column for _, form in forms for column in form} - own - NEUTRAL
     if "response" in told and "completion" not in told:
         others.add("completion")
-    return {name: value for name, value in row.items() if name not in others}
+    alike = {*map(bare, others)}  # a Question beside the named text
+    return {name: value for name, value in row.items() if bare(str(name)) not in alike}
 
 
 @cache
