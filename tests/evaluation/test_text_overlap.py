@@ -2,6 +2,7 @@
 
 import marshal
 import tempfile
+import unicodedata
 
 import numpy as np
 import pytest
@@ -80,6 +81,33 @@ def test_chinese_rouge_is_rouge_chineses():
 def test_words():
     assert tokenizer_for(False)("It's 3.5 Äpfel_x") == ["it", "s", "3", "5", "äpfel", "x"]
     assert tokenizer_for(True)("北京 是中国的首都") == ["北京", "是", "中国", "的", "首都"]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("यह मेरी किताब है।", ["यह", "मेरी", "किताब", "है"]),
+        ("वह बाज़ार गया", ["वह", "बाज़ार", "गया"]),
+        ("আমি ভাত খাই", ["আমি", "ভাত", "খাই"]),
+        ("நான் வந்தேன்.", ["நான்", "வந்தேன்"]),
+        ("สวัสดี ครับ", ["สวัสดี", "ครับ"]),
+        ("שָׁלוֹם עולם", ["שָׁלוֹם", "עולם"]),
+        ("مرحبا، العالم", ["مرحبا", "العالم"]),
+        ("می\u200cخواهم نان\u200c", ["می\u200cخواهم", "نان"]),
+        ("cafe\u0301 na\u00efve", ["caf\u00e9", "na\u00efve"]),
+        ("İstanbul", ["i\u0307stanbul"]),
+        ("1\ufe0f\u20e3 ok \u2764\ufe0f \U0001f469\u200d\U0001f4bb \u0301", ["1", "ok"]),
+        ("_a_1-b", ["a", "1", "b"]),
+    ],
+)
+def test_words_keep_their_marks(text, words):
+    """Vowels of many scripts are marks; without them different words are equal."""
+    assert [unicodedata.normalize("NFC", each) for each in words] == tokenizer_for(False)(text)
+
+
+def test_rouge_tells_words_apart_that_differ_in_a_vowel():
+    found = by_name(["हाँ", "यह मेरी किताब है"], ["हूँ", "यह मेरा किताबें हो"])
+    assert found["ROUGE-1"].adapted.value == pytest.approx(100 * (0 + 1 / 4) / 2)
 
 
 def test_the_script_of_mixed_texts():

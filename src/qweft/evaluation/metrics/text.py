@@ -2,6 +2,7 @@
 
 import logging
 import re
+import unicodedata
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from importlib.metadata import version
@@ -22,6 +23,12 @@ HAN_SHARE = 0.2
 """Least share of Han characters among a Chinese text's letters; Latin words have more (five, not one or two)."""
 ROUGE = ("rouge1", "rouge2", "rougeL")
 NGRAMS = 4
+MARKS = ("Mn", "Mc")
+"""Unicode's categories of marks that belong to the letter before them."""
+SELECTORS = {chr(code) for code in range(0xFE00, 0xFE10)}
+"""Marks that only choose between pictures of a sign."""
+JOINERS = "\u200c\u200d"
+"""Invisible signs inside words of Persian and Hindi."""
 
 
 def is_chinese(texts: Sequence[str]) -> bool:
@@ -36,19 +43,30 @@ def is_chinese(texts: Sequence[str]) -> bool:
 
 
 def tokenizer_for(chinese: bool) -> Callable[[str], list[str]]:
-    """Return ROUGE's tokenizer: jieba for Chinese, else lowercased runs of letters and digits.
+    """Return ROUGE's tokenizer: jieba for Chinese, else lowercased runs of letters and digits, with their marks.
 
     Raises:
         QweftError: If jieba is needed and not installed.
     """
     if not chinese:
-        return lambda text: re.findall(r"[^\W_]+", text.lower())
+        return _words
     jieba = require("jieba", EXTRA, WHAT)
     jieba.setLogLevel(logging.WARNING)
     cutter = jieba.Tokenizer()
     # by default its dictionary is read from /tmp/jieba.cache, whoever wrote that, and whichever version
     cutter.tmp_dir, cutter.cache_file = str(_own_folder()), f"jieba-{version('jieba')}.cache"
     return lambda text: [word for word in cutter.lcut(text) if word.strip()]
+
+
+def _words(text: str) -> list[str]:
+    """Return the words in lower case; an accent is one sign with its letter.
+
+    Vowels of Hindi, Bengali, Tamil and Thai are marks, which regular expressions of Python do not count to a word.
+    """
+    text = unicodedata.normalize("NFC", text.lower())
+    marks = {sign for sign in text if unicodedata.category(sign) in MARKS} - SELECTORS
+    inside = f"[^\\W_]|[{''.join(marks)}]" if marks else r"[^\W_]"
+    return re.findall(rf"[^\W_](?:[{JOINERS}]?(?:{inside}))*", text)
 
 
 def _own_folder() -> Path:
