@@ -5,7 +5,7 @@ import os
 import socket
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +17,8 @@ CLAIM = ".claim"
 """Lock file of the command that writes an output folder; beside it, as .claim.json, stands who that is."""
 
 
+EARLIER = "earlier"
+"""Folder, in an output folder, of what another command made in the same one."""
 LONGEST_NOTE = 4096
 """Most bytes of a claim's note that are read; a stranger's may be of any size."""
 
@@ -160,4 +162,56 @@ def set_aside(folder: Path) -> Path:
     for name in (CLAIM, f"{CLAIM}.json"):
         with suppress(FileNotFoundError):  # a file system without locks
             os.replace(aside / name, whole / name)
+    return aside
+
+
+def check_earlier(folder: Path) -> None:
+    """Check that earlier results can be set aside in an output folder.
+
+    Raises:
+        QweftError: A link or a file has the name of the folder for them.
+    """
+    place = folder / EARLIER
+    if os.path.lexists(place) and (place.is_symlink() or not place.is_dir()):
+        raise QweftError(
+            f"{place} is a link or no folder, and earlier results would be set aside there; remove it, or choose "
+            "another --output"
+        )
+
+
+def earlier_in(folder: Path) -> Path:
+    """Return the folder of earlier results in an output folder; it is created if missing.
+
+    Raises:
+        QweftError: As `check_earlier`.
+    """
+    check_earlier(folder)
+    (folder / EARLIER).mkdir(exist_ok=True)
+    return folder / EARLIER
+
+
+def keep_earlier(folder: Path, name: str, files: Sequence[Path]) -> Path:
+    """Rename files of an output folder into a new folder of its earlier results.
+
+    What a killed process began is gone on with: the files of one report stay together.
+
+    Args:
+        folder: The output folder.
+        name: What they are; the new folder gets a number behind it.
+        files: Those that are there. The last one is renamed last.
+
+    Returns:
+        The new folder.
+
+    Raises:
+        QweftError: As `check_earlier`.
+    """
+    aside = free_name(earlier_in(folder) / name)
+    begun = aside.with_name(f"{name}-{int(aside.name.removeprefix(f'{name}-')) - 1}")
+    if begun.is_dir() and not begun.is_symlink() and not any(os.path.lexists(begun / path.name) for path in files):
+        aside = begun
+    aside.mkdir(exist_ok=True)
+    for path in files:
+        with suppress(FileNotFoundError):  # a process beside this one has just moved it
+            os.replace(path, aside / path.name)
     return aside

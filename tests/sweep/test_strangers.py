@@ -7,6 +7,7 @@ import sqlite3
 import struct
 from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from safetensors.torch import load_file, save_file
@@ -148,3 +149,16 @@ def test_a_full_disk_is_not_taken_for_a_damaged_study(tmp_path, monkeypatch):
     monkeypatch.setattr(store.study, "add_trial", full)
     with pytest.raises(QweftError, match=r"study\.db could not be written .*disk is full\); make room there"):
         store.add({"adapter.r": 2}, 100, 0)
+
+
+def test_the_report_of_more_trials_is_set_aside(config, capsys):
+    output = Path(config.output)
+    sweep(replace(config, trials=2), "", "qweft sweep")
+    before = {path.name: path.read_bytes() for path in output.iterdir() if path.name.startswith(("sweep.", "loss_"))}
+    sweep(replace(config, trials=2), "", "qweft sweep")
+    assert not (output / "earlier").exists()
+    sweep(replace(config, trials=1), "", "qweft sweep")
+    kept = {path.name: path.read_bytes() for path in (output / "earlier/sweep-1").iterdir()}
+    assert kept.keys() == before.keys() and len(json.loads(kept["sweep.json"])["trials"]) == 2
+    assert "the earlier results, of 2 trials, are now in" in "".join(capsys.readouterr().out)
+    assert len(json.loads((output / "sweep.json").read_text())["trials"]) == 1

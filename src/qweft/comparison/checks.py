@@ -8,6 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from qweft.claims import check_earlier
 from qweft.comparison.budget import budget_of
 from qweft.comparison.config import ComparisonConfig, HalvingConfig, MethodConfig
 from qweft.comparison.method_kinds import core_of, maps_of
@@ -82,6 +83,7 @@ def check_start(config: ComparisonConfig, needs_weights: bool = False) -> None:
     check_executor(config.executor)
     check_can_be_written(Path(config.output))
     check_free_of_others(Path(config.output))
+    check_earlier(Path(config.output))
     check_places(config.data)
     check_elsewhere(config.evaluation)
     check_model(config.model, needs_weights)

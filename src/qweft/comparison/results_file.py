@@ -2,11 +2,11 @@
 
 import os
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from qweft.claims import free_name
+from qweft.claims import keep_earlier
 from qweft.comparison.results import BASE, Run
 from qweft.errors import QweftError
 from qweft.records import read_record
@@ -25,8 +25,6 @@ FIGURES = (
 """Names of the figures that a report writes beside itself."""
 MOST_BYTES = 256 * 2**20
 """Largest results file that is read: some five million losses of rows."""
-EARLIER = "earlier"
-"""Folder of what another command made in the same output folder."""
 
 
 def check_results(path: Path) -> None:
@@ -83,27 +81,26 @@ def _written(folder: Path) -> list[Path]:
     return [folder / name for name in (*WRITTEN, *FIGURES) if os.path.lexists(folder / name)]
 
 
-def keep_others(folder: Path, methods: Collection[str], tell: Callable[[str], object]) -> None:
-    """Renames the results of another comparison, which has methods that this one lacks.
+def keep_others(folder: Path, methods: Collection[str], seeds: Collection[int], tell: Callable[[str], object]) -> None:
+    """Renames the results of another comparison, which has runs that this one does not make.
 
     Args:
         folder: Output folder of the comparison.
         methods: Names of its methods.
+        seeds: All seeds that it may use.
         tell: Receives a line for the terminal.
     """
     try:
-        runs = read_results(folder)[1]["runs"]
+        runs = [run for run in read_results(folder)[1]["runs"] if isinstance(run, dict)]
     except QweftError:  # there are none, or a process beside this one has just moved them
         return
-    others = {str(run.get("method")) for run in runs if isinstance(run, dict)} - {BASE, *methods}
+    own = {(method, str(seed)) for method in methods for seed in seeds}
+    others = {(str(run.get("method")), str(run.get("seed"))) for run in runs if run.get("method") != BASE} - own
     if others:
-        (folder / EARLIER).mkdir(exist_ok=True)
-        aside = free_name(folder / EARLIER / "results")
-        aside.mkdir(exist_ok=True)
-        for path in reversed(_written(folder)):  # the results last: a report without them is refused
-            with suppress(FileNotFoundError):
-                os.replace(path, aside / path.name)
-        tell(f"the earlier results, with other methods, are now in {aside}")
+        files = _written(folder)[::-1]  # the results last: a report without them is refused
+        aside = keep_earlier(folder, "results", files)
+        what = "seeds" if {method for method, _ in others} <= {*methods} else "methods"
+        tell(f"the earlier results, with other {what}, are now in {aside}")
 
 
 @contextmanager

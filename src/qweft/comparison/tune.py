@@ -1,6 +1,7 @@
 """Search for each method's learning rate on the validation rows: `qweft tune`, and `search` in `qweft compare`."""
 
 import math
+import os
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
@@ -9,6 +10,7 @@ from typing import Any
 
 from rich.console import Group
 
+from qweft.claims import keep_earlier
 from qweft.comparison.claims import done_by_any, kept, shared_output
 from qweft.comparison.config import ComparisonConfig
 from qweft.comparison.context import Context
@@ -21,8 +23,10 @@ from qweft.comparison.step_times import with_matched_time
 from qweft.comparison.terminal import search_plan, search_table
 from qweft.comparison.trial import RECORD, run_trial
 from qweft.data.load import load_data
+from qweft.errors import QweftError
 from qweft.files import write_json
 from qweft.output import Console
+from qweft.records import read_record
 from qweft.training.loop import planned_steps
 
 FILE = "learning_rates.json"
@@ -38,6 +42,7 @@ def describe(config: ComparisonConfig) -> Group:
     Raises:
         QweftError: If anything in the config is wrong.
     """
+    check_free_of_others(Path(config.output))
     plan = resolve_search(config)
     methods, settings, grid = _with_own_rate(plan.methods), plan.settings, plan.grid
     if plan.shapes.tokenizer is not None:
@@ -72,17 +77,58 @@ def tune(config: ComparisonConfig, command: str, begin: Callable[[], None] = lam
 
 def _tune(config: ComparisonConfig, command: str, begin: Callable[[], None]) -> Path:
     console = Console()
+    check_free_of_others(Path(config.output))
     plan = resolve_search(config)
     context = set_up(plan.settings, plan.executor, plan.workers, console)
     begin()
     path = context.output / FILE
+
+    def write(found: dict[str, Any]) -> None:
+        if found.keys() >= held:  # stopped again, it leaves no fewer methods than before
+            write_json(path, {"command": command, "methods": found})
+
     with closing(context.executor):
         methods = _with_own_rate(with_matched_time(context, plan.methods, plan.seeds[0]))
-        found = search(
-            context, methods, plan.grid, lambda found: write_json(path, {"command": command, "methods": found})
-        )
+        held = _keep_others(path, [method.name for method in methods], console)
+        found = search(context, methods, plan.grid, write)
     console.print(search_table(found))
     return path
+
+
+def check_free_of_others(folder: Path) -> None:
+    """Checks that a search would replace no file of another program.
+
+    Raises:
+        QweftError: A learning_rates.json that no search wrote is there.
+    """
+    if os.path.lexists(folder / FILE):
+        _methods_in(folder / FILE)
+
+
+def _methods_in(path: Path) -> set[str]:
+    """Returns the methods whose rates a file holds.
+
+    Raises:
+        QweftError: No search wrote it, or it is damaged.
+    """
+    way = "choose another --output, or remove it"
+    try:
+        methods = read_record(path, way).get("methods")
+    except QweftError:
+        methods = None
+    if not isinstance(methods, dict):
+        raise QweftError(f"output {path.parent} holds {FILE}, and no qweft tune wrote it or it is damaged; {way}")
+    return {*methods}
+
+
+def _keep_others(path: Path, methods: Sequence[str], console: Console) -> set[str]:
+    """Renames the rates of an earlier search with other methods; returns the methods that the file holds then."""
+    held = _methods_in(path) if os.path.lexists(path) else set()
+    if held <= {*methods}:
+        return held
+    aside = keep_earlier(path.parent, path.stem, [path])
+    console.say(f"the earlier learning rates, of other methods, are now in {aside}")
+    return set()
 
 
 def _with_own_rate(methods: Sequence[Method]) -> list[Method]:

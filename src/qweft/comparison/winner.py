@@ -7,10 +7,9 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from qweft.claims import free_name
+from qweft.claims import earlier_in, free_name
 from qweft.comparison.claims import claimed
 from qweft.comparison.recommendation import Recommendation
-from qweft.comparison.results_file import EARLIER
 from qweft.comparison.trial import ADAPTER, RECORD, run_folder
 from qweft.errors import QweftError
 from qweft.export.checks import check_start
@@ -56,8 +55,7 @@ def keep_winner(output: Path, found: Recommendation, tell: Callable[[str], objec
                 write_bytes(winner / RECORD, (run / RECORD).read_bytes())
         elif ours:
             if winner.is_dir() and not winner.is_symlink() and not _is_as_kept(output, winner):
-                (output / EARLIER).mkdir(exist_ok=True)
-                aside = free_name(output / EARLIER / WINNER)
+                aside = free_name(earlier_in(output) / WINNER)
                 winner.rename(aside)
                 tell(f"the earlier winner, with what was changed in it or made of it, is now {aside}")
             with folder_beside(winner) as folder:

@@ -1,10 +1,13 @@
 """The report of a sweep: JSON, a Markdown page, and a plot of validation loss against trained parameters."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from matplotlib.figure import Figure
 
+from qweft.claims import check_earlier, keep_earlier
 from qweft.comparison.report.markdown import fenced
 from qweft.comparison.report.pareto import cost_axis
 from qweft.comparison.table import EMPTY, markdown_rows
@@ -26,19 +29,43 @@ def check_free_of_others(folder: Path) -> None:
     """Checks that a sweep would replace no file of another program.
 
     Raises:
-        QweftError: A sweep.json that no sweep wrote is there, or a page or figure without one.
+        QweftError: A sweep.json that no sweep wrote is there, or a page or figure without one; or as `check_earlier`.
     """
-    names = (NUMBERS, PAGE, f"{FIGURE}.png")
-    there = next((name for name in names if os.path.lexists(folder / name)), None)
-    if there is None:
-        return
-    way = "choose another --output, or remove it"
+    check_earlier(folder)
+    there = next((path.name for path in _written(folder)), None)
+    if there is not None and _earlier(folder) is None:
+        raise QweftError(
+            f"output {folder} holds {there}, and no sweep wrote it or it is damaged; choose another --output, or "
+            "remove it"
+        )
+
+
+def _written(folder: Path) -> list[Path]:
+    """Returns what of a sweep's report is in a folder, the numbers first."""
+    return [folder / name for name in (NUMBERS, PAGE, f"{FIGURE}.png") if os.path.lexists(folder / name)]
+
+
+def _earlier(folder: Path) -> dict[str, Any] | None:
+    """Returns the numbers of an earlier sweep in a folder; `None` if there are none, or they are no sweep's."""
     try:
-        found = read_record(folder / NUMBERS, way)
+        found = read_record(folder / NUMBERS, "remove it")
     except QweftError:
-        found = {}
-    if not {"space", "trials"} <= found.keys():
-        raise QweftError(f"output {folder} holds {there}, and no sweep wrote it or it is damaged; {way}")
+        return None
+    return found if {"space", "trials"} <= found.keys() else None
+
+
+def keep_larger(folder: Path, trials: int, tell: Callable[[str], object]) -> None:
+    """Renames the report of an earlier sweep that has more trials than this one.
+
+    Args:
+        folder: Output folder of the sweep.
+        trials: Number of its trials.
+        tell: Receives a line for the terminal.
+    """
+    earlier = (_earlier(folder) or {}).get("trials")
+    if isinstance(earlier, list) and len(earlier) > trials:
+        aside = keep_earlier(folder, "sweep", _written(folder)[::-1])
+        tell(f"the earlier results, of {many(len(earlier), 'trial')}, are now in {aside}")
 
 
 def write(found: Outcome, folder: Path) -> Path:

@@ -34,7 +34,7 @@ from qweft.schema import shown_value
 from qweft.sweep.config import SweepConfig
 from qweft.sweep.outcome import Outcome, Trial, best_of
 from qweft.sweep.proposals import Fitting, Known, Sampling, draw, propose
-from qweft.sweep.report import check_free_of_others, lines, write
+from qweft.sweep.report import check_free_of_others, keep_larger, lines, write
 from qweft.sweep.space import Point, check_start, key_of, said, space_of
 from qweft.sweep.store import Store
 from qweft.text import progress
@@ -267,6 +267,7 @@ def _sweep(config: SweepConfig, config_yaml: str, command: str, begin: Callable[
         environment=context.environment(command),
         judged=len(list(context.output.glob(f"trial-*/{RECORD}"))),
     )
+    keep_larger(context.output, len(trials), console.say)
     page = write(found, context.output)
     for line in lines(found):
         console.print(line, highlight=False)

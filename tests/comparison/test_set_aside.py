@@ -1,0 +1,157 @@
+"""Earlier results in an output folder that another command would replace."""
+
+import dataclasses
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from qweft.claims import keep_earlier
+from qweft.comparison import runner, tune
+from qweft.comparison.config import MethodConfig
+from qweft.comparison.recommendation import Recommendation
+from qweft.comparison.results_file import keep_others
+from qweft.comparison.winner import keep_winner
+from qweft.errors import QweftError
+from tests.comparison.test_rate_search import LORA, config, on_curve  # noqa: F401
+
+
+def tuned(config, *names):  # noqa: F811
+    """What the file of a search for these methods holds."""
+    config = dataclasses.replace(config, methods={name: MethodConfig(LORA) for name in names}, reference=names[0])
+    return json.loads(tune.tune(config, "qweft tune").read_text())
+
+
+@pytest.mark.parametrize("content", ['{"mine": "by hand"}', '{"methods": [1]}', "[]", "no JSON"])
+def test_the_rates_of_another_program_are_not_replaced(config, monkeypatch, content):  # noqa: F811
+    on_curve(monkeypatch, lambda x, seed: (x + 5) ** 2 / 100 + 1)
+    Path(config.output).mkdir()
+    (Path(config.output) / tune.FILE).write_text(content)
+    with pytest.raises(QweftError, match=r"holds learning_rates\.json, and no qweft tune wrote it or it is damaged"):
+        tuned(config, "lora")
+    with pytest.raises(QweftError, match="no qweft tune wrote it"):
+        tune.describe(config)
+    assert (Path(config.output) / tune.FILE).read_text() == content
+
+
+def test_the_rates_of_other_methods_are_set_aside(config, monkeypatch, capsys):  # noqa: F811
+    on_curve(monkeypatch, lambda x, seed: (x + 5) ** 2 / 100 + 1)
+    first = tuned(config, "one", "two")
+    assert set(tuned(config, "three")["methods"]) == {"three"}
+    earlier = Path(config.output) / "earlier" / "learning_rates-1"
+    assert json.loads((earlier / tune.FILE).read_text()) == first
+    assert "the earlier learning rates, of other methods, are now in" in capsys.readouterr().out
+    assert set(tuned(config, "two", "three")["methods"]) == {"two", "three"}  # more of the same are no others
+    assert [path.name for path in earlier.parent.iterdir()] == [earlier.name]
+
+
+def test_a_search_that_is_stopped_again_leaves_no_fewer_methods(config, monkeypatch):  # noqa: F811
+    on_curve(monkeypatch, lambda x, seed: (x + 5) ** 2 / 100 + 1)
+    first = tuned(config, "one", "two")
+
+    def stopping(*words):
+        for found in search(*words):
+            yield found
+            raise KeyboardInterrupt
+
+    search = tune.done_by_any
+    with monkeypatch.context() as patch:
+        patch.setattr(tune, "done_by_any", stopping)
+        with pytest.raises(KeyboardInterrupt):
+            tuned(config, "one", "two")
+        assert json.loads((Path(config.output) / tune.FILE).read_text()) == first
+        with pytest.raises(KeyboardInterrupt):
+            tuned(dataclasses.replace(config, output=f"{config.output}-new"), "one", "two")
+    new = json.loads((Path(f"{config.output}-new") / tune.FILE).read_text())
+    assert set(new["methods"]) == {"one"}  # a first search shows what is known so far
+
+
+def results(folder, *runs):
+    folder.mkdir(exist_ok=True)
+    made = [{"method": method, "seed": seed} for method, seed in (("base", 0), *runs)]
+    (folder / "results.json").write_text(json.dumps({"runs": made}))
+    for name in ("report.md", "report.html", "loss_curves.png"):
+        (folder / name).write_text(name)
+
+
+@pytest.mark.parametrize(
+    ("methods", "seeds", "what"),
+    [
+        (["lora", "lorb"], [0, 1], None),
+        (["lora", "lorb", "more"], [2, 1, 0], None),
+        (["lora", "lorb"], [0], "seeds"),
+        (["lora", "lorb"], [0, 2], "seeds"),
+        (["lora"], [0, 1], "methods"),
+        (["lorc"], [0], "methods"),
+    ],
+)
+def test_results_with_runs_that_are_not_made_are_set_aside(tmp_path, capsys, methods, seeds, what):
+    results(tmp_path, ("lora", 0), ("lora", 1), ("lorb", 0), ("lorb", 1))
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    keep_others(tmp_path, methods, seeds, print)
+    place = tmp_path if what is None else tmp_path / "earlier" / "results-1"
+    assert {path.name: path.read_bytes() for path in place.iterdir()} == before
+    said = capsys.readouterr().out
+    assert said == (f"the earlier results, with other {what}, are now in {place}\n" if what else "")
+
+
+def test_what_a_kill_tore_apart_is_set_aside_together(tmp_path, monkeypatch):
+    results(tmp_path, ("lora", 0))
+    before, moved = {path.name for path in tmp_path.iterdir()}, []
+
+    def kill(source, target):
+        moved.append(source)
+        if len(moved) == 3:
+            raise KeyboardInterrupt
+        replace(source, target)
+
+    replace = os.replace
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", kill)
+        with pytest.raises(KeyboardInterrupt):
+            keep_others(tmp_path, ["lorb"], [0], print)
+    keep_others(tmp_path, ["lorb"], [0], print)
+    assert {path.name for path in (tmp_path / "earlier" / "results-1").iterdir()} == before
+    results(tmp_path, ("lora", 0))
+    keep_others(tmp_path, ["lorb"], [0], print)
+    assert {path.name for path in (tmp_path / "earlier" / "results-2").iterdir()} == before
+    assert [path.name for path in tmp_path.iterdir()] == ["earlier"]
+
+
+@pytest.mark.parametrize("kind", ["link", "dangling", "file"])
+def test_nothing_is_set_aside_through_a_link(config, tmp_path, kind):  # noqa: F811
+    """A stranger's folder may hold one of that name."""
+    output, elsewhere = Path(config.output), tmp_path / "elsewhere"
+    results(output, ("lora", 0))
+    if kind == "link":
+        elsewhere.mkdir()
+    if kind == "file":
+        (output / "earlier").write_text("mine")
+    else:
+        (output / "earlier").symlink_to(elsewhere)
+    (output / "lora-0/adapter").mkdir(parents=True)
+    (output / "lora-0/run.json").write_text("{}")
+    (output / "winner/adapter").mkdir(parents=True)
+    (output / "winner/adapter/notes").write_text("changed")
+    for act in (
+        lambda: runner.describe(config),
+        lambda: runner.compare(config, "", "qweft compare"),
+        lambda: keep_others(output, ["lorb"], [0], print),
+        lambda: keep_winner(output, Recommendation("lora", 0, "Use lora."), print),
+        lambda: keep_earlier(output, "sweep", [output / "report.md"]),
+    ):
+        with pytest.raises(QweftError, match=r"earlier is a link or no folder, and earlier results would be set aside"):
+            act()
+    assert not elsewhere.exists() or list(elsewhere.iterdir()) == []
+    assert (output / "winner/adapter/notes").exists() and (output / "report.md").exists()
+
+
+def test_a_link_among_what_was_set_aside_is_not_followed(tmp_path):
+    results(tmp_path / "out", ("lora", 0))
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "out/earlier").mkdir()
+    (tmp_path / "out/earlier/results-1").symlink_to(tmp_path / "elsewhere")
+    keep_others(tmp_path / "out", ["lorb"], [0], print)
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+    assert (tmp_path / "out/earlier/results-2/results.json").is_file()
