@@ -134,6 +134,12 @@ def test_what_cannot_be_is_said_before_a_model_is_loaded(folder, monkeypatch):
     assert "has no verifier; embedded:gsm_symbolic and" in sentence(folder, metrics=["verifier"])
     for place in (folder / "rows.jsonl", folder):  # the folder holds that file
         assert "is what the adapter learned from" in sentence(folder, forgetting=str(place))
+    for name, value, owner in (
+        ("generated", 2, "metrics"), ("lm_eval_limit", 5, "lm_eval"), ("forgetting_rows", 3, "forgetting"),
+        ("forgetting_length", 9, "forgetting"), ("forgetting_first", True, "forgetting"),
+    ):  # fmt: skip
+        said = f"evaluation.{name} {value} says nothing without evaluation.{owner}; give --evaluation.{owner} too"
+        assert said in sentence(folder, **{name: value})
     monkeypatch.setitem(sys.modules, "sacrebleu", None)
     assert "pip install 'qweft[metrics]'" in sentence(folder, metrics=["text"])
     monkeypatch.setitem(sys.modules, "lm_eval", None)

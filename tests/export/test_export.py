@@ -237,6 +237,7 @@ def test_when_an_export_is_refused(losses, sentence):
         (["--calibration_tokens", "0"], "calibration_tokens must be at least 1, got 0"),
         (["--distill_steps", "-1"], "distill_steps must be 0 or more, got -1"),
         (["--distill_learning_rate", "0"], "distill_learning_rate must be above 0"),
+        (["--distill-learning-rate", "1e-4"], "--distill-learning-rate 0.0001 says nothing without --distill-steps"),
         (["--largest_lost_share", "2"], "largest_lost_share is a share of the adapter's gain, from 0 to 1, got 2"),
         (["--calibraton", "x"], "unknown option --calibraton; did you mean --calibration?"),
         (["--data.test_row", "4"], "did you mean --data.test_rows?"),

@@ -316,6 +316,7 @@ def test_by_default_it_lands_beside_the_adapter(adapter):
         (["--device", "noisy", "--zne", "1,2"], "odd factors"),
         (["--device", "noisy", "--noise-scale", "-1"], "--noise-scale must be at least 0"),
         (["--device", "noisy", "--readout", "m3"], "--readout m3 works on counts; give --shots"),
+        (["--device", "noisy", "--extrapolation", "linear"], "--extrapolation linear says nothing without --zne"),
         (["--device", "noisy", "--readout", "all"], "--readout: expected one of inverse, m3"),
         (["--device", "noisy", "--prices", "none.yaml"], "price list none.yaml: no such file"),
         (["--device", "rehearsal:shots"], "needs a number of shots"),

@@ -19,6 +19,8 @@ LEAST = {
     "forgetting_length": 2,
 }  # fmt: skip
 LEAST_IF_GIVEN = {"generated": 1, "lm_eval_limit": 1}
+BELONGS = {"generated": "metrics", "lm_eval_limit": "lm_eval", **dict.fromkeys(FORGETTING[1:], FORGETTING[0])}
+"""Settings that mean nothing without another one."""
 
 
 def check_evaluation(evaluation: EvaluationConfig, data: DataConfig) -> None:
@@ -88,11 +90,23 @@ def check_judging(
     check_saved(adapter)
     model, data, judging = sections_of(adapter, dict(overrides))
     check_evaluation(judging, data)
+    _check_belongs(judging, overrides.get("evaluation", {}))
     check_data_config(data)
     check_places(data)
     check_elsewhere(judging)
     check_model(model, needs_weights)
     return model, data, judging
+
+
+def _check_belongs(judging: EvaluationConfig, given: Mapping[str, Any]) -> None:
+    """Refuse options without the one that they belong to; a run's record may hold them for later."""
+    for name, owner in BELONGS.items():
+        asked = given.get(name, getattr(EvaluationConfig, name))
+        if asked != getattr(EvaluationConfig, name) and not getattr(judging, owner):
+            raise QweftError(
+                f"evaluation.{name} {asked} says nothing without evaluation.{owner}; give --evaluation.{owner} "
+                "too, or leave it out"
+            )
 
 
 def check_judged_by_loss(evaluation: EvaluationConfig) -> None:

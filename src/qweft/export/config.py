@@ -64,6 +64,10 @@ def check_export(config: ExportConfig) -> None:
         raise QweftError(f"distill_steps must be 0 or more, got {config.distill_steps}")
     if not config.distill_learning_rate > 0:
         raise QweftError(f"distill_learning_rate must be above 0, got {config.distill_learning_rate}")
+    if config.distill_learning_rate != ExportConfig.distill_learning_rate and not config.distill_steps:
+        raise QweftError(
+            f"--distill-learning-rate {config.distill_learning_rate:g} says nothing without --distill-steps; give both"
+        )
     if not 0 <= config.largest_lost_share <= 1:
         raise QweftError(
             f"largest_lost_share is a share of the adapter's gain, from 0 to 1, got {config.largest_lost_share}"

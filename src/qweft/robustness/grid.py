@@ -67,6 +67,8 @@ def _check(config: RobustnessConfig) -> None:
     for scale in config.noise_scale:
         if not (math.isfinite(scale) and scale >= 0):
             raise QweftError(f"--noise-scale must be at least 0, got {scale}")
+    if config.extrapolation != RobustnessConfig.extrapolation and not config.zne:
+        raise QweftError(f"--extrapolation {config.extrapolation} says nothing without --zne; give --zne 1,3,5 too")
     if config.needs_counts and not config.shots:
         raise QweftError(f"--readout {config.readout} works on counts; give --shots, or use --readout inverse")
     if config.device in NOISELESS and (config.noise is not None or config.noise_scale != [1.0]):
