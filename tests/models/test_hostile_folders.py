@@ -1,19 +1,24 @@
 """Folders of base models that reach out, ask for code, or fail late: each gives one sentence, and nothing is read."""
 
+import io
 import json
 import os
 import shutil
+import sys
 
 import pytest
+from huggingface_hub import constants
 from safetensors.torch import load_file
+from transformers import AutoConfig
 
 from qweft.errors import QweftError
 from qweft.models import causal
 from qweft.models.causal import check_config
 from qweft.models.config import ModelConfig, allow_remote_code
-from qweft.models.load import load_model
+from qweft.models.embedded import quiet
+from qweft.models.load import load_model, load_tokenizer
 from qweft.models.resolve import resolve
-from tests.hostile import save_marking_pickle
+from tests.hostile import save_marking_model, save_marking_pickle
 from tests.tiny_folder import save_tiny_model
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
@@ -149,3 +154,185 @@ def test_a_short_name_of_a_kernel_is_one_where_it_can_be_fetched(folder, monkeyp
     assert "code of the hub that would run" in refused(folder)
     monkeypatch.setattr(causal, "find_spec", lambda name: None)
     check_config(resolve(ModelConfig(str(folder))))
+
+
+TRUE = {"_type": "torch.dtype", "_data": "OutOfMemoryError"}
+
+
+def called(name, value):
+    """What makes torchao call a function of a name with a value."""
+    data = {"model": value, "filter_fn": TRUE, "replacement_fn": name}
+    return {"_type": "_replace_with_custom_fn_if_matches_filter", "_data": data}
+
+
+@pytest.mark.parametrize("part", [None, "text_config"])
+def test_a_quantisation_runs_no_command(folder, tmp_path, part):
+    """torchao calls any name of its modules, and takes any name of torch for a dtype, imports among them."""
+    pytest.importorskip("torchao")
+    system = called({"_type": "torch.dtype", "_data": "_import_dotted_name"}, "os.system")
+    kind = {"default": called(system, f"mkdir {tmp_path / 'marker'}")}
+    asked = {"quantization_config": {"quant_method": "torchao", "quant_type": kind}}
+    change(folder / "config.json", **(asked if part is None else {part: asked}))
+    assert "of torchao, which is no setting of a quantisation" in refused(folder)
+    with pytest.raises(QweftError, match="of torchao"):
+        load_tokenizer(resolve(ModelConfig(str(folder))))
+    assert not (tmp_path / "marker").exists()
+
+
+@pytest.mark.parametrize(
+    "node",
+    [
+        TRUE,
+        {"_type": "torch.dtype", "_data": ["float32"]},
+        {"_type": "MappingType", "_data": "mro"},
+        {"_type": "MappingType", "_data": {"value": 1}},
+        {"_type": "Int8WeightOnlyConfig", "_data": {"group_size": [[{"_type": "import_module", "_data": {}}]]}},
+        {"_type": ["Int8WeightOnlyConfig"], "_data": {}},
+        {"_type": "Path", "_data": "x"},
+    ],
+)
+def test_a_quantisation_names_settings_alone(folder, node):
+    pytest.importorskip("torchao")
+    change(folder / "config.json", quantization_config={"quant_method": "torchao", "quant_type": {"default": node}})
+    assert "of torchao, which is no setting of a quantisation" in refused(folder)
+
+
+def test_settings_of_a_quantisation_are_taken(folder):
+    quantization = pytest.importorskip("torchao.quantization")
+    to_dict = pytest.importorskip("torchao.core.config").config_to_dict
+    rows = quantization.Float8DynamicActivationFloat8WeightConfig(granularity=quantization.PerRow())
+    for kind in (rows, quantization.Int4WeightOnlyConfig(), quantization.Int8WeightOnlyConfig()):
+        asked = {"quant_method": "torchao", "quant_type": {"default": to_dict(kind)}}
+        change(folder / "config.json", quantization_config=asked)
+        check_config(resolve(ModelConfig(str(folder))))
+
+
+@pytest.mark.parametrize("depth", [200, 450, 900, 100_000])
+def test_a_config_that_is_nested_deeply(folder, depth):
+    text = (folder / "config.json").read_text().rstrip().removesuffix("}")
+    (folder / "config.json").write_text(f'{text}, "x": {"[" * depth}{"]" * depth}}}')
+    try:
+        load_model(ModelConfig(str(folder), device="meta"))
+    except QweftError as error:
+        assert "its config cannot be used" in str(error)
+
+
+@pytest.mark.parametrize(
+    "kind", ["AutoModelForCausalLM", "LlamaForCausalLM", "AutoConfig", "AutoProcessor", "utils", "pipeline"]
+)
+@pytest.mark.parametrize("file", ["tokenizer_config.json", "config.json"])
+def test_a_class_that_is_no_tokenizer_is_not_asked_to_load_one(tmp_path, monkeypatch, kind, file):
+    """It would load what it is made for, and ask on the terminal whether code may run."""
+    save_marking_model(tmp_path / "model", tmp_path / "marker")
+    monkeypatch.setattr(sys, "stdin", io.StringIO("y\ny\n"))
+    change(tmp_path / "model" / "tokenizer_config.json", tokenizer_class=None)
+    change(tmp_path / "model" / file, tokenizer_class=kind)
+    with pytest.raises(QweftError, match=f"its tokenizer cannot be loaded .tokenizer_class is '{kind}', which is no"):
+        load_tokenizer(resolve(ModelConfig(str(tmp_path / "model"))))
+    assert not (tmp_path / "marker").exists() and sys.stdin.tell() == 0
+
+
+def test_nothing_is_asked_on_the_terminal(tmp_path, monkeypatch):
+    """Also where a class of transformers does not pass on that code may not run."""
+    save_marking_model(tmp_path / "model", tmp_path / "marker")
+    monkeypatch.setattr(sys, "stdin", io.StringIO("y\ny\n"))
+    with quiet(), pytest.raises(ValueError, match="trust_remote_code"):
+        AutoConfig.from_pretrained(tmp_path / "model")
+    assert not (tmp_path / "marker").exists() and sys.stdin.tell() == 0
+
+
+@pytest.fixture
+def secret(tmp_path, monkeypatch):
+    """A file of the user outside of the model's folder, which is in the current folder, too."""
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    path = tmp_path / "elsewhere" / "key"
+    path.write_text("a secret\n[UNK]\n")
+    return path
+
+
+@pytest.mark.parametrize("key", ["vocab_file", "vocab", "tokenizer_file", "init_inputs"])
+@pytest.mark.parametrize("file", ["special_tokens_map.json", "tokenizer_config.json"])
+@pytest.mark.parametrize("name", ["{secret}", "key", "../elsewhere/key", "/proc/self/environ", "/dev/zero"])
+def test_a_tokenizer_names_no_file_outside_its_folder(folder, secret, key, file, name):
+    value = name.replace("{secret}", str(secret))
+    change(folder / "tokenizer_config.json", tokenizer_class="BertTokenizer")
+    (folder / "special_tokens_map.json").write_text("{}")
+    change(folder / file, **{key: [value] if key == "init_inputs" else value})
+    said = refused(folder)
+    assert f"{key} in its {file} is " in said and f"take {key} out of {file}" in said and "a secret" not in said
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"fast_tokenizer_files": ["tokenizer.json", "../elsewhere/tokenizer.4.0.json"]},
+        {"sudachi_kwargs": {"sudachi_config_path": "key"}},
+        {"vocab_file": {"content": "/proc/self/environ"}},
+    ],
+)
+def test_names_of_files_are_found_at_any_depth(folder, secret, keys):
+    secret.with_name("tokenizer.4.0.json").write_text("{}")
+    change(folder / "tokenizer_config.json", **keys)
+    assert "a file outside of its folder" in refused(folder)
+
+
+def test_settings_of_other_machines_and_texts_are_no_files(folder, secret):
+    """Files that were saved by earlier versions name the places of their author's machine."""
+    keys = {
+        "name_or_path": str(secret),
+        "special_tokens_map_file": str(secret),
+        "tokenizer_file": "/home/another/.cache/tokenizer.json",
+        "vocab_file": "tokenizer.json",
+        "additional_special_tokens": ["key", "/", "../elsewhere"],
+        "chat_template": "/",
+    }
+    change(folder / "tokenizer_config.json", **keys)
+    assert load_tokenizer(resolve(ModelConfig(str(folder))))
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["vocab.txt", "tokenizer.json", "config.json", "generation_config.json", "additional_chat_templates/tool.jinja",
+     "additional_chat_templates", "chat_template.jinja", "tokenizer_config.json"],
+)  # fmt: skip
+def test_a_link_leads_to_nothing_outside_the_folder(folder, tmp_path, name):
+    place, elsewhere = folder / name, tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    place.parent.mkdir(exist_ok=True)
+    if place.exists():
+        shutil.copy(place, elsewhere / "file")
+        place.unlink()
+    (elsewhere / "file").touch()
+    place.symlink_to(elsewhere if name == "additional_chat_templates" else elsewhere / "file")
+    assert f"{place} is a link that leads out of its folder" in refused(folder)
+
+
+def test_links_that_stay_or_lead_to_weights_or_nowhere_are_taken(folder, tmp_path):
+    (folder / "tokenizer.json").rename(folder / "own.json")
+    (folder / "tokenizer.json").symlink_to("own.json")
+    (folder / WEIGHTS).rename(tmp_path / "weights")
+    (folder / WEIGHTS).symlink_to(tmp_path / "weights")
+    (folder / "vocab.txt").symlink_to(tmp_path / "gone")
+    (folder / "runs").symlink_to(tmp_path)
+    (tmp_path / "linked").symlink_to(folder)
+    for name in (folder, tmp_path / "linked"):
+        assert load_model(ModelConfig(str(name), device="cpu")).tokenizer
+
+
+def test_a_snapshot_of_a_hub_cache_and_a_folder_of_links_to_it_are_taken(folder, tmp_path, monkeypatch):
+    kept = tmp_path / "hub" / "models--a--b"
+    snapshot, copy = kept / "snapshots" / "rev", tmp_path / "copy"
+    for place in (kept / "blobs", snapshot, copy):
+        place.mkdir(parents=True)
+    for number, path in enumerate(sorted(folder.iterdir())):
+        path.rename(kept / "blobs" / str(number))
+        (snapshot / path.name).symlink_to(f"../../blobs/{number}")
+        (copy / path.name).symlink_to(kept / "blobs" / str(number))
+    assert load_model(ModelConfig(str(snapshot), device="cpu")).tokenizer
+    assert "leads out of its folder" in refused(copy)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    assert load_model(ModelConfig(str(copy), device="cpu")).tokenizer
+    (kept / "blobs").rename(tmp_path / "blobs")
+    (kept / "blobs").symlink_to(tmp_path / "blobs")
+    assert "leads out of its folder" in refused(snapshot)

@@ -1,6 +1,10 @@
 """Checks that a base model predicts each token from the tokens before it, by its config and by its outputs."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import is_dataclass
+from enum import EnumType
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -59,6 +63,12 @@ def check_config(source: ModelSource, quantization: str | None = None) -> None:
             f"model {source.name}: its config.json names {shown(kernel)}, code of the hub that would run in place of "
             "its attention or experts; take that out of config.json, or give --trust-remote-code"
         )
+    called = next((value for _, value in _values(config) if _is_called(value)), None)
+    if called and not remote_code_allowed():
+        raise QweftError(
+            f"model {source.name}: its config.json names {shown(called['_type'])} of torchao, which is no setting of a "
+            "quantisation and could run code; get its config.json anew"
+        )
     reason = _reason(config)
     if reason:
         raise QweftError(f"model {source.name}: {reason}; {WAY}")
@@ -72,7 +82,7 @@ def _damage(config: Mapping[str, Any]) -> str | None:
     weights = config.get("transformers_weights")
     if not isinstance(weights, str | None) or (weights and Path(weights).name != weights):
         return f"transformers_weights is {shown(weights)}, and weights are files of its folder"
-    if _has_key(config, "attribute_map"):
+    if any(isinstance(value, Mapping) and "attribute_map" in value for _, value in _values(config)):
         return "it has an attribute_map, by which other keys could stand for those that are checked"
     most = {**dict.fromkeys(LAYERS, MOST_LAYERS), "num_labels": MOST_LABELS}
     sizes = {key: config[key] for key in most if isinstance(config.get(key), int)}
@@ -80,19 +90,51 @@ def _damage(config: Mapping[str, Any]) -> str | None:
     return key and f"{key} is {shown(sizes[key])}, and a model has 0 to {most[key]:,}"
 
 
-def _has_key(found: Any, key: str) -> bool:
-    """Whether a config has a key, at any depth."""
-    if isinstance(found, Mapping):
-        return key in found or any(_has_key(value, key) for value in found.values())
-    return isinstance(found, list) and any(_has_key(value, key) for value in found)
+def _values(config: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield each value of a config, at any depth, with the name of the implementation that it is part of, or ""."""
+    waiting: list[tuple[str, Any]] = [("", config)]
+    while waiting:  # no recursion: a stranger decides how deep it is
+        name, value = waiting.pop()
+        yield name, value
+        if isinstance(value, Mapping):
+            waiting += [(key if "implementation" in str(key) else name, each) for key, each in value.items()]
+        elif isinstance(value, list):
+            waiting += [(name, each) for each in value]
 
 
-def _kernel(found: Any, name: str = "") -> str | None:
+def _kernel(config: Mapping[str, Any]) -> str | None:
     """Return the hub's kernel that a config asks for, at any depth; transformers fetches and runs it."""
-    if isinstance(found, Mapping):
-        named = ((key if "implementation" in str(key) else name, value) for key, value in found.items())
-        return next((kernel for key, value in named if (kernel := _kernel(value, key))), None)
-    return found if name and isinstance(found, str) and _is_of_the_hub(found) else None
+    named = (value for name, value in _values(config) if name and isinstance(value, str))
+    return next((value for value in named if _is_of_the_hub(value)), None)
+
+
+def _is_called(found: Any) -> bool:
+    """Whether a value of a config makes torchao call something else than a class of settings.
+
+    torchao calls any name of its modules with what the config has, and takes any name of torch for a dtype.
+    """
+    if not isinstance(found, Mapping) or "_type" not in found or find_spec("torchao") is None:
+        return False
+    kind, data = found["_type"], found.get("_data")
+    if kind == "torch.dtype":
+        return not isinstance(data, str) or not isinstance(getattr(torch, data, None), torch.dtype)
+    named = _of_torchao(kind) if isinstance(kind, str) else None
+    if isinstance(named, EnumType):
+        return not isinstance(data, str) or data not in named.__members__
+    is_settings = isinstance(named, type) and (is_dataclass(named) or hasattr(named, "_fields"))
+    return not is_settings or not named.__module__.startswith("torchao.")
+
+
+def _of_torchao(name: str) -> Any:
+    """Return what torchao finds by a name in a config; `None` if it finds nothing."""
+    try:
+        modules = import_module("torchao.core.config").ALLOWED_AO_MODULES
+    except (ImportError, AttributeError):
+        return None
+    for module in modules:
+        with suppress(ImportError, AttributeError):
+            return getattr(import_module(module), name)
+    return None
 
 
 def _is_of_the_hub(implementation: str) -> bool:

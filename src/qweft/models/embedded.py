@@ -16,12 +16,14 @@ from typing import Any
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import dynamic_module_utils as untyped_dynamic_module_utils
 from transformers.utils import logging as untyped_logging
 
 from qweft.errors import QweftError
 from qweft.models.packages import MARK, EmbeddedModel, fetch_pieces, is_prepared, join, prepared_folder
 from qweft.text import progress
 
+dynamic_module_utils: Any = untyped_dynamic_module_utils
 logging: Any = untyped_logging
 
 TWINS = 0.1
@@ -30,8 +32,10 @@ TWINS = 0.1
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Silence the progress bars and warnings of transformers inside the block."""
+    """Silence the progress bars, warnings and questions of transformers inside the block."""
     verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    patience = dynamic_module_utils.TIME_OUT_REMOTE_CODE
+    dynamic_module_utils.TIME_OUT_REMOTE_CODE = 0  # a class that passes no trust_remote_code on would ask for it
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     try:
@@ -39,6 +43,7 @@ def quiet() -> Iterator[None]:
             warnings.filterwarnings("ignore", module=r"(transformers|huggingface_hub)(\.|$)")
             yield
     finally:
+        dynamic_module_utils.TIME_OUT_REMOTE_CODE = patience
         logging.set_verbosity(verbosity)
         if bars:
             logging.enable_progress_bar()

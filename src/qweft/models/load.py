@@ -19,6 +19,7 @@ from qweft.models.config import ModelConfig, remote_code_allowed
 from qweft.models.embedded import quiet
 from qweft.models.quantization import check_device, check_quantization, check_scales, keep_unpacked, mark_shapes, scheme
 from qweft.models.resolve import ModelSource, check_device_name, check_weights, has_tokenizer, resolve
+from qweft.models.tokenizer_files import check_settings
 from qweft.records import read_record
 from qweft.text import progress, shown
 
@@ -213,13 +214,17 @@ def load_tokenizer(source: ModelSource) -> Any:
     length, not by token id, so the end token of an answer is still learned.
 
     Raises:
-        QweftError: The tokenizer is missing, cannot be read, or has neither a pad nor an end token.
+        QweftError: The tokenizer is missing, cannot be read, has neither a pad nor an end token, or names a file
+            outside of its folder.
     """
     try:
         with quiet():
+            check_settings(source)
             tokenizer: Any = AutoTokenizer.from_pretrained(source.location, **_arguments(source))
             tokenizer("a \u4e2d")  # some of its settings are looked at only now, and its token for unknown characters
             assert hasattr(tokenizer, "pad_token"), f"{type(tokenizer).__name__} is not for a language model"
+    except QweftError:
+        raise
     except Exception as fault:
         raise _fault(source, "its tokenizer cannot be loaded", fault) from fault
     tokenizer.padding_side = "right"

@@ -245,6 +245,7 @@ def find(config: ModelConfig) -> ModelSource | EmbeddedModel:
 
 def _from_folder(name: str, folder: Path) -> ModelSource:
     """Return a local folder as a source; for one made by `prepare`, `origin` names the package."""
+    check_links(name, folder)
     mark = folder / MARK
     prepared = once_prepared(folder.name)
     if os.path.lexists(mark):
@@ -257,6 +258,45 @@ def _from_folder(name: str, folder: Path) -> ModelSource:
         origin = f"local folder {name}"
     hub_id = prepared.hub_id if prepared and mark.is_file() else None
     return ModelSource(name, os.fspath(folder), origin, local=True, kind="folder", hub_id=hub_id)
+
+
+WEIGHTS = (".safetensors", ".bin")
+"""Ends of names of weights, which may be links: their numbers are all that is read, and they are large."""
+TEMPLATES = "additional_chat_templates"
+"""Folder of a model in which transformers looks for further chat templates."""
+
+
+def check_links(name: str, folder: Path) -> None:
+    """Check that the links in a model's folder stay in it: what they lead to would be read as a part of the model.
+
+    Args:
+        name: The model's name, for the error.
+        folder: Its folder.
+
+    Raises:
+        QweftError: A file other than weights, or the folder of templates, is a link to another place.
+    """
+    for path in (*folder.glob("*"), *folder.glob(f"{TEMPLATES}/*")):
+        if not path.is_symlink() or path.suffix in WEIGHTS or not os.path.exists(path):
+            continue
+        if (path.name == TEMPLATES or not os.path.isdir(path)) and not is_within(path, folder):
+            raise QweftError(
+                f"model {name}: {path} is a link that leads out of its folder, and what is there would be read as a "
+                "part of the model; put a copy of the file in its place"
+            )
+
+
+def is_within(path: Path, folder: Path | None) -> bool:
+    """Whether a file is in a model's folder or in the hub's cache, whose snapshots are links, wherever links lead."""
+    from huggingface_hub import constants
+
+    target, cache = Path(os.path.realpath(path)), Path(os.path.realpath(constants.HF_HUB_CACHE))
+    root = None if folder is None else Path(os.path.realpath(folder))
+    snapshots = [] if root is None else [each for each in root.parents if each.name == "snapshots"]
+    kept = [each.with_name("blobs") for each in snapshots] + ([] if root is None else [root])
+    if any(target.is_relative_to(each) for each in kept):
+        return True
+    return target.is_relative_to(cache) and target.relative_to(cache).parts[1:2] in (("blobs",), ("snapshots",))
 
 
 def _from_alias(config: ModelConfig, model: EmbeddedModel) -> ModelSource | EmbeddedModel:
