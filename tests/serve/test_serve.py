@@ -429,6 +429,11 @@ def test_an_answer_of_qwens_kin_is_without_its_question(template):
         ("/v1/chat/completions", {"tool_choice": "required"}),
         ("/v1/completions", {"messages": None, "prompt": "a", "best_of": 2}),
         ("/v1/responses", {"messages": None, "input": "a", "previous_response_id": "resp_1"}),
+        ("/v1/chat/completions", {"reasoning_effort": "high"}),
+        ("/v1/chat/completions", {"verbosity": "low"}),
+        ("/v1/responses", {"messages": None, "input": "a", "reasoning": {"effort": "high"}}),
+        ("/v1/responses", {"messages": None, "input": "a", "include": ["message.output_text.logprobs"]}),
+        ("/v1/responses", {"messages": None, "input": "a", "conversation": "conv_1"}),
     ],
 )
 def test_what_the_server_leaves_out_of_account_is_refused(address, path, field):
@@ -442,11 +447,22 @@ def test_what_the_server_leaves_out_of_account_is_refused(address, path, field):
 
 
 def test_what_clients_send_by_default_is_taken(address):
-    said = chat(address, "base", n=1, stop=[], logit_bias={}, response_format={"type": "text"}, tool_choice="auto")
+    plain = {"n": 1, "stop": [], "logit_bias": {}, "response_format": {"type": "text"}, "tool_choice": "auto"}
+    passed = {"user": "me", "metadata": {}, "store": True, "service_tier": "auto", "verbosity": "medium"}
+    said = chat(address, "base", **plain, **passed, reasoning_effort=None, prompt_cache_key="k")
     assert json.loads(said)["choices"][0]["message"] == json.loads(chat(address, "base"))["choices"][0]["message"]
     body = {"model": "base", "prompt": "12", "temperature": 0, "max_tokens": 3, "logit_bias": {"9": 100}}
     found = json.loads(ask(address, "/v1/completions", body))["choices"][0]["text"]
     assert found != json.loads(ask(address, "/v1/completions", body | {"logit_bias": {}}))["choices"][0]["text"]
+    body = {"model": "base", "input": "12", "max_output_tokens": 3, "temperature": 0, "store": False, "include": []}
+    assert ask(address, "/v1/responses", body | {"reasoning": {"effort": None}, "text": {"verbosity": "medium"}})
+
+
+def test_every_setting_that_transformers_ignores_is_refused_or_passed_over():
+    from qweft.serve.requests import NOT_TAKEN, PASSED, Chat, Completion, Response
+
+    for handler in (Chat, Completion, Response):
+        assert handler._unused_fields <= NOT_TAKEN.keys() | PASSED  # new ones are refused until they stand in either
 
 
 def test_what_is_malformed_is_no_fault_of_the_server(address):

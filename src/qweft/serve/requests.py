@@ -47,9 +47,13 @@ NOT_TAKEN: dict[str, tuple[Any, ...]] = {
     "response_format": ({"type": "text"},), "modalities": (["text"],),
     "tool_choice": ("auto", "none"), "parallel_tool_calls": (True,), "function_call": ("auto",), "functions": ([],),
     "audio": (), "web_search_options": (), "previous_response_id": (), "prompt": (), "background": (False,),
-    "truncation": ("disabled",), "max_tool_calls": (),
+    "truncation": ("disabled",), "max_tool_calls": (), "reasoning_effort": (), "reasoning": ({},), "include": ([],),
+    "verbosity": ("medium",), "conversation": (), "context_management": ([],), "moderation": (), "image": (),
+    "access_programs": (), "background_options": (),
 }  # fmt: skip
 """Settings that transformers' server ignores, with the values that ask for nothing else."""
+PASSED = {"user", "metadata", "store", "service_tier", "stream_options", "prediction", "text"}
+"""Of these, those that change nothing of an answer, and `text`, whose parts are checked."""
 OWN = frozenset(signature(PreTrainedTokenizerBase.apply_chat_template).parameters) - {"self", "kwargs", "documents"}
 """Arguments of transformers that are no variables of a chat template: another template, a length to fill up."""
 
@@ -104,6 +108,11 @@ def _is_stop(text: Any) -> bool:
     return isinstance(text, str) and 0 < len(text) <= LONGEST_STOP
 
 
+def _asked(value: Any) -> Any:
+    """Return a setting without keys that are null, which clients send for what they leave out."""
+    return {key: each for key, each in value.items() if each is not None} if isinstance(value, dict) else value
+
+
 def _refusal(sentence: str) -> HTTPException:
     return HTTPException(422, sentence)
 
@@ -120,12 +129,15 @@ class Checked:
                 del body[name]
         super()._validate_request(body)  # type: ignore[misc]
         check_request(body)
-        for name in NOT_TAKEN.keys() - self.takes:
-            if body.get(name) is not None and body[name] not in NOT_TAKEN[name]:
+        ignored: set[str] = getattr(self, "_unused_fields", set())
+        for name in sorted((NOT_TAKEN.keys() | ignored) - self.takes - PASSED):
+            if _asked(body.get(name)) not in (None, *NOT_TAKEN.get(name, ())):
                 raise _refusal(f"{name} is not taken here; leave it out")
         form = body.get("text") or {}
         if not isinstance(form, dict) or form.get("format") not in (None, {"type": "text"}):
             raise _refusal("text.format is not taken here; leave it out")
+        if form.get("verbosity") not in (None, *NOT_TAKEN["verbosity"]):
+            raise _refusal("text.verbosity is not taken here; leave it out")
         if body.get("tool_choice") == "none":
             body.pop("tools", None)
         if body.get("messages") == []:
