@@ -7,6 +7,7 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from qweft import QweftError
+from qweft.analysis import run
 from qweft.analysis.run import inspect
 from qweft.cli.main import main
 from qweft.data.config import DataConfig
@@ -59,6 +60,25 @@ def test_numbers_that_overflow_are_told(trained, tmp_path, kind):
     save_file({key: tensor.fill_(1e38) for key, tensor in tensors.items()}, folder / "adapter_model.safetensors")
     with pytest.raises(QweftError, match=r"of layer .* are beyond what a number holds"):
         inspect(folder, {"dequantise": kind == "hybrid"})
+
+
+@pytest.mark.parametrize("when", ["loading", "measuring"])
+def test_an_adapter_that_is_replaced_meanwhile_is_not_reported(trained, tmp_path, monkeypatch, when):
+    """Its numbers would stand beside another adapter: a training that begins anew renames the folder around both."""
+    shutil.copytree(trained["hybrid"].parent, tmp_path / "run")
+    name = "load_model" if when == "loading" else "inspect_adapter"
+    real = getattr(run, name)
+
+    def replaces(*words, **named):
+        found = real(*words, **named)
+        (tmp_path / "run").rename(tmp_path / "run-1")
+        shutil.copytree(tmp_path / "run-1", tmp_path / "run")
+        return found
+
+    monkeypatch.setattr(run, name, replaces)
+    with pytest.raises(QweftError, match="was replaced by another command meanwhile; run the same command again"):
+        inspect(tmp_path / "run/adapter", {"output": str(tmp_path / "run/found.json")})
+    assert not list(tmp_path.rglob("found.json"))
 
 
 def test_the_command(trained, capsys):

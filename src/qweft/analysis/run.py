@@ -17,6 +17,7 @@ from qweft.analysis.layers import LayerMap, layer_maps, non_affinity, shares_of
 from qweft.analysis.states import ansatz_expressibility, expressibility, meyer_wallach, variance_at_start
 from qweft.analysis.tokens import Norms, Seen, collect, evenly, gradient_norms, rows_of
 from qweft.circuit import final_states
+from qweft.claims import check_state, state_of
 from qweft.data.batches import Collator
 from qweft.data.load import load_data
 from qweft.data.tokens import total_tokens
@@ -180,9 +181,11 @@ def inspect(adapter: Path, options: Mapping[str, Any] | None = None) -> Inspecti
         The measurements, with the folder as the adapter's name. They are also written to `output` if that is set.
 
     Raises:
-        QweftError: If the folder has no such adapter, an option is invalid, or model or data cannot be loaded.
+        QweftError: If the folder has no such adapter, an option is invalid, model or data cannot be loaded, or another
+            command replaces the adapter meanwhile.
     """
     config, model_config, data_config = check_inspection(adapter, options)
+    state = state_of(adapter)
     loaded = load_model(model_config)
     data = load_data(data_config, loaded.tokenizer)
     check_unseen(adapter, options or {}, data, config.split, loaded.tokenizer)
@@ -193,10 +196,12 @@ def inspect(adapter: Path, options: Mapping[str, Any] | None = None) -> Inspecti
         model = put_beside_base(loaded, adapter, "its gain over the base model cannot be told; leave dequantise out")
     else:
         model = put_on(loaded, adapter)
+    check_state(adapter, state)
     check_runs(model, loaded, adapter)
     found = replace(inspect_adapter(model, batches, tokens=config.tokens), adapter=str(adapter))
     if config.dequantise:
         found = replace(found, dequantised=dequantise(model, rows, loaded.tokenizer.pad_token_id))
     if config.output is not None:
+        check_state(adapter, state)  # a training that begins anew renames the folder around both
         write_json(config.output, found.to_json())
     return found

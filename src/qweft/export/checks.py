@@ -22,7 +22,7 @@ REPORT = "export.json"
 CARD = "README.md"
 TOKENIZER = (
     r"(tokenizer|tokenizer_config|special_tokens_map|vocab|added_tokens)\.json|tokenizer\.model|merges\.txt"
-    r"|chat_template\.jinja"
+    r"|chat_template\.jinja|additional_chat_templates|vocab\.txt"
 )
 FILES: dict[Target, str] = {
     "lora": r"adapter_config\.json|adapter_model\.safetensors",
@@ -82,12 +82,21 @@ def _check_output(output: Path, adapter: Path, to: Target) -> None:
     if output == adapter.resolve():
         raise QweftError(f"output {output} is the adapter itself; choose another --output")
     held = {path.name for path in output.iterdir()} if output.is_dir() else set()
-    foreign = {name for name in held - {REPORT, CARD} if not re.fullmatch(FILES[to], name)}
+    foreign = {name for name in held - {REPORT, CARD, *_listed(output)} if not re.fullmatch(FILES[to], name)}
     if (held and (REPORT not in held or foreign)) or (output.exists() and not output.is_dir()):
         raise QweftError(f"output {output} holds something that is no export to {to}; choose another --output")
     if output.is_dir() and not os.access(output, os.W_OK):
         raise QweftError(f"output {output} is write-protected, and would be replaced; choose another --output")
     check_can_be_written(output.parent)
+
+
+def _listed(output: Path) -> set[str]:
+    """Returns what an earlier export lists as its own: tokenizers have files of many names."""
+    try:
+        files = read_record(output / REPORT, "remove it").get("files")
+    except QweftError:
+        return set()
+    return {name.partition("/")[0] for name in files} if isinstance(files, dict) else set()
 
 
 def _check_method(adapter: Path, config: ExportConfig) -> None:

@@ -4,8 +4,8 @@ import hashlib
 import json
 import os
 import struct
-import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -42,7 +42,7 @@ from qweft.export.measure import (
 from qweft.export.report import ExportReport
 from qweft.export.rows import Rows, load_rows, plan_rows
 from qweft.export.targets import WRITERS, Made, check_target
-from qweft.files import folder_beside, leftovers, remove, write_json
+from qweft.files import folder_beside, leftovers, remove, stamp, write_json
 from qweft.models.load import LoadedModel, load_model
 from qweft.output import Console
 from qweft.records import read_record
@@ -123,10 +123,10 @@ def export(adapter: Path, options: Mapping[str, Any] | None = None, force: bool 
             files do not reproduce the measured logits.
     """
     config, overrides, output = check_start(adapter, options)
-    begun = time.time()
+    before = stamp(output / REPORT)
 
     def what_is_kept() -> str:
-        if output.is_dir() and output.stat().st_mtime >= begun:
+        if stamp(output / REPORT) not in (None, before):
             return f"the export is whole, in {output}"
         return "nothing was written; the same command begins anew"
 
@@ -262,7 +262,8 @@ def _write(
             report = _judged_as_written(context, found, report, force)
         (temporary / CARD).write_text(report.card(), encoding="utf-8")
         made_from = _made_from(report, str(context.loaded.dtype), getattr(context.tokenizer, "chat_template", None))
-        write_json(temporary / REPORT, report.public() | {"made_from": made_from})
+        files = _digests(temporary)  # by which the next export sees what was changed in this one
+        write_json(temporary / REPORT, report.public() | {"made_from": made_from, "files": files})
         check_state(report.adapter, context.state)  # a training that begins anew renames the folder around both
         _keep_other(report.output, made_from)
     return report
@@ -280,19 +281,34 @@ def _made_from(report: ExportReport, dtype: str, template: str | None) -> str:
     return found.hexdigest()
 
 
+def _digests(folder: Path) -> dict[str, str | None]:
+    """Returns the SHA-256 of each file of an export but its report, by relative name; `None` for what is no file."""
+    digests: dict[str, str | None] = {}
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if name == REPORT or (path.is_dir() and not path.is_symlink()):
+            continue
+        digests[name] = None
+        if path.is_file() and not path.is_symlink():
+            with path.open("rb") as file:
+                digests[name] = hashlib.file_digest(file, "sha256").hexdigest()
+    return digests
+
+
 def _keep_other(output: Path, made_from: str) -> None:
-    """Renames an earlier export of another adapter, or with other options, which would be replaced."""
+    """Renames an earlier export of another adapter, or with other options, or one that was changed since."""
     if not (output / REPORT).is_file():
         return
-    try:
-        is_same = read_record(output / REPORT, "").get("made_from") == made_from
-    except QweftError:
-        is_same = False
-    if not is_same:
-        aside = free_name(output)
-        os.replace(output, aside)
-        said = f"the earlier export in {output} may be of another adapter, or with other options, and is now {aside}"
-        Console(stderr=True).say(said)
+    said = "may be of another adapter, or with other options"
+    with suppress(QweftError, OSError):
+        earlier = read_record(output / REPORT, "")
+        if earlier.get("made_from") == made_from:
+            if earlier.get("files") == _digests(output):
+                return
+            said = "may have been changed since it was made"
+    aside = free_name(output)
+    os.replace(output, aside)
+    Console(stderr=True).say(f"the earlier export in {output} {said}, and is now {aside}")
 
 
 def _judged_as_written(context: _Context, written: Any, report: ExportReport, force: bool) -> ExportReport:

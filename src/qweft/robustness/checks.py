@@ -52,6 +52,8 @@ def check_start(adapter: Path, overrides: Mapping[str, Any], config: RobustnessC
     budget = make_budget(config, grid)
     mitigation = make_mitigation(config.readout, tuple(config.zne) if config.zne else None, config.extrapolation)
     output = Path(config.output or adapter.parent / f"robustness-{config.device.replace(':', '-')}")
+    if not config.output and output.is_symlink():  # by a stranger's folder; what stands where it leads is another's
+        raise QweftError(f"output {output} is a link to {output.resolve()}; remove it, or give --output")
     if adapter.resolve().is_relative_to(output.resolve()):
         raise QweftError(
             f"output {output} holds the adapter, and is renamed where another report stands in it; choose another "

@@ -2,7 +2,6 @@
 
 import json
 import os
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, replace
@@ -18,6 +17,7 @@ from qweft.errors import QweftError, saying_when_stopped
 from qweft.evaluation.generation import prompt_of
 from qweft.evaluation.saved import base_model, changed, put_on, weights_of
 from qweft.evaluation.unseen import check_unseen
+from qweft.files import stamp
 from qweft.models.load import load_model
 from qweft.output import Console
 from qweft.records import read_record
@@ -61,11 +61,11 @@ def evaluate_on_device(
     """
     console = console or Console()
     model_config, data_config, evaluation, grid, budget, mitigation, output = check_start(adapter, overrides, config)
-    begun = time.time()
+    before_it = stamp(output / NUMBERS)
     with ExitStack() as stack:
         if not dry_run:
             stack.enter_context(claimed_output(output, "qweft evaluate"))
-        stack.enter_context(saying_when_stopped(lambda: _kept(output, begun)))
+        stack.enter_context(saying_when_stopped(lambda: _kept(output, before_it)))
         state = state_of(adapter)
         loaded = load_model(model_config)
         data = load_data(data_config, loaded.tokenizer)
@@ -133,12 +133,11 @@ def _keep_earlier(output: Path, found: Robustness, console: Console) -> int:
     return 0
 
 
-def _kept(output: Path, begun: float) -> str:
-    numbers = output / NUMBERS
-    done = numbers.is_file() and numbers.stat().st_mtime >= begun
-    said = f"what this try measured is in {output}" if done else "no setting was measured to its end"
-    if numbers.is_file() and not done:
-        said = f"what an earlier try measured is in {output}"
+def _kept(output: Path, before: tuple[int, int] | None) -> str:
+    now = stamp(output / NUMBERS)
+    said = "no setting was measured to its end"
+    if now is not None:
+        said = f"what {'an earlier' if now == before else 'this'} try measured is in {output}"
     return f"{said}; the same command begins anew, and takes up the jobs that were sent"
 
 
