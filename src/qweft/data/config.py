@@ -4,6 +4,9 @@ from collections.abc import Mapping
 from dataclasses import MISSING, Field, asdict, dataclass, field, fields, replace
 from typing import Any, Literal
 
+TOGETHER = " + "
+"""What stands between the names of several sources."""
+
 
 @dataclass(frozen=True)
 class SourceConfig:
@@ -85,7 +88,7 @@ class DataConfig:
     @property
     def together(self) -> str:
         """The names of all sources as one text, which stands as `source` where there are several."""
-        return " + ".join(each.source for each in self.sources or ())
+        return TOGETHER.join(each.source for each in self.sources or ())
 
     @property
     def training_sources(self) -> list[SourceConfig]:

@@ -9,6 +9,7 @@ from peft.utils import CONFIG_NAME
 
 from qweft.adapter import QwthnConfig
 from qweft.adapter.saving import END, START, method_section
+from qweft.data.config import TOGETHER
 from qweft.files import named_path, write_bytes
 from qweft.models.resolve import HUB_ID
 from qweft.publish.push import renamed
@@ -18,11 +19,16 @@ from qweft.text import escaped
 def public_name(source: str) -> str:
     """Return the name of a data source or model for a card: for a local path only its last part.
 
-    >>> public_name("embedded:chitchat"), public_name("/")
-    ('embedded:chitchat', '/')
+    >>> public_name("embedded:chitchat"), public_name("/"), public_name("/home/me/a.jsonl + owner/rows")
+    ('embedded:chitchat', '/', 'a.jsonl + owner/rows')
     """
     path = named_path(source)
-    return path.resolve().name or source if path.exists() else source
+    if path.exists():
+        return path.resolve().name or source
+    if TOGETHER in source:
+        return TOGETHER.join(map(public_name, source.split(TOGETHER)))
+    is_path = path.is_absolute() or source.startswith(".")  # one that is there no longer
+    return path.name or source if is_path else source
 
 
 def name_base_model(folder: Path, hub_id: str | None) -> None:
@@ -63,7 +69,8 @@ def run_card(record: Mapping[str, Any], adapter: Any, shapes: dict[str, tuple[in
     config, data, training = record["config"], record["data"], record["config"]["training"]
     base, adapted, fit = record["base"], record["adapted"], record["training"]
     method = escaped(str(config["adapter"].get("preset") or adapter.peft_type.value))
-    source = escaped(public_name(data["source"]))
+    sources = [each["source"] for each in config.get("data", {}).get("sources") or ()] or [data["source"]]
+    source = escaped(TOGETHER.join(map(public_name, sources)))
     origin = escaped(public_name(record["model_origin"].removeprefix("local folder ")))
     model = escaped(public_name(record.get("model_hub_id") or config["model"]["name"]))
     if isinstance(adapter, QwthnConfig):

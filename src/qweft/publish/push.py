@@ -19,10 +19,14 @@ from yaml import YAMLError
 from qweft.claims import State, check_state, state_of
 from qweft.errors import QweftError
 from qweft.records import read_record
+from qweft.text import shown
 from qweft.yaml_file import dump, load
 
 REQUIRED = ("adapter_config.json", "adapter_model.safetensors")
 OPTIONAL = ("README.md", "export.json")
+BASE, TOKENIZER = "base_model_name_or_path", "tokenizer_name_or_path"
+TEXTS = ("prompt_tuning_init_text",)
+"""Fields that hold a user's words, which may begin with a slash."""
 LONGEST_FRONT = 100_000
 """Most characters of a card's front matter that are read, which takes seconds."""
 
@@ -64,8 +68,8 @@ def plan_push(folder: Path, repository: str, private: bool = True, base_model: s
             folder.
 
     Raises:
-        QweftError: If the folder holds no adapter, a file in it is a link, a name is not a hub id, or the base model is
-            a local folder or unknown.
+        QweftError: If the folder holds no adapter, a file in it is a link, a name is not a hub id, its config names
+            another path of this machine, or the base model is a local folder or unknown.
     """
     for name in REQUIRED:
         if not (folder / name).is_file():
@@ -74,7 +78,7 @@ def plan_push(folder: Path, repository: str, private: bool = True, base_model: s
         if not _is_hub_id(name):
             raise QweftError(f"{what} {name!r} is no hub id, as OWNER/NAME")
     config = read_record(folder / REQUIRED[0], "save the adapter again")
-    own = config.get("base_model_name_or_path")
+    own = config.get(BASE)
     if not isinstance(own, str | None):
         raise QweftError(f"{folder / REQUIRED[0]}: base_model_name_or_path is no text; save the adapter again")
     named = base_model or own
@@ -84,6 +88,7 @@ def plan_push(folder: Path, repository: str, private: bool = True, base_model: s
             f"{folder}: its adapter_config.json names {named or 'no base model'}, which nobody else can load; give the "
             "base model's hub id with --base-model"
         )
+    _check_paths(folder / REQUIRED[0], config, own)
     for name in REQUIRED + OPTIONAL:
         if (folder / name).is_symlink():
             raise QweftError(
@@ -92,6 +97,31 @@ def plan_push(folder: Path, repository: str, private: bool = True, base_model: s
             )
     files = REQUIRED + tuple(name for name in OPTIONAL if (folder / name).is_file())
     return Push(folder, repository, private, files, named, state_of(folder))
+
+
+def _check_paths(file: Path, config: dict[str, Any], base_model: str | None) -> None:
+    """Check that an adapter's config names no path of this machine but that of the base model, which is replaced.
+
+    Raises:
+        QweftError: It does.
+    """
+    waiting = [(name, value) for name, value in config.items() if name not in (BASE, *TEXTS)]
+    while waiting:
+        name, value = waiting.pop()
+        if isinstance(value, dict):
+            waiting += [(f"{name}.{key}", each) for key, each in value.items()]
+        elif isinstance(value, list):
+            waiting += [(name, each) for each in value]
+        elif isinstance(value, str) and _is_path(value) and (name, value) != (TOKENIZER, base_model):
+            raise QweftError(
+                f"{file}: {name} names {shown(value)}, a path of this machine that would be sent; name a hub id there, "
+                "or remove it"
+            )
+
+
+def _is_path(text: str) -> bool:
+    is_one = Path(text).is_absolute() or text.startswith(("~", "./", "../"))
+    return is_one or (("/" in text or os.sep in text) and os.path.exists(text))
 
 
 def _is_hub_id(name: str) -> bool:
@@ -170,8 +200,12 @@ def _stage(wanted: Push, folder: Path) -> None:
         content = (wanted.folder / name).read_bytes()
         if name == REQUIRED[0]:
             config = read_record(wanted.folder / name, "save the adapter again")
-            named = config.get("base_model_name_or_path")
-            content = json.dumps({**config, "base_model_name_or_path": wanted.base_model}, indent=2).encode()
+            named = config.get(BASE)
+            _check_paths(wanted.folder / name, config, named)
+            told = {BASE: wanted.base_model}
+            if named is not None and config.get(TOKENIZER) == named:
+                told[TOKENIZER] = wanted.base_model
+            content = json.dumps({**config, **told}, indent=2).encode()
         elif name == "README.md":
             text = content.decode(errors="replace")
             text = renamed(text, named, wanted.base_model) if named else text
