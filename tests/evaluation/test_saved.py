@@ -222,6 +222,14 @@ def test_another_source_is_judged_and_not_the_test_source_of_the_run(stranger, t
     assert (same.source_of("test"), same.max_rows) == (str(tmp_path / "test.jsonl"), 5)
 
 
+def test_columns_of_the_run_are_changed_one_by_one_or_left_out(stranger):
+    columns = {"prompt": "Question", "response": "Answer"}
+    adapter = stranger(data={"columns": columns})
+    for given, wanted in (({"response": "A"}, {**columns, "response": "A"}), ({}, {})):
+        data = sections_of(adapter, {"data": {"source": "other.jsonl", "columns": given}})[1]
+        assert data.columns == wanted
+
+
 def test_only_embedded_data_are_taken_from_the_record_of_another(stranger, tmp_path, monkeypatch):
     rows, other = str(tmp_path / "rows.jsonl"), "some/data set"
     named = {"data": {"test_source": other}, "evaluation": {"forgetting": "embedded:gsm8k"}}

@@ -59,8 +59,8 @@ def _data_section(saved: dict[str, Any], overrides: dict[str, Any]) -> dict[str,
     """
     given, own = overrides.get("data", {}), saved.get("data", {})
     data = {**own, **given}
-    for name in own.keys() & given.keys():  # an option of a single key leaves the others
-        if isinstance(own[name], dict) and isinstance(given[name], dict):
+    for name in own.keys() & given.keys():  # an option of a single key leaves the others, and {} none
+        if isinstance(own[name], dict) and isinstance(given[name], dict) and given[name]:
             data[name] = {**own[name], **given[name]}
     for name in ("source", "sources"):
         if given.get(name) not in (None, own.get(name)):
