@@ -4,13 +4,13 @@
 
 At each budget, in trained numbers or in bytes of the file, the method of the lowest mean loss that fits, and the best
 that fits on the other side: ours, or PEFT's. Their difference in percent with its interval, and p corrected by Holm for
-all budgets of the table. Both methods are chosen by the losses that are compared, so a small p is a little too small.
+all pairs of both tables. Both methods are chosen by the losses that are compared, so a small p is a little too small.
 """
 
 import argparse
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,7 @@ class Best:
             `None` without one.
         percent: Loss of `method` against `other`, with its 95% interval.
         p: Uncorrected; `None` likewise.
-        corrected: By Holm, for all budgets of the table.
+        corrected: By Holm, for all pairs of both tables, each counted once.
     """
 
     budget: int
@@ -59,17 +59,27 @@ def is_ours(method: str) -> bool:
     return method.startswith(OURS)
 
 
-def best(results: Mapping[str, Any], budgets: Sequence[int], column: int) -> list[Best]:
-    """Returns the best within each budget.
+def best(results: Mapping[str, Any]) -> tuple[list[Best], list[Best]]:
+    """Returns the best within each budget, in trained numbers and in bytes.
 
     Args:
         results: A results.json.
-        budgets: In trained numbers or bytes.
-        column: 0 for trained numbers, 1 for bytes.
     """
     outcomes: dict[str, Summary] = summarise([Run.from_json(run) for run in results["runs"]], "lora_r1", 1.0)
-    sizes = sizes_of(results)
+    tables = [_within(outcomes, sizes_of(results), budgets, column) for column, budgets in enumerate((NUMBERS, BYTES))]
+    ps = {_pair(each): each.p for each in (*tables[0], *tables[1]) if each.p is not None}
+    corrected = dict(zip(ps, holm(list(ps.values())), strict=True))
+    numbers, sizes = ([replace(each, corrected=corrected.get(_pair(each))) for each in found] for found in tables)
+    return numbers, sizes
 
+
+def _pair(each: Best) -> frozenset[str | None]:
+    return frozenset({each.method, each.other})
+
+
+def _within(
+    outcomes: Mapping[str, Summary], sizes: Mapping[str, tuple[int, int]], budgets: Sequence[int], column: int
+) -> list[Best]:
     def lowest(names: Sequence[str]) -> str | None:
         return min(names, key=lambda name: outcomes[name].eval_loss or float("inf"), default=None)
 
@@ -84,21 +94,20 @@ def best(results: Mapping[str, Any], budgets: Sequence[int], column: int) -> lis
         percent = None
         if pairing is not None and pairing.mean is not None and pairing.interval is not None:
             percent = (pairing.mean, *pairing.interval)
-        found.append((budget, leader, other, percent, None if pairing is None else pairing.p_value))
-    corrected = iter(holm([p for *_, p in found if p is not None]))
-    return [Best(*each, None if each[-1] is None else next(corrected)) for each in found]
+        found.append(Best(budget, leader, other, percent, None if pairing is None else pairing.p_value, None))
+    return found
 
 
 def table(results: Mapping[str, Any]) -> str:
     """Returns both tables as Markdown."""
     outcomes = summarise([Run.from_json(run) for run in results["runs"]], "lora_r1", 1.0)
     lines = []
-    for title, budgets, column in (("trained numbers", NUMBERS, 0), ("bytes of the file", BYTES, 1)):
+    for title, found in zip(("trained numbers", "bytes of the file"), best(results), strict=True):
         lines += [
             f"| {title}, at most | lowest loss | best of the other side | difference, 95% interval | p, corrected |",
             "|---:|---|---|---:|---:|",
         ]
-        for each in best(results, budgets, column):
+        for each in found:
             told = "| | |"
             if each.other and each.percent and each.corrected is not None:
                 mean, low, high = each.percent

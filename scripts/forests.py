@@ -1,12 +1,13 @@
 """Pictures of comparisons: forests of differences with their intervals, and learning curves."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from matplotlib.figure import Figure
 from scripts.picture import Numbers, read_json
 
 from qweft.comparison.results import Run
-from qweft.comparison.statistics import paired
+from qweft.comparison.statistics import ONCE, Look, paired
 from qweft.comparison.summarise import summarise
 from qweft.figures.figure import SMALL, dress
 from qweft.figures.styles import COLOURS, DASHES, INK
@@ -15,21 +16,24 @@ BLUE, ORANGE, GREEN, PINK, OLIVE, SKY = COLOURS
 
 # Forests: differences in held-out loss with their 95% intervals.
 
-WITH, WITHOUT, LORA = "with a circuit", "without a circuit", "LoRA"
-KINDS = {WITH: (ORANGE, "D"), WITHOUT: (BLUE, "o"), LORA: (GREEN, "s")}
-METHODS = {
-    "lora_small": ("LoRA, the hybrids' size", LORA),
-    "qtha": ("QTHA", WITH),
-    "product_linear": ("QTHA, no entanglement", WITH),
-    "mlp_linear": ("QTHA, perceptron instead", WITHOUT),
-    "mpo": ("QTHA, no circuit", WITHOUT),
-    "qwthn": ("QWTHN", WITH),
-}
+SHOWN, OPEN, PLAIN = "shown", "not shown", ""
 EXPERIMENTS = {
-    "Dialogues, SmolLM2-135M": "experiment-dialogue",
-    "Dialogues, Qwen2.5-Coder-0.5B": "experiment-second-model",
-    "Word problems, SmolLM2-135M": "experiment-reasoning",
+    "A": ("decide", "mpo", 0.5),
+    "B": ("long-60", "lora", 0.5),
+    "C": ("experiment-dialogue", "lora", None),
+    "D": ("experiment-second-model", "lora", None),
+    "F": ("front-dialogue", "lora_r1", 1.0),
 }
+"""The experiments of docs/results.md: raw results, reference and margin. E, of wide intervals, is left out."""
+AGAINST = {
+    "QTHA against the same without a circuit": {"A": "mpo", "B": "mpo", "C": "mpo", "D": "mpo", "F": "mpo"},
+    "... with a perceptron in its place": {"A": "mlp_linear", "C": "mlp_linear", "D": "mlp_linear"},
+    "... without entanglement": {"A": "product_linear", "C": "product_linear", "D": "product_linear"},
+    "QTHA against LoRA of its size": {"B": "lora_1", "C": "lora_small", "D": "lora_small", "F": "lora_r1"},
+}
+SEEDS = {"A": "6 or 12 seeds", "B": "6 seeds, four layers", "C": "3 seeds", "D": "5 seeds, Qwen2.5", "F": "3 seeds"}
+BAND = 0.5
+"""Half the width of the band of equivalence, in percent."""
 RIVALS = {
     "Dialogues, SmolLM2-135M": ("research-again", {
         "lora_small": "LoRA r = 1, q and v", "lora_down": "LoRA r = 1, down_proj", "lora": "LoRA r = 8, q and v"}),
@@ -41,9 +45,12 @@ RIVALS = {
 }  # fmt: skip
 
 
-def summary(name: str) -> dict[str, Any]:
+def summary(
+    name: str, reference: str = "lora", margin: float | None = None, looks: Sequence[Look] = (ONCE,)
+) -> dict[str, Any]:
     """Returns the outcome of each method of a comparison."""
-    return summarise([Run.from_json(entry) for entry in read_json(f"docs/results/{name}.json")["runs"]], "lora")
+    runs = [Run.from_json(entry) for entry in read_json(f"docs/results/{name}.json")["runs"]]
+    return summarise(runs, reference, margin, looks)
 
 
 def _difference(method: Any, other: Any) -> list[float]:
@@ -53,15 +60,19 @@ def _difference(method: Any, other: Any) -> list[float]:
 
 
 def read_results() -> Numbers:
-    """Each method against LoRA of rank 4, in percent of its held-out loss."""
+    """`qtha` against its controls and LoRA of its size in each experiment, in percent of the held-out loss."""
+    looks = [Look(level=0.025, seeds=tuple(range(6 * number)), number=number, planned=2) for number in (1, 2)]
+    outcomes = {
+        place: summary(name, reference, margin, looks if name == "decide" else (ONCE,))
+        for place, (name, reference, margin) in EXPERIMENTS.items()
+    }
     found: Numbers = {}
-    for title, name in EXPERIMENTS.items():
-        outcomes = summary(name)
-        found[title] = {
-            said: [kind, *_difference(outcomes[method], outcomes["lora"])]
-            for method, (said, kind) in METHODS.items()
-            if method in outcomes
-        }
+    for title, others in AGAINST.items():
+        found[title] = {}
+        for place, other in others.items():
+            one, two = outcomes[place]["qtha"], outcomes[place][other]
+            shown = paired(one, two).direction in ("lower", "higher")
+            found[title][f"{place}: {SEEDS[place]}"] = [SHOWN if shown else OPEN, *_difference(one, two)]
     return found
 
 
@@ -71,15 +82,17 @@ def read_sparse() -> Numbers:
     for title, (name, rivals) in RIVALS.items():
         outcomes = summary(name)
         found[title] = {
-            said: [LORA, *_difference(outcomes["sparse"], outcomes[other])] for other, said in rivals.items()
+            said: [PLAIN, *_difference(outcomes["sparse"], outcomes[other])] for other, said in rivals.items()
         }
     return found
 
 
-def draw_forest(figure: Figure, numbers: Numbers, label: str, legend: bool) -> None:
-    """Draws one row a difference, in groups; filled where the interval leaves out zero."""
+def draw_forest(figure: Figure, numbers: Numbers, label: str, band: float | None = None) -> None:
+    """Draws one row a difference, in groups; filled where it is shown, or where its interval leaves out zero."""
     axes = figure.subplots()
     axes.axvline(0, color=INK, linewidth=1)
+    if band:
+        axes.axvspan(-band, band, color=SKY, alpha=0.25, linewidth=0)
     place = -1.0
     places: list[float] = []
     names: list[str] = []
@@ -91,11 +104,11 @@ def draw_forest(figure: Figure, numbers: Numbers, label: str, legend: bool) -> N
         ).set_in_layout(False)  # fmt: skip
         for said, (kind, mean, low, high) in rows.items():
             place += 1
-            colour, marker = KINDS[kind] if legend else (BLUE, "o")
-            axes.plot([low, high], [place, place], color=colour, linewidth=2, solid_capstyle="butt")
+            filled = kind == SHOWN or (kind == PLAIN and (low > 0 or high < 0))
+            axes.plot([low, high], [place, place], color=BLUE, linewidth=2, solid_capstyle="butt")
             axes.plot(
-                [mean], [place], marker=marker, markersize=6.5, color=colour, markeredgewidth=1.5,
-                markerfacecolor=colour if low > 0 or high < 0 else "#FDFEFE",
+                [mean], [place], marker="o", markersize=6.5, color=BLUE, markeredgewidth=1.5,
+                markerfacecolor=BLUE if filled else "#FDFEFE",
             )  # fmt: skip
             places.append(place)
             names.append(said)
@@ -103,20 +116,16 @@ def draw_forest(figure: Figure, numbers: Numbers, label: str, legend: bool) -> N
     axes.set_yticks(places, names)
     figure.supxlabel(label, color=INK, fontsize=SMALL)
     dress(axes, "x")
-    if legend:
-        for kind, (colour, marker) in KINDS.items():
-            axes.plot([], [], color=colour, marker=marker, markersize=6, label=kind)
-        figure.legend(loc="outside upper right", ncols=3, frameon=False, fontsize=SMALL, labelcolor=INK)
 
 
 def draw_results(figure: Figure, numbers: Numbers) -> None:
-    """Draws the recorded methods against LoRA."""
-    draw_forest(figure, numbers, "held-out loss against LoRA of rank 4, in percent: better ← 0 → worse", True)
+    """Draws `qtha` against each other, with the band of equivalence."""
+    draw_forest(figure, numbers, "held-out loss of QTHA against each, in percent: better ← 0 → worse", BAND)
 
 
 def draw_sparse(figure: Figure, numbers: Numbers) -> None:
     """Draws `sparse` against its rivals."""
-    draw_forest(figure, numbers, "held-out loss of sparse against each, in percent: better ← 0 → worse", False)
+    draw_forest(figure, numbers, "held-out loss of sparse against each, in percent: better ← 0 → worse")
 
 
 # The positive control: the answer over the dose of what was planted.
