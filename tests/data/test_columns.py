@@ -217,7 +217,7 @@ def test_a_column_that_the_format_does_not_read_is_not_named_in_vain(tmp_path, c
         ({"prompt": "q", "completion": "a", "label": "False"}, "label False tells"),
         ({"question": "q", "answer": "a", "label": "true"}, "label true tells"),
         ({"question": "q", "answer": "a", "Label": False}, "Label False tells"),
-        ({"prompt": "q", "completion": "a", "label": 0}, "label 0 tells .*if it is a class, rename the column"),
+        ({"prompt": "q", "completion": "a", "label": 0}, "label 0 tells .*where it is a class, rename the column"),
         ({"prompt": "q", "response": "a", "label": "1"}, "label 1 tells"),
     ],
 )

@@ -119,10 +119,12 @@ def refuse_preferences(row: Row, name: str, where: str) -> None:
     known = LABELS + NUMBERED if answered else LABELS
     labels = [each for each in _alike("label", row) if str(row[each]).strip().casefold() in known]
     if labels and name != "text":
+        told = str(row[labels[0]])
+        is_class = "" if told.strip().casefold() in LABELS else "; where it is a class, rename the column"
         raise QweftError(
-            f"{where}: {labels[0]} {row[labels[0]]} tells good answers from bad ones, and here every answer is "
-            "learned; keep the rows whose label is true, without this column, or give the rows and a QwthnConfig to "
-            "TRL's KTOTrainer; if it is a class, rename the column"
+            f"{where}: {labels[0]} {told} tells good answers from bad ones, and here every answer is learned; keep the "
+            "rows whose label is true, without this column, or give the rows and a QwthnConfig to TRL's KTOTrainer"
+            f"{is_class}"
         )
 
 
