@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from qweft.errors import QweftError
-from qweft.files import check_name, locked, made_folder, read_bytes, write_json
+from qweft.files import check_name, locked, made_folder, read_bytes, stamp, write_json
 
 CLAIM = ".claim"
 """Lock file of the command that writes an output folder; beside it, as .claim.json, stands who that is."""
@@ -56,6 +56,7 @@ def claimed_output(folder: Path, command: str, work: str | None = None, lock: Pa
             _join(note, folder, work)
             yield
             return
+        own = _inode(lock)
         try:
             if held:
                 since = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
@@ -63,9 +64,14 @@ def claimed_output(folder: Path, command: str, work: str | None = None, lock: Pa
                 write_json(note, who | {"work": work})
             yield
         finally:
-            for path in (note, lock):
+            for path in (note, lock) if _inode(lock) == own else ():  # the folder may be another command's by now
                 with suppress(OSError):
                     path.unlink()
+
+
+def _inode(path: Path) -> int | None:
+    found = stamp(path)
+    return None if found is None else found[0]
 
 
 def _check_temporary() -> None:
@@ -158,11 +164,34 @@ def set_aside(folder: Path) -> Path:
             f"output {folder} holds earlier results and cannot be renamed to keep them ({error}); choose another "
             "--output"
         ) from error
-    whole.mkdir()
-    for name in (CLAIM, f"{CLAIM}.json"):
-        with suppress(FileNotFoundError):  # a file system without locks
-            os.replace(aside / name, whole / name)
+    try:
+        whole.mkdir()
+        _take_along(aside / CLAIM, whole / CLAIM)
+    except FileExistsError as error:  # in the moment without a folder, or without a claim in it
+        raise QweftError(
+            f"output {folder} was taken by another command as the earlier results in it became {aside}; choose another "
+            "--output, or wait until it has ended"
+        ) from error
+    with suppress(FileNotFoundError):  # a file system without locks
+        os.replace(aside / f"{CLAIM}.json", whole / f"{CLAIM}.json")
     return aside
+
+
+def _take_along(claim: Path, target: Path) -> None:
+    """Move a lock file.
+
+    Raises:
+        FileExistsError: Another one is there.
+    """
+    try:
+        os.link(claim, target)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without hard links, or without locks
+        with suppress(FileNotFoundError):
+            os.replace(claim, target)
+    else:
+        claim.unlink()
 
 
 def check_earlier(folder: Path) -> None:
