@@ -1,6 +1,7 @@
 import hashlib
 import os
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -96,6 +97,14 @@ def test_old_leftovers_are_removed_and_young_ones_kept(runs, model):
     os.utime(old, (0, 0))
     prepare(model)
     assert not old.exists() and young.exists()
+
+
+def test_a_leftover_that_another_process_removes_is_no_fault(runs, model, monkeypatch):
+    folder = prepared_folder(model)
+    gone = folder.parent / f".{folder.name}-gone"
+    glob = Path.glob
+    monkeypatch.setattr(Path, "glob", lambda self, pattern: [gone] if pattern.startswith(".") else glob(self, pattern))
+    assert (prepare(model) / MARK).is_file()
 
 
 def test_a_full_disk_is_said(runs, model, monkeypatch):

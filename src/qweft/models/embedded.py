@@ -10,7 +10,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -169,5 +169,6 @@ def _sync(path: Path) -> None:
 def _remove_leftovers(final: Path) -> None:
     """Delete temporary folders older than a day: leftovers of killed processes, as no preparation takes that long."""
     for leftover in final.parent.glob(f".{final.name}-*"):
-        if time.time() - leftover.stat().st_mtime > 86_400:
-            shutil.rmtree(leftover, ignore_errors=True)
+        with suppress(FileNotFoundError):  # a process beside this one has just removed it
+            if time.time() - leftover.stat().st_mtime > 86_400:
+                shutil.rmtree(leftover, ignore_errors=True)
