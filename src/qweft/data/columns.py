@@ -4,6 +4,7 @@ import math
 import re
 import shlex
 from collections.abc import Collection, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from qweft.data.turns import Row, RowError, UnknownFormatError
@@ -282,6 +283,7 @@ def _is_read(name: str, value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
+@lru_cache(1024)  # for every column of every row
 def bare(name: str) -> str:
     """Return a column's name without case, white space around it, a byte order mark and a plural's s."""
     return name.strip("\ufeff \t\r\n\u00a0").casefold().removesuffix("s")
