@@ -86,8 +86,16 @@ def near(name: str, known: Iterable[str], most: int = 1, cutoff: float = 0.6) ->
 
 def shown(value: Any) -> str:
     """Return the repr of a value, cut to 120 characters."""
-    text = repr(value)
-    return text if len(text) <= 120 else f"{text[:117]}..."
+    return cut(repr(value), 120)
+
+
+def cut(text: str, most: int = 500) -> str:
+    """Return a text, cut to some characters: a stranger's record may hold millions.
+
+    >>> cut("model", 4)
+    'm...'
+    """
+    return text if len(text) <= most else f"{text[: most - 3]}..."
 
 
 LONGEST_NAME = 1000

@@ -14,6 +14,7 @@ from qweft.errors import QweftError
 from qweft.files import read_bytes, remove, write_json
 from qweft.method.stated import as_recorded, meant_then
 from qweft.records import read_record
+from qweft.text import cut
 
 MANIFEST = "checkpoint.json"
 STAGING = ".staging"
@@ -222,7 +223,7 @@ def _different(theirs: Any, ours: Any, name: str = "") -> str:
             if found:
                 return found
         return ""
-    return "" if theirs == ours else f"{name} was {theirs!r} there and is {ours!r} now"
+    return "" if theirs == ours else f"{cut(name)} was {cut(repr(theirs))} there and is {cut(repr(ours))} now"
 
 
 def _digest(path: Path) -> str:

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from transformers import TrainerCallback
 
@@ -152,6 +153,57 @@ class GradientWatch(TrainerCallback):
             self.warnings.append(sentence)
 
 
+class ResumedState(TrainerCallback):
+    """Checks a checkpoint's numbers that compiled code takes on trust; `fit` names the checkpoint.
+
+    torch compares no shapes as it loads an optimizer's state, and the fused AdamW takes them from the parameter. NumPy
+    takes any position in its generator's numbers. Both would go beyond their memory.
+    """
+
+    def __init__(self) -> None:
+        self._is_checked = False
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, optimizer: Any = None, **kwargs: Any) -> None:
+        """Lay out the optimizer's state as its parameters are; it was loaded just before.
+
+        Raises:
+            ValueError: A part of it has another shape, or a learning rate is no plain number.
+        """
+        for group in optimizer.param_groups:
+            if not isinstance(group["lr"], int | float):
+                raise ValueError(f"the optimizer's learning rate is a {type(group['lr']).__name__}")
+            for parameter in group["params"]:
+                _lay_out(optimizer.state.get(parameter, {}), parameter, bool(group.get("fused")))
+
+    def on_step_begin(self, *_: Any, **__: Any) -> None:
+        """Check the position of NumPy's generator, which the trainer loads just before its first step.
+
+        Raises:
+            ValueError: It is beyond the generator's numbers.
+        """
+        if self._is_checked:
+            return
+        self._is_checked = True
+        loaded: Any = np.random.get_state()
+        numbers, place = len(loaded[1]), loaded[2]
+        if not 0 <= place <= numbers:
+            np.random.seed(0)  # the process may go on, and must not draw from there
+            raise ValueError(f"NumPy's generator stands at {place:,} of {numbers} numbers")
+
+
+def _lay_out(kept: dict[str, Any], parameter: torch.Tensor, is_fused: bool) -> None:
+    for name, value in kept.items():
+        shape = tuple(value.shape) if isinstance(value, torch.Tensor) else type(value).__name__
+        if name == "step":
+            if not isinstance(value, torch.Tensor) or value.numel() != 1:
+                raise ValueError(f"the optimizer's step is {shape}, and no single number")
+            kept[name] = value.to(parameter.device, torch.float32) if is_fused else value
+        elif shape != tuple(parameter.shape):
+            raise ValueError(f"the optimizer's {name} is {shape}, and its parameter {tuple(parameter.shape)}")
+        else:
+            kept[name] = torch.zeros_like(parameter).copy_(value)  # one number, repeated, has memory of one
+
+
 ADD_TO_LOSS = ("ADALORA", "CPT", "SHADOW")
 """Methods of PEFT that add a term to the model's own loss, or weigh its targets."""
 
@@ -182,6 +234,7 @@ class RunTrainer(SavingTrainer):
         if method == "CPT":  # its loss is each batch's own mean, and the trainer has to average the batches
             self.model_accepts_loss_kwargs = False
         self.add_callback(watch)
+        self.add_callback(ResumedState())
 
     def compute_loss(
         self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None

@@ -1,0 +1,112 @@
+"""Numbers of a checkpoint by which compiled code would read or write beyond its memory."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from tests.tiny_folder import save_rows, save_tiny_model
+from tests.training.test_resume import StoppedError, config, stop_after, weights, with_right_checksum
+from transformers.trainer_pt_utils import safe_globals
+
+from qweft.errors import QweftError
+from qweft.training import checkpoints as module
+from qweft.training.checkpoints import MANIFEST, NEEDED, STATE, Checkpoints
+from qweft.training.run import train
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("files")
+    return save_tiny_model(folder / "model"), save_rows(folder / "rows.jsonl")
+
+
+@pytest.fixture(scope="module")
+def stopped(files, tmp_path_factory):
+    """The folder of a run that was stopped after its fourth step."""
+    output = tmp_path_factory.mktemp("stopped") / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        stop_after(patch, 4)
+        with pytest.raises(StoppedError):
+            train(config(files, output))
+    return output
+
+
+def with_state(folder, change):
+    """Change what the optimizer keeps of each parameter."""
+    saved = torch.load(folder / "optimizer.pt", weights_only=True)
+    for kept in saved["state"].values():
+        change(kept)
+    torch.save(saved, folder / "optimizer.pt")
+    with_right_checksum(folder, "optimizer.pt")
+
+
+@pytest.mark.parametrize("key", ["exp_avg", "exp_avg_sq", "step", "max_exp_avg_sq"])
+@pytest.mark.parametrize("value", [torch.ones(7, 1, 3), torch.ones(0), [1.0]], ids=["shape", "empty", "list"])
+def test_moments_of_another_shape_than_their_parameter_are_refused(files, stopped, tmp_path, key, value):
+    """The fused optimizer takes the parameter's size for theirs, and torch compares neither as it loads them."""
+    shutil.copytree(stopped, tmp_path / "run")
+    folder = tmp_path / "run" / "checkpoints" / "step-4"
+    with_state(folder, lambda kept: kept.update({key: value}))
+    with pytest.raises(QweftError, match=rf"the run cannot go on from {folder} \(.*({key}|list).*; remove"):
+        train(config(files, tmp_path / "run", resume="auto"))
+
+
+def test_moments_that_repeat_one_number_are_read_as_numbers_of_their_own(files, stopped, tmp_path):
+    """The fused optimizer reads a row of numbers, whatever their strides say."""
+    found = []
+    for name in ("repeated", "plain"):
+        shutil.copytree(stopped, tmp_path / name)
+
+        def repeat(kept, is_plain=name == "plain"):
+            for key in ("exp_avg", "exp_avg_sq"):
+                repeated = torch.full((), 0.01).expand_as(kept[key])
+                kept[key] = repeated.clone() if is_plain else repeated
+
+        with_state(tmp_path / name / "checkpoints" / "step-4", repeat)
+        found.append(weights(train(config(files, tmp_path / name, resume="auto"))))
+    assert all(torch.equal(tensor, found[1][name]) for name, tensor in found[0].items())
+
+
+def test_a_rate_that_is_a_tensor_is_refused(files, stopped, tmp_path):
+    shutil.copytree(stopped, tmp_path / "run")
+    folder = tmp_path / "run" / "checkpoints" / "step-4"
+    saved = torch.load(folder / "optimizer.pt", weights_only=True)
+    saved["param_groups"][0]["lr"] = torch.zeros(0)
+    torch.save(saved, folder / "optimizer.pt")
+    with_right_checksum(folder, "optimizer.pt")
+    with pytest.raises(QweftError, match=rf"the run cannot go on from {folder} \(.*learning rate"):
+        train(config(files, tmp_path / "run", resume="auto"))
+
+
+def test_a_generator_of_numpy_beyond_its_numbers_is_refused(files, stopped, tmp_path):
+    """NumPy reads its next number there, also beyond its memory."""
+    shutil.copytree(stopped, tmp_path / "run")
+    folder = tmp_path / "run" / "checkpoints" / "step-4"
+    with safe_globals():
+        saved = torch.load(folder / "rng_state.pth", weights_only=True)
+    saved["numpy"] = (*saved["numpy"][:2], 100_000, *saved["numpy"][3:])
+    torch.save(saved, folder / "rng_state.pth")
+    with_right_checksum(folder, "rng_state.pth")
+    before = np.random.get_state()
+    try:
+        with pytest.raises(QweftError, match=rf"the run cannot go on from {folder} \(.*100,000"):
+            train(config(files, tmp_path / "run", resume="auto"))
+        assert np.random.get_state()[2] <= 624
+    finally:
+        np.random.set_state(before)
+
+
+def test_a_long_identity_is_not_said_whole(tmp_path):
+    for identity in ({"rows": "A" * 3_000_000}, {"B" * 3_000_000: 1}):
+        step = tmp_path / "step-2"
+        step.mkdir(exist_ok=True)
+        for name in (*NEEDED, STATE):
+            (step / name).write_text('{"global_step": 2}')
+        files = {name: module._digest(step / name) for name in (*NEEDED, STATE)}
+        manifest = {"step": 2, "identity": identity, "extra": {}, "files": files}
+        (step / MANIFEST).write_text(json.dumps(manifest))
+        with pytest.raises(QweftError, match="holds checkpoints of another run") as error:
+            Checkpoints(tmp_path, {"rows": "abc"} | dict.fromkeys(identity, 2)).find()
+        assert len(str(error.value)) < 3000
