@@ -22,7 +22,7 @@ SAVED: list[Callable[[], Iterable[str]]] = []
 SHOWN = re.compile(
     r"""(?ix)
     ( (?: api[-_ ]?key | token | bearer | basic | authorization | secret | password )
-      (?= ["'\s:=] ) ["']? \s{0,99} [:=]? \s{0,99} ["']? (?: (?:bearer|basic|apikey) \s{1,99} )? (?: \w{1,99}= )? )
+      (?= ["'\s:=] ) ["']? \s{0,99}+ [:=]? \s{0,99}+ ["']? (?: (?:bearer|basic|apikey) \s{1,99}+ )? (?: \w{1,99}= )? )
     (?! qweft- )                              # the token of a job is no credential
     (?= [\w.~+/=-]{0,299} \d ) [\w.~+/=-]{16,}      # a word without a digit is a word
     | \b (?: hf_ | gh[opsru]_ | github_pat_ | sk- | AKIA ) (?= [\w-]{0,299} \d ) [\w-]{16,}    # with a known beginning

@@ -20,13 +20,14 @@ from qweft.data.load import load_data
 from qweft.errors import QweftError, giving_up_after
 from qweft.evaluation import saved
 from qweft.evaluation.loss import held_out_loss
-from qweft.evaluation.record import sections_of
+from qweft.evaluation.record import model_of, sections_of, tell_unasked
 from qweft.evaluation.run import evaluate
 from qweft.evaluation.saved import put_on
 from qweft.export.run import export
 from qweft.files import write_json
 from qweft.models.config import ModelConfig
 from qweft.models.load import load_model
+from qweft.models.packages import QWEN_CODER, SMOLLM2
 from qweft.records import is_own, marked, read_record
 from qweft.robustness.config import RobustnessConfig
 from qweft.robustness.run import evaluate_on_device
@@ -228,6 +229,32 @@ def test_columns_of_the_run_are_changed_one_by_one_or_left_out(stranger):
     for given, wanted in (({"response": "A"}, {**columns, "response": "A"}), ({}, {})):
         data = sections_of(adapter, {"data": {"source": "other.jsonl", "columns": given}})[1]
         assert data.columns == wanted
+
+
+def test_a_package_of_an_unknown_uploader_is_not_asked_for_by_the_record_of_another(stranger, monkeypatch):
+    monkeypatch.setattr("qweft.models.packages.is_prepared", lambda _: False)
+    monkeypatch.setattr("qweft.models.packages.installed_file", lambda *_: None)
+    for name in (QWEN_CODER.alias, QWEN_CODER.hub_id, f"/home/someone/{QWEN_CODER.folder}"):
+        wanted = {"name": name, "source": "package"}
+        adapter = stranger(own=False, model=wanted)
+        for read in (sections_of, model_of):
+            with pytest.raises(QweftError, match=r"not written by you .* asks for qwen.* give --model.source package"):
+                read(adapter, {})
+        assert model_of(adapter, {"model": {"source": "package"}}).source == "package"
+        assert model_of(stranger(own=False, model=wanted | {"name": SMOLLM2.alias}), {}).source == "package"
+        assert model_of(stranger(model=wanted), {}).source == "package"
+    monkeypatch.setattr("qweft.models.packages.is_prepared", lambda _: True)
+    assert model_of(stranger(own=False, model=wanted), {}).source == "package"
+
+
+@pytest.mark.parametrize("key", ["source", "file", "test_source"])
+def test_a_long_place_of_a_record_is_not_said_whole(stranger, capsys, key):
+    adapter = stranger(own=False, data={key: "token" + " " * 198 + "A" * 2_000_000 + ".jsonl"})
+    with pytest.raises(QweftError, match="was not written by you") as error:
+        sections_of(adapter, {})
+    assert len(str(error.value)) < 2000
+    tell_unasked(stranger(evaluation={"lm_eval": ["a" * 1_000_000]}), {})
+    assert len(capsys.readouterr().err) < 2000
 
 
 def test_only_embedded_data_are_taken_from_the_record_of_another(stranger, tmp_path, monkeypatch):

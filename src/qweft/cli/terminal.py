@@ -47,6 +47,15 @@ def hush_libraries() -> None:
         logging.getLogger(name).setLevel(logging.ERROR)
 
 
+LONGEST_SENTENCE = 10_000
+"""Most characters of a sentence that are printed; others may come from a stranger's file, which may hold millions."""
+
+
 def complain(sentence: str) -> None:
-    """Prints a sentence on standard error, without credentials: errors of other packages may repeat some."""
+    """Prints a sentence on standard error, without credentials: errors of other packages may repeat some.
+
+    A sentence that is too long ends with a whole word, since the rest of a credential would not be known for one.
+    """
+    if len(sentence) > LONGEST_SENTENCE:
+        sentence = f"{sentence[:LONGEST_SENTENCE].rpartition(' ')[0]} ..."
     print(plain(f"qweft: {without_secrets(sentence)}"), file=sys.stderr)

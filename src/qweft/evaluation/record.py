@@ -11,7 +11,9 @@ from qweft.errors import QweftError
 from qweft.evaluation.config import EvaluationConfig
 from qweft.method.saved import check_folder, read_saved
 from qweft.models.config import ModelConfig
+from qweft.models.packages import check_asked_for, embedded_model, once_prepared
 from qweft.records import is_own, read_record, typed_keys
+from qweft.text import cut
 
 SECTIONS = {"model": ModelConfig, "data": DataConfig, "evaluation": EvaluationConfig}
 """Sections that commands on an adapter take over from the record of its run."""
@@ -90,7 +92,7 @@ def unasked(saved: dict[str, Any], overrides: dict[str, Any]) -> dict[str, list[
 def tell_unasked(adapter: Path, overrides: dict[str, Any]) -> None:
     """Say on the terminal what `unasked` returns, and which option asks for it."""
     for name, wanted in unasked(run_config(adapter), overrides).items():
-        listed = ",".join(wanted)
+        listed = cut(",".join(wanted))
         tell(
             f"{_record(adapter)} also wants evaluation.{name} {listed}, which can run code and is left out; give "
             f"--evaluation.{name} {shlex.quote(listed)} to run it"
@@ -113,7 +115,7 @@ def _check_places(adapter: Path, saved: dict[str, Any], overrides: dict[str, Any
         found["--data.sources"] = ",".join(others)
     wanted = {option: place for option, place in found.items() if place and not place.startswith("embedded:")}
     if wanted and not is_own(read_record(_record(adapter), DAMAGED)):
-        options = " ".join(f"{option} {shlex.quote(place)}" for option, place in wanted.items())
+        options = " ".join(f"{option} {shlex.quote(cut(place))}" for option, place in wanted.items())
         raise QweftError(
             f"{_record(adapter)} was not written by you on this machine, so the data that it names are not read; to "
             f"read them give {options}"
@@ -135,18 +137,28 @@ def model_of(adapter: Path, overrides: dict[str, Any]) -> ModelConfig:
         overrides: Settings by section.
 
     Raises:
-        QweftError: If the model is unknown, or the run's record cannot be read or was written by another version.
+        QweftError: If the model is unknown, or comes in a package that is only downloaded on request; or the run's
+            record cannot be read or was written by another version.
     """
     return ModelConfig(**_model_section(adapter, run_config(adapter), overrides))
 
 
 def _model_section(adapter: Path, saved: dict[str, Any], overrides: dict[str, Any]) -> dict[str, Any]:
-    model = {**saved.get("model", {}), **overrides.get("model", {})}
+    given = overrides.get("model", {})
+    model = {**saved.get("model", {}), **given}
     if "name" not in model:
         named = read_saved(adapter).get("base_model_name_or_path")
         if named is None:
             raise QweftError(f"{adapter}: its adapter_config.json names no base model; give one with --model.name")
         model["name"] = named
+    if model.get("source") == "package" and "source" not in given and not is_own_run(adapter):
+        packaged = embedded_model(model["name"]) or once_prepared(model["name"])
+        if packaged is not None:
+            check_asked_for(
+                packaged,
+                f"{_record(adapter)} was not written by you on this machine, and asks for {packaged.alias} from a "
+                "package;",
+            )
     return model
 
 

