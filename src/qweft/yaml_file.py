@@ -17,6 +17,8 @@ DEEPEST = 64
 """Deepest nesting of lists and mappings, through aliases, too."""
 MOST_DIGITS = 100
 """Most digits of an integer, base and signs between them included."""
+MERGE, EQUALS = "tag:yaml.org,2002:merge", "tag:yaml.org,2002:value"
+"""What PyYAML calls the keys `<<` and `=`, which have no value of their own."""
 TOO_DEEP = f"nested more than {DEEPEST} levels deep"
 
 
@@ -77,15 +79,35 @@ class _Loader(yaml.SafeLoader):
         _refuse_other_base(node)
         return float(super().construct_yaml_float(node))
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """Builds a dict; raises on a duplicate key."""
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        """Merges mappings by `<<`; raises on a key that one mapping, or several of a merged list, give twice.
+
+        A key of its own stands in place of a merged one, as YAML says.
+        """
+        self._refuse_twice(node.value)
+        for key, value in node.value:
+            if key.tag == MERGE and isinstance(value, yaml.SequenceNode):
+                several = [each for each in value.value if isinstance(each, yaml.MappingNode)]
+                for each in several:
+                    self.flatten_mapping(each)
+                self._refuse_twice([pair for each in several for pair in each.value])
+        super().flatten_mapping(node)
+        # the merged ones come first; where both stay, PyYAML takes the first of them when it merges this mapping again
+        node.value = list({self._name(pair[0]): pair for pair in node.value}.values())
+
+    def _refuse_twice(self, pairs: list[tuple[yaml.Node, yaml.Node]]) -> None:
         seen = set()
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode):
-                if key.value in seen:
-                    raise _refusal(f"duplicate key {key.value}", key.start_mark)
-                seen.add(key.value)
-        return super().construct_mapping(node, deep=deep)
+        for key, _ in pairs:
+            name = self._name(key)
+            if name in seen:
+                raise _refusal(f"duplicate key {key.value}", key.start_mark)
+            seen.add(name)
+
+    def _name(self, key: yaml.Node) -> Any:
+        """Returns a key as it will be; a key that no mapping can have stands for itself."""
+        if not isinstance(key, yaml.ScalarNode):
+            return key
+        return key.value if key.tag in (MERGE, EQUALS) else self.construct_object(key)
 
 
 _Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)

@@ -96,6 +96,9 @@ LAUGHS = "a0: &a0 [x, x, x, x]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 
         ("devices: [{match: x, currency: USD, shot: true}]", "got True"),
         ("devices: [{match: x, currency: USD, shot: 1, shot: 0}]", "line 1: duplicate key shot"),
         ("devices: []\ndevices: []", "line 2: duplicate key devices"),
+        ("devices: [{match: x, currency: USD, <<: {shot: 1, shot: 0}}]", "line 1: duplicate key shot"),
+        ("devices: [{match: x, currency: USD, <<: [{shot: 1}, {shot: 0}]}]", "line 1: duplicate key shot"),
+        ("devices: [{match: x, currency: USD, <<: [{<<: {shot: 1}}, {shot: 0}]}]", "line 1: duplicate key shot"),
         (
             "devices: [{match: x, currency: USD, shot: " + "9" * 400 + "}]",
             r"expected a number of at least 0, got 9{117}\.\.\.",
