@@ -47,6 +47,11 @@ class Data:
     tokenizer: Any = field(default=None, repr=False, compare=False)
     config: DataConfig = field(default_factory=DataConfig, repr=False, compare=False)
 
+    @property
+    def rows(self) -> list[Encoded]:
+        """All rows: training, validation and test."""
+        return [*self.train, *self.validation, *self.test]
+
 
 @dataclass
 class _Encoder:

@@ -16,6 +16,7 @@ from qweft.adapter.layer import QwthnLinear
 from qweft.circuit import crz_ring_ansatz
 from qweft.data.load import Data, load_data
 from qweft.evaluation.checks import check_evaluation
+from qweft.evaluation.loss import check_room
 from qweft.method.names import TWINS, function_of, has_circuit
 from qweft.method.specification import check_on_quantized
 from qweft.models.load import choose_device, choose_dtype, load_model
@@ -216,6 +217,7 @@ def plan(config: RunConfig, timed: bool = False, chips: bool = False) -> Plan:
     data = load_data(config.data, loaded.tokenizer) if loaded.tokenizer is not None else None
     if data is not None:
         check_evaluation(config.evaluation, data.config)
+        check_room(loaded.model, data.rows)
     model = attach(loaded.model, peft_config)
     trainable = int(model.get_nb_trainable_parameters()[0])
     shapes = [

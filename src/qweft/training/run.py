@@ -17,7 +17,7 @@ from qweft.data.load import Data, load_data
 from qweft.environment import share_said
 from qweft.errors import QweftError, saying_when_stopped
 from qweft.evaluation.checks import check_evaluation
-from qweft.evaluation.loss import held_out_loss
+from qweft.evaluation.loss import check_room, held_out_loss
 from qweft.evaluation.on_device import circuit_layers
 from qweft.evaluation.row_scores import HeldOutLoss
 from qweft.evaluation.saved import base_model, changed, weights_of
@@ -237,6 +237,7 @@ def _train(config: RunConfig, output: Path) -> TrainedRun:
     check_targets(loaded.model, peft_config)
     console.print(f"model {loaded.source.origin}, {loaded.dtype}, {loaded.device}")
     data = load_data(config.data, loaded.tokenizer)
+    check_room(loaded.model, data.rows)
     config = replace(config, data=data.config)
     check_evaluation(config.evaluation, config.data)  # again, as the number of rows may be known only now
     console.print(data.report.describe(), highlight=False)

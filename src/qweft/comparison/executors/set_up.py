@@ -7,6 +7,7 @@ from qweft.comparison.executors.on_ray import OnRay
 from qweft.comparison.executors.worker import Local
 from qweft.data.load import Data, load_data
 from qweft.data.tokens import Encoded
+from qweft.evaluation.loss import check_room
 from qweft.evaluation.run import other_rows
 from qweft.models.load import LoadedModel, checksum, load_model
 from qweft.output import Console
@@ -30,6 +31,7 @@ def set_up(settings: RunSettings, executor: str, workers: int | None, console: C
     if not on_ray:
         _say_model(loaded, "", console)
     data = load_data(settings.data, loaded.tokenizer)
+    check_room(loaded.model, data.rows)
     settings = replace(settings, data=data.config)  # with the numbers of held-out rows, as runs record them
     console.print(data.report.describe(), highlight=False)
     elsewhere = other_rows(settings.evaluation, settings.data, loaded.tokenizer)
