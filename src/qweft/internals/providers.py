@@ -1,4 +1,4 @@
-"""Private parts of device packages, Numba and datasets.
+"""Private parts of device packages, Numba, datasets and transformers' server.
 
 Checked with PennyLane 0.45, qiskit-ibm-runtime 0.51, Numba 0.68, datasets 5.2.
 """
@@ -17,6 +17,11 @@ def settings_in(configuration: Any) -> dict[str, Any]:
 def instance_of(backend: Any) -> str:
     """Return the instance that an IBM backend sends its jobs to. The service only reports the last one used."""
     return str(backend._instance)
+
+
+def ignored_settings(handler: Any) -> frozenset[str]:
+    """Return the settings of a request that transformers' handler logs as unsupported and answers all the same."""
+    return frozenset(getattr(handler, "_unused_fields", ()))
 
 
 def read_settings_from(name: str, config: Any) -> None:

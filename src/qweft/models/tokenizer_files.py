@@ -20,8 +20,8 @@ SETTINGS = ("tokenizer_config.json", "special_tokens_map.json")
 """Files whose values become arguments of a tokenizer; it opens those that name a file."""
 MOST_BYTES = 2**28
 """Largest of these files that is read; added tokens are listed in them."""
-TEXTS = ("_token", "_tokens", "_class", "_side", "_decoder", "_template")
-"""Ends of keys whose values are texts; a short one may happen to be the name of a file in the current folder."""
+TEXTS = ("token", "tokens", "class", "side", "decoder", "template")
+"""Last words of keys whose values are texts; a short one may happen to be the name of a file in the current folder."""
 IGNORED = ("name_or_path", "special_tokens_map_file", "tokenizer_config_file")
 """Keys that transformers once wrote, and reads no more: they name places of the machine that saved the tokenizer."""
 
@@ -74,7 +74,7 @@ def _file_elsewhere(settings: Mapping[str, Any], folder: Path | None) -> tuple[s
             waiting += [(key, each) for each in value.values()]
         elif isinstance(value, list):
             waiting += [(key, each) for each in value]
-        elif isinstance(value, str) and _is_elsewhere(value, folder, is_text=key.endswith(TEXTS)):
+        elif isinstance(value, str) and _is_elsewhere(value, folder, is_text=key.rpartition("_")[2] in TEXTS):
             return key, value
     return None
 

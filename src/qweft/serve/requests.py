@@ -18,6 +18,7 @@ from transformers.cli.serving.response import ResponseHandler
 from transformers.cli.serving.utils import GenerateManager
 
 from qweft.data.turns import read_turns
+from qweft.internals.providers import ignored_settings
 
 MOST_BYTES = 4 * 2**20
 """Largest body of a request."""
@@ -129,8 +130,7 @@ class Checked:
                 del body[name]
         super()._validate_request(body)  # type: ignore[misc]
         check_request(body)
-        ignored: set[str] = getattr(self, "_unused_fields", set())
-        for name in sorted((NOT_TAKEN.keys() | ignored) - self.takes - PASSED):
+        for name in sorted((NOT_TAKEN.keys() | ignored_settings(self)) - self.takes - PASSED):
             if _asked(body.get(name)) not in (None, *NOT_TAKEN.get(name, ())):
                 raise _refusal(f"{name} is not taken here; leave it out")
         form = body.get("text") or {}
