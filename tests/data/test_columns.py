@@ -177,6 +177,13 @@ def test_other_columns_are_left_alone(row):
     assert said(to_conversation(row, "here")) == ["q", "a"]
 
 
+def test_a_line_of_a_log_is_no_list_of_messages():
+    row = {"text": "all of it", "message": "[INFO] started"}
+    assert said(to_conversation(row, "here")) == ["all of it"]
+    with pytest.raises(QweftError, match="beside text its columns are those of messages"):
+        to_conversation(row | {"message": json.dumps(TURNS)}, "here")
+
+
 @pytest.mark.parametrize(
     ("names", "row", "words"),
     [

@@ -23,6 +23,8 @@ ANSWER_OF = {
 """Column of the answer beside each column that asks."""
 LISTS = ("history", "tools", "messages", "conversations")
 """Columns that hold a list, or its JSON text."""
+LIST = re.compile(r"\s*\[\s*[\[{\"]")
+"""Begins the JSON text of a list of objects, lists or texts, and not a line of a log, `[INFO] started`."""
 
 
 def columns_of(name: str) -> tuple[str, ...]:
@@ -275,7 +277,7 @@ def _missed(row: Row, wanted: Sequence[str]) -> dict[str, str]:
 def _is_read(name: str, value: Any) -> bool:
     """Return whether a column may hold a value, and the value says something; `Tools: "hammer"` is no list of tools."""
     if isinstance(value, str):
-        return value.strip() not in ("", "[]") and (name not in LISTS or value.lstrip().startswith("["))
+        return value.strip() not in ("", "[]") and (name not in LISTS or LIST.match(value) is not None)
     if name in LISTS:
         return isinstance(value, Sequence) and len(value) > 0
     if isinstance(value, float):
