@@ -90,7 +90,7 @@ def test_what_is_wrong_is_one_sentence(say, options, lines, told):
 
 def test_save_replaces_only_what_it_saved_of_the_same_conversation(tmp_path):
     file, other = tmp_path / "said.jsonl", tmp_path / "rows.jsonl"
-    dialogue = Dialogue().and_then("q", ["a"])
+    dialogue = Dialogue().and_then("q\u2028r", ["a"])
     obey(f"/save {file}", dialogue, ["base"])
     obey(f"/save {file}", dialogue.and_then("r", ["b"]), ["base"])
     assert len(json.loads(file.read_text())["messages"]) == 4

@@ -156,11 +156,11 @@ def _goes_on(path: Path, rows: str) -> bool:
     if not path.is_file() or path.stat().st_size > len(rows.encode()):
         return False
     try:
-        earlier = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        earlier = [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
         return all(
             any(
                 row["answered_by"] == new["answered_by"] and new["messages"][: len(row["messages"])] == row["messages"]
-                for new in map(json.loads, rows.splitlines())
+                for new in map(json.loads, filter(None, rows.split("\n")))
             )
             for row in earlier
         )
