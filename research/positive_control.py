@@ -5,8 +5,9 @@
 
 The first command makes what is missing of configs/positive-control.yaml, or of another --config, in a folder for each
 teacher and dose; further options are those of `qweft compare`. The same command goes on after a stop, and started twice
-it shares the runs. The second one gathers the comparisons that are finished, and prints their table. A dose of 0 has no
-circuit and no perceptron, so it is made once, with the maps of the circuit's teacher.
+it shares the runs. With --far both are of one cell: the planted circuit at dose 1, whose student starts as ever and
+not near the teacher. The second one gathers the comparisons that are finished, and prints their table. A dose of 0 has
+no circuit and no perceptron, so it is made once, with the maps of the circuit's teacher.
 """
 
 import argparse
@@ -30,21 +31,30 @@ SHOWN, DOUBT = ", shown", ", in doubt"
 """What the table adds to an equivalence with a smaller difference that is shown, and where the rates may decide."""
 
 
-def cells() -> list[tuple[str, float]]:
-    """Returns the teachers with their doses: the extremes first, since they tell whether the rest is worth its time."""
+def cells(far: bool = False) -> list[tuple[str, float]]:
+    """Returns the teachers with their doses: the extremes first, since they tell whether the rest is worth its time.
+
+    Args:
+        far: The planted circuit at dose 1 alone.
+    """
+    if far:
+        return [("quantum", 1.0)]
     found = [(teacher, dose) for teacher, doses in TEACHERS.items() for dose in doses]
     return sorted(found, key=lambda cell: cell[1] not in (0.0, 1.0))
 
 
-def folder(output: Path, teacher: str, dose: float) -> Path:
+def folder(output: Path, teacher: str, dose: float, far: bool = False) -> Path:
     """Returns the folder of one comparison."""
-    return output / f"{teacher}-{dose:g}"
+    return output / f"{teacher}-{dose:g}{'-far' if far else ''}"
 
 
-def arguments(config: str, output: Path, teacher: str, dose: float) -> list[str]:
+def arguments(config: str, output: Path, teacher: str, dose: float, far: bool = False) -> list[str]:
     """Returns the arguments of `qweft compare` for one teacher."""
-    place = str(folder(output, teacher, dose))
-    return [config, "--teacher.adapter.core", f"{teacher}_gated", "--teacher.dose", str(dose), "--output", place]
+    place = str(folder(output, teacher, dose, far))
+    start = ["--teacher.near", "null"] if far else []
+    return [
+        config, "--teacher.adapter.core", f"{teacher}_gated", "--teacher.dose", str(dose), *start, "--output", place,
+    ]  # fmt: skip
 
 
 def collected(results: dict[str, Any]) -> dict[str, Any]:
@@ -103,12 +113,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--config", default=CONFIG)
     parser.add_argument("--collect", type=Path)
+    parser.add_argument("--far", action="store_true")
     given, more = parser.parse_known_args(argv)
     if given.collect is None:
-        for teacher, dose in cells():
-            compare.run([*arguments(given.config, given.output, teacher, dose), *more])
+        for teacher, dose in cells(given.far):
+            compare.run([*arguments(given.config, given.output, teacher, dose, given.far), *more])
         return
-    files = [folder(given.output, *cell) / "results.json" for cell in sorted(cells())]
+    files = [folder(given.output, *cell, given.far) / "results.json" for cell in sorted(cells(given.far))]
     results = [json.loads(file.read_text(encoding="utf-8")) for file in files if file.is_file()]
     found = [collected(each) for each in results if len(each["runs"]) == each["planned_runs"]]
     write_bytes(given.collect, (json.dumps({"cells": found}) + "\n").encode())

@@ -96,7 +96,9 @@ def test_runs_of_an_unfinished_experiment_come_back(tmp_path):
         unfinished.put(tmp_path / "again", file)
 
 
-RECORD = json.loads((ROOT / "docs" / "results" / "positive-control.json").read_text())
+RECORD, FAR = (
+    json.loads((ROOT / "docs" / "results" / f"positive-control{name}.json").read_text()) for name in ("", "-far")
+)
 
 
 @pytest.mark.parametrize(
@@ -115,7 +117,21 @@ def test_the_answers_of_the_matrix_follow_from_its_runs(cell):
     assert dose not in expected or cell["answers"][0]["direction"] == expected[dose]
 
 
+def test_the_student_from_the_usual_start():
+    (cell,) = FAR["cells"]
+    assert (cell["teacher"]["core"], cell["teacher"]["dose"]) == ("quantum_gated", 1.0)
+    assert len(cell["runs"]) == cell["planned_runs"]
+    for again, kept in zip(matrix.answers(cell), cell["answers"], strict=True):
+        assert all(again[name] == kept[name] for name in ("other", "direction", "doubted"))
+    first = {
+        run["method"]: run["train_loss_curve"][0][1]
+        for run in cell["runs"]
+        if run["method"] != "base" and run["seed"] == 0
+    }
+    assert len(set(first.values())) == 1  # no student has a head start
+
+
 def test_the_page_has_the_matrix():
     page = (ROOT / "docs" / "positive-control.md").read_text()
-    for row in matrix.table(RECORD):
+    for row in (*matrix.table(RECORD), *matrix.table(FAR)):
         assert row in page

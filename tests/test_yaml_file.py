@@ -12,6 +12,7 @@ def test_own_keys_stand_in_place_of_merged_ones():
     found = load(text, "x")
     assert found["b"] == found["e"] == found["f"] == {"x": 3, "y": 2}
     assert found["c"] == {"x": 3, "y": 2, "z": 1} and found["d"] == {"x": 3, "y": 2, "q": 7}
+    assert load("{<<: [{x: 1}, {x: 2}], x: 3}", "x") == {"x": 3}
     assert load("{=: 1}", "x") == {"=": 1} and load("{1: a, '1': b}", "x") == {1: "a", "1": "b"}
 
 

@@ -90,17 +90,19 @@ class _Loader(yaml.SafeLoader):
                 several = [each for each in value.value if isinstance(each, yaml.MappingNode)]
                 for each in several:
                     self.flatten_mapping(each)
-                self._refuse_twice([pair for each in several for pair in each.value])
+                own = {self._name(each) for each, _ in node.value}
+                merged = [pair for each in several for pair in each.value if self._name(pair[0]) not in own]
+                self._refuse_twice(merged, " in what << merges; give it beside <<")
         super().flatten_mapping(node)
         # the merged ones come first; where both stay, PyYAML takes the first of them when it merges this mapping again
         node.value = list({self._name(pair[0]): pair for pair in node.value}.values())
 
-    def _refuse_twice(self, pairs: list[tuple[yaml.Node, yaml.Node]]) -> None:
+    def _refuse_twice(self, pairs: list[tuple[yaml.Node, yaml.Node]], where: str = "") -> None:
         seen = set()
         for key, _ in pairs:
             name = self._name(key)
             if name in seen:
-                raise _refusal(f"duplicate key {key.value}", key.start_mark)
+                raise _refusal(f"duplicate key {key.value}{where}", key.start_mark)
             seen.add(name)
 
     def _name(self, key: yaml.Node) -> Any:

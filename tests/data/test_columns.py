@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from qweft.cli.main import main
+from qweft.data.columns import check_columns, renamed
 from qweft.data.config import DataConfig
 from qweft.data.formats import columns, to_conversation
 from qweft.data.load import load_data
@@ -177,6 +178,14 @@ def test_other_columns_are_left_alone(row):
     assert said(to_conversation(row, "here")) == ["q", "a"]
 
 
+def test_a_class_beside_an_answer_is_left_out_by_an_empty_name():
+    row = {"prompt": "q", "completion": "a", "label": 0}
+    check_columns({"label": ""}, columns())
+    assert said(to_conversation(renamed(row, {"label": ""}, "here"), "here")) == ["q", "a"]
+    with pytest.raises(QweftError, match="no format has this column"):
+        check_columns({"label": "kind"}, columns())
+
+
 def test_a_line_of_a_log_is_no_list_of_messages():
     row = {"text": "all of it", "message": "[INFO] started"}
     assert said(to_conversation(row, "here")) == ["all of it"]
@@ -224,7 +233,10 @@ def test_a_column_that_the_format_does_not_read_is_not_named_in_vain(tmp_path, c
         ({"prompt": "q", "completion": "a", "label": "False"}, "label False tells"),
         ({"question": "q", "answer": "a", "label": "true"}, "label true tells"),
         ({"question": "q", "answer": "a", "Label": False}, "Label False tells"),
-        ({"prompt": "q", "completion": "a", "label": 0}, "label 0 tells .*where it is a class, rename the column"),
+        (
+            {"prompt": "q", "completion": "a", "label": 0},
+            "label 0 tells .*where it is a class, leave it out by --data.columns.label ''",
+        ),
         ({"prompt": "q", "response": "a", "label": "1"}, "label 1 tells"),
     ],
 )

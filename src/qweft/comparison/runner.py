@@ -66,7 +66,7 @@ def describe(config: ComparisonConfig) -> Group:
     steps, training = None, plan.settings.training
     if plan.shapes.tokenizer is not None:
         data = load_data(plan.settings.data, plan.shapes.tokenizer)
-        check_room(plan.shapes.model, data.rows)
+        check_room(plan.shapes.model, data.rows(plan.settings.evaluation.split))
         steps = planned_steps(training, data.train)
     further = f" (until decided, at most {len(plan.looks[-1])} seeds)" if len(plan.looks) > 1 else ""
     grid = plan.grid if plan.search or plan.halving.finalists else None

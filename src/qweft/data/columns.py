@@ -27,6 +27,7 @@ LIST = re.compile(r"\s*\[\s*[\[{\"]")
 """Begins the JSON text of a list of objects, lists or texts, and not a line of a log, `[INFO] started`."""
 
 
+@lru_cache  # for every row
 def columns_of(name: str) -> tuple[str, ...]:
     """Return the columns that a format needs, from its name.
 
@@ -36,6 +37,7 @@ def columns_of(name: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in re.sub(r"\[[^]]*\]|\([^)]*\)", "", name).split("+"))
 
 
+@lru_cache
 def more_of(name: str, has_turns: bool) -> tuple[str, ...]:
     """Return the columns that a format reads where a row has them, from its name.
 
@@ -62,8 +64,8 @@ def check_columns(columns: Mapping[str, str], known: Collection[str]) -> None:
     Raises:
         QweftError: A name is not known.
     """
-    for name in columns:
-        if name not in known:
+    for name, own in columns.items():
+        if name not in known and (own or name != "label"):
             close = near(name, known)
             way = f"did you mean {close[0]}?" if close else f"there are {', '.join(sorted(known))}"
             raise QweftError(f"{KEY}.{name}: no format has this column; {way}")
@@ -123,7 +125,8 @@ def refuse_preferences(row: Row, name: str, where: str) -> None:
     labels = [each for each in _alike("label", row) if str(row[each]).strip().casefold() in known]
     if labels and name != "text":
         told = str(row[labels[0]])
-        is_class = "" if told.strip().casefold() in LABELS else "; where it is a class, rename the column"
+        is_class = f"; where it is a class, leave it out by {_option('label', '')}"
+        is_class = "" if told.strip().casefold() in LABELS or labels[0] != "label" else is_class
         raise QweftError(
             f"{where}: {labels[0]} {told} tells good answers from bad ones, and here every answer is learned; keep the "
             "rows whose label is true, without this column, or give the rows and a QwthnConfig to TRL's KTOTrainer"

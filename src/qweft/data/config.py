@@ -107,8 +107,12 @@ class DataConfig:
         return own or self.source
 
     def decides(self) -> dict[str, Any]:
-        """Return all settings for the record of a run, without those of `NEWER` that have their default."""
+        """Return all settings for the record of a run, without those of `NEWER` that have their default.
+
+        An empty name in `columns` leaves a column out, as all did once that no format reads: it decides nothing.
+        """
         found = {each.name: getattr(self, each.name) for each in fields(self)}
+        found["columns"] = {name: own for name, own in self.columns.items() if own}
         newer = {each.name: _default(each) for each in fields(self) if each.name in NEWER}
         found = {name: value for name, value in found.items() if name not in newer or value != newer[name]}
         return found if self.sources is None else {**found, "sources": [asdict(each) for each in self.sources]}

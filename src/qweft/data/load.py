@@ -47,10 +47,9 @@ class Data:
     tokenizer: Any = field(default=None, repr=False, compare=False)
     config: DataConfig = field(default_factory=DataConfig, repr=False, compare=False)
 
-    @property
-    def rows(self) -> list[Encoded]:
-        """All rows: training, validation and test."""
-        return [*self.train, *self.validation, *self.test]
+    def rows(self, split: str) -> list[Encoded]:
+        """Return the rows that a run reads: for training, validation and, where `split` is "test", for the results."""
+        return [*self.train, *self.validation, *(self.test if split == "test" else ())]
 
 
 @dataclass

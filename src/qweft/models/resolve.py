@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from qweft.errors import QweftError
 from qweft.files import cache_folder, check_name, named_path
-from qweft.models.config import ModelConfig
+from qweft.models.config import ModelConfig, remote_code_allowed
 from qweft.models.packages import (
     EMBEDDED_MODELS,
     MARK,
@@ -278,15 +278,18 @@ def check_links(folder: Path) -> None:
     """Check that the links in a model's folder stay in it: what they lead to would be read as a part of the model.
 
     Raises:
-        QweftError: A file other than weights, or the folder of templates, is a link to another place.
+        QweftError: A file other than weights, or the folder of templates, is a link to another place, and the base
+            model's code is not trusted.
     """
+    if remote_code_allowed():
+        return
     for path in (*folder.glob("*"), *folder.glob(f"{TEMPLATES}/*")):
         if not path.is_symlink() or path.suffix in WEIGHTS or not os.path.exists(path):
             continue
         if (path.name == TEMPLATES or not os.path.isdir(path)) and not is_within(path, folder):
             raise QweftError(
                 f"{path} is a link that leads out of its folder, and what is there would be read as a part of the "
-                "model; put a copy of the file in its place"
+                "model; put a copy of the file in its place, or give --trust-remote-code for a folder of your own"
             )
 
 

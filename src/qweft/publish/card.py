@@ -44,7 +44,10 @@ def name_base_model(folder: Path, hub_id: str | None) -> None:
     config = json.loads(file.read_text("utf-8"))
     named = config.get("base_model_name_or_path")
     if hub_id and named != hub_id:
-        write_bytes(file, json.dumps({**config, "base_model_name_or_path": hub_id}, indent=2, sort_keys=True).encode())
+        told = {"base_model_name_or_path": hub_id}
+        if named is not None and config.get("tokenizer_name_or_path") == named:  # as prompt tuning has it
+            told["tokenizer_name_or_path"] = hub_id
+        write_bytes(file, json.dumps({**config, **told}, indent=2, sort_keys=True).encode())
     public = hub_id or public_name(named or "")
     if named and named != public and card.is_file():
         write_bytes(card, renamed(card.read_text("utf-8"), named, public).encode())

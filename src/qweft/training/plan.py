@@ -217,7 +217,7 @@ def plan(config: RunConfig, timed: bool = False, chips: bool = False) -> Plan:
     data = load_data(config.data, loaded.tokenizer) if loaded.tokenizer is not None else None
     if data is not None:
         check_evaluation(config.evaluation, data.config)
-        check_room(loaded.model, data.rows)
+        check_room(loaded.model, data.rows(config.evaluation.split))
     model = attach(loaded.model, peft_config)
     trainable = int(model.get_nb_trainable_parameters()[0])
     shapes = [

@@ -237,7 +237,7 @@ def _train(config: RunConfig, output: Path) -> TrainedRun:
     check_targets(loaded.model, peft_config)
     console.print(f"model {loaded.source.origin}, {loaded.dtype}, {loaded.device}")
     data = load_data(config.data, loaded.tokenizer)
-    check_room(loaded.model, data.rows)
+    check_room(loaded.model, data.rows(config.evaluation.split))
     config = replace(config, data=data.config)
     check_evaluation(config.evaluation, config.data)  # again, as the number of rows may be known only now
     console.print(data.report.describe(), highlight=False)

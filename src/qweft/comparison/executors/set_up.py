@@ -31,7 +31,7 @@ def set_up(settings: RunSettings, executor: str, workers: int | None, console: C
     if not on_ray:
         _say_model(loaded, "", console)
     data = load_data(settings.data, loaded.tokenizer)
-    check_room(loaded.model, data.rows)
+    check_room(loaded.model, data.rows(settings.evaluation.split))
     settings = replace(settings, data=data.config)  # with the numbers of held-out rows, as runs record them
     console.print(data.report.describe(), highlight=False)
     elsewhere = other_rows(settings.evaluation, settings.data, loaded.tokenizer)
