@@ -58,7 +58,7 @@ def test_files_of_tokenizers_are_known_as_an_export_s(tmp_path, to):
     output = tmp_path / "made"
     (output / "additional_chat_templates").mkdir(parents=True)
     (output / "additional_chat_templates/tool_use.jinja").write_text("")
-    (output / "export.json").write_text('{"files": {"notes.tokenizer": "0"}}')
+    (output / "export.json").write_text('{"to": "merged", "files": {"notes.tokenizer": "0"}}')
     for name in ("vocab.txt", "notes.tokenizer"):
         (output / name).write_text("")
     if to == "merged":

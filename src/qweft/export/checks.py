@@ -82,7 +82,7 @@ def _check_output(output: Path, adapter: Path, to: Target) -> None:
     if output == adapter.resolve():
         raise QweftError(f"output {output} is the adapter itself; choose another --output")
     held = {path.name for path in output.iterdir()} if output.is_dir() else set()
-    foreign = {name for name in held - {REPORT, CARD, *_listed(output)} if not re.fullmatch(FILES[to], name)}
+    foreign = {name for name in held - {REPORT, CARD, *_listed(output, to)} if not re.fullmatch(FILES[to], name)}
     if (held and (REPORT not in held or foreign)) or (output.exists() and not output.is_dir()):
         raise QweftError(f"output {output} holds something that is no export to {to}; choose another --output")
     if output.is_dir() and not os.access(output, os.W_OK):
@@ -90,12 +90,13 @@ def _check_output(output: Path, adapter: Path, to: Target) -> None:
     check_can_be_written(output.parent)
 
 
-def _listed(output: Path) -> set[str]:
-    """Returns what an earlier export lists as its own: tokenizers have files of many names."""
+def _listed(output: Path, to: Target) -> set[str]:
+    """Returns what an earlier export to the format lists as its own: tokenizers have files of many names."""
     try:
-        files = read_record(output / REPORT, "remove it").get("files")
+        report = read_record(output / REPORT, "remove it")
     except QweftError:
         return set()
+    files = report.get("files") if report.get("to") == to else None
     return {name.partition("/")[0] for name in files} if isinstance(files, dict) else set()
 
 
