@@ -100,7 +100,7 @@ def check_room(model: Any, rows: Sequence[Encoded]) -> None:
     warnings.warn(
         f"a row has {longest:,} tokens, and the model's config names {most:,} positions: beyond them its losses and "
         f"answers may be poor; data.max_length {most} keeps rows within them",
-        stacklevel=2,
+        stacklevel=1,  # told once, whoever asks
     )
 
 
