@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from tests.tiny_folder import save_rows, save_tiny_model
-from tests.training.test_resume import StoppedError, config, stop_after, weights, with_right_checksum
+from tests.training.test_resume import config, stopped_run, weights, with_right_checksum
 from transformers.trainer_pt_utils import safe_globals
 
 from qweft.errors import QweftError
@@ -24,13 +24,7 @@ def files(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def stopped(files, tmp_path_factory):
-    """The folder of a run that was stopped after its fourth step."""
-    output = tmp_path_factory.mktemp("stopped") / "run"
-    with pytest.MonkeyPatch.context() as patch:
-        stop_after(patch, 4)
-        with pytest.raises(StoppedError):
-            train(config(files, output))
-    return output
+    return stopped_run(files, tmp_path_factory.mktemp("stopped"))
 
 
 def with_state(folder, change):

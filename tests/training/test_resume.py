@@ -171,15 +171,19 @@ def test_variables_that_no_launcher_set_do_not_silence_a_training(files, tmp_pat
         assert (tmp_path / "adapter" / "adapter_model.safetensors").is_file() and (tmp_path / "run.json").is_file()
 
 
-@pytest.fixture(scope="module")
-def stopped(files, tmp_path_factory):
+def stopped_run(files, folder):
     """The folder of a run that was stopped after its fourth step."""
-    output = tmp_path_factory.mktemp("stopped") / "run"
+    output = folder / "run"
     with pytest.MonkeyPatch.context() as patch:
         stop_after(patch, 4)
         with pytest.raises(StoppedError):
             train(config(files, output))
     return output
+
+
+@pytest.fixture(scope="module")
+def stopped(files, tmp_path_factory):
+    return stopped_run(files, tmp_path_factory.mktemp("stopped"))
 
 
 def with_right_checksum(folder, name):
