@@ -277,6 +277,21 @@ def test_names_of_files_are_found_at_any_depth(folder, secret, keys):
     assert "a file outside of its folder" in refused(folder)
 
 
+@pytest.mark.parametrize("file", ["special_tokens_map.json", "tokenizer_config.json"])
+def test_a_tokenizer_is_made_of_no_gguf_file_that_its_settings_name(folder, secret, monkeypatch, file):
+    """Other keys would say where it lies: in another folder, or in any repository of the hub."""
+    asked = []
+    monkeypatch.setattr(
+        "transformers.tokenization_utils_tokenizers.cached_file", lambda *place, **keys: asked.append(place)
+    )
+    (folder / "tokenizer.json").unlink()
+    (folder / "special_tokens_map.json").write_text("{}")
+    change(folder / "tokenizer_config.json", tokenizer_class="PreTrainedTokenizerFast")
+    change(folder / file, gguf_file="key", subfolder="../elsewhere", name_or_path=str(secret.parent))
+    said = refused(folder)
+    assert f"gguf_file in its {file} is 'key'" in said and f"take it out of {file}" in said and not asked
+
+
 def test_settings_of_other_machines_and_texts_are_no_files(folder, secret):
     """Files that were saved by earlier versions name the places of their author's machine."""
     keys = {

@@ -24,6 +24,8 @@ TEXTS = ("token", "tokens", "class", "side", "decoder", "template")
 """Last words of keys whose values are texts; a short one may happen to be the name of a file in the current folder."""
 IGNORED = ("name_or_path", "special_tokens_map_file", "tokenizer_config_file")
 """Keys that transformers once wrote, and reads no more: they name places of the machine that saved the tokenizer."""
+FETCHING = "gguf_file"
+"""A key that no saved tokenizer has: with it a tokenizer is read from any folder or repository that other keys name."""
 
 
 def check_settings(source: ModelSource) -> None:
@@ -45,6 +47,11 @@ def check_settings(source: ModelSource) -> None:
         if not isinstance(settings, Mapping):
             continue
         _check_class(settings)
+        if settings.get(FETCHING):
+            raise QweftError(
+                f"model {source.name}: {FETCHING} in its {name} is {shown(settings[FETCHING])}, of which transformers "
+                f"would make another tokenizer, also one of another folder; take it out of {name}"
+            )
         found = _file_elsewhere(settings, Path(source.location) if source.local else None)
         if found is not None:
             raise QweftError(
