@@ -96,6 +96,7 @@ def test_a_config_chooses_no_code_of_the_hub(folder, keys):
     [
         ({"num_labels": 10**9}, "num_labels is 1000000000, and a model has 0 to 1,000,000"),
         ({"num_hidden_layers": -1}, "num_hidden_layers is -1, and a model has 0 to 10,000"),
+        ({"text_config": {"num_hidden_layers": 10**7}}, "num_hidden_layers is 10000000, and a model has 0 to 10,000"),
         ({"sliding_window": "x"}, "it does not run"),
         ({"transformers_weights": "a/b.safetensors.index.json"}, "and weights are files of its folder"),
         ({"transformers_weights": ["a"]}, "and weights are files of its folder"),
@@ -106,6 +107,31 @@ def test_a_config_chooses_no_code_of_the_hub(folder, keys):
 def test_a_config_that_no_model_can_have(folder, keys, told):
     change(folder / "config.json", **keys)
     assert told in refused(folder)
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"quant_method": "gemma", "module_quant_configs": {"(([a-z_0-9]+)+)+!": {"num_bits": 8}}},
+        {"quant_method": "gemma", "modules_to_not_convert": ["lm_head", ".*.*.*.*.*.*!"]},
+        {"quant_method": "bitsandbytes", "load_in_8bit": True, "llm_int8_skip_modules": ["(a|aa){2,}!"]},
+    ],
+)
+def test_a_quantisation_has_no_slow_expression(folder, asked):
+    change(folder / "config.json", quantization_config=asked)
+    assert "an expression that may take hours on a name" in refused(folder)
+
+
+def test_expressions_of_a_quantisation_that_are_usual_are_taken(folder):
+    names = ["lm_head", "model.layers.0.mlp", "re:.*self_attn\\.(q|k|v|o)_proj.*", "re:(?:model\\.)?layers\\.[0-9]+.*"]
+    change(folder / "config.json", quantization_config={"quant_method": "compressed-tensors", "ignore": names})
+    check_config(resolve(ModelConfig(str(folder))))
+
+
+def test_weights_that_were_saved_by_process_are_refused(folder):
+    """transformers reads what is there of them, and leaves the rest of each weight as memory was."""
+    (folder / WEIGHTS).rename(folder / "shard-00001-model-00002-of-00002.safetensors")
+    assert "saved as parts of processes" in refused(folder)
 
 
 @pytest.mark.parametrize("kind", ["RagTokenizer", "BertTokenizer"])

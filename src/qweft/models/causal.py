@@ -1,5 +1,6 @@
 """Checks that a base model predicts each token from the tokens before it, by its config and by its outputs."""
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import is_dataclass
@@ -32,6 +33,10 @@ MOST_LAYERS = 10_000
 """Most layers of a model; they are built before anything else is told, a thousand in seconds."""
 MOST_LABELS = 1_000_000
 """Most labels of a classifier's config; transformers gives each a name, also where nothing is classified."""
+REPEATED, REPEATED_GROUP = re.compile(r"[*+{]"), re.compile(r"\)[*+{]")
+"""What repeats in a regular expression, and a group that is repeated, which may hold other repeats."""
+MOST_REPEATS = 4
+"""Most repeats in an expression of a quantisation: with k of them a name of n characters takes up to n^k steps."""
 FETCHED = ("flash_attention", "deepgemm", "sonicmoe")
 """Parts of names for which transformers fetches a kernel from the hub, if the package kernels is installed."""
 WAY = "give a decoder (a model saved as ...ForCausalLM)"
@@ -85,9 +90,27 @@ def _damage(config: Mapping[str, Any]) -> str | None:
     if any(isinstance(value, Mapping) and "attribute_map" in value for _, value in _values(config)):
         return "it has an attribute_map, by which other keys could stand for those that are checked"
     most = {**dict.fromkeys(LAYERS, MOST_LAYERS), "num_labels": MOST_LABELS}
-    sizes = {key: config[key] for key in most if isinstance(config.get(key), int)}
-    key = next((key for key, size in sizes.items() if not 0 <= size <= most[key]), None)
-    return key and f"{key} is {shown(sizes[key])}, and a model has 0 to {most[key]:,}"
+    parts = [value for _, value in _values(config) if isinstance(value, Mapping)]  # of text_config and its like, too
+    sizes = ((key, part[key]) for part in parts for key in most if isinstance(part.get(key), int))
+    key, size = next(((key, size) for key, size in sizes if not 0 <= size <= most[key]), (None, 0))
+    if key:
+        return f"{key} is {shown(size)}, and a model has 0 to {most[key]:,}"
+    slow = next((text for text in _texts(config.get("quantization_config")) if _is_slow(text)), None)
+    return slow and f"its quantization_config has {shown(slow)}, an expression that may take hours on a name"
+
+
+def _texts(part: Any) -> Iterator[str]:
+    """Yield each text of a part of a config, keys too."""
+    for _, value in _values({"": part}):
+        if isinstance(value, Mapping):
+            yield from map(str, value)
+        elif isinstance(value, str):
+            yield value
+
+
+def _is_slow(text: str) -> bool:
+    """Whether a text could take long as a regular expression, as which a quantisation reads names of layers."""
+    return len(REPEATED.findall(text)) > MOST_REPEATS or REPEATED_GROUP.search(text) is not None
 
 
 def _values(config: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

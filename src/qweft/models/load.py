@@ -183,9 +183,16 @@ def _check_shards(source: ModelSource) -> None:
     """Check that the indices of a model's folder name files in it: transformers would open any path that they hold.
 
     Raises:
-        QweftError: An index is damaged or names a file outside the folder, or weights are no regular file.
+        QweftError: An index is damaged or names a file outside the folder, weights are no regular file, or they are
+            those of single processes.
     """
     folder, way = Path(source.location), _way(source)
+    part = next(folder.glob("shard-*-model-*.safetensors"), None)
+    if part is not None:  # where the file of one process is missing, its part of each weight would be unwritten memory
+        raise QweftError(
+            f"{part}: the weights were saved as parts of processes (distributed_checkpoint=True), which are not read; "
+            "save the model anew without it"
+        )
     for path in (*folder.glob("*.safetensors"), *folder.glob("*.bin")):
         try:
             check_regular(path)
