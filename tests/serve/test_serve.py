@@ -262,11 +262,11 @@ def refused(address, path="/v1/chat/completions", **body):
         ),
         ({"generation_config": json.dumps({"num_beams": 20000})}, "generation_config is a text of JSON with any of"),
         ({"generation_config": "{"}, "generation_config is a text of JSON with any of"),
-        ({"generation_config": json.dumps({"temperature": "x"})}, "temperature is from 0 to 100, or 0"),
+        ({"generation_config": json.dumps({"temperature": "x"})}, "temperature is 0, or from 0.001 to 100"),
         ({"stop": ["x"] * 100}, "stop is at most 16 texts"),
         ({"stop": [""]}, "stop is at most 16 texts"),
         ({"logit_bias": {"5": 1e39}}, "logit_bias maps tokens to numbers"),
-        ({"temperature": 1e-45}, "temperature is from 0 to 100, or 0"),
+        ({"temperature": 1e-45}, "temperature is 0, or from 0.001 to 100"),
         ({"max_tokens": 0}, "max_tokens is from 1"),
         ({"frequency_penalty": -2}, "frequency_penalty is from"),
     ],
@@ -428,6 +428,8 @@ def test_an_answer_of_qwens_kin_is_without_its_question(template):
         ("/v1/chat/completions", {"response_format": {"type": "json_object"}}),
         ("/v1/chat/completions", {"tool_choice": "required"}),
         ("/v1/completions", {"messages": None, "prompt": "a", "best_of": 2}),
+        ("/v1/completions", {"messages": None, "prompt": "a", "suffix": "b"}),
+        ("/v1/completions", {"messages": None, "prompt": "a", "logprobs": 0}),
         ("/v1/responses", {"messages": None, "input": "a", "previous_response_id": "resp_1"}),
         ("/v1/chat/completions", {"reasoning_effort": "high"}),
         ("/v1/chat/completions", {"verbosity": "low"}),
@@ -454,7 +456,17 @@ def test_what_clients_send_by_default_is_taken(address):
     body = {"model": "base", "prompt": "12", "temperature": 0, "max_tokens": 3, "logit_bias": {"9": 100}}
     found = json.loads(ask(address, "/v1/completions", body))["choices"][0]["text"]
     assert found != json.loads(ask(address, "/v1/completions", body | {"logit_bias": {}}))["choices"][0]["text"]
-    body = {"model": "base", "input": "12", "max_output_tokens": 3, "temperature": 0, "store": False, "include": []}
+    nothing = {"parallel_tool_calls": None, "instructions": None, "stop": None}
+    body = {
+        "model": "base",
+        "input": "12",
+        "max_output_tokens": 3,
+        "temperature": 0,
+        "store": False,
+        "include": [],
+        **nothing,
+    }
+    assert json.loads(chat(address, "base", chat_template_kwargs=None, tools=None))["choices"]
     assert ask(address, "/v1/responses", body | {"reasoning": {"effort": None}, "text": {"verbosity": "medium"}})
 
 
@@ -470,9 +482,24 @@ def test_what_is_malformed_is_no_fault_of_the_server(address):
         assert refused(address, "/v1/completions", messages=None, prompt="", stream=streamed)[0] == 422
     assert refused(address, messages=[{}])[0] == refused(address, tools=5)[0] == 400
     assert refused(address, messages=[], tools=[TOOL])[0] == 422
+    for body, name in (({"model": None}, "model"), ({"messages": None}, "messages")):
+        status, answer = refused(address, **body)
+        assert status == 422 and f"the request has no {name}; give one" in answer
+    assert refused(address, model=5)[0] == 422
     with pytest.raises((urllib.error.HTTPError, ConnectionError, urllib.error.URLError)) as caught:
         chat(address, "base", user="x" * (5 * 2**20))
     assert not isinstance(caught.value, urllib.error.HTTPError) or caught.value.code == 413
+
+
+def test_instructions_stand_before_a_question_and_replace_no_system_message(address):
+    from qweft.serve.requests import Response
+
+    asked = {"input": [{"role": "user", "content": "Hi"}], "instructions": "Be brief."}
+    found = [(message["role"], message["content"]) for message in Response._normalize_input(asked)]
+    assert found == [("system", "Be brief."), ("user", "Hi")]
+    both = {**asked, "input": [{"role": "system", "content": "Answer in French."}, *asked["input"]]}
+    status, answer = refused(address, "/v1/responses", messages=None, **both)
+    assert status == 422 and "instructions and a system message are given" in answer
 
 
 def test_paths_that_read_further_files_are_not_there(address):

@@ -50,9 +50,9 @@ NOT_TAKEN: dict[str, tuple[Any, ...]] = {
     "audio": (), "web_search_options": (), "previous_response_id": (), "prompt": (), "background": (False,),
     "truncation": ("disabled",), "max_tool_calls": (), "reasoning_effort": (), "reasoning": ({},), "include": ([],),
     "verbosity": ("medium",), "conversation": (), "context_management": ([],), "moderation": (), "image": (),
-    "access_programs": (), "background_options": (),
+    "access_programs": (), "background_options": (), "suffix": ("",),
 }  # fmt: skip
-"""Settings that transformers' server ignores, with the values that ask for nothing else."""
+"""Settings that transformers' server ignores or, as `suffix`, misreads, with the values that ask for nothing else."""
 PASSED = {"user", "metadata", "store", "service_tier", "stream_options", "prediction", "text"}
 """Of these, those that change nothing of an answer, and `text`, whose parts are checked."""
 OWN = frozenset(signature(PreTrainedTokenizerBase.apply_chat_template).parameters) - {"self", "kwargs", "documents"}
@@ -98,7 +98,9 @@ def _check_number(name: str, value: Any) -> None:
     low, high = RANGES[name]
     if value is None or (_is_within(value, low, high) and not (name == "temperature" and 0 < value < COLDEST)):
         return
-    raise _refusal(f"{name} is from {low:g} to {high:g}{', or 0' if name == 'temperature' else ''}")
+    if name == "temperature":
+        raise _refusal(f"{name} is 0, or from {COLDEST:g} to {high:g}")
+    raise _refusal(f"{name} is from {low:g} to {high:g}")
 
 
 def _is_within(value: Any, low: float, high: float) -> bool:
@@ -114,6 +116,11 @@ def _asked(value: Any) -> Any:
     return {key: each for key, each in value.items() if each is not None} if isinstance(value, dict) else value
 
 
+def _is_any(value: Any, known: tuple[Any, ...]) -> bool:
+    """Whether a value is one of those known; to Python 0 is False, and with `logprobs` it is not."""
+    return any(value == each and isinstance(value, bool) == isinstance(each, bool) for each in known)
+
+
 def _refusal(sentence: str) -> HTTPException:
     return HTTPException(422, sentence)
 
@@ -123,15 +130,22 @@ class Checked:
 
     takes: frozenset[str] = frozenset()
     """Names of `NOT_TAKEN` that mean something else here."""
+    asks = "messages"
+    """Key of what is asked."""
 
     def _validate_request(self, body: dict[str, Any]) -> None:
-        for name in ("stop", "logit_bias"):  # clients send empty ones
-            if name in body and not body[name]:
+        for name in list(body):  # clients send null, and empty ones of these, for what they leave out
+            if body[name] is None or (name in ("stop", "logit_bias") and not body[name]):
                 del body[name]
+        for name in ("model", self.asks):
+            if name not in body:
+                raise _refusal(f"the request has no {name}; give one")
+        if not isinstance(body["model"], str):
+            raise _refusal("model is a text; GET /v1/models lists those that are served")
         super()._validate_request(body)  # type: ignore[misc]
         check_request(body)
         for name in sorted((NOT_TAKEN.keys() | ignored_settings(self)) - self.takes - PASSED):
-            if _asked(body.get(name)) not in (None, *NOT_TAKEN.get(name, ())):
+            if not _is_any(_asked(body.get(name)), (None, *NOT_TAKEN.get(name, ()))):
                 raise _refusal(f"{name} is not taken here; leave it out")
         form = body.get("text") or {}
         if not isinstance(form, dict) or form.get("format") not in (None, {"type": "text"}):
@@ -175,11 +189,22 @@ class Chat(Checked, ChatCompletionHandler):
 class Completion(Checked, CompletionHandler):
     """Answers `/v1/completions`."""
 
-    takes = frozenset({"prompt"})
+    takes, asks = frozenset({"prompt"}), "prompt"
 
 
 class Response(Checked, ResponseHandler):
     """Answers `/v1/responses`."""
+
+    asks = "input"
+
+    @staticmethod
+    def _normalize_input(body: dict[str, Any]) -> list[dict[str, Any]]:
+        """Return what is asked as messages; transformers' server would drop a system message beside instructions."""
+        messages = ResponseHandler._normalize_input({**body, "instructions": None})
+        told = body.get("instructions")
+        if told and messages and messages[0].get("role") == "system":
+            raise _refusal("instructions and a system message are given; put the one into the other")
+        return [{"role": "system", "content": told}, *messages] if told else messages
 
 
 class Standing:

@@ -1,0 +1,62 @@
+"""How far the rates of an experiment may fall short, by its own search and by later ones on other seeds.
+
+    qweft tune configs/decide.yaml --seeds 1000,1001 --search_seeds 2 --output runs/decide-rates
+    python -m research.rates docs/results/decide.json docs/results/decide-rates.json
+
+The judged rates stay as they were. Only what is known of the curve around them grows: a mean of more seeds, with more
+degrees of freedom for its error (docs/statistics.md).
+"""
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from qweft.comparison.searched import Search, searches
+from qweft.errors import QweftError
+
+
+def joined(search: Mapping[str, Any], more: Mapping[str, Any]) -> list[Search]:
+    """Returns the searches of an experiment with the seeds of a later one added, at the rates that both tried.
+
+    Args:
+        search: The content of "search" in the experiment's results.json.
+        more: The content of "methods" in a learning_rates.json.
+
+    Raises:
+        QweftError: A seed is in both.
+    """
+    later = {each.method: each for each in searches(more)}
+    made = []
+    for each in searches(search):
+        if each.method in later:
+            twice = set(search[each.method]["seeds"]) & set(more[each.method]["seeds"])
+            if twice:
+                raise QweftError(f"{each.method}: seed {min(twice)} is in both searches")
+            added = later[each.method].by_seed
+            rates = [rate for rate in each.by_seed if rate in added]
+            each = replace(each, by_seed={rate: (*each.by_seed[rate], *added[rate]) for rate in rates})
+        made.append(each)
+    return made
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Prints each method's shortfall before and after."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("results", type=Path, help="results.json of a comparison")
+    parser.add_argument("rates", type=Path, help="learning_rates.json of a later search")
+    given = parser.parse_args(argv)
+    search = json.loads(given.results.read_text(encoding="utf-8"))["search"]
+    more = json.loads(given.rates.read_text(encoding="utf-8"))["methods"]
+    before = {each.method: each for each in searches(search)}
+    for each in joined(search, more):
+        seeds = len(next(iter(each.by_seed.values())))
+        print(
+            f"{each.method} at {each.best:g}: {before[each.method].shortfall.said}; {seeds} seeds {each.shortfall.said}"
+        )
+
+
+if __name__ == "__main__":
+    main()
