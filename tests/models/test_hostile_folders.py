@@ -94,9 +94,10 @@ def test_a_config_chooses_no_code_of_the_hub(folder, keys):
 @pytest.mark.parametrize(
     ("keys", "told"),
     [
-        ({"num_labels": 10**9}, "num_labels is 1000000000, and a model has 0 to 1,000,000"),
-        ({"num_hidden_layers": -1}, "num_hidden_layers is -1, and a model has 0 to 10,000"),
-        ({"text_config": {"num_hidden_layers": 10**7}}, "num_hidden_layers is 10000000, and a model has 0 to 10,000"),
+        ({"num_labels": 10**9}, "'num_labels' is 1000000000, and a model has 0 to 1,000,000"),
+        ({"num_hidden_layers": -1}, "'num_hidden_layers' is -1, and a model has 0 to 10,000"),
+        ({"text_config": {"num_hidden_layers": 10**7}}, "'num_hidden_layers' is 10000000, and a model has 0 to 10,000"),
+        ({"decoder_layers": 10**7}, "'decoder_layers' is 10000000, and a model has 0 to 10,000"),
         ({"sliding_window": "x"}, "it does not run"),
         ({"transformers_weights": "a/b.safetensors.index.json"}, "and weights are files of its folder"),
         ({"transformers_weights": ["a"]}, "and weights are files of its folder"),
@@ -115,16 +116,28 @@ def test_a_config_that_no_model_can_have(folder, keys, told):
         {"quant_method": "gemma", "module_quant_configs": {"(([a-z_0-9]+)+)+!": {"num_bits": 8}}},
         {"quant_method": "gemma", "modules_to_not_convert": ["lm_head", ".*.*.*.*.*.*!"]},
         {"quant_method": "bitsandbytes", "load_in_8bit": True, "llm_int8_skip_modules": ["(a|aa){2,}!"]},
+        {"quant_method": "gemma", "modules_to_not_convert": ["[a-z_.0-9]?" * 40 + "!"]},
+        {"quant_method": "gemma", "modules_to_not_convert": ["(?:[a-z]|[a-z_.0-9])" * 40 + "!"]},
     ],
 )
-def test_a_quantisation_has_no_slow_expression(folder, asked):
-    change(folder / "config.json", quantization_config=asked)
+@pytest.mark.parametrize("part", ["", "text_config"])
+def test_a_quantisation_has_no_slow_expression(folder, asked, part):
+    change(
+        folder / "config.json", **({part: {"quantization_config": asked}} if part else {"quantization_config": asked})
+    )
     assert "an expression that may take hours on a name" in refused(folder)
 
 
 def test_expressions_of_a_quantisation_that_are_usual_are_taken(folder):
-    names = ["lm_head", "model.layers.0.mlp", "re:.*self_attn\\.(q|k|v|o)_proj.*", "re:(?:model\\.)?layers\\.[0-9]+.*"]
+    names = [
+        "lm_head",
+        "model.layers.0.mlp",
+        "re:.*block_sparse_moe\\.experts\\.\\d+\\.(w1|w2|w3).*",
+        "re:.*self_attn\\.(q|k|v|o)_proj.*",
+        "re:(?:model\\.)?layers\\.[0-9]+.*",
+    ]
     change(folder / "config.json", quantization_config={"quant_method": "compressed-tensors", "ignore": names})
+    change(folder / "config.json", vision_feature_layer=-2, max_window_layers=28)
     check_config(resolve(ModelConfig(str(folder))))
 
 

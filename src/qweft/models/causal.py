@@ -33,10 +33,13 @@ MOST_LAYERS = 10_000
 """Most layers of a model; they are built before anything else is told, a thousand in seconds."""
 MOST_LABELS = 1_000_000
 """Most labels of a classifier's config; transformers gives each a name, also where nothing is classified."""
-REPEATED, REPEATED_GROUP = re.compile(r"[*+{]"), re.compile(r"\)[*+{]")
-"""What repeats in a regular expression, and a group that is repeated, which may hold other repeats."""
-MOST_REPEATS = 4
-"""Most repeats in an expression of a quantisation: with k of them a name of n characters takes up to n^k steps."""
+LABELS = "num_labels"
+QUANTISED = ("quantization_config", "compression_config")
+"""Keys of settings of a quantisation."""
+REPEAT, CHOICE, REPEATED_GROUP = re.compile(r"[*+{]"), re.compile(r"[?|]"), re.compile(r"\)[*+{]")
+"""Parts of a regular expression between which its match has a choice; a group that is repeated may hold others."""
+LONG_NAME, MOST_STEPS = 64, 10**7
+"""Characters of a layer's long name, and most steps of matching one."""
 FETCHED = ("flash_attention", "deepgemm", "sonicmoe")
 """Parts of names for which transformers fetches a kernel from the hub, if the package kernels is installed."""
 WAY = "give a decoder (a model saved as ...ForCausalLM)"
@@ -89,14 +92,24 @@ def _damage(config: Mapping[str, Any]) -> str | None:
         return f"transformers_weights is {shown(weights)}, and weights are files of its folder"
     if any(isinstance(value, Mapping) and "attribute_map" in value for _, value in _values(config)):
         return "it has an attribute_map, by which other keys could stand for those that are checked"
-    most = {**dict.fromkeys(LAYERS, MOST_LAYERS), "num_labels": MOST_LABELS}
     parts = [value for _, value in _values(config) if isinstance(value, Mapping)]  # of text_config and its like, too
-    sizes = ((key, part[key]) for part in parts for key in most if isinstance(part.get(key), int))
-    key, size = next(((key, size) for key, size in sizes if not 0 <= size <= most[key]), (None, 0))
-    if key:
-        return f"{key} is {shown(size)}, and a model has 0 to {most[key]:,}"
-    slow = next((text for text in _texts(config.get("quantization_config")) if _is_slow(text)), None)
-    return slow and f"its quantization_config has {shown(slow)}, an expression that may take hours on a name"
+    for part in parts:
+        key = next((key for key, value in part.items() if not _is_possible(key, value)), None)
+        if key is not None:
+            most = MOST_LABELS if key == LABELS else MOST_LAYERS
+            return f"{shown(key)} is {shown(part[key])}, and a model has 0 to {most:,}"
+        slow = next((text for key in QUANTISED for text in _texts(part.get(key)) if _is_slow(text)), None)
+        if slow is not None:
+            return f"its quantisation has {shown(slow)}, an expression that may take hours on a name"
+    return None
+
+
+def _is_possible(key: str, value: Any) -> bool:
+    """Whether a value of a config is a number of layers or labels that a model can have, or neither of these."""
+    if not isinstance(value, int) or not (key == LABELS or key.endswith(("layer", "layers"))):
+        return True
+    # -2 may stand for a layer, counted from the last one
+    return (value >= 0 or key not in LAYERS) and value <= (MOST_LABELS if key == LABELS else MOST_LAYERS)
 
 
 def _texts(part: Any) -> Iterator[str]:
@@ -109,8 +122,12 @@ def _texts(part: Any) -> Iterator[str]:
 
 
 def _is_slow(text: str) -> bool:
-    """Whether a text could take long as a regular expression, as which a quantisation reads names of layers."""
-    return len(REPEATED.findall(text)) > MOST_REPEATS or REPEATED_GROUP.search(text) is not None
+    """Whether a text could take long as a regular expression, as which a quantisation reads names of layers.
+
+    With k repeats and m choices, and no group that is repeated, a name of n characters takes n^k 2^m steps at most.
+    """
+    steps = LONG_NAME ** len(REPEAT.findall(text)) * 2 ** min(len(CHOICE.findall(text)), 100)
+    return steps > MOST_STEPS or REPEATED_GROUP.search(text) is not None
 
 
 def _values(config: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
