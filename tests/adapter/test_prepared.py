@@ -225,6 +225,64 @@ def test_no_other_part_leaves_old_matrices(change):
         assert not torch.equal(after, before)
 
 
+def write_before(model, double):
+    model.base_model.model.register_forward_pre_hook(lambda *_: double())
+
+
+def write_after_the_first(model, double):
+    layers_of(model)[0].register_forward_hook(lambda *_: double())
+
+
+def move_and_write_after_the_first(model, double):
+    def move(*_):
+        for part in layers_of(model)[-1].qwthn_expand.parameters():
+            part.data = part.data.clone()
+        double()
+
+    layers_of(model)[0].register_forward_hook(move)
+
+
+def call_the_last_with_others(model, double):
+    """As a layer does that runs another one functionally."""
+    last = layers_of(model)[-1]
+    forward, names = last.forward, dict(last.qwthn_expand.named_parameters())
+
+    def call(x):
+        last.forward = forward
+        others = {f"qwthn_expand.{name}": 2 * value for name, value in names.items()}
+        try:
+            return functional_call(last, others, (x,))
+        finally:
+            last.forward = call
+
+    last.forward = call
+
+
+@pytest.mark.parametrize("graph", [False, True])
+@pytest.mark.parametrize("preset", ["qtha", "mpo"])
+@pytest.mark.parametrize(
+    "how", [write_before, write_after_the_first, move_and_write_after_the_first, call_the_last_with_others]
+)
+def test_what_is_written_while_the_model_runs_is_seen(how, preset, graph):
+    """By hooks, as networks do that make an adapter's numbers."""
+    model = ready(preset).eval()
+    last = layers_of(model)[-1]
+
+    @torch.no_grad()
+    def double():
+        for part in last.qwthn_expand.parameters():
+            part.mul_(2)
+
+    with torch.set_grad_enabled(graph):
+        model(input_ids=TOKENS)
+        wanted = copy.deepcopy(model)
+        with torch.no_grad():
+            for part in layers_of(wanted)[-1].qwthn_expand.parameters():
+                part.mul_(2)
+        how(model, double)
+        assert_close(model(input_ids=TOKENS).logits, wanted(input_ids=TOKENS).logits)
+
+
 @pytest.mark.parametrize("place", [0, 1, -1])
 def test_one_layer_switched_by_itself(place):
     """Only the first layer is asked what is active; the others see it when they run."""

@@ -13,7 +13,7 @@ from qweft.adapter.branch import Branch
 from qweft.adapter.build import Unchanged, needs_graph, prepare
 from qweft.adapter.directions import is_distributed
 from qweft.adapter.layer import QwthnLinear
-from qweft.internals.torch import is_transformed, places
+from qweft.internals.torch import is_transformed, places, version
 
 SESSION, HOOKS = "_qwthn_session", "_qwthn_hooks"
 """Attributes on the model: the state of its last call, and the handles of its hooks."""
@@ -26,17 +26,16 @@ Member = tuple[QwthnLinear, str, Branch]
 class Taken:
     """What one call of a model was prepared from: the active adapters and their parameters.
 
-    While the model runs (`open`), its layers need not check whether a parameter changed: all were checked at once.
+    While the model runs (`open`), its layers need not compare bytes: all were compared at once. Each looks whether a
+    hook wrote to its parameters since, or put others in their place (`is_untouched`).
     """
 
     def __init__(self, layers: Sequence[QwthnLinear], members: Sequence[Member], graph: bool) -> None:
         self.open = False
         self._active = _active_adapters(layers)
         self._members = [(layer, name) for layer, name, _ in members]
-        places = [place for layer, _, branch in members for place in _places_of(layer, branch)]
-        self._places, self._names = [place for place, _ in places], [name for _, name in places]
-        self._held = list(map(dict.get, self._places, self._names))
-        self._tensors = [held for held in self._held if isinstance(held, torch.Tensor)]
+        self._of = {(layer, name): _Held(_places_of(layer, branch)) for layer, name, branch in members}
+        self._tensors = [tensor for held in self._of.values() for tensor in held.tensors]
         # a replica's modules have no parameters, and an inference tensor has no version counter
         self.complete = bool(self._tensors) and not any(tensor.is_inference() for tensor in self._tensors)
         self._unchanged = Unchanged(self._tensors) if self.complete and not graph else None
@@ -51,13 +50,48 @@ class Taken:
             self._unchanged is not None
             and _active_adapters(layers) == self._active
             and all(map(self._is_kept, *zip(*self._members, strict=True)))  # eval() and a layer's own call let go of it
-            and all(map(is_, map(dict.get, self._places, self._names), self._held))
+            and all(held.is_there() for held in self._of.values())
             and self._unchanged.holds(self._tensors)
         )
 
     def _is_kept(self, layer: QwthnLinear, name: str) -> bool:
         prepared = layer.qwthn_prepared.get(name)
         return prepared is not None and prepared.taken is self
+
+    def is_untouched(self, layer: QwthnLinear, name: str) -> bool:
+        """Whether a layer has the tensors that its branch was built from, and none was written to since."""
+        held = self._of.get((layer, name))
+        return held is not None and held.has_its_tensors()
+
+
+class _Held:
+    """What stood at some places: modules, tensors and limits, and the versions of the tensors.
+
+    Args:
+        places: Dictionaries and the names that are looked up in them.
+    """
+
+    def __init__(self, places: Iterable[tuple[dict[str, Any], str]]) -> None:
+        found = [(place, name, place.get(name)) for place, name in places]
+        self._all = _columns(found)
+        self._with_tensors = _columns([each for each in found if isinstance(each[2], torch.Tensor)])
+        self.tensors = self._with_tensors[2]
+        self._versions = [] if any(tensor.is_inference() for tensor in self.tensors) else [*map(version, self.tensors)]
+
+    def is_there(self) -> bool:
+        """Whether the same objects stand at all places."""
+        places, names, held = self._all
+        return all(map(is_, map(dict.get, places, names), held))
+
+    def has_its_tensors(self) -> bool:
+        """Whether the same tensors stand there in the same versions; each layer looks at every token."""
+        places, names, tensors = self._with_tensors
+        return all(map(is_, map(dict.get, places, names), tensors)) and [*map(version, tensors)] == self._versions
+
+
+def _columns(rows: Sequence[tuple[Any, ...]]) -> tuple[list[Any], list[Any], list[Any]]:
+    places, names, held = zip(*rows, strict=True) if rows else ((), (), ())
+    return list(places), list(names), list(held)
 
 
 class Calls:
