@@ -8,6 +8,8 @@ import pytest
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict
 from safetensors.torch import load_file, save_file
+from torch.nn.utils import prune
+from torch.nn.utils.parametrizations import weight_norm
 
 import qweft
 from qweft import QweftError, QwthnConfig
@@ -202,6 +204,62 @@ def test_a_branch_without_circuit_merges(preset, make):
     model.unmerge_adapter()
     torch.testing.assert_close(logits(model), wanted, rtol=0, atol=1e-5)
     torch.testing.assert_close(logits(model.merge_and_unload(safe_merge=True)), wanted, rtol=0, atol=1e-5)
+
+
+def test_a_layer_in_two_places_is_told_and_not_merged_into():
+    """As heads that stand in a list twice: only the first place is adapted, as with LoRA."""
+    base = tiny_llama()
+    first, second = base.model.layers
+    second.self_attn.q_proj = first.self_attn.q_proj
+    with pytest.warns(UserWarning, match=r"layers\.0\.self_attn\.q_proj is also model\.layers\.1\.self_attn\.q_proj"):
+        model = get_peft_model(base, small("mpo", init_weights=False, target_modules=["layers.0.self_attn.q_proj"]))
+    wanted = logits(model.eval())
+    for merge in (model.merge_adapter, model.merge_and_unload):
+        with pytest.raises(
+            ValueError, match=r"q_proj is also model\.layers\.1\.self_attn\.q_proj, which is not adapted"
+        ):
+            merge()
+    assert torch.equal(logits(model), wanted)
+
+
+@pytest.mark.parametrize("compute", [weight_norm, lambda layer: prune.random_unstructured(layer, "weight", 0.3)])
+def test_a_weight_that_is_computed_is_not_merged_into(compute):
+    base = tiny_llama()
+    compute(base.model.layers[0].self_attn.q_proj)
+    model = get_peft_model(base, small("mpo", init_weights=False, target_modules=["q_proj"])).eval()
+    with pytest.raises(ValueError, match=r"layers\.0\.self_attn\.q_proj computes its weight from others"):
+        model.merge_and_unload()
+
+
+@pytest.mark.parametrize("merge", ["merge_adapter", "merge_and_unload"])
+def test_a_merge_that_would_not_be_finite_leaves_every_weight(merge):
+    model = get_peft_model(tiny_llama(), small("mpo", init_weights=False, target_modules=["q_proj"])).eval()
+    layers = [module for module in model.modules() if isinstance(module, QwthnLinear)]
+    kept = [layer.base_layer.weight.clone() for layer in layers]
+    for part in layers[-1].qwthn_expand.parameters():
+        part.data.fill_(torch.nan)
+    with pytest.raises(ValueError, match=r"NaNs detected in the merged weights\. The adapter default seems to be broken"):
+        getattr(model, merge)(safe_merge=True)  # PEFT's own tests look for these words
+    assert all(torch.equal(layer.base_layer.weight, weight) for layer, weight in zip(layers, kept, strict=True))
+
+
+def test_an_adapter_is_not_loaded_over_a_merged_one(tmp_path):
+    """Unmerging would take off the new one, which was never added."""
+    model = get_peft_model(tiny_llama(), small("mpo", init_weights=False, target_modules=["q_proj"])).eval()
+    wanted = logits(model)
+    model.save_pretrained(tmp_path)
+    model.merge_adapter()
+    with pytest.raises(QweftError, match="'default' is merged into the base model; call unmerge_adapter"):
+        model.load_adapter(str(tmp_path), "default")
+    model.unmerge_adapter()
+    model.load_adapter(str(tmp_path), "default")
+    torch.testing.assert_close(logits(model), wanted, rtol=0, atol=1e-5)
+
+
+def test_the_fast_path_of_an_encoder_layer_is_told():
+    base = torch.nn.Sequential(torch.nn.TransformerEncoderLayer(8, 2, 16, batch_first=True))
+    with pytest.warns(UserWarning, match=r"set_fastpath_enabled\(False\)"):
+        get_peft_model(base, small("mpo", target_modules=["linear1"]))
 
 
 @pytest.mark.parametrize("targets", [["q_proj"], ["layers.0.self_attn.q_proj"]])

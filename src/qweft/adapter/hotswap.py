@@ -14,6 +14,7 @@ from torch import nn
 from qweft.adapter.config import QwthnConfig
 from qweft.adapter.folder import check_same_structure, find_weights, read_header
 from qweft.adapter.layer import QwthnLinear
+from qweft.adapter.merging import check_not_merged
 from qweft.adapter.strict_loading import adapter_tensors, check_finite, check_tensors
 from qweft.errors import QweftError
 from qweft.method.checks import check_quick
@@ -60,8 +61,7 @@ def hotswap_adapter(
     new: Any = PeftConfig.from_pretrained(str(folder), **hub)
     layers = {file_key(name): module for name, module in model.named_modules() if isinstance(module, QwthnLinear)}
     layers = {name: layer for name, layer in layers.items() if adapter_name in layer.qwthn_compress}
-    if any(adapter_name in layer.merged_adapters for layer in layers.values()):
-        raise QweftError(f"adapter {adapter_name!r} is merged into the base model; call unmerge_adapter() first")
+    check_not_merged(layers.values(), adapter_name)
     check_same_structure(new, old, f"the adapter in {folder}")
     check_quick(new, layers)
     _check_file(model, adapter_name, read_header(path), old, new)

@@ -315,14 +315,27 @@ class QwthnLinear(nn.Module, BaseTunerLayer):
             ValueError: With `safe_merge`, if the merged weight would contain NaN or infinity.
         """
         names = [name for name in check_adapters_to_merge(self, adapter_names) or [] if name in self.qwthn_compress]
+        if safe_merge:
+            self.check_finite(names)
         deltas = {name: self.get_delta_weight(name) for name in names}
         for name, delta in deltas.items():
             weight = self.get_base_weight()
-            merged = (weight + delta).to(weight.dtype)
-            if safe_merge and not torch.isfinite(merged).all():
-                raise ValueError(f"NaNs detected in the merged weights: adapter {name!r} seems to be broken")
-            self.set_base_weight(merged)
+            self.set_base_weight((weight + delta).to(weight.dtype))
             self.merged_adapters.append(name)
+
+    @torch.no_grad()
+    def check_finite(self, adapter_names: list[str]) -> None:
+        """Raise unless the base weight is finite after each of these adapters was merged.
+
+        Raises:
+            ValueError: In PEFT's words.
+        """
+        merged = self.get_base_weight()
+        for name in adapter_names:
+            if name in self.qwthn_compress:
+                merged = (merged + self.get_delta_weight(name)).to(merged.dtype)
+                if not torch.isfinite(merged).all():
+                    raise ValueError(f"NaNs detected in the merged weights. The adapter {name} seems to be broken")
 
     @torch.no_grad()
     def unmerge(self) -> None:

@@ -20,6 +20,7 @@ from qweft.adapter.branch import file_elements
 from qweft.adapter.config import peft_type
 from qweft.adapter.folder import HUB_ARGUMENTS, SCALES, check_same_structure, find_config, find_weights, read_header
 from qweft.adapter.layer import QwthnLinear
+from qweft.adapter.merging import check_not_merged
 from qweft.adapter.strict_loading import check_finite, check_tensors, has_copy
 from qweft.errors import QweftError
 from qweft.internals.keys import COMPILED, is_compiled
@@ -198,6 +199,8 @@ def _peft_load_adapter(original: Any) -> Any:
         if renamed:
             found = KEYS_CHANGE
         if present is not None:
+            layers = [layer for layer in self.modules() if isinstance(layer, QwthnLinear)]
+            check_not_merged(layers, adapter_name)  # unmerging would subtract the new weights
             new, what = _config_of(model_id, hub), f"the adapter in {model_id}"
             check_same_structure(new, present, what)
             check_same_structure(new, present, what, SCALES, ", or replace this one by qweft.hotswap_adapter")

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 from peft.tuners.tuners_utils import BaseTuner, BaseTunerLayer
@@ -23,6 +23,7 @@ from qweft.adapter.batched_build import unwatch, watch
 from qweft.adapter.fixed_maps import DIRECTIONS
 from qweft.adapter.layer import QwthnLinear
 from qweft.adapter.loading import check_announced, reads_a_file, untouched_on_error
+from qweft.adapter.merging import check_mergeable
 from qweft.adapter.strict_loading import DELTA, check_tensors, has_copy, trained_biases
 from qweft.circuit import crz_ring_ansatz
 from qweft.errors import QweftError
@@ -49,6 +50,29 @@ READS_WEIGHT = {
 
 `batched_build` warns of others when they are trained.
 """
+
+
+def _warn_of_other_places(model: nn.Module) -> None:
+    layers = {id(layer.base_layer): (name, layer) for name, layer in model.named_modules() if _is_adapted(layer)}
+    for path, module in model.named_modules():
+        for part, child in module._modules.items():
+            name, layer = layers.get(id(child), ("", module))
+            if layer is not module:
+                place = f"{path}.{part}".lstrip(".")
+                warnings.warn(f"{name} is also {place}, where it runs without the adapter, as with LoRA", stacklevel=2)
+
+
+def _is_adapted(module: nn.Module) -> TypeGuard[QwthnLinear]:
+    return isinstance(module, QwthnLinear)
+
+
+def _warn_of_the_fast_path(parent: nn.Module, path: str) -> None:
+    if isinstance(parent, nn.TransformerEncoderLayer):
+        warnings.warn(
+            f"in evaluation PyTorch computes the {type(parent).__name__} of {path} without calling it, and so without "
+            "the adapter; call torch.backends.mha.set_fastpath_enabled(False)",
+            stacklevel=2,
+        )
 
 
 def _check_is_called(parent: nn.Module, name: str, path: str, loaded: bool) -> None:
@@ -81,6 +105,7 @@ class QwthnModel(BaseTuner):
             super().inject_adapter(model, adapter_name, *args, **kwargs)
             check_announced(model, adapter_name, self.peft_config[adapter_name])
         _share_fixed(model, adapter_name, self.peft_config)
+        _warn_of_other_places(model)
         watch(model)
 
     def unload(self) -> Any:
@@ -98,9 +123,9 @@ class QwthnModel(BaseTuner):
 
         Raises:
             NotImplementedError: If a branch has a circuit.
-            ValueError: If a weight is quantized in a format that cannot be merged, or is shared with another module.
+            ValueError: As `check_mergeable`.
         """
-        self._check_mergeable(adapter_names)
+        check_mergeable(self.model, adapter_names, safe_merge)
         model: Any = super().merge_and_unload(progressbar, safe_merge, adapter_names)
         unwatch(model)
         return model
@@ -110,9 +135,9 @@ class QwthnModel(BaseTuner):
 
         Raises:
             NotImplementedError: If a branch has a circuit.
-            ValueError: If a weight is quantized in a format that cannot be merged, or is shared with another module.
+            ValueError: As `check_mergeable`.
         """
-        self._check_mergeable(adapter_names)
+        check_mergeable(self.model, adapter_names, safe_merge)
         super().merge_adapter(adapter_names, safe_merge)
 
     def _replace_module(self, parent: nn.Module, child_name: str, new_module: nn.Module, child: nn.Module) -> None:
@@ -131,45 +156,6 @@ class QwthnModel(BaseTuner):
                 for held in (*compress.buffers(), *expand.buffers()):
                     if held.is_floating_point():
                         held.data = held.data.to(DIRECTIONS)
-
-    def _check_mergeable(self, adapter_names: list[str] | None) -> None:
-        for layer in self.model.modules():
-            if isinstance(layer, QwthnLinear):
-                for name in layer.active_adapters if adapter_names is None else adapter_names:
-                    if not layer.supports_lora_conversion(name):
-                        layer.get_delta_weight(name)  # raises
-        find = getattr(self.model, "get_input_embeddings", None)
-        try:
-            shared = getattr(find() if find else None, "weight", None)
-        except NotImplementedError:  # some of transformers' models do not implement it
-            shared = None
-        owners: dict[int, list[tuple[str, nn.Module]]] = {}
-        for name, module in self.model.named_modules():
-            for parameter in module.parameters(recurse=False):
-                owners.setdefault(id(parameter), []).append((name, module))
-        for name, layer in self.model.named_modules():
-            if not isinstance(layer, QwthnLinear):
-                continue
-            backend = layer.quantization_backend
-            if backend is not None and not backend.supports_merge:
-                raise ValueError(
-                    f"target module {name} is quantized by {backend.backend_name}, whose weights cannot be changed, so "
-                    "nothing can be merged into them; keep the adapter unmerged, or load it on the unquantized model"
-                )
-            base = layer.get_base_layer()
-            weight = getattr(base, "weight", None)
-            other = next((at for at, owner in owners.get(id(weight), ()) if owner is not base), None)
-            if isinstance(base, AuxiliaryTrainingWrapper):
-                raise ValueError(
-                    f"target module {name} is also trained by itself (trainable_token_indices or modules_to_save), so "
-                    "nothing can be merged into it; do not merge, or leave it out of one of the two"
-                )
-            if other is not None:
-                other = "the input embedding" if weight is shared else other
-                raise ValueError(
-                    f"target module {name} shares its weight with {other}, so merging would change both; give it a "
-                    "copy of the weight (an output layer needs tie_word_embeddings=False for it), or do not merge"
-                )
 
     def _create_and_replace(
         self,
@@ -196,6 +182,7 @@ class QwthnModel(BaseTuner):
                 "and quantized linear layers: name such layers in target_modules"
             )
         _check_is_called(parent, target_name, current_key, peft_config.inference_mode)
+        _warn_of_the_fast_path(parent, current_key)
         layer = QwthnLinear(target, adapter_name, peft_config, r, alpha, **get_quantization_kwargs(self))
         if adapter_name not in self.active_adapters:
             layer.requires_grad_(False)  # an additional adapter is trained only after it is made active

@@ -10,6 +10,7 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import nn
 
 from qweft.adapter import QwthnLinear
+from qweft.adapter.merging import check_not_merged
 from qweft.circuit import Circuit
 from qweft.errors import QweftError
 from qweft.method.names import form_of
@@ -138,8 +139,8 @@ def layer_maps(model: Any, adapter_name: str) -> tuple[dict[str, tuple[nn.Module
     left_out: list[str] = []
     for name, named in model.get_base_model().named_modules():
         module: Any = named
-        if isinstance(module, BaseTunerLayer) and adapter_name in module.merged_adapters:
-            raise QweftError(f"adapter {adapter_name!r} is merged into the base model; call unmerge_adapter() first")
+        if isinstance(module, BaseTunerLayer):
+            check_not_merged([module], adapter_name)
         if isinstance(module, BaseTunerLayer) and module.disable_adapters:
             raise QweftError("adapters are disabled on this model; inspect it outside of disable_adapter()")
         if isinstance(module, QwthnLinear) and adapter_name in module.qwthn_compress:

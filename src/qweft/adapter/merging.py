@@ -1,0 +1,88 @@
+"""Whether adapters can be merged: all is looked at before a weight is touched."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from peft.tuners.tuners_utils import BaseTunerLayer, check_adapters_to_merge
+from peft.utils.other import AuxiliaryTrainingWrapper
+from torch import nn
+
+from qweft.adapter.layer import QwthnLinear
+from qweft.errors import QweftError
+
+
+def check_not_merged(layers: Iterable[BaseTunerLayer], adapter_name: str) -> None:
+    """Raise if an adapter is merged into one of these layers."""
+    if any(adapter_name in layer.merged_adapters for layer in layers):
+        raise QweftError(f"adapter {adapter_name!r} is merged into the base model; call unmerge_adapter() first")
+
+
+def check_mergeable(model: nn.Module, adapter_names: list[str] | None, safe_merge: bool) -> None:
+    """Check that the branches of adapters can be added to the base weights of a model.
+
+    Args:
+        model: The model with the adapted layers.
+        adapter_names: The adapters. `None` means the active ones.
+        safe_merge: Whether each merged weight must be finite.
+
+    Raises:
+        NotImplementedError: A branch has a circuit.
+        ValueError: A weight is quantized in a format that cannot be merged, is computed from others, or is shared with
+            another place in the model; or it would not be finite.
+    """
+    layers = {name: layer for name, layer in model.named_modules() if isinstance(layer, QwthnLinear)}
+    for layer in layers.values():
+        for name in layer.active_adapters if adapter_names is None else adapter_names:
+            if not layer.supports_lora_conversion(name):
+                layer.get_delta_weight(name)  # raises
+    find = getattr(model, "get_input_embeddings", None)
+    try:
+        embedding = getattr(find() if find else None, "weight", None)
+    except NotImplementedError:  # some of transformers' models do not implement it
+        embedding = None
+    parameters: dict[int, list[tuple[str, nn.Module]]] = {}
+    modules: dict[int, list[tuple[str, nn.Module]]] = {}
+    for name, module in model.named_modules():
+        for parameter in module.parameters(recurse=False):
+            parameters.setdefault(id(parameter), []).append((name, module))
+        for part, child in module._modules.items():
+            modules.setdefault(id(child), []).append((f"{name}.{part}".lstrip("."), module))
+    for name, layer in layers.items():
+        _check_layer(name, layer)
+        weight, base = getattr(layer.get_base_layer(), "weight", None), layer.base_layer
+        other = next((at for at, owner in parameters.get(id(weight), ()) if owner is not layer.get_base_layer()), None)
+        if other is not None:
+            other = "the input embedding" if weight is embedding else other
+            raise ValueError(
+                f"target module {name} shares its weight with {other}, so merging would change both; give it a "
+                "copy of the weight (an output layer needs tie_word_embeddings=False for it), or do not merge"
+            )
+        other = next((at for at, parent in modules[id(base)] if parent is not layer), None)
+        if other is not None:
+            raise ValueError(
+                f"target module {name} is also {other}, which is not adapted, so merging would change both; give one "
+                "of them a copy (copy.deepcopy), or do not merge"
+            )
+    if safe_merge:
+        for layer in layers.values():
+            layer.check_finite(check_adapters_to_merge(layer, adapter_names) or [])
+
+
+def _check_layer(name: str, layer: Any) -> None:
+    backend, base = layer.quantization_backend, layer.get_base_layer()
+    if backend is not None and not backend.supports_merge:
+        raise ValueError(
+            f"target module {name} is quantized by {backend.backend_name}, whose weights cannot be changed, so "
+            "nothing can be merged into them; keep the adapter unmerged, or load it on the unquantized model"
+        )
+    if isinstance(base, AuxiliaryTrainingWrapper):
+        raise ValueError(
+            f"target module {name} is also trained by itself (trainable_token_indices or modules_to_save), so "
+            "nothing can be merged into it; do not merge, or leave it out of one of the two"
+        )
+    if backend is None and "weight" not in base._parameters:
+        raise ValueError(
+            f"target module {name} computes its weight from others (a parametrization, or pruning), so what is merged "
+            "would be lost; remove that from the layer first (torch.nn.utils.parametrize.remove_parametrizations, "
+            "torch.nn.utils.prune.remove), or do not merge"
+        )
