@@ -3,9 +3,13 @@
 import importlib
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
+
+MOST_WAITING = 12
+"""How many times the seconds of `giving_up_after` a block may last, if it hardly runs."""
 
 
 class QweftError(ValueError):
@@ -44,10 +48,11 @@ def giving_up_after(seconds: float, sentence: str) -> Iterator[None]:
     """End a block that a stranger's file may keep busy for good.
 
     Only the main thread can be interrupted, only where the system has interval timers, and only between two operations
-    of Python. Elsewhere nothing changes.
+    of Python. Elsewhere nothing changes. The thread's own processor time counts: a machine that is busy with other
+    work, or was asleep, ends nothing.
 
     Args:
-        seconds: How long the block may take.
+        seconds: How much processor time the block may take, and a `MOST_WAITING`th of how long it may last.
         sentence: The error's.
 
     Raises:
@@ -57,11 +62,14 @@ def giving_up_after(seconds: float, sentence: str) -> Iterator[None]:
         yield
         return
 
+    begun, spent = time.monotonic(), time.thread_time()
+
     def give_up(*_: Any) -> None:
-        raise QweftError(sentence)
+        if time.thread_time() - spent >= seconds or time.monotonic() - begun >= MOST_WAITING * seconds:
+            raise QweftError(sentence)
 
     before = signal.signal(signal.SIGALRM, give_up)
-    timer = signal.setitimer(signal.ITIMER_REAL, seconds, seconds)  # again and again, since libraries hide errors
+    timer = signal.setitimer(signal.ITIMER_REAL, seconds, seconds / 4)  # again and again, since libraries hide errors
     try:
         yield
     finally:

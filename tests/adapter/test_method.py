@@ -238,7 +238,7 @@ def test_a_merge_that_would_not_be_finite_leaves_every_weight(merge):
     kept = [layer.base_layer.weight.clone() for layer in layers]
     for part in layers[-1].qwthn_expand.parameters():
         part.data.fill_(torch.nan)
-    words = r"NaNs detected in the merged weights\. The adapter default seems to be broken"  # PEFT's own tests have them
+    words = r"NaNs detected in the merged weights\. The adapter default seems to be broken"
     with pytest.raises(ValueError, match=words):
         getattr(model, merge)(safe_merge=True)
     assert all(torch.equal(layer.base_layer.weight, weight) for layer, weight in zip(layers, kept, strict=True))

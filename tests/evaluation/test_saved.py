@@ -382,6 +382,18 @@ def test_the_alarm_is_off_before_its_handler_goes(monkeypatch):
     assert left == [0.0, 0.0]
 
 
+def test_a_block_that_waits_is_not_given_up_but_for_good(monkeypatch):
+    """As on a machine that is busy with other work, or was stopped meanwhile."""
+    with giving_up_after(0.1, "late"):
+        time.sleep(0.4)
+    with pytest.raises(QweftError, match="late"), giving_up_after(0.1, "late"):
+        while True:
+            pass
+    monkeypatch.setattr("qweft.errors.MOST_WAITING", 3)
+    with pytest.raises(QweftError, match="late"), giving_up_after(0.1, "late"):
+        time.sleep(5)
+
+
 def saved_lora(folder, **changes):
     """The folders of a model and of a LoRA on it, whose config has these changes."""
     base = save_tiny_model(folder / "model")
