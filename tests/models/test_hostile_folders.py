@@ -117,6 +117,7 @@ def test_a_config_that_no_model_can_have(folder, keys, told):
         {"quant_method": "gemma", "modules_to_not_convert": ["lm_head", ".*.*.*.*.*.*!"]},
         {"quant_method": "bitsandbytes", "load_in_8bit": True, "llm_int8_skip_modules": ["(a|aa){2,}!"]},
         {"quant_method": "gemma", "modules_to_not_convert": ["[a-z_.0-9]?" * 40 + "!"]},
+        {"quant_method": "gemma", "modules_to_not_convert": [f"{'[a-z_.0-9]?' * 15}!{n}" for n in range(99)]},
         {"quant_method": "gemma", "modules_to_not_convert": ["(?:[a-z]|[a-z_.0-9])" * 40 + "!"]},
     ],
 )
@@ -125,7 +126,7 @@ def test_a_quantisation_has_no_slow_expression(folder, asked, part):
     change(
         folder / "config.json", **({part: {"quantization_config": asked}} if part else {"quantization_config": asked})
     )
-    assert "an expression that may take hours on a name" in refused(folder)
+    assert "an expression that may take hours on all names" in refused(folder)
 
 
 def test_expressions_of_a_quantisation_that_are_usual_are_taken(folder):
@@ -328,7 +329,16 @@ def test_a_tokenizer_is_made_of_no_gguf_file_that_its_settings_name(folder, secr
     change(folder / "tokenizer_config.json", tokenizer_class="PreTrainedTokenizerFast")
     change(folder / file, gguf_file="key", subfolder="../elsewhere", name_or_path=str(secret.parent))
     said = refused(folder)
-    assert f"gguf_file in its {file} is 'key'" in said and f"take it out of {file}" in said and not asked
+    assert f"gguf_file in its {file} is 'key'" in said and f"take gguf_file out of {file}" in said and not asked
+
+
+@pytest.mark.parametrize(
+    "keys", [{"name_or_path": "owner/name", "is_local": False}, {"local_files_only": False}, {"cache_dir": "/tmp/x"}]
+)
+def test_a_map_of_special_tokens_replaces_no_place_of_a_tokenizer(folder, keys):
+    """With these keys another repository was asked, with the user's token, into any folder."""
+    (folder / "special_tokens_map.json").write_text(json.dumps({"bos_token": "<s>", **keys}))
+    assert f"{next(iter(keys))} in its special_tokens_map.json is" in refused(folder)
 
 
 def test_settings_of_other_machines_and_texts_are_no_files(folder, secret):

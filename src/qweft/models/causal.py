@@ -1,5 +1,6 @@
 """Checks that a base model predicts each token from the tokens before it, by its config and by its outputs."""
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -38,8 +39,8 @@ QUANTISED = ("quantization_config", "compression_config")
 """Keys of settings of a quantisation."""
 REPEAT, CHOICE, REPEATED_GROUP = re.compile(r"[*+{]"), re.compile(r"[?|]"), re.compile(r"\)[*+{]")
 """Parts of a regular expression between which its match has a choice; a group that is repeated may hold others."""
-LONG_NAME, MOST_STEPS = 64, 10**7
-"""Characters of a layer's long name, and most steps of matching one."""
+LONG_NAME, MOST_STEPS = 32, 10**6
+"""Characters of a layer's name, and most steps of matching one with all expressions."""
 FETCHED = ("flash_attention", "deepgemm", "sonicmoe")
 """Parts of names for which transformers fetches a kernel from the hub, if the package kernels is installed."""
 WAY = "give a decoder (a model saved as ...ForCausalLM)"
@@ -98,9 +99,10 @@ def _damage(config: Mapping[str, Any]) -> str | None:
         if key is not None:
             most = MOST_LABELS if key == LABELS else MOST_LAYERS
             return f"{shown(key)} is {shown(part[key])}, and a model has 0 to {most:,}"
-        slow = next((text for key in QUANTISED for text in _texts(part.get(key)) if _is_slow(text)), None)
-        if slow is not None:
-            return f"its quantisation has {shown(slow)}, an expression that may take hours on a name"
+    expressions = [text for part in parts for key in QUANTISED for text in _texts(part.get(key))]
+    slow = max(expressions, key=_steps, default="")
+    if sum(map(_steps, expressions)) > MOST_STEPS:
+        return f"its quantisation has {shown(slow)}, an expression that may take hours on all names of layers"
     return None
 
 
@@ -121,13 +123,14 @@ def _texts(part: Any) -> Iterator[str]:
             yield value
 
 
-def _is_slow(text: str) -> bool:
-    """Whether a text could take long as a regular expression, as which a quantisation reads names of layers.
+def _steps(text: str) -> float:
+    """Return about how many steps a name takes at most with a text as an expression, as which a quantisation reads it.
 
-    With k repeats and m choices, and no group that is repeated, a name of n characters takes n^k 2^m steps at most.
+    With k repeats, m choices and no group that is repeated, these are n^k 2^m for a name of n characters.
     """
-    steps = LONG_NAME ** len(REPEAT.findall(text)) * 2 ** min(len(CHOICE.findall(text)), 100)
-    return steps > MOST_STEPS or REPEATED_GROUP.search(text) is not None
+    if REPEATED_GROUP.search(text) is not None:
+        return math.inf
+    return float(LONG_NAME ** min(len(REPEAT.findall(text)), 100) * 2 ** min(len(CHOICE.findall(text)), 100))
 
 
 def _values(config: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -24,8 +24,13 @@ TEXTS = ("token", "tokens", "class", "side", "decoder", "template")
 """Last words of keys whose values are texts; a short one may happen to be the name of a file in the current folder."""
 IGNORED = ("name_or_path", "special_tokens_map_file", "tokenizer_config_file")
 """Keys that transformers once wrote, and reads no more: they name places of the machine that saved the tokenizer."""
-FETCHING = "gguf_file"
-"""A key that no saved tokenizer has: with it a tokenizer is read from any folder or repository that other keys name."""
+FETCHING = ("gguf_file", "cache_dir", "proxies")
+"""Keys that decide what transformers reads or fetches for a tokenizer, and how."""
+PLACES = (
+    *FETCHING, "name_or_path", "is_local", "local_files_only", "subfolder", "revision", "repo_type", "token",
+    "use_auth_token", "force_download", "user_agent",
+)  # fmt: skip
+"""These and those that transformers sets itself, which a special_tokens_map.json would replace."""
 
 
 def check_settings(source: ModelSource) -> None:
@@ -47,10 +52,13 @@ def check_settings(source: ModelSource) -> None:
         if not isinstance(settings, Mapping):
             continue
         _check_class(settings)
-        if settings.get(FETCHING):
+        # old files have their author's cache_dir, which nothing uses where the model is a folder
+        refused = PLACES if name != SETTINGS[0] else FETCHING[:1] if source.local else FETCHING
+        key = next((key for key in refused if settings.get(key) is not None), None)
+        if key is not None:
             raise QweftError(
-                f"model {source.name}: {FETCHING} in its {name} is {shown(settings[FETCHING])}, of which transformers "
-                f"would make another tokenizer, also one of another folder; take it out of {name}"
+                f"model {source.name}: {key} in its {name} is {shown(settings[key])}, by which transformers would read "
+                f"or fetch what is not this tokenizer's; take {key} out of {name}"
             )
         found = _file_elsewhere(settings, Path(source.location) if source.local else None)
         if found is not None:

@@ -106,11 +106,13 @@ def losses(context: Context, adapter: dict[str, Any], files: dict[str, bytes]) -
     """
     rows, pad, batch = context.data.test, context.loaded.tokenizer.pad_token_id, context.settings.evaluation.batch_size
     base = held_out_loss(context.loaded.model, rows, pad, batch)
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as own:
+        folder = Path(own) / "adapter"  # beside it a record would be read, which others can write in /tmp
+        folder.mkdir()
         for name, content in files.items():
-            (Path(folder) / name).write_bytes(content)
-        model = put_on(context.loaded, Path(folder))
-        check_runs(model, context.loaded, Path(folder))
+            (folder / name).write_bytes(content)
+        model = put_on(context.loaded, folder)
+        check_runs(model, context.loaded, folder)
     found = held_out_loss(model, rows, pad, batch)
     take_off(model, adapter)
     return {"base": base.loss, "adapted": found.loss, "standard_error": found.standard_error}
