@@ -283,6 +283,37 @@ def test_what_is_written_while_the_model_runs_is_seen(how, preset, graph):
         assert_close(model(input_ids=TOKENS).logits, wanted(input_ids=TOKENS).logits)
 
 
+class WithReference(torch.nn.Module):
+    """A model that calls itself with its adapter off, as for the distance to a reference."""
+
+    def __init__(self, inner):
+        super().__init__()
+        self.inner, self.adapted = inner, []
+
+    def forward(self, tokens, is_reference=False):
+        found = self.inner(input_ids=tokens).logits
+        if not is_reference:
+            with torch.no_grad(), self.adapted[0].disable_adapter():
+                self(tokens, is_reference=True)
+        return found
+
+
+@pytest.mark.parametrize("graph", [False, True])
+@pytest.mark.parametrize("preset", ["qtha", "mpo"])
+def test_a_model_that_calls_itself_leaves_no_old_matrices(preset, graph):
+    model = WithReference(tiny_llama().double())
+    adapted = get_peft_model(model, small(preset, init_weights=False, target_modules=["q_proj", "v_proj"])).eval()
+    model.adapted.append(adapted)
+    with torch.set_grad_enabled(graph):
+        adapted(TOKENS)
+    with torch.no_grad():
+        for parameter in adapted.parameters():
+            if parameter.requires_grad:
+                parameter.data.mul_(2)  # which no version counter sees
+        wanted = copy.deepcopy(model.inner)(input_ids=TOKENS).logits
+        assert torch.equal(model.inner(input_ids=TOKENS).logits, wanted)  # the part that computes, by itself
+
+
 @pytest.mark.parametrize("place", [0, 1, -1])
 def test_one_layer_switched_by_itself(place):
     """Only the first layer is asked what is active; the others see it when they run."""

@@ -63,6 +63,25 @@ def test_moments_that_repeat_one_number_are_read_as_numbers_of_their_own(files, 
     assert all(torch.equal(tensor, found[1][name]) for name, tensor in found[0].items())
 
 
+@pytest.mark.parametrize("listed", [False, True])
+@pytest.mark.parametrize("name", ["model.safetensors", "pytorch_model.bin", "more/adapter_model.safetensors"])
+def test_a_checkpoint_holds_nothing_that_a_run_does_not_write(files, stopped, tmp_path, name, listed):
+    """The trainer would read weights of the whole model before the adapter's, and adapters in folders, too."""
+    shutil.copytree(stopped, tmp_path / "run")
+    folder = tmp_path / "run" / "checkpoints" / "step-4"
+    (folder / name).parent.mkdir(exist_ok=True)
+    shutil.copy(folder / "adapter_model.safetensors", folder / name)
+    (folder / ".DS_Store").touch()
+    if listed:
+        manifest = json.loads((folder / MANIFEST).read_text())
+        manifest["files"][name] = ""
+        (folder / MANIFEST).write_text(json.dumps(manifest))
+        with_right_checksum(folder, name)
+    with pytest.raises(QweftError, match=rf"{folder} holds '{name}', which its run did not write; move it away"):
+        train(config(files, tmp_path / "run", resume="auto"))
+    assert (folder / name).exists()
+
+
 def test_a_rate_that_is_a_tensor_is_refused(files, stopped, tmp_path):
     shutil.copytree(stopped, tmp_path / "run")
     folder = tmp_path / "run" / "checkpoints" / "step-4"

@@ -175,6 +175,8 @@ def _before_call(root: nn.Module, _: Any) -> None:
     if torch.compiler.is_compiling() or is_transformed():
         return
     session = _session_of(root)
+    if session.taken:  # of a call that this one is part of: its layers then look for themselves
+        session.taken.open = False
     if session.calls is None and torch.is_grad_enabled():
         session.calls = Calls(root, session.layers)
     if torch.is_grad_enabled() or session.taken is None or not session.taken.still_holds(session.layers):

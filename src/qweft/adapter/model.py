@@ -45,6 +45,8 @@ READS_WEIGHT = {
     "JambaMambaMixer": {"dt_proj"},
     "WavLMAttention": {"q_proj", "k_proj", "v_proj", "out_proj"},
     "MultiheadAttention": {"out_proj"},
+    "MobileBertLMPredictionHead": {"dense", "decoder"},
+    "LongcatFlashTopkRouter": {"classifier"},
 }
 """Classes of transformers and torch that multiply by the weights of these layers without calling them.
 

@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ from qweft.errors import QweftError
 from qweft.files import read_bytes, remove, write_json
 from qweft.method.stated import as_recorded, meant_then
 from qweft.records import read_record
-from qweft.text import cut
+from qweft.text import cut, shown
 
 MANIFEST = "checkpoint.json"
 STAGING = ".staging"
@@ -24,6 +24,8 @@ MOST_STATE = 2**30
 NAME = re.compile(r"step-(\d+)")
 NOT_NEEDED = ("training_args.bin", "README.md")
 """Files that the trainer writes and resuming does not read; the first is a pickle."""
+WHOLE_WEIGHTS = ("model.safetensors", "pytorch_model.bin")
+"""Files that the trainer reads before the adapter's, and that no run of an adapter writes."""
 NEEDED = ("optimizer", "scheduler.pt")
 """Beginnings of names of files without which the trainer goes on silently: with a fresh optimizer, or another rate."""
 
@@ -165,7 +167,7 @@ class Checkpoints:
         """Return the newest undamaged checkpoint of this run, or `None`.
 
         Raises:
-            QweftError: If the checkpoints belong to another run.
+            QweftError: If the checkpoints belong to another run, or hold what their run did not write.
         """
         for folder in reversed(folders_in(self.folder)):
             manifest = self._manifest(folder)
@@ -185,6 +187,7 @@ class Checkpoints:
                     f"{self.folder} holds checkpoints of another run: {different}{meant and f' ({meant})'}; choose "
                     "another --output, or remove that folder"
                 )
+            _check_alone(folder, manifest["files"])
             return Found(folder, manifest["step"], manifest["extra"])
         return None
 
@@ -213,6 +216,19 @@ class Checkpoints:
             return manifest if is_whole and is_enough else None
         except (OSError, ValueError, RecursionError):
             return None
+
+
+def _check_alone(folder: Path, files: Collection[str]) -> None:
+    """Raise if a checkpoint holds more than its manifest lists, or than a run writes.
+
+    The trainer would read weights of the whole model, and adapters in folders, in place of the run's own.
+    """
+    for path in sorted(folder.rglob("*")):
+        name = str(path.relative_to(folder))
+        is_listed = name in (MANIFEST, *files) or path.name.startswith(".") or (path.is_dir() and not path.is_symlink())
+        is_another = name in WHOLE_WEIGHTS or (path.parent != folder and path.name.startswith("adapter_"))
+        if not is_listed or is_another:
+            raise QweftError(f"checkpoint {folder} holds {shown(name)}, which its run did not write; move it away")
 
 
 def _different(theirs: Any, ours: Any, name: str = "") -> str:
