@@ -2,6 +2,7 @@
 
 import json
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator
@@ -10,7 +11,7 @@ from dataclasses import fields
 from functools import wraps
 from typing import Any, TypeVar
 
-from qweft.errors import QweftError
+from qweft.errors import MOST_WAITING, QweftError
 from qweft.method.peft_methods import fields_of
 from qweft.text import near, shown
 
@@ -55,10 +56,13 @@ ROUNDS = ("num_cayley_neumann_terms", "psoft_svd_lowrank_niter", "n_skills", "n_
 MOST_ROUNDS = 1000
 """Most rounds of a loop inside PEFT that a config may ask for; five to a hundred are usual."""
 PATIENCE = 3.0
-"""Maximum seconds in which an expression is matched with all names of a model; milliseconds are usual."""
+"""Processor seconds in which an expression is matched with all names of a model, at most; milliseconds are usual."""
 MATCH_ALL = """
-import contextlib, json, re, sys
-expressions, names = json.load(sys.stdin)
+import contextlib, json, re, signal, sys
+seconds, expressions, names = json.load(sys.stdin)
+if hasattr(signal, "setitimer"):
+    signal.signal(signal.SIGPROF, signal.SIG_DFL)
+    signal.setitimer(signal.ITIMER_PROF, seconds)
 for expression in expressions:
     print(flush=True)
     with contextlib.suppress(re.error, OverflowError, RecursionError):
@@ -66,7 +70,11 @@ for expression in expressions:
         for name in names:
             compiled.match(name)
 """
-"""Program that matches expressions with names; `re` cannot be interrupted in a thread, but a process can be ended."""
+"""Program that matches expressions with names, and ends after its processor seconds.
+
+`re` cannot be interrupted in a thread, but a process can be ended. Its start and its waiting do not count, since both
+take seconds on a busy machine.
+"""
 Config = TypeVar("Config", bound=type)
 
 
@@ -123,17 +131,25 @@ def check_quick(config: Any, names: Iterable[str]) -> None:
             tried.append((field, source, expression))
     if not tried:
         return
-    given = json.dumps([[expression for _, _, expression in tried], list(names)]).encode()
-    try:
-        subprocess.run(
-            [sys.executable, "-I", "-S", "-c", MATCH_ALL], input=given, timeout=PATIENCE, capture_output=True
-        )
-    except subprocess.TimeoutExpired as error:
-        field, source, _ = tried[max(0, (error.stdout or b"").count(b"\n") - 1)]
+    begun = _expressions_begun([expression for _, _, expression in tried], list(names))
+    if begun is not None:
+        field, source, _ = tried[max(0, begun - 1)]
         raise QweftError(
             f"{field} {shown(source)}: matching this expression with the model's names takes longer than "
             f"{PATIENCE:g} s; list the names instead, as [q_proj, v_proj]"
-        ) from error
+        )
+
+
+def _expressions_begun(expressions: list[str], names: list[str]) -> int | None:
+    """Match expressions with names; return how many were begun if that takes too long, else `None`."""
+    command = [sys.executable, "-I", "-S", "-c", MATCH_ALL]
+    given = json.dumps([PATIENCE, expressions, names]).encode()
+    try:
+        done = subprocess.run(command, input=given, timeout=MOST_WAITING * PATIENCE, capture_output=True)
+    except subprocess.TimeoutExpired as error:
+        return (error.stdout or b"").count(b"\n")
+    is_late = done.returncode < 0 and -done.returncode == getattr(signal, "SIGPROF", None)
+    return done.stdout.count(b"\n") if is_late else None
 
 
 def _adapted(config: Any, names: Collection[str]) -> Collection[str]:
