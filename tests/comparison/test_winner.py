@@ -123,8 +123,12 @@ def _piped(winner, there):
     os.mkfifo(winner)
 
 
-@pytest.mark.parametrize("change", [_dangling, _linked, _piped])
-def test_what_stands_in_the_winners_place_is_replaced(output, tmp_path, change):
+def _written(winner, there):
+    winner.write_text("the user's own notes")
+
+
+@pytest.mark.parametrize("change", [_dangling, _linked, _piped, _written])
+def test_what_stands_in_the_winners_place_is_set_aside(output, tmp_path, capsys, change):
     there = tmp_path / "there"
     (there / "adapter").mkdir(parents=True)
     (there / "run.json").write_text("{}")
@@ -132,6 +136,9 @@ def test_what_stands_in_the_winners_place_is_replaced(output, tmp_path, change):
     assert keep_winner(output, FOUND, print) == output / "winner/adapter"
     assert not (output / "winner").is_symlink() and (output / "winner/adapter/adapter_config.json").is_file()
     assert list((there / "adapter").iterdir()) == []
+    aside = output / "earlier/winner-1"
+    assert os.path.lexists(aside) and (change is not _written or aside.read_text() == "the user's own notes")
+    assert capsys.readouterr().out == f"{output / 'winner'}, which no comparison made, is now {aside}\n"
 
 
 TARGETS = ["q_proj", "v_proj"]

@@ -1,6 +1,7 @@
 """The winner's adapter, which a comparison keeps, and the commands that use it."""
 
 import filecmp
+import os
 import shlex
 import shutil
 from collections.abc import Callable, Sequence
@@ -32,7 +33,7 @@ def keep_winner(output: Path, found: Recommendation, tell: Callable[[str], objec
     """Copies the winner's adapter and record to OUTPUT/winner, in place of an earlier one.
 
     An earlier winner that was changed, or has anything beside it, as an export, is set aside: what was made of it would
-    seem to be of the new one.
+    seem to be of the new one. So is a file, a link or a pipe of that name.
 
     Args:
         output: Folder of the comparison.
@@ -54,10 +55,12 @@ def keep_winner(output: Path, found: Recommendation, tell: Callable[[str], objec
             if not _is_copied(run, winner, names):  # what was made of the adapter stays
                 write_bytes(winner / RECORD, (run / RECORD).read_bytes())
         elif ours:
-            if winner.is_dir() and not winner.is_symlink() and not _is_as_kept(output, winner):
+            is_folder = winner.is_dir() and not winner.is_symlink()
+            if os.path.lexists(winner) and not (is_folder and _is_as_kept(output, winner)):
                 aside = free_name(earlier_in(output) / WINNER)
                 winner.rename(aside)
-                tell(f"the earlier winner, with what was changed in it or made of it, is now {aside}")
+                earlier = "the earlier winner, with what was changed in it or made of it,"
+                tell(f"{earlier if is_folder else f'{winner}, which no comparison made,'} is now {aside}")
             with folder_beside(winner) as folder:
                 (folder / ADAPTER).mkdir()
                 for name in names:
