@@ -1,12 +1,15 @@
 """An adapter's folder opened again."""
 
 import json
+import re
 import signal
 import time
+from pathlib import Path
 
+import peft
 import pytest
 import torch
-from peft import FourierFTConfig, LoraConfig, get_peft_model
+from peft import FourierFTConfig, LoraConfig, PsoftConfig, get_peft_model
 from peft.tuners.lora.layer import Linear as LoraLinear
 from peft.tuners.lora.layer import LoraLayer
 from rich.console import Console
@@ -143,6 +146,41 @@ def test_an_adapter_that_keeps_the_program_busy_is_given_up(tmp_path, monkeypatc
     said = " ".join(capsys.readouterr().err.split())
     assert f"until the model {does} with this adapter; load it with the adapter_config.json that it was" in said
     assert time.monotonic() - started < 20
+
+
+@pytest.mark.parametrize(
+    ("kind", "more"), [(PsoftConfig, {}), (LoraConfig, {"init_lora_weights": "pissa"})], ids=["PSOFT", "PiSSA"]
+)
+def test_an_adapter_that_decomposes_base_weights_has_the_time_for_it(tmp_path, monkeypatch, kind, more):
+    """That time grows with the cube of a layer's width, and reading the model with the square."""
+    base, svd = ModelConfig(save_tiny_model(tmp_path / "model"), dtype="float32", device="cpu"), torch.linalg.svd
+    config = kind(r=2, target_modules=["q_proj"], **more)
+    get_peft_model(load_model(base).model, config).save_pretrained(tmp_path / "adapter")
+
+    def slow(*given, **options):
+        begun = time.thread_time()
+        while time.thread_time() - begun < 0.6:
+            pass
+        return svd(*given, **options)
+
+    monkeypatch.setattr(torch.linalg, "svd", slow)
+    monkeypatch.setattr(saved, "PATIENCE", 0.3)
+    monkeypatch.setattr(saved, "DECOMPOSED", 1e3)
+    put_on(load_model(base), tmp_path / "adapter")
+    monkeypatch.setattr(saved, "DECOMPOSED", 1e9)
+    with pytest.raises(QweftError, match=r"until the model loads with this adapter; .* with PEFT itself, which waits"):
+        put_on(load_model(base), tmp_path / "adapter")
+
+
+def test_methods_of_peft_that_decompose_base_weights_are_known():
+    """A further one would be refused on a large model by the time that it needs itself."""
+    tuners, beside = Path(peft.tuners.__file__).parent, {"lora"}  # LoRA does by its start alone
+    found = {
+        file.parent.name
+        for file in tuners.glob("*/*.py")
+        if re.search(r"linalg\.(svd|eigh?)\(|svd_lowrank\(", file.read_text(encoding="utf-8"))
+    }
+    assert {name.upper() for name in found - beside} == set(saved.DECOMPOSING)
 
 
 def test_the_first_compilation_is_not_the_adapters(tmp_path, monkeypatch):

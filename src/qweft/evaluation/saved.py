@@ -1,5 +1,6 @@
 """Loading a saved adapter onto its base model."""
 
+import math
 import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -35,6 +36,10 @@ PATIENCE = 8.0
 """Seconds that loading an adapter, or its model on one token, may take, besides reading the base model."""
 READ = 1e8
 """Bytes of the base model that any disk reads in a second."""
+DECOMPOSING = ("ADAMSS", "FROD", "OSF", "PSOFT", "TINYLORA")
+"""PEFT's methods that decompose the base weights when they load."""
+DECOMPOSED = 2e8
+"""Sum of m n min(m, n), over weights m x n, that any processor decomposes in a second; a new core does 1e9 to 1e10."""
 Weights = list[tuple[torch.Tensor, int, int]]
 """Tensors of a model, each with its address and its version, which every write in place raises."""
 
@@ -195,7 +200,7 @@ def put_on_by_peft(loaded: LoadedModel, config: Any, adapter: Path) -> Iterator[
     check_quick(config, (name for name, _ in loaded.model.named_modules()))
     _check_file(config, adapter)
     try:
-        with quiet_peft(), _patience(loaded, adapter, "loads"):
+        with quiet_peft(), _patience(loaded, adapter, "loads", _decomposing(loaded.model, config)):
             yield
     except QweftError:
         raise
@@ -203,15 +208,32 @@ def put_on_by_peft(loaded: LoadedModel, config: Any, adapter: Path) -> Iterator[
         raise QweftError(f"{adapter}: the adapter does not load on {loaded.source.name}: {str(error)[:600]}") from error
 
 
-def _patience(loaded: LoadedModel, adapter: Path, does: str) -> AbstractContextManager[None]:
+def _patience(loaded: LoadedModel, adapter: Path, does: str, more: float = 0.0) -> AbstractContextManager[None]:
     """Return a block that PEFT's methods cannot keep busy for good: some loop as often as a config says."""
     size = sum(parameter.nbytes for parameter in loaded.model.parameters())
-    seconds = PATIENCE + size / READ
+    seconds = PATIENCE + size / READ + more
     return giving_up_after(
         seconds,
         f"{adapter}: it takes longer than {seconds:.0f} s until the model {does} with this adapter; load it with the "
-        "adapter_config.json that it was trained with",
+        "adapter_config.json that it was trained with or, if you trust it, with PEFT itself, which waits",
     )
+
+
+def _decomposing(model: torch.nn.Module, config: Any) -> float:
+    """Return the seconds in which any processor decomposes all layers of a model, if that is how an adapter loads."""
+    start = getattr(config, "init_lora_weights", None)
+    by_start = isinstance(start, str) or getattr(config, "kasa_config", None) is not None
+    if not by_start and config.peft_type not in DECOMPOSING:
+        return 0.0
+    found = 0
+    for layer in model.modules():
+        if hasattr(layer, "in_features") and hasattr(layer, "out_features"):  # a quantised weight has another shape
+            shape = [layer.in_features, layer.out_features]
+        else:
+            shape = getattr(getattr(layer, "weight", None), "shape", ())
+        if len(shape) > 1:
+            found += math.prod(shape) * min(shape[0], math.prod(shape[1:]))
+    return found / DECOMPOSED
 
 
 def check_runs(model: Any, loaded: LoadedModel, adapter: Path) -> None:
