@@ -90,6 +90,50 @@ def assert_near(found, wanted):
         assert found == (pytest.approx(wanted, rel=1e-4, abs=1e-6) if isinstance(wanted, float) else wanted)
 
 
+def test_no_chat_template_runs_between_a_training_and_its_record(config, monkeypatch):
+    """A template that is refused there, or a machine that stalls, would cost the training."""
+    fit = trial.fit
+
+    def fit_and_refuse(*given, **named):
+        fitted = fit(*given, **named)
+        monkeypatch.setattr("qweft.data.tokens.render", lambda *_, **__: pytest.fail("it is rendered again"))
+        monkeypatch.setattr("qweft.evaluation.generation.render", lambda *_, **__: pytest.fail("it is rendered again"))
+        return fitted
+
+    monkeypatch.setattr(trial, "fit", fit_and_refuse)
+    asked = dataclasses.replace(config.evaluation, answers=2, max_new_tokens=2)
+    methods = {"lora": config.methods["lora"]}
+    made = run(dataclasses.replace(config, evaluation=asked, methods=methods, seeds=[0]))
+    assert [len(each["answers"]) for each in made] == [2, 2]
+
+
+def test_runs_of_another_configuration_are_refused_before_the_search(config, monkeypatch, nothing_trained):
+    config = dataclasses.replace(config, methods={"lora": MethodConfig(LORA), "more": MethodConfig(LORA)}, seeds=[0])
+    made = run(config)
+    searched = []
+
+    def search(context, methods, grid):
+        searched.append(grid)
+        return methods, {each.name: {"best": 1e-2, "validation_loss": {}} for each in methods}
+
+    asked = dataclasses.replace(config, search=True)
+    with monkeypatch.context() as patch:
+        patch.setattr(runner, "with_searched_rates", search)
+        assert [each["eval_loss"] for each in run(asked)] == [each["eval_loss"] for each in made]
+        assert len(searched) == 1
+        other = dataclasses.replace(asked, training=dataclasses.replace(config.training, max_steps=3))
+        with pytest.raises(QweftError, match=r"lora-0 holds a run of another configuration; choose another"):
+            run(other)
+        assert len(searched) == 1
+    nothing_trained()
+    saved = json.loads((Path(config.output) / "more-0/run.json").read_text())
+    folder = Path(config.output) / "search/more-0.01-1001"
+    folder.mkdir(parents=True)
+    (folder / "run.json").write_text(json.dumps(saved | {"fingerprint": "another"}))
+    with pytest.raises(QweftError, match=r"more-0\.01-1001 holds a run of another configuration; choose another"):
+        run(asked)  # before the search of lora
+
+
 def test_a_finished_run_is_told_with_the_budget_that_its_method_has_now(config, nothing_trained):
     methods = {"lora": MethodConfig(LORA), "same": MethodConfig(LORA)}
     config = dataclasses.replace(config, methods=methods, seeds=[0])

@@ -1,11 +1,13 @@
 """`compare`: runs every method at every seed and writes the report."""
 
+import os
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +44,7 @@ from qweft.comparison.terminal import (
     runs_plan,
     too_large_said,
 )
-from qweft.comparison.trial import RECORD, finished_trial, run_folder, run_trial
+from qweft.comparison.trial import RECORD, finished_trial, read_record, run_folder, run_trial
 from qweft.comparison.tune import FOLDER, with_searched_rates
 from qweft.comparison.winner import commands_for, keep_winner
 from qweft.data.load import load_data
@@ -142,6 +144,7 @@ def _compare(config: ComparisonConfig, config_yaml: str, command: str, begin: Ca
     begin()
     with closing(context.executor):
         methods = with_matched_time(context, plan.methods, plan.seeds[0])
+        _check_runs(context, methods, plan.seeds)
         chosen = _chosen(context, plan, methods, speed, pace, begun)
         plan, environment = chosen.plan, context.environment(command)
         teacher = context.executor.call(context, taught) if context.settings.teacher.adapter else {}
@@ -270,6 +273,24 @@ def _open_said(asked: Sequence[Method], left: Collection[str], summary: Mapping[
     return f"no seed decides what is left: {'; '.join(reasons)}" if reasons else "every question is decided"
 
 
+def _check_runs(context: Context, methods: Sequence[Method], seeds: Sequence[int]) -> None:
+    """Refuses runs of another configuration before a search or a halving, which may take hours.
+
+    A run whose rate is yet to be found may have any.
+
+    Raises:
+        QweftError: As `run_trial`.
+    """
+    searched = {method.name for method in methods if method.searched}
+    finished_trial(context, None, context.settings.first_seed, run_folder(context.output, BASE, 0))
+    for method, seed in product(methods, seeds):
+        folder = run_folder(context.output, method.name, seed)
+        if {method.name, method.rate_of} & searched and os.path.lexists(folder / RECORD):
+            rate = read_record(folder / RECORD)[1].learning_rate
+            method = replace(method, learning_rate=method.learning_rate if rate is None else rate)
+        finished_trial(context, method, seed, folder)
+
+
 def _make_runs(context: Context, planned: Schedule, write: Callable[[Sequence[Run]], Path]) -> list[Run]:
     """Returns the runs in their order, whichever finishes first, and writes the report of all finished ones meanwhile.
 
@@ -283,7 +304,7 @@ def _make_runs(context: Context, planned: Schedule, write: Callable[[Sequence[Ru
     begun, started = time.perf_counter(), datetime.now(UTC).isoformat(timespec="seconds")
     written = -SECONDS_BETWEEN_REPORTS
     for place, each in enumerate(planned.runs):
-        finished_trial(context, *each, planned.folder(place))  # runs of another configuration are refused at once
+        finished_trial(context, *each, planned.folder(place))  # again, with the rates that were found
     for line in planned.described():
         context.console.say(line)
     for place, run in done_by_any(tasks, context.executor.wait):

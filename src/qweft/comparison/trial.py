@@ -25,7 +25,7 @@ from qweft.data.batches import Collator
 from qweft.data.conversation import Conversation
 from qweft.data.report import fingerprint as fingerprint_of
 from qweft.errors import QweftError
-from qweft.evaluation.generation import Answer, generate_answers
+from qweft.evaluation.generation import Answer, answers_to, end_tokens, prompt_of
 from qweft.evaluation.loss import held_out_loss
 from qweft.evaluation.row_scores import HeldOutLoss
 from qweft.evaluation.saved import put_on as put_saved_on
@@ -222,6 +222,11 @@ def _scored(context: Context, method: Method | None, seed: int, keep: Path | Non
     loaded, data, judging = context.loaded, context.data, context.settings.evaluation
     pad = loaded.tokenizer.pad_token_id
     rows, texts = judged_rows(context.settings, data)
+    first = seed == context.settings.first_seed
+    shown = texts[: judging.answers] if first else []
+    # before the training, which a chat template that is refused shall not cost
+    prompts = [prompt_of(text, data.tokenizer) for text in shown]
+    ends = end_tokens(loaded.model, data.tokenizer) if shown else set()
     model, fitted = loaded.model, None
     teacher = None if context.teacher is None else context.teacher.targets
     if method is not None:
@@ -238,9 +243,7 @@ def _scored(context: Context, method: Method | None, seed: int, keep: Path | Non
             take_off(model, method.adapter)
             raise
     found = held_out_loss(model, rows, pad, judging.batch_size, teacher)
-    first = seed == context.settings.first_seed
-    shown = texts[: judging.answers] if first else []
-    answers = generate_answers(model, data.tokenizer, shown, judging.max_new_tokens) if shown else []
+    answers = answers_to(model, data.tokenizer, prompts, ends, judging.max_new_tokens) if shown else []
     forgetting = None
     if judging.forgetting is not None:
         there = held_out_loss(model, context.elsewhere, pad, judging.batch_size)

@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from qweft.comparison.rates import best_tried, is_at_end, means, next_rate
 from qweft.comparison.searched import search_of
 from qweft.comparison.step_times import with_matched_time
 from qweft.comparison.terminal import search_plan, search_table
-from qweft.comparison.trial import RECORD, run_trial
+from qweft.comparison.trial import RECORD, finished_trial, run_trial
 from qweft.data.load import load_data
 from qweft.errors import QweftError
 from qweft.files import write_json
@@ -187,6 +188,8 @@ def search(
     judging = replace(settings.evaluation, split="validation", answers=0, forgetting=None)
     context = replace(context, settings=replace(settings, evaluation=judging, inspect=False))
     searches = [Search(context, shortened(context, method, grid.steps), grid) for method in methods]
+    for each in searches:
+        each.check()
     found: dict[int, dict[str, Any]] = {}
     for place, entry in done_by_any([each.advance for each in searches], context.executor.wait):
         found[place] = entry
@@ -234,6 +237,15 @@ class Search:
             "trainable_parameters": self.method.trainable_parameters,
         }
 
+    def check(self) -> None:
+        """Refuses runs of another configuration at the rates that are tried first, before another method's search.
+
+        Raises:
+            QweftError: As `run_trial`.
+        """
+        for rate, seed in product(self._waiting(), self.grid.seeds):
+            finished_trial(self.context, *self._run(rate, seed))
+
     def _waiting(self) -> list[float]:
         """Returns the rates without a loss: of a list those left, then the next one beyond the end that is best."""
         if not self.grid.rates:
@@ -261,9 +273,12 @@ class Search:
         self.context.console.print(f"{self.method.name}, learning rate {rate}: {told}", highlight=False)
 
     def _validation_loss(self, rate: float, seed: int) -> float | None:
-        folder = self.context.output / f"{self.method.name}-{rate!r}-{seed}"
-        method = replace(self.method, learning_rate=rate)
-        run = run_trial(self.context, method, seed, folder, keep_adapter=False)
+        run = run_trial(self.context, *self._run(rate, seed), keep_adapter=False)
         if run is None:
             return None
         return math.inf if run.eval_loss is None else run.eval_loss
+
+    def _run(self, rate: float, seed: int) -> tuple[Method, int, Path]:
+        """Returns method, seed and folder of a training."""
+        folder = self.context.output / f"{self.method.name}-{rate!r}-{seed}"
+        return replace(self.method, learning_rate=rate), seed, folder

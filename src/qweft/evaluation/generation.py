@@ -354,10 +354,33 @@ def generate_answers(
         QweftError: If `max_new_tokens` is below 1, the chat template raises an error, or the model cannot generate in
             batches.
     """
+    prompts = [prompt_of(conversation, tokenizer) for conversation in conversations]
+    return answers_to(model, tokenizer, prompts, end_tokens(model, tokenizer), max_new_tokens, batch)
+
+
+def answers_to(
+    model: torch.nn.Module,
+    tokenizer: Any,
+    prompts: Sequence[Prompt],
+    ends: set[int],
+    max_new_tokens: int,
+    batch: int = 1,
+) -> list[Answer]:
+    """Generate the answers of `generate_answers` to prompts that are rendered already: no chat template runs here.
+
+    Args:
+        model: As there.
+        tokenizer: As there.
+        prompts: From `prompt_of`.
+        ends: From `end_tokens`.
+        max_new_tokens: As there.
+        batch: As there.
+
+    Raises:
+        QweftError: If `max_new_tokens` is below 1, or the model cannot generate in batches.
+    """
     if max_new_tokens < 1:
         raise QweftError(f"evaluation.max_new_tokens is {max_new_tokens}: it must be at least 1")
-    prompts = [prompt_of(conversation, tokenizer) for conversation in conversations]
-    ends = end_tokens(model, tokenizer)
     with judged(model):
         found = greedy_together(model, [prompt.ids for prompt in prompts], ends, max_new_tokens, batch)
     return [
