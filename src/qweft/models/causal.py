@@ -108,9 +108,9 @@ def _damage(config: Mapping[str, Any]) -> str | None:
 
 def _is_possible(key: str, value: Any) -> bool:
     """Whether a value of a config is a number of layers or labels that a model can have, or neither of these."""
-    if not isinstance(value, int) or not (key == LABELS or key.endswith(("layer", "layers"))):
+    if not isinstance(value, int) or not (key in (LABELS, *LAYERS) or key.endswith("layers")):
         return True
-    # -2 may stand for a layer, counted from the last one
+    # others than LAYERS may count from the last one
     return (value >= 0 or key not in LAYERS) and value <= (MOST_LABELS if key == LABELS else MOST_LAYERS)
 
 
