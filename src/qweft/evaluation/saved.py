@@ -225,14 +225,15 @@ def _decomposing(model: torch.nn.Module, config: Any) -> float:
     by_start = isinstance(start, str) or getattr(config, "kasa_config", None) is not None
     if not by_start and config.peft_type not in DECOMPOSING:
         return 0.0
-    found = 0
+    layer: Any
+    found = 0.0
     for layer in model.modules():
-        if hasattr(layer, "in_features") and hasattr(layer, "out_features"):  # a quantised weight has another shape
-            shape = [layer.in_features, layer.out_features]
+        if isinstance(getattr(layer, "in_features", None), int):  # the weight may be quantised and of another shape
+            sizes = [getattr(layer, "out_features", layer.in_features), layer.in_features]
         else:
-            shape = getattr(getattr(layer, "weight", None), "shape", ())
-        if len(shape) > 1:
-            found += math.prod(shape) * min(shape[0], math.prod(shape[1:]))
+            sizes = list(getattr(getattr(layer, "weight", None), "shape", ()))
+        if len(sizes) > 1:
+            found += math.prod(sizes) * min(sizes[0], math.prod(sizes[1:]))
     return found / DECOMPOSED
 
 
