@@ -1,6 +1,7 @@
 import pytest
 
-from qweft.data.formats import format_of, known, to_conversation
+from qweft.data.formats import format_of, known, of_named, to_conversation
+from qweft.data.turns import RowError
 from qweft.errors import QweftError
 
 
@@ -9,6 +10,7 @@ def said(row):
 
 
 ASKED = [("user", "2+2?"), ("assistant", "4")]
+ASKED_TURNS = [{"role": role, "content": content} for role, content in ASKED]
 
 
 @pytest.mark.parametrize(
@@ -48,10 +50,21 @@ def test_an_input_of_zero_is_one():
         assert said({"instruction": "Double", "input": given, "output": "0"})[0] == ("user", asked)
 
 
-def test_a_system_column_goes_first_unless_there_is_one():
+def test_a_system_column_goes_first_unless_it_is_there():
     assert said({"question": "q", "answer": "a", "system": "Be kind."})[0] == ("system", "Be kind.")
-    turns = [{"role": role, "content": role} for role in ("system", "user", "assistant")]
-    assert said({"messages": turns, "system": "Be kind."})[0] == ("system", "system")
+    for held in ("Be  kind.\n", "", " "):
+        turns = [{"role": "system", "content": held}, *ASKED_TURNS]
+        assert said({"messages": turns, "system": "Be kind."}) == [
+            ("system", held if held.strip() else "Be kind."),
+            *ASKED,
+        ]
+    turns = [{"role": "developer", "content": "Be brief."}, *ASKED_TURNS]
+    assert said({"messages": turns, "system": ""})[0] == ("system", "Be brief.")
+    with pytest.raises(
+        RowError, match=r"^here: its column system and its first message, .* --data\.columns\.system ''$"
+    ):
+        said({"messages": turns, "system": "Be kind."})
+    assert said(of_named({"messages": turns, "system": None}, {"system": ""}, "here"))[0] == ("system", "Be brief.")
 
 
 def test_turns_after_the_last_answer_are_left_out():
@@ -125,6 +138,39 @@ def test_a_chain_of_thought_in_a_column_or_key_of_its_own_stands_before_its_answ
     assert said({"input": "2+2?", "reasoning_content": "\nadd\n", "content": "4"})[1] == ("assistant", thought)
     turns = [{"role": "user", "content": "2+2?"}, {"role": "assistant", "content": "4", "reasoning_content": "add"}]
     assert said({"messages": turns})[1] == ("assistant", thought)
+
+
+def answered(**keys):
+    """A row whose answer has these keys too."""
+    asked, answer = ASKED_TURNS
+    return {"messages": [asked, {**answer, **keys}]}
+
+
+@pytest.mark.parametrize("key", ["thinking", "reasoning", "Reasoning_Content", "reasoningContent", "Thinking"])
+def test_a_chain_of_thought_has_several_names(key):
+    """As in the chat template of gpt-oss, and in answers of several servers."""
+    thought = ("assistant", "<think>\nadd\n</think>\n\n4")
+    assert said(answered(**{key: " add"})) == [ASKED[0], thought]
+    assert said(answered(**{key: "add", "reasoning_content": "add\n"})) == [ASKED[0], thought]
+    assert said(answered(**{key: "add", "content": "<think>add</think>4"}))[1][1] == "<think>add</think>4"
+    for nothing in (None, "", " ", True, False, []):  # a flag says how it was asked
+        assert said(answered(**{key: nothing})) == ASKED
+    with pytest.raises(RowError, match=rf"^here: {key} of message 2 is dict, not text$"):
+        said(answered(**{key: {"text": "add"}}))
+    with pytest.raises(RowError, match=rf"^here: {key} and REASONING of message 2 differ; keep one of them$"):
+        said(answered(**{key: "add", "REASONING": "count"}))
+
+
+@pytest.mark.parametrize(
+    "mark",
+    [{"weight": 0}, {"train": False}, {"trainable": False}, {"training": False}, {"loss": False}, {"loss": 0},
+     {"loss_weight": 0.0}, {"masked": True}, {"train": "false"}, {"weight": "0"}, {"Train": 0}],
+)  # fmt: skip
+def test_an_answer_that_is_marked_as_not_to_be_learned_is_refused(mark):
+    ((key, value),) = mark.items()
+    with pytest.raises(RowError, match=rf"message 2 has {key} {value}, which means not to learn it; take it out"):
+        said(answered(**mark))
+    assert said(answered(**{key: key != "masked"})) == said(answered(**{key: None})) == ASKED
 
 
 def test_a_plain_text():

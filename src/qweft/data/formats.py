@@ -59,8 +59,8 @@ def to_conversation(row: Row, where: str) -> Conversation:
     kept for the chat template.
 
     A chain of thought in a separate column or key (`reasoning_content`) is put in <think> tags before its answer. A
-    `system` column becomes the first message, unless there is a system message already. Turns after the last answer
-    are dropped, since nothing is learned from them.
+    `system` column becomes the first message, unless that says the same already. Turns after the last answer are
+    dropped, since nothing is learned from them.
 
     The group is the column `group` if present, else a hash of the prompt, or of a plain text. MetaMathQA rewrites
     each question in several ways. Its group is the hash of `original_question`, as of a data set with that question.
@@ -90,15 +90,28 @@ def to_conversation(row: Row, where: str) -> Conversation:
     first = next(place for place, message in enumerate(messages) if message.role == "assistant")
     if not any(message.content.strip() for message in messages[:first]):
         raise RowError(where, "what stands before the answer is empty, so nothing asks for it")
-    system = "" if row.get("system") is None else _text(row, "system", where)
-    if system.strip() and messages[0].role != "system":
-        messages.insert(0, Message("system", system))
+    _put_system(messages, row, where)
     _check_characters(messages, where)
     tools = read_tools(offered(row, messages), where) if _has_turns(row) else ""
     _check_text(tools, "tools", where)
     asked = _named_group(row, "original_question", where)
     group = _named_group(row, "group", where) or prompt_group([Message("user", asked)] if asked else messages)
     return Conversation(tuple(messages), group, tools, where)
+
+
+def _put_system(messages: list[Message], row: Row, where: str) -> None:
+    """Put a row's column `system` in front, unless the first message says the same already."""
+    system = "" if row.get("system") is None else _text(row, "system", where)
+    held = messages[0].content if messages[0].role == "system" else ""
+    if not system.strip() or held.split() == system.split():
+        return
+    if held.strip():
+        raise RowError(
+            where,
+            "its column system and its first message, which is a system message, differ, and one of them would be "
+            "lost; leave out the column by --data.columns.system ''",
+        )
+    messages[: int(messages[0].role == "system")] = [Message("system", system)]
 
 
 def _has_turns(row: Row) -> bool:

@@ -27,7 +27,15 @@ ROLE_NAMES = {
 }
 PARTS = ("text", "str", "input_text", "output_text")
 """Types of a content's parts that are text; the last two are those of OpenAI's responses."""
-NOT_LEARNED = {"weight": 0, "train": False}
+THOUGHTS = ("reasoningcontent", "thinking", "reasoning")
+"""Keys of an answer's chain of thought in most chat templates, in that of gpt-oss, and in the answers of servers.
+
+They stand here without case and underscore.
+"""
+NO, YES = ("0", "0.0", "false"), ("1", "1.0", "true")
+NOT_LEARNED = {
+    "weight": NO, "train": NO, "training": NO, "trainable": NO, "loss": NO, "loss_weight": NO, "masked": YES
+}  # fmt: skip
 """Keys and values by which other programs keep an answer out of the loss."""
 
 
@@ -118,18 +126,33 @@ def _read_turn(turn: Row, number: int, called: list[dict[str, Any]], where: str,
     content = "" if is_empty else _content(given, number, where)
     if role == "assistant" and not calls and not content.strip() and not may_be_empty:
         raise RowError(where, f"the answer in message {number} is empty")
-    for key, value in NOT_LEARNED.items():
-        if role == "assistant" and turn.get(key) is not None and turn[key] == value and not may_be_empty:
-            raise RowError(where, f"message {number} has {key} {turn[key]}, which means not to learn it; take it out")
-    thought = turn.get("reasoning_content")
-    if thought is not None and not isinstance(thought, str):
-        raise RowError(where, f"reasoning_content of message {number} is {type(thought).__name__}, not text")
-    if role == "assistant" and thought is not None and thought.strip():
-        content = THOUGHT.format(thought.strip(), content.strip())
+    for key, value in turn.items() if role == "assistant" and not may_be_empty else ():
+        marks = NOT_LEARNED.get(str(key).casefold())
+        if marks is not None and str(value).strip().casefold() in marks:
+            raise RowError(where, f"message {number} has {key} {value}, which means not to learn it; take it out")
+    thought = _thought(turn, number, where) if role == "assistant" else ""
+    if thought and not (content.lstrip().startswith("<think>") and thought in content):  # some have it in both
+        content = THOUGHT.format(thought, content.strip())
     more: dict[str, Any] = {"tool_calls": calls} if calls else {}
     if role == "tool":
         more = _result_of(turn, called)
     return Message(str(role), content, json.dumps(more, ensure_ascii=False) if more else "")
+
+
+def _thought(turn: Row, number: int, where: str) -> str:
+    """Return an answer's chain of thought under whichever of its names, case and underscore aside; empty without."""
+    found: dict[str, str] = {}
+    for key, value in turn.items():
+        is_one = str(key).casefold().replace("_", "") in THOUGHTS
+        if not is_one or not value or isinstance(value, bool | float):  # a flag says how it was asked; NaN is missing
+            continue
+        if not isinstance(value, str):
+            raise RowError(where, f"{key} of message {number} is {type(value).__name__}, not text")
+        if value.strip():
+            found[str(key)] = value.strip()
+    if len({*found.values()}) > 1:
+        raise RowError(where, f"{' and '.join(found)} of message {number} differ; keep one of them")
+    return next(iter(found.values()), "")
 
 
 def _content(content: Any, number: int, where: str) -> str:
