@@ -14,7 +14,7 @@ from qweft.data.load import load_data
 from qweft.errors import QweftError
 from qweft.evaluation.loss import held_out_loss
 from qweft.models.load import load_model
-from qweft.training.callbacks import Validation
+from qweft.training.callbacks import BEST_THEN, Validation
 from qweft.training.config import ValidationConfig
 from qweft.training.run import train
 
@@ -62,6 +62,42 @@ def rising():
     """A validation loss that rises, so that the first adapter is the best."""
     losses = iter(range(1, 100))
     return lambda *_: type("Loss", (), {"loss": float(next(losses))})
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_best_adapter_of_a_step_after_the_checkpoint_is_not_taken_for_its_own(files, tmp_path, monkeypatch, kept):  # noqa: F811
+    """The stop was between a better validation and the next checkpoint, and losses differ the second time."""
+    training = {"max_steps": 4, "gradient_accumulation": 1, "batch_size": 2}
+    made = config(files, tmp_path, every=2, training=training, validation=ValidationConfig(every=1))
+    given(monkeypatch, 5.0, 4.0, 3.9, None)
+    with pytest.raises(StoppedError):
+        train(made)
+    checkpoint, best = tmp_path / "checkpoints/step-2", tmp_path / "best/adapter_model.safetensors"
+    of_step_2, of_step_3 = load_file(checkpoint / "adapter_model.safetensors"), load_file(best)
+    assert any(not torch.equal(tensor, of_step_3[name]) for name, tensor in of_step_2.items())
+    if not kept:  # as earlier versions wrote it
+        manifest = json.loads((checkpoint / "checkpoint.json").read_text())
+        del manifest["files"][BEST_THEN], manifest["extra"]["gradients"]
+        (checkpoint / "checkpoint.json").write_text(json.dumps(manifest))
+        (checkpoint / BEST_THEN).unlink()
+    given(monkeypatch, 4.1, 5.0)
+    found = train(replace(made, resume="auto"))
+    assert found.fit.best_step == 2
+    if kept:
+        assert all(torch.equal(tensor, of_step_2[name]) for name, tensor in weights(found).items())
+
+
+def given(monkeypatch, *losses):
+    """These validation losses, one after another; at `None` the process ends."""
+    left = iter(losses)
+
+    def next_loss(*_):
+        loss = next(left)
+        if loss is None:
+            raise StoppedError
+        return type("Loss", (), {"loss": loss})
+
+    monkeypatch.setattr("qweft.training.callbacks.held_out_loss", next_loss)
 
 
 @pytest.mark.parametrize("kind", ["shape", "name", "more"])

@@ -10,7 +10,7 @@ import torch
 from peft import LoraConfig, get_peft_model
 from tests.tiny_models import tiny_llama
 from tests.training.test_loop import TRAINING, adapted, rows
-from tests.training.test_resume import config, files  # noqa: F401
+from tests.training.test_resume import StoppedError, config, files, stop_after  # noqa: F401
 
 from qweft.adapter.cores import Core
 from qweft.errors import QweftError
@@ -163,6 +163,36 @@ def test_warnings_are_in_the_record(files, tmp_path, monkeypatch, capsys):  # no
     train(config(files, tmp_path))
     assert "warning: step 5: the circuits' gradients have vanished" in " ".join(capsys.readouterr().out.split())
     assert len(json.loads((tmp_path / "run.json").read_text())["training"]["warnings"]) == 1
+
+
+def test_warnings_of_before_a_stop_are_in_the_record(files, tmp_path, monkeypatch):  # noqa: F811
+    with monkeypatch.context() as patch:
+        patch.setattr("qweft.training.trainer.VANISHED", 1e6)
+        stop_after(patch, 6)
+        with pytest.raises(StoppedError):
+            train(config(files, tmp_path))
+    found = train(config(files, tmp_path, resume="auto"))
+    assert len(found.fit.warnings) == 1 and "step 5: the circuits' gradients have vanished" in found.fit.warnings[0]
+
+
+def test_what_was_seen_of_gradients_goes_on():
+    watch, other = GradientWatch(), GradientWatch()
+    watch.warnings, watch._vanished, watch._earlier = ["step 1: they vanish: so"], 3, [0.5] * 20_000
+    state = json.loads(json.dumps({"gradients": watch.state()}))
+    other.restore({})  # of an earlier version
+    other.restore(state)
+    assert (other.warnings, other._vanished, len(other._earlier)) == (watch.warnings, 3, 10_000)
+    for wrong in (
+        {"warnings": [1]},
+        {"warnings": ["no colon"]},
+        {"vanished": "x"},
+        {"earlier": [None]},
+        {"earlier": 1},
+    ):
+        with pytest.raises(QweftError, match="the checkpoint's state of the gradients is damaged"):
+            other.restore({"gradients": state["gradients"] | wrong})
+    with pytest.raises(QweftError, match="the checkpoint's state of the gradients is damaged"):
+        other.restore({"gradients": []})
 
 
 @pytest.mark.parametrize(

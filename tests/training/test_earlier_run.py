@@ -11,6 +11,8 @@ from tests.tiny_folder import save_rows, save_tiny_model
 from tests.training.test_resume import config as of_resume
 
 from qweft import QweftError, claims, records
+from qweft.cli.main import main
+from qweft.cli.parser import dump_yaml
 from qweft.models.config import ModelConfig
 from qweft.text import Lenient
 from qweft.training import loop
@@ -84,6 +86,32 @@ def test_an_output_that_holds_the_runs_own_data_is_not_renamed(files, tmp_path):
     with pytest.raises(QweftError, match=r"holds an earlier run, and .*rows\.jsonl, which this run reads; choose"):
         train(config((files[0], rows), output, training={"learning_rate": 2e-3}))
     assert Path(rows).is_file() and (output / "adapter").is_dir()
+
+
+def test_an_output_that_holds_the_commands_own_config_is_not_renamed(files, tmp_path, capsys):
+    """The same command with --resume auto would find no config any more."""
+    output = tmp_path / "mine"
+    made = config(files, output)
+    train(made)
+    (output / "config.yaml").write_text(dump_yaml(made))
+    before = sorted(path.name for path in output.iterdir())
+    assert main(["train", str(output / "config.yaml")]) == 2
+    said = "".join(capsys.readouterr().err.split())
+    assert f"holdsanearlierrun,and{output / 'config.yaml'},whichthisrunreads;chooseanother--output" in said
+    assert sorted(path.name for path in output.iterdir()) == before and not (tmp_path / "mine-1").exists()
+
+
+@pytest.mark.parametrize("place", ["base", "search/lora-0.01-0"])
+def test_a_comparison_in_the_same_output_is_not_renamed_with_the_run(files, tmp_path, monkeypatch, place):
+    """As runs/train is the folder of qweft train, and of qweft compare train.csv."""
+    output = tmp_path / "mine"
+    train(config(files, output))
+    (output / place).mkdir(parents=True)
+    (output / place / "run.json").write_text("{}")
+    monkeypatch.setattr("qweft.training.run.fit", lambda *_, **__: pytest.fail("it is refused before"))
+    with pytest.raises(QweftError, match=rf"holds an earlier run, and {output / place}, a run of another command"):
+        train(config(files, output, training={"learning_rate": 2e-3}))
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
 
 
 def test_of_a_link_the_folder_that_it_leads_to_is_renamed(files, tmp_path):

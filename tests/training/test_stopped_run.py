@@ -1,12 +1,14 @@
 """What a run says that was stopped, or whose record cannot be written, and what a kill at its end leaves."""
 
 import errno
+import json
 import os
 import shutil
 from dataclasses import replace
 
 import pytest
-from tests.training.test_resume import StoppedError, config, files, stop_after  # noqa: F401
+import torch
+from tests.training.test_resume import StoppedError, config, files, stop_after, weights  # noqa: F401
 
 from qweft.errors import QweftError
 from qweft.training import checkpoints, run, run_folder
@@ -131,3 +133,51 @@ def test_a_checkpoint_in_place_of_a_damaged_one_stays(files, tmp_path, monkeypat
             train(replace(made, resume="auto"))
     assert (tmp_path / "out/checkpoints/step-2" / checkpoints.MANIFEST).is_file()
     assert (tmp_path / "out/checkpoints/step-2/optimizer.pt").stat().st_size
+
+
+@pytest.mark.parametrize("every", [None, 3])
+def test_a_run_that_is_stopped_as_it_is_judged_is_judged_by_the_next_start(files, tmp_path, monkeypatch, every):  # noqa: F811
+    whole = train(config(files, tmp_path / "whole", every=None))
+    made, out = config(files, tmp_path / "out", every=every), tmp_path / "out"
+    judge, times = run.held_out_loss, []
+
+    def stop(*given):
+        times.append(1)
+        if len(times) == 2:  # the first one is that of the base model
+            raise KeyboardInterrupt
+        return judge(*given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run, "held_out_loss", stop)
+        with pytest.raises(KeyboardInterrupt) as stopped:
+            train(made)
+    said = f"the adapter is trained, and in {out / 'adapter'}; the same command with --resume auto judges it"
+    assert stopped.value.__notes__ == [said]
+    assert json.loads((out / "run.json").read_text())["adapted"] is None
+    for left in ("adapter/.README.md.0a1b2c.tmp", "..claim.json.0a1b2c.tmp"):  # by a kill
+        (out / left).touch()
+    monkeypatch.setattr(run, "fit", lambda *_, **__: pytest.fail("it is trained already"))
+    found = train(replace(made, resume="auto", evaluation=replace(made.evaluation, batch_size=3)))
+    assert found.adapted.loss == pytest.approx(whole.adapted.loss, rel=1e-5) and found.fit.steps == 8
+    assert found.base.loss == pytest.approx(whole.base.loss, rel=1e-5)
+    assert all(torch.equal(tensor, weights(found)[name]) for name, tensor in weights(whole).items())
+    assert sorted(path.name for path in out.iterdir()) == ["adapter", "run.json"]
+    assert not list((out / "adapter").glob(".*"))
+    told = {at: json.loads((tmp_path / at / "run.json").read_text()) for at in ("whole", "out")}
+    assert told["out"].keys() == told["whole"].keys() and told["out"]["training"]["curve"]
+    assert (out / "adapter/README.md").read_text().count("with this adapter") == 1
+    assert train(replace(made, resume="auto")).adapted.loss == found.adapted.loss  # it is finished now
+
+
+def test_a_run_that_was_not_judged_is_renamed_by_another_one(files, tmp_path, monkeypatch):  # noqa: F811
+    made = config(files, tmp_path / "out", every=3)
+    train(made)
+    record = json.loads((tmp_path / "out/run.json").read_text())
+    (tmp_path / "out/run.json").write_text(json.dumps(record | {"adapted": None}))
+    train(made)
+    assert json.loads((tmp_path / "out-1/run.json").read_text())["adapted"] is None
+    assert json.loads((tmp_path / "out/run.json").read_text())["adapted"]["loss"]
+    broken = record | {"adapted": None, "training": record["training"] | {"step_seconds_median": "1"}}
+    (tmp_path / "out/run.json").write_text(json.dumps(broken))
+    with pytest.raises(QweftError, match=r"run\.json is damaged .*; remove that file to train anew"):
+        train(replace(made, resume="auto"))

@@ -1,8 +1,11 @@
 """Checkpointing and validation callbacks."""
 
+import filecmp
 import math
+import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from operator import index
@@ -19,13 +22,16 @@ from qweft.data.tokens import Encoded
 from qweft.errors import QweftError
 from qweft.evaluation.loss import Targets, held_out_loss
 from qweft.evaluation.record import tell
-from qweft.files import folder_beside, settle
+from qweft.files import folder_beside, settle, write_bytes
 from qweft.method.saved import WEIGHTS, check_folder, keys_in
 from qweft.text import shown
 from qweft.training.checkpoints import Checkpoints, Found
 from qweft.training.config import TrainingConfig
 from qweft.training.distributed import is_first_process, of_the_first, whole_state
 from qweft.training.starts import off_plain_weights, save_on_plain_weights
+
+BEST_THEN = "best.safetensors"
+"""Weights, in a checkpoint, of the best adapter so far: the folder of the best one may hold a later one's by a stop."""
 
 
 class Validation(TrainerCallback):
@@ -126,6 +132,23 @@ class Validation(TrainerCallback):
                     f"{self.folder / WEIGHTS}: {shown(name)} is {there}, and in the adapter that is trained {here}"
                 )
 
+    def keep_best(self, checkpoint: Path) -> None:
+        """Copy the weights of the best adapter so far into a checkpoint, for `put_best_back`."""
+        if self.best_step is not None:
+            with suppress(FileNotFoundError):  # someone has removed it: that costs the best adapter, and no checkpoint
+                shutil.copyfile(self.folder / WEIGHTS, checkpoint / BEST_THEN)
+
+    def put_best_back(self, checkpoint: Path) -> None:
+        """Put the best adapter's weights back that a checkpoint has, where a later step replaced them before a stop.
+
+        Checkpoints of earlier versions have none. Call it after `restore` and `check_best`.
+        """
+        kept, now = checkpoint / BEST_THEN, self.folder / WEIGHTS
+        if self.best_step is None or not is_first_process() or not kept.is_file() or kept.is_symlink():
+            return
+        if not filecmp.cmp(kept, now, shallow=False):
+            write_bytes(now, kept.read_bytes())
+
     @property
     def is_over(self) -> bool:
         """Whether patience has run out."""
@@ -134,7 +157,8 @@ class Validation(TrainerCallback):
     def on_step_end(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
         """Validate, save the adapter if it is the best so far, and stop when patience runs out."""
         step = state.global_step
-        if self.is_over:  # the trainer makes a step before it looks; the best adapter is brought back after it
+        # the trainer makes a step before it looks whether any is left, and it changes nothing or is taken back
+        if self.is_over or step > state.max_steps:
             control.should_training_stop = True
             return
         if step % self.every and step != state.max_steps:

@@ -90,7 +90,8 @@ class Checkpoints:
         folder: Folder of the checkpoints step-40, step-80, and so on.
         identity: Everything that determines the run's result; checkpoints with another identity are refused.
         newest: Number of checkpoints to keep.
-        extra: Returns state to save with the trainer's.
+        extra: Return state to save with the trainer's, by name; more may be added.
+        add: Writes further files into a checkpoint's folder.
         tell: Receives a line if a checkpoint cannot be written or is damaged.
     """
 
@@ -99,14 +100,16 @@ class Checkpoints:
         folder: Path,
         identity: Mapping[str, Any],
         newest: int = 2,
-        extra: Callable[[], dict[str, Any]] = dict,
+        extra: Mapping[str, Callable[[], Any]] | None = None,
         tell: Callable[[str], None] = print,
+        add: Callable[[Path], None] = lambda folder: None,
     ) -> None:
         self.folder = folder
         self.identity = json.loads(json.dumps(identity))
         self.newest = newest
-        self.extra = extra
+        self.extra = dict(extra or {})
         self.tell = tell
+        self.add = add
         self._damaged: list[Path] = []
 
     @property
@@ -134,10 +137,12 @@ class Checkpoints:
                 raise failed
             for name in NOT_NEEDED:
                 (written / name).unlink(missing_ok=True)
+            self.add(written)
             files = {
                 str(path.relative_to(written)): _digest(path) for path in sorted(written.rglob("*")) if path.is_file()
             }
-            manifest = {"step": step, "identity": self.identity, "extra": self.extra(), "files": files}
+            extra = {name: state() for name, state in self.extra.items()}
+            manifest = {"step": step, "identity": self.identity, "extra": extra, "files": files}
             write_json(written / MANIFEST, manifest)
             for path in written.rglob("*"):
                 if path.is_file():

@@ -45,6 +45,11 @@ def finished(record: Path, config: RunConfig) -> dict[str, Any] | None:
     return saved if theirs == json.loads(json.dumps(decides(config))) else None
 
 
+def is_judged(saved: dict[str, Any]) -> bool:
+    """Whether the record of a run has its held-out loss; a run that was stopped as it was judged has none."""
+    return "adapted" not in saved or saved["adapted"] is not None
+
+
 def check_judged_alike(saved: dict[str, Any], split: str, output: Path) -> None:
     """Check that the losses of a finished run are those of the rows that are asked for.
 

@@ -1,10 +1,15 @@
 """The output folder of a run: checkpoints, best adapter, curves, and resuming from them."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
+from functools import partial
+from itertools import chain
 from pathlib import Path
+from typing import Any
 
+from qweft.claims import CLAIM
 from qweft.data.load import Data
 from qweft.errors import QweftError
 from qweft.files import leftovers, remove, stamp
@@ -14,9 +19,10 @@ from qweft.training.callbacks import RunCallbacks, Validation
 from qweft.training.checkpoints import STAGING, Checkpoints, newest_step, remove_all
 from qweft.training.config import RunConfig
 from qweft.training.distributed import processes
-from qweft.training.record import RECORD, decides, finished
+from qweft.training.record import RECORD, decides, finished, is_judged
 
 CHECKPOINTS, BEST, CURVES = "checkpoints", "best", "logs"
+CARD = "README.md"
 LAST = f"adapter/{WEIGHTS}"
 
 
@@ -47,10 +53,9 @@ def run_callbacks(
         "weights": weights,
         "processes": processes(),  # by which a batch has other rows, and the passes are so many steps
     }  # fmt: skip
-    checkpoints = Checkpoints(
-        output / CHECKPOINTS, identity, config.checkpoints.newest,
-        lambda: {} if validation is None else {"validation": validation.state()}, tell,
-    )  # fmt: skip
+    own: dict[str, Any] = {} if validation is None else {"add": validation.keep_best}
+    extra = {} if validation is None else {"validation": validation.state}
+    checkpoints = Checkpoints(output / CHECKPOINTS, identity, config.checkpoints.newest, extra, tell, **own)
     is_done = (output / RECORD).is_file()  # it was killed as it removed its checkpoints, and is renamed with them
     try:
         found = checkpoints.find() if config.resume == "auto" else None
@@ -68,7 +73,44 @@ def run_callbacks(
     keeps = config.checkpoints.every is not None or found is not None
     if keeps:
         checkpoints.clear_staging()  # a file or a link may stand there
-    return RunCallbacks(checkpoints if keeps else None, config.checkpoints.every, found, validation, config.report_to)
+    made = RunCallbacks(checkpoints if keeps else None, config.checkpoints.every, found, validation, config.report_to)
+    if found is None or validation is None:
+        return made
+    return replace(made, begin=partial(validation.put_best_back, found.folder))
+
+
+def is_begun(output: Path) -> bool:
+    """Whether a folder holds what a run that was not resumed left: a record, an adapter or a best adapter."""
+    return (output / RECORD).is_file() or any(os.path.lexists(output / name) for name in ("adapter", BEST))
+
+
+def check_may_be_renamed(output: Path, config: RunConfig, reads: Sequence[str]) -> None:
+    """Check that an earlier run's folder, which is renamed with all that is in it, holds nothing else that is needed.
+
+    Args:
+        output: Output folder of the run.
+        config: The run's config.
+        reads: Files that the command reads beside what the config names.
+
+    Raises:
+        QweftError: It holds what this run reads, or runs of another command.
+    """
+    if not is_begun(output):
+        return
+    named = (config.model.name, *config.data.places, config.data.file, config.training.noise, *reads)
+    for place in filter(None, named):
+        if os.path.exists(place) and Path(place).resolve().is_relative_to(output.resolve()):
+            raise QweftError(
+                f"output {output} holds an earlier run, and {place}, which this run reads; choose another --output"
+            )
+    own = {"adapter", BEST, CHECKPOINTS, CURVES}
+    records = chain(output.glob(f"*/{RECORD}"), output.glob(f"*/*/{RECORD}"))
+    other = next((path for path in records if path.relative_to(output).parts[0] not in own), None)
+    if other is not None:
+        raise QweftError(
+            f"output {output} holds an earlier run, and {other.parent}, a run of another command; choose another "
+            "--output"
+        )
 
 
 def written(output: Path) -> dict[str, tuple[int, int] | None]:
@@ -96,7 +138,10 @@ def kept(output: Path, config: RunConfig, before: Mapping[str, tuple[int, int] |
         config: The run's config.
         before: What `written` returned as the command began; what has not changed is of an earlier run.
     """
-    if is_new(RECORD, output, before) and finished(output / RECORD, config):
+    is_newly, saved = is_new(RECORD, output, before), finished(output / RECORD, config)
+    if saved and not is_judged(saved) and (is_newly or config.resume == "auto"):
+        return f"the adapter is trained, and in {output / 'adapter'}; the same command with --resume auto judges it"
+    if is_newly and saved:
         return f"the run is finished, and its adapter is in {output / 'adapter'}"
     step = newest_step(output / CHECKPOINTS)
     going_on = f"the checkpoint of step {step} is kept; go on with the same command and --resume auto"
@@ -134,7 +179,8 @@ def remove_what_is_done(output: Path, config: RunConfig) -> None:
     The checkpoints go last: where they are left, this was not done to its end.
     """
     best = [output / BEST] if config.validation.every is not None else []
-    for path in (*best, *leftovers(output, ("adapter", BEST, RECORD))):  # an export may be writing beside them
+    names = ("adapter", BEST, RECORD, f"{CLAIM}.json")  # an export may be writing beside them
+    for path in (*best, *leftovers(output, names), *leftovers(output / "adapter", (CARD,))):
         remove(path)
     remove_all(output / CHECKPOINTS)
 

@@ -3,6 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping
+from operator import index
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from qweft.errors import QweftError
 from qweft.evaluation.loss import soft_losses, target_loss, targets_of
 from qweft.internals.trainer import SavingTrainer
 from qweft.method.names import OTHER, RATED
+from qweft.text import cut
 from qweft.training.callbacks import RunCallbacks
 from qweft.training.distributed import whole
 
@@ -67,6 +69,9 @@ EXPLODED = 1e3
 IN_A_ROW = 5
 """Consecutive steps before the warning that gradients vanish, and earlier steps that the median needs."""
 
+MOST_EARLIER = 10_000
+"""Most sizes of earlier gradients that a checkpoint keeps for that median: a record that is read has a largest size."""
+
 
 class GradientWatch(TrainerCallback):
     """Measures each part's gradient norm before an optimizer step, and warns if circuit gradients vanish or explode.
@@ -90,6 +95,33 @@ class GradientWatch(TrainerCallback):
         self.warnings: list[str] = []
         self._vanished = 0
         self._earlier: list[float] = []
+
+    def state(self) -> dict[str, Any]:
+        """Return the state that a checkpoint stores, as JSON can hold it."""
+        return {"warnings": self.warnings, "vanished": self._vanished, "earlier": self._earlier[-MOST_EARLIER:]}
+
+    def restore(self, extra: Mapping[str, Any]) -> None:
+        """Restore what `state` returned, from a checkpoint that a stranger may have made.
+
+        Args:
+            extra: What the checkpoint stores beside the trainer's state; earlier versions stored nothing of this.
+
+        Raises:
+            QweftError: It is damaged.
+        """
+        state = extra.get("gradients")
+        if state is None:
+            return
+        try:
+            if not all(isinstance(each, str) and ":" in each for each in state["warnings"]):
+                raise ValueError("a warning is none")
+            self.warnings = [cut(each) for each in state["warnings"][:2]]  # one of a kind
+            self._vanished, self._earlier = index(state["vanished"]), [float(each) for each in state["earlier"]]
+        except (LookupError, TypeError, ValueError) as error:
+            raise QweftError(
+                f"the checkpoint's state of the gradients is damaged ({str(error)[:200]}); remove the checkpoints to "
+                "train anew"
+            ) from error
 
     def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
         """Measure the norms and check the circuit's."""
@@ -235,6 +267,10 @@ class RunTrainer(SavingTrainer):
             self.model_accepts_loss_kwargs = False
         self.add_callback(watch)
         self.add_callback(ResumedState())
+        if callbacks.checkpoints is not None:
+            callbacks.checkpoints.extra["gradients"] = watch.state
+        if callbacks.found is not None:
+            watch.restore(callbacks.found.extra)
 
     def compute_loss(
         self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
