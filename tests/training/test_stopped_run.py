@@ -159,7 +159,7 @@ def test_a_run_that_is_stopped_as_it_is_judged_is_judged_by_the_next_start(files
     monkeypatch.setattr(run, "fit", lambda *_, **__: pytest.fail("it is trained already"))
     found = train(replace(made, resume="auto", evaluation=replace(made.evaluation, batch_size=3)))
     assert found.adapted.loss == pytest.approx(whole.adapted.loss, rel=1e-5) and found.fit.steps == 8
-    assert found.base.loss == pytest.approx(whole.base.loss, rel=1e-5)
+    assert found.base.loss == pytest.approx(whole.base.loss, rel=1e-5) and len(found.base.rows) == 4
     assert all(torch.equal(tensor, weights(found)[name]) for name, tensor in weights(whole).items())
     assert sorted(path.name for path in out.iterdir()) == ["adapter", "run.json"]
     assert not list((out / "adapter").glob(".*"))

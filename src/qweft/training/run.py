@@ -187,7 +187,7 @@ class _Work:
     def judged(self, model: Any) -> HeldOutLoss:
         """Return the model's loss on the held-out rows."""
         judging = self.config.evaluation
-        rows = self.data.rows(judging.split)
+        rows = self.data.test if judging.split == "test" else self.data.validation
         return held_out_loss(model, rows, self.loaded.tokenizer.pad_token_id, judging.batch_size)
 
     def save(self, model: Any, trained: Fit, trainable: int, base: HeldOutLoss, resumes: bool) -> None:
