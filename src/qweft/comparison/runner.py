@@ -144,7 +144,8 @@ def _compare(config: ComparisonConfig, config_yaml: str, command: str, begin: Ca
     begin()
     with closing(context.executor):
         methods = with_matched_time(context, plan.methods, plan.seeds[0])
-        _check_runs(context, methods, plan.seeds)
+        if plan.search or plan.halving.finalists is not None:
+            _check_runs(context, methods, plan.seeds)
         chosen = _chosen(context, plan, methods, speed, pace, begun)
         plan, environment = chosen.plan, context.environment(command)
         teacher = context.executor.call(context, taught) if context.settings.teacher.adapter else {}
