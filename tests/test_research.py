@@ -6,7 +6,7 @@ from itertools import combinations
 from pathlib import Path
 
 import pytest
-from research import front, overlap
+from research import front, overlap, rates
 from research.candidates import CANDIDATES
 from research.ranking import SEARCHED, by_difference, ranking
 from research.table import IN_SHORT, rows
@@ -15,6 +15,7 @@ from qweft.comparison.findings import findings
 from qweft.comparison.results import Run
 from qweft.comparison.statistics import paired
 from qweft.comparison.summarise import summarise
+from qweft.errors import QweftError
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAPER, APPENDIX = (DOCS / f"research{end}.md" for end in ("", "-appendix"))
@@ -292,3 +293,15 @@ def test_the_front_is_that_of_the_raw_results():
     alike = paired(summary["qtha"], summary["mpo"])
     assert alike.direction == "equivalent"
     assert f"{alike.mean:+.2f}% [{alike.interval[0]:+.2f}, {alike.interval[1]:+.2f}]" in page
+
+
+def test_further_searches_add_their_seeds_at_the_rates_of_both():
+    own = {"best": 0.011, "seeds": [0, 1], "by_seed": {"0.01": [1.0, 1.2], "0.02": [1.1, 1.2], "0.005": [1.3, 1.4]}}
+    more = {"best": 0.02, "seeds": [2], "by_seed": {"0.02": [1.15], "0.01": [1.05], "0.04": [2.0]}}
+    for each in (own, more):
+        each["validation_loss"] = {rate: sum(losses) / len(losses) for rate, losses in each["by_seed"].items()}
+    (found, other) = rates.joined({"qtha": own, "mpo": own}, {"qtha": more})
+    assert found.best == 0.011 and found.by_seed == {0.01: (1.0, 1.2, 1.05), 0.02: (1.1, 1.2, 1.15)}
+    assert other.by_seed[0.005] == (1.3, 1.4)
+    with pytest.raises(QweftError, match="qtha: seed 1 is in both searches"):
+        rates.joined({"qtha": own}, {"qtha": {**more, "seeds": [1]}})
