@@ -491,12 +491,9 @@ def test_what_is_malformed_is_no_fault_of_the_server(address):
     assert not isinstance(caught.value, urllib.error.HTTPError) or caught.value.code == 413
 
 
-def test_instructions_stand_before_a_question_and_replace_no_system_message(address):
-    from qweft.serve.requests import Response
-
-    asked = {"input": [{"role": "user", "content": "Hi"}], "instructions": "Be brief."}
-    found = [(message["role"], message["content"]) for message in Response._normalize_input(asked)]
-    assert found == [("system", "Be brief."), ("user", "Hi")]
+def test_instructions_replace_no_system_message(address):
+    asked = {"input": [{"role": "user", "content": "Hi"}], "instructions": "Be brief.", "max_output_tokens": 2}
+    assert ask(address, "/v1/responses", {"model": "base", **asked})
     both = {**asked, "input": [{"role": "system", "content": "Answer in French."}, *asked["input"]]}
     status, answer = refused(address, "/v1/responses", messages=None, **both)
     assert status == 422 and "instructions and a system message are given" in answer

@@ -240,8 +240,8 @@ class QwthnLinear(nn.Module, BaseTunerLayer):
             compress, expand, *angles = branch.build(branch.tensors())
             return Prepared((), (), compress, expand, tuple(angles), torch.is_grad_enabled())
         found = self.qwthn_prepared.get(adapter_name)
-        checked = found is not None and found.taken is not None and found.taken.open
-        checked = checked and found.taken.is_untouched(self, adapter_name)
+        taken = found.taken if found is not None else None
+        checked = taken is not None and taken.open and taken.is_untouched(self, adapter_name)
         if found is not None and checked and (found.has_graph or not torch.is_grad_enabled()):
             return found
         branch = self.branch_of(adapter_name)

@@ -1,7 +1,7 @@
 """Whether adapters can be merged: all is looked at before a weight is touched."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, TypeGuard
 
 from peft.tuners.tuners_utils import BaseTunerLayer, check_adapters_to_merge
 from peft.utils.other import AuxiliaryTrainingWrapper
@@ -15,6 +15,22 @@ def check_not_merged(layers: Iterable[BaseTunerLayer], adapter_name: str) -> Non
     """Raise if an adapter is merged into one of these layers."""
     if any(adapter_name in layer.merged_adapters for layer in layers):
         raise QweftError(f"adapter {adapter_name!r} is merged into the base model; call unmerge_adapter() first")
+
+
+def other_places(model: nn.Module) -> dict[str, str]:
+    """Return by the name of an adapted layer where else in the model it stands without its branch."""
+    places = dict(model.named_modules(remove_duplicate=False))
+    layers = {id(layer.base_layer): (name, layer) for name, layer in model.named_modules() if _is_adapted(layer)}
+    found = {}
+    for place, module in places.items():
+        name, layer = layers.get(id(module), ("", None))
+        if layer is not None and places[place.rpartition(".")[0]] is not layer:
+            found[name] = place
+    return found
+
+
+def _is_adapted(module: nn.Module) -> TypeGuard[QwthnLinear]:
+    return isinstance(module, QwthnLinear)
 
 
 def check_mergeable(model: nn.Module, adapter_names: list[str] | None, safe_merge: bool) -> None:
@@ -40,28 +56,26 @@ def check_mergeable(model: nn.Module, adapter_names: list[str] | None, safe_merg
         embedding = getattr(find() if find else None, "weight", None)
     except NotImplementedError:  # some of transformers' models do not implement it
         embedding = None
-    parameters: dict[int, list[tuple[str, nn.Module]]] = {}
-    modules: dict[int, list[tuple[str, nn.Module]]] = {}
+    owners: dict[int, list[tuple[str, nn.Module]]] = {}
     for name, module in model.named_modules():
         for parameter in module.parameters(recurse=False):
-            parameters.setdefault(id(parameter), []).append((name, module))
-        for part, child in module._modules.items():
-            modules.setdefault(id(child), []).append((f"{name}.{part}".lstrip("."), module))
+            owners.setdefault(id(parameter), []).append((name, module))
+    elsewhere = other_places(model)
     for name, layer in layers.items():
         _check_layer(name, layer)
-        weight, base = getattr(layer.get_base_layer(), "weight", None), layer.base_layer
-        other = next((at for at, owner in parameters.get(id(weight), ()) if owner is not layer.get_base_layer()), None)
+        base = layer.get_base_layer()
+        weight = getattr(base, "weight", None)
+        other = next((at for at, owner in owners.get(id(weight), ()) if owner is not base), None)
         if other is not None:
             other = "the input embedding" if weight is embedding else other
             raise ValueError(
                 f"target module {name} shares its weight with {other}, so merging would change both; give it a "
                 "copy of the weight (an output layer needs tie_word_embeddings=False for it), or do not merge"
             )
-        other = next((at for at, parent in modules[id(base)] if parent is not layer), None)
-        if other is not None:
+        if name in elsewhere:
             raise ValueError(
-                f"target module {name} is also {other}, which is not adapted, so merging would change both; give one "
-                "of them a copy (copy.deepcopy), or do not merge"
+                f"target module {name} is also {elsewhere[name]}, which is not adapted, so merging would change both; "
+                "give one of them a copy (copy.deepcopy), or do not merge"
             )
     if safe_merge:
         for layer in layers.values():
@@ -80,7 +94,7 @@ def _check_layer(name: str, layer: Any) -> None:
             f"target module {name} is also trained by itself (trainable_token_indices or modules_to_save), so "
             "nothing can be merged into it; do not merge, or leave it out of one of the two"
         )
-    if backend is None and "weight" not in base._parameters:
+    if backend is None and "weight" not in dict(base.named_parameters(recurse=False)):
         raise ValueError(
             f"target module {name} computes its weight from others (a parametrization, or pruning), so what is merged "
             "would be lost; remove that from the layer first (torch.nn.utils.parametrize.remove_parametrizations, "

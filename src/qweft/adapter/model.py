@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
-from typing import Any, TypeGuard
+from typing import Any
 
 import torch
 from peft.tuners.tuners_utils import BaseTuner, BaseTunerLayer
@@ -23,7 +23,7 @@ from qweft.adapter.batched_build import unwatch, watch
 from qweft.adapter.fixed_maps import DIRECTIONS
 from qweft.adapter.layer import QwthnLinear
 from qweft.adapter.loading import check_announced, reads_a_file, untouched_on_error
-from qweft.adapter.merging import check_mergeable
+from qweft.adapter.merging import check_mergeable, other_places
 from qweft.adapter.strict_loading import DELTA, check_tensors, has_copy, trained_biases
 from qweft.circuit import crz_ring_ansatz
 from qweft.errors import QweftError
@@ -52,20 +52,6 @@ READS_WEIGHT = {
 
 `batched_build` warns of others when they are trained.
 """
-
-
-def _warn_of_other_places(model: nn.Module) -> None:
-    layers = {id(layer.base_layer): (name, layer) for name, layer in model.named_modules() if _is_adapted(layer)}
-    for path, module in model.named_modules():
-        for part, child in module._modules.items():
-            name, layer = layers.get(id(child), ("", module))
-            if layer is not module:
-                place = f"{path}.{part}".lstrip(".")
-                warnings.warn(f"{name} is also {place}, where it runs without the adapter, as with LoRA", stacklevel=2)
-
-
-def _is_adapted(module: nn.Module) -> TypeGuard[QwthnLinear]:
-    return isinstance(module, QwthnLinear)
 
 
 def _warn_of_the_fast_path(parent: nn.Module, path: str) -> None:
@@ -107,7 +93,8 @@ class QwthnModel(BaseTuner):
             super().inject_adapter(model, adapter_name, *args, **kwargs)
             check_announced(model, adapter_name, self.peft_config[adapter_name])
         _share_fixed(model, adapter_name, self.peft_config)
-        _warn_of_other_places(model)
+        for name, place in other_places(model).items():
+            warnings.warn(f"{name} is also {place}, where it runs without the adapter, as with LoRA", stacklevel=2)
         watch(model)
 
     def unload(self) -> Any:

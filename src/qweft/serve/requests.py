@@ -147,6 +147,9 @@ class Checked:
         for name in sorted((NOT_TAKEN.keys() | ignored_settings(self)) - self.takes - PASSED):
             if not _is_any(_asked(body.get(name)), (None, *NOT_TAKEN.get(name, ()))):
                 raise _refusal(f"{name} is not taken here; leave it out")
+        given = body["input"] if body.get("instructions") and isinstance(body.get("input"), list) else []
+        if any(isinstance(item, dict) and item.get("role") == "system" for item in given):  # it would be dropped
+            raise _refusal("instructions and a system message are given; put the one into the other")
         form = body.get("text") or {}
         if not isinstance(form, dict) or form.get("format") not in (None, {"type": "text"}):
             raise _refusal("text.format is not taken here; leave it out")
@@ -196,15 +199,6 @@ class Response(Checked, ResponseHandler):
     """Answers `/v1/responses`."""
 
     asks = "input"
-
-    @staticmethod
-    def _normalize_input(body: dict[str, Any]) -> list[dict[str, Any]]:
-        """Return what is asked as messages; transformers' server would drop a system message beside instructions."""
-        messages = ResponseHandler._normalize_input({**body, "instructions": None})
-        told = body.get("instructions")
-        if told and messages and messages[0].get("role") == "system":
-            raise _refusal("instructions and a system message are given; put the one into the other")
-        return [{"role": "system", "content": told}, *messages] if told else messages
 
 
 class Standing:
