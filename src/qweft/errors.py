@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 MOST_WAITING = 12
-"""How many times the seconds of `giving_up_after` a block may last, if it hardly runs."""
+"""How many times the seconds of `giving_up_after` a block may last by the clock, if it hardly runs."""
 
 
 class QweftError(ValueError):
@@ -48,11 +48,11 @@ def giving_up_after(seconds: float, sentence: str) -> Iterator[None]:
     """End a block that a stranger's file may keep busy for good.
 
     Only the main thread can be interrupted, only where the system has interval timers, and only between two operations
-    of Python. Elsewhere nothing changes. The thread's own processor time counts: a machine that is busy with other
-    work, or was asleep, ends nothing.
+    of Python. Elsewhere nothing changes. The thread's own processor time counts, so that other work on the machine
+    ends nothing. By the clock the block has `MOST_WAITING` times as long, in which a pause counts as one look.
 
     Args:
-        seconds: How much processor time the block may take, and a `MOST_WAITING`th of how long it may last.
+        seconds: How much processor time the block may take.
         sentence: The error's.
 
     Raises:
@@ -62,10 +62,12 @@ def giving_up_after(seconds: float, sentence: str) -> Iterator[None]:
         yield
         return
 
-    begun, spent = time.monotonic(), time.thread_time()
+    spent, looks = time.thread_time(), 0
 
     def give_up(*_: Any) -> None:
-        if time.thread_time() - spent >= seconds or time.monotonic() - begun >= MOST_WAITING * seconds:
+        nonlocal looks
+        looks += 1
+        if time.thread_time() - spent >= seconds or looks >= 4 * MOST_WAITING:
             raise QweftError(sentence)
 
     before = signal.signal(signal.SIGALRM, give_up)

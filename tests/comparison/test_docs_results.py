@@ -372,7 +372,7 @@ def test_the_constant_in_the_circuits_place():
         said in page and f"fall short, {upwards(rates)} at most" in page and f"leaves room for {upwards(whole)}" in page
     )
     told = " ".join(FIRST.split())
-    assert said in told and f"within {upwards(whole)} whatever the rates" in told
+    assert said in told and f"within {upwards(whole)} with what the rates may fall short" in told
 
 
 def test_the_further_seeds_of_the_rates():

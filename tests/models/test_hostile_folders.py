@@ -131,6 +131,9 @@ def test_a_quantisation_has_no_slow_expression(folder, asked, part):
 
 def test_expressions_of_a_quantisation_that_are_usual_are_taken(folder):
     names = [
+        r"re:.*\.layers\.(0|1|2|3|4|5|6|7|8|9|10|11)\.mlp\..*q_proj",
+        *[rf"re:.*model\.layers\.[0-9]+\.mlp\.experts\.[0-9]+\.{part}.*" for part in ("up", "down", "gate", "router")],
+        *[rf"re:.*layers\.\d+\.{part}\.(q|k|v|o)_proj.*" for part in ("attn", "self_attn", "mixer", "linear_attn")],
         "lm_head",
         "model.layers.0.mlp",
         "re:.*block_sparse_moe\\.experts\\.\\d+\\.(w1|w2|w3).*",
@@ -138,6 +141,9 @@ def test_expressions_of_a_quantisation_that_are_usual_are_taken(folder):
         "re:(?:model\\.)?layers\\.[0-9]+.*",
     ]
     change(folder / "config.json", quantization_config={"quant_method": "compressed-tensors", "ignore": names})
+    check_config(resolve(ModelConfig(str(folder))))
+    texts = {"quant_method": "gptq", "bits": 4, "dataset": ["What is it? (a)* " * 20]}
+    change(folder / "config.json", quantization_config=texts)
     change(folder / "config.json", vision_feature_layer=-2, max_window_layers=28)
     check_config(resolve(ModelConfig(str(folder))))
 

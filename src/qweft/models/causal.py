@@ -37,10 +37,13 @@ MOST_LABELS = 1_000_000
 LABELS = "num_labels"
 QUANTISED = ("quantization_config", "compression_config")
 """Keys of settings of a quantisation."""
-REPEAT, CHOICE, REPEATED_GROUP = re.compile(r"[*+{]"), re.compile(r"[?|]"), re.compile(r"\)[*+{]")
+REPEAT, MAY_BE, REPEATED_GROUP = re.compile(r"[*+{]"), re.compile(r"(?<!\()\?"), re.compile(r"\)[*+{]")
 """Parts of a regular expression between which its match has a choice; a group that is repeated may hold others."""
-LONG_NAME, MOST_STEPS = 32, 10**6
-"""Characters of a layer's name, and most steps of matching one with all expressions."""
+NUMBER = re.compile(r"(\[0-9\]|\\d)[*+]")
+LONG_NAME, DIGITS, MOST_STEPS = 32, 4, 3 * 10**6
+"""Characters of a layer's name, and of a number in it, and most steps of matching one with all expressions."""
+NOT_MATCHED = ("dataset", "tokenizer")
+"""Keys of a quantisation whose texts are no expressions."""
 FETCHED = ("flash_attention", "deepgemm", "sonicmoe")
 """Parts of names for which transformers fetches a kernel from the hub, if the package kernels is installed."""
 WAY = "give a decoder (a model saved as ...ForCausalLM)"
@@ -102,7 +105,8 @@ def _damage(config: Mapping[str, Any]) -> str | None:
     expressions = [text for part in parts for key in QUANTISED for text in _texts(part.get(key))]
     slow = max(expressions, key=_steps, default="")
     if sum(map(_steps, expressions)) > MOST_STEPS:
-        return f"its quantisation has {shown(slow)}, an expression that may take hours on all names of layers"
+        told = f"its quantisation has {shown(slow)}, an expression that may take hours on all names of layers"
+        return f"{told} (write the names out there)"
     return None
 
 
@@ -115,7 +119,8 @@ def _is_possible(key: str, value: Any) -> bool:
 
 
 def _texts(part: Any) -> Iterator[str]:
-    """Yield each text of a part of a config, keys too."""
+    """Yield each text of a part of a config, keys too, but for those that no layer's name is matched with."""
+    part = {key: each for key, each in part.items() if key not in NOT_MATCHED} if isinstance(part, Mapping) else part
     for _, value in _values({"": part}):
         if isinstance(value, Mapping):
             yield from map(str, value)
@@ -126,11 +131,15 @@ def _texts(part: Any) -> Iterator[str]:
 def _steps(text: str) -> float:
     """Return about how many steps a name takes at most with a text as an expression, as which a quantisation reads it.
 
-    With k repeats, m choices and no group that is repeated, these are n^k 2^m for a name of n characters.
+    With k repeats, m signs `?` and groups of b branches, none of which is repeated, these are n^k 2^m times all b for a
+    name of n characters.
     """
     if REPEATED_GROUP.search(text) is not None:
         return math.inf
-    return float(LONG_NAME ** min(len(REPEAT.findall(text)), 100) * 2 ** min(len(CHOICE.findall(text)), 100))
+    text, numbers = NUMBER.subn("", text)  # the number of a layer or an expert has few digits
+    choices = [math.log(LONG_NAME) * len(REPEAT.findall(text)), math.log(2) * len(MAY_BE.findall(text))]
+    choices.append(math.log(DIGITS) * numbers)
+    return math.exp(min(sum(choices) + sum(math.log(1 + part.count("|")) for part in re.split(r"[()]", text)), 100))
 
 
 def _values(config: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

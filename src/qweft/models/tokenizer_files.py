@@ -58,7 +58,7 @@ def check_settings(source: ModelSource) -> None:
         if key is not None:
             raise QweftError(
                 f"model {source.name}: {key} in its {name} is {shown(settings[key])}, by which transformers would read "
-                f"or fetch what is not this tokenizer's; take {key} out of {name}"
+                f"or fetch what is not this tokenizer's; take {key} out of {name}{'' if source.local else ' in a copy'}"
             )
         found = _file_elsewhere(settings, Path(source.location) if source.local else None)
         if found is not None:

@@ -147,8 +147,8 @@ class Checked:
         for name in sorted((NOT_TAKEN.keys() | ignored_settings(self)) - self.takes - PASSED):
             if not _is_any(_asked(body.get(name)), (None, *NOT_TAKEN.get(name, ()))):
                 raise _refusal(f"{name} is not taken here; leave it out")
-        given = body["input"] if body.get("instructions") and isinstance(body.get("input"), list) else []
-        if any(isinstance(item, dict) and item.get("role") == "system" for item in given):  # it would be dropped
+        first = body["input"][:1] if body.get("instructions") and isinstance(body.get("input"), list) else []
+        if any(isinstance(item, dict) and item.get("role") == "system" for item in first):  # it would be dropped
             raise _refusal("instructions and a system message are given; put the one into the other")
         form = body.get("text") or {}
         if not isinstance(form, dict) or form.get("format") not in (None, {"type": "text"}):
