@@ -147,7 +147,7 @@ def _thought(turn: Row, number: int, where: str) -> str:
         if not is_one or not value or isinstance(value, bool | float):  # a flag says how it was asked; NaN is missing
             continue
         if not isinstance(value, str):
-            raise RowError(where, f"{key} of message {number} is {type(value).__name__}, not text")
+            raise RowError(where, f"{key} of message {number} is {type(value).__name__}, not text; leave it out")
         if value.strip():
             found[str(key)] = value.strip()
     if len({*found.values()}) > 1:

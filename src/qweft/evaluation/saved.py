@@ -38,6 +38,8 @@ READ = 1e8
 """Bytes of the base model that any disk reads in a second."""
 DECOMPOSING = ("ADAMSS", "FROD", "OSF", "PSOFT", "TINYLORA")
 """PEFT's methods that decompose the base weights when they load."""
+STARTS = ("pissa", "olora", "corda", "loftq")
+"""How such starts of LoRA begin."""
 DECOMPOSED = 2e8
 """Sum of m n min(m, n), over weights m x n, that any processor decomposes in a second; a new core does 1e9 to 1e10."""
 Weights = list[tuple[torch.Tensor, int, int]]
@@ -221,8 +223,8 @@ def _patience(loaded: LoadedModel, adapter: Path, does: str, more: float = 0.0) 
 
 def _decomposing(model: torch.nn.Module, config: Any) -> float:
     """Return the seconds in which any processor decomposes all layers of a model, if that is how an adapter loads."""
-    start = getattr(config, "init_lora_weights", None)
-    by_start = isinstance(start, str) or getattr(config, "kasa_config", None) is not None
+    start = str(getattr(config, "init_lora_weights", None)).casefold()
+    by_start = start.startswith(STARTS) or getattr(config, "kasa_config", None) is not None
     if not by_start and config.peft_type not in DECOMPOSING:
         return 0.0
     layer: Any

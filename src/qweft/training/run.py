@@ -1,8 +1,9 @@
 """One run: load, attach, train, evaluate, save."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -322,7 +323,7 @@ def _train(config: RunConfig, output: Path, reads: Sequence[str]) -> TrainedRun:
         console.print(describe(config.training), highlight=False)
     trainable, total = model.get_nb_trainable_parameters()
     console.print(f"training {trainable:,} of {total:,} parameters", highlight=False)
-    tell: Callable[[str], None] = lambda line: console.print(line, highlight=False)  # noqa: E731
+    tell = partial(console.print, highlight=False)
     callbacks = run_callbacks(config, output, loaded, data, tell, work.weights)
     if is_first and callbacks.found is None:
         check_may_be_renamed(output, config, reads)
