@@ -99,7 +99,7 @@ def test_groups():
         ({"messages": [{"role": "user", "content": None}]}, "message 1 has no text content"),
         (
             {"messages": [{"role": "assistant", "content": "a", "reasoning_content": ["r"]}]},
-            "reasoning_content of message 1 is list, not text",
+            "reasoning_content of message 1 is list, not text; leave it out",
         ),
         ({"messages": ["q"]}, "message 1 is str"),
         ({"messages": "q"}, "a list of messages was expected, not str"),
@@ -155,7 +155,7 @@ def test_a_chain_of_thought_has_several_names(key):
     assert said(answered(**{key: "add", "content": "<think>add</think>4"}))[1][1] == "<think>add</think>4"
     for nothing in (None, "", " ", True, False, []):  # a flag says how it was asked
         assert said(answered(**{key: nothing})) == ASKED
-    with pytest.raises(RowError, match=rf"^here: {key} of message 2 is dict, not text$"):
+    with pytest.raises(RowError, match=rf"^here: {key} of message 2 is dict, not text; leave it out$"):
         said(answered(**{key: {"text": "add"}}))
     with pytest.raises(RowError, match=rf"^here: {key} and REASONING of message 2 differ; keep one of them$"):
         said(answered(**{key: "add", "REASONING": "count"}))
