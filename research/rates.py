@@ -3,6 +3,8 @@
     qweft tune configs/decide.yaml --seeds 1000,1001 --search_seeds 2 --output runs/decide-rates
     python -m research.rates docs/results/decide.json docs/results/decide-rates.json
 
+The same for the constant (configs/bias.yaml, docs/results/bias.json and bias-rates.json).
+
 The judged rates stay as they were. Only what is known of the curve around them grows: a mean of more seeds, with more
 degrees of freedom for its error (docs/statistics.md).
 """

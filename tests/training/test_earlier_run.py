@@ -109,7 +109,7 @@ def test_a_comparison_in_the_same_output_is_not_renamed_with_the_run(files, tmp_
     (output / place).mkdir(parents=True)
     (output / place / "run.json").write_text("{}")
     monkeypatch.setattr("qweft.training.run.fit", lambda *_, **__: pytest.fail("it is refused before"))
-    with pytest.raises(QweftError, match=rf"holds an earlier run, and {output / place}, a run of another command"):
+    with pytest.raises(QweftError, match=rf"holds an earlier run, and {output / place}, another run"):
         train(config(files, output, training={"learning_rate": 2e-3}))
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
 

@@ -108,8 +108,7 @@ def check_may_be_renamed(output: Path, config: RunConfig, reads: Sequence[str]) 
     other = next((path for path in records if path.relative_to(output).parts[0] not in own), None)
     if other is not None:
         raise QweftError(
-            f"output {output} holds an earlier run, and {other.parent}, a run of another command; choose another "
-            "--output"
+            f"output {output} holds an earlier run, and {other.parent}, another run; choose another --output"
         )
 
 
