@@ -20,7 +20,7 @@ from qweft.errors import QweftError
 from qweft.models.config import remote_code_allowed
 from qweft.models.quantization import check_plain
 from qweft.models.resolve import ModelSource
-from qweft.text import shown
+from qweft.text import cut, shown
 
 TOKENS = 6
 """Tokens of each of the two texts that `check_outputs` compares."""
@@ -101,7 +101,7 @@ def _damage(config: Mapping[str, Any]) -> str | None:
         key = next((key for key, value in part.items() if not _is_possible(key, value)), None)
         if key is not None:
             most = MOST_LABELS if key == LABELS else MOST_LAYERS
-            return f"{shown(key)} is {shown(part[key])}, and a model has 0 to {most:,}"
+            return f"{cut(key)} is {shown(part[key])}, and a model has 0 to {most:,}"
     expressions = [text for part in parts for key in QUANTISED for text in _texts(part.get(key))]
     slow = max(expressions, key=_steps, default="")
     if sum(map(_steps, expressions)) > MOST_STEPS:
