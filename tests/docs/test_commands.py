@@ -12,7 +12,7 @@ from qweft.cli.command import NoOptions
 from qweft.cli.compare import config_of
 from qweft.cli.main import COMMANDS, main
 from qweft.cli.parser import apply_options, parse, read_arguments
-from qweft.comparison.checks import check_comparison
+from qweft.comparison.checks import check_comparison, for_search
 from qweft.evaluation.checks import check_evaluation
 from qweft.sweep.space import check_sweep
 from qweft.training.checks import check_run
@@ -45,7 +45,7 @@ def check_as_it_stands(words):
     if command == "sweep":
         check_sweep(config)
     elif command in ("compare", "tune"):
-        check_comparison(config)
+        check_comparison(for_search(config) if command == "tune" else config)
     else:
         check_run(config)
         check_evaluation(config.evaluation, config.data)
