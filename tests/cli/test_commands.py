@@ -17,10 +17,12 @@ def test_train_calls_the_library_with_the_config(fake, run_file, capsys):
     seen = []
     fake(
         "qweft.training.run",
-        train=lambda config: seen.append(config) or SimpleNamespace(adapter_folder="runs/a/adapter"),
+        train=lambda config, reads: (
+            seen.append((config, list(reads))) or SimpleNamespace(adapter_folder="runs/a/adapter")
+        ),
     )
     assert main(["train", run_file, "--adapter.r", "8"]) == 0
-    assert seen == [parse(RunConfig, [run_file, "--adapter.r", "8"])]
+    assert seen == [(parse(RunConfig, [run_file, "--adapter.r", "8"]), [run_file])]
     assert capsys.readouterr().out == "adapter: runs/a/adapter\n"
 
 
@@ -128,7 +130,7 @@ def test_an_error_of_the_library_is_one_sentence(fake, capsys):
 
 
 def test_an_interrupt_says_what_is_kept(fake, capsys):
-    def train(config):
+    def train(config, reads):
         with saying_when_stopped(lambda: "the checkpoint of step 4 is kept"):
             raise KeyboardInterrupt
 
@@ -138,7 +140,7 @@ def test_an_interrupt_says_what_is_kept(fake, capsys):
 
 
 def test_a_bug_keeps_its_traceback(fake):
-    def train(config):
+    def train(config, reads):
         raise ValueError("a bug")
 
     fake("qweft.training.run", train=train)
