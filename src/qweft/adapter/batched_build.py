@@ -80,18 +80,18 @@ class _Held:
 
     def is_there(self) -> bool:
         """Whether the same objects stand at all places."""
-        places, names, held = self._all
-        return all(map(is_, map(dict.get, places, names), held))
+        held_in, names, held = self._all
+        return all(map(is_, map(dict.get, held_in, names), held))
 
     def has_its_tensors(self) -> bool:
         """Whether the same tensors stand there in the same versions; each layer looks at every token."""
-        places, names, tensors = self._with_tensors
-        return all(map(is_, map(dict.get, places, names), tensors)) and [*map(version, tensors)] == self._versions
+        held_in, names, tensors = self._with_tensors
+        return all(map(is_, map(dict.get, held_in, names), tensors)) and [*map(version, tensors)] == self._versions
 
 
 def _columns(rows: Sequence[tuple[Any, ...]]) -> tuple[list[Any], list[Any], list[Any]]:
-    places, names, held = zip(*rows, strict=True) if rows else ((), (), ())
-    return list(places), list(names), list(held)
+    held_in, names, held = zip(*rows, strict=True) if rows else ((), (), ())
+    return list(held_in), list(names), list(held)
 
 
 class Calls:

@@ -1,7 +1,7 @@
 """Whether adapters can be merged: all is looked at before a weight is touched."""
 
 from collections.abc import Iterable
-from typing import Any, TypeGuard
+from typing import Any
 
 from peft.tuners.tuners_utils import BaseTunerLayer, check_adapters_to_merge
 from peft.utils.other import AuxiliaryTrainingWrapper
@@ -19,8 +19,8 @@ def check_not_merged(layers: Iterable[BaseTunerLayer], adapter_name: str) -> Non
 
 def other_places(model: nn.Module) -> dict[str, str]:
     """Return by the name of an adapted layer where else in the model it stands without its branch."""
-    places = dict(model.named_modules(remove_duplicate=False))
-    layers = {id(layer.base_layer): (name, layer) for name, layer in model.named_modules() if _is_adapted(layer)}
+    places = dict(model.named_modules(remove_duplicate=False))  # else a second place would be left out
+    layers = {id(layer.base_layer): (name, layer) for name, layer in _adapted(model).items()}
     found = {}
     for place, module in places.items():
         name, layer = layers.get(id(module), ("", None))
@@ -29,8 +29,8 @@ def other_places(model: nn.Module) -> dict[str, str]:
     return found
 
 
-def _is_adapted(module: nn.Module) -> TypeGuard[QwthnLinear]:
-    return isinstance(module, QwthnLinear)
+def _adapted(model: nn.Module) -> dict[str, QwthnLinear]:
+    return {name: layer for name, layer in model.named_modules() if isinstance(layer, QwthnLinear)}
 
 
 def check_mergeable(model: nn.Module, adapter_names: list[str] | None, safe_merge: bool) -> None:
@@ -46,7 +46,7 @@ def check_mergeable(model: nn.Module, adapter_names: list[str] | None, safe_merg
         ValueError: A weight is quantized in a format that cannot be merged, is computed from others, or is shared with
             another place in the model; or it would not be finite.
     """
-    layers = {name: layer for name, layer in model.named_modules() if isinstance(layer, QwthnLinear)}
+    layers = _adapted(model)
     for layer in layers.values():
         for name in layer.active_adapters if adapter_names is None else adapter_names:
             if not layer.supports_lora_conversion(name):

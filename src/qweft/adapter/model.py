@@ -94,7 +94,11 @@ class QwthnModel(BaseTuner):
             check_announced(model, adapter_name, self.peft_config[adapter_name])
         _share_fixed(model, adapter_name, self.peft_config)
         for name, place in other_places(model).items():
-            warnings.warn(f"{name} is also {place}, where it runs without the adapter, as with LoRA", stacklevel=2)
+            warnings.warn(
+                f"{name} is also {place}, where it runs without the adapter, as with LoRA; to adapt both, put a copy "
+                "(copy.deepcopy) in one of the places and target both",
+                stacklevel=2,
+            )
         watch(model)
 
     def unload(self) -> Any:

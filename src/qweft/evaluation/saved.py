@@ -39,7 +39,7 @@ READ = 1e8
 DECOMPOSING = ("ADAMSS", "FROD", "OSF", "PSOFT", "TINYLORA")
 """PEFT's methods that decompose the base weights when they load."""
 STARTS = ("pissa", "olora", "corda", "loftq")
-"""How such starts of LoRA begin."""
+"""Beginnings of `init_lora_weights` with which LoRA decomposes them, too."""
 DECOMPOSED = 2e8
 """Sum of m n min(m, n), over weights m x n, that any processor decomposes in a second; a new core does 1e9 to 1e10."""
 Weights = list[tuple[torch.Tensor, int, int]]
