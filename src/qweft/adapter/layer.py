@@ -315,9 +315,9 @@ class QwthnLinear(nn.Module, BaseTunerLayer):
             ValueError: With `safe_merge`, if the merged weight would contain NaN or infinity.
         """
         names = [name for name in check_adapters_to_merge(self, adapter_names) or [] if name in self.qwthn_compress]
-        if safe_merge:
-            self.check_finite(names)
         deltas = {name: self.get_delta_weight(name) for name in names}
+        if safe_merge:
+            self._check_finite(deltas)
         for name, delta in deltas.items():
             weight = self.get_base_weight()
             self.set_base_weight((weight + delta).to(weight.dtype))
@@ -330,12 +330,14 @@ class QwthnLinear(nn.Module, BaseTunerLayer):
         Raises:
             ValueError: In PEFT's words.
         """
+        self._check_finite({name: self.get_delta_weight(name) for name in adapter_names if name in self.qwthn_compress})
+
+    def _check_finite(self, deltas: dict[str, torch.Tensor]) -> None:
         merged = self.get_base_weight()
-        for name in adapter_names:
-            if name in self.qwthn_compress:
-                merged = (merged + self.get_delta_weight(name)).to(merged.dtype)
-                if not torch.isfinite(merged).all():
-                    raise ValueError(f"NaNs detected in the merged weights. The adapter {name} seems to be broken")
+        for name, delta in deltas.items():
+            merged = (merged + delta).to(merged.dtype)
+            if not torch.isfinite(merged).all():
+                raise ValueError(f"NaNs detected in the merged weights. The adapter {name} seems to be broken")
 
     @torch.no_grad()
     def unmerge(self) -> None:
