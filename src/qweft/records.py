@@ -58,15 +58,15 @@ def read_record(path: Path, way: str, most: int = MOST_BYTES) -> dict[str, Any]:
     return value
 
 
-def marked(record: dict[str, Any]) -> dict[str, Any]:
-    """Return the record of a run with a mark that `is_own` recognises; without one if the key cannot be written."""
-    made = _mark_of(record.get("config"), make_key=True)
+def marked(record: dict[str, Any], part: str = "config") -> dict[str, Any]:
+    """Return a record with a mark of a part that `is_own` recognises; without one if the key cannot be written."""
+    made = _mark_of(record.get(part), make_key=True)
     return record if made is None else {**record, MARK: made}
 
 
-def is_own(record: dict[str, Any]) -> bool:
-    """Whether this user wrote the config in a record on this machine."""
-    own, found = _mark_of(record.get("config"), make_key=False), record.get(MARK)
+def is_own(record: dict[str, Any], part: str = "config") -> bool:
+    """Whether this user wrote a part of a record on this machine."""
+    own, found = _mark_of(record.get(part), make_key=False), record.get(MARK)
     return own is not None and isinstance(found, str) and hmac.compare_digest(own.encode(), found.encode())
 
 

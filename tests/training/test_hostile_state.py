@@ -82,6 +82,57 @@ def test_a_checkpoint_holds_nothing_that_a_run_does_not_write(files, stopped, tm
     assert (folder / name).exists()
 
 
+@pytest.fixture
+def written(tmp_path):
+    """A checkpoint that a run under FSDP wrote, as far as `Checkpoints` looks at it."""
+    kept = Checkpoints(tmp_path, {"rows": "abc", "processes": 1})
+    made = kept.staging / "checkpoint-2"
+    (made / "optimizer_0").mkdir(parents=True)
+    (made / "pytorch_model_fsdp_0").mkdir()
+    for name in ("optimizer_0/.metadata", "pytorch_model_fsdp_0/.metadata", "pytorch_model_fsdp_0/__0_0.distcp"):
+        (made / name).write_bytes(b"tensors")
+    for name in ("scheduler.pt", STATE):
+        (made / name).write_text('{"global_step": 2}')
+    kept.keep(2)
+    return kept
+
+
+@pytest.mark.parametrize("name", ["optimizer_0/.metadata", "pytorch_model_fsdp_0/__0_0.distcp"])
+def test_shards_that_a_stranger_changed_are_not_unpickled(written, name):
+    assert written.find().step == 2
+    folder = written.folder / "step-2"
+    (folder / name).write_bytes(b"a program")
+    with_right_checksum(folder, name)
+    with pytest.raises(QweftError, match=rf"{folder} holds '.*(metadata|distcp)', which PyTorch unpickles"):
+        written.find()
+
+
+@pytest.mark.parametrize("name", ["optimizer_0/__1.metadata", "__0.metadata", ".metadata"])
+def test_shards_that_no_run_lists_are_refused(written, name):
+    folder = written.folder / "step-2"
+    (folder / name).write_bytes(b"a program")
+    with pytest.raises(QweftError, match=rf"{folder} holds '{name}', which its run did not write"):
+        written.find()
+
+
+def test_shards_of_an_earlier_version_are_refused(written):
+    manifest = json.loads((written.folder / "step-2" / MANIFEST).read_text())
+    del manifest["mark"]
+    (written.folder / "step-2" / MANIFEST).write_text(json.dumps(manifest))
+    with pytest.raises(QweftError, match=r"no mark that this version wrote it for you; go on where it was written"):
+        written.find()
+
+
+@pytest.mark.parametrize("name", [".x", "x", "optimizer_0/.x"])
+def test_a_link_in_a_checkpoint_is_refused(written, tmp_path_factory, name):
+    """The trainer would load an adapter that lies in the folder behind it."""
+    elsewhere, folder = tmp_path_factory.mktemp("elsewhere"), written.folder / "step-2"
+    (elsewhere / "adapter_model.safetensors").touch()
+    (folder / name).symlink_to(elsewhere)
+    with pytest.raises(QweftError, match=rf"{folder} holds '{name}', which its run did not write"):
+        written.find()
+
+
 def test_a_rate_that_is_a_tensor_is_refused(files, stopped, tmp_path):
     shutil.copytree(stopped, tmp_path / "run")
     folder = tmp_path / "run" / "checkpoints" / "step-4"

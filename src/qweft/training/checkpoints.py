@@ -13,7 +13,7 @@ from typing import Any
 from qweft.errors import QweftError
 from qweft.files import read_bytes, remove, write_json
 from qweft.method.stated import as_recorded, meant_then
-from qweft.records import read_record
+from qweft.records import is_own, marked, read_record
 from qweft.text import cut, shown
 
 MANIFEST = "checkpoint.json"
@@ -26,6 +26,8 @@ NOT_NEEDED = ("training_args.bin", "README.md")
 """Files that the trainer writes and resuming does not read; the first is a pickle."""
 WHOLE_WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 """Files that the trainer reads before the adapter's, and that no run of an adapter writes."""
+SHARDED = (".metadata", ".distcp")
+"""Ends of the names of FSDP's files, which PyTorch reads with `pickle`."""
 NEEDED = ("optimizer", "scheduler.pt")
 """Beginnings of names of files without which the trainer goes on silently: with a fresh optimizer, or another rate."""
 
@@ -143,7 +145,7 @@ class Checkpoints:
             }
             extra = {name: state() for name, state in self.extra.items()}
             manifest = {"step": step, "identity": self.identity, "extra": extra, "files": files}
-            write_json(written / MANIFEST, manifest)
+            write_json(written / MANIFEST, marked(manifest, "files"))
             for path in written.rglob("*"):
                 if path.is_file():
                     _sync(path)
@@ -193,6 +195,7 @@ class Checkpoints:
                     "another --output, or remove that folder"
                 )
             _check_alone(folder, manifest["files"])
+            _check_own_shards(folder, manifest)
             return Found(folder, manifest["step"], manifest["extra"])
         return None
 
@@ -230,10 +233,22 @@ def _check_alone(folder: Path, files: Collection[str]) -> None:
     """
     for path in sorted(folder.rglob("*")):
         name = str(path.relative_to(folder))
-        is_listed = name in (MANIFEST, *files) or path.name.startswith(".") or (path.is_dir() and not path.is_symlink())
-        is_another = name in WHOLE_WEIGHTS or (path.parent != folder and path.name.startswith("adapter_"))
-        if not is_listed or is_another:
+        is_hidden = path.is_file() and path.name.startswith(".") and not path.name.endswith(SHARDED)
+        is_listed = name in (MANIFEST, *files) or is_hidden or path.is_dir()
+        whole = name.lower() in WHOLE_WEIGHTS  # some file systems take Model.safetensors for it
+        is_another = whole or (path.parent != folder and path.name.lower().startswith("adapter_"))
+        if path.is_symlink() or not is_listed or is_another:
             raise QweftError(f"checkpoint {folder} holds {shown(name)}, which its run did not write; move it away")
+
+
+def _check_own_shards(folder: Path, manifest: dict[str, Any]) -> None:
+    """Raise if a checkpoint holds FSDP's shards that this user did not write: as pickles they could run code."""
+    shard = next((name for name in manifest["files"] if name.endswith(SHARDED)), None)
+    if shard is not None and not is_own(manifest, "files"):
+        raise QweftError(
+            f"checkpoint {folder} holds {shown(shard)}, which PyTorch unpickles, and no mark that this version wrote it "
+            "for you; go on where it was written (with its QWEFT_CACHE), or move the checkpoint away"
+        )
 
 
 def _different(theirs: Any, ours: Any, name: str = "") -> str:
