@@ -9,10 +9,10 @@ import sys
 import pytest
 from huggingface_hub import constants
 from safetensors.torch import load_file
-from transformers import AutoConfig
+from transformers import AutoConfig, AutoModelForCausalLM
 
 from qweft.errors import QweftError
-from qweft.models import causal
+from qweft.models import causal, load
 from qweft.models.causal import check_config
 from qweft.models.config import ModelConfig, allow_remote_code
 from qweft.models.embedded import quiet
@@ -63,6 +63,30 @@ def test_an_index_names_regular_files(folder):
     index(folder, "pipe.safetensors")
     os.mkfifo(folder / "pipe.safetensors")
     assert "a pipe, a socket or a device" in refused(folder)
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"model_type": "hrm_text", "L_cycles": 10**9, "use_cache": False},  # as it reads
+        {"model_type": "xlm", "causal": True, "is_decoder": True, "emb_dim": 16, "n_layers": 2, "n_heads": 2,
+         "sinusoidal_embeddings": True, "max_position_embeddings": 10**7},  # as it is built
+    ],
+    ids=["cycles", "positions"],
+)  # fmt: skip
+def test_a_config_that_keeps_the_model_busy_is_given_up(folder, monkeypatch, asked):
+    config = json.loads((folder / "config.json").read_text())
+    if asked["model_type"] == "hrm_text":
+        small = AutoConfig.for_model(
+            "hrm_text", vocab_size=config["vocab_size"], hidden_size=16, intermediate_size=32, num_attention_heads=2,
+            num_key_value_heads=1, head_dim=8, num_layers_per_stack=1, max_position_embeddings=64,
+        )  # fmt: skip
+        AutoModelForCausalLM.from_config(small).save_pretrained(folder)
+        change(folder / "config.json", **asked)
+    else:
+        (folder / "config.json").write_text(json.dumps({"vocab_size": config["vocab_size"], **asked}))
+    monkeypatch.setattr(load, "PATIENCE", 1.0)
+    assert "its config.json asks for a model that is not built, or does not read 12 tokens, in 1 s" in refused(folder)
 
 
 def test_shards_in_the_folder_and_links_to_them_are_read(folder, tmp_path):

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,9 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PretrainedConfig
 from transformers.utils import find_adapter_config_file
 
-from qweft.errors import QweftError
+from qweft.errors import QweftError, giving_up_after
 from qweft.files import check_regular
-from qweft.models.causal import check_config, check_outputs
+from qweft.models.causal import TOKENS, check_config, check_outputs
 from qweft.models.config import ModelConfig, remote_code_allowed
 from qweft.models.embedded import quiet
 from qweft.models.quantization import check_device, check_quantization, check_scales, keep_unpacked, mark_shapes, scheme
@@ -101,6 +102,10 @@ def _is_saved_in_bfloat16(source: ModelSource | None) -> bool:
     return "bfloat16" in named
 
 
+PATIENCE = 20.0
+"""Seconds of processor time for building a base model, and for its first tokens, besides its size."""
+BUILT = 1e7
+"""Bytes of weights that any processor reads, converts or multiplies in a second, once."""
 CausalLM: Any = AutoModelForCausalLM  # its stubs lack output_loading_info and from_config
 
 
@@ -143,11 +148,15 @@ def load_model(config: ModelConfig) -> LoadedModel:
     if source.local:
         _check_shards(source)
     tokenizer = load_tokenizer(source)
-    model = keep_unpacked(_weights(source, dtype, device, asked)).eval()
+    bounded = _giving_up(source, PATIENCE + _bytes_of(source) / BUILT) if source.local else nullcontext()  # no download
+    with bounded:
+        model = keep_unpacked(_weights(source, dtype, device, asked)).eval()
     _take_padding(model, tokenizer)
+    size = sum(tensor.nbytes for tensor in (*model.parameters(), *model.buffers()))
     try:
-        check_scales(model)
-        check_outputs(model, source)
+        with _giving_up(source, PATIENCE + size / BUILT):
+            check_scales(model)
+            check_outputs(model, source)
     except QweftError:
         raise
     except Exception as fault:  # a config that is not its weights' own, or a quantisation of weights that are not
@@ -259,10 +268,12 @@ def _tokenizer_if_any(source: ModelSource) -> Any:
 def _shapes(source: ModelSource, dtype: torch.dtype, asked: Any) -> Any:
     """Build the model on the meta device, without memory for its weights."""
     try:
-        with quiet(), torch.device("meta"):
+        with _giving_up(source, 3 * PATIENCE), quiet(), torch.device("meta"):
             config = AutoConfig.from_pretrained(source.location, **_arguments(source))
             model = CausalLM.from_config(config, dtype=dtype, trust_remote_code=remote_code_allowed()).eval()
             return model if asked is None else mark_shapes(model, asked)
+    except QweftError:
+        raise
     except Exception as fault:
         raise _fault(source, "its config cannot be used", fault) from fault
 
@@ -290,6 +301,8 @@ def _weights(source: ModelSource, dtype: torch.dtype, device: torch.device, aske
                 **quantized,
             )  # fmt: skip
             model = model if quantized else model.to(device)
+    except QweftError:
+        raise
     except Exception as fault:
         raise _fault(source, "its weights cannot be loaded", fault) from fault
     missing = sorted(info["missing_keys"])
@@ -299,6 +312,20 @@ def _weights(source: ModelSource, dtype: torch.dtype, device: torch.device, aske
             f"whole, or belong to another architecture than {type(model).__name__}: {_way(source)}"
         )
     return model
+
+
+def _giving_up(source: ModelSource, seconds: float) -> AbstractContextManager[None]:
+    """Bound what a config makes transformers do: some count cycles, or positions that are filled one by one."""
+    return giving_up_after(
+        seconds,
+        f"model {source.name}: its config.json asks for a model that is not built, or does not read {2 * TOKENS} tokens, "
+        f"in {seconds:.0f} s; {_way(source)}",
+    )
+
+
+def _bytes_of(source: ModelSource) -> int:
+    """Return how many bytes the files of a local model have."""
+    return sum(path.stat().st_size for path in Path(source.location).glob("*") if path.is_file())
 
 
 def _fault(source: ModelSource, what: str, fault: Exception) -> QweftError:
