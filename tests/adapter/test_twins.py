@@ -7,6 +7,7 @@ import pytest
 import torch
 from peft import PeftModel, get_peft_model, get_peft_model_state_dict
 from torch import nn
+from torch.nn.utils import prune, spectral_norm, weight_norm
 
 import qweft
 from qweft import QwthnConfig
@@ -42,6 +43,33 @@ def branch(core, seed=0, start="recorded", r=4, layers=2, **more):
         "qtha", core=core, r=r, circuit_layers=layers, width=16, bond_dimension=4, start=start, **more
     )
     return QwthnLinear(nn.Linear(64, 32, bias=False), "default", config, r, None)
+
+
+@pytest.mark.parametrize("name", ["quantum", *TWINS])
+def test_autocast_rounds_neither_the_circuit_nor_its_twins(name):
+    """Nor under a transformation, which goes another way: else a comparison under autocast would be of roundings."""
+    layer = branch(f"{name}_linear", init_weights=False)
+    core, angles = layer.qwthn_core["default"], layer.prepared("default").angles
+    angles, c = [angle.detach() for angle in angles], torch.randn(50, 4)
+
+    def values(x):
+        return core.function_values(x, *angles)
+
+    plain, plain_tangents = torch.func.jvp(values, (c,), (torch.ones_like(c),))
+    with torch.autocast("cpu", torch.bfloat16):
+        found, tangents = torch.func.jvp(values, (c,), (torch.ones_like(c),))
+        assert torch.equal(values(c), values(c.clone()))
+        assert_close(values(c), plain)
+    assert torch.equal(found, plain) and torch.equal(tangents, plain_tangents)
+
+
+@pytest.mark.parametrize("hook", [prune.random_unstructured, weight_norm, spectral_norm])
+def test_a_part_whose_weight_a_hook_computes_is_refused(hook):
+    """No part is called, so the hook would never run: the weights of a file read later would not be seen."""
+    layer = branch("quantum_linear", init_weights=False, compress="dense", expand="dense")
+    hook(layer.qwthn_compress["default"], "weight", *([0.3] if hook is prune.random_unstructured else []))
+    with pytest.raises(QweftError, match=r"has the hook \w+, which computes its weight as it is called"):
+        layer(torch.randn(2, 64))
 
 
 def test_names_say_function_and_form():

@@ -19,11 +19,18 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.nn.utils.prune import BasePruningMethod
+from torch.nn.utils.spectral_norm import SpectralNorm
+from torch.nn.utils.weight_norm import WeightNorm
 
 from qweft.adapter.branch import Branch
 from qweft.circuit import compiled
 from qweft.circuit.precision import exact_products
+from qweft.errors import QweftError
 from qweft.internals.torch import version
+
+ON_CALL = (BasePruningMethod, WeightNorm, SpectralNorm)
+"""Hooks that compute a module's weight as it is called."""
 
 
 @dataclass(slots=True, eq=False)
@@ -128,7 +135,17 @@ def prepare(branches: Sequence[Branch], graph: bool) -> list[Prepared]:
     Args:
         branches: At least one, all of one form, with tensors of equal shapes and dtypes on one device.
         graph: Whether gradients to the parameters are needed.
+
+    Raises:
+        QweftError: A part has a hook that computes its weight as it is called, and no part is called.
     """
+    hooks = [hook for branch in branches for part in branch for hook in part._forward_pre_hooks.values()]
+    hook = next((hook for hook in hooks if isinstance(hook, ON_CALL)), None)
+    if hook is not None:
+        raise QweftError(
+            f"a part of an adapter has the hook {type(hook).__name__}, which computes its weight as it is called, and "
+            "no part is called; take the hook off (torch.nn.utils.prune.remove), or use torch.nn.utils.parametrize"
+        )
     tensors = [branch.tensors() for branch in branches]
     # inference tensors could not take part in a graph later
     with torch.inference_mode(False), torch.set_grad_enabled(graph):

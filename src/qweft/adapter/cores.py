@@ -15,6 +15,7 @@ from torch import nn
 from qweft.adapter.functions import Function, make_function
 from qweft.adapter.functions.base import ANGLE_BOUND
 from qweft.circuit import Circuit
+from qweft.circuit.precision import exact_products
 from qweft.method.names import Part, form_of, function_of
 
 Measure = Callable[[Circuit, torch.Tensor, torch.Tensor], torch.Tensor]
@@ -181,7 +182,8 @@ class FunctionCore(Core):
             assert self.circuit is not None
             values = self.measured_by(self.circuit, c, self._function_tensors()[0]).to(c.dtype)
         else:
-            values = self.function.values(c, *prepared)
+            with exact_products(c.device):  # of a control, as of a circuit
+                values = self.function.values(c, *prepared)
         if self.observed_by is not None:
             self.observed_by(values)
         return values

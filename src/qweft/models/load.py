@@ -318,8 +318,8 @@ def _giving_up(source: ModelSource, seconds: float) -> AbstractContextManager[No
     """Bound what a config makes transformers do: some count cycles, or positions that are filled one by one."""
     return giving_up_after(
         seconds,
-        f"model {source.name}: its config.json asks for a model that is not built, or does not read {2 * TOKENS} tokens, "
-        f"in {seconds:.0f} s; {_way(source)}",
+        f"model {source.name}: its config.json asks for a model that is not built, or does not read {2 * TOKENS} "
+        f"tokens, in {seconds:.0f} s; {_way(source)}",
     )
 
 
