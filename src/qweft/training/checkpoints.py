@@ -246,8 +246,8 @@ def _check_own_shards(folder: Path, manifest: dict[str, Any]) -> None:
     shard = next((name for name in manifest["files"] if name.endswith(SHARDED)), None)
     if shard is not None and not is_own(manifest, "files"):
         raise QweftError(
-            f"checkpoint {folder} holds {shown(shard)}, which PyTorch unpickles, and no mark that this version wrote it "
-            "for you; go on where it was written (with its QWEFT_CACHE), or move the checkpoint away"
+            f"checkpoint {folder} holds {shown(shard)}, which PyTorch unpickles, and no mark that this version wrote "
+            "it for you; go on where it was written (with its QWEFT_CACHE), or move the checkpoint away"
         )
 
 
