@@ -80,6 +80,29 @@ def test_a_template_that_drops_earlier_thoughts_teaches_only_the_last_answer(tal
     assert answer_count(tokenise(talk("a?", "b", "c?", "d"), tokenizer)) == 2
 
 
+THOUGHTLESS = CHATML.replace("m['content']", "m['content'].split('</think>')[-1].lstrip()")
+"""Takes a chain of thought out of every answer, as that of Llama-3.3-Nemotron-Super-49B-v1.5."""
+
+
+def test_a_template_that_drops_the_thought_of_the_last_answer_is_refused(talk, tokenizer_with):
+    tokenizer = tokenizer_with(THOUGHTLESS)
+    for said in (["a?", "<think>\nI add.\n</think>\n\n4"], ["a?", "I add.</think>4", "b?", "5"]):
+        with pytest.raises(QweftError, match=r"leaves out the chain of thought of an answer \('I add\.'\)"):
+            tokenise(talk(*said), tokenizer)
+    row = tokenise(talk("a?", "<think>\n\n</think>\n\n4", "b?", "5"), tokenizer)  # without thoughts
+    assert learned_text(row, tokenizer) == ["4<|im_end|>", "5<|im_end|>"]
+    own = with_template(tokenizer, "<|im_start|>{query}<|im_end|>")
+    row = tokenise(talk("a?", "<think>\nI add.\n</think>\n\n4"), own)
+    assert learned_text(row, own) == ["<think>\nI add.\n</think>\n\n4<|im_end|>"]
+
+
+def test_a_template_that_writes_thoughts_in_its_own_way_teaches_them(talk, tokenizer_with):
+    own = "('<t>' + m['content'].replace('<think>', '').split('</think>') | map('trim') | join('</t>'))"
+    tokenizer = tokenizer_with(CHATML.replace("m['content']", own))
+    row = tokenise(talk("a?", "<think>\nI add.\n\nSo.\n</think>\n\n4"), tokenizer)
+    assert learned_text(row, tokenizer)[0].endswith("I add.\n\nSo.</t>4<|im_end|>")
+
+
 def test_a_template_whose_opening_differs_is_refused(talk, tokenizer_with):
     opening = "{% for m in messages %}[{{ m['role'] }}]{{ m['content'] }}{% endfor %}"
     tokenizer = tokenizer_with(opening + "{% if add_generation_prompt %}[assistant]<think>{% endif %}")

@@ -151,6 +151,12 @@ def test_results_of_several_calls_stand_in_one_turn(chatml):
             "the chat template leaves out a part of message 2, which calls a tool",
         ),
         (
+            DROPS_CONTENT,
+            [call()],
+            "<think>I look it up.</think>",
+            r"the chat template leaves out the chain of thought of an answer \('I look it up\.'\)",
+        ),
+        (
             ONE_CALL,
             [call(), call(id="c2")],
             None,

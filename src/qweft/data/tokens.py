@@ -173,7 +173,8 @@ def answer_spans(conversation: Conversation, tokenizer: Any) -> tuple[str, list[
     learned, since the model never generates the earlier ones in that form.
 
     Raises:
-        QweftError: The template rewrites the prompt of the last answer, so no answer can be found.
+        QweftError: The template rewrites the prompt of the last answer, so no answer can be found. Or it leaves out the
+            chain of thought of an answer that is learned.
     """
     conversation = in_its_form(conversation, tokenizer)
     messages, tools = conversation.messages, conversation.tools
@@ -190,8 +191,25 @@ def answer_spans(conversation: Conversation, tokenizer: Any) -> tuple[str, list[
             raise QweftError(_broken(text, before))
         else:
             spans.append((0, 0))
-    rewritten = (0, 0) in spans
-    return text, spans[-1:] if rewritten else spans
+    spans = spans[-1:] if (0, 0) in spans else spans
+    answers = [message for message in messages if message.role == "assistant"]
+    for message, span in zip(answers[-len(spans) :], spans, strict=False):
+        _check_thought(message, text[slice(*span)])
+    return text, spans
+
+
+def _check_thought(message: Message, learned: str) -> None:
+    """Check that a chain of thought stands in the learned text of its answer; white space may differ.
+
+    Raises:
+        QweftError: It does not. Some templates take thoughts out of all answers, also of the one to be learned.
+    """
+    thought = message.content.rpartition("</think>")[0].strip().removeprefix("<think>").strip()
+    if "".join(thought.split()) not in "".join(learned.split()):
+        raise QweftError(
+            f"the chat template leaves out the chain of thought of an answer ({thought[:40]!r}), so that it would not "
+            "be learned; give another one by data.template, or take such thoughts out of the rows"
+        )
 
 
 def _broken(text: str, before: str) -> str:
