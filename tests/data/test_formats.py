@@ -1,5 +1,6 @@
 import pytest
 
+from qweft.data.columns import renamed
 from qweft.data.formats import format_of, known, of_named, to_conversation
 from qweft.data.turns import RowError
 from qweft.errors import QweftError
@@ -138,6 +139,52 @@ def test_a_chain_of_thought_in_a_column_or_key_of_its_own_stands_before_its_answ
     assert said({"input": "2+2?", "reasoning_content": "\nadd\n", "content": "4"})[1] == ("assistant", thought)
     turns = [{"role": "user", "content": "2+2?"}, {"role": "assistant", "content": "4", "reasoning_content": "add"}]
     assert said({"messages": turns})[1] == ("assistant", thought)
+
+
+THOUGHT_ROWS = {
+    "prompt": {"prompt": "2+2?", "completion": "4"},
+    "prompt of messages": {"prompt": ASKED_TURNS[:1], "completion": [{"role": "assistant", "content": "4"}]},
+    "instruction": {"instruction": "2+2?", "output": "4"},
+    "question": {"question": "2+2?", "answer": "4"},
+    "query": {"query": "2+2?", "response": "4"},
+    "problem": {"problem": "2+2?", "solution": "4"},
+    "messages": {"messages": [{"role": "user", "content": "2+2?"}, {"role": "assistant", "content": "4"}]},
+    "conversations": {"conversations": [{"from": "human", "value": "2+2?"}, {"from": "gpt", "value": "4"}]},
+    "input": {"input": "2+2?", "content": "4"},
+}
+
+
+@pytest.mark.parametrize("name", THOUGHT_ROWS)
+def test_a_column_of_thoughts_is_read_beside_every_format_that_has_answers(name):
+    row, thought = THOUGHT_ROWS[name], ("assistant", "<think>\nadd\n</think>\n\n4")
+    assert said({**row, "reasoning_content": " add\n"})[-1] == thought
+    assert format_of({**row, "reasoning_content": "add"}).startswith(name.split()[0])
+    for nothing in ("", " ", float("nan"), False) if name != "input" else ("", " "):
+        assert said({**row, "reasoning_content": nothing})[-1] == ("assistant", "4")
+    columns = {key: key for key in row} | {"reasoning_content": "cot"}
+    renamed_row = renamed({**row, "cot": "add"}, columns, "here")
+    assert to_conversation(of_named(renamed_row, columns, "here"), "here").answer == thought[1]
+    if name != "input":
+        with pytest.raises(QweftError, match=r"'Reasoning_Content' would not be read; read it as reasoning_content"):
+            to_conversation({**row, "Reasoning_Content": "add"}, "here")
+
+
+def test_a_column_of_thoughts_and_a_thought_in_the_answer():
+    def last(answer, thought="add"):
+        asked = {"role": "user", "content": "2+2?"}
+        turns = [asked, {"role": "assistant", "content": "3"}, asked, {"role": "assistant", "content": answer}]
+        return [text for _, text in said({"messages": turns, "reasoning_content": thought})][1::2]
+
+    assert last("4") == ["3", "<think>\nadd\n</think>\n\n4"]  # of the last answer
+    assert last("<think>add</think>4") == ["3", "<think>add</think>4"]
+    assert last("<think>\n\n</think>\n\n4") == ["3", "<think>\nadd\n</think>\n\n4"]
+    with pytest.raises(RowError, match=r"differ, .*; leave out the column by --data.columns.reasoning_content ''$"):
+        last("<think>count</think>4")
+    with pytest.raises(RowError, match="reasoning_content is list, not text"):
+        last("4", ["add"])
+    alone = {"text": "text"}
+    row = renamed({"text": "a b c", "reasoning_content": "add"}, alone, "here")
+    assert to_conversation(of_named(row, alone, "here"), "here").is_text
 
 
 def answered(**keys):

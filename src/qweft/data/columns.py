@@ -15,7 +15,7 @@ KEY = "data.columns"
 LABELS = ("false", "true")
 NUMBERED = ("0", "1", "0.0", "1.0")
 """Labels as CSV and Parquet may have them; beside other formats than TRL's they are classes."""
-SHARED = ("system", "group", "original_question")
+SHARED = ("system", "group", "original_question", "reasoning_content")
 """Columns that every format reads where a row has them, a plain text only `group`."""
 ANSWER_OF = {
     "prompt": "response", "instruction": "output", "question": "answer", "query": "response", "problem": "solution",
@@ -46,7 +46,7 @@ def more_of(name: str, has_turns: bool) -> tuple[str, ...]:
         has_turns: Whether the row holds a list of messages, beside which a column `tools` lists tools.
 
     >>> more_of("instruction [+ input, history] + output", False)
-    ('input', 'history', 'system', 'group', 'original_question')
+    ('input', 'history', 'system', 'group', 'original_question', 'reasoning_content')
     """
     if name == "text":
         return ("group",)

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from typing import NamedTuple
 
@@ -22,7 +23,8 @@ from qweft.data.conversation import TEXT, Conversation, Message, prompt_group, t
 from qweft.data.turns import THOUGHT, Row, RowError, offered, plain_text, read_tools, read_turns
 
 PLAIN = "text"
-OPTIONAL = ("response", "input", "history", "system", "group", "tools", "original_question")
+THOUGHT_COLUMN = "reasoning_content"
+OPTIONAL = ("response", "input", "history", "system", "group", "tools", "original_question", THOUGHT_COLUMN)
 """Columns that a row may have beside those that tell its format."""
 NEUTRAL = {*OPTIONAL} - {"response"}
 """Those that tell nothing of it."""
@@ -58,8 +60,8 @@ def to_conversation(row: Row, where: str) -> Conversation:
     Tools, calls and results of calls (`tools`, `tool_calls`, role "tool"; ShareGPT's function_call and observation) are
     kept for the chat template.
 
-    A chain of thought in a separate column or key (`reasoning_content`) is put in <think> tags before its answer. A
-    `system` column becomes the first message, unless that says the same already. Turns after the last answer are
+    A chain of thought in a separate column or key (`reasoning_content`) is put in <think> tags before its answer, of a
+    column before the last. A `system` column becomes the first message, unless that says the same already. Turns after the last answer are
     dropped, since nothing is learned from them.
 
     The group is the column `group` if present, else a hash of the prompt, or of a plain text. MetaMathQA rewrites
@@ -91,6 +93,7 @@ def to_conversation(row: Row, where: str) -> Conversation:
     if not any(message.content.strip() for message in messages[:first]):
         raise RowError(where, "what stands before the answer is empty, so nothing asks for it")
     _put_system(messages, row, where)
+    _put_thought(messages, row, where)
     _check_characters(messages, where)
     tools = read_tools(offered(row, messages), where) if _has_turns(row) else ""
     _check_text(tools, "tools", where)
@@ -114,9 +117,27 @@ def _put_system(messages: list[Message], row: Row, where: str) -> None:
     messages[: int(messages[0].role == "system")] = [Message("system", system)]
 
 
+def _put_thought(messages: list[Message], row: Row, where: str) -> None:
+    """Put a row's column `reasoning_content` before the last answer, unless that begins with the same thought."""
+    given = row.get(THOUGHT_COLUMN)
+    thought = "" if given is None or isinstance(given, bool | float) else _text(row, THOUGHT_COLUMN, where).strip()
+    said = messages[-1].content.strip()
+    has_own = said.startswith("<think>")
+    if not thought or (has_own and thought in said):
+        return
+    if has_own and said.removeprefix("<think>").partition("</think>")[0].strip():
+        raise RowError(
+            where,
+            f"its column {THOUGHT_COLUMN} and the thought in its last answer differ, and one of them would be lost; "
+            f"leave out the column by --data.columns.{THOUGHT_COLUMN} ''",
+        )
+    answer = said.partition("</think>")[2].strip() if has_own else said
+    messages[-1] = replace(messages[-1], content=THOUGHT.format(thought, answer))
+
+
 def _has_turns(row: Row) -> bool:
     """Return whether a row holds a list of messages; a column `tools` means something else in other rows."""
-    key = next((key for key, *_ in READERS if row.get(key) is not None), None)
+    key = next((key for key, *_ in READERS if _tells(row, key)), None)
     told = [] if key is None else [row[key], row.get("completion")] if key == "prompt" else [row[key]]
     return any(isinstance(value, Sequence) and not isinstance(value, str) for value in told)
 
@@ -149,7 +170,7 @@ def _check_text(text: str, what: str, where: str) -> None:
 
 def _read(row: Row, where: str) -> list[Message]:
     for key, _, reader in READERS:
-        if row.get(key) is not None:
+        if _tells(row, key):
             return reader(row, where)
     pairs = [pair for pair in PAIRS if row.get(pair.asks) is not None]
     for pair in pairs:
@@ -166,11 +187,16 @@ def _read(row: Row, where: str) -> list[Message]:
     raise unknown(row, _names(), where)
 
 
+def _tells(row: Row, key: str) -> bool:
+    """Return whether a column of `READERS` tells a row's format; a thought may stand beside a question and answer."""
+    is_beside = key == THOUGHT_COLUMN and row.get("content") is None
+    return row.get(key) is not None and not (
+        is_beside and any(row.get(pair.asks) is not None and row.get(pair.answers) is not None for pair in PAIRS)
+    )
+
+
 def _reasoned(row: Row, where: str) -> list[Message]:
-    (answer,) = _answer(row, "content", where)
-    thought = _text(row, "reasoning_content", where).strip()
-    said = THOUGHT.format(thought, answer.content.strip()) if thought else answer.content
-    return [Message("user", _text(row, "input", where)), Message("assistant", said)]
+    return [Message("user", _text(row, "input", where)), *_answer(row, "content", where)]
 
 
 def _plain(row: Row, where: str) -> list[Message]:
@@ -237,7 +263,7 @@ READERS: tuple[tuple[str, str, Callable[[Row, str], list[Message]]], ...] = (
     ("prompt", "prompt + completion", _prompt_completion),
     ("instruction", "instruction [+ input, history] + output", _alpaca),
     # Chinese-DeepSeek-R1-Distill
-    ("reasoning_content", "input + reasoning_content + content", _reasoned),
+    (THOUGHT_COLUMN, "input + reasoning_content + content", _reasoned),
 )
 """(column, name of the format, reader) of each format; the first whose column is present is used. A new one is an entry
 here.
@@ -262,7 +288,7 @@ def format_of(row: Row) -> str:
     The name is one of `known()`, or that of a pair that is not listed.
     """
     for key, name, _ in READERS:
-        if row.get(key) is not None:
+        if _tells(row, key):
             return name
     for pair in PAIRS:
         if row.get(pair.asks) is not None and row.get(pair.answers) is not None:
@@ -306,6 +332,8 @@ def _without_others(row: Row, told: set[str]) -> Row:
     others = {column for _, form in forms for column in form} - own - NEUTRAL
     if "response" in told and "completion" not in told:
         others.add("completion")
+    if key == PLAIN:
+        others.add(THOUGHT_COLUMN)
     alike = {*map(bare, others)}  # a Question beside the named text
     return {name: value for name, value in row.items() if bare(str(name)) not in alike}
 
