@@ -6,10 +6,10 @@ from tests.data.tiny_tokenizer import CHATML, make_tokenizer
 from tests.tiny_models import tiny_llama
 
 
-def save_tiny_model(folder):
+def save_tiny_model(folder, make=tiny_llama):
     """The folder, as `model.name` takes it."""
     tokenizer = make_tokenizer(CHATML)
-    model = tiny_llama()
+    model = make()
     model.resize_token_embeddings(len(tokenizer))
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)

@@ -20,6 +20,8 @@ from qweft.models.config import ModelConfig
 from qweft.training.config import TrainingConfig
 from tests.comparison.comparison_examples import run
 from tests.comparison.report.report_examples import render_page
+from tests.tiny_folder import save_tiny_model
+from tests.tiny_models import tiny_gpt2
 
 LORA = {"peft_type": "LORA", "r": 2, "target_modules": ["q_proj"]}
 
@@ -117,8 +119,22 @@ def test_a_comparison_measures_it_and_evaluate_by_the_folder_alone_finds_the_sam
         runner.compare(replace(config, evaluation=replace(config.evaluation, forgetting_rows=3)), "", "")
 
 
+def test_other_data_that_the_model_cannot_read_are_refused_with_their_own_key(config, tmp_path):
+    other = tmp_path / "long.jsonl"
+    other.write_text("\n".join(json.dumps({"text": f"{n} " + "one two " * 40}) for n in range(9)))
+    config = replace(
+        config,
+        model=ModelConfig(name=save_tiny_model(tmp_path / "gpt2", tiny_gpt2)),
+        methods={"lora": MethodConfig({**LORA, "target_modules": ["c_attn"]})},
+        evaluation=replace(config.evaluation, forgetting=str(other)),
+    )
+    for begin in (runner.describe, lambda config: runner.compare(config, "", "")):
+        with pytest.raises(QweftError, match=r"positions for 64; set evaluation\.forgetting_length to 64"):
+            begin(config)
+
+
 def test_a_search_does_not_look_elsewhere(config, monkeypatch):
     monkeypatch.setattr(
-        "qweft.comparison.executors.set_up.other_rows", lambda judging, *_: judging.forgetting and pytest.fail()
+        "qweft.comparison.executors.set_up.other_rows", lambda judging, *_: pytest.fail() if judging.forgetting else []
     )
     tune.tune(config, "")

@@ -17,6 +17,7 @@ from qweft.cli.main import main
 from qweft.comparison import trial
 from qweft.errors import QweftError
 from qweft.evaluation.saved import put_on
+from qweft.models.config import ModelConfig
 from qweft.sweep import run
 from qweft.sweep.config import SpaceConfig
 from qweft.sweep.describe import describe
@@ -24,6 +25,8 @@ from qweft.sweep.run import sweep
 from qweft.sweep.space import Axis
 from qweft.sweep.store import Store
 from tests.forked import Forked, needs_fork
+from tests.tiny_folder import save_tiny_model
+from tests.tiny_models import tiny_gpt2
 
 TIMED = ("seconds", "step_seconds_median", "cpu_by_others")
 
@@ -228,6 +231,22 @@ def test_the_dry_run_says_the_space_the_share_that_fits_and_the_time(config):
 
 
 @needs_fork
+def test_test_rows_that_the_model_cannot_read_are_refused_before_the_first_trial(config, tmp_path, monkeypatch):
+    monkeypatch.setattr(run, "run_trial", lambda *_: pytest.fail("a trial began"))
+    tests = tmp_path / "tests.jsonl"
+    tests.write_text("".join(json.dumps({"prompt": f"{n}?", "completion": "one two " * 40}) + "\n" for n in range(6)))
+    config = dataclasses.replace(
+        config,
+        model=ModelConfig(name=save_tiny_model(tmp_path / "gpt2", tiny_gpt2)),
+        data=dataclasses.replace(config.data, test_source=str(tests), max_length=512),
+        adapter={"peft_type": "LORA", "target_modules": ["c_attn"]},
+        space=SpaceConfig(adapter={"r": {"values": [2, 3]}}),
+    )
+    for begin in (describe, made):
+        with pytest.raises(QweftError, match=r"the model has positions for 64; set data\.max_length to 64"):
+            begin(config)
+
+
 def test_two_processes_one_of_them_killed_give_what_one_gives(config, tmp_path):
     path = tmp_path / "config.yaml"
     path.write_text(yaml.safe_dump(asdict(dataclasses.replace(config, trials=4))))

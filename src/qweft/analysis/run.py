@@ -22,7 +22,7 @@ from qweft.data.batches import Collator
 from qweft.data.load import load_data
 from qweft.data.tokens import total_tokens
 from qweft.errors import QweftError
-from qweft.evaluation.loss import judged
+from qweft.evaluation.loss import check_room, judged
 from qweft.evaluation.preview import Preview, shapes_of
 from qweft.evaluation.saved import check_runs, put_beside_base, put_on
 from qweft.evaluation.unseen import check_unseen
@@ -163,6 +163,7 @@ def preview(adapter: Path, options: Mapping[str, Any] | None = None) -> Preview:
     data = load_data(data_config, loaded.tokenizer)
     check_unseen(adapter, options or {}, data, config.split, loaded.tokenizer)
     rows = getattr(data, config.split)[: config.rows]
+    check_room(loaded.model, rows)
     what = f"{many(len(rows), 'row')} ({total_tokens(rows):,} tokens) of {data_config.source} ({config.split})"
     lines.append(f"every adapted layer on {what}, of which at most {many(config.tokens, 'token')} are looked at")
     if config.dequantise:
@@ -190,6 +191,7 @@ def inspect(adapter: Path, options: Mapping[str, Any] | None = None) -> Inspecti
     data = load_data(data_config, loaded.tokenizer)
     check_unseen(adapter, options or {}, data, config.split, loaded.tokenizer)
     rows = getattr(data, config.split)[: config.rows]
+    check_room(loaded.model, rows)
     collate = Collator(loaded.tokenizer.pad_token_id)
     batches = [collate(rows[start : start + BATCH]) for start in range(0, len(rows), BATCH)]
     if config.dequantise:

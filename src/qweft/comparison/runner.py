@@ -49,6 +49,7 @@ from qweft.comparison.tune import FOLDER, with_searched_rates
 from qweft.comparison.winner import commands_for, keep_winner
 from qweft.data.load import load_data
 from qweft.evaluation.loss import check_room
+from qweft.evaluation.run import LENGTH, other_rows
 from qweft.output import Console
 from qweft.training.loop import planned_steps
 
@@ -69,6 +70,8 @@ def describe(config: ComparisonConfig) -> Group:
     if plan.shapes.tokenizer is not None:
         data = load_data(plan.settings.data, plan.shapes.tokenizer)
         check_room(plan.shapes.model, data.rows(plan.settings.evaluation.split))
+        elsewhere = other_rows(plan.settings.evaluation, plan.settings.data, plan.shapes.tokenizer)
+        check_room(plan.shapes.model, elsewhere, LENGTH)
         steps = planned_steps(training, data.train)
     further = f" (until decided, at most {len(plan.looks[-1])} seeds)" if len(plan.looks) > 1 else ""
     grid = plan.grid if plan.search or plan.halving.finalists else None

@@ -28,6 +28,7 @@ from qweft.errors import QweftError
 from qweft.evaluation.generation import Answer, answers_to, end_tokens, prompt_of
 from qweft.evaluation.loss import held_out_loss
 from qweft.evaluation.row_scores import HeldOutLoss
+from qweft.evaluation.run import LENGTH
 from qweft.evaluation.saved import put_on as put_saved_on
 from qweft.files import write_json
 from qweft.method.names import has_circuit
@@ -246,7 +247,7 @@ def _scored(context: Context, method: Method | None, seed: int, keep: Path | Non
     answers = answers_to(model, data.tokenizer, prompts, ends, judging.max_new_tokens) if shown else []
     forgetting = None
     if judging.forgetting is not None:
-        there = held_out_loss(model, context.elsewhere, pad, judging.batch_size)
+        there = held_out_loss(model, context.elsewhere, pad, judging.batch_size, key=LENGTH)
         forgetting = {"source": judging.forgetting, "loss": there.loss, "row_losses": _rows(there)}
     inspection, size = None, None
     if method is not None:

@@ -75,11 +75,20 @@ def turn_of(model: Any) -> int | None:
     return found.get("original_max_position_embeddings", own) or context_of(model)
 
 
-def check_room(model: Any, rows: Sequence[Encoded]) -> None:
+MAX_LENGTH = "data.max_length"
+"""The setting by which the rows of a run are cut."""
+
+
+def check_room(model: Any, rows: Sequence[Encoded], key: str = MAX_LENGTH) -> None:
     """Check that a model with a table of positions, as GPT-2 has, has one for each token of the rows.
 
     Nor may a row be longer where the positions are turned by the longest text that was read so far ("dynamic"). Other
     rotary positions go on beyond the context, which is told.
+
+    Args:
+        model: A transformers causal language model; one on the meta device will do.
+        rows: The rows that it is to read.
+        key: The setting by which the rows were cut.
 
     Raises:
         QweftError: A row is longer, or holds a token that the model has no embedding for.
@@ -89,17 +98,15 @@ def check_room(model: Any, rows: Sequence[Encoded]) -> None:
     if most is None or longest <= most:
         return
     if any(name.endswith(TABLES) for name, _ in (*model.named_modules(), *model.named_buffers())):
-        raise QweftError(
-            f"a row has {longest:,} tokens, and the model has positions for {most:,}; set data.max_length to {most}"
-        )
+        raise QweftError(f"a row has {longest:,} tokens, and the model has positions for {most:,}; set {key} to {most}")
     if _rope(model, "dynamic") is not None:
         raise QweftError(
             f"a row has {longest:,} tokens, and beyond {most:,} this model (rope_type dynamic) turns a text by what it "
-            f"read before; set data.max_length to {most}"
+            f"read before; set {key} to {most}"
         )
     warnings.warn(
         f"a row has {longest:,} tokens, and the model's config names {most:,} positions: beyond them its losses and "
-        f"answers may be poor; data.max_length {most} keeps rows within them",
+        f"answers may be poor; {key} {most} keeps rows within them",
         stacklevel=1,  # told once, whoever asks
     )
 
@@ -213,6 +220,7 @@ def held_out_loss(
     pad_token_id: int,
     batch_size: int,
     teacher: Targets | None = None,
+    key: str = MAX_LENGTH,
 ) -> HeldOutLoss:
     """Return the loss of a causal language model over all target tokens of the rows.
 
@@ -229,6 +237,7 @@ def held_out_loss(
         batch_size: Rows per batch.
         teacher: Gives a teacher's logits, of the same vocabulary. Its distribution of a target takes the place of the
             target's token, as in `soft_losses`.
+        key: As for `check_room`.
 
     Returns:
         The loss. Log-probabilities are computed in float32 and summed in float64.
@@ -236,7 +245,7 @@ def held_out_loss(
     Raises:
         QweftError: If no row has a target token, or the batch size is below 1.
     """
-    return loss_of(score_rows(model, rows, pad_token_id, batch_size, teacher))
+    return loss_of(score_rows(model, rows, pad_token_id, batch_size, teacher, key))
 
 
 def score_rows(
@@ -245,6 +254,7 @@ def score_rows(
     pad_token_id: int,
     batch_size: int,
     teacher: Targets | None = None,
+    key: str = MAX_LENGTH,
 ) -> tuple[RowScore, ...]:
     """Score each row, as `held_out_loss` does, and return its loss and most probable tokens."""
     if batch_size < 1:
@@ -258,7 +268,7 @@ def score_rows(
         )
     # Longest rows first: little padding, and a batch that does not fit in memory fails at once.
     order.sort(key=lambda index: len(rows[index]["input_ids"]), reverse=True)
-    check_room(model, rows)
+    check_room(model, rows, key)
     if len(rows[order[0]]["input_ids"]) > (turn_of(model) or math.inf):
         batch_size = 1  # the longest row of a batch would decide on the positions of the others
     collate = Collator(pad_token_id)

@@ -16,7 +16,8 @@ from qweft.adapter.strict_loading import check_tensors
 from qweft.data.load import load_data
 from qweft.data.tokens import Encoded, total_tokens
 from qweft.evaluation.config import EvaluationConfig
-from qweft.evaluation.run import checked_sections, other_rows
+from qweft.evaluation.loss import check_room
+from qweft.evaluation.run import LENGTH, checked_sections, other_rows
 from qweft.evaluation.saved import put_on_by_peft
 from qweft.evaluation.unseen import check_unseen
 from qweft.models.config import ModelConfig
@@ -90,9 +91,11 @@ def preview_evaluation(adapter: Path, overrides: dict[str, Any] | None = None) -
     data = load_data(data_config, loaded.tokenizer)
     check_unseen(adapter, overrides or {}, data, judging.split, loaded.tokenizer)
     rows = data.test if judging.split == "test" else data.validation
+    check_room(loaded.model, rows)
     lines.append(f"loss without and with it on {_said(rows)} of {data_config.source} ({judging.split})")
     if judging.forgetting:
         other = other_rows(judging, data_config, loaded.tokenizer)
+        check_room(loaded.model, other, LENGTH)
         lines.append(f"loss without and with it on {_said(other)} of {judging.forgetting}")
     return Preview((*lines, *_asked(judging, len(rows))))
 

@@ -17,7 +17,7 @@ from qweft.evaluation.checks import check_evaluation, check_judging
 from qweft.evaluation.config import EvaluationConfig
 from qweft.evaluation.generation import Answer, generate_answers, reads_whole_text
 from qweft.evaluation.harness import check_harness, compare_harness, run_harness
-from qweft.evaluation.loss import held_out_loss
+from qweft.evaluation.loss import check_room, held_out_loss
 from qweft.evaluation.metric import Both
 from qweft.evaluation.outcome import Evaluation
 from qweft.evaluation.record import tell_unasked
@@ -29,6 +29,8 @@ from qweft.models.config import ModelConfig
 from qweft.models.load import load_model
 
 KEY = "evaluation.forgetting"
+LENGTH = f"{KEY}_length"
+"""The setting by which the rows of other data are cut."""
 
 
 def other_rows(judging: EvaluationConfig, data: DataConfig, tokenizer: Any) -> list[Encoded]:
@@ -124,6 +126,7 @@ def evaluate(adapter: Path, overrides: dict[str, Any] | None = None) -> Evaluati
     state = state_of(adapter)
     check_unseen(adapter, overrides or {}, data, judging.split, loaded.tokenizer)
     other = other_rows(judging, data_config, loaded.tokenizer)
+    check_room(loaded.model, other, LENGTH)
     before = weights_of(loaded.model)
     model = put_on(loaded, adapter)
     check_state(adapter, state)  # the rows are those that the adapter did not see
@@ -174,7 +177,7 @@ def _judge(
     pad, size = tokenizer.pad_token_id, judging.batch_size
     return _Judged(
         held_out_loss(model, rows, pad, size),
-        held_out_loss(model, other, pad, size) if other else None,
+        held_out_loss(model, other, pad, size, key=LENGTH) if other else None,
         generate_answers(model, tokenizer, asked, judging.max_new_tokens, judging.generation_batch),
         run_harness(model, tokenizer, judging.lm_eval, judging.lm_eval_limit, size) if judging.lm_eval else None,
     )

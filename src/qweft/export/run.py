@@ -23,7 +23,7 @@ from qweft.data.template import in_words, with_template
 from qweft.data.tokens import Encoded, total_tokens
 from qweft.errors import QweftError, saying_when_stopped
 from qweft.evaluation.config import EvaluationConfig
-from qweft.evaluation.loss import device_of, held_out_loss
+from qweft.evaluation.loss import check_room, device_of, held_out_loss
 from qweft.evaluation.preview import Preview, shapes_of
 from qweft.evaluation.saved import put_beside_base
 from qweft.export.checks import CARD, REPORT, check_start
@@ -96,6 +96,7 @@ def preview(adapter: Path, options: Mapping[str, Any] | None = None) -> Preview:
     model_config, plan, evaluation = plan_rows(adapter, config.calibration, overrides)
     loaded, lines = shapes_of(adapter, model_config)
     rows = load_rows(plan, loaded.tokenizer, evaluation.split, config.calibration_tokens)
+    check_room(loaded.model, [*rows.held_out, *rows.calibration])
     saved = read_config(adapter)
     if isinstance(saved, QwthnConfig) and not saved.is_linear:
         lines.append(f"circuits fitted on {total_tokens(rows.calibration):,} tokens of {rows.calibration_source}")
@@ -207,6 +208,7 @@ def _set_up(adapter: Path, config: ExportConfig, overrides: dict[str, Any]) -> _
     model_config, plan, evaluation = plan_rows(adapter, config.calibration, overrides)
     loaded = load_model(model_config)
     rows = load_rows(plan, loaded.tokenizer, evaluation.split, config.calibration_tokens)
+    check_room(loaded.model, [*rows.held_out, *rows.calibration])
     so = "a LoRA on that model would be another one; export takes none with biases or embeddings of the base model"
     model = put_beside_base(loaded, adapter, so)
     check_target(config.to, model.get_base_model(), loaded.tokenizer)

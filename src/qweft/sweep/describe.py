@@ -10,6 +10,7 @@ from rich.text import Text
 
 from qweft.comparison.trial import RECORD, read_record
 from qweft.data.load import load_data
+from qweft.evaluation.loss import check_room
 from qweft.models.load import load_model
 from qweft.sweep.config import SweepConfig
 from qweft.sweep.proposals import Fitting, Sampling, draw
@@ -34,7 +35,7 @@ def describe(config: SweepConfig) -> Group:
     fitting = Fitting(space, config.max_parameters, shapes.model)
     check_something_fits(sampling, fitting)
     if shapes.tokenizer is not None:
-        load_data(config.data, shapes.tokenizer)
+        check_room(shapes.model, load_data(config.data, shapes.tokenizer).rows("test"))
     table = Table(title=f"{config.model.name} on {config.data.source}")
     table.add_column("field")
     table.add_column("values")

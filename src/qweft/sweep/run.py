@@ -23,7 +23,7 @@ from qweft.comparison.results import Run
 from qweft.comparison.trial import ADAPTER, run_trial
 from qweft.comparison.trial import RECORD as RUN
 from qweft.errors import QweftError
-from qweft.evaluation.loss import held_out_loss
+from qweft.evaluation.loss import check_room, held_out_loss
 from qweft.evaluation.saved import check_runs, put_on
 from qweft.files import check_regular, write_json
 from qweft.method.stated import ENDS, meant_then, needs_rows_first, recorded_forms, stated
@@ -244,6 +244,7 @@ def _sweep(config: SweepConfig, config_yaml: str, command: str, begin: Callable[
     check_something_fits(sampling, fitting)
     context = set_up(shared(config), config.executor, config.workers, console)
     with closing(context.executor):
+        check_room(context.loaded.model, context.data.test)  # which the best trial reads, after all others
         key, *earlier = (_decides(context, config, form) for form in _forms(config))
         given = {**dict.fromkeys(config.space.adapter), **config.adapter}
         as_given = {_decides(context, config, config.adapter): meant_then(given)}

@@ -8,7 +8,7 @@ from qweft.comparison.executors.worker import Local
 from qweft.data.load import Data, load_data
 from qweft.data.tokens import Encoded
 from qweft.evaluation.loss import check_room
-from qweft.evaluation.run import other_rows
+from qweft.evaluation.run import LENGTH, other_rows
 from qweft.models.load import LoadedModel, checksum, load_model
 from qweft.output import Console
 
@@ -35,6 +35,7 @@ def set_up(settings: RunSettings, executor: str, workers: int | None, console: C
     settings = replace(settings, data=data.config)  # with the numbers of held-out rows, as runs record them
     console.print(data.report.describe(), highlight=False)
     elsewhere = other_rows(settings.evaluation, settings.data, loaded.tokenizer)
+    check_room(loaded.model, elsewhere, LENGTH)
     if on_ray:
         return _on_ray(settings, workers, loaded, data, elsewhere, console)
     teacher = teacher_of(settings, loaded, data)
