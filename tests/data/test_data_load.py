@@ -29,6 +29,23 @@ def test_parts_are_exact_aligned_and_repeatable(config, chatml):
     assert load_data(config, chatml) == data
 
 
+OPEN = "{% for m in messages %}{{ m['role'] + ': ' + m['content'] + '\n' }}{% endfor %}"
+"""Writes no end token, as Falcon's and GLM-4's."""
+
+
+def test_a_template_without_an_end_of_answers_is_told(config, chatml, tokenizer_with, tmp_path):
+    tokenizer = tokenizer_with(OPEN + "{% if add_generation_prompt %}{{ 'assistant:' }}{% endif %}")
+    why = "note: the end of an answer is not learned, as the chat template writes nothing after an answer; give one by "
+    assert f"{why}data.template, which puts <|im_end|> there" in load_data(config, tokenizer).report.describe()
+    assert "note:" not in load_data(config, chatml).report.describe()
+    assert "note:" not in load_data(replace(config, template="Q: {query}\nA:"), tokenizer).report.describe()
+    (tmp_path / "book.txt").write_text("\n\n".join(f"line {n} " * 400 for n in range(9)))
+    plain = replace(config, source=str(tmp_path / "book.txt"), validation_rows=1, test_rows=1)
+    assert "note:" not in load_data(plain, tokenizer).report.describe()  # without answers
+    tokenizer.eos_token = tokenizer.chat_template = None
+    assert "as the tokenizer has no end token; name one" in load_data(config, tokenizer).report.describe()
+
+
 def test_the_report_accounts_for_every_row(config, chatml):
     report = load_data(config, chatml).report
     assert sum(part.rows for part in report.parts.values()) == report.rows == 100

@@ -61,8 +61,8 @@ def to_conversation(row: Row, where: str) -> Conversation:
     kept for the chat template.
 
     A chain of thought in a separate column or key (`reasoning_content`) is put in <think> tags before its answer, of a
-    column before the last. A `system` column becomes the first message, unless that says the same already. Turns after the last answer are
-    dropped, since nothing is learned from them.
+    column before the last. A `system` column becomes the first message, unless that says the same already. Turns after
+    the last answer are dropped, since nothing is learned from them.
 
     The group is the column `group` if present, else a hash of the prompt, or of a plain text. MetaMathQA rewrites
     each question in several ways. Its group is the hash of `original_question`, as of a data set with that question.

@@ -14,7 +14,7 @@ from qweft.data.read import read_rows
 from qweft.data.report import DataReport, PartReport, fingerprint, part_report
 from qweft.data.split import Share, TooFewRowsError, split
 from qweft.data.template import render, shows_tools, with_template
-from qweft.data.tokens import Encoded, answer_count, fit, learn_all, tokenise, windows
+from qweft.data.tokens import Encoded, answer_count, fit, learn_all, no_end, tokenise, windows
 from qweft.data.turns import RowError, UnknownFormatError
 from qweft.errors import QweftError
 from qweft.text import many, progress
@@ -163,6 +163,7 @@ def load_data(config: DataConfig, tokenizer: Any, whole: Mapping[Conversation, E
         tools_as_text=_tools_as_text(conversations, tokenizer),
         by_default=by_default,
         sources=_counts(shares, chosen),
+        no_end="" if all(conversation.is_text for conversation in conversations) else no_end(tokenizer),
     )
     return Data(
         rows["train"],

@@ -56,6 +56,7 @@ class DataReport:
         tools_as_text: Rows whose tools and calls are written as text, as the chat template has no place for them.
         by_default: Held-out parts whose number of rows was not given.
         sources: Of several training sources each one's rows, and how many of them are in each part, by name.
+        no_end: Why no end of an answer is learned; empty where one is, or where all rows are plain texts.
     """
 
     source: str
@@ -75,6 +76,7 @@ class DataReport:
     tools_as_text: int = 0
     by_default: tuple[str, ...] = ()
     sources: dict[str, dict[str, int]] = field(default_factory=dict)
+    no_end: str = ""
 
     def rows_of(self, part: str) -> int:
         """Return the number of rows of the source of a held-out part, those included that could not be read."""
@@ -136,6 +138,8 @@ class DataReport:
         if self.tools_as_text:
             rows = many(self.tools_as_text, "row")
             lines.append(f"  {rows} with tools written as text (the chat template has no place for tools)")
+        if self.no_end:
+            lines.append(f"  note: the end of an answer is not learned, as {self.no_end}")
         return "\n".join(lines)
 
 

@@ -139,6 +139,21 @@ def closing_tokens(tokenizer: Any) -> set[int]:
     return {*learned[-1:]} & tokenizer.added_tokens_decoder.keys()
 
 
+def no_end(tokenizer: Any) -> str:
+    """Return why no end of an answer is learned, with the way out; empty where the chat template writes one."""
+    probe = "answer-of-probe"
+    try:
+        text, spans = answer_spans(Conversation((Message("user", "a"), Message("assistant", probe)), ""), tokenizer)
+    except QweftError:  # the template refuses such a conversation
+        return ""
+    if not text[: spans[-1][1]].endswith(probe):
+        return ""
+    end = tokenizer.eos_token
+    if end is None:
+        return "the tokenizer has no end token; name one as eos_token in its tokenizer_config.json"
+    return f"the chat template writes nothing after an answer; give one by data.template, which puts {end} there"
+
+
 def check_offsets(tokenizer: Any) -> None:
     """Check that a tokenizer returns character offsets: that it is a fast one.
 
