@@ -269,10 +269,16 @@ def windows(conversation: Conversation, tokenizer: Any, max_length: int) -> Iter
     first = 0
     while first < len(starts):
         last = min(first + room, len(starts))
-        while last < len(starts) and last > first + 1 and starts[last] == starts[last - 1]:
-            last -= 1
-        end = starts[last] if last < len(starts) else len(text)
-        piece = text[starts[first] : end]
+        while True:
+            while last < len(starts) and last > first + 1 and starts[last] == starts[last - 1]:
+                last -= 1
+            end = starts[last] if last < len(starts) else len(text)
+            piece = text[starts[first] : end]
+            # SentencePiece begins each text with a space, and other tokens may stand at its end
+            over = len(text_tokens(piece, tokenizer)) - max_length
+            if over <= 0 or last == first + 1:
+                break
+            last = max(first + 1, last - over)
         if piece.strip():
             yield Conversation((Message(TEXT, piece),), conversation.group)
         first = last
