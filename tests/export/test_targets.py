@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from peft import PeftModel
+from peft import LoraConfig, PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from qweft import QweftError
@@ -21,6 +21,7 @@ from qweft.data.template import render
 from qweft.evaluation.loss import held_out_loss
 from qweft.evaluation.row_scores import HeldOutLoss
 from qweft.export import targets
+from qweft.export.lora import Lora
 from qweft.export.rows import load_rows, plan_rows
 from qweft.export.run import export, preview
 from qweft.training.config import RunConfig
@@ -90,6 +91,22 @@ def test_an_adapter_without_circuit_is_the_same_model(trained, tmp_path, name, t
     own = AutoTokenizer.from_pretrained(trained / "model")
     messages = [{"role": "user", "content": "What follows 12?"}]
     assert read.apply_chat_template(messages) == own.apply_chat_template(messages)
+
+
+@pytest.mark.parametrize(
+    "own", [{"temperature": 0.9, "top_p": 0.6}, {"do_sample": True, "top_k": 5}, {"pad_token_id": -1}]
+)
+def test_a_merged_model_keeps_the_settings_of_its_base_model(tmp_path, own):
+    """Also those that transformers refuses to save once they are changed, as vicuna-7b-v1.5's."""
+    save_tiny_model(tmp_path / "model")
+    (tmp_path / "model/generation_config.json").write_text(json.dumps(own))
+    model = AutoModelForCausalLM.from_pretrained(tmp_path / "model")
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "model")
+    (tmp_path / "out").mkdir()
+    made = targets.Made(model, tokenizer, "tiny", Lora(1, {}, {}, {}), LoraConfig())
+    targets.WRITERS["merged"](tmp_path / "out", made)
+    kept = json.loads((tmp_path / "out/generation_config.json").read_text())
+    assert {name: kept[name] for name in own} == own and kept["eos_token_id"] == [tokenizer.eos_token_id]
 
 
 def test_a_circuit_is_merged_as_the_lora_that_was_measured(trained, tmp_path):

@@ -13,7 +13,7 @@ from peft import LoraConfig, PeftModel
 from peft.tuners.tuners_utils import BaseTunerLayer
 from peft.utils import ModulesToSaveWrapper
 from torch import nn
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, GenerationConfig
 from transformers.pytorch_utils import Conv1D
 
 from qweft.adapter.attach import quiet_peft
@@ -120,10 +120,14 @@ def _write_gguf(folder: Path, made: Made) -> Any:
 
 def _write_merged(folder: Path, made: Made) -> Any:
     add_to_weights(made.base, made.lora)
-    made.base.generation_config.eos_token_id = sorted(end_tokens(made.base, made.tokenizer)) or None
+    settings = made.base.generation_config
+    settings.eos_token_id = sorted(end_tokens(made.base, made.tokenizer)) or None
+    made.base.generation_config = GenerationConfig()
     with quiet():
         made.base.save_pretrained(folder)
         made.tokenizer.save_pretrained(folder)
+    # Written apart: save_pretrained refuses changed ones for what published ones have, a temperature without drawing.
+    settings.to_json_file(folder / "generation_config.json", keys_to_pop=["compile_config"])
     return _read_back(folder, made.base)
 
 
