@@ -1,11 +1,13 @@
 """The error for bad user input, what is said when a command is stopped, and imports of optional dependencies."""
 
 import importlib
+import re
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from errno import ENOMEM
 from typing import Any
 
 MOST_WAITING = 12
@@ -20,6 +22,47 @@ class QweftError(ValueError):
     """
 
 
+class OutOfMemoryError(QweftError):
+    """The device or the machine has no memory left for the work."""
+
+
+NO_MEMORY = re.compile(
+    r"out of memory|can't allocate memory|not enough memory|CUBLAS_STATUS_ALLOC_FAILED", re.IGNORECASE
+)
+
+
+def memory_said(error: BaseException) -> str | None:
+    """Return what an error says of memory that is not there, in short; `None` if it says something else.
+
+    PyTorch raises errors of its own for some devices, and a RuntimeError for others.
+    """
+    said = (str(error).splitlines() or [""])[0]
+    is_named = isinstance(error, RuntimeError) and NO_MEMORY.search(said)
+    if not is_named and not isinstance(error, MemoryError) and getattr(error, "errno", None) != ENOMEM:
+        return None
+    sentences = re.sub(r"^\[enforce fail[^]]*\] (\S+ == 0\. )?", "", said).split(". ")
+    return ". ".join(sentences[:3]).rstrip(".")[:200] or "MemoryError"
+
+
+@contextmanager
+def told_of_memory(way: str) -> Iterator[None]:
+    """Say in one sentence that memory is short where the block ends for want of it.
+
+    Args:
+        way: The way out: "lower training.batch_size".
+
+    Raises:
+        OutOfMemoryError: In place of PyTorch's, NumPy's or Python's own error.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError, OSError) as error:
+        said = memory_said(error)
+        if said is None:
+            raise
+        raise OutOfMemoryError(f"the memory is too small ({said}); {way}") from error
+
+
 class StoppedError(KeyboardInterrupt):
     """A signal asks the process to end; `number` is the signal's. Whatever handles Ctrl-C handles it too."""
 
@@ -30,16 +73,20 @@ class StoppedError(KeyboardInterrupt):
 
 @contextmanager
 def saying_when_stopped(what_is_kept: Callable[[], str]) -> Iterator[None]:
-    """Add a note to what ends the block: Ctrl-C, a signal, or a disk's error. It says what is kept, and how to go on.
+    """Add a note to what ends the block: Ctrl-C, a signal, a disk's error, or want of memory.
+
+    It says what is kept, and how to go on.
 
     Args:
         what_is_kept: Returns the note, which the command line prints.
     """
     try:
         yield
-    except (KeyboardInterrupt, OSError) as stop:
-        with suppress(OSError):  # of a disk that is gone nothing is known
-            stop.add_note(what_is_kept())
+    except (KeyboardInterrupt, OSError, OutOfMemoryError, MemoryError, RuntimeError) as stop:
+        is_short = isinstance(stop, OutOfMemoryError) or memory_said(stop) is not None
+        if is_short or isinstance(stop, KeyboardInterrupt | OSError):
+            with suppress(OSError):  # of a disk that is gone nothing is known
+                stop.add_note(f"{what_is_kept()}{', once more memory is free' if is_short else ''}")
         raise
 
 

@@ -17,7 +17,7 @@ KEYS = {
     "model", "data", "method", "seed", "trainable_parameters", "steps", "train_loss", "train_loss_curve", "eval_loss",
     "eval_perplexity", "step_seconds_median", "peak_memory_bytes", "learning_rate", "eval_standard_error", "adapter",
     "answers", "started", "seconds", "eval_row_losses", "eval_row_groups", "budget", "inspection", "adapter_bytes",
-    "forgetting", "step_seconds_spread", "cpu_by_others", "load_average",
+    "forgetting", "step_seconds_spread", "cpu_by_others", "load_average", "failure",
 }  # fmt: skip
 
 

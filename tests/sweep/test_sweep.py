@@ -11,6 +11,7 @@ from pathlib import Path
 
 import optuna
 import pytest
+import torch
 import yaml
 
 from qweft.cli.main import main
@@ -24,6 +25,7 @@ from qweft.sweep.describe import describe
 from qweft.sweep.run import sweep
 from qweft.sweep.space import Axis
 from qweft.sweep.store import Store
+from qweft.training import loop
 from tests.forked import Forked, needs_fork
 from tests.tiny_folder import save_tiny_model
 from tests.tiny_models import tiny_gpt2
@@ -170,6 +172,25 @@ def test_a_trial_that_diverges_is_pruned_with_its_curve(config, monkeypatch):
     monkeypatch.setattr(trial, "fit", lambda *_: (_ for _ in ()).throw(trial.DivergedError("no number", ())))
     none = made(dataclasses.replace(config, trials=2, output=config.output + "-none"))
     assert none["best"] is None and none["test"] is None
+
+
+def test_a_trial_without_memory_is_an_outcome_and_the_sweep_goes_on(config, monkeypatch):
+    fit, tried = loop._fit, []
+
+    def short_of_memory(model, rows, pad, training, label, callbacks):
+        tried.append(label)
+        if label.startswith("trial-001"):
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return fit(model, rows, pad, training, label, callbacks)
+
+    monkeypatch.setattr(loop, "_fit", short_of_memory)
+    config = dataclasses.replace(config, trials=3)
+    record = made(config)
+    assert [each["state"] for each in record["trials"]] == ["complete", "out of memory", "complete"]
+    assert study_of(config.output).trials[1].state == optuna.trial.TrialState.PRUNED
+    page = (Path(config.output) / "sweep.md").read_text()
+    assert "1 trial ran out of memory, the first of them trial 1; once more memory is free" in page
+    assert outcomes(made(config)) == outcomes(record) and len(tried) == 3
 
 
 def test_no_trial_begins_when_the_time_is_spent(config):

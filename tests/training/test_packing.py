@@ -15,7 +15,8 @@ from transformers import GPT2Config, GPT2LMHeadModel, GPTNeoXConfig, GPTNeoXForC
 from qweft import QwthnConfig
 from qweft.data.batches import Collator, PackingCollator, pack
 from qweft.errors import QweftError
-from qweft.training.loop import check_apart, fit
+from qweft.training.apart import check_apart
+from qweft.training.loop import fit
 
 
 def row(length):

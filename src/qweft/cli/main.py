@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 from qweft.cli.terminal import complain, hush_libraries
 from qweft.current_folder import children_apart, load_matplotlib
-from qweft.errors import QweftError, StoppedError
+from qweft.errors import QweftError, StoppedError, memory_said
 from qweft.files import LEFTOVER
 from qweft.text import near, protect_streams, shown
 
@@ -52,6 +52,9 @@ DISK = (*FULL, EROFS, EIO, ESTALE)
 NAMED = (EACCES, EPERM, ENODEV, ENOTCONN)
 """Errors that are a disk's where they name a file; without one they may be of anything."""
 
+MEMORY = "take fewer or shorter rows at a time, model.quantization, or a machine or a device with more memory"
+"""The way out where the work that needs too much is not known."""
+
 HELP = """usage: qweft COMMAND [ARGUMENTS]
 
 Quantum-weighted fine-tuning of large language models: QWTHN and QTHA adapters as a method of PEFT.
@@ -72,8 +75,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Bad input (`QweftError`) prints one sentence and gives status 2. Ctrl-C, SIGTERM and SIGHUP print one sentence,
     with what is kept, and give status 130, 143 and 129. A reader that closed the pipe gives status 1. A file's name
-    that the system finds too long, a full disk, and a file that a disk or its permissions refuse give status 2, with
-    what is kept. Any other exception is a bug in qweft and keeps its traceback.
+    that the system finds too long, a full disk, a file that a disk or its permissions refuse, and want of memory give
+    status 2, with what is kept. Any other exception is a bug in qweft and keeps its traceback.
 
     Args:
         argv: The arguments after `qweft`; `None` means those of the process.
@@ -87,7 +90,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 told.append(status := _dispatch(given))
                 return status
     except QweftError as error:
-        complain(f"error: {error}")
+        complain("; ".join([f"error: {error}", *getattr(error, "__notes__", [])]))
         return 2
     except KeyboardInterrupt as stop:
         number = stop.number if isinstance(stop, StoppedError) else signal.SIGINT
@@ -98,6 +101,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader (head, less) has gone. Without this, Python would report the error again when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except (MemoryError, RuntimeError) as error:
+        if (said := memory_said(error)) is None:
+            raise
+        complain("; ".join([f"error: the memory is too small ({said}); {MEMORY}", *getattr(error, "__notes__", [])]))
+        return 2
     except OSError as error:
         if error.errno == ENAMETOOLONG:
             complain(f"error: {shown(error.filename)} cannot be looked for ({error.strerror}); give another name")

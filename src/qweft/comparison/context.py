@@ -37,6 +37,7 @@ class RunSettings:
         output: Folder of the runs.
         teacher: The planted teacher; without an adapter there is none.
         most_rows: Most validation and most test rows that a run is judged on; `None` means all.
+        takes_failures: Whether a run for which the memory is too small is an outcome, as a diverged one is.
     """
 
     model: ModelConfig
@@ -48,6 +49,7 @@ class RunSettings:
     output: str
     teacher: TeacherConfig = field(default_factory=TeacherConfig)
     most_rows: tuple[int, int] | None = None
+    takes_failures: bool = False
 
 
 @dataclass

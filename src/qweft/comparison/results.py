@@ -24,7 +24,7 @@ FIELD_TYPES: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("step_seconds_spread", "cpu_by_others", "load_average"), (int, float, type(None))),
     **dict.fromkeys(("adapter", "budget", "inspection", "forgetting"), (dict, type(None))),
     "adapter_bytes": (int, type(None)),
-    "started": (str, type(None)),
+    **dict.fromkeys(("started", "failure"), (str, type(None))),
     "seconds": (int, float, type(None)),
 }
 """Allowed types of the record fields that are read without conversion."""
@@ -76,6 +76,7 @@ class Run:
         step_seconds_spread: Half the distance between the quartiles of the steps' times, over their median.
         cpu_by_others: Share of the processors that other processes took during the steps; `None` if not recorded.
         load_average: The system's load average after the steps; `None` if not recorded.
+        failure: Why a trial of a sweep has no loss, if it did not diverge: "out of memory".
     """
 
     model: str
@@ -105,6 +106,7 @@ class Run:
     step_seconds_spread: float | None = None
     cpu_by_others: float | None = None
     load_average: float | None = None
+    failure: str | None = None
 
     def __post_init__(self) -> None:
         for entry in fields(self):

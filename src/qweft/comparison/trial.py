@@ -1,5 +1,6 @@
 """One run of a comparison: trains a method at one seed, evaluates it and writes its record."""
 
+import gc
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -9,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
 from transformers import set_seed
 
@@ -24,7 +26,7 @@ from qweft.comparison.results import BASE, Run
 from qweft.data.batches import Collator
 from qweft.data.conversation import Conversation
 from qweft.data.report import fingerprint as fingerprint_of
-from qweft.errors import QweftError
+from qweft.errors import OutOfMemoryError, QweftError
 from qweft.evaluation.generation import Answer, answers_to, end_tokens, prompt_of
 from qweft.evaluation.loss import held_out_loss
 from qweft.evaluation.row_scores import HeldOutLoss
@@ -42,6 +44,7 @@ from qweft.training.starts import rewrites
 
 RECORD = "run.json"
 ADAPTER = "adapter"
+NO_ROOM = "out of memory"
 INSPECTED_ROWS = 4
 """Number of validation rows in an inspection, read as one batch."""
 DEQUANTISED_ROWS = 32
@@ -169,6 +172,13 @@ def _make(
         run = _scored(context, method, seed, folder if keep_adapter else None)
     except DivergedError as error:  # a valid outcome: the method failed at this rate and seed
         run = _record(context, method, seed, None, None, [], error.curve)
+    except OutOfMemoryError as error:
+        if method is None or not context.settings.takes_failures:
+            raise
+        context.console.print(f"{method.name}: {error}", highlight=False)
+        run = replace(_record(context, method, seed, None, None, [], ()), failure=NO_ROOM)
+    if run.failure is not None:
+        _free_memory()  # here, as the error held what its calls had made
     if checksum(context.loaded.model) != context.base_checksum:
         raise QweftError(
             f"methods.{method.name if method else BASE} changes the base model (modules_to_save, or a start that "
@@ -184,6 +194,12 @@ def _make(
     }  # fmt: skip
     write_json(folder / RECORD, records.marked(record))
     return run
+
+
+def _free_memory() -> None:
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 def _run_config(context: Context, method: Method, seed: int) -> RunConfig:
@@ -237,13 +253,15 @@ def _scored(context: Context, method: Method | None, seed: int, keep: Path | Non
         model = put_on(loaded.model, method.adapter, steps, (data.train, pad, budget))
         if context.teacher is not None:
             context.teacher.hand_over(model, method.adapter, seed)
-        try:
+    try:
+        if method is not None:
             taught = {} if teacher is None else {"callbacks": RunCallbacks(teacher=teacher)}
             fitted = fit(model, data.train, pad, budget, f"{method.name}, seed {seed}", **taught)
-        except BaseException:
+        found = held_out_loss(model, rows, pad, judging.batch_size, teacher)
+    except BaseException:
+        if method is not None:
             take_off(model, method.adapter)
-            raise
-    found = held_out_loss(model, rows, pad, judging.batch_size, teacher)
+        raise
     answers = answers_to(model, data.tokenizer, prompts, ends, judging.max_new_tokens) if shown else []
     forgetting = None
     if judging.forgetting is not None:

@@ -11,7 +11,7 @@ from torch.nn.functional import cross_entropy
 
 from qweft.data.batches import Collator
 from qweft.data.tokens import IGNORED, Encoded, target_tokens
-from qweft.errors import QweftError
+from qweft.errors import QweftError, told_of_memory
 from qweft.evaluation.row_scores import HeldOutLoss, RowScore, loss_of
 from qweft.text import with_progress
 
@@ -243,7 +243,7 @@ def held_out_loss(
         The loss. Log-probabilities are computed in float32 and summed in float64.
 
     Raises:
-        QweftError: If no row has a target token, or the batch size is below 1.
+        QweftError: If no row has a target token, the batch size is below 1, or the memory is too small for a batch.
     """
     return loss_of(score_rows(model, rows, pad_token_id, batch_size, teacher, key))
 
@@ -273,7 +273,8 @@ def score_rows(
         batch_size = 1  # the longest row of a batch would decide on the positions of the others
     collate = Collator(pad_token_id)
     found = [RowScore(0.0, ())] * len(rows)
-    with judged(model):
+    way = "shorten data.max_length" if batch_size == 1 else f"lower evaluation.batch_size (now {batch_size})"
+    with judged(model), told_of_memory(way):
         batches = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
         for batch in with_progress(batches, "evaluating", "row", len):
             scores = _scores(model, collate([rows[i] for i in batch]), teacher)

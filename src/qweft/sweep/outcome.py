@@ -30,12 +30,17 @@ class Trial:
     point: Point
     run: Run
 
+    @property
+    def ended(self) -> str:
+        """How it ended: complete, diverged or out of memory."""
+        return "complete" if self.run.eval_loss is not None else self.run.failure or "diverged"
+
     def to_json(self) -> dict[str, Any]:
         """Returns the trial as a JSON-compatible dict."""
         run = self.run
         return {
             "number": self.number,
-            "state": "diverged" if run.eval_loss is None else "complete",
+            "state": self.ended,
             "values": self.point,
             "trainable_parameters": run.trainable_parameters,
             "validation_loss": run.eval_loss,
@@ -81,13 +86,18 @@ class Outcome:
 
     @property
     def finished(self) -> list[tuple[Trial, float]]:
-        """The trials that did not diverge, with their losses."""
+        """The trials that have a loss, with it."""
         return [(each, each.run.eval_loss) for each in self.trials if each.run.eval_loss is not None]
 
     @property
     def best(self) -> Trial | None:
-        """The trial with the lowest validation loss, the first among equals; `None` if all diverged."""
+        """The trial with the lowest validation loss, the first among equals; `None` if none has one."""
         return best_of(self.trials)
+
+    @property
+    def failed(self) -> list[Trial]:
+        """The trials for which the memory was too small."""
+        return [each for each in self.trials if each.run.failure is not None]
 
     @property
     def front(self) -> list[Trial]:
@@ -128,6 +138,6 @@ class Outcome:
 
 
 def best_of(trials: Sequence[Trial]) -> Trial | None:
-    """Returns the trial with the lowest validation loss, the first among equals; `None` if all diverged."""
+    """Returns the trial with the lowest validation loss, the first among equals; `None` if none has one."""
     finished = [(trial.run.eval_loss, trial.number, trial) for trial in trials if trial.run.eval_loss is not None]
     return min(finished)[2] if finished else None

@@ -97,8 +97,16 @@ def lines(found: Outcome) -> list[str]:
         told.append(f"{many(found.refused, 'draw')} not trained: too many parameters, or not to be built.")
     if found.base_loss is not None:
         told.append(f"The untouched model: validation loss {found.base_loss:.4f}.")
+    if failed := found.failed:
+        first = failed[0].number
+        told.append(
+            f"{many(len(failed), 'trial')} ran out of memory, the first of them trial {first}; once more memory is "
+            "free, remove their folders, and the same command makes them again."
+        )
+    if found.best is None and len(failed) < len(found.trials):
+        told.append(f"Every {'other ' if failed else ''}trial diverged: lower the learning rates.")
     if found.best is None:
-        return [*told, "Every trial diverged: lower the learning rates."]
+        return told
     best = found.best
     values = ", ".join(f"{name} {said(value)}" for name, value in best.point.items())
     told.append(
@@ -118,7 +126,7 @@ def lines(found: Outcome) -> list[str]:
 
 
 def table(found: Outcome) -> str:
-    """Returns the trials as a Markdown table, the lowest loss first, diverged ones last."""
+    """Returns the trials as a Markdown table, the lowest loss first, those without one last."""
     names = [axis.name.partition(".")[2] for axis in found.axes]
     rows = [["trial", *map(escaped, names), "parameters", "train loss", "validation loss"]]
     on_front = {trial.number for trial in found.front}
@@ -134,7 +142,7 @@ def table(found: Outcome) -> str:
                 *(escaped(said(trial.point[axis.name])) for axis in found.axes),
                 f"{run.trainable_parameters:,}",
                 EMPTY if run.train_loss is None else f"{run.train_loss:.3f}",
-                "diverged" if run.eval_loss is None else _loss(run.eval_loss, run.eval_standard_error),
+                trial.ended if run.eval_loss is None else _loss(run.eval_loss, run.eval_standard_error),
             ]
         )
     return markdown_rows(rows)
@@ -148,7 +156,7 @@ def _loss(loss: float | None, error: float | None = None) -> str:
 
 
 def size_figure(found: Outcome) -> ReportFigure | None:
-    """Returns the figure, or `None` if every trial diverged."""
+    """Returns the figure, or `None` if no trial has a loss."""
     if not found.finished:
         return None
     front = ", ".join(str(trial.number) for trial in found.front)

@@ -292,7 +292,7 @@ def _made(here: Sweep, console: Console) -> Run:
         if not isinstance(found, Trial):
             continue
         values = ", ".join(f"{name} {said(value)}" for name, value in found.point.items())
-        loss = "diverged" if found.run.eval_loss is None else f"validation loss {found.run.eval_loss:.4f}"
+        loss = found.ended if found.run.eval_loss is None else f"validation loss {found.run.eval_loss:.4f}"
         best = best_of(list(here.trials.values()))
         console.print(
             f"[{len(here.trials)}/{here.wanted}] trial {found.number}: {values}; "
@@ -314,6 +314,7 @@ def shared(config: SweepConfig) -> RunSettings:
         first_seed=config.training.seed,
         inspect=False,
         output=config.output,
+        takes_failures=True,
     )
 
 

@@ -16,13 +16,12 @@ from transformers import TrainerCallback, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 
 from qweft.adapter.find_bases import find_bases, without_bases
-from qweft.data.batches import Collator, Pack, PackingCollator, pack
+from qweft.data.batches import Collator, PackingCollator, pack
 from qweft.data.tokens import Encoded
-from qweft.errors import QweftError
-from qweft.evaluation.generation import reads_whole_text
-from qweft.evaluation.loss import check_room, device_of, judged
-from qweft.models.quantization import quantized_as
+from qweft.errors import QweftError, memory_said, told_of_memory
+from qweft.evaluation.loss import check_room
 from qweft.text import with_progress
+from qweft.training.apart import check_apart
 from qweft.training.callbacks import ALONE, RunCallbacks
 from qweft.training.config import TrainingConfig
 from qweft.training.distributed import processes, settle_sharding
@@ -68,54 +67,6 @@ class Unpacking(TrainerCallback):
     def on_step_begin(self, *_: Any, **__: Any) -> None:
         """Unpack before a step."""
         self.unpack()
-
-
-TOLERANCE, COARSE_TOLERANCE = 1e-4, 0.02  # largest difference, relative to the largest logit; in half precision
-
-
-def check_apart(model: Any, packs: Sequence[Pack], pad_token_id: int) -> None:
-    """Check that packed rows do not attend to each other.
-
-    Compares the logits of the second row of a pack with its logits outside the pack.
-
-    Args:
-        model: The model.
-        packs: The packed rows; nothing is checked if no pack has two.
-        pad_token_id: As for the collator.
-
-    Raises:
-        QweftError: If the second row's logits depend on the first row, or a model or adapter takes no `position_ids`.
-    """
-    two = next((one[:2] for one in packs if len(one) > 1), None)
-    if two is None:
-        return
-    collate = PackingCollator(pad_token_id)
-    first = len(two[0]["input_ids"])
-    with judged(model):
-        packed = _logits(model, collate([two]))[0, first:].float()
-        alone = _logits(model, collate([[two[1]]]))[0].float()
-    is_rounded = next(model.parameters()).dtype.itemsize < 4 or quantized_as(model) == "8bit"
-    tolerance = COARSE_TOLERANCE if is_rounded else TOLERANCE
-    # the logits may not show it yet: an adapter starts near nothing
-    if reads_whole_text(model) or not bool((packed - alone).abs().max() <= tolerance * alone.abs().max()):
-        kind = type(getattr(model, "base_model", model)).__name__
-        name = getattr(getattr(model, "config", None), "model_type", kind)
-        raise QweftError(
-            f"training.packing: a model of type {name} does not keep packed rows apart (it takes no position_ids, its "
-            "attention does not heed them, or its adapter needs the whole text); set training.packing to false"
-        )
-
-
-def _logits(model: Any, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-    device = device_of(model)
-    inputs = {name: batch[name].to(device) for name in ("input_ids", "position_ids")}
-    try:
-        logits: torch.Tensor = model(**inputs, use_cache=False).logits
-    except TypeError as error:  # the model takes no position_ids
-        raise QweftError(
-            f"training.packing: the model takes no position_ids ({error}); set training.packing to false"
-        ) from error
-    return logits
 
 
 CPU = torch.device("cpu")
@@ -290,8 +241,32 @@ def fit(
 
     Raises:
         DivergedError: If the loss becomes NaN or infinite: the learning rate is too high for this method.
+        OutOfMemoryError: If the memory is too small for a step.
         QweftError: If packed rows attend to each other in this model, or the device cannot run its circuits.
     """
+    with told_of_memory(_smaller(training)):
+        return _fit(model, rows, pad_token_id, training, label, callbacks)
+
+
+def _smaller(training: TrainingConfig) -> str:
+    """Return the ways to a training that needs less memory."""
+    ways = ["shorten data.max_length", "load the model with model.quantization"]
+    if not training.gradient_checkpointing:
+        ways.insert(0, "set training.gradient_checkpointing")
+    if training.batch_size > 1:
+        now = f"lower training.batch_size (now {training.batch_size})"
+        ways.insert(0, f"{now} and raise training.gradient_accumulation by as much")
+    return f"{', '.join(ways[:-1])}, or {ways[-1]}"
+
+
+def _fit(
+    model: Any,
+    rows: Sequence[Encoded],
+    pad_token_id: int,
+    training: TrainingConfig,
+    label: str,
+    callbacks: RunCallbacks,
+) -> Fit:
     circuits, unpacking = circuits_on_device(model, training), Unpacking(model)
     recorder, watch = StepRecorder(label), GradientWatch(training.logging_steps)
     check_room(model, rows)
@@ -359,7 +334,7 @@ def _train_from(trainer: RunTrainer, checkpoint: Path | None, recorder: StepReco
             f"{checkpoint or 'a checkpoint'} holds a pickle that is not read, for it could run code; remove it"
         ) from error
     except Exception as error:
-        if checkpoint is None or recorder.seconds or isinstance(error, QweftError | torch.OutOfMemoryError):
+        if checkpoint is None or recorder.seconds or isinstance(error, QweftError) or memory_said(error):
             raise
         said = (str(error).splitlines() or [""])[0][:200]
         raise QweftError(
