@@ -12,6 +12,7 @@ from qweft.errors import QweftError
 from qweft.files import (
     cache_folder,
     check_can_be_written,
+    check_file,
     check_writable,
     folder_beside,
     locked,
@@ -150,6 +151,30 @@ def test_a_folder_takes_the_place_of_what_a_stranger_left_there(tmp_path, kind):
         (beside / "file").write_text("new")
     assert (target / "file").read_text() == "new"
     assert [path.name for path in tmp_path.iterdir()] == ["adapter"]
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs the streams of Linux")
+def test_no_device_pipe_or_stream_is_replaced_by_a_file(tmp_path):
+    file, null, stream, pipe = (tmp_path / name for name in ("file.json", "null", "stdout", "pipe"))
+    file.write_text("{}")
+    null.symlink_to("/dev/null")
+    os.mkfifo(pipe)
+    with file.open() as opened:  # the stream of a process may well be a regular file
+        stream.symlink_to(f"/proc/self/fd/{opened.fileno()}")
+        for path in (null, stream, Path(f"/dev/fd/{opened.fileno()}"), Path("/dev/null")):
+            with pytest.raises(QweftError, match="is a device or a stream, which a file would replace"):
+                write_bytes(path, b"new")
+            with pytest.raises(QweftError, match=r"--output .* is a device, a pipe or a stream"):
+                check_file(path, "--output")
+        assert null.is_symlink() and stream.is_symlink()
+    with pytest.raises(QweftError, match="a device, a pipe or a stream"):
+        check_file(pipe, "--output")
+    link = tmp_path / "link.json"
+    link.symlink_to(file)
+    for path in (file, link, tmp_path / "new.json"):
+        check_file(path, "--output")
+        write_bytes(path, b"new")
+        assert path.read_bytes() == b"new"
 
 
 def test_a_cache_folder_of_nobody_is_a_name_as_it_stands(monkeypatch):

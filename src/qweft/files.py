@@ -152,7 +152,7 @@ def write_bytes(path: str | os.PathLike[str], content: bytes, mode: int = 0o666)
         mode: Its permissions, before the process's mask.
 
     Raises:
-        QweftError: A folder is there.
+        QweftError: A folder, a device or a process's own stream is there.
         OSError: The file cannot be written.
     """
     target = Path(path)
@@ -160,6 +160,8 @@ def write_bytes(path: str | os.PathLike[str], content: bytes, mode: int = 0o666)
     beside = target.with_name(f".{target.name}.{_own_name()}.tmp")
     if target.is_dir() and not target.is_symlink():
         raise QweftError(f"{target} is a folder, and a file is to be written there; remove it")
+    if _is_device(target):
+        raise QweftError(f"{target} is a device or a stream, which a file would replace; give the name of a file")
     try:
         with open(beside, "wb", opener=lambda path, flags: os.open(path, flags | NO_LINK, mode)) as file:
             file.write(content)
@@ -169,6 +171,35 @@ def write_bytes(path: str | os.PathLike[str], content: bytes, mode: int = 0o666)
     except BaseException:
         beside.unlink(missing_ok=True)
         raise
+
+
+def _is_device(path: Path) -> bool:
+    """Whether a path leads to a device, or is a process's own stream: /dev/stdout, whatever it leads to."""
+    with suppress(OSError):
+        mode = path.stat().st_mode
+        if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
+            return True
+    places = [path.parent, *([(path.parent / os.readlink(path)).parent] if path.is_symlink() else [])]
+    return any(os.path.realpath(place).startswith("/proc/") for place in places)
+
+
+def check_file(path: Path, name: str) -> None:
+    """Check that `write_bytes` may write a file whose name the user gave, and would replace nothing but a file.
+
+    Args:
+        path: The file.
+        name: What names it: "--output".
+
+    Raises:
+        QweftError: A folder, a pipe, a device or a stream is there, or its folder cannot be written.
+    """
+    if path.is_dir():
+        raise QweftError(f"{name} {path} is a folder; give the name of a file")
+    if _is_device(path) or (path.exists() and not path.is_file()):
+        raise QweftError(
+            f"{name} {path} is a device, a pipe or a stream, which a file would replace; give another name"
+        )
+    check_can_be_written(path.parent)
 
 
 def write_json(path: str | os.PathLike[str], record: Any) -> None:

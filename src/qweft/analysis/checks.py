@@ -9,7 +9,7 @@ from qweft.data.checks import check_data_config, check_places
 from qweft.data.config import DataConfig
 from qweft.errors import QweftError
 from qweft.evaluation.record import sections_of
-from qweft.files import check_can_be_written
+from qweft.files import check_file
 from qweft.method.saved import check_saved
 from qweft.models.config import ModelConfig
 from qweft.models.resolve import check_model
@@ -43,7 +43,7 @@ def check_inspection(
     model_config, data_config, _ = sections_of(adapter, overrides)
     _check(config, getattr(data_config, f"{config.split}_rows"))
     if config.output is not None:
-        check_can_be_written(Path(config.output).parent)
+        check_file(Path(config.output), "output")
     check_data_config(data_config)
     check_places(data_config)
     check_model(model_config, needs_weights)
@@ -63,5 +63,3 @@ def _check(config: InspectionConfig, available: int | None) -> None:
         )
     if available is not None and available < 1:
         raise QweftError(f"data.{config.split}_rows is {available}: it must be at least 1 to inspect on those rows")
-    if config.output is not None and Path(config.output).is_dir():
-        raise QweftError(f"output {config.output} is a folder; give the name of a JSON file, as inspection.json")

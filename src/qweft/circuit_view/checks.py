@@ -11,7 +11,7 @@ from qweft.circuit_view.layers import angle_keys, one_layer
 from qweft.devices.chips import check_chip
 from qweft.errors import QweftError
 from qweft.evaluation.record import model_of
-from qweft.files import check_can_be_written
+from qweft.files import check_file
 from qweft.models.resolve import check_model
 
 
@@ -64,6 +64,4 @@ def _check(config: CircuitConfig) -> None:
     for name in ("picture", "output"):
         file = getattr(config, name)
         if file is not None:
-            if Path(file).is_dir():
-                raise QweftError(f"--{name} {file} is a folder; give the name of a file")
-            check_can_be_written(Path(file).parent)
+            check_file(Path(file), f"--{name}")
