@@ -372,6 +372,25 @@ def test_tools_are_asked_with_as_they_were_learned():
     assert found["input_ids"] == tokenizer(text, add_special_tokens=False).input_ids
 
 
+LLAMA_2 = (
+    "{% for m in messages %}{% if m.role == 'user' %}{{ '[INST] ' + m.content + ' [/INST]' }}"
+    "{% else %}{{ ' ' + m.content + ' ' + eos_token }}{% endif %}{% endfor %}"
+)
+
+
+@pytest.mark.parametrize("kind", ["plain", "a template of one's own", "Llama 2"])
+def test_an_answer_that_is_sent_back_stands_as_in_training(kind):
+    """A client gets it with the template's spaces around it, as the model writes them."""
+    tokenizer = make_tokenizer(LLAMA_2 if kind == "Llama 2" else None)
+    tokenizer = tokenizer if kind != "a template of one's own" else with_template(tokenizer, "Q: {query} A: ")
+    turns = [Message("user", "hello"), Message("assistant", "hi"), Message("user", "you?")]
+    served = for_others(tokenizer)
+    for content in ("hi", " hi " if kind == "Llama 2" else " hi"):
+        asked = [{"role": turn.role, "content": turn.content if turn.role == "user" else content} for turn in turns]
+        found = served.apply_chat_template(asked, add_generation_prompt=True)["input_ids"]
+        assert served.decode(found) == render(turns, tokenizer, answer_next=True)
+
+
 def test_a_system_message_that_the_template_leaves_out_is_refused():
     tokenizer = make_tokenizer(
         "{% for m in messages %}{% if m.role != 'system' %}{{ m.content }}{% endif %}{% endfor %}"
@@ -513,12 +532,15 @@ def test_a_base_models_own_settings_and_template_are_bounded(trained, tmp_path, 
     from qweft.serve.run import open_models
 
     shutil.copytree(trained / "model", tmp_path / "model")
-    (tmp_path / "model/generation_config.json").write_text(json.dumps({"num_beams": 50000, "top_k": 7}))
+    (tmp_path / "model/generation_config.json").write_text(
+        json.dumps({"num_beams": 50000, "top_k": 7, "repetition_penalty": 1.5})
+    )
     (tmp_path / "model/chat_template.jinja").write_text(LOOP)
     models = open_models(ModelConfig(name=str(tmp_path / "model"), device="cpu"), {"a": trained / "qtha/adapter"})
     monkeypatch.setattr(template, "PATIENCE", 0.3)
     for model, tokenizer in models.values():
         assert model.generation_config.num_beams in (None, 1) and model.generation_config.top_k == 7
+        assert model.generation_config.repetition_penalty in (None, 1)  # temperature 0 answers as other commands do
         assert tokenizer.eos_token_id in model.generation_config.eos_token_id  # where other commands end an answer
         with pytest.raises(QweftError, match=r"the chat template of .* takes longer than"):
             tokenizer.apply_chat_template(QUESTION, add_generation_prompt=True, return_tensors="pt")

@@ -4,7 +4,7 @@ import copy
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import wraps
+from functools import cache, wraps
 from typing import Any
 
 from qweft.data.conversation import CALL, ROLES, Conversation, Message
@@ -213,10 +213,12 @@ def for_others(tokenizer: Any) -> Any:
     """Return a copy of a tokenizer for programs that use its `apply_chat_template`, as a server does.
 
     Its template is bounded in time and length, as in `render`. Without one it has the plain one. Messages and tools
-    are read as those of a row of data, and written in the same form.
+    are read as those of a row of data, and written in the same form. An answer that was generated is sent back with the
+    spaces that the template writes around it, and has them once.
     """
     made = in_words(tokenizer)
     own = made.apply_chat_template
+    spaces = cache(lambda: _spaces(tokenizer))
 
     @_in_bounded_time
     def rendered(messages: Sequence[Message], _: Any, **options: Any) -> str:
@@ -232,12 +234,13 @@ def for_others(tokenizer: Any) -> Any:
 
     def apply_chat_template(conversation: Sequence[Any], **options: Any) -> Any:
         where = "the request"
-        asked = Conversation(
-            tuple(read_turns(conversation, where, may_be_empty=True)),
-            "",
-            read_tools(options.get("tools"), where),
-            where,
-        )
+        turns = [
+            replace(turn, content=turn.content.removeprefix(spaces()[0]).removesuffix(spaces()[1]))
+            if turn.role == "assistant"
+            else turn
+            for turn in read_turns(conversation, where, may_be_empty=True)
+        ]
+        asked = Conversation(tuple(turns), "", read_tools(options.get("tools"), where), where)
         formed = in_its_form(asked, tokenizer)
         tools = json.loads(formed.tools) if formed.tools else None
         text = rendered(formed.messages, made, **{**options, "tools": tools})
@@ -249,6 +252,18 @@ def for_others(tokenizer: Any) -> Any:
     made.apply_chat_template = apply_chat_template
     made.model_input_names = ["input_ids", "attention_mask"]  # no model here takes token_type_ids from outside
     return made
+
+
+def _spaces(tokenizer: Any) -> tuple[str, str]:
+    """Return the white space that the chat template writes before an answer, and after it before its end."""
+    question, answer = Message("user", "question-of-probe"), PROBE[-1]
+    try:
+        asked, said = render([question], tokenizer, answer_next=True), render([question, answer], tokenizer)
+    except QweftError:
+        return "", ""
+    before, _, after = said.removeprefix(asked).partition(answer.content)
+    ending = after[: len(after) - len(after.lstrip())] if after.strip() else ""
+    return "" if before.strip() else before, ending
 
 
 TOOLS = "You may call these tools:\n<tools>\n{}\n</tools>\nA call looks like this: {}"

@@ -143,8 +143,11 @@ def _opens_with(anchor: str | list[str], tokenizer: Any) -> bool:
 
 
 def _plain(config: GenerationConfig) -> GenerationConfig:
-    """Returns what a client may set, too, of a model's own file: others of its values could keep the server busy."""
-    kept = (*TOKENS, *(name for name in SETTINGS if name != "max_new_tokens"))
+    """Returns what a client may set, too, of a model's own file: others of its values could keep the server busy.
+
+    Its penalty of repetitions is left out: it acts at temperature 0 too, and no other command has it.
+    """
+    kept = (*TOKENS, *(name for name in SETTINGS if name not in ("max_new_tokens", "repetition_penalty")))
     return GenerationConfig(**{name: getattr(config, name, None) for name in kept})
 
 
