@@ -33,6 +33,29 @@ def test_two_layers_by_hand():
     assert counted.money == pytest.approx(22_600 * (0.3 + 100 * 0.001))
 
 
+def test_a_price_a_job_is_of_as_many_jobs_as_the_chip_needs():
+    """Of r = 4, L = 2 a pass of 20 tokens runs 20 circuits and then 20 * 112, in jobs of at most 200 and 1,000."""
+    prices = PriceList([Price(("origin:WK_*",), "CNY", job=10.0), Price(("qiskit:ibm_*",), "USD", job=1.0)])
+    found = on_chips([crz_ring_ansatz(4, 2)] * 2, tokens=100, passes=5, prices=prices)
+    assert found.shots == 10_000 and {cost.device: cost.jobs for cost in found.costs} == {
+        "origin:WK_*": 5 * 2 * (1 + 12), "qiskit:ibm_*": 5 * 2 * (1 + 3),
+    }  # fmt: skip
+    assert {cost.money for cost in found.costs} == {1300.0, 40.0}
+
+
+def test_each_entry_has_its_own_price_unless_an_earlier_one_decides():
+    prices = [
+        Price(("qiskit:ibm_[ft]*",), "EUR", shot=1.0),
+        Price(("QISKIT:*",), job=0.0),
+        Price(("chip",), "X", shot=2),
+    ]
+    prices += [Price(("qiskit:ibm_*",), "USD", shot=3.0), Price(("other",), like="chip")]
+    found = on_chips([crz_ring_ansatz(2, 1)], 1, 1, prices=PriceList(prices))
+    assert [(cost.device, cost.currency) for cost in found.costs] == [
+        ("qiskit:ibm_[ft]*", "EUR"), ("chip", "X"), ("other", "X"),
+    ]  # fmt: skip
+
+
 def test_what_is_not_trained_needs_no_shifted_circuit():
     circuit = crz_ring_ansatz(4, 2)
     assert on_chips([circuit], 1, 1, trained=False, prices=PRICES).circuits_a_token == 1 + 2 * 8

@@ -2,10 +2,10 @@
 
 import importlib.util
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from qweft.devices.device import Device, DeviceSettings, RemoteDevice
+from qweft.devices.device import Device, DeviceSettings, Limits, RemoteDevice
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,7 @@ class Provider:
         order: Sort key of families in lists, lowest first.
         credentials: Returns the credentials that the family's packages have saved, which no message may show. It is
             cheap and imports nothing, because every message asks for them. What it raises counts as no credential.
+        limits: Limits of the family's chips, by which `qweft plan --chips` counts jobs without making a device.
     """
 
     make: Callable[[str, str, DeviceSettings], Device | RemoteDevice]
@@ -54,3 +55,4 @@ class Provider:
     prices: tuple[dict[str, Any], ...] = ()
     order: int = 100
     credentials: Callable[[], Iterable[str]] = tuple
+    limits: Limits = field(default_factory=Limits)

@@ -11,6 +11,7 @@ from rich.table import Table
 from qweft.circuit import Circuit
 from qweft.devices.jobs.prices import PriceList
 from qweft.devices.measure import gradient_circuits
+from qweft.devices.registry import families
 
 STANDARD_ERROR = 0.01
 """Largest standard error of a measured expectation value."""
@@ -23,6 +24,7 @@ class ChipCost:
 
     Args:
         device: Pattern of the price list.
+        jobs: Jobs, where circuits of a job are as many as the device takes.
         seconds: Time on the device without queues; `None` if its speed is not known.
         money: In the currency.
         currency: Currency.
@@ -30,6 +32,7 @@ class ChipCost:
     """
 
     device: str
+    jobs: int
     seconds: float | None
     money: float
     currency: str
@@ -43,7 +46,7 @@ class ChipTraining:
     Args:
         circuits_a_token: Circuits of a token, forward and backward, all layers.
         evaluations: Circuits of the whole training, at most: a token without a gradient needs no backward pass.
-        jobs: Jobs, at least: a layer waits for the one before it.
+        jobs: Jobs on a device whose jobs take any number of circuits: a layer waits for the one before it.
         shots: Shots of each circuit.
         standard_error: Largest standard error of an expectation value at these shots.
         costs: What the chips with a known price take, the cheapest first.
@@ -87,11 +90,12 @@ def on_chips(
 
         evaluations = tokens * sum over circuits of (1 + 2 g_RY + 4 g_CRZ)
         shots = ceil(1 / standard_error^2)
-        jobs = 2 * circuits * passes
+        jobs = passes * sum over circuits of (ceil(t / m) + ceil(t g / m))
 
-    g counts the gates that need a gradient: those that the input feeds, and those with trained angles. The standard
-    error of z is sqrt((1 - z^2) / shots), so at most 1 / sqrt(shots). Errors of the chip, their mitigation and the
-    evaluation come on top.
+    g_RY and g_CRZ count the gates that need a gradient: those that the input feeds, and those with trained angles. The
+    gradient of a token takes g = 2 g_RY + 4 g_CRZ circuits; a pass has t = tokens / passes tokens, a job m circuits.
+    The standard error of z is sqrt((1 - z^2) / shots), so at most 1 / sqrt(shots). Errors of the chip, their mitigation
+    and the evaluation come on top.
 
     Args:
         circuits: The circuit of each adapted layer.
@@ -101,15 +105,24 @@ def on_chips(
         standard_error: Largest standard error of a measured expectation value.
         prices: `None` means the user's list and the shipped one. Devices without a price, and free ones, are left out.
     """
-    a_token = sum(1 + gradient_circuits(circuit, 1, parameters=trained) for circuit in circuits)
-    evaluations, jobs = tokens * a_token, 2 * len(circuits) * passes
+    backward = [gradient_circuits(circuit, 1, parameters=trained) for circuit in circuits]
+    a_token = sum(1 + more for more in backward)
+    evaluations = tokens * a_token
     shots = math.ceil(round(standard_error**-2, 6))  # 1 / 0.01^2 is a little above 10,000
-    prices = PriceList.load() if prices is None else prices
+    prices, there = PriceList.load() if prices is None else prices, families()
+
+    def jobs(most: int | None) -> int:
+        """Return the number of jobs of at most this many circuits."""
+        if most is None:
+            return 2 * len(circuits) * passes
+        return passes * sum(-(-tokens * each // (passes * most)) for more in backward for each in (1, more))
+
     costs = []
-    for name in dict.fromkeys(price.match[0] for price in prices.prices):
-        price = prices.of(name)
-        charge = price.charge(jobs, evaluations, shots)
+    for name, price in prices.by_pattern().items():
+        family = there.get(name.partition(":")[0])
+        sent = jobs(None if family is None else family.limits.circuits_at(shots))
+        charge = price.charge(sent, evaluations, shots)
         if charge.money:
-            costs.append(ChipCost(name, charge.seconds, charge.money, charge.currency, price.date))
+            costs.append(ChipCost(name, sent, charge.seconds, charge.money, charge.currency, price.date))
     costs.sort(key=lambda cost: cost.money)
-    return ChipTraining(a_token, evaluations, jobs, shots, standard_error, tuple(costs))
+    return ChipTraining(a_token, evaluations, jobs(None), shots, standard_error, tuple(costs))

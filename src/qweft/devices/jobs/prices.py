@@ -78,6 +78,10 @@ class Price:
         """Whether all given prices are zero."""
         return self.known and not any(getattr(self, name) for name in PRICED)
 
+    def fits(self, device: str) -> bool:
+        """Return whether a pattern matches a device's name. Case is ignored."""
+        return any(fnmatch.fnmatchcase(device.lower(), pattern.lower()) for pattern in self.match)
+
     def charge(self, jobs: int, circuits: int, shots: int) -> Charge:
         """Compute the cost of some jobs.
 
@@ -137,7 +141,22 @@ class PriceList:
         Raises:
             DeviceError: A `like` refers to a missing price, or the references form a cycle.
         """
-        price = self._first(device)
+        return self._alike(self._first(device))
+
+    def by_pattern(self) -> dict[str, Price]:
+        """Return the price of each entry by its first pattern, or of an earlier entry that decides for that pattern.
+
+        A pattern with brackets does not match itself as a name, so it is not looked up as one.
+        """
+        found: dict[str, Price] = {}
+        for number, price in enumerate(self.prices):
+            name = price.match[0]
+            if name not in found:
+                found[name] = self._alike(next((one for one in self.prices[:number] if one.fits(name)), price))
+        return found
+
+    def _alike(self, price: Price) -> Price:
+        """Return the price that an entry refers to by `like`, or its own."""
         passed: list[Price] = []
         while price.like:
             passed.append(price)
@@ -159,7 +178,7 @@ class PriceList:
 
     def _first(self, device: str) -> Price:
         for price in self.prices:
-            if any(fnmatch.fnmatchcase(device.lower(), pattern.lower()) for pattern in price.match):
+            if price.fits(device):
                 return price
         return Price()
 

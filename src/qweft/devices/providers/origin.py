@@ -190,6 +190,9 @@ def fate_of(text: str, step: Step) -> Fate:
     return Fate.REFUSED if from_the_cloud or step is not Step.SENDING else Fate.UNKNOWN
 
 
+CHIPS = Limits(circuits=200)  # on record for the paper and in pyqpanda3's documentation: 200 circuits per batch
+
+
 class OriginCloudDevice(RemoteDevice):
     """A device of Origin Quantum's cloud.
 
@@ -208,8 +211,7 @@ class OriginCloudDevice(RemoteDevice):
         super().__init__(name)
         self._cloud = require("pyqpanda3.qcloud", "origin", f"device {name}")
         self._target = target
-        # on record for the paper and in pyqpanda3's documentation: 200 circuits per batch; the simulator takes 1
-        self.limits = Limits(qubits=33, circuits=1) if target == SIMULATOR else Limits(circuits=200)
+        self.limits = Limits(qubits=33, circuits=1) if target == SIMULATOR else CHIPS
 
     def calibration(self) -> str:
         """Return a hash of the chip's fidelities, because pyqpanda3 gives no calibration date."""
@@ -385,4 +387,5 @@ PROVIDER = Provider(
         Entry("origin:CHIP", "Origin's chips; takes jobs", ("pyqpanda3",), "origin"),
     ),
     order=3,
+    limits=CHIPS,
 )

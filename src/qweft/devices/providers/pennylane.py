@@ -302,4 +302,5 @@ PROVIDER = Provider(
     ),
     order=1,
     credentials=lambda: _credentials(_settings()),
+    limits=PennyLanePlugin.limits,
 )

@@ -64,4 +64,5 @@ PROVIDER = Provider(
     ),
     order=2,
     credentials=saved_tokens,
+    limits=IBMDevice.limits,
 )
