@@ -100,8 +100,21 @@ def test_save_replaces_only_what_it_saved_of_the_same_conversation(tmp_path):
         with pytest.raises(QweftError, match="it exists and is not the beginning of this conversation"):
             obey(f"/save {other}", dialogue, ["base"])
         assert other.read_text() == text
+    file.chmod(0o600)
+    obey(f"/save {file}", dialogue.and_then("r", ["b"]).and_then("s", ["c"]), ["base"])
+    assert file.stat().st_mode & 0o777 == 0o600 and len(json.loads(file.read_text())["messages"]) == 6
+    other.write_text(json.dumps(json.loads(file.read_text()) | {"note": "mine"}))
+    with pytest.raises(QweftError, match="it exists and is not the beginning of this conversation"):
+        obey(f"/save {other}", dialogue.and_then("r", ["b"]).and_then("s", ["c"]), ["base"])
     with pytest.raises(QweftError, match="it exists"):  # what was said before the reset would be lost
         obey(f"/save {file}", dialogue.from_the_start().and_then("new", ["b"]), ["base"])
+
+
+def test_save_opens_a_thought_that_the_prompt_opened():
+    """As with QwQ's template; training takes no row whose answer closes a thought alone."""
+    dialogue = Dialogue().and_then("q", ["why\n</think>\n\na"]).and_then("r", ["<think>\nso\n</think>\n\nb"])
+    said = [message["content"] for message in json.loads(dialogue.as_rows(["base"]))["messages"]]
+    assert said == ["q", "<think>\nwhy\n</think>\n\na", "r", "<think>\nso\n</think>\n\nb"]
 
 
 def test_commands():

@@ -66,16 +66,23 @@ class Dialogue:
     def as_rows(self, names: Sequence[str]) -> str:
         """Returns JSON lines with a row of messages for each chat model, as `qweft data check` and training read.
 
-        Turns that a model did not answer, as after a stop, are left out of its row; training takes no empty answer.
+        Turns that a model did not answer, as after a stop, are left out of its row; training takes no empty answer. A
+        chain of thought that the prompt opened is opened here, as in rows of data.
         """
         rows = []
         for number, name in enumerate(names):
             answered = replace(self, turns=tuple(turn for turn in self.turns if turn.answers[number].strip()))
-            said = [{"role": message.role, "content": message.content} for message in answered.messages(number)]
+            said = [{"role": each.role, "content": _opened(each)} for each in answered.messages(number)]
             if not answered.turns:
                 continue
             rows.append(json_text({"messages": said, "answered_by": name}) + "\n")
         return "".join(rows)
+
+
+def _opened(message: Message) -> str:
+    """Return a message's content, with the opening of a thought that it closes alone."""
+    is_open = message.role == "assistant" and "</think>" in message.content and "<think>" not in message.content
+    return f"<think>\n{message.content}" if is_open else message.content
 
 
 COMMANDS = {
@@ -142,7 +149,7 @@ def _save(file: str, dialogue: Dialogue, names: list[str], folder: Path | None) 
             raise QweftError(
                 f"/save {plain(file)}: it exists and is not the beginning of this conversation; name another file"
             )
-        write_bytes(path, rows.encode())
+        write_bytes(path, rows.encode(), path.stat().st_mode & 0o777 if path.exists() else 0o666)
     except QweftError:
         raise
     except (OSError, ValueError, RuntimeError) as error:  # a NUL in the name; the user in "~user" does not exist
@@ -158,11 +165,12 @@ def _goes_on(path: Path, rows: str) -> bool:
     try:
         earlier = [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
         return all(
-            any(
+            row.keys() == {"messages", "answered_by"}  # with another key the user has written into it
+            and any(
                 row["answered_by"] == new["answered_by"] and new["messages"][: len(row["messages"])] == row["messages"]
                 for new in map(json.loads, filter(None, rows.split("\n")))
             )
             for row in earlier
         )
-    except (ValueError, TypeError, KeyError, RecursionError):  # another file
+    except (AttributeError, ValueError, TypeError, KeyError, RecursionError):  # another file
         return False
