@@ -10,6 +10,7 @@ import math
 import os
 import secrets
 from collections import Counter
+from errno import EINVAL, ELOOP
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,21 @@ def read_record(path: Path, way: str, most: int = MOST_BYTES) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError) as error:
         raise QweftError(f"{_named(path)} is damaged or no record ({_said(error)}); {way}") from error
     return value
+
+
+def check_damage(error: Exception) -> None:
+    """Raise the disk's own error where that is why a file was not read: it may be out of reach for a moment, and whole.
+
+    Args:
+        error: What was raised; that of `read_record` has the disk's as its cause.
+
+    Raises:
+        OSError: The file is there, and the disk or its permissions refuse it.
+    """
+    cause = error.__cause__ if isinstance(error, QweftError) else error
+    is_no_file = isinstance(cause, FileNotFoundError | IsADirectoryError | NotADirectoryError)
+    if isinstance(cause, OSError) and not is_no_file and cause.errno not in (EINVAL, ELOOP):
+        raise cause
 
 
 def marked(record: dict[str, Any], part: str = "config") -> dict[str, Any]:

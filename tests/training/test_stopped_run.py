@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 import shutil
 from dataclasses import replace
 
@@ -10,9 +11,10 @@ import pytest
 import torch
 from tests.training.test_resume import StoppedError, config, files, stop_after, weights  # noqa: F401
 
+from qweft import records
 from qweft.errors import QweftError
-from qweft.training import checkpoints, run, run_folder
-from qweft.training.config import CheckpointConfig, ValidationConfig
+from qweft.training import checkpoints, record, run, run_folder
+from qweft.training.config import CheckpointConfig, RunConfig, ValidationConfig
 from qweft.training.run import train
 from qweft.training.run_folder import kept, written
 
@@ -133,6 +135,36 @@ def test_a_checkpoint_in_place_of_a_damaged_one_stays(files, tmp_path, monkeypat
             train(replace(made, resume="auto"))
     assert (tmp_path / "out/checkpoints/step-2" / checkpoints.MANIFEST).is_file()
     assert (tmp_path / "out/checkpoints/step-2/optimizer.pt").stat().st_size
+
+
+@pytest.mark.parametrize("number", [errno.ESTALE, errno.EIO, errno.EACCES])
+def test_a_checkpoint_or_record_that_a_disk_refuses_is_not_damaged(tmp_path, monkeypatch, number):
+    kept = checkpoints.Checkpoints(tmp_path / "checkpoints", {"weights": "w", "processes": 1})
+    written = kept.staging / "checkpoint-2"
+    written.mkdir(parents=True)
+    for name in ("optimizer.pt", "scheduler.pt"):
+        (written / name).write_bytes(b"x")
+    (written / checkpoints.STATE).write_text('{"global_step": 2}')
+    kept.keep(2)
+    assert kept.find().step == 2
+    (tmp_path / "run.json").write_text("{}")
+
+    def refuse(*_):
+        raise OSError(number, os.strerror(number), "run.json")
+
+    for module in (checkpoints, records):
+        with monkeypatch.context() as patch:
+            patch.setattr(module, "read_bytes", refuse)
+            with pytest.raises(OSError, match=re.escape(os.strerror(number))):
+                kept.find()
+    with monkeypatch.context() as patch:
+        patch.setattr(records, "read_bytes", refuse)
+        with pytest.raises(OSError, match=re.escape(os.strerror(number))):
+            record.finished(tmp_path / "run.json", RunConfig(resume="auto"))
+        assert record.finished(tmp_path / "run.json", RunConfig()) is None
+    assert kept.find().step == 2
+    (tmp_path / "checkpoints/step-2/optimizer.pt").unlink()
+    assert kept.find() is None
 
 
 @pytest.mark.parametrize("every", [None, 3])

@@ -7,7 +7,7 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from errno import EACCES, EDQUOT, EFBIG, EIO, ENAMETOOLONG, ENODEV, ENOSPC, ENOTCONN, EPERM, EROFS, ESTALE
+from errno import EACCES, EDQUOT, EFBIG, EIO, ENAMETOOLONG, ENODEV, ENOSPC, ENOTCONN, EPERM, EROFS, ESTALE, ETIMEDOUT
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -49,7 +49,7 @@ WRITING = ("train", "compare", "sweep", "tune", "export", "init", "push", "repor
 FULL = (ENOSPC, EDQUOT, EFBIG)
 DISK = (*FULL, EROFS, EIO, ESTALE)
 """Errors that only a disk gives, as a network's that drops out for a moment."""
-NAMED = (EACCES, EPERM, ENODEV, ENOTCONN)
+NAMED = (EACCES, EPERM, ENODEV, ENOTCONN, ETIMEDOUT)
 """Errors that are a disk's where they name a file; without one they may be of anything."""
 
 MEMORY = "take fewer or shorter rows at a time, model.quantization, or a machine or a device with more memory"

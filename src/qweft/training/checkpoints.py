@@ -4,16 +4,16 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from qweft.errors import QweftError
-from qweft.files import read_bytes, remove, write_json
+from qweft.files import check_regular, read_bytes, remove, write_json
 from qweft.method.stated import as_recorded, meant_then
-from qweft.records import is_own, marked, read_record
+from qweft.records import check_damage, is_own, marked, read_record
 from qweft.text import cut, shown
 
 MANIFEST = "checkpoint.json"
@@ -28,6 +28,10 @@ WHOLE_WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 """Files that the trainer reads before the adapter's, and that no run of an adapter writes."""
 SHARDED = (".metadata", ".distcp")
 """Ends of the names of FSDP's files, which PyTorch reads with `pickle`."""
+NO_KEY = (
+    "FSDP's shards are pickles, which are read only with a mark of yours, and the key for it cannot be written; set "
+    "QWEFT_CACHE to a folder that can"
+)
 NEEDED = ("optimizer", "scheduler.pt")
 """Beginnings of names of files without which the trainer goes on silently: with a fresh optimizer, or another rate."""
 
@@ -145,7 +149,10 @@ class Checkpoints:
             }
             extra = {name: state() for name, state in self.extra.items()}
             manifest = {"step": step, "identity": self.identity, "extra": extra, "files": files}
-            write_json(written / MANIFEST, marked(manifest, "files"))
+            manifest = marked(manifest, "files")
+            if _shards_in(files) and not is_own(manifest, "files"):
+                self.tell(f"step {step}: the run will not go on from this checkpoint: {NO_KEY}")
+            write_json(written / MANIFEST, manifest)
             for path in written.rglob("*"):
                 if path.is_file():
                     _sync(path)
@@ -175,6 +182,7 @@ class Checkpoints:
 
         Raises:
             QweftError: If the checkpoints belong to another run, or hold what their run did not write.
+            OSError: If the disk or its permissions refuse one, which may be whole.
         """
         for folder in reversed(folders_in(self.folder)):
             manifest = self._manifest(folder)
@@ -222,7 +230,8 @@ class Checkpoints:
             is_whole = all(_digest(folder / name) == digest for name, digest in files.items())
             is_enough = all(any(name.startswith(part) for name in files) for part in NEEDED)
             return manifest if is_whole and is_enough else None
-        except (OSError, ValueError, RecursionError):
+        except (OSError, ValueError, RecursionError) as error:
+            check_damage(error)
             return None
 
 
@@ -233,7 +242,7 @@ def _check_alone(folder: Path, files: Collection[str]) -> None:
     """
     for path in sorted(folder.rglob("*")):
         name = str(path.relative_to(folder))
-        is_hidden = path.is_file() and path.name.startswith(".") and not path.name.endswith(SHARDED)
+        is_hidden = path.is_file() and path.name.startswith(".") and not _shards_in([name])
         is_listed = name in (MANIFEST, *files) or is_hidden or path.is_dir()
         whole = name.lower() in WHOLE_WEIGHTS  # some file systems take Model.safetensors for it
         is_another = whole or (path.parent != folder and path.name.lower().startswith("adapter_"))
@@ -241,9 +250,13 @@ def _check_alone(folder: Path, files: Collection[str]) -> None:
             raise QweftError(f"checkpoint {folder} holds {shown(name)}, which its run did not write; move it away")
 
 
+def _shards_in(files: Iterable[str]) -> list[str]:
+    return [name for name in files if name.lower().endswith(SHARDED)]
+
+
 def _check_own_shards(folder: Path, manifest: dict[str, Any]) -> None:
     """Raise if a checkpoint holds FSDP's shards that this user did not write: as pickles they could run code."""
-    shard = next((name for name in manifest["files"] if name.endswith(SHARDED)), None)
+    shard = next(iter(_shards_in(manifest["files"])), None)
     if shard is not None and not is_own(manifest, "files"):
         raise QweftError(
             f"checkpoint {folder} holds {shown(shard)}, which PyTorch unpickles, and no mark that this version wrote "
@@ -263,8 +276,7 @@ def _different(theirs: Any, ours: Any, name: str = "") -> str:
 
 
 def _digest(path: Path) -> str:
-    if not path.is_file():  # a pipe would block
-        raise FileNotFoundError(path)
+    check_regular(path)  # a pipe would block
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

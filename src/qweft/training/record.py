@@ -10,7 +10,7 @@ from qweft.data.config import HELD_OUT
 from qweft.data.report import DataReport
 from qweft.errors import QweftError
 from qweft.method.stated import as_recorded, needs_rows_first, stated
-from qweft.records import read_record
+from qweft.records import check_damage, read_record
 from qweft.training.config import RunConfig
 from qweft.training.distributed import processes
 
@@ -33,14 +33,20 @@ def decides(config: RunConfig) -> dict[str, Any]:
 
 
 def finished(record: Path, config: RunConfig) -> dict[str, Any] | None:
-    """Return the record if a run with the same settings has finished, else `None`."""
+    """Return the record if a run with the same settings has finished, else `None`.
+
+    Raises:
+        OSError: The disk or its permissions refuse it, and the run is to go on.
+    """
     try:
         saved = read_record(record, "remove it to train anew")
         if None in (config.data.validation_rows, config.data.test_rows):  # the record has what followed from its rows
             report = DataReport(**saved["data"])
             config = replace(config, data=config.data.sized({part: report.rows_of(part) for part in HELD_OUT}))
         theirs = saved["decides"] | {"adapter": as_recorded(saved["decides"]["adapter"])}
-    except (QweftError, AttributeError, KeyError, TypeError):
+    except (QweftError, AttributeError, KeyError, TypeError) as error:
+        if config.resume == "auto":  # else the run is made anew in any case
+            check_damage(error)
         return None
     return saved if theirs == json.loads(json.dumps(decides(config))) else None
 
