@@ -150,6 +150,21 @@ def test_a_template_that_leaves_out_a_role_is_refused(tokenizer_with, role):
         tokenise(Conversation(tuple(turns), "g"), tokenizer_with(without))
 
 
+def test_a_template_may_take_out_a_switch_or_blank_lines(tokenizer_with):
+    turns = (Message("system", "Be brief. /no_think"), Message("user", "a\n\nb /think"), Message("assistant", "c\n\nd"))
+    for change in (
+        ".replace('/no_think', '').rstrip()",
+        ".replace('/think', '').rstrip()",
+        ".replace('\\n\\n', '\\n')",
+    ):
+        tokenizer = tokenizer_with(CHATML.replace("m['content']", f"m['content']{change}"))
+        row = tokenise(Conversation(turns, "g"), tokenizer)
+        assert learned_text(row, tokenizer)[0].split() == ["c", "d<|im_end|>"]
+    cut = tokenizer_with(CHATML.replace("m['content']", "m['content'].replace('brief', '')"))
+    with pytest.raises(QweftError, match="leaves out what the system says"):
+        tokenise(Conversation(turns, "g"), cut)
+
+
 WORDS = r"[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 """How Qwen's and Llama 3's tokenizers split text: a sign and the letters after it may be one token."""
 
