@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from qweft.cli.main import main
 from qweft.comparison import runner
@@ -45,8 +46,10 @@ def test_the_bound_is_that_of_the_linearised_ratio():
     tokens = np.array(TOKENS)
     a, b = tokens * own, tokens * theirs
     assert behind == pytest.approx(100 * (a.sum() / b.sum() - 1))
-    errors = 4 * 100 * (a - a.sum() / b.sum() * b) / b.sum()
-    assert bound == pytest.approx(behind - 2.353363 * errors.std(ddof=1) / 2, rel=1e-5)  # t_0.95 at 3
+    left = 100 * ((a.sum() - a) / (b.sum() - b) - 1)  # without each of the rows: the jackknife
+    error = math.sqrt(3 / 4 * np.square(left - behind).sum())
+    t = stats.t.ppf(0.95, b.sum() ** 2 / np.square(b).sum() - 1)
+    assert bound == pytest.approx(behind - t * error, rel=1e-9)
     twice = how_far_behind([judged("a", own, 0), judged("a", own, 1)], [judged("b", theirs, 0), judged("b", theirs, 1)])
     assert twice == pytest.approx((behind, bound))
 

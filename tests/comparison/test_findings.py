@@ -369,3 +369,16 @@ def test_results_of_an_earlier_version_have_verdicts():
     assert any(
         text.startswith("qtha better than lora (LoRA, rank 4) at equal steps: not decided, +1.8%") for text in texts
     )
+
+
+@pytest.mark.parametrize("large, said", [(50, False), (110, True)])
+def test_a_group_that_holds_most_of_the_tokens_is_told(large, said):
+    tokens = (large, *[10] * 5)
+    found = [
+        run(method, seed, loss, eval_row_losses=tuple((loss * count, count) for count in tokens))
+        for method, loss in (("lora", 1.0), ("qtha", 1.1))
+        for seed in range(3)
+    ]
+    told = [text for text in verdicts(summarise(found)) if "holds" in text]
+    start = "One test row, or group of rows that belong together, holds 69% of the target tokens: the intervals tell"
+    assert len(told) == said and all(text.startswith(start) for text in told)

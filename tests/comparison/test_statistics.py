@@ -187,7 +187,10 @@ def made(seeds, rows, over_rows=7.0, by_seed=0.0, over_seeds=0.0, draw=0):
 
 
 def squares(losses, others):
-    """Sums of squares of seeds, rows and the rest by least squares on indicator columns, with their freedoms."""
+    """Sums of squares of seeds, rows and the rest by least squares on indicator columns, with their freedoms.
+
+    The rows are of equal size.
+    """
     n, m = losses.shape
     rate = (losses - others).sum() / others.sum()
     y = (m * 100 * (losses - others - rate * others.mean(0)) / others.mean(0).sum()).ravel()
@@ -203,6 +206,7 @@ def squares(losses, others):
 def test_the_errors_are_those_of_two_way_random_effects():
     """Mean squares by least squares in float64, the variance of the mean and Satterthwaite's freedom from them."""
     losses, others = made(5, 40, over_seeds=2.0, over_rows=9.0, by_seed=4.0)
+    losses, others = 100 * losses / others, np.full(others.shape, 100.0)
     found = errors_of(coverage.relative(losses, others), losses, others)
     sums, freedom = squares(losses, others)
     means = sums / freedom
@@ -213,15 +217,30 @@ def test_the_errors_are_those_of_two_way_random_effects():
     assert found.rows == pytest.approx((math.sqrt(means[1] / 200), 39), rel=1e-9)
 
 
-def test_rows_alone_are_the_t_interval_of_the_ratio():
-    """Seeds that agree leave the rows: the usual error of a ratio of sums, as surveys have it."""
+def test_rows_alone_are_the_jackknife_of_the_ratio():
+    """Seeds that agree leave the rows: what the difference becomes without each of them, and as many as they count."""
     losses, others = made(4, 30)
     d = coverage.relative(losses, others)
     assert np.ptp(d) < 1e-9
-    residual = losses[0] - others[0] * losses[0].sum() / others[0].sum()
-    error = 100 * math.sqrt(30) * residual.std(ddof=1) / others[0].sum()
-    half = stats.t.ppf(0.975, 29) * error
+    whole, scale = (losses[0] - others[0]).sum(), others[0].sum()
+    left = (whole - losses[0] + others[0]) / (scale - others[0])
+    error = 100 * math.sqrt(29 / 30 * np.square(left - whole / scale).sum())
+    half = stats.t.ppf(0.975, scale**2 / np.square(others[0]).sum() - 1) * error
     assert paired_interval(d, losses, others) == pytest.approx((d[0] - half, d[0] + half), rel=1e-3)
+
+
+@pytest.mark.parametrize("large", [1, 12, 40, 400], ids="{0}x".format)
+def test_a_group_that_holds_most_of_the_tokens_shows_no_difference_that_is_none(large):
+    """Twelve groups, one of them as large as named beside the others; the standard error of 400 repeats is 1.1."""
+    random = np.random.default_rng(large)
+    tokens = 100 * np.array([large, *[1] * 11])
+    found = 0
+    for _ in range(400):
+        others = tokens * random.normal(3, 0.3, 12) * np.ones((3, 1))
+        losses = others * (1 + (random.normal(0, 2, 12) + random.normal(0, 0.1, (3, 1))) / 100)
+        d = coverage.relative(losses, others)
+        found += errors_of(d, losses, others).p_value(float(np.mean(d))) <= 0.05
+    assert found / 400 < 0.08
 
 
 @pytest.mark.parametrize("by_seed", [4.0, 30.0])

@@ -11,6 +11,9 @@ from qweft.environment import ALONE, share_said
 SAME_SIZE = 10.0
 """Largest difference in number of parameters, in percent, at which two methods count as equal in size."""
 
+LARGEST_SHARE = 0.5
+"""Share of the target tokens above which one test row, or group of dependent rows, is warned of."""
+
 IMPORTANCE = ("circuit", "reference", "time", "size", "control", "other", "fairness")
 """Topics in report order, the most important first. "control" is a single control of the circuit."""
 
@@ -151,9 +154,18 @@ def _on_looks(looks: Sequence[Look]) -> list[Finding]:
 
 
 def _on_rows(methods: Sequence[Summary]) -> list[Finding]:
-    """Warns if the intervals do not cover the sampling error of the test rows."""
+    """Warns if the intervals do not cover the sampling error of the test rows, or if one row is most of them."""
     if all(all(entry.eval_row_losses) for entry in methods if not entry.diverged):
-        return []
+        rows = next((losses for entry in methods for losses in entry.eval_row_losses if losses), ())
+        tokens = [count for _, count in rows]
+        share = max(tokens, default=0) / max(1, sum(tokens))
+        if not LARGEST_SHARE < share < 1:
+            return []
+        text = (
+            f"One test row, or group of rows that belong together, holds {share:.0%} of the target tokens: the "
+            "intervals tell little of other text. Take test rows from more sources."
+        )
+        return [Finding("fairness", "", "", "open", text)]
     text = (
         "The losses of single test rows were not recorded in every run: intervals of those runs hold the chance of the "
         "seeds alone, not that of the test rows."

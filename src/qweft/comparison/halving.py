@@ -14,6 +14,7 @@ from qweft.comparison.config import HalvingConfig
 from qweft.comparison.context import Context
 from qweft.comparison.methods import Method
 from qweft.comparison.plan import Grid, rung_sizes, rung_steps
+from qweft.comparison.random_effects import pulls
 from qweft.comparison.rates import best_tried
 from qweft.comparison.results import Run
 from qweft.comparison.student import quantile
@@ -220,9 +221,11 @@ def how_far_behind(runs: Sequence[Run], leaders: Sequence[Run]) -> tuple[float, 
     groups of dependent rows,
 
         behind = 100 sum_i D_i / sum_i B_i
-        y_i = 100 m (D_i - behind / 100 B_i) / sum_i B_i,   bound = behind - t_(0.95, m - 1) sd(y) / sqrt(m)
+        y_i = 100 m (D_i - behind / 100 B_i) / sum_i B_i * (1 - 1 / m) / (1 - h_i),   h_i = B_i / sum_i B_i
+        bound = behind - t_(0.95, freedom) sqrt(sum_i y_i^2 / (m (m - 1))),   freedom = 1 / sum_i h_i^2 - 1
 
-    The interval holds the chance of the rows. That of the seeds is left out: a rung has one or two.
+    with the jackknife's factor and at least one degree of freedom, as in `errors_of`. The interval holds the chance of
+    the rows. That of the seeds is left out: a rung has one or two.
 
     Args:
         runs: The method's runs.
@@ -234,10 +237,13 @@ def how_far_behind(runs: Sequence[Run], leaders: Sequence[Run]) -> tuple[float, 
         return 100 * (ours - best) / (best or ours or 1.0), None  # a loss may be zero, of answers that are all alike
     count, scale = len(own), float(theirs.sum())
     behind = 100 * float((own - theirs).sum()) / scale
-    errors = 100 * count * (own - theirs - behind / 100 * theirs) / scale
-    if count < 2 or not np.isfinite(errors).all():
+    if count < 2:
         return behind, None
-    half = quantile(2 * ONE_SIDED - 1, count - 1.0) * float(errors.std(ddof=1)) / math.sqrt(count)
+    pull, freedom = pulls(theirs)
+    errors = 100 * (own - theirs - behind / 100 * theirs) / scale * pull
+    if not np.isfinite(errors).all():
+        return behind, None
+    half = quantile(2 * ONE_SIDED - 1, freedom) * math.sqrt(count / (count - 1) * float(np.square(errors).sum()))
     return behind, behind - half
 
 

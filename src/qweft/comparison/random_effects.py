@@ -61,14 +61,17 @@ def errors_of(differences: Sequence[float], losses: Array | None = None, others:
     Row i at seed k has the difference D_ki of summed losses. B_i is the other method's summed loss, averaged over n
     seeds. The ratio of sums is linearised, so that a row of m weighs as much as its tokens:
 
-        y_ki = 100 m (D_ki - d / 100 * B_i) / sum_i B_i,   d the mean difference in percent
+        y_ki = 100 m (D_ki - d / 100 * B_i) / sum_i B_i * (1 - 1 / m) / (1 - h_i),   h_i = B_i / sum_i B_i
 
-    In the two-way table y, with random effects of seeds and of rows, the mean has the variance
+    with d the mean difference in percent. The last factor is that of the jackknife, 1 for rows of equal size: a row
+    with a large share h_i pulls d towards itself, which hides how far it is from the others. In the two-way table y,
+    with random effects of seeds and of rows, the mean has the variance
 
         (MS_seeds + MS_rows - MS_residual) / (n m)
 
-    and the degrees of freedom of Satterthwaite (1946). Where MS_seeds or MS_rows is below MS_residual, the estimate of
-    that part's variance is negative. It is not set to zero: the mean squares of either part alone then bound the error.
+    and the degrees of freedom of Satterthwaite (1946). The rows count as 1 / sum_i h_i^2 there, at least as two: m of
+    them if they are of equal size. Where MS_seeds or MS_rows is below MS_residual, the estimate of that part's variance
+    is negative. It is not set to zero: the mean squares of either part alone then bound the error.
 
     Args:
         differences: 100 * (a_k - b_k) / mean(b), one per seed, at least two.
@@ -82,23 +85,37 @@ def errors_of(differences: Sequence[float], losses: Array | None = None, others:
         return Errors(seeds)
     m = losses.shape[1]
     scale = others.mean(0)
+    pull, freedom_of_rows = pulls(scale)
     table = 100 * m * (losses - others - d.mean() / 100 * scale) / scale.sum()
-    table -= table.mean()
+    table = (table - table.mean()) * pull
     by_row = table.mean(0)
-    residual = table - by_row - table.mean(1, keepdims=True)
+    residual = table - by_row - table.mean(1, keepdims=True) + table.mean()
     mean_squares = (
         n * m * seeds[0] ** 2,
         float(n * np.square(by_row).sum() / (m - 1)),
         float(np.square(residual).sum() / ((n - 1) * (m - 1))),
     )
     of_seeds, of_rows, left = mean_squares
-    rows = (math.sqrt(of_rows / (n * m)), m - 1.0)
+    rows = (math.sqrt(of_rows / (n * m)), freedom_of_rows)
     total = of_seeds + of_rows - left
     if not min(of_seeds, of_rows) > left:
         return Errors(seeds, rows)
-    parts = zip(mean_squares, (n - 1, m - 1, (n - 1) * (m - 1)), strict=True)
+    parts = zip(mean_squares, (n - 1, freedom_of_rows, (n - 1) * freedom_of_rows), strict=True)
     freedom = total**2 / sum(square**2 / count for square, count in parts)
     return Errors(seeds, rows, (math.sqrt(total / (n * m)), freedom))
+
+
+def pulls(scale: Array) -> tuple[Array, float]:
+    """Returns the jackknife's factor of each row's deviation from a ratio of sums, and the rows' degrees of freedom.
+
+        (1 - 1 / m) / (1 - h_i)   and   1 / sum_i h_i^2 - 1, at least 1,   h_i = scale_i / sum_i scale_i
+
+    Args:
+        scale: The m rows' parts of the ratio's denominator, m > 1. Rows of equal size give 1 and m - 1.
+    """
+    shares = scale / scale.sum()
+    spared = np.maximum(1 - shares, np.finfo(np.float64).eps)  # of a row beside which all others are zero
+    return (1 - 1 / len(scale)) / spared, max(1.0, 1 / float(np.square(shares).sum()) - 1)
 
 
 def paired_interval(
