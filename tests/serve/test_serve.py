@@ -18,6 +18,8 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 from qweft import QweftError
+from qweft.chat.chat_models import open_chat_models
+from qweft.chat.config import ChatConfig
 from qweft.cli.main import main
 from qweft.cli.parser import parse
 from qweft.data.conversation import Conversation, Message
@@ -564,3 +566,21 @@ def test_a_quantised_and_a_plain_base_model_are_not_mixed(trained, tmp_path, mon
     (tmp_path / "other/run.json").write_text(json.dumps(record))
     with pytest.raises(QweftError, match="other was trained on a base model with quantization 8bit, and qtha on one"):
         check_serve([str(trained / "qtha/adapter"), str(tmp_path / "other/adapter")], ServeConfig(), {})
+
+
+def test_an_adapter_of_another_dtype_is_told(trained, tmp_path, monkeypatch, capsys):
+    """In serve, and beside another one in chat; the weights of the base model are in memory once."""
+    monkeypatch.setattr("qweft.serve.config.PACKAGES", ())
+    shutil.copytree(trained / "sparse", tmp_path / "other")
+    record = json.loads((tmp_path / "other/run.json").read_text())
+    record["config"]["model"]["dtype"] = "bfloat16"
+    (tmp_path / "other/run.json").write_text(json.dumps(record))
+    both = [trained / "qtha/adapter", tmp_path / "other/adapter"]
+    check_serve([str(each) for each in both], ServeConfig(), {})
+    assert "note: other was trained with model.dtype bfloat16, and the base model is" in capsys.readouterr().err
+    open_chat_models(both[0], ChatConfig(beside=str(both[1])), {})
+    assert "was trained with model.dtype bfloat16, and answers in that of" in " ".join(capsys.readouterr().err.split())
+    chosen = {"model": {"dtype": "float32"}}
+    check_serve([str(each) for each in both], ServeConfig(), chosen)
+    open_chat_models(both[0], ChatConfig(beside=str(both[1])), chosen)
+    assert "note" not in capsys.readouterr().err

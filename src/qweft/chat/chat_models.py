@@ -17,7 +17,7 @@ from qweft.data.conversation import Message
 from qweft.data.template import render, with_template
 from qweft.errors import QweftError
 from qweft.evaluation.loss import context_of
-from qweft.evaluation.record import run_config
+from qweft.evaluation.record import model_of, run_config, tell
 from qweft.evaluation.saved import check_runs, put_beside_base, put_on
 from qweft.models.load import LoadedModel, load_model
 from qweft.text import many
@@ -111,6 +111,12 @@ def open_chat_models(adapter: Path, config: ChatConfig, overrides: dict[str, Any
             cannot be loaded.
     """
     model, folders = check_chat(adapter, config, overrides)
+    own = [model_of(folder, overrides).dtype for folder in folders]
+    if own[-1] != own[0]:
+        tell(
+            f"note: {folders[-1]} was trained with model.dtype {own[-1]}, and answers in that of {adapter}, {own[0]}; "
+            "--model.dtype names another"
+        )
     loaded = load_model(model)
     trees = [loaded.model, *(same_weights(loaded.model) for _ in range(1 if config.beside else 0))]
     found = [
