@@ -15,6 +15,7 @@ from qweft.data.config import DataConfig
 from qweft.errors import QweftError
 from qweft.evaluation.checks import check_evaluation
 from qweft.evaluation.config import EVERYWHERE, EvaluationConfig
+from qweft.evaluation.preview import preview_evaluation
 from qweft.evaluation.run import evaluate
 from qweft.models.config import ModelConfig
 from qweft.models.load import load_model
@@ -146,9 +147,25 @@ def test_what_cannot_be_is_said_before_a_model_is_loaded(folder, monkeypatch):
     assert "pip install 'qweft[lm-eval]'" in sentence(folder, lm_eval=["arc_easy"])
 
 
-def test_answers_without_a_final_answer_cannot_be_judged(folder):
-    got = sentence(folder, metrics=["reasoning"], data={"source": str(folder / "other.jsonl"), "max_length": 32})
+def test_answers_without_a_final_answer_are_refused_before_the_first_one_is_generated(folder, monkeypatch):
+    monkeypatch.setattr("qweft.evaluation.run._judge", lambda *_: pytest.fail("judged"))
+    data = {"source": str(folder / "other.jsonl"), "max_length": 32}
+    got = sentence(folder, metrics=["reasoning"], data=data)
     assert "none of the 8 answers on record ends in a final answer" in got
+    data |= {"validation_rows": 4, "test_rows": 8}
+    sections = {"model": {"name": str(folder / "model")}, "data": data, "evaluation": {"metrics": ["reasoning"]}}
+    with pytest.raises(QweftError, match="none of the 8 answers on record"):
+        preview_evaluation(folder / "adapter", sections)
+
+
+def test_a_task_that_the_harness_does_not_know_is_told_before_the_answers(folder, monkeypatch):
+    def unknown(*_):
+        raise QweftError("evaluation.lm_eval arc_eazy: the harness stopped")
+
+    monkeypatch.setattr("qweft.evaluation.run.check_harness", lambda tasks: None)
+    monkeypatch.setattr("qweft.evaluation.run.run_harness", unknown)
+    monkeypatch.setattr("qweft.evaluation.run.generate_answers", lambda *_: pytest.fail("answers were generated"))
+    assert "the harness stopped" in sentence(folder, lm_eval=["arc_eazy"])
 
 
 def test_other_data_that_cannot_be_had(folder):

@@ -175,10 +175,15 @@ def test_steps_are_lines_and_sentences():
 def test_marks_without_end_are_given_up(monkeypatch, mark):
     monkeypatch.setattr(reasoning, "PATIENCE", 0.2)
     endless = Answer("What follows 1?", mark * 200_000, "2")
-    with pytest.raises(
-        QweftError, match=r"longer than 0\.2 s to find the final answer of the row that asks 'What follows"
-    ):
+    with pytest.raises(QweftError, match=r"none of the 1 answers on record ends in .* found within 0\.2 s"):
         reasoning.METRIC.score("rows.jsonl", [], Both([endless], [endless]))
+    with pytest.raises(QweftError, match=r"none of the 1 answers on record"):
+        reasoning.METRIC.check_rows([endless.reference])
+    fine = Answer("What follows 1?", "#### 2", "#### 2")
+    scores, rows = reasoning.METRIC.score("rows.jsonl", [], Both([fine, endless], [fine, endless]))
+    assert scores[0].base.value == 100 and scores[0].base.rows == 1 and rows[1] is None
+    assert scores[0].note == "1 row left out, whose final answer takes longer than 0.2 s to find"
+    reasoning.METRIC.check_rows([endless.reference, fine.reference])
 
 
 def test_a_thousand_spaces_are_no_reason_to_wait():

@@ -8,6 +8,7 @@ from typing import Any
 import qweft.evaluation.metrics as folder
 from qweft.data.conversation import Conversation
 from qweft.errors import require
+from qweft.evaluation.generation import prompt_of
 from qweft.evaluation.metric import AnswerMetric, Both
 from qweft.evaluation.scores import Compared
 
@@ -40,6 +41,22 @@ def check_packages(metrics: Sequence[str]) -> None:
         metric = metric_of(name)
         for package in metric.packages:
             require(package, metric.extra, f"evaluation.metrics {name}")
+
+
+def check_rows(metrics: Sequence[str], conversations: Sequence[Conversation], tokenizer: Any) -> None:
+    """Check that these metrics can score some of the rows, before models answer them.
+
+    Args:
+        metrics: Names of the metrics.
+        conversations: The conversations with their reference answers.
+        tokenizer: The model's tokenizer, with the run's template.
+
+    Raises:
+        QweftError: One can score none, or the template refuses a prompt.
+    """
+    references = [prompt_of(each, tokenizer).reference for each in conversations] if metrics else []
+    for name in metrics:
+        metric_of(name).check_rows(references)
 
 
 def score_answers(

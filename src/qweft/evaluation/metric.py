@@ -38,11 +38,13 @@ class AnswerMetric:
             the table, and a list with each row's result as JSON can hold it, or `None` for a row that was not scored.
             The list is empty if the metric does not score single rows. Raises `QweftError` if no row can be scored.
         check: Takes the data's source; raises `QweftError` if its data cannot be scored.
+        check_rows: Takes the reference answers, before the first answer; raises `QweftError` if none can be scored.
         packages: Packages that the metric needs.
         extra: Extra of qweft that installs them.
     """
 
     score: Callable[[str, Sequence[Conversation], Both], tuple[list[Compared], list[Any]]]
     check: Callable[[str], None] = lambda source: None
+    check_rows: Callable[[Sequence[str]], None] = lambda references: None
     packages: tuple[str, ...] = ()
     extra: str = ""

@@ -15,6 +15,7 @@ from qweft.adapter.folder import find_weights, read_config, read_header
 from qweft.adapter.strict_loading import check_tensors
 from qweft.data.load import load_data
 from qweft.data.tokens import Encoded, total_tokens
+from qweft.evaluation.answer_scores import check_rows
 from qweft.evaluation.config import EvaluationConfig
 from qweft.evaluation.loss import check_room
 from qweft.evaluation.run import LENGTH, checked_sections, other_rows
@@ -90,7 +91,10 @@ def preview_evaluation(adapter: Path, overrides: dict[str, Any] | None = None) -
     loaded, lines = shapes_of(adapter, model_config)
     data = load_data(data_config, loaded.tokenizer)
     check_unseen(adapter, overrides or {}, data, judging.split, loaded.tokenizer)
-    rows = data.test if judging.split == "test" else data.validation
+    rows, texts = data.test, data.test_conversations
+    if judging.split == "validation":
+        rows, texts = data.validation, data.validation_conversations
+    check_rows(judging.metrics, texts[: judging.generated], data.tokenizer)
     check_room(loaded.model, rows)
     lines.append(f"loss without and with it on {_said(rows)} of {data_config.source} ({judging.split})")
     if judging.forgetting:

@@ -12,7 +12,7 @@ from qweft.data.load import load_data
 from qweft.data.read import read_rows
 from qweft.data.tokens import Encoded, encode
 from qweft.errors import QweftError
-from qweft.evaluation.answer_scores import AnswerScores, check_packages, score_answers
+from qweft.evaluation.answer_scores import AnswerScores, check_packages, check_rows, score_answers
 from qweft.evaluation.checks import check_evaluation, check_judging
 from qweft.evaluation.config import EvaluationConfig
 from qweft.evaluation.generation import Answer, generate_answers, reads_whole_text
@@ -135,6 +135,7 @@ def evaluate(adapter: Path, overrides: dict[str, Any] | None = None) -> Evaluati
         rows, texts = data.validation, data.validation_conversations
     scored = texts[: judging.generated] if judging.metrics else []
     asked = texts[: max(len(scored), judging.answers)]
+    check_rows(judging.metrics, scored, data.tokenizer)
     is_changed = changed(before, model)
     check_runs(model, loaded, adapter)
     if judging.lm_eval and reads_whole_text(model):
@@ -175,9 +176,9 @@ def _judge(
     judging: EvaluationConfig,
 ) -> _Judged:
     pad, size = tokenizer.pad_token_id, judging.batch_size
-    return _Judged(
-        held_out_loss(model, rows, pad, size),
-        held_out_loss(model, other, pad, size, key=LENGTH) if other else None,
-        generate_answers(model, tokenizer, asked, judging.max_new_tokens, judging.generation_batch),
-        run_harness(model, tokenizer, judging.lm_eval, judging.lm_eval_limit, size) if judging.lm_eval else None,
-    )
+    loss = held_out_loss(model, rows, pad, size)
+    elsewhere = held_out_loss(model, other, pad, size, key=LENGTH) if other else None
+    # before the answers, which may take hours: a task that is not there is told by the harness alone
+    harness = run_harness(model, tokenizer, judging.lm_eval, judging.lm_eval_limit, size) if judging.lm_eval else None
+    answers = generate_answers(model, tokenizer, asked, judging.max_new_tokens, judging.generation_batch)
+    return _Judged(loss, elsewhere, answers, harness)
