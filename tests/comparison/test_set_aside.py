@@ -11,9 +11,11 @@ from qweft.claims import keep_earlier
 from qweft.comparison import runner, tune
 from qweft.comparison.config import MethodConfig
 from qweft.comparison.recommendation import Recommendation
+from qweft.comparison.results import Run
 from qweft.comparison.results_file import keep_others
 from qweft.comparison.winner import keep_winner
 from qweft.errors import QweftError
+from qweft.files import write_json
 from tests.comparison.test_rate_search import LORA, config, on_curve  # noqa: F401
 
 
@@ -94,6 +96,29 @@ def test_results_with_runs_that_are_not_made_are_set_aside(tmp_path, capsys, met
     assert {path.name: path.read_bytes() for path in place.iterdir()} == before
     said = capsys.readouterr().out
     assert said == (f"the earlier results, with other {what}, are now in {place}\n" if what else "")
+
+
+def test_results_of_a_method_that_a_budget_leaves_out_are_set_aside(config, monkeypatch):  # noqa: F811
+    def write(results, config_yaml, title, folder):
+        write_json(folder / "results.json", results)
+        return folder / "report.html"
+
+    def made(context, method, seed, folder, keep_adapter=True):
+        parameters = 0 if method is None else method.trainable_parameters
+        return Run("m", "d", "base" if method is None else method.name, seed, parameters, 1, 1.0, (), 1.0, 1.0, 1.0, 1)
+
+    monkeypatch.setattr(runner, "write_report", write)
+    monkeypatch.setattr(runner, "run_trial", made)
+    monkeypatch.setattr(runner, "seconds_of_a_token", lambda context: None)
+    small, out = MethodConfig({**LORA, "r": 1}), Path(config.output)
+    config = dataclasses.replace(
+        config, methods={"small": small, "large": MethodConfig({**LORA, "r": 8})}, reference="small", search=False
+    )
+    runner.compare(config, "", "")
+    before = json.loads((out / "results.json").read_text())
+    runner.compare(dataclasses.replace(config, budget="200 parameters"), "", "")
+    assert {run["method"] for run in json.loads((out / "results.json").read_text())["runs"]} == {"base", "small"}
+    assert json.loads((out / "earlier" / "results-1" / "results.json").read_text()) == before
 
 
 def test_what_a_kill_tore_apart_is_set_aside_together(tmp_path, monkeypatch):

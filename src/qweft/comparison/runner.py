@@ -160,7 +160,8 @@ def _compare(config: ComparisonConfig, config_yaml: str, command: str, begin: Ca
 
         def write(before: Sequence[Run], total: int, looks: Sequence[Look], made: Sequence[Run]) -> Path:
             if not runs_written:  # only now: a command that is refused moves nothing
-                keep_others(context.output, config.methods, plan.looks[-1], console.say)
+                made_here = [method.name for method in chosen.methods]  # a budget or a halving leaves others out
+                keep_others(context.output, made_here, plan.looks[-1], console.say)
             runs_written.append(total)
             runs = [*before, *made]
             summary = judged(runs, looks)
