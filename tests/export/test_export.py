@@ -20,6 +20,7 @@ from qweft.export.measure import Measured
 from qweft.export.report import ExportReport
 from qweft.export.rows import load_rows, plan_rows
 from qweft.export.run import export, preview
+from qweft.records import marked
 from qweft.training.config import RunConfig
 from qweft.training.run import train
 from tests.tiny_folder import save_rows, save_tiny_model
@@ -108,6 +109,23 @@ def test_an_export_that_loses_too_much_is_refused_and_nothing_is_written(trained
     assert main([*words, "--force"]) == 0
     assert (tmp_path / "lora/adapter_model.safetensors").is_file()
     assert main([*words, "--largest_lost_share", "1"]) == 0
+
+
+def test_names_of_columns_are_those_of_the_calibration_text(trained, tmp_path):
+    """Those of the run's own text are known from its record."""
+    shutil.copytree(trained / "qtha", tmp_path / "run")
+    record = json.loads((tmp_path / "run/run.json").read_text())
+    record["config"]["data"] |= {"columns": {"prompt": "Q", "response": "A"}}
+    (tmp_path / "run/run.json").write_text(json.dumps(marked(record)))
+    other = str(save_rows(tmp_path / "other.jsonl"))
+    adapter, named = tmp_path / "run/adapter", {"prompt": "question", "response": "answer"}
+    for given in ({}, named):
+        _, plan, _ = plan_rows(adapter, other, {"data": {"columns": given}})
+        assert plan.held_out.columns == {"prompt": "Q", "response": "A"} and plan.calibration.columns == given
+    _, plan, _ = plan_rows(adapter, other, {})
+    assert plan.calibration.columns == plan.held_out.columns and plan.calibration.file is None
+    _, plan, _ = plan_rows(adapter, None, {"data": {"columns": named}})
+    assert plan.held_out.columns == named
 
 
 def test_distillation_brings_it_nearer(trained, tmp_path):
