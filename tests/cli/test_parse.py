@@ -264,3 +264,13 @@ def test_a_list_is_not_so_long_that_it_takes_minutes_to_check():
     with pytest.raises(QweftError, match="100,000 entries, and at most 1,000 are read"):
         Reader(RunConfig, "run.json").check(list[str], ["text"] * 100_000, "evaluation.metrics")
     assert time.process_time() - begun < 2
+
+
+def test_a_tilde_in_what_is_written_is_the_home_folder(write, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/someone")
+    monkeypatch.chdir(tmp_path)
+    for argv in ([write("output: ~/runs/mine\n")], ["--output=~/runs/mine"]):
+        assert parse(RunConfig, argv).output == "/home/someone/runs/mine"
+    assert parse(RunConfig, ["--output", "runs/~mine"]).output == "runs/~mine"
+    (tmp_path / "~/runs/mine").mkdir(parents=True)  # of an earlier version, whose runs go on there
+    assert parse(RunConfig, ["--output=~/runs/mine"]).output == "~/runs/mine"

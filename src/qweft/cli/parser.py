@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from qweft import yaml_file
 from qweft.cli.command import TRUST, Arguments, Command, help_text, split
 from qweft.errors import QweftError
+from qweft.files import named_path
 from qweft.models.config import allow_remote_code
 from qweft.schema import Reader, build, default_of, entry_of, is_mapping, kinds_of, shown, shown_value
 
@@ -17,6 +18,8 @@ OWN_KEYS = {"methods": "compare", "space": "sweep", "adapter": "train"}
 """Keys that identify another command's config file; the first match counts."""
 EXCLUSIVE = {"preset": "peft_type", "peft_type": "preset", "source": "sources", "sources": "source"}
 """Alternative keys that name an adapter or data. Setting one by an option removes the other."""
+WRITTEN = ("output", "picture")
+"""Keys that name a folder or a file to write."""
 MOST_TARGETS = 1000
 """Most positional arguments of a command that takes several of a kind."""
 NAMELESS = Command("COMMAND", "", "", target="[CONFIG]")
@@ -87,6 +90,9 @@ def read_arguments(argv: Sequence[str], command: Command) -> Arguments:
 def apply_options(config_class: Any, tree: dict[str, Any], arguments: Arguments, command: Command) -> None:
     """Checks each dotted option and sets it in a checked tree; field names may be typed with hyphens.
 
+    In a file's name to write, `~` is the home folder, as the shell has it: neither YAML nor `--output=~/runs` is read
+    by one.
+
     Raises:
         QweftError: An option is wrong, or two of them exclude each other.
     """
@@ -98,6 +104,11 @@ def apply_options(config_class: Any, tree: dict[str, Any], arguments: Arguments,
             raise QweftError(f"--{name} and --{other} exclude each other; leave one of them out")
     for typed, text in arguments.options:
         _Options(config_class, flags=command.flags).put(tree, typed, text)
+    for key in WRITTEN:
+        named = tree.get(key)
+        # where a folder is really called ~, an earlier version made it, and its runs go on there
+        if isinstance(named, str) and named.startswith("~") and not Path(named).exists():
+            tree[key] = str(named_path(named))
 
 
 def dump_yaml(config: Any) -> str:
