@@ -8,6 +8,7 @@ import pytest
 from qweft.comparison.family import questions
 from qweft.comparison.halving import Rung, Standing
 from qweft.comparison.recommendation import recommend
+from qweft.comparison.report.content import Content
 from qweft.comparison.statistics import paired
 from qweft.comparison.summarise import summarise
 from tests.comparison.comparison_examples import run, runs, verdicts
@@ -68,11 +69,37 @@ def test_those_that_are_worse_are_told_beside_those_that_are_open():
     assert "lora has 4.8% [4.8, 4.8] lower loss than dora." in found.text
 
 
-def test_of_those_that_are_open_one_is_taken_although_an_equivalent_one_has_a_lower_loss():
-    open_one, equal = moved(1.0, 0.01), moved(0.9999, 0.00001)
-    found = told(runs(base=[2.0], lora=STEADY, lora_r1=open_one, dora=equal), margin=0.1)
-    assert "Nothing is decided between lora and lora_r1" in found.text and found.method in ("lora", "lora_r1")
-    assert "dora is equivalent to lora within 0.1%." in found.text
+@pytest.mark.parametrize("size, taken, which", [
+    (500, "dora", "whose loss was lower."), (1000, "dora", "whose loss was lower."),
+    (1001, "lora", "whose loss was the lowest of these."),
+])  # fmt: skip
+def test_beside_those_that_are_open_an_equivalent_one_is_taken_if_it_is_lower_and_no_larger(size, taken, which):
+    losses = {"lora": STEADY, "lora_r1": moved(1.01, 0.02), "dora": moved(0.9999, 0.00001)}
+    sizes = {"lora": 1000, "lora_r1": 2000, "dora": size}
+    found = [replace(each, trainable_parameters=sizes.get(each.method, 0)) for each in runs(base=[2.0], **losses)]
+    got = told(found, margin=0.1)
+    assert got.text.startswith("Nothing is decided between lora and lora_r1 (smallest visible effect ")
+    assert got.method == taken and f": take {taken} (" in got.text and which in got.text
+    assert "dora is equivalent to lora within 0.1%." in got.text
+
+
+def test_of_equivalent_ones_none_is_taken_that_is_further_behind_the_lowest_than_the_margin():
+    sizes = {"lora": 1000, "dora": 2000, "lora_r1": 200}
+    found = runs(base=[2.0], lora=STEADY, dora=moved(0.992), lora_r1=moved(1.0078))
+    got = told([replace(each, trainable_parameters=sizes.get(each.method, 0)) for each in found], margin=1.0)
+    assert got.method == "lora"
+    assert got.text.startswith("Use lora (LoRA, rank 8): dora is equivalent to it within 1%, and not smaller. ")
+    assert "lora_r1 is smaller, but its loss was 1.6% above dora's. Its held-out loss" in got.text
+
+
+def test_without_the_leader_every_pair_that_may_be_claimed_shares_the_level():
+    others = {
+        name: moved(1 + number / 5000, 0.0001) for number, name in enumerate(("dora", "lora_r1", "mpo", "a", "b"))
+    }
+    for lora, count in (([1.0, None, 1.0], 15), (STEADY, 5)):
+        judged = summarise(runs(base=[2.0], lora=lora, **others), "lora", 1.0, is_strict=True)
+        assert judged["a"].looks["lora"].questions == count
+        assert count == 5 or {look.questions for each in judged.values() for look in each.looks.values()} == {15}
 
 
 def test_two_seeds_decide_nothing():
@@ -196,3 +223,13 @@ def test_of_one_group_of_test_rows_nothing_is_claimed():
     found = [replace(each, **rows) for each in runs(base=[2.0], lora=STEADY, lora_r1=moved(1.05))]
     text = recommend(summarise(found, "lora", 1.0, is_strict=True)).text
     assert text.startswith("Nothing is decided between lora and lora_r1 (the test rows are one row or one group, ")
+
+
+def test_the_report_has_the_recommendation_and_no_second_answer_beside_it():
+    found = runs(base=[2.0], lora=moved(1.0, 0.01), dora=moved(0.99), lora_r1=moved(1.01))
+    text = told(found, margin=1.0).text
+    assert text.startswith("Nothing is decided between lora, dora and lora_r1 ")
+    results = {"runs": [each.to_json() for each in found], "summary": {"lora": {"reference": "lora"}}}
+    alone = Content.read(results).conclusion
+    assert "dora has the lowest held-out loss" in alone and "is better than lora_r1" in alone
+    assert Content.read({**results, "recommendation": {"text": text}}).conclusion == text

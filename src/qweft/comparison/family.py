@@ -34,15 +34,16 @@ def judged(summary: Mapping[str, Summary], looks: Sequence[Look], is_strict: boo
         summary: From `summarise`, before any correction.
         looks: The looks that were made, in order.
         is_strict: Whether all claims on the questions, differences and equivalences, share the level (Bonferroni), so
-            that any of them is wrong with a chance of at most 0.05.
+            that any of them is wrong with a chance of at most 0.05. If the reference diverged, each pair is a question.
     """
-    asked = questions(summary)
+    everyone = list(combinations([name for name, entry in summary.items() if entry.kind != "base"], 2))
+    # without the reference, results alone say with which method the others are compared: any pair may be claimed
+    asked = everyone if is_strict and _is_lost(summary) else questions(summary)
     found: dict[str, dict[str, Look]] = {name: {} for name in summary}
 
     def note(pair: Pair, look: Look) -> None:
         found[pair[0]][pair[1]] = found[pair[1]][pair[0]] = look
 
-    everyone = list(combinations([name for name, entry in summary.items() if entry.kind != "base"], 2))
     for pair, look in zip(everyone, _corrected(summary, everyone, looks[-1]), strict=True):
         if best_of(summary) in pair:
             note(pair, look)
@@ -56,6 +57,11 @@ def judged(summary: Mapping[str, Summary], looks: Sequence[Look], is_strict: boo
                 decided.add(pair)
     made = tuple(looks) if looks[-1].planned > 1 else ()
     return {name: replace(entry, looks=found[name], looks_made=made) for name, entry in summary.items()}
+
+
+def _is_lost(summary: Mapping[str, Summary]) -> bool:
+    """Whether a run of the reference diverged."""
+    return any(name == entry.reference and entry.eval_loss is None for name, entry in summary.items())
 
 
 def _corrected(

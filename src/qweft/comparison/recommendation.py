@@ -44,8 +44,10 @@ def recommend(
     """Returns which method to use.
 
     Only pairs that were fixed before the test rows were looked at are claimed: the reference, which led on the
-    validation rows, against each other method, and each hybrid against its controls. Of methods that are equivalent it
-    takes the smallest, of those that are not decided the one with the lowest loss.
+    validation rows, against each other method, and each hybrid against its controls. Where the reference diverged, the
+    lowest takes its place, and all pairs share the level. Of methods that are equivalent it takes the smallest whose
+    loss is within the margin of the lowest one. Of those that are not decided it takes the one with the lowest loss, or
+    one that is equivalent to the leader, no larger and lower still.
 
     Args:
         summary: From `summarise`, strict, with the leader as the reference.
@@ -98,12 +100,19 @@ def _among(leader: Summary, like: Sequence[Summary], pairs: Mapping[str, Pairing
         chosen = min(
             [leader, *undecided], key=lambda entry: 0.0 if entry is leader else -(pairs[entry.method].mean or 0.0)
         )
+        equal = [entry for entry in like if entry not in undecided]
+        lower = [entry for entry in equal if _behind(entry, chosen) < 0]
+        smaller = [entry for entry in lower if entry.trainable_parameters <= chosen.trainable_parameters]
+        which = "whose loss was the lowest of these" if lower else "whose loss was the lowest"
+        if smaller:
+            chosen = min(smaller, key=lambda entry: -(pairs[entry.method].mean or 0.0))
+            which = "whose loss was lower"
         limit = _limit(leader, [paired(entry, leader) for entry in undecided])
         names = _listed([leader.method, *(entry.method for entry in undecided)])
-        said = f"Nothing is decided between {names}{limit}: take {_called(chosen)}, whose loss was the lowest."
-        if equal := [entry.method for entry in like if entry not in undecided]:
+        said = f"Nothing is decided between {names}{limit}: take {_called(chosen)}, {which}."
+        if equal:
             margin = f"within {leader.equivalent_within:g}%"
-            said += f" {_listed(equal)} {_is(equal)} equivalent to {leader.method} {margin}."
+            said += f" {_listed([each.method for each in equal])} {_is(equal)} equivalent to {leader.method} {margin}."
         least = min([leader, *like], key=lambda entry: entry.trainable_parameters)
         if least.trainable_parameters < chosen.trainable_parameters:
             said += f" {least.method} comes {size(least, chosen)}."
@@ -118,14 +127,30 @@ def _among(leader: Summary, like: Sequence[Summary], pairs: Mapping[str, Pairing
 
 
 def _of_equals(leader: Summary, like: Sequence[Summary]) -> tuple[Summary, str]:
-    """Returns the smallest of methods that are equivalent to the leader and itself, and the sentence."""
-    margin = leader.equivalent_within
-    chosen = min([leader, *like], key=lambda entry: (entry.trainable_parameters, entry.eval_loss))
+    """Returns the smallest of methods that are equivalent to the leader and itself, and the sentence.
+
+    Two that are equivalent to a third one need not be so to each other: those that are further behind the lowest loss
+    than the margin are left out.
+    """
+    margin = leader.equivalent_within or 0.0
+    lowest = min([leader, *like], key=lambda entry: _behind(entry, leader))
+    near = [entry for entry in like if _behind(entry, lowest) < margin]
+    chosen = min([leader, *near], key=lambda entry: (entry.trainable_parameters, entry.eval_loss))
     if chosen is leader:
-        others = f"{_listed([entry.method for entry in like])} {_is(like)}"
-        return leader, f"Use {_called(leader)}: {others} equivalent to it within {margin:g}%, and not smaller."
-    less = "smaller" if chosen.trainable_parameters < leader.trainable_parameters else "as small"
-    return chosen, f"Use {_called(chosen)}: equivalent to {leader.method} within {margin:g}%, and {less}."
+        others = f"{_listed([entry.method for entry in near])} {_is(near)}"
+        said = f"Use {_called(leader)}: {others} equivalent to it within {margin:g}%, and not smaller."
+    else:
+        less = "smaller" if chosen.trainable_parameters < leader.trainable_parameters else "as small"
+        said = f"Use {_called(chosen)}: equivalent to {leader.method} within {margin:g}%, and {less}."
+    far = [each for each in like if each not in near and each.trainable_parameters < chosen.trainable_parameters]
+    for each in far:
+        said += f" {each.method} is smaller, but its loss was {_behind(each, lowest):.1f}% above {lowest.method}'s."
+    return chosen, said
+
+
+def _behind(entry: Summary, other: Summary) -> float:
+    """Returns by how many percent the loss is above the other's at the seeds that both have; 0 for the same method."""
+    return 0.0 if entry is other else paired(entry, other).mean or 0.0
 
 
 def _limit(leader: Summary, undecided: Sequence[Pairing]) -> str:

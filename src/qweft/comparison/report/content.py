@@ -115,8 +115,11 @@ class Content:
 
     @cached_property
     def conclusion(self) -> str:
-        """What it decided and what it could not show, in plain sentences."""
-        return " ".join(filter(None, (self.recommendation, conclusion(self.summary), self._doubted[1])))
+        """What it decided and what it could not show, in plain sentences, as the terminal had it.
+
+        A recommendation stands alone: it compares with the leader, the conclusion with the lowest loss.
+        """
+        return " ".join(filter(None, (self.recommendation or conclusion(self.summary), self._doubted[1])))
 
     @cached_property
     def _doubted(self) -> tuple[list[Finding], str]:
