@@ -11,7 +11,9 @@ from safetensors.torch import load_file, save_file
 from qweft.cli.main import main
 from qweft.data.config import DataConfig
 from qweft.devices import DeviceError
+from qweft.devices.device import Limits
 from qweft.devices.jobs import Executor
+from qweft.devices.noise.device import NoisyDevice
 from qweft.files import cache_folder
 from qweft.models.config import ModelConfig
 from qweft.output import Console
@@ -246,6 +248,13 @@ def test_an_adapter_that_is_replaced_meanwhile_has_no_report(adapter, tmp_path, 
     assert not (tmp_path / "run" / "robustness-shots" / "robustness.json").exists()
 
 
+def test_a_dry_run_tells_too_few_qubits(adapter, capsys, monkeypatch):
+    """The base model and the exact adapter were scored before this was told."""
+    monkeypatch.setattr(NoisyDevice, "limits", Limits(qubits=1))
+    assert evaluate(adapter, "--device", "noisy", "--dry-run") == 2
+    assert "device noisy has 1 qubit, and the circuit of model.layers.0" in " ".join(capsys.readouterr().err.split())
+
+
 def test_a_dry_run_as_json(adapter, capsys):
     options = ["--device", "shots", "--shots", "10,100", "--max-circuits", "300", "--dry-run", "--json"]
     assert evaluate(adapter, *options) == 0
@@ -300,6 +309,7 @@ def test_by_default_it_lands_beside_the_adapter(adapter):
     [
         (["--device", "exakt"], "there is no device exakt; did you mean exact?"),
         (["--device", "exact", "--shots", "10"], "device exact has no shots"),
+        (["--device", "shots", "--shots", "10", "--seed", "-1"], "--seed -1: give 0 or more"),
         (["--device", "shots"], "device shots needs a number of shots"),
         (["--device", "shots", "--shots", "10,0"], "--shots must be at least 1, got 0"),
         (["--device", "shots", "--shots", "10", "--noise-scale", "0.5"], "device shots has no noise"),

@@ -5,6 +5,7 @@ It rehearses a hardware experiment at no cost: estimate, consent, jobs, waiting,
 """
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from qweft.devices.bound import BoundCircuits, pack_circuits
@@ -29,6 +30,7 @@ class RehearsalDevice(RemoteDevice):
     def __init__(self, name: str, inner: Device) -> None:
         super().__init__(name)
         self._inner = inner
+        self.limits = replace(self.limits, qubits=inner.limits.qubits)
 
     def identity(self) -> str:
         """Return the inner device's identity, prefixed with `rehearsal:`."""

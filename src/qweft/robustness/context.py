@@ -1,7 +1,7 @@
 """The model, the sample, and their evaluation at a setting."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +23,7 @@ from qweft.evaluation.loss import score_rows
 from qweft.evaluation.on_device import circuit_layers, on_device
 from qweft.robustness.config import RobustnessConfig
 from qweft.robustness.cost import Rate, rate
+from qweft.robustness.grid import Grid, check_qubits
 from qweft.robustness.outcome import Effort, Point, Scored, Setting, point
 from qweft.robustness.sample import ChosenTokens, Sample, Wanted, Which, choose_sample, measured_targets
 from qweft.text import many, progress
@@ -70,6 +71,7 @@ class Context:
         layers: Layers whose circuits are measured.
         mitigation: Error mitigation.
         rate: Number of circuits that the mitigation runs for each circuit.
+        draw: Draws the sample that a number of circuits allows.
     """
 
     tokenizer: Any
@@ -82,6 +84,7 @@ class Context:
     layers: Sequence[str]
     mitigation: Mitigation
     rate: Rate
+    draw: Callable[[int], Sample]
 
     @progress("scoring")
     def score(self) -> Scored:
@@ -130,6 +133,7 @@ def make_context(
     evaluation: EvaluationConfig,
     config: RobustnessConfig,
     mitigation: Mitigation,
+    grid: Grid,
 ) -> Context:
     """Draws the sample and returns the context of the run.
 
@@ -139,12 +143,16 @@ def make_context(
         evaluation: Evaluation settings: split, number of answers, and sizes of batches and answers.
         config: Options of the measurement.
         mitigation: Error mitigation.
+        grid: The devices.
 
     Raises:
-        QweftError: If no layer has a circuit, no row has a target, or the cap on circuits is too low for one token.
+        QweftError: If no layer has a circuit, a device has too few qubits for one, no row has a target, or the cap on
+            circuits is too low for one token.
     """
     cores = circuit_layers(model, config.layers)
-    counted = rate(mitigation, [core.circuit for core in cores.values() if core.circuit is not None])
+    circuits = {name: core.circuit for name, core in cores.items() if core.circuit is not None}
+    check_qubits(grid, circuits)
+    counted = rate(mitigation, list(circuits.values()))
     is_test = evaluation.split == "test"
     rows = data.test if is_test else data.validation
     shown = (data.test_conversations if is_test else data.validation_conversations)[: evaluation.answers]
@@ -152,8 +160,12 @@ def make_context(
         tokens_read(model, len(prompt_of(each, data.tokenizer).ids), evaluation.max_new_tokens) for each in shown
     ]
     wanted = Wanted(rows, config.tokens, answers, evaluation.batch_size)
-    sample = choose_sample(wanted, len(cores) * counted.circuit, counted.once, config.max_circuits, config.seed)
+
+    def draw(max_circuits: int | None) -> Sample:
+        return choose_sample(wanted, len(cores) * counted.circuit, counted.once, max_circuits, config.seed)
+
+    sample = draw(config.max_circuits)
     return Context(
         data.tokenizer, model, [rows[i] for i in sample.rows], shown[: sample.answers], sample,
-        f"{sample.describe(rows)}, {many(len(cores), 'layer')}", evaluation, list(cores), mitigation, counted,
+        f"{sample.describe(rows)}, {many(len(cores), 'layer')}", evaluation, list(cores), mitigation, counted, draw,
     )  # fmt: skip

@@ -1,6 +1,6 @@
 """Estimated cost of measuring a sample, and its caps."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -74,7 +74,9 @@ def make_budget(config: RobustnessConfig, grid: Grid) -> Budget:
     return Budget(device.name, PriceList.load(config.price_file).of(device.name), caps)
 
 
-def estimate_run(grid: Grid, budget: Budget, sample: Sample, layers: int, counted: Rate) -> Estimate:
+def estimate_run(
+    grid: Grid, budget: Budget, sample: Sample, layers: int, counted: Rate, draw: Callable[[int], Sample]
+) -> Estimate:
     """Returns an upper estimate for all settings together.
 
     Args:
@@ -83,10 +85,42 @@ def estimate_run(grid: Grid, budget: Budget, sample: Sample, layers: int, counte
         sample: What is measured at each setting.
         layers: Number of measured layers.
         counted: Numbers of circuits that the mitigation runs.
+        draw: Draws the sample that a number of circuits allows.
 
     Raises:
-        QweftError: If the estimate exceeds the cap on cost or on seconds.
+        QweftError: If the estimate exceeds the cap on cost or on seconds; names a number of circuits that would fit.
     """
+    whole = _estimate(grid, budget, sample, layers, counted)
+    over = _over(budget.caps, whole)
+    if not over:
+        return whole
+    a_token = layers * counted.circuit
+
+    def over_with(tokens: int) -> list[tuple[str, float, float]]:
+        drawn = draw(tokens * a_token + counted.once)
+        return _over(budget.caps, _estimate(grid, budget, drawn, layers, counted))
+
+    key, cap, total = over[0]
+    too_much = f"{key} is {cap:g}, and all circuits together take up to {total:,.6g}; nothing was sent: "
+    if least := over_with(1):
+        key, _, total = least[0]
+        raise QweftError(
+            f"{too_much}one token alone takes up to {total:,.6g}; raise {key}, or name fewer layers with --layers"
+        )
+    fits, most = 1, (sample.circuits - counted.once) // a_token
+    while most - fits > 1:  # not in proportion: a job has its price with one circuit too, and a layer has a job
+        middle = (fits + most) // 2
+        fits, most = (fits, middle) if over_with(middle) else (middle, most)
+    raise QweftError(f"{too_much}--max-circuits {fits * a_token + counted.once} would fit")
+
+
+def _over(caps: Caps, whole: Estimate) -> list[tuple[str, float, float]]:
+    """Returns the options whose caps an estimate exceeds, with the cap and the estimate."""
+    wanted = (("--max-cost", caps.money, whole.money), ("--max-seconds", caps.seconds, whole.seconds))
+    return [(key, cap, total) for key, cap, total in wanted if cap is not None and total is not None and total > cap]
+
+
+def _estimate(grid: Grid, budget: Budget, sample: Sample, layers: int, counted: Rate) -> Estimate:
     parts = []
     for setting in grid.settings:
         device = grid.devices[setting.noise_scale]
@@ -94,17 +128,7 @@ def estimate_run(grid: Grid, budget: Budget, sample: Sample, layers: int, counte
         jobs = layers * counted.circuit * sum(-(-tokens // most) for tokens in sample.calls)
         jobs += sum(-(-size // most) for size in counted.alone)
         parts.append(estimate(device, budget.price, sample.circuits, setting.shots, jobs=jobs))
-    whole = together(parts)
-    for key, cap, total in (
-        ("--max-cost", budget.caps.money, whole.money),
-        ("--max-seconds", budget.caps.seconds, whole.seconds),
-    ):
-        if cap is not None and total is not None and total > cap:
-            raise QweftError(
-                f"{key} is {cap:g}, and all circuits together take up to {total:,.6g}; nothing was sent: about "
-                f"--max-circuits {int(sample.circuits * cap / total)} would fit"
-            )
-    return whole
+    return together(parts)
 
 
 @dataclass(frozen=True)

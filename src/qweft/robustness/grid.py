@@ -1,13 +1,17 @@
 """The devices and settings of a robustness run."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+from qweft.circuit import Circuit
 from qweft.devices import Device, DeviceError, DeviceSettings, RemoteDevice, make_device
+from qweft.devices.jobs import PriceList
 from qweft.devices.registry import NOISELESS
 from qweft.errors import QweftError
 from qweft.robustness.config import RobustnessConfig
 from qweft.robustness.outcome import Setting
+from qweft.text import many
 
 
 @dataclass(frozen=True)
@@ -31,10 +35,11 @@ def make_grid(config: RobustnessConfig) -> Grid:
     """Returns a setting for each number of shots at each noise scale, with checked devices.
 
     If the device can compute exact probabilities, they are added as a setting: the limit of many shots. Mitigation
-    that needs counts rules this out.
+    that needs counts rules this out, and so does a price or a time for each shot.
 
     Raises:
-        QweftError: If a number is out of range, or the device is unavailable or does not support the shots.
+        QweftError: If a number is out of range, the device is unavailable or does not support the shots, or it has a
+            price or a time for each shot and none are given.
     """
     _check(config)
     devices = {scale: _device(config, scale) for scale in sorted(set(config.noise_scale))}
@@ -42,7 +47,17 @@ def make_grid(config: RobustnessConfig) -> Grid:
     first = next(iter(devices.values()))
     for shots in wanted:
         first.check(shots)
-    if config.shots and not config.needs_counts and isinstance(first, Device) and _is_exact_too(first):
+    counts_shots = PriceList.load(config.price_file).of(config.device).counts_shots
+    if counts_shots and not config.shots:  # the device may take a number of its own, which nobody counts
+        raise QweftError(
+            f"device {config.device} has a price or a time for each shot; give --shots, so that it can be told"
+        )
+    if (
+        config.shots
+        and not (config.needs_counts or counts_shots)
+        and isinstance(first, Device)
+        and _is_exact_too(first)
+    ):
         wanted.append(None)
     identity = _device(config, 1.0).identity()
     has_noise = identity != _device(config, 0.0).identity()
@@ -52,6 +67,22 @@ def make_grid(config: RobustnessConfig) -> Grid:
             "noise model that could be scaled; name one with --noise, or use device noisy"
         )
     return Grid(devices, tuple(Setting(shots, scale) for scale in devices for shots in wanted), identity, has_noise)
+
+
+def check_qubits(grid: Grid, circuits: Mapping[str, Circuit]) -> None:
+    """Checks that the devices have enough qubits for the circuit of each layer, by its name.
+
+    Raises:
+        QweftError: If one has too few.
+    """
+    for device in grid.devices.values():
+        most = device.limits.qubits
+        for name, circuit in circuits.items():
+            if most is not None and circuit.qubits > most:
+                raise QweftError(
+                    f"device {device.name} has {many(most, 'qubit')}, and the circuit of {name} needs "
+                    f"{circuit.qubits}; choose another --device, or other --layers"
+                )
 
 
 def _device(config: RobustnessConfig, scale: float) -> Device | RemoteDevice:
@@ -73,6 +104,8 @@ def _check(config: RobustnessConfig) -> None:
         raise QweftError(f"--readout {config.readout} works on counts; give --shots, or use --readout inverse")
     if config.device in NOISELESS and (config.noise is not None or config.noise_scale != [1.0]):
         raise QweftError(f"device {config.device} has no noise; use device noisy for --noise and --noise-scale")
+    if not 0 <= config.seed < 2**63:
+        raise QweftError(f"--seed {config.seed}: give 0 or more, below 2^63")
     for name in ("max_circuits", "max_cost", "max_seconds", "timeout"):
         value = getattr(config, name)
         if value is not None and not value > 0:

@@ -71,13 +71,13 @@ def evaluate_on_device(
         data = load_data(data_config, loaded.tokenizer)
         check_unseen(adapter, overrides, data, evaluation.split, loaded.tokenizer)
         before = weights_of(loaded.model)
-        context = make_context(put_on(loaded, adapter), data, evaluation, config, mitigation)
+        context = make_context(put_on(loaded, adapter), data, evaluation, config, mitigation, grid)
         dtype = str(loaded.dtype).removeprefix("torch.")
         plan = Plan(
             context.measures,
             dtype,
             len(grid.settings),
-            estimate_run(grid, budget, context.sample, len(context.layers), context.rate),
+            estimate_run(grid, budget, context.sample, len(context.layers), context.rate, context.draw),
         )
         if dry_run:
             return plan

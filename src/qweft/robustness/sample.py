@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -81,7 +82,7 @@ class Wanted:
     answers: Sequence[Sequence[int]]
     batch_size: int
 
-    @property
+    @cached_property
     def places(self) -> list[list[int]]:
         """Positions of the tokens to measure in each row, without the last token, which predicts nothing."""
         if self.which == "all":

@@ -740,3 +740,13 @@ def test_a_job_that_is_adopted_is_compared_as_far_as_the_provider_tells(cloud, s
 def test_a_cap_that_is_none(cap):
     with pytest.raises(DeviceError, match=f"a cap on money is a number of at least 0, got {cap:g}"):
         Caps(money=cap)
+
+
+def test_without_shots_nothing_is_run_that_has_a_price_a_shot(store):
+    """A plugin of a chip then takes a number of its own, which counted as no shot."""
+    budget = Budget("noisy", Price(("noisy",), "USD", shot=0.01), Caps(money=0.5))
+    runner = Executor(make_device("noisy"), store, budget)
+    for ask in (runner.run, runner.estimate):
+        with pytest.raises(DeviceError, match="device noisy has a price or a time for each shot; give a number of"):
+            ask(circuits(1), None)
+    assert runner.run(circuits(1), 10).shots == 10 and budget.money == pytest.approx(0.1)

@@ -103,6 +103,7 @@ class Executor:
         """
         shots = _whole(self.device, shots)
         self._check(circuits, shots)
+        self._check_counted(shots)
         once, places = circuits.unique()
         if isinstance(self.device, RemoteDevice):
             assert shots is not None
@@ -123,6 +124,7 @@ class Executor:
     def estimate(self, circuits: BoundCircuits, shots: int | None) -> Estimate:
         """Estimate what `run` would take, without sending anything."""
         shots = _whole(self.device, shots)
+        self._check_counted(shots)
         once, _ = circuits.unique()
         cached = others = 0
         if shots is not None and (isinstance(self.device, RemoteDevice) or self.device.keeps_results):
@@ -143,6 +145,14 @@ class Executor:
         if limits.qubits is not None and circuits.qubits > limits.qubits:
             raise DeviceError(
                 f"device {self.device.name} has {many(limits.qubits, 'qubit')}, and the circuit needs {circuits.qubits}"
+            )
+
+    def _check_counted(self, shots: int | None) -> None:
+        """Check that shots are given where they cost something: without any, a device may take a number of its own."""
+        if shots is None and self.budget.price.counts_shots:
+            raise DeviceError(
+                f"device {self.device.name} has a price or a time for each shot; give a number of shots, so that it "
+                "can be counted"
             )
 
     def _where(self, keys: list[str], shots: int) -> Where:

@@ -78,6 +78,11 @@ class Price:
         """Whether all given prices are zero."""
         return self.known and not any(getattr(self, name) for name in PRICED)
 
+    @property
+    def counts_shots(self) -> bool:
+        """Whether money or time depends on the number of shots."""
+        return bool(self.shot or self.seconds_a_shot)
+
     def fits(self, device: str) -> bool:
         """Return whether a pattern matches a device's name. Case is ignored."""
         return any(fnmatch.fnmatchcase(device.lower(), pattern.lower()) for pattern in self.match)
