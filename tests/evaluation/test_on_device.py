@@ -91,6 +91,16 @@ def test_generation_measures_each_new_token_once():
     assert sum(map(len, measure.seen)) == 4 * (3 + 2)
 
 
+def test_generation_does_not_go_by_the_mask_of_an_earlier_call():
+    model, measure = adapted(), Counting()
+    with on_device(model, measure), torch.no_grad():
+        model(input_ids=IDS[:1], attention_mask=torch.tensor([[1] * 4 + [0] * 3]))
+        model.generate(input_ids=IDS[1:], max_new_tokens=1, do_sample=False, pad_token_id=0)
+        model(input_ids=IDS[:1], attention_mask=torch.tensor([[1] * 4 + [0] * 3]))
+        model.base_model(input_ids=IDS[1:])
+    assert [len(c) for c in measure.seen[::4]] == [4, 7, 4, 7]
+
+
 @pytest.mark.parametrize(
     ("patterns", "count"), [(None, 4), (["q_proj"], 2), (["*layers.0.*"], 2), (["*.v_proj", "q_proj"], 4)]
 )

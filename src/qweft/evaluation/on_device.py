@@ -129,7 +129,9 @@ def on_device(
         return values
 
     with ExitStack() as stack:
-        stack.callback(model.register_forward_pre_hook(before, with_kwargs=True).remove)
+        # of the base model too: `generate` of an adapted model calls that one, and the mask would be an earlier call's
+        for called in dict.fromkeys((model, base_of(model))):
+            stack.callback(called.register_forward_pre_hook(before, with_kwargs=True).remove)
         for core in cores.values():
             stack.callback(setattr, core, "measured_by", core.measured_by)
             core.measured_by = measured(core)
