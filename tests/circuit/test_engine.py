@@ -51,6 +51,14 @@ def test_equals_pennylane(qubits, layers, reupload):
         torch.testing.assert_close(found, wanted, rtol=0, atol=1e-10)
 
 
+def test_no_tokens_have_no_values():
+    """Of a circuit beyond the ansatz too, which runs gate by gate."""
+    for circuit in (crz_ring_ansatz(3, 1), crz_ring_ansatz(1, 1), Circuit(2, 2, 1, (Gate("ry", (0,), "input", 1),))):
+        for values in (expectation_values, gate_by_gate):
+            found = values(circuit, torch.zeros(0, circuit.inputs), torch.zeros(circuit.parameters))
+            assert found.shape == (0, circuit.qubits)
+
+
 PATHS = {
     "compiled": partial(engine.by_kernels, compiled),
     "opaque": engine.opaque_expectations,

@@ -7,6 +7,7 @@ import torch
 from qweft.circuit import crz_ring_ansatz, expectation_values
 from qweft.devices import BoundCircuits, DeviceError, DeviceSettings, Frequencies, Measurer, make_device
 from qweft.devices.outcomes import from_counts
+from qweft.errors import QweftError
 
 CIRCUIT = crz_ring_ansatz(3, 2)
 
@@ -22,6 +23,13 @@ def tokens():
 def test_the_exact_device_is_the_engine(tokens):
     measured = Measurer(make_device("exact"))(CIRCUIT, *tokens)
     torch.testing.assert_close(measured, expectation_values(CIRCUIT, *tokens), rtol=0, atol=1e-12)
+
+
+def test_a_device_that_takes_jobs_needs_an_executor():
+    with pytest.raises(
+        QweftError, match=r"rehearsal:shots takes jobs; give Measurer\(Executor\(device\), ...\)"
+    ):
+        Measurer(make_device("rehearsal:shots"), 100)
 
 
 def test_shots_scatter_as_counting_does(tokens):

@@ -95,7 +95,7 @@ def gate_by_gate(circuit: Circuit, inputs: torch.Tensor, parameters: torch.Tenso
     values = []
     for qubit in range(n):
         zero, one = probabilities.unbind(qubit + 1)
-        values.append((zero - one).reshape(tokens, -1).sum(1))
+        values.append((zero - one).reshape(tokens, 2 ** (n - 1)).sum(1))
     return torch.stack(values, 1)
 
 

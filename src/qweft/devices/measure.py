@@ -10,7 +10,7 @@ import torch
 from qweft.circuit import Circuit
 from qweft.circuit.gates import GATES
 from qweft.devices.bound import BoundCircuits
-from qweft.devices.device import Runner
+from qweft.devices.device import RemoteDevice, Runner
 from qweft.devices.mitigation.estimate import AsMeasured, Mitigation
 from qweft.errors import QweftError
 from qweft.internals.torch import is_transformed
@@ -23,9 +23,14 @@ class Measurer:
         runner: Device or executor.
         shots: Measurements of each circuit. `None` for exact probabilities.
         mitigation: Error mitigation. `None` means no mitigation.
+
+    Raises:
+        QweftError: The runner is a device that takes jobs, which an `Executor` sends.
     """
 
     def __init__(self, runner: Runner, shots: int | None = None, mitigation: Mitigation | None = None) -> None:
+        if isinstance(runner, RemoteDevice):
+            raise QweftError(f"device {runner.name} takes jobs; give Measurer(Executor(device), ...), which sends them")
         self.runner = runner
         self.shots = shots
         self.mitigation = mitigation or AsMeasured()

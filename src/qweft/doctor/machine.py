@@ -6,7 +6,6 @@ import platform
 import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 from packaging.requirements import Requirement
@@ -106,8 +105,7 @@ def _caches() -> Iterator[Finding]:
     yield Finding("model cache", said)
     offline = os.environ.get("HF_HUB_OFFLINE", "0").upper() in {"1", "TRUE", "YES", "ON"}
     yield Finding("hub", "not asked (HF_HUB_OFFLINE is set)" if offline else "asked where a name is not known here")
-    place = folder if folder.exists() else Path.home()
-    free = shutil.disk_usage(place).free
+    free = shutil.disk_usage(next(place for place in (folder, *folder.parents) if place.exists())).free
     yield Finding("disk", f"{free / 2**30:.1f} GiB free for the cache", "ok" if free > ROOM else "note")
 
 

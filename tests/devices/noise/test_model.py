@@ -34,6 +34,13 @@ def test_scaled_too_far(factor, words):
         PAPER.scaled(factor)
 
 
+def test_the_largest_factor_that_is_named_is_taken():
+    model = NoiseModel("own", "made up", 0.01, 0.15, ((1.0, 0.0), (0.0, 1.0)))
+    with pytest.raises(DeviceError, match=r"the largest factor is 6\.6666$"):
+        model.scaled(7)
+    model.scaled(6.6666)
+
+
 def test_what_reading_out_makes_of_an_expectation():
     shift, factor = PAPER.read_out()
     for one in (0.0, 0.3, 1.0):  # the probability of the true outcome 1

@@ -80,7 +80,7 @@ class NoiseModel:
         if largest * factor > 1:
             raise DeviceError(
                 f"noise {self.name} times {factor:g} has an error of probability {largest * factor:g}; the largest "
-                f"factor is {1 / largest:g}"
+                f"factor is {math.floor(1e4 / largest) / 1e4:.15g}"
             )
         up, down = self.readout[0][1] * factor, self.readout[1][0] * factor
         return replace(
