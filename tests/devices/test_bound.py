@@ -26,9 +26,7 @@ def test_the_exact_device_is_the_engine(tokens):
 
 
 def test_a_device_that_takes_jobs_needs_an_executor():
-    with pytest.raises(
-        QweftError, match=r"rehearsal:shots takes jobs; give Measurer\(Executor\(device\), ...\)"
-    ):
+    with pytest.raises(QweftError, match=r"rehearsal:shots takes jobs; give Measurer\(Executor\(device\), ...\)"):
         Measurer(make_device("rehearsal:shots"), 100)
 
 

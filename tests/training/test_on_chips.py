@@ -83,5 +83,7 @@ def test_the_plan_tells_it_where_that_is_asked(tmp_path, capsys):
     assert {cost["device"] for cost in found["costs"]} >= {"qiskit:ibm_*", "braket:iqm-garnet"}
     assert main([*argv, "--chips"]) == 0
     assert "on a chip: 58 circuits a token" in " ".join(capsys.readouterr().out.split())
+    assert main([*argv, "--chips", "--adapter", "{preset: lora, target_modules: [q_proj]}"]) == 0
+    assert "chips: the adapter has no circuit that one could run" in " ".join(capsys.readouterr().out.split())
     assert main([*argv, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["chips"] is None

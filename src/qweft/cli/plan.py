@@ -39,3 +39,6 @@ def run(argv: Sequence[str]) -> None:
         print_json(planned.to_json())
     else:
         show(planned.describe())
+        if "chips" in flags and planned.chips is None:
+            why = "the adapter has no circuit that one could run" if planned.steps is not None else "no data were read"
+            show(f"chips: {why}")

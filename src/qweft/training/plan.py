@@ -193,7 +193,7 @@ class Plan:
         lines += [Text(f"warning: {warning}", style="yellow") for warning in self.warnings]
         if self.proposal is not None:
             lines.append(Text(f"proposal: {self.proposal}", style="green"))
-        return Group(table, *lines, *([self.chips.describe()] if self.chips is not None and self.chips.costs else []))
+        return Group(table, *lines, *([self.chips.describe()] if self.chips is not None else []))
 
 
 def plan(config: RunConfig, timed: bool = False, chips: bool = False) -> Plan:
