@@ -115,14 +115,15 @@ def test_two_processes_share_a_comparison_and_give_what_one_gives(places, tmp_pa
     assert [outcome(record) for record in two["runs"]] == [outcome(record) for record in one["runs"]]
 
 
-@pytest.mark.parametrize("kind", ["link", "folder", "no folder around it"])
+@pytest.mark.parametrize("kind", ["link", "folder", "no folder around it", "a file above it"])
 def test_a_lock_that_cannot_be_is_one_sentence(tmp_path, kind):
     folder = tmp_path / "a-0"
-    folder.write_text("x") if kind == "no folder around it" else folder.mkdir()
+    folder.write_text("x") if kind in ("no folder around it", "a file above it") else folder.mkdir()
     if kind == "link":
         (folder / claims.LOCK).symlink_to(tmp_path / "elsewhere")
     elif kind == "folder":
         (folder / claims.LOCK).mkdir()
-    with pytest.raises(QweftError, match="remove it, or choose another --output"), claims.claimed(folder):
+    place = folder / "lora-0" if kind == "a file above it" else folder
+    with pytest.raises(QweftError, match="remove it, or choose another --output"), claims.claimed(place):
         pass
     assert not (tmp_path / "elsewhere").exists()

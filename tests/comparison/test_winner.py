@@ -83,6 +83,15 @@ def test_what_was_made_of_an_earlier_winner_is_not_lost(output, capsys):
     )
 
 
+def test_hidden_files_and_folders_beside_an_adapter_are_left_out(output):
+    (output / "lora-0/adapter/.ipynb_checkpoints").mkdir()
+    (output / "lora-0/adapter/.DS_Store").write_text("")
+    kept = keep_winner(output, FOUND, print)
+    assert kept is not None and not [path for path in kept.iterdir() if path.name.startswith(".")]
+    before = (output / "winner").stat().st_ino
+    assert keep_winner(output, FOUND, print) == kept and (output / "winner").stat().st_ino == before
+
+
 def _link_file(output, secret):
     (output / "lora-0/adapter/README.md").symlink_to(secret / "id_rsa")
 
@@ -106,7 +115,7 @@ def test_nothing_but_the_runs_own_files_is_copied(output, tmp_path, change):
     secret.mkdir()
     (secret / "id_rsa").write_text("a key")
     change(output, secret)
-    with pytest.raises(QweftError, match=r"is a link or no file, and is not copied; remove .*lora-0 to make the run"):
+    with pytest.raises(QweftError, match=r"is a link or no file, and is not copied; move it away"):
         keep_winner(output, FOUND, print)
     assert not (output / "winner").exists()
 

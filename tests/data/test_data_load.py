@@ -104,6 +104,15 @@ def test_too_few_rows_names_the_limit_that_dropped_them(config, chatml):
         load_data(replace(config, overlong="drop", test_rows=85), chatml)
 
 
+def test_rows_of_a_test_source_that_are_too_long_are_counted(config, chatml, tmp_path):
+    rows = [{"prompt": f"{n}?", "completion": "one two " * 40} for n in range(6)]
+    rows += [{"prompt": f"{n}?", "completion": "one"} for n in range(2)]
+    (tmp_path / "tests.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    config = replace(config, overlong="drop", test_source=str(tmp_path / "tests.jsonl"), test_rows=4)
+    with pytest.raises(QweftError, match=r"\(16 rows are too long"):  # 10 of the training source
+        load_data(config, chatml)
+
+
 def test_a_max_length_that_holds_nothing(config, chatml):
     with pytest.raises(QweftError, match="max_length 1: a row needs at least 2 tokens"):
         load_data(replace(config, max_length=1), chatml)

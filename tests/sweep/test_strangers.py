@@ -9,6 +9,7 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
+import optuna
 import pytest
 from safetensors.torch import load_file, save_file
 
@@ -40,6 +41,17 @@ def opened(folder):
         Store(folder, AXES, "configuration")
     assert len(str(error.value).splitlines()) == 1
     return str(error.value)
+
+
+def test_a_study_of_another_program_gets_none_of_ours(tmp_path):
+    storage = f"sqlite:///{tmp_path / 'study.db'}"
+    optuna.create_study(study_name="mine", storage=storage)
+    before = (tmp_path / "study.db").read_bytes()
+    with pytest.raises(QweftError, match=r"holds study\.db, and no sweep wrote it; choose another --output"):
+        Store(tmp_path, (Axis("adapter", "r", (2, 4)),), "a")
+    assert (tmp_path / "study.db").read_bytes() == before
+    optuna.delete_study(study_name="mine", storage=storage)  # as a sweep that was killed before it made its own
+    Store(tmp_path, (Axis("adapter", "r", (2, 4)),), "a")
 
 
 def test_a_journal_deletes_no_other_file(study, tmp_path):

@@ -22,6 +22,7 @@ from qweft.models.config import ModelConfig
 from qweft.sweep import run
 from qweft.sweep.config import SpaceConfig
 from qweft.sweep.describe import describe
+from qweft.sweep.proposals import Sampling
 from qweft.sweep.run import sweep
 from qweft.sweep.space import Axis
 from qweft.sweep.store import Store
@@ -220,6 +221,11 @@ def test_a_small_grid_ends_early(config):
     record = made(dataclasses.replace(config, space=space, sampler="grid"))
     assert [each["values"]["adapter.r"] for each in record["trials"]] == [2, 3]
     assert record["ended"] == "The space has no further configuration within the budget after 2 trials."
+
+
+def test_numbers_beyond_the_end_of_a_sweep_read_no_study():
+    ended = run.Sweep(10**6, None, Sampling("grid", 1, 0), None, None, None, ended=run.Ended.EXHAUSTED, proposed=2)
+    assert ended.advance(2) is ended.advance(10**5) is run.Ended.EXHAUSTED
 
 
 def test_nothing_within_the_budget_is_said_before_anything_is_loaded(config, monkeypatch):

@@ -30,7 +30,7 @@ def claimed(folder: Path) -> Iterator[bool]:
     Raises:
         QweftError: The folder's lock cannot be written.
     """
-    with suppress(FileExistsError):  # a file, in which no lock can be
+    with suppress(FileExistsError, NotADirectoryError):  # a file here or above, in which no lock can be
         folder.mkdir(parents=True, exist_ok=True)
     with locked_in_words(folder / LOCK) as held:
         yield held is not False

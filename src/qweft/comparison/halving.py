@@ -19,7 +19,7 @@ from qweft.comparison.rates import best_tried
 from qweft.comparison.results import Run
 from qweft.comparison.student import quantile
 from qweft.comparison.trial import RECORD, read_record, run_trial
-from qweft.comparison.tune import FILE, search, shortened
+from qweft.comparison.tune import FILE, check_free_of_others, search, shortened
 from qweft.errors import QweftError
 from qweft.files import write_json
 from qweft.text import many
@@ -156,6 +156,7 @@ def _made(
     judging = replace(context.settings.evaluation, split="validation", answers=0, forgetting=None)
     settings = replace(context.settings, output=str(output), evaluation=judging, inspect=False)
     apart = replace(context, settings=settings)
+    check_free_of_others(output)
     asked = [method for method in methods if method.searched]
     found = search(apart, asked, grid, lambda found: write_json(output / FILE, {"methods": found}))
     rates = {name: entry["best"] for name, entry in found.items()}

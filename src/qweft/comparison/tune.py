@@ -146,8 +146,12 @@ def with_searched_rates(context: Context, methods: Sequence[Method], grid: Grid)
         context: What the runs share. The search gets its own folder in the output.
         methods: All methods of the comparison.
         grid: Rates, seeds and steps to try.
+
+    Raises:
+        QweftError: As `check_free_of_others` and `run_trial`.
     """
     output = context.output / FOLDER
+    check_free_of_others(output)
     apart = replace(context, settings=replace(context.settings, output=str(output)))
     asked = [method for method in methods if method.searched]
     found = search(apart, asked, grid, lambda found: write_json(output / FILE, {"methods": found}))

@@ -72,15 +72,16 @@ def _files_of(run: Path) -> list[Path]:
     """Returns the record and the files of a run's adapter, below its folder.
 
     In a folder that a stranger filled, links would be followed: a copy of what they lead to would be given away with
-    the adapter.
+    the adapter. Hidden files and folders are no adapter's: notebooks and file managers leave them.
 
     Raises:
         QweftError: One is a link, or no regular file.
     """
-    names = [Path(RECORD), *(path.relative_to(run) for path in sorted((run / ADAPTER).iterdir()))]
+    found = (path for path in sorted((run / ADAPTER).iterdir()) if not path.name.startswith("."))
+    names = [Path(RECORD), *(path.relative_to(run) for path in found)]
     for path in (run / ADAPTER, *(run / name for name in names)):
         if path.is_symlink() or not (path.is_file() or path == run / ADAPTER):
-            raise QweftError(f"{path} is a link or no file, and is not copied; remove {run} to make the run again")
+            raise QweftError(f"{path} is a link or no file, and is not copied; move it away")
     return names
 
 

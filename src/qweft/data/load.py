@@ -309,7 +309,9 @@ def _too_few(
     if encoder.rows and not any(encoder.rows.values()):
         return _nothing_left(config, encoder.tokenizer, conversations[0], len(encoder.rows))
     if encoder.dropped or encoder.nothing_learned:
-        out = sum(not encoder.usable(conversation) for conversation in conversations)
+        for conversation in conversations:
+            encoder.usable(conversation)  # those that the split did not come to
+        out = len(encoder.dropped | encoder.nothing_learned)
         return QweftError(f"{fault} ({out:,} rows are too long: raise max_length {config.max_length})")
     if by_default:
         least = f"at least {LEAST_HELD_OUT} rows"

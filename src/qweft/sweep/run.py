@@ -138,6 +138,7 @@ class Sweep:
         store: What was proposed.
         trials: The trials that this process has seen finished, by number.
         ended: Why there are no more trials; `None` until then.
+        proposed: Number of trials in the store when it was last read.
     """
 
     wanted: int
@@ -148,6 +149,7 @@ class Sweep:
     store: Store
     trials: dict[int, Trial] = field(default_factory=dict)
     ended: Ended | None = None
+    proposed: int = 0
 
     def base(self) -> Run | None:
         """Returns the untouched model's run; `None` while another process makes it."""
@@ -177,8 +179,11 @@ class Sweep:
         looks_at = range(number - self.sampling.at_once + 1) if self.sampling.sampler == "tpe" else range(0)
         if any(earlier not in self.trials for earlier in looks_at):
             return self.ended
+        if self.ended and number >= self.proposed:
+            return self.ended
         with self.store.alone():
             points = self.store.points()
+            self.proposed = len(points)
             if number < len(points):
                 return points[number]
             if self.ended or number > len(points):

@@ -52,6 +52,10 @@ class Store:
         self.folder, self.axes = folder, axes
         with self.alone():
             with self._in_words():
+                others = _of_others((folder / FILE).absolute())
+            if others:
+                raise QweftError(f"output {folder} holds {FILE}, and no sweep wrote it; choose another --output")
+            with self._in_words():
                 self.study = self._open()
                 known = self.study.user_attrs.get(CONFIGURATION)
             if known not in (None, configuration, *earlier):
@@ -83,7 +87,6 @@ class Store:
 
     def _open(self) -> Any:
         package, path = optuna(), (self.folder / FILE).absolute()
-        _check_schema(path)
         waiting = {"connect_args": {"timeout": 60}}
         self._storage = package.storages.RDBStorage(f"sqlite:///{path}", engine_kwargs=waiting)
         return package.create_study(study_name=NAME, storage=self._storage, direction="minimize", load_if_exists=True)
@@ -144,6 +147,23 @@ class Store:
             if math.isfinite(loss):
                 storage.set_trial_intermediate_value(key, step, loss)
         storage.set_trial_state_values(key, states.PRUNED)
+
+
+def _of_others(path: Path) -> bool:
+    """Whether a file holds studies of another program alone, to which Optuna would add one.
+
+    Raises:
+        OSError, ValueError, sqlite3.Error: As `_check_schema`.
+    """
+    _check_schema(path)
+    if not path.exists():
+        return False
+    with closing(sqlite3.connect(path, 60)) as connection:
+        if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'studies'").fetchone():
+            return False
+        some = connection.execute("SELECT 1 FROM studies").fetchone()  # a killed sweep may have left none
+        own = connection.execute("SELECT 1 FROM studies WHERE study_name = ?", (NAME,)).fetchone()
+    return bool(some) and not own
 
 
 def _check_schema(path: Path) -> None:

@@ -13,11 +13,15 @@ from qweft.files import check_can_be_written
 from qweft.method.names import RATED
 from qweft.method.specification import check_on_quantized, check_ranks, check_specification, method_of
 from qweft.models.resolve import ModelSource, check_model, has_tokenizer
+from qweft.text import shown
 from qweft.training.config import RunConfig, TrainingConfig
 from qweft.training.distributed import check_launch, check_sharding
 from qweft.training.on_device import check_device
 
 KNOWN_REPORTS = ("tensorboard", "trackio", "wandb", "mlflow", "comet_ml", "swanlab", "neptune", "dvclive")
+
+MOST = 10**9
+"""Largest number of steps, rows and epochs: with larger ones libraries overflow."""
 
 
 def check_rates(rates: Mapping[str, float]) -> None:
@@ -46,6 +50,9 @@ def check_training(training: TrainingConfig) -> None:
         raise QweftError(
             f"training.max_steps must be at least 1, got {training.max_steps}; leave it out to train by epochs"
         )
+    for name in ("batch_size", "gradient_accumulation", "logging_steps", "basis_rows", "max_steps", "epochs"):
+        if (getattr(training, name) or 0) > MOST:
+            raise QweftError(f"training.{name} must be at most {MOST:,}, got {shown(getattr(training, name))}")
     for name in ("learning_rate", "epochs", "max_gradient_norm"):
         if not 0 < getattr(training, name) < math.inf:
             raise QweftError(f"training.{name} must be a number above 0, got {getattr(training, name)}")
