@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from qweft.comparison.conclusion import best_of, conclusion
+from qweft.comparison.conclusion import best_of, claimed, conclusion
 from qweft.comparison.findings import findings
 from qweft.comparison.methods import Method
 from qweft.comparison.recommendation import recommend
@@ -215,3 +215,36 @@ def test_the_method_taken_is_the_lowest_at_shared_seeds():
     alike = runs(lora=[1.0 + each for each in hard], mpo=[0.999, 1.012, 0.985], lora_r1=[1.03, 0.99, 1.02], base=[2.0])
     chosen = recommend(summarise(alike, "lora"))
     assert chosen.text.startswith("Nothing is decided") and chosen.method == "mpo"
+
+
+def test_what_is_claimed_beside_the_questions():
+    """The best method is held against each other one, whatever the reference."""
+    found = summarise([*BASE, *runs(lora=[1.0] * 3, dora=BETTER, mpo=[0.97, 0.98, 0.96], ia3=[1.0, None, 1.0])])
+    pairs = [(each.method, each.other) for each in claimed(found)]
+    assert pairs == [("dora", "lora"), ("dora", "mpo")]
+    assert claimed(found, is_recommended=True) == [] == claimed(summarise(BASE))
+    lost = summarise([*BASE, *runs(lora=[1.0, None, 1.0], dora=BETTER, mpo=[1.0] * 3)])
+    assert [(each.method, each.other) for each in claimed(lost, is_recommended=True)] == [("dora", "mpo")]
+
+
+def test_the_size_of_a_run_is_that_of_the_pairs_that_are_open():
+    losses = {"lora": [0.5, 0.5, 0.501], "qtha": [1.0, 1.01, 1.02, 1.0, 1.01]}
+    mpo, twin = [1.01, 1.0, 1.01, 1.01, 1.02], [1.0, 1.02, 1.01, 1.01]
+    told = said(**losses, mpo=mpo, mlp_linear=twin)
+    assert told.startswith("lora (LoRA, rank 8) has the lowest") and "is better than every other method" in told
+    assert "The smallest visible effect with 4 to 5 seeds and 4 steps was" in told
+    few = said(lora=[0.5] * 3, qtha=[1.0, 1.01, 1.02], mpo=[1.01, 1.0])
+    assert "With 2 seeds no difference can be shown" in few
+
+
+def test_a_method_with_another_number_of_steps_is_named_unless_its_time_was_equal():
+    budget = {"matches_time": "lora", "matches_parameters": None}
+    found = runs(lora=[1.0] * 3, dora=BETTER, ia3=[1.0] * 3)
+    longer = [replace(each, steps=8) if each.method == "ia3" else each for each in found]
+    assert "better than every other method. The budgets differ: dora had 4 steps, ia3 8." in conclusion(
+        summarise(longer)
+    )
+    assert "budgets" not in conclusion(summarise(found))
+    timed = [replace(each, steps=8, budget=budget) if each.method == "dora" else each for each in found]
+    assert "The budgets differ: dora had 8 steps, ia3 4." in conclusion(summarise(timed))
+    assert "budgets" not in conclusion(summarise([each for each in timed if each.method != "ia3"]))

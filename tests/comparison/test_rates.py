@@ -180,6 +180,14 @@ def test_doubts_stand_behind_their_findings_and_in_one_sentence():
     assert with_doubts([claim()], []) == ([claim()], "")
 
 
+def test_a_pair_is_named_once_and_those_of_the_conclusion_too():
+    searched = [flat("a", 0.2), flat("b", 0.4), flat("c", 0.6)]
+    turned = claim("higher", method="b", other="a")
+    made, said = with_doubts([claim(), turned], searched, [claim(), claim(other="c")])
+    assert len(made) == 2 and all("The learning rates may cost" in each.text for each in made)
+    assert said == "The learning rates may decide what is claimed of a and b, a and c: the searches do not rule it out."
+
+
 def test_a_search_is_read_as_it_was_written():
     by_seed = by_rate((1.1, 1.2), (1.0, 1.05), (1.05, 1.1), (1.3, math.inf))
     made = search_of("a", by_seed, is_grid=False)

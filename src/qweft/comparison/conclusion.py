@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from qweft.comparison.controls import circuit_findings
-from qweft.comparison.phrases import effect_said, label
+from qweft.comparison.phrases import Finding, effect_said, equal_budget, held_against, label
 from qweft.comparison.statistics import SEEDS_NEEDED, Pairing, paired
 from qweft.comparison.summary import Summary
 from qweft.method.names import has_circuit
@@ -17,7 +17,8 @@ NAMED = 3
 def conclusion(summary: Mapping[str, Summary]) -> str:
     """Returns a few sentences: the best method, whether each circuit helps, and how large an effect had to be.
 
-    "Better" and "worse" are used only for differences that are shown by the rule of `Pairing`. The last sentence gives
+    "Better" and "worse" are used only for differences that are shown by the rule of `Pairing`. Methods whose number of
+    steps is another than the best one's are named, unless their time was equal. The last sentence gives
     the range of the smallest visible effects over the undecided pairs: the best method with each other one, and each
     hybrid with its controls.
 
@@ -31,16 +32,36 @@ def conclusion(summary: Mapping[str, Summary]) -> str:
     base = next((entry.eval_loss for entry in summary.values() if entry.kind == "base"), None)
     best = summary[best_of(summary) or ""]
     pairs = {entry.method: paired(best, entry) for entry in judged if entry is not best}
-    undecided = [pairing for pairing in pairs.values() if pairing.direction == "not decided"]
-    undecided += [pairing for entry in judged if entry.kind == "hybrid" for pairing in _undecided(entry, judged)]
+    undecided = [(pairs[name], summary[name].steps) for name in pairs if pairs[name].direction == "not decided"]
+    for entry in [entry for entry in judged if entry.kind == "hybrid"]:
+        undecided += [(pairing, entry.steps) for pairing in _undecided(entry, judged)]
     equal = [name for name, pairing in pairs.items() if pairing.direction == "equivalent"]
     diverged = [entry.method for entry in methods if entry.eval_loss is None]
     said = [_best(best, base, pairs)]
     if equal:
         said.append(f"{_few(equal)} {_is(equal)} equivalent to it within {best.equivalent_within:g}%.")
+    if apart := [entry for entry in judged if not equal_budget(best, entry).startswith("at equal")]:
+        other = _listed([f"{entry.method} {entry.steps}" for entry in apart])
+        said.append(f"The budgets differ: {best.method} had {many(best.steps, 'step')}, {other}.")
     if diverged:
         said.append(f"{_listed(diverged)} diverged at one seed or more and {_is(diverged)} not compared.")
     return " ".join([*said, *_on_circuits(methods), *_limit(best, undecided)])
+
+
+def claimed(summary: Mapping[str, Summary], is_recommended: bool = False) -> list[Finding]:
+    """Returns what the conclusion claims: the best method against each other one, also where that is no question.
+
+    Args:
+        summary: From `summarise`.
+        is_recommended: Whether a recommendation stands in its place. That compares with the best method only where the
+            reference diverged.
+    """
+    best = best_of(summary)
+    led = [entry for name, entry in summary.items() if name == entry.reference and entry.eval_loss is not None]
+    if best is None or (is_recommended and led):
+        return []
+    methods = [entry for name, entry in summary.items() if entry.kind != "base" and name != best]
+    return [held_against("other", summary[best], entry) for entry in methods if entry.eval_loss is not None]
 
 
 def best_of(summary: Mapping[str, Summary]) -> str | None:
@@ -121,21 +142,32 @@ def _undecided(hybrid: Summary, methods: Sequence[Summary]) -> list[Pairing]:
     return [paired(hybrid, entry) for entry in asked]
 
 
-def _limit(best: Summary, undecided: Sequence[Pairing]) -> list[str]:
-    """Returns the sentence on how large an effect had to be in a run of this size; empty if all was decided."""
-    seeds = len(best.seeds)
-    if not undecided:
-        return []
-    if seeds < SEEDS_NEEDED:
-        return [f"With {many(seeds, 'seed')} no difference can be shown: it takes {SEEDS_NEEDED}."]
-    effects = [pairing.visible for pairing in undecided if pairing.visible is not None]
+def _limit(best: Summary, undecided: Sequence[tuple[Pairing, int]]) -> list[str]:
+    """Returns the sentence on how large an effect had to be in a run of this size; empty if all was decided.
+
+    Args:
+        best: The best method.
+        undecided: The pairs that are not decided, each with the steps of the method that is not the best one.
+    """
+    most_seeds = max((len(pairing.seeds) for pairing, _ in undecided), default=0)
+    if 0 < most_seeds < SEEDS_NEEDED:
+        return [f"With {many(most_seeds, 'seed')} no difference can be shown: it takes {SEEDS_NEEDED}."]
+    effects = [pairing.visible for pairing, _ in undecided if pairing.visible is not None]
     if not effects:
         return []
+    seeds = [len(pairing.seeds) for pairing, _ in undecided if pairing.visible is not None]
+    steps = [steps for pairing, steps in undecided if pairing.visible is not None]
     rows = len(best.eval_row_losses[0]) if best.eval_row_losses else 0
-    size = [many(seeds, "seed"), many(best.steps, "step"), *([many(rows, "independent test row")] if rows else [])]
+    size = [_span(seeds, "seed"), _span(steps, "step"), *([many(rows, "independent test row")] if rows else [])]
     least, most = effect_said(min(effects)), effect_said(max(effects))
     range_said = least if least == most else f"{least.removesuffix('%')} to {most}, by pair"
     return [f"The smallest visible effect with {_listed(size)} was {range_said}."]
+
+
+def _span(counts: Sequence[int], what: str) -> str:
+    """Returns the least and the largest of some counts as text: 3 to 12 seeds."""
+    most = many(max(counts), what)
+    return most if min(counts) == max(counts) else f"{min(counts)} to {most}"
 
 
 def _listed(names: Sequence[str]) -> str:

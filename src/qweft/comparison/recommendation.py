@@ -107,7 +107,7 @@ def _among(leader: Summary, like: Sequence[Summary], pairs: Mapping[str, Pairing
         if smaller:
             chosen = min(smaller, key=lambda entry: -(pairs[entry.method].mean or 0.0))
             which = "whose loss was lower"
-        limit = _limit(leader, [paired(entry, leader) for entry in undecided])
+        limit = _limit([paired(entry, leader) for entry in undecided])
         names = _listed([leader.method, *(entry.method for entry in undecided)])
         said = f"Nothing is decided between {names}{limit}: take {_called(chosen)}, {which}."
         if equal:
@@ -153,11 +153,12 @@ def _behind(entry: Summary, other: Summary) -> float:
     return 0.0 if entry is other else paired(entry, other).mean or 0.0
 
 
-def _limit(leader: Summary, undecided: Sequence[Pairing]) -> str:
+def _limit(undecided: Sequence[Pairing]) -> str:
     """Returns in brackets how large a difference had to be to be seen."""
     effects = [pairing.visible for pairing in undecided if pairing.visible is not None]
-    if len(leader.seeds) < SEEDS_NEEDED:
-        return f" ({many(len(leader.seeds), 'seed')}, and it takes {SEEDS_NEEDED})"
+    seeds = max(len(pairing.seeds) for pairing in undecided)
+    if 0 < seeds < SEEDS_NEEDED:
+        return f" ({many(seeds, 'seed')}, and it takes {SEEDS_NEEDED})"
     if not effects:
         return f" ({undecided[0].reason})"
     return f" (smallest visible effect {effect_said(max(effects))})"

@@ -15,7 +15,7 @@ from rich.console import Group
 from rich.text import Text
 
 from qweft.comparison.claims import done_by_any, kept, shared_output
-from qweft.comparison.conclusion import conclusion
+from qweft.comparison.conclusion import claimed, conclusion
 from qweft.comparison.config import ComparisonConfig
 from qweft.comparison.context import Context, taught
 from qweft.comparison.executors.set_up import set_up
@@ -203,8 +203,9 @@ def _compare(config: ComparisonConfig, config_yaml: str, command: str, begin: Ca
     if plan.budget.seconds is not None:
         took = duration(time.perf_counter() - begun)
         lines.append(f"took {took} since the start, of a budget of {duration(plan.budget.seconds)}")
-    _, doubts = with_doubts(findings(summary), searches(chosen.search))
     found = recommend(summary, chosen.rungs, plan.untried, chosen.at_end) if plan.recommend else None
+    claims = claimed(summary, found is not None)
+    _, doubts = with_doubts(findings(summary), searches(chosen.search), claims)
     for line in [*lines, "", f"{found.text if found else conclusion(summary)} {doubts}".rstrip()]:
         console.say(line)
     if found is not None:

@@ -127,12 +127,15 @@ def doubt(finding: Finding, found: Mapping[str, Search]) -> str:
     return f"The learning rates may cost {said}, together more than {what}."
 
 
-def with_doubts(findings: Sequence[Finding], searched: Sequence[Search]) -> tuple[list[Finding], str]:
+def with_doubts(
+    findings: Sequence[Finding], searched: Sequence[Search], claims: Sequence[Finding] = ()
+) -> tuple[list[Finding], str]:
     """Returns the findings, each with its `doubt`, and a sentence on all of them, empty without one.
 
     Args:
         findings: Of the comparison.
         searched: Its searches.
+        claims: What is claimed beside them, from `claimed`: only the sentence names these.
     """
     found = {each.method: each for each in searched}
     doubts = [doubt(finding, found) for finding in findings]
@@ -140,9 +143,11 @@ def with_doubts(findings: Sequence[Finding], searched: Sequence[Search]) -> tupl
         replace(finding, text=f"{finding.text} {said}") if said else finding
         for finding, said in zip(findings, doubts, strict=True)
     ]
-    pairs = [f"{each.method} and {each.other}" for each, said in zip(findings, doubts, strict=True) if said]
-    pairs = list(dict.fromkeys(pairs))
+    pairs: dict[frozenset[str], str] = {}
+    for each, said in zip([*findings, *claims], [*doubts, *(doubt(claim, found) for claim in claims)], strict=True):
+        if said:
+            pairs.setdefault(frozenset((each.method, each.other)), f"{each.method} and {each.other}")
     if not pairs:
         return made, ""
-    told = ", ".join(pairs) if len(pairs) <= NAMED else many(len(pairs), "pair")
+    told = ", ".join(pairs.values()) if len(pairs) <= NAMED else many(len(pairs), "pair")
     return made, f"The learning rates may decide what is claimed of {told}: the searches do not rule it out."

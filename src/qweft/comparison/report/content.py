@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from qweft import yaml_file
-from qweft.comparison.conclusion import conclusion
+from qweft.comparison.conclusion import claimed, conclusion
 from qweft.comparison.findings import findings
 from qweft.comparison.phrases import Finding
 from qweft.comparison.report.circuits import Drawn, circuits, spectra_figure
@@ -123,7 +123,7 @@ class Content:
 
     @cached_property
     def _doubted(self) -> tuple[list[Finding], str]:
-        return with_doubts(findings(self.summary), self.search)
+        return with_doubts(findings(self.summary), self.search, claimed(self.summary, bool(self.recommendation)))
 
     @property
     def unfinished(self) -> str:
