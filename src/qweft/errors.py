@@ -91,7 +91,7 @@ def saying_when_stopped(what_is_kept: Callable[[], str]) -> Iterator[None]:
 
 
 @contextmanager
-def giving_up_after(seconds: float, sentence: str) -> Iterator[None]:
+def giving_up_after(seconds: float, sentence: str, waits: bool = False) -> Iterator[None]:
     """End a block that a stranger's file may keep busy for good.
 
     Only the main thread can be interrupted, only where the system has interval timers, and only between two operations
@@ -101,6 +101,7 @@ def giving_up_after(seconds: float, sentence: str) -> Iterator[None]:
     Args:
         seconds: How much processor time the block may take.
         sentence: The error's.
+        waits: Whether the block may wait for good, as for a download: then processor time alone counts.
 
     Raises:
         QweftError: In the block, after these seconds.
@@ -114,7 +115,7 @@ def giving_up_after(seconds: float, sentence: str) -> Iterator[None]:
     def give_up(*_: Any) -> None:
         nonlocal looks
         looks += 1
-        if time.thread_time() - spent >= seconds or looks >= 4 * MOST_WAITING:
+        if time.thread_time() - spent >= seconds or (looks >= 4 * MOST_WAITING and not waits):
             raise QweftError(sentence)
 
     before = signal.signal(signal.SIGALRM, give_up)

@@ -113,6 +113,22 @@ def test_training_warns_of_a_layer_that_was_passed_by():
     assert not any(module._forward_pre_hooks for module in model.base_model.model.inner.modules())
 
 
+@pytest.mark.parametrize("in_place", [True, False])
+def test_a_compiled_block_is_not_said_to_pass_by_its_layers(in_place):
+    """Compiled code may call a layer without its hooks."""
+    net = nn.Sequential(nn.Sequential(nn.Linear(4, 4), nn.Tanh()), nn.Tanh(), nn.Linear(4, 4))
+    model = get_peft_model(net, small("0.0", "2"))
+    block = net[0]
+    if in_place:
+        block.compile(backend="eager")
+    else:
+        net[0] = torch.compile(block, backend="eager")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        model(torch.randn(3, 4)).square().sum().backward()
+    assert all(parameter.grad is not None for parameter in model.parameters() if parameter.requires_grad)
+
+
 def test_a_model_that_calls_all_its_layers_gets_no_warning():
     model = get_peft_model(tiny_llama(), small("q_proj", "down_proj"))
     tokens = torch.arange(6)[None]

@@ -63,11 +63,14 @@ def test_autocast_rounds_neither_the_circuit_nor_its_twins(name):
     assert torch.equal(found, plain) and torch.equal(tangents, plain_tangents)
 
 
+@pytest.mark.parametrize("maps", ["dense", "mpo"])
 @pytest.mark.parametrize("hook", [prune.random_unstructured, weight_norm, spectral_norm])
-def test_a_part_whose_weight_a_hook_computes_is_refused(hook):
+def test_a_part_whose_weight_a_hook_computes_is_refused(hook, maps):
     """No part is called, so the hook would never run: the weights of a file read later would not be seen."""
-    layer = branch("quantum_linear", init_weights=False, compress="dense", expand="dense")
-    hook(layer.qwthn_compress["default"], "weight", *([0.3] if hook is prune.random_unstructured else []))
+    layer = branch("quantum_linear", init_weights=False, compress=maps, expand=maps)
+    part = layer.qwthn_compress["default"]
+    place, name = (part, "weight") if maps == "dense" else (part.operator.cores, "0")
+    hook(place, name, *([0.3] if hook is prune.random_unstructured else []))
     with pytest.raises(QweftError, match=r"has the hook \w+, which computes its weight as it is called"):
         layer(torch.randn(2, 64))
 

@@ -69,7 +69,7 @@ def test_an_index_names_regular_files(folder):
     "asked",
     [
         {"model_type": "hrm_text", "L_cycles": 10**9, "use_cache": False},  # as it reads
-        {"model_type": "xlm", "causal": True, "is_decoder": True, "emb_dim": 16, "n_layers": 2, "n_heads": 2,
+        {"model_type": "xlm", "causal": True, "is_decoder": True, "emb_dim": 2, "n_layers": 2, "n_heads": 2,
          "sinusoidal_embeddings": True, "max_position_embeddings": 10**7},  # as it is built
     ],
     ids=["cycles", "positions"],
@@ -86,7 +86,7 @@ def test_a_config_that_keeps_the_model_busy_is_given_up(folder, monkeypatch, ask
     else:
         (folder / "config.json").write_text(json.dumps({"vocab_size": config["vocab_size"], **asked}))
     monkeypatch.setattr(load, "PATIENCE", 1.0)
-    assert "its config.json asks for a model that is not built, or does not read 12 tokens, in 1 s" in refused(folder)
+    assert "its config.json asks for a model that is not built, or does not read 12 tokens, in" in refused(folder)
 
 
 def test_shards_in_the_folder_and_links_to_them_are_read(folder, tmp_path):
@@ -140,6 +140,7 @@ def test_a_config_that_no_model_can_have(folder, keys, told):
         {"quant_method": "gemma", "module_quant_configs": {"(([a-z_0-9]+)+)+!": {"num_bits": 8}}},
         {"quant_method": "gemma", "modules_to_not_convert": ["lm_head", ".*.*.*.*.*.*!"]},
         {"quant_method": "bitsandbytes", "load_in_8bit": True, "llm_int8_skip_modules": ["(a|aa){2,}!"]},
+        {"quant_method": "bitsandbytes", "load_in_8bit": True, "llm_int8_skip_modules": ["(?x:([a-z_.0-9]+) +X)"]},
         {"quant_method": "gemma", "modules_to_not_convert": ["[a-z_.0-9]?" * 40 + "!"]},
         {"quant_method": "gemma", "modules_to_not_convert": [f"{'[a-z_.0-9]?' * 15}!{n}" for n in range(99)]},
         {"quant_method": "gemma", "modules_to_not_convert": ["(?:[a-z]|[a-z_.0-9])" * 40 + "!"]},

@@ -219,6 +219,13 @@ def test_a_report_whose_disk_is_full_ends_no_training(files, tmp_path, monkeypat
     assert capsys.readouterr().err.count("TensorBoardCallback reports no more (No space left on device)") == 1
 
 
+def test_deepspeed_is_refused(files, tmp_path, monkeypatch):
+    """It reads checkpoints as pickles."""
+    monkeypatch.setenv("ACCELERATE_USE_DEEPSPEED", "true")
+    with pytest.raises(QweftError, match=r"DeepSpeed, which is not supported; .* --use_fsdp"):
+        check_start(config(files, tmp_path))
+
+
 def test_a_precision_of_accelerate_s_own_is_refused(files, tmp_path, monkeypatch):
     """It would train and judge the adapter in another precision than the base model, and no record would say so."""
     monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "bf16")

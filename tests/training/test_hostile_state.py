@@ -107,12 +107,21 @@ def test_shards_that_a_stranger_changed_are_not_unpickled(written, name):
         written.find()
 
 
-@pytest.mark.parametrize("name", ["optimizer_0/__1.metadata", "__0.metadata", ".metadata"])
+@pytest.mark.parametrize("name", ["optimizer_0/__1.metadata", "__0.metadata", ".metadata", ".METADATA"])
 def test_shards_that_no_run_lists_are_refused(written, name):
     folder = written.folder / "step-2"
     (folder / name).write_bytes(b"a program")
     with pytest.raises(QweftError, match=rf"{folder} holds '{name}', which its run did not write"):
         written.find()
+
+
+def test_a_key_that_cannot_be_written_is_told_as_the_checkpoint_is(written, monkeypatch):
+    monkeypatch.setattr(module, "marked", lambda record, part: record)
+    said = []
+    written.tell = said.append
+    shutil.copytree(written.folder / "step-2", written.staging / "checkpoint-2")
+    written.keep(2)
+    assert len(said) == 1 and "the key for it cannot be written; set QWEFT_CACHE" in said[0]
 
 
 def test_shards_of_an_earlier_version_are_refused(written):

@@ -13,6 +13,7 @@ from qweft.adapter.branch import Branch
 from qweft.adapter.build import Unchanged, needs_graph, prepare
 from qweft.adapter.directions import is_distributed
 from qweft.adapter.layer import QwthnLinear
+from qweft.internals.keys import is_compiled, is_compiled_in_place
 from qweft.internals.torch import is_transformed, places, version
 
 SESSION, HOOKS = "_qwthn_session", "_qwthn_hooks"
@@ -104,13 +105,15 @@ class Calls:
     def __init__(self, root: nn.Module, layers: Sequence[QwthnLinear]) -> None:
         self._called: set[nn.Module] = set()
         watched = set(layers)
-        self._parents = [
+        compiled = [each for each in root.modules() if is_compiled(each) or is_compiled_in_place(each)]
+        inside = {module for each in compiled for module in each.modules()}
+        self._parents = [  # compiled code may call a module without its hooks
             (parent, f"{path}.{name}".lstrip("."), child)
             for path, parent in root.named_modules()
             for name, child in parent.named_children()
-            if child in watched
+            if child in watched and child not in inside
         ]
-        places = {*watched, *(parent for parent, _, _ in self._parents)} - {root}
+        places = {module for parent, _, layer in self._parents for module in (parent, layer)} - {root}
         self._called.add(root)
         self._handles = [place.register_forward_pre_hook(self._note) for place in places]
 

@@ -27,7 +27,7 @@ from qweft.adapter.branch import Branch
 from qweft.circuit import compiled
 from qweft.circuit.precision import exact_products
 from qweft.errors import QweftError
-from qweft.internals.torch import version
+from qweft.internals.torch import pre_hooks, version
 
 ON_CALL = (BasePruningMethod, WeightNorm, SpectralNorm)
 """Hooks that compute a module's weight as it is called."""
@@ -139,7 +139,7 @@ def prepare(branches: Sequence[Branch], graph: bool) -> list[Prepared]:
     Raises:
         QweftError: A part has a hook that computes its weight as it is called, and no part is called.
     """
-    hooks = [hook for branch in branches for part in branch for hook in part._forward_pre_hooks.values()]
+    hooks = (hook for branch in branches for part in branch for hook in pre_hooks(part))
     hook = next((hook for hook in hooks if isinstance(hook, ON_CALL)), None)
     if hook is not None:
         raise QweftError(

@@ -16,6 +16,8 @@ from qweft.adapter.layer import QwthnLinear
 from qweft.errors import QweftError
 
 IGNORED = -100
+NOT_SHIFTED = ("ForMaskedLM", "ForTokenClassification", "ForSequenceClassification", "ForQuestionAnswering")
+"""Kinds of losses in transformers that take each label for its own token."""
 """The label of a token without loss."""
 
 
@@ -123,13 +125,14 @@ def _of_gradients(
 def _labelled(batch: Mapping[str, Any], model: Any = None) -> int:
     """Return the number that the loss is a mean over.
 
-    For a causal model that is the number of labelled tokens, without the first of a row, for an encoder-decoder of all
-    of them, and for a classifier with one label a row the number of rows.
+    For a causal model that is the number of labelled tokens, without the first of a row. For an encoder-decoder, a
+    masked model and a classifier of tokens it is that of all of them, and with one label a row the number of rows.
     """
     labels = batch.get("labels")
     if not isinstance(labels, torch.Tensor):
         return 1
     is_whole = getattr(getattr(model, "config", None), "is_encoder_decoder", False)
+    is_whole = is_whole or getattr(model, "loss_type", None) in NOT_SHIFTED
     is_whole = is_whole or labels.dim() < 2 or labels.shape[-1] == 1
     return int(((labels if is_whole else labels[..., 1:]) != IGNORED).sum())
 

@@ -14,3 +14,8 @@ SHARDED = "_fsdp_wrapped_module."
 def is_compiled(model: "nn.Module") -> bool:
     """Whether `torch.compile` has wrapped this module."""
     return hasattr(model, COMPILED.removesuffix("."))
+
+
+def is_compiled_in_place(module: "nn.Module") -> bool:
+    """Whether `module.compile()` was called, of which no public attribute tells."""
+    return getattr(module, "_compiled_call_impl", None) is not None

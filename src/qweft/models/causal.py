@@ -39,6 +39,8 @@ QUANTISED = ("quantization_config", "compression_config")
 """Keys of settings of a quantisation."""
 REPEAT, MAY_BE, REPEATED_GROUP = re.compile(r"[*+{]"), re.compile(r"(?<!\()\?"), re.compile(r"\)[*+{]")
 """Parts of a regular expression between which its match has a choice; a group that is repeated may hold others."""
+VERBOSE = re.compile(r"\(\?[a-zA-Z]*x")
+"""Where spaces and comments of an expression begin to stand for nothing, so that repeats cannot be told by the text."""
 NUMBER = re.compile(r"(\[0-9\]|\\d)[*+]")
 LONG_NAME, DIGITS, MOST_STEPS = 32, 4, 3 * 10**6
 """Characters of a layer's name, and of a number in it, and most steps of matching one with all expressions."""
@@ -134,7 +136,7 @@ def _steps(text: str) -> float:
     With k repeats, m signs `?` and groups of b branches, none of which is repeated, these are n^k 2^m times all b for a
     name of n characters.
     """
-    if REPEATED_GROUP.search(text) is not None:
+    if REPEATED_GROUP.search(text) is not None or VERBOSE.search(text) is not None:
         return math.inf
     text, numbers = NUMBER.subn("", text)  # the number of a layer or an expert has few digits
     choices = [math.log(LONG_NAME) * len(REPEAT.findall(text)), math.log(2) * len(MAY_BE.findall(text))]

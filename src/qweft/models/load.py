@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -102,9 +102,9 @@ def _is_saved_in_bfloat16(source: ModelSource | None) -> bool:
     return "bfloat16" in named
 
 
-PATIENCE = 20.0
-"""Seconds of processor time for building a base model, and for its first tokens, besides its size."""
-BUILT = 1e7
+PATIENCE = 60.0
+"""Seconds of processor time for building a model's shapes, and for its first tokens, besides its size."""
+HANDLED = 1e8
 """Bytes of weights that any processor reads, converts or multiplies in a second, once."""
 CausalLM: Any = AutoModelForCausalLM  # its stubs lack output_loading_info and from_config
 
@@ -148,13 +148,12 @@ def load_model(config: ModelConfig) -> LoadedModel:
     if source.local:
         _check_shards(source)
     tokenizer = load_tokenizer(source)
-    bounded = _giving_up(source, PATIENCE + _bytes_of(source) / BUILT) if source.local else nullcontext()  # no download
-    with bounded:
+    size = _bytes_of(_shapes(source, dtype, None))
+    with _giving_up(source, size if asked is None else 10 * size):  # to quantise takes longer than to read
         model = keep_unpacked(_weights(source, dtype, device, asked)).eval()
     _take_padding(model, tokenizer)
-    size = sum(tensor.nbytes for tensor in (*model.parameters(), *model.buffers()))
     try:
-        with _giving_up(source, PATIENCE + size / BUILT):
+        with _giving_up(source, size):
             check_scales(model)
             check_outputs(model, source)
     except QweftError:
@@ -268,7 +267,7 @@ def _tokenizer_if_any(source: ModelSource) -> Any:
 def _shapes(source: ModelSource, dtype: torch.dtype, asked: Any) -> Any:
     """Build the model on the meta device, without memory for its weights."""
     try:
-        with _giving_up(source, 3 * PATIENCE), quiet(), torch.device("meta"):
+        with _giving_up(source), quiet(), torch.device("meta"):
             config = AutoConfig.from_pretrained(source.location, **_arguments(source))
             model = CausalLM.from_config(config, dtype=dtype, trust_remote_code=remote_code_allowed()).eval()
             return model if asked is None else mark_shapes(model, asked)
@@ -314,18 +313,24 @@ def _weights(source: ModelSource, dtype: torch.dtype, device: torch.device, aske
     return model
 
 
-def _giving_up(source: ModelSource, seconds: float) -> AbstractContextManager[None]:
-    """Bound what a config makes transformers do: some count cycles, or positions that are filled one by one."""
+def _bytes_of(model: Any) -> int:
+    return sum(tensor.nbytes for tensor in (*model.parameters(), *model.buffers()))
+
+
+def _giving_up(source: ModelSource, size: int = 0) -> AbstractContextManager[None]:
+    """Bound what a config makes transformers do: some count cycles, or positions that are filled one by one.
+
+    Args:
+        source: The model.
+        size: Bytes of its weights.
+    """
+    seconds = PATIENCE + size / HANDLED
     return giving_up_after(
         seconds,
         f"model {source.name}: its config.json asks for a model that is not built, or does not read {2 * TOKENS} "
         f"tokens, in {seconds:.0f} s; {_way(source)}",
+        waits=not source.local,  # for the hub
     )
-
-
-def _bytes_of(source: ModelSource) -> int:
-    """Return how many bytes the files of a local model have."""
-    return sum(path.stat().st_size for path in Path(source.location).glob("*") if path.is_file())
 
 
 def _fault(source: ModelSource, what: str, fault: Exception) -> QweftError:

@@ -25,8 +25,14 @@ def check_launch() -> None:
 
     Raises:
         QweftError: WORLD_SIZE is set without LOCAL_RANK, which ends accelerate in an error of its own; or accelerate is
-            told to compute in another precision than the model's, of which no record would tell.
+            told to compute in another precision than the model's, of which no record would tell, or by DeepSpeed, whose
+            checkpoints are pickles.
     """
+    if os.environ.get("ACCELERATE_USE_DEEPSPEED", "false").lower() == "true":
+        raise QweftError(
+            "accelerate was told to use DeepSpeed, which is not supported; give accelerate launch --use_fsdp "
+            "--fsdp_version 2, or train without sharding"
+        )
     precision = os.environ.get("ACCELERATE_MIXED_PRECISION", "no")
     if precision != "no":
         raise QweftError(

@@ -12,7 +12,7 @@ from typing import Any
 from qweft.claims import CLAIM
 from qweft.data.load import Data
 from qweft.errors import QweftError
-from qweft.files import leftovers, remove, stamp
+from qweft.files import leftovers, named_path, remove, stamp
 from qweft.method.saved import WEIGHTS
 from qweft.models.load import LoadedModel
 from qweft.training.callbacks import RunCallbacks, Validation
@@ -99,7 +99,8 @@ def check_may_be_renamed(output: Path, config: RunConfig, reads: Sequence[str]) 
         return
     named = (config.model.name, *config.data.places, config.data.file, config.training.noise, *reads)
     for place in filter(None, named):
-        if os.path.exists(place) and Path(place).resolve().is_relative_to(output.resolve()):
+        path = named_path(place)
+        if path.exists() and any(p.is_relative_to(output.resolve()) for p in (path.resolve(), path.absolute())):
             raise QweftError(
                 f"output {output} holds an earlier run, and {place}, which this run reads; choose another --output"
             )
