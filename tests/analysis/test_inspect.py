@@ -67,6 +67,15 @@ def test_no_number_is_cut_in_a_narrow_terminal():
     assert "…" not in text_of(inspect_adapter(adapted("qtha"), batches()), 80)
 
 
+@pytest.mark.parametrize("core, told", [
+    ("quantum_linear", True), ("quantum_gated", False), ("mlp_gated", False), ("quantum_weighted", False),
+])  # fmt: skip
+def test_only_a_core_that_adds_to_the_update_has_a_bias(core, told):
+    text = text_of(inspect_adapter(adapted("qtha", core=core), batches()), 400)
+    assert (" is a bias; its cross term with the linear part is " in text) == told
+    assert (" to its mean, a fixed weight; their cross term is " in text) == (not told)
+
+
 def test_lora_stands_beside_it():
     """PEFT's LoRA, and the same matrices in our family's member `lora`, have the same numbers."""
     model, ours = with_lora(), adapted("lora", alpha=8.0)

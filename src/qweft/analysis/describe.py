@@ -99,7 +99,13 @@ def sentences(inspection: Inspection) -> list[str]:
     """Returns the findings from the means over layers, and the layers that were not measured."""
     found = means(inspection.layers)
     rank = max(layer.rank for layer in inspection.layers)
-    lines = [*_on_ranks(found, rank), *_on_the_core(found), *_on_states(found), *_on_gradients(inspection.layers)]
+    weighs = any(layer.shares is not None and layer.shares.weighs for layer in inspection.layers)
+    lines = [
+        *_on_ranks(found, rank),
+        *_on_the_core(found, weighs),
+        *_on_states(found),
+        *_on_gradients(inspection.layers),
+    ]
     if inspection.left_out:
         lines.append(f"not measured, no plain LoRA on a linear layer: {', '.join(inspection.left_out)}")
     if inspection.unreached:
@@ -130,7 +136,7 @@ def _on_ranks(found: dict[str, float | None], rank: int) -> list[str]:
     return lines
 
 
-def _on_the_core(found: dict[str, float | None]) -> list[str]:
+def _on_the_core(found: dict[str, float | None], weighs: bool) -> list[str]:
     lines = []
     beyond = found["non_affinity"]
     if beyond is not None:
@@ -140,8 +146,11 @@ def _on_the_core(found: dict[str, float | None]) -> list[str]:
     if share is None or varying is None:
         return lines
     what = "circuit" if found["entanglement"] is not None else "function in the circuit's place"
-    if share == 1:  # a weighted core: the share is 1 by definition
-        lines.append(f"{what}: {varying:.1%} of the update's mean square is due to its changes from token to token")
+    if weighs:  # h = w * c has no bias: what does not vary is a fixed weight
+        lines.append(
+            f"{what}: {varying:.1%} of the update's mean square is due to its changes from token to token and "
+            f"{found['linear_share']:.1%} to its mean, a fixed weight; their cross term is {found['cross_share']:+.1%}"
+        )
     else:
         lines.append(
             f"{what}: {share:.1%} of the update's mean square passes through it, {varying:.1%} differs from token to "

@@ -174,15 +174,17 @@ class Shares:
     Args:
         circuit: mean |a|^2 over mean |u|^2. It exceeds 1 where a and b cancel.
         varying: mean |a - mean a|^2 over mean |u|^2, the part that differs from token to token. The remainder,
-            circuit - varying, is a bias.
+            circuit - varying, is a bias. Weighted and gated cores have none.
         linear: mean |b|^2 over mean |u|^2.
         cross: 2 mean <a, b> over mean |u|^2, negative where a and b cancel.
+        weighs: Whether the core is weighted or gated.
     """
 
     circuit: float
     varying: float
     linear: float
     cross: float
+    weighs: bool = False
 
 
 def shares_of(layer_map: LayerMap, c: torch.Tensor) -> Shares | None:
@@ -216,7 +218,7 @@ def shares_of(layer_map: LayerMap, c: torch.Tensor) -> Shares | None:
         q = torch.where(c == 0, 0, f / torch.where(c == 0, 1, c))
         varying = _mean_square(((q - q.mean(0)) * c) @ layer_map.out.T) / total
         linear = _mean_square((q.mean(0) * c) @ layer_map.out.T) / total
-        return Shares(circuit, varying, linear, 1 - varying - linear)
+        return Shares(circuit, varying, linear, 1 - varying - linear, True)
     a, b = (
         part @ out.T for part, out in zip(f.tensor_split([own], 1), layer_map.out.tensor_split([own], 1), strict=True)
     )

@@ -132,16 +132,16 @@ MEASURES = (
     Measure(
         "circuit_share_varying",
         "... and differs from token to token",
-        "Share of the update's mean square. The rest of the circuit's part is a constant: a bias or, where the circuit "
-        "weights, a fixed weight.",
+        "Share of the update's mean square. Where the circuit adds to the update, the rest of its part is a bias. "
+        "Where it weights or gates there is none: its mean is a fixed weight, which counts as linear in the input.",
         "open",
         percent=True,
     ),
     Measure(
         "linear_share",
         "What is linear in the input",
-        "Share of the update's mean square that passes beside the circuit or, where the circuit weights, through its "
-        "mean.",
+        "Share of the update's mean square that passes beside the circuit or, where the circuit weights or gates, "
+        "through its mean.",
         percent=True,
     ),
     Measure(
