@@ -5,6 +5,7 @@ import itertools
 import json
 import sqlite3
 import time
+import weakref
 from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
@@ -176,11 +177,14 @@ def test_a_trial_that_diverges_is_pruned_with_its_curve(config, monkeypatch):
 
 
 def test_a_trial_without_memory_is_an_outcome_and_the_sweep_goes_on(config, monkeypatch):
-    fit, tried = loop._fit, []
+    fit, tried, held = loop._fit, [], []
 
     def short_of_memory(model, rows, pad, training, label, callbacks):
         tried.append(label)
+        assert not any(each() is not None for each in held)  # what a trial had allocated is free for the next
         if label.startswith("trial-001"):
+            activations = torch.zeros(8)
+            held.append(weakref.ref(activations))
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
         return fit(model, rows, pad, training, label, callbacks)
 

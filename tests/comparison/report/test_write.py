@@ -179,10 +179,17 @@ def test_two_reports_are_not_written_to_a_file(folder, tmp_path):
         beside(folder, folder, tmp_path / "file")
 
 
+def test_a_page_of_another_program_is_not_replaced(folder, tmp_path):
+    (tmp_path / "beside.html").write_text("mine")
+    with pytest.raises(QweftError, match=r"holds beside\.html, and no qweft report wrote it; choose another"):
+        beside(folder, folder, tmp_path)
+    assert (tmp_path / "beside.html").read_text() == "mine"
+
+
 def test_two_reports_stand_beside_each_other(folder, tmp_path):
     write_report(results(SOME, shift=1.0, seeds=2), CONFIG.replace("0.001", "0.5"), "", tmp_path / "other")
     path = beside(folder, tmp_path / "other", tmp_path / "both")
-    assert path == tmp_path / "both" / "beside.html"
+    assert path == tmp_path / "both" / "beside.html" == beside(folder, tmp_path / "other", tmp_path / "both")
     page = path.read_text()
     assert page.index("What differs") < page.index("What it shows") < page.index("The numbers")
     assert '<th scope="row">training.learning_rate</th><td>0.001</td><td>0.5</td>' in page

@@ -9,10 +9,14 @@ from qweft.claims import claimed_output
 from qweft.comparison.report.content import Content, figures
 from qweft.comparison.report.markdown import render_markdown
 from qweft.comparison.report.page import page_of, render_beside
-from qweft.comparison.results_file import RESULTS, check_free_of_others, read_results, reading
+from qweft.comparison.results_file import MOST_BYTES, RESULTS, check_free_of_others, read_results, reading
 from qweft.errors import QweftError
-from qweft.files import check_writable, write_bytes, write_json
+from qweft.files import check_writable, read_bytes, write_bytes, write_json
 from qweft.text import plain, progress
+
+BESIDE = "beside.html"
+MARK = b"two beside each other"
+"""Words of each page of two reports."""
 
 
 @progress("writing the report")
@@ -107,7 +111,26 @@ def beside(source: Path, other: Path, output: Path | None = None) -> Path:
             contents.append(Content.read(results))
     folder = read_results(source)[0].parent if output is None else output
     check_writable(folder)
+    _check_beside(folder / BESIDE)
     with reading(f"{source} or {other}"):
         page = plain(render_beside(contents[0], contents[1], (str(source), str(other))))
-    write_bytes(folder / "beside.html", page.encode())
-    return folder / "beside.html"
+    write_bytes(folder / BESIDE, page.encode())
+    return folder / BESIDE
+
+
+def _check_beside(path: Path) -> None:
+    """Check that the page would replace none of another program.
+
+    Raises:
+        QweftError: It would.
+    """
+    if os.path.lexists(path):
+        try:
+            is_own = MARK in read_bytes(path, MOST_BYTES)
+        except (OSError, ValueError):
+            is_own = False
+        if not is_own:
+            raise QweftError(
+                f"output {path.parent} holds {path.name}, and no qweft report wrote it; choose another --output, or "
+                "remove it"
+            )
