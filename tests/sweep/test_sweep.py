@@ -18,6 +18,7 @@ import yaml
 from qweft.cli.main import main
 from qweft.comparison import trial
 from qweft.errors import QweftError
+from qweft.evaluation.config import EvaluationConfig
 from qweft.evaluation.saved import put_on
 from qweft.models.config import ModelConfig
 from qweft.sweep import run
@@ -25,7 +26,7 @@ from qweft.sweep.config import SpaceConfig
 from qweft.sweep.describe import describe
 from qweft.sweep.proposals import Sampling
 from qweft.sweep.run import sweep
-from qweft.sweep.space import Axis
+from qweft.sweep.space import Axis, unread_said
 from qweft.sweep.store import Store
 from qweft.training import loop
 from tests.forked import Forked, needs_fork
@@ -230,6 +231,13 @@ def test_a_small_grid_ends_early(config):
 def test_numbers_beyond_the_end_of_a_sweep_read_no_study():
     ended = run.Sweep(10**6, None, Sampling("grid", 1, 0), None, None, None, ended=run.Ended.EXHAUSTED, proposed=2)
     assert ended.advance(2) is ended.advance(10**5) is run.Ended.EXHAUSTED
+
+
+def test_what_a_sweep_does_not_measure_is_told(config):
+    asked = EvaluationConfig(metrics=["text"], forgetting="/nowhere/x.jsonl")
+    assert unread_said(config) == ""
+    said = unread_said(dataclasses.replace(config, evaluation=asked))
+    assert said == "a sweep judges by the validation loss alone, without evaluation.forgetting, evaluation.metrics"
 
 
 def test_nothing_within_the_budget_is_said_before_anything_is_loaded(config, monkeypatch):

@@ -15,7 +15,7 @@ from qweft.models.load import load_model
 from qweft.sweep.config import SweepConfig
 from qweft.sweep.proposals import Fitting, Sampling, draw
 from qweft.sweep.run import check_something_fits
-from qweft.sweep.space import Point, Space, check_start, key_of, space_of
+from qweft.sweep.space import Point, Space, check_start, key_of, space_of, unread_said
 
 DRAWN = 200
 """Number of configurations drawn to estimate how many fit; a space of at most this size is checked whole."""
@@ -41,10 +41,8 @@ def describe(config: SweepConfig) -> Group:
     table.add_column("values")
     for axis in space.axes:
         table.add_row(axis.name, axis.describe())
-    return Group(
-        table,
-        *map(Text, [f"{config.trials} trials, {config.sampler}", *_fitting(fitting, config.seed), _time(config)]),
-    )
+    told = [f"{config.trials} trials, {config.sampler}", *_fitting(fitting, config.seed), _time(config)]
+    return Group(table, *map(Text, [*told, *filter(None, [unread_said(config)])]))
 
 
 def _fitting(fitting: Fitting, seed: int) -> list[str]:

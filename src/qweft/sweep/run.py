@@ -35,7 +35,7 @@ from qweft.sweep.config import SweepConfig
 from qweft.sweep.outcome import Outcome, Trial, best_of
 from qweft.sweep.proposals import Fitting, Known, Sampling, draw, propose
 from qweft.sweep.report import check_free_of_others, keep_larger, lines, write
-from qweft.sweep.space import Point, check_start, key_of, said, space_of
+from qweft.sweep.space import Point, check_start, key_of, said, space_of, unread_said
 from qweft.sweep.store import Store
 from qweft.text import progress
 
@@ -244,6 +244,8 @@ def _sweep(config: SweepConfig, config_yaml: str, command: str, begin: Callable[
     console = Console()
     check_start(config, needs_weights=True)
     check_free_of_others(Path(config.output))
+    if told := unread_said(config):
+        console.say(told)
     space, sampling = space_of(config), Sampling(config.sampler, config.at_once, config.seed)
     fitting = Fitting(space, config.max_parameters, load_model(replace(config.model, device="meta")).model)
     check_something_fits(sampling, fitting)

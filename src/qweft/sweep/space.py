@@ -193,6 +193,12 @@ def check_sweep(config: SweepConfig) -> None:
     _check_read(config, axes)
 
 
+def unread_said(config: SweepConfig) -> str:
+    """Returns a sentence on settings of the evaluation that a sweep does not read; empty without any."""
+    names = [f"evaluation.{name}" for name in ("forgetting", "metrics", "lm_eval") if getattr(config.evaluation, name)]
+    return f"a sweep judges by the validation loss alone, without {', '.join(names)}" if names else ""
+
+
 def check_start(config: SweepConfig, needs_weights: bool = False) -> None:
     """Checks everything that can be checked before the model and the data are loaded.
 
