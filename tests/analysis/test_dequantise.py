@@ -136,8 +136,9 @@ def test_a_constant_by_hand():
     assert found.gain == pytest.approx((base - whole).sum() / targets, rel=1e-4)
     kept = (base - replaced).sum() / (base - whole).sum()
     assert constant.kept == pytest.approx(kept, rel=1e-3)
-    spread = ((base - replaced) - kept * (base - whole)) ** 2
-    assert constant.kept_error == pytest.approx(math.sqrt(1.5 * spread.sum()) / (base - whole).sum(), rel=1e-2)
+    left = (base - replaced).sum() - (base - replaced), (base - whole).sum() - (base - whole)
+    jackknife = math.sqrt(2 / 3 * float(((left[0] / left[1] - kept) ** 2).sum()))
+    assert constant.kept_error == pytest.approx(jackknife, rel=1e-2)
 
 
 def test_the_model_is_left_as_it_was():

@@ -44,7 +44,8 @@ def test_it_is_the_rise_of_the_mean_loss_with_the_error_over_rows():
     found = forgotten(RUNS[1:], BASE)
     # means over seeds: 3.5 and 9.5; rises 1.5 on 2 tokens and 0.5 on 3
     assert found.loss == pytest.approx(13 / 5) and found.rise == pytest.approx(2 / 5)
-    assert found.standard_error == pytest.approx((2 * ((1.5 - 0.8) ** 2 + (0.5 - 1.2) ** 2)) ** 0.5 / 5)
+    # without the first row the rise is 0.5 / 3, without the second 1.5 / 2
+    assert found.standard_error == pytest.approx((((0.5 / 3 - 0.4) ** 2 + (1.5 / 2 - 0.4) ** 2) / 2) ** 0.5)
     assert found.deviation == pytest.approx(2**0.5 / 5)
     assert forgotten([BASE], None).rise is None
 
@@ -58,15 +59,15 @@ def test_it_is_none_where_a_run_lacks_it_and_refused_on_other_rows():
 def test_table_and_reports_show_it_where_it_was_measured():
     summary = summarise(RUNS)
     assert forgetting_rows(summary)[0] == ("method", "loss on other", "rise", "adapter's file")
-    assert forgetting_rows(summary)[2][2:] == ("+0.4000 ± 0.2800", "1.00 MiB")
+    assert forgetting_rows(summary)[2][2:] == ("+0.4000 ± 0.2974", "1.00 MiB")
     results = {"runs": [each.to_json() for each in RUNS], "summary": {k: v.to_json() for k, v in summary.items()}}
     results = json.loads(json.dumps(results))
     content = Content.read(results)
     from qweft.comparison.report.content import figures
 
     text, page = render_markdown(content, figures(content)), render_page(results, "", "")
-    assert "### Forgetting" in text and "| lora | 2.6000 ± 0.2828 | +0.4000 ± 0.2800 | 1.00 MiB |" in text
-    assert "+0.4000 ± 0.2800" in page and "<h3>Forgetting</h3>" in page
+    assert "### Forgetting" in text and "| lora | 2.6000 ± 0.2828 | +0.4000 ± 0.2974 | 1.00 MiB |" in text
+    assert "+0.4000 ± 0.2974" in page and "<h3>Forgetting</h3>" in page
     plain = [replace(each, forgetting=None) for each in RUNS]
     assert forgetting_rows(summarise(plain)) == []
     assert "Forgetting" not in render_page({"runs": [each.to_json() for each in plain]}, "", "")

@@ -4,6 +4,7 @@ import math
 import warnings
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from tests.tiny_models import tiny_gpt2, tiny_llama
@@ -11,6 +12,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from qweft.errors import QweftError
 from qweft.evaluation.loss import held_out_loss
+from qweft.evaluation.row_scores import ratio
 
 WORDS = 97
 PAD = 0
@@ -184,6 +186,18 @@ def test_standard_error_of_rows_of_unequal_length_is_of_the_ratio():
     rows = [{"input_ids": [1] + [4] * n, "labels": [-100] + [4] * n} for n in (1, 5, 9)]
     held_out = held_out_loss(Fixed(), rows, PAD, 1)
     assert held_out.standard_error == pytest.approx(0, abs=1e-7)
+
+
+def test_a_row_that_holds_most_tokens_does_not_hide_how_far_it_is_from_the_others():
+    """The error is that of the jackknife: what the mean becomes without each row."""
+    tokens = [900, *[10] * 10]
+    means = np.array([5.0, *np.linspace(2.5, 3.5, 10)])
+    rows = [(float(mean * count), count) for mean, count in zip(means, tokens, strict=True)]
+    found, error = ratio(rows)
+    left = [ratio([*rows[:place], *rows[place + 1 :]])[0] for place in range(11)]
+    assert error == pytest.approx(math.sqrt(10 / 11 * sum((each - found) ** 2 for each in left)))
+    assert error > 0.8 * abs(means[0] - means[1:].mean())
+    assert ratio([(1.0, 5.0), (2.0, 3.0), (1.0, -3.0)])[1] is None  # one row's gain is that of all
 
 
 def test_one_row_has_no_standard_error(model, rows):

@@ -55,20 +55,22 @@ def loss_of(scores: Sequence[RowScore]) -> HeldOutLoss:
 def ratio(rows: Sequence[tuple[float, float]]) -> tuple[float, float | None]:
     """Return sum_i S_i / sum_i n_i and its standard error.
 
-    The standard error is that of a ratio estimator over the m rows with n_i > 0:
+    The standard error is the jackknife's over the m rows with n_i > 0, a row of which holds the share h_i:
 
-        se = sqrt( m / (m - 1) * sum_i (S_i - ratio * n_i)^2 ) / sum_i n_i
+        se = sqrt( (m - 1) / m * sum_i ((S_i - ratio * n_i) / (1 - h_i))^2 ) / sum_i n_i,   h_i = n_i / sum_i n_i
+
+    A long row pulls the ratio towards itself, and would look nearer to it than it is without the factor.
 
     Args:
         rows: (S_i, n_i) of each row.
 
     Returns:
-        The ratio and its standard error; the error is `None` if m < 2.
+        The ratio and its standard error; the error is `None` if m < 2, or if one row holds all of the denominator.
     """
     scored = [(total, count) for total, count in rows if count]
     tokens, m = sum(count for _, count in scored), len(scored)
     found = math.fsum(total for total, _ in scored) / tokens
-    if m < 2:
+    if m < 2 or any(count == tokens for _, count in scored):
         return found, None
-    squares = math.fsum((total - found * count) ** 2 for total, count in scored)
-    return found, math.sqrt(m / (m - 1) * squares) / tokens
+    squares = math.fsum(((total - found * count) / (1 - count / tokens)) ** 2 for total, count in scored)
+    return found, math.sqrt((m - 1) / m * squares) / tokens
