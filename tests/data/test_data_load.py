@@ -3,8 +3,10 @@ from dataclasses import replace
 
 import pytest
 
+from qweft.data import load
 from qweft.data.config import DataConfig
 from qweft.data.load import load_data
+from qweft.data.tokens import tokenise
 from qweft.errors import QweftError
 from tests.data.tiny_tokenizer import learned_text
 
@@ -55,6 +57,18 @@ def test_the_report_accounts_for_every_row(config, chatml):
     assert (report.parts["train"].rows, report.dropped) == (68, 10)
     assert report.parts["test"].rows == 12
     assert "left out: 10 rows longer than 64 tokens" in report.describe()
+
+
+def test_a_row_that_is_surely_too_long_is_dropped_unlabelled(config, chatml, monkeypatch):
+    """Answers are looked for in the others alone, and the rows stay the same."""
+    found = {}
+    for name in ("quick", "whole"):
+        asked = []
+        monkeypatch.setattr(load, "tokenise", lambda talk, tok, asked=asked: asked.append(talk) or tokenise(talk, tok))
+        found[name] = load_data(replace(config, overlong="drop"), chatml), len(asked)
+        monkeypatch.setattr(load, "is_longer", lambda *_: False)
+    assert found["quick"][0] == found["whole"][0]
+    assert found["whole"][1] - found["quick"][1] == found["quick"][0].report.dropped == 10
 
 
 def test_rows_that_a_held_out_source_of_its_own_loses_are_counted(config, chatml, tmp_path):

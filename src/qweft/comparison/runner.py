@@ -160,8 +160,8 @@ def _compare(config: ComparisonConfig, config_yaml: str, command: str, begin: Ca
 
         def write(before: Sequence[Run], total: int, looks: Sequence[Look], made: Sequence[Run]) -> Path:
             if not runs_written:  # only now: a command that is refused moves nothing
-                made_here = [method.name for method in chosen.methods]  # a budget or a halving leaves others out
-                keep_others(context.output, made_here, plan.looks[-1], console.say)
+                # a budget or a halving leaves methods out
+                keep_others(context.output, [each.name for each in chosen.methods], plan.looks[-1], console.say)
             runs_written.append(total)
             runs = [*before, *made]
             summary = judged(runs, looks)
@@ -204,8 +204,7 @@ def _compare(config: ComparisonConfig, config_yaml: str, command: str, begin: Ca
         took = duration(time.perf_counter() - begun)
         lines.append(f"took {took} since the start, of a budget of {duration(plan.budget.seconds)}")
     found = recommend(summary, chosen.rungs, plan.untried, chosen.at_end) if plan.recommend else None
-    claims = claimed(summary, found is not None)
-    _, doubts = with_doubts(findings(summary), searches(chosen.search), claims)
+    _, doubts = with_doubts(findings(summary), searches(chosen.search), claimed(summary, found is not None))
     for line in [*lines, "", f"{found.text if found else conclusion(summary)} {doubts}".rstrip()]:
         console.say(line)
     if found is not None:

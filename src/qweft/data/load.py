@@ -14,7 +14,7 @@ from qweft.data.read import read_rows
 from qweft.data.report import DataReport, PartReport, fingerprint, part_report
 from qweft.data.split import Share, TooFewRowsError, split
 from qweft.data.template import render, shows_tools, with_template
-from qweft.data.tokens import Encoded, answer_count, fit, learn_all, no_end, tokenise, windows
+from qweft.data.tokens import Encoded, answer_count, fit, is_longer, learn_all, no_end, tokenise, windows
 from qweft.data.turns import RowError, UnknownFormatError
 from qweft.errors import QweftError
 from qweft.text import many, progress
@@ -73,6 +73,9 @@ class _Encoder:
 
     def _encode(self, conversation: Conversation) -> Encoded | None:
         limit, overlong = self.config.max_length, self.config.overlong
+        if overlong == "drop" and conversation not in self.whole and is_longer(conversation, self.tokenizer, limit):
+            self.dropped.add(conversation)
+            return None
         whole = self.whole.get(conversation) or tokenise(conversation, self.tokenizer)
         row = fit(whole, limit, overlong)
         long = len(whole["input_ids"]) > limit
@@ -165,17 +168,8 @@ def load_data(config: DataConfig, tokenizer: Any, whole: Mapping[Conversation, E
         sources=_counts(shares, chosen),
         no_end="" if all(conversation.is_text for conversation in conversations) else no_end(tokenizer),
     )
-    return Data(
-        rows["train"],
-        rows["validation"],
-        rows["test"],
-        list(parts.train),
-        list(parts.validation),
-        list(parts.test),
-        report,
-        tokenizer,
-        config,
-    )
+    talks = [list(part) for part in chosen.values()]
+    return Data(*rows.values(), *talks, report, tokenizer, config)
 
 
 def _counts(shares: Sequence[Share], chosen: Mapping[str, Sequence[Conversation]]) -> dict[str, dict[str, int]]:

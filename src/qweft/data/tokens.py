@@ -93,6 +93,21 @@ def tokenise(conversation: Conversation, tokenizer: Any) -> Encoded:
     return Encoded(input_ids=ids, labels=labels)
 
 
+def is_longer(conversation: Conversation, tokenizer: Any, limit: int) -> bool:
+    """Whether a conversation surely has more tokens than a limit: it is rendered and tokenised once, as a whole.
+
+    `tokenise` takes five times as long, as it finds the answers. It may give some tokens less.
+    """
+    if conversation.is_text or not getattr(tokenizer, "is_fast", False):
+        return False
+    try:
+        formed = in_its_form(conversation, tokenizer)
+        text = render(formed.messages, tokenizer, tools=formed.tools)
+    except QweftError:
+        return False  # `tokenise` tells what is wrong
+    return len(_offsets(text, tokenizer)[0]) > limit + 2 * len(conversation.messages)
+
+
 def _apart(text: str, starts: set[int], tokenizer: Any) -> tuple[list[int], list[Span]]:
     """Return the tokens of a text and their offsets, where answers follow the tokens of their prompts alone.
 
