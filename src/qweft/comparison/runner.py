@@ -196,8 +196,7 @@ def _compare(config: ComparisonConfig, config_yaml: str, command: str, begin: Ca
             asked = [method for method in chosen.methods if method.name in left]
             if not asked:
                 break
-    report = write((), len(runs), looks, runs)
-    summary = judged(runs, looks)
+    report, summary = write((), len(runs), looks, runs), judged(runs, looks)
     print_summary(summary, console)
     lines = [load_said(runs), f"report: {report}"]
     if plan.budget.seconds is not None:

@@ -168,8 +168,8 @@ def load_data(config: DataConfig, tokenizer: Any, whole: Mapping[Conversation, E
         sources=_counts(shares, chosen),
         no_end="" if all(conversation.is_text for conversation in conversations) else no_end(tokenizer),
     )
-    talks = [list(part) for part in chosen.values()]
-    return Data(*rows.values(), *talks, report, tokenizer, config)
+    train, validation, test = (list(part) for part in chosen.values())
+    return Data(rows["train"], rows["validation"], rows["test"], train, validation, test, report, tokenizer, config)
 
 
 def _counts(shares: Sequence[Share], chosen: Mapping[str, Sequence[Conversation]]) -> dict[str, dict[str, int]]:
