@@ -375,6 +375,36 @@ def test_the_constant_in_the_circuits_place():
     assert said in told and f"within {upwards(whole)} with what the rates may fall short" in told
 
 
+def test_more_qubits_at_one_size():
+    record = json.loads((ROOT / "docs" / "results" / "qubits.json").read_text())
+    page = (ROOT / "docs" / "trained-circuit.md").read_text()
+    told, found = " ".join(page.split()), summary_of("qubits")
+    names = [*(f"qubits_{n}" for n in (4, 6, 8, 10)), "mpo", "mlp_10", "bias_10", "lora"]
+    for key, form in (("trainable_parameters", "{:,}"), ("eval_loss", "{:.3f}"), ("eval_loss_deviation", "{:.3f}")):
+        assert f" | {' | '.join(form.format(getattr(found[name], key)) for name in names)} |\n" in page
+    inspected = {run["method"]: run["inspection"] for run in record["runs"] if run["inspection"]}
+    for fit in ("constant", "affine"):
+        kept = [inspected[name]["dequantised"]["fits"][fit] for name in names[:4]]
+        cells = [f"{100 * each['kept']:.1f}% ± {100 * each['kept_error']:.1f}%" for each in kept]
+        assert f" | {' | '.join(cells)} | | | | |\n" in page
+    for key in ("circuit_share", "circuit_share_varying"):
+        cells = [f"{100 * inspected[name]['means'][key]:.1f}%" for name in names[:4]]
+        assert f" | {' | '.join(cells)} | |" in page
+    variances = [inspected[name]["means"]["gradient_variance_mean"] for name in names[:4]]
+    assert (
+        f"| ... mean over all angles | {variances[0]:.3f} | {' | '.join(f'{one:.4f}' for one in variances[1:])} |"
+        in page
+    )
+    for other, said in (("mpo", "no circuit by"), ("mlp_10", "the perceptron by"), ("bias_10", "the constant by")):
+        pair = paired(found["qubits_10"], found[other])
+        low, high = pair.interval
+        assert f"{said} {pair.mean:+.2f}% [{low:+.2f}, {high:+.2f}]" in told and pair.direction == "not decided"
+    behind = [paired(found[name], found["lora"]).mean for name in names[:4]]
+    assert f"{min(behind):.1f} to {max(behind):.1f}% behind LoRA" in told
+    jumps = [each.method for each in searches(record["search"]) if each.shortfall.percent is None]
+    assert len(jumps) == 3 and "Three methods' losses jump" in told
+
+
 def test_the_further_seeds_of_the_rates():
     found = {each.method: each.shortfall.percent for each in all_searches("decide")}
     said = "{qtha:.2f}% (`qtha`), {mpo:.2f}% (`mpo`), {mlp_linear:.2f}% (`mlp_linear`) and {product_linear:.2f}%"
