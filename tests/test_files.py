@@ -162,7 +162,7 @@ def test_no_device_pipe_or_stream_is_replaced_by_a_file(tmp_path):
     with file.open() as opened:  # the stream of a process may well be a regular file
         stream.symlink_to(f"/proc/self/fd/{opened.fileno()}")
         for path in (null, stream, Path(f"/dev/fd/{opened.fileno()}"), Path("/dev/null")):
-            with pytest.raises(QweftError, match="is a device or a stream, which a file would replace"):
+            with pytest.raises(QweftError, match="is a device, a pipe or a stream, which a file would replace"):
                 write_bytes(path, b"new")
             with pytest.raises(QweftError, match=r"--output .* is a device, a pipe or a stream"):
                 check_file(path, "--output")

@@ -27,7 +27,7 @@ class OutOfMemoryError(QweftError):
 
 
 NO_MEMORY = re.compile(
-    r"out of memory|can't allocate memory|not enough memory|CUBLAS_STATUS_ALLOC_FAILED", re.IGNORECASE
+    r"out of memory|(can't|cannot) allocate memory|not enough memory|bad_alloc|_ALLOC_FAILED|invalid buffer size", re.I
 )
 
 
@@ -86,7 +86,7 @@ def saying_when_stopped(what_is_kept: Callable[[], str]) -> Iterator[None]:
         is_short = isinstance(stop, OutOfMemoryError) or memory_said(stop) is not None
         if is_short or isinstance(stop, KeyboardInterrupt | OSError):
             with suppress(OSError):  # of a disk that is gone nothing is known
-                stop.add_note(f"{what_is_kept()}{', once more memory is free' if is_short else ''}")
+                stop.add_note(what_is_kept())
         raise
 
 

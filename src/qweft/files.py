@@ -143,13 +143,17 @@ def leftovers(folder: Path, names: Collection[str]) -> list[Path]:
     return [path for path, match in found if match and match[1] in names]
 
 
-def write_bytes(path: str | os.PathLike[str], content: bytes, mode: int = 0o666) -> None:
+NEW = 0o666
+"""Permissions of a new file, before the process's mask."""
+
+
+def write_bytes(path: str | os.PathLike[str], content: bytes, mode: int = NEW) -> None:
     """Write a file atomically: write and fsync a temporary file in the same folder, then rename it.
 
     Args:
         path: Target file; its folder is created if missing.
         content: Entire content of the file.
-        mode: Its permissions, before the process's mask.
+        mode: Its permissions. The default is reduced by the process's mask.
 
     Raises:
         QweftError: A folder, a device or a process's own stream is there.
@@ -161,9 +165,13 @@ def write_bytes(path: str | os.PathLike[str], content: bytes, mode: int = 0o666)
     if target.is_dir() and not target.is_symlink():
         raise QweftError(f"{target} is a folder, and a file is to be written there; remove it")
     if _is_device(target):
-        raise QweftError(f"{target} is a device or a stream, which a file would replace; give the name of a file")
+        raise QweftError(
+            f"{target} is a device, a pipe or a stream, which a file would replace; give the name of a file"
+        )
     try:
         with open(beside, "wb", opener=lambda path, flags: os.open(path, flags | NO_LINK, mode)) as file:
+            if mode != NEW and hasattr(os, "fchmod"):
+                os.fchmod(file.fileno(), mode)
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
@@ -174,10 +182,10 @@ def write_bytes(path: str | os.PathLike[str], content: bytes, mode: int = 0o666)
 
 
 def _is_device(path: Path) -> bool:
-    """Whether a path leads to a device, or is a process's own stream: /dev/stdout, whatever it leads to."""
+    """Whether a path leads to a device or a pipe, or is a process's own stream: /dev/stdout, whatever it leads to."""
     with suppress(OSError):
         mode = path.stat().st_mode
-        if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
+        if any(kind(mode) for kind in (stat.S_ISCHR, stat.S_ISBLK, stat.S_ISFIFO, stat.S_ISSOCK)):
             return True
     places = [path.parent, *([(path.parent / os.readlink(path)).parent] if path.is_symlink() else [])]
     return any(os.path.realpath(place).startswith("/proc/") for place in places)

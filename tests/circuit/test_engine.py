@@ -6,7 +6,17 @@ import pennylane
 import pytest
 import torch
 
-from qweft.circuit import Circuit, Gate, compiled, crz_ring_ansatz, dense, engine, expectation_values, gate_by_gate
+from qweft.circuit import (
+    Circuit,
+    Gate,
+    compiled,
+    crz_ring_ansatz,
+    dense,
+    engine,
+    expectation_values,
+    gate_by_gate,
+    precision,
+)
 from qweft.circuit.alternating import alternating_form
 from qweft.circuit.dense import segment_length
 
@@ -313,3 +323,11 @@ def test_half_angles_near_a_right_angle(qubits, dtype):
     tolerance = 1e-11 if dtype == torch.float64 else 2e-4
     for one, other in zip(found, wanted, strict=True):
         torch.testing.assert_close(one.double(), other, rtol=tolerance, atol=tolerance)
+
+
+def test_a_compiler_meets_no_flag_of_tf32(monkeypatch):
+    """It cannot trace the flag, on a GPU."""
+    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
+    monkeypatch.setattr(precision, "_without_tf32", lambda: pytest.fail("the flag is written"))
+    with precision.exact_products(torch.device("cuda")):
+        pass

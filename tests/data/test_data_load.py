@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 
-from qweft.data import load
+from qweft.data import load, tokens
 from qweft.data.config import DataConfig
 from qweft.data.load import load_data
 from qweft.data.tokens import tokenise
@@ -37,8 +37,8 @@ OPEN = "{% for m in messages %}{{ m['role'] + ': ' + m['content'] + '\n' }}{% en
 
 def test_a_template_without_an_end_of_answers_is_told(config, chatml, tokenizer_with, tmp_path):
     tokenizer = tokenizer_with(OPEN + "{% if add_generation_prompt %}{{ 'assistant:' }}{% endif %}")
-    why = "note: the end of an answer is not learned, as the chat template writes nothing after an answer; give one by "
-    assert f"{why}data.template, which puts <|im_end|> there" in load_data(config, tokenizer).report.describe()
+    why = "note: the end of an answer is not learned, as the chat template writes no end token after an answer; give "
+    assert f"{why}one by data.template, which puts <|im_end|> there" in load_data(config, tokenizer).report.describe()
     assert "note:" not in load_data(config, chatml).report.describe()
     assert "note:" not in load_data(replace(config, template="Q: {query}\nA:"), tokenizer).report.describe()
     (tmp_path / "book.txt").write_text("\n\n".join(f"line {n} " * 400 for n in range(9)))
@@ -62,6 +62,7 @@ def test_the_report_accounts_for_every_row(config, chatml):
 def test_a_row_that_is_surely_too_long_is_dropped_unlabelled(config, chatml, monkeypatch):
     """Answers are looked for in the others alone, and the rows stay the same."""
     found = {}
+    monkeypatch.setattr(tokens, "USUAL_TOKEN", 1)  # of the tiny tokenizer
     for name in ("quick", "whole"):
         asked = []
         monkeypatch.setattr(load, "tokenise", lambda talk, tok, asked=asked: asked.append(talk) or tokenise(talk, tok))

@@ -180,8 +180,11 @@ def test_a_column_of_thoughts_and_a_thought_in_the_answer():
     assert last("<think>\n\n</think>\n\n4") == ["3", "<think>\nadd\n</think>\n\n4"]
     with pytest.raises(RowError, match=r"differ, .*; leave out the column by --data.columns.reasoning_content ''$"):
         last("<think>count</think>4")
-    with pytest.raises(RowError, match="reasoning_content is list, not text"):
+    with pytest.raises(RowError, match=r"is no text, and is read as one thought; .* --data.columns.reasoning_content"):
         last("4", ["add"])
+    assert last("4", []) == last("4", "") == ["3", "4"]
+    assert last("add\n</think>\n\n4")[1] == "add\n</think>\n\n4"  # opened by the prompt
+    assert last("Sure.\n<think>a\r\nb</think>4", "a b")[1] == "Sure.\n<think>a\r\nb</think>4"
     alone = {"text": "text"}
     row = renamed({"text": "a b c", "reasoning_content": "add"}, alone, "here")
     assert to_conversation(of_named(row, alone, "here"), "here").is_text

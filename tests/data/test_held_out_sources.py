@@ -1,7 +1,6 @@
 """Held-out rows of sources of their own: exact, and nothing of them is trained on."""
 
 import json
-import shutil
 from dataclasses import replace
 
 import pytest
@@ -102,24 +101,6 @@ def test_no_prompt_is_in_two_parts(size, validation, test, seed):
     assert [len(parts.validation), len(parts.test)] == [validation, test]
     assert sum(map(len, sides)) == len(set.union(*sides))
     assert len(parts.train) + parts.asked_elsewhere == 40 and parts.left_over == 0
-
-
-def test_two_text_files_of_one_name_are_two_books(tmp_path, chatml):
-    """Their stretches have groups of one name, and share no text."""
-    for part, words in (("train", "how many apples "), ("test", "there are twelve ")):
-        (tmp_path / part).mkdir()
-        lines = [f"{number} {words * 8}" for number in range(400)]
-        (tmp_path / part / "book.txt").write_text("\n".join(lines))
-    (tmp_path / "test/other.txt").write_text((tmp_path / "test/book.txt").read_text())
-    source, numbers = str(tmp_path / "train/book.txt"), {"validation_rows": 2, "test_rows": 16, "max_length": 512}
-    found = [
-        load_data(DataConfig(source, test_source=str(tmp_path / "test" / name), **numbers), chatml)
-        for name in ("book.txt", "other.txt")
-    ]
-    assert found[0].report.asked_elsewhere == 0 and found[0].train == found[1].train
-    shutil.copyfile(source, tmp_path / "copy.txt")  # the same text is left out by itself
-    copied = load_data(DataConfig(source, test_source=str(tmp_path / "copy.txt"), **numbers), chatml)
-    assert copied.report.asked_elsewhere >= 16
 
 
 def test_too_few_rows_of_another_source_are_told_with_their_key(config, chatml):

@@ -7,6 +7,7 @@ import shutil
 import sys
 
 import pytest
+import torch
 from huggingface_hub import constants
 from safetensors.torch import load_file
 from transformers import AutoConfig, AutoModelForCausalLM
@@ -87,6 +88,18 @@ def test_a_config_that_keeps_the_model_busy_is_given_up(folder, monkeypatch, ask
         (folder / "config.json").write_text(json.dumps({"vocab_size": config["vocab_size"], **asked}))
     monkeypatch.setattr(load, "PATIENCE", 1.0)
     assert "its config.json asks for a model that is not built, or does not read 12 tokens, in" in refused(folder)
+
+
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("can't allocate memory")])
+def test_a_model_that_does_not_fit_is_not_called_damaged(folder, monkeypatch, error):
+    def full(*_, **__):
+        raise error
+
+    for name, at in (("check_outputs", load), ("from_pretrained", load.CausalLM)):
+        with monkeypatch.context() as patch:
+            patch.setattr(at, name, full)
+            said = refused(folder)
+        assert "the memory is too small (" in said and "load it with model.quantization" in said and "whole" not in said
 
 
 def test_shards_in_the_folder_and_links_to_them_are_read(folder, tmp_path):

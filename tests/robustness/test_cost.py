@@ -38,7 +38,7 @@ def estimated(layers, most, rate, **caps):
 def test_the_number_of_circuits_that_a_refusal_names_fits(layers, caps, rate):
     """A job has its price and its time with one circuit too, so the number does not follow in proportion."""
     caps = {name: cap * rate.circuit for name, cap in caps.items()}
-    with pytest.raises(QweftError, match=r"nothing was sent: --max-circuits \d+ would fit$") as caught:
+    with pytest.raises(QweftError, match=r"nothing was sent; --max-circuits \d+ would fit$") as caught:
         estimated(layers, None, rate, **caps)
     most = int(re.search(r"--max-circuits (\d+)", str(caught.value))[1])
     found = estimated(layers, most, rate, **caps)
@@ -49,7 +49,7 @@ def test_the_number_of_circuits_that_a_refusal_names_fits(layers, caps, rate):
 
 def test_a_cap_below_what_one_token_takes_says_so():
     """60 layers are 60 jobs of one circuit at each setting, of 2.35 s and 2.7 s."""
-    words = r"nothing was sent: one token alone takes up to 484.8; raise --max-cost, or name fewer layers with --layers"
+    words = r"nothing was sent. One token alone takes up to 484.8; raise --max-cost, or name fewer layers with --layers"
     with pytest.raises(QweftError, match=words):
         estimated(60, None, PLAIN, money=100.0)
 

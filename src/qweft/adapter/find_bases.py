@@ -16,9 +16,9 @@ from qweft.adapter.layer import QwthnLinear
 from qweft.errors import QweftError
 
 IGNORED = -100
+"""The label of a token without loss."""
 NOT_SHIFTED = ("ForMaskedLM", "ForTokenClassification", "ForSequenceClassification", "ForQuestionAnswering")
 """Kinds of losses in transformers that take each label for its own token."""
-"""The label of a token without loss."""
 
 
 def find_bases(

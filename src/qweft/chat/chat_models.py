@@ -17,7 +17,7 @@ from qweft.data.conversation import Message
 from qweft.data.template import render, with_template
 from qweft.errors import QweftError
 from qweft.evaluation.loss import context_of
-from qweft.evaluation.record import model_of, run_config, tell
+from qweft.evaluation.record import dtype_of, model_of, run_config, tell
 from qweft.evaluation.saved import check_runs, put_beside_base, put_on
 from qweft.models.load import LoadedModel, load_model
 from qweft.text import many
@@ -111,8 +111,8 @@ def open_chat_models(adapter: Path, config: ChatConfig, overrides: dict[str, Any
             cannot be loaded.
     """
     model, folders = check_chat(adapter, config, overrides)
-    own = [model_of(folder, overrides).dtype for folder in folders]
-    if own[-1] != own[0]:
+    own = [dtype_of(folder, model_of(folder, overrides)) for folder in folders]
+    if own[-1] != own[0] and "dtype" not in overrides.get("model", {}):
         tell(
             f"note: {folders[-1]} was trained with model.dtype {own[-1]}, and answers in that of {adapter}, {own[0]}; "
             "--model.dtype names another"

@@ -30,10 +30,11 @@ def autocast_enabled(device: torch.device) -> bool:
 @contextmanager
 def exact_products(device: torch.device) -> Iterator[None]:
     """Disable autocast and TF32: bfloat16 or TF32 products would cost an expectation three of its seven digits."""
-    if device.type != "cuda" and not autocast_enabled(device):
+    has_tf32 = device.type == "cuda" and not torch.compiler.is_compiling()  # whose flag a compiler cannot trace
+    if not has_tf32 and not autocast_enabled(device):
         yield  # nothing to switch off, and switching costs time
         return
-    with torch.autocast(device.type, enabled=False), _without_tf32() if device.type == "cuda" else nullcontext():
+    with torch.autocast(device.type, enabled=False), _without_tf32() if has_tf32 else nullcontext():
         yield
 
 

@@ -101,12 +101,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader (head, less) has gone. Without this, Python would report the error again when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except (MemoryError, RuntimeError) as error:
-        if (said := memory_said(error)) is None:
+    except (MemoryError, RuntimeError, OSError) as error:
+        if (said := memory_said(error)) is not None:
+            said = f"the memory is too small ({said}); {MEMORY}"
+            complain("; ".join([f"error: {said}", *getattr(error, "__notes__", [])]))
+            return 2
+        if not isinstance(error, OSError):
             raise
-        complain("; ".join([f"error: the memory is too small ({said}); {MEMORY}", *getattr(error, "__notes__", [])]))
-        return 2
-    except OSError as error:
         if error.errno == ENAMETOOLONG:
             complain(f"error: {shown(error.filename)} cannot be looked for ({error.strerror}); give another name")
         elif error.errno in DISK or (error.errno in NAMED and error.filename is not None):

@@ -41,7 +41,10 @@ def conclusion(summary: Mapping[str, Summary]) -> str:
     if equal:
         said.append(f"{_few(equal)} {_is(equal)} equivalent to it within {best.equivalent_within:g}%.")
     if apart := [entry for entry in judged if not equal_budget(best, entry).startswith("at equal")]:
+        steps = [entry.steps for entry in apart if entry.steps is not None]
         other = _listed([f"{entry.method} {entry.steps}" for entry in apart])
+        if len(apart) > NAMED and steps:
+            other = f"{len(apart)} others {min(steps):,} to {max(steps):,}"
         said.append(f"The budgets differ: {best.method} had {many(best.steps, 'step')}, {other}.")
     if diverged:
         said.append(f"{_listed(diverged)} diverged at one seed or more and {_is(diverged)} not compared.")

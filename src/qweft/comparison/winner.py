@@ -81,7 +81,9 @@ def _files_of(run: Path) -> list[Path]:
     names = [Path(RECORD), *(path.relative_to(run) for path in found)]
     for path in (run / ADAPTER, *(run / name for name in names)):
         if path.is_symlink() or not (path.is_file() or path == run / ADAPTER):
-            raise QweftError(f"{path} is a link or no file, and is not copied; move it away")
+            raise QweftError(
+                f"{path} is a link or no file, and is not copied; move it away, and give the command again"
+            )
     return names
 
 

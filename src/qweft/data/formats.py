@@ -119,20 +119,23 @@ def _put_system(messages: list[Message], row: Row, where: str) -> None:
 
 def _put_thought(messages: list[Message], row: Row, where: str) -> None:
     """Put a row's column `reasoning_content` before the last answer, unless that begins with the same thought."""
-    given = row.get(THOUGHT_COLUMN)
-    thought = "" if given is None or isinstance(given, bool | float) else _text(row, THOUGHT_COLUMN, where).strip()
-    said = messages[-1].content.strip()
-    has_own = said.startswith("<think>")
-    if not thought or (has_own and thought in said):
+    given, way = row.get(THOUGHT_COLUMN), f"leave out the column by --data.columns.{THOUGHT_COLUMN} ''"
+    if not given or isinstance(given, bool | float):  # a number that is none stands for a missing text
         return
-    if has_own and said.removeprefix("<think>").partition("</think>")[0].strip():
+    if isinstance(given, Sequence | Mapping) and not isinstance(given, str):
+        raise RowError(where, f"its column {THOUGHT_COLUMN} is no text, and is read as one thought; {way}")
+    thought = _text(row, THOUGHT_COLUMN, where).strip()
+    said = messages[-1].content.strip()
+    own, closed, answer = said.rpartition("</think>")  # the prompt may have opened it
+    if not thought or (closed and "".join(thought.split()) in "".join(own.split())):
+        return
+    if own.replace("<think>", "").strip():
         raise RowError(
             where,
             f"its column {THOUGHT_COLUMN} and the thought in its last answer differ, and one of them would be lost; "
-            f"leave out the column by --data.columns.{THOUGHT_COLUMN} ''",
+            f"{way}",
         )
-    answer = said.partition("</think>")[2].strip() if has_own else said
-    messages[-1] = replace(messages[-1], content=THOUGHT.format(thought, answer))
+    messages[-1] = replace(messages[-1], content=THOUGHT.format(thought, answer.strip()))
 
 
 def _has_turns(row: Row) -> bool:

@@ -1,7 +1,6 @@
 """Split of conversations into training, validation and test parts, by group."""
 
 import hashlib
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -11,9 +10,6 @@ from qweft.errors import QweftError
 
 GROUPS = 16
 """Minimum number of groups in a held-out part, if there are enough: 64 rows of two templates test two templates."""
-
-STRETCH_GROUP = re.compile(r".+\.(txt|md):\d+", re.DOTALL | re.IGNORECASE)
-"""Group of a stretch of a plain-text file, as `qweft.data.read.stretches` names it."""
 
 
 class TooFewRowsError(QweftError):
@@ -196,16 +192,10 @@ class _Pool:
         """Remove the rows of these groups and those with these prompts."""
         before = sum(map(len, self.groups))
         kept = [
-            [each for each in group if not (each.group in groups and _is_known(each)) and each.asked not in prompts]
-            for group in self.groups
+            [each for each in group if each.group not in groups and each.asked not in prompts] for group in self.groups
         ]
         self.groups = [group for group in kept if group]
         self.asked_elsewhere += before - sum(map(len, self.groups))
-
-
-def _is_known(row: Conversation) -> bool:
-    """Return whether a row's group means the same in another source; a file's stretches have its name alone."""
-    return not (row.is_text and STRETCH_GROUP.fullmatch(row.group))
 
 
 def _hold_out(

@@ -14,6 +14,8 @@ IGNORED = -100
 
 NEAR, NEAR_TOKENS = 400, 16
 """Characters before an answer that are tokenised again, and tokens that are compared."""
+USUAL_TOKEN = 3
+"""Characters of a token, at least, in most texts."""
 
 Span = tuple[int, int]
 
@@ -98,7 +100,8 @@ def is_longer(conversation: Conversation, tokenizer: Any, limit: int) -> bool:
 
     `tokenise` takes five times as long, as it finds the answers. It may give some tokens less.
     """
-    if conversation.is_text or not getattr(tokenizer, "is_fast", False):
+    is_short = conversation.characters <= USUAL_TOKEN * limit  # most such rows fit, and would be tokenised twice
+    if is_short or conversation.is_text or not getattr(tokenizer, "is_fast", False):
         return False
     try:
         formed = in_its_form(conversation, tokenizer)
@@ -166,7 +169,7 @@ def no_end(tokenizer: Any) -> str:
     end = tokenizer.eos_token
     if end is None:
         return "the tokenizer has no end token; name one as eos_token in its tokenizer_config.json"
-    return f"the chat template writes nothing after an answer; give one by data.template, which puts {end} there"
+    return f"the chat template writes no end token after an answer; give one by data.template, which puts {end} there"
 
 
 def check_offsets(tokenizer: Any) -> None:

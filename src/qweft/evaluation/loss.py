@@ -273,7 +273,7 @@ def score_rows(
         batch_size = 1  # the longest row of a batch would decide on the positions of the others
     collate = Collator(pad_token_id)
     found = [RowScore(0.0, ())] * len(rows)
-    way = "shorten data.max_length" if batch_size == 1 else f"lower evaluation.batch_size (now {batch_size})"
+    way = f"shorten {key}" if batch_size == 1 else f"lower evaluation.batch_size (now {batch_size})"
     with judged(model), told_of_memory(way):
         batches = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
         for batch in with_progress(batches, "evaluating", "row", len):

@@ -208,5 +208,11 @@ def recorded_weights(adapter: Path) -> tuple[str, str, str] | None:
     return (name, dtype, weights) if isinstance(dtype, str) and isinstance(weights, str) else None
 
 
+def dtype_of(adapter: Path, model: ModelConfig) -> str:
+    """Return the type of the base model's weights in the run; the setting, which may be "auto", if it is unknown."""
+    found = recorded_weights(adapter)
+    return model.dtype if found is None else found[1].removeprefix("torch.")
+
+
 def _record(adapter: Path) -> Path:
     return adapter.parent / "run.json"

@@ -59,7 +59,8 @@ def ratio(rows: Sequence[tuple[float, float]]) -> tuple[float, float | None]:
 
         se = sqrt( (m - 1) / m * sum_i ((S_i - ratio * n_i) / (1 - h_i))^2 ) / sum_i n_i,   h_i = n_i / sum_i n_i
 
-    A long row pulls the ratio towards itself, and would look nearer to it than it is without the factor.
+    A long row pulls the ratio towards itself, and would look nearer to it than it is without the factor 1 / (1 - h_i).
+    Where some n_i are negative, as gains may be, no row holds a share: the factor is m / (m - 1).
 
     Args:
         rows: (S_i, n_i) of each row.
@@ -72,5 +73,7 @@ def ratio(rows: Sequence[tuple[float, float]]) -> tuple[float, float | None]:
     found = math.fsum(total for total, _ in scored) / tokens
     if m < 2 or any(count == tokens for _, count in scored):
         return found, None
-    squares = math.fsum(((total - found * count) / (1 - count / tokens)) ** 2 for total, count in scored)
+    are_shares = all(count > 0 for _, count in scored)
+    rest = [1 - (count / tokens if are_shares else 1 / m) for _, count in scored]
+    squares = math.fsum(((s - found * n) / each) ** 2 for (s, n), each in zip(scored, rest, strict=True))
     return found, math.sqrt((m - 1) / m * squares) / tokens

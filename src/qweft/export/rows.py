@@ -88,6 +88,7 @@ def plan_rows(
         )
         if own and "source" not in given and "columns" in given:  # those of the run's text are known
             data = replace(data, columns=own.get("columns") or {})
+            other = replace(other, columns=given["columns"])
     return model, RowsPlan(data, other, adapter, overrides), evaluation
 
 

@@ -13,7 +13,7 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PretrainedConfig
 from transformers.utils import find_adapter_config_file
 
-from qweft.errors import QweftError, giving_up_after
+from qweft.errors import OutOfMemoryError, QweftError, giving_up_after, memory_said
 from qweft.files import check_regular
 from qweft.models.causal import TOKENS, check_config, check_outputs
 from qweft.models.config import ModelConfig, remote_code_allowed
@@ -335,6 +335,12 @@ def _giving_up(source: ModelSource, size: int = 0) -> AbstractContextManager[Non
 
 def _fault(source: ModelSource, what: str, fault: Exception) -> QweftError:
     """Return an error with the first line of what transformers raised, and a way to fix it."""
+    said = memory_said(fault)
+    if said is not None:
+        return OutOfMemoryError(
+            f"model {source.name}: the memory is too small ({said}); load it with model.quantization or on another "
+            "model.device, or choose a smaller model"
+        )
     if "trust_remote_code" in str(fault):
         return QweftError(
             f"model {source.name}: {source.location} holds Python code of its own that has to run, and it is not run "

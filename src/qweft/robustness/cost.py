@@ -101,17 +101,17 @@ def estimate_run(
         return _over(budget.caps, _estimate(grid, budget, drawn, layers, counted))
 
     key, cap, total = over[0]
-    too_much = f"{key} is {cap:g}, and all circuits together take up to {total:,.6g}; nothing was sent: "
+    too_much = f"{key} is {cap:g}, and all circuits together take up to {total:,.6g}; nothing was sent"
     if least := over_with(1):
         key, _, total = least[0]
         raise QweftError(
-            f"{too_much}one token alone takes up to {total:,.6g}; raise {key}, or name fewer layers with --layers"
+            f"{too_much}. One token alone takes up to {total:,.6g}; raise {key}, or name fewer layers with --layers"
         )
     fits, most = 1, (sample.circuits - counted.once) // a_token
     while most - fits > 1:  # not in proportion: a job has its price with one circuit too, and a layer has a job
         middle = (fits + most) // 2
         fits, most = (fits, middle) if over_with(middle) else (middle, most)
-    raise QweftError(f"{too_much}--max-circuits {fits * a_token + counted.once} would fit")
+    raise QweftError(f"{too_much}; --max-circuits {fits * a_token + counted.once} would fit")
 
 
 def _over(caps: Caps, whole: Estimate) -> list[tuple[str, float, float]]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from qweft.chat.checks import check_kind
 from qweft.errors import QweftError
-from qweft.evaluation.record import model_of, tell
+from qweft.evaluation.record import dtype_of, model_of, tell
 from qweft.method.saved import check_folder
 from qweft.models.config import ModelConfig
 from qweft.models.resolve import check_model
@@ -71,10 +71,11 @@ def check_serve(
                 f"{name} is an adapter of {other.name}, and {first} one of {model.name}; a server has one base model, "
                 "which --model.name names where the two names mean the same"
             )
-        if other.dtype != model.dtype and "dtype" not in overrides.get("model", {}):
+        own, served = dtype_of(folders[name], other), dtype_of(folders[first], model)
+        if own != served and "dtype" not in overrides.get("model", {}):
             tell(
-                f"note: {name} was trained with model.dtype {other.dtype}, and the base model is served in that of "
-                f"{first}, {model.dtype}; --model.dtype names another"
+                f"note: {name} was trained with model.dtype {own}, and the base model is served in that of {first}, "
+                f"{served}; --model.dtype names another"
             )
     check_model(model)
     missing = next((name for name in PACKAGES if find_spec(name) is None), None)

@@ -21,7 +21,7 @@ from safetensors.torch import load_file, save_file
 from qweft.adapter.attach import attach
 from qweft.data.batches import Collator
 from qweft.data.tokens import Encoded
-from qweft.errors import QweftError
+from qweft.errors import OutOfMemoryError, QweftError, told_of_memory
 from qweft.evaluation.loss import target_loss
 from qweft.files import write_json
 from qweft.method.saved import CONFIG, WEIGHTS
@@ -63,7 +63,10 @@ def attach_for_training(
     targets = dict(get_target_modules(model, config))
     before = {name: module.weight.detach().clone() for name, module in targets.items()}
     try:
-        preprocess_loraga(model, config, sum_gradients)
+        with told_of_memory(f"lower training.batch_size (now {size}), or shorten data.max_length"):
+            preprocess_loraga(model, config, sum_gradients)
+    except OutOfMemoryError:
+        raise
     except (ValueError, RuntimeError) as error:
         raise QweftError(
             f"init_lora_weights lora_ga cannot start on target_modules {config.target_modules}: {error}; name linear "
