@@ -21,6 +21,8 @@ NO_LOCKS = {EINVAL, ENOLCK, ENOSYS, ENOTSUP, EOPNOTSUPP}
 NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 """Flag for files of a known name: in a folder that a stranger made, a link could stand there, and lead elsewhere."""
 
+NEW = 0o666
+"""Permissions of a new file, before the process's mask."""
 LEFTOVER = re.compile(r"\.(.+)\.[0-9a-f]{6}\.tmp")
 """Names of temporary files; those of others may end in .tmp, too."""
 
@@ -143,10 +145,6 @@ def leftovers(folder: Path, names: Collection[str]) -> list[Path]:
     return [path for path, match in found if match and match[1] in names]
 
 
-NEW = 0o666
-"""Permissions of a new file, before the process's mask."""
-
-
 def write_bytes(path: str | os.PathLike[str], content: bytes, mode: int = NEW) -> None:
     """Write a file atomically: write and fsync a temporary file in the same folder, then rename it.
 
@@ -165,9 +163,7 @@ def write_bytes(path: str | os.PathLike[str], content: bytes, mode: int = NEW) -
     if target.is_dir() and not target.is_symlink():
         raise QweftError(f"{target} is a folder, and a file is to be written there; remove it")
     if _is_device(target):
-        raise QweftError(
-            f"{target} is a device, a pipe or a stream, which a file would replace; give the name of a file"
-        )
+        raise QweftError(f"{target} is a device, a pipe or a stream, which a file would replace; name a file")
     try:
         with open(beside, "wb", opener=lambda path, flags: os.open(path, flags | NO_LINK, mode)) as file:
             if mode != NEW and hasattr(os, "fchmod"):
@@ -184,10 +180,9 @@ def write_bytes(path: str | os.PathLike[str], content: bytes, mode: int = NEW) -
 def _is_device(path: Path) -> bool:
     """Whether a path leads to a device or a pipe, or is a process's own stream: /dev/stdout, whatever it leads to."""
     with suppress(OSError):
-        mode = path.stat().st_mode
-        if any(kind(mode) for kind in (stat.S_ISCHR, stat.S_ISBLK, stat.S_ISFIFO, stat.S_ISSOCK)):
+        if stat.S_IFMT(path.stat().st_mode) in (stat.S_IFCHR, stat.S_IFBLK, stat.S_IFIFO, stat.S_IFSOCK):
             return True
-    places = [path.parent, *([(path.parent / os.readlink(path)).parent] if path.is_symlink() else [])]
+    places = [path.parent, (path.parent / os.readlink(path)).parent] if path.is_symlink() else [path.parent]
     return any(os.path.realpath(place).startswith("/proc/") for place in places)
 
 

@@ -8,7 +8,6 @@ from typing import Any
 import qweft.evaluation.metrics as folder
 from qweft.data.conversation import Conversation
 from qweft.errors import require
-from qweft.evaluation.generation import prompt_of
 from qweft.evaluation.metric import AnswerMetric, Both
 from qweft.evaluation.scores import Compared
 
@@ -54,6 +53,8 @@ def check_rows(metrics: Sequence[str], conversations: Sequence[Conversation], to
     Raises:
         QweftError: One can score none, or the template refuses a prompt.
     """
+    from qweft.evaluation.generation import prompt_of  # here, since a refusal of a metric needs no PyTorch
+
     references = [prompt_of(each, tokenizer).reference for each in conversations] if metrics else []
     for name in metrics:
         metric_of(name).check_rows(references)
