@@ -56,9 +56,9 @@ def test_the_error_of_the_rise_is_paired():
     scores = (RowScore(5.0, (1, 2)), RowScore(9.0, (3, 4, 5)))  # the first row is worse by 0.5 a token
     found = point(Setting(10, 1.0), Scored(scores, ()), replace(EXACT, answers=()), MEASURED, EFFORT)
     rise = 1 / 5
-    squares = (1 - rise * 2) ** 2 + (0 - rise * 3) ** 2
+    squares = ((1 - rise * 2) / (1 - 2 / 5)) ** 2 + ((0 - rise * 3) / (1 - 3 / 5)) ** 2  # the jackknife's
     assert found.rise == pytest.approx(rise)
-    assert found.rise_error == pytest.approx((2 * squares) ** 0.5 / 5)
+    assert found.rise_error == pytest.approx((squares / 2) ** 0.5 / 5)
 
 
 def test_shots_that_are_enough_are_enough_ever_after():
