@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -148,7 +148,7 @@ def load_model(config: ModelConfig) -> LoadedModel:
     if source.local:
         _check_shards(source)
     tokenizer = load_tokenizer(source)
-    size = _bytes_of(_shapes(source, dtype, None))
+    size = 0 if remote_code_allowed() else _bytes_of(_shapes(source, dtype, None))
     with _giving_up(source, size if asked is None else 10 * size):  # to quantise takes longer than to read
         model = keep_unpacked(_weights(source, dtype, device, asked)).eval()
     _take_padding(model, tokenizer)
@@ -320,10 +320,14 @@ def _bytes_of(model: Any) -> int:
 def _giving_up(source: ModelSource, size: int = 0) -> AbstractContextManager[None]:
     """Bound what a config makes transformers do: some count cycles, or positions that are filled one by one.
 
+    Code of the model's own that is trusted may take any time, and may not run on the meta device, which tells the size.
+
     Args:
         source: The model.
         size: Bytes of its weights.
     """
+    if remote_code_allowed():
+        return nullcontext()
     seconds = PATIENCE + size / HANDLED
     return giving_up_after(
         seconds,
