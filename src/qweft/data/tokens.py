@@ -98,7 +98,8 @@ def tokenise(conversation: Conversation, tokenizer: Any) -> Encoded:
 def is_longer(conversation: Conversation, tokenizer: Any, limit: int) -> bool:
     """Whether a conversation surely has more tokens than a limit: it is rendered and tokenised once, as a whole.
 
-    `tokenise` takes five times as long, as it finds the answers. It may give some tokens less.
+    For a dialogue of several turns `tokenise` takes five times as long, as it finds the answers. Its parts may have a
+    token or two fewer at each answer, so that many are allowed for.
     """
     is_short = conversation.characters <= USUAL_TOKEN * limit  # most such rows fit, and would be tokenised twice
     if is_short or conversation.is_text or not getattr(tokenizer, "is_fast", False):

@@ -331,8 +331,8 @@ def _giving_up(source: ModelSource, size: int = 0) -> AbstractContextManager[Non
     seconds = PATIENCE + size / HANDLED
     return giving_up_after(
         seconds,
-        f"model {source.name}: its config.json asks for a model that is not built, or does not read {2 * TOKENS} "
-        f"tokens, in {seconds:.0f} s; {_way(source)}",
+        f"model {source.name}: to build it, or to read {2 * TOKENS} tokens, takes longer than {seconds:.0f} s, by its "
+        f"config.json or on a slow machine; {_way(source)}",
         waits=not source.local,  # for the hub
     )
 
