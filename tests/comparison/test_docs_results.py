@@ -405,6 +405,26 @@ def test_more_qubits_at_one_size():
     assert len(jumps) == 3 and "Three methods' losses jump" in told
 
 
+def test_ten_qubits_at_the_rates_on_record():
+    told, found = " ".join((ROOT / "docs" / "protocols.md").read_text().split()), summary_of("recorded")
+    base = found["base"].eval_loss
+    for end, of_rate in (("_5e5", "5e-5"), ("_5e4", "5e-4"), ("", "tuned, {:g}")):
+        for method in ("lora", "qtha", "qwthn"):
+            entry = found[method + end]
+            cells = [f"{entry.trainable_parameters:,}", of_rate.format(entry.learning_rate)]
+            cells += [f"{entry.late_train_loss:.3f}", f"{entry.eval_loss:.4f} ± {entry.eval_loss_deviation:.4f}"]
+            cells += [f"{100 * (1 - entry.eval_loss / base):.2f}%"]
+            if method != "lora":
+                pair = paired(entry, found["lora" + end])
+                cells += [f"{pair.mean:+.2f}% [{pair.interval[0]:+.2f}, {pair.interval[1]:+.2f}]"]
+            assert f"| {' | '.join(cells)} |" in told
+    named = {(one.method, one.other): one.direction for one in findings(found) if one.topic == "reference"}
+    assert all(named[method, "lora"] == "higher" for method in ("qtha", "qwthn"))
+    pair = paired(found["qwthn"], found["qtha"])
+    low, high = pair.interval
+    assert pair.direction == "not decided" and f"not decided: {pair.mean:+.2f}% [{low:+.2f}, {high:+.2f}]" in told
+
+
 def test_the_further_seeds_of_the_rates():
     found = {each.method: each.shortfall.percent for each in all_searches("decide")}
     said = "{qtha:.2f}% (`qtha`), {mpo:.2f}% (`mpo`), {mlp_linear:.2f}% (`mlp_linear`) and {product_linear:.2f}%"
