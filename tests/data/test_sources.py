@@ -79,6 +79,16 @@ def test_nothing_held_out_of_a_source_is_trained_on_from_another(files, chatml):
         assert not prompts[0] & prompts[1] and not prompts[0] & prompts[2] and not prompts[1] & prompts[2]
 
 
+def test_the_first_rows_to_answer_are_of_all_sources_in_proportion(files, chatml):
+    data = load_data(config_of(files), chatml)
+    names = [question.split()[0] for question in asked(data.to_answer("test"))]
+    assert sorted(names[:6]) == ["a", "a", "a", "b", "b", "c"]
+    assert {*data.to_answer("test")} == {*data.test_conversations}
+    assert [each.split()[0] for each in asked(data.to_answer("validation"))] == ["a", "b", "a", "c", "b", "a"]
+    plain = load_data(DataConfig(files[0], validation_rows=6, test_rows=12, max_length=64), chatml)
+    assert plain.to_answer("test") == plain.test_conversations
+
+
 def test_weights_give_the_largest_mixture_that_the_sources_can_fill(files, chatml):
     data = load_data(config_of(files, {"weight": 2}, {"weight": 1}, {"weight": 1}), chatml)
     found = trained(data)
@@ -118,6 +128,7 @@ def test_held_out_rows_of_a_source_of_their_own(files, chatml, tmp_path):
     own = write(tmp_path / "own.jsonl", [*questions("a", 5), *questions("z", 20)])
     data = load_data(config_of(files, test_source=own), chatml)
     assert len(data.test) == 12 and sum(each["test"] for each in counts(data).values()) == 0
+    assert data.to_answer("test") == data.test_conversations
     assert not {*asked(data.train_conversations)} & {*asked(data.test_conversations)}
     shared = load_data(config_of(files, test_source=files[2]), chatml)  # one of the sources, alone
     assert counts(shared)["c.jsonl"]["test"] == 12

@@ -51,6 +51,18 @@ class Data:
         """Return the rows that a run reads: for training, validation and, where `split` is "test", for the results."""
         return [*self.train, *self.validation, *(self.test if split == "test" else ())]
 
+    def to_answer(self, split: str) -> list[Conversation]:
+        """Return a held-out part's texts in an order in which the first ones are of several sources in proportion.
+
+        The rows themselves stand source after source, which the fingerprint holds.
+        """
+        texts = self.test_conversations if split == "test" else self.validation_conversations
+        counts = [each[split] for each in self.report.sources.values()]
+        if sum(counts) != len(texts):  # they have a source of their own
+            return texts
+        places = [(place + 0.5) / count for count in counts for place in range(count)]
+        return [texts[number] for number in sorted(range(len(texts)), key=places.__getitem__)]
+
 
 @dataclass
 class _Encoder:

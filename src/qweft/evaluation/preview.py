@@ -91,10 +91,8 @@ def preview_evaluation(adapter: Path, overrides: dict[str, Any] | None = None) -
     loaded, lines = shapes_of(adapter, model_config)
     data = load_data(data_config, loaded.tokenizer)
     check_unseen(adapter, overrides or {}, data, judging.split, loaded.tokenizer)
-    rows, texts = data.test, data.test_conversations
-    if judging.split == "validation":
-        rows, texts = data.validation, data.validation_conversations
-    check_rows(judging.metrics, texts[: judging.generated], data.tokenizer)
+    rows = data.test if judging.split == "test" else data.validation
+    check_rows(judging.metrics, data.to_answer(judging.split)[: judging.generated], data.tokenizer)
     check_room(loaded.model, rows)
     lines.append(f"loss without and with it on {_said(rows)} of {data_config.source} ({judging.split})")
     if judging.forgetting:

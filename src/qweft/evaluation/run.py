@@ -130,9 +130,8 @@ def evaluate(adapter: Path, overrides: dict[str, Any] | None = None) -> Evaluati
     before = weights_of(loaded.model)
     model = put_on(loaded, adapter)
     check_state(adapter, state)  # the rows are those that the adapter did not see
-    rows, texts = data.test, data.test_conversations
-    if judging.split == "validation":
-        rows, texts = data.validation, data.validation_conversations
+    rows = data.test if judging.split == "test" else data.validation
+    texts = data.to_answer(judging.split)
     scored = texts[: judging.generated] if judging.metrics else []
     asked = texts[: max(len(scored), judging.answers)]
     check_rows(judging.metrics, scored, data.tokenizer)
