@@ -206,6 +206,35 @@ def test_a_branch_without_circuit_merges(preset, make):
     torch.testing.assert_close(logits(model.merge_and_unload(safe_merge=True)), wanted, rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("how", ["merge", "unmerge", "unload"])
+def test_a_model_that_was_merged_in_inference_mode_trains_on(how):
+    config = QwthnConfig.preset("lora", r=2, target_modules=["q_proj"], init_weights=False)
+    model, tokens = get_peft_model(tiny_llama(), config), torch.tensor([[1, 2, 3]])
+    if how == "unmerge":
+        model.merge_adapter()
+        with torch.inference_mode(), model.disable_adapter():  # this unmerges
+            model(input_ids=tokens)
+    else:
+        with torch.inference_mode():
+            model.merge_adapter() if how == "merge" else model.merge_and_unload()
+        if how == "merge":
+            model.unmerge_adapter()
+    assert not any(parameter.is_inference() for parameter in model.parameters())
+    if how != "unload":
+        model.train()(input_ids=tokens, labels=tokens).loss.backward()
+
+
+def test_a_layer_of_another_adapter_does_not_refuse_a_merge():
+    model = get_peft_model(tiny_llama(), QwthnConfig.preset("lora", r=2, target_modules=["q_proj"]), adapter_name="A")
+    model.add_adapter("B", QwthnConfig.preset("lora", r=2, target_modules=["v_proj"]))
+    base = model.get_base_model().model.layers
+    base[0].self_attn.v_proj.base_layer.weight = base[1].self_attn.v_proj.base_layer.weight
+    model.merge_adapter(["A"])
+    assert all(layer.self_attn.q_proj.merged_adapters == ["A"] for layer in base)
+    with pytest.raises(ValueError, match="shares its weight"):
+        model.merge_adapter(["B"])
+
+
 def test_a_layer_in_two_places_is_told_and_not_merged_into():
     """As heads that stand in a list twice: only the first place is adapted, as with LoRA."""
     base = tiny_llama()

@@ -319,8 +319,7 @@ class QwthnLinear(nn.Module, BaseTunerLayer):
         if safe_merge:
             self._check_finite(deltas)
         for name, delta in deltas.items():
-            weight = self.get_base_weight()
-            self.set_base_weight((weight + delta).to(weight.dtype))
+            self._add_to_base(delta)
             self.merged_adapters.append(name)
 
     @torch.no_grad()
@@ -345,8 +344,13 @@ class QwthnLinear(nn.Module, BaseTunerLayer):
         while self.merged_adapters:
             name = self.merged_adapters.pop()
             if name in self.qwthn_compress:
-                weight = self.get_base_weight()
-                self.set_base_weight((weight - self.get_delta_weight(name)).to(weight.dtype))
+                self._add_to_base(-self.get_delta_weight(name))
+
+    def _add_to_base(self, delta: torch.Tensor) -> None:
+        # made in inference mode, a weight could not be trained through ever again
+        with torch.inference_mode(False), torch.no_grad():
+            weight = self.get_base_weight()
+            self.set_base_weight((weight + delta).to(weight.dtype))
 
     def supports_lora_conversion(self, adapter_name: str = "default") -> bool:
         """Whether the branch is linear, so that a LoRA of rank r equals it."""

@@ -46,11 +46,15 @@ def check_mergeable(model: nn.Module, adapter_names: list[str] | None, safe_merg
         ValueError: A weight is quantized in a format that cannot be merged, is computed from others, or is shared with
             another place in the model; or it would not be finite.
     """
-    layers = _adapted(model)
-    for layer in layers.values():
-        for name in layer.active_adapters if adapter_names is None else adapter_names:
+    layers = {}
+    for at, layer in _adapted(model).items():
+        wanted = layer.active_adapters if adapter_names is None else adapter_names
+        names = [name for name in wanted if name in layer.qwthn_compress]
+        for name in names:
             if not layer.supports_lora_conversion(name):
                 layer.get_delta_weight(name)  # raises
+        if names:
+            layers[at] = layer
     find = getattr(model, "get_input_embeddings", None)
     try:
         embedding = getattr(find() if find else None, "weight", None)
