@@ -300,6 +300,8 @@ def test_the_most_important_comes_first():
 
 def test_the_number_of_corrected_differences_is_said():
     assert not any("differences were tested" in f.text for f in found(lora=[1.0] * 3, dora=[1.0] * 3))
+    few = found(lora=[1.0] * 2, lora_r1=[1.0] * 2, qtha=[0.9] * 2, qwthn=[0.9] * 2)  # of two seeds there is no p
+    assert not any("differences were tested" in f.text for f in few)
     many = found(lora=[1.0] * 3, lora_r1=[1.0] * 3, qtha=[0.9] * 3, qwthn=[0.9] * 3)
     assert sum(f.difference is not None for f in many) == 5
     assert any(f.text.startswith("5 differences were tested. Each p is corrected for all of them") for f in many)

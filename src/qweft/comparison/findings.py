@@ -130,7 +130,7 @@ def _on_clock(methods: Sequence[Summary]) -> list[Finding]:
 
 def _on_number(found: Sequence[Finding], methods: Sequence[Summary]) -> list[Finding]:
     """Says for how many differences the p was corrected."""
-    tested = len({frozenset((each.method, each.other)) for each in found if each.difference is not None})
+    tested = len({frozenset((each.method, each.other)) for each in found if each.p_value is not None})
     if tested < 2:
         return []
     how = "(Holm); intervals and equivalence are not"

@@ -263,7 +263,9 @@ class Search:
         best, highest = best_tried(self.losses), max(self.losses)
         low, high, count = self.grid.rates[0], self.grid.rates[-1], len(self.grid.rates)
         ratio = (high / low) ** (1 / (count - 1)) if count > 1 else math.sqrt(10)
-        self.beyond.append(float(f"{best * ratio if best == highest else best / ratio:.1e}"))
+        further = best * ratio if best == highest else best / ratio
+        rounded = float(f"{further:.1e}")
+        self.beyond.append(further if rounded in self.losses else rounded)  # of rates that lie near each other
         return self.beyond[-1:]
 
     def _try(self, rate: float) -> None:

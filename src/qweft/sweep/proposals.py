@@ -122,9 +122,10 @@ def distribution(axis: Axis) -> Any:
     kinds = optuna().distributions
     if axis.values:
         return kinds.CategoricalDistribution([axis.encoded(value) for value in axis.values])
+    high = axis.choices[-1] if axis.step and axis.choices else axis.high  # Optuna warns of one that no step meets
     if axis.whole:
-        return kinds.IntDistribution(axis.low, axis.high, log=axis.log, step=axis.step or 1)
-    return kinds.FloatDistribution(axis.low, axis.high, log=axis.log, step=axis.step)
+        return kinds.IntDistribution(axis.low, high, log=axis.log, step=axis.step or 1)
+    return kinds.FloatDistribution(axis.low, high, log=axis.log, step=axis.step)
 
 
 def frozen(axes: Sequence[Axis], point: Point, loss: float | None) -> Any:
