@@ -73,7 +73,10 @@ OPTION_ERRORS = [
     (["--training", "3"], "--training: expected a mapping of keys to values, got 3"),
     (["--training", "{sed: 3}"], "unknown option --training.sed; did you mean --training.seed?"),
     (["-x"], "unknown option -x; options begin with two dashes and a name"),
-    (["run.yaml", "other.yaml"], "unexpected argument 'other.yaml' after 'run.yaml'"),
+    (
+        ["run.yaml", "other.yaml"],
+        "unexpected argument 'other.yaml' after 'run.yaml'; leave it out, or put a value that has a space in quotes",
+    ),
 ]
 
 
@@ -277,6 +280,27 @@ def test_rows_in_the_place_of_a_config(tmp_path, monkeypatch, capsys):
     (tmp_path / "rows.jsonl").write_text("{}")
     said = "rows.jsonl: qweft train takes a config file (YAML) there; give the data as --data.source rows.jsonl"
     assert said in sentence(capsys, ["train", "rows.jsonl"])
+
+
+def test_a_run_s_folder_in_the_place_of_its_adapter(tmp_path, capsys):
+    (tmp_path / "adapter").mkdir()
+    (tmp_path / "adapter" / "adapter_config.json").write_text("{}")
+    for words in (["chat", str(tmp_path)], ["push", str(tmp_path), "--repository", "me/mine"]):
+        assert f"no adapter_config.json in it; did you mean {tmp_path / 'adapter'}?" in sentence(capsys, words)
+
+
+def test_a_file_in_the_place_of_a_model(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "rows.jsonl").write_text("{}")
+    words = ["train", "--model.name", "rows.jsonl", "--data.source", "rows.jsonl"]
+    assert "model rows.jsonl: it is a file; give the folder" in sentence(capsys, words)
+
+
+def test_the_base_model_of_a_run_has_no_default_in_the_help(capsys):
+    for command, shows in (("chat", False), ("serve", False), ("train", True)):
+        with pytest.raises(SystemExit):
+            main([command, "--help"])
+        assert ("(default: smollm2-135m-instruct)" in " ".join(capsys.readouterr().out.split())) is shows
 
 
 def test_no_half_of_a_config_stays_on_a_full_disk(tmp_path):

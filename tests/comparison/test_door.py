@@ -197,7 +197,10 @@ def test_options_change_the_config_of_data(places):
         ("compare rows.jsonl --methods.lora.search_from 0", "methods.lora.search_from must be above 0, got 0.0"),
         ("compare rows.jsonl --data.sources a.csv,b.csv", "--data.sources gives data a second time, after rows.jsonl"),
         ("compare rows.jsonl --data.sources[0].weight 2", "--data.sources[0].weight gives data a second time"),
-        ("tune rows.jsonl", "qweft tune takes a config file (YAML) there"),
+        (
+            "tune rows.jsonl",
+            "takes a config file (YAML) there; for example qweft tune configs/demo.yaml --data.source rows",
+        ),
     ],
 )
 def test_what_is_wrong_is_said_before_anything_is_loaded(tmp_path, monkeypatch, capsys, words, sentence):

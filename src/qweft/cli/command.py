@@ -90,7 +90,8 @@ def split(argv: Sequence[str], flags: Collection[str] = (), targets: int = 1) ->
         flag = flag_of.get(name.replace("_", "-"))
         if not word.startswith("-"):
             if len(found.targets) == targets:
-                raise QweftError(f"unexpected argument {word!r} after {found.targets[-1]!r}")
+                way = "leave it out, or put a value that has a space in quotes"
+                raise QweftError(f"unexpected argument {word!r} after {found.targets[-1]!r}; {way}")
             found.targets.append(word)
         elif not word.startswith("--") or word == "--":
             raise QweftError(f"unknown option {word}; options begin with two dashes and a name")
@@ -131,10 +132,12 @@ def help_text(command: Command) -> str:
             title = f"{section}: {text[:1].lower()}{text[1:].rstrip('.')}"
             groups[section] = parser.add_argument_group(textwrap.fill(title, width - 1, break_on_hyphens=False))
         elif name not in command.unused:
+            of_run = name.startswith("model.") and "ADAPTER" in command.target  # its default is what the run had
+            shows = command.shows_defaults and default != MISSING and not of_run
             groups[name.rpartition(".")[0]].add_argument(
                 f"--{shown(name)}{'.KEY' if is_mapping(kind) else ''}",
                 metavar=placeholder(kind),
-                help=text + (f" (default: {_typed(default)})" if command.shows_defaults and default != MISSING else ""),
+                help=text + (f" (default: {_typed(default)})" if shows else ""),
             )
     return parser.format_help()
 

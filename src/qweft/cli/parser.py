@@ -120,7 +120,10 @@ def _config_file(config_class: Any, file: str, command: Command) -> dict[str, An
     """Returns a config file's checked tree; rejects data files and other commands' configs with a specific error."""
     name = f"qweft {command.name}"
     if Path(file).suffix.lower() in (".jsonl", ".csv", ".parquet") and Path(file).is_file():
-        raise QweftError(f"{file}: {name} takes a config file (YAML) there; give the data as --data.source {file}")
+        way = f"give the data as --data.source {file}"
+        if not command.target.startswith("["):
+            way = f"for example {name} {command.example.split()[2]} --data.source {file}"
+        raise QweftError(f"{file}: {name} takes a config file (YAML) there; {way}")
     tree = yaml_file.read(file)
     for key, owner in OWN_KEYS.items():
         if key in tree and key not in kinds_of(config_class):

@@ -228,6 +228,10 @@ def find(config: ModelConfig) -> ModelSource | EmbeddedModel:
         raise QweftError(
             f"model {cut(config.name)}: the folder has no config.json; give the folder that save_pretrained wrote"
         )
+    if folder.is_file():
+        raise QweftError(
+            f"model {cut(config.name)}: it is a file; give the folder that save_pretrained wrote, or a hub id"
+        )
     model = embedded_model(config.name)
     if model is not None:
         return _from_alias(config, model)

@@ -18,11 +18,12 @@ from yaml import YAMLError
 
 from qweft.claims import State, check_state, state_of
 from qweft.errors import QweftError
+from qweft.method.saved import CONFIG, WEIGHTS, check_folder
 from qweft.records import read_record
 from qweft.text import shown
 from qweft.yaml_file import dump, load
 
-REQUIRED = ("adapter_config.json", "adapter_model.safetensors")
+REQUIRED = (CONFIG, WEIGHTS)
 OPTIONAL = ("README.md", "export.json")
 BASE, TOKENIZER = "base_model_name_or_path", "tokenizer_name_or_path"
 TEXTS = ("prompt_tuning_init_text",)
@@ -71,9 +72,7 @@ def plan_push(folder: Path, repository: str, private: bool = True, base_model: s
         QweftError: If the folder holds no adapter, a file in it is a link, a name is not a hub id, its config names
             another path of this machine, or the base model is a local folder or unknown.
     """
-    for name in REQUIRED:
-        if not (folder / name).is_file():
-            raise QweftError(f"{folder}: no {name} in it; give the folder that an adapter was saved to")
+    check_folder(folder)
     for what, name in (("repository", repository), ("base_model", base_model or "unnamed")):
         if not _is_hub_id(name):
             raise QweftError(f"{what} {name!r} is no hub id, as OWNER/NAME")

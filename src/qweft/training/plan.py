@@ -181,7 +181,8 @@ class Plan:
         if self.steps is not None:
             table.add_row("steps", f"{self.steps:,}")
         for name, value in self.memory.to_json().items():
-            table.add_row(f"memory: {name.replace('_', ' ')}", f"{value / 2**20:,.0f} MiB")
+            said = "total, without PyTorch itself" if name == "total" else name.replace("_", " ")
+            table.add_row(f"memory: {said}", f"{value / 2**20:,.0f} MiB")
         for timed in self.timing.lines() if self.timing else ():
             table.add_row(*timed)
         twin = []
