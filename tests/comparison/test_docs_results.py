@@ -94,6 +94,7 @@ QUESTIONS = [
     ("Does its circuit help `qtha`?", "circuit", "qtha", ""),
     ("`qtha` against no circuit", "circuit", "qtha", "mpo"),
     ("... a perceptron in its place", "circuit", "qtha", "mlp_linear"),
+    ("... a Fourier series in its place", "circuit", "qtha", "fourier_linear"),
     ("... no entanglement", "circuit", "qtha", "product_linear"),
     ("... a constant in its place", "circuit", "qtha", "bias_linear"),
     ("... untrained angles", "circuit", "qtha", "frozen_linear"),
@@ -102,6 +103,7 @@ QUESTIONS = [
     ("Does its circuit help `qwthn`?", "circuit", "qwthn", ""),
     ("`qwthn` against no circuit", "circuit", "qwthn", "mpo"),
     ("... a perceptron in its place", "circuit", "qwthn", "mlp_weighted"),
+    ("... a Fourier series in its place", "circuit", "qwthn", "fourier_weighted"),
     ("... LoRA of its size", "size", "qwthn", "lora_small"),
     ("... LoRA of rank 4", "reference", "qwthn", "lora"),
 ]
@@ -295,7 +297,9 @@ def test_the_eight_methods():
     low, high = circuit.interval
     assert f"{circuit.mean:+.2f}% [{low:+.2f}, {high:+.2f}] (smallest visible effect" in PAGE
     low, high = small.interval
-    assert f"is shown {small.mean:.1f}% [{low:.1f}, {high:.1f}] worse there" in README
+    assert (
+        f"is shown {small.mean:.1f}% [{low:.1f}, {high:.1f}] worse than LoRA of rank 1 on q_proj and v_proj" in README
+    )
     assert "2.4% [2.0, 2.9] below LoRA of rank 8" in README and "0.93% [0.62, 1.24] below LoRA of rank 8" in README
 
 
