@@ -137,3 +137,13 @@ def test_a_bad_row_stops_the_load(tmp_path, chatml):
     (tmp_path / "a.jsonl").write_text('{"question": "q", "answer": "a"}\n{"question": "q"}\n')
     with pytest.raises(QweftError, match=r"^a\.jsonl, row 2: there is a question but no answer"):
         load_data(DataConfig(source=str(tmp_path / "a.jsonl")), chatml)
+
+
+def test_a_text_too_short_for_three_stretches_is_split_by_its_pieces(tmp_path, chatml):
+    path = tmp_path / "short.txt"
+    path.write_text("\n\n".join(f"Chapter {n}. It was a day like day {n}." for n in range(60)))
+    data = load_data(DataConfig(source=str(path), max_length=32), chatml)
+    assert len(data.test) == len(data.validation) == 8 and len(data.train) > 8
+    assert data.report.groups == data.report.rows
+    whole = DataConfig(source=str(path), max_length=32, test_rows=0, validation_rows=0)
+    assert load_data(whole, chatml).report.groups == 1  # nothing is held out of it: one text is one group

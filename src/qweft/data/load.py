@@ -2,13 +2,13 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from qweft.data.checks import check_data_config
 from qweft.data.columns import renamed
 from qweft.data.config import HELD_OUT, LEAST_HELD_OUT, DataConfig
-from qweft.data.conversation import Conversation
+from qweft.data.conversation import Conversation, text_group
 from qweft.data.formats import format_of, of_named, to_conversation
 from qweft.data.read import read_rows
 from qweft.data.report import DataReport, PartReport, fingerprint, part_report
@@ -215,7 +215,9 @@ def _read(
     for source, key in _places(config):
         rows = found[source] = []
         faults: list[tuple[str, str]] = []
+        read = 0
         for _, conversation in _conversations(config, source, key, faults):
+            read += 1
             if source in own and not has_room(conversation, config):
                 left_out += 1
             else:
@@ -228,7 +230,16 @@ def _read(
                 f"; none of {many(len(faults), 'row')} can be read, the first since {faults[0][1]}" if faults else ""
             )
             raise QweftError(f"data {source}: there are no rows{short} in it{first}")
+        if own == {source} and read < _parts(config):
+            # whole texts could not fill the parts, so each piece is a group
+            rows[:] = [replace(row, group=text_group(row.messages[0])) if row.is_text else row for row in rows]
     return found, left_out
+
+
+def _parts(config: DataConfig) -> int:
+    """Return the number of parts that take rows of the training source."""
+    own = [part for part in HELD_OUT if config.source_of(part) == config.source]
+    return 1 + sum(getattr(config, f"{part}_rows") != 0 for part in own)
 
 
 def _places(config: DataConfig) -> Iterator[tuple[str, str]]:

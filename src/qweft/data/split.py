@@ -322,12 +322,12 @@ def _too_few_of_one(
     """Return the error for the first of several sources that cannot give its part of the held-out rows."""
     for each, validated, tested in zip(shares, validation, test, strict=bool(shares)):
         good = sum(map(usable, each.conversations))
-        if good <= validated + tested:
-            groups = len({row.group for row in each.conversations})
+        groups = len({row.group for row in each.conversations})
+        if good <= validated + tested or groups < (validated > 0) + (tested > 0):
             return TooFewRowsError(
                 f"data.sources: {each.name} gives {good:,} usable rows in {groups:,} groups, and by its share "
-                f"{tested:,} test rows, {validated:,} validation rows and a training row are asked of it: lower "
-                "data.test_rows and data.validation_rows, change the weights, or give more data"
+                f"{tested:,} test rows, {validated:,} validation rows and a training row are asked of it, of different "
+                "groups: lower data.test_rows and data.validation_rows, change the weights, or give more data"
             )
     return None
 
@@ -339,7 +339,8 @@ def _too_few(
     usable: Callable[[Conversation], bool],
 ) -> TooFewRowsError:
     conversations = rows["train"]
-    for part, wanted in (("test", test), ("validation", validation)):
+    asked = {"test": test, "validation": validation}
+    for part, wanted in asked.items():
         other = rows[part]
         shared = validation if part == "test" and rows["validation"] is other else 0
         if other is not conversations and (good := sum(map(usable, other))) < wanted + shared:
@@ -350,8 +351,14 @@ def _too_few(
             )
     good = sum(map(usable, conversations))
     groups = {each.group for each in conversations}
+    held_out = sum(wanted > 0 and rows[part] is conversations for part, wanted in asked.items())
+    way = "lower data.test_rows and data.validation_rows, or give more data"
+    if len(groups) <= held_out < good:
+        way = (
+            "rows with one prompt, or one name in the column group, stay in one part; name more groups in that column, "
+            "or give other data as data.test_source and data.validation_source"
+        )
     return TooFewRowsError(
         f"{test} test rows, {validation} validation rows and at least one training row are asked for, of different "
-        f"groups; the data give {good} usable rows in {len(groups)} groups: lower data.test_rows and "
-        f"data.validation_rows, or give more data"
+        f"groups; the data give {good} usable rows in {len(groups)} groups: {way}"
     )
