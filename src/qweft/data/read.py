@@ -3,7 +3,7 @@
 import csv
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -237,9 +237,11 @@ def _read_csv(path: Path) -> Iterator[Any]:
     with path.open(encoding="utf-8-sig", newline="") as handle:
         # strict: else an unclosed quote would swallow the following rows, and a quote inside a field would cut it.
         csv.field_size_limit(LONGEST_FIELD)
-        reader = csv.DictReader(handle, strict=True)
+        lines: list[str] = []
+        reader = csv.DictReader(_noted(handle, lines), strict=True)
         try:
             columns = list(reader.fieldnames or ())
+            _check_quotes(path, columns, lines)
             if mark := next((mark for mark in SEPARATORS if len(columns) == 1 and mark in columns[0]), None):
                 raise QweftError(
                     f"data {path}: the first line is one column, {columns[0][:60]!r}, as {SEPARATORS[mark]} separates "
@@ -249,8 +251,10 @@ def _read_csv(path: Path) -> Iterator[Any]:
                 twice = Counter(columns).most_common(1)[0][0]
                 raise QweftError(f"data {path}: the column {twice!r} stands twice in the first line; rename one")
             for row in reader:
-                beyond = [field for field in row.pop(None, None) or () if field]
-                if beyond:
+                more = row.pop(None, None) or ()
+                _check_quotes(path, [*row.values(), *more], lines)
+                lines.clear()
+                if beyond := [field for field in more if field]:
                     yield RowError(
                         f"{path.name}, line {reader.line_num}",
                         f"more fields than the {len(columns)} columns of the first line ({beyond[0][:40]!r} is beyond "
@@ -263,6 +267,37 @@ def _read_csv(path: Path) -> Iterator[Any]:
                 f"data {path}: not readable as CSV ({fault}, after line {reader.line_num}); a text with commas, quotes "
                 "or line ends stands in double quotes, and quotes in it are doubled"
             ) from fault
+
+
+def _noted(handle: Iterable[str], lines: list[str]) -> Iterator[str]:
+    for line in handle:
+        if line.strip():  # blank ones may be without end
+            lines.append(line)
+        yield line
+
+
+def _check_quotes(path: Path, fields: Sequence[str | None], lines: Sequence[str]) -> None:
+    """Refuse a row with spaces between a comma and a quote, which would be read as parts of the text.
+
+    A field may begin with both on purpose, in quotes of its own. The row's lines tell: such a field is the same where
+    spaces after commas are skipped.
+    """
+    spaced = next((field for field in fields if field and field[0] == " " and field.lstrip(" ")[:1] == '"'), None)
+    if spaced is None:
+        return
+    try:
+        read, skipped = (
+            [field.lstrip(" ") for row in csv.reader(lines, strict=True, skipinitialspace=skips) for field in row]
+            for skips in (False, True)
+        )
+        is_meant = read == skipped
+    except csv.Error:  # the field goes on in the next line
+        is_meant = False
+    if not is_meant:
+        raise QweftError(
+            f"data {path}: a space stands before the quote in {spaced[:40]!r}, and both would be read as text; save it "
+            "without spaces after the commas"
+        )
 
 
 PLAIN = (".txt", ".md")
