@@ -147,3 +147,17 @@ def test_a_text_too_short_for_three_stretches_is_split_by_its_pieces(tmp_path, c
     assert data.report.groups == data.report.rows
     whole = DataConfig(source=str(path), max_length=32, test_rows=0, validation_rows=0)
     assert load_data(whole, chatml).report.groups == 1  # nothing is held out of it: one text is one group
+
+
+def test_a_value_that_a_data_frame_writes_for_a_missing_one_is_none(tmp_path, chatml):
+    rows = [{"instruction": f"Do {n}", "input": "it" if n % 2 else None, "output": "y"} for n in range(30)]
+    path = tmp_path / "rows.json"
+    path.write_text(json.dumps(rows))
+    config = DataConfig(source=str(path), max_length=64)
+    nulls = load_data(config, chatml)
+    others = dict.fromkeys(("system", "group", "history", "tools", "prompt", "messages", "rejected"), float("nan"))
+    path.write_text(json.dumps([{**others, **row, "input": row["input"] or float("nan")} for row in rows]))
+    assert load_data(config, chatml).report.fingerprint == nulls.report.fingerprint
+    path.write_text(json.dumps([{"text": float("nan")}]))
+    with pytest.raises(QweftError, match=r"row 1: nothing stands in its columns, text; --data.skip_bad_rows true"):
+        load_data(config, chatml)

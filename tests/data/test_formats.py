@@ -35,6 +35,8 @@ ASKED_TURNS = [{"role": role, "content": content} for role, content in ASKED]
             "messages": [],
         },
         {"input": "2+2?", "reasoning_content": "", "content": "4"},
+        {"input": "2+2?", "reasoning_content": None, "content": "4"},
+        {"question": "2+2?", "answer": "4", "input": "i", "reasoning_content": None, "content": "other"},
     ],
 )
 def test_every_format_says_the_same(row):

@@ -211,7 +211,7 @@ def lacking(row: Row, what: str, wanted: Sequence[str], where: str, more: Sequen
     return RowError(where, f"{what}; its columns are {_listed(row)}{alone}")
 
 
-def unknown(row: Row, formats: Sequence[str], where: str) -> UnknownFormatError:
+def unknown(row: Row, formats: Sequence[str], where: str) -> RowError:
     """Return the error of a row of no known format, with the closest one.
 
     Args:
@@ -219,6 +219,8 @@ def unknown(row: Row, formats: Sequence[str], where: str) -> UnknownFormatError:
         formats: Names of the known formats.
         where: Place of the row.
     """
+    if row and all(value is None for value in row.values()):
+        return RowError(where, f"nothing stands in its columns, {_listed(row)}")
     best: tuple[float, str, dict[str, str]] = (0.0, "", {})
     for name in formats:
         found = {each: alike[0] for each in columns_of(name) if (alike := _alike(each, row))}

@@ -192,10 +192,12 @@ def _read(row: Row, where: str) -> list[Message]:
 
 def _tells(row: Row, key: str) -> bool:
     """Return whether a column of `READERS` tells a row's format; a thought may stand beside a question and answer."""
-    is_beside = key == THOUGHT_COLUMN and row.get("content") is None
-    return row.get(key) is not None and not (
-        is_beside and any(row.get(pair.asks) is not None and row.get(pair.answers) is not None for pair in PAIRS)
-    )
+    if key != THOUGHT_COLUMN:
+        return row.get(key) is not None
+    is_pair = any(row.get(pair.asks) is not None and row.get(pair.answers) is not None for pair in PAIRS)
+    if row.get(key) is None:  # of an answer without a thought
+        return key in row and not is_pair and row.get("input") is not None and row.get("content") is not None
+    return row.get("content") is not None or not is_pair
 
 
 def _reasoned(row: Row, where: str) -> list[Message]:

@@ -5,6 +5,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
+from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +96,8 @@ def read_rows(
             continue
         if data is not None and number == 0:
             data.check(row, where)
-        yield where, row
+        # data frames write a missing value as NaN
+        yield where, {name: None if isinstance(value, float) and isnan(value) else value for name, value in row.items()}
 
 
 def check_place(source: str) -> None:
