@@ -48,6 +48,20 @@ def test_the_rates_of_other_methods_are_set_aside(config, monkeypatch, capsys): 
     assert [path.name for path in earlier.parent.iterdir()] == [earlier.name]
 
 
+@pytest.mark.parametrize("what", ["rates", "seeds"])
+def test_the_rates_of_a_larger_search_are_set_aside(config, monkeypatch, capsys, what):  # noqa: F811
+    on_curve(monkeypatch, lambda x, seed: (x + 5) ** 2 / 100 + 1)
+    larger = {"rates": [1 / 128, 1 / 64, 1 / 32, 1 / 16, 1 / 8], "search_seeds": 2}
+    first = tuned(dataclasses.replace(config, **larger), "one", "two")
+    fewer = {"rates": {"rates": larger["rates"][1:4]}, "seeds": {"search_seeds": 1}}[what]
+    second = tuned(dataclasses.replace(config, **(larger | fewer)), "one", "two")
+    earlier = Path(config.output) / "earlier" / "learning_rates-1"
+    assert json.loads((earlier / tune.FILE).read_text()) == first != second
+    assert "the earlier learning rates, of other rates or seeds, are now in" in capsys.readouterr().out
+    assert tuned(dataclasses.replace(config, **larger), "one", "two") == first  # a larger one is no other
+    assert [path.name for path in earlier.parent.iterdir()] == [earlier.name]
+
+
 def test_a_search_that_is_stopped_again_leaves_no_fewer_methods(config, monkeypatch):  # noqa: F811
     on_curve(monkeypatch, lambda x, seed: (x + 5) ** 2 / 100 + 1)
     first = tuned(config, "one", "two")

@@ -90,6 +90,14 @@ def test_no_seed_is_added_once_every_question_is_decided(places, tmp_path, capsy
     assert "look 1 of 2: every question is decided" in said and "1 of 2 planned looks were made" in said
 
 
+def test_a_report_of_more_seeds_is_set_aside_where_a_look_decides_with_fewer(places, tmp_path, capsys):
+    run(comparison(places, tmp_path, most_seeds=None, seeds=[0, 1, 2, 3]))
+    before = (tmp_path / "out" / "results.json").read_bytes()
+    run(comparison(places, tmp_path, most_seeds=8, equivalent_within=50.0))
+    assert "the earlier results, with other seeds, are now in" in capsys.readouterr().out
+    assert (tmp_path / "out" / "earlier" / "results-1" / "results.json").read_bytes() == before
+
+
 def test_the_flag_of_the_command(places, tmp_path, capsys):
     file = tmp_path / "compare.yaml"
     file.write_text(

@@ -19,9 +19,8 @@ from qweft.comparison.rates import best_tried
 from qweft.comparison.results import Run
 from qweft.comparison.student import quantile
 from qweft.comparison.trial import RECORD, read_record, run_trial
-from qweft.comparison.tune import FILE, check_free_of_others, search, shortened
+from qweft.comparison.tune import check_free_of_others, search, shortened
 from qweft.errors import QweftError
-from qweft.files import write_json
 from qweft.text import many
 from qweft.training.loop import planned_steps
 
@@ -158,7 +157,7 @@ def _made(
     apart = replace(context, settings=settings)
     check_free_of_others(output)
     asked = [method for method in methods if method.searched]
-    found = search(apart, asked, grid, lambda found: write_json(output / FILE, {"methods": found}))
+    found = search(apart, asked, grid, {})
     rates = {name: entry["best"] for name, entry in found.items()}
     moved = [replace(each, learning_rate=rates.get(each.rate_of or each.name, each.learning_rate)) for each in methods]
     runs: dict[str, list[Run]] = {}

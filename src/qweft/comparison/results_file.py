@@ -87,7 +87,7 @@ def keep_others(folder: Path, methods: Collection[str], seeds: Collection[int], 
     Args:
         folder: Output folder of the comparison.
         methods: Names of the methods whose runs it makes.
-        seeds: All seeds that it may use.
+        seeds: The seeds that it uses so far.
         tell: Receives a line for the terminal.
     """
     try:

@@ -157,11 +157,12 @@ def _compare(config: ComparisonConfig, config_yaml: str, command: str, begin: Ca
             return summarise(runs, plan.reference, plan.equivalent_within, looks, plan.recommend)
 
         runs_written: list[int] = []
+        asked, seen = chosen.methods, set[int]()  # the seeds of the looks that are begun
 
         def write(before: Sequence[Run], total: int, looks: Sequence[Look], made: Sequence[Run]) -> Path:
             if not runs_written:  # only now: a command that is refused moves nothing
                 # a budget or a halving leaves methods out
-                keep_others(context.output, [each.name for each in chosen.methods], plan.looks[-1], console.say)
+                keep_others(context.output, [each.name for each in chosen.methods], seen, console.say)
             runs_written.append(total)
             runs = [*before, *made]
             summary = judged(runs, looks)
@@ -182,7 +183,6 @@ def _compare(config: ComparisonConfig, config_yaml: str, command: str, begin: Ca
 
         runs: list[Run] = []
         looks: list[Look] = []
-        asked, seen = chosen.methods, set[int]()
         for seeds, look in zip(plan.looks, plan.judging, strict=True):
             looks.append(look)
             planned = schedule(context, asked, [seed for seed in seeds if seed not in seen], speed, plan.workers or 1)

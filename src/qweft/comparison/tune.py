@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from itertools import product
@@ -82,18 +82,11 @@ def _tune(config: ComparisonConfig, command: str, begin: Callable[[], None]) -> 
     plan = resolve_search(config)
     context = set_up(plan.settings, plan.executor, plan.workers, console)
     begin()
-    path = context.output / FILE
-
-    def write(found: dict[str, Any]) -> None:
-        if found.keys() >= held:  # stopped again, it leaves no fewer methods than before
-            write_json(path, {"command": command, "methods": found})
-
     with closing(context.executor):
         methods = _with_own_rate(with_matched_time(context, plan.methods, plan.seeds[0]))
-        held = _keep_others(path, [method.name for method in methods], console)
-        found = search(context, methods, plan.grid, write)
+        found = search(context, methods, plan.grid, {"command": command})
     console.print(search_table(found))
-    return path
+    return context.output / FILE
 
 
 def check_free_of_others(folder: Path) -> None:
@@ -106,8 +99,8 @@ def check_free_of_others(folder: Path) -> None:
         _methods_in(folder / FILE)
 
 
-def _methods_in(path: Path) -> set[str]:
-    """Returns the methods whose rates a file holds.
+def _methods_in(path: Path) -> dict[str, Any]:
+    """Returns what a file holds of each method.
 
     Raises:
         QweftError: No search wrote it, or it is damaged.
@@ -119,17 +112,32 @@ def _methods_in(path: Path) -> set[str]:
         methods = None
     if not isinstance(methods, dict):
         raise QweftError(f"output {path.parent} holds {FILE}, and no qweft tune wrote it or it is damaged; {way}")
-    return {*methods}
+    return methods
 
 
-def _keep_others(path: Path, methods: Sequence[str], console: Console) -> set[str]:
-    """Renames the rates of an earlier search with other methods; returns the methods that the file holds then."""
-    held = _methods_in(path) if os.path.lexists(path) else set()
-    if held <= {*methods}:
-        return held
-    aside = keep_earlier(path.parent, path.stem, [path])
-    console.say(f"the earlier learning rates, of other methods, are now in {aside}")
-    return set()
+def _write(path: Path, record: Mapping[str, Any], found: Mapping[str, Any], is_whole: bool, console: Console) -> None:
+    """Writes the rates that were found so far, unless the file there has trainings that these lack.
+
+    Then it waits for the whole search, and renames the file first.
+    """
+    others = _trainings(_methods_in(path)) - _trainings(found) if os.path.lexists(path) else set()
+    if others and not is_whole:
+        return
+    if others:
+        aside = keep_earlier(path.parent, path.stem, [path])
+        what = "methods" if {name for name, *_ in others} - {*found} else "rates or seeds"
+        console.say(f"the earlier learning rates, of other {what}, are now in {aside}")
+    write_json(path, {**record, "methods": found})
+
+
+def _trainings(methods: Mapping[str, Any]) -> set[tuple[str, str, str]]:
+    """Returns method, rate and seed of each training of searches; the earlier file may be of any form."""
+    found = set()
+    for name, entry in methods.items():
+        rates, seeds = (entry.get(key) if isinstance(entry, dict) else None for key in ("validation_loss", "seeds"))
+        each = product(rates or (), seeds or ("",)) if isinstance(seeds or [], list) else ()
+        found |= {(name, str(rate), str(seed)) for rate, seed in each}
+    return found
 
 
 def _with_own_rate(methods: Sequence[Method]) -> list[Method]:
@@ -154,7 +162,7 @@ def with_searched_rates(context: Context, methods: Sequence[Method], grid: Grid)
     check_free_of_others(output)
     apart = replace(context, settings=replace(context.settings, output=str(output)))
     asked = [method for method in methods if method.searched]
-    found = search(apart, asked, grid, lambda found: write_json(output / FILE, {"methods": found}))
+    found = search(apart, asked, grid, {})
     if found:
         context.console.print(search_table(found))
     made, told = [], {}
@@ -167,9 +175,7 @@ def with_searched_rates(context: Context, methods: Sequence[Method], grid: Grid)
     return made, told
 
 
-def search(
-    context: Context, methods: Sequence[Method], grid: Grid, kept: Callable[[dict[str, Any]], None]
-) -> dict[str, Any]:
+def search(context: Context, methods: Sequence[Method], grid: Grid, record: Mapping[str, Any]) -> dict[str, Any]:
     """Trains the methods at several rates and chooses each one's rate by the validation loss.
 
     The test rows stay unseen. Without a list of rates the search walks from the method's own rate by factors of two,
@@ -182,7 +188,7 @@ def search(
         context: What the runs share. Its output is the search's own folder.
         methods: Methods whose rate is searched.
         grid: Rates, seeds and steps to try.
-        kept: Callback that gets all results so far whenever a method is finished.
+        record: What learning_rates.json in the output has beside the methods. It is written when a method is finished.
 
     Returns:
         {method: {"best", "at_end_of_grid", "validation_loss": {rate: mean loss}, "by_seed": {rate: losses},
@@ -190,14 +196,18 @@ def search(
     """
     settings = context.settings
     judging = replace(settings.evaluation, split="validation", answers=0, forgetting=None)
-    context = replace(context, settings=replace(settings, evaluation=judging, inspect=False))
+    path, context = (
+        context.output / FILE,
+        replace(context, settings=replace(settings, evaluation=judging, inspect=False)),
+    )
     searches = [Search(context, shortened(context, method, grid.steps), grid) for method in methods]
     for each in searches:
         each.check()
     found: dict[int, dict[str, Any]] = {}
     for place, entry in done_by_any([each.advance for each in searches], context.executor.wait):
         found[place] = entry
-        kept({methods[at].name: found[at] for at in sorted(found)})
+        told = {methods[at].name: found[at] for at in sorted(found)}
+        _write(path, record, told, len(told) == len(methods), context.console)
     return {methods[at].name: found[at] for at in sorted(found)}
 
 
