@@ -214,21 +214,34 @@ def test_an_earlier_report_is_kept_unless_it_is_this_one_begun(adapter, tmp_path
     assert evaluate(adapter, *shots, "50") == 0
     first = read(output)
     assert evaluate(adapter, *shots, "10") == 0
-    assert f"the earlier report in {output} is now {output}-1" in " ".join(capsys.readouterr().out.split())
-    assert read(tmp_path / "report-1") == first and read(output)["config"]["shots"] != first["config"]["shots"]
+    aside = output / "earlier"
+    assert f"the earlier report in {output} is now in {aside / 'robustness-1'}" in " ".join(
+        capsys.readouterr().out.split()
+    )
+    assert read(aside / "robustness-1") == first and read(output)["config"]["shots"] != first["config"]["shots"]
     begun = read(output)
     (output / "robustness.json").write_text(json.dumps({**begun, "points": begun["points"][:-1]}))
     assert evaluate(adapter, *shots, "10") == 0
-    assert read(output)["points"] and not (tmp_path / "report-2").exists()
+    assert read(output)["points"] and not (aside / "robustness-2").exists()
     (output / "robustness.json").write_text("{")
     assert evaluate(adapter, *shots, "10") == 0
-    assert (tmp_path / "report-2" / "robustness.json").read_text() == "{"
+    assert (aside / "robustness-2" / "robustness.json").read_text() == "{"
+
+
+def test_what_else_stands_in_the_output_of_a_report_stays(adapter, tmp_path):
+    (tmp_path / "rows.csv").write_text("prompt,completion\n")
+    (tmp_path / "robustness.md").write_text("my notes")
+    (tmp_path / "by_shots.png").write_text("my picture")
+    for shots in ("50", "10,20"):
+        assert evaluate(adapter, "--device", "shots", "--shots", shots, "--output", str(tmp_path)) == 0
+    mine = tmp_path / "earlier" / "robustness-1"
+    assert (mine / "robustness.md").read_text() == "my notes" and (mine / "by_shots.png").read_text() == "my picture"
+    assert (tmp_path / "rows.csv").exists() and read(tmp_path / "earlier" / "robustness-2")["points"]
 
 
 def test_a_report_does_not_stand_in_the_folder_that_holds_the_adapter(adapter, capsys):
-    """It would be renamed with it, when the next report comes."""
     assert evaluate(adapter, "--device", "exact", "--output", str(adapter.parent)) == 2
-    assert "holds the adapter, and is renamed where another report" in capsys.readouterr().err
+    assert "holds the adapter, and a report has a folder of its own" in capsys.readouterr().err
 
 
 def test_an_adapter_that_is_replaced_meanwhile_has_no_report(adapter, tmp_path, monkeypatch, capsys):

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from qweft.claims import check_earlier
 from qweft.data.config import DataConfig
 from qweft.devices.jobs import Budget
 from qweft.devices.mitigation import make_mitigation
@@ -56,8 +57,8 @@ def check_start(adapter: Path, overrides: Mapping[str, Any], config: RobustnessC
         raise QweftError(f"output {output} is a link to {output.resolve()}; remove it, or give --output")
     if adapter.resolve().is_relative_to(output.resolve()):
         raise QweftError(
-            f"output {output} holds the adapter, and is renamed where another report stands in it; choose another "
-            "--output"
+            f"output {output} holds the adapter, and a report has a folder of its own; choose another --output"
         )
     check_can_be_written(output)
+    check_earlier(output)
     return Wanted(model, data, evaluation, grid, budget, mitigation, output)

@@ -1,6 +1,7 @@
 """The output folder of a robustness run: JSON, figures, and a Markdown page."""
 
 import math
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -24,6 +25,7 @@ BARS = "Bars: one standard error over rows, of the difference to the exact loss.
 
 NUMBERS = "robustness.json"
 PAGE = "robustness.md"
+BY_SHOTS, BY_NOISE = FIGURES = "by_shots", "by_noise"
 
 
 def figures(found: Robustness) -> list[ReportFigure]:
@@ -74,7 +76,7 @@ def _by_shots(found: Robustness) -> ReportFigure:
     limit = " Dotted: what more shots lead to." if any(point.setting.shots is None for point in found.points) else ""
     beside = " Points of one number of shots stand side by side." if len(names) > 1 else ""
     return ReportFigure(
-        "by_shots",
+        BY_SHOTS,
         f"Loss and predictions by shots: {found.measures}",
         f"{BARS}{limit}{beside}{_off_scale(found)}",
         f"Held-out loss by shots. {_ends(found)} {told}.",
@@ -101,7 +103,7 @@ def _by_noise(found: Robustness) -> ReportFigure:
 
     told = ", ".join(f"x {point.setting.noise_scale:g} {point.loss:.3f}" for point in last)
     return ReportFigure(
-        "by_noise",
+        BY_NOISE,
         f"Loss and predictions by noise, {_shots(last[0])}: {found.measures}",
         f"{BARS}{_off_scale(found)}",
         f"Held-out loss by noise. {_ends(found)} {told}.",
@@ -181,6 +183,12 @@ def _name(found: Robustness, scale: float) -> str:
 
 def _shots(point: Point) -> str:
     return "exact probabilities" if point.setting.shots is None else many(point.setting.shots, "shot")
+
+
+def written(folder: Path) -> list[Path]:
+    """Returns what of a report is in a folder, the numbers first."""
+    drawn = (f"{name}.{ending}" for name in FIGURES for ending in ("png", "svg"))
+    return [folder / name for name in (NUMBERS, PAGE, *drawn) if os.path.lexists(folder / name)]
 
 
 def write(found: Robustness, folder: Path) -> Path:

@@ -1,7 +1,6 @@
 """`qweft evaluate ADAPTER --device ...`: evaluates a trained adapter with its circuits measured on a device."""
 
 import json
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, replace
@@ -9,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from qweft.claims import check_state, claimed_output, set_aside, state_of
+from qweft.claims import check_state, claimed_output, keep_earlier, state_of
 from qweft.data.load import load_data
 from qweft.devices.jobs import Budget, Executor, Retry, confirm
 from qweft.environment import environment
@@ -28,7 +27,7 @@ from qweft.robustness.cost import Plan, estimate_run
 from qweft.robustness.describe import one_line
 from qweft.robustness.grid import Grid
 from qweft.robustness.outcome import Computed, Point, Robustness, Scored
-from qweft.robustness.report import NUMBERS, write
+from qweft.robustness.report import NUMBERS, write, written
 
 
 def evaluate_on_device(
@@ -116,12 +115,13 @@ SAME = ("adapter", "data", "device", "config", "computed", "sample")
 
 
 def _keep_earlier(output: Path, found: Robustness, console: Console) -> int:
-    """Renames the folder of an earlier report, unless it is the unfinished one of this command.
+    """Renames the files of an earlier report, unless it is the unfinished one of this command.
 
     Returns:
         Number of settings that this command has measured before.
     """
-    if not os.path.lexists(output / NUMBERS):
+    there = written(output)
+    if not there:
         return 0
     own = json.loads(json.dumps(found.to_json()))
     with suppress(QweftError):
@@ -129,7 +129,8 @@ def _keep_earlier(output: Path, found: Robustness, console: Console) -> int:
         is_begun = len(earlier.get("points") or ()) < found.planned
         if is_begun and all(earlier.get(name) == own[name] for name in SAME):
             return len(earlier.get("points") or ())
-    console.print(f"the earlier report in {output} is now {set_aside(output)}", highlight=False, soft_wrap=True)
+    aside = keep_earlier(output, "robustness", there[::-1])  # the numbers last: they tell whose the others are
+    console.print(f"the earlier report in {output} is now in {aside}", highlight=False, soft_wrap=True)
     return 0
 
 
