@@ -99,6 +99,12 @@ def test_a_wrong_name_of_one_of_several_sources_is_told_with_its_place(tmp_path,
         ({"\ufeffquestion": "q", "answer": "a"}, "by --data.columns.question '\ufeffquestion'"),
         ({"Message": []}, "read them as messages (role, content) by --data.columns.messages Message"),
         ({"prompt": "q", "Completion": "a"}, "read its column 'Completion' as completion by --data.columns.completion"),
+        (
+            {"question": "q", "answer": "a", "prompt": "t {x}"},
+            "read question + answer by --data.columns.question question --data.columns.answer answer",
+        ),
+        ({"instruction": "q", "output": "a", "prompt": "t"}, "read instruction + output by --data.columns.instruction"),
+        ({"instruction": "q", "response": "a"}, "response; name the column to read by --data.columns.output NAME"),
         ({"question": "q", "Answer ": "a"}, "read its column 'Answer ' as answer by --data.columns.answer 'Answer '"),
         (
             {"output": "a", "words": "b"},

@@ -36,6 +36,8 @@ ASKED_TURNS = [{"role": role, "content": content} for role, content in ASKED]
         },
         {"input": "2+2?", "reasoning_content": "", "content": "4"},
         {"input": "2+2?", "reasoning_content": None, "content": "4"},
+        {"prompt": "", "instruction": " ", "messages": "", "question": "2+2?", "answer": "4"},
+        {"instruction": "", "input": "2+2?", "output": "4", "question": "q", "answer": "other"},
         {"question": "2+2?", "answer": "4", "input": "i", "reasoning_content": None, "content": "other"},
     ],
 )

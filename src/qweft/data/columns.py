@@ -207,8 +207,13 @@ def lacking(row: Row, what: str, wanted: Sequence[str], where: str, more: Sequen
             found = " and ".join(f"{own!r} as {each}" for each, own in ((name, alike[0]), *others.items()))
             options = " ".join(_option(each, own) for each, own in ((name, alike[0]), *others.items()))
             return RowError(where, f"{what}; read its column{'s' if others else ''} {found} by {options}")
-    alone = f"; read its text alone by {_option('text', 'text')}" if row.get("text") is not None else ""
-    return RowError(where, f"{what}; its columns are {_listed(row)}{alone}")
+    for pair in ANSWER_OF.items():
+        if all(row.get(name) is not None for name in pair):
+            options = " ".join(_option(name, name) for name in pair)
+            return RowError(where, f"{what}; its columns are {_listed(row)}; read {' + '.join(pair)} by {options}")
+    way = f"; name the column to read by --{KEY}.{wanted[0]} NAME" if len(row) > 1 else ""
+    way = f"; read its text alone by {_option('text', 'text')}" if row.get("text") is not None else way
+    return RowError(where, f"{what}; its columns are {_listed(row)}{way}")
 
 
 def unknown(row: Row, formats: Sequence[str], where: str) -> RowError:

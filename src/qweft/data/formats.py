@@ -192,10 +192,13 @@ def _read(row: Row, where: str) -> list[Message]:
 
 def _tells(row: Row, key: str) -> bool:
     """Return whether a column of `READERS` tells a row's format; a thought may stand beside a question and answer."""
-    if key != THOUGHT_COLUMN:
-        return row.get(key) is not None
+    value = row.get(key)
     is_pair = any(row.get(pair.asks) is not None and row.get(pair.answers) is not None for pair in PAIRS)
-    if row.get(key) is None:  # of an answer without a thought
+    if key != THOUGHT_COLUMN:
+        # an empty text beside a question and answer is a column of other rows
+        is_empty = is_pair and isinstance(value, str) and not value.strip()
+        return value is not None and (not is_empty or (key == "instruction" and row.get("output") is not None))
+    if value is None:  # of an answer without a thought
         return key in row and not is_pair and row.get("input") is not None and row.get("content") is not None
     return row.get("content") is not None or not is_pair
 
