@@ -8,7 +8,7 @@ import pyarrow
 import pytest
 from pyarrow import parquet
 
-from qweft.data import hub
+from qweft.data import hub, tables
 from qweft.data.read import read_rows
 from qweft.data.turns import LONGEST_ROW
 from qweft.errors import QweftError
@@ -117,6 +117,29 @@ def test_numbers_of_a_parquet_table_have_the_digits_that_were_written(tmp_path):
     assert [row.pop("table") for row in rows] == [[0.7, 0.9], [1.1, 2]]
     assert rows[0] == {"price": 0.1, "half": 0.3, "whole": 0.1, "parts": [{"x": 2.7}]}
     assert rows[1] == {"price": None, "half": 1e-4, "whole": 1 / 3, "parts": [{}]}
+
+
+def test_a_parquet_table_of_one_long_value_for_many_rows(tmp_path, monkeypatch):
+    values = pyarrow.DictionaryArray.from_arrays(
+        pyarrow.array([0] * 16, pyarrow.int32()), pyarrow.array(["a" * 5_000_000])
+    )
+    path, decoded = tmp_path / "a.parquet", []
+    parquet.write_table(
+        pyarrow.table({"text": values}), path, compression="zstd", use_dictionary=True, dictionary_pagesize_limit=2**30
+    )
+    assert path.stat().st_size < 5_000
+    monkeypatch.setattr(tables, "of_table", lambda schema: lambda row: decoded.append(row) or row)
+    batches = parquet.ParquetFile.iter_batches
+    monkeypatch.setattr(
+        parquet.ParquetFile,
+        "iter_batches",
+        lambda file, batch_size: decoded.append(batch_size) or batches(file, batch_size),
+    )
+    next(tables.read_parquet(path))
+    assert decoded[0] == 1
+    monkeypatch.setattr(tables, "LARGE", 1_000_000)
+    with pytest.raises(QweftError, match=r"bytes hold a group of rows of 5,0.*; write it anew with smaller groups"):
+        next(tables.read_parquet(path))
 
 
 def test_a_parquet_table_with_a_column_twice_is_refused(tmp_path):

@@ -87,7 +87,23 @@ def test_a_config_that_keeps_the_model_busy_is_given_up(folder, monkeypatch, ask
     else:
         (folder / "config.json").write_text(json.dumps({"vocab_size": config["vocab_size"], **asked}))
     monkeypatch.setattr(load, "PATIENCE", 1.0)
-    assert "to build it, or to read 12 tokens, takes longer than" in refused(folder)
+    assert "to build it or its tokenizer, or to read 12 tokens, takes longer than" in refused(folder)
+
+
+@pytest.mark.parametrize("types", [[[[], 10**13]], [[["global"] * 1000, 10**9]]], ids=["time", "memory"])
+def test_a_config_that_lists_too_many_layers_is_refused_unread(folder, types):
+    change(folder / "config.json", model_type="gpt_neo", attention_types=types)
+    assert "attention_types is" in refused(folder)
+
+
+def test_a_tokenizer_that_takes_too_long_is_given_up(folder, monkeypatch):
+    def busy(*_, **__):
+        while True:
+            pass
+
+    monkeypatch.setattr(load.AutoTokenizer, "from_pretrained", busy)
+    monkeypatch.setattr(load, "PATIENCE", 0.5)
+    assert "to build it or its tokenizer" in refused(folder)
 
 
 @pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("can't allocate memory")])

@@ -9,6 +9,9 @@ from qweft.errors import QweftError
 
 ROWS_AT_A_TIME = 16
 """Rows that are decoded at a time: a file of a kilobyte can hold a thousand rows of 10 MB."""
+DENSE, LARGE = 20, 2**29
+"""Packed more densely than DENSE to one, a file may hold one long value for many rows: they are decoded one at a time,
+and a group of rows is at most LARGE bytes. Text is packed 3 to 10 to one."""
 
 
 def read_parquet(path: Path) -> Iterator[dict[str, Any]]:
@@ -26,10 +29,27 @@ def read_parquet(path: Path) -> Iterator[dict[str, Any]]:
         if twice:
             raise QweftError(f"data {path}: the column {twice[0][:60]!r} stands twice in the table; rename one")
         as_written = of_table(table.schema_arrow)
-        for batch in table.iter_batches(batch_size=ROWS_AT_A_TIME):
+        for batch in table.iter_batches(batch_size=_at_a_time(path, table.metadata)):
             yield from map(as_written, batch.to_pylist())
     except ArrowInvalid as fault:
         raise QweftError(f"data {path}: not readable as Parquet ({str(fault).splitlines()[0]})") from fault
+
+
+def _at_a_time(path: Path, metadata: Any) -> int:
+    """Returns how many rows are decoded at a time, by the sizes that the file states.
+
+    Raises:
+        QweftError: It would decode to gigabytes from little.
+    """
+    sizes = [metadata.row_group(place).total_byte_size for place in range(metadata.num_row_groups)]
+    if sum(sizes) <= DENSE * path.stat().st_size:
+        return ROWS_AT_A_TIME
+    if max(sizes) > LARGE:
+        raise QweftError(
+            f"data {path}: {path.stat().st_size:,} bytes hold a group of rows of {max(sizes):,}; write it anew with "
+            "smaller groups (row_group_size), or without the columns that are not read"
+        )
+    return 1
 
 
 def of_table(schema: Any) -> Callable[[dict[str, Any]], dict[str, Any]]:

@@ -104,6 +104,8 @@ def _damage(config: Mapping[str, Any]) -> str | None:
         if key is not None:
             most = MOST_LABELS if key == LABELS else MOST_LAYERS
             return f"{cut(key)} is {shown(part[key])}, and a model has 0 to {most:,}"
+        if _layers_of(part.get("attention_types")) > MOST_LAYERS:
+            return f"attention_types is {shown(part['attention_types'])}, and a model has 0 to {MOST_LAYERS:,} layers"
     expressions = [text for part in parts for key in QUANTISED for text in _texts(part.get(key))]
     slow = max(expressions, key=_steps, default="")
     if sum(map(_steps, expressions)) > MOST_STEPS:
@@ -118,6 +120,17 @@ def _is_possible(key: str, value: Any) -> bool:
         return True
     # others than LAYERS may count from the last one
     return (value >= 0 or key not in LAYERS) and value <= (MOST_LABELS if key == LABELS else MOST_LAYERS)
+
+
+def _layers_of(types: Any) -> int:
+    """Return the number of layers that GPT-Neo's config makes a list of: pairs of some names and how often they come.
+
+    A count is at least as much as that where there are no names, which takes as long.
+    """
+    pairs = [each for each in types if isinstance(each, list) and len(each) == 2] if isinstance(types, list) else []
+    return sum(
+        max(1, len(names)) * count for names, count in pairs if isinstance(names, list) and isinstance(count, int)
+    )
 
 
 def _texts(part: Any) -> Iterator[str]:

@@ -233,7 +233,7 @@ def load_tokenizer(source: ModelSource) -> Any:
             outside of its folder.
     """
     try:
-        with quiet():
+        with _giving_up(source), quiet():  # it may build the model's config
             check_settings(source)
             tokenizer: Any = AutoTokenizer.from_pretrained(source.location, **_arguments(source))
             tokenizer("a \u4e2d")  # some of its settings are looked at only now, and its token for unknown characters
@@ -331,8 +331,8 @@ def _giving_up(source: ModelSource, size: int = 0) -> AbstractContextManager[Non
     seconds = PATIENCE + size / HANDLED
     return giving_up_after(
         seconds,
-        f"model {source.name}: to build it, or to read {2 * TOKENS} tokens, takes longer than {seconds:.0f} s, by its "
-        f"config.json or on a slow machine; {_way(source)}",
+        f"model {source.name}: to build it or its tokenizer, or to read {2 * TOKENS} tokens, takes longer than "
+        f"{seconds:.0f} s, by its config.json or on a slow machine; {_way(source)}",
         waits=not source.local,  # for the hub
     )
 
