@@ -17,8 +17,8 @@ def again(trained, tmp_path):  # noqa: F811
     """A function that makes the same export, and its folder."""
     save_rows(tmp_path / "few.jsonl", count=12)
 
-    def make(to="lora"):
-        given = {"calibration": str(tmp_path / "few.jsonl"), "output": str(tmp_path / to), "to": to}
+    def make(to="lora", **more):
+        given = {"calibration": str(tmp_path / "few.jsonl"), "output": str(tmp_path / to), "to": to, **more}
         export(trained / "qtha/adapter", given, force=True)
         return tmp_path / to
 
@@ -40,6 +40,13 @@ def test_what_was_changed_in_an_export_is_set_aside(again, capsys, to, name):
     assert {path.name: path.read_bytes() for path in output.iterdir()} == before
     assert (output.with_name(f"{to}-1") / name).read_text() == "{}"
     assert "may have been changed since it was made, and is now" in " ".join(capsys.readouterr().err.split())
+
+
+def test_an_export_with_other_weights_is_set_aside(again, capsys):
+    """As by another rate of the distillation, or another text for the calibration in the same file."""
+    output = again(distill_steps=1)
+    again(distill_steps=1, distill_learning_rate=0.1)
+    assert f"has other weights, and is now {output}-1" in " ".join(capsys.readouterr().err.split())
 
 
 def test_an_export_of_an_earlier_version_is_set_aside(again):

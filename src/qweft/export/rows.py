@@ -5,10 +5,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from qweft.data.checks import same_source
+from qweft.data.checks import check_data_config, same_source
 from qweft.data.config import MOST_HELD_OUT, DataConfig
-from qweft.data.load import load_data
-from qweft.data.read import read_rows
+from qweft.data.load import load_data, read_conversations
 from qweft.data.tokens import Encoded
 from qweft.errors import QweftError
 from qweft.evaluation.checks import check_evaluation
@@ -76,7 +75,8 @@ def plan_rows(
     named = own.get("source")
     if named is not None and same_source(given.get("source", named), named):
         _check_split(own, given)
-    section = given if own or calibration is None else {**given, "source": calibration}
+    is_named = bool(own or given.keys() & {"source", "sources"})
+    section = given if is_named or calibration is None else {**given, "source": calibration}
     model, data, evaluation = sections_of(adapter, {**overrides, "data": section})
     if not own:
         data = _sized(data, given)
@@ -127,7 +127,8 @@ def _sized(config: DataConfig, given: Mapping[str, Any]) -> DataConfig:
     """Returns the config with a share of the rows held out, unless their numbers are given."""
     if "test_rows" in given or "validation_rows" in given:
         return config
-    held_out = min(MOST_HELD_OUT, max(1, sum(1 for _ in read_rows(config.source)) // HELD_OUT_SHARE))
+    check_data_config(config)
+    held_out = min(MOST_HELD_OUT, max(1, sum(1 for _ in read_conversations(config)) // HELD_OUT_SHARE))
     return replace(config, test_rows=held_out, validation_rows=held_out)
 
 

@@ -267,7 +267,7 @@ def _write(
         files = _digests(temporary)  # by which the next export sees what was changed in this one
         write_json(temporary / REPORT, report.public() | {"made_from": made_from, "files": files})
         check_state(report.adapter, context.state)  # a training that begins anew renames the folder around both
-        _keep_other(report.output, made_from)
+        _keep_other(report.output, made_from, _weights_in(files))
     return report
 
 
@@ -297,17 +297,24 @@ def _digests(folder: Path) -> dict[str, str | None]:
     return digests
 
 
-def _keep_other(output: Path, made_from: str) -> None:
-    """Renames an earlier export of another adapter, or with other options, or one that was changed since."""
+def _weights_in(files: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: digest for name, digest in files.items() if name.endswith((".safetensors", ".gguf"))}
+
+
+def _keep_other(output: Path, made_from: str, weights: Mapping[str, Any]) -> None:
+    """Renames an earlier export that was changed since, or was made of something else: it has other weights, too."""
     if not (output / REPORT).is_file():
         return
     said = "may be of another adapter, or with other options"
     with suppress(QweftError, OSError):
         earlier = read_record(output / REPORT, "")
         if earlier.get("made_from") == made_from:
-            if earlier.get("files") == _digests(output):
+            if earlier.get("files") != _digests(output):
+                said = "may have been changed since it was made"
+            elif _weights_in(earlier["files"]) == weights:
                 return
-            said = "may have been changed since it was made"
+            else:
+                said = "has other weights"
     aside = free_name(output)
     os.replace(output, aside)
     Console(stderr=True).say(f"the earlier export in {output} {said}, and is now {aside}")
