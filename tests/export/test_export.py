@@ -149,6 +149,22 @@ def test_without_a_run_the_text_brings_its_own_held_out_rows(trained, tmp_path):
         export(tmp_path / "moved", {"output": str(tmp_path / "lora")})
 
 
+def test_without_a_run_the_rows_are_counted_as_they_are_read(trained, tmp_path):
+    shutil.copytree(trained / "qtha/adapter", tmp_path / "moved")
+    one, other = (save_rows(tmp_path / f"{name}.jsonl", count=12) for name in ("one", "other"))
+    with Path(other).open("a") as file:
+        file.write("\n{bad")
+    for count, data in (
+        (6, {"sources": [{"source": one}, {"source": other}]}),
+        (2, {"source": one, "max_rows": 8}),
+        (3, {"source": other}),
+    ):
+        for calibration in (None, one):
+            given = {"data": {"skip_bad_rows": True, "max_length": 32, **data}}
+            _, plan, _ = plan_rows(tmp_path / "moved", calibration, given)
+            assert plan.held_out.test_rows == count and plan.held_out.source == data.get("source", f"{one} + {other}")
+
+
 def test_with_a_run_the_outcome_is_judged_on_its_own_held_out_rows(trained, tmp_path, monkeypatch):
     """Whatever text is fitted on; the run's own file is itself however its path is written."""
     adapter, output = trained / "qtha/adapter", str(tmp_path / "lora")
