@@ -146,6 +146,9 @@ def test_the_command(source, tmp_path, capsys):
     assert main(["data", "check", source(ROWS * 8), *model, "--data.test_rows", "4"]) == 0
     out = " ".join(capsys.readouterr().out.split())
     assert "160 rows of question + answer" in out and "⟦It is" in out and "tokens of a row" in out
+    assert "no test rows" not in out
+    assert main(["data", "check", source(ROWS), *model, "--data.test_rows", "0"]) == 0
+    assert "no test rows: training judges on them; raise data.test_rows" in " ".join(capsys.readouterr().out.split())
     (tmp_path / "book.txt").write_text("It was a dark night, and they sat by the fire.\n\n" * 3000)
     assert main(["data", "check", str(tmp_path / "book.txt"), *model, "--data.test_rows", "4", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)

@@ -13,6 +13,8 @@ from qweft.text import many
 LONGEST_STRETCH = 600
 """Maximum characters of a span in the examples; the middle of a longer one is left out."""
 
+NO_TEST = "no test rows: training judges on them; raise data.test_rows, or give it --evaluation.split validation"
+
 
 def describe(found: DataCheck) -> Group:
     """Return a data check as terminal output."""
@@ -21,6 +23,7 @@ def describe(found: DataCheck) -> Group:
         Text(_limit(found)),
         _lengths(found),
         Text(found.split),
+        *([] if found.held_out["test"] else [Text(NO_TEST)]),
         *(Text(_overlap(name, part)) for name, part in found.overlaps.items()),
         Text(f"\n{many(len(found.shown), 'row')} as {found.model} sees them; learned is what stands in ⟦ ⟧:"),
         *(Panel(_row(row)) for row in found.shown),
