@@ -105,8 +105,7 @@ class FinalAnswer:
     @property
     def is_number(self) -> bool:
         """Whether the text, or what follows its last "=", is a number with at most a currency or a unit."""
-        last = plain(self.text).rpartition("=")[2]
-        return isinstance(value_of(self.text), Number) or isinstance(value_of(last), Number)
+        return any(isinstance(value_of(each), Number) for each in (self.text, plain(self.text).rpartition("=")[2]))
 
     def is_same(self, other: "FinalAnswer", is_strict: bool = False) -> bool:
         """Whether another answer says the same as this one, the reference.
@@ -121,10 +120,11 @@ class FinalAnswer:
         """
         if self.is_number:
             return same_value(other.strict_value if is_strict else other.value, self.value)
+        if self.mark in _WHOLE or other.mark in _WHOLE:
+            spelt = ["".join(str(value_of(each.text)).split()) for each in (self, other)]
+            return spelt[0] == spelt[1]
         if value_of(self.text) == value_of(other.text):
             return True
-        if self.mark in _WHOLE or other.mark in _WHOLE:
-            return False
         ours, theirs = (Counter(map(_as_value, _WORDS.findall(plain(each.text).casefold()))) for each in (self, other))
         numbers = [[word for word in words.elements() if isinstance(word, Fraction)] for words in (ours, theirs)]
         more = [*(ours - theirs), *(theirs - ours)]
@@ -153,10 +153,12 @@ def plain(text: str) -> str:
     text = re.sub(r"(?<=\d)(?=[¼-¾⅐-⅞])", " ", text)  # 1½ is not 11/2
     text = unicodedata.normalize("NFKC", text).replace("−", "-").replace("⁄", "/")
     text = re.sub(r"(?<!\w)\*\*|\*\*(?![\w(-])", "", text)  # bold, but not powers
-    text = re.sub(r"(^|[^\w)\s])(\s*[-+])\s*\\[dt]?frac\s*\{([^{}]*)\}\s*\{([^{}]*)\}", r"\1\2\3/\4", text)
+    text = re.sub(r"\\[dt]?frac\s*(?:(\d)|\{([^{}]*)\})\s*(?:(\w)|\{([^{}]*)\})", r"\\frac{\1\2}{\3\4}", text)
+    text = re.sub(r"\\sqrt\s*(\w)", r"\\sqrt{\1}", text)  # \frac12 and \sqrt 2 have their braces now
+    text = re.sub(r"(^|[^\w)\s])(\s*[-+])\s*\\frac\{([^{}]*)\}\{([^{}]*)\}", r"\1\2\3/\4", text)
     # "x = - 5" has a sign; after a number, a word or a bracket that closes it is a dash or a subtraction
     text = re.sub(r"(?:(?<=[=($\[])|(?<=[\u3400-\u9fff]))[ \t]*([-+])[ \t]+(?=[\d.$€£¥])", r" \1", text)
-    text = re.sub(r"\\[dt]?frac\s*\{([^{}]*)\}\s*\{([^{}]*)\}", r" \1/\2", text)
+    text = re.sub(r"\\frac\{([^{}]*)\}\{([^{}]*)\}", r" \1/\2", text)
     text = re.sub(r"\\(?:text|textbf|mathrm|mathbf)\s*\{([^{}]*)\}", r"\1", text)
     text = re.sub(r"\\(?:left|right)\b|\\[,!;: ]|\\[()\[\]]", "", text).replace("{,}", ",")
     return text.replace("^\\circ", "°").replace("^{\\circ}", "°").replace("\\$", "$").replace("\\%", "%")
@@ -262,10 +264,8 @@ def same_value(one: Value, other: Value) -> bool:
     """Whether two values are exactly equal. 50% equals both 50 and 1/2; units are not compared."""
     if isinstance(one, str) or isinstance(other, str):
         return one == other
-    if one.value == other.value:
-        return True
-    if one.is_percent == other.is_percent:
-        return False
+    if one.value == other.value or one.is_percent == other.is_percent:
+        return one.value == other.value
     percent, bare = (one, other) if one.is_percent else (other, one)
     return percent.value / 100 == bare.value
 
