@@ -289,6 +289,10 @@ def test_a_run_s_folder_in_the_place_of_its_adapter(tmp_path, capsys):
         assert f"no adapter_config.json in it; did you mean {tmp_path / 'adapter'}?" in sentence(capsys, words)
 
 
+def test_an_output_without_a_name(capsys):
+    assert "--output: the name is empty" in sentence(capsys, ["train", "--output", "", "--dry-run"])
+
+
 def test_a_file_in_the_place_of_a_model(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "rows.jsonl").write_text("{}")

@@ -106,6 +106,8 @@ def apply_options(config_class: Any, tree: dict[str, Any], arguments: Arguments,
         _Options(config_class, flags=command.flags).put(tree, typed, text)
     for key in WRITTEN:
         named = tree.get(key)
+        if named == "":
+            raise QweftError(f"--{key}: the name is empty; give one, or leave the option out")
         # where a folder is really called ~, an earlier version made it, and its runs go on there
         if isinstance(named, str) and named.startswith("~") and not Path(named).exists():
             tree[key] = str(named_path(named))

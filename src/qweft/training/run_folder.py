@@ -13,7 +13,7 @@ from qweft.claims import CLAIM
 from qweft.data.load import Data
 from qweft.errors import QweftError
 from qweft.files import leftovers, named_path, remove, stamp
-from qweft.method.saved import WEIGHTS
+from qweft.method.saved import CONFIG, WEIGHTS
 from qweft.models.load import LoadedModel
 from qweft.training.callbacks import RunCallbacks, Validation
 from qweft.training.checkpoints import STAGING, Checkpoints, newest_step, remove_all
@@ -93,10 +93,14 @@ def check_may_be_renamed(output: Path, config: RunConfig, reads: Sequence[str]) 
         reads: Files that the command reads beside what the config names.
 
     Raises:
-        QweftError: It holds what this run reads, or runs of another command.
+        QweftError: It holds what this run reads, runs of another command, or something that has an adapter's name.
     """
     if not is_begun(output):
         return
+    for place in (output / "adapter", output / BEST):
+        is_adapter = (output / RECORD).is_file() or any((place / name).is_file() for name in (CONFIG, WEIGHTS))
+        if os.path.lexists(place) and not is_adapter:
+            raise QweftError(f"{place} is there, and no run wrote it; choose another --output, or remove it")
     named = (config.model.name, *config.data.places, config.data.file, config.training.noise, *reads)
     for place in filter(None, named):
         path = named_path(place)
