@@ -1,3 +1,5 @@
+import json
+
 import pytest
 
 from qweft.data.columns import renamed
@@ -48,6 +50,16 @@ def test_every_format_says_the_same(row):
 def test_alpaca_joins_input_and_reads_history():
     row = {"instruction": "Add", "input": "2, 2", "output": "4", "history": [["hi", "hello"]]}
     assert said(row) == [("user", "hi"), ("assistant", "hello"), ("user", "Add\n\n2, 2"), ("assistant", "4")]
+
+
+def test_lists_may_be_json_texts_as_in_csv_files():
+    tools = [{"type": "function", "function": {"name": "add", "parameters": {}}}]
+    for key in ("messages", "conversations"):
+        row = {key: json.dumps(ASKED_TURNS), "tools": json.dumps(tools)}
+        assert said(row) == ASKED and json.loads(to_conversation(row, "here").tools) == tools
+    alpaca = {"instruction": "2+2?", "output": "4"}
+    assert said({**alpaca, "history": "[]"}) == ASKED
+    assert said({**alpaca, "history": '[["hi", "hello"]]'}) == [("user", "hi"), ("assistant", "hello"), *ASKED]
 
 
 def test_an_input_of_zero_is_one():
@@ -108,6 +120,7 @@ def test_groups():
         ),
         ({"messages": ["q"]}, "message 1 is str"),
         ({"messages": "q"}, "a list of messages was expected, not str"),
+        ({"messages": "[{'role': 'user'}]"}, "messages: not JSON (Expecting property name enclosed in double quotes"),
         ({"conversations": [{"from": "gpt", "value": ""}]}, "the answer in message 1 is empty"),
         ({"instruction": "q", "output": "a", "history": ["x"]}, "history entry 1 is not a pair"),
         ({"question": ["q"], "answer": "a"}, "question is list, not text"),

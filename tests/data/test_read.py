@@ -55,6 +55,7 @@ def test_a_json_list(tmp_path):
 
 def test_a_folder_is_read_in_the_order_of_its_names(tmp_path):
     write(tmp_path, ".jsonl"), write(tmp_path, ".csv"), (tmp_path / "notes.md").write_text("no data")
+    (tmp_path / "._data.jsonl").write_bytes(b"\0\x05\xff")
     assert [where for where, _ in read_rows(str(tmp_path))] == [
         f"data{ending}, row {n}" for ending in (".csv", ".jsonl") for n in (1, 2)
     ]

@@ -20,7 +20,7 @@ from qweft.data.columns import (
     unknown,
 )
 from qweft.data.conversation import TEXT, Conversation, Message, prompt_group, text_group
-from qweft.data.turns import THOUGHT, Row, RowError, offered, plain_text, read_tools, read_turns
+from qweft.data.turns import THOUGHT, Row, RowError, listed, offered, plain_text, read_tools, read_turns
 
 PLAIN = "text"
 THOUGHT_COLUMN = "reasoning_content"
@@ -141,8 +141,8 @@ def _put_thought(messages: list[Message], row: Row, where: str) -> None:
 def _has_turns(row: Row) -> bool:
     """Return whether a row holds a list of messages; a column `tools` means something else in other rows."""
     key = next((key for key, *_ in READERS if _tells(row, key)), None)
-    told = [] if key is None else [row[key], row.get("completion")] if key == "prompt" else [row[key]]
-    return any(isinstance(value, Sequence) and not isinstance(value, str) for value in told)
+    told = [row[key], row.get("completion")] if key == "prompt" else []
+    return key in TURNS or any(isinstance(value, Sequence) and not isinstance(value, str) for value in told)
 
 
 def _more(row: Row) -> tuple[str, ...]:
@@ -229,7 +229,7 @@ def _prompt_completion(row: Row, where: str) -> list[Message]:
 def _alpaca(row: Row, where: str) -> list[Message]:
     """Read instruction, input and output; `history` holds earlier (question, answer) pairs, oldest first."""
     messages: list[Message] = []
-    history = row.get("history")
+    history = listed(row.get("history"), "history", where)
     if history is not None and history != "" and (not isinstance(history, Sequence) or isinstance(history, str)):
         raise RowError(where, f"history is {type(history).__name__}, not a list of pairs of question and answer")
     for number, pair in enumerate(history or (), 1):
@@ -261,13 +261,19 @@ def _text(row: Row, key: str, where: str) -> str:
     return plain_text(row[key], key, where)
 
 
+def _turns(key: str) -> Callable[[Row, str], list[Message]]:
+    return lambda row, where: read_turns(listed(row[key], key, where), where)
+
+
 MESSAGES = "messages (role, content)"
+TURNS = ("reannotated_messages", "messages", "conversations")
+"""Columns of `READERS` that hold a list of messages, or its JSON text."""
 READERS: tuple[tuple[str, str, Callable[[Row, str], list[Message]]], ...] = (
     # R1-Distill-SFT
-    ("reannotated_messages", MESSAGES, lambda row, where: read_turns(row["reannotated_messages"], where)),
-    ("messages", MESSAGES, lambda row, where: read_turns(row["messages"], where)),
+    ("reannotated_messages", MESSAGES, _turns("reannotated_messages")),
+    ("messages", MESSAGES, _turns("messages")),
     # ShareGPT
-    ("conversations", "conversations (from, value)", lambda row, where: read_turns(row["conversations"], where)),
+    ("conversations", "conversations (from, value)", _turns("conversations")),
     ("prompt", "prompt + completion", _prompt_completion),
     ("instruction", "instruction [+ input, history] + output", _alpaca),
     # Chinese-DeepSeek-R1-Distill

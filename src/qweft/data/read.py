@@ -125,7 +125,9 @@ def _rows(source: str, stream: bool, key: str) -> Iterator[tuple[str, dict[str, 
         return
     path = named_path(source)
     if path.is_dir():
-        files = sorted(file for file in path.iterdir() if file.suffix.lower() in READERS)
+        # hidden files are those of a system: macOS puts ._rows.jsonl beside rows.jsonl
+        found = sorted(file for file in path.iterdir() if not file.name.startswith("."))
+        files = [file for file in found if file.suffix.lower() in READERS]
         # A README in the folder is not data.
         rows = [file for file in files if file.suffix.lower() not in PLAIN]
         about = all(file.stem.lower() in ABOUT for file in files)

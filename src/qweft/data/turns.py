@@ -253,6 +253,11 @@ def read_tools(given: Any, where: str) -> str:
     return json.dumps(found, ensure_ascii=False) if found else ""
 
 
+def listed(value: Any, what: str, where: str) -> Any:
+    """Return the list that a JSON text holds, as a CSV file has lists; other values as they are."""
+    return _parsed(value, what, where) if isinstance(value, str) and value.lstrip()[:1] == "[" else value
+
+
 def _parsed(value: Any, what: str, where: str) -> Any:
     """Return what a JSON text holds; other values as they are."""
     if not isinstance(value, str):
