@@ -129,7 +129,14 @@ def test_methods_that_diverged_are_no_choice():
             1.0,
             "The circuit is not needed in qtha: mpo, without it, is equivalent within 1%.",
         ),
-        ({"mpo": moved(1.0, 0.01)}, None, "Whether the circuit of qtha helps is not decided."),
+        (
+            {"mpo": moved(1.0, 0.01)}, None,
+            "of qtha helps cannot be told: against mpo it is not decided, and another control of it is missing.",
+        ),
+        (
+            {"mpo": moved(1.0, 0.01), "mlp_linear": moved(1.03)}, None,
+            "Whether the circuit of qtha helps is not decided.",
+        ),
         ({}, None, "Whether the circuit of qtha helps cannot be told: no control came to the end."),
         (
             {"mpo": moved(1.02), "mlp_linear": moved(1.03)}, None,
