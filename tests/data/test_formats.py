@@ -26,6 +26,8 @@ ASKED_TURNS = [{"role": role, "content": content} for role, content in ASKED]
             "prompt": [{"role": "user", "content": "2+2?"}],
             "completion": [{"role": "assistant", "content": "4"}],
         },
+        {"prompt": "2+2? ", "completion": ASKED_TURNS},
+        {"prompt": ASKED_TURNS[:1], "completion": ASKED_TURNS},
         {"instruction": "2+2?", "input": "", "output": "4"},
         {"question": "2+2?", "answer": 4},
         {"query": "2+2?", "response": "4", "type": "GSM_Rephrased"},
@@ -50,6 +52,12 @@ def test_every_format_says_the_same(row):
 def test_alpaca_joins_input_and_reads_history():
     row = {"instruction": "Add", "input": "2, 2", "output": "4", "history": [["hi", "hello"]]}
     assert said(row) == [("user", "hi"), ("assistant", "hello"), ("user", "Add\n\n2, 2"), ("assistant", "4")]
+
+
+def test_a_completion_with_the_prompt_in_it_is_the_conversation():
+    system = {"role": "system", "content": "Be brief."}
+    assert said({"prompt": "2+2?", "completion": [system, *ASKED_TURNS]}) == [("system", "Be brief."), *ASKED]
+    assert said({"prompt": "1+1?", "completion": ASKED_TURNS}) == [("user", "1+1?"), *ASKED]
 
 
 def test_lists_may_be_json_texts_as_in_csv_files():

@@ -220,7 +220,11 @@ def _prompt_completion(row: Row, where: str) -> list[Message]:
     key = "response" if row.get("completion") is None and row.get("response") is not None else "completion"
     completion = row.get(key)
     if isinstance(completion, Sequence) and not isinstance(completion, str):
-        return asked + read_turns(completion, where)
+        turns = read_turns(completion, where)
+        first = int([turn.role for turn in turns[:1]] == ["system"])
+        said, again = ([(turn.role, turn.content.split()) for turn in each] for each in (asked, turns[first:]))
+        # a `chosen` may be the whole conversation, which has the prompt, too
+        return turns if again[: len(said)] == said else asked + turns
     if row.get(key) is None:
         raise lacking(row, "there is no answer (completion is missing)", ("completion", "response"), where, _more(row))
     return asked + _answer(row, key, where)
