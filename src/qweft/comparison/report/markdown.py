@@ -187,4 +187,4 @@ def _searched(content: Content) -> str:
 
 
 def _bold(text: str) -> str:
-    return f"**{escaped(text)}**" if text else ""
+    return f"**{escaped(text)}** " if text else ""

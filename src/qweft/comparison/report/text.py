@@ -200,7 +200,7 @@ def inspected_on(content: Content) -> str:
 
 
 class Note(NamedTuple):
-    """One or two sentences, with an optional bold beginning."""
+    """One or two sentences, with an optional bold beginning, set off by a space."""
 
     text: str
     bold: str = ""
@@ -208,7 +208,7 @@ class Note(NamedTuple):
 
 MEASURED = Note("All numbers were measured by this comparison. None is a claim of the paper that proposed the method.")
 DEQUANTISED = Note(
-    " (see “weights” above): its scores are not comparable to published scores of the original model. Methods are "
+    "(see “weights” above): its scores are not comparable to published scores of the original model. Methods are "
     "compared with each other on the same weights.",
     "The base model's weights were dequantised",
 )
@@ -244,10 +244,10 @@ def notes(content: Content) -> list[Note]:
         DEQUANTISED if dequantised else ORIGINAL,
         _on_differences(content.reference),
         *_on_rows(content),
-        Note(f" {TIMES}", load_said(content.runs)),
+        Note(TIMES, load_said(content.runs)),
         SEEDS,
         *([CIRCUITS] if has_circuit else []),
-        *(Note(f" has a stand-in where others have the circuit: {what}.", name) for name, what in controls(content)),
+        *(Note(f"has a stand-in where others have the circuit: {what}.", name) for name, what in controls(content)),
     ]
 
 
