@@ -56,7 +56,8 @@ def test_alpaca_joins_input_and_reads_history():
 
 def test_a_completion_with_the_prompt_in_it_is_the_conversation():
     system = {"role": "system", "content": "Be brief."}
-    assert said({"prompt": "2+2?", "completion": [system, *ASKED_TURNS]}) == [("system", "Be brief."), *ASKED]
+    for prompt in ("2+2?", [system, ASKED_TURNS[0]]):
+        assert said({"prompt": prompt, "completion": [system, *ASKED_TURNS]}) == [("system", "Be brief."), *ASKED]
     assert said({"prompt": "1+1?", "completion": ASKED_TURNS}) == [("user", "1+1?"), *ASKED]
 
 

@@ -221,7 +221,8 @@ def _prompt_completion(row: Row, where: str) -> list[Message]:
     completion = row.get(key)
     if isinstance(completion, Sequence) and not isinstance(completion, str):
         turns = read_turns(completion, where)
-        first = int([turn.role for turn in turns[:1]] == ["system"])
+        begins = [[turn.role for turn in each[:1]] for each in (asked, turns)]
+        first = int(begins[1] == ["system"] != begins[0])
         said, again = ([(turn.role, turn.content.split()) for turn in each] for each in (asked, turns[first:]))
         # a `chosen` may be the whole conversation, which has the prompt, too
         return turns if again[: len(said)] == said else asked + turns
