@@ -96,6 +96,13 @@ def test_a_config_that_lists_too_many_layers_is_refused_unread(folder, types):
     assert "attention_types is" in refused(folder)
 
 
+def test_a_config_of_a_far_larger_model_than_its_weights_is_refused(folder, monkeypatch):
+    """Missing weights would be made at random, until the memory is full."""
+    change(folder / "config.json", hidden_size=4096, intermediate_size=32768)
+    monkeypatch.delattr(load.CausalLM, "from_pretrained")
+    assert "they do not belong together" in refused(folder)
+
+
 def test_a_tokenizer_that_takes_too_long_is_given_up(folder, monkeypatch):
     def busy(*_, **__):
         while True:

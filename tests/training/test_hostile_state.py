@@ -115,6 +115,15 @@ def test_shards_that_no_run_lists_are_refused(written, name):
         written.find()
 
 
+@pytest.mark.parametrize("name", ["/dev/zero", "../../elsewhere"])
+def test_a_manifest_names_nothing_outside_of_its_checkpoint(written, monkeypatch, name):
+    place, read = written.folder / "step-2" / MANIFEST, []
+    manifest = json.loads(place.read_text())
+    place.write_text(json.dumps({**manifest, "files": {name: "", **manifest["files"]}}))
+    monkeypatch.setattr(module, "_digest", read.append)
+    assert written.find() is None and read == []
+
+
 def test_a_key_that_cannot_be_written_is_told_as_the_checkpoint_is(written, monkeypatch):
     monkeypatch.setattr(module, "marked", lambda record, part: record)
     said = []

@@ -149,6 +149,7 @@ def load_model(config: ModelConfig) -> LoadedModel:
         _check_shards(source)
     tokenizer = load_tokenizer(source)
     size = 0 if remote_code_allowed() else _bytes_of(_shapes(source, dtype, None))
+    check_weights(source, size)
     with _giving_up(source, size if asked is None else 10 * size):  # to quantise takes longer than to read
         model = keep_unpacked(_weights(source, dtype, device, asked)).eval()
     _take_padding(model, tokenizer)

@@ -194,16 +194,29 @@ def check_device_name(name: str) -> None:
         raise QweftError(f"device {name}: {what}; use auto, cpu, cuda, cuda:1, mps or meta")
 
 
-def check_weights(source: ModelSource) -> None:
-    """Check that a local folder holds weights.
+def check_weights(source: ModelSource, described: int = 0) -> None:
+    """Check that a local folder holds weights, and that they can be those of its config, packed as densely as may be.
+
+    Missing ones are filled with random numbers before they are told, which takes the memory of the whole model.
+
+    Args:
+        source: The model.
+        described: Bytes of the weights by the config.
 
     Raises:
-        QweftError: It holds none.
+        QweftError: It holds none, or far too few.
     """
     if source.local and not has_weights(Path(source.location)):
         raise QweftError(
             f"model {source.name}: the folder holds a config.json and no weights (*.safetensors, pytorch_model*.bin); "
             f"copy the weights there, or use device meta to work with the shapes alone"
+        )
+    files = [path for path in Path(source.location).rglob("*") if path.suffix in WEIGHTS and path.is_file()]
+    held = sum(path.stat().st_size for path in files)
+    if source.local and described > DENSEST * held + 10**9:  # what takes little is told by loading
+        raise QweftError(
+            f"model {source.name}: its config.json describes weights of {described:,} bytes, and its files hold "
+            f"{held:,}; they do not belong together: get both anew"
         )
 
 
@@ -273,6 +286,8 @@ def _is_in_cache(folder: Path) -> bool:
 
 
 WEIGHTS = (".safetensors", ".bin")
+DENSEST = 64
+"""Bytes of a model in memory for one of its files, at most: packed to half a bit, and unpacked to float32."""
 """Ends of names of weights, which may be links: their numbers are all that is read, and they are large."""
 TEMPLATES = "additional_chat_templates"
 """Folder of a model in which transformers looks for further chat templates."""

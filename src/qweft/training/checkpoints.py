@@ -227,6 +227,8 @@ class Checkpoints:
             if not all(isinstance(part, dict) for part in parts):
                 return None
             files = manifest["files"]
+            if any(Path(name).is_absolute() or ".." in Path(name).parts for name in files):
+                return None  # elsewhere nothing is read, however long it is
             is_whole = all(_digest(folder / name) == digest for name, digest in files.items())
             is_enough = all(any(name.startswith(part) for name in files) for part in NEEDED)
             return manifest if is_whole and is_enough else None

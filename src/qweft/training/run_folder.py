@@ -97,10 +97,10 @@ def check_may_be_renamed(output: Path, config: RunConfig, reads: Sequence[str]) 
     """
     if not is_begun(output):
         return
-    for place in (output / "adapter", output / BEST):
-        is_adapter = (output / RECORD).is_file() or any((place / name).is_file() for name in (CONFIG, WEIGHTS))
-        if os.path.lexists(place) and not is_adapter:
-            raise QweftError(f"{place} is there, and no run wrote it; choose another --output, or remove it")
+    for kept in (output / "adapter", output / BEST):
+        is_adapter = (output / RECORD).is_file() or any((kept / name).is_file() for name in (CONFIG, WEIGHTS))
+        if os.path.lexists(kept) and not is_adapter:
+            raise QweftError(f"{kept} is there, and no run wrote it; choose another --output, or remove it")
     named = (config.model.name, *config.data.places, config.data.file, config.training.noise, *reads)
     for place in filter(None, named):
         path = named_path(place)
