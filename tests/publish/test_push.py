@@ -230,6 +230,11 @@ def test_a_card_s_front_matter_is_read_in_bounded_time(front):
             "---\nbase_model: me/base\ntags:\n- base_model:adapter:me/base\nmodel-index: []\n---\n"
             "This model is a remodelled model",
         ),
+        (
+            "# lora for my\\_model\nTrained with qweft from my\\_model.\nBase model: my\\_model. Rank 4\nmy\\_model",
+            "my_model",
+            "# lora for me/base\nTrained with qweft from me/base.\nBase model: me/base. Rank 4\nmy\\_model",
+        ),
         ("[gpt2](https://x/openai-community/gpt2)", "gpt2", "[gpt2](https://x/openai-community/gpt2)"),
         ("by /home/me/base, and file:///home/me/base.", "/home/me/base", "by me/base, and file://me/base."),
     ],

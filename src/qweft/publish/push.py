@@ -20,7 +20,7 @@ from qweft.claims import State, check_state, state_of
 from qweft.errors import QweftError
 from qweft.method.saved import CONFIG, WEIGHTS, check_folder
 from qweft.records import read_record
-from qweft.text import shown
+from qweft.text import escaped, shown
 from qweft.yaml_file import dump, load
 
 REQUIRED = (CONFIG, WEIGHTS)
@@ -210,7 +210,8 @@ def _stage(wanted: Push, folder: Path) -> None:
             content = json.dumps({key: value for key, value in report.items() if key != "files"}, indent=2).encode()
         elif name == "README.md":
             text = content.decode(errors="replace")
-            text = renamed(text, named, wanted.base_model) if named else text
+            for each in filter(None, (named, Path(named or "").name)):  # our cards name the last part of a path
+                text = renamed(text, each, wanted.base_model)
             content = _name_base_model(text, wanted.base_model).encode()
         (folder / name).write_bytes(content)
     if wanted.state:
@@ -221,7 +222,7 @@ def renamed(card: str, named: str, public: str) -> str:
     """Return a card with the name of the base model replaced.
 
     PEFT's card has it in its front matter and its text. A path is replaced wherever it stands. A plain word, as
-    "model", is replaced in the front matter alone: it is in other words and sentences, too.
+    "model", is replaced in the front matter and in the lines of our own cards alone: it is in other sentences, too.
 
     Args:
         card: Text of the card.
@@ -231,7 +232,9 @@ def renamed(card: str, named: str, public: str) -> str:
     if "/" in named or os.sep in named:
         return re.sub(rf"{re.escape(named)}(?![\w-])", lambda _: public, card)
     place = rf"(?m)^(base_model: *|- *base_model:adapter:)(['\"]?){re.escape(named)}\2 *$"
-    return re.sub(place, lambda found: f"{found[1]}{found[2]}{public}{found[2]}", card)
+    card = re.sub(place, lambda found: f"{found[1]}{found[2]}{public}{found[2]}", card)
+    place = rf"(?m)^(Base model: |# \S+ for |Trained with qweft from ){re.escape(escaped(named))}(?=\. Rank |\.?$)"
+    return re.sub(place, lambda found: f"{found[1]}{escaped(public)}", card)
 
 
 def _name_base_model(card: str, base_model: str) -> str:
