@@ -37,6 +37,11 @@ def test_a_line_a_question(say):
     assert [name for name in ("qtha-0: ", "base: ") if out.count(name) == 2] == ["qtha-0: ", "base: "]
 
 
+def test_a_byte_order_mark_is_no_part_of_the_first_line(say):
+    status, out, _ = say(lines=b"\xef\xbb\xbf/reset\nHow many?\n")
+    assert status == 0 and out.startswith("> How many?\n")
+
+
 def test_json_has_both_answers_and_tokens_a_second(say, hybrid):
     status, out, err = say("--beside", "base", "--json", lines=["How many?", "/reset", " /reset"])
     first, second = map(json.loads, out.splitlines())

@@ -136,8 +136,9 @@ def piped() -> Iterator[str]:
         QweftError: If a line is not UTF-8.
     """
     try:
-        for line in sys.stdin.buffer:
-            yield line.decode("utf-8").rstrip("\r\n")
+        for number, line in enumerate(sys.stdin.buffer):
+            # some programs begin a text with a byte order mark
+            yield line.decode("utf-8" if number else "utf-8-sig").rstrip("\r\n")
     except UnicodeDecodeError as error:
         raise QweftError(
             f"standard input: a line is not UTF-8 ({error}); convert it, for instance with iconv"
