@@ -346,6 +346,9 @@ def test_one_learning_rate_for_all_is_pointed_out():
     assert any("same learning rate (0.001)" in f.text for f in found(lora=[1.0], qtha=[1.0]))
     made = [run("lora"), run("qtha", learning_rate=0.01)]
     assert not any("same learning rate" in text for text in verdicts(summarise(made)))
+    alike = summarise(runs(lora=[1.0], qtha=[1.0]))
+    assert any("same learning rate" in f.text for f in findings(alike, ["lora"]))  # qtha's is given
+    assert not any("same learning rate" in f.text for f in findings(alike, ["lora", "qtha"]))
 
 
 def test_a_method_that_training_spoiled_is_pointed_out():

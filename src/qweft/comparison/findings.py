@@ -1,6 +1,6 @@
 """The findings of a comparison as sentences, and the warnings on what it did not control."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from qweft.comparison.controls import circuit_findings
 from qweft.comparison.phrases import Finding, distance, equal_budget, held_against, label, percent_more
@@ -18,7 +18,7 @@ IMPORTANCE = ("circuit", "reference", "time", "size", "control", "other", "fairn
 """Topics in report order, the most important first. "control" is a single control of the circuit."""
 
 
-def findings(summary: Mapping[str, Summary]) -> list[Finding]:
+def findings(summary: Mapping[str, Summary], searched: Collection[str] = ()) -> list[Finding]:
     """Returns the findings, most important first: the circuit, hybrids against LoRA, other methods, fairness.
 
     Each comparison says yes, no or not decided, by the rule of `Pairing`. The mean difference follows with its
@@ -27,6 +27,7 @@ def findings(summary: Mapping[str, Summary]) -> list[Finding]:
 
     Args:
         summary: From `summarise`.
+        searched: Names of the methods whose learning rate a search chose.
     """
     methods = [entry for entry in summary.values() if entry.kind != "base"]
     if not methods:
@@ -43,7 +44,7 @@ def findings(summary: Mapping[str, Summary]) -> list[Finding]:
             found.extend(_on_time(entry, summary.get(entry.matches_time)))
     base = next((entry for entry in summary.values() if entry.kind == "base"), None)
     found.extend(_on_looks(methods[0].looks_made) + _on_spoiled(methods, base) + _on_clock(methods))
-    found.extend(_on_number(found, methods) + _on_rows(methods) + _on_rates(methods))
+    found.extend(_on_number(found, methods) + _on_rows(methods) + _on_rates(methods, searched))
     return sorted(found, key=_importance)
 
 
@@ -173,10 +174,10 @@ def _on_rows(methods: Sequence[Summary]) -> list[Finding]:
     return [Finding("fairness", "", "", "open", text)]
 
 
-def _on_rates(methods: Sequence[Summary]) -> list[Finding]:
+def _on_rates(methods: Sequence[Summary], searched: Collection[str]) -> list[Finding]:
     """Warns if all methods share one learning rate although they may need different ones."""
     rates = {entry.learning_rate for entry in methods}
-    if len(methods) < 2 or len(rates) > 1 or rates == {None}:
+    if len(methods) < 2 or len(rates) > 1 or rates == {None} or {entry.method for entry in methods} <= {*searched}:
         return []
     text = (
         f"All methods trained at the same learning rate ({rates.pop():g}): unless a search chose it for each, one "

@@ -197,7 +197,7 @@ def _compare(config: ComparisonConfig, config_yaml: str, command: str, begin: Ca
             if not asked:
                 break
     report, summary = write((), len(runs), looks, runs), judged(runs, looks)
-    print_summary(summary, console)
+    print_summary(summary, searches(chosen.search), console)
     lines = [load_said(runs), f"report: {report}"]
     if plan.budget.seconds is not None:
         took = duration(time.perf_counter() - begun)

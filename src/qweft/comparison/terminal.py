@@ -15,7 +15,7 @@ from qweft.comparison.methods import Method
 from qweft.comparison.plan import Grid, Plan, rung_sizes, rung_steps
 from qweft.comparison.results import Run
 from qweft.comparison.schedule import duration
-from qweft.comparison.searched import searches
+from qweft.comparison.searched import Search, searches
 from qweft.comparison.summary import Summary
 from qweft.comparison.table import forgetting_rows, print_table
 from qweft.output import Console
@@ -166,12 +166,12 @@ def print_run(
     console.say(told)
 
 
-def print_summary(summary: Mapping[str, Summary], console: Console) -> None:
+def print_summary(summary: Mapping[str, Summary], searched: Sequence[Search], console: Console) -> None:
     """Prints the results table, forgetting if measured, and what was not controlled. Reports have all findings."""
     print_table(summary, console)
     if rows := forgetting_rows(summary):
         console.print(_plain_table(rows))
-    for finding in findings(summary):
+    for finding in findings(summary, [each.method for each in searched]):
         if finding.topic == "fairness":
             console.print(f"note: {finding.text}", highlight=False)
 

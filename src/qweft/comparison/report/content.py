@@ -123,7 +123,8 @@ class Content:
 
     @cached_property
     def _doubted(self) -> tuple[list[Finding], str]:
-        return with_doubts(findings(self.summary), self.search, claimed(self.summary, bool(self.recommendation)))
+        found = findings(self.summary, [entry.method for entry in self.search])
+        return with_doubts(found, self.search, claimed(self.summary, bool(self.recommendation)))
 
     @property
     def unfinished(self) -> str:
