@@ -89,8 +89,11 @@ def test_no_link_is_followed(study, tmp_path, name):
     "CREATE TRIGGER endless BEFORE INSERT ON trials BEGIN INSERT INTO trials (number) WITH RECURSIVE c(x) AS (SELECT 1 "
     "UNION ALL SELECT x + 1 FROM c) SELECT x FROM c; END",
     "CREATE VIEW v AS SELECT 1",
+    "ALTER TABLE trials ADD COLUMN large TEXT GENERATED ALWAYS AS (hex(zeroblob(1000000000))) VIRTUAL",
+    "CREATE INDEX large ON trials (hex(zeroblob(number)))",
+    "CREATE TABLE more (x CHECK (x < 1))",
 ])  # fmt: skip
-def test_no_trigger_or_view_is_run(study, statement):
+def test_nothing_that_computes_is_run(study, statement):
     with closing(sqlite3.connect(study / "study.db")) as db:
         db.execute(statement)
     assert "and Optuna makes none" in opened(study)

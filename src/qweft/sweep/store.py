@@ -149,6 +149,17 @@ class Store:
         storage.set_trial_state_values(key, states.PRUNED)
 
 
+COMPUTED = """
+SELECT type FROM sqlite_master WHERE type IN ('trigger', 'view')
+UNION ALL
+SELECT 'computed column' FROM sqlite_master t, pragma_table_xinfo(t.name) c WHERE t.type = 'table' AND c.hidden > 1
+UNION ALL
+SELECT 'computed index' FROM sqlite_master t, pragma_index_xinfo(t.name) c WHERE t.type = 'index' AND c.cid = -2
+UNION ALL SELECT 'condition' FROM sqlite_master WHERE sql LIKE '%CHECK%' AND name != 'version_info'
+"""
+"""What a database may compute by itself, as it is read or written."""
+
+
 def _of_others(path: Path) -> bool:
     """Whether a file holds studies of another program alone, to which Optuna would add one.
 
@@ -171,12 +182,12 @@ def _check_schema(path: Path) -> None:
 
     Raises:
         OSError: It is a link, or no regular file.
-        ValueError: Opening it would delete another file, or it holds triggers or views, which may never end.
+        ValueError: Opening it would delete another file, or it holds what computes, which may never end.
         sqlite3.Error: It is no database.
     """
     check_database(path)
     if path.exists():
         with closing(sqlite3.connect(path, 60)) as connection:
-            found = connection.execute("SELECT type FROM sqlite_master WHERE type IN ('trigger', 'view')").fetchone()
+            found = connection.execute(COMPUTED).fetchone()
         if found:
             raise ValueError(f"it holds a {found[0]}, and Optuna makes none")
