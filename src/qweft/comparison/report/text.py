@@ -45,8 +45,8 @@ RULE = (
     "is at most 0.05 or the level of its look (from six seeds on the sign-flip p must be at most 0.05, too); "
     "“equivalent”, which comes before them, where a margin was stated and two one-sided tests at that level place the "
     "difference within it; “not decided” otherwise, which is not “equal”: the smallest visible effect has p at most "
-    "0.05 with 80% power; “open” where there is no run that could tell. The interval of 95% is over seeds and test "
-    "rows, uncorrected. Lower held-out loss is better."
+    "0.05, uncorrected, with 80% power; “open” where there is no run that could tell. The interval of 95% is over "
+    "seeds and test rows, uncorrected. Lower held-out loss is better."
 )
 SEARCHED = (
     "The rates were chosen by the loss on the validation rows. The held-out rows had no part in it. The loss at "
