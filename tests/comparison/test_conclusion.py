@@ -115,7 +115,7 @@ def test_what_a_method_is():
         "tensor networks, a linear map between": {"preset": "mpo"},
         "tensor networks, nothing between": {"preset": "mpo", "core": "identity"},
         "dense maps, between them a circuit, added to a linear map": {"preset": "quantum_lora"},
-        "maps subspace and sparse, nothing between": {"preset": "sparse"},
+        "a subspace and a sparse map, nothing between": {"preset": "sparse"},
         "DoRA, rank 4": {"peft_type": "LORA", "r": 4, "use_dora": True},
         "VERA of PEFT": {"peft_type": "VERA"},
         "quantum-adapter, another package's adapter": {"rival": "quantum-adapter"},

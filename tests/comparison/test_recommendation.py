@@ -32,6 +32,15 @@ def test_a_leader_that_is_better_than_all_is_named_with_the_next():
     assert "Its held-out loss is 50.0% below the base model's." in found.text
 
 
+def test_the_place_of_an_adapter_is_not_taken_for_that_of_its_map():
+    made = runs(base=[2.0], lora=moved(1.05), qtha=STEADY)
+    sparse = [
+        replace(each, adapter={"preset": "sparse", "target_modules": "all-linear"}) if each.method == "qtha" else each
+        for each in made
+    ]
+    assert "Use qtha (a subspace and a sparse map, nothing between, on all linear layers): " in told(sparse).text
+
+
 def test_one_that_is_better_than_the_leader_wins():
     found = told(runs(base=[2.0], lora=moved(1.05), dora=moved(1.02), lora_r1=STEADY))
     assert found.method == "lora_r1"

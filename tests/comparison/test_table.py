@@ -30,6 +30,8 @@ def test_the_cells():
     assert row["held-out loss"] == "0.9500 ± 0.0100" and row["perplexity"] == "2.59"
     assert row["diff. to ref."] == "+9.2%" and row["s/step (others)"] == "0.2 (?)" and row["peak memory"] == "1.00 GiB"
     assert dict(zip(HEADERS, cells(SUMMARY["lora"]), strict=True))["diff. to ref."] == "ref."
+    none = summarise(runs(lora=[1.0], qtha=[0.9999]))["qtha"]
+    assert dict(zip(HEADERS, cells(none), strict=True))["diff. to ref."] == "+0.0%"
     assert dict(zip(HEADERS, cells(SUMMARY["base"]), strict=True))["late train loss"] == "–"
 
 

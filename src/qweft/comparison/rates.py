@@ -37,7 +37,7 @@ class Shortfall:
         if self.percent is None:
             return "not known"
         digits = 0 if self.percent >= 10 else 1 if self.percent >= 1 else 2
-        number = f"{self.percent:.{digits}f}%" if self.percent >= 0.01 else "under 0.01%"
+        number = f"{self.percent:.{digits}f}%" if self.percent >= 0.01 or self.reason else "under 0.01%"
         return f"{number} or more" if self.reason else number
 
 

@@ -242,7 +242,8 @@ def _called(entry: Summary) -> str:
     where = (entry.adapter or {}).get("target_modules")
     place = "" if where is None else f" on {' '.join(where)}" if isinstance(where, list) else f" on {where}"
     place = " on all linear layers" if where == "all-linear" else place
-    return f"{entry.method} ({kind_said(entry.method, entry.adapter or {})}{place})"
+    kind = kind_said(entry.method, entry.adapter or {})
+    return f"{entry.method} ({kind}{',' if place and 'between' in kind else ''}{place})"
 
 
 def _gain(pairing: Pairing) -> str:

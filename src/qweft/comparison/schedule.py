@@ -118,12 +118,12 @@ def search_said(
     asked = [method for method in methods if method.searched]
     whole = planned_steps(context.settings.training, context.data.train)
     steps = sum((grid.steps or whole) * (method.steps or whole) / whole for method in asked)
-    said = f"search for learning rates: {' to '.join(str(each * len(asked)) for each in grid.trainings)} trainings"
+    said = f"search for learning rates: {span(*(f'{each * len(asked):,}' for each in grid.trainings))} trainings"
     if not seconds_of_a_token:
         return said
     judged = len(asked) * tokens(context.data.validation)
     a_rate = (TRAINED * _trained_tokens(context) * steps + judged) * seconds_of_a_token / workers
-    return f"{said}; about {' to '.join(duration(each * a_rate) for each in grid.trainings)} if none is finished"
+    return f"{said}; about {span(*(duration(each * a_rate) for each in grid.trainings))} if none is finished"
 
 
 def seconds_of_a_token(context: Context) -> float | None:
@@ -158,7 +158,21 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-MAPS = {("mpo", "mpo"): "tensor networks", ("dense", "dense"): "dense maps"}
+def span(least: str, most: str) -> str:
+    """Returns two ends as text.
+
+    >>> span("10 s", "3 min"), span("10 s", "10 s")
+    ('10 s to 3 min', '10 s')
+    """
+    return least if least == most else f"{least} to {most}"
+
+
+MAPS = {
+    ("mpo", "mpo"): "tensor networks",
+    ("dense", "dense"): "dense maps",
+    ("subspace", "subspace"): "subspaces",
+    ("subspace", "sparse"): "a subspace and a sparse map",
+}
 IN_WORDS = {
     "quantum": "a circuit",
     "mlp": "a perceptron in the circuit's place",

@@ -138,7 +138,7 @@ def forgetting_rows(summary: Mapping[str, Summary]) -> list[tuple[str, ...]]:
     for entry, found in measured:
         spread = "" if found.deviation is None else f" ± {found.deviation:.4f}"
         error = "" if found.standard_error is None else f" ± {found.standard_error:.4f}"
-        rise = "–" if found.rise is None else f"{found.rise:+.4f}{error}"
+        rise = "–" if found.rise is None else f"{found.rise:+z.4f}{error}"
         size = "–" if entry.adapter_bytes is None else f"{entry.adapter_bytes / 2**20:.2f} MiB"
         rows.append((entry.method, f"{found.loss:.4f}{spread}", rise, size))
     return rows
@@ -178,8 +178,8 @@ def _seconds(entry: Summary) -> str:
 
 
 def _percent(value: float | None, digits: int) -> str:
-    """Returns a signed difference in percent, or the dash."""
-    return EMPTY if value is None else f"{value:+.{digits}f}%"
+    """Returns a signed difference in percent, zero without a minus, or the dash."""
+    return EMPTY if value is None else f"{value:+z.{digits}f}%"
 
 
 def _perplexity(value: float | None) -> str:

@@ -14,7 +14,7 @@ from qweft.comparison.findings import findings
 from qweft.comparison.methods import Method
 from qweft.comparison.plan import Grid, Plan, rung_sizes, rung_steps
 from qweft.comparison.results import Run
-from qweft.comparison.schedule import duration
+from qweft.comparison.schedule import duration, span
 from qweft.comparison.searched import Search, searches
 from qweft.comparison.summary import Summary
 from qweft.comparison.table import forgetting_rows, print_table
@@ -85,7 +85,7 @@ def trainings_said(grid: Grid, methods: int) -> str:
         methods: Number of methods that are searched.
     """
     least, most = grid.trainings
-    return f"{least * methods} to {many(most * methods, 'training')}"
+    return f"{span(f'{least * methods:,}', f'{most * methods:,}')} trainings"
 
 
 def too_large_said(plan: Plan) -> str:

@@ -81,7 +81,7 @@ def forest_figure(
         return None
     every = [*own, *(entry for other in beside for entry in differences(other, part))]
     told = "; ".join(
-        f"{d.method} against {d.other} {d.mean:+.2f} percent, from {d.low:+.2f} to {d.high:+.2f}" for d in own
+        f"{d.method} against {d.other} {d.mean:+z.2f} percent, from {d.low:+z.2f} to {d.high:+z.2f}" for d in own
     )
     return ReportFigure(
         NAMES[part],
