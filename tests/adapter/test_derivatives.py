@@ -222,8 +222,31 @@ def test_second_derivatives_of_every_engine(path, reupload, monkeypatch):
         found = torch.autograd.functional.hessian(total, arguments)
         if function is gate_by_gate:
             wanted = found
+        else:  # many gradients at once
+            at_once = torch.autograd.functional.hessian(total, arguments, vectorize=True)
+            for one, other in zip((t for row in at_once for t in row), (t for row in found for t in row), strict=True):
+                assert_close(one, other)
     for one, other in zip((t for row in found for t in row), (t for row in wanted for t in row), strict=True):
         assert_close(one, other)
+
+
+@pytest.mark.parametrize("name", [*presets(), *CORES])
+def test_many_gradients_at_once_are_those_of_one_at_a_time(name):
+    model, x = net(name).eval(), X[:2].clone().requires_grad_()
+    together, apart = (torch.autograd.functional.jacobian(model, x, vectorize=each) for each in (True, False))
+    assert_close(together, apart)
+    together, apart = (
+        torch.autograd.functional.hessian(lambda x: model(x).square().sum(), x, vectorize=each)
+        for each in (True, False)
+    )
+    assert_close(together, apart)
+    values, parameters = model(x)[0], list(trained(model).values())
+    rows = torch.eye(4, dtype=torch.float64)
+    together = torch.autograd.grad(values, parameters, rows, is_grads_batched=True, retain_graph=True)
+    apart = [torch.autograd.grad(values, parameters, row, retain_graph=True) for row in rows]
+    for place, each in enumerate(together):
+        assert_close(each, torch.stack([found[place] for found in apart]))
+        assert not each.requires_grad
 
 
 def test_directions_that_are_not_found_yet_are_an_error():

@@ -100,7 +100,7 @@ def _block(size: int) -> int:
 def _hadamard(rows: torch.Tensor) -> torch.Tensor:
     """Return rows (..., 2^k) times the symmetric Hadamard matrix of that size, by k sums and differences."""
     size = rows.shape[-1]
-    for level in range(size.bit_length() - 1):
+    for level in range(int(size).bit_length() - 1):  # in a trace a size is a tensor
         first, second = rows.unflatten(-1, (-1, 2, 2**level)).unbind(-2)
         rows = torch.stack((first + second, first - second), -2).flatten(-3)
     return rows * size**-0.5

@@ -79,7 +79,8 @@ class Alternating:
     def _to_parameters(self, rotations: torch.Tensor, diagonals: torch.Tensor) -> torch.Tensor:
         """Return the transpose of `plain_angles`: from gradients of angles to the gradient of the parameters."""
         pairs = diagonals @ constant(self.pair_phases, diagonals).t()
-        return torch.cat([rotations.flatten(-2), pairs.flatten(-2)], -1) @ constant(self.selection, diagonals)
+        flat = [each.reshape(*each.shape[:-2], -1) for each in (rotations, pairs)]  # batched gradients have no flatten
+        return torch.cat(flat, -1) @ constant(self.selection, diagonals)
 
 
 class _Angles(torch.autograd.Function):

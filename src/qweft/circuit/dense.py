@@ -8,6 +8,7 @@ import torch
 
 from qweft.circuit.alternating import basis_signs
 from qweft.circuit.precision import constant, exact_products
+from qweft.internals.torch import is_batched
 
 HALVES_CHUNK = 2**16
 """Amplitudes per chunk on a CPU: 512 KiB of complex64."""
@@ -261,7 +262,7 @@ class SegmentExpectation(torch.autograd.Function):
         """Return gradients to inputs and matrices: dL/dx = -1/2 s^T Im(conj(phi) G) for a state phi with gradient G."""
         inputs, matrices = ctx.saved_tensors
         (gradient,) = gradients
-        if torch.is_grad_enabled():
+        if torch.is_grad_enabled() or is_batched(gradient):
             return differentiable_gradients(_expectations_of, (inputs, matrices), gradient)
         signs = constant(basis_signs_of(inputs.shape[1]), inputs)
         to_inputs = torch.empty_like(inputs, memory_format=torch.contiguous_format)
@@ -291,18 +292,19 @@ def _expectations_of(inputs: torch.Tensor, matrices: torch.Tensor) -> torch.Tens
 def differentiable_gradients(
     function: Callable[..., torch.Tensor], arguments: Sequence[torch.Tensor], gradient: torch.Tensor
 ) -> tuple[torch.Tensor | None, ...]:
-    """Return the gradients to the arguments, with a graph, so that they can be differentiated again.
+    """Return the gradients to the arguments by plain operations, with a graph if they are to be differentiated again.
 
     Args:
         function: Computes the values again, by operations that PyTorch differentiates to any order.
         arguments: Its arguments; those without `requires_grad` get `None`.
         gradient: Gradient of the values.
     """
-    # copies in the graph, since one argument may depend on another
-    copies = [tensor.view_as(tensor) if tensor.requires_grad else tensor for tensor in arguments]
-    wanted = [tensor for tensor in copies if tensor.requires_grad]
-    with exact_products(gradient.device):
-        found = iter(torch.autograd.grad(function(*copies), wanted, gradient, create_graph=True, allow_unused=True))
+    again = torch.is_grad_enabled()
+    with exact_products(gradient.device), torch.enable_grad():
+        # copies in the graph, since one argument may depend on another
+        copies = [tensor.view_as(tensor) if tensor.requires_grad else tensor for tensor in arguments]
+        wanted = [tensor for tensor in copies if tensor.requires_grad]
+        found = iter(torch.autograd.grad(function(*copies), wanted, gradient, create_graph=again, allow_unused=True))
     return tuple(next(found) if tensor.requires_grad else None for tensor in arguments)
 
 

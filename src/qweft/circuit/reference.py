@@ -109,13 +109,14 @@ def block_by_block(
     """
     n = inputs.shape[-1]
     signs = basis_signs(n).to(inputs)
-    imaginary = inputs.new_zeros(len(inputs), 2**n)
-    real = torch.cat([inputs.new_ones(len(inputs), 1), imaginary[:, 1:]], -1)
+    one = torch.ones_like(inputs[:, :1])  # sizes that are numbers would be constants of a trace
+    imaginary = torch.zeros_like(one).expand(-1, 2**n)
+    real = torch.cat([one, imaginary[:, 1:]], -1)
     for block, here in enumerate(uploads):
         if block:
             cos, sin = diagonals[block - 1].cos(), diagonals[block - 1].sin()
             real, imaginary = cos * real - sin * imaginary, sin * real + cos * imaginary
-        trained = rotations[block].expand(inputs.shape)
+        trained = rotations[block].expand_as(inputs)
         # one after the other: a sum of angles would round a small trained one on a large input
         for angles in (trained, inputs) if here else (trained,):
             real, imaginary = _turned(real, angles / 2), _turned(imaginary, angles / 2)

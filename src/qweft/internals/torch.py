@@ -42,6 +42,14 @@ def is_transformed() -> bool:
     return forward_level >= 0 or bool(torch._C._are_functorch_transforms_active()) or torch.jit.is_tracing()
 
 
+def is_batched(gradient: torch.Tensor) -> bool:
+    """Whether a backward pass is made for many gradients at once, as by `is_grads_batched` and `vectorize`.
+
+    They batch this pass alone, by an older transform than those of `torch.func`, which no public function tells.
+    """
+    return bool(torch._C._functorch.is_legacy_batchedtensor(gradient))
+
+
 def is_recorded() -> bool:
     """Whether something follows each operation of PyTorch, as `make_fx` and counters of operations do.
 
