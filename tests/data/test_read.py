@@ -120,6 +120,11 @@ def test_numbers_of_a_parquet_table_have_the_digits_that_were_written(tmp_path):
     assert rows[1] == {"price": None, "half": 1e-4, "whole": 1 / 3, "parts": [{}]}
 
 
+def test_a_quotation_after_a_space_is_text(tmp_path):
+    (tmp_path / "a.csv").write_text('question,answer\nq, "Yes" he said\n')
+    assert [row for _, row in read_rows(str(tmp_path / "a.csv"))] == [{"question": "q", "answer": ' "Yes" he said'}]
+
+
 def test_a_parquet_table_of_one_long_value_for_many_rows(tmp_path, monkeypatch):
     values = pyarrow.DictionaryArray.from_arrays(
         pyarrow.array([0] * 16, pyarrow.int32()), pyarrow.array(["a" * 5_000_000])

@@ -286,7 +286,7 @@ def _check_quotes(path: Path, fields: Sequence[str | None], lines: Sequence[str]
     A field may begin with both on purpose, in quotes of its own. The row's lines tell: such a field is the same where
     spaces after commas are skipped.
     """
-    spaced = next((field for field in fields if field and field[0] == " " and field.lstrip(" ")[:1] == '"'), None)
+    spaced = next((field for field in fields if field and _is_spaced(field)), None)
     if spaced is None:
         return
     try:
@@ -302,6 +302,12 @@ def _check_quotes(path: Path, fields: Sequence[str | None], lines: Sequence[str]
             f"data {path}: a space stands before the quote in {spaced[:40]!r}, and both would be read as text; save it "
             "without spaces after the commas"
         )
+
+
+def _is_spaced(field: str) -> bool:
+    """Whether a field begins with a space and a quote that ends with it, or beyond it, and not within it."""
+    text = field.strip(" ")
+    return field[0] == " " and text[:1] == '"' and (text.rstrip().endswith('"') or text.count('"') == 1)
 
 
 PLAIN = (".txt", ".md")
