@@ -112,6 +112,33 @@ def test_results_with_runs_that_are_not_made_are_set_aside(tmp_path, capsys, met
     assert said == (f"the earlier results, with other {what}, are now in {place}\n" if what else "")
 
 
+@pytest.mark.parametrize("kind", ["kept", "exported", "own run", "damaged", "link", "file", "not recommended"])
+def test_a_winner_is_set_aside_with_the_results_that_it_belongs_to(tmp_path, capsys, kind):
+    out, winner = tmp_path / "out", tmp_path / "out/winner"
+    results(out, ("lora", 0), ("lorb", 0))
+    if kind != "not recommended":
+        found = json.loads((out / "results.json").read_text()) | {"recommendation": {"method": "lora", "seed": 0}}
+        (out / "results.json").write_text(json.dumps(found))
+    folder = tmp_path / "elsewhere" if kind == "link" else winner
+    if kind == "file":
+        winner.write_text("mine")
+    else:
+        (folder / "adapter").mkdir(parents=True)
+        run = {} if kind == "own run" else {"run": {"method": "lora", "seed": 0}}
+        (folder / "run.json").write_text("no JSON" if kind == "damaged" else json.dumps(run))
+    if kind == "link":
+        winner.symlink_to(folder)
+    if kind == "exported":
+        (winner / "merged-gguf").mkdir()
+    keep_others(out, ["lorc"], [0], print)
+    aside = out / "earlier/results-1"
+    is_moved = kind in ("kept", "exported")
+    assert os.path.lexists(aside / "winner") == is_moved != os.path.lexists(winner)
+    assert (aside / "winner/merged-gguf").exists() == (kind == "exported")
+    held = "results and their winner" if is_moved else "results"
+    assert capsys.readouterr().out == f"the earlier {held}, with other methods, are now in {aside}\n"
+
+
 def test_results_of_a_method_that_a_budget_leaves_out_are_set_aside(config, monkeypatch):  # noqa: F811
     def write(results, config_yaml, title, folder):
         write_json(folder / "results.json", results)

@@ -23,6 +23,8 @@ FIGURES = (
     "loss_by_time.png", "learning_rates.png", "spectra.png", *(f"map_{name}.svg" for name in MAPS),
 )  # fmt: skip
 """Names of the figures that a report writes beside itself."""
+WINNER = "winner"
+"""Folder of the winner's adapter, in the output folder of a comparison."""
 MOST_BYTES = 256 * 2**20
 """Largest results file that is read: some five million losses of rows."""
 
@@ -82,7 +84,7 @@ def _written(folder: Path) -> list[Path]:
 
 
 def keep_others(folder: Path, methods: Collection[str], seeds: Collection[int], tell: Callable[[str], object]) -> None:
-    """Renames the results of another comparison, which has runs that this one does not make.
+    """Renames the results of another comparison, which has runs that this one does not make, and the winner of them.
 
     Args:
         folder: Output folder of the comparison.
@@ -91,16 +93,30 @@ def keep_others(folder: Path, methods: Collection[str], seeds: Collection[int], 
         tell: Receives a line for the terminal.
     """
     try:
-        runs = [run for run in read_results(folder)[1]["runs"] if isinstance(run, dict)]
+        record = read_results(folder)[1]
     except QweftError:  # there are none, or a process beside this one has just moved them
         return
+    runs = [run for run in record["runs"] if isinstance(run, dict)]
     own = {(method, str(seed)) for method in methods for seed in seeds}
     others = {(str(run.get("method")), str(run.get("seed"))) for run in runs if run.get("method") != BASE} - own
     if others:
+        winner = _winner(folder, record.get("recommendation"))
         files = _written(folder)[::-1]  # the results last: a report without them is refused
-        aside = keep_earlier(folder, "results", files)
+        aside = keep_earlier(folder, "results", [*winner, *files])
         what = "seeds" if {method for method, _ in others} <= {*methods} else "methods"
-        tell(f"the earlier results, with other {what}, are now in {aside}")
+        tell(f"the earlier results{' and their winner' if winner else ''}, with other {what}, are now in {aside}")
+
+
+def _winner(folder: Path, recommended: object) -> list[Path]:
+    """Returns the winner's folder if it holds the run that results recommend; one that does not may be the user's."""
+    winner = folder / WINNER
+    try:
+        run = read_record(winner / "run.json", "").get("run")
+    except QweftError:
+        return []
+    if winner.is_symlink() or not (isinstance(run, dict) and isinstance(recommended, dict)):
+        return []
+    return [winner] if all(run.get(key) == recommended.get(key) for key in ("method", "seed")) else []
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from pathlib import Path
 from qweft.claims import earlier_in, free_name
 from qweft.comparison.claims import claimed
 from qweft.comparison.recommendation import Recommendation
+from qweft.comparison.results_file import WINNER
 from qweft.comparison.trial import ADAPTER, RECORD, run_folder
 from qweft.errors import QweftError
 from qweft.export.checks import check_start
@@ -20,9 +21,6 @@ from qweft.files import folder_beside, write_bytes
 from qweft.models.load import LoadedModel
 from qweft.models.quantization import quantized_as
 
-WINNER = "winner"
-"""Folder of the winner's adapter, in the output folder of a comparison."""
-"""Folder of earlier winners; names of runs' folders end in a seed."""
 OWN = {ADAPTER, RECORD}
 """What the winner's folder holds at first."""
 EXPORTS: dict[Target, str] = {"merged-gguf": "for llama.cpp", "merged": "for vLLM"}
