@@ -29,7 +29,7 @@ from qweft.comparison.plan import Plan, resolve
 from qweft.comparison.recommendation import Recommendation, recommend
 from qweft.comparison.report.write import write_report
 from qweft.comparison.results import BASE, Run
-from qweft.comparison.results_file import keep_others
+from qweft.comparison.results_file import WINNER, keep_others
 from qweft.comparison.schedule import Schedule, duration, schedule, search_said, seconds_of_a_token
 from qweft.comparison.searched import searches, with_doubts
 from qweft.comparison.speed import load_said, measured_alone, most_by_others
@@ -120,10 +120,11 @@ def _folders(config: ComparisonConfig) -> list[Path]:
 def _kept(config: ComparisonConfig) -> str:
     output, wanted = Path(config.output), _folders(config)
     done = sum((folder / RECORD).is_file() for folder in wanted)
+    every = sum(record.parent.name != WINNER for record in output.glob(f"*/{RECORD}"))  # that is a copy of one
     if config.most_seeds is not None:
-        return kept(len(list(output.glob(f"*/{RECORD}"))), None, "run", config.output)
+        return kept(every, None, "run", config.output)
     if config.halving.finalists is not None:
-        return kept(finished_runs(output) + len(list(output.glob(f"*/{RECORD}"))), None, "run", config.output)
+        return kept(finished_runs(output) + every, None, "run", config.output)
     searched = len(list((output / FOLDER).glob(f"*/{RECORD}"))) if config.search else 0
     if searched and not done:
         return kept(searched, None, "training", str(output / FOLDER))
