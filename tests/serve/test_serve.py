@@ -269,7 +269,7 @@ def refused(address, path="/v1/chat/completions", **body):
         ({"stop": [""]}, "stop is at most 16 texts"),
         ({"logit_bias": {"5": 1e39}}, "logit_bias maps tokens to numbers"),
         ({"temperature": 1e-45}, "temperature is 0, or from 0.001 to 100"),
-        ({"max_tokens": 0}, "max_tokens is from 1"),
+        ({"max_tokens": 0}, "max_tokens is a whole number from 1"),
         ({"frequency_penalty": -2}, "frequency_penalty is from"),
     ],
 )
@@ -278,9 +278,28 @@ def test_a_request_that_would_keep_all_others_waiting_is_refused(address, body, 
     assert status == 422 and said in answer
 
 
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ({"logit_bias": {"99999999": 1}}, "logit_bias names token 99999999"),
+        ({"logit_bias": {"a": 1}}, "logit_bias maps tokens to numbers"),
+        ({"logit_bias": {"-1": 1}}, "logit_bias maps tokens to numbers"),
+        ({"generation_config": '{"typical_p": 0, "do_sample": true}'}, "typical_p is from 0.01 to 1"),
+        ({"generation_config": '{"top_k": 5.5, "do_sample": true}'}, "top_k is a whole number"),
+        ({"max_tokens": 5.5}, "max_tokens is a whole number"),
+    ],
+)
+def test_what_no_answer_can_be_drawn_by_is_refused_before_it_begins(address, body, said, stream):
+    status, answer = refused(address, stream=stream, **body)
+    assert status == 422 and said in answer
+
+
 def test_settings_that_a_client_may_give_are_taken(address):
-    body = {"model": "second", "messages": QUESTION, "generation_config": json.dumps({"temperature": 0.5})}
-    assert json.loads(ask(address, "/v1/chat/completions", body))["choices"]
+    drawn = {"do_sample": True, "temperature": 2, "repetition_penalty": 2, "top_k": 5.0}
+    for settings in ({"temperature": 0.5}, drawn):
+        body = {"model": "second", "messages": QUESTION, "generation_config": json.dumps(settings)}
+        assert json.loads(ask(address, "/v1/chat/completions", body))["choices"]
 
 
 @pytest.mark.parametrize("kind", ["Chat", "Completion", "Response"])
@@ -349,7 +368,8 @@ def test_parts_of_a_content_are_joined_as_in_training(address):
     assert tokens(parts) == tokens("abcd") != tokens("ab cd")
     image = [*parts, {"type": "image_url", "image_url": {"url": "x"}}]
     status, answer = refused(address, messages=[{"role": "user", "content": image}])
-    assert status == 400 and "message 1 has a part of type image_url, and only text is read" in answer
+    told = "the request: message 1 has a part of type image_url, and only text is read"
+    assert status == 400 and json.loads(answer)["detail"] == told
     said = [*QUESTION, {"role": "assistant", "content": ""}, *QUESTION]  # an answer may have been empty
     assert json.loads(chat(address, "qtha", messages=said))["choices"]
 
@@ -501,7 +521,9 @@ def test_every_setting_that_transformers_ignores_is_refused_or_passed_over():
 def test_what_is_malformed_is_no_fault_of_the_server(address):
     for streamed in (False, True):
         assert refused(address, "/v1/completions", messages=None, prompt="", stream=streamed)[0] == 422
-    assert refused(address, messages=[{}])[0] == refused(address, tools=5)[0] == 400
+    assert refused(address, messages=[{}])[0] == 400
+    status, answer = refused(address, tools=5)
+    assert status == 400 and "Error" not in answer
     assert refused(address, messages=[], tools=[TOOL])[0] == 422
     for body, name in (({"model": None}, "model"), ({"messages": None}, "messages")):
         status, answer = refused(address, **body)

@@ -29,11 +29,16 @@ SETTINGS = (
 )  # fmt: skip
 """Keys of generation_config that a client may give; others allocate memory, or change how an answer is searched."""
 RANGES = {
-    "temperature": (0.0, 100.0), "top_p": (0.0, 1.0), "min_p": (0.0, 1.0), "typical_p": (0.0, 1.0),
+    "temperature": (0.0, 100.0), "top_p": (0.0, 1.0), "min_p": (0.0, 1.0), "typical_p": (0.01, 1.0),
     "repetition_penalty": (0.01, 100.0), "frequency_penalty": (-0.99, 2.0), "top_k": (0, 2**31),
     "max_tokens": (1, 2**31), "max_completion_tokens": (1, 2**31), "max_output_tokens": (1, 2**31),
     "max_new_tokens": (1, 2**31), "seed": (0, 2**63 - 1),
 }  # fmt: skip
+"""Bounds of numbers; those whose upper one is whole are whole numbers."""
+TYPES = {"temperature": float, "repetition_penalty": float, "top_k": int, "max_new_tokens": int}
+"""Numbers of which transformers takes one type alone: 2 is no penalty, and 5.0 no number of tokens."""
+LONGEST_TOKEN = 10
+"""Most digits of a token's number."""
 USUAL = 1024
 """Most tokens of an answer for which a client asks no number, as transformers' server has it."""
 COLDEST = 1e-3
@@ -68,9 +73,12 @@ def check_request(body: Mapping[str, Any]) -> None:
     for name in RANGES:
         _check_number(name, body.get(name))
     biases = body.get("logit_bias") or {}
-    biases = list(biases.values()) if isinstance(biases, dict) else [None]
-    if not all(_is_within(bias, -LARGEST_BIAS, LARGEST_BIAS) for bias in biases):
-        raise _refusal(f"logit_bias maps tokens to numbers from -{LARGEST_BIAS:g} to {LARGEST_BIAS:g}")
+    biases = biases if isinstance(biases, dict) else {"": None}
+    if not all(_is_token(name) and _is_within(bias, -LARGEST_BIAS, LARGEST_BIAS) for name, bias in biases.items()):
+        raise _refusal(
+            f"logit_bias maps tokens to numbers from -{LARGEST_BIAS:g} to {LARGEST_BIAS:g}, each by its place in the "
+            "vocabulary"
+        )
     stops = body.get("stop") or []
     stops = [stops] if isinstance(stops, str) else stops
     if not (isinstance(stops, list) and len(stops) <= MOST_STOPS and all(_is_stop(stop) for stop in stops)):
@@ -100,11 +108,16 @@ def _check_number(name: str, value: Any) -> None:
         return
     if name == "temperature":
         raise _refusal(f"{name} is 0, or from {COLDEST:g} to {high:g}")
-    raise _refusal(f"{name} is from {low:g} to {high:g}")
+    raise _refusal(f"{name} is {'a whole number ' if isinstance(high, int) else ''}from {low:g} to {high:g}")
 
 
 def _is_within(value: Any, low: float, high: float) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high
+    is_number = isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high
+    return is_number and (isinstance(high, float) or value == int(value))
+
+
+def _is_token(name: Any) -> bool:
+    return isinstance(name, str) and name.isdecimal() and len(name) <= LONGEST_TOKEN
 
 
 def _is_stop(text: Any) -> bool:
@@ -176,6 +189,9 @@ class Checked:
         """
         found = super()._build_generation_config({**body, "seed": None}, *given, **named)  # type: ignore[misc]
         setattr(found, SEED, body.get("seed"))
+        for name, kind in TYPES.items():
+            if getattr(found, name) is not None:
+                setattr(found, name, kind(getattr(found, name)))
         if body.get("logit_bias"):  # which transformers' server leaves out of completions
             found.sequence_bias = {(int(token),): bias for token, bias in body["logit_bias"].items()}
         temperature, top_p = body.get("temperature"), body.get("top_p")
@@ -265,7 +281,7 @@ class WithinContext(GenerateManager):
         self, model: Any, processor: Any, inputs: Any, gen_config: Any, *more: Any, **named: Any
     ) -> Any:
         """Starts an answer that is streamed."""
-        self._bound(inputs, gen_config)
+        self._bound(model, inputs, gen_config)
         seeded: Any = Seeded(model, gen_config)
         return super().generate_streaming(seeded, processor, inputs, gen_config, *more, **named)
 
@@ -273,11 +289,14 @@ class WithinContext(GenerateManager):
         self, model: Any, processor: Any, inputs: Any, gen_config: Any, *more: Any, **named: Any
     ) -> Any:
         """Returns an answer."""
-        self._bound(inputs, gen_config)
+        self._bound(model, inputs, gen_config)
         seeded: Any = Seeded(model, gen_config)
         return await super().generate_non_streaming(seeded, processor, inputs, gen_config, *more, **named)
 
-    def _bound(self, inputs: Any, settings: Any) -> None:
+    def _bound(self, model: Any, inputs: Any, settings: Any) -> None:
+        for (token,) in settings.sequence_bias or {}:
+            if token >= (known := model.config.get_text_config().vocab_size):
+                raise _refusal(f"logit_bias names token {token}, and the model has {known:,}; leave it out")
         asked = inputs["input_ids"].shape[-1]
         if not asked:
             raise _refusal("the prompt is empty; give it a text")

@@ -188,7 +188,8 @@ def application(models: Mapping[str, Answers], host: str) -> Any:
 
 async def _refused(_: Any, fault: Exception) -> JSONResponse:
     """Returns the answer to a request that transformers' handlers do not expect, in place of a traceback."""
-    return JSONResponse({"detail": f"{type(fault).__name__}: {str(fault)[:300]}"}, 400)
+    said = str(fault) if isinstance(fault, QweftError) else f"the request cannot be answered: {fault}"
+    return JSONResponse({"detail": said[:300]}, 400)
 
 
 def _is_loopback(host: str) -> bool:
