@@ -54,7 +54,11 @@ def with_settings(config: ChatConfig, given: Mapping[str, Any]) -> ChatConfig:
             raise QweftError(f"{name.replace('_', ' ')}: expected {what}, got {got}")
         changes[name] = wanted(value)
     changed: ChatConfig = replace(config, **changes)
-    changed.check()
+    try:
+        changed.check()
+    except QweftError as error:  # it names the command's option, which the page does not have
+        option, _, rest = str(error).partition(" ")
+        raise QweftError(f"{option.removeprefix('--').replace('-', ' ')} {rest}") from error
     return changed
 
 
