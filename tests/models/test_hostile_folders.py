@@ -90,7 +90,10 @@ def test_a_config_that_keeps_the_model_busy_is_given_up(folder, monkeypatch, ask
     assert "to build it or its tokenizer, or to read 12 tokens, takes longer than" in refused(folder)
 
 
-@pytest.mark.parametrize("types", [[[[], 10**13]], [[["global"] * 1000, 10**9]]], ids=["time", "memory"])
+@pytest.mark.parametrize("types", [
+    [[[], 10**13]], [[["global"] * 1000, 10**9]], [[["global"], -(10**18)], [["global"] * 1000, 10**9]],
+    [[["global"] * 1000, 10**9, 0]], [["global" * 100, 10**9]],
+])  # fmt: skip
 def test_a_config_that_lists_too_many_layers_is_refused_unread(folder, types):
     change(folder / "config.json", model_type="gpt_neo", attention_types=types)
     assert "attention_types is" in refused(folder)

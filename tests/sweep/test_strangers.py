@@ -92,11 +92,13 @@ def test_no_link_is_followed(study, tmp_path, name):
     "ALTER TABLE trials ADD COLUMN large TEXT GENERATED ALWAYS AS (hex(zeroblob(1000000000))) VIRTUAL",
     "CREATE INDEX large ON trials (hex(zeroblob(number)))",
     "CREATE TABLE more (x CHECK (x < 1))",
+    "CREATE TABLE more (x DEFAULT (hex(zeroblob(10))))",
+    "CREATE INDEX part ON trials (number) WHERE length(hex(zeroblob(10))) > 5",
 ])  # fmt: skip
 def test_nothing_that_computes_is_run(study, statement):
     with closing(sqlite3.connect(study / "study.db")) as db:
         db.execute(statement)
-    assert "and Optuna makes none" in opened(study)
+    assert "computes by itself, and Optuna makes none that does" in opened(study)
 
 
 @pytest.mark.parametrize("name", [".study.lock", "study.db"])

@@ -123,14 +123,13 @@ def _is_possible(key: str, value: Any) -> bool:
 
 
 def _layers_of(types: Any) -> int:
-    """Return the number of layers that GPT-Neo's config makes a list of: pairs of some names and how often they come.
+    """Return the number of layers that GPT-Neo's config makes a list of: some names, how often they come, and so on.
 
     A count is at least as much as that where there are no names, which takes as long.
     """
-    pairs = [each for each in types if isinstance(each, list) and len(each) == 2] if isinstance(types, list) else []
-    return sum(
-        max(1, len(names)) * count for names, count in pairs if isinstance(names, list) and isinstance(count, int)
-    )
+    items = [each for each in types if isinstance(each, list) and len(each) > 1] if isinstance(types, list) else []
+    sized = [(len(each[0]), each[1]) for each in items if isinstance(each[0], list | str | dict)]
+    return sum(max(1, size) * max(0, count) for size, count in sized if isinstance(count, int))
 
 
 def _texts(part: Any) -> Iterator[str]:
