@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -313,6 +314,17 @@ def test_nothing_is_added_to_quantised_weights(trained, to):
     model.is_quantized = True
     with pytest.raises(QweftError, match="nothing is added to quantised weights"):
         targets.check_target(to, model, None)
+
+
+def test_a_model_that_changes_its_weights_as_it_runs_is_not_merged_into():
+    from transformers import RwkvConfig, RwkvForCausalLM
+
+    sizes = {"vocab_size": 16, "hidden_size": 8, "attention_hidden_size": 8, "intermediate_size": 8}
+    for layers, refused in ((6, False), (7, True)):
+        model = RwkvForCausalLM(RwkvConfig(num_hidden_layers=layers, **sizes))
+        with pytest.raises(QweftError, match="rescale_every") if refused else nullcontext():
+            targets.check_target("merged", model, None)
+        targets.check_target("lora", model, None)
 
 
 def test_a_merged_model_without_a_template_asks_and_ends_as_it_was_trained(trained, tmp_path):

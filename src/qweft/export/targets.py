@@ -74,6 +74,11 @@ def check_target(to: Target, base: nn.Module, tokenizer: Any) -> None:
             "nothing is added to quantised weights; name the model that is not quantised with --model.name, or give "
             "--model.quantization null"
         )
+    if to != "gguf" and 0 < getattr(model.config, "rescale_every", 0) < model.config.num_hidden_layers:  # RWKV
+        raise QweftError(
+            "the base model halves weights of its later layers as it runs (rescale_every), and they would be saved so; "
+            "give --to lora"
+        )
     if to == "gguf":
         check_gguf_type(model.config.model_type)
     elif to == "merged-gguf":
