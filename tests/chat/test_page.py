@@ -529,5 +529,5 @@ def test_ctrl_c_waits_for_what_is_being_computed(hybrid):
 
 
 def test_settings_are_checked_as_options_are():
-    with pytest.raises(QweftError, match="^top p 2: a probability"):
+    with pytest.raises(QweftError, match=r"^top p 2: a probability"):
         with_settings(ChatConfig(), {"top_p": 2})

@@ -409,6 +409,23 @@ def test_more_qubits_at_one_size():
     assert len(jumps) == 3 and "Three methods' losses jump" in told
 
 
+def test_the_gate_where_a_circuit_is_worth_most():
+    record = json.loads((ROOT / "docs" / "results" / "gate.json").read_text())
+    looks = [Look(level=0.025, seeds=tuple(range(6 * number)), number=number, planned=2) for number in (1, 2)]
+    found = summarise([Run.from_json(entry) for entry in record["runs"]], "none", 0.5, looks)
+    short = {each.method: each.shortfall.percent for each in searches(record["search"])}
+    page = (ROOT / "docs" / "positive-control.md").read_text()
+    for method in ("none", "mlp_8", "fourier_8", "product_8"):
+        entry, pair = found[method], paired(found["gate_8"], found[method])
+        cells = [f"{entry.trainable_parameters:,}", f"{entry.learning_rate:g}"]
+        cells += [f"{entry.eval_loss:.4f} ± {entry.eval_loss_deviation:.4f}"]
+        cells += [f"{pair.mean:+.2f}% [{pair.interval[0]:+.2f}, {pair.interval[1]:+.2f}]", str(len(pair.seeds))]
+        assert f"(`{method}`) | {' | '.join(cells)} | equivalent | {short[method]:.2f}% |\n" in page
+    told, _ = with_doubts(findings(found), searches(record["search"]))
+    doubted = {one.other for one in told if one.topic == "circuit" and "The learning rates may cost" in one.text}
+    assert doubted == {"none", "mlp_8", "fourier_8", "product_8"}  # "the rates are in doubt", of each pair
+
+
 def test_ten_qubits_at_the_rates_on_record():
     told, found = " ".join((ROOT / "docs" / "protocols.md").read_text().split()), summary_of("recorded")
     base = found["base"].eval_loss
