@@ -185,9 +185,23 @@ def test_prompts_beyond_the_context_and_none_at_all_are_answered_in_batches_too(
         assert greedy_together(model, [], set(), NEW, 4) == []
 
 
-def test_rows_beyond_a_models_tables_are_refused():
-    model = tiny("openai-gpt")
-    with pytest.raises(QweftError, match="a row has 65 tokens, and the model has positions for 64"):
+TABLES = {
+    "openai-gpt": FAMILIES["openai-gpt"],
+    "ctrl": {"n_embd": 32, "n_layer": 2, "n_head": 2, "dff": 48, "n_positions": 64},
+    "mpt": {"d_model": 32, "n_layers": 2, "n_heads": 2, "max_seq_len": 64},
+}
+
+
+@pytest.mark.parametrize("family", TABLES)
+def test_texts_beyond_a_models_tables_are_refused_and_answers_end_there(family):
+    torch.manual_seed(0)
+    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(family, vocab_size=64, **TABLES[family])).eval()
+    with pytest.raises(QweftError, match=r"a row has 65 tokens, and the model has positions for 64; set data.max_len"):
         held_out_loss(model, [{"input_ids": [3] * 65, "labels": [3] * 65}], 0, 1)
+    with torch.no_grad():
+        assert len(greedy(model, [3] * 60, set(), NEW).ids) == 4
+
+
+def test_tokens_beyond_a_models_embeddings_are_refused():
     with pytest.raises(QweftError, match="the tokenizer gives token 70, and the model has embeddings for 64; resize"):
         held_out_loss(tiny("llama"), [{"input_ids": [3, 70], "labels": [3, 70]}], 0, 1)

@@ -44,14 +44,21 @@ def device_of(model: torch.nn.Module) -> torch.device:
     return next(model.parameters()).device
 
 
-TABLES = (".wpe", ".embed_positions", ".position_embeddings", ".positions_embed")
+TABLES = (".wpe", ".embed_positions", ".position_embeddings", ".positions_embed", ".pos_encoding")
 """Names of tables of positions; rotary positions have none."""
 
 
 def context_of(model: Any) -> int | None:
     """Return the most tokens that a model reads at once; `None` if its config knows no limit."""
     config = getattr(model, "config", None)
-    return getattr(config.get_text_config(), "max_position_embeddings", None) if config is not None else None
+    text = config.get_text_config() if config is not None else None
+    return getattr(text, "max_position_embeddings", getattr(text, "max_seq_len", None))
+
+
+def _has_table(model: Any) -> bool:
+    """Whether a model has a table of positions. MPT has none by name: it makes one, of ALiBi, at each call."""
+    is_mpt = model.config.model_type == "mpt"
+    return is_mpt or any(name.endswith(TABLES) for name, _ in (*model.named_modules(), *model.named_buffers()))
 
 
 def _rope(model: Any, kind: str) -> Mapping[str, Any] | None:
@@ -97,7 +104,7 @@ def check_room(model: Any, rows: Sequence[Encoded], key: str = MAX_LENGTH) -> No
     longest, most = max((len(row["input_ids"]) for row in rows), default=0), context_of(model)
     if most is None or longest <= most:
         return
-    if any(name.endswith(TABLES) for name, _ in (*model.named_modules(), *model.named_buffers())):
+    if _has_table(model):
         raise QweftError(f"a row has {longest:,} tokens, and the model has positions for {most:,}; set {key} to {most}")
     if _rope(model, "dynamic") is not None:
         raise QweftError(
