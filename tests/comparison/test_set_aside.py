@@ -25,7 +25,17 @@ def tuned(config, *names):  # noqa: F811
     return json.loads(tune.tune(config, "qweft tune").read_text())
 
 
-@pytest.mark.parametrize("content", ['{"mine": "by hand"}', '{"methods": [1]}', "[]", "no JSON"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        '{"methods": {"lora": {"validation_loss": 5}}}',
+        '{"methods": {"lora": {"seeds": 0}}}',
+        '{"mine": "by hand"}',
+        '{"methods": [1]}',
+        "[]",
+        "no JSON",
+    ],
+)
 def test_the_rates_of_another_program_are_not_replaced(config, monkeypatch, content):  # noqa: F811
     on_curve(monkeypatch, lambda x, seed: (x + 5) ** 2 / 100 + 1)
     Path(config.output).mkdir()

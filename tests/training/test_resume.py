@@ -444,11 +444,16 @@ def test_an_adapter_without_a_record_is_not_overwritten(files, tmp_path, capsys,
     assert (tmp_path / "out" / "run.json").is_file()
 
 
-@pytest.mark.parametrize("name", ["adapter", "best"])
-def test_a_folder_of_one_s_own_with_an_adapter_s_name_is_not_renamed(files, tmp_path, name):
-    mine = tmp_path / "project" / name / "usb.py"
+@pytest.mark.parametrize("names", [["adapter"], ["best"], ["run.json"], ["adapter", "run.json"]])
+def test_a_folder_of_one_s_own_with_a_run_s_names_is_not_renamed(files, tmp_path, names):
+    mine = tmp_path / "project" / "src" / "usb.py"
     mine.parent.mkdir(parents=True)
     mine.write_text("")
+    for name in names:
+        if name == "run.json":
+            (tmp_path / "project" / name).write_text('{"name": "mine", "scripts": []}')
+        else:
+            (tmp_path / "project" / name).mkdir()
     with pytest.raises(QweftError, match="is there, and no run wrote it; choose another --output"):
         train(config(files, tmp_path / "project", every=None))
     assert sorted(tmp_path.rglob("*.py")) == [mine] and not (tmp_path / "project-1").exists()

@@ -110,7 +110,7 @@ def _methods_in(path: Path) -> dict[str, Any]:
         methods = read_record(path, way).get("methods")
     except QweftError:
         methods = None
-    if not isinstance(methods, dict):
+    if not isinstance(methods, dict) or not all(map(_is_found, methods.values())):
         raise QweftError(f"output {path.parent} holds {FILE}, and no qweft tune wrote it or it is damaged; {way}")
     return methods
 
@@ -131,13 +131,18 @@ def _write(path: Path, record: Mapping[str, Any], found: Mapping[str, Any], is_w
 
 
 def _trainings(methods: Mapping[str, Any]) -> set[tuple[str, str, str]]:
-    """Returns method, rate and seed of each training of searches; the earlier file may be of any form."""
-    found = set()
-    for name, entry in methods.items():
-        rates, seeds = (entry.get(key) if isinstance(entry, dict) else None for key in ("validation_loss", "seeds"))
-        each = product(rates or (), seeds or ("",)) if isinstance(seeds or [], list) else ()
-        found |= {(name, str(rate), str(seed)) for rate, seed in each}
-    return found
+    """Returns method, rate and seed of each training of searches."""
+    return {
+        (name, str(rate), str(seed))
+        for name, entry in methods.items()
+        for rate, seed in product(entry.get("validation_loss", {}), entry.get("seeds", [""]))
+    }
+
+
+def _is_found(entry: Any) -> bool:
+    """Whether a search may have written this of a method."""
+    kinds = {"validation_loss": dict, "seeds": list}
+    return isinstance(entry, dict) and all(isinstance(entry.get(key, kind()), kind) for key, kind in kinds.items())
 
 
 def _with_own_rate(methods: Sequence[Method]) -> list[Method]:

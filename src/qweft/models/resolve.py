@@ -286,9 +286,9 @@ def _is_in_cache(folder: Path) -> bool:
 
 
 WEIGHTS = (".safetensors", ".bin")
+"""Ends of names of weights, which may be links: their numbers are all that is read, and they are large."""
 DENSEST = 64
 """Bytes of a model in memory for one of its files, at most: packed to half a bit, and unpacked to float32."""
-"""Ends of names of weights, which may be links: their numbers are all that is read, and they are large."""
 TEMPLATES = "additional_chat_templates"
 """Folder of a model in which transformers looks for further chat templates."""
 

@@ -15,6 +15,7 @@ from qweft.errors import QweftError
 from qweft.files import leftovers, named_path, remove, stamp
 from qweft.method.saved import CONFIG, WEIGHTS
 from qweft.models.load import LoadedModel
+from qweft.records import read_record
 from qweft.training.callbacks import RunCallbacks, Validation
 from qweft.training.checkpoints import STAGING, Checkpoints, newest_step, remove_all
 from qweft.training.config import RunConfig
@@ -97,10 +98,11 @@ def check_may_be_renamed(output: Path, config: RunConfig, reads: Sequence[str]) 
     """
     if not is_begun(output):
         return
-    for kept in (output / "adapter", output / BEST):
-        is_adapter = (output / RECORD).is_file() or any((kept / name).is_file() for name in (CONFIG, WEIGHTS))
-        if os.path.lexists(kept) and not is_adapter:
-            raise QweftError(f"{kept} is there, and no run wrote it; choose another --output, or remove it")
+    kept = [each for each in (output / "adapter", output / BEST, output / RECORD) if os.path.lexists(each)]
+    adapters = [each for each in kept if any((each / name).is_file() for name in (CONFIG, WEIGHTS))]
+    if not _is_record(output / RECORD) and (not adapters or {*kept} - {*adapters, output / RECORD}):
+        strange = next(each for each in kept if each not in adapters)
+        raise QweftError(f"{strange} is there, and no run wrote it; choose another --output, or remove it")
     named = (config.model.name, *config.data.places, config.data.file, config.training.noise, *reads)
     for place in filter(None, named):
         path = named_path(place)
@@ -115,6 +117,12 @@ def check_may_be_renamed(output: Path, config: RunConfig, reads: Sequence[str]) 
         raise QweftError(
             f"output {output} holds an earlier run, and {other.parent}, another run; choose another --output"
         )
+
+
+def _is_record(path: Path) -> bool:
+    with suppress(QweftError, OSError):
+        return isinstance(read_record(path, "").get("config"), dict)
+    return False
 
 
 def written(output: Path) -> dict[str, tuple[int, int] | None]:
