@@ -139,6 +139,9 @@ def test_a_reference_without_a_final_answer_is_not_judged():
         ("¥42", "42 元"),
         ("3万", "30000"), ("1.5亿元", "150000000"), ("x=5", "5"), ("$x = 5$", "5"), ("10 per day", "10"), ("(B)", "b."),
         ("1{,}000", "1000"), ("\\$18", "18"), ("Yes.", "yes"), ("3:30", "3:30"),
+        ("36\\pi", "36.0 π"), ("36\\pi\\text{ cm}", "36 pi"), ("\\frac{1}{2}\\pi", "0.5π"), ("pi/4", "\\pi/4"),
+        ("y = 5x", "5.0x"), ("2\\pi r", "2πr"), ("5m", "5 h"), ("5 a day", "5"), ("5 x", "5x"),
+        ("45º", "45"), ("300 K", "300"), ("2 π r", "2\\pi r"), ("5p.m.", "5 pm"), ("5s", "5kg"), ("100W", "100"),
     ],
 )  # fmt: skip
 def test_equal_values(one, other):
@@ -152,6 +155,10 @@ def test_equal_values(one, other):
         ("1000000", "1000001"), ("-3", "3"),
         ("2(3)", "2"), ("2^3", "2"), ("2+3", "2"), ("1.5", "15"), ("yes", "no"), ("12,5", "125"),
         ("3-5", "3"), ("0.5", "5%"),
+        ("36\\pi", "36"), ("36 \\pi", "36"), ("36π", "36"),
+        ("5x", "5"), ("5x", "5y"), ("3i", "3"), ("2\\pi r", "2\\pi"),
+        ("\\frac{3}{4}\\pi", "0.75"), ("-2n", "-2"), ("2e", "2"), ("5x²", "5"),
+        ("2πr²", "2πr"), ("2πr²", "2"), ("5x²", "5x"),
     ],
 )  # fmt: skip
 def test_different_values(one, other):
@@ -254,6 +261,12 @@ def test_bold_around_an_answer_is_not_handed_to_a_verifier(reply, handed_over):
         ("The answer is 3.", "The answer is ( 3, 5)."),
         ("The answer is 3x^2.", "The answer is 3."),
         ("The answer is 3.", "The answer is 3x^2."),
+        ("The answer is 36.", "The answer is $36\\pi$."),
+        ("The answer is 36\\pi.", "The answer is 36."),
+        ("#### 5x", "The answer is 5."),
+        ("#### 5", "The answer is $5x$."),
+        ("The answer is 3 + 2\\pi.", "The answer is 3 + 2."),
+        ("So \\boxed{36\\pi}", "So \\boxed{36}"),
     ],
 )
 def test_what_is_no_number_is_not_judged_by_its_first_one(reference, reply):
@@ -283,6 +296,11 @@ def test_what_is_no_number_is_not_judged_by_its_first_one(reference, reply):
         ("#### 45", "The answer is approximately 45 m^2."),
         ("#### 45", "The answer is $45/hour on average."),
         ("#### 45", "The answer is 45/minute, or so."),
+        ("#### 45", "The answer is 45 m."),
+        ("#### 45", "The answer is 45 a day."),
+        ("#### 45", "It costs 45\nB. is the answer to the other"),
+        ("The answer is $36\\pi$.", "The answer is 36 \\pi square metres."),
+        ("So \\boxed{36\\pi}", "The answer is 36π."),
     ],
 )
 def test_the_same_in_other_words_is_accurate(reference, reply):

@@ -8,11 +8,14 @@ from fractions import Fraction
 from functools import cached_property
 
 _DIGITS = r"(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?|\.\d+"
-# A number with an optional sign, currency, fraction (1 1/2 or 3/4), percent sign, or scale (万: 10^4, 亿: 10^8). It has
-# no exponent, which is not read.
+# One letter is a variable or i, but for units as m and V (o is º), and for words: 5 a day.
+_LETTER = r"(?<=[\dπ ])(?![ghlmosACFJKLNVW])[A-Za-z](?!\.?[^\W\d_])(?:(?<=[\dπ].)|(?! +[^\W\d_]))"
+# A number with an optional sign, currency, fraction (1 1/2 or 3/4), percent sign, scale (万: 10^4, 亿: 10^8), and π or
+# a letter that it is a multiple of. It has no exponent, which is not read.
 _AFTER_SIGN = (
     rf"(?:(?:US)?[$€£¥]\s*+)?(?P<sign2>-?)(?P<number>(?>{_DIGITS}))(?![eE][-+]?\d)"
     r"(?:\s+(?P<top>\d+)\s*/\s*(?P<bottom>\d+)|\s*/\s*(?P<under>\d+(?:\.\d+)?))?\s*(?P<percent>%)?(?P<scale>[万亿])?"
+    rf"(?P<times>π(?: *{_LETTER})?|{_LETTER})?+"
 )
 # In a sentence a sign stands directly before its number: else it is a dash, a bullet or a subtraction.
 _ANYWHERE = re.compile(rf"(?<![A-Za-z0-9_.,/])(?P<sign>[-+]?){_AFTER_SIGN}")
@@ -20,7 +23,7 @@ _UNIT = r"(?:[kcdmn]?m|in|ft|yd|mi|s|h)\s*\^\s*\{?-?[1-3]\}?"
 # A unit is words, "km/h", "°", "m²" (m2 after NFKC) or "m^2", without symbols of an expression or a further number.
 _ALONE = re.compile(
     rf"(?P<sign>[-+]?)\s*+{_AFTER_SIGN}\s*"
-    rf"(?P<unit>{_UNIT}"
+    rf"(?!\d)(?P<unit>{_UNIT}"
     r"|[^\W\d_°]?[^\d=+*^(){}\\<>:/-]*(?:/\s*[^\W\d_]+)?(?<=[^\W\d_])[23]?|°|)"
 )
 _SCALES = {"万": 10**4, "亿": 10**8}
@@ -57,10 +60,12 @@ class Number:
     Args:
         value: Exact value, without the percent sign.
         is_percent: Whether a percent sign or "percent" follows it.
+        times: What it is multiplied by: π, a letter, both or nothing.
     """
 
     value: Fraction
     is_percent: bool
+    times: str = ""
 
 
 Value = Number | str
@@ -133,15 +138,14 @@ class FinalAnswer:
 
 
 def _as_value(word: str) -> Fraction | str:
-    try:
-        return Fraction(word.replace(",", "")) if word[-1].isdigit() else word
-    except ValueError:  # a date or a version: 5.6.2024
-        return word
+    # no number is a date or a version: 5.6.2024
+    return Fraction(word.replace(",", "")) if re.fullmatch(r"[-+]?[\d,]+(?:\.\d+)?", word) else word
 
 
 def _may_be_left_out(word: Fraction | str) -> bool:
     """Whether an answer is the same without a word: brackets are, and words that are no variable."""
-    return isinstance(word, str) and ((word.isalpha() and (len(word) > 1 or not word.isascii())) or word in "()[]{}")
+    name = str(word)
+    return name in "()[]{}" or (name.isalpha() and "π" not in name and (len(name) > 1 or not name.isascii()))
 
 
 def plain(text: str) -> str:
@@ -152,6 +156,7 @@ def plain(text: str) -> str:
     """
     text = re.sub(r"(?<=\d)(?=[¼-¾⅐-⅞])", " ", text)  # 1½ is not 11/2
     text = unicodedata.normalize("NFKC", text).replace("−", "-").replace("⁄", "/")
+    text = re.sub(r"\\?(?<![^\W\d_])(?i:pi)(?![^\W\d_])", "π", text)
     text = re.sub(r"(?<!\w)\*\*|\*\*(?![\w(-])", "", text)  # bold, but not powers
     text = re.sub(r"\\[dt]?frac\s*(?:(\d)|\{([^{}]*)\})\s*(?:(\w)|\{([^{}]*)\})", r"\\frac{\1\2}{\3\4}", text)
     text = re.sub(r"\\sqrt\s*(\w)", r"\\sqrt{\1}", text)  # \frac12 and \sqrt 2 have their braces now
@@ -176,8 +181,7 @@ def final_answers(text: str) -> dict[str, FinalAnswer]:
     text = plain(text)
     found = _marked(text)
     if not found:
-        numbers = list(_ANYWHERE.finditer(text))
-        found = [FinalAnswer("", each.group().strip(), each.start()) for each in numbers[-1:]]
+        found = [FinalAnswer("", each[0].strip(), each.start()) for each in [*_ANYWHERE.finditer(text)][-1:]]
     last = {each.mark: each for each in found}
     return dict(sorted(last.items(), key=lambda pair: pair[1].start))
 
@@ -210,15 +214,13 @@ def _undressed(text: str) -> str:
 
 def _marked(text: str) -> list[FinalAnswer]:
     """Return all marked answers in the order of the text."""
-    found = []
-    for mark, pattern in _MARKED.items():
-        for match in pattern.finditer(text):
-            inside = next(filter(None, match.groups()), "").strip()
-            found += [FinalAnswer(mark, inside, match.start())] if inside else []
-    for match in _BOXED.finditer(text):
-        inside = _braced(text, match.end())
-        found += [FinalAnswer("boxed", inside, match.start())] if inside else []
-    return sorted(found, key=lambda each: each.start)
+    found = [
+        FinalAnswer(mark, next(filter(None, match.groups()), "").strip(), match.start())
+        for mark, pattern in _MARKED.items()
+        for match in pattern.finditer(text)
+    ]
+    found += [FinalAnswer("boxed", _braced(text, match.end()), match.start()) for match in _BOXED.finditer(text)]
+    return sorted((each for each in found if each.text), key=lambda each: each.start)
 
 
 def _braced(text: str, start: int) -> str:
@@ -234,9 +236,8 @@ def _braced(text: str, start: int) -> str:
 def value_of(text: str) -> Value:
     """Return a number, if the text is one with at most a currency or a unit, else the text casefolded and stripped.
 
-    >>> value_of("$1,200.50"), value_of("3/4 cups"), value_of("50%"), value_of("3:30 pm.")
-    (Number(value=Fraction(2401, 2), is_percent=False), Number(value=Fraction(3, 4), is_percent=False), \
-Number(value=Fraction(50, 1), is_percent=True), '3:30 pm')
+    >>> value_of("$1,200.50"), value_of("50%").is_percent, value_of("3/4π cm").times, value_of("3:30 pm.")
+    (Number(value=Fraction(2401, 2), is_percent=False, times=''), True, 'π', '3:30 pm')
     """
     text = plain(text).replace("\\", "").rstrip(" \t\n.,;!?*'\"`。、").lstrip(" \t\n*'\"`")
     text = text if re.fullmatch(r"\$-?[\d.,]+", text) else text.strip("$")
@@ -257,17 +258,15 @@ def _number(match: re.Match[str]) -> Number | None:
     value = value + Fraction(part["top"]) / below if part["top"] else value / below
     value *= _SCALES.get(part["scale"] or "", 1)
     is_percent = bool(part["percent"]) or bool(re.match(r"per\s?cent\b", part.get("unit") or ""))
-    return Number(-value if "-" in part["sign"] + part["sign2"] else value, is_percent)
+    times = "".join((part["times"] or "").casefold().split())
+    return Number(-value if "-" in part["sign"] + part["sign2"] else value, is_percent, times)
 
 
 def same_value(one: Value, other: Value) -> bool:
     """Whether two values are exactly equal. 50% equals both 50 and 1/2; units are not compared."""
-    if isinstance(one, str) or isinstance(other, str):
+    if isinstance(one, str) or isinstance(other, str) or one.times != other.times:
         return one == other
-    if one.value == other.value or one.is_percent == other.is_percent:
-        return one.value == other.value
-    percent, bare = (one, other) if one.is_percent else (other, one)
-    return percent.value / 100 == bare.value
+    return one.value in (other.value, other.value * Fraction(100) ** (one.is_percent - other.is_percent))
 
 
 OPENS, CLOSES = "<think>", "</think>"
