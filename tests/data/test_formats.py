@@ -66,9 +66,28 @@ def test_lists_may_be_json_texts_as_in_csv_files():
     for key in ("messages", "conversations"):
         row = {key: json.dumps(ASKED_TURNS), "tools": json.dumps(tools)}
         assert said(row) == ASKED and json.loads(to_conversation(row, "here").tools) == tools
+    for key in ("completion", "response"):
+        row = {"prompt": json.dumps(ASKED_TURNS[:1]), key: json.dumps(ASKED_TURNS[1:]), "tools": json.dumps(tools)}
+        assert said(row) == ASKED and json.loads(to_conversation(row, "here").tools) == tools
+        assert said(of_named(row, {"tools": "tools"}, "here")) == ASKED
     alpaca = {"instruction": "2+2?", "output": "4"}
     assert said({**alpaca, "history": "[]"}) == ASKED
     assert said({**alpaca, "history": '[["hi", "hello"]]'}) == [("user", "hi"), ("assistant", "hello"), *ASKED]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "completion"),
+    [
+        ("Write a chat.", json.dumps(ASKED_TURNS)),
+        (json.dumps(ASKED_TURNS), "polite"),
+        (json.dumps(ASKED_TURNS), '[{"role": "judge", "verdict": 1}]'),
+        ("[1, 2] + [3]?", "[1, 2, 3]"),
+        ("[]", "[]"),
+        ("[INST] hi", "[OUT] hi"),
+    ],
+)
+def test_one_list_as_json_text_is_a_text(prompt, completion):
+    assert said({"prompt": prompt, "completion": completion}) == [("user", prompt), ("assistant", completion)]
 
 
 def test_an_input_of_zero_is_one():

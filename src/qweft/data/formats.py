@@ -20,7 +20,7 @@ from qweft.data.columns import (
     unknown,
 )
 from qweft.data.conversation import TEXT, Conversation, Message, prompt_group, text_group
-from qweft.data.turns import THOUGHT, Row, RowError, listed, offered, plain_text, read_tools, read_turns
+from qweft.data.turns import THOUGHT, Row, RowError, listed, offered, plain_text, read_tools, read_turns, turns_in
 
 PLAIN = "text"
 THOUGHT_COLUMN = "reasoning_content"
@@ -76,6 +76,7 @@ def to_conversation(row: Row, where: str) -> Conversation:
         QweftError: The row tells good answers from bad ones, or a column would be read but for its name's case or
             plural.
     """
+    row = _with_turns(row)
     refuse_preferences(row, format_of(row), where)
     messages = _read(row, where)
     refuse_missed(row, _more(row), where)
@@ -136,6 +137,16 @@ def _put_thought(messages: list[Message], row: Row, where: str) -> None:
             f"{way}",
         )
     messages[-1] = replace(messages[-1], content=THOUGHT.format(thought, answer.strip()))
+
+
+def _with_turns(row: Row) -> Row:
+    """Return a row with lists in place of a prompt and completion that are JSON texts of messages, as in a CSV file.
+
+    One of them alone stays a text: a chat to be judged, or to be written.
+    """
+    key = "completion" if row.get("completion") is not None else "response"
+    found = {name: turns_in(row.get(name)) for name in ("prompt", key)}
+    return {**row, **found} if all(found.values()) else row
 
 
 def _has_turns(row: Row) -> bool:
@@ -333,7 +344,7 @@ def of_named(row: Row, columns: Mapping[str, str], where: str, key: str = KEY) -
     if not columns:
         return row
     told = {name for name, own in columns.items() if own} - NEUTRAL
-    found = _without_others(row, told) if told else row
+    found = _with_turns(_without_others(row, told) if told else row)
     name = format_of(found)
     if name != "unknown":
         keys = {each for each, known_as, _ in READERS if known_as == name and found.get(each) is not None}

@@ -258,6 +258,19 @@ def listed(value: Any, what: str, where: str) -> Any:
     return _parsed(value, what, where) if isinstance(value, str) and value.lstrip()[:1] == "[" else value
 
 
+def turns_in(text: Any) -> list[Any] | None:
+    """Return the messages that a JSON text holds, if it is a list of nothing else; else `None`."""
+    if not isinstance(text, str) or text.lstrip()[:1] != "[":
+        return None
+    try:
+        found: list[Any] = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    keys = [each.keys() if isinstance(each, Mapping) else set() for each in found]
+    forms = ({"role", "content"}, {"role", "tool_calls"}, {"from", "value"})
+    return found if all(any(each >= form for form in forms) for each in keys) else None
+
+
 def _parsed(value: Any, what: str, where: str) -> Any:
     """Return what a JSON text holds; other values as they are."""
     if not isinstance(value, str):
