@@ -38,8 +38,10 @@ def test_every_ending_gives_the_same_rows(tmp_path, ending):
 
 
 def test_fields_of_a_csv_file_may_begin_with_spaces_and_quotes(tmp_path):
-    (tmp_path / "a.csv").write_text('question,answer\n q, a\n"q"," ""Yes"", she\nsaid"\n\nq, \n')
-    rows = [(" q", " a"), ("q", ' "Yes", she\nsaid'), ("q", " ")]
+    (tmp_path / "a.csv").write_text(
+        'question,answer\n q, a\n"q"," ""Yes"", she\nsaid"\n\nq, \n"\t""q""",\ta\tb\n"\n""q""",a\n'
+    )
+    rows = [(" q", " a"), ("q", ' "Yes", she\nsaid'), ("q", " "), ('\t"q"', "\ta\tb"), ('\n"q"', "a")]
     assert [tuple(row.values()) for _, row in read_rows(str(tmp_path / "a.csv"))] == rows
 
 
@@ -81,10 +83,12 @@ def test_a_folder_is_read_in_the_order_of_its_names(tmp_path):
         ("a.csv", b"question,answer\nq,12, about\n", "line 2: more fields than the 2 columns of the first line"),
         ("a.csv", b'question,answer\nq,"12\nr,13\n', "unexpected end of data, after line 1); a text with commas"),
         ("a.csv", b'question,answer\nq,"a "b" c"\n', "after line 1); a text with commas, quotes or line ends"),
-        ("a.csv", b'question,answer\n"q", "a"\n', "a space stands before the quote in ' \"a\"', and both"),
-        ("a.csv", b'question,answer\n"q", "a, b"\n', "a space stands before the quote"),
-        ("a.csv", b'question,answer\nq,a\n"q", "a\nb"\n', "a space stands before the quote"),
-        ("a.csv", b'"question", "answer"\nq,a\n', "a space stands before the quote"),
+        ("a.csv", b'question,answer\n"q", "a"\n', "a space or tab stands before the quote in ' \"a\"', and both"),
+        ("a.csv", b'question,answer\n"q", "a, b"\n', "a space or tab stands before the quote"),
+        ("a.csv", b'question,answer\nq,a\n"q", "a\nb"\n', "a space or tab stands before the quote"),
+        ("a.csv", b'"question", "answer"\nq,a\n', "a space or tab stands before the quote"),
+        ("a.csv", b'question,answer\n"q",\t"a"\n', "a space or tab stands before the quote"),
+        ("a.csv", 'question,answer\nq,\u00a0"a"\n'.encode(), "a space or tab stands before the quote"),
         ("a.csv", b"question,answer,answer\nq,a,b\n", "the column 'answer' stands twice in the first line"),
         ("a.jsonl", b'{"a": ' + b"1" * 5000 + b"}\n", "line 1: not JSON (a number of too many digits)"),
         ("a.jsonl", b"[" * 100_000 + b"\n", "line 1: not JSON (nested too deeply)"),

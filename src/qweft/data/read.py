@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
@@ -289,9 +290,10 @@ def _check_quotes(path: Path, fields: Sequence[str | None], lines: Sequence[str]
     spaced = next((field for field in fields if field and _is_spaced(field)), None)
     if spaced is None:
         return
+    plainly = [re.sub(r"[^\S\r\n]", " ", line) for line in lines]  # the reader skips these alone
     try:
         read, skipped = (
-            [field.lstrip(" ") for row in csv.reader(lines, strict=True, skipinitialspace=skips) for field in row]
+            [field.lstrip(" ") for row in csv.reader(plainly, strict=True, skipinitialspace=skips) for field in row]
             for skips in (False, True)
         )
         is_meant = read == skipped
@@ -299,15 +301,15 @@ def _check_quotes(path: Path, fields: Sequence[str | None], lines: Sequence[str]
         is_meant = False
     if not is_meant:
         raise QweftError(
-            f"data {path}: a space stands before the quote in {spaced[:40]!r}, and both would be read as text; save it "
-            "without spaces after the commas"
+            f"data {path}: a space or tab stands before the quote in {spaced[:40]!r}, and both would be read as text; "
+            "save it without spaces after the commas"
         )
 
 
 def _is_spaced(field: str) -> bool:
     """Whether a field begins with a space and a quote that ends with it, or beyond it, and not within it."""
-    text = field.strip(" ")
-    return field[0] == " " and text[:1] == '"' and (text.rstrip().endswith('"') or text.count('"') == 1)
+    text = field.lstrip()
+    return field[0].isspace() and text[:1] == '"' and (text.rstrip().endswith('"') or text.count('"') == 1)
 
 
 PLAIN = (".txt", ".md")
