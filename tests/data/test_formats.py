@@ -59,6 +59,9 @@ def test_a_completion_with_the_prompt_in_it_is_the_conversation():
     for prompt in ("2+2?", [system, ASKED_TURNS[0]]):
         assert said({"prompt": prompt, "completion": [system, *ASKED_TURNS]}) == [("system", "Be brief."), *ASKED]
     assert said({"prompt": "1+1?", "completion": ASKED_TURNS}) == [("user", "1+1?"), *ASKED]
+    for before in ([system], ASKED_TURNS):  # the completion has the end of the prompt alone
+        row = {"prompt": [*before, ASKED_TURNS[0]], "completion": ASKED_TURNS}
+        assert said(row) == [(turn["role"], turn["content"]) for turn in (*before, *ASKED_TURNS)]
 
 
 def test_lists_may_be_json_texts_as_in_csv_files():

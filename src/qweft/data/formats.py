@@ -234,9 +234,12 @@ def _prompt_completion(row: Row, where: str) -> list[Message]:
         turns = read_turns(completion, where)
         begins = [[turn.role for turn in each[:1]] for each in (asked, turns)]
         first = int(begins[1] == ["system"] != begins[0])
-        said, again = ([(turn.role, turn.content.split()) for turn in each] for each in (asked, turns[first:]))
-        # a `chosen` may be the whole conversation, which has the prompt, too
-        return turns if again[: len(said)] == said else asked + turns
+        said, again = (
+            [(turn.role, turn.content.split(), turn.more) for turn in each] for each in (asked, turns[first:])
+        )
+        # a `chosen` may be the whole conversation, which has the prompt, too, or its last question
+        kept = next(number for number in range(len(said) + 1) if again[: len(said) - number] == said[number:])
+        return asked[:kept] + turns
     if row.get(key) is None:
         raise lacking(row, "there is no answer (completion is missing)", ("completion", "response"), where, _more(row))
     return asked + _answer(row, key, where)
