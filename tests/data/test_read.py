@@ -86,6 +86,7 @@ def test_a_folder_is_read_in_the_order_of_its_names(tmp_path):
         ("a.csv", b'question,answer\n"q", "a"\n', "a space or tab stands before the quote in ' \"a\"', and both"),
         ("a.csv", b'question,answer\n"q", "a, b"\n', "a space or tab stands before the quote"),
         ("a.csv", b'question,answer\nq,a\n"q", "a\nb"\n', "a space or tab stands before the quote"),
+        ("a.csv", b'question,answer,note\nq, "he said ""x"" ok, b"\n', "a space or tab stands before the quote"),
         ("a.csv", b'"question", "answer"\nq,a\n', "a space or tab stands before the quote"),
         ("a.csv", b'question,answer\n"q",\t"a"\n', "a space or tab stands before the quote"),
         ("a.csv", 'question,answer\nq,\u00a0"a"\n'.encode(), "a space or tab stands before the quote"),
@@ -125,8 +126,9 @@ def test_numbers_of_a_parquet_table_have_the_digits_that_were_written(tmp_path):
 
 
 def test_a_quotation_after_a_space_is_text(tmp_path):
-    (tmp_path / "a.csv").write_text('question,answer\nq, "Yes" he said\n')
-    assert [row for _, row in read_rows(str(tmp_path / "a.csv"))] == [{"question": "q", "answer": ' "Yes" he said'}]
+    for said in (' "Yes" he said', ' "Yes" and "No"'):
+        (tmp_path / "a.csv").write_text(f"question,answer\nq,{said}\n")
+        assert [row for _, row in read_rows(str(tmp_path / "a.csv"))] == [{"question": "q", "answer": said}]
 
 
 def test_a_parquet_table_of_one_long_value_for_many_rows(tmp_path, monkeypatch):
@@ -147,7 +149,7 @@ def test_a_parquet_table_of_one_long_value_for_many_rows(tmp_path, monkeypatch):
     )
     next(tables.read_parquet(path))
     assert decoded[0] == 1
-    monkeypatch.setattr(tables, "LARGE", 1_000_000)
+    monkeypatch.setattr(tables, "LARGE", 1_000_000)  # and a thousand times the file's size
     with pytest.raises(QweftError, match=r"bytes hold a group of rows of 5,0.*; write it anew with smaller groups"):
         next(tables.read_parquet(path))
 

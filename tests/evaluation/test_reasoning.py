@@ -142,6 +142,7 @@ def test_a_reference_without_a_final_answer_is_not_judged():
         ("36\\pi", "36.0 π"), ("36\\pi\\text{ cm}", "36 pi"), ("\\frac{1}{2}\\pi", "0.5π"), ("pi/4", "\\pi/4"),
         ("y = 5x", "5.0x"), ("2\\pi r", "2πr"), ("5m", "5 h"), ("5 a day", "5"), ("5 x", "5x"),
         ("45º", "45"), ("300 K", "300"), ("2 π r", "2\\pi r"), ("5p.m.", "5 pm"), ("5s", "5kg"), ("100W", "100"),
+        ("42 d", "42"), ("42 t", "42"), ("42 B", "42"),
     ],
 )  # fmt: skip
 def test_equal_values(one, other):
@@ -267,6 +268,8 @@ def test_bold_around_an_answer_is_not_handed_to_a_verifier(reply, handed_over):
         ("#### 5", "The answer is $5x$."),
         ("The answer is 3 + 2\\pi.", "The answer is 3 + 2."),
         ("So \\boxed{36\\pi}", "So \\boxed{36}"),
+        ("So \\boxed{1\\frac12, 3}", "So \\boxed{11/2, 3}"),
+        ("So \\boxed{(1 2)}", "So \\boxed{(12)}"),
     ],
 )
 def test_what_is_no_number_is_not_judged_by_its_first_one(reference, reply):

@@ -308,8 +308,9 @@ def _check_quotes(path: Path, fields: Sequence[str | None], lines: Sequence[str]
 
 def _is_spaced(field: str) -> bool:
     """Whether a field begins with a space and a quote that ends with it, or beyond it, and not within it."""
-    text = field.lstrip()
-    return field[0].isspace() and text[:1] == '"' and (text.rstrip().endswith('"') or text.count('"') == 1)
+    text = field.strip()
+    ends = text.endswith('"') and '"' not in text[1:-1].replace('""', "")
+    return field[0].isspace() and text[:1] == '"' and (ends or text.count('"') % 2 == 1)
 
 
 PLAIN = (".txt", ".md")

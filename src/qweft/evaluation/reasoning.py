@@ -8,8 +8,8 @@ from fractions import Fraction
 from functools import cached_property
 
 _DIGITS = r"(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?|\.\d+"
-# One letter is a variable or i, but for units as m and V (o is º), and for words: 5 a day.
-_LETTER = r"(?<=[\dπ ])(?![ghlmosACFJKLNVW])[A-Za-z](?!\.?[^\W\d_])(?:(?<=[\dπ].)|(?! +[^\W\d_]))"
+# One letter is a variable or i, but for units as m, V and t after a space (o is º), and for words: 5 a day.
+_LETTER = r"(?<=[\dπ ])(?![dghlmosABCFJKLNTVW]|(?<= )t)[A-Za-z](?!\.?[^\W\d_])(?:(?<=[\dπ].)|(?! +[^\W\d_]))"
 # A number with an optional sign, currency, fraction (1 1/2 or 3/4), percent sign, scale (万: 10^4, 亿: 10^8), and π or
 # a letter that it is a multiple of. It has no exponent, which is not read.
 _AFTER_SIGN = (
@@ -126,7 +126,8 @@ class FinalAnswer:
         if self.is_number:
             return same_value(other.strict_value if is_strict else other.value, self.value)
         if self.mark in _WHOLE or other.mark in _WHOLE:
-            spelt = ["".join(str(value_of(each.text)).split()) for each in (self, other)]
+            # digits that stand apart are several numbers
+            spelt = [re.sub(r"(?<!\d)\s+|\s+(?!\d)", "", str(value_of(each.text))) for each in (self, other)]
             return spelt[0] == spelt[1]
         if value_of(self.text) == value_of(other.text):
             return True
