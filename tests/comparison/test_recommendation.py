@@ -140,7 +140,8 @@ def test_methods_that_diverged_are_no_choice():
         ),
         (
             {"mpo": moved(1.0, 0.01)}, None,
-            "of qtha helps cannot be told: against mpo it is not decided, and another control of it is missing.",
+            "of qtha helps cannot be told: against mpo it is not decided, and another control of the circuit was not "
+            "run.",
         ),
         (
             {"mpo": moved(1.0, 0.01), "mlp_linear": moved(1.03)}, None,

@@ -12,7 +12,7 @@ from qweft.comparison import runner, tune
 from qweft.comparison.config import MethodConfig
 from qweft.comparison.recommendation import Recommendation
 from qweft.comparison.results import Run
-from qweft.comparison.results_file import keep_others
+from qweft.comparison.results_file import make_room
 from qweft.comparison.winner import keep_winner
 from qweft.errors import QweftError
 from qweft.files import write_json
@@ -115,7 +115,7 @@ def results(folder, *runs):
 def test_results_with_runs_that_are_not_made_are_set_aside(tmp_path, capsys, methods, seeds, what):
     results(tmp_path, ("lora", 0), ("lora", 1), ("lorb", 0), ("lorb", 1))
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    keep_others(tmp_path, methods, seeds, print)
+    make_room(tmp_path, methods, seeds, [], print)
     place = tmp_path if what is None else tmp_path / "earlier" / "results-1"
     assert {path.name: path.read_bytes() for path in place.iterdir()} == before
     said = capsys.readouterr().out
@@ -140,7 +140,7 @@ def test_a_winner_is_set_aside_with_the_results_that_it_belongs_to(tmp_path, cap
         winner.symlink_to(folder)
     if kind == "exported":
         (winner / "merged-gguf").mkdir()
-    keep_others(out, ["lorc"], [0], print)
+    make_room(out, ["lorc"], [0], [], print)
     aside = out / "earlier/results-1"
     is_moved = kind in ("kept", "exported")
     assert os.path.lexists(aside / "winner") == is_moved != os.path.lexists(winner)
@@ -186,11 +186,11 @@ def test_what_a_kill_tore_apart_is_set_aside_together(tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(os, "replace", kill)
         with pytest.raises(KeyboardInterrupt):
-            keep_others(tmp_path, ["lorb"], [0], print)
-    keep_others(tmp_path, ["lorb"], [0], print)
+            make_room(tmp_path, ["lorb"], [0], [], print)
+    make_room(tmp_path, ["lorb"], [0], [], print)
     assert {path.name for path in (tmp_path / "earlier" / "results-1").iterdir()} == before
     results(tmp_path, ("lora", 0))
-    keep_others(tmp_path, ["lorb"], [0], print)
+    make_room(tmp_path, ["lorb"], [0], [], print)
     assert {path.name for path in (tmp_path / "earlier" / "results-2").iterdir()} == before
     assert [path.name for path in tmp_path.iterdir()] == ["earlier"]
 
@@ -213,7 +213,7 @@ def test_nothing_is_set_aside_through_a_link(config, tmp_path, kind):  # noqa: F
     for act in (
         lambda: runner.describe(config),
         lambda: runner.compare(config, "", "qweft compare"),
-        lambda: keep_others(output, ["lorb"], [0], print),
+        lambda: make_room(output, ["lorb"], [0], [], print),
         lambda: keep_winner(output, Recommendation("lora", 0, "Use lora."), print),
         lambda: keep_earlier(output, "sweep", [output / "report.md"]),
     ):
@@ -228,6 +228,6 @@ def test_a_link_among_what_was_set_aside_is_not_followed(tmp_path):
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "out/earlier").mkdir()
     (tmp_path / "out/earlier/results-1").symlink_to(tmp_path / "elsewhere")
-    keep_others(tmp_path / "out", ["lorb"], [0], print)
+    make_room(tmp_path / "out", ["lorb"], [0], [], print)
     assert list((tmp_path / "elsewhere").iterdir()) == []
     assert (tmp_path / "out/earlier/results-2/results.json").is_file()

@@ -90,6 +90,15 @@ def test_no_seed_is_added_once_every_question_is_decided(places, tmp_path, capsy
     assert "look 1 of 2: every question is decided" in said and "1 of 2 planned looks were made" in said
 
 
+def test_the_same_command_sets_none_of_its_own_results_aside(places, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(runner, "SECONDS_BETWEEN_REPORTS", 0.0)
+    before = run(comparison(places, tmp_path))[1]
+    shutil.rmtree(tmp_path / "out" / "lora-0")
+    again = run(comparison(places, tmp_path))[1]
+    assert len(again["runs"]) == len(before["runs"]) and "are now in" not in capsys.readouterr().out
+    assert not (tmp_path / "out" / "earlier").exists()
+
+
 def test_a_report_of_more_seeds_is_set_aside_where_a_look_decides_with_fewer(places, tmp_path, capsys):
     run(comparison(places, tmp_path, most_seeds=None, seeds=[0, 1, 2, 3]))
     before = (tmp_path / "out" / "results.json").read_bytes()

@@ -98,6 +98,10 @@ def test_no_link_is_followed(study, tmp_path, name):
 def test_nothing_that_computes_is_run(study, statement):
     with closing(sqlite3.connect(study / "study.db")) as db:
         db.execute(statement)
+        if statement.startswith("CREATE INDEX large"):  # as the file may have it
+            db.execute("PRAGMA writable_schema = 1")
+            db.execute("UPDATE sqlite_master SET sql = replace(sql, 'CREATE INDEX', 'CREATE/**/INDEX')")
+            db.commit()
     assert "computes by itself, and Optuna makes none that does" in opened(study)
 
 

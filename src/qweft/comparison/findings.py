@@ -180,7 +180,7 @@ def _on_rates(methods: Sequence[Summary], searched: Collection[str]) -> list[Fin
     if len(methods) < 2 or len(rates) > 1 or rates == {None} or {entry.method for entry in methods} <= {*searched}:
         return []
     text = (
-        f"All methods trained at the same learning rate ({rates.pop():g}): unless a search chose it for each, one "
+        f"All methods trained at the same learning rate ({rates.pop():g}), and it was not searched for each: one "
         "whose best rate is another is at a disadvantage here, and the order may change once each has its own."
     )
     return [Finding("fairness", "", "", "open", text)]

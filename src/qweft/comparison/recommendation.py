@@ -216,7 +216,7 @@ def _on_circuit(hybrid: Summary, answer: Finding | None, against: Sequence[Findi
         return f"{hybrid.method} is better than {others}; another control of its circuit is missing."
     if answer is not None and answer.direction == "open":  # no number of seeds can give yes
         others = _listed([each.other for each in against if each.direction == "not decided"])
-        left = f"against {others} it is not decided, and another control of it is missing"
+        left = f"against {others} it is not decided, and another control of the circuit was not run"
         return f"Whether the circuit of {hybrid.method} helps cannot be told: {left}."
     return f"Whether the circuit of {hybrid.method} helps is not decided."
 

@@ -12,7 +12,8 @@ from qweft.errors import QweftError
 from qweft.records import read_record
 
 RESULTS = "results.json"
-WRITTEN = (RESULTS, "report.md", "report.html")
+REPORT = "report.html"
+WRITTEN = (RESULTS, "report.md", REPORT)
 MAPS = (
     "effective_rank_token", "effective_rank_input", "effective_rank_output", "different_maps", "varying_share",
     "relative_size", "non_affinity", "circuit_share", "circuit_share_varying", "linear_share", "entanglement",
@@ -83,28 +84,47 @@ def _written(folder: Path) -> list[Path]:
     return [folder / name for name in (*WRITTEN, *FIGURES) if os.path.lexists(folder / name)]
 
 
-def keep_others(folder: Path, methods: Collection[str], seeds: Collection[int], tell: Callable[[str], object]) -> None:
+def make_room(
+    folder: Path,
+    methods: Collection[str],
+    seeds: Collection[int],
+    later: Collection[int],
+    tell: Callable[[str], object],
+) -> bool:
     """Renames the results of another comparison, which has runs that this one does not make, and the winner of them.
+
+    It is called as a report is written, and not before: a command that is refused moves nothing.
 
     Args:
         folder: Output folder of the comparison.
         methods: Names of the methods whose runs it makes.
         seeds: The seeds that it uses so far.
+        later: The seeds that it may still use; nothing if it is at its end.
         tell: Receives a line for the terminal.
+
+    Returns:
+        Whether a report may be written: the one that is there has no runs of seeds that may still be used.
     """
-    try:
-        record = read_results(folder)[1]
-    except QweftError:  # there are none, or a process beside this one has just moved them
-        return
-    runs = [run for run in record["runs"] if isinstance(run, dict)]
-    own = {(method, str(seed)) for method in methods for seed in seeds}
-    others = {(str(run.get("method")), str(run.get("seed"))) for run in runs if run.get("method") != BASE} - own
+    others, recommended = _others(folder, methods, {*seeds, *later})
     if others:
-        winner = _winner(folder, record.get("recommendation"))
+        winner = _winner(folder, recommended)
         files = _written(folder)[::-1]  # the results last: a report without them is refused
         aside = keep_earlier(folder, "results", [*winner, *files])
         what = "seeds" if {method for method, _ in others} <= {*methods} else "methods"
         tell(f"the earlier results{' and their winner' if winner else ''}, with other {what}, are now in {aside}")
+    return not _others(folder, methods, seeds)[0]
+
+
+def _others(folder: Path, methods: Collection[str], seeds: Collection[int]) -> tuple[set[tuple[str, str]], object]:
+    """Returns the runs of earlier results, method and seed, that are none of these, and what those recommend."""
+    try:
+        record = read_results(folder)[1]
+    except QweftError:  # there are none, or a process beside this one has just moved them
+        return set(), None
+    runs = [run for run in record["runs"] if isinstance(run, dict)]
+    own = {(method, str(seed)) for method in methods for seed in seeds}
+    found = {(str(run.get("method")), str(run.get("seed"))) for run in runs if run.get("method") != BASE}
+    return found - own, record.get("recommendation")
 
 
 def _winner(folder: Path, recommended: object) -> list[Path]:

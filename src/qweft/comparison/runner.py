@@ -29,7 +29,7 @@ from qweft.comparison.plan import Plan, resolve
 from qweft.comparison.recommendation import Recommendation, recommend
 from qweft.comparison.report.write import write_report
 from qweft.comparison.results import BASE, Run
-from qweft.comparison.results_file import WINNER, keep_others
+from qweft.comparison.results_file import REPORT, WINNER, make_room
 from qweft.comparison.schedule import Schedule, duration, schedule, search_said, seconds_of_a_token
 from qweft.comparison.searched import searches, with_doubts
 from qweft.comparison.speed import load_said, measured_alone, most_by_others
@@ -157,14 +157,14 @@ def _compare(config: ComparisonConfig, config_yaml: str, command: str, begin: Ca
         def judged(runs: Sequence[Run], looks: Sequence[Look]) -> dict[str, Summary]:
             return summarise(runs, plan.reference, plan.equivalent_within, looks, plan.recommend)
 
-        runs_written: list[int] = []
         asked, seen = chosen.methods, set[int]()  # the seeds of the looks that are begun
 
-        def write(before: Sequence[Run], total: int, looks: Sequence[Look], made: Sequence[Run]) -> Path:
-            if not runs_written:  # only now: a command that is refused moves nothing
-                # a budget or a halving leaves methods out
-                keep_others(context.output, [each.name for each in chosen.methods], seen, console.say)
-            runs_written.append(total)
+        def write(
+            before: Sequence[Run], total: int, looks: Sequence[Look], made: Sequence[Run], is_last: bool = False
+        ) -> Path:
+            names = [each.name for each in chosen.methods]  # a budget or a halving leaves methods out
+            if not make_room(context.output, names, seen, () if is_last else plan.looks[-1], console.say):
+                return context.output / REPORT  # of looks that may come again
             runs = [*before, *made]
             summary = judged(runs, looks)
             found = recommend(summary, chosen.rungs, plan.untried, chosen.at_end) if plan.recommend else None
@@ -197,7 +197,7 @@ def _compare(config: ComparisonConfig, config_yaml: str, command: str, begin: Ca
             asked = [method for method in chosen.methods if method.name in left]
             if not asked:
                 break
-    report, summary = write((), len(runs), looks, runs), judged(runs, looks)
+    report, summary = write((), len(runs), looks, runs, is_last=True), judged(runs, looks)
     print_summary(summary, searches(chosen.search), console)
     lines = [load_said(runs), f"report: {report}"]
     if plan.budget.seconds is not None:

@@ -116,9 +116,9 @@ def _methods_in(path: Path) -> dict[str, Any]:
 
 
 def _write(path: Path, record: Mapping[str, Any], found: Mapping[str, Any], is_whole: bool, console: Console) -> None:
-    """Writes the rates that were found so far, unless the file there has trainings that these lack.
+    """Writes the rates that were found so far.
 
-    Then it waits for the whole search, and renames the file first.
+    A file there with trainings that these lack stays until the search ends, and is renamed then.
     """
     others = _trainings(_methods_in(path)) - _trainings(found) if os.path.lexists(path) else set()
     if others and not is_whole:
@@ -201,10 +201,8 @@ def search(context: Context, methods: Sequence[Method], grid: Grid, record: Mapp
     """
     settings = context.settings
     judging = replace(settings.evaluation, split="validation", answers=0, forgetting=None)
-    path, context = (
-        context.output / FILE,
-        replace(context, settings=replace(settings, evaluation=judging, inspect=False)),
-    )
+    path = context.output / FILE
+    context = replace(context, settings=replace(settings, evaluation=judging, inspect=False))
     searches = [Search(context, shortened(context, method, grid.steps), grid) for method in methods]
     for each in searches:
         each.check()

@@ -11,7 +11,7 @@ ROWS_AT_A_TIME = 16
 """Rows that are decoded at a time: a file of a kilobyte can hold a thousand rows of 10 MB."""
 DENSE, DENSEST, LARGE = 20, 1_000, 2**29
 """Packed more densely than DENSE to one, a file may hold one long value for many rows: they are decoded one at a time.
-Beyond DENSEST a group of rows is at most LARGE bytes. Text is packed 3 to 10 to one, with one prompt in all rows 200."""
+Beyond DENSEST a group of rows is at most LARGE bytes. Text is packed 3 to 10 to one, one prompt in all rows 200."""
 
 
 def read_parquet(path: Path) -> Iterator[dict[str, Any]]:

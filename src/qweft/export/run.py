@@ -302,7 +302,7 @@ def _weights_in(files: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _keep_other(output: Path, made_from: str, weights: Mapping[str, Any]) -> None:
-    """Renames an earlier export that was changed since, or was made of something else: it has other weights, too."""
+    """Renames an earlier export of something else, one that was changed since, or one whose weights differ."""
     if not (output / REPORT).is_file():
         return
     said = "may be of another adapter, or with other options"

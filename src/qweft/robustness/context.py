@@ -155,7 +155,7 @@ def make_context(
     counted = rate(mitigation, list(circuits.values()))
     is_test = evaluation.split == "test"
     rows = data.test if is_test else data.validation
-    shown = (data.test_conversations if is_test else data.validation_conversations)[: evaluation.answers]
+    shown = data.to_answer(evaluation.split)[: evaluation.answers]
     answers = [
         tokens_read(model, len(prompt_of(each, data.tokenizer).ids), evaluation.max_new_tokens) for each in shown
     ]

@@ -151,8 +151,8 @@ class Store:
         storage.set_trial_state_values(key, states.PRUNED)
 
 
-COMPUTES = re.compile(r"\b(AS|CHECK|DEFAULT|WHERE)\b|^\s*CREATE\s+(UNIQUE\s+)?INDEX[^(]*\([^(]*\(", re.IGNORECASE)
-"""Words by which a database computes something by itself, as it is read or written, and an index of expressions."""
+COMPUTES = re.compile(r"\b(AS|CHECK|DEFAULT|WHERE)\b", re.IGNORECASE)
+"""Words by which a database computes something by itself, as it is read or written."""
 OWN_CHECK = "CHECK (version_info_id=1)"
 
 
@@ -185,5 +185,7 @@ def _check_schema(path: Path) -> None:
     if path.exists():
         with closing(sqlite3.connect(path, 60)) as connection:
             for kind, name, text in connection.execute("SELECT type, name, sql FROM sqlite_master"):
-                if kind in ("trigger", "view") or COMPUTES.search((text or "").replace(OWN_CHECK, "")):
+                text = (text or "").replace(OWN_CHECK, "")
+                is_of_expressions = kind == "index" and text.count("(") > 1
+                if kind in ("trigger", "view") or is_of_expressions or COMPUTES.search(text):
                     raise ValueError(f"its {kind} {shown(name)} computes by itself, and Optuna makes none that does")
