@@ -155,11 +155,8 @@ def test_what_is_wrong_is_one_sentence(client):
         ("How?", {"beside": "x"}, "there is no setting beside"),
     ):
         (event,) = client.take(line, **settings)
-        assert (
-            event["kind"] == "failed"
-            and told in event["text"]
-            and not {"\n", "--"} & {*event["text"], event["text"][:2]}
-        ), line
+        assert event["kind"] == "failed" and told in event["text"], line
+        assert "\n" not in event["text"] and "--" not in event["text"], line
     assert client.look("/state")["turns"] == []
 
 
