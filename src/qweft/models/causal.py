@@ -123,9 +123,9 @@ def _is_possible(key: str, value: Any) -> bool:
 
 
 def _layers_of(types: Any) -> int:
-    """Return the number of layers that GPT-Neo's config makes a list of: some names, how often they come, and so on.
+    """Return the number of layers that GPT-Neo's config lists, each item as names and how often they are repeated.
 
-    A count is at least as much as that where there are no names, which takes as long.
+    An item without names counts as one with a single name: repeating nothing takes as long.
     """
     items = [each for each in types if isinstance(each, list) and len(each) > 1] if isinstance(types, list) else []
     sized = [(len(each[0]), each[1]) for each in items if isinstance(each[0], list | str | dict)]
