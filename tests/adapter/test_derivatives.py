@@ -249,6 +249,20 @@ def test_many_gradients_at_once_are_those_of_one_at_a_time(name):
         assert not each.requires_grad
 
 
+@pytest.mark.parametrize("name", [*presets(), *(core for core in CORES if core != "mlp_linear")])  # nor has SiLU any
+def test_a_backward_pass_carries_the_tangents_of_its_gradient(name):
+    model, x = net(name).eval(), X[:2].clone().requires_grad_()
+    arguments = [x, *trained(model).values()]
+    values = model(x)[0]
+    gradient, tangent = torch.linspace(-1, 1, 8, dtype=torch.float64).view(2, 4)
+    wanted = torch.autograd.grad(values, arguments, tangent, retain_graph=True)
+    with forward_ad.dual_level():
+        dual = forward_ad.make_dual(gradient, tangent)
+        found = torch.autograd.grad(values, arguments, dual, retain_graph=True)
+        for each, other in zip(found, wanted, strict=True):  # a backward pass is linear in its gradient
+            assert_close(forward_ad.unpack_dual(each).tangent, other)
+
+
 def test_directions_that_are_not_found_yet_are_an_error():
     config = QwthnConfig.preset("subspace", r=2, width=4, target_modules=["first"])
     x = X.clone().requires_grad_()

@@ -19,7 +19,7 @@ from qweft.adapter.directions import GradientSketch, give, is_distributed, wante
 from qweft.adapter.fixed_maps import Directions
 from qweft.circuit.precision import exact_products
 from qweft.errors import QweftError
-from qweft.internals.torch import in_backward, is_batched, is_replica, is_transformed
+from qweft.internals.torch import followed_backward, in_backward, is_replica, is_transformed
 
 
 @dataclass(slots=True, eq=False)
@@ -142,10 +142,10 @@ class _Search(torch.autograd.Function):
         Raises:
             QweftError: If this pass is to be differentiated again.
         """
-        if torch.is_grad_enabled() or is_batched(dy):
+        if followed_backward(dy):
             raise QweftError(
                 "the directions of this adapter's basis would be found in a backward pass that is differentiated "
-                "again, or made for many gradients at once: call qweft.find_bases(model, batches) before it"
+                "again, carries tangents, or is made for many gradients at once: call qweft.find_bases(model, batches) before it"
             )
         (x,) = ctx.saved_tensors
         # not the parameters themselves, whose hooks would run here, too

@@ -8,7 +8,7 @@ import torch
 
 from qweft.circuit.alternating import basis_signs
 from qweft.circuit.precision import constant, exact_products
-from qweft.internals.torch import is_batched
+from qweft.internals.torch import followed_backward
 
 HALVES_CHUNK = 2**16
 """Amplitudes per chunk on a CPU: 512 KiB of complex64."""
@@ -262,7 +262,7 @@ class SegmentExpectation(torch.autograd.Function):
         """Return gradients to inputs and matrices: dL/dx = -1/2 s^T Im(conj(phi) G) for a state phi with gradient G."""
         inputs, matrices = ctx.saved_tensors
         (gradient,) = gradients
-        if torch.is_grad_enabled() or is_batched(gradient):
+        if followed_backward(gradient):
             return differentiable_gradients(_expectations_of, (inputs, matrices), gradient)
         signs = constant(basis_signs_of(inputs.shape[1]), inputs)
         to_inputs = torch.empty_like(inputs, memory_format=torch.contiguous_format)

@@ -11,7 +11,7 @@ from qweft.circuit.dense import SegmentExpectation, differentiable_gradients, se
 from qweft.circuit.description import Circuit
 from qweft.circuit.precision import circuit_dtype, exact_products
 from qweft.circuit.reference import block_by_block, gate_by_gate
-from qweft.internals.torch import is_batched, is_transformed
+from qweft.internals.torch import followed_backward, is_transformed
 
 DENSE_QUBITS = 6
 """PyTorch paths: up to this many qubits one dense matrix per layer is faster, above it rotations over halves."""
@@ -77,7 +77,7 @@ def by_segments(
 class _Expectations(torch.autograd.Function):
     """Only the arguments are stored between forward and backward.
 
-    A backward pass that is to be differentiated again, or is batched, goes block by block in plain operations.
+    A backward pass that something follows goes block by block in plain operations.
     """
 
     @staticmethod
@@ -97,7 +97,7 @@ class _Expectations(torch.autograd.Function):
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         inputs, rotations, diagonals = ctx.saved_tensors
         flat = (-1, inputs.shape[-1])
-        if torch.is_grad_enabled() or is_batched(gradients[0]):
+        if followed_backward(gradients[0]):
             again = differentiable_gradients(
                 lambda x, turns, phases: block_by_block(x.reshape(flat), turns, phases, ctx.uploads).reshape(x.shape),
                 (inputs, rotations, diagonals),
@@ -123,7 +123,7 @@ class _OfParameters(torch.autograd.Function):
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         inputs, parameters = ctx.saved_tensors
         form: Alternating = ctx.form
-        if torch.is_grad_enabled() or is_batched(gradients[0]):
+        if followed_backward(gradients[0]):
 
             def values(x: torch.Tensor, parameters: torch.Tensor) -> torch.Tensor:
                 uploaded = form.uploaded(x)

@@ -13,7 +13,7 @@ from qweft.devices.bound import BoundCircuits
 from qweft.devices.device import RemoteDevice, Runner
 from qweft.devices.mitigation.estimate import AsMeasured, Mitigation
 from qweft.errors import QweftError
-from qweft.internals.torch import is_batched, is_transformed
+from qweft.internals.torch import followed_backward, is_transformed
 
 
 class Measurer:
@@ -140,10 +140,10 @@ class _Measured(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        if torch.is_grad_enabled() or is_batched(gradients[0]):
+        if followed_backward(gradients[0]):
             raise QweftError(
                 "gradients that a device measures cannot be differentiated again, nor made for many at once; call "
-                "backward() without create_graph or is_grads_batched, or use the exact engine"
+                "backward() without create_graph, is_grads_batched or forward mode, or use the exact engine"
             )
         inputs, parameters = ctx.saved_tensors
         circuit, asked = ctx.circuit, ctx.needs_input_grad[2:]

@@ -42,12 +42,14 @@ def is_transformed() -> bool:
     return forward_level >= 0 or bool(torch._C._are_functorch_transforms_active()) or torch.jit.is_tracing()
 
 
-def is_batched(gradient: torch.Tensor) -> bool:
-    """Whether a backward pass is made for many gradients at once, as by `is_grads_batched` and `vectorize`.
+def followed_backward(gradient: torch.Tensor) -> bool:
+    """Whether a backward pass is differentiated again, carries tangents, or is made for many gradients at once.
 
-    They batch this pass alone, by an older transform than those of `torch.func`, which no public function tells.
+    Such a pass must be of plain operations. `is_grads_batched` and `vectorize` batch it by an older transform than
+    those of `torch.func`, which no public function tells.
     """
-    return bool(torch._C._functorch.is_legacy_batchedtensor(gradient))
+    is_batched = torch._C._functorch.is_legacy_batchedtensor(gradient)
+    return torch.is_grad_enabled() or is_transformed() or bool(is_batched)
 
 
 def is_recorded() -> bool:
