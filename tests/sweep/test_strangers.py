@@ -105,6 +105,17 @@ def test_nothing_that_computes_is_run(study, statement):
     assert "computes by itself, and Optuna makes none that does" in opened(study)
 
 
+@pytest.mark.parametrize("kind", ["Trigger", "table", "index"])
+def test_a_trigger_under_another_type_is_not_run(study, kind):
+    with closing(sqlite3.connect(study / "study.db")) as db:
+        db.execute("CREATE TRIGGER large AFTER INSERT ON trials BEGIN SELECT hex(zeroblob(100000000)); END")
+        db.execute("PRAGMA writable_schema = 1")
+        db.execute("UPDATE sqlite_master SET type = ? WHERE name = 'large'", (kind,))
+        db.commit()
+    said = opened(study)
+    assert "computes by itself" in said or "malformed database schema" in said  # SQLite refuses the latter two
+
+
 @pytest.mark.parametrize("name", [".study.lock", "study.db"])
 def test_a_folder_in_place_of_a_file_is_one_sentence(study, name):
     (study / name).unlink(missing_ok=True)
