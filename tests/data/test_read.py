@@ -9,6 +9,7 @@ import pytest
 from pyarrow import parquet
 
 from qweft.data import hub, tables
+from qweft.data.formats import to_conversation
 from qweft.data.read import read_rows
 from qweft.data.turns import LONGEST_ROW
 from qweft.errors import QweftError
@@ -297,6 +298,27 @@ def test_plain_text_is_read_in_stretches_that_end_with_a_paragraph(tmp_path):
     assert all(4000 <= len(row["text"]) <= 16000 for row in rows) and len(rows) > 5
     assert all(row["text"].startswith("Paragraph") for row in rows)
     assert len({row["group"] for row in rows}) == len(rows)
+
+
+def test_copies_of_a_text_in_a_folder_share_their_groups(tmp_path):
+    text = "\n\n".join(f"Paragraph {number}. " + "word " * 150 for number in range(100))
+    for name in ("book.txt", "book copy.txt", "book.md"):
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    groups = {}
+    for _, row in read_rows(str(tmp_path)):
+        groups.setdefault(row["text"], []).append(row["group"])
+    assert len(groups) > 5
+    assert all(len(each) == 3 and len(set(each)) == 1 for each in groups.values())
+
+
+@pytest.mark.parametrize("ending", [".json", ".jsonl"])
+def test_numbers_of_json_have_the_digits_that_were_written(tmp_path, ending):
+    digits = ["0.00001", "1.50", "12345678901234567890.25", "-2", "6.02e23"]
+    rows = [f'{{"prompt": "p", "response": {each}}}' for each in digits]
+    text = "[" + ",".join(rows) + "]" if ending == ".json" else "\n".join(rows)
+    (tmp_path / f"rows{ending}").write_text(text)
+    read = [to_conversation(row, where) for where, row in read_rows(str(tmp_path / f"rows{ending}"))]
+    assert [conversation.answer for conversation in read] == digits
 
 
 def test_plain_text_without_any_line_end_and_in_chinese(tmp_path):

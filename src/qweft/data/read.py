@@ -10,6 +10,7 @@ from math import isnan
 from pathlib import Path
 from typing import Any
 
+from qweft.data.conversation import TEXT, Message, text_group
 from qweft.data.embedded import check_embedded, embedded_rows
 from qweft.data.hub import HUB_ID, NAMED, Located, named, read_hub
 from qweft.data.tables import read_parquet
@@ -137,13 +138,22 @@ def _rows(source: str, stream: bool, key: str) -> Iterator[tuple[str, dict[str, 
         files = rows or files
         if not files:
             raise QweftError(f"data {source}: the folder holds no file ending in {', '.join(READERS)}")
-        for file in files:
-            yield from _read_file(file)
+        yield from _read_files(files)
     elif path.exists():
         yield from _read_file(path)
     else:
         check_place(source)
         yield from read_hub(source, stream, key)
+
+
+def _read_files(files: Sequence[Path]) -> Iterator[tuple[str, dict[str, Any] | RowError]]:
+    """Yield the rows of all; pieces of text that are copies of each other share the first one's group."""
+    groups: dict[str, str] = {}
+    for file in files:
+        for where, row in _read_file(file):
+            if file.suffix.lower() in PLAIN and not isinstance(row, RowError):
+                row["group"] = groups.setdefault(text_group(Message(TEXT, row["text"])), row["group"])
+            yield where, row
 
 
 def _folders_of_rows(folder: Path) -> list[str]:
@@ -191,6 +201,21 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
+class _AsWritten(float):
+    """A number of a JSON file that is shown as it was written: an answer of 0.00001 is not learned as 1e-05."""
+
+    digits: str
+
+    def __str__(self) -> str:
+        return self.digits
+
+
+def _as_written(digits: str) -> _AsWritten:
+    number = _AsWritten(digits)
+    number.digits = digits
+    return number
+
+
 class DuplicateKeyError(ValueError):
     """An object of a JSON file has a key twice."""
 
@@ -202,7 +227,7 @@ def _read_jsonl(path: Path) -> Iterator[Any]:
             if line.strip():
                 try:
                     # without its end, else an error there would be reported on the next line
-                    row = json.loads(line.rstrip("\r\n"), object_pairs_hook=_object)
+                    row = json.loads(line.rstrip("\r\n"), object_pairs_hook=_object, parse_float=_as_written)
                 except (ValueError, RecursionError) as fault:
                     what = f"not JSON ({_said(fault)}); each line of a .jsonl file is one whole object"
                     row = RowError(f"{path.name}, line {number}", what)
@@ -214,7 +239,7 @@ def _read_json(path: Path) -> Iterator[Any]:
     if not text.strip():
         return
     try:
-        content = json.loads(text, object_pairs_hook=_object)
+        content = json.loads(text, object_pairs_hook=_object, parse_float=_as_written)
     except (ValueError, RecursionError) as fault:
         line = f", line {fault.lineno}" if isinstance(fault, json.JSONDecodeError) else ""
         more = "; a file with one object on each line ends in .jsonl" if _said(fault).startswith("Extra data") else ""
