@@ -145,7 +145,8 @@ class _Search(torch.autograd.Function):
         if followed_backward(dy):
             raise QweftError(
                 "the directions of this adapter's basis would be found in a backward pass that is differentiated "
-                "again, carries tangents, or is made for many gradients at once: call qweft.find_bases(model, batches) before it"
+                "again, carries tangents, or is made for many gradients at once: call "
+                "qweft.find_bases(model, batches) before it"
             )
         (x,) = ctx.saved_tensors
         # not the parameters themselves, whose hooks would run here, too
