@@ -3,12 +3,12 @@
 import pytest
 import torch
 from peft import get_peft_model
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM, BloomConfig, BloomForCausalLM
 
 from qweft import QweftError, QwthnConfig
 from qweft.chat.answering import Answering, Sampler
 from qweft.evaluation.generation import feels_padding, greedy, greedy_together, tokens_read
-from qweft.evaluation.loss import held_out_loss
+from qweft.evaluation.loss import context_of, held_out_loss
 
 COMMON = {
     "vocab_size": 64, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2,
@@ -205,3 +205,10 @@ def test_texts_beyond_a_models_tables_are_refused_and_answers_end_there(family):
 def test_tokens_beyond_a_models_embeddings_are_refused():
     with pytest.raises(QweftError, match="the tokenizer gives token 70, and the model has embeddings for 64; resize"):
         held_out_loss(tiny("llama"), [{"input_ids": [3, 70], "labels": [3, 70]}], 0, 1)
+
+
+@pytest.mark.parametrize("key", ["max_position_embeddings", "max_seq_len"])
+@pytest.mark.parametrize("value", ["abc", {}, -1, 2.5])
+def test_a_context_that_the_family_does_not_have_is_none(key, value):
+    config = BloomConfig(vocab_size=64, hidden_size=16, n_layer=1, n_head=2, **{key: value})
+    assert context_of(BloomForCausalLM(config)) is None

@@ -442,6 +442,19 @@ def test_a_link_leads_to_nothing_outside_the_folder(folder, tmp_path, name):
     assert f"{place} is a link that leads out of its folder" in refused(folder)
 
 
+@pytest.mark.parametrize("key", ["eos_token_id", "pad_token_id"])
+@pytest.mark.parametrize("value", [{}, [[1]], ["x", 1], "2", 1.5, 2**70])
+def test_a_generation_config_names_tokens(folder, key, value):
+    (folder / "generation_config.json").write_text(json.dumps({key: value}))
+    assert f"its generation_config.json has {key}" in refused(folder)
+
+
+@pytest.mark.parametrize("value", [None, -1, 3, [2, 3]])
+def test_tokens_of_a_generation_config_are_taken(folder, value):
+    (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": value}))
+    assert load_model(ModelConfig(str(folder), device="cpu"))
+
+
 def test_links_that_stay_or_lead_to_weights_or_nowhere_are_taken(folder, tmp_path):
     (folder / "tokenizer.json").rename(folder / "own.json")
     (folder / "tokenizer.json").symlink_to("own.json")

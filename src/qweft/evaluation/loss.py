@@ -52,7 +52,13 @@ def context_of(model: Any) -> int | None:
     """Return the most tokens that a model reads at once; `None` if its config knows no limit."""
     config = getattr(model, "config", None)
     text = config.get_text_config() if config is not None else None
-    return getattr(text, "max_position_embeddings", getattr(text, "max_seq_len", None))
+    most = getattr(text, "max_position_embeddings", getattr(text, "max_seq_len", None))
+    return most if _is_length(most) else None
+
+
+def _is_length(value: Any) -> bool:
+    """Whether a config's value is a number of tokens; transformers checks none of a key that its family has not."""
+    return isinstance(value, int) and value > 0
 
 
 def _has_table(model: Any) -> bool:
@@ -79,7 +85,8 @@ def turn_of(model: Any) -> int | None:
     if found is None:
         return None
     own = getattr(model.config.get_text_config(), "original_max_position_embeddings", None)
-    return found.get("original_max_position_embeddings", own) or context_of(model)
+    turn = found.get("original_max_position_embeddings", own)
+    return turn if _is_length(turn) else context_of(model)
 
 
 MAX_LENGTH = "data.max_length"

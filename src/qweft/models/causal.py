@@ -48,6 +48,8 @@ NOT_MATCHED = ("dataset", "tokenizer")
 """Keys of a quantisation whose texts are no expressions."""
 FETCHED = ("flash_attention", "deepgemm", "sonicmoe")
 """Parts of names for which transformers fetches a kernel from the hub, if the package kernels is installed."""
+ENDS = ("bos_token_id", "eos_token_id", "pad_token_id")
+"""Tokens that a generation config names, of which transformers takes anything."""
 WAY = "give a decoder (a model saved as ...ForCausalLM)"
 
 
@@ -223,6 +225,23 @@ def _reason(config: Mapping[str, Any]) -> str | None:
     if "auto_map" not in config and kind in CONFIG_MAPPING_NAMES and kind not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
         return f"{name} is no causal language model"
     return None
+
+
+def check_ends(model: Any, source: ModelSource) -> None:
+    """Check that the tokens by which answers begin and end are tokens.
+
+    Raises:
+        QweftError: The model's generation config names something else.
+    """
+    settings = getattr(model, "generation_config", None)
+    for key in ENDS:
+        named = getattr(settings, key, None)
+        each = named if isinstance(named, list | tuple) else [named]
+        if not all(one is None or (isinstance(one, int) and abs(one) < 2**31) for one in each):
+            raise QweftError(
+                f"model {source.name}: its generation_config.json has {key} {shown(named)}, and a token is a whole "
+                "number; correct it there"
+            )
 
 
 @torch.no_grad()

@@ -15,7 +15,7 @@ from transformers.utils import find_adapter_config_file
 
 from qweft.errors import OutOfMemoryError, QweftError, giving_up_after, memory_said
 from qweft.files import check_regular
-from qweft.models.causal import TOKENS, check_config, check_outputs
+from qweft.models.causal import TOKENS, check_config, check_ends, check_outputs
 from qweft.models.config import ModelConfig, remote_code_allowed
 from qweft.models.embedded import quiet
 from qweft.models.quantization import check_device, check_quantization, check_scales, keep_unpacked, mark_shapes, scheme
@@ -157,6 +157,7 @@ def load_model(config: ModelConfig) -> LoadedModel:
         with _giving_up(source, size):
             check_scales(model)
             check_outputs(model, source)
+            check_ends(model, source)
     except QweftError:
         raise
     except Exception as fault:  # a config that is not its weights' own, or a quantisation of weights that are not
