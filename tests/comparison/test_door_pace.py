@@ -172,14 +172,29 @@ def test_another_budget_in_the_same_folder_is_refused(places, finished):
         run(paced(places, finished, "5min"))
 
 
-@pytest.mark.parametrize(
-    "change",
-    [{"pace": {}}, {"costs": {"step": {}}}, {"before": -1.0}, {"workers": 0}, {"workers": "many"}, {"pace": 3}],
-)
+@pytest.mark.parametrize("change", [
+    {"pace": {}}, {"costs": {"step": {}}}, {"before": -1.0}, {"workers": 0}, {"workers": "many"}, {"pace": 3},
+    {"seconds": None}, {"seconds": "soon"}, {"seconds": {}}, {"workers": "1"},
+])  # fmt: skip
 def test_a_damaged_plan_is_told(places, finished, change):
     file = finished / "out" / "budget.json"
     whole = file.read_text()
     file.write_text(json.dumps({**json.loads(whole), **change}))
+    _is_told(places, finished, file, whole)
+
+
+@pytest.mark.parametrize(
+    "change", [{"methods": 2.0}, {"steps": 2.5}, {"seeds": True}, {"rates": "3"}, {"rungs": [1.5]}]
+)
+def test_a_plan_of_numbers_that_are_not_whole_is_told(places, finished, change):
+    file = finished / "out" / "budget.json"
+    whole = file.read_text()
+    record = json.loads(whole)
+    file.write_text(json.dumps({**record, "pace": {**record["pace"], **change}}))
+    _is_told(places, finished, file, whole)
+
+
+def _is_told(places, finished, file, whole):
     try:
         with pytest.raises(QweftError, match=r"budget.json is damaged, or of another comparison .*; remove that file"):
             run(paced(places, finished, "60s"))

@@ -13,6 +13,7 @@ from qweft.data.load import load_data
 from qweft.data.tokens import tokenise
 from qweft.errors import QweftError
 from tests.tiny_folder import save_tiny_model
+from tests.tiny_models import tiny_gpt2
 
 
 @pytest.fixture
@@ -78,6 +79,14 @@ def test_each_row_is_tokenised_once(source, chatml, monkeypatch, learn):
         monkeypatch.setattr(module, "tokenise", counted)
     found = check_data(data, chatml, "tiny")
     assert times == found.rows and found.split == wanted.report.describe()
+
+
+def test_rows_that_the_model_has_no_positions_for_are_refused(source, tmp_path, capsys):
+    model = ["--model.name", save_tiny_model(tmp_path / "model", tiny_gpt2)]
+    rows = source([{"question": f"Q {n}?", "answer": "word " * 80} for n in range(40)])
+    for command in (["data", "check", rows], ["train", "--data.source", rows, "--output", str(tmp_path / "out")]):
+        assert main([*command, *model]) == 2
+        assert "tokens, and the model has positions for 64; set data.max_length to 64" in capsys.readouterr().err
 
 
 def test_rows_are_shown_with_what_is_learned(chatml, talk):

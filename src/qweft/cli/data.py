@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from qweft.cli.command import Command
@@ -68,10 +69,12 @@ def run(argv: Sequence[str]) -> None:
         check_model(config.model, needs_weights=False)
         from qweft.data.check import check_data
         from qweft.data.describe import describe
-        from qweft.models.load import load_tokenizer
+        from qweft.evaluation.loss import check_room
+        from qweft.models.load import load_model, load_tokenizer
 
         source = resolve(config.model)
-        found = check_data(data, load_tokenizer(source), source.name)
+        shapes = load_model(replace(config.model, device="meta")).model
+        found = check_data(data, load_tokenizer(source), source.name, partial(check_room, shapes))
     if wants_json:
         print_json(found.to_json())
     else:

@@ -74,24 +74,24 @@ def read_pace(path: Path, plan: Plan) -> tuple[Pace, Costs, dict[str, Any]]:
     record = read_record(path, WAY)
     try:
         told = record["pace"]
-        rows = None if told.get("rows") is None else (int(told["rows"][0]), int(told["rows"][1]))
-        pace = Pace(**{**told, "rungs": tuple(map(int, told["rungs"])), "rows": rows})
+        rows = None if told.get("rows") is None else (told["rows"][0], told["rows"][1])
+        pace = Pace(**{**told, "rungs": tuple(told["rungs"]), "rows": rows})
         costs = Costs(**record["costs"])
+        asked = float(record["seconds"])
         step, beside = ({name: float(each) for name, each in part.items()} for part in (costs.step, costs.beside))
         costs = Costs(step, beside, float(costs.validation), float(costs.test), float(costs.answers))
         numbers = [*costs.step.values(), *costs.beside.values(), costs.validation, costs.test, costs.answers]
-        sizes = (pace.steps, pace.rates, pace.seeds, pace.methods, int(record["workers"]), *pace.rungs, *(rows or ()))
+        sizes = (pace.steps, pace.rates, pace.seeds, pace.methods, record["workers"], *pace.rungs, *(rows or ()))
         if not all(0 <= float(each) < LONGEST for each in (*numbers, pace.seconds, record["before"])):
             raise ValueError("a time that nothing takes")
+        if any(type(size) is not int for size in sizes):
+            raise TypeError("a number that is not whole")
         if min(sizes) < 1 or not pace.rungs or min(costs.step.values()) < SHORTEST:
             raise ValueError("a number below 1")
         if not {method.name for method in plan.methods} <= costs.step.keys() & costs.beside.keys():
             raise ValueError("it was made for other methods")
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise QweftError(f"{path} is damaged, or of another comparison ({str(error)[:200]}); {WAY}") from error
-    if record["seconds"] != plan.budget.seconds:
-        raise QweftError(
-            f"{path} has the plan of another budget, {duration(float(record['seconds']))}; give another --output, or "
-            f"{WAY}"
-        )
+    if asked != plan.budget.seconds:
+        raise QweftError(f"{path} has the plan of another budget, {duration(asked)}; give another --output, or {WAY}")
     return pace, costs, record

@@ -1,7 +1,7 @@
 """Check of data before training: formats, lengths, split, overlap, and examples of learned text."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from statistics import quantiles
 from typing import Any
@@ -161,13 +161,16 @@ class DataCheck:
         return asdict(self)
 
 
-def check_data(config: DataConfig, tokenizer: Any, model: str) -> DataCheck:
+def check_data(
+    config: DataConfig, tokenizer: Any, model: str, check_rows: Callable[[list[Encoded]], None] | None = None
+) -> DataCheck:
     """Read and tokenise all rows of the source, and split them as a run would.
 
     Args:
         config: The data config.
         tokenizer: The model's tokenizer.
         model: Name of the model.
+        check_rows: Raises an error where the model cannot read a row of any part.
 
     Raises:
         QweftError: As `load_data`: whatever a run would refuse.
@@ -190,6 +193,8 @@ def check_data(config: DataConfig, tokenizer: Any, model: str) -> DataCheck:
             lost += sum(fit(row, config.max_length, "cut") is None for row in rows)
             whole += map(learn_all, rows) if config.learn == "all" else rows
     data = load_data(config, tokenizer, tokenised)
+    if check_rows is not None:
+        check_rows([*data.train, *data.validation, *data.test])
     held_out = {"validation": data.validation_conversations, "test": data.test_conversations}
     return DataCheck(
         config.source, model, dict(formats.most_common()), dict(sorted(turns.items())), len(whole),
