@@ -233,6 +233,10 @@ def test_a_column_that_the_format_does_not_read_is_not_named_in_vain(tmp_path, c
             "name the questions and the chosen ones by --data.columns.prompt NAME --data.columns.response chosen, or",
         ),
         ({"prompt": TURNS[:1], "chosen": TURNS[1:], "rejected": TURNS[1:]}, "by --data.columns.completion chosen"),
+        (
+            {"prompt": "q", "chosen": str(TURNS), "rejected": "b"},
+            "save the rows as .jsonl, where lists stay lists, and",
+        ),
         ({"prompt": "q", "completion": "a", "label": False}, "label False tells good answers from bad .*KTOTrainer"),
         ({"prompt": "q", "completion": "a", "label": True}, "keep the rows whose label is true, without this column"),
         ({"messages": TURNS, "label": False}, "label False tells"),
@@ -258,6 +262,12 @@ def test_preferences_are_refused(tmp_path, chatml, row, words):
     [
         ({"prompt": "q", "chosen": TURNS, "rejected": TURNS}, {"messages": "chosen"}),
         ({"prompt": TURNS[:1], "chosen": TURNS[1:], "rejected": TURNS[1:]}, {"completion": "chosen"}),
+        ({"prompt": "q", "chosen": json.dumps(TURNS), "rejected": json.dumps(TURNS)}, {"messages": "chosen"}),
+        ({"chosen": json.dumps(TURNS), "rejected": json.dumps(TURNS)}, {"messages": "chosen"}),
+        (
+            {"prompt": json.dumps(TURNS[:1]), "chosen": json.dumps(TURNS[1:]), "rejected": json.dumps(TURNS[1:])},
+            {"completion": "chosen"},
+        ),
         ({"prompt": "q", "chosen": "a", "rejected": "b"}, {"response": "chosen"}),
         ({"chosen": "q a", "rejected": "q b"}, {"text": "chosen"}),
         ({"system": "s", "question": "q", "chosen": "a", "rejected": "b"}, {"answer": "chosen"}),

@@ -120,6 +120,19 @@ def test_turns_after_the_last_answer_are_left_out():
     assert said({"messages": turns}) == [("user", "user"), ("assistant", "assistant")]
 
 
+def test_lists_of_messages_as_python_writes_them_are_refused():
+    row = {"prompt": "[{'role': 'user', 'content': 'hi'}]", "completion": "[{'content': 'yo', 'role': 'assistant'}]"}
+    with pytest.raises(QweftError, match=r"here: prompt and completion are lists of messages as Python writes them"):
+        to_conversation(row, "here")
+    found = to_conversation({"prompt": "Write a list of messages.", "completion": row["prompt"]}, "here")
+    assert found.answer == row["prompt"]
+
+
+def test_rows_without_a_question_are_groups_by_what_they_say():
+    rows = [[{"role": "system", "content": s}, {"role": "assistant", "content": a}] for s in "ab" for a in "cd"]
+    assert len({to_conversation({"messages": row}, "here").group for row in [*rows, *rows]}) == 4
+
+
 def test_groups():
     def group(**row):
         return to_conversation(row, "here").group
@@ -151,7 +164,10 @@ def test_groups():
         ),
         ({"messages": ["q"]}, "message 1 is str"),
         ({"messages": "q"}, "a list of messages was expected, not str"),
-        ({"messages": "[{'role': 'user'}]"}, "messages: not JSON (Expecting property name enclosed in double quotes"),
+        (
+            {"messages": "[{'role': 'user'}]"},
+            "messages: not JSON but messages as Python writes them; save the rows as .jsonl",
+        ),
         ({"conversations": [{"from": "gpt", "value": ""}]}, "the answer in message 1 is empty"),
         ({"instruction": "q", "output": "a", "history": ["x"]}, "history entry 1 is not a pair"),
         ({"question": ["q"], "answer": "a"}, "question is list, not text"),

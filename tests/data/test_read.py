@@ -300,6 +300,22 @@ def test_plain_text_is_read_in_stretches_that_end_with_a_paragraph(tmp_path):
     assert len({row["group"] for row in rows}) == len(rows)
 
 
+def test_a_csv_file_that_begins_with_a_blank_line(tmp_path):
+    (tmp_path / "a.csv").write_text("\nquestion,answer\nq,a\n")
+    with pytest.raises(QweftError, match="the first line is blank, and should name the columns; remove it"):
+        list(read_rows(str(tmp_path / "a.csv")))
+
+
+def test_what_tells_of_a_data_set_is_none_of_its_rows(tmp_path):
+    (tmp_path / "data").mkdir()
+    write(tmp_path / "data", ".jsonl")
+    (tmp_path / "dataset_infos.json").write_text("{}")
+    with pytest.raises(QweftError, match="the rows are not in this folder but in .*data; give"):
+        list(read_rows(str(tmp_path)))
+    write(tmp_path, ".csv")
+    assert len(list(read_rows(str(tmp_path)))) == len(ROWS)
+
+
 def test_copies_of_a_text_in_a_folder_share_their_groups(tmp_path):
     text = "\n\n".join(f"Paragraph {number}. " + "word " * 150 for number in range(100))
     for name in ("book.txt", "book copy.txt", "book.md"):

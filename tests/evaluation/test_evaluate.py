@@ -189,6 +189,10 @@ def test_the_first_rows_of_other_data_each_cut(folder, monkeypatch):
     assert first < 19 and second == third == 19
     got = sentence(folder, **asked | {"forgetting_rows": 7})
     assert "of its first 7 rows 6 are there" in got
+    (folder / "named.jsonl").write_text("\n".join(json.dumps({"Q": f"{n}?", "Note": "a"}) for n in range(6)))
+    for first in (True, False):
+        got = sentence(folder, **asked | {"forgetting": str(folder / "named.jsonl"), "forgetting_first": first})
+        assert "here these options are not read: rename the columns in the file" in got
     assert "forgetting_length must be at least 2, got 1" in sentence(folder, forgetting_length=1, **asked)
 
 

@@ -226,6 +226,9 @@ def test_an_earlier_report_is_kept_unless_it_is_this_one_begun(adapter, tmp_path
     (output / "robustness.json").write_text("{")
     assert evaluate(adapter, *shots, "10") == 0
     assert (aside / "robustness-2" / "robustness.json").read_text() == "{"
+    (output / "robustness.json").write_text(json.dumps({**begun, "points": 5}))
+    assert evaluate(adapter, *shots, "10") == 0
+    assert read(aside / "robustness-3")["points"] == 5
 
 
 def test_what_else_stands_in_the_output_of_a_report_stays(adapter, tmp_path):

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from qweft.data.turns import Row, RowError, UnknownFormatError
+from qweft.data.turns import Row, RowError, UnknownFormatError, as_python, turns_in
 from qweft.errors import QweftError
 from qweft.text import near
 
@@ -136,7 +136,9 @@ def refuse_preferences(row: Row, name: str, where: str) -> None:
 
 def _way_to_chosen(row: Row) -> str:
     """Return how the chosen answers are learned with all that asks for them."""
-    chosen, prompt = row["chosen"], row.get("prompt")
+    chosen, prompt = (turns_in(each) or each for each in (row["chosen"], row.get("prompt")))
+    if as_python(chosen):
+        return f"save the rows as .jsonl, where lists stay lists, and learn the chosen ones by --{KEY}.messages chosen"
     if isinstance(chosen, Sequence) and not isinstance(chosen, str):
         key = "messages" if prompt is None or isinstance(prompt, str) else "completion"
         return f"learn the chosen ones by --{KEY}.{key} chosen"

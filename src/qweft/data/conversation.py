@@ -97,7 +97,7 @@ def prompt_group(messages: Sequence[Message]) -> str:
     """Return the default group: a hash of the messages before the first answer, without system messages.
 
     Duplicates share it, and so do several answers to one question. So do the prefixes of a dialogue, which some data
-    sets list as separate rows. Case and white space are ignored.
+    sets list as separate rows. Case and white space are ignored. Where nothing is asked, the whole row is hashed.
     """
     said: list[str] = []
     for message in messages:
@@ -105,6 +105,8 @@ def prompt_group(messages: Sequence[Message]) -> str:
             break
         if message.role != "system":
             said.append(" ".join(message.content.casefold().split()))
+    if not said:
+        said = [" ".join(message.said.casefold().split()) for message in messages]
     return hashlib.sha256("\n".join(said).encode()).hexdigest()[:16]
 
 

@@ -20,7 +20,19 @@ from qweft.data.columns import (
     unknown,
 )
 from qweft.data.conversation import TEXT, Conversation, Message, prompt_group, text_group
-from qweft.data.turns import THOUGHT, Row, RowError, listed, offered, plain_text, read_tools, read_turns, turns_in
+from qweft.data.turns import (
+    AS_PYTHON,
+    THOUGHT,
+    Row,
+    RowError,
+    as_python,
+    listed,
+    offered,
+    plain_text,
+    read_tools,
+    read_turns,
+    turns_in,
+)
 
 PLAIN = "text"
 THOUGHT_COLUMN = "reasoning_content"
@@ -230,6 +242,8 @@ def _prompt_completion(row: Row, where: str) -> list[Message]:
     asked = read_turns(prompt, where) if not isinstance(prompt, str) else [Message("user", prompt)]
     key = "response" if row.get("completion") is None and row.get("response") is not None else "completion"
     completion = row.get(key)
+    if as_python(prompt) and as_python(completion):
+        raise RowError(where, f"prompt and {key} are lists of messages {AS_PYTHON}")
     if isinstance(completion, Sequence) and not isinstance(completion, str):
         turns = read_turns(completion, where)
         begins = [[turn.role for turn in each[:1]] for each in (asked, turns)]

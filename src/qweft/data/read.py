@@ -14,7 +14,7 @@ from qweft.data.conversation import TEXT, Message, text_group
 from qweft.data.embedded import check_embedded, embedded_rows
 from qweft.data.hub import HUB_ID, NAMED, Located, named, read_hub
 from qweft.data.tables import read_parquet
-from qweft.data.turns import RowError, bounded
+from qweft.data.turns import DuplicateKeyError, RowError, bounded, unique
 from qweft.errors import QweftError
 from qweft.files import check_regular, named_path
 from qweft.text import some
@@ -129,7 +129,7 @@ def _rows(source: str, stream: bool, key: str) -> Iterator[tuple[str, dict[str, 
     if path.is_dir():
         # hidden files are those of a system: macOS puts ._rows.jsonl beside rows.jsonl
         found = sorted(file for file in path.iterdir() if not file.name.startswith("."))
-        files = [file for file in found if file.suffix.lower() in READERS]
+        files = [file for file in found if file.suffix.lower() in READERS and file.name not in OF_THE_HUB]
         # A README in the folder is not data.
         rows = [file for file in files if file.suffix.lower() not in PLAIN]
         about = all(file.stem.lower() in ABOUT for file in files)
@@ -192,15 +192,6 @@ def _read_file(path: Path) -> Iterator[tuple[str, dict[str, Any] | RowError]]:
         raise QweftError(f"data {path}: the file holds no rows")
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return a JSON object as a dict; the json module would keep the last of two equal keys."""
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        twice = Counter(key for key, _ in pairs).most_common(1)[0][0]
-        raise DuplicateKeyError(f"the key {twice[:60]!r} stands twice in an object; rename or remove one")
-    return found
-
-
 class _AsWritten(float):
     """A number of a JSON file that is shown as it was written: an answer of 0.00001 is not learned as 1e-05."""
 
@@ -216,10 +207,6 @@ def _as_written(digits: str) -> _AsWritten:
     return number
 
 
-class DuplicateKeyError(ValueError):
-    """An object of a JSON file has a key twice."""
-
-
 def _read_jsonl(path: Path) -> Iterator[Any]:
     # utf-8-sig drops the byte order mark that some editors write.
     with path.open(encoding="utf-8-sig") as handle:
@@ -227,7 +214,7 @@ def _read_jsonl(path: Path) -> Iterator[Any]:
             if line.strip():
                 try:
                     # without its end, else an error there would be reported on the next line
-                    row = json.loads(line.rstrip("\r\n"), object_pairs_hook=_object, parse_float=_as_written)
+                    row = json.loads(line.rstrip("\r\n"), object_pairs_hook=unique, parse_float=_as_written)
                 except (ValueError, RecursionError) as fault:
                     what = f"not JSON ({_said(fault)}); each line of a .jsonl file is one whole object"
                     row = RowError(f"{path.name}, line {number}", what)
@@ -239,7 +226,7 @@ def _read_json(path: Path) -> Iterator[Any]:
     if not text.strip():
         return
     try:
-        content = json.loads(text, object_pairs_hook=_object, parse_float=_as_written)
+        content = json.loads(text, object_pairs_hook=unique, parse_float=_as_written)
     except (ValueError, RecursionError) as fault:
         line = f", line {fault.lineno}" if isinstance(fault, json.JSONDecodeError) else ""
         more = "; a file with one object on each line ends in .jsonl" if _said(fault).startswith("Extra data") else ""
@@ -271,6 +258,8 @@ def _read_csv(path: Path) -> Iterator[Any]:
         reader = csv.DictReader(_noted(handle, lines), strict=True)
         try:
             columns = list(reader.fieldnames or ())
+            if not columns and reader.line_num:
+                raise QweftError(f"data {path}: the first line is blank, and should name the columns; remove it")
             _check_quotes(path, columns, lines)
             if mark := next((mark for mark in SEPARATORS if len(columns) == 1 and mark in columns[0]), None):
                 raise QweftError(
@@ -341,6 +330,8 @@ def _is_spaced(field: str) -> bool:
 PLAIN = (".txt", ".md")
 ABOUT = ("readme", "license", "licence", "changelog", "citation", "notice")
 """Names of files that tell of a data set, beside a folder that holds it."""
+OF_THE_HUB = ("dataset_infos.json", "dataset_info.json")
+"""Files that tell of a data set, in its folder of the hub or as `save_to_disk` wrote it."""
 READERS: dict[str, Callable[[Path], Iterator[Any]]] = {
     ".jsonl": _read_jsonl,
     ".json": _read_json,

@@ -2,6 +2,8 @@
 
 import json
 import math
+import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -86,7 +88,7 @@ def plain_text(value: Any, name: str, where: str) -> str:
         raise RowError(where, f"{name} is {value}, not text")
     if isinstance(value, int | float) and not isinstance(value, bool):
         return str(value)
-    raise RowError(where, f"{name} is {type(value).__name__}, not text")
+    raise RowError(where, f"{name} is {type(value).__name__}, not text; write it as a text or a number")
 
 
 def read_turns(turns: Any, where: str, may_be_empty: bool = False) -> list[Message]:
@@ -271,14 +273,44 @@ def turns_in(text: Any) -> list[Any] | None:
     return found if all(any(each >= form for form in forms) for each in keys) else None
 
 
+PYTHON = re.compile(r"\s*\[\{'(role|content|from|value)': ")
+AS_PYTHON = "as Python writes them; save the rows as .jsonl, where lists stay lists"
+"""What is said of such texts: data frames and data sets write lists into a CSV file so."""
+
+
+def as_python(text: Any) -> bool:
+    """Whether a value is a list of messages, written as Python shows it and not as JSON."""
+    return isinstance(text, str) and PYTHON.match(text) is not None
+
+
 def _parsed(value: Any, what: str, where: str) -> Any:
     """Return what a JSON text holds; other values as they are."""
     if not isinstance(value, str):
         return value
+    if as_python(value):
+        raise RowError(where, f"{what}: not JSON but messages {AS_PYTHON}")
     try:
-        return json.loads(value)
+        return json.loads(value, object_pairs_hook=unique)
     except (ValueError, RecursionError) as error:
-        raise RowError(where, f"{what}: not JSON ({str(error)[:80]})") from error
+        unread = f"; leave the column out by --data.columns.{what} ''" if what in ("tools", "history") else ""
+        raise RowError(where, f"{what}: not JSON ({str(error)[:80]}){unread}") from error
+
+
+class DuplicateKeyError(ValueError):
+    """An object of a JSON text has a key twice."""
+
+
+def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return a JSON object as a dict; the json module would keep the last of two equal keys.
+
+    Raises:
+        DuplicateKeyError: There are two.
+    """
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = Counter(key for key, _ in pairs).most_common(1)[0][0]
+        raise DuplicateKeyError(f"the key {twice[:60]!r} stands twice in an object; rename or remove one")
+    return found
 
 
 def _jsonable(value: Mapping[str, Any], what: str, where: str) -> dict[str, Any]:

@@ -49,16 +49,19 @@ def other_rows(judging: EvaluationConfig, data: DataConfig, tokenizer: Any) -> l
     """
     if judging.forgetting is None:
         return []
-    if judging.forgetting_first:
-        return _first(judging.forgetting, judging, tokenizer)
     config = DataConfig(
         judging.forgetting, train_rows=1, validation_rows=0, test_rows=judging.forgetting_rows,
         max_length=judging.forgetting_length, split_seed=data.split_seed,
     )  # fmt: skip
     try:
+        if judging.forgetting_first:
+            return _first(judging.forgetting, judging, tokenizer)
         return load_data(config, tokenizer).test
     except QweftError as error:
-        raise QweftError(f"{KEY}: {error}") from error
+        told = str(error)
+        named = "--data.columns" in told  # options that hold for the run's own data alone
+        told += "; here these options are not read: rename the columns in the file" if named else ""
+        raise QweftError(f"{KEY}: {told}") from error
 
 
 def _first(source: str, judging: EvaluationConfig, tokenizer: Any) -> list[Encoded]:
@@ -70,7 +73,7 @@ def _first(source: str, judging: EvaluationConfig, tokenizer: Any) -> list[Encod
     kept = [row for row in found if row is not None]
     if len(kept) < judging.forgetting_rows:
         raise QweftError(
-            f"{KEY} {source}: of its first {judging.forgetting_rows} rows {len(kept)} are there and have an answer "
+            f"{source}: of its first {judging.forgetting_rows} rows {len(kept)} are there and have an answer "
             f"within {judging.forgetting_length} tokens; lower evaluation.forgetting_rows, or raise "
             "evaluation.forgetting_length"
         )

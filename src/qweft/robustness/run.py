@@ -126,9 +126,10 @@ def _keep_earlier(output: Path, found: Robustness, console: Console) -> int:
     own = json.loads(json.dumps(found.to_json()))
     with suppress(QweftError):
         earlier = read_record(output / NUMBERS, "remove it")
-        is_begun = len(earlier.get("points") or ()) < found.planned
-        if is_begun and all(earlier.get(name) == own[name] for name in SAME):
-            return len(earlier.get("points") or ())
+        points = earlier.get("points")
+        begun = len(points) if isinstance(points, list) else found.planned
+        if begun < found.planned and all(earlier.get(name) == own[name] for name in SAME):
+            return begun
     aside = keep_earlier(output, "robustness", there[::-1])  # the numbers last: they tell whose the others are
     console.print(f"the earlier report in {output} is now in {aside}", highlight=False, soft_wrap=True)
     return 0
