@@ -54,6 +54,15 @@ def test_a_study_of_another_program_gets_none_of_ours(tmp_path):
     Store(tmp_path, (Axis("adapter", "r", (2, 4)),), "a")
 
 
+@pytest.mark.parametrize("name", ["does r matter?", "a%41b", "a#b", "a b+c", "ü@:x", "a;b&c", "a'b", "a\\b", "a{b}c"])
+def test_a_path_is_not_read_as_an_address(tmp_path, name):
+    (tmp_path / name).mkdir()
+    before = {path.name for path in tmp_path.iterdir()}
+    Store(tmp_path / name, AXES, "configuration").add({"adapter.r": 2}, 100, 0)
+    assert (tmp_path / name / "study.db").exists() and {path.name for path in tmp_path.iterdir()} == before
+    assert Store(tmp_path / name, AXES, "configuration").points() == [{"adapter.r": 2}]
+
+
 def test_a_journal_deletes_no_other_file(study, tmp_path):
     precious = tmp_path / "precious"
     precious.write_text("mine")

@@ -70,6 +70,8 @@ class Store:
     def _in_words(self) -> Iterator[None]:
         try:
             yield
+        except QweftError:
+            raise
         except Exception as error:  # from Optuna, SQLAlchemy or SQLite
             said = (str(error).splitlines() or [""])[0][:200]
             if any(words in said for words in NO_ROOM):
@@ -88,9 +90,14 @@ class Store:
             ) from error
 
     def _open(self) -> Any:
-        package, path = optuna(), (self.folder / FILE).absolute()
+        from sqlalchemy import URL, make_url
+
+        package, path = optuna(), str((self.folder / FILE).absolute())
         waiting = {"connect_args": {"timeout": 60}}
-        self._storage = package.storages.RDBStorage(f"sqlite:///{path}", engine_kwargs=waiting)
+        url = URL.create("sqlite", database=path).render_as_string(hide_password=False)
+        if make_url(url).database != path or "{" in url:  # as by an earlier SQLAlchemy
+            raise QweftError(f"output {self.folder} has ?, % or {{ in its path, where no study is kept; choose another")
+        self._storage = package.storages.RDBStorage(url, engine_kwargs=waiting)
         return package.create_study(study_name=NAME, storage=self._storage, direction="minimize", load_if_exists=True)
 
     @contextmanager
