@@ -310,7 +310,7 @@ def test_what_tells_of_a_data_set_is_none_of_its_rows(tmp_path):
     (tmp_path / "data").mkdir()
     write(tmp_path / "data", ".jsonl")
     (tmp_path / "dataset_infos.json").write_text("{}")
-    with pytest.raises(QweftError, match="the rows are not in this folder but in .*data; give"):
+    with pytest.raises(QweftError, match=r"the rows are not in this folder but in .*data; give"):
         list(read_rows(str(tmp_path)))
     write(tmp_path, ".csv")
     assert len(list(read_rows(str(tmp_path)))) == len(ROWS)

@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from tests.tiny_folder import save_rows, save_tiny_model
 from tests.training.test_resume import config, stopped_run, weights, with_right_checksum
 from transformers.trainer_pt_utils import safe_globals
@@ -63,8 +64,11 @@ def test_moments_that_repeat_one_number_are_read_as_numbers_of_their_own(files, 
     assert all(torch.equal(tensor, found[1][name]) for name, tensor in found[0].items())
 
 
+WHOLE = ["model.safetensors", "pytorch_model.bin", "adapter_model.bin", "more/adapter_model.safetensors"]
+
+
 @pytest.mark.parametrize("listed", [False, True])
-@pytest.mark.parametrize("name", ["model.safetensors", "pytorch_model.bin", "more/adapter_model.safetensors"])
+@pytest.mark.parametrize("name", WHOLE)
 def test_a_checkpoint_holds_nothing_that_a_run_does_not_write(files, stopped, tmp_path, name, listed):
     """The trainer would read weights of the whole model before the adapter's, and adapters in folders, too."""
     shutil.copytree(stopped, tmp_path / "run")
@@ -80,6 +84,43 @@ def test_a_checkpoint_holds_nothing_that_a_run_does_not_write(files, stopped, tm
     with pytest.raises(QweftError, match=rf"{folder} holds '{name}', which its run did not write; move it away"):
         train(config(files, tmp_path / "run", resume="auto"))
     assert (folder / name).exists()
+
+
+@pytest.mark.parametrize("name", ["lm_head.weight", "model.layers.0.self_attn.q_proj.base_layer.weight"])
+@pytest.mark.parametrize("adapter", ["qtha", "lora"])
+def test_base_weights_in_a_checkpoint_are_refused(files, tmp_path, adapter, name):
+    """They would replace the base model's own, and the saved adapter would not have them."""
+    folder = stopped_run(files, tmp_path, adapter) / "checkpoints" / "step-4"
+    file, key = folder / "adapter_model.safetensors", f"base_model.model.{name}"
+    save_file(load_file(file) | {key: torch.ones(2, 2)}, file, {"format": "pt"})
+    with_right_checksum(folder, file.name)
+    refused = rf"the run cannot go on from {folder} \({file}: '{key}' is \[2, 2\], .* not there\); remove that folder"
+    with pytest.raises(QweftError, match=refused):
+        train(config(files, tmp_path / "run", adapter, resume="auto"))
+
+
+LORA = {"peft_type": "LORA", "r": 2, "target_modules": ["q_proj", "v_proj"]}
+BESIDE = {
+    "modules_to_save": LORA | {"modules_to_save": ["lm_head"]},
+    "trainable_token_indices": LORA | {"trainable_token_indices": [1, 2]},
+    "bias": LORA | {"bias": "all"},
+    "dora": LORA | {"use_dora": True},
+    "pissa": LORA | {"init_lora_weights": "pissa"},
+    "lora_ga": LORA | {"init_lora_weights": "lora_ga"},
+    "embeddings": LORA | {"target_modules": ["q_proj", "embed_tokens", "lm_head"]},
+    "qtha": {"preset": "qtha", "r": 2, "width": 8, "bond_dimension": 2, "target_modules": ["q_proj"], "bias": "all",
+             "modules_to_save": ["lm_head"]},
+    "vera": {"peft_type": "VERA", "r": 2, "target_modules": ["q_proj"]},
+    "prompt tuning": {"peft_type": "PROMPT_TUNING", "num_virtual_tokens": 2},
+    "shira": {"peft_type": "SHIRA", "r": 2, "target_modules": ["q_proj"]},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BESIDE)
+def test_a_checkpoint_of_its_own_is_one_of_the_adapter(files, tmp_path, name):
+    output = stopped_run(files, tmp_path, BESIDE[name])
+    found = train(config(files, output, BESIDE[name], resume="auto"))
+    assert found.fit.steps == 8
 
 
 @pytest.fixture

@@ -49,7 +49,7 @@ def config(files, output, adapter="qtha", every=2, training=None, **changes):
     return RunConfig(
         model=ModelConfig(name=files[0], device="cpu"),
         data=DataConfig(source=files[1], train_rows=16, validation_rows=6, test_rows=4, max_length=48),
-        adapter=ADAPTERS[adapter],
+        adapter=ADAPTERS[adapter] if isinstance(adapter, str) else adapter,
         training=TrainingConfig(**budget | (training or {})),
         checkpoints=CheckpointConfig(every),
         output=str(output),
@@ -172,13 +172,13 @@ def test_variables_that_no_launcher_set_do_not_silence_a_training(files, tmp_pat
         assert (tmp_path / "adapter" / "adapter_model.safetensors").is_file() and (tmp_path / "run.json").is_file()
 
 
-def stopped_run(files, folder):
+def stopped_run(files, folder, adapter="qtha"):
     """The folder of a run that was stopped after its fourth step."""
     output = folder / "run"
     with pytest.MonkeyPatch.context() as patch:
         stop_after(patch, 4)
         with pytest.raises(StoppedError):
-            train(config(files, output))
+            train(config(files, output, adapter))
     return output
 
 
@@ -211,6 +211,10 @@ def test_a_pickle_in_a_checkpoint_is_not_run(files, stopped, tmp_path, name):
         *((name, None) for name in ("optimizer.pt", "scheduler.pt", "rng_state.pth")),
         ("trainer_state.json", {"save_steps": "x"}),
         ("trainer_state.json", {"log_history": [{"step": 1, "loss": "x"}]}),
+        ("trainer_state.json", {"log_history": "x"}),
+        ("trainer_state.json", {"log_history": {}}),
+        ("trainer_state.json", {"total_flos": "x"}),
+        ("trainer_state.json", {"total_flos": 10**400}),
     ],
 )
 def test_a_checkpoint_that_does_not_load_is_one_sentence(files, stopped, tmp_path, name, change):
@@ -227,7 +231,8 @@ def test_a_checkpoint_that_does_not_load_is_one_sentence(files, stopped, tmp_pat
 
 
 @pytest.mark.parametrize("state", [
-    "[]", "{", "[" * 100_000, '{"global_step": 5}', '{"global_step": -1}', '{"global_step": "4"}', "pipe",
+    "[]", "{", "[" * 100_000, '{"global_step": 5}', '{"global_step": -1}', '{"global_step": "4"}',
+    '{"global_step": 4.0}', "pipe",
 ])  # fmt: skip
 def test_a_state_that_ends_the_training_early_is_passed_over(files, stopped, tmp_path, state, capsys):
     shutil.copytree(stopped, tmp_path / "run")

@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from tests.tiny_models import tiny_gpt2, tiny_llama
 from tests.training.test_resume import StoppedError, config, files, stop_after  # noqa: F401
 
-from qweft.adapter.attach import adapter_config
+from qweft.adapter.attach import adapter_config, attach
 from qweft.comparison.adapters import take_off
 from qweft.data.batches import Collator
 from qweft.errors import QweftError
@@ -94,6 +94,23 @@ def test_a_resumed_run_goes_on_from_the_same_weights(files, tmp_path, monkeypatc
 def test_targets_that_cannot_start_so_are_one_sentence(targets):
     with pytest.raises(QweftError, match="name linear layers of plain numbers"):
         started(tiny_gpt2(), target_modules=targets)
+
+
+@pytest.mark.parametrize("make", [tiny_llama, tiny_gpt2])
+def test_without_targets_it_starts_on_those_of_peft(make):
+    torch.manual_seed(3)
+    usual = attach(make(), adapter_config({"peft_type": "LORA", "r": 2}))
+    found = started(make(), target_modules=None)
+    assert found.active_peft_config.target_modules == usual.active_peft_config.target_modules
+    assert [key for key, _ in found.named_parameters()] == [key for key, _ in usual.named_parameters()]
+    assert all(p.any() for key, p in found.named_parameters() if "lora_B" in key)
+
+
+def test_a_type_for_which_peft_has_no_targets_is_one_sentence():
+    model = tiny_llama()
+    model.config.model_type = "unheard"
+    with pytest.raises(QweftError, match=r"cannot be put on this model: .*target_modules.*; its linear layers are q_proj"):
+        started(model, target_modules=None)
 
 
 BESIDE = {

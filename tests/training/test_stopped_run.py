@@ -33,6 +33,22 @@ def test_a_record_that_cannot_be_written_is_told_apart_from_the_adapter(files, t
     assert (tmp_path / "run.json").is_file()
 
 
+@pytest.mark.parametrize("every", [None, 2])
+@pytest.mark.parametrize("judged", [None, 2])
+def test_an_adapter_that_cannot_be_written_is_told_with_what_is_kept(files, tmp_path, monkeypatch, every, judged):  # noqa: F811
+    def full(*given):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(run, "save_adapter", full)
+    monkeypatch.setattr(checkpoints, "write_json", full)
+    with pytest.raises(QweftError) as error:
+        train(config(files, tmp_path, every=every, validation=ValidationConfig(every=judged)))
+    said, best = str(error.value), f"; the best adapter so far is in {tmp_path / 'best'}"
+    way = "no checkpoint could be kept" if every else "with checkpoints.every it would go on from there"
+    assert said.endswith(f"and run again; {way}{best if judged else ''}")
+    assert (tmp_path / "best" / "adapter_model.safetensors").is_file() == bool(judged)
+
+
 @pytest.mark.parametrize("what", ["run.json", "adapter", "best", "adapter, checkpoint", "nothing"])
 def test_what_is_kept_is_told_without_a_clock(files, tmp_path, what):  # noqa: F811
     """A file server's clock may be behind: what was written has an earlier time than that of the command's start."""
