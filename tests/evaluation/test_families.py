@@ -7,7 +7,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, BloomConfig, BloomFor
 
 from qweft import QweftError, QwthnConfig
 from qweft.chat.answering import Answering, Sampler
-from qweft.evaluation.generation import feels_padding, greedy, greedy_together, tokens_read
+from qweft.evaluation.generation import Reading, feels_padding, greedy, greedy_together, tokens_read
 from qweft.evaluation.loss import context_of, held_out_loss
 
 COMMON = {
@@ -81,6 +81,18 @@ def test_an_answer_is_that_of_the_whole_text(family):
                 QweftError, match=r"generation_batch 3: .* its padding; set evaluation\.generation_batch to 1"
             ):
                 greedy_together(model, PROMPTS, set(), NEW, 3)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@torch.no_grad()
+def test_the_logits_after_each_token_are_those_of_the_whole_text(family):
+    """An answer may be right by luck: its tokens are the largest of few."""
+    model, ids = tiny(family), list(range(3, 28))
+    reading = Reading(model)
+    reading.logits_after(ids[:12])
+    for end in range(13, len(ids)):
+        whole = model(input_ids=torch.tensor([ids[:end]]), use_cache=False).logits[0, -1]
+        assert (reading.logits_after(ids[end - 1 : end]) - whole).abs().max() < 1e-4 * whole.abs().max()
 
 
 @pytest.mark.parametrize("family", [*FAMILIES, "phi3"])

@@ -68,7 +68,7 @@ def _shown(prompt: Sequence[Message]) -> str:
 NEAR = 1e-4
 FELT = 2e-5
 """Change of a logit by padding, relative to the largest, above which rows are answered alone; rounding makes 1e-6."""
-BEGINS_ANEW = ("bamba",)
+BEGINS_ANEW = ("bamba", "minimax")
 """Model types of transformers that count positions from 0 at each call, whatever their cache holds."""
 READS_PADDING = (
     "minimax", "recurrent_gemma",  # their state holds it, whatever the mask says
