@@ -222,7 +222,10 @@ class Checkpoints:
             parts = [manifest.get(name) for name in ("identity", "extra", "files")]
             state = json.loads(read_bytes(folder / STATE, MOST_STATE))  # leniently: a gradient's norm may be NaN
             step = int(folder.name.removeprefix("step-"))
-            if not isinstance(state, dict) or (manifest.get("step"), state.get("global_step")) != (step, step):
+            if not isinstance(state, dict):
+                return None
+            told = [manifest.get("step"), state.get("global_step")]
+            if told != [step, step] or not all(type(each) is int for each in told):
                 return None
             if not all(isinstance(part, dict) for part in parts):
                 return None

@@ -186,21 +186,27 @@ class GradientWatch(TrainerCallback):
 
 
 class ResumedState(TrainerCallback):
-    """Checks a checkpoint's numbers that compiled code takes on trust; `fit` names the checkpoint.
+    """Checks a checkpoint's numbers that compiled code or the trainer takes on trust; `fit` names the checkpoint.
 
     torch compares no shapes as it loads an optimizer's state, and the fused AdamW takes them from the parameter. NumPy
-    takes any position in its generator's numbers. Both would go beyond their memory.
+    takes any position in its generator's numbers. Both would go beyond their memory. The trainer reads what it
+    logged and counted only after its first step, when an error would be the run's own.
     """
 
     def __init__(self) -> None:
         self._is_checked = False
 
     def on_train_begin(self, args: Any, state: Any, control: Any, optimizer: Any = None, **kwargs: Any) -> None:
-        """Lay out the optimizer's state as its parameters are; it was loaded just before.
+        """Check the trainer's state, and lay out the optimizer's as its parameters are; both were loaded just before.
 
         Raises:
-            ValueError: A part of it has another shape, or a learning rate is no plain number.
+            ValueError: A part of it has another shape or type, or a learning rate is no plain number.
+            OverflowError: The number of floating-point operations is none that a float can be.
         """
+        for name, kind in (("log_history", list), ("total_flos", int | float)):
+            if not isinstance(getattr(state, name), kind):
+                raise ValueError(f"the trainer's {name} is a {type(getattr(state, name)).__name__}")
+        float(state.total_flos)  # the trainer adds floats to it
         for group in optimizer.param_groups:
             if not isinstance(group["lr"], int | float):
                 raise ValueError(f"the optimizer's learning rate is a {type(group['lr']).__name__}")
