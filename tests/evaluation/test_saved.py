@@ -9,12 +9,13 @@ from pathlib import Path
 import peft
 import pytest
 import torch
-from peft import FourierFTConfig, LoraConfig, PsoftConfig, get_peft_model
+from peft import AdaptionPromptConfig, FourierFTConfig, LoraConfig, PsoftConfig, ShiraConfig, get_peft_model
 from peft.tuners.lora.layer import Linear as LoraLinear
 from peft.tuners.lora.layer import LoraLayer
 from rich.console import Console
 from safetensors.torch import load_file, save_file
 from tests.tiny_folder import save_rows, save_tiny_model
+from tests.tiny_models import tiny_gpt2
 
 from qweft.adapter import few_tokens
 from qweft.adapter.attach import adapter_config, attach
@@ -47,6 +48,35 @@ def test_an_adapter_of_another_method_whose_file_lacks_a_tensor_is_refused(tmp_p
     save_file({key.replace("lora_A", "lora_a"): tensor for key, tensor in load_file(file).items()}, file)
     with pytest.raises(QweftError, match=r"the adapter does not load on .*Found missing adapter keys"):
         put_on(load_model(config), tmp_path / "adapter")
+
+
+@pytest.mark.parametrize("bias", ["all", "lora_only"])
+def test_an_adapter_whose_file_lacks_biases_is_refused(tmp_path, bias):
+    config = ModelConfig(save_tiny_model(tmp_path / "model", tiny_gpt2), dtype="float32", device="cpu")
+    model = get_peft_model(load_model(config).model, LoraConfig(target_modules=["c_attn"], bias=bias))
+    model.save_pretrained(tmp_path / "adapter")
+    put_on(load_model(config), tmp_path / "adapter")
+    file = tmp_path / "adapter" / "adapter_model.safetensors"
+    tensors = load_file(file)
+    del tensors[next(key for key in tensors if key.endswith("c_attn.base_layer.bias") or key.endswith("c_attn.bias"))]
+    save_file(tensors, file)
+    with pytest.raises(QweftError, match=rf"its config trains biases \({bias}\), and its file lacks 1 of them"):
+        put_on(load_model(config), tmp_path / "adapter")
+
+
+@pytest.mark.parametrize("config", [
+    LoraConfig(target_modules=["q_proj"], init_lora_weights="pissa"),
+    LoraConfig(target_modules=["q_proj"], init_lora_weights="olora"),
+    ShiraConfig(target_modules=["q_proj"], r=2),
+    AdaptionPromptConfig(task_type="CAUSAL_LM", adapter_len=4, adapter_layers=1),
+], ids=lambda config: str(getattr(config, "init_lora_weights", config.peft_type.value)))  # fmt: skip
+def test_a_dry_run_takes_what_the_command_takes(tmp_path, capsys, config):
+    base = ModelConfig(save_tiny_model(tmp_path / "model"), dtype="float32", device="cpu")
+    get_peft_model(load_model(base).model, config).save_pretrained(tmp_path / "adapter")
+    rows = save_rows(tmp_path / "rows.jsonl")
+    command = ["evaluate", str(tmp_path / "adapter"), "--model.name", base.name, "--data.source", rows]
+    for options in (["--dry-run"], ["--evaluation.answers", "0"]):
+        assert main([*command, *options]) == 0, capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

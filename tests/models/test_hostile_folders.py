@@ -9,7 +9,7 @@ import sys
 import pytest
 import torch
 from huggingface_hub import constants
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from qweft.errors import QweftError
@@ -440,6 +440,24 @@ def test_a_link_leads_to_nothing_outside_the_folder(folder, tmp_path, name):
     (elsewhere / "file").touch()
     place.symlink_to(elsewhere if name == "additional_chat_templates" else elsewhere / "file")
     assert f"{place} is a link that leads out of its folder" in refused(folder)
+
+
+def test_weights_without_a_place_in_the_model_are_told(folder, capsys):
+    load_model(ModelConfig(str(folder), device="cpu"))
+    assert "note:" not in capsys.readouterr().err
+    tensors = load_file(folder / WEIGHTS)
+    biases = {f"model.layers.0.self_attn.{name}_proj.bias": torch.ones(16) for name in "qo"}
+    save_file({**tensors, **biases}, folder / WEIGHTS, {"format": "pt"})
+    load_model(ModelConfig(str(folder), device="cpu"))
+    told = " ".join(capsys.readouterr().err.split())
+    assert "have 2 tensors that LlamaForCausalLM with their config.json has no place for" in told and "o_proj" in told
+
+
+def test_weights_that_give_no_numbers_are_refused(folder):
+    tensors = load_file(folder / WEIGHTS)
+    tensors["model.norm.weight"][0] = torch.nan
+    save_file(tensors, folder / WEIGHTS, {"format": "pt"})
+    assert "its logits are not numbers (NaN) in float32; get its weights anew" in refused(folder)
 
 
 @pytest.mark.parametrize("key", ["eos_token_id", "pad_token_id"])

@@ -85,7 +85,8 @@ def check_targets(model: nn.Module, config: PeftConfig) -> None:
     check_order(config, present)
     targets = getattr(config, "target_modules", None)
     if isinstance(targets, str) and targets != "all-linear":
-        if not any(_matches(targets, name) for name in present):
+        # of AdaptionPrompt it is how the attention's name ends, which PEFT looks for by itself
+        if not config.is_adaption_prompt and not any(_matches(targets, name) for name in present):
             raise QweftError(
                 f"the expression {targets!r} in target_modules matches no module of the model; its linear layers are "
                 f"{', '.join(linear_names(model))}: give a list of names, as [q_proj]"

@@ -15,6 +15,7 @@ from qweft.adapter.folder import find_weights, read_config, read_header
 from qweft.adapter.strict_loading import check_tensors
 from qweft.data.load import load_data
 from qweft.data.tokens import Encoded, total_tokens
+from qweft.errors import QweftError
 from qweft.evaluation.answer_scores import check_rows
 from qweft.evaluation.config import EvaluationConfig
 from qweft.evaluation.loss import check_room
@@ -60,19 +61,26 @@ def shapes_of(adapter: Path, config: ModelConfig) -> tuple[LoadedModel, list[str
     """
     saved, found = read_config(adapter), read_header(find_weights(adapter))
     saved.inference_mode = True  # as in loading; else prompt tuning would load a tokenizer that the file names
+    if isinstance(getattr(saved, "init_lora_weights", None), str):
+        saved.init_lora_weights = True  # type: ignore[attr-defined]  # a start by base weights, which are not here
     loaded = load_model(replace(config, device="meta"))
     method = getattr(saved.peft_type, "value", saved.peft_type)
     numbers = sum(tensor.numel() for tensor in found.values())
     limit = file_elements.set(numbers or None)
+    unseen = ""
     try:
         with put_on_by_peft(loaded, saved, adapter):
             model = attach(loaded.model, saved)
+        if isinstance(saved, QwthnConfig):
+            check_tensors(model, "default", saved, found)
+    except QweftError as error:
+        if not isinstance(error.__cause__, NotImplementedError):
+            raise
+        unseen = " (whether it fits is seen as it is loaded: the method reads the model's weights)"
     finally:
         file_elements.reset(limit)
-    if isinstance(saved, QwthnConfig):
-        check_tensors(model, "default", saved, found)
     return loaded, [
-        f"adapter {adapter}: {method}, {numbers:,} numbers in {many(len(found), 'tensor')}",
+        f"adapter {adapter}: {method}, {numbers:,} numbers in {many(len(found), 'tensor')}{unseen}",
         f"model {loaded.source.origin}",
     ]
 

@@ -151,8 +151,23 @@ def put_on(loaded: LoadedModel, adapter: Path) -> Any:
         # for other methods PEFT only warns about missing keys, and the adapter would have no effect
         warnings.filterwarnings("error", "Found missing adapter keys", UserWarning)
         model = PeftModel.from_pretrained(loaded.model, str(adapter)).eval()
+    _check_biases(model, adapter)
     _tell_left_out(model, adapter)
     return model
+
+
+def _check_biases(model: Any, adapter: Path) -> None:
+    """Raise for a config that trains biases and a file without one: PEFT tells of its own missing weights alone."""
+    if getattr(model.active_peft_config, "bias", "none") == "none":
+        return
+    header = read_header(find_weights(adapter))
+    known = get_peft_model_state_dict(model, save_embedding_layers=False)
+    missing = sorted(key for key in known if key.endswith("bias") and key not in header)
+    if missing:
+        raise QweftError(
+            f"{adapter}: its config trains biases ({model.active_peft_config.bias}), and its file lacks "
+            f"{len(missing):,} of them (first: {missing[0][:200]}); get its file anew"
+        )
 
 
 def _tell_left_out(model: Any, adapter: Path) -> None:

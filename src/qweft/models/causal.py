@@ -20,7 +20,7 @@ from qweft.errors import QweftError
 from qweft.models.config import remote_code_allowed
 from qweft.models.quantization import check_plain
 from qweft.models.resolve import ModelSource
-from qweft.text import cut, shown
+from qweft.text import cut, many, shown
 
 TOKENS = 6
 """Tokens of each of the two texts that `check_outputs` compares."""
@@ -227,6 +227,34 @@ def _reason(config: Mapping[str, Any]) -> str | None:
     return None
 
 
+def check_found(model: Any, info: Mapping[str, Any], source: ModelSource, way: str) -> None:
+    """Check that the files had all weights of the model; tell which of theirs it has no place for.
+
+    Args:
+        model: The model.
+        info: What transformers says of loading it.
+        source: Its source.
+        way: What to do about files that are not whole.
+
+    Raises:
+        QweftError: One is missing, which transformers would initialise at random.
+    """
+    missing, left = sorted(info["missing_keys"]), sorted(info["unexpected_keys"])
+    name = type(model).__name__
+    if missing:
+        raise QweftError(
+            f"model {source.name}: {len(missing)} weights are missing ({', '.join(missing[:3])}...); the files are not "
+            f"whole, or belong to another architecture than {name}: {way}"
+        )
+    if left:
+        from qweft.output import Console  # here, since a refusal needs no rich
+
+        Console(stderr=True).say(
+            f"note: the files of {source.name} have {many(len(left), 'tensor')} that {name} with their config.json has "
+            f"no place for, and that are left out (first: {shown(left[0])})"
+        )
+
+
 def check_ends(model: Any, source: ModelSource) -> None:
     """Check that the tokens by which answers begin and end are tokens.
 
@@ -256,7 +284,7 @@ def check_outputs(model: Any, source: ModelSource) -> None:
         source: Its source, for the error.
 
     Raises:
-        QweftError: They depend on it.
+        QweftError: They depend on it, or are NaN.
     """
     embeddings = model.get_input_embeddings().weight
     size = len(embeddings)
@@ -266,6 +294,11 @@ def check_outputs(model: Any, source: ModelSource) -> None:
     mask = torch.ones_like(ids)
     # Each text alone, in one shape: then a decoder's rounding is the same for both.
     one, two = (model(input_ids=each, attention_mask=mask).logits[0, :-1].float() for each in (ids, other))
+    if one.isnan().any():
+        raise QweftError(
+            f"model {source.name}: its logits are not numbers (NaN) in {str(model.dtype).removeprefix('torch.')}; get "
+            "its weights anew, or set model.dtype to float32 where they are larger than the type can hold"
+        )
     change = (one - two).square().mean().sqrt() / one.std()
     is_quantized = getattr(model, "is_quantized", False)  # 8 bits choose columns of outliers by the whole text
     if change > (COARSE_LEAK if is_quantized else LEAK.get(model.dtype, COARSE_LEAK)):

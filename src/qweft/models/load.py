@@ -15,7 +15,7 @@ from transformers.utils import find_adapter_config_file
 
 from qweft.errors import OutOfMemoryError, QweftError, giving_up_after, memory_said
 from qweft.files import check_regular
-from qweft.models.causal import TOKENS, check_config, check_ends, check_outputs
+from qweft.models.causal import TOKENS, check_config, check_ends, check_found, check_outputs
 from qweft.models.config import ModelConfig, remote_code_allowed
 from qweft.models.embedded import quiet
 from qweft.models.quantization import check_device, check_quantization, check_scales, keep_unpacked, mark_shapes, scheme
@@ -306,12 +306,7 @@ def _weights(source: ModelSource, dtype: torch.dtype, device: torch.device, aske
         raise
     except Exception as fault:
         raise _fault(source, "its weights cannot be loaded", fault) from fault
-    missing = sorted(info["missing_keys"])
-    if missing:
-        raise QweftError(
-            f"model {source.name}: {len(missing)} weights are missing ({', '.join(missing[:3])}...); the files are not "
-            f"whole, or belong to another architecture than {type(model).__name__}: {_way(source)}"
-        )
+    check_found(model, info, source, _way(source))
     return model
 
 
