@@ -193,6 +193,8 @@ def test_the_first_rows_of_other_data_each_cut(folder, monkeypatch):
     for first in (True, False):
         got = sentence(folder, **asked | {"forgetting": str(folder / "named.jsonl"), "forgetting_first": first})
         assert "here these options are not read: rename the columns in the file" in got
+    got = sentence(folder, **asked | {"forgetting_first": False, "forgetting_rows": 6})
+    assert "too few rows for 6 and one of another group; lower evaluation.forgetting_rows" in got
     assert "forgetting_length must be at least 2, got 1" in sentence(folder, forgetting_length=1, **asked)
 
 

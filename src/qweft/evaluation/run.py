@@ -10,6 +10,7 @@ from qweft.data.conversation import Conversation
 from qweft.data.formats import to_conversation
 from qweft.data.load import load_data
 from qweft.data.read import read_rows
+from qweft.data.split import TooFewRowsError
 from qweft.data.tokens import Encoded, encode
 from qweft.errors import QweftError
 from qweft.evaluation.answer_scores import AnswerScores, check_packages, check_rows, score_answers
@@ -51,12 +52,17 @@ def other_rows(judging: EvaluationConfig, data: DataConfig, tokenizer: Any) -> l
         return []
     config = DataConfig(
         judging.forgetting, train_rows=1, validation_rows=0, test_rows=judging.forgetting_rows,
-        max_length=judging.forgetting_length, split_seed=data.split_seed,
+        max_length=judging.forgetting_length, split_seed=data.split_seed, skip_bad_rows=data.skip_bad_rows,
     )  # fmt: skip
     try:
         if judging.forgetting_first:
             return _first(judging.forgetting, judging, tokenizer)
         return load_data(config, tokenizer).test
+    except TooFewRowsError as error:
+        raise QweftError(
+            f"{KEY} {judging.forgetting}: it has too few rows for {judging.forgetting_rows} and one of another group; "
+            "lower evaluation.forgetting_rows, or give more data"
+        ) from error
     except QweftError as error:
         told = str(error)
         named = "--data.columns" in told  # options that hold for the run's own data alone
