@@ -248,3 +248,30 @@ def test_a_method_with_another_number_of_steps_is_named_unless_its_time_was_equa
     timed = [replace(each, steps=8, budget=budget) if each.method == "dora" else each for each in found]
     assert "The budgets differ: dora had 8 steps, ia3 4." in conclusion(summarise(timed))
     assert "budgets" not in conclusion(summarise([each for each in timed if each.method != "ia3"]))
+
+
+def test_of_equal_losses_none_is_the_lowest_and_no_effect_is_seen():
+    alike = [1.0, 1.01, 1.02]
+    two = summarise([*BASE, *runs(lora=alike, dora=alike)])
+    assert conclusion(two) == (
+        "lora (LoRA, rank 8) has the lowest held-out loss, 1.010 (49.5% below the base model's), as has dora (the "
+        "losses are equal)."
+    )
+    assert recommend(two).text.startswith(
+        "Nothing is decided between lora and dora (the losses are equal): take lora (LoRA, rank 8), as no loss was "
+        "lower."
+    )
+    assert paired(two["lora"], two["dora"]).visible is None
+    told = said(lora=alike, dora=alike, mpo=[1.2, 1.21, 1.22], ia3=[1.0, 1.03, 1.01])
+    others = "as has dora (the losses are equal), and is better than mpo; ia3 is not shown to be worse."
+    assert others in told and "was 0" not in told
+    many = said(lora=alike, dora=alike, mpo=alike, ia3=[1.2, 1.21, 1.22])
+    assert "as have dora and mpo (the losses are equal), and is better than ia3." in many
+
+
+def test_a_circuit_with_a_control_of_equal_losses_has_no_smallest_visible_effect():
+    alike = [1.0, 1.01, 1.02]
+    found = findings(summarise(runs(lora=[1.1, 1.11, 1.13], qtha=alike, mpo=alike, mlp_linear=alike)))
+    assert found[0].text.startswith(
+        "Does the circuit help qtha? Not decided: better than no circuit (mpo): not decided"
+    )

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from qweft.comparison.controls import circuit_findings
 from qweft.comparison.phrases import Finding, effect_said, equal_budget, held_against, label
-from qweft.comparison.statistics import SEEDS_NEEDED, Pairing, paired
+from qweft.comparison.statistics import EQUAL, SEEDS_NEEDED, Pairing, paired
 from qweft.comparison.summary import Summary
 from qweft.method.names import has_circuit
 from qweft.text import many
@@ -103,10 +103,15 @@ def _best(best: Summary, base: float | None, pairs: Mapping[str, Pairing]) -> st
     if base and best.eval_loss is not None:
         share = 100 * (1 - best.eval_loss / base)
         said += f" ({abs(share):.1f}% {'below' if share >= 0 else 'above'} the base model's)"
-    worse = [name for name, pairing in pairs.items() if pairing.direction == "lower"]
-    rest = [name for name, pairing in pairs.items() if pairing.direction == "not decided"]
     if not pairs:
         return f"{said}; there is nothing to compare it with."
+    if equal := [name for name, pairing in pairs.items() if _is_equal(pairing)]:
+        said += f", as {'has' if len(equal) == 1 else 'have'} {_few(equal)} (the losses are equal)"
+        pairs = {name: pairing for name, pairing in pairs.items() if name not in equal}
+        if not pairs:
+            return f"{said}."
+    worse = [name for name, pairing in pairs.items() if pairing.direction == "lower"]
+    rest = [name for name, pairing in pairs.items() if pairing.direction == "not decided"]
     if len(worse) == len(pairs):
         return f"{said}, and is better than {'every other method' if len(pairs) > 1 else worse[0]}."
     if worse:
@@ -189,6 +194,10 @@ def _few(names: Sequence[str]) -> str:
 
 def _is(names: Sequence[str]) -> str:
     return "is" if len(names) == 1 else "are"
+
+
+def _is_equal(pairing: Pairing) -> bool:
+    return pairing.direction == "not decided" and pairing.reason == EQUAL
 
 
 def _not(pairs: Mapping[str, Pairing]) -> str:

@@ -104,6 +104,8 @@ def _among(leader: Summary, like: Sequence[Summary], pairs: Mapping[str, Pairing
         lower = [entry for entry in equal if _behind(entry, chosen) < 0]
         smaller = [entry for entry in lower if entry.trainable_parameters <= chosen.trainable_parameters]
         which = "whose loss was the lowest of these" if lower else "whose loss was the lowest"
+        if any(entry is not chosen and _behind(entry, chosen) == 0 for entry in [leader, *undecided]):
+            which = "as no loss of these was lower" if lower else "as no loss was lower"
         if smaller:
             chosen = min(smaller, key=lambda entry: -(pairs[entry.method].mean or 0.0))
             which = "whose loss was lower"

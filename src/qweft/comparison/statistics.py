@@ -22,6 +22,8 @@ MOST_EXACT = 20
 LONE = "the test rows are one row or one group, which tells nothing of others"
 """Why nothing is shown of such rows."""
 
+EQUAL = "the losses are equal"
+"""Why nothing is shown of two methods with one loss at each seed."""
 
 Direction = Literal["lower", "higher", "equivalent", "not decided"]
 
@@ -81,7 +83,7 @@ class Pairing:
         interval: Both ends of the 95% interval of the mean, in percent. `None` with fewer than three seeds, if a run
             diverged, if there is a single test row or group, or if the loss of a test row is NaN or infinity.
         visible: The smallest true difference in percent that would be shown with 80% power at 5% two-sided; `None`
-            without an interval.
+            without an interval, or if all losses are equal: then nothing tells how they vary.
         rows: Number of test rows whose sampling error the interval covers. 0 if their losses were not recorded; the
             interval then covers the seeds alone.
         p_value: Two-sided p of the mean, by the errors of the interval; `None` without an interval.
@@ -151,7 +153,8 @@ def pair(
         fault = "" if errors.finite else "the loss of a test row is not a number"
     interval, visible, p, narrow, widest = None, None, None, None, math.inf
     if errors is not None and middle is not None and not fault:
-        interval, visible, p = _around(middle, errors.half_width(LEVEL)), errors.visible(), errors.p_value(middle)
+        interval, p = _around(middle, errors.half_width(LEVEL)), errors.p_value(middle)
+        visible = errors.visible() if any(differences) else None
         if margin is not None:
             level = 1 - 2 * look.level / look.questions
             narrow, turned = _around(middle, errors.half_width(level)), _in_percent([(b, a) for _, a, b in finite])
@@ -252,7 +255,7 @@ def _reason(
     if not differences:
         return "the other method's loss is zero" if pairs else "there is no seed that both have"
     if not any(differences):
-        return "the losses are equal"
+        return EQUAL
     if fault:
         return fault
     if p is None or corrected is None:
