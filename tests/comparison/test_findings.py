@@ -9,6 +9,7 @@ from scipy import stats
 
 from qweft.comparison.findings import findings
 from qweft.comparison.results import Run
+from qweft.comparison.statistics import paired
 from qweft.comparison.summarise import summarise
 from tests.comparison.comparison_examples import ADAPTERS, run, runs, verdicts
 
@@ -305,6 +306,29 @@ def test_the_number_of_corrected_differences_is_said():
     many = found(lora=[1.0] * 3, lora_r1=[1.0] * 3, qtha=[0.9] * 3, qwthn=[0.9] * 3)
     assert sum(f.difference is not None for f in many) == 5
     assert any(f.text.startswith("5 differences were tested. Each p is corrected for all of them") for f in many)
+
+
+def test_differences_without_a_p_are_counted_where_p_is_corrected_for_them():
+    losses = {
+        "lora": [1.0, 1.01, 1.02],
+        "ia3": [0.9, 0.91, 0.95],
+        "dora": [1.0, 1.02, 1.05],
+        "lora_r1": [1.0, None, 1.0],
+    }
+    summary = summarise(runs(**losses))
+    said = "2 of 3 differences have a p. Each p is corrected for all 3 (Holm); intervals and equivalence are not."
+    assert said in verdicts(summary)
+    pairing = paired(summary["ia3"], summary["lora"])
+    assert pairing.corrected == pytest.approx(3 * pairing.p_value)
+    strict = " ".join(verdicts(summarise(runs(**losses), is_strict=True)))
+    assert "2 of 3 differences have a p. Each p is corrected for all 3 (Bonferroni), and so is equivalence" in strict
+
+
+def test_without_the_reference_all_pairs_of_a_recommendation_are_counted():
+    losses = {"lora": [1.0, None, 1.02], "ia3": [0.9, 0.91, 0.95], "dora": [1.0, 1.02, 1.05]}
+    said = "1 of 3 differences has a p. Each p is corrected for all 3 (Bonferroni)"
+    assert said in " ".join(verdicts(summarise(runs(**losses), is_strict=True)))
+    assert "corrected for all" not in " ".join(verdicts(summarise(runs(**losses))))
 
 
 def test_the_corrected_p_decides_and_both_stand_in_the_sentence():

@@ -130,14 +130,23 @@ def _on_clock(methods: Sequence[Summary]) -> list[Finding]:
 
 
 def _on_number(found: Sequence[Finding], methods: Sequence[Summary]) -> list[Finding]:
-    """Says for how many differences the p was corrected."""
-    tested = len({frozenset((each.method, each.other)) for each in found if each.p_value is not None})
-    if tested < 2:
-        return []
+    """Says for how many differences the p was corrected: those without a p count, too."""
+    names = {entry.method for entry in methods}
+    pairs = [each for each in found if each.topic != "fairness" and {each.method, each.other} <= names]
+    p_values = {frozenset((each.method, each.other)): each.p_value for each in pairs}
     how = "(Holm); intervals and equivalence are not"
-    if any(look.questions > 1 for entry in methods for look in entry.looks.values()):
+    strict = {frozenset((entry.method, other)): look for entry in methods for other, look in entry.looks.items()}
+    if any(look.questions > 1 for look in strict.values()):
+        # if the reference diverged, these are all pairs of methods
+        p_values = {pair: look.p_value for pair, look in strict.items() if look.questions > 1}
         how = "(Bonferroni), and so is equivalence, so that all claims share one level; intervals are not"
-    text = f"{tested} differences were tested. Each p is corrected for all of them {how}."
+    tested, family = sum(p is not None for p in p_values.values()), len(p_values)
+    if family < 2 or not tested:
+        return []
+    text = f"{family} differences were tested. Each p is corrected for all of them {how}."
+    if tested < family:
+        have = "has" if tested == 1 else "have"
+        text = f"{tested} of {family} differences {have} a p. Each p is corrected for all {family} {how}."
     return [Finding("fairness", "", "", "open", text)]
 
 
