@@ -47,6 +47,12 @@ def test_one_that_is_better_than_the_leader_wins():
     assert found.text.startswith("Use lora_r1 (LoRA, rank 1): 4.8% [4.8, 4.8] lower loss than lora, the reference.")
 
 
+def test_an_interval_that_ends_near_zero_does_not_seem_to_hold_it():
+    summary = summarise(runs(base=[2.0], lora=[1.0] * 3, dora=[0.9890, 0.9740, 0.9774]), "lora", None, is_strict=True)
+    assert -0.05 < paired(summary["dora"], summary["lora"]).interval[1] < 0
+    assert "1.99% [0.03, 3.94] lower loss than lora" in recommend(summary).text
+
+
 def test_of_two_that_are_not_decided_the_better_is_taken_and_the_smaller_told():
     found = told(runs(base=[2.0], lora=STEADY, lora_r1=[1.004, 0.998, 1.002]))
     assert found.method == "lora"

@@ -253,7 +253,7 @@ def _gain(pairing: Pairing) -> str:
     if pairing.mean is None or pairing.interval is None:
         return "lower loss"
     low, high = -pairing.interval[1], -pairing.interval[0]
-    digits = 1 if abs(pairing.mean) >= 1 else 2
+    digits = 1 if abs(pairing.mean) >= 1 and min(abs(low), abs(high)) >= 0.05 else 2  # no end is to look like zero
     return f"{-pairing.mean:.{digits}f}% [{low:.{digits}f}, {high:.{digits}f}] lower loss"
 
 
