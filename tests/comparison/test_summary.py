@@ -8,6 +8,7 @@ import pytest
 
 from qweft.comparison.method_kinds import core_of, differences, kind_of, maps_of
 from qweft.comparison.summarise import summarise
+from qweft.comparison.table import HEADERS, cells
 from qweft.errors import QweftError
 from qweft.files import write_json
 from tests.comparison.comparison_examples import run, runs
@@ -56,6 +57,14 @@ def test_a_diverged_seed_is_not_left_out_of_the_mean():
     qtha = summarise(runs(lora=[1.0, 1.0, 1.0], qtha=[0.5, 0.5, None]))["qtha"]
     assert qtha.diverged == 1
     assert qtha.eval_loss is None and qtha.perplexity is None and qtha.eval_loss_deviation is None
+
+
+def test_a_difference_over_the_seeds_that_did_not_diverge_is_no_result():
+    for losses in ({"lora": [1.0, 1.1, 1.2], "qtha": [0.5, 0.5, None]}, {"lora": [1.0, None, 1.2], "qtha": [0.5] * 3}):
+        qtha = summarise(runs(base=[2.0], **losses))["qtha"]
+        assert len(qtha.eval_loss_differences) == 2
+        assert qtha.eval_loss_difference is None and qtha.eval_loss_difference_deviation is None
+        assert cells(qtha)[HEADERS.index("diff. to ref.")] == "–"
 
 
 def test_a_loss_that_is_not_a_number_diverged_even_before_it_was_written():

@@ -97,6 +97,7 @@ def _summary(method: str, runs: list[Run], reference: str, others: list[Run] | N
     train = [run.late_train_loss for run in runs if run.late_train_loss is not None]
     at_each_seed = [replace(first, seed=run.seed) for run in others or []]
     pairing = paired(_losses(at_each_seed) if method == BASE else losses, _losses(others or []))
+    is_whole = not diverged and all(run.eval_loss is not None for run in others or [])
     seconds, other_seconds = _middle(runs, "step_seconds_median"), _middle(others, "step_seconds_median")
     memory, other_memory = _middle(runs, "peak_memory_bytes"), _middle(others, "peak_memory_bytes")
     timed = seconds is not None and other_seconds is not None
@@ -125,8 +126,8 @@ def _summary(method: str, runs: list[Run], reference: str, others: list[Run] | N
         perplexity=None if loss is None else (math.exp(loss) if loss < 700 else math.inf),
         diverged=diverged,
         eval_loss_differences=pairing.differences,
-        eval_loss_difference=pairing.mean,
-        eval_loss_difference_deviation=pairing.spread,
+        eval_loss_difference=pairing.mean if is_whole else None,
+        eval_loss_difference_deviation=pairing.spread if is_whole else None,
         eval_loss_difference_interval=pairing.interval,
         eval_loss_difference_visible=pairing.visible,
         eval_loss_difference_p_value=pairing.p_value,

@@ -60,8 +60,8 @@ class Summary:
         perplexity: exp(eval_loss), of the mean loss.
         diverged: Number of seeds whose held-out loss is NaN or infinity.
         eval_loss_differences: 100 * (loss - reference's at the same seed) / reference's mean, by paired seed.
-        eval_loss_difference: Mean of these differences.
-        eval_loss_difference_deviation: Sample standard deviation of these differences.
+        eval_loss_difference: Mean of these differences; `None` if a run of either method diverged.
+        eval_loss_difference_deviation: Sample standard deviation of these differences; `None` as for their mean.
         eval_loss_difference_interval: Both ends of the 95% interval of the mean, as in `Pairing`.
         eval_loss_difference_visible: Smallest difference that would be shown, in percent, as in `Pairing`.
         eval_loss_difference_p_value: p of the mean difference, as in `Pairing`.
