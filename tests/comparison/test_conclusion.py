@@ -269,6 +269,14 @@ def test_of_equal_losses_none_is_the_lowest_and_no_effect_is_seen():
     assert "as have dora and mpo (the losses are equal), and is better than ia3." in many
 
 
+def test_rows_without_targets_are_no_test_rows_of_the_conclusion():
+    rows = [((3.0 + x, 2), (0.0, 0), (6.0 - x, 3), (2.0, 2)) for x in (0.0, 0.2, 0.3, 0.1, 0.4, 0.2)]
+    losses = {"lora": [1.0, 1.01, 1.02], "dora": [1.0, 1.03, 1.01]}
+    made = [replace(each, eval_row_losses=row) for each, row in zip(runs(**losses), rows, strict=True)]
+    told = conclusion(summarise(made))
+    assert "The smallest visible effect with 3 seeds, 4 steps and 3 independent test rows was " in told
+
+
 def test_a_circuit_with_a_control_of_equal_losses_has_no_smallest_visible_effect():
     alike = [1.0, 1.01, 1.02]
     found = findings(summarise(runs(lora=[1.1, 1.11, 1.13], qtha=alike, mpo=alike, mlp_linear=alike)))

@@ -165,7 +165,7 @@ def _limit(best: Summary, undecided: Sequence[tuple[Pairing, int]]) -> list[str]
         return []
     seeds = [len(pairing.seeds) for pairing, _ in undecided if pairing.visible is not None]
     steps = [steps for pairing, steps in undecided if pairing.visible is not None]
-    rows = len(best.eval_row_losses[0]) if best.eval_row_losses else 0
+    rows = sum(bool(tokens) for _, tokens in best.eval_row_losses[0]) if best.eval_row_losses else 0
     size = [_span(seeds, "seed"), _span(steps, "step"), *([many(rows, "independent test row")] if rows else [])]
     least, most = effect_said(min(effects)), effect_said(max(effects))
     range_said = least if least == most else f"{least.removesuffix('%')} to {most}, by pair"
