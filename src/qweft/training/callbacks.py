@@ -34,6 +34,49 @@ BEST_THEN = "best.safetensors"
 """Weights, in a checkpoint, of the best adapter so far: the folder of the best one may hold a later one's by a stop."""
 
 
+Shapes = dict[str, tuple[int, ...]]
+
+
+def _shapes(file: Path, model: Any) -> tuple[Shapes, Shapes]:
+    """Return the shapes of the tensors in a file of weights, and of those of the model's adapter, by name.
+
+    Raises:
+        QweftError: The file cannot be read.
+    """
+    header, trained = read_header(file), get_peft_model_state_dict(model, model.state_dict())
+    found = {name: tuple(each.shape) for name, each in off_plain_weights(model, header).items()}
+    return found, {name: tuple(each.shape) for name, each in trained.items()}
+
+
+def _check_same(file: Path, found: Shapes, wanted: Shapes) -> None:
+    """Raise a `QweftError` for the first tensor of which a file of weights and the model's adapter differ."""
+    for name in sorted({*found, *wanted}):
+        if found.get(name) != wanted.get(name):
+            there, here = (list(each[name]) if name in each else "not there" for each in (found, wanted))
+            raise QweftError(f"{file}: {shown(name)} is {there}, and in the adapter that is trained {here}")
+
+
+def check_no_more(checkpoint: Path, model: Any) -> None:
+    """Check that a checkpoint holds no tensors beside those of the model's adapter: they would replace base weights.
+
+    What the adapter's own tensors must be is left to PEFT, which loads them. FSDP's checkpoints may have no such file.
+
+    Raises:
+        QweftError: Its file has another tensor, or cannot be read.
+    """
+    file = checkpoint / WEIGHTS
+    if not file.is_file():
+        return
+    try:
+        found, wanted = _shapes(file, model)
+        _check_same(file, {name: shape for name, shape in found.items() if name not in wanted}, {})
+    except QweftError as error:
+        raise QweftError(
+            f"the run cannot go on from {checkpoint} ({error}); remove that folder, and it goes on from the checkpoint "
+            "before"
+        ) from error
+
+
 class Validation(TrainerCallback):
     """Computes the validation loss every few steps, saves the best adapter and stops early.
 
@@ -122,15 +165,8 @@ class Validation(TrainerCallback):
     def _check_tensors(self, model: Any) -> None:
         """Raise a `QweftError` unless the best adapter's file holds the tensors of the model's adapter."""
         check_folder(self.folder)
-        header, trained = read_header(self.folder / WEIGHTS), get_peft_model_state_dict(model, model.state_dict())
-        found = {name: tuple(each.shape) for name, each in off_plain_weights(model, header).items()}
-        wanted = {name: tuple(each.shape) for name, each in trained.items()}
-        for name in sorted({*found, *wanted}):
-            if found.get(name) != wanted.get(name):
-                there, here = (list(each[name]) if name in each else "not there" for each in (found, wanted))
-                raise QweftError(
-                    f"{self.folder / WEIGHTS}: {shown(name)} is {there}, and in the adapter that is trained {here}"
-                )
+        found, wanted = _shapes(self.folder / WEIGHTS, model)
+        _check_same(self.folder / WEIGHTS, found, wanted)
 
     def keep_best(self, checkpoint: Path) -> None:
         """Copy the weights of the best adapter so far into a checkpoint, for `put_best_back`."""
@@ -290,6 +326,8 @@ class RunCallbacks:
     def callbacks(self, trainer: Any) -> list[TrainerCallback]:
         """Return the callbacks to add to the trainer, restored from the checkpoint if the run resumes."""
         spare_reports(trainer)
+        if self.found is not None:
+            check_no_more(self.found.folder, trainer.model)
         if self.validation is None:
             return []
         self.validation.log = trainer.log

@@ -24,8 +24,8 @@ MOST_STATE = 2**30
 NAME = re.compile(r"step-(\d+)")
 NOT_NEEDED = ("training_args.bin", "README.md")
 """Files that the trainer writes and resuming does not read; the first is a pickle."""
-WHOLE_WEIGHTS = ("model.safetensors", "pytorch_model.bin")
-"""Files that the trainer reads before the adapter's, and that no run of an adapter writes."""
+WHOLE_WEIGHTS = ("model.safetensors", "pytorch_model.bin", "adapter_model.bin")
+"""Files that the trainer reads before the adapter's, or in its place, and that no run of an adapter writes."""
 SHARDED = (".metadata", ".distcp")
 """Ends of the names of FSDP's files, which PyTorch reads with `pickle`."""
 NO_KEY = (
