@@ -38,6 +38,7 @@ from qweft.training.loop import DivergedError, Fit, fit
 from qweft.training.on_device import describe
 from qweft.training.record import RECORD, check_judged_alike, decides, finished, is_judged, is_of
 from qweft.training.run_folder import (
+    BEST,
     CARD,
     CHECKPOINTS,
     best_since,
@@ -202,12 +203,15 @@ class _Work:
         state, folder = whole_state(model), self.output / "adapter"
         if not is_first_process():
             return
-        again = "with --resume auto" if resumes else "again; with checkpoints.every it would go on from there"
+        again = "again; with checkpoints.every it would go on from there"
+        if resumes or self.config.checkpoints.every is not None:
+            again = "with --resume auto" if resumes else "again; no checkpoint could be kept"
+        best = "" if trained.best_step is None else f"; the best adapter so far is in {self.output / BEST}"
         try:
             save_adapter(model, folder, state, self.loaded.source.hub_id)
         except (OSError, RuntimeError, SafetensorError) as error:  # a full disk raises any of these
             raise QweftError(
-                f"the adapter could not be written to {self.output} ({_first_line(error)}); {MAKE_ROOM} {again}"
+                f"the adapter could not be written to {self.output} ({_first_line(error)}); {MAKE_ROOM} {again}{best}"
             ) from error
         self._write_record(self._record(trained, trainable, base, None), again)
 
