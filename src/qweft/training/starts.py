@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 from peft import LoraConfig, PeftConfig
-from peft.tuners.lora import LoraLayer
+from peft.tuners.lora import LoraLayer, LoraModel
 from peft.tuners.lora.loraga import get_target_modules, preprocess_loraga
 from safetensors.torch import load_file, save_file
 
@@ -37,6 +37,8 @@ def attach_for_training(
 ) -> Any:
     """Return the model with the adapter, as `attach`; LoRA with `init_lora_weights="lora_ga"` starts from gradients.
 
+    Without target modules it starts on PEFT's default ones of the model's type, which `attach` takes too.
+
     Args:
         model: The base model.
         config: The adapter's.
@@ -49,6 +51,11 @@ def attach_for_training(
     """
     if not isinstance(config, LoraConfig) or config.init_lora_weights != "lora_ga":
         return attach(model, config)
+    if config.target_modules is None:
+        usual = LoraModel.target_module_mapping.get(LoraModel.get_model_config(model)["model_type"])
+        if usual is None:
+            return attach(model, config)  # which says that PEFT has none for this type
+        config.target_modules = usual if isinstance(usual, str) else set(usual)
     collate, size = Collator(pad_token_id), training.batch_size
     drawn = torch.randperm(len(rows), generator=torch.Generator().manual_seed(training.seed))
     chosen = [rows[place] for place in drawn[: training.rows_for_bases()].tolist()]
