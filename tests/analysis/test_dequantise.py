@@ -13,7 +13,7 @@ from torch.nn.functional import cross_entropy
 
 from qweft import QweftError
 from qweft.analysis.dequantise import dequantise
-from qweft.analysis.describe import FITS
+from qweft.analysis.describe import FITS, _on_replacements
 from qweft.analysis.fits import KINDS, count_terms, fitted, terms, unexplained
 from qweft.circuit import crz_ring_ansatz, gate_by_gate
 from qweft.evaluation.on_device import circuit_layers
@@ -159,6 +159,19 @@ def test_without_a_gain_no_share_is_told():
         rows = rows_for(model, [8] * 6)  # what the base model would say
     found = dequantise(model, rows, PAD)
     assert found.gain < 0 and all(fit.kept is None and fit.kept_error is None for fit in found.fits.values())
+
+
+def test_of_a_gain_within_twice_its_error_no_share_is_told():
+    model = adapted("qtha")
+    with model.disable_adapter():
+        base = rows_for(model, [8] * 8)
+    own = rows_for(model, [8] * 8)
+    # four rows are judged: two with the adapter's tokens, two with the base model's
+    found = dequantise(model, [*own[:4], *own[4:7], base[7]], PAD)
+    assert 0 < found.gain < 2 * found.gain_error
+    assert all(fit.kept is None and fit.kept_error is None for fit in found.fits.values())
+    *_, line, left = _on_replacements(found)
+    assert "nats a token, within twice its standard error: shares of it mean nothing" in line and "left out" in left
 
 
 def test_a_fit_that_overflows_is_left_out(monkeypatch):

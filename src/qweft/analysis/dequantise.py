@@ -22,6 +22,8 @@ from qweft.evaluation.row_scores import RowScore, loss_of, ratio
 
 BATCH = 8
 """Rows in a batch; results do not depend on it."""
+CLEAR = 2.0
+"""Standard errors that a gain must be above zero: shares of a smaller one mean nothing."""
 Judge = Callable[[Any], Sequence[RowScore]]
 """From a model to its scores on the judged rows."""
 
@@ -33,7 +35,8 @@ class Replacement:
     Args:
         terms: Most terms of a fit, for each output of a circuit.
         loss: Held-out loss on the judged rows, in nats a token.
-        kept: Share of the gain that stays, (base - replaced) / (base - adapter); `None` without a gain.
+        kept: Share of the gain that stays, (base - replaced) / (base - adapter); `None` without a gain above
+            `CLEAR` of its standard errors.
         kept_error: Its standard error over rows, that of a ratio.
         unexplained: Share of the circuit's variance on the judged rows that the fit misses; median over circuits.
     """
@@ -122,6 +125,7 @@ def dequantise(model: Any, rows: Sequence[Encoded], pad_token_id: int, teacher: 
     gain, error = ratio([(one.total - two.total, one.targets) for one, two in zip(base, adapter, strict=True)])
     if not math.isfinite(gain):
         raise QweftError("the adapter's loss is not a number, so no gain can be told; train it with a lower rate")
+    is_clear = gain > CLEAR * (error or 0.0)
     fits: dict[Kind, Replacement] = {}
     left_out: dict[Kind, str] = {}
     tokens = min(len(each.fit[0]) for each in seen.values())
@@ -131,7 +135,7 @@ def dequantise(model: Any, rows: Sequence[Encoded], pad_token_id: int, teacher: 
             limit = f"{MOST_TERMS:,} are fitted" if count > MOST_TERMS else f"{tokens:,} tokens are there"
             left_out[kind] = f"it has {count:,} terms, and at most {limit}"
             continue
-        found = _replaced(model, kind, count, seen, judge, base, adapter)
+        found = _replaced(model, kind, count, seen, judge, base, adapter, is_clear)
         if math.isfinite(found.loss):
             fits[kind] = found
         else:
@@ -148,12 +152,13 @@ def _replaced(
     judge: Judge,
     base: Sequence[RowScore],
     adapter: Sequence[RowScore],
+    is_clear: bool,
 ) -> Replacement:
     fits: dict[str, FittedCircuit] = {name: fitted(kind, each.circuit, *each.fit) for name, each in seen.items()}
     with _instead(model, fits):
         found = judge(model)
     kept, error = None, None
-    if sum(one.total - two.total for one, two in zip(base, adapter, strict=True)) > 0:
+    if is_clear:
         shares = zip(base, adapter, found, strict=True)
         kept, error = ratio([(one.total - new.total, one.total - two.total) for one, two, new in shares])
     missed = median(unexplained(fits[name], each.circuit, *each.judge) for name, each in seen.items())

@@ -7,7 +7,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Group
 from rich.table import Table
 
-from qweft.analysis.dequantise import Dequantised
+from qweft.analysis.dequantise import CLEAR, Dequantised
 from qweft.analysis.inspection import Inspection, LayerInspection, means
 from qweft.method.names import PARTS
 
@@ -65,8 +65,10 @@ def _on_replacements(found: Dequantised) -> list[Any]:
         kept = "-" if fit.kept is None else f"{fit.kept:.1%}{_error(fit.kept_error, '.1%')}"
         table.add_row(FITS[kind], f"{fit.terms:,}", f"{fit.unexplained:.2%}", f"{fit.loss:.4f}", kept)
     table.add_row("nothing: the circuit", "", "", f"{found.adapter:.4f}", "100%")
-    lines = [f"gain over the base model: {found.gain:.4f}{_error(found.gain_error, '.4f')} nats a token"]
-    return [table, *lines, *(f"left out, {FITS[kind]}: {why}" for kind, why in found.left_out.items())]
+    line = f"gain over the base model: {found.gain:.4f}{_error(found.gain_error, '.4f')} nats a token"
+    if 0 < found.gain <= CLEAR * (found.gain_error or 0.0):
+        line += ", within twice its standard error: shares of it mean nothing"
+    return [table, line, *(f"left out, {FITS[kind]}: {why}" for kind, why in found.left_out.items())]
 
 
 def _error(error: float | None, form: str) -> str:
