@@ -175,8 +175,15 @@ def test_the_command(source, tmp_path, capsys):
     [
         ([], "qweft data: VERB SOURCE is missing"),
         (["chekc", "a"], "qweft data: there is no chekc; did you mean check?"),
-        (["check"], "qweft data check: expected the data to look at after it, got nothing"),
+        (["check"], "qweft data check: the data to look at are missing; for example: qweft data check rows.jsonl"),
+        (
+            ["check", "--data.source", "a.csv"],
+            "qweft data check: give the data without --data.source: qweft data check a.csv",
+        ),
+        (["check", "a.csv", "--data.source", "b.csv"], "--data.source gives data a second time, after a.csv"),
+        (["check", "a.csv", "--data.sources", "b.csv,c.csv"], "--data.sources gives data a second time, after a.csv"),
         (["list", "a"], "qweft data list: expected nothing after it, got a"),
+        (["list", "--data.sources", "a.csv"], "qweft data list: expected nothing after it, got --data.sources"),
         (["check", "none.jsonl"], "data none.jsonl: there is no such file or folder"),
         (["check", "a.jsonl", "--data.max_rws", "3"], "did you mean --data.max_rows?"),
     ],

@@ -1,6 +1,6 @@
 """`qweft data`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -54,7 +54,7 @@ def run(argv: Sequence[str]) -> None:
     verb, *sources = arguments.targets
     tree: dict[str, Any] = {}
     apply_options(CheckConfig, tree, arguments, COMMAND)
-    _check(verb, sources, tree.get("data", {}).get("sources") is not None)
+    _check(verb, sources, tree.get("data", {}))
     wants_json = "json" in arguments.flags
     if verb == "list":
         _list(wants_json)
@@ -84,16 +84,23 @@ def run(argv: Sequence[str]) -> None:
         show(describe(found))
 
 
-def _check(verb: str, sources: list[str], has_several: bool) -> None:
+def _check(verb: str, sources: list[str], data: Mapping[str, Any]) -> None:
+    given = [f"--data.{key}" for key in ("source", "sources") if data.get(key) is not None]
     if verb not in VERBS:
         close = near(verb, VERBS, cutoff=0.75)
         raise QweftError(
             f"qweft data: there is no {verb}; "
             + (f"did you mean {close[0]}?" if close else f"there are {', '.join(VERBS)}")
         )
-    if (verb == "check") != (len(sources) + has_several == 1):
-        wanted = "the data to look at" if verb == "check" else "nothing"
-        raise QweftError(f"qweft data {verb}: expected {wanted} after it, got {' '.join(sources) or 'nothing'}")
+    if verb == "list":
+        if sources or given:
+            raise QweftError(f"qweft data list: expected nothing after it, got {' '.join([*sources, *given])}")
+    elif sources and given:
+        raise QweftError(f"qweft data check: {given[0]} gives data a second time, after {sources[0]}")
+    elif given == ["--data.source"]:
+        raise QweftError(f"qweft data check: give the data without --data.source: qweft data check {data['source']}")
+    elif not sources and not given:
+        raise QweftError(f"qweft data check: the data to look at are missing; for example: {COMMAND.example}")
 
 
 def _list(wants_json: bool) -> None:
