@@ -275,11 +275,27 @@ def test_the_config_of_another_command_is_told_by_its_keys(tmp_path, monkeypatch
     assert f"run.yaml: {words}" in sentence(capsys, [command, "run.yaml"])
 
 
-def test_rows_in_the_place_of_a_config(tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("rows.jsonl", "{}"),
+        ("rows.json", '\n[{"instruction": "a", "output": "b"}]'),
+        ("rows.json", "\ufeff[\n]"),
+        ("rows.txt", "Paragraph 0: a text."),
+        ("rows.MD", "# A text"),
+    ],
+)
+def test_rows_in_the_place_of_a_config(tmp_path, monkeypatch, capsys, name, text):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "rows.jsonl").write_text("{}")
-    said = "rows.jsonl: qweft train takes a config file (YAML) there; give the data as --data.source rows.jsonl"
-    assert said in sentence(capsys, ["train", "rows.jsonl"])
+    (tmp_path / name).write_text(text, encoding="utf-8")
+    said = f"{name}: qweft train takes a config file (YAML) there; give the data as --data.source {name}"
+    assert said in sentence(capsys, ["train", name])
+
+
+def test_a_mapping_in_json_is_a_config(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "run.json").write_text('{"training": {"batch_size": 0}}')
+    assert sentence(capsys, ["train", "run.json"]) == "training.batch_size must be at least 1, got 0"
 
 
 def test_a_run_s_folder_in_the_place_of_its_adapter(tmp_path, capsys):

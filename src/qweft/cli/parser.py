@@ -1,5 +1,6 @@
 """`parse` reads a YAML file and dotted options into a config dataclass; `dump_yaml` writes it back."""
 
+from codecs import BOM_UTF8
 from collections.abc import Sequence
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
@@ -22,6 +23,8 @@ WRITTEN = ("output", "picture")
 """Keys that name a folder or a file to write."""
 MOST_TARGETS = 1000
 """Most positional arguments of a command that takes several of a kind."""
+DATA_FILES = (".jsonl", ".csv", ".parquet", ".txt", ".md")
+"""Endings of data; a file in .json may be either."""
 NAMELESS = Command("COMMAND", "", "", target="[CONFIG]")
 """Stands for the command where a config is parsed without one."""
 
@@ -121,7 +124,7 @@ def dump_yaml(config: Any) -> str:
 def _config_file(config_class: Any, file: str, command: Command) -> dict[str, Any]:
     """Returns a config file's checked tree; rejects data files and other commands' configs with a specific error."""
     name = f"qweft {command.name}"
-    if Path(file).suffix.lower() in (".jsonl", ".csv", ".parquet") and Path(file).is_file():
+    if _is_data(Path(file)):
         way = f"give the data as --data.source {file}"
         if not command.target.startswith("["):
             way = f"for example {name} {command.example.split()[2]} --data.source {file}"
@@ -131,6 +134,18 @@ def _config_file(config_class: Any, file: str, command: Command) -> dict[str, An
         if key in tree and key not in kinds_of(config_class):
             raise QweftError(f"{file}: {key} stands in a config of qweft {owner}, and {name} takes another one")
     return Reader(config_class, file).check(config_class, tree, "")
+
+
+def _is_data(file: Path) -> bool:
+    """Whether a file is one of data by its ending, or JSON that begins with a list."""
+    ending = file.suffix.lower()
+    if ending != ".json" or not file.is_file():
+        return ending in DATA_FILES and file.is_file()
+    try:
+        with file.open("rb") as read:
+            return read.read(100).removeprefix(BOM_UTF8).lstrip().startswith(b"[")
+    except OSError:
+        return False  # what is wrong is said where it is read as a config
 
 
 class _Options(Reader):
