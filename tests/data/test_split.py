@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qweft.data.conversation import Conversation, Message
-from qweft.data.split import split
+from qweft.data.split import Share, split
 from qweft.errors import QweftError
 
 
@@ -99,3 +99,29 @@ def test_too_few_rows(sizes, validation, test, words):
     with pytest.raises(QweftError) as fault:
         split(rows(sizes), validation, test, 0)
     assert words in str(fault.value)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "good", "words"),
+    [
+        ([3] * 14, {0, 1}, "the data give 6 usable rows in 2 groups: rows with one prompt, or one name in the column"),
+        ([1] * 14, range(6), "the data give 6 usable rows in 6 groups: lower data.test_rows and"),
+    ],
+)
+def test_groups_without_a_usable_row_are_not_counted(sizes, good, words):
+    with pytest.raises(QweftError) as fault:
+        split(rows(sizes), 4, 4, 0, usable=lambda row: int(row.group[1:]) in good)
+    assert words in str(fault.value)
+
+
+def test_groups_of_usable_rows_are_counted_in_each_source():
+    first, second = rows([1] * 14), rows([1] * 14)
+
+    def usable(row):
+        return any(row is each for each in second[:3])
+
+    with pytest.raises(QweftError, match="gives 3 usable ones in 3 groups: lower"):
+        split(first, 0, 6, 0, usable=usable, test_from=second)
+    with pytest.raises(QweftError, match="second gives 3 usable rows in 3 groups"):
+        split([*first, *second], 0, 12, 0, usable=lambda row: usable(row) or any(row is each for each in first),
+              shares=[Share("first", first), Share("second", second)])  # fmt: skip

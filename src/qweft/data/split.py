@@ -316,13 +316,18 @@ def _rank(seed: int, name: str) -> str:
     return hashlib.sha256(f"{seed}\n{name}".encode()).hexdigest()
 
 
+def _counts(rows: Sequence[Conversation], usable: Callable[[Conversation], bool]) -> tuple[int, int]:
+    """Return the number of usable rows, and that of their groups."""
+    good = [row.group for row in rows if usable(row)]
+    return len(good), len(set(good))
+
+
 def _too_few_of_one(
     shares: Sequence[Share], validation: Sequence[int], test: Sequence[int], usable: Callable[[Conversation], bool]
 ) -> TooFewRowsError | None:
     """Return the error for the first of several sources that cannot give its part of the held-out rows."""
     for each, validated, tested in zip(shares, validation, test, strict=bool(shares)):
-        good = sum(map(usable, each.conversations))
-        groups = len({row.group for row in each.conversations})
+        good, groups = _counts(each.conversations, usable)
         if good <= validated + tested or groups < (validated > 0) + (tested > 0):
             return TooFewRowsError(
                 f"data.sources: {each.name} gives {good:,} usable rows in {groups:,} groups, and by its share "
@@ -343,22 +348,22 @@ def _too_few(
     for part, wanted in asked.items():
         other = rows[part]
         shared = validation if part == "test" and rows["validation"] is other else 0
-        if other is not conversations and (good := sum(map(usable, other))) < wanted + shared:
+        good, groups = (0, 0) if other is conversations else _counts(other, usable)
+        if other is not conversations and good < wanted + shared:
             also = f" and {shared} validation rows" if shared else ""
             return TooFewRowsError(
                 f"{wanted} {part} rows{also} are asked for, and data.{part}_source gives {good} usable ones in "
-                f"{len({each.group for each in other})} groups: lower data.{part}_rows, or give more data"
+                f"{groups} groups: lower data.{part}_rows, or give more data"
             )
-    good = sum(map(usable, conversations))
-    groups = {each.group for each in conversations}
+    good, groups = _counts(conversations, usable)
     held_out = sum(wanted > 0 and rows[part] is conversations for part, wanted in asked.items())
     way = "lower data.test_rows and data.validation_rows, or give more data"
-    if len(groups) <= held_out < good:
+    if groups <= held_out < good:
         way = (
             "rows with one prompt, or one name in the column group, stay in one part; name more groups in that column, "
             "or give other data as data.test_source and data.validation_source"
         )
     return TooFewRowsError(
         f"{test} test rows, {validation} validation rows and at least one training row are asked for, of different "
-        f"groups; the data give {good} usable rows in {len(groups)} groups: {way}"
+        f"groups; the data give {good} usable rows in {groups} groups: {way}"
     )
