@@ -92,7 +92,8 @@ def test_unusable_rows_are_passed_over_and_only_needed_ones_looked_at():
         ([1] * 10, 5, 5, "5 test rows, 5 validation rows and at least one training row are asked for"),
         ([10, 10, 10], 6, 15, "the data give 30 usable rows in 3 groups: lower data.test_rows and"),
         ([100], 1, 0, "100 usable rows in 1 groups: rows with one prompt, or one name in the column group"),
-        ([1], -1, 0, "validation_rows -1"),
+        ([1], -1, 0, "data.validation_rows must be at least 0, got -1"),
+        ([1], 0, -1, "data.test_rows must be at least 0, got -1"),
     ],
 )
 def test_too_few_rows(sizes, validation, test, words):

@@ -99,11 +99,9 @@ def split(
         TooFewRowsError: There are too few rows.
         QweftError: A number is out of range.
     """
-    if validation < 0 or test < 0 or (train is not None and train < 1):
-        raise QweftError(
-            f"validation_rows {validation}, test_rows {test}, train_rows {train}: the first two must be 0 or more, "
-            f"train_rows 1 or more, or none for all"
-        )
+    for key, asked_for, least in (("validation", validation, 0), ("test", test, 0), ("train", train, 1)):
+        if asked_for is not None and asked_for < least:
+            raise QweftError(f"data.{key}_rows must be at least {least}, got {asked_for}")
     own = {"train": conversations, "validation": validation_from, "test": test_from}
     rows = {part: conversations if other is None else other for part, other in own.items()}
     mixed = shares or [Share("", conversations)]
