@@ -77,7 +77,7 @@ def test_words_say_what_is_left_and_what_it_takes():
     assert text(robustness(points)) == [
         "noise x 1: without the noise of counting the loss is +0.0500 ± 0.0200 from the exact one; of the 1.0000 by "
         "which the adapter lowers the base model's loss 95.0% ± 2.0% are left.",
-        "noise x 1: 99% of the next tokens stay the same from 100 shots on, all answers from 100 shots on.",
+        "noise x 1: at least 99% of the next tokens stay the same from 100 shots on, all answers from 100 shots on.",
     ]
     lost, never = text(robustness([at(10, 1.5, changed=1), at(20, 1.5)]))
     assert "at 20 shots the loss is +1.5000" in lost and ": nothing is left of" in lost

@@ -131,7 +131,7 @@ def _needed(points: Sequence[Point]) -> str:
     said = []
     if any(point.agreement is not None for point in points):
         tokens = _from(points, lambda point: (point.agreement or 0.0) >= AGREEING)
-        said.append(f"99% of the next tokens stay the same {tokens}{_if_near(points)}")
+        said.append(f"at least 99% of the next tokens stay the same {tokens}{_if_near(points)}")
     if points[0].answers:
         answers = _from(points, lambda point: point.same_answers == len(point.answers))
         said.append(f"all answers stay the same {answers}" if not said else f"all answers {answers}")
