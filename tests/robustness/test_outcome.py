@@ -87,6 +87,14 @@ def test_words_say_what_is_left_and_what_it_takes():
     assert "does not lower" in text(robustness([at(10, 0.1)], computed=worse))[0]
 
 
+def test_a_loss_of_zero_has_no_minus():
+    found = robustness([at(None, 0.0, error=0.0)])
+    (point,) = found.points
+    found = replace(found, points=(replace(point, rise=-1e-9),))
+    assert "the loss is +0.0000 ± 0.0000 from the exact one: nothing is lost" in text(found)[0]
+    assert table(found)[2][3] == "+0.0000 ± 0.0000"
+
+
 def test_what_lies_within_its_error_is_not_said_to_be_lost_or_won():
     def said(rise):
         return text(robustness([at(None, rise, error=0.05)]))[0]

@@ -61,7 +61,7 @@ def _cells(each: Point) -> tuple[str, ...]:
 
 
 def _rise(each: Point) -> str:
-    return f"{each.rise:+.4f}" + ("" if each.rise_error is None else f" ± {each.rise_error:.4f}")
+    return f"{each.rise:+z.4f}" + ("" if each.rise_error is None else f" ± {each.rise_error:.4f}")
 
 
 def legend(found: Robustness) -> str:
