@@ -178,7 +178,10 @@ def test_file_that_is_not_yaml(capsys, write, text, expected):
 
 def test_file_that_cannot_be_read(capsys, write, tmp_path):
     assert sentence(capsys, ["train", "none.yaml"]) == "none.yaml: no such file"
-    assert sentence(capsys, ["train", str(tmp_path)]) == f"{tmp_path}: expected a YAML file, got a folder"
+    way = f"got a folder; give the data as --data.source {tmp_path}"
+    assert (
+        sentence(capsys, ["train", str(tmp_path)]) == f"{tmp_path}: qweft train takes a config file (YAML) there, {way}"
+    )
     os.mkfifo(tmp_path / "pipe.yaml")
     for place in ("/dev/zero", f"{tmp_path}/pipe.yaml"):
         told = f"{place}: cannot be read: a pipe, a socket or a device, and no regular file"

@@ -128,7 +128,8 @@ def _config_file(config_class: Any, file: str, command: Command) -> dict[str, An
         way = f"give the data as --data.source {file}"
         if not command.target.startswith("["):
             way = f"for example {name} {command.example.split()[2]} --data.source {file}"
-        raise QweftError(f"{file}: {name} takes a config file (YAML) there; {way}")
+        what = ", got a folder" if Path(file).is_dir() else ""
+        raise QweftError(f"{file}: {name} takes a config file (YAML) there{what}; {way}")
     tree = yaml_file.read(file)
     for key, owner in OWN_KEYS.items():
         if key in tree and key not in kinds_of(config_class):
@@ -137,8 +138,10 @@ def _config_file(config_class: Any, file: str, command: Command) -> dict[str, An
 
 
 def _is_data(file: Path) -> bool:
-    """Whether a file is one of data by its ending, or JSON that begins with a list."""
+    """Whether a file is one of data by its ending, or JSON that begins with a list; a folder can be nothing else."""
     ending = file.suffix.lower()
+    if file.is_dir():
+        return True
     if ending != ".json" or not file.is_file():
         return ending in DATA_FILES and file.is_file()
     try:
