@@ -1,14 +1,19 @@
 """`qweft serve`: OpenAI's interface on tiny adapters, over a real connection."""
 
+import http.client
 import json
+import re
 import shutil
+import signal
 import socket
+import subprocess
 import sys
 import threading
 import time
 import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from types import SimpleNamespace
 
 import pytest
@@ -606,3 +611,38 @@ def test_an_adapter_of_another_dtype_is_told(trained, tmp_path, monkeypatch, cap
     check_serve([str(each) for each in both], ServeConfig(), chosen)
     open_chat_models(both[0], ChatConfig(beside=str(both[1])), chosen)
     assert "note" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("number", "status", "stream"), [(signal.SIGINT, 130, False), (signal.SIGTERM, 143, True)], ids=["ctrl-c", "term"]
+)
+def test_a_signal_ends_the_answers_in_progress(trained, tmp_path, number, status, stream):
+    """A thread that the interpreter ends while it is within PyTorch takes the whole program down with an abort."""
+    for name in ("fastapi", "uvicorn", "openai"):
+        pytest.importorskip(name)
+    shutil.copytree(trained / "model", tmp_path / "model")
+    config = json.loads((tmp_path / "model/config.json").read_text())
+    (tmp_path / "model/config.json").write_text(json.dumps({**config, "max_position_embeddings": 10**6}))
+    words = [sys.executable, "-m", "qweft", "serve", str(trained / "qtha/adapter"), "--port", "0"]
+    words += ["--model.name", str(tmp_path / "model"), "--model.device", "cpu"]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        address = re.search(r"http://[\d.:]+", process.stdout.readline())[0]
+        unending = {"max_tokens": 10**6, "logit_bias": {str(token): -100 for token in range(3)}}
+
+        def ask_for_good(stream):
+            with suppress(OSError, http.client.HTTPException):
+                chat(address, "qtha", **unending, stream=stream)
+
+        for each in (stream, False):  # the second one waits
+            threading.Thread(target=ask_for_good, args=(each,), daemon=True).start()
+        time.sleep(2)
+        process.send_signal(number)
+        asked = time.monotonic()
+        assert process.wait(120) == status
+        assert 4 < time.monotonic() - asked < 30
+        said = process.stderr.read()
+        assert "terminate" not in said and "Traceback" not in said
+    finally:
+        process.kill()
+        process.wait()

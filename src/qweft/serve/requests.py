@@ -5,13 +5,14 @@ import copy
 import json
 from collections.abc import Callable, Mapping
 from inspect import signature
+from threading import Event
 from typing import Any
 
 import torch
 from fastapi import HTTPException
 from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse
-from transformers import PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase, StoppingCriteriaList
 from transformers.cli.serving.chat_completion import ChatCompletionHandler
 from transformers.cli.serving.completion import CompletionHandler
 from transformers.cli.serving.response import ResponseHandler
@@ -250,20 +251,28 @@ class Seeded(Standing):
     Args:
         model: The model.
         settings: The request's settings, with its seed.
+        stopped: Set when no further token is generated.
     """
 
-    def __init__(self, model: Any, settings: Any) -> None:
+    def __init__(self, model: Any, settings: Any, stopped: Event) -> None:
         super().__init__(model)
         self._seed = vars(settings).pop(SEED, None)
+        self._stopped = stopped
 
     def generate(self, **given: Any) -> Any:
         """Generates as the model does. A request's seed changes what it draws, and nothing of other answers."""
+        if self._stopped.is_set():
+            return given["input_ids"]
+        given["stopping_criteria"] = StoppingCriteriaList([self._is_over])
         if self._seed is None:
             return self._model.generate(**given)
         device = self._model.device
         with torch.random.fork_rng([device] if device.type == "cuda" else []):
             torch.manual_seed(self._seed)
             return self._model.generate(**given)
+
+    def _is_over(self, tokens: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
+        return torch.full((len(tokens),), self._stopped.is_set(), device=tokens.device)
 
 
 class WithinContext(GenerateManager):
@@ -276,13 +285,26 @@ class WithinContext(GenerateManager):
     def __init__(self, context: int) -> None:
         super().__init__()
         self.context = context
+        self._stopped = Event()
+
+    def async_submit(self, fn: Callable[..., Any], *given: Any, **named: Any) -> Any:
+        """Hands work to the thread; whoever waits for it may be cancelled, and the thread still tells its result."""
+        return asyncio.shield(super().async_submit(fn, *given, **named))
+
+    def stop(self) -> None:
+        """Ends all answers, and waits until the thread generates nothing.
+
+        A thread that still computes at interpreter exit would be ended inside PyTorch, which aborts the process.
+        """
+        self._stopped.set()
+        self.submit(self._stopped.is_set).result()
 
     def generate_streaming(
         self, model: Any, processor: Any, inputs: Any, gen_config: Any, *more: Any, **named: Any
     ) -> Any:
         """Starts an answer that is streamed."""
         self._bound(model, inputs, gen_config)
-        seeded: Any = Seeded(model, gen_config)
+        seeded: Any = Seeded(model, gen_config, self._stopped)
         return super().generate_streaming(seeded, processor, inputs, gen_config, *more, **named)
 
     async def generate_non_streaming(
@@ -290,7 +312,7 @@ class WithinContext(GenerateManager):
     ) -> Any:
         """Returns an answer."""
         self._bound(model, inputs, gen_config)
-        seeded: Any = Seeded(model, gen_config)
+        seeded: Any = Seeded(model, gen_config, self._stopped)
         return await super().generate_non_streaming(seeded, processor, inputs, gen_config, *more, **named)
 
     def _bound(self, model: Any, inputs: Any, settings: Any) -> None:
@@ -342,7 +364,8 @@ class Sized:
             await self.app(scope, bounded, sent)
         except asyncio.CancelledError:  # the server is being stopped
             if not begun:
-                await PlainTextResponse("the server is being stopped", 503)(scope, receive, send)
+                await PlainTextResponse(STOPPING, 503)(scope, receive, send)
 
 
+STOPPING = "the server is being stopped"
 TOO_LARGE = f"a request has at most {MOST_BYTES // 2**20} MiB"

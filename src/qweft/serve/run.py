@@ -87,6 +87,10 @@ class OneAtATime(GenerationState):
         """Returns the one manager."""
         return self.manager
 
+    def shutdown(self) -> None:
+        """Ends all answers."""
+        self.manager.stop()
+
 
 def open_models(model: ModelConfig, folders: Mapping[str, Path]) -> dict[str, Answers]:
     """Loads the base model once, and puts each adapter on module trees that share its weights.
@@ -177,6 +181,7 @@ def application(models: Mapping[str, Answers], host: str) -> Any:
         )
     except TypeError as error:
         raise QweftError(f"the installed transformers has another server ({error}); install 5.23") from error
+    app.state.generation = state
     app.router.routes[:] = [route for route in app.router.routes if getattr(route, "path", "") in SERVED]
     for fault in (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError):
         app.add_exception_handler(fault, _refused)
@@ -224,7 +229,14 @@ def serve(model: ModelConfig, folders: Mapping[str, Path], config: ServeConfig, 
         port = listening.getsockname()[1]
         shown = f"[{config.host}]" if ":" in config.host else config.host
         tell(f"http://{shown}:{port}/v1")
-        asyncio.run(server.serve(sockets=[listening]))
+        asyncio.run(_serve(server, listening, app.state.generation))
+
+
+async def _serve(server: uvicorn.Server, listening: socket.socket, answers: OneAtATime) -> None:
+    try:
+        await server.serve(sockets=[listening])
+    finally:
+        answers.shutdown()
 
 
 def _family(host: str) -> socket.AddressFamily:
