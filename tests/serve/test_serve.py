@@ -646,3 +646,19 @@ def test_a_signal_ends_the_answers_in_progress(trained, tmp_path, number, status
     finally:
         process.kill()
         process.wait()
+
+
+def test_a_file_behind_a_models_name_is_no_part_of_it(address):
+    """transformers' server takes it for one of the model's folder."""
+    for name in ("qtha:other.gguf", "qtha:"):
+        status, answer = refused(address, model=name)
+        assert status == 404 and "there are qtha, second, base" in answer
+    assert refused(address, "/load_model", model="qtha:other.gguf")[0] == 404
+
+
+def test_a_name_may_have_a_colon():
+    pytest.importorskip("fastapi")
+    from qweft.serve.run import Adapters
+
+    models = Adapters({"a:b.gguf": ("model", "tokenizer")})
+    assert models.load_model_and_processor("a", gguf_file="b.gguf") == ("model", "tokenizer")

@@ -142,6 +142,7 @@ def _refusal(sentence: str) -> HTTPException:
 class Checked:
     """What transformers' handlers of requests lack: a check of the settings."""
 
+    model_manager: Any
     takes: frozenset[str] = frozenset()
     """Names of `NOT_TAKEN` that mean something else here."""
     asks = "messages"
@@ -156,6 +157,7 @@ class Checked:
                 raise _refusal(f"the request has no {name}; give one")
         if not isinstance(body["model"], str):
             raise _refusal("model is a text; GET /v1/models lists those that are served")
+        self.model_manager.load_model_and_processor(body["model"])  # transformers' server would cut off `:x.gguf`
         super()._validate_request(body)  # type: ignore[misc]
         check_request(body)
         for name in sorted((NOT_TAKEN.keys() | ignored_settings(self)) - self.takes - PASSED):

@@ -51,16 +51,19 @@ class Adapters(ModelManager):
         super().__init__(device="cpu", model_timeout=-1)  # it loads nothing, so that its device means nothing
         self.models = dict(models)
 
-    def load_model_and_processor(self, model_id_and_revision: str, *_: Any, **__: Any) -> Answers:
-        """Returns the model with a name."""
-        if model_id_and_revision not in self.models:
+    def load_model_and_processor(
+        self, model_id_and_revision: str, *_: Any, gguf_file: str | None = None, **__: Any
+    ) -> Answers:
+        """Returns the model with a name, from which transformers' server may have cut off `:x.gguf` as a file's."""
+        name = model_id_and_revision if gguf_file is None else f"{model_id_and_revision}:{gguf_file}"
+        if name not in self.models:
             known = ", ".join(self.models)
-            raise HTTPException(404, f"no model {model_id_and_revision!r} is served here; there are {known}")
-        return self.models[model_id_and_revision]
+            raise HTTPException(404, f"no model {name!r} is served here; there are {known}")
+        return self.models[name]
 
-    def load_model_streaming(self, model_id_and_revision: str, *_: Any, **__: Any) -> Any:
+    def load_model_streaming(self, model_id_and_revision: str, gguf_file: str | None = None, **_: Any) -> Any:
         """Tells that a model is ready; there is nothing to load. An unknown name is told before the answer begins."""
-        self.load_model_and_processor(model_id_and_revision)
+        self.load_model_and_processor(model_id_and_revision, gguf_file=gguf_file)
         return iter([f'data: {{"status": "ready", "model": "{model_id_and_revision}", "cached": true}}\n\n'])
 
     @staticmethod
