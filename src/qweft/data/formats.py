@@ -21,17 +21,16 @@ from qweft.data.columns import (
 )
 from qweft.data.conversation import TEXT, Conversation, Message, prompt_group, text_group
 from qweft.data.turns import (
-    AS_PYTHON,
     THOUGHT,
     Row,
     RowError,
-    as_python,
     listed,
     offered,
     plain_text,
     read_tools,
     read_turns,
-    turns_in,
+    refuse_python,
+    with_turns,
 )
 
 PLAIN = "text"
@@ -88,7 +87,7 @@ def to_conversation(row: Row, where: str) -> Conversation:
         QweftError: The row tells good answers from bad ones, or a column would be read but for its name's case or
             plural.
     """
-    row = _with_turns(row)
+    row = with_turns(row)
     refuse_preferences(row, format_of(row), where)
     messages = _read(row, where)
     refuse_missed(row, _more(row), where)
@@ -149,16 +148,6 @@ def _put_thought(messages: list[Message], row: Row, where: str) -> None:
             f"{way}",
         )
     messages[-1] = replace(messages[-1], content=THOUGHT.format(thought, answer.strip()))
-
-
-def _with_turns(row: Row) -> Row:
-    """Return a row with lists in place of a prompt and completion that are JSON texts of messages, as in a CSV file.
-
-    One of them alone stays a text: a chat to be judged, or to be written.
-    """
-    key = "completion" if row.get("completion") is not None else "response"
-    found = {name: turns_in(row.get(name)) for name in ("prompt", key)}
-    return {**row, **found} if all(found.values()) else row
 
 
 def _has_turns(row: Row) -> bool:
@@ -242,8 +231,7 @@ def _prompt_completion(row: Row, where: str) -> list[Message]:
     asked = read_turns(prompt, where) if not isinstance(prompt, str) else [Message("user", prompt)]
     key = "response" if row.get("completion") is None and row.get("response") is not None else "completion"
     completion = row.get(key)
-    if as_python(prompt) and as_python(completion):
-        raise RowError(where, f"prompt and {key} are lists of messages {AS_PYTHON}")
+    refuse_python((prompt, completion), f"prompt and {key}", where)
     if isinstance(completion, Sequence) and not isinstance(completion, str):
         turns = read_turns(completion, where)
         begins = [[turn.role for turn in each[:1]] for each in (asked, turns)]
@@ -361,7 +349,7 @@ def of_named(row: Row, columns: Mapping[str, str], where: str, key: str = KEY) -
     if not columns:
         return row
     told = {name for name, own in columns.items() if own} - NEUTRAL
-    found = _with_turns(_without_others(row, told) if told else row)
+    found = with_turns(_without_others(row, told) if told else row)
     name = format_of(found)
     if name != "unknown":
         keys = {each for each, known_as, _ in READERS if known_as == name and found.get(each) is not None}

@@ -273,6 +273,16 @@ def turns_in(text: Any) -> list[Any] | None:
     return found if all(any(each >= form for form in forms) for each in keys) else None
 
 
+def with_turns(row: Row) -> Row:
+    """Return a row with lists in place of a prompt and completion that are JSON texts of messages, as in a CSV file.
+
+    One of them alone stays a text: a chat to be judged, or to be written.
+    """
+    key = "completion" if row.get("completion") is not None else "response"
+    found = {name: turns_in(row.get(name)) for name in ("prompt", key)}
+    return {**row, **found} if all(found.values()) else row
+
+
 PYTHON = re.compile(r"\s*\[\{'(role|content|from|value)': ")
 AS_PYTHON = "as Python writes them; save the rows as .jsonl, where lists stay lists"
 """What is said of such texts: data frames and data sets write lists into a CSV file so."""
@@ -281,6 +291,16 @@ AS_PYTHON = "as Python writes them; save the rows as .jsonl, where lists stay li
 def as_python(text: Any) -> bool:
     """Whether a value is a list of messages, written as Python shows it and not as JSON."""
     return isinstance(text, str) and PYTHON.match(text) is not None
+
+
+def refuse_python(texts: Sequence[Any], what: str, where: str) -> None:
+    """Refuse texts that are all lists of messages as Python writes them, which would be learned as text.
+
+    Raises:
+        RowError: They are.
+    """
+    if all(map(as_python, texts)):
+        raise RowError(where, f"{what} are lists of messages {AS_PYTHON}")
 
 
 def _parsed(value: Any, what: str, where: str) -> Any:
