@@ -662,3 +662,18 @@ def test_a_name_may_have_a_colon():
 
     models = Adapters({"a:b.gguf": ("model", "tokenizer")})
     assert models.load_model_and_processor("a", gguf_file="b.gguf") == ("model", "tokenizer")
+
+
+def test_all_tokens_are_drawn_from():
+    """transformers' generate takes the 50 most likely ones where nothing is said."""
+    pytest.importorskip("fastapi")
+    from qweft.serve.run import _plain
+    from tests.tiny_models import tiny_llama
+
+    model = tiny_llama()
+    model.generation_config = _plain(model.generation_config)
+    for own in (model.generation_config, GenerationConfig()):  # the second as a request's generation_config names it
+        asked = {"do_sample": True, "temperature": 100.0, "max_new_tokens": 1, "num_return_sequences": 400}
+        found = model.generate(torch.tensor([[5, 6]]), generation_config=own, **asked)
+        assert len(found[:, -1].unique()) > 50
+    assert _plain(GenerationConfig(top_k=7)).top_k == 7

@@ -152,10 +152,12 @@ def _opens_with(anchor: str | list[str], tokenizer: Any) -> bool:
 def _plain(config: GenerationConfig) -> GenerationConfig:
     """Returns what a client may set, too, of a model's own file: others of its values could keep the server busy.
 
-    Its penalty of repetitions is left out: it acts at temperature 0 too, and no other command has it.
+    Its penalty of repetitions is left out: it acts at temperature 0 too, and no other command has it. Without a top_k
+    all tokens are drawn from, as in `qweft chat`; transformers would take the 50 most likely ones.
     """
     kept = (*TOKENS, *(name for name in SETTINGS if name not in ("max_new_tokens", "repetition_penalty")))
-    return GenerationConfig(**{name: getattr(config, name, None) for name in kept})
+    found = {name: getattr(config, name, None) for name in kept}
+    return GenerationConfig(**{**found, "top_k": found["top_k"] or 0})
 
 
 def application(models: Mapping[str, Answers], host: str) -> Any:
