@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from fastapi import HTTPException
-from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect
 from starlette.responses import PlainTextResponse
 from transformers import PreTrainedTokenizerBase, StoppingCriteriaList
 from transformers.cli.serving.chat_completion import ChatCompletionHandler
@@ -23,6 +23,8 @@ from qweft.internals.providers import ignored_settings
 
 MOST_BYTES = 4 * 2**20
 """Largest body of a request."""
+PASSED_OVER = 2**26
+"""Bytes of a larger body that are read and dropped, so that the client sees the answer; the rest is cut off."""
 SERVED = ("/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/models", "/load_model", "/reset", "/health")
 """Paths that are answered. transformers' others read further files of the model's folder, or need other models."""
 SETTINGS = (
@@ -332,7 +334,7 @@ class WithinContext(GenerateManager):
 
 
 class Sized:
-    """An application that reads no body of more than `MOST_BYTES`.
+    """An application that takes no body of more than `MOST_BYTES`; up to `PASSED_OVER` it is read and dropped.
 
     Args:
         app: The application behind it.
@@ -343,19 +345,14 @@ class Sized:
 
     async def __call__(self, scope: Any, receive: Callable[[], Any], send: Any) -> None:
         """Answers a request."""
-        length = Headers(scope=scope).get("content-length", "0") if scope["type"] == "http" else "0"
-        if not length.isdecimal() or int(length[:20]) > MOST_BYTES:
-            await PlainTextResponse(TOO_LARGE, 413)(scope, receive, send)
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
             return
-        taken, begun = 0, False
+        begun = False
+        read: list[Any] = []
 
-        async def bounded() -> Any:
-            nonlocal taken
-            message = await receive()
-            taken += len(message.get("body", b""))
-            if taken > MOST_BYTES:
-                raise HTTPException(413, TOO_LARGE)
-            return message
+        async def again() -> Any:
+            return read.pop() if read else await receive()
 
         async def sent(message: Any) -> None:
             nonlocal begun
@@ -363,10 +360,30 @@ class Sized:
             await send(message)
 
         try:
-            await self.app(scope, bounded, sent)
+            body = await _body(receive)
+            if body is None:
+                await PlainTextResponse(TOO_LARGE, 413)(scope, receive, sent)
+            else:
+                read.append({"type": "http.request", "body": body, "more_body": False})
+                await self.app(scope, again, sent)
+        except ClientDisconnect:
+            return
         except asyncio.CancelledError:  # the server is being stopped
             if not begun:
                 await PlainTextResponse(STOPPING, 503)(scope, receive, send)
+
+
+async def _body(receive: Callable[[], Any]) -> bytes | None:
+    """Returns a request's body, or `None` if it is too large."""
+    parts, taken, has_more = [], 0, True
+    while has_more and taken <= PASSED_OVER:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        taken, has_more = taken + len(message.get("body", b"")), message.get("more_body", False)
+        if taken <= MOST_BYTES:
+            parts.append(message.get("body", b""))
+    return b"".join(parts) if taken <= MOST_BYTES else None
 
 
 STOPPING = "the server is being stopped"
