@@ -19,7 +19,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 import yaml
-from peft import PeftModel
+from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 from qweft import QweftError
@@ -696,3 +696,17 @@ def test_a_body_that_is_too_large_is_read_before_it_is_refused(address):
     assert sent(address, "Transfer-Encoding: chunked", *chunks, b"0\r\n\r\n") == "HTTP/1.1 413"
     status, answer = refused(address, user="x" * (5 * 2**20))
     assert status == 413 and answer == "a request has at most 4 MiB"
+
+
+def test_an_adapter_that_changes_the_base_model_is_refused_with_a_way_out(trained, tmp_path):
+    pytest.importorskip("fastapi")
+    from qweft.serve.run import open_models
+
+    model = AutoModelForCausalLM.from_pretrained(trained / "model")
+    made = get_peft_model(model, LoraConfig(r=2, target_modules=["q_proj"], init_lora_weights="pissa"))
+    made.save_pretrained(tmp_path / "pissa")
+    config = ModelConfig(name=str(trained / "model"), device="cpu")
+    with pytest.raises(QweftError, match="talk with it in qweft chat without --beside, or give another server what"):
+        open_models(config, {"a": tmp_path / "pissa"})
+    found = open_chat_models(tmp_path / "pissa", ChatConfig(), {"model": {"name": config.name, "device": "cpu"}})
+    assert found.all  # the first way out

@@ -37,6 +37,11 @@ CONTEXT = 32_768
 """Most tokens of a question and its answer, where the model's config knows no limit."""
 SECONDS_TO_END = 5
 """How long Ctrl-C waits for answers that are not finished."""
+ALONE = (
+    "nothing else can be served beside it; talk with it in qweft chat without --beside, or give another server what "
+    "PEFT's merge_and_unload makes of it"
+)
+"""What follows where an adapter changes weights of the base model, and the ways out."""
 TOKENS = ("bos_token_id", "eos_token_id", "pad_token_id")
 
 
@@ -114,7 +119,7 @@ def open_models(model: ModelConfig, folders: Mapping[str, Path]) -> dict[str, An
     for name, folder in folders.items():
         tree = same_weights(loaded.model)
         at = LoadedModel(tree, loaded.tokenizer, loaded.source, loaded.dtype, loaded.device)
-        adapted = put_beside_base(at, folder, "nothing else can be served beside it; merge it with qweft export")
+        adapted = put_beside_base(at, folder, ALONE)
         check_runs(adapted, at, folder)
         tokenizer = with_template(loaded.tokenizer, run_config(folder).get("data", {}).get("template"))
         found[name] = _answers(adapted, tokenizer)
