@@ -253,6 +253,7 @@ def test_the_matched_lora_is_the_nearest(config):
         ({"methods": {"base": MethodConfig(LORA)}, "reference": "base"}, "methods.base: a name"),
         ({"methods": {"../x": MethodConfig(LORA)}, "reference": "../x"}, "a name is letters"),
         ({"methods": {"lora": MethodConfig(LORA, learning_rate=0.0)}}, "methods.lora.learning_rate must be above 0"),
+        ({"methods": {"rung": MethodConfig(LORA)}, "reference": "rung"}, "in the folders of a halving"),
         ({"methods": {"lora": MethodConfig(LORA, match_parameters="qtha")}}, "'qtha' is no method with a size"),
         ({"methods": {"lora": MethodConfig({**LORA, "target_modules": ["q"]})}}, "methods.lora: target module 'q'"),
         (
