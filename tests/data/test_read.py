@@ -335,6 +335,10 @@ def test_numbers_of_json_have_the_digits_that_were_written(tmp_path, ending):
     (tmp_path / f"rows{ending}").write_text(text)
     read = [to_conversation(row, where) for where, row in read_rows(str(tmp_path / f"rows{ending}"))]
     assert [conversation.answer for conversation in read] == digits
+    row = '{"instruction": "p", "input": 0.0, "output": "x"}'
+    (tmp_path / f"rows{ending}").write_text(f"[{row}]" if ending == ".json" else row)
+    ((where, row),) = read_rows(str(tmp_path / f"rows{ending}"))
+    assert to_conversation(row, where).messages[0].content == "p\n\n0.0"
 
 
 def test_plain_text_without_any_line_end_and_in_chinese(tmp_path):

@@ -261,7 +261,7 @@ def _alpaca(row: Row, where: str) -> list[Message]:
             raise RowError(where, f"the answer in history entry {number} is empty")
         messages += [Message("user", asked), Message("assistant", answered)]
     given = row.get("input")
-    has_input = bool(given) or type(given) in (int, float)  # 0 is one
+    has_input = bool(given) or (isinstance(given, int | float) and not isinstance(given, bool))  # 0 is one
     parts = [_text(row, "instruction", where), _text(row, "input", where) if has_input else ""]
     messages.append(Message("user", "\n\n".join(part for part in parts if part)))
     return messages + _answer(row, "output", where)
