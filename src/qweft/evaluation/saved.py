@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from peft import PeftModel, get_peft_model_state_dict
+from peft.utils import ModulesToSaveWrapper
 
 from qweft.adapter import few_tokens
 from qweft.adapter.attach import base_of, quiet_peft
@@ -70,14 +71,18 @@ def base_model(is_changed: bool, model: Any, config: ModelConfig) -> Iterator[An
 
     Disabling an adapter does not restore weights that its loading changed: embeddings and biases in its file, or a
     start that rewrites base weights (PiSSA). Nor does it give a model its own number of layers back that
-    `layer_replication` repeated. The base model is loaded again then.
+    `layer_replication` repeated, or take out modules that were trained whole beside a prompt. The base model is loaded
+    again then.
 
     Args:
         is_changed: What `changed` tells of its weights since before the adapter was loaded or attached.
         model: The model with the adapter.
         config: The base model.
     """
-    if is_changed or any(getattr(each, "layer_replication", None) for each in model.peft_config.values()):
+    configs = model.peft_config.values()
+    has_prompt = any(each.is_prompt_learning or each.is_adaption_prompt for each in configs)
+    is_kept = has_prompt and any(isinstance(module, ModulesToSaveWrapper) for module in model.modules())
+    if is_changed or is_kept or any(getattr(each, "layer_replication", None) for each in configs):
         yield load_model(config).model
     else:
         with model.disable_adapter():
