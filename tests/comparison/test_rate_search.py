@@ -183,3 +183,12 @@ def test_a_dry_run_says_what_the_search_costs(config):
     said = printed(tune.describe(config))
     assert "0.02, doubled and halved" in said and "0.01, doubled and halved" in said
     assert "12 to 48 trainings of 4 steps, seeds 1000, 1001: until the best rate lies between two others" in said
+
+
+@pytest.mark.parametrize("most", [None, 6])
+def test_a_stop_in_a_search_says_how_many_trainings_are_kept(config, most):
+    for number in range(2):
+        folder = Path(config.output) / "search" / f"lora-{number}"
+        folder.mkdir(parents=True)
+        (folder / "run.json").write_text("{}")
+    assert runner._kept(dataclasses.replace(config, most_seeds=most)).startswith("2 trainings are kept")

@@ -121,13 +121,13 @@ def _kept(config: ComparisonConfig) -> str:
     output, wanted = Path(config.output), _folders(config)
     done = sum((folder / RECORD).is_file() for folder in wanted)
     every = sum(record.parent.name != WINNER for record in output.glob(f"*/{RECORD}"))  # that is a copy of one
-    if config.most_seeds is not None:
-        return kept(every, None, "run", config.output)
     if config.halving.finalists is not None:
         return kept(finished_runs(output) + every, None, "run", config.output)
     searched = len(list((output / FOLDER).glob(f"*/{RECORD}"))) if config.search else 0
     if searched and not done:
         return kept(searched, None, "training", str(output / FOLDER))
+    if config.most_seeds is not None:
+        return kept(every, None, "run", config.output)
     return kept(done, len(wanted), "run", config.output)
 
 

@@ -7,9 +7,13 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO
 
+from qweft.claims import earlier_in, free_name
 from qweft.current_folder import module_command
 from qweft.errors import QweftError
 from qweft.output import Console
+
+BEGINS = b"A worker process of Qweft.\n"
+"""First line of a worker's log."""
 
 
 @contextmanager
@@ -68,12 +72,22 @@ def local_workers(
 def _begun_log(path: Path) -> IO[bytes]:
     """Return a log that is begun anew: a link of that name would be written through, and a pipe waited for.
 
+    A file that does not begin as these logs do may be the user's, and is set aside.
+
     Raises:
         QweftError: A folder is there, or it cannot be written.
     """
     try:
+        if path.is_file() and not path.is_symlink():
+            with path.open("rb") as file:
+                is_ours = file.read(len(BEGINS)) == BEGINS
+            if not is_ours:
+                path.rename(free_name(earlier_in(path.parent) / path.name))
         path.unlink(missing_ok=True)
-        return path.open("xb")
+        log = path.open("xb")
+        log.write(BEGINS)
+        log.flush()
+        return log
     except OSError as error:
         raise QweftError(
             f"{path} cannot be written ({error.strerror}); remove it, or choose another --output"
