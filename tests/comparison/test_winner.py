@@ -136,7 +136,12 @@ def _written(winner, there):
     winner.write_text("the user's own notes")
 
 
-@pytest.mark.parametrize("change", [_dangling, _linked, _piped, _written])
+def _filled(winner, there):
+    winner.mkdir()
+    (winner / "notes").touch()
+
+
+@pytest.mark.parametrize("change", [_dangling, _linked, _piped, _written, _filled])
 def test_what_stands_in_the_winners_place_is_set_aside(output, tmp_path, capsys, change):
     there = tmp_path / "there"
     (there / "adapter").mkdir(parents=True)

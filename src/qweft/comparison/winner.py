@@ -58,7 +58,8 @@ def keep_winner(output: Path, found: Recommendation, tell: Callable[[str], objec
                 aside = free_name(earlier_in(output) / WINNER)
                 winner.rename(aside)
                 earlier = "the earlier winner, with what was changed in it or made of it,"
-                tell(f"{earlier if is_folder else f'{winner}, which no comparison made,'} is now {aside}")
+                is_made = is_folder and (aside / RECORD).is_file()
+                tell(f"{earlier if is_made else f'{winner}, which no comparison made,'} is now {aside}")
             with folder_beside(winner) as folder:
                 (folder / ADAPTER).mkdir()
                 for name in names:
