@@ -5,9 +5,11 @@ import sys
 
 import pytest
 import torch
+import torch.autograd.forward_ad as forward_ad
 from peft import PeftModel, get_peft_model
 
 from qweft import QweftError, QwthnConfig
+from qweft.adapter.layer import QwthnLinear
 from tests.conformance.case import Case
 from tests.conformance.families import FAMILIES
 from tests.conformance.features.training import gradients
@@ -42,6 +44,22 @@ def test_a_compiled_model_sees_what_its_parameters_became():
     after = case.output(compiled)
     assert not torch.allclose(after, before)
     assert_close(after, case.output(model))
+
+
+def test_tangents_pass_through_a_compiled_circuit():
+    """The engine is one operator of the compiled graph, which would take its values for constants."""
+    model = Case(FAMILIES["nn.Module"], "qtha", torch.float64).adapted()
+    layer = next(module for module in model.modules() if isinstance(module, QwthnLinear))
+    x, t = torch.linspace(-1, 1, 6 * layer.in_features, dtype=torch.float64).view(2, 3, layer.in_features)
+    wanted = torch.func.jvp(layer, (x,), (t,))[1]
+    torch.compiler.reset()
+    inside = torch.compile(lambda x: torch.func.jvp(layer, (x,), (t,))[1], backend="eager")
+    assert_close(inside(x), wanted)
+    compiled = torch.compile(layer, backend="eager")
+    with torch.no_grad():
+        compiled(x)  # the plain call's graph is not taken for one of tangents
+        with forward_ad.dual_level():
+            assert_close(forward_ad.unpack_dual(compiled(forward_ad.make_dual(x, t))).tangent, wanted)
 
 
 @pytest.mark.slow

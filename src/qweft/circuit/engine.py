@@ -256,7 +256,7 @@ def expectations(
     """
     dtype = circuit_dtype(inputs, rotations)
     uploaded = form.uploaded(inputs.to(dtype))
-    if torch.compiler.is_compiling():  # a compiler sees the engine as one operator
+    if torch.compiler.is_compiling() and not is_transformed():  # a compiler sees the engine as one operator
         flat = uploaded.reshape(-1, form.qubits)
         return opaque_expectations(flat, rotations.to(dtype), diagonals.to(dtype), form.uploads).reshape(uploaded.shape)
     return run(uploaded, rotations.to(dtype), diagonals.to(dtype), form.uploads)
