@@ -339,6 +339,8 @@ def test_numbers_of_json_have_the_digits_that_were_written(tmp_path, ending):
     (tmp_path / f"rows{ending}").write_text(f"[{row}]" if ending == ".json" else row)
     ((where, row),) = read_rows(str(tmp_path / f"rows{ending}"))
     assert to_conversation(row, where).messages[0].content == "p\n\n0.0"
+    with pytest.raises(QweftError, match=r"label 0\.0 tells good answers from bad ones"):
+        to_conversation({"prompt": "p", "completion": "x", "label": type(row["input"])("0.00")}, "here")
 
 
 def test_plain_text_without_any_line_end_and_in_chinese(tmp_path):

@@ -2,13 +2,13 @@
 
 import pytest
 import torch
-from peft import get_peft_model
+from peft import PromptTuningConfig, get_peft_model
 from transformers import AutoConfig, AutoModelForCausalLM, BloomConfig, BloomForCausalLM
 
 from qweft import QweftError, QwthnConfig
 from qweft.chat.answering import Answering, Sampler
 from qweft.evaluation.generation import Reading, feels_padding, greedy, greedy_together, tokens_read
-from qweft.evaluation.loss import context_of, held_out_loss
+from qweft.evaluation.loss import context_of, held_out_loss, turn_of
 
 COMMON = {
     "vocab_size": 64, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2,
@@ -217,6 +217,17 @@ def test_texts_beyond_a_models_tables_are_refused_and_answers_end_there(family):
 def test_tokens_beyond_a_models_embeddings_are_refused():
     with pytest.raises(QweftError, match="the tokenizer gives token 70, and the model has embeddings for 64; resize"):
         held_out_loss(tiny("llama"), [{"input_ids": [3, 70], "labels": [3, 70]}], 0, 1)
+
+
+def test_virtual_tokens_take_places_of_the_context():
+    plain = phi3()
+    assert (context_of(plain), turn_of(plain)) == (64, 8)
+    prompt = PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=4)
+    model = get_peft_model(plain, prompt).eval()
+    assert (context_of(model), turn_of(model)) == (60, 4)
+    rows = [{"input_ids": list(range(3, 3 + size)), "labels": list(range(3, 3 + size))} for size in (7, 3)]
+    one, two = (held_out_loss(model, rows, 0, batch) for batch in (1, 2))
+    assert one.loss == pytest.approx(two.loss, rel=1e-5)
 
 
 @pytest.mark.parametrize("key", ["max_position_embeddings", "max_seq_len"])

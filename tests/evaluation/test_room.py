@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from peft import LoraConfig, get_peft_model
+from peft import LoraConfig, PromptTuningConfig, get_peft_model
 from tests.tiny_folder import save_rows, save_tiny_model
 from tests.tiny_models import tiny_gpt2
 from transformers import AutoModelForCausalLM
@@ -22,6 +22,17 @@ def place(tmp_path_factory):
     rows = [{"prompt": f"What is {number}?", "completion": "one two " * 40} for number in range(12)]
     (folder / "long.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     return folder
+
+
+def test_virtual_tokens_take_positions(place, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    model = AutoModelForCausalLM.from_pretrained(place / "model")
+    config = PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=40)
+    get_peft_model(model, config).save_pretrained(tmp_path / "adapter")
+    shared = ["--model.name", str(place / "model"), "--data.validation_rows=4", "--data.test_rows=4"]
+    assert main(["evaluate", "adapter", *shared, "--data.source", str(place / "rows.jsonl")]) == 2
+    err = capsys.readouterr().err
+    assert "the model has positions for 24; set data.max_length to 24" in err and "Traceback" not in err
 
 
 @pytest.mark.parametrize("more", [["--dry-run"], []])

@@ -14,7 +14,7 @@ from qweft.data.conversation import TEXT, Message, text_group
 from qweft.data.embedded import check_embedded, embedded_rows
 from qweft.data.hub import HUB_ID, NAMED, Located, named, read_hub
 from qweft.data.tables import read_parquet
-from qweft.data.turns import DuplicateKeyError, RowError, bounded, unique
+from qweft.data.turns import AsWritten, DuplicateKeyError, RowError, bounded, unique
 from qweft.errors import QweftError
 from qweft.files import check_regular, named_path
 from qweft.text import some
@@ -192,17 +192,8 @@ def _read_file(path: Path) -> Iterator[tuple[str, dict[str, Any] | RowError]]:
         raise QweftError(f"data {path}: the file holds no rows")
 
 
-class _AsWritten(float):
-    """A number of a JSON file that is shown as it was written: an answer of 0.00001 is not learned as 1e-05."""
-
-    digits: str
-
-    def __str__(self) -> str:
-        return self.digits
-
-
-def _as_written(digits: str) -> _AsWritten:
-    number = _AsWritten(digits)
+def _as_written(digits: str) -> AsWritten:
+    number = AsWritten(digits)
     number.digits = digits
     return number
 

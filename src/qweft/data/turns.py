@@ -76,6 +76,12 @@ class UnknownFormatError(RowError):
     """A row whose columns are those of no known format."""
 
 
+class AsWritten(float):
+    """A number of a JSON file with its digits: as a text 0.00001 is not 1e-05."""
+
+    digits: str
+
+
 def plain_text(value: Any, name: str, where: str) -> str:
     """Return a value as text; numbers are converted, since data files often store short answers as numbers.
 
@@ -86,6 +92,8 @@ def plain_text(value: Any, name: str, where: str) -> str:
         return value
     if isinstance(value, float) and not math.isfinite(value):  # data frames write a missing value as NaN
         raise RowError(where, f"{name} is {value}, not text")
+    if isinstance(value, AsWritten):
+        return value.digits
     if isinstance(value, int | float) and not isinstance(value, bool):
         return str(value)
     raise RowError(where, f"{name} is {type(value).__name__}, not text; write it as a text or a number")

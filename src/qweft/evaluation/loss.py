@@ -4,7 +4,7 @@ import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 from torch.nn.functional import cross_entropy
@@ -49,14 +49,20 @@ TABLES = (".wpe", ".embed_positions", ".position_embeddings", ".positions_embed"
 
 
 def context_of(model: Any) -> int | None:
-    """Return the most tokens that a model reads at once; `None` if its config knows no limit."""
+    """Return the most tokens that a model reads at once, beside virtual ones; `None` if its config knows no limit."""
     config = getattr(model, "config", None)
     text = config.get_text_config() if config is not None else None
     most = getattr(text, "max_position_embeddings", getattr(text, "max_seq_len", None))
-    return most if _is_length(most) else None
+    return max(1, most - _virtual(model)) if _is_length(most) else None
 
 
-def _is_length(value: Any) -> bool:
+def _virtual(model: Any) -> int:
+    """Return the number of virtual tokens that an adapter puts before each text."""
+    config = getattr(model, "active_peft_config", None)
+    return getattr(config, "num_virtual_tokens", None) or 0
+
+
+def _is_length(value: Any) -> TypeGuard[int]:
     """Whether a config's value is a number of tokens; transformers checks none of a key that its family has not."""
     return isinstance(value, int) and value > 0
 
@@ -86,7 +92,7 @@ def turn_of(model: Any) -> int | None:
         return None
     own = getattr(model.config.get_text_config(), "original_max_position_embeddings", None)
     turn = found.get("original_max_position_embeddings", own)
-    return turn if _is_length(turn) else context_of(model)
+    return max(1, turn - _virtual(model)) if _is_length(turn) else context_of(model)
 
 
 MAX_LENGTH = "data.max_length"
