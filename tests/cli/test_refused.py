@@ -28,6 +28,7 @@ TRAINED = {
     "nothing left to learn": ["--data.max_length", "2"],
     "a wrong budget": ["--training.batch_size", "0"],
     "an unknown device": ["--model.device", "cuda:99"],
+    "the data's own folder": ["--data.source", "rows", "--output", "rows/../rows"],
 }
 OWN = {
     "train": {
@@ -79,6 +80,8 @@ def place(tmp_path_factory):
     folder = tmp_path_factory.mktemp("refused")
     save_tiny_model(folder / "model")
     save_rows(folder / "rows.jsonl")
+    (folder / "rows").mkdir()
+    save_rows(folder / "rows" / "some.jsonl")
     (folder / "damaged.jsonl").write_text('{"prompt": "a", "completion": "b"}\n{"prompt": \n')
     (folder / "empty").mkdir()
     shutil.copy(folder / "model" / "config.json", folder / "empty")

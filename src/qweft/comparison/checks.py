@@ -84,7 +84,7 @@ def check_start(config: ComparisonConfig, needs_weights: bool = False) -> None:
     check_can_be_written(Path(config.output))
     check_free_of_others(Path(config.output))
     check_earlier(Path(config.output))
-    check_places(config.data)
+    check_places(config.data, config.output)
     check_elsewhere(config.evaluation)
     check_model(config.model, needs_weights)
 

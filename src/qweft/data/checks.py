@@ -102,12 +102,22 @@ def _in_full(source: str) -> str:
     return f"{data.source if data else name}@{split or 'train'}"
 
 
-def check_places(config: DataConfig) -> None:
+def check_places(config: DataConfig, output: str | None = None) -> None:
     """Check that the files and folders of a run's data exist, before a model is loaded.
 
+    Args:
+        config: The data section.
+        output: Folder that the run writes to.
+
     Raises:
-        QweftError: One is missing.
+        QweftError: One is missing, or is the output itself.
     """
     for source in config.places:
         check_name(source, "data")
         check_place(source)
+        folder = named_path(source)
+        if output is not None and folder.is_dir() and folder.resolve() == named_path(output).resolve():
+            raise QweftError(
+                f"output {output} is the folder of the data, and what is written there would be read as rows; choose "
+                f"another --output, as {output}/run"
+            )

@@ -219,7 +219,7 @@ def check_start(config: SweepConfig, needs_weights: bool = False) -> None:
         require("optuna", "sweep", "a sweep")
     check_executor(config.executor)
     check_can_be_written(Path(config.output))
-    check_places(config.data)
+    check_places(config.data, config.output)
     check_model(config.model, needs_weights)
 
 

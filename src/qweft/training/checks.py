@@ -181,7 +181,7 @@ def check_start(config: RunConfig) -> None:
     check_settings(config)
     check_launch()
     check_can_be_written(Path(config.output))
-    check_places(config.data)
+    check_places(config.data, config.output)
     check_model(config.model)
 
 
