@@ -64,10 +64,12 @@ def kept(done: int, wanted: int | None, thing: str, output: str) -> str:
 
     >>> kept(3, 9, "run", "runs/demo")
     '3 of 9 runs are kept in runs/demo; the same command goes on'
+    >>> kept(5, 2, "run", "runs/demo")
+    '5 runs are kept in runs/demo; the same command goes on'
     """
     if not done:
         return f"no {thing} was finished; the same command begins anew"
-    counted = many(done, thing) if wanted is None else f"{done} of {many(wanted, thing)}"
+    counted = many(done, thing) if wanted is None or done > wanted else f"{done} of {many(wanted, thing)}"
     return f"{counted} {'is' if done == 1 else 'are'} kept in {output}; the same command goes on"
 
 
