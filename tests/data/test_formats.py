@@ -128,6 +128,19 @@ def test_lists_of_messages_as_python_writes_them_are_refused():
     assert found.answer == row["prompt"]
 
 
+def test_a_greeting_before_the_question_is_no_answer_to_it():
+    begins = [{"role": "system", "content": "s"}, {"role": "assistant", "content": "Hello!"}]
+    asks = [*begins, {"role": "user", "content": "Q"}]
+
+    def group(*said):
+        return to_conversation({"messages": [*said]}, "here").group
+
+    one = group(*asks, {"role": "assistant", "content": "A"})
+    longer = [*asks, {"role": "assistant", "content": "B"}, {"role": "user", "content": "R"}]
+    assert one == group(*longer, {"role": "assistant", "content": "C"})
+    assert one != group(*begins, {"role": "user", "content": "P"}, {"role": "assistant", "content": "A"})
+
+
 def test_rows_without_a_question_are_groups_by_what_they_say():
     rows = [[{"role": "system", "content": s}, {"role": "assistant", "content": a}] for s in "ab" for a in "cd"]
     assert len({to_conversation({"messages": row}, "here").group for row in [*rows, *rows]}) == 4

@@ -32,7 +32,10 @@ def test_virtual_tokens_take_positions(place, tmp_path, monkeypatch, capsys):
     shared = ["--model.name", str(place / "model"), "--data.validation_rows=4", "--data.test_rows=4"]
     assert main(["evaluate", "adapter", *shared, "--data.source", str(place / "rows.jsonl")]) == 2
     err = capsys.readouterr().err
-    assert "the model has positions for 24; set data.max_length to 24" in err and "Traceback" not in err
+    assert (
+        "the model has positions for 24 beside 40 virtual tokens of its adapter; set data.max_length to 24" in err
+        and "Traceback" not in err
+    )
 
 
 @pytest.mark.parametrize("more", [["--dry-run"], []])

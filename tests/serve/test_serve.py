@@ -19,7 +19,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 import yaml
-from peft import LoraConfig, PeftModel, get_peft_model
+from peft import LoraConfig, PeftModel, PromptTuningConfig, get_peft_model
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 from qweft import QweftError
@@ -37,6 +37,7 @@ from qweft.training.run import train
 from tests.data.tiny_tokenizer import CHATML, make_tokenizer
 from tests.export.test_export import run_config
 from tests.tiny_folder import save_rows, save_tiny_model
+from tests.tiny_models import tiny_gpt2
 
 MOST = 32
 """Tokens of an answer: enough for a tiny model to write some that can be shown."""
@@ -347,6 +348,20 @@ def test_an_answer_ends_within_the_models_context(address):
     assert found["total_tokens"] == 64
     status, answer = refused(address, messages=[{"role": "user", "content": "a b " * 200}])
     assert status == 422 and "and the model takes 64" in answer
+
+
+def test_virtual_tokens_take_places_of_the_context():
+    fastapi = pytest.importorskip("fastapi")
+    from qweft.serve import requests
+
+    prompt = PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=8)
+    model, settings = get_peft_model(tiny_gpt2(), prompt), SimpleNamespace(sequence_bias=None, max_new_tokens=100)
+    manager = requests.WithinContext(64)
+    manager._bound(model, {"input_ids": torch.zeros(1, 50)}, settings)
+    assert settings.max_new_tokens == 6
+    with pytest.raises(fastapi.HTTPException) as refusal:
+        manager._bound(model, {"input_ids": torch.zeros(1, 56)}, settings)
+    assert "the model takes 56" in str(refusal.value.detail)
 
 
 def test_a_seed_holds_whoever_asks_at_the_same_time(address):

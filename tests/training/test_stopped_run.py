@@ -44,7 +44,7 @@ def test_an_adapter_that_cannot_be_written_is_told_with_what_is_kept(files, tmp_
     with pytest.raises(QweftError) as error:
         train(config(files, tmp_path, every=every, validation=ValidationConfig(every=judged)))
     said, best = str(error.value), f"; the best adapter so far is in {tmp_path / 'best'}"
-    way = "no checkpoint could be kept" if every else "with checkpoints.every it would go on from there"
+    way = "there is no checkpoint to go on from" if every else "with checkpoints.every it would go on from there"
     assert said.endswith(f"and run again; {way}{best if judged else ''}")
     assert (tmp_path / "best" / "adapter_model.safetensors").is_file() == bool(judged)
 

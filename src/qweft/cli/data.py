@@ -1,7 +1,6 @@
 """`qweft data`."""
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -71,12 +70,15 @@ def run(argv: Sequence[str]) -> None:
         from qweft.data.check import check_data
         from qweft.data.describe import describe
         from qweft.evaluation.loss import check_room
+        from qweft.evaluation.record import tell
         from qweft.models.load import load_model, load_tokenizer
 
         source = resolve(config.model)
         room = None
-        with suppress(QweftError):  # a model that cannot be built is no fault of the data
+        try:
             room = partial(check_room, load_model(replace(config.model, device="meta")).model)
+        except QweftError as error:  # no fault of the data
+            tell(f"note: the rows are not held against the model's positions: {error}")
         found = check_data(data, load_tokenizer(source), source.name, room)
     if wants_json:
         print_json(found.to_json())

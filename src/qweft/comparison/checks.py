@@ -369,8 +369,10 @@ def check_comparable(specification: Mapping[str, Any]) -> None:
 
 
 def _check_method(name: str, method: MethodConfig, methods: Mapping[str, MethodConfig]) -> None:
-    if name == "rung":
-        raise QweftError("methods.rung: its runs would stand in the folders of a halving (rung-1); choose another name")
+    if name.casefold() == "rung":
+        raise QweftError(
+            f"methods.{name}: its runs would stand in the folders of a halving (rung-1); choose another name"
+        )
     if name == "base" or not name.replace("-", "").replace("_", "").replace(".", "").isalnum():
         raise QweftError(
             f"methods.{name}: a name is letters, digits, - _ and ., and not 'base', which is the base model"

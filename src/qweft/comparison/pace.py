@@ -92,5 +92,5 @@ def read_pace(path: Path, plan: Plan) -> tuple[Pace, Costs, dict[str, Any]]:
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise QweftError(f"{path} is damaged, or of another comparison ({str(error)[:200]}); {WAY}") from error
     if asked != plan.budget.seconds:
-        raise QweftError(f"{path} has the plan of another budget, {asked:g} s; give another --output, or that budget")
+        raise QweftError(f"{path} has the plan of another budget, {asked:.0f} s; give another --output, or that budget")
     return pace, costs, record

@@ -253,7 +253,9 @@ def _gain(pairing: Pairing) -> str:
     if pairing.mean is None or pairing.interval is None:
         return "lower loss"
     low, high = -pairing.interval[1], -pairing.interval[0]
-    digits = 1 if abs(pairing.mean) >= 1 and min(abs(low), abs(high)) >= 0.05 else 2  # no end is to look like zero
+    digits = 1 if abs(pairing.mean) >= 1 else 2
+    while digits < 6 and any(end and not round(end, digits) for end in (low, high)):  # no end is to look like zero
+        digits += 1
     return f"{-pairing.mean:.{digits}f}% [{low:.{digits}f}, {high:.{digits}f}] lower loss"
 
 

@@ -94,16 +94,16 @@ class Conversation:
 
 
 def prompt_group(messages: Sequence[Message]) -> str:
-    """Return the default group: a hash of the messages before the first answer, without system messages.
+    """Return the default group: a hash of the messages before the first answer to one, without system messages.
 
     Duplicates share it, and so do several answers to one question. So do the prefixes of a dialogue, which some data
     sets list as separate rows. Case and white space are ignored. Where nothing is asked, the whole row is hashed.
     """
     said: list[str] = []
     for message in messages:
-        if message.role == "assistant":
+        if message.role == "assistant" and said:  # one that comes before any question is a greeting
             break
-        if message.role != "system":
+        if message.role not in ("assistant", "system"):
             said.append(" ".join(message.content.casefold().split()))
     if not said:
         said = [" ".join(message.said.casefold().split()) for message in messages]

@@ -79,6 +79,7 @@ class UnknownFormatError(RowError):
 class AsWritten(float):
     """A number of a JSON file with its digits: as a text 0.00001 is not 1e-05."""
 
+    __slots__ = ("digits",)
     digits: str
 
 

@@ -13,7 +13,7 @@ from qweft.data.batches import Collator
 from qweft.data.tokens import IGNORED, Encoded, target_tokens
 from qweft.errors import QweftError, told_of_memory
 from qweft.evaluation.row_scores import HeldOutLoss, RowScore, loss_of
-from qweft.text import with_progress
+from qweft.text import many, with_progress
 
 
 @contextmanager
@@ -117,16 +117,19 @@ def check_room(model: Any, rows: Sequence[Encoded], key: str = MAX_LENGTH) -> No
     longest, most = max((len(row["input_ids"]) for row in rows), default=0), context_of(model)
     if most is None or longest <= most:
         return
+    beside = f" beside {many(_virtual(model), 'virtual token')} of its adapter" if _virtual(model) else ""
     if _has_table(model):
-        raise QweftError(f"a row has {longest:,} tokens, and the model has positions for {most:,}; set {key} to {most}")
+        raise QweftError(
+            f"a row has {longest:,} tokens, and the model has positions for {most:,}{beside}; set {key} to {most}"
+        )
     if _rope(model, "dynamic") is not None:
         raise QweftError(
             f"a row has {longest:,} tokens, and beyond {most:,} this model (rope_type dynamic) turns a text by what it "
             f"read before; set {key} to {most}"
         )
     warnings.warn(
-        f"a row has {longest:,} tokens, and the model's config names {most:,} positions: beyond them its losses and "
-        f"answers may be poor; {key} {most} keeps rows within them",
+        f"a row has {longest:,} tokens, and the model's config names {most:,} positions{beside}: beyond them its "
+        f"losses and answers may be poor; {key} {most} keeps rows within them",
         stacklevel=1,  # told once, whoever asks
     )
 

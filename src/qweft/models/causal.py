@@ -294,7 +294,7 @@ def check_outputs(model: Any, source: ModelSource) -> None:
     mask = torch.ones_like(ids)
     # Each text alone, in one shape: then a decoder's rounding is the same for both.
     one, two = (model(input_ids=each, attention_mask=mask).logits[0, :-1].float() for each in (ids, other))
-    if one.isnan().any():
+    if one.isnan().any() or two.isnan().any():
         raise QweftError(
             f"model {source.name}: its logits are not numbers (NaN) in {str(model.dtype).removeprefix('torch.')}; get "
             "its weights anew, or set model.dtype to float32 where they are larger than the type can hold"

@@ -19,6 +19,7 @@ from transformers.cli.serving.response import ResponseHandler
 from transformers.cli.serving.utils import GenerateManager
 
 from qweft.data.turns import read_turns
+from qweft.evaluation.loss import context_of
 from qweft.internals.providers import ignored_settings
 
 MOST_BYTES = 4 * 2**20
@@ -326,11 +327,10 @@ class WithinContext(GenerateManager):
         asked = inputs["input_ids"].shape[-1]
         if not asked:
             raise _refusal("the prompt is empty; give it a text")
-        if asked >= self.context:
-            raise _refusal(
-                f"the question is {asked:,} tokens long, and the model takes {self.context:,}; ask a shorter one"
-            )
-        settings.max_new_tokens = min(settings.max_new_tokens or USUAL, self.context - asked)
+        most = min(self.context, context_of(model) or self.context)  # virtual tokens of an adapter take places of it
+        if asked >= most:
+            raise _refusal(f"the question is {asked:,} tokens long, and the model takes {most:,}; ask a shorter one")
+        settings.max_new_tokens = min(settings.max_new_tokens or USUAL, most - asked)
 
 
 class Sized:

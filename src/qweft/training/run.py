@@ -205,7 +205,7 @@ class _Work:
             return
         again = "again; with checkpoints.every it would go on from there"
         if resumes or self.config.checkpoints.every is not None:
-            again = "with --resume auto" if resumes else "again; no checkpoint could be kept"
+            again = "with --resume auto" if resumes else "again; there is no checkpoint to go on from"
         best = "" if trained.best_step is None else f"; the best adapter so far is in {self.output / BEST}"
         try:
             save_adapter(model, folder, state, self.loaded.source.hub_id)
