@@ -303,6 +303,45 @@ def test_the_eight_methods():
     assert "2.4% [2.0, 2.9] below LoRA of rank 8" in README and "0.93% [0.62, 1.24] below LoRA of rank 8" in README
 
 
+def signed(pairing):
+    digits = 1 if abs(pairing.mean) >= 1 else 2
+    low, high = (f"{end:+.{digits}f}" for end in pairing.interval)
+    return f"{pairing.mean:+.{digits}f}% [{low}, {high}]"
+
+
+def test_the_eight_methods_after_250_steps():
+    record = json.loads((ROOT / "docs" / "results" / "long-250.json").read_text())
+    summary = summarise([Run.from_json(entry) for entry in record["runs"]], "lora", 0.5)
+    assert len(record["runs"]) == record["planned_runs"] and len(summary["lora"].seeds) == 6
+    part = WHICH.split("## The same after 250 steps")[1].split("\n## ")[0]
+    order = sorted((entry for entry in summary.values() if entry.kind != "base"), key=lambda entry: entry.eval_loss)
+    told = {"lower": "shown better", "higher": "shown worse"}
+    rows = re.findall(r"\n\| `(\w+)`[^|]*\| ([\d.]+) \| ([\d.]+) \| ([^|]+) \| ([^|]*)\|", part)
+    for (name, rate, late, loss, verdict), entry in zip(rows, order, strict=True):
+        assert (name, float(rate)) == (entry.method, float(f"{entry.learning_rate:.2g}"))
+        assert (late, loss) == (
+            f"{entry.late_train_loss:.3f}", f"{entry.eval_loss:.3f} ± {entry.eval_loss_deviation:.3f}"
+        )  # fmt: skip
+        pairing = None if name == "lora" else paired(entry, summary["lora"])
+        assert verdict.strip() == ("" if pairing is None else f"{signed(pairing)}: {told[pairing.direction]}")
+    said = " ".join(part.split())
+    directions = {}
+    for one, other in (
+        ("lora_all_1", "lora_all"), ("sparse", "lora_all_1"), ("qtha", "lora_1"), ("qtha", "mpo"), ("mpo", "lora_1")
+    ):  # fmt: skip
+        pairing = paired(summary[one], summary[other])
+        assert signed(pairing) in said, (one, other)
+        directions[one, other] = pairing.direction
+    assert directions["lora_all_1", "lora_all"] == "equivalent" and directions["qtha", "lora_1"] == "higher"
+    assert directions["qtha", "mpo"] == "not decided"
+    circuit, small = paired(summary["qtha"], summary["mpo"]), paired(summary["qtha"], summary["lora_1"])
+    assert f"(smallest visible effect {circuit.visible:.2f}%)" in said
+    assert f"is {circuit.mean:+.2f}% (after 250 steps)" in PAGE
+    low, high = small.interval
+    for page in (PAGE, " ".join(README.split())):
+        assert f"{small.mean:.2f}% [{low:.2f}, {high:.2f}]" in page
+
+
 def test_the_eight_methods_on_a_second_text():
     found = json.loads((ROOT / "docs" / "results" / "long-40-sentences.json").read_text())
     runs = [Run.from_json(record) for record in found["runs"]]
