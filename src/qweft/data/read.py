@@ -129,13 +129,13 @@ def _rows(source: str, stream: bool, key: str) -> Iterator[tuple[str, dict[str, 
     if path.is_dir():
         # hidden files are those of a system: macOS puts ._rows.jsonl beside rows.jsonl
         found = sorted(file for file in path.iterdir() if not file.name.startswith("."))
-        files = [file for file in found if file.suffix.lower() in READERS and file.name not in OF_THE_HUB]
+        files = [file for file in found if file.suffix.lower() in READERS]
         # A README in the folder is not data.
-        rows = [file for file in files if file.suffix.lower() not in PLAIN]
-        about = all(file.stem.lower() in ABOUT for file in files)
+        rows = [file for file in files if file.suffix.lower() not in PLAIN and file.name not in OF_THE_HUB]
+        about = all(file.stem.lower() in ABOUT or file.name in OF_THE_HUB for file in files)
         if not rows and about and (below := _folders_of_rows(path)):
             raise QweftError(f"data {source}: the rows are not in this folder but in {some(below)}; give one of these")
-        files = rows or files
+        files = rows or [file for file in files if file.name not in OF_THE_HUB] or files
         if not files:
             raise QweftError(f"data {source}: the folder holds no file ending in {', '.join(READERS)}")
         yield from _read_files(files)
