@@ -191,7 +191,7 @@ def test_file_that_cannot_be_read(capsys, write, tmp_path):
     assert sentence(capsys, ["train", "latin.yaml"]) == "latin.yaml: not UTF-8 text (byte 8)"
     (tmp_path / "run.json").write_text("{}")
     assert main(["train", str(tmp_path)]) == 2
-    assert capsys.readouterr().err.endswith("there, got the folder of a run or an adapter\n")
+    assert capsys.readouterr().err.endswith("the folder of a run or an adapter; give the config file itself\n")
 
 
 @pytest.mark.parametrize(

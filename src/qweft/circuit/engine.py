@@ -77,7 +77,7 @@ def by_segments(
 class _Expectations(torch.autograd.Function):
     """Only the arguments are stored between forward and backward.
 
-    A backward pass that something follows goes block by block in plain operations.
+    A backward pass that is differentiated, transformed or batched goes block by block in plain operations.
     """
 
     @staticmethod

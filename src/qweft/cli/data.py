@@ -98,7 +98,7 @@ def _check(verb: str, sources: list[str], data: Mapping[str, Any]) -> None:
         if sources or given:
             raise QweftError(f"qweft data list: expected nothing after it, got {' '.join([*sources, *given])}")
     elif sources and given:
-        raise QweftError(f"qweft data check: {given[0]} gives data a second time, after {sources[0]}")
+        raise QweftError(f"qweft data check: {given[0]} gives data a second time, after {sources[0]}; leave one out")
     elif given == ["--data.source"]:
         raise QweftError(f"qweft data check: give the data without --data.source: qweft data check {data['source']}")
     elif not sources and not given:

@@ -130,7 +130,10 @@ def _config_file(config_class: Any, file: str, command: Command) -> dict[str, An
             way = f"for example {name} {command.example.split()[2]} --data.source {file}"
         what = ", got a folder" if Path(file).is_dir() else ""
         if what and any((Path(file) / kept).exists() for kept in ("run.json", "results.json", "adapter_config.json")):
-            raise QweftError(f"{file}: {name} takes a config file (YAML) there, got the folder of a run or an adapter")
+            raise QweftError(
+                f"{file}: {name} takes a config file (YAML) there, got the folder of a run or an adapter; "
+                "give the config file itself"
+            )
         raise QweftError(f"{file}: {name} takes a config file (YAML) there{what}; {way}")
     tree = yaml_file.read(file)
     for key, owner in OWN_KEYS.items():

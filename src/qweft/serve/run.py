@@ -26,6 +26,7 @@ from qweft.evaluation.generation import end_tokens
 from qweft.evaluation.loss import context_of
 from qweft.evaluation.record import run_config
 from qweft.evaluation.saved import check_runs, put_beside_base
+from qweft.models.causal import ENDS
 from qweft.models.config import ModelConfig
 from qweft.models.load import LoadedModel, load_model
 from qweft.serve.config import BASE, ServeConfig
@@ -42,7 +43,6 @@ ALONE = (
     "PEFT's merge_and_unload makes of it"
 )
 """What follows where an adapter changes weights of the base model, and the ways out."""
-TOKENS = ("bos_token_id", "eos_token_id", "pad_token_id")
 
 
 class Adapters(ModelManager):
@@ -160,7 +160,7 @@ def _plain(config: GenerationConfig) -> GenerationConfig:
     Its penalty of repetitions is left out: it acts at temperature 0 too, and no other command has it. Without a top_k
     all tokens are drawn from, as in `qweft chat`; transformers would take the 50 most likely ones.
     """
-    kept = (*TOKENS, *(name for name in SETTINGS if name not in ("max_new_tokens", "repetition_penalty")))
+    kept = (*ENDS, *(name for name in SETTINGS if name not in ("max_new_tokens", "repetition_penalty")))
     found = {name: getattr(config, name, None) for name in kept}
     return GenerationConfig(**{**found, "top_k": found["top_k"] or 0})
 

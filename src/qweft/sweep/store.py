@@ -96,7 +96,9 @@ class Store:
         waiting = {"connect_args": {"timeout": 60}}
         url = URL.create("sqlite", database=path).render_as_string(hide_password=False)
         if make_url(url).database != path or "{" in url:  # as by an earlier SQLAlchemy
-            raise QweftError(f"output {self.folder} has ?, % or {{ in its path, where no study is kept; choose another")
+            raise QweftError(
+                f"output {self.folder} has ?, % or {{ in its path, where no study is kept; choose another one"
+            )
         self._storage = package.storages.RDBStorage(url, engine_kwargs=waiting)
         return package.create_study(study_name=NAME, storage=self._storage, direction="minimize", load_if_exists=True)
 
