@@ -6,10 +6,11 @@ Judgements are written as four letters: S strict, A accurate, C whole chain, W w
 import pytest
 
 from qweft.errors import QweftError, giving_up_after
+from qweft.evaluation.final_answer import final_answers, marked_text, same_value, value_of
 from qweft.evaluation.generation import Answer
 from qweft.evaluation.metric import Both
 from qweft.evaluation.metrics import reasoning, text
-from qweft.evaluation.reasoning import final_answers, judge_reasoning, marked_text, same_value, take_apart, value_of
+from qweft.evaluation.reasoning import judge_reasoning, take_apart
 
 HASHES = "6 * 7 = 42\n#### 42"
 BOXED = "Six sevens.\n\\boxed{42}"
@@ -270,6 +271,8 @@ def test_bold_around_an_answer_is_not_handed_to_a_verifier(reply, handed_over):
         ("So \\boxed{36\\pi}", "So \\boxed{36}"),
         ("So \\boxed{1\\frac12, 3}", "So \\boxed{11/2, 3}"),
         ("So \\boxed{(1 2)}", "So \\boxed{(12)}"),
+        ("The answer is 5.", "The answer is 5 million."),
+        ("The answer is 10.", "The answer is minus 10."),
     ],
 )
 def test_what_is_no_number_is_not_judged_by_its_first_one(reference, reply):
@@ -304,6 +307,11 @@ def test_what_is_no_number_is_not_judged_by_its_first_one(reference, reply):
         ("#### 45", "It costs 45\nB. is the answer to the other"),
         ("The answer is $36\\pi$.", "The answer is 36 \\pi square metres."),
         ("So \\boxed{36\\pi}", "The answer is 36π."),
+        ("#### 2,500,000", "The answer is 2.5 Million dollars."),
+        ("#### 5 million", "#### 5000000"),
+        ("#### -10", "The answer is minus 10 degrees."),
+        ("#### -10", "x = negative 10"),
+        ("#### 5", "So 15 minus 10 is 5"),
     ],
 )
 def test_the_same_in_other_words_is_accurate(reference, reply):

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 from qweft.data.conversation import Conversation
 from qweft.data.embedded import Verifier, gym_task
 from qweft.errors import QweftError
+from qweft.evaluation.final_answer import marked_text
 from qweft.evaluation.metric import AnswerMetric, Both
-from qweft.evaluation.reasoning import marked_text, take_apart
+from qweft.evaluation.reasoning import take_apart
 from qweft.evaluation.scores import Compared, compare_means
 
 if TYPE_CHECKING:
