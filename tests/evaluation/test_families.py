@@ -3,12 +3,15 @@
 import pytest
 import torch
 from peft import PromptTuningConfig, get_peft_model
+from tests.data.tiny_tokenizer import CHATML, make_tokenizer
 from transformers import AutoConfig, AutoModelForCausalLM, BloomConfig, BloomForCausalLM
 
 from qweft import QweftError, QwthnConfig
 from qweft.chat.answering import Answering, Sampler
 from qweft.evaluation.generation import Reading, feels_padding, greedy, greedy_together, tokens_read
 from qweft.evaluation.loss import context_of, held_out_loss, turn_of
+from qweft.models.config import ModelConfig
+from qweft.models.load import load_model
 
 COMMON = {
     "vocab_size": 64, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2,
@@ -88,6 +91,23 @@ def test_an_answer_is_that_of_the_whole_text(family):
 def test_the_logits_after_each_token_are_those_of_the_whole_text(family):
     """An answer may be right by luck: its tokens are the largest of few."""
     model, ids = tiny(family), list(range(3, 28))
+    reading = Reading(model)
+    reading.logits_after(ids[:12])
+    for end in range(13, len(ids)):
+        whole = model(input_ids=torch.tensor([ids[:end]]), use_cache=False).logits[0, -1]
+        assert (reading.logits_after(ids[end - 1 : end]) - whole).abs().max() < 1e-4 * whole.abs().max()
+
+
+@pytest.mark.parametrize("key", ["sliding_window", "attention_chunk_size", "layer_types"])
+@torch.no_grad()
+def test_a_window_of_a_model_that_has_none_does_not_cut_its_cache(tmp_path, key):
+    window = {"sliding_window": 6} if key == "layer_types" else {}
+    value = ["sliding_attention", "full_attention"] if key == "layer_types" else 6
+    config = AutoConfig.for_model("llama", **{**COMMON, "vocab_size": 400, **window, key: value})
+    torch.manual_seed(0)
+    AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path)
+    make_tokenizer(CHATML).save_pretrained(tmp_path)
+    model, ids = load_model(ModelConfig(name=str(tmp_path), device="cpu")).model, list(range(3, 28))
     reading = Reading(model)
     reading.logits_after(ids[:12])
     for end in range(13, len(ids)):

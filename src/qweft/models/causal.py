@@ -4,7 +4,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import is_dataclass
+from dataclasses import fields, is_dataclass
 from enum import EnumType
 from importlib import import_module
 from importlib.util import find_spec
@@ -44,6 +44,8 @@ VERBOSE = re.compile(r"\(\?[a-zA-Z]*x")
 NUMBER = re.compile(r"(\[0-9\]|\\d)[*+]")
 LONG_NAME, DIGITS, MOST_STEPS = 32, 4, 3 * 10**6
 """Characters of a layer's name, and of a number in it, and most steps of matching one with all expressions."""
+WINDOWS = {"sliding_window", "attention_chunk_size", "layer_types", "kv_sharing_modes"}
+"""Keys by which transformers' cache keeps a part of the text only, also of a model that attends to all of it."""
 NOT_MATCHED = ("dataset", "tokenizer")
 """Keys of a quantisation whose texts are no expressions."""
 FETCHED = ("flash_attention", "deepgemm", "sonicmoe")
@@ -253,6 +255,24 @@ def check_found(model: Any, info: Mapping[str, Any], source: ModelSource, way: s
             f"note: the files of {source.name} have {many(len(left), 'tensor')} that {name} with their config.json has "
             f"no place for, and that are left out (first: {shown(left[0])})"
         )
+
+
+def leave_out_windows(model: Any) -> None:
+    """Take windows of attention out of the config of a model that has none.
+
+    Llama attends to the whole text, whatever its config.json says of a `sliding_window`. transformers' cache would cut
+    keys and values by it, so that answers came from another model than losses.
+
+    Args:
+        model: The base model; one of remote code is left as it is.
+    """
+    config = model.config.get_text_config()
+    if not type(config).__module__.startswith("transformers."):
+        return
+    known = {field.name for field in fields(type(config))}
+    for key in WINDOWS - known:
+        if getattr(config, key, None) is not None:
+            setattr(config, key, None)
 
 
 def check_ends(model: Any, source: ModelSource) -> None:

@@ -15,7 +15,7 @@ from transformers.utils import find_adapter_config_file
 
 from qweft.errors import OutOfMemoryError, QweftError, giving_up_after, memory_said
 from qweft.files import check_regular
-from qweft.models.causal import TOKENS, check_config, check_ends, check_found, check_outputs
+from qweft.models.causal import TOKENS, check_config, check_ends, check_found, check_outputs, leave_out_windows
 from qweft.models.config import ModelConfig, remote_code_allowed
 from qweft.models.embedded import quiet
 from qweft.models.quantization import check_device, check_quantization, check_scales, keep_unpacked, mark_shapes, scheme
@@ -153,6 +153,7 @@ def load_model(config: ModelConfig) -> LoadedModel:
     with _giving_up(source, size if asked is None else 10 * size):  # to quantise takes longer than to read
         model = keep_unpacked(_weights(source, dtype, device, asked)).eval()
     _take_padding(model, tokenizer)
+    leave_out_windows(model)
     try:
         with _giving_up(source, size):
             check_scales(model)
