@@ -62,6 +62,34 @@ def test_tangents_pass_through_a_compiled_circuit():
             assert_close(forward_ad.unpack_dual(compiled(forward_ad.make_dual(x, t))).tangent, wanted)
 
 
+def test_a_backward_pass_of_a_compiled_circuit_carries_tangents_and_is_differentiated_again():
+    model = Case(FAMILIES["nn.Module"], "qtha", torch.float64).adapted()
+    layer = next(module for module in model.modules() if isinstance(module, QwthnLinear))
+    x = torch.linspace(-1, 1, 6 * layer.in_features, dtype=torch.float64).view(2, 3, layer.in_features)
+    parameters = [each for each in layer.parameters() if each.requires_grad]
+
+    def tangents(call):
+        values = call(x)
+        t = torch.linspace(-1, 1, values.numel(), dtype=values.dtype).view_as(values)
+        with forward_ad.dual_level():
+            gradient = forward_ad.make_dual(torch.ones_like(values), t)
+            found = torch.autograd.grad(values, parameters, gradient, retain_graph=True)
+            carried = [forward_ad.unpack_dual(each).tangent for each in found]
+        return carried, torch.autograd.grad(values, parameters, t)  # the pass is linear in its gradient
+
+    def second(call):
+        first = torch.autograd.grad((call(x) ** 3).sum(), parameters, create_graph=True)
+        return torch.autograd.grad(sum(each.square().sum() for each in first), parameters)
+
+    torch.compiler.reset()
+    compiled = torch.compile(layer, backend="eager")
+    carried, wanted = tangents(compiled)
+    for one, other in zip(carried, wanted, strict=True):
+        assert_close(one, other)
+    for one, other in zip(second(compiled), second(layer), strict=True):
+        assert_close(one, other)
+
+
 @pytest.mark.slow
 @pytest.mark.xdist_group("compiler")
 def test_the_compiler_of_pytorch_gives_equal_outputs_and_gradients():

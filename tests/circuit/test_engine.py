@@ -18,7 +18,7 @@ from qweft.circuit import (
     precision,
 )
 from qweft.circuit.alternating import alternating_form
-from qweft.circuit.dense import segment_length
+from qweft.circuit.dense import basis_signs_of, eigenbasis, segment_length
 
 SHAPES = [(qubits, layers, reupload) for qubits in range(1, 9) for layers in range(1, 5) for reupload in (True, False)]
 
@@ -264,6 +264,22 @@ def test_shapes_types_and_second_use(path, qubits):
         torch.testing.assert_close(expectation_values(circuit, inputs, parameters), flat)
     with torch.inference_mode():
         torch.testing.assert_close(expectation_values(circuit, inputs, parameters), flat)
+
+
+def test_a_circuit_that_was_first_used_in_inference_mode_has_second_derivatives():
+    """What is kept for later calls must not be a tensor of inference mode."""
+    circuit = crz_ring_ansatz(3, 5)
+    inputs, parameters, _ = random_case(circuit, tokens=4)
+    for kept in (alternating_form, basis_signs_of, eigenbasis, precision._moved):
+        kept.cache_clear()
+    with torch.inference_mode():
+        expectation_values(circuit, inputs, parameters)
+        expectation_values(circuit, inputs.float(), parameters.float())
+    for dtype in (torch.float64, torch.float32):
+        x, t = (tensor.detach().to(dtype).requires_grad_() for tensor in (inputs, parameters))
+        (first,) = torch.autograd.grad(expectation_values(circuit, x, t).sum(), t, create_graph=True)
+        assert torch.autograd.grad(first.sum(), t)[0].any()
+        assert torch.func.hessian(lambda t, x=x: expectation_values(circuit, x, t).sum())(t.detach()).any()
 
 
 @pytest.mark.parametrize("qubits", [4, 7])

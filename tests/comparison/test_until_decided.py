@@ -90,6 +90,23 @@ def test_no_seed_is_added_once_every_question_is_decided(places, tmp_path, capsy
     assert "look 1 of 2: every question is decided" in said and "1 of 2 planned looks were made" in said
 
 
+def test_a_margin_that_is_chosen_after_the_results_is_told(places, tmp_path, capsys):
+    """Equivalence counts where the margin stood in the config before the runs."""
+    first = comparison(places, tmp_path, equivalent_within=0.5, most_seeds=None)
+    assert "margin_before" not in run(first)[1]
+    assert "margin_before" not in run(first)[1] and "was chosen after" not in " ".join(capsys.readouterr().out.split())
+    for _ in range(2):  # it is not forgotten by the next time
+        path, results = run(replace(first, equivalent_within=50.0))
+        said = "The first results were with a margin of equivalence of 0.5%; this one was chosen after them."
+        assert results["margin_before"] == 0.5 and said in " ".join(capsys.readouterr().out.split())
+        assert said in (path.parent / "report.md").read_text()
+    assert "margin_before" not in run(first)[1]
+    none = replace(first, equivalent_within=None, output=str(tmp_path / "none"))
+    run(none)
+    run(replace(none, equivalent_within=50.0))
+    assert "The first results were without a margin of equivalence;" in " ".join(capsys.readouterr().out.split())
+
+
 def test_the_same_command_sets_none_of_its_own_results_aside(places, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(runner, "SECONDS_BETWEEN_REPORTS", 0.0)
     before = run(comparison(places, tmp_path))[1]

@@ -16,7 +16,7 @@ import torch
 
 from qweft.circuit.description import Circuit, Gate
 from qweft.circuit.precision import constant, exact_products
-from qweft.internals.torch import is_transformed, outside_transforms
+from qweft.internals.torch import for_later_calls, is_transformed
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ def alternating_form(circuit: Circuit) -> Alternating | None:
     """
     if not circuit.inputs or any(gate.name not in ("ry", "crz") for gate in circuit.gates):
         return None
-    with outside_transforms():  # kept for later calls
+    with for_later_calls():
         return _form_of(circuit)
 
 

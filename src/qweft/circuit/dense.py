@@ -8,7 +8,7 @@ import torch
 
 from qweft.circuit.alternating import basis_signs
 from qweft.circuit.precision import constant, exact_products
-from qweft.internals.torch import followed_backward
+from qweft.internals.torch import followed_backward, for_later_calls
 
 HALVES_CHUNK = 2**16
 """Amplitudes per chunk on a CPU: 512 KiB of complex64."""
@@ -20,23 +20,25 @@ SEGMENTS_CHUNK = 2**17
 
 
 @lru_cache(maxsize=16)
+@for_later_calls()
 def basis_signs_of(qubits: int) -> torch.Tensor:
     """Return `basis_signs`, cached by number of qubits."""
     return basis_signs(qubits)
 
 
 @lru_cache(maxsize=16)
+@for_later_calls()
 def eigenbasis(qubits: int, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
     """Return W of n qubits, (2^n, 2^n): its columns are the eigenvectors of Y on every qubit."""
     one = torch.tensor([[1, 1], [1j, -1j]], dtype=torch.complex128, device="cpu") / 2**0.5
     matrix = torch.ones(1, 1, dtype=torch.complex128, device="cpu")
     for _ in range(qubits):
         matrix = torch.kron(matrix, one)
-    with torch.inference_mode(False):
-        return matrix.to(device=device, dtype=dtype)
+    return matrix.to(device=device, dtype=dtype)
 
 
 @lru_cache(maxsize=16)
+@for_later_calls()
 def _generators(qubits: int) -> torch.Tensor:
     """Return (n, 2^n, 2^n): dRY/d angle = 1/2 J RY, with J = [0 -1; 1 0] on one qubit."""
     turn = torch.tensor([[0.0, -1.0], [1.0, 0.0]], dtype=torch.float64, device="cpu")

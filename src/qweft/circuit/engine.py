@@ -179,8 +179,15 @@ def _keep(ctx: object, inputs: tuple[object, ...], output: torch.Tensor) -> None
 
 
 def _differentiate(ctx: object, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-    saved = ctx.saved_tensors  # type: ignore[attr-defined]
-    return (*_expectations_backward(gradient.contiguous(), *saved, ctx.uploads), None)  # type: ignore[attr-defined]
+    saved: tuple[torch.Tensor, ...] = ctx.saved_tensors  # type: ignore[attr-defined]
+    uploads: list[int] = ctx.uploads  # type: ignore[attr-defined]
+    if followed_backward(gradient):
+        blocks = tuple(map(bool, uploads))
+        again = differentiable_gradients(
+            lambda x, turns, phases: block_by_block(x, turns, phases, blocks), saved, gradient
+        )
+        return (*again, None)
+    return (*_expectations_backward(gradient.contiguous(), *saved, uploads), None)
 
 
 _expectations.register_autograd(_differentiate, setup_context=_keep)

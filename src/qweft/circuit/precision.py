@@ -6,7 +6,7 @@ from functools import lru_cache
 
 import torch
 
-from qweft.internals.torch import outside_transforms
+from qweft.internals.torch import for_later_calls
 
 
 @contextmanager
@@ -57,10 +57,9 @@ class _Key:
 
 
 @lru_cache(maxsize=256)
+@for_later_calls()
 def _moved(key: _Key, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
-    # an inference tensor could not be saved for a backward pass
-    with torch.inference_mode(False), outside_transforms():
-        return key.matrix.to(device=device, dtype=dtype)
+    return key.matrix.to(device=device, dtype=dtype)
 
 
 def constant(matrix: torch.Tensor, like: torch.Tensor) -> torch.Tensor:

@@ -1,7 +1,8 @@
 """The results file of a comparison: found, read, and checked before a report is made of it."""
 
+import math
 import os
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ FIGURES = (
     "loss_by_time.png", "learning_rates.png", "spectra.png", *(f"map_{name}.svg" for name in MAPS),
 )  # fmt: skip
 """Names of the figures that a report writes beside itself."""
+MARGIN = "margin_before"
+"""Key of the margin of the first results, where it was another."""
 WINNER = "winner"
 """Folder of the winner's adapter, in the output folder of a comparison."""
 MOST_BYTES = 256 * 2**20
@@ -82,6 +85,35 @@ def check_free_of_others(folder: Path) -> None:
 def _written(folder: Path) -> list[Path]:
     """Returns what of a report is in a folder, the results first."""
     return [folder / name for name in (*WRITTEN, *FIGURES) if os.path.lexists(folder / name)]
+
+
+def margin_before(folder: Path, margin: float | None) -> dict[str, float | None]:
+    """Returns the margin of the folder's first results as they are to record it; nothing if this is the same.
+
+    A margin of equivalence decides only where it stood before the runs.
+
+    Args:
+        folder: Output folder of the comparison.
+        margin: Its margin now, in percent; `None` if none is stated.
+    """
+    try:
+        record = read_results(folder)[1]
+    except QweftError:  # there are none
+        return {}
+    entries = record.get("summary")
+    stated = [entry.get("equivalent_within") for entry in entries.values()] if isinstance(entries, dict) else []
+    first = record.get(MARGIN, stated[0] if stated else margin)
+    is_one = first is None or (isinstance(first, int | float) and 0 < first < math.inf)
+    return {MARGIN: first} if is_one and first != margin else {}
+
+
+def margin_said(results: Mapping[str, Any]) -> str:
+    """Returns the sentence on a margin that was changed after the first results; empty if it was not."""
+    if MARGIN not in results:
+        return ""
+    first = results[MARGIN]
+    was = "without a margin of equivalence" if first is None else f"with a margin of equivalence of {float(first):g}%"
+    return f"The first results were {was}; this one was chosen after them."
 
 
 def make_room(

@@ -29,7 +29,7 @@ from qweft.comparison.plan import Plan, resolve
 from qweft.comparison.recommendation import Recommendation, recommend
 from qweft.comparison.report.write import write_report
 from qweft.comparison.results import BASE, Run
-from qweft.comparison.results_file import REPORT, WINNER, make_room
+from qweft.comparison.results_file import REPORT, WINNER, make_room, margin_before, margin_said
 from qweft.comparison.schedule import Schedule, duration, schedule, search_said, seconds_of_a_token
 from qweft.comparison.searched import searches, with_doubts
 from qweft.comparison.speed import load_said, measured_alone, most_by_others
@@ -153,6 +153,7 @@ def _compare(config: ComparisonConfig, config_yaml: str, command: str, begin: Ca
         chosen = _chosen(context, plan, methods, speed, pace, begun)
         plan, environment = chosen.plan, context.environment(command)
         teacher = context.executor.call(context, taught) if context.settings.teacher.adapter else {}
+        known = {**teacher, **margin_before(context.output, plan.equivalent_within)}
 
         def judged(runs: Sequence[Run], looks: Sequence[Look]) -> dict[str, Summary]:
             return summarise(runs, plan.reference, plan.equivalent_within, looks, plan.recommend)
@@ -178,7 +179,7 @@ def _compare(config: ComparisonConfig, config_yaml: str, command: str, begin: Ca
                 **({"halving": [rung.to_json() for rung in chosen.rungs]} if chosen.rungs else {}),
                 **({} if found is None else {"recommendation": found.to_json()}),
                 **({} if pace is None or pace.rows is None else {"judged_rows": list(pace.rows)}),
-                **teacher,
+                **known,
             }
             return write_report(results, config_yaml, plan.title, context.output)
 
@@ -199,13 +200,11 @@ def _compare(config: ComparisonConfig, config_yaml: str, command: str, begin: Ca
                 break
     report, summary = write((), len(runs), looks, runs, is_last=True), judged(runs, looks)
     print_summary(summary, searches(chosen.search), console)
-    lines = [load_said(runs), f"report: {report}"]
-    if plan.budget.seconds is not None:
-        took = duration(time.perf_counter() - begun)
-        lines.append(f"took {took} since the start, of a budget of {duration(plan.budget.seconds)}")
+    lines = [load_said(runs), f"report: {report}", *_took(begun, plan.budget.seconds)]
     found = recommend(summary, chosen.rungs, plan.untried, chosen.at_end) if plan.recommend else None
     _, doubts = with_doubts(findings(summary), searches(chosen.search), claimed(summary, found is not None))
-    for line in [*lines, "", f"{found.text if found else conclusion(summary)} {doubts}".rstrip()]:
+    said = (found.text if found else conclusion(summary), doubts, margin_said(known))
+    for line in [*lines, "", " ".join(filter(None, said))]:
         console.say(line)
     if found is not None:
         for line in _kept_winner(context, found):
@@ -257,6 +256,13 @@ def _chosen(
     if pace is not None:
         plan = with_seeds(context, plan, finalists, pace)
     return _Chosen(finalists, plan, search if plan.search else None, rungs)
+
+
+def _took(begun: float, budget: float | None) -> list[str]:
+    """Returns a line on the time since the start, in a comparison with a budget of seconds."""
+    if budget is None:
+        return []
+    return [f"took {duration(time.perf_counter() - begun)} since the start, of a budget of {duration(budget)}"]
 
 
 def _kept_winner(context: Context, found: Recommendation) -> list[str]:

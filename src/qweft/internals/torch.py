@@ -60,12 +60,15 @@ def is_recorded() -> bool:
     return bool(torch._C._len_torch_dispatch_stack())
 
 
-def outside_transforms() -> Any:
-    """Return a context in which tensors are made as if no transform of `torch.func` were running.
+@contextmanager
+def for_later_calls() -> Iterator[None]:
+    """Make tensors as if no transform of `torch.func` and no inference mode were entered.
 
-    A constant that is made inside a transform belongs to it, and must not be kept for later calls.
+    A constant that is made inside a transform belongs to it, and one of inference mode cannot be saved for a backward
+    pass. Neither may be kept for later calls.
     """
-    return torch._C._DisableFuncTorch()
+    with torch.inference_mode(False), torch._C._DisableFuncTorch():
+        yield
 
 
 def places(module: nn.Module) -> Iterator[tuple[dict[str, Any], str]]:
