@@ -6,6 +6,7 @@ import shutil
 import pytest
 import torch
 from peft import LoraConfig, PromptTuningConfig
+from safetensors.torch import load_file, save_file
 
 from qweft.chat.chat_models import open_chat_models
 from qweft.chat.config import ChatConfig
@@ -153,6 +154,18 @@ def test_an_adapter_that_changes_the_weights_of_the_base_stands_alone(model, hyb
     with pytest.raises(QweftError, match=r"changes the base model's own weights .* leave --beside out"):
         open_chat_models(hybrid, ChatConfig(beside=str(folder)), {})
     assert open_chat_models(folder, ChatConfig(), {}).names == [start]
+
+
+def test_a_head_that_its_file_has_unchanged_is_no_change_of_the_base(model, hybrid, tmp_path):
+    """PEFT saves the weight of a wrapped head or embedding beside its LoRA, as it was."""
+    folder = save_adapter(model, tmp_path / "head", LoraConfig(target_modules=["lm_head", "q_proj"]))
+    assert any("base_layer" in key for key in load_file(folder / "adapter_model.safetensors"))
+    assert open_chat_models(hybrid, ChatConfig(beside=str(folder)), {}).names == ["qtha-0", "head"]
+    weights = load_file(folder / "adapter_model.safetensors")
+    changed = {key: tensor * 1.01 if "base_layer" in key else tensor for key, tensor in weights.items()}
+    save_file(changed, folder / "adapter_model.safetensors")
+    with pytest.raises(QweftError, match="changes the base model's own weights"):
+        open_chat_models(hybrid, ChatConfig(beside=str(folder)), {})
 
 
 def test_virtual_tokens_are_refused(model, tmp_path):

@@ -136,7 +136,7 @@ def evaluate(adapter: Path, overrides: dict[str, Any] | None = None) -> Evaluati
     check_unseen(adapter, overrides or {}, data, judging.split, loaded.tokenizer)
     other = other_rows(judging, data_config, loaded.tokenizer)
     check_room(loaded.model, other, LENGTH)
-    before = weights_of(loaded.model)
+    before = weights_of(loaded.model, adapter)
     model = put_on(loaded, adapter)
     check_state(adapter, state)  # the rows are those that the adapter did not see
     rows = data.test if judging.split == "test" else data.validation

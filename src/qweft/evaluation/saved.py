@@ -43,8 +43,8 @@ STARTS = ("pissa", "olora", "corda", "loftq")
 """Beginnings of `init_lora_weights` with which LoRA decomposes them, too."""
 DECOMPOSED = 2e8
 """Sum of m n min(m, n), over weights m x n, that any processor decomposes in a second; a new core does 1e9 to 1e10."""
-Weights = list[tuple[torch.Tensor, int, int]]
-"""Tensors of a model, each with its address and its version, which every write in place raises."""
+Weights = list[tuple[torch.Tensor, int, int, torch.Tensor | None]]
+"""Tensors of a model, each with its address and its version, which every write in place raises, and perhaps a copy."""
 
 
 def put_beside_base(loaded: LoadedModel, adapter: Path, so: str) -> Any:
@@ -58,7 +58,7 @@ def put_beside_base(loaded: LoadedModel, adapter: Path, so: str) -> Any:
     Raises:
         QweftError: If the adapter does not load, or its loading changed weights of the base model.
     """
-    before = weights_of(loaded.model)
+    before = weights_of(loaded.model, adapter)
     model = put_on(loaded, adapter)
     if changed(before, model):
         raise QweftError(f"{adapter}: this adapter changes the base model's own weights when it loads, so {so}")
@@ -89,10 +89,23 @@ def base_model(is_changed: bool, model: Any, config: ModelConfig) -> Iterator[An
             yield model
 
 
-def weights_of(model: torch.nn.Module) -> Weights:
-    """Return the tensors of a model, for `changed`."""
-    tensors = chain(model.parameters(), model.buffers())
-    return [(tensor, tensor.data_ptr(), version(tensor)) for tensor in tensors]
+def weights_of(model: torch.nn.Module, adapter: Path | None = None) -> Weights:
+    """Return the tensors of a model, for `changed`.
+
+    Args:
+        model: The base model.
+        adapter: An adapter that is to be loaded on it. Weights in its file are copied, since PEFT saves embeddings that
+            it did not change, too.
+
+    Raises:
+        QweftError: The adapter's file cannot be read.
+    """
+    keys = set() if adapter is None else set(map(_plain, read_header(find_weights(adapter))))
+    copied = {id(weight) for name, weight in model.named_parameters(remove_duplicate=False) if name in keys}
+    return [
+        (tensor, tensor.data_ptr(), version(tensor), tensor.detach().clone() if id(tensor) in copied else None)
+        for tensor in chain(model.parameters(), model.buffers())
+    ]
 
 
 def changed(before: Weights, model: PeftModel) -> bool:
@@ -103,9 +116,14 @@ def changed(before: Weights, model: PeftModel) -> bool:
     if any(str(getattr(each, "init_lora_weights", "")).lower() == "olora" for each in model.peft_config.values()):
         return True
     present = {id(tensor) for tensor in chain(model.parameters(), model.buffers())}
+
+    def is_same(tensor: torch.Tensor, copy: torch.Tensor | None) -> bool:
+        return copy is not None and copy.shape == tensor.shape and torch.equal(copy, tensor)
+
     return any(
-        id(tensor) not in present or (tensor.data_ptr(), version(tensor)) != (place, written)
-        for tensor, place, written in before
+        id(tensor) not in present
+        or ((tensor.data_ptr(), version(tensor)) != (place, written) and not is_same(tensor, copy))
+        for tensor, place, written, copy in before
     )
 
 
