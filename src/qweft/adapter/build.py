@@ -27,7 +27,7 @@ from qweft.adapter.branch import Branch
 from qweft.circuit import compiled
 from qweft.circuit.precision import exact_products
 from qweft.errors import QweftError
-from qweft.internals.torch import pre_hooks, version
+from qweft.internals.torch import for_later_calls, is_transformed, pre_hooks, version
 
 ON_CALL = (BasePruningMethod, WeightNorm, SpectralNorm)
 """Hooks that compute a module's weight as it is called."""
@@ -196,13 +196,18 @@ class _BatchedBuild(torch.autograd.Function):
         found: list[torch.Tensor | None] = [None] * len(tensors)
         if reached:
             again = torch.is_grad_enabled()  # whether this pass is to be differentiated, too
-            rows = [tensors[at] if again else tensors[at].detach() for at in places]
-            stacks = _stacks(rows, len(reached), ctx.branch.one_by_one())
+            # inside a transform, as vmap over gradients of the output, nothing may be asked to require a gradient
+            has_graph = again or is_transformed()
+            rows = [tensors[at] if has_graph else tensors[at].detach() for at in places]
+            with torch.set_grad_enabled(has_graph), for_later_calls():
+                stacks = _stacks(rows, len(reached), ctx.branch.one_by_one())
             # fixed tensors get none: the directions of a basis can be as large as all that is trained
             wanted = [p for p in range(each) if any(ctx.needs_input_grad[2 + b * each + p] for b in reached)]
             for place in wanted:
-                stacks[place].requires_grad_()
-            with torch.enable_grad():
+                if not stacks[place].requires_grad:
+                    stacks[place].requires_grad_()
+            # no part of a transform that runs this pass
+            with torch.enable_grad(), for_later_calls():
                 built = ctx.branch.build(stacks)
             ends = [part for part in range(parts) if built[part].requires_grad]
             outer = [_row(gradients[part::parts], reached, built[part]) for part in ends]
