@@ -247,6 +247,9 @@ def test_many_gradients_at_once_are_those_of_one_at_a_time(name):
     for place, each in enumerate(together):
         assert_close(each, torch.stack([found[place] for found in apart]))
         assert not each.requires_grad
+    mapped = torch.func.vmap(lambda row: torch.autograd.grad(values, parameters, row, retain_graph=True))(rows)
+    for each, other in zip(mapped, together, strict=True):
+        assert_close(each, other)
 
 
 @pytest.mark.parametrize("name", [*presets(), *(core for core in CORES if core != "mlp_linear")])  # nor has SiLU any
