@@ -88,6 +88,8 @@ def test_a_backward_pass_of_a_compiled_circuit_carries_tangents_and_is_different
         assert_close(one, other)
     for one, other in zip(second(compiled), second(layer), strict=True):
         assert_close(one, other)
+    with pytest.raises(RuntimeError, match=r"carries no tangents; call the model without torch\.compile"):
+        tangents(torch.compile(layer, backend="aot_eager"))  # which compiles the backward pass, too
 
 
 @pytest.mark.slow

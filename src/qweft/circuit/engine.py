@@ -11,7 +11,7 @@ from qweft.circuit.dense import SegmentExpectation, differentiable_gradients, se
 from qweft.circuit.description import Circuit
 from qweft.circuit.precision import circuit_dtype, exact_products
 from qweft.circuit.reference import block_by_block, gate_by_gate
-from qweft.internals.torch import followed_backward, is_transformed
+from qweft.internals.torch import followed_backward, in_forward_mode, is_transformed
 
 DENSE_QUBITS = 6
 """PyTorch paths: up to this many qubits one dense matrix per layer is faster, above it rotations over halves."""
@@ -150,6 +150,10 @@ def _expectations_backward(
     diagonals: torch.Tensor,
     uploads: list[int],
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    if in_forward_mode():  # a compiled backward pass hands on no tangents, and would lose them without a word
+        raise RuntimeError(
+            "the compiled backward pass of a circuit carries no tangents; call the model without torch.compile for them"
+        )
     kernels = kernels_for(inputs.shape[1], inputs.device)
     to_inputs, to_rotations, to_diagonals = kernels.gradients_of(
         gradient, inputs, rotations, diagonals, tuple(map(bool, uploads))

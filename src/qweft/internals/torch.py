@@ -32,14 +32,19 @@ def in_backward() -> bool:
     return bool(torch._C._current_graph_task_id() != -1)
 
 
+def in_forward_mode() -> bool:
+    """Whether a level of forward-mode differentiation is entered. No public function tells it."""
+    level: int = torch.autograd.forward_ad._current_level
+    return level >= 0
+
+
 def is_transformed() -> bool:
     """Whether a transform of `torch.func` is running, forward-mode differentiation, or `torch.jit.trace`.
 
     They follow plain operations only. No public function tells that they run, and none tells it of a tensor by which
     a level was entered further out.
     """
-    forward_level: int = torch.autograd.forward_ad._current_level
-    return forward_level >= 0 or bool(torch._C._are_functorch_transforms_active()) or torch.jit.is_tracing()
+    return in_forward_mode() or bool(torch._C._are_functorch_transforms_active()) or torch.jit.is_tracing()
 
 
 def followed_backward(gradient: torch.Tensor) -> bool:
