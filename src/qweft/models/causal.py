@@ -270,7 +270,7 @@ def leave_out_windows(model: Any) -> None:
     # early versions of transformers have configs that do not tell their keys
     if not type(config).__module__.startswith("transformers.") or not is_dataclass(config):
         return
-    known = {field.name for field in fields(type(config))}
+    known = {field.name for field in fields(config)}
     for key in WINDOWS - known:
         if getattr(config, key, None) is not None:
             setattr(config, key, None)
