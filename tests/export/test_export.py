@@ -263,6 +263,14 @@ def test_when_an_export_is_refused(losses, sentence):
     assert report.refusal is None if sentence is None else sentence in report.refusal
 
 
+def test_no_share_is_told_of_a_gain_within_twice_its_error():
+    measured = Measured(2.0, 1.9, 1.95, 0.0, 1.0, tokens=9, gain_error=0.06)
+    report = ExportReport(Path("a"), Path("b"), "m", None, 0, 0, "t", measured, 4, 10, [], [], largest_lost_share=0.1)
+    assert "gain is within twice its error (0.1000 ± 0.0600), and the export loses 0.0500" in report.refusal
+    assert measured.kept_share is None and "of the gain" not in report.card()
+    assert replace(measured, gain_error=0.04).kept_share == pytest.approx(0.5)
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [

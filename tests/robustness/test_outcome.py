@@ -75,8 +75,8 @@ def test_shots_that_are_enough_are_enough_ever_after():
 def test_words_say_what_is_left_and_what_it_takes():
     points = [at(10, 0.9, changed=1, answers=("a", "b")), at(100, 0.1), at(None, 0.05, error=0.02)]
     assert text(robustness(points)) == [
-        "noise x 1: without the noise of counting the loss is +0.0500 ± 0.0200 from the exact one; of the 1.0000 by "
-        "which the adapter lowers the base model's loss 95.0% ± 2.0% are left.",
+        "noise x 1: without the noise of counting the loss is +0.0500 ± 0.0200 from the exact one; of the 1.0000 ± "
+        "0.0000 by which the adapter lowers the base model's loss 95.0% ± 2.0% are left.",
         "noise x 1: at least 99% of the next tokens stay the same from 100 shots on, all answers from 100 shots on.",
     ]
     lost, never = text(robustness([at(10, 1.5, changed=1), at(20, 1.5)]))
@@ -85,6 +85,13 @@ def test_words_say_what_is_left_and_what_it_takes():
     assert "not at 10 shots, all answers at 10 shots" in text(robustness([at(10, 0.1, changed=1)]))[1]
     worse = replace(Computed.of(BASE, EXACT), base=2.0)
     assert "does not lower" in text(robustness([at(10, 0.1)], computed=worse))[0]
+
+
+def test_no_share_is_told_of_a_gain_within_twice_its_error():
+    base = Scored((RowScore(8.0, (1, 2)), RowScore(8.5, (3, 4, 5))), ("", ""))  # one row gains, the other loses
+    said = text(robustness([at(None, 0.05, error=0.02)], computed=Computed.of(base, EXACT)))[0]
+    assert said.endswith("by which the adapter lowers the base model's loss, which is within twice its error.")
+    assert "no share is told of the 0.7000 ± " in said and "%" not in said
 
 
 def test_a_loss_of_zero_has_no_minus():
@@ -99,8 +106,8 @@ def test_what_lies_within_its_error_is_not_said_to_be_lost_or_won():
     def said(rise):
         return text(robustness([at(None, rise, error=0.05)]))[0]
 
-    assert said(0.04).endswith("within its error: that anything is lost of the 1.0000 by which the adapter lowers the "
-                               "base model's loss is not shown.")  # fmt: skip
+    assert said(0.04).endswith("within its error: that anything is lost of the 1.0000 ± 0.0000 by which the adapter "
+                               "lowers the base model's loss is not shown.")  # fmt: skip
     assert "is not shown" in said(-0.04)
     assert "nothing is lost of the 1.0000" in said(-0.06)
     assert "94.0% ± 5.0% are left" in said(0.06)

@@ -18,12 +18,10 @@ from qweft.data.tokens import Encoded, target_tokens
 from qweft.errors import QweftError
 from qweft.evaluation.loss import Targets, score_rows
 from qweft.evaluation.on_device import circuit_layers, on_device
-from qweft.evaluation.row_scores import RowScore, loss_of, ratio
+from qweft.evaluation.row_scores import CLEAR, RowScore, loss_of, ratio
 
 BATCH = 8
 """Rows in a batch; results do not depend on it."""
-CLEAR = 2.0
-"""Standard errors that a gain must be above zero: shares of a smaller one mean nothing."""
 Judge = Callable[[Any], Sequence[RowScore]]
 """From a model to its scores on the judged rows."""
 

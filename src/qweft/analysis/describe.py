@@ -7,8 +7,9 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Group
 from rich.table import Table
 
-from qweft.analysis.dequantise import CLEAR, Dequantised
+from qweft.analysis.dequantise import Dequantised
 from qweft.analysis.inspection import Inspection, LayerInspection, means
+from qweft.evaluation.row_scores import CLEAR
 from qweft.method.names import PARTS
 
 COLUMNS = {

@@ -4,6 +4,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+CLEAR = 2.0
+"""Standard errors that a gain must be above zero: shares of a smaller one mean nothing."""
+
 
 @dataclass(frozen=True)
 class HeldOutLoss:

@@ -15,6 +15,7 @@ from qweft.data.batches import Collator
 from qweft.data.tokens import IGNORED, Encoded
 from qweft.errors import QweftError
 from qweft.evaluation.loss import device_of, held_out_loss, judged
+from qweft.evaluation.row_scores import CLEAR, HeldOutLoss, ratio
 from qweft.export.linearise import layers_of
 from qweft.export.lora import Lora, exactly
 from qweft.text import with_progress
@@ -96,6 +97,7 @@ class Measured:
             weights were written that half precision has rounded again.
         equal_greedy_share: Share of the positions where both have the same most likely token; `None` likewise.
         tokens: Number of target tokens.
+        gain_error: Standard error of the gain over rows; `None` with fewer than two rows that have targets.
     """
 
     base_loss: float
@@ -104,6 +106,7 @@ class Measured:
     largest_logit_change: float | None
     equal_greedy_share: float | None
     tokens: int
+    gain_error: float | None = None
 
     @property
     def gain(self) -> float:
@@ -112,8 +115,13 @@ class Measured:
 
     @property
     def kept_share(self) -> float | None:
-        """Share of the gain that the LoRA keeps; `None` if the gain is not positive."""
-        return (self.base_loss - self.exported_loss) / self.gain if self.gain > 0 else None
+        """Share of the gain that the LoRA keeps; `None` if the gain is not above twice its error."""
+        return (self.base_loss - self.exported_loss) / self.gain if self.is_clear else None
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether the gain is above twice its error, so that shares of it mean something."""
+        return self.gain > CLEAR * (self.gain_error or 0.0)
 
 
 def measure(
@@ -134,21 +142,28 @@ def measure(
     """
     with model.disable_adapter():
         base = held_out_loss(model, rows, pad_token_id, batch_size)
-    losses = []
+    found = []
     for name in (adapter_name, exported):
         model.set_adapter(name)
-        losses.append(held_out_loss(model, rows, pad_token_id, batch_size).loss)
+        found.append(held_out_loss(model, rows, pad_token_id, batch_size))
+    hybrid, lora = found
     change, equal, positions = 0.0, 0, 0
     with judged(model):
         batches = [rows[start : start + batch_size] for start in range(0, len(rows), batch_size)]
         for those in with_progress(batches, "comparing the logits", "row", len):
             batch = on_device(Collator(pad_token_id)(those), device_of(model))
-            hybrid, lora = (target_logits(model, name, batch) for name in (adapter_name, exported))
-            if len(hybrid):
-                change = max(change, (hybrid - lora).abs().max().item())
-            equal += int((hybrid.argmax(-1) == lora.argmax(-1)).sum())
-            positions += len(hybrid)
-    return Measured(base.loss, losses[0], losses[1], change, equal / positions, base.tokens)
+            one, other = (target_logits(model, name, batch) for name in (adapter_name, exported))
+            if len(one):
+                change = max(change, (one - other).abs().max().item())
+            equal += int((one.argmax(-1) == other.argmax(-1)).sum())
+            positions += len(one)
+    error = _gain_error(base, hybrid)
+    return Measured(base.loss, hybrid.loss, lora.loss, change, equal / positions, base.tokens, error)
+
+
+def _gain_error(base: HeldOutLoss, adapter: HeldOutLoss) -> float | None:
+    """Returns the standard error over rows of what an adapter gains."""
+    return ratio([(one - other, count) for (one, count), (other, _) in zip(base.rows, adapter.rows, strict=True)])[1]
 
 
 def measure_itself(model: Any, rows: Sequence[Encoded], pad_token_id: int, batch_size: int) -> Measured:
@@ -165,8 +180,8 @@ def measure_itself(model: Any, rows: Sequence[Encoded], pad_token_id: int, batch
     """
     with model.disable_adapter():
         base = held_out_loss(model, rows, pad_token_id, batch_size)
-    own = held_out_loss(model, rows, pad_token_id, batch_size).loss
-    return Measured(base.loss, own, own, 0.0, 1.0, base.tokens)
+    own = held_out_loss(model, rows, pad_token_id, batch_size)
+    return Measured(base.loss, own.loss, own.loss, 0.0, 1.0, base.tokens, _gain_error(base, own))
 
 
 def on_device(batch: Mapping[str, torch.Tensor], device: torch.device) -> dict[str, torch.Tensor]:

@@ -131,6 +131,9 @@ class ExportReport:
             )
         if lost <= share * found.gain + min(ROUNDING, ROUNDING_SHARE * found.gain):
             return None
+        if not found.is_clear:
+            error = f"{found.gain:.4f} ± {found.gain_error:.4f}"
+            return f"the adapter's gain is within twice its error ({error}), and the export loses {lost:.4f} ({losses})"
         return f"the export loses {lost / found.gain:.1%} of the adapter's gain, more than {share:.1%} ({losses})"
 
     def to_json(self) -> dict[str, Any]:

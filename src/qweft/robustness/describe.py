@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from qweft.environment import share_said
+from qweft.evaluation.row_scores import CLEAR
 from qweft.robustness.outcome import Point, Robustness, Setting, enough_shots
 from qweft.text import many
 
@@ -114,13 +115,17 @@ def _kept(found: Robustness, last: Point) -> str:
     said = f"{shots} the loss is {_rise(last)} from the exact one"
     if found.gain <= 0:
         return f"{said}; the adapter does not lower the base model's loss on these rows."
-    of = f"of the {found.gain:.4f} by which the adapter lowers the base model's loss"
+    error = found.gain_error
+    gain = f"{found.gain:.4f}" + ("" if error is None else f" ± {error:.4f}")
+    of = f"of the {gain} by which the adapter lowers the base model's loss"
     if abs(last.rise) < NOTHING:
         return f"{said}: nothing is lost {of}."
     if last.rise_error is not None and abs(last.rise) <= last.rise_error:
         return f"{said}, within its error: that anything is lost {of} is not shown."
     if last.rise <= 0:
         return f"{said}: nothing is lost {of}."
+    if found.gain <= CLEAR * (error or 0.0):
+        return f"{said}; no share is told {of}, which is within twice its error."
     kept, error = 100 * (1 - last.rise / found.gain), 100 * (last.rise_error or 0) / found.gain
     if kept + error <= 0:
         return f"{said}: nothing is left {of}."

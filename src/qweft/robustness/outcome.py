@@ -204,6 +204,13 @@ class Robustness:
         return self.computed.base - self.computed.exact
 
     @property
+    def gain_error(self) -> float | None:
+        """Standard error of the gain over rows; `None` with fewer than two rows that have targets."""
+        computed = self.computed
+        gains = (base - exact for base, exact in zip(computed.base_totals, computed.exact_totals, strict=True))
+        return ratio(list(zip(gains, computed.targets, strict=True)))[1]
+
+    @property
     def scales(self) -> tuple[float, ...]:
         """Noise scales in ascending order."""
         return tuple(sorted({point.setting.noise_scale for point in self.points}))
