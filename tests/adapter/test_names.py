@@ -2,9 +2,11 @@
 
 import dataclasses
 import re
+from datetime import date
 
 import peft
 import pytest
+from peft import TaskType
 from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
 
 import qweft.adapter  # noqa: F401  registers the method
@@ -86,6 +88,25 @@ def test_a_specification_that_passes_makes_a_config(specification):
         {"peft_type": "LORA", "lora_alpha": "much"},
         {"peft_type": "ADALORA", "init_rr": 3},
         {"preset": "qtha", "share": float("nan")},
+        {"preset": "qtha", "revision": date(2024, 1, 1)},
+        {"preset": "qtha", "revision": 20240101},
+        {"peft_type": "LORA", "target_modules": {"q_proj"}},
+        {"peft_type": "LORA", "use_dora": date(2024, 1, 1)},
+        {"peft_type": "LORA", "loftq_config": {"bits": [b"4"]}},
+        {"peft_type": "LORA", "revision": 20240101},
+        {"peft_type": "LORA", "runtime_config": {"ephemeral_gpu_offload": True}},
+        {"peft_type": "LORA", "rank_pattern": {"q_proj:2": None}},
+        {"peft_type": "LORA", "rank_pattern": {"q_proj": 2.5}},
+        {"peft_type": "LORA", "rank_pattern": {"(q_proj": 2}},
+        {"peft_type": "LORA", "rank_pattern": None},
+        {"peft_type": "LORA", "alpha_pattern": [3]},
+        {"peft_type": "LOHA", "alpha_pattern": {"q_proj": "3"}},
+        {"peft_type": "FOURIERFT", "n_frequency_pattern": {"q_proj": None}},
+        {"peft_type": "LOHA", "modules_to_save": "lm_head"},
+        {"peft_type": "LORA", "target_modules": 5},
+        {"peft_type": "LORA", "exclude_modules": [5]},
+        {"peft_type": "LORA", "trainable_token_indices": "abc"},
+        {"peft_type": "LORA", "layers_to_transform": ["a"]},
     ],
 )
 def test_a_specification_is_refused_with_and_without_peft(specification):
@@ -93,6 +114,25 @@ def test_a_specification_is_refused_with_and_without_peft(specification):
         check_specification(specification)
     with pytest.raises(QweftError, match=f"^{re.escape(str(light.value))}$"):
         adapter_config(specification)
+
+
+@pytest.mark.parametrize(
+    "specification",
+    [
+        {"peft_type": "ADALORA", "rank_pattern": None, "exclude_modules": ".*q", "total_step": 9},
+        {"peft_type": "OSF", "rank_pattern": {"q_proj": 0.5}},
+        {"peft_type": "LORA", "trainable_token_indices": {"embed_tokens": [5]}, "target_modules": ["q_proj"]},
+        {
+            "peft_type": "LORA",
+            "alpha_pattern": {"q_proj": 0.5},
+            "modules_to_save": None,
+            "task_type": TaskType.CAUSAL_LM,
+        },
+    ],
+)
+def test_what_peft_s_methods_take_is_taken(specification):
+    check_specification(specification)
+    adapter_config(specification)
 
 
 def test_what_only_peft_refuses_is_one_sentence_too():

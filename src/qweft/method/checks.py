@@ -5,7 +5,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import fields
 from functools import wraps
@@ -94,6 +94,39 @@ def check_number(name: str, value: Any) -> None:
     """Raise unless the value is a finite number."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= sys.float_info.max:
         raise QweftError(f"{name} must be a number, got {shown(value)}")
+
+
+def check_shared(values: Mapping[str, Any]) -> None:
+    """Check the types of fields that methods share: names of modules, patterns, tokens and blocks.
+
+    Args:
+        values: Values by field. What is `None` or not there is left out.
+
+    Raises:
+        QweftError: Naming the field, its value and what is allowed.
+    """
+    for name in ("layers_to_transform", *FORMS):
+        check_few(name, values.get(name))
+    for name in ORDERED:
+        patterns = values.get(name)
+        if patterns is not None and not isinstance(patterns, dict):
+            raise QweftError(f"{name} must map names to values, as {{name: value}}, got {shown(patterns)}")
+        for pattern in patterns or {}:
+            check_expression(name, pattern)
+    for name in ("target_modules", "exclude_modules", "modules_to_save"):
+        value = values.get(name)
+        named = isinstance(value, list | tuple | set) and all(isinstance(item, str) for item in value)
+        if value is not None and not named and not (isinstance(value, str) and name != "modules_to_save"):
+            raise QweftError(f"{name} must be a list of names, as [q_proj, v_proj], got {shown(value)}")
+    chosen = values.get("trainable_token_indices")
+    for tokens in chosen.values() if isinstance(chosen, dict) else [] if chosen is None else [chosen]:
+        if not isinstance(tokens, list) or not all(type(token) is int and token >= 0 for token in tokens):
+            raise QweftError(
+                f"trainable_token_indices must be a list of token ids, or lists by module, got {shown(chosen)}"
+            )
+    blocks = values.get("layers_to_transform")
+    if blocks is not None and not all(type(item) is int for item in (blocks if isinstance(blocks, list) else [blocks])):
+        raise QweftError(f"layers_to_transform must be a block number or a list of them, got {shown(blocks)}")
 
 
 def check_expression(name: str, value: Any) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 from qweft.errors import QweftError
-from qweft.method.checks import FORMS, check_expression, check_few, check_number, check_whole, closest
+from qweft.method.checks import check_expression, check_few, check_number, check_shared, check_whole, closest
 from qweft.method.names import COMPRESS, CORES, EXPAND, FUNCTIONS, form_of, function_of, has_circuit
 from qweft.method.resolved import ResolvedConfig, resolve
 from qweft.text import shown
@@ -121,35 +121,16 @@ class QwthnFields:
 
 
 def _check_types(config: QwthnFields) -> None:
-    for name in ("modes", "layers_to_transform", *FORMS):
-        check_few(name, getattr(config, name, None))
-    for name in ("modes", "rank_pattern", "alpha_pattern"):
-        value = getattr(config, name)
-        if value is not None and not isinstance(value, dict):
-            raise QweftError(f"{name} must map names to values, as {{name: value}}, got {shown(value)}")
-    for name in ("target_modules", "exclude_modules", "modules_to_save"):
-        value = getattr(config, name)
-        named = isinstance(value, list | tuple | set) and all(isinstance(item, str) for item in value)
-        if value is not None and not named and not (isinstance(value, str) and name != "modules_to_save"):
-            raise QweftError(f"{name} must be a list of names, as [q_proj, v_proj], got {shown(value)}")
+    check_few("modes", config.modes)
+    if config.modes is not None and not isinstance(config.modes, dict):
+        raise QweftError(f"modes must map names to values, as {{name: value}}, got {shown(config.modes)}")
+    check_shared(vars(config))
     for name in ("target_modules", "exclude_modules", "layers_pattern"):
         if isinstance(value := getattr(config, name), str):
             check_expression(name, value)
-    for name in ("rank_pattern", "alpha_pattern"):
-        for pattern in getattr(config, name) or {}:
-            check_expression(name, pattern)
     mapping = getattr(config, "auto_mapping", None)  # a field of PEFT's
     if mapping is not None and not (isinstance(mapping, dict) and all(isinstance(v, str) for v in mapping.values())):
         raise QweftError(f"auto_mapping must name the base model's class and library, got {shown(mapping)}")
-    chosen = config.trainable_token_indices
-    for tokens in chosen.values() if isinstance(chosen, dict) else [] if chosen is None else [chosen]:
-        if not isinstance(tokens, list) or not all(type(token) is int and token >= 0 for token in tokens):
-            raise QweftError(
-                f"trainable_token_indices must be a list of token ids, or lists by module, got {shown(chosen)}"
-            )
-    blocks = config.layers_to_transform
-    if blocks is not None and not all(type(item) is int for item in (blocks if isinstance(blocks, list) else [blocks])):
-        raise QweftError(f"layers_to_transform must be a block number or a list of them, got {shown(blocks)}")
 
 
 def _check(config: QwthnFields) -> None:

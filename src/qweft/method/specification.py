@@ -6,10 +6,11 @@ from dataclasses import fields
 from typing import Any
 
 from qweft.errors import QweftError
-from qweft.method.checks import check_drawn_start, closest
+from qweft.method.checks import ORDERED, check_drawn_start, check_number, check_shared, check_whole, closest
 from qweft.method.fields import QwthnFields
 from qweft.method.peft_methods import OWN, common_fields, config_name, fields_of, methods
 from qweft.method.presets import with_preset
+from qweft.text import shown
 
 OWN_FIELDS = tuple(entry.name for entry in fields(QwthnFields))
 
@@ -22,19 +23,42 @@ BESIDE_GRADIENTS = (
 
 
 def check_specification(specification: Mapping[str, Any]) -> None:
-    """Check an adapter's specification. Values of PEFT's own methods, except r and alpha of LoRA, are left to PEFT.
+    """Check an adapter's specification.
+
+    Of PEFT's own methods r and alpha of LoRA are checked, and what methods share. Other values are left to PEFT.
 
     Raises:
-        QweftError: As `check_names`, or a number is not finite, or a value of `QwthnConfig` is wrong.
+        QweftError: As `check_names`; a number is not finite, no file can hold a value, or a value is wrong.
     """
     for key, value in specification.items():
+        if (other := _not_for_files(value)) is not None:
+            raise QweftError(
+                f"adapter.{key} is a {type(other).__name__} ({str(other)[:80]}), which no record of a run can hold; "
+                "give a text in quotes, or a list"
+            )
         if key not in ("preset", "peft_type") and not _is_finite(value):
             raise QweftError(f"adapter.{key} is {str(value)[:80]}; give a finite number")
     chosen, method = check_names(specification), method_of(specification)
+    for name in ("base_model_name_or_path", "revision"):
+        if chosen.get(name) is not None and not isinstance(chosen[name], str):
+            raise QweftError(f"{name} must be a text, got {shown(chosen[name])}; put it in quotes")
     if method == OWN:
         QwthnFields(**{name: value for name, value in chosen.items() if name in OWN_FIELDS})
-    elif method == "LORA":
+        return
+    _check_shared(chosen, method)
+    if method == "LORA":
         _check_lora(chosen)
+
+
+def _check_shared(given: Mapping[str, Any], method: str) -> None:
+    """Check fields that PEFT's methods share, which PEFT takes apart, or fails on after the training."""
+    check_shared(given)
+    for name in ORDERED if method != "ADALORA" else ():  # whose ranks by layer are its own record
+        if name in given and given[name] is None:
+            raise QweftError(f"{name} must map names to values, got null; leave it out")
+        is_whole = name not in ("alpha_pattern", "lambda_pattern") and method != "OSF"  # which has shares of ranks, too
+        for pattern, value in given.get(name, {}).items():
+            (check_whole if is_whole else check_number)(f"{name}[{pattern!r}]", value)
 
 
 def check_ranks(specification: Mapping[str, Any]) -> None:
@@ -146,6 +170,8 @@ def check_method(method: str, known: Collection[str]) -> None:
 
 
 def _check_lora(given: Mapping[str, Any]) -> None:
+    if "runtime_config" in given:
+        raise QweftError("runtime_config holds an object of PEFT's, which no config file can give; leave it out")
     rank, alpha = given.get("r", 8), given.get("lora_alpha", 1)
     if isinstance(rank, bool) or not isinstance(rank, int) or rank < 1:
         raise QweftError(f"r must be a whole number of at least 1, got {rank!r}")
@@ -164,6 +190,15 @@ def _check_lora(given: Mapping[str, Any]) -> None:
             f"init_lora_weights lora_ga rewrites base weights, which {other} reads, replaces or trains, so that no "
             "adapter for the plain weights holds both; choose one of them"
         )
+
+
+def _not_for_files(value: Any) -> Any:
+    """Return the first part of a value that JSON cannot hold, as a date that YAML reads; `None` if there is none."""
+    if isinstance(value, Mapping):
+        value = [*value, *value.values()]
+    if isinstance(value, list | tuple):
+        return next((found for found in map(_not_for_files, value) if found is not None), None)
+    return None if isinstance(value, str | int | float | None) else value
 
 
 def _is_finite(value: Any) -> bool:
