@@ -45,6 +45,14 @@ def test_formats_lengths_and_what_would_be_cut(source, chatml):
     assert dropped.longer == 1 and "longer than 64 tokens" in dropped.split
 
 
+def test_a_folder_with_a_held_out_file_beside_the_training_file_is_told(tmp_path, chatml):
+    for name, rows in (("train", ROWS[:12]), ("test", ROWS[12:])):
+        (tmp_path / f"{name}.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    note = f"note: rows of test.jsonl are read like those of train.jsonl; give {tmp_path}/train.jsonl in place of"
+    assert check_data(config(str(tmp_path)), chatml, "tiny").split.count(note) == 1
+    assert note not in check_data(config(f"{tmp_path}/train.jsonl"), chatml, "tiny").split
+
+
 def test_a_format_is_one_entry(source, tmp_path, monkeypatch, capsys):
     def read(row, where):
         return [Message("user", row["call"]), Message("assistant", row["echo"])]

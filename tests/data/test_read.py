@@ -10,7 +10,7 @@ from pyarrow import parquet
 
 from qweft.data import hub, tables
 from qweft.data.formats import to_conversation
-from qweft.data.read import read_rows
+from qweft.data.read import beside_training, read_rows
 from qweft.data.turns import LONGEST_ROW
 from qweft.errors import QweftError
 from qweft.models import resolve
@@ -62,6 +62,25 @@ def test_a_folder_is_read_in_the_order_of_its_names(tmp_path):
     assert [where for where, _ in read_rows(str(tmp_path))] == [
         f"data{ending}, row {n}" for ending in (".csv", ".jsonl") for n in (1, 2)
     ]
+
+
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        (["train.jsonl", "test.jsonl"], "rows of test.jsonl are read like those of train.jsonl; give {}/train.jsonl"),
+        (["a_train.csv", "a_Val.csv", "dev-en.csv"], "rows of a_Val.csv, dev-en.csv are read like those of a_train.c"),
+        (["train-0.csv", "train-1.csv", "test-0.csv"], "like those of train-0.csv; move them to another folder to"),
+        (["train.csv", "latest.csv", "contest.csv", "test.md", "._test.csv"], ""),
+        (["rows.csv", "test.csv"], ""),
+    ],
+)
+def test_held_out_files_beside_a_training_file_are_told(tmp_path, names, told):
+    for name in names:
+        (tmp_path / name).write_text("")
+    found = beside_training(str(tmp_path))
+    assert told.format(tmp_path) in found
+    assert bool(found) == bool(told)
+    assert beside_training(str(tmp_path / names[0])) == ""
 
 
 @pytest.mark.parametrize(

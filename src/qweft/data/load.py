@@ -10,7 +10,7 @@ from qweft.data.columns import renamed
 from qweft.data.config import HELD_OUT, LEAST_HELD_OUT, DataConfig
 from qweft.data.conversation import Conversation, text_group
 from qweft.data.formats import format_of, of_named, to_conversation
-from qweft.data.read import read_rows
+from qweft.data.read import beside_training, read_rows
 from qweft.data.report import DataReport, PartReport, fingerprint, part_report
 from qweft.data.split import Share, TooFewRowsError, split
 from qweft.data.template import render, shows_tools, with_template
@@ -160,6 +160,7 @@ def load_data(config: DataConfig, tokenizer: Any, whole: Mapping[Conversation, E
     held_out = _held_out(config)
     others = {*held_out.values()} - {each.source for each in config.training_sources}
     every = [*conversations, *(conversation for source in others for conversation in sources[source])]
+    places = [config.file] if config.file is not None else [each.source for each in config.training_sources]
     report = DataReport(
         source=config.source,
         rows=len(conversations),
@@ -179,6 +180,7 @@ def load_data(config: DataConfig, tokenizer: Any, whole: Mapping[Conversation, E
         by_default=by_default,
         sources=_counts(shares, chosen),
         no_end="" if all(conversation.is_text for conversation in conversations) else no_end(tokenizer),
+        beside_training=tuple(filter(None, map(beside_training, places))),
     )
     train, validation, test = (list(part) for part in chosen.values())
     return Data(rows["train"], rows["validation"], rows["test"], train, validation, test, report, tokenizer, config)

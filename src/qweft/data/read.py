@@ -127,15 +127,7 @@ def _rows(source: str, stream: bool, key: str) -> Iterator[tuple[str, dict[str, 
         return
     path = named_path(source)
     if path.is_dir():
-        # hidden files are those of a system: macOS puts ._rows.jsonl beside rows.jsonl
-        found = sorted(file for file in path.iterdir() if not file.name.startswith("."))
-        files = [file for file in found if file.suffix.lower() in READERS]
-        # A README in the folder is not data.
-        rows = [file for file in files if file.suffix.lower() not in PLAIN and file.name not in OF_THE_HUB]
-        about = all(file.stem.lower() in ABOUT or file.name in OF_THE_HUB for file in files)
-        if not rows and about and (below := _folders_of_rows(path)):
-            raise QweftError(f"data {source}: the rows are not in this folder but in {some(below)}; give one of these")
-        files = rows or [file for file in files if file.name not in OF_THE_HUB] or files
+        files = _files(path)
         if not files:
             raise QweftError(f"data {source}: the folder holds no file ending in {', '.join(READERS)}")
         yield from _read_files(files)
@@ -144,6 +136,45 @@ def _rows(source: str, stream: bool, key: str) -> Iterator[tuple[str, dict[str, 
     else:
         check_place(source)
         yield from read_hub(source, stream, key)
+
+
+def _files(folder: Path) -> list[Path]:
+    """Return the files of a folder that are read, in the order of their names.
+
+    Raises:
+        QweftError: The rows are in folders below.
+    """
+    # hidden files are those of a system: macOS puts ._rows.jsonl beside rows.jsonl
+    found = sorted(file for file in folder.iterdir() if not file.name.startswith("."))
+    files = [file for file in found if file.suffix.lower() in READERS]
+    # A README in the folder is not data.
+    rows = [file for file in files if file.suffix.lower() not in PLAIN and file.name not in OF_THE_HUB]
+    about = all(file.stem.lower() in ABOUT or file.name in OF_THE_HUB for file in files)
+    if not rows and about and (below := _folders_of_rows(folder)):
+        raise QweftError(f"data {folder}: the rows are not in this folder but in {some(below)}; give one of these")
+    return rows or [file for file in files if file.name not in OF_THE_HUB] or files
+
+
+HELD_OUT_NAMES = {"test", "validation", "valid", "val", "dev", "eval"}
+
+
+def beside_training(source: str) -> str:
+    """Return what to know of a folder where a training file stands beside those of held-out parts; else an empty text.
+
+    Args:
+        source: A source of rows. Of other than folders nothing is to be told.
+    """
+    path = named_path(source)
+    # a data set by name is read as such, even where a folder has that name
+    is_other = source.startswith("embedded:") or named(source) is not None
+    files = _files(path) if not is_other and path.is_dir() else []
+    ends = {file: {part[0], part[-1]} for file in files if (part := re.split("[-_]", file.stem.lower()))}
+    held_out = [file.name for file in files if ends[file] & HELD_OUT_NAMES]
+    train = [file for file in files if "train" in ends[file] and file.name not in held_out]
+    if not held_out or not train:
+        return ""
+    way = f"give {train[0]} in place of {source}" if len(train) == 1 else "move them to another folder"
+    return f"rows of {some(held_out)} are read like those of {train[0].name}; {way} to leave them out"
 
 
 def _read_files(files: Sequence[Path]) -> Iterator[tuple[str, dict[str, Any] | RowError]]:

@@ -57,6 +57,7 @@ class DataReport:
         by_default: Held-out parts whose number of rows was not given.
         sources: Of several training sources each one's rows, and how many of them are in each part, by name.
         no_end: Why no end of an answer is learned; empty where one is, or where all rows are plain texts.
+        beside_training: Of each folder with files of held-out parts beside a training file, that they are read alike.
     """
 
     source: str
@@ -77,6 +78,7 @@ class DataReport:
     by_default: tuple[str, ...] = ()
     sources: dict[str, dict[str, int]] = field(default_factory=dict)
     no_end: str = ""
+    beside_training: tuple[str, ...] = ()
 
     def rows_of(self, part: str) -> int:
         """Return the number of rows of the source of a held-out part, those included that could not be read."""
@@ -140,6 +142,7 @@ class DataReport:
             lines.append(f"  {rows} with tools written as text (the chat template has no place for tools)")
         if self.no_end:
             lines.append(f"  note: the end of an answer is not learned, as {self.no_end}")
+        lines += [f"  note: {line}" for line in self.beside_training]
         return "\n".join(lines)
 
 
