@@ -114,6 +114,14 @@ def test_a_type_for_which_peft_has_no_targets_is_one_sentence(monkeypatch):
         started(target_modules=None)
 
 
+@pytest.mark.parametrize("start", ["OLoRA", "loftq"])
+def test_a_start_that_peft_computes_wrongly_on_transposed_weights_is_refused(start):
+    more = {"loftq_config": {"loftq_bits": 4, "loftq_iter": 1}} if start == "loftq" else {}
+    config = adapter_config({"peft_type": "LORA", "init_lora_weights": start, **more})
+    with pytest.raises(QweftError, match="this model's Conv1D layers are their transposes"):
+        attach(tiny_gpt2(), config)
+
+
 BESIDE = {
     "bias": {"bias": "all"},
     "modules_to_save": {"modules_to_save": ["lm_head"]},

@@ -78,7 +78,8 @@ def check_targets(model: nn.Module, config: PeftConfig) -> None:
     """Check that the model has every module that the config names; PEFT is satisfied with one of them.
 
     Raises:
-        QweftError: Naming a missing module and those that exist, or an expression that is too slow.
+        QweftError: Naming a missing module and those that exist, an expression that is too slow, or a start that PEFT
+            computes wrongly on this model.
     """
     present = [name for name, _ in model.named_modules()]
     check_quick(config, present)
@@ -102,6 +103,12 @@ def check_targets(model: nn.Module, config: PeftConfig) -> None:
                 f"{', '.join(linear)}"
             )
     _check_trained_whole(model, getattr(config, "modules_to_save", None) or [])
+    start = str(getattr(config, "init_lora_weights", "")).lower()
+    if start in ("olora", "loftq") and any(isinstance(module, Conv1D) for module in model.modules()):
+        raise QweftError(
+            f"init_lora_weights {start} is for weights (d_out, d_in), and those of this model's Conv1D layers are "
+            "their transposes: with it the model would be another one; take pissa, or leave it out"
+        )
 
 
 def _check_trained_whole(model: nn.Module, names: Collection[str]) -> None:
@@ -132,7 +139,7 @@ def attach(model: nn.Module, config: PeftConfig) -> Any:
     try:
         with quiet_peft():
             return get_peft_model(model, config)
-    except (ValueError, TypeError, KeyError, RuntimeError) as error:
+    except (ValueError, TypeError, KeyError, RuntimeError, AssertionError) as error:  # of a PyTorch without CUDA
         way = f"; its linear layers are {', '.join(linear_names(model))}" if "target_modules" in str(error) else ""
         raise QweftError(f"the adapter cannot be put on this model: {error}{way}") from error
 
