@@ -11,6 +11,7 @@ from qweft.data.columns import check_columns, renamed
 from qweft.data.config import DataConfig
 from qweft.data.formats import columns, to_conversation
 from qweft.data.load import load_data
+from qweft.data.turns import RowError
 from qweft.errors import QweftError
 from tests.tiny_folder import save_tiny_model
 
@@ -373,3 +374,27 @@ def test_leaving_rows_out_is_offered_only_where_some_are_read(tmp_path, chatml):
         assert ("skip_bad_rows" in str(error.value)) == is_offered
     with pytest.raises(QweftError, match="skip_bad_rows true leaves such rows out"):
         load_data(DataConfig(written(tmp_path / "a.jsonl", [good | {"answer": ""}, good])), chatml)
+
+
+@pytest.mark.parametrize(
+    ("row", "said", "unsaid"),
+    [
+        (
+            {"prompt": "q", "responses": ["a", "b"]},
+            "its column 'responses' holds a list, not text; name",
+            "response responses",
+        ),
+        ({"question": "q", "answers": {"text": "a"}}, "its column 'answers' holds an object, not text", "r answers"),
+        ({"question": "q", "Answer": True}, "its column 'Answer' holds true or false, not text", "Answer Answer"),
+        ({"query": "q", "Responses": MESSAGES[1:]}, "its column 'Responses' holds a list, not text", "Responses Resp"),
+        ({"Messages": ["q", "a"]}, "its column 'Messages' holds a list, not messages", "columns.messages"),
+        ({"prompt": None, "response": "a"}, "'prompt' holds nothing; the closest format is prompt + resp", ", as 'p"),
+        ({"text": {"a": "b"}, "question": "q"}, "name the column to read by --data.columns.answer NAME", "text text"),
+        ({"prompt": MESSAGES[:1], "Responses": MESSAGES[1:]}, "read its column 'Responses' as response by", "holds"),
+        ({"question": "q", "Answer": ""}, "read its column 'Answer' as answer by --data.columns.answer", "holds"),
+    ],
+)
+def test_a_way_out_names_only_columns_that_can_be_read(row, said, unsaid):
+    with pytest.raises(RowError) as fault:
+        to_conversation(row, "a.jsonl, row 1")
+    assert said in str(fault.value) and unsaid not in str(fault.value)

@@ -21,7 +21,8 @@ ANSWER_OF = {
     "prompt": "response", "instruction": "output", "question": "answer", "query": "response", "problem": "solution",
 }  # fmt: skip
 """Column of the answer beside each column that asks."""
-LISTS = ("history", "tools", "messages", "conversations")
+TURNS = ("messages", "conversations")
+LISTS = ("history", "tools", *TURNS)
 """Columns that hold a list, or its JSON text."""
 LIST = re.compile(r"\s*\[\s*[\[{\"]")
 """Begins the JSON text of a list of objects, lists or texts, and not a line of a log, `[INFO] started`."""
@@ -203,19 +204,20 @@ def lacking(row: Row, what: str, wanted: Sequence[str], where: str, more: Sequen
         where: Place of the row.
         more: Columns that the format reads where a row has them.
     """
+    turns = "completion" in wanted
     for name in wanted:
-        if alike := _alike(name, row):
+        if alike := _fitting(name, row, turns):
             others = _missed(row, more)
             found = " and ".join(f"{own!r} as {each}" for each, own in ((name, alike[0]), *others.items()))
             options = " ".join(_option(each, own) for each, own in ((name, alike[0]), *others.items()))
             return RowError(where, f"{what}; read its column{'s' if others else ''} {found} by {options}")
     for pair in ANSWER_OF.items():
-        if all(row.get(name) is not None for name in pair):
+        if all(_is_read(name, row.get(name)) for name in pair):
             options = " ".join(_option(name, name) for name in pair)
             return RowError(where, f"{what}; its columns are {_listed(row)}; read {' + '.join(pair)} by {options}")
     way = f"; name the column to read by --{KEY}.{wanted[0]} NAME" if len(row) > 1 else ""
-    way = f"; read its text alone by {_option('text', 'text')}" if row.get("text") is not None else way
-    return RowError(where, f"{what}; its columns are {_listed(row)}{way}")
+    way = f"; read its text alone by {_option('text', 'text')}" if _is_read("text", row.get("text")) else way
+    return RowError(where, f"{what}; its columns are {_listed(row)}{_unfit(row, wanted, turns)}{way}")
 
 
 def unknown(row: Row, formats: Sequence[str], where: str) -> RowError:
@@ -228,16 +230,19 @@ def unknown(row: Row, formats: Sequence[str], where: str) -> RowError:
     """
     if row and all(value is None for value in row.values()):
         return RowError(where, f"nothing stands in its columns, {_listed(row)}")
-    best: tuple[float, str, dict[str, str]] = (0.0, "", {})
+    best: tuple[tuple[float, int], str, dict[str, str]] = ((0.0, 0), "", {})
     for name in formats:
-        found = {each: alike[0] for each in columns_of(name) if (alike := _alike(each, row))}
-        share = len(found) / len(columns_of(name))
-        if share > best[0]:
-            best = (share, name, found)
-    share, name, found = best
+        turns = name.startswith("prompt")
+        found = {each: alike[0] for each in columns_of(name) if (alike := _fitting(each, row, turns))}
+        # of equals the one whose columns the row has, with nothing in them
+        rank = (len(found) / len(columns_of(name)), sum(each in row for each in columns_of(name)))
+        if found and rank > best[0]:
+            best = (rank, name, found)
+    (share, _), name, found = best
     has_turns = any(not isinstance(row[own], str) for own in found.values())
     found |= _missed(row, more_of(name, has_turns)) if share else {}
-    told = f"the format is not known; its columns are {_listed(row)}"
+    known = columns_of(name) if name else [each for other in formats for each in columns_of(other)]
+    told = f"the format is not known; its columns are {_listed(row)}{_unfit(row, known, name.startswith('prompt'))}"
     options = " ".join(_option(each, own) for each, own in found.items() if each != own)
     if share == 1 and options:
         return UnknownFormatError(where, f"{told}; read them as {name} by {options}")
@@ -245,7 +250,12 @@ def unknown(row: Row, formats: Sequence[str], where: str) -> RowError:
         missing = [each for each in columns_of(name) if each not in found]
         way = f"; the closest format is {name}, and {' and '.join(missing) or 'its text'} is missing"
         wanted = " ".join(f"--{KEY}.{each} NAME" for each in missing or ["text"])
-        near = [repr(str(key)) for each in missing for key in row if bare(each) in str(key).casefold().split()][:4]
+        near = [
+            repr(str(key))
+            for each in missing
+            for key, value in row.items()
+            if bare(each) in str(key).casefold().split() and _is_read(each, value)
+        ][:4]
         hint = f", as {' or '.join(near)}" if near else ""
         return UnknownFormatError(where, f"{told}{way}; name other columns by {f'{options} {wanted}'.strip()}{hint}")
     way = f"name yours by --{KEY}.prompt NAME --{KEY}.response NAME (qweft data --help)"
@@ -280,6 +290,37 @@ def _alike(name: str, row: Row) -> list[str]:
     return [str(key) for key in row if row[key] is not None and bare(str(key)) == bare(name)]
 
 
+def _fitting(name: str, row: Row, takes_turns: bool) -> list[str]:
+    """Return the columns that are a name but for its form, and hold what can be read as it."""
+    return [own for own in _alike(name, row) if _fits(name, row[own], takes_turns)]
+
+
+def _fits(name: str, value: Any, takes_turns: bool) -> bool:
+    """Whether a value can be read under a name; where a text or list is empty, other rows may have more."""
+    is_text = isinstance(value, str) and name not in LISTS
+    return is_text or _is_read(name, value) or ((takes_turns or name in TURNS) and _is_turns(value))
+
+
+def _is_turns(value: Any) -> bool:
+    is_list = isinstance(value, Sequence) and not isinstance(value, str)
+    return is_list and all(isinstance(each, Mapping) for each in value)
+
+
+def _unfit(row: Row, wanted: Sequence[str], takes_turns: bool) -> str:
+    """Return what stands in the first column that is a wanted one but for its form, and cannot be read as it."""
+    for name in wanted:
+        for key, value in row.items():
+            if bare(str(key)) == bare(name) and not _fits(name, value, takes_turns):
+                held = "nothing" if value is None else f"{_kind(value)}, not {'messages' if name in TURNS else 'text'}"
+                return f"; its column {str(key)!r} holds {held}"
+    return ""
+
+
+def _kind(value: Any) -> str:
+    kinds = {str: "a text", bool: "true or false", dict: "an object", list: "a list"}
+    return kinds.get(type(value), type(value).__name__)
+
+
 def _missed(row: Row, wanted: Sequence[str]) -> dict[str, str]:
     """Return the columns that are wanted ones but for their names, by these, if they hold what can be read."""
     found = {name: [own for own in _alike(name, row) if _is_read(name, row[own])] for name in wanted if name not in row}
@@ -290,6 +331,8 @@ def _is_read(name: str, value: Any) -> bool:
     """Return whether a column may hold a value, and the value says something; `Tools: "hammer"` is no list of tools."""
     if isinstance(value, str):
         return value.strip() not in ("", "[]") and (name not in LISTS or LIST.match(value) is not None)
+    if name in TURNS:
+        return _is_turns(value) and len(value) > 0
     if name in LISTS:
         return isinstance(value, Sequence) and len(value) > 0
     if isinstance(value, float):
