@@ -168,7 +168,7 @@ def test_groups():
         ({"instruction": "q", "output": ""}, "the answer (output) is empty"),
         ({"messages": []}, "no answer to learn from"),
         ({"messages": [{"role": "user", "content": "q"}]}, "no answer to learn from"),
-        ({"messages": [{"role": "assistant", "content": "a"}]}, "the answer comes first"),
+        ({"messages": [{"role": "assistant", "content": "a"}]}, "asks for it; put a system message before it"),
         ({"messages": [{"role": "usr", "content": "q"}]}, "message 1 has role 'usr'"),
         ({"messages": [{"role": "user", "content": None}]}, "message 1 has no text content"),
         (

@@ -100,7 +100,7 @@ def to_conversation(row: Row, where: str) -> Conversation:
     if not messages:
         raise RowError(where, "there is no answer to learn from")
     if not any(message.role in {"user", "tool", "system"} for message in messages[:1]):
-        raise RowError(where, "the answer comes first, and nothing asks for it")
+        raise RowError(where, "the answer comes first, and nothing asks for it; put a system message before it")
     first = next(place for place, message in enumerate(messages) if message.role == "assistant")
     if not any(message.content.strip() for message in messages[:first]):
         raise RowError(where, "what stands before the answer is empty, so nothing asks for it")
