@@ -18,6 +18,7 @@ def test_one_is_one_row_of_one_group():
         parts={"train": MANY, "test": ONE},
         fingerprint="0123456789abcdef",
     )
+    assert "name smaller groups in a column group" in replace(report, left_over=600).describe()
     assert report.describe().splitlines() == [
         "data a.jsonl: 1,202 rows in 3 groups, sha256 0123456789ab",
         "  train: 1,200 rows of 2 groups, 90 tokens, 9 of them learned; 3 rows with only the last answer (the chat "
