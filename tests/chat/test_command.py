@@ -124,8 +124,11 @@ def test_save_opens_a_thought_that_the_prompt_opened():
 
 def test_commands():
     dialogue = Dialogue("old").and_then("q", ["a"])
-    assert obey("/system new one", dialogue, ["a"])[0].system == "new one"
-    assert obey("/system", dialogue, ["a"])[0].system is None
+    assert obey("/system new one", dialogue, ["a"]) == (
+        Dialogue("new one", asked=1), "system message: new one; a new conversation begins, 1 turn forgotten"
+    )  # fmt: skip
+    assert obey("/system", dialogue, ["a"])[0] == Dialogue(asked=1)
+    assert obey("/system old", dialogue, ["a"]) == (dialogue, "system message: old")
     assert obey("/reset", dialogue, ["a"])[0] == Dialogue("old", asked=1)
     assert obey("/quit", dialogue, ["a"])[0] is None
     assert "/save FILE" in obey("/help", dialogue, ["a"])[1]

@@ -134,8 +134,8 @@ def test_commands(client, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert client.take("/save said.jsonl") == [{"kind": "said", "text": "saved: said.jsonl, 1 turn"}]
     assert len((tmp_path / "said.jsonl").read_text().splitlines()) == 2
-    assert client.take("/system be brief")[0]["text"] == "system message: be brief"
     assert client.take("/reset")[0]["text"] == "1 turn forgotten"
+    assert client.take("/system be brief")[0]["text"] == "system message: be brief"
     state = client.look("/state")
     assert state["turns"] == [] and state["system"] == "be brief"
     assert "/save FILE" in client.take("/help")[0]["text"]

@@ -60,8 +60,8 @@ class Dialogue:
         return replace(self, turns=())
 
     def with_system(self, system: str | None) -> "Dialogue":
-        """Returns the conversation with another system message."""
-        return replace(self, system=system)
+        """Returns a new conversation with another system message, without which the answers so far were given."""
+        return self if system == self.system else replace(self, system=system, turns=())
 
     def as_rows(self, names: Sequence[str]) -> str:
         """Returns JSON lines with a row of messages for each chat model, as `qweft data check` and training read.
@@ -87,7 +87,7 @@ def _opened(message: Message) -> str:
 
 COMMANDS = {
     "/reset": "forget what was said; the system message stays",
-    "/system TEXT": "set the system message; without TEXT take it away",
+    "/system TEXT": "begin anew with a system message; without TEXT take it away",
     "/save FILE": "write the conversation to FILE, which ends in .jsonl: a row for each voice",
     "/help": "show this",
     "/quit": "end, as Ctrl-D does",
@@ -128,7 +128,9 @@ def obey(line: str, dialogue: Dialogue, names: list[str], folder: Path | None = 
     if name == "/reset":
         return dialogue.from_the_start(), f"{many(len(dialogue.turns), 'turn')} forgotten"
     if name == "/system":
-        return dialogue.with_system(rest or None), f"system message: {rest}" if rest else "no system message"
+        anew, told = dialogue.with_system(rest or None), f"system message: {rest}" if rest else "no system message"
+        forgotten = len(dialogue.turns) - len(anew.turns)
+        return anew, told + (f"; a new conversation begins, {many(forgotten, 'turn')} forgotten" if forgotten else "")
     if name == "/save":
         return dialogue, _save(rest, dialogue, names, folder)
     known = ", ".join(command.partition(" ")[0] for command in COMMANDS)

@@ -140,8 +140,7 @@ async function heed(event, parts, line) {
   } else if (event.kind === "failed") {
     say(event.text, "failed");
   } else {
-    if (line.startsWith("/reset")) await show();
-    if (line.startsWith("/system")) showSystem(await look("state"));
+    if (line.startsWith("/reset") || line.startsWith("/system")) await show();
     say(event.text, line.startsWith("/") ? "said command" : "said");
   }
 }
