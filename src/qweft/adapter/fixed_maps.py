@@ -8,10 +8,10 @@ import torch
 from torch import nn
 
 from qweft.adapter import maps
+from qweft.adapter.fixed_products import one_by_one
 from qweft.adapter.maps import Count, Given, LinearMap, alike
 from qweft.adapter.packing import gathered, pack, pack_codes, packed_bytes, unpack, unpack_codes
 from qweft.errors import QweftError
-from qweft.internals.torch import is_transformed
 from qweft.method.names import Part
 from qweft.method.resolved import ResolvedConfig
 
@@ -130,7 +130,7 @@ class BasisMap(LinearMap):
         packed = self.bits < PLAIN
         if isinstance(directions, tuple):
             assert rows is not None
-            product = _one_by_one(rows, self, directions)
+            product = one_by_one(rows, directions, self.dense, self.bits < PLAIN or not isinstance(self, _Writes))
         else:
             dense = self.dense(directions, torch.float32 if rows is None else rows.dtype) if packed else directions
             product = dense if rows is None else rows @ dense
@@ -168,7 +168,7 @@ class _Writes(BasisMap):
             return super().times(None if rows is None else rows.mT, directions).mT
         if isinstance(directions, tuple):
             assert rows is not None
-            return _one_by_one(rows, self, directions)
+            return one_by_one(rows, directions, self.dense, self.bits < PLAIN or not isinstance(self, _Writes))
         return directions if rows is None else directions @ rows
 
 
@@ -207,40 +207,6 @@ class _Subspace(BasisMap):
             nn.init.normal_(self.linear_weight, std=scale * self.linear_weight.shape[1] ** -0.5)
         else:
             nn.init.kaiming_uniform_(self.linear_weight, a=math.sqrt(5))
-
-
-def _one_by_one(trained: torch.Tensor, like: BasisMap, directions: Sequence[torch.Tensor]) -> torch.Tensor:
-    """Return A V^T of each branch, or U B, stacked; plain operations inside a transform, which follows no others."""
-    if is_transformed():
-        return _products(trained, like, directions)
-    found: torch.Tensor = _OneByOne.apply(trained, like, *directions)
-    return found
-
-
-def _products(trained: torch.Tensor, like: BasisMap, directions: Sequence[torch.Tensor]) -> torch.Tensor:
-    pairs = zip(trained.unbind(), (like.dense(each, trained.dtype) for each in directions), strict=True)
-    return torch.stack([own @ fixed if _reads(like) else fixed @ own for own, fixed in pairs])
-
-
-def _reads(like: BasisMap) -> bool:
-    return like.bits < PLAIN or not isinstance(like, _Writes)
-
-
-class _OneByOne(torch.autograd.Function):
-    """The products of several branches: trained maps in a stack, directions one by one and in their own dtype."""
-
-    @staticmethod
-    def forward(ctx: Any, trained: torch.Tensor, like: BasisMap, *directions: torch.Tensor) -> torch.Tensor:
-        """Return `_products`."""
-        ctx.like, ctx.directions, ctx.reads = like, directions, _reads(like)
-        return _products(trained, like, directions)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        """Return the gradient of the trained maps."""
-        pairs = zip(gradient.unbind(), (ctx.like.dense(each, gradient.dtype) for each in ctx.directions), strict=True)
-        found = torch.stack([g @ fixed.mT if ctx.reads else fixed.mT @ g for g, fixed in pairs])
-        return found, None, *(None for _ in ctx.directions)
 
 
 class SubspaceCompress(_Subspace):
