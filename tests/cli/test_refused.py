@@ -28,6 +28,8 @@ TRAINED = {
     "nothing left to learn": ["--data.max_length", "2"],
     "a wrong budget": ["--training.batch_size", "0"],
     "an unknown device": ["--model.device", "cuda:99"],
+    "the base model's own folder": ["--output", "model/"],
+    "an adapter's own folder": ["--output", "run/adapter"],
     "the data's own folder": ["--data.source", "rows", "--output", "rows/../rows"],
 }
 OWN = {

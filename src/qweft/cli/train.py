@@ -29,9 +29,11 @@ def run(argv: Sequence[str]) -> None:
 
     if "dry-run" in flags:
         from qweft.files import check_can_be_written
+        from qweft.models.resolve import check_holds_no_model
 
         check_plan(config)
         check_can_be_written(Path(config.output))
+        check_holds_no_model(Path(config.output))
         from qweft.training.plan import plan
 
         show(plan(config).describe())

@@ -23,7 +23,7 @@ from qweft.method.checks import closest
 from qweft.method.names import form_of, function_of
 from qweft.method.peft_methods import fields_of
 from qweft.method.specification import check_on_quantized, check_ranks, check_specification, method_of
-from qweft.models.resolve import check_model
+from qweft.models.resolve import check_holds_no_model, check_model
 from qweft.text import many
 from qweft.training.checks import check_training
 from qweft.training.distributed import check_launch
@@ -82,6 +82,7 @@ def check_start(config: ComparisonConfig, needs_weights: bool = False) -> None:
     check_data_config(config.data)
     check_executor(config.executor)
     check_can_be_written(Path(config.output))
+    check_holds_no_model(Path(config.output))
     check_free_of_others(Path(config.output))
     check_earlier(Path(config.output))
     check_places(config.data, config.output)

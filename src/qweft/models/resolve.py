@@ -106,6 +106,19 @@ def has_weights(folder: Path) -> bool:
     return any(folder.glob("*.safetensors")) or any(folder.glob("pytorch_model*.bin"))
 
 
+def check_holds_no_model(output: Path) -> None:
+    """Check that an output is not the folder of a model or an adapter itself, whose files a run would be mixed with.
+
+    Raises:
+        QweftError: It is.
+    """
+    with suppress(OSError):  # what cannot be looked into is told where it is written
+        is_model = (output / "config.json").is_file() and has_weights(output)
+        if is_model or (output / "adapter_config.json").is_file():
+            what = "a model" if is_model else "an adapter"
+            raise QweftError(f"output {output} is the folder of {what}; choose another --output, as {output}-run")
+
+
 DEVICES = ("auto", "cpu", "cuda", "mps", "meta")
 OTHER_DEVICES = ("xpu", "xla", "hpu", "ipu", "mtia", "maia", "hip", "vulkan", "privateuseone")
 """Types of devices that PyTorch knows, and no test has seen."""

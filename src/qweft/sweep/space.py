@@ -20,7 +20,7 @@ from qweft.method.checks import closest
 from qweft.method.effective import MAY_BE_UNREAD, effective, fields_read
 from qweft.method.specification import check_names
 from qweft.method.stated import stated
-from qweft.models.resolve import check_model
+from qweft.models.resolve import check_holds_no_model, check_model
 from qweft.sweep.config import SweepConfig
 from qweft.training.checks import check_training
 from qweft.training.config import TrainingConfig
@@ -219,6 +219,7 @@ def check_start(config: SweepConfig, needs_weights: bool = False) -> None:
         require("optuna", "sweep", "a sweep")
     check_executor(config.executor)
     check_can_be_written(Path(config.output))
+    check_holds_no_model(Path(config.output))
     check_places(config.data, config.output)
     check_model(config.model, needs_weights)
 

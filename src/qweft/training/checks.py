@@ -12,7 +12,7 @@ from qweft.evaluation.checks import check_evaluation
 from qweft.files import check_can_be_written
 from qweft.method.names import RATED
 from qweft.method.specification import check_on_quantized, check_ranks, check_specification, method_of
-from qweft.models.resolve import ModelSource, check_model, has_tokenizer
+from qweft.models.resolve import ModelSource, check_holds_no_model, check_model, has_tokenizer
 from qweft.text import shown
 from qweft.training.config import RunConfig, TrainingConfig
 from qweft.training.distributed import check_launch, check_sharding
@@ -181,6 +181,7 @@ def check_start(config: RunConfig) -> None:
     check_settings(config)
     check_launch()
     check_can_be_written(Path(config.output))
+    check_holds_no_model(Path(config.output))
     check_places(config.data, config.output)
     check_model(config.model)
 
