@@ -71,6 +71,16 @@ class StoppedError(KeyboardInterrupt):
         self.number = number
 
 
+ASKED_TO_STOP: list[int] = []
+"""Numbers of the signals that a command had. Python loses an exception that rises in a weak reference's callback."""
+
+
+def stop_if_asked() -> None:
+    """Raise `StoppedError` again if a signal asked the process to end, and work goes on."""
+    if ASKED_TO_STOP:
+        raise StoppedError(ASKED_TO_STOP[0])
+
+
 @contextmanager
 def saying_when_stopped(what_is_kept: Callable[[], str]) -> Iterator[None]:
     """Add a note to what ends the block: Ctrl-C, a signal, a disk's error, or want of memory.

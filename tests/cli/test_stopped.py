@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+import weakref
 
 import pytest
 import yaml
@@ -190,6 +191,20 @@ def test_a_signal_ends_the_command_and_it_says_what_is_kept(place, tmp_path, mon
     if step and command != "train":
         monkeypatch.undo()
         assert main(words) == 0  # as it said
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_signal_whose_exception_python_loses_ends_the_training(place, tmp_path, monkeypatch, capsys):
+    def lose(self, args, state, control, **rest):
+        if state.global_step == 2:
+            held = StepRecorder.__new__(StepRecorder)
+            watched = weakref.ref(held, lambda _: (os.kill(os.getpid(), signal.SIGTERM), sum(range(1000))))
+            del held
+            assert watched() is None
+
+    monkeypatch.setattr(StepRecorder, "on_pre_optimizer_step", lose)
+    assert main(words_of("train", place, tmp_path / "out")) == 128 + signal.SIGTERM
+    assert "qweft: stopped by SIGTERM; nothing was kept" in capsys.readouterr().err
 
 
 def test_what_a_training_says_is_true(place, tmp_path, monkeypatch, capsys):

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 from qweft.cli.terminal import complain, hush_libraries
 from qweft.current_folder import children_apart, load_matplotlib
-from qweft.errors import QweftError, StoppedError, memory_said
+from qweft.errors import ASKED_TO_STOP, QweftError, StoppedError, memory_said
 from qweft.files import LEFTOVER
 from qweft.text import near, protect_streams, shown
 
@@ -177,12 +177,14 @@ def _stopped_by_signals() -> Iterator[None]:
     try:
         yield
     finally:
+        ASKED_TO_STOP.clear()
         for number, handler in before.items():
             signal.signal(number, handler)
 
 
 def _stop(number: int, frame: Any) -> NoReturn:
     signal.signal(number, signal.SIG_DFL)
+    ASKED_TO_STOP.append(number)
     raise StoppedError(number)
 
 

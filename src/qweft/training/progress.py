@@ -18,6 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from transformers import TrainerCallback
 
 from qweft.environment import LoadMeter, MachineLoad
+from qweft.errors import stop_if_asked
 from qweft.output import Console
 from qweft.text import progress
 
@@ -127,7 +128,8 @@ class StepRecorder(TrainerCallback):
         return (high - low) / 2 / middle
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Start timing the step."""
+        """Start timing the step; where a stop that was asked for was lost, stop now."""
+        stop_if_asked()
         self._begun = time.perf_counter()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
