@@ -4,10 +4,11 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import fields, is_dataclass
+from dataclasses import is_dataclass
 from enum import EnumType
 from importlib import import_module
 from importlib.util import find_spec
+from inspect import getsource
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,7 @@ VERBOSE = re.compile(r"\(\?[a-zA-Z]*x")
 NUMBER = re.compile(r"(\[0-9\]|\\d)[*+]")
 LONG_NAME, DIGITS, MOST_STEPS = 32, 4, 3 * 10**6
 """Characters of a layer's name, and of a number in it, and most steps of matching one with all expressions."""
-WINDOWS = {"sliding_window", "attention_chunk_size", "layer_types", "kv_sharing_modes"}
+WINDOWS = ("sliding_window", "attention_chunk_size", "layer_types", "kv_sharing_modes")
 """Keys by which transformers' cache keeps a part of the text only, also of a model that attends to all of it."""
 NOT_MATCHED = ("dataset", "tokenizer")
 """Keys of a quantisation whose texts are no expressions."""
@@ -267,13 +268,26 @@ def leave_out_windows(model: Any) -> None:
         model: The base model; one of remote code is left as it is.
     """
     config = model.config.get_text_config()
-    # early versions of transformers have configs that do not tell their keys
-    if not type(config).__module__.startswith("transformers.") or not is_dataclass(config):
-        return
-    known = {field.name for field in fields(config)}
-    for key in WINDOWS - known:
-        if getattr(config, key, None) is not None:
-            setattr(config, key, None)
+    for key in unknown_windows(config, type(model)):
+        setattr(config, key, None)
+
+
+def unknown_windows(config: Any, model_class: type) -> list[str]:
+    """Return the keys of windows that a config has and that the code of its model and its config never names.
+
+    Args:
+        config: The config of the text model.
+        model_class: The model's class; of remote code none is returned.
+    """
+    if not all(each.__module__.startswith("transformers.") for each in (type(config), model_class)):
+        return []
+    found = [key for key in WINDOWS if vars(config).get(key) is not None]
+    modules = {each.__module__ for each in (type(config), model_class)} if found else ()
+    try:
+        code = "".join(getsource(import_module(name)) for name in modules)
+    except OSError:  # compiled files alone
+        return []
+    return [key for key in found if key not in code]
 
 
 def check_ends(model: Any, source: ModelSource) -> None:
