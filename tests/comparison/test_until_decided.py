@@ -90,17 +90,20 @@ def test_no_seed_is_added_once_every_question_is_decided(places, tmp_path, capsy
     assert "look 1 of 2: every question is decided" in said and "1 of 2 planned looks were made" in said
 
 
-def test_a_margin_that_is_chosen_after_the_results_is_told(places, tmp_path, capsys):
-    """Equivalence counts where the margin stood in the config before the runs."""
+def test_a_margin_or_reference_that_is_chosen_after_the_results_is_told(places, tmp_path, capsys):
+    """They count where they stood in the config before the runs."""
     first = comparison(places, tmp_path, equivalent_within=0.5, most_seeds=None)
     assert "margin_before" not in run(first)[1]
     assert "margin_before" not in run(first)[1] and "was chosen after" not in " ".join(capsys.readouterr().out.split())
     for _ in range(2):  # it is not forgotten by the next time
         path, results = run(replace(first, equivalent_within=50.0))
-        said = "The first results were with a margin of equivalence of 0.5%; this one was chosen after them."
+        said = "The first results were with a margin of 0.5% of equivalence; this one was chosen after them."
         assert results["margin_before"] == 0.5 and said in " ".join(capsys.readouterr().out.split())
         assert said in (path.parent / "report.md").read_text()
     assert "margin_before" not in run(first)[1]
+    results = run(replace(first, reference="fast"))[1]
+    assert results["reference_before"] == "lora" and "margin_before" not in results
+    assert "The first results compared with lora; this reference was" in " ".join(capsys.readouterr().out.split())
     none = replace(first, equivalent_within=None, output=str(tmp_path / "none"))
     run(none)
     run(replace(none, equivalent_within=50.0))

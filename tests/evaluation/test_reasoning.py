@@ -309,6 +309,8 @@ def test_what_is_no_number_is_not_judged_by_its_first_one(reference, reply):
         ("So \\boxed{36\\pi}", "The answer is 36π."),
         ("#### 2,500,000", "The answer is 2.5 Million dollars."),
         ("#### 5 million", "#### 5000000"),
+        ("#### 400000", "It costs 4 hundred thousand dollars"),
+        ("#### 5", "The answer is a non-negative 5."),
         ("#### -10", "The answer is minus 10 degrees."),
         ("#### -10", "x = negative 10"),
         ("#### 5", "So 15 minus 10 is 5"),

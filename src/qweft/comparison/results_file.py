@@ -25,8 +25,8 @@ FIGURES = (
     "loss_by_time.png", "learning_rates.png", "spectra.png", *(f"map_{name}.svg" for name in MAPS),
 )  # fmt: skip
 """Names of the figures that a report writes beside itself."""
-MARGIN = "margin_before"
-"""Key of the margin of the first results, where it was another."""
+MARGIN, REFERENCE = "margin_before", "reference_before"
+"""Keys of the margin and the reference of the first results, where they were others."""
 WINNER = "winner"
 """Folder of the winner's adapter, in the output folder of a comparison."""
 MOST_BYTES = 256 * 2**20
@@ -87,33 +87,43 @@ def _written(folder: Path) -> list[Path]:
     return [folder / name for name in (*WRITTEN, *FIGURES) if os.path.lexists(folder / name)]
 
 
-def margin_before(folder: Path, margin: float | None) -> dict[str, float | None]:
-    """Returns the margin of the folder's first results as they are to record it; nothing if this is the same.
+def first_stated(folder: Path, margin: float | None, reference: str) -> dict[str, float | str | None]:
+    """Returns margin and reference of the folder's first results as they are to record them, where they were others.
 
-    A margin of equivalence decides only where it stood before the runs.
+    A margin of equivalence, and a family of questions, decide only where they stood before the runs.
 
     Args:
         folder: Output folder of the comparison.
         margin: Its margin now, in percent; `None` if none is stated.
+        reference: The method that the others are compared with now.
     """
     try:
         record = read_results(folder)[1]
     except QweftError:  # there are none
         return {}
     entries = record.get("summary")
-    stated = [entry.get("equivalent_within") for entry in entries.values()] if isinstance(entries, dict) else []
-    first = record.get(MARGIN, stated[0] if stated else margin)
+    stated = (
+        next((each for each in entries.values() if isinstance(each, dict)), {}) if isinstance(entries, dict) else {}
+    )
+    first = record.get(MARGIN, stated.get("equivalent_within", margin))
     is_one = first is None or (isinstance(first, int | float) and 0 < first < math.inf)
-    return {MARGIN: first} if is_one and first != margin else {}
+    other = record.get(REFERENCE, stated.get("reference", reference))
+    return {
+        **({MARGIN: first} if is_one and first != margin else {}),
+        **({REFERENCE: other} if isinstance(other, str) and other != reference else {}),
+    }
 
 
-def margin_said(results: Mapping[str, Any]) -> str:
-    """Returns the sentence on a margin that was changed after the first results; empty if it was not."""
-    if MARGIN not in results:
-        return ""
-    first = results[MARGIN]
-    was = "without a margin of equivalence" if first is None else f"with a margin of equivalence of {float(first):g}%"
-    return f"The first results were {was}; this one was chosen after them."
+def changed_said(results: Mapping[str, Any]) -> str:
+    """Returns the sentences on a margin or a reference that was changed after the first results; empty if none was."""
+    said = []
+    if MARGIN in results:
+        first = results[MARGIN]
+        was = "without a margin" if first is None else f"with a margin of {float(first):g}%"
+        said.append(f"The first results were {was} of equivalence; this one was chosen after them.")
+    if REFERENCE in results:
+        said.append(f"The first results compared with {results[REFERENCE]}; this reference was chosen after them.")
+    return " ".join(said)
 
 
 def make_room(

@@ -29,7 +29,7 @@ from qweft.comparison.plan import Plan, resolve
 from qweft.comparison.recommendation import Recommendation, recommend
 from qweft.comparison.report.write import write_report
 from qweft.comparison.results import BASE, Run
-from qweft.comparison.results_file import REPORT, WINNER, make_room, margin_before, margin_said
+from qweft.comparison.results_file import REPORT, WINNER, changed_said, first_stated, make_room
 from qweft.comparison.schedule import Schedule, duration, schedule, search_said, seconds_of_a_token
 from qweft.comparison.searched import searches, with_doubts
 from qweft.comparison.speed import load_said, measured_alone, most_by_others
@@ -153,7 +153,7 @@ def _compare(config: ComparisonConfig, config_yaml: str, command: str, begin: Ca
         chosen = _chosen(context, plan, methods, speed, pace, begun)
         plan, environment = chosen.plan, context.environment(command)
         teacher = context.executor.call(context, taught) if context.settings.teacher.adapter else {}
-        known = {**teacher, **margin_before(context.output, plan.equivalent_within)}
+        known = {**teacher, **first_stated(context.output, plan.equivalent_within, plan.reference)}
 
         def judged(runs: Sequence[Run], looks: Sequence[Look]) -> dict[str, Summary]:
             return summarise(runs, plan.reference, plan.equivalent_within, looks, plan.recommend)
@@ -203,7 +203,7 @@ def _compare(config: ComparisonConfig, config_yaml: str, command: str, begin: Ca
     lines = [load_said(runs), f"report: {report}", *_took(begun, plan.budget.seconds)]
     found = recommend(summary, chosen.rungs, plan.untried, chosen.at_end) if plan.recommend else None
     _, doubts = with_doubts(findings(summary), searches(chosen.search), claimed(summary, found is not None))
-    said = (found.text if found else conclusion(summary), doubts, margin_said(known))
+    said = (found.text if found else conclusion(summary), doubts, changed_said(known))
     for line in [*lines, "", " ".join(filter(None, said))]:
         console.say(line)
     if found is not None:

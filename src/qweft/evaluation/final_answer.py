@@ -19,12 +19,13 @@ _SCALES = {
     "billion": 10**9,
     "trillion": 10**12,
 }
+_SCALE = "|".join(_SCALES)
 # A number with an optional sign, currency, fraction (1 1/2 or 3/4), percent sign, scale (5 million, 5万), and π or
 # a letter that it is a multiple of. It has no exponent, which is not read.
 _AFTER_SIGN = (
     rf"(?:(?:US)?[$€£¥]\s*+)?(?P<sign2>-?)(?P<number>(?>{_DIGITS}))(?![eE][-+]?\d)"
     r"(?:\s+(?P<top>\d+)\s*/\s*(?P<bottom>\d+)|\s*/\s*(?P<under>\d+(?:\.\d+)?))?\s*(?P<percent>%)?"
-    rf"(?:\s*(?P<scale>(?i:{'|'.join(_SCALES)}))(?![A-Za-z]))?"
+    rf"(?:\s*(?P<scale>(?i:(?:{_SCALE})(?:\s*(?:{_SCALE}))*))(?![A-Za-z]))?"
     rf"(?P<times>π(?: *{_LETTER})?|{_LETTER})?+"
 )
 # In a sentence a sign stands directly before its number: else it is a dash, a bullet or a subtraction.
@@ -172,7 +173,7 @@ def plain(text: str) -> str:
     text = re.sub(r"\\sqrt\s*(\w)", r"\\sqrt{\1}", text)  # \frac12 and \sqrt 2 have their braces now
     text = re.sub(r"(^|[^\w)\s])(\s*[-+])\s*\\frac\{([^{}]*)\}\{([^{}]*)\}", r"\1\2\3/\4", text)
     # "x = - 5" has a sign; after a number, a word or a bracket that closes it is a dash or a subtraction
-    text = re.sub(r"(?<![\w)\]}])(?<![\d)\]}π] )(?<!\b[A-Za-z] )(?:minus|negative) (?=[$€£¥]?[\d.])", "-", text)
+    text = re.sub(r"(?<![\w)\]}-])(?<![\d)\]}π] )(?<!\b[A-Za-z] )(?:minus|negative) (?=[$€£¥]?[\d.])", "-", text)
     text = re.sub(r"(?:(?<=[=($\[])|(?<=[\u3400-\u9fff]))[ \t]*([-+])[ \t]+(?=[\d.$€£¥])", r" \1", text)
     text = re.sub(r"\\frac\{([^{}]*)\}\{([^{}]*)\}", r" \1/\2", text)
     text = re.sub(r"\\(?:text|textbf|mathrm|mathbf)\s*\{([^{}]*)\}", r"\1", text)
@@ -267,7 +268,8 @@ def _number(match: re.Match[str]) -> Number | None:
     if below == 0:
         return None
     value = value + Fraction(part["top"]) / below if part["top"] else value / below
-    value *= _SCALES.get((part["scale"] or "").casefold(), 1)
+    for word in re.findall(_SCALE, (part["scale"] or "").casefold()):
+        value *= _SCALES[word]
     is_percent = bool(part["percent"]) or bool(re.match(r"per\s?cent\b", part.get("unit") or ""))
     times = "".join((part["times"] or "").casefold().split())
     return Number(-value if "-" in part["sign"] + part["sign2"] else value, is_percent, times)

@@ -18,7 +18,7 @@ from qweft.comparison.report.inspection import Inspection, inspections, mapped
 from qweft.comparison.report.pareto import pareto_figure
 from qweft.comparison.report.search import search_figure
 from qweft.comparison.results import BASE, Run
-from qweft.comparison.results_file import margin_said
+from qweft.comparison.results_file import changed_said
 from qweft.comparison.searched import Search, searches, with_doubts
 from qweft.comparison.statistics import ONCE, Look
 from qweft.comparison.summarise import summarise
@@ -47,7 +47,7 @@ class Content:
         inspected: Measurements inside the adapters, by method.
         planned_runs: Number of runs of the whole comparison; `None` if unknown.
         recommendation: Which method to use, in a sentence; empty if the comparison was to recommend none.
-        margin_said: That the margin of equivalence is not that of the first results, as a sentence; empty if it is.
+        changed: That margin or reference are not those of the first results, in sentences; empty if they are.
     """
 
     title: str
@@ -61,7 +61,7 @@ class Content:
     inspected: dict[str, Inspection]
     planned_runs: int | None = None
     recommendation: str = ""
-    margin_said: str = ""
+    changed: str = ""
 
     @classmethod
     def read(cls, results: Mapping[str, Any], config_yaml: str = "", title: str = "") -> "Content":
@@ -108,7 +108,7 @@ class Content:
             search=searches(results.get("search")),
             inspected=inspections(records),
             recommendation=recommended,
-            margin_said=margin_said(results),
+            changed=changed_said(results),
             planned_runs=planned if type(planned := results.get("planned_runs")) is int else None,
         )
 
@@ -123,7 +123,7 @@ class Content:
 
         A recommendation stands alone: it compares with the leader, the conclusion with the lowest loss.
         """
-        said = (self.recommendation or conclusion(self.summary), self._doubted[1], self.margin_said)
+        said = (self.recommendation or conclusion(self.summary), self._doubted[1], self.changed)
         return " ".join(filter(None, said))
 
     @cached_property
