@@ -18,7 +18,7 @@ from scripts.forests import (
     read_results,
     read_sparse,
 )  # fmt: skip
-from scripts.fronts import draw_front, read_front
+from scripts.fronts import SENTENCES, draw_front, read_front
 from scripts.picture import FOLDER, ROOT, THEMES, Numbers, Picture, read_json
 
 from qweft.figures.figure import SMALL, dress
@@ -349,6 +349,13 @@ PICTURES = (
         7.2,
         partial(read_front, "front-dialogue"),
         draw_front,
+    ),
+    Picture(
+        "front-sentences",
+        "Held-out loss on sentences to put in order, against trained numbers and bytes",
+        7.2,
+        partial(read_front, "front-sentences"),
+        partial(draw_front, places=SENTENCES),
     ),
     Picture("curves", "Training loss by step", 3.0, read_curves, draw_curves),
     Picture("noise", "Loss and predictions of two adapters by strength of noise", 2.9, read_noise, draw_noise),

@@ -1,5 +1,6 @@
 """The picture of the front: held-out loss against trained numbers and against bytes of the file."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from matplotlib.figure import Figure
@@ -34,6 +35,7 @@ LINES = {
     "VeRA": ("vera",),
 }
 """Methods of one kind by size, joined by a line; the control `mpo` is joined to its hybrid."""
+Place = tuple[float, float, str]
 LEFT, RIGHT = (-6, 0, "right"), (6, 0, "left")
 BELOW = (0, -9, "center")
 PLACES = {
@@ -57,6 +59,18 @@ PLACES = {
     "VeRA": ((0, -11, "center"), LEFT),
 }
 """Where a line's name stands beside its smallest method, by panel: offset in points, and the side of the text."""
+SENTENCES = PLACES | {
+    "LoRA on q, v": ((-7, -2, "right"), (-6, -6, "right")),
+    "LoRA on all": (LEFT, (6, -7, "left")),
+    "LoRA on down": ((6, 5, "left"), (6, 6, "left")),
+    "readout": ((6, -6, "left"), LEFT),
+    "WaveFT": ((0, -9, "center"), LEFT),
+    "MiSS": ((0, 9, "center"), (4, 7, "left")),
+    "BEFT": ((6, 3, "left"), LEFT),
+    "IA3": ((13, 1, "left"), LEFT),
+    "VeRA": (LEFT, LEFT),
+}
+"""The same for the sentences that are put in order."""
 
 
 def _kind(method: str) -> str:
@@ -86,8 +100,14 @@ def read_front(name: str) -> Numbers:
     }  # fmt: skip
 
 
-def draw_front(figure: Figure, numbers: Numbers) -> Notes:
-    """Draws a panel for each cost: a mark for each method, lines by kind, and the front as a dotted step."""
+def draw_front(figure: Figure, numbers: Numbers, places: Mapping[str, tuple[Place, Place]] = PLACES) -> Notes:
+    """Draws a panel for each cost: a mark for each method, lines by kind, and the front as a dotted step.
+
+    Args:
+        figure: The figure.
+        numbers: As `read_front`.
+        places: As `PLACES`, for these numbers.
+    """
     notes: Notes = {}
     panels = figure.subplots(2, 1, sharey=True)
     for column, (axes, title) in enumerate(zip(panels, ("trained numbers", "bytes of the file"), strict=True)):
@@ -110,7 +130,7 @@ def draw_front(figure: Figure, numbers: Numbers) -> Notes:
             where="post", color=INK, linewidth=1.1, linestyle=(0, (1, 2)), alpha=0.8, zorder=1,
         )  # fmt: skip
         for name, methods in LINES.items():
-            dx, dy, side = PLACES[name][column]
+            dx, dy, side = places[name][column]
             row = numbers[methods[0]]
             axes.annotate(
                 name, (row[column], row[2]), xytext=(dx, dy), textcoords="offset points", color=INK, fontsize=SMALL - 2,

@@ -295,6 +295,34 @@ def test_the_front_is_that_of_the_raw_results():
     assert f"{alike.mean:+.2f}% [{alike.interval[0]:+.2f}, {alike.interval[1]:+.2f}]" in page
 
 
+def test_the_front_on_the_second_text_is_that_of_the_raw_results():
+    results = json.loads((DOCS / "results/front-sentences.json").read_text())
+    page = " ".join((DOCS / "which-adapter.md").read_text().partition("## The front on a second text")[2].split())
+    numbers, _ = front.table(results).strip().split("\n\n")
+    assert " ".join(numbers.split()) in page
+    by_numbers, by_bytes = front.best(results)
+    assert all(each.corrected is None or each.corrected > 0.05 for each in (*by_numbers, *by_bytes))
+    assert all(front.is_ours(each.method) == (each.budget <= 30_000) for each in by_numbers)
+    assert not any(front.is_ours(each.method) for each in by_bytes)
+    assert [round(-each.percent[0]) for each in by_numbers[:2]] == [10, 15]
+    summary = summarise([Run.from_json(run) for run in results["runs"]], "lora_r1", 1.0)
+    asked = {name: paired(summary[name], summary["lora_r1"]) for name in summary if name not in ("base", "lora_r1")}
+    assert {name for name, pair in asked.items() if pair.direction == "lower"} == {"lora_all", "vera"}
+    assert {name for name, pair in asked.items() if pair.direction == "higher"} == {
+        "beft", "lora_v_2", "lora_v_6", "unilora_1k"
+    }  # fmt: skip
+    assert not any(pair.direction == "equivalent" for pair in asked.values())
+    said = [
+        f"{-pair.mean:.1f}% [{-pair.interval[1]:.1f}, {-pair.interval[0]:.1f}]"
+        for pair in (asked["lora_all"], asked["vera"])
+    ]
+    assert f"by {said[0]} and {said[1]}, corrected for the 32 questions" in page
+    alike = paired(summary["qtha"], summary["mpo"])
+    assert f"{alike.mean:+.2f}% [{alike.interval[0]:+.2f}, {alike.interval[1]:+.2f}] against `mpo`" in page
+    lowest = sorted((entry.eval_loss, name) for name, entry in summary.items())
+    assert [name for _, name in lowest[:2]] == ["lora_all", "vera"]
+
+
 def test_further_searches_add_their_seeds_at_the_rates_of_both():
     own = {"best": 0.011, "seeds": [0, 1], "by_seed": {"0.01": [1.0, 1.2], "0.02": [1.1, 1.2], "0.005": [1.3, 1.4]}}
     more = {"best": 0.02, "seeds": [2], "by_seed": {"0.02": [1.15], "0.01": [1.05], "0.04": [2.0]}}

@@ -94,20 +94,24 @@ def test_a_margin_or_reference_that_is_chosen_after_the_results_is_told(places, 
     """They count where they stood in the config before the runs."""
     first = comparison(places, tmp_path, equivalent_within=0.5, most_seeds=None)
     assert "margin_before" not in run(first)[1]
-    assert "margin_before" not in run(first)[1] and "was chosen after" not in " ".join(capsys.readouterr().out.split())
+    assert "margin_before" not in run(first)[1] and "was changed after" not in " ".join(capsys.readouterr().out.split())
     for _ in range(2):  # it is not forgotten by the next time
         path, results = run(replace(first, equivalent_within=50.0))
-        said = "The first results were with a margin of 0.5% of equivalence; this one was chosen after them."
+        said = "The first results had a margin of equivalence of 0.5%; it was changed after them."
         assert results["margin_before"] == 0.5 and said in " ".join(capsys.readouterr().out.split())
         assert said in (path.parent / "report.md").read_text()
     assert "margin_before" not in run(first)[1]
     results = run(replace(first, reference="fast"))[1]
     assert results["reference_before"] == "lora" and "margin_before" not in results
-    assert "The first results compared with lora; this reference was" in " ".join(capsys.readouterr().out.split())
+    assert "The first results compared with lora; the reference was" in " ".join(capsys.readouterr().out.split())
+    others = replace(first, methods={**first.methods, "other": MethodConfig(LORA)}, equivalent_within=50.0)
+    others.methods.pop("twin")  # another comparison, whose margin is nobody's second
+    assert "margin_before" not in run(others)[1]
+    capsys.readouterr()
     none = replace(first, equivalent_within=None, output=str(tmp_path / "none"))
     run(none)
     run(replace(none, equivalent_within=50.0))
-    assert "The first results were without a margin of equivalence;" in " ".join(capsys.readouterr().out.split())
+    assert "The first results had no margin of equivalence;" in " ".join(capsys.readouterr().out.split())
 
 
 def test_the_same_command_sets_none_of_its_own_results_aside(places, tmp_path, monkeypatch, capsys):

@@ -101,12 +101,20 @@ def test_the_logits_after_each_token_are_those_of_the_whole_text(family):
         assert (reading.logits_after(ids[end - 1 : end]) - whole).abs().max() < 1e-4 * whole.abs().max()
 
 
-@pytest.mark.parametrize("key", ["sliding_window", "attention_chunk_size", "layer_types"])
+@pytest.mark.parametrize(
+    ("family", "key"),
+    [
+        ("llama", "sliding_window"),
+        ("llama", "attention_chunk_size"),
+        ("llama", "layer_types"),
+        ("olmoe", "sliding_window"),
+    ],
+)
 @torch.no_grad()
-def test_a_window_of_a_model_that_has_none_does_not_cut_its_cache(tmp_path, key):
+def test_a_window_of_a_model_that_has_none_does_not_cut_its_cache(tmp_path, family, key):
     window = {"sliding_window": 6} if key == "layer_types" else {}
     value = ["sliding_attention", "full_attention"] if key == "layer_types" else 6
-    config = AutoConfig.for_model("llama", **{**COMMON, "vocab_size": 400, **window, key: value})
+    config = AutoConfig.for_model(family, **{**COMMON, "vocab_size": 400, **window, key: value})
     torch.manual_seed(0)
     AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path)
     make_tokenizer(CHATML).save_pretrained(tmp_path)

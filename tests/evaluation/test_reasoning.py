@@ -3,6 +3,8 @@ r"""The definitions of docs/evaluation.md, case by case: a reference, a reply, a
 Judgements are written as four letters: S strict, A accurate, C whole chain, W whole answer; - where it does not hold.
 """
 
+import time
+
 import pytest
 
 from qweft.errors import QweftError, giving_up_after
@@ -311,6 +313,10 @@ def test_what_is_no_number_is_not_judged_by_its_first_one(reference, reply):
         ("#### 5 million", "#### 5000000"),
         ("#### 400000", "It costs 4 hundred thousand dollars"),
         ("#### 5", "The answer is a non-negative 5."),
+        ("#### -10", "The answer is Negative 10."),
+        ("#### 5", "The answer is 5 hundred-dollar bills."),
+        ("#### 3", "It is a box of 3 million-year-old stones"),
+        ("#### 7", "It costs all of them minus 7"),
         ("#### -10", "The answer is minus 10 degrees."),
         ("#### -10", "x = negative 10"),
         ("#### 5", "So 15 minus 10 is 5"),
@@ -334,3 +340,10 @@ def test_a_thought_that_the_template_writes_counts_for_neither_side(opened, thou
     pytest.importorskip("rouge_score")
     scores, _ = text.METRIC.score("", [], both)
     assert [each.adapted.value for each in scores] == pytest.approx([100] * len(scores))
+
+
+@pytest.mark.parametrize("reply", ["5" + " million" * 2000, "9" * 5000, "#### " + "9" * 5000, "5" + "万亿" * 2000])
+def test_numbers_without_end_are_no_reason_to_wait(reply):
+    begun = time.process_time()
+    assert not judge_reasoning("#### 7", f"So it is {reply}", False).is_accurate
+    assert time.process_time() - begun < 2

@@ -90,8 +90,8 @@ def test_words_say_what_is_left_and_what_it_takes():
 def test_no_share_is_told_of_a_gain_within_twice_its_error():
     base = Scored((RowScore(8.0, (1, 2)), RowScore(8.5, (3, 4, 5))), ("", ""))  # one row gains, the other loses
     said = text(robustness([at(None, 0.05, error=0.02)], computed=Computed.of(base, EXACT)))[0]
-    assert said.endswith("by which the adapter lowers the base model's loss, which is within twice its error.")
-    assert "no share is told of the 0.7000 ± " in said and "%" not in said
+    assert said.endswith("since that gain is within twice its error.")
+    assert "no share is given of the 0.7000 ± " in said and "%" not in said
 
 
 def test_a_loss_of_zero_has_no_minus():

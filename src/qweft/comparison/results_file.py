@@ -87,13 +87,17 @@ def _written(folder: Path) -> list[Path]:
     return [folder / name for name in (*WRITTEN, *FIGURES) if os.path.lexists(folder / name)]
 
 
-def first_stated(folder: Path, margin: float | None, reference: str) -> dict[str, float | str | None]:
+def first_stated(
+    folder: Path, methods: Collection[str], seeds: Collection[int], margin: float | None, reference: str
+) -> dict[str, float | str | None]:
     """Returns margin and reference of the folder's first results as they are to record them, where they were others.
 
     A margin of equivalence, and a family of questions, decide only where they stood before the runs.
 
     Args:
         folder: Output folder of the comparison.
+        methods: Names of the methods whose runs it makes.
+        seeds: The seeds that it may use.
         margin: Its margin now, in percent; `None` if none is stated.
         reference: The method that the others are compared with now.
     """
@@ -101,28 +105,31 @@ def first_stated(folder: Path, margin: float | None, reference: str) -> dict[str
         record = read_results(folder)[1]
     except QweftError:  # there are none
         return {}
+    if _others(folder, methods, seeds)[0]:  # those of another comparison, which will be set aside
+        return {}
     entries = record.get("summary")
-    stated = (
-        next((each for each in entries.values() if isinstance(each, dict)), {}) if isinstance(entries, dict) else {}
-    )
+    stated = next(iter(entries.values()), None) if isinstance(entries, dict) else None
+    stated = stated if isinstance(stated, dict) else {}
     first = record.get(MARGIN, stated.get("equivalent_within", margin))
-    is_one = first is None or (isinstance(first, int | float) and 0 < first < math.inf)
     other = record.get(REFERENCE, stated.get("reference", reference))
     return {
-        **({MARGIN: first} if is_one and first != margin else {}),
+        **({MARGIN: first} if _is_margin(first) and first != margin else {}),
         **({REFERENCE: other} if isinstance(other, str) and other != reference else {}),
     }
+
+
+def _is_margin(value: object) -> bool:
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < math.inf)
 
 
 def changed_said(results: Mapping[str, Any]) -> str:
     """Returns the sentences on a margin or a reference that was changed after the first results; empty if none was."""
     said = []
-    if MARGIN in results:
-        first = results[MARGIN]
-        was = "without a margin" if first is None else f"with a margin of {float(first):g}%"
-        said.append(f"The first results were {was} of equivalence; this one was chosen after them.")
+    if MARGIN in results and _is_margin(first := results[MARGIN]):
+        was = "no margin of equivalence" if first is None else f"a margin of equivalence of {first:g}%"
+        said.append(f"The first results had {was}; it was changed after them.")
     if REFERENCE in results:
-        said.append(f"The first results compared with {results[REFERENCE]}; this reference was chosen after them.")
+        said.append(f"The first results compared with {results[REFERENCE]}; the reference was changed after them.")
     return " ".join(said)
 
 

@@ -153,7 +153,9 @@ def _compare(config: ComparisonConfig, config_yaml: str, command: str, begin: Ca
         chosen = _chosen(context, plan, methods, speed, pace, begun)
         plan, environment = chosen.plan, context.environment(command)
         teacher = context.executor.call(context, taught) if context.settings.teacher.adapter else {}
-        known = {**teacher, **first_stated(context.output, plan.equivalent_within, plan.reference)}
+        names, later = [each.name for each in chosen.methods], {seed for seeds in plan.looks for seed in seeds}
+        stated = first_stated(context.output, names, later, plan.equivalent_within, plan.reference)
+        known = {**teacher, **stated}
 
         def judged(runs: Sequence[Run], looks: Sequence[Look]) -> dict[str, Summary]:
             return summarise(runs, plan.reference, plan.equivalent_within, looks, plan.recommend)
@@ -163,7 +165,6 @@ def _compare(config: ComparisonConfig, config_yaml: str, command: str, begin: Ca
         def write(
             before: Sequence[Run], total: int, looks: Sequence[Look], made: Sequence[Run], is_last: bool = False
         ) -> Path:
-            names = [each.name for each in chosen.methods]  # a budget or a halving leaves methods out
             if not make_room(context.output, names, seen, () if is_last else plan.looks[-1], console.say):
                 return context.output / REPORT  # of looks that may come again
             runs = [*before, *made]

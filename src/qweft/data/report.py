@@ -133,15 +133,15 @@ class DataReport:
                 "and data.validation_rows, or give more data"
             )
         lines += [f"  left out: {line}" for line in self.left_out()]
-        if self.left_over > self.rows // 3:
-            lines.append(
-                "  note: rows with one prompt, as dialogues that open alike, are one group, and much is left over; "
-                "name smaller groups in a column group, or draw others by data.split_seed"
-            )
         skipped = [each for faults in self.skipped.values() for each in faults]
         lines += [f"    {where}: {fault}" for where, fault in skipped[:SHOWN]]
         if len(skipped) > SHOWN:
             lines.append(f"    ... and {len(skipped) - SHOWN:,} more")
+        if self.left_over > self.rows // 3:
+            lines.append(
+                "  note: much is left over, since rows of one group, as dialogues that open alike, stay together; draw "
+                "others by data.split_seed, or name smaller groups in a column group"
+            )
         if self.tools_as_text:
             rows = many(self.tools_as_text, "row")
             lines.append(f"  {rows} with tools written as text (the chat template has no place for tools)")

@@ -10,6 +10,8 @@ from functools import cached_property
 _DIGITS = r"(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?|\.\d+"
 # One letter is a variable or i, but for units as m, V and t after a space (o is º), and for words: 5 a day.
 _LETTER = r"(?<=[\dπ ])(?![dghlmosABCFJKLNTVW]|(?<= )t)[A-Za-z](?!\.?[^\W\d_])(?:(?<=[\dπ].)|(?! +[^\W\d_]))"
+MOST_DIGITS = 4000
+"""Longest number that is read; Python refuses longer ones."""
 _SCALES = {
     "万": 10**4,
     "亿": 10**8,
@@ -19,13 +21,14 @@ _SCALES = {
     "billion": 10**9,
     "trillion": 10**12,
 }
-_SCALE = "|".join(_SCALES)
+# "4 hundred thousand", but not "5 hundred-dollar bills"
+_SCALE = r"[万亿]{1,2}|(?i:(?:hundred\s+)?(?:thousand|million|billion|trillion)|hundred)(?![-A-Za-z])"
 # A number with an optional sign, currency, fraction (1 1/2 or 3/4), percent sign, scale (5 million, 5万), and π or
 # a letter that it is a multiple of. It has no exponent, which is not read.
 _AFTER_SIGN = (
     rf"(?:(?:US)?[$€£¥]\s*+)?(?P<sign2>-?)(?P<number>(?>{_DIGITS}))(?![eE][-+]?\d)"
     r"(?:\s+(?P<top>\d+)\s*/\s*(?P<bottom>\d+)|\s*/\s*(?P<under>\d+(?:\.\d+)?))?\s*(?P<percent>%)?"
-    rf"(?:\s*(?P<scale>(?i:(?:{_SCALE})(?:\s*(?:{_SCALE}))*))(?![A-Za-z]))?"
+    rf"(?:\s*(?P<scale>{_SCALE}))?"
     rf"(?P<times>π(?: *{_LETTER})?|{_LETTER})?+"
 )
 # In a sentence a sign stands directly before its number: else it is a dash, a bullet or a subtraction.
@@ -173,7 +176,7 @@ def plain(text: str) -> str:
     text = re.sub(r"\\sqrt\s*(\w)", r"\\sqrt{\1}", text)  # \frac12 and \sqrt 2 have their braces now
     text = re.sub(r"(^|[^\w)\s])(\s*[-+])\s*\\frac\{([^{}]*)\}\{([^{}]*)\}", r"\1\2\3/\4", text)
     # "x = - 5" has a sign; after a number, a word or a bracket that closes it is a dash or a subtraction
-    text = re.sub(r"(?<![\w)\]}-])(?<![\d)\]}π] )(?<!\b[A-Za-z] )(?:minus|negative) (?=[$€£¥]?[\d.])", "-", text)
+    text = re.sub(r"(?im)(^|\b(?:is|was|be)|[=:{#])(\s*)(?:a )?(?:minus|negative) (?=[$€£¥]?[\d.])", r"\1\2-", text)
     text = re.sub(r"(?:(?<=[=($\[])|(?<=[\u3400-\u9fff]))[ \t]*([-+])[ \t]+(?=[\d.$€£¥])", r" \1", text)
     text = re.sub(r"\\frac\{([^{}]*)\}\{([^{}]*)\}", r" \1/\2", text)
     text = re.sub(r"\\(?:text|textbf|mathrm|mathbf)\s*\{([^{}]*)\}", r"\1", text)
@@ -261,14 +264,16 @@ def value_of(text: str) -> Value:
 
 
 def _number(match: re.Match[str]) -> Number | None:
-    """Return the matched number; `None` for a division by zero."""
+    """Return the matched number; `None` for a division by zero, and for more digits than Python reads."""
     part = match.groupdict()
+    if len(part["number"]) > MOST_DIGITS:
+        return None
     value = Fraction(part["number"].replace(",", ""))
     below = Fraction(part["bottom"] or part["under"] or 1)
     if below == 0:
         return None
     value = value + Fraction(part["top"]) / below if part["top"] else value / below
-    for word in re.findall(_SCALE, (part["scale"] or "").casefold()):
+    for word in re.findall("[万亿]|[a-z]+", (part["scale"] or "").casefold()):
         value *= _SCALES[word]
     is_percent = bool(part["percent"]) or bool(re.match(r"per\s?cent\b", part.get("unit") or ""))
     times = "".join((part["times"] or "").casefold().split())

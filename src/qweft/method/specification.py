@@ -54,10 +54,10 @@ def _check_shared(given: Mapping[str, Any], method: str) -> None:
     """Check fields that PEFT's methods share, which PEFT takes apart, or fails on after the training."""
     check_shared(given)
     for name in ORDERED if method != "ADALORA" else ():  # whose ranks by layer are its own record
-        if name in given and given[name] is None:
+        if name in given and given[name] is None and method != "OSF":  # whose own default it is
             raise QweftError(f"{name} must map names to values, got null; leave it out")
         is_whole = name not in ("alpha_pattern", "lambda_pattern") and method != "OSF"  # which has shares of ranks, too
-        for pattern, value in given.get(name, {}).items():
+        for pattern, value in (given.get(name) or {}).items():
             (check_whole if is_whole else check_number)(f"{name}[{pattern!r}]", value)
 
 

@@ -125,7 +125,7 @@ def _kept(found: Robustness, last: Point) -> str:
     if last.rise <= 0:
         return f"{said}: nothing is lost {of}."
     if found.gain <= CLEAR * (error or 0.0):
-        return f"{said}; no share is told {of}, which is within twice its error."
+        return f"{said}; no share is given {of}, since that gain is within twice its error."
     kept, error = 100 * (1 - last.rise / found.gain), 100 * (last.rise_error or 0) / found.gain
     if kept + error <= 0:
         return f"{said}: nothing is left {of}."
