@@ -43,7 +43,7 @@ def test_a_template_without_an_end_of_answers_is_told(config, chatml, tokenizer_
     assert "note:" not in load_data(replace(config, template="Q: {query}\nA:"), tokenizer).report.describe()
     (tmp_path / "book.txt").write_text("\n\n".join(f"line {n} " * 400 for n in range(9)))
     plain = replace(config, source=str(tmp_path / "book.txt"), validation_rows=1, test_rows=1)
-    assert "note:" not in load_data(plain, tokenizer).report.describe()  # without answers
+    assert "end of an answer" not in load_data(plain, tokenizer).report.describe()  # without answers
     tokenizer.eos_token = tokenizer.chat_template = None
     assert "as the tokenizer has no end token; name one" in load_data(config, tokenizer).report.describe()
 

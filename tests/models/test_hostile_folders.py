@@ -161,7 +161,6 @@ def test_a_config_chooses_no_code_of_the_hub(folder, keys):
         ({"num_hidden_layers": -1}, "num_hidden_layers is -1, and a model has 0 to 10,000"),
         ({"text_config": {"num_hidden_layers": 10**7}}, "num_hidden_layers is 10000000, and a model has 0 to 10,000"),
         ({"decoder_layers": 10**7}, "decoder_layers is 10000000, and a model has 0 to 10,000"),
-        ({"sliding_window": "x"}, "it does not run"),
         ({"transformers_weights": "a/b.safetensors.index.json"}, "and weights are files of its folder"),
         ({"transformers_weights": ["a"]}, "and weights are files of its folder"),
         ({"attribute_map": {"_attn_implementation": "a"}, "a": "owner/kernel"}, "it has an attribute_map"),
