@@ -130,7 +130,7 @@ class BasisMap(LinearMap):
         packed = self.bits < PLAIN
         if isinstance(directions, tuple):
             assert rows is not None
-            product = one_by_one(rows, directions, self.dense, self.bits < PLAIN or not isinstance(self, _Writes))
+            product = one_by_one(rows, directions, self.dense, on_the_left=True)
         else:
             dense = self.dense(directions, torch.float32 if rows is None else rows.dtype) if packed else directions
             product = dense if rows is None else rows @ dense
@@ -168,7 +168,7 @@ class _Writes(BasisMap):
             return super().times(None if rows is None else rows.mT, directions).mT
         if isinstance(directions, tuple):
             assert rows is not None
-            return one_by_one(rows, directions, self.dense, self.bits < PLAIN or not isinstance(self, _Writes))
+            return one_by_one(rows, directions, self.dense, on_the_left=False)
         return directions if rows is None else directions @ rows
 
 
