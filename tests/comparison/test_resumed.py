@@ -44,6 +44,14 @@ def run(config):
     return json.loads((path.parent / "results.json").read_text())["runs"]
 
 
+def test_rows_that_have_moved_are_the_same_rows(config, places, tmp_path):
+    config = dataclasses.replace(config, methods={"lora": config.methods["lora"]}, seeds=[0])
+    run(config)
+    moved = dataclasses.replace(config.data, source=str(shutil.copy(places[1], tmp_path / "moved.jsonl")))
+    later = run(dataclasses.replace(config, data=moved, seeds=[0, 1]))
+    assert {each["data"] for each in later} == {moved.source} and len(later) == 3
+
+
 def inspections(runs):
     return {f"{r['method']}-{r['seed']}": r["inspection"] for r in runs if r["inspection"] is not None}
 

@@ -181,6 +181,15 @@ def test_a_parquet_table_with_a_column_twice_is_refused(tmp_path):
         list(read_rows(str(tmp_path / "a.parquet")))
 
 
+@pytest.mark.parametrize(("value", "kind"), [
+    (2**62, pyarrow.timestamp("us")), (2**30, pyarrow.date32()), (0, pyarrow.timestamp("us", "Nowhere/Zone")),
+])  # fmt: skip
+def test_a_parquet_table_with_a_time_that_python_has_not_is_refused(tmp_path, value, kind):
+    parquet.write_table(pyarrow.table({"at": pyarrow.array([value], kind)}), tmp_path / "a.parquet")
+    with pytest.raises(QweftError, match=r"a\.parquet: not readable as Parquet \("):
+        list(read_rows(str(tmp_path / "a.parquet")))
+
+
 @pytest.mark.parametrize("ending", [".jsonl", ".json", ".csv", ".parquet"])
 def test_a_row_too_long_to_be_tokenised_is_an_error_in_its_place(tmp_path, ending):
     path = write(tmp_path, ending, [*ROWS, {"question": "q", "answer": "a" * (LONGEST_ROW + 1)}])

@@ -90,6 +90,12 @@ def test_a_config_that_keeps_the_model_busy_is_given_up(folder, monkeypatch, ask
     assert "to build it or its tokenizer, or to read 12 tokens, takes longer than" in refused(folder)
 
 
+@pytest.mark.parametrize("written", ["[1]", '"bfloat16"', "null", "7"])
+def test_a_config_that_is_no_object_is_refused(folder, written):
+    (folder / "config.json").write_text(written)
+    assert str(folder) in refused(folder)
+
+
 @pytest.mark.parametrize("types", [
     [[[], 10**13]], [[["global"] * 1000, 10**9]], [[["global"], -(10**18)], [["global"] * 1000, 10**9]],
     [[["global"] * 1000, 10**9, 0]], [["global" * 100, 10**9]],

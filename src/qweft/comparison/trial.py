@@ -120,7 +120,8 @@ def _finished(context: Context, method: Method | None, seed: int, folder: Path) 
         )
     if method and (run.method, run.seed, run.trainable_parameters) != (method.name, seed, method.trainable_parameters):
         raise QweftError(f"{folder / RECORD} is of another run; remove that file to make the run again")
-    return replace(run, budget=method.budget if method else None)
+    # the rows are the same by their hash, wherever the file has moved
+    return replace(run, budget=method.budget if method else None, data=context.settings.data.source)
 
 
 def read_record(record: Path) -> tuple[dict[str, Any], Run]:

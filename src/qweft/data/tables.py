@@ -20,7 +20,7 @@ def read_parquet(path: Path) -> Iterator[dict[str, Any]]:
     Raises:
         QweftError: It is no Parquet file, or has a column twice.
     """
-    from pyarrow import ArrowInvalid
+    from pyarrow import ArrowException
     from pyarrow.parquet import ParquetFile
 
     try:
@@ -31,8 +31,10 @@ def read_parquet(path: Path) -> Iterator[dict[str, Any]]:
         as_written = of_table(table.schema_arrow)
         for batch in table.iter_batches(batch_size=_at_a_time(path, table.metadata)):
             yield from map(as_written, batch.to_pylist())
-    except ArrowInvalid as fault:
-        raise QweftError(f"data {path}: not readable as Parquet ({str(fault).splitlines()[0]})") from fault
+    except (ArrowException, ArithmeticError, LookupError, ValueError) as fault:  # a time beyond Python's, another zone
+        raise QweftError(
+            f"data {path}: not readable as Parquet ({(str(fault) or repr(fault)).splitlines()[0]})"
+        ) from fault
 
 
 def _at_a_time(path: Path, metadata: Any) -> int:

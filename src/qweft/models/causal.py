@@ -93,8 +93,10 @@ def check_config(source: ModelSource, quantization: str | None = None) -> None:
         raise QweftError(f"model {source.name}: {reason}; {WAY}")
 
 
-def _damage(config: Mapping[str, Any]) -> str | None:
+def _damage(config: Any) -> str | None:
     """Return what is wrong with a config that no model can have, before hours are spent on building it."""
+    if not isinstance(config, Mapping):
+        return f"its config.json is {shown(config)}, and an object was expected"
     kind = config.get("model_type")
     if not isinstance(kind, str | None):
         return f"model_type is {shown(kind)}, and a text was expected"

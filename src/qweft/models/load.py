@@ -97,7 +97,7 @@ def _is_saved_in_bfloat16(source: ModelSource | None) -> bool:
         config, _ = PretrainedConfig.get_config_dict(source.location, local_files_only=source.local)
     except Exception:
         return False  # loading tells what is wrong with the file
-    text = config.get("text_config") or {}
+    text = config.get("text_config") if isinstance(config, dict) else None
     named = [each.get(key) for each in (config, text) if isinstance(each, dict) for key in ("dtype", "torch_dtype")]
     return "bfloat16" in named
 
