@@ -165,16 +165,19 @@ def test_no_device_pipe_or_stream_is_replaced_by_a_file(tmp_path):
             with pytest.raises(QweftError, match="is a device, a pipe or a stream, which a file would replace"):
                 write_bytes(path, b"new")
             with pytest.raises(QweftError, match=r"--output .* is a device, a pipe or a stream"):
-                check_file(path, "--output")
+                check_file(path, "--output", "json")
         assert null.is_symlink() and stream.is_symlink()
     with pytest.raises(QweftError, match="a device, a pipe or a stream"):
-        check_file(pipe, "--output")
+        check_file(pipe, "--output", "json")
     link = tmp_path / "link.json"
     link.symlink_to(file)
     for path in (file, link, tmp_path / "new.json"):
-        check_file(path, "--output")
+        check_file(path, "--output", "json")
         write_bytes(path, b"new")
         assert path.read_bytes() == b"new"
+    with pytest.raises(QweftError, match=r"file\.json is there already, and is no \.qasm file; give another name"):
+        check_file(file, "--output", "qasm")
+    check_file(tmp_path / "other", "--output", "qasm")
 
 
 def test_a_cache_folder_of_nobody_is_a_name_as_it_stands(monkeypatch):

@@ -186,22 +186,22 @@ def _is_device(path: Path) -> bool:
     return any(os.path.realpath(place).startswith("/proc/") for place in places)
 
 
-def check_file(path: Path, name: str) -> None:
-    """Check that `write_bytes` may write a file whose name the user gave, and would replace nothing but a file.
+def check_file(path: Path, name: str, ending: str) -> None:
+    """Check that `write_bytes` may write a file whose name the user gave, and replaces at most a file of its kind.
 
     Args:
         path: The file.
         name: What names it: "--output".
+        ending: Ending of such files, without its dot.
 
     Raises:
-        QweftError: A folder, a pipe, a device or a stream is there, or its folder cannot be written.
+        QweftError: Something else is there, or its folder cannot be written.
     """
-    if path.is_dir():
-        raise QweftError(f"{name} {path} is a folder; give the name of a file")
     if _is_device(path) or (path.exists() and not path.is_file()):
-        raise QweftError(
-            f"{name} {path} is a device, a pipe or a stream, which a file would replace; give another name"
-        )
+        what = "a folder" if path.is_dir() else "a device, a pipe or a stream"
+        raise QweftError(f"{name} {path} is {what}; give the name of a file")
+    if path.suffix.lower() != f".{ending}" and os.path.lexists(path):
+        raise QweftError(f"{name} {path} is there already, and is no .{ending} file; give another name")
     check_can_be_written(path.parent)
 
 

@@ -14,6 +14,7 @@ from tests.robustness.test_run import HYBRID, trained
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from qweft.circuit import crz_ring_ansatz, gate_by_gate, without_crz
+from qweft.circuit.formats import FORMATS
 from qweft.circuit_view.layers import first_layer
 from qweft.cli.main import main
 
@@ -196,11 +197,12 @@ def test_exports_read_back(adapter, capsys, tmp_path):
 def test_exports_say_where_they_are_from(adapter, capsys, tmp_path, monkeypatch, form):
     token = [] if form == "qasm3" else ["--tokens", TEXT, "--token", "2"]
     inputs = "its inputs open" if form == "qasm3" else "its inputs those of token 2 ({text!r})"
+    file = tmp_path / f"x.{FORMATS[form].ending}"
     for folder in (adapter, adapter.name, "."):  # the same file, wherever one stands
         monkeypatch.chdir(adapter if folder == "." else adapter.parent)
-        options = ["--layer", LAYER, *token, "--export", form, "--output", str(tmp_path / "x")]
+        options = ["--layer", LAYER, *token, "--export", form, "--output", str(file)]
         found = read(capsys, folder, *options)
-        text = (tmp_path / "x").read_text()
+        text = file.read_text()
         said = inputs.format(text=found["tokens"][0]["text"] if token else "")
         assert f"// From adapter {adapter.parent.name}/{adapter.name}, layer {LAYER}, {said}.\n" in text
         assert str(adapter.parent.parent) not in text

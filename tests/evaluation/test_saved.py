@@ -286,6 +286,38 @@ def test_what_can_run_code_is_taken_from_the_command_line(stranger, wanted):
     assert {name: getattr(found, name) for name in wanted} == wanted
 
 
+def test_a_record_beside_an_adapter_of_another_base_model_is_another_runs(stranger, tmp_path):
+    """As of a LoRA that was trained on an export of the run, and saved beside it."""
+    adapter, base = stranger(), str(tmp_path / "model")
+    assert model_of(adapter, {}).name == base
+    for named in ("merged", f"{base}/merged", "Other/Model", SMOLLM2.hub_id):
+        write_named(adapter, named)
+        wanted = rf"names the base model {named}, and .*run\.json beside it .*; give the one .* with --model\.name"
+        with pytest.raises(QweftError, match=wanted):
+            sections_of(adapter, {})
+        with pytest.raises(QweftError, match=wanted):
+            model_of(adapter, {})
+    assert sections_of(adapter, {"model": {"name": base}})[0].name == base
+    write_named(adapter, f"{base}/../model/")
+    assert model_of(adapter, {}).name == base
+
+
+@pytest.mark.parametrize("named", [
+    None, SMOLLM2.alias, SMOLLM2.hub_id, f"/home/her/.cache/qweft/models/{SMOLLM2.folder}",
+    f"/home/her/.cache/huggingface/hub/models--{SMOLLM2.hub_id.replace('/', '--')}/snapshots/0123",
+])  # fmt: skip
+def test_names_of_the_recorded_base_model(stranger, named):
+    for recorded in (SMOLLM2.alias, SMOLLM2.hub_id):
+        adapter = stranger(model={"name": recorded})
+        write_named(adapter, named)
+        assert model_of(adapter, {}).name == recorded
+
+
+def write_named(adapter, named):
+    file = adapter / "adapter_config.json"
+    write_json(file, json.loads(file.read_text()) | {"base_model_name_or_path": named})
+
+
 def test_other_metrics_of_a_record_stay(stranger):
     assert sections_of(stranger(evaluation={"metrics": ["text", "verifier"]}), {})[2].metrics == ["text"]
 
@@ -311,6 +343,7 @@ def test_columns_of_the_run_are_changed_one_by_one_or_left_out(stranger):
 def test_a_package_of_an_unknown_uploader_is_not_asked_for_by_the_record_of_another(stranger, monkeypatch):
     monkeypatch.setattr("qweft.models.packages.is_prepared", lambda _: False)
     monkeypatch.setattr("qweft.models.packages.installed_file", lambda *_: None)
+    write_named(stranger(), None)
     for name in (QWEN_CODER.alias, QWEN_CODER.hub_id, f"/home/someone/{QWEN_CODER.folder}"):
         wanted = {"name": name, "source": "package"}
         adapter = stranger(own=False, model=wanted)

@@ -43,7 +43,7 @@ def check_inspection(
     model_config, data_config, _ = sections_of(adapter, overrides)
     _check(config, getattr(data_config, f"{config.split}_rows"))
     if config.output is not None:
-        check_file(Path(config.output), "output")
+        check_file(Path(config.output), "--output", "json")
     check_data_config(data_config)
     check_places(data_config)
     check_model(model_config, needs_weights)

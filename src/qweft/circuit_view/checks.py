@@ -61,7 +61,7 @@ def _check(config: CircuitConfig) -> None:
         raise QweftError(f"--picture {config.picture}: its name must end in .svg, .png or .pdf")
     if config.picture and config.output and Path(config.picture).resolve() == Path(config.output).resolve():
         raise QweftError(f"--picture {config.picture} and --output {config.output} are the same file; give two names")
-    for name in ("picture", "output"):
-        file = getattr(config, name)
-        if file is not None:
-            check_file(Path(file), f"--{name}")
+    if config.picture is not None:
+        check_file(Path(config.picture), "--picture", Path(config.picture).suffix.lower()[1:])
+    if config.output is not None and config.export is not None:
+        check_file(Path(config.output), "--output", FORMATS[config.export].ending)

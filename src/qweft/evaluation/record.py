@@ -151,6 +151,8 @@ def _model_section(adapter: Path, saved: dict[str, Any], overrides: dict[str, An
         if named is None:
             raise QweftError(f"{adapter}: its adapter_config.json names no base model; give one with --model.name")
         model["name"] = named
+    elif "name" not in given:
+        _check_named(adapter, model["name"])
     if model.get("source") == "package" and "source" not in given and not is_own_run(adapter):
         packaged = embedded_model(model["name"]) or once_prepared(model["name"])
         if packaged is not None:
@@ -160,6 +162,29 @@ def _model_section(adapter: Path, saved: dict[str, Any], overrides: dict[str, An
                 "package;",
             )
     return model
+
+
+def _is_same(path: str, other: str) -> bool:
+    try:
+        return Path(path).resolve() == Path(other).resolve()
+    except (OSError, ValueError, RuntimeError):  # a NUL, a name that is too long, a loop of links
+        return False
+
+
+def _check_named(adapter: Path, recorded: str) -> None:
+    """Raise if an adapter's config names another base model than the record beside it, which is then another run's."""
+    named = read_saved(adapter).get("base_model_name_or_path")
+    if named is None or named == recorded:
+        return
+    here, there = (embedded_model(name) or once_prepared(name) for name in (recorded, named))
+    snapshots = (
+        f"models--{(here.hub_id if here else recorded).replace('/', '--')}"  # a path there is of earlier versions
+    )
+    if (here is None or here is not there) and snapshots not in Path(named).parts and not _is_same(named, recorded):
+        raise QweftError(
+            f"{adapter}: its adapter_config.json names the base model {cut(named)}, and {_record(adapter)} beside it "
+            f"{cut(recorded)}; give the one that it was trained on with --model.name"
+        )
 
 
 def run_config(adapter: Path) -> dict[str, dict[str, Any]]:
