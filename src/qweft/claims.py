@@ -159,7 +159,7 @@ def set_aside(folder: Path) -> Path:
             raise ValueError("it is, or holds, the current folder")
         aside = free_name(whole)
         os.replace(whole, aside)
-    except (OSError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         raise QweftError(
             f"output {folder} holds earlier results and cannot be renamed to keep them ({error}); choose another "
             "--output"

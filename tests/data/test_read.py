@@ -3,6 +3,7 @@ import os
 import socket
 import time
 
+import datasets
 import numpy as np
 import pyarrow
 import pytest
@@ -179,6 +180,15 @@ def test_a_parquet_table_with_a_column_twice_is_refused(tmp_path):
     parquet.write_table(pyarrow.Table.from_arrays(columns, ["question", "answer", "answer"]), tmp_path / "a.parquet")
     with pytest.raises(QweftError, match=r"a\.parquet: the column 'answer' stands twice in the table; rename one"):
         list(read_rows(str(tmp_path / "a.parquet")))
+
+
+def test_what_datasets_saved_is_refused_by_its_name(tmp_path):
+    rows = datasets.Dataset.from_list([{"prompt": "q", "response": "a"}])
+    rows.save_to_disk(tmp_path / "one")
+    datasets.DatasetDict(train=rows).save_to_disk(tmp_path / "parts")
+    for folder in ("one", "parts", "parts/train"):
+        with pytest.raises(QweftError, match=rf"{folder}: datasets' save_to_disk wrote this folder; write its rows"):
+            list(read_rows(str(tmp_path / folder)))
 
 
 @pytest.mark.parametrize(("value", "kind"), [

@@ -184,6 +184,8 @@ WRONG = [
     ({"sources": [{"source": "a.jsonl", "weight": 1e308}]}, "data.sources[0].weight must be from 1e-09 to 1,000,000"),
     ({"sources": [{"source": "a.jsonl", "rows": 10**30}]}, "data.sources[0].rows must be from 1 to 1,000,000,000, got"),
     ({"sources": [{"source": f"embedded:{i}"} for i in range(300)]}, "data.sources are 300, and at most 100 are"),
+    ({"source": ""}, "data.source is empty; name a file, a folder, embedded:NAME or a hub id"),
+    ({"source": "a.jsonl", "test_source": " "}, "data.test_source is empty; name a file, a folder, embedded:NAME or"),
     ({"train_rows": 10**30}, "data.train_rows must be at most 1,000,000,000, got 1000000000"),
     ({"max_rows": 2**63}, "data.max_rows must be at most 1,000,000,000, got 9223372036854775808"),
     ({"sources": [{"source": "a.jsonl", "rows": 0}]}, "data.sources[0].rows must be from 1 to 1,000,000,000, got 0"),

@@ -273,6 +273,7 @@ def refused(address, path="/v1/chat/completions", **body):
         ({"generation_config": json.dumps({"temperature": "x"})}, "temperature is 0, or from 0.001 to 100"),
         ({"stop": ["x"] * 100}, "stop is at most 16 texts"),
         ({"stop": [""]}, "stop is at most 16 texts"),
+        ({"stop": ["x" * 200, "y" * 57]}, "stop is at most 16 texts of at most 256 characters together"),
         ({"logit_bias": {"5": 1e39}}, "logit_bias maps tokens to numbers"),
         ({"temperature": 1e-45}, "temperature is 0, or from 0.001 to 100"),
         ({"max_tokens": 0}, "max_tokens is a whole number from 1"),

@@ -1,5 +1,6 @@
 """Checks of `qweft circuit`, before PyTorch is imported."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -59,7 +60,7 @@ def _check(config: CircuitConfig) -> None:
         )
     if config.picture is not None and Path(config.picture).suffix.lower() not in {f".{kind}" for kind in KINDS}:
         raise QweftError(f"--picture {config.picture}: its name must end in .svg, .png or .pdf")
-    if config.picture and config.output and Path(config.picture).resolve() == Path(config.output).resolve():
+    if config.picture and config.output and os.path.realpath(config.picture) == os.path.realpath(config.output):
         raise QweftError(f"--picture {config.picture} and --output {config.output} are the same file; give two names")
     if config.picture is not None:
         check_file(Path(config.picture), "--picture", Path(config.picture).suffix.lower()[1:])

@@ -80,7 +80,9 @@ def run_trial(
 def finished_trial(context: Context, method: Method | None, seed: int, folder: Path) -> Run | None:
     """Returns the record of a finished run that lacks nothing, else `None`. Arguments and errors as in `run_trial`."""
     if folder.is_symlink():  # what stands where it leads would be replaced
-        raise QweftError(f"{folder} is a link to {folder.resolve()}, and a run writes to its own folder; remove it")
+        raise QweftError(
+            f"{folder} is a link to {os.path.realpath(folder)}, and a run writes to its own folder; remove it"
+        )
     finished = _finished(context, method, seed, folder)
     if finished is None or _lacks_inspection(context, method, finished, folder):
         return None

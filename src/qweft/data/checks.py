@@ -33,6 +33,10 @@ def check_data_config(config: DataConfig) -> None:
     check_columns(config.columns, columns())
     if config.sources is not None:
         _check_sources(config, config.sources)
+    for name in ("source", "validation_source", "test_source"):
+        place = getattr(config, name)
+        if place is not None and not place.strip():  # it would be the current folder
+            raise QweftError(f"data.{name} is empty; name a file, a folder, embedded:NAME or a hub id")
 
 
 def _check_sources(config: DataConfig, sources: list[SourceConfig]) -> None:

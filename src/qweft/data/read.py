@@ -142,10 +142,15 @@ def _files(folder: Path) -> list[Path]:
     """Return the files of a folder that are read, in the order of their names.
 
     Raises:
-        QweftError: The rows are in folders below.
+        QweftError: The rows are in folders below, or in a kind of files that is not read.
     """
     # hidden files are those of a system: macOS puts ._rows.jsonl beside rows.jsonl
     found = sorted(file for file in folder.iterdir() if not file.name.startswith("."))
+    is_saved = {"dataset_dict.json", "state.json"} & {file.name for file in found}
+    if is_saved and [*folder.glob("data-*.arrow"), *folder.glob("*/data-*.arrow")]:
+        raise QweftError(
+            f"data {folder}: datasets' save_to_disk wrote this folder; write its rows with to_parquet, and give that"
+        )
     files = [file for file in found if file.suffix.lower() in READERS]
     # A README in the folder is not data.
     rows = [file for file in files if file.suffix.lower() not in PLAIN and file.name not in OF_THE_HUB]

@@ -61,8 +61,8 @@ def check_start(
     check_export(config)
     output = Path(config.output) if config.output else adapter.parent / config.to
     if not config.output and output.is_symlink():  # by a stranger's folder; what stands where it leads is another's
-        raise QweftError(f"output {output} is a link to {output.resolve()}; remove it, or give --output")
-    output = output.resolve()
+        raise QweftError(f"output {output} is a link to {os.path.realpath(output)}; remove it, or give --output")
+    output = Path(os.path.realpath(output))  # of a link to itself, `resolve` raises another error
     _check_output(output, adapter, config.to)
     check_saved(adapter)
     _check_method(adapter, config)

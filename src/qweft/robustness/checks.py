@@ -1,5 +1,6 @@
 """Checks of `qweft evaluate --device`, before PyTorch is imported."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -54,8 +55,8 @@ def check_start(adapter: Path, overrides: Mapping[str, Any], config: RobustnessC
     mitigation = make_mitigation(config.readout, tuple(config.zne) if config.zne else None, config.extrapolation)
     output = Path(config.output or adapter.parent / f"robustness-{config.device.replace(':', '-')}")
     if not config.output and output.is_symlink():  # by a stranger's folder; what stands where it leads is another's
-        raise QweftError(f"output {output} is a link to {output.resolve()}; remove it, or give --output")
-    if adapter.resolve().is_relative_to(output.resolve()):
+        raise QweftError(f"output {output} is a link to {os.path.realpath(output)}; remove it, or give --output")
+    if adapter.resolve().is_relative_to(os.path.realpath(output)):
         raise QweftError(
             f"output {output} holds the adapter, and a report has a folder of its own; choose another --output"
         )

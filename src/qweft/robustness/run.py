@@ -69,7 +69,7 @@ def evaluate_on_device(
         loaded = load_model(model_config)
         data = load_data(data_config, loaded.tokenizer)
         check_unseen(adapter, overrides, data, evaluation.split, loaded.tokenizer)
-        before = weights_of(loaded.model)
+        before = weights_of(loaded.model, adapter)
         context = make_context(put_on(loaded, adapter), data, evaluation, config, mitigation, grid)
         dtype = str(loaded.dtype).removeprefix("torch.")
         plan = Plan(

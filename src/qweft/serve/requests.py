@@ -50,8 +50,8 @@ COLDEST = 1e-3
 SEED = "qweft_seed"
 """Attribute of a request's settings that holds its seed until the answer is drawn."""
 LARGEST_BIAS = 100.0
-MOST_STOPS, LONGEST_STOP = 16, 1000
-"""Most texts at which an answer stops, and most characters of one; transformers compares each with every token."""
+MOST_STOPS, LONGEST_STOPS = 16, 256
+"""Most texts at which an answer stops, and most characters of all; for each transformers makes a row of all tokens."""
 NOT_TAKEN: dict[str, tuple[Any, ...]] = {
     "n": (1,), "best_of": (1,), "logprobs": (False,), "top_logprobs": (0,), "echo": (False,), "presence_penalty": (0,),
     "response_format": ({"type": "text"},), "modalities": (["text"],),
@@ -85,8 +85,8 @@ def check_request(body: Mapping[str, Any]) -> None:
         )
     stops = body.get("stop") or []
     stops = [stops] if isinstance(stops, str) else stops
-    if not (isinstance(stops, list) and len(stops) <= MOST_STOPS and all(_is_stop(stop) for stop in stops)):
-        raise _refusal(f"stop is at most {MOST_STOPS} texts of at most {LONGEST_STOP:,} characters")
+    if not (isinstance(stops, list) and len(stops) <= MOST_STOPS and _are_stops(stops)):
+        raise _refusal(f"stop is at most {MOST_STOPS} texts of at most {LONGEST_STOPS} characters together")
     variables = body.get("chat_template_kwargs") or {}
     if not isinstance(variables, dict) or OWN & variables.keys():
         raise _refusal(f"chat_template_kwargs are variables of the chat template, and none of {', '.join(sorted(OWN))}")
@@ -124,8 +124,8 @@ def _is_token(name: Any) -> bool:
     return isinstance(name, str) and name.isdecimal() and len(name) <= LONGEST_TOKEN
 
 
-def _is_stop(text: Any) -> bool:
-    return isinstance(text, str) and 0 < len(text) <= LONGEST_STOP
+def _are_stops(texts: list[Any]) -> bool:
+    return all(isinstance(text, str) and text for text in texts) and sum(map(len, texts)) <= LONGEST_STOPS
 
 
 def _asked(value: Any) -> Any:
