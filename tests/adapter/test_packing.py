@@ -70,6 +70,16 @@ def test_whole_numbers_survive_in_bytes(bits):
     assert torch.equal(unpack_codes(packed, bits, 13), codes)
 
 
+@pytest.mark.parametrize("bits", [1, 2, 4, 8])
+def test_directions_that_are_known_are_never_zeros(bits):
+    """One whose numbers are all below the middle would be taken for none, and drawn anew as training goes on."""
+    for numbers in ([-1.0], [-1.0, 0.0], [0.0, -1.0], [-1.0, -1.0], [0.6, -0.8], [-0.5] * 4, [0.0, 0.0, -1.0]):
+        for column in (torch.tensor(numbers)[:, None], -torch.tensor(numbers)[:, None]):
+            direction = column / column.norm()
+            packed = pack(direction, bits)
+            assert packed.any() and (restored(packed, bits, len(numbers))[0] @ direction).abs() > 0.4
+
+
 def test_what_a_file_means_stays():
     """The signs, the transforms and the order of bits are no part of a file, so they must never change."""
     direction = (torch.arange(12.0) - 4)[:, None] / 170**0.5

@@ -42,6 +42,8 @@ def pack(directions: torch.Tensor, bits: int) -> torch.Tensor:
     spread = _spread(torch.nn.functional.pad(rows, (0, n - rows.shape[1])))
     middle = (2**bits - 1) / 2
     codes = (spread * (n**0.5 / STEPS[bits]) + middle).round().clamp(0, 2 * middle)
+    if not codes.any():  # a buffer of zeros holds none yet; the opposite direction spans the same
+        codes = 2 * middle - codes
     return pack_codes(codes.to(torch.uint8), bits)
 
 
