@@ -286,7 +286,7 @@ def test_what_can_run_code_is_taken_from_the_command_line(stranger, wanted):
     assert {name: getattr(found, name) for name in wanted} == wanted
 
 
-def test_a_record_beside_an_adapter_of_another_base_model_is_another_runs(stranger, tmp_path):
+def test_a_record_beside_an_adapter_of_another_base_model_is_another_runs(stranger, tmp_path, monkeypatch):
     """As of a LoRA that was trained on an export of the run, and saved beside it."""
     adapter, base = stranger(), str(tmp_path / "model")
     assert model_of(adapter, {}).name == base
@@ -300,6 +300,9 @@ def test_a_record_beside_an_adapter_of_another_base_model_is_another_runs(strang
     assert sections_of(adapter, {"model": {"name": base}})[0].name == base
     write_named(adapter, f"{base}/../model/")
     assert model_of(adapter, {}).name == base
+    monkeypatch.setenv("HOME", str(tmp_path))
+    write_named(stranger(model={"name": "~/model"}), base)
+    assert model_of(adapter, {}).name == "~/model"
 
 
 @pytest.mark.parametrize("named", [

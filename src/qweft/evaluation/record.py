@@ -9,6 +9,7 @@ from typing import Any
 from qweft.data.config import DataConfig
 from qweft.errors import QweftError
 from qweft.evaluation.config import EvaluationConfig
+from qweft.files import named_path
 from qweft.method.saved import check_folder, read_saved
 from qweft.models.config import ModelConfig
 from qweft.models.packages import check_asked_for, embedded_model, once_prepared
@@ -166,9 +167,10 @@ def _model_section(adapter: Path, saved: dict[str, Any], overrides: dict[str, An
 
 def _is_same(path: str, other: str) -> bool:
     try:
-        return Path(path).resolve() == Path(other).resolve()
-    except (OSError, ValueError, RuntimeError):  # a NUL, a name that is too long, a loop of links
+        here, there = (os.path.realpath(named_path(each)) for each in (path, other))
+    except (QweftError, ValueError):  # a name that is too long, a NUL
         return False
+    return here == there
 
 
 def _check_named(adapter: Path, recorded: str) -> None:
