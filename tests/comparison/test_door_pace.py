@@ -12,6 +12,7 @@ from qweft.comparison.config import HalvingConfig
 from qweft.comparison.context import judged_rows
 from qweft.comparison.pace import Costs, Pace
 from qweft.comparison.pacing import Shape, pace_of, pace_said
+from qweft.environment import MachineLoad
 from qweft.errors import QweftError
 from tests.comparison.test_door_halving import comparison
 
@@ -135,7 +136,8 @@ def run(config):
     return json.loads((path.parent / "results.json").read_text()), json.loads((path.parent / "budget.json").read_text())
 
 
-def test_the_budget_sets_the_steps_and_a_second_start_keeps_them(places, tmp_path, timed, capsys):
+def test_the_budget_sets_the_steps_and_a_second_start_keeps_them(places, tmp_path, timed, capsys, monkeypatch):
+    monkeypatch.setattr("qweft.environment.LoadMeter.read", lambda _: MachineLoad(0.4, 2.0))
     config = paced(places, tmp_path, "60s")
     results, kept = run(config)
     assert timed == [["lora", "fast", "faster"]]
@@ -145,6 +147,7 @@ def test_the_budget_sets_the_steps_and_a_second_start_keeps_them(places, tmp_pat
     said = capsys.readouterr().out
     assert "timing a step of 3 methods" in said and f"then 2 for {steps} steps at" in said
     assert "of a budget of 60 s" in said
+    assert "other processes took 40% of the processors meanwhile, and the plan is for such times" in said
     again, _ = run(config)
     assert len(timed) == 1 and "timing a step" not in capsys.readouterr().out
     assert [entry["started"] for entry in again["runs"]] == [entry["started"] for entry in results["runs"]]

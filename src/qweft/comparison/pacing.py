@@ -19,6 +19,7 @@ from qweft.comparison.plan import Plan, only, rung_sizes, rung_steps
 from qweft.comparison.schedule import GENERATED, duration, seconds_of_a_token, tokens
 from qweft.comparison.step_times import timed_fit
 from qweft.comparison.trial import RECORD, read_record
+from qweft.environment import ALONE, LoadMeter, share_said
 from qweft.errors import QweftError
 from qweft.files import write_json
 from qweft.text import many
@@ -191,10 +192,15 @@ def _decided(context: Context, plan: Plan, workers: int, before: float, token: f
                     f"{path} has the plan for other rows, another model or other methods; give another --output, or "
                     f"{WAY}"
                 )
-        begun = clock()
+        begun, load = clock(), LoadMeter(with_children=True)
         context.console.say(f"timing a step of {many(len(plan.methods), 'method')}")
         limit = SHARE * (plan.budget.seconds or 0.0)
         found = context.executor.call(context, measured, plan.methods, plan.grid.seeds[0], limit, token)
+        others = load.read().cpu_by_others or 0.0
+        if others > ALONE:
+            context.console.say(
+                f"other processes took {share_said(others)} of the processors meanwhile, and the plan is for such times"
+            )
         costs = costs_of(context, found)
         before += clock() - begun
         left = (plan.budget.seconds or 0.0) - before
