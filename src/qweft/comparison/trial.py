@@ -110,10 +110,13 @@ def _finished(context: Context, method: Method | None, seed: int, folder: Path) 
         return None
     saved, run = read_record(folder / RECORD)
     if saved["fingerprint"] not in _fingerprints(context, method, seed):
-        meant = meant_then(saved["run"].get("adapter") or {}) if method and run.adapter != method.adapter else ""
+        why = meant_then(saved["run"].get("adapter") or {}) if method and run.adapter != method.adapter else ""
+        why = why and f"{why}; state these sizes"
+        if method and method.searched and run.learning_rate != method.learning_rate:
+            why = f"its learning rate is {run.learning_rate}, and this search found {method.learning_rate}"
         raise QweftError(
-            f"{folder} holds a run of another configuration{meant and f': {meant}; state these sizes'}; choose another "
-            "--output, or remove that folder to run it again"
+            f"{folder} holds a run of another configuration{why and f': {why}'}; choose another --output, or remove "
+            "that folder to run it again"
         )
     if saved.get("weights", context.base_checksum) != context.base_checksum:  # records of earlier versions lack it
         raise QweftError(
