@@ -1,10 +1,9 @@
 """One branch, x (d_in,) to s E(core(C x)) (d_out,): its three parts, from a config and a layer's sizes.
 
-`make_branch` builds the parts, `count_parameters` counts them from shapes alone, and `check_size` rejects absurd sizes
-before memory is allocated. `parts_of` finds the part of every parameter of a model.
+`make_branch` builds the parts, and `check_size` rejects absurd sizes before memory is allocated. `parts_of` finds the
+part of every parameter of a model.
 """
 
-import math
 from collections.abc import Hashable, Sequence
 from contextvars import ContextVar
 from typing import Any, NamedTuple
@@ -13,13 +12,13 @@ import torch
 from torch import nn
 
 from qweft.adapter.config import QwthnConfig
-from qweft.adapter.cores import Core, count_matrices, make_core
+from qweft.adapter.cores import Core, make_core
+from qweft.adapter.counting import count_parameters
 from qweft.adapter.fixed_maps import COMPRESS, EXPAND, BasisMap
-from qweft.adapter.functions import Function, make_function
 from qweft.adapter.maps import LinearMap, alike
 from qweft.circuit.precision import exact_products
 from qweft.errors import QweftError
-from qweft.method.names import TWINS, Part, function_of
+from qweft.method.names import Part
 
 ALWAYS_ALLOWED = 2**24
 """Parameters that any branch may have, 64 MiB in float32: the branch of a small layer may be larger than the layer."""
@@ -121,49 +120,6 @@ def make_branch(config: QwthnConfig, into: int, r: int, out: int) -> Branch:
             "'random'"
         )
     return branch
-
-
-def count_parameters(config: QwthnConfig, into: int, out: int, r: int | None = None) -> dict[str, int]:
-    """Count the trained parameters of one branch into -> out, by part.
-
-        tensor network   sum_k B_{k-1} j_k i_k B_k of each operator
-        linear maps      width r for each operator, k r for each subspace with k = min(width, d_in, d_out),
-                         size r for each dense map, round(share d_out) r for a sparse one, r^2 for K, r qubits for Q
-        circuit          4 qubits L (a single qubit: 2 L), or the trained parameters of a classical control
-
-    Args:
-        config: Config of the adapter.
-        into: d_in.
-        out: d_out.
-        r: Rank of the layer. `None` means the config's r.
-
-    Returns:
-        {"tensor_network", "linear", "circuit"}; "twin" instead of "circuit" for a core with a classical control.
-
-    Raises:
-        QweftError: If the config's modes do not cover a size.
-    """
-    at = config.resolved(r)
-    compress, expand = (kind.trained_on(at, into, out) for kind in (COMPRESS[at.compress], EXPAND[at.expand]))
-    linear = compress.linear + expand.linear + count_matrices(at.core, at.r, at.qubits)
-    function = "twin" if function_of(at.core) in TWINS else "circuit"
-    network = compress.tensor_network + expand.tensor_network
-    return {"tensor_network": network, "linear": linear, function: function_parameters(config, at.r)}
-
-
-def function_parameters(config: QwthnConfig, r: int) -> int:
-    """Count the trained parameters of the circuit of a layer of rank r, or of its classical control; 0 for neither."""
-    if function_of(config.core) is None:
-        return 0
-    return sum(math.prod(shape) for shape in function_on(config, r).trained.values())
-
-
-def function_on(config: QwthnConfig, r: int) -> Function:
-    """Return the function in the core of a layer of rank r; the core must have one."""
-    at = config.resolved(r)
-    name = function_of(at.core)
-    assert name is not None
-    return make_function(name, at.qubits, at.circuit_layers, at.reupload, at.fourier_terms)
 
 
 def check_size(config: QwthnConfig, into: int, out: int, r: int) -> None:

@@ -9,8 +9,8 @@ from rich.text import Text
 from torch import nn
 
 from qweft.adapter.attach import adapter_config, attach
-from qweft.adapter.branch import count_parameters, function_on, function_parameters
 from qweft.adapter.config import QwthnConfig
+from qweft.adapter.counting import count_parameters, function_on, function_parameters
 from qweft.adapter.fixed_maps import COMPRESS, EXPAND
 from qweft.adapter.layer import QwthnLinear
 from qweft.circuit import crz_ring_ansatz
