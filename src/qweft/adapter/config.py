@@ -122,6 +122,26 @@ class QwthnConfig(QwthnFields, PeftConfig):
         known = [entry.name for entry in fields(cls) if entry.init]
         return cls(**with_preset(name, changes, known))
 
+    @classmethod
+    def for_budget(cls, model: Any, numbers: int, **changes: Any) -> "QwthnConfig":
+        """Return the preset `sparse` on all linear layers, with the largest share of outputs within a budget.
+
+            QwthnConfig.for_budget(model, 10_000)
+
+        The share is at most the preset's. Where that leads, and where it does not: docs/which-adapter.md.
+
+        Args:
+            model: The base model, before any adapter.
+            numbers: Most trained parameters.
+            **changes: Fields that replace those of the preset, as `target_modules`.
+
+        Raises:
+            QweftError: As `preset`; or the budget is below what one output of each layer takes.
+        """
+        from qweft.adapter.budget import largest_share  # here, since it builds on this module
+
+        return largest_share(model, numbers, cls.preset("sparse", **{"target_modules": "all-linear", **changes}))
+
     def push_to_hub(self, repo_id: str, **kwargs: Any) -> Any:
         """Push as PEFT does, but to a private repository unless `private` is False."""
         return super().push_to_hub(repo_id, **{**kwargs, "private": kwargs.get("private") is not False})

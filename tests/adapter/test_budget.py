@@ -1,0 +1,37 @@
+"""A config by a number of trained parameters, against what the adapter trains."""
+
+import pytest
+from peft import get_peft_model
+
+from qweft import QweftError, QwthnConfig
+from tests.tiny_models import tiny_gpt2, tiny_llama
+
+
+def trained(model, config):
+    return sum(each.numel() for each in get_peft_model(model, config).parameters() if each.requires_grad)
+
+
+@pytest.mark.parametrize("make", [tiny_llama, tiny_gpt2])
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"width": 4, "r": 2}, {"target_modules": "all-linear", "exclude_modules": ["c_proj", "o_proj"]}],
+)
+def test_the_adapter_is_the_largest_within_the_budget(make, changes):
+    sparse = {"target_modules": "all-linear", **changes}
+    whole = trained(make(), QwthnConfig.preset("sparse", **sparse))
+    with pytest.raises(QweftError, match=r"a budget of 1 trained parameters is below the \d+ that one output of each"):
+        QwthnConfig.for_budget(make(), 1, **changes)
+    for share in (1e-9, 0.03, 0.1, 0.17, 0.25, 0.31):
+        numbers = trained(make(), QwthnConfig.preset("sparse", **sparse, share=share))
+        assert trained(make(), QwthnConfig.for_budget(make(), numbers, **changes)) == numbers
+        assert trained(make(), QwthnConfig.for_budget(make(), numbers + 1, **changes)) in (numbers, numbers + 1)
+    full = QwthnConfig.for_budget(make(), 10 * whole, **changes)
+    assert full.share == 0.32 and trained(make(), full) == whole
+
+
+def test_a_budget_is_a_whole_number_for_layers_that_are_there():
+    for numbers in (1e4, "10k", True, None):
+        with pytest.raises(QweftError, match=r"the budget is a whole number of trained parameters, got .*; give one"):
+            QwthnConfig.for_budget(tiny_llama(), numbers)
+    with pytest.raises(QweftError, match="has no linear layer that target_modules name"):
+        QwthnConfig.for_budget(tiny_llama(), 10_000, target_modules=["nothing"])
