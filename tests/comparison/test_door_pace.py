@@ -10,7 +10,7 @@ from qweft.comparison import pacing, runner
 from qweft.comparison.budget import budget_of
 from qweft.comparison.config import HalvingConfig
 from qweft.comparison.context import judged_rows
-from qweft.comparison.pace import Costs, Pace
+from qweft.comparison.pace import Costs, Pace, read_pace
 from qweft.comparison.pacing import Shape, pace_of, pace_said
 from qweft.environment import MachineLoad
 from qweft.errors import QweftError
@@ -195,6 +195,16 @@ def test_a_plan_of_numbers_that_are_not_whole_is_told(places, finished, change):
     record = json.loads(whole)
     file.write_text(json.dumps({**record, "pace": {**record["pace"], **change}}))
     _is_told(places, finished, file, whole)
+
+
+def test_a_time_that_is_written_as_text_is_a_number(tmp_path):
+    pace = {"steps": 4, "rungs": [2], "rates": 3, "seeds": 3, "methods": 1, "seconds": "30", "rows": None}
+    costs = {"step": {"a": 1}, "beside": {"a": 0}, "validation": 1, "test": 1, "answers": 1}
+    (tmp_path / "budget.json").write_text(
+        json.dumps({"pace": pace, "costs": costs, "seconds": 60, "before": "5", "workers": 1})
+    )
+    plan = SimpleNamespace(methods=[SimpleNamespace(name="a")], budget=SimpleNamespace(seconds=60.0))
+    assert read_pace(tmp_path / "budget.json", plan)[0].seconds == 30.0
 
 
 def _is_told(places, finished, file, whole):

@@ -138,9 +138,7 @@ def test_runs_of_another_configuration_are_refused_before_the_search(config, mon
             return [dataclasses.replace(each, learning_rate=0.02) for each in search(context, methods, grid)[0]], {}
 
         patch.setattr(runner, "with_searched_rates", finds)
-        with pytest.raises(
-            QweftError, match=r"its learning rate is 0\.01, and this search found 0\.02; "
-        ):
+        with pytest.raises(QweftError, match=r"its learning rate is 0\.01, and this search found 0\.02; "):
             run(asked)
     nothing_trained()
     saved = json.loads((Path(config.output) / "more-0/run.json").read_text())

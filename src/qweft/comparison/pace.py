@@ -74,7 +74,7 @@ def read_pace(path: Path, plan: Plan) -> tuple[Pace, Costs, dict[str, Any]]:
     try:
         told = record["pace"]
         rows = None if told.get("rows") is None else (told["rows"][0], told["rows"][1])
-        pace = Pace(**{**told, "rungs": tuple(told["rungs"]), "rows": rows})
+        pace = Pace(**{**told, "rungs": tuple(told["rungs"]), "rows": rows, "seconds": float(told["seconds"])})
         costs = Costs(**record["costs"])
         asked = float(record["seconds"])
         step, beside = ({name: float(each) for name, each in part.items()} for part in (costs.step, costs.beside))
