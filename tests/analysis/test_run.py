@@ -46,6 +46,7 @@ def test_a_hybrid_and_a_lora(trained, tmp_path):
     assert all(layer.relative_size > 0 and layer.gradient_norms for layer in found.layers)
     assert json.loads(file.read_text()) == found.to_json()
     assert [path.name for path in file.parent.iterdir()] == ["found.json"]
+    assert inspect(trained["hybrid"], {"output": str(file), "rows": 5}) == found  # its own file may be replaced
     lora = inspect(trained["lora"], {"split": "test", "rows": 99})
     assert (lora.kind, lora.rows) == ("lora", 4)
     assert all(layer.spread.different_maps == pytest.approx(1) for layer in lora.layers)
@@ -120,6 +121,18 @@ def test_bad_options_are_said_before_a_model_is_loaded(trained, monkeypatch, opt
     monkeypatch.setattr("qweft.analysis.run.load_model", None)
     with pytest.raises(QweftError, match=expected):
         inspect(trained["hybrid"], options)
+
+
+@pytest.mark.parametrize("name", ["adapter_config.json", "../run.json", "README.md"])
+def test_an_inspection_replaces_nothing_else(trained, name, monkeypatch):
+    monkeypatch.setattr("qweft.analysis.run.load_model", None)
+    file = trained["hybrid"] / name
+    before = file.read_bytes()
+    with pytest.raises(
+        QweftError, match=r"--output .* is there already, and (no inspection wrote it|is no \.json file)"
+    ):
+        inspect(trained["hybrid"], {"output": str(file)})
+    assert file.read_bytes() == before
 
 
 def test_a_folder_without_an_adapter(tmp_path):

@@ -13,6 +13,7 @@ from qweft.files import check_file
 from qweft.method.saved import check_saved
 from qweft.models.config import ModelConfig
 from qweft.models.resolve import check_model
+from qweft.records import read_record
 
 SECTIONS = ("model", "data")
 LEAST_ROWS = 4
@@ -43,7 +44,7 @@ def check_inspection(
     model_config, data_config, _ = sections_of(adapter, overrides)
     _check(config, getattr(data_config, f"{config.split}_rows"))
     if config.output is not None:
-        check_file(Path(config.output), "--output", "json")
+        _check_output(Path(config.output))
     check_data_config(data_config)
     check_places(data_config)
     check_model(model_config, needs_weights)
@@ -63,3 +64,11 @@ def _check(config: InspectionConfig, available: int | None) -> None:
         )
     if available is not None and available < 1:
         raise QweftError(f"data.{config.split}_rows is {available}: it must be at least 1 to inspect on those rows")
+
+
+def _check_output(file: Path) -> None:
+    """Raises if a file would replace anything but an earlier inspection, as an adapter's config or the rows."""
+    check_file(file, "--output", "json")
+    way = "give another --output, or remove it"
+    if file.exists() and file.stat().st_size and not {"layers", "means"} <= read_record(file, way).keys():
+        raise QweftError(f"--output {file} is there already, and no inspection wrote it; {way}")
