@@ -1,10 +1,12 @@
 """Maps that are a fixed basis: which directions they hold, that they stay, and what a circuit beside them reads."""
 
 import copy
+from types import SimpleNamespace
 
 import pytest
 import torch
 from peft import PeftModel, get_peft_model
+from torch import nn
 from torch.nn.functional import linear
 from transformers import LlamaForSequenceClassification
 
@@ -125,6 +127,22 @@ def test_finding_leaves_nothing_behind():
     )
     now = model.base_model.model.state_dict()
     assert all(torch.equal(now[key], weights[key]) for key in weights if "qwthn_" not in key)
+
+
+def test_they_are_found_in_a_plain_module():
+    """It has no attribute `device`, as a model of transformers has."""
+
+    class Plain(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(8, 8)
+
+        def forward(self, x, labels):
+            return SimpleNamespace(loss=(self.layer(x) - labels).square().mean())
+
+    model = get_peft_model(Plain(), QwthnConfig.preset("sparse", target_modules=["layer"]))
+    find_bases(model, [{"x": torch.randn(4, 8), "labels": torch.randn(4, 8)}])
+    assert all(basis.is_found for basis in model.base_model.model.layer.branch_of("default").bases)
 
 
 def test_the_same_batches_give_the_same_basis_whatever_was_drawn_before():

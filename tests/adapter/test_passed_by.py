@@ -18,6 +18,7 @@ from transformers import (
 )
 
 from qweft import QweftError, QwthnConfig
+from qweft.adapter.attach import adapter_config, attach
 from tests.tiny_models import tiny_llama
 
 MAMBA = {"vocab_size": 16, "hidden_size": 8, "num_hidden_layers": 1, "state_size": 2}
@@ -76,6 +77,19 @@ def test_layers_that_are_never_called_are_refused(model, name):
     with pytest.raises(QweftError, match=rf"without calling the layer.*leave {name} out of target_modules"):
         get_peft_model(model, small(name))
     assert set(model.state_dict()) == keys
+
+
+@pytest.mark.parametrize("config", [
+    {"peft_type": "LORA", "target_modules": ["dt_proj"]}, {"peft_type": "IA3", "target_modules": ["x_proj", "dt_proj"],
+    "feedforward_modules": []}, {"preset": "qtha", "r": 2, "width": 4, "target_modules": ["dt_proj"]},
+])  # fmt: skip
+def test_in_a_training_they_are_refused_for_every_method(config):
+    model = MambaForCausalLM(MambaConfig(**MAMBA))
+    keys = set(model.state_dict())
+    with pytest.raises(QweftError, match=r"without calling the layer.*leave dt_proj out of target_modules"):
+        attach(model, adapter_config(config))
+    assert set(model.state_dict()) == keys
+    attach(model, adapter_config({"peft_type": "LORA", "target_modules": ["x_proj"]}))
 
 
 def test_the_other_layers_of_mamba_are_adapted():

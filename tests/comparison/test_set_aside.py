@@ -31,6 +31,7 @@ def tuned(config, *names):  # noqa: F811
         '{"methods": {"lora": {"validation_loss": 5}}}',
         '{"methods": {"lora": {"seeds": 0}}}',
         '{"mine": "by hand"}',
+        json.dumps({"methods": {"lora": {"seeds": [*range(2000)], "validation_loss": {}}}}),
         '{"methods": [1]}',
         "[]",
         "no JSON",

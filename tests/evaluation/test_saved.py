@@ -306,7 +306,7 @@ def test_a_record_beside_an_adapter_of_another_base_model_is_another_runs(strang
 
 
 @pytest.mark.parametrize("named", [
-    None, SMOLLM2.alias, SMOLLM2.hub_id, f"/home/her/.cache/qweft/models/{SMOLLM2.folder}",
+    None, "", SMOLLM2.alias, SMOLLM2.hub_id, f"/home/her/.cache/qweft/models/{SMOLLM2.folder}",
     f"/home/her/.cache/huggingface/hub/models--{SMOLLM2.hub_id.replace('/', '--')}/snapshots/0123",
 ])  # fmt: skip
 def test_names_of_the_recorded_base_model(stranger, named):

@@ -8,10 +8,12 @@ from typing import Any
 
 from peft import PeftConfig, TaskType, get_peft_model
 from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
+from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 from qweft.adapter.config import QwthnConfig
+from qweft.adapter.model import check_is_called
 from qweft.errors import QweftError
 from qweft.internals.peft import HAS_ADAPTERS
 from qweft.method.checks import check_order, check_quick, closest
@@ -133,15 +135,25 @@ def attach(model: nn.Module, config: PeftConfig) -> Any:
     """Return the model with the adapter, as `peft.get_peft_model` makes it.
 
     Raises:
-        QweftError: If a target module does not exist, or PEFT refuses the config on this model.
+        QweftError: If a target module does not exist, or its adapter would have no effect, or PEFT refuses the config
+            on this model.
     """
     check_targets(model, config)
     try:
         with quiet_peft():
-            return get_peft_model(model, config)
+            adapted = get_peft_model(model, config)
     except (ValueError, TypeError, KeyError, RuntimeError, AssertionError) as error:  # of a PyTorch without CUDA
         way = f"; its linear layers are {', '.join(linear_names(model))}" if "target_modules" in str(error) else ""
         raise QweftError(f"the adapter cannot be put on this model: {error}{way}") from error
+    try:
+        for path, layer in adapted.base_model.named_modules():
+            if isinstance(layer, BaseTunerLayer):
+                parent, _, name = path.rpartition(".")
+                check_is_called(adapted.base_model.get_submodule(parent), name, path, loaded=False)
+    except QweftError:
+        detach(adapted)
+        raise
+    return adapted
 
 
 def base_of(model: Any) -> Any:

@@ -92,7 +92,7 @@ def without_bases(model: nn.Module) -> list[str]:
 def _of_gradients(
     model: Any, layers: Mapping[str, QwthnLinear], batches: Iterable[Mapping[str, Any]] | None, adapter_name: str
 ) -> dict[str, Directions]:
-    sketches, drawn = {}, Drawn()
+    sketches, drawn, place = {}, Drawn(), next(model.parameters()).device  # a plain module has no `device`
     for name, layer in layers.items():
         branch = layer.branch_of(adapter_name)
         device = branch.bases[0].weight.device
@@ -103,7 +103,10 @@ def _of_gradients(
     try:
         with _as_the_base_model(model), torch.enable_grad():
             for count, batch in enumerate(batches or (), 1):  # noqa: B007
-                moved = {key: v.to(model.device) if isinstance(v, torch.Tensor) else v for key, v in batch.items()}
+                moved = {
+                    key: v.to(getattr(model, "device", place)) if isinstance(v, torch.Tensor) else v
+                    for key, v in batch.items()
+                }
                 watch.backward(model(**moved).loss, _labelled(moved, model))
     finally:
         watch.stop()

@@ -63,7 +63,7 @@ def _warn_of_the_fast_path(parent: nn.Module, path: str) -> None:
         )
 
 
-def _check_is_called(parent: nn.Module, name: str, path: str, loaded: bool) -> None:
+def check_is_called(parent: nn.Module, name: str, path: str, loaded: bool) -> None:
     """Refuse a layer that its parent never calls, since its adapter would have no effect; warn for a saved adapter."""
     kind, package = type(parent).__name__, type(parent).__module__.partition(".")[0]
     if package not in ("torch", "transformers") or name not in READS_WEIGHT.get(kind, ()):
@@ -174,7 +174,7 @@ class QwthnModel(BaseTuner):
                 f"target module {current_key} is a {type(base).__name__}; QWTHN adapts nn.Linear, transformers' Conv1D "
                 "and quantized linear layers: name such layers in target_modules"
             )
-        _check_is_called(parent, target_name, current_key, peft_config.inference_mode)
+        check_is_called(parent, target_name, current_key, peft_config.inference_mode)
         _warn_of_the_fast_path(parent, current_key)
         layer = QwthnLinear(target, adapter_name, peft_config, r, alpha, **get_quantization_kwargs(self))
         if adapter_name not in self.active_adapters:

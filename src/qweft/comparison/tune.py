@@ -31,6 +31,8 @@ from qweft.records import read_record
 from qweft.training.loop import planned_steps
 
 FILE = "learning_rates.json"
+MOST = 1000
+"""Most rates, and most seeds, of a method in such a file."""
 FOLDER = "search"
 """Folder of the search runs, in the output folder of a comparison."""
 
@@ -142,7 +144,9 @@ def _trainings(methods: Mapping[str, Any]) -> set[tuple[str, str, str]]:
 def _is_found(entry: Any) -> bool:
     """Whether a search may have written this of a method."""
     kinds = {"validation_loss": dict, "seeds": list}
-    return isinstance(entry, dict) and all(isinstance(entry.get(key, kind()), kind) for key, kind in kinds.items())
+    return isinstance(entry, dict) and all(
+        isinstance(entry.get(key, kind()), kind) and len(entry.get(key, ())) <= MOST for key, kind in kinds.items()
+    )
 
 
 def _with_own_rate(methods: Sequence[Method]) -> list[Method]:

@@ -149,7 +149,7 @@ def _model_section(adapter: Path, saved: dict[str, Any], overrides: dict[str, An
     model = {**saved.get("model", {}), **given}
     if "name" not in model:
         named = read_saved(adapter).get("base_model_name_or_path")
-        if named is None:
+        if not named:  # of a model that was made from its config, PEFT writes ""
             raise QweftError(f"{adapter}: its adapter_config.json names no base model; give one with --model.name")
         model["name"] = named
     elif "name" not in given:
@@ -176,7 +176,7 @@ def _is_same(path: str, other: str) -> bool:
 def _check_named(adapter: Path, recorded: str) -> None:
     """Raise if an adapter's config names another base model than the record beside it, which is then another run's."""
     named = read_saved(adapter).get("base_model_name_or_path")
-    if named is None or named == recorded:
+    if not named or named == recorded:
         return
     here, there = (embedded_model(name) or once_prepared(name) for name in (recorded, named))
     snapshots = (
