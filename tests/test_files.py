@@ -177,6 +177,8 @@ def test_no_device_pipe_or_stream_is_replaced_by_a_file(tmp_path):
         assert path.read_bytes() == b"new"
     with pytest.raises(QweftError, match=r"file\.json is there already, and is no \.qasm file; give another name"):
         check_file(file, "--output", "qasm")
+    (tmp_path / "g.qasm3").touch()
+    check_file(tmp_path / "g.qasm3", "--output", "qasm")
     check_file(tmp_path / "other", "--output", "qasm")
 
 

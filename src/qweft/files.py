@@ -186,13 +186,13 @@ def _is_device(path: Path) -> bool:
     return any(os.path.realpath(place).startswith("/proc/") for place in places)
 
 
-def check_file(path: Path, name: str, ending: str) -> None:
-    """Check that `write_bytes` may write a file whose name the user gave, and replaces at most a file of its kind.
+def check_file(path: Path, name: str, ending: str = "") -> None:
+    """Check that `write_bytes` may write a file whose name the user gave, and replaces at most another file.
 
     Args:
         path: The file.
         name: What names it: "--output".
-        ending: Ending of such files, without its dot.
+        ending: How the name of a file that may be replaced goes on after its dot.
 
     Raises:
         QweftError: Something else is there, or its folder cannot be written.
@@ -200,7 +200,7 @@ def check_file(path: Path, name: str, ending: str) -> None:
     if _is_device(path) or (path.exists() and not path.is_file()):
         what = "a folder" if path.is_dir() else "a device, a pipe or a stream"
         raise QweftError(f"{name} {path} is {what}; give the name of a file")
-    if path.suffix.lower() != f".{ending}" and os.path.lexists(path):
+    if not path.suffix.lower().startswith(ending and f".{ending}") and os.path.lexists(path):
         raise QweftError(f"{name} {path} is there already, and is no .{ending} file; give another name")
     check_can_be_written(path.parent)
 

@@ -135,6 +135,7 @@ def test_what_cannot_be_is_said_before_a_model_is_loaded(folder, monkeypatch):
     assert "has no verifier; embedded:gsm_symbolic and" in sentence(folder, metrics=["verifier"])
     for place in (folder / "rows.jsonl", folder):  # the folder holds that file
         assert "is what the adapter learned from" in sentence(folder, forgetting=str(place))
+    assert "evaluation.forgetting is empty; name data that" in sentence(folder, forgetting="")
     for name, value, owner in (
         ("generated", 2, "metrics"), ("lm_eval_limit", 5, "lm_eval"), ("forgetting_rows", 3, "forgetting"),
         ("forgetting_length", 9, "forgetting"), ("forgetting_first", True, "forgetting"),

@@ -380,6 +380,12 @@ def test_a_finished_run_is_not_made_again(files, tmp_path, capsys):
     assert "finished already" in capsys.readouterr().out
     assert (tmp_path / "run.json").stat().st_mtime_ns == before
     assert again.adapted.loss == first.adapted.loss and again.fit.steps == 8
+    asked = config(files, tmp_path, resume="auto")
+    asked = replace(asked, evaluation=replace(asked.evaluation, metrics=["text", "reasoning"], answers=7))
+    train(asked)
+    said = " ".join(capsys.readouterr().out.split())
+    assert "it was judged otherwise; for what is asked now: qweft evaluate" in said
+    assert said.endswith("adapter --evaluation.metrics text,reasoning --evaluation.answers 7")
     shutil.rmtree(tmp_path / "adapter")
     assert weights(train(config(files, tmp_path, resume="auto"))).keys() == weights(again).keys()
     assert "finished already" not in capsys.readouterr().out

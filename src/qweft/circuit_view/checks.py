@@ -63,6 +63,6 @@ def _check(config: CircuitConfig) -> None:
     if config.picture and config.output and os.path.realpath(config.picture) == os.path.realpath(config.output):
         raise QweftError(f"--picture {config.picture} and --output {config.output} are the same file; give two names")
     if config.picture is not None:
-        check_file(Path(config.picture), "--picture", Path(config.picture).suffix.lower()[1:])
+        check_file(Path(config.picture), "--picture")
     if config.output is not None and config.export is not None:
         check_file(Path(config.output), "--output", FORMATS[config.export].ending)

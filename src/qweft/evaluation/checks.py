@@ -52,6 +52,8 @@ def check_evaluation(evaluation: EvaluationConfig, data: DataConfig) -> None:
         for name in evaluation.metrics:
             metric_of(name).check(source)
     elsewhere = evaluation.forgetting
+    if elsewhere is not None and not elsewhere.strip():
+        raise QweftError("evaluation.forgetting is empty; name data that the adapter does not learn, or leave it out")
     if elsewhere is not None and any(may_share(elsewhere, each.source) for each in data.training_sources):
         raise QweftError(
             f"evaluation.forgetting {evaluation.forgetting} is what the adapter learned from; give other data"

@@ -170,6 +170,7 @@ def plain(text: str) -> str:
     """
     text = re.sub(r"(?<=\d)(?=[¼-¾⅐-⅞])", " ", text)  # 1½ is not 11/2
     text = unicodedata.normalize("NFKC", text).replace("−", "-").replace("⁄", "/")
+    text = re.sub(r"\bRs\.?[ \t]*(?=-?\.?\d)", "$", text)  # rupees: its point ends no sentence
     text = re.sub(r"\\?(?<![^\W\d_])(?i:pi)(?![^\W\d_])", "π", text)
     text = re.sub(r"(?<!\w)\*\*|\*\*(?![\w(-])", "", text)  # bold, but not powers
     text = re.sub(r"\\[dt]?frac\s*(?:(\d)|\{([^{}]*)\})\s*(?:(\w)|\{([^{}]*)\})", r"\\frac{\1\2}{\3\4}", text)

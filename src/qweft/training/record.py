@@ -9,6 +9,7 @@ from typing import Any
 from qweft.data.config import HELD_OUT
 from qweft.data.report import DataReport
 from qweft.errors import QweftError
+from qweft.evaluation.config import EvaluationConfig
 from qweft.method.stated import as_recorded, needs_rows_first, stated
 from qweft.records import check_damage, read_record
 from qweft.training.config import RunConfig
@@ -70,6 +71,19 @@ def check_judged_alike(saved: dict[str, Any], split: str, output: Path) -> None:
             f"the run in {output} is finished and was judged on its {theirs} rows; judge the others by qweft evaluate "
             f"{shlex.quote(str(output / 'adapter'))} --evaluation.split {split}, or train anew by --resume no"
         )
+
+
+def left_to_judge(saved: dict[str, Any], evaluation: EvaluationConfig, output: Path) -> str:
+    """Return what is asked of the evaluation that the record of a finished run does not hold; else an empty text."""
+    config = saved.get("config")
+    theirs = config.get("evaluation") if isinstance(config, dict) else None
+    theirs = theirs if isinstance(theirs, dict) else {}
+    asked = [
+        f"--evaluation.{name} {shlex.quote(','.join(value) if isinstance(value, list) else str(value))}"
+        for name in ("metrics", "lm_eval", "answers", "forgetting")
+        if (value := getattr(evaluation, name)) and value != theirs.get(name)
+    ]
+    return f"qweft evaluate {shlex.quote(str(output / 'adapter'))} {' '.join(asked)}" if asked else ""
 
 
 def is_of(saved: dict[str, Any], fingerprint: str, weights: str, dtype: str) -> bool:

@@ -36,7 +36,15 @@ from qweft.training.config import RunConfig
 from qweft.training.distributed import is_first_process, processes, whole_state
 from qweft.training.loop import DivergedError, Fit, fit
 from qweft.training.on_device import describe
-from qweft.training.record import RECORD, check_judged_alike, decides, finished, is_judged, is_of
+from qweft.training.record import (
+    RECORD,
+    check_judged_alike,
+    decides,
+    finished,
+    is_judged,
+    is_of,
+    left_to_judge,
+)
 from qweft.training.run_folder import (
     BEST,
     CARD,
@@ -318,6 +326,8 @@ def _train(config: RunConfig, output: Path, reads: Sequence[str]) -> TrainedRun:
         if is_first and newest_step(output / CHECKPOINTS) is not None:  # it was killed as it removed them
             remove_what_is_done(output, config)
         console.print(f"this run is finished already ({output / RECORD})", highlight=False)
+        if left := left_to_judge(earlier, config.evaluation, output):
+            console.print(f"it was judged otherwise; for what is asked now: {left}", highlight=False)
         return TrainedRun.from_record(earlier, output)
     set_seed(config.training.seed)
     before, pad = weights_of(loaded.model), loaded.tokenizer.pad_token_id
