@@ -192,7 +192,7 @@ def check_file(path: Path, name: str, ending: str = "") -> None:
     Args:
         path: The file.
         name: What names it: "--output".
-        ending: How the name of a file that may be replaced goes on after its dot.
+        ending: First letters of the ending that a replaced file must have.
 
     Raises:
         QweftError: Something else is there, or its folder cannot be written.

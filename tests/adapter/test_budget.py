@@ -29,6 +29,18 @@ def test_the_adapter_is_the_largest_within_the_budget(make, changes):
     assert full.share == 0.32 and trained(make(), full) == whole
 
 
+@pytest.mark.parametrize("changes", [
+    {"rank_pattern": {"q_proj": 8}}, {"modules_to_save": ["lm_head"]}, {"trainable_token_indices": [1]},
+    {"bias": "all"},
+    {"expand": "dense"}, {"task_type": "SEQ_CLS"}, {"target_modules": None},
+])  # fmt: skip
+def test_what_trains_more_than_the_maps_is_refused(changes):
+    name = next(iter(changes))
+    with pytest.raises(QweftError, match=f"counts sparse maps alone, and {name} changes what is trained; leave it out"):
+        QwthnConfig.for_budget(tiny_llama(), 10_000, **changes)
+    QwthnConfig.for_budget(tiny_llama(), 10_000, task_type="CAUSAL_LM")
+
+
 def test_a_budget_is_a_whole_number_for_layers_that_are_there():
     for numbers in (1e4, "10k", True, None):
         with pytest.raises(QweftError, match=r"the budget is a whole number of trained parameters, got .*; give one"):

@@ -4,7 +4,7 @@ import warnings
 
 import pytest
 import torch
-from peft import PeftModel, get_peft_model
+from peft import LoraConfig, PeftModel, get_peft_model
 from torch import nn
 from transformers import (
     FalconMambaConfig,
@@ -90,6 +90,20 @@ def test_in_a_training_they_are_refused_for_every_method(config):
         attach(model, adapter_config(config))
     assert set(model.state_dict()) == keys
     attach(model, adapter_config({"peft_type": "LORA", "target_modules": ["x_proj"]}))
+
+
+def test_in_a_training_layers_of_an_adapted_parent_are_taken():
+    """PEFT's LoRA on `nn.MultiheadAttention` reads the weights of its own layer on `out_proj`."""
+    model = attach(Holder(), LoraConfig(target_modules=["attention"]))
+    model(torch.randn(3, 1, 4)).sum().backward()
+    assert any(p.grad is not None and p.grad.any() for n, p in model.named_parameters() if "out_proj.lora_B" in n)
+
+
+def test_a_saved_adapter_there_is_taken_with_a_warning():
+    config = adapter_config({"peft_type": "LORA", "target_modules": ["x_proj", "dt_proj"]})
+    config.inference_mode = True
+    with pytest.warns(UserWarning, match="without calling the layer"):
+        attach(MambaForCausalLM(MambaConfig(**MAMBA)), config)
 
 
 def test_the_other_layers_of_mamba_are_adapted():

@@ -316,6 +316,13 @@ def test_names_of_the_recorded_base_model(stranger, named):
         assert model_of(adapter, {}).name == recorded
 
 
+@pytest.mark.parametrize("named", ["qwen/qwen3-0.6b", "C:\\hub\\models--Qwen--Qwen3-0.6B\\snapshots\\01"])
+def test_names_of_a_recorded_model_of_the_hub(stranger, named):
+    adapter = stranger(model={"name": "Qwen/Qwen3-0.6B"})
+    write_named(adapter, named)
+    assert model_of(adapter, {}).name == "Qwen/Qwen3-0.6B"
+
+
 def write_named(adapter, named):
     file = adapter / "adapter_config.json"
     write_json(file, json.loads(file.read_text()) | {"base_model_name_or_path": named})

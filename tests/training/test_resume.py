@@ -384,7 +384,7 @@ def test_a_finished_run_is_not_made_again(files, tmp_path, capsys):
     asked = replace(asked, evaluation=replace(asked.evaluation, metrics=["text", "reasoning"], answers=7))
     train(asked)
     said = " ".join(capsys.readouterr().out.split())
-    assert "it was judged otherwise; for what is asked now: qweft evaluate" in said
+    assert "for what is asked of its evaluation now: qweft evaluate" in said
     assert said.endswith("adapter --evaluation.metrics text,reasoning --evaluation.answers 7")
     shutil.rmtree(tmp_path / "adapter")
     assert weights(train(config(files, tmp_path, resume="auto"))).keys() == weights(again).keys()

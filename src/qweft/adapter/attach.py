@@ -147,9 +147,9 @@ def attach(model: nn.Module, config: PeftConfig) -> Any:
         raise QweftError(f"the adapter cannot be put on this model: {error}{way}") from error
     try:
         for path, layer in adapted.base_model.named_modules():
-            if isinstance(layer, BaseTunerLayer):
-                parent, _, name = path.rpartition(".")
-                check_is_called(adapted.base_model.get_submodule(parent), name, path, loaded=False)
+            parent, _, name = path.rpartition(".")
+            if isinstance(layer, BaseTunerLayer) and not parent.endswith("base_layer"):  # an adapted parent reads both
+                check_is_called(adapted.base_model.get_submodule(parent), name, path, loaded=config.inference_mode)
     except QweftError:
         detach(adapted)
         raise

@@ -13,6 +13,7 @@ from qweft.errors import QweftError
 from qweft.method.fields import QwthnFields
 
 Config = TypeVar("Config", bound=QwthnFields)
+WITHOUT_HEAD = ("CAUSAL_LM", "SEQ_2_SEQ_LM", "FEATURE_EXTRACTION")
 HALVINGS = 40
 """Halvings of the range of shares, until the last is finer than one output of any layer."""
 
@@ -26,11 +27,12 @@ def largest_share(model: Any, numbers: int, config: Config) -> Config:
         config: The adapter; "all-linear" are all linear layers but the output head.
 
     Raises:
-        QweftError: The budget is no whole number, or below what one output of each layer takes; or the config meets no
-            linear layer of the model.
+        QweftError: The budget is no whole number, or below what one output of each layer takes; or the config trains
+            more than sparse maps, or meets no linear layer of the model.
     """
     if isinstance(numbers, bool) or not isinstance(numbers, int):
         raise QweftError(f"the budget is a whole number of trained parameters, got {numbers!r}; give one, as 10_000")
+    _check_counted(config)
     sizes = _sizes(model, config)
 
     def count(share: float) -> int:
@@ -50,6 +52,19 @@ def largest_share(model: Any, numbers: int, config: Config) -> Config:
         middle = (low + high) / 2
         low, high = (middle, high) if count(middle) <= numbers else (low, middle)
     return replace(config, share=low)
+
+
+def _check_counted(config: QwthnFields) -> None:
+    """Raise if a config trains more than its maps, or has other maps."""
+    counted: dict[str, Any] = {"expand": "sparse", "bias": "none", "rank_pattern": {}, "modules_to_save": None}
+    counted["trainable_token_indices"] = None
+    others = [name for name, usual in counted.items() if getattr(config, name) not in (usual, None, [], {})]
+    if getattr(config, "task_type", None) not in (None, *WITHOUT_HEAD):  # PEFT trains the others' heads whole
+        others.append("task_type")
+    if config.target_modules is None:
+        others.append("target_modules")
+    if others:
+        raise QweftError(f"a budget counts sparse maps alone, and {others[0]} changes what is trained; leave it out")
 
 
 def _sizes(model: Any, config: QwthnFields) -> Counter[tuple[int, int]]:

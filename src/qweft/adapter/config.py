@@ -126,14 +126,14 @@ class QwthnConfig(QwthnFields, PeftConfig):
     def for_budget(cls, model: Any, numbers: int, **changes: Any) -> "QwthnConfig":
         """Return the preset `sparse` on all linear layers, with the largest share of outputs within a budget.
 
-            QwthnConfig.for_budget(model, 10_000)
+            QwthnConfig.for_budget(model, 5_000)
 
-        The share is at most the preset's. Where that leads, and where it does not: docs/which-adapter.md.
+        The share is at most the preset's. Where it has a lower loss than others: docs/which-adapter.md.
 
         Args:
             model: The base model, before any adapter.
             numbers: Most trained parameters.
-            **changes: Fields that replace those of the preset, as `target_modules`.
+            **changes: Fields that replace those of the preset, as `target_modules`; none that trains anything else.
 
         Raises:
             QweftError: As `preset`; or the budget is below what one output of each layer takes.

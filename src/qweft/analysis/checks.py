@@ -67,7 +67,7 @@ def _check(config: InspectionConfig, available: int | None) -> None:
 
 
 def _check_output(file: Path) -> None:
-    """Raises if a file would replace anything but an earlier inspection, as an adapter's config or the rows."""
+    """Raise if a file would replace anything but an earlier inspection, as an adapter's config or the rows."""
     check_file(file, "--output")
     if file.exists() and file.stat().st_size:
         try:

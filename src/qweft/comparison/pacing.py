@@ -197,7 +197,7 @@ def _decided(context: Context, plan: Plan, workers: int, before: float, token: f
         limit = SHARE * (plan.budget.seconds or 0.0)
         found = context.executor.call(context, measured, plan.methods, plan.grid.seeds[0], limit, token)
         others = load.read().cpu_by_others or 0.0
-        if others > ALONE:
+        if others > ALONE and plan.executor == "local":  # a cluster's processes would count as others
             context.console.say(
                 f"other processes took {share_said(others)} of the processors meanwhile, and the plan is for such times"
             )

@@ -112,7 +112,7 @@ def _finished(context: Context, method: Method | None, seed: int, folder: Path) 
     if saved["fingerprint"] not in _fingerprints(context, method, seed):
         why = meant_then(saved["run"].get("adapter") or {}) if method and run.adapter != method.adapter else ""
         why = why and f"{why}; state these sizes"
-        if method and method.searched and run.learning_rate != method.learning_rate:
+        if not why and method and method.searched and run.learning_rate != method.learning_rate:
             why = f"its learning rate is {run.learning_rate}, and this search found {method.learning_rate}"
         raise QweftError(
             f"{folder} holds a run of another configuration{why and f': {why}'}; choose another --output, or remove "

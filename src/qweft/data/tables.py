@@ -31,6 +31,8 @@ def read_parquet(path: Path) -> Iterator[dict[str, Any]]:
         as_written = of_table(table.schema_arrow)
         for batch in table.iter_batches(batch_size=_at_a_time(path, table.metadata)):
             yield from map(as_written, batch.to_pylist())
+    except QweftError:  # a ValueError, too
+        raise
     except (ArrowException, ArithmeticError, LookupError, ValueError) as fault:  # a time beyond Python's, another zone
         raise QweftError(
             f"data {path}: not readable as Parquet ({(str(fault) or repr(fault)).splitlines()[0]})"

@@ -179,10 +179,11 @@ def _check_named(adapter: Path, recorded: str) -> None:
     if not named or named == recorded:
         return
     here, there = (embedded_model(name) or once_prepared(name) for name in (recorded, named))
-    snapshots = (
-        f"models--{(here.hub_id if here else recorded).replace('/', '--')}"  # a path there is of earlier versions
-    )
-    if (here is None or here is not there) and snapshots not in Path(named).parts and not _is_same(named, recorded):
+    hub_id = (here.hub_id if here else recorded).lower()
+    parts = named.lower().replace("\\", "/").split("/")
+    # adapters of earlier versions name a path in the hub's cache; hub ids are alike in either case
+    is_on_hub = f"models--{hub_id.replace('/', '--')}" in parts or (named.lower() == hub_id and "/" in hub_id)
+    if (here is None or here is not there) and not is_on_hub and not _is_same(named, recorded):
         raise QweftError(
             f"{adapter}: its adapter_config.json names the base model {cut(named)}, and {_record(adapter)} beside it "
             f"{cut(recorded)}; give the one that it was trained on with --model.name"

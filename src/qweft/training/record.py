@@ -74,14 +74,17 @@ def check_judged_alike(saved: dict[str, Any], split: str, output: Path) -> None:
 
 
 def left_to_judge(saved: dict[str, Any], evaluation: EvaluationConfig, output: Path) -> str:
-    """Return what is asked of the evaluation that the record of a finished run does not hold; else an empty text."""
+    """Return the command for what is asked of the evaluation beyond the record of a finished run; else an empty text.
+
+    Metrics and tasks of the harness are never in a run's record.
+    """
     config = saved.get("config")
     theirs = config.get("evaluation") if isinstance(config, dict) else None
     theirs = theirs if isinstance(theirs, dict) else {}
     asked = [
         f"--evaluation.{name} {shlex.quote(','.join(value) if isinstance(value, list) else str(value))}"
-        for name in ("metrics", "lm_eval", "answers", "forgetting")
-        if (value := getattr(evaluation, name)) and value != theirs.get(name)
+        for name in ("metrics", "lm_eval", "answers", "forgetting", "forgetting_rows", "forgetting_length")
+        if (value := getattr(evaluation, name)) and (name in ("metrics", "lm_eval") or value != theirs.get(name))
     ]
     return f"qweft evaluate {shlex.quote(str(output / 'adapter'))} {' '.join(asked)}" if asked else ""
 

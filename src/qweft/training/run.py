@@ -327,7 +327,7 @@ def _train(config: RunConfig, output: Path, reads: Sequence[str]) -> TrainedRun:
             remove_what_is_done(output, config)
         console.print(f"this run is finished already ({output / RECORD})", highlight=False)
         if left := left_to_judge(earlier, config.evaluation, output):
-            console.print(f"it was judged otherwise; for what is asked now: {left}", highlight=False)
+            console.print(f"for what is asked of its evaluation now: {left}", highlight=False)
         return TrainedRun.from_record(earlier, output)
     set_seed(config.training.seed)
     before, pad = weights_of(loaded.model), loaded.tokenizer.pad_token_id
