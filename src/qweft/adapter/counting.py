@@ -1,12 +1,26 @@
-"""How many parameters a branch trains, from its config and a layer's sizes alone."""
+"""How many parameters a branch trains, by its config and a layer's sizes alone, and the config of a given number."""
 
 import math
+from collections import Counter
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from peft.tuners.tuners_utils import check_target_module_exists
+from torch import nn
+from transformers.pytorch_utils import Conv1D
 
 from qweft.adapter.cores import count_matrices
 from qweft.adapter.fixed_maps import COMPRESS, EXPAND
 from qweft.adapter.functions import Function, make_function
+from qweft.errors import QweftError
 from qweft.method.fields import QwthnFields
 from qweft.method.names import TWINS, function_of
+
+Config = TypeVar("Config", bound=QwthnFields)
+WITHOUT_HEAD = ("CAUSAL_LM", "SEQ_2_SEQ_LM", "FEATURE_EXTRACTION")
+"""Tasks for which PEFT trains no head beside the adapter."""
+HALVINGS = 40
+"""Halvings of the range of shares, until the last is finer than one output of any layer."""
 
 
 def count_parameters(config: QwthnFields, into: int, out: int, r: int | None = None) -> dict[str, int]:
@@ -50,3 +64,68 @@ def function_on(config: QwthnFields, r: int) -> Function:
     name = function_of(at.core)
     assert name is not None
     return make_function(name, at.qubits, at.circuit_layers, at.reupload, at.fourier_terms)
+
+
+def largest_share(model: Any, numbers: int, config: Config) -> Config:
+    """Return a config of sparse maps with the largest share of outputs, up to its own, that a budget allows.
+
+    Args:
+        model: The base model, before any adapter.
+        numbers: Most trained parameters.
+        config: The adapter; "all-linear" are all linear layers but the output head.
+
+    Raises:
+        QweftError: The budget is no whole number, or below what one output of each layer takes; or the config trains
+            more than sparse maps, or meets no linear layer of the model.
+    """
+    if isinstance(numbers, bool) or not isinstance(numbers, int):
+        raise QweftError(f"the budget is a whole number of trained parameters, got {numbers!r}; give one, as 10_000")
+    _check_counted(config)
+    sizes = _sizes(model, config)
+
+    def count(share: float) -> int:
+        at = replace(config, share=share)
+        return sum(many * sum(count_parameters(at, *size).values()) for size, many in sizes.items())
+
+    low, high = 0.0, config.share
+    least, most = count(1e-9), count(high)
+    if numbers < least:
+        raise QweftError(
+            f"a budget of {numbers:,} trained parameters is below the {least:,} that one output of each of the "
+            f"{sizes.total()} layers takes; give more, or fewer layers by target_modules"
+        )
+    if numbers >= most:
+        return config
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if count(middle) <= numbers else (low, middle)
+    return replace(config, share=low)
+
+
+def _check_counted(config: QwthnFields) -> None:
+    """Raise if a config trains more than its maps, or has other maps."""
+    counted: dict[str, Any] = {"expand": "sparse", "bias": "none", "rank_pattern": {}, "modules_to_save": None}
+    counted["trainable_token_indices"] = None
+    others = [name for name, usual in counted.items() if getattr(config, name) not in (usual, None, [], {})]
+    if getattr(config, "task_type", None) not in (None, *WITHOUT_HEAD):  # PEFT trains the others' heads whole
+        others.append("task_type")
+    if config.target_modules is None:
+        others.append("target_modules")
+    if others:
+        raise QweftError(f"a budget counts sparse maps alone, and {others[0]} changes what is trained; leave it out")
+
+
+def _sizes(model: Any, config: QwthnFields) -> Counter[tuple[int, int]]:
+    """Return (d_in, d_out) of the layers that a config adapts, with their number."""
+    head = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
+    linear = {name: module for name, module in model.named_modules() if isinstance(module, nn.Linear | Conv1D)}
+    if config.target_modules == "all-linear":
+        config = replace(config, target_modules=[name for name, module in linear.items() if module is not head])
+    found: Counter[tuple[int, int]] = Counter()
+    for name, module in linear.items():
+        if check_target_module_exists(config, name):
+            size = (module.in_features, module.out_features) if isinstance(module, nn.Linear) else module.weight.shape
+            found[size[0], size[1]] += 1
+    if not found:
+        raise QweftError(f"{type(model).__name__} has no linear layer that target_modules name")
+    return found

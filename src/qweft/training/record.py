@@ -84,7 +84,7 @@ def left_to_judge(saved: dict[str, Any], evaluation: EvaluationConfig, output: P
     asked = [
         f"--evaluation.{name} {shlex.quote(','.join(value) if isinstance(value, list) else str(value))}"
         for name in ("metrics", "lm_eval", "answers", "forgetting", "forgetting_rows", "forgetting_length")
-        if (value := getattr(evaluation, name)) and (name in ("metrics", "lm_eval") or value != theirs.get(name))
+        if (value := getattr(evaluation, name)) and (name in ("metrics", "lm_eval") or value != theirs.get(name, value))
     ]
     return f"qweft evaluate {shlex.quote(str(output / 'adapter'))} {' '.join(asked)}" if asked else ""
 
