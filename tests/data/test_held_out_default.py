@@ -176,3 +176,12 @@ def test_the_first_hour_of_a_newcomer(tmp_path, capsys, monkeypatch):
     again = ["train", "--data.source", "my.csv", *model, *words, *small, "--output", "out", "--resume", "auto"]
     assert main(again) == 0
     assert "this run is finished already" in capsys.readouterr().out
+
+
+def test_fewer_training_rows_than_asked_for_are_told(tmp_path, chatml):
+    source = rows_file(tmp_path / "a.jsonl", 60)
+    fewer = load_data(DataConfig(source, train_rows=50, validation_rows=8, test_rows=8), chatml).report.describe()
+    assert "train: 44 rows of" in fewer and "; data.train_rows asks for 50" in fewer
+    for rows in (44, 20, None):
+        enough = load_data(DataConfig(source, train_rows=rows, validation_rows=8, test_rows=8), chatml)
+        assert "asks for" not in enough.report.describe()

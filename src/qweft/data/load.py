@@ -180,6 +180,7 @@ def load_data(config: DataConfig, tokenizer: Any, whole: Mapping[Conversation, E
         by_default=by_default,
         sources=_counts(shares, chosen),
         no_end="" if all(conversation.is_text for conversation in conversations) else no_end(tokenizer),
+        wanted=config.train_rows if len(rows["train"]) < (config.train_rows or 0) else None,
         beside_training=tuple(filter(None, map(beside_training, places))),
     )
     train, validation, test = (list(part) for part in chosen.values())

@@ -57,6 +57,7 @@ class DataReport:
         by_default: Held-out parts whose number of rows was not given.
         sources: Of several training sources each one's rows, and how many of them are in each part, by name.
         no_end: Why no end of an answer is learned; empty where one is, or where all rows are plain texts.
+        wanted: Training rows that `train_rows` asks for, if fewer are there; else `None`.
         beside_training: Of each folder with files of held-out parts beside a training file, that they are read alike.
     """
 
@@ -78,6 +79,7 @@ class DataReport:
     by_default: tuple[str, ...] = ()
     sources: dict[str, dict[str, int]] = field(default_factory=dict)
     no_end: str = ""
+    wanted: int | None = None
     beside_training: tuple[str, ...] = ()
 
     def rows_of(self, part: str) -> int:
@@ -116,6 +118,8 @@ class DataReport:
             if name in self.by_default:
                 limits = f"at least {LEAST_HELD_OUT} and at most {MOST_HELD_OUT}"
                 line += f"; a tenth of the rows, but {limits} (data.{name}_rows sets another number)"
+            if name == "train" and self.wanted is not None:
+                line += f"; data.train_rows asks for {self.wanted:,}"
             if part.cut:
                 line += f"; {many(part.cut, 'row')} cut at {self.max_length:,} tokens"
             if part.only_last:
