@@ -114,7 +114,6 @@ def test_the_baselines_are_where_their_papers_put_them():
         "sparse": summed(LINEAR, lambda out, _: 8 + round(0.32 * out)),
     }
     assert {name: methods[name].trainable_parameters for name in expected} == expected
-    assert methods["lora_small"].budget["matches_parameters"] == "qtha"
 
 
 def protocol(name):
