@@ -1,14 +1,17 @@
 """Who is best at each size, by the results of configs/front.yaml.
 
     python -m research.front docs/results/front-dialogue.json
+    python -m research.front docs/results/budget.json --pairs
 
 At each budget, in trained numbers or in bytes of the file, the method of the lowest mean loss that fits, and the best
 that fits on the other side: ours, or PEFT's. Their difference in percent with its interval, and p corrected by Holm for
 all pairs of both tables. Both methods are chosen by the losses that are compared, so a small p is a little too small.
+The second command judges the pairs that configs/budget.yaml fixed before its runs.
 """
 
 import argparse
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,6 +26,13 @@ from qweft.comparison.summary import Summary
 NUMBERS = (1_500, 5_000, 10_000, 30_000, 57_600, 100_000, 350_000)
 """Budgets in trained numbers; 57,600 are LoRA's of rank 1 on q_proj and v_proj."""
 BYTES = (10_000, 35_000, 100_000, 270_000, 1_000_000, 1_300_000)
+PAIRS = {
+    1_500: ("subspace_8", "unilora_1440"),
+    5_000: ("sparse_02", "unilora_4800"),
+    10_000: ("sparse_04", "unilora_8k"),
+    30_000: ("sparse_16", "unilora_28800"),
+}
+"""The best of ours and of PEFT's within a budget of trained numbers, by the front on sentences."""
 OURS = ("subspace", "basis", "readout", "sparse", "qtha", "mpo")
 
 
@@ -118,11 +128,45 @@ def table(results: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def planned(results: Mapping[str, Any]) -> list[Best]:
+    """Returns the pairs of `PAIRS`, ours first, with p corrected by Holm for the four.
+
+    Args:
+        results: A results.json of configs/budget.yaml.
+    """
+    outcomes = summarise([Run.from_json(run) for run in results["runs"]], "unilora_8k", None)
+    pairs = {budget: paired(outcomes[ours], outcomes[other]) for budget, (ours, other) in PAIRS.items()}
+    ps = holm([1.0 if pair.p_value is None else pair.p_value for pair in pairs.values()])
+    return [
+        Best(budget, *PAIRS[budget], (pair.mean, *pair.interval), pair.p_value, p)
+        for (budget, pair), p in zip(pairs.items(), ps, strict=True)
+        if pair.mean is not None and pair.interval is not None
+    ]
+
+
+def pairs_table(results: Mapping[str, Any]) -> str:
+    """Returns the planned pairs as Markdown."""
+    outcomes = summarise([Run.from_json(run) for run in results["runs"]], "unilora_8k", None)
+    lines = [
+        "| trained numbers, at most | ours | of PEFT's | difference, 95% interval | p, corrected |",
+        "|---:|---|---|---:|---:|",
+    ]
+    for each in planned(results):
+        mean, low, high = each.percent or (math.nan,) * 3
+        losses = (f"`{name}` {outcomes[str(name)].eval_loss:.3f}" for name in (each.method, each.other))
+        told = f"{mean:+.2f}% [{low:+.2f}, {high:+.2f}] | {each.corrected:.2g} |"
+        lines.append(f"| {each.budget:,} | {' | '.join(losses)} | {told}")
+    return "\n".join(lines)
+
+
 def main(words: Sequence[str] | None = None) -> None:
     """Prints the tables of a results.json."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("results", type=Path)
-    print(table(json.loads(parser.parse_args(words).results.read_text(encoding="utf-8"))))
+    parser.add_argument("--pairs", action="store_true", help="judge the pairs that configs/budget.yaml fixed")
+    given = parser.parse_args(words)
+    results = json.loads(given.results.read_text(encoding="utf-8"))
+    print(pairs_table(results) if given.pairs else table(results))
 
 
 if __name__ == "__main__":

@@ -128,7 +128,7 @@ class QwthnConfig(QwthnFields, PeftConfig):
 
             QwthnConfig.for_budget(model, 5_000)
 
-        The share is at most the preset's. Where it has a lower loss than others: docs/which-adapter.md.
+        The share is at most the preset's. How it compares with others of its size: docs/which-adapter.md.
 
         Args:
             model: The base model, before any adapter.
