@@ -31,8 +31,9 @@ PAIRS = {
     5_000: ("sparse_02", "unilora_4800"),
     10_000: ("sparse_04", "unilora_8k"),
     30_000: ("sparse_16", "unilora_28800"),
+    57_600: ("sparse_16", "lora_r1"),
 }
-"""The best of ours and of PEFT's within a budget of trained numbers, by the front on sentences."""
+"""The best of ours and of PEFT's within a budget of trained numbers, by the front on sentences; and the usual LoRA."""
 OURS = ("subspace", "basis", "readout", "sparse", "qtha", "mpo")
 
 
@@ -129,7 +130,7 @@ def table(results: Mapping[str, Any]) -> str:
 
 
 def planned(results: Mapping[str, Any]) -> list[Best]:
-    """Returns the pairs of `PAIRS`, ours first, with p corrected by Holm for the four.
+    """Returns the pairs of `PAIRS`, ours first, with p corrected by Holm for all of them.
 
     Args:
         results: A results.json of configs/budget.yaml.

@@ -291,7 +291,7 @@ def test_the_front_is_that_of_the_raw_results():
     assert better.direction == "not decided" and f"{-better.mean:.1f}" == "1.1" and len(results["search"]) == 36
     assert f"by a p of {better.corrected:.3f} corrected for 37 questions" in " ".join(page.split())
     ahead = [-paired(summary[name], summary["lora_v"]).mean for name in ("sparse_16", "sparse_32")]
-    assert "`sparse` is {:.1f} and {:.1f}% ahead of it".format(*ahead) in page
+    assert "`sparse` is {:.1f} and {:.1f}% ahead of it".format(*ahead) in " ".join(page.split())
     behind = paired(summary["qtha"], summary["lora_r4"])
     assert f"in F it is {behind.mean:.1f}% ahead of `qtha`" in " ".join((DOCS / "results.md").read_text().split())
     alike = paired(summary["qtha"], summary["mpo"])
