@@ -6,12 +6,11 @@
 At each budget, in trained numbers or in bytes of the file, the method of the lowest mean loss that fits, and the best
 that fits on the other side: ours, or PEFT's. Their difference in percent with its interval, and p corrected by Holm for
 all pairs of both tables. Both methods are chosen by the losses that are compared, so a small p is a little too small.
-The second command judges the pairs that configs/budget.yaml fixed before its runs.
+The second command judges the five pairs of configs/budget.yaml, four of them fixed before its runs.
 """
 
 import argparse
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,6 +21,7 @@ from qweft.comparison.results import Run
 from qweft.comparison.statistics import paired
 from qweft.comparison.summarise import summarise
 from qweft.comparison.summary import Summary
+from qweft.errors import QweftError
 
 NUMBERS = (1_500, 5_000, 10_000, 30_000, 57_600, 100_000, 350_000)
 """Budgets in trained numbers; 57,600 are LoRA's of rank 1 on q_proj and v_proj."""
@@ -134,29 +134,35 @@ def planned(results: Mapping[str, Any]) -> list[Best]:
 
     Args:
         results: A results.json of configs/budget.yaml.
+
+    Raises:
+        QweftError: A method of a pair did not run, or a pair cannot be judged.
     """
     outcomes = summarise([Run.from_json(run) for run in results["runs"]], "unilora_8k", None)
-    pairs = {budget: paired(outcomes[ours], outcomes[other]) for budget, (ours, other) in PAIRS.items()}
-    ps = holm([1.0 if pair.p_value is None else pair.p_value for pair in pairs.values()])
-    return [
-        Best(budget, *PAIRS[budget], (pair.mean, *pair.interval), pair.p_value, p)
-        for (budget, pair), p in zip(pairs.items(), ps, strict=True)
-        if pair.mean is not None and pair.interval is not None
-    ]
+    found = []
+    for budget, (ours, other) in PAIRS.items():
+        pair = paired(outcomes[ours], outcomes[other]) if {ours, other} <= outcomes.keys() else None
+        if pair is None or pair.mean is None or pair.interval is None or pair.p_value is None:
+            raise QweftError(f"{ours} and {other} cannot be judged: three seeds of both are needed")
+        found.append(Best(budget, ours, other, (pair.mean, *pair.interval), pair.p_value, None))
+    corrected = holm([each.p for each in found if each.p is not None])
+    return [replace(each, corrected=p) for each, p in zip(found, corrected, strict=True)]
 
 
 def pairs_table(results: Mapping[str, Any]) -> str:
-    """Returns the planned pairs as Markdown."""
+    """Returns the pairs of `PAIRS` as Markdown."""
     outcomes = summarise([Run.from_json(run) for run in results["runs"]], "unilora_8k", None)
     lines = [
-        "| trained numbers, at most | ours | of PEFT's | difference, 95% interval | p, corrected |",
-        "|---:|---|---|---:|---:|",
+        "| ours | numbers | loss | of PEFT's | numbers | loss | difference, 95% interval | p, corrected |",
+        "|---|---:|---:|---|---:|---:|---:|---:|",
     ]
     for each in planned(results):
-        mean, low, high = each.percent or (math.nan,) * 3
-        losses = (f"`{name}` {outcomes[str(name)].eval_loss:.3f}" for name in (each.method, each.other))
-        told = f"{mean:+.2f}% [{low:+.2f}, {high:+.2f}] | {each.corrected:.2g} |"
-        lines.append(f"| {each.budget:,} | {' | '.join(losses)} | {told}")
+        sides = [outcomes[name] for name in PAIRS[each.budget]]
+        told = [f"`{side.method}` | {side.trainable_parameters:,} | {side.eval_loss:.3f}" for side in sides]
+        if each.percent is not None and each.corrected is not None:
+            mean, low, high = each.percent
+            told += [f"{mean:+.2f}% [{low:+.2f}, {high:+.2f}]", f"{each.corrected:.2g}"]
+        lines.append(f"| {' | '.join(told)} |")
     return "\n".join(lines)
 
 
@@ -164,7 +170,7 @@ def main(words: Sequence[str] | None = None) -> None:
     """Prints the tables of a results.json."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("results", type=Path)
-    parser.add_argument("--pairs", action="store_true", help="judge the pairs that configs/budget.yaml fixed")
+    parser.add_argument("--pairs", action="store_true", help="judge the pairs of configs/budget.yaml")
     given = parser.parse_args(words)
     results = json.loads(given.results.read_text(encoding="utf-8"))
     print(pairs_table(results) if given.pairs else table(results))

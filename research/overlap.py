@@ -6,10 +6,12 @@
     python -m research.overlap second-model
     python -m research.overlap decide
     python -m research.overlap long-60
+    python -m research.overlap budget
 
 Its rows are of the same dialogues: some of its test rows were validation rows of the proxy (or those by
 which an earlier run chose rates), or test rows of a run before it. The differences that
-docs/research.md gives, without these; of configs/decide.yaml the verdicts in docs/results.md. Rows are known
+docs/research.md gives, without these; of configs/decide.yaml the verdicts in docs/results.md. configs/budget.yaml is
+held against the front on sentences, which chose its pairs and rates. Rows are known
 again by their text, whatever tokens and template a model has; of the second model the tokenizer is needed, and so its
 package.
 """
@@ -33,6 +35,7 @@ from qweft.comparison.summary import Summary
 from qweft.data.load import load_data
 from qweft.models.load import load_tokenizer
 from qweft.models.resolve import resolve
+from research import front
 
 ROOT = Path(__file__).parents[1]
 PROXY = "dialogue"
@@ -41,9 +44,21 @@ BEFORE = {"readout": ["dialogue"], "sparse": ["dialogue", "readout"], "again": [
 BEFORE["second-model"] = [*BEFORE["again"], "again"]
 BEFORE["decide"] = BEFORE["second-model"]
 BEFORE["long-60"] = [*BEFORE["decide"], "decide"]
+BEFORE["budget"] = ["front-sentences"]
 """The runs that came before each."""
-ALSO_VALIDATED = {run: ["readout", "sparse"] for run in ("again", "second-model", "decide", "long-60")}
-"""Runs whose validation rows count beside the proxy's: by one of them the rates were chosen."""
+CHOSEN_BY = {run: [PROXY, "readout", "sparse"] for run in ("again", "second-model", "decide", "long-60")}
+CHOSEN_BY["budget"] = ["front-sentences"]
+"""Runs whose validation rows count, where they are others than the proxy's: by one of them the rates were chosen."""
+NAMED = ("decide", "long-60", "budget", "front-sentences")
+"""Runs whose results bear their name alone."""
+COMMANDS = {
+    "long-60": ["long.yaml"],
+    "front-sentences": [
+        "front.yaml", "--data.source", "embedded:reasoning_gym:sentence_reordering", "--data.max_length", "96",
+        "--data.train_rows", "2000", "--data.test_rows", "256",
+    ],
+}  # fmt: skip
+"""The config of a run and its options, where the config has another name."""
 CHARACTERS = 5
 """A bound on the characters of a dialogue for each token of its row, the template's included; the most is 4.2."""
 PAIRS = {
@@ -58,6 +73,7 @@ PAIRS = {
         ("lora_all_1", "lora_all"),
         ("sparse", "lora_all_1"),
     ],
+    "budget": list(front.PAIRS.values()),
 }
 COMPARED = "dialogue"
 """The run in which qtha and its controls met before configs/decide.yaml; docs/results.md has its rows, too."""
@@ -71,15 +87,16 @@ def without(record: dict[str, Any], rows: Collection[int], is_decided: bool = Fa
     for run in record["runs"]:
         kept = [place for place in range(len(run["eval_row_losses"])) if place not in rows]
         losses = [run["eval_row_losses"][place] for place in kept]
-        groups = [run["eval_row_groups"][place] for place in kept]
+        groups = [run["eval_row_groups"][place] for place in kept if run["eval_row_groups"]]  # none if rows are alone
         mean = sum(loss for loss, _ in losses) / sum(tokens for _, tokens in losses)
         runs.append(Run.from_json(run | {"eval_row_losses": losses, "eval_row_groups": groups, "eval_loss": mean}))
-    return summarise(runs, "mpo", 0.5, LOOKS) if is_decided else summarise(runs, "lora")
+    reference = "lora" if any(run.method == "lora" for run in runs) else runs[-1].method
+    return summarise(runs, "mpo", 0.5, LOOKS) if is_decided else summarise(runs, reference)
 
 
 def stem(run: str) -> str:
     """Return the name of a run's results."""
-    return run if run in ("decide", "long-60") else f"research-{run}"
+    return run if run in NAMED else f"research-{run}"
 
 
 @cache
@@ -89,9 +106,11 @@ def texts(run: str) -> dict[str, list[str]]:
     Neither depends on the training rows, so only one is read. A row of 64 tokens has fewer than 320 characters, so
     longer ones are left out before they are tokenised, and not after.
     """
-    config = parse(ComparisonConfig, [str(ROOT / "configs" / f"{stem(run).removesuffix('-60')}.yaml")], COMMAND)
+    file, *options = COMMANDS.get(run, [f"{stem(run)}.yaml"])
+    config = parse(ComparisonConfig, [str(ROOT / "configs" / file), *options], COMMAND)
     tokenizer = load_tokenizer(resolve(config.model))
-    short = CHARACTERS * config.data.max_length if config.data.overlong == "drop" else None
+    is_dialogue = config.data.source == "embedded:chitchat"
+    short = CHARACTERS * config.data.max_length if is_dialogue and config.data.overlong == "drop" else None
     data = load_data(replace(config.data, train_rows=1, max_characters=short), tokenizer)
     return {
         part: [" ".join(re.sub(r"<[^>]*>", "", tokenizer.decode(row["input_ids"])).split()) for row in rows]
@@ -105,7 +124,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("run", choices=list(PAIRS))
     name = parser.parse_args(argv).run
     data = {run: texts(run) for run in [name, *BEFORE[name]]}
-    chosen_by = [PROXY, *ALSO_VALIDATED.get(name, [])]
+    chosen_by = CHOSEN_BY.get(name, [PROXY])
     test = data[name]["test"]
     seen = [
         {row for run in chosen_by for row in data[run]["validation"]},

@@ -65,7 +65,7 @@ def test_the_experiment_with_a_margin():
     rates = [further["qtha"] + further[pair.other] for pair in pairs]
     told = " ".join(FIRST.split())
     whole = [max(map(abs, pair.interval)) + rate for pair, rate in zip(pairs, rates, strict=True)]
-    said = "differences of at most {} (no circuit), {} (a perceptron) and {} (no entanglement)"
+    said = "the differences could be at most {} (no circuit), {} (a perceptron) and {} (no entanglement)"
     assert said.format(*map(upwards, whole)) in told
     for pair in pairs:
         said = re.search(r": ([^:]+), (\S+% \[.+?\]) \(\d+ seeds: (.+?); p ", pair.text)
