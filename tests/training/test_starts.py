@@ -45,6 +45,14 @@ def test_it_is_not_loras_usual_start():
     assert all(not p.any() for name, p in usual.named_parameters() if "lora_B" in name)
 
 
+def test_all_linear_layers_are_those_of_peft():
+    usual, model = started(init_lora_weights=True, target_modules="all-linear"), started(target_modules="all-linear")
+    names = {name for name, parameter in usual.named_parameters() if parameter.requires_grad}
+    assert {name for name, parameter in model.named_parameters() if parameter.requires_grad} == names
+    assert any("down_proj" in name for name in names) and not any("lm_head" in name for name in names)
+    assert all(parameter.any() for name, parameter in model.named_parameters() if "lora_B" in name)
+
+
 def test_gradients_are_those_of_the_rows(monkeypatch):
     """A's rows span the leading right singular vectors of the mean gradient by the weight."""
     model = tiny_llama()
@@ -90,7 +98,7 @@ def test_a_resumed_run_goes_on_from_the_same_weights(files, tmp_path, monkeypatc
     assert all(torch.equal(found[name], wanted[name]) for name in wanted)
 
 
-@pytest.mark.parametrize("targets", ["all-linear", ["wte"]])
+@pytest.mark.parametrize("targets", [["wte"], ".*wte"])
 def test_targets_that_cannot_start_so_are_one_sentence(targets):
     with pytest.raises(QweftError, match="name linear layers of plain numbers"):
         started(tiny_gpt2(), target_modules=targets)

@@ -19,6 +19,7 @@ from peft.tuners.lora.loraga import get_target_modules, preprocess_loraga
 from safetensors.torch import load_file, save_file
 
 from qweft.adapter.attach import attach
+from qweft.adapter.counting import all_linear
 from qweft.data.batches import Collator
 from qweft.data.tokens import Encoded
 from qweft.errors import OutOfMemoryError, QweftError, told_of_memory
@@ -56,6 +57,8 @@ def attach_for_training(
         if usual is None:
             return attach(model, config)  # which says that PEFT has none for this type
         config.target_modules = usual if isinstance(usual, str) else set(usual)
+    if isinstance(config.target_modules, str) and config.target_modules.lower() == "all-linear":
+        config.target_modules = set(all_linear(model))  # PEFT's start takes the word for a pattern
     collate, size = Collator(pad_token_id), training.batch_size
     drawn = torch.randperm(len(rows), generator=torch.Generator().manual_seed(training.seed))
     chosen = [rows[place] for place in drawn[: training.rows_for_bases()].tolist()]
