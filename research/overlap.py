@@ -90,7 +90,7 @@ def without(record: dict[str, Any], rows: Collection[int], is_decided: bool = Fa
         groups = [run["eval_row_groups"][place] for place in kept if run["eval_row_groups"]]  # none if rows are alone
         mean = sum(loss for loss, _ in losses) / sum(tokens for _, tokens in losses)
         runs.append(Run.from_json(run | {"eval_row_losses": losses, "eval_row_groups": groups, "eval_loss": mean}))
-    reference = "lora" if any(run.method == "lora" for run in runs) else runs[-1].method
+    reference = "lora" if any(run.method == "lora" for run in runs) else "lora_r1"
     return summarise(runs, "mpo", 0.5, LOOKS) if is_decided else summarise(runs, reference)
 
 

@@ -368,6 +368,12 @@ def test_the_planned_pairs_are_judged_on_new_seeds():
         mean, low, high = (-number for number in found[budget].percent)
         said = f"{mean:.1f}% [{high:.1f}, {low:.1f}]"
         assert said in page and said in readme
+    costs = []
+    for name in ("subspace_8", "unilora_1440", "sparse_16", "unilora_28800", "lora_r1"):
+        losses = {float(rate): loss for rate, loss in sentences["search"][name]["validation_loss"].items()}
+        best = min(losses, key=losses.__getitem__)
+        costs += [100 * (losses[rate] / losses[best] - 1) for rate in (best / 2, 2 * best)]
+    assert f"{min(costs):.1f} to {max(costs):.1f}% of the validation loss" in page
     with pytest.raises(QweftError, match="sparse_16 and lora_r1 cannot be judged"):
         front.planned({"runs": [run for run in results["runs"] if run["method"] != "lora_r1"]})
 
