@@ -7,6 +7,7 @@ are in float64, so that two processes give what one gives on any processor.
 import json
 import os
 import sys
+import time
 from pathlib import Path
 
 import torch
@@ -51,6 +52,9 @@ def run_all(plan):
         one = Forked(lambda words=words, port=port, last=stop_after: run(words, port, last), said)
         status = one.ended(SECONDS)
         one.kill()
+        plan.with_name(f"{name}-{rank}.ended").touch()
+        while not all(plan.with_name(f"{name}-{other}.ended").exists() for other in "01"):
+            time.sleep(0.01)  # the other one may be removing the checkpoints
         kept = Path(words[words.index("--output") + 1]) / "checkpoints"
         left = [path.name for path in kept.iterdir()] if kept.is_dir() else []
         plan.with_name(f"{name}-{rank}.json").write_text(json.dumps([status, left]))
