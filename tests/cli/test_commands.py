@@ -116,7 +116,10 @@ def test_inspect_passes_only_what_was_given(fake, tmp_path, capsys, flags):
 def test_presets(fake, capsys):
     fake("qweft.method.presets", presets=lambda: {"qtha": "all of it", "qwthn": "the first"})
     assert main(["presets"]) == 0
-    assert capsys.readouterr().out.split() == ["qtha", "all", "of", "it", "qwthn", "the", "first"]
+    presets, recommended, options, _ = capsys.readouterr().out.split("\n\n")
+    assert presets.split() == ["qtha", "all", "of", "it", "qwthn", "the", "first"]
+    assert recommended.startswith("Recommended is none of them, but LoRA of rank 1 on all linear layers")
+    assert options.strip() == "--adapter.peft_type LORA --adapter.r 1 --adapter.target_modules all-linear"
     assert main(["presets", "--x"]) == 2
 
 

@@ -12,9 +12,17 @@ COMMAND = Command(
     example="qweft presets",
 )
 
+RECOMMENDED = """
+Recommended is none of them, but LoRA of rank 1 on all linear layers:
+
+  --adapter.peft_type LORA --adapter.r 1 --adapter.target_modules all-linear
+
+After 250 steps on SmolLM2's dialogues it is equivalent within 0.5% to the best of eight methods \
+(docs/which-adapter.md). `qweft compare DATA` asks the same on your own rows."""
+
 
 def run(argv: Sequence[str]) -> None:
-    """Prints one line per preset."""
+    """Prints one line per preset, and the recommended adapter."""
     apply_options(NoOptions, {}, read_arguments(argv, COMMAND), COMMAND)
     from rich.table import Table
 
@@ -24,3 +32,4 @@ def run(argv: Sequence[str]) -> None:
     for name, description in presets().items():
         table.add_row(name, description)
     show(table)
+    show(RECOMMENDED)
