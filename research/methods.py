@@ -1,0 +1,86 @@
+"""Every method of a comparison beside one of them, as a table of Markdown.
+
+    python -m research.methods dialogues=docs/results/front-dialogue.json --reference lora_r1
+
+A row is a method, from few trained numbers to many. Each NAME=FILE adds two columns: the mean loss over the seeds, and
+the difference to the reference in percent of its loss. A verdict follows where there is one: better or worse where that
+is shown, corrected by Holm for the questions of the comparison's config; or equivalent within its margin, which is not
+corrected.
+"""
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from qweft.comparison.results import Run
+from qweft.comparison.statistics import paired
+from qweft.comparison.summarise import summarise
+from qweft.comparison.summary import Summary
+from qweft.errors import QweftError
+
+VERDICTS = {"lower": ": better", "higher": ": worse", "equivalent": ": equivalent"}
+
+
+def table(comparisons: Mapping[str, Mapping[str, Any]], reference: str) -> str:
+    """Returns the table.
+
+    Args:
+        comparisons: What results.json holds, by the name of the text that was learned. All have the same methods.
+        reference: The method that the others are held against.
+
+    Raises:
+        QweftError: The comparisons have other methods, or the reference is none of them.
+    """
+    each = [_outcomes(results, reference) for results in comparisons.values()]
+    first = each[0]
+    if any(outcomes.keys() != first.keys() for outcomes in each):
+        raise QweftError("the comparisons have different methods")
+    lines = [
+        "| method | trained numbers |" + "".join(f" {name}: loss | against `{reference}` |" for name in comparisons),
+        "|---|---:|" + "---:|---|" * len(each),
+    ]
+    for name in sorted(first, key=lambda name: (first[name].trainable_parameters, name)):
+        told = [f"`{name}` | {first[name].trainable_parameters:,}"]
+        for outcomes in each:
+            told += [_loss(outcomes[name]), _beside(outcomes[name], outcomes[reference])]
+        lines.append(f"| {' | '.join(told)} |")
+    return "\n".join(lines)
+
+
+def _outcomes(results: Mapping[str, Any], reference: str) -> dict[str, Summary]:
+    runs = [Run.from_json(run) for run in results["runs"] if run["method"] != "base"]
+    if reference not in {run.method for run in runs}:
+        raise QweftError(f"{reference} did not run; there are {', '.join(sorted({run.method for run in runs}))}")
+    return summarise(runs, reference, yaml.safe_load(results["config_yaml"])["equivalent_within"])
+
+
+def _loss(outcome: Summary) -> str:
+    return "diverged" if outcome.eval_loss is None else f"{outcome.eval_loss:.3f}"
+
+
+def _beside(outcome: Summary, reference: Summary) -> str:
+    pair = None if outcome is reference else paired(outcome, reference)
+    if pair is None or pair.mean is None:
+        return ""
+    return f"{pair.mean:+.1f}%{VERDICTS.get(pair.direction, '')}"
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """Prints the table of the results that are named."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument(
+        "results", metavar="NAME=FILE", nargs="+", help="a results.json, and what its columns are called"
+    )
+    parser.add_argument("--reference", required=True, metavar="METHOD")
+    given = parser.parse_args(words)
+    named = [each.partition("=")[::2] for each in given.results]
+    found = {name: json.loads(Path(path).read_text(encoding="utf-8")) for name, path in named}
+    print(table(found, given.reference))
+
+
+if __name__ == "__main__":
+    main()
