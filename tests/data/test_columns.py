@@ -105,11 +105,14 @@ def test_a_wrong_name_of_one_of_several_sources_is_told_with_its_place(tmp_path,
             "read question + answer by --data.columns.question question --data.columns.answer answer",
         ),
         ({"instruction": "q", "output": "a", "prompt": "t"}, "read instruction + output by --data.columns.instruction"),
-        ({"instruction": "q", "response": "a"}, "response; name the column to read by --data.columns.output NAME"),
+        (
+            {"instruction": "q", "question": "r", "response": "a"},
+            "instruction, question, response; name the column to read by --data.columns.output NAME",
+        ),
         ({"question": "q", "Answer ": "a"}, "read its column 'Answer ' as answer by --data.columns.answer 'Answer '"),
         (
             {"output": "a", "words": "b"},
-            "the closest format is instruction [+ input, history] + output, and instruction",
+            "the closest format is instruction [+ input, context, history] + output, and instruction",
         ),
         (
             {"Type": "x", "Question": "q", "Best Answer": "a"},
@@ -171,7 +174,7 @@ def test_every_option_that_is_told_reads_the_row(tmp_path, chatml, row, names, t
 @pytest.mark.parametrize(
     "row",
     [
-        {"id": 1, "source": "s", "score": 0.5, "topic": "t", "instruction": "q", "context": "c", "output": "a"},
+        {"id": 1, "source": "s", "score": 0.5, "topic": "t", "instruction": "q", "contexts": "", "output": "a"},
         {"instruction": "q", "input": "", "inputs": "other", "output": "a"},
         {"instruction": "q", "Input": "", "output": "a", "History": []},
         {"instruction": "q", "Input": None, "output": "a", "tools": "hammer", "Tools": "hammer"},

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from qweft.data.columns import renamed
-from qweft.data.formats import format_of, known, of_named, to_conversation
+from qweft.data.formats import format_of, known, of_named, to_conversation, unread_of
 from qweft.data.turns import RowError
 from qweft.errors import QweftError
 
@@ -300,6 +300,36 @@ def test_an_answer_that_is_marked_as_not_to_be_learned_is_refused(mark):
     assert said(answered(**{key: key != "masked"})) == said(answered(**{key: None})) == ASKED
 
 
+def test_dolly_calls_input_and_output_context_and_response():
+    row = {"instruction": "Who won?", "context": "Ann beat Bo.", "response": "Ann.", "category": "closed_qa"}
+    told = [("user", "Who won?\n\nAnn beat Bo."), ("assistant", "Ann.")]
+    assert said(row) == told and unread_of(row) == ["category"]
+    assert said({**row, "context": ""}) == said({**row, "context": None}) == [("user", "Who won?"), told[1]]
+    assert said({**row, "input": "Briefly."})[0] == ("user", "Who won?\n\nBriefly.\n\nAnn beat Bo.")
+    assert said({**row, "output": "Ann did."})[1] == ("assistant", "Ann did.")
+    assert unread_of({**row, "output": "Ann did."}) == ["response", "category"]
+    with pytest.raises(QweftError, match="its column 'Context' would not be read; read it as context by"):
+        said({"Context" if key == "context" else key: value for key, value in row.items()})
+    named = {"instruction": "instruction", "response": "mine"}
+    chosen = of_named(renamed({**row, "output": "no", "mine": "Ann won."}, named, "here"), named, "here")
+    assert said(chosen) == [told[0], ("assistant", "Ann won.")]
+
+
+@pytest.mark.parametrize(
+    ("row", "columns"),
+    [
+        ({"question": "a", "answer": "b", "context": "c", "id": 0, "tags": [], "note": ""}, ["context", "id"]),
+        ({"messages": [], "tools": [], "prompt_id": "p"}, ["prompt_id"]),
+        ({"prompt": "a", "response": "b", "system": "s", "group": "g"}, []),
+        ({"prompt": "a", "completion": "b", "response": "c"}, ["response"]),
+        ({"text": "a", "label": 1, "system": "s"}, ["label", "system"]),
+        ({"problem": "a", "reannotated_assistant_content": "b", "solution": "c"}, ["solution"]),
+    ],
+)
+def test_columns_that_are_not_read(row, columns):
+    assert unread_of(row) == columns
+
+
 def test_a_plain_text():
     (message,) = to_conversation({"text": "Once upon a time."}, "here").messages
     assert (message.role, message.content) == ("text", "Once upon a time.")
@@ -317,7 +347,7 @@ def test_a_plain_text():
         ({"messages": []}, "messages (role, content)"),
         ({"conversations": []}, "conversations (from, value)"),
         ({"prompt": "a", "completion": "b"}, "prompt + completion"),
-        ({"instruction": "a", "output": "b"}, "instruction [+ input, history] + output"),
+        ({"instruction": "a", "output": "b"}, "instruction [+ input, context, history] + output"),
         ({"input": "a", "reasoning_content": "b", "content": "c"}, "input + reasoning_content + content"),
         ({"question": "a", "answer": "b"}, "question + answer"),
         ({"problem": "a", "solution": "b"}, "problem + solution"),

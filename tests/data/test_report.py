@@ -1,6 +1,6 @@
 from dataclasses import replace
 
-from qweft.data.report import DataReport, PartReport
+from qweft.data.report import COLUMNS, DataReport, PartReport
 
 ONE = PartReport(rows=1, groups=1, tokens=90, target_tokens=9, cut=1, only_last=0)
 MANY = replace(ONE, rows=1200, groups=2, cut=0, only_last=3)
@@ -18,6 +18,11 @@ def test_one_is_one_row_of_one_group():
         parts={"train": MANY, "test": ONE},
         fingerprint="0123456789abcdef",
     )
+    unread = {f"c{number}": 2 for number in range(COLUMNS + 1)}
+    said = replace(report, unread=unread).describe()
+    assert "  columns that are not read: c0 (2 rows), c1 (2 rows)," in said and said.endswith("c11 (2 rows), and more")
+    assert "not read" not in report.describe()
+    assert replace(report, unread={" a ": 1}).describe().endswith("columns that are not read: ' a ' (1 row)")
     assert "name smaller groups in a column group" in replace(report, left_over=600).describe()
     assert report.describe().splitlines() == [
         "data a.jsonl: 1,202 rows in 3 groups, sha256 0123456789ab",

@@ -32,7 +32,7 @@ LIST = re.compile(r"\s*\[\s*[\[{\"]")
 def columns_of(name: str) -> tuple[str, ...]:
     """Return the columns that a format needs, from its name.
 
-    >>> columns_of("instruction [+ input, history] + output"), columns_of("messages (role, content)")
+    >>> columns_of("instruction [+ input, context, history] + output"), columns_of("messages (role, content)")
     (('instruction', 'output'), ('messages',))
     """
     return tuple(part.strip() for part in re.sub(r"\[[^]]*\]|\([^)]*\)", "", name).split("+"))
@@ -46,8 +46,8 @@ def more_of(name: str, has_turns: bool) -> tuple[str, ...]:
         name: Name of the format.
         has_turns: Whether the row holds a list of messages, beside which a column `tools` lists tools.
 
-    >>> more_of("instruction [+ input, history] + output", False)
-    ('input', 'history', 'system', 'group', 'original_question', 'reasoning_content')
+    >>> more_of("instruction [+ input, context, history] + output", False)
+    ('input', 'context', 'history', 'system', 'group', 'original_question', 'reasoning_content')
     """
     if name == "text":
         return ("group",)
@@ -346,8 +346,11 @@ def bare(name: str) -> str:
     return name.strip("\ufeff \t\r\n\u00a0").casefold().removesuffix("s")
 
 
+def shown_name(key: object) -> str:
+    """Return the name of a column for people: its first 40 characters, in quotes where white space stands at an end."""
+    name = str(key)[:40]
+    return repr(name) if name != name.strip() else name
+
+
 def _listed(row: Row) -> str:
-    return (
-        ", ".join(repr(key) if key != key.strip() else key for key in (str(key)[:40] for key in list(row)[:12]))
-        or "none"
-    )
+    return ", ".join(map(shown_name, list(row)[:12])) or "none"

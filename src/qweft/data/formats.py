@@ -1,6 +1,5 @@
 """Known formats of rows: each row becomes a conversation by its columns."""
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
@@ -24,6 +23,8 @@ from qweft.data.turns import (
     THOUGHT,
     Row,
     RowError,
+    check_characters,
+    check_text,
     listed,
     offered,
     plain_text,
@@ -35,12 +36,12 @@ from qweft.data.turns import (
 
 PLAIN = "text"
 THOUGHT_COLUMN = "reasoning_content"
-OPTIONAL = ("response", "input", "history", "system", "group", "tools", "original_question", THOUGHT_COLUMN)
+OPTIONAL = ("response", "input", "context", "history", "system", "group", "tools", "original_question", THOUGHT_COLUMN)
 """Columns that a row may have beside those that tell its format."""
 NEUTRAL = {*OPTIONAL} - {"response"}
 """Those that tell nothing of it."""
-HALF_A_CHARACTER = re.compile("[\ud800-\udfff]")
-"""A lone UTF-16 surrogate, which Python's JSON parser lets through; no tokenizer accepts it."""
+WITH_RESPONSE = {"completion", "output"}
+"""Columns of the answer that `response` may stand for."""
 
 
 class Pair(NamedTuple):
@@ -92,7 +93,7 @@ def to_conversation(row: Row, where: str) -> Conversation:
     messages = _read(row, where)
     refuse_missed(row, _more(row), where)
     if messages and messages[0].role == TEXT:
-        _check_characters(messages, where)
+        check_characters(messages, where)
         group = _named_group(row, "group", where) or text_group(messages[0])
         return Conversation(tuple(messages), group, where=where)
     while messages and messages[-1].role != "assistant":
@@ -106,9 +107,9 @@ def to_conversation(row: Row, where: str) -> Conversation:
         raise RowError(where, "what stands before the answer is empty, so nothing asks for it")
     _put_system(messages, row, where)
     _put_thought(messages, row, where)
-    _check_characters(messages, where)
+    check_characters(messages, where)
     tools = read_tools(offered(row, messages), where) if _has_turns(row) else ""
-    _check_text(tools, "tools", where)
+    check_text(tools, "tools", where)
     asked = _named_group(row, "original_question", where)
     group = _named_group(row, "group", where) or prompt_group([Message("user", asked)] if asked else messages)
     return Conversation(tuple(messages), group, tools, where)
@@ -165,22 +166,8 @@ def _more(row: Row) -> tuple[str, ...]:
 def _named_group(row: Row, column: str, where: str) -> str:
     """Return the group in a column; empty if the column is missing or empty."""
     name = "" if row.get(column) in (None, "") else _text(row, column, where)
-    _check_text(name, column, where)
+    check_text(name, column, where)
     return name
-
-
-def _check_characters(messages: Sequence[Message], where: str) -> None:
-    """Check for characters that come from reading a file in the wrong encoding."""
-    for number, message in enumerate(messages, 1):
-        what = "the text" if message.role == TEXT else f"message {number} ({message.role})"
-        _check_text(message.said, what, where)
-
-
-def _check_text(text: str, what: str, where: str) -> None:
-    if "\x00" in text:
-        raise RowError(where, f"{what} holds a NUL character, as UTF-16 read as UTF-8 has; save it as UTF-8")
-    if half := HALF_A_CHARACTER.search(text):
-        raise RowError(where, f"{what} holds half a character, {half[0]!r}, which is no text; write it whole")
 
 
 def _read(row: Row, where: str) -> list[Message]:
@@ -229,7 +216,7 @@ def _plain(row: Row, where: str) -> list[Message]:
 def _prompt_completion(row: Row, where: str) -> list[Message]:
     prompt = row["prompt"]
     asked = read_turns(prompt, where) if not isinstance(prompt, str) else [Message("user", prompt)]
-    key = "response" if row.get("completion") is None and row.get("response") is not None else "completion"
+    key = _or_response(row, "completion")
     completion = row.get(key)
     refuse_python((prompt, completion), f"prompt and {key}", where)
     if isinstance(completion, Sequence) and not isinstance(completion, str):
@@ -247,8 +234,13 @@ def _prompt_completion(row: Row, where: str) -> list[Message]:
     return asked + _answer(row, key, where)
 
 
+def _or_response(row: Row, key: str) -> str:
+    """Return the column of a row's answer: `response` takes the place of one that the format names."""
+    return "response" if row.get(key) is None and row.get("response") is not None else key
+
+
 def _alpaca(row: Row, where: str) -> list[Message]:
-    """Read instruction, input and output; `history` holds earlier (question, answer) pairs, oldest first."""
+    """Read instruction, input or context, and output or response; `history` holds earlier pairs, oldest first."""
     messages: list[Message] = []
     history = listed(row.get("history"), "history", where)
     if history is not None and history != "" and (not isinstance(history, Sequence) or isinstance(history, str)):
@@ -260,11 +252,14 @@ def _alpaca(row: Row, where: str) -> list[Message]:
         if not answered.strip():
             raise RowError(where, f"the answer in history entry {number} is empty")
         messages += [Message("user", asked), Message("assistant", answered)]
-    given = row.get("input")
-    has_input = bool(given) or (isinstance(given, int | float) and not isinstance(given, bool))  # 0 is one
-    parts = [_text(row, "instruction", where), _text(row, "input", where) if has_input else ""]
+    parts = [_text(row, "instruction", where)]
+    for key in ("input", "context"):
+        given = row.get(key)
+        if given or (isinstance(given, int | float) and not isinstance(given, bool)):  # 0 is one
+            parts.append(_text(row, key, where))
     messages.append(Message("user", "\n\n".join(part for part in parts if part)))
-    return messages + _answer(row, "output", where)
+    asks_twice = any(row.get(pair.asks) is not None for pair in PAIRS)  # to which of both is the response?
+    return messages + _answer(row, "output" if asks_twice else _or_response(row, "output"), where)
 
 
 def _answer(row: Row, key: str, where: str) -> list[Message]:
@@ -296,7 +291,7 @@ READERS: tuple[tuple[str, str, Callable[[Row, str], list[Message]]], ...] = (
     # ShareGPT
     ("conversations", "conversations (from, value)", _turns("conversations")),
     ("prompt", "prompt + completion", _prompt_completion),
-    ("instruction", "instruction [+ input, history] + output", _alpaca),
+    ("instruction", "instruction [+ input, context, history] + output", _alpaca),
     # Chinese-DeepSeek-R1-Distill
     (THOUGHT_COLUMN, "input + reasoning_content + content", _reasoned),
 )
@@ -352,10 +347,22 @@ def of_named(row: Row, columns: Mapping[str, str], where: str, key: str = KEY) -
     found = with_turns(_without_others(row, told) if told else row)
     name = format_of(found)
     if name != "unknown":
-        keys = {each for each, known_as, _ in READERS if known_as == name and found.get(each) is not None}
-        either = {"response"} if name == "prompt + completion" and found.get("completion") is None else set()
-        refuse_unread(found, name, {*keys, *either, *columns_of(name), *_more(found)}, columns, where, key)
+        refuse_unread(found, name, _read_of(found, name), columns, where, key)
     return found
+
+
+def _read_of(row: Row, name: str) -> set[str]:
+    """Return the columns that are read of a row of a format."""
+    keys = {each for each, known_as, _ in READERS if known_as == name and row.get(each) is not None}
+    either = {"response"} if any(row.get(each) is None for each in WITH_RESPONSE & {*columns_of(name)}) else set()
+    return {*keys, *either, *columns_of(name), *_more(row)}
+
+
+def unread_of(row: Row) -> list[str]:
+    """Return the columns of a row that hold something which its format does not read."""
+    found = with_turns(row)
+    read = _read_of(found, format_of(found))
+    return [str(name) for name, value in found.items() if name not in read and value not in (None, "", [], {})]
 
 
 def _without_others(row: Row, told: set[str]) -> Row:
@@ -365,8 +372,8 @@ def _without_others(row: Row, told: set[str]) -> Row:
         return row
     own = {column for each, form in forms if each == key and told <= form for column in form}  # of several answers
     others = {column for _, form in forms for column in form} - own - NEUTRAL
-    if "response" in told and "completion" not in told:
-        others.add("completion")
+    if "response" in told:
+        others |= WITH_RESPONSE - told
     if key == PLAIN:
         others.add(THOUGHT_COLUMN)
     alike = {*map(bare, others)}  # a Question beside the named text
@@ -378,7 +385,7 @@ def _forms() -> tuple[tuple[str, set[str]], ...]:
     """Return the column that tells each format, in their order, with all that it needs."""
     found = [(key, {key, *(needed if key in (needed := columns_of(name)) else ())}) for key, name, _ in READERS]
     return (
-        *((key, form | {"response"} if key == "prompt" else form) for key, form in found),
+        *((key, form | {"response"} if WITH_RESPONSE & form else form) for key, form in found),
         *((pair.asks, {pair.asks, pair.answers}) for pair in PAIRS),
         (PLAIN, {PLAIN}),
     )

@@ -9,9 +9,9 @@ from qweft.data.checks import check_data_config
 from qweft.data.columns import renamed
 from qweft.data.config import HELD_OUT, LEAST_HELD_OUT, DataConfig
 from qweft.data.conversation import Conversation, text_group
-from qweft.data.formats import format_of, of_named, to_conversation
+from qweft.data.formats import format_of, of_named, to_conversation, unread_of
 from qweft.data.read import beside_training, read_rows
-from qweft.data.report import DataReport, PartReport, fingerprint, part_report
+from qweft.data.report import COLUMNS, DataReport, PartReport, fingerprint, part_report
 from qweft.data.split import Share, TooFewRowsError, split
 from qweft.data.template import render, shows_tools, with_template
 from qweft.data.tokens import Encoded, answer_count, fit, is_longer, learn_all, no_end, tokenise, windows
@@ -128,7 +128,8 @@ def load_data(config: DataConfig, tokenizer: Any, whole: Mapping[Conversation, E
     check_data_config(config)
     tokenizer = with_template(tokenizer, config.template)
     skipped: dict[str, list[tuple[str, str]]] = {}
-    sources, left_out = _read(config, tokenizer, skipped)
+    unread: Counter[str] = Counter()
+    sources, left_out = _read(config, tokenizer, skipped, unread)
     several = [] if config.sources is None else config.sources
     shares = [Share(each.source, sources[each.source], each.weight, each.rows) for each in several]
     conversations = [row for each in shares for row in each.conversations] or sources[config.source]
@@ -182,6 +183,7 @@ def load_data(config: DataConfig, tokenizer: Any, whole: Mapping[Conversation, E
         no_end="" if all(conversation.is_text for conversation in conversations) else no_end(tokenizer),
         wanted=config.train_rows if len(rows["train"]) < (config.train_rows or 0) else None,
         beside_training=tuple(filter(None, map(beside_training, places))),
+        unread=dict(unread.most_common(COLUMNS + 1)),
     )
     train, validation, test = (list(part) for part in chosen.values())
     return Data(rows["train"], rows["validation"], rows["test"], train, validation, test, report, tokenizer, config)
@@ -203,7 +205,7 @@ def _tools_as_text(conversations: Sequence[Conversation], tokenizer: Any) -> int
 
 
 def _read(
-    config: DataConfig, tokenizer: Any, skipped: dict[str, list[tuple[str, str]]]
+    config: DataConfig, tokenizer: Any, skipped: dict[str, list[tuple[str, str]]], unread: Counter[str]
 ) -> tuple[dict[str, list[Conversation]], int]:
     """Return the rows by source, plain texts in windows, and the number of rows over `max_characters`.
 
@@ -211,6 +213,7 @@ def _read(
         config: The data config.
         tokenizer: The model's tokenizer.
         skipped: Receives place and fault of each row that was left out, by source.
+        unread: Receives the number of rows with something in each column that is not read.
     """
     found: dict[str, list[Conversation]] = {}
     left_out = 0
@@ -219,7 +222,7 @@ def _read(
         rows = found[source] = []
         faults: list[tuple[str, str]] = []
         read = 0
-        for _, conversation in _conversations(config, source, key, faults):
+        for _, conversation in _conversations(config, source, key, faults, unread):
             read += 1
             if source in own and not has_room(conversation, config):
                 left_out += 1
@@ -265,11 +268,11 @@ def read_conversations(config: DataConfig) -> Iterator[tuple[str, Conversation]]
     """
     for source, key in _places(config):
         if source in {each.source for each in config.training_sources}:
-            yield from _conversations(config, source, key, [])
+            yield from _conversations(config, source, key, [], Counter())
 
 
 def _conversations(
-    config: DataConfig, source: str, key: str, skipped: list[tuple[str, str]]
+    config: DataConfig, source: str, key: str, skipped: list[tuple[str, str]], unread: Counter[str]
 ) -> Iterator[tuple[str, Conversation]]:
     """Yield (format, conversation) of each row of a source.
 
@@ -280,6 +283,7 @@ def _conversations(
         source: One of the sources of `config`.
         key: The config key that names it.
         skipped: Receives place and fault of each row that is left out, if `skip_bad_rows` is set.
+        unread: Receives the number of rows with something in each column that is not read.
     """
     faults = skipped if config.skip_bad_rows else None
     own = next((each for each in config.training_sources if each.source == source), None)
@@ -303,6 +307,7 @@ def _conversations(
                 faults.append((fault.where, fault.what))
             else:
                 some_read = True
+                unread.update(unread_of(named))
                 yield format_of(named), conversation
     except RowError as fault:
         if isinstance(fault, UnknownFormatError) and not some_read:

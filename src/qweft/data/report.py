@@ -5,12 +5,15 @@ from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from qweft.data.columns import shown_name
 from qweft.data.config import LEAST_HELD_OUT, MOST_HELD_OUT
 from qweft.data.tokens import Encoded, target_tokens, total_tokens
 from qweft.text import many
 
 SHOWN = 10
 """Skipped rows that the terminal shows; the record has all of them."""
+COLUMNS = 12
+"""Columns that are not read and are named."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,7 @@ class DataReport:
         no_end: Why no end of an answer is learned; empty where one is, or where all rows are plain texts.
         wanted: Training rows that `train_rows` asks for, if fewer are there; else `None`.
         beside_training: Of each folder with files of held-out parts beside a training file, that they are read alike.
+        unread: Number of rows with something in each column that is not read, of at most `COLUMNS` + 1 columns.
     """
 
     source: str
@@ -81,6 +85,7 @@ class DataReport:
     no_end: str = ""
     wanted: int | None = None
     beside_training: tuple[str, ...] = ()
+    unread: dict[str, int] = field(default_factory=dict)
 
     def rows_of(self, part: str) -> int:
         """Return the number of rows of the source of a held-out part, those included that could not be read."""
@@ -152,6 +157,10 @@ class DataReport:
         if self.no_end:
             lines.append(f"  note: the end of an answer is not learned, as {self.no_end}")
         lines += [f"  note: {line}" for line in self.beside_training]
+        if self.unread:
+            named = [f"{shown_name(name)} ({many(count, 'row')})" for name, count in self.unread.items()]
+            more = ["and more"] if len(named) > COLUMNS else []
+            lines.append(f"  columns that are not read: {', '.join(named[:COLUMNS] + more)}")
         return "\n".join(lines)
 
 

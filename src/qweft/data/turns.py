@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from qweft.data.conversation import ROLES, Message
+from qweft.data.conversation import ROLES, TEXT, Message
 from qweft.errors import QweftError
 
 Row = Mapping[str, Any]
@@ -348,3 +348,30 @@ def _jsonable(value: Mapping[str, Any], what: str, where: str) -> dict[str, Any]
     except (TypeError, ValueError, RecursionError) as error:
         raise RowError(where, f"{what}: not what JSON can hold ({str(error)[:80]})") from error
     return kept
+
+
+HALF_A_CHARACTER = re.compile("[\ud800-\udfff]")
+"""A lone UTF-16 surrogate, which Python's JSON parser lets through; no tokenizer accepts it."""
+
+
+def check_characters(messages: Sequence[Message], where: str) -> None:
+    """Check for characters that come from reading a file in the wrong encoding.
+
+    Raises:
+        RowError: A message holds one.
+    """
+    for number, message in enumerate(messages, 1):
+        what = "the text" if message.role == TEXT else f"message {number} ({message.role})"
+        check_text(message.said, what, where)
+
+
+def check_text(text: str, what: str, where: str) -> None:
+    """Check one text likewise.
+
+    Raises:
+        RowError: It holds a NUL character or half a character.
+    """
+    if "\x00" in text:
+        raise RowError(where, f"{what} holds a NUL character, as UTF-16 read as UTF-8 has; save it as UTF-8")
+    if half := HALF_A_CHARACTER.search(text):
+        raise RowError(where, f"{what} holds half a character, {half[0]!r}, which is no text; write it whole")
