@@ -36,7 +36,7 @@ ROWS = [{"question": f"How many is {number}?", "answer": f"It is {number}."} for
 def test_formats_lengths_and_what_would_be_cut(source, chatml):
     long = {"messages": [{"role": "user", "content": "hello " * 80}, {"role": "assistant", "content": "hi"}] * 2}
     found = check_data(config(source([*ROWS, long])), chatml, "tiny")
-    assert found.formats == {"question + answer": 20, "messages (role, content)": 1}
+    assert found.formats == {"question [+ context] + answer": 20, "messages (role, content)": 1}
     assert found.turns == {1: 20, 2: 1} and found.rows == 21
     assert found.longer == 1 and found.lost == 1 and found.held_out == {"validation": 2, "test": 2}
     assert found.lengths.most > 64 > found.lengths.median and found.learned.least > 2
@@ -65,11 +65,11 @@ def test_a_format_is_one_entry(source, tmp_path, monkeypatch, capsys):
     options = ["--model.name", str(tmp_path / "model"), "--data.max_length", "64", "--data.test_rows", "2"]
     capsys.readouterr()
     assert main(["data", "check", source(rows), *options, "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["formats"] == {"call and echo": 12, "left + right": 8}
+    assert json.loads(capsys.readouterr().out)["formats"] == {"call and echo": 12, "left [+ context] + right": 8}
     assert main(["data", "check", source([*rows, {"left": "Left 9"}]), *options]) == 2
     told = capsys.readouterr().err
     assert "row 21: there is a left but no answer (right is missing)" in told
-    assert "call and echo" in formats.known() and "left + right" in formats.known()
+    assert "call and echo" in formats.known() and "left [+ context] + right" in formats.known()
 
 
 @pytest.mark.parametrize("learn", ["answers", "all"])
@@ -162,7 +162,7 @@ def test_the_command(source, tmp_path, capsys):
     model = ["--model.name", save_tiny_model(tmp_path / "model"), "--data.max_length", "48"]
     assert main(["data", "check", source(ROWS * 8), *model, "--data.test_rows", "4"]) == 0
     out = " ".join(capsys.readouterr().out.split())
-    assert "160 rows of question + answer" in out and "⟦It is" in out and "tokens of a row" in out
+    assert "160 rows of question [+ context] + answer" in out and "⟦It is" in out and "tokens of a row" in out
     assert "no test rows" not in out
     assert main(["data", "check", source(ROWS), *model, "--data.test_rows", "0"]) == 0
     assert "no test rows: training judges on them; raise data.test_rows" in " ".join(capsys.readouterr().out.split())

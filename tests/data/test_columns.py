@@ -92,11 +92,14 @@ def test_a_wrong_name_of_one_of_several_sources_is_told_with_its_place(tmp_path,
     [
         (
             {"Question": "q", "Answer": "a"},
-            "its columns are Question, Answer; read them as question + answer by --data.columns.question Question "
-            "--data.columns.answer Answer",
+            "its columns are Question, Answer; read them as question [+ context] + answer by "
+            "--data.columns.question Question --data.columns.answer Answer",
         ),
         ({"instruction ": "q", "output": "a"}, "by --data.columns.instruction 'instruction '"),
-        ({"questions": "q", "answers": "a"}, "read them as question + answer by --data.columns.question questions"),
+        (
+            {"questions": "q", "answers": "a"},
+            "read them as question [+ context] + answer by --data.columns.question questions",
+        ),
         ({"\ufeffquestion": "q", "answer": "a"}, "by --data.columns.question '\ufeffquestion'"),
         ({"Message": []}, "read them as messages (role, content) by --data.columns.messages Message"),
         ({"prompt": "q", "Completion": "a"}, "read its column 'Completion' as completion by --data.columns.completion"),
@@ -107,7 +110,11 @@ def test_a_wrong_name_of_one_of_several_sources_is_told_with_its_place(tmp_path,
         ({"instruction": "q", "output": "a", "prompt": "t"}, "read instruction + output by --data.columns.instruction"),
         (
             {"instruction": "q", "question": "r", "response": "a"},
-            "instruction, question, response; name the column to read by --data.columns.output NAME",
+            "instruction, question, response; name the column to read by --data.columns.output NAME, as response",
+        ),
+        (
+            {"problem": "q", "generated_solution": "a", "expected_answer": 4, "Answers2": "", "id": "i"},
+            "by --data.columns.solution NAME, as generated_solution or expected_answer",
         ),
         ({"question": "q", "Answer ": "a"}, "read its column 'Answer ' as answer by --data.columns.answer 'Answer '"),
         (

@@ -85,17 +85,15 @@ def test_rows_that_a_held_out_source_of_its_own_loses_are_counted(config, chatml
 def test_columns_that_are_not_read_are_counted_in_all_sources(config, chatml, tmp_path):
     import json
 
-    rows = [{"question": f"What is {i}?", "context": "c" * (i % 2), "answer": f"{i}", "id": i} for i in range(40)]
+    rows = [{"question": f"What is {i}?", "note": "c" * (i % 2), "answer": f"{i}", "id": i} for i in range(40)]
     (tmp_path / "test.jsonl").write_text("\n".join(map(json.dumps, rows)))
     own = replace(config, test_source=str(tmp_path / "test.jsonl"), test_rows=16)
     assert load_data(config, chatml).report.unread == {}
     report = load_data(own, chatml).report
-    assert report.unread == {"id": 40, "context": 20}  # the most frequent first
-    assert report.describe().endswith("columns that are not read: id (40 rows), context (20 rows)")
-    named = replace(own, test_source=str(tmp_path / "test.jsonl"), source=str(tmp_path / "test.jsonl"), columns={
-        "instruction": "question", "output": "answer"
-    })  # fmt: skip
-    assert load_data(named, chatml).report.unread == {"id": 40}
+    assert report.unread == {"id": 40, "note": 20}  # the most frequent first
+    assert report.describe().endswith("columns that are not read: id (40 rows), note (20 rows)")
+    named = replace(config, source=str(tmp_path / "test.jsonl"), columns={"group": "id"})
+    assert load_data(named, chatml).report.unread == {"note": 20}
 
 
 def test_the_token_counts_are_those_of_the_rows(config, chatml):

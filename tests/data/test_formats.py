@@ -3,7 +3,8 @@ import json
 import pytest
 
 from qweft.data.columns import renamed
-from qweft.data.formats import format_of, known, of_named, to_conversation, unread_of
+from qweft.data.formats import format_of, known, to_conversation
+from qweft.data.naming import of_named, unread_of
 from qweft.data.turns import RowError
 from qweft.errors import QweftError
 
@@ -315,10 +316,21 @@ def test_dolly_calls_input_and_output_context_and_response():
     assert said(chosen) == [told[0], ("assistant", "Ann won.")]
 
 
+@pytest.mark.parametrize("asks, answers", [("question", "answer"), ("query", "response"), ("problem", "solution")])
+def test_a_context_follows_the_question(asks, answers):
+    row = {asks: "How many?", "context": "CREATE TABLE t", answers: "SELECT"}
+    assert said(row) == [("user", "How many?\n\nCREATE TABLE t"), ("assistant", "SELECT")] and unread_of(row) == []
+    groups = {to_conversation({**row, "context": text}, "here").group for text in ("CREATE TABLE t", "other", "")}
+    assert len(groups) == 3
+    for other in ({"sentences": ["a"]}, float("nan"), " ", None):  # HotpotQA's is an object
+        assert said({**row, "context": other})[0] == ("user", "How many?")
+    assert unread_of({**row, "context": {"sentences": ["a"]}}) == ["context"]
+
+
 @pytest.mark.parametrize(
     ("row", "columns"),
     [
-        ({"question": "a", "answer": "b", "context": "c", "id": 0, "tags": [], "note": ""}, ["context", "id"]),
+        ({"question": "a", "answer": "b", "context": ["c"], "id": 0, "tags": [], "note": ""}, ["context", "id"]),
         ({"messages": [], "tools": [], "prompt_id": "p"}, ["prompt_id"]),
         ({"prompt": "a", "response": "b", "system": "s", "group": "g"}, []),
         ({"prompt": "a", "completion": "b", "response": "c"}, ["response"]),
@@ -349,8 +361,8 @@ def test_a_plain_text():
         ({"prompt": "a", "completion": "b"}, "prompt + completion"),
         ({"instruction": "a", "output": "b"}, "instruction [+ input, context, history] + output"),
         ({"input": "a", "reasoning_content": "b", "content": "c"}, "input + reasoning_content + content"),
-        ({"question": "a", "answer": "b"}, "question + answer"),
-        ({"problem": "a", "solution": "b"}, "problem + solution"),
+        ({"question": "a", "answer": "b"}, "question [+ context] + answer"),
+        ({"problem": "a", "solution": "b"}, "problem [+ context] + solution"),
         ({"text": "a"}, "text"),
         ({"words": "a"}, "unknown"),
     ],

@@ -269,7 +269,7 @@ def test_data_check_takes_several(place, capsys):
     several = ["--data.sources", "[{source: a.jsonl, weight: 3}, b.jsonl]"]
     assert main(["data", "check", *MODEL, *SHORT, *several, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert found["source"] == "a.jsonl + b.jsonl" and found["formats"] == {"question + answer": 20}
+    assert found["source"] == "a.jsonl + b.jsonl" and found["formats"] == {"question [+ context] + answer": 20}
     assert set(found["sources"]) == {"a.jsonl", "b.jsonl"} and found["sources"]["a.jsonl"]["train"] > 3
     assert main(["data", "check", "a.jsonl", "--data.sources", "a.jsonl,b.jsonl", *MODEL]) == 2
     assert main(["data", "check", *MODEL]) == 2

@@ -21,6 +21,8 @@ ANSWER_OF = {
     "prompt": "response", "instruction": "output", "question": "answer", "query": "response", "problem": "solution",
 }  # fmt: skip
 """Column of the answer beside each column that asks."""
+ANSWERS = {*ANSWER_OF.values(), "completion", "reply", "target"}
+"""Words in the name of a column that may hold an answer."""
 TURNS = ("messages", "conversations")
 LISTS = ("history", "tools", *TURNS)
 """Columns that hold a list, or its JSON text."""
@@ -215,9 +217,18 @@ def lacking(row: Row, what: str, wanted: Sequence[str], where: str, more: Sequen
         if all(_is_read(name, row.get(name)) for name in pair):
             options = " ".join(_option(name, name) for name in pair)
             return RowError(where, f"{what}; its columns are {_listed(row)}; read {' + '.join(pair)} by {options}")
-    way = f"; name the column to read by --{KEY}.{wanted[0]} NAME" if len(row) > 1 else ""
+    way = f"; name the column to read by --{KEY}.{wanted[0]} NAME{_answers(row, wanted)}" if len(row) > 1 else ""
     way = f"; read its text alone by {_option('text', 'text')}" if _is_read("text", row.get("text")) else way
     return RowError(where, f"{what}; its columns are {_listed(row)}{_unfit(row, wanted, turns)}{way}")
+
+
+def _answers(row: Row, wanted: Sequence[str]) -> str:
+    """Return the columns that may be the wanted answer by a word in their names: "generated_solution"."""
+    if ANSWERS.isdisjoint(wanted):
+        return ""
+    named = (key for key in row if ANSWERS & {bare(word) for word in re.split(r"[\W_]+", str(key))})
+    near = [shown_name(key) for key in named if _is_read("text", row[key])][:4]
+    return f", as {' or '.join(near)}" if near else ""
 
 
 def unknown(row: Row, formats: Sequence[str], where: str) -> RowError:

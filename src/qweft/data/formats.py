@@ -6,16 +6,13 @@ from functools import cache
 from typing import NamedTuple
 
 from qweft.data.columns import (
-    KEY,
     SHARED,
-    bare,
     beside_text,
     columns_of,
     lacking,
     more_of,
     refuse_missed,
     refuse_preferences,
-    refuse_unread,
     unknown,
 )
 from qweft.data.conversation import TEXT, Conversation, Message, prompt_group, text_group
@@ -45,12 +42,17 @@ WITH_RESPONSE = {"completion", "output"}
 
 
 class Pair(NamedTuple):
-    """A format with a column for the question and one for the answer; its name is "asks + answers"."""
+    """A format with a column for the question and one for the answer."""
 
     asks: str
     answers: str
     is_listed: bool = True
     """Whether the list of known formats has it."""
+
+    @property
+    def name(self) -> str:
+        """Its name for people."""
+        return f"{self.asks} [+ context] + {self.answers}"
 
 
 PAIRS = (
@@ -91,7 +93,7 @@ def to_conversation(row: Row, where: str) -> Conversation:
     row = with_turns(row)
     refuse_preferences(row, format_of(row), where)
     messages = _read(row, where)
-    refuse_missed(row, _more(row), where)
+    refuse_missed(row, more_columns(row), where)
     if messages and messages[0].role == TEXT:
         check_characters(messages, where)
         group = _named_group(row, "group", where) or text_group(messages[0])
@@ -158,7 +160,7 @@ def _has_turns(row: Row) -> bool:
     return key in TURNS or any(isinstance(value, Sequence) and not isinstance(value, str) for value in told)
 
 
-def _more(row: Row) -> tuple[str, ...]:
+def more_columns(row: Row) -> tuple[str, ...]:
     """Return the columns that a row's format reads where the row has them."""
     return more_of(format_of(row), _has_turns(row))
 
@@ -177,15 +179,15 @@ def _read(row: Row, where: str) -> list[Message]:
     pairs = [pair for pair in PAIRS if row.get(pair.asks) is not None]
     for pair in pairs:
         if row.get(pair.answers) is not None:
-            return [Message("user", _text(row, pair.asks, where)), *_answer(row, pair.answers, where)]
+            return [_asked([_text(row, pair.asks, where)], row), *_answer(row, pair.answers, where)]
     if not pairs and row.get("text") is not None:
         if len(row) > 1 and (fault := beside_text(row, _names(), where)) is not None:
             raise fault
         return _plain(row, where)
     if pairs:
-        missing = " or ".join(dict.fromkeys(pair.answers for pair in pairs))
-        what = f"there is a {pairs[0].asks} but no answer ({missing} is missing)"
-        raise lacking(row, what, [pair.answers for pair in pairs], where, SHARED)
+        missing = [pair.answers for pair in sorted(pairs, key=lambda pair: not pair.is_listed)]
+        what = f"there is a {pairs[0].asks} but no answer ({' or '.join(missing)} is missing)"
+        raise lacking(row, what, missing, where, SHARED)
     raise unknown(row, _names(), where)
 
 
@@ -230,8 +232,17 @@ def _prompt_completion(row: Row, where: str) -> list[Message]:
         kept = next(number for number in range(len(said) + 1) if again[: len(said) - number] == said[number:])
         return asked[:kept] + turns
     if row.get(key) is None:
-        raise lacking(row, "there is no answer (completion is missing)", ("completion", "response"), where, _more(row))
+        raise lacking(
+            row, "there is no answer (completion is missing)", ("completion", "response"), where, more_columns(row)
+        )
     return asked + _answer(row, key, where)
+
+
+def _asked(parts: Sequence[str], row: Row) -> Message:
+    """Join what asks and a row's `context`, if that is a text."""
+    context = row.get("context")
+    every = [*parts, context if isinstance(context, str) and context.strip() else ""]
+    return Message("user", "\n\n".join(part for part in every if part))
 
 
 def _or_response(row: Row, key: str) -> str:
@@ -252,19 +263,17 @@ def _alpaca(row: Row, where: str) -> list[Message]:
         if not answered.strip():
             raise RowError(where, f"the answer in history entry {number} is empty")
         messages += [Message("user", asked), Message("assistant", answered)]
-    parts = [_text(row, "instruction", where)]
-    for key in ("input", "context"):
-        given = row.get(key)
-        if given or (isinstance(given, int | float) and not isinstance(given, bool)):  # 0 is one
-            parts.append(_text(row, key, where))
-    messages.append(Message("user", "\n\n".join(part for part in parts if part)))
+    given = row.get("input")
+    has_input = bool(given) or (isinstance(given, int | float) and not isinstance(given, bool))  # 0 is one
+    parts = [_text(row, "instruction", where), _text(row, "input", where) if has_input else ""]
+    messages.append(_asked(parts, row))
     asks_twice = any(row.get(pair.asks) is not None for pair in PAIRS)  # to which of both is the response?
     return messages + _answer(row, "output" if asks_twice else _or_response(row, "output"), where)
 
 
 def _answer(row: Row, key: str, where: str) -> list[Message]:
     if row.get(key) is None:
-        raise lacking(row, f"there is no answer ({key} is missing)", (key,), where, _more(row))
+        raise lacking(row, f"there is no answer ({key} is missing)", (key,), where, more_columns(row))
     text = _text(row, key, where)
     if not text.strip():
         raise RowError(where, f"the answer ({key}) is empty")
@@ -273,7 +282,7 @@ def _answer(row: Row, key: str, where: str) -> list[Message]:
 
 def _text(row: Row, key: str, where: str) -> str:
     if row.get(key) is None:
-        raise lacking(row, f"{key} is missing", (key,), where, _more(row))
+        raise lacking(row, f"{key} is missing", (key,), where, more_columns(row))
     return plain_text(row[key], key, where)
 
 
@@ -302,7 +311,7 @@ here.
 
 def known() -> tuple[str, ...]:
     """Return the names of the formats for people: readers, pairs, plain text."""
-    pairs = [f"{pair.asks} + {pair.answers}" for pair in PAIRS if pair.is_listed]
+    pairs = [pair.name for pair in PAIRS if pair.is_listed]
     return tuple(dict.fromkeys([name for _, name, _ in READERS] + pairs + [PLAIN]))
 
 
@@ -322,73 +331,9 @@ def format_of(row: Row) -> str:
             return name
     for pair in PAIRS:
         if row.get(pair.asks) is not None and row.get(pair.answers) is not None:
-            return f"{pair.asks} + {pair.answers}"
+            return pair.name
     is_plain = row.get("text") is not None and all(row.get(pair.asks) is None for pair in PAIRS)
     return PLAIN if is_plain else "unknown"
-
-
-def of_named(row: Row, columns: Mapping[str, str], where: str, key: str = KEY) -> Row:
-    """Return a row without columns of other formats than the one whose columns `data.columns` names.
-
-    A file may hold columns of several, and the first of `READERS` would be read in place of what was named.
-
-    Args:
-        row: Values by the names that the formats have.
-        columns: Name of the format's column to name in the file, as in `data.columns`; an empty one stands for none.
-        where: Place of the row for errors.
-        key: The config key that holds them, for errors.
-
-    Raises:
-        QweftError: A column is named that the row's format does not read.
-    """
-    if not columns:
-        return row
-    told = {name for name, own in columns.items() if own} - NEUTRAL
-    found = with_turns(_without_others(row, told) if told else row)
-    name = format_of(found)
-    if name != "unknown":
-        refuse_unread(found, name, _read_of(found, name), columns, where, key)
-    return found
-
-
-def _read_of(row: Row, name: str) -> set[str]:
-    """Return the columns that are read of a row of a format."""
-    keys = {each for each, known_as, _ in READERS if known_as == name and row.get(each) is not None}
-    either = {"response"} if any(row.get(each) is None for each in WITH_RESPONSE & {*columns_of(name)}) else set()
-    return {*keys, *either, *columns_of(name), *_more(row)}
-
-
-def unread_of(row: Row) -> list[str]:
-    """Return the columns of a row that hold something which its format does not read."""
-    found = with_turns(row)
-    read = _read_of(found, format_of(found))
-    return [str(name) for name, value in found.items() if name not in read and value not in (None, "", [], {})]
-
-
-def _without_others(row: Row, told: set[str]) -> Row:
-    forms = _forms()
-    key = next((key for key, form in forms if told <= form and key in row), None)
-    if key is None:
-        return row
-    own = {column for each, form in forms if each == key and told <= form for column in form}  # of several answers
-    others = {column for _, form in forms for column in form} - own - NEUTRAL
-    if "response" in told:
-        others |= WITH_RESPONSE - told
-    if key == PLAIN:
-        others.add(THOUGHT_COLUMN)
-    alike = {*map(bare, others)}  # a Question beside the named text
-    return {name: value for name, value in row.items() if bare(str(name)) not in alike}
-
-
-@cache
-def _forms() -> tuple[tuple[str, set[str]], ...]:
-    """Return the column that tells each format, in their order, with all that it needs."""
-    found = [(key, {key, *(needed if key in (needed := columns_of(name)) else ())}) for key, name, _ in READERS]
-    return (
-        *((key, form | {"response"} if WITH_RESPONSE & form else form) for key, form in found),
-        *((pair.asks, {pair.asks, pair.answers}) for pair in PAIRS),
-        (PLAIN, {PLAIN}),
-    )
 
 
 def columns() -> frozenset[str]:

@@ -9,7 +9,8 @@ from qweft.data.checks import check_data_config
 from qweft.data.columns import renamed
 from qweft.data.config import HELD_OUT, LEAST_HELD_OUT, DataConfig
 from qweft.data.conversation import Conversation, text_group
-from qweft.data.formats import format_of, of_named, to_conversation, unread_of
+from qweft.data.formats import format_of, to_conversation
+from qweft.data.naming import of_named, unread_of
 from qweft.data.read import beside_training, read_rows
 from qweft.data.report import COLUMNS, DataReport, PartReport, fingerprint, part_report
 from qweft.data.split import Share, TooFewRowsError, split
