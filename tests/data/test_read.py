@@ -71,6 +71,11 @@ def test_a_folder_is_read_in_the_order_of_its_names(tmp_path):
         (["train.jsonl", "test.jsonl"], "rows of test.jsonl are read like those of train.jsonl; give {}/train.jsonl"),
         (["a_train.csv", "a_Val.csv", "dev-en.csv"], "rows of a_Val.csv, dev-en.csv are read like those of a_train.c"),
         (["train-0.csv", "train-1.csv", "test-0.csv"], "like those of train-0.csv; move them to another folder to"),
+        (["training.csv", "testing.csv"], "rows of testing.csv are read like those of training.csv; give {}/training"),
+        (
+            ["mine.train.csv", "mine.test.csv", "eval2.csv"],
+            "rows of eval2.csv, mine.test.csv are read like those of mi",
+        ),
         (["train.csv", "latest.csv", "contest.csv", "test.md", "._test.csv"], ""),
         (["rows.csv", "test.csv"], ""),
     ],

@@ -160,7 +160,7 @@ def _files(folder: Path) -> list[Path]:
     return rows or [file for file in files if file.name not in OF_THE_HUB] or files
 
 
-HELD_OUT_NAMES = {"test", "validation", "valid", "val", "dev", "eval"}
+HELD_OUT_NAMES = {"test", "testing", "validation", "valid", "val", "dev", "eval", "evaluation", "heldout", "holdout"}
 
 
 def beside_training(source: str) -> str:
@@ -173,9 +173,10 @@ def beside_training(source: str) -> str:
     # a data set by name is read as such, even where a folder has that name
     is_other = source.startswith("embedded:") or named(source) is not None
     files = _files(path) if not is_other and path.is_dir() else []
-    ends = {file: {part[0], part[-1]} for file in files if (part := re.split("[-_]", file.stem.lower()))}
+    parts = {file: [part for part in re.split(r"[\W_\d]+", file.stem.lower()) if part] for file in files}
+    ends = {file: {*part[:1], *part[-1:]} for file, part in parts.items()}
     held_out = [file.name for file in files if ends[file] & HELD_OUT_NAMES]
-    train = [file for file in files if "train" in ends[file] and file.name not in held_out]
+    train = [file for file in files if ends[file] & {"train", "training"} and file.name not in held_out]
     if not held_out or not train:
         return ""
     way = f"give {train[0]} in place of {source}" if len(train) == 1 else "move them to another folder"
