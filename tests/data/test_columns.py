@@ -109,12 +109,21 @@ def test_a_wrong_name_of_one_of_several_sources_is_told_with_its_place(tmp_path,
         ),
         ({"instruction": "q", "output": "a", "prompt": "t"}, "read instruction + output by --data.columns.instruction"),
         (
-            {"instruction": "q", "question": "r", "response": "a"},
-            "instruction, question, response; name the column to read by --data.columns.output NAME, as response",
+            {"question": "r", "Response": "", "id": 1, "answer_id": 5, "myResponse": 4, "best answer": "a"},
+            "name the column to read by --data.columns.answer NAME, as 'best answer' or myResponse",
         ),
         (
             {"problem": "q", "generated_solution": "a", "expected_answer": 4, "Answers2": "", "id": "i"},
             "by --data.columns.solution NAME, as generated_solution or expected_answer",
+        ),
+        (
+            {"Instruction": "q", "Context": "c", "Response": "a"},
+            "read them as instruction [+ input, context, history] + response by --data.columns.instruction Instruction "
+            "--data.columns.response Response --data.columns.context Context",
+        ),
+        (
+            {"question": "q", "text": "t", "best_answer": "a"},
+            "by --data.columns.answer NAME, as best_answer, or read its text alone by --data.columns.text text",
         ),
         ({"question": "q", "Answer ": "a"}, "read its column 'Answer ' as answer by --data.columns.answer 'Answer '"),
         (

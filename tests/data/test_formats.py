@@ -1,4 +1,5 @@
 import json
+import re
 
 import pytest
 
@@ -11,6 +12,11 @@ from qweft.errors import QweftError
 
 def said(row):
     return [(message.role, message.content) for message in to_conversation(row, "here").messages]
+
+
+def unread(row, columns=None):
+    named = of_named(renamed(row, columns or {}, "here"), columns or {}, "here")
+    return unread_of(row, named, format_of(named), columns or {})
 
 
 ASKED = [("user", "2+2?"), ("assistant", "4")]
@@ -304,11 +310,11 @@ def test_an_answer_that_is_marked_as_not_to_be_learned_is_refused(mark):
 def test_dolly_calls_input_and_output_context_and_response():
     row = {"instruction": "Who won?", "context": "Ann beat Bo.", "response": "Ann.", "category": "closed_qa"}
     told = [("user", "Who won?\n\nAnn beat Bo."), ("assistant", "Ann.")]
-    assert said(row) == told and unread_of(row) == ["category"]
+    assert said(row) == told and unread(row) == ["category"]
     assert said({**row, "context": ""}) == said({**row, "context": None}) == [("user", "Who won?"), told[1]]
     assert said({**row, "input": "Briefly."})[0] == ("user", "Who won?\n\nBriefly.\n\nAnn beat Bo.")
     assert said({**row, "output": "Ann did."})[1] == ("assistant", "Ann did.")
-    assert unread_of({**row, "output": "Ann did."}) == ["response", "category"]
+    assert unread({**row, "output": "Ann did."}) == ["response", "category"]
     with pytest.raises(QweftError, match="its column 'Context' would not be read; read it as context by"):
         said({"Context" if key == "context" else key: value for key, value in row.items()})
     named = {"instruction": "instruction", "response": "mine"}
@@ -319,18 +325,78 @@ def test_dolly_calls_input_and_output_context_and_response():
 @pytest.mark.parametrize("asks, answers", [("question", "answer"), ("query", "response"), ("problem", "solution")])
 def test_a_context_follows_the_question(asks, answers):
     row = {asks: "How many?", "context": "CREATE TABLE t", answers: "SELECT"}
-    assert said(row) == [("user", "How many?\n\nCREATE TABLE t"), ("assistant", "SELECT")] and unread_of(row) == []
+    assert said(row) == [("user", "How many?\n\nCREATE TABLE t"), ("assistant", "SELECT")] and unread(row) == []
     groups = {to_conversation({**row, "context": text}, "here").group for text in ("CREATE TABLE t", "other", "")}
     assert len(groups) == 3
+    assert said({**row, "context": 5})[0] == ("user", "How many?\n\n5")
+    assert said({**row, "context": "How many?"})[0] == ("user", "How many?")
+    with pytest.raises(RowError, match="what stands before the answer is empty"):
+        said({**row, asks: " "})
     for other in ({"sentences": ["a"]}, float("nan"), " ", None):  # HotpotQA's is an object
         assert said({**row, "context": other})[0] == ("user", "How many?")
-    assert unread_of({**row, "context": {"sentences": ["a"]}}) == ["context"]
+    assert unread({**row, "context": {"sentences": ["a"]}}) == ["context"]
+
+
+def test_a_response_of_two_columns_that_ask_is_not_guessed():
+    row = {"instruction": "Solve.", "problem": "1+1?", "response": "2", "id": 7}
+    with pytest.raises(RowError, match="instruction and problem both ask, and response answers one of them") as fault:
+        said(row)
+    found = re.findall(r"--data.columns.(\w+) (\w+) --data.columns.(\w+) (\w+)", str(fault.value))
+    assert len(found) == 2
+    for (asks, own, answers, answered), text, other in zip(
+        found, ("Solve.", "1+1?"), ("problem", "instruction"), strict=True
+    ):
+        columns = {asks: own, answers: answered}
+        named = of_named(renamed(row, columns, "here"), columns, "here")
+        assert said(named) == [("user", text), ("assistant", "2")] and unread(row, columns) == [other, "id"]
+    for asks in ("problem", "question"):
+        row = {"instruction": "Be brief.", asks: "2+2?", "reply": "4"}
+        named = of_named(renamed(row, {"response": "reply"}, "here"), {"response": "reply"}, "here")
+        with pytest.raises(RowError, match=f"instruction and {asks} both ask"):
+            said(named)
+    row = {"instruction": "Be brief.", "query": "2+2?", "reply": "4"}
+    named = of_named(renamed(row, {"response": "reply"}, "here"), {"response": "reply"}, "here")
+    assert said(named) == ASKED and unread(row, {"response": "reply"}) == ["instruction"]
+
+
+@pytest.mark.parametrize("empty", [None, "", " "])
+def test_empty_columns_are_those_of_other_rows(empty):
+    dolly = {"instruction": "2+2?", "output": empty, "response": "4", "query": empty, "question": empty}
+    assert said(dolly) == said({"prompt": "2+2?", "completion": empty, "response": "4"}) == ASKED
+    columns = {"response": "answer"}
+    row = {"instruction": empty, "prompt": empty, "query": "2+2?", "answer": "4"}
+    assert said(of_named(renamed(row, columns, "here"), columns, "here")) == ASKED
+
+
+def test_a_named_context_that_is_no_text():
+    row = {"question": "q", "answer": "a", "passage": ["b"]}
+    with pytest.raises(RowError, match=r"^here: data\.columns\.context passage: it holds a list, not text$"):
+        of_named(renamed(row, {"context": "passage"}, "here"), {"context": "passage"}, "here")
+
+
+def test_what_was_named_away_is_not_read():
+    row = {"question": "q", "answer": "a", "messages": [{"role": "user"}], "solution": "s", "output": "o", "id": 1}
+    columns = {"question": "question", "answer": "answer"}
+    assert unread(row, columns) == ["messages", "solution", "output", "id"]
+    assert unread({"instruction": "q", "output": "bad", "reply": "a"}, {"output": "reply"}) == ["output"]
+    assert unread({"question": "q", "answer": "a", "label": 1}, {"label": ""}) == []
+
+
+@pytest.mark.parametrize("as_text", [False, True])
+def test_functions_are_read_as_tools(as_text):
+    turns = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]
+    row = {"prompt": turns[:1], "completion": turns[1:], "functions": [{"name": "f", "parameters": {}}]}
+    row = {key: json.dumps(value) if as_text else value for key, value in row.items()}
+    assert unread(row) == [] and unread({**row, "prompt": "q", "completion": "a"}) == ["functions"]
 
 
 @pytest.mark.parametrize(
     ("row", "columns"),
     [
-        ({"question": "a", "answer": "b", "context": ["c"], "id": 0, "tags": [], "note": ""}, ["context", "id"]),
+        (
+            {"question": "a", "answer": "b", "context": ["c"], "id": 0, "tags": [], "note": " ", "to": float("nan")},
+            ["context", "id"],
+        ),
         ({"messages": [], "tools": [], "prompt_id": "p"}, ["prompt_id"]),
         ({"prompt": "a", "response": "b", "system": "s", "group": "g"}, []),
         ({"prompt": "a", "completion": "b", "response": "c"}, ["response"]),
@@ -339,7 +405,7 @@ def test_a_context_follows_the_question(asks, answers):
     ],
 )
 def test_columns_that_are_not_read(row, columns):
-    assert unread_of(row) == columns
+    assert unread(row) == columns
 
 
 def test_a_plain_text():

@@ -76,6 +76,11 @@ def test_a_folder_is_read_in_the_order_of_its_names(tmp_path):
             ["mine.train.csv", "mine.test.csv", "eval2.csv"],
             "rows of eval2.csv, mine.test.csv are read like those of mi",
         ),
+        (
+            ["train.csv", "held-out.csv", "x_held_out.csv"],
+            "rows of held-out.csv, x_held_out.csv are read like those of",
+        ),
+        (["staff-training.csv", "software-testing.csv"], ""),
         (["train.csv", "latest.csv", "contest.csv", "test.md", "._test.csv"], ""),
         (["rows.csv", "test.csv"], ""),
     ],

@@ -22,7 +22,11 @@ def test_one_is_one_row_of_one_group():
     said = replace(report, unread=unread).describe()
     assert "  columns that are not read: c0 (2 rows), c1 (2 rows)," in said and said.endswith("c11 (2 rows), and more")
     assert "not read" not in report.describe()
-    assert replace(report, unread={" a ": 1}).describe().endswith("columns that are not read: ' a ' (1 row)")
+    odd = {" a ": 1, "": 1, "b, c": 1, "d\n  train: 9 rows": 1, "e\x1b[2J": 1, "Final Answer": 1}
+    shown = (
+        "' a ' (1 row), '' (1 row), 'b, c' (1 row), 'd\\n  train: 9 rows' (1 row), e[2J (1 row), Final Answer (1 row)"
+    )
+    assert replace(report, unread=odd).describe().endswith(f"columns that are not read: {shown}")
     assert "name smaller groups in a column group" in replace(report, left_over=600).describe()
     assert report.describe().splitlines() == [
         "data a.jsonl: 1,202 rows in 3 groups, sha256 0123456789ab",

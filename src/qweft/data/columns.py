@@ -9,7 +9,7 @@ from typing import Any
 
 from qweft.data.turns import Row, RowError, UnknownFormatError, as_python, turns_in
 from qweft.errors import QweftError
-from qweft.text import near
+from qweft.text import near, plain
 
 KEY = "data.columns"
 LABELS = ("false", "true")
@@ -22,7 +22,9 @@ ANSWER_OF = {
 }  # fmt: skip
 """Column of the answer beside each column that asks."""
 ANSWERS = {*ANSWER_OF.values(), "completion", "reply", "target"}
-"""Words in the name of a column that may hold an answer."""
+"""Last words in the name of a column that may hold an answer."""
+LONGEST_NAME = 100
+"""Maximum characters of a column's name in an option that is advised, and in a record."""
 TURNS = ("messages", "conversations")
 LISTS = ("history", "tools", *TURNS)
 """Columns that hold a list, or its JSON text."""
@@ -218,17 +220,21 @@ def lacking(row: Row, what: str, wanted: Sequence[str], where: str, more: Sequen
             options = " ".join(_option(name, name) for name in pair)
             return RowError(where, f"{what}; its columns are {_listed(row)}; read {' + '.join(pair)} by {options}")
     way = f"; name the column to read by --{KEY}.{wanted[0]} NAME{_answers(row, wanted)}" if len(row) > 1 else ""
-    way = f"; read its text alone by {_option('text', 'text')}" if _is_read("text", row.get("text")) else way
+    if _is_read("text", row.get("text")):
+        alone = f"read its text alone by {_option('text', 'text')}"
+        way = f"{way}, or {alone}" if _answers(row, wanted) else f"; {alone}"
     return RowError(where, f"{what}; its columns are {_listed(row)}{_unfit(row, wanted, turns)}{way}")
 
 
 def _answers(row: Row, wanted: Sequence[str]) -> str:
-    """Return the columns that may be the wanted answer by a word in their names: "generated_solution"."""
+    """Return the columns that may be the wanted answer by the last word in their names: "generated_solution"."""
     if ANSWERS.isdisjoint(wanted):
         return ""
-    named = (key for key in row if ANSWERS & {bare(word) for word in re.split(r"[\W_]+", str(key))})
-    near = [shown_name(key) for key in named if _is_read("text", row[key])][:4]
-    return f", as {' or '.join(near)}" if near else ""
+    last = {key: re.findall(r"[A-Z]?[a-z]+|[A-Z]+", key)[-1:] for key in map(str, row) if len(key) <= LONGEST_NAME}
+    named = [key for key, word in last.items() if ANSWERS & {*map(bare, word)} and plain(key) == key]
+    near = [key for key in named if _is_read("text", row.get(key))]
+    near.sort(key=lambda key: not isinstance(row[key], str))  # texts before numbers
+    return f", as {' or '.join(map(shlex.quote, near[:4]))}" if near else ""
 
 
 def unknown(row: Row, formats: Sequence[str], where: str) -> RowError:
@@ -322,12 +328,15 @@ def _unfit(row: Row, wanted: Sequence[str], takes_turns: bool) -> str:
     for name in wanted:
         for key, value in row.items():
             if bare(str(key)) == bare(name) and not _fits(name, value, takes_turns):
-                held = "nothing" if value is None else f"{_kind(value)}, not {'messages' if name in TURNS else 'text'}"
+                held = (
+                    "nothing" if value is None else f"{kind_of(value)}, not {'messages' if name in TURNS else 'text'}"
+                )
                 return f"; its column {str(key)!r} holds {held}"
     return ""
 
 
-def _kind(value: Any) -> str:
+def kind_of(value: Any) -> str:
+    """Return what a value is, for people."""
     kinds = {str: "a text", bool: "true or false", dict: "an object", list: "a list"}
     return kinds.get(type(value), type(value).__name__)
 
@@ -358,9 +367,23 @@ def bare(name: str) -> str:
 
 
 def shown_name(key: object) -> str:
-    """Return the name of a column for people: its first 40 characters, in quotes where white space stands at an end."""
-    name = str(key)[:40]
-    return repr(name) if name != name.strip() else name
+    """Return the name of a column for people: its first 40 characters, in quotes where it is no plain word or words."""
+    name = plain(str(key))[:40]
+    return name if name and "," not in name and name == " ".join(name.split()) else repr(name)
+
+
+def is_text(value: object) -> bool:
+    """Whether a value is a text, or a number, which is read as one."""
+    return isinstance(value, str | int | float) and not isinstance(value, bool)
+
+
+def is_blank(value: object) -> bool:
+    """Whether a value is nothing: `None`, no text but white space, an empty list or object, or NaN for a missing one.
+
+    >>> is_blank(" "), is_blank(float("nan")), is_blank(0)
+    (True, True, False)
+    """
+    return not value.strip() if isinstance(value, str) else value in (None, [], {}) or value != value
 
 
 def _listed(row: Row) -> str:

@@ -6,9 +6,12 @@ from functools import cache
 from typing import NamedTuple
 
 from qweft.data.columns import (
+    KEY,
     SHARED,
     beside_text,
     columns_of,
+    is_blank,
+    is_text,
     lacking,
     more_of,
     refuse_missed,
@@ -110,7 +113,7 @@ def to_conversation(row: Row, where: str) -> Conversation:
     _put_system(messages, row, where)
     _put_thought(messages, row, where)
     check_characters(messages, where)
-    tools = read_tools(offered(row, messages), where) if _has_turns(row) else ""
+    tools = read_tools(offered(row, messages), where) if has_turns(row) else ""
     check_text(tools, "tools", where)
     asked = _named_group(row, "original_question", where)
     group = _named_group(row, "group", where) or prompt_group([Message("user", asked)] if asked else messages)
@@ -153,7 +156,7 @@ def _put_thought(messages: list[Message], row: Row, where: str) -> None:
     messages[-1] = replace(messages[-1], content=THOUGHT.format(thought, answer.strip()))
 
 
-def _has_turns(row: Row) -> bool:
+def has_turns(row: Row) -> bool:
     """Return whether a row holds a list of messages; a column `tools` means something else in other rows."""
     key = next((key for key, *_ in READERS if _tells(row, key)), None)
     told = [row[key], row.get("completion")] if key == "prompt" else []
@@ -162,7 +165,7 @@ def _has_turns(row: Row) -> bool:
 
 def more_columns(row: Row) -> tuple[str, ...]:
     """Return the columns that a row's format reads where the row has them."""
-    return more_of(format_of(row), _has_turns(row))
+    return more_of(format_of(row), has_turns(row))
 
 
 def _named_group(row: Row, column: str, where: str) -> str:
@@ -179,7 +182,7 @@ def _read(row: Row, where: str) -> list[Message]:
     pairs = [pair for pair in PAIRS if row.get(pair.asks) is not None]
     for pair in pairs:
         if row.get(pair.answers) is not None:
-            return [_asked([_text(row, pair.asks, where)], row), *_answer(row, pair.answers, where)]
+            return [_asked([_text(row, pair.asks, where)], row, where), *_answer(row, pair.answers, where)]
     if not pairs and row.get("text") is not None:
         if len(row) > 1 and (fault := beside_text(row, _names(), where)) is not None:
             raise fault
@@ -238,16 +241,18 @@ def _prompt_completion(row: Row, where: str) -> list[Message]:
     return asked + _answer(row, key, where)
 
 
-def _asked(parts: Sequence[str], row: Row) -> Message:
-    """Join what asks and a row's `context`, if that is a text."""
+def _asked(parts: Sequence[str], row: Row, where: str) -> Message:
+    """Join what asks and a row's `context`, if that is a text or number, and none of the parts."""
     context = row.get("context")
-    every = [*parts, context if isinstance(context, str) and context.strip() else ""]
+    text = _text(row, "context", where) if is_text(context) and not is_blank(context) else ""
+    has_question = any(part.strip() for part in parts)
+    every = [*parts, text if has_question and text not in parts else ""]
     return Message("user", "\n\n".join(part for part in every if part))
 
 
 def _or_response(row: Row, key: str) -> str:
     """Return the column of a row's answer: `response` takes the place of one that the format names."""
-    return "response" if row.get(key) is None and row.get("response") is not None else key
+    return "response" if is_blank(row.get(key)) and not is_blank(row.get("response")) else key
 
 
 def _alpaca(row: Row, where: str) -> list[Message]:
@@ -266,9 +271,17 @@ def _alpaca(row: Row, where: str) -> list[Message]:
     given = row.get("input")
     has_input = bool(given) or (isinstance(given, int | float) and not isinstance(given, bool))  # 0 is one
     parts = [_text(row, "instruction", where), _text(row, "input", where) if has_input else ""]
-    messages.append(_asked(parts, row))
-    asks_twice = any(row.get(pair.asks) is not None for pair in PAIRS)  # to which of both is the response?
-    return messages + _answer(row, "output" if asks_twice else _or_response(row, "output"), where)
+    messages.append(_asked(parts, row, where))
+    key = _or_response(row, "output")
+    others = [pair for pair in PAIRS if pair.is_listed and not is_blank(row.get(pair.asks))]
+    if key == "response" and others:
+        other = others[0]
+        ways = (f"--{KEY}.{asks} {asks} --{KEY}.{answers} response" for asks, answers in (
+            ("instruction", "output"), (other.asks, other.answers)
+        ))  # fmt: skip
+        what = f"instruction and {other.asks} both ask, and response answers one of them; read them by"
+        raise RowError(where, f"{what} {', or '.join(ways)}")
+    return messages + _answer(row, key, where)
 
 
 def _answer(row: Row, key: str, where: str) -> list[Message]:
@@ -318,7 +331,7 @@ def known() -> tuple[str, ...]:
 @cache
 def _names() -> tuple[str, ...]:
     """Return the names by whose columns that of a row is guessed."""
-    return (*known(), "prompt + response")
+    return (*known(), "prompt + response", "instruction [+ input, context, history] + response")
 
 
 def format_of(row: Row) -> str:

@@ -269,11 +269,15 @@ def read_conversations(config: DataConfig) -> Iterator[tuple[str, Conversation]]
     """
     for source, key in _places(config):
         if source in {each.source for each in config.training_sources}:
-            yield from _conversations(config, source, key, [], Counter())
+            yield from _conversations(config, source, key, [])
 
 
 def _conversations(
-    config: DataConfig, source: str, key: str, skipped: list[tuple[str, str]], unread: Counter[str]
+    config: DataConfig,
+    source: str,
+    key: str,
+    skipped: list[tuple[str, str]],
+    unread: Counter[str] | None = None,
 ) -> Iterator[tuple[str, Conversation]]:
     """Yield (format, conversation) of each row of a source.
 
@@ -308,8 +312,10 @@ def _conversations(
                 faults.append((fault.where, fault.what))
             else:
                 some_read = True
-                unread.update(unread_of(named))
-                yield format_of(named), conversation
+                name = format_of(named)
+                if unread is not None:
+                    unread.update(unread_of(row, named, name, columns))
+                yield name, conversation
     except RowError as fault:
         if isinstance(fault, UnknownFormatError) and not some_read:
             raise  # leaving such rows out would leave none

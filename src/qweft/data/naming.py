@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from functools import cache
 
-from qweft.data.columns import KEY, bare, columns_of, refuse_unread
+from qweft.data.columns import KEY, LONGEST_NAME, bare, columns_of, is_blank, is_text, kind_of, more_of, refuse_unread
 from qweft.data.formats import (
     NEUTRAL,
     PAIRS,
@@ -12,9 +12,12 @@ from qweft.data.formats import (
     THOUGHT_COLUMN,
     WITH_RESPONSE,
     format_of,
-    more_columns,
+    has_turns,
 )
-from qweft.data.turns import Row, with_turns
+from qweft.data.turns import Row, RowError, with_turns
+
+TOOLS = {"tools", "functions"}
+"""Columns that hold tools beside a list of messages."""
 
 
 def of_named(row: Row, columns: Mapping[str, str], where: str, key: str = KEY) -> Row:
@@ -36,29 +39,45 @@ def of_named(row: Row, columns: Mapping[str, str], where: str, key: str = KEY) -
     told = {name for name, own in columns.items() if own} - NEUTRAL
     found = with_turns(_without_others(row, told) if told else row)
     name = format_of(found)
+    if columns.get("context") and not is_text(found.get("context")) and not is_blank(found.get("context")):
+        raise RowError(where, f"{key}.context {columns['context']}: it holds {kind_of(found['context'])}, not text")
     if name != "unknown":
-        refuse_unread(found, name, read_of(found, name), columns, where, key)
+        refuse_unread(found, name, _read_of(found, name), columns, where, key)
     return found
 
 
-def read_of(row: Row, name: str) -> set[str]:
+def _read_of(row: Row, name: str) -> set[str]:
     """Return the columns that are read of a row of a format."""
-    keys = {each for each, known_as, _ in READERS if known_as == name and row.get(each) is not None}
-    either = {"response"} if any(row.get(each) is None for each in WITH_RESPONSE & {*columns_of(name)}) else set()
-    no_text = set() if isinstance(row.get("context", ""), str) else {"context"}
-    return {*keys, *either, *columns_of(name), *more_columns(row)} - no_text
+    key = next((each for each, known_as, _ in READERS if known_as == name and row.get(each) is not None), None)
+    needed = columns_of(name)
+    found = {*(needed if key is None or key in needed else ()), *([] if key is None else [key])}
+    found |= {"response"} if any(is_blank(row.get(each)) for each in WITH_RESPONSE & {*needed}) else set()
+    has_tools = not TOOLS.isdisjoint(row) and has_turns(row)
+    found.update(more_of(name, False), TOOLS if has_tools else ())
+    return found if is_text(row.get("context")) else found - {"context"}
 
 
-def unread_of(row: Row) -> list[str]:
-    """Return the columns of a row that hold something which its format does not read."""
-    found = with_turns(row)
-    read = read_of(found, format_of(found))
-    return [str(name) for name, value in found.items() if name not in read and value not in (None, "", [], {})]
+def unread_of(row: Row, named: Row, name: str, columns: Mapping[str, str]) -> list[str]:
+    """Return the columns of a file's row that hold something and are not read, cut at `LONGEST_NAME` characters.
+
+    Args:
+        row: Values by the names in the file.
+        named: The row as `of_named` returns it.
+        name: Name of its format.
+        columns: As in `data.columns`; what its empty names leave out is none of them.
+    """
+    taken = {own if own in row else own.partition(".")[0] for own in columns.values()}
+    read = _read_of(named if TOOLS.isdisjoint(named) else with_turns(named), name)
+    taken.update(key for key in row if columns.get(key) == "" or (key in read and key in named and key not in columns))
+    return [str(key)[:LONGEST_NAME] for key, value in row.items() if key not in taken and not is_blank(value)]
 
 
 def _without_others(row: Row, told: set[str]) -> Row:
     forms = _forms()
-    key = next((key for key, form in forms if told <= form and key in row), None)
+    fitting = [key for key, form in forms if told <= form and key in row]
+    if "instruction" not in told and any(not is_blank(row.get(pair.asks)) for pair in PAIRS):
+        fitting = [key for key in fitting if key != "instruction" or "output" in told]  # whose response is it?
+    key = next((key for key in fitting if not is_blank(row[key])), fitting[0] if fitting else None)
     if key is None:
         return row
     own = {column for each, form in forms if each == key and told <= form for column in form}  # of several answers

@@ -160,7 +160,8 @@ def _files(folder: Path) -> list[Path]:
     return rows or [file for file in files if file.name not in OF_THE_HUB] or files
 
 
-HELD_OUT_NAMES = {"test", "testing", "validation", "valid", "val", "dev", "eval", "evaluation", "heldout", "holdout"}
+HELD_OUT_NAMES = {"test", "tests", "validation", "valid", "val", "dev", "eval", "heldout", "holdout"}
+"""First or last words of a file's name that tell a held-out part."""
 
 
 def beside_training(source: str) -> str:
@@ -174,9 +175,10 @@ def beside_training(source: str) -> str:
     is_other = source.startswith("embedded:") or named(source) is not None
     files = _files(path) if not is_other and path.is_dir() else []
     parts = {file: [part for part in re.split(r"[\W_\d]+", file.stem.lower()) if part] for file in files}
-    ends = {file: {*part[:1], *part[-1:]} for file, part in parts.items()}
-    held_out = [file.name for file in files if ends[file] & HELD_OUT_NAMES]
-    train = [file for file in files if ends[file] & {"train", "training"} and file.name not in held_out]
+    ends = {file: {*part[:1], *part[-1:], "".join(part[:2]), "".join(part[-2:])} for file, part in parts.items()}
+    held_out = [file.name for file in files if ends[file] & HELD_OUT_NAMES or parts[file] == ["testing"]]
+    is_train = {file: "train" in ends[file] or parts[file] == ["training"] for file in files}
+    train = [file for file in files if is_train[file] and file.name not in held_out]
     if not held_out or not train:
         return ""
     way = f"give {train[0]} in place of {source}" if len(train) == 1 else "move them to another folder"
