@@ -307,6 +307,53 @@ def test_the_table_of_all_methods_is_that_of_both_fronts(capsys):
         methods.main([f"a={files['dialogues']}", f"b={DOCS / 'results/budget.json'}", "--reference", "lora_r1"])
 
 
+def test_the_baselines_are_those_of_the_raw_results():
+    results, front_results = (
+        json.loads((DOCS / f"results/{name}.json").read_text()) for name in ("baselines", "front-dialogue")
+    )
+    told = methods.table({"dialogues": results}, "lora")
+    page = (DOCS / "which-adapter.md").read_text()
+    assert told in page and len(told.splitlines()) == 2 + 30
+    page = " ".join(page.partition("## PEFT's methods, each in its place")[2].partition("\n## ")[0].split())
+    summary = summarise([Run.from_json(run) for run in results["runs"]], "lora", 1.0)
+    asked = {name: paired(summary[name], summary["lora"]) for name in summary if name not in ("base", "lora")}
+    lowest = [name for _, name in sorted((entry.eval_loss, name) for name, entry in summary.items() if name != "base")]
+    assert lowest[:7] == ["lora_all", "rslora", "oft", "lora_all_r1", "dora", "miss", "lora_ga"]
+    better = [name for name, pair in asked.items() if pair.direction == "lower"]
+    assert sorted(better) == ["lora_ga", "miss", "oft"]
+    assert "by {:.1f}, {:.1f} and {:.1f}%".format(*(-asked[name].mean for name in ("oft", "lora_ga", "miss"))) in page
+    open_ones = [asked[name].corrected for name in ("lora_all", "rslora", "dora")]
+    assert (f"{min(open_ones):.2f}", f"{max(open_ones):.2f}") == ("0.06", "0.13") and "is 0.06 to 0.13" in page
+    level = [name for name, pair in asked.items() if pair.direction == "equivalent"]
+    small = [name for name in level if summary[name].trainable_parameters < summary["lora"].trainable_parameters / 3]
+    assert (len(level), len(small)) == (8, 5) and "are eight, five of them with less than a third" in page
+    both = asked["lora_r1"]
+    assert both.corrected < 0.05 and "lora_r1" in level and both.interval[0] > 0
+    worse = {name: pair.mean for name, pair in asked.items() if pair.direction == "higher"}
+    assert "worse by {pvera:.1f} and {tinylora:.1f}%".format(**worse) in page and len(worse) == 2
+    assert f"not decided (p {asked['qtha'].corrected:.2f})" in page
+
+    def said(one, other, sign=1, digits=1):
+        pair = paired(summary[one], summary[other])
+        low, high = sorted(sign * end for end in pair.interval)
+        return f"{sign * pair.mean:.{digits}f}% [{low:.{digits}f}, {high:.{digits}f}]"
+
+    assert said("lora_all", "lora", -1) in page and said("qtha", "lora") in page and said("qtha", "lora_r1") in page
+    assert said("lora_r1", "lora") in page
+    assert said("lora_all_r1", "lora_all", digits=2).replace(", 0", ", +0") in page
+    six = [summary[name].eval_loss for name in ("lora_all", "rslora", "lora_ga", "miss", "adalora", "oft")]
+    assert f"within 2% of each other: {100 * (max(six) / min(six) - 1):.1f}%" in page
+    front_summary = summarise([Run.from_json(run) for run in front_results["runs"]], "lora_r1", 1.0)
+    again = {
+        "lora": "lora_r4", "lora_r1": "lora_r1", "lora_all_r1": "lora_all", "lora_down_r1": "lora_down", "ia3": "ia3",
+        "unilora": "unilora_64k", "beft": "beft", "vera": "vera", "sparse": "sparse_32", "qtha": "qtha",
+    }  # fmt: skip
+    ratios = [summary[one].eval_loss / front_summary[other].eval_loss for one, other in again.items()]
+    assert f"differ by at most {100 * max(abs(ratio - 1) for ratio in ratios):.2f}%" in page and len(again) == 10
+    for name in ("loha", "vblora"):
+        assert 0.3 < asked[name].mean < 0.6
+
+
 def test_the_front_on_the_second_text_is_that_of_the_raw_results():
     results = json.loads((DOCS / "results/front-sentences.json").read_text())
     page = " ".join((DOCS / "which-adapter.md").read_text().partition("## The front on a second text")[2].split())
