@@ -52,10 +52,12 @@ def table(comparisons: Mapping[str, Mapping[str, Any]], reference: str) -> str:
 
 
 def _outcomes(results: Mapping[str, Any], reference: str) -> dict[str, Summary]:
-    runs = [Run.from_json(run) for run in results["runs"] if run["method"] != "base"]
-    if reference not in {run.method for run in runs}:
-        raise QweftError(f"{reference} did not run; there are {', '.join(sorted({run.method for run in runs}))}")
-    return summarise(runs, reference, yaml.safe_load(results["config_yaml"])["equivalent_within"])
+    runs = [Run.from_json(run) for run in results["runs"]]
+    names = {run.method for run in runs} - {"base"}
+    if reference not in names:
+        raise QweftError(f"{reference} did not run; there are {', '.join(sorted(names))}")
+    outcomes = summarise(runs, reference, yaml.safe_load(results["config_yaml"])["equivalent_within"])
+    return {name: outcome for name, outcome in outcomes.items() if name != "base"}
 
 
 def _loss(outcome: Summary) -> str:

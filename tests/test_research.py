@@ -307,6 +307,10 @@ def test_the_table_of_all_methods_is_that_of_both_fronts(capsys):
         methods.main([f"a={files['dialogues']}", f"b={DOCS / 'results/budget.json'}", "--reference", "lora_r1"])
 
 
+SIX = ("lora_all", "rslora", "lora_ga", "miss", "adalora", "oft")
+"""Those of the most numbers on all linear layers, of which the config expects something."""
+
+
 def test_the_baselines_are_those_of_the_raw_results():
     results, front_results = (
         json.loads((DOCS / f"results/{name}.json").read_text()) for name in ("baselines", "front-dialogue")
@@ -341,7 +345,7 @@ def test_the_baselines_are_those_of_the_raw_results():
     assert said("lora_all", "lora", -1) in page and said("qtha", "lora") in page and said("qtha", "lora_r1") in page
     assert said("lora_r1", "lora") in page
     assert said("lora_all_r1", "lora_all", digits=2).replace(", 0", ", +0") in page
-    six = [summary[name].eval_loss for name in ("lora_all", "rslora", "lora_ga", "miss", "adalora", "oft")]
+    six = [summary[name].eval_loss for name in SIX]
     assert f"within 2% of each other: {100 * (max(six) / min(six) - 1):.1f}%" in page
     front_summary = summarise([Run.from_json(run) for run in front_results["runs"]], "lora_r1", 1.0)
     again = {
@@ -350,8 +354,25 @@ def test_the_baselines_are_those_of_the_raw_results():
     }  # fmt: skip
     ratios = [summary[one].eval_loss / front_summary[other].eval_loss for one, other in again.items()]
     assert f"differ by at most {100 * max(abs(ratio - 1) for ratio in ratios):.2f}%" in page and len(again) == 10
-    for name in ("loha", "vblora"):
-        assert 0.3 < asked[name].mean < 0.6
+    rates_of = [(results["search"][one]["best"], front_results["search"][two]["best"]) for one, two in again.items()]
+    assert "seven of them at other rates" in page and len([1 for one, two in rates_of if one != two]) == 7
+    assert front_results["environment"]["cpu"] != results["environment"]["cpu"]
+    assert lowest.index("adalora") == 10 and "AdaLoRA is eleventh" in page
+    places = {name: lowest.index(name) for name in ("lora", "dora", "shira", *SIX)}
+    behind = {name: {one for one in SIX if places[one] > places[name]} for name in ("dora", "shira")}
+    assert behind == {"dora": {"miss", "lora_ga", "adalora"}, "shira": {"adalora"}} and places["lora"] > places["shira"]
+    to_all = paired(summary["sparse"], summary["lora_all"]).mean
+    said_of = f"it is {to_all:.1f}% behind the one and {-asked['sparse'].mean:.1f}% ahead of the other"
+    assert said_of in page
+    assert "behind by {loha.mean:.1f} and {vblora.mean:.1f}%".format(**asked) in page
+    foretold = [asked[name].mean for name in ("lokr", "fourierft", "waveft", "beft", "qtha")]
+    assert all(1 < mean < 6 for mean in foretold) and all(
+        abs(asked[name].mean) < 1 for name in ("ia3", "road", "unilora")
+    )
+    sizes = {name: entry.trainable_parameters for name, entry in summary.items()}
+    assert round(sizes["lora"] / sizes["qtha"]) == round(sizes["lora_all"] / sizes["lora_all_r1"]) == 4
+    (shira,) = [run["eval_loss"] for run in results["runs"] if (run["method"], run["seed"]) == ("shira", 0)]
+    assert f"one seed of `shira` has {shira:.3f} in both" in page
 
 
 def test_the_front_on_the_second_text_is_that_of_the_raw_results():

@@ -7,8 +7,10 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+import yaml
 from research.rates import joined
 
+from qweft.cli.presets import RECOMMENDED
 from qweft.comparison.findings import findings
 from qweft.comparison.phrases import effect_said, p_said
 from qweft.comparison.report.content import Content
@@ -333,6 +335,11 @@ def test_the_eight_methods_after_250_steps():
         directions[one, other] = pairing.direction
     assert directions["lora_all_1", "lora_all"] == "equivalent" and directions["qtha", "lora_1"] == "higher"
     assert directions["qtha", "mpo"] == "not decided"
+    best = order[0].method
+    assert best in ("lora_all", "lora_all_1") and "equivalent within 0.5% to the best of eight methods" in RECOMMENDED
+    assert yaml.safe_load(record["config_yaml"])["methods"]["lora_all_1"]["adapter"] == {
+        "peft_type": "LORA", "r": 1, "target_modules": "all-linear"
+    }  # fmt: skip
     circuit, small = paired(summary["qtha"], summary["mpo"]), paired(summary["qtha"], summary["lora_1"])
     assert f"(smallest visible effect {circuit.visible:.2f}%)" in said
     low, high = small.interval

@@ -110,11 +110,11 @@ def test_a_wrong_name_of_one_of_several_sources_is_told_with_its_place(tmp_path,
         ({"instruction": "q", "output": "a", "prompt": "t"}, "read instruction + output by --data.columns.instruction"),
         (
             {"question": "r", "Response": "", "id": 1, "answer_id": 5, "myResponse": 4, "best answer": "a"},
-            "name the column to read by --data.columns.answer NAME, as 'best answer' or myResponse",
+            "name the column to read by --data.columns.answer NAME, as 'best answer'",
         ),
         (
             {"problem": "q", "generated_solution": "a", "expected_answer": 4, "Answers2": "", "id": "i"},
-            "by --data.columns.solution NAME, as generated_solution or expected_answer",
+            "by --data.columns.solution NAME, as generated_solution",
         ),
         (
             {"Instruction": "q", "Context": "c", "Response": "a"},
@@ -185,6 +185,14 @@ def test_every_option_that_is_told_reads_the_row(tmp_path, chatml, row, names, t
     assert "Group" not in row or data.train_conversations[0].group == str(row["Group"])
     assert "Tools" not in row or "weather" in data.train_conversations[0].tools
     assert set(names) < columns()
+
+
+def test_numbers_are_likely_answers_only_where_no_text_is():
+    row = {"question": "q", "n_answers": 3, "id": 1}
+    for more, told in (({}, "n_answers"), ({"best answer": "a", "my_response": "b"}, "'best answer' or my_response")):
+        with pytest.raises(RowError) as fault:
+            to_conversation({**row, **more}, "here")
+        assert str(fault.value).endswith(f"name the column to read by --data.columns.answer NAME, as {told}")
 
 
 @pytest.mark.parametrize(

@@ -349,11 +349,16 @@ def test_a_response_of_two_columns_that_ask_is_not_guessed():
         columns = {asks: own, answers: answered}
         named = of_named(renamed(row, columns, "here"), columns, "here")
         assert said(named) == [("user", text), ("assistant", "2")] and unread(row, columns) == [other, "id"]
+    row = {"instruction": "Solve.", "question": "1+1?", "answer": "two", "response": "2"}
+    with pytest.raises(RowError, match=r"or --data.columns.question question --data.columns.answer answer$"):
+        said(row)
+    row = {"instruction": "Solve.", "question": "1+1?", "output": "two", "response": "2"}
+    with pytest.raises(RowError, match="instruction and question both ask"):
+        of_named(renamed(row, {"response": "response"}, "here"), {"response": "response"}, "here")
     for asks in ("problem", "question"):
         row = {"instruction": "Be brief.", asks: "2+2?", "reply": "4"}
-        named = of_named(renamed(row, {"response": "reply"}, "here"), {"response": "reply"}, "here")
         with pytest.raises(RowError, match=f"instruction and {asks} both ask"):
-            said(named)
+            of_named(renamed(row, {"response": "reply"}, "here"), {"response": "reply"}, "here")
     row = {"instruction": "Be brief.", "query": "2+2?", "reply": "4"}
     named = of_named(renamed(row, {"response": "reply"}, "here"), {"response": "reply"}, "here")
     assert said(named) == ASKED and unread(row, {"response": "reply"}) == ["instruction"]

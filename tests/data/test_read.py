@@ -81,6 +81,7 @@ def test_a_folder_is_read_in_the_order_of_its_names(tmp_path):
             "rows of held-out.csv, x_held_out.csv are read like those of",
         ),
         (["staff-training.csv", "software-testing.csv"], ""),
+        (["train.csv", "te-st.csv"], ""),
         (["train.csv", "latest.csv", "contest.csv", "test.md", "._test.csv"], ""),
         (["rows.csv", "test.csv"], ""),
     ],

@@ -53,7 +53,8 @@ def run_all(plan):
         status = one.ended(SECONDS)
         one.kill()
         plan.with_name(f"{name}-{rank}.ended").touch()
-        while not all(plan.with_name(f"{name}-{other}.ended").exists() for other in "01"):
+        until = time.monotonic() + SECONDS
+        while not all(plan.with_name(f"{name}-{other}.ended").exists() for other in "01") and time.monotonic() < until:
             time.sleep(0.01)  # the other one may be removing the checkpoints
         kept = Path(words[words.index("--output") + 1]) / "checkpoints"
         left = [path.name for path in kept.iterdir()] if kept.is_dir() else []

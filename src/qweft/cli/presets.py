@@ -13,12 +13,12 @@ COMMAND = Command(
 )
 
 RECOMMENDED = """
-Recommended is none of them, but LoRA of rank 1 on all linear layers:
+The recommended adapter is another: LoRA of rank 1 on all linear layers.
 
   --adapter.peft_type LORA --adapter.r 1 --adapter.target_modules all-linear
 
 After 250 steps on SmolLM2's dialogues it is equivalent within 0.5% to the best of eight methods \
-(docs/which-adapter.md). `qweft compare DATA` asks the same on your own rows."""
+(a pair that was not planned; docs/which-adapter.md). `qweft compare DATA` asks the same on your own rows."""
 
 
 def run(argv: Sequence[str]) -> None:

@@ -219,10 +219,11 @@ def lacking(row: Row, what: str, wanted: Sequence[str], where: str, more: Sequen
         if all(_is_read(name, row.get(name)) for name in pair):
             options = " ".join(_option(name, name) for name in pair)
             return RowError(where, f"{what}; its columns are {_listed(row)}; read {' + '.join(pair)} by {options}")
-    way = f"; name the column to read by --{KEY}.{wanted[0]} NAME{_answers(row, wanted)}" if len(row) > 1 else ""
+    likely = _answers(row, wanted)
+    way = f"; name the column to read by --{KEY}.{wanted[0]} NAME{likely}" if len(row) > 1 else ""
     if _is_read("text", row.get("text")):
         alone = f"read its text alone by {_option('text', 'text')}"
-        way = f"{way}, or {alone}" if _answers(row, wanted) else f"; {alone}"
+        way = f"{way}, or {alone}" if likely else f"; {alone}"
     return RowError(where, f"{what}; its columns are {_listed(row)}{_unfit(row, wanted, turns)}{way}")
 
 
@@ -232,9 +233,9 @@ def _answers(row: Row, wanted: Sequence[str]) -> str:
         return ""
     last = {key: re.findall(r"[A-Z]?[a-z]+|[A-Z]+", key)[-1:] for key in map(str, row) if len(key) <= LONGEST_NAME}
     named = [key for key, word in last.items() if ANSWERS & {*map(bare, word)} and plain(key) == key]
-    near = [key for key in named if _is_read("text", row.get(key))]
-    near.sort(key=lambda key: not isinstance(row[key], str))  # texts before numbers
-    return f", as {' or '.join(map(shlex.quote, near[:4]))}" if near else ""
+    likely = [key for key in named if _is_read("text", row.get(key))]
+    likely = [key for key in likely if isinstance(row[key], str)] or likely  # a number may be n_answers
+    return f", as {' or '.join(map(shlex.quote, likely[:4]))}" if likely else ""
 
 
 def unknown(row: Row, formats: Sequence[str], where: str) -> RowError:

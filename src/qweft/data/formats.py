@@ -273,15 +273,24 @@ def _alpaca(row: Row, where: str) -> list[Message]:
     parts = [_text(row, "instruction", where), _text(row, "input", where) if has_input else ""]
     messages.append(_asked(parts, row, where))
     key = _or_response(row, "output")
-    others = [pair for pair in PAIRS if pair.is_listed and not is_blank(row.get(pair.asks))]
-    if key == "response" and others:
-        other = others[0]
-        ways = (f"--{KEY}.{asks} {asks} --{KEY}.{answers} response" for asks, answers in (
-            ("instruction", "output"), (other.asks, other.answers)
-        ))  # fmt: skip
-        what = f"instruction and {other.asks} both ask, and response answers one of them; read them by"
-        raise RowError(where, f"{what} {', or '.join(ways)}")
+    if key == "response":
+        refuse_two_that_ask(row, where)
     return messages + _answer(row, key, where)
+
+
+def refuse_two_that_ask(row: Row, where: str) -> None:
+    """Refuse a row with instruction, another question and `response`, which answers one of them.
+
+    Raises:
+        RowError: It is such a row.
+    """
+    for pair in PAIRS:
+        if pair.is_listed and not is_blank(row.get(pair.asks)):
+            answer = pair.answers if not is_blank(row.get(pair.answers)) else "response"
+            own = f"--{KEY}.instruction instruction --{KEY}.output response"
+            other = f"--{KEY}.{pair.asks} {pair.asks} --{KEY}.{pair.answers} {answer}"
+            what = f"instruction and {pair.asks} both ask, and response answers one of them"
+            raise RowError(where, f"{what}; read them by {own}, or {other}")
 
 
 def _answer(row: Row, key: str, where: str) -> list[Message]:

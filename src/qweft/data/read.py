@@ -161,7 +161,7 @@ def _files(folder: Path) -> list[Path]:
 
 
 HELD_OUT_NAMES = {"test", "tests", "validation", "valid", "val", "dev", "eval", "heldout", "holdout"}
-"""First or last words of a file's name that tell a held-out part."""
+"""First or last word of a file's name that tells a held-out part; testing tells it alone, as it is also a subject."""
 
 
 def beside_training(source: str) -> str:
@@ -174,8 +174,9 @@ def beside_training(source: str) -> str:
     # a data set by name is read as such, even where a folder has that name
     is_other = source.startswith("embedded:") or named(source) is not None
     files = _files(path) if not is_other and path.is_dir() else []
-    parts = {file: [part for part in re.split(r"[\W_\d]+", file.stem.lower()) if part] for file in files}
-    ends = {file: {*part[:1], *part[-1:], "".join(part[:2]), "".join(part[-2:])} for file, part in parts.items()}
+    names = {file: re.sub(r"(held|hold)[\W_]out", r"\1out", file.stem.lower()) for file in files}
+    parts = {file: [part for part in re.split(r"[\W_\d]+", name) if part] for file, name in names.items()}
+    ends = {file: {*part[:1], *part[-1:]} for file, part in parts.items()}
     held_out = [file.name for file in files if ends[file] & HELD_OUT_NAMES or parts[file] == ["testing"]]
     is_train = {file: "train" in ends[file] or parts[file] == ["training"] for file in files}
     train = [file for file in files if is_train[file] and file.name not in held_out]
