@@ -37,8 +37,8 @@ def table(comparisons: Mapping[str, Mapping[str, Any]], reference: str) -> str:
     """
     each = [_outcomes(results, reference) for results in comparisons.values()]
     first = each[0]
-    if any(outcomes.keys() != first.keys() for outcomes in each):
-        raise QweftError("the comparisons have different methods")
+    if others := {name for outcomes in each for name in outcomes.keys() ^ first.keys()}:
+        raise QweftError(f"only some of the comparisons have {', '.join(sorted(others))}; give each alone")
     lines = [
         "| method | trained numbers |" + "".join(f" {name}: loss | against `{reference}` |" for name in comparisons),
         "|---|---:|" + "---:|---|" * len(each),
@@ -79,6 +79,8 @@ def main(words: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--reference", required=True, metavar="METHOD")
     given = parser.parse_args(words)
+    if unnamed := [each for each in given.results if "=" not in each]:
+        parser.error(f"expected NAME=FILE, got {unnamed[0]}")
     named = [each.partition("=")[::2] for each in given.results]
     found = {name: json.loads(Path(path).read_text(encoding="utf-8")) for name, path in named}
     print(table(found, given.reference))

@@ -303,7 +303,10 @@ def test_the_table_of_all_methods_is_that_of_both_fronts(capsys):
     assert told in (DOCS / "which-adapter.md").read_text() and len(told.splitlines()) == 2 + 36
     with pytest.raises(QweftError, match=r"^lora did not run; there are basis_16, "):
         methods.main([f"dialogues={files['dialogues']}", "--reference", "lora"])
-    with pytest.raises(QweftError, match=r"^the comparisons have different methods$"):
+    with pytest.raises(SystemExit):
+        methods.main([str(files["dialogues"]), "--reference", "lora_r1"])
+    assert "expected NAME=FILE, got " in capsys.readouterr().err
+    with pytest.raises(QweftError, match=r"^only some of the comparisons have basis_16, .*; give each alone$"):
         methods.main([f"a={files['dialogues']}", f"b={DOCS / 'results/budget.json'}", "--reference", "lora_r1"])
 
 

@@ -1,5 +1,6 @@
 """Known formats of rows: each row becomes a conversation by its columns."""
 
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
@@ -278,16 +279,22 @@ def _alpaca(row: Row, where: str) -> list[Message]:
     return messages + _answer(row, key, where)
 
 
-def refuse_two_that_ask(row: Row, where: str) -> None:
+def refuse_two_that_ask(row: Row, where: str, response: str = "response") -> None:
     """Refuse a row with instruction, another question and `response`, which answers one of them.
+
+    Args:
+        row: The row.
+        where: Place of the row for errors.
+        response: Name of that column in the file.
 
     Raises:
         RowError: It is such a row.
     """
     for pair in PAIRS:
         if pair.is_listed and not is_blank(row.get(pair.asks)):
-            answer = pair.answers if not is_blank(row.get(pair.answers)) else "response"
-            own = f"--{KEY}.instruction instruction --{KEY}.output response"
+            response = shlex.quote(response)
+            answer = response if is_blank(row.get(pair.answers)) else pair.answers
+            own = f"--{KEY}.instruction instruction --{KEY}.output {response}"
             other = f"--{KEY}.{pair.asks} {pair.asks} --{KEY}.{pair.answers} {answer}"
             what = f"instruction and {pair.asks} both ask, and response answers one of them"
             raise RowError(where, f"{what}; read them by {own}, or {other}")

@@ -38,7 +38,7 @@ def of_named(row: Row, columns: Mapping[str, str], where: str, key: str = KEY) -
     if not columns:
         return row
     told = {name for name, own in columns.items() if own} - NEUTRAL
-    found = with_turns(_without_others(row, told, where) if told else row)
+    found = with_turns(_without_others(row, told, where, columns.get("response", "")) if told else row)
     name = format_of(found)
     if columns.get("context") and not is_text(found.get("context")) and not is_blank(found.get("context")):
         raise RowError(where, f"{key}.context {columns['context']}: it holds {kind_of(found['context'])}, not text")
@@ -73,12 +73,12 @@ def unread_of(row: Row, named: Row, name: str, columns: Mapping[str, str]) -> li
     return [str(key)[:LONGEST_NAME] for key, value in row.items() if key not in taken and not is_blank(value)]
 
 
-def _without_others(row: Row, told: set[str], where: str) -> Row:
+def _without_others(row: Row, told: set[str], where: str, response: str) -> Row:
     forms = _forms()
     fitting = [key for key, form in forms if told <= form and key in row]
     if fitting[:1] == ["instruction"] and told == {"response"}:
         if len(fitting) == 1:
-            refuse_two_that_ask(row, where)
+            refuse_two_that_ask(row, where, response)
         fitting = fitting[1:] or fitting
     key = next((key for key in fitting if not is_blank(row[key])), fitting[0] if fitting else None)
     if key is None:
