@@ -3,8 +3,8 @@
 Two methods without any difference are simulated again and again, with chance from the seeds, from the test rows, and
 from what a row does at one seed alone. An interval of 95% should hold zero 95 times in 100.
 
-`--part` makes one table alone: `coverage` (two minutes on one core), `power`, `circuit`. What is made is kept in
-results/coverage.json beside what was there.
+`--part` makes one table alone: `coverage` (two minutes on one core), `power`, `circuit`, `visible`, `rare`, `few`. What
+is made is kept in results/coverage.json beside what was there.
 """
 
 import argparse
@@ -128,12 +128,12 @@ def _chance(seeds: int, rows: int, source: str, random: np.random.Generator) -> 
     return np.asarray(sum(deviation * random.standard_normal(size) for deviation, size in spread) * LOSS / 100)
 
 
-def _paired(losses: Array, others: Array, look: Look = ONCE) -> Pairing:
+def _paired(losses: Array, others: Array, look: Look = ONCE, margin: float | None = None) -> Pairing:
     """What the whole rule says of two methods' summed row losses."""
     methods = (losses, others)
     totals = [dict(enumerate(method.sum(1).tolist())) for method in methods]
     by_row = [{k: tuple((total, 1) for total in sums) for k, sums in enumerate(method.tolist())} for method in methods]
-    return pair(totals[0], totals[1], by_row[0], by_row[1], look=look)
+    return pair(totals[0], totals[1], by_row[0], by_row[1], margin, look)
 
 
 def coverage_rows(repeats: int) -> Iterator[dict[str, Any]]:
@@ -160,9 +160,69 @@ def circuit_rows(repeats: int) -> Iterator[dict[str, Any]]:
         yield {"number of seeds": seeds, "chance": source, "controls": controls, **said}
 
 
+def visible_rows(repeats: int) -> Iterator[dict[str, Any]]:
+    """The median smallest visible effect, and how often a true difference of that size is shown, in percent."""
+    for seeds, source in product((*SEEDS, 12), ("seeds", "seeds and rows", "rows")):
+        random = np.random.default_rng(3)
+        effects = [_paired(*comparison(seeds, 48, "normal", source, random)).visible for _ in range(repeats)]
+        middle = float(np.median([effect for effect in effects if effect is not None]))
+        shown = directions(seeds, 48, source, -middle, repeats).count("lower")
+        row = {"number of seeds": seeds, "chance": source, "stated, median": f"{middle:.2g}%"}
+        yield {**row, "shown": round(100 * shown / repeats)}
+
+
+BAD, USUAL, OF_ROWS = 10.0, 0.2, 0.5
+"""A bad run's loss above the method's others, and the deviations over seeds and over rows, in percent."""
+
+
+def rare_rows(repeats: int) -> Iterator[dict[str, Any]]:
+    """How often one method's rare bad runs make a false claim, in percent of comparisons with 48 rows.
+
+    A run of the method is bad with a chance q, and its loss then higher by `BAD`. Its others are lower by q * `BAD`, so
+    that the true difference is none. Of equivalence the true difference is the margin, 1%.
+    """
+    for share, seeds in product((0.02, 0.05, 0.1, 0.2), (*SEEDS, 12)):
+        random = np.random.default_rng(5)
+        shown = alike = 0
+        for _ in range(repeats):
+            others = np.full((seeds, 48), LOSS)
+            bad = BAD * ((random.random((seeds, 1)) < share) - share)
+            chance = USUAL * random.standard_normal((seeds, 1)) + OF_ROWS * random.standard_normal((1, 48))
+            shown += _paired(others * (1 + (bad + chance) / 100), others).direction != "not decided"
+            moved = _paired(others * (1 + (1 + bad + chance) / 100), others, margin=1.0)
+            alike += moved.direction == "equivalent"
+        row = {"bad runs": f"{share:.0%}", "number of seeds": seeds}
+        yield {**row, "shown": round(100 * shown / repeats, 1), "equivalent": round(100 * alike / repeats, 1)}
+
+
+FEW: dict[str, Callable[[np.random.Generator, int], Array]] = {
+    "log-normal (1)": lambda random, rows: (np.exp(random.standard_normal(rows)) - np.exp(0.5)) / 2.161,
+    "1 row in 20": lambda random, rows: ((random.random(rows) < 0.05) - 0.05) / np.sqrt(0.05 * 0.95),
+    "1 row in 50": lambda random, rows: ((random.random(rows) < 0.02) - 0.02) / np.sqrt(0.02 * 0.98),
+}
+"""Effects of rows, of mean 0 and variance 1, of which few rows hold most."""
+
+
+def few_rows(repeats: int) -> Iterator[dict[str, Any]]:
+    """How often a difference that is none is shown where few rows hold it, in percent; three seeds, rows 5%."""
+    for rows in (16, 48, 192):
+        cells: dict[str, float] = {}
+        for name, effects in FEW.items():
+            random, shown = np.random.default_rng(9), 0
+            for _ in range(repeats):
+                others = np.full((3, rows), LOSS)
+                chance = 0.1 * random.standard_normal((3, 1)) + 5 * effects(random, rows)
+                shown += _paired(others * (1 + chance / 100), others).direction != "not decided"
+            cells[name] = round(100 * shown / repeats, 1)
+        yield {"test rows": rows, **cells}
+
+
 PARTS: dict[str, tuple[Callable[[int], Iterator[dict[str, Any]]], int]] = {
     "power": (power_rows, 200),
     "circuit": (circuit_rows, 500),
+    "visible": (visible_rows, 1000),
+    "rare": (rare_rows, 1000),
+    "few": (few_rows, 1000),
     "coverage": (coverage_rows, 2000),
 }
 """Each table with the comparisons simulated a cell."""

@@ -247,7 +247,14 @@ def test_the_raw_results_make_a_report_and_hold_the_search_and_the_inspections(n
     assert {"qtha", "qwthn", "mpo", "lora", "product_linear"} <= content.inspected.keys()
 
 
-@pytest.mark.parametrize(("name", "part"), [("coverage", "coverage"), ("judges", "family"), ("judges", "looks")])
+@pytest.mark.parametrize(
+    ("name", "part"),
+    [
+        *(("coverage", part) for part in ("coverage", "visible", "rare", "few")),
+        ("judges", "family"),
+        ("judges", "looks"),
+    ],
+)
 def test_the_tables_of_the_page_on_statistics_are_what_was_measured(name, part):
     page = (ROOT / "docs" / "statistics.md").read_text()
     rows = json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text())[part]["rows"]

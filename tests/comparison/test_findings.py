@@ -225,9 +225,9 @@ def test_too_few_seeds_are_not_shown_however_large_the_difference(seeds):
 
 def test_a_diverged_run_is_not_shown():
     text = one(found(lora=[1.0] * 4, qtha=[0.5, 0.51, 0.52, None]), "reference", "qtha").text
-    assert ": not decided, -49.0% (3 seeds: -50.0, -49.0, -48.0; 1 of 4 pairs diverged), with" in text
+    assert ": not decided, -49.0% (3 seeds: -50.0, -49.0, -48.0; a run diverged at 1 of 4 seeds), with" in text
     text = one(found(lora=[1.0], qtha=[None]), "reference", "qtha").text
-    assert ": not decided, 1 of 1 pairs diverged, with" in text
+    assert ": not decided, a run diverged at 1 of 1 seeds, with" in text
 
 
 def test_an_interval_that_excludes_zero_and_a_test_that_does_not_agree():
@@ -239,6 +239,11 @@ def test_an_interval_that_excludes_zero_and_a_test_that_does_not_agree():
 def test_small_differences_keep_their_digits():
     text = one(found(lora=[1.0] * 3, qtha=[1.0004, 1.0005, 1.0006]), "reference", "qtha").text
     assert "no, +0.05% [+0.0" in text and "(3 seeds: +0.04, +0.05, +0.06;" in text
+
+
+def test_a_claim_never_reads_as_zero():
+    text = one(found(lora=[1.0] * 3, qtha=[1.00002, 1.000021, 1.000022]), "reference", "qtha").text
+    assert "no, +0.002% [+0.002, +0.002] (3 seeds: +0.002, +0.002, +0.002; p = 0.00076;" in text
 
 
 def test_missing_controls_are_open():

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from benchmarks.shortfall import covered, row
+from benchmarks.shortfall import covered, row, row_of_list
 
 from qweft.comparison.phrases import Finding
 from qweft.comparison.rates import Parabola, Shortfall, best_tried, next_rate, optimum, parabola, shortfall
@@ -39,6 +39,16 @@ def test_the_parabola_is_that_of_polyfit_for_any_three_rates():
         assert math.log2(found.vertex) - x[1] == pytest.approx(-b / (2 * a), rel=1e-6, abs=1e-9)
         assert found.rates[0] < found.vertex < found.rates[2] and found.at(found.vertex) <= low
         assert [found.at(2**each) for each in x] == pytest.approx(y)
+
+
+def test_rates_that_are_nearly_the_same_give_no_curve():
+    first = 1e-3
+    for beside in (first, math.nextafter(first, 1), first * 1.005):
+        rates = [first, math.nextafter(beside, 1), 2e-3]
+        losses = dict(zip(rates, [(1.1, 1.1), (1.0, 1.0), (1.1, 1.2)], strict=True))
+        found = shortfall(losses, rates[1])
+        assert (found.percent, found.reason) == (None, "the rates beside its best one are nearly the same")
+    assert shortfall({1e-3: (1.1, 1.1), 1.02e-3: (1.0, 1.0), 2e-3: (1.1, 1.2)}, 1.02e-3).percent is not None
 
 
 @pytest.mark.parametrize(
@@ -135,6 +145,11 @@ def test_the_table_of_the_docs_is_that_of_the_benchmark(cell):
     assert row(*cell) in (Path(__file__).parents[2] / "docs" / "statistics.md").read_text()
 
 
+def test_the_table_of_lists_is_that_of_the_benchmark():
+    page = (Path(__file__).parents[2] / "docs" / "statistics.md").read_text()
+    assert row_of_list("straight sides", 3) in page and row_of_list("parabola", 10) in page
+
+
 def claim(direction="lower", room=0.5, method="a", other="b"):
     """A claim whose interval leaves so many percent."""
     return Finding("reference", method, other, direction, f"{method} against {other}.", room=room)
@@ -146,21 +161,24 @@ def flat(method, cost, best=0.02):
     return Search(method, best, by_rate(*(1 + 0.02 * (place - 1 - offset) ** 2 for place in range(3))))
 
 
-def test_a_doubt_stands_where_both_shortfalls_exceed_the_difference():
+def test_a_doubt_stands_where_the_worse_methods_shortfall_exceeds_the_difference():
+    """A better rate of the better method makes the difference larger. Of an equivalence both count."""
     found = {"a": flat("a", 0.2), "b": flat("b", 0.31)}
     assert [each.shortfall.said for each in found.values()] == ["0.20% or more", "0.31% or more"]
-    said = doubt(claim(), found)
-    assert said == (
-        "The learning rates may cost a 0.20% or more and b 0.31% or more, together more than this interval leaves to "
-        "zero (0.50%)."
-    )
-    assert doubt(claim(room=0.52), found) == "" and doubt(claim("higher"), found) == said
-    alone = doubt(claim(room=0.3), {"b": found["b"]})
-    assert alone == "The learning rate may cost b 0.31% or more, more than this interval leaves to zero (0.30%)."
+    said = "The learning rate may cost b 0.31% or more, more than this interval leaves to zero (0.30%)."
+    for given in (found, {"b": found["b"]}, {**found, "a": flat("a", 9.0)}):
+        assert doubt(claim(room=0.3), given) == said
+        assert doubt(claim("higher", 0.3, "b", "a"), given) == said
+        assert doubt(claim(room=0.32), given) == ""
+    assert doubt(claim("higher", 0.19), found).startswith("The learning rate may cost a 0.20% or more, more than ")
+    assert doubt(claim("higher", 0.21), found) == ""
     for silent in (claim("not shown"), claim("open", None), claim(other=""), claim(method="x", other="y")):
         assert doubt(silent, found) == ""
     assert doubt(claim("equivalent", 0.6), found) == ""
-    assert doubt(claim("equivalent"), found).endswith("together more than this interval leaves to the margin (0.50%).")
+    assert doubt(claim("equivalent"), found) == (
+        "The learning rates may cost a 0.20% or more and b 0.31% or more, together more than this interval leaves to "
+        "the margin (0.50%)."
+    )
 
 
 def test_an_unknown_shortfall_is_a_doubt_unless_it_is_the_better_methods():
@@ -173,19 +191,20 @@ def test_an_unknown_shortfall_is_a_doubt_unless_it_is_the_better_methods():
 
 def test_doubts_stand_behind_their_findings_and_in_one_sentence():
     searched = [flat("a", 0.2), flat("b", 0.4)]
-    made, said = with_doubts([claim(), claim("not shown", other="c"), claim(room=5)], searched)
-    assert made[0].text.startswith("a against b. The learning rates may cost") and made[1:] == [
+    made, said = with_doubts([claim(room=0.3), claim("not shown", other="c"), claim(room=5)], searched)
+    assert made[0].text.startswith("a against b. The learning rate may cost b") and made[1:] == [
         claim("not shown", other="c"), claim(room=5),
     ]  # fmt: skip
     assert said == "The learning rates may decide what is claimed of a and b: the searches do not rule it out."
     assert with_doubts([claim()], []) == ([claim()], "")
+    assert with_doubts([claim()], searched) == ([claim()], "")
 
 
 def test_a_pair_is_named_once_and_those_of_the_conclusion_too():
-    searched = [flat("a", 0.2), flat("b", 0.4), flat("c", 0.6)]
-    turned = claim("higher", method="b", other="a")
-    made, said = with_doubts([claim(), turned], searched, [claim(), claim(other="c")])
-    assert len(made) == 2 and all("The learning rates may cost" in each.text for each in made)
+    searched = [flat("a", 0.2), flat("b", 0.4), flat("c", 0.4)]
+    turned = claim("higher", 0.3, "b", "a")
+    made, said = with_doubts([claim(room=0.3), turned], searched, [claim(room=0.3), claim(room=0.3, other="c")])
+    assert len(made) == 2 and all("The learning rate may cost b" in each.text for each in made)
     assert said == "The learning rates may decide what is claimed of a and b, a and c: the searches do not rule it out."
 
 
@@ -202,6 +221,9 @@ def test_a_search_is_read_as_it_was_written():
     record["validation_loss"]["0.08"] = None
     (older,) = searches({"a": record})
     assert older.losses == made.losses and older.shortfall.said.endswith("or more")
+    for best in (0, -1, math.nan, 1e-9, 0.0099, 0.081):
+        with pytest.raises(ValueError, match=r"^search.a.best is .*, which lies outside of the rates that were tried$"):
+            searches({"a": {**record, "best": best}})
     for damaged in ({"0.01": [1.0], "0.02": [1.0, 2.0]}, {"0.01": []}, {"-1": [1.0]}, {"0.01": ["x"]}, {"inf": [1.0]}):
         with pytest.raises((ValueError, TypeError)):
             searches({"a": {"best": 0.01, "validation_loss": {}, "by_seed": damaged}})

@@ -56,6 +56,13 @@ def test_a_row_whose_loss_is_not_a_number_keeps_its_place():
     assert math.isnan(lost) and tokens == 3 and kept == (4.5, 2)
 
 
+def test_a_row_without_targets_adds_nothing_to_its_group():
+    rows = [[None, 0], [2.0, 3], [None, 1], [4.0, 2]]
+    found = Run.from_json({**run("lora").to_json(), "eval_row_losses": rows, "eval_row_groups": [0, 0, 1, 1]})
+    kept, (lost, tokens) = found.independent_losses
+    assert kept == (2.0, 3) and math.isnan(lost) and tokens == 3
+
+
 def test_a_diverged_run_is_null_in_json_and_comes_back():
     record = run("lora", loss=math.nan, train_loss_curve=((1, 2.0), (2, math.inf))).to_json()
     assert record["eval_loss"] is None and record["train_loss_curve"][1] == [2, None]
@@ -80,8 +87,12 @@ def test_the_late_training_loss_is_that_of_the_last_quarter_of_the_steps():
 
 
 @pytest.mark.parametrize(
-    "change", [{"steps": None}, {"train_loss_curve": 5}, {"train_loss_curve": [[1]]}, {"eval_loss": None}]
-)
+    "change",
+    [
+        {"steps": None}, {"train_loss_curve": 5}, {"train_loss_curve": [[1]]}, {"eval_loss": None},
+        {"eval_loss": -0.1}, {"eval_row_losses": [[-0.1, 2]]},
+    ],
+)  # fmt: skip
 def test_an_incomplete_record_is_named(change):
     record = run("lora", seed=3).to_json()
     for key, value in change.items():

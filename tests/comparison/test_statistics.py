@@ -8,7 +8,7 @@ from benchmarks import coverage
 from scipy import stats
 
 from qweft.comparison.random_effects import errors_of, paired_interval
-from qweft.comparison.statistics import Look, pair, sign_flip_p, smallest_p
+from qweft.comparison.statistics import LONE, Look, pair, sign_flip_p, smallest_p
 from qweft.comparison.student import quantile, tail
 
 
@@ -26,14 +26,40 @@ def against_one(losses, **rows):
         ([0.5, 0.5], "not decided", "at least 3 seeds are needed"),
         ([0.5], "not decided", "at least 3 seeds are needed"),
         ([1.0, 1.0, 1.0], "not decided", "the losses are equal"),
-        ([0.1, 0.1, None, 0.1], "not decided", "1 of 4 pairs diverged"),
-        ([None], "not decided", "1 of 1 pairs diverged"),
+        ([0.1, 0.1, None, 0.1], "not decided", "a run diverged at 1 of 4 seeds"),
+        ([None], "not decided", "a run diverged at 1 of 1 seeds"),
         ([], "not decided", "there is no seed that both have"),
     ],
 )
 def test_a_direction_is_shown_only_where_the_interval_of_three_seeds_excludes_zero(losses, direction, reason):
     found = against_one(losses)
     assert (found.direction, found.reason) == (direction, reason)
+
+
+def test_a_run_that_diverged_counts_at_whichever_seed():
+    """The other seeds do not decide: neither those of an earlier look, nor where the other method has none."""
+    losses, others = {0: 1.0, 1: 1.01, 2: 1.02, 3: None}, {0: 2.0, 1: 2.02, 2: 2.05}
+    for found in (
+        pair(losses, others), pair(others, losses), pair(losses, others, look=Look(seeds=(0, 1, 2))),
+        pair({**others, 3: None}, losses, margin=50.0), pair(losses, losses, margin=5.0),
+    ):  # fmt: skip
+        assert (found.direction, found.reason) == ("not decided", "a run diverged at 1 of 4 seeds")
+        assert found.interval is None and found.p_value is None
+
+
+def test_a_single_test_row_tells_nothing_also_where_one_seed_has_none_recorded():
+    rows = {0: ((1.0, 3),), 1: ((1.0, 3), (0.0, 0)), 2: ()}
+    for given in ({"rows": rows}, {"other_rows": rows}):
+        found = against_one([0.9, 0.91, 0.92], **given)
+        assert found.direction == "not decided" and found.reason == LONE and found.interval is None
+
+
+@pytest.mark.parametrize("size", [1e60, 1e80, 1e100])
+def test_losses_as_large_as_a_record_may_hold_are_judged(size):
+    rows = {seed: tuple((size * (1 + seed + 9 * row), 1) for row in range(4)) for seed in range(3)}
+    others = {seed: tuple((1.0 + row, 1) for row in range(4)) for seed in range(3)}
+    totals = [{seed: sum(loss for loss, _ in each[seed]) for seed in each} for each in (rows, others)]
+    assert pair(*totals, rows, others).p_value <= 1
 
 
 @pytest.mark.parametrize(

@@ -171,4 +171,4 @@ def test_a_question_that_no_seed_decides_is_not_called_decided(places, tmp_path,
     wild = {"lora": MethodConfig(LORA), "wild": MethodConfig(LORA, learning_rate=1e38)}
     run(comparison(places, tmp_path, methods=wild))
     said = " ".join(capsys.readouterr().out.split())
-    assert "look 1 of 2: no seed decides what is left: 3 of 3 pairs diverged" in said
+    assert "look 1 of 2: no seed decides what is left: a run diverged at 3 of 3 seeds" in said

@@ -38,6 +38,8 @@ def conclusion(summary: Mapping[str, Summary]) -> str:
     equal = [name for name, pairing in pairs.items() if pairing.direction == "equivalent"]
     diverged = [entry.method for entry in methods if entry.eval_loss is None]
     said = [_best(best, base, pairs)]
+    if ahead := [name for name, pairing in pairs.items() if pairing.direction == "higher"]:
+        said.append(f"But an earlier look, at fewer seeds, showed {_few(ahead)} to be better than it.")
     if equal:
         said.append(f"{_few(equal)} {_is(equal)} equivalent to it within {best.equivalent_within:g}%.")
     if apart := [entry for entry in judged if not equal_budget(best, entry).startswith("at equal")]:
@@ -98,7 +100,8 @@ def _ahead(losses: Mapping[int, float | None], others: Mapping[int, float | None
 def _best(best: Summary, base: float | None, pairs: Mapping[str, Pairing]) -> str:
     """Returns the sentence on the method with the lowest loss, and on those that are shown to be worse."""
     same = all(pairing.seeds == best.seeds for pairing in pairs.values())
-    where, which = ("", "") if same else (" at the seeds that two methods share", " over its own seeds")
+    where = " at the seeds that two methods share" if not same and all(each.seeds for each in pairs.values()) else ""
+    which = "" if same else " over its own seeds"
     said = f"{label(best)} has the lowest held-out loss{where}, {best.eval_loss:.3f}{which}"
     if base and best.eval_loss is not None:
         share = 100 * (1 - best.eval_loss / base)
@@ -110,6 +113,9 @@ def _best(best: Summary, base: float | None, pairs: Mapping[str, Pairing]) -> st
         pairs = {name: pairing for name, pairing in pairs.items() if name not in equal}
         if not pairs:
             return f"{said}."
+    pairs = {name: pairing for name, pairing in pairs.items() if pairing.direction != "higher"}
+    if not pairs:
+        return f"{said}."
     worse = [name for name, pairing in pairs.items() if pairing.direction == "lower"]
     rest = [name for name, pairing in pairs.items() if pairing.direction == "not decided"]
     if len(worse) == len(pairs):

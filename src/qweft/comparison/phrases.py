@@ -12,6 +12,8 @@ Direction = Literal["lower", "higher", "equivalent", "not decided", "open"]
 
 SMALLER = "a smaller difference is shown"
 """What is added to an equivalence where both hold."""
+MOST_DIGITS = 6
+"""Largest number of digits of a percentage or a p, where fewer would hide a sign or look like the level."""
 ANSWERS = {"lower": "yes", "higher": "no", "equivalent": "equivalent", "not decided": "not decided", "open": "open"}
 """Answer to "is it better?" by the direction of its loss."""
 
@@ -77,8 +79,8 @@ def held_against(
 
 def _room(pairing: Pairing) -> float | None:
     """Returns how far the ends of a claim's interval are from where it would no longer hold."""
-    if pairing.direction == "equivalent" and pairing.narrow is not None and pairing.margin is not None:
-        return pairing.margin - max(map(abs, pairing.narrow))
+    if pairing.direction == "equivalent" and pairing.widest is not None and pairing.margin is not None:
+        return pairing.margin - pairing.widest
     if pairing.direction in ("lower", "higher") and pairing.interval is not None:
         return max(0.0, min(map(abs, pairing.interval)))
     return None
@@ -175,10 +177,14 @@ def effect_said(visible: float) -> str:
 
 
 def _digits(pairing: Pairing) -> int:
-    """Returns 1 decimal, or 2 if small values would round to zero with 1."""
+    """Returns 1 decimal, or 2 if small values would round to zero with 1, and more where a claim's end would."""
     ends = pairing.interval or ()
     large = max(map(abs, pairing.differences)) >= 1
-    return 1 if large and all(abs(end) >= 0.05 for end in ends) else 2
+    digits = 1 if large and all(abs(end) >= 0.05 for end in ends) else 2
+    is_claimed = pairing.direction in ("lower", "higher")
+    while is_claimed and digits < MOST_DIGITS and not all(round(end, digits) for end in ends):
+        digits += 1
+    return digits
 
 
 def _signed(value: float, digits: int) -> str:
@@ -189,9 +195,16 @@ def _signed(value: float, digits: int) -> str:
 def p_said(value: float) -> str:
     """Returns p after its relation, with two decimals, or with two significant digits below 0.1.
 
-    >>> p_said(0.251), p_said(0.0123), p_said(3e-7)
-    ('= 0.25', '= 0.012', '< 0.0001')
+    Beside the level it takes more digits, so that the two do not look equal.
+
+    >>> p_said(0.251), p_said(0.0123), p_said(3e-7), p_said(0.0504)
+    ('= 0.25', '= 0.012', '< 0.0001', '= 0.0504')
     """
     if value < 0.0001:
         return "< 0.0001"
-    return f"= {value:.2f}" if value >= 0.1 else f"= {value:.2g}"
+    if value >= 0.1:
+        return f"= {value:.2f}"
+    digits = 2
+    while digits < MOST_DIGITS and float(f"{value:.{digits}g}") == LARGEST_P != value:
+        digits += 1
+    return f"= {value:.{digits}g}"

@@ -101,7 +101,7 @@ def errors_of(differences: Sequence[float], losses: Array | None = None, others:
     if not min(of_seeds, of_rows) > left:
         return Errors(seeds, rows)
     parts = zip(mean_squares, (n - 1, freedom_of_rows, (n - 1) * freedom_of_rows), strict=True)
-    freedom = total**2 / sum(square**2 / count for square, count in parts)
+    freedom = 1 / sum((square / total) ** 2 / count for square, count in parts)  # fourth powers could overflow
     return Errors(seeds, rows, (math.sqrt(total / (n * m)), freedom))
 
 

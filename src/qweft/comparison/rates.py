@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from qweft.comparison.random_effects import LEVEL
 from qweft.comparison.student import quantile
@@ -12,6 +13,9 @@ Losses = Mapping[float, Sequence[float]]
 
 DIGITS = 3
 """Significant digits of a rate that a parabola gives."""
+
+CLOSE = 0.01
+"""Rates that are fewer factors of two apart than this tell nothing of a curve."""
 
 STEEP = 1.2
 """A loss above the lowest times this is not near the optimum, where a curve is a parabola."""
@@ -124,16 +128,20 @@ def is_at_end(losses: Losses) -> bool:
 def parabola(losses: Losses) -> Parabola | None:
     """Returns the parabola through the best rate and its neighbours.
 
-    `None` if the best rate lies at an end, the loss at a neighbour is infinite or above `STEEP` times the lowest, or
-    the three losses are equal to rounding.
+    `None` if the best rate lies at an end, the loss at a neighbour is infinite or above `STEEP` times the lowest, the
+    three losses are equal to rounding, or a neighbour is closer than `CLOSE`.
     """
     found, best = means(losses), best_tried(losses)
     place = list(found).index(best)
     three = list(found)[max(place - 1, 0) : place + 2]
     curve = Parabola(tuple(three), tuple(found[rate] for rate in three))
-    if len(three) < 3 or not max(curve.losses) <= STEEP * found[best] < math.inf or curve.curvature <= 0:
+    if len(three) < 3 or not max(curve.losses) <= STEEP * found[best] < math.inf or _are_close(three):
         return None
-    return curve
+    return curve if curve.curvature > 0 else None
+
+
+def _are_close(rates: Sequence[float]) -> bool:
+    return min(math.log2(high / low) for low, high in pairwise(rates)) < CLOSE
 
 
 def optimum(losses: Losses) -> float:
@@ -184,6 +192,8 @@ def _without_parabola(losses: Losses) -> str:
     highest = max(list(found.values())[place - 1 : place + 2])
     if not math.isfinite(highest):
         return "it diverged at a rate beside its best one"
+    if _are_close(list(found)[place - 1 : place + 2]):
+        return "the rates beside its best one are nearly the same"
     return "its loss jumps beside its best rate" if highest > STEEP * found[best] else "its losses do not differ"
 
 

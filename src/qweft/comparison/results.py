@@ -30,7 +30,7 @@ FIELD_TYPES: dict[str, tuple[type, ...]] = {
 """Allowed types of the record fields that are read without conversion."""
 SIZES = (
     "trainable_parameters", "steps", "step_seconds_median", "step_seconds_spread", "peak_memory_bytes",
-    "learning_rate", "adapter_bytes", "seconds",
+    "learning_rate", "adapter_bytes", "seconds", "eval_loss",
 )  # fmt: skip
 """Fields that are never negative."""
 LATE = 0.75
@@ -142,7 +142,8 @@ class Run:
         sums: dict[int, tuple[float, int]] = {}
         for (loss, tokens), group in zip(self.eval_row_losses, self.eval_row_groups, strict=True):
             before = sums.get(group, (0.0, 0))
-            sums[group] = (before[0] + loss, before[1] + tokens)
+            # a row without targets has no loss, and NaN in some records
+            sums[group] = (before[0] + (loss if tokens else 0.0), before[1] + tokens)
         return tuple(sums.values())
 
     def to_json(self) -> dict[str, Any]:
@@ -171,7 +172,7 @@ class Run:
                 (_count(step), number(loss)) for step, loss in values["train_loss_curve"]
             )
             rows = values.get("eval_row_losses") or ()
-            values["eval_row_losses"] = tuple((number(total), _count(tokens)) for total, tokens in rows)
+            values["eval_row_losses"] = tuple((_loss(total), _count(tokens)) for total, tokens in rows)
             values["eval_row_groups"] = tuple(values.get("eval_row_groups") or ())
             values["answers"] = tuple(dict(answer) for answer in values.get("answers") or ())
             if values.get("adapter"):
@@ -222,6 +223,14 @@ def number(value: float | None) -> float:
     if value is not None and not _is_measured(value):
         raise ValueError(f"a number is {shown(value)}")
     return math.nan if value is None else float(value)
+
+
+def _loss(value: float | None) -> float:
+    """Returns a sum of -log p, which is never negative."""
+    found = number(value)
+    if found < 0:
+        raise ValueError(f"a row's loss is {shown(value)}, and it is at least 0")
+    return found
 
 
 def _count(value: int) -> int:

@@ -13,6 +13,8 @@ from qweft.text import many
 
 NAMED = 3
 """Largest number of pairs that a sentence lists by name."""
+SLACK = 1.01
+"""A chosen rate has three digits, so it may lie this factor outside of those that were tried."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,10 @@ def searches(record: Mapping[str, Any] | None) -> list[Search]:
             seeds = {len(each) for each in losses.values()}
             if len(seeds) > 1 or 0 in seeds or not all(0 < rate < math.inf for rate in losses):
                 raise ValueError(f"search.{method} is not a loss at each seed for each learning rate")
-            found.append(Search(method, float(entry["best"]), dict(sorted(losses.items()))))
+            best = float(entry["best"])
+            if not min(losses) / SLACK <= best <= max(losses) * SLACK:
+                raise ValueError(f"search.{method}.best is {best:g}, which lies outside of the rates that were tried")
+            found.append(Search(method, best, dict(sorted(losses.items()))))
     return found
 
 
@@ -101,9 +106,10 @@ def _loss(value: float | None) -> float:
 def doubt(finding: Finding, found: Mapping[str, Search]) -> str:
     """Returns what the searches of two methods leave open of a claim about them; empty if nothing.
 
-    A claim is a difference that is shown, or an equivalence. Left open is a shortfall that is not known, unless it is
-    that of the better method, and shortfalls that together exceed the room that the claim's interval leaves. One that
-    leaves out the chance of the seeds counts as it is.
+    A claim is a difference that is shown, or an equivalence. A better rate of the better method makes a difference
+    larger, so only the other one's shortfall counts. Of an equivalence both do, together. Left open is a shortfall that
+    is not known, or that exceeds the room which the claim's interval leaves. One that leaves out the chance of the
+    seeds counts as it is.
 
     Args:
         finding: The claim.
@@ -111,14 +117,13 @@ def doubt(finding: Finding, found: Mapping[str, Search]) -> str:
     """
     if finding.direction not in ("lower", "higher", "equivalent") or not finding.other or finding.room is None:
         return ""
-    pair = [found[name] for name in (finding.method, finding.other) if name in found]
     better = {"lower": finding.method, "higher": finding.other}.get(finding.direction)
+    pair = [found[name] for name in (finding.method, finding.other) if name in found and name != better]
     for each in pair:
-        if each.shortfall.percent is None and each.method != better:
+        if each.shortfall.percent is None:
             return f"How far the rate of {each.method} is from its optimum is not known: {each.shortfall.reason}."
     if sum(each.shortfall.percent or 0.0 for each in pair) <= finding.room:
         return ""
-    pair = [each for each in pair if each.shortfall.percent is not None]
     said = " and ".join(f"{each.method} {each.shortfall.said}" for each in pair)
     to = "the margin" if finding.direction == "equivalent" else "zero"
     what = f"this interval leaves to {to} ({finding.room:.2f}%)"

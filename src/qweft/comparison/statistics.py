@@ -64,7 +64,7 @@ class Pairing:
 
     - at least three seeds are paired,
     - there are at least two test rows, or groups of dependent rows, where their losses were recorded,
-    - no run at these seeds diverged,
+    - no run of either method diverged, at whichever seed,
     - the p, corrected for the family of questions, is at most 0.05, or the level of its look,
     - from six seeds on, the sign-flip p is at most 0.05.
 
@@ -94,6 +94,7 @@ class Pairing:
         margin: The margin of equivalence in percent; `None` if none was stated.
         narrow: The interval at 1 - 2 * the level of its look, over its questions (90%), if there is a margin and the
             95% interval.
+        widest: The far end of that interval, in percent of whichever method's loss makes it larger.
         look: How it was judged.
     """
 
@@ -111,6 +112,7 @@ class Pairing:
     reason: str
     margin: float | None = None
     narrow: tuple[float, float] | None = None
+    widest: float | None = None
     look: Look = ONCE
 
 
@@ -133,17 +135,18 @@ def pair(
         look: How the question is judged.
 
     Returns:
-        The differences, their interval and p, and their direction. If a run of either method diverged, the direction is
-        "not decided": omitting that seed would favour the method that diverges.
+        The differences, their interval and p, and their direction. If a run of either method diverged, also at a seed
+        that does not count, the direction is "not decided": omitting it would favour the method that diverges.
     """
     shared = sorted(seed for seed in set(losses) & set(others) if look.seeds is None or seed in look.seeds)
     values = [(seed, losses[seed], others[seed]) for seed in shared]
     finite = [(seed, a, b) for seed, a, b in values if a is not None and b is not None]
     differences = _in_percent([(a, b) for _, a, b in finite])
     seeds = tuple(seed for seed, _, _ in finite)
-    middle, spread, diverged = mean(differences), deviation(differences), len(shared) - len(finite)
+    middle, spread = mean(differences), deviation(differences)
+    diverged = {seed for each in (losses, others) for seed, loss in each.items() if loss is None}
     sums, other_sums, errors, count, fault = None, None, None, 0, ""
-    if len(differences) >= SEEDS_NEEDED and not diverged and _is_lone(seeds, rows or {}):
+    if len(differences) >= SEEDS_NEEDED and not diverged and (_is_lone(rows or {}) or _is_lone(other_rows or {})):
         fault = LONE
     elif len(differences) >= SEEDS_NEEDED and not diverged:
         sums, other_sums = _sums(seeds, rows or {}), _sums(seeds, other_rows or {})
@@ -151,7 +154,7 @@ def pair(
             sums = other_sums = None
         errors, count = errors_of(differences, sums, other_sums), 0 if sums is None else sums.shape[1]
         fault = "" if errors.finite else "the loss of a test row is not a number"
-    interval, visible, p, narrow, widest = None, None, None, None, math.inf
+    interval, visible, p, narrow, widest = None, None, None, None, None
     if errors is not None and middle is not None and not fault:
         interval, p = _around(middle, errors.half_width(LEVEL)), errors.p_value(middle)
         visible = errors.visible() if any(differences) else None
@@ -164,15 +167,16 @@ def pair(
                 widest = max(map(abs, (*narrow, *back)))
     corrected = p if p is None or look.p_value is None else look.p_value
     flip = sign_flip_p(differences)
-    reason = _reason(differences, diverged, len(shared), fault, p, corrected, flip, look)
+    lost = f"a run diverged at {len(diverged)} of {len({*losses, *others})} seeds" if diverged else ""
+    reason = lost or _reason(differences, len(shared), fault, p, corrected, flip, look)
     direction: Direction = "not decided"
-    if margin is not None and widest < margin:
+    if margin is not None and widest is not None and widest < margin:
         direction = "equivalent"
     elif not reason:
         direction = "lower" if math.fsum(differences) < 0 else "higher"
     return Pairing(
         seeds, differences, middle, spread, interval, visible, 0 if fault else count, p, corrected, flip,
-        direction, reason, margin, narrow, look,
+        direction, reason, margin, narrow, widest, look,
     )  # fmt: skip
 
 
@@ -241,7 +245,6 @@ def deviation(values: Sequence[float]) -> float | None:
 
 def _reason(
     differences: tuple[float, ...],
-    diverged: int,
     pairs: int,
     fault: str,
     p: float | None,
@@ -250,8 +253,6 @@ def _reason(
     look: Look,
 ) -> str:
     """Returns why a difference is not shown under the rule of `Pairing`; empty if it is shown."""
-    if diverged:
-        return f"{diverged} of {pairs} pairs diverged"
     if not differences:
         return "the other method's loss is zero" if pairs else "there is no seed that both have"
     if not any(differences):
@@ -268,9 +269,9 @@ def _reason(
     return ""
 
 
-def _is_lone(seeds: tuple[int, ...], rows: Mapping[int, RowLosses]) -> bool:
-    """Whether the test rows are a single one, or a single group, at every seed."""
-    return all(sum(bool(tokens) for _, tokens in rows.get(seed, ())) == 1 for seed in seeds)
+def _is_lone(rows: Mapping[int, RowLosses]) -> bool:
+    """Whether the test rows are a single one, or a single group, wherever they were recorded."""
+    return {sum(bool(tokens) for _, tokens in each) for each in rows.values() if each} == {1}
 
 
 def _sums(seeds: tuple[int, ...], rows: Mapping[int, RowLosses]) -> Array | None:
