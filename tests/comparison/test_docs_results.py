@@ -11,6 +11,7 @@ import yaml
 from research.rates import joined
 
 from qweft.cli.presets import RECOMMENDED
+from qweft.comparison.conclusion import claimed
 from qweft.comparison.findings import findings
 from qweft.comparison.phrases import effect_said, p_said
 from qweft.comparison.report.content import Content
@@ -261,6 +262,20 @@ def test_the_tables_of_the_page_on_statistics_are_what_was_measured(name, part):
     for cells in (row.values() for row in rows):
         told = (f"{cell[0]} ({cell[1]})" if isinstance(cell, list) else str(cell) for cell in cells)
         assert f"\n| {' | '.join(told)} |\n" in page
+
+
+@pytest.mark.parametrize(
+    ("name", "of", "told"),
+    [
+        ("long-60", [], "no verdict hangs on a rate"), ("long-250", [], "no verdict hangs on a rate"),
+        ("long-40-sentences", ["mpo and lora", "lora_all and mpo"], "the rate of `mpo` may decide what is said of it"),
+    ],
+)  # fmt: skip
+def test_whose_rates_are_in_doubt(name, of, told):
+    record = json.loads((ROOT / "docs" / "results" / f"{name}.json").read_text())
+    summary = summarise([Run.from_json(entry) for entry in record["runs"]], "lora", 0.5)
+    _, said = with_doubts(findings(summary), searches(record["search"]), claimed(summary))
+    assert (f"claimed of {', '.join(of)}:" in said if of else not said) and told in " ".join(WHICH.split())
 
 
 def test_the_eight_methods():

@@ -16,6 +16,7 @@ from qweft.comparison.context import fingerprint
 from qweft.comparison.executors.worker import Local
 from qweft.comparison.findings import findings
 from qweft.comparison.phrases import ANSWERS
+from qweft.comparison.planted import starts_said
 from qweft.comparison.results import Run
 from qweft.comparison.summarise import summarise
 from qweft.comparison.teacher import scaled_to
@@ -146,9 +147,21 @@ def test_a_scale_gives_the_wanted_divergence_where_one_exists():
         ({"adapter": {"preset": "qwthn"}}, "the core quantum_weighted, and the dose"),
         ({"adapter": {"preset": "qtha", "r": 0}}, "r must be"),
         ({"kl": 0.0}, "teacher.kl must be at least 1e-06, got 0.0"),
-        ({"dose": -1.0}, "teacher.dose must be at least 0, got -1.0"),
+        ({"dose": -1.0}, "teacher.dose must be from 0 to 100, got -1.0"),
         ({"near": float("nan")}, "teacher.near must be at least 0, got nan"),
         ({"seed": -1}, "teacher.seed must be a whole number"),
+        ({"dose": 101.0}, "teacher.dose must be from 0 to 100, got 101.0"),
+        ({"gain": 0.0}, "teacher.gain must be above 0, got 0.0; for a teacher without its core set teacher.dose to 0"),
+        (
+            {"adapter": {}, "near": None},
+            "teacher.kl 1.0 is for a planted teacher, and there is none; give teacher.adap",
+        ),
+        ({"maps": False}, "teacher.near 0.05 needs teacher.maps true"),
+        (
+            {"adapter": {**student("quantum_gated"), "circuit_layers": 3}},
+            "there is none: methods.gated differs from it in circuit_layers (2, not 3); give one method the adapter of",
+        ),
+        ({"adapter": {**student("fourier_gated")}}, "there is none: none has the core fourier_gated; give one method"),
     ],
 )
 def test_a_wrong_teacher_ends_in_one_sentence(folder, changes, said):
@@ -173,6 +186,35 @@ def test_a_teacher_and_a_matched_time_exclude_each_other(folder):
     }
     with pytest.raises(QweftError, match=r"methods.timed.match_time: a step is timed without the teacher"):
         check_methods(config(folder, "quantum_gated", 1.0, methods=methods, reference="lora"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"budget": "20min"}, "budget 20min: a step is timed without the teacher"),
+        ({"recommend": True}, "recommend true keeps the best adapter, and a teacher's targets are no data"),
+    ],
+)
+def test_a_teacher_excludes_what_is_meant_for_data(folder, changes, said):
+    with pytest.raises(QweftError) as error:
+        check_methods(config(folder, "quantum_gated", 1.0, **changes))
+    assert str(error.value).startswith(said)
+
+
+def test_what_each_student_starts_from_is_said():
+    teacher = TeacherConfig(student("quantum_gated"), near=0.1)
+    methods = {name: student(core) for name, core in CORES.items()}
+    methods |= {"lora": {"peft_type": "LORA"}, "wide": {**student("quantum_gated"), "r": 5}}
+    assert starts_said(teacher, methods) == (
+        "students: gated from the teacher's maps and near its core (noise 0.1); mlp, none from its maps; lora, wide as "
+        "without a teacher"
+    )
+    assert starts_said(replace(teacher, near=None), methods) == (
+        "students: gated, mlp, none from the teacher's maps; lora, wide as without a teacher"
+    )
+    assert starts_said(replace(teacher, near=None, maps=False), methods) == (
+        "students: gated, mlp, none, lora, wide as without a teacher"
+    )
 
 
 def test_a_run_belongs_to_its_teacher(folder):

@@ -11,7 +11,7 @@ from typing import Any
 from qweft.claims import check_earlier
 from qweft.comparison.budget import budget_of
 from qweft.comparison.config import ComparisonConfig, HalvingConfig, MethodConfig
-from qweft.comparison.method_kinds import core_of, maps_of
+from qweft.comparison.planted import check_teacher
 from qweft.comparison.results_file import check_free_of_others
 from qweft.comparison.rivals import rival_of
 from qweft.comparison.statistics import SEEDS_NEEDED
@@ -20,7 +20,6 @@ from qweft.errors import QweftError, require
 from qweft.evaluation.checks import check_elsewhere, check_evaluation, check_judged_by_loss
 from qweft.files import check_can_be_written
 from qweft.method.checks import closest
-from qweft.method.names import form_of, function_of
 from qweft.method.peft_methods import fields_of
 from qweft.method.specification import check_on_quantized, check_ranks, check_specification, method_of
 from qweft.models.resolve import check_holds_no_model, check_model
@@ -248,13 +247,13 @@ def check_methods(config: ComparisonConfig) -> None:
         )
     for name, method in config.methods.items():
         _check_method(name, method, config.methods)
-    check_teacher(config)
     for name, method in config.methods.items():
         try:
             check_adapter(method.adapter)
             check_on_shared(method.adapter, config.model.quantization)
         except QweftError as error:
             raise refused(name, method.match_parameters, error) from error
+    check_teacher(config)
 
 
 def check_on_shared(adapter: Mapping[str, Any], quantization: str | None) -> None:
@@ -273,43 +272,6 @@ def check_on_shared(adapter: Mapping[str, Any], quantization: str | None) -> Non
             f"PEFT does not take IA3 off a base model with quantization {quantization}, which the runs share; leave "
             "one of the two out"
         )
-
-
-def check_teacher(config: ComparisonConfig) -> None:
-    """Checks the planted teacher.
-
-    Raises:
-        QweftError: If its adapter is none of this package's, or has no Q, or a number is out of range; or a method
-            matches a time, which is measured without it.
-    """
-    teacher = config.teacher
-    if not teacher.adapter:
-        return
-    try:
-        check_specification(teacher.adapter)
-    except QweftError as error:
-        raise QweftError(f"teacher.{error}" if str(error).startswith("adapter") else f"teacher: {error}") from error
-    core, maps = core_of("", teacher.adapter), maps_of("", teacher.adapter)
-    if core is None or maps is None or function_of(core) is None or form_of(core) == "weighted":
-        raise QweftError(
-            f"teacher.adapter has the core {core}, and the dose multiplies Q; choose quantum_gated, or another core "
-            "with Q"
-        )
-    if maps[1] == "basis":
-        raise QweftError("teacher.adapter has expand basis, whose size is fixed; choose dense, mpo, subspace or sparse")
-    for name, least in (("kl", 1e-6), ("gain", 0.0), ("dose", 0.0), ("near", 0.0)):
-        value = getattr(teacher, name)
-        if value is not None and not least <= value < math.inf:
-            raise QweftError(f"teacher.{name} must be at least {least:g}, got {value}")
-    if config.training.packing:
-        raise QweftError(
-            "training.packing true puts several rows into one, and a teacher is asked row by row; leave it out"
-        )
-    if not 0 <= teacher.seed < 2**32:
-        raise QweftError(f"teacher.seed must be a whole number from 0 to 4294967295, got {teacher.seed}")
-    timed = next((name for name, method in config.methods.items() if method.match_time), None)
-    if timed is not None:
-        raise QweftError(f"methods.{timed}.match_time: a step is timed without the teacher; leave one of the two out")
 
 
 def refused(name: str, to_match: str | None, error: QweftError) -> QweftError:

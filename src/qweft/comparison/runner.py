@@ -26,6 +26,7 @@ from qweft.comparison.methods import Method
 from qweft.comparison.pace import Pace
 from qweft.comparison.pacing import pace_said, paced, with_seeds
 from qweft.comparison.plan import Plan, resolve
+from qweft.comparison.planted import start_of, starts_said
 from qweft.comparison.recommendation import Recommendation, recommend
 from qweft.comparison.report.write import write_report
 from qweft.comparison.results import BASE, Run
@@ -148,11 +149,13 @@ def _compare(config: ComparisonConfig, config_yaml: str, command: str, begin: Ca
     begin()
     with closing(context.executor):
         methods = with_matched_time(context, plan.methods, plan.seeds[0])
+        if context.settings.teacher.adapter:
+            console.say(starts_said(context.settings.teacher, {each.name: each.adapter for each in methods}))
         if plan.search or plan.halving.finalists is not None:
             _check_runs(context, methods, plan.seeds)
         chosen = _chosen(context, plan, methods, speed, pace, begun)
         plan, environment = chosen.plan, context.environment(command)
-        teacher = context.executor.call(context, taught) if context.settings.teacher.adapter else {}
+        teacher = _planted(context, chosen.methods)
         names, later = [each.name for each in chosen.methods], {seed for seeds in plan.looks for seed in seeds}
         stated = first_stated(context.output, names, later, plan.equivalent_within, plan.reference)
         known = {**teacher, **stated}
@@ -257,6 +260,15 @@ def _chosen(
     if pace is not None:
         plan = with_seeds(context, plan, finalists, pace)
     return _Chosen(finalists, plan, search if plan.search else None, rungs)
+
+
+def _planted(context: Context, methods: Sequence[Method]) -> dict[str, Any]:
+    """Returns the record of a planted teacher, with what each student starts from; empty without one."""
+    planted = context.settings.teacher
+    if not planted.adapter:
+        return {}
+    told: dict[str, Any] = context.executor.call(context, taught)["teacher"]
+    return {"teacher": {**told, "starts": {each.name: start_of(planted, each.adapter) for each in methods}}}
 
 
 def _took(begun: float, budget: float | None) -> list[str]:

@@ -12,7 +12,8 @@ from qweft.adapter.attach import adapter_config, attach
 from qweft.adapter.branch import Branch
 from qweft.adapter.layer import QwthnLinear
 from qweft.comparison.config import TeacherConfig
-from qweft.comparison.method_kinds import core_of, differences
+from qweft.comparison.method_kinds import core_of
+from qweft.comparison.planted import start_of
 from qweft.data.batches import Collator
 from qweft.data.tokens import IGNORED, Encoded
 from qweft.errors import QweftError
@@ -55,6 +56,9 @@ class Teacher:
         return {
             "core": core_of("", self.config.adapter),
             "dose": self.config.dose,
+            "gain": self.config.gain,
+            "maps": self.config.maps,
+            "near": self.config.near,
             "scale": self.scale,
             "kl_at_dose_1": round(self.kl, 5),
             "kl": round(self.planted_kl, 5),
@@ -76,15 +80,14 @@ class Teacher:
             specification: The student's adapter.
             seed: Of the noise that takes its core away from the teacher's.
         """
-        core = core_of("", dict(specification))
-        if not self.config.maps or core is None or differences(dict(specification), stated(self.config.adapter)):
+        start = start_of(self.config, specification)
+        if start == "own":
             return
-        taught = self.config.near is not None and core == core_of("", self.config.adapter)
         generator = torch.Generator().manual_seed(seed)
         for own, given in zip(branches(model), branches(self.model), strict=True):
             own.compress.load_state_dict(given.compress.state_dict())
             own.expand.load_state_dict(given.expand.state_dict())
-            for name, tensor in own.core.named_parameters() if taught else ():
+            for name, tensor in own.core.named_parameters() if start == "maps and core" else ():
                 noise = torch.randn(tensor.shape, generator=generator) * (self.config.near or 0.0)
                 tensor.copy_(given.core.get_parameter(name) + noise.to(tensor))
         _forget(model)
