@@ -104,14 +104,28 @@ def test_a_margin_or_reference_that_is_chosen_after_the_results_is_told(places, 
     results = run(replace(first, reference="fast"))[1]
     assert results["reference_before"] == "lora" and "margin_before" not in results
     assert "The first results compared with lora; the reference was" in " ".join(capsys.readouterr().out.split())
-    others = replace(first, methods={**first.methods, "other": MethodConfig(LORA)}, equivalent_within=50.0)
-    others.methods.pop("twin")  # another comparison, whose margin is nobody's second
-    assert "margin_before" not in run(others)[1]
+    fewer = replace(first, methods={**first.methods, "other": MethodConfig(LORA)}, equivalent_within=50.0)
+    fewer.methods.pop("twin")  # its results are set aside, but the other runs are used again
+    assert run(fewer)[1]["margin_before"] == 0.5
     capsys.readouterr()
     none = replace(first, equivalent_within=None, output=str(tmp_path / "none"))
     run(none)
     run(replace(none, equivalent_within=50.0))
     assert "The first results had no margin of equivalence;" in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_number_of_seeds_that_is_chosen_after_the_results_is_told(places, tmp_path, capsys):
+    """Looking at three seeds and then at more errs more often than the levels of planned looks allow for."""
+    first = comparison(places, tmp_path, most_seeds=None)
+    assert "seeds_before" not in run(first)[1] and "seeds_before" not in run(first)[1]
+    more = replace(first, seeds=[0, 1, 2, 3])
+    for _ in range(2):
+        path, results = run(more)
+        said = "The first results were to be judged at 3 seeds, these at 4 seeds; no p is corrected for looking again."
+        assert results["seeds_before"] == [3] and results["planned_seeds"] == [4]
+        assert said in " ".join(capsys.readouterr().out.split()) and said in (path.parent / "report.md").read_text()
+    run(replace(first, most_seeds=5))
+    assert "judged at 3 seeds, these at 3 and 5 seeds; no p" in " ".join(capsys.readouterr().out.split())
 
 
 def test_the_same_command_sets_none_of_its_own_results_aside(places, tmp_path, monkeypatch, capsys):

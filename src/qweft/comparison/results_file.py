@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -25,8 +25,10 @@ FIGURES = (
     "loss_by_time.png", "learning_rates.png", "spectra.png", *(f"map_{name}.svg" for name in MAPS),
 )  # fmt: skip
 """Names of the figures that a report writes beside itself."""
-MARGIN, REFERENCE = "margin_before", "reference_before"
-"""Keys of the margin and the reference of the first results, where they were others."""
+MARGIN, REFERENCE, SEEDS = "margin_before", "reference_before", "seeds_before"
+"""Keys of the margin, the reference and the numbers of seeds of the first results, where they were others."""
+PLANNED = "planned_seeds"
+"""Key of the number of seeds at each look that was planned."""
 WINNER = "winner"
 """Folder of the winner's adapter, in the output folder of a comparison."""
 MOST_BYTES = 256 * 2**20
@@ -88,34 +90,46 @@ def _written(folder: Path) -> list[Path]:
 
 
 def first_stated(
-    folder: Path, methods: Collection[str], seeds: Collection[int], margin: float | None, reference: str
-) -> dict[str, float | str | None]:
-    """Returns margin and reference of the folder's first results as they are to record them, where they were others.
+    folder: Path,
+    methods: Collection[str],
+    looks: Sequence[Collection[int]],
+    margin: float | None,
+    reference: str,
+) -> dict[str, float | str | list[int] | None]:
+    """Returns the planned numbers of seeds, and margin, reference and those numbers of the first results if others.
 
-    A margin of equivalence, and a family of questions, decide only where they stood before the runs.
+    They decide only where they stood before the runs, so a report says what they were.
 
     Args:
         folder: Output folder of the comparison.
         methods: Names of the methods whose runs it makes.
-        seeds: The seeds that it may use.
+        looks: The seeds at each look that it plans.
         margin: Its margin now, in percent; `None` if none is stated.
         reference: The method that the others are compared with now.
     """
+    planned = [len(seeds) for seeds in looks]
     try:
         record = read_results(folder)[1]
     except QweftError:  # there are none
-        return {}
-    if _others(folder, methods, seeds)[0]:  # those of another comparison, which will be set aside
-        return {}
+        return {PLANNED: planned}
+    if not _runs_of(record) & {(method, str(seed)) for method in methods for seed in looks[-1]}:
+        return {PLANNED: planned}  # those of another comparison: none of its runs is used
     entries = record.get("summary")
     stated = next(iter(entries.values()), None) if isinstance(entries, dict) else None
     stated = stated if isinstance(stated, dict) else {}
     first = record.get(MARGIN, stated.get("equivalent_within", margin))
     other = record.get(REFERENCE, stated.get("reference", reference))
+    counts = record.get(SEEDS, record.get(PLANNED, planned))
     return {
+        PLANNED: planned,
         **({MARGIN: first} if _is_margin(first) and first != margin else {}),
         **({REFERENCE: other} if isinstance(other, str) and other != reference else {}),
+        **({SEEDS: counts} if _are_counts(counts) and counts != planned else {}),
     }
+
+
+def _are_counts(value: object) -> bool:
+    return isinstance(value, list) and bool(value) and all(type(each) is int and 0 < each < 10**6 for each in value)
 
 
 def _is_margin(value: object) -> bool:
@@ -130,7 +144,23 @@ def changed_said(results: Mapping[str, Any]) -> str:
         said.append(f"The first results had {was}; it was changed after them.")
     if REFERENCE in results:
         said.append(f"The first results compared with {results[REFERENCE]}; the reference was changed after them.")
+    if _are_counts(results.get(SEEDS)) and _are_counts(results.get(PLANNED)):
+        first_seeds, seeds = _seeds_said(results[SEEDS]), _seeds_said(results[PLANNED])
+        said.append(
+            f"The first results were to be judged at {first_seeds}, these at {seeds}; no p is "
+            "corrected for looking again."
+        )
     return " ".join(said)
+
+
+def _seeds_said(counts: Sequence[int]) -> str:
+    """Returns numbers of seeds as text.
+
+    >>> _seeds_said([1]), _seeds_said([3, 6, 12])
+    ('1 seed', '3, 6 and 12 seeds')
+    """
+    whole = " and ".join(filter(None, [", ".join(map(str, counts[:-1])), str(counts[-1])]))
+    return f"{whole} seed{'' if counts == [1] else 's'}"
 
 
 def make_room(
@@ -170,10 +200,14 @@ def _others(folder: Path, methods: Collection[str], seeds: Collection[int]) -> t
         record = read_results(folder)[1]
     except QweftError:  # there are none, or a process beside this one has just moved them
         return set(), None
-    runs = [run for run in record["runs"] if isinstance(run, dict)]
     own = {(method, str(seed)) for method in methods for seed in seeds}
-    found = {(str(run.get("method")), str(run.get("seed"))) for run in runs if run.get("method") != BASE}
-    return found - own, record.get("recommendation")
+    return _runs_of(record) - own, record.get("recommendation")
+
+
+def _runs_of(record: Mapping[str, Any]) -> set[tuple[str, str]]:
+    """Returns method and seed of each run, without the base model's."""
+    runs = [run for run in record["runs"] if isinstance(run, dict)]
+    return {(str(run.get("method")), str(run.get("seed"))) for run in runs if run.get("method") != BASE}
 
 
 def _winner(folder: Path, recommended: object) -> list[Path]:

@@ -155,10 +155,9 @@ def _compare(config: ComparisonConfig, config_yaml: str, command: str, begin: Ca
             _check_runs(context, methods, plan.seeds)
         chosen = _chosen(context, plan, methods, speed, pace, begun)
         plan, environment = chosen.plan, context.environment(command)
-        teacher = _planted(context, chosen.methods)
-        names, later = [each.name for each in chosen.methods], {seed for seeds in plan.looks for seed in seeds}
-        stated = first_stated(context.output, names, later, plan.equivalent_within, plan.reference)
-        known = {**teacher, **stated}
+        names = [each.name for each in chosen.methods]
+        stated = first_stated(context.output, names, plan.looks, plan.equivalent_within, plan.reference)
+        known = {**_planted(context, chosen.methods), **stated}
 
         def judged(runs: Sequence[Run], looks: Sequence[Look]) -> dict[str, Summary]:
             return summarise(runs, plan.reference, plan.equivalent_within, looks, plan.recommend)
@@ -204,15 +203,12 @@ def _compare(config: ComparisonConfig, config_yaml: str, command: str, begin: Ca
                 break
     report, summary = write((), len(runs), looks, runs, is_last=True), judged(runs, looks)
     print_summary(summary, searches(chosen.search), console)
-    lines = [load_said(runs), f"report: {report}", *_took(begun, plan.budget.seconds)]
     found = recommend(summary, chosen.rungs, plan.untried, chosen.at_end) if plan.recommend else None
     _, doubts = with_doubts(findings(summary), searches(chosen.search), claimed(summary, found is not None))
     said = (found.text if found else conclusion(summary), doubts, changed_said(known))
-    for line in [*lines, "", " ".join(filter(None, said))]:
+    lines = [load_said(runs), f"report: {report}", *_took(begun, plan.budget.seconds), "", " ".join(filter(None, said))]
+    for line in lines if found is None else [*lines, *_kept_winner(context, found)]:
         console.say(line)
-    if found is not None:
-        for line in _kept_winner(context, found):
-            console.say(line)
     return report
 
 
