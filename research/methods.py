@@ -5,7 +5,7 @@
 A row is a method, from few trained numbers to many. Each NAME=FILE adds two columns: the mean loss over the seeds, and
 the difference to the reference in percent of its loss. A verdict follows where there is one: better or worse where that
 is shown, corrected by Holm for the questions of the comparison's config; or equivalent within its margin, which is not
-corrected.
+corrected. Where nothing is decided the smallest visible effect stands in brackets, in percent.
 """
 
 import argparse
@@ -16,6 +16,7 @@ from typing import Any
 
 import yaml
 
+from qweft.comparison.phrases import effect_said
 from qweft.comparison.results import Run
 from qweft.comparison.statistics import paired
 from qweft.comparison.summarise import summarise
@@ -68,7 +69,8 @@ def _beside(outcome: Summary, reference: Summary) -> str:
     pair = None if outcome is reference else paired(outcome, reference)
     if pair is None or pair.mean is None:
         return ""
-    return f"{pair.mean:+.1f}%{VERDICTS.get(pair.direction, '')}"
+    visible = f" ({effect_said(pair.visible).removesuffix('%')})" if pair.visible is not None else ""
+    return f"{pair.mean:+.1f}%{VERDICTS.get(pair.direction, visible)}"
 
 
 def main(words: Sequence[str] | None = None) -> None:

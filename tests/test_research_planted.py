@@ -12,6 +12,7 @@ from qweft.cli.parser import parse
 from qweft.comparison.checks import check_comparison, check_methods
 from qweft.comparison.config import ComparisonConfig
 from qweft.comparison.method_kinds import differences
+from qweft.comparison.searched import searches
 from qweft.errors import QweftError
 
 ROOT = Path(__file__).parents[1]
@@ -123,6 +124,11 @@ def test_the_student_from_the_usual_start():
     assert len(cell["runs"]) == cell["planned_runs"]
     for again, kept in zip(matrix.answers(cell), cell["answers"], strict=True):
         assert all(again[name] == kept[name] for name in ("other", "direction", "doubted"))
+    short = {each.method: each.shortfall.percent for each in searches(cell["search"])}
+    others = sorted(percent for method, percent in short.items() if method != "gated")
+    page = " ".join((ROOT / "docs" / "positive-control.md").read_text().split())
+    said = f"may cost {short['gated']:.2f}% of the loss, the others' {others[0]:.2f} to {others[-1]:.2f}%"
+    assert said in page
     first = {
         run["method"]: run["train_loss_curve"][0][1]
         for run in cell["runs"]

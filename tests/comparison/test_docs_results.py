@@ -92,7 +92,7 @@ def row(entry, reference):
 
 COLUMNS = ("decide", "long-60", "experiment-second-model")
 QUESTIONS = [
-    ("all its controls together", "circuit", ""),
+    ("these four controls together", "circuit", ""),
     ("no circuit", "circuit", "mpo"),
     ("a perceptron in its place", "circuit", "mlp_linear"),
     ("no entanglement", "circuit", "product_linear"),

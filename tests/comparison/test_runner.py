@@ -88,7 +88,16 @@ def test_writes_everything_and_does_not_repeat_what_is_finished(finished, monkey
         "loss_by_time.png",
         "report.html",
     }
-    assert set(results) == {"runs", "planned_runs", "summary", "environment", "step_times", "config_yaml", "title"}
+    assert set(results) == {
+        "runs",
+        "planned_runs",
+        "summary",
+        "environment",
+        "step_times",
+        "config_yaml",
+        "title",
+        "planned_seeds",
+    }
     assert set(results["step_times"]) == {"alone", "cpu_by_others"}
     assert results["step_times"]["alone"] is not True or results["step_times"]["cpu_by_others"] <= ALONE
     assert len(results["runs"]) == 1 + 2 * 4

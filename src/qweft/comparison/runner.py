@@ -206,9 +206,11 @@ def _compare(config: ComparisonConfig, config_yaml: str, command: str, begin: Ca
     found = recommend(summary, chosen.rungs, plan.untried, chosen.at_end) if plan.recommend else None
     _, doubts = with_doubts(findings(summary), searches(chosen.search), claimed(summary, found is not None))
     said = (found.text if found else conclusion(summary), doubts, changed_said(known))
-    lines = [load_said(runs), f"report: {report}", *_took(begun, plan.budget.seconds), "", " ".join(filter(None, said))]
-    for line in lines if found is None else [*lines, *_kept_winner(context, found)]:
+    lines = [load_said(runs), f"report: {report}", *_took(begun, plan.budget.seconds)]
+    for line in [*lines, "", " ".join(filter(None, said))]:
         console.say(line)
+    if found is not None:
+        _say_winner(context, found)
     return report
 
 
@@ -274,13 +276,13 @@ def _took(begun: float, budget: float | None) -> list[str]:
     return [f"took {duration(time.perf_counter() - begun)} since the start, of a budget of {duration(budget)}"]
 
 
-def _kept_winner(context: Context, found: Recommendation) -> list[str]:
-    """Keeps the winner's adapter, and returns lines on what to do with it."""
+def _say_winner(context: Context, found: Recommendation) -> None:
+    """Keeps the winner's adapter, and says what to do with it."""
     adapter = keep_winner(context.output, found, context.console.say)
-    if adapter is None:
-        return []
-    quantization = context.settings.model.quantization
-    return ["", f"winner: {adapter}", *commands_for(adapter, context.loaded, quantization)]
+    if adapter is not None:
+        quantization = context.settings.model.quantization
+        for line in ["", f"winner: {adapter}", *commands_for(adapter, context.loaded, quantization)]:
+            context.console.say(line)
 
 
 def _open_said(asked: Sequence[Method], left: Collection[str], summary: Mapping[str, Summary]) -> str:
