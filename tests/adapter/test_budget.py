@@ -1,7 +1,8 @@
 """A config by a number of trained parameters, against what the adapter trains."""
 
+import numpy as np
 import pytest
-from peft import get_peft_model
+from peft import LoraConfig, get_peft_model
 
 from qweft import QweftError, QwthnConfig
 from tests.tiny_models import tiny_gpt2, tiny_llama
@@ -47,3 +48,14 @@ def test_a_budget_is_a_whole_number_for_layers_that_are_there():
             QwthnConfig.for_budget(tiny_llama(), numbers)
     with pytest.raises(QweftError, match="has no linear layer that target_modules name"):
         QwthnConfig.for_budget(tiny_llama(), 10_000, target_modules=["nothing"])
+    model = tiny_llama()
+    assert QwthnConfig.for_budget(model, np.int64(500)) == QwthnConfig.for_budget(model, 500)
+
+
+def test_a_budget_is_counted_on_a_loaded_model_without_adapters():
+    for name in ("HuggingFaceTB/SmolLM2-135M-Instruct", None):
+        with pytest.raises(QweftError, match=r"for_budget counts on a loaded model, got .*; load it with transformers"):
+            QwthnConfig.for_budget(name, 500)
+    adapted = get_peft_model(tiny_llama(), LoraConfig(target_modules=["q_proj"]))
+    with pytest.raises(QweftError, match="counts on a model without adapters, and this one has one; give the base"):
+        QwthnConfig.for_budget(adapted, 500)

@@ -102,8 +102,15 @@ def test_circuits_are_replaced_where_that_is_asked(trained, capsys):
     assert (found["rows_fitted"], found["rows_judged"]) == (2, 2)
     assert {"constant", "affine", "quadratic"} <= found["fits"].keys()
     assert inspect(trained["hybrid"]).to_json()["dequantised"] is None
-    with pytest.raises(QweftError, match="the adapter has no circuit"):
+
+
+def test_dequantise_without_a_circuit_is_refused_before_anything_is_measured(trained, monkeypatch, capsys):
+    monkeypatch.setattr("qweft.analysis.run.load_model", None)
+    said = r"dequantise replaces circuits, and .*lora.* has none \(peft_type LORA\); leave dequantise out, or give an"
+    with pytest.raises(QweftError, match=said):
         inspect(trained["lora"], {"dequantise": True})
+    assert main(["inspect", str(trained["lora"]), "--dequantise", "true", "--dry-run"]) == 2
+    assert "dequantise replaces circuits" in " ".join(capsys.readouterr().err.split())
 
 
 @pytest.mark.parametrize(

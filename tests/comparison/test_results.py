@@ -32,6 +32,7 @@ def test_the_json_form_has_exactly_these_keys():
 def test_a_run_comes_back_from_json_as_it_was(method):
     before = run(
         method,
+        loss=(12.345678 + 4.5) / 5,
         answers=({"prompt": "p", "reference": "r", "generated": "g"},),
         seconds=1.5,
         eval_row_losses=((12.345678, 3), (0.0, 0), (4.5, 2)),
@@ -91,6 +92,7 @@ def test_the_late_training_loss_is_that_of_the_last_quarter_of_the_steps():
     [
         {"steps": None}, {"train_loss_curve": 5}, {"train_loss_curve": [[1]]}, {"eval_loss": None},
         {"eval_loss": -0.1}, {"eval_row_losses": [[-0.1, 2]]},
+        {"eval_loss": 1.0, "eval_row_losses": [[2.0, 2], [3.0, 1]]},
     ],
 )  # fmt: skip
 def test_an_incomplete_record_is_named(change):
@@ -143,7 +145,7 @@ def test_the_environment_names_what_ran():
 
 def test_rows_that_belong_together_are_added_up():
     """Problems of one template go right or wrong together: not each is a draw of its own."""
-    made = run("qtha", 0, eval_row_losses=((1.0, 2), (2.0, 3), (4.0, 5)), eval_row_groups=(0, 1, 0))
+    made = run("qtha", 0, 0.7, eval_row_losses=((1.0, 2), (2.0, 3), (4.0, 5)), eval_row_groups=(0, 1, 0))
     assert made.independent_losses == ((5.0, 7), (2.0, 3))
     assert Run.from_json(json.loads(json.dumps(made.to_json()))) == made
     alone = run("qtha", 0, eval_row_losses=((1.0, 2), (2.0, 3)))

@@ -1,11 +1,12 @@
 """How many parameters a branch trains, by its config and a layer's sizes alone, and the config of a given number."""
 
 import math
+import operator
 from collections import Counter
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from peft.tuners.tuners_utils import check_target_module_exists
+from peft.tuners.tuners_utils import BaseTunerLayer, check_target_module_exists
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
@@ -15,6 +16,7 @@ from qweft.adapter.functions import Function, make_function
 from qweft.errors import QweftError
 from qweft.method.fields import QwthnFields
 from qweft.method.names import TWINS, function_of
+from qweft.text import shown
 
 Config = TypeVar("Config", bound=QwthnFields)
 WITHOUT_HEAD = ("CAUSAL_LM", "SEQ_2_SEQ_LM", "FEATURE_EXTRACTION")
@@ -76,11 +78,14 @@ def largest_share(model: Any, numbers: int, config: Config) -> Config:
         config: The adapter; "all-linear" are all linear layers but the output head.
 
     Raises:
-        QweftError: The budget is no whole number, or below what one output of each layer takes; or the config trains
-            more than sparse maps, or meets no linear layer of the model.
+        QweftError: The budget is no whole number, or below what one output of each layer takes; the model is none, or
+            has an adapter; or the config trains more than sparse maps, or meets no linear layer of the model.
     """
-    if isinstance(numbers, bool) or not isinstance(numbers, int):
-        raise QweftError(f"the budget is a whole number of trained parameters, got {numbers!r}; give one, as 10_000")
+    numbers = _whole(numbers)
+    if not isinstance(model, nn.Module):
+        raise QweftError(f"for_budget counts on a loaded model, got {shown(model)}; load it with transformers first")
+    if any(isinstance(each, BaseTunerLayer) for each in model.modules()):
+        raise QweftError("for_budget counts on a model without adapters, and this one has one; give the base model")
     _check_counted(config)
     sizes = _sizes(model, config)
 
@@ -101,6 +106,18 @@ def largest_share(model: Any, numbers: int, config: Config) -> Config:
         middle = (low + high) / 2
         low, high = (middle, high) if count(middle) <= numbers else (low, middle)
     return replace(config, share=low)
+
+
+def _whole(numbers: Any) -> int:
+    """Return a budget as an int, of whatever integer type; raise for all else."""
+    try:
+        if isinstance(numbers, bool):
+            raise TypeError
+        return operator.index(numbers)
+    except TypeError:
+        raise QweftError(
+            f"the budget is a whole number of trained parameters, got {numbers!r}; give one, as 10_000"
+        ) from None
 
 
 def _check_counted(config: QwthnFields) -> None:

@@ -10,7 +10,8 @@ from qweft.data.config import DataConfig
 from qweft.errors import QweftError
 from qweft.evaluation.record import sections_of
 from qweft.files import check_file
-from qweft.method.saved import check_saved
+from qweft.method.names import CORES, has_circuit
+from qweft.method.saved import check_saved, read_saved
 from qweft.models.config import ModelConfig
 from qweft.models.resolve import check_model
 from qweft.records import read_record
@@ -41,6 +42,8 @@ def check_inspection(
     given = dict(options or {})
     overrides = {name: given.pop(name) for name in SECTIONS if name in given}
     config = InspectionConfig(**given)
+    if config.dequantise:
+        _check_circuit(adapter)
     model_config, data_config, _ = sections_of(adapter, overrides)
     _check(config, getattr(data_config, f"{config.split}_rows"))
     if config.output is not None:
@@ -49,6 +52,18 @@ def check_inspection(
     check_places(data_config)
     check_model(model_config, needs_weights)
     return config, model_config, data_config
+
+
+def _check_circuit(adapter: Path) -> None:
+    """Raise for an adapter without a circuit, before all that would be measured first."""
+    saved = read_saved(adapter)
+    core = saved.get("core")
+    if not (isinstance(core, str) and core in CORES and has_circuit(core)):
+        what = f"core {core}" if core else f"peft_type {saved.get('peft_type')}"
+        raise QweftError(
+            f"dequantise replaces circuits, and {adapter} has none ({what}); leave dequantise out, or give an adapter "
+            "with a circuit, as of the presets qtha and qwthn"
+        )
 
 
 def _check(config: InspectionConfig, available: int | None) -> None:

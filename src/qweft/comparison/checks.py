@@ -227,9 +227,15 @@ def check_looks(count: int, most: int) -> None:
         QweftError: If there are too few seeds for a first look, or none may be added.
     """
     if count < SEEDS_NEEDED:
-        raise QweftError(f"most_seeds adds to seeds, of which it needs {SEEDS_NEEDED} for a first look, got {count}")
+        raise QweftError(
+            f"most_seeds (--until-decided) adds to seeds, of which it needs {SEEDS_NEEDED} for a first look, got "
+            f"{count}; give {SEEDS_NEEDED} seeds"
+        )
     if not count < most <= MOST_SEEDS:
-        raise QweftError(f"most_seeds must be above the number of seeds ({count}) and at most {MOST_SEEDS}, got {most}")
+        raise QweftError(
+            f"most_seeds (--until-decided) must be above the number of seeds ({count}) and at most {MOST_SEEDS}, got "
+            f"{most}; give --most-seeds {min(2 * count, MOST_SEEDS)}"
+        )
 
 
 def check_methods(config: ComparisonConfig) -> None:

@@ -33,6 +33,8 @@ SIZES = (
     "learning_rate", "adapter_bytes", "seconds", "eval_loss",
 )  # fmt: skip
 """Fields that are never negative."""
+SAME_LOSS = 1e-3
+"""Largest relative difference of a run's loss and the mean of its rows' losses; rounding makes 1e-9."""
 LATE = 0.75
 """Share of the steps that `late_train_loss` leaves out."""
 MOST_COUNT, MOST_NUMBER, MOST_SECONDS = 2**64, 1e100, 1e10
@@ -180,6 +182,7 @@ class Run:
             _check_forgetting(values.get("forgetting"))
             _check_groups(values["eval_row_groups"])
             _check_started(values.get("started"))
+            _check_mean(values["eval_loss"], values["eval_row_losses"])
             return cls(**values)
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             name = f"{str(record.get('method'))[:60]}, seed {str(record.get('seed'))[:60]}"
@@ -211,6 +214,14 @@ def _check_groups(groups: tuple[Any, ...]) -> None:
     for group in groups:
         if type(group) is not int:
             raise TypeError(f"a group of eval_row_groups is {shown(group)}")
+
+
+def _check_mean(loss: float | None, rows: RowLosses) -> None:
+    """Raise if a run's loss is not the mean over the tokens of its rows: one of the two was changed."""
+    tokens = sum(count for _, count in rows)
+    mean = math.fsum(total for total, count in rows if count) / tokens if tokens else math.nan
+    if loss is not None and abs(loss - mean) > SAME_LOSS * max(loss, mean):  # false where a row's loss is NaN
+        raise ValueError(f"eval_loss is {loss:.6g}, and its rows give {mean:.6g}")
 
 
 def _check_started(started: str | None) -> None:

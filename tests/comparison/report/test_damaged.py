@@ -23,6 +23,12 @@ WHOLE = results({"lora": ADAPTERS["lora"]}, seeds=1, inspected=False)
         ({"summary": [1]}, "not well formed"),
         ({"environment": "x"}, "not well formed"),
         ({"search": {"lora": {"x": 1}}}, "not well formed"),
+        (
+            {"summary": {"a": {"equivalent_within": 1}, "b": {"equivalent_within": 2}}},
+            "differ in equivalent_within (1, 2)",
+        ),
+        ({"summary": {"a": {"reference": "a"}, "b": {"reference": "b"}}}, "the methods differ in reference (a, b)"),
+        ({"summary": {"a": {"reference": ["a"]}, "b": {"reference": "b"}}}, "not well formed"),
     ],
 )
 def test_beside_the_runs(tmp_path, changes, words):

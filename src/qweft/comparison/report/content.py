@@ -89,10 +89,10 @@ class Content:
         runs = tuple(Run.from_json(record) for record in records)
         if not runs:
             raise QweftError("there is no run to report on")
-        named = {str(entry["reference"]) for entry in (results.get("summary") or {}).values() if "reference" in entry}
-        reference = named.pop() if len(named) == 1 else "lora"
-        margins = {entry.get("equivalent_within") for entry in (results.get("summary") or {}).values()}
-        margin = float(margins.pop() or 0.0) if len(margins) == 1 else 0.0
+        entries = (results.get("summary") or {}).values()
+        named = [entry["reference"] for entry in entries if "reference" in entry]
+        reference = str(_the_one("reference", named, "lora"))
+        margin = float(_the_one("equivalent_within", [entry.get("equivalent_within") for entry in entries], None) or 0)
         recommended = str((results.get("recommendation") or {}).get("text", ""))
         environment = {key: value for key, value in (results.get("environment") or {}).items() if value is not None}
         return cls(
@@ -166,6 +166,13 @@ class Content:
         except QweftError:
             return {}
         return read if isinstance(read, dict) else {}
+
+
+def _the_one(key: str, values: Sequence[Any], usual: Any) -> Any:
+    """Returns what all methods of a summary record; raises if they differ, as no comparison writes that."""
+    if len(set(values)) > 1:
+        raise QweftError(f"summary: the methods differ in {key} ({', '.join(map(str, dict.fromkeys(values)))})")
+    return values[0] if values else usual
 
 
 def _title(run: Run, results: Mapping[str, Any]) -> str:
