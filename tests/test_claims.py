@@ -1,6 +1,7 @@
 """Two commands that want one output folder, in the moment in which earlier results in it are renamed."""
 
 import os
+import time
 
 import pytest
 
@@ -72,3 +73,44 @@ def test_a_folder_that_another_takes_meanwhile_is_left_to_it(output, tmp_path, m
         released.touch()
     assert others[0].ended(60) == 0
     assert (output.with_name("out-1") / "adapter").is_dir()
+
+
+@needs_fork
+def test_another_work_is_refused_also_after_the_first_process_of_this_one_was_killed(output, tmp_path):
+    """Two processes share a comparison. The first ends: its settings may not be changed beneath the second."""
+    released = tmp_path / "released"
+
+    def share(name):
+        def work():
+            with claimed_output(output, "qweft compare", "settings"):
+                (tmp_path / name).touch()
+                while not released.exists():
+                    time.sleep(0.01)
+
+        process = Forked(work, tmp_path / f"said {name}")
+        while not (tmp_path / name).exists():
+            assert process.ended() is None, process.said
+        return process
+
+    first, second = share("first"), share("second")
+    try:
+        first.kill()
+        for command, work in (("qweft compare", "other settings"), ("qweft train", None)):
+            said = rf"is in use by qweft compare \(process {second.number} on "
+            with pytest.raises(QweftError, match=said), claimed_output(output, command, work):
+                pass
+        with claimed_output(output, "qweft compare", "settings"):
+            third = share("third")
+        with (
+            pytest.raises(QweftError, match="is in use by qweft compare"),
+            claimed_output(output, "qweft compare", "other settings"),
+        ):
+            pass
+        second.kill()  # its lock file stays
+        assert third.ended() is None
+    finally:
+        released.touch()
+    assert third.ended(60) == 0
+    with claimed_output(output, "qweft compare", "other settings"):
+        (output / "made").touch()
+    assert sorted(path.name for path in output.iterdir()) == ["adapter", "made"]

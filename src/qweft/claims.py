@@ -2,13 +2,15 @@
 
 import json
 import os
+import secrets
 import socket
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from qweft.errors import QweftError
 from qweft.files import check_name, locked, made_folder, read_bytes, stamp, write_json
@@ -52,19 +54,53 @@ def claimed_output(folder: Path, command: str, work: str | None = None, lock: Pa
             raise QweftError(
                 f"output {folder} cannot be claimed ({error.strerror}: {lock.name}); choose another --output"
             ) from error
+        since = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+        who = {"command": command, "process": os.getpid(), "machine": socket.gethostname(), "since": since}
         if held is False:
+            stack.enter_context(_seat(lock, who | {"work": work}))  # before the note is read: the holder may change
             _join(note, folder, work)
             yield
             return
         own = _inode(lock)
         try:
             if held:
-                since = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-                who = {"command": command, "process": os.getpid(), "machine": socket.gethostname(), "since": since}
                 write_json(note, who | {"work": work})
+                _check_seats(lock, folder, work)
             yield
         finally:
             for path in (note, lock) if _inode(lock) == own else ():  # the folder may be another command's by now
+                with suppress(OSError):
+                    path.unlink()
+
+
+@contextmanager
+def _seat(lock: Path, note: Mapping[str, Any]) -> Iterator[None]:
+    """Hold a lock file of one's own beside the claim, since its holder may end first and another command come."""
+    seat = lock.with_name(f"{lock.name}-{secrets.token_hex(4)}")
+    beside = seat.with_name(f"{seat.name}.json")
+    with locked(seat):
+        try:
+            write_json(beside, note)
+            yield
+        finally:
+            for path in (beside, seat):
+                with suppress(OSError):
+                    path.unlink()
+
+
+def _check_seats(lock: Path, folder: Path, work: str | None) -> None:
+    """Raise if a process that shared the folder with an earlier holder goes on with other work."""
+    for seat in [path for path in lock.parent.glob(f"{lock.name}-*") if path.suffix != ".json"]:
+        beside = seat.with_name(f"{seat.name}.json")
+        with ExitStack() as stack:
+            try:
+                is_free = stack.enter_context(locked(seat))
+            except OSError:  # no file, or nobody can lock it
+                continue
+            if is_free is False:
+                _join(beside, folder, work)
+                continue
+            for path in (beside, seat):  # of a process that was killed
                 with suppress(OSError):
                     path.unlink()
 
