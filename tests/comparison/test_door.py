@@ -267,7 +267,7 @@ def test_a_dry_run_tells_the_methods_the_rungs_and_what_is_left_out(places, tmp_
     assert not list(tmp_path.iterdir())
 
 
-def test_a_config_that_was_changed_by_hand_is_not_replaced(places, tmp_path, monkeypatch):
+def test_a_config_that_was_changed_by_hand_is_not_replaced(places, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(runner, "compare", lambda *_, begin, **__: begin())
     words = ["compare", places[1], "--model", places[0], "--output", "mine"]
@@ -275,8 +275,16 @@ def test_a_config_that_was_changed_by_hand_is_not_replaced(places, tmp_path, mon
     kept = tmp_path / "mine/config.yaml"
     assert kept.read_text() == command.config_of(words[1:])[1]
     kept.write_text("# my own\n")
-    assert main([*words, "--seeds", "[0, 1, 2, 3]"]) == 0
+    more = [*words, "--seeds", "[0, 1, 2, 3]"]
+    for _ in range(2):
+        assert main(more) == 0
+        said = " ".join(capsys.readouterr().out.split())
+        assert "mine/config.yaml is another one, and stays; the config of this command is mine/config-2.yaml" in said
     assert kept.read_text() == "# my own\n"
+    assert (tmp_path / "mine/config-2.yaml").read_text() == command.config_of(more[1:])[1]
+    assert main(words) == 0 and sorted(path.name for path in (tmp_path / "mine").glob("*.yaml")) == [
+        "config-2.yaml", "config-3.yaml", "config.yaml"
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

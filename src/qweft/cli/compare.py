@@ -4,7 +4,9 @@ import os
 import re
 import shlex
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +23,15 @@ from qweft.comparison.starter import (
     unfit_of,
 )
 from qweft.errors import QweftError
-from qweft.files import write_bytes
+from qweft.files import read_bytes, write_bytes
 from qweft.schema import build
 
 MOST_SEEDS = 12
 """Cap of seeds of `--until-decided` without a cap in the config."""
 CONFIG = "config.yaml"
 """The config that data stand for, in the output folder."""
+MOST_BYTES = 2**20
+"""Most bytes of a kept config that are compared."""
 CHOOSING = ("model", "preset", "budget", "output")
 """Options on which the config of data depends; all others change it afterwards."""
 
@@ -70,13 +74,32 @@ def run(argv: Sequence[str]) -> None:
         from qweft.comparison.runner import compare
 
         def keep_and_begin() -> None:
-            kept = Path(config.output) / CONFIG
-            if text and not os.path.lexists(kept):  # one that is there may have been changed by hand
-                write_bytes(kept, text.encode())
+            if text:
+                keep_config(Path(config.output), text)
             begin()
 
         command = shlex.join(["qweft", "compare", *argv])
         compare(config, config_yaml=text or dump_yaml(config), command=command, begin=keep_and_begin)
+
+
+def keep_config(folder: Path, text: str) -> None:
+    """Writes the config that data stand for; one that is there, of another command or changed by hand, is kept.
+
+    The text then goes to the first free one of config-2.yaml, config-3.yaml, ..., which is told.
+    """
+    content = text.encode()
+    for number in count(1):
+        path = folder / (CONFIG if number == 1 else f"{Path(CONFIG).stem}-{number}.yaml")
+        is_there, before = os.path.lexists(path), None
+        with suppress(OSError, ValueError):
+            before = read_bytes(path, MOST_BYTES)
+        if is_there and before != content:
+            continue
+        if not is_there:
+            write_bytes(path, content)
+        if number > 1:
+            show(f"{folder / CONFIG} is another one, and stays; the config of this command is {path}")
+        return
 
 
 def config_of(argv: Sequence[str]) -> tuple[ComparisonConfig, str]:
