@@ -3,7 +3,7 @@
 Two methods without any difference are simulated again and again, with chance from the seeds, from the test rows, and
 from what a row does at one seed alone. An interval of 95% should hold zero 95 times in 100.
 
-`--part` makes one table alone: `coverage` (two minutes on one core), `power`, `circuit`, `visible`, `rare`, `few`. What
+`--part` makes one table alone: `coverage`, `power`, `circuit`, `visible`, `rare`, `few`. What
 is made is kept in results/coverage.json beside what was there.
 """
 

@@ -78,7 +78,12 @@ def _seat(lock: Path, note: Mapping[str, Any]) -> Iterator[None]:
     """Hold a lock file of one's own beside the claim, since its holder may end first and another command come."""
     seat = lock.with_name(f"{lock.name}-{secrets.token_hex(4)}")
     beside = seat.with_name(f"{seat.name}.json")
-    with locked(seat):
+    with ExitStack() as stack:
+        for _ in range(20):  # a new holder may take it, and remove it, as that of a killed process
+            held = stack.enter_context(locked(seat))
+            if held is None or (held and seat.exists()):
+                break
+            time.sleep(0.05)
         try:
             write_json(beside, note)
             yield
@@ -163,7 +168,8 @@ def free_name(folder: Path) -> Path:
 
 
 def _check_nobody_inside(folder: Path) -> None:
-    for lock in (*folder.glob(f"*/{CLAIM}"), *folder.glob(f"*/*/{CLAIM}")):
+    found = [path for depth in ("*", "*/*") for path in folder.glob(f"{depth}/{CLAIM}*") if path.suffix != ".json"]
+    for lock in found:  # of a holder, or of one that shares the folder
         with ExitStack() as stack:
             try:
                 is_free = stack.enter_context(locked(lock))

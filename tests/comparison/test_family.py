@@ -70,6 +70,16 @@ def test_a_method_that_an_earlier_look_showed_to_be_better_is_named_beside_the_l
     )
 
 
+def test_the_lowest_is_not_called_better_than_every_other_where_an_earlier_look_says_otherwise():
+    """Of four methods one was ahead at the first look, one is worse, one is open."""
+    losses = {"lora": [1.0, 1.001, 0.999] * 2, "qtha": [0.9, 0.901, 0.902, 1.3, 1.2, 1.1]}
+    worse, open_ = [1.2, 1.21, 1.22] * 2, [1.0, 1.03, 1.01] * 2
+    told = conclusion(summarise(runs(**losses, mpo=worse, dora=worse), looks=looks(3, 6)))
+    assert "and is better than mpo and dora. But an earlier look, at fewer seeds, showed qtha to be better" in told
+    told = conclusion(summarise(runs(**losses, mpo=open_, dora=open_), looks=looks(3, 6)))
+    assert "but mpo and dora are not shown to be worse. But an earlier look" in told
+
+
 def test_what_an_earlier_look_decided_is_open_again_once_a_run_diverges():
     """Seeds that a method got for another question count, too: to leave them out would flatter it."""
     made = summarise(

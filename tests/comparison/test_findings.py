@@ -1,5 +1,6 @@
 """The sentences: what is shown, what is not, and what is open."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -352,7 +353,7 @@ def test_the_corrected_p_decides_and_both_stand_in_the_sentence():
 def test_intervals_without_the_chance_of_the_rows_are_pointed_out():
     made = runs(lora=[1.0] * 3, qtha=[0.9, 0.91, 0.92])
     assert any("hold the chance of the seeds alone" in text for text in verdicts(summarise(made)))
-    recorded = [Run.from_json({**entry.to_json(), "eval_row_losses": ROWS}) for entry in made]
+    recorded = [dataclasses.replace(entry, eval_row_losses=ROWS) for entry in made]
     assert not any("seeds alone" in text for text in verdicts(summarise(recorded)))
     diverged = [*recorded, run("dora", 0, None)]  # has no rows, and needs none
     assert not any("seeds alone" in text for text in verdicts(summarise(diverged)))

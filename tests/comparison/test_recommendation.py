@@ -251,7 +251,7 @@ def test_of_one_group_of_test_rows_nothing_is_claimed():
 def test_the_report_has_the_recommendation_and_no_second_answer_beside_it():
     found = runs(base=[2.0], lora=moved(1.0, 0.01), dora=moved(0.99), lora_r1=moved(1.01))
     text = told(found, margin=1.0).text
-    assert text.startswith("Nothing is decided between lora and dora or lora_r1 ")
+    assert text.startswith("Nothing is decided between lora and each of dora and lora_r1 ")
     results = {"runs": [each.to_json() for each in found], "summary": {"lora": {"reference": "lora"}}}
     alone = Content.read(results).conclusion
     assert "dora has the lowest held-out loss" in alone and "is better than lora_r1" in alone

@@ -128,8 +128,8 @@ class QwthnConfig(QwthnFields, PeftConfig):
 
             QwthnConfig.for_budget(model, 5_000)
 
-        The share is at most the preset's. Within 30,000 numbers it is shown better than UniLoRA on one text; within
-        5,000, 10,000 and 60,000 nothing is shown there (docs/which-adapter.md).
+        The share is at most the preset's. On one text it is shown better than UniLoRA within 30,000 numbers. Within
+        5,000, 10,000 and 60,000 no lead over the best of PEFT's is shown there (docs/which-adapter.md).
 
         Args:
             model: The base model, before any adapter.

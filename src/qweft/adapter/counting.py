@@ -78,8 +78,8 @@ def largest_share(model: Any, numbers: int, config: Config) -> Config:
         config: The adapter; "all-linear" are all linear layers but the output head.
 
     Raises:
-        QweftError: The budget is no whole number, or below what one output of each layer takes; the model is none, or
-            has an adapter; or the config trains more than sparse maps, or meets no linear layer of the model.
+        QweftError: The budget is no whole number, or below what one output of each layer takes; the model is no loaded
+            one, or has an adapter; or the config trains more than sparse maps, or meets no linear layer of the model.
     """
     numbers = _whole(numbers)
     if not isinstance(model, nn.Module):

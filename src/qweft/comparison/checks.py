@@ -234,7 +234,7 @@ def check_looks(count: int, most: int) -> None:
     if not count < most <= MOST_SEEDS:
         raise QweftError(
             f"most_seeds (--until-decided) must be above the number of seeds ({count}) and at most {MOST_SEEDS}, got "
-            f"{most}; give --most-seeds {min(2 * count, MOST_SEEDS)}"
+            f"{most}; give {f'--most-seeds {min(2 * count, MOST_SEEDS)}' if count < MOST_SEEDS else 'fewer seeds'}"
         )
 
 

@@ -113,21 +113,22 @@ def _best(best: Summary, base: float | None, pairs: Mapping[str, Pairing]) -> st
         pairs = {name: pairing for name, pairing in pairs.items() if name not in equal}
         if not pairs:
             return f"{said}."
+    is_whole = all(pairing.direction != "higher" for pairing in pairs.values())  # none was ahead at an earlier look
     pairs = {name: pairing for name, pairing in pairs.items() if pairing.direction != "higher"}
     if not pairs:
         return f"{said}."
     worse = [name for name, pairing in pairs.items() if pairing.direction == "lower"]
     rest = [name for name, pairing in pairs.items() if pairing.direction == "not decided"]
     if len(worse) == len(pairs):
-        return f"{said}, and is better than {'every other method' if len(pairs) > 1 else worse[0]}."
+        return f"{said}, and is better than {'every other method' if len(pairs) > 1 and is_whole else _few(worse)}."
     if worse:
         said += f", and is better than {_few(worse)}"
         return f"{said}; {_few(rest)} {_is(rest)} not shown to be worse." if rest else f"{said}."
     if len(rest) < len(pairs):  # the others are equivalent to it
         return f"{said}, but {_few(rest)} {_is(rest)} not shown to be worse." if rest else f"{said}."
-    return (
-        f"{said}, but {'no other method' if len(pairs) > 1 else next(iter(pairs))} is {_not(pairs)}shown to be worse."
-    )
+    if len(pairs) > 1 and is_whole:
+        return f"{said}, but no other method is shown to be worse."
+    return f"{said}, but {_few(rest)} {_is(rest)} not shown to be worse."
 
 
 def _on_circuits(methods: Sequence[Summary]) -> list[str]:
@@ -204,7 +205,3 @@ def _is(names: Sequence[str]) -> str:
 
 def _is_equal(pairing: Pairing) -> bool:
     return pairing.direction == "not decided" and pairing.reason == EQUAL
-
-
-def _not(pairs: Mapping[str, Pairing]) -> str:
-    return "" if len(pairs) > 1 else "not "

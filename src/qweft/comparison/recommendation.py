@@ -110,7 +110,7 @@ def _among(leader: Summary, like: Sequence[Summary], pairs: Mapping[str, Pairing
             chosen = min(smaller, key=lambda entry: -(pairs[entry.method].mean or 0.0))
             which = "whose loss was lower"
         limit = _limit([paired(entry, leader) for entry in undecided])
-        others = _listed([entry.method for entry in undecided], "or")
+        others = f"{'each of ' * (len(undecided) > 1)}{_listed([entry.method for entry in undecided])}"
         said = f"Nothing is decided between {leader.method} and {others}{limit}: take {_called(chosen)}, {which}."
         if equal:
             margin = f"within {leader.equivalent_within:g}%"
@@ -259,8 +259,8 @@ def _gain(pairing: Pairing) -> str:
     return f"{-pairing.mean:.{digits}f}% [{low:.{digits}f}, {high:.{digits}f}] lower loss"
 
 
-def _listed(names: Sequence[str], last: str = "and") -> str:
-    return f" {last} ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
 
 
 def _is(names: Sequence[Any]) -> str:

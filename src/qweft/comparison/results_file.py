@@ -9,6 +9,7 @@ from typing import Any
 
 from qweft.claims import keep_earlier
 from qweft.comparison.results import BASE, Run
+from qweft.comparison.statistics import SEEDS_NEEDED
 from qweft.errors import QweftError
 from qweft.records import read_record
 
@@ -26,9 +27,9 @@ FIGURES = (
 )  # fmt: skip
 """Names of the figures that a report writes beside itself."""
 MARGIN, REFERENCE, SEEDS = "margin_before", "reference_before", "seeds_before"
-"""Keys of the margin, the reference and the numbers of seeds of the first results, where they were others."""
+"""Keys of the margin, the reference and the seeds of the first results, where they were others."""
 PLANNED = "planned_seeds"
-"""Key of the number of seeds at each look that was planned."""
+"""Key of the seeds at each look that was planned."""
 WINNER = "winner"
 """Folder of the winner's adapter, in the output folder of a comparison."""
 MOST_BYTES = 256 * 2**20
@@ -95,8 +96,8 @@ def first_stated(
     looks: Sequence[Collection[int]],
     margin: float | None,
     reference: str,
-) -> dict[str, float | str | list[int] | None]:
-    """Returns the planned numbers of seeds, and margin, reference and those numbers of the first results if others.
+) -> dict[str, float | str | list[list[int]] | None]:
+    """Returns the planned seeds, and margin, reference and planned seeds of the first results if they were others.
 
     They decide only where they stood before the runs, so a report says what they were.
 
@@ -107,29 +108,31 @@ def first_stated(
         margin: Its margin now, in percent; `None` if none is stated.
         reference: The method that the others are compared with now.
     """
-    planned = [len(seeds) for seeds in looks]
+    planned = [sorted(seeds) for seeds in looks]
     try:
         record = read_results(folder)[1]
     except QweftError:  # there are none
         return {PLANNED: planned}
     if not _runs_of(record) & {(method, str(seed)) for method in methods for seed in looks[-1]}:
-        return {PLANNED: planned}  # those of another comparison: none of its runs is used
+        return {PLANNED: planned}  # of other methods or seeds: none of those runs is used
     entries = record.get("summary")
     stated = next(iter(entries.values()), None) if isinstance(entries, dict) else None
     stated = stated if isinstance(stated, dict) else {}
     first = record.get(MARGIN, stated.get("equivalent_within", margin))
     other = record.get(REFERENCE, stated.get("reference", reference))
-    counts = record.get(SEEDS, record.get(PLANNED, planned))
+    begun = record.get(SEEDS, record.get(PLANNED, planned))
     return {
         PLANNED: planned,
         **({MARGIN: first} if _is_margin(first) and first != margin else {}),
         **({REFERENCE: other} if isinstance(other, str) and other != reference else {}),
-        **({SEEDS: counts} if _are_counts(counts) and counts != planned else {}),
+        **({SEEDS: begun} if _are_seeds(begun) and begun != planned else {}),
     }
 
 
-def _are_counts(value: object) -> bool:
-    return isinstance(value, list) and bool(value) and all(type(each) is int and 0 < each < 10**6 for each in value)
+def _are_seeds(value: object) -> bool:
+    """Whether a value is the seeds of each of some looks."""
+    looks = value if isinstance(value, list) else []
+    return bool(looks) and all(isinstance(each, list) and each and {*map(type, each)} == {int} for each in looks)
 
 
 def _is_margin(value: object) -> bool:
@@ -137,30 +140,32 @@ def _is_margin(value: object) -> bool:
 
 
 def changed_said(results: Mapping[str, Any]) -> str:
-    """Returns the sentences on a margin or a reference that was changed after the first results; empty if none was."""
+    """Returns the sentences on a margin, a reference or seeds that were changed after the first results, else "".
+
+    Seeds are told if the first results could show something.
+    """
     said = []
     if MARGIN in results and _is_margin(first := results[MARGIN]):
         was = "no margin of equivalence" if first is None else f"a margin of equivalence of {first:g}%"
         said.append(f"The first results had {was}; it was changed after them.")
     if REFERENCE in results:
         said.append(f"The first results compared with {results[REFERENCE]}; the reference was changed after them.")
-    if _are_counts(results.get(SEEDS)) and _are_counts(results.get(PLANNED)):
-        first_seeds, seeds = _seeds_said(results[SEEDS]), _seeds_said(results[PLANNED])
-        said.append(
-            f"The first results were to be judged at {first_seeds}, these at {seeds}; no p is "
-            "corrected for looking again."
-        )
+    if _are_seeds(results.get(SEEDS)) and _are_seeds(results.get(PLANNED)) and len(results[SEEDS][-1]) >= SEEDS_NEEDED:
+        counts, others = _counts_said(results[SEEDS]), _counts_said(results[PLANNED])
+        what = f"with {counts}, these with {others}" if counts != others else "with other seeds"
+        said.append(f"The first results were planned {what}; the p do not allow for this second look.")
     return " ".join(said)
 
 
-def _seeds_said(counts: Sequence[int]) -> str:
-    """Returns numbers of seeds as text.
+def _counts_said(looks: Sequence[Sequence[int]]) -> str:
+    """Returns the numbers of seeds at some looks as text.
 
-    >>> _seeds_said([1]), _seeds_said([3, 6, 12])
-    ('1 seed', '3, 6 and 12 seeds')
+    >>> _counts_said([[0]]), _counts_said([[0, 1], [0, 1, 2, 3]])
+    ('1 seed', '2 and 4 seeds')
     """
-    whole = " and ".join(filter(None, [", ".join(map(str, counts[:-1])), str(counts[-1])]))
-    return f"{whole} seed{'' if counts == [1] else 's'}"
+    counts = [str(len(seeds)) for seeds in looks]
+    whole = " and ".join(filter(None, [", ".join(counts[:-1]), counts[-1]]))
+    return f"{whole} seed{'' if counts == ['1'] else 's'}"
 
 
 def make_room(

@@ -122,7 +122,9 @@ def doubt(finding: Finding, found: Mapping[str, Search]) -> str:
     for each in pair:
         if each.shortfall.percent is None:
             return f"How far the rate of {each.method} is from its optimum is not known: {each.shortfall.reason}."
-    if sum(each.shortfall.percent or 0.0 for each in pair) <= finding.room:
+    # a room is in percent of the other method's loss, a shortfall in percent of its own method's
+    scale = 1 + (finding.difference or 0.0) / 100 if finding.direction == "higher" else 1.0
+    if scale * sum(each.shortfall.percent or 0.0 for each in pair) <= finding.room:
         return ""
     said = " and ".join(f"{each.method} {each.shortfall.said}" for each in pair)
     to = "the margin" if finding.direction == "equivalent" else "zero"
