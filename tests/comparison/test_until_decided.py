@@ -121,15 +121,13 @@ def test_a_number_of_seeds_that_is_chosen_after_the_results_is_told(places, tmp_
     more = replace(first, seeds=[0, 1, 2, 3])
     for _ in range(2):
         path, results = run(more)
-        said = (
-            "The first results were planned with 3 seeds, these with 4 seeds; the p do not allow for this second look."
-        )
+        said = "The first results were planned with 3 seeds, these with 4 seeds; the p-values do not allow for this"
         assert results["seeds_before"] == [[0, 1, 2]] and results["planned_seeds"] == [[0, 1, 2, 3]]
         assert said in " ".join(capsys.readouterr().out.split()) and said in (path.parent / "report.md").read_text()
     run(replace(first, most_seeds=5))
-    assert "planned with 3 seeds, these with 3 and 5 seeds; the p do" in " ".join(capsys.readouterr().out.split())
+    assert "planned with 3 seeds, these with 3 and 5 seeds; the p-values" in " ".join(capsys.readouterr().out.split())
     run(replace(first, seeds=[0, 1, 4]))
-    assert "The first results were planned with other seeds; the p do" in " ".join(capsys.readouterr().out.split())
+    assert "The first results were planned with other seeds; the p-values" in " ".join(capsys.readouterr().out.split())
 
 
 def test_the_same_command_sets_none_of_its_own_results_aside(places, tmp_path, monkeypatch, capsys):

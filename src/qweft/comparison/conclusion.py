@@ -8,7 +8,7 @@ from qweft.comparison.phrases import Finding, effect_said, equal_budget, held_ag
 from qweft.comparison.statistics import EQUAL, SEEDS_NEEDED, Pairing, paired
 from qweft.comparison.summary import Summary
 from qweft.method.names import has_circuit
-from qweft.text import many
+from qweft.text import listed, many
 
 NAMED = 3
 """Largest number of methods that a sentence lists by name."""
@@ -44,12 +44,12 @@ def conclusion(summary: Mapping[str, Summary]) -> str:
         said.append(f"{_few(equal)} {_is(equal)} equivalent to it within {best.equivalent_within:g}%.")
     if apart := [entry for entry in judged if not equal_budget(best, entry).startswith("at equal")]:
         steps = [entry.steps for entry in apart if entry.steps is not None]
-        other = _listed([f"{entry.method} {entry.steps}" for entry in apart])
+        other = listed([f"{entry.method} {entry.steps}" for entry in apart])
         if len(apart) > NAMED and steps:
             other = f"{len(apart)} others {min(steps):,} to {max(steps):,}"
         said.append(f"The budgets differ: {best.method} had {many(best.steps, 'step')}, {other}.")
     if diverged:
-        said.append(f"{_listed(diverged)} diverged at one seed or more and {_is(diverged)} not compared.")
+        said.append(f"{listed(diverged)} diverged at one seed or more and {_is(diverged)} not compared.")
     return " ".join([*said, *_on_circuits(methods), *_limit(best, undecided)])
 
 
@@ -145,7 +145,7 @@ def _on_circuits(methods: Sequence[Summary]) -> list[str]:
         "open": "Whether the circuit helps {} cannot be told: not all of its controls were run.",
     }
     margin = methods[0].equivalent_within if methods else None
-    return [texts[answer].format(_listed(given[answer]), margin) for answer in texts if answer in given]
+    return [texts[answer].format(listed(given[answer]), margin) for answer in texts if answer in given]
 
 
 def _undecided(hybrid: Summary, methods: Sequence[Summary]) -> list[Pairing]:
@@ -176,7 +176,7 @@ def _limit(best: Summary, undecided: Sequence[tuple[Pairing, int]]) -> list[str]
     size = [_span(seeds, "seed"), _span(steps, "step"), *([many(rows, "independent test row")] if rows else [])]
     least, most = effect_said(min(effects)), effect_said(max(effects))
     range_said = least if least == most else f"{least.removesuffix('%')} to {most}, by pair"
-    return [f"The smallest visible effect with {_listed(size)} was {range_said}."]
+    return [f"The smallest visible effect with {listed(size)} was {range_said}."]
 
 
 def _span(counts: Sequence[int], what: str) -> str:
@@ -185,18 +185,9 @@ def _span(counts: Sequence[int], what: str) -> str:
     return most if min(counts) == max(counts) else f"{min(counts)} to {most}"
 
 
-def _listed(names: Sequence[str]) -> str:
-    """Returns names joined as text.
-
-    >>> _listed(["a"]), _listed(["a", "b", "c"])
-    ('a', 'a, b and c')
-    """
-    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
-
-
 def _few(names: Sequence[str]) -> str:
     """Returns names as text, or their number if they are many."""
-    return _listed(names) if len(names) <= NAMED else f"{len(names)} others"
+    return listed(names) if len(names) <= NAMED else f"{len(names)} others"
 
 
 def _is(names: Sequence[str]) -> str:

@@ -13,7 +13,7 @@ from qweft.comparison.schedule import kind_said
 from qweft.comparison.statistics import SEEDS_NEEDED, Pairing, paired
 from qweft.comparison.summary import Summary
 from qweft.method.names import has_circuit
-from qweft.text import many
+from qweft.text import listed, many
 
 
 @dataclass(frozen=True)
@@ -78,9 +78,9 @@ def recommend(
     base = next((entry.eval_loss for entry in summary.values() if entry.kind == "base"), None)
     told = [said, _against_base(chosen, base), *_on_circuits(methods, rungs), *_stopped(rungs, at_end)]
     if diverged := [entry.method for entry in methods if entry.eval_loss is None]:
-        told.append(f"{_listed(diverged)} diverged at one seed or more, and {_is(diverged)} not compared.")
+        told.append(f"{listed(diverged)} diverged at one seed or more, and {_is(diverged)} not compared.")
     if untried:
-        told.append(f"Not tried, as the budget leaves them out: {_listed(untried)}.")
+        told.append(f"Not tried, as the budget leaves them out: {listed(untried)}.")
     return Recommendation(chosen.method, chosen.seeds[0], " ".join(filter(None, told)))
 
 
@@ -110,11 +110,11 @@ def _among(leader: Summary, like: Sequence[Summary], pairs: Mapping[str, Pairing
             chosen = min(smaller, key=lambda entry: -(pairs[entry.method].mean or 0.0))
             which = "whose loss was lower"
         limit = _limit([paired(entry, leader) for entry in undecided])
-        others = f"{'each of ' * (len(undecided) > 1)}{_listed([entry.method for entry in undecided])}"
+        others = f"{'each of ' * (len(undecided) > 1)}{listed([entry.method for entry in undecided])}"
         said = f"Nothing is decided between {leader.method} and {others}{limit}: take {_called(chosen)}, {which}."
         if equal:
             margin = f"within {leader.equivalent_within:g}%"
-            said += f" {_listed([each.method for each in equal])} {_is(equal)} equivalent to {leader.method} {margin}."
+            said += f" {listed([each.method for each in equal])} {_is(equal)} equivalent to {leader.method} {margin}."
         least = min([leader, *like], key=lambda entry: entry.trainable_parameters)
         if least.trainable_parameters < chosen.trainable_parameters:
             said += f" {least.method} comes {size(least, chosen)}."
@@ -139,7 +139,7 @@ def _of_equals(leader: Summary, like: Sequence[Summary]) -> tuple[Summary, str]:
     near = [entry for entry in like if _behind(entry, lowest) < margin]
     chosen = min([leader, *near], key=lambda entry: (entry.trainable_parameters, entry.eval_loss))
     if chosen is leader:
-        others = f"{_listed([entry.method for entry in near])} {_is(near)}"
+        others = f"{listed([entry.method for entry in near])} {_is(near)}"
         said = f"Use {_called(leader)}: {others} equivalent to it within {margin:g}%, and not smaller."
     else:
         less = "smaller" if chosen.trainable_parameters < leader.trainable_parameters else "as small"
@@ -210,14 +210,14 @@ def _on_circuit(hybrid: Summary, answer: Finding | None, against: Sequence[Findi
         control = f"{told['equivalent']}, without it, is equivalent within {margin}"
         return f"The circuit is not needed in {hybrid.method}: {control}."
     if answer is not None and answer.direction == "lower":
-        return f"The circuit helps: {hybrid.method} is better than {_listed([each.other for each in against])}."
+        return f"The circuit helps: {hybrid.method} is better than {listed([each.other for each in against])}."
     if not against:
         return f"Whether the circuit of {hybrid.method} helps cannot be told: no control came to the end."
     if all(finding.direction == "lower" for finding in against):
-        others = _listed([each.other for each in against])
+        others = listed([each.other for each in against])
         return f"{hybrid.method} is better than {others}; another control of its circuit is missing."
     if answer is not None and answer.direction == "open":  # no number of seeds can give yes
-        others = _listed([each.other for each in against if each.direction == "not decided"])
+        others = listed([each.other for each in against if each.direction == "not decided"])
         left = f"against {others} it is not decided, and another control of the circuit was not run"
         return f"Whether the circuit of {hybrid.method} helps cannot be told: {left}."
     return f"Whether the circuit of {hybrid.method} helps is not decided."
@@ -231,11 +231,11 @@ def _stopped(rungs: Sequence[Rung], at_end: Collection[str]) -> list[str]:
     stopped = [each for rung in rungs for each in rung.standings if not each.goes_on]
     names = [each.method for each in stopped if kind_of(each.method, each.adapter) != "hybrid"]
     doubted = [each.method for each in stopped if each.method in at_end]
-    told = [f"Stopped before, on the validation rows: {_listed(names)}."] if names else []
+    told = [f"Stopped before, on the validation rows: {listed(names)}."] if names else []
     if doubted:
         best = "best rate of" if len(doubted) == 1 else "best rates of"
         was = "was" if len(doubted) == 1 else "were"
-        told.append(f"The {best} {_listed(doubted)} {was} at an end of those tried: a better one may lie beyond.")
+        told.append(f"The {best} {listed(doubted)} {was} at an end of those tried: a better one may lie beyond.")
     return told
 
 
@@ -257,10 +257,6 @@ def _gain(pairing: Pairing) -> str:
     while digits < 6 and any(end and not round(end, digits) for end in (low, high)):  # no end is to look like zero
         digits += 1
     return f"{-pairing.mean:.{digits}f}% [{low:.{digits}f}, {high:.{digits}f}] lower loss"
-
-
-def _listed(names: Sequence[str]) -> str:
-    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
 
 
 def _is(names: Sequence[Any]) -> str:

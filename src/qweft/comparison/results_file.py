@@ -12,6 +12,7 @@ from qweft.comparison.results import BASE, Run
 from qweft.comparison.statistics import SEEDS_NEEDED
 from qweft.errors import QweftError
 from qweft.records import read_record
+from qweft.text import listed
 
 RESULTS = "results.json"
 REPORT = "report.html"
@@ -153,7 +154,7 @@ def changed_said(results: Mapping[str, Any]) -> str:
     if _are_seeds(results.get(SEEDS)) and _are_seeds(results.get(PLANNED)) and len(results[SEEDS][-1]) >= SEEDS_NEEDED:
         counts, others = _counts_said(results[SEEDS]), _counts_said(results[PLANNED])
         what = f"with {counts}, these with {others}" if counts != others else "with other seeds"
-        said.append(f"The first results were planned {what}; the p do not allow for this second look.")
+        said.append(f"The first results were planned {what}; the p-values do not allow for this second look.")
     return " ".join(said)
 
 
@@ -164,8 +165,7 @@ def _counts_said(looks: Sequence[Sequence[int]]) -> str:
     ('1 seed', '2 and 4 seeds')
     """
     counts = [str(len(seeds)) for seeds in looks]
-    whole = " and ".join(filter(None, [", ".join(counts[:-1]), counts[-1]]))
-    return f"{whole} seed{'' if counts == ['1'] else 's'}"
+    return f"{listed(counts)} seed{'' if counts == ['1'] else 's'}"
 
 
 def make_room(
