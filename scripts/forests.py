@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from matplotlib.figure import Figure
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure, FigureBase
 from scripts.picture import Numbers, read_json
 
 from qweft.comparison.results import Run
@@ -26,12 +27,11 @@ EXPERIMENTS = {
 }
 """The experiments of docs/results.md: raw results, reference and margin. E, of wide intervals, is left out."""
 AGAINST = {
-    "QTHA against the same without a circuit": {"A": "mpo", "B": "mpo", "C": "mpo", "D": "mpo", "F": "mpo"},
-    "... with a perceptron in its place": {"A": "mlp_linear", "C": "mlp_linear", "D": "mlp_linear"},
-    "... without entanglement": {"A": "product_linear", "C": "product_linear", "D": "product_linear"},
-    "QTHA against LoRA of its size": {"B": "lora_1", "C": "lora_small", "D": "lora_small", "F": "lora_r1"},
+    "no circuit": {"A": "mpo", "B": "mpo", "C": "mpo", "D": "mpo", "F": "mpo"},
+    "a perceptron in its place": {"A": "mlp_linear", "C": "mlp_linear", "D": "mlp_linear"},
+    "no entanglement": {"A": "product_linear", "C": "product_linear", "D": "product_linear"},
+    "LoRA of its size": {"B": "lora_1", "C": "lora_small", "D": "lora_small", "F": "lora_r1"},
 }
-SEEDS = {"A": "6 or 12 seeds", "B": "6 seeds, four layers", "C": "3 seeds", "D": "5 seeds, Qwen2.5", "F": "3 seeds"}
 BAND = 0.5
 """Half the width of the band of equivalence, in percent."""
 RIVALS = {
@@ -72,7 +72,7 @@ def read_results() -> Numbers:
         for place, other in others.items():
             one, two = outcomes[place]["qtha"], outcomes[place][other]
             shown = paired(one, two).direction in ("lower", "higher")
-            found[title][f"{place}: {SEEDS[place]}"] = [SHOWN if shown else OPEN, *_difference(one, two)]
+            found[title][place] = [SHOWN if shown else OPEN, *_difference(one, two)]
     return found
 
 
@@ -87,9 +87,9 @@ def read_sparse() -> Numbers:
     return found
 
 
-def draw_forest(figure: Figure, numbers: Numbers, label: str, band: float | None = None) -> None:
+def draw_forest(figure: FigureBase, numbers: Numbers, band: float | None = None) -> Axes:
     """Draws one row a difference, in groups; filled where it is shown, or where its interval leaves out zero."""
-    axes = figure.subplots()
+    axes: Axes = figure.subplots()
     axes.axvline(0, color=INK, linewidth=1)
     if band:
         axes.axvspan(-band, band, color=SKY, alpha=0.25, linewidth=0)
@@ -99,7 +99,7 @@ def draw_forest(figure: Figure, numbers: Numbers, label: str, band: float | None
     for title, rows in numbers.items():
         place += 1.25 if places else 1
         axes.annotate(
-            title, (0, place), xycoords=("figure fraction", "data"), xytext=(4, 0), textcoords="offset points",
+            title, (0, place), xycoords=("subfigure fraction", "data"), xytext=(4, 0), textcoords="offset points",
             color=INK, fontsize=SMALL, fontweight="bold", verticalalignment="center", annotation_clip=False,
         ).set_in_layout(False)  # fmt: skip
         for said, (kind, mean, low, high) in rows.items():
@@ -114,18 +114,27 @@ def draw_forest(figure: Figure, numbers: Numbers, label: str, band: float | None
             names.append(said)
     axes.set_ylim(place + 0.7, -0.7)
     axes.set_yticks(places, names)
-    figure.supxlabel(label, color=INK, fontsize=SMALL)
     dress(axes, "x")
+    return axes
 
 
 def draw_results(figure: Figure, numbers: Numbers) -> None:
-    """Draws `qtha` against each other, with the band of equivalence."""
-    draw_forest(figure, numbers, "held-out loss of QTHA against each, in percent: better ← 0 → worse", BAND)
+    """Draws `qtha` against each other in two columns of one scale, with the band of equivalence."""
+    titles = list(numbers)
+    columns = [{title: numbers[title] for title in half} for half in (titles[:2], titles[2:])]
+    parts: Any = figure.subfigures(1, 2)
+    drawn = [draw_forest(part, half, BAND) for part, half in zip(parts, columns, strict=True)]
+    ends = [end for axes in drawn for end in axes.get_xlim()]
+    for axes in drawn:
+        axes.set_xlim(min(ends), max(ends))
+        axes.set_xticks([-1, 0, 1, 2])
+    figure.supxlabel("held-out loss of QTHA against each, in percent: better ← 0 → worse", color=INK, fontsize=SMALL)
 
 
 def draw_sparse(figure: Figure, numbers: Numbers) -> None:
     """Draws `sparse` against its rivals."""
-    draw_forest(figure, numbers, "held-out loss of sparse against each, in percent: better ← 0 → worse")
+    draw_forest(figure, numbers)
+    figure.supxlabel("held-out loss of sparse against each, in percent: better ← 0 → worse", color=INK, fontsize=SMALL)
 
 
 # The positive control: the answer over the dose of what was planted.
