@@ -200,8 +200,9 @@ def _machine(summary: dict[str, Any]) -> str:
     spreads = [one["spread"] for part in ("step", "generation") for one in summary[part].values()]
     return f"""Both sides are timed alternately in one run. The circuit's ratios are those of medians.
 Those of steps and generation are the median of the rounds' ratios, with a spread of {min(spreads):.2f} to
-{max(spreads):.2f}. Every other package first proves that it computes the same values and gradients (`python -m
-benchmarks.peers.verify`). Times are of this machine; ratios carry over better.
+{max(spreads):.2f}. Ratios of the medians in the appendix may differ from them by as much. Every other package first
+proves that it computes the same values and gradients (`python -m benchmarks.peers.verify`). Times are of this
+machine; ratios carry over better.
 
 - {machine["cpu"]}, {machine["cores"]} cores, {machine["vectors"]};
 - {", ".join(f"{name} {machine[key]}" for name, key in versions.items())};
@@ -238,6 +239,7 @@ def _targets(summary: dict[str, Any], again: dict[str, Any] | None) -> str:
         told = f"""The last two columns are `make bench-quick` as one command, from a fresh clone: {when["date"][:10]},
 commit {when["git_commit"]}. Other processes took at most {others} of the processors.\n\n"""
         head += ["again", ""]
+    told += '"Within its spread": the rounds differ by more than what lies between the number and its target.\n\n'
     return f"## Targets\n\n{told}" + table(head, rows)
 
 

@@ -129,7 +129,7 @@ batch, bfloat16):
 - **{MACHINES} machines** with a share of the rows each exchange the adapter's gradients alone: {TRAINED:,} x 4 bytes =
   {gradient / 1e6:.1f} MB. A ring sends 2 ({MACHINES} - 1) / {MACHINES} of it from each machine:
   {exchanged / 1e6:.1f} MB a step, {exchanged / 1.25e6:.0f} ms at 10 Gbit/s.
-  All weights would be {2 * (MACHINES - 1) / MACHINES * 2 * WEIGHTS / 1e9:.0f} GB in bfloat16."""
+  For gradients of all weights in bfloat16 it would send {2 * (MACHINES - 1) / MACHINES * 2 * WEIGHTS / 1e9:.0f} GB."""
 
 
 def _within(found: dict[str, Any]) -> str:

@@ -4,6 +4,7 @@ import json
 import math
 import re
 from functools import partial
+from itertools import combinations
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from research.rates import joined
 
 from qweft.cli.presets import RECOMMENDED
 from qweft.comparison.conclusion import claimed
+from qweft.comparison.family import holm
 from qweft.comparison.findings import findings
 from qweft.comparison.phrases import effect_said, p_said
 from qweft.comparison.report.content import Content
@@ -283,6 +285,25 @@ def test_whose_rates_are_in_doubt():
     assert f"leave {least}% for it" in page and {*more} == {"0.23"} and "0.23% (`lora_1` and `ia3` behind" in page
 
 
+@pytest.mark.parametrize("name", ["long-60", "long-250"])
+def test_what_is_said_of_all_pairs_of_the_eight_methods(name):
+    summary = summary_of(name)
+    pairs = list(combinations([method for method in summary if method != "base"], 2))
+    corrected = holm([paired(summary[one], summary[other]).p_value for one, other in pairs])
+    p_of = {frozenset(pair): p for pair, p in zip(pairs, corrected, strict=True)}
+    assert len(pairs) == 28 and "`lora_all_1`, after 250 steps, too, corrected for all 28 pairs" in PAGE
+    of_all = {pair: p for pair, p in p_of.items() if "lora_all" in pair}
+    assert [pair for pair, p in of_all.items() if p > 0.05] == [{"lora_all", "lora_all_1"}]
+    assert {paired(summary["lora_all"], summary[other]).direction for other in ("lora", "sparse", "mpo")} == {"lower"}
+    sparse, network = p_of[frozenset(("sparse", "lora_all_1"))], p_of[frozenset(("mpo", "lora_1"))]
+    told = {
+        "long-60": ("28 pairs p is {:.2f}", "28 pairs p is {:.3f}"),
+        "long-250": ("28 pairs p is {:.3f}", "corrected p {:.3f}"),
+    }
+    for said, p in zip(told[name], (sparse, network), strict=True):
+        assert f"{said.format(p)})" in PAGE
+
+
 def test_the_eight_methods():
     record = json.loads((ROOT / "docs" / "results" / "long-60.json").read_text())
     summary = summarise([Run.from_json(entry) for entry in record["runs"]], "lora", 0.5)
@@ -458,11 +479,16 @@ def test_the_constant_in_the_circuits_place():
     said = f"{pair.difference:+.2f}% [{low:+.2f}, {high:+.2f}]"
     page = " ".join((ROOT / "docs" / "trained-circuit.md").read_text().split())
     assert pair.direction == "equivalent"
-    assert (
-        said in page and f"fall short, {upwards(rates)} at most" in page and f"leaves room for {upwards(whole)}" in page
-    )
+    assert said in page and f"what the two rates may fall short is {upwards(rates)} at most" in page
+    assert f"together leave room for {upwards(whole)}" in page
+    (alone,) = [
+        each.shortfall.percent
+        for each in searches(json.loads((ROOT / "docs" / "results" / "bias.json").read_text())["search"])
+        if each.method == "bias_linear"
+    ]
+    assert f"the constant's rate may cost {alone:.2f}%" in page and alone > 0.5 + low
     told = " ".join(FIRST.split())
-    assert f"within {upwards(whole)} with what the rates may fall short" in told
+    assert f"within {upwards(whole)} with what the rates may fall short by four seeds" in told
 
 
 def test_more_qubits_at_one_size():
