@@ -277,7 +277,7 @@ def test_whose_rates_are_in_doubt():
         _, said = with_doubts(found, searches(record["search"]), claimed(summary))
         assert ("claimed of mpo and lora, lora_all and mpo:" in said) == (name == "long-40-sentences")
     page = " ".join(WHICH.split())
-    assert "the rate of `mpo` may decide what is said of it" in page
+    assert "a better rate of `mpo` might change what is said of it" in page
     (room, *pair), *_ = rooms["long-60"]
     assert pair == ["ia3", "lora"] and f"lead, that of `ia3`, leaves {room:.2f}% for it" in page
     assert [pair[1:] for pair in rooms["long-250"][:3]] == [("qtha", "lora_1"), ("lora_1", "lora"), ("ia3", "lora")]
