@@ -52,9 +52,9 @@ TRUTHS: dict[str, Sequence[float]] = {
     "a margin apart": (0.0, 1.0, 0.0, 1.0, 0.0, 1.0, 0.0, 1.0),
     "half a margin apart": (0.0, 0.5, 0.0, 0.5, 0.0, 0.5, 0.0, 0.5),
     "one ahead by 2%": (0.0, 2.0, 2.0, 2.0, 2.0, 2.0, 2.0, 2.0),
-    "as measured": (1.0, 1.6, 0.0, 0.2, 3.0, 0.6, 2.4, 2.6),
+    "as measured": (2.5, 2.5, 0.0, 0.4, 1.9, 1.6, 4.6, 4.0),
 }
-"""True losses of the methods, in percent above the best."""
+"""True losses of the methods, in percent above the best; measured after 60 steps on dialogues (long-60.json)."""
 
 Array = NDArray[np.float64]
 

@@ -11,7 +11,7 @@ from qweft.comparison.findings import findings
 from qweft.comparison.methods import Method
 from qweft.comparison.recommendation import recommend
 from qweft.comparison.schedule import Schedule, duration, what_it_is
-from qweft.comparison.statistics import pair, paired
+from qweft.comparison.statistics import ONCE, pair, paired
 from qweft.comparison.summarise import summarise
 from tests.comparison.comparison_examples import ADAPTERS, run, runs
 
@@ -154,6 +154,22 @@ def test_methods_that_are_equivalent_by_a_stated_margin():
     assert "mpo is equivalent to it within 0.5%." in told
     assert "The circuit is not needed in qtha: a control without it is equivalent within 0.5%." in told
     assert "equivalent" not in conclusion(summarise(made))
+
+
+def test_of_several_controls_each_has_its_share_of_the_level_of_an_equivalence():
+    """One is enough for "not needed", so the chance that any is called equivalent falsely must not grow with them."""
+    losses = {"lora": [1.2] * 3, "qtha": [1.0] * 3, "mpo": [1.001, 0.9995, 1.0003], "mlp_linear": [1.1, 1.12, 1.11]}
+    levels = {share: replace(ONCE, questions=share) for share in (1, 2)}
+    summary = summarise([*BASE, *runs(**losses)], equivalent_within=50.0)
+    at = {share: paired(summary["qtha"], summary["mpo"], look).widest for share, look in levels.items()}
+    assert at[1] < at[2]
+    for margin, needed in (((at[1] + at[2]) / 2, True), (1.01 * at[2], False)):
+        for methods, answer in ((("lora", "qtha", "mpo"), "equivalent"), (tuple(losses), "equivalent")):
+            made = [*BASE, *runs(**{name: losses[name] for name in methods})]
+            found = findings(summarise(made, equivalent_within=margin))
+            (whole,) = [each for each in found if each.topic == "circuit" and not each.other]
+            assert (whole.direction == answer) == (not needed or "mlp_linear" not in methods), (margin, methods)
+            assert {each.direction for each in found if each.other == "mpo"} == {"equivalent"}
 
 
 def test_a_shown_difference_within_the_margin_is_an_equivalence_that_says_so():

@@ -97,6 +97,7 @@ def test_writes_everything_and_does_not_repeat_what_is_finished(finished, monkey
         "config_yaml",
         "title",
         "planned_seeds",
+        "planned_methods",
     }
     assert set(results["step_times"]) == {"alone", "cpu_by_others"}
     assert results["step_times"]["alone"] is not True or results["step_times"]["cpu_by_others"] <= ALONE

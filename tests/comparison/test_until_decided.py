@@ -107,6 +107,9 @@ def test_a_margin_or_reference_that_is_chosen_after_the_results_is_told(places, 
     fewer = replace(first, methods={**first.methods, "other": MethodConfig(LORA)}, equivalent_within=50.0)
     fewer.methods.pop("twin")  # its results are set aside, but the other runs are used again
     assert run(fewer)[1]["margin_before"] == 0.5
+    said = "After the first results methods changed: other added and twin left out. p is corrected for the questions"
+    assert said in " ".join(capsys.readouterr().out.split())
+    assert "methods_before" not in run(replace(first, equivalent_within=50.0))[1]
     capsys.readouterr()
     none = replace(first, equivalent_within=None, output=str(tmp_path / "none"))
     run(none)

@@ -1,10 +1,12 @@
 """Does the circuit help? Compares a hybrid with its controls: no circuit, a classical function, an altered circuit."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from qweft.adapter.functions import FUNCTIONS
 from qweft.comparison.method_kinds import ALTERED_CIRCUITS, CLASSICAL_CONTROLS, CONSTANTS, differences
 from qweft.comparison.phrases import ANSWERS, Direction, Finding, distance, effect_said, held_against
+from qweft.comparison.statistics import ONCE, paired
 from qweft.comparison.summary import Summary
 from qweft.method.names import form_of, function_of
 
@@ -25,17 +27,30 @@ def circuit_findings(hybrid: Summary, methods: Sequence[Summary]) -> list[Findin
         hybrid: A method with a circuit.
         methods: All methods except the base model.
     """
-    found, unlike = {}, {}
+    found, unlike, alike = {}, {}, {}
     for function, candidates in _candidates(hybrid, methods).items():
         control = next((method for method in candidates if not _unlike(method, hybrid)), None)
         if control is not None:
             found[function] = held_against("circuit", hybrid, control, _called(function, control))
+            alike[function] = control
         elif candidates:
             nearest = min(candidates, key=lambda method: len(_unlike(method, hybrid)))
             unlike[function] = f"{_name(nearest)} was run, but {', '.join(_unlike(nearest, hybrid))}"
     if not found and not unlike and hybrid.matches_time is not None:
         return []  # the run of this method at equal steps has the answer
-    return [_answer(hybrid, found, unlike), *found.values()]
+    to_beat = [control for function, control in alike.items() if function in TO_BEAT]
+    return [_answer(hybrid, found, unlike, _equals_one(hybrid, to_beat)), *found.values()]
+
+
+def _equals_one(hybrid: Summary, controls: Sequence[Summary]) -> bool:
+    """Whether the hybrid is equivalent to one of its controls, each held to its share of the level (Bonferroni).
+
+    One control is enough, so k controls at the level itself would find one by chance up to k times as often.
+    """
+    looks = [hybrid.looks.get(control.method, ONCE) for control in controls]
+    shared = [replace(look, questions=max(look.questions, len(controls))) for look in looks]
+    pairs = zip(controls, shared, strict=True)
+    return any(paired(hybrid, control, look).direction == "equivalent" for control, look in pairs)
 
 
 def _candidates(hybrid: Summary, methods: Sequence[Summary]) -> dict[str | None, list[Summary]]:
@@ -63,11 +78,14 @@ def _unlike(method: Summary, hybrid: Summary) -> list[str]:
     return [f"differs in {found[0]}", *found[1:]] if found else []
 
 
-def _answer(hybrid: Summary, found: dict[str | None, Finding], unlike: dict[str | None, str]) -> Finding:
+def _answer(
+    hybrid: Summary, found: dict[str | None, Finding], unlike: dict[str | None, str], equals_one: bool
+) -> Finding:
     """Returns the answer over all controls.
 
     No: the hybrid is shown to be worse than no circuit, a constant or a classical control, beyond the margin if one was
-    stated. Otherwise equivalent: it is equivalent to one of them, so that what the circuit adds is within the margin.
+    stated. Otherwise equivalent: it is equivalent to one of them, by the share of the level that is one control's, so
+    that what the circuit adds is within the margin.
     Otherwise open: the run without a circuit is missing, or there is no classical control. Yes: it is shown to be
     better than all of these, beyond the margin if one was stated. If it is not
     decided, the text has the largest of the undecided controls' smallest visible effects. It adds the effects of
@@ -78,7 +96,7 @@ def _answer(hybrid: Summary, found: dict[str | None, Finding], unlike: dict[str 
     direction: Direction = "not decided"
     if any(finding.direction == "higher" for finding in asked):
         direction = "higher"
-    elif any(finding.direction == "equivalent" for finding in asked):
+    elif equals_one:
         direction = "equivalent"
     elif lacking:
         direction = "open"

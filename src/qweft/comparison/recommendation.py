@@ -173,7 +173,7 @@ def _against_base(chosen: Summary, base: float | None) -> str:
     share = 100 * (1 - chosen.eval_loss / base)
     if share <= 0:
         return (
-            f"But its held-out loss is {-share:.1f}% above the base model's: the training did not help. Give more rows "
+            f"But its held-out loss is {-share:.1f}% above the base model's: no gain is seen. Give more rows "
             "or time, or use the base model as it is."
         )
     return f"Its held-out loss is {share:.1f}% below the base model's."

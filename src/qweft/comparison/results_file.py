@@ -31,6 +31,8 @@ MARGIN, REFERENCE, SEEDS = "margin_before", "reference_before", "seeds_before"
 """Keys of the margin, the reference and the seeds of the first results, where they were others."""
 PLANNED = "planned_seeds"
 """Key of the seeds at each look that was planned."""
+METHODS, PLANNED_METHODS = "methods_before", "planned_methods"
+"""Keys of the methods of the first results, where they were others, and of those now."""
 WINNER = "winner"
 """Folder of the winner's adapter, in the output folder of a comparison."""
 MOST_BYTES = 256 * 2**20
@@ -97,8 +99,8 @@ def first_stated(
     looks: Sequence[Collection[int]],
     margin: float | None,
     reference: str,
-) -> dict[str, float | str | list[list[int]] | None]:
-    """Returns the planned seeds, and margin, reference and planned seeds of the first results if they were others.
+) -> dict[str, float | str | list[str] | list[list[int]] | None]:
+    """Returns the plan, and margin, reference, seeds and methods of the first results where they were others.
 
     They decide only where they stood before the runs, so a report says what they were.
 
@@ -109,25 +111,33 @@ def first_stated(
         margin: Its margin now, in percent; `None` if none is stated.
         reference: The method that the others are compared with now.
     """
-    planned = [sorted(seeds) for seeds in looks]
+    planned, names = [sorted(seeds) for seeds in looks], sorted(methods)
+    plan: dict[str, float | str | list[str] | list[list[int]] | None] = {PLANNED: planned, PLANNED_METHODS: names}
     try:
         record = read_results(folder)[1]
     except QweftError:  # there are none
-        return {PLANNED: planned}
+        return plan
     if not _runs_of(record) & {(method, str(seed)) for method in methods for seed in looks[-1]}:
-        return {PLANNED: planned}  # of other methods or seeds: none of those runs is used
+        return plan  # of other methods or seeds: none of those runs is used
     entries = record.get("summary")
     stated = next(iter(entries.values()), None) if isinstance(entries, dict) else None
     stated = stated if isinstance(stated, dict) else {}
     first = record.get(MARGIN, stated.get("equivalent_within", margin))
     other = record.get(REFERENCE, stated.get("reference", reference))
     begun = record.get(SEEDS, record.get(PLANNED, planned))
+    had = record.get(METHODS, record.get(PLANNED_METHODS, names))
     return {
-        PLANNED: planned,
+        **plan,
         **({MARGIN: first} if _is_margin(first) and first != margin else {}),
         **({REFERENCE: other} if isinstance(other, str) and other != reference else {}),
         **({SEEDS: begun} if _are_seeds(begun) and begun != planned else {}),
+        **({METHODS: had} if _are_names(had) and had != names else {}),
     }
+
+
+def _are_names(value: object) -> bool:
+    """Whether a value is the names of some methods."""
+    return isinstance(value, list) and bool(value) and {*map(type, value)} == {str}
 
 
 def _are_seeds(value: object) -> bool:
@@ -141,9 +151,9 @@ def _is_margin(value: object) -> bool:
 
 
 def changed_said(results: Mapping[str, Any]) -> str:
-    """Returns the sentences on a margin, a reference or seeds that were changed after the first results, else "".
+    """Returns the sentences on a margin, a reference, methods or seeds that were changed after the first results.
 
-    Seeds are told if the first results could show something.
+    Methods are told if there were two or more, seeds if the first results could show something. Empty if nothing is.
     """
     said = []
     if MARGIN in results and _is_margin(first := results[MARGIN]):
@@ -151,6 +161,11 @@ def changed_said(results: Mapping[str, Any]) -> str:
         said.append(f"The first results had {was}; it was changed after them.")
     if REFERENCE in results:
         said.append(f"The first results compared with {results[REFERENCE]}; the reference was changed after them.")
+    if _are_names(results.get(METHODS)) and _are_names(results.get(PLANNED_METHODS)) and len(results[METHODS]) > 1:
+        first, now = {*results[METHODS]}, {*results[PLANNED_METHODS]}
+        parts = ((now - first, "added"), (first - now, "left out"))
+        changed = " and ".join(f"{listed(sorted(names))} {how}" for names, how in parts if names)
+        said.append(f"After the first results methods changed: {changed}. p is corrected for the questions of now.")
     if _are_seeds(results.get(SEEDS)) and _are_seeds(results.get(PLANNED)) and len(results[SEEDS][-1]) >= SEEDS_NEEDED:
         counts, others = _counts_said(results[SEEDS]), _counts_said(results[PLANNED])
         what = f"with {counts}, these with {others}" if counts != others else "with other seeds"
