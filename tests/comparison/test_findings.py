@@ -322,7 +322,8 @@ def test_differences_without_a_p_are_counted_where_p_is_corrected_for_them():
         "lora_r1": [1.0, None, 1.0],
     }
     summary = summarise(runs(**losses))
-    said = "2 of 3 differences have a p. Each p is corrected for all 3 (Holm); intervals and equivalence are not."
+    said = "2 of 3 differences have a p. Each p is corrected for all 3 (Holm); intervals and the equivalence of a "
+    said += "pair are not."
     assert said in verdicts(summary)
     pairing = paired(summary["ia3"], summary["lora"])
     assert pairing.corrected == pytest.approx(3 * pairing.p_value)

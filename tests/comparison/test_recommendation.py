@@ -211,7 +211,7 @@ def test_the_report_says_how_the_claims_were_corrected():
     found = runs(base=[2.0], lora=STEADY, dora=moved(1.004, 0.0004), lora_r1=moved(1.004, 0.0004))
     said = [" ".join(verdicts(summarise(found, "lora", is_strict=strict))) for strict in (True, False)]
     assert "corrected for all of them (Bonferroni), and so is equivalence" in said[0] and "Holm" not in said[0]
-    assert "corrected for all of them (Holm); intervals and equivalence are not." in said[1]
+    assert "corrected for all of them (Holm); intervals and the equivalence of a pair are not." in said[1]
 
 
 def test_it_is_plain_json():

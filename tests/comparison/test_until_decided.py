@@ -117,6 +117,16 @@ def test_a_margin_or_reference_that_is_chosen_after_the_results_is_told(places, 
     assert "The first results had no margin of equivalence;" in " ".join(capsys.readouterr().out.split())
 
 
+def test_methods_that_are_added_after_a_first_one_alone_are_told(places, tmp_path, capsys):
+    whole = comparison(places, tmp_path, most_seeds=None)
+    for count in (1, 2, 3):
+        some = replace(whole, methods=dict(list(whole.methods.items())[:count]))
+        results = run(some)[1]
+        said = " ".join(capsys.readouterr().out.split())
+        assert ("methods changed: twin added." in said) == ("lora added" in said or count == 3)
+        assert results.get("methods_before") == {1: None, 2: ["lora"], 3: ["fast", "lora"]}[count]
+
+
 def test_a_number_of_seeds_that_is_chosen_after_the_results_is_told(places, tmp_path, capsys):
     """Looking at three seeds and then at more errs more often than the levels of planned looks allow for."""
     first = comparison(places, tmp_path, most_seeds=None)

@@ -43,14 +43,16 @@ def circuit_findings(hybrid: Summary, methods: Sequence[Summary]) -> list[Findin
 
 
 def _equals_one(hybrid: Summary, controls: Sequence[Summary]) -> bool:
-    """Whether the hybrid is equivalent to one of its controls, each held to its share of the level (Bonferroni).
+    """Whether the hybrid is equivalent to one of its controls, each held to its share of a look's level (Bonferroni).
 
     One control is enough, so k controls at the level itself would find one by chance up to k times as often.
     """
-    looks = [hybrid.looks.get(control.method, ONCE) for control in controls]
-    shared = [replace(look, questions=max(look.questions, len(controls))) for look in looks]
-    pairs = zip(controls, shared, strict=True)
-    return any(paired(hybrid, control, look).direction == "equivalent" for control, look in pairs)
+    for control in controls:
+        for look in hybrid.looks_made or (hybrid.looks.get(control.method, ONCE),):
+            share = replace(look, questions=max(look.questions, len(controls)))
+            if paired(hybrid, control, share).direction == "equivalent":
+                return True
+    return False
 
 
 def _candidates(hybrid: Summary, methods: Sequence[Summary]) -> dict[str | None, list[Summary]]:
@@ -88,8 +90,8 @@ def _answer(
     that what the circuit adds is within the margin.
     Otherwise open: the run without a circuit is missing, or there is no classical control. Yes: it is shown to be
     better than all of these, beyond the margin if one was stated. If it is not
-    decided, the text has the largest of the undecided controls' smallest visible effects. It adds the effects of
-    training the angles and of entanglement.
+    decided, the text has the largest of the undecided controls' smallest visible effects, or says that the share of the
+    level is what is missing. It adds the effects of training the angles and of entanglement.
     """
     asked = [found[function] for function in TO_BEAT if function in found]
     lacking = None not in found or found.keys().isdisjoint(CLASSICAL_CONTROLS)
@@ -104,6 +106,8 @@ def _answer(
         direction = "lower"
     seen = [each.visible for each in asked if each.direction == "not decided" and each.visible is not None]
     limit = f" (smallest visible effect {effect_said(max(seen))})" if direction == "not decided" and seen else ""
+    if direction == "not decided" and all(each.direction != "not decided" for each in asked):
+        limit = f" (none is equivalent at 1/{len(asked)} of the level, the share of each)"
     said = f"{ANSWERS[direction].capitalize()}{limit}"
     text = f"Does the circuit help {hybrid.method}? {said}: {_reasons(found, unlike)}."
     for function in ALTERED_CIRCUITS:

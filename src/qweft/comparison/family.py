@@ -6,8 +6,10 @@ from itertools import combinations
 
 from qweft.comparison.conclusion import best_of
 from qweft.comparison.findings import findings
+from qweft.comparison.method_kinds import ALTERED_CIRCUITS
 from qweft.comparison.statistics import LARGEST_P, Look, paired
 from qweft.comparison.summary import Summary
+from qweft.method.names import function_of
 
 Pair = tuple[str, str]
 
@@ -79,13 +81,23 @@ def _corrected(
 def undecided(summary: Mapping[str, Summary]) -> set[str]:
     """Returns the methods of the questions that further seeds may decide: none of their runs diverged.
 
+    A circuit's answer may be open where its pairs are not: an equivalence takes a share of the level there. Then the
+    hybrid and its equivalent controls count.
+
     Args:
         summary: From `judged`.
     """
     pairs = questions(summary)
     found = [paired(summary[one], summary[other]) for one, other in pairs]
     left = [each.direction == "not decided" and each.p_value is not None for each in found]
-    return {name for pair, is_open in zip(pairs, left, strict=True) if is_open for name in pair}
+    open_pairs = [pair for pair, is_open in zip(pairs, left, strict=True) if is_open]
+    answers = [each for each in findings(summary) if each.topic == "circuit"]
+    short = {each.method for each in answers if not each.other and each.direction == "not decided"}
+    for each in answers:
+        enters = each.other in summary and function_of(summary[each.other].core or "") not in ALTERED_CIRCUITS
+        if enters and each.direction == "equivalent" and each.method in short:
+            open_pairs.append((each.method, each.other))
+    return {name for pair in open_pairs for name in pair}
 
 
 def _once(pairs: Sequence[Pair]) -> list[Pair]:

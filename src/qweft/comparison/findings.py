@@ -134,7 +134,7 @@ def _on_number(found: Sequence[Finding], methods: Sequence[Summary]) -> list[Fin
     names = {entry.method for entry in methods}
     pairs = [each for each in found if each.topic != "fairness" and {each.method, each.other} <= names]
     p_values = {frozenset((each.method, each.other)): each.p_value for each in pairs}
-    how = "(Holm); intervals and equivalence are not"
+    how = "(Holm); intervals and the equivalence of a pair are not"
     strict = {frozenset((entry.method, other)): look for entry in methods for other, look in entry.looks.items()}
     if any(look.questions > 1 for look in strict.values()):
         # if the reference diverged, these are all pairs of methods

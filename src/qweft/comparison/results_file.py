@@ -125,7 +125,9 @@ def first_stated(
     first = record.get(MARGIN, stated.get("equivalent_within", margin))
     other = record.get(REFERENCE, stated.get("reference", reference))
     begun = record.get(SEEDS, record.get(PLANNED, planned))
-    had = record.get(METHODS, record.get(PLANNED_METHODS, names))
+    had: Any = record.get(METHODS)
+    if not _are_names(had) or len(had) < 2:  # one method alone compares nothing, so none was chosen by results
+        had = record.get(PLANNED_METHODS, names)
     return {
         **plan,
         **({MARGIN: first} if _is_margin(first) and first != margin else {}),
