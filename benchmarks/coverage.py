@@ -39,6 +39,9 @@ SOURCES = {
 }
 """Standard deviations of a difference in percent of the loss: over seeds, over rows, over rows by seed."""
 
+CIRCUIT_MARGIN = 6.0
+"""Margin of the equivalence of a circuit and its controls, in percent: some six standard errors at three seeds."""
+
 SHAPES = ("normal", "heavy tails", "skewed in both", "skewed in one")
 """Of the chance in a difference: normal, Student's t with 3 degrees of freedom, the difference of two exponential
 draws (both methods now and then have a bad run), and one exponential draw (the method alone has them)."""
@@ -108,18 +111,40 @@ def circuit_answers(
     random = np.random.default_rng(11)
     yes = no = 0
     for _ in range(repeats):
-        tokens = np.ceil(np.exp(random.normal(3.5, 0.6, rows)))
-        level = np.abs(random.normal(LOSS, LOSS_SPREAD, rows)) * tokens * np.ones((seeds, 1))
-        hybrid, *others = (
-            level + _chance(seeds, rows, source, random) / np.sqrt(2) * tokens for _ in range(controls + 1)
-        )
-        asked = [_paired(hybrid + percent / 100 * level, other) for other in others]
-        corrected = holm([found.p_value or 0.0 for found in asked])
-        said = [_paired(hybrid + percent / 100 * level, other, Look(p)).direction
-                for other, p in zip(others, corrected, strict=True)]  # fmt: skip
+        hybrid, *others = _hybrid_and_controls(seeds, rows, source, controls, percent, random)
+        corrected = holm([_paired(hybrid, other).p_value or 0.0 for other in others])
+        said = [_paired(hybrid, other, Look(p)).direction for other, p in zip(others, corrected, strict=True)]
         yes += all(direction == "lower" for direction in said)
         no += "higher" in said
     return yes / repeats, no / repeats
+
+
+def circuit_equivalences(seeds: int, rows: int, source: str, controls: int, repeats: int) -> float:
+    """How often a hybrid that is better than each control by the margin is equivalent to one, at its share of 5%.
+
+    Args:
+        seeds: As in `circuit_answers`, like all others.
+        rows: See there.
+        source: See there.
+        controls: See there.
+        repeats: See there.
+    """
+    random, said, look = np.random.default_rng(12), 0, Look(questions=controls)
+    for _ in range(repeats):
+        hybrid, *others = _hybrid_and_controls(seeds, rows, source, controls, -CIRCUIT_MARGIN, random)
+        said += any(_paired(hybrid, other, look, CIRCUIT_MARGIN).direction == "equivalent" for other in others)
+    return said / repeats
+
+
+def _hybrid_and_controls(
+    seeds: int, rows: int, source: str, controls: int, percent: float, random: np.random.Generator
+) -> Iterator[Array]:
+    """Summed losses of a hybrid, which differs by some percent, and of its controls."""
+    tokens = np.ceil(np.exp(random.normal(3.5, 0.6, rows)))
+    level = np.abs(random.normal(LOSS, LOSS_SPREAD, rows)) * tokens * np.ones((seeds, 1))
+    for place in range(controls + 1):
+        chance = _chance(seeds, rows, source, random) / np.sqrt(2) * tokens
+        yield level + chance + (percent / 100 * level if place == 0 else 0.0)
 
 
 def _chance(seeds: int, rows: int, source: str, random: np.random.Generator) -> Array:
@@ -153,10 +178,14 @@ def power_rows(repeats: int) -> Iterator[dict[str, Any]]:
 
 
 def circuit_rows(repeats: int) -> Iterator[dict[str, Any]]:
-    """How often "does the circuit help?" is answered yes and no where it does nothing, in percent of comparisons."""
+    """How often "does the circuit help?" is answered falsely, in percent of comparisons.
+
+    "Yes" and "no" where the circuit does nothing, "equivalent" where it is better than each control by the margin.
+    """
     for seeds, source, controls in product(SEEDS, ("seeds", "seeds and rows"), (1, 3)):
         yes, no = circuit_answers(seeds, 48, source, controls, repeats)
-        said = {"yes": round(100 * yes, 1), "no": round(100 * no, 1)}
+        equal = circuit_equivalences(seeds, 48, source, controls, repeats)
+        said = {"yes": round(100 * yes, 1), "no": round(100 * no, 1), "equivalent": round(100 * equal, 1)}
         yield {"number of seeds": seeds, "chance": source, "controls": controls, **said}
 
 

@@ -177,6 +177,12 @@ def test_three_controls_err_no_more_often_than_one_where_the_circuit_does_nothin
         assert yes < 0.05 and no < 0.05
 
 
+def test_three_controls_are_equivalent_by_chance_no_more_often_than_one():
+    """Each has its share of the level. The standard error is 1.1."""
+    for controls in (1, 3):
+        assert coverage.circuit_equivalences(3, 48, "seeds", controls, 400) < 0.08
+
+
 def test_a_circuit_that_helps_and_one_that_harms_are_found_against_three_controls():
     yes, no = coverage.circuit_answers(5, 48, "seeds", 3, 40, percent=-3.0)
     assert yes >= 0.9 and no == 0
