@@ -352,13 +352,11 @@ def signed(pairing):
     return f"{pairing.mean:+.{digits}f}% [{low}, {high}]"
 
 
-def test_the_eight_methods_after_250_steps():
-    record = json.loads((ROOT / "docs" / "results" / "long-250.json").read_text())
-    summary = summarise([Run.from_json(entry) for entry in record["runs"]], "lora", 0.5)
-    assert len(record["runs"]) == record["planned_runs"] and len(summary["lora"].seeds) == 6
-    part = WHICH.split("## The same after 250 steps")[1].split("\n## ")[0]
+def table_after(steps, summary):
+    """The part of the page on a number of steps, whose table is checked, and the methods by their losses."""
+    part = WHICH.split(f"## The same after {steps}")[1].split("\n## ")[0]
     order = sorted((entry for entry in summary.values() if entry.kind != "base"), key=lambda entry: entry.eval_loss)
-    told = {"lower": "shown better", "higher": "shown worse"}
+    told = {"lower": "shown better", "higher": "shown worse", "not decided": "not decided"}
     rows = re.findall(r"\n\| `(\w+)`[^|]*\| ([\d.]+) \| ([\d.]+) \| ([^|]+) \| ([^|]*)\|", part)
     for (name, rate, late, loss, verdict), entry in zip(rows, order, strict=True):
         assert (name, float(rate)) == (entry.method, float(f"{entry.learning_rate:.2g}"))
@@ -367,6 +365,47 @@ def test_the_eight_methods_after_250_steps():
         )  # fmt: skip
         pairing = None if name == "lora" else paired(entry, summary["lora"])
         assert verdict.strip() == ("" if pairing is None else f"{signed(pairing)}: {told[pairing.direction]}")
+    return part, order
+
+
+def test_the_eight_methods_after_1000_steps():
+    record = json.loads((ROOT / "docs" / "results" / "thousand.json").read_text())
+    summary = summarise([Run.from_json(entry) for entry in record["runs"]], "lora", 0.5)
+    assert len(record["runs"]) == record["planned_runs"] and summary["lora"].seeds == (0, 1, 2)
+    part, order = table_after("1,000 steps", summary)
+    said = " ".join(part.split())
+    expected = {
+        ("lora_all_1", "lora_all"): "equivalent", ("qtha", "mpo"): "equivalent", ("qtha", "lora_1"): "higher",
+        ("mpo", "lora_1"): "higher", ("sparse", "lora_all_1"): "higher",
+    }  # fmt: skip
+    for (one, other), direction in expected.items():
+        pairing = paired(summary[one], summary[other])
+        assert signed(pairing) in said and pairing.direction == direction, (one, other)
+    everyone = list(combinations([entry.method for entry in order], 2))
+    corrected = holm([paired(summary[one], summary[other]).p_value for one, other in everyone])
+    p_of = {frozenset(pair): p for pair, p in zip(everyone, corrected, strict=True)}
+    assert f"for all 28 pairs p is {p_of[frozenset(('mpo', 'lora_1'))]:.2f})" in said and len(everyone) == 28
+    assert f"corrected p {p_of[frozenset(('sparse', 'lora_all_1'))]:.2f})" in said
+    assert [entry.method for entry in order[:2]] == ["lora_all", "lora_all_1"] and order[4].method == "ia3"
+    assert {row.rows for row in [paired(summary["qtha"], summary["mpo"])]} == {145}
+    assert [each.method for each in searches(record["search"]) if each.shortfall.percent is None] == ["qtha"]
+    before = json.loads((ROOT / "docs" / "results" / "long-250.json").read_text())
+    was = {entry["method"]: entry["learning_rate"] for entry in before["runs"]}
+    grown = {entry.method: entry.learning_rate / was[entry.method] for entry in order}
+    least, most = (rule(grown[name] for name in ("lora_all", "lora_all_1", "lora", "sparse")) for rule in (min, max))
+    assert f"are {least:.1f} to {most:.1f} times those of 250 steps" in said and 0.5 < grown["lora_1"] < 2
+    small = paired(summary["qtha"], summary["lora_1"])
+    low, high = small.interval
+    for page in (FIRST, README):
+        assert f"{small.mean:.2f}% [{low:.2f}, {high:.2f}] after 1,000" in " ".join(page.split())
+    assert "After 250 and 1,000 steps" in RECOMMENDED
+
+
+def test_the_eight_methods_after_250_steps():
+    record = json.loads((ROOT / "docs" / "results" / "long-250.json").read_text())
+    summary = summarise([Run.from_json(entry) for entry in record["runs"]], "lora", 0.5)
+    assert len(record["runs"]) == record["planned_runs"] and len(summary["lora"].seeds) == 6
+    part, order = table_after("250 steps", summary)
     said = " ".join(part.split())
     directions = {}
     for one, other in (
