@@ -183,6 +183,17 @@ def test_of_several_controls_each_has_its_share_of_the_level_of_an_equivalence()
     assert whole.direction == "equivalent" and asked["qtha"].looks["mpo"].number == 1
 
 
+def test_a_circuit_that_helped_at_the_first_look_is_not_equivalent_at_a_later_one():
+    """A pair keeps the answer of the look that decided it, and so does the answer over the pairs."""
+    others = [1.004, 1.0041, 1.0039, *[1.002, 1.0021, 1.0019] * 3]  # far ahead at three seeds, less so at the others
+    losses = {"lora": [1.2] * 12, "qtha": [1.0] * 12, "mpo": others, "mlp_linear": [1.1, 1.101, 1.102] * 4}
+    looks = [Look(level=0.0125 * n, seeds=tuple(range(3 * n**2)), number=n, planned=2) for n in (1, 2)]
+    asked = summarise([*BASE, *runs(**losses)], "lora", 0.405, looks)
+    later = paired(asked["qtha"], asked["mpo"], replace(looks[1], questions=2))
+    (whole,) = [each for each in findings(asked) if each.topic == "circuit" and not each.other]
+    assert later.direction == "equivalent" and whole.direction == "lower"
+
+
 def test_a_shown_difference_within_the_margin_is_an_equivalence_that_says_so():
     losses = {"lora": [1.2, 1.21, 1.22], "qtha": [1.0, 1.01, 1.02], "mpo": [1.001, 1.0111, 1.0211]}
     made = [*BASE, *runs(**losses)]

@@ -38,18 +38,24 @@ def circuit_findings(hybrid: Summary, methods: Sequence[Summary]) -> list[Findin
             unlike[function] = f"{_name(nearest)} was run, but {', '.join(_unlike(nearest, hybrid))}"
     if not found and not unlike and hybrid.matches_time is not None:
         return []  # the run of this method at equal steps has the answer
-    to_beat = [control for function, control in alike.items() if function in TO_BEAT]
-    return [_answer(hybrid, found, unlike, _equals_one(hybrid, to_beat)), *found.values()]
+    to_beat = [function for function in alike if function in TO_BEAT]
+    equal = [alike[function] for function in to_beat if found[function].direction == "equivalent"]
+    return [_answer(hybrid, found, unlike, _equals_one(hybrid, equal, len(to_beat))), *found.values()]
 
 
-def _equals_one(hybrid: Summary, controls: Sequence[Summary]) -> bool:
+def _equals_one(hybrid: Summary, controls: Sequence[Summary], number: int) -> bool:
     """Whether the hybrid is equivalent to one of its controls, each held to its share of a look's level (Bonferroni).
 
     One control is enough, so k controls at the level itself would find one by chance up to k times as often.
+
+    Args:
+        hybrid: A method with a circuit.
+        controls: Those that it is equivalent to as a pair: another answer of a pair is kept at later looks.
+        number: Number of controls that it must beat.
     """
     for control in controls:
         for look in hybrid.looks_made or (hybrid.looks.get(control.method, ONCE),):
-            share = replace(look, questions=max(look.questions, len(controls)))
+            share = replace(look, questions=max(look.questions, number))
             if paired(hybrid, control, share).direction == "equivalent":
                 return True
     return False
