@@ -6,6 +6,7 @@
     python -m research.overlap second-model
     python -m research.overlap decide
     python -m research.overlap long-60
+    python -m research.overlap rivals
     python -m research.overlap budget
 
 Its rows are of the same dialogues: some of its test rows were validation rows of the proxy (or those by
@@ -29,7 +30,7 @@ from qweft.cli.compare import COMMAND
 from qweft.cli.parser import parse
 from qweft.comparison.config import ComparisonConfig
 from qweft.comparison.results import Run
-from qweft.comparison.statistics import Look, paired
+from qweft.comparison.statistics import ONCE, Look, paired
 from qweft.comparison.summarise import summarise
 from qweft.comparison.summary import Summary
 from qweft.data.load import load_data
@@ -44,12 +45,13 @@ BEFORE = {"readout": ["dialogue"], "sparse": ["dialogue", "readout"], "again": [
 BEFORE["second-model"] = [*BEFORE["again"], "again"]
 BEFORE["decide"] = BEFORE["second-model"]
 BEFORE["long-60"] = [*BEFORE["decide"], "decide"]
+BEFORE["rivals"] = [*BEFORE["long-60"], "long-60", "thousand"]
 BEFORE["budget"] = ["front-sentences"]
 """The runs that came before each."""
-CHOSEN_BY = {run: [PROXY, "readout", "sparse"] for run in ("again", "second-model", "decide", "long-60")}
+CHOSEN_BY = {run: [PROXY, "readout", "sparse"] for run in ("again", "second-model", "decide", "long-60", "rivals")}
 CHOSEN_BY["budget"] = ["front-sentences"]
 """Runs whose validation rows count, where they are others than the proxy's: by one of them the rates were chosen."""
-NAMED = ("decide", "long-60", "budget", "front-sentences")
+NAMED = ("decide", "long-60", "thousand", "rivals", "budget", "front-sentences")
 """Runs whose results bear their name alone."""
 COMMANDS = {
     "long-60": ["long.yaml"],
@@ -73,16 +75,19 @@ PAIRS = {
         ("lora_all_1", "lora_all"),
         ("sparse", "lora_all_1"),
     ],
+    "rivals": [("sparse", other) for other in ("lora_all_1", "lora_down", "lora", "lora_1")],
     "budget": list(front.PAIRS.values()),
 }
 COMPARED = "dialogue"
 """The run in which qtha and its controls met before configs/decide.yaml; docs/results.md has its rows, too."""
 LOOKS = [Look(level=0.025, seeds=tuple(range(6 * number)), number=number, planned=2) for number in (1, 2)]
 """The looks of configs/decide.yaml."""
+JUDGED: dict[str, tuple[str, Sequence[Look]]] = {"decide": ("mpo", LOOKS), "rivals": ("sparse", (ONCE,))}
+"""Reference and looks of the runs that state a margin, which is 0.5%."""
 
 
-def without(record: dict[str, Any], rows: Collection[int], is_decided: bool = False) -> dict[str, Summary]:
-    """The comparison as it would be with those test rows left out, perhaps with a margin and its looks."""
+def without(record: dict[str, Any], rows: Collection[int], name: str = "") -> dict[str, Summary]:
+    """The comparison as it would be with those test rows left out, with margin and looks if the run has them."""
     runs = []
     for run in record["runs"]:
         kept = [place for place in range(len(run["eval_row_losses"])) if place not in rows]
@@ -90,8 +95,10 @@ def without(record: dict[str, Any], rows: Collection[int], is_decided: bool = Fa
         groups = [run["eval_row_groups"][place] for place in kept if run["eval_row_groups"]]  # none if rows are alone
         mean = sum(loss for loss, _ in losses) / sum(tokens for _, tokens in losses)
         runs.append(Run.from_json(run | {"eval_row_losses": losses, "eval_row_groups": groups, "eval_loss": mean}))
-    reference = "lora" if any(run.method == "lora" for run in runs) else "lora_r1"
-    return summarise(runs, "mpo", 0.5, LOOKS) if is_decided else summarise(runs, reference)
+    if name in JUDGED:
+        reference, looks = JUDGED[name]
+        return summarise(runs, reference, 0.5, looks)
+    return summarise(runs, "lora" if any(run.method == "lora" for run in runs) else "lora_r1")
 
 
 def stem(run: str) -> str:
@@ -138,11 +145,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         parts = {"compared before": {place for place, row in enumerate(test) if row in before}} | parts
     for what, rows in parts.items():
         print(f"without the {len(rows)} that were {what}, {len(test) - len(rows)} rows:")
-        summary = without(record, rows, name == "decide")
+        summary = without(record, rows, name)
         for method, other in PAIRS[name]:
             found = paired(summary[method], summary[other])
             low, high = found.interval or (float("nan"), float("nan"))
-            verdict = f", {found.direction}" if name == "decide" else ""
+            verdict = f", {found.direction}" if name in JUDGED else ""
             print(f"  {method} against {other}: {found.mean:+.2f}% [{low:+.2f}, {high:+.2f}]{verdict}")
 
 

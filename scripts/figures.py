@@ -342,7 +342,7 @@ def draw_planted(figure: Figure, numbers: Numbers) -> None:
 
 PICTURES = (
     Picture("results", "Held-out loss of qtha against its controls and LoRA", 2.8, read_results, draw_results),
-    Picture("sparse", "Held-out loss of the preset sparse against LoRAs", 3.9, read_sparse, draw_sparse),
+    Picture("sparse", "Held-out loss of the preset sparse against LoRAs", 5.3, read_sparse, draw_sparse),
     Picture(
         "front",
         "Held-out loss against trained numbers and bytes",

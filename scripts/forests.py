@@ -35,7 +35,10 @@ AGAINST = {
 BAND = 0.5
 """Half the width of the band of equivalence, in percent."""
 RIVALS = {
-    "Dialogues, SmolLM2-135M": ("research-again", {
+    "The present form, dialogues, SmolLM2-135M": ("rivals", {
+        "lora_1": "LoRA r = 1, q and v", "lora": "LoRA r = 4, q and v", "lora_down": "LoRA r = 8, down_proj",
+        "lora_all_1": "LoRA r = 1, all layers"}),
+    "The form before, other rows": ("research-again", {
         "lora_small": "LoRA r = 1, q and v", "lora_down": "LoRA r = 1, down_proj", "lora": "LoRA r = 8, q and v"}),
     "The same, LoRA at equal time": ("research-sparse", {"lora_down_same_time": "LoRA r = 1, down_proj"}),
     "Dialogues, Qwen2.5-Coder-0.5B": ("research-second-model", {

@@ -1,6 +1,7 @@
 """The numbers of docs/research.md and its appendix are those of the raw results."""
 
 import json
+import math
 import re
 from itertools import combinations
 from pathlib import Path
@@ -11,8 +12,10 @@ from research.candidates import CANDIDATES
 from research.ranking import SEARCHED, by_difference, ranking
 from research.table import IN_SHORT, rows
 
+from qweft.comparison.family import holm
 from qweft.comparison.findings import findings
 from qweft.comparison.results import Run
+from qweft.comparison.searched import searches
 from qweft.comparison.statistics import paired
 from qweft.comparison.summarise import summarise
 from qweft.errors import QweftError
@@ -158,6 +161,54 @@ def test_the_differences_of_sparse_again():
     assert round(paired(summary["sparse"], summary["lora_down"]).sign_flip, 3) == 0.001
     ratio = summary["sparse"].step_time_ratio / summary["lora_down"].step_time_ratio
     assert f"{ratio:.2f} times as long as one of LoRA of rank 1 on down_proj" in text
+
+
+def test_sparse_beside_lora_in_four_places():
+    record = json.loads((DOCS / "results" / "rivals.json").read_text())
+    summary = summarise([Run.from_json(entry) for entry in record["runs"]], "sparse", 0.5)
+    text, page = pages(), " ".join(PAPER.read_text().split())
+    told = {"higher": "shown worse", "lower": "shown better", "equivalent": "equivalent"}
+    expected = {"lora_all_1": "equivalent", "lora_down": "equivalent", "lora": "lower", "lora_1": "lower"}
+    found = {other: paired(summary["sparse"], summary[other]) for other in expected}
+    for other, pairing in found.items():
+        said, entry = difference(summary, "sparse", other, 2), summary[other]
+        line = (
+            f"{entry.trainable_parameters:,} | {entry.learning_rate:g} | {entry.late_train_loss:.3f} "
+            f"| {entry.eval_loss:.3f} ± {entry.eval_loss_deviation:.3f} "
+            f"| {said}: {told[pairing.direction]} | {pairing.visible:.2f}% |"
+        )
+        assert line in text and f"({said})" in page, other
+        assert (pairing.direction, len(pairing.seeds), pairing.rows) == (expected[other], 12, 76)
+    signs = [sum(each < 0 for each in found[other].differences) for other in ("lora_1", "lora")]
+    assert signs == [12, 11] and f"(p {found['lora'].corrected:.4f}, corrected" in text
+    assert f"Corrected, its p is {found['lora_all_1'].corrected:.3f}." in text
+    assert all(difference(summary, other, "lora_all_1", 2) in text for other in ("lora", "lora_1"))
+    everyone = list(combinations([name for name in summary if name != "base"], 2))
+    p_of = dict(zip(everyone, holm([paired(summary[a], summary[b]).p_value for a, b in everyone]), strict=True))
+    beside = {pair: p for pair, p in p_of.items() if set(pair) in ({"lora", "lora_all_1"}, {"lora_1", "lora_all_1"})}
+    assert len(everyone) == 10 and len(beside) == 2 and max(beside.values()) < 0.001
+    short = {each.method: each.shortfall.percent for each in searches(record["search"])}
+    others = [short[other] for other in expected]
+    assert (
+        f"leaves {short['sparse']:.2f}% of its loss, those of the LoRAs {min(others):.2f} to {max(others):.2f}%" in text
+    )
+    rooms = [math.floor(100 * (0.5 - found[other].widest)) / 100 for other in ("lora_all_1", "lora_down")]
+    assert rooms == [0.09, 0.09] and min(rooms) < short["sparse"] and "have 0.09% of room" in text
+    leads = [math.floor(-100 * found[other].interval[1]) / 100 for other in ("lora", "lora_1")]
+    assert "have {:.2f} and {:.2f}%".format(*leads) in text and max(others) < min(leads)
+    times = [summary["sparse"].step_time_ratio / summary[other].step_time_ratio for other in expected]
+    assert [f"{ratio:.2g}" for ratio in times[1:]] == [
+        "1.3"
+    ] * 3 and f"{times[0]:.2f} times as one of LoRA on all" in text
+
+
+@pytest.mark.slow
+def test_sparse_beside_lora_without_rows_that_were_looked_at_before(capsys):
+    overlap.main(["rivals"])
+    unseen = capsys.readouterr().out.partition("the 36 that were either, 348 rows:")[2]
+    assert re.findall(r": ([-+]\d\.\d\d)%", unseen) == ["+0.26", "-0.21", "-0.37", "-0.66"]
+    assert re.findall(r", (\w+)\n", unseen) == ["equivalent", "equivalent", "lower", "lower"]
+    assert "differences are +0.26, -0.21, -0.37 and -0.66%, with the same verdicts" in pages()
 
 
 def test_the_second_model():
