@@ -11,9 +11,12 @@ from qweft.analysis import run
 from qweft.analysis.run import inspect
 from qweft.cli.main import main
 from qweft.data.config import DataConfig
+from qweft.evaluation.record import trained_tokens
 from qweft.models.config import ModelConfig
 from qweft.training.config import RunConfig, TrainingConfig
+from qweft.training.plan import plan
 from qweft.training.run import train
+from tests.analysis.test_inspect import text_of
 from tests.tiny_folder import save_rows, save_tiny_model
 
 HYBRID = {"preset": "qtha", "r": 2, "width": 8, "bond_dimension": 2, "target_modules": ["q_proj", "v_proj"]}
@@ -50,6 +53,57 @@ def test_a_hybrid_and_a_lora(trained, tmp_path):
     lora = inspect(trained["lora"], {"split": "test", "rows": 99})
     assert (lora.kind, lora.rows) == ("lora", 4)
     assert all(layer.spread.different_maps == pytest.approx(1) for layer in lora.layers)
+
+
+def test_what_its_training_would_take_on_a_chip_is_what_the_plan_says(trained):
+    """The plan counts from the rows and the shapes, the inspection from the run's record and the loaded layers."""
+    there = json.loads((trained["hybrid"].parent / "run.json").read_text())["config"]
+    training, data = TrainingConfig(**there["training"]), DataConfig(**there["data"])
+    config = RunConfig(model=ModelConfig(**there["model"]), data=data, adapter=there["adapter"], training=training)
+    planned = plan(config, chips=True).chips
+    found = inspect(trained["hybrid"])
+    assert found.chips == planned and planned.evaluations > 0
+    assert f"on a chip: its training would take {planned.evaluations:,} circuits of 10,000 shots" in text_of(found)
+    assert found.to_json()["chips"]["evaluations"] == float(f"{planned.evaluations:.6g}")
+    assert inspect(trained["lora"]).chips is None
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (("training", "steps"), "many"), (("training", "steps"), -1), (("training", "steps"), 2**50),
+        (("config", "training", "batch_size"), True), (("data", "parts"), []), (("data", "parts", "train", "rows"), 0),
+    ],
+)  # fmt: skip
+def test_a_record_that_does_not_tell_the_tokens(trained, tmp_path, place, value):
+    shutil.copytree(trained["hybrid"], tmp_path / "adapter")
+    record = json.loads((trained["hybrid"].parent / "run.json").read_text())
+    *sections, key = place
+    section = record
+    for name in sections:
+        section = section[name]
+    section[key] = value
+    (tmp_path / "run.json").write_text(json.dumps(record))
+    assert trained_tokens(tmp_path / "adapter") is None
+
+
+def test_the_tokens_of_a_training_are_those_of_its_rows(trained, tmp_path):
+    record = json.loads((trained["hybrid"].parent / "run.json").read_text())
+    tokens, rows = (record["data"]["parts"]["train"][what] for what in ("tokens", "rows"))
+    assert trained_tokens(trained["hybrid"]) == (round(2 * 2 * tokens / rows), 2)
+    record["config"]["training"]["packing"] = True
+    record["processes"] = 3
+    (tmp_path / "run.json").write_text(json.dumps(record))
+    assert trained_tokens(tmp_path / "adapter") == (3 * 2 * 2 * 48, 6)
+    assert trained_tokens(tmp_path / "elsewhere" / "adapter") is None
+
+
+def test_a_wrong_price_list_is_told_before_anything_is_measured(trained, tmp_path, monkeypatch):
+    (tmp_path / "prices.yaml").write_text("prices: 7")
+    monkeypatch.setenv("QWEFT_PRICES", str(tmp_path / "prices.yaml"))
+    monkeypatch.setattr(run, "load_model", None)
+    with pytest.raises(QweftError, match=r"prices\.yaml"):
+        inspect(trained["hybrid"])
 
 
 @pytest.mark.parametrize("kind", ["hybrid", "lora"])

@@ -51,6 +51,9 @@ def check_inspection(
     check_data_config(data_config)
     check_places(data_config)
     check_model(model_config, needs_weights)
+    from qweft.devices.jobs.prices import PriceList  # here: it imports numpy
+
+    PriceList.load()  # for what the training would take on a chip
     return config, model_config, data_config
 
 

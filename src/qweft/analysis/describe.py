@@ -109,6 +109,8 @@ def sentences(inspection: Inspection) -> list[str]:
         *_on_states(found),
         *_on_gradients(inspection.layers),
     ]
+    if inspection.chips is not None:
+        lines.append(f"on a chip: its training would take {inspection.chips.sentence()}")
     if inspection.left_out:
         lines.append(f"not measured, no plain LoRA on a linear layer: {', '.join(inspection.left_out)}")
     if inspection.unreached:

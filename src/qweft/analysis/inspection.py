@@ -10,6 +10,7 @@ from qweft.analysis.dequantise import Dequantised
 from qweft.analysis.jacobian import Spread
 from qweft.analysis.layers import Shares
 from qweft.analysis.tokens import Norms
+from qweft.devices.on_chips import ChipTraining
 
 
 @dataclass(frozen=True)
@@ -128,6 +129,8 @@ class Inspection:
         left_out: Names of adapted layers of a kind that is not measured.
         unreached: Names of layers that no token reached.
         dequantised: The adapter with classical fits in its circuits' places; `None` if that was not asked.
+        chips: What its training would take with the circuits on a chip; `None` without circuits, or if the tokens of
+            the training are not known.
     """
 
     adapter: str
@@ -138,6 +141,7 @@ class Inspection:
     left_out: Sequence[str] = ()
     unreached: Sequence[str] = ()
     dequantised: Dequantised | None = None
+    chips: ChipTraining | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Returns all fields and the means as JSON-compatible values with six significant digits."""
@@ -155,4 +159,5 @@ class Inspection:
             "left_out": list(self.left_out),
             "unreached": list(self.unreached),
             "dequantised": None if self.dequantised is None else self.dequantised.to_json(),
+            "chips": None if self.chips is None else self.chips.to_json(),
         }

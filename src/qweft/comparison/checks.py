@@ -87,6 +87,10 @@ def check_start(config: ComparisonConfig, needs_weights: bool = False) -> None:
     check_places(config.data, config.output)
     check_elsewhere(config.evaluation)
     check_model(config.model, needs_weights)
+    if config.inspect:  # an inspection says what the training would take on a chip
+        from qweft.devices.jobs.prices import PriceList  # here: it imports numpy
+
+        PriceList.load()
 
 
 def for_search(config: ComparisonConfig) -> ComparisonConfig:

@@ -95,9 +95,10 @@ def _answer(
     stated. Otherwise equivalent: it is equivalent to one of them, by the share of the level that is one control's, so
     that what the circuit adds is within the margin.
     Otherwise open: the run without a circuit is missing, or there is no classical control. Yes: it is shown to be
-    better than all of these, beyond the margin if one was stated. If it is not
-    decided, the text has the largest of the undecided controls' smallest visible effects, or says that the share of the
-    level is what is missing. It adds the effects of training the angles and of entanglement.
+    better than all of these, beyond the margin if one was stated. The
+    text has the largest of the smallest visible effects of the controls that decide it, or, if it is not decided, of
+    the undecided ones. Where only the share of the level is missing it says so. It adds the effects of training the
+    angles and of entanglement.
     """
     asked = [found[function] for function in TO_BEAT if function in found]
     lacking = None not in found or found.keys().isdisjoint(CLASSICAL_CONTROLS)
@@ -110,8 +111,8 @@ def _answer(
         direction = "open"
     elif all(finding.direction == "lower" for finding in asked):
         direction = "lower"
-    seen = [each.visible for each in asked if each.direction == "not decided" and each.visible is not None]
-    limit = f" (smallest visible effect {effect_said(max(seen))})" if direction == "not decided" and seen else ""
+    seen = [each.visible for each in asked if each.direction == direction and each.visible is not None]
+    limit = f" (smallest visible effect {effect_said(max(seen))})" if seen else ""
     if direction == "not decided" and all(each.direction != "not decided" for each in asked):
         limit = f" (none is equivalent at 1/{len(asked)} of the level, the share of each)"
     said = f"{ANSWERS[direction].capitalize()}{limit}"

@@ -38,7 +38,7 @@ from qweft.method.stated import meant_then, needs_rows_first, recorded_forms
 from qweft.models.load import checksum
 from qweft.training.callbacks import RunCallbacks
 from qweft.training.config import RunConfig, TrainingConfig
-from qweft.training.loop import DivergedError, Fit, fit, planned_steps
+from qweft.training.loop import DivergedError, Fit, fit, planned_steps, trained_tokens
 from qweft.training.run import save_adapter, weights_bytes
 from qweft.training.starts import rewrites
 
@@ -372,8 +372,10 @@ def _inspected(model: Any, context: Context, method: Method) -> dict[str, Any] |
     batch = Collator(pad_token_id)(rows[:INSPECTED_ROWS])
     if teacher is not None:
         del batch["labels"]
+    training, train = _budget(context, method, context.settings.first_seed), context.data.train
+    trained = trained_tokens(training, train, planned_steps(training, train))
     try:
-        found = inspect_adapter(model, [batch], "default")
+        found = inspect_adapter(model, [batch], trained=trained)
     except QweftError:
         return None
     if len(rows) >= LEAST_ROWS and has_circuit(core_of(method.name, method.adapter) or "identity"):

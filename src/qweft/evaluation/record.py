@@ -4,7 +4,7 @@ import os
 import shlex
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from qweft.data.config import DataConfig
 from qweft.errors import QweftError
@@ -22,6 +22,8 @@ RUNS_CODE: dict[str, Callable[[str], bool]] = {"lm_eval": lambda _: True, "metri
 """Evaluation settings of which some values can run code, each with a test of a value."""
 PLACES = {"data": ("source", "file", "validation_source", "test_source"), "evaluation": ("forgetting",)}
 """Settings that name a file or a data set."""
+MOST_RECORDED = 2**40
+"""Beyond any number of steps, rows or tokens of a training."""
 DAMAGED = "remove it and give --model.name and --data.source"
 
 
@@ -213,6 +215,49 @@ def is_own_run(adapter: Path) -> bool:
     """Return whether run.json in the parent folder was written by this user on this machine."""
     record = _record(adapter)
     return os.path.lexists(record) and is_own(read_record(record, DAMAGED))
+
+
+class TrainedTokens(NamedTuple):
+    """How much a training took: tokens of all its steps together, and forward and backward passes."""
+
+    tokens: int
+    passes: int
+
+
+def trained_tokens(adapter: Path) -> TrainedTokens | None:
+    """Return how much the adapter was trained on, by run.json in the parent folder; `None` if that does not tell.
+
+        passes = steps * gradient_accumulation * processes
+        tokens = passes * batch_size * tokens of a row
+
+    The tokens of a row are the mean over the training rows, of a packed one as many as a pack has at most.
+
+    Raises:
+        QweftError: If the record cannot be read.
+    """
+    path = _record(adapter)
+    if not os.path.lexists(path):
+        return None
+    record = read_record(path, DAMAGED)
+
+    def number(*keys: str) -> int | None:
+        value: Any = record
+        for key in keys:
+            value = value.get(key) if isinstance(value, dict) else None
+        return value if type(value) is int and 0 < value < MOST_RECORDED else None
+
+    section, rows = ("config", "training"), ("data", "parts", "train")
+    found = [
+        number("training", "steps"), number(*section, "gradient_accumulation"), number(*section, "batch_size"),
+        number(*rows, "rows"), number(*rows, "tokens"), number("data", "max_length"),
+    ]  # fmt: skip
+    known = [value for value in found if value is not None]
+    if len(known) < len(found):
+        return None
+    steps, accumulated, batch, count, tokens, longest = known
+    passes = steps * accumulated * (number("processes") or 1)
+    share = longest if record["config"]["training"].get("packing") is True else tokens / count
+    return TrainedTokens(round(passes * batch * share), passes)
 
 
 def recorded_rows(adapter: Path) -> str | None:

@@ -20,6 +20,7 @@ from qweft.data.batches import Collator, PackingCollator, pack
 from qweft.data.tokens import Encoded
 from qweft.errors import QweftError, memory_said, told_of_memory
 from qweft.evaluation.loss import check_room
+from qweft.evaluation.record import TrainedTokens
 from qweft.text import with_progress
 from qweft.training.apart import check_apart
 from qweft.training.callbacks import ALONE, RunCallbacks
@@ -130,6 +131,13 @@ def steps_of(training: TrainingConfig, rows: int, processes: int = 1) -> int:
 def planned_steps(training: TrainingConfig, rows: Sequence[Encoded]) -> int:
     """Return the number of optimizer steps of a run on these rows, packed if the config says so."""
     return steps_of(training, len(units(training, rows)))
+
+
+def trained_tokens(training: TrainingConfig, rows: Sequence[Encoded], steps: int) -> TrainedTokens:
+    """Return the tokens of all steps of a run on these rows, and its passes, in one process."""
+    passes = steps * training.gradient_accumulation
+    share = sum(len(row["input_ids"]) for row in rows) / len(units(training, rows))
+    return TrainedTokens(round(share * training.batch_size * passes), passes)
 
 
 class _OneDevice(TrainingArguments):

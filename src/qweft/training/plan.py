@@ -15,6 +15,7 @@ from qweft.adapter.fixed_maps import COMPRESS, EXPAND
 from qweft.adapter.layer import QwthnLinear
 from qweft.circuit import crz_ring_ansatz
 from qweft.data.load import Data, load_data
+from qweft.devices.on_chips import ChipTraining, on_chips
 from qweft.evaluation.checks import check_evaluation
 from qweft.evaluation.loss import check_room
 from qweft.method.names import TWINS, function_of, has_circuit
@@ -25,8 +26,7 @@ from qweft.models.resolve import resolve
 from qweft.training.checks import check_settings
 from qweft.training.config import RunConfig, TrainingConfig
 from qweft.training.estimates import Footprint, Timing, fixed_tensors, footprint, time_steps
-from qweft.training.loop import planned_steps, units
-from qweft.training.on_chips import ChipTraining, on_chips
+from qweft.training.loop import planned_steps, trained_tokens
 
 PAPER_SAVING = 1 - 772_800 / 3_153_920
 """75.5%: the saving of the config that reproduces the paper's claim (configs/paper-7b.yaml)."""
@@ -259,12 +259,9 @@ def _on_chips(
     config: QwthnConfig, shapes: list[tuple[int, int, int]], training: TrainingConfig, data: Data, steps: int
 ) -> ChipTraining:
     functions = [function_on(config, r) for _, _, r in shapes]
-    passes = steps * training.gradient_accumulation
-    share = sum(len(row["input_ids"]) for row in data.train) / len(units(training, data.train))
     return on_chips(
         [function.circuit for function in functions if function.circuit is not None],
-        round(share * training.batch_size * passes),
-        passes,
+        *trained_tokens(training, data.train, steps),
         trained=all(function.trained for function in functions),
     )
 

@@ -116,7 +116,7 @@ def test_a_verdict_is_a_word_and_a_sign_with_its_question():
     assert "Better than the reference, lora? ✓ yes qtha better than lora" in text
     assert "? open No LoRA of qtha's size was run" in text
     worse = render_page(results(runs(lora=[1.0, 1.0, 1.0], qtha=[1.2, 1.2, 1.2], mpo=[0.9, 0.9, 0.9])), "", "t")
-    assert "✗ no Does the circuit help qtha? No: better than no circuit (mpo): no" in Reader(worse).text
+    assert re.search(r"✗ no Does the circuit help qtha\? No \(smallest .*%\): better than no ", Reader(worse).text)
     assert "≈ not decided" in Reader(render_page(results(runs(lora=[1.0, 1.2], qtha=[1.1, 1.1])), "", "t")).text
 
 
@@ -134,6 +134,31 @@ def test_the_gain_that_fits_keep_stands_under_the_means():
     assert "Gain over the base model kept with constants for its circuits" in text and "42.0% ± 3.1" in text
     assert "kept with affine maps for its circuits" in text and "97.3%" in text
     assert "kept with quadratics" not in text
+
+
+def test_what_a_training_would_take_on_a_chip_stands_under_the_means():
+    text = " ".join(Reader(render_page(report_examples.results(SOME))).text.split())
+    assert "Circuits of one training on a chip" in text and "290,000,000 of 10,000 shots" in text
+    assert "1,600,000,000 USD qiskit:ibm_*, price of 2026-09" in text
+
+
+@pytest.mark.parametrize(
+    ("chips", "said"),
+    [
+        ({"evaluations": 5, "shots": 4, "costs": []}, "5 of 4 shots"),  # no price is known
+        ({"evaluations": 5, "shots": 4, "costs": [{"money": 3, "currency": "<u>", "device": ["x"]}]}, "3 <u> ['x']"),
+        ({"evaluations": "many", "shots": 4, "costs": 7}, ""),
+        (["no", "mapping"], ""),
+    ],
+)
+def test_what_a_record_says_of_chips_is_not_trusted(chips, said):
+    made = report_examples.results(SOME)
+    for record in made["runs"]:
+        if record["inspection"]:
+            record["inspection"]["chips"] = chips if record["method"] == "qtha" else None
+    page = render_page(made)
+    assert said in " ".join(Reader(page).text.split()) and "<u>" not in page
+    assert ("Circuits of one training" in page) == bool(said)
 
 
 def test_what_a_comparison_does_not_have_is_left_out():

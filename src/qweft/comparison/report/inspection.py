@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from qweft.comparison.table import EMPTY
+from qweft.text import cut
 
 ROUNDING = 1e-7
 """Numbers nearer to zero than this are rounding errors: such a share is zero in exact arithmetic."""
@@ -207,6 +208,7 @@ class Inspection:
         rows, tokens: Numbers of rows and tokens that were measured, at the first seed.
         kept: Share of the gain over the base model that stays with a fit in each circuit's place, and its standard
             error over rows, by a key of `REPLACED`, at the first seed.
+        chips: What its training would take with the circuits on a chip, as recorded; empty without circuits.
     """
 
     method: str
@@ -216,6 +218,7 @@ class Inspection:
     rows: int | None
     tokens: int | None
     kept: Mapping[str, tuple[float, float | None]] = field(default_factory=dict)
+    chips: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def modules(self) -> list[str]:
@@ -283,6 +286,37 @@ def replacements(found: Mapping[str, Inspection]) -> list[tuple[str, list[tuple[
     return rows
 
 
+def on_a_chip(found: Mapping[str, Inspection]) -> list[tuple[str, list[tuple[str, str]]]]:
+    """Returns rows on one training with its circuits on a chip: circuits and shots, and the least money with its price.
+
+    Args:
+        found: From `inspections`.
+    """
+    circuits = [_circuits_said(entry.chips) for entry in found.values()]
+    if not any(said for said, _ in circuits):
+        return []
+    money = [_money_said(entry.chips) for entry in found.values()]
+    rows = [("Circuits of one training on a chip", circuits), ("The least money for them", money)]
+    return [(title, [(said or EMPTY, more) for said, more in cells]) for title, cells in rows]
+
+
+def _circuits_said(chips: Mapping[str, Any]) -> tuple[str, str]:
+    count, shots = _number(chips, "evaluations"), _number(chips, "shots")
+    return ("", "") if count is None or shots is None else (f"{count:,.0f}", f"of {shots:,.0f} shots")
+
+
+def _money_said(chips: Mapping[str, Any]) -> tuple[str, str]:
+    costs = chips.get("costs")
+    least = costs[0] if isinstance(costs, list) and costs and isinstance(costs[0], Mapping) else {}
+    money = _number(least, "money")
+    if money is None:
+        return "", ""
+    currency, device, date = (
+        cut(" ".join(str(least.get(key, "")).split()), 60) for key in ("currency", "device", "date")
+    )
+    return f"{money:,.0f} {currency}", f"{device}, price of {date}"
+
+
 def _share_said(share: float, error: float | None) -> tuple[str, str]:
     return f"{100 * share:.1f}%", "" if error is None else f"± {100 * error:.1f}"
 
@@ -308,7 +342,14 @@ def _joined(method: str, found: Sequence[Mapping[str, Any]]) -> Inspection:
         values[measure.key] = {place: sum(numbers) / len(numbers) for place, numbers in collected.items()}
     first = found[0]
     return Inspection(
-        method, tuple(places), values, _spectrum(layers), first.get("rows"), first.get("tokens"), _kept(first)
+        method,
+        tuple(places),
+        values,
+        _spectrum(layers),
+        first.get("rows"),
+        first.get("tokens"),
+        _kept(first),
+        first["chips"] if isinstance(first.get("chips"), Mapping) else {},
     )
 
 

@@ -61,7 +61,15 @@ class ChipTraining:
 
     def to_json(self) -> dict[str, Any]:
         """Return all fields as JSON-compatible values."""
-        return asdict(self)
+        return asdict(self) | {"costs": [asdict(cost) for cost in self.costs]}
+
+    def sentence(self) -> str:
+        """Return circuits, shots and the least money in one sentence."""
+        said = f"{self.evaluations:,} circuits of {self.shots:,} shots (standard error at most {self.standard_error:g})"
+        if not self.costs:
+            return f"{said}; no price is known"
+        least = self.costs[0]
+        return f"{said}; at least {least.money:,.0f} {least.currency} ({least.device}, price of {least.date})"
 
     def describe(self) -> Table:
         """Return the chips as a table for the terminal."""

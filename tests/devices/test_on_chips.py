@@ -3,12 +3,12 @@
 import json
 
 import pytest
-from tests.tiny_folder import save_rows, save_tiny_model
 
 from qweft.circuit import crz_ring_ansatz, without_crz
 from qweft.cli.main import main
 from qweft.devices.jobs.prices import Price, PriceList
-from qweft.training.on_chips import on_chips
+from qweft.devices.on_chips import on_chips
+from tests.tiny_folder import save_rows, save_tiny_model
 
 PRICES = PriceList(
     [
