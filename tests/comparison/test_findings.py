@@ -75,8 +75,8 @@ def test_a_planted_better_method_is_found_on_every_question():
         ("control", "frozen_linear", "lower"),
     ]
     assert made[0].text == (
-        "Does the circuit help qtha? Yes (smallest visible effect 1.5%): better than no circuit (mpo): yes, than mlp_linear: "
-        "yes. Training its angles helps (against frozen_linear): yes."
+        "Does the circuit help qtha? Yes (smallest visible effect 1.5%): better than no circuit (mpo): yes, than "
+        "mlp_linear: yes. Training its angles helps (against frozen_linear): yes."
     )
     assert "lora_r1 (LoRA, rank 1) at equal steps and size: yes" in one(made, "size", "qtha").text
 
@@ -163,8 +163,8 @@ def test_one_classical_twin_that_is_better_says_no():
     )
     assert made[0].direction == "higher"
     assert made[0].text == (
-        "Does the circuit help qtha? No (smallest visible effect 2%): better than no circuit (mpo): yes, than mlp_linear: not "
-        "decided, than fourier_linear: no. Entanglement helps (against product_linear): not decided."
+        "Does the circuit help qtha? No (smallest visible effect 2%): better than no circuit (mpo): yes, than "
+        "mlp_linear: not decided, than fourier_linear: no. Entanglement helps (against product_linear): not decided."
     )
 
 

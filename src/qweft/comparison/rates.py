@@ -20,6 +20,9 @@ CLOSE = 0.01
 STEEP = 1.2
 """A loss above the lowest times this is not near the optimum, where a curve is a parabola."""
 
+ONE_SEED = "it leaves out the chance of the seeds"
+"""Why a shortfall may be larger than is told."""
+
 
 @dataclass(frozen=True)
 class Shortfall:
@@ -173,7 +176,7 @@ def shortfall(losses: Losses, rate: float) -> Shortfall:
     weights = [a + x * b for a, b in zip(*curve.weights, strict=True)]
     reason, spread, seeds = "", 0.0, len(losses[best])
     if seeds < 2:
-        reason = "it leaves out the chance of the seeds"
+        reason = ONE_SEED
     else:
         freedom = 2 * (seeds - 1)
         variance = _unexplained([losses[each] for each in curve.rates]) / freedom / seeds

@@ -7,7 +7,17 @@ from functools import cached_property
 from typing import Any
 
 from qweft.comparison.phrases import Finding
-from qweft.comparison.rates import Losses, Shortfall, best_tried, is_at_end, means, optimum, parabola, shortfall
+from qweft.comparison.rates import (
+    ONE_SEED,
+    Losses,
+    Shortfall,
+    best_tried,
+    is_at_end,
+    means,
+    optimum,
+    parabola,
+    shortfall,
+)
 from qweft.comparison.results import number
 from qweft.text import many
 
@@ -115,16 +125,13 @@ def doubt(finding: Finding, found: Mapping[str, Search]) -> str:
         finding: The claim.
         found: The searches by method.
     """
-    if finding.direction not in ("lower", "higher", "equivalent") or not finding.other or finding.room is None:
-        return ""
-    better = {"lower": finding.method, "higher": finding.other}.get(finding.direction)
-    pair = [found[name] for name in (finding.method, finding.other) if name in found and name != better]
+    pair = _that_count(finding, found)
     for each in pair:
         if each.shortfall.percent is None:
             return f"How far the rate of {each.method} is from its optimum is not known: {each.shortfall.reason}."
     # a room is in percent of the other method's loss, a shortfall in percent of its own method's
     scale = 1 + (finding.difference or 0.0) / 100 if finding.direction == "higher" else 1.0
-    if scale * sum(each.shortfall.percent or 0.0 for each in pair) <= finding.room:
+    if not pair or scale * sum(each.shortfall.percent or 0.0 for each in pair) <= (finding.room or 0.0):
         return ""
     said = " and ".join(f"{each.method} {each.shortfall.said}" for each in pair)
     to = "the margin" if finding.direction == "equivalent" else "zero"
@@ -134,10 +141,20 @@ def doubt(finding: Finding, found: Mapping[str, Search]) -> str:
     return f"The learning rates may cost {said}, together more than {what}."
 
 
+def _that_count(finding: Finding, found: Mapping[str, Search]) -> list[Search]:
+    """Returns the searches whose shortfall could undo a claim; empty if the finding is none."""
+    if finding.direction not in ("lower", "higher", "equivalent") or not finding.other or finding.room is None:
+        return []
+    better = {"lower": finding.method, "higher": finding.other}.get(finding.direction)
+    return [found[name] for name in (finding.method, finding.other) if name in found and name != better]
+
+
 def with_doubts(
     findings: Sequence[Finding], searched: Sequence[Search], claims: Sequence[Finding] = ()
 ) -> tuple[list[Finding], str]:
-    """Returns the findings, each with its `doubt`, and a sentence on all of them, empty without one.
+    """Returns the findings, each with its `doubt`, and what there is to say of all of them, empty without a doubt.
+
+    With one seed of search the shortfall leaves out the chance of the seeds, and a doubt is seldom seen: that is said.
 
     Args:
         findings: Of the comparison.
@@ -154,7 +171,11 @@ def with_doubts(
     for each, said in zip([*findings, *claims], [*doubts, *(doubt(claim, found) for claim in claims)], strict=True):
         if said:
             pairs.setdefault(frozenset((each.method, each.other)), f"{each.method} and {each.other}")
-    if not pairs:
-        return made, ""
-    told = ", ".join(pairs.values()) if len(pairs) <= NAMED else many(len(pairs), "pair")
-    return made, f"The learning rates may decide what is claimed of {told}: the searches do not rule it out."
+    said = []
+    if pairs:
+        told = ", ".join(pairs.values()) if len(pairs) <= NAMED else many(len(pairs), "pair")
+        said.append(f"The learning rates may decide what is claimed of {told}: the searches do not rule it out.")
+    counted = [search for each in (*findings, *claims) for search in _that_count(each, found)]
+    if any(search.shortfall.reason == ONE_SEED for search in counted):
+        said.append("Rates were searched on one seed: what that may have missed is not known.")
+    return made, " ".join(said)
