@@ -267,6 +267,14 @@ def test_the_tables_of_the_page_on_statistics_are_what_was_measured(name, part):
         assert f"\n| {' | '.join(told)} |\n" in page
 
 
+def test_whose_the_reduction_of_numbers_is():
+    size = {name: entry.trainable_parameters for name, entry in summary_of("experiment-dialogue").items()}
+    fewer = {name: 1 - size[name] / size["lora"] for name in ("qtha", "qwthn", "mpo")}
+    assert "`qtha` {qtha:.1%}, `qwthn` {qwthn:.1%} fewer than LoRA of its rank".format(**fewer) in PAGE
+    assert f"have {fewer['mpo']:.1%} fewer: the reduction is theirs" in PAGE
+    assert f"makes `qtha` {size['qtha'] / size['mpo'] - 1:.0%} larger" in PAGE
+
+
 def test_whose_rates_are_in_doubt():
     rooms = {}
     for name in ("long-60", "long-250", "long-40-sentences"):
