@@ -335,7 +335,8 @@ def test_the_eight_methods():
         for one, other in (("lora_all_1", "lora_all"), ("sparse", "lora_all_1"), ("qtha", "lora_1"))
     )
     low, high = large.interval
-    assert f"{large.mean:+.2f}% [{low:+.2f}, {high:+.2f}]" in PAGE and large.direction == "not decided"
+    seen = f"(smallest visible effect {effect_said(large.visible)}), with an eighth"
+    assert f"{large.mean:+.2f}% [{low:+.2f}, {high:+.2f}] {seen}" in PAGE and large.direction == "not decided"
     low, high = sparse.interval
     assert f"six times its size, by {sparse.mean:.2f}% [{low:.2f}, {high:.2f}]" in PAGE
     low, high = small.interval
@@ -372,7 +373,8 @@ def table_after(steps, summary):
             f"{entry.late_train_loss:.3f}", f"{entry.eval_loss:.3f} ± {entry.eval_loss_deviation:.3f}"
         )  # fmt: skip
         pairing = None if name == "lora" else paired(entry, summary["lora"])
-        assert verdict.strip() == ("" if pairing is None else f"{signed(pairing)}: {told[pairing.direction]}")
+        seen = f" ({effect_said(pairing.visible)})" if pairing and pairing.direction == "not decided" else ""
+        assert verdict.strip() == ("" if pairing is None else f"{signed(pairing)}: {told[pairing.direction]}{seen}")
     return part, order
 
 
@@ -465,7 +467,8 @@ def test_the_eight_methods_on_a_second_text():
     assert {name for name, each in back.items() if each.direction == "lower"} == {"sparse", "lora_1", "mpo"}
     circuit = paired(summary["qtha"], summary["mpo"])
     low, high = circuit.interval
-    assert f"{circuit.mean:+.1f}% [{low:+.1f}, {high:+.1f}]" in text and circuit.direction == "not decided"
+    seen = f"(smallest visible effect {effect_said(circuit.visible)})"
+    assert f"{circuit.mean:+.1f}% [{low:+.1f}, {high:+.1f}] {seen}" in text and circuit.direction == "not decided"
 
 
 def test_how_often_the_choice_is_right():
