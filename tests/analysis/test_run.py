@@ -11,7 +11,7 @@ from qweft.analysis import run
 from qweft.analysis.run import inspect
 from qweft.cli.main import main
 from qweft.data.config import DataConfig
-from qweft.evaluation.record import trained_tokens
+from qweft.evaluation.record import recorded_tokens
 from qweft.models.config import ModelConfig
 from qweft.training.config import RunConfig, TrainingConfig
 from qweft.training.plan import plan
@@ -55,16 +55,19 @@ def test_a_hybrid_and_a_lora(trained, tmp_path):
     assert all(layer.spread.different_maps == pytest.approx(1) for layer in lora.layers)
 
 
-def test_what_its_training_would_take_on_a_chip_is_what_the_plan_says(trained):
+@pytest.mark.parametrize("packing", [False, True])
+def test_what_its_training_would_take_on_a_chip_is_what_the_plan_says(trained, tmp_path, packing):
     """The plan counts from the rows and the shapes, the inspection from the run's record and the loaded layers."""
     there = json.loads((trained["hybrid"].parent / "run.json").read_text())["config"]
-    training, data = TrainingConfig(**there["training"]), DataConfig(**there["data"])
-    config = RunConfig(model=ModelConfig(**there["model"]), data=data, adapter=there["adapter"], training=training)
+    training, data = TrainingConfig(**there["training"] | {"packing": packing}), DataConfig(**there["data"])
+    places = {"model": ModelConfig(**there["model"]), "data": data, "adapter": there["adapter"]}
+    config = RunConfig(**places, training=training, output=str(tmp_path / "run"))
     planned = plan(config, chips=True).chips
-    found = inspect(trained["hybrid"])
+    found = inspect(train(config).adapter_folder if packing else trained["hybrid"])
     assert found.chips == planned and planned.evaluations > 0
-    assert f"on a chip: its training would take {planned.evaluations:,} circuits of 10,000 shots" in text_of(found)
-    assert found.to_json()["chips"]["evaluations"] == float(f"{planned.evaluations:.6g}")
+    assert f"its training would take {planned.evaluations:,} circuits at most, of 10,000 shots" in text_of(found)
+    assert "on the cheapest chip" in text_of(found)
+    assert found.to_json()["chips"]["evaluations"] == planned.evaluations
     assert inspect(trained["lora"]).chips is None
 
 
@@ -72,7 +75,8 @@ def test_what_its_training_would_take_on_a_chip_is_what_the_plan_says(trained):
     ("place", "value"),
     [
         (("training", "steps"), "many"), (("training", "steps"), -1), (("training", "steps"), 2**50),
-        (("config", "training", "batch_size"), True), (("data", "parts"), []), (("data", "parts", "train", "rows"), 0),
+        (("config", "training", "batch_size"), True), (("data", "parts"), []), (("examples",), 0),
+        (("processes",), 0), (("processes",), "8"), (("processes",), True),
     ],
 )  # fmt: skip
 def test_a_record_that_does_not_tell_the_tokens(trained, tmp_path, place, value):
@@ -84,25 +88,36 @@ def test_a_record_that_does_not_tell_the_tokens(trained, tmp_path, place, value)
         section = section[name]
     section[key] = value
     (tmp_path / "run.json").write_text(json.dumps(record))
-    assert trained_tokens(tmp_path / "adapter") is None
+    assert recorded_tokens(tmp_path / "adapter") is None
 
 
 def test_the_tokens_of_a_training_are_those_of_its_rows(trained, tmp_path):
     record = json.loads((trained["hybrid"].parent / "run.json").read_text())
     tokens, rows = (record["data"]["parts"]["train"][what] for what in ("tokens", "rows"))
-    assert trained_tokens(trained["hybrid"]) == (round(2 * 2 * tokens / rows), 2)
+    assert recorded_tokens(trained["hybrid"]) == (round(2 * 2 * tokens / rows), 2)
+
+    def told():
+        (tmp_path / "run.json").write_text(json.dumps(record))
+        return recorded_tokens(tmp_path / "adapter")
+
+    record |= {"processes": 3, "examples": 7}
+    assert told() == (round(3 * 2 * 2 * tokens / 7), 6)
+    record["config"]["training"]["batch_size"] = 1000
+    assert told() == (3 * 2 * tokens, 6)  # a batch has no more than all of them
+    del record["examples"]  # as earlier versions wrote it
+    assert told() == (3 * 2 * tokens, 6)
     record["config"]["training"]["packing"] = True
-    record["processes"] = 3
-    (tmp_path / "run.json").write_text(json.dumps(record))
-    assert trained_tokens(tmp_path / "adapter") == (3 * 2 * 2 * 48, 6)
-    assert trained_tokens(tmp_path / "elsewhere" / "adapter") is None
+    assert told() is None
+    assert recorded_tokens(tmp_path / "elsewhere" / "adapter") is None
 
 
-def test_a_wrong_price_list_is_told_before_anything_is_measured(trained, tmp_path, monkeypatch):
-    (tmp_path / "prices.yaml").write_text("prices: 7")
+@pytest.mark.parametrize("text", ["prices: 7", "prices: [{match: 'qiskit:ibm_*', like: 'nothing:there'}]"])
+def test_a_wrong_price_list_is_told_before_anything_is_measured(trained, tmp_path, monkeypatch, text):
+    (tmp_path / "prices.yaml").write_text(text)
     monkeypatch.setenv("QWEFT_PRICES", str(tmp_path / "prices.yaml"))
+    assert inspect(trained["lora"]).chips is None  # no circuit, no price
     monkeypatch.setattr(run, "load_model", None)
-    with pytest.raises(QweftError, match=r"prices\.yaml"):
+    with pytest.raises(QweftError, match=r"prices\.yaml|nothing:there"):
         inspect(trained["hybrid"])
 
 

@@ -10,6 +10,7 @@ from qweft.comparison.conclusion import best_of, claimed, conclusion
 from qweft.comparison.family import undecided
 from qweft.comparison.findings import findings
 from qweft.comparison.methods import Method
+from qweft.comparison.phrases import effect_said
 from qweft.comparison.recommendation import recommend
 from qweft.comparison.schedule import Schedule, duration, what_it_is
 from qweft.comparison.statistics import ONCE, Look, pair, paired
@@ -181,6 +182,24 @@ def test_of_several_controls_each_has_its_share_of_the_level_of_an_equivalence()
     asked = summarise([*BASE, *runs(**more)], "lora", 0.99 * at, looks)  # the second look has what the first one lacks
     (whole,) = [each for each in findings(asked) if each.topic == "circuit" and not each.other]
     assert whole.direction == "equivalent" and asked["qtha"].looks["mpo"].number == 1
+
+
+def test_the_effect_of_an_equivalence_is_that_of_the_control_that_decides_it():
+    """The perceptron is equivalent as a pair, and not by its share of the level."""
+    losses = {
+        "lora": [1.2] * 3,
+        "qtha": [1.0] * 3,
+        "mpo": [1.001, 0.9995, 1.0003],
+        "mlp_linear": [1.002, 0.999, 1.0006],
+    }
+    summary = summarise([*BASE, *runs(**losses)], equivalent_within=50.0)
+    ends = [paired(summary["qtha"], summary["mlp_linear"], replace(ONCE, questions=n)).widest for n in (1, 2)]
+    asked = summarise([*BASE, *runs(**losses)], equivalent_within=sum(ends) / 2)
+    pairs = {name: paired(asked["qtha"], asked[name]) for name in ("mpo", "mlp_linear")}
+    assert {pair.direction for pair in pairs.values()} == {"equivalent"}
+    assert pairs["mpo"].visible < pairs["mlp_linear"].visible
+    (whole,) = [each for each in findings(asked) if each.topic == "circuit" and not each.other]
+    assert f"? Equivalent (smallest visible effect {effect_said(pairs['mpo'].visible)}): " in whole.text
 
 
 def test_a_circuit_that_helped_at_the_first_look_is_not_equivalent_at_a_later_one():

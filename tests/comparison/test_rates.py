@@ -195,7 +195,7 @@ def test_doubts_stand_behind_their_findings_and_in_one_sentence():
     assert made[0].text.startswith("a against b. The learning rate may cost b") and made[1:] == [
         claim("not shown", other="c"), claim(room=5),
     ]  # fmt: skip
-    lone = "Rates were searched on one seed: what that may have missed is not known."
+    lone = "What the searches may have missed by the chance of their seeds is not known."
     assert said == f"The learning rates may decide what is claimed of a and b: the searches do not rule it out. {lone}"
     assert with_doubts([claim()], []) == ([claim()], "")
     assert with_doubts([claim()], searched) == ([claim()], lone)

@@ -69,6 +69,10 @@ def test_an_inspection_that_is_asked_for_later_is_that_of_the_training(config, n
     assert at_once["lora-0"]["dequantised"] is None
     assert at_once["qtha-0"]["dequantised"]["fits"].keys() >= {"constant", "affine", "quadratic"}
     assert set(at_once) == {"lora-0", "qtha-0", "rewriting-0"}
+    chips = at_once["qtha-0"]["chips"]
+    assert (
+        at_once["lora-0"]["chips"] is None and chips["evaluations"] % chips["circuits_a_token"] == 0 and chips["costs"]
+    )
     without = run(config)
     assert not inspections(without)
     nothing_trained()

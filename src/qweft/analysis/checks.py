@@ -51,22 +51,28 @@ def check_inspection(
     check_data_config(data_config)
     check_places(data_config)
     check_model(model_config, needs_weights)
-    from qweft.devices.jobs.prices import PriceList  # here: it imports numpy
+    if _has_circuit(read_saved(adapter)):  # for what its training would take on a chip
+        from qweft.devices.jobs.prices import PriceList  # here: it imports numpy
 
-    PriceList.load()  # for what the training would take on a chip
+        PriceList.load().by_pattern()
     return config, model_config, data_config
 
 
 def _check_circuit(adapter: Path) -> None:
     """Raise for an adapter without a circuit, before all that would be measured first."""
     saved = read_saved(adapter)
-    core = saved.get("core")
-    if not (isinstance(core, str) and core in CORES and has_circuit(core)):
+    if not _has_circuit(saved):
+        core = saved.get("core")
         what = f"core {core}" if core else f"peft_type {saved.get('peft_type')}"
         raise QweftError(
             f"dequantise replaces circuits, and {adapter} has none ({what}); leave dequantise out, or give an adapter "
             "with a circuit, as of the presets qtha and qwthn"
         )
+
+
+def _has_circuit(saved: Mapping[str, Any]) -> bool:
+    core = saved.get("core")
+    return isinstance(core, str) and core in CORES and has_circuit(core)
 
 
 def _check(config: InspectionConfig, available: int | None) -> None:

@@ -37,7 +37,6 @@ class LayerMap:
         angles: Angles of the circuit in radians; `None` without a circuit.
         start: Named start of the adapter, "recorded" or "scaled".
         uploads: Number of times that the circuit uploads its input.
-        trained: Whether the circuit's angles are trained.
         is_lora: Whether the branch is PEFT's own LoRA.
         read: What the circuit reads of c, from (tokens, r) to (tokens, qubits).
     """
@@ -54,7 +53,6 @@ class LayerMap:
     angles: torch.Tensor | None = None
     start: str = "recorded"
     uploads: int = 1
-    trained: bool = True
     is_lora: bool = False
     read: Callable[[torch.Tensor], torch.Tensor] = lambda c: c
 
@@ -98,7 +96,6 @@ def _of_qwthn(layer: QwthnLinear, adapter_name: str, core_name: str, start: str)
         angles=None if circuit is None else core.angles.detach().cpu().double(),
         start=start,
         uploads=1 if circuit is None else core.function.uploads,
-        trained=circuit is None or bool(core.function.trained),
         read=(lambda c: c) if circuit is None else core.read,
     )
 

@@ -20,12 +20,12 @@ from qweft.circuit import final_states
 from qweft.claims import check_state, state_of
 from qweft.data.batches import Collator
 from qweft.data.load import load_data
-from qweft.data.tokens import total_tokens
+from qweft.data.tokens import TrainedTokens, total_tokens
 from qweft.devices.on_chips import ChipTraining, on_chips
 from qweft.errors import QweftError
 from qweft.evaluation.loss import check_room, judged
 from qweft.evaluation.preview import Preview, shapes_of
-from qweft.evaluation.record import TrainedTokens, trained_tokens
+from qweft.evaluation.record import recorded_tokens
 from qweft.evaluation.saved import check_runs, put_beside_base, put_on
 from qweft.evaluation.unseen import check_unseen
 from qweft.files import write_json
@@ -43,11 +43,7 @@ BATCH = 8
 
 @torch.no_grad()
 def inspect_adapter(
-    model: Any,
-    batches: Sequence[Mapping[str, Any]],
-    adapter_name: str = "default",
-    tokens: int = TOKENS,
-    trained: TrainedTokens | None = None,
+    model: Any, batches: Sequence[Mapping[str, Any]], adapter_name: str = "default", tokens: int = TOKENS
 ) -> Inspection:
     """Measures an adapter on the tokens of some batches. docs/analysis.md explains each number.
 
@@ -57,7 +53,6 @@ def inspect_adapter(
         batches: Inputs of the model. Gradients are taken on the first batch; without `labels` there they are `None`.
         adapter_name: Name of the adapter.
         tokens: Most tokens to measure in a layer, evenly spread over the text.
-        trained: How much the adapter was trained on, to say what that would take on a chip.
 
     Returns:
         The measurements of all layers.
@@ -88,16 +83,21 @@ def inspect_adapter(
         ],
         left_out=left_out,
         unreached=[name for name in layers if name not in reached],
-        chips=None if trained is None else _on_a_chip([layer_map for _, layer_map in layers.values()], trained),
     )
 
 
-def _on_a_chip(layers: Sequence[LayerMap], trained: TrainedTokens) -> ChipTraining | None:
-    """Returns what the training would take with its circuits on a chip; `None` without circuits."""
-    circuits = [layer.circuit for layer in layers if layer.circuit is not None]
+def on_a_chip(model: Any, trained: TrainedTokens, adapter_name: str = "default") -> ChipTraining | None:
+    """Returns what the training of an adapter would take with its circuits on a chip; `None` without circuits.
+
+    Raises:
+        QweftError: If the price list is wrong.
+    """
+    layers = [module for module in model.modules() if isinstance(module, QwthnLinear)]
+    cores: list[Any] = [each.branch_of(adapter_name).core for each in layers if adapter_name in each.qwthn_compress]
+    circuits = [core.circuit for core in cores if getattr(core, "circuit", None) is not None]
     if not circuits:
         return None
-    return on_chips(circuits, trained.tokens, trained.passes, all(layer.trained for layer in layers))
+    return on_chips(circuits, *trained, trained=all(core.function.trained for core in cores))
 
 
 @contextmanager
@@ -216,8 +216,9 @@ def inspect(adapter: Path, options: Mapping[str, Any] | None = None) -> Inspecti
         model = put_on(loaded, adapter)
     check_state(adapter, state)
     check_runs(model, loaded, adapter)
-    measured = inspect_adapter(model, batches, tokens=config.tokens, trained=trained_tokens(adapter))
-    found = replace(measured, adapter=str(adapter))
+    found = replace(inspect_adapter(model, batches, tokens=config.tokens), adapter=str(adapter))
+    if (trained := recorded_tokens(adapter)) is not None:
+        found = replace(found, chips=on_a_chip(model, trained))
     if config.dequantise:
         found = replace(found, dequantised=dequantise(model, rows, loaded.tokenizer.pad_token_id))
     if config.output is not None:

@@ -11,6 +11,7 @@ from typing import Any
 from qweft.claims import check_earlier
 from qweft.comparison.budget import budget_of
 from qweft.comparison.config import ComparisonConfig, HalvingConfig, MethodConfig
+from qweft.comparison.method_kinds import core_of
 from qweft.comparison.planted import check_teacher
 from qweft.comparison.results_file import check_free_of_others
 from qweft.comparison.rivals import rival_of
@@ -20,6 +21,7 @@ from qweft.errors import QweftError, require
 from qweft.evaluation.checks import check_elsewhere, check_evaluation, check_judged_by_loss
 from qweft.files import check_can_be_written
 from qweft.method.checks import closest
+from qweft.method.names import has_circuit
 from qweft.method.peft_methods import fields_of
 from qweft.method.specification import check_on_quantized, check_ranks, check_specification, method_of
 from qweft.models.resolve import check_holds_no_model, check_model
@@ -87,10 +89,11 @@ def check_start(config: ComparisonConfig, needs_weights: bool = False) -> None:
     check_places(config.data, config.output)
     check_elsewhere(config.evaluation)
     check_model(config.model, needs_weights)
-    if config.inspect:  # an inspection says what the training would take on a chip
+    cores = [core_of(name, method.adapter) for name, method in config.methods.items()]
+    if config.inspect and any(map(has_circuit, filter(None, cores))):  # for what the training would take on a chip
         from qweft.devices.jobs.prices import PriceList  # here: it imports numpy
 
-        PriceList.load()
+        PriceList.load().by_pattern()
 
 
 def for_search(config: ComparisonConfig) -> ComparisonConfig:

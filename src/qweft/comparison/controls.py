@@ -40,11 +40,11 @@ def circuit_findings(hybrid: Summary, methods: Sequence[Summary]) -> list[Findin
         return []  # the run of this method at equal steps has the answer
     to_beat = [function for function in alike if function in TO_BEAT]
     equal = [alike[function] for function in to_beat if found[function].direction == "equivalent"]
-    return [_answer(hybrid, found, unlike, _equals_one(hybrid, equal, len(to_beat))), *found.values()]
+    return [_answer(hybrid, found, unlike, _equals(hybrid, equal, len(to_beat))), *found.values()]
 
 
-def _equals_one(hybrid: Summary, controls: Sequence[Summary], number: int) -> bool:
-    """Whether the hybrid is equivalent to one of its controls, each held to its share of a look's level (Bonferroni).
+def _equals(hybrid: Summary, controls: Sequence[Summary], number: int) -> list[str]:
+    """Returns the controls that the hybrid equals, each held to its share of a look's level (Bonferroni).
 
     One control is enough, so k controls at the level itself would find one by chance up to k times as often.
 
@@ -53,12 +53,13 @@ def _equals_one(hybrid: Summary, controls: Sequence[Summary], number: int) -> bo
         controls: Those that it is equivalent to as a pair: another answer of a pair is kept at later looks.
         number: Number of controls that it must beat.
     """
+    equal = []
     for control in controls:
-        for look in hybrid.looks_made or (hybrid.looks.get(control.method, ONCE),):
-            share = replace(look, questions=max(look.questions, number))
-            if paired(hybrid, control, share).direction == "equivalent":
-                return True
-    return False
+        looks = hybrid.looks_made or (hybrid.looks.get(control.method, ONCE),)
+        shares = [replace(look, questions=max(look.questions, number)) for look in looks]
+        if any(paired(hybrid, control, share).direction == "equivalent" for share in shares):
+            equal.append(control.method)
+    return equal
 
 
 def _candidates(hybrid: Summary, methods: Sequence[Summary]) -> dict[str | None, list[Summary]]:
@@ -87,7 +88,7 @@ def _unlike(method: Summary, hybrid: Summary) -> list[str]:
 
 
 def _answer(
-    hybrid: Summary, found: dict[str | None, Finding], unlike: dict[str | None, str], equals_one: bool
+    hybrid: Summary, found: dict[str | None, Finding], unlike: dict[str | None, str], equal: Sequence[str]
 ) -> Finding:
     """Returns the answer over all controls.
 
@@ -95,23 +96,27 @@ def _answer(
     stated. Otherwise equivalent: it is equivalent to one of them, by the share of the level that is one control's, so
     that what the circuit adds is within the margin.
     Otherwise open: the run without a circuit is missing, or there is no classical control. Yes: it is shown to be
-    better than all of these, beyond the margin if one was stated. The
-    text has the largest of the smallest visible effects of the controls that decide it, or, if it is not decided, of
-    the undecided ones. Where only the share of the level is missing it says so. It adds the effects of training the
-    angles and of entanglement.
+    better than all of these, beyond the margin if one was stated.
+
+    The text has the largest of the smallest visible effects of the controls that decide it, or of those that are
+    undecided. Where only the share of the level is missing it says so. The effects of training the angles and of
+    entanglement follow.
     """
     asked = [found[function] for function in TO_BEAT if function in found]
     lacking = None not in found or found.keys().isdisjoint(CLASSICAL_CONTROLS)
     direction: Direction = "not decided"
     if any(finding.direction == "higher" for finding in asked):
         direction = "higher"
-    elif equals_one:
+    elif equal:
         direction = "equivalent"
     elif lacking:
         direction = "open"
     elif all(finding.direction == "lower" for finding in asked):
         direction = "lower"
-    seen = [each.visible for each in asked if each.direction == direction and each.visible is not None]
+    deciding = [each for each in asked if each.direction == direction]
+    if direction == "equivalent":
+        deciding = [each for each in deciding if each.other in equal]
+    seen = [each.visible for each in deciding if each.visible is not None]
     limit = f" (smallest visible effect {effect_said(max(seen))})" if seen else ""
     if direction == "not decided" and all(each.direction != "not decided" for each in asked):
         limit = f" (none is equivalent at 1/{len(asked)} of the level, the share of each)"

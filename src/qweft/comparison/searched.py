@@ -154,7 +154,7 @@ def with_doubts(
 ) -> tuple[list[Finding], str]:
     """Returns the findings, each with its `doubt`, and what there is to say of all of them, empty without a doubt.
 
-    With one seed of search the shortfall leaves out the chance of the seeds, and a doubt is seldom seen: that is said.
+    With one seed of search, or means alone on record, a shortfall leaves out the chance of the seeds: that is said.
 
     Args:
         findings: Of the comparison.
@@ -171,11 +171,11 @@ def with_doubts(
     for each, said in zip([*findings, *claims], [*doubts, *(doubt(claim, found) for claim in claims)], strict=True):
         if said:
             pairs.setdefault(frozenset((each.method, each.other)), f"{each.method} and {each.other}")
-    said = []
+    lines = []
     if pairs:
         told = ", ".join(pairs.values()) if len(pairs) <= NAMED else many(len(pairs), "pair")
-        said.append(f"The learning rates may decide what is claimed of {told}: the searches do not rule it out.")
+        lines.append(f"The learning rates may decide what is claimed of {told}: the searches do not rule it out.")
     counted = [search for each in (*findings, *claims) for search in _that_count(each, found)]
     if any(search.shortfall.reason == ONE_SEED for search in counted):
-        said.append("Rates were searched on one seed: what that may have missed is not known.")
-    return made, " ".join(said)
+        lines.append("What the searches may have missed by the chance of their seeds is not known.")
+    return made, " ".join(lines)

@@ -38,7 +38,7 @@ from qweft.method.stated import meant_then, needs_rows_first, recorded_forms
 from qweft.models.load import checksum
 from qweft.training.callbacks import RunCallbacks
 from qweft.training.config import RunConfig, TrainingConfig
-from qweft.training.loop import DivergedError, Fit, fit, planned_steps, trained_tokens
+from qweft.training.loop import DivergedError, Fit, fit, planned_steps, planned_tokens
 from qweft.training.run import save_adapter, weights_bytes
 from qweft.training.starts import rewrites
 
@@ -365,19 +365,21 @@ def _inspected(model: Any, context: Context, method: Method) -> dict[str, Any] |
         return None
     from qweft.analysis.checks import LEAST_ROWS
     from qweft.analysis.dequantise import dequantise
-    from qweft.analysis.run import inspect_adapter  # here: few comparisons need it
+    from qweft.analysis.run import inspect_adapter, on_a_chip  # here: few comparisons need it
 
     rows, pad_token_id = context.data.validation, context.loaded.tokenizer.pad_token_id
     teacher = None if context.teacher is None else context.teacher.targets
     batch = Collator(pad_token_id)(rows[:INSPECTED_ROWS])
     if teacher is not None:
         del batch["labels"]
-    training, train = _budget(context, method, context.settings.first_seed), context.data.train
-    trained = trained_tokens(training, train, planned_steps(training, train))
     try:
-        found = inspect_adapter(model, [batch], trained=trained)
+        found = inspect_adapter(model, [batch])
     except QweftError:
         return None
+    training, train = _budget(context, method, context.settings.first_seed), context.data.train
+    trained = planned_tokens(training, train, planned_steps(training, train))
+    with suppress(QweftError):
+        found = replace(found, chips=on_a_chip(model, trained))
     if len(rows) >= LEAST_ROWS and has_circuit(core_of(method.name, method.adapter) or "identity"):
         with suppress(QweftError):
             found = replace(found, dequantised=dequantise(model, rows[:DEQUANTISED_ROWS], pad_token_id, teacher))

@@ -3,7 +3,7 @@
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, NamedTuple, TypedDict
 
 from qweft.data.conversation import TEXT, Conversation, Message
 from qweft.data.template import in_its_form, render
@@ -16,6 +16,30 @@ NEAR, NEAR_TOKENS = 400, 16
 """Characters before an answer that are tokenised again, and tokens that are compared."""
 USUAL_TOKEN = 3
 """Characters of a token, at least, in most texts."""
+
+
+class TrainedTokens(NamedTuple):
+    """How much a training takes: tokens of all its steps together, and forward and backward passes."""
+
+    tokens: int
+    passes: int
+
+
+def trained_tokens(passes: int, batch_size: int, tokens: int, examples: int) -> TrainedTokens:
+    """Return how much a training takes.
+
+        tokens of all steps = passes * min(batch_size, examples) * tokens / examples
+
+    It counts every batch as full, so it is an upper bound: the last one of an epoch may be smaller.
+
+    Args:
+        passes: steps * gradient_accumulation * processes.
+        batch_size: Examples of a batch.
+        tokens: Tokens of all training rows.
+        examples: Rows, or packs of rows.
+    """
+    return TrainedTokens(round(passes * min(batch_size, examples) * tokens / examples), passes)
+
 
 Span = tuple[int, int]
 

@@ -64,12 +64,18 @@ class ChipTraining:
         return asdict(self) | {"costs": [asdict(cost) for cost in self.costs]}
 
     def sentence(self) -> str:
-        """Return circuits, shots and the least money in one sentence."""
-        said = f"{self.evaluations:,} circuits of {self.shots:,} shots (standard error at most {self.standard_error:g})"
+        """Return circuits, shots and the money on the cheapest chip of each currency."""
+        said = (
+            f"{self.evaluations:,} circuits at most, of {self.shots:,} shots (standard error at most "
+            f"{self.standard_error:g})"
+        )
         if not self.costs:
             return f"{said}; no price is known"
-        least = self.costs[0]
-        return f"{said}; at least {least.money:,.0f} {least.currency} ({least.device}, price of {least.date})"
+        cheapest = {cost.currency: cost for cost in reversed(self.costs)}
+        prices = [
+            f"{cost.money:,.0f} {cost.currency} ({cost.device}, price of {cost.date})" for cost in cheapest.values()
+        ]
+        return f"{said}; on the cheapest chip {' or '.join(prices)}"
 
     def describe(self) -> Table:
         """Return the chips as a table for the terminal."""

@@ -4,9 +4,10 @@ import os
 import shlex
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from qweft.data.config import DataConfig
+from qweft.data.tokens import TrainedTokens, trained_tokens
 from qweft.errors import QweftError
 from qweft.evaluation.config import EvaluationConfig
 from qweft.files import named_path
@@ -217,20 +218,10 @@ def is_own_run(adapter: Path) -> bool:
     return os.path.lexists(record) and is_own(read_record(record, DAMAGED))
 
 
-class TrainedTokens(NamedTuple):
-    """How much a training took: tokens of all its steps together, and forward and backward passes."""
-
-    tokens: int
-    passes: int
-
-
-def trained_tokens(adapter: Path) -> TrainedTokens | None:
+def recorded_tokens(adapter: Path) -> TrainedTokens | None:
     """Return how much the adapter was trained on, by run.json in the parent folder; `None` if that does not tell.
 
-        passes = steps * gradient_accumulation * processes
-        tokens = passes * batch_size * tokens of a row
-
-    The tokens of a row are the mean over the training rows, of a packed one as many as a pack has at most.
+    Earlier versions did not record the number of packs of a packed training.
 
     Raises:
         QweftError: If the record cannot be read.
@@ -246,18 +237,17 @@ def trained_tokens(adapter: Path) -> TrainedTokens | None:
             value = value.get(key) if isinstance(value, dict) else None
         return value if type(value) is int and 0 < value < MOST_RECORDED else None
 
-    section, rows = ("config", "training"), ("data", "parts", "train")
+    training, rows = ("config", "training"), ("data", "parts", "train")
     found = [
-        number("training", "steps"), number(*section, "gradient_accumulation"), number(*section, "batch_size"),
-        number(*rows, "rows"), number(*rows, "tokens"), number("data", "max_length"),
+        number("training", "steps"), number(*training, "gradient_accumulation"), number(*training, "batch_size"),
+        number(*rows, "tokens"), number("processes") if "processes" in record else 1,
+        number("examples") if "examples" in record else number(*rows, "rows"),
     ]  # fmt: skip
     known = [value for value in found if value is not None]
-    if len(known) < len(found):
+    if len(known) < len(found) or ("examples" not in record and record["config"]["training"].get("packing")):
         return None
-    steps, accumulated, batch, count, tokens, longest = known
-    passes = steps * accumulated * (number("processes") or 1)
-    share = longest if record["config"]["training"].get("packing") is True else tokens / count
-    return TrainedTokens(round(passes * batch * share), passes)
+    steps, accumulation, batch_size, tokens, processes, examples = known
+    return trained_tokens(steps * accumulation * processes, batch_size, tokens, examples)
 
 
 def recorded_rows(adapter: Path) -> str | None:

@@ -17,10 +17,9 @@ from transformers.trainer_callback import PrinterCallback
 
 from qweft.adapter.find_bases import find_bases, without_bases
 from qweft.data.batches import Collator, PackingCollator, pack
-from qweft.data.tokens import Encoded
+from qweft.data.tokens import Encoded, TrainedTokens, total_tokens, trained_tokens
 from qweft.errors import QweftError, memory_said, told_of_memory
 from qweft.evaluation.loss import check_room
-from qweft.evaluation.record import TrainedTokens
 from qweft.text import with_progress
 from qweft.training.apart import check_apart
 from qweft.training.callbacks import ALONE, RunCallbacks
@@ -133,11 +132,10 @@ def planned_steps(training: TrainingConfig, rows: Sequence[Encoded]) -> int:
     return steps_of(training, len(units(training, rows)))
 
 
-def trained_tokens(training: TrainingConfig, rows: Sequence[Encoded], steps: int) -> TrainedTokens:
-    """Return the tokens of all steps of a run on these rows, and its passes, in one process."""
-    passes = steps * training.gradient_accumulation
-    share = sum(len(row["input_ids"]) for row in rows) / len(units(training, rows))
-    return TrainedTokens(round(share * training.batch_size * passes), passes)
+def planned_tokens(training: TrainingConfig, rows: Sequence[Encoded], steps: int) -> TrainedTokens:
+    """Return how much a run on these rows takes, in one process."""
+    passes, examples = steps * training.gradient_accumulation, len(units(training, rows))
+    return trained_tokens(passes, training.batch_size, total_tokens(rows), examples)
 
 
 class _OneDevice(TrainingArguments):

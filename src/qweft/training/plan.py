@@ -26,7 +26,7 @@ from qweft.models.resolve import resolve
 from qweft.training.checks import check_settings
 from qweft.training.config import RunConfig, TrainingConfig
 from qweft.training.estimates import Footprint, Timing, fixed_tensors, footprint, time_steps
-from qweft.training.loop import planned_steps, trained_tokens
+from qweft.training.loop import planned_steps, planned_tokens
 
 PAPER_SAVING = 1 - 772_800 / 3_153_920
 """75.5%: the saving of the config that reproduces the paper's claim (configs/paper-7b.yaml)."""
@@ -261,7 +261,7 @@ def _on_chips(
     functions = [function_on(config, r) for _, _, r in shapes]
     return on_chips(
         [function.circuit for function in functions if function.circuit is not None],
-        *trained_tokens(training, data.train, steps),
+        *planned_tokens(training, data.train, steps),
         trained=all(function.trained for function in functions),
     )
 

@@ -34,7 +34,7 @@ from qweft.training.checkpoints import newest_step
 from qweft.training.checks import check_settings
 from qweft.training.config import RunConfig
 from qweft.training.distributed import is_first_process, processes, whole_state
-from qweft.training.loop import DivergedError, Fit, fit
+from qweft.training.loop import DivergedError, Fit, fit, units
 from qweft.training.on_device import describe
 from qweft.training.record import (
     RECORD,
@@ -254,6 +254,7 @@ class _Work:
             "config": asdict(self.config),
             "decides": decides(self.config),
             "processes": processes(),
+            "examples": len(units(self.config.training, self.data.train)),
             "model_origin": self.loaded.source.origin,
             "model_hub_id": self.loaded.source.hub_id,
             "weights": self.weights,

@@ -110,7 +110,11 @@ def inspection(method, seed, blocks=30):
     kept = {"constant": {"kept": 0.42, "kept_error": 0.031}, "affine": {"kept": 0.973, "kept_error": None}}
     replaced = {"fits": kept} if method in ("qtha", "qwthn") else None
     price = {"device": "qiskit:ibm_*", "money": 1.6e9, "currency": "USD", "date": "2026-09"}
-    chips = {"evaluations": 290_000_000, "shots": 10_000, "costs": [price]} if method == "qtha" else None
+    chips = (
+        {"evaluations": 290_000_000, "shots": 10_000, "standard_error": 0.01, "costs": [price]}
+        if method == "qtha"
+        else None
+    )
     return {
         "adapter": method, "kind": "QWTHN", "rows": 16, "tokens": 1024, "layers": layers, "means": {},
         "dequantised": replaced, "chips": chips,

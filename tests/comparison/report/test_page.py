@@ -138,16 +138,23 @@ def test_the_gain_that_fits_keep_stands_under_the_means():
 
 def test_what_a_training_would_take_on_a_chip_stands_under_the_means():
     text = " ".join(Reader(render_page(report_examples.results(SOME))).text.split())
-    assert "Circuits of one training on a chip" in text and "290,000,000 of 10,000 shots" in text
+    assert "Circuits of one training on a chip" in text and "290,000,000 of 10,000 shots, standard error 0.01" in text
     assert "1,600,000,000 USD qiskit:ibm_*, price of 2026-09" in text
+
+
+RUN = {"evaluations": 5, "shots": 4, "standard_error": 0.5}
 
 
 @pytest.mark.parametrize(
     ("chips", "said"),
     [
-        ({"evaluations": 5, "shots": 4, "costs": []}, "5 of 4 shots"),  # no price is known
-        ({"evaluations": 5, "shots": 4, "costs": [{"money": 3, "currency": "<u>", "device": ["x"]}]}, "3 <u> ['x']"),
-        ({"evaluations": "many", "shots": 4, "costs": 7}, ""),
+        (RUN | {"costs": []}, "5 of 4 shots"),  # no price is known
+        (RUN | {"costs": [{"money": 3, "currency": "<u>", "device": "x", "date": "y"}]}, "3 <u> x, price of y"),
+        (RUN | {"costs": [{"money": 3, "currency": "U", "device": ["x"], "date": "y"}]}, "5 of 4 shots"),
+        (RUN | {"costs": [{"money": -3.0, "currency": "U", "device": "x", "date": "y"}]}, "5 of 4 shots"),
+        (RUN | {"evaluations": "many", "costs": 7}, ""),
+        (RUN | {"evaluations": 1e308}, ""),
+        (RUN | {"shots": True}, ""),
         (["no", "mapping"], ""),
     ],
 )
@@ -158,7 +165,7 @@ def test_what_a_record_says_of_chips_is_not_trusted(chips, said):
             record["inspection"]["chips"] = chips if record["method"] == "qtha" else None
     page = render_page(made)
     assert said in " ".join(Reader(page).text.split()) and "<u>" not in page
-    assert ("Circuits of one training" in page) == bool(said)
+    assert ("Circuits of one training" in page) == bool(said) and "-3 U" not in page and "['x']" not in page
 
 
 def test_what_a_comparison_does_not_have_is_left_out():

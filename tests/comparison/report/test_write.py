@@ -81,7 +81,7 @@ def test_markdown_means_are_those_of_the_layers(markdown):
     line = next(line for line in markdown.splitlines() if "kept with constants for its circuits" in line)
     assert [cell.strip() for cell in line.split("|")[2:4]] == ["–", "42.0% ± 3.1"]
     line = next(line for line in markdown.splitlines() if "Circuits of one training on a chip" in line)
-    assert [cell.strip() for cell in line.split("|")[2:4]] == ["–", "290,000,000 of 10,000 shots"]
+    assert [cell.strip() for cell in line.split("|")[2:4]] == ["–", "290,000,000 of 10,000 shots, standard error 0.01"]
 
 
 def test_markdown_takes_no_text_for_marks(tmp_path):

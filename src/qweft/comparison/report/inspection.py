@@ -14,6 +14,9 @@ from qweft.text import cut
 ROUNDING = 1e-7
 """Numbers nearer to zero than this are rounding errors: such a share is zero in exact arithmetic."""
 
+MOST = 1e18
+"""Beyond the circuits or the money of any training."""
+
 Place = Literal["open", "folded", "table"]
 
 
@@ -287,7 +290,7 @@ def replacements(found: Mapping[str, Inspection]) -> list[tuple[str, list[tuple[
 
 
 def on_a_chip(found: Mapping[str, Inspection]) -> list[tuple[str, list[tuple[str, str]]]]:
-    """Returns rows on one training with its circuits on a chip: circuits and shots, and the least money with its price.
+    """Returns rows on one training with its circuits on a chip: circuits and shots, and the money on the cheapest chip.
 
     Args:
         found: From `inspections`.
@@ -296,25 +299,32 @@ def on_a_chip(found: Mapping[str, Inspection]) -> list[tuple[str, list[tuple[str
     if not any(said for said, _ in circuits):
         return []
     money = [_money_said(entry.chips) for entry in found.values()]
-    rows = [("Circuits of one training on a chip", circuits), ("The least money for them", money)]
+    rows = [("Circuits of one training on a chip, at most", circuits), ("Money for them on the cheapest chip", money)]
     return [(title, [(said or EMPTY, more) for said, more in cells]) for title, cells in rows]
 
 
 def _circuits_said(chips: Mapping[str, Any]) -> tuple[str, str]:
-    count, shots = _number(chips, "evaluations"), _number(chips, "shots")
-    return ("", "") if count is None or shots is None else (f"{count:,.0f}", f"of {shots:,.0f} shots")
+    count, shots, error = (_amount(chips, key) for key in ("evaluations", "shots", "standard_error"))
+    if count is None or shots is None or error is None:
+        return "", ""
+    return f"{count:,.0f}", f"of {shots:,.0f} shots, standard error {error:g}"
 
 
 def _money_said(chips: Mapping[str, Any]) -> tuple[str, str]:
     costs = chips.get("costs")
     least = costs[0] if isinstance(costs, list) and costs and isinstance(costs[0], Mapping) else {}
-    money = _number(least, "money")
-    if money is None:
+    money = _amount(least, "money")
+    told = [least.get(key) for key in ("currency", "device", "date")]
+    if money is None or not all(isinstance(text, str) for text in told):
         return "", ""
-    currency, device, date = (
-        cut(" ".join(str(least.get(key, "")).split()), 60) for key in ("currency", "device", "date")
-    )
+    currency, device, date = (cut(" ".join(str(text).split()), 60) for text in told)
     return f"{money:,.0f} {currency}", f"{device}, price of {date}"
+
+
+def _amount(record: Mapping[str, Any], key: str) -> float | None:
+    """Returns a positive number of a record, `None` if it is none or beyond any training."""
+    value = _number(record, key)
+    return value if value is not None and 0 < value < MOST and not isinstance(record[key], bool) else None
 
 
 def _share_said(share: float, error: float | None) -> tuple[str, str]:

@@ -153,9 +153,7 @@ def _row(entry: Summary) -> dict[str, Any]:
 
 KEPT = "Fitted on half of some validation rows, judged on the others; small, the standard error over rows."
 """What a share of the gain that a fit keeps is."""
-CHIP = (
-    "Forward, and backward by parameter shift, at a standard error of 0.01 of each value; a chip's errors come on top."
-)
+CHIP = "Forward, and backward by parameter shift. The chip's errors, queues and the evaluation come on top."
 """What the circuits of a training on a chip are."""
 
 
