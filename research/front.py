@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from qweft.comparison.family import holm
+from qweft.comparison.phrases import effect_said
 from qweft.comparison.results import Run
 from qweft.comparison.statistics import paired
 from qweft.comparison.summarise import summarise
@@ -49,6 +50,7 @@ class Best:
         percent: Loss of `method` against `other`, with its 95% interval.
         p: Uncorrected; `None` likewise.
         corrected: By Holm, for all pairs of both tables, each counted once.
+        visible: Smallest visible effect of the pair alone, in percent; `None` likewise.
     """
 
     budget: int
@@ -57,6 +59,7 @@ class Best:
     percent: tuple[float, float, float] | None
     p: float | None
     corrected: float | None
+    visible: float | None
 
 
 def sizes_of(results: Mapping[str, Any]) -> dict[str, tuple[int, int]]:
@@ -105,7 +108,8 @@ def _within(
         percent = None
         if pairing is not None and pairing.mean is not None and pairing.interval is not None:
             percent = (pairing.mean, *pairing.interval)
-        found.append(Best(budget, leader, other, percent, None if pairing is None else pairing.p_value, None))
+        p, visible = (None, None) if pairing is None else (pairing.p_value, pairing.visible)
+        found.append(Best(budget, leader, other, percent, p, None, visible))
     return found
 
 
@@ -115,14 +119,17 @@ def table(results: Mapping[str, Any]) -> str:
     lines = []
     for title, found in zip(("trained numbers", "bytes of the file"), best(results), strict=True):
         lines += [
-            f"| {title}, at most | lowest loss | best of the other side | difference, 95% interval | p, corrected |",
-            "|---:|---|---|---:|---:|",
+            f"| {title}, at most | lowest loss | best of the other side | difference, 95% interval | p, corrected "
+            "| smallest visible effect |",
+            "|---:|---|---|---:|---:|---:|",
         ]
         for each in found:
-            told = "| | |"
-            if each.other and each.percent and each.corrected is not None:
+            told = "| | | |"
+            if each.other and each.percent and each.corrected is not None and each.visible is not None:
                 mean, low, high = each.percent
-                told = f"| {mean:+.2f}% [{low:+.2f}, {high:+.2f}] | {each.corrected:.2g} |"
+                told = (
+                    f"| {mean:+.2f}% [{low:+.2f}, {high:+.2f}] | {each.corrected:.2g} | {effect_said(each.visible)} |"
+                )
             other = "" if each.other is None else f"`{each.other}` {outcomes[each.other].eval_loss:.3f}"
             lines.append(f"| {each.budget:,} | `{each.method}` {outcomes[each.method].eval_loss:.3f} | {other} {told}")
         lines.append("")
@@ -144,7 +151,7 @@ def planned(results: Mapping[str, Any]) -> list[Best]:
         pair = paired(outcomes[ours], outcomes[other]) if {ours, other} <= outcomes.keys() else None
         if pair is None or pair.mean is None or pair.interval is None or pair.p_value is None:
             raise QweftError(f"{ours} and {other} cannot be judged: three seeds of both are needed")
-        found.append(Best(budget, ours, other, (pair.mean, *pair.interval), pair.p_value, None))
+        found.append(Best(budget, ours, other, (pair.mean, *pair.interval), pair.p_value, None, pair.visible))
     corrected = holm([each.p for each in found if each.p is not None])
     return [replace(each, corrected=p) for each, p in zip(found, corrected, strict=True)]
 
@@ -153,15 +160,16 @@ def pairs_table(results: Mapping[str, Any]) -> str:
     """Returns the pairs of `PAIRS` as Markdown."""
     outcomes = summarise([Run.from_json(run) for run in results["runs"]], "unilora_8k", None)
     lines = [
-        "| ours | numbers | loss | of PEFT's | numbers | loss | difference, 95% interval | p, corrected |",
-        "|---|---:|---:|---|---:|---:|---:|---:|",
+        "| ours | numbers | loss | of PEFT's | numbers | loss | difference, 95% interval | p, corrected "
+        "| smallest visible effect |",
+        "|---|---:|---:|---|---:|---:|---:|---:|---:|",
     ]
     for each in planned(results):
         sides = [outcomes[name] for name in PAIRS[each.budget]]
         told = [f"`{side.method}` | {side.trainable_parameters:,} | {side.eval_loss:.3f}" for side in sides]
-        if each.percent is not None and each.corrected is not None:
+        if each.percent is not None and each.corrected is not None and each.visible is not None:
             mean, low, high = each.percent
-            told += [f"{mean:+.2f}% [{low:+.2f}, {high:+.2f}]", f"{each.corrected:.2g}"]
+            told += [f"{mean:+.2f}% [{low:+.2f}, {high:+.2f}]", f"{each.corrected:.2g}", effect_said(each.visible)]
         lines.append(f"| {' | '.join(told)} |")
     return "\n".join(lines)
 

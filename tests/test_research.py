@@ -14,6 +14,7 @@ from research.table import IN_SHORT, rows
 
 from qweft.comparison.family import holm
 from qweft.comparison.findings import findings
+from qweft.comparison.phrases import effect_said
 from qweft.comparison.results import Run
 from qweft.comparison.searched import searches
 from qweft.comparison.statistics import paired
@@ -480,6 +481,7 @@ def test_the_front_on_the_second_text_is_that_of_the_raw_results():
     assert f"corrected for the 37 questions of the config, are these two, by {said[0]} and {said[1]}" in page
     alike = paired(summary["qtha"], summary["mpo"])
     assert f"{alike.mean:+.2f}% [{alike.interval[0]:+.2f}, {alike.interval[1]:+.2f}] against `mpo`" in page
+    assert f"not decided (smallest visible effect {effect_said(alike.visible)})" in page
     lowest = sorted((entry.eval_loss, name) for name, entry in summary.items())
     assert [name for _, name in lowest[:2]] == ["lora_all", "vera"]
     added = ("unilora_1440", "unilora_4800", "unilora_28800", "sparse_04", "sparse_16")
