@@ -20,7 +20,7 @@ def trained(model, config):
 def test_the_adapter_is_the_largest_within_the_budget(make, changes):
     sparse = {"target_modules": "all-linear", **changes}
     whole = trained(make(), QwthnConfig.preset("sparse", **sparse))
-    with pytest.raises(QweftError, match=r"a budget of 1 trained parameters is below the \d+ that one output of each"):
+    with pytest.raises(QweftError, match=r"a budget of 1 trained .* below the \d+ that one output .* preset subspace"):
         QwthnConfig.for_budget(make(), 1, **changes)
     for share in (1e-9, 0.03, 0.1, 0.17, 0.25, 0.31):
         numbers = trained(make(), QwthnConfig.preset("sparse", **sparse, share=share))
