@@ -98,8 +98,8 @@ def largest_share(model: Any, numbers: int, config: Config) -> Config:
     if numbers < least:
         raise QweftError(
             f"a budget of {numbers:,} trained parameters is below the {least:,} that one output of each of the "
-            f"{sizes.total()} layers takes; give more, name fewer layers by target_modules, or take the preset subspace, which "
-            "trains 2 * r * width numbers a layer"
+            f"{sizes.total()} layers takes; give more, name fewer layers by target_modules, or take the preset "
+            "subspace, which trains 2 * r * width numbers a layer"
         )
     if numbers >= most:
         return config
