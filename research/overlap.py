@@ -29,6 +29,7 @@ from typing import Any
 from qweft.cli.compare import COMMAND
 from qweft.cli.parser import parse
 from qweft.comparison.config import ComparisonConfig
+from qweft.comparison.phrases import effect_said
 from qweft.comparison.results import Run
 from qweft.comparison.statistics import ONCE, Look, paired
 from qweft.comparison.summarise import summarise
@@ -150,6 +151,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             found = paired(summary[method], summary[other])
             low, high = found.interval or (float("nan"), float("nan"))
             verdict = f", {found.direction}" if name in JUDGED else ""
+            if found.direction == "not decided" and verdict and found.visible is not None:
+                verdict += f" ({effect_said(found.visible)})"
             print(f"  {method} against {other}: {found.mean:+.2f}% [{low:+.2f}, {high:+.2f}]{verdict}")
 
 

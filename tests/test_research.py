@@ -270,7 +270,10 @@ def test_the_verdicts_with_a_margin_without_rows_that_were_looked_at_before(caps
     assert "the 250 that were test rows, 134 rows" in told and "250 were test rows of earlier runs" in text
     before, _, tested, either = (part.partition("without")[0] for part in told.split("rows:\n")[1:])
     assert before.count(", equivalent") == either.count(", equivalent") == 3
-    assert "mpo: -0.31% [-0.62, +0.00], not decided" in tested and tested.count(", equivalent") == 2
+    assert (
+        "mpo: -0.31% [-0.62, +0.00], not decided (0.44%)" in tested and "+0.00], smallest visible effect 0.44%" in text
+    )
+    assert tested.count(", equivalent") == 2
     assert "-0.31% [-0.62, +0.00]" in text and "103 rows" in text
 
 
@@ -399,7 +402,7 @@ def test_the_baselines_are_those_of_the_raw_results():
     assert both.corrected < 0.05 and "lora_r1" in level and both.interval[0] > 0
     worse = {name: pair.mean for name, pair in asked.items() if pair.direction == "higher"}
     assert "worse by {pvera:.1f} and {tinylora:.1f}%".format(**worse) in page and len(worse) == 2
-    assert f"not decided (p {asked['qtha'].corrected:.2f})" in page
+    assert f"not decided (corrected p {asked['qtha'].corrected:.2f})" in page
 
     def said(one, other, sign=1, digits=1):
         pair = paired(summary[one], summary[other])

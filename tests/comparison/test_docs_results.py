@@ -527,8 +527,10 @@ def test_no_circuit_in_other_runs():
             [run for run in runs if run.method in ("qtha", "mpo")], "mpo", 1.0 if name == "front-dialogue" else None
         )
         found[name] = paired(summary["qtha"], summary["mpo"])
-    texts = [found.pop(name).mean for name in ("experiment-reasoning", "long-40-sentences", "front-sentences")]
     assert found.pop("front-dialogue").direction == "equivalent"
+    seen = [each.visible for each in found.values()]
+    assert f"effects are {effect_said(min(seen)).removesuffix('%')} to {effect_said(max(seen))}" in PAGE
+    texts = [found.pop(name).mean for name in ("experiment-reasoning", "long-40-sentences", "front-sentences")]
     assert {each.direction for each in found.values()} == {"not decided"}
     on_dialogues = sorted(each.mean for each in found.values())
     said = "{:+.1f} to {:+.1f}% on dialogues, {:+.1f}% on word problems, {:+.1f}% (three seeds) and {:+.1f}% (six)"
@@ -553,7 +555,7 @@ def test_the_constant_in_the_circuits_place():
     ]
     assert f"the constant's rate may cost {alone:.2f}%" in page and alone > 0.5 + low
     told = " ".join(FIRST.split())
-    assert f"within {upwards(whole)} with what the rates may fall short by four seeds" in told
+    assert f"by four seeds of the search, the difference could be up to {upwards(whole)}" in told
 
 
 def test_more_qubits_at_one_size():
