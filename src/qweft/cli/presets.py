@@ -17,7 +17,7 @@ On dialogues another is recommended: LoRA of rank 1 on all linear layers.
 
   --adapter.peft_type LORA --adapter.r 1 --adapter.target_modules all-linear
 
-After 250 steps on SmolLM2's dialogues, and after 1,000 with three seeds, it is equivalent within 0.5% to \
+After 250 steps on SmolLM2's dialogues, and after 1,000 on more rows, it is equivalent within 0.5% to \
 the best of eight methods (a pair that was not planned; docs/which-adapter.md). On sentences to put in order \
 rank 8 had a 4.7% lower loss, which is not shown (three seeds). `qweft compare DATA` asks the same on your own rows."""
 
