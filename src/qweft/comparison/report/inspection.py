@@ -289,7 +289,7 @@ def replacements(found: Mapping[str, Inspection]) -> list[tuple[str, list[tuple[
     return rows
 
 
-def on_a_chip(found: Mapping[str, Inspection]) -> list[tuple[str, list[tuple[str, str]]]]:
+def chip_rows(found: Mapping[str, Inspection]) -> list[tuple[str, list[tuple[str, str]]]]:
     """Returns rows on one training with its circuits on a chip: circuits and shots, and the money on the cheapest chip.
 
     Args:

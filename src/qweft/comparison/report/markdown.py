@@ -8,7 +8,7 @@ from qweft.circuit.drawing import circuit_text
 from qweft.comparison.rates import best_tried
 from qweft.comparison.report.content import Content, Figures
 from qweft.comparison.report.heat_maps import HeatMap
-from qweft.comparison.report.inspection import on_a_chip, replacements, shown
+from qweft.comparison.report.inspection import chip_rows, replacements, shown
 from qweft.comparison.report.text import (
     RULE,
     SEARCHED,
@@ -126,7 +126,7 @@ def _inside(content: Content, figures: Figures) -> list[str]:
         rows.append([measure.title, *(measure.said(mean) for mean in means)])
     for title, shares in replacements(content.inspected):
         rows.append([title, *(f"{share} {error}".rstrip() for share, error in shares)])
-    for title, cells in on_a_chip(content.inspected):
+    for title, cells in chip_rows(content.inspected):
         rows.append([title, *(escaped(f"{said} {more}".rstrip()) for said, more in cells)])
     blocks = ["## Inside the adapters", markdown_rows(rows).rstrip()]
     if inspected_on(content):

@@ -12,7 +12,7 @@ from qweft.circuit.drawing import circuit_svg
 from qweft.comparison.report.content import Content, Figures, figures, styles_of
 from qweft.comparison.report.curves import MOST
 from qweft.comparison.report.heat_maps import HeatMap
-from qweft.comparison.report.inspection import mapped, on_a_chip, replacements, shown
+from qweft.comparison.report.inspection import chip_rows, mapped, replacements, shown
 from qweft.comparison.report.side_by_side import differing
 from qweft.comparison.report.text import (
     KINDS,
@@ -166,7 +166,7 @@ def _means(content: Content) -> list[dict[str, Any]]:
         meaning = measure.meaning if measure.place == "table" else ""  # otherwise its map says it
         rows.append({"title": measure.title, "meaning": meaning, "cells": cells})
     rows += [{"title": title, "meaning": KEPT, "cells": cells} for title, cells in replacements(content.inspected)]
-    rows += [{"title": title, "meaning": CHIP, "cells": cells} for title, cells in on_a_chip(content.inspected)]
+    rows += [{"title": title, "meaning": CHIP, "cells": cells} for title, cells in chip_rows(content.inspected)]
     return rows
 
 
