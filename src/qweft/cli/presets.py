@@ -13,12 +13,12 @@ COMMAND = Command(
 )
 
 RECOMMENDED = """
-On dialogues another is recommended: LoRA of rank 1 on all linear layers.
+For SmolLM2-135M on dialogues an adapter that is no preset is recommended: LoRA of rank 1 on all linear layers.
 
   --adapter.peft_type LORA --adapter.r 1 --adapter.target_modules all-linear
 
-After 250 steps on SmolLM2's dialogues, and after 1,000 on more rows, it is equivalent within 0.5% to \
-the best of eight methods (a pair that was not planned; docs/which-adapter.md). On sentences to put in order \
+After 250 steps (a pair that was not planned), and after 1,000 on more rows, it is equivalent within 0.5% to \
+the best of eight methods (docs/which-adapter.md). On sentences to put in order \
 rank 8 had a 4.7% lower loss, which is not shown (three seeds). `qweft compare DATA` asks the same on your own rows."""
 
 
