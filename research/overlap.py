@@ -7,6 +7,7 @@
     python -m research.overlap decide
     python -m research.overlap long-60
     python -m research.overlap rivals
+    python -m research.overlap gate-2
     python -m research.overlap budget
 
 Its rows are of the same dialogues: some of its test rows were validation rows of the proxy (or those by
@@ -47,12 +48,15 @@ BEFORE["second-model"] = [*BEFORE["again"], "again"]
 BEFORE["decide"] = BEFORE["second-model"]
 BEFORE["long-60"] = [*BEFORE["decide"], "decide"]
 BEFORE["rivals"] = [*BEFORE["long-60"], "long-60", "thousand"]
+BEFORE["gate-2"] = [*BEFORE["rivals"], "rivals"]
 BEFORE["budget"] = ["front-sentences"]
 """The runs that came before each."""
-CHOSEN_BY = {run: [PROXY, "readout", "sparse"] for run in ("again", "second-model", "decide", "long-60", "rivals")}
+CHOSEN_BY = {
+    run: [PROXY, "readout", "sparse"] for run in ("again", "second-model", "decide", "long-60", "rivals", "gate-2")
+}
 CHOSEN_BY["budget"] = ["front-sentences"]
 """Runs whose validation rows count, where they are others than the proxy's: by one of them the rates were chosen."""
-NAMED = ("decide", "long-60", "thousand", "rivals", "budget", "front-sentences")
+NAMED = ("decide", "long-60", "thousand", "rivals", "gate-2", "budget", "front-sentences")
 """Runs whose results bear their name alone."""
 COMMANDS = {
     "long-60": ["long.yaml"],
@@ -77,13 +81,18 @@ PAIRS = {
         ("sparse", "lora_all_1"),
     ],
     "rivals": [("sparse", other) for other in ("lora_all_1", "lora_down", "lora", "lora_1")],
+    "gate-2": [("gate_2", other) for other in ("none", "mlp_2", "fourier_2", "product_2")],
     "budget": list(front.PAIRS.values()),
 }
 COMPARED = "dialogue"
 """The run in which qtha and its controls met before configs/decide.yaml; docs/results.md has its rows, too."""
 LOOKS = [Look(level=0.025, seeds=tuple(range(6 * number)), number=number, planned=2) for number in (1, 2)]
-"""The looks of configs/decide.yaml."""
-JUDGED: dict[str, tuple[str, Sequence[Look]]] = {"decide": ("mpo", LOOKS), "rivals": ("sparse", (ONCE,))}
+"""The looks of configs/decide.yaml and configs/gate-2.yaml."""
+JUDGED: dict[str, tuple[str, Sequence[Look]]] = {
+    "decide": ("mpo", LOOKS),
+    "gate-2": ("none", LOOKS),
+    "rivals": ("sparse", (ONCE,)),
+}
 """Reference and looks of the runs that state a margin, which is 0.5%."""
 
 

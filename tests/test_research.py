@@ -215,6 +215,13 @@ def test_sparse_beside_lora_without_rows_that_were_looked_at_before(capsys):
     assert "differences are +0.26, -0.21, -0.37 and -0.66%, with the same verdicts" in pages()
 
 
+@pytest.mark.slow
+def test_the_gate_of_two_layers_without_rows_that_were_looked_at_before(capsys):
+    overlap.main(["gate-2"])
+    unseen = capsys.readouterr().out.partition("without the 63 that were test rows, 321 rows:")[2].split("without")[0]
+    assert re.findall(r", (\w+)\n", unseen) == ["equivalent"] * 4
+
+
 def test_the_second_model():
     summary, text = run_that_decided("research-second-model"), pages()
     assert all(difference(summary, "sparse", other, 2) in text for other in ("lora", "lora_small", "lora_down"))

@@ -609,21 +609,47 @@ def test_more_qubits_at_one_size():
     assert len(jumps) == 3 and "Three methods' losses jump" in told
 
 
-def test_the_gate_where_a_circuit_is_worth_most():
-    record = json.loads((ROOT / "docs" / "results" / "gate.json").read_text())
+@pytest.mark.parametrize(("name", "layers"), [("gate", 8), ("gate-2", 2)])
+def test_the_gate_where_a_circuit_is_worth_most(name, layers):
+    record = json.loads((ROOT / "docs" / "results" / f"{name}.json").read_text())
     looks = [Look(level=0.025, seeds=tuple(range(6 * number)), number=number, planned=2) for number in (1, 2)]
     found = summarise([Run.from_json(entry) for entry in record["runs"]], "none", 0.5, looks)
     short = {each.method: each.shortfall.percent for each in searches(record["search"])}
     page = (ROOT / "docs" / "positive-control.md").read_text()
-    for method in ("none", "mlp_8", "fourier_8", "product_8"):
-        entry, pair = found[method], paired(found["gate_8"], found[method])
+    controls = ["none", *(f"{name}_{layers}" for name in ("mlp", "fourier", "product"))]
+    for method in (f"gate_{layers}", *controls):
+        entry = found[method]
         cells = [f"{entry.trainable_parameters:,}", f"{entry.learning_rate:g}"]
         cells += [f"{entry.eval_loss:.4f} ± {entry.eval_loss_deviation:.4f}"]
-        cells += [f"{pair.mean:+.2f}% [{pair.interval[0]:+.2f}, {pair.interval[1]:+.2f}]", str(len(pair.seeds))]
-        assert f"(`{method}`) | {' | '.join(cells)} | equivalent | {short[method]:.2f}% |\n" in page
+        if method in controls:
+            pair = paired(found[f"gate_{layers}"], entry)
+            cells += [f"{pair.mean:+.2f}% [{pair.interval[0]:+.2f}, {pair.interval[1]:+.2f}]", str(len(pair.seeds))]
+        row = f"(`{method}`) | {' | '.join(cells)} | {'equivalent' if method in controls else '| |'} |"
+        assert f"{row} {short[method]:.2f}% |\n" in page
     told, _ = with_doubts(findings(found), searches(record["search"]))
     doubted = {one.other for one in told if one.topic == "circuit" and "The learning rates may cost" in one.text}
-    assert doubted == {"none", "mlp_8", "fourier_8", "product_8"}  # "the rates are in doubt", of each pair
+    assert doubted == set(controls)  # "the rates are in doubt", of each pair
+
+
+def test_what_the_trained_gate_of_two_layers_does():
+    record = json.loads((ROOT / "docs" / "results" / "gate-2.json").read_text())
+    looked = {run["method"]: run["inspection"] for run in record["runs"] if run["inspection"]}
+    page = " ".join((ROOT / "docs" / "positive-control.md").read_text().split())
+    gate, perceptron = (looked[method]["means"] for method in ("gate_2", "mlp_2"))
+    shares = [
+        f"{100 * part[key]:.1f}" for part in (gate, perceptron) for key in ("circuit_share", "circuit_share_varying")
+    ]
+    assert "{}% passes through the circuit, and {}% differs".format(*shares) in page
+    assert "perceptron has {} and {}%".format(*shares[2:]) in page
+    assert f"{shares[0]}% of the update passes through the circuit" in " ".join(FIRST.split())
+    constant = looked["gate_2"]["dequantised"]["fits"]["constant"]
+    assert f"keeps {100 * constant['kept']:.1f}% ± {100 * constant['kept_error']:.1f}% of the gain" in page
+    looks = [Look(level=0.025, seeds=tuple(range(6 * number)), number=number, planned=2) for number in (1, 2)]
+    found = summarise([Run.from_json(entry) for entry in record["runs"]], "none", 0.5, looks)
+    pairs = [paired(found["gate_2"], found[other]) for other in ("none", "mlp_2", "fourier_2", "product_2")]
+    effects = sorted(pair.visible for pair in pairs)
+    assert f"visible effects are {effects[0]:.2f} to {effects[-1]:.2f}%" in page
+    assert all(abs(pair.mean) < 0.3 for pair in pairs)  # as expected before the run
 
 
 def test_ten_qubits_at_the_rates_on_record():
