@@ -16,21 +16,21 @@ CIRCUIT, FAMILY, LORA, OTHER = "with a circuit", "ours without a circuit", "LoRA
 KINDS = {LORA: (GREEN, "s"), OTHER: (OLIVE, "^"), FAMILY: (BLUE, "o"), CIRCUIT: (ORANGE, "D")}
 LINES = {
     "LoRA on v": ("lora_v_2", "lora_v_6", "lora_v"),
-    "LoRA on q, v": ("lora_r1", "lora_r4"),
+    "LoRA on q, v": ("lora_r1", "lora_r4", "lora_8"),
     "LoRA on all": ("lora_all",),
-    "LoRA on down": ("lora_down",),
+    "LoRA on down": ("lora_down", "lora_down_7"),
     "subspace": ("subspace_8", "subspace_32", "subspace_128"),
-    "subspace on all": ("subspace_all",),
+    "subspace on all": ("subspace_all", "subspace_r8"),
     "basis": ("basis_4", "basis_16"),
     "readout": ("readout_v", "readout"),
-    "sparse": ("sparse_02", "sparse_04", "sparse_08", "sparse_16", "sparse_32"),
+    "sparse": ("sparse_02", "sparse_04", "sparse_08", "sparse_16", "sparse_32", "sparse_100"),
     "qtha": ("qtha_small", "qtha"),
     "no circuit": ("mpo", "qtha"),
     "UniLoRA": ("unilora_1k", "unilora_1440", "unilora_4800", "unilora_8k", "unilora_28800", "unilora_64k"),
     "TinyLoRA": ("tinylora_9",),
     "BEFT": ("beft",),
     "WaveFT": ("waveft_256",),
-    "MiSS": ("miss_mini", "miss"),
+    "MiSS": ("miss_mini", "miss", "miss_3"),
     "IA3": ("ia3",),
     "VeRA": ("vera",),
 }
@@ -41,8 +41,8 @@ BELOW = (0, -9, "center")
 PLACES = {
     "LoRA on v": (RIGHT, RIGHT),
     "LoRA on q, v": ((6, 5, "left"), (0, 8, "center")),
-    "LoRA on all": (LEFT, (6, -7, "left")),
-    "LoRA on down": ((6, -5, "left"), (-6, -3, "right")),
+    "LoRA on all": ((-6, -6, "right"), (6, -7, "left")),
+    "LoRA on down": ((5, -6, "left"), (-6, -3, "right")),
     "subspace": ((4, -9, "right"), RIGHT),
     "subspace on all": ((-10, -24, "right"), BELOW),
     "basis": (LEFT, (-4, 7, "right")),
@@ -61,8 +61,8 @@ PLACES = {
 """Where a line's name stands beside its smallest method, by panel: offset in points, and the side of the text."""
 SENTENCES = PLACES | {
     "LoRA on q, v": ((2, 15, "left"), (-6, -6, "right")),
-    "subspace on all": ((0, -12, "center"), BELOW),
-    "LoRA on all": (LEFT, (6, -7, "left")),
+    "subspace on all": ((-10, -22, "right"), BELOW),
+    "LoRA on all": ((-5, -11, "right"), (6, -7, "left")),
     "LoRA on down": ((6, 5, "left"), (-5, 5, "right")),
     "readout": ((6, -6, "left"), RIGHT),
     "WaveFT": ((0, -9, "center"), LEFT),
@@ -82,16 +82,19 @@ def _kind(method: str) -> str:
     return LORA if method.startswith("lora") else OTHER
 
 
-def read_front(name: str) -> Numbers:
+def read_front(*names: str) -> Numbers:
     """Each method's trained numbers, bytes of its file, mean held-out loss, and the lowest and highest of its seeds.
 
     Args:
-        name: A file of docs/results.
+        names: Files of docs/results on the same rows. A method that ran in several is read from the first.
     """
     runs: dict[str, list[Any]] = {}
-    for run in read_json(f"docs/results/{name}.json")["runs"]:
-        if run["method"] != "base" and run["eval_loss"] is not None:
-            runs.setdefault(run["method"], []).append(run)
+    for name in names:
+        own_runs: dict[str, list[Any]] = {}
+        for run in read_json(f"docs/results/{name}.json")["runs"]:
+            if run["method"] not in ("base", *runs) and run["eval_loss"] is not None:
+                own_runs.setdefault(run["method"], []).append(run)
+        runs |= own_runs
     return {
         method: [
             own[0]["trainable_parameters"], own[0]["adapter_bytes"],

@@ -376,6 +376,44 @@ def test_the_table_of_all_methods_is_that_of_both_fronts(capsys):
         methods.main([f"a={files['dialogues']}", f"b={DOCS / 'results/budget.json'}", "--reference", "lora_r1"])
 
 
+def test_the_larger_front():
+    files = {part: DOCS / f"results/front-large-{file}.json" for part, file in LARGER.items()}
+    records = {part: json.loads(path.read_text()) for part, path in files.items()}
+    page = (DOCS / "which-adapter.md").read_text()
+    told = " ".join(page.split())
+    assert f"\n\n{methods.table(records, 'lora_all')}\n\n" in page
+    found = {
+        part: summarise([Run.from_json(run) for run in record["runs"]], "lora_all", 1.0)
+        for part, record in records.items()
+    }
+    asked = [each.direction for each in findings(found["dialogues"]) if each.other == "lora_all"]
+    assert len(asked) == 5 and set(asked) == {"equivalent", "not decided"}
+    sparse = paired(found["dialogues"]["sparse_100"], found["dialogues"]["lora_all"])
+    assert f"{sparse.mean:+.2f}% [{sparse.interval[0]:+.2f}, {sparse.interval[1]:+.2f}]" in told
+    sentences = found["sentences"]
+    best = paired(sentences["subspace_r8"], sentences["lora_all"])
+    low, high = (-end for end in reversed(best.interval))
+    pairs = list(combinations([name for name in sentences if name != "base"], 2))
+    all_pairs = holm([paired(sentences[one], sentences[other]).p_value for one, other in pairs])
+    p_of = {frozenset(pair): p for pair, p in zip(pairs, all_pairs, strict=True)}
+    ours = p_of[frozenset(("subspace_r8", "lora_all"))]
+    said = (
+        f"by {-best.mean:.1f}% [{low:.1f}, {high:.1f}] (six seeds, corrected p {best.corrected:.3f}; for all 15 pairs"
+    )
+    assert f"{said} {ours:.3f})" in told and best.direction == "lower" and len(pairs) == 15
+    readme = " ".join((DOCS.parent / "README.md").read_text().split())
+    assert f"is shown {-best.mean:.1f}% [{low:.1f}, {high:.1f}] better on sentences than LoRA of rank 1" in readme
+    assert all(p_of[frozenset(("subspace_r8", other))] < 0.05 for other in ("miss_3", "lora_down_7", "lora_8"))
+    (unknown,) = (each for each in searches(records["sentences"]["search"]) if each.method == "lora_all")
+    assert unknown.shortfall.percent is None and "its loss jumps beside" in unknown.shortfall.reason
+    sizes = [summary.adapter_bytes / 1e6 for summary in (sentences["subspace_r8"], sentences["lora_all"])]
+    assert f"Its file has {sizes[0]:.0f} MB" in told
+    here, there = found["dialogues"]["lora_all"].eval_loss, run_that_decided("front-dialogue")["lora_all"].eval_loss
+    assert f"`lora_all` has {here:.3f} here and {there:.3f} in the front" in told
+
+
+LARGER = {"dialogues": "dialogue", "sentences": "sentences"}
+"""The names of the texts in the files of results."""
 SIX = ("lora_all", "rslora", "lora_ga", "miss", "adalora", "oft")
 """Those of the most numbers on all linear layers, of which the config expects something."""
 
