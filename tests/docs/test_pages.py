@@ -43,3 +43,13 @@ def test_an_appendix_is_the_last_part_of_its_page(page):
     headings = re.findall(r"^## (.+)$", (ROOT / "docs" / page).read_text(encoding="utf-8"), re.MULTILINE)
     places = [place for place, heading in enumerate(headings) if heading.startswith("Appendix")]
     assert places in ([], [len(headings) - 1]), page
+
+
+@pytest.mark.parametrize("page", ["README.md", *(f"docs/{page}" for _, pages in nav() for page in pages)])
+def test_no_line_of_a_sentence_begins_as_an_item_of_a_list(page):
+    """A line that begins with `4. ` by a break of lines is drawn as a list by some renderers."""
+    text = re.sub(r"^```.*?^```", "", (ROOT / page).read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+    for block in re.split(r"\n\s*\n", text):
+        numbers = [int(number) for number in re.findall(r"^ {0,3}(\d+)\. ", block, flags=re.MULTILINE)]
+        first = numbers[0] if re.match(r"\s*\d+\. ", block) else 1
+        assert numbers == list(range(first, first + len(numbers))), f"{page}: {block[:80]}"
