@@ -27,6 +27,8 @@ FIRST = (ROOT / "docs" / "results.md").read_text()
 WHICH = (ROOT / "docs" / "which-adapter.md").read_text()
 PAGE = " ".join((FIRST + (ROOT / "docs" / "results-appendix.md").read_text() + WHICH).split())
 README = " ".join((ROOT / "README.md").read_text().split())
+LOOKS = [Look(level=0.025, seeds=tuple(range(6 * number)), number=number, planned=2) for number in (1, 2)]
+"""The looks of the runs that go on until each question is decided."""
 
 
 def summary_of(name):
@@ -37,8 +39,7 @@ def summary_of(name):
 def decided():
     """Both looks of the experiment that stated a margin, at six and twelve seeds."""
     record = json.loads((ROOT / "docs" / "results" / "decide.json").read_text())
-    looks = [Look(level=0.025, seeds=tuple(range(6 * number)), number=number, planned=2) for number in (1, 2)]
-    return summarise([Run.from_json(entry) for entry in record["runs"]], "mpo", 0.5, looks)
+    return summarise([Run.from_json(entry) for entry in record["runs"]], "mpo", 0.5, LOOKS)
 
 
 def all_searches(name):
@@ -626,8 +627,7 @@ def test_more_qubits_at_one_size():
 @pytest.mark.parametrize(("name", "layers"), [("gate", 8), ("gate-2", 2)])
 def test_the_gate_where_a_circuit_is_worth_most(name, layers):
     record = json.loads((ROOT / "docs" / "results" / f"{name}.json").read_text())
-    looks = [Look(level=0.025, seeds=tuple(range(6 * number)), number=number, planned=2) for number in (1, 2)]
-    found = summarise([Run.from_json(entry) for entry in record["runs"]], "none", 0.5, looks)
+    found = summarise([Run.from_json(entry) for entry in record["runs"]], "none", 0.5, LOOKS)
     short = {each.method: each.shortfall.percent for each in searches(record["search"])}
     page = (ROOT / "docs" / "positive-control.md").read_text()
     controls = ["none", *(f"{name}_{layers}" for name in ("mlp", "fourier", "product"))]
@@ -658,8 +658,7 @@ def test_what_the_trained_gate_of_two_layers_does():
     assert f"{shares[0]}% of the update passes through the circuit" in " ".join(FIRST.split())
     constant = looked["gate_2"]["dequantised"]["fits"]["constant"]
     assert f"keeps {100 * constant['kept']:.1f}% ± {100 * constant['kept_error']:.1f}% of the gain" in page
-    looks = [Look(level=0.025, seeds=tuple(range(6 * number)), number=number, planned=2) for number in (1, 2)]
-    found = summarise([Run.from_json(entry) for entry in record["runs"]], "none", 0.5, looks)
+    found = summarise([Run.from_json(entry) for entry in record["runs"]], "none", 0.5, LOOKS)
     pairs = [paired(found["gate_2"], found[other]) for other in ("none", "mlp_2", "fourier_2", "product_2")]
     effects = sorted(pair.visible for pair in pairs)
     assert f"visible effects are {effects[0]:.2f} to {effects[-1]:.2f}%" in page
