@@ -237,7 +237,6 @@ def test_the_readme_says_the_same():
         assert one.direction == "not decided"
     second = {(f.method, f.other): f for f in findings(summary_of("experiment-second-model"))}
     small = second["qwthn", "lora_small"]
-    assert f"`qwthn` is shown {small.difference:.1f}% worse than LoRA of its size" in README
     short = {(f.method, f.other): f for f in findings(summary_of("controls"))}["qwthn", "lora_small"]
     assert f"It is shown {short.difference:.1f}% worse than LoRA of its size in a shorter run" in PAGE
     assert f"It is shown {small.difference:.1f}% worse than LoRA of its size in D" in PAGE
@@ -355,7 +354,6 @@ def test_the_eight_methods():
     assert (
         f"is shown {small.mean:.1f}% [{low:.1f}, {high:.1f}] worse than LoRA of rank 1 on q_proj and v_proj" in README
     )
-    assert "2.4% [2.0, 2.9] below LoRA of rank 8" in README
     sentences = json.loads((ROOT / "docs" / "results" / "front-sentences.json").read_text())
     of_sentences = summarise([Run.from_json(entry) for entry in sentences["runs"]], "lora_r1", 1.0)
     other = paired(of_sentences["qtha"], of_sentences["lora_r1"])
@@ -372,7 +370,7 @@ def test_the_eight_methods():
         all_ = summarise([Run.from_json(entry) for entry in record["runs"]], of_its_size)
         asked = [each for each in findings(all_) if (each.method, each.other) == ("qtha", of_its_size)]
         assert {each.direction for each in asked} == {"not decided"}, name
-    assert len(open_ones) == 9 and "In nine other runs of three to five seeds, one of them on those" in README
+    assert len(open_ones) == 9 and "In nine other runs of three to five seeds it is not decided" in README
 
 
 def signed(pairing):
