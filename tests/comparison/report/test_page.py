@@ -150,6 +150,16 @@ RUN = {"evaluations": 5, "shots": 4, "standard_error": 0.5}
     [
         (RUN | {"costs": []}, "5 of 4 shots"),  # no price is known
         (RUN | {"costs": [{"money": 3, "currency": "<u>", "device": "x", "date": "y"}]}, "3 <u> x, price of y"),
+        (
+            RUN
+            | {
+                "costs": [
+                    {"money": money, "currency": name, "device": f"c{money}", "date": "y"}
+                    for money, name in ((9, "U"), (3, "U"), (2, "E"), (1, ""), (4, "V"), (5, "W"))
+                ]
+            },
+            "3 U or 2 E or 4 V c3, price of y; c2, price of y; c4, price of y",
+        ),
         (RUN | {"costs": [{"money": 3, "currency": "U", "device": ["x"], "date": "y"}]}, "5 of 4 shots"),
         (RUN | {"costs": [{"money": -3.0, "currency": "U", "device": "x", "date": "y"}]}, "5 of 4 shots"),
         (RUN | {"evaluations": "many", "costs": 7}, ""),

@@ -16,6 +16,8 @@ ROUNDING = 1e-7
 
 MOST = 1e18
 """Beyond the circuits or the money of any training."""
+CURRENCIES = 3
+"""So many are told of a list of prices, which may come from elsewhere."""
 
 Place = Literal["open", "folded", "table"]
 
@@ -311,14 +313,21 @@ def _circuits_said(chips: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def _money_said(chips: Mapping[str, Any]) -> tuple[str, str]:
+    """Says the least price in each currency: numbers of two currencies cannot be compared."""
     costs = chips.get("costs")
-    least = costs[0] if isinstance(costs, list) and costs and isinstance(costs[0], Mapping) else {}
-    money = _amount(least, "money")
-    told = [least.get(key) for key in ("currency", "device", "date")]
-    if money is None or not all(isinstance(text, str) for text in told):
-        return "", ""
-    currency, device, date = (cut(" ".join(str(text).split()), 60) for text in told)
-    return f"{money:,.0f} {currency}", f"{device}, price of {date}"
+    least: dict[str, tuple[float, str]] = {}
+    for cost in costs if isinstance(costs, list) else []:
+        money = _amount(cost, "money") if isinstance(cost, Mapping) else None
+        told = [cost.get(key) for key in ("currency", "device", "date")] if money is not None else []
+        if money is None or not all(isinstance(text, str) and text.strip() for text in told):
+            continue
+        currency, device, date = (cut(" ".join(str(text).split()), 60) for text in told)
+        price = (money, f"{device}, price of {date}")
+        least[currency] = min(least.get(currency, price), price)
+    first = list(least.items())[:CURRENCIES]
+    return " or ".join(f"{money:,.0f} {currency}" for currency, (money, _) in first), "; ".join(
+        source for _, (_, source) in first
+    )
 
 
 def _amount(record: Mapping[str, Any], key: str) -> float | None:
