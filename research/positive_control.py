@@ -1,13 +1,12 @@
 """The matrix of the positive control: every teacher at every dose, each a comparison of `qweft compare`.
 
     python -m research.positive_control --output runs/positive-control
-    python -m research.positive_control --output runs/positive-control --collect docs/results/positive-control.json
 
-The first command makes what is missing of configs/positive-control.yaml, or of another --config, in a folder for each
-teacher and dose; further options are those of `qweft compare`. The same command goes on after a stop, and started twice
-it shares the runs. With --far both are of one cell: the planted circuit at dose 1, whose student starts as ever and
-not near the teacher. The second one gathers the comparisons that are finished, and prints their table. A dose of 0 has
-no circuit and no perceptron, so it is made once, with the maps of the circuit's teacher.
+It makes what is missing of configs/positive-control.yaml, or of another --config, in a folder for each teacher and
+dose; further options are those of `qweft compare`. Then it gathers the comparisons that are finished in
+OUTPUT/matrix.json, or in --collect, and prints their table. The same command goes on after a stop, and started twice it
+shares the runs. With --far it makes one cell: the planted circuit at dose 1, whose student starts as ever and not near
+the teacher. A dose of 0 has no circuit and no perceptron, so it is made once, with the maps of the circuit's teacher.
 """
 
 import argparse
@@ -108,21 +107,20 @@ def table(record: dict[str, Any]) -> list[str]:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Makes the comparisons, or gathers them."""
+    """Makes the comparisons, gathers them and prints their table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--config", default=CONFIG)
     parser.add_argument("--collect", type=Path)
     parser.add_argument("--far", action="store_true")
     given, more = parser.parse_known_args(argv)
-    if given.collect is None:
-        for teacher, dose in cells(given.far):
-            compare.run([*arguments(given.config, given.output, teacher, dose, given.far), *more])
-        return
+    for teacher, dose in cells(given.far):
+        compare.run([*arguments(given.config, given.output, teacher, dose, given.far), *more])
     files = [folder(given.output, *cell, given.far) / "results.json" for cell in sorted(cells(given.far))]
     results = [json.loads(file.read_text(encoding="utf-8")) for file in files if file.is_file()]
     found = [collected(each) for each in results if len(each["runs"]) == each["planned_runs"]]
-    write_bytes(given.collect, (json.dumps({"cells": found}) + "\n").encode())
+    gathered = given.collect or given.output / f"matrix{'-far' * given.far}.json"
+    write_bytes(gathered, (json.dumps({"cells": found}) + "\n").encode())
     print("\n".join(table({"cells": found})))
 
 

@@ -2,12 +2,13 @@
 
 import json
 import random
-from dataclasses import replace
+from dataclasses import asdict, replace
 from types import SimpleNamespace
 
 import pytest
 import torch
-from research.positive_control import collected, table
+import yaml
+from research import positive_control
 
 from qweft.comparison import runner
 from qweft.comparison.checks import check_methods
@@ -15,7 +16,6 @@ from qweft.comparison.config import ComparisonConfig, MethodConfig, TeacherConfi
 from qweft.comparison.context import fingerprint
 from qweft.comparison.executors.worker import Local
 from qweft.comparison.findings import findings
-from qweft.comparison.phrases import ANSWERS
 from qweft.comparison.planted import starts_said
 from qweft.comparison.results import Run
 from qweft.comparison.summarise import summarise
@@ -101,20 +101,21 @@ def answer(results):
     return next(entry for entry in found if entry.topic == "circuit" and not entry.other)
 
 
-@pytest.mark.parametrize(
-    ("core", "dose", "direction"),
-    [("quantum_gated", 1.0, "lower"), ("mlp_gated", 1.0, "higher"), ("quantum_gated", 0.0, "equivalent")],
-)
-def test_the_answer_is_what_was_planted(folder, core, dose, direction):
-    report = runner.compare(config(folder, core, dose), "", "qweft compare planted.yaml")
-    results = json.loads((report.parent / "results.json").read_text())
-    assert answer(results).direction == direction, answer(results).text
-    teacher = results["teacher"]
-    assert (teacher["core"], teacher["dose"]) == (core, dose)
-    assert teacher["kl_at_dose_1"] == pytest.approx(1.0, rel=0.011)
-    (row,) = table({"cells": [collected(results)]})[2:]
-    assert row.startswith(f"| {core} | {dose:g} |") and f"| {ANSWERS[direction]} |" in row
-    assert "as a planted" in report.read_text(encoding="utf-8")
+def test_one_command_makes_a_matrix_whose_answers_are_what_was_planted(folder, monkeypatch, capsys):
+    small, output = folder / "small.yaml", folder / "matrix"
+    small.write_text(yaml.safe_dump(asdict(config(folder, "quantum_gated", 1.0))))
+    monkeypatch.setattr(positive_control, "TEACHERS", {"quantum": (0.0, 1.0), "mlp": (1.0,)})
+    positive_control.main(["--config", str(small), "--output", str(output)])
+    rows = [line.split(" | ") for line in capsys.readouterr().out.splitlines() if "_gated | " in line]
+    assert [(row[0].strip("| "), row[1], row[3]) for row in rows] == [
+        ("mlp_gated", "1", "no"), ("quantum_gated", "0", "equivalent"), ("quantum_gated", "1", "yes")
+    ]  # fmt: skip
+    (record,) = (json.loads(path.read_text()) for path in output.glob("matrix.json"))
+    for cell in record["cells"]:
+        place = output / f"{cell['teacher']['core'].removesuffix('_gated')}-{cell['teacher']['dose']:g}"
+        assert cell["runs"] == json.loads((place / "results.json").read_text())["runs"]
+        assert cell["teacher"]["kl_at_dose_1"] == pytest.approx(1.0, rel=0.011)
+        assert "as a planted" in (place / "report.md").read_text(encoding="utf-8")
 
 
 def test_a_soft_loss_is_the_teacher_s_entropy_plus_the_divergence():
