@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, FigureBase
 from scripts.picture import Numbers, read_json
 
+from qweft.comparison.phrases import ANSWERS
 from qweft.comparison.results import Run
 from qweft.comparison.statistics import ONCE, Look, paired
 from qweft.comparison.summarise import summarise
@@ -17,7 +18,7 @@ BLUE, ORANGE, GREEN, PINK, OLIVE, SKY = COLOURS
 
 # Forests: differences in held-out loss with their 95% intervals.
 
-SHOWN, OPEN, PLAIN = "shown", "not shown", ""
+SHOWN, OPEN = "shown", "not shown"
 EXPERIMENTS = {
     "A": ("decide", "mpo", 0.5),
     "B": ("long-60", "lora", 0.5),
@@ -56,10 +57,10 @@ def summary(
     return summarise(runs, reference, margin, looks)
 
 
-def _difference(method: Any, other: Any) -> list[float]:
+def _difference(method: Any, other: Any) -> list[Any]:
     found = paired(method, other)
     assert found.mean is not None and found.interval is not None
-    return [found.mean, *found.interval]
+    return [SHOWN if found.direction in ("lower", "higher") else OPEN, found.mean, *found.interval]
 
 
 def read_results() -> Numbers:
@@ -73,9 +74,7 @@ def read_results() -> Numbers:
     for title, others in AGAINST.items():
         found[title] = {}
         for place, other in others.items():
-            one, two = outcomes[place]["qtha"], outcomes[place][other]
-            shown = paired(one, two).direction in ("lower", "higher")
-            found[title][place] = [SHOWN if shown else OPEN, *_difference(one, two)]
+            found[title][place] = _difference(outcomes[place]["qtha"], outcomes[place][other])
     return found
 
 
@@ -84,14 +83,12 @@ def read_sparse() -> Numbers:
     found: Numbers = {}
     for title, (name, rivals) in RIVALS.items():
         outcomes = summary(name)
-        found[title] = {
-            said: [PLAIN, *_difference(outcomes["sparse"], outcomes[other])] for other, said in rivals.items()
-        }
+        found[title] = {said: _difference(outcomes["sparse"], outcomes[other]) for other, said in rivals.items()}
     return found
 
 
 def draw_forest(figure: FigureBase, numbers: Numbers, band: float | None = None) -> Axes:
-    """Draws one row a difference, in groups; filled where it is shown, or where its interval leaves out zero."""
+    """Draws one row a difference, in groups; filled where it is shown."""
     axes: Axes = figure.subplots()
     axes.axvline(0, color=INK, linewidth=1)
     if band:
@@ -107,11 +104,10 @@ def draw_forest(figure: FigureBase, numbers: Numbers, band: float | None = None)
         ).set_in_layout(False)  # fmt: skip
         for said, (kind, mean, low, high) in rows.items():
             place += 1
-            filled = kind == SHOWN or (kind == PLAIN and (low > 0 or high < 0))
             axes.plot([low, high], [place, place], color=BLUE, linewidth=2, solid_capstyle="butt")
             axes.plot(
                 [mean], [place], marker="o", markersize=6.5, color=BLUE, markeredgewidth=1.5,
-                markerfacecolor=BLUE if filled else "#FDFEFE",
+                markerfacecolor=BLUE if kind == SHOWN else "#FDFEFE",
             )  # fmt: skip
             places.append(place)
             names.append(said)
@@ -144,39 +140,56 @@ def draw_sparse(figure: Figure, numbers: Numbers) -> None:
 
 TEACHERS = {"quantum_gated": "a circuit is planted", "mlp_gated": "a perceptron is planted"}
 CONTROLS = {
-    "none": ("nothing", OLIVE, "x"),
+    "none": ("nothing", OLIVE, "s"),
     "mlp": ("perceptron", BLUE, "o"),
     "fourier": ("Fourier", GREEN, "D"),
     "product": ("no entanglement", PINK, "v"),
 }
+ANSWER = "answer"
 
 
 def read_detection() -> Numbers:
-    """The circuit's held-out loss against each control, in percent, by teacher and dose."""
-    found: Numbers = {said: {name: [] for name in CONTROLS} for said in TEACHERS.values()}
+    """The circuit's held-out loss against each control, in percent, and the answer, by teacher and dose."""
+    found: Numbers = {said: {name: [] for name in (*CONTROLS, ANSWER)} for said in TEACHERS.values()}
     for cell in read_json("docs/results/positive-control.json")["cells"]:
         core, dose = cell["teacher"]["core"], cell["teacher"]["dose"]
         for entry in cell["answers"]:
             if entry["other"]:
-                found[TEACHERS[core]][entry["other"]].append([dose, entry["percent"], *entry["interval"]])
+                shown = SHOWN if entry["smaller"] or entry["direction"] in ("lower", "higher") else OPEN
+                found[TEACHERS[core]][entry["other"]].append([dose, entry["percent"], *entry["interval"], shown])
+            else:
+                found[TEACHERS[core]][ANSWER].append([dose, ANSWERS[entry["direction"]]])
     return found
 
 
 def draw_detection(figure: Figure, numbers: Numbers) -> None:
-    """Draws a panel for each teacher, a line for each control."""
+    """Draws a panel for each teacher: a line for each control, the band of equivalence, and the answers above."""
     panels = figure.subplots(1, len(numbers), sharey=True)
     for axes, (title, controls) in zip(panels, numbers.items(), strict=True):
         axes.axhline(0, color=INK, linewidth=1)
+        axes.axhspan(-BAND, BAND, color=SKY, alpha=0.25, linewidth=0)
+        for dose, answer in controls[ANSWER]:
+            axes.annotate(
+                answer.replace("equivalent", "≈"), (dose, 1), xycoords=("data", "axes fraction"), xytext=(0, -3), textcoords="offset points",
+                ha="center", va="top", color=INK, fontsize=SMALL, fontweight="bold" if answer == "yes" else "normal",
+            )  # fmt: skip
         for place, (name, (said, colour, marker)) in enumerate(CONTROLS.items()):
-            doses, means, lows, highs = zip(*sorted(controls[name]), strict=True)
+            doses, means, lows, highs, shown = zip(*sorted(controls[name]), strict=True)
             apart = [dose + 0.012 * (place - 1.5) for dose in doses]
             axes.errorbar(
                 apart, means, [[m - low for m, low in zip(means, lows, strict=True)],
                                [high - m for m, high in zip(means, highs, strict=True)]],
-                color=colour, marker=marker, markersize=5, linewidth=1.6, capsize=3, label=said,
+                color=colour, linewidth=1.6, capsize=3,
             )  # fmt: skip
+            for dose, mean, kind in zip(apart, means, shown, strict=True):
+                axes.plot(
+                    [dose], [mean], color=colour, marker=marker, markersize=5.5, markeredgewidth=1.4,
+                    markerfacecolor=colour if kind == SHOWN else "#FDFEFE",
+                )  # fmt: skip
+            axes.plot([], [], color=colour, marker=marker, markersize=5, linewidth=1.6, label=said)
         axes.set_xticks([0, 0.25, 0.5, 1], ["0", "0.25", "0.5", "1"])
         axes.set_xlim(-0.08, 1.08)
+        axes.set_ylim(-4, 2.9)
         axes.set_title(title, fontsize=SMALL, color=INK, loc="left")
         dress(axes)
     panels[0].set_ylabel("loss against the control, %")
