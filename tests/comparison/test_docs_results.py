@@ -72,7 +72,8 @@ def test_the_experiment_with_a_margin():
     told = " ".join(FIRST.split())
     whole = [max(map(abs, pair.interval)) + rate for pair, rate in zip(pairs, rates, strict=True)]
     each_said = "{} (no circuit), {} (a perceptron) and {} (no entanglement)"
-    assert f"the differences in A could be, by an estimate, up to {each_said.format(*map(upwards, whole))}" in told
+    estimate = each_said.replace(") and", "),").format(*map(upwards, whole))
+    assert f"the differences in A could be, by an estimate, up to {estimate} and " in told
     alone = [max(map(abs, pair.interval)) + short["qtha"] + short[pair.other] for pair in pairs]
     assert f"could make the differences in A {each_said.format(*map(upwards, alone))}" in PAGE
     for pair in pairs:
@@ -589,7 +590,50 @@ def test_the_constant_in_the_circuits_place():
     ]
     assert f"the constant's rate may cost {alone:.2f}%" in page and alone > 0.5 + low
     told = " ".join(FIRST.split())
-    assert f"With two more seeds, by the same estimate, the difference could be up to {upwards(whole)}" in told
+    assert f"(no entanglement) and {upwards(whole)} ([a constant]" in told
+
+
+def test_the_verdicts_on_further_questions():
+    told = " ".join(FIRST.split("| further questions |")[1].split("## Design")[0].split())
+    long_run, qubits, recorded = summary_of("thousand"), summary_of("qubits"), summary_of("recorded")
+    circuit = paired(long_run["qtha"], long_run["mpo"])
+    low, high = circuit.interval
+    assert f"equivalent within 0.5%, {circuit.mean:+.2f} [{low:+.2f}, {high:+.2f}], its rate in doubt" in told
+    assert max(map(abs, circuit.interval)) < 0.5
+    seen = {}
+    for place, name in zip("CDE", ("dialogue", "second-model", "reasoning"), strict=True):
+        pairs = [each for each in findings(summary_of(f"experiment-{name}")) if each.method == "qwthn" and each.other]
+        seen[place, "circuit"] = max(each.visible for each in pairs if each.topic == "circuit")
+        (size,) = (each for each in pairs if each.other == "lora_small")
+        seen[place, "size"] = effect_said(size.visible).removesuffix("%")
+        assert size.direction == ("higher" if place == "D" else "not decided")
+    c, d, e = (effect_said(seen[place, "circuit"]).removesuffix("%") for place in "CDE")
+    assert f"not decided in C ({c}), D ({d}, no circuit alone) and E ({e})" in told
+    assert f"not decided in C ({seen['C', 'size']}) and E ({seen['E', 'size']})" in told
+    against = [paired(qubits["qubits_10"], qubits[other]) for other in ("mpo", "mlp_10", "bias_10")]
+    assert f"| not decided ({max(each.visible for each in against):.1f}) |" in told
+    behind = [paired(recorded[method], recorded["lora"]).mean for method in ("qtha", "qwthn")]
+    assert "shown worse, by {:.1f} and {:.1f}%".format(*behind) in told
+
+
+def test_the_circuits_of_column_a_are_nearly_affine():
+    page = (ROOT / "docs" / "trained-circuit.md").read_text()
+    record = json.loads((ROOT / "docs" / "results" / "decide-inspected.json").read_text())
+    kept = {fit: [entry["dequantised"]["fits"][fit] for entry in record] for fit in ("constant", "affine", "quadratic")}
+    for said, fit in (("a constant", "constant"), ("an affine map", "affine"), ("a quadratic", "quadratic")):
+        cells = [f"{100 * each['kept']:.1f}% ± {100 * each['kept_error']:.1f}%" for each in kept[fit]]
+        assert f"| {said} | {' | '.join(cells)} |\n" in page
+    ends = {
+        fit: [f"{100 * rule(each['kept'] for each in fits):.1f}" for rule in (min, max)] for fit, fits in kept.items()
+    }
+    told = "keeps {} to {}% of the adapter's gain, a constant {} to {}%"
+    assert told.format(*ends["affine"], *ends["constant"]) in " ".join(FIRST.split())
+    assert "{} to {}% of that of A".format(*ends["affine"]) in PAGE
+    shares = [[100 * entry["means"][key] for entry in record] for key in ("circuit_share", "circuit_share_varying")]
+    said = "{:.0f} to {:.0f}% of the update passes through the circuits, and {:.0f} to {:.0f}% differs"
+    assert said.format(*(rule(share) for share in shares for rule in (min, max))) in " ".join(page.split())
+    rates = {each["learning_rate"] for each in record}
+    assert rates == {decided()["qtha"].learning_rate} and [each["seed"] for each in record] == [0, 1, 2]
 
 
 def test_more_qubits_at_one_size():
