@@ -2,6 +2,7 @@
 
     python -m research.planted_regression --output docs/results/planted-regression.json
     python -m research.planted_regression --table docs/results/planted-regression.json
+    python -m research.planted_regression --finer --output docs/results/planted-regression-finer.json
 
 A teacher f: R^r -> R^r is drawn: the circuit of the method, a perceptron, the circuit without entanglement, or nothing
 but an affine map. Students of its size learn it from pairs (c, f(c)), c normal of a given rms:
@@ -10,7 +11,7 @@ but an affine map. Students of its size learn it from pairs (c, f(c)), c normal 
 
 The result is the share of the teacher's variance, on inputs that were not trained on, that a student leaves
 unexplained: 0 is perfect, 1 is no better than a constant. Finished cells of the output are kept, so that the same
-command goes on where it was stopped.
+command goes on where it was stopped. --finer asks two cells again, of L = 2, with more pairs and steps.
 """
 
 import argparse
@@ -35,6 +36,8 @@ SEEDS = (0, 1, 2)
 RATES = (0.01, 0.03)
 STEPS = 600
 TRAINED, TESTED = 2048, 4096
+FINER = (800, 8192)
+"""Steps and trained pairs of --finer."""
 NEAR = 0.3
 """Standard deviation in radians by which a student's angles differ from the teacher's in "circuit, near"."""
 
@@ -69,9 +72,12 @@ class Cell:
     seed: int
 
 
-def cells() -> Iterator[Cell]:
-    """Yields the cells of the table, those of the first seed first."""
+def cells(finer: bool = False) -> Iterator[Cell]:
+    """Yields the cells of the table, those of the first seed first; the finer one has circuits of L = 2 alone."""
     for seed in SEEDS:
+        if finer:
+            yield from (Cell("quantum", 2, rms, False, seed) for rms in (1.0, 2.0))
+            continue
         for layers in LAYERS:
             for rms in SIZES:
                 yield Cell("quantum", layers, rms, False, seed)
@@ -205,6 +211,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path)
     parser.add_argument("--table", type=Path)
+    parser.add_argument("--finer", action="store_true")
     given = parser.parse_args()
     if given.table:
         print("\n".join(table(json.loads(given.table.read_text(encoding="utf-8")))))
@@ -213,13 +220,16 @@ def main() -> None:
         parser.error("give --output or --table")
     done = json.loads(given.output.read_text(encoding="utf-8"))["cells"] if given.output.is_file() else []
     known = {Cell(**entry["cell"]) for entry in done}
-    for cell in cells():
+    steps, trained = FINER if given.finer else (STEPS, TRAINED)
+    for cell in cells(given.finer):
         if cell in known:
             continue
-        done.append({"cell": asdict(cell), "unexplained": {k: round(v, 6) for k, v in measure(cell).items()}})
+        shares = measure(cell, steps, trained)
+        done.append({"cell": asdict(cell), "unexplained": {k: round(v, 6) for k, v in shares.items()}})
         print(cell, done[-1]["unexplained"], flush=True)
-        how = {"r": R, "steps": STEPS, "rates": RATES, "trained": TRAINED, "tested": TESTED, "near": NEAR}
-        place = environment("none", "drawn by seed", f"python -m research.planted_regression --output {given.output}")
+        how = {"r": R, "steps": steps, "rates": RATES, "trained": trained, "tested": TESTED, "near": NEAR}
+        command = f"python -m research.planted_regression {'--finer ' * given.finer}--output {given.output}"
+        place = environment("none", "drawn by seed", command)
         write_json(given.output, {"how": how, "sizes": sizes(), "cells": done, "environment": place})
 
 

@@ -49,6 +49,22 @@ def test_a_table_has_the_medians_and_marks_the_best_fair_student():
     assert last.startswith("| quantum | 2 | 1 | 0.500 |") and "**0.250**" in last and "**0.000**" not in last
 
 
+def test_what_the_page_says_of_more_pairs():
+    record = json.loads((ROOT / "docs" / "results" / "planted-regression-finer.json").read_text())
+    assert (record["how"]["steps"], record["how"]["trained"]) == regression.FINER == (800, 8192)
+    assert [regression.Cell(**each["cell"]) for each in record["cells"]] == list(regression.cells(finer=True))
+    rows = [line.split(" | ") for line in regression.table(record)[2:]]
+    (one, two) = (
+        {name: cell.strip("* |") for name, cell in zip(regression.STUDENTS, row[3:], strict=True)} for row in rows
+    )
+    circuit, scaled = "circuit, random start", "circuit, scaled start"
+    said = (
+        f"it leaves {one[circuit]} at rms 1, Fourier {one['Fourier']}; at rms 2 it leaves {two[circuit]}, "
+        f"from the scaled start {two[scaled]}, Fourier {two['Fourier']}."
+    )
+    assert said in " ".join((ROOT / "docs" / "positive-control.md").read_text().split())
+
+
 def test_the_matrix_has_every_teacher_at_every_dose_with_students_that_differ_in_the_core_alone(tmp_path):
     assert sorted(matrix.cells()) == [
         ("mlp", 0.25), ("mlp", 0.5), ("mlp", 1.0),

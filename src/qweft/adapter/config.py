@@ -32,7 +32,7 @@ class QwthnConfig(QwthnFields, PeftConfig):
         quantum             h = Q q(c)
         quantum_linear      h = Q q(c) + K c
         quantum_weighted    h = q(c) * c
-        quantum_gated       h = (1 + Q q(t)) * c,   t = c / (sqrt(U) rms(c)),   Q = 0 at the start
+        quantum_gated       h = (1 + Q q(t)) * c,   t = c / (sqrt(U) rms(c)),   Q = 0 at the start (I if scaled)
 
     K is r x r and Q r x qubits. q is the circuit's expectation of Z on each qubit, from the first `qubits` entries of
     c. t and rms(c) are of these entries, and quantum_weighted leaves the other entries of c as they are. U is the

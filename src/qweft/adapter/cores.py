@@ -247,7 +247,9 @@ class WeightedFunctionCore(FunctionCore):
 
 
 class GatedFunctionCore(FunctionCore):
-    """h = (1 + Q q(t)) * c, element by element. Q starts at zero, so the core starts as h = c.
+    """h = (1 + Q q(t)) * c, element by element.
+
+    Q starts at zero, so the core starts as h = c. With the scaled start Q is I: the gate is open from the first step.
 
         t = c_read / (sqrt(U) rms(c_read))
 
@@ -269,8 +271,8 @@ class GatedFunctionCore(FunctionCore):
         return *super().angles_of(tensors), self._matrices(tensors)[0].clone()
 
     def _reset_matrices(self, start: str, zero: bool) -> None:
-        """Set Q to zero, whatever the start."""
-        nn.init.zeros_(self.quantum_weight)
+        """Set Q to zero, or to I for the scaled start; h need not be zero, since E is."""
+        _reset_matrix(self.quantum_weight, start, zero=start != "scaled")
 
     def randomise(self) -> None:
         """Set Q to kaiming-uniform values."""
