@@ -6,6 +6,7 @@
     python -m research.overlap second-model
     python -m research.overlap decide
     python -m research.overlap long-60
+    python -m research.overlap thousand
     python -m research.overlap rivals
     python -m research.overlap gate-2
     python -m research.overlap budget
@@ -47,12 +48,14 @@ BEFORE = {"readout": ["dialogue"], "sparse": ["dialogue", "readout"], "again": [
 BEFORE["second-model"] = [*BEFORE["again"], "again"]
 BEFORE["decide"] = BEFORE["second-model"]
 BEFORE["long-60"] = [*BEFORE["decide"], "decide"]
-BEFORE["rivals"] = [*BEFORE["long-60"], "long-60", "thousand"]
+BEFORE["thousand"] = [*BEFORE["long-60"], "long-60"]
+BEFORE["rivals"] = [*BEFORE["thousand"], "thousand"]
 BEFORE["gate-2"] = [*BEFORE["rivals"], "rivals"]
 BEFORE["budget"] = ["front-sentences"]
 """The runs that came before each."""
 CHOSEN_BY = {
-    run: [PROXY, "readout", "sparse"] for run in ("again", "second-model", "decide", "long-60", "rivals", "gate-2")
+    run: [PROXY, "readout", "sparse"]
+    for run in ("again", "second-model", "decide", "long-60", "thousand", "rivals", "gate-2")
 }
 CHOSEN_BY["budget"] = ["front-sentences"]
 """Runs whose validation rows count, where they are others than the proxy's: by one of them the rates were chosen."""
@@ -80,6 +83,7 @@ PAIRS = {
         ("lora_all_1", "lora_all"),
         ("sparse", "lora_all_1"),
     ],
+    "thousand": [("lora_all_1", "lora_all"), ("qtha", "mpo"), ("qtha", "lora_1"), ("ia3", "lora")],
     "rivals": [("sparse", other) for other in ("lora_all_1", "lora_down", "lora", "lora_1")],
     "gate-2": [("gate_2", other) for other in ("none", "mlp_2", "fourier_2", "product_2")],
     "budget": list(front.PAIRS.values()),
@@ -92,6 +96,7 @@ JUDGED: dict[str, tuple[str, Sequence[Look]]] = {
     "decide": ("mpo", LOOKS),
     "gate-2": ("none", LOOKS),
     "rivals": ("sparse", (ONCE,)),
+    "thousand": ("lora", (ONCE,)),
 }
 """Reference and looks of the runs that state a margin, which is 0.5%."""
 

@@ -216,6 +216,17 @@ def test_sparse_beside_lora_without_rows_that_were_looked_at_before(capsys):
 
 
 @pytest.mark.slow
+def test_a_thousand_steps_without_rows_that_were_looked_at_before(capsys):
+    overlap.main(["thousand"])
+    unseen = capsys.readouterr().out.partition("without the 40 that were either, 728 rows:")[2]
+    assert re.findall(r", (\w+)\n", unseen) == ["equivalent", "equivalent", "higher", "equivalent"]
+    (ranks,) = re.findall(r"lora_all_1 against lora_all: (.+?),[^,]+\n", unseen)
+    assert f"grows: {ranks} (`python -m research.overlap thousand`)" in " ".join(
+        (DOCS / "which-adapter.md").read_text().split()
+    )
+
+
+@pytest.mark.slow
 def test_the_gate_of_two_layers_without_rows_that_were_looked_at_before(capsys):
     overlap.main(["gate-2"])
     unseen = capsys.readouterr().out.partition("without the 63 that were test rows, 321 rows:")[2].split("without")[0]
