@@ -3,7 +3,11 @@
     qweft tune configs/decide.yaml --seeds 1000,1001 --search_seeds 2 --output runs/decide-rates
     python -m research.rates docs/results/decide.json docs/results/decide-rates.json
 
-The same for the constant (configs/bias.yaml, docs/results/bias.json and bias-rates.json).
+The same for the constant (configs/bias.yaml, docs/results/bias.json and bias-rates.json). A later search on the
+experiment's own seeds and more takes the place of its search:
+
+    qweft tune configs/long.yaml --training.max_steps 60 --search_seeds 4 --output runs/long-60-rates
+    python -m research.rates docs/results/long-60.json docs/results/long-60-rates.json
 
 The judged rates stay as they were. Only what is known of the curve around them grows: a mean of more seeds, with more
 degrees of freedom for its error (docs/statistics.md).
@@ -23,23 +27,27 @@ from qweft.errors import QweftError
 def joined(search: Mapping[str, Any], more: Mapping[str, Any]) -> list[Search]:
     """Returns the searches of an experiment with the seeds of a later one added, at the rates that both tried.
 
+    Of a method whose later search has all seeds of the earlier one, it is the later search alone.
+
     Args:
         search: The content of "search" in the experiment's results.json.
         more: The content of "methods" in a learning_rates.json.
 
     Raises:
-        QweftError: A seed is in both.
+        QweftError: One seed is in both, and another in the earlier search alone.
     """
     later = {each.method: each for each in searches(more)}
     made = []
     for each in searches(search):
         if each.method in later:
-            twice = set(search[each.method]["seeds"]) & set(more[each.method]["seeds"])
-            if twice:
-                raise QweftError(f"{each.method}: seed {min(twice)} is in both searches")
-            added = later[each.method].by_seed
-            rates = [rate for rate in each.by_seed if rate in added]
-            each = replace(each, by_seed={rate: (*each.by_seed[rate], *added[rate]) for rate in rates})
+            first, second = set(search[each.method]["seeds"]), set(more[each.method]["seeds"])
+            if first & second and not first <= second:
+                raise QweftError(f"{each.method}: seed {min(first & second)} is in both searches")
+            found = added = later[each.method].by_seed
+            if not first & second:
+                rates = [rate for rate in each.by_seed if rate in added]
+                found = {rate: (*each.by_seed[rate], *added[rate]) for rate in rates}
+            each = replace(each, by_seed=found)
         made.append(each)
     return made
 

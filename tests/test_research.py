@@ -597,3 +597,7 @@ def test_further_searches_add_their_seeds_at_the_rates_of_both():
     assert other.by_seed[0.005] == (1.3, 1.4)
     with pytest.raises(QweftError, match="qtha: seed 1 is in both searches"):
         rates.joined({"qtha": own}, {"qtha": {**more, "seeds": [1]}})
+    again = {"best": 0.02, "seeds": [0, 1, 2], "by_seed": {"0.02": [1.1, 1.2, 1.15], "0.04": [2.0, 2.1, 2.2]}}
+    again["validation_loss"] = {rate: sum(losses) / len(losses) for rate, losses in again["by_seed"].items()}
+    (found,) = rates.joined({"qtha": own}, {"qtha": again})  # all of its seeds and more: the later one alone
+    assert found.best == 0.011 and found.by_seed == {0.02: (1.1, 1.2, 1.15), 0.04: (2.0, 2.1, 2.2)}
