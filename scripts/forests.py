@@ -170,8 +170,9 @@ def draw_detection(figure: Figure, numbers: Numbers) -> None:
         axes.axhspan(-BAND, BAND, color=SKY, alpha=0.25, linewidth=0)
         for dose, answer in controls[ANSWER]:
             axes.annotate(
-                answer.replace("equivalent", "≈"), (dose, 1), xycoords=("data", "axes fraction"), xytext=(0, -3), textcoords="offset points",
-                ha="center", va="top", color=INK, fontsize=SMALL, fontweight="bold" if answer == "yes" else "normal",
+                answer.replace("equivalent", "≈"), (dose, 1), xycoords=("data", "axes fraction"), xytext=(0, -3),
+                textcoords="offset points", ha="center", va="top", color=INK, fontsize=SMALL,
+                fontweight="bold" if answer == "yes" else "normal",
             )  # fmt: skip
         for place, (name, (said, colour, marker)) in enumerate(CONTROLS.items()):
             doses, means, lows, highs, shown = zip(*sorted(controls[name]), strict=True)

@@ -9,15 +9,9 @@ from typing import Any, Literal
 import numpy as np
 
 from qweft.comparison.table import EMPTY
-from qweft.text import cut
 
 ROUNDING = 1e-7
 """Numbers nearer to zero than this are rounding errors: such a share is zero in exact arithmetic."""
-
-MOST = 1e18
-"""Beyond the circuits or the money of any training."""
-CURRENCIES = 3
-"""So many are told of a list of prices, which may come from elsewhere."""
 
 Place = Literal["open", "folded", "table"]
 
@@ -291,51 +285,6 @@ def replacements(found: Mapping[str, Inspection]) -> list[tuple[str, list[tuple[
     return rows
 
 
-def chip_rows(found: Mapping[str, Inspection]) -> list[tuple[str, list[tuple[str, str]]]]:
-    """Returns rows on one training with its circuits on a chip: circuits and shots, and the money on the cheapest chip.
-
-    Args:
-        found: From `inspections`.
-    """
-    circuits = [_circuits_said(entry.chips) for entry in found.values()]
-    if not any(said for said, _ in circuits):
-        return []
-    money = [_money_said(entry.chips) for entry in found.values()]
-    rows = [("Circuits of one training on a chip, at most", circuits), ("Money for them on the cheapest chip", money)]
-    return [(title, [(said or EMPTY, more) for said, more in cells]) for title, cells in rows]
-
-
-def _circuits_said(chips: Mapping[str, Any]) -> tuple[str, str]:
-    count, shots, error = (_amount(chips, key) for key in ("evaluations", "shots", "standard_error"))
-    if count is None or shots is None or error is None:
-        return "", ""
-    return f"{count:,.0f}", f"of {shots:,.0f} shots, standard error {error:g}"
-
-
-def _money_said(chips: Mapping[str, Any]) -> tuple[str, str]:
-    """Says the least price in each currency: numbers of two currencies cannot be compared."""
-    costs = chips.get("costs")
-    least: dict[str, tuple[float, str]] = {}
-    for cost in costs if isinstance(costs, list) else []:
-        money = _amount(cost, "money") if isinstance(cost, Mapping) else None
-        told = [cost.get(key) for key in ("currency", "device", "date")] if money is not None else []
-        if money is None or not all(isinstance(text, str) and text.strip() for text in told):
-            continue
-        currency, device, date = (cut(" ".join(str(text).split()), 60) for text in told)
-        price = (money, f"{device}, price of {date}")
-        least[currency] = min(least.get(currency, price), price)
-    first = list(least.items())[:CURRENCIES]
-    return " or ".join(f"{money:,.0f} {currency}" for currency, (money, _) in first), "; ".join(
-        source for _, (_, source) in first
-    )
-
-
-def _amount(record: Mapping[str, Any], key: str) -> float | None:
-    """Returns a positive number of a record, `None` if it is none or beyond any training."""
-    value = _number(record, key)
-    return value if value is not None and 0 < value < MOST and not isinstance(record[key], bool) else None
-
-
 def _share_said(share: float, error: float | None) -> tuple[str, str]:
     return f"{100 * share:.1f}%", "" if error is None else f"± {100 * error:.1f}"
 
@@ -343,7 +292,7 @@ def _share_said(share: float, error: float | None) -> tuple[str, str]:
 def _kept(inspection: Mapping[str, Any]) -> dict[str, tuple[float, float | None]]:
     """Returns the shares of the gain that were measured, by fit."""
     fits = (inspection.get("dequantised") or {}).get("fits") or {}
-    shares = {kind: (_number(fits, f"{kind}.kept"), _number(fits, f"{kind}.kept_error")) for kind in REPLACED}
+    shares = {kind: (number_at(fits, f"{kind}.kept"), number_at(fits, f"{kind}.kept_error")) for kind in REPLACED}
     return {kind: (share, error) for kind, (share, error) in shares.items() if share is not None}
 
 
@@ -355,7 +304,7 @@ def _joined(method: str, found: Sequence[Mapping[str, Any]]) -> Inspection:
     for measure in MEASURES:
         collected: dict[tuple[str, int], list[float]] = {}
         for layer in layers:
-            number = _number(layer, measure.key)
+            number = number_at(layer, measure.key)
             if number is not None:
                 collected.setdefault(_place(layer), []).append(number)
         values[measure.key] = {place: sum(numbers) / len(numbers) for place, numbers in collected.items()}
@@ -385,7 +334,7 @@ def _place(layer: Mapping[str, Any]) -> tuple[str, int]:
     return str(layer["module"]), int(layer["block"] or 0)  # a layer outside the blocks has no block number
 
 
-def _number(layer: Mapping[str, Any], key: str) -> float | None:
+def number_at(layer: Mapping[str, Any], key: str) -> float | None:
     """Returns the number at a (dotted) key, or `None` if it is missing, NaN or infinity."""
     value: Any = layer
     for part in key.split("."):

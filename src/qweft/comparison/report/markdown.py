@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 from qweft.circuit.drawing import circuit_text
 from qweft.comparison.rates import best_tried
+from qweft.comparison.report.chips import chip_rows
 from qweft.comparison.report.content import Content, Figures
 from qweft.comparison.report.heat_maps import HeatMap
-from qweft.comparison.report.inspection import chip_rows, replacements, shown
+from qweft.comparison.report.inspection import replacements, shown
 from qweft.comparison.report.text import (
     RULE,
     SEARCHED,
