@@ -4,7 +4,7 @@
 
 It makes what is missing of configs/positive-control.yaml, or of another --config, in a folder for each teacher and
 dose; further options are those of `qweft compare`. Then it gathers the comparisons that are finished in
-OUTPUT/matrix.json, or in --collect, and prints their table. The same command goes on after a stop, and started twice it
+OUTPUT/matrix.json (matrix-far.json) and prints their table. The same command goes on after a stop, and started twice it
 shares the runs. With --far it makes one cell: the planted circuit at dose 1, whose student starts as ever and not near
 the teacher. A dose of 0 has no circuit and no perceptron, so it is made once, with the maps of the circuit's teacher.
 """
@@ -111,7 +111,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--config", default=CONFIG)
-    parser.add_argument("--collect", type=Path)
     parser.add_argument("--far", action="store_true")
     given, more = parser.parse_known_args(argv)
     for teacher, dose in cells(given.far):
@@ -119,8 +118,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     files = [folder(given.output, *cell, given.far) / "results.json" for cell in sorted(cells(given.far))]
     results = [json.loads(file.read_text(encoding="utf-8")) for file in files if file.is_file()]
     found = [collected(each) for each in results if len(each["runs"]) == each["planned_runs"]]
-    gathered = given.collect or given.output / f"matrix{'-far' * given.far}.json"
-    write_bytes(gathered, (json.dumps({"cells": found}) + "\n").encode())
+    gathered = json.dumps({"cells": found}) + "\n"
+    write_bytes(given.output / f"matrix{'-far' * given.far}.json", gathered.encode())
     print("\n".join(table({"cells": found})))
 
 

@@ -42,7 +42,10 @@ def joined(search: Mapping[str, Any], more: Mapping[str, Any]) -> list[Search]:
         if each.method in later:
             first, second = set(search[each.method]["seeds"]), set(more[each.method]["seeds"])
             if first & second and not first <= second:
-                raise QweftError(f"{each.method}: seed {min(first & second)} is in both searches")
+                raise QweftError(
+                    f"{each.method}: seed {min(first & second)} is in both searches; search on none of the seeds "
+                    f"{sorted(first)}, or on all of them"
+                )
             found = added = later[each.method].by_seed
             if not first & second:
                 rates = [rate for rate in each.by_seed if rate in added]

@@ -110,7 +110,7 @@ def test_one_command_makes_a_matrix_whose_answers_are_what_was_planted(folder, m
     assert [(row[0].strip("| "), row[1], row[3]) for row in rows] == [
         ("mlp_gated", "1", "no"), ("quantum_gated", "0", "equivalent"), ("quantum_gated", "1", "yes")
     ]  # fmt: skip
-    (record,) = (json.loads(path.read_text()) for path in output.glob("matrix.json"))
+    record = json.loads((output / "matrix.json").read_text())
     for cell in record["cells"]:
         place = output / f"{cell['teacher']['core'].removesuffix('_gated')}-{cell['teacher']['dose']:g}"
         assert cell["runs"] == json.loads((place / "results.json").read_text())["runs"]
