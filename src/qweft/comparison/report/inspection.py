@@ -270,25 +270,6 @@ def mapped(found: Mapping[str, Inspection]) -> list[Measure]:
     return [measure for measure in shown(found) if measure.place != "table"]
 
 
-def replacements(found: Mapping[str, Inspection]) -> list[tuple[str, list[tuple[str, str]]]]:
-    """Returns a title for each fit that some method has, with each method's share of the gain and its error, as text.
-
-    Args:
-        found: From `inspections`.
-    """
-    rows = []
-    for kind, words in REPLACED.items():
-        shares = [entry.kept.get(kind) for entry in found.values()]
-        if any(share is not None for share in shares):
-            title = f"Gain over the base model kept with {words} for its circuits"
-            rows.append((title, [(EMPTY, "") if share is None else _share_said(*share) for share in shares]))
-    return rows
-
-
-def _share_said(share: float, error: float | None) -> tuple[str, str]:
-    return f"{100 * share:.1f}%", "" if error is None else f"± {100 * error:.1f}"
-
-
 def _kept(inspection: Mapping[str, Any]) -> dict[str, tuple[float, float | None]]:
     """Returns the shares of the gain that were measured, by fit."""
     fits = (inspection.get("dequantised") or {}).get("fits") or {}

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from qweft.circuit.drawing import circuit_text
 from qweft.comparison.rates import best_tried
-from qweft.comparison.report.chips import chip_rows
+from qweft.comparison.report.circuit_rows import chip_rows, replacements
 from qweft.comparison.report.content import Content, Figures
 from qweft.comparison.report.heat_maps import HeatMap
-from qweft.comparison.report.inspection import replacements, shown
+from qweft.comparison.report.inspection import shown
 from qweft.comparison.report.text import (
     RULE,
     SEARCHED,

@@ -9,11 +9,11 @@ from jinja2 import DictLoader, Environment, StrictUndefined
 from markupsafe import Markup, escape
 
 from qweft.circuit.drawing import circuit_svg
-from qweft.comparison.report.chips import chip_rows
+from qweft.comparison.report.circuit_rows import chip_rows, replacements
 from qweft.comparison.report.content import Content, Figures, figures, styles_of
 from qweft.comparison.report.curves import MOST
 from qweft.comparison.report.heat_maps import HeatMap
-from qweft.comparison.report.inspection import mapped, replacements, shown
+from qweft.comparison.report.inspection import mapped, shown
 from qweft.comparison.report.side_by_side import differing
 from qweft.comparison.report.text import (
     KINDS,

@@ -1,9 +1,9 @@
-"""What one training with its circuits on a chip would take: circuits, shots and money, as rows of the report."""
+"""Rows of the report on circuits: the gain kept with a fit in their place, and what a training on a chip would take."""
 
 from collections.abc import Mapping
 from typing import Any
 
-from qweft.comparison.report.inspection import Inspection, number_at
+from qweft.comparison.report.inspection import REPLACED, Inspection, number_at
 from qweft.comparison.table import EMPTY
 from qweft.text import cut
 
@@ -11,6 +11,25 @@ MOST = 1e18
 """Beyond the circuits or the money of any training."""
 CURRENCIES = 3
 """So many are told of a list of prices, which may come from elsewhere."""
+
+
+def replacements(found: Mapping[str, Inspection]) -> list[tuple[str, list[tuple[str, str]]]]:
+    """Returns a title for each fit that some method has, with each method's share of the gain and its error, as text.
+
+    Args:
+        found: From `inspections`.
+    """
+    rows = []
+    for kind, words in REPLACED.items():
+        shares = [entry.kept.get(kind) for entry in found.values()]
+        if any(share is not None for share in shares):
+            title = f"Gain over the base model kept with {words} for its circuits"
+            rows.append((title, [(EMPTY, "") if share is None else _share_said(*share) for share in shares]))
+    return rows
+
+
+def _share_said(share: float, error: float | None) -> tuple[str, str]:
+    return f"{100 * share:.1f}%", "" if error is None else f"± {100 * error:.1f}"
 
 
 def chip_rows(found: Mapping[str, Inspection]) -> list[tuple[str, list[tuple[str, str]]]]:
