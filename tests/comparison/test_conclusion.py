@@ -280,6 +280,9 @@ def test_what_is_claimed_beside_the_questions():
     pairs = [(each.method, each.other) for each in claimed(found)]
     assert pairs == [("dora", "lora"), ("dora", "mpo")]
     assert claimed(found, is_recommended=True) == [] == claimed(summarise(BASE))
+    clear = [*BASE, *runs(lora=[1.0, 1.01, 0.99], dora=[0.5, 0.51, 0.5], mpo=[1.1] * 3, ia3=[1.0, None, 1.0])]
+    told = conclusion(summarise(clear))
+    assert "is better than lora and mpo." in told and "ia3 diverged at one seed or more and is not compared" in told
     lost = summarise([*BASE, *runs(lora=[1.0, None, 1.0], dora=BETTER, mpo=[1.0] * 3)])
     assert [(each.method, each.other) for each in claimed(lost, is_recommended=True)] == [("dora", "mpo")]
 

@@ -380,6 +380,11 @@ def test_one_learning_rate_for_all_is_pointed_out():
     alike = summarise(runs(lora=[1.0], qtha=[1.0]))
     assert any("same learning rate" in f.text for f in findings(alike, ["lora"]))  # qtha's is given
     assert not any("same learning rate" in f.text for f in findings(alike, ["lora", "qtha"]))
+    apart = summarise([run("lora"), run("mpo", learning_rate=0.01), run("qtha", learning_rate=0.1)])
+    told = "No search of this comparison says how far {} from the best."
+    for searched, whose in (((), "the learning rates are"), (("lora", "qtha"), "the rate of mpo is")):
+        assert told.format(whose) in [f.text for f in findings(apart, searched)]
+    assert not any(f.text.startswith("No search") for f in findings(apart, ["lora", "mpo", "qtha"]))
 
 
 def test_a_method_that_training_spoiled_is_pointed_out():

@@ -172,8 +172,11 @@ def test_a_doubt_stands_where_the_worse_methods_shortfall_exceeds_the_difference
         assert doubt(claim(room=0.32), given) == ""
     assert doubt(claim("higher", 0.19), found).startswith("The learning rate may cost a 0.20% or more, more than ")
     assert doubt(claim("higher", 0.21), found) == ""
-    for silent in (claim("not shown"), claim("open", None), claim(other=""), claim(method="x", other="y")):
+    for silent in (claim("not shown"), claim("open", None), claim(other="")):
         assert doubt(silent, found) == ""
+    unsearched = "How far the rate of y is from its optimum is not known: it was not searched."
+    assert doubt(claim(method="a", other="y"), found) == unsearched == doubt(claim("equivalent", other="y"), found)
+    assert doubt(claim("higher", method="a", other="y"), found) == "" == doubt(claim(method="x", other="y"), {})
     assert doubt(claim("equivalent", 0.6), found) == ""
     assert doubt(claim("equivalent"), found) == (
         "The learning rates may cost a 0.20% or more and b 0.31% or more, together more than this interval leaves to "
@@ -202,7 +205,8 @@ def test_doubts_stand_behind_their_findings_and_in_one_sentence():
     assert with_doubts([claim("not shown")], searched) == ([claim("not shown")], "")
     twice = [Search("b", 0.02, by_rate((1.02, 1.021), (1.0, 1.001), (1.02, 1.021)))]
     assert with_doubts([claim()], twice) == ([claim()], "")
-    assert with_doubts([claim("higher")], searched[1:]) == ([claim("higher")], "")  # b is the better one
+    assert with_doubts([claim("higher")], searched) == ([claim("higher")], lone)  # b is the better one
+    assert "the rate of a is from its optimum is not known" in with_doubts([claim("higher")], searched[1:])[0][0].text
 
 
 def test_a_pair_is_named_once_and_those_of_the_conclusion_too():

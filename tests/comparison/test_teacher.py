@@ -218,6 +218,12 @@ def test_what_each_student_starts_from_is_said():
     )
 
 
+def test_what_a_control_of_another_form_starts_from_is_said():
+    teacher = TeacherConfig(student("quantum_linear"), near=0.1)
+    methods = {"qtha": student("quantum_linear"), "mlp": student("mlp_linear")}
+    assert starts_said(teacher, methods).endswith("(noise 0.1); mlp from its maps and near its K")
+
+
 def test_a_run_belongs_to_its_teacher(folder):
     def key(teacher):
         loaded = SimpleNamespace(source=SimpleNamespace(origin="x"), dtype="d", device=torch.device("cpu"))
@@ -227,6 +233,31 @@ def test_a_run_belongs_to_its_teacher(folder):
     taught = config(folder, "quantum_gated", 1.0).teacher
     assert len({key(taught), key(replace(taught, dose=0.5)), key(replace(taught, seed=1)), key(TeacherConfig())}) == 4
     assert key(TeacherConfig()) == key(TeacherConfig(dose=0.5))  # without an adapter there is no teacher
+
+
+@pytest.mark.parametrize("form", ["gated", "linear"])
+def test_without_a_circuit_no_student_is_ahead_at_the_start(folder, form):
+    """Each has what the teacher has beside the circuit: a lead at dose 0 would be one of the start."""
+    plain = "identity" if form == "gated" else "linear"
+    cores = {"circuit": f"quantum_{form}", "mlp": f"mlp_{form}", "product": f"product_{form}", "none": plain}
+    adapters = {name: {**student(core), "core": core} for name, core in cores.items()}
+    if form == "linear":
+        adapters["none"] = {"preset": "mpo", "core": "linear", **MAPS}
+    made = config(
+        folder, f"quantum_{form}", 0.0, methods={name: MethodConfig(each) for name, each in adapters.items()},
+        training=TrainingConfig(max_steps=1, batch_size=4, gradient_accumulation=1, learning_rate=1e-9),
+        seeds=[0], output=str(folder / f"starts-{form}"),
+    )  # fmt: skip
+    for near in (0.0, 0.05):
+        planted = replace(made.teacher, adapter=adapters["circuit"], gain=0.1, near=near)  # K c outweighs Q q there
+        results = results_of(replace(made, teacher=planted, output=f"{made.output}-{near}"))
+        losses = {run["method"]: run["eval_loss"] for run in results["runs"]}
+        base, circuit = losses.pop("base"), losses.pop("circuit")
+        assert base > 1.02 * max(losses.values()) and max(losses.values()) < (1 + 1e-6) * min(losses.values())
+        if near:  # the noise on Q is the circuit's alone
+            assert circuit > min(losses.values())
+        else:
+            assert circuit == pytest.approx(min(losses.values()), rel=1e-6)
 
 
 def short(folder, name, **changes):

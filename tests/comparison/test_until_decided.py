@@ -70,6 +70,21 @@ def test_seeds_are_added_to_open_questions_and_a_stopped_comparison_goes_on(plac
     assert (remade.parent / "report.md").read_text().count("look 1 of 2") == text.count("look 1 of 2") > 0
 
 
+def test_a_question_that_is_open_again_gets_the_seeds_of_the_look_that_it_sat_out(
+    places, tmp_path, monkeypatch, capsys
+):
+    """As where a run of another method diverges later, which loosens the correction of none and tightens others'."""
+    left = iter([{"lora", "twin"}, {"lora", "fast", "twin"}, set()])
+    monkeypatch.setattr(runner, "undecided", lambda summary: next(left))
+    results = run(comparison(places, tmp_path, most_seeds=12))[1]
+    assert [seeds_of(results, name) for name in ("base", "lora", "twin")] == [[0], [*range(12)], [*range(12)]]
+    assert seeds_of(results, "fast") == [0, 1, 2, *range(3, 12)]
+    said = " ".join(capsys.readouterr().out.split())
+    assert (
+        "look 1 of 3: not decided for lora, twin " in said and "look 2 of 3: not decided for lora, fast, twin" in said
+    )
+
+
 def test_a_report_during_a_look_is_judged_by_the_looks_before_it(places, tmp_path, monkeypatch):
     write, told = runner.write_report, []
     monkeypatch.setattr(runner, "SECONDS_BETWEEN_REPORTS", 0.0)
@@ -110,6 +125,10 @@ def test_a_margin_or_reference_that_is_chosen_after_the_results_is_told(places, 
     said = "After the first results methods changed: other added and twin left out. p is corrected for the questions"
     assert said in " ".join(capsys.readouterr().out.split())
     assert "methods_before" not in run(replace(first, equivalent_within=50.0))[1]
+    apart = replace(first, output=str(tmp_path / "apart"))
+    run(apart)
+    run(replace(apart, seeds=[3, 4, 5], equivalent_within=50.0))  # its results stand in the way of the first ones
+    assert run(replace(apart, equivalent_within=50.0))[1]["margin_before"] == 0.5
     capsys.readouterr()
     none = replace(first, equivalent_within=None, output=str(tmp_path / "none"))
     run(none)

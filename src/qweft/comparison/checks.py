@@ -15,7 +15,7 @@ from qweft.comparison.method_kinds import core_of
 from qweft.comparison.planted import check_teacher
 from qweft.comparison.results_file import check_free_of_others
 from qweft.comparison.rivals import rival_of
-from qweft.comparison.statistics import SEEDS_NEEDED
+from qweft.comparison.statistics import LARGEST_MARGIN, SEEDS_NEEDED
 from qweft.data.checks import check_data_config, check_places
 from qweft.errors import QweftError, require
 from qweft.evaluation.checks import check_elsewhere, check_evaluation, check_judged_by_loss
@@ -34,9 +34,6 @@ LONG = 10**9
 
 MOST_SEEDS = 1000
 """Largest number of seeds that may be added up to."""
-
-LARGEST_MARGIN = 50.0
-"""Largest margin of equivalence in percent: beyond it any two methods are alike."""
 
 MOST_SEARCH_SEEDS = 100
 LEAST_SEARCH_RATES, MOST_SEARCH_RATES = 3, 60

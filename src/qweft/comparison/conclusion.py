@@ -37,7 +37,7 @@ def conclusion(summary: Mapping[str, Summary]) -> str:
         undecided += [(pairing, entry.steps) for pairing in _undecided(entry, judged)]
     equal = [name for name, pairing in pairs.items() if pairing.direction == "equivalent"]
     diverged = [entry.method for entry in methods if entry.eval_loss is None]
-    said = [_best(best, base, pairs)]
+    said = [_best(best, base, pairs, is_everyone=not diverged)]
     if ahead := [name for name, pairing in pairs.items() if pairing.direction == "higher"]:
         said.append(f"But an earlier look, at fewer seeds, showed {_few(ahead)} to be better than it.")
     if equal:
@@ -66,7 +66,7 @@ def claimed(summary: Mapping[str, Summary], is_recommended: bool = False) -> lis
     if best is None or (is_recommended and led):
         return []
     methods = [entry for name, entry in summary.items() if entry.kind != "base" and name != best]
-    return [held_against("other", summary[best], entry) for entry in methods if entry.eval_loss is not None]
+    return [held_against("claim", summary[best], entry) for entry in methods if entry.eval_loss is not None]
 
 
 def best_of(summary: Mapping[str, Summary]) -> str | None:
@@ -97,8 +97,15 @@ def _ahead(losses: Mapping[int, float | None], others: Mapping[int, float | None
     return math.fsum((losses[seed] or 0.0) - (others[seed] or 0.0) for seed in shared) / max(1, len(shared))
 
 
-def _best(best: Summary, base: float | None, pairs: Mapping[str, Pairing]) -> str:
-    """Returns the sentence on the method with the lowest loss, and on those that are shown to be worse."""
+def _best(best: Summary, base: float | None, pairs: Mapping[str, Pairing], is_everyone: bool) -> str:
+    """Returns the sentence on the method with the lowest loss, and on those that are shown to be worse.
+
+    Args:
+        best: That method.
+        base: The base model's loss.
+        pairs: It against each other method that has a loss.
+        is_everyone: Whether each of the others has one.
+    """
     same = all(pairing.seeds == best.seeds for pairing in pairs.values())
     where = " at the seeds that two methods share" if not same and all(each.seeds for each in pairs.values()) else ""
     which = "" if same else " over its own seeds"
@@ -113,7 +120,8 @@ def _best(best: Summary, base: float | None, pairs: Mapping[str, Pairing]) -> st
         pairs = {name: pairing for name, pairing in pairs.items() if name not in equal}
         if not pairs:
             return f"{said}."
-    is_whole = all(pairing.direction != "higher" for pairing in pairs.values())  # none was ahead at an earlier look
+    # none was ahead at an earlier look, and none diverged
+    is_whole = is_everyone and all(pairing.direction != "higher" for pairing in pairs.values())
     pairs = {name: pairing for name, pairing in pairs.items() if pairing.direction != "higher"}
     if not pairs:
         return f"{said}."

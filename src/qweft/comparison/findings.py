@@ -4,9 +4,10 @@ from collections.abc import Collection, Mapping, Sequence
 
 from qweft.comparison.controls import circuit_findings
 from qweft.comparison.phrases import Finding, distance, equal_budget, held_against, label, percent_more
-from qweft.comparison.statistics import LARGEST_P, Look
+from qweft.comparison.statistics import LARGEST_P, Look, level_said
 from qweft.comparison.summary import Summary
 from qweft.environment import ALONE, share_said
+from qweft.text import listed
 
 SAME_SIZE = 10.0
 """Largest difference in number of parameters, in percent, at which two methods count as equal in size."""
@@ -14,7 +15,7 @@ SAME_SIZE = 10.0
 LARGEST_SHARE = 0.5
 """Share of the target tokens above which one test row, or group of dependent rows, is warned of."""
 
-IMPORTANCE = ("circuit", "reference", "time", "size", "control", "other", "fairness")
+IMPORTANCE = ("circuit", "reference", "time", "size", "control", "other", "claim", "fairness")
 """Topics in report order, the most important first. "control" is a single control of the circuit."""
 
 
@@ -154,7 +155,7 @@ def _on_looks(looks: Sequence[Look]) -> list[Finding]:
     """Says how many looks there were at a growing number of seeds, and the level of each."""
     if not looks:
         return []
-    each = ", ".join(f"{look.level:.2g} at {len(look.seeds or ())} seeds" for look in looks)
+    each = ", ".join(f"{level_said(look.level)} at {len(look.seeds or ())} seeds" for look in looks)
     text = (
         f"Seeds were added while they could decide a question: {len(looks)} of {looks[0].planned} planned looks were "
         f"made, at the levels {each}. The levels of all planned looks add up to {LARGEST_P}. A method's loss is the "
@@ -184,10 +185,15 @@ def _on_rows(methods: Sequence[Summary]) -> list[Finding]:
 
 
 def _on_rates(methods: Sequence[Summary], searched: Collection[str]) -> list[Finding]:
-    """Warns if all methods share one learning rate although they may need different ones."""
+    """Warns of methods whose learning rate was not searched, and if all share one: they may need different ones."""
     rates = {entry.learning_rate for entry in methods}
-    if len(methods) < 2 or len(rates) > 1 or rates == {None} or {entry.method for entry in methods} <= {*searched}:
+    given = [entry.method for entry in methods if entry.method not in searched]
+    if len(methods) < 2 or rates == {None} or not given:
         return []
+    if len(rates) > 1:
+        whose = f"the rate of {listed(given)} is" if len(given) < len(methods) else "the learning rates are"
+        text = f"No search of this comparison says how far {whose} from the best."
+        return [Finding("fairness", "", "", "open", text)]
     text = (
         f"All methods trained at the same learning rate ({rates.pop():g}), and it was not searched for each: one "
         "whose best rate is another is at a disadvantage here, and the order may change once each has its own."

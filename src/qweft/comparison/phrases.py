@@ -4,10 +4,10 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from qweft.comparison.statistics import LARGEST_P, Pairing, paired
+from qweft.comparison.statistics import LARGEST_P, Pairing, level_said, paired
 from qweft.comparison.summary import Summary
 
-Topic = Literal["circuit", "reference", "time", "size", "other", "fairness"]
+Topic = Literal["circuit", "reference", "time", "size", "other", "claim", "fairness"]
 Direction = Literal["lower", "higher", "equivalent", "not decided", "open"]
 
 SMALLER = "a smaller difference is shown"
@@ -25,7 +25,8 @@ class Finding:
     Args:
         topic: "circuit" (does it help: all controls together, or one of them if `other` is set), "reference" (a hybrid
             against it), "time" (at equal wall-clock), "size" (against the LoRA of equal size), "other" (another method
-            against the reference) or "fairness" (what the comparison did not control).
+            against the reference), "claim" (the lowest loss against a method that no question has) or "fairness" (what
+            the comparison did not control).
         method: The method in question; empty if the finding is on all methods.
         other: The method that it is compared with; empty if there is none or more than one.
         direction: "lower" or "higher" held-out loss of the method, "equivalent", "not decided", or "open" if a run is
@@ -158,16 +159,17 @@ def _doubts(pairing: Pairing) -> list[str]:
     """Returns p, the smallest visible effect and the look as text; without an interval, the reason for that."""
     if pairing.p_value is None or pairing.corrected is None or pairing.visible is None:
         return [pairing.reason]
-    said = f"p {p_said(pairing.p_value)}"
-    if p_said(pairing.corrected) != p_said(pairing.p_value):
-        said += f", corrected {p_said(pairing.corrected).removeprefix('= ')}"
+    look = pairing.look
+    plain, corrected = (p_said(value, look.level) for value in (pairing.p_value, pairing.corrected))
+    said = f"p {plain}"
+    if corrected != plain:
+        said += f", corrected {corrected.removeprefix('= ')}"
     told = [said]
     if pairing.reason.startswith("the sign-flip") and pairing.sign_flip is not None:
         told.append(f"sign-flip p {p_said(pairing.sign_flip)}, above {LARGEST_P}")
     told.append(f"smallest visible effect {effect_said(pairing.visible)}")
-    look = pairing.look
     if look.planned > 1:
-        told.append(f"look {look.number} of {look.planned} at level {look.level:.2g}")
+        told.append(f"look {look.number} of {look.planned} at level {level_said(look.level)}")
     return told
 
 
@@ -192,19 +194,24 @@ def _signed(value: float, digits: int) -> str:
     return f"{value:+z.{digits}f}"
 
 
-def p_said(value: float) -> str:
+def p_said(value: float, level: float = LARGEST_P) -> str:
     """Returns p after its relation, with two decimals, or with two significant digits below 0.1.
 
-    Beside the level it takes more digits, so that the two do not look equal.
+    Beside the level it takes more digits, so that the two do not look equal, and p is on its side.
 
-    >>> p_said(0.251), p_said(0.0123), p_said(3e-7), p_said(0.0504)
-    ('= 0.25', '= 0.012', '< 0.0001', '= 0.0504')
+    >>> p_said(0.251), p_said(0.0123), p_said(3e-7), p_said(0.0504), p_said(0.0126, 0.0125)
+    ('= 0.25', '= 0.012', '< 0.0001', '= 0.0504', '= 0.0126')
     """
     if value < 0.0001:
         return "< 0.0001"
     if value >= 0.1:
         return f"= {value:.2f}"
     digits = 2
-    while digits < MOST_DIGITS and float(f"{value:.{digits}g}") == LARGEST_P != value:
+    while digits < MOST_DIGITS and value != level and not _on_its_side(float(f"{value:.{digits}g}"), value, level):
         digits += 1
     return f"= {value:.{digits}g}"
+
+
+def _on_its_side(rounded: float, value: float, level: float) -> bool:
+    """Returns whether a rounded p is above the level where the p is, and below it where that is."""
+    return rounded != level and (rounded > level) == (value > level)

@@ -44,10 +44,12 @@ def starts_said(teacher: TeacherConfig, methods: Mapping[str, Mapping[str, Any]]
     found: dict[Start, list[str]] = {}
     for name, adapter in methods.items():
         found.setdefault(start_of(teacher, adapter), []).append(name)
+    own = core_of("", teacher.adapter)
+    has_k = own is not None and form_of(own) == "linear"
     words: dict[Start, str] = {
         "maps and core": f"from the teacher's maps and near its core (noise {teacher.near:g})" if teacher.near else
         "from the teacher's maps and core",
-        "maps": "from its maps" if "maps and core" in found else "from the teacher's maps",
+        "maps": f"from its maps{' and near its K' * has_k}" if "maps and core" in found else "from the teacher's maps",
         "own": "as without a teacher",
     }  # fmt: skip
     return "students: " + "; ".join(f"{', '.join(found[start])} {words[start]}" for start in words if start in found)

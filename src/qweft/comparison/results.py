@@ -191,7 +191,7 @@ class Run:
 
 def _check_types(values: dict[str, Any]) -> None:
     for key, types in FIELD_TYPES.items():
-        if key in values and not isinstance(values[key], types):
+        if key in values and (isinstance(values[key], bool) or not isinstance(values[key], types)):
             raise TypeError(f"{key} is {shown(values[key])}")
     for key, value in values.items():
         if isinstance(value, int | float) and key != "eval_perplexity" and not _is_measured(value):

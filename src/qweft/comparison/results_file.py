@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from qweft.claims import keep_earlier
+from qweft.claims import EARLIER, keep_earlier
 from qweft.comparison.results import BASE, Run
 from qweft.comparison.statistics import SEEDS_NEEDED
 from qweft.errors import QweftError
@@ -113,12 +113,9 @@ def first_stated(
     """
     planned, names = [sorted(seeds) for seeds in looks], sorted(methods)
     plan: dict[str, float | str | list[str] | list[list[int]] | None] = {PLANNED: planned, PLANNED_METHODS: names}
-    try:
-        record = read_results(folder)[1]
-    except QweftError:  # there are none
+    record = _first_results(folder, {(method, str(seed)) for method in methods for seed in looks[-1]})
+    if record is None:
         return plan
-    if not _runs_of(record) & {(method, str(seed)) for method in methods for seed in looks[-1]}:
-        return plan  # of other methods or seeds: none of those runs is used
     entries = record.get("summary")
     stated = next(iter(entries.values()), None) if isinstance(entries, dict) else None
     stated = stated if isinstance(stated, dict) else {}
@@ -135,6 +132,23 @@ def first_stated(
         **({SEEDS: begun} if _are_seeds(begun) and begun != planned else {}),
         **({METHODS: had} if _are_names(had) and had != names else {}),
     }
+
+
+def _first_results(folder: Path, wanted: Collection[tuple[str, str]]) -> dict[str, Any] | None:
+    """Returns the first results that have runs of a comparison which are still in its folder; `None` without any.
+
+    Those of a comparison with other seeds or methods, made in between, were set aside, and tell nothing of these.
+    """
+    kept = {run for run in wanted if (folder / "-".join(run) / "run.json").is_file()}
+    aside = sorted((folder / EARLIER).glob("results-*"), key=lambda each: (len(each.name), each.name))
+    for place, there in [*((each, kept) for each in aside if not each.is_symlink()), (folder, {*wanted})]:
+        try:
+            record = read_results(place)[1]
+        except QweftError:  # there are none
+            continue
+        if _runs_of(record) & there:
+            return record
+    return None
 
 
 def _are_names(value: object) -> bool:

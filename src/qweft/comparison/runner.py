@@ -190,14 +190,14 @@ def _compare(config: ComparisonConfig, config_yaml: str, command: str, begin: Ca
         looks: list[Look] = []
         for seeds, look in zip(plan.looks, plan.judging, strict=True):
             looks.append(look)
-            planned = schedule(context, asked, [seed for seed in seeds if seed not in seen], speed, plan.workers or 1)
+            planned = schedule(context, asked, seeds, speed, plan.workers or 1, runs)
             seen.update(seeds)
             total = len(runs) + len(planned.runs)
             runs += _make_runs(context, planned, partial(write, tuple(runs), total, tuple(looks[:-1] or looks)))
             seen_so_far = judged(runs, looks)
             left = undecided(seen_so_far)
             if look.planned > 1:
-                console.say(f"look {look.number} of {look.planned}: {_open_said(asked, left, seen_so_far)}")
+                console.say(f"look {look.number} of {look.planned}: {_open_said(chosen.methods, left, seen_so_far)}")
             asked = [method for method in chosen.methods if method.name in left]
             if not asked:
                 break
@@ -285,9 +285,9 @@ def _say_winner(context: Context, found: Recommendation) -> None:
             context.console.say(line)
 
 
-def _open_said(asked: Sequence[Method], left: Collection[str], summary: Mapping[str, Summary]) -> str:
+def _open_said(methods: Sequence[Method], left: Collection[str], summary: Mapping[str, Summary]) -> str:
     """Returns the methods whose questions are still open, as text, or else why seeds decide no more of them."""
-    names = [method.name for method in asked if method.name in left]
+    names = [method.name for method in methods if method.name in left]
     if names:
         return f"not decided for {', '.join(names)}"
     pairs = [paired(summary[one], summary[other]) for one, other in questions(summary)]

@@ -10,7 +10,7 @@ from qweft.comparison.context import Context, judged_rows
 from qweft.comparison.method_kinds import core_of, maps_of
 from qweft.comparison.methods import Method
 from qweft.comparison.plan import Grid
-from qweft.comparison.results import BASE
+from qweft.comparison.results import BASE, Run
 from qweft.comparison.trial import RECORD, run_folder
 from qweft.data.tokens import Encoded
 from qweft.evaluation.loss import held_out_loss
@@ -64,7 +64,7 @@ class Schedule:
         """Returns the number of runs with their estimated time, then a line on each method."""
         methods = list({method.name: method for method, _ in self.runs if method is not None}.values())
         seeds = sorted({seed for method, seed in self.runs if method is not None})
-        base = "the base model, and " if len(self.runs) > len(methods) * len(seeds) else ""
+        base = "the base model, and " if any(method is None for method, _ in self.runs) else ""
         told = f"{many(len(self.runs), 'run')}: {base}{many(len(methods), 'method')} at "
         told += f"{'seed' if len(seeds) == 1 else 'seeds'} {', '.join(map(str, seeds))}"
         if self.first_seconds:
@@ -74,7 +74,12 @@ class Schedule:
 
 
 def schedule(
-    context: Context, methods: Sequence[Method], seeds: Sequence[int], seconds_of_a_token: float | None, workers: int
+    context: Context,
+    methods: Sequence[Method],
+    seeds: Sequence[int],
+    seconds_of_a_token: float | None,
+    workers: int,
+    made: Sequence[Run] = (),
 ) -> Schedule:
     """Returns the untouched model's run if the first seed is among the seeds, then every method's at every seed.
 
@@ -84,10 +89,11 @@ def schedule(
         seeds: Each method runs once per seed.
         seconds_of_a_token: From `seconds_of_a_token`; `None` if it was not timed.
         workers: Number of processes that share the runs.
+        made: Runs of earlier looks, which are left out. A method may have sat out the last one.
     """
-    first = context.settings.first_seed
-    runs: list[tuple[Method | None, int]] = [(None, first)] if first in seeds else []
-    runs += [(method, seed) for seed in seeds for method in methods]
+    first, had = context.settings.first_seed, {(run.method, run.seed) for run in made}
+    runs: list[tuple[Method | None, int]] = [(None, first)] if first in seeds and (BASE, first) not in had else []
+    runs += [(method, seed) for seed in seeds for method in methods if (method.name, seed) not in had]
     data, training, judging = context.data, context.settings.training, context.settings.evaluation
     rows, step = _judged(context), _trained_tokens(context)
     answers = GENERATED * min(judging.answers, len(rows)) * judging.max_new_tokens

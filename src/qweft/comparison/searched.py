@@ -118,14 +118,18 @@ def doubt(finding: Finding, found: Mapping[str, Search]) -> str:
 
     A claim is a difference that is shown, or an equivalence. A better rate of the better method makes a difference
     larger, so only the other one's shortfall counts. Of an equivalence both do, together. Left open is a shortfall that
-    is not known, or that exceeds the room which the claim's interval leaves. One that leaves out the chance of the
-    seeds counts as it is.
+    is not known, as that of a rate that was given where others were searched, or that exceeds the room which the
+    claim's interval leaves. One that leaves out the chance of the seeds counts as it is.
 
     Args:
         finding: The claim.
         found: The searches by method.
     """
-    pair = _that_count(finding, found)
+    named = _those_that_count(finding) if found else []
+    for name in named:
+        if name not in found:
+            return f"How far the rate of {name} is from its optimum is not known: it was not searched."
+    pair = [found[name] for name in named]
     for each in pair:
         if each.shortfall.percent is None:
             return f"How far the rate of {each.method} is from its optimum is not known: {each.shortfall.reason}."
@@ -141,12 +145,12 @@ def doubt(finding: Finding, found: Mapping[str, Search]) -> str:
     return f"The learning rates may cost {said}, together more than {what}."
 
 
-def _that_count(finding: Finding, found: Mapping[str, Search]) -> list[Search]:
-    """Returns the searches whose shortfall could undo a claim; empty if the finding is none."""
+def _those_that_count(finding: Finding) -> list[str]:
+    """Returns the methods whose shortfall could undo a claim; empty if the finding is none."""
     if finding.direction not in ("lower", "higher", "equivalent") or not finding.other or finding.room is None:
         return []
     better = {"lower": finding.method, "higher": finding.other}.get(finding.direction)
-    return [found[name] for name in (finding.method, finding.other) if name in found and name != better]
+    return [name for name in (finding.method, finding.other) if name != better]
 
 
 def with_doubts(
@@ -175,7 +179,7 @@ def with_doubts(
     if pairs:
         told = ", ".join(pairs.values()) if len(pairs) <= NAMED else many(len(pairs), "pair")
         lines.append(f"The learning rates may decide what is claimed of {told}: the searches do not rule it out.")
-    counted = [search for each in (*findings, *claims) for search in _that_count(each, found)]
+    counted = [found[name] for each in (*findings, *claims) for name in _those_that_count(each) if name in found]
     if any(search.shortfall.reason == ONE_SEED for search in counted):
         lines.append("What the searches may have missed by the chance of their seeds is not known.")
     return made, " ".join(lines)

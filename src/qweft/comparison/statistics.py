@@ -16,6 +16,9 @@ SEEDS_NEEDED = 3
 LARGEST_P = 0.05
 """Largest sign-flip p of a difference that is shown, enforced from six seeds on, where the test can reach it."""
 
+LARGEST_MARGIN = 50.0
+"""Largest margin of equivalence in percent: beyond it any two methods are alike."""
+
 MOST_EXACT = 20
 """Largest number of differences for which all sign patterns are counted: 2^20 sums."""
 
@@ -230,6 +233,15 @@ def paired(method: Scored, other: Scored, look: Look | None = None) -> Pairing:
     )
 
 
+def level_said(level: float) -> str:
+    """Returns a level with up to four significant digits.
+
+    >>> level_said(0.05), level_said(0.0125), level_said(0.05 / 3)
+    ('0.05', '0.0125', '0.01667')
+    """
+    return f"{level:.4g}"
+
+
 def mean(values: Sequence[float]) -> float | None:
     """Returns the arithmetic mean, or `None` without values."""
     return math.fsum(values) / len(values) if values else None
@@ -263,7 +275,7 @@ def _reason(
         return f"at least {SEEDS_NEEDED} seeds are needed"
     if corrected > look.level:
         said = "p" if p > look.level else "the corrected p"
-        return f"{said} is above {look.level:.2g}"
+        return f"{said} is above {level_said(look.level)}"
     if flip is not None and flip > LARGEST_P >= smallest_p(len(differences)):
         return f"the sign-flip p is above {LARGEST_P}"
     return ""

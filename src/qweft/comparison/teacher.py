@@ -24,6 +24,8 @@ from qweft.text import progress
 ADAPTER = "default"
 MATRIX = "quantum_weight"
 """Q, which the dose multiplies."""
+LINEAR = "linear_weight"
+"""K, which some forms have: the part of a teacher that is no circuit's."""
 ROWS = 16
 """Training rows on which the KL divergence is set."""
 TOLERANCE, LARGEST_ERROR = 0.01, 0.03
@@ -73,7 +75,9 @@ class Teacher:
     def hand_over(self, model: nn.Module, specification: Mapping[str, Any], seed: int) -> None:
         """Lets a student start from the teacher's maps; one with the teacher's core also near that core.
 
-        A student whose adapter differs in more than its core keeps its own start.
+        Beside such a student the others start as near, without the circuit: those with K get the teacher's K with the
+        same noise, and their Q starts at zero, as it does in a gate. A student whose adapter differs in more than its
+        core keeps its own start.
 
         Args:
             model: The base model with the student's adapter.
@@ -87,9 +91,15 @@ class Teacher:
         for own, given in zip(branches(model), branches(self.model), strict=True):
             own.compress.load_state_dict(given.compress.state_dict())
             own.expand.load_state_dict(given.expand.state_dict())
-            for name, tensor in own.core.named_parameters() if start == "maps and core" else ():
-                noise = torch.randn(tensor.shape, generator=generator) * (self.config.near or 0.0)
-                tensor.copy_(given.core.get_parameter(name) + noise.to(tensor))
+            if self.config.near is None:
+                continue
+            trained = dict(own.core.named_parameters())
+            for name, tensor in given.core.named_parameters():
+                noise = torch.randn(tensor.shape, generator=generator) * self.config.near
+                if start == "maps and core" or (name == LINEAR and name in trained):
+                    trained[name].copy_(tensor + noise.to(tensor))
+            if start == "maps" and MATRIX in trained:
+                trained[MATRIX].zero_()
         _forget(model)
 
 

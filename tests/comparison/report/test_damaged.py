@@ -16,6 +16,12 @@ from tests.comparison.report.report_examples import ADAPTERS, results
 WHOLE = results({"lora": ADAPTERS["lora"]}, seeds=1, inspected=False)
 
 
+LOOKS = [
+    {"level": 0.02, "seeds": [0, 1, 2], "number": 1, "planned": 2},
+    {"level": 0.03, "seeds": [0, 1, 2, 3, 4], "number": 2, "planned": 2},
+]
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
@@ -28,6 +34,15 @@ WHOLE = results({"lora": ADAPTERS["lora"]}, seeds=1, inspected=False)
             "differ in equivalent_within (1, 2)",
         ),
         ({"summary": {"a": {"reference": "a"}, "b": {"reference": "b"}}}, "the methods differ in reference (a, b)"),
+        *(
+            ({"summary": {"a": {"equivalent_within": margin}}}, "equivalent_within must be above 0 and at most 50")
+            for margin in (-1, 1000, "5", True)
+        ),
+        ({"summary": {"a": {"looks_made": LOOKS}, "b": {}}}, "the methods differ in looks_made"),
+        *(
+            ({"summary": {"a": {"looks_made": [LOOKS[0], {**LOOKS[1], key: value}]}}}, "levels, numbers or seeds that")
+            for key, value in (("level", 0), ("level", 0.04), ("number", 3), ("planned", 1), ("seeds", [0, 1, 2]))
+        ),
         ({"summary": {"a": {"reference": ["a"]}, "b": {"reference": "b"}}}, "not well formed"),
     ],
 )

@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 from qweft import yaml_file
@@ -20,13 +21,14 @@ from qweft.comparison.report.search import search_figure
 from qweft.comparison.results import BASE, Run
 from qweft.comparison.results_file import changed_said
 from qweft.comparison.searched import Search, searches, with_doubts
-from qweft.comparison.statistics import ONCE, Look
+from qweft.comparison.statistics import LARGEST_MARGIN, LARGEST_P, ONCE, Look
 from qweft.comparison.summarise import summarise
 from qweft.comparison.summary import Summary
 from qweft.errors import QweftError
 from qweft.figures.figure import ReportFigure
 from qweft.figures.styles import Style, styles
 
+ROUNDING = 1e-9
 LONGEST_TITLE = 500
 """Most characters of a title that results.json has."""
 
@@ -92,15 +94,13 @@ class Content:
         entries = (results.get("summary") or {}).values()
         named = [entry["reference"] for entry in entries if "reference" in entry]
         reference = str(_the_one("reference", named, "lora"))
-        margin = float(_the_one("equivalent_within", [entry.get("equivalent_within") for entry in entries], None) or 0)
+        margin = _margin(_the_one("equivalent_within", [entry.get("equivalent_within") for entry in entries], None))
         recommended = str((results.get("recommendation") or {}).get("text", ""))
         environment = {key: value for key, value in (results.get("environment") or {}).items() if value is not None}
         return cls(
             title=title or _title(runs[0], results),
             runs=runs,
-            summary=summarise(
-                runs, reference, margin if 0 < margin < math.inf else None, _looks(results), bool(recommended)
-            ),
+            summary=summarise(runs, reference, margin, _looks(results), bool(recommended)),
             reference=reference,
             command=environment.pop("command", None),
             environment=environment,
@@ -114,7 +114,7 @@ class Content:
 
     @cached_property
     def findings(self) -> list[Finding]:
-        """The findings of the comparison, with what the search for learning rates leaves open of them."""
+        """The findings, then what the conclusion claims beside them, with what the searches leave open of each."""
         return self._doubted[0]
 
     @cached_property
@@ -129,7 +129,10 @@ class Content:
     @cached_property
     def _doubted(self) -> tuple[list[Finding], str]:
         found = findings(self.summary, [entry.method for entry in self.search])
-        return with_doubts(found, self.search, claimed(self.summary, bool(self.recommendation)))
+        asked = {frozenset((each.method, each.other)) for each in found}
+        claims = claimed(self.summary, bool(self.recommendation))
+        beside = [each for each in claims if frozenset((each.method, each.other)) not in asked]
+        return with_doubts([*found, *beside], self.search, claims)
 
     @property
     def unfinished(self) -> str:
@@ -188,14 +191,42 @@ def _taught(teacher: Mapping[str, Any] | None) -> str:
 
 
 def _looks(results: Mapping[str, Any]) -> Sequence[Look]:
-    """Returns the looks that the summary of a results.json records; one look if there are none."""
-    recorded = [entry.get("looks_made") for entry in (results.get("summary") or {}).values()]
+    """Returns the looks that the summary of a results.json records; one look if there are none.
+
+    Raises:
+        QweftError: No comparison makes such looks: a level is not above 0, they add up to more than 0.05, the looks
+            are not numbered from 1, or a look has no seed that is new.
+    """
+    recorded = [entry.get("looks_made") or [] for entry in (results.get("summary") or {}).values()]
+    if any(each != recorded[0] for each in recorded):
+        raise QweftError("summary: the methods differ in looks_made")
     if not recorded or not recorded[0]:
         return (ONCE,)
-    return [
+    looks = [
         Look(None, float(e["level"]), tuple(map(int, e["seeds"])), int(e["number"]), int(e["planned"]))
         for e in recorded[0]
     ]
+    spent = math.fsum(look.level for look in looks)
+    numbered = [(look.number, look.planned >= len(looks)) for look in looks] == [
+        (n, True) for n in range(1, len(looks) + 1)
+    ]
+    grows = all({*before} < {*after} for before, after in pairwise([(), *(look.seeds or () for look in looks)]))
+    if not (numbered and grows and min(look.level for look in looks) > 0 and spent <= LARGEST_P * (1 + ROUNDING)):
+        raise QweftError("summary: looks_made has levels, numbers or seeds that no comparison has")
+    return looks
+
+
+def _margin(value: object) -> float | None:
+    """Returns the margin of equivalence that a summary records, in percent.
+
+    Raises:
+        QweftError: A comparison refuses such a margin.
+    """
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= LARGEST_MARGIN:
+        raise QweftError(f"summary: equivalent_within must be above 0 and at most {LARGEST_MARGIN:g}, got {value!r}")
+    return float(value)
 
 
 @dataclass(frozen=True)

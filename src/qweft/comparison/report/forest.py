@@ -54,7 +54,8 @@ def differences(findings: Sequence[Finding], part: Part) -> list[Difference]:
     """
     found: dict[tuple[str, str], Difference] = {}
     for finding in findings:
-        if (finding.topic == "other") == (part == "others") and finding.difference is not None and finding.interval:
+        is_asked = finding.topic != "claim" and (finding.topic == "other") == (part == "others")
+        if is_asked and finding.difference is not None and finding.interval:
             others = part == "others"
             group, name = (finding.other, finding.method) if others else (finding.method, finding.other)
             heading = f"against {fitting(group)}" if others else f"{fitting(group)} against"

@@ -28,6 +28,7 @@ GROUPS = {
     "time": "Better at equal wall-clock?",
     "size": "Better than LoRA of equal size?",
     "other": "Other methods better than {reference}?",
+    "claim": "The lowest loss beside methods that no question has (corrected for all pairs)",
     "fairness": "What was not controlled",
 }
 """Questions by topic, in report order."""
