@@ -1,5 +1,7 @@
 """A config by a number of trained parameters, against what the adapter trains."""
 
+import re
+
 import numpy as np
 import pytest
 from peft import LoraConfig, get_peft_model
@@ -20,13 +22,22 @@ def trained(model, config):
 def test_the_adapter_is_the_largest_within_the_budget(make, changes):
     sparse = {"target_modules": "all-linear", **changes}
     whole = trained(make(), QwthnConfig.preset("sparse", **sparse))
-    with pytest.raises(QweftError, match=r"a budget of 1 trained .* below the \d+ that one output .* preset subspace"):
+    with pytest.raises(
+        QweftError, match=r"a budget of 1 trained .* below the \d+ that one output of each of the \d+ layers"
+    ):
         QwthnConfig.for_budget(make(), 1, **changes)
+    least = trained(make(), QwthnConfig.preset("sparse", **sparse, share=1e-9))
+    with pytest.raises(QweftError, match=r"take the preset subspace with r 1 and width \d+") as error:
+        QwthnConfig.for_budget(make(), least - 1, **changes)
+    narrow = {key: value for key, value in sparse.items() if key not in ("r", "width")}
+    width = int(re.search(r"width (\d+)", str(error.value)).group(1))
+    assert trained(make(), QwthnConfig.preset("subspace", r=1, width=width, **narrow)) < least
     for share in (1e-9, 0.03, 0.1, 0.17, 0.25, 0.31):
         numbers = trained(make(), QwthnConfig.preset("sparse", **sparse, share=share))
         assert trained(make(), QwthnConfig.for_budget(make(), numbers, **changes)) == numbers
         assert trained(make(), QwthnConfig.for_budget(make(), numbers + 1, **changes)) in (numbers, numbers + 1)
-    full = QwthnConfig.for_budget(make(), 10 * whole, **changes)
+    with pytest.warns(UserWarning, match=f"sparse takes at most {whole:,} trained parameters here"):
+        full = QwthnConfig.for_budget(make(), 10 * whole, **changes)
     assert full.share == 0.32 and trained(make(), full) == whole
 
 

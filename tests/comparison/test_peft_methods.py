@@ -10,7 +10,7 @@ from transformers import set_seed
 
 import qweft  # noqa: F401
 from qweft.comparison.adapters import put_on, take_off, trained
-from qweft.comparison.checks import check_adapter
+from qweft.comparison.checks import check_adapter, check_schedules
 from qweft.comparison.sizes import count, matched
 from qweft.errors import QweftError
 from qweft.evaluation.loss import held_out_loss
@@ -143,6 +143,43 @@ def test_biases_of_the_base_model_are_not_trained():
     specification = {"peft_type": "LORA", "r": 2, "target_modules": ["c_attn"], "fan_in_fan_out": True, "bias": "all"}
     with pytest.raises(QweftError, match=r"trains transformer\.h\.0\.ln_1\.bias of the base model itself"):
         count(model, specification)
+
+
+@pytest.mark.parametrize(
+    ("specification", "said"),
+    [
+        ({"peft_type": "TRAINABLE_TOKENS", "token_indices": [10**6]}, "token index 1000000 is none of the model's"),
+        ({"peft_type": "TRAINABLE_TOKENS", "token_indices": [-1]}, "token index -1 is none of the model's"),
+        ({"peft_type": "TRAINABLE_TOKENS"}, "token_indices names no token to train; list some"),
+        ({"peft_type": "LORA", "trainable_token_indices": [10**6], **TARGETS}, "token index 1000000 is none"),
+        ({"peft_type": "VBLORA", "num_vectors": 4, "topk": 9, "vector_length": 2, **TARGETS}, "topk 9 is above"),
+        ({"peft_type": "VBLORA", "vector_length": 0, **TARGETS}, "the adapter cannot be put on this model"),
+        ({"peft_type": "OSF", "effective_rank": 99, **TARGETS}, "it trains no parameter of this model"),
+        ({"peft_type": "LORA", "inference_mode": True, **TARGETS}, "inference_mode true trains nothing; leave it out"),
+        ({"peft_type": "LORA", "kasa_config": {}, **TARGETS}, "kasa_config cannot be compared: it rewrites"),
+        ({"peft_type": "LORA", "init_lora_weights": "pissa_niter_4", **TARGETS}, "or choose gaussian or orthogonal"),
+    ],
+)  # fmt: skip
+def test_what_would_fail_in_its_own_training_is_refused_before_any(specification, said):
+    model = tiny_llama()
+    with pytest.raises(QweftError) as error:
+        check_adapter(specification)
+        count(model.to("meta"), specification)
+    assert said in str(error.value) and "\n" not in str(error.value)
+
+
+def test_a_schedule_of_adalora_needs_steps_between_its_ends():
+    adapters = {"lora": {"peft_type": "LORA"}, "ranks": {"peft_type": "ADALORA", "tinit": 6, "tfinal": 12}}
+    check_schedules(adapters, 19)
+    with pytest.raises(QweftError, match=r"methods\.ranks: tinit 6 and tfinal 12 leave none of 18 steps to give up"):
+        check_schedules(adapters, 18)
+
+
+def test_what_peft_leaves_out_on_shapes_alone_is_counted():
+    specification = {"peft_type": "LORA", "r": 4, "monteclora_config": {"num_samples": 3}, **TARGETS}
+    model = tiny_llama()
+    wanted = sum(each.numel() for each in trained(put_on(model, specification, None)).values())
+    assert count(tiny_llama().to("meta"), specification) == wanted == count(tiny_llama(), specification)
 
 
 def test_adalora_gives_up_ranks_on_its_schedule():

@@ -16,7 +16,8 @@ from qweft.comparison.config import ComparisonConfig, MethodConfig, TeacherConfi
 from qweft.comparison.context import fingerprint
 from qweft.comparison.executors.worker import Local
 from qweft.comparison.findings import findings
-from qweft.comparison.planted import starts_said
+from qweft.comparison.plan import resolve
+from qweft.comparison.planted import starts_said, worth_said
 from qweft.comparison.results import Run
 from qweft.comparison.summarise import summarise
 from qweft.comparison.teacher import scaled_to
@@ -26,6 +27,7 @@ from qweft.evaluation.config import EvaluationConfig
 from qweft.evaluation.loss import soft_losses
 from qweft.models.config import ModelConfig
 from qweft.training.config import TrainingConfig
+from tests.comparison.comparison_examples import runs
 from tests.data.tiny_tokenizer import CHATML, make_tokenizer
 from tests.tiny_models import tiny_llama
 
@@ -222,6 +224,22 @@ def test_what_a_control_of_another_form_starts_from_is_said():
     teacher = TeacherConfig(student("quantum_linear"), near=0.1)
     methods = {"qtha": student("quantum_linear"), "mlp": student("mlp_linear")}
     assert starts_said(teacher, methods).endswith("(noise 0.1); mlp from its maps and near its K")
+
+
+def test_a_teacher_that_is_worth_less_than_the_margin_is_warned_of():
+    summary = summarise(runs(base=[5.0], lora=[4.9]))
+    said = worth_said({"kl": 0.01}, summary, 0.5)
+    assert said.startswith("The teacher is 0.01 nats from the base model, 0.2% of its loss: nothing that was planted")
+    assert worth_said({"kl": 0.1}, summary, 0.5) == worth_said({"kl": 0.01}, summary, None) == ""
+    assert worth_said(None, summary, 0.5) == ""
+
+
+def test_the_teacher_s_layers_are_checked_on_the_model(folder):
+    made = config(folder, "quantum_gated", 1.0)
+    made.teacher.adapter["target_modules"] = ["none"]
+    made = replace(made, teacher=replace(made.teacher, near=None))
+    with pytest.raises(QweftError, match=r"^teacher\.adapter: target module 'none' does not exist in the model"):
+        resolve(made)
 
 
 def test_a_run_belongs_to_its_teacher(folder):

@@ -105,12 +105,31 @@ def check_targets(model: nn.Module, config: PeftConfig) -> None:
                 f"{', '.join(linear)}"
             )
     _check_trained_whole(model, getattr(config, "modules_to_save", None) or [])
+    _check_tokens(model, config)
+    topk, vectors = getattr(config, "topk", None), getattr(config, "num_vectors", None)
+    if config.peft_type == "VBLORA" and topk is not None and vectors is not None and topk > vectors:
+        raise QweftError(f"topk {topk} is above num_vectors {vectors}; give at most as many")
     start = str(getattr(config, "init_lora_weights", "")).lower()
     if start in ("olora", "loftq") and any(isinstance(module, Conv1D) for module in model.modules()):
         raise QweftError(
             f"init_lora_weights {start} is for weights (d_out, d_in), and those of this model's Conv1D layers are "
             "their transposes: with it the model would be another one; take pissa, or leave it out"
         )
+
+
+def _check_tokens(model: nn.Module, config: PeftConfig) -> None:
+    """Raise for a token to train that the model has not, or a method of tokens without one."""
+    own = config.peft_type == "TRAINABLE_TOKENS"
+    asked: Any = getattr(config, "token_indices" if own else "trainable_token_indices", None) or ()
+    if own and not asked:
+        raise QweftError("token_indices names no token to train; list some, as [5, 7]")
+    of_model: Any = model
+    embeddings: Any = of_model.get_input_embeddings() if asked and hasattr(model, "get_input_embeddings") else None
+    size: int = getattr(embeddings, "num_embeddings", 0)
+    for tokens in asked.values() if isinstance(asked, dict) else [asked]:
+        for token in tokens if size else ():
+            if not (isinstance(token, int) and 0 <= token < size):
+                raise QweftError(f"token index {token} is none of the model's; give one from 0 to {size - 1:,}")
 
 
 def _check_trained_whole(model: nn.Module, names: Collection[str]) -> None:
@@ -131,6 +150,10 @@ def _matches(expression: str, name: str) -> bool:
         raise QweftError(f"target_modules {expression!r} is no regular expression: {error}") from error
 
 
+REFUSALS = (ValueError, TypeError, LookupError, RuntimeError, ArithmeticError, AttributeError, AssertionError)
+"""Errors with which PEFT refuses a config, the last one of a PyTorch without CUDA."""
+
+
 def attach(model: nn.Module, config: PeftConfig) -> Any:
     """Return the model with the adapter, as `peft.get_peft_model` makes it.
 
@@ -142,7 +165,7 @@ def attach(model: nn.Module, config: PeftConfig) -> Any:
     try:
         with quiet_peft():
             adapted = get_peft_model(model, config)
-    except (ValueError, TypeError, KeyError, RuntimeError, AssertionError) as error:  # of a PyTorch without CUDA
+    except REFUSALS as error:
         way = f"; its linear layers are {', '.join(linear_names(model))}" if "target_modules" in str(error) else ""
         raise QweftError(f"the adapter cannot be put on this model: {error}{way}") from error
     try:

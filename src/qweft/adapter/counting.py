@@ -2,6 +2,7 @@
 
 import math
 import operator
+import warnings
 from collections import Counter
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -22,6 +23,8 @@ Config = TypeVar("Config", bound=QwthnFields)
 WITHOUT_HEAD = ("CAUSAL_LM", "SEQ_2_SEQ_LM", "FEATURE_EXTRACTION")
 """Tasks for which PEFT trains no head beside the adapter."""
 LINEAR = nn.Linear, Conv1D
+FAR = 2
+"""Multiple of the most that a config takes from which on a budget is warned of: it may have meant another adapter."""
 HALVINGS = 40
 """Halvings of the range of shares, until the last is finer than one output of any layer."""
 
@@ -96,12 +99,16 @@ def largest_share(model: Any, numbers: int, config: Config) -> Config:
     low, high = 0.0, config.share
     least, most = count(1e-9), count(high)
     if numbers < least:
+        width = numbers // (2 * sizes.total())
+        smaller = f", or take the preset subspace with r 1 and width {width}" if width else ""
         raise QweftError(
             f"a budget of {numbers:,} trained parameters is below the {least:,} that one output of each of the "
-            f"{sizes.total()} layers takes; give more, name fewer layers by target_modules, or take the preset "
-            "subspace, which trains 2 * r * width numbers a layer"
+            f"{sizes.total()} layers takes; give more{smaller}, or name fewer layers by target_modules"
         )
     if numbers >= most:
+        if numbers >= FAR * most:
+            said = f"a budget of {numbers:,}: sparse takes at most {most:,} trained parameters here, and has these"
+            warnings.warn(said, stacklevel=3)
         return config
     for _ in range(HALVINGS):
         middle = (low + high) / 2

@@ -299,6 +299,7 @@ def check_adapter(specification: Mapping[str, Any]) -> None:
     if "rival" in specification:
         rival_of(specification)
         return
+    _check_start_of(specification)  # before a check whose way out it refuses
     check_specification(with_steps(specification, None))
     check_ranks(specification)
     check_comparable(specification)
@@ -314,6 +315,25 @@ def with_steps(specification: Mapping[str, Any], steps: int | None) -> dict[str,
     return given
 
 
+def check_schedules(adapters: Mapping[str, Mapping[str, Any]], steps: int) -> None:
+    """Checks that AdaLoRA has steps in which to give up ranks, between tinit and the last tfinal ones.
+
+    Args:
+        adapters: The methods' adapters by name.
+        steps: Steps of the shortest training.
+
+    Raises:
+        QweftError: It has none; PEFT would say so when its own training begins, after others.
+    """
+    for name, adapter in adapters.items():
+        first, last = (adapter.get(key) or 0 for key in ("tinit", "tfinal"))
+        if str(adapter.get("peft_type")).upper() == "ADALORA" and first >= steps - last:
+            raise QweftError(
+                f"methods.{name}: tinit {first} and tfinal {last} leave none of {many(steps, 'step')} to give up ranks "
+                "in; lower them, or train longer"
+            )
+
+
 def check_comparable(specification: Mapping[str, Any]) -> None:
     """Checks a specification against the lists of methods that cannot be compared.
 
@@ -326,6 +346,23 @@ def check_comparable(specification: Mapping[str, Any]) -> None:
         reason = PROMPT
     if reason is not None:
         raise QweftError(f"{name} cannot be compared: {reason}; leave it out")
+    _check_start_of(specification)
+    if specification.get("kasa_config") is not None:
+        raise QweftError(
+            "kasa_config cannot be compared: it rewrites base weights, which the runs of a comparison share; leave it "
+            "out"
+        )
+    if specification.get("inference_mode"):
+        raise QweftError("inference_mode true trains nothing; leave it out")
+    if saved := specification.get("modules_to_save"):
+        raise QweftError(
+            f"modules_to_save {sorted(saved)} trains modules of the base model, which the runs of a "
+            "comparison share; leave it out"
+        )
+
+
+def _check_start_of(specification: Mapping[str, Any]) -> None:
+    """Raise for an initialisation of LoRA that cannot be compared."""
     start = specification.get("init_lora_weights")
     if isinstance(start, str):
         reason = next((why for known, why in REFUSED_STARTS.items() if start.startswith(known)), None)
@@ -334,11 +371,6 @@ def check_comparable(specification: Mapping[str, Any]) -> None:
                 f"init_lora_weights {start!r} cannot be compared: {reason}; leave it out, or choose gaussian or "
                 "orthogonal"
             )
-    if saved := specification.get("modules_to_save"):
-        raise QweftError(
-            f"modules_to_save {sorted(saved)} trains modules of the base model, which the runs of a "
-            "comparison share; leave it out"
-        )
 
 
 def _check_method(name: str, method: MethodConfig, methods: Mapping[str, MethodConfig]) -> None:
@@ -363,5 +395,6 @@ def _check_method(name: str, method: MethodConfig, methods: Mapping[str, MethodC
         own = [entry for entry in methods if getattr(methods[entry], key) is None]
         if other not in own:
             raise QweftError(
-                f"methods.{name}.{key}: {other!r} is no method with a {what} of its own{closest(other, own)}"
+                f"methods.{name}.{key}: {other!r} is no method with a {what} of its own{closest(other, own)}; give one "
+                f"of {', '.join(entry for entry in own if entry != name) or 'the others, of which there is none'}"
             )

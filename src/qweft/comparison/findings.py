@@ -102,7 +102,7 @@ def _on_spoiled(methods: Sequence[Summary], base: Summary | None) -> list[Findin
         return []
     found = []
     for entry in methods:
-        worse = [loss for loss in entry.eval_losses if loss is not None and loss > untouched]
+        worse = [each for each in entry.eval_losses if each is not None and round(each, 4) > round(untouched, 4)]
         if not worse:
             continue
         rate = "" if entry.learning_rate is None else f" ({entry.learning_rate:g})"

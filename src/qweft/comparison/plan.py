@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count, islice
 
+from qweft.comparison import sizes
 from qweft.comparison.budget import Budget, budget_of
 from qweft.comparison.checks import check_rungs, check_start, for_search
 from qweft.comparison.config import ComparisonConfig, HalvingConfig
@@ -129,6 +130,11 @@ def resolve(config: ComparisonConfig) -> Plan:
     """
     check_start(config)
     shapes = load_model(replace(config.model, device="meta"))
+    if config.teacher.adapter:
+        try:
+            sizes.count(shapes.model, stated(config.teacher.adapter))
+        except QweftError as error:
+            raise QweftError(f"teacher.adapter: {error}") from error
     settings = RunSettings(
         config.model, config.data, config.training, config.evaluation, min(config.seeds), config.inspect, config.output,
         config.teacher,

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from qweft.comparison.config import ComparisonConfig, TeacherConfig
 from qweft.comparison.method_kinds import core_of, differences, maps_of
+from qweft.comparison.summary import Summary
 from qweft.errors import QweftError
 from qweft.method.names import form_of, function_of
 from qweft.method.specification import check_specification
@@ -53,6 +54,24 @@ def starts_said(teacher: TeacherConfig, methods: Mapping[str, Mapping[str, Any]]
         "own": "as without a teacher",
     }  # fmt: skip
     return "students: " + "; ".join(f"{', '.join(found[start])} {words[start]}" for start in words if start in found)
+
+
+def worth_said(teacher: Mapping[str, Any] | None, summary: Mapping[str, Summary], margin: float | None) -> str:
+    """Returns a warning where all that was planted is worth less than the margin, so that no answer can be yes.
+
+    Args:
+        teacher: The teacher's record; `None` without one.
+        summary: From `summarise`.
+        margin: The margin of equivalence in percent; `None` if none was stated.
+    """
+    base = next((entry.eval_loss for entry in summary.values() if entry.kind == "base"), None)
+    if not teacher or margin is None or not base or 100 * float(teacher["kl"]) / base > margin:
+        return ""
+    kl = float(teacher["kl"])
+    return (
+        f"The teacher is {kl:.3g} nats from the base model, {100 * kl / base:.2g}% of its loss: nothing that was "
+        f"planted can be worth more than the margin of {margin:g}%. Raise teacher.kl, or lower equivalent_within."
+    )
 
 
 def check_teacher(config: ComparisonConfig) -> None:

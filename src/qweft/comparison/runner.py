@@ -14,6 +14,7 @@ from typing import Any
 from rich.console import Group
 from rich.text import Text
 
+from qweft.comparison.checks import check_schedules
 from qweft.comparison.claims import done_by_any, kept, shared_output
 from qweft.comparison.conclusion import claimed, conclusion
 from qweft.comparison.config import ComparisonConfig
@@ -26,7 +27,7 @@ from qweft.comparison.methods import Method
 from qweft.comparison.pace import Pace
 from qweft.comparison.pacing import pace_said, paced, with_seeds
 from qweft.comparison.plan import Plan, resolve
-from qweft.comparison.planted import start_of, starts_said
+from qweft.comparison.planted import start_of, starts_said, worth_said
 from qweft.comparison.recommendation import Recommendation, recommend
 from qweft.comparison.report.write import write_report
 from qweft.comparison.results import BASE, Run
@@ -74,6 +75,7 @@ def describe(config: ComparisonConfig) -> Group:
         elsewhere = other_rows(plan.settings.evaluation, plan.settings.data, plan.shapes.tokenizer)
         check_room(plan.shapes.model, elsewhere, LENGTH)
         steps = planned_steps(training, data.train)
+        check_schedules({each.name: each.adapter for each in plan.methods}, min(steps, plan.grid.steps or steps))
     further = f" (until decided, at most {len(plan.looks[-1])} seeds)" if len(plan.looks) > 1 else ""
     grid = plan.grid if plan.search or plan.halving.finalists else None
     table = runs_plan(plan.title + further, plan.methods, plan.seeds, steps, grid, plan.halving)
@@ -205,12 +207,12 @@ def _compare(config: ComparisonConfig, config_yaml: str, command: str, begin: Ca
     print_summary(summary, searches(chosen.search), console)
     found = recommend(summary, chosen.rungs, plan.untried, chosen.at_end) if plan.recommend else None
     _, doubts = with_doubts(findings(summary), searches(chosen.search), claimed(summary, found is not None))
-    said = (found.text if found else conclusion(summary), doubts, changed_said(known))
+    worth = worth_said(known.get("teacher"), summary, plan.equivalent_within)
+    said = (found.text if found else conclusion(summary), doubts, worth, changed_said(known))
     lines = [load_said(runs), f"report: {report}", *_took(begun, plan.budget.seconds)]
     for line in [*lines, "", " ".join(filter(None, said))]:
         console.say(line)
-    if found is not None:
-        _say_winner(context, found)
+    _say_winner(context, found)
     return report
 
 
@@ -240,6 +242,8 @@ def _chosen(
     context: Context, plan: Plan, methods: Sequence[Method], speed: float | None, pace: Pace | None, begun: float
 ) -> _Chosen:
     """Makes the halving, or else the search, if the plan has one."""
+    whole = planned_steps(context.settings.training, context.data.train)
+    check_schedules({each.name: each.adapter for each in methods}, min(whole, plan.grid.steps or whole))
     if plan.halving.finalists is None:
         if not plan.search:
             return _Chosen(methods, plan)
@@ -276,9 +280,9 @@ def _took(begun: float, budget: float | None) -> list[str]:
     return [f"took {duration(time.perf_counter() - begun)} since the start, of a budget of {duration(budget)}"]
 
 
-def _say_winner(context: Context, found: Recommendation) -> None:
-    """Keeps the winner's adapter, and says what to do with it."""
-    adapter = keep_winner(context.output, found, context.console.say)
+def _say_winner(context: Context, found: Recommendation | None) -> None:
+    """Keeps the winner's adapter, if there is one, and says what to do with it."""
+    adapter = None if found is None else keep_winner(context.output, found, context.console.say)
     if adapter is not None:
         quantization = context.settings.model.quantization
         for line in ["", f"winner: {adapter}", *commands_for(adapter, context.loaded, quantization)]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import nn
 
-from qweft.adapter.attach import peft_config_class
+from qweft.adapter.attach import adapter_config, peft_config_class
 from qweft.comparison.adapters import put_on, take_off, trained
 from qweft.comparison.rivals import rival_of
 from qweft.errors import QweftError
@@ -49,16 +49,29 @@ def count(model: nn.Module, specification: Mapping[str, Any], rates: Mapping[str
         take_off(adapted, specification)
         raise
     shared = [name for name, parameter in parameters.items() if id(parameter) in of_base]
-    total = sum(parameter.numel() for parameter in parameters.values())
+    total = sum(parameter.numel() for parameter in parameters.values()) + _left_out(specification, parameters)
     after = dict(take_off(adapted, specification).named_parameters(remove_duplicate=False))
     if shared:
         raise QweftError(
             f"it trains {shared[0].removeprefix('base_model.model.')} of the base model itself, which the runs of a "
             "comparison share; leave that out (bias, for one)"
         )
+    if not total:
+        raise QweftError("it trains no parameter of this model; give it more, or leave it out")
     if after.keys() != own.keys() or any(after[name] is not own[name] for name in own):
         raise QweftError("it does not come off the base model, which the runs of a comparison share; leave it out")
     return total
+
+
+def _left_out(specification: Mapping[str, Any], parameters: Mapping[str, nn.Parameter]) -> int:
+    """Returns the parameters that PEFT does not make on shapes alone: of MonteCLoRA r + num_samples a layer."""
+    if not specification.get("monteclora_config"):
+        return 0
+    if any("monteclora_sampler" in name for name in parameters):
+        return 0
+    config: Any = adapter_config(specification)
+    samples: int = config.monteclora_config.num_samples
+    return sum(len(parameter) + samples for name, parameter in parameters.items() if ".lora_A." in name)
 
 
 def size_field(specification: Mapping[str, Any]) -> str:

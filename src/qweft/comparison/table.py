@@ -22,6 +22,7 @@ HEADERS = (
     "diff. to ref.",
     "s/step (others)",
     "peak memory",
+    "adapter's file",
 )
 """Column titles. Losses are in nats per token, as mean and sample standard deviation over seeds. The late training
 loss is that of the last quarter of the steps. In brackets beside a step time: the share of the processors that other
@@ -33,7 +34,15 @@ PLAIN_WIDTH = 100
 
 EMPTY = "–"
 
-LEFT_OUT_FIRST = ("peak memory", "s/step (others)", "perplexity", "late train loss", "learning rate", "vs ref.")
+LEFT_OUT_FIRST = (
+    "adapter's file",
+    "peak memory",
+    "s/step (others)",
+    "perplexity",
+    "late train loss",
+    "learning rate",
+    "vs ref.",
+)
 """Columns that a narrow terminal drops, in this order."""
 
 FORGETTING = (
@@ -60,6 +69,7 @@ def cells(entry: Summary) -> tuple[str, ...]:
         "ref." if is_reference else _percent(entry.eval_loss_difference, 1),
         _seconds(entry),
         _bytes(entry.peak_memory_bytes),
+        _bytes(entry.adapter_bytes),
     )
 
 

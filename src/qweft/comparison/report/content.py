@@ -11,6 +11,7 @@ from qweft import yaml_file
 from qweft.comparison.conclusion import claimed, conclusion
 from qweft.comparison.findings import findings
 from qweft.comparison.phrases import Finding
+from qweft.comparison.planted import worth_said
 from qweft.comparison.report.circuits import Drawn, circuits, spectra_figure
 from qweft.comparison.report.curves import MOST, apart, apart_figure, curves_figure, emphasised, lines
 from qweft.comparison.report.forest import Part, forest_figure
@@ -49,6 +50,7 @@ class Content:
         inspected: Measurements inside the adapters, by method.
         planned_runs: Number of runs of the whole comparison; `None` if unknown.
         recommendation: Which method to use, in a sentence; empty if the comparison was to recommend none.
+        teacher: The record of a planted teacher; `None` without one.
         changed: That margin or reference are not those of the first results, in sentences; empty if they are.
     """
 
@@ -64,6 +66,7 @@ class Content:
     planned_runs: int | None = None
     recommendation: str = ""
     changed: str = ""
+    teacher: Mapping[str, Any] | None = None
 
     @classmethod
     def read(cls, results: Mapping[str, Any], config_yaml: str = "", title: str = "") -> "Content":
@@ -109,6 +112,7 @@ class Content:
             inspected=inspections(records),
             recommendation=recommended,
             changed=changed_said(results),
+            teacher=results.get("teacher"),
             planned_runs=planned if type(planned := results.get("planned_runs")) is int else None,
         )
 
@@ -123,7 +127,9 @@ class Content:
 
         A recommendation stands alone: it compares with the leader, the conclusion with the lowest loss.
         """
-        said = (self.recommendation or conclusion(self.summary), self._doubted[1], self.changed)
+        margin = next((entry.equivalent_within for entry in self.summary.values()), None)
+        worth = worth_said(self.teacher, self.summary, margin)
+        said = (self.recommendation or conclusion(self.summary), self._doubted[1], worth, self.changed)
         return " ".join(filter(None, said))
 
     @cached_property

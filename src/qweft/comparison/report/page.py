@@ -132,7 +132,7 @@ def _view(content: Content, drawn: Figures, styles: Mapping[str, Style], prefix:
 
 def _row(entry: Summary) -> dict[str, Any]:
     """Returns one method's row: per column a number and, smaller, its spread or its relation to the reference."""
-    name, size, more, rate, late, _, perplexity, difference, seconds, memory = cells(entry)
+    name, size, more, rate, late, _, perplexity, difference, seconds, memory, file = cells(entry)
     is_reference = entry.method == entry.reference
     loss = f"{entry.eval_loss:.4f}" if entry.eval_loss is not None else f"{entry.diverged} of {len(entry.seeds)}"
     return {
@@ -148,6 +148,7 @@ def _row(entry: Summary) -> dict[str, Any]:
             (rate, ""),
             (seconds, "" if is_reference else entry.step_time_doubt or _times(entry.step_time_ratio)),
             (memory, "" if is_reference else _times(entry.memory_ratio)),
+            (file, ""),
         ],
     }
 

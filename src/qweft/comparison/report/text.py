@@ -26,7 +26,7 @@ GROUPS = {
     "circuit": "Does the circuit help?",
     "reference": "Better than the reference, {reference}?",
     "time": "Better at equal wall-clock?",
-    "size": "Better than LoRA of equal size?",
+    "size": "Better than the LoRA nearest in size?",
     "other": "Other methods better than {reference}?",
     "claim": "The lowest loss beside methods that no question has (corrected for all pairs)",
     "fairness": "What was not controlled",
