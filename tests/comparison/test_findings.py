@@ -387,6 +387,12 @@ def test_one_learning_rate_for_all_is_pointed_out():
     assert not any(f.text.startswith("No search") for f in findings(apart, ["lora", "mpo", "qtha"]))
 
 
+def test_a_training_loss_with_a_term_of_its_own_is_pointed_out():
+    ranks = run("ranks", adapter={"peft_type": "ADALORA"})
+    said = "The training loss of ranks has AdaLoRA's own term in it: only the held-out losses compare."
+    assert said in verdicts(summarise([run("lora"), ranks])) and said not in verdicts(summarise([run("lora")]))
+
+
 def test_a_method_that_training_spoiled_is_pointed_out():
     """A rate at the edge of divergence beats no method of its own, and must not decide a comparison unseen."""
     spoiled = found(base=[1.2], lora=[1.0, 1.1, 1.3], qtha=[1.0, 1.0, 1.1])

@@ -45,7 +45,7 @@ def findings(summary: Mapping[str, Summary], searched: Collection[str] = ()) -> 
             found.extend(_on_time(entry, summary.get(entry.matches_time)))
     base = next((entry for entry in summary.values() if entry.kind == "base"), None)
     found.extend(_on_looks(methods[0].looks_made) + _on_spoiled(methods, base) + _on_clock(methods))
-    found.extend(_on_number(found, methods) + _on_rows(methods) + _on_rates(methods, searched))
+    found.extend(_on_number(found, methods) + _on_rows(methods) + _on_rates(methods, searched) + _on_terms(methods))
     return sorted(found, key=_importance)
 
 
@@ -198,4 +198,13 @@ def _on_rates(methods: Sequence[Summary], searched: Collection[str]) -> list[Fin
         f"All methods trained at the same learning rate ({rates.pop():g}), and it was not searched for each: one "
         "whose best rate is another is at a disadvantage here, and the order may change once each has its own."
     )
+    return [Finding("fairness", "", "", "open", text)]
+
+
+def _on_terms(methods: Sequence[Summary]) -> list[Finding]:
+    """Says whose training loss is no mean over tokens alone."""
+    names = [entry.method for entry in methods if (entry.adapter or {}).get("peft_type") == "ADALORA"]
+    if not names:
+        return []
+    text = f"The training loss of {listed(names)} has AdaLoRA's own term in it: only the held-out losses compare."
     return [Finding("fairness", "", "", "open", text)]
