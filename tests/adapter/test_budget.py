@@ -36,7 +36,7 @@ def test_the_adapter_is_the_largest_within_the_budget(make, changes):
         numbers = trained(make(), QwthnConfig.preset("sparse", **sparse, share=share))
         assert trained(make(), QwthnConfig.for_budget(make(), numbers, **changes)) == numbers
         assert trained(make(), QwthnConfig.for_budget(make(), numbers + 1, **changes)) in (numbers, numbers + 1)
-    with pytest.warns(UserWarning, match=f"sparse takes at most {whole:,} trained parameters here"):
+    with pytest.warns(UserWarning, match=f"at share 0.32 sparse has {whole:,} here, the most; give for_budget"):
         full = QwthnConfig.for_budget(make(), 10 * whole, **changes)
     assert full.share == 0.32 and trained(make(), full) == whole
 

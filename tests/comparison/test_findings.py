@@ -306,12 +306,15 @@ def test_the_most_important_comes_first():
 
 
 def test_the_number_of_corrected_differences_is_said():
-    assert not any("differences were tested" in f.text for f in found(lora=[1.0] * 3, dora=[1.0] * 3))
+    assert not any("The questions are on" in f.text for f in found(lora=[1.0] * 3, dora=[1.0] * 3))
     few = found(lora=[1.0] * 2, lora_r1=[1.0] * 2, qtha=[0.9] * 2, qwthn=[0.9] * 2)  # of two seeds there is no p
-    assert not any("differences were tested" in f.text for f in few)
+    assert not any("The questions are on" in f.text for f in few)
     many = found(lora=[1.0] * 3, lora_r1=[1.0] * 3, qtha=[0.9] * 3, qwthn=[0.9] * 3)
     assert sum(f.difference is not None for f in many) == 5
-    assert any(f.text.startswith("5 differences were tested. Each p is corrected for all of them") for f in many)
+    assert any(
+        f.text.startswith("The questions are on 5 differences. Each p of theirs is corrected for all of them")
+        for f in many
+    )
 
 
 def test_differences_without_a_p_are_counted_where_p_is_corrected_for_them():
@@ -322,18 +325,23 @@ def test_differences_without_a_p_are_counted_where_p_is_corrected_for_them():
         "lora_r1": [1.0, None, 1.0],
     }
     summary = summarise(runs(**losses))
-    said = "2 of 3 differences have a p. Each p is corrected for all 3 (Holm); intervals and the equivalence of a "
-    said += "pair are not."
+    said = (
+        "Of the 3 differences of the questions 2 have a p, corrected for all 3 (Holm); intervals and the equivalence "
+    )
+    said += "of a pair are not."
     assert said in verdicts(summary)
     pairing = paired(summary["ia3"], summary["lora"])
     assert pairing.corrected == pytest.approx(3 * pairing.p_value)
     strict = " ".join(verdicts(summarise(runs(**losses), is_strict=True)))
-    assert "2 of 3 differences have a p. Each p is corrected for all 3 (Bonferroni), and so is equivalence" in strict
+    assert (
+        "Of the 3 differences of the questions 2 have a p, corrected for all 3 (Bonferroni), and so is equivalence"
+        in strict
+    )
 
 
 def test_without_the_reference_all_pairs_of_a_recommendation_are_counted():
     losses = {"lora": [1.0, None, 1.02], "ia3": [0.9, 0.91, 0.95], "dora": [1.0, 1.02, 1.05]}
-    said = "1 of 3 differences has a p. Each p is corrected for all 3 (Bonferroni)"
+    said = "Of the 3 differences of the questions 1 has a p, corrected for all 3 (Bonferroni)"
     assert said in " ".join(verdicts(summarise(runs(**losses), is_strict=True)))
     assert "corrected for all" not in " ".join(verdicts(summarise(runs(**losses))))
 
@@ -382,13 +390,14 @@ def test_one_learning_rate_for_all_is_pointed_out():
     assert not any("same learning rate" in f.text for f in findings(alike, ["lora", "qtha"]))
     apart = summarise([run("lora"), run("mpo", learning_rate=0.01), run("qtha", learning_rate=0.1)])
     told = "No search of this comparison says how far {} from the best."
-    for searched, whose in (((), "the learning rates are"), (("lora", "qtha"), "the rate of mpo is")):
+    named = ((("lora", "qtha"), "the rate of mpo is"), (("lora",), "the rates of mpo and qtha are"))
+    for searched, whose in (((), "the learning rates are"), *named):
         assert told.format(whose) in [f.text for f in findings(apart, searched)]
     assert not any(f.text.startswith("No search") for f in findings(apart, ["lora", "mpo", "qtha"]))
 
 
 def test_a_training_loss_with_a_term_of_its_own_is_pointed_out():
-    ranks = run("ranks", adapter={"peft_type": "ADALORA"})
+    ranks = run("ranks", adapter={"peft_type": "adalora"})
     said = "The training loss of ranks has AdaLoRA's own term in it: only the held-out losses compare."
     assert said in verdicts(summarise([run("lora"), ranks])) and said not in verdicts(summarise([run("lora")]))
 

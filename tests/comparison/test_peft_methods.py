@@ -1,6 +1,7 @@
 """Every method of PEFT in a comparison: through the loop, back from disk and off again; or refused, and why."""
 
 from importlib.util import find_spec
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -10,7 +11,10 @@ from transformers import set_seed
 
 import qweft  # noqa: F401
 from qweft.comparison.adapters import put_on, take_off, trained
-from qweft.comparison.checks import check_adapter, check_schedules
+from qweft.comparison.checks import check_adapter, check_schedule
+from qweft.comparison.config import HalvingConfig
+from qweft.comparison.methods import Method
+from qweft.comparison.plan import Grid, check_steps
 from qweft.comparison.sizes import count, matched
 from qweft.errors import QweftError
 from qweft.evaluation.loss import held_out_loss
@@ -169,10 +173,33 @@ def test_what_would_fail_in_its_own_training_is_refused_before_any(specification
 
 
 def test_a_schedule_of_adalora_needs_steps_between_its_ends():
-    adapters = {"lora": {"peft_type": "LORA"}, "ranks": {"peft_type": "ADALORA", "tinit": 6, "tfinal": 12}}
-    check_schedules(adapters, 19)
-    with pytest.raises(QweftError, match=r"methods\.ranks: tinit 6 and tfinal 12 leave none of 18 steps to give up"):
-        check_schedules(adapters, 18)
+    check_schedule("lora", {"peft_type": "LORA"}, 1)
+    check_schedule("ranks", {"peft_type": "adalora", "tinit": 6, "tfinal": 12}, 19)
+    said = r"methods\.ranks: tinit 6 and tfinal 12 leave AdaLoRA no step to give up ranks in a training of 18 steps"
+    with pytest.raises(QweftError, match=said):
+        check_schedule("ranks", {"peft_type": "adalora", "tinit": 6, "tfinal": 12}, 18)
+
+
+@pytest.mark.parametrize(
+    ("halving", "searched", "is_search", "shortest"),
+    [
+        (HalvingConfig(), False, False, 60),
+        (HalvingConfig(), True, False, 10),
+        (HalvingConfig(), False, True, 10),
+        (HalvingConfig(finalists=2), False, False, 15),
+        (HalvingConfig(finalists=2, rungs=[5, 20]), True, False, 5),
+    ],
+)
+def test_the_schedule_is_checked_on_the_shortest_training(halving, searched, is_search, shortest):
+    plan = SimpleNamespace(halving=halving, grid=Grid((), (0,), 10))
+    for middle, fails in ((shortest - 1, False), (shortest, True)):
+        adapter = {"peft_type": "ADALORA", "tinit": middle, "tfinal": 0}
+        methods = [Method("ranks", adapter, 1e-3, 1, searched=searched)]
+        if fails:
+            with pytest.raises(QweftError, match=rf"a training of {shortest} steps; lower them, or raise training"):
+                check_steps(plan, methods, 60, is_search)
+        else:
+            check_steps(plan, methods, 60, is_search)
 
 
 def test_what_peft_leaves_out_on_shapes_alone_is_counted():

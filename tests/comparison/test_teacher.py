@@ -17,7 +17,7 @@ from qweft.comparison.context import fingerprint
 from qweft.comparison.executors.worker import Local
 from qweft.comparison.findings import findings
 from qweft.comparison.plan import resolve
-from qweft.comparison.planted import starts_said, worth_said
+from qweft.comparison.planted import hands_over_more, starts_said, worth_said
 from qweft.comparison.results import Run
 from qweft.comparison.summarise import summarise
 from qweft.comparison.teacher import scaled_to
@@ -222,15 +222,19 @@ def test_what_each_student_starts_from_is_said():
 
 def test_what_a_control_of_another_form_starts_from_is_said():
     teacher = TeacherConfig(student("quantum_linear"), near=0.1)
-    methods = {"qtha": student("quantum_linear"), "mlp": student("mlp_linear")}
-    assert starts_said(teacher, methods).endswith("(noise 0.1); mlp from its maps and near its K")
+    methods = {"qtha": student("quantum_linear"), "mlp": student("mlp_linear"), "none": student("identity")}
+    assert starts_said(teacher, methods).endswith("(noise 0.1); mlp from its maps and near its K; none from its maps")
 
 
 def test_a_teacher_that_is_worth_less_than_the_margin_is_warned_of():
     summary = summarise(runs(base=[5.0], lora=[4.9]))
-    said = worth_said({"kl": 0.01}, summary, 0.5)
-    assert said.startswith("The teacher is 0.01 nats from the base model, 0.2% of its loss: nothing that was planted")
-    assert worth_said({"kl": 0.1}, summary, 0.5) == worth_said({"kl": 0.01}, summary, None) == ""
+    said = worth_said(0.01, summary, 0.5)
+    assert said.startswith(
+        "The teacher is 0.01 nats from the base model (on its training rows), 0.2% of the loss: hardly"
+    )
+    assert (
+        worth_said(0.1, summary, 0.5) == worth_said(0.01, summary, None) == worth_said(float("nan"), summary, 0.5) == ""
+    )
     assert worth_said(None, summary, 0.5) == ""
 
 
@@ -250,6 +254,11 @@ def test_a_run_belongs_to_its_teacher(folder):
 
     taught = config(folder, "quantum_gated", 1.0).teacher
     assert len({key(taught), key(replace(taught, dose=0.5)), key(replace(taught, seed=1)), key(TeacherConfig())}) == 4
+    linear = TeacherConfig(student("quantum_linear"), near=0.1)
+    assert hands_over_more(linear) and not hands_over_more(replace(linear, near=None))
+    assert not hands_over_more(taught) and hands_over_more(
+        replace(taught, adapter={**student("quantum_gated"), "start": "scaled"})
+    )
     assert key(TeacherConfig()) == key(TeacherConfig(dose=0.5))  # without an adapter there is no teacher
 
 

@@ -73,7 +73,7 @@ def test_seeds_are_added_to_open_questions_and_a_stopped_comparison_goes_on(plac
 def test_a_question_that_is_open_again_gets_the_seeds_of_the_look_that_it_sat_out(
     places, tmp_path, monkeypatch, capsys
 ):
-    """As where a run of another method diverges later, which loosens the correction of none and tightens others'."""
+    """As where seeds that are added raise the p of another question, and so Holm's p of one that was decided."""
     left = iter([{"lora", "twin"}, {"lora", "fast", "twin"}, set()])
     monkeypatch.setattr(runner, "undecided", lambda summary: next(left))
     results = run(comparison(places, tmp_path, most_seeds=12))[1]

@@ -24,7 +24,7 @@ WITHOUT_HEAD = ("CAUSAL_LM", "SEQ_2_SEQ_LM", "FEATURE_EXTRACTION")
 """Tasks for which PEFT trains no head beside the adapter."""
 LINEAR = nn.Linear, Conv1D
 FAR = 2
-"""Multiple of the most that a config takes from which on a budget is warned of: it may have meant another adapter."""
+"""A budget of this many times the most that a config takes is warned of."""
 HALVINGS = 40
 """Halvings of the range of shares, until the last is finer than one output of any layer."""
 
@@ -107,8 +107,9 @@ def largest_share(model: Any, numbers: int, config: Config) -> Config:
         )
     if numbers >= most:
         if numbers >= FAR * most:
-            said = f"a budget of {numbers:,}: sparse takes at most {most:,} trained parameters here, and has these"
-            warnings.warn(said, stacklevel=3)
+            more = "give for_budget a larger share, up to 1, or " if high < 1 else ""
+            said = f"a budget of {numbers:,} trained parameters: at share {high:g} sparse has {most:,} here, the most"
+            warnings.warn(f"{said}; {more}take another adapter", stacklevel=3)
         return config
     for _ in range(HALVINGS):
         middle = (low + high) / 2

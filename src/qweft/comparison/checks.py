@@ -299,7 +299,7 @@ def check_adapter(specification: Mapping[str, Any]) -> None:
     if "rival" in specification:
         rival_of(specification)
         return
-    _check_start_of(specification)  # before a check whose way out it refuses
+    _check_start_of(specification)  # first: check_specification may advise a start that is refused here
     check_specification(with_steps(specification, None))
     check_ranks(specification)
     check_comparable(specification)
@@ -315,23 +315,23 @@ def with_steps(specification: Mapping[str, Any], steps: int | None) -> dict[str,
     return given
 
 
-def check_schedules(adapters: Mapping[str, Mapping[str, Any]], steps: int) -> None:
+def check_schedule(name: str, adapter: Mapping[str, Any], steps: int) -> None:
     """Checks that AdaLoRA has steps in which to give up ranks, between tinit and the last tfinal ones.
 
     Args:
-        adapters: The methods' adapters by name.
-        steps: Steps of the shortest training.
+        name: The method's name.
+        adapter: Its adapter.
+        steps: Of its shortest training.
 
     Raises:
-        QweftError: It has none; PEFT would say so when its own training begins, after others.
+        QweftError: It has none, which PEFT would say after the trainings before its own.
     """
-    for name, adapter in adapters.items():
-        first, last = (adapter.get(key) or 0 for key in ("tinit", "tfinal"))
-        if str(adapter.get("peft_type")).upper() == "ADALORA" and first >= steps - last:
-            raise QweftError(
-                f"methods.{name}: tinit {first} and tfinal {last} leave none of {many(steps, 'step')} to give up ranks "
-                "in; lower them, or train longer"
-            )
+    first, last = (adapter.get(key) or 0 for key in ("tinit", "tfinal"))
+    if str(adapter.get("peft_type")).upper() == "ADALORA" and first >= steps - last:
+        raise QweftError(
+            f"methods.{name}: tinit {first} and tfinal {last} leave AdaLoRA no step to give up ranks in a training of "
+            f"{many(steps, 'step')}; lower them, or raise training.max_steps (search_steps, halving.rungs)"
+        )
 
 
 def check_comparable(specification: Mapping[str, Any]) -> None:
@@ -348,10 +348,7 @@ def check_comparable(specification: Mapping[str, Any]) -> None:
         raise QweftError(f"{name} cannot be compared: {reason}; leave it out")
     _check_start_of(specification)
     if specification.get("kasa_config") is not None:
-        raise QweftError(
-            "kasa_config cannot be compared: it rewrites base weights, which the runs of a comparison share; leave it "
-            "out"
-        )
+        raise QweftError("kasa_config cannot be compared: it rewrites base weights, which all runs share; leave it out")
     if specification.get("inference_mode"):
         raise QweftError("inference_mode true trains nothing; leave it out")
     if saved := specification.get("modules_to_save"):
@@ -394,7 +391,8 @@ def _check_method(name: str, method: MethodConfig, methods: Mapping[str, MethodC
             continue
         own = [entry for entry in methods if getattr(methods[entry], key) is None]
         if other not in own:
+            others = ", ".join(each for each in own if each != name)
             raise QweftError(
-                f"methods.{name}.{key}: {other!r} is no method with a {what} of its own{closest(other, own)}; give one "
-                f"of {', '.join(entry for entry in own if entry != name) or 'the others, of which there is none'}"
+                f"methods.{name}.{key}: {other!r} is no method with a {what} of its own{closest(other, own)}; "
+                f"{f'give one of {others}' if others else 'leave it out, as no other method has one'}"
             )

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from qweft.comparison.config import TeacherConfig
 from qweft.comparison.methods import Method
+from qweft.comparison.planted import hands_over_more
 from qweft.comparison.results import Run
 from qweft.comparison.teacher import Teacher, plant
 from qweft.data.config import DataConfig
@@ -154,4 +155,6 @@ def fingerprint(context: Context, decides: dict[str, Any]) -> str:
     }
     if context.settings.teacher.adapter:
         shared["teacher"] = asdict(context.settings.teacher)
+        if hands_over_more(context.settings.teacher):
+            shared["students"] = "start as the teacher without its circuit"  # they did not in earlier versions
     return hashlib.sha256(json.dumps({**shared, **decides}, sort_keys=True, default=str).encode()).hexdigest()

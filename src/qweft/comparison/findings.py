@@ -144,10 +144,10 @@ def _on_number(found: Sequence[Finding], methods: Sequence[Summary]) -> list[Fin
     tested, family = sum(p is not None for p in p_values.values()), len(p_values)
     if family < 2 or not tested:
         return []
-    text = f"{family} differences were tested. Each p is corrected for all of them {how}."
+    text = f"The questions are on {family} differences. Each p of theirs is corrected for all of them {how}."
     if tested < family:
         have = "has" if tested == 1 else "have"
-        text = f"{tested} of {family} differences {have} a p. Each p is corrected for all {family} {how}."
+        text = f"Of the {family} differences of the questions {tested} {have} a p, corrected for all {family} {how}."
     return [Finding("fairness", "", "", "open", text)]
 
 
@@ -191,7 +191,8 @@ def _on_rates(methods: Sequence[Summary], searched: Collection[str]) -> list[Fin
     if len(methods) < 2 or rates == {None} or not given:
         return []
     if len(rates) > 1:
-        whose = f"the rate of {listed(given)} is" if len(given) < len(methods) else "the learning rates are"
+        whose = f"the rate of {given[0]} is" if len(given) == 1 else f"the rates of {listed(given)} are"
+        whose = whose if len(given) < len(methods) else "the learning rates are"
         text = f"No search of this comparison says how far {whose} from the best."
         return [Finding("fairness", "", "", "open", text)]
     text = (
@@ -203,7 +204,7 @@ def _on_rates(methods: Sequence[Summary], searched: Collection[str]) -> list[Fin
 
 def _on_terms(methods: Sequence[Summary]) -> list[Finding]:
     """Says whose training loss is no mean over tokens alone."""
-    names = [entry.method for entry in methods if (entry.adapter or {}).get("peft_type") == "ADALORA"]
+    names = [entry.method for entry in methods if str((entry.adapter or {}).get("peft_type")).upper() == "ADALORA"]
     if not names:
         return []
     text = f"The training loss of {listed(names)} has AdaLoRA's own term in it: only the held-out losses compare."

@@ -25,8 +25,8 @@ class Finding:
     Args:
         topic: "circuit" (does it help: all controls together, or one of them if `other` is set), "reference" (a hybrid
             against it), "time" (at equal wall-clock), "size" (against the LoRA of equal size), "other" (another method
-            against the reference), "claim" (the lowest loss against a method that no question has) or "fairness" (what
-            the comparison did not control).
+            against the reference), "claim" (the lowest loss against another method, if no question is on that pair) or
+            "fairness" (what the comparison did not control).
         method: The method in question; empty if the finding is on all methods.
         other: The method that it is compared with; empty if there is none or more than one.
         direction: "lower" or "higher" held-out loss of the method, "equivalent", "not decided", or "open" if a run is

@@ -1,13 +1,13 @@
 """`Plan`: a comparison resolved and checked before any training."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count, islice
 
 from qweft.comparison import sizes
 from qweft.comparison.budget import Budget, budget_of
-from qweft.comparison.checks import check_rungs, check_start, for_search
+from qweft.comparison.checks import check_rungs, check_schedule, check_start, for_search
 from qweft.comparison.config import ComparisonConfig, HalvingConfig
 from qweft.comparison.context import RunSettings
 from qweft.comparison.family import levels
@@ -240,6 +240,27 @@ def rung_steps(halving: HalvingConfig, whole: int) -> tuple[int, ...]:
         check_rungs(halving.rungs, whole)
         return tuple(halving.rungs)
     return tuple(sorted({max(1, round(whole / 4)), max(1, round(whole / 2))}))
+
+
+def check_steps(plan: Plan, methods: Iterable[Method], whole: int, is_search: bool = False) -> None:
+    """Checks the methods that follow a schedule on their shortest trainings: of a rung, of the search, or the run.
+
+    Args:
+        plan: The plan.
+        methods: Its methods.
+        whole: Steps of the training.
+        is_search: Whether a search is all that is made.
+
+    Raises:
+        QweftError: As `check_schedule`.
+    """
+    for method in methods:
+        own, short = method.steps or whole, None
+        if plan.halving.finalists is not None:
+            short = rung_steps(plan.halving, whole)[0]
+        elif method.searched or is_search:
+            short = plan.grid.steps
+        check_schedule(method.name, method.adapter, own if short is None else max(1, round(short * own / whole)))
 
 
 def rung_sizes(methods: int, finalists: int, rungs: int) -> list[int]:

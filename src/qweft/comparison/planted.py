@@ -42,36 +42,50 @@ def starts_said(teacher: TeacherConfig, methods: Mapping[str, Mapping[str, Any]]
         teacher: The teacher's config.
         methods: Their adapters by name.
     """
-    found: dict[Start, list[str]] = {}
-    for name, adapter in methods.items():
-        found.setdefault(start_of(teacher, adapter), []).append(name)
-    own = core_of("", teacher.adapter)
-    has_k = own is not None and form_of(own) == "linear"
-    words: dict[Start, str] = {
+    near = teacher.near is not None
+    words = {
         "maps and core": f"from the teacher's maps and near its core (noise {teacher.near:g})" if teacher.near else
         "from the teacher's maps and core",
-        "maps": f"from its maps{' and near its K' * has_k}" if "maps and core" in found else "from the teacher's maps",
+        "maps and K": "from its maps and near its K",
+        "maps": "from its maps" if near else "from the teacher's maps",
         "own": "as without a teacher",
     }  # fmt: skip
+    of_teacher, found = core_of("", teacher.adapter), dict[str, list[str]]()
+    for name, adapter in methods.items():
+        start: str = start_of(teacher, adapter)
+        if start == "maps" and near and _has_k(of_teacher) and _has_k(core_of("", dict(adapter))):
+            start = "maps and K"
+        found.setdefault(start, []).append(name)
     return "students: " + "; ".join(f"{', '.join(found[start])} {words[start]}" for start in words if start in found)
 
 
-def worth_said(teacher: Mapping[str, Any] | None, summary: Mapping[str, Summary], margin: float | None) -> str:
-    """Returns a warning where all that was planted is worth less than the margin, so that no answer can be yes.
+def _has_k(core: str | None) -> bool:
+    return core == "linear" or (core is not None and form_of(core) == "linear")
+
+
+def worth_said(kl: float | None, summary: Mapping[str, Summary], margin: float | None) -> str:
+    """Returns a warning where all that was planted is worth no more than the margin, so that hardly a yes can come.
 
     Args:
-        teacher: The teacher's record; `None` without one.
+        kl: The teacher's divergence from the base model, in nats a target; `None` without one.
         summary: From `summarise`.
         margin: The margin of equivalence in percent; `None` if none was stated.
     """
     base = next((entry.eval_loss for entry in summary.values() if entry.kind == "base"), None)
-    if not teacher or margin is None or not base or 100 * float(teacher["kl"]) / base > margin:
+    if kl is None or margin is None or not base or not 100 * kl / base <= margin:
         return ""
-    kl = float(teacher["kl"])
     return (
-        f"The teacher is {kl:.3g} nats from the base model, {100 * kl / base:.2g}% of its loss: nothing that was "
-        f"planted can be worth more than the margin of {margin:g}%. Raise teacher.kl, or lower equivalent_within."
+        f"The teacher is {kl:.3g} nats from the base model (on its training rows), {100 * kl / base:.2g}% of the loss: "
+        f"hardly anything planted can be worth more than the margin of {margin:g}%. Raise teacher.kl, or lower "
+        "equivalent_within."
     )
+
+
+def hands_over_more(teacher: TeacherConfig) -> bool:
+    """Whether the controls of a near student start elsewhere than by themselves: their K, and Q at zero."""
+    core = core_of("", teacher.adapter)
+    is_usual_gate = core is not None and form_of(core) == "gated" and teacher.adapter.get("start") != "scaled"
+    return teacher.near is not None and not is_usual_gate
 
 
 def check_teacher(config: ComparisonConfig) -> None:

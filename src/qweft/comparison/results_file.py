@@ -139,16 +139,28 @@ def _first_results(folder: Path, wanted: Collection[tuple[str, str]]) -> dict[st
 
     Those of a comparison with other seeds or methods, made in between, were set aside, and tell nothing of these.
     """
-    kept = {run for run in wanted if (folder / "-".join(run) / "run.json").is_file()}
     aside = sorted((folder / EARLIER).glob("results-*"), key=lambda each: (len(each.name), each.name))
-    for place, there in [*((each, kept) for each in aside if not each.is_symlink()), (folder, {*wanted})]:
+    for place in [*(each for each in aside if not each.is_symlink()), folder]:
         try:
             record = read_results(place)[1]
         except QweftError:  # there are none
             continue
-        if _runs_of(record) & there:
+        shared = _runs_of(record) & {*wanted}
+        if shared and (place == folder or any(_is_kept(folder, record, *run) for run in shared)):
             return record
     return None
+
+
+def _is_kept(folder: Path, record: Mapping[str, Any], method: str, seed: str) -> bool:
+    """Whether a run of results that were set aside is the one in the folder, and not one made anew."""
+    try:
+        there = read_record(folder / f"{method}-{seed}" / "run.json", "").get("run")
+    except QweftError:
+        return False
+    same = ("method", "seed", "started", "steps", "eval_loss")
+    return isinstance(there, dict) and any(
+        all(run.get(key) == there.get(key) for key in same) for run in record["runs"] if isinstance(run, dict)
+    )
 
 
 def _are_names(value: object) -> bool:

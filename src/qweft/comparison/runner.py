@@ -14,7 +14,6 @@ from typing import Any
 from rich.console import Group
 from rich.text import Text
 
-from qweft.comparison.checks import check_schedules
 from qweft.comparison.claims import done_by_any, kept, shared_output
 from qweft.comparison.conclusion import claimed, conclusion
 from qweft.comparison.config import ComparisonConfig
@@ -26,7 +25,7 @@ from qweft.comparison.halving import Rung, finished_runs, with_halving
 from qweft.comparison.methods import Method
 from qweft.comparison.pace import Pace
 from qweft.comparison.pacing import pace_said, paced, with_seeds
-from qweft.comparison.plan import Plan, resolve
+from qweft.comparison.plan import Plan, check_steps, resolve
 from qweft.comparison.planted import start_of, starts_said, worth_said
 from qweft.comparison.recommendation import Recommendation, recommend
 from qweft.comparison.report.write import write_report
@@ -75,7 +74,8 @@ def describe(config: ComparisonConfig) -> Group:
         elsewhere = other_rows(plan.settings.evaluation, plan.settings.data, plan.shapes.tokenizer)
         check_room(plan.shapes.model, elsewhere, LENGTH)
         steps = planned_steps(training, data.train)
-        check_schedules({each.name: each.adapter for each in plan.methods}, min(steps, plan.grid.steps or steps))
+        if plan.budget.seconds is None:  # a time sets the steps once the machine is known
+            check_steps(plan, plan.methods, steps)
     further = f" (until decided, at most {len(plan.looks[-1])} seeds)" if len(plan.looks) > 1 else ""
     grid = plan.grid if plan.search or plan.halving.finalists else None
     table = runs_plan(plan.title + further, plan.methods, plan.seeds, steps, grid, plan.halving)
@@ -207,7 +207,7 @@ def _compare(config: ComparisonConfig, config_yaml: str, command: str, begin: Ca
     print_summary(summary, searches(chosen.search), console)
     found = recommend(summary, chosen.rungs, plan.untried, chosen.at_end) if plan.recommend else None
     _, doubts = with_doubts(findings(summary), searches(chosen.search), claimed(summary, found is not None))
-    worth = worth_said(known.get("teacher"), summary, plan.equivalent_within)
+    worth = worth_said(known.get("teacher", {}).get("kl"), summary, plan.equivalent_within)
     said = (found.text if found else conclusion(summary), doubts, worth, changed_said(known))
     lines = [load_said(runs), f"report: {report}", *_took(begun, plan.budget.seconds)]
     for line in [*lines, "", " ".join(filter(None, said))]:
@@ -242,8 +242,7 @@ def _chosen(
     context: Context, plan: Plan, methods: Sequence[Method], speed: float | None, pace: Pace | None, begun: float
 ) -> _Chosen:
     """Makes the halving, or else the search, if the plan has one."""
-    whole = planned_steps(context.settings.training, context.data.train)
-    check_schedules({each.name: each.adapter for each in methods}, min(whole, plan.grid.steps or whole))
+    check_steps(plan, methods, planned_steps(context.settings.training, context.data.train))
     if plan.halving.finalists is None:
         if not plan.search:
             return _Chosen(methods, plan)

@@ -17,7 +17,7 @@ from qweft.comparison.config import ComparisonConfig
 from qweft.comparison.context import Context
 from qweft.comparison.executors.set_up import set_up
 from qweft.comparison.methods import Method
-from qweft.comparison.plan import EXTENSIONS, Grid, resolve_search
+from qweft.comparison.plan import EXTENSIONS, Grid, check_steps, resolve_search
 from qweft.comparison.rates import best_tried, is_at_end, means, next_rate
 from qweft.comparison.searched import search_of
 from qweft.comparison.step_times import with_matched_time
@@ -50,7 +50,9 @@ def describe(config: ComparisonConfig) -> Group:
     methods, settings, grid = _with_own_rate(plan.methods), plan.settings, plan.grid
     if plan.shapes.tokenizer is not None:
         data = load_data(settings.data, plan.shapes.tokenizer)
-        grid = replace(grid, steps=grid.steps or planned_steps(settings.training, data.train))
+        whole = planned_steps(settings.training, data.train)
+        check_steps(plan, methods, whole, is_search=True)
+        grid = replace(grid, steps=grid.steps or whole)
     title = f"{settings.model.name} on {settings.data.source}, judged on its validation rows"
     return search_plan(title, methods, grid)
 
@@ -86,6 +88,8 @@ def _tune(config: ComparisonConfig, command: str, begin: Callable[[], None]) -> 
     begin()
     with closing(context.executor):
         methods = _with_own_rate(with_matched_time(context, plan.methods, plan.seeds[0]))
+        whole = planned_steps(context.settings.training, context.data.train)
+        check_steps(plan, methods, whole, is_search=True)
         found = search(context, methods, plan.grid, {"command": command})
     console.print(search_table(found))
     return context.output / FILE

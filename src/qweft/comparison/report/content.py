@@ -19,7 +19,7 @@ from qweft.comparison.report.heat_maps import HeatMap, heat_map
 from qweft.comparison.report.inspection import Inspection, inspections, mapped
 from qweft.comparison.report.pareto import pareto_figure
 from qweft.comparison.report.search import search_figure
-from qweft.comparison.results import BASE, Run
+from qweft.comparison.results import BASE, Run, number
 from qweft.comparison.results_file import changed_said
 from qweft.comparison.searched import Search, searches, with_doubts
 from qweft.comparison.statistics import LARGEST_MARGIN, LARGEST_P, ONCE, Look
@@ -50,7 +50,7 @@ class Content:
         inspected: Measurements inside the adapters, by method.
         planned_runs: Number of runs of the whole comparison; `None` if unknown.
         recommendation: Which method to use, in a sentence; empty if the comparison was to recommend none.
-        teacher: The record of a planted teacher; `None` without one.
+        teacher_kl: Divergence of a planted teacher from the base model, in nats a target; `None` without one.
         changed: That margin or reference are not those of the first results, in sentences; empty if they are.
     """
 
@@ -66,7 +66,7 @@ class Content:
     planned_runs: int | None = None
     recommendation: str = ""
     changed: str = ""
-    teacher: Mapping[str, Any] | None = None
+    teacher_kl: float | None = None
 
     @classmethod
     def read(cls, results: Mapping[str, Any], config_yaml: str = "", title: str = "") -> "Content":
@@ -112,7 +112,7 @@ class Content:
             inspected=inspections(records),
             recommendation=recommended,
             changed=changed_said(results),
-            teacher=results.get("teacher"),
+            teacher_kl=_divergence(results.get("teacher")),
             planned_runs=planned if type(planned := results.get("planned_runs")) is int else None,
         )
 
@@ -128,7 +128,7 @@ class Content:
         A recommendation stands alone: it compares with the leader, the conclusion with the lowest loss.
         """
         margin = next((entry.equivalent_within for entry in self.summary.values()), None)
-        worth = worth_said(self.teacher, self.summary, margin)
+        worth = worth_said(self.teacher_kl, self.summary, margin)
         said = (self.recommendation or conclusion(self.summary), self._doubted[1], worth, self.changed)
         return " ".join(filter(None, said))
 
@@ -220,6 +220,16 @@ def _looks(results: Mapping[str, Any]) -> Sequence[Look]:
     if not (numbered and grows and min(look.level for look in looks) > 0 and spent <= LARGEST_P * (1 + ROUNDING)):
         raise QweftError("summary: looks_made has levels, numbers or seeds that no comparison has")
     return looks
+
+
+def _divergence(teacher: Mapping[str, Any] | None) -> float | None:
+    """Returns the divergence that a planted teacher's record has; raises if it is no number of at least 0."""
+    if not teacher or "kl" not in teacher:
+        return None
+    kl = number(teacher["kl"])
+    if not 0 <= kl < math.inf:
+        raise QweftError(f"teacher: kl must be a number of at least 0, got {teacher['kl']!r}")
+    return kl
 
 
 def _margin(value: object) -> float | None:

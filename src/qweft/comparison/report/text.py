@@ -28,7 +28,7 @@ GROUPS = {
     "time": "Better at equal wall-clock?",
     "size": "Better than the LoRA nearest in size?",
     "other": "Other methods better than {reference}?",
-    "claim": "The lowest loss beside methods that no question has (corrected for all pairs)",
+    "claim": "The lowest loss against other methods: pairs that are no question (corrected for all pairs)",
     "fairness": "What was not controlled",
 }
 """Questions by topic, in report order."""
@@ -121,7 +121,8 @@ def questions(content: Content) -> list[Question]:
         else:
             answers, asked = tuple(_single(finding) for finding in group), group
         if answers:
-            tally = "" if len(answers) == 1 else _tally([(ANSWERS[f.direction], f.method) for f in asked])
+            told = [(ANSWERS[f.direction], f.other if topic == "claim" else f.method) for f in asked]
+            tally = "" if len(answers) == 1 else _tally(told)
             found.append(Question(topic, text.format(reference=content.reference), tally, answers))
     return found
 
