@@ -814,6 +814,33 @@ def test_ten_qubits_at_the_rates_on_record():
     assert pair.direction == "not decided" and f"not decided: {pair.mean:+.2f}% [{low:+.2f}, {high:+.2f}]" in told
 
 
+def test_the_paper_s_steps_and_rows():
+    told, found = " ".join((ROOT / "docs" / "protocols.md").read_text().split()), summary_of("protocol")
+    base = found["base"].eval_loss
+    above = {"late_train_loss": [], "eval_loss": []}
+    for end, of_rate in (("_5e5", "5e-5"), ("_5e4", "5e-4"), ("", "{:g}, of 60 steps")):
+        lora = found[f"lora{end}"]
+        for method in ("lora", "qtha", "qwthn"):
+            entry = found[method + end]
+            cells = [f"{entry.trainable_parameters:,}", of_rate.format(entry.learning_rate)]
+            cells += [
+                f"{entry.late_train_loss:.3f}",
+                f"{entry.eval_loss:.3f}",
+                f"{100 * (1 - entry.eval_loss / base):.1f}%",
+            ]
+            if method != "lora":
+                for key, values in above.items():
+                    values.append(100 * (getattr(entry, key) / getattr(lora, key) - 1))
+                    cells.append(f"{values[-1]:+.1f}%")
+            assert f"| {' | '.join(cells)} |" in told
+    (least, most), (first, *_) = (min(above["late_train_loss"]), max(above["late_train_loss"])), above["eval_loss"]
+    assert least > 0 < min(above["eval_loss"]) and f"by {first:.1f} and {above['eval_loss'][1]:.1f}%" in told
+    assert f"{least:.1f} to {most:.1f}% above [LoRA of rank 10]" in README and f"{least:+.1f}% to {most:+.1f}%" in PAGE
+    size = {name: found[name].trainable_parameters for name in ("lora", "qtha", "qwthn")}
+    fewer = [100 * (1 - size[name] / size["lora"]) for name in ("qtha", "qwthn")]
+    assert "here they have {:.0f} and {:.0f}% fewer".format(*fewer) in told
+
+
 def test_the_further_seeds_of_the_rates():
     found = {each.method: each.shortfall.percent for each in all_searches("decide")}
     said = "{qtha:.2f}% (`qtha`), {mpo:.2f}% (`mpo`), {mlp_linear:.2f}% (`mlp_linear`) and {product_linear:.2f}%"
