@@ -221,7 +221,7 @@ def test_a_thousand_steps_without_rows_that_were_looked_at_before(capsys):
     unseen = capsys.readouterr().out.partition("without the 40 that were either, 728 rows:")[2]
     assert re.findall(r", (\w+)\n", unseen) == ["equivalent", "equivalent", "higher", "equivalent"]
     (ranks,) = re.findall(r"lora_all_1 against lora_all: (.+?),[^,]+\n", unseen)
-    assert f"grows: {ranks} (`python -m research.overlap thousand`)" in " ".join(
+    assert f"are nearer to each other: {ranks} (`python -m research.overlap thousand`)" in " ".join(
         (DOCS / "which-adapter.md").read_text().split()
     )
 

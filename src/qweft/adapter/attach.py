@@ -150,7 +150,7 @@ def _matches(expression: str, name: str) -> bool:
         raise QweftError(f"target_modules {expression!r} is no regular expression: {error}") from error
 
 
-REFUSALS = (ValueError, TypeError, LookupError, RuntimeError, ArithmeticError, AttributeError, AssertionError)
+REFUSALS = (ValueError, TypeError, KeyError, RuntimeError, ArithmeticError, AssertionError)
 """Errors with which PEFT refuses a config, the last one of a PyTorch without CUDA."""
 
 

@@ -9,6 +9,7 @@ from qweft.adapter.attach import adapter_config, attach, detach
 from qweft.comparison.checks import check_comparable, with_steps
 from qweft.comparison.rivals import attach_rival, rival_of
 from qweft.data.tokens import Encoded
+from qweft.errors import QweftError
 from qweft.method.specification import method_of
 from qweft.training.config import TrainingConfig
 from qweft.training.starts import attach_for_training, restore_weights
@@ -34,7 +35,10 @@ def put_on(model: nn.Module, specification: Mapping[str, Any], steps: int | None
     check_comparable(specification)
     if steps is None and method_of(specification) == "SHIRA":
         config.mask_fn = None  # it reads weights, and a count, which the sizes tell, has shapes alone
-    return attach(model, config) if start is None else attach_for_training(model, config, *start)
+    try:
+        return attach(model, config) if start is None else attach_for_training(model, config, *start)
+    except (AttributeError, IndexError) as error:
+        raise QweftError(f"the adapter cannot be put on this model: {error}; correct its fields") from error
 
 
 def take_off(adapted: Any, specification: Mapping[str, Any]) -> Any:

@@ -392,7 +392,7 @@ def _check_method(name: str, method: MethodConfig, methods: Mapping[str, MethodC
         own = [entry for entry in methods if getattr(methods[entry], key) is None]
         if other not in own:
             others = ", ".join(each for each in own if each != name)
+            way = f"; give one of {others}" if others else ""
             raise QweftError(
-                f"methods.{name}.{key}: {other!r} is no method with a {what} of its own{closest(other, own)}; "
-                f"{f'give one of {others}' if others else 'leave it out, as no other method has one'}"
+                f"methods.{name}.{key}: {other!r} is no method with a {what} of its own{closest(other, own)}{way}"
             )
