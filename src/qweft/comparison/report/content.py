@@ -30,6 +30,7 @@ from qweft.figures.figure import ReportFigure
 from qweft.figures.styles import Style, styles
 
 ROUNDING = 1e-9
+"""Relative error with which levels add up to the whole one."""
 LONGEST_TITLE = 500
 """Most characters of a title that results.json has."""
 
@@ -213,11 +214,12 @@ def _looks(results: Mapping[str, Any]) -> Sequence[Look]:
         for e in recorded[0]
     ]
     spent = math.fsum(look.level for look in looks)
-    numbered = [(look.number, look.planned >= len(looks)) for look in looks] == [
-        (n, True) for n in range(1, len(looks) + 1)
-    ]
+    numbered = [look.number for look in looks] == [*range(1, len(looks) + 1)]
+    planned = all(look.planned >= len(looks) for look in looks)
     grows = all({*before} < {*after} for before, after in pairwise([(), *(look.seeds or () for look in looks)]))
-    if not (numbered and grows and min(look.level for look in looks) > 0 and spent <= LARGEST_P * (1 + ROUNDING)):
+    if not (
+        numbered and planned and grows and min(look.level for look in looks) > 0 and spent <= LARGEST_P * (1 + ROUNDING)
+    ):
         raise QweftError("summary: looks_made has levels, numbers or seeds that no comparison has")
     return looks
 
