@@ -77,11 +77,11 @@ class QwthnConfig(QwthnFields, PeftConfig):
         reupload: Whether the circuit uploads its input before every layer, or once.
         fourier_terms: Number of products that each output of the Fourier control sums; (2 U + 1)^(qubits - 1) represent
             every series. `None` brings its number of coefficients nearest to the circuit's number of angles.
-        factor_limit: Largest rms of the trained factors of C and E and of the two products, in standard deviations of a
-            kaiming-normal start; above it a factor is scaled down as a whole. `None` means no limit. If not given it is
+        factor_limit: Largest rms of the trained factors of C and E and of the two products, in standard deviations of
+            the recorded start; above it a factor is scaled down as a whole. `None` means no limit. If not given it is
             100, and `None` in a file of an earlier version, which had none.
-        start: "recorded": as in the method's public record; "scaled": values of order 1 (see above). Neither changes
-            the model's output at the start.
+        start: "recorded": as in the method's public record; "small": the same with smaller cores, Qweft's start until
+            December 2026; "scaled": values of order 1 (see above). None changes the model's output at the start.
         init_weights: False also starts E at random, so that the branch is not zero (for tests).
         target_modules: Names, or a regular expression, of the layers to adapt. `None` means PEFT's default for LoRA on
             this model type (q_proj and v_proj on most).

@@ -19,7 +19,7 @@ from qweft.internals.torch import is_transformed
 from qweft.method.names import Part
 from qweft.method.resolved import ResolvedConfig
 from qweft.tensornet import MatrixProductOperator, Modes, parameter_count
-from qweft.tensornet.mpo import kaiming_start, scaled_start, zero_last
+from qweft.tensornet.mpo import recorded_start, scaled_start, small_start, zero_last
 
 SMALLEST = 1e-7
 """Least divisor of a tensor's entries, in any floating-point type."""
@@ -44,18 +44,21 @@ def alike(tensors: Sequence[Any], least: torch.dtype = torch.bfloat16) -> list[A
 def limited(tensor: torch.Tensor, limit: float, dims: int = 2) -> torch.Tensor:
     """Return a tensor G with an rms of at most t, scaled down as a whole if it is larger.
 
-        G min(1, t / rms(G)),   t = limit sqrt(2 / fan_in),   fan_in = number of entries in G[0]
+        G min(1, t / rms(G)),   t = limit sqrt(2 / fan_in)
+
+    fan_in is B_{k-1} i_k of a core (B_{k-1}, j_k, i_k, B_k), and the columns of a matrix: as in the recorded start.
 
     Below the limit values and gradients stay the same bit for bit. Above it the size of G has no gradient, so a
     product of many factors does not overflow, however large a step of the optimizer was.
 
     Args:
         tensor: G; axes before its last `dims` stand for several branches.
-        limit: In standard deviations of a kaiming-normal start.
-        dims: Axes of G.
+        limit: In standard deviations of the recorded start.
+        dims: Axes of G, 4 of a core and 2 of a matrix.
     """
     own, shape = tuple(range(-dims, 0)), tensor.shape[-dims:]
-    most = limit * math.sqrt(2 / math.prod(shape[1:]) * math.prod(shape))  # of the norm
+    fan_in = shape[0] * shape[2] if dims == 4 else math.prod(shape[1:])
+    most = limit * math.sqrt(2 / fan_in * math.prod(shape))  # of the norm
     if tensor.device.type == "cpu" and not torch.compiler.is_compiling() and not is_transformed():
         norms = torch.linalg.vector_norm(tensor.detach(), dim=own)
         if bool((norms <= most).all()):  # nearly always; asking another device would wait for it
@@ -287,7 +290,7 @@ class MpoCompress(_MpoMap):
             scaled_start(self.operator, 1 / self.operator.into.size)
             nn.init.normal_(self.weight, std=scale * self.operator.out.size**-0.5)
         else:
-            kaiming_start(self.operator)
+            (small_start if start == "small" else recorded_start)(self.operator)
             nn.init.kaiming_uniform_(self.weight)
         if zero:
             zero_last(self.operator)
@@ -336,7 +339,7 @@ class MpoExpand(_MpoMap):
             scaled_start(self.operator, 1 / self.operator.into.size, last=r**-0.5)
             nn.init.normal_(self.weight, std=scale * r**-0.5)
         else:
-            kaiming_start(self.operator)
+            (small_start if start == "small" else recorded_start)(self.operator)
             nn.init.kaiming_uniform_(self.weight)
         if zero:
             zero_last(self.operator)

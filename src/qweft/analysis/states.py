@@ -12,7 +12,7 @@ from qweft.circuit import Circuit, expectation_values, final_states
 BINS = 75
 """Bins of the fidelity histogram, as in the source of `divergence_from_haar`."""
 
-BOUNDS = {"recorded": math.pi, "scaled": ANGLE_BOUND}
+BOUNDS = {"recorded": math.pi, "small": math.pi, "scaled": ANGLE_BOUND}
 """Bound in radians of the initial angles, by the name of the initialization."""
 
 

@@ -11,7 +11,7 @@ from qweft.method.resolved import ResolvedConfig, resolve
 from qweft.text import shown
 
 Basis = Literal["gradient", "weight", "random"]
-Start = Literal["recorded", "scaled"]
+Start = Literal["recorded", "small", "scaled"]
 Bias = Literal["none", "all", "qwthn_only"]
 BASES = get_args(Basis)
 BY_VERSION: Any = object()

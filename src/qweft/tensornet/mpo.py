@@ -153,10 +153,21 @@ class MatrixProductOperator(nn.Module):
 
 
 @torch.no_grad()
-def kaiming_start(operator: MatrixProductOperator) -> None:
-    """Initialise every core kaiming-normal, as on record: standard deviation sqrt(2 / (j_k i_k B_k)).
+def recorded_start(operator: MatrixProductOperator) -> None:
+    """Draw core k with standard deviation sqrt(2 / (B_{k-1} i_k)), as on record.
 
-    j_k i_k B_k is PyTorch's fan-in of a core.
+    The public layer holds core k as a matrix (j_k B_k, B_{k-1} i_k) and calls `kaiming_normal_` on that matrix.
+    """
+    for core in operator.cores:
+        left, _, i, _ = core.shape
+        nn.init.normal_(core, std=math.sqrt(2 / (left * i)))
+
+
+@torch.no_grad()
+def small_start(operator: MatrixProductOperator) -> None:
+    """Draw core k with standard deviation sqrt(2 / (j_k i_k B_k)): Qweft's start until December 2026.
+
+    That is `kaiming_normal_` of the core as a tensor of four axes, smaller than the record by sqrt(j_k B_k / B_{k-1}).
     """
     for core in operator.cores:
         nn.init.kaiming_normal_(core)
