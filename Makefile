@@ -80,7 +80,7 @@ lint: install ## check style, format, types and structure, changing nothing
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo --no-cache
-	$(BIN)/python -m scripts.structure --check
+	$(BIN)/python -m scripts.house --check
 
 docs: install ## build the documentation site, strictly, into site/
 	@$(BIN)/python -c 'import zensical, mkdocstrings' 2>/dev/null || $(BIN)/python -m pip install --quiet -e '.[docs]'
