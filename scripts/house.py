@@ -1,8 +1,8 @@
-"""Sizes of the house: `python -m scripts.house` prints lines and tokens by package; `--check` holds them.
+"""Sizes of the house: `python -m scripts.house` prints those of the code, README and docs; `--check` holds them.
 
 docs/architecture.md has a table with the most lines of each package; `--check` fails where one has more. A package that
 must grow gets a larger number there, with its reason in the commit. Lines count everything; tokens leave out comments
-and docstrings.
+and docstrings. What README and docs may have stands here, in `MOST`.
 """
 
 import ast
@@ -15,6 +15,15 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "architecture.md"
+MOST = {
+    "README lines": 95,
+    "README words": 600,
+    "README numerals per 100 words": 4.0,
+    "README brackets per 100 words": 1.0,
+    "docs pages": 40,
+    "docs words": 104_500,
+}
+"""The most of each: words of README are those of its prose, words of docs are all."""
 NO_CODE = {
     tokenize.COMMENT,
     tokenize.NL,
@@ -59,14 +68,43 @@ def most() -> dict[str, int]:
     return {name: int(number.replace(",", "")) for name, number in rows}
 
 
+def prose(text: str) -> str:
+    """Return the sentences of a Markdown text: no code, tables, headings or targets of links."""
+    text = re.sub(r"```.*?```|<!--.*?-->", " ", text, flags=re.DOTALL)
+    lines = [line for line in text.splitlines() if not line.startswith(("    ", "|", "#"))]
+    return re.sub(r"<[^>]+>|!?\[([^]]*)\]\([^)]*\)|`[^`]*`", r"\1", " ".join(lines))
+
+
+def pages() -> dict[str, float]:
+    """Return what `MOST` limits, of README and docs."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    docs = [path.read_text(encoding="utf-8") for path in (ROOT / "docs").rglob("*.md")]
+    text = prose(readme)
+    words = len(re.findall(r"[A-Za-z][\w'-]*", text))
+    numerals = len(re.findall(r"(?<![\w./-])\d+(?:[.,]\d+)*(?![\w/-]|\.\d)", text))
+    return {
+        "README lines": readme.count("\n"),
+        "README words": words,
+        "README numerals per 100 words": round(100 * numerals / words, 1),
+        "README brackets per 100 words": round(100 * text.count("(") / words, 1),
+        "docs pages": len(docs),
+        "docs words": sum(len(page.split()) for page in docs),
+    }
+
+
 def main(words: list[str]) -> int:
-    """Print the sizes; with `--check` return 1 where a package has more lines than its row allows."""
-    now, allowed = packages(), most()
+    """Print the sizes; with `--check` return 1 where something is larger than allowed."""
+    now, allowed, texts = packages(), most(), pages()
     for name, (lines, tokens) in sorted(now.items()):
         print(f"{name:14} {lines:7,} lines of {allowed.get(name, 0):7,} {tokens:8,} tokens")
+    for name, number in texts.items():
+        print(f"{name:30} {number:7,} of {MOST[name]:7,}")
     over = [name for name, (lines, _) in now.items() if lines > allowed.get(name, 0)]
     if "--check" in words and over:
         print(f"grown: {', '.join(sorted(over))}; cut, or raise the number in docs/architecture.md and say why")
+        return 1
+    if "--check" in words and (long := [name for name, number in texts.items() if number > MOST[name]]):
+        print(f"too long: {', '.join(long)}; cut")
         return 1
     return 0
 
