@@ -553,7 +553,6 @@ def test_the_front_on_the_second_text_is_that_of_the_raw_results():
 def test_the_planned_pairs_are_judged_on_new_seeds():
     results = json.loads((DOCS / "results/budget.json").read_text())
     page = " ".join((DOCS / "which-adapter.md").read_text().split())
-    readme = " ".join((DOCS.parent / "README.md").read_text().split())
     assert " ".join(front.pairs_table(results).split()) in page
     found = {each.budget: each for each in front.planned(results)}
     sizes, sentences = front.sizes_of(results), json.loads((DOCS / "results/front-sentences.json").read_text())
@@ -565,7 +564,7 @@ def test_the_planned_pairs_are_judged_on_new_seeds():
     for budget in (1500, 30_000, 57_600):
         mean, low, high = (-number for number in found[budget].percent)
         said = f"{mean:.1f}% [{high:.1f}, {low:.1f}]"
-        assert said in page and (said in readme or budget == 57_600)
+        assert said in page
     costs = []
     for name in ("subspace_8", "unilora_1440", "sparse_16", "unilora_28800", "lora_r1"):
         losses = {float(rate): loss for rate, loss in sentences["search"][name]["validation_loss"].items()}

@@ -18,7 +18,8 @@ from tests.data.tiny_tokenizer import CHATML, make_tokenizer
 from tests.docs.blocks import BLOCKS, ROOT
 from tests.tiny_folder import save_rows
 
-ADAPTERS = ("train", "chat", "demo/qtha-0", "demo/qwthn-0", "mine", "plain", "aware", "experiment-reasoning/qtha-0")
+ADAPTERS = ("train", "chat", "demo/qtha-0", "demo/qwthn-0", "mine", "plain", "aware", "my/winner",
+            "experiment-reasoning/qtha-0")  # fmt: skip
 """Folders below runs that commands of the documentation take an adapter from."""
 PLACEHOLDERS = {"ADAPTER": "runs/train/adapter", "NAME": "layers.0.self_attn.q_proj"}
 MODEL = ["--model.name", "model", "--model.source", "auto", "--model.dtype", "float32", "--model.device", "cpu"]

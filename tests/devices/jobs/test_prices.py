@@ -4,12 +4,9 @@ import io
 import os
 import sys
 import time
-from datetime import datetime
-from importlib.resources import files
 from pathlib import Path
 
 import pytest
-import yaml
 
 from qweft.devices import DeviceError, make_device
 from qweft.devices.jobs import Budget, PriceList, confirm, estimate
@@ -34,13 +31,6 @@ def prices(tmp_path, monkeypatch):
 @pytest.fixture
 def device(tmp_path):
     return FakeDevice(Cloud(tmp_path / "cloud.sqlite"), most=100)
-
-
-def test_the_page_has_the_month_of_the_list_that_comes_along():
-    found = yaml.safe_load((files("qweft") / "devices/jobs/prices.yaml").read_text(encoding="utf-8"))["devices"]
-    (month,) = {entry["date"] for entry in found if "currency" in entry}
-    page = " ".join((Path(__file__).parents[3] / "docs/hardware.md").read_text(encoding="utf-8").split())
-    assert f"They were read second-hand in {datetime.strptime(month, '%Y-%m'):%B %Y}" in page
 
 
 def test_a_charge_is_the_sum_of_its_parts():
