@@ -5,7 +5,7 @@ from pathlib import Path
 
 from qweft.data.config import DataConfig
 from qweft.evaluation.config import EvaluationConfig
-from qweft.export.run import export
+from qweft.exporting.run import export
 from qweft.models.config import ModelConfig
 from qweft.models.load import load_model
 from qweft.training.config import RunConfig, TrainingConfig

@@ -35,10 +35,10 @@ from peft import PeftModel
 from qweft.adapter.attach import detach, quiet_peft
 from qweft.data.tokens import IGNORED, Encoded
 from qweft.evaluation.generation import greedy
-from qweft.export.config import TARGETS
-from qweft.export.gguf_model import write_model
-from qweft.export.rows import load_rows, plan_rows
-from qweft.export.run import export
+from qweft.exporting.config import TARGETS
+from qweft.exporting.gguf_model import write_model
+from qweft.exporting.rows import load_rows, plan_rows
+from qweft.exporting.run import export
 from qweft.files import write_json
 from qweft.models.load import LoadedModel, load_model
 from qweft.schema import build

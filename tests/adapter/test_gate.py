@@ -9,7 +9,7 @@ from qweft.adapter import QwthnLinear
 from qweft.adapter.cores import make_core
 from qweft.adapter.functions import FUNCTIONS
 from qweft.circuit import gate_by_gate
-from qweft.export.linearise import layers_of, linearise
+from qweft.exporting.linearise import layers_of, linearise
 from tests.tiny_models import tiny_llama
 
 TOKENS = torch.arange(24).view(2, 12)

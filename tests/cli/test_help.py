@@ -17,7 +17,7 @@ from qweft.cli.push import PushConfig
 from qweft.cli.report import ReportConfig
 from qweft.comparison.config import ComparisonConfig, MethodConfig
 from qweft.comparison.starter import CompareOptions, InitOptions
-from qweft.export.config import ExportConfig
+from qweft.exporting.config import ExportConfig
 from qweft.schema import is_mapping, keys_of
 from qweft.serve.config import ServeConfig
 from qweft.sweep.config import SweepConfig

@@ -9,8 +9,8 @@ from qweft.data.config import DataConfig
 from qweft.data.load import load_data
 from qweft.evaluation.generation import generate_answers
 from qweft.evaluation.loss import held_out_loss
-from qweft.export.linearise import linearise
-from qweft.export.measure import measure, second_adapter
+from qweft.exporting.linearise import linearise
+from qweft.exporting.measure import measure, second_adapter
 from qweft.models.config import ModelConfig
 from qweft.models.load import load_model
 from qweft.training.config import TrainingConfig

@@ -36,7 +36,7 @@ from qweft.evaluation.loss import held_out_loss
 from qweft.evaluation.record import model_of, sections_of, tell_unasked
 from qweft.evaluation.run import evaluate
 from qweft.evaluation.saved import put_on
-from qweft.export.run import export
+from qweft.exporting.run import export
 from qweft.files import write_json
 from qweft.models.config import ModelConfig
 from qweft.models.load import load_model

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from qweft.errors import QweftError
-from qweft.export.checks import _check_output
-from qweft.export.run import export
+from qweft.exporting.checks import _check_output
+from qweft.exporting.run import export
 from tests.export.test_export import trained  # noqa: F401
 from tests.tiny_folder import save_rows
 

@@ -14,12 +14,12 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from qweft import QweftError
 from qweft.cli.main import main
 from qweft.cli.parser import parse
-from qweft.export import run
-from qweft.export.lora import Lora
-from qweft.export.measure import Measured
-from qweft.export.report import ExportReport
-from qweft.export.rows import load_rows, plan_rows
-from qweft.export.run import export, preview
+from qweft.exporting import run
+from qweft.exporting.lora import Lora
+from qweft.exporting.measure import Measured
+from qweft.exporting.report import ExportReport
+from qweft.exporting.rows import load_rows, plan_rows
+from qweft.exporting.run import export, preview
 from qweft.records import marked
 from qweft.training.config import RunConfig
 from qweft.training.run import train

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from qweft.export.fit import Moments, fit_features
+from qweft.exporting.fit import Moments, fit_features
 
 INPUTS, FEATURES, RANK = 12, 3, 2
 

@@ -21,10 +21,10 @@ from qweft.data.conversation import Message
 from qweft.data.template import render
 from qweft.evaluation.loss import held_out_loss
 from qweft.evaluation.row_scores import HeldOutLoss
-from qweft.export import targets
-from qweft.export.lora import Lora
-from qweft.export.rows import load_rows, plan_rows
-from qweft.export.run import export, preview
+from qweft.exporting import targets
+from qweft.exporting.lora import Lora
+from qweft.exporting.rows import load_rows, plan_rows
+from qweft.exporting.run import export, preview
 from qweft.training.config import RunConfig
 from qweft.training.run import train
 from tests.export.test_export import run_config
@@ -135,7 +135,7 @@ def test_a_merged_model_in_half_precision_is_judged_as_it_is_written(trained, tm
     assert report.measured.largest_logit_change is report.measured.equal_greedy_share is None
     assert "equal greedy tokens" not in (tmp_path / "out/README.md").read_text()
     bad = HeldOutLoss(9.0, 8103.1, 1, None, ((9.0, 1),))
-    monkeypatch.setattr("qweft.export.run.held_out_loss", lambda *_: bad)
+    monkeypatch.setattr("qweft.exporting.run.held_out_loss", lambda *_: bad)
     shutil.rmtree(tmp_path / "out")
     with pytest.raises(
         QweftError, match=r"9\.0000 exported\), as bfloat16 rounds the merged weights; nothing was writ"

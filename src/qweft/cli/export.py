@@ -6,7 +6,7 @@ from qweft.cli.command import Command
 from qweft.cli.parser import parse_folder
 from qweft.cli.terminal import only_json, print_json, show
 from qweft.errors import QweftError
-from qweft.export.config import ExportConfig
+from qweft.exporting.config import ExportConfig
 
 COMMAND = Command(
     name="export",
@@ -32,18 +32,18 @@ def run(argv: Sequence[str]) -> None:
     folder, options, flags = parse_folder(ExportConfig, argv, COMMAND)
     wants_json, force = "json" in flags, "force" in flags
     with only_json(wants_json):
-        from qweft.export.checks import check_start
+        from qweft.exporting.checks import check_start
 
         check_start(folder, options, needs_weights="dry-run" not in flags)
     if "dry-run" in flags:
         with only_json(wants_json):
-            from qweft.export.run import preview
+            from qweft.exporting.run import preview
 
             found = preview(folder, options)
         print_json(found.to_json()) if wants_json else show(found.describe())
         return
     with only_json(wants_json):
-        from qweft.export.run import export
+        from qweft.exporting.run import export
 
         report = export(folder, options, force)
     if wants_json:

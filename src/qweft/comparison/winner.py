@@ -14,9 +14,9 @@ from qweft.comparison.recommendation import Recommendation
 from qweft.comparison.results_file import WINNER
 from qweft.comparison.trial import ADAPTER, RECORD, run_folder
 from qweft.errors import QweftError
-from qweft.export.checks import check_start
-from qweft.export.config import Target
-from qweft.export.gguf_model import check_convertible
+from qweft.exporting.checks import check_start
+from qweft.exporting.config import Target
+from qweft.exporting.gguf_model import check_convertible
 from qweft.files import folder_beside, write_bytes
 from qweft.models.load import LoadedModel
 from qweft.models.quantization import quantized_as

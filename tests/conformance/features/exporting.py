@@ -11,9 +11,9 @@ from safetensors.torch import load_file, save_file
 import qweft
 from qweft import QweftError
 from qweft.adapter import QwthnLinear
-from qweft.export.linearise import fan_in_fan_out, layers_of, linearise
-from qweft.export.lora import lora_config, write_lora
-from qweft.export.measure import second_adapter
+from qweft.exporting.linearise import fan_in_fan_out, layers_of, linearise
+from qweft.exporting.lora import lora_config, write_lora
+from qweft.exporting.measure import second_adapter
 from tests.conformance.case import Case, NotApplicable
 from tests.conformance.features.registry import feature
 from tests.conformance.methods import CONTROL

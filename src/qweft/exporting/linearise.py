@@ -12,8 +12,8 @@ from qweft.adapter import QwthnLinear
 from qweft.adapter.attach import base_of
 from qweft.errors import QweftError
 from qweft.evaluation.loss import judged
-from qweft.export.fit import HALVES, Fit, Moments, collect, fit_features
-from qweft.export.lora import Lora, padded, trained_whole
+from qweft.exporting.fit import HALVES, Fit, Moments, collect, fit_features
+from qweft.exporting.lora import Lora, padded, trained_whole
 from qweft.text import progress
 
 MEMORY = 2**31

@@ -26,11 +26,11 @@ from qweft.evaluation.config import EvaluationConfig
 from qweft.evaluation.loss import check_room, device_of, held_out_loss
 from qweft.evaluation.preview import Preview, shapes_of
 from qweft.evaluation.saved import put_beside_base
-from qweft.export.checks import CARD, REPORT, check_start
-from qweft.export.config import ExportConfig
-from qweft.export.linearise import LayerFit, fan_in_fan_out, layers_of, linearise, lora_size
-from qweft.export.lora import Lora, lora_config, plain_lora
-from qweft.export.measure import (
+from qweft.exporting.checks import CARD, REPORT, check_start
+from qweft.exporting.config import ExportConfig
+from qweft.exporting.linearise import LayerFit, fan_in_fan_out, layers_of, linearise, lora_size
+from qweft.exporting.lora import Lora, lora_config, plain_lora
+from qweft.exporting.measure import (
     Measured,
     distil,
     measure,
@@ -39,9 +39,9 @@ from qweft.export.measure import (
     read_second_adapter,
     second_adapter,
 )
-from qweft.export.report import ExportReport
-from qweft.export.rows import Rows, load_rows, plan_rows
-from qweft.export.targets import WRITERS, Made, check_target
+from qweft.exporting.report import ExportReport
+from qweft.exporting.rows import Rows, load_rows, plan_rows
+from qweft.exporting.targets import WRITERS, Made, check_target
 from qweft.files import folder_beside, leftovers, remove, stamp, write_json
 from qweft.models.load import LoadedModel, load_model
 from qweft.output import Console

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 from rich.console import Group
 from rich.table import Table
 
-from qweft.export.config import Target
-from qweft.export.linearise import LayerFit
-from qweft.export.measure import Measured
+from qweft.exporting.config import Target
+from qweft.exporting.linearise import LayerFit
+from qweft.exporting.measure import Measured
 from qweft.publish.card import public_name
 from qweft.text import escaped
 

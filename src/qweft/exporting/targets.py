@@ -19,10 +19,10 @@ from transformers.pytorch_utils import Conv1D
 from qweft.adapter.attach import quiet_peft
 from qweft.errors import QweftError
 from qweft.evaluation.generation import end_tokens
-from qweft.export.config import Target, check_gguf_type
-from qweft.export.gguf_model import check_convertible, write_model
-from qweft.export.gguf_tensors import read_adapter, write_adapter
-from qweft.export.lora import Lora, write_lora
+from qweft.exporting.config import Target, check_gguf_type
+from qweft.exporting.gguf_model import check_convertible, write_model
+from qweft.exporting.gguf_tensors import read_adapter, write_adapter
+from qweft.exporting.lora import Lora, write_lora
 from qweft.models.embedded import quiet
 
 CausalLM: Any = AutoModelForCausalLM

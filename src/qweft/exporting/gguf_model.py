@@ -9,8 +9,8 @@ import torch
 from gguf import GGUFType, GGUFWriter, LlamaFileType, SpecialVocab, TokenType
 
 from qweft.errors import QweftError
-from qweft.export.config import GGUF_WAY, check_gguf_type
-from qweft.export.gguf_tensors import Layout, add_tensor, finish, opened
+from qweft.exporting.config import GGUF_WAY, check_gguf_type
+from qweft.exporting.gguf_tensors import Layout, add_tensor, finish, opened
 from qweft.text import shown
 
 SPLIT = (

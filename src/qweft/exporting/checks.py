@@ -8,8 +8,8 @@ from typing import Any
 
 from qweft.data.checks import check_data_config, check_places
 from qweft.errors import QweftError
-from qweft.export.config import ExportConfig, Target, check_export, check_gguf_type
-from qweft.export.rows import plan_rows
+from qweft.exporting.config import ExportConfig, Target, check_export, check_gguf_type
+from qweft.exporting.rows import plan_rows
 from qweft.files import check_can_be_written
 from qweft.method.peft_methods import OWN
 from qweft.method.saved import check_saved, read_saved

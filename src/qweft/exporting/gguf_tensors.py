@@ -10,8 +10,8 @@ from gguf import MODEL_ARCH, MODEL_ARCH_NAMES, GGMLQuantizationType, GGUFReader,
 from gguf.tensor_mapping import TensorNameMap, get_tensor_name_map
 
 from qweft.errors import QweftError
-from qweft.export.config import GGUF_MODEL_TYPES, check_gguf_type
-from qweft.export.lora import Lora
+from qweft.exporting.config import GGUF_MODEL_TYPES, check_gguf_type
+from qweft.exporting.lora import Lora
 
 ARCHITECTURES = dict(zip(GGUF_MODEL_TYPES, (MODEL_ARCH.LLAMA, MODEL_ARCH.QWEN2), strict=True))
 """GGUF's architecture by the `model_type` of transformers."""

@@ -16,8 +16,8 @@ from qweft.data.tokens import IGNORED, Encoded
 from qweft.errors import QweftError
 from qweft.evaluation.loss import device_of, held_out_loss, judged
 from qweft.evaluation.row_scores import CLEAR, HeldOutLoss, ratio
-from qweft.export.linearise import layers_of
-from qweft.export.lora import Lora, exactly
+from qweft.exporting.linearise import layers_of
+from qweft.exporting.lora import Lora, exactly
 from qweft.text import with_progress
 
 
