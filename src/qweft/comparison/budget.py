@@ -25,25 +25,14 @@ FORMS = "20min, 2h, '200k parameters', or both as '20min,200k'"
 
 @dataclass(frozen=True)
 class Budget:
-    """What a comparison may cost.
-
-    Args:
-        seconds: Wall time in seconds; `None` means no limit.
-        parameters: Trained parameters of a method; `None` means no limit.
-    """
+    """What a comparison may cost."""
 
     seconds: float | None = None
     parameters: int | None = None
 
 
 def budget_of(text: str | None) -> Budget:
-    """Returns the budget that a text states: a time, a number of parameters, or both with a comma between.
-
-    Args:
-        text: As in the config; `None` means no limits.
-
-    Raises:
-        QweftError: With the text and the allowed forms.
+    """Return the budget that a text states: a time, a number of parameters, or both with a comma between.
 
     >>> budget_of("20min,200k"), budget_of("1.5M parameters")
     (Budget(seconds=1200.0, parameters=200000), Budget(seconds=None, parameters=1500000))
@@ -63,7 +52,7 @@ def budget_of(text: str | None) -> Budget:
 
 
 def _part(part: str, text: str) -> tuple[str, float]:
-    """Returns what one part of the text limits, and its value."""
+    """Return what one part of the text limits, and its value."""
     match = PART.fullmatch(part)
     if match is None:
         raise _fault(text, f"{shown(part)} is neither a time nor a number of parameters")

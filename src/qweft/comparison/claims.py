@@ -23,13 +23,7 @@ SECONDS_BETWEEN_LOOKS = 2.0
 
 @contextmanager
 def claimed(folder: Path) -> Iterator[bool]:
-    """Whether this process has the folder to itself until the block ends.
-
-    On a file system without locks this is always true, so only one process at a time may use the folder.
-
-    Raises:
-        QweftError: The folder's lock cannot be written.
-    """
+    """Whether this process has the folder to itself until the block ends."""
     with suppress(FileExistsError, NotADirectoryError):  # a file here or above, in which no lock can be
         folder.mkdir(parents=True, exist_ok=True)
     with locked_in_words(folder / LOCK) as held:
@@ -38,18 +32,7 @@ def claimed(folder: Path) -> Iterator[bool]:
 
 @contextmanager
 def shared_output(command: str, config: Any, what_is_kept: Callable[[], str]) -> Iterator[None]:
-    """Hold the output folder of `config` for this command, with the processes that were given the same config.
-
-    They may differ in what decides no result: workers, executor, device. If the block is stopped, it says what is kept.
-
-    Args:
-        command: "qweft compare".
-        config: The command's config, a dataclass.
-        what_is_kept: Returns the sentence, as `kept` does.
-
-    Raises:
-        QweftError: If another command, or the same with another config, writes there.
-    """
+    """Hold the output folder of `config` for this command, with the processes that were given the same config."""
     work = asdict(config)
     for name in ("workers", "executor", "output"):
         del work[name]
@@ -74,17 +57,12 @@ def kept(done: int, wanted: int | None, thing: str, output: str) -> str:
 
 
 def sleep() -> None:
-    """Sleeps for one polling interval."""
+    """Sleep for one polling interval."""
     time.sleep(SECONDS_BETWEEN_LOOKS)
 
 
 def done_by_any(tasks: Sequence[Callable[[], T | None]], wait: Callable[[], None] = sleep) -> Iterator[tuple[int, T]]:
-    """Yields (index, result) of every task, in order of completion.
-
-    Args:
-        tasks: Each returns its result, or `None` while another process works on it; it is then called again later.
-        wait: Called after a whole pass without a result.
-    """
+    """Yield (index, result) of every task, in order of completion."""
     waiting = list(enumerate(tasks))
     while waiting:
         busy = []

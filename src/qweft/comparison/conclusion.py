@@ -15,16 +15,7 @@ NAMED = 3
 
 
 def conclusion(summary: Mapping[str, Summary]) -> str:
-    """Returns a few sentences: the best method, whether each circuit helps, and how large an effect had to be.
-
-    "Better" and "worse" are used only for differences that are shown by the rule of `Pairing`. Methods whose number of
-    steps is another than the best one's are named, unless their time was equal. The last sentence gives
-    the range of the smallest visible effects over the undecided pairs: the best method with each other one, and each
-    hybrid with its controls.
-
-    Args:
-        summary: From `summarise`.
-    """
+    """Return a few sentences: the best method, whether each circuit helps, and how large an effect had to be."""
     methods = [entry for entry in summary.values() if entry.kind != "base"]
     judged = [entry for entry in methods if entry.eval_loss is not None]
     if not judged:
@@ -54,13 +45,7 @@ def conclusion(summary: Mapping[str, Summary]) -> str:
 
 
 def claimed(summary: Mapping[str, Summary], is_recommended: bool = False) -> list[Finding]:
-    """Returns what the conclusion claims: the best method against each other one, also where that is no question.
-
-    Args:
-        summary: From `summarise`.
-        is_recommended: Whether a recommendation stands in its place. That compares with the best method only where the
-            reference diverged.
-    """
+    """Return what the conclusion claims: the best method against each other one, also where that is no question."""
     best = best_of(summary)
     led = [entry for name, entry in summary.items() if name == entry.reference and entry.eval_loss is not None]
     if best is None or (is_recommended and led):
@@ -70,11 +55,7 @@ def claimed(summary: Mapping[str, Summary], is_recommended: bool = False) -> lis
 
 
 def best_of(summary: Mapping[str, Summary]) -> str | None:
-    """Returns the name of the method with the lowest mean held-out loss; `None` without one.
-
-    Means over different seeds are not comparable: where methods have different seeds, each pair is compared at those
-    that both have.
-    """
+    """Return the name of the method with the lowest mean held-out loss; `None` without one."""
     losses = {
         name: dict(zip(entry.seeds, entry.eval_losses, strict=True))
         for name, entry in summary.items()
@@ -92,20 +73,13 @@ def best_of(summary: Mapping[str, Summary]) -> str | None:
 
 
 def _ahead(losses: Mapping[int, float | None], others: Mapping[int, float | None]) -> float:
-    """Returns how far the mean loss is above the other method's, at the seeds that both have; 0 without any."""
+    """Return how far the mean loss is above the other method's, at the seeds that both have; 0 without any."""
     shared = losses.keys() & others.keys()
     return math.fsum((losses[seed] or 0.0) - (others[seed] or 0.0) for seed in shared) / max(1, len(shared))
 
 
 def _best(best: Summary, base: float | None, pairs: Mapping[str, Pairing], is_everyone: bool) -> str:
-    """Returns the sentence on the method with the lowest loss, and on those that are shown to be worse.
-
-    Args:
-        best: That method.
-        base: The base model's loss.
-        pairs: It against each other method that has a loss.
-        is_everyone: Whether each of the others has one.
-    """
+    """Return the sentence on the method with the lowest loss, and on those that are shown to be worse."""
     same = all(pairing.seeds == best.seeds for pairing in pairs.values())
     where = " at the seeds that two methods share" if not same and all(each.seeds for each in pairs.values()) else ""
     which = "" if same else " over its own seeds"
@@ -140,7 +114,7 @@ def _best(best: Summary, base: float | None, pairs: Mapping[str, Pairing], is_ev
 
 
 def _on_circuits(methods: Sequence[Summary]) -> list[str]:
-    """Returns a sentence for each answer to "does the circuit help?", with the hybrids that it holds for."""
+    """Return a sentence for each answer to "does the circuit help?", with the hybrids that it holds for."""
     given: dict[str, list[str]] = {}
     for entry in methods:
         if entry.kind == "hybrid" and (found := circuit_findings(entry, methods)):
@@ -157,7 +131,7 @@ def _on_circuits(methods: Sequence[Summary]) -> list[str]:
 
 
 def _undecided(hybrid: Summary, methods: Sequence[Summary]) -> list[Pairing]:
-    """Returns the comparisons with the controls that lack a circuit, as far as they show no difference."""
+    """Return the comparisons with the controls that lack a circuit, as far as they show no difference."""
     controls = {
         finding.other for finding in circuit_findings(hybrid, methods)[1:] if finding.direction == "not decided"
     }
@@ -166,12 +140,7 @@ def _undecided(hybrid: Summary, methods: Sequence[Summary]) -> list[Pairing]:
 
 
 def _limit(best: Summary, undecided: Sequence[tuple[Pairing, int]]) -> list[str]:
-    """Returns the sentence on how large an effect had to be in a run of this size; empty if all was decided.
-
-    Args:
-        best: The best method.
-        undecided: The pairs that are not decided, each with the steps of the method that is not the best one.
-    """
+    """Return the sentence on how large an effect had to be in a run of this size; empty if all was decided."""
     most_seeds = max((len(pairing.seeds) for pairing, _ in undecided), default=0)
     if 0 < most_seeds < SEEDS_NEEDED:
         return [f"With {many(most_seeds, 'seed')} no difference can be shown: it takes {SEEDS_NEEDED}."]
@@ -188,13 +157,13 @@ def _limit(best: Summary, undecided: Sequence[tuple[Pairing, int]]) -> list[str]
 
 
 def _span(counts: Sequence[int], what: str) -> str:
-    """Returns the least and the largest of some counts as text: 3 to 12 seeds."""
+    """Return the least and the largest of some counts as text: 3 to 12 seeds."""
     most = many(max(counts), what)
     return most if min(counts) == max(counts) else f"{min(counts)} to {most}"
 
 
 def _few(names: Sequence[str]) -> str:
-    """Returns names as text, or their number if they are many."""
+    """Return names as text, or their number if they are many."""
     return listed(names) if len(names) <= NAMED else f"{len(names)} others"
 
 

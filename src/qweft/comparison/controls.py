@@ -17,16 +17,7 @@ TO_BEAT = (None, *CONSTANTS, *CLASSICAL_CONTROLS)
 
 
 def circuit_findings(hybrid: Summary, methods: Sequence[Summary]) -> list[Finding]:
-    """Returns the answer for one hybrid, followed by the comparison with each control.
-
-    A control shares the hybrid's steps (or is matched to the same method's time), and its adapter except for the core.
-    A control with a function in place of the circuit also shares the form of the core. Of several candidates, the
-    nearest in size counts. For the network without a circuit, a linear core comes before the identity.
-
-    Args:
-        hybrid: A method with a circuit.
-        methods: All methods except the base model.
-    """
+    """Return the answer for one hybrid, followed by the comparison with each control."""
     found, unlike, alike = {}, {}, {}
     for function, candidates in _candidates(hybrid, methods).items():
         control = next((method for method in candidates if not _unlike(method, hybrid)), None)
@@ -44,15 +35,7 @@ def circuit_findings(hybrid: Summary, methods: Sequence[Summary]) -> list[Findin
 
 
 def _equals(hybrid: Summary, controls: Sequence[Summary], number: int) -> list[str]:
-    """Returns the controls that the hybrid equals, each held to its share of a look's level (Bonferroni).
-
-    One control is enough, so k controls at the level itself would find one by chance up to k times as often.
-
-    Args:
-        hybrid: A method with a circuit.
-        controls: Those that it is equivalent to as a pair: another answer of a pair is kept at later looks.
-        number: Number of controls that it must beat.
-    """
+    """Return the controls that the hybrid equals, each held to its share of a look's level (Bonferroni)."""
     equal = []
     for control in controls:
         looks = hybrid.looks_made or (hybrid.looks.get(control.method, ONCE),)
@@ -63,7 +46,7 @@ def _equals(hybrid: Summary, controls: Sequence[Summary], number: int) -> list[s
 
 
 def _candidates(hybrid: Summary, methods: Sequence[Summary]) -> dict[str | None, list[Summary]]:
-    """Returns methods with the maps and core form of a control, by function, best first. `None` means no circuit."""
+    """Return methods with the maps and core form of a control, by function, best first. `None` means no circuit."""
     alike = [m for m in methods if m.maps == hybrid.maps and m.matches_time == hybrid.matches_time]
     alike.sort(key=lambda method: distance(method, hybrid))
     # Without the circuit, Q q(c) + K c reduces to K c: a linear core. The identity has fewer parameters.
@@ -76,7 +59,7 @@ def _candidates(hybrid: Summary, methods: Sequence[Summary]) -> dict[str | None,
 
 
 def _unlike(method: Summary, hybrid: Summary) -> list[str]:
-    """Returns how a method differs from the hybrid besides its core; empty for a control."""
+    """Return how a method differs from the hybrid besides its core; empty for a control."""
     if method.adapter is None or hybrid.adapter is None:
         return ["its adapter was not recorded"]
     found = differences(method.adapter, hybrid.adapter)
@@ -90,18 +73,7 @@ def _unlike(method: Summary, hybrid: Summary) -> list[str]:
 def _answer(
     hybrid: Summary, found: dict[str | None, Finding], unlike: dict[str | None, str], equal: Sequence[str]
 ) -> Finding:
-    """Returns the answer over all controls.
-
-    No: the hybrid is shown to be worse than no circuit, a constant or a classical control, beyond the margin if one was
-    stated. Otherwise equivalent: it is equivalent to one of them, by the share of the level that is one control's, so
-    that what the circuit adds is within the margin.
-    Otherwise open: the run without a circuit is missing, or there is no classical control. Yes: it is shown to be
-    better than all of these, beyond the margin if one was stated.
-
-    The text has the largest of the smallest visible effects of the controls that decide it, or of those that are
-    undecided. Where only the share of the level is missing it says so. The effects of training the angles and of
-    entanglement follow.
-    """
+    """Return the answer over all controls."""
     asked = [found[function] for function in TO_BEAT if function in found]
     lacking = None not in found or found.keys().isdisjoint(CLASSICAL_CONTROLS)
     direction: Direction = "not decided"
@@ -131,7 +103,7 @@ def _answer(
 
 
 def _reasons(found: dict[str | None, Finding], unlike: dict[str | None, str]) -> str:
-    """Returns one clause with the single answers, the missing controls, and the runs that differ too much to be one."""
+    """Return one clause with the single answers, the missing controls, and the runs that differ too much to be one."""
     said = []
     for function in TO_BEAT:
         if function in found:
@@ -148,12 +120,12 @@ def _reasons(found: dict[str | None, Finding], unlike: dict[str | None, str]) ->
 
 
 def _called(function: str | None, control: Summary) -> str:
-    """Returns what a sentence calls a control, by its function; `None` means the network without a function."""
+    """Return what a sentence calls a control, by its function; `None` means the network without a function."""
     return (NO_CIRCUIT if function is None else FUNCTIONS[function].called).format(_name(control))
 
 
 def _name(control: Summary) -> str:
-    """Returns the control's name, with its core if the name does not show it."""
+    """Return the control's name, with its core if the name does not show it."""
     core = control.core or ""
     tells = core in control.method or function_of(core) is None
     return control.method if tells else f"{control.method} ({core})"

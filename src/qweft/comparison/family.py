@@ -15,28 +15,18 @@ Pair = tuple[str, str]
 
 
 def questions(summary: Mapping[str, Summary]) -> list[Pair]:
-    """Returns the pairs of methods that the findings compare, each once: what the configuration asks.
-
-    Args:
-        summary: From `summarise`.
-    """
+    """Return the pairs of methods that the findings compare, each once: what the configuration asks."""
     asked = [(each.method, each.other) for each in findings(summary) if each.topic != "fairness" and each.other]
     return _once([pair for pair in asked if pair[0] in summary and pair[1] in summary])
 
 
 def judged(summary: Mapping[str, Summary], looks: Sequence[Look], is_strict: bool = False) -> dict[str, Summary]:
-    """Returns the summary with the look by which each question is judged.
+    """Return the summary with the look by which each question is judged.
 
     At each look `holm` corrects the p of every question. The first look that shows a difference or equivalence decides
     a question; the last look judges those that are left. The conclusion compares the best method with each other one.
     Which one is best is known from the results only, so these pairs are corrected for all pairs of methods, at the last
     look, except those that are questions.
-
-    Args:
-        summary: From `summarise`, before any correction.
-        looks: The looks that were made, in order.
-        is_strict: Whether all claims on the questions, differences and equivalences, share the level (Bonferroni), so
-            that any of them is wrong with a chance of at most 0.05. If the reference diverged, each pair is a question.
     """
     everyone = list(combinations([name for name, entry in summary.items() if entry.kind != "base"], 2))
     # without the reference, results alone say with which method the others are compared: any pair may be claimed
@@ -69,7 +59,7 @@ def _is_lost(summary: Mapping[str, Summary]) -> bool:
 def _corrected(
     summary: Mapping[str, Summary], family: Sequence[Pair], look: Look, is_strict: bool = False
 ) -> list[Look]:
-    """Returns the look with each pair's corrected p; a pair without a p keeps `None`, and counts."""
+    """Return the look with each pair's corrected p; a pair without a p keeps `None`, and counts."""
     plain = [paired(summary[one], summary[other], look).p_value for one, other in family]
     if is_strict:
         count = len(family)
@@ -79,13 +69,10 @@ def _corrected(
 
 
 def undecided(summary: Mapping[str, Summary]) -> set[str]:
-    """Returns the methods of the questions that further seeds may decide: none of their runs diverged.
+    """Return the methods of the questions that further seeds may decide: none of their runs diverged.
 
     A circuit's answer may be open where its pairs are not: an equivalence takes a share of the level there. Then the
     hybrid and its equivalent controls count.
-
-    Args:
-        summary: From `judged`.
     """
     pairs = questions(summary)
     found = [paired(summary[one], summary[other]) for one, other in pairs]
@@ -101,7 +88,7 @@ def undecided(summary: Mapping[str, Summary]) -> set[str]:
 
 
 def _once(pairs: Sequence[Pair]) -> list[Pair]:
-    """Returns pairs without those that came before, in either order."""
+    """Return pairs without those that came before, in either order."""
     found: dict[frozenset[str], Pair] = {}
     for pair in pairs:
         found.setdefault(frozenset(pair), pair)
@@ -109,7 +96,7 @@ def _once(pairs: Sequence[Pair]) -> list[Pair]:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Returns Holm's corrected p of each question of a family (Holm 1979).
+    """Return Holm's corrected p of each question of a family (Holm 1979).
 
         corrected_(i) = max over j <= i of min(1, (count - j + 1) * p_(j)),   p_(1) <= p_(2) <= ...
 
@@ -125,14 +112,11 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def levels(seeds: Sequence[int]) -> list[float]:
-    """Returns the level of each look at a growing number of seeds, which add up to 0.05.
+    """Return the level of each look at a growing number of seeds, which add up to 0.05.
 
         level_j = 0.05 * (n_j - n_(j - 1)) / n_last,   n_0 = 0
 
     A question is judged wrongly at look j with a chance of at most level_j, so at any look with at most 0.05
     (Bonferroni). The numbers of seeds are fixed before the first look.
-
-    Args:
-        seeds: Number of seeds at each look, ascending.
     """
     return [LARGEST_P * (own - before) / seeds[-1] for before, own in zip([0, *seeds], seeds, strict=False)]

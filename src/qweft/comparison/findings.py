@@ -20,16 +20,7 @@ IMPORTANCE = ("circuit", "reference", "time", "size", "control", "other", "claim
 
 
 def findings(summary: Mapping[str, Summary], searched: Collection[str] = ()) -> list[Finding]:
-    """Returns the findings, most important first: the circuit, hybrids against LoRA, other methods, fairness.
-
-    Each comparison says yes, no or not decided, by the rule of `Pairing`. The mean difference follows with its
-    interval, the difference at every seed, p, and the smallest visible effect. docs/statistics.md explains what they
-    mean and what they cannot tell.
-
-    Args:
-        summary: From `summarise`.
-        searched: Names of the methods whose learning rate a search chose.
-    """
+    """Return the findings, most important first: the circuit, hybrids against LoRA, other methods, fairness."""
     methods = [entry for entry in summary.values() if entry.kind != "base"]
     if not methods:
         return []
@@ -50,12 +41,12 @@ def findings(summary: Mapping[str, Summary], searched: Collection[str] = ()) -> 
 
 
 def _importance(finding: Finding) -> int:
-    """Returns the rank of a finding's topic; a single control ranks below the answer over all controls."""
+    """Return the rank of a finding's topic; a single control ranks below the answer over all controls."""
     return IMPORTANCE.index("control" if finding.topic == "circuit" and finding.other else finding.topic)
 
 
 def _on_reference(entry: Summary, reference: Summary | None) -> list[Finding]:
-    """Compares a method with the reference, if both have the same budget."""
+    """Compare a method with the reference, if both have the same budget."""
     if reference is None:
         text = f"{entry.method}: nothing to compare with, as the reference {entry.reference} has no run."
         return [Finding("reference", entry.method, entry.reference, "open", text)]
@@ -65,7 +56,7 @@ def _on_reference(entry: Summary, reference: Summary | None) -> list[Finding]:
 
 
 def _on_time(entry: Summary, other: Summary | None) -> list[Finding]:
-    """Compares a method with the one whose time it was given; the hybrid of the two is the subject."""
+    """Compare a method with the one whose time it was given; the hybrid of the two is the subject."""
     if other is None:
         text = f"{entry.method}: nothing to compare with, as {entry.matches_time}, whose time it was given, has no run."
         return [Finding("time", entry.method, str(entry.matches_time), "open", text)]
@@ -75,7 +66,7 @@ def _on_time(entry: Summary, other: Summary | None) -> list[Finding]:
 
 
 def _on_size(hybrid: Summary, methods: Sequence[Summary], reference: Summary | None) -> list[Finding]:
-    """Compares a hybrid with the LoRA nearest in number of parameters, at the same budget."""
+    """Compare a hybrid with the LoRA nearest in number of parameters, at the same budget."""
     loras = [
         entry
         for entry in methods
@@ -96,7 +87,7 @@ def _on_size(hybrid: Summary, methods: Sequence[Summary], reference: Summary | N
 
 
 def _on_spoiled(methods: Sequence[Summary], base: Summary | None) -> list[Finding]:
-    """Warns of each method that ended above the base model's loss: its learning rate may be at fault."""
+    """Warn of each method that ended above the base model's loss: its learning rate may be at fault."""
     untouched = None if base is None else base.eval_loss
     if untouched is None:
         return []
@@ -117,7 +108,7 @@ def _on_spoiled(methods: Sequence[Summary], base: Summary | None) -> list[Findin
 
 
 def _on_clock(methods: Sequence[Summary]) -> list[Finding]:
-    """Warns of each method whose number of steps comes from step times that were not measured alone."""
+    """Warn of each method whose number of steps comes from step times that were not measured alone."""
     found = []
     for entry in methods:
         if entry.matches_time is None or (entry.matched_beside or 0) <= ALONE:
@@ -131,7 +122,7 @@ def _on_clock(methods: Sequence[Summary]) -> list[Finding]:
 
 
 def _on_number(found: Sequence[Finding], methods: Sequence[Summary]) -> list[Finding]:
-    """Says for how many differences the p was corrected: those without a p count, too."""
+    """Say for how many differences the p was corrected: those without a p count, too."""
     names = {entry.method for entry in methods}
     pairs = [each for each in found if each.topic != "fairness" and {each.method, each.other} <= names]
     p_values = {frozenset((each.method, each.other)): each.p_value for each in pairs}
@@ -152,7 +143,7 @@ def _on_number(found: Sequence[Finding], methods: Sequence[Summary]) -> list[Fin
 
 
 def _on_looks(looks: Sequence[Look]) -> list[Finding]:
-    """Says how many looks there were at a growing number of seeds, and the level of each."""
+    """Say how many looks there were at a growing number of seeds, and the level of each."""
     if not looks:
         return []
     each = ", ".join(f"{level_said(look.level)} at {len(look.seeds or ())} seeds" for look in looks)
@@ -165,7 +156,7 @@ def _on_looks(looks: Sequence[Look]) -> list[Finding]:
 
 
 def _on_rows(methods: Sequence[Summary]) -> list[Finding]:
-    """Warns if the intervals do not cover the sampling error of the test rows, or if one row is most of them."""
+    """Warn if the intervals do not cover the sampling error of the test rows, or if one row is most of them."""
     if all(all(entry.eval_row_losses) for entry in methods if not entry.diverged):
         rows = next((losses for entry in methods for losses in entry.eval_row_losses if losses), ())
         tokens = [count for _, count in rows]
@@ -185,7 +176,7 @@ def _on_rows(methods: Sequence[Summary]) -> list[Finding]:
 
 
 def _on_rates(methods: Sequence[Summary], searched: Collection[str]) -> list[Finding]:
-    """Warns of methods whose learning rate was not searched, and if all share one: they may need different ones."""
+    """Warn of methods whose learning rate was not searched, and if all share one: they may need different ones."""
     rates = {entry.learning_rate for entry in methods}
     given = [entry.method for entry in methods if entry.method not in searched]
     if len(methods) < 2 or rates == {None} or not given:
@@ -203,7 +194,7 @@ def _on_rates(methods: Sequence[Summary], searched: Collection[str]) -> list[Fin
 
 
 def _on_terms(methods: Sequence[Summary]) -> list[Finding]:
-    """Says whose training loss is no mean over tokens alone."""
+    """Say whose training loss is no mean over tokens alone."""
     names = [entry.method for entry in methods if str((entry.adapter or {}).get("peft_type")).upper() == "ADALORA"]
     if not names:
         return []

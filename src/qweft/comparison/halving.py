@@ -34,17 +34,7 @@ LEAST = 2
 
 @dataclass(frozen=True)
 class Standing:
-    """One method after a rung.
-
-    Args:
-        method: Its name.
-        adapter: Its specification.
-        rate: The best learning rate that was tried.
-        loss: Mean validation loss at that rate; `None` if it diverged.
-        behind: How much higher its loss is than the leader's, in percent; `None` if it diverged.
-        bound: Lower end of the one-sided 95% interval of that, by the chance of the rows; `None` if not known.
-        goes_on: Whether it takes part in the next rung, or in the comparison.
-    """
+    """One method after a rung."""
 
     method: str
     adapter: dict[str, Any]
@@ -57,14 +47,7 @@ class Standing:
 
 @dataclass(frozen=True)
 class Rung:
-    """One round of runs.
-
-    Args:
-        number: Its number, from 1.
-        steps: Optimizer steps of its runs.
-        seeds: Their seeds.
-        standings: The methods, the leader first.
-    """
+    """One round of runs."""
 
     number: int
     steps: int
@@ -82,15 +65,11 @@ class Rung:
         return [each.method for each in self.standings if each.goes_on]
 
     def to_json(self) -> dict[str, Any]:
-        """Returns it as a JSON-compatible dict."""
+        """Return it as a JSON-compatible dict."""
         return asdict(self)
 
     def said(self, rungs: int) -> str:
-        """Returns a line on it.
-
-        Args:
-            rungs: Number of all rungs.
-        """
+        """Return a line on it."""
         stopped = [each for each in self.standings if not each.goes_on]
         told = f"rung {self.number} of {rungs}, {many(self.steps, 'step')}: {self.leader} leads"
         told += f", {many(len(self.going_on), 'method')} {'goes' if len(self.going_on) == 1 else 'go'} on"
@@ -111,20 +90,7 @@ def with_halving(
     halving: HalvingConfig,
     after: Callable[[Rung, int], None] = lambda rung, rungs: None,
 ) -> tuple[list[Method], dict[str, Any], list[Rung]]:
-    """Makes the rungs and returns the finalists with their rates, the searches by method, and the rungs.
-
-    Each rung has a folder of its own, in which finished runs are kept and shared as in a search.
-
-    Args:
-        context: What the runs share.
-        methods: All methods of the comparison.
-        grid: Rates and seeds to try.
-        halving: The config.
-        after: Called with each finished rung, and the number of all.
-
-    Raises:
-        QweftError: If every method diverged.
-    """
+    """Make the rungs and return the finalists with their rates, the searches by method, and the rungs."""
     alive, searched, rungs = list(methods), dict[str, Any](), list[Rung]()
     steps = rung_steps(halving, planned_steps(context.settings.training, context.data.train))
     sizes = rung_sizes(len(methods), halving.finalists or LEAST, len(steps))
@@ -147,10 +113,7 @@ def with_halving(
 def _made(
     context: Context, methods: Sequence[Method], grid: Grid, number: int
 ) -> tuple[dict[str, Any], dict[str, list[Run]], list[Method]]:
-    """Returns the searches of a rung, each method's runs at its best rate, and the methods with the rates found.
-
-    A method without a search is run at its own rate, or at that of the method whose rate it uses.
-    """
+    """Return the searches of a rung, each method's runs at its best rate, and the methods with the rates found."""
     output = context.output / f"{FOLDERS}{number}"
     judging = replace(context.settings.evaluation, split="validation", answers=0, forgetting=None)
     settings = replace(context.settings, output=str(output), evaluation=judging, inspect=False)
@@ -182,16 +145,7 @@ def _made(
 
 
 def standings(methods: Sequence[Method], runs: Mapping[str, Sequence[Run]], most: int) -> list[Standing]:
-    """Returns how the methods stand after a rung, the leader first.
-
-    A method stops if it diverged, if its loss is shown to be higher than the leader's (the bound is above zero), or if
-    it is not among the `most` best of the others. Two go on where two have a loss.
-
-    Args:
-        methods: The methods of the rung.
-        runs: The runs of each at its best rate, at the same seeds.
-        most: How many go on at most.
-    """
+    """Return how the methods stand after a rung, the leader first."""
     losses = {method.name: _mean(runs[method.name]) for method in methods}
     order = sorted(methods, key=lambda method: losses[method.name])
     found = []
@@ -209,13 +163,13 @@ def standings(methods: Sequence[Method], runs: Mapping[str, Sequence[Run]], most
 
 
 def _mean(runs: Sequence[Run]) -> float:
-    """Returns the mean loss; infinity if a run diverged."""
+    """Return the mean loss; infinity if a run diverged."""
     losses = [math.inf if run.eval_loss is None else run.eval_loss for run in runs]
     return math.fsum(losses) / len(losses)
 
 
 def how_far_behind(runs: Sequence[Run], leaders: Sequence[Run]) -> tuple[float, float | None]:
-    """Returns how much higher the loss is than the leader's in percent, and the lower end of its one-sided interval.
+    """Return how much higher the loss is than the leader's in percent, and the lower end of its one-sided interval.
 
     With the summed losses of row i, averaged over the seeds, D_i of the difference and B_i of the leader, and m rows or
     groups of dependent rows,
@@ -223,13 +177,6 @@ def how_far_behind(runs: Sequence[Run], leaders: Sequence[Run]) -> tuple[float, 
         behind = 100 sum_i D_i / sum_i B_i
         y_i = 100 m (D_i - behind / 100 B_i) / sum_i B_i * (1 - 1 / m) / (1 - h_i),   h_i = B_i / sum_i B_i
         bound = behind - t_(0.95, freedom) sqrt(sum_i y_i^2 / (m (m - 1))),   freedom = 1 / sum_i h_i^2 - 1
-
-    with the jackknife's factor and at least one degree of freedom, as in `errors_of`. The interval holds the chance of
-    the rows. That of the seeds is left out: a rung has one or two.
-
-    Args:
-        runs: The method's runs.
-        leaders: The leader's, at the same seeds.
     """
     own, theirs = _by_row(runs), _by_row(leaders)
     if own is None or theirs is None or own.shape != theirs.shape or not theirs.sum() > 0:
@@ -248,7 +195,7 @@ def how_far_behind(runs: Sequence[Run], leaders: Sequence[Run]) -> tuple[float, 
 
 
 def _by_row(runs: Sequence[Run]) -> "np.ndarray[Any, np.dtype[np.float64]] | None":
-    """Returns the summed losses of the rows with targets, averaged over the runs; `None` if they were not recorded."""
+    """Return the summed losses of the rows with targets, averaged over the runs; `None` if they were not recorded."""
     rows = [[total for total, tokens in run.independent_losses if tokens] for run in runs]
     if not rows or not rows[0] or len(set(map(len, rows))) > 1:
         return None
@@ -256,5 +203,5 @@ def _by_row(runs: Sequence[Run]) -> "np.ndarray[Any, np.dtype[np.float64]] | Non
 
 
 def finished_runs(output: Path) -> int:
-    """Returns the number of finished runs in the rungs of a comparison."""
+    """Return the number of finished runs in the rungs of a comparison."""
     return len(list(output.glob(f"{FOLDERS}*/*/{RECORD}")))

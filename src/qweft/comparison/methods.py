@@ -16,18 +16,7 @@ from qweft.text import progress
 
 @dataclass(frozen=True)
 class Method:
-    """A method ready to be trained.
-
-    Args:
-        name: Its name in the comparison.
-        adapter: Its specification, with the sizes of its preset and the rank that `match_parameters` chose.
-        learning_rate: Its own, or that of `rate_of`, or where its search begins, or the training section's.
-        trainable_parameters: Number of parameters that it trains on this model.
-        steps: Optimizer steps that `match_time` chose; `None` means those of the training section.
-        budget: What was matched, as `Run.budget`; `None` if nothing was.
-        rate_of: The method whose learning rate it uses.
-        searched: Whether the search chooses its learning rate.
-    """
+    """A method ready to be trained."""
 
     name: str
     adapter: dict[str, Any]
@@ -46,11 +35,7 @@ class Method:
 
 @progress("checking the methods")
 def resolve_methods(config: ComparisonConfig, model: nn.Module) -> list[Method]:
-    """Checks every method on the model (on the meta device) and chooses the ranks that match other methods.
-
-    Raises:
-        QweftError: If there is no method, a name is reserved or refers to nothing, or an adapter is refused.
-    """
+    """Check every method on the model (on the meta device) and chooses the ranks that match other methods."""
     check_methods(config)
     adapters: dict[str, dict[str, Any]] = {}
     counts: dict[str, int] = {}

@@ -16,15 +16,7 @@ SHORTEST, LONGEST = 1e-9, 1e9
 
 @dataclass(frozen=True)
 class Costs:
-    """Seconds of everything in a comparison, as measured.
-
-    Args:
-        step: Of an optimizer step, by method.
-        beside: Of a run beside its steps and its judging, by method: attaching the adapter, its bases, its checksum.
-        validation: Of the loss on the validation rows.
-        test: Of the loss on the test rows.
-        answers: Of the generated answers, once for each method.
-    """
+    """Seconds of everything in a comparison, as measured."""
 
     step: dict[str, float]
     beside: dict[str, float]
@@ -33,28 +25,18 @@ class Costs:
     answers: float
 
     def on(self, rows: tuple[int, int] | None, whole: tuple[int, int]) -> "Costs":
-        """Returns the costs where so many of the validation and test rows are judged; `None` means all."""
+        """Return the costs where so many of the validation and test rows are judged; `None` means all."""
         validation, test = (kept / max(1, all_of) for kept, all_of in zip(rows or whole, whole, strict=True))
         return replace(self, validation=self.validation * validation, test=self.test * test)
 
     def run(self, names: Sequence[str], steps: int, judging: float) -> float:
-        """Returns the mean seconds of a run of these methods."""
+        """Return the mean seconds of a run of these methods."""
         return fmean(self.step[name] * steps + self.beside[name] for name in names) + judging
 
 
 @dataclass(frozen=True)
 class Pace:
-    """How a comparison spends its time.
-
-    Args:
-        steps: Optimizer steps of the last runs.
-        rungs: Those of each rung.
-        rates: Most rates of a method in the search of a rung.
-        seeds: Number of seeds of the last runs.
-        methods: Number of methods, the first of the config.
-        seconds: Estimated time of the whole.
-        rows: Validation and test rows that are judged, at even distances; `None` means all.
-    """
+    """How a comparison spends its time."""
 
     steps: int
     rungs: tuple[int, ...]
@@ -69,7 +51,7 @@ WAY = "remove that file and the folders rung-*, and the budget is planned anew"
 
 
 def read_pace(path: Path, plan: Plan) -> tuple[Pace, Costs, dict[str, Any]]:
-    """Returns the plan that is kept, the costs that it is made of, and the whole record."""
+    """Return the plan that is kept, the costs that it is made of, and the whole record."""
     record = read_record(path, WAY)
     try:
         told = record["pace"]

@@ -41,20 +41,7 @@ MOST_SEEDS = 8
 
 @dataclass(frozen=True)
 class Shape:
-    """What of a comparison decides its time besides the pace.
-
-    Args:
-        names: All methods.
-        searched: Share of them whose rate is searched.
-        halving: The halving.
-        rates: Most rates of a search in the config.
-        rung_seeds: Seeds of a rung.
-        seeds: Least number of seeds of the last runs.
-        most_seeds: Largest number.
-        whole: Most steps of the last runs.
-        workers: Processes that share the runs.
-        rows: Validation and test rows.
-    """
+    """What of a comparison decides its time besides the pace."""
 
     names: tuple[str, ...]
     searched: float
@@ -68,28 +55,26 @@ class Shape:
     rows: tuple[int, int] = (64, 64)
 
     def rungs(self, steps: int, number: int) -> tuple[int, ...]:
-        """Returns the steps of the last `number` rungs."""
+        """Return the steps of the last `number` rungs."""
         return rung_steps(self.halving, steps)[-number:]
 
     def judged(self, share: float) -> tuple[int, int] | None:
-        """Returns the validation and test rows that a share is; `None` if these are all."""
+        """Return the validation and test rows that a share is; `None` if these are all."""
         validation, test = (
             max(math.ceil(share * whole), min(least, whole)) for whole, least in zip(self.rows, LEAST_ROWS, strict=True)
         )
         return None if (validation, test) == self.rows else (validation, test)
 
     def finalists(self, methods: int) -> int:
-        """Returns how many methods come to the end at most; one less than the methods where time left some out."""
+        """Return how many methods come to the end at most; one less than the methods where time left some out."""
         wanted = self.halving.finalists or 2
         return wanted if methods == len(self.names) else min(wanted, max(2, methods - 1))
 
     def seconds(self, costs: Costs, pace: Pace) -> float:
-        """Returns the estimated time of the whole comparison.
+        """Return the estimated time of the whole comparison.
 
-            sum over rungs of methods * runs a method * (steps * t + t_beside + t_validation)
-            + finalists * seeds * (steps * t + t_beside + t_test),   each t the mean of all methods
-
-        A search of at most k rates makes (3 + k) / 2 of them on average, as it stops at 3 where it began well.
+        sum over rungs of methods * runs a method * (steps * t + t_beside + t_validation)
+        + finalists * seeds * (steps * t + t_beside + t_test),   each t the mean of all methods
         """
         costs = costs.on(pace.rows, self.rows)
         names, finalists = self.names[: pace.methods], self.finalists(pace.methods)
@@ -105,16 +90,7 @@ class Shape:
 
 
 def pace_of(costs: Costs, shape: Shape, left: float) -> Pace:
-    """Returns the pace with the most steps that fit, and then with as many seeds as fit.
-
-    Where fewer than `FEW_STEPS` fit, it saves rates, then held-out rows, then a rung, then methods. Where even the last
-    does not fit, the least is returned; its `seconds` are above `left`.
-
-    Args:
-        costs: As measured.
-        shape: The comparison.
-        left: The time that is left.
-    """
+    """Return the pace with the most steps that fit, and then with as many seeds as fit."""
     for most, judged, number, share in SAVING:
         rates = int(min(shape.rates, most))
         methods = max(math.ceil(share * len(shape.names)), min(FEWEST, len(shape.names)))
@@ -132,7 +108,7 @@ def pace_of(costs: Costs, shape: Shape, left: float) -> Pace:
 
 
 def _longest(costs: Costs, shape: Shape, left: float, pace: Pace, number: int) -> Pace:
-    """Returns the pace with the largest number of steps that fit, by bisection; at least `LEAST_STEPS`."""
+    """Return the pace with the largest number of steps that fit, by bisection; at least `LEAST_STEPS`."""
 
     def of(steps: int) -> Pace:
         made = replace(pace, steps=steps, rungs=shape.rungs(steps, number))
@@ -148,19 +124,7 @@ def _longest(costs: Costs, shape: Shape, left: float, pace: Pace, number: int) -
 def paced(
     context: Context, plan: Plan, before: float, seconds_of_token: float | None = None
 ) -> tuple[Context, Plan, Pace]:
-    """Returns what the runs share and the plan, with the steps, rates and seeds that the budget of time allows.
-
-    They are decided once and kept in the output folder, so that a comparison that was stopped goes on with them.
-
-    Args:
-        context: What the runs share.
-        plan: The plan, with halving and a budget of time.
-        before: Seconds since the command began.
-        seconds_of_token: Of an evaluation; `None` if it is to be timed.
-
-    Raises:
-        QweftError: The file is damaged, or was made with another budget.
-    """
+    """Return what the runs share and the plan, with the steps, rates and seeds that the budget of time allows."""
     workers = plan.workers or int(getattr(context.executor, "workers", 1))
     task = partial(_decided, context, plan, workers, before, seconds_of_token)
     pace = next(found for _, found in done_by_any([task], context.executor.wait))
@@ -177,7 +141,7 @@ def paced(
 
 
 def _decided(context: Context, plan: Plan, workers: int, before: float, token: float | None) -> Pace | None:
-    """Returns the pace; `None` while another process decides."""
+    """Return the pace; `None` while another process decides."""
     path = context.output / FILE
     with claimed(context.output) as ours:
         if not ours:
@@ -211,24 +175,14 @@ def _decided(context: Context, plan: Plan, workers: int, before: float, token: f
 
 
 def _of(context: Context, plan: Plan) -> str:
-    """Returns a hash of what the times and numbers of steps depend on."""
+    """Return a hash of what the times and numbers of steps depend on."""
     steps = planned_steps(context.settings.training, context.data.train)
     methods = [[method.name, method.adapter] for method in plan.methods]  # their order decides which are left out
     return fingerprint(context, {"steps": steps, "methods": methods, "halving": asdict(plan.halving)})
 
 
 def with_seeds(context: Context, plan: Plan, methods: Sequence[Method], pace: Pace) -> Plan:
-    """Returns the plan with as many seeds of the last runs as the time that the rungs left allows.
-
-    The time that was spent is the sum of what the rungs' runs took, so that every process and every later start finds
-    the same number. Further seeds are the smallest whole numbers that are unused.
-
-    Args:
-        context: What the runs share.
-        plan: From `paced`.
-        methods: The finalists.
-        pace: From `paced`.
-    """
+    """Return the plan with as many seeds of the last runs as the time that the rungs left allows."""
     _, costs, record = read_pace(context.output / FILE, plan)
     costs = costs.on(pace.rows, rows_of(context))
     workers = int(record["workers"])
@@ -249,15 +203,7 @@ def with_seeds(context: Context, plan: Plan, methods: Sequence[Method], pace: Pa
 def measured(
     context: Context, methods: Sequence[Method], seed: int, most: float, token: float | None = None
 ) -> dict[str, tuple[float, float]]:
-    """Returns seconds of a step and of a run beside its steps, by method, and of an evaluated token as ("", 0).
-
-    Args:
-        context: What the runs share, with the base model's weights.
-        methods: The methods.
-        seed: Seed of the timed trainings.
-        most: Seconds after which no further method is timed; it then has the mean of the others.
-        token: Seconds of an evaluated token; `None` if it is to be timed.
-    """
+    """Return seconds of a step and of a run beside its steps, by method, and of an evaluated token as ("", 0)."""
     start, found = clock(), dict[str, tuple[float, float]]()
     token = token or seconds_of_a_token(context) or SHORTEST
     timed_fit(context, methods[0], seed, 1)  # the first one compiles and fills caches
@@ -273,7 +219,7 @@ def measured(
 
 
 def costs_of(context: Context, found: Mapping[str, tuple[float, float]]) -> Costs:
-    """Returns the costs of a comparison's parts from what was measured."""
+    """Return the costs of a comparison's parts from what was measured."""
     token, data, judging = found[""][0], context.data, context.settings.evaluation
     return Costs(
         step={name: step for name, (step, _) in found.items() if name},
@@ -285,7 +231,7 @@ def costs_of(context: Context, found: Mapping[str, tuple[float, float]]) -> Cost
 
 
 def shape_of(context: Context, plan: Plan, workers: int) -> Shape:
-    """Returns what of a comparison decides its time besides the pace."""
+    """Return what of a comparison decides its time besides the pace."""
     return Shape(
         names=tuple(method.name for method in plan.methods),
         searched=sum(method.searched for method in plan.methods) / len(plan.methods),
@@ -301,17 +247,12 @@ def shape_of(context: Context, plan: Plan, workers: int) -> Shape:
 
 
 def rows_of(context: Context) -> tuple[int, int]:
-    """Returns the numbers of validation and test rows."""
+    """Return the numbers of validation and test rows."""
     return len(context.data.validation), len(context.data.test)
 
 
 def pace_said(pace: Pace, plan: Plan) -> str:
-    """Returns the plan of the time as text.
-
-    Args:
-        pace: The pace.
-        plan: The plan, as `paced` returns it.
-    """
+    """Return the plan of the time as text."""
     rungs = " and ".join(map(str, pace.rungs))
     finalists = min(plan.halving.finalists or 2, len(plan.methods))
     told = (

@@ -20,26 +20,7 @@ ANSWERS = {"lower": "yes", "higher": "no", "equivalent": "equivalent", "not deci
 
 @dataclass(frozen=True)
 class Finding:
-    """One question of the comparison and its answer.
-
-    Args:
-        topic: "circuit" (does it help: all controls together, or one of them if `other` is set), "reference" (a hybrid
-            against it), "time" (at equal wall-clock), "size" (against the LoRA of equal size), "other" (another method
-            against the reference), "claim" (the lowest loss against another method, if no question is on that pair) or
-            "fairness" (what the comparison did not control).
-        method: The method in question; empty if the finding is on all methods.
-        other: The method that it is compared with; empty if there is none or more than one.
-        direction: "lower" or "higher" held-out loss of the method, "equivalent", "not decided", or "open" if a run is
-            missing.
-        text: The answer as one or two sentences.
-        difference: Mean paired difference in percent, if the finding has one.
-        interval: Its 95% interval.
-        visible: The smallest difference in percent that its runs could have shown, as in `Pairing`.
-        p_value: p of the mean difference.
-        corrected: The same, corrected for the family of questions.
-        room: By how many percent the difference could be another one and the claim hold: from zero to the near end of
-            the interval if it is shown, from the far end to the margin if it is an equivalence; else `None`.
-    """
+    """One question of the comparison and its answer."""
 
     topic: Topic
     method: str
@@ -57,17 +38,10 @@ class Finding:
 def held_against(
     topic: Topic, entry: Summary, other: Summary, name: str | None = None, budget: str | None = None
 ) -> Finding:
-    """Compares one method with another and returns the finding.
+    """Compare one method with another and return the finding.
 
-        qtha better than lora (LoRA, rank 8) at equal steps: no, +2.1% [+1.3, +2.8] (3 seeds: +1.8, +2.0, +2.4;
-        p = 0.0072; smallest visible effect 0.94%), with 82% fewer parameters.
-
-    Args:
-        topic: The question that it answers.
-        entry: The method.
-        other: The method that it is compared with.
-        name: The other method in the sentence; `None` means its name and, for a LoRA, its rank.
-        budget: What was equal; `None` means steps or time, as recorded.
+    qtha better than lora (LoRA, rank 8) at equal steps: no, +2.1% [+1.3, +2.8] (3 seeds: +1.8, +2.0, +2.4;
+    p = 0.0072; smallest visible effect 0.94%), with 82% fewer parameters.
     """
     pairing = paired(entry, other)
     question = f"{entry.method} better than {name or label(other)} {budget or equal_budget(entry, other)}"
@@ -79,7 +53,7 @@ def held_against(
 
 
 def _room(pairing: Pairing) -> float | None:
-    """Returns how far the ends of a claim's interval are from where it would no longer hold."""
+    """Return how far the ends of a claim's interval are from where it would no longer hold."""
     if pairing.direction == "equivalent" and pairing.widest is not None and pairing.margin is not None:
         return pairing.margin - pairing.widest
     if pairing.direction in ("lower", "higher") and pairing.interval is not None:
@@ -88,7 +62,7 @@ def _room(pairing: Pairing) -> float | None:
 
 
 def answer(pairing: Pairing) -> str:
-    """Returns the answer to "is it better?", an equivalence with its margin."""
+    """Return the answer to "is it better?", an equivalence with its margin."""
     said = ANSWERS[pairing.direction]
     if pairing.direction != "equivalent":
         return said
@@ -96,14 +70,14 @@ def answer(pairing: Pairing) -> str:
 
 
 def label(entry: Summary) -> str:
-    """Returns a method's name, for a LoRA with the word LoRA and its rank."""
+    """Return a method's name, for a LoRA with the word LoRA and its rank."""
     if entry.kind != "lora":
         return entry.method
     return f"{entry.method} (LoRA{'' if entry.rank is None else f', rank {entry.rank}'})"
 
 
 def equal_budget(entry: Summary, other: Summary) -> str:
-    """Returns what two methods had equal: time if one was given the other's or both a third's, else steps."""
+    """Return what two methods had equal: time if one was given the other's or both a third's, else steps."""
     same_clock = entry.matches_time is not None and entry.matches_time == other.matches_time
     if same_clock or entry.matches_time == other.method or other.matches_time == entry.method:
         return "at equal wall-clock"
@@ -113,10 +87,7 @@ def equal_budget(entry: Summary, other: Summary) -> str:
 
 
 def numbers(pairing: Pairing) -> str:
-    """Returns the mean with its interval, and in brackets each seed's difference and the test.
-
-    Without differences it returns the reason.
-    """
+    """Return the mean with its interval, and in brackets each seed's difference and the test."""
     if not any(pairing.differences) or pairing.mean is None:
         return pairing.reason
     digits = _digits(pairing)
@@ -130,7 +101,7 @@ def numbers(pairing: Pairing) -> str:
 
 
 def size(entry: Summary, other: Summary) -> str:
-    """Returns a size comparison as text: with 82% fewer parameters."""
+    """Return a size comparison as text: with 82% fewer parameters."""
     percent = percent_more(entry, other)
     if entry.trainable_parameters == other.trainable_parameters:
         return "with as many parameters"
@@ -144,19 +115,19 @@ def size(entry: Summary, other: Summary) -> str:
 
 
 def percent_more(entry: Summary, other: Summary) -> float:
-    """Returns by how many percent a method has more parameters than another; infinity if the other trains none."""
+    """Return by how many percent a method has more parameters than another; infinity if the other trains none."""
     if not other.trainable_parameters:
         return math.inf
     return 100 * (entry.trainable_parameters / other.trainable_parameters - 1)
 
 
 def distance(entry: Summary, other: Summary) -> float:
-    """Returns the absolute logarithm of the ratio of two parameter counts."""
+    """Return the absolute logarithm of the ratio of two parameter counts."""
     return abs(math.log(max(entry.trainable_parameters, 1) / max(other.trainable_parameters, 1)))
 
 
 def _doubts(pairing: Pairing) -> list[str]:
-    """Returns p, the smallest visible effect and the look as text; without an interval, the reason for that."""
+    """Return p, the smallest visible effect and the look as text; without an interval, the reason for that."""
     if pairing.p_value is None or pairing.corrected is None or pairing.visible is None:
         return [pairing.reason]
     look = pairing.look
@@ -174,12 +145,12 @@ def _doubts(pairing: Pairing) -> list[str]:
 
 
 def effect_said(visible: float) -> str:
-    """Returns a smallest visible effect in percent, with two significant digits."""
+    """Return a smallest visible effect in percent, with two significant digits."""
     return f"{float(f'{visible:.2g}'):g}%"
 
 
 def _digits(pairing: Pairing) -> int:
-    """Returns 1 decimal, or 2 if small values would round to zero with 1, and more where a claim's end would."""
+    """Return 1 decimal, or 2 if small values would round to zero with 1, and more where a claim's end would."""
     ends = pairing.interval or ()
     large = max(map(abs, pairing.differences)) >= 1
     digits = 1 if large and all(abs(end) >= 0.05 for end in ends) else 2
@@ -190,14 +161,12 @@ def _digits(pairing: Pairing) -> int:
 
 
 def _signed(value: float, digits: int) -> str:
-    """Returns a number with its sign; zero never has a minus."""
+    """Return a number with its sign; zero never has a minus."""
     return f"{value:+z.{digits}f}"
 
 
 def p_said(value: float, level: float = LARGEST_P) -> str:
-    """Returns p after its relation, with two decimals, or with two significant digits below 0.1.
-
-    Beside the level it takes more digits, so that the two do not look equal, and p is on its side.
+    """Return p after its relation, with two decimals, or with two significant digits below 0.1.
 
     >>> p_said(0.251), p_said(0.0123), p_said(3e-7), p_said(0.0504), p_said(0.0126, 0.0125)
     ('= 0.25', '= 0.012', '< 0.0001', '= 0.0504', '= 0.0126')
@@ -213,5 +182,5 @@ def p_said(value: float, level: float = LARGEST_P) -> str:
 
 
 def _on_its_side(rounded: float, value: float, level: float) -> bool:
-    """Returns whether a rounded p is above the level where the p is, and below it where that is."""
+    """Return whether a rounded p is above the level where the p is, and below it where that is."""
     return rounded != level and (rounded > level) == (value > level)

@@ -39,24 +39,24 @@ class Errors:
         return all(math.isfinite(error) for error, _ in self._each())
 
     def half_width(self, level: float) -> float:
-        """Returns the half-width of the widest interval, t * standard error."""
+        """Return the half-width of the widest interval, t * standard error."""
         return max(quantile(level, freedom) * error for error, freedom in self._each())
 
     def p_value(self, difference: float) -> float:
-        """Returns the largest two-sided p of a mean difference."""
+        """Return the largest two-sided p of a mean difference."""
         if difference == 0:
             return 1.0
         return max(tail(abs(difference) / error if error else math.inf, freedom) for error, freedom in self._each())
 
     def visible(self) -> float:
-        """Returns the smallest effect that would be found with 80% power at 5%: (t_0.975 + t_0.8) * standard error."""
+        """Return the smallest effect that would be found with 80% power at 5%: (t_0.975 + t_0.8) * standard error."""
         return max(
             (quantile(LEVEL, freedom) + quantile(2 * POWER - 1, freedom)) * error for error, freedom in self._each()
         )
 
 
 def errors_of(differences: Sequence[float], losses: Array | None = None, others: Array | None = None) -> Errors:
-    """Returns the standard errors of the mean of paired differences over seeds and test rows.
+    """Return the standard errors of the mean of paired differences over seeds and test rows.
 
     Row i at seed k has the difference D_ki of summed losses. B_i is the other method's summed loss, averaged over n
     seeds. The ratio of sums is linearised, so that a row of m weighs as much as its tokens:
@@ -72,11 +72,6 @@ def errors_of(differences: Sequence[float], losses: Array | None = None, others:
     and the degrees of freedom of Satterthwaite (1946). The rows count as 1 / sum_i h_i^2 there, at least as two: m of
     them if they are of equal size. Where MS_seeds or MS_rows is below MS_residual, the estimate of that part's variance
     is negative. It is not set to zero: the mean squares of either part alone then bound the error.
-
-    Args:
-        differences: 100 * (a_k - b_k) / mean(b), one per seed, at least two.
-        losses: The method's summed losses, (seeds, rows), at least two rows. `None` if they were not recorded.
-        others: The same for the other method.
     """
     d = np.asarray(differences, dtype=np.float64)
     n = len(d)
@@ -106,12 +101,9 @@ def errors_of(differences: Sequence[float], losses: Array | None = None, others:
 
 
 def pulls(scale: Array) -> tuple[Array, float]:
-    """Returns the jackknife's factor of each row's deviation from a ratio of sums, and the rows' degrees of freedom.
+    """Return the jackknife's factor of each row's deviation from a ratio of sums, and the rows' degrees of freedom.
 
-        (1 - 1 / m) / (1 - h_i)   and   1 / sum_i h_i^2 - 1, at least 1,   h_i = scale_i / sum_i scale_i
-
-    Args:
-        scale: The m rows' parts of the ratio's denominator, m > 1. Rows of equal size give 1 and m - 1.
+    (1 - 1 / m) / (1 - h_i)   and   1 / sum_i h_i^2 - 1, at least 1,   h_i = scale_i / sum_i scale_i
     """
     shares = scale / scale.sum()
     spared = np.maximum(1 - shares, np.finfo(np.float64).eps)  # of a row beside which all others are zero
@@ -121,14 +113,7 @@ def pulls(scale: Array) -> tuple[Array, float]:
 def paired_interval(
     differences: Sequence[float], losses: Array | None = None, others: Array | None = None, level: float = LEVEL
 ) -> tuple[float, float]:
-    """Returns the interval of the mean of paired differences, in percent, from `errors_of`.
-
-    Args:
-        differences: As in `errors_of`.
-        losses: As in `errors_of`.
-        others: As in `errors_of`.
-        level: Probability that the interval holds the true mean.
-    """
+    """Return the interval of the mean of paired differences, in percent, from `errors_of`."""
     middle = float(np.mean(differences))
     half = errors_of(differences, losses, others).half_width(level)
     return middle - half, middle + half

@@ -89,32 +89,27 @@ class Parabola:
         return self.rates[1] * 2 ** (-self.slope / self.curvature)
 
     def at(self, rate: float) -> float:
-        """Returns the loss at a rate."""
+        """Return the loss at a rate."""
         x = math.log2(rate / self.rates[1])
         return self.losses[1] + self.slope * x + self.curvature / 2 * x * x
 
 
 def means(losses: Losses) -> dict[float, float]:
-    """Returns the mean loss over the seeds by rate, ascending; infinite if a seed diverged."""
+    """Return the mean loss over the seeds by rate, ascending; infinite if a seed diverged."""
     return {rate: math.fsum(losses[rate]) / len(losses[rate]) for rate in sorted(losses)}
 
 
 def best_tried(losses: Losses) -> float:
-    """Returns the rate with the lowest mean loss, of equal ones the lowest."""
+    """Return the rate with the lowest mean loss, of equal ones the lowest."""
     found = means(losses)
     return min(found, key=lambda rate: found[rate])
 
 
 def next_rate(losses: Losses, start: float, most: int) -> float | None:
-    """Returns the rate to try next in a search by factors of two; `None` if it is over.
+    """Return the rate to try next in a search by factors of two; `None` if it is over.
 
     It walks from the start to the best rate so far: the double of that, then its half, until both were tried. Below a
     rate at which training diverges it goes down alone.
-
-    Args:
-        losses: What was tried.
-        start: The first rate.
-        most: Largest number of rates.
     """
     if not losses:
         return start
@@ -129,7 +124,7 @@ def is_at_end(losses: Losses) -> bool:
 
 
 def parabola(losses: Losses) -> Parabola | None:
-    """Returns the parabola through the best rate and its neighbours.
+    """Return the parabola through the best rate and its neighbours.
 
     `None` if the best rate lies at an end, the loss at a neighbour is infinite or above `STEEP` times the lowest, the
     three losses are equal to rounding, or a neighbour is closer than `CLOSE`.
@@ -148,13 +143,13 @@ def _are_close(rates: Sequence[float]) -> bool:
 
 
 def optimum(losses: Losses) -> float:
-    """Returns the rate at the parabola's vertex, to three digits; without a parabola the best rate that was tried."""
+    """Return the rate at the parabola's vertex, to three digits; without a parabola the best rate that was tried."""
     curve = parabola(losses)
     return best_tried(losses) if curve is None else float(f"{curve.vertex:.{DIGITS}g}")
 
 
 def shortfall(losses: Losses, rate: float) -> Shortfall:
-    """Returns how much worse the loss at a rate may be than at the optimum, at a level of 95%.
+    """Return how much worse the loss at a rate may be than at the optimum, at a level of 95%.
 
     On the parabola through the best rate and its neighbours, with slope g at the rate and curvature c,
 
@@ -201,7 +196,7 @@ def _without_parabola(losses: Losses) -> str:
 
 
 def _unexplained(rows: Sequence[Sequence[float]]) -> float:
-    """Returns the sum of squares that is left of a table without the means of its rows and of its columns."""
+    """Return the sum of squares that is left of a table without the means of its rows and of its columns."""
     width = len(rows[0])
     by_row = [math.fsum(row) / width for row in rows]
     by_column = [math.fsum(column) / len(rows) for column in zip(*rows, strict=True)]

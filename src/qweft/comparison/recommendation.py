@@ -18,20 +18,14 @@ from qweft.text import listed, many
 
 @dataclass(frozen=True)
 class Recommendation:
-    """What a comparison recommends.
-
-    Args:
-        method: Name of the method.
-        seed: The first seed of its runs, whose adapter is kept: the best seed would be chosen on the test rows.
-        text: The sentence, with what is known of circuits after it.
-    """
+    """What a comparison recommends."""
 
     method: str
     seed: int
     text: str
 
     def to_json(self) -> dict[str, Any]:
-        """Returns it as a JSON-compatible dict."""
+        """Return it as a JSON-compatible dict."""
         return {"method": self.method, "seed": self.seed, "text": self.text}
 
 
@@ -41,23 +35,7 @@ def recommend(
     untried: Sequence[str] = (),
     at_end: Collection[str] = (),
 ) -> Recommendation | None:
-    """Returns which method to use.
-
-    Only pairs that were fixed before the test rows were looked at are claimed: the reference, which led on the
-    validation rows, against each other method, and each hybrid against its controls. Where the reference diverged, the
-    lowest takes its place, and all pairs share the level. Of methods that are equivalent it takes the smallest whose
-    loss is within the margin of the lowest one. Of those that are not decided it takes the one with the lowest loss, or
-    one that is equivalent to the leader, no larger and lower still.
-
-    Args:
-        summary: From `summarise`, strict, with the leader as the reference.
-        rungs: The halving before the runs; empty without one.
-        untried: Names of the methods that the budget leaves out.
-        at_end: Names of those whose best rate was the lowest or the highest that was tried.
-
-    Returns:
-        The recommendation; `None` if every method diverged.
-    """
+    """Return which method to use."""
     methods = [entry for entry in summary.values() if entry.kind != "base"]
     found = {entry.method: entry.eval_loss for entry in methods if entry.eval_loss is not None}
     best = best_of(summary)
@@ -85,7 +63,7 @@ def recommend(
 
 
 def _ahead(leader: Summary, pairs: Mapping[str, Pairing]) -> str:
-    """Returns the sentence on a leader that is better than every other method."""
+    """Return the sentence on a leader that is better than every other method."""
     if not pairs:
         return f"Use {_called(leader)}: no other method came to the end."
     following = max(pairs, key=lambda name: pairs[name].mean or 0.0)
@@ -94,7 +72,7 @@ def _ahead(leader: Summary, pairs: Mapping[str, Pairing]) -> str:
 
 
 def _among(leader: Summary, like: Sequence[Summary], pairs: Mapping[str, Pairing]) -> tuple[Summary, str]:
-    """Returns the method to take of those that are not shown to differ from the leader, and the sentence."""
+    """Return the method to take of those that are not shown to differ from the leader, and the sentence."""
     undecided = [entry for entry in like if pairs[entry.method].direction == "not decided"]
     if undecided:
         chosen = min(
@@ -129,11 +107,7 @@ def _among(leader: Summary, like: Sequence[Summary], pairs: Mapping[str, Pairing
 
 
 def _of_equals(leader: Summary, like: Sequence[Summary]) -> tuple[Summary, str]:
-    """Returns the smallest of methods that are equivalent to the leader and itself, and the sentence.
-
-    Two that are equivalent to a third one need not be so to each other: those that are further behind the lowest loss
-    than the margin are left out.
-    """
+    """Return the smallest of methods that are equivalent to the leader and itself, and the sentence."""
     margin = leader.equivalent_within or 0.0
     lowest = min([leader, *like], key=lambda entry: _behind(entry, leader))
     near = [entry for entry in like if _behind(entry, lowest) < margin]
@@ -151,12 +125,12 @@ def _of_equals(leader: Summary, like: Sequence[Summary]) -> tuple[Summary, str]:
 
 
 def _behind(entry: Summary, other: Summary) -> float:
-    """Returns by how many percent the loss is above the other's at the seeds that both have; 0 for the same method."""
+    """Return by how many percent the loss is above the other's at the seeds that both have; 0 for the same method."""
     return 0.0 if entry is other else paired(entry, other).mean or 0.0
 
 
 def _limit(undecided: Sequence[Pairing]) -> str:
-    """Returns in brackets how large a difference had to be to be seen."""
+    """Return in brackets how large a difference had to be to be seen."""
     effects = [pairing.visible for pairing in undecided if pairing.visible is not None]
     seeds = max(len(pairing.seeds) for pairing in undecided)
     if 0 < seeds < SEEDS_NEEDED:
@@ -167,7 +141,7 @@ def _limit(undecided: Sequence[Pairing]) -> str:
 
 
 def _against_base(chosen: Summary, base: float | None) -> str:
-    """Returns the sentence on the loss beside the base model's; empty if that was not run."""
+    """Return the sentence on the loss beside the base model's; empty if that was not run."""
     if not base or chosen.eval_loss is None:
         return ""
     share = 100 * (1 - chosen.eval_loss / base)
@@ -180,7 +154,7 @@ def _against_base(chosen: Summary, base: float | None) -> str:
 
 
 def _on_circuits(methods: Sequence[Summary], rungs: Sequence[Rung]) -> list[str]:
-    """Returns a sentence on each circuit: against its controls if it came to the end, else where it was stopped."""
+    """Return a sentence on each circuit: against its controls if it came to the end, else where it was stopped."""
     said = []
     classical = {entry.method for entry in methods if not has_circuit(entry.core or "")}
     for hybrid in [entry for entry in methods if entry.kind == "hybrid"]:
@@ -224,10 +198,7 @@ def _on_circuit(hybrid: Summary, answer: Finding | None, against: Sequence[Findi
 
 
 def _stopped(rungs: Sequence[Rung], at_end: Collection[str]) -> list[str]:
-    """Returns what is said of methods that were stopped: nothing is claimed of them.
-
-    Those with a circuit have sentences of their own.
-    """
+    """Return what is said of methods that were stopped: nothing is claimed of them."""
     stopped = [each for rung in rungs for each in rung.standings if not each.goes_on]
     names = [each.method for each in stopped if kind_of(each.method, each.adapter) != "hybrid"]
     doubted = [each.method for each in stopped if each.method in at_end]
@@ -240,7 +211,7 @@ def _stopped(rungs: Sequence[Rung], at_end: Collection[str]) -> list[str]:
 
 
 def _called(entry: Summary) -> str:
-    """Returns a method's name with what it is: lora_all, LoRA of rank 8 on all linear layers."""
+    """Return a method's name with what it is: lora_all, LoRA of rank 8 on all linear layers."""
     where = (entry.adapter or {}).get("target_modules")
     place = "" if where is None else f" on {' '.join(where)}" if isinstance(where, list) else f" on {where}"
     place = " on all linear layers" if where == "all-linear" else place
@@ -249,7 +220,7 @@ def _called(entry: Summary) -> str:
 
 
 def _gain(pairing: Pairing) -> str:
-    """Returns how much lower the first method's loss is: 2.1% [1.2, 3.0] lower loss."""
+    """Return how much lower the first method's loss is: 2.1% [1.2, 3.0] lower loss."""
     if pairing.mean is None or pairing.interval is None:
         return "lower loss"
     low, high = -pairing.interval[1], -pairing.interval[0]

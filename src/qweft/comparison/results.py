@@ -149,20 +149,13 @@ class Run:
         return tuple(sums.values())
 
     def to_json(self) -> dict[str, Any]:
-        """Returns the run as a JSON-compatible dict; NaN and infinity become null."""
+        """Return the run as a JSON-compatible dict; NaN and infinity become null."""
         plain: dict[str, Any] = finite(asdict(self))
         return plain
 
     @classmethod
     def from_json(cls, record: dict[str, Any]) -> "Run":
-        """Returns the run that a dict from `to_json` holds. Unknown keys are ignored.
-
-        Args:
-            record: One entry of "runs" in results.json.
-
-        Raises:
-            QweftError: It is no dict, or a field is missing or of another type.
-        """
+        """Return the run that a dict from `to_json` holds. Unknown keys are ignored."""
         if not isinstance(record, dict):
             raise QweftError(f"results.json: a run must be a record of fields, got {shown(record)}")
         known = {f.name for f in fields(cls)}
@@ -230,14 +223,14 @@ def _check_started(started: str | None) -> None:
 
 
 def number(value: float | None) -> float:
-    """Returns a number from JSON, where null stands for NaN or infinity."""
+    """Return a number from JSON, where null stands for NaN or infinity."""
     if value is not None and not _is_measured(value):
         raise ValueError(f"a number is {shown(value)}")
     return math.nan if value is None else float(value)
 
 
 def _loss(value: float | None) -> float:
-    """Returns a sum of -log p, which is never negative."""
+    """Return a sum of -log p, which is never negative."""
     found = number(value)
     if found < 0:
         raise ValueError(f"a row's loss is {shown(value)}, and it is at least 0")
@@ -245,7 +238,7 @@ def _loss(value: float | None) -> float:
 
 
 def _count(value: int) -> int:
-    """Returns a number of steps or tokens."""
+    """Return a number of steps or tokens."""
     if not 0 <= value < MOST_COUNT:
         raise ValueError(f"a count is {shown(value)}")
     return int(value)

@@ -40,11 +40,7 @@ MOST_BYTES = 256 * 2**20
 
 
 def check_results(path: Path) -> None:
-    """Checks that a path holds the results of a comparison, and each of its runs.
-
-    Raises:
-        QweftError: There is no such file, or it does not hold the results of a comparison.
-    """
+    """Check that a path holds the results of a comparison, and each of its runs."""
     file, record = read_results(path)
     with reading(file):
         for run in record["runs"]:
@@ -52,14 +48,7 @@ def check_results(path: Path) -> None:
 
 
 def read_results(path: Path) -> tuple[Path, dict[str, Any]]:
-    """Returns the path of a comparison's results file, and its content.
-
-    Args:
-        path: The file, or the folder that `qweft compare` wrote.
-
-    Raises:
-        QweftError: There is no such file, it cannot be read, or it is something else.
-    """
+    """Return the path of a comparison's results file, and its content."""
     file = path / RESULTS if path.is_dir() else path
     if not os.path.lexists(file):
         what = f"no {RESULTS} in it" if path.is_dir() else "no such file or folder"
@@ -71,11 +60,7 @@ def read_results(path: Path) -> tuple[Path, dict[str, Any]]:
 
 
 def check_free_of_others(folder: Path) -> None:
-    """Check that the report of a comparison would replace no file of another program.
-
-    Raises:
-        QweftError: A results.json that no comparison wrote is there, or a report without one.
-    """
+    """Check that the report of a comparison would replace no file of another program."""
     there = next((path.name for path in _written(folder)), None)
     if there is None:
         return
@@ -89,7 +74,7 @@ def check_free_of_others(folder: Path) -> None:
 
 
 def _written(folder: Path) -> list[Path]:
-    """Returns what of a report is in a folder, the results first."""
+    """Return what of a report is in a folder, the results first."""
     return [folder / name for name in (*WRITTEN, *FIGURES) if os.path.lexists(folder / name)]
 
 
@@ -100,17 +85,7 @@ def first_stated(
     margin: float | None,
     reference: str,
 ) -> dict[str, float | str | list[str] | list[list[int]] | None]:
-    """Returns the plan, and margin, reference, seeds and methods of the first results where they were others.
-
-    They decide only where they stood before the runs, so a report says what they were.
-
-    Args:
-        folder: Output folder of the comparison.
-        methods: Names of the methods whose runs it makes.
-        looks: The seeds at each look that it plans.
-        margin: Its margin now, in percent; `None` if none is stated.
-        reference: The method that the others are compared with now.
-    """
+    """Return the plan, and margin, reference, seeds and methods of the first results where they were others."""
     planned, names = [sorted(seeds) for seeds in looks], sorted(methods)
     plan: dict[str, float | str | list[str] | list[list[int]] | None] = {PLANNED: planned, PLANNED_METHODS: names}
     record = _first_results(folder, {(method, str(seed)) for method in methods for seed in looks[-1]})
@@ -135,10 +110,7 @@ def first_stated(
 
 
 def _first_results(folder: Path, wanted: Collection[tuple[str, str]]) -> dict[str, Any] | None:
-    """Returns the first results that have runs of a comparison which are still in its folder; `None` without any.
-
-    Those of a comparison with other seeds or methods, made in between, were set aside, and tell nothing of these.
-    """
+    """Return the first results that have runs of a comparison which are still in its folder; `None` without any."""
     aside = sorted((folder / EARLIER).glob("results-*"), key=lambda each: (len(each.name), each.name))
     for place in [*(each for each in aside if not each.is_symlink()), folder]:
         try:
@@ -179,10 +151,7 @@ def _is_margin(value: object) -> bool:
 
 
 def changed_said(results: Mapping[str, Any]) -> str:
-    """Returns the sentences on a margin, a reference, methods or seeds that were changed after the first results.
-
-    Methods are told if there were two or more, seeds if the first results could show something. Empty if nothing is.
-    """
+    """Return the sentences on a margin, a reference, methods or seeds that were changed after the first results."""
     said = []
     if MARGIN in results and _is_margin(first := results[MARGIN]):
         was = "no margin of equivalence" if first is None else f"a margin of equivalence of {first:g}%"
@@ -202,7 +171,7 @@ def changed_said(results: Mapping[str, Any]) -> str:
 
 
 def _counts_said(looks: Sequence[Sequence[int]]) -> str:
-    """Returns the numbers of seeds at some looks as text.
+    """Return the numbers of seeds at some looks as text.
 
     >>> _counts_said([[0]]), _counts_said([[0, 1], [0, 1, 2, 3]])
     ('1 seed', '2 and 4 seeds')
@@ -218,20 +187,7 @@ def make_room(
     later: Collection[int],
     tell: Callable[[str], object],
 ) -> bool:
-    """Renames the results of another comparison, which has runs that this one does not make, and the winner of them.
-
-    It is called as a report is written, and not before: a command that is refused moves nothing.
-
-    Args:
-        folder: Output folder of the comparison.
-        methods: Names of the methods whose runs it makes.
-        seeds: The seeds that it uses so far.
-        later: The seeds that it may still use; nothing if it is at its end.
-        tell: Receives a line for the terminal.
-
-    Returns:
-        Whether a report may be written: the one that is there has no runs of seeds that may still be used.
-    """
+    """Rename the results of another comparison, which has runs that this one does not make, and the winner of them."""
     others, recommended = _others(folder, methods, {*seeds, *later})
     if others:
         winner = _winner(folder, recommended)
@@ -243,7 +199,7 @@ def make_room(
 
 
 def _others(folder: Path, methods: Collection[str], seeds: Collection[int]) -> tuple[set[tuple[str, str]], object]:
-    """Returns the runs of earlier results, method and seed, that are none of these, and what those recommend."""
+    """Return the runs of earlier results, method and seed, that are none of these, and what those recommend."""
     try:
         record = read_results(folder)[1]
     except QweftError:  # there are none, or a process beside this one has just moved them
@@ -253,13 +209,13 @@ def _others(folder: Path, methods: Collection[str], seeds: Collection[int]) -> t
 
 
 def _runs_of(record: Mapping[str, Any]) -> set[tuple[str, str]]:
-    """Returns method and seed of each run, without the base model's."""
+    """Return method and seed of each run, without the base model's."""
     runs = [run for run in record["runs"] if isinstance(run, dict)]
     return {(str(run.get("method")), str(run.get("seed"))) for run in runs if run.get("method") != BASE}
 
 
 def _winner(folder: Path, recommended: object) -> list[Path]:
-    """Returns the winner's folder if it holds the run that results recommend; one that does not may be the user's."""
+    """Return the winner's folder if it holds the run that results recommend; one that does not may be the user's."""
     winner = folder / WINNER
     try:
         run = read_record(winner / "run.json", "").get("run")
@@ -272,10 +228,7 @@ def _winner(folder: Path, recommended: object) -> list[Path]:
 
 @contextmanager
 def reading(file: Path | str) -> Iterator[None]:
-    """Names the file in errors about its content: an older record may lack fields, and a damaged one hold others.
-
-    Results are only drawn, by many functions, so a value of another type may show in any of them.
-    """
+    """Name the file in errors about its content: an older record may lack fields, and a damaged one hold others."""
     try:
         yield
     except QweftError as error:

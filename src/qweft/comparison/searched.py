@@ -29,14 +29,7 @@ SLACK = 1.01
 
 @dataclass(frozen=True)
 class Search:
-    """One method's search.
-
-    Args:
-        method: Its name.
-        best: The chosen rate, which need not be one that was tried.
-        by_seed: Validation loss at each seed by rate, ascending; infinite where the training diverged. Records of
-            earlier versions hold the mean alone, which counts as one seed.
-    """
+    """One method's search."""
 
     method: str
     best: float
@@ -65,7 +58,7 @@ class Search:
         return shortfall(self.by_seed, self.best)
 
     def to_json(self) -> dict[str, Any]:
-        """Returns what results.json holds of it; rates with all digits, as they may differ in the last one."""
+        """Return what results.json holds of it; rates with all digits, as they may differ in the last one."""
         return {
             "best": self.best,
             "at_end_of_grid": self.at_end,
@@ -78,19 +71,12 @@ class Search:
 
 
 def search_of(method: str, by_seed: Losses, is_grid: bool) -> Search:
-    """Returns a finished search: of a grid the best rate is chosen, else the vertex of the parabola."""
+    """Return a finished search: of a grid the best rate is chosen, else the vertex of the parabola."""
     return Search(method, best_tried(by_seed) if is_grid else optimum(by_seed), by_seed)
 
 
 def searches(record: Mapping[str, Any] | None) -> list[Search]:
-    """Returns the searches in results.json; empty without a search.
-
-    Args:
-        record: The content of "search".
-
-    Raises:
-        ValueError: A loss is no number, or rates differ in their number of seeds.
-    """
+    """Return the searches in results.json; empty without a search."""
     found = []
     for method, entry in (record or {}).items():
         single = {rate: [loss] for rate, loss in entry["validation_loss"].items()}
@@ -114,17 +100,7 @@ def _loss(value: float | None) -> float:
 
 
 def doubt(finding: Finding, found: Mapping[str, Search]) -> str:
-    """Returns what the searches of two methods leave open of a claim about them; empty if nothing.
-
-    A claim is a difference that is shown, or an equivalence. A better rate of the better method makes a difference
-    larger, so only the other one's shortfall counts. Of an equivalence both do, together. Left open is a shortfall that
-    is not known, as that of a rate that was given where others were searched, or that exceeds the room which the
-    claim's interval leaves. One that leaves out the chance of the seeds counts as it is.
-
-    Args:
-        finding: The claim.
-        found: The searches by method.
-    """
+    """Return what the searches of two methods leave open of a claim about them; empty if nothing."""
     named = _those_that_count(finding) if found else []
     for name in named:
         if name not in found:
@@ -146,7 +122,7 @@ def doubt(finding: Finding, found: Mapping[str, Search]) -> str:
 
 
 def _those_that_count(finding: Finding) -> list[str]:
-    """Returns the methods whose shortfall could undo a claim; empty if the finding is none."""
+    """Return the methods whose shortfall could undo a claim; empty if the finding is none."""
     if finding.direction not in ("lower", "higher", "equivalent") or not finding.other or finding.room is None:
         return []
     better = {"lower": finding.method, "higher": finding.other}.get(finding.direction)
@@ -156,15 +132,7 @@ def _those_that_count(finding: Finding) -> list[str]:
 def with_doubts(
     findings: Sequence[Finding], searched: Sequence[Search], claims: Sequence[Finding] = ()
 ) -> tuple[list[Finding], str]:
-    """Returns the findings, each with its `doubt`, and what there is to say of all of them, empty without a doubt.
-
-    With one seed of search, or means alone on record, a shortfall leaves out the chance of the seeds: that is said.
-
-    Args:
-        findings: Of the comparison.
-        searched: Its searches.
-        claims: What is claimed beside them, from `claimed`: only the sentence names these.
-    """
+    """Return the findings, each with its `doubt`, and what there is to say of all of them, empty without a doubt."""
     found = {each.method: each for each in searched}
     doubts = [doubt(finding, found) for finding in findings]
     made = [

@@ -19,13 +19,7 @@ Doubt = Literal["load not recorded", "not alone", "within spread"]
 
 
 def one_at_a_time(runs: Sequence[Run]) -> bool:
-    """Whether no two runs overlapped in time.
-
-    Start times are known to the second, so an overlap of less than a second does not count.
-
-    Args:
-        runs: Runs of one comparison. Runs without a recorded start or duration are ignored.
-    """
+    """Whether no two runs overlapped in time."""
     # as seconds: the end of a run that a record puts into the year 9999 is no date
     times = ((datetime.fromisoformat(run.started), run.seconds) for run in runs if run.started and run.seconds)
     spans = sorted(((begun - EPOCH).total_seconds(), taken) for begun, taken in times)
@@ -34,38 +28,30 @@ def one_at_a_time(runs: Sequence[Run]) -> bool:
 
 
 def timed(runs: Sequence[Run]) -> list[Run]:
-    """Returns the runs that have step times."""
+    """Return the runs that have step times."""
     return [run for run in runs if run.step_seconds_median is not None]
 
 
 def most_by_others(runs: Sequence[Run]) -> float | None:
-    """Returns the largest share of the processors that others took beside the step times; `None` if one is unknown."""
+    """Return the largest share of the processors that others took beside the step times; `None` if one is unknown."""
     shares = [run.cpu_by_others for run in timed(runs)]
     known = [share for share in shares if share is not None]
     return max(known) if known and len(known) == len(shares) else None
 
 
 def measured_alone(runs: Sequence[Run]) -> bool | None:
-    """Returns whether the step times were measured alone, by measurement; `None` if the load was not recorded.
-
-    Args:
-        runs: Runs whose times are compared.
-    """
+    """Return whether the step times were measured alone, by measurement; `None` if the load was not recorded."""
     if not one_at_a_time(runs) or any((run.cpu_by_others or 0) > ALONE for run in timed(runs)):
         return False
     return None if most_by_others(runs) is None else True
 
 
 def ratio_interval(runs: Sequence[Run], others: Sequence[Run]) -> tuple[float, float] | None:
-    """Returns the interval of the ratio of two methods' step times; `None` if its spread is unknown.
+    """Return the interval of the ratio of two methods' step times; `None` if its spread is unknown.
 
     From three shared seeds on it is the 95% interval of the geometric mean over seeds, of Student's t. For fewer it is
 
         median ratio times exp(-s) to exp(s),   s = sum of both runs' step_seconds_spread, the largest over seeds
-
-    Args:
-        runs: The method's runs.
-        others: The other method's.
     """
     by_seed = {run.seed: run for run in timed(others)}
     pairs = [(run, by_seed[run.seed]) for run in timed(runs) if run.seed in by_seed]
@@ -89,12 +75,7 @@ def ratio_interval(runs: Sequence[Run], others: Sequence[Run]) -> tuple[float, f
 
 
 def doubt_on(runs: Sequence[Run], others: Sequence[Run]) -> Doubt | None:
-    """Returns why the ratio of two methods' step times is no finding; `None` if it is one.
-
-    Args:
-        runs: The method's runs.
-        others: The other method's.
-    """
+    """Return why the ratio of two methods' step times is no finding; `None` if it is one."""
     alone = measured_alone([*runs, *others])
     if alone is None:
         return "load not recorded"
@@ -105,11 +86,7 @@ def doubt_on(runs: Sequence[Run], others: Sequence[Run]) -> Doubt | None:
 
 
 def load_said(runs: Sequence[Run]) -> str:
-    """Returns a sentence on the machine's load beside the step times of a comparison.
-
-    Args:
-        runs: All runs.
-    """
+    """Return a sentence on the machine's load beside the step times of a comparison."""
     alone, most = measured_alone(runs), most_by_others(runs)
     averages = [run.load_average for run in timed(runs) if run.load_average is not None]
     average = f", load average up to {max(averages):.1f}" if averages else ""

@@ -35,28 +35,14 @@ MOST_BYTES = 2**20
 
 @dataclass(frozen=True)
 class CompareOptions(ComparisonConfig):
-    """The options of `qweft compare`: a comparison's, and those for a data file in the place of a config.
-
-    Args:
-        preset: Which methods a data file is compared with: quick has 8 and a budget of 20min, thorough 13 and 2h. A
-            config states its own methods.
-    """
+    """The options of `qweft compare`: a comparison's, and those for a data file in the place of a config."""
 
     preset: Preset | None = None
 
 
 @dataclass(frozen=True)
 class InitOptions:
-    """What `qweft init` reads.
-
-    Args:
-        model: The base model, as model.name.
-        budget: Most time and most trained parameters: 20min, 2h, "200k parameters", "20min,200k". `None` means 20min
-            with quick, 2h with thorough.
-        preset: Which methods are compared: quick has 8, thorough 13.
-        output: The config that is written; `None` means the data's name with .yaml, in this folder.
-        data: The data; `source` comes from the argument.
-    """
+    """What `qweft init` reads."""
 
     model: str | None = None
     budget: str | None = None
@@ -107,7 +93,7 @@ def is_config(target: str) -> bool:
 
 
 def short_name(source: str) -> str:
-    """Returns a name for files made from a data source.
+    """Return a name for files made from a data source.
 
     >>> short_name("rows/my.csv"), short_name("owner/set@test"), short_name("embedded:chitchat")
     ('my', 'set', 'chitchat')
@@ -120,18 +106,7 @@ def short_name(source: str) -> str:
 def starter(
     source: str, model: ModelConfig, preset: Preset = "quick", budget: str | None = None, output: str | None = None
 ) -> dict[str, Any]:
-    """Returns the comparison for a data source, as the tree of a config file.
-
-    Args:
-        source: As data.source.
-        model: The base model; candidates that do not go with its quantization are left out.
-        preset: Which candidates.
-        budget: As in the config; without a time it gets that of the preset.
-        output: Folder of the comparison; `None` means one named by the data.
-
-    Raises:
-        QweftError: The budget is malformed.
-    """
+    """Return the comparison for a data source, as the tree of a config file."""
     limits = budget_of(budget)
     if limits.seconds is None:
         budget = ",".join(filter(None, (TIMES[preset], budget)))
@@ -178,12 +153,7 @@ COMMENTS = {
 
 
 def commented(tree: Mapping[str, Any], command: str) -> str:
-    """Returns the YAML of a comparison with a comment before each section and method.
-
-    Args:
-        tree: From `starter`, with what was changed in it.
-        command: How to run it, for the first lines.
-    """
+    """Return the YAML of a comparison with a comment before each section and method."""
     lines = ["# Which adapter for this data and this model?", "#", f"#     {_one_line(command)}", "#"]
     lines.append("# docs/comparison.md explains every key.")
     for key, value in tree.items():
@@ -204,11 +174,7 @@ Layers = list[str] | Literal["all-linear"] | None
 
 
 def layers_of(model: ModelConfig) -> tuple[Layers, Layers]:
-    """Returns layers for candidates that name none, and for those on all linear layers; `None` leaves them as they are.
-
-    The first are needed for a type of model for which PEFT has no defaults: the projections of the attention, or all
-    linear layers of a model with other names. The second are needed for Mamba's kin, of which PEFT refuses some.
-    """
+    """Return layers for candidates that name none, and for those on all linear layers; `None` leaves them."""
     kind = _type_of(model)
     is_mamba = kind in MAMBA
     if _has_defaults(kind, "LORA") and not is_mamba:
@@ -223,7 +189,7 @@ def layers_of(model: ModelConfig) -> tuple[Layers, Layers]:
 
 
 def _on_layers(adapter: Mapping[str, Any], default: Layers, whole: Layers) -> dict[str, Any]:
-    """Returns a candidate on the layers that `layers_of` found."""
+    """Return a candidate on the layers that `layers_of` found."""
     if "target_modules" not in adapter:
         return {**adapter, **({} if default is None else {"target_modules": default})}
     is_whole = adapter["target_modules"] == "all-linear" and whole is not None
@@ -231,7 +197,7 @@ def _on_layers(adapter: Mapping[str, Any], default: Layers, whole: Layers) -> di
 
 
 def _type_of(model: ModelConfig) -> str | None:
-    """Returns a model's type by its config.json; `None` for an embedded model, and for one that cannot be had."""
+    """Return a model's type by its config.json; `None` for an embedded model, and for one that cannot be had."""
     with suppress(Exception):  # as in `hidden_size`
         found = find(model)
         return None if isinstance(found, EmbeddedModel) else str(_config_of(found)["model_type"])
@@ -248,7 +214,7 @@ def _has_defaults(kind: str | None, method: str) -> bool:
 
 
 def unfit_of(model: ModelConfig, preset: Preset) -> list[str]:
-    """Returns the names of the candidates that do not go with a base model: how it is quantised, or its type."""
+    """Return the names of the candidates that do not go with a base model: how it is quantised, or its type."""
     from qweft.comparison.checks import check_on_shared  # here, as it imports NumPy, and --help needs none of it
 
     quantization = quantization_of(model)
@@ -274,13 +240,13 @@ def _rate(rate: float, scale: float) -> float:
 
 
 def _scale(model: ModelConfig) -> float:
-    """Returns the factor on the rates where the searches begin: 1 for an unknown hidden size."""
+    """Return the factor on the rates where the searches begin: 1 for an unknown hidden size."""
     width = hidden_size(model)
     return 1.0 if width is None else min(1.0, (WIDTH / width) ** FALL)
 
 
 def hidden_size(model: ModelConfig) -> int | None:
-    """Returns a base model's hidden size by its config.json, without PyTorch; `None` if that cannot be had."""
+    """Return a base model's hidden size by its config.json, without PyTorch; `None` if that cannot be had."""
     with suppress(Exception):  # whatever is wrong with the model is said where it is loaded
         found = find(model)
         if isinstance(found, EmbeddedModel):
@@ -293,7 +259,7 @@ def hidden_size(model: ModelConfig) -> int | None:
 
 
 def quantization_of(model: ModelConfig) -> str | None:
-    """Returns how a base model is quantised, by its config or by its config.json: "4bit", "8bit", or `None`."""
+    """Return how a base model is quantised, by its config or by its config.json: "4bit", "8bit", or `None`."""
     if model.quantization is None:
         with suppress(Exception):  # as above
             found = find(model)

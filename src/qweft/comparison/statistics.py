@@ -127,20 +127,7 @@ def pair(
     margin: float | None = None,
     look: Look = ONCE,
 ) -> Pairing:
-    """Compares two methods at the seeds that both have.
-
-    Args:
-        losses: Held-out loss of the method by seed; `None` if the run diverged.
-        others: The same for the other method.
-        rows: The method's losses on each test row by seed. A seed may be missing, or its losses empty.
-        other_rows: The same for the other method, on the same rows.
-        margin: The margin of equivalence in percent; `None` if none was stated.
-        look: How the question is judged.
-
-    Returns:
-        The differences, their interval and p, and their direction. If a run of either method diverged, also at a seed
-        that does not count, the direction is "not decided": omitting it would favour the method that diverges.
-    """
+    """Compare two methods at the seeds that both have."""
     shared = sorted(seed for seed in set(losses) & set(others) if look.seeds is None or seed in look.seeds)
     values = [(seed, losses[seed], others[seed]) for seed in shared]
     finite = [(seed, a, b) for seed, a, b in values if a is not None and b is not None]
@@ -184,7 +171,7 @@ def pair(
 
 
 def _in_percent(losses: Sequence[tuple[float, float]]) -> tuple[float, ...]:
-    """Returns the differences of pairs of losses in percent of the mean of the second ones; empty if that is 0."""
+    """Return the differences of pairs of losses in percent of the mean of the second ones; empty if that is 0."""
     scale = mean([other for _, other in losses])
     return tuple(100 * (own - other) / scale for own, other in losses) if scale else ()
 
@@ -222,7 +209,7 @@ class Scored(Protocol):
 
 
 def paired(method: Scored, other: Scored, look: Look | None = None) -> Pairing:
-    """Compares two methods with `pair`; without a look, as the family of questions says, or else uncorrected."""
+    """Compare two methods with `pair`; without a look, as the family of questions says, or else uncorrected."""
     return pair(
         dict(zip(method.seeds, method.eval_losses, strict=True)),
         dict(zip(other.seeds, other.eval_losses, strict=True)),
@@ -234,7 +221,7 @@ def paired(method: Scored, other: Scored, look: Look | None = None) -> Pairing:
 
 
 def level_said(level: float) -> str:
-    """Returns a level with up to four significant digits.
+    """Return a level with up to four significant digits.
 
     >>> level_said(0.05), level_said(0.0125), level_said(0.05 / 3)
     ('0.05', '0.0125', '0.01667')
@@ -243,12 +230,12 @@ def level_said(level: float) -> str:
 
 
 def mean(values: Sequence[float]) -> float | None:
-    """Returns the arithmetic mean, or `None` without values."""
+    """Return the arithmetic mean, or `None` without values."""
     return math.fsum(values) / len(values) if values else None
 
 
 def deviation(values: Sequence[float]) -> float | None:
-    """Returns the sample standard deviation (denominator n - 1), or `None` with fewer than two values."""
+    """Return the sample standard deviation (denominator n - 1), or `None` with fewer than two values."""
     if len(values) < 2:
         return None
     middle = math.fsum(values) / len(values)
@@ -264,7 +251,7 @@ def _reason(
     flip: float | None,
     look: Look,
 ) -> str:
-    """Returns why a difference is not shown under the rule of `Pairing`; empty if it is shown."""
+    """Return why a difference is not shown under the rule of `Pairing`; empty if it is shown."""
     if not differences:
         return "the other method's loss is zero" if pairs else "there is no seed that both have"
     if not any(differences):
@@ -287,25 +274,19 @@ def _is_lone(rows: Mapping[int, RowLosses]) -> bool:
 
 
 def _sums(seeds: tuple[int, ...], rows: Mapping[int, RowLosses]) -> Array | None:
-    """Returns summed losses, (seeds, rows with targets); `None` if a seed has fewer than two such rows."""
+    """Return summed losses, (seeds, rows with targets); `None` if a seed has fewer than two such rows."""
     found = [[total for total, tokens in rows.get(seed, ()) if tokens] for seed in seeds]
     return np.array(found) if min(map(len, found)) > 1 else None
 
 
 def sign_flip_p(differences: Sequence[float]) -> float | None:
-    """Returns the two-sided p of the paired permutation (sign-flip) test.
+    """Return the two-sided p of the paired permutation (sign-flip) test.
 
     If the two methods are alike, a seed's difference is as likely as its negative. Over the 2^n sign patterns
 
         p = the share with |sum_k (+-)_k d_k| >= |sum_k d_k|
 
     All patterns are counted, so this symmetry is the only assumption on the distribution.
-
-    Args:
-        differences: One per seed.
-
-    Returns:
-        p; `None` without differences, or with more than 20.
     """
     if not 0 < len(differences) <= MOST_EXACT:
         return None
@@ -318,5 +299,5 @@ def sign_flip_p(differences: Sequence[float]) -> float | None:
 
 
 def smallest_p(seeds: int) -> float:
-    """Returns the smallest p that the sign-flip test can give: 2 / 2^n, if all n signs agree."""
+    """Return the smallest p that the sign-flip test can give: 2 / 2^n, if all n signs agree."""
     return float(2.0 ** (1 - seeds))

@@ -6,7 +6,7 @@ from statistics import NormalDist
 
 
 def tail(t: float, freedom: float) -> float:
-    """Returns P(|T| >= t) for Student's t with any degrees of freedom, at least 1.
+    """Return P(|T| >= t) for Student's t with any degrees of freedom, at least 1.
 
     This is the regularised incomplete beta function I_x(a, b) with x = freedom / (freedom + t^2), a = freedom / 2 and
     b = 1 / 2, by its continued fraction (DLMF 8.17.22).
@@ -23,7 +23,7 @@ def tail(t: float, freedom: float) -> float:
 
 
 def _incomplete_beta(x: float, y: float, a: float, b: float) -> float:
-    """Returns I_x(a, b) where the fraction converges, x < (a + 1) / (a + b + 2); y = 1 - x without cancellation."""
+    """Return I_x(a, b) where the fraction converges, x < (a + 1) / (a + b + 2); y = 1 - x without cancellation."""
     if x == 0:
         return 0.0
     fraction = 1.0
@@ -37,12 +37,7 @@ def _incomplete_beta(x: float, y: float, a: float, b: float) -> float:
 
 @lru_cache(maxsize=1024)
 def quantile(level: float, freedom: float) -> float:
-    """Returns the central quantile t of Student's t: P(|T| <= t) = level.
-
-    Args:
-        level: Probability from 0 to 1, neither included.
-        freedom: Degrees of freedom, at least 1.
-    """
+    """Return the central quantile t of Student's t: P(|T| <= t) = level."""
     # The tail is convex in t and the normal quantile lies below, so Newton's steps approach from one side.
     t, log_scale = NormalDist().inv_cdf((1 + level) / 2), math.lgamma((freedom + 1) / 2) - math.lgamma(freedom / 2)
     for _ in range(200):

@@ -22,21 +22,7 @@ def summarise(
     looks: Sequence[Look] = (ONCE,),
     is_strict: bool = False,
 ) -> dict[str, Summary]:
-    """Returns a summary of each method, in the order in which the methods first appear, the base model first.
-
-    The base model's loss has no seed, so it is compared with the reference at each of the reference's seeds.
-
-    Args:
-        runs: All runs of one comparison: one base model, one data set.
-        reference: The method that the others are compared with. If it has no run (yet), relative values are `None`.
-        equivalent_within: As in `ComparisonConfig`.
-        looks: The looks at the data that were made, in order.
-        is_strict: As in `judged`: for a recommendation.
-
-    Raises:
-        QweftError: There are no runs, they mix base models, data sets or test rows, a method and seed occurs twice,
-            or the runs of a method differ in their number of parameters.
-    """
+    """Return a summary of each method, in the order in which the methods first appear, the base model first."""
     groups = _grouped(runs)
     base = groups.get(BASE)
     ordered = ([BASE] if base else []) + [name for name in groups if name != BASE]
@@ -49,7 +35,7 @@ def summarise(
 
 
 def _grouped(runs: Sequence[Run]) -> dict[str, list[Run]]:
-    """Returns runs by method, seeds ascending; raises if they do not belong together."""
+    """Return runs by method, seeds ascending; raises if they do not belong together."""
     if not runs:
         raise QweftError("there is no run to sum up")
     for what in ("model", "data"):
@@ -75,7 +61,7 @@ def _grouped(runs: Sequence[Run]) -> dict[str, list[Run]]:
 
 
 def _with_groups(runs: Sequence[Run]) -> Sequence[Run]:
-    """Returns the runs, all with the row groups that some of them record: earlier versions recorded none."""
+    """Return the runs, all with the row groups that some of them record: earlier versions recorded none."""
     found = {run.eval_row_groups for run in runs if run.eval_row_groups}
     if not found:
         return runs
@@ -88,7 +74,7 @@ def _with_groups(runs: Sequence[Run]) -> Sequence[Run]:
 
 
 def _summary(method: str, runs: list[Run], reference: str, others: list[Run] | None, untouched: Run | None) -> Summary:
-    """Returns one method's summary, with differences from the reference and forgetting against the base model."""
+    """Return one method's summary, with differences from the reference and forgetting against the base model."""
     first, against = runs[0], others[0] if others else None
     losses = _losses(runs)
     finite = [loss for loss in losses.eval_losses if loss is not None]
@@ -166,26 +152,18 @@ def _losses(runs: Sequence[Run]) -> _Losses:
 
 
 def _middle(runs: list[Run] | None, name: str) -> float | None:
-    """Returns the median of a field over the runs that measured it."""
+    """Return the median of a field over the runs that measured it."""
     values = [value for value in (getattr(run, name) for run in runs or []) if value is not None]
     return float(median(values)) if values else None
 
 
 def _ratio(value: float | None, other: float | None) -> float | None:
-    """Returns the quotient, or `None` if either value is missing or the divisor is zero."""
+    """Return the quotient, or `None` if either value is missing or the divisor is zero."""
     return value / other if value is not None and other else None
 
 
 def forgotten(runs: Sequence[Run], base: Run | None) -> Forgotten | None:
-    """Returns a method's forgetting; `None` if it was not measured in all of its runs.
-
-    Args:
-        runs: The runs of one method.
-        base: The base model's run; `None` if it is missing, or if `runs` are the base model's.
-
-    Raises:
-        QweftError: The runs measured forgetting on different rows.
-    """
+    """Return a method's forgetting; `None` if it was not measured in all of its runs."""
     found = [run.forgetting for run in runs if run.forgetting is not None]
     losses = [entry["loss"] for entry in found if entry["loss"] is not None]
     if not losses or len(losses) < len(runs):

@@ -122,5 +122,5 @@ class Summary:
     looks_made: tuple[Look, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """Returns the summary as a JSON-compatible dict, without row losses: the runs hold them."""
+        """Return the summary as a JSON-compatible dict, without row losses: the runs hold them."""
         return {key: value for key, value in asdict(self).items() if key != "eval_row_losses"}

@@ -52,11 +52,7 @@ FORGETTING = (
 
 
 def cells(entry: Summary) -> tuple[str, ...]:
-    """Returns one method's row, one text per entry of `HEADERS`; a dash stands for a missing value.
-
-    Args:
-        entry: One method of `summarise`.
-    """
+    """Return one method's row, one text per entry of `HEADERS`; a dash stands for a missing value."""
     is_reference = entry.method == entry.reference
     return (
         entry.method,
@@ -74,12 +70,7 @@ def cells(entry: Summary) -> tuple[str, ...]:
 
 
 def rich_table(summary: Mapping[str, Summary], width: int = PLAIN_WIDTH) -> Table:
-    """Returns the table for a terminal; the reference is bold, the base model dim.
-
-    Args:
-        summary: From `summarise`.
-        width: Available width in characters. A wider table drops columns: costs first, then less important numbers.
-    """
+    """Return the table for a terminal; the reference is bold, the base model dim."""
     rows = [cells(entry) for entry in summary.values()]
     shown = _that_fit(rows, width)
     table = Table(box=SIMPLE_HEAD, padding=(0, 0), pad_edge=False, show_edge=False)
@@ -100,12 +91,7 @@ def rich_table(summary: Mapping[str, Summary], width: int = PLAIN_WIDTH) -> Tabl
 
 
 def print_table(summary: Mapping[str, Summary], console: Console | None = None) -> None:
-    """Prints the table; if the output is not a terminal, as plain text at least 100 characters wide.
-
-    Args:
-        summary: From `summarise`.
-        console: Where to print; `None` means standard output.
-    """
+    """Print the table; if the output is not a terminal, as plain text at least 100 characters wide."""
     console = console or Console()
     if not console.is_terminal:
         console = Console(file=console.file, width=max(console.width, PLAIN_WIDTH))
@@ -113,34 +99,20 @@ def print_table(summary: Mapping[str, Summary], console: Console | None = None) 
 
 
 def markdown_table(summary: Mapping[str, Summary]) -> str:
-    """Returns the table as Markdown, one line per method, numbers aligned to the right.
-
-    Args:
-        summary: From `summarise`.
-    """
+    """Return the table as Markdown, one line per method, numbers aligned to the right."""
     rows = [HEADERS, *(cells(entry) for entry in summary.values())]
     return markdown_rows([[escaped(cell) for cell in row] for row in rows])
 
 
 def markdown_rows(rows: Sequence[Sequence[str]]) -> str:
-    """Returns rows of escaped text as a Markdown table, all columns except the first aligned to the right.
-
-    Args:
-        rows: The column titles, then one row per line.
-    """
+    """Return rows of escaped text as a Markdown table, all columns except the first aligned to the right."""
     lines = [f"| {' | '.join(row)} |" for row in rows]
     rule = "|".join("---" if column == 0 else "---:" for column in range(len(rows[0])))
     return "\n".join([lines[0], f"|{rule}|", *lines[1:]]) + "\n"
 
 
 def forgetting_rows(summary: Mapping[str, Summary]) -> list[tuple[str, ...]]:
-    """Returns the forgetting table, titles first: loss on the other data, rise, and size of the adapter's file.
-
-    Empty if forgetting was not measured for any method.
-
-    Args:
-        summary: From `summarise`.
-    """
+    """Return the forgetting table, titles first: loss on the other data, rise, and size of the adapter's file."""
     measured = [(entry, entry.forgetting) for entry in summary.values() if entry.forgetting is not None]
     if not measured:
         return []
@@ -155,7 +127,7 @@ def forgetting_rows(summary: Mapping[str, Summary]) -> list[tuple[str, ...]]:
 
 
 def _that_fit(rows: Sequence[tuple[str, ...]], width: int) -> list[int]:
-    """Returns the columns that fit into a width, in table order."""
+    """Return the columns that fit into a width, in table order."""
     shown = list(range(len(HEADERS)))
     for name in LEFT_OUT_FIRST:
         # One space separates columns; a header may take two lines.
@@ -167,7 +139,7 @@ def _that_fit(rows: Sequence[tuple[str, ...]], width: int) -> list[int]:
 
 
 def _loss(entry: Summary) -> str:
-    """Returns mean and standard deviation, or how many seeds diverged."""
+    """Return mean and standard deviation, or how many seeds diverged."""
     if entry.eval_loss is None:
         return f"{entry.diverged} of {len(entry.seeds)} diverged"
     if entry.eval_loss_deviation is None:
@@ -176,31 +148,31 @@ def _loss(entry: Summary) -> str:
 
 
 def _number(value: float | None, form: str) -> str:
-    """Returns a formatted number, or the dash."""
+    """Return a formatted number, or the dash."""
     return EMPTY if value is None else format(value, form)
 
 
 def _seconds(entry: Summary) -> str:
-    """Returns the step time with the load beside it, or the dash."""
+    """Return the step time with the load beside it, or the dash."""
     if entry.step_seconds is None:
         return EMPTY
     return f"{entry.step_seconds:.3g} ({share_said(entry.cpu_by_others)})"
 
 
 def _percent(value: float | None, digits: int) -> str:
-    """Returns a signed difference in percent, zero without a minus, or the dash."""
+    """Return a signed difference in percent, zero without a minus, or the dash."""
     return EMPTY if value is None else f"{value:+z.{digits}f}%"
 
 
 def _perplexity(value: float | None) -> str:
-    """Returns a perplexity with two decimals, or with three significant digits from 1000 on."""
+    """Return a perplexity with two decimals, or with three significant digits from 1000 on."""
     if value is None:
         return EMPTY
     return f"{value:.2f}" if value < 1000 else f"{value:.3g}"
 
 
 def _bytes(value: float | None) -> str:
-    """Returns bytes in the unit that leaves one to four digits before the point."""
+    """Return bytes in the unit that leaves one to four digits before the point."""
     if value is None:
         return EMPTY
     for unit in ("B", "KiB", "MiB"):

@@ -30,16 +30,7 @@ def runs_plan(
     grid: Grid | None = None,
     halving: HalvingConfig | None = None,
 ) -> Table:
-    """Returns the planned runs of a comparison as a table.
-
-    Args:
-        title: The model and the data.
-        methods: All methods.
-        seeds: Each method runs once per seed.
-        steps: Steps of each training; `None` if the data were not read.
-        grid: What the search or the halving before the runs tries; `None` without either.
-        halving: The halving before the runs; `None`, or one without finalists, if there is none.
-    """
+    """Return the planned runs of a comparison as a table."""
     searched = {method.name for method in methods if method.searched}
     if halving is not None and halving.finalists is not None and grid is not None:
         runs = _halved(len(methods), len(searched), len(seeds), grid, halving)
@@ -69,7 +60,7 @@ def runs_plan(
 
 
 def _halved(methods: int, searched: int, seeds: int, grid: Grid, halving: HalvingConfig) -> str:
-    """Returns how many runs a halving leaves and how many trainings it makes, as text; some stop earlier."""
+    """Return how many runs a halving leaves and how many trainings it makes, as text; some stop earlier."""
     finalists = min(halving.finalists or methods, methods)
     sizes = rung_sizes(methods, finalists, len(halving.rungs) if halving.rungs else 2)
     each = (grid.trainings[1] * searched + len(grid.seeds) * (methods - searched)) / methods
@@ -78,30 +69,20 @@ def _halved(methods: int, searched: int, seeds: int, grid: Grid, halving: Halvin
 
 
 def trainings_said(grid: Grid, methods: int) -> str:
-    """Returns how many trainings a search makes, as text.
-
-    Args:
-        grid: What it tries.
-        methods: Number of methods that are searched.
-    """
+    """Return how many trainings a search makes, as text."""
     least, most = grid.trainings
     return f"{span(f'{least * methods:,}', f'{most * methods:,}')} trainings"
 
 
 def too_large_said(plan: Plan) -> str:
-    """Returns the sentence on the methods that the budget leaves out; empty if there is none."""
+    """Return the sentence on the methods that the budget leaves out; empty if there is none."""
     names = [f"{each.name} ({each.trainable_parameters:,})" for each in plan.too_large]
     limit = f"{plan.budget.parameters:,}" if plan.budget.parameters else ""
     return f"left out, as they train more than {limit} parameters: {', '.join(names)}" if names else ""
 
 
 def halving_said(plan: Plan, whole: int | None) -> str:
-    """Returns the sentence on the rungs before the runs; empty without halving.
-
-    Args:
-        plan: The plan.
-        whole: Steps of the training; `None` if the data were not read.
-    """
+    """Return the sentence on the rungs before the runs; empty without halving."""
     if plan.halving.finalists is None:
         return ""
     finalists = many(min(plan.halving.finalists, len(plan.methods)), "method")
@@ -112,13 +93,7 @@ def halving_said(plan: Plan, whole: int | None) -> str:
 
 
 def search_plan(title: str, methods: Sequence[Method], grid: Grid) -> Group:
-    """Returns the planned trainings of a search.
-
-    Args:
-        title: The model and the data.
-        methods: Methods whose rate is searched.
-        grid: What is tried.
-    """
+    """Return the planned trainings of a search."""
     table = Table(title=title)
     table.add_column("method")
     table.add_column("parameters", justify="right")
@@ -133,7 +108,7 @@ def search_plan(title: str, methods: Sequence[Method], grid: Grid) -> Group:
 
 
 def search_table(found: dict[str, Any]) -> Table:
-    """Returns the result of a search as a table: what was tried, the rate, its loss, and how far it may fall short."""
+    """Return the result of a search as a table: what was tried, the rate, its loss, and how far it may fall short."""
     table = Table(title="learning rates by the loss on the validation rows", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for column in ("method", "tried", "chosen", "loss", "may fall short by"):
         table.add_column(column, justify="left" if column == "method" else "right")
@@ -148,16 +123,7 @@ def search_table(found: dict[str, Any]) -> Table:
 def print_run(
     run: Run, split: str, place: tuple[int, int], seconds: float, left: float | None, console: Console
 ) -> None:
-    """Prints a line on a finished run: its place, its loss, its own time, and the whole command's.
-
-    Args:
-        run: The run.
-        split: Split of its held-out loss.
-        place: Number of finished runs, and of all.
-        seconds: Time since the start of the runs.
-        left: Estimated time of the others; `None` if it is not known.
-        console: The terminal.
-    """
+    """Print a line on a finished run: its place, its loss, its own time, and the whole command's."""
     loss = "not a number" if run.eval_loss is None else f"{run.eval_loss:.4f}"
     times = [] if run.seconds is None else [f"took {run.seconds:.0f} s"]
     times.append(f"{seconds:.0f} s since the start")
@@ -167,7 +133,7 @@ def print_run(
 
 
 def print_summary(summary: Mapping[str, Summary], searched: Sequence[Search], console: Console) -> None:
-    """Prints the results table, forgetting if measured, and what was not controlled. Reports have all findings."""
+    """Print the results table, forgetting if measured, and what was not controlled. Reports have all findings."""
     print_table(summary, console)
     if rows := forgetting_rows(summary):
         console.print(_plain_table(rows))
@@ -177,7 +143,7 @@ def print_summary(summary: Mapping[str, Summary], searched: Sequence[Search], co
 
 
 def _plain_table(rows: list[tuple[str, ...]]) -> Table:
-    """Returns a table from rows of text, titles first."""
+    """Return a table from rows of text, titles first."""
     table = Table(box=SIMPLE_HEAD, padding=(0, 0), pad_edge=False, show_edge=False)
     for place, title in enumerate(rows[0]):
         table.add_column(Text(title), justify="left" if place == 0 else "right", overflow="fold")
@@ -187,7 +153,7 @@ def _plain_table(rows: list[tuple[str, ...]]) -> Table:
 
 
 def _shared(adapters: list[dict[str, Any]]) -> dict[str, Any]:
-    """Returns the fields that all specifications have with the same value."""
+    """Return the fields that all specifications have with the same value."""
     return {
         key: value
         for key, value in adapters[0].items()
@@ -196,6 +162,6 @@ def _shared(adapters: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _said(adapter: dict[str, Any]) -> str:
-    """Returns a specification as text: preset qtha, r 4."""
+    """Return a specification as text: preset qtha, r 4."""
     texts = {key: " ".join(map(str, value)) if isinstance(value, list) else value for key, value in adapter.items()}
     return ", ".join(f"{key} {text}" for key, text in texts.items())

@@ -38,13 +38,7 @@ FOLDER = "search"
 
 
 def describe(config: ComparisonConfig) -> Group:
-    """Returns the trainings that `tune` would run, for the terminal.
-
-    It loads only the shapes of the model, and reads the data.
-
-    Raises:
-        QweftError: If anything in the config is wrong.
-    """
+    """Return the trainings that `tune` would run, for the terminal."""
     check_free_of_others(Path(config.output))
     plan = resolve_search(config)
     methods, settings, grid = _with_own_rate(plan.methods), plan.settings, plan.grid
@@ -58,19 +52,7 @@ def describe(config: ComparisonConfig) -> Group:
 
 
 def tune(config: ComparisonConfig, command: str, begin: Callable[[], None] = lambda: None) -> Path:
-    """Searches the learning rate of every method, except those that use another method's (`rate_of`).
-
-    Args:
-        config: The comparison.
-        command: The command line, which is recorded.
-        begin: Called once everything is checked and loaded; it may start workers.
-
-    Returns:
-        The path of learning_rates.json.
-
-    Raises:
-        QweftError: If anything in the config is wrong, or another command writes to the folder.
-    """
+    """Search the learning rate of every method, except those that use another method's (`rate_of`)."""
 
     def what_is_kept() -> str:
         done = {path for name in config.methods for path in Path(config.output).glob(f"{name}-*/{RECORD}")}
@@ -96,21 +78,13 @@ def _tune(config: ComparisonConfig, command: str, begin: Callable[[], None]) -> 
 
 
 def check_free_of_others(folder: Path) -> None:
-    """Checks that a search would replace no file of another program.
-
-    Raises:
-        QweftError: A learning_rates.json that no search wrote is there.
-    """
+    """Check that a search would replace no file of another program."""
     if os.path.lexists(folder / FILE):
         _methods_in(folder / FILE)
 
 
 def _methods_in(path: Path) -> dict[str, Any]:
-    """Returns what a file holds of each method.
-
-    Raises:
-        QweftError: No search wrote it, or it is damaged.
-    """
+    """Return what a file holds of each method."""
     way = "choose another --output, or remove it"
     try:
         methods = read_record(path, way).get("methods")
@@ -122,10 +96,7 @@ def _methods_in(path: Path) -> dict[str, Any]:
 
 
 def _write(path: Path, record: Mapping[str, Any], found: Mapping[str, Any], is_whole: bool, console: Console) -> None:
-    """Writes the rates that were found so far.
-
-    A file there with trainings that these lack stays until the search ends, and is renamed then.
-    """
+    """Write the rates that were found so far."""
     others = _trainings(_methods_in(path)) - _trainings(found) if os.path.lexists(path) else set()
     if others and not is_whole:
         return
@@ -137,7 +108,7 @@ def _write(path: Path, record: Mapping[str, Any], found: Mapping[str, Any], is_w
 
 
 def _trainings(methods: Mapping[str, Any]) -> set[tuple[str, str, str]]:
-    """Returns method, rate and seed of each training of searches."""
+    """Return method, rate and seed of each training of searches."""
     return {
         (name, str(rate), str(seed))
         for name, entry in methods.items()
@@ -158,19 +129,7 @@ def _with_own_rate(methods: Sequence[Method]) -> list[Method]:
 
 
 def with_searched_rates(context: Context, methods: Sequence[Method], grid: Grid) -> tuple[list[Method], dict[str, Any]]:
-    """Returns the methods with the learning rates of the search, and the record for `results["search"]`.
-
-    In the record a method with a learning rate of its own has {"given": rate}. One that uses another method's has
-    {"rate_of": name}.
-
-    Args:
-        context: What the runs share. The search gets its own folder in the output.
-        methods: All methods of the comparison.
-        grid: Rates, seeds and steps to try.
-
-    Raises:
-        QweftError: As `check_free_of_others` and `run_trial`.
-    """
+    """Return the methods with the learning rates of the search, and the record for `results["search"]`."""
     output = context.output / FOLDER
     check_free_of_others(output)
     apart = replace(context, settings=replace(context.settings, output=str(output)))
@@ -189,24 +148,7 @@ def with_searched_rates(context: Context, methods: Sequence[Method], grid: Grid)
 
 
 def search(context: Context, methods: Sequence[Method], grid: Grid, record: Mapping[str, Any]) -> dict[str, Any]:
-    """Trains the methods at several rates and chooses each one's rate by the validation loss.
-
-    The test rows stay unseen. Without a list of rates the search walks from the method's own rate by factors of two,
-    until the lowest loss lies between two others. The rate is that of the vertex of a parabola through these three. Of
-    a list, all rates are tried and the best is taken. If it lies at an end, the list grows there by its own ratio, up
-    to three times. Training that diverges has an infinite loss. Finished runs are saved and not repeated. Several
-    processes with one output folder share the runs.
-
-    Args:
-        context: What the runs share. Its output is the search's own folder.
-        methods: Methods whose rate is searched.
-        grid: Rates, seeds and steps to try.
-        record: What learning_rates.json in the output has beside the methods. It is written when a method is finished.
-
-    Returns:
-        {method: {"best", "at_end_of_grid", "validation_loss": {rate: mean loss}, "by_seed": {rate: losses},
-        "shortfall", "steps", "seeds", "trainable_parameters"}}. A loss is infinity where training diverged.
-    """
+    """Train the methods at several rates and chooses each one's rate by the validation loss."""
     settings = context.settings
     judging = replace(settings.evaluation, split="validation", answers=0, forgetting=None)
     path = context.output / FILE
@@ -223,7 +165,7 @@ def search(context: Context, methods: Sequence[Method], grid: Grid, record: Mapp
 
 
 def shortened(context: Context, method: Method, wanted: int | None) -> Method:
-    """Returns the method with the steps of the search, scaled if `match_time` set its own number of steps."""
+    """Return the method with the steps of the search, scaled if `match_time` set its own number of steps."""
     whole = planned_steps(context.settings.training, context.data.train)
     own = whole if method.steps is None else method.steps
     return replace(method, steps=own if wanted is None else max(1, round(wanted * own / whole)))
@@ -231,15 +173,7 @@ def shortened(context: Context, method: Method, wanted: int | None) -> Method:
 
 @dataclass
 class Search:
-    """The search for one method's rate.
-
-    Args:
-        context: What the runs share.
-        method: The method, with the steps of the search.
-        grid: Rates, seeds and steps of the first trainings.
-        losses: Validation loss at each seed by rate, as far as known.
-        beyond: Rates added to the grid.
-    """
+    """The search for one method's rate."""
 
     context: Context
     method: Method
@@ -248,7 +182,7 @@ class Search:
     beyond: list[float] = field(default_factory=list)
 
     def advance(self) -> dict[str, Any] | None:
-        """Returns the result; `None` while other processes run rates that it needs."""
+        """Return the result; `None` while other processes run rates that it needs."""
         while waiting := self._waiting():
             before = len(self.losses)
             for rate in waiting:
@@ -263,16 +197,12 @@ class Search:
         }
 
     def check(self) -> None:
-        """Refuses runs of another configuration at the rates that are tried first, before another method's search.
-
-        Raises:
-            QweftError: As `run_trial`.
-        """
+        """Refuse runs of another configuration at the rates that are tried first, before another method's search."""
         for rate, seed in product(self._waiting(), self.grid.seeds):
             finished_trial(self.context, *self._run(rate, seed))
 
     def _waiting(self) -> list[float]:
-        """Returns the rates without a loss: of a list those left, then the next one beyond the end that is best."""
+        """Return the rates without a loss: of a list those left, then the next one beyond the end that is best."""
         if not self.grid.rates:
             following = next_rate(self.losses, self.method.learning_rate, self.grid.most)
             return [] if following is None else [following]
@@ -306,6 +236,6 @@ class Search:
         return math.inf if run.eval_loss is None else run.eval_loss
 
     def _run(self, rate: float, seed: int) -> tuple[Method, int, Path]:
-        """Returns method, seed and folder of a training."""
+        """Return method, seed and folder of a training."""
         folder = self.context.output / f"{self.method.name}-{rate!r}-{seed}"
         return replace(self.method, learning_rate=rate), seed, folder

@@ -28,22 +28,7 @@ EXPORTS: dict[Target, str] = {"merged-gguf": "for llama.cpp", "merged": "for vLL
 
 
 def keep_winner(output: Path, found: Recommendation, tell: Callable[[str], object]) -> Path | None:
-    """Copies the winner's adapter and record to OUTPUT/winner, in place of an earlier one.
-
-    An earlier winner that was changed, or has anything beside it, as an export, is set aside: what was made of it would
-    seem to be of the new one. So is a file, a link or a pipe of that name.
-
-    Args:
-        output: Folder of the comparison.
-        found: What it recommends.
-        tell: Receives a line for the terminal.
-
-    Returns:
-        The adapter's folder; `None` if the run saved none.
-
-    Raises:
-        QweftError: What should be the run's adapter is a link, or holds something else than files.
-    """
+    """Copy the winner's adapter and record to OUTPUT/winner, in place of an earlier one."""
     run = run_folder(output, found.method, found.seed)
     if not (run / ADAPTER).is_dir():
         return None
@@ -68,14 +53,7 @@ def keep_winner(output: Path, found: Recommendation, tell: Callable[[str], objec
 
 
 def _files_of(run: Path) -> list[Path]:
-    """Returns the record and the files of a run's adapter, below its folder.
-
-    In a folder that a stranger filled, links would be followed: a copy of what they lead to would be given away with
-    the adapter. Hidden files and folders are no adapter's: notebooks and file managers leave them.
-
-    Raises:
-        QweftError: One is a link, or no regular file.
-    """
+    """Return the record and the files of a run's adapter, below its folder."""
     found = (path for path in sorted((run / ADAPTER).iterdir()) if not path.name.startswith("."))
     names = [Path(RECORD), *(path.relative_to(run) for path in found)]
     for path in (run / ADAPTER, *(run / name for name in names)):
@@ -108,16 +86,7 @@ def _is_copied(run: Path, winner: Path, names: Sequence[Path]) -> bool:
 
 
 def commands_for(adapter: Path, loaded: LoadedModel, quantization: str | None) -> list[str]:
-    """Returns lines with the commands that use a kept adapter: to talk with it, to serve it, and to export it.
-
-    An export is named if this adapter on this base model has one. Nothing is added to weights that were saved in 4 or 8
-    bits; where the runs rounded them, the export takes them as they are.
-
-    Args:
-        adapter: Its folder, with the run's record beside it.
-        loaded: The base model.
-        quantization: How the runs rounded its weights; `None` if they did not.
-    """
+    """Return lines with the commands that use a kept adapter: to talk with it, to serve it, and to export it."""
     place = shlex.quote(str(adapter))
     lines = [f"talk with it: qweft chat {place}", f"serve it: qweft serve {place}"]
     if quantization is None and quantized_as(loaded.model) is not None:

@@ -22,13 +22,7 @@ DRAWN = 200
 
 
 def describe(config: SweepConfig) -> Group:
-    """Returns the space, how much of it fits the budget, and the time.
-
-    It loads only the shapes of the model, and reads the data.
-
-    Raises:
-        QweftError: If anything in the config is wrong, or nothing fits.
-    """
+    """Return the space, how much of it fits the budget, and the time."""
     check_start(config)
     space, sampling = space_of(config), Sampling(config.sampler, config.at_once, config.seed)
     shapes = load_model(replace(config.model, device="meta"))
@@ -65,7 +59,7 @@ def _fitting(fitting: Fitting, seed: int) -> list[str]:
 
 
 def _drawn(space: Space, seed: int) -> list[Point]:
-    """Returns distinct points: all of a small space, else a random sample."""
+    """Return distinct points: all of a small space, else a random sample."""
     if space.size <= DRAWN:
         return list(space.grid())
     drawn = [draw(space.axes, seed, [], attempt, learning=False) for attempt in range(DRAWN)]
@@ -73,7 +67,7 @@ def _drawn(space: Space, seed: int) -> list[Point]:
 
 
 def _time(config: SweepConfig) -> str:
-    """Returns the remaining time, estimated from the finished trials in the folder."""
+    """Return the remaining time, estimated from the finished trials in the folder."""
     records = sorted(Path(config.output).glob(f"trial-*/{RECORD}"))
     seconds = [taken for record in records if (taken := read_record(record)[1].seconds)]
     if not seconds:

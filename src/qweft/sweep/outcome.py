@@ -18,13 +18,7 @@ IMPORTANCE_FROM = 10
 
 @dataclass(frozen=True)
 class Trial:
-    """One configuration, trained and evaluated.
-
-    Args:
-        number: From 0 on, in the order of the proposals.
-        point: Its values on the axes.
-        run: Its run, evaluated on the validation rows.
-    """
+    """One configuration, trained and evaluated."""
 
     number: int
     point: Point
@@ -36,7 +30,7 @@ class Trial:
         return "complete" if self.run.eval_loss is not None else self.run.failure or "diverged"
 
     def to_json(self) -> dict[str, Any]:
-        """Returns the trial as a JSON-compatible dict."""
+        """Return the trial as a JSON-compatible dict."""
         run = self.run
         return {
             "number": self.number,
@@ -58,20 +52,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class Outcome:
-    """The results of a whole sweep.
-
-    Args:
-        title: The model, the data and the number of trials.
-        axes: Axes of the space.
-        trials: By number.
-        base_loss: The untouched model's validation loss.
-        test: Test losses of the untouched model and of the best trial; `None` if neither was evaluated.
-        refused: Number of draws that were not trained: too many parameters, or impossible to build.
-        ended: Why there are no more trials.
-        config_yaml: The configuration as YAML text.
-        environment: Versions, machine and command.
-        judged: Number of trials that were judged on the test rows: a sweep that goes on may find another best one.
-    """
+    """The results of a whole sweep."""
 
     title: str
     axes: Sequence[Axis]
@@ -107,7 +88,7 @@ class Outcome:
         return [by_number[place.method] for place in front(places)]
 
     def importance(self) -> dict[str, float]:
-        """Returns the PED-ANOVA importance of each axis as a share of 1; empty with too few trials or a single axis."""
+        """Return the PED-ANOVA importance of each axis as a share of 1; empty with too few trials or a single axis."""
         if len(self.finished) < IMPORTANCE_FROM or len(self.axes) < 2:
             return {}
         package = optuna()
@@ -120,7 +101,7 @@ class Outcome:
         return {name: share for name, share in found.items() if math.isfinite(share)}
 
     def to_json(self) -> dict[str, Any]:
-        """Returns the outcome as a JSON-compatible dict."""
+        """Return the outcome as a JSON-compatible dict."""
         return {
             "title": self.title,
             "space": {axis.name: axis.describe() for axis in self.axes},
@@ -138,6 +119,6 @@ class Outcome:
 
 
 def best_of(trials: Sequence[Trial]) -> Trial | None:
-    """Returns the trial with the lowest validation loss, the first among equals; `None` if none has one."""
+    """Return the trial with the lowest validation loss, the first among equals; `None` if none has one."""
     finished = [(trial.run.eval_loss, trial.number, trial) for trial in trials if trial.run.eval_loss is not None]
     return min(finished)[2] if finished else None

@@ -27,13 +27,7 @@ COUNTED = 20_000
 
 @dataclass(frozen=True)
 class Sampling:
-    """How points are drawn.
-
-    Args:
-        sampler: "tpe", "random" or "grid".
-        at_once: tpe learns only from trials at least this far back.
-        seed: Seeds the draws.
-    """
+    """How points are drawn."""
 
     sampler: str
     at_once: int
@@ -42,12 +36,7 @@ class Sampling:
 
 @dataclass(frozen=True)
 class Known:
-    """An earlier trial.
-
-    Args:
-        point: Its configuration.
-        loss: Its validation loss, infinity if it diverged; `None` if the proposal must not use it.
-    """
+    """An earlier trial."""
 
     point: Point
     loss: float | None
@@ -55,15 +44,7 @@ class Known:
 
 @dataclass
 class Fitting:
-    """Counts the parameters of configurations from shapes alone, each configuration once.
-
-    Args:
-        space: What varies, and what is fixed.
-        max_parameters: Largest number of trained parameters of a point that fits; `None` means no limit.
-        model: The base model on the meta device.
-        counts: Trained parameters by configuration, or the reason why it cannot be built.
-        refused: Number of checks that failed; a point counts at every check.
-    """
+    """Counts the parameters of configurations from shapes alone, each configuration once."""
 
     space: Space
     max_parameters: int | None
@@ -80,18 +61,14 @@ class Fitting:
         return False
 
     def parameters(self, point: Point) -> int:
-        """Returns the number of parameters that the point trains.
-
-        Raises:
-            QweftError: If it cannot be built.
-        """
+        """Return the number of parameters that the point trains."""
         found = self._count(self.space.resolved(point)[0])
         if isinstance(found, str):
             raise QweftError(found)
         return found
 
     def reason(self, point: Point) -> str:
-        """Returns why the point does not fit."""
+        """Return why the point does not fit."""
         found = self._count(self.space.resolved(point)[0])
         return found if isinstance(found, str) else f"{found:,} parameters, more than max_parameters"
 
@@ -107,18 +84,14 @@ class Fitting:
 
 
 def optuna() -> Any:
-    """Returns the optuna package, set to log only errors.
-
-    Raises:
-        QweftError: If it is not installed.
-    """
+    """Return the optuna package, set to log only errors."""
     package = require("optuna", "sweep", "a sweep")
     package.logging.set_verbosity(package.logging.ERROR)
     return package
 
 
 def distribution(axis: Axis) -> Any:
-    """Returns the axis as an Optuna distribution."""
+    """Return the axis as an Optuna distribution."""
     kinds = optuna().distributions
     if axis.values:
         return kinds.CategoricalDistribution([axis.encoded(value) for value in axis.values])
@@ -129,7 +102,7 @@ def distribution(axis: Axis) -> Any:
 
 
 def frozen(axes: Sequence[Axis], point: Point, loss: float | None) -> Any:
-    """Returns an Optuna trial: running without a loss, pruned if the loss is infinite."""
+    """Return an Optuna trial: running without a loss, pruned if the loss is infinite."""
     package = optuna()
     states = package.trial.TrialState
     state = states.RUNNING if loss is None else states.COMPLETE if math.isfinite(loss) else states.PRUNED
@@ -142,11 +115,7 @@ def frozen(axes: Sequence[Axis], point: Point, loss: float | None) -> Any:
 
 
 def propose(sampling: Sampling, fitting: Fitting, known: Sequence[Known]) -> Point | None:
-    """Returns the configuration of trial number len(known); `None` if no further point of the space fits.
-
-    It depends only on the config, the trial's number, and the results of trials at least `at_once` back. So the number
-    and the place of the processes that run the trials do not matter.
-    """
+    """Return the configuration of trial number len(known); `None` if no further point of the space fits."""
     space = fitting.space
     seen = {space.effect_of(each.point) for each in known}
     if sampling.sampler != "grid":
@@ -161,15 +130,7 @@ def propose(sampling: Sampling, fitting: Fitting, known: Sequence[Known]) -> Poi
 
 
 def draw(axes: Sequence[Axis], seed: int, known: Sequence[Known], attempt: int, learning: bool) -> Point:
-    """Returns a point of the space.
-
-    Args:
-        axes: Axes of the space.
-        seed: Seed of all draws of the sweep.
-        known: The earlier trials.
-        attempt: Number of the draw for this trial; changes the seed.
-        learning: Whether tpe draws it, near good earlier trials; otherwise it is random.
-    """
+    """Return a point of the space."""
     package = optuna()
     own_seed = int.from_bytes(hashlib.sha256(f"{seed} {len(known)} {attempt}".encode()).digest()[:4])
     if learning:

@@ -26,11 +26,7 @@ FIGURE = "loss_by_size"
 
 
 def check_free_of_others(folder: Path) -> None:
-    """Checks that a sweep would replace no file of another program.
-
-    Raises:
-        QweftError: A sweep.json that no sweep wrote is there, or a page or figure without one; or as `check_earlier`.
-    """
+    """Check that a sweep would replace no file of another program."""
     check_earlier(folder)
     there = next((path.name for path in _written(folder)), None)
     if there is not None and _earlier(folder) is None:
@@ -41,12 +37,12 @@ def check_free_of_others(folder: Path) -> None:
 
 
 def _written(folder: Path) -> list[Path]:
-    """Returns what of a sweep's report is in a folder, the numbers first."""
+    """Return what of a sweep's report is in a folder, the numbers first."""
     return [folder / name for name in (NUMBERS, PAGE, f"{FIGURE}.png") if os.path.lexists(folder / name)]
 
 
 def _earlier(folder: Path) -> dict[str, Any] | None:
-    """Returns the numbers of an earlier sweep in a folder; `None` if there are none, or they are no sweep's."""
+    """Return the numbers of an earlier sweep in a folder; `None` if there are none, or they are no sweep's."""
     try:
         found = read_record(folder / NUMBERS, "remove it")
     except QweftError:
@@ -55,13 +51,7 @@ def _earlier(folder: Path) -> dict[str, Any] | None:
 
 
 def keep_larger(folder: Path, trials: int, tell: Callable[[str], object]) -> None:
-    """Renames the report of an earlier sweep that has more trials than this one.
-
-    Args:
-        folder: Output folder of the sweep.
-        trials: Number of its trials.
-        tell: Receives a line for the terminal.
-    """
+    """Rename the report of an earlier sweep that has more trials than this one."""
     earlier = (_earlier(folder) or {}).get("trials")
     if isinstance(earlier, list) and len(earlier) > trials:
         aside = keep_earlier(folder, "sweep", _written(folder)[::-1])
@@ -69,7 +59,7 @@ def keep_larger(folder: Path, trials: int, tell: Callable[[str], object]) -> Non
 
 
 def write(found: Outcome, folder: Path) -> Path:
-    """Writes all files and returns the page's path."""
+    """Write all files and return the page's path."""
     write_json(folder / NUMBERS, found.to_json())
     figure = size_figure(found)
     blocks = [f"# {escaped(found.title)}", *(f"- {escaped(line)}" for line in lines(found))]
@@ -91,7 +81,7 @@ def write(found: Outcome, folder: Path) -> Path:
 
 
 def lines(found: Outcome) -> list[str]:
-    """Returns the outcome as sentences."""
+    """Return the outcome as sentences."""
     told = [found.ended]
     if found.refused:
         told.append(f"{many(found.refused, 'draw')} not trained: too many parameters, or not to be built.")
@@ -126,7 +116,7 @@ def lines(found: Outcome) -> list[str]:
 
 
 def table(found: Outcome) -> str:
-    """Returns the trials as a Markdown table, the lowest loss first, those without one last."""
+    """Return the trials as a Markdown table, the lowest loss first, those without one last."""
     names = [axis.name.partition(".")[2] for axis in found.axes]
     rows = [["trial", *map(escaped, names), "parameters", "train loss", "validation loss"]]
     on_front = {trial.number for trial in found.front}
@@ -149,14 +139,14 @@ def table(found: Outcome) -> str:
 
 
 def _loss(loss: float | None, error: float | None = None) -> str:
-    """Returns a loss as text, with its standard error if it has one: a single row has none."""
+    """Return a loss as text, with its standard error if it has one: a single row has none."""
     if loss is None:
         return "not a number"
     return f"{loss:.4f}" if error is None else f"{loss:.4f} ± {error:.4f}"
 
 
 def size_figure(found: Outcome) -> ReportFigure | None:
-    """Returns the figure, or `None` if no trial has a loss."""
+    """Return the figure, or `None` if no trial has a loss."""
     if not found.finished:
         return None
     front = ", ".join(str(trial.number) for trial in found.front)

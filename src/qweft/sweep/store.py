@@ -27,21 +27,7 @@ NO_ROOM = "disk is full", "disk I/O error", "readonly database"
 
 
 class Store:
-    """The proposed trials and their results.
-
-    A trial is recorded before it runs, so that all processes run the same trials. A run's result is in the trial's own
-    folder. The study also holds it, for Optuna's tools (optuna-dashboard sqlite:///FOLDER/study.db).
-
-    Args:
-        folder: The sweep's folder.
-        axes: Axes of the space.
-        configuration: A hash of everything that determines the trials' results.
-        earlier: Hashes of the same configuration by earlier versions.
-        meant: What such a version meant by the config as it is given, by its hash there.
-
-    Raises:
-        QweftError: If the study cannot be read, or belongs to another configuration.
-    """
+    """The proposed trials and their results."""
 
     def __init__(
         self,
@@ -104,7 +90,7 @@ class Store:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Lets only one process of the sweep at a time run such a block."""
+        """Let only one process of the sweep at a time run such a block."""
         while True:
             with locked_in_words(self.folder / LOCK) as held:
                 if held is not False:
@@ -113,7 +99,7 @@ class Store:
             time.sleep(SECONDS_BETWEEN_LOOKS)
 
     def points(self) -> list[Point]:
-        """Returns the configurations of all trials, by number."""
+        """Return the configurations of all trials, by number."""
         with self._in_words():
             return [
                 {axis.name: axis.decoded(trial.params[axis.name]) for axis in self.axes}
@@ -121,13 +107,7 @@ class Store:
             ]
 
     def add(self, point: Point, parameters: int, refused: int) -> None:
-        """Records the next trial.
-
-        Args:
-            point: Its configuration.
-            parameters: Number of parameters that it trains.
-            refused: Number of draws that did not fit before this one.
-        """
+        """Record the next trial."""
         trial = frozen(self.axes, point, None)
         trial.set_user_attr("trainable_parameters", parameters)
         trial.set_user_attr(REFUSED, refused)
@@ -135,12 +115,12 @@ class Store:
             self.study.add_trial(trial)
 
     def refused(self, trials: int) -> int:
-        """Returns the number of draws that did not fit, over the first `trials` trials."""
+        """Return the number of draws that did not fit, over the first `trials` trials."""
         with self._in_words():
             return sum(trial.user_attrs.get(REFUSED, 0) for trial in self.study.get_trials(deepcopy=False)[:trials])
 
     def finish(self, number: int, run: Run) -> None:
-        """Records a trial's result once. A diverged trial is pruned and keeps its training losses."""
+        """Record a trial's result once. A diverged trial is pruned and keeps its training losses."""
         with self._in_words():
             self._finish(number, run)
 
@@ -168,11 +148,7 @@ OWN_CHECK = "CHECK (version_info_id=1)"
 
 
 def _of_others(path: Path) -> bool:
-    """Whether a file holds studies of another program alone, to which Optuna would add one.
-
-    Raises:
-        OSError, ValueError, sqlite3.Error: As `_check_schema`.
-    """
+    """Whether a file holds studies of another program alone, to which Optuna would add one."""
     _check_schema(path)
     if not path.exists():
         return False
@@ -185,13 +161,7 @@ def _of_others(path: Path) -> bool:
 
 
 def _check_schema(path: Path) -> None:
-    """Check a study that may come in a folder that a stranger made, before Optuna opens it.
-
-    Raises:
-        OSError: It is a link, or no regular file.
-        ValueError: Opening it would delete another file, or it holds what computes, which may never end.
-        sqlite3.Error: It is no database.
-    """
+    """Check a study that may come in a folder that a stranger made, before Optuna opens it."""
     check_database(path)
     if path.exists():
         with closing(sqlite3.connect(path, 60)) as connection:

@@ -20,20 +20,7 @@ BEGINS = b"A worker process of Qweft.\n"
 def local_workers(
     words: Sequence[str], executor: str, workers: int | None, output: Path
 ) -> Iterator[Callable[[], None]]:
-    """Yields a function that starts `workers - 1` further processes with the same command; they end with the block.
-
-    Enter it before anything imports PyTorch. It divides the cores among the processes, and each process, this one
-    included, reads its number of threads only once. Call the function once the command cannot be refused any more.
-
-    Args:
-        words: Arguments of the command, without "qweft".
-        executor: Does nothing unless "local": other executors have their workers elsewhere.
-        workers: Number of processes, this one included; `None` means 1.
-        output: The command's folder, which gets the workers' output as worker-2.log and so on.
-
-    Raises:
-        QweftError: By that function, if a log cannot be written.
-    """
+    """Yield a function that starts `workers - 1` further processes with the same command; they end with the block."""
     if executor != "local" or workers is None or workers == 1:
         yield lambda: None
         return
@@ -70,13 +57,7 @@ def local_workers(
 
 
 def _begun_log(path: Path) -> IO[bytes]:
-    """Return a log that is begun anew: a link of that name would be written through, and a pipe waited for.
-
-    A file that does not begin as these logs do may be the user's, and is set aside.
-
-    Raises:
-        QweftError: A folder is there, or it cannot be written.
-    """
+    """Return a log that is begun anew: a link of that name would be written through, and a pipe waited for."""
     try:
         if path.is_file() and not path.is_symlink():
             with path.open("rb") as file:

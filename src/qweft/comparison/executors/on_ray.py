@@ -29,13 +29,7 @@ LOST = 3
 
 @dataclass
 class Task:
-    """A run in progress.
-
-    Args:
-        worker: The actor.
-        reference: Ray's reference to the result.
-        claim: Keeps other processes out of the run's folder.
-    """
+    """A run in progress."""
 
     worker: Any
     reference: Any
@@ -43,18 +37,7 @@ class Task:
 
 
 class OnRay:
-    """Makes runs in actors of a Ray cluster.
-
-    It uses the cluster at RAY_ADDRESS. Without that variable, it starts a cluster on this machine and shuts it down at
-    the end. The calling process holds all files: it sends rows to the actors, and gets records and adapters back.
-
-    Args:
-        device: The base model's device, as in its config.
-        workers: Number of actors; `None` means one per GPU, or one per machine if no GPU is used.
-
-    Raises:
-        QweftError: If Ray is not installed, the cluster does not answer, or it is too small for that many actors.
-    """
+    """Makes runs in actors of a Ray cluster."""
 
     def __init__(self, device: str, workers: int | None):
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # no usage reports to Ray's makers
@@ -86,7 +69,7 @@ class OnRay:
                 ) from error
 
     def _share(self, device: str, wanted: int | None) -> tuple[int, dict[str, Any]]:
-        """Returns the number of actors, and the resources of each."""
+        """Return the number of actors, and the resources of each."""
         machines = [node["Resources"] for node in self.ray.nodes() if node["Alive"]]
         cores = sum(int(machine.get("CPU", 0)) for machine in machines)
         gpus = sum(int(machine.get("GPU", 0)) for machine in machines)
@@ -101,7 +84,7 @@ class OnRay:
         return workers, {"num_cpus": threads, "num_gpus": 1 if on_gpus else 0}
 
     def start(self, settings: RunSettings, data: Data, elsewhere: list[Encoded]) -> Any:
-        """Starts the actors; returns dtype, device and checksum of the base model once the first has loaded it."""
+        """Start the actors; return dtype, device and checksum of the base model once the first has loaded it."""
         self.shared = (settings, self.ray.put(data), self.ray.put(elsewhere), remote_code_allowed(), str(Path.cwd()))
         for _ in range(self.workers):
             self._begin()
@@ -119,7 +102,7 @@ class OnRay:
         self.starting[worker.load.remote(*self.shared)] = worker
 
     def run(self, context: Context, method: Method | None, seed: int, folder: Path, keep_adapter: bool) -> Run | None:
-        """Reads the run if it is finished; otherwise has an actor make it and returns `None` until it is done."""
+        """Read the run if it is finished; otherwise has an actor make it and return `None` until it is done."""
         if folder in self.tasks:
             return self._collected(folder)
         found = finished_trial(context, method, seed, folder)
@@ -177,7 +160,7 @@ class OnRay:
         return bool(self.idle)
 
     def call(self, context: Context, function: Callable[..., Any], *arguments: Any) -> Any:
-        """Calls the function in an actor."""
+        """Call the function in an actor."""
         while not self._free():
             self.wait()
         return self._told(self.idle[-1].call.remote(context.settings, function, *arguments))
@@ -191,7 +174,7 @@ class OnRay:
             raise
 
     def wait(self) -> None:
-        """Waits for an actor, or one polling interval for other processes."""
+        """Wait for an actor, or one polling interval for other processes."""
         self._free()  # collects actors that are ready, which would end the wait at once
         waiting = [*self.starting, *(task.reference for task in self.tasks.values())]
         if waiting:
@@ -200,7 +183,7 @@ class OnRay:
             sleep()
 
     def close(self) -> None:
-        """Releases the actors, and shuts down the cluster if it was started here."""
+        """Release the actors, and shuts down the cluster if it was started here."""
         for task in self.tasks.values():
             task.claim.close()
         if self.ours:
@@ -211,11 +194,7 @@ class OnRay:
 
 
 def _reach(address: str) -> None:
-    """Tests the connection if an address has a port: Ray itself retries for minutes and then exits the process.
-
-    Raises:
-        OSError: If the connection fails.
-    """
+    """Test the connection if an address has a port: Ray itself retries for minutes and then exits the process."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if host and port.isdigit():
         socket.create_connection((host, int(port)), timeout=SECONDS_TO_ANSWER).close()

@@ -14,11 +14,7 @@ CURRENCIES = 3
 
 
 def replacements(found: Mapping[str, Inspection]) -> list[tuple[str, list[tuple[str, str]]]]:
-    """Returns a title for each fit that some method has, with each method's share of the gain and its error, as text.
-
-    Args:
-        found: From `inspections`.
-    """
+    """Return a title for each fit that some method has, with each method's share of the gain and its error, as text."""
     rows = []
     for kind, words in REPLACED.items():
         shares = [entry.kept.get(kind) for entry in found.values()]
@@ -33,11 +29,7 @@ def _share_said(share: float, error: float | None) -> tuple[str, str]:
 
 
 def chip_rows(found: Mapping[str, Inspection]) -> list[tuple[str, list[tuple[str, str]]]]:
-    """Returns rows on one training with its circuits on a chip: circuits and shots, and the money on the cheapest chip.
-
-    Args:
-        found: From `inspections`.
-    """
+    """Return rows on one training with its circuits on a chip: circuits, shots, and the money on the cheapest chip."""
     circuits = [_circuits_said(entry.chips) for entry in found.values()]
     if not any(said for said, _ in circuits):
         return []
@@ -54,7 +46,7 @@ def _circuits_said(chips: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def _money_said(chips: Mapping[str, Any]) -> tuple[str, str]:
-    """Says the least price in each currency: numbers of two currencies cannot be compared."""
+    """Say the least price in each currency: numbers of two currencies cannot be compared."""
     costs = chips.get("costs")
     least: dict[str, tuple[float, str]] = {}
     for cost in costs if isinstance(costs, list) else []:
@@ -72,6 +64,6 @@ def _money_said(chips: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def _amount(record: Mapping[str, Any], key: str) -> float | None:
-    """Returns a positive number of a record, `None` if it is none or beyond any training."""
+    """Return a positive number of a record, `None` if it is none or beyond any training."""
     value = number_at(record, key)
     return value if value is not None and 0 < value < MOST and not isinstance(record[key], bool) else None

@@ -27,11 +27,7 @@ class Drawn(NamedTuple):
 
 
 def circuits(runs: Sequence[Run]) -> list[Drawn]:
-    """Returns every distinct circuit with the names of its methods.
-
-    Args:
-        runs: All runs of one comparison.
-    """
+    """Return every distinct circuit with the names of its methods."""
     found: dict[tuple[Circuit, bool], list[str]] = {}
     adapters = {run.method: run.adapter for run in runs if run.adapter}
     for method, adapter in adapters.items():
@@ -41,11 +37,7 @@ def circuits(runs: Sequence[Run]) -> list[Drawn]:
 
 
 def circuits_of(adapter: Mapping[str, Any]) -> list[tuple[Circuit, bool]]:
-    """Returns the circuits of an adapter's layers, one per rank, and whether they are trained; empty without circuits.
-
-    Args:
-        adapter: Its specification, as in the configuration. A specification unknown to this version has no circuits.
-    """
+    """Return the circuits of an adapter's layers, one per rank, and whether they are trained."""
     try:
         config = adapter_config(adapter)
     except QweftError:
@@ -63,14 +55,7 @@ def spectra_figure(
     found: Mapping[str, Inspection], styles: Mapping[str, Style], named: Collection[str],
     beside: Sequence[Mapping[str, Inspection]],
 ) -> ReportFigure | None:  # fmt: skip
-    """Returns the figure of singular values, or `None` if no method has a spectrum.
-
-    Args:
-        found: From `inspections`.
-        styles: Style of each method.
-        named: Methods that are labelled at the end of their line.
-        beside: The inspections of all comparisons on the page, which share their scales.
-    """
+    """Return the figure of singular values, or `None` if no method has a spectrum."""
     own = [entry for entry in found.values() if entry.spectrum]
     if not own:
         return None

@@ -20,14 +20,7 @@ BEST = 3
 
 
 def emphasised(summary: Mapping[str, Summary]) -> frozenset[str]:
-    """Returns the methods that figures label directly; the others appear only in the legend.
-
-    Up to `MOST` methods, all are labelled. Beyond that the order is: the reference, the `BEST` lowest held-out losses,
-    then hybrids, LoRAs and networks without a circuit, each by loss, then the others by loss.
-
-    Args:
-        summary: From `summarise`.
-    """
+    """Return the methods that figures label directly; the others appear only in the legend."""
     methods = [entry for entry in summary.values() if entry.method != BASE]
     if len(methods) <= MOST:
         return frozenset(entry.method for entry in methods)
@@ -58,12 +51,7 @@ class Line:
 
 
 def lines(runs: Sequence[Run], share: int = SMOOTHED_SHARE) -> list[Line]:
-    """Returns a line for each method that logged a loss.
-
-    Args:
-        runs: All runs of one comparison.
-        share: Losses are averaged over the last 1/share of all logged steps.
-    """
+    """Return a line for each method that logged a loss."""
     window = smoothed_over(runs, share)
     found = []
     for method in dict.fromkeys(run.method for run in runs if run.method != BASE):
@@ -75,19 +63,12 @@ def lines(runs: Sequence[Run], share: int = SMOOTHED_SHARE) -> list[Line]:
 
 
 def smoothed_over(runs: Sequence[Run], share: int = SMOOTHED_SHARE) -> int:
-    """Returns the number of logged steps over which a loss is averaged."""
+    """Return the number of logged steps over which a loss is averaged."""
     return max(1, max((len(run.train_loss_curve) for run in runs), default=0) // share)
 
 
 def apart(runs: Sequence[Run], reference: str) -> list[Line]:
-    """Returns each method's loss minus the reference's at the same step and seed.
-
-    All methods see the same batches in the same order, so the fluctuations that a batch causes in all of them cancel.
-
-    Args:
-        runs: All runs of one comparison.
-        reference: The method that is subtracted. Without a run of it there are no lines.
-    """
+    """Return each method's loss minus the reference's at the same step and seed."""
     curves = {run.seed: dict(run.train_loss_curve) for run in runs if run.method == reference}
     less = []
     for run in runs:
@@ -101,14 +82,7 @@ def apart(runs: Sequence[Run], reference: str) -> list[Line]:
 def curves_figure(
     runs: Sequence[Run], styles: Mapping[str, Style], named: Collection[str], beside: Sequence[Line]
 ) -> ReportFigure | None:
-    """Returns the figure, or `None` if nothing was trained.
-
-    Args:
-        runs: All runs of the comparison.
-        styles: Style of each method.
-        named: Methods that are labelled at the end of their line; the others are drawn fainter.
-        beside: The lines of all comparisons on the page, which share their scales.
-    """
+    """Return the figure, or `None` if nothing was trained."""
     own = lines(runs)
     if not own:
         return None
@@ -135,15 +109,7 @@ def curves_figure(
 def apart_figure(
     runs: Sequence[Run], reference: str, styles: Mapping[str, Style], named: Collection[str], beside: Sequence[Line]
 ) -> ReportFigure | None:
-    """Returns the figure of `apart`, or `None` without such lines.
-
-    Args:
-        runs: All runs of the comparison.
-        reference: The method that is subtracted.
-        styles: Style of each method.
-        named: Methods that are labelled at the end of their line; the others are drawn fainter.
-        beside: The lines of all comparisons on the page, this one included, which share their scales.
-    """
+    """Return the figure of `apart`, or `None` without such lines."""
     own = apart(runs, reference)
     if not own:
         return None
@@ -191,14 +157,14 @@ def _draw_apart(
 
 
 def _limit(axes: Axes, low: float, high: float) -> None:
-    """Sets the y axis from low to high with a margin."""
+    """Set the y axis from low to high with a margin."""
     axes.set_ylim(low - 0.05 * (high - low or 1), high + 0.05 * (high - low or 1))
 
 
 def _lines(
     axes: Axes, own: Sequence[Line], styles: Mapping[str, Style], named: Collection[str], every: Sequence[Line]
 ) -> None:
-    """Draws each method's line; labelled methods stand out."""
+    """Draw each method's line; labelled methods stand out."""
     for line in own:
         style, front = styles[line.method], line.method in named
         marked = max(1, len(line.steps) // 6)
@@ -215,7 +181,7 @@ def _lines(
 
 
 def _stacked(runs: Sequence[Run]) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the steps that all seeds logged, and their losses (seeds, steps); NaN breaks the line."""
+    """Return the steps that all seeds logged, and their losses (seeds, steps); NaN breaks the line."""
     curves = [dict(run.train_loss_curve) for run in runs if run.train_loss_curve]
     if not curves:
         return np.array([]), np.array([])
@@ -224,7 +190,7 @@ def _stacked(runs: Sequence[Run]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _trailing_mean(values: np.ndarray, window: int) -> np.ndarray:
-    """Returns the mean of each value with up to window - 1 values before it."""
+    """Return the mean of each value with up to window - 1 values before it."""
     return np.array([values[max(0, i + 1 - window) : i + 1].mean() for i in range(len(values))])
 
 

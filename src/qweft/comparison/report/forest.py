@@ -22,18 +22,7 @@ ROW = 0.225
 
 
 class Difference(NamedTuple):
-    """One paired difference of held-out losses in percent, with its interval.
-
-    Args:
-        group: The heading above its row.
-        name: The label of its row.
-        method: The method in question.
-        other: The method that it is compared with.
-        mean: The difference.
-        low: The interval's lower end.
-        high: The interval's upper end.
-        shown: Whether the answer is yes or no by the rule of `Pairing`.
-    """
+    """One paired difference of held-out losses in percent, with its interval."""
 
     group: str
     name: str
@@ -46,12 +35,7 @@ class Difference(NamedTuple):
 
 
 def differences(findings: Sequence[Finding], part: Part) -> list[Difference]:
-    """Returns the findings that have an interval, each pair of methods once, grouped by heading.
-
-    Args:
-        findings: From `findings`.
-        part: "hybrids" or "others".
-    """
+    """Return the findings that have an interval, each pair of methods once, grouped by heading."""
     found: dict[tuple[str, str], Difference] = {}
     for finding in findings:
         is_asked = finding.topic != "claim" and (finding.topic == "other") == (part == "others")
@@ -69,14 +53,7 @@ def differences(findings: Sequence[Finding], part: Part) -> list[Difference]:
 def forest_figure(
     findings: Sequence[Finding], part: Part, styles: Mapping[str, Style], beside: Sequence[Sequence[Finding]]
 ) -> ReportFigure | None:
-    """Returns the figure, or `None` if no finding has an interval.
-
-    Args:
-        findings: Of this comparison.
-        part: "hybrids" or "others".
-        styles: Style of each method.
-        beside: The findings of all comparisons on the page, which share their scales.
-    """
+    """Return the figure, or `None` if no finding has an interval."""
     own = differences(findings, part)
     if not own:
         return None
@@ -120,7 +97,7 @@ def _draw(figure: Figure, own: Sequence[Difference], every: Sequence[Difference]
 
 
 def _heading(axes: Axes, place: float, text: str) -> None:
-    """Writes a heading above the names, from the figure's left edge."""
+    """Write a heading above the names, from the figure's left edge."""
     heading = axes.annotate(
         text, (0, place), xycoords=("figure fraction", "data"), xytext=(4, 0), textcoords="offset points", color=INK,
         fontsize=SMALL, fontweight="bold", verticalalignment="center", annotation_clip=False, parse_math=False,
@@ -129,7 +106,7 @@ def _heading(axes: Axes, place: float, text: str) -> None:
 
 
 def _row(axes: Axes, place: float, entry: Difference, styles: Mapping[str, Style], gid: str) -> None:
-    """Draws a difference: interval and mean in the style of the method that labels the row, and both as text."""
+    """Draw a difference: interval and mean in the style of the method that labels the row, and both as text."""
     style = styles[entry.name] if entry.name in styles else styles[entry.method]
     axes.plot([entry.low, entry.high], [place, place], color=style.hex, linewidth=1.8)
     (drawn,) = axes.plot([entry.mean], [place], color=style.hex, marker=style.marker, markersize=6.5,
@@ -140,7 +117,7 @@ def _row(axes: Axes, place: float, entry: Difference, styles: Mapping[str, Style
 
 
 def _said(entry: Difference) -> str:
-    """Returns the difference with its interval as text, with true minus signs."""
+    """Return the difference with its interval as text, with true minus signs."""
     digits = 2 if max(abs(entry.low), abs(entry.high)) < 10 else 1
     mean, low, high = (f"{value:+z.{digits}f}".replace("-", "−") for value in (entry.mean, entry.low, entry.high))
     return f"{mean} [{low}, {high}]"

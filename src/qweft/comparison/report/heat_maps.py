@@ -36,13 +36,7 @@ ALONE = f"color:{INK};background:#fff;font-family:sans-serif"
 
 @dataclass(frozen=True)
 class Scale:
-    """Maps numbers to colours.
-
-    Args:
-        low: Numbers up to this get the first colour.
-        high: Numbers from this on get the last colour.
-        cut: Whether some numbers lie above `high`.
-    """
+    """Maps numbers to colours."""
 
     low: float
     high: float
@@ -50,42 +44,29 @@ class Scale:
 
     @classmethod
     def over(cls, numbers: Sequence[float]) -> "Scale":
-        """Returns a scale from the smallest to the largest number, unless outliers would make all others look alike.
-
-        If the largest is more than twice as far from the smallest as the 98th percentile is, the percentile is the end.
-        """
+        """Return a scale from the smallest to the largest number, unless outliers would make all others look alike."""
         ordered = sorted(numbers)
         low, high, most = ordered[0], ordered[math.ceil(0.98 * len(ordered)) - 1], ordered[-1]
         cut = high > low and most - low > 2 * (high - low)
         return cls(low, high if cut else most, cut)
 
     def share(self, number: float) -> float:
-        """Returns the position of a number between the ends, from 0 to 1."""
+        """Return the position of a number between the ends, from 0 to 1."""
         return min(max((number - self.low) / ((self.high - self.low) or 1), 0.0), 1.0)
 
     def colour(self, number: float) -> str:
-        """Returns the colour of a number as #rrggbb."""
+        """Return the colour of a number as #rrggbb."""
         return str(to_hex(matplotlib.colormaps[COLOUR_MAP](self.share(number))))
 
     def ticks(self) -> list[float]:
-        """Returns round numbers between the ends."""
+        """Return round numbers between the ends."""
         found = MaxNLocator(5).tick_values(self.low, self.high)
         return [float(tick) for tick in found if self.low <= tick <= self.high]
 
 
 @dataclass(frozen=True)
 class HeatMap:
-    """The figure of one measure: the maps of all methods that have it, one above the other.
-
-    It is written as SVG directly. A report has thousands of cells, and a plotting library, with one object per cell,
-    would take half a minute for them.
-
-    Args:
-        measure: The measure.
-        shown: The methods that have it.
-        scale: Shared by all methods on the page.
-        blocks: Number of blocks in the largest of these models.
-    """
+    """The figure of one measure: the maps of all methods that have it, one above the other."""
 
     measure: Measure
     shown: tuple[Inspection, ...]
@@ -123,15 +104,11 @@ class HeatMap:
         return f"{'; '.join(told)}."
 
     def svg(self, prefix: str = "") -> str:
-        """Returns the figure as an element for a page.
-
-        Args:
-            prefix: Prepended to every id, in case a page has this figure more than once.
-        """
+        """Return the figure as an element for a page."""
         return self._element(f"{prefix}{self.name}", "")
 
     def write(self, folder: Path) -> Path:
-        """Writes the figure atomically and returns its path."""
+        """Write the figure atomically and return its path."""
         path = folder / self.file
         write_bytes(path, self._element(self.name, f' xmlns="http://www.w3.org/2000/svg" style="{ALONE}"').encode())
         return path
@@ -160,7 +137,7 @@ class HeatMap:
         )
 
     def _row(self, entry: Inspection, module: str, cell: float) -> str:
-        """Returns a module's cells; each shows its number on hover."""
+        """Return a module's cells; each shows its number on hover."""
         size = f'width="{cell + 0.1:.1f}" height="{ROW:g}"'
         name, part = escape(entry.method), escape(module)
         return "".join(
@@ -170,14 +147,14 @@ class HeatMap:
         )
 
     def _axis(self, left: float, top: float, cell: float) -> Iterator[str]:
-        """Yields the block numbers."""
+        """Yield the block numbers."""
         for tick in MaxNLocator(7, integer=True).tick_values(0, self.blocks - 1):
             if 0 <= tick < self.blocks:
                 yield _label(left + (tick + 0.5) * cell, top + 5, f"{tick:g}", "middle")
         yield _label(left + self.blocks * cell / 2, top + 19, "block", "middle")
 
     def _bar(self, name: str, left: float, top: float) -> Iterator[str]:
-        """Yields the colour scale below the maps."""
+        """Yield the colour scale below the maps."""
         width, low, high = UNITS - left - 6, self.scale.low, self.scale.high
         shares = [i / (STOPS - 1) for i in range(STOPS)]
         stops = "".join(
@@ -195,13 +172,7 @@ class HeatMap:
 def heat_map(
     measure: Measure, found: Mapping[str, Inspection], beside: Sequence[Mapping[str, Inspection]]
 ) -> HeatMap | None:
-    """Returns the figure of one measure, or `None` if no method has it.
-
-    Args:
-        measure: The measure.
-        found: From `inspections`.
-        beside: The inspections of all comparisons on the page, which share their scale.
-    """
+    """Return the figure of one measure, or `None` if no method has it."""
     own = tuple(entry for entry in found.values() if entry.values.get(measure.key))
     if not own:
         return None

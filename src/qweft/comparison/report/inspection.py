@@ -18,15 +18,7 @@ Place = Literal["open", "folded", "table"]
 
 @dataclass(frozen=True)
 class Measure:
-    """One quantity of a layer; docs/analysis.md has its formula.
-
-    Args:
-        key: Its name in the record of a layer; with a dot, an entry of a mapping there.
-        title: In a few words.
-        meaning: What a reader must know to read its numbers.
-        place: "open" or "folded" for its heat map in the report, "table" for its means alone.
-        percent: Whether its numbers are shares.
-    """
+    """One quantity of a layer; docs/analysis.md has its formula."""
 
     key: str
     title: str
@@ -35,7 +27,7 @@ class Measure:
     percent: bool = False
 
     def said(self, number: float | None) -> str:
-        """Returns a number for a table, or the dash; rounding errors become zero."""
+        """Return a number for a table, or the dash; rounding errors become zero."""
         if number is None:
             return EMPTY
         value = 100 * number if self.percent else number
@@ -48,7 +40,7 @@ class Measure:
         return text + self.unit
 
     def exactly(self, number: float, digits: int = 4) -> str:
-        """Returns a number with the given number of significant digits."""
+        """Return a number with the given number of significant digits."""
         value = 100 * number if self.percent else number
         return f"{0 if abs(value) < ROUNDING else value:.{digits}g}{self.unit}"
 
@@ -196,19 +188,7 @@ REPLACED = {
 
 @dataclass(frozen=True)
 class Inspection:
-    """One method's layers; each number is the mean over the seeds that have it.
-
-    Args:
-        method: Its name.
-        layers: Names of the modules in order, with their block.
-        values: For each measure's key, the number by (module, block).
-        spectrum: Singular values of the Jacobian, largest first, each as a share of the layer's largest; mean over
-            layers and seeds. Empty if none was recorded.
-        rows, tokens: Numbers of rows and tokens that were measured, at the first seed.
-        kept: Share of the gain over the base model that stays with a fit in each circuit's place, and its standard
-            error over rows, by a key of `REPLACED`, at the first seed.
-        chips: What its training would take with the circuits on a chip, as recorded; empty without circuits.
-    """
+    """One method's layers; each number is the mean over the seeds that have it."""
 
     method: str
     layers: tuple[tuple[str, int], ...]
@@ -221,30 +201,26 @@ class Inspection:
 
     @property
     def modules(self) -> list[str]:
-        """Names of the modules, each once."""
+        """Name of the modules, each once."""
         return list(dict.fromkeys(module for module, _ in self.layers))
 
     def over_layers(self, key: str) -> tuple[float, float, float] | tuple[None, None, None]:
-        """Returns a measure's mean, minimum and maximum over layers; `None` if no layer has it."""
+        """Return a measure's mean, minimum and maximum over layers; `None` if no layer has it."""
         found = list(self.values.get(key, {}).values())
         return (sum(found) / len(found), min(found), max(found)) if found else (None, None, None)
 
     def modules_with(self, key: str) -> list[str]:
-        """Returns the modules that have a measure, in order."""
+        """Return the modules that have a measure, in order."""
         having = {module for module, _ in self.values.get(key, {})}
         return [module for module in self.modules if module in having]
 
     def row(self, key: str, module: str) -> list[tuple[int, float]]:
-        """Returns a module's blocks with their numbers."""
+        """Return a module's blocks with their numbers."""
         return [(block, number) for (name, block), number in self.values[key].items() if name == module]
 
 
 def inspections(records: Sequence[Mapping[str, Any]]) -> dict[str, Inspection]:
-    """Returns the inspections of a results.json by method; empty if nothing was inspected.
-
-    Args:
-        records: The content of "runs".
-    """
+    """Return the inspections of a results.json by method; empty if nothing was inspected."""
     grouped: dict[str, list[Mapping[str, Any]]] = {}
     for record in records:
         if (record.get("inspection") or {}).get("layers"):
@@ -253,32 +229,24 @@ def inspections(records: Sequence[Mapping[str, Any]]) -> dict[str, Inspection]:
 
 
 def shown(found: Mapping[str, Inspection]) -> list[Measure]:
-    """Returns the measures that some method has.
-
-    Args:
-        found: From `inspections`.
-    """
+    """Return the measures that some method has."""
     return [measure for measure in MEASURES if any(entry.values.get(measure.key) for entry in found.values())]
 
 
 def mapped(found: Mapping[str, Inspection]) -> list[Measure]:
-    """Returns the measures that are drawn as heat maps.
-
-    Args:
-        found: From `inspections`.
-    """
+    """Return the measures that are drawn as heat maps."""
     return [measure for measure in shown(found) if measure.place != "table"]
 
 
 def _kept(inspection: Mapping[str, Any]) -> dict[str, tuple[float, float | None]]:
-    """Returns the shares of the gain that were measured, by fit."""
+    """Return the shares of the gain that were measured, by fit."""
     fits = (inspection.get("dequantised") or {}).get("fits") or {}
     shares = {kind: (number_at(fits, f"{kind}.kept"), number_at(fits, f"{kind}.kept_error")) for kind in REPLACED}
     return {kind: (share, error) for kind, (share, error) in shares.items() if share is not None}
 
 
 def _joined(method: str, found: Sequence[Mapping[str, Any]]) -> Inspection:
-    """Merges one method's inspections over its seeds."""
+    """Merge one method's inspections over its seeds."""
     layers = [layer for inspection in found for layer in _told_apart(inspection["layers"])]
     places = {_place(layer): None for layer in layers}
     values: dict[str, dict[tuple[str, int], float]] = {}
@@ -303,7 +271,7 @@ def _joined(method: str, found: Sequence[Mapping[str, Any]]) -> Inspection:
 
 
 def _told_apart(layers: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Returns layers of which those of one module name and block have longer names, as GPT-2's attn.c_proj."""
+    """Return layers of which those of one module name and block have longer names, as GPT-2's attn.c_proj."""
     met = Counter(map(_place, layers))
     return [
         layer if met[_place(layer)] == 1 else {**layer, "module": ".".join(str(layer["layer"]).split(".")[-2:])}
@@ -316,7 +284,7 @@ def _place(layer: Mapping[str, Any]) -> tuple[str, int]:
 
 
 def number_at(layer: Mapping[str, Any], key: str) -> float | None:
-    """Returns the number at a (dotted) key, or `None` if it is missing, NaN or infinity."""
+    """Return the number at a (dotted) key, or `None` if it is missing, NaN or infinity."""
     value: Any = layer
     for part in key.split("."):
         value = value.get(part) if isinstance(value, Mapping) else None
@@ -324,7 +292,7 @@ def number_at(layer: Mapping[str, Any], key: str) -> float | None:
 
 
 def _spectrum(layers: Sequence[Mapping[str, Any]]) -> tuple[float, ...]:
-    """Returns the mean of the layers' spectra, each as shares of its largest value, with the length of the longest."""
+    """Return the mean of the layers' spectra, each as shares of its largest value, with the length of the longest."""
     shares = []
     for layer in layers:
         spectrum = [float(value) for value in layer.get("spectrum") or [] if value is not None]

@@ -27,12 +27,7 @@ from qweft.text import escaped
 
 
 def render_markdown(content: Content, figures: Figures) -> str:
-    """Returns the text of report.md; its pictures are the figures' files in the same folder.
-
-    Args:
-        content: The comparison.
-        figures: Its figures.
-    """
+    """Return the text of report.md; its pictures are the figures' files in the same folder."""
     sections = [
         _head(content),
         _short(content, figures.lead),
@@ -54,7 +49,7 @@ def render_markdown(content: Content, figures: Figures) -> str:
 
 
 def fenced(text: str, language: str = "") -> str:
-    """Returns text unchanged in a code fence longer than any in it."""
+    """Return text unchanged in a code fence longer than any in it."""
     longest = max(map(len, re.findall("`+", text)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}{language}\n{text.rstrip()}\n{fence}"
@@ -88,7 +83,7 @@ def _findings(content: Content, forests: Sequence[ReportFigure]) -> list[str]:
 
 
 def _answer(answer: Answer, indent: str) -> list[str]:
-    """Returns a line for an answer, with indented lines for the comparisons that it summarises."""
+    """Return a line for an answer, with indented lines for the comparisons that it summarises."""
     head = f"**{escaped(answer.head)}** " if answer.head else f"**{answer.word}**: "
     line = f"{indent}- {head}{escaped(answer.text)}"
     return [line, *(inner for detail in answer.details for inner in _answer(detail, f"{indent}  "))]
@@ -117,7 +112,7 @@ def _picture(figure: ReportFigure | HeatMap | None) -> list[str]:
 
 
 def _inside(content: Content, figures: Figures) -> list[str]:
-    """Returns the means over layers; the heat maps show how layers differ."""
+    """Return the means over layers; the heat maps show how layers differ."""
     measures = shown(content.inspected)
     if not measures:
         return []
@@ -174,7 +169,7 @@ def _how(content: Content, search: ReportFigure | None) -> list[str]:
 
 
 def _searched(content: Content) -> str:
-    """Returns validation losses by method and rate, the best rate's in bold, then the chosen rate and its shortfall."""
+    """Return validation losses by method and rate, the best rate's in bold, then the chosen rate and its shortfall."""
     tried: Sequence[float] = sorted({rate for entry in content.search for rate in entry.losses})
     rows = [["method", *(f"{rate:g}" for rate in tried), "chosen", "may fall short by"]]
     for entry in content.search:

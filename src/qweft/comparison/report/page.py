@@ -38,25 +38,12 @@ MARKS = {"yes": "✓", "no": "✗", "equivalent": "=", "not decided": "≈", "op
 
 
 def page_of(content: Content, drawn: Figures) -> str:
-    """Returns the text of report.html: a whole HTML document with its styles and figures inside.
-
-    All text from models, data or the configuration is escaped.
-
-    Args:
-        content: The comparison.
-        drawn: Its figures.
-    """
+    """Return the text of report.html: a whole HTML document with its styles and figures inside."""
     return str(_template("page.html.j2").render(r=_view(content, drawn, styles_of([content]), "")))
 
 
 def render_beside(left: Content, right: Content, names: tuple[str, str]) -> str:
-    """Returns a page with two reports, section by section, on the same scales; it begins with their differences.
-
-    Args:
-        left: The first comparison.
-        right: The second comparison.
-        names: Their names on the page: folders or files.
-    """
+    """Return a page with two reports, section by section, on the same scales; it begins with their differences."""
     contents = [left, right]
     return _template("beside.html.j2").render(
         reports=[
@@ -85,7 +72,7 @@ def _template(name: str) -> Any:
 
 
 def _view(content: Content, drawn: Figures, styles: Mapping[str, Style], prefix: str) -> dict[str, Any]:
-    """Returns everything that the templates show of one comparison, with finished figures."""
+    """Return everything that the templates show of one comparison, with finished figures."""
 
     def element(figure: ReportFigure | HeatMap | None) -> dict[str, Any] | None:
         if figure is None:
@@ -131,7 +118,7 @@ def _view(content: Content, drawn: Figures, styles: Mapping[str, Style], prefix:
 
 
 def _row(entry: Summary) -> dict[str, Any]:
-    """Returns one method's row: per column a number and, smaller, its spread or its relation to the reference."""
+    """Return one method's row: per column a number and, smaller, its spread or its relation to the reference."""
     name, size, more, rate, late, _, perplexity, difference, seconds, memory, file = cells(entry)
     is_reference = entry.method == entry.reference
     loss = f"{entry.eval_loss:.4f}" if entry.eval_loss is not None else f"{entry.diverged} of {len(entry.seeds)}"
@@ -160,7 +147,7 @@ CHIP = "Forward, and backward by parameter shift. The chip's errors, queues and 
 
 
 def _means(content: Content) -> list[dict[str, Any]]:
-    """Returns each measure's mean over layers with minimum and maximum, method by method."""
+    """Return each measure's mean over layers with minimum and maximum, method by method."""
     rows = []
     for measure in shown(content.inspected):
         numbers = [entry.over_layers(measure.key) for entry in content.inspected.values()]
@@ -173,12 +160,12 @@ def _means(content: Content) -> list[dict[str, Any]]:
 
 
 def _range(least: str, most: str) -> str:
-    """Returns both ends, or nothing if they look the same."""
+    """Return both ends, or nothing if they look the same."""
     return "" if least == most else f"{least.removesuffix('%')} to {most}"
 
 
 def _measured(content: Content) -> list[dict[str, Any]]:
-    """Returns a table per measure: one row per method and module, one column per block."""
+    """Return a table per measure: one row per method and module, one column per block."""
     tables = []
     for measure in mapped(content.inspected):
         rows = []
@@ -193,20 +180,20 @@ def _measured(content: Content) -> list[dict[str, Any]]:
 
 
 def _spread(value: float | None, digits: int) -> str:
-    """Returns a standard deviation over seeds as text."""
+    """Return a standard deviation over seeds as text."""
     return "" if value is None else f"± {value:.{digits}f}"
 
 
 def _times(ratio: float | None) -> str:
-    """Returns a ratio to the reference as text."""
+    """Return a ratio to the reference as text."""
     return "" if ratio is None else f"{ratio:.2f} ×"
 
 
 def breakable(name: str) -> Markup:
-    """Returns the escaped name, with line breaks allowed after underscores."""
+    """Return the escaped name, with line breaks allowed after underscores."""
     return escape(name).replace("_", Markup("_<wbr>"))
 
 
 def minus(text: str) -> str:
-    """Returns the text with true minus signs before negative numbers; names keep their hyphens."""
+    """Return the text with true minus signs before negative numbers; names keep their hyphens."""
     return re.sub(r"(?<![\w.])-(?=[\d.])", "−", text)

@@ -38,15 +38,7 @@ class Point(NamedTuple):
 
 
 def points(summary: Mapping[str, Summary], cost: Cost) -> list[Point]:
-    """Returns the methods that have both a cost and a loss, and diverged at no seed: the others would be flattered.
-
-    Losses are those of the seeds that all of them have, as some are given more (`until_decided`): seeds differ by more
-    than methods do.
-
-    Args:
-        summary: From `summarise`.
-        cost: "parameters" or "time".
-    """
+    """Return the methods that have both a cost and a loss, and diverged at no seed: the others would be flattered."""
     entries = _drawn(summary, cost)
     shared = set.intersection(*(set(entry.seeds) for entry in entries)) if entries else set()
     found = []
@@ -67,13 +59,7 @@ def _drawn(summary: Mapping[str, Summary], cost: Cost) -> list[Summary]:
 
 
 def front(found: Sequence[Point]) -> list[Point]:
-    """Returns the Pareto front, cheapest first.
-
-    A point is on it if no other point is better in cost or loss and at least as good in the other.
-
-    Args:
-        found: Any points.
-    """
+    """Return the Pareto front, cheapest first."""
     best: list[Point] = []
     for point in sorted(found, key=lambda point: (point.cost, point.loss)):
         if not best or point.loss < best[-1].loss:
@@ -85,15 +71,7 @@ def pareto_figure(
     summary: Mapping[str, Summary], cost: Cost, styles: Mapping[str, Style], named: Collection[str],
     beside: Sequence[Mapping[str, Summary]],
 ) -> ReportFigure | None:  # fmt: skip
-    """Returns the figure, or `None` if no method has both a cost and a loss.
-
-    Args:
-        summary: From `summarise`.
-        cost: "parameters" or "time".
-        styles: Style of each method.
-        named: Methods that are labelled; the others have smaller markers.
-        beside: The summaries of all comparisons on the page, which share their scales.
-    """
+    """Return the figure, or `None` if no method has both a cost and a loss."""
     own = points(summary, cost)
     if not own:
         return None
@@ -152,7 +130,7 @@ def _draw(
 
 
 def _limits(axes: Axes, every: Sequence[Point], base: float | None) -> tuple[float, float]:
-    """Sets the cost axis, and returns the limits of the loss with a margin."""
+    """Set the cost axis, and return the limits of the loss with a margin."""
     cost_axis(axes, [point.cost for point in every])
     losses = [loss for point in every for loss in point.seeds] + ([base] if base is not None else [])
     room = 0.08 * (max(losses) - min(losses) or 0.1)
@@ -160,12 +138,7 @@ def _limits(axes: Axes, every: Sequence[Point], base: float | None) -> tuple[flo
 
 
 def cost_axis(axes: Axes, costs: Sequence[float]) -> None:
-    """Gives a logarithmic cost axis its limits, with a margin, and a few readable ticks.
-
-    Args:
-        axes: Its x axis must already be logarithmic.
-        costs: All costs that are drawn.
-    """
+    """Give a logarithmic cost axis its limits, with a margin, and a few readable ticks."""
     room = max(1.15, (max(costs) / min(costs)) ** 0.08)
     axes.set_xlim(min(costs) / room, max(costs) * room)
     axes.xaxis.set_major_locator(LogLocator(subs=_ticks(max(costs) * room / (min(costs) / room)), numticks=6))
@@ -174,7 +147,7 @@ def cost_axis(axes: Axes, costs: Sequence[float]) -> None:
 
 
 def _ticks(ratio: float) -> tuple[float, ...]:
-    """Returns the ticks per decade: more if the axis spans less."""
+    """Return the ticks per decade: more if the axis spans less."""
     if ratio < 4:
         return (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8)
     return (1, 2, 5) if ratio < 100 else (1,)

@@ -20,13 +20,7 @@ COLUMNS, PANEL = 3, 1.25
 def search_figure(
     found: Sequence[Search], styles: Mapping[str, Style], beside: Sequence[Sequence[Search]]
 ) -> ReportFigure | None:
-    """Returns the figure, a panel a method, or `None` if no method was searched.
-
-    Args:
-        found: The searches of this comparison.
-        styles: Style of each method.
-        beside: The searches of all comparisons on the page, which share their scales.
-    """
+    """Return the figure, a panel a method, or `None` if no method was searched."""
     own = [entry for entry in found if _finite(entry)]
     if not own:
         return None
@@ -64,7 +58,7 @@ def _draw(figure: Figure, own: Sequence[Search], every: Sequence[Search], styles
 
 
 def _panel(axes: Axes, entry: Search, style: Style, top: float) -> None:
-    """Draws one method's curve; where it diverged there is a cross at the upper edge."""
+    """Draw one method's curve; where it diverged there is a cross at the upper edge."""
     tried = _finite(entry)
     axes.set_xscale("log")
     for rate, losses in entry.by_seed.items():
@@ -91,7 +85,7 @@ def _panel(axes: Axes, entry: Search, style: Style, top: float) -> None:
 
 
 def _limits(every: Sequence[Search]) -> tuple[float, float]:
-    """Returns the limits of the loss: the worst of the best losses sets the upper one, not a rate far too large."""
+    """Return the limits of the loss: the worst of the best losses sets the upper one, not a rate far too large."""
     losses = [loss for entry in every for loss in _finite(entry).values()]
     least = min([*losses, *(entry.loss for entry in every if entry.loss is not None)])
     worst = max(min(_finite(entry).values()) for entry in every)
@@ -101,5 +95,5 @@ def _limits(every: Sequence[Search]) -> tuple[float, float]:
 
 
 def _finite(entry: Search) -> dict[float, float]:
-    """Returns the rates whose runs did not diverge, with their mean losses."""
+    """Return the rates whose runs did not diverge, with their mean losses."""
     return {rate: loss for rate, loss in entry.losses.items() if math.isfinite(loss)}

@@ -19,14 +19,7 @@ class Differing(NamedTuple):
 
 
 def differing(left: Content, right: Content) -> list[Differing]:
-    """Returns the differences in configuration, then in the runs and the environment.
-
-    If both have their configuration, it is compared key by key; otherwise only what the runs record is compared.
-
-    Args:
-        left: The first comparison.
-        right: The second comparison.
-    """
+    """Return the differences in configuration, then in the runs and the environment."""
     both = bool(left.config and right.config)
     shared = _methods(left) & _methods(right)
     first, second = _facts(left, both, shared), _facts(right, both, shared)
@@ -38,13 +31,13 @@ def differing(left: Content, right: Content) -> list[Differing]:
 
 
 def _methods(content: Content) -> set[str]:
-    """Returns the methods that ran or are configured."""
+    """Return the methods that ran or are configured."""
     asked = content.config.get("methods")
     return {*content.methods, *(asked if isinstance(asked, Mapping) else ())}
 
 
 def _facts(content: Content, with_config: bool, shared: Collection[str]) -> dict[str, str]:
-    """Returns everything that may differ, by dotted name; a method that only one has is listed without details."""
+    """Return everything that may differ, by dotted name; a method that only one has is listed without details."""
     asked = {
         "base model": content.runs[0].model,
         "text": content.runs[0].data,
@@ -67,7 +60,7 @@ def _facts(content: Content, with_config: bool, shared: Collection[str]) -> dict
 
 
 def _flat(value: Any, name: str = "") -> dict[str, str]:
-    """Returns a tree as dotted names with their values as text."""
+    """Return a tree as dotted names with their values as text."""
     if isinstance(value, Mapping) and value:
         found: dict[str, str] = {}
         for key, inner in value.items():

@@ -67,15 +67,7 @@ NAMED = 5
 
 @dataclass(frozen=True)
 class Answer:
-    """One finding.
-
-    Args:
-        word: A value of `ANSWERS`.
-        head: The emphasised beginning; empty without emphasis.
-        text: The rest of its sentences.
-        details: The single comparisons that it summarises.
-        tally: How often each answer occurs in the details.
-    """
+    """One finding."""
 
     word: str
     head: str
@@ -86,14 +78,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Question:
-    """One topic of the findings.
-
-    Args:
-        topic: A key of `GROUPS`.
-        text: The question.
-        tally: How often each answer was given, and for which methods: "1 yes (qtha), 2 not decided".
-        answers: The answers.
-    """
+    """One topic of the findings."""
 
     topic: str
     text: str
@@ -107,11 +92,7 @@ class Question:
 
 
 def questions(content: Content) -> list[Question]:
-    """Returns the findings grouped by question, the circuit first.
-
-    Args:
-        content: The comparison.
-    """
+    """Return the findings grouped by question, the circuit first."""
     found = []
     for topic, text in GROUPS.items():
         group = [finding for finding in content.findings if finding.topic == topic]
@@ -132,7 +113,7 @@ def _single(finding: Finding) -> Answer:
 
 
 def _summed_up(finding: Finding, group: Sequence[Finding]) -> Answer:
-    """Returns whether the circuit helps a hybrid, with the comparison with each control as details."""
+    """Return whether the circuit helps a hybrid, with the comparison with each control as details."""
     single = [other for other in group if other.other and other.method == finding.method]
     head, mark, rest = finding.text.partition("?")
     tally = _tally([(ANSWERS[other.direction], other.other) for other in single])
@@ -141,7 +122,7 @@ def _summed_up(finding: Finding, group: Sequence[Finding]) -> Answer:
 
 
 def _tally(given: Sequence[tuple[str, str]]) -> str:
-    """Returns how often each answer was given; "yes" and "no" list the methods if they are few."""
+    """Return how often each answer was given; "yes" and "no" list the methods if they are few."""
     said = []
     for word in ANSWERS.values():
         names = [name for answer, name in given if answer == word]
@@ -152,7 +133,7 @@ def _tally(given: Sequence[tuple[str, str]]) -> str:
 
 
 def rates(content: Content) -> list[tuple[str, str, str]]:
-    """Returns each method's learning rate and its source."""
+    """Return each method's learning rate and its source."""
     methods = content.config.get("methods")
     searched = {entry.method: entry.best for entry in content.search}
     rows = []
@@ -175,12 +156,12 @@ def rates(content: Content) -> list[tuple[str, str, str]]:
 
 
 def environment(content: Content) -> dict[str, str]:
-    """Returns versions and machine under names that a reader knows."""
+    """Return versions and machine under names that a reader knows."""
     return {ENVIRONMENT_NAMES.get(key, key): str(value) for key, value in content.environment.items()}
 
 
 def answers(content: Content) -> list[tuple[str, str, list[tuple[str, str]]]]:
-    """Returns, for each prompt, the reference answer and what each method generated at its first seed."""
+    """Return, for each prompt, the reference answer and what each method generated at its first seed."""
     prompts: dict[str, tuple[str, str, list[tuple[str, str]]]] = {}
     for method in content.summary:
         own = sorted((run for run in content.runs if run.method == method), key=lambda run: run.seed)
@@ -194,7 +175,7 @@ def answers(content: Content) -> list[tuple[str, str, list[tuple[str, str]]]]:
 
 
 def inspected_on(content: Content) -> str:
-    """Returns a sentence on the rows and tokens of the layer measurements; empty if they are unknown."""
+    """Return a sentence on the rows and tokens of the layer measurements; empty if they are unknown."""
     known: Sequence[tuple[int | None, int | None]] = [(e.rows, e.tokens) for e in content.inspected.values()]
     if not known or None in known[0]:
         return ""
@@ -234,11 +215,7 @@ CIRCUITS = Note(
 
 
 def notes(content: Content) -> list[Note]:
-    """Returns the notes of a comparison, those on its controls last.
-
-    Args:
-        content: The comparison.
-    """
+    """Return the notes of a comparison, those on its controls last."""
     dequantised = "dequant" in str(content.environment.get("model_origin", "")).lower()
     has_circuit = any(entry.kind == "hybrid" for entry in content.summary.values())
     return [
@@ -254,11 +231,7 @@ def notes(content: Content) -> list[Note]:
 
 
 def controls(content: Content) -> list[tuple[str, str]]:
-    """Returns the methods that are controls with a replacement for the circuit, each with its description.
-
-    Args:
-        content: The comparison.
-    """
+    """Return the methods that are controls with a replacement for the circuit, each with its description."""
     cores = {run.method: str((run.adapter or {}).get("core", "")) for run in content.runs}
     functions = {method: core.partition("_")[0] for method, core in cores.items()}
     return [(method, FUNCTIONS[function].report) for method, function in functions.items() if function in TWINS]

@@ -21,21 +21,7 @@ MARK = b"two beside each other"
 
 @progress("writing the report")
 def write_report(results: dict[str, Any], config_yaml: str, title: str, folder: Path) -> Path:
-    """Writes results.json, report.html, report.md and the figures as PNG or SVG, each file atomically.
-
-    Args:
-        results: The content of results.json.
-        config_yaml: The comparison's configuration as YAML text, saved in results.json so that the report can be
-            remade; empty means the one in the results.
-        title: Empty means the names of the model and the data.
-        folder: Output folder; created if missing.
-
-    Returns:
-        The path of report.html.
-
-    Raises:
-        QweftError: There are no runs, or they are malformed.
-    """
+    """Write results.json, report.html, report.md and the figures as PNG or SVG, each file atomically."""
     record = {**results, "config_yaml": config_yaml} if config_yaml else results
     record = {**record, "title": title} if title else record
     content = Content.read(record, title=title)
@@ -51,19 +37,7 @@ def write_report(results: dict[str, Any], config_yaml: str, title: str, folder: 
 
 
 def remake_report(source: Path, output: Path | None = None) -> Path:
-    """Writes the report again from saved results.
-
-    Args:
-        source: A results.json, or the folder that holds it.
-        output: Output folder; `None` means the folder of `source`.
-
-    Returns:
-        The path of report.html.
-
-    Raises:
-        QweftError: There is no such file, it does not hold the results of a comparison, another command writes to the
-            output folder, or that holds another comparison.
-    """
+    """Write the report again from saved results."""
     file, results = read_results(source)
     folder = file.parent if output is None else output
     if os.path.lexists(folder / RESULTS) and not _is_earlier(folder / RESULTS, results):
@@ -90,20 +64,7 @@ def _remade(source: Path, folder: Path) -> Path:
 
 
 def beside(source: Path, other: Path, output: Path | None = None) -> Path:
-    """Writes one page with two reports side by side.
-
-    Args:
-        source: A results.json, or the folder that holds it.
-        other: Another one.
-        output: Output folder; `None` means the folder of `source`.
-
-    Returns:
-        The path of beside.html.
-
-    Raises:
-        QweftError: There is no such file, it does not hold the results of a comparison, or the output folder cannot be
-            written.
-    """
+    """Write one page with two reports side by side."""
     contents = []
     for path in (source, other):
         file, results = read_results(path)
@@ -119,11 +80,7 @@ def beside(source: Path, other: Path, output: Path | None = None) -> Path:
 
 
 def _check_beside(path: Path) -> None:
-    """Check that the page would replace none of another program.
-
-    Raises:
-        QweftError: It would.
-    """
+    """Check that the page would replace none of another program."""
     if os.path.lexists(path):
         try:
             is_own = MARK in read_bytes(path, MOST_BYTES)
