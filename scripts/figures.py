@@ -28,7 +28,7 @@ from qweft.files import write_bytes
 BLUE, ORANGE, GREEN, PINK, OLIVE, SKY = COLOURS
 
 
-# An adapter on noise and shots.
+# An adapter on noise.
 
 ADAPTERS = {"qtha": ("QTHA", ORANGE, "D"), "qwthn": ("QWTHN", PINK, "o")}
 SCALES = [0.0, 0.01, 0.1, 1.0]
@@ -69,34 +69,6 @@ def draw_noise(figure: Figure, numbers: Numbers) -> None:
         dress(axes)
     figure.supxlabel("strength of the paper's noise model", color=INK, fontsize=SMALL)
     right.legend(frameon=False, fontsize=SMALL, labelcolor=INK, loc="lower left")
-
-
-SHOTS = {0.0: ("no other noise", BLUE, "o"), 0.1: ("10% of the noise", ORANGE, "D"), 1.0: ("all of it", PINK, "s")}
-
-
-def read_shots() -> Numbers:
-    """Tokens that stay the same, by shots, at three strengths of noise."""
-    return {
-        said: [
-            [each["setting"]["shots"] or 0, 100 * each["agreement"]]
-            for each in _points("qtha")
-            if each["setting"]["noise_scale"] == scale
-        ]
-        for scale, (said, _, _) in SHOTS.items()
-    }
-
-
-def draw_shots(figure: Figure, numbers: Numbers) -> None:
-    """Draws one line a strength of noise."""
-    axes = figure.subplots()
-    for said, colour, marker in SHOTS.values():
-        axes.plot([kept for _, kept in numbers[said]], color=colour, marker=marker, linewidth=1.8, label=said)
-    axes.set_xticks(range(4), ["100", "1,000", "10,000", "exact"])
-    axes.set_ylim(70, 101)
-    axes.set_xlabel("shots of each circuit")
-    axes.set_ylabel("next tokens unchanged, %")
-    dress(axes)
-    axes.legend(frameon=False, fontsize=SMALL, labelcolor=INK, loc="lower right", bbox_to_anchor=(1, 0.3))
 
 
 # Speed.
@@ -160,37 +132,6 @@ def draw_speed(figure: Figure, numbers: Numbers) -> None:
 
 
 # A sweep's trials, the coverage of intervals, and vanishing gradients.
-
-
-def read_sweep() -> Numbers:
-    """Each trial's size and loss, and which are on the front."""
-    found = read_json("docs/results/sweep.json")
-    return {
-        str(trial["number"]): [
-            trial["trainable_parameters"], trial["validation_loss"], trial["standard_error"],
-            trial["number"] in found["front"],
-        ]
-        for trial in found["trials"]
-    }  # fmt: skip
-
-
-def draw_sweep(figure: Figure, numbers: Numbers) -> None:
-    """Draws the trials, those of the front filled."""
-    axes = figure.subplots()
-    for number, (size, loss, _, own) in numbers.items():
-        axes.plot(
-            [size / 1000], [loss], color=BLUE, marker="o", markersize=8, markerfacecolor=BLUE if own else "#FDFEFE"
-        )
-        axes.annotate(
-            number, (size / 1000, loss), xytext=(7, -3), textcoords="offset points", color=INK, fontsize=SMALL
-        )
-    front = sorted((size / 1000, loss) for size, loss, _, own in numbers.values() if own)
-    axes.plot(*zip(*front, strict=True), color=BLUE, linewidth=1, linestyle=":")
-    axes.set_xlim(20, 125)
-    axes.set_xticks([25, 50, 75, 100, 125])
-    axes.set_xlabel("trained parameters, thousands")
-    axes.set_ylabel("validation loss")
-    dress(axes, "both")
 
 
 CHANCES = {
@@ -359,10 +300,8 @@ PICTURES = (
     ),
     Picture("curves", "Training loss by step", 3.0, read_curves, draw_curves),
     Picture("noise", "Loss and predictions of two adapters by strength of noise", 2.9, read_noise, draw_noise),
-    Picture("shots", "Predictions of an adapter by number of shots", 2.9, read_shots, draw_shots),
     Picture("speed", "Time of the circuit, of a training step and of generation", 5.2, read_speed, draw_speed),
     Picture("growth", "Time and memory by size, relative to the smallest", 3.6, read_growth, draw_growth),
-    Picture("sweep", "Validation loss of eight trials by trained parameters", 2.9, read_sweep, draw_sweep),
     Picture("coverage", "How often the interval holds the truth", 2.3, read_coverage, draw_coverage),
     Picture(
         "planted", "Share of a planted circuit that its students leave unexplained", 3.4, read_planted, draw_planted

@@ -20,7 +20,8 @@ PROGRAMS = ("qweft", "make", "pip", "python", "python3", "source", "accelerate",
             "echo", "printf", "eval")  # fmt: skip
 COMMAND = re.compile(rf"(\$ )?([A-Z_]+=\S+ )*({'|'.join(PROGRAMS)}) \S")
 MARK = re.compile(r"<!--\s*not run: (?P<why>.+?)\s*-->", re.DOTALL)
-FENCES = {"bash": "commands", "console": "commands", "sh": "commands", "py": "python", "yml": "yaml"}
+FENCES = {"bash": "commands", "console": "commands", "sh": "commands", "py": "python", "yml": "yaml",
+          "diff": "text"}  # fmt: skip
 
 
 @dataclass(frozen=True)

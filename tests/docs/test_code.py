@@ -76,7 +76,7 @@ def test_the_python_of_a_page_runs_in_its_order(around, page):
     names = bound()
     for block in (block for block in BLOCKS if block.page == page and block.kind == "python"):
         assert block.not_run is None, block.where
-        if page == "docs/hardware.md" and "Budget" in block.code:  # of a device with prices; nothing is asked of it
+        if page == "docs/devices.md" and "Budget" in block.code:  # of a device with prices; nothing is asked of it
             names["device"] = SimpleNamespace(name="qiskit:ibm_torino")
         printed, value = run(block.code, names)
         files = "".join(path.read_text() for path in around.iterdir() if path.is_file())

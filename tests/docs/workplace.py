@@ -85,6 +85,8 @@ def make_workplace(folder):
                 re.findall(r"qweft train (\w+\.yaml)", " ".join(b.code for b in BLOCKS if b.page == block.page))
             ):
                 (folder / name).write_text(block.code)
+        if block.kind == "yaml" and "one_qubit:" in block.code:
+            (folder / "mine.yaml").write_text(block.code)
     for name, record in (("demo", "demo"), ("controls", "experiment-dialogue")):
         (folder / "runs" / name).mkdir(parents=True)
         shutil.copy(ROOT / "docs" / "results" / f"{record}.json", folder / "runs" / name / "results.json")

@@ -2,15 +2,12 @@
 
 import contextlib
 import io
-import json
 import re
 import shlex
-import shutil
 
 import torch
 from peft import LoraConfig, PeftConfig, PeftMixedModel, PeftModel, get_peft_model
 from peft.utils.hotswap import hotswap_adapter
-from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
 from qweft import QwthnConfig
@@ -23,7 +20,7 @@ ROW = re.compile(r"\| (?P<input>``.+?``|`.+?`) \| (?P<said>``.+?``|`.+?`) \|")
 
 
 def rows(section):
-    """(input, sentence) of the table of a section of the page."""
+    """(input, part of the sentence) of the table of a section of the page."""
     text = PAGE.read_text(encoding="utf-8").partition(f"\n## {section}\n")[2].partition("\n## ")[0]
     return [(_plain(row["input"]), _plain(row["said"])) for row in ROW.finditer(text)]
 
@@ -63,32 +60,6 @@ def in_a_file(line, folder):
         return said_by(["data", "check", name, *MODEL])
     finally:
         (folder / name).unlink()
-
-
-def in_a_folder(change, folder):
-    """The sentence of an adapter whose folder was changed: a field of its config, or its file."""
-    case = folder / "runs" / "case"
-    shutil.copytree(folder / "runs" / "train", case, dirs_exist_ok=True)
-    config, file = case / "adapter" / "adapter_config.json", case / "adapter" / "adapter_model.safetensors"
-    found = load_file(file)
-    angles = next(key for key in found if key.endswith("angles"))
-    if ":" in change:
-        key, _, value = change.partition(": ")
-        config.write_text(json.dumps({**json.loads(config.read_text()), key: json.loads(value)}))
-    elif change == "adapter_model.safetensors cut in half":
-        file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
-    elif change == "adapter_model.safetensors is not there":
-        file.unlink()
-    elif change == "adapter_config.json is empty":
-        config.write_text("")
-    elif change == "a tensor is missing":
-        save_file({key: tensor for key, tensor in found.items() if key != angles}, file)
-    elif change == "an angle is NaN":
-        found[angles][0] = float("nan")
-        save_file(found, file)
-    else:
-        raise AssertionError(f"nothing makes: {change}")
-    return said_by(["evaluate", "runs/case/adapter", "--dry-run" if "NaN" not in change else "--evaluation.answers=0"])
 
 
 def in_python(code, folder):
