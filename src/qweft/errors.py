@@ -153,7 +153,7 @@ def require(module: str, extra: str, what: str) -> Any:
         return importlib.import_module(module)
     except ImportError as error:
         raise QweftError(
-            f"{what} needs the package {module.partition('.')[0]}; pip install 'qweft[{extra}]' ({error})"
+            f"{what} needs the package {module.partition('.')[0]}; pip install '.[{extra}]' ({error})"
         ) from error
     except Exception as error:  # as over a settings file of its own
         reason = (str(error).splitlines() or [""])[0][:200]

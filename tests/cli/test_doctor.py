@@ -54,7 +54,7 @@ def test_extras_say_how_they_are_installed(monkeypatch):
     monkeypatch.setattr("importlib.metadata.requires", lambda name: ["no-such-package>=1; extra == 'qiskit'"])
     (found,) = extras()
     assert (found.name, found.state) == ("extra qiskit", "note")
-    assert found.said == "not installed (no-such-package); pip install 'qweft[qiskit]'"
+    assert found.said == "not installed (no-such-package); pip install '.[qiskit]'"
 
 
 @pytest.mark.parametrize("words", [["now"], ["--json=1"], ["--jsn"]])

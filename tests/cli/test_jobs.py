@@ -137,11 +137,11 @@ def test_devices(cloud, capsys, monkeypatch):
     assert main(["devices", "--json"]) == 0
     found = {entry["name"]: entry for entry in rows(capsys)}
     assert found["exact"]["missing"] == [] and found["exact"]["price"] == "nothing"
-    assert found["origin:cpu"]["install"] == "pip install 'qweft[origin]'"
+    assert found["origin:cpu"]["install"] == "pip install '.[origin]'"
     assert found["origin:CHIP"]["price"] == "not known"
     assert found["qiskit:ibm_NAME"]["price"] == "USD 1.6 a second (2026-09)"
     assert main(["devices"]) == 0
-    assert "pip install 'qweft[origin]'" in capsys.readouterr().out
+    assert "pip install '.[origin]'" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("width", [60, 80, 120])

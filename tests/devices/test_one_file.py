@@ -104,7 +104,7 @@ def test_it_is_listed_with_its_price_and_what_it_needs(capsys):
     assert main(["devices", "--json"]) == 0
     now, later = (entry for entry in json.loads(capsys.readouterr().out) if entry["name"].startswith("toy:"))
     assert (now["what"], now["missing"], now["price"]) == ("a toy that answers", [], "nothing")
-    assert (later["install"], later["price"]) == ("pip install 'qweft[toys]'", "EUR 0.5 a circuit (today)")
+    assert (later["install"], later["price"]) == ("pip install '.[toys]'", "EUR 0.5 a circuit (today)")
 
 
 def test_its_saved_credentials_are_taken_out(monkeypatch):

@@ -143,9 +143,9 @@ def test_what_cannot_be_is_said_before_a_model_is_loaded(folder, monkeypatch):
         said = f"evaluation.{name} {value} says nothing without evaluation.{owner}; give --evaluation.{owner} too"
         assert said in sentence(folder, **{name: value})
     monkeypatch.setitem(sys.modules, "sacrebleu", None)
-    assert "pip install 'qweft[metrics]'" in sentence(folder, metrics=["text"])
+    assert "pip install '.[metrics]'" in sentence(folder, metrics=["text"])
     monkeypatch.setitem(sys.modules, "lm_eval", None)
-    assert "pip install 'qweft[lm-eval]'" in sentence(folder, lm_eval=["arc_easy"])
+    assert "pip install '.[lm-eval]'" in sentence(folder, lm_eval=["arc_easy"])
 
 
 def test_answers_without_a_final_answer_are_refused_before_the_first_one_is_generated(folder, monkeypatch):

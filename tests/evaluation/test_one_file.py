@@ -83,5 +83,5 @@ def test_it_is_scored_and_shown(folder):
 
 def test_what_it_cannot_score_and_what_it_lacks_is_told(folder):
     assert "evaluation.metrics toy: data" in evaluated(folder, source="other").stderr
-    assert "needs the package poplib; pip install 'qweft[toys]'" in evaluated(folder, missing="poplib").stderr
+    assert "needs the package poplib; pip install '.[toys]'" in evaluated(folder, missing="poplib").stderr
     assert "text, reasoning, verifier, toy" in evaluated(folder, metrics="[toi]").stderr

@@ -181,7 +181,7 @@ def said(capsys, words):
 
 def test_without_the_package_one_sentence_says_how_to_get_it(folder, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("qweft.models.quantization.find_spec", lambda name: None)
-    expected = "model.quantization 4bit needs the package bitsandbytes; pip install 'qweft[quantized]', or leave it out"
+    expected = "model.quantization 4bit needs the package bitsandbytes; pip install '.[quantized]', or leave it out"
     for command in ("train", "plan"):
         assert said(capsys, [command, *arguments(folder, tmp_path / "run")]) == expected
     with pytest.raises(QweftError, match="needs the package bitsandbytes"):
@@ -305,7 +305,7 @@ def test_the_doctor_looks_whether_it_works(monkeypatch):
     monkeypatch.setattr("qweft.models.quantization.scheme", lambda *_: 1 / 0)
     assert [finding.state for finding in quantization()] == ["note", "note"]
     monkeypatch.setattr("qweft.doctor.run.find_spec", lambda name: None)
-    assert all("pip install 'qweft[quantized]'" in finding.said for finding in quantization())
+    assert all("pip install '.[quantized]'" in finding.said for finding in quantization())
 
 
 def test_adapters_on_different_bases_do_not_stand_beside_each_other(folder, tmp_path, capsys):

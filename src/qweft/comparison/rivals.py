@@ -72,7 +72,7 @@ def attach_rival(model: "nn.Module", specification: Mapping[str, Any]) -> Any:
         return rival.attach(model, {key: value for key, value in specification.items() if key != "rival"})
     except ImportError as error:
         raise QweftError(
-            f"rival {rival.package} is not installed ({error}): pip install 'qweft[rivals]', or leave the method out"
+            f"rival {rival.package} is not installed ({error}): pip install '.[rivals]', or leave the method out"
         ) from error
     except (ValueError, TypeError) as error:
         raise QweftError(f"{rival.package} refuses its adapter: {error}") from error

@@ -122,7 +122,7 @@ def gym_dataset(task: str) -> Any:
     except ImportError as fault:
         raise QweftError(
             f"data embedded:{task if task == 'gsm_symbolic' else PREFIX + task}: the package reasoning-gym is not "
-            "installed: pip install 'qweft[embedded]', or name your own data: --data.source FILE"
+            "installed: pip install '.[embedded]', or name your own data: --data.source FILE"
         ) from fault
     if task not in DATASETS:
         close = near(task, DATASETS, cutoff=0.4)

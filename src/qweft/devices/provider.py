@@ -32,7 +32,7 @@ class Entry:
     @property
     def install(self) -> str:
         """Command that installs the missing packages. Empty if none is missing."""
-        return f"pip install 'qweft[{self.extra}]'" if self.missing else ""
+        return f"pip install '.[{self.extra}]'" if self.missing else ""
 
 
 @dataclass(frozen=True)

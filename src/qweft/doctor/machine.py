@@ -124,7 +124,7 @@ def extras() -> Iterator[Finding]:
     for extra, requirements in asked.items():
         if extra not in FOR_DEVELOPERS:
             missing = [each.name for each in requirements if not _is_there(each)]
-            said = f"not installed ({', '.join(missing)}); pip install 'qweft[{extra}]'" if missing else "installed"
+            said = f"not installed ({', '.join(missing)}); pip install '.[{extra}]'" if missing else "installed"
             yield Finding(f"extra {extra}", said, "note" if missing else "ok")
 
 

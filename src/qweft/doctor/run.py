@@ -132,7 +132,7 @@ def quantization() -> Iterator[Finding]:
     for kind in SAID:
         name = f"base model in {kind}"
         if find_spec("bitsandbytes") is None:
-            yield Finding(name, "left out: bitsandbytes is not installed; pip install 'qweft[quantized]'", "note")
+            yield Finding(name, "left out: bitsandbytes is not installed; pip install '.[quantized]'", "note")
             continue
         try:
             with warnings.catch_warnings(), progress(name):

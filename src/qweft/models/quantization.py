@@ -36,7 +36,7 @@ def check_quantization(quantization: str | None, name: str, folder: Path | None)
         return
     if find_spec("bitsandbytes") is None:
         raise QweftError(
-            f"model.quantization {quantization} needs the package bitsandbytes; pip install 'qweft[quantized]', or "
+            f"model.quantization {quantization} needs the package bitsandbytes; pip install '.[quantized]', or "
             "leave it out"
         )
     if folder is not None:

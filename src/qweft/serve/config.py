@@ -80,7 +80,7 @@ def check_serve(
     check_model(model)
     missing = next((name for name in PACKAGES if find_spec(name) is None), None)
     if missing is not None:
-        raise QweftError(f"qweft serve needs the package {missing}; pip install 'qweft[serve]'")
+        raise QweftError(f"qweft serve needs the package {missing}; pip install '.[serve]'")
     return model, folders
 
 
