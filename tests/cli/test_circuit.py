@@ -244,7 +244,7 @@ def test_without_a_layer_the_first_one_is_shown(capsys, adapter):
         (["--layer", LAYER, "--export", "qasm2", "--output", "x"], "--export qasm2 has no parameters"),
         (["--layer", LAYER, "--export", "qasm", "--output", "x"], "--export: expected one of qasm3, qasm2, originir"),
         (["--layer", LAYER, "--picture", "x.gif"], "--picture x.gif: its name must end in .svg, .png or .pdf"),
-        (["--layer", LAYER, "--chip", "lattise"], "there is no chip lattise; did you mean lattice?"),
+        (["--layer", LAYER, "--chip", "lattise"], "there is no chip lattise; there are"),
         (["--layer", LAYER, "--tokns", "a"], "unknown option --tokns; did you mean --tokens?"),
     ],
 )  # fmt: skip

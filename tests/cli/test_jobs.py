@@ -74,14 +74,6 @@ def test_show_and_cancel(cloud, token, capsys):
     assert "2, 20 shots each" in capsys.readouterr().out
 
 
-def test_one_shot_is_said_as_one(cloud, capsys):
-    store, wanted = Store(), circuits(0)
-    where = Where("fake", 1, "monday")
-    store.claim("qweft-1", "fake", wanted, wanted.keys(), where, "monday", None, lambda number: Charge(None, None, ""))
-    assert main(["jobs", "show", "qweft-1"]) == 0
-    assert "1, 1 shot each" in capsys.readouterr().out
-
-
 @pytest.mark.parametrize(
     "words", ["error [/circuit] at gate 3", "qubit [q3] is off", "[1517] the chip was warm", "[red]x[/red] :x:"]
 )
@@ -92,24 +84,6 @@ def test_a_providers_words_are_shown_as_they_are(cloud, token, capsys, monkeypat
     monkeypatch.setattr("qweft.devices.jobs.manage.fetch", lambda store, *_: [(store.job(token), words)])
     assert main(["jobs", "fetch"]) == 0
     assert capsys.readouterr().out.count(words) == 2
-
-
-def test_a_narrow_terminal(cloud, capsys, monkeypatch):
-    """Every cell on its line, the token whole."""
-    token, number = "qweft-0123456789abcdef", "d1a2b3c4e5f6g7h8i9j0"
-    store, wanted = Store(), circuits(1)
-    where = Where("qiskit:ibm_torino", 1000, "monday")
-    store.claim(
-        token, "qiskit:ibm_torino", wanted, wanted.keys(), where, "", None, lambda circuits: Charge(48.0, 1.0, "USD")
-    )
-    store.sent(token, number)
-    for columns in ("80", "130"):
-        monkeypatch.setenv("COLUMNS", columns)
-        assert main(["jobs"]) == 0
-        head, _, row, *rest = capsys.readouterr().out.splitlines()
-        assert token in row and "qiskit:ibm_torino" in row and "48.00 USD" in row and len(row) <= int(columns)
-        assert len(rest) == 2 and ("shots" in head) is (columns == "130")
-        assert (number if columns == "130" else "d1a2…8i9j0") in row
 
 
 @pytest.mark.parametrize(

@@ -181,7 +181,7 @@ REFUSED = {
     "inspect run/adapter --rows 0": "rows must be at least 1, got 0",
     "inspect run/adapter --output empty": "output empty is a folder",
     "circuit run/adapter --layer nowhere": "--layer: nowhere meets no layer with a circuit",
-    "circuit run/adapter --chip lattise": "there is no chip lattise; did you mean lattice?",
+    "circuit run/adapter --chip lattise": "there is no chip lattise; there are",
     "circuit run/adapter --token 1": "--token 1: there is no text to take it from",
     "circuit peft/adapter": "peft/adapter: an adapter of PEFT's method LORA has no circuit",
     "export run/adapter --calibration nowhere.csv": "data nowhere.csv: there is no such file or folder",

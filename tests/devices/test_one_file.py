@@ -14,7 +14,7 @@ import torch
 import qweft.devices.providers as folder
 from qweft.circuit import crz_ring_ansatz, expectation_values
 from qweft.cli.main import main
-from qweft.devices import DeviceError, Measurer, make_device
+from qweft.devices import Measurer, make_device
 from qweft.devices.jobs import Budget, Caps, Executor, PriceList, Store
 from qweft.devices.registry import families
 from qweft.redaction import without_secrets
@@ -112,13 +112,6 @@ def test_its_saved_credentials_are_taken_out(monkeypatch):
     runtime = SimpleNamespace(saved_accounts=lambda: {"default": {"token": "word of ibm"}})
     monkeypatch.setitem(sys.modules, "qiskit_ibm_runtime", SimpleNamespace(QiskitRuntimeService=runtime))
     assert without_secrets("word of ibm, word of the toy") == ", ".join(["[credential removed]"] * 2)
-
-
-def test_it_is_suggested():
-    with pytest.raises(DeviceError, match=r"there is no device toi:now; did you mean toy:now\?"):
-        make_device("toi:now")
-    with pytest.raises(DeviceError, match="device toy: names no target; write toy:NAME"):
-        make_device("toy:")
 
 
 def test_what_answers_at_once_is_measured_on():

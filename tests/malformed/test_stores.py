@@ -1,4 +1,4 @@
-"""Ledgers of jobs, price lists, noise models and studies of sweeps that are malformed."""
+"""Price lists, noise models and studies of sweeps that are malformed."""
 
 import contextlib
 import math
@@ -8,57 +8,13 @@ import sqlite3
 import pytest
 import yaml
 
-from qweft.cli.main import main
-from qweft.devices.jobs import database
-from qweft.devices.jobs.prices import Charge, PriceList
-from qweft.devices.jobs.record import SENDING, SENT, Where
-from qweft.devices.jobs.store import Store
+from qweft.devices.jobs.prices import PriceList
 from qweft.devices.noise.model import noise_model
 from qweft.sweep.space import Axis
 from qweft.sweep.store import Store as Study
-from tests.devices.jobs.circuits import circuits
-from tests.malformed.cases import cases, command, outcome
+from tests.malformed.cases import cases, outcome
 from tests.malformed.mutations import NUMBERS, ODD, mutated, mutated_bytes, with_other_numbers
 from tests.malformed.test_configs import text_of
-
-WHERE = Where("chip", 10, "monday")
-COLUMNS = ("token", "name", "device", "calibration", "shots", "circuits", "state", "job", "reason", "cost", "currency",
-           "created", "changed", "content")  # fmt: skip
-STATEMENTS = ("DROP TABLE claims", "DROP TABLE jobs", "DELETE FROM claims", "PRAGMA user_version = 7",
-              "PRAGMA user_version = 1", "PRAGMA application_id = 0", "ALTER TABLE jobs DROP COLUMN cost",
-              "ALTER TABLE jobs RENAME TO jobs2")  # fmt: skip
-
-
-@pytest.fixture
-def cache(tmp_path, monkeypatch):
-    """The folder of a ledger with jobs in several states."""
-    monkeypatch.setattr(database, "SYNCHRONOUS", "OFF")
-    monkeypatch.setattr(database, "SECONDS_FOR_OTHERS", 1)
-    monkeypatch.setenv("QWEFT_CACHE", str(tmp_path / "cache"))
-    store = Store(tmp_path / "whole")
-    for token, number in (("qweft-a", 0), ("qweft-b", 1), ("qweft-c", 2)):
-        wanted = circuits(number)
-        store.claim(token, "fake:chip", wanted, wanted.keys(), WHERE, "monday", None, lambda n: Charge(n, None, "USD"))
-    store.sent("qweft-b", "job-7")
-    store.close("qweft-c", "done", "", {0: {"01": 10}})
-    assert {job.state for job in store.jobs()} == {SENDING, SENT, "done"}
-    return tmp_path
-
-
-def with_another_cell(path, draw):
-    """Put a value of any type into a row, as SQLite lets programs do; and perhaps drop what belongs to it."""
-    with contextlib.closing(sqlite3.connect(path)) as db, contextlib.suppress(sqlite3.Error, UnicodeError):
-        for _ in range(draw.choice((1, 1, 2))):
-            if draw.random() < 0.1:
-                db.execute(draw.choice(STATEMENTS))
-            elif draw.random() < 0.3:
-                column = draw.choice(("counts", "qubits", "calibration", "token", "stored", "shots"))
-                db.execute(f"UPDATE results SET {column} = ?", (draw.choice(SMALL),))
-            else:
-                db.execute(f"UPDATE jobs SET {draw.choice(COLUMNS)} = ? WHERE token = 'qweft-{draw.choice('abc')}'",
-                           (draw.choice(SMALL),))  # fmt: skip
-            db.commit()
-
 
 SMALL = tuple(
     value
@@ -66,26 +22,6 @@ SMALL = tuple(
     if value is None or isinstance(value, float | str | bytes) or (isinstance(value, int) and abs(value) < 2**63)
 )
 """What SQLite takes as a value."""
-
-
-def test_mutated_ledgers(cache):
-    folder = cache / "cache" / "devices"
-    for number, draw in cases("ledgers"):
-        shutil.rmtree(cache / "cache", ignore_errors=True)
-        shutil.copytree(cache / "whole", folder)
-        path = folder / "jobs.sqlite"
-        if draw.random() < 0.5:
-            with_another_cell(path, draw)
-        else:
-            for _ in range(draw.choice((1, 3, 10))):
-                path.write_bytes(mutated_bytes(path.read_bytes(), draw))
-        kept = path.read_bytes()
-        words = draw.choice((["list"], ["list", "--json"], ["show", "qweft-a"], ["show", "qweft-b", "--json"],
-                             ["fetch"], ["forget", "qweft-a"], ["cancel", "qweft-b"]))  # fmt: skip
-        outcome(f"ledger {number}, results", Store(folder).results, circuits(2).keys(), WHERE)
-        done = command(f"ledger {number}, {words}", "jobs", *words)
-        if not done and words[0] in ("list", "show"):
-            assert path.read_bytes() == kept, number
 
 
 PRICES = {
@@ -172,20 +108,6 @@ def test_mutated_studies(tmp_path):
                 db.commit()
         outcome(f"study {number}", read, folder)
         shutil.rmtree(folder)
-
-
-@pytest.mark.parametrize("token", ["../../../precious", "{}/precious", "x" * 5000, "a b", ""])
-def test_a_token_names_no_file_elsewhere(cache, token, capsys):
-    shutil.copytree(cache / "whole", cache / "cache" / "devices")
-    (cache / "precious").write_text("mine")
-    token = token.format(cache)
-    with contextlib.closing(sqlite3.connect(cache / "cache" / "devices" / "jobs.sqlite")) as db:
-        db.execute("UPDATE jobs SET token = ? WHERE token = 'qweft-a'", (token,))
-        db.commit()
-    for words in (["fetch"], ["forget", token], ["list"]):
-        assert main(["jobs", *words]) == 2
-        assert "Traceback" not in capsys.readouterr().err
-    assert (cache / "precious").read_text() == "mine"
 
 
 @pytest.mark.parametrize("read", [lambda path: PriceList.load(path), lambda path: noise_model(str(path))])

@@ -323,7 +323,7 @@ def test_by_default_it_lands_beside_the_adapter(adapter):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--device", "exakt"], "there is no device exakt; did you mean exact?"),
+        (["--device", "exakt"], "there is no device exakt; there are exact"),
         (["--device", "exact", "--shots", "10"], "device exact has no shots"),
         (["--device", "shots", "--shots", "10", "--seed", "-1"], "--seed -1: give 0 or more"),
         (["--device", "shots"], "device shots needs a number of shots"),

@@ -108,7 +108,7 @@ def test_each_way_of_training_is_best_at_what_it_trained_for(seed):
 @pytest.mark.parametrize(
     ("keys", "words"),
     [
-        ({"device": "nosy"}, "there is no device nosy; did you mean noisy"),
+        ({"device": "nosy"}, "there is no device nosy"),
         ({"device": "noisy", "noise": "papper"}, "there is no noise model papper"),
         ({"device": "noisy", "noise_scale": 11.0}, "the largest factor is 10"),
         ({"noise": "paper"}, "training.noise is paper, which training.device exact does not know"),

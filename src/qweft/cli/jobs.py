@@ -5,7 +5,7 @@ from typing import Any
 
 from qweft.cli.command import Command, NoOptions
 from qweft.cli.parser import apply_options, read_arguments
-from qweft.cli.terminal import only_json, print_json, show, width
+from qweft.cli.terminal import only_json, print_json, show
 from qweft.errors import QweftError
 from qweft.text import near
 
@@ -41,7 +41,7 @@ def run(argv: Sequence[str]) -> None:
     if wants_json:
         print_json([job.to_json() | ({"said": said} if said else {}) for job, said in told])
     elif verb == "list":
-        show(describe([job for job, _ in told], width()))
+        show(describe([job for job, _ in told]))
     else:
         for job, said in told:
             show(describe_one(job))

@@ -41,25 +41,10 @@ __all__ = [
     "make_device",
 ]
 
-_HOMES = {
-    "BoundCircuits": "bound",
-    "Device": "device",
-    "DeviceError": "device",
-    "DeviceSettings": "device",
-    "Frequencies": "outcomes",
-    "JobState": "device",
-    "Limits": "device",
-    "Measurer": "measure",
-    "NotTakenError": "device",
-    "OutOfBudgetError": "device",
-    "RefusedError": "device",
-    "RemoteDevice": "device",
-    "UnavailableError": "device",
-    "make_device": "registry",
-}
+_HOMES = {"BoundCircuits": "bound", "Frequencies": "outcomes", "Measurer": "measure", "make_device": "registry"}
 
 
 def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    if name in __all__:
+        return getattr(import_module(f"{__name__}.{_HOMES.get(name, 'device')}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -61,13 +61,7 @@ class BoundCircuits:
 
     @classmethod
     def of(cls, circuit: Circuit, inputs: "torch.Tensor", parameters: "torch.Tensor") -> "BoundCircuits":
-        """Bind a circuit to the data of each token.
-
-        Args:
-            circuit: The circuit.
-            inputs: (tokens, circuit.inputs), in radians.
-            parameters: (circuit.parameters,), in radians.
-        """
+        """Bind a circuit to the data of each token."""
         data = inputs.detach().double().cpu().numpy()
         trained = parameters.detach().double().cpu().numpy()
         angles = np.empty((len(data), len(circuit.gates)))
@@ -97,7 +91,7 @@ class BoundCircuits:
         return [hashlib.sha256(form + row.tobytes()).hexdigest() for row in plain]
 
     def _form(self) -> tuple[object, ...]:
-        """Return all but the angles. One fold is left out: unfolded circuits keep the keys of earlier versions."""
+        """Return all but the angles. One fold is left out."""
         what = (self.qubits, *_without_one_fold((self.gates, self.barriers, self.folds)))
         return what if self.placed_like is None else (*what, _without_one_fold(self.placed_like))
 
@@ -123,12 +117,12 @@ def pack_circuits(circuits: BoundCircuits) -> bytes:
 
 
 def unpack_circuits(packed: bytes) -> BoundCircuits:
-    """Deserialize circuits; their keys are unchanged. Circuits of an earlier version have no folds."""
+    """Deserialize circuits; their keys are unchanged."""
     form, _, angles = zlib.decompress(packed).partition(b"\0")
-    qubits, gates, barriers, like, *folds = json.loads(form)
+    qubits, gates, barriers, like, folds = json.loads(form)
     table = np.frombuffer(angles, "<f8").reshape(-1, len(gates)).copy()  # frombuffer gives a read-only array
-    placed_like = None if like is None else (_gates(like[0]), tuple(like[1]), like[2] if len(like) > 2 else 1)
-    return BoundCircuits(qubits, _gates(gates), table, tuple(barriers), folds[0] if folds else 1, placed_like)
+    placed_like = None if like is None else (_gates(like[0]), tuple(like[1]), like[2])
+    return BoundCircuits(qubits, _gates(gates), table, tuple(barriers), folds, placed_like)
 
 
 def _gates(found: list[tuple[str, list[int]]]) -> tuple[tuple[str, tuple[int, ...]], ...]:

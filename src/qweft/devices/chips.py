@@ -28,25 +28,13 @@ def lattice(rows: int, columns: int) -> Edges:
 
 @dataclass(frozen=True)
 class Chip:
-    """A chip.
-
-    Args:
-        name: As the user types it.
-        gates: Native gates, by Qiskit's names.
-        qubits: Number of qubits. `None` means as many as the circuit needs.
-        edges: Maps the number of qubits to the coupled pairs, in either order. `None` means that all pairs are coupled.
-        source: Where the description comes from, and which parts are our assumptions.
-    """
+    """A chip."""
 
     name: str
     gates: tuple[str, ...]
     qubits: int | None
     edges: Callable[[int], Edges] | None
     source: str
-
-    def size_for(self, qubits: int) -> int:
-        """Return the number of qubits for a circuit of this many qubits."""
-        return qubits if self.qubits is None else self.qubits
 
 
 SUPERCONDUCTING = ("u3", "cz")
@@ -79,18 +67,7 @@ OPTIMIZATION, SEED = 3, 0
 
 @dataclass(frozen=True)
 class Compilation:
-    """Result of compiling a circuit for a chip.
-
-    Args:
-        chip: As the user named it.
-        source: Where the chip's description comes from.
-        native: Native gates.
-        chip_qubits: Number of the chip's qubits.
-        counts: Size of the compiled circuit.
-        start: Physical qubit on which each circuit qubit starts.
-        end: Physical qubit on which it is measured. Routing can move it.
-        compiler: Name, version, optimization level and seed.
-    """
+    """Result of compiling a circuit for a chip."""
 
     chip: str
     source: str
@@ -108,15 +85,7 @@ class Compilation:
 
 @dataclass(frozen=True)
 class Place:
-    """A chip in the form that Qiskit's compiler accepts.
-
-    Args:
-        name: As the user named it.
-        source: Where the description comes from.
-        native: Native gates that act on qubits.
-        qubits: Number of qubits.
-        options: Arguments of `generate_preset_pass_manager`.
-    """
+    """A chip in the form that Qiskit's compiler accepts."""
 
     name: str
     source: str
@@ -126,18 +95,10 @@ class Place:
 
 
 def find_chip(name: str, qubits: int) -> Place:
-    """Return the chip with this name: one of `CHIPS`, or `qiskit:fake_NAME`.
-
-    Args:
-        name: As the user gave it.
-        qubits: Number of the circuit's qubits.
-
-    Raises:
-        DeviceError: The chip is unknown or has too few qubits, or Qiskit is not installed.
-    """
+    """Return the chip with this name: one of `CHIPS`, or `qiskit:fake_NAME`."""
     check_chip(name)
     require("qiskit", "qiskit", f"chip {name}")
-    place = _fake(name) if name.startswith("qiskit:fake_") else _named(name, qubits)
+    place = _fake(name) if name.startswith("qiskit:fake_") else _place(CHIPS[name], qubits)
     if place.qubits < qubits:
         raise DeviceError(
             f"chip {name} has {many(place.qubits, 'qubit')}, and the circuit has {qubits}; name a larger one"
@@ -151,15 +112,6 @@ def compiled_for(
     """Compile a circuit for a chip.
 
     The circuit is compiled without measurements, so the compiler keeps gates that no measurement could detect.
-
-    Args:
-        place: From `find_chip`.
-        circuit: The circuit.
-        inputs: (circuit.inputs,) in radians. `None` leaves them symbolic, so one compilation serves all tokens.
-        parameters: (circuit.parameters,) in radians. `None` leaves them symbolic.
-
-    Returns:
-        Qiskit's circuit on all physical qubits, and its `Compilation`.
     """
     import qiskit
     from qiskit.transpiler import generate_preset_pass_manager
@@ -182,33 +134,19 @@ def compiled_for(
 
 
 def check_chip(name: str) -> None:
-    """Check that a chip has a description here; those of Qiskit's package pass, since only it knows them.
-
-    Raises:
-        DeviceError: The chip is unknown.
-    """
+    """Check that a chip has a description here; those of Qiskit's package pass, since only it knows them."""
     if name not in CHIPS and not name.startswith("qiskit:fake_"):
-        close = near(name, CHIPS)
-        raise DeviceError(
-            f"there is no chip {name}; "
-            + (f"did you mean {close[0]}?" if close else f"there are {', '.join(CHIPS)}, and qiskit:fake_NAME")
-        )
+        raise DeviceError(f"there is no chip {name}; there are {', '.join(CHIPS)}, and qiskit:fake_NAME")
 
 
-def _named(name: str, qubits: int) -> Place:
-    chip = CHIPS[name]
-    return Place(name, chip.source, chip.gates, chip.size_for(qubits), _options(chip, qubits))
-
-
-def _options(chip: Chip, qubits: int) -> dict[str, Any]:
+def _place(chip: Chip, qubits: int) -> Place:
+    size = chip.qubits or qubits
     options: dict[str, Any] = {"basis_gates": list(chip.gates)}
-    size = chip.size_for(qubits)
     if chip.edges is not None and size > 1:
         from qiskit.transpiler import CouplingMap
 
-        both_ways = [pair for one, two in chip.edges(size) for pair in ((one, two), (two, one))]
-        options["coupling_map"] = CouplingMap(both_ways)
-    return options
+        options["coupling_map"] = CouplingMap([*chip.edges(size), *(pair[::-1] for pair in chip.edges(size))])
+    return Place(chip.name, chip.source, chip.gates, size, options)
 
 
 def _fake(name: str) -> Place:
@@ -216,8 +154,8 @@ def _fake(name: str) -> Place:
 
     backends = {f"qiskit:{key}": backend for key, backend in fake_backends(f"chip {name}").items()}
     if name not in backends:
-        close = ", ".join(near(name, backends, most=3))
-        raise DeviceError(f"there is no chip {name}; near it are {close or 'qiskit:fake_torino and others'}")
+        close = near(name, backends, most=3) or ["qiskit:fake_torino"]
+        raise DeviceError(f"there is no chip {name}; there are {', '.join(close)} and others")
     backend = backends[name]
     target = backend.target
     known = target.operation_names

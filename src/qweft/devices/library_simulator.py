@@ -19,10 +19,6 @@ class LibrarySimulator(Simulator):
     The package computes the probabilities, and Qweft samples the shots. The packages either cannot be seeded or seed a
     whole batch, so that a circuit's counts would depend on the other circuits. One call for all circuits is also 10 to
     100 times as fast as one call per circuit.
-
-    Args:
-        name: As the user gave it.
-        settings: `seed` of the shots; `noise` and `noise_scale` if the simulator supports noise models.
     """
 
     _noise: NoiseModel | None = None
@@ -56,14 +52,7 @@ class LibrarySimulator(Simulator):
 
 @dataclass(frozen=True)
 class Step:
-    """One step of a circuit in native gates.
-
-    Args:
-        name: A rotation or CZ without its error, or "error", which ends a one-qubit gate. A one-qubit gate may consist
-            of several rotations.
-        wires: The qubits, control first.
-        column: For a rotation, its column in the table of angles.
-    """
+    """One step of a circuit in native gates."""
 
     name: Literal["rx", "ry", "rz", "cz", "error"]
     wires: tuple[int, ...]
@@ -71,20 +60,12 @@ class Step:
 
 
 def named_noise(settings: DeviceSettings) -> NoiseModel | None:
-    """Return the noise model in the settings, scaled, or `None` if they name none.
-
-    Raises:
-        DeviceError: The noise model is unknown or cannot be scaled that far.
-    """
+    """Return the noise model in the settings, scaled, or `None` if they name none."""
     return None if settings.noise is None else noise_model(settings.noise).scaled(settings.noise_scale)
 
 
 def noisy_steps(circuits: BoundCircuits) -> tuple[tuple[Step, ...], np.ndarray]:
-    """Convert circuits to native gates.
-
-    Returns:
-        The steps that all circuits share, and their rotation angles, (circuits, rotations), in radians.
-    """
+    """Convert circuits to native gates."""
     steps: list[Step] = []
     columns: list[np.ndarray] = []
     for gate in native_gates(circuits.gates, circuits.barriers):

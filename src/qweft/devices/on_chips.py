@@ -20,16 +20,7 @@ YEAR = 365.25 * 24 * 3600
 
 @dataclass(frozen=True)
 class ChipCost:
-    """The price of a training on one chip.
-
-    Args:
-        device: Pattern of the price list.
-        jobs: Jobs, where circuits of a job are as many as the device takes.
-        seconds: Time on the device without queues; `None` if its speed is not known.
-        money: In the currency.
-        currency: Currency.
-        date: When the price was read.
-    """
+    """The price of a training on one chip."""
 
     device: str
     jobs: int
@@ -41,16 +32,7 @@ class ChipCost:
 
 @dataclass(frozen=True)
 class ChipTraining:
-    """What a training would run on a chip.
-
-    Args:
-        circuits_a_token: Circuits of a token, forward and backward, all layers.
-        evaluations: Circuits of the whole training, at most: a token without a gradient needs no backward pass.
-        jobs: Jobs on a device whose jobs take any number of circuits: a layer waits for the one before it.
-        shots: Shots of each circuit.
-        standard_error: Largest standard error of an expectation value at these shots.
-        costs: What the chips with a known price take, the cheapest first.
-    """
+    """What a training would run on a chip."""
 
     circuits_a_token: int
     evaluations: int
@@ -65,17 +47,10 @@ class ChipTraining:
 
     def sentence(self) -> str:
         """Return circuits, shots and the money on the cheapest chip of each currency."""
-        said = (
-            f"{self.evaluations:,} circuits at most, of {self.shots:,} shots (standard error at most "
-            f"{self.standard_error:g})"
-        )
-        if not self.costs:
-            return f"{said}; no price is known"
+        size = f"{self.evaluations:,} circuits at most, of {self.shots:,} shots"
         cheapest = {cost.currency: cost for cost in reversed(self.costs)}
-        prices = [
-            f"{cost.money:,.0f} {cost.currency} ({cost.device}, price of {cost.date})" for cost in cheapest.values()
-        ]
-        return f"{said}; on the cheapest chip {' or '.join(prices)}"
+        prices = [f"{cost.money:,.0f} {cost.currency} ({cost.device}, {cost.date})" for cost in cheapest.values()]
+        return f"{size}; on the cheapest chip {' or '.join(prices) or 'at an unknown price'}"
 
     def describe(self) -> Table:
         """Return the chips as a table for the terminal."""
@@ -110,14 +85,6 @@ def on_chips(
     gradient of a token takes g = 2 g_RY + 4 g_CRZ circuits; a pass has t = tokens / passes tokens, a job m circuits.
     The standard error of z is sqrt((1 - z^2) / shots), so at most 1 / sqrt(shots). Errors of the chip, their mitigation
     and the evaluation come on top.
-
-    Args:
-        circuits: The circuit of each adapted layer.
-        tokens: Tokens of the whole training, all steps and rows together.
-        passes: Forward and backward passes: steps times gradient accumulation.
-        trained: Whether the circuits' angles are trained.
-        standard_error: Largest standard error of a measured expectation value.
-        prices: `None` means the user's list and the shipped one. Devices without a price, and free ones, are left out.
     """
     backward = [gradient_circuits(circuit, 1, parameters=trained) for circuit in circuits]
     a_token = sum(1 + more for more in backward)

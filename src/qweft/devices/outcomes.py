@@ -44,11 +44,7 @@ def signs(qubits: int) -> np.ndarray:
 
 
 def from_counts(counts: dict[str, int], qubits: int, shots: int) -> np.ndarray:
-    """Convert counts by bit string, qubit 0 first, to one row of frequencies.
-
-    Raises:
-        ValueError: A key is not a string of n bits, a count is negative, or the counts do not sum to the shots.
-    """
+    """Convert counts by bit string, qubit 0 first, to one row of frequencies."""
     row = np.zeros(2**qubits)
     for bits, count in counts.items():
         if len(bits) != qubits or set(bits) - {"0", "1"}:
@@ -66,15 +62,6 @@ def sample(probabilities: np.ndarray, shots: int, keys: Sequence[str], seed: int
 
     The result for a circuit depends only on its key, the shots and the seed. Other circuits and the batch size do not
     change it.
-
-    Args:
-        probabilities: (circuits, 2^n).
-        shots: Measurements of each circuit.
-        keys: From `BoundCircuits.keys`.
-        seed: Seed of the random numbers.
-
-    Returns:
-        (circuits, 2^n), float64.
     """
     found = np.empty_like(probabilities)
     for row, key in enumerate(keys):
@@ -90,13 +77,6 @@ def on_each_qubit(values: np.ndarray, matrices: Sequence[np.ndarray] | np.ndarra
 
     With p(a|b) in row b and column a of each matrix, this turns true probabilities into reported ones. The inverse
     matrices reverse it.
-
-    Args:
-        values: (rows, 2^n), qubit 0 the most significant bit.
-        matrices: n matrices of shape (2, 2), qubit 0 first.
-
-    Returns:
-        (rows, 2^n).
     """
     found = values
     for qubit, matrix in enumerate(matrices):

@@ -10,7 +10,6 @@ from qweft.devices.device import Device, DeviceError, DeviceSettings, RemoteDevi
 from qweft.devices.provider import Provider
 from qweft.devices.rehearsal import ENTRIES, RehearsalDevice
 from qweft.redaction import SAVED
-from qweft.text import near
 
 OWN = {
     "exact": "qweft.devices.simulators:ExactDevice",
@@ -66,15 +65,8 @@ def make_device(name: str, settings: DeviceSettings | None = None) -> Device | R
         return there[family].make(name, target, settings)
     if name.rstrip(":") in there:
         raise DeviceError(f"device {name} names no target; write {family}:NAME")
-    close = near(family, [*OWN, *there])
-    raise DeviceError(
-        f"there is no device {name}; "
-        + (
-            f"did you mean {close[0]}{':' + (target or 'NAME') if close[0] in there else ''}?"
-            if close
-            else f"there are {', '.join(OWN)}, and {', '.join(f'{family}:NAME' for family in there)}"
-        )
-    )
+    families_named = ", ".join(f"{each}:NAME" for each in there)
+    raise DeviceError(f"there is no device {name}; there are {', '.join(OWN)}, {families_named}")
 
 
 def _rehearsal(name: str, target: str, settings: DeviceSettings) -> RehearsalDevice:

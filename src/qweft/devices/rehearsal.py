@@ -17,12 +17,7 @@ SECONDS_IN_QUEUE = 5.0
 
 
 class RehearsalDevice(RemoteDevice):
-    """Stores one file per job in `devices/rehearsal` of the cache. A job is done after `SECONDS_IN_QUEUE`.
-
-    Args:
-        name: As the user gave it.
-        inner: Device that does the measurement. Equal circuits have to give equal counts at any time.
-    """
+    """Stores one file per job in `devices/rehearsal` of the cache. A job is done after `SECONDS_IN_QUEUE`."""
 
     can_find = True
     limits = Limits(circuits=200)  # batch size on record for Origin's Wukong
@@ -37,11 +32,7 @@ class RehearsalDevice(RemoteDevice):
         return f"rehearsal:{self._inner.identity()}"
 
     def check(self, shots: int | None) -> None:
-        """Check that shots are given and that the inner device accepts them.
-
-        Raises:
-            DeviceError: Shots are `None`, or the inner device rejects them.
-        """
+        """Check that shots are given and that the inner device accepts them."""
         if shots is None:
             raise DeviceError(f"device {self.name} needs a number of shots, got none")
         self._inner.check(shots)
@@ -52,11 +43,7 @@ class RehearsalDevice(RemoteDevice):
         return _number(token)
 
     def state(self, job: str) -> JobState:
-        """Return `QUEUED` while the file is recent, then `DONE`; `CANCELLED` after `cancel`.
-
-        Raises:
-            RefusedError: The job has no file.
-        """
+        """Return `QUEUED` while the file is recent, then `DONE`; `CANCELLED` after `cancel`."""
         if _file(f"{job}.cancelled").exists():
             return JobState.CANCELLED
         try:

@@ -35,11 +35,7 @@ class ExactDevice(Device):
         super().__init__(name)
 
     def check(self, shots: int | None) -> None:
-        """Check that no shots are given.
-
-        Raises:
-            DeviceError: A number of shots is given.
-        """
+        """Check that no shots are given."""
         if shots is not None:
             raise DeviceError(f"device {self.name} has no shots, got {shots}; use device shots, or leave them out")
 
@@ -62,11 +58,7 @@ class ShotsDevice(Device):
         return f"{self.name} seed {self._seed}"
 
     def check(self, shots: int | None) -> None:
-        """Check that a number of shots is given.
-
-        Raises:
-            DeviceError: Shots are `None` or below 1.
-        """
+        """Check that a number of shots is given."""
         if shots is None or shots < 1:
             raise DeviceError(
                 f"device {self.name} needs a number of shots of at least 1, got {shots}; or use device exact"

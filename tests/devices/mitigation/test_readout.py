@@ -100,24 +100,6 @@ def test_a_qubit_that_tells_nothing_is_named():
         make_mitigation(readout="inverse").expectations(Misread(broken), circuits(2), None)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        ({"readout": "m4"}, "there is no readout mitigation m4; there are inverse and m3"),
-        ({"zne": ()}, "needs 2 factors, got none"),
-        ({"zne": (1, 2, 3)}, r"different odd factors of at least 1, such as 1, 3, 5; got 1, 2, 3"),
-        ({"zne": (1, 1, 3)}, "different odd factors"),
-        ({"zne": (-1, 1)}, "different odd factors"),
-        ({"zne": (3,)}, "richardson needs 2 factors, got 3"),
-        ({"zne": (1, 3), "extrapolation": "quadratic"}, "quadratic needs 3 factors, got 1, 3"),
-        ({"zne": (1, 3), "extrapolation": "cubic"}, "no extrapolation cubic; there are richardson, linear"),
-    ],
-)
-def test_what_does_not_fit_is_told(arguments, words):
-    with pytest.raises(DeviceError, match=words):
-        make_mitigation(**arguments)
-
-
 def test_m3_needs_shots():
     pytest.importorskip("mthree")
     with pytest.raises(DeviceError, match="m3 works on counts; give a number of shots, or use inverse"):

@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from qweft.circuit import crz_ring_ansatz, expectation_values
-from qweft.devices import BoundCircuits, DeviceError, DeviceSettings, Measurer, RefusedError, make_device
+from qweft.devices import BoundCircuits, DeviceSettings, Measurer, make_device
 from qweft.devices.noise import NoiseModel, noise_model
-from qweft.devices.noise.device import NoisyDevice, probabilities
+from qweft.devices.noise.device import probabilities
 from qweft.devices.noise.native import native_gates
 from qweft.devices.noise.paulis import noisy_expectations
 from tests.devices.noise.native_matrices import u3_angles, unitary_of
@@ -178,20 +178,6 @@ def test_identity_holds_the_numbers_and_not_the_name():
     identities = [make_device("noisy", each).identity() for each in settings]
     assert identities[0] == identities[1]
     assert len(set(identities)) == 3
-
-
-def test_too_many_qubits_and_shots_that_are_none():
-    device = NoisyDevice("noisy", "", DeviceSettings())
-    with pytest.raises(RefusedError, match="at most 10 qubits, got 11"):
-        device.run(BoundCircuits.of(*bound(11, 1)), None)
-    with pytest.raises(DeviceError, match="at least 1, or none, got 0"):
-        device.check(0)
-
-
-def test_no_circuits_and_no_gates():
-    device = make_device("noisy", DeviceSettings(noise_scale=0))
-    assert device.run(BoundCircuits.of(*bound(2, 1)).pick([]), None).values.shape == (0, 4)
-    np.testing.assert_array_equal(device.run(BoundCircuits(2, (), np.empty((1, 0))), None).values, [[1, 0, 0, 0]])
 
 
 @pytest.mark.parametrize("tokens", [5, 100])

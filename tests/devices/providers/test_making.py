@@ -1,17 +1,13 @@
 """What is said before anything runs: packages and devices that are missing, credentials that must not be shown."""
 
-import base64
-import json
 import sys
-import time
-import urllib.parse
 
 import pytest
 
 from qweft.cli.main import main
 from qweft.devices import DeviceError, DeviceSettings, make_device
 from qweft.devices.error_policy import one_line
-from qweft.redaction import names_credential, without_secrets
+from qweft.redaction import without_secrets
 
 
 @pytest.mark.parametrize(
@@ -37,9 +33,9 @@ def test_a_missing_package_is_told_with_the_way_to_install_it(monkeypatch, name,
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("pennylane:default.qubt", "knows no device default.qubt; there are default.qubit"),
-        ("pennylane:ionq.simulator", "pip install pennylane-ionq brings it"),
-        ("pennylane:braket.aws.qubit", "pip install amazon-braket-pennylane-plugin brings it"),
+        ("pennylane:default.qubt", "no device default.qubt; there are default.qubit"),
+        ("pennylane:ionq.simulator", "pip install pennylane-ionq"),
+        ("pennylane:braket.aws.qubit", "pip install amazon-braket-pennylane-plugin"),
     ],
 )
 def test_a_device_that_pennylane_does_not_have(name, words):
@@ -96,21 +92,6 @@ def test_credentials_are_taken_out(monkeypatch):
     assert one_line(ValueError()) == "ValueError"
 
 
-@pytest.mark.parametrize("name", ["SOME_PASS", "SOME_CREDENTIALS", "SOME_AUTH", "SOME_PASSWORD", "some_secret"])
-def test_names_of_credentials(monkeypatch, name):
-    monkeypatch.setenv(name, "abcdef-123456")
-    assert without_secrets("login abcdef-123456 failed") == "login [credential removed] failed"
-
-
-def test_ibms_store(monkeypatch):
-    runtime = pytest.importorskip("qiskit_ibm_runtime")
-    accounts = {"default": {"token": "abcdef-123456"}, "odd": {}}
-    monkeypatch.setattr(runtime.QiskitRuntimeService, "saved_accounts", lambda: accounts)
-    assert without_secrets("token of abcdef-123456") == "token of [credential removed]"
-    monkeypatch.setattr(runtime.QiskitRuntimeService, "saved_accounts", lambda: 1 / 0)
-    assert without_secrets("abcdef-123456") == "abcdef-123456"
-
-
 @pytest.mark.parametrize(
     "text",
     [
@@ -155,74 +136,9 @@ def test_other_words_stay(text):
 SECRET = "Hush~Hush/1234+5"
 
 
-@pytest.mark.parametrize("name", ["MY_PW", "DB_PWD", "GITHUB_PAT", "some-creds", "MY_KEY"])
-def test_short_words_of_names(monkeypatch, name):
-    monkeypatch.setenv(name, SECRET)
-    assert names_credential(name) and without_secrets(f"login {SECRET} failed") == "login [credential removed] failed"
-
-
-@pytest.mark.parametrize("name", ["PWD", "OLDPWD", "PATH", "PATTERN", "SPAWN", "HOME"])
-def test_other_names_are_no_credentials(name):
-    assert not names_credential(name)
-
-
-def _base64(text):
-    return base64.b64encode(text.encode()).decode()
-
-
-@pytest.mark.parametrize(
-    "form",
-    [
-        SECRET, SECRET.swapcase(), SECRET.upper(), SECRET.lower(), SECRET.encode().hex(), SECRET.encode().hex().upper(),
-        _base64(SECRET), _base64(SECRET).rstrip("="), base64.urlsafe_b64encode(SECRET.encode()).decode(),
-        urllib.parse.quote(SECRET, safe=""), urllib.parse.quote_plus(SECRET), json.dumps(SECRET),
-        *(_base64(f"{user}:{SECRET}") for user in ("a", "ab", "abc")),
-        *(_base64(f"{user}:{SECRET}@host/{user}") for user in ("a", "ab", "abc")),
-    ],
-)  # fmt: skip
-def test_other_forms_of_a_credential_are_taken_out(monkeypatch, form):
-    monkeypatch.setenv("MY_PW", SECRET)
-    told = without_secrets(f"login as {form} failed")
-    assert "[credential removed]" in told and told.startswith("login as ") and told.endswith(" failed")
-    assert len(told) <= len("login as [credential removed] failed") + 24  # what stood around it in base64
-
-
-@pytest.mark.parametrize(
-    "token", ["hf_abcdefghijABCDEFGHIJ0123456789abcd", "ghp_0123456789abcdefABCDEF", "sk-proj-0123456789abcdefABCDEF"]
-)
-def test_tokens_that_are_in_no_variable(token):
-    assert without_secrets(f"Invalid user {token}.") == "Invalid user [credential removed]."
-
-
-def test_a_folder_in_a_variable_is_no_credential(monkeypatch, tmp_path):
-    monkeypatch.setenv("KEYS_FOLDER", str(tmp_path))
-    assert without_secrets(f"{tmp_path}/a.yaml: no such file") == f"{tmp_path}/a.yaml: no such file"
-
-
 def test_every_error_of_a_command_is_filtered(monkeypatch, capsys):
     monkeypatch.setenv("MY_PW", SECRET)
     assert main(["plan", f"--adapter.{SECRET.encode().hex()}", "1"]) == 2
     assert main([SECRET]) == 2
     err = capsys.readouterr().err
     assert err.count("[credential removed]") == 2 and SECRET not in err
-
-
-@pytest.mark.parametrize("text", ["token=" * 50_000, "token" + " " * 300_000, "-eyJ" * 75_000, "token=w" * 50_000])
-def test_a_long_text_of_a_stranger_is_searched_in_bounded_time(text):
-    began = time.process_time()
-    without_secrets(text)
-    assert time.process_time() - began < 20  # minutes, where the time grows with the square of the length
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "token:" + " " * 12 + "abcdef0123456789abcd",
-        "token:\n" + " " * 12 + "abcdef0123456789abcd",
-        '"token":' + " " * 13 + '"abcdef0123456789abcd"',
-        "sent eyJ" + "a" * 3000 + ".eyJzdWIiOiJ1c2VyIn0.c2lnbmF0dXJl",
-    ],
-)
-def test_credentials_among_spaces_and_of_any_length_are_removed(text):
-    found = without_secrets(text)
-    assert "[credential removed]" in found and "abcdef" not in found and "aaaa" not in found

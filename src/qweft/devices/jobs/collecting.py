@@ -11,13 +11,6 @@ def settle(device: RemoteDevice, store: Store, job: Job) -> bool | None:
     """Ask the provider whether it accepted a job in state `SENDING`.
 
     The caller must hold `store.sole(job.token)`.
-
-    Returns:
-        Whether the provider accepted the job. `None` if that was known already.
-
-    Raises:
-        DeviceError: The provider offers no way to ask. The message says what the user has to do.
-        UnavailableError: The provider does not answer.
     """
     if store.job(job.token).state != SENDING:
         return None
@@ -43,20 +36,6 @@ def collect(device: RemoteDevice, store: Store, job: Job, retry: Retry) -> bool:
     """Query a job that was sent, and store its results if it has ended.
 
     Invalid results are fetched a second time, which costs nothing.
-
-    Args:
-        device: Device that the job was sent to.
-        store: Results and ledger.
-        job: A job with the provider's id.
-        retry: Retries of the question for the device's calibration.
-
-    Returns:
-        Whether the job has ended.
-
-    Raises:
-        RefusedError: The job failed or was stopped. Also raised if the provider does not return its results; then the
-            job stays open, so that a mistaken answer does not cause its circuits to be paid for again.
-        UnavailableError: The provider does not answer.
     """
     assert job.job is not None
     try:

@@ -11,19 +11,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 
-NARROW = 100
-"""Terminal width in columns below which the table omits shots and time."""
-WHOLE = 130
-"""Terminal width from which the table shows the provider's id in full; `describe_one` always does."""
-
-
-def describe(jobs: Sequence[Job], width: int = WHOLE) -> "Table | str":
-    """Return a table with one row per job and totals below.
-
-    Args:
-        jobs: Rows of the ledger.
-        width: Terminal width in columns. Tokens are never shortened, because commands take them.
-    """
+def describe(jobs: Sequence[Job]) -> "Table | str":
+    """Return a table with one row per job and totals below. Tokens are never cut, because commands take them."""
     if not jobs:
         return "no job was sent"
     from rich.box import SIMPLE_HEAD
@@ -34,25 +23,11 @@ def describe(jobs: Sequence[Job], width: int = WHOLE) -> "Table | str":
     table.add_column("token", f"{len([job for job in jobs if job.state in OPEN])} open", no_wrap=True)
     table.add_column("device", overflow="fold")
     table.add_column("circuits", str(sum(job.circuits for job in jobs if job.job)), justify="right", no_wrap=True)
-    if width >= NARROW:
-        table.add_column("shots", justify="right", no_wrap=True)
     table.add_column("state", no_wrap=True)
-    table.add_column("provider's id" if width >= WHOLE else "id", overflow="fold", no_wrap=width < WHOLE)
+    table.add_column("provider's id", overflow="fold")
     table.add_column("cost", "\n".join(_costs(jobs)), justify="right", no_wrap=True)
-    if width >= NARROW:
-        table.add_column("written down", no_wrap=True)
     for job in jobs:
-        number = job.job or ""
-        cells = [
-            job.token,
-            job.name,
-            str(job.circuits),
-            *([str(job.shots)] if width >= NARROW else []),
-            job.state,
-            number if width >= WHOLE else _shortened(number),
-            cost_of(job),
-            *([_when(job.created)] if width >= NARROW else []),
-        ]
+        cells = [job.token, job.name, str(job.circuits), job.state, job.job or "", cost_of(job)]
         table.add_row(*(Text(cell) for cell in cells))  # in a str, a provider's brackets would be markup
     return table
 
@@ -92,11 +67,6 @@ def _costs(jobs: Sequence[Job]) -> list[str]:
         if job.job and job.cost:
             sums[job.currency] = sums.get(job.currency, 0.0) + job.cost
     return [f"{money:,.2f} {currency}" for currency, money in sums.items()]
-
-
-def _shortened(number: str) -> str:
-    """Return a long id's beginning and end."""
-    return number if len(number) <= 10 else f"{number[:4]}…{number[-5:]}"
 
 
 def _when(seconds: float) -> str:

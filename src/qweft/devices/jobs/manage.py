@@ -11,15 +11,7 @@ from qweft.devices.registry import make_device
 
 
 def fetch(store: Store, token: str | None = None) -> list[tuple[Job, str]]:
-    """Query open jobs, or one job, once, and store available results.
-
-    Args:
-        store: Results and ledger.
-        token: Token of the one job to query. `None` means all open jobs.
-
-    Returns:
-        Each job's current row, with a message that may be empty.
-    """
+    """Query open jobs, or one job, once, and store available results."""
     asked = [store.job(token)] if token else [job for job in store.jobs() if job.state in OPEN]
     told = []
     for job in asked:
@@ -32,20 +24,7 @@ def fetch(store: Store, token: str | None = None) -> list[tuple[Job, str]]:
 
 
 def adopt(store: Store, token: str, number: str) -> tuple[Job, str]:
-    """Record the provider's id of a job in state `SENDING`.
-
-    Args:
-        store: Results and ledger.
-        token: Our token of the job.
-        number: The provider's id.
-
-    Returns:
-        The job, with a message if the match could not be fully verified.
-
-    Raises:
-        DeviceError: The job is in another state, another process is sending it, the id belongs to another job, or the
-            provider's job does not exist or does not match.
-    """
+    """Record the provider's id of a job in state `SENDING`."""
     job = store.job(token)
     if job.state != SENDING:
         raise DeviceError(f"job {token} is {job.state}, and only one that is {SENDING} can be adopted")
@@ -61,17 +40,13 @@ def adopt(store: Store, token: str, number: str) -> tuple[Job, str]:
 
 
 def _compare(device: RemoteDevice, store: Store, job: Job, number: str) -> str:
-    """Check as far as possible that the provider's job is ours, and return a message about what could not be verified.
-
-    Raises:
-        DeviceError: The provider has no such job, or it does not match.
-    """
+    """Check as far as possible that the provider's job is ours, and return what could not be verified."""
     state = device.state(number)
     if device.can_find:
         found = device.find(job.token)
         if found != number:
-            bears = f"its job {found} does: adopt that" if found else f"none does: qweft jobs forget {job.token}"
-            raise DeviceError(f"the provider's job {number} does not bear the tag {job.token}, and {bears}")
+            other = f"job {found} has it: adopt that" if found else f"no job has it: qweft jobs forget {job.token}"
+            raise DeviceError(f"the provider's job {number} does not have the tag {job.token}, and {other}")
         return ""
     circuits = store.circuits_of(job.token)
     if circuits is None or state is not JobState.DONE:
@@ -89,9 +64,6 @@ def forget(store: Store, token: str) -> Job:
     """Give up a job. Its circuits are sent again when they are next requested.
 
     If the provider accepted the job, they are paid for again.
-
-    Raises:
-        DeviceError: The job has ended, or another process is sending it.
     """
     job = store.job(token)
     with store.sole(token) as alone:
@@ -103,12 +75,7 @@ def forget(store: Store, token: str) -> Job:
 
 
 def cancel(store: Store, token: str) -> Job:
-    """Ask the provider to stop a job. The results of a finished job are fetched instead.
-
-    Raises:
-        DeviceError: The job has ended, is unknown to the provider or cannot be stopped, or was sent with other device
-            settings than the defaults.
-    """
+    """Ask the provider to stop a job. The results of a finished job are fetched instead."""
     job = store.job(token)
     if job.state != SENT or job.job is None:
         raise DeviceError(f"job {token} is {job.state}, and only one that is {SENT} can be cancelled")
@@ -143,9 +110,6 @@ def _same_device(job: Job) -> RemoteDevice:
     """Return the device, with the settings under which the job was sent.
 
     Counts from another seed or noise model must not be stored as the device's own.
-
-    Raises:
-        DeviceError: The job was sent with other settings than the defaults.
     """
     device = _device(job)
     if device.identity() != job.device:

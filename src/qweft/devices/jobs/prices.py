@@ -17,10 +17,6 @@ from qweft.files import named_path
 from qweft.text import shown
 
 PRICED = ("job", "circuit", "shot", "second")
-LONGEST = 200
-"""Most characters of a text of an entry; tables show it."""
-MOST_LIKE = 8
-"""Most entries in a row of which each costs what the next costs; for each, the whole list is searched."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +49,7 @@ class Price:
         seconds_a_shot: Seconds of a shot of a circuit.
         source: Where the numbers were read.
         date: When they were read.
-        like: Another name whose price applies instead.
+        like: Name of a device whose price applies instead. That entry has numbers.
     """
 
     match: tuple[str, ...] = ()
@@ -90,13 +86,8 @@ class Price:
     def charge(self, jobs: int, circuits: int, shots: int) -> Charge:
         """Compute the cost of some jobs.
 
-            money = job * jobs + circuit * circuits + shot * circuits * shots + second * seconds
-            seconds = seconds_a_job * jobs + seconds_a_shot * circuits * shots
-
-        Args:
-            jobs: Number of jobs.
-            circuits: Number of circuits in all jobs together.
-            shots: Shots of each circuit.
+        money = job * jobs + circuit * circuits + shot * circuits * shots + second * seconds
+        seconds = seconds_a_job * jobs + seconds_a_shot * circuits * shots
         """
         seconds = None
         if self.seconds_a_job is not None or self.seconds_a_shot is not None:
@@ -119,14 +110,7 @@ class PriceList:
 
     @classmethod
     def load(cls, path: Path | None = None) -> "PriceList":
-        """Load the user's list, followed by the shipped list and the entries of providers.
-
-        Args:
-            path: The user's file. `None` means `$QWEFT_PRICES`, or `~/.config/qweft/prices.yaml` if it exists.
-
-        Raises:
-            DeviceError: A named file is missing or unreadable, or an entry is invalid.
-        """
+        """Load the user's list, followed by the shipped list and the entries of providers."""
         named = path or (named_path(os.environ["QWEFT_PRICES"]) if os.environ.get("QWEFT_PRICES") else None)
         own = named or Path.home() / ".config" / "qweft" / "prices.yaml"
         ours = [*_read((files("qweft.devices.jobs") / "prices.yaml").read_text(encoding="utf-8"), "prices.yaml")]
@@ -141,12 +125,17 @@ class PriceList:
         return cls([*_read(text, str(own)), *ours])
 
     def of(self, device: str) -> Price:
-        """Return the price of a device, or an unknown price if no pattern matches its name.
-
-        Raises:
-            DeviceError: A `like` refers to a missing price, or the references form a cycle.
-        """
+        """Return the price of a device, or an unknown price if no pattern matches its name."""
         return self._alike(self._first(device))
+
+    def _alike(self, price: Price) -> Price:
+        """Return the price that an entry refers to by `like`, or its own."""
+        other = self._first(price.like) if price.like else price
+        if price.like and (other.like or not other.match):
+            raise DeviceError(
+                f"price list: {price.match[0]} costs what {price.like} costs, which has no price of its own; give one"
+            )
+        return other
 
     def by_pattern(self) -> dict[str, Price]:
         """Return the price of each entry by its first pattern, or of an earlier entry that decides for that pattern.
@@ -159,27 +148,6 @@ class PriceList:
             if name not in found:
                 found[name] = self._alike(next((one for one in self.prices[:number] if one.fits(name)), price))
         return found
-
-    def _alike(self, price: Price) -> Price:
-        """Return the price that an entry refers to by `like`, or its own."""
-        passed: list[Price] = []
-        while price.like:
-            passed.append(price)
-            other = self._first(price.like)
-            if not other.match:
-                raise DeviceError(
-                    f"price list: {price.match[0]} is said to cost what {price.like} costs, which is not there"
-                )
-            if len(passed) > MOST_LIKE:
-                raise DeviceError(
-                    f"price list: {passed[0].match[0]} costs what another costs, and so on more than {MOST_LIKE} "
-                    "times; give one of them a price"
-                )
-            if other in passed:
-                names = " like ".join([*(one.match[0] for one in passed), other.match[0]])
-                raise DeviceError(f"price list: {names} goes round in a circle; give one of them a price")
-            price = other
-        return price
 
     def _first(self, device: str) -> Price:
         for price in self.prices:
@@ -207,7 +175,7 @@ def _price(entry: Any, where: str) -> Price:
     if not isinstance(entry, dict) or not entry.get("match"):
         raise DeviceError(f"{where}: expected a mapping with the key match, got {shown(entry)}")
     for name in set(entry) - known:
-        raise DeviceError(f"{where}: unknown key {str(name)[:80]}; known are {', '.join(sorted(known))}")
+        raise DeviceError(f"{where}: unknown key {shown(name)}; known are {', '.join(sorted(known))}")
     values = {name: _value(name, value, where) for name, value in entry.items()}
     if any(values.get(name) for name in PRICED) and not values.get("currency"):
         raise DeviceError(f"{where}: the prices have no currency; add one, for example currency: USD")
@@ -217,19 +185,11 @@ def _price(entry: Any, where: str) -> Price:
 def _value(name: str, value: Any, where: str) -> Any:
     if name == "match":
         patterns = (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list) else ()
-        if not patterns or not all(isinstance(pattern, str) and pattern for pattern in patterns):
-            raise DeviceError(
-                f"{where}: match: expected a pattern for names of devices, or a list of some, got {shown(value)}"
-            )
+        if not patterns or not all(isinstance(pattern, str) for pattern in patterns):
+            raise DeviceError(f"{where}: match: expected a pattern for names of devices, or a list, got {shown(value)}")
         return patterns
     if name in ("currency", "source", "date", "like"):
-        if len(str(value)) > LONGEST:
-            raise DeviceError(f"{where}: {name}: expected at most {LONGEST} characters, got {shown(value)}")
         return str(value)
-    try:
-        number = float(value)
-    except (OverflowError, TypeError, ValueError):
-        number = -1.0
-    if isinstance(value, bool) or not 0 <= number < float("inf"):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < float("inf"):
         raise DeviceError(f"{where}: {name}: expected a number of at least 0, got {shown(value)}")
-    return number
+    return float(value)

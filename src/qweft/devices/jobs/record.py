@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from qweft.devices.outcomes import from_counts
-from qweft.text import many
+from qweft.text import many, shown
 
 SENDING = "sending"
 """Recorded; whether the provider accepted it is not known yet."""
@@ -96,13 +96,7 @@ class Where:
     jobs: frozenset[str] = frozenset()
 
     def accepts(self, calibration: str, fetched_under: str, token: str | None) -> bool:
-        """Whether these conditions accept a result.
-
-        Args:
-            calibration: Calibration when the result's job was recorded.
-            fetched_under: Calibration when the result was fetched.
-            token: Token of the result's job. `None` without a job.
-        """
+        """Whether these conditions accept a result."""
         return self.calibration is None or self.calibration in (calibration, fetched_under) or token in self.jobs
 
 
@@ -128,33 +122,15 @@ def pack_counts(counts: Counts) -> bytes:
 
 
 def unpack_counts(packed: bytes, qubits: int) -> Counts:
-    """Deserialize counts. Outcomes that did not occur are absent.
-
-    Raises:
-        ValueError: The number of qubits is none that `pack_counts` supports, or the bytes are no counts.
-    """
-    if not 0 < qubits <= 32:
-        raise ValueError(f"{qubits} qubits")
+    """Deserialize counts. Outcomes that did not occur are absent."""
     pairs = np.frombuffer(zlib.decompress(packed), "<u4").reshape(-1, 2)
     return {f"{outcome:0{qubits}b}": int(count) for outcome, count in pairs.tolist()}
 
 
 def fault_of(answer: dict[int, Counts], circuits: int, qubits: int, shots: int) -> tuple[dict[int, Counts], str]:
-    """Split a provider's answer into valid counts and a description of the rest.
-
-    Args:
-        answer: Counts by index in the job.
-        circuits: Number of circuits in the job.
-        qubits: Qubits of a circuit.
-        shots: Shots of each circuit.
-
-    Returns:
-        The valid counts by index, and a sentence without full stop; empty if all are valid. If the answer contains an
-        index outside the job, the assignment is unknown and no counts are valid.
-    """
-    strangers = sorted(set(answer) - set(range(circuits)), key=str)
-    if strangers:
-        return {}, f"the answer has a circuit {str(strangers[0])[:40]}, and the job has {circuits}"
+    """Split a provider's answer into valid counts and a description of the rest."""
+    if strangers := set(answer) - set(range(circuits)):
+        return {}, f"the answer has a circuit {shown(min(strangers, key=str))}, and the job has {circuits}"
     good, fault = {}, ""
     for place, counts in sorted(answer.items()):
         try:

@@ -24,16 +24,6 @@ class RemoteRun:
 
     This object holds no state that decides what is paid for: every step reads the store. So a killed run continues when
     the same circuits are requested again, and several processes can run the same circuits.
-
-    Args:
-        device: Device that takes jobs.
-        store: Results and ledger.
-        budget: Counts what is sent.
-        retry: Waiting times.
-        jobs_at_once: Maximum number of the device's open jobs.
-        circuits: Distinct circuits.
-        where: Conditions of the measurement, which decide what results are accepted.
-        tell: Receives a line for each job that is sent or has ended.
     """
 
     device: RemoteDevice
@@ -57,14 +47,7 @@ class RemoteRun:
     _silence: str = ""
 
     def finish(self) -> dict[str, Counts]:
-        """Send and wait as needed, and return the counts of all circuits by key.
-
-        Raises:
-            RefusedError: The provider rejected a job, or a job failed.
-            UnavailableError: No progress until the timeout. Open jobs continue at the provider.
-            OutOfBudgetError: Continuing would exceed the budget.
-            DeviceError: The user has to look a job up, or the store cannot be used.
-        """
+        """Send and wait as needed, and return the counts of all circuits by key."""
         self._keys = self.circuits.keys()
         self._losses = self.store.last_loss()
         waits, since = 0, self.retry.clock()
@@ -123,11 +106,7 @@ class RemoteRun:
         return news
 
     def _settle(self, job: Job) -> bool:
-        """Find out whether the provider accepted a job that no process is still sending.
-
-        Returns:
-            Whether that is known now.
-        """
+        """Find out whether the provider accepted a job that no process is still sending."""
         with self.store.sole(job.token) as alone:
             taken = settle(self.device, self.store, job) if alone else None
             if taken is None:
@@ -156,10 +135,6 @@ class RemoteRun:
         """Count circuits that ended jobs have no result for, whichever process ended the job.
 
         They will be paid for again.
-
-        Raises:
-            EndedError: A job did not finish normally.
-            RefusedError: A circuit was lost too often.
         """
         missing = set(self._keys_of(self._missing()))
         for loss in self.store.losses(self._keys, self.where, self._losses):

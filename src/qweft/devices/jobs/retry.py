@@ -40,11 +40,7 @@ class Retry:
         self.sleep(min(self.longest, self.first * self.factor ** min(number, 50)))
 
     def ask(self, question: Callable[[], Answer]) -> Answer:
-        """Ask a question that costs nothing and return the answer. Retry after increasing waits.
-
-        Raises:
-            UnavailableError: The provider was unavailable at every attempt.
-        """
+        """Ask a question that costs nothing and return the answer. Retry after increasing waits."""
         for number in range(self.attempts - 1):
             try:
                 return question()

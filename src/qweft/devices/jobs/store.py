@@ -1,9 +1,8 @@
 """Stored results by circuit, and the ledger of all jobs."""
 
 import time
-import zlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,11 +17,7 @@ from qweft.redaction import without_secrets
 
 
 class Store:
-    """Results and ledger in one file, `devices/jobs.sqlite` of the cache. It contains no credentials.
-
-    Args:
-        folder: Folder of the file. `None` means `devices` of the cache.
-    """
+    """Results and ledger in one file, `devices/jobs.sqlite` of the cache. It contains no credentials."""
 
     def __init__(self, folder: Path | None = None) -> None:
         self.folder = folder or cache_folder() / "devices"
@@ -40,20 +35,13 @@ class Store:
 
         If the device was calibrated between sending and fetching, the result counts for both calibrations, because it
         is not known under which of them it was measured.
-
-        Raises:
-            DeviceError: The file cannot be used, or a result is damaged.
         """
         found: dict[str, Counts] = {}
         with self._database.transaction() as db:
             for key, qubits, packed in queries.select(db, keys, where):
-                try:
-                    counts = unpack_counts(packed, qubits)
-                except (zlib.error, TypeError, ValueError):
-                    counts = {}
-                if sum(counts.values()) != where.shots:
+                found[key] = unpack_counts(packed, qubits)
+                if sum(found[key].values()) != where.shots:
                     raise DeviceError(f"{self.path}: the result of circuit {key} is damaged; it was left as it is")
-                found[key] = counts
         return found
 
     def other_calibrations(self, keys: Sequence[str], where: Where) -> int:
@@ -88,20 +76,6 @@ class Store:
 
         The job takes circuits that have no result and are in no open job, checked in the same transaction. It takes
         none if the caller has not seen all losses of these circuits, because lost circuits are paid for again.
-
-        Args:
-            token: Token of the new job.
-            name: Name of the device.
-            circuits: Distinct circuits.
-            keys: Their keys.
-            where: Conditions of the measurement, which decide what results are accepted.
-            now: The device's current calibration.
-            most: Maximum circuits of one job. `None` means no limit.
-            approve: Returns the cost of this many circuits, or raises; then nothing is recorded.
-            seen: Number of the last loss that the caller knows of. `None` ignores losses.
-
-        Returns:
-            The job. `None` if no circuit is left to send, or the caller has to look at a loss first.
         """
         with self._database.transaction() as db:
             free = queries.unclaimed(db, keys, where)[:most]
@@ -128,13 +102,7 @@ class Store:
             return len(queries.unclaimed(db, keys, where))
 
     def losses(self, keys: Sequence[str], where: Where, seen: int) -> list[Loss]:
-        """Return losses of these circuits, oldest first.
-
-        Args:
-            keys: Keys of the circuits.
-            where: Conditions of the measurement.
-            seen: Number of the last known loss. Only later ones are returned.
-        """
+        """Return losses of these circuits, oldest first."""
         with self._database.transaction() as db:
             return queries.losses(db, keys, where, seen)
 
@@ -163,18 +131,7 @@ class Store:
     def close(
         self, token: str, state: str, reason: str = "", found: dict[int, Counts] | None = None, now: str = ""
     ) -> bool:
-        """Store an open job's results and end it, in one transaction. Its other circuits may then be sent again.
-
-        Args:
-            token: Token of the job.
-            state: Final state.
-            reason: Why it ended.
-            found: Counts by index in the job.
-            now: The device's current calibration. Empty means the job's.
-
-        Returns:
-            Whether the job was open.
-        """
+        """Store an open job's results and end it, in one transaction. Its other circuits may then be sent again."""
         with self._database.transaction() as db:
             job = queries.job_of(db, token)
             if job is None or job.state not in OPEN:
@@ -206,14 +163,10 @@ class Store:
         """Return the whole ledger, oldest first."""
         with self._database.transaction() as db:
             rows = db.execute(f"SELECT {queries.COLUMNS} FROM jobs ORDER BY created, token")
-            return [queries.checked_job(row) for row in rows]
+            return [Job(*row) for row in rows]
 
     def job(self, token: str) -> Job:
-        """Return one row of the ledger.
-
-        Raises:
-            DeviceError: There is no such job.
-        """
+        """Return one row of the ledger."""
         with self._database.transaction() as db:
             job = queries.job_of(db, token)
         if job is None:
@@ -233,7 +186,7 @@ class Store:
                 f"SELECT {queries.COLUMNS} FROM jobs WHERE device = ? AND state IN (?, ?) ORDER BY created, token",
                 (device, *OPEN),
             )
-            jobs = [queries.checked_job(row) for row in rows]
+            jobs = [Job(*row) for row in rows]
             if keys is not None:
                 tokens = set(queries.claims_of(db, keys, Where(device, shots, None)).values())
                 jobs = [job for job in jobs if job.token in tokens]
@@ -245,25 +198,15 @@ class Store:
 
         A process holds this lock from before the job is recorded until its outcome is known. So a job in state
         `SENDING` whose lock is free was left behind by a process that has ended.
-
-        Raises:
-            DeviceError: The file system has no locks or cannot be written.
         """
         folder = self.folder / "sending"
         with ExitStack() as stack:
-            try:
+            held = None  # on a file system without locks two processes could send the same circuit
+            with suppress(OSError):
                 folder.mkdir(parents=True, exist_ok=True)
                 held = stack.enter_context(locked(folder / token))
-            except OSError as error:
-                raise DeviceError(
-                    f"{folder} cannot be written ({error.strerror}); nothing can be sent without it: choose another "
-                    "cache (QWEFT_CACHE)"
-                ) from error
             if held is None:
-                raise DeviceError(
-                    f"{folder} is on a file system without locks, where two processes could send the same circuit; "
-                    "choose another cache (QWEFT_CACHE)"
-                )
+                raise DeviceError(f"{folder} cannot be locked; choose another cache (QWEFT_CACHE)")
             yield held
             if held:
                 (folder / token).unlink(missing_ok=True)

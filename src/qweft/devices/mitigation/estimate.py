@@ -11,13 +11,7 @@ from qweft.devices.device import Runner
 
 @dataclass(frozen=True, eq=False)
 class Estimate:
-    """Expectation values of Z with their standard errors.
-
-    Args:
-        values: (circuits, n).
-        standard_errors: (circuits, n), from shot noise alone, to first order; zero without shots. They exclude device
-            errors that the mitigation leaves.
-    """
+    """Expectation values of Z with their standard errors."""
 
     values: np.ndarray
     standard_errors: np.ndarray

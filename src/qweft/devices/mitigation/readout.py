@@ -24,11 +24,6 @@ class ReadoutMitigation:
     `Executor` stores their results per chip and calibration, so they are paid for once.
 
     Preparing |1> takes one gate per qubit, so its error counts as readout error.
-
-    Args:
-        method: "inverse" multiplies by the inverse of each qubit's matrix. "m3" is mthree's solution on the observed
-            outcomes, meant for many qubits on a chip. It needs shots and takes 100 times as long: 1 ms for a circuit of
-            4 qubits, 5 ms for 8.
     """
 
     def __init__(self, method: Method = "inverse") -> None:
@@ -45,11 +40,7 @@ class ReadoutMitigation:
         return self.estimate(runner, circuits, shots).values
 
     def estimate(self, runner: Runner, circuits: BoundCircuits, shots: int | None) -> Estimate:
-        """Return z = (z' - a) / b for each qubit, with b = 1 - p(1|0) - p(0|1) and a = p(0|1) - p(1|0).
-
-        Raises:
-            DeviceError: A qubit's outcomes say too little about its state, or m3 is used without shots.
-        """
+        """Return z = (z' - a) / b for each qubit, with b = 1 - p(1|0) - p(0|1) and a = p(0|1) - p(1|0)."""
         if self._method == "m3" and shots is None:
             raise DeviceError("readout mitigation m3 works on counts; give a number of shots, or use inverse")
         if not len(circuits):
@@ -73,14 +64,7 @@ def calibration_circuits(circuits: BoundCircuits) -> BoundCircuits:
 
 
 def confusion_matrices(calibration: Frequencies) -> np.ndarray:
-    """Return p(a|b) of each qubit in row b and column a, shape (n, 2, 2).
-
-    Args:
-        calibration: Frequencies of `calibration_circuits`.
-
-    Raises:
-        DeviceError: A qubit gives nearly the same outcomes for both states.
-    """
+    """Return p(a|b) of each qubit in row b and column a, shape (n, 2, 2)."""
     zero, one = calibration.expectations()
     up, down = (1 - zero) / 2, (1 + one) / 2
     for qubit, left in enumerate(1 - up - down):

@@ -25,10 +25,6 @@ def folded(circuits: BoundCircuits, factor: int) -> BoundCircuits:
 
     The inverse of a gate with angle t is the same gate with angle -t. Barriers separate the parts, because a compiler
     would cancel them.
-
-    Args:
-        circuits: The circuits U, not folded.
-        factor: Odd, at least 1.
     """
     count = len(circuits.gates)
     gates, angles = circuits.gates, circuits.angles
@@ -60,11 +56,7 @@ def _barriers(circuits: BoundCircuits, part: int) -> list[int]:
 
 
 def check_extrapolation(name: str, factors: Sequence[int]) -> None:
-    """Check the extrapolation's name and that it has enough factors.
-
-    Raises:
-        DeviceError: The name is unknown, there are too few factors, or PennyLane is not installed.
-    """
+    """Check the extrapolation's name and that it has enough factors."""
     if name not in EXTRAPOLATIONS:
         raise DeviceError(f"there is no extrapolation {name}; there are {', '.join(EXTRAPOLATIONS)}")
     needed = ORDERS.get(name, 1) + 1
@@ -80,11 +72,6 @@ def extrapolate(name: str, factors: Sequence[int], measured: Sequence[Estimate])
 
     All extrapolations except the exponential one are linear: z = sum over k of w_k z_k, and var z = sum of w_k^2 var
     z_k. For the exponential one, the weights are first-order finite differences.
-
-    Args:
-        name: One of `EXTRAPOLATIONS`.
-        factors: Noise factors.
-        measured: The estimate for each factor, (circuits, n).
     """
     values = np.stack([one.values for one in measured])
     errors = np.stack([one.standard_errors for one in measured])
@@ -125,17 +112,7 @@ def _exponential(points: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np
 
 
 class ZeroNoise:
-    """Measures every circuit folded by each factor and extrapolates to zero noise.
-
-    Args:
-        factors: Distinct odd numbers of at least 1. A factor multiplies the number of gates.
-        extrapolation: One of `EXTRAPOLATIONS`.
-        inner: Mitigation of each measurement before the extrapolation.
-
-    Raises:
-        DeviceError: The factors are invalid, the extrapolation is unknown or needs more factors, or PennyLane is not
-            installed.
-    """
+    """Measures every circuit folded by each factor and extrapolates to zero noise."""
 
     def __init__(self, factors: Sequence[int], extrapolation: str, inner: Mitigation) -> None:
         said = ", ".join(map(str, factors)) or "none"

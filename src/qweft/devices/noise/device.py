@@ -10,16 +10,7 @@ from qweft.devices.outcomes import Frequencies, sample
 
 
 class NoisyDevice(Simulator):
-    """Runs native gates with an error after each, and readout errors.
-
-    Args:
-        name: "noisy".
-        target: Unused.
-        settings: `noise` (default: the paper's), `noise_scale`, and `seed` of the shots.
-
-    Raises:
-        DeviceError: The noise model is unknown or cannot be scaled that far.
-    """
+    """Runs native gates with an error after each, and readout errors."""
 
     limits = Limits(qubits=MOST_QUBITS)
 
@@ -33,12 +24,7 @@ class NoisyDevice(Simulator):
         return f"{self.name} {self.model.identity()} seed {self._seed}"
 
     def run(self, circuits: BoundCircuits, shots: int | None) -> Frequencies:
-        """Return exact probabilities, or sampled frequencies.
-
-        Raises:
-            DeviceError: Shots are below 1.
-            RefusedError: The circuits have too many qubits.
-        """
+        """Return exact probabilities, or sampled frequencies."""
         self.check(shots)
         found = probabilities(circuits, self.model)
         if shots is None:
@@ -47,11 +33,7 @@ class NoisyDevice(Simulator):
 
 
 def probabilities(circuits: BoundCircuits, model: NoiseModel) -> np.ndarray:
-    """Return the probability of every reported outcome in float64, shape (circuits, 2^n).
-
-    Raises:
-        RefusedError: The circuits have too many qubits.
-    """
+    """Return the probability of every reported outcome in float64, shape (circuits, 2^n)."""
     import torch
 
     from qweft.devices.noise.paulis import read_probabilities, simulate

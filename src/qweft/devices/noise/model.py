@@ -14,6 +14,10 @@ from qweft.text import shown, some
 Channel = Literal["each", "pair"]
 
 
+def _is_probability(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
+
+
 @dataclass(frozen=True)
 class NoiseModel:
     """Depolarizing errors after every native gate, and readout errors, the same on all qubits.
@@ -47,31 +51,28 @@ class NoiseModel:
     channel: Channel = "each"
 
     def __post_init__(self) -> None:
-        numbers = {"one_qubit": self.one_qubit, "two_qubit": self.two_qubit}
-        numbers |= {f"readout p({a}|{b})": self.readout[b][a] for b in (0, 1) for a in (0, 1)}
-        for key, value in numbers.items():
-            if not 0 <= value <= 1:
-                raise DeviceError(f"noise {self.name}: {key} is {value:g}, which is no probability from 0 to 1")
-        for true, row in enumerate(self.readout):
-            if not math.isclose(sum(row), 1, abs_tol=1e-9):
-                raise DeviceError(
-                    f"noise {self.name}: readout row {true} is {list(row)}, which sums to {sum(row):g} instead of 1; a "
-                    f"row is [p(0|{true}), p(1|{true})]"
-                )
+        for key in ("one_qubit", "two_qubit"):
+            if not _is_probability(getattr(self, key)):
+                raise DeviceError(f"noise {self.name}: {key} is {shown(getattr(self, key))}, no number from 0 to 1")
+            object.__setattr__(self, key, float(getattr(self, key)))
+        try:
+            (right, up), (down, wrong) = self.readout
+        except (TypeError, ValueError):
+            right = up = down = wrong = math.nan
+        rows = ((right, up), (down, wrong))
+        if not all(_is_probability(each) for row in rows for each in row) or any(abs(sum(r) - 1) > 1e-9 for r in rows):
+            raise DeviceError(
+                f"noise {self.name}: readout is {shown(self.readout)}, expected [[p(0|0), p(1|0)], [p(0|1), p(1|1)]], "
+                "rows that add up to 1"
+            )
+        object.__setattr__(self, "readout", tuple(tuple(map(float, row)) for row in rows))
         if self.channel not in get_args(Channel):
             raise DeviceError(
                 f"noise {self.name}: channel is {self.channel}; there are {' and '.join(get_args(Channel))}"
             )
 
     def scaled(self, factor: float) -> "NoiseModel":
-        """Return the model with every error probability multiplied by the factor; 0 removes all noise.
-
-        Args:
-            factor: At least 0.
-
-        Raises:
-            DeviceError: The factor is negative or not finite, or a probability exceeds 1.
-        """
+        """Return the model with every error probability multiplied by the factor; 0 removes all noise."""
         if not 0 <= factor < math.inf:
             raise DeviceError(f"noise {self.name} cannot be scaled by {factor:g}; give a number of at least 0")
         if factor == 1:
@@ -125,9 +126,6 @@ def noise_model(name: str | None) -> NoiseModel:
 
     A file contains the fields of `NoiseModel` except the name, which is the file's stem. `channel` and `source` are
     optional.
-
-    Raises:
-        DeviceError: There is no such model or file, or the file is not a valid noise model.
     """
     if name is None:
         return PAPER
@@ -156,23 +154,8 @@ def _from_file(path: Path) -> NoiseModel:
     return NoiseModel(
         path.stem,
         str(fields.get("source", f"from {path.name}")),
-        _number(path, "one_qubit", fields["one_qubit"]),
-        _number(path, "two_qubit", fields["two_qubit"]),
-        _matrix(path, fields["readout"]),
+        fields["one_qubit"],
+        fields["two_qubit"],
+        fields["readout"],
         fields.get("channel", "each"),
     )
-
-
-def _number(path: Path, key: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
-        raise DeviceError(f"{path}: {key} is {shown(value)}, expected a number from 0 to 1")
-    return float(value)
-
-
-def _matrix(path: Path, value: Any) -> tuple[tuple[float, float], tuple[float, float]]:
-    if not (
-        isinstance(value, list) and len(value) == 2 and all(isinstance(row, list) and len(row) == 2 for row in value)
-    ):
-        raise DeviceError(f"{path}: readout is {shown(value)}, expected [[p(0|0), p(1|0)], [p(0|1), p(1|1)]]")
-    zero, one = ([_number(path, "readout", entry) for entry in row] for row in value)
-    return (zero[0], zero[1]), (one[0], one[1])

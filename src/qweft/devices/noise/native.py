@@ -21,13 +21,7 @@ Gates = tuple[tuple[str, tuple[int, ...]], ...]
 
 @dataclass(frozen=True)
 class Turn:
-    """A rotation exp(-i t P / 2) about an axis P, with t = constant + sum of factor times angle over the terms.
-
-    Args:
-        axis: "x", "y" or "z".
-        constant: In radians.
-        terms: (index of the gate that has the angle, factor).
-    """
+    """A rotation exp(-i t P / 2) about an axis P, with t = constant + sum of factor times angle over the terms."""
 
     axis: Literal["x", "y", "z"]
     constant: float = 0.0
@@ -40,12 +34,7 @@ class Turn:
 
 @dataclass(frozen=True)
 class NativeGate:
-    """A native gate.
-
-    Args:
-        wires: One for a U3, two for a CZ.
-        turns: Rotations of a U3, in the order of execution.
-    """
+    """A native gate."""
 
     wires: tuple[int, ...]
     turns: tuple[Turn, ...] = ()
@@ -76,12 +65,7 @@ class _Waiting:
 
 @lru_cache(maxsize=256)
 def native_gates(gates: Gates, barriers: tuple[int, ...] = ()) -> tuple[NativeGate, ...]:
-    """Return a circuit's native gates in the order of execution.
-
-    Args:
-        gates: As in `BoundCircuits.gates`.
-        barriers: As in `BoundCircuits.barriers`. Rotations before and after a barrier are not merged.
-    """
+    """Return a circuit's native gates in the order of execution."""
     waiting = _Waiting()
     for place, (name, wires) in enumerate(gates):
         if place in barriers:

@@ -28,22 +28,7 @@ Read = Callable[[torch.Tensor], torch.Tensor]
 def simulate(
     qubits: int, gates: Sequence[NativeGate], angles: Angles, tokens: int, model: NoiseModel, read: Read
 ) -> torch.Tensor:
-    """Simulate the noisy circuit for every token, block by block. A backward pass recomputes each block.
-
-    Args:
-        qubits: Number of qubits n.
-        gates: From `native_gates`.
-        angles: In radians, float32 or float64.
-        tokens: Number of tokens.
-        model: Errors after each gate.
-        read: Maps states, (4^n, tokens of a block), to results, (rows, tokens of a block).
-
-    Returns:
-        (rows, tokens).
-
-    Raises:
-        RefusedError: The circuit has too many qubits.
-    """
+    """Simulate the noisy circuit for every token, block by block. A backward pass recomputes each block."""
     if qubits > MOST_QUBITS:
         raise RefusedError(
             f"the noisy simulator keeps 4^n numbers and takes at most {MOST_QUBITS} qubits, got {qubits}; use a device "
@@ -186,20 +171,7 @@ def read_probabilities(qubits: int, model: NoiseModel) -> Read:
 def noisy_expectations(
     circuit: Circuit, inputs: torch.Tensor, parameters: torch.Tensor, model: NoiseModel
 ) -> torch.Tensor:
-    """Compute `expectation_values` under the noise model, including readout errors, without shots.
-
-    Args:
-        circuit: The circuit.
-        inputs: (..., circuit.inputs), in radians.
-        parameters: (circuit.parameters,), in radians.
-        model: The noise model.
-
-    Returns:
-        (..., n), computed in float32 or better; differentiable in `inputs` and `parameters`.
-
-    Raises:
-        RefusedError: The circuit has too many qubits.
-    """
+    """Compute `expectation_values` under the noise model, including readout errors, without shots."""
     with exact_products(inputs.device):
         dtype = circuit_dtype(inputs, parameters)
         data = inputs.to(dtype).reshape(-1, circuit.inputs).t().unbind()

@@ -13,26 +13,14 @@ from qweft.text import near
 
 
 def fake_backends(what: str) -> dict[str, Any]:
-    """Return the snapshots of chips in IBM's package, by name.
-
-    Args:
-        what: Start of the error message, such as "device qiskit:fake_torino".
-
-    Raises:
-        DeviceError: The package is not installed.
-    """
+    """Return the snapshots of chips in IBM's package, by name."""
     fakes = require("qiskit_ibm_runtime.fake_provider", "qiskit", what)
     with warnings.catch_warnings(action="ignore"):  # one backend emits a warning when it is created
         return {backend.name: backend for backend in fakes.FakeProviderForBackendV2().backends()}
 
 
 def make(name: str, target: str, settings: DeviceSettings) -> Device | RemoteDevice:
-    """Create the device `target`: "aer", "fake_NAME" or "ibm_NAME".
-
-    Raises:
-        DeviceError: A package is not installed, the fake backend is unknown, or a device with its own noise gets a
-            noise model.
-    """
+    """Create the device `target`: "aer", "fake_NAME" or "ibm_NAME"."""
     if target == "aer":
         return AerSimulatorDevice(name, settings)
     if target.startswith(("fake_", "ibm_")) and settings.noise is not None:
@@ -43,15 +31,8 @@ def make(name: str, target: str, settings: DeviceSettings) -> Device | RemoteDev
         return IBMDevice(name, target)
     backends = fake_backends(f"device {name}")
     if target not in backends:
-        close = near(target, ["aer", *backends], most=3)
-        raise DeviceError(
-            f"there is no device {name}; "
-            + (
-                f"near it are {', '.join(close)}"
-                if close
-                else "there are aer, fake_NAME such as fake_torino, and ibm_NAME"
-            )
-        )
+        close = near(target, backends, most=3) or ["fake_torino"]
+        raise DeviceError(f"there is no device {name}; there are qiskit:aer, ibm_NAME, and {', '.join(close)}")
     return FakeBackendDevice(name, backends[target], settings)
 
 

@@ -49,10 +49,6 @@ def fate_of(error: Exception, step: Step) -> Fate:
 
     IBM's package itself repeats a request after a 5xx status, because IBM says that the request was not accepted. If
     the last answer was a 5xx status, `find` tells whether it was.
-
-    Args:
-        error: The exception.
-        step: Stage of the request.
     """
     kind, text = type(error).__name__, str(error)
     if any(mark in kind for mark in (REFUSALS if step is Step.SENDING else REFUSALS + NOT_THERE)):
@@ -90,10 +86,6 @@ class IBMDevice(RemoteDevice):
 
     `qiskit_ibm_runtime` finds the account: QISKIT_IBM_TOKEN (and QISKIT_IBM_INSTANCE) in the environment, or the one
     saved by `QiskitRuntimeService.save_account`.
-
-    Args:
-        name: As the user gave it.
-        target: IBM's name of the backend.
     """
 
     can_find = True
@@ -123,12 +115,7 @@ class IBMDevice(RemoteDevice):
             return str(self._calibrated.astimezone(UTC).isoformat())
 
     def check(self, shots: int | None) -> None:
-        """Check account, backend and shots.
-
-        Raises:
-            DeviceError: There is no account or no such backend, or the number of shots is out of range.
-            UnavailableError: The backend is switched off, or IBM does not answer.
-        """
+        """Check account, backend and shots."""
         most = self.limits.shots
         if shots is None or not 1 <= shots <= most:  # type: ignore[operator]
             raise DeviceError(f"device {self.name} needs a number of shots from 1 to {most}, got {shots}")

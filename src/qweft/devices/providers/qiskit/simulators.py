@@ -52,21 +52,7 @@ def values_of(circuit: Any, angles: np.ndarray) -> np.ndarray:
 
 
 def probabilities_of(simulator: Any, circuit: Any, angles: np.ndarray) -> np.ndarray:
-    """Return what `save_probabilities` of a circuit saves, for every row of angles, in few runs.
-
-    Args:
-        simulator: An `AerSimulator`.
-        circuit: A circuit without controlled rotations. Aer 0.18 silently sets parameters bound in a run to zero in
-            these (github.com/Qiskit/qiskit-aer, issues 2323, 2391, 2403).
-        angles: (circuits, gates), in radians. The circuit's parameters are elements of one vector, numbered as the
-            columns.
-
-    Returns:
-        (circuits, 2^n).
-
-    Raises:
-        RefusedError: Aer fails, most often for lack of memory.
-    """
+    """Return what `save_probabilities` of a circuit saves, for every row of angles, in few runs."""
     values = values_of(circuit, angles)
     rows: list[np.ndarray] = []
     for first in range(0, len(values), CIRCUITS_AT_A_TIME):
@@ -86,9 +72,6 @@ def compile_for(backend: Any, form: Form) -> Any:
 
     The result is the same in every process, for the same calibration of the backend. Of a folded form U is compiled
     once and repeated, so that factor f has f times the gates, on the same wires.
-
-    Raises:
-        RefusedError: The inverse of a gate of the folded form is none of the backend's gates.
     """
     from qiskit.transpiler import generate_preset_pass_manager
 
@@ -104,16 +87,7 @@ def compile_for(backend: Any, form: Form) -> Any:
 
 
 def repeat(circuit: Any, folds: int, target: Any) -> Any:
-    """Return C (C^dagger C)^k of a compiled and measured circuit C, with folds = 1 + 2 k. Parameters are those of C.
-
-    Args:
-        circuit: From `compile_for`. Its measurements stay at the end.
-        folds: Odd, at least 1.
-        target: The backend's target.
-
-    Raises:
-        RefusedError: The inverse of a gate is none of the target's.
-    """
+    """Return C (C^dagger C)^k of a compiled and measured circuit C, with folds = 1 + 2 k. Parameters are those of C."""
     found = circuit.copy_empty_like()
     found.global_phase = 0  # phases of C and its inverse cancel; nothing measures one
     gates = [step for step in circuit.data if step.operation.name != "measure"]
@@ -237,11 +211,6 @@ class FakeBackendDevice(LibrarySimulator):
 
     Aer derives the errors from the calibration: depolarizing errors and relaxation of every gate, and each qubit's
     readout errors. They never change, because they come from a recorded snapshot.
-
-    Args:
-        name: As the user gave it.
-        backend: A backend of `qiskit_ibm_runtime.fake_provider`.
-        settings: `seed` of the shots.
     """
 
     keeps_results = True
@@ -254,11 +223,7 @@ class FakeBackendDevice(LibrarySimulator):
         self.limits = Limits(qubits=min(backend.num_qubits, MOST_QUBITS))
 
     def probabilities(self, circuits: BoundCircuits) -> np.ndarray:
-        """Return the probability of every outcome, including readout errors.
-
-        Raises:
-            RefusedError: The chip or the simulator has too few qubits.
-        """
+        """Return the probability of every outcome, including readout errors."""
         if not len(circuits):
             return np.zeros((0, 2**circuits.qubits))
         form = Form.of(circuits)
@@ -292,10 +257,6 @@ class Compiled:
 
     The errors of all qubits of a large chip take 12 seconds to build and make every circuit 20 times slower, for the
     same probabilities.
-
-    Args:
-        circuit: From `compile_for`.
-        target: The backend's target.
     """
 
     circuit: Any
