@@ -12,7 +12,7 @@ COMMAND = Command(
     name="train",
     description="Train one adapter and write it, with the effective config, to the output folder. Every key of "
     "the config file is also an option, which wins over the file.",
-    example="qweft train configs/train.yaml --adapter.preset qtha --training.learning_rate 5e-4",
+    example="qweft train configs/train.yaml --adapter.preset qwthn",
     target="[CONFIG]",
     target_help="YAML file with any of the keys below; without it, their defaults.",
     flags={"dry-run": "Show the plan (parameters, memory, steps) and stop."},

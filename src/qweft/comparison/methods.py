@@ -9,6 +9,7 @@ from qweft.comparison.checks import check_adapter, check_methods, check_on_share
 from qweft.comparison.config import ComparisonConfig, MethodConfig
 from qweft.comparison.sizes import count, matched
 from qweft.errors import QweftError
+from qweft.method.specification import default_rate
 from qweft.method.stated import stated
 from qweft.models.quantization import quantized_as
 from qweft.text import progress
@@ -65,7 +66,8 @@ def resolve_methods(config: ComparisonConfig, model: nn.Module) -> list[Method]:
 
 def _rate(config: ComparisonConfig, method: MethodConfig) -> float:
     source = method if method.rate_of is None else config.methods[method.rate_of]
-    return source.learning_rate or (config.search and source.search_from) or config.training.learning_rate
+    given = source.learning_rate or (config.search and source.search_from) or config.training.learning_rate
+    return given or default_rate(source.adapter)[0]
 
 
 def _budget(method: MethodConfig) -> dict[str, Any] | None:

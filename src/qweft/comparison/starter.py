@@ -61,8 +61,8 @@ QUICK: dict[str, Candidate] = {
     "lora": ({**LORA, "r": 8}, 4e-3, "LoRA on PEFT's default layers, as most people use it"),
     "lora_all": ({**LORA, "r": 8, **ALL}, 4e-3, "on all linear layers"),
     "sparse": ({"preset": "sparse", **ALL}, 8e-3, "the best of this package's, without a circuit"),
-    "qtha": ({"preset": "qtha"}, 1e-2, "a quantum circuit between tensor networks"),
-    "mpo": ({"preset": "mpo"}, 1e-2, "the same without the circuit: what the circuit has to beat"),
+    "qtha": ({"preset": "qtha"}, 7e-4, "a quantum circuit between tensor networks"),
+    "mpo": ({"preset": "mpo"}, 6e-4, "the same without the circuit: what the circuit has to beat"),
     "lora_all_1": ({**LORA, "r": 1, **ALL}, 8e-3, "the smallest LoRA on all linear layers"),
     "lora_1": ({**LORA, "r": 1}, 8e-3, "the smallest LoRA on the default layers"),
     "ia3": ({"peft_type": "IA3"}, 3e-2, "factors on k, v and what goes into down: the smallest that learns"),
@@ -70,7 +70,7 @@ QUICK: dict[str, Candidate] = {
 """The most wanted first: where time is short, the last ones are left out."""
 THOROUGH: dict[str, Candidate] = {
     **QUICK,
-    "perceptron": ({"preset": "qtha", "core": "mlp_linear"}, 1e-2, "a perceptron in the circuit's place"),
+    "perceptron": ({"preset": "qtha", "core": "mlp_linear"}, 7e-4, "a perceptron in the circuit's place"),
     "lora_down": ({**LORA, "r": 8, "target_modules": ["down_proj"]}, 4e-3, "on the layer that reads most"),
     "dora": ({**LORA, "use_dora": True, "r": 8, **ALL}, 4e-3, "LoRA with trained lengths"),
     "lokr": ({"peft_type": "LOKR", "r": 8}, 1e-2, "Kronecker products, a fifth of LoRA's size"),

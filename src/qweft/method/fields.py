@@ -7,6 +7,7 @@ from typing import Any, Literal, get_args
 from qweft.errors import QweftError
 from qweft.method.checks import check_expression, check_few, check_number, check_shared, check_whole, closest
 from qweft.method.names import COMPRESS, CORES, EXPAND, FUNCTIONS, form_of, function_of, has_circuit
+from qweft.method.presets import learning_rate_hint
 from qweft.method.resolved import ResolvedConfig, resolve
 from qweft.text import shown
 
@@ -108,6 +109,14 @@ class QwthnFields:
             alpha: Alpha of the layer. `None` means the config's alpha.
         """
         return resolve(vars(self), r, alpha)
+
+    @property
+    def learning_rate_hint(self) -> float | None:
+        """The learning rate found best for a preset of this structure and start; `None` where none was searched.
+
+        Searched on SmolLM2-135M's dialogues (docs/method.md); a wider model wants a lower one.
+        """
+        return learning_rate_hint(vars(self))
 
     @property
     def is_linear(self) -> bool:

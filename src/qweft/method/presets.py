@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from qweft.errors import QweftError
 from qweft.method.checks import closest, instead_of
+from qweft.method.names import form_of, function_of
 
 
 class Preset(NamedTuple):
@@ -14,11 +15,13 @@ class Preset(NamedTuple):
         fields: The fields of `QwthnConfig` that it sets.
         description: One line on what it stands for.
         before: The sizes that it had in the first version, whose records do not state them.
+        rates: Learning rates found best, by start.
     """
 
     fields: dict[str, Any]
     description: str
     before: Mapping[str, int] = {}
+    rates: Mapping[str, float] = {}
 
 
 SIZES = {"r": 4, "width": 16, "bond_dimension": 4}
@@ -27,36 +30,46 @@ BEFORE = {"r": 8, "width": 256, "bond_dimension": 8}
 """The recorded sizes, which are the defaults of `QwthnConfig`."""
 
 
+def _at_any_start(rate: float) -> dict[str, float]:
+    return {"recorded": rate, "small": rate, "scaled": rate}
+
+
 PRESETS: dict[str, Preset] = {
     "qtha": Preset(
         {"compress": "mpo", "core": "quantum_linear", "expand": "mpo", **SIZES},
         "tensor networks around a circuit added to a linear map (v2 of the paper): h = Q q(c) + K c",
         BEFORE,
+        {"recorded": 7e-4, "small": 1e-2, "scaled": 1e-2},
     ),
     "qwthn": Preset(
         {"compress": "mpo", "core": "quantum_weighted", "expand": "mpo", **SIZES},
         "tensor networks around a circuit that weights its input (v1 of the paper): h = q(c) * c",
         BEFORE,
+        {"recorded": 2e-3, "small": 3e-2, "scaled": 1e-2},
     ),
     "quantum_lora": Preset(
         {"compress": "dense", "core": "quantum_linear", "expand": "dense", "r": 4},
         "dense maps around a circuit added to a linear map: h = Q q(c) + K c",
         {"r": 8},
+        _at_any_start(2e-3),
     ),
     "mpo": Preset(
         {"compress": "mpo", "core": "linear", "expand": "mpo", **SIZES},
         "tensor networks around a linear map, no circuit: h = K c",
         BEFORE,
+        {"recorded": 6e-4, "small": 1e-2, "scaled": 1e-2},
     ),
     "subspace": Preset(
         {"compress": "subspace", "core": "identity", "expand": "subspace", "r": 4, "width": 64, "basis_bits": 4},
         "a LoRA between the leading directions of the loss's gradient, which are fixed, no circuit: h = c",
         {"basis_bits": 16},
+        _at_any_start(1.6e-2),
     ),
     "readout": Preset(
         {"compress": "basis", "basis": "random", "core": "identity", "expand": "dense", "r": 1, "basis_bits": 1},
         "a LoRA whose first matrix is drawn at random and not trained, no circuit: h = c",
         {"basis_bits": 16},
+        _at_any_start(3.2e-2),
     ),
     "sparse": Preset(
         {
@@ -70,13 +83,34 @@ PRESETS: dict[str, Preset] = {
         },
         "a LoRA that writes to a third of a layer's outputs, those with the largest gradient, no circuit: h = c",
         {"width": 32, "basis_bits": 16},
+        _at_any_start(8e-3),
     ),
     "lora": Preset(
         {"compress": "dense", "core": "identity", "expand": "dense"},
         "dense maps and nothing between: LoRA's formula, a check of the family",
+        rates=_at_any_start(4e-3),
     ),
 }
 """Presets by name (docs/method.md; "subspace", "readout" and "sparse" are ours)."""
+
+
+def learning_rate_hint(fields: Mapping[str, Any]) -> float | None:
+    """Return the learning rate found best for the preset that a config has the structure of, else `None`.
+
+    The rates were searched on SmolLM2-135M's dialogues (docs/method.md). A control has the rate of its circuit.
+
+    Args:
+        fields: compress, core, expand and start of a `QwthnConfig`.
+    """
+
+    def structure(given: Mapping[str, Any]) -> tuple[Any, ...]:
+        core = given["core"]
+        return given["compress"], given["expand"], form_of(core), function_of(core) is None
+
+    for preset in PRESETS.values():
+        if structure(preset.fields) == structure(fields):
+            return preset.rates.get(fields["start"])
+    return None
 
 
 def presets() -> dict[str, str]:

@@ -26,6 +26,7 @@ from qweft.errors import QweftError
 from qweft.evaluation.loss import check_room, held_out_loss
 from qweft.evaluation.saved import check_runs, put_on
 from qweft.files import check_regular, write_json
+from qweft.method.specification import default_rate
 from qweft.method.stated import ENDS, meant_then, needs_rows_first, recorded_forms, stated
 from qweft.models.load import load_model
 from qweft.output import Console
@@ -165,7 +166,8 @@ class Sweep:
             return point
         adapter, training = self.fitting.space.resolved(point)
         parameters = self.fitting.parameters(point)
-        method = Method(f"trial-{number:03d}", adapter, training.learning_rate, parameters)
+        rate = training.learning_rate or default_rate(adapter)[0]
+        method = Method(f"trial-{number:03d}", adapter, rate, parameters)
         context = replace(self.context, settings=replace(self.context.settings, training=training))
         run = run_trial(context, method, training.seed, self._folder(number))
         if run is None:

@@ -54,7 +54,7 @@ def check_training(training: TrainingConfig) -> None:
         if (getattr(training, name) or 0) > MOST:
             raise QweftError(f"training.{name} must be at most {MOST:,}, got {shown(getattr(training, name))}")
     for name in ("learning_rate", "epochs", "max_gradient_norm"):
-        if not 0 < getattr(training, name) < math.inf:
+        if getattr(training, name) is not None and not 0 < getattr(training, name) < math.inf:
             raise QweftError(f"training.{name} must be a number above 0, got {getattr(training, name)}")
     if not 0 <= training.warmup_ratio < 1:
         raise QweftError(f"training.warmup_ratio must be at least 0 and below 1, got {training.warmup_ratio}")

@@ -1,10 +1,11 @@
 """Config dataclasses of a training run."""
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
 from qweft.data.config import DataConfig
 from qweft.evaluation.config import EvaluationConfig
+from qweft.method.specification import default_rate
 from qweft.models.config import ModelConfig
 
 MOST_BASIS_ROWS = 64
@@ -16,7 +17,7 @@ class TrainingConfig:
     """Training settings: AdamW with a cosine schedule and warm-up, as published for the method.
 
     Args:
-        learning_rate: Peak learning rate.
+        learning_rate: Peak learning rate. `None` means the one found best for the preset, or 5e-4 for methods of PEFT.
         learning_rates: Peak learning rates by part, where they differ from learning_rate: circuit (the angles, or the
             weights of a classical control), tensor_network, linear, other.
         epochs: Passes over the training rows; ignored if max_steps is given.
@@ -42,7 +43,7 @@ class TrainingConfig:
             1 and at most 64, so that the search takes less time than a step.
     """
 
-    learning_rate: float = 5e-4
+    learning_rate: float | None = None
     learning_rates: dict[str, float] = field(default_factory=dict)
     epochs: float = 3.0
     max_steps: int | None = None
@@ -162,3 +163,15 @@ class RunConfig:
     output: str = "runs/train"
     resume: Literal["no", "auto"] = "no"
     report_to: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if self.training.learning_rate is None:
+            rate, _ = default_rate(self.adapter)
+            object.__setattr__(self, "training", replace(self.training, learning_rate=rate))
+
+    @property
+    def rate_line(self) -> str:
+        """The learning rate, and where it comes from if it is the default of the adapter."""
+        rate, origin = default_rate(self.adapter)
+        is_default = self.training.learning_rate == rate
+        return f"learning rate {self.training.learning_rate:g}{f' ({origin})' if is_default else ''}"

@@ -115,6 +115,7 @@ class Plan:
         data: Summary of the data.
         memory: Estimated memory.
         warnings: Warnings to read before training.
+        rate: The learning rate, and where it comes from.
         proposal: Sizes that save as much as the paper claims; `None` if the given ones cost less than LoRA, or no such
             sizes exist.
         timing: Measured times of a few steps; `None` if not requested.
@@ -134,6 +135,7 @@ class Plan:
     data: str
     memory: Footprint
     warnings: list[str]
+    rate: str
     proposal: Proposal | None
     timing: Timing | None = None
     chips: ChipTraining | None = None
@@ -190,7 +192,8 @@ class Plan:
             twin = [
                 f"{self.twin['name']} twin: {self.twin['trained']} numbers a layer for {self.twin['angles']} angles"
             ]
-        lines = [Text(line) for line in [*twin, *(f"modes {text}" for text in self.modes), self.data]]
+        modes = [f"modes {text}" for text in self.modes]
+        lines = [Text(line) for line in [*twin, *modes, self.rate, self.data]]
         lines += [Text(f"warning: {warning}", style="yellow") for warning in self.warnings]
         if self.proposal is not None:
             lines.append(Text(f"proposal: {self.proposal}", style="green"))
@@ -244,6 +247,7 @@ def plan(config: RunConfig, timed: bool = False, chips: bool = False) -> Plan:
         data=said,
         memory=memory,
         warnings=[],
+        rate=config.rate_line,
         proposal=None,
         timing=time_steps(config, data, steps) if timed and data is not None and steps is not None else None,
     )

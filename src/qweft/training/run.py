@@ -337,7 +337,7 @@ def _train(config: RunConfig, output: Path, reads: Sequence[str]) -> TrainedRun:
         circuit_layers(model)  # raises if the adapter has no circuit
         console.print(describe(config.training), highlight=False)
     trainable, total = model.get_nb_trainable_parameters()
-    console.print(f"training {trainable:,} of {total:,} parameters", highlight=False)
+    console.print(f"training {trainable:,} of {total:,} parameters, {config.rate_line}", highlight=False)
     tell = partial(console.print, highlight=False)
     callbacks = run_callbacks(config, output, loaded, data, tell, work.weights)
     if is_first and callbacks.found is None:

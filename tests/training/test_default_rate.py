@@ -1,0 +1,30 @@
+"""The learning rate where none is given: the preset's own, and 5e-4 for methods of PEFT."""
+
+import pytest
+
+from qweft import QwthnConfig
+from qweft.method.presets import PRESETS
+from qweft.training.config import RunConfig, TrainingConfig
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_each_preset_brings_its_rate(name):
+    rate = PRESETS[name].rates["recorded"]
+    assert QwthnConfig.preset(name).learning_rate_hint == rate
+    config = RunConfig(adapter={"preset": name})
+    assert config.training.learning_rate == rate
+    assert f"{rate:g}" in config.rate_line and name in config.rate_line
+
+
+def test_a_control_has_the_rate_of_its_circuit_and_another_start_its_own():
+    qtha = QwthnConfig.preset("qtha")
+    assert QwthnConfig.preset("qtha", core="mlp_linear").learning_rate_hint == qtha.learning_rate_hint
+    assert QwthnConfig.preset("qtha", start="small").learning_rate_hint > 5 * qtha.learning_rate_hint
+    assert QwthnConfig(compress="dense", expand="mpo").learning_rate_hint is None
+
+
+def test_what_is_given_stands_and_peft_keeps_its_default():
+    given = RunConfig(adapter={"preset": "qtha"}, training=TrainingConfig(learning_rate=0.25))
+    assert given.training.learning_rate == 0.25
+    assert given.rate_line == "learning rate 0.25"
+    assert RunConfig(adapter={"peft_type": "LORA"}).training.learning_rate == 5e-4
