@@ -20,6 +20,7 @@ from qweft.data.batches import Collator, PackingCollator, pack
 from qweft.data.tokens import Encoded, TrainedTokens, total_tokens, trained_tokens
 from qweft.errors import QweftError, memory_said, told_of_memory
 from qweft.evaluation.loss import check_room
+from qweft.method.specification import DEFAULT_RATE
 from qweft.text import with_progress
 from qweft.training.apart import check_apart
 from qweft.training.callbacks import ALONE, RunCallbacks
@@ -171,7 +172,7 @@ def arguments(
         max_steps=steps,
         per_device_train_batch_size=training.batch_size,
         gradient_accumulation_steps=training.gradient_accumulation,
-        learning_rate=training.learning_rate,
+        learning_rate=training.learning_rate or DEFAULT_RATE,
         lr_scheduler_type="cosine",
         # the first warm-up step has learning rate 0, so a run of a single step must not warm up
         warmup_steps=min(math.ceil(training.warmup_ratio * steps), steps - 1),
