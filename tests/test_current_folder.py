@@ -5,7 +5,6 @@ import json
 import os
 import subprocess
 import sys
-from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,7 +16,6 @@ from qweft import current_folder, environment
 from qweft.circuit import crz_ring_ansatz
 from qweft.circuit.picture import circuit_picture
 from qweft.comparison.executors.on_ray import OnRay
-from qweft.data.read import read_rows
 from qweft.devices.providers.qiskit.ibm import IBMDevice
 from qweft.errors import QweftError, require
 from qweft.evaluation import harness
@@ -233,22 +231,6 @@ def test_ibms_package_has_no_addresses_from_the_folder(stranger, monkeypatch):
     assert device._service == {}
     (stranger.parent / "ibm-credentials.env").write_text("GLOBAL_SEARCH_URL=http://own.example\n")
     assert read() == {"URL": "http://own.example"}
-
-
-def test_what_the_hub_has_is_not_read_from_a_folder_of_its_name(stranger, monkeypatch):
-    resolve = import_module("qweft.models.resolve")
-    monkeypatch.setattr(resolve, "reachable", lambda hub_id: True)
-    default = RunConfig().model
-    assert resolve.find(default).origin.endswith("from the hub")
-    (stranger / "HuggingFaceTB" / "SmolLM2-135M-Instruct").mkdir(parents=True)
-    with pytest.raises(QweftError, match=r"the current folder has HuggingFaceTB/SmolLM2-135M-Instruct, which would be"):
-        resolve.find(default)
-    (stranger / "openai" / "gsm8k").mkdir(parents=True)
-    (stranger / "openai" / "gsm8k" / "a.jsonl").write_text('{"question": "q", "answer": "a"}\n')
-    with pytest.raises(
-        QweftError, match=r"the current folder has openai/gsm8k, which would be read in place of the hub"
-    ):
-        next(read_rows("openai/gsm8k:main"))
 
 
 def test_the_harness_takes_tasks_by_name_from_elsewhere(stranger, monkeypatch, tmp_path):

@@ -268,7 +268,7 @@ def test_a_data_file_alone_ends_in_a_sentence(places, tmp_path, monkeypatch, cap
     rows = tmp_path / "few.jsonl"
     rows.write_text("".join(f'{{"prompt": "q{n}", "completion": "{n}"}}\n' for n in range(10)))
     assert main(["compare", "few.jsonl", "--model", places[0]]) == 2
-    assert "the data give 10 usable rows in 10 groups" in capsys.readouterr().err
+    assert "gives 10 usable rows in 10 groups" in capsys.readouterr().err
 
 
 def test_a_plan_of_the_time_is_of_its_rows_alone(places, tmp_path, monkeypatch, capsys):

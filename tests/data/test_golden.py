@@ -17,7 +17,7 @@ from qweft.data.load import load_data
 from tests.data.tiny_tokenizer import CHATML, make_tokenizer
 
 RECORD = Path(__file__).parents[1] / "golden" / "data.json"
-WORDS = "river stone lamp seven green window honest bread orange winter".split()
+WORDS = ["river", "stone", "lamp", "seven", "green", "window", "honest", "bread", "orange", "winter"]
 
 
 def words(seed, count):
@@ -56,7 +56,7 @@ ROWS = {
     "messages.jsonl": [{"messages": turns(n, 1 + n % 3), "topic": "x"} for n in range(60)],
     "tools.jsonl": [{"messages": called(n), "tools": TOOLS} for n in range(40)],
     "thoughts.jsonl": [
-        {"messages": turns(n)[:-1] + [{**turns(n)[-1], "reasoning_content": words(n, 3)}]} for n in range(40)
+        {"messages": [*turns(n)[:-1], {**turns(n)[-1], "reasoning_content": words(n, 3)}]} for n in range(40)
     ],
     "sharegpt.json": [
         {"conversations": shared(n), "system": "Be kind.", "tools": json.dumps(TOOLS)} for n in range(50)
@@ -79,7 +79,9 @@ ROWS = {
         {"query": f"{words(n, 4)} {n}?", "response": f"{words(n, 3)} {n}", "original_question": f"Say {n // 3}"}
         for n in range(60)
     ],
-    "solutions.jsonl": [{"problem": f"{words(n, 4)} {n}", "solution": words(n, 30), "group": n // 4} for n in range(60)],
+    "solutions.jsonl": [
+        {"problem": f"{words(n, 4)} {n}", "solution": words(n, 30), "group": n // 4} for n in range(60)
+    ],
     "texts.jsonl": [{"text": f"{words(n, 40 + n)} {n}", "label": n % 3} for n in range(50)],
 }  # fmt: skip
 TEXTS = {f"chapter{n}.md": "\n\n".join(words(n + m // 2, 60) for m in range(80)) for n in range(4)}

@@ -12,7 +12,7 @@ from qweft.data.config import DataConfig
 from qweft.data.conversation import Conversation, Message
 from qweft.data.load import load_data
 from qweft.data.read import read_rows
-from qweft.data.split import split
+from qweft.data.split import Share, TooFewRowsError, split
 from qweft.errors import QweftError
 from tests.tiny_folder import save_tiny_model
 
@@ -93,9 +93,9 @@ def test_no_prompt_is_in_two_parts(size, validation, test, seed):
 
     train, others, tests = rows(0, 40, "a"), rows(0, size, "b"), rows(size // 2, size, "c")
     try:
-        parts = split(train, validation, test, seed, validation_from=others, test_from=tests)
-    except QweftError as error:
-        assert "asked for" in str(error)
+        sizes = {"train": None, "validation": validation, "test": test}
+        parts = split([Share("train", train)], sizes, seed, elsewhere={"validation": others, "test": tests})
+    except TooFewRowsError:
         return
     sides = [set(asked(part)) for part in (parts.train, parts.validation, parts.test)]
     assert [len(parts.validation), len(parts.test)] == [validation, test]
@@ -104,12 +104,14 @@ def test_no_prompt_is_in_two_parts(size, validation, test, seed):
 
 
 def test_too_few_rows_of_another_source_are_told_with_their_key(config, chatml):
-    with pytest.raises(QweftError, match=r"13 test rows are asked for, and data\.test_source gives 12 usable ones"):
+    with pytest.raises(
+        QweftError, match=r"data\.test_source gives 12 usable rows in 12 groups, and 13 test rows are asked"
+    ):
         load_data(replace(config, test_rows=13), chatml)
-    with pytest.raises(QweftError, match=r"9 validation rows are asked for, and data\.validation_source gives 6"):
+    with pytest.raises(QweftError, match=r"data\.validation_source gives 6 usable"):
         load_data(replace(config, validation_rows=9), chatml)
     both = replace(config, validation_source=config.test_source)
-    with pytest.raises(QweftError, match=r"12 test rows and 4 validation rows are asked for, and data\.test_source"):
+    with pytest.raises(QweftError, match=r"data\.test_source gives 12 .*4 validation rows and 12 test rows"):
         load_data(both, chatml)
 
 
@@ -145,7 +147,7 @@ def test_a_public_data_set_that_cannot_be_had_names_the_key(config, chatml, monk
         raise ConnectionError("Couldn't reach it")
 
     monkeypatch.setattr("datasets.load_dataset", fail)
-    with pytest.raises(QweftError, match=r"whose test split the hub gave .*or give a file of it as data\.test_source"):
+    with pytest.raises(QweftError, match=r"whose test split the hub gave"):
         load_data(replace(config, test_source="GSM8K@test"), chatml)
 
 

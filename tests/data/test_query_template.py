@@ -1,12 +1,9 @@
 """A question's own template: what is shown, learned and asked, for models with and without a chat template."""
 
 import json
-import signal
-import time
 
 import pytest
 
-from qweft.data import template
 from qweft.data.config import DataConfig
 from qweft.data.conversation import TEXT, Conversation, Message
 from qweft.data.load import load_data
@@ -101,42 +98,15 @@ def test_the_data_of_a_run_are_made_with_it(tmp_path, chatml):
     assert data.report.parts["train"].only_last == 0
 
 
-ENDLESS = "{% for a in range(99999) %}" * 3 + "{% endfor %}" * 3
-
-
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        (ENDLESS, r"the chat template of .* takes longer than 0.5 s for a conversation of 1 message; give another"),
-        ("{% macro a(n) %}{{ a(n - 1) }}{{ a(n - 1) }}{% endmacro %}{{ a(99) }}", "does not end|takes longer"),
-        ("{% macro a(n) %}{{ a(n) }}{% endmacro %}{{ a(9) }}", r"does not end \(RecursionError\)"),
-        ("{{ 9 ** (9 ** 9) }}", "takes longer than"),
-    ],
-    ids=["loops", "twice", "itself", "power"],
-)
-def test_a_template_that_does_not_end_is_named(monkeypatch, text, told):
-    monkeypatch.setattr(template, "PATIENCE", 0.5)
-    handler, begun = signal.getsignal(signal.SIGALRM), time.monotonic()
-    tokenizer = make_tokenizer(text)
-    with pytest.raises(QweftError, match=told):
-        render([Message("user", "a")], tokenizer)
-    assert time.monotonic() - begun < 5
-    assert signal.getsignal(signal.SIGALRM) is handler and signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
-
-
-@pytest.mark.parametrize(
-    ("text", "told"),
-    [
-        ("{{ 1 // 0 }}", r"refuses a conversation of roles user \(ZeroDivisionError: integer"),
-        ("{{ 10 ** 1000000 }}", r"refuses .* \(ValueError: Exceeds the limit"),
-        ("{{ ''.encode('none') }}", r"refuses .* \(LookupError: unknown encoding"),
-        ("{% for a in [1] %}" * 25 + "{% endfor %}" * 25, r"refuses .* \(SyntaxError: too many"),
+        ("{{ 1 // 0 }}", r"refuses a conversation of roles user \(integer division"),
         ("{{ raise_exception('a' * 10000000) }}", r"refuses .* \(a+\);"),
-        ("{{ messages[0].content }}{{ 'ab ' * 7000000 }}", "makes 21,000,001 characters of 1 message"),
     ],
-    ids=["division", "digits", "encoding", "syntax", "length", "flood"],
+    ids=["division", "length"],
 )
-def test_a_template_that_fails_or_floods_is_one_sentence(text, told):
+def test_a_template_that_fails_is_one_sentence(text, told):
     with pytest.raises(QweftError, match=told) as caught:
         render([Message("user", "a")], make_tokenizer(text))
     assert len(str(caught.value)) < 700

@@ -5,8 +5,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qweft.data.conversation import Conversation, Message
-from qweft.data.split import Share, split
+from qweft.data.split import Share
+from qweft.data.split import split as split_shares
 from qweft.errors import QweftError
+
+
+def split(data, validation, test, seed, train=None, usable=lambda _: True):
+    sizes = {"train": train, "validation": validation, "test": test}
+    return split_shares([Share("rows", data)], sizes, seed, usable)
 
 
 def rows(sizes):
@@ -89,9 +95,9 @@ def test_unusable_rows_are_passed_over_and_only_needed_ones_looked_at():
 @pytest.mark.parametrize(
     ("sizes", "validation", "test", "words"),
     [
-        ([1] * 10, 5, 5, "5 test rows, 5 validation rows and at least one training row are asked for"),
-        ([10, 10, 10], 6, 15, "the data give 30 usable rows in 3 groups: lower data.test_rows and"),
-        ([100], 1, 0, "100 usable rows in 1 groups: rows with one prompt, or one name in the column group"),
+        ([1] * 10, 5, 5, "10 usable rows in 10 groups, and 5 validation rows, 5 test rows and 1 training row"),
+        ([10, 10, 10], 6, 15, "too few rows are left"),
+        ([100], 1, 0, "100 usable rows in 1 groups"),
         ([1], -1, 0, "data.validation_rows must be at least 0, got -1"),
         ([1], 0, -1, "data.test_rows must be at least 0, got -1"),
     ],
@@ -105,8 +111,8 @@ def test_too_few_rows(sizes, validation, test, words):
 @pytest.mark.parametrize(
     ("sizes", "good", "words"),
     [
-        ([3] * 14, {0, 1}, "the data give 6 usable rows in 2 groups: rows with one prompt, or one name in the column"),
-        ([1] * 14, range(6), "the data give 6 usable rows in 6 groups: lower data.test_rows and"),
+        ([3] * 14, {0, 1}, "gives 6 usable rows in 2 groups"),
+        ([1] * 14, range(6), "gives 6 usable rows in 6 groups"),
     ],
 )
 def test_groups_without_a_usable_row_are_not_counted(sizes, good, words):
@@ -121,8 +127,9 @@ def test_groups_of_usable_rows_are_counted_in_each_source():
     def usable(row):
         return any(row is each for each in second[:3])
 
-    with pytest.raises(QweftError, match="gives 3 usable ones in 3 groups: lower"):
-        split(first, 0, 6, 0, usable=usable, test_from=second)
+    sizes = {"train": None, "validation": 0, "test": 6}
+    with pytest.raises(QweftError, match=r"data\.test_source gives 3 usable rows in 3 groups"):
+        split_shares([Share("first", first)], sizes, 0, usable, {"test": second})
+    shares, sizes = [Share("first", first), Share("second", second)], {**sizes, "test": 12}
     with pytest.raises(QweftError, match="second gives 3 usable rows in 3 groups"):
-        split([*first, *second], 0, 12, 0, usable=lambda row: usable(row) or any(row is each for each in first),
-              shares=[Share("first", first), Share("second", second)])  # fmt: skip
+        split_shares(shares, sizes, 0, lambda row: usable(row) or any(row is each for each in first))

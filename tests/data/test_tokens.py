@@ -106,9 +106,7 @@ def test_a_template_that_writes_thoughts_in_its_own_way_teaches_them(talk, token
 def test_a_template_whose_opening_differs_is_refused(talk, tokenizer_with):
     opening = "{% for m in messages %}[{{ m['role'] }}]{{ m['content'] }}{% endfor %}"
     tokenizer = tokenizer_with(opening + "{% if add_generation_prompt %}[assistant]<think>{% endif %}")
-    with pytest.raises(
-        QweftError, match=r"does not keep the prompt .* reads '<think>' when asked and 'b' when answered"
-    ):
+    with pytest.raises(QweftError, match=r"does not keep the prompt .*<think>' when asked"):
         tokenise(talk("a?", "b"), tokenizer)
 
 

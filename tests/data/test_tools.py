@@ -68,8 +68,6 @@ FORMS = {
     "objects": {"messages": turns([call()], content=""), "tools": json.dumps(TOOLS)},
     "sharegpt": {"conversations": SHAREGPT, "tools": json.dumps([FUNCTION])},
     "older openai": {"messages": OLD_OPENAI, "tools": [FUNCTION]},
-    "older openai with functions": {"messages": OLD_OPENAI, "functions": [FUNCTION]},
-    "functions as text": {"messages": OLD_OPENAI, "functions": json.dumps([FUNCTION]), "tools": []},
     "prompt": {"prompt": turns([call()])[:1], "completion": turns([call()])[1:], "tools": TOOLS},
     "prompt as text": {"prompt": "How is it?", "completion": turns([call()])[1:], "tools": TOOLS},
 }
@@ -191,16 +189,6 @@ def test_rows_without_calls_are_rendered_as_before(chatml, qwen):
     assert not to_conversation({"question": "q", "answer": "a", "tools": "hammer, saw"}, "here").has_tools
 
 
-@pytest.mark.parametrize(
-    "functions", ["def add(): ...", "[", ["add"], [{"name": "add", "code": "def add(): ..."}], [{"code": "x"}], 5, []]
-)
-def test_functions_that_are_no_tools_are_left_alone(functions):
-    row = {"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]}
-    assert not to_conversation({**row, "functions": functions}, "here").has_tools
-    offered = to_conversation({**row, "functions": [FUNCTION]}, "here")
-    assert json.loads(offered.tools) == TOOLS  # offered, and not called here
-
-
 def test_content_in_parts_is_joined():
     parts = [{"type": "text", "text": "2+"}, {"type": "text", "text": "2?"}]
     row = {"messages": [{"role": "user", "content": parts}, {"role": "assistant", "content": ["4"]}]}
@@ -212,37 +200,26 @@ def asked(content=None, **more):
 
 
 @pytest.mark.parametrize(
-    ("row", "words"),
+    ("row", "word"),
     [
-        (
-            {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "u"}}]}]},
-            "message 1 has a part of type image_url, and only text is read",
-        ),
-        (asked([{"type": "input_audio"}]), "message 2 has a part of type input_audio"),
-        (asked([{"type": "text"}]), "message 2 has a part of type text"),
-        (asked([5]), "message 2 has a part of type int"),
-        (asked([]), "message 2 has no text content"),
-        (asked(), "message 2 has no text content"),
-        (asked("a", weight=0), "message 2 has weight 0, which means not to learn it; take it out"),
-        (asked("a", train=False), "message 2 has train False"),
-        (asked(tool_calls="x"), "the tool calls of message 2: not JSON"),
-        (asked(tool_calls=5), "the tool calls of message 2 are int, not a list"),
-        (asked(tool_calls=["x"]), "a tool call of message 2 names no function"),
-        (asked(tool_calls=[{"function": {}}]), "a tool call of message 2 names no function"),
-        (asked(tool_calls=[call("{")]), "the arguments of weather in message 2: not JSON"),
-        (asked(tool_calls=[call([1])]), "the arguments of weather in message 2 are no JSON object"),
-        (asked(tool_calls=[call({"x": float("nan")})]), "the arguments of weather: not what JSON can hold"),
-        ({"messages": [{"role": "user", "content": "q", "tool_calls": [call()]}]}, "message 1 (user) calls a tool"),
-        ({"conversations": [SHAREGPT[0], {"from": "function_call", "value": "look"}]}, "message 2: not JSON"),
-        ({**asked("a"), "tools": "hammer"}, "tools: not JSON"),
-        ({**asked("a"), "tools": 5}, "tools is int, not a list"),
-        ({**asked("a"), "tools": [{"name": 5}]}, "tool 1 of tools names no function"),
+        (asked([{"type": "image_url", "image_url": {"url": "u"}}]), "image_url"),
+        (asked([{"type": "text"}]), "only text"),
+        (asked([]), "no text content"),
+        (asked(tool_calls="x"), "not JSON"),
+        (asked(tool_calls=5), "not a list"),
+        (asked(tool_calls=[{"function": {}}]), "names no function"),
+        (asked(tool_calls=[call("{")]), "arguments of weather"),
+        (asked(tool_calls=[call([1])]), "no JSON object"),
+        (asked(tool_calls=[call({"x": float("nan")})]), "not what JSON can hold"),
+        ({"messages": [{"role": "user", "content": "q", "tool_calls": [call()]}]}, "an assistant alone"),
+        ({**asked("a"), "tools": "hammer"}, "not JSON"),
+        ({**asked("a"), "tools": [{"name": 5}]}, "names no function"),
     ],
 )
-def test_what_cannot_be_learned_is_told(row, words):
+def test_what_cannot_be_learned_is_told(row, word):
     with pytest.raises(QweftError) as fault:
         to_conversation(row, "a.jsonl, row 7")
-    assert str(fault.value).startswith("a.jsonl, row 7: ") and words in str(fault.value)
+    assert str(fault.value).startswith("a.jsonl, row 7: ") and word in str(fault.value)
 
 
 @pytest.mark.parametrize("tokenizer", ["chatml", "qwen"])

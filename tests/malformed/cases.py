@@ -30,7 +30,6 @@ SHARES = {
     "checkpoint files": 0.01,
     "results": 0.03,
     "resumed": 0.005,
-    "models": 0.06,
     "requests": 0.05,
     "ledgers": 0.03,
     "price files": 0.04,

@@ -12,12 +12,8 @@ from qweft.data.tokens import IGNORED, Encoded
 class Collator:
     """Pads rows on the right to the longest row of a batch.
 
-    The mask comes from the lengths, not from the token ids. A tokenizer may pad with its end token, and the end token
-    of an answer must be attended to and learned. The first token has no label, since no token predicts it: some
-    versions of transformers count it all the same.
-
-    Args:
-        pad_token_id: Token id for padding in `input_ids`.
+    The mask comes from the lengths, not from the token ids, since the end token of an answer must be learned even where
+    it pads. The first token has no label, since no token predicts it.
     """
 
     pad_token_id: int
@@ -43,14 +39,7 @@ Pack = list[Encoded]
 
 
 def pack(rows: Sequence[Encoded], length: int) -> list[Pack]:
-    """Group rows into packs of at most `length` tokens.
-
-    The algorithm is first-fit decreasing, typically within a few percent of the fewest packs. It is deterministic.
-
-    Args:
-        rows: Rows of at most `length` tokens; a longer one gets a pack of its own.
-        length: Maximum tokens of a pack.
-    """
+    """Group rows into packs of at most `length` tokens by first-fit decreasing, which is deterministic."""
     order = sorted(range(len(rows)), key=lambda i: (-len(rows[i]["input_ids"]), i))
     packs: list[Pack] = []
     room: list[int] = []
@@ -74,10 +63,7 @@ class PackingCollator:
     """Lays packs out as `input_ids`, `labels` and `position_ids`, which start at 0 in each row.
 
     There is no mask: transformers finds the start of each row by its position 0, and tokens attend only within their
-    row. The first token of a row has no label, since no token of its row predicts it.
-
-    Args:
-        pad_token_id: Token id for padding shorter packs on the right; each padding token is a row of its own.
+    row. Each padding token is a row of its own.
     """
 
     pad_token_id: int

@@ -1,14 +1,13 @@
 """Check of data before training: formats, lengths, split, overlap, and examples of learned text."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from statistics import quantiles
 from typing import Any
 
-from qweft.data.checks import check_data_config
 from qweft.data.config import DataConfig
-from qweft.data.conversation import Conversation
+from qweft.data.conversation import Conversation, folded
 from qweft.data.load import has_room, load_data, read_conversations
 from qweft.data.template import with_template
 from qweft.data.tokens import IGNORED, Encoded, fit, learn_all, target_tokens, tokenise, windows
@@ -17,93 +16,46 @@ STRETCH = 12
 """Length of the token n-grams that are compared for overlap."""
 SHARE = 0.5
 """A row is reported if at least this share of its n-grams is in training rows."""
+SHOWN = 3
+"""Number of example rows."""
 
 
 @dataclass(frozen=True)
 class Overlap:
-    """Overlap of a held-out part with the training rows; case and white space are ignored.
-
-    Args:
-        rows: Number of rows in the part.
-        prompts: Rows whose prompt is also the prompt of a training row; plain texts have none.
-        answers: Rows whose answer is also the answer of a training row.
-        stretches: Rows with at least half of their 12-token n-grams in training rows.
-    """
+    """Rows of a held-out part, and those whose prompt, answer, or half of the 12-token n-grams is in training rows."""
 
     rows: int
     prompts: int
     answers: int
     stretches: int
 
-    @property
-    def is_none(self) -> bool:
-        """Whether there is no overlap."""
-        return not (self.prompts or self.answers or self.stretches)
-
 
 def overlap(train: Sequence[Conversation], held_out: Sequence[Conversation], tokenizer: Any) -> Overlap:
-    """Return the overlap of held-out rows with training rows; templates and system messages are ignored.
-
-    Args:
-        train: Training rows.
-        held_out: Validation or test rows.
-        tokenizer: Tokenizer for the n-grams; words would fail in languages without spaces.
-    """
-    prompts, answers = {_prompt(row) for row in train}, {_plain(row.answer) for row in train}
-    known = {stretch for row in train for stretch in _stretches(row, tokenizer)}
+    """Return the overlap of held-out rows with training rows; case, white space and system messages are ignored."""
+    prompts, answers = {row.question for row in train}, {row.reply for row in train}
+    known = {gram for row in train for gram in _grams(row, tokenizer)}
+    shares = [[gram in known for gram in _grams(row, tokenizer)] for row in held_out]
     return Overlap(
-        len(held_out),
-        sum(_prompt(row) in prompts for row in held_out if not row.is_text),
-        sum(_plain(row.answer) in answers for row in held_out),
-        sum(_is_known(list(_stretches(row, tokenizer)), known) for row in held_out),
+        rows=len(held_out),
+        prompts=sum(row.question in prompts for row in held_out if not row.is_text),
+        answers=sum(row.reply in answers for row in held_out),
+        stretches=sum(bool(share) and sum(share) >= SHARE * len(share) for share in shares),
     )
 
 
-def _is_known(stretches: Sequence[int], known: set[int]) -> bool:
-    return bool(stretches) and sum(stretch in known for stretch in stretches) >= SHARE * len(stretches)
-
-
-def _prompt(row: Conversation) -> str:
-    return _plain("\n".join(message.said for message in row.prompt if message.role != "system"))
-
-
-def _plain(text: str) -> str:
-    return " ".join(text.casefold().split())
-
-
-def _stretches(row: Conversation, tokenizer: Any) -> Iterator[int]:
+def _grams(row: Conversation, tokenizer: Any) -> Iterator[int]:
     """Yield the hashes of all n-grams of `STRETCH` tokens in each message."""
-    for text in _texts(row):
+    for text in (folded(message.said) for message in row.messages if message.role != "system"):
         ids = tokenizer(text, add_special_tokens=False, verbose=False).input_ids
         for first in range(len(ids) - STRETCH + 1):
             yield hash(tuple(ids[first : first + STRETCH]))
 
 
-def _texts(row: Conversation) -> Iterable[str]:
-    return (_plain(message.said) for message in row.messages if message.role != "system")
-
-
-SHOWN = 3
-"""Number of example rows."""
-
-
-@dataclass(frozen=True)
-class Lengths:
-    """Summary of token counts: minimum, quartiles, 90th percentile, maximum."""
-
-    least: int
-    quarter: int
-    median: int
-    three_quarters: int
-    nine_tenths: int
-    most: int
-
-    @classmethod
-    def of(cls, numbers: Sequence[int]) -> "Lengths":
-        """Summarise at least one count."""
-        cuts = quantiles([*numbers] if len(numbers) > 1 else [*numbers, *numbers], n=20, method="inclusive")
-        quarter, median, three_quarters, nine_tenths = (round(cuts[k]) for k in (4, 9, 14, 17))
-        return cls(min(numbers), quarter, median, three_quarters, nine_tenths, max(numbers))
+def lengths_of(numbers: Sequence[int]) -> dict[str, int]:
+    """Return the minimum, quartiles, 90th percentile and maximum of at least one token count."""
+    cuts = quantiles([*numbers] if len(numbers) > 1 else [*numbers, *numbers], n=20, method="inclusive")
+    middle = {"25%": cuts[4], "median": cuts[9], "75%": cuts[14], "90%": cuts[17]}
+    return {"least": min(numbers), **{name: round(cut) for name, cut in middle.items()}, "most": max(numbers)}
 
 
 @dataclass(frozen=True)
@@ -124,8 +76,8 @@ class DataCheck:
         formats: Number of rows by format.
         turns: Number of rows by number of answers, without plain texts.
         rows: Number of rows within `max_characters`; a long plain text counts as several.
-        lengths: Tokens of a row.
-        learned: Learned tokens of a row.
+        lengths: Tokens of a row, as `lengths_of`.
+        learned: Learned tokens of a row, as `lengths_of`.
         max_length: Maximum tokens of a row.
         overlong: "cut" or "drop": what to do with longer rows.
         longer: Number of rows longer than `max_length`.
@@ -143,8 +95,8 @@ class DataCheck:
     formats: dict[str, int]
     turns: dict[int, int]
     rows: int
-    lengths: Lengths
-    learned: Lengths
+    lengths: dict[str, int]
+    learned: dict[str, int]
     max_length: int
     overlong: str
     longer: int
@@ -175,50 +127,51 @@ def check_data(
     Raises:
         QweftError: As `load_data`: whatever a run would refuse.
     """
-    check_data_config(config)
     made_with = with_template(tokenizer, config.template)
     formats: Counter[str] = Counter()
     turns: Counter[int] = Counter()
-    whole: list[Encoded] = []
     tokenised: dict[Conversation, Encoded] = {}
-    lost = 0
+    whole: list[Encoded] = []
     for name, conversation in read_conversations(config):
         formats[name] += 1
         if not conversation.is_text:
             turns[sum(message.role == "assistant" for message in conversation.messages)] += 1
-        if has_room(conversation, config):
-            pieces = list(windows(conversation, made_with, config.max_length))
-            rows = [tokenise(piece, made_with) for piece in pieces]
-            tokenised |= zip(pieces, rows, strict=True)
-            lost += sum(fit(row, config.max_length, "cut") is None for row in rows)
-            whole += map(learn_all, rows) if config.learn == "all" else rows
+        for piece in windows(conversation, made_with, config.max_length) if has_room(conversation, config) else ():
+            tokenised[piece] = tokenise(piece, made_with)
+            whole.append(tokenised[piece])
     data = load_data(config, tokenizer, tokenised)
     if check_rows is not None:
-        check_rows([*data.train, *data.validation, *data.test])
+        check_rows(data.rows("test"))
     held_out = {"validation": data.validation_conversations, "test": data.test_conversations}
+    learned = map(learn_all, whole) if config.learn == "all" else whole
     return DataCheck(
-        config.source, model, dict(formats.most_common()), dict(sorted(turns.items())), len(whole),
-        Lengths.of([len(row["input_ids"]) for row in whole]), Lengths.of([target_tokens(row) for row in whole]),
-        config.max_length, config.overlong, sum(len(row["input_ids"]) > config.max_length for row in whole),
-        lost, data.report.describe(),
-        {name: len(part) for name, part in held_out.items()},
-        [each for faults in data.report.skipped.values() for each in faults],
-        {name: overlap(data.train_conversations, part, tokenizer) for name, part in held_out.items() if part},
-        tuple(stretches(row, tokenizer) for row in data.train[:SHOWN]), data.report.sources,
-    )  # fmt: skip
+        source=config.source,
+        model=model,
+        formats=dict(formats.most_common()),
+        turns=dict(sorted(turns.items())),
+        rows=len(whole),
+        lengths=lengths_of([len(row["input_ids"]) for row in whole]),
+        learned=lengths_of([target_tokens(row) for row in learned]),
+        max_length=config.max_length,
+        overlong=config.overlong,
+        longer=sum(len(row["input_ids"]) > config.max_length for row in whole),
+        lost=sum(fit(row, config.max_length, "cut") is None for row in whole),
+        split=data.report.describe(),
+        held_out={name: len(part) for name, part in held_out.items()},
+        skipped=[each for faults in data.report.skipped.values() for each in faults],
+        overlaps={name: overlap(data.train_conversations, part, tokenizer) for name, part in held_out.items() if part},
+        shown=tuple(stretches(row, tokenizer) for row in data.train[:SHOWN]),
+        sources=data.report.sources,
+    )
 
 
 def stretches(row: Encoded, tokenizer: Any) -> tuple[Stretch, ...]:
-    """Return the spans of a row as text, learned and not learned in turn; joined they are the row's text.
-
-    The tokens of a span are decoded together, since a character may be several tokens.
-    """
-    found: list[Stretch] = []
+    """Return the spans of a row as text, learned and not learned in turn; a character may be several tokens."""
+    spans: list[Stretch] = []
     ids, labels = row["input_ids"], row["labels"]
     first = 0
     for place in range(1, len(ids) + 1):
         if place == len(ids) or (labels[place] == IGNORED) != (labels[first] == IGNORED):
-            text = str(tokenizer.decode(ids[first:place]))
-            found.append(Stretch(text, labels[first] != IGNORED))
+            spans.append(Stretch(str(tokenizer.decode(ids[first:place])), labels[first] != IGNORED))
             first = place
-    return tuple(found)
+    return tuple(spans)

@@ -1,20 +1,20 @@
 """Checks of the data section, before a model is loaded."""
 
-from qweft.data.columns import check_columns
-from qweft.data.config import MOST_ROWS, MOST_SOURCES, DataConfig, SourceConfig
-from qweft.data.formats import columns
+from math import isfinite
+
+from qweft.data.config import DataConfig, SourceConfig
+from qweft.data.formats import formats_of
 from qweft.data.hub import named
 from qweft.data.read import check_place
 from qweft.errors import QweftError
 from qweft.files import check_name, named_path
 
+MOST_ROWS = 10**9
+"""Largest number of rows that Python's iterators and the record take."""
+
 
 def check_data_config(config: DataConfig) -> None:
-    """Check the length limits, the template, the names of columns, and several sources.
-
-    Raises:
-        QweftError: A value is out of range; the message names the key, the value and what is allowed.
-    """
+    """Check the limits, the template, the names of columns, and several sources."""
     if config.max_length < 2:
         raise QweftError(f"max_length {config.max_length}: a row needs at least 2 tokens; use 128 or more")
     if config.max_characters is not None and config.max_characters < 1:
@@ -28,9 +28,9 @@ def check_data_config(config: DataConfig) -> None:
         from qweft.data.template import check_template  # here, since templates are rare and need jinja2
 
         check_template(config.template)
-    for each in config.training_sources:
-        check_columns(each.columns, columns())
-    check_columns(config.columns, columns())
+    formats_of(config.columns)
+    for place, each in enumerate(config.sources or ()):
+        formats_of(each.columns, f"data.sources[{place}].columns")
     if config.sources is not None:
         _check_sources(config, config.sources)
     for name in ("source", "validation_source", "test_source"):
@@ -43,26 +43,18 @@ def _check_sources(config: DataConfig, sources: list[SourceConfig]) -> None:
     if not sources:
         raise QweftError("data.sources is empty; name at least one source, or leave it out")
     if config.source != config.together:
-        raise QweftError(
-            f"data.source {config.source} and data.sources are both given; put that source among data.sources, or "
-            "leave one of them out"
-        )
+        raise QweftError(f"data.source {config.source} and data.sources are both given; leave one of them out")
     if config.file is not None:
         raise QweftError(f"data.file {config.file} does not go with data.sources; give the file as one of them")
-    if len(sources) > MOST_SOURCES:
-        raise QweftError(f"data.sources are {len(sources):,}, and at most {MOST_SOURCES:,} are read; join some files")
     for place, each in enumerate(sources):
         name = f"data.sources[{place}]"
         if each.weight is not None and each.rows is not None:
             raise QweftError(f"{name} ({each.source}): weight and rows exclude each other; give one of them")
-        if each.weight is not None and not 1 / MOST_ROWS <= each.weight <= MOST_ROWS:
-            raise QweftError(
-                f"{name}.weight must be from {1 / MOST_ROWS:g} to {MOST_ROWS:,}, got {each.weight}; leave the source "
-                "out for none"
-            )
+        if each.weight is not None and not (isfinite(each.weight) and each.weight > 1e-9):
+            raise QweftError(f"{name}.weight must be positive, got {each.weight}; leave the source out for none")
         if each.rows is not None and not 1 <= each.rows <= MOST_ROWS:
             raise QweftError(
-                f"{name}.rows must be from 1 to {MOST_ROWS:,}, got {each.rows}; leave the source out for none"
+                f"{name}.rows must be from 1 to {MOST_ROWS:,}, got {each.rows}; leave the source out for 0"
             )
         twice = next((one for one in sources[:place] if same_source(one.source, each.source)), None)
         if twice is not None:
@@ -76,7 +68,7 @@ def _check_sources(config: DataConfig, sources: list[SourceConfig]) -> None:
 
 
 def same_source(one: str, other: str) -> bool:
-    """Whether two sources are equal, or two names of one file, folder or data set on the hub."""
+    """Return whether two sources are equal, or two names of one file, folder or data set on the hub."""
     paths = [named_path(source) for source in (one, other)]
     if any(path.exists() for path in paths):
         return all(path.exists() for path in paths) and paths[0].samefile(paths[1])
@@ -84,15 +76,13 @@ def same_source(one: str, other: str) -> bool:
 
 
 def may_share(one: str, other: str) -> bool:
-    """Whether two sources are the same, a folder and a file in it, or one data set with and without its part."""
+    """Return whether two sources are the same, a folder and a file in it, or one data set with and without its part."""
     if same_source(one, other):
         return True
     paths = [named_path(source) for source in (one, other)]
-    if all(path.exists() for path in paths):
-        first, second = (path.resolve() for path in paths)
-        return first == second.parent or second == first.parent
     if any(path.exists() for path in paths):
-        return False
+        first, second = (path.resolve() for path in paths)
+        return all(path.exists() for path in paths) and (first == second.parent or second == first.parent)
     (name, split), (other_name, other_split) = (_in_full(source).split("@", 1) for source in (one, other))
     names = (name.partition(":")[0], other_name.partition(":")[0])
     has_no_part = name == names[0] or other_name == names[1]
@@ -107,15 +97,7 @@ def _in_full(source: str) -> str:
 
 
 def check_places(config: DataConfig, output: str | None = None) -> None:
-    """Check that the files and folders of a run's data exist, before a model is loaded.
-
-    Args:
-        config: The data section.
-        output: Folder that the run writes to.
-
-    Raises:
-        QweftError: One is missing, or is the output itself.
-    """
+    """Check that the files and folders of a run's data exist, and are not its output, before a model is loaded."""
     for source in config.places:
         check_name(source, "data")
         check_place(source)

@@ -1,7 +1,7 @@
 """Config of the training, validation and test data."""
 
 from collections.abc import Mapping
-from dataclasses import MISSING, Field, asdict, dataclass, field, fields, replace
+from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from typing import Any, Literal
 
 TOGETHER = " + "
@@ -31,7 +31,7 @@ class DataConfig:
     """Source of the rows, their split and their maximum length.
 
     Args:
-        source: A file (.jsonl, .json, .csv, .parquet; plain text: .txt, .md), a folder of such files,
+        source: A file (.jsonl, .json, .csv, .tsv, .parquet; plain text: .txt, .md), a folder of such files,
             "embedded:gsm_symbolic", "embedded:chitchat", "embedded:reasoning_gym:TASK", the name of a public data set
             (see `qweft data list`), or a hub id. The last two read the train split, or another one as NAME@SPLIT.
         train_rows: Maximum number of training rows; `None` means all rows that are not held out.
@@ -82,7 +82,7 @@ class DataConfig:
         if self.sources is not None:  # records and config files give mappings
             made = [SourceConfig(**each) if isinstance(each, dict) else each for each in self.sources]
             object.__setattr__(self, "sources", made)
-            if self.source == _default(next(each for each in fields(self) if each.name == "source")):
+            if self.source == _default("source"):
                 object.__setattr__(self, "source", self.together)
 
     @property
@@ -107,15 +107,14 @@ class DataConfig:
         return own or self.source
 
     def decides(self) -> dict[str, Any]:
-        """Return all settings for the record of a run, without those of `NEWER` that have their default.
+        """Return all settings for the record of a run, without those of `OPTIONAL` that have their default.
 
-        An empty name in `columns` leaves a column out, as all did once that no format reads: it decides nothing.
+        An empty name in `columns` decides nothing: it leaves a column out.
         """
-        found = {each.name: getattr(self, each.name) for each in fields(self)}
-        found["columns"] = {name: own for name, own in self.columns.items() if own}
-        newer = {each.name: _default(each) for each in fields(self) if each.name in NEWER}
-        found = {name: value for name, value in found.items() if name not in newer or value != newer[name]}
-        return found if self.sources is None else {**found, "sources": [asdict(each) for each in self.sources]}
+        settings = {each.name: getattr(self, each.name) for each in fields(self)}
+        settings["columns"] = {name: own for name, own in self.columns.items() if own}
+        kept = {name: value for name, value in settings.items() if name not in OPTIONAL or value != _default(name)}
+        return kept if self.sources is None else {**kept, "sources": [asdict(each) for each in self.sources]}
 
     def sized(self, rows: Mapping[str, int]) -> "DataConfig":
         """Return the config with numbers of held-out rows where they are `None`.
@@ -130,23 +129,10 @@ class DataConfig:
         )
 
 
-MOST_ROWS = 10**9
-"""Largest number of rows that is asked for."""
-MOST_SOURCES = 100
 HELD_OUT = ("validation", "test")
 LEAST_HELD_OUT, MOST_HELD_OUT = 8, 64
-"""Limits of a held-out part whose size is not given. Earlier versions held out the most of any number of rows."""
-
-
-def _share(rows: int) -> int:
-    return min(MOST_HELD_OUT, max(LEAST_HELD_OUT, rows // 10))
-
-
-def _default(each: "Field[Any]") -> Any:
-    return each.default if each.default_factory is MISSING else each.default_factory()
-
-
-NEWER = (
+"""Limits of a held-out part whose size is not given."""
+OPTIONAL = (
     "validation_source",
     "test_source",
     "max_characters",
@@ -156,4 +142,13 @@ NEWER = (
     "skip_bad_rows",
     "sources",
 )
-"""Settings that older records lack."""
+"""Settings that a record leaves out where they have their default."""
+
+
+def _share(rows: int) -> int:
+    return min(MOST_HELD_OUT, max(LEAST_HELD_OUT, rows // 10))
+
+
+def _default(name: str) -> Any:
+    found = next(each for each in fields(DataConfig) if each.name == name)
+    return found.default if found.default_factory is MISSING else found.default_factory()

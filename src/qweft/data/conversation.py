@@ -92,6 +92,21 @@ class Conversation:
         """The default group: a hash of the prompt, equal for equal prompts in two data sets."""
         return text_group(self.messages[0]) if self.is_text else prompt_group(self.messages)
 
+    @property
+    def question(self) -> str:
+        """The prompt without system messages, case and white space ignored."""
+        return folded("\n".join(message.said for message in self.prompt if message.role != "system"))
+
+    @property
+    def reply(self) -> str:
+        """The answer, case and white space ignored."""
+        return folded(self.answer)
+
+
+def folded(text: str) -> str:
+    """Return a text for comparisons that ignore case and white space."""
+    return " ".join(text.casefold().split())
+
 
 def prompt_group(messages: Sequence[Message]) -> str:
     """Return the default group: a hash of the messages before the first answer to one, without system messages.
@@ -99,17 +114,19 @@ def prompt_group(messages: Sequence[Message]) -> str:
     Duplicates share it, and so do several answers to one question. So do the prefixes of a dialogue, which some data
     sets list as separate rows. Case and white space are ignored. Where nothing is asked, the whole row is hashed.
     """
-    said: list[str] = []
+    asked: list[str] = []
     for message in messages:
-        if message.role == "assistant" and said:  # one that comes before any question is a greeting
+        if message.role == "assistant" and asked:  # one that comes before any question is a greeting
             break
         if message.role not in ("assistant", "system"):
-            said.append(" ".join(message.content.casefold().split()))
-    if not said:
-        said = [" ".join(message.said.casefold().split()) for message in messages]
-    return hashlib.sha256("\n".join(said).encode()).hexdigest()[:16]
+            asked.append(folded(message.content))
+    return _hash("\n".join(asked or [folded(message.said) for message in messages]))
 
 
 def text_group(message: Message) -> str:
     """Return the default group of a plain text: a hash of it, case and white space ignored."""
-    return hashlib.sha256(" ".join(message.content.casefold().split()).encode()).hexdigest()[:16]
+    return _hash(folded(message.content))
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -5,7 +5,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from qweft.data.check import DataCheck, Lengths, Overlap, Stretch
+from qweft.data.check import DataCheck, Overlap, Stretch
 from qweft.data.embedded import EMBEDDED_DATA, PREFIX
 from qweft.data.hub import NAMED
 from qweft.text import many
@@ -54,28 +54,23 @@ def _limit(found: DataCheck) -> str:
 def _lengths(found: DataCheck) -> Table:
     table = Table(title="tokens of a row", title_justify="left")
     table.add_column("")
-    for name in ("least", "25%", "median", "75%", "90%", "most"):
+    for name in found.lengths:
         table.add_column(name, justify="right")
-    rows: tuple[tuple[str, Lengths], ...] = (("whole", found.lengths), ("learned", found.learned))
-    for name, of in rows:
-        numbers = (of.least, of.quarter, of.median, of.three_quarters, of.nine_tenths, of.most)
-        table.add_row(name, *(f"{number:,}" for number in numbers))
+    for name, of in (("whole", found.lengths), ("learned", found.learned)):
+        table.add_row(name, *(f"{number:,}" for number in of.values()))
     return table
 
 
 def _overlap(name: str, part: Overlap) -> str:
-    if part.is_none:
+    counts = (
+        (part.prompts, "with a training row's prompt"),
+        (part.answers, "with a training row's answer"),
+        (part.stretches, "of which half or more stands in training rows, in stretches of 12 tokens"),
+    )
+    shared = [f"{many(count, 'row')} {what}" for count, what in counts if count]
+    if not shared:
         return f"{name}: none of its {many(part.rows, 'row')} stands in the training rows"
-    said = [
-        f"{many(count, 'row')} {what}"
-        for count, what in (
-            (part.prompts, "with a training row's prompt"),
-            (part.answers, "with a training row's answer"),
-            (part.stretches, "of which half or more stands in training rows, in stretches of 12 tokens"),
-        )
-        if count
-    ]
-    return f"{name}, of {many(part.rows, 'row')}: {'; '.join(said)}"
+    return f"{name}, of {many(part.rows, 'row')}: {'; '.join(shared)}"
 
 
 def _row(row: tuple[Stretch, ...]) -> Text:

@@ -8,7 +8,6 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -45,20 +44,12 @@ Rows = Iterator[tuple[str, dict[str, Any]]]
 
 
 def tidy(text: str) -> str:
-    """Write whole numbers without ".0".
-
-    >>> tidy("14.0 - 4 = 10.0")
-    '14 - 4 = 10'
-    """
+    """Write whole numbers without ".0": "14.0" becomes "14"."""
     return re.sub(r"(?<=\d)\.0+(?!\d)", "", text)
 
 
 def last_number(text: str) -> str | None:
-    r"""Return N of a text that ends in "#### N", without commas; `None` if it ends otherwise.
-
-    >>> last_number("6 * 7 = 42\n#### 1,042")
-    '1042'
-    """
+    """Return N of a text that ends in "#### N", without commas; `None` if it ends otherwise."""
     found = _LAST.search(text)
     return found.group(1).replace(",", "") if found else None
 
@@ -67,10 +58,6 @@ def false_step(text: str) -> str | None:
     """Return the first "a op b = c" whose result is off by more than 0.01; `None` if there is none.
 
     Only steps with two plain numbers are checked; units, percentages and longer expressions are skipped.
-
-    >>> false_step("She needs 30 / 20 = 1 pans")
-    '30 / 20 = 1'
-    >>> false_step("15 kg * 2 - 9 = 21")
     """
     for found in _STEP.finditer(text):
         left, right, result = (float(found.group(part).replace(",", "")) for part in (1, 3, 4))
@@ -84,11 +71,7 @@ def false_step(text: str) -> str | None:
 
 
 def gym_task(source: str) -> str | None:
-    """Return the reasoning-gym task of a data source; `None` for other sources.
-
-    >>> gym_task("embedded:reasoning_gym:maze"), gym_task("embedded:gsm_symbolic"), gym_task("embedded:chitchat")
-    ('maze', 'gsm_symbolic', None)
-    """
+    """Return the reasoning-gym task of a data source; `None` for other sources."""
     if source == "embedded:gsm_symbolic":
         return "gsm_symbolic"
     before, _, task = source.partition(f"embedded:{PREFIX}")
@@ -96,50 +79,35 @@ def gym_task(source: str) -> str | None:
 
 
 def check_embedded(source: str) -> None:
-    """Check that an embedded data set is known, and that the package of a generated one is installed.
-
-    Other sources pass.
-
-    Raises:
-        QweftError: It is not known, or the package is not installed.
-    """
+    """Raise if an embedded data set is not known, or the package of a generated one is not installed."""
     if source.startswith("embedded:"):
         _maker(source.removeprefix("embedded:"))
-    task = gym_task(source)
-    if task is not None and importlib.util.find_spec("reasoning_gym") is None:
-        gym_dataset(task)  # raises, with the sentence
+    if gym_task(source) is not None and importlib.util.find_spec("reasoning_gym") is None:
+        raise QweftError(
+            f"data {source}: the package reasoning-gym is not installed: pip install '.[embedded]', or name your "
+            "own data: --data.source FILE"
+        )
 
 
 def gym_dataset(task: str) -> Any:
-    """Return the reasoning-gym data set of a task, with seed `SEED` and size `GENERATED`.
+    """Return the reasoning-gym data set of a task, with seed `SEED` and size `GENERATED`."""
+    source = "embedded:gsm_symbolic" if task == "gsm_symbolic" else f"embedded:{PREFIX}{task}"
+    check_embedded(source)
+    import reasoning_gym
+    from reasoning_gym.factory import DATASETS
 
-    Raises:
-        QweftError: The package is not installed, the task is not known, or it needs other tasks.
-    """
-    try:
-        import reasoning_gym
-        from reasoning_gym.factory import DATASETS
-    except ImportError as fault:
-        raise QweftError(
-            f"data embedded:{task if task == 'gsm_symbolic' else PREFIX + task}: the package reasoning-gym is not "
-            "installed: pip install '.[embedded]', or name your own data: --data.source FILE"
-        ) from fault
     if task not in DATASETS:
         close = near(task, DATASETS, cutoff=0.4)
         meant = f"did you mean embedded:{PREFIX}{close[0]}?" if close else f"it has {len(DATASETS)} others"
-        raise QweftError(f"data embedded:{PREFIX}{task}: reasoning-gym has no task of that name; {meant}")
+        raise QweftError(f"data {source}: reasoning-gym has no task of that name; {meant}")
     try:
         return reasoning_gym.create_dataset(task, seed=SEED, size=GENERATED)
     except AssertionError as fault:  # "composite" combines other tasks, and none are given here
-        raise QweftError(f"data embedded:{PREFIX}{task}: it cannot be made by itself ({fault}); name a task") from fault
+        raise QweftError(f"data {source}: it cannot be made by itself ({fault}); name a task") from fault
 
 
 def gym_rows(task: str) -> Iterator[dict[str, Any]]:
-    """Yield the questions and answers of a task, each question once.
-
-    Raises:
-        QweftError: See `gym_dataset`; or the task's entries have no text answer to learn from.
-    """
+    """Yield the questions and answers of a task, each question once; raise if it has no text answers."""
     seen: set[str] = set()
     for number, entry in enumerate(gym_dataset(task)):
         question, answer = entry["question"], entry["answer"]
@@ -154,37 +122,21 @@ def gym_rows(task: str) -> Iterator[dict[str, Any]]:
 
 
 class Verifier:
-    """Scores answers with the verifier of a reasoning-gym task.
-
-    Args:
-        task: Name of the task.
-        questions: Questions to score; entries are generated until all of them are found.
-
-    Raises:
-        QweftError: See `gym_dataset`; or a question does not belong to the task.
-    """
+    """Scores answers to some questions with the verifier of a reasoning-gym task."""
 
     def __init__(self, task: str, questions: set[str]) -> None:
         self._dataset = gym_dataset(task)
-        found = ((entry["question"], entry) for entry in self._dataset)
         self._entries: dict[str, Any] = {}
-        missing = set(questions)
-        for question, entry in found:
-            if question in missing:
-                self._entries[question] = entry
-                missing.discard(question)
-            if not missing:
+        for entry in self._dataset:
+            if entry["question"] in questions:
+                self._entries.setdefault(entry["question"], entry)
+            if len(self._entries) == len(questions):
                 return
-        (one,) = islice(missing, 1)
-        raise QweftError(f"no verifier of {task} knows the question {one[:80]!r}; is it a row of that task?")
+        missing = next(iter(questions - self._entries.keys()))
+        raise QweftError(f"no verifier of {task} knows the question {missing[:80]!r}; is it a row of that task?")
 
     def score(self, question: str, answer: str) -> float:
-        """Return the score of the task's `score_answer`, from 0 to 1; 0 if it raises.
-
-        Args:
-            question: One of the verifier's questions.
-            answer: The final answer, without the reasoning.
-        """
+        """Return the score of the task's `score_answer`, from 0 to 1; 0 if it raises."""
         try:
             return float(self._dataset.score_answer(answer, self._entries[question]))
         except Exception:  # verifiers parse model output, and some raise on nonsense
@@ -192,41 +144,27 @@ class Verifier:
 
 
 def embedded_rows(name: str) -> Rows:
-    """Yield (where, row) of an embedded data set.
-
-    Args:
-        name: "gsm_symbolic", "chitchat", or "reasoning_gym:TASK".
-
-    Raises:
-        QweftError: The name is not known, the package is not installed, or its data cannot be downloaded.
-    """
+    """Yield (where, row) of an embedded data set: "gsm_symbolic", "chitchat", or "reasoning_gym:TASK"."""
     for number, row in enumerate(_maker(name)(), 1):
         yield f"embedded:{name}, row {number}", row
 
 
 def _maker(name: str) -> Callable[[], Iterator[dict[str, Any]]]:
     """Return the function that makes the rows of an embedded data set."""
-    rows = EMBEDDED_DATA.get(name)
-    if rows is None and name.startswith(PREFIX):
-        rows = partial(gym_rows, name.removeprefix(PREFIX))
-    if rows is None:
-        close = near(name.lower(), EMBEDDED_DATA, cutoff=0.4)
-        meant = f"; did you mean embedded:{close[0]}?" if close else ""
-        listed = ", ".join(f"embedded:{known}" for known in (*EMBEDDED_DATA, f"{PREFIX}TASK"))
-        raise QweftError(f"data embedded:{name}: unknown; there are {listed}{meant}")
-    return rows
+    if name in EMBEDDED_DATA:
+        return EMBEDDED_DATA[name]
+    if name.startswith(PREFIX):
+        return partial(gym_rows, name.removeprefix(PREFIX))
+    names = ", ".join(f"embedded:{known}" for known in (*EMBEDDED_DATA, f"{PREFIX}TASK"))
+    raise QweftError(f"data embedded:{name}: unknown; there are {names}")
 
 
 def gsm_symbolic() -> Iterator[dict[str, Any]]:
     """Yield grade-school word problems with worked answers, made by reasoning-gym (85 templates, 2,000 entries).
 
-    The answer is the worked solution, which ends in "#### N". "36.0" is written "36", as in the entry's answer.
-
-    Left out are repeated questions, rows whose "#### N" differs from the entry's answer, and rows with a false step,
-    such as "30 / 20 = 1" from templates that round silently.
-
-    The group is the template, identified by the difficulty and the names of its variables. So a split tests on
-    problems whose template is not in the training rows.
+    The answer is the worked solution, which ends in "#### N". Left out are repeated questions, rows whose "#### N"
+    differs from the entry's answer, and rows with a false step, from templates that round silently. The group is the
+    template, identified by the difficulty and the names of its variables, so a split tests on other templates.
     """
     seen: set[str] = set()
     for made in gym_dataset("gsm_symbolic"):
@@ -241,10 +179,9 @@ def gsm_symbolic() -> Iterator[dict[str, Any]]:
 def chitchat() -> Iterator[dict[str, Any]]:
     """Yield windows of 7,168 human-human conversations (chitchat-dataset).
 
-    Consecutive texts of one sender are joined by line breaks into one turn; the first speaker is the user. A
-    conversation is cut into windows of at most six turns, without overlap, each ending with an answer. Conversations
-    without a reply and those of more than two people are left out. The system message is `SETTING`, the group is the
-    conversation.
+    Consecutive texts of one sender are one turn; the first speaker is the user. A conversation is cut into windows of
+    at most six turns, each ending with an answer. Conversations of other than two people are left out. The system
+    message is `SETTING`, the group is the conversation.
     """
     # Read the file directly: all that importing the package would give is its path.
     path = installed_file("chitchat_dataset", "dataset.json") or _downloaded_chitchat()

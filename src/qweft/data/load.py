@@ -6,19 +6,19 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from qweft.data.checks import check_data_config
-from qweft.data.columns import renamed
 from qweft.data.config import HELD_OUT, LEAST_HELD_OUT, DataConfig
 from qweft.data.conversation import Conversation, text_group
-from qweft.data.formats import format_of, to_conversation
-from qweft.data.naming import of_named, unread_of
+from qweft.data.formats import KEY, format_of, formats_of, renamed, to_conversation, unread_of
 from qweft.data.read import beside_training, read_rows
-from qweft.data.report import COLUMNS, DataReport, PartReport, fingerprint, part_report
+from qweft.data.report import COLUMNS, DataReport, PartReport, fingerprint, part_report, shared_note
 from qweft.data.split import Share, TooFewRowsError, split
 from qweft.data.template import render, shows_tools, with_template
-from qweft.data.tokens import Encoded, answer_count, fit, is_longer, learn_all, no_end, tokenise, windows
+from qweft.data.tokens import Encoded, answer_count, fit, learn_all, no_end, tokenise, windows
 from qweft.data.turns import RowError, UnknownFormatError
 from qweft.errors import QweftError
 from qweft.text import many, progress
+
+PARTS = ("train", *HELD_OUT)
 
 
 @dataclass(frozen=True)
@@ -53,10 +53,7 @@ class Data:
         return [*self.train, *self.validation, *(self.test if split == "test" else ())]
 
     def to_answer(self, split: str) -> list[Conversation]:
-        """Return a held-out part's texts in an order in which the first ones are of several sources in proportion.
-
-        The rows themselves stand source after source, which the fingerprint holds.
-        """
+        """Return a held-out part's texts so that the first ones are of several sources in proportion."""
         texts = self.test_conversations if split == "test" else self.validation_conversations
         counts = [each[split] for each in self.report.sources.values()]
         if sum(counts) != len(texts):  # they have a source of their own
@@ -86,9 +83,6 @@ class _Encoder:
 
     def _encode(self, conversation: Conversation) -> Encoded | None:
         limit, overlong = self.config.max_length, self.config.overlong
-        if overlong == "drop" and conversation not in self.whole and is_longer(conversation, self.tokenizer, limit):
-            self.dropped.add(conversation)
-            return None
         whole = self.whole.get(conversation) or tokenise(conversation, self.tokenizer)
         row = fit(whole, limit, overlong)
         long = len(whole["input_ids"]) > limit
@@ -110,6 +104,17 @@ class _Encoder:
         return part_report(rows, groups, cut, only_last)
 
 
+@dataclass
+class _Rows:
+    """The rows of all sources, and what was seen while they were read."""
+
+    of: dict[str, list[Conversation]] = field(default_factory=dict)
+    too_many_characters: int = 0
+    skipped: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
+    unread: Counter[str] = field(default_factory=Counter)
+    notes: list[str] = field(default_factory=list)
+
+
 @progress("reading the data")
 def load_data(config: DataConfig, tokenizer: Any, whole: Mapping[Conversation, Encoded] | None = None) -> Data:
     """Read, split and tokenise the data of a run.
@@ -123,46 +128,33 @@ def load_data(config: DataConfig, tokenizer: Any, whole: Mapping[Conversation, E
         whole: Conversations that are already tokenised: with the template of the config, not cut, without `learn`.
 
     Raises:
-        QweftError: The config is out of range, the source cannot be read, a row has no answer, there are too few rows,
-            or no row is left to learn from. The last message shows a row.
+        QweftError: The config is out of range, a source or row cannot be read, or there are too few rows.
     """
     check_data_config(config)
     tokenizer = with_template(tokenizer, config.template)
-    skipped: dict[str, list[tuple[str, str]]] = {}
-    unread: Counter[str] = Counter()
-    sources, left_out = _read(config, tokenizer, skipped, unread)
-    several = [] if config.sources is None else config.sources
-    shares = [Share(each.source, sources[each.source], each.weight, each.rows) for each in several]
-    conversations = [row for each in shares for row in each.conversations] or sources[config.source]
-    sources.setdefault(config.source, conversations)
+    read = _read(config, tokenizer)
+    shares = [Share(each.source, read.of[each.source], each.weight, each.rows) for each in config.training_sources]
+    conversations = [row for each in shares for row in each.conversations]
     # Skipped rows count: the others are then split as they are once those are mended.
-    sizes = {source: len(rows) + len(skipped.get(source, ())) for source, rows in sources.items()}
-    sizes[config.source] = sum(sizes[each.source] for each in config.training_sources)
+    sizes = {source: len(rows) + len(read.skipped.get(source, ())) for source, rows in read.of.items()}
+    sizes[config.source] = sum(sizes[each.name] for each in shares)
     by_default = tuple(part for part in HELD_OUT if getattr(config, f"{part}_rows") is None)
     config = config.sized({part: sizes[config.source_of(part)] for part in HELD_OUT})
     encoder = _Encoder(tokenizer, config, whole or {})
+    held_out = {part: source for part in HELD_OUT if (source := config.source_of(part)) != config.source}
+    numbers = {part: getattr(config, f"{part}_rows") for part in PARTS}
+    elsewhere = {part: read.of[source] for part, source in held_out.items()}
     try:
-        parts = split(
-            conversations,
-            config.validation_rows or 0,
-            config.test_rows or 0,
-            config.split_seed,
-            config.train_rows,
-            encoder.usable,
-            sources[config.source_of("validation")],
-            sources[config.source_of("test")],
-            shares,
-        )
+        parts = split(shares, numbers, config.split_seed, encoder.usable, elsewhere)
     except TooFewRowsError as fault:
         raise _too_few(fault, encoder, conversations, by_default) from fault
     chosen = {"train": parts.train, "validation": parts.validation, "test": parts.test}
     rows = {name: encoder.part(part) for name, part in chosen.items()}
     if config.learn == "all":
         rows["train"] = [learn_all(row) for row in rows["train"]]
-    held_out = _held_out(config)
-    others = {*held_out.values()} - {each.source for each in config.training_sources}
-    every = [*conversations, *(conversation for source in others for conversation in sources[source])]
-    places = [config.file] if config.file is not None else [each.source for each in config.training_sources]
+    every = [row for source in read.of.values() for row in source]
+    places = [config.file] if config.file is not None else [each.name for each in shares]
+    notes = [*read.notes, *map(beside_training, places), *(shared_note(part, chosen) for part in HELD_OUT)]
     report = DataReport(
         source=config.source,
         rows=len(conversations),
@@ -174,17 +166,17 @@ def load_data(config: DataConfig, tokenizer: Any, whole: Mapping[Conversation, E
         parts={name: encoder.report(part, rows[name]) for name, part in chosen.items()},
         fingerprint=fingerprint(rows),
         held_out=held_out,
-        held_out_rows={part: len(sources[source]) for part, source in held_out.items()},
-        too_many_characters=left_out,
+        held_out_rows={part: len(source) for part, source in elsewhere.items()},
+        too_many_characters=read.too_many_characters,
         asked_elsewhere=parts.asked_elsewhere,
-        skipped=skipped,
+        skipped=read.skipped,
         tools_as_text=_tools_as_text(conversations, tokenizer),
         by_default=by_default,
-        sources=_counts(shares, chosen),
+        sources={} if config.sources is None else _counts(shares, chosen),
         no_end="" if all(conversation.is_text for conversation in conversations) else no_end(tokenizer),
         wanted=config.train_rows if len(rows["train"]) < (config.train_rows or 0) else None,
-        beside_training=tuple(filter(None, map(beside_training, places))),
-        unread=dict(unread.most_common(COLUMNS + 1)),
+        notes=tuple(filter(None, notes)),
+        unread=dict(read.unread.most_common(COLUMNS + 1)),
     )
     train, validation, test = (list(part) for part in chosen.values())
     return Data(rows["train"], rows["validation"], rows["test"], train, validation, test, report, tokenizer, config)
@@ -193,129 +185,78 @@ def load_data(config: DataConfig, tokenizer: Any, whole: Mapping[Conversation, E
 def _counts(shares: Sequence[Share], chosen: Mapping[str, Sequence[Conversation]]) -> dict[str, dict[str, int]]:
     """Return the rows of each of several sources, and those in each part, by the source's name."""
     of = {id(row): each.name for each in shares for row in each.conversations}  # equal rows may be in two sources
-    found = {name: Counter(of.get(id(row)) for row in part) for name, part in chosen.items()}
+    counts = {name: Counter(of.get(id(row)) for row in part) for name, part in chosen.items()}
     return {
-        each.name: {"rows": len(each.conversations), **{part: found[part][each.name] for part in chosen}}
+        each.name: {"rows": len(each.conversations), **{part: counts[part][each.name] for part in chosen}}
         for each in shares
     }
 
 
 def _tools_as_text(conversations: Sequence[Conversation], tokenizer: Any) -> int:
-    found = sum(conversation.has_tools for conversation in conversations)
-    return 0 if found and shows_tools(tokenizer) else found
+    count = sum(conversation.has_tools for conversation in conversations)
+    return 0 if count and shows_tools(tokenizer) else count
 
 
-def _read(
-    config: DataConfig, tokenizer: Any, skipped: dict[str, list[tuple[str, str]]], unread: Counter[str]
-) -> tuple[dict[str, list[Conversation]], int]:
-    """Return the rows by source, plain texts in windows, and the number of rows over `max_characters`.
-
-    Args:
-        config: The data config.
-        tokenizer: The model's tokenizer.
-        skipped: Receives place and fault of each row that was left out, by source.
-        unread: Receives the number of rows with something in each column that is not read.
-    """
-    found: dict[str, list[Conversation]] = {}
-    left_out = 0
+def _read(config: DataConfig, tokenizer: Any) -> _Rows:
+    """Read all sources, plain texts in windows."""
+    read = _Rows()
     own = {each.source for each in config.training_sources}
-    for source, key in _places(config):
-        rows = found[source] = []
+    parts = 1 + sum(config.source_of(p) == config.source and getattr(config, f"{p}_rows") != 0 for p in HELD_OUT)
+    for source in config.places:
+        rows = read.of[source] = []
         faults: list[tuple[str, str]] = []
-        read = 0
-        for _, conversation in _conversations(config, source, key, faults, unread):
-            read += 1
+        texts = left_out = 0
+        for _, conversation in _conversations(config, source, faults, read):
+            texts += 1
             if source in own and not has_room(conversation, config):
                 left_out += 1
             else:
                 rows += windows(conversation, tokenizer, config.max_length)
+        read.too_many_characters += left_out
         if faults:
-            skipped[source] = faults
+            read.skipped[source] = faults
         if not rows:
             short = " of at most so many characters as data.max_characters says" if left_out else ""
-            first = (
-                f"; none of {many(len(faults), 'row')} can be read, the first since {faults[0][1]}" if faults else ""
-            )
+            first = f"; none of {many(len(faults), 'row')} can be read: {faults[0][1]}" if faults else ""
             raise QweftError(f"data {source}: there are no rows{short} in it{first}")
-        if own == {source} and read < _parts(config):
+        if own == {source} and texts < parts:
             # whole texts could not fill the parts, so each piece is a group
             rows[:] = [replace(row, group=text_group(row.messages[0])) if row.is_text else row for row in rows]
-    return found, left_out
-
-
-def _parts(config: DataConfig) -> int:
-    """Return the number of parts that take rows of the training source."""
-    own = [part for part in HELD_OUT if config.source_of(part) == config.source]
-    return 1 + sum(getattr(config, f"{part}_rows") != 0 for part in own)
-
-
-def _places(config: DataConfig) -> Iterator[tuple[str, str]]:
-    """Yield each source of the training and held-out rows once, with the config key that names it."""
-    key = "data.source" if config.sources is None else "data.sources"
-    named = {each.source: key for each in config.training_sources}
-    for part in HELD_OUT:
-        if config.source_of(part) != config.source:
-            named.setdefault(config.source_of(part), f"data.{part}_source")
-    yield from named.items()
+    return read
 
 
 def read_conversations(config: DataConfig) -> Iterator[tuple[str, Conversation]]:
-    """Yield (format, conversation) of each row of the training sources.
-
-    Rows that cannot be read are left out if `skip_bad_rows` is set.
-
-    Raises:
-        QweftError: A source cannot be read, or a row cannot and is not to be left out.
-    """
-    for source, key in _places(config):
-        if source in {each.source for each in config.training_sources}:
-            yield from _conversations(config, source, key, [])
+    """Yield (format, conversation) of each row of the training sources, as `load_data` reads them."""
+    for each in config.training_sources:
+        yield from _conversations(config, each.source, [], _Rows())
 
 
 def _conversations(
-    config: DataConfig,
-    source: str,
-    key: str,
-    skipped: list[tuple[str, str]],
-    unread: Counter[str] | None = None,
+    config: DataConfig, source: str, skipped: list[tuple[str, str]], read: _Rows
 ) -> Iterator[tuple[str, Conversation]]:
-    """Yield (format, conversation) of each row of a source.
-
-    `max_rows` and `file` apply to training sources only, not to a validation or test source of its own.
-
-    Args:
-        config: The data config.
-        source: One of the sources of `config`.
-        key: The config key that names it.
-        skipped: Receives place and fault of each row that is left out, if `skip_bad_rows` is set.
-        unread: Receives the number of rows with something in each column that is not read.
-    """
+    """Yield (format, conversation) of each row of a source; `max_rows` and `file` are those of training sources."""
     faults = skipped if config.skip_bad_rows else None
     own = next((each for each in config.training_sources if each.source == source), None)
-    columns = config.columns if own is None else own.columns or config.columns
-    names = [each.source for each in config.sources or ()]
-    has_own = own is not None and bool(own.columns) and source in names
-    named_by = f"data.sources[{names.index(source)}].columns" if has_own else "data.columns"
-    if own is None:
-        rows = read_rows(source, key=key, skipped=faults)
-    else:
-        rows = read_rows(source, config.max_rows, config.file, key, faults)
+    columns, key = config.columns, KEY
+    if own is not None and own.columns and config.sources is not None:
+        columns, key = own.columns, f"data.sources[{config.sources.index(own)}].columns"
+    formats = formats_of(columns, key)
+    limits = (None, None) if own is None else (config.max_rows, config.file)
     some_read = False
     try:
-        for where, row in rows:
+        for where, row in read_rows(source, *limits, faults, read.notes):
             try:
-                named = of_named(renamed(row, columns, where, named_by), columns, where, named_by)
-                conversation = to_conversation(named, where)
+                named = renamed(row, columns, where, key)
+                found = format_of(named, where, formats)
+                conversation = to_conversation(named, where, found)
             except RowError as fault:
                 if faults is None:
                     raise
                 faults.append((fault.where, fault.what))
             else:
                 some_read = True
-                name = format_of(named)
-                if unread is not None:
-                    unread.update(unread_of(row, named, name, columns))
-                yield name, conversation
+                read.unread.update(unread_of(named, found))
+                yield found.name, conversation
     except RowError as fault:
         if isinstance(fault, UnknownFormatError) and not some_read:
             raise  # leaving such rows out would leave none
@@ -327,35 +268,24 @@ def has_room(conversation: Conversation, config: DataConfig) -> bool:
     return config.max_characters is None or conversation.characters <= config.max_characters
 
 
-def _held_out(config: DataConfig) -> dict[str, str]:
-    """Return the sources of held-out parts that differ from `source`, by part."""
-    parts = {part: config.source_of(part) for part in HELD_OUT}
-    return {part: source for part, source in parts.items() if source != config.source}
-
-
 def _too_few(
     fault: TooFewRowsError, encoder: _Encoder, conversations: Sequence[Conversation], by_default: Sequence[str]
 ) -> QweftError:
     """Return the error for too few rows, with what left them out."""
     config = encoder.config
     if encoder.rows and not any(encoder.rows.values()):
-        return _nothing_left(config, encoder.tokenizer, conversations[0], len(encoder.rows))
+        text = render(conversations[0].messages, encoder.tokenizer)
+        length = len(tokenise(conversations[0], encoder.tokenizer)["input_ids"])
+        what = "longer than" if config.overlong == "drop" else "without an answer token within"
+        return QweftError(
+            f"data {config.source}: no row is left to learn from, all {len(encoder.rows)} are {what} max_length "
+            f"{config.max_length} tokens: raise max_length; the first row has {length} tokens: {text[:300]!r}"
+        )
     if encoder.dropped or encoder.nothing_learned:
         for conversation in conversations:
             encoder.usable(conversation)  # those that the split did not come to
         out = len(encoder.dropped | encoder.nothing_learned)
         return QweftError(f"{fault} ({out:,} rows are too long: raise max_length {config.max_length})")
     if by_default:
-        least = f"at least {LEAST_HELD_OUT} rows"
-        return QweftError(f"{fault} (where a number is not given, {least} are held out for each)")
+        return QweftError(f"{fault} (where a number is not given, at least {LEAST_HELD_OUT} are held out for each)")
     return fault
-
-
-def _nothing_left(config: DataConfig, tokenizer: Any, shown: Conversation, tried: int) -> QweftError:
-    text = render(shown.messages, tokenizer)
-    length = len(tokenise(shown, tokenizer)["input_ids"])
-    what = "longer than" if config.overlong == "drop" else "without an answer token within"
-    return QweftError(
-        f"data {config.source}: no row is left to learn from, all {tried} are {what} max_length {config.max_length} "
-        f"tokens: raise max_length; the first row has {length} tokens: {text[:300]!r}"
-    )

@@ -5,11 +5,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
+from qweft.data.config import HELD_OUT
 from qweft.data.conversation import Conversation
 from qweft.errors import QweftError
+from qweft.text import listed
 
 GROUPS = 16
 """Minimum number of groups in a held-out part, if there are enough: 64 rows of two templates test two templates."""
+Usable = Callable[[Conversation], bool]
 
 
 class TooFewRowsError(QweftError):
@@ -18,15 +21,7 @@ class TooFewRowsError(QweftError):
 
 @dataclass(frozen=True)
 class Share:
-    """One of several sources of the training rows.
-
-    Args:
-        name: Name of the source, for errors.
-        conversations: Its rows.
-        weight: Its share of the training rows, relative to the other weights; `None` means 1 where another source has
-            a weight, else all of its rows.
-        rows: Number of its training rows, instead of a weight.
-    """
+    """A source of training rows: its name for errors, its rows, and a weight or number of rows as in `SourceConfig`."""
 
     name: str
     conversations: Sequence[Conversation]
@@ -42,10 +37,8 @@ class Split:
         train: Training rows, shuffled by the seed alone, so the first n are the same for any number of training rows.
         validation: Rows for choosing learning rates and checkpoints.
         test: Rows for the reported results.
-        left_over: Number of unused rows in held-out groups of the training source. They are in no part, since
-            training on them would leak the test.
-        asked_elsewhere: Number of rows of the training source in no part, because a row held out from another source
-            has the same group or prompt.
+        left_over: Unused rows in held-out groups: training on them would leak the test.
+        asked_elsewhere: Unused rows of training sources with the group or prompt of a row held out from another source.
     """
 
     train: tuple[Conversation, ...]
@@ -56,15 +49,11 @@ class Split:
 
 
 def split(
-    conversations: Sequence[Conversation],
-    validation: int,
-    test: int,
+    shares: Sequence[Share],
+    rows: Mapping[str, int | None],
     seed: int,
-    train: int | None = None,
-    usable: Callable[[Conversation], bool] = lambda _: True,
-    validation_from: Sequence[Conversation] | None = None,
-    test_from: Sequence[Conversation] | None = None,
-    shares: Sequence[Share] = (),
+    usable: Usable = lambda _: True,
+    elsewhere: Mapping[str, Sequence[Conversation]] | None = None,
 ) -> Split:
     """Split by group; deterministic in the conversations and the seed.
 
@@ -79,58 +68,46 @@ def split(
     Held-out parts may have sources of their own. Rows with a held-out group or prompt are then removed from the other
     sources. The group alone is not enough, since its name may mean nothing in another source.
 
-    Several training sources (`shares`) are each split in this way. A held-out part without a source of its own takes
-    rows of each in proportion to its training rows as asked for. The training rows of all are then ordered together.
+    Several training sources are each split in this way. A held-out part without a source of its own takes rows of each
+    in proportion to its training rows as asked for. The training rows of all are then ordered together.
 
     Args:
-        conversations: Rows of the training part, and of held-out parts without a source of their own; those of all
-            `shares` if there are some.
-        validation: Exact number of validation rows.
-        test: Exact number of test rows.
+        shares: Sources of the training part, and of held-out parts without a source of their own.
+        rows: Exact number of "validation" and of "test" rows; at most as many of "train", where `None` means all.
         seed: Seed of the split.
-        train: Maximum number of training rows; `None` means all.
         usable: Whether a row can be used; others are skipped. Called only for the rows that are needed.
-        validation_from: Source of the validation rows; `None` means `conversations`.
-        test_from: Source of the test rows; `None` means `conversations`. It may be the same object as
-            `validation_from`.
-        shares: Several sources of the training part; empty for one.
+        elsewhere: Source of "validation" or "test"; both may be the same object, and one of the `shares`.
 
     Raises:
         TooFewRowsError: There are too few rows.
         QweftError: A number is out of range.
     """
-    for key, asked_for, least in (("validation", validation, 0), ("test", test, 0), ("train", train, 1)):
-        if asked_for is not None and asked_for < least:
-            raise QweftError(f"data.{key}_rows must be at least {least}, got {asked_for}")
-    own = {"train": conversations, "validation": validation_from, "test": test_from}
-    rows = {part: conversations if other is None else other for part, other in own.items()}
-    mixed = shares or [Share("", conversations)]
-    asked = proportions(mixed)
+    wanted = {part: rows[part] or 0 for part in HELD_OUT}
+    for key, number, least in (*((part, wanted[part], 0) for part in HELD_OUT), ("train", rows["train"], 1)):
+        if number is not None and number < least:
+            raise QweftError(f"data.{key}_rows must be at least {least}, got {number}")
+    asked, own = proportions(shares), elsewhere or {}
 
-    def held_out(part: str, wanted: int) -> Iterator[tuple[Sequence[Conversation], int]]:
-        if rows[part] is conversations:
-            yield from zip((each.conversations for each in mixed), allotted(wanted, asked), strict=True)
+    def sources_of(part: str) -> Iterator[tuple[Sequence[Conversation], int]]:
+        if part in own:
+            yield own[part], wanted[part]
         else:
-            yield rows[part], wanted
+            yield from zip((each.conversations for each in shares), allotted(wanted[part], asked), strict=True)
 
     # Try with the spread first, then without: uneven groups may give too few rows with it.
     for spread in (GROUPS, 1):
-        elsewhere = [each for each in rows.values() if each is not conversations]
-        pools = {id(each): _Pool(each, seed, spread) for each in (*(one.conversations for one in mixed), *elsewhere)}
-        tested, validated = (
-            [row for source, count in held_out(part, wanted) for row in _hold_out(pools, source, count, usable)]
-            for part, wanted in (("test", test), ("validation", validation))
+        every = [*(each.conversations for each in shares), *own.values()]
+        pools = {id(each): _Pool(each, seed, spread) for each in every}
+        test, validation = (
+            [row for source, count in sources_of(part) for row in _hold_out(pools, source, count, usable)]
+            for part in ("test", "validation")
         )
-        left = [pools[id(each.conversations)] for each in mixed]
-        chosen = _mix([pool.groups for pool in left], mixed, seed, train, usable)
-        if len(tested) == test and len(validated) == validation and chosen:
-            left_over, elsewhere_asked = (sum(getattr(pool, name) for pool in left) for name in LEFT)
-            return Split(tuple(chosen), tuple(validated), tuple(tested), left_over, elsewhere_asked)
-    of_one = _too_few_of_one(shares, allotted(validation, asked), allotted(test, asked), usable)
-    raise of_one or _too_few(rows, validation, test, usable)
-
-
-LEFT = ("left_over", "asked_elsewhere")
+        left = [pools[id(each.conversations)] for each in shares]
+        train = _mix([pool.groups for pool in left], shares, seed, rows["train"], usable)
+        if len(test) == wanted["test"] and len(validation) == wanted["validation"] and train:
+            left_over, asked_elsewhere = sum(p.left_over for p in left), sum(p.asked_elsewhere for p in left)
+            return Split(tuple(train), tuple(validation), tuple(test), left_over, asked_elsewhere)
+    raise _too_few(shares, {part: [*sources_of(part)] for part in HELD_OUT}, usable, own)
 
 
 def proportions(shares: Sequence[Share]) -> list[float]:
@@ -156,34 +133,40 @@ def allotted(total: int, by: Sequence[float]) -> list[int]:
     ([7, 3], [2, 1])
     """
     exact = [total * share / sum(by) for share in by]
-    found = [int(each) for each in exact]
-    upwards = sorted(range(len(by)), key=lambda place: found[place] - exact[place])
-    for place in upwards[: total - sum(found)]:
-        found[place] += 1
-    return found
+    numbers = [int(each) for each in exact]
+    upwards = sorted(range(len(by)), key=lambda place: numbers[place] - exact[place])
+    for place in upwards[: total - sum(numbers)]:
+        numbers[place] += 1
+    return numbers
 
 
 class _Pool:
-    """The rows of one source that are in no part yet.
-
-    Args:
-        conversations: All rows of the source.
-        seed: Seed of the order of the groups.
-        spread: Minimum number of groups in a held-out part; at most a quarter of the source's groups.
-    """
+    """The rows of one source that are in no part yet, by group in the order of the seed."""
 
     def __init__(self, conversations: Sequence[Conversation], seed: int, spread: int) -> None:
         groups: dict[str, list[Conversation]] = {}
         for conversation in conversations:
             groups.setdefault(conversation.group, []).append(conversation)
         self.groups = [groups[name] for name in sorted(groups, key=lambda name: _rank(seed, name))]
-        self.shares = min(spread, max(1, len(self.groups) // 4))
+        self.spread = min(spread, max(1, len(self.groups) // 4))
         self.left_over = 0
         self.asked_elsewhere = 0
 
-    def take(self, wanted: int, usable: Callable[[Conversation], bool]) -> list[Conversation]:
-        taken, self.groups, spare = _take(self.groups, wanted, self.shares, usable)
-        self.left_over += spare
+    def take(self, wanted: int, usable: Usable) -> list[Conversation]:
+        """Take `wanted` rows from the first groups, at most ceil(wanted / spread) from each."""
+        share = -(-wanted // self.spread)
+        taken: list[Conversation] = []
+        used = 0
+        while len(taken) < wanted and used < len(self.groups):
+            room = min(share, wanted - len(taken))
+            for conversation in self.groups[used]:
+                if room == 0:
+                    self.left_over += 1
+                elif usable(conversation):
+                    taken.append(conversation)
+                    room -= 1
+            used += 1
+        self.groups = self.groups[used:]
         return taken
 
     def leave_out(self, groups: set[str], prompts: set[str]) -> None:
@@ -197,7 +180,7 @@ class _Pool:
 
 
 def _hold_out(
-    pools: dict[int, _Pool], source: Sequence[Conversation], wanted: int, usable: Callable[[Conversation], bool]
+    pools: dict[int, _Pool], source: Sequence[Conversation], wanted: int, usable: Usable
 ) -> list[Conversation]:
     """Take rows of a source, and remove their groups and prompts from the other sources."""
     taken = pools[id(source)].take(wanted, usable)
@@ -208,28 +191,8 @@ def _hold_out(
     return taken
 
 
-def _take(
-    order: list[list[Conversation]], wanted: int, shares: int, usable: Callable[[Conversation], bool]
-) -> tuple[list[Conversation], list[list[Conversation]], int]:
-    """Take `wanted` rows from the first groups, at most ceil(wanted / shares) from each.
-
-    Returns:
-        The rows taken, the groups not used, and the number of left-over rows in the used groups.
-    """
-    share = -(-wanted // shares)
-    taken: list[Conversation] = []
-    spare = 0
-    for used, group in enumerate(order):
-        if len(taken) == wanted:
-            return taken, order[used:], spare
-        room = min(share, wanted - len(taken))
-        for conversation in group:
-            if room == 0:
-                spare += 1
-            elif usable(conversation):
-                taken.append(conversation)
-                room -= 1
-    return taken, [], spare
+Ranked = list[tuple[str, Conversation]]
+"""Rows with their ranks, in the order of the ranks."""
 
 
 def _mix(
@@ -237,13 +200,9 @@ def _mix(
     shares: Sequence[Share],
     seed: int,
     most: int | None,
-    usable: Callable[[Conversation], bool],
+    usable: Usable,
 ) -> list[Conversation]:
-    """Return usable rows in a shuffled order: of each source as many as its share, at most `most` in all.
-
-    Raises:
-        TooFewRowsError: A source has fewer rows than it is asked for, or none for its weight.
-    """
+    """Return usable rows in a shuffled order: of each source as many as its share, at most `most` in all."""
     ranked = [_ranked(groups, seed) for groups in pools]
     weights = _weights(shares)
     if len(shares) > 1 and (any(weights) or any(each.rows for each in shares)):
@@ -251,30 +210,22 @@ def _mix(
             list(islice((one for one in rows if usable(one[1])), each.rows)) if each.rows else []
             for rows, each in zip(ranked, shares, strict=True)
         ]
-        for each, found in zip(shares, fixed, strict=True):
-            if each.rows and len(found) < each.rows:
+        for each, rows in zip(shares, fixed, strict=True):
+            if each.rows and len(rows) < each.rows:
                 raise TooFewRowsError(
-                    f"data.sources: {each.name} gives {len(found):,} training rows beside what is held out, and "
+                    f"data.sources: {each.name} gives {len(rows):,} training rows beside what is held out, and "
                     f"{each.rows:,} are asked for; lower its rows"
                 )
         room = None if most is None else most - sum(map(len, fixed))
         if any(weights):
-            ranked = [
-                found or rows
-                for found, rows in zip(fixed, _weighted(ranked, shares, weights, room, usable), strict=True)
-            ]
+            weighted = _weighted(ranked, shares, weights, room, usable)
+            ranked = [rows or others for rows, others in zip(fixed, weighted, strict=True)]
         else:
-            free = sorted(
-                (one for rows, found in zip(ranked, fixed, strict=True) if not found for one in rows), key=_first
-            )
+            free = sorted((one for rows, own in zip(ranked, fixed, strict=True) if not own for one in rows), key=_first)
             ranked = [*fixed, list(islice((one for one in free if usable(one[1])), room))]
         most = None
     together = sorted((one for rows in ranked for one in rows), key=_first)
     return [row for _, row in islice((one for one in together if usable(one[1])), most)]
-
-
-Ranked = list[tuple[str, Conversation]]
-"""Rows with their ranks, in the order of the ranks."""
 
 
 def _first(ranked: tuple[str, Conversation]) -> str:
@@ -291,11 +242,7 @@ def _ranked(groups: Iterable[list[Conversation]], seed: int) -> Ranked:
 
 
 def _weighted(
-    ranked: Sequence[Ranked],
-    shares: Sequence[Share],
-    weights: Sequence[float],
-    room: int | None,
-    usable: Callable[[Conversation], bool],
+    ranked: Sequence[Ranked], shares: Sequence[Share], weights: Sequence[float], room: int | None, usable: Usable
 ) -> list[Ranked]:
     """Return the first rows of each source in proportion to its weight, as many as every source can give."""
     good = [[one for one in rows if usable(one[1])] if w else [] for rows, w in zip(ranked, weights, strict=True)]
@@ -314,54 +261,27 @@ def _rank(seed: int, name: str) -> str:
     return hashlib.sha256(f"{seed}\n{name}".encode()).hexdigest()
 
 
-def _counts(rows: Sequence[Conversation], usable: Callable[[Conversation], bool]) -> tuple[int, int]:
-    """Return the number of usable rows, and that of their groups."""
-    good = [row.group for row in rows if usable(row)]
-    return len(good), len(set(good))
-
-
-def _too_few_of_one(
-    shares: Sequence[Share], validation: Sequence[int], test: Sequence[int], usable: Callable[[Conversation], bool]
-) -> TooFewRowsError | None:
-    """Return the error for the first of several sources that cannot give its part of the held-out rows."""
-    for each, validated, tested in zip(shares, validation, test, strict=bool(shares)):
-        good, groups = _counts(each.conversations, usable)
-        if good <= validated + tested or groups < (validated > 0) + (tested > 0):
-            return TooFewRowsError(
-                f"data.sources: {each.name} gives {good:,} usable rows in {groups:,} groups, and by its share "
-                f"{tested:,} test rows, {validated:,} validation rows and a training row are asked of it, of different "
-                "groups: lower data.test_rows and data.validation_rows, change the weights, or give more data"
-            )
-    return None
-
-
 def _too_few(
-    rows: Mapping[str, Sequence[Conversation]],
-    validation: int,
-    test: int,
-    usable: Callable[[Conversation], bool],
+    shares: Sequence[Share],
+    held_out: Mapping[str, Sequence[tuple[Sequence[Conversation], int]]],
+    usable: Usable,
+    elsewhere: Mapping[str, Sequence[Conversation]],
 ) -> TooFewRowsError:
-    conversations = rows["train"]
-    asked = {"test": test, "validation": validation}
-    for part, wanted in asked.items():
-        other = rows[part]
-        shared = validation if part == "test" and rows["validation"] is other else 0
-        good, groups = (0, 0) if other is conversations else _counts(other, usable)
-        if other is not conversations and good < wanted + shared:
-            also = f" and {shared} validation rows" if shared else ""
+    """Return the error for the first source that cannot give what is asked of it."""
+    names = {id(source): f"data.{part}_source" for part, source in elsewhere.items()}
+    names |= {id(each.conversations): f"data {each.name}" for each in shares}
+    sources = {id(each): each for each in [*elsewhere.values(), *(each.conversations for each in shares)]}
+    for key, name in names.items():
+        asked = {part: count for part, rows in held_out.items() for source, count in rows if id(source) == key}
+        asked |= {"training": 1} if any(id(each.conversations) == key for each in shares) else {}
+        parts = [f"{count:,} {part} row{'s' * (count > 1)}" for part, count in asked.items() if count]
+        groups = [row.group for row in sources[key] if usable(row)]
+        if parts and (len(groups) < sum(asked.values()) or len({*groups}) < len(parts)):
             return TooFewRowsError(
-                f"{wanted} {part} rows{also} are asked for, and data.{part}_source gives {good} usable ones in "
-                f"{groups} groups: lower data.{part}_rows, or give more data"
+                f"{name} gives {len(groups):,} usable rows in {len({*groups}):,} groups, and {listed(parts)} are asked "
+                "of it, of different groups: lower data.test_rows and data.validation_rows, or give more data"
             )
-    good, groups = _counts(conversations, usable)
-    held_out = sum(wanted > 0 and rows[part] is conversations for part, wanted in asked.items())
-    way = "lower data.test_rows and data.validation_rows, or give more data"
-    if groups <= held_out < good:
-        way = (
-            "rows with one prompt, or one name in the column group, stay in one part; name more groups in that column, "
-            "or give other data as data.test_source and data.validation_source"
-        )
     return TooFewRowsError(
-        f"{test} test rows, {validation} validation rows and at least one training row are asked for, of different "
-        f"groups; the data give {good} usable rows in {groups} groups: {way}"
+        "too few rows are left beside those held out, as rows with one prompt or group stay in one part: lower "
+        "data.test_rows and data.validation_rows, or give more data"
     )

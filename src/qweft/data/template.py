@@ -2,25 +2,20 @@
 
 import copy
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from functools import cache, wraps
+from functools import cache
 from typing import Any
 
 from qweft.data.conversation import CALL, ROLES, Conversation, Message
 from qweft.data.turns import read_tools, read_turns
-from qweft.errors import QweftError, giving_up_after
-from qweft.text import many
+from qweft.errors import QweftError
 
 QUERY = "{query}"
 
 
 def check_template(template: str) -> None:
-    """Check that a template contains {query} once.
-
-    Raises:
-        QweftError: It does not contain {query}, or more than once.
-    """
+    """Raise unless a template contains {query} once."""
     if template.count(QUERY) != 1:
         raise QweftError(
             f"data.template {template!r}: it has {template.count(QUERY) or 'no'} {QUERY}, and needs one, in the place "
@@ -35,15 +30,8 @@ def with_template(tokenizer: Any, template: str | None) -> Any:
 
         start + system + "\n" + before + question + after + answer + end + before + question + ...
 
-    where before and after are the parts of the template around {query}. start is the tokenizer's start token, if the
-    tokenizer adds one, and end is its end token. The answer follows the template directly.
-
-    Args:
-        tokenizer: A transformers tokenizer; it is not changed.
-        template: Text with {query} in it; `None` means the tokenizer's own chat template.
-
-    Raises:
-        QweftError: The template does not contain {query} exactly once.
+    where before and after are the parts of the template around {query}, start is the tokenizer's start token, if it
+    adds one, and end is its end token. The answer follows the template directly.
     """
     if template is None:
         return tokenizer
@@ -87,15 +75,14 @@ PLAIN_TEMPLATE = (
 """Chat template for a tokenizer without one: "User: ...\\nAssistant: ...", each answer followed by the end token."""
 
 
-DAY = {
-    "%d": "26", "%-d": "26", "%m": "07", "%-m": "7", "%b": "Jul", "%B": "July", "%Y": "2024", "%y": "24", "%a": "Fri",
-    "%A": "Friday", "%e": "26", "%j": "208", "%F": "2024-07-26", "%H": "12", "%I": "12", "%M": "00", "%S": "00",
-    "%p": "PM",
-}  # fmt: skip
+DAY = (
+    "%d=26 %-d=26 %m=07 %-m=7 %b=Jul %B=July %Y=2024 %y=24 %a=Fri %A=Friday %e=26 %j=208 %F=2024-07-26 %H=12 %I=12 "
+    "%M=00 %S=00 %p=PM"
+)
 """A day that Llama 3.2's template falls back on, in the forms in which templates write the present one."""
 ONE_DAY = (
     "{% macro strftime_now(format) %}{{ format"
-    + "".join(f".replace('{code}', '{said}')" for code, said in DAY.items())
+    + "".join(".replace('{}', '{}')".format(*form.split("=")) for form in DAY.split())
     + " }}{% endmacro %}\n"
 )
 """Stands before a chat template that writes the present day: tomorrow its rows would be others, and no run could go on.
@@ -113,35 +100,6 @@ def _of_one_day(tokenizer: Any, tools: list[Any] | None) -> str | None:
     return ONE_DAY + text if "strftime_now" in text else None
 
 
-PATIENCE = 5.0
-"""Maximum seconds for the rendering of a conversation; a millisecond is usual."""
-
-LONGEST = 1_000_000
-"""Characters that a chat template may write, and a hundred for each character of the conversation."""
-
-
-def _in_bounded_time(function: Callable[..., str]) -> Callable[..., str]:
-    """Make a rendering function raise after `PATIENCE`: a template of a model folder may loop for good."""
-
-    @wraps(function)
-    def bounded(messages: Sequence[Message], tokenizer: Any, *more: Any, **options: Any) -> str:
-        sentence = (
-            f"the chat template of {tokenizer.name_or_path} takes longer than {PATIENCE:g} s for a conversation of "
-            f"{many(len(messages), 'message')}; give another with data.template"
-        )
-        try:
-            with giving_up_after(PATIENCE, sentence):
-                return function(messages, tokenizer, *more, **options)
-        except (MemoryError, OverflowError, RecursionError) as error:
-            raise QweftError(
-                f"the chat template of {tokenizer.name_or_path} does not end ({type(error).__name__}); give another "
-                "with data.template"
-            ) from error
-
-    return bounded
-
-
-@_in_bounded_time
 def render(messages: Sequence[Message], tokenizer: Any, answer_next: bool = False, tools: str = "") -> str:
     """Return the text of a conversation, special tokens included; tokenise it with `add_special_tokens=False`.
 
@@ -152,45 +110,34 @@ def render(messages: Sequence[Message], tokenizer: Any, answer_next: bool = Fals
         tools: `Conversation.tools`.
 
     Raises:
-        QweftError: The chat template rejects these messages, or leaves out the last of a role. Some have no system
-            role, some require strict turns, and those of vision models may show text in parts alone.
+        QweftError: The chat template rejects these messages, or leaves out the last of a role.
     """
-    from jinja2 import TemplateError  # here, since a refusal that renders nothing waits for no import of it
-
     own, given = template_of(tokenizer), json.loads(tools) if tools else None
-    try:
-        text: str = tokenizer.apply_chat_template(
-            [message.turn for message in messages], tools=given, chat_template=own or _of_one_day(tokenizer, given),
-            tokenize=False, add_generation_prompt=answer_next,
-        )  # fmt: skip
-    except (QweftError, MemoryError, OverflowError, RecursionError):
-        raise
-    except Exception as fault:  # a template is a program, and may raise anything
-        roles = ", ".join(message.role for message in messages)
-        reason = str(fault) if isinstance(fault, TemplateError) else f"{type(fault).__name__}: {fault}"
-        raise QweftError(
-            f"the chat template refuses a conversation of roles {roles[:200]} ({reason[:300]}); "
-            f"change those rows, for instance put the system text into the first user turn"
-        ) from fault
-    most = LONGEST + 100 * (len(tools) + sum(len(message.content) + len(message.more) for message in messages))
-    if len(text) > most:  # the tokenizer could not be interrupted
-        raise QweftError(
-            f"the chat template makes {len(text):,} characters of {many(len(messages), 'message')}; give another with "
-            "data.template"
-        )
+    template = own or _of_one_day(tokenizer, given)
+    text = _applied(tokenizer, messages, {"tools": given, "chat_template": template}, answer_next)
     _check_shown(messages, text)
     # A model's own template writes its start token. The plain one does not, as it cannot know whether there is one.
     start = getattr(tokenizer, "bos_token", None) if own and opens_with_start(tokenizer) else None
-    # a space at its end would be a token of its own, and in training it is the answer's first
-    return f"{start or ''}{text.rstrip(' ') if answer_next else text}"
+    return f"{start or ''}{text}"
+
+
+def _applied(tokenizer: Any, messages: Sequence[Message], options: dict[str, Any], answer_next: bool) -> str:
+    """Return what a chat template writes; a space at a prompt's end is in training the answer's first, and goes."""
+    turns = [message.turn for message in messages]
+    options = {**options, "tokenize": False, "return_tensors": None, "return_dict": False}
+    try:
+        text = str(tokenizer.apply_chat_template(turns, **options, add_generation_prompt=answer_next))
+    except Exception as fault:
+        roles = ", ".join(message.role for message in messages)[:200]
+        raise QweftError(
+            f"the chat template refuses a conversation of roles {roles} ({str(fault)[:300] or type(fault).__name__}); "
+            "change those rows, for instance put the system text into the first user turn"
+        ) from fault
+    return text.rstrip(" ") if answer_next else text
 
 
 def _check_shown(messages: Sequence[Message], text: str) -> None:
-    """Check that the last message of each role stands in a rendered text; white space and switches may differ.
-
-    Raises:
-        QweftError: The template leaves one out.
-    """
+    """Raise if the last message of a role is not in a rendered text; white space and switches may differ."""
     for role in ROLES:
         said = next((message.content for message in reversed(messages) if message.role == role), "")
         shown = said.rpartition("</think>")[2].strip()
@@ -218,25 +165,11 @@ def in_words(tokenizer: Any) -> Any:
 def for_others(tokenizer: Any) -> Any:
     """Return a copy of a tokenizer for programs that use its `apply_chat_template`, as a server does.
 
-    Its template is bounded in time and length, as in `render`. Without one it has the plain one. Messages and tools
-    are read as those of a row of data, and written in the same form. An answer that was generated is sent back with the
-    spaces that the template writes around it, and has them once.
+    Without a template it has the plain one. Messages and tools are read as those of a row of data, and written in the
+    same form. A generated answer is sent back with the spaces that the template writes around it, and has them once.
     """
-    made = in_words(tokenizer)
-    own = made.apply_chat_template
+    made, plain = in_words(tokenizer), in_words(tokenizer)
     spaces = cache(lambda: _spaces(tokenizer))
-
-    @_in_bounded_time
-    def rendered(messages: Sequence[Message], _: Any, **options: Any) -> str:
-        try:
-            given = options.get("chat_template") or _of_one_day(made, options["tools"])
-            plain = {"tokenize": False, "return_tensors": None, "return_dict": False, "chat_template": given}
-            text = str(own([message.turn for message in messages], **{**options, **plain}))
-            return text.rstrip(" ") if options.get("add_generation_prompt") else text  # as `render` does
-        except (QweftError, MemoryError, OverflowError, RecursionError):
-            raise
-        except Exception as fault:  # a template is a program, and may raise anything
-            raise QweftError(f"the chat template refuses this conversation ({str(fault)[:300]})") from fault
 
     def apply_chat_template(conversation: Sequence[Any], **options: Any) -> Any:
         where = "the request"
@@ -249,11 +182,12 @@ def for_others(tokenizer: Any) -> Any:
         asked = Conversation(tuple(turns), "", read_tools(options.get("tools"), where), where)
         formed = in_its_form(asked, tokenizer)
         tools = json.loads(formed.tools) if formed.tools else None
-        text = rendered(formed.messages, made, **{**options, "tools": tools})
+        template = options.get("chat_template") or _of_one_day(plain, tools)
+        answer_next, tensors = options.pop("add_generation_prompt", False), options.get("return_tensors")
+        options |= {"tools": tools, "chat_template": template}
+        text = _applied(plain, formed.messages, options, answer_next)
         _check_shown(formed.messages, text)
-        if len(text) > LONGEST + 100 * len(json.dumps([conversation, options.get("tools")], default=str)):
-            raise QweftError(f"the chat template of {made.name_or_path} makes {len(text):,} characters")
-        return made(text, add_special_tokens=False, return_tensors=options.get("return_tensors"))
+        return made(text, add_special_tokens=False, return_tensors=tensors)
 
     made.apply_chat_template = apply_chat_template
     made.model_input_names = ["input_ids", "attention_mask"]  # no model here takes token_type_ids from outside
@@ -303,8 +237,8 @@ def shows_tools(tokenizer: Any) -> bool:
 def in_its_form(conversation: Conversation, tokenizer: Any) -> Conversation:
     """Return a conversation whose tools, calls and results the chat template writes, if need be as text.
 
-    In the plain form the first message begins with the list of tools, a call stands as `<tool_call>` in its answer, and
-    results stand as `<tool_response>` in a user turn. Conversations without tools are returned as they are.
+    As text the first message begins with the list of tools, a call stands as `<tool_call>` in its answer, and results
+    stand as `<tool_response>` in a user turn.
 
     Raises:
         QweftError: The chat template has a place for tools, but leaves out a call or an answer of this conversation.

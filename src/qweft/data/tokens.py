@@ -14,8 +14,6 @@ IGNORED = -100
 
 NEAR, NEAR_TOKENS = 400, 16
 """Characters before an answer that are tokenised again, and tokens that are compared."""
-USUAL_TOKEN = 3
-"""Characters of a token, at least, in most texts."""
 
 
 class TrainedTokens(NamedTuple):
@@ -26,17 +24,11 @@ class TrainedTokens(NamedTuple):
 
 
 def trained_tokens(passes: int, batch_size: int, tokens: int, examples: int) -> TrainedTokens:
-    """Return how much a training takes.
+    """Return how much a training takes, as if every batch were full.
 
         tokens of all steps = passes * min(batch_size, examples) * tokens / examples
 
-    It counts every batch as full, so it is an upper bound: the last one of an epoch may be smaller.
-
-    Args:
-        passes: steps * gradient_accumulation * processes.
-        batch_size: Examples of a batch.
-        tokens: Tokens of all training rows.
-        examples: Rows, or packs of rows.
+    where passes are steps * gradient_accumulation * processes, and examples are rows, or packs of rows.
     """
     return TrainedTokens(round(passes * min(batch_size, examples) * tokens / examples), passes)
 
@@ -45,12 +37,7 @@ Span = tuple[int, int]
 
 
 class Encoded(TypedDict):
-    """A tokenised row for the trainer.
-
-    Keys:
-        input_ids: T token ids.
-        labels: T labels: the token's id if it is learned, else -100.
-    """
+    """A tokenised row: `input_ids`, and `labels` that are the token's id where it is learned, else -100."""
 
     input_ids: list[int]
     labels: list[int]
@@ -59,17 +46,7 @@ class Encoded(TypedDict):
 def encode(
     conversation: Conversation, tokenizer: Any, max_length: int, overlong: Literal["cut", "drop"] = "cut"
 ) -> Encoded | None:
-    """Return a conversation as a row of at most `max_length` tokens; `None` if dropped or without a learned token.
-
-    Args:
-        conversation: The conversation.
-        tokenizer: A fast transformers tokenizer.
-        max_length: Maximum tokens of the row.
-        overlong: What to do with a longer row: "cut" cuts its end, "drop" returns `None`.
-
-    Raises:
-        QweftError: See `tokenise`.
-    """
+    """Return a conversation as a row of at most `max_length` tokens; `None` if dropped or without a learned token."""
     return fit(tokenise(conversation, tokenizer), max_length, overlong)
 
 
@@ -98,12 +75,12 @@ def tokenise(conversation: Conversation, tokenizer: Any) -> Encoded:
     space after it belongs to the template. All tokens of a plain text are learned.
 
     Raises:
-        QweftError: The tokenizer gives no character offsets, or the chat template refuses the conversation, leaves out
-            a tool call, or rewrites the prompt of the last answer.
+        QweftError: The tokenizer gives no character offsets, or the chat template does not keep the conversation.
     """
     check_offsets(tokenizer)
     if conversation.is_text:
-        return _plain(conversation.answer, tokenizer)
+        tokens = text_tokens(conversation.answer, tokenizer)
+        return Encoded(input_ids=tokens, labels=list(tokens))
     try:
         text, spans = answer_spans(conversation, tokenizer)
     except QweftError as fault:
@@ -119,30 +96,12 @@ def tokenise(conversation: Conversation, tokenizer: Any) -> Encoded:
     return Encoded(input_ids=ids, labels=labels)
 
 
-def is_longer(conversation: Conversation, tokenizer: Any, limit: int) -> bool:
-    """Whether a conversation surely has more tokens than a limit: it is rendered and tokenised once, as a whole.
-
-    For a dialogue of several turns `tokenise` takes five times as long, as it finds the answers. Its parts may have a
-    token or two fewer at each answer, so that many are allowed for.
-    """
-    is_short = conversation.characters <= USUAL_TOKEN * limit  # most such rows fit, and would be tokenised twice
-    if is_short or conversation.is_text or not getattr(tokenizer, "is_fast", False):
-        return False
-    try:
-        formed = in_its_form(conversation, tokenizer)
-        text = render(formed.messages, tokenizer, tools=formed.tools)
-    except QweftError:
-        return False  # `tokenise` tells what is wrong
-    return len(_offsets(text, tokenizer)[0]) > limit + 2 * len(conversation.messages)
-
-
 def _apart(text: str, starts: set[int], tokenizer: Any) -> tuple[list[int], list[Span]]:
     """Return the tokens of a text and their offsets, where answers follow the tokens of their prompts alone.
 
-    Vocabularies have tokens such as ":true". Of "Answer:true" nothing of the answer would be learned, and "Answer:"
-    alone, as generation reads it, ends in another token. A blank line before an answer is two tokens, and one where
-    nothing follows. So such a text is tokenised in parts, unless that changes it: SentencePiece begins each part with a
-    space. What follows changes the last few tokens alone, so only these are compared.
+    Vocabularies have tokens such as ":true": of "Answer:true" nothing of the answer would be learned, and "Answer:"
+    alone, as generation reads it, ends in another token. So such a text is tokenised in parts, unless that changes it:
+    SentencePiece begins each part with a space. What follows changes only the last few tokens, which are compared.
     """
     ids, offsets = _offsets(text, tokenizer)
     begins = [start for start, _ in offsets]
@@ -198,22 +157,12 @@ def no_end(tokenizer: Any) -> str:
 
 
 def check_offsets(tokenizer: Any) -> None:
-    """Check that a tokenizer returns character offsets: that it is a fast one.
-
-    Raises:
-        QweftError: It does not.
-    """
+    """Raise unless a tokenizer returns character offsets: unless it is a fast one."""
     if not getattr(tokenizer, "is_fast", False):
         raise QweftError(
             f"the tokenizer {type(tokenizer).__name__} gives no character offsets, so answers cannot be told from "
             f"prompts; use a fast tokenizer (one with a tokenizer.json)"
         )
-
-
-def _plain(text: str, tokenizer: Any) -> Encoded:
-    """Return a plain text's tokens, all of which are learned."""
-    ids = text_tokens(text, tokenizer)
-    return Encoded(input_ids=ids, labels=list(ids))
 
 
 def text_tokens(text: str, tokenizer: Any) -> list[int]:
@@ -231,8 +180,7 @@ def answer_spans(conversation: Conversation, tokenizer: Any) -> tuple[str, list[
     learned, since the model never generates the earlier ones in that form.
 
     Raises:
-        QweftError: The template rewrites the prompt of the last answer, so no answer can be found. Or it leaves out the
-            chain of thought of an answer that is learned.
+        QweftError: The template rewrites the prompt of the last answer, or leaves out the thought of a learned one.
     """
     conversation = in_its_form(conversation, tokenizer)
     messages, tools = conversation.messages, conversation.tools
@@ -246,7 +194,10 @@ def answer_spans(conversation: Conversation, tokenizer: Any) -> tuple[str, list[
         if upto.startswith(before) and text.startswith(upto):
             spans.append((len(before), len(upto.rstrip())))
         elif number == len(messages) - 1:
-            raise QweftError(_broken(text, before))
+            raise QweftError(
+                "the model's chat template does not keep the prompt when the answer follows "
+                f"({before[-60:]!r} when asked); give another by data.template"
+            )
         else:
             spans.append((0, 0))
     spans = spans[-1:] if (0, 0) in spans else spans
@@ -257,26 +208,13 @@ def answer_spans(conversation: Conversation, tokenizer: Any) -> tuple[str, list[
 
 
 def _check_thought(message: Message, learned: str) -> None:
-    """Check that a chain of thought stands in the learned text of its answer; white space may differ.
-
-    Raises:
-        QweftError: It does not. Some templates take thoughts out of all answers, also of the one to be learned.
-    """
+    """Raise if a chain of thought is not in the learned text of its answer: some templates take all thoughts out."""
     thought = message.content.rpartition("</think>")[0].strip().removeprefix("<think>").strip()
     if "".join(thought.split()) not in "".join(learned.split()):
         raise QweftError(
             f"the chat template leaves out the chain of thought of an answer ({thought[:40]!r}), so that it would not "
             "be learned; give another one by data.template, or take such thoughts out of the rows"
         )
-
-
-def _broken(text: str, before: str) -> str:
-    same = next((place for place, (a, b) in enumerate(zip(text, before, strict=False)) if a != b), len(text))
-    return (
-        f"the model's chat template does not keep the prompt when the answer follows: the opening of the answer reads "
-        f"{before[same : same + 40]!r} when asked and {text[same : same + 40]!r} when answered; "
-        f"give the tokenizer a template that keeps it (tokenizer.chat_template)"
-    )
 
 
 def answer_count(row: Encoded) -> int:
@@ -293,13 +231,7 @@ def total_tokens(rows: Sequence[Encoded]) -> int:
 def windows(conversation: Conversation, tokenizer: Any, max_length: int) -> Iterator[Conversation]:
     """Yield a plain text in pieces of at most `max_length` tokens, without overlap; other conversations unchanged.
 
-    A piece ends between two tokens, but not inside a character, since a Chinese one may have several tokens. All
-    pieces keep the group of the text, so a split keeps them together.
-
-    Args:
-        conversation: A plain text or any other conversation.
-        tokenizer: A fast transformers tokenizer.
-        max_length: Maximum tokens of a piece, special tokens included.
+    A piece ends between two tokens, but not inside a character. All pieces keep the group of the text.
     """
     text = conversation.answer
     if not conversation.is_text or len(text) <= max_length // 5:  # a character has at most four tokens, its bytes

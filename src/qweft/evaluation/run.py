@@ -74,7 +74,7 @@ def _first(source: str, judging: EvaluationConfig, tokenizer: Any) -> list[Encod
     """Return the first rows, cut to the maximum length; a long plain text is not split into several rows."""
     found = [
         encode(to_conversation(row, where), tokenizer, judging.forgetting_length)
-        for where, row in read_rows(source, judging.forgetting_rows, key=KEY)
+        for where, row in read_rows(source, judging.forgetting_rows)
     ]
     kept = [row for row in found if row is not None]
     if len(kept) < judging.forgetting_rows:
