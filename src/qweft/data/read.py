@@ -165,7 +165,7 @@ def encoding_of(path: Path) -> str:
         try:
             while block:
                 decoder.decode(block)
-                block = handle.read(1 << 20)
+                block = handle.read(CHUNK)
             decoder.decode(b"", final=True)
         except UnicodeDecodeError:
             return "cp1252"
@@ -309,7 +309,17 @@ def _without_nulls(value: Any, in_list: bool = False) -> Any:
 
 
 PLAIN = (".txt", ".md")
-ABOUT = ("readme", "license", "licence", "changelog", "citation", "notice", "dataset_infos", "dataset_info")
+ABOUT = (
+    "readme",
+    "license",
+    "licence",
+    "changelog",
+    "citation",
+    "notice",
+    "dataset_infos",
+    "dataset_info",
+    "dataset_dict",
+)
 """Names of files that tell of a data set, in its folder."""
 HELD_OUT = {"test", "testing", "val", "valid", "validation", "dev", "eval", "evaluation", "heldout", "holdout"}
 """Words in the names of files with held-out rows."""
