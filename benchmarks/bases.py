@@ -84,7 +84,7 @@ class Bench:
                 model.save_pretrained(folder)
                 size = (Path(folder) / "adapter_model.safetensors").stat().st_size
         finally:
-            take_off(model, adapter)
+            take_off(model)
         return {"search_seconds": search, "step_seconds": statistics.median(taken[1:]), "file_bytes": size}
 
     def costs(self, rounds: int) -> dict[str, Any]:
@@ -113,7 +113,7 @@ class Bench:
             fitted = fit(model, self.data.train, self.pad, training, name, ALONE)
             loss = held_out_loss(model, self.data.validation, self.pad, 16).loss
         finally:
-            take_off(model, adapter)
+            take_off(model)
         run |= {"adapter": adapter, "basis_rows": training.rows_for_bases(), "validation_loss": loss}
         self.kept["trainings"].append({**run, "train_loss": fitted.train_loss})
         write_json(RESULTS, self.kept)

@@ -3,7 +3,7 @@
     python -m benchmarks.quantized        (a minute; random weights of four of SmolLM2's blocks, in bfloat16)
 
 The kinds take turns, and ratios are medians over the turns of processor time. torchao's int8 stands beside, and 4 bits
-packed for bitsandbytes' CPU kernel, which `keep_unpacked` turns off (docs/LOG.md has why).
+packed for bitsandbytes' CPU kernel, which `keep_unpacked` turns off (research/LOG.md has why).
 """
 
 import json

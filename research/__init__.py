@@ -1,1 +1,1 @@
-"""Candidates for a preset that wins: what docs/research.md tells, to be run again."""
+"""Programs behind the published tables. research/LOG.md says what was tried, research/pages how it went."""

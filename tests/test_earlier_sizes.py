@@ -89,7 +89,6 @@ def test_what_a_record_states_is_what_was_trained(name):
         {"preset": "mpo", "compress": "dense", "expand": "dense", "r": 3},
         {"preset": "qtha", "compress": "subspace", "expand": "dense", "r": 3, "width": 9},
         {"preset": ["of another version"], "compress": {}},
-        {"rival": "quantum_adapter"},
     ],
 )
 def test_a_record_that_leaves_nothing_out_stays_as_it_is(unchanged):

@@ -51,12 +51,9 @@ def refused(name, tree):
         config = build(CLASSES[name], Reader(CLASSES[name], "x").check(CLASSES[name], copy.deepcopy(tree), ""), "x")
         specifications = [each.adapter for each in config.methods.values()] if name == "compare" else [config.adapter]
         for each in specifications:
-            if "rival" not in each:
-                check_specification(each)
+            check_specification(each)
         if name == "sweep":
             axes_of(config)
-        if name == "compare" and config.teacher.adapter:
-            check_specification(config.teacher.adapter)
     except QweftError as error:
         return str(error)
     return None

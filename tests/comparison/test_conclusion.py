@@ -120,7 +120,6 @@ def test_what_a_method_is():
         "a subspace and a sparse map, nothing between": {"preset": "sparse"},
         "DoRA, rank 4": {"peft_type": "LORA", "r": 4, "use_dora": True},
         "VERA of PEFT": {"peft_type": "VERA"},
-        "quantum-adapter, another package's adapter": {"rival": "quantum-adapter"},
     }  # fmt: skip
     for said, adapter in words.items():
         assert told(adapter) == f"{said}: 57,600 trained parameters"

@@ -145,13 +145,6 @@ def test_adapters_that_were_not_recorded_are_no_controls():
     )
 
 
-def test_a_rival_is_no_hybrid_and_has_no_circuit_to_ask_about():
-    rival = {"rival": "quantum-adapter", "depth": 2}
-    made = runs(lora=[1.0] * 3, mpo=[1.0] * 3, mlp_linear=[1.0] * 3)
-    made += [run("qa", seed, 0.9, adapter=rival) for seed in range(3)]
-    assert [topic_of(f) for f in findings(summarise(made)) if f.method == "qa"] == ["other"]
-
-
 def test_one_classical_twin_that_is_better_says_no():
     made = found(
         lora=[1.0] * 3,

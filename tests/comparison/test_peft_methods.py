@@ -122,7 +122,7 @@ def test_a_method_goes_through_the_loop_and_leaves_the_base_as_it_was(name, tmp_
     loss = held_out_loss(adapted, text, 0, 4).loss
     assert loss != base_loss
     save_adapter(adapted, tmp_path / "adapter")
-    base = take_off(adapted, specification)
+    base = take_off(adapted)
     assert base is model and checksum(base) == before and list(base.state_dict()) == names
     assert torch.equal(base(ids).logits, plain)
     set_seed(77)

@@ -161,7 +161,6 @@ def test_runs_that_do_not_belong_together(made, message):
         ("x", {"peft_type": "QWTHN", "core": "fourier", "compress": "dense", "expand": "dense"}, "twin"),
         ("lora", {"peft_type": "LORA", "use_dora": True}, "other"),
         ("x", {"peft_type": "VERA"}, "other"),
-        ("qtha", {"rival": "quantum-adapter", "depth": 2, "core": "x"}, "other"),
         ("x", None, "other"),
     ],
 )
@@ -174,13 +173,12 @@ def test_the_core_of_a_method():
     assert core_of("x", {"preset": "qtha", "core": "mlp_linear"}) == "mlp_linear"
     assert core_of("x", {"peft_type": "QWTHN"}) == "quantum_linear"
     assert core_of("x", {"peft_type": "LORA"}) is None and core_of("x", None) is None
-    assert core_of("x", {"rival": "quantum-adapter"}) is None
 
 
 def test_maps_tell_which_network_a_control_belongs_to():
     assert maps_of("x", {"preset": "quantum_lora"}) == ("dense", "dense")
     assert maps_of("x", {"preset": "mpo", "compress": "dense"}) == ("dense", "mpo")
-    assert maps_of("x", {"rival": "quantum-adapter"}) is None and maps_of("x", {"peft_type": "LORA"}) is None
+    assert maps_of("x", {"peft_type": "LORA"}) is None
 
 
 QTHA = {"preset": "qtha", "r": 4, "target_modules": ["q_proj", "v_proj"]}

@@ -97,8 +97,7 @@ def test_yaml_is_read_by_what_reads_it(tmp_path, block):
         config = parse(ComparisonConfig, [file])
         check_comparison(config)
         for method in config.methods.values():
-            if "rival" not in method.adapter:
-                adapter_config(method.adapter)
+            adapter_config(method.adapter)
     elif "space" in holds:
         check_sweep(parse(SweepConfig, [file]))
     elif "one_qubit" in holds:

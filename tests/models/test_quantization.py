@@ -361,7 +361,6 @@ def test_a_method_that_is_taken_trains_and_comes_back(folder, tmp_path, name, ki
     [
         ("{peft_type: IA3, target_modules: [k_proj], feedforward_modules: []}", "PEFT does not take IA3 off"),
         ("{peft_type: HRA, target_modules: [q_proj]}", "PEFT's method HRA does not train on a base model"),
-        ("{rival: quantum-adapter, rank: 4, depth: 2, target_modules: [q_proj]}", "a rival replaces layers"),
     ],
 )
 def test_a_comparison_refuses_what_would_fail_in_its_midst(folder, tmp_path, capsys, adapter, expected):

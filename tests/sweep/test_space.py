@@ -59,7 +59,6 @@ def test_a_wrong_axis_is_named(config, section, axis, message):
         ({"trials": 0}, "trials must be at least 1"),
         ({"seconds": 0.0}, "seconds must be above 0"),
         ({"sampler": "grid"}, r"space\.training\.learning_rate is a range without steps"),
-        ({"adapter": {"rival": "quantum-adapter"}}, "qweft compare has rivals"),
     ],
 )
 def test_a_wrong_sweep_is_named(config, changes, message):

@@ -16,7 +16,7 @@ from qweft.analysis.fits import KINDS, MOST_TERMS, FittedCircuit, Kind, count_te
 from qweft.circuit import Circuit, expectation_values
 from qweft.data.tokens import Encoded, target_tokens
 from qweft.errors import QweftError
-from qweft.evaluation.loss import Targets, score_rows
+from qweft.evaluation.loss import score_rows
 from qweft.evaluation.on_device import circuit_layers, on_device
 from qweft.evaluation.row_scores import CLEAR, RowScore, loss_of, ratio
 
@@ -88,7 +88,7 @@ class _Seen:
     judge: tuple[torch.Tensor, torch.Tensor]
 
 
-def dequantise(model: Any, rows: Sequence[Encoded], pad_token_id: int, teacher: Targets | None = None) -> Dequantised:
+def dequantise(model: Any, rows: Sequence[Encoded], pad_token_id: int) -> Dequantised:
     """Replaces each circuit of the active adapter by its fits, and returns the losses.
 
     The first half of the rows is for the fits, the second for the losses. Fits are least squares in float64, on the
@@ -99,8 +99,6 @@ def dequantise(model: Any, rows: Sequence[Encoded], pad_token_id: int, teacher: 
         model: A PEFT model with a QWTHN adapter, which is left as it was.
         rows: Rows with targets, at least `LEAST_ROWS`.
         pad_token_id: Token that pads shorter rows.
-        teacher: Gives the logits of a model whose distributions the adapter was trained on in place of the rows'
-            tokens, as in `held_out_loss`.
 
     Raises:
         QweftError: If no layer has a circuit, there are too few rows with targets, or inputs of a circuit or the
@@ -114,7 +112,7 @@ def dequantise(model: Any, rows: Sequence[Encoded], pad_token_id: int, teacher: 
             "fits, half for the losses"
         )
     half = len(rows) // 2
-    judge = partial(score_rows, rows=rows[half:], pad_token_id=pad_token_id, batch_size=BATCH, teacher=teacher)
+    judge = partial(score_rows, rows=rows[half:], pad_token_id=pad_token_id, batch_size=BATCH)
     seen, adapter = _see(model, cores, rows[:half], pad_token_id, judge)
     if not seen:
         raise QweftError("no token reached a circuit of the adapter; give at least one row of text")

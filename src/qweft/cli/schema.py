@@ -58,13 +58,10 @@ def schema_of(name: str) -> dict[str, Any]:
     from qweft.training.config import RunConfig
 
     classes: dict[str, Any] = {"train": RunConfig, "compare": ComparisonConfig, "sweep": SweepConfig}
-    adapter, rival = _adapter("preset", "peft_type"), _adapter("preset", "peft_type", "rival")
+    adapter = _adapter()
     parts = {
         "train": {"adapter": adapter},
-        "compare": {
-            "methods.NAME.adapter": rival,
-            "teacher.adapter": {"anyOf": [{"type": "object", "maxProperties": 0}, adapter]},
-        },
+        "compare": {"methods.NAME.adapter": adapter},
         "sweep": {"adapter": adapter, "space.adapter": _axes(None), "space.training": _axes(_varied())},
     }
     whose = FILES[name]
@@ -72,12 +69,8 @@ def schema_of(name: str) -> dict[str, Any]:
     return {"$schema": DRAFT, "title": f"Config of {readers}", **json_schema(classes[whose], parts[whose])}
 
 
-def _adapter(*kinds: str) -> dict[str, Any]:
-    """Returns the schema of an adapter: with a preset the fields of `QwthnConfig`, else any fields of another package.
-
-    Args:
-        kinds: Keys of which one must be given.
-    """
+def _adapter() -> dict[str, Any]:
+    """Returns the schema of an adapter: with a preset the fields of `QwthnConfig`, else any of a PEFT config."""
     from qweft.method.peft_methods import common_fields
     from qweft.method.presets import PRESETS
 
@@ -89,14 +82,13 @@ def _adapter(*kinds: str) -> dict[str, Any]:
             "examples": [*METHODS],
             "description": "A method of PEFT, with its own fields.",
         },
-        "rival": {"type": "string", "examples": ["quantum-adapter"], "description": "An adapter of another package."},
     }
     shared = common_fields()
     own = {**{name: {} for name in shared or ()}, **_own_fields()}
     return {
         "type": "object",
-        "properties": {name: {"anyOf": [schema, {"type": "null"}]} for name, schema in named.items() if name in kinds},
-        "anyOf": [{"required": [kind]} for kind in kinds],
+        "properties": {name: {"anyOf": [schema, {"type": "null"}]} for name, schema in named.items()},
+        "anyOf": [{"required": [kind]} for kind in named],
         "if": {"properties": {"preset": {"type": "string"}}, "required": ["preset"]},
         "then": {
             "properties": {**own, "preset": named["preset"], "peft_type": {"type": "null"}},

@@ -1,4 +1,4 @@
-"""Attach and detach the adapter of a method: this package's, PEFT's, or another package's."""
+"""Attach and detach the adapter of a method: this package's or PEFT's."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,7 +7,6 @@ from torch import nn
 
 from qweft.adapter.attach import adapter_config, attach, detach
 from qweft.comparison.checks import check_comparable, with_steps
-from qweft.comparison.rivals import attach_rival, rival_of
 from qweft.data.tokens import Encoded
 from qweft.errors import QweftError
 from qweft.method.specification import method_of
@@ -27,10 +26,8 @@ def put_on(model: nn.Module, specification: Mapping[str, Any], steps: int | None
         start: What a start from gradients needs: training rows, the token that pads them, and the training.
 
     Raises:
-        QweftError: If the adapter is refused, by a comparison or by its package.
+        QweftError: If the adapter is refused.
     """
-    if "rival" in specification:
-        return attach_rival(model, specification)
     config: Any = adapter_config(with_steps(specification, steps))
     check_comparable(specification)
     if steps is None and method_of(specification) == "SHIRA":
@@ -41,10 +38,10 @@ def put_on(model: nn.Module, specification: Mapping[str, Any], steps: int | None
         raise QweftError(f"the adapter cannot be put on this model: {error}; correct its fields") from error
 
 
-def take_off(adapted: Any, specification: Mapping[str, Any]) -> Any:
+def take_off(adapted: Any) -> Any:
     """Detaches the adapter and returns the base model, with the weights that it had."""
     restore_weights(adapted)
-    return rival_of(specification).detach(adapted) if "rival" in specification else detach(adapted)
+    return detach(adapted)
 
 
 def trained(adapted: nn.Module) -> dict[str, nn.Parameter]:

@@ -12,9 +12,7 @@ from qweft.claims import check_earlier
 from qweft.comparison.budget import budget_of
 from qweft.comparison.config import ComparisonConfig, HalvingConfig, MethodConfig
 from qweft.comparison.method_kinds import core_of
-from qweft.comparison.planted import check_teacher
 from qweft.comparison.results_file import check_free_of_others
-from qweft.comparison.rivals import rival_of
 from qweft.comparison.statistics import LARGEST_MARGIN, SEEDS_NEEDED
 from qweft.data.checks import check_data_config, check_places
 from qweft.errors import QweftError, require
@@ -263,7 +261,6 @@ def check_methods(config: ComparisonConfig) -> None:
             check_on_shared(method.adapter, config.model.quantization)
         except QweftError as error:
             raise refused(name, method.match_parameters, error) from error
-    check_teacher(config)
 
 
 def check_on_shared(adapter: Mapping[str, Any], quantization: str | None) -> None:
@@ -274,8 +271,6 @@ def check_on_shared(adapter: Mapping[str, Any], quantization: str | None) -> Non
     """
     if quantization is None:
         return
-    if "rival" in adapter:
-        raise QweftError(f"a rival replaces layers of plain numbers; leave model.quantization {quantization} out")
     check_on_quantized(adapter, quantization)
     if method_of(adapter) == "IA3":
         raise QweftError(
@@ -291,14 +286,11 @@ def refused(name: str, to_match: str | None, error: QweftError) -> QweftError:
 
 
 def check_adapter(specification: Mapping[str, Any]) -> None:
-    """Checks the specification of a method's adapter, one of a rival package too.
+    """Checks the specification of a method's adapter.
 
     Raises:
         QweftError: If it is wrong, or is not compared.
     """
-    if "rival" in specification:
-        rival_of(specification)
-        return
     _check_start_of(specification)  # first: check_specification may advise a start that is refused here
     check_specification(with_steps(specification, None))
     check_ranks(specification)

@@ -15,7 +15,6 @@ class MethodConfig:
 
     Args:
         adapter: As in a run: `preset` with fields of `QwthnConfig`, or `peft_type` with fields of that method's config.
-            `rival: quantum-adapter` takes the fields of that package's config.
         learning_rate: Peak learning rate of this method. `None` means the rate that `search` finds, or else the
             training section's.
         match_parameters: Name of another method. The rank is chosen so that the number of trainable parameters is
@@ -49,34 +48,6 @@ class HalvingConfig:
 
     finalists: int | None = None
     rungs: list[int] | None = None
-
-
-@dataclass(frozen=True)
-class TeacherConfig:
-    """A planted teacher, whose distributions of the next token are the targets instead of the rows' own tokens.
-
-    It is the base model with an adapter whose weights are drawn at random. All losses, in training and on held-out
-    rows, are cross entropies against it: its entropy plus the KL divergence from it.
-
-    Args:
-        adapter: The planted adapter, one of this package's with a core that has Q. Empty means no teacher.
-        kl: KL divergence of the teacher from the base model at dose 1, in nats per target token. The size of its map E
-            is chosen for that.
-        gain: Factor on Q at dose 1. In the gate h = (1 + Q q) c it says how far the circuit outweighs the 1.
-        dose: Further factor on Q, through which the circuit (or its control) acts. 0 leaves a teacher without one.
-        seed: Of the teacher's weights.
-        maps: Whether methods that differ from the teacher only in the core start from its maps C and E.
-        near: Those with the teacher's core also start near it: from its angles (or weights) and Q plus normal noise of
-            this standard deviation. `None` means a start of their own.
-    """
-
-    adapter: dict[str, Any] = field(default_factory=dict)
-    kl: float = 0.2
-    gain: float = 1.0
-    dose: float = 1.0
-    seed: int = 0
-    maps: bool = True
-    near: float | None = None
 
 
 @dataclass(frozen=True)
@@ -114,7 +85,6 @@ class ComparisonConfig:
         workers: Processes on this machine, or actors on the cluster. `None` means 1, or on a cluster one per GPU (one
             per machine without GPUs).
         output: Folder of the comparison.
-        teacher: A planted teacher, which makes the comparison a positive control.
     """
 
     methods: dict[str, MethodConfig]
@@ -138,4 +108,3 @@ class ComparisonConfig:
     executor: Literal["local", "ray"] = "local"
     workers: int | None = None
     output: str = "runs/compare"
-    teacher: TeacherConfig = field(default_factory=TeacherConfig)

@@ -3,15 +3,12 @@
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from qweft.comparison.config import TeacherConfig
 from qweft.comparison.methods import Method
-from qweft.comparison.planted import hands_over_more
 from qweft.comparison.results import Run
-from qweft.comparison.teacher import Teacher, plant
 from qweft.data.config import DataConfig
 from qweft.data.conversation import Conversation
 from qweft.data.load import Data
@@ -19,7 +16,7 @@ from qweft.data.tokens import Encoded
 from qweft.environment import environment
 from qweft.evaluation.config import EvaluationConfig
 from qweft.models.config import ModelConfig
-from qweft.models.load import LoadedModel, load_model
+from qweft.models.load import LoadedModel
 from qweft.output import Console
 from qweft.training.config import TrainingConfig
 
@@ -36,7 +33,6 @@ class RunSettings:
         first_seed: The runs at this seed generate answers and are inspected.
         inspect: Whether adapters are inspected after training.
         output: Folder of the runs.
-        teacher: The planted teacher; without an adapter there is none.
         most_rows: Most validation and most test rows that a run is judged on; `None` means all.
         takes_failures: Whether a run for which the memory is too small is an outcome, as a diverged one is.
     """
@@ -48,7 +44,6 @@ class RunSettings:
     first_seed: int
     inspect: bool
     output: str
-    teacher: TeacherConfig = field(default_factory=TeacherConfig)
     most_rows: tuple[int, int] | None = None
     takes_failures: bool = False
 
@@ -67,7 +62,6 @@ class Context:
         base_checksum: Checksum of the base model's weights before any run.
         executor: Makes the runs.
         elsewhere: Rows of other data, on which forgetting is measured; empty if it is not.
-        teacher: The planted teacher; `None` if there is none, or if this process makes no runs.
     """
 
     settings: RunSettings
@@ -77,7 +71,6 @@ class Context:
     base_checksum: str
     executor: "Executor"
     elsewhere: Sequence[Encoded] = ()
-    teacher: Teacher | None = None
 
     @property
     def output(self) -> Path:
@@ -110,23 +103,6 @@ def judged_rows(settings: RunSettings, data: Data) -> tuple[list[Encoded], list[
     return [rows[place] for place in places], [texts[place] for place in places]
 
 
-def teacher_of(settings: RunSettings, loaded: LoadedModel, data: Data) -> Teacher | None:
-    """Returns the planted teacher, in a second copy of the base model; `None` if there is none.
-
-    Raises:
-        QweftError: If it cannot be planted.
-    """
-    if not settings.teacher.adapter:
-        return None
-    copy, pad = load_model(settings.model).model, loaded.tokenizer.pad_token_id
-    return plant(settings.teacher, loaded.model, copy, data.train, pad, settings.evaluation.batch_size)
-
-
-def taught(context: Context) -> dict[str, Any]:
-    """Returns the planted teacher's record, in a process that makes runs; empty without one."""
-    return {} if context.teacher is None else {"teacher": context.teacher.told()}
-
-
 class Executor(Protocol):
     """Makes runs, here or elsewhere. All files end up in the output folder of the calling process."""
 
@@ -153,8 +129,4 @@ def fingerprint(context: Context, decides: dict[str, Any]) -> str:
         "model": [context.loaded.source.origin, str(context.loaded.dtype), context.loaded.device.type],
         "data": context.data.report.fingerprint,
     }
-    if context.settings.teacher.adapter:
-        shared["teacher"] = asdict(context.settings.teacher)
-        if hands_over_more(context.settings.teacher):
-            shared["students"] = "start as the teacher without its circuit"  # they did not in earlier versions
     return hashlib.sha256(json.dumps({**shared, **decides}, sort_keys=True, default=str).encode()).hexdigest()

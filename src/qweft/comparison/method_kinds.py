@@ -32,8 +32,7 @@ def kind_of(method: str, adapter: dict[str, Any] | None) -> Kind:
     Returns:
         "hybrid" has a circuit. "no_circuit" is the same kind of network without the circuit. "twin" has a classical
         control, a constant or an altered circuit in its place. "lora" is PEFT's LoRA, or dense maps around the
-        identity core. "other" is a LoRA with additions (`use_dora`), another PEFT method, or another package's adapter
-        (`rival`).
+        identity core. "other" is a LoRA with additions (`use_dora`), or another PEFT method.
     """
     if method == "base":
         return "base"
@@ -124,5 +123,5 @@ def _resolved(method: str, adapter: dict[str, Any] | None) -> dict[str, Any]:
 
 
 def _peft_type(spec: dict[str, Any]) -> str | None:
-    """Returns the PEFT type in capitals; `None` for another package's adapter."""
+    """Returns the PEFT type in capitals; `None` without one."""
     return str(spec["peft_type"]).upper() if "peft_type" in spec else None

@@ -5,18 +5,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count, islice
 
-from qweft.comparison import sizes
 from qweft.comparison.budget import Budget, budget_of
 from qweft.comparison.checks import check_rungs, check_schedule, check_start, for_search
 from qweft.comparison.config import ComparisonConfig, HalvingConfig
 from qweft.comparison.context import RunSettings
 from qweft.comparison.family import levels
-from qweft.comparison.method_kinds import core_of
 from qweft.comparison.methods import Method, resolve_methods
 from qweft.comparison.statistics import ONCE, Look
 from qweft.errors import QweftError
 from qweft.method.specification import method_of
-from qweft.method.stated import stated
 from qweft.models.load import LoadedModel, load_model
 
 EXTENSIONS = 3
@@ -109,14 +106,11 @@ class Plan:
 
     @property
     def title(self) -> str:
-        """The model and the data in words, with the evaluation data if they differ, and the teacher."""
+        """The model and the data in words, with the evaluation data if they differ."""
         data = self.settings.data
         judged = data.source_of(self.settings.evaluation.split)
         there = f", judged on {judged}" if judged != data.source else ""
-        teacher = self.settings.teacher
-        core = core_of("", stated(teacher.adapter)) if teacher.adapter else ""
-        taught = f", as a planted {core} at dose {teacher.dose:g} has it" if teacher.adapter else ""
-        return f"{self.settings.model.name} on {data.source}{there}{taught}"
+        return f"{self.settings.model.name} on {data.source}{there}"
 
 
 def resolve(config: ComparisonConfig) -> Plan:
@@ -130,14 +124,8 @@ def resolve(config: ComparisonConfig) -> Plan:
     """
     check_start(config)
     shapes = load_model(replace(config.model, device="meta"))
-    if config.teacher.adapter:
-        try:
-            sizes.count(shapes.model, stated(config.teacher.adapter))
-        except QweftError as error:
-            raise QweftError(f"teacher.adapter: {error}") from error
     settings = RunSettings(
         config.model, config.data, config.training, config.evaluation, min(config.seeds), config.inspect, config.output,
-        config.teacher,
     )  # fmt: skip
     limits = budget_of(config.budget)
     methods, too_large = within(resolve_methods(config, shapes.model), limits.parameters, config.search)
@@ -189,7 +177,7 @@ def within(methods: Sequence[Method], most: int | None, search: bool) -> tuple[t
 
 
 def _is_lora(method: Method) -> bool:
-    return "rival" not in method.adapter and method_of(method.adapter) == "LORA"
+    return method_of(method.adapter) == "LORA"
 
 
 def only(methods: Sequence[Method], kept: Sequence[Method], search: bool) -> tuple[Method, ...]:

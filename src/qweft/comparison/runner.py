@@ -17,7 +17,7 @@ from rich.text import Text
 from qweft.comparison.claims import done_by_any, kept, shared_output
 from qweft.comparison.conclusion import claimed, conclusion
 from qweft.comparison.config import ComparisonConfig
-from qweft.comparison.context import Context, taught
+from qweft.comparison.context import Context
 from qweft.comparison.executors.set_up import set_up
 from qweft.comparison.family import questions, undecided
 from qweft.comparison.findings import findings
@@ -26,7 +26,6 @@ from qweft.comparison.methods import Method
 from qweft.comparison.pace import Pace
 from qweft.comparison.pacing import pace_said, paced, with_seeds
 from qweft.comparison.plan import Plan, check_steps, resolve
-from qweft.comparison.planted import start_of, starts_said, worth_said
 from qweft.comparison.recommendation import Recommendation, recommend
 from qweft.comparison.report.write import write_report
 from qweft.comparison.results import BASE, Run
@@ -151,15 +150,12 @@ def _compare(config: ComparisonConfig, config_yaml: str, command: str, begin: Ca
     begin()
     with closing(context.executor):
         methods = with_matched_time(context, plan.methods, plan.seeds[0])
-        if context.settings.teacher.adapter:
-            console.say(starts_said(context.settings.teacher, {each.name: each.adapter for each in methods}))
         if plan.search or plan.halving.finalists is not None:
             _check_runs(context, methods, plan.seeds)
         chosen = _chosen(context, plan, methods, speed, pace, begun)
         plan, environment = chosen.plan, context.environment(command)
         names = [each.name for each in chosen.methods]
         stated = first_stated(context.output, names, plan.looks, plan.equivalent_within, plan.reference)
-        known = {**_planted(context, chosen.methods), **stated}
 
         def judged(runs: Sequence[Run], looks: Sequence[Look]) -> dict[str, Summary]:
             return summarise(runs, plan.reference, plan.equivalent_within, looks, plan.recommend)
@@ -184,7 +180,7 @@ def _compare(config: ComparisonConfig, config_yaml: str, command: str, begin: Ca
                 **({"halving": [rung.to_json() for rung in chosen.rungs]} if chosen.rungs else {}),
                 **({} if found is None else {"recommendation": found.to_json()}),
                 **({} if pace is None or pace.rows is None else {"judged_rows": list(pace.rows)}),
-                **known,
+                **stated,
             }
             return write_report(results, config_yaml, plan.title, context.output)
 
@@ -207,8 +203,7 @@ def _compare(config: ComparisonConfig, config_yaml: str, command: str, begin: Ca
     print_summary(summary, searches(chosen.search), console)
     found = recommend(summary, chosen.rungs, plan.untried, chosen.at_end) if plan.recommend else None
     _, doubts = with_doubts(findings(summary), searches(chosen.search), claimed(summary, found is not None))
-    worth = worth_said(known.get("teacher", {}).get("kl"), summary, plan.equivalent_within)
-    said = (found.text if found else conclusion(summary), doubts, worth, changed_said(known))
+    said = (found.text if found else conclusion(summary), doubts, changed_said(stated))
     lines = [load_said(runs), f"report: {report}", *_took(begun, plan.budget.seconds)]
     for line in [*lines, "", " ".join(filter(None, said))]:
         console.say(line)
@@ -261,15 +256,6 @@ def _chosen(
     if pace is not None:
         plan = with_seeds(context, plan, finalists, pace)
     return _Chosen(finalists, plan, search if plan.search else None, rungs)
-
-
-def _planted(context: Context, methods: Sequence[Method]) -> dict[str, Any]:
-    """Returns the record of a planted teacher, with what each student starts from; empty without one."""
-    planted = context.settings.teacher
-    if not planted.adapter:
-        return {}
-    told: dict[str, Any] = context.executor.call(context, taught)["teacher"]
-    return {"teacher": {**told, "starts": {each.name: start_of(planted, each.adapter) for each in methods}}}
 
 
 def _took(begun: float, budget: float | None) -> list[str]:

@@ -198,8 +198,6 @@ def kind_said(name: str, adapter: Mapping[str, Any]) -> str:
         name: The method's name.
         adapter: Its specification.
     """
-    if "rival" in adapter:
-        return f"{adapter['rival']}, another package's adapter"
     core, maps = core_of(name, dict(adapter)), maps_of(name, dict(adapter))
     if core is None or maps is None:
         kind = str(adapter.get("peft_type")).upper()

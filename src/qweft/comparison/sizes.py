@@ -8,7 +8,6 @@ from torch import nn
 
 from qweft.adapter.attach import adapter_config, peft_config_class
 from qweft.comparison.adapters import put_on, take_off, trained
-from qweft.comparison.rivals import rival_of
 from qweft.errors import QweftError
 from qweft.training.trainer import check_rates
 
@@ -46,11 +45,11 @@ def count(model: nn.Module, specification: Mapping[str, Any], rates: Mapping[str
     try:
         check_rates(adapted, rates or {})
     except QweftError:
-        take_off(adapted, specification)
+        take_off(adapted)
         raise
     shared = [name for name, parameter in parameters.items() if id(parameter) in of_base]
     total = sum(parameter.numel() for parameter in parameters.values()) + _left_out(specification, parameters)
-    after = dict(take_off(adapted, specification).named_parameters(remove_duplicate=False))
+    after = dict(take_off(adapted).named_parameters(remove_duplicate=False))
     if shared:
         raise QweftError(
             f"it trains {shared[0].removeprefix('base_model.model.')} of the base model itself, which the runs of a "
@@ -80,8 +79,6 @@ def size_field(specification: Mapping[str, Any]) -> str:
     Raises:
         QweftError: If it has no such field.
     """
-    if "rival" in specification:
-        return rival_of(specification).size
     if "preset" in specification:
         return "r"
     name = str(specification.get("peft_type")).upper()

@@ -189,4 +189,4 @@ def timed_fit(context: Context, method: Method, seed: int, steps: int = STEPS) -
     try:
         return fit(adapted, context.data.train, context.loaded.tokenizer.pad_token_id, budget, f"{method.name}, timing")
     finally:
-        take_off(adapted, method.adapter)
+        take_off(adapted)

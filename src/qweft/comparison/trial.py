@@ -36,7 +36,6 @@ from qweft.files import write_json
 from qweft.method.names import has_circuit
 from qweft.method.stated import meant_then, needs_rows_first, recorded_forms
 from qweft.models.load import checksum
-from qweft.training.callbacks import RunCallbacks
 from qweft.training.config import RunConfig, TrainingConfig
 from qweft.training.loop import DivergedError, Fit, fit, planned_steps, planned_tokens
 from qweft.training.run import save_adapter, weights_bytes
@@ -251,22 +250,18 @@ def _scored(context: Context, method: Method | None, seed: int, keep: Path | Non
     prompts = [prompt_of(text, data.tokenizer) for text in shown]
     ends = end_tokens(loaded.model, data.tokenizer) if shown else set()
     model, fitted = loaded.model, None
-    teacher = None if context.teacher is None else context.teacher.targets
     if method is not None:
         set_seed(seed)
         budget = _budget(context, method, seed)
         steps = planned_steps(budget, data.train)
         model = put_on(loaded.model, method.adapter, steps, (data.train, pad, budget))
-        if context.teacher is not None:
-            context.teacher.hand_over(model, method.adapter, seed)
     try:
         if method is not None:
-            taught = {} if teacher is None else {"callbacks": RunCallbacks(teacher=teacher)}
-            fitted = fit(model, data.train, pad, budget, f"{method.name}, seed {seed}", **taught)
-        found = held_out_loss(model, rows, pad, judging.batch_size, teacher)
+            fitted = fit(model, data.train, pad, budget, f"{method.name}, seed {seed}")
+        found = held_out_loss(model, rows, pad, judging.batch_size)
     except BaseException:
         if method is not None:
-            take_off(model, method.adapter)
+            take_off(model)
         raise
     answers = answers_to(model, data.tokenizer, prompts, ends, judging.max_new_tokens) if shown else []
     forgetting = None
@@ -283,7 +278,7 @@ def _scored(context: Context, method: Method | None, seed: int, keep: Path | Non
                 os.replace(keep / ADAPTER, free_name(keep / ADAPTER))
             _save(model, keep / ADAPTER, loaded.source.hub_id)
             size = weights_bytes(keep / ADAPTER)
-        take_off(model, method.adapter)
+        take_off(model)
         if is_inspected and rewritten and keep is not None:
             inspection = _inspected_from(keep / ADAPTER, context, method)
     run = _record(context, method, seed, fitted, found, answers, fitted.curve if fitted else ())
@@ -358,8 +353,6 @@ def _inspected(model: Any, context: Context, method: Method) -> dict[str, Any] |
 
     There are three such cases: an adapter of another kind, an adapter without a linear layer of this package or of
     plain LoRA (LoRA on embeddings), and an adapter whose layers no row reaches. Such runs are otherwise normal.
-
-    Beside a planted teacher gradients are left out: those here are of the loss on the rows' tokens.
     """
     if not _can_be_inspected(method.adapter):
         return None
@@ -368,10 +361,7 @@ def _inspected(model: Any, context: Context, method: Method) -> dict[str, Any] |
     from qweft.analysis.run import inspect_adapter, on_a_chip  # here: few comparisons need it
 
     rows, pad_token_id = context.data.validation, context.loaded.tokenizer.pad_token_id
-    teacher = None if context.teacher is None else context.teacher.targets
     batch = Collator(pad_token_id)(rows[:INSPECTED_ROWS])
-    if teacher is not None:
-        del batch["labels"]
     try:
         found = inspect_adapter(model, [batch])
     except QweftError:
@@ -382,7 +372,7 @@ def _inspected(model: Any, context: Context, method: Method) -> dict[str, Any] |
         found = replace(found, chips=on_a_chip(model, trained))
     if len(rows) >= LEAST_ROWS and has_circuit(core_of(method.name, method.adapter) or "identity"):
         with suppress(QweftError):
-            found = replace(found, dequantised=dequantise(model, rows[:DEQUANTISED_ROWS], pad_token_id, teacher))
+            found = replace(found, dequantised=dequantise(model, rows[:DEQUANTISED_ROWS], pad_token_id))
     return found.to_json()
 
 
@@ -396,4 +386,4 @@ def _inspected_from(folder: Path, context: Context, method: Method) -> dict[str,
     try:
         return _inspected(model, context, method)
     finally:
-        take_off(model, method.adapter)
+        take_off(model)

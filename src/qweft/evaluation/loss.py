@@ -2,7 +2,7 @@
 
 import math
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeGuard
 
@@ -146,13 +146,6 @@ def _check_tokens(model: Any, rows: Sequence[Encoded]) -> None:
         )
 
 
-Targets = Callable[[Mapping[str, Any]], torch.Tensor]
-"""The logits at a batch's targets, (targets, vocabulary): row by row, and in each row from left to right."""
-
-KEPT = 2**30
-"""Bytes of logits that are kept. A row has 98 kB a target for a vocabulary of 49,152 in bfloat16."""
-
-
 def targets_of(labels: torch.Tensor) -> torch.Tensor:
     """Return where the next token is a target, (rows, T - 1); labels is (rows, T)."""
     return labels[:, 1:] != IGNORED
@@ -178,63 +171,8 @@ def target_loss(outputs: Any, labels: torch.Tensor, num_items_in_batch: Any = No
     return total / (count.to(total.device) if isinstance(count, torch.Tensor) else count)
 
 
-class Taught:
-    """A frozen teacher, asked for each row once.
-
-    A training of several epochs, a search of rates and an evaluation read the same rows again and again, and a forward
-    pass of the teacher is a third of a student's step. Each row is computed alone, so its logits depend on neither the
-    rows beside it nor the padding. Rows beyond `KEPT` bytes are computed whenever they are asked for.
-
-    Args:
-        model: A transformers causal language model in evaluation mode.
-    """
-
-    def __init__(self, model: Any) -> None:
-        self._model = model
-        self._rows: dict[bytes, torch.Tensor] = {}
-        self._bytes = 0
-
-    @torch.no_grad()
-    def __call__(self, batch: Mapping[str, Any]) -> torch.Tensor:
-        """Return the logits at the batch's targets, in the teacher's dtype.
-
-        Args:
-            batch: {"input_ids", "attention_mask", "labels"}, each (rows, T).
-        """
-        read = batch["attention_mask"].bool()
-        rows = zip(batch["input_ids"], batch["labels"], read, strict=True)
-        return torch.cat([self._row(ids[mask], labels[mask]) for ids, labels, mask in rows])
-
-    def _row(self, ids: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        key = torch.stack([ids, labels]).cpu().numpy().tobytes()
-        if key in self._rows:
-            return self._rows[key]
-        device = next(self._model.parameters()).device
-        logits = self._model(input_ids=ids[None].to(device), use_cache=False).logits[0, -len(ids) : -1]
-        found: torch.Tensor = logits[targets_of(labels[None])[0].to(device)]
-        if self._bytes + found.nbytes <= KEPT:
-            self._rows[key] = found
-            self._bytes += found.nbytes
-        return found
-
-
 # Positions whose logits are converted to float32 at a time: 256 take 50 MB for a vocabulary of 49,152.
 POSITIONS_AT_A_TIME = 256
-
-
-def soft_losses(logits: torch.Tensor, teacher_logits: torch.Tensor) -> torch.Tensor:
-    """Return the cross entropy against a teacher's distributions, -sum over v of p_teacher(v) log p(v), in nats.
-
-    It is the teacher's entropy plus the KL divergence of the model from the teacher.
-
-    Args:
-        logits: (positions, vocabulary).
-        teacher_logits: Of the same shape.
-
-    Returns:
-        (positions,), computed in float32.
-    """
-    return cross_entropy(logits.float(), teacher_logits.float().softmax(-1), reduction="none")
 
 
 def held_out_loss(
@@ -242,7 +180,6 @@ def held_out_loss(
     rows: Sequence[Encoded],
     pad_token_id: int,
     batch_size: int,
-    teacher: Targets | None = None,
     key: str = MAX_LENGTH,
 ) -> HeldOutLoss:
     """Return the loss of a causal language model over all target tokens of the rows.
@@ -258,8 +195,6 @@ def held_out_loss(
         rows: Each {"input_ids": T token ids, "labels": T token ids, -100 where a token is not a target}.
         pad_token_id: Token that pads shorter rows of a batch on the right.
         batch_size: Rows per batch.
-        teacher: Gives a teacher's logits, of the same vocabulary. Its distribution of a target takes the place of the
-            target's token, as in `soft_losses`.
         key: As for `check_room`.
 
     Returns:
@@ -268,7 +203,7 @@ def held_out_loss(
     Raises:
         QweftError: If no row has a target token, the batch size is below 1, or the memory is too small for a batch.
     """
-    return loss_of(score_rows(model, rows, pad_token_id, batch_size, teacher, key))
+    return loss_of(score_rows(model, rows, pad_token_id, batch_size, key))
 
 
 def score_rows(
@@ -276,7 +211,6 @@ def score_rows(
     rows: Sequence[Encoded],
     pad_token_id: int,
     batch_size: int,
-    teacher: Targets | None = None,
     key: str = MAX_LENGTH,
 ) -> tuple[RowScore, ...]:
     """Score each row, as `held_out_loss` does, and return its loss and most probable tokens."""
@@ -300,7 +234,7 @@ def score_rows(
     with judged(model), told_of_memory(way):
         batches = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
         for batch in with_progress(batches, "evaluating", "row", len):
-            scores = _scores(model, collate([rows[i] for i in batch]), teacher)
+            scores = _scores(model, collate([rows[i] for i in batch]))
             for index, score in zip(batch, scores, strict=True):
                 found[index] = score
     return tuple(found)
@@ -315,24 +249,18 @@ def _check_causal(model: Any) -> None:
         )
 
 
-def _scores(model: torch.nn.Module, batch: dict[str, Any], teacher: Targets | None) -> Iterator[RowScore]:
+def _scores(model: torch.nn.Module, batch: dict[str, Any]) -> Iterator[RowScore]:
     """Yield the score of each row of a batch."""
     logits = logits_of(model, batch)
     labels = batch["labels"].to(logits.device)
     wanted = targets_of(labels)
-    counts = wanted.sum(1).tolist()
-    taught = [None] * len(labels) if teacher is None else teacher(batch).to(logits.device).split(counts)
-    rows = zip(logits[:, :-1], labels[:, 1:], wanted, taught, strict=True)
-    for row_logits, row_labels, row_wanted, row_taught in rows:
+    for row_logits, row_labels, row_wanted in zip(logits[:, :-1], labels[:, 1:], wanted, strict=True):
         positions = row_wanted.nonzero().squeeze(1)
         total = torch.zeros((), dtype=torch.float64)
         predicted: list[int] = []
         for start in range(0, len(positions), POSITIONS_AT_A_TIME):
             part = positions[start : start + POSITIONS_AT_A_TIME]
-            if row_taught is None:
-                losses = cross_entropy(row_logits[part].float(), row_labels[part], reduction="none")
-            else:
-                losses = soft_losses(row_logits[part], row_taught[start : start + POSITIONS_AT_A_TIME])
+            losses = cross_entropy(row_logits[part].float(), row_labels[part], reduction="none")
             total += losses.cpu().double().sum()
             predicted += row_logits[part].argmax(-1).tolist()
         yield RowScore(total.item(), tuple(predicted))

@@ -18,7 +18,7 @@ BASES = get_args(Basis)
 BY_VERSION: Any = object()
 """Value of `factor_limit` if it is not given."""
 LEAST_LIMIT, FACTOR_LIMIT = 10, 100.0
-"""The default is far above trained adapters: no entry of a factor exceeded 5 there (docs/LOG.md)."""
+"""The default is far above trained adapters: no entry of a factor exceeded 5 there (research/LOG.md)."""
 CHOICES = {
     "compress": tuple(COMPRESS),
     "expand": tuple(EXPAND),

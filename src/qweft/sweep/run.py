@@ -115,7 +115,7 @@ def losses(context: Context, adapter: dict[str, Any], files: dict[str, bytes]) -
         model = put_on(context.loaded, folder)
         check_runs(model, context.loaded, folder)
     found = held_out_loss(model, rows, pad, batch)
-    take_off(model, adapter)
+    take_off(model)
     return {"base": base.loss, "adapted": found.loss, "standard_error": found.standard_error}
 
 

@@ -176,10 +176,6 @@ def check_sweep(config: SweepConfig) -> None:
         raise QweftError(f"seconds must be above 0, got {config.seconds}; leave it out for no limit")
     if config.seed < 0:
         raise QweftError(f"seed must be at least 0, got {config.seed}")
-    if "rival" in config.adapter:
-        raise QweftError(
-            "adapter.rival: a sweep is of the adapters of this package and of PEFT; qweft compare has rivals"
-        )
     axes = axes_of(config)
     for axis in axes:
         if axis.section == "adapter" and axis.key in ("preset", "peft_type") and axis.key not in config.adapter:

@@ -20,7 +20,7 @@ from transformers import TrainerCallback
 from qweft.adapter.folder import read_header
 from qweft.data.tokens import Encoded
 from qweft.errors import QweftError
-from qweft.evaluation.loss import Targets, held_out_loss
+from qweft.evaluation.loss import held_out_loss
 from qweft.evaluation.record import tell
 from qweft.files import folder_beside, settle, write_bytes
 from qweft.method.saved import WEIGHTS, check_folder, keys_in
@@ -298,8 +298,6 @@ class RunCallbacks:
         found: The checkpoint to resume from.
         validation: Validation during training.
         report_to: As in `transformers.TrainingArguments`.
-        teacher: Gives a teacher's logits, whose distributions are the targets, as in `soft_losses`; `None` means the
-            labels.
         begin: Called when all is checked, before the first step.
     """
 
@@ -308,7 +306,6 @@ class RunCallbacks:
     found: Found | None = None
     validation: Validation | None = None
     report_to: Sequence[str] = ()
-    teacher: Targets | None = None
     begin: Callable[[], None] = lambda: None
 
     @property

@@ -12,7 +12,7 @@ from transformers import TrainerCallback
 
 from qweft.adapter.branch import parts_of
 from qweft.errors import QweftError
-from qweft.evaluation.loss import soft_losses, target_loss, targets_of
+from qweft.evaluation.loss import target_loss
 from qweft.internals.trainer import SavingTrainer
 from qweft.method.names import OTHER, RATED
 from qweft.text import cut
@@ -252,7 +252,7 @@ class RunTrainer(SavingTrainer):
     Args:
         rates: Peak learning rate by part; empty means one rate for all.
         watch: Measures the parts' gradient norms.
-        callbacks: The run's checkpoints and its teacher.
+        callbacks: The run's checkpoints.
         kwargs: As for `transformers.Trainer`.
     """
 
@@ -266,7 +266,6 @@ class RunTrainer(SavingTrainer):
         self._rates = rates
         self._watch = watch
         self._checkpoints = callbacks.checkpoints
-        self._teacher = callbacks.teacher
         method = getattr(kwargs["model"], "peft_type", None)
         super().__init__(**kwargs, callbacks=None, compute_loss_func=None if method in ADD_TO_LOSS else target_loss)
         if method == "CPT":  # its loss is each batch's own mean, and the trainer has to average the batches
@@ -277,23 +276,6 @@ class RunTrainer(SavingTrainer):
             callbacks.checkpoints.extra["gradients"] = watch.state
         if callbacks.found is not None:
             watch.restore(callbacks.found.extra)
-
-    def compute_loss(
-        self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
-    ) -> Any:
-        """Return the loss of a batch; with a teacher the mean of `soft_losses` over the targets of the step."""
-        if self._teacher is None:
-            return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
-        learned = targets_of(inputs["labels"])
-        read = {name: value for name, value in inputs.items() if name != "labels"}
-        outputs = model(**read)
-        own = outputs.logits[:, :-1][learned]
-        total = soft_losses(own, self._teacher(inputs).to(own.device)).sum()
-        # the trainer divides by the number of accumulated batches unless it trusts the loss to have done so
-        trusts = self.model_accepts_loss_kwargs or self.compute_loss_func is not None
-        whole = trusts and num_items_in_batch is not None
-        loss = total / (num_items_in_batch if whole else learned.sum())
-        return (loss, outputs) if return_outputs else loss
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         """Create the trainer's optimizer, and split its groups by part if there are per-part rates."""

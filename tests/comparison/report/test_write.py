@@ -41,13 +41,6 @@ def test_it_writes_page_markdown_pictures_and_results(folder):
     assert "Three methods" in (folder / "report.html").read_text()
 
 
-def test_a_report_that_is_made_again_names_the_planted_teacher(tmp_path):
-    made = results({"lora": ADAPTERS["lora"]}) | {"teacher": {"core": "quantum_gated", "dose": 1.0}}
-    write_report(made, CONFIG, "With a title", tmp_path)
-    page = remake_report(tmp_path).read_text(encoding="utf-8")
-    assert "as a planted quantum_gated at dose 1 has it" in page
-
-
 def test_markdown_says_what_the_page_says(markdown, folder):
     headings = re.findall(r"^## (.*)$", markdown, re.MULTILINE)
     assert headings == [

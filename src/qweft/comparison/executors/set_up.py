@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from qweft.comparison.context import Context, RunSettings, teacher_of
+from qweft.comparison.context import Context, RunSettings
 from qweft.comparison.executors.on_ray import OnRay
 from qweft.comparison.executors.worker import Local
 from qweft.data.load import Data, load_data
@@ -38,10 +38,7 @@ def set_up(settings: RunSettings, executor: str, workers: int | None, console: C
     check_room(loaded.model, elsewhere, LENGTH)
     if on_ray:
         return _on_ray(settings, workers, loaded, data, elsewhere, console)
-    teacher = teacher_of(settings, loaded, data)
-    if teacher is not None:
-        console.print(teacher.described(), highlight=False)
-    return Context(settings, loaded, data, console, checksum(loaded.model), Local(), elsewhere, teacher)
+    return Context(settings, loaded, data, console, checksum(loaded.model), Local(), elsewhere)
 
 
 def _on_ray(

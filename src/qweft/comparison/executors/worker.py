@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from qweft.comparison import claims
-from qweft.comparison.context import Context, RunSettings, teacher_of
+from qweft.comparison.context import Context, RunSettings
 from qweft.comparison.methods import Method
 from qweft.comparison.results import Run
 from qweft.comparison.trial import trial_here
@@ -65,8 +65,7 @@ class Worker:
         allow_remote_code(remote_code)
         loaded = load_model(settings.model)
         console = Console(quiet=True)
-        teacher = teacher_of(settings, loaded, data)
-        self.context = Context(settings, loaded, data, console, checksum(loaded.model), Local(), elsewhere, teacher)
+        self.context = Context(settings, loaded, data, console, checksum(loaded.model), Local(), elsewhere)
         return loaded.dtype, loaded.device, self.context.base_checksum
 
     def run(

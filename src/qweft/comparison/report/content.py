@@ -11,7 +11,6 @@ from qweft import yaml_file
 from qweft.comparison.conclusion import claimed, conclusion
 from qweft.comparison.findings import findings
 from qweft.comparison.phrases import Finding
-from qweft.comparison.planted import worth_said
 from qweft.comparison.report.circuits import Drawn, circuits, spectra_figure
 from qweft.comparison.report.curves import MOST, apart, apart_figure, curves_figure, emphasised, lines
 from qweft.comparison.report.forest import Part, forest_figure
@@ -19,7 +18,7 @@ from qweft.comparison.report.heat_maps import HeatMap, heat_map
 from qweft.comparison.report.inspection import Inspection, inspections, mapped
 from qweft.comparison.report.pareto import pareto_figure
 from qweft.comparison.report.search import search_figure
-from qweft.comparison.results import BASE, Run, number
+from qweft.comparison.results import BASE, Run
 from qweft.comparison.results_file import changed_said
 from qweft.comparison.searched import Search, searches, with_doubts
 from qweft.comparison.statistics import LARGEST_MARGIN, LARGEST_P, ONCE, Look
@@ -51,7 +50,6 @@ class Content:
         inspected: Measurements inside the adapters, by method.
         planned_runs: Number of runs of the whole comparison; `None` if unknown.
         recommendation: Which method to use, in a sentence; empty if the comparison was to recommend none.
-        teacher_kl: Divergence of a planted teacher from the base model, in nats a target; `None` without one.
         changed: That margin or reference are not those of the first results, in sentences; empty if they are.
     """
 
@@ -67,17 +65,16 @@ class Content:
     planned_runs: int | None = None
     recommendation: str = ""
     changed: str = ""
-    teacher_kl: float | None = None
 
     @classmethod
     def read(cls, results: Mapping[str, Any], config_yaml: str = "", title: str = "") -> "Content":
         """Parses results.json.
 
         Args:
-            results: "runs" and, if known, "summary" (which names the reference), "environment", "search", "teacher"
-                and "config_yaml".
+            results: "runs" and, if known, "summary" (which names the reference), "environment", "search" and
+                "config_yaml".
             config_yaml: The configuration, if the results do not hold it.
-            title: Empty means the names of the model and the data, and the planted teacher.
+            title: Empty means the names of the model and the data.
 
         Raises:
             QweftError: There are no runs, or the results are malformed.
@@ -113,7 +110,6 @@ class Content:
             inspected=inspections(records),
             recommendation=recommended,
             changed=changed_said(results),
-            teacher_kl=_divergence(results.get("teacher")),
             planned_runs=planned if type(planned := results.get("planned_runs")) is int else None,
         )
 
@@ -128,9 +124,7 @@ class Content:
 
         A recommendation stands alone: it compares with the leader, the conclusion with the lowest loss.
         """
-        margin = next((entry.equivalent_within for entry in self.summary.values()), None)
-        worth = worth_said(self.teacher_kl, self.summary, margin)
-        said = (self.recommendation or conclusion(self.summary), self._doubted[1], worth, self.changed)
+        said = (self.recommendation or conclusion(self.summary), self._doubted[1], self.changed)
         return " ".join(filter(None, said))
 
     @cached_property
@@ -187,14 +181,8 @@ def _the_one(key: str, values: Sequence[Any], usual: Any) -> Any:
 
 def _title(run: Run, results: Mapping[str, Any]) -> str:
     """Returns the title that the comparison gave its report, or one as it gives; earlier versions did not keep it."""
-    kept, taught = results.get("title"), _taught(results.get("teacher"))
-    title = kept[:LONGEST_TITLE] if isinstance(kept, str) and kept else f"{run.model} on {run.data}"
-    return title if title.endswith(taught) else title + taught
-
-
-def _taught(teacher: Mapping[str, Any] | None) -> str:
-    """Returns what gave the targets in place of the data, from the record of a planted teacher; empty without one."""
-    return f", as a planted {teacher['core']} at dose {float(teacher['dose']):g} has it" if teacher else ""
+    kept = results.get("title")
+    return kept[:LONGEST_TITLE] if isinstance(kept, str) and kept else f"{run.model} on {run.data}"
 
 
 def _looks(results: Mapping[str, Any]) -> Sequence[Look]:
@@ -222,16 +210,6 @@ def _looks(results: Mapping[str, Any]) -> Sequence[Look]:
     ):
         raise QweftError("summary: looks_made has levels, numbers or seeds that no comparison has")
     return looks
-
-
-def _divergence(teacher: Mapping[str, Any] | None) -> float | None:
-    """Returns the divergence that a planted teacher's record has; raises if it is no number of at least 0."""
-    if not teacher or "kl" not in teacher:
-        return None
-    kl = number(teacher["kl"])
-    if not 0 <= kl < math.inf:
-        raise QweftError(f"teacher: kl must be a number of at least 0, got {teacher['kl']!r}")
-    return kl
 
 
 def _margin(value: object) -> float | None:
