@@ -45,7 +45,7 @@ browser: ## install the browser that the tests of the report look through (apt, 
 		apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; \
 	else echo "install Chromium (apt install chromium), or set QWEFT_BROWSER to the path of a Chrome"; exit 1; fi
 
-demo: $(DEMO) ## does the circuit help? four adapters compared in four minutes; the report is runs/demo/report.html
+demo: $(DEMO) ## LoRA and a hybrid at one learning rate and at their own, in four minutes; the report is runs/demo/report.html
 	$(BIN)/qweft compare configs/demo.yaml --output runs/demo
 
 test: install ## run all tests, in two processes; PYTEST_ARGS="-k name" picks some
