@@ -19,8 +19,6 @@ from qweft.comparison.trial import read_record as read_run
 from qweft.errors import QweftError
 from qweft.evaluation.record import sections_of
 from qweft.files import write_json
-from qweft.models.config import ModelConfig
-from qweft.models.resolve import resolve
 from qweft.sweep.run import _losses_in as read_losses
 from qweft.training.checkpoints import MANIFEST, Checkpoints, _digest
 from tests.comparison.comparison_examples import run, runs
@@ -110,10 +108,6 @@ def read_test(path):
     return found
 
 
-def read_mark(path):
-    return resolve(ModelConfig(str(path.parent)))
-
-
 def read_checkpoint(path):
     found = Checkpoints(path.parent.parent, {"a": 1}, tell=lambda line: None).find()
     if found is not None:
@@ -126,7 +120,6 @@ RECORDS = {
     "cell/run.json": (run_cell(), read_cell),
     "step_times.json": (TIMES, read_times),
     "test.json": ({"base": 1.0, "adapted": 0.9, "standard_error": None}, read_test),
-    "models/made/qweft.json": ({"title": "a", "quantization": "Q4_1", "packages": "a 1"}, read_mark),
     "checkpoints/step-2/checkpoint.json": (
         {"step": 2, "identity": {"a": 1}, "extra": {"validation": {"best": 1.0}}, "files": {"a": "b"}},
         read_checkpoint,
@@ -134,13 +127,10 @@ RECORDS = {
 }
 
 
-def test_mutated_records(trained, tmp_path, monkeypatch):
-    monkeypatch.setenv("QWEFT_CACHE", str(tmp_path))  # only there is a mark of a prepared model believed
+def test_mutated_records(trained, tmp_path):
     whole = json.loads((trained / "whole" / "run.json").read_text())
     shutil.copytree(trained / "whole", tmp_path / "whole")
     known = {**RECORDS, "whole/run.json": (whole, read_run_again)}
-    (tmp_path / "models" / "made").mkdir(parents=True)
-    (tmp_path / "models" / "made" / "config.json").write_text("{}")
     for number, draw in cases("records"):
         name = draw.choice(sorted(known))
         record, read = known[name]

@@ -13,8 +13,6 @@ from qweft.comparison.step_times import _read as read_step_times
 from qweft.comparison.trial import read_record as read_run
 from qweft.errors import QweftError, giving_up_after
 from qweft.evaluation.record import model_of, run_config, sections_of
-from qweft.models.config import ModelConfig
-from qweft.models.resolve import resolve
 from qweft.publish.push import plan_push
 from qweft.records import DEEPEST, MOST_BYTES, read_record
 from qweft.sweep.run import _losses_in as read_losses
@@ -88,11 +86,7 @@ def refused(what, call, *arguments):
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_every_reader_of_records_refuses_the_case_in_one_sentence(case, tmp_path, monkeypatch):
-    monkeypatch.setenv("QWEFT_CACHE", str(tmp_path))  # only there is a mark of a prepared model believed
-    model = tmp_path / "models" / "made"
-    model.mkdir(parents=True)
-    (model / "config.json").write_text("{}")
+def test_every_reader_of_records_refuses_the_case_in_one_sentence(case, tmp_path):
     adapter = tmp_path / "pushed"
     adapter.mkdir()
     (adapter / "adapter_model.safetensors").touch()
@@ -103,7 +97,6 @@ def test_every_reader_of_records_refuses_the_case_in_one_sentence(case, tmp_path
         "step_times.json": read_step_times,
         "test.json": read_losses,
         "results.json": remake_report,
-        "models/made/qweft.json": lambda path: resolve(ModelConfig(str(path.parent))),
         "adapter/adapter_config.json": lambda path: read_config(path.parent),
     }
     if case in TEXTS:  # what is no file is refused as an adapter before

@@ -109,7 +109,6 @@ def test_the_device_auto_takes_a_gpu_where_there_is_one(monkeypatch):
     ("name", "words"),
     [
         ("gpu", "device gpu: unknown; use auto, cpu, cuda"),
-        ("xla", "device xla: not supported"),
         ("cuda:99", "torch sees 0 CUDA devices"),
         ("mps", "torch sees no MPS device"),
     ],
@@ -143,41 +142,25 @@ def test_damaged_weights(folder):
 
 
 @pytest.mark.parametrize(
-    ("kind", "named", "way"),
+    ("kind", "named"),
     [
-        ("folder", "hub/models--a--b/snapshots/1", "or copy it anew"),
-        ("package", "hub/models--a--b/snapshots/1", "and the next command prepares it anew"),
-        ("hub", "hub/models--a--b", "and the next command downloads it anew"),
+        ("folder", "hub/models--a--b/snapshots/1"),
+        ("package", "hub/models--a--b/snapshots/1"),
+        ("hub", "hub/models--a--b"),
     ],
 )
-def test_a_cut_model_in_a_cache_is_named_with_the_way_out(tmp_path, kind, named, way):
+def test_a_cut_model_in_a_cache_is_named_with_the_way_out(tmp_path, kind, named):
     place = tmp_path / "hub/models--a--b/snapshots/1"
     save_tiny_model(place)
     (place / "tokenizer.json").write_bytes(b"cut")
-    with pytest.raises(QweftError, match=rf"model a: its tokenizer cannot be loaded .* {tmp_path / named}\b.* {way}$"):
+    with pytest.raises(QweftError, match=rf"model a: its tokenizer cannot be loaded .* {tmp_path / named}[ ,]"):
         load_tokenizer(ModelSource("a", str(place), "a", local=True, kind=kind))
 
 
-@pytest.mark.parametrize(
-    ("name", "key", "value", "words"),
-    [
-        (
-            "config.json",
-            "num_hidden_layers",
-            2**63,
-            "num_hidden_layers is 9223372036854775808, and a",
-        ),
-        ("config.json", "model_type", {"": None}, r"model_type is \{'': None\}, and a text was expected"),
-        ("config.json", "model_type", ["llama"], r"model_type is \['llama'\], and a text was expected"),
-        ("tokenizer_config.json", "model_max_length", "10", "its tokenizer cannot be loaded"),
-    ],
-)
-def test_a_setting_that_no_model_has(tmp_path, name, key, value, words):
-    save_tiny_model(tmp_path)
-    settings = json.loads((tmp_path / name).read_text())
-    (tmp_path / name).write_text(json.dumps(settings | {key: value}))
-    with pytest.raises(QweftError, match=words):
-        load_model(ModelConfig(str(tmp_path)))
+def test_a_damaged_config(folder):
+    (folder / "config.json").write_text('{"model_type": ["llama"]}')
+    with pytest.raises(QweftError, match=r"its config\.json is damaged"):
+        load(folder, device="cpu")
 
 
 def test_an_unknown_architecture(folder):

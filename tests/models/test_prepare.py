@@ -1,7 +1,5 @@
 import hashlib
-import os
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
@@ -88,23 +86,6 @@ def test_a_folder_without_the_mark_is_made_anew(runs, model):
     (folder / "model.safetensors").write_bytes(b"half")
     assert (prepare(model) / "model.safetensors").read_bytes() == b"weights"
     assert is_prepared(model) and len(runs) == 2
-
-
-def test_old_leftovers_are_removed_and_young_ones_kept(runs, model):
-    folder = prepared_folder(model)
-    old, young = (folder.parent / f".{folder.name}-{name}" for name in ("old", "young"))
-    old.mkdir(parents=True), young.mkdir()
-    os.utime(old, (0, 0))
-    prepare(model)
-    assert not old.exists() and young.exists()
-
-
-def test_a_leftover_that_another_process_removes_is_no_fault(runs, model, monkeypatch):
-    folder = prepared_folder(model)
-    gone = folder.parent / f".{folder.name}-gone"
-    glob = Path.glob
-    monkeypatch.setattr(Path, "glob", lambda self, pattern: [gone] if pattern.startswith(".") else glob(self, pattern))
-    assert (prepare(model) / MARK).is_file()
 
 
 def test_a_full_disk_is_said(runs, model, monkeypatch):

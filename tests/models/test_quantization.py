@@ -1,14 +1,12 @@
 """Base models that are quantised as they load: the numbers are PEFT's, in all commands; and what is refused."""
 
 import json
-import math
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
-from safetensors.torch import load_file, save_file
 from transformers import (
     AutoModelForCausalLM,
     BitsAndBytesConfig,
@@ -198,70 +196,6 @@ def test_a_model_that_is_quantised_already(folder, tmp_path, capsys, kind):
     with pytest.raises(QweftError, match="is quantised already"):
         load_model(config_of(tmp_path / "packed", kind))
     load_model(config_of(tmp_path / "packed", None))
-
-
-@pytest.mark.parametrize("cut", ["weight.absmax", "nested_absmax", "nested_quant_map", "blocksize"])
-def test_scales_that_a_file_lacks_are_not_read_from_what_follows(folder, tmp_path, cut):
-    """bitsandbytes reads them by address."""
-    asked = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True)
-    model = AutoModelForCausalLM.from_pretrained(folder, quantization_config=asked, device_map="cpu")
-    model.save_pretrained(tmp_path)
-    make_tokenizer(CHATML).save_pretrained(tmp_path)
-    for dtype in ("float32", "bfloat16"):
-        load_model(ModelConfig(str(tmp_path), dtype=dtype, device="cpu"))
-    tensors = load_file(tmp_path / "model.safetensors")
-    for key, tensor in tensors.items():
-        if key.endswith(cut):
-            tensors[key] = tensor[:-1].clone()
-        elif cut == "blocksize" and ".quant_state." in key:
-            state = json.loads(bytes(tensor.numpy())) | {"blocksize": 32}
-            tensors[key] = torch.tensor(list(json.dumps(state).encode()), dtype=torch.uint8)
-    save_file(tensors, tmp_path / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(QweftError, match="does not have one scale for each of its blocks"):
-        load_model(config_of(tmp_path, None))
-
-
-def resized(tensor, count):
-    return tensor.flatten().repeat(-(-count // tensor.numel()))[:count].clone()
-
-
-@pytest.mark.parametrize("changes", [{"blocksize": 127}, {"nested_blocksize": 3}, {"shape": 2}])
-def test_words_of_a_4_bit_file_that_ask_for_more_than_it_has(folder, tmp_path, changes):
-    """Kernels take the size of a block for a power of two, and the shape for that of the bias."""
-    asked = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True)
-    AutoModelForCausalLM.from_pretrained(folder, quantization_config=asked, device_map="cpu").save_pretrained(tmp_path)
-    make_tokenizer(CHATML).save_pretrained(tmp_path)
-    tensors = load_file(tmp_path / "model.safetensors")
-    for key in [each for each in tensors if ".quant_state." in each]:
-        weight, state = key.partition(".quant_state.")[0], json.loads(bytes(tensors[key].numpy()))
-        rows, columns = state["shape"]
-        state |= {"shape": [rows * changes["shape"], columns]} if "shape" in changes else changes
-        blocks = -(-math.prod(state["shape"]) // state["blocksize"])
-        tensors[key] = torch.tensor(list(json.dumps(state).encode()), dtype=torch.uint8)
-        for part, count in (
-            ("", math.prod(state["shape"]) // 2),
-            (".absmax", blocks),
-            (".nested_absmax", -(-blocks // state["nested_blocksize"])),
-        ):
-            tensors[weight + part] = resized(tensors[weight + part], count)
-        tensors[weight] = tensors[weight][:, None]
-    save_file(tensors, tmp_path / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(QweftError, match=r"does not have (one scale for each of its blocks|the shape of its layer)"):
-        load_model(config_of(tmp_path, None))
-
-
-@pytest.mark.parametrize("count", [1, 63])
-def test_scales_of_rows_that_an_8_bit_file_lacks(folder, tmp_path, count):
-    """A single one would be that of all rows."""
-    by_hand(folder, "8bit").save_pretrained(tmp_path)
-    make_tokenizer(CHATML).save_pretrained(tmp_path)
-    load_model(config_of(tmp_path, None))
-    tensors = load_file(tmp_path / "model.safetensors")
-    key = "model.layers.0.self_attn.q_proj.SCB"
-    tensors[key] = tensors[key][:count].clone()
-    save_file(tensors, tmp_path / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(QweftError, match=r"8-bit weight of .*\.q_proj does not have one scale"):
-        load_model(config_of(tmp_path, None))
 
 
 REFUSED = [

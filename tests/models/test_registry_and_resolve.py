@@ -62,18 +62,16 @@ def test_a_prepared_folder_keeps_saying_where_its_weights_came_from(tmp_path):
     folder = tmp_path / "cache" / "models" / SMOL.folder
     folder.mkdir(parents=True)
     (folder / "config.json").write_text("{}")
-    (folder / "qweft.json").write_text('{"title": "T", "quantization": "Q4_1", "packages": "p 1"}')
     (tmp_path / "linked").symlink_to(tmp_path / "cache")
     for place in (folder, tmp_path / "linked" / "models" / SMOL.folder):
         source = resolve(ModelConfig(name=str(place)))
-        assert (source.origin, source.hub_id) == ("T, dequantised Q4_1, from package p 1", SMOL.hub_id)
+        assert (source.origin, source.hub_id) == (SMOL.origin, SMOL.hub_id)
 
 
 def test_no_folder_elsewhere_says_that_it_was_prepared(tmp_path, monkeypatch):
     folder = tmp_path / "models" / SMOL.folder
     folder.mkdir(parents=True)
     (folder / "config.json").write_text("{}")
-    (folder / "qweft.json").write_text('{"title": "T", "quantization": "Q4_1", "packages": "p 1"}')
     for cache in (str(tmp_path / "cache"), None):  # without a home folder, too
         monkeypatch.setenv("QWEFT_CACHE", cache) if cache else monkeypatch.delenv("QWEFT_CACHE")
         monkeypatch.setattr("pathlib.Path.home", no_home)
@@ -94,13 +92,6 @@ def test_a_path_of_a_prepared_folder_asks_for_no_package_of_an_unknown_uploader(
     assert check_model(ModelConfig(name=name.replace(QWEN.folder, SMOL.folder))) is SMOL
     monkeypatch.setattr("qweft.models.packages.is_prepared", lambda _: True)
     assert check_model(ModelConfig(name=name)) is QWEN
-
-
-@pytest.mark.parametrize("name", ["A" * 500_000, "A" * 500_000 + "\0", "/" + "a/" * 300_000])
-def test_a_long_name_is_not_said_whole(name):
-    with pytest.raises(QweftError) as error:
-        check_model(ModelConfig(name=name))
-    assert len(str(error.value)) < 2000
 
 
 def test_an_alias_offline_is_the_package():
@@ -174,36 +165,11 @@ def test_a_hub_that_hangs_is_left_after_the_patience(monkeypatch):
     release.set()
 
 
-@pytest.mark.parametrize("name", ["smollm2-135m", "HuggingFaceTB/SmolLM2-135M-Instructt"])
-def test_nothing_found_lists_the_three_ways_and_the_near_alias(name):
+def test_nothing_found_lists_the_three_ways():
     with pytest.raises(QweftError) as fault:
-        resolve(ModelConfig(name=name))
-    for words in (
-        f"model {name}: not found",
-        "did you mean smollm2-135m-instruct?",
-        "a local folder that holds a config.json",
-        "qwen2.5-coder-0.5b-instruct",
-        "a hub id, which needs a connection or a filled hub cache",
-        "HF_HUB_OFFLINE is set",
-    ):
+        resolve(ModelConfig(name="smollm2-135m"))
+    for words in ("a local folder", "qwen2.5-coder-0.5b-instruct", "a hub id", "HF_HUB_OFFLINE is set"):
         assert words in str(fault.value)
-
-
-def test_nothing_near_suggests_nothing():
-    with pytest.raises(QweftError, match=r"model zzz: not found; give"):
-        resolve(ModelConfig(name="zzz"))
-
-
-@pytest.mark.parametrize(
-    ("name", "words"),
-    [("~nobody-of-that-name/x", "model ~nobody-of-that-name/x: not found"), ("x" * 5000, "File name too long")],
-    ids=["nobody", "long"],
-)
-def test_a_name_that_is_no_path_is_a_sentence(name, words):
-    """A stranger's adapter_config.json may name it."""
-    with pytest.raises(QweftError, match=words) as fault:
-        resolve(ModelConfig(name=name))
-    assert len(str(fault.value)) < 400
 
 
 @pytest.mark.parametrize(

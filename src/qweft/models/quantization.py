@@ -1,6 +1,5 @@
 """Base models in 4 or 8 bits by bitsandbytes: the checks, the scheme, and shapes with such layers."""
 
-import math
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,9 +16,6 @@ if TYPE_CHECKING:
 SAID = {"4bit": "in 4 bits (NF4)", "8bit": "in 8 bits (LLM.int8)"}
 """How records and reports name a quantization; fingerprints of runs hold these words."""
 
-BLOCKS = tuple(2**power for power in range(5, 13))
-"""Numbers a block, from 32 to 4096, that bitsandbytes knows; its kernels on a GPU read others by a power of two."""
-
 
 def check_quantization(quantization: str | None, name: str, folder: Path | None) -> None:
     """Check, without PyTorch, that a base model can be quantised here.
@@ -32,39 +28,28 @@ def check_quantization(quantization: str | None, name: str, folder: Path | None)
     Raises:
         QweftError: bitsandbytes is not installed, or the model's config says that it is quantised already.
     """
-    if quantization is None:
-        return
-    if find_spec("bitsandbytes") is None:
+    if quantization is not None and find_spec("bitsandbytes") is None:
         raise QweftError(
             f"model.quantization {quantization} needs the package bitsandbytes; pip install '.[quantized]', or "
             "leave it out"
         )
-    if folder is not None:
+    if quantization is not None and folder is not None:
         check_plain(quantization, name, read_record(folder / "config.json", f"check that {folder} is whole"))
 
 
 def check_plain(quantization: str | None, name: str, config: Mapping[str, Any]) -> None:
-    """Check by its config that a base model to quantise is not quantised already.
-
-    Raises:
-        QweftError: It is.
-    """
-    found = config.get("quantization_config")
-    if quantization is None or found is None:
-        return
-    by = shown(found.get("quant_method", found)) if isinstance(found, Mapping) else shown(found)
-    raise QweftError(
-        f"model {name} is quantised already (quant_method {by} in its config.json); leave model.quantization "
-        f"{quantization} out"
-    )
+    """Raise if a base model to quantise is quantised already, by its config."""
+    settings = config.get("quantization_config")
+    if quantization is not None and settings is not None:
+        by = shown(settings.get("quant_method", settings)) if isinstance(settings, Mapping) else shown(settings)
+        raise QweftError(
+            f"model {name} is quantised already (quant_method {by} in its config.json); leave model.quantization "
+            f"{quantization} out"
+        )
 
 
 def check_device(quantization: str | None, device: "torch.device") -> None:
-    """Check that bitsandbytes runs on a device.
-
-    Raises:
-        QweftError: It does not.
-    """
+    """Raise if bitsandbytes does not run on a device."""
     if quantization is None or device.type == "meta":
         return
     import bitsandbytes
@@ -103,8 +88,8 @@ def mark_shapes(model: Any, asked: "BitsAndBytesConfig") -> Any:
     return model
 
 
-def _asked_of(model: Any) -> dict[str, Any]:
-    """Return the settings by which a model's config says that it is quantised; empty if it does not."""
+def _settings_of(model: Any) -> dict[str, Any]:
+    """Return the quantisation that a model's config states; empty if it states none."""
     asked = getattr(getattr(model, "config", None), "quantization_config", None) or {}
     return asked if isinstance(asked, dict) else dict(asked.to_dict())
 
@@ -116,21 +101,15 @@ def scheme_of(settings: Mapping[str, Any]) -> str | None:
 
 def quantized_as(model: Any) -> str | None:
     """Return how a base model is quantised by bitsandbytes, as it loads or as it was saved: as `scheme_of`."""
-    return scheme_of(_asked_of(model))
+    return scheme_of(_settings_of(model))
 
 
 def bits_of(model: Any, name: str, module: Any) -> int | None:
-    """Return the bits of a module's weight if the model's config says that bitsandbytes quantises it; else `None`.
-
-    Args:
-        model: The base model, with an adapter or without.
-        name: The module's name.
-        module: Any module of it.
-    """
+    """Return the bits of a module's weight if the model's config says that bitsandbytes quantises it; else `None`."""
     from torch import nn
     from transformers.pytorch_utils import Conv1D
 
-    asked = _asked_of(model)
+    asked = _settings_of(model)
     bits = {"4bit": 4, "8bit": 8}.get(quantized_as(model) or "")
     skipped = any(part in name for part in asked.get("llm_int8_skip_modules") or ["lm_head"])
     return None if skipped or not isinstance(module, nn.Linear | Conv1D) else bits
@@ -146,46 +125,3 @@ def keep_unpacked(model: Any) -> Any:
         if hasattr(module, "support_avx512bf16_for_cpu"):
             module.support_avx512bf16_for_cpu = False
     return model
-
-
-def check_scales(model: Any) -> None:
-    """Check that each 4-bit weight has all of its numbers and a scale a block, and each 8-bit weight a scale a row.
-
-    bitsandbytes reads as many scales as the words of a stranger's file ask for, by address, also beyond their end.
-
-    Raises:
-        ValueError: Naming the first layer that lacks some.
-    """
-    for name, module in model.named_modules():
-        weight: Any = getattr(module, "weight", None)
-        scales = getattr(weight, "SCB", None)
-        if scales is not None and scales.numel() != len(weight):
-            raise ValueError(f"the 8-bit weight of {name} does not have one scale for each of its rows")
-        state = getattr(weight, "quant_state", None)
-        if state is None:
-            continue
-        if sorted(state.shape or ()) != sorted((module.out_features, module.in_features)):
-            raise ValueError(f"the 4-bit weight of {name} does not have the shape of its layer")
-        if weight.numel() * weight.element_size() < math.ceil(math.prod(state.shape) / 2):
-            raise ValueError(f"the 4-bit weight of {name} has fewer numbers than its shape")
-        if not _has_its_scales(state):
-            raise ValueError(f"the 4-bit weight of {name} does not have one scale for each of its blocks of 32 to 4096")
-
-
-def _has_its_scales(state: Any) -> bool:
-    """Whether a weight has its scales; scales that are quantised have theirs, and a table of 256 values."""
-    levels = [(state, math.prod(state.shape))]
-    if state.nested:
-        levels.append((state.state2, state.absmax.numel()))
-    last, _ = levels[-1]
-    floats = [last.absmax, *([last.code] if state.nested else [])]
-    return (
-        all(each.element_size() == 4 for each in floats)
-        and not (state.nested and last.code.numel() != 256)
-        and all(
-            type(each.blocksize) is int
-            and each.blocksize in BLOCKS
-            and each.absmax.numel() == -(-count // each.blocksize)
-            for each, count in levels
-        )
-    )

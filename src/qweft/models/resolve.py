@@ -10,19 +10,18 @@ from pathlib import Path
 from urllib.parse import quote
 
 from qweft.errors import QweftError
-from qweft.files import cache_folder, check_name, named_path
-from qweft.models.config import ModelConfig, remote_code_allowed
+from qweft.files import check_name, named_path
+from qweft.models.config import ModelConfig
 from qweft.models.packages import (
     EMBEDDED_MODELS,
-    MARK,
     EmbeddedModel,
     check_asked_for,
     embedded_model,
     once_prepared,
+    prepared_folder,
 )
 from qweft.models.quantization import SAID, check_quantization
-from qweft.records import read_record
-from qweft.text import cut, near
+from qweft.text import cut
 
 PATIENCE = 3.0
 """Seconds to wait for an answer of the hub."""
@@ -37,10 +36,7 @@ def offline() -> bool:
 
 
 def reachable(hub_id: str) -> bool:
-    """Return whether the hub serves a model.
-
-    The hub is queried once per model and process, with a timeout of `PATIENCE` seconds, and never when offline.
-    """
+    """Return whether the hub serves a model; asked once per model and process, never when offline."""
     status = None if offline() else _status(_config(hub_id))
     return status is not None and status < 400
 
@@ -120,8 +116,6 @@ def check_holds_no_model(output: Path) -> None:
 
 
 DEVICES = ("auto", "cpu", "cuda", "mps", "meta")
-OTHER_DEVICES = ("xpu", "xla", "hpu", "ipu", "mtia", "maia", "hip", "vulkan", "privateuseone")
-"""Types of devices that PyTorch knows, and no test has seen."""
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json")
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
 
@@ -152,6 +146,17 @@ class ModelSource:
     kind: str
     hub_id: str | None = None
 
+    @property
+    def way(self) -> str:
+        """What to do about files that are not whole, as the end of a sentence."""
+        if not self.local:
+            return "check the connection, or fill the hub cache and set HF_HUB_OFFLINE=1"
+        if self.kind == "folder":
+            return f"check that {self.location} is whole, or copy it anew"
+        # a snapshot in the hub's cache links to files in the repository's folder, two levels above
+        place = self.location if self.kind == "package" else Path(self.location).parents[1]
+        return f"remove {place}, and the next command makes it anew"
+
 
 def resolve(config: ModelConfig) -> ModelSource:
     """Find a base model as `find` does, and prepare an embedded one.
@@ -163,9 +168,8 @@ def resolve(config: ModelConfig) -> ModelSource:
     if not isinstance(found, ModelSource):
         from qweft.models.embedded import prepare
 
-        origin = f"{found.title}, dequantised {found.quantization}, from package {found.packages}"
-        folder = prepare(found)
-        found = ModelSource(config.name, os.fspath(folder), origin, local=True, kind="package", hub_id=found.hub_id)
+        folder = os.fspath(prepare(found))
+        found = ModelSource(config.name, folder, found.origin, local=True, kind="package", hub_id=found.hub_id)
     if config.quantization is None:
         return found
     return replace(found, origin=f"{found.origin}, {SAID[config.quantization]}")
@@ -177,9 +181,6 @@ def check_model(config: ModelConfig, needs_weights: bool = True) -> ModelSource 
     Args:
         config: The base model.
         needs_weights: Whether its weights are needed, or only its shapes.
-
-    Returns:
-        What `find` returns.
 
     Raises:
         QweftError: As `find` and `check_quantization`, or the device is unknown, or a local folder has no weights.
@@ -203,37 +204,19 @@ def check_device_name(name: str) -> None:
     """
     kind, colon, number = name.partition(":")
     if kind not in DEVICES or (colon and not number.isdecimal()):
-        what = "not supported" if kind in OTHER_DEVICES else "unknown"
-        raise QweftError(f"device {name}: {what}; use auto, cpu, cuda, cuda:1, mps or meta")
+        raise QweftError(f"device {name}: unknown; use auto, cpu, cuda, cuda:1, mps or meta")
 
 
-def check_weights(source: ModelSource, described: int = 0) -> None:
-    """Check that a local folder holds weights, and that they can be those of its config, packed as densely as may be.
-
-    Missing ones are filled with random numbers before they are told, which takes the memory of the whole model.
-
-    Args:
-        source: The model.
-        described: Bytes of the weights by the config.
+def check_weights(source: ModelSource) -> None:
+    """Check that a local folder holds weights: missing ones would be filled with random numbers.
 
     Raises:
-        QweftError: It holds none, or far too few.
+        QweftError: It holds none.
     """
-    if not source.local:
-        return
-    if not has_weights(Path(source.location)):
+    if source.local and not has_weights(Path(source.location)):
         raise QweftError(
             f"model {source.name}: the folder holds a config.json and no weights (*.safetensors, pytorch_model*.bin); "
             f"copy the weights there, or use device meta to work with the shapes alone"
-        )
-    if described < 10**9:  # what takes little is told by loading
-        return
-    files = [path for path in Path(source.location).rglob("*") if path.suffix in WEIGHTS and path.is_file()]
-    held = sum(path.stat().st_size for path in files)
-    if described > DENSEST * held:
-        raise QweftError(
-            f"model {source.name}: its config.json describes weights of {described:,} bytes, and its files hold "
-            f"{held:,}; they do not belong together: get both anew"
         )
 
 
@@ -244,9 +227,6 @@ def find(config: ModelConfig) -> ModelSource | EmbeddedModel:
     of an embedded model is such an alias. The path of a prepared folder that is not there is its package.
     The hub is never queried when `offline()`.
 
-    Returns:
-        The source, or the embedded model that its package holds.
-
     Raises:
         QweftError: The name is none of the three, or the model is not available.
     """
@@ -254,14 +234,9 @@ def find(config: ModelConfig) -> ModelSource | EmbeddedModel:
     folder = named_path(config.name)
     if (folder / "config.json").is_file():
         return _from_folder(config.name, folder)
-    if folder.is_dir():
-        raise QweftError(
-            f"model {cut(config.name)}: the folder has no config.json; give the folder that save_pretrained wrote"
-        )
-    if folder.is_file():
-        raise QweftError(
-            f"model {cut(config.name)}: it is a file; give the folder that save_pretrained wrote, or a hub id"
-        )
+    if folder.exists():
+        what = "the folder has no config.json" if folder.is_dir() else "it is a file"
+        raise QweftError(f"model {cut(config.name)}: {what}; give the folder that save_pretrained wrote, or a hub id")
     model = embedded_model(config.name)
     if model is not None:
         return _from_alias(config, model)
@@ -280,66 +255,13 @@ def find(config: ModelConfig) -> ModelSource | EmbeddedModel:
 
 def _from_folder(name: str, folder: Path) -> ModelSource:
     """Return a local folder as a source; for one that `prepare` made in the cache, `origin` names the package."""
-    check_links(folder)
-    mark, hub_id = folder / MARK, None
-    if os.path.lexists(mark) and _is_in_cache(folder):
-        way = f"remove {folder}, and the next command prepares the model anew"
-        made = read_record(mark, way)
-        if not all(isinstance(made.get(name), str) for name in ("title", "quantization", "packages")):
-            raise QweftError(f"{mark}: it has no title, quantization and packages; {way}")
-        origin = f"{made['title']}, dequantised {made['quantization']}, from package {made['packages']}"
-        prepared = once_prepared(folder.name)
-        hub_id = prepared.hub_id if prepared else None
-    else:
-        origin = f"local folder {name}"
-    return ModelSource(name, os.fspath(folder), origin, local=True, kind="folder", hub_id=hub_id)
-
-
-def _is_in_cache(folder: Path) -> bool:
-    """Whether a folder is one of this user's prepared models: any other may say that it is."""
-    with suppress(QweftError):  # there is no home folder
-        return os.path.realpath(folder.parent) == os.path.realpath(cache_folder() / "models")
-    return False
-
-
-WEIGHTS = (".safetensors", ".bin")
-"""Ends of names of weights, which may be links: their numbers are all that is read, and they are large."""
-DENSEST = 64
-"""Bytes of a model in memory for one of its files, at most: packed to half a bit, and unpacked to float32."""
-TEMPLATES = "additional_chat_templates"
-"""Folder of a model in which transformers looks for further chat templates."""
-
-
-def check_links(folder: Path) -> None:
-    """Check that the links in a model's folder stay in it: what they lead to would be read as a part of the model.
-
-    Raises:
-        QweftError: A file other than weights, or the folder of templates, is a link to another place, and the base
-            model's code is not trusted.
-    """
-    if remote_code_allowed():
-        return
-    for path in (*folder.glob("*"), *folder.glob(f"{TEMPLATES}/*")):
-        if not path.is_symlink() or path.suffix in WEIGHTS or not os.path.exists(path):
-            continue
-        if (path.name == TEMPLATES or not os.path.isdir(path)) and not is_within(path, folder):
-            raise QweftError(
-                f"{path} is a link that leads out of its folder, and what is there would be read as a part of the "
-                "model; put a copy of the file in its place, or give --trust-remote-code for a folder of your own"
-            )
-
-
-def is_within(path: Path, folder: Path | None) -> bool:
-    """Whether a file is in a model's folder or in the hub's cache, whose snapshots are links, wherever links lead."""
-    from huggingface_hub import constants
-
-    target, cache = Path(os.path.realpath(path)), Path(os.path.realpath(constants.HF_HUB_CACHE))
-    root = None if folder is None else Path(os.path.realpath(folder))
-    snapshots = [] if root is None else [each for each in root.parents if each.name == "snapshots"]
-    kept = [each.with_name("blobs") for each in snapshots] + ([] if root is None else [root])
-    if any(target.is_relative_to(each) for each in kept):
-        return True
-    return target.is_relative_to(cache) and target.relative_to(cache).parts[1:2] in (("blobs",), ("snapshots",))
+    made = None
+    with suppress(OSError, QweftError):  # there is no home folder
+        prepared = {model.alias: prepared_folder(model) for model in EMBEDDED_MODELS.values()}
+        made = next((alias for alias, place in prepared.items() if place.exists() and place.samefile(folder)), None)
+    model = EMBEDDED_MODELS.get(made or "")
+    origin = f"local folder {name}" if model is None else model.origin
+    return ModelSource(name, os.fspath(folder), origin, True, "folder", None if model is None else model.hub_id)
 
 
 def _from_alias(config: ModelConfig, model: EmbeddedModel) -> ModelSource | EmbeddedModel:
@@ -364,11 +286,6 @@ def _from_hub(name: str, hub_id: str) -> ModelSource | None:
     if not HUB_ID.fullmatch(hub_id):
         return None
     if reachable(hub_id):
-        if os.path.lexists(hub_id):  # transformers looks here first
-            raise QweftError(
-                f"model {name}: the current folder has {hub_id}, which would be read in place of the hub's {hub_id}; "
-                f"start in another folder, or give ./{hub_id} where you mean it"
-            )
         return ModelSource(name, hub_id, f"{hub_id} from the hub", local=False, kind="hub", hub_id=hub_id)
     folder = cached_snapshot(hub_id)
     if folder is None:
@@ -378,10 +295,7 @@ def _from_hub(name: str, hub_id: str) -> ModelSource | None:
 
 
 def _nothing(name: str) -> ModelSource:
-    aliases = list(EMBEDDED_MODELS)
-    close = near(name.lower().rpartition("/")[2], aliases)
-    meant = f" (did you mean {close[0]}?)" if close else ""
     raise QweftError(
-        f"model {cut(name)}: not found{meant}; give a local folder that holds a config.json, or an alias "
-        f"({', '.join(aliases)}), or a hub id, which needs a connection or a filled hub cache: {why_not(name)}"
+        f"model {cut(name)}: not found; give a local folder that holds a config.json, or an alias "
+        f"({', '.join(EMBEDDED_MODELS)}), or a hub id, which needs a connection or a filled hub cache: {why_not(name)}"
     )
