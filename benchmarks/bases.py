@@ -6,7 +6,7 @@
 The preset `sparse` on SmolLM2-135M in bfloat16, with the rows and the batch of configs/research-again.yaml. "before"
 has 32 directions in bfloat16, found on 16 rows; "now" is the preset as it is. Times are processor times of one thread.
 "lora_down" is LoRA of rank 1 on down_proj with as many steps as fit into the processor time of "now", its search
-included. Results go to docs/results/fixed-bases-speed.json; a training that is there is not run again.
+included. Results go to benchmarks/results/fixed-bases-speed.json; a training that is there is not run again.
 """
 
 import argparse
@@ -36,7 +36,7 @@ from qweft.training.callbacks import ALONE
 from qweft.training.loop import fit
 
 ROOT = Path(__file__).parents[1]
-RESULTS = ROOT / "docs/results/fixed-bases-speed.json"
+RESULTS = ROOT / "benchmarks/results/fixed-bases-speed.json"
 STEPS = 40
 SEEDS = range(20, 23)
 LINEAR = {"target_modules": "all-linear"}

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 RESULTS = Path(__file__).parent / "results"
-BASES = Path(__file__).parents[1] / "docs/results/fixed-bases-speed.json"
+BASES = Path(__file__).parents[1] / "benchmarks/results/fixed-bases-speed.json"
 TOKENS = 4 * 1024
 """Tokens of a batch of configs/paper-7b.yaml."""
 WEIGHTS, TRAINED = 7_615_616_512, 772_800
@@ -37,7 +37,7 @@ def fixed_bases() -> str:
     python -m benchmarks.bases --loss
 
 The preset `sparse` on SmolLM2-135M, 4 rows of dialogues a step, one thread, processor times; "before" is 32 directions
-in bfloat16 found on 16 rows. Raw numbers are in `docs/results/fixed-bases-speed.json`.
+in bfloat16 found on 16 rows. Raw numbers are in `benchmarks/results/fixed-bases-speed.json`.
 
 | what | before | now |
 | --- | --- | --- |

@@ -1,7 +1,7 @@
 """Who is best at each size, by the results of configs/front.yaml.
 
-    python -m research.front docs/results/front-dialogue.json
-    python -m research.front docs/results/budget.json --pairs
+    python -m research.front research/data/front-dialogue.json
+    python -m research.front research/data/budget.json --pairs
 
 At each budget, in trained numbers or in bytes of the file, the method of the lowest mean loss that fits, and the best
 that fits on the other side: ours, or PEFT's. Their difference in percent with its interval, and p corrected by Holm for

@@ -1,6 +1,6 @@
 """Every method of a comparison beside one of them, as a table of Markdown.
 
-    python -m research.methods dialogues=docs/results/front-dialogue.json --reference lora_r1
+    python -m research.methods dialogues=research/data/front-dialogue.json --reference lora_r1
 
 A row is a method, from few trained numbers to many. Each NAME=FILE adds two columns: the mean loss over the seeds, and
 the difference to the reference in percent of its loss. A verdict follows where there is one: better or worse where that

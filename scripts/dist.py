@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]
 DIST = ROOT / "dist"
 BESIDES = ("LICENSE", "README.md", "CHANGELOG.md", "CITATION.cff", "pyproject.toml")
 """Files that the sdist must have beside the package."""
-LEFT_OUT = ("tests/", "docs/results/", "benchmarks/", "research/", "configs/", "__pycache__", ".pyc")
+LEFT_OUT = ("tests/", "benchmarks/", "research/", "configs/", "__pycache__", ".pyc")
 """Parts of names that no distribution has."""
 LARGEST = 5 * 2**20
 """Largest size of a distribution in bytes."""

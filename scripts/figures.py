@@ -8,6 +8,7 @@ from statistics import median
 from typing import Any
 
 from matplotlib.figure import Figure
+from research import evidence
 from scripts.forests import (
     draw_curves,
     draw_detection,
@@ -36,7 +37,7 @@ SCALE_NAMES = ["none", "1%", "10%", "full"]
 
 
 def _points(name: str) -> list[Any]:
-    return list(read_json(f"docs/results/robustness-{name}.json")["points"])
+    return list(evidence.read(f"robustness-{name}")["points"])
 
 
 def read_noise() -> Numbers:
@@ -249,7 +250,7 @@ STUDENTS = {
 
 def read_planted() -> Numbers:
     """Share of a planted circuit that each student leaves unexplained, by layers and the inputs' rms: the medians."""
-    cells = read_json("docs/results/planted-regression.json")["cells"]
+    cells = evidence.read("planted-regression")["cells"]
     shares: Numbers = {}
     for each in cells:
         cell = each["cell"]

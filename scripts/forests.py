@@ -5,7 +5,8 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, FigureBase
-from scripts.picture import Numbers, read_json
+from research import evidence
+from scripts.picture import Numbers
 
 from qweft.comparison.phrases import ANSWERS
 from qweft.comparison.results import Run
@@ -53,7 +54,7 @@ def summary(
     name: str, reference: str = "lora", margin: float | None = None, looks: Sequence[Look] = (ONCE,)
 ) -> dict[str, Any]:
     """Returns the outcome of each method of a comparison."""
-    runs = [Run.from_json(entry) for entry in read_json(f"docs/results/{name}.json")["runs"]]
+    runs = [Run.from_json(entry) for entry in evidence.read(name)["runs"]]
     return summarise(runs, reference, margin, looks)
 
 
@@ -151,7 +152,7 @@ ANSWER = "answer"
 def read_detection() -> Numbers:
     """The circuit's held-out loss against each control, in percent, and the answer, by teacher and dose."""
     found: Numbers = {said: {name: [] for name in (*CONTROLS, ANSWER)} for said in TEACHERS.values()}
-    for cell in read_json("docs/results/positive-control.json")["cells"]:
+    for cell in evidence.read("positive-control")["cells"]:
         core, dose = cell["teacher"]["core"], cell["teacher"]["dose"]
         for entry in cell["answers"]:
             if entry["other"]:
@@ -218,7 +219,7 @@ WINDOW = 9
 def read_curves() -> Numbers:
     """Training loss by step, the mean over seeds, averaged over the steps around each."""
     by_method: dict[str, list[list[float]]] = {}
-    for run in read_json("docs/results/experiment-dialogue.json")["runs"]:
+    for run in evidence.read("experiment-dialogue")["runs"]:
         if run["method"] in CURVES:
             by_method.setdefault(run["method"], []).append([loss for _, loss in run["train_loss_curve"]])
     found: Numbers = {}

@@ -5,7 +5,8 @@ from typing import Any
 
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-from scripts.picture import Numbers, read_json
+from research import evidence
+from scripts.picture import Numbers
 
 from qweft.comparison.report.pareto import Point, front
 from qweft.figures.figure import SMALL, Notes, dress, short
@@ -86,12 +87,12 @@ def read_front(*names: str) -> Numbers:
     """Each method's trained numbers, bytes of its file, mean held-out loss, and the lowest and highest of its seeds.
 
     Args:
-        names: Files of docs/results on the same rows. A method that ran in several is read from the first.
+        names: Results of research/data on the same rows. A method that ran in several is read from the first.
     """
     runs: dict[str, list[Any]] = {}
     for name in names:
         own_runs: dict[str, list[Any]] = {}
-        for run in read_json(f"docs/results/{name}.json")["runs"]:
+        for run in evidence.read(name)["runs"]:
             if run["method"] not in ("base", *runs) and run["eval_loss"] is not None:
                 own_runs.setdefault(run["method"], []).append(run)
         runs |= own_runs

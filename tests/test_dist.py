@@ -94,7 +94,7 @@ def test_whole_distributions_have_no_faults(built):
     ({"wheel_with": ["tests/test_a.py"]}, "qweft-1.whl has tests/test_a.py, which is no file of the package"),
     ({"wheel_without": ["qweft-1.dist-info/licenses/LICENSE"]}, "qweft-1.whl lacks LICENSE"),
     ({"sdist_without": ["CITATION.cff"]}, "qweft-1.tar.gz lacks CITATION.cff"),
-    ({"sdist_with": ["docs/results/demo.json"]}, "qweft-1.tar.gz has docs/results/demo.json"),
+    ({"sdist_with": ["research/data/demo.json"]}, "qweft-1.tar.gz has research/data/demo.json"),
 ])  # fmt: skip
 def test_a_fault_is_named(built, changes, fault):
     assert built(**changes) == [fault]

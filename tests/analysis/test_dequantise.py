@@ -1,10 +1,8 @@
 """Circuits replaced by classical fits: the fits themselves, and what stays of an adapter's gain."""
 
 import itertools
-import json
 import math
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +11,7 @@ from torch.nn.functional import cross_entropy
 
 from qweft import QweftError
 from qweft.analysis.dequantise import dequantise
-from qweft.analysis.describe import FITS, _on_replacements
+from qweft.analysis.describe import _on_replacements
 from qweft.analysis.fits import KINDS, count_terms, fitted, terms, unexplained
 from qweft.circuit import crz_ring_ansatz, gate_by_gate
 from qweft.evaluation.on_device import circuit_layers
@@ -204,21 +202,3 @@ def test_what_cannot_be_replaced_is_one_sentence():
         dequantise(adapted("qtha"), [*rows, {"input_ids": [1, 2], "labels": [-100, -100]}], PAD)
     with pytest.raises(QweftError, match="the adapter has no circuit"):
         dequantise(with_lora(), rows * 2, PAD)
-
-
-def test_the_page_has_the_numbers_that_were_measured():
-    docs = Path(__file__).parents[2] / "docs"
-    page = (docs / "trained-circuit.md").read_text(encoding="utf-8")
-    record = json.loads((docs / "results" / "trained-circuit.json").read_text(encoding="utf-8"))
-    one, other = (record["adapters"][name]["dequantised"] for name in ("qtha", "qwthn"))
-    for kind, words in FITS.items():
-        cells = [words, str(one["fits"][kind]["terms"])]
-        for fit in (one["fits"][kind], other["fits"][kind]):
-            kept = f"{fit['kept']:.1%} ± {fit['kept_error']:.1%}"
-            cells += [f"{fit['unexplained']:.2%}", f"{fit['loss']:.4f}", kept]
-        assert f"| {' | '.join(cells)} |" in page
-    for found in (one, other):
-        assert f"| {found['base']:.4f} | 0% |" in page and f"| {found['adapter']:.4f} | 100% |" in page
-        assert f"fitted on {found['rows_fitted']} validation rows ({found['tokens']:,} tokens)" in page
-    for name in ("qtha", "qwthn"):
-        assert f"to {record['adapters'][name]['test_loss']['adapted']:.3f} (`{name}`)" in page

@@ -1,11 +1,10 @@
 """The sentences: what is shown, what is not, and what is open."""
 
 import dataclasses
-import json
-from pathlib import Path
 
 import numpy as np
 import pytest
+from research import evidence
 from scipy import stats
 
 from qweft.comparison.findings import findings
@@ -412,7 +411,7 @@ def test_nothing_is_called_significant():
 
 
 def test_results_of_an_earlier_version_have_verdicts():
-    results = json.loads((Path(__file__).parents[2] / "docs" / "results" / "demo.json").read_text())
+    results = evidence.read("demo")
     texts = verdicts(summarise([Run.from_json(record) for record in results["runs"]]))
     assert texts[0].startswith("Does the circuit help qtha? Open: better than no circuit (mpo): not decided;")
     assert any(

@@ -10,6 +10,7 @@ import shlex
 import shutil
 
 import torch
+from research import evidence
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from qweft.cli.main import main
@@ -89,7 +90,7 @@ def make_workplace(folder):
             (folder / "mine.yaml").write_text(block.code)
     for name, record in (("demo", "demo"), ("controls", "experiment-dialogue")):
         (folder / "runs" / name).mkdir(parents=True)
-        shutil.copy(ROOT / "docs" / "results" / f"{record}.json", folder / "runs" / name / "results.json")
+        (folder / "runs" / name / "results.json").write_text(json.dumps(evidence.read(record)))
 
 
 def train_adapters(folder):

@@ -1,17 +1,13 @@
 """The scores of a kept evaluation are those of its answers."""
 
-import json
-from pathlib import Path
-
 import pytest
+from research import evidence
 
 from qweft.evaluation.reasoning import judge_reasoning
 
-RESULTS = Path(__file__).parents[2] / "docs" / "results"
-
 
 def test_what_was_found_of_each_answer():
-    found = json.loads((RESULTS / "evaluation-reasoning.json").read_text(encoding="utf-8"))
+    found = evidence.read("evaluation-reasoning")
     for which in ("base", "adapted"):
         for field, name in (("is_strict", "strict accuracy"), ("is_accurate", "accuracy")):
             judged = [

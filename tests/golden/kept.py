@@ -1,23 +1,5 @@
-"""The kept results of the experiments, wherever they are, packed or plain."""
+"""The kept results of the experiments."""
 
-import gzip
-import json
-from pathlib import Path
-from typing import Any
+from research.evidence import names, read
 
-ROOT = Path(__file__).parents[2]
-FOLDERS = (ROOT / "research" / "data", ROOT / "docs" / "results")
-
-
-def names() -> list[str]:
-    """Return the names of all kept files, without their endings."""
-    return sorted({path.name.partition(".")[0] for folder in FOLDERS for path in folder.glob("*.json*")})
-
-
-def read(name: str) -> Any:
-    """Return the content of a kept file."""
-    for folder in FOLDERS:
-        for path in sorted(folder.glob(f"{name}.json*")):
-            data = path.read_bytes()
-            return json.loads(gzip.decompress(data) if path.suffix == ".gz" else data)
-    raise FileNotFoundError(name)
+__all__ = ["names", "read"]
