@@ -10,7 +10,9 @@ from tests.tiny_folder import save_rows, save_tiny_model
 
 from qweft.analysis.run import inspect
 from qweft.cli.main import main
+from qweft.data import load
 from qweft.data.config import DataConfig
+from qweft.data.tokens import tokenise
 from qweft.errors import QweftError
 from qweft.evaluation.preview import preview_evaluation
 from qweft.evaluation.run import evaluate
@@ -122,3 +124,12 @@ def test_the_runs_own_split_is_judged_whatever_groups_share_a_text(folder, tmp_p
     train(RunConfig(ModelConfig(str(folder / "model")), data, LORA, training, output=str(tmp_path / "run")))
     for given in ({"source": str(rows)}, {"test_rows": 3}):
         assert evaluate(tmp_path / "run/adapter", {"data": given, "evaluation": {"answers": 0}}).base.rows
+
+
+def test_of_the_training_rows_one_is_tokenised(folder, monkeypatch):
+    """A run's data may have thousands."""
+    seen = []
+    monkeypatch.setattr(load, "tokenise", lambda row, tokenizer: seen.append(row) or tokenise(row, tokenizer))
+    preview_evaluation(folder / "run/adapter", {"evaluation": {"answers": 0}})
+    report = json.loads((folder / "run/run.json").read_text())["data"]["parts"]
+    assert len(seen) == report["test"]["rows"] + report["validation"]["rows"] + 1 < report["train"]["rows"]

@@ -30,6 +30,7 @@ class PartReport:
         target_tokens: Tokens that are learned (training) or scored (validation, test).
         cut: Rows whose end was cut off.
         only_last: Rows of which only the last answer is learned, since the template rewrites the earlier ones.
+        fingerprint: SHA-256, in hex, of the token ids and labels of these rows.
     """
 
     rows: int
@@ -38,6 +39,7 @@ class PartReport:
     target_tokens: int
     cut: int
     only_last: int
+    fingerprint: str = ""
 
 
 @dataclass(frozen=True)
@@ -182,7 +184,15 @@ def fingerprint(parts: Mapping[str, Sequence[Encoded]]) -> str:
 
 def part_report(rows: Sequence[Encoded], groups: int, cut: int, only_last: int) -> PartReport:
     """Count the rows and tokens of a part."""
-    return PartReport(len(rows), groups, total_tokens(rows), sum(map(target_tokens, rows)), cut, only_last)
+    return PartReport(
+        rows=len(rows),
+        groups=groups,
+        tokens=total_tokens(rows),
+        target_tokens=sum(map(target_tokens, rows)),
+        cut=cut,
+        only_last=only_last,
+        fingerprint=fingerprint({"": rows}),
+    )
 
 
 def shared_note(name: str, parts: Mapping[str, Sequence[Conversation]]) -> str:

@@ -21,7 +21,7 @@ from qweft.evaluation.config import EvaluationConfig
 from qweft.evaluation.loss import check_room
 from qweft.evaluation.run import LENGTH, checked_sections, other_rows
 from qweft.evaluation.saved import put_on_by_peft
-from qweft.evaluation.unseen import check_unseen
+from qweft.evaluation.unseen import check_unseen, held_out_only
 from qweft.models.config import ModelConfig
 from qweft.models.load import LoadedModel, load_model
 from qweft.text import many
@@ -97,7 +97,7 @@ def preview_evaluation(adapter: Path, overrides: dict[str, Any] | None = None) -
     """
     model_config, data_config, judging = checked_sections(adapter, overrides or {})
     loaded, lines = shapes_of(adapter, model_config)
-    data = load_data(data_config, loaded.tokenizer)
+    data = load_data(held_out_only(data_config), loaded.tokenizer)
     check_unseen(adapter, overrides or {}, data, judging.split, loaded.tokenizer)
     rows = data.test if judging.split == "test" else data.validation
     check_rows(judging.metrics, data.to_answer(judging.split)[: judging.generated], data.tokenizer)

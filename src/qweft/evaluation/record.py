@@ -250,10 +250,11 @@ def recorded_tokens(adapter: Path) -> TrainedTokens | None:
     return trained_tokens(steps * accumulation * processes, batch_size, tokens, examples)
 
 
-def recorded_rows(adapter: Path) -> str | None:
-    """Return the fingerprint of the rows of the run; `None` if it is not recorded, as by earlier versions."""
-    report = read_record(_record(adapter), DAMAGED).get("data")
-    found = report.get("fingerprint") if isinstance(report, dict) else None
+def recorded_rows(adapter: Path, split: str) -> str | None:
+    """Return the fingerprint of the rows that the run held out as "validation" or "test"; `None` if unknown."""
+    found: Any = read_record(_record(adapter), DAMAGED).get("data")
+    for key in ("parts", split, "fingerprint"):
+        found = found.get(key) if isinstance(found, dict) else None
     return found if isinstance(found, str) else None
 
 

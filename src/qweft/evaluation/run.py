@@ -25,7 +25,7 @@ from qweft.evaluation.record import tell_unasked
 from qweft.evaluation.row_scores import HeldOutLoss
 from qweft.evaluation.saved import base_model, changed, check_runs, put_on, weights_of
 from qweft.evaluation.scores import compare_losses, compare_perplexities
-from qweft.evaluation.unseen import check_unseen
+from qweft.evaluation.unseen import check_unseen, held_out_only
 from qweft.models.config import ModelConfig
 from qweft.models.load import load_model
 
@@ -130,7 +130,7 @@ def evaluate(adapter: Path, overrides: dict[str, Any] | None = None) -> Evaluati
     """
     model_config, data_config, judging = checked_sections(adapter, overrides or {})
     loaded = load_model(model_config)
-    data = load_data(data_config, loaded.tokenizer)
+    data = load_data(held_out_only(data_config), loaded.tokenizer)
     check_evaluation(judging, data.config)  # again, as the number of rows may be known only now
     state = state_of(adapter)
     check_unseen(adapter, overrides or {}, data, judging.split, loaded.tokenizer)

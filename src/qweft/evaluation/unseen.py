@@ -1,6 +1,7 @@
 """Whether an adapter was trained on rows that it is to be judged on."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,11 @@ from qweft.data.config import DataConfig
 from qweft.data.load import Data, load_data
 from qweft.errors import QweftError
 from qweft.evaluation.record import is_own_run, recorded_rows, run_config, tell
+
+
+def held_out_only(config: DataConfig) -> DataConfig:
+    """Return a config whose held-out rows are those of another, with one training row: the others stay unread."""
+    return config if config.sources is not None else replace(config, train_rows=1)
 
 
 def check_unseen(adapter: Path, overrides: Mapping[str, Any], data: Data, split: str, tokenizer: Any) -> None:
@@ -33,7 +39,7 @@ def check_unseen(adapter: Path, overrides: Mapping[str, Any], data: Data, split:
     compares = "name" not in overrides.get("model", {})  # another model may have another tokenizer
     if not given:
         if compares:
-            _tell_changed(adapter, data)
+            _tell_changed(adapter, data, split)
         return
     run = DataConfig(**own)
     known = [*_places(run, "train"), *_places(run, split)]
@@ -45,7 +51,7 @@ def check_unseen(adapter: Path, overrides: Mapping[str, Any], data: Data, split:
         tell(f"note: whether the adapter was trained on rows that it is judged on cannot be told ({error})")
         return
     if compares:
-        _tell_changed(adapter, before)
+        _tell_changed(adapter, before, split)
     learned, own_rows = before.train_conversations, getattr(before, f"{split}_conversations")
     groups, texts = {row.group for row in learned}, {row.messages for row in learned}
     held_out = {(row.group, row.messages) for row in own_rows}  # by the run's own split, which groups alone decide
@@ -62,10 +68,10 @@ def check_unseen(adapter: Path, overrides: Mapping[str, Any], data: Data, split:
         )
 
 
-def _tell_changed(adapter: Path, data: Data) -> None:
-    """Tell on the terminal that the rows are no longer those of the run."""
-    before = recorded_rows(adapter)
-    if before is not None and before != data.report.fingerprint:
+def _tell_changed(adapter: Path, data: Data, split: str) -> None:
+    """Tell on the terminal that the rows that are judged are no longer those that the run held out."""
+    before = recorded_rows(adapter, split)
+    if before is not None and before != data.report.parts[split].fingerprint:
         tell(
             f"note: the rows of {data.config.source} are not those of the run (the data, the tokenizer or qweft itself "
             "have changed since), so the adapter may have been trained on some that it is judged on"
