@@ -28,10 +28,6 @@ WAY = "give a decoder (a model saved as ...ForCausalLM)"
 def check_config(source: ModelSource, quantization: str | None = None) -> None:
     """Check that a model's config describes a decoder; cheap, as nothing but the config is read.
 
-    Args:
-        source: The model.
-        quantization: How it is to be quantised.
-
     Raises:
         QweftError: The model is an encoder, an encoder-decoder, or no language model; or its config asks for code of
             the hub; or the model is to be quantised, and is already.
@@ -81,15 +77,12 @@ def _reason(config: Mapping[str, Any]) -> str | None:
 
 
 def check_found(model: Any, info: Mapping[str, Any], source: ModelSource) -> None:
-    """Check that the files had all weights of the model; tell which of theirs it has no place for.
+    """Raise if a weight was missing, which transformers initialises at random; tell weights without a place.
 
     Args:
         model: The model.
         info: What transformers says of loading it.
         source: Its source.
-
-    Raises:
-        QweftError: One is missing, which transformers would initialise at random.
     """
     missing, left = sorted(info["missing_keys"]), sorted(info["unexpected_keys"])
     name = type(model).__name__
@@ -113,13 +106,6 @@ def check_outputs(model: Any, source: ModelSource) -> None:
 
     Two texts that differ in the last token go through the model, which takes as long as generating two tokens. An
     encoder, a prefix LM, or a decoder with its causal mask taken out would see the answers that it is to predict.
-
-    Args:
-        model: The base model in evaluation mode.
-        source: Its source, for the error.
-
-    Raises:
-        QweftError: They depend on it, or are NaN.
     """
     embeddings = model.get_input_embeddings().weight
     size = len(embeddings)

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -141,12 +142,8 @@ def load_model(config: ModelConfig) -> LoadedModel:
     tokenizer = load_tokenizer(source)
     model = keep_unpacked(_weights(source, dtype, device, asked)).eval()
     _take_padding(model, tokenizer)
-    try:
+    with _told(source, "it does not run"):  # by a config that is not its weights' own
         check_outputs(model, source)
-    except QweftError:
-        raise
-    except Exception as fault:  # a config that is not its weights' own, or a quantisation of weights that are not
-        raise _fault(source, "it does not run", fault) from fault
     shape = model.config.get_text_config()  # a model of text and images has its numbers there
     if getattr(shape, "pad_token_id", None) is None:
         shape.pad_token_id = tokenizer.pad_token_id
@@ -156,13 +153,7 @@ def load_model(config: ModelConfig) -> LoadedModel:
 
 
 def _take_padding(model: Any, tokenizer: Any) -> None:
-    """Fill up rows by the end token where the model has no embedding for the pad token.
-
-    Users add a pad token to a tokenizer without resizing the model. Padding is masked by length, not by its token.
-
-    Raises:
-        QweftError: It has none for the end token either.
-    """
+    """Pad by the end token where a pad token was added to the tokenizer without resizing the model."""
     known = getattr(model.get_input_embeddings(), "num_embeddings", None)
     if known is None or tokenizer.pad_token_id < known:
         return
@@ -182,14 +173,9 @@ def load_tokenizer(source: ModelSource) -> Any:
     Raises:
         QweftError: The tokenizer is missing, cannot be read, or has neither a pad nor an end token.
     """
-    try:
-        with quiet():
-            tokenizer: Any = AutoTokenizer.from_pretrained(source.location, **_arguments(source))
-            tokenizer("a \u4e2d")  # some of its settings are looked at only now, and its token for unknown characters
-    except QweftError:
-        raise
-    except Exception as fault:
-        raise _fault(source, "its tokenizer cannot be loaded", fault) from fault
+    with _told(source, "its tokenizer cannot be loaded"), quiet():
+        tokenizer: Any = AutoTokenizer.from_pretrained(source.location, **_arguments(source))
+        tokenizer("a \u4e2d")  # some of its settings are looked at only now, and its token for unknown characters
     tokenizer.padding_side = "right"
     if tokenizer.pad_token is None:
         if tokenizer.eos_token is None:
@@ -208,15 +194,10 @@ def _arguments(source: ModelSource) -> dict[str, bool]:
 
 def _shapes(source: ModelSource, dtype: torch.dtype, asked: Any) -> Any:
     """Build the model on the meta device, without memory for its weights."""
-    try:
-        with quiet(), torch.device("meta"):
-            config = AutoConfig.from_pretrained(source.location, **_arguments(source))
-            model = CausalLM.from_config(config, dtype=dtype, trust_remote_code=remote_code_allowed()).eval()
-            return model if asked is None else mark_shapes(model, asked)
-    except QweftError:
-        raise
-    except Exception as fault:
-        raise _fault(source, "its config cannot be used", fault) from fault
+    with _told(source, "its config cannot be used"), quiet(), torch.device("meta"):
+        config = AutoConfig.from_pretrained(source.location, **_arguments(source))
+        model = CausalLM.from_config(config, dtype=dtype, trust_remote_code=remote_code_allowed()).eval()
+        return model if asked is None else mark_shapes(model, asked)
 
 
 def _weights(source: ModelSource, dtype: torch.dtype, device: torch.device, asked: Any) -> Any:
@@ -228,19 +209,23 @@ def _weights(source: ModelSource, dtype: torch.dtype, device: torch.device, aske
         )
     # each layer is quantised on the device before the next is read, so that the whole never needs its full size there
     quantized = {} if asked is None else {"quantization_config": asked, "device_map": {"": device}}
+    options = {"dtype": dtype, "output_loading_info": True, "weights_only": True, **_arguments(source), **quantized}
+    with _told(source, "its weights cannot be loaded"), quiet(), progress(f"loading {source.name}"):
+        model, info = CausalLM.from_pretrained(source.location, **options)
+        model = model if quantized else model.to(device)
+    check_found(model, info, source)
+    return model
+
+
+@contextmanager
+def _told(source: ModelSource, what: str) -> Iterator[None]:
+    """Raise what transformers raises in the block as one sentence."""
     try:
-        with quiet(), progress(f"loading {source.name}"):
-            model, info = CausalLM.from_pretrained(
-                source.location, dtype=dtype, output_loading_info=True, weights_only=True, **_arguments(source),
-                **quantized,
-            )  # fmt: skip
-            model = model if quantized else model.to(device)
+        yield
     except QweftError:
         raise
     except Exception as fault:
-        raise _fault(source, "its weights cannot be loaded", fault) from fault
-    check_found(model, info, source)
-    return model
+        raise _fault(source, what, fault) from fault
 
 
 def _fault(source: ModelSource, what: str, fault: Exception) -> QweftError:
@@ -269,7 +254,7 @@ def _fault(source: ModelSource, what: str, fault: Exception) -> QweftError:
 
 
 def checksum(model: Any) -> str:
-    """Return a hash of the names of a model's weights and the sums of their bits as integers, which are exact."""
+    """Return a hash of the names of a model's weights and the exact sums of their bits as integers."""
     whole = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
     sums = [
         (name, int(tensor.view(whole[tensor.element_size()]).sum(dtype=torch.int64)))

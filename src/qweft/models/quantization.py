@@ -18,16 +18,7 @@ SAID = {"4bit": "in 4 bits (NF4)", "8bit": "in 8 bits (LLM.int8)"}
 
 
 def check_quantization(quantization: str | None, name: str, folder: Path | None) -> None:
-    """Check, without PyTorch, that a base model can be quantised here.
-
-    Args:
-        quantization: "4bit", "8bit", or `None`.
-        name: The model's name, for the error.
-        folder: Its folder; `None` if it is not here yet.
-
-    Raises:
-        QweftError: bitsandbytes is not installed, or the model's config says that it is quantised already.
-    """
+    """Raise, without PyTorch, if bitsandbytes is not installed, or the model of a folder is quantised already."""
     if quantization is not None and find_spec("bitsandbytes") is None:
         raise QweftError(
             f"model.quantization {quantization} needs the package bitsandbytes; pip install '.[quantized]', or "
@@ -67,10 +58,6 @@ def scheme(quantization: str, dtype: "torch.dtype") -> "BitsAndBytesConfig":
 
     4 bits are NF4 in blocks of 64 with a scale in float32 each, and compute in `dtype`. 8 bits are LLM.int8: a scale
     per row, with columns of outliers computed apart. The output head keeps its type, as transformers decides.
-
-    Args:
-        quantization: "4bit" or "8bit".
-        dtype: Type of the other weights, and of 4-bit products.
     """
     from transformers import BitsAndBytesConfig
 

@@ -103,11 +103,7 @@ def has_weights(folder: Path) -> bool:
 
 
 def check_holds_no_model(output: Path) -> None:
-    """Check that an output is not the folder of a model or an adapter itself, whose files a run would be mixed with.
-
-    Raises:
-        QweftError: It is.
-    """
+    """Raise if an output is the folder of a model or an adapter itself, whose files a run would be mixed with."""
     with suppress(OSError):  # what cannot be looked into is told where it is written
         is_model = (output / "config.json").is_file() and has_weights(output)
         if is_model or (output / "adapter_config.json").is_file():
@@ -159,11 +155,7 @@ class ModelSource:
 
 
 def resolve(config: ModelConfig) -> ModelSource:
-    """Find a base model as `find` does, and prepare an embedded one.
-
-    Raises:
-        QweftError: As `find`, or the model cannot be prepared.
-    """
+    """Find a base model as `find` does, and prepare an embedded one."""
     found = find(config)
     if not isinstance(found, ModelSource):
         from qweft.models.embedded import prepare
@@ -197,22 +189,14 @@ def check_model(config: ModelConfig, needs_weights: bool = True) -> ModelSource 
 
 
 def check_device_name(name: str) -> None:
-    """Check that a device is of a type that models are put on.
-
-    Raises:
-        QweftError: It is not.
-    """
+    """Raise unless a device is of a type that models are put on."""
     kind, colon, number = name.partition(":")
     if kind not in DEVICES or (colon and not number.isdecimal()):
         raise QweftError(f"device {name}: unknown; use auto, cpu, cuda, cuda:1, mps or meta")
 
 
 def check_weights(source: ModelSource) -> None:
-    """Check that a local folder holds weights: missing ones would be filled with random numbers.
-
-    Raises:
-        QweftError: It holds none.
-    """
+    """Raise if a local folder holds no weights: missing ones would be filled with random numbers."""
     if source.local and not has_weights(Path(source.location)):
         raise QweftError(
             f"model {source.name}: the folder holds a config.json and no weights (*.safetensors, pytorch_model*.bin); "
