@@ -11,7 +11,6 @@ from qweft.data.config import DataConfig
 from qweft.data.conversation import TEXT, Conversation, Message
 from qweft.data.load import load_data
 from qweft.data.tokens import tokenise
-from qweft.errors import QweftError
 from tests.tiny_folder import save_tiny_model
 from tests.tiny_models import tiny_gpt2
 
@@ -43,14 +42,6 @@ def test_formats_lengths_and_what_would_be_cut(source, chatml):
     assert "train: 16 rows" in found.split and len(found.shown) == 3
     dropped = check_data(config(source([*ROWS, long]), overlong="drop"), chatml, "tiny")
     assert dropped.longer == 1 and "longer than 64 tokens" in dropped.split
-
-
-def test_a_folder_with_a_held_out_file_beside_the_training_file_is_told(tmp_path, chatml):
-    for name, rows in (("train", ROWS[:12]), ("test", ROWS[12:])):
-        (tmp_path / f"{name}.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
-    note = f"note: rows of test.jsonl are read like those of train.jsonl; give {tmp_path}/train.jsonl in place of"
-    assert check_data(config(str(tmp_path)), chatml, "tiny").split.count(note) == 1
-    assert note not in check_data(config(f"{tmp_path}/train.jsonl"), chatml, "tiny").split
 
 
 @pytest.mark.parametrize("learn", ["answers", "all"])
@@ -115,11 +106,6 @@ def test_what_training_would_refuse_is_refused_in_the_same_words(source, tmp_pat
     assert capsys.readouterr().err.splitlines()[-1] == checked.splitlines()[-1]
 
 
-def test_a_row_that_cannot_be_read_is_an_error(source, chatml):
-    with pytest.raises(QweftError, match=r"rows.jsonl, row 21: the format is not known; its columns are words;"):
-        check_data(config(source([*ROWS, {"words": "a"}])), chatml, "tiny")
-
-
 def test_what_training_and_held_out_rows_share(chatml, talk):
     long = "How many apples are there? There are 12 apples. hello how are you hi there"
     train = [talk("a", "b"), talk("what", long)]
@@ -160,23 +146,13 @@ def test_the_command(source, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        ([], "qweft data: VERB SOURCE is missing"),
-        (["chekc", "a"], "qweft data: there is no chekc; did you mean check?"),
-        (["check"], "qweft data check: the data to look at are missing; for example: qweft data check rows.jsonl"),
-        (
-            ["check", "--data.source", "a.csv"],
-            "qweft data check: give the data without --data.source: qweft data check a.csv",
-        ),
-        (["check", "a.csv", "--data.source", "b.csv"], "--data.source gives data a second time, after a.csv"),
-        (["check", "a.csv", "--data.sources", "b.csv,c.csv"], "--data.sources gives data a second time, after a.csv"),
-        (["list", "a"], "qweft data list: expected nothing after it, got a"),
-        (["list", "--data.sources", "a.csv"], "qweft data list: expected nothing after it, got --data.sources"),
-        (["check", "none.jsonl"], "data none.jsonl: there is no such file or folder"),
-        (["check", "a.jsonl", "--data.max_rws", "3"], "did you mean --data.max_rows?"),
+        (["chekc", "a"], "there is no chekc; did you mean check?"),
+        (["check"], "the data to look at are missing"),
+        (["check", "a.csv", "--data.source", "b.csv"], "gives data a second time"),
+        (["list", "a"], "expected nothing after it"),
+        (["check", "none.jsonl"], "there is no such file or folder"),
     ],
 )
-def test_what_is_wrong_is_one_sentence(words, sentence, capsys, tmp_path, monkeypatch):
-    monkeypatch.setattr("qweft.models.load.load_tokenizer", lambda source: None)
-    monkeypatch.setattr("qweft.models.resolve.resolve", lambda config: type("Source", (), {"name": "tiny"}))
+def test_what_is_wrong_is_one_sentence(words, sentence, capsys):
     assert main(["data", *words]) == 2
     assert sentence in capsys.readouterr().err

@@ -57,37 +57,6 @@ def test_the_report_accounts_for_every_row(config, chatml):
     assert "left out: 10 rows longer than 64 tokens" in report.describe()
 
 
-def test_rows_that_a_held_out_source_of_its_own_loses_are_counted(config, chatml, tmp_path):
-    import json
-
-    long = [{"question": f"What is {i}?", "answer": f"{i} " * (60 if i % 2 else 1)} for i in range(40)]
-    (tmp_path / "test.jsonl").write_text("\n".join(map(json.dumps, long)))
-    own = replace(config, overlong="drop", test_source=str(tmp_path / "test.jsonl"), test_rows=16)
-    report, without = load_data(own, chatml).report, load_data(replace(config, overlong="drop"), chatml).report
-    assert report.parts["test"].rows == 16 and report.dropped > without.dropped
-
-
-def test_columns_that_are_not_read_are_counted_in_all_sources(config, chatml, tmp_path):
-    import json
-
-    rows = [{"question": f"What is {i}?", "note": "c" * (i % 2), "answer": f"{i}", "id": i} for i in range(40)]
-    (tmp_path / "test.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    own = replace(config, test_source=str(tmp_path / "test.jsonl"), test_rows=16)
-    assert load_data(config, chatml).report.unread == {}
-    report = load_data(own, chatml).report
-    assert report.unread == {"id": 40, "note": 20}  # the most frequent first
-    assert report.describe().endswith("columns that are not read: id (40 rows), note (20 rows)")
-    named = replace(config, source=str(tmp_path / "test.jsonl"), columns={"group": "id"})
-    assert load_data(named, chatml).report.unread == {"note": 20}
-
-
-def test_the_token_counts_are_those_of_the_rows(config, chatml):
-    data = load_data(config, chatml)
-    part = data.report.parts["train"]
-    assert part.tokens == sum(len(row["input_ids"]) for row in data.train)
-    assert part.target_tokens == sum(label != -100 for row in data.train for label in row["labels"])
-
-
 def test_train_rows_limits_training_alone(config, chatml):
     full, short = load_data(config, chatml), load_data(replace(config, train_rows=5), chatml)
     assert short.train == full.train[:5]
@@ -116,26 +85,6 @@ def test_no_row_left_shows_one(config, chatml):
 def test_too_few_rows_names_the_limit_that_dropped_them(config, chatml):
     with pytest.raises(QweftError, match=r"gives 90 usable rows .*\(10 rows are too long: raise max_length 64\)"):
         load_data(replace(config, overlong="drop", test_rows=85), chatml)
-
-
-def test_rows_of_a_test_source_that_are_too_long_are_counted(config, chatml, tmp_path):
-    rows = [{"prompt": f"{n}?", "completion": "one two " * 40} for n in range(6)]
-    rows += [{"prompt": f"{n}?", "completion": "one"} for n in range(2)]
-    (tmp_path / "tests.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    config = replace(config, overlong="drop", test_source=str(tmp_path / "tests.jsonl"), test_rows=4)
-    with pytest.raises(QweftError, match=r"\(16 rows are too long"):  # 10 of the training source
-        load_data(config, chatml)
-
-
-def test_a_max_length_that_holds_nothing(config, chatml):
-    with pytest.raises(QweftError, match="max_length 1: a row needs at least 2 tokens"):
-        load_data(replace(config, max_length=1), chatml)
-
-
-def test_a_bad_row_stops_the_load(tmp_path, chatml):
-    (tmp_path / "a.jsonl").write_text('{"question": "q", "answer": "a"}\n{"question": "q"}\n')
-    with pytest.raises(QweftError, match=r"^a\.jsonl, row 2: the format is not known"):
-        load_data(DataConfig(source=str(tmp_path / "a.jsonl")), chatml)
 
 
 def test_a_text_too_short_for_three_stretches_is_split_by_its_pieces(tmp_path, chatml):

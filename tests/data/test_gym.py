@@ -33,13 +33,6 @@ def test_another_right_answer_than_the_one_on_record():
     assert verifier.score(row["question"], "24") < 1.0
 
 
-def test_a_verifier_that_stumbles_gives_nothing(monkeypatch):
-    row = next(gym_rows("chain_sum"))
-    verifier = Verifier("chain_sum", {row["question"]})
-    monkeypatch.setattr(type(verifier._dataset), "score_answer", lambda *_: 1 / 0)
-    assert verifier.score(row["question"], row["answer"]) == 0.0
-
-
 def test_repeated_questions_and_empty_answers_are_left_out(monkeypatch):
     entries = [{"question": q, "answer": a} for q, a in (("a", "1"), ("a", "1"), ("b", " "), ("c", None), ("d", "2"))]
     monkeypatch.setattr(embedded, "gym_dataset", lambda task: entries)

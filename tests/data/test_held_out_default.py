@@ -1,7 +1,6 @@
 """How many rows are held out where no number is given, and rows that cannot be read."""
 
 import json
-from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -14,8 +13,8 @@ from qweft.data.load import load_data
 from qweft.errors import QweftError
 from qweft.evaluation.config import EvaluationConfig
 from qweft.models.config import ModelConfig
-from qweft.training.config import RunConfig, TrainingConfig
-from qweft.training.record import decides, finished
+from qweft.training.config import TrainingConfig
+from qweft.training.record import decides
 from tests.tiny_folder import save_tiny_model
 
 
@@ -34,15 +33,6 @@ def test_a_tenth_of_the_rows_is_held_out(tmp_path, chatml, count, held_out):
     few = f"note: {2 * held_out} rows are held out and {count - 2 * held_out} trained on; lower data.test_rows"
     assert (few in data.report.describe()) == (count < 4 * held_out)
     assert f"test: {held_out} rows of" in data.report.describe() and "a tenth of the rows" in data.report.describe()
-
-
-def test_a_given_number_is_kept_and_a_large_file_is_split_as_before(tmp_path, chatml):
-    source = rows_file(tmp_path / "a.jsonl", 700)
-    given = load_data(DataConfig(source, validation_rows=64, test_rows=64), chatml)
-    assert load_data(DataConfig(source), chatml).report.fingerprint == given.report.fingerprint
-    assert "a tenth" not in given.report.describe()
-    one = load_data(DataConfig(source, test_rows=3), chatml)
-    assert (len(one.test), len(one.validation)) == (3, 64)
 
 
 def test_a_file_that_is_too_small_is_refused_with_the_numbers(tmp_path, chatml):
@@ -70,26 +60,6 @@ def record(data, config):
     report = {"source": "a", "rows": data, "groups": 1, "max_length": 9, "dropped": 0, "nothing_learned": 0,
               "left_over": 0, "parts": {}, "fingerprint": "x"}  # fmt: skip
     return json.dumps({"decides": decides(config), "data": report})
-
-
-@pytest.mark.parametrize(
-    ("rows", "recorded", "is_known"), [(700, 64, True), (200, 64, False), (200, 20, True), (700, 20, False)]
-)
-def test_a_finished_run_is_known_where_the_default_splits_as_it_did(tmp_path, rows, recorded, is_known):
-    """Records of earlier versions hold 64 and 64."""
-    config = RunConfig(data=DataConfig("a"))
-    old = replace(config, data=DataConfig("a", validation_rows=recorded, test_rows=recorded))
-    (tmp_path / "run.json").write_text(record(rows, old))
-    assert (finished(tmp_path / "run.json", config) is not None) == is_known
-    assert finished(tmp_path / "run.json", old) is not None
-
-
-def test_new_settings_are_no_part_of_a_record_while_they_have_their_default():
-    assert set(DataConfig(validation_rows=64, test_rows=64).decides()) == {
-        "source", "train_rows", "validation_rows", "test_rows", "max_length", "overlong", "split_seed", "file",
-        "max_rows",
-    }  # fmt: skip
-    assert DataConfig(skip_bad_rows=True, columns={"prompt": "Q"}).decides()["columns"] == {"prompt": "Q"}
 
 
 def test_rows_that_cannot_be_read_are_left_out_counted_and_listed(tmp_path, chatml):
@@ -136,14 +106,6 @@ def test_lines_that_hold_no_row_are_left_out_too(tmp_path, chatml, name):
         assert words in f"{where}: {fault}"
 
 
-def test_nothing_but_bad_rows_is_an_error(tmp_path, chatml):
-    source = rows_file(tmp_path / "a.jsonl", 3, {1, 2, 3})
-    with pytest.raises(
-        QweftError, match=r"there are no rows in it; none of 3 rows can be read: nothing stands in answer"
-    ):
-        load_data(DataConfig(source, skip_bad_rows=True), chatml)
-
-
 def test_the_first_hour_of_a_newcomer(tmp_path, capsys, monkeypatch):
     """A table of forty rows, one of them without an answer: checked, then trained on, then measured."""
     monkeypatch.chdir(tmp_path)
@@ -171,12 +133,3 @@ def test_the_first_hour_of_a_newcomer(tmp_path, capsys, monkeypatch):
     again = ["train", "--data.source", "my.csv", *model, *words, *small, "--output", "out", "--resume", "auto"]
     assert main(again) == 0
     assert "this run is finished already" in capsys.readouterr().out
-
-
-def test_fewer_training_rows_than_asked_for_are_told(tmp_path, chatml):
-    source = rows_file(tmp_path / "a.jsonl", 60)
-    fewer = load_data(DataConfig(source, train_rows=50, validation_rows=8, test_rows=8), chatml).report.describe()
-    assert "train: 44 rows of" in fewer and "; data.train_rows asks for 50" in fewer
-    for rows in (44, 20, None):
-        enough = load_data(DataConfig(source, train_rows=rows, validation_rows=8, test_rows=8), chatml)
-        assert "asks for" not in enough.report.describe()

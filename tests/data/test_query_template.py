@@ -1,12 +1,8 @@
 """A question's own template: what is shown, learned and asked, for models with and without a chat template."""
 
-import json
-
 import pytest
 
-from qweft.data.config import DataConfig
 from qweft.data.conversation import TEXT, Conversation, Message
-from qweft.data.load import load_data
 from qweft.data.template import for_others, render, with_template
 from qweft.data.tokens import tokenise
 from qweft.errors import QweftError
@@ -57,17 +53,6 @@ def test_any_text_stands_in_a_template_as_it_is(plain):
     assert render([Message("user", "{{ q }}{query}")], made, answer_next=True) == odd + "{{ q }}{query}" + odd
 
 
-def test_a_start_token_stands_in_front_where_the_tokenizer_puts_one(tokenizer_with, talk):
-    from tokenizers.processors import TemplateProcessing
-
-    tokenizer = tokenizer_with(None)
-    tokenizer.bos_token = "<|im_start|>"
-    start = tokenizer.bos_token_id
-    tokenizer._tokenizer.post_processor = TemplateProcessing("<|im_start|> $A", None, [("<|im_start|>", start)])
-    row = tokenise(talk("2+2?", "4"), with_template(tokenizer, "Q {query} A"))
-    assert row["input_ids"].count(start) == 1 and row["input_ids"][0] == start
-
-
 @pytest.mark.parametrize(("template", "count"), [("Question:", "no"), ("{query}{query}", "2")])
 def test_a_template_without_its_one_place(plain, template, count):
     with pytest.raises(QweftError, match=rf"data\.template .*: it has {count} {{query}}, and needs one"):
@@ -80,22 +65,6 @@ def test_roles_that_have_no_place(plain):
         render([Message("user", "a"), Message("user", "b")], made, answer_next=True)
     with pytest.raises(QweftError, match="no place for the role tool"):
         render([Message("user", "a"), Message("tool", "b")], made, answer_next=True)
-
-
-def test_the_data_of_a_run_are_made_with_it(tmp_path, chatml):
-    path = tmp_path / "rows.jsonl"
-    rows = [{"question": f"{n}?", "answer": f"{n}!"} for n in range(20)]
-    path.write_text("\n".join(map(json.dumps, rows)))
-    config = DataConfig(str(path), validation_rows=2, test_rows=2, template="Q: {query}\nA:", learn="all")
-    data = load_data(config, chatml)
-    for row, said in zip(data.train, data.train_conversations, strict=True):
-        assert chatml.decode(row["input_ids"]) == f"Q: {said.prompt[0].content}\nA:{said.answer}<|im_end|>"
-        assert row["labels"] == row["input_ids"]
-    assert data.report.parts["train"].target_tokens == sum(len(row["input_ids"]) - 1 for row in data.train)
-    for row, said in zip(data.test, data.test_conversations, strict=True):
-        assert learned_text(row, chatml) == [f"{said.answer}<|im_end|>"]
-    assert chatml.decode(prompt_of(data.test_conversations[0], data.tokenizer).ids).startswith("Q: ")
-    assert data.report.parts["train"].only_last == 0
 
 
 @pytest.mark.parametrize(

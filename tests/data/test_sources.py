@@ -1,7 +1,7 @@
 """Several sources of training rows: mixed by weights, split each for itself, and what is refused."""
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import asdict
 
 import pytest
 import yaml
@@ -13,8 +13,7 @@ from qweft.cli.parser import dump_yaml, parse
 from qweft.data.config import DataConfig, SourceConfig
 from qweft.data.conversation import Conversation, Message
 from qweft.data.load import load_data
-from qweft.data.split import Share, TooFewRowsError, allotted, split
-from qweft.errors import QweftError
+from qweft.data.split import Share, TooFewRowsError, split
 from qweft.training.config import RunConfig
 from qweft.training.record import decides
 from tests.data.test_held_out_sources import asked, write
@@ -109,15 +108,6 @@ def test_rows_are_exact_and_the_others_give_all_of_theirs(files, chatml):
     assert trained(data) == {"a.jsonl": 7, "b.jsonl": 8, "c.jsonl": 5}
 
 
-def test_the_same_seed_mixes_alike_and_the_order_is_mixed(files, chatml):
-    config = config_of(files, {"weight": 2}, {"weight": 1}, {"weight": 1})
-    one, again, other = (load_data(replace(config, split_seed=seed), chatml) for seed in (0, 0, 1))
-    assert one.report.fingerprint == again.report.fingerprint != other.report.fingerprint
-    names = [question.split()[0] for question in asked(one.train_conversations)]
-    assert {*names[: len(names) // 3]} == {"a", "b", "c"} or {"a", "b"} < {*names}
-    assert names != sorted(names)
-
-
 def test_one_entry_is_one_source_to_the_bit(files, chatml):
     plain = DataConfig(files[0], validation_rows=6, test_rows=12, max_length=64)
     one = DataConfig(sources=[SourceConfig(files[0])], validation_rows=6, test_rows=12, max_length=64)
@@ -132,12 +122,6 @@ def test_held_out_rows_of_a_source_of_their_own(files, chatml, tmp_path):
     assert not {*asked(data.train_conversations)} & {*asked(data.test_conversations)}
     shared = load_data(config_of(files, test_source=files[2]), chatml)  # one of the sources, alone
     assert counts(shared)["c.jsonl"]["test"] == 12
-
-
-def test_a_row_that_stands_in_two_sources_counts_for_each(tmp_path, chatml):
-    files = [write(tmp_path / f"{name}.jsonl", questions("a", 30)) for name in "ab"]
-    data = load_data(DataConfig(sources=[{"source": file} for file in files], validation_rows=4, test_rows=4), chatml)
-    assert sum(trained(data).values()) == len(data.train) == 60 - 16
 
 
 @given(
@@ -165,11 +149,6 @@ def test_the_numbers_are_exact_or_refused(sizes, validation, test, seed, data):
         given = [sum(of[id(row)] == place for row in found.train) for place in range(len(sizes))]
         exact = [len(found.train) * w / sum(weights) for w in weights]
         assert all(abs(number - share) < 1 for number, share in zip(given, exact, strict=True))
-
-
-def test_whole_numbers_add_up():
-    assert allotted(7, [1, 1, 1]) == [3, 2, 2] and sum(allotted(64, [0.1, 7, 3.3])) == 64
-    assert allotted(0, [1, 2]) == [0, 0]
 
 
 WRONG = [
@@ -221,23 +200,6 @@ STEP = ["--training.max_steps", "1", "--evaluation.answers", "0"]
 SHORT = ["--data.validation_rows", "2", "--data.test_rows", "2", "--data.max_length", "64"]
 
 
-def test_a_run_records_the_counts_and_is_judged_on_the_same_rows(place, capsys):
-    words = [*MODEL, *SHORT, *STEP, "--data.sources", "a.jsonl,b.jsonl"]
-    adapter = ["--adapter", "{preset: mpo, target_modules: [q_proj]}"]
-    assert main(["plan", *words, *adapter]) == 0
-    assert "a.jsonl: 10 rows, 8 train, 1 validation, 1 test, 0 not used" in " ".join(capsys.readouterr().out.split())
-    assert main(["train", *words, *adapter, "--output", "run"]) == 0
-    record = json.loads((place / "run" / "run.json").read_text())
-    assert record["data"]["sources"]["b.jsonl"] == {"rows": 10, "train": 8, "validation": 1, "test": 1}
-    assert record["data"]["source"] == "a.jsonl + b.jsonl"
-    capsys.readouterr()
-    assert main(["evaluate", "run/adapter", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["adapted"]["loss"] == record["adapted"]["loss"]
-    assert main(["train", *words, *adapter, "--output", "run", "--resume", "auto"]) == 0
-    assert "this run is finished already" in capsys.readouterr().out
-    assert main(["evaluate", "run/adapter", *SHORT, "--data.source", "b.jsonl"]) == 0
-
-
 def test_a_stranger_s_record_names_no_file_to_read(place, capsys):
     words = [*MODEL, *SHORT, *STEP, "--data.sources", "a.jsonl,b.jsonl"]
     assert main(["train", *words, "--adapter", "{preset: mpo, target_modules: [q_proj]}", "--output", "run"]) == 0
@@ -251,16 +213,6 @@ def test_a_stranger_s_record_names_no_file_to_read(place, capsys):
     assert "--data.sources a.jsonl,secret.jsonl" in err
 
 
-def test_data_check_takes_several(place, capsys):
-    several = ["--data.sources", "[{source: a.jsonl, weight: 3}, b.jsonl]"]
-    assert main(["data", "check", *MODEL, *SHORT, *several, "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert found["source"] == "a.jsonl + b.jsonl" and found["formats"] == {"question [+ context] + answer": 20}
-    assert set(found["sources"]) == {"a.jsonl", "b.jsonl"} and found["sources"]["a.jsonl"]["train"] > 3
-    assert main(["data", "check", "a.jsonl", "--data.sources", "a.jsonl,b.jsonl", *MODEL]) == 2
-    assert main(["data", "check", *MODEL]) == 2
-
-
 def test_configs_are_written_and_read_back(place):
     entries = "[a.jsonl, {source: b.jsonl, weight: 2, columns: {prompt: Q}}]"
     (place / "x.yaml").write_text(f"data: {{sources: {entries}}}")
@@ -272,13 +224,3 @@ def test_configs_are_written_and_read_back(place):
     assert DataConfig(**asdict(config)["data"]) == config.data
     assert "sources" not in decides(RunConfig())["data"]
     assert decides(config)["data"]["sources"][1]["weight"] == 2.0
-
-
-def test_nothing_is_said_of_sources_where_there_is_one(files, chatml):
-    report = load_data(DataConfig(files[0], max_length=64), chatml).report
-    assert report.sources == {} and "not used" not in report.describe()
-
-
-def test_both_given_in_python():
-    with pytest.raises(QweftError, match="both given"):
-        load_data(DataConfig("x.jsonl", sources=[SourceConfig("a.jsonl")]), None)

@@ -95,7 +95,12 @@ def test_unusable_rows_are_passed_over_and_only_needed_ones_looked_at():
 @pytest.mark.parametrize(
     ("sizes", "validation", "test", "words"),
     [
-        ([1] * 10, 5, 5, "10 usable rows in 10 groups, and 5 validation rows, 5 test rows and 1 training row"),
+        (
+            [1] * 10,
+            5,
+            5,
+            "gives 10 usable rows in 10 groups, and is asked for 5 validation rows",
+        ),
         ([10, 10, 10], 6, 15, "too few rows are left"),
         ([100], 1, 0, "100 usable rows in 1 groups"),
         ([1], -1, 0, "data.validation_rows must be at least 0, got -1"),

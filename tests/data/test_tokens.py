@@ -9,7 +9,7 @@ from transformers import PreTrainedTokenizerFast
 
 from qweft.data.conversation import Conversation, Message
 from qweft.data.template import render, with_template
-from qweft.data.tokens import IGNORED, answer_count, closing_tokens, encode, fit, target_tokens, tokenise
+from qweft.data.tokens import IGNORED, answer_count, closing_tokens, encode, target_tokens, tokenise
 from qweft.errors import QweftError
 from qweft.evaluation.generation import end_tokens
 from tests.data.tiny_tokenizer import CHATML, learned_text, make_tokenizer
@@ -60,11 +60,6 @@ def test_long_rows_are_cut_or_dropped(talk, chatml):
     assert target_tokens(encode(conversation, chatml, first + 1)) == 1
 
 
-def test_a_target_in_first_place_is_not_learned():
-    # Nothing stands before it to predict it from: the loss would be an average over nothing.
-    assert fit({"input_ids": [5], "labels": [5]}, 9, "cut") is None
-
-
 REWRITES = (
     "{% for m in messages %}[{{ m['role'] }}]"
     "{{ m['content'] if loop.last else m['content'].split('</think>')[-1] }}<|im_end|>\n{% endfor %}"
@@ -96,13 +91,6 @@ def test_a_template_that_drops_the_thought_of_the_last_answer_is_refused(talk, t
     assert learned_text(row, own) == ["<think>\nI add.\n</think>\n\n4<|im_end|>"]
 
 
-def test_a_template_that_writes_thoughts_in_its_own_way_teaches_them(talk, tokenizer_with):
-    own = "('<t>' + m['content'].replace('<think>', '').split('</think>') | map('trim') | join('</t>'))"
-    tokenizer = tokenizer_with(CHATML.replace("m['content']", own))
-    row = tokenise(talk("a?", "<think>\nI add.\n\nSo.\n</think>\n\n4"), tokenizer)
-    assert learned_text(row, tokenizer)[0].endswith("I add.\n\nSo.</t>4<|im_end|>")
-
-
 def test_a_template_whose_opening_differs_is_refused(talk, tokenizer_with):
     opening = "{% for m in messages %}[{{ m['role'] }}]{{ m['content'] }}{% endfor %}"
     tokenizer = tokenizer_with(opening + "{% if add_generation_prompt %}[assistant]<think>{% endif %}")
@@ -122,21 +110,6 @@ def test_a_tokenizer_without_offsets_is_refused(talk):
 
     with pytest.raises(QweftError, match="Slow gives no character offsets"):
         tokenise(talk("a", "b"), Slow())
-
-
-PARTS_ALONE = (
-    "{% for m in messages %}{{ m['role'] + ': ' }}{% for part in m['content'] %}{{ part['text'] }}{% endfor %}"
-    "{{ '<|im_end|>' }}{% endfor %}{% if add_generation_prompt %}assistant: {% endif %}"
-)
-"""As that of SmolVLM: it takes content in parts, and writes nothing of a text."""
-
-
-def test_a_template_that_leaves_out_the_text_is_refused(tokenizer_with, talk):
-    """Else the end tokens alone would be learned."""
-    with pytest.raises(
-        QweftError, match=r"leaves out what the user says \('2\+2\?'\); give another one by data.template"
-    ):
-        tokenise(talk("2+2?", "4"), tokenizer_with(PARTS_ALONE))
 
 
 @pytest.mark.parametrize("role", ["system", "user", "tool", "assistant"])
@@ -192,15 +165,6 @@ def test_no_token_holds_the_end_of_a_prompt_and_the_beginning_of_an_answer(talk,
     assert row["input_ids"][: len(asked)] == asked
     assert row["labels"] == [IGNORED] * len(asked) + row["input_ids"][len(asked) :]
     assert learned_text(row, made)[0].lstrip(" ") == f"{answer}<|endoftext|>".lstrip(" ")
-
-
-def test_a_template_of_the_model_s_own_that_asks_with_a_space(talk, tokenizer_with):
-    own = "{% for m in messages %}{{ m['role'] + ': ' + m['content'] + eos_token }}{% endfor %}"
-    made = tokenizer_with(own + "{% if add_generation_prompt %}{{ 'assistant: ' }}{% endif %}")
-    row = tokenise(talk("hello", "hi"), made)
-    assert learned_text(row, made) == [" hi<|im_end|>"]
-    asked = made(render(talk("hello", "hi").prompt, made, answer_next=True), add_special_tokens=False).input_ids
-    assert row["input_ids"][: len(asked)] == asked
 
 
 def test_what_ends_an_answer_need_not_end_a_text(joining):

@@ -169,14 +169,6 @@ def test_a_template_that_cannot_write_a_conversation_names_the_row(tmp_path, tem
         load_data(DataConfig(str(tmp_path / "a.jsonl"), validation_rows=1, test_rows=1), make_tokenizer(template))
 
 
-def test_what_is_written_as_text_is_counted(tmp_path, chatml, qwen):
-    rows = [{**FORMS["openai"], "group": n} for n in range(4)]
-    (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    config = DataConfig(str(tmp_path / "a.jsonl"), validation_rows=1, test_rows=1)
-    assert "4 rows with tools written as text" in load_data(config, chatml).report.describe()
-    assert "as text" not in load_data(config, qwen).report.describe()
-
-
 def test_rows_without_calls_are_rendered_as_before(chatml, qwen):
     """A role tool alone, and a column tools beside questions, changed nothing and change nothing."""
     row = {"messages": [{"role": "user", "content": "q"}, {"role": "tool", "content": "r", "name": "n"}, turns([])[3]]}
@@ -187,12 +179,6 @@ def test_rows_without_calls_are_rendered_as_before(chatml, qwen):
     )
     assert "<|im_start|>tool\nr<|im_end|>" in render(found.messages, chatml)
     assert not to_conversation({"question": "q", "answer": "a", "tools": "hammer, saw"}, "here").has_tools
-
-
-def test_content_in_parts_is_joined():
-    parts = [{"type": "text", "text": "2+"}, {"type": "text", "text": "2?"}]
-    row = {"messages": [{"role": "user", "content": parts}, {"role": "assistant", "content": ["4"]}]}
-    assert [message.content for message in to_conversation(row, "here").messages] == ["2+2?", "4"]
 
 
 def asked(content=None, **more):
@@ -220,12 +206,3 @@ def test_what_cannot_be_learned_is_told(row, word):
     with pytest.raises(QweftError) as fault:
         to_conversation(row, "a.jsonl, row 7")
     assert str(fault.value).startswith("a.jsonl, row 7: ") and word in str(fault.value)
-
-
-@pytest.mark.parametrize("tokenizer", ["chatml", "qwen"])
-def test_the_reference_of_a_call_is_what_is_learned_of_it(tokenizer, request):
-    """Each template writes calls in a form of its own, in which answers are generated."""
-    made = request.getfixturevalue(tokenizer)
-    ends_with_call = to_conversation({**FORMS["openai"], "messages": turns([call()])[:2]}, "here")
-    learned = learned_text(tokenise(ends_with_call, made), made)[-1]
-    assert prompt_of(ends_with_call, made).reference == learned.replace("<|im_end|>", "").strip()

@@ -11,6 +11,7 @@ from qweft.cli.terminal import only_json, print_json, show
 from qweft.data.config import DataConfig
 from qweft.data.formats import known
 from qweft.errors import QweftError
+from qweft.files import named_path
 from qweft.models.config import ModelConfig
 from qweft.schema import build
 from qweft.text import near
@@ -90,10 +91,9 @@ def _check(verb: str, sources: list[str], data: Mapping[str, Any]) -> None:
     given = [f"--data.{key}" for key in ("source", "sources") if data.get(key) is not None]
     if verb not in VERBS:
         close = near(verb, VERBS, cutoff=0.75)
-        raise QweftError(
-            f"qweft data: there is no {verb}; "
-            + (f"did you mean {close[0]}?" if close else f"there are {', '.join(VERBS)}")
-        )
+        way = f"did you mean {close[0]}?" if close else f"there are {', '.join(VERBS)}"
+        way = f"did you mean qweft data check {verb}?" if named_path(verb).exists() else way
+        raise QweftError(f"qweft data: there is no {verb}; {way}")
     if verb == "list":
         if sources or given:
             raise QweftError(f"qweft data list: expected nothing after it, got {' '.join([*sources, *given])}")

@@ -278,8 +278,8 @@ def _too_few(
         groups = [row.group for row in sources[key] if usable(row)]
         if parts and (len(groups) < sum(asked.values()) or len({*groups}) < len(parts)):
             return TooFewRowsError(
-                f"{name} gives {len(groups):,} usable rows in {len({*groups}):,} groups, and {listed(parts)} are asked "
-                "of it, of different groups: lower data.test_rows and data.validation_rows, or give more data"
+                f"{name} gives {len(groups):,} usable rows in {len({*groups}):,} groups, and is asked for "
+                f"{listed(parts)}, of different groups: lower data.test_rows or data.validation_rows, or give more data"
             )
     return TooFewRowsError(
         "too few rows are left beside those held out, as rows with one prompt or group stay in one part: lower "
