@@ -3,7 +3,7 @@
     python -m benchmarks.bases                        (minutes: the search in steps, and bytes of the file)
     python -m benchmarks.bases --loss                 (half an hour of one core: adds paired trainings)
 
-The preset `sparse` on SmolLM2-135M in bfloat16, with the rows and the batch of configs/research-again.yaml. "before"
+`sparse` on SmolLM2-135M in bfloat16, with the rows and batch of research/configs/research-again.yaml. "before"
 has 32 directions in bfloat16, found on 16 rows; "now" is the preset as it is. Times are processor times of one thread.
 "lora_down" is LoRA of rank 1 on down_proj with as many steps as fit into the processor time of "now", its search
 included. Results go to benchmarks/results/fixed-bases-speed.json; a training that is there is not run again.
@@ -52,7 +52,7 @@ class Bench:
     """The model, its rows and the settings of all measurements."""
 
     def __init__(self) -> None:
-        self.config = parse(ComparisonConfig, [str(ROOT / "configs/research-again.yaml")], COMMAND)
+        self.config = parse(ComparisonConfig, [str(ROOT / "research/configs/research-again.yaml")], COMMAND)
         self.loaded = load_model(self.config.model)
         self.data = load_data(self.config.data, self.loaded.tokenizer)
         self.pad = self.loaded.tokenizer.pad_token_id

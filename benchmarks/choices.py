@@ -1,6 +1,6 @@
 """How often `qweft compare DATA --budget B` takes the right method: `python -m benchmarks.choices runs/long-60`.
 
-The long comparison says which method is best (configs/long.yaml: after 60 steps on dialogues, 40 on sentences). Then
+The long comparison says which method is best (research/configs/long.yaml: 60 steps on dialogues, 40 on sentences). Then
 the same data are given to `qweft compare` many times with little time, each time with other seeds and another split. A
 choice is right if it is the best method of the long comparison, and harmless if its loss there is at most 1% above the
 best. Finished comparisons are kept, so that a second start goes on. What is made is kept in results/choices.json, by

@@ -1,4 +1,4 @@
-"""Who is best at each size, by the results of configs/front.yaml.
+"""Who is best at each size, by the results of research/configs/front.yaml.
 
     python -m research.front research/data/front-dialogue.json
     python -m research.front research/data/budget.json --pairs
@@ -69,7 +69,7 @@ def sizes_of(results: Mapping[str, Any]) -> dict[str, tuple[int, int]]:
 
 
 def is_ours(method: str) -> bool:
-    """Whether a method of configs/front.yaml is of Qweft's family."""
+    """Whether a method of research/configs/front.yaml is of Qweft's family."""
     return method.startswith(OURS)
 
 

@@ -1,12 +1,12 @@
 """How far the rates of an experiment may fall short, by its own search and by later ones on other seeds.
 
-    qweft tune configs/decide.yaml --seeds 1000,1001 --search_seeds 2 --output runs/decide-rates
+    qweft tune research/configs/decide.yaml --seeds 1000,1001 --search_seeds 2 --output runs/decide-rates
     python -m research.rates research/data/decide.json research/data/decide-rates.json
 
-The same for the constant (configs/bias.yaml, research/data/bias.json and bias-rates.json). A later search on the
+The same for the constant (research/configs/bias.yaml, bias.json and bias-rates.json). A later search on the
 experiment's own seeds and more takes the place of its search:
 
-    qweft tune configs/long.yaml --training.max_steps 60 --search_seeds 4 --output runs/long-60-rates
+    qweft tune research/configs/long.yaml --training.max_steps 60 --search_seeds 4 --output runs/long-60-rates
     python -m research.rates research/data/long-60.json research/data/long-60-rates.json
 
 The judged rates stay as they were. Only what is known of the curve around them grows: a mean of more seeds, with more

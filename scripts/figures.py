@@ -4,20 +4,15 @@ Nothing is measured here. A picture is drawn anew after its results have changed
 """
 
 from functools import partial
-from statistics import median
 from typing import Any
 
 from matplotlib.figure import Figure
 from research import evidence
 from scripts.forests import (
-    draw_curves,
     draw_detection,
     draw_results,
-    draw_sparse,
-    read_curves,
     read_detection,
     read_results,
-    read_sparse,
 )  # fmt: skip
 from scripts.fronts import SENTENCES, draw_front, read_front
 from scripts.picture import FOLDER, ROOT, THEMES, Numbers, Picture, read_json
@@ -238,53 +233,8 @@ def draw_growth(figure: Figure, numbers: Numbers) -> None:
     figure.legend(handles, labels, loc="outside upper center", ncols=3, frameon=False, fontsize=SMALL, labelcolor=INK)
 
 
-STUDENTS = {
-    "circuit, random start": ("circuit", BLUE, "o"),
-    "circuit, near": ("circuit, near the teacher's", SKY, "s"),
-    "Fourier": ("Fourier", GREEN, "D"),
-    "perceptron": ("perceptron", ORANGE, "^"),
-    "no entanglement": ("no entanglement", PINK, "v"),
-    "affine": ("affine", OLIVE, "x"),
-}
-
-
-def read_planted() -> Numbers:
-    """Share of a planted circuit that each student leaves unexplained, by layers and the inputs' rms: the medians."""
-    cells = evidence.read("planted-regression")["cells"]
-    shares: Numbers = {}
-    for each in cells:
-        cell = each["cell"]
-        if cell["teacher"] == "quantum" and not cell["normalised"]:
-            for name, share in each["unexplained"].items():
-                by_rms = shares.setdefault(str(cell["layers"]), {}).setdefault(name, {})
-                by_rms.setdefault(cell["rms"], []).append(share)
-    return {
-        layers: {name: [[rms, median(found)] for rms, found in by.items()] for name, by in names.items()}
-        for layers, names in shares.items()
-    }
-
-
-def draw_planted(figure: Figure, numbers: Numbers) -> None:
-    """Draws a panel for each depth, a line for each student."""
-    panels = figure.subplots(1, len(numbers), sharey=True)
-    for axes, (layers, students) in zip(panels, numbers.items(), strict=True):
-        for name, (said, colour, marker) in STUDENTS.items():
-            axes.plot(*zip(*students[name], strict=True), color=colour, marker=marker, markersize=5, label=said)
-        axes.set_xscale("log")
-        axes.set_xticks([0.1, 0.3, 1, 3], ["0.1", "0.3", "1", "3"])
-        axes.minorticks_off()
-        axes.set_title(f"L = {layers}", fontsize=SMALL, color=INK, loc="left")
-        dress(axes)
-    panels[0].set_ylim(-0.03, 1.3)
-    panels[0].set_ylabel("share left unexplained")
-    figure.supxlabel("rms of the inputs", color=INK, fontsize=SMALL)
-    handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=3, frameon=False, fontsize=SMALL, labelcolor=INK)
-
-
 PICTURES = (
     Picture("results", "Held-out loss of qtha against its controls and LoRA", 2.8, read_results, draw_results),
-    Picture("sparse", "Held-out loss of the preset sparse against LoRAs", 5.3, read_sparse, draw_sparse),
     Picture(
         "front",
         "Held-out loss against trained numbers and bytes",
@@ -299,14 +249,10 @@ PICTURES = (
         partial(read_front, "front-sentences", "front-large-sentences"),
         partial(draw_front, places=SENTENCES),
     ),
-    Picture("curves", "Training loss by step", 3.0, read_curves, draw_curves),
     Picture("noise", "Loss and predictions of two adapters by strength of noise", 2.9, read_noise, draw_noise),
     Picture("speed", "Time of the circuit, of a training step and of generation", 5.2, read_speed, draw_speed),
     Picture("growth", "Time and memory by size, relative to the smallest", 3.6, read_growth, draw_growth),
     Picture("coverage", "How often the interval holds the truth", 2.3, read_coverage, draw_coverage),
-    Picture(
-        "planted", "Share of a planted circuit that its students leave unexplained", 3.4, read_planted, draw_planted
-    ),
     Picture("detection", "What the bench answers by dose of what was planted", 3.4, read_detection, draw_detection),
     Picture("plateaus", "Variance of a gradient by number of qubits", 2.9, read_plateaus, draw_plateaus),
 )

@@ -13,7 +13,7 @@ from qweft.comparison.results import Run
 from qweft.comparison.statistics import ONCE, Look, paired
 from qweft.comparison.summarise import summarise
 from qweft.figures.figure import SMALL, dress
-from qweft.figures.styles import COLOURS, DASHES, INK
+from qweft.figures.styles import COLOURS, INK
 
 BLUE, ORANGE, GREEN, PINK, OLIVE, SKY = COLOURS
 
@@ -36,18 +36,6 @@ AGAINST = {
 }
 BAND = 0.5
 """Half the width of the band of equivalence, in percent."""
-RIVALS = {
-    "The present form, dialogues, SmolLM2-135M": ("rivals", {
-        "lora_1": "LoRA r = 1, q and v", "lora": "LoRA r = 4, q and v", "lora_down": "LoRA r = 8, down_proj",
-        "lora_all_1": "LoRA r = 1, all layers"}),
-    "The form before, other rows": ("research-again", {
-        "lora_small": "LoRA r = 1, q and v", "lora_down": "LoRA r = 1, down_proj", "lora": "LoRA r = 8, q and v"}),
-    "The same, LoRA at equal time": ("research-sparse", {"lora_down_same_time": "LoRA r = 1, down_proj"}),
-    "Dialogues, Qwen2.5-Coder-0.5B": ("research-second-model", {
-        "lora_small": "LoRA r = 2, q and v", "lora_down": "LoRA r = 1, down_proj", "lora": "LoRA r = 8, q and v"}),
-    "Word problems, SmolLM2-135M": ("research-reasoning", {
-        "lora_small": "LoRA r = 1, q and v", "lora_down": "LoRA r = 1, down_proj", "lora": "LoRA r = 8, q and v"}),
-}  # fmt: skip
 
 
 def summary(
@@ -76,15 +64,6 @@ def read_results() -> Numbers:
         found[title] = {}
         for place, other in others.items():
             found[title][place] = _difference(outcomes[place]["qtha"], outcomes[place][other])
-    return found
-
-
-def read_sparse() -> Numbers:
-    """The preset `sparse` against LoRAs."""
-    found: Numbers = {}
-    for title, (name, rivals) in RIVALS.items():
-        outcomes = summary(name)
-        found[title] = {said: _difference(outcomes["sparse"], outcomes[other]) for other, said in rivals.items()}
     return found
 
 
@@ -129,12 +108,6 @@ def draw_results(figure: Figure, numbers: Numbers) -> None:
         axes.set_xlim(min(ends), max(ends))
         axes.set_xticks([-1, 0, 1, 2])
     figure.supxlabel("held-out loss of QTHA against each, in percent: better ← 0 → worse", color=INK, fontsize=SMALL)
-
-
-def draw_sparse(figure: Figure, numbers: Numbers) -> None:
-    """Draws `sparse` against its rivals."""
-    draw_forest(figure, numbers)
-    figure.supxlabel("held-out loss of sparse against each, in percent: better ← 0 → worse", color=INK, fontsize=SMALL)
 
 
 # The positive control: the answer over the dose of what was planted.
@@ -201,48 +174,3 @@ def draw_detection(figure: Figure, numbers: Numbers) -> None:
         handles, labels, loc="outside upper center", ncols=4, columnspacing=0.9, handlelength=1.2, handletextpad=0.4,
         frameon=False, fontsize=SMALL, labelcolor=INK,
     )  # fmt: skip
-
-
-# Learning curves.
-
-CURVES = {
-    "lora": ("LoRA, r = 4", GREEN, 0),
-    "lora_small": ("LoRA, r = 1", GREEN, 1),
-    "qtha": ("QTHA", ORANGE, 0),
-    "mpo": ("no circuit", BLUE, 0),
-    "qwthn": ("QWTHN", PINK, 5),
-}
-WINDOW = 9
-"""Steps over which a curve is averaged: a step has four rows, whose losses scatter more than methods do."""
-
-
-def read_curves() -> Numbers:
-    """Training loss by step, the mean over seeds, averaged over the steps around each."""
-    by_method: dict[str, list[list[float]]] = {}
-    for run in evidence.read("experiment-dialogue")["runs"]:
-        if run["method"] in CURVES:
-            by_method.setdefault(run["method"], []).append([loss for _, loss in run["train_loss_curve"]])
-    found: Numbers = {}
-    for method, (said, _, _) in CURVES.items():
-        steps = [sum(losses) / len(losses) for losses in zip(*by_method[method], strict=True)]
-        half = WINDOW // 2
-        found[said] = [sum(steps[at - half : at + half + 1]) / WINDOW for at in range(half, len(steps) - half)]
-    return found
-
-
-def draw_curves(figure: Figure, numbers: Numbers) -> None:
-    """Draws the curves, named at their ends."""
-    axes = figure.subplots()
-    for said, colour, dash in CURVES.values():
-        losses = numbers[said]
-        first = WINDOW // 2 + 1
-        axes.plot(
-            range(first, first + len(losses)), losses, color=colour, linewidth=1.8, label=said,
-            linestyle=(0, DASHES[dash]) if DASHES[dash] else "-",
-        )  # fmt: skip
-    axes.set_xlim(1, 60)
-    axes.set_xticks([1, 10, 20, 30, 40, 50, 60])
-    axes.set_xlabel("step")
-    axes.set_ylabel("training loss, nats a token")
-    dress(axes)
-    axes.legend(frameon=False, fontsize=SMALL, labelcolor=INK, handlelength=3)

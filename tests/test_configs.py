@@ -23,7 +23,7 @@ from qweft.training.checks import check_run
 from qweft.training.config import RunConfig
 
 ROOT = Path(__file__).parents[1]
-CONFIGS = sorted((ROOT / "configs").rglob("*.yaml"))
+CONFIGS = sorted(path for folder in ("configs", "research/configs") for path in (ROOT / folder).rglob("*.yaml"))
 PROTOCOLS = ROOT / "configs" / "protocols"
 CLASSES = {"compare": ComparisonConfig, "sweep": SweepConfig, "train": RunConfig, "plan": RunConfig}
 SHAPES = {
@@ -144,31 +144,8 @@ def test_the_paper_s_protocols_have_the_saving_that_it_names(name):
     assert (training.batch_size, training.gradient_accumulation, config.data.max_length) == (4, 8, 1024)
 
 
-@pytest.mark.parametrize(
-    ("small", "large"), [("small-reasoning", "peft-metamathqa"), ("small-dialogue", "paper-cpsycound")]
-)
-def test_what_is_kept_in_the_small_ones(small, large):
-    mine, theirs = protocol(small), protocol(large)
-    for name in ("warmup_ratio", "weight_decay", "max_gradient_norm"):
-        assert getattr(mine.training, name) == getattr(theirs.training, name)
-    assert (mine.data.learn, mine.data.overlong) == (theirs.data.learn, theirs.data.overlong)
-    assert mine.evaluation.forgetting_first == theirs.evaluation.forgetting_first
-    assert set(mine.methods) <= set(theirs.methods)
-    for name in mine.methods:
-        assert mine.methods[name].adapter["target_modules"] == theirs.methods[name].adapter["target_modules"]
-
-
-def test_the_small_ones_need_no_hub():
-    for name in ("small-reasoning", "small-dialogue"):
-        config = protocol(name)
-        assert config.model.source == "package"
-        sources = [config.data.source_of(part) for part in ("train", "validation", "test")]
-        other = config.evaluation.forgetting
-        assert all(source.startswith("embedded:") for source in [*sources, *([other] if other else [])])
-
-
 def test_circuits_of_any_number_of_qubits_have_one_size():
-    path = ROOT / "configs" / "qubits.yaml"
+    path = ROOT / "research" / "configs" / "qubits.yaml"
     found = {name: method.trainable_parameters * 15 for name, method in methods_of(path).items()}  # of 30 blocks, not 2
     hybrids = [found[f"qubits_{n}"] for n in (4, 6, 8, 10)]
     assert hybrids == [101_280, 103_080, 101_640, 100_560]

@@ -1,14 +1,13 @@
 """The programs behind the published tables."""
 
 import pytest
-from research import front, rates
+from research import evidence, front, rates
 
 from qweft.errors import QweftError
-from tests.golden.kept import read
 
 
 def test_a_pair_that_did_not_run_cannot_be_judged():
-    results = read("budget")
+    results = evidence.read("budget")
     assert [each.budget for each in front.planned(results)] == list(front.PAIRS)
     with pytest.raises(QweftError, match="lora_r1"):
         front.planned({"runs": [run for run in results["runs"] if run["method"] != "lora_r1"]})
@@ -24,3 +23,8 @@ def test_further_searches_add_their_seeds_at_the_rates_of_both():
     assert other.by_seed[0.005] == (1.3, 1.4)
     with pytest.raises(QweftError, match="seed 1"):
         rates.joined({"qtha": own}, {"qtha": {**more, "seeds": [1]}})
+
+
+def test_kept_results_have_their_checksums():
+    lines = (evidence.FOLDER / evidence.SUMS).read_text().splitlines()
+    assert {path: digest for digest, path in map(str.split, lines)} == evidence.checksums()

@@ -69,7 +69,8 @@ KEPT_ELSEWHERE = {"doctor": "tests/cli/test_doctor.py", "ui": "tests/chat/test_p
 
 def make_workplace(folder):
     """Fill a folder with all that the commands of the documentation take."""
-    shutil.copytree(ROOT / "configs", folder / "configs")
+    for part in ("configs", "research/configs"):
+        shutil.copytree(ROOT / part, folder / part)
     tokenizer = make_tokenizer(CHATML)
     torch.manual_seed(0)
     shape = {"hidden_size": 24, "intermediate_size": 32, "num_attention_heads": 2, "num_key_value_heads": 1}
