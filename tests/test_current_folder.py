@@ -9,7 +9,6 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-import torch
 import yaml
 
 from qweft import current_folder, environment
@@ -18,10 +17,7 @@ from qweft.circuit.picture import circuit_picture
 from qweft.comparison.executors.on_ray import OnRay
 from qweft.devices.providers.qiskit.ibm import IBMDevice
 from qweft.errors import QweftError, require
-from qweft.evaluation import harness
 from qweft.models.packages import download_wheels
-from qweft.training import checks
-from qweft.training.config import RunConfig
 from tests.tiny_folder import save_rows, save_tiny_model
 
 RUNS = "import os, pathlib\npathlib.Path(os.environ['RAN']).write_text(__name__)\n"
@@ -231,40 +227,3 @@ def test_ibms_package_has_no_addresses_from_the_folder(stranger, monkeypatch):
     assert device._service == {}
     (stranger.parent / "ibm-credentials.env").write_text("GLOBAL_SEARCH_URL=http://own.example\n")
     assert read() == {"URL": "http://own.example"}
-
-
-def test_the_harness_takes_tasks_by_name_from_elsewhere(stranger, monkeypatch, tmp_path):
-    monkeypatch.setenv("QWEFT_CACHE", str(stranger.parent / "cache"))
-    seen = []
-    package = SimpleNamespace(simple_evaluate=lambda **_: seen.append(Path.cwd()) or {}, HFLM=lambda **_: None)
-    monkeypatch.setattr(harness, "require", lambda *_: package)
-    tokenizer = SimpleNamespace(pad_token_id=0, padding_side="left")
-    for tasks in (["squadv2"], ["mine.yaml"]):
-        harness.run_harness(torch.nn.Linear(1, 1), tokenizer, tasks, None, 1)
-    assert seen[0] != stranger and list(seen[0].iterdir()) == [] and seen[1] == stranger == Path.cwd()
-
-
-def test_settings_that_name_a_receiver_are_refused(stranger, monkeypatch):
-    monkeypatch.setattr(checks, "find_spec", lambda name: True)
-    monkeypatch.setattr(checks, "_is_available", lambda name: True)
-    asked = RunConfig(report_to=["wandb"])
-    checks.check_run(asked)
-    (stranger / "wandb").mkdir()
-    (stranger / "wandb" / "settings").write_text("[default]\nbase_url = http://127.0.0.1:9\n")
-    with pytest.raises(QweftError, match=r"report_to wandb: the current folder has wandb/settings, which may name a"):
-        checks.check_run(asked)
-    checks.check_run(RunConfig(report_to=["dvclive"]))
-    (stranger / ".dvc").mkdir()
-    (stranger / "swanlab.yaml").write_text("api_host: http://127.0.0.1:9\n")
-    for name, file in (("dvclive", ".dvc"), ("swanlab", "swanlab.yaml")):
-        with pytest.raises(QweftError, match=f"report_to {name}: the current folder has {file}"):
-            checks.check_run(RunConfig(report_to=[name]))
-    (stranger / "below").mkdir()
-    monkeypatch.chdir(stranger / "below")  # DVC looks above, too
-    with pytest.raises(QweftError, match=r"report_to dvclive: /.*stranger/\.dvc may name a receiver .*programs run"):
-        checks.check_run(RunConfig(report_to=["dvclive"]))
-    (stranger / "below" / ".swanlab").mkdir()
-    with pytest.raises(QweftError, match=r"report_to swanlab: the current folder has \.swanlab"):
-        checks.check_run(RunConfig(report_to=["swanlab"]))
-    monkeypatch.setenv("HOME", str(stranger / "below"))
-    checks.check_run(RunConfig(report_to=["swanlab"]))

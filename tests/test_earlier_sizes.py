@@ -22,9 +22,7 @@ from qweft.method.stated import SIZES, as_recorded, meant_then, recorded_forms, 
 from qweft.models.config import ModelConfig
 from qweft.sweep.config import SpaceConfig, SweepConfig
 from qweft.sweep.run import sweep
-from qweft.training import checkpoints
 from qweft.training.config import CheckpointConfig, RunConfig, TrainingConfig
-from qweft.training.run import train
 from tests.tiny_folder import save_rows, save_tiny_model
 
 PLAIN = {"preset": "qtha", "target_modules": ["q_proj"], "circuit_layers": 1}
@@ -107,38 +105,6 @@ def test_all_forms_of_a_record_are_known():
     sizes = ("r", "width", "bond_dimension")
     assert left_out == {frozenset(part) for part in [(), *((s,) for s in sizes), sizes, *(
         (one, other) for one in sizes for other in sizes if one < other)]}  # fmt: skip
-
-
-def test_a_stopped_run_goes_on_with_its_own_sizes_alone(files, tmp_path, monkeypatch):
-    def stop(self, step, failed=None, keep=checkpoints.Checkpoints.keep):
-        keep(self, step, failed)
-        raise KeyboardInterrupt
-
-    with earlier_version(), monkeypatch.context() as patch:
-        patch.setattr(checkpoints.Checkpoints, "keep", stop)
-        with pytest.raises(KeyboardInterrupt):
-            train(run_config(files, tmp_path, PLAIN))
-    resumed = replace(run_config(files, tmp_path, PLAIN), resume="auto")
-    with pytest.raises(QweftError, match=rf"adapter\.r was 8 there and is 4 now \({MEANT}\); choose another"):
-        train(resumed)
-    found = train(replace(resumed, adapter=THEN))
-    assert found.fit.steps == 2
-    assert json.loads((found.adapter_folder / "adapter_config.json").read_text())["width"] == 256
-
-
-def test_a_finished_run_is_finished_for_its_own_sizes_alone(files, tmp_path, capsys):
-    output = tmp_path / "out"
-    with earlier_version():
-        before = train(run_config(files, output, PLAIN))
-    again = train(replace(run_config(files, output, THEN), resume="auto"))
-    assert again.adapted.loss == before.adapted.loss and again.fit.train_loss == before.fit.train_loss
-    assert "this run is finished already" in " ".join(capsys.readouterr().out.split())
-    now = train(replace(run_config(files, output, PLAIN), resume="auto"))
-    assert "was another one, by its configuration, rows, base model or processes, and is now" in " ".join(
-        capsys.readouterr().out.split()
-    )
-    assert now.trainable_parameters < before.trainable_parameters and (tmp_path / "out-1" / "run.json").is_file()
-    assert json.loads((output / "run.json").read_text())["decides"]["adapter"]["width"] == 16
 
 
 def test_a_comparison_goes_on_with_its_own_sizes_alone(files, tmp_path, monkeypatch):

@@ -41,7 +41,6 @@ INTERNALS = {
         "_hf_peft_config_loaded": 1,
         "_checkpoint_conversion_mapping": 1,
     },
-    "internals/trainer.py": {"_save_checkpoint": 1},
     "internals/providers.py": {
         "_config": 1,
         "_instance": 1,

@@ -1,7 +1,6 @@
 """A command that is refused leaves the file system as it was."""
 
 import hashlib
-import json
 import shutil
 import sys
 import time
@@ -106,14 +105,10 @@ def place(tmp_path_factory):
                 yaml.safe_dump(adapter, default_flow_style=True),
             ]
             assert main([*words, "--output", output]) == 0
-        stopped = Path("stopped/checkpoints/step-2")
+        stopped = Path("stopped/checkpoints/checkpoint-2")
         stopped.mkdir(parents=True)
-        files = dict.fromkeys(("optimizer.pt", "scheduler.pt"), hashlib.sha256(b"").hexdigest())
-        for name in files:
-            (stopped / name).touch()
-        manifest = {"step": 2, "identity": {"adapter": "another"}, "extra": {}, "files": files}
-        (stopped / "checkpoint.json").write_text(json.dumps(manifest))
-        (stopped / "trainer_state.json").write_text(json.dumps({"global_step": 2}))
+        (stopped / "checksums.json").write_text('{"files": {}}')
+        stopped.with_name("identity.json").write_text('{"adapter": "another"}')
         yield folder
 
 

@@ -16,7 +16,6 @@ from qweft.evaluation.record import model_of, run_config, sections_of
 from qweft.publish.push import plan_push
 from qweft.records import DEEPEST, MOST_BYTES, read_record
 from qweft.sweep.run import _losses_in as read_losses
-from qweft.training.checkpoints import Checkpoints
 from qweft.training.config import RunConfig
 from qweft.training.record import finished
 from tests.malformed.cases import check_sentence
@@ -118,10 +117,6 @@ def test_a_record_with_another_report_of_its_data_is_no_finished_run(tmp_path):
 def test_a_damaged_record_of_an_own_run_is_no_finished_run(case, tmp_path):
     put(case, tmp_path / "run.json")
     assert finished(tmp_path / "run.json", RunConfig()) is None
-    put(case, tmp_path / "checkpoints" / "step-4" / "checkpoint.json")
-    said = []
-    assert Checkpoints(tmp_path / "checkpoints", {}, tell=said.append).find() is None
-    assert said == [f"checkpoint {tmp_path / 'checkpoints' / 'step-4'} is damaged and passed over"]
 
 
 WRONG = [None, [], "text", 3, -1.5, True, {"a": 1}, [[1]], "\x1b[2J", "a\0b"]

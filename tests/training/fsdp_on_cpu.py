@@ -22,7 +22,7 @@ from qweft.training.checkpoints import Checkpoints
 SECONDS = 300
 """Until a run that does not end is killed."""
 made = AcceleratorState.__init__
-keep = Checkpoints.keep
+complete = Checkpoints.on_save
 
 
 def shards_on_cpus(self, *args, fsdp_plugin=None, **kwargs):
@@ -35,12 +35,12 @@ def run(words, port, stop_after):
     """One command in a store of its own; it may end, as if it were killed, right after the checkpoint of a step."""
     os.environ |= {"MASTER_PORT": str(port), "TORCHELASTIC_USE_AGENT_STORE": "False"}
 
-    def stop(self, step, failed=None):
-        keep(self, step, failed)
-        if step == stop_after:
+    def stop(self, args, state, control, **kwargs):
+        complete(self, args, state, control, **kwargs)
+        if state.global_step == stop_after:
             os._exit(9)
 
-    Checkpoints.keep = stop
+    Checkpoints.on_save = stop
     return main(words)
 
 
@@ -57,7 +57,7 @@ def run_all(plan):
         while not all(plan.with_name(f"{name}-{other}.ended").exists() for other in "01") and time.monotonic() < until:
             time.sleep(0.01)  # the other one may be removing the checkpoints
         kept = Path(words[words.index("--output") + 1]) / "checkpoints"
-        left = [path.name for path in kept.iterdir()] if kept.is_dir() else []
+        left = [path.name for path in kept.glob("checkpoint-*")]
         plan.with_name(f"{name}-{rank}.json").write_text(json.dumps([status, left]))
 
 

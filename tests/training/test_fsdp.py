@@ -133,9 +133,9 @@ def test_two_shares_are_one(ones, shares, name):
 @pytest.mark.parametrize("name", ["qtha", "basis"])
 def test_a_killed_run_goes_on_in_its_shares(ones, shares, name):
     statuses, checkpoints, said = shares.ended(f"{name}_killed")
-    assert 9 in statuses and 0 not in statuses and checkpoints == ["step-3"], said
+    assert 9 in statuses and 0 not in statuses and checkpoints == ["checkpoint-3"], said
     statuses, _, said = shares.ended(f"{name}_again")
-    assert statuses == [0, 0] and "going on from step 3" in said, said
+    assert statuses == [0, 0] and "checkpoint-3" in said, said
     same(shares.folder / f"{name}_killed", ones[name], name)
 
 

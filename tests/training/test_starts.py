@@ -1,14 +1,10 @@
 """LoRA's start from gradients: PEFT's own, the same function at first, and an adapter that plain weights carry."""
 
-from dataclasses import replace
-
 import pytest
 import torch
 from peft import PeftModel
 from peft.tuners.lora import LoraLayer, LoraModel
-from safetensors.torch import load_file
 from tests.tiny_models import tiny_gpt2, tiny_llama
-from tests.training.test_resume import StoppedError, config, files, stop_after  # noqa: F401
 
 from qweft.adapter.attach import adapter_config, attach
 from qweft.comparison.adapters import take_off
@@ -17,7 +13,7 @@ from qweft.errors import QweftError
 from qweft.models.load import checksum
 from qweft.training.config import TrainingConfig
 from qweft.training.loop import fit
-from qweft.training.run import save_adapter, train
+from qweft.training.run import save_adapter
 from qweft.training.starts import attach_for_training
 
 LORA_GA = {"peft_type": "LORA", "r": 2, "target_modules": ["q_proj", "v_proj"], "init_lora_weights": "lora_ga"}
@@ -84,18 +80,6 @@ def test_the_saved_adapter_is_for_plain_weights(fields, tmp_path):
     torch.testing.assert_close(logits(loaded), wanted, rtol=1e-4, atol=1e-5)
     assert all(layer.r["default"] % 2 == 0 for layer in loaded.modules() if isinstance(layer, LoraLayer))
     assert checksum(take_off(model)) == before
-
-
-def test_a_resumed_run_goes_on_from_the_same_weights(files, tmp_path, monkeypatch):  # noqa: F811
-    whole = train(replace(config(files, tmp_path / "whole"), adapter=LORA_GA))
-    parts = replace(config(files, tmp_path / "parts"), adapter=LORA_GA)
-    with monkeypatch.context() as patch, pytest.raises(StoppedError):
-        stop_after(patch, 4)
-        train(parts)
-    again = train(replace(parts, resume="auto"))
-    assert again.adapted.loss == whole.adapted.loss
-    found, wanted = (load_file(run.adapter_folder / "adapter_model.safetensors") for run in (again, whole))
-    assert all(torch.equal(found[name], wanted[name]) for name in wanted)
 
 
 @pytest.mark.parametrize("targets", [["wte"], ".*wte"])

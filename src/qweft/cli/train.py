@@ -23,8 +23,7 @@ COMMAND = Command(
 def run(argv: Sequence[str]) -> None:
     """Parses the arguments, trains (or plans), and prints the adapter's path."""
     config = parse(RunConfig, argv, COMMAND)
-    arguments = read_arguments(argv, COMMAND)
-    flags = arguments.flags
+    flags = read_arguments(argv, COMMAND).flags
     from qweft.training.checks import check_plan, check_start
 
     if "dry-run" in flags:
@@ -42,6 +41,6 @@ def run(argv: Sequence[str]) -> None:
     from qweft.training.distributed import is_first_process
     from qweft.training.run import train
 
-    found = train(config, reads=arguments.targets)
+    found = train(config)
     if is_first_process():
         show(f"adapter: {found.adapter_folder}")

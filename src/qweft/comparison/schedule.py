@@ -219,7 +219,7 @@ def _trained_tokens(context: Context) -> float:
     """Returns the tokens of a training step, on average."""
     data, training = context.data, context.settings.training
     share = tokens(data.train) / len(units(training, data.train))
-    return share * training.batch_size * training.gradient_accumulation
+    return share * training.batch_size * training.batches_a_step
 
 
 def tokens(rows: Sequence[Encoded]) -> int:

@@ -123,7 +123,7 @@ def _key(context: Context, own: Method, other: Method, kept: Mapping[str, Any]) 
     Where `kept` has the key of an earlier version, it is that one.
     """
     training = context.settings.training
-    work: list[Any] = [training.batch_size, training.gradient_accumulation, training.gradient_checkpointing]
+    work: list[Any] = [training.batch_size, training.batches_a_step, training.gradient_checkpointing]
     decides = training.decides(needs_rows_first(own.adapter) or needs_rows_first(other.adapter))
     if "basis_rows" in decides:
         work.append(decides["basis_rows"])

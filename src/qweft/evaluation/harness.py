@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from qweft.current_folder import in_an_empty_folder
 from qweft.errors import QweftError, require
 from qweft.evaluation.loss import judged
 from qweft.evaluation.scores import Compared, Score, compare_means
@@ -46,21 +45,17 @@ def run_harness(model: Any, tokenizer: Any, tasks: Sequence[str], limit: int | N
     """
     lm_eval = require("lm_eval", EXTRA, WHAT)
     wrapped = require("lm_eval.models.huggingface", EXTRA, WHAT).HFLM
-    # Tasks by name load code and data by name, for which a folder of this name here would be taken first.
-    with contextlib.nullcontext() if any(map(_is_file, tasks)) else in_an_empty_folder():
-        try:
-            with judged(model), _hushed(), _padding_kept(tokenizer), progress(f"tasks {', '.join(tasks)}"):
-                found = lm_eval.simple_evaluate(
-                    model=wrapped(pretrained=model, tokenizer=tokenizer, batch_size=batch_size), tasks=[*tasks],
-                    limit=limit,
-                )  # fmt: skip
-        except Exception as error:
-            reason = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
-            raise QweftError(
-                f"evaluation.lm_eval {', '.join(tasks)}: the harness stopped ({type(error).__name__}: {reason[:200]}); "
-                "its tasks are by name (lm-eval ls tasks), most of them need the hub; a .yaml file may be a task of "
-                "local data"
-            ) from error
+    named = ", ".join(tasks)
+    try:
+        with judged(model), _hushed(), _padding_kept(tokenizer), progress(f"tasks {named}"):
+            language_model = wrapped(pretrained=model, tokenizer=tokenizer, batch_size=batch_size)
+            found = lm_eval.simple_evaluate(model=language_model, tasks=[*tasks], limit=limit)
+    except Exception as error:
+        reason = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+        raise QweftError(
+            f"evaluation.lm_eval {named}: the harness stopped ({type(error).__name__}: {reason[:200]}); its tasks are "
+            "by name (lm-eval ls tasks), most of them need the hub; a .yaml file may be a task of local data"
+        ) from error
     return {key: found[key] for key in RELEVANT if key in found}
 
 

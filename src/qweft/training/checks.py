@@ -1,9 +1,7 @@
 """Checks of a run's config, before PyTorch is imported."""
 
 import math
-import os
 from collections.abc import Mapping
-from importlib.util import find_spec
 from pathlib import Path
 
 from qweft.data.checks import check_data_config, check_places
@@ -13,15 +11,11 @@ from qweft.files import check_can_be_written
 from qweft.method.names import RATED
 from qweft.method.specification import check_on_quantized, check_ranks, check_specification, method_of
 from qweft.models.resolve import ModelSource, check_holds_no_model, check_model, has_tokenizer
-from qweft.text import shown
 from qweft.training.config import RunConfig, TrainingConfig
 from qweft.training.distributed import check_launch, check_sharding
 from qweft.training.on_device import check_device
 
 KNOWN_REPORTS = ("tensorboard", "trackio", "wandb", "mlflow", "comet_ml", "swanlab", "neptune", "dvclive")
-
-MOST = 10**9
-"""Largest number of steps, rows and epochs: with larger ones libraries overflow."""
 
 
 def check_rates(rates: Mapping[str, float]) -> None:
@@ -50,9 +44,6 @@ def check_training(training: TrainingConfig) -> None:
         raise QweftError(
             f"training.max_steps must be at least 1, got {training.max_steps}; leave it out to train by epochs"
         )
-    for name in ("batch_size", "gradient_accumulation", "logging_steps", "basis_rows", "max_steps", "epochs"):
-        if (getattr(training, name) or 0) > MOST:
-            raise QweftError(f"training.{name} must be at most {MOST:,}, got {shown(getattr(training, name))}")
     for name in ("learning_rate", "epochs", "max_gradient_norm"):
         if getattr(training, name) is not None and not 0 < getattr(training, name) < math.inf:
             raise QweftError(f"training.{name} must be a number above 0, got {getattr(training, name)}")
@@ -90,50 +81,14 @@ def check_run(config: RunConfig) -> None:
     _check_reports(config.report_to)
 
 
-SETTINGS_HERE = {
-    "wandb": ("wandb/settings",),
-    "comet_ml": (".comet.config", ".env"),
-    "swanlab": ("swanlab.yaml", "swanlab.yml", ".env", ".swanlab"),
-    "dvclive": (".dvc",),
-}
-"""Files and folders, of the current folder, in which these packages look for the address that they send to.
-
-Where DVC is set up, here or above, DVCLive also opens the git repository, whose settings name programs that run.
-"""
-
-
 def _check_reports(report_to: list[str]) -> None:
     for name in report_to:
         if name not in KNOWN_REPORTS:
             raise QweftError(f"report_to {name}: there is no such place; there are {', '.join(KNOWN_REPORTS)}")
-        packages = ("tensorboard", "tensorboardX") if name == "tensorboard" else (name,)
-        if not any(map(find_spec, packages)) or not _is_available(name):
+        from transformers.integrations import get_available_reporting_integrations  # takes seconds, and is rarely asked
+
+        if name not in get_available_reporting_integrations():
             raise QweftError(f"report_to {name}: its package is not installed; pip install {name}")
-        if found := _settings_here(name):
-            dvc = name == "dvclive"
-            runs = ", and have programs run that git's settings there name" if dvc else ""
-            way = "" if dvc else ", or remove the file (where it is your own, its settings can be variables)"
-            raise QweftError(
-                f"report_to {name}: {found} may name a receiver of your key and of the run's numbers{runs}; start in "
-                f"another folder{way}"
-            )
-
-
-def _settings_here(name: str) -> str | None:
-    """Returns a file here that may name whom a package sends to, as a sentence begins; DVC looks above, too."""
-    here = Path.cwd()
-    folders = (here, *here.parents) if name == "dvclive" else (here,)
-    for path in (folder / file for folder in folders for file in SETTINGS_HERE.get(name, ())):
-        own = path.name == ".swanlab" and here == Path.home()  # a home has SwanLab's own folder
-        if os.path.lexists(path) and not own:
-            return f"the current folder has {path.relative_to(here)}, which" if path.is_relative_to(here) else str(path)
-    return None
-
-
-def _is_available(report: str) -> bool:
-    from transformers.integrations import get_available_reporting_integrations  # takes seconds, and is rarely asked
-
-    return report in get_available_reporting_integrations()
 
 
 NOT_TAKEN_BACK = {

@@ -1,5 +1,6 @@
 """Config dataclasses of a training run."""
 
+import math
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
@@ -10,6 +11,8 @@ from qweft.models.config import ModelConfig
 
 MOST_BASIS_ROWS = 64
 """Largest number of rows for fixed bases that is chosen where none is given."""
+MOST_BATCHES, STEPS_AN_EPOCH = 8, 16
+"""Batches per optimizer step that are chosen where none are given, and the steps that an epoch should then have."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +26,8 @@ class TrainingConfig:
         epochs: Passes over the training rows; ignored if max_steps is given.
         max_steps: Optimizer steps; `None` means the number that epochs gives.
         batch_size: Rows per device and batch.
-        gradient_accumulation: Batches per optimizer step.
+        gradient_accumulation: Batches per optimizer step; `None` means 8, or fewer in `qweft train` where an epoch
+            would have under 16 steps.
         warmup_ratio: Share of the steps in which the learning rate rises from zero.
         weight_decay: AdamW's weight decay.
         max_gradient_norm: Clip gradients to this norm.
@@ -48,7 +52,7 @@ class TrainingConfig:
     epochs: float = 3.0
     max_steps: int | None = None
     batch_size: int = 4
-    gradient_accumulation: int = 8
+    gradient_accumulation: int | None = None
     warmup_ratio: float = 0.1
     weight_decay: float = 0.0
     max_gradient_norm: float = 1.0
@@ -68,6 +72,18 @@ class TrainingConfig:
         """Whether circuits run on anything other than the exact engine."""
         return self.device != "exact" or self.gradient != "exact"
 
+    @property
+    def batches_a_step(self) -> int:
+        """Batches per optimizer step."""
+        return MOST_BATCHES if self.gradient_accumulation is None else self.gradient_accumulation
+
+    def for_rows(self, rows: int) -> "TrainingConfig":
+        """Return the settings with the number of batches per step that suits this many rows, unless it was given."""
+        if self.gradient_accumulation is not None:
+            return self
+        batches = math.ceil(rows / self.batch_size)
+        return replace(self, gradient_accumulation=min(max(batches // STEPS_AN_EPOCH, 1), MOST_BATCHES))
+
     def rows_for_bases(self, processes: int = 1) -> int:
         """Return the number of training rows that give an adapter its fixed bases.
 
@@ -76,7 +92,7 @@ class TrainingConfig:
         """
         if self.basis_rows is not None:
             return self.basis_rows
-        return min(max(self.batch_size * self.gradient_accumulation * processes // 2, 1), MOST_BASIS_ROWS)
+        return min(max(self.batch_size * self.batches_a_step * processes // 2, 1), MOST_BASIS_ROWS)
 
     def decides(self, fixed_bases: bool) -> dict[str, Any]:
         """Return the settings that determine the result, as records store them.
@@ -94,7 +110,9 @@ class TrainingConfig:
             left_out.add("basis_rows")
         if not self.measures:
             left_out |= {"device", "noise", "noise_scale", "shots", "gradient"}
-        found = {each.name: getattr(self, each.name) for each in fields(self)} | {"basis_rows": rows}
+        found = {each.name: getattr(self, each.name) for each in fields(self)} | {
+            "basis_rows": rows, "gradient_accumulation": self.batches_a_step
+        }  # fmt: skip
         if self.measures and self.noise is not None:
             found["noise"] = _noise_said(self.noise)
         return {name: value for name, value in found.items() if name not in left_out}

@@ -21,12 +21,11 @@ def processes() -> int:
 
 
 def check_launch() -> None:
-    """Check that a number of processes in the environment is a launcher's.
+    """Check what accelerate was told in the environment.
 
     Raises:
         QweftError: WORLD_SIZE is set without LOCAL_RANK, which ends accelerate in an error of its own; or accelerate is
-            told to compute in another precision than the model's, of which no record would tell, or by DeepSpeed, whose
-            checkpoints are pickles.
+            told to compute in another precision than the model's, or by DeepSpeed, whose checkpoints are pickles.
     """
     if os.environ.get("ACCELERATE_USE_DEEPSPEED", "false").lower() == "true":
         raise QweftError(
@@ -36,13 +35,13 @@ def check_launch() -> None:
     precision = os.environ.get("ACCELERATE_MIXED_PRECISION", "no")
     if precision != "no":
         raise QweftError(
-            f"ACCELERATE_MIXED_PRECISION is {shown(precision)} in the environment, by accelerate's own config perhaps; "
-            "give accelerate launch --mixed_precision no, and the precision of the base model by --model.dtype"
+            f"ACCELERATE_MIXED_PRECISION is {shown(precision)}; give accelerate launch --mixed_precision no, and the "
+            "precision of the base model by --model.dtype"
         )
     if os.environ.get("WORLD_SIZE", "1") != "1" and not is_launched():
         raise QweftError(
-            f"WORLD_SIZE is {shown(os.environ['WORLD_SIZE'])} in the environment, and LOCAL_RANK is not set, as "
-            "accelerate launch sets both; unset WORLD_SIZE, or start the command by accelerate launch"
+            f"WORLD_SIZE is {shown(os.environ['WORLD_SIZE'])} and LOCAL_RANK is not set, as accelerate launch sets "
+            "both; unset WORLD_SIZE, or start the command by accelerate launch"
         )
 
 

@@ -5,9 +5,8 @@ import tempfile
 import time
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from pickle import UnpicklingError
 from statistics import median
 from typing import Any
 
@@ -23,12 +22,13 @@ from qweft.evaluation.loss import check_room
 from qweft.method.specification import DEFAULT_RATE
 from qweft.text import with_progress
 from qweft.training.apart import check_apart
-from qweft.training.callbacks import ALONE, RunCallbacks
+from qweft.training.callbacks import ALONE, RunCallbacks, Validation
 from qweft.training.config import TrainingConfig
 from qweft.training.distributed import processes, settle_sharding
+from qweft.training.gradients import GradientWatch
 from qweft.training.on_device import circuits_on_device
 from qweft.training.progress import PeakMemory, StepRecorder
-from qweft.training.trainer import GradientWatch, RunTrainer, check_rates
+from qweft.training.trainer import RunTrainer, check_rates
 
 
 class RankAllocation(TrainerCallback):
@@ -37,11 +37,6 @@ class RankAllocation(TrainerCallback):
     def on_optimizer_step(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
         """Update the ranks; `state.global_step` does not count this step yet."""
         model.base_model.update_and_allocate(state.global_step)
-
-
-def allocations(model: Any) -> list[TrainerCallback]:
-    """Return a `RankAllocation` if the model's method needs one, such as AdaLoRA."""
-    return [RankAllocation()] if hasattr(getattr(model, "base_model", None), "update_and_allocate") else []
 
 
 class Unpacking(TrainerCallback):
@@ -71,6 +66,8 @@ class Unpacking(TrainerCallback):
 
 
 CPU = torch.device("cpu")
+FEW = 30
+"""Below so many optimizer steps a run is told that they are few."""
 
 
 class DivergedError(QweftError):
@@ -125,7 +122,7 @@ def steps_of(training: TrainingConfig, rows: int, processes: int = 1) -> int:
     if training.max_steps is not None:
         return training.max_steps
     batches = math.ceil(rows / training.batch_size / processes)
-    return max(1, math.ceil(training.epochs * max(1, math.ceil(batches / training.gradient_accumulation))))
+    return max(1, math.ceil(training.epochs * max(1, math.ceil(batches / training.batches_a_step))))
 
 
 def planned_steps(training: TrainingConfig, rows: Sequence[Encoded]) -> int:
@@ -133,9 +130,20 @@ def planned_steps(training: TrainingConfig, rows: Sequence[Encoded]) -> int:
     return steps_of(training, len(units(training, rows)))
 
 
+def few_steps(training: TrainingConfig, rows: Sequence[Encoded]) -> str:
+    """Return a sentence if the run's epochs give few optimizer steps, else an empty text."""
+    steps = planned_steps(training, rows)
+    if training.max_steps is not None or steps >= FEW:
+        return ""
+    way = f"raise training.epochs (now {training.epochs:g})"
+    if training.batches_a_step > 1:
+        way += f", or lower training.gradient_accumulation (now {training.batches_a_step})"
+    return f"{steps} steps are few to learn from; {way}"
+
+
 def planned_tokens(training: TrainingConfig, rows: Sequence[Encoded], steps: int) -> TrainedTokens:
     """Return how much a run on these rows takes, in one process."""
-    passes, examples = steps * training.gradient_accumulation, len(units(training, rows))
+    passes, examples = steps * training.batches_a_step, len(units(training, rows))
     return trained_tokens(passes, training.batch_size, total_tokens(rows), examples)
 
 
@@ -171,7 +179,7 @@ def arguments(
         output_dir=folder,
         max_steps=steps,
         per_device_train_batch_size=training.batch_size,
-        gradient_accumulation_steps=training.gradient_accumulation,
+        gradient_accumulation_steps=training.batches_a_step,
         learning_rate=training.learning_rate or DEFAULT_RATE,
         lr_scheduler_type="cosine",
         # the first warm-up step has learning rate 0, so a run of a single step must not warm up
@@ -181,8 +189,9 @@ def arguments(
         optim="adamw_torch_fused",  # a network is many small tensors: one call for all instead of ten for each
         logging_steps=training.logging_steps,
         logging_nan_inf_filter=False,
-        save_strategy="steps" if callbacks.checkpoint_steps else "no",
-        save_steps=callbacks.checkpoint_steps or 500,
+        save_strategy="steps" if callbacks.every else "no",
+        save_steps=callbacks.every or 500,
+        save_total_limit=callbacks.newest,
         report_to=list(callbacks.report_to) or "none",
         disable_tqdm=True,
         remove_unused_columns=False,
@@ -276,6 +285,11 @@ def _fit(
 ) -> Fit:
     circuits, unpacking = circuits_on_device(model, training), Unpacking(model)
     recorder, watch = StepRecorder(label), GradientWatch(training.logging_steps)
+    checkpoints, validation = callbacks.checkpoints, callbacks.validation
+    own = [each for each in (validation, checkpoints) if each is not None]  # the checksums after all other files
+    state = callbacks.restored(watch, *own)
+    if validation is not None and state is not None and validation.is_over:
+        training = replace(training, max_steps=state.global_step)
     check_room(model, rows)
     places = units(training, rows)
     if training.packing:
@@ -285,23 +299,40 @@ def _fit(
     if training.gradient_checkpointing:
         _checkpoint(model, True)
     try:
-        with tempfile.TemporaryDirectory() as folder, PeakMemory(model.device) as memory, circuits:
+        with tempfile.TemporaryDirectory() as temporary, PeakMemory(model.device) as memory, circuits:
             settle_sharding()
             # before the bases: creating the arguments sets up the process group that broadcasts the bases
-            args = arguments(training, len(places), callbacks.staging or folder, model.device, callbacks)
-            basis_seconds = 0.0 if callbacks.found else _find_bases(model, rows, pad_token_id, training, args)
+            folder = temporary if checkpoints is None else str(checkpoints.folder)
+            args = arguments(training, len(places), folder, model.device, callbacks)
+            basis_seconds = 0.0 if state else _find_bases(model, rows, pad_token_id, training, args)
             if getattr(model, "peft_type", None) == "QWTHN":
                 args.ddp_find_unused_parameters = False  # all parameters get gradients; the search slows each step
-            trainer = RunTrainer(
-                training.learning_rates, watch, callbacks, model=model, args=args, train_dataset=places,
-                data_collator=PackingCollator(pad_token_id) if training.packing else Collator(pad_token_id),
-            )  # fmt: skip
-            for callback in (unpacking, recorder, *allocations(model), *callbacks.callbacks(trainer)):
-                trainer.add_callback(callback)
-            trainer.remove_callback(PrinterCallback)
             check_rates(model, training.learning_rates)
             callbacks.begin()
-            outcome = _train_from(trainer, callbacks.found.folder if callbacks.found else None, recorder)
+            trainer = RunTrainer(
+                training.learning_rates,
+                watch,
+                model=model,
+                args=args,
+                train_dataset=places,
+                data_collator=PackingCollator(pad_token_id) if training.packing else Collator(pad_token_id),
+            )
+            allocates = hasattr(getattr(model, "base_model", None), "update_and_allocate")  # such as AdaLoRA
+            for callback in (
+                watch,
+                unpacking,
+                recorder,
+                *([RankAllocation()] if allocates else []),
+                *own,
+                *callbacks.more,
+            ):
+                trainer.add_callback(callback)
+            trainer.remove_callback(PrinterCallback)
+            if validation is not None:
+                validation.log = trainer.log
+                if callbacks.resume_from is not None:
+                    validation.go_on_from(callbacks.resume_from)
+            outcome = _train_from(trainer, callbacks.resume_from, recorder)
     finally:
         recorder.stop()
         shape.use_cache = cached
@@ -309,49 +340,41 @@ def _fit(
             _checkpoint(model, False)
         model.eval()
     last = trainer.state.max_steps
-    curve = _finite_curve(recorder.curve, last, training)
-    validation = callbacks.validation
+    curve = _finite_curve(recorder.curve, last, training, validation)
     if validation is not None:
         validation.bring_back(model)
     return Fit(
-        _mean(curve) if curve else outcome.training_loss,
-        curve,
-        min(outcome.global_step, last),
-        median(recorder.seconds) if recorder.seconds else None,
-        memory.bytes,
-        validation.best_step if validation else None,
-        tuple(validation.curve) if validation else (),
-        tuple(watch.warnings),
-        basis_seconds,
-        recorder.spread,
-        recorder.load.cpu_by_others,
-        recorder.load.load_average,
+        train_loss=_mean(curve) if curve else outcome.training_loss,
+        curve=curve,
+        steps=min(outcome.global_step, last),
+        step_seconds_median=median(recorder.seconds) if recorder.seconds else None,
+        peak_memory_bytes=memory.bytes,
+        best_step=validation.best_step if validation else None,
+        validation_curve=tuple((step, loss) for step, loss in validation.curve) if validation else (),
+        warnings=tuple(watch.warnings),
+        basis_seconds=basis_seconds,
+        step_seconds_spread=recorder.spread,
+        cpu_by_others=recorder.load.cpu_by_others,
+        load_average=recorder.load.load_average,
     )
 
 
 def _train_from(trainer: RunTrainer, checkpoint: Path | None, recorder: StepRecorder) -> Any:
-    """Train, from a checkpoint if there is one, and return the trainer's output.
-
-    An error before the end of a resumed run's first step is the checkpoint's.
-    """
+    """Train, from a checkpoint if there is one; an error before the end of the first step is the checkpoint's."""
     try:
         return trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
-    except UnpicklingError as error:  # torch reads tensors and plain values alone
-        raise QweftError(
-            f"{checkpoint or 'a checkpoint'} holds a pickle that is not read, for it could run code; remove it"
-        ) from error
     except Exception as error:
         if checkpoint is None or recorder.seconds or isinstance(error, QweftError) or memory_said(error):
             raise
-        said = (str(error).splitlines() or [""])[0][:200]
+        reason = (str(error).splitlines() or [""])[0][:200]
         raise QweftError(
-            f"the run cannot go on from {checkpoint} ({type(error).__name__}: {said}); remove that folder, and it goes "
-            "on from the checkpoint before"
+            f"the run cannot go on from {checkpoint} ({type(error).__name__}: {reason}); remove that folder, and it "
+            "goes on from the checkpoint before"
         ) from error
 
 
 def _finite_curve(
-    logged: Sequence[tuple[int, float]], last: int, training: TrainingConfig
+    logged: Sequence[tuple[int, float]], last: int, training: TrainingConfig, validation: Validation | None
 ) -> tuple[tuple[int, float], ...]:
     """Return the losses up to the last step.
 
@@ -364,9 +387,11 @@ def _finite_curve(
     curve = tuple((step, loss) for step, loss in logged if step <= last)
     broken = [step for step, loss in curve if not math.isfinite(loss)]
     if broken:
+        has_best = validation is not None and validation.best_step is not None
+        best = f"; the best adapter so far is in {validation.folder}" if validation and has_best else ""
         raise DivergedError(
             f"the training loss is not a number from step {broken[0]} on; lower training.learning_rate "
-            f"(now {training.learning_rate:g})",
+            f"(now {training.learning_rate:g}){best}",
             curve,
         )
     return curve

@@ -1,18 +1,18 @@
 """One run: load, attach, train, evaluate, save."""
 
-from collections.abc import Sequence
-from contextlib import ExitStack
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
 from transformers import set_seed
 
 from qweft.adapter.attach import adapter_config, check_targets
 from qweft.adapter.folder import read_header
-from qweft.claims import claimed_output, set_aside
+from qweft.claims import claimed_output, free_name
 from qweft.data.checks import check_places
 from qweft.data.load import Data, load_data
 from qweft.environment import share_said
@@ -22,7 +22,8 @@ from qweft.evaluation.loss import check_room, held_out_loss
 from qweft.evaluation.on_device import circuit_layers
 from qweft.evaluation.row_scores import HeldOutLoss
 from qweft.evaluation.saved import base_model, changed, put_on, weights_of
-from qweft.files import folder_beside, write_bytes, write_json
+from qweft.files import folder_beside, remove, write_bytes, write_json
+from qweft.method.saved import CONFIG, WEIGHTS
 from qweft.method.specification import check_on_quantized
 from qweft.models.load import LoadedModel, checksum, load_model
 from qweft.models.quantization import quantized_as
@@ -30,40 +31,18 @@ from qweft.output import Console
 from qweft.publish.card import name_base_model, run_card
 from qweft.records import marked
 from qweft.text import shown
-from qweft.training.checkpoints import newest_step
+from qweft.training.callbacks import RunCallbacks, Validation
+from qweft.training.checkpoints import IDENTITY, Checkpoints, newest_step
 from qweft.training.checks import check_settings
 from qweft.training.config import RunConfig
 from qweft.training.distributed import is_first_process, processes, whole_state
-from qweft.training.loop import DivergedError, Fit, fit, units
+from qweft.training.loop import Fit, few_steps, fit, units
 from qweft.training.on_device import describe
-from qweft.training.record import (
-    RECORD,
-    check_judged_alike,
-    decides,
-    finished,
-    is_judged,
-    is_of,
-    left_to_judge,
-)
-from qweft.training.run_folder import (
-    BEST,
-    CARD,
-    CHECKPOINTS,
-    best_since,
-    check_may_be_renamed,
-    curves_in,
-    is_begun,
-    kept,
-    remove_empty,
-    remove_what_is_done,
-    run_callbacks,
-    written,
-)
+from qweft.training.record import RECORD, decides, finished, is_of
 from qweft.training.starts import attach_for_training, save_on_plain_weights
 
-WEIGHTS = "adapter_model.safetensors"
-MAKE_ROOM = "make room there, or allow writing, and run"
-"""Begins what to do about a disk; the way to run again follows."""
+ADAPTER, BEST, CHECKPOINTS, CURVES = "adapter", "best", "checkpoints", "logs"
+"""Folders in a run's output folder."""
 
 
 @dataclass(frozen=True)
@@ -84,45 +63,22 @@ class TrainedRun:
     base: HeldOutLoss
     adapted: HeldOutLoss
 
-    @classmethod
-    def from_record(cls, record: dict[str, Any], output: Path) -> "TrainedRun":
-        """Return the results of a finished run from its record.
 
-        Raises:
-            QweftError: If the record lacks a result.
-        """
-        try:
-            base, adapted = (HeldOutLoss(**record[name]) for name in ("base", "adapted"))
-            return cls(output / "adapter", record["trainable_parameters"], _fit_of(record), base, adapted)
-        except (KeyError, TypeError) as error:
-            raise _damaged(output, error) from error
-
-
-def _fit_of(record: dict[str, Any]) -> Fit:
+def _fit_of(record: dict[str, Any], output: Path) -> Fit:
     """Return the results of the training in a record.
 
     Raises:
-        KeyError: They are not there.
-        TypeError: They are of other types.
+        QweftError: They are not there.
     """
-    training = record["training"]
-    if not isinstance(training, dict):
-        raise TypeError(f"training: expected a mapping, got {shown(training)}")
-    lists = {name: tuple(map(_paired, value)) for name, value in training.items() if isinstance(value, list)}
-    found = Fit(**training | lists)
-    numbers = found.train_loss, found.steps, found.step_seconds_median or 0, found.cpu_by_others or 0
-    if not all(isinstance(number, int | float) for number in numbers):
-        raise TypeError(f"training: expected numbers, got {shown(numbers)}")
-    return found
-
-
-def _paired(value: Any) -> Any:
-    """Return a pair of a curve as it was before JSON made a list of it."""
-    return tuple(value) if isinstance(value, list) else value
+    try:
+        lists = {name: value for name, value in record["training"].items() if isinstance(value, list)}
+        pairs = {name: tuple(tuple(e) if isinstance(e, list) else e for e in value) for name, value in lists.items()}
+        return Fit(**record["training"] | pairs)
+    except (AttributeError, KeyError, TypeError) as error:
+        raise _damaged(output, error) from error
 
 
 def _damaged(output: Path, error: Exception) -> QweftError:
-    """Return the error on the record of a finished run that lacks a result."""
     return QweftError(f"{output / RECORD} is damaged ({error}); remove that file to train anew, or give --resume no")
 
 
@@ -148,38 +104,12 @@ def weights_bytes(folder: Path) -> int | None:
     return file.stat().st_size if file.is_file() else None
 
 
-def _is_whole(folder: Path, record: dict[str, Any]) -> bool:
-    """Whether the adapter of a recorded run is there, with as many bytes as it had; earlier records may not say it."""
-    found = weights_bytes(folder)
-    return found is not None and record.get("adapter_bytes", found) == found
-
-
-def _keep_earlier_run(output: Path, is_same: bool, console: Console) -> None:
-    """Rename the output folder of an earlier run, so that no trained adapter is overwritten.
-
-    Raises:
-        QweftError: It cannot be renamed.
-    """
-    is_finished = (output / RECORD).is_file()
-    if not is_begun(output):
-        return
-    aside = set_aside(output)
-    remove_empty(aside)
-    other = "was another one, by its configuration, rows, base model or processes, and"
-    console.print(
-        f"the earlier run in {output} {'' if is_same else f'{other} '}is now {aside}"
-        if is_finished
-        else f"what {output} held of a run without a record is now {aside}",
-        highlight=False,
-    )
-
-
 @dataclass(frozen=True)
 class _Work:
     """What a run reads, and how it judges and records.
 
     Args:
-        config: The run's config, with the numbers of held-out rows.
+        config: The run's config, with the settings that follow from the rows.
         output: Its output folder.
         loaded: The base model.
         data: The rows.
@@ -200,56 +130,93 @@ class _Work:
         rows = self.data.test if judging.split == "test" else self.data.validation
         return held_out_loss(model, rows, self.loaded.tokenizer.pad_token_id, judging.batch_size)
 
-    def save(self, model: Any, trained: Fit, trainable: int, base: HeldOutLoss, resumes: bool) -> None:
+    def callbacks(self) -> RunCallbacks:
+        """Return the run's checkpoints, validation and reporting, with the checkpoint to resume from.
+
+        Raises:
+            QweftError: If the folder holds checkpoints of another run, or of an unfinished run that is not to be
+                resumed.
+        """
+        config, output = self.config, self.output
+        validation = None
+        if config.validation.every is not None:
+            pad, size = self.loaded.tokenizer.pad_token_id, config.evaluation.batch_size
+            rows = self.data.validation
+            validation = Validation(
+                config.validation.every,
+                config.validation.patience,
+                output / BEST,
+                lambda model: held_out_loss(model, rows, pad, size).loss,
+            )
+        identity = decides(config) | {
+            "rows": self.data.report.fingerprint,
+            "model_origin": self.loaded.source.origin,
+            "dtype": str(self.loaded.dtype),
+            "weights": self.weights,
+            "processes": processes(),  # by which a batch has other rows, and the passes are so many steps
+        }
+        checkpoints = Checkpoints(output / CHECKPOINTS, identity)
+        found = None
+        if not (output / RECORD).is_file():  # else the run before was killed as it removed them
+            if config.resume == "auto":
+                found = checkpoints.find(partial(self.console.print, highlight=False))
+            elif newest_step(output / CHECKPOINTS) is not None:
+                raise QweftError(
+                    f"{output} holds checkpoints of a run that was not finished; go on with --resume auto, choose "
+                    f"another --output, or remove {output / CHECKPOINTS} to begin anew"
+                )
+        if found is not None:
+            self.console.print(f"going on from {found}", highlight=False)
+
+        def begin() -> None:
+            if is_first_process():
+                if found is None:
+                    _set_earlier_aside(output, self.console)
+                if config.checkpoints.every is not None:
+                    checkpoints.begin()
+
+        return RunCallbacks(
+            checkpoints if config.checkpoints.every is not None else None,
+            config.checkpoints.every,
+            config.checkpoints.newest,
+            found,
+            validation,
+            config.report_to,
+            begin=begin,
+        )
+
+    def save(self, model: Any, trained: Fit, trainable: int, base: HeldOutLoss) -> None:
         """Save the adapter with a record of the training, from which a later start goes on: it has yet to be judged.
 
-        Every process calls it, and the first one writes; `resumes` says whether the run has checkpoints to go on from.
-
-        Raises:
-            QweftError: A file cannot be written.
+        Every process calls it, and the first one writes.
         """
-        state, folder = whole_state(model), self.output / "adapter"
-        if not is_first_process():
-            return
-        again = "again; with checkpoints.every it would go on from there"
-        if resumes or self.config.checkpoints.every is not None:
-            again = "with --resume auto" if resumes else "again; there is no checkpoint to go on from"
-        best = "" if trained.best_step is None else f"; the best adapter so far is in {self.output / BEST}"
-        try:
-            save_adapter(model, folder, state, self.loaded.source.hub_id)
-        except (OSError, RuntimeError, SafetensorError) as error:  # a full disk raises any of these
-            raise QweftError(
-                f"the adapter could not be written to {self.output} ({_first_line(error)}); {MAKE_ROOM} {again}{best}"
-            ) from error
-        self._write_record(self._record(trained, trainable, base, None), again)
+        state = whole_state(model)
+        if is_first_process():
+            save_adapter(model, self.output / ADAPTER, state, self.loaded.source.hub_id)
+            write_json(self.output / RECORD, marked(self._record(trained, trainable, base, None)))
 
     def finish(self, model: Any, trained: Fit, trainable: int, base: HeldOutLoss) -> TrainedRun:
-        """Judge the saved adapter, which is on the model, and write its record; the first process writes.
-
-        Raises:
-            QweftError: The record cannot be written.
-        """
+        """Judge the saved adapter, which is on the model, and write its record; the first process writes."""
         adapted = self.judged(model)
-        found = TrainedRun(self.output / "adapter", trainable, trained, base, adapted)
-        if not is_first_process():
-            return found
-        record = self._record(trained, trainable, base, adapted)
-        shapes = {key: tuple(tensor.shape) for key, tensor in read_header(found.adapter_folder / WEIGHTS).items()}
-        card = run_card(record, model.active_peft_config, shapes)
-        self._write_record(record, "with --resume auto", card)
-        remove_what_is_done(self.output, self.config)
-        seconds = trained.step_seconds_median
-        beside = f", CPU taken by others: {share_said(trained.cpu_by_others)}"
-        each = "" if seconds is None else f", {seconds:.2f} s each{beside}"
-        self.console.print(
-            f"{self.config.evaluation.split} loss {base.loss:.4f} -> {adapted.loss:.4f}, perplexity "
-            f"{base.perplexity:.2f} -> {adapted.perplexity:.2f} ({trained.steps} steps{each})",
-            highlight=False,
-        )
-        return found
+        folder = self.output / ADAPTER
+        if is_first_process():
+            record = self._record(trained, trainable, base, adapted)
+            shapes = {key: tuple(tensor.shape) for key, tensor in read_header(folder / WEIGHTS).items()}
+            write_bytes(folder / "README.md", run_card(record, model.active_peft_config, shapes).encode())
+            write_json(self.output / RECORD, marked(record))
+            _remove_what_is_done(self.output, self.config)
+            seconds = trained.step_seconds_median
+            beside = f", CPU taken by others: {share_said(trained.cpu_by_others)}"
+            each = "" if seconds is None else f", {seconds:.2f} s each{beside}"
+            self.console.print(
+                f"{self.config.evaluation.split} loss {base.loss:.4f} -> {adapted.loss:.4f}, perplexity "
+                f"{base.perplexity:.2f} -> {adapted.perplexity:.2f} ({trained.steps} steps{each})",
+                highlight=False,
+            )
+        return TrainedRun(folder, trainable, trained, base, adapted)
 
     def _record(self, trained: Fit, trainable: int, base: HeldOutLoss, adapted: HeldOutLoss | None) -> dict[str, Any]:
-        """Return what `run.json` holds of a run, except the adapter's size; `adapted` is `None` until it is judged."""
+        """Return what `run.json` holds of a run; `adapted` is `None` until it is judged."""
         return {
             "config": asdict(self.config),
             "decides": decides(self.config),
@@ -264,72 +231,42 @@ class _Work:
             "training": asdict(trained),
             "base": asdict(base),
             "adapted": None if adapted is None else asdict(adapted),
+            "adapter_bytes": weights_bytes(self.output / ADAPTER),
         }
 
-    def _write_record(self, record: dict[str, Any], again: str, card: str | None = None) -> None:
-        folder = self.output / "adapter"
-        try:
-            if card is not None:
-                write_bytes(folder / CARD, card.encode())
-            write_json(self.output / RECORD, marked(record) | {"adapter_bytes": weights_bytes(folder)})
-        except OSError as error:
-            raise QweftError(
-                f"the adapter is in {folder}, and its record could not be written to {self.output / RECORD} "
-                f"({_first_line(error)}); {MAKE_ROOM} {again}"
-            ) from error
 
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [""])[0][:200]
-
-
-def train(config: RunConfig, reads: Sequence[str] = ()) -> TrainedRun:
+def train(config: RunConfig) -> TrainedRun:
     """Train one adapter and save it to `config.output`/adapter, with the run's record in `config.output`/run.json.
 
     In several processes (accelerate launch), all of them train and the first one writes.
 
     Args:
         config: The run's config, which is checked before training starts.
-        reads: Files that the command reads beside what the config names: its config file.
 
     Returns:
         The run's results; those on record if `config.resume` is "auto" and the run has finished before.
 
     Raises:
         QweftError: If the config is wrong, another process holds the output folder, the model or the data cannot be
-            loaded, the training loss becomes NaN or infinite, or the adapter cannot be written.
+            loaded, or the training loss becomes NaN or infinite.
     """
     check_settings(config)
     output = Path(config.output)
-    before = written(output)
     with ExitStack() as stack:
         if is_first_process():
             stack.enter_context(claimed_output(output, "qweft train"))
-            stack.callback(remove_empty, output)
-        stack.enter_context(saying_when_stopped(lambda: kept(output, config, before)))
-        try:
-            return _train(config, output, reads)
-        except DivergedError as error:
-            raise DivergedError(f"{error}{best_since(output, before)}", error.curve) from error
+        stack.enter_context(saying_when_stopped(lambda: _kept(output, config)))
+        return _train(config, output)
 
 
-def _train(config: RunConfig, output: Path, reads: Sequence[str]) -> TrainedRun:
+def _train(config: RunConfig, output: Path) -> TrainedRun:
     """Train as `train` does, with a checked config and a claimed output folder."""
-    is_first = is_first_process()
-    earlier = finished(output / RECORD, config)
-    work, peft_config = _loaded(config, output, Console(quiet=not is_first))
+    earlier = finished(output / RECORD, config) if config.resume == "auto" else None
+    work, peft_config = _loaded(config, output, Console(quiet=not is_first_process()))
     config, loaded, data, console = work.config, work.loaded, work.data, work.console
-    same = earlier is not None and is_of(earlier, data.report.fingerprint, work.weights, str(loaded.dtype))
-    if earlier is not None and same and config.resume == "auto" and _is_whole(output / "adapter", earlier):
-        if not is_judged(earlier):
-            return _judged_later(work, earlier)
-        check_judged_alike(earlier, config.evaluation.split, output)
-        if is_first and newest_step(output / CHECKPOINTS) is not None:  # it was killed as it removed them
-            remove_what_is_done(output, config)
-        console.print(f"this run is finished already ({output / RECORD})", highlight=False)
-        if left := left_to_judge(earlier, config.evaluation, output):
-            console.print(f"for what is asked of its evaluation now: {left}", highlight=False)
-        return TrainedRun.from_record(earlier, output)
+    is_same = earlier is not None and is_of(earlier, data.report.fingerprint, work.weights, str(loaded.dtype))
+    if earlier is not None and is_same and weights_bytes(output / ADAPTER) is not None:
+        return _taken_up(work, earlier)
     set_seed(config.training.seed)
     before, pad = weights_of(loaded.model), loaded.tokenizer.pad_token_id
     model = attach_for_training(loaded.model, peft_config, data.train, pad, config.training)
@@ -338,19 +275,16 @@ def _train(config: RunConfig, output: Path, reads: Sequence[str]) -> TrainedRun:
         console.print(describe(config.training), highlight=False)
     trainable, total = model.get_nb_trainable_parameters()
     console.print(f"training {trainable:,} of {total:,} parameters, {config.rate_line}", highlight=False)
-    tell = partial(console.print, highlight=False)
-    callbacks = run_callbacks(config, output, loaded, data, tell, work.weights)
-    if is_first and callbacks.found is None:
-        check_may_be_renamed(output, config, reads)
-        callbacks = replace(callbacks, begin=lambda: _keep_earlier_run(output, same, console))
+    if note := few_steps(config.training, data.train):
+        console.print(f"note: {note}", highlight=False)
+    callbacks = work.callbacks()
     with base_model(changed(before, model), model, config.model) as untouched:
         base = work.judged(untouched)
-    with curves_in(output):
-        trained = fit(model, data.train, pad, callbacks.left_of(config.training), callbacks=callbacks)
+    with _curves_in(output):
+        trained = fit(model, data.train, pad, config.training, callbacks=callbacks)
     for warning in trained.warnings:
         console.print(f"warning: {warning}", highlight=False)
-    resumes = callbacks.checkpoints is not None and not callbacks.checkpoints.is_empty
-    work.save(model, trained, trainable, base, resumes)  # before it is judged: a stop there costs no training
+    work.save(model, trained, trainable, base)  # before it is judged: a stop there costs no training
     return work.finish(model, trained, trainable, base)
 
 
@@ -366,22 +300,91 @@ def _loaded(config: RunConfig, output: Path, console: Console) -> tuple[_Work, A
     console.print(f"model {loaded.source.origin}, {loaded.dtype}, {loaded.device}")
     data = load_data(config.data, loaded.tokenizer)
     check_room(loaded.model, data.rows(config.evaluation.split))
-    config = replace(config, data=data.config)
+    config = replace(config, data=data.config, training=config.training.for_rows(len(data.train)))
     check_evaluation(config.evaluation, config.data)  # again, as the number of rows may be known only now
     console.print(data.report.describe(), highlight=False)
     return _Work(config, output, loaded, data, checksum(loaded.model), console), peft_config
 
 
-def _judged_later(work: _Work, earlier: dict[str, Any]) -> TrainedRun:
-    """Judge the adapter of a run that was stopped as it was judged.
+def _taken_up(work: _Work, earlier: dict[str, Any]) -> TrainedRun:
+    """Return the results of a finished run from its record; one that was stopped as it was judged is judged now.
 
     Raises:
-        QweftError: Its record is damaged, or the adapter does not load.
+        QweftError: Its record is damaged, it was judged on other rows, or the adapter does not load.
     """
-    work.console.print(f"this run is trained already ({work.output / RECORD}), and is judged now", highlight=False)
+    output, trained = work.output, _fit_of(earlier, work.output)
+    if earlier["adapted"] is None:
+        work.console.print(f"this run is trained already ({output / RECORD}), and is judged now", highlight=False)
+        base = work.judged(work.loaded.model)
+        return work.finish(put_on(work.loaded, output / ADAPTER), trained, earlier["trainable_parameters"], base)
+    split = earlier["config"]["evaluation"]["split"]
+    if split != work.config.evaluation.split:
+        raise QweftError(
+            f"the run in {output} is finished and was judged on its {split} rows; judge the others by qweft evaluate "
+            f"{shown(str(output / ADAPTER))} --evaluation.split {work.config.evaluation.split}"
+        )
+    work.console.print(f"this run is finished already ({output / RECORD})", highlight=False)
+    if is_first_process():
+        _remove_what_is_done(output, work.config)  # a kill may have left some
     try:
-        trained, trainable = _fit_of(earlier), int(earlier["trainable_parameters"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise _damaged(work.output, error) from error
-    base = work.judged(work.loaded.model)
-    return work.finish(put_on(work.loaded, work.output / "adapter"), trained, trainable, base)
+        base, adapted = (HeldOutLoss(**earlier[name]) for name in ("base", "adapted"))
+        return TrainedRun(output / ADAPTER, earlier["trainable_parameters"], trained, base, adapted)
+    except (KeyError, TypeError) as error:
+        raise _damaged(output, error) from error
+
+
+def _set_earlier_aside(output: Path, console: Console) -> None:
+    """Move what an earlier run left to a folder beside, so that no trained adapter is overwritten.
+
+    Raises:
+        QweftError: Something that no run wrote has the name of an adapter's folder or of the record.
+    """
+    names = (RECORD, ADAPTER, BEST, CURVES, CHECKPOINTS)
+    there = [output / name for name in names if os.path.lexists(output / name)]
+    if not any(path.name in (RECORD, ADAPTER, BEST) for path in there):
+        return
+    adapters = [output / name for name in (ADAPTER, BEST) if os.path.lexists(output / name)]
+    for path in adapters:
+        if not any((path / name).is_file() for name in (CONFIG, WEIGHTS)):
+            raise QweftError(f"{path} is there, and no run wrote it; choose another --output, or remove it")
+    if not adapters:
+        raise QweftError(f"{output / RECORD} is there without an adapter; choose another --output, or remove it")
+    aside = free_name(output.resolve())
+    aside.mkdir()
+    for path in reversed(there):  # the record last: until then a kill leaves a run without an adapter
+        os.replace(path, aside / path.name)
+    console.print(f"the earlier run in {output} is now in {aside}", highlight=False)
+
+
+def _kept(output: Path, config: RunConfig) -> str:
+    """Return what a stopped run leaves, and how to go on."""
+    if (saved := finished(output / RECORD, config)) and saved["adapted"] is None:
+        return f"the adapter is trained, and in {output / ADAPTER}; the same command with --resume auto judges it"
+    step = newest_step(output / CHECKPOINTS)
+    if step is not None:
+        return f"the checkpoint of step {step} is kept; go on with the same command and --resume auto"
+    if config.checkpoints.every is None:
+        return "nothing was kept; with --checkpoints.every N a stopped run goes on from its last checkpoint"
+    return f"nothing was kept before the first checkpoint (step {config.checkpoints.every}); run the command again"
+
+
+@contextmanager
+def _curves_in(output: Path) -> Iterator[None]:
+    """Direct TensorBoard's files to the output folder inside a `with` block, unless the user set another folder."""
+    name = "TENSORBOARD_LOGGING_DIR"
+    if name in os.environ:
+        yield
+        return
+    os.environ[name] = str(output / CURVES)
+    try:
+        yield
+    finally:
+        del os.environ[name]
+
+
+def _remove_what_is_done(output: Path, config: RunConfig) -> None:
+    """Remove the checkpoints and the best adapter of a finished run."""
+    if config.validation.every is not None:
+        remove(output / BEST)
+    if (output / CHECKPOINTS / IDENTITY).is_file():
+        remove(output / CHECKPOINTS)
