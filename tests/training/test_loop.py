@@ -1,6 +1,7 @@
 """The training loop: same order for all, schedule, accumulation, divergence."""
 
 import dataclasses
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from transformers import BartConfig, BartForCausalLM, GPT2Config, GPT2LMHeadMode
 from qweft import QwthnConfig, environment
 from qweft.training import loop
 from qweft.training.config import TrainingConfig
-from qweft.training.loop import DivergedError, arguments, fit, steps_of
+from qweft.training.loop import DivergedError, arguments, few_steps, fit, steps_of
 
 TRAINING = TrainingConfig(learning_rate=1e-2, max_steps=6, batch_size=2, gradient_accumulation=1, seed=3)
 
@@ -191,3 +192,15 @@ def test_processes_share_the_steps(monkeypatch):
     monkeypatch.setattr(loop, "processes", lambda: 2)
     assert arguments(by_epochs, 3000, "unused").max_steps == 3 * 47
     assert arguments(dataclasses.replace(by_epochs, max_steps=7), 3000, "unused").max_steps == 7
+
+
+@pytest.mark.parametrize(("rows", "batches"), [(4, 1), (60, 1), (130, 2), (2000, 8)])
+def test_accumulation_follows_the_number_of_rows(rows, batches):
+    assert TrainingConfig().for_rows(rows).gradient_accumulation == batches
+    assert TrainingConfig(gradient_accumulation=4).for_rows(rows).gradient_accumulation == 4
+
+
+def test_few_steps_are_told():
+    few = TrainingConfig(epochs=1, batch_size=2, gradient_accumulation=2)
+    assert "steps are few" in few_steps(few, rows()) and "gradient_accumulation" in few_steps(few, rows())
+    assert few_steps(replace(few, max_steps=2), rows()) == "" == few_steps(replace(few, epochs=100), rows())

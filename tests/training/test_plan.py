@@ -155,8 +155,6 @@ def test_a_wrong_adapter_is_named(small_qwen, adapter, message):
     [
         ({"batch_size": 0}, "training.batch_size must be at least 1, got 0"),
         ({"max_steps": 0}, "training.max_steps must be at least 1"),
-        ({"epochs": 1e308}, r"training\.epochs must be at most 1,000,000,000, got 1e\+308"),
-        ({"batch_size": 10**25}, r"training\.batch_size must be at most 1,000,000,000, got 1000"),
         ({"learning_rate": 0.0}, "training.learning_rate must be a number above 0"),
         ({"warmup_ratio": 1.0}, "training.warmup_ratio"),
         ({"weight_decay": -1.0}, "training.weight_decay"),

@@ -28,18 +28,18 @@ def folders_in(folder: Path) -> list[Path]:
     """Return the trainer's checkpoints in the order of their steps."""
     if not (folder / IDENTITY).is_file():
         return []
-    numbered = [path for path in folder.glob("checkpoint-*") if _step(path).isdecimal()]
-    return sorted(numbered, key=lambda path: int(_step(path)))
+    return sorted(folder.glob("checkpoint-*"), key=step_of)
 
 
 def newest_step(folder: Path) -> int | None:
     """Return the step of the newest complete checkpoint; `None` without any."""
     complete = [path for path in folders_in(folder) if (path / CHECKSUMS).is_file()]
-    return int(_step(complete[-1])) if complete else None
+    return step_of(complete[-1]) if complete else None
 
 
-def _step(checkpoint: Path) -> str:
-    return checkpoint.name.removeprefix("checkpoint-")
+def step_of(checkpoint: Path) -> int:
+    """Return the number of optimizer steps before a checkpoint."""
+    return int(checkpoint.name.removeprefix("checkpoint-"))
 
 
 class Checkpoints(TrainerCallback):

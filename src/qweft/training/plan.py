@@ -26,7 +26,7 @@ from qweft.models.resolve import resolve
 from qweft.training.checks import check_settings
 from qweft.training.config import RunConfig, TrainingConfig
 from qweft.training.estimates import Footprint, Timing, fixed_tensors, footprint, time_steps
-from qweft.training.loop import planned_steps, planned_tokens
+from qweft.training.loop import few_steps, planned_steps, planned_tokens
 
 PAPER_SAVING = 1 - 772_800 / 3_153_920
 """75.5%: the saving of the config that reproduces the paper's claim (configs/paper-7b.yaml)."""
@@ -220,6 +220,7 @@ def plan(config: RunConfig, timed: bool = False, chips: bool = False) -> Plan:
     check_on_quantized(config.adapter, quantized_as(loaded.model))
     data = load_data(config.data, loaded.tokenizer) if loaded.tokenizer is not None else None
     if data is not None:
+        config = replace(config, training=config.training.for_rows(len(data.train)))
         check_evaluation(config.evaluation, data.config)
         check_room(loaded.model, data.rows(config.evaluation.split))
     model = attach(loaded.model, peft_config)
@@ -246,7 +247,7 @@ def plan(config: RunConfig, timed: bool = False, chips: bool = False) -> Plan:
         steps=steps,
         data=said,
         memory=memory,
-        warnings=[],
+        warnings=[note] if data is not None and (note := few_steps(config.training, data.train)) else [],
         rate=config.rate_line,
         proposal=None,
         timing=time_steps(config, data, steps) if timed and data is not None and steps is not None else None,
@@ -278,7 +279,7 @@ def _with_qwthn(plain: Plan, config: QwthnConfig, shapes: list[tuple[int, int, i
     sizes = sorted({size for into, out, _ in shapes for size in (into, out)} | {config.width}) if uses_mpo else []
     at = config.resolved()
     modes = [at.modes_of(size) for size in sizes]
-    warnings = [
+    warnings = [*plain.warnings] + [
         f"size {entry.size} has no useful factors and is padded to {entry.padded} ({entry.padding / entry.size:.1%})"
         for entry in modes
         if entry.padding

@@ -32,7 +32,7 @@ from qweft.publish.card import name_base_model, run_card
 from qweft.records import marked
 from qweft.text import shown
 from qweft.training.callbacks import RunCallbacks, Validation
-from qweft.training.checkpoints import IDENTITY, Checkpoints, newest_step
+from qweft.training.checkpoints import IDENTITY, Checkpoints, newest_step, step_of
 from qweft.training.checks import check_settings
 from qweft.training.config import RunConfig
 from qweft.training.distributed import is_first_process, processes, whole_state
@@ -166,7 +166,7 @@ class _Work:
                     f"another --output, or remove {output / CHECKPOINTS} to begin anew"
                 )
         if found is not None:
-            self.console.print(f"going on from {found}", highlight=False)
+            self.console.print(f"going on from step {step_of(found)} ({found})", highlight=False)
 
         def begin() -> None:
             if is_first_process():
@@ -363,9 +363,13 @@ def _kept(output: Path, config: RunConfig) -> str:
     step = newest_step(output / CHECKPOINTS)
     if step is not None:
         return f"the checkpoint of step {step} is kept; go on with the same command and --resume auto"
-    if config.checkpoints.every is None:
-        return "nothing was kept; with --checkpoints.every N a stopped run goes on from its last checkpoint"
-    return f"nothing was kept before the first checkpoint (step {config.checkpoints.every}); run the command again"
+    has_best, first = (output / BEST).is_dir(), config.checkpoints.every
+    line = "no checkpoint was kept" if has_best else "nothing was kept"
+    if first is None:
+        line += "; with --checkpoints.every N a stopped run goes on from its last checkpoint"
+    else:
+        line += f" before the first checkpoint (step {first}); the same command begins anew"
+    return f"{line}; the best adapter so far is in {output / BEST}" if has_best else line
 
 
 @contextmanager
