@@ -42,6 +42,12 @@ def step_of(checkpoint: Path) -> int:
     return int(checkpoint.name.removeprefix("checkpoint-"))
 
 
+def remove_empty(folder: Path) -> None:
+    """Remove the folder of a run that wrote no checkpoint."""
+    if (folder / IDENTITY).is_file() and not folders_in(folder):
+        remove(folder)
+
+
 class Checkpoints(TrainerCallback):
     """The checkpoints of one run; as a callback it completes each one that the trainer saves.
 

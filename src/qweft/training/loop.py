@@ -324,7 +324,6 @@ def _fit(
                 recorder,
                 *([RankAllocation()] if allocates else []),
                 *own,
-                *callbacks.more,
             ):
                 trainer.add_callback(callback)
             trainer.remove_callback(PrinterCallback)

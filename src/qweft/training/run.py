@@ -32,7 +32,7 @@ from qweft.publish.card import name_base_model, run_card
 from qweft.records import marked
 from qweft.text import shown
 from qweft.training.callbacks import RunCallbacks, Validation
-from qweft.training.checkpoints import IDENTITY, Checkpoints, newest_step, step_of
+from qweft.training.checkpoints import IDENTITY, Checkpoints, newest_step, remove_empty, step_of
 from qweft.training.checks import check_settings
 from qweft.training.config import RunConfig
 from qweft.training.distributed import is_first_process, processes, whole_state
@@ -255,6 +255,7 @@ def train(config: RunConfig) -> TrainedRun:
     with ExitStack() as stack:
         if is_first_process():
             stack.enter_context(claimed_output(output, "qweft train"))
+            stack.callback(remove_empty, output / CHECKPOINTS)
         stack.enter_context(saying_when_stopped(lambda: _kept(output, config)))
         return _train(config, output)
 
