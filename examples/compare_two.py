@@ -9,8 +9,9 @@ from qweft.training.config import TrainingConfig
 TARGETS = ["q_proj", "v_proj"]
 config = ComparisonConfig(
     methods={
-        "lora": MethodConfig({"peft_type": "LORA", "r": 4, "target_modules": TARGETS}, learning_rate=1e-2),
-        "qtha": MethodConfig({"preset": "qtha", "target_modules": TARGETS}, learning_rate=1e-2),
+        # of one size, each at a rate of its own: one rate for both would decide by itself
+        "lora": MethodConfig({"peft_type": "LORA", "r": 1, "target_modules": TARGETS}, learning_rate=1e-2),
+        "qtha": MethodConfig({"preset": "qtha", "target_modules": TARGETS}, learning_rate=1e-3),
     },
     reference="lora",
     seeds=[0, 1, 2],

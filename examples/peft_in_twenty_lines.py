@@ -12,7 +12,7 @@ model = get_peft_model(loaded.model, QwthnConfig.preset("qtha", target_modules=[
 model.print_trainable_parameters()
 
 batch = loaded.tokenizer("A quantum circuit walks into a bar, and out of it at once.", return_tensors="pt")
-optimizer = torch.optim.AdamW([each for each in model.parameters() if each.requires_grad], lr=1e-2)
+optimizer = torch.optim.AdamW([each for each in model.parameters() if each.requires_grad], lr=2e-3)
 for step in range(8):
     loss = model(**batch, labels=batch["input_ids"]).loss
     loss.backward()
