@@ -14,7 +14,7 @@ from PIL import Image
 from scripts.picture import FOLDER, THEMES
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-WIDTH, HEIGHT = 1000, 960
+WIDTH, HEIGHT = 1000, 990
 """The first screen, in pixels."""
 COLOURS = 256
 """A page of text and lines needs no more, and is a third as large with them."""
