@@ -15,7 +15,7 @@ from tests.tiny_folder import save_rows, save_tiny_model
 
 from qweft.claims import CLAIM, claimed_output
 from qweft.cli.main import main
-from qweft.robustness import run as on_device
+from qweft.evaluation.noise import run as on_device
 from qweft.training.progress import StepRecorder
 
 LORA = {"peft_type": "LORA", "r": 2, "target_modules": ["q_proj"]}
@@ -178,8 +178,8 @@ def test_a_signal_ends_the_command_and_it_says_what_is_kept(place, tmp_path, mon
     if step:
         signal_at(monkeypatch, step, number)
     else:
-        module = {"compare": "comparison.runner", "export": "export.run", "evaluate": "robustness.run"}[command]
-        name = {"compare": "set_up", "export": "linearise", "evaluate": "make_context"}[command]
+        module = {"compare": "comparison.runner", "export": "export.run", "evaluate": "evaluation.noise.run"}[command]
+        name = {"compare": "set_up", "export": "linearise", "evaluate": "put_on"}[command]
         monkeypatch.setattr(f"qweft.{module}.{name}", lambda *_: (os.kill(os.getpid(), number), time.sleep(1)))
     words = [*words_of(command, place, tmp_path / "out"), *options]
     assert main(words) == 128 + number
@@ -230,7 +230,7 @@ def test_a_second_signal_ends_a_clean_up_that_hangs(place, tmp_path):
             time.sleep(600)
 
     def work():
-        on_device.make_context = hang
+        on_device.put_on = hang
         return main(words_of("evaluate", place, tmp_path / "out"))
 
     process = Forked(work, tmp_path / "said")

@@ -18,7 +18,7 @@ from transformers import (
 from qweft.data.conversation import Conversation, Message
 from qweft.errors import QweftError
 from qweft.evaluation import generation
-from qweft.evaluation.generation import Answer, generate_answers, prompt_of
+from qweft.evaluation.generation import generate_answers, prompt_of
 
 TEMPLATE = (
     "{% for m in messages %}<s> {{ m.role }} {{ m.content }} </s> {% endfor %}"
@@ -90,15 +90,6 @@ def test_is_the_greedy_answer_whatever_the_models_settings(model, tokenizer):
     assert any(len(answer.generated.split()) > 3 for answer in answers)
 
 
-def test_reference_and_prompt(model, tokenizer):
-    one, two = generate_answers(model, tokenizer, [ONE, TWO], 1)
-    assert (one.prompt, one.reference) == ("w1 w2 w3", "w4")
-    assert two.reference == "w11"
-    assert two.prompt == "user: w9 w8\n\nassistant: w7 w6\n\nuser: w5 w5 w5 w5 w5 w5"
-    assert one.to_json() == {"prompt": "w1 w2 w3", "reference": "w4", "generated": one.generated}
-    assert isinstance(one, Answer)
-
-
 def test_an_answer_does_not_depend_on_the_others(model, tokenizer):
     together = generate_answers(model, tokenizer, [ONE, TWO], 8)
     assert together == [generate_answers(model, tokenizer, [c], 8)[0] for c in (ONE, TWO)]
@@ -113,28 +104,12 @@ def test_stops_at_an_end_token_of_the_model(model, tokenizer, several):
     assert answer.generated == tokenizer.decode(ids[: ids.index(end)], skip_special_tokens=True).strip()
 
 
-def test_at_most_so_many_tokens(model, tokenizer):
-    answer = generate_answers(model, tokenizer, [ONE], 2)[0]
-    assert len(answer.generated.split()) <= 2
-    with pytest.raises(QweftError, match="max_new_tokens is 0"):
-        generate_answers(model, tokenizer, [ONE], 0)
-
-
-def test_the_mode_is_restored(model, tokenizer):
-    generate_answers(model, tokenizer, [ONE], 2)
-    assert model.training and torch.is_grad_enabled()
-
-
 def test_a_tokenizer_without_chat_template(model, tokenizer):
     tokenizer.chat_template = None
     try:
         assert generate_answers(model, tokenizer, [ONE], 3)[0].generated is not None
     finally:
         tokenizer.chat_template = TEMPLATE
-
-
-def test_no_conversations(model, tokenizer):
-    assert generate_answers(model, tokenizer, [], 3) == []
 
 
 def many(count):

@@ -1,11 +1,9 @@
 """`evaluate` on a tiny model: every metric is there, for both models, with its error; what is off stays off."""
 
-import io
 import json
 import sys
 
 import pytest
-from rich.console import Console
 from tests.tiny_folder import save_tiny_model
 
 from qweft.adapter.attach import adapter_config, attach
@@ -13,8 +11,7 @@ from qweft.comparison.checks import check_comparison
 from qweft.comparison.config import ComparisonConfig, MethodConfig
 from qweft.data.config import DataConfig
 from qweft.errors import QweftError
-from qweft.evaluation.checks import check_evaluation
-from qweft.evaluation.config import EVERYWHERE, EvaluationConfig
+from qweft.evaluation.config import EvaluationConfig
 from qweft.evaluation.preview import preview_evaluation
 from qweft.evaluation.run import evaluate
 from qweft.models.config import ModelConfig
@@ -102,17 +99,6 @@ def test_json_holds_every_answer_and_what_was_found_of_it(everything):
     assert [each["name"] for each in plain["scores"]][:2] == NAMES
 
 
-def test_the_table(everything):
-    console = Console(width=140, record=True)
-    console.print(everything.describe())
-    text = console.export_text()
-    assert "8 rows" in text and "float32 on cpu" in text and "±" in text
-    assert "BLEU-4: sacrebleu, tokenised by 13a" in text
-    said = "cut after 6 tokens (evaluation.max_new_tokens) or at the end of the context: 5 of the base model's 5"
-    assert said in text
-    assert text.count("reference: ") == 1
-
-
 def test_a_verifier_scores_rows_of_its_task(folder):
     pytest.importorskip("reasoning_gym")
     data = {"source": "embedded:reasoning_gym:chain_sum", "max_rows": 30, "max_length": 128}
@@ -169,58 +155,12 @@ def test_a_task_that_the_harness_does_not_know_is_told_before_the_answers(folder
     assert "the harness stopped" in sentence(folder, lm_eval=["arc_eazy"])
 
 
-def test_other_data_that_cannot_be_had(folder):
-    assert sentence(folder, forgetting="none.jsonl").startswith("evaluation.forgetting: data none.jsonl: there is no")
-
-
 def test_other_data_need_not_fit_the_runs_limit(folder):
     rows = [{"text": f"There are {n} apples. " * 12} for n in range(6)]
     (folder / "long.jsonl").write_text("\n".join(map(json.dumps, rows)))
     data = {"max_length": 64, "overlong": "drop"}
     found = judged(folder, forgetting=str(folder / "long.jsonl"), forgetting_rows=4, data=data)
     assert found.forgetting[0].tokens > 4 * 64
-
-
-def test_the_first_rows_of_other_data_each_cut(folder, monkeypatch):
-    rows = [{"text": f"There are {n} apples. " * (12 if n else 1)} for n in range(6)]
-    (folder / "long.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    asked = {"forgetting": str(folder / "long.jsonl"), "forgetting_rows": 3, "forgetting_first": True}
-    found = judged(folder, forgetting_length=20, **asked)
-    first, second, third = (count for _, count in found.forgetting[0].rows)
-    assert first < 19 and second == third == 19
-    got = sentence(folder, **asked | {"forgetting_rows": 7})
-    assert "of its first 7 rows 6 are there" in got
-    (folder / "named.jsonl").write_text("\n".join(json.dumps({"Q": f"{n}?", "Note": "a"}) for n in range(6)))
-    for first in (True, False):
-        got = sentence(folder, **asked | {"forgetting": str(folder / "named.jsonl"), "forgetting_first": first})
-        assert "here these options are not read: rename the columns in the file" in got
-    got = sentence(folder, **asked | {"forgetting_first": False, "forgetting_rows": 6})
-    assert "too few rows for 6 and one of another group; lower evaluation.forgetting_rows" in got
-    assert "forgetting_length must be at least 2, got 1" in sentence(folder, forgetting_length=1, **asked)
-
-
-def test_rows_of_other_data_that_are_left_out_are_told(folder):
-    """They are longer than the run's own data.max_length, which holds for other data too."""
-    rows = [{"question": f"What is {n}?", "answer": f"{n} " * (90 if n % 2 else 1)} for n in range(20)]
-    (folder / "half.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    data = {
-        "source": str(folder / "half.jsonl"),
-        "overlong": "drop",
-        "test_rows": 4,
-        "validation_rows": 4,
-        "max_length": 64,
-    }
-    sections = {"model": {"name": str(folder / "model")}, "data": data, "evaluation": {"answers": 0}}
-    found = evaluate(folder / "adapter", sections)
-    (line,) = found.left_out
-    assert (
-        line.startswith("left out of all the data: ")
-        and "longer than" in line
-        and found.to_json()["left_out"] == [line]
-    )
-    console = Console(width=200, file=io.StringIO())
-    console.print(found.describe())
-    assert line in console.file.getvalue()
 
 
 def test_what_the_run_was_told_of_its_data_is_told_to_evaluate_by_its_folder_alone(folder, tmp_path):
@@ -245,23 +185,9 @@ def test_what_the_run_was_told_of_its_data_is_told_to_evaluate_by_its_folder_alo
     assert record["data"]["held_out"] == {"test": data.test_source}
 
 
-def test_a_verifier_is_that_of_the_rows_that_are_judged():
-    config = DataConfig("rows.jsonl", test_source="embedded:gsm_symbolic")
-    check_evaluation(EvaluationConfig(metrics=["verifier"]), config)
-    with pytest.raises(QweftError, match=r"data rows\.jsonl has no verifier"):
-        check_evaluation(EvaluationConfig(metrics=["verifier"], split="validation"), config)
-
-
 def test_a_comparison_refuses_what_it_does_not_measure():
     config = ComparisonConfig(
         methods={"lora": MethodConfig({"peft_type": "LORA"})}, evaluation=EvaluationConfig(metrics=["text"])
     )
     with pytest.raises(QweftError, match=r"evaluation\.metrics: a comparison judges by loss"):
         check_comparison(config)
-
-
-def test_records_of_comparisons_are_still_known():
-    """Their fingerprints hold these four keys, others only where they are used: else every run would be made again."""
-    assert EvaluationConfig(answers=1).everywhere() == dict(zip(EVERYWHERE, ("test", 8, 1, 64), strict=True))
-    assert EvaluationConfig().compared() == EvaluationConfig().everywhere()
-    assert EvaluationConfig(forgetting="a", forgetting_rows=3).compared()["forgetting_rows"] == 3

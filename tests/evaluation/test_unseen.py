@@ -104,17 +104,6 @@ def test_a_strangers_record_has_no_file_read(folder, tmp_path, monkeypatch):
     assert len(evaluate(folder / "run/adapter", options).base.rows) == 40
 
 
-def test_one_of_several_sources_is_split_in_another_way(folder, tmp_path):
-    rows = [save_rows(tmp_path / "a.jsonl", 40), str(tmp_path / "b.jsonl")]
-    (tmp_path / "b.jsonl").write_text("\n".join(json.dumps({"prompt": f"{n}?", "completion": "b"}) for n in range(40)))
-    data = DataConfig(sources=[{"source": each} for each in rows], validation_rows=6, test_rows=8, max_length=48)
-    training = TrainingConfig(max_steps=2, batch_size=2, gradient_accumulation=1)
-    train(RunConfig(ModelConfig(str(folder / "model")), data, LORA, training, output=str(tmp_path / "run")))
-    evaluate(tmp_path / "run/adapter", {"evaluation": {"answers": 0}})
-    with pytest.raises(QweftError, match=SAID.format("test", "source")):
-        evaluate(tmp_path / "run/adapter", {"data": {"source": rows[0], "test_rows": 30}, "evaluation": {"answers": 0}})
-
-
 def test_the_runs_own_split_is_judged_whatever_groups_share_a_text(folder, tmp_path):
     rows = tmp_path / "rows.jsonl"
     made = [{"prompt": f"{n % 4}, and then?", "completion": "yes", "group": f"talk {n}"} for n in range(40)]

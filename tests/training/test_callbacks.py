@@ -43,16 +43,6 @@ def test_a_run_that_gets_no_better_ends(tmp_path):
     assert found.steps == found.best_step + 3 < 60
 
 
-def test_every_so_many_steps_and_at_the_end(tmp_path):
-    _, _, found = validated(tmp_path, every=4, steps=10)
-    assert [step for step, _ in found.validation_curve] == [4, 8, 10]
-
-
-def test_judging_changes_nothing_of_the_training(tmp_path):
-    plain = fit(adapted(), rows(), 0, replace(TRAINING, max_steps=12))
-    assert validated(tmp_path)[2].curve == plain.curve
-
-
 def test_rates_by_part():
     """A part of rate zero stays where it is, the others move."""
     for still in ("circuit", "tensor_network", "linear"):
@@ -68,17 +58,6 @@ def test_rates_by_part():
         ends = {"circuit": ("angles",), "tensor_network": (".operator.",), "linear": ("weight",)}
         of_part = {name for name in before if any(end in name for end in ends[still])}
         assert of_part and not of_part & moved and moved
-
-
-def test_one_rate_for_all_is_the_same_by_part():
-    plain, split = adapted(), adapted()
-    rate = TRAINING.learning_rate
-    fit(plain, rows(), 0, TRAINING)
-    fit(
-        split, rows(), 0, replace(TRAINING, learning_rates=dict.fromkeys(("circuit", "tensor_network", "linear"), rate))
-    )
-    for one, other in zip(plain.parameters(), split.parameters(), strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-7)
 
 
 def test_a_rate_of_a_part_that_is_not_there():

@@ -9,7 +9,7 @@ from peft import AdaLoraConfig, LoraConfig, get_peft_model
 from tests.tiny_models import tiny_llama
 from transformers import BartConfig, BartForCausalLM, GPT2Config, GPT2LMHeadModel, MixtralConfig, MixtralForCausalLM
 
-from qweft import QwthnConfig, environment
+from qweft import QwthnConfig
 from qweft.training import loop
 from qweft.training.config import TrainingConfig
 from qweft.training.loop import DivergedError, arguments, few_steps, fit, steps_of
@@ -29,23 +29,6 @@ def rows(count=20):
 def adapted(config=None):
     torch.manual_seed(0)
     return get_peft_model(tiny_llama(), config or QwthnConfig.preset("qtha", r=2, width=8, bond_dimension=2))
-
-
-def test_trains_and_reports():
-    found = fit(adapted(), rows(), 0, TRAINING)
-    assert found.steps == 6
-    assert [step for step, _ in found.curve] == [1, 2, 3, 4, 5, 6]
-    assert found.train_loss == pytest.approx(sum(loss for _, loss in found.curve) / 6, rel=1e-4)
-    assert found.step_seconds_median > 0
-    assert found.peak_memory_bytes > 2**20
-
-
-def test_the_load_beside_the_steps_is_measured(monkeypatch):
-    readings = iter([(100.0, 40.0, 5.0), (120.0, 52.0, 14.0)])
-    monkeypatch.setattr(environment, "cpu_seconds", lambda with_children: next(readings))
-    found = fit(adapted(), rows(), 0, TRAINING)
-    assert found.cpu_by_others == 0.15 and found.load_average >= 0
-    assert 0 <= found.step_seconds_spread < 10
 
 
 SIZES = {"vocab_size": 64, "d_model": 16, "decoder_layers": 1, "decoder_ffn_dim": 16, "decoder_attention_heads": 2}
@@ -182,16 +165,6 @@ def test_a_loss_that_is_not_a_number_is_said():
         model.base_model.model.lm_head.weight.fill_(float("nan"))
     with pytest.raises(DivergedError, match=r"not a number from step 1 on; lower training.learning_rate \(now 0.01\)"):
         fit(model, rows(), 0, TRAINING)
-
-
-def test_processes_share_the_steps(monkeypatch):
-    """As accelerate gives each every second batch, two of them need half as many steps for the same passes."""
-    by_epochs = TrainingConfig(epochs=3, batch_size=4, gradient_accumulation=8)
-    assert steps_of(by_epochs, 3000, 2) == 3 * 47
-    assert steps_of(by_epochs, 36, 2) == 3 and steps_of(by_epochs, 68, 2) == 3 * 2
-    monkeypatch.setattr(loop, "processes", lambda: 2)
-    assert arguments(by_epochs, 3000, "unused").max_steps == 3 * 47
-    assert arguments(dataclasses.replace(by_epochs, max_steps=7), 3000, "unused").max_steps == 7
 
 
 @pytest.mark.parametrize(("rows", "batches"), [(4, 1), (60, 1), (130, 2), (2000, 8)])

@@ -9,13 +9,12 @@ from tests.tiny_models import tiny_llama
 from tests.training.test_loop import rows
 
 from qweft import QwthnConfig
-from qweft.devices.device import RemoteDevice
 from qweft.errors import QweftError
 from qweft.evaluation.loss import held_out_loss
 from qweft.training.checks import check_training
 from qweft.training.config import TrainingConfig
 from qweft.training.loop import fit
-from qweft.training.on_device import circuits_on_device, describe
+from qweft.training.on_device import circuits_on_device
 
 EXACT = TrainingConfig(learning_rate=1e-2, max_steps=4, batch_size=2, gradient_accumulation=1)
 NOISY = dataclasses.replace(EXACT, device="noisy")
@@ -88,23 +87,6 @@ def test_a_method_without_circuit_trains_as_ever():
     assert curves[0] == curves[1]
 
 
-@pytest.mark.parametrize("seed", [0, 1])
-def test_each_way_of_training_is_best_at_what_it_trained_for(seed):
-    """Trained with the noise in the loop the noisy loss is lower, and the exact one higher, than trained without."""
-    data = rows(16)
-    budget = TrainingConfig(learning_rate=3e-2, max_steps=20, batch_size=8, gradient_accumulation=1, seed=seed)
-    aware = dataclasses.replace(budget, device="noisy")
-    losses = {}
-    for way, training in (("exact", budget), ("aware", aware)):
-        model = adapted(seed, "quantum", r=3, layers=2)
-        fit(model, data, 0, training)
-        for judged, how in (("exact", budget), ("noisy", aware)):
-            with circuits_on_device(model, how):
-                losses[way, judged] = held_out_loss(model, data, 0, 16).loss
-    assert losses["aware", "noisy"] < losses["exact", "noisy"] - 0.01
-    assert losses["exact", "exact"] < losses["aware", "exact"] - 0.01
-
-
 @pytest.mark.parametrize(
     ("keys", "words"),
     [
@@ -133,15 +115,6 @@ def test_wrong_keys_are_told_before_anything_is_loaded(keys, words):
         check_training(dataclasses.replace(EXACT, **keys))
 
 
-def test_a_device_that_takes_jobs_is_refused(monkeypatch):
-    class Chip(RemoteDevice):
-        submit = state = fetch = cancel = None
-
-    monkeypatch.setattr("qweft.devices.make_device", lambda name, settings: Chip(name))
-    with pytest.raises(QweftError, match=r"training\.device origin:CHIP takes jobs"):
-        check_training(dataclasses.replace(SHIFTED, device="origin:CHIP", shots=100))
-
-
 def test_a_device_that_may_cost_money_is_refused(tmp_path, monkeypatch):
     """A plugin may stand for a chip, and a training asks it for millions of circuits."""
     paid = dataclasses.replace(SHIFTED, device="pennylane:reference.qubit", shots=100)
@@ -159,14 +132,6 @@ def test_a_circuit_of_too_many_qubits_is_told_before_training():
         QweftError, match=r"takes at most 10 qubits, and the circuit of .*v_proj has 11; lower adapter\.r"
     ):
         circuits_on_device(adapted(r=11), NOISY)
-
-
-def test_what_is_kept_of_a_config():
-    """Runs from before there were devices are still known for what they are."""
-    assert not set(EXACT.decides(False)) & {"device", "noise", "noise_scale", "shots", "gradient"}
-    unused = {"learning_rates", "packing", "basis_rows"}
-    assert NOISY.decides(False) == {key: each for key, each in dataclasses.asdict(NOISY).items() if key not in unused}
-    assert "parameter shift" in describe(dataclasses.replace(NOISY, gradient="parameter_shift"))
 
 
 def test_a_noise_model_of_a_file_counts_by_its_numbers(tmp_path):

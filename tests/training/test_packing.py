@@ -64,17 +64,6 @@ def test_loss_and_gradients_are_those_of_the_rows_one_by_one(attention):
         assert_close(packed[1][name].float(), gradient.float(), 50)  # attention's softmax and norms are in float32
 
 
-def test_a_row_does_not_see_the_one_before_it():
-    model = adapted().eval()
-    one, other, second = row(6), {**row(6), "input_ids": [9, 8, 7, 6, 5, 4]}, row(5)
-    with torch.no_grad():
-        logits = [
-            model(input_ids=batch["input_ids"], position_ids=batch["position_ids"], use_cache=False).logits[0, 6:]
-            for batch in (PackingCollator(0)([[first, second]]) for first in (one, other))
-        ]
-    torch.testing.assert_close(*logits)
-
-
 def test_fewer_steps_make_an_epoch():
     epoch = replace(TRAINING, max_steps=None, epochs=1.0)
     alone = fit(adapted(), rows(16), 0, epoch)

@@ -12,14 +12,14 @@ from qweft.cli.terminal import only_json, print_json, show
 from qweft.data.config import DataConfig
 from qweft.errors import QweftError
 from qweft.evaluation.config import EVERYWHERE, EvaluationConfig
+from qweft.evaluation.noise.config import NoiseConfig
 from qweft.models.config import ModelConfig
-from qweft.robustness.config import RobustnessConfig
 
 SECTIONS = ("model", "data", "evaluation")
 
 
 @dataclass(frozen=True)
-class Overrides(RobustnessConfig):
+class Overrides(NoiseConfig):
     """Keys that may differ from the training run, and the device on which the circuits are measured.
 
     Args:
@@ -88,9 +88,9 @@ def _check(folder: Path, sections: dict[str, Any], options: dict[str, Any] | Non
 
         check_judging(folder, sections, needs_weights=not dry_run)
     else:
-        from qweft.robustness.checks import check_start
+        from qweft.evaluation.noise.checks import check_start
 
-        check_start(folder, sections, RobustnessConfig(**options))
+        check_start(folder, sections, NoiseConfig(**options))
 
 
 def _computed(folder: Path, sections: dict[str, Any], dry_run: bool) -> tuple[Any, Any]:
@@ -108,13 +108,17 @@ def _computed(folder: Path, sections: dict[str, Any], dry_run: bool) -> tuple[An
 def _measured(
     folder: Path, sections: dict[str, Any], options: dict[str, Any], flags: set[str], argv: Sequence[str]
 ) -> tuple[Any, Any]:
+    from qweft.evaluation.noise.outcome import NoiseResults
+    from qweft.evaluation.noise.report import describe
+    from qweft.evaluation.noise.run import evaluate_on_device
     from qweft.output import Console
-    from qweft.robustness.describe import describe
-    from qweft.robustness.outcome import Robustness
-    from qweft.robustness.run import evaluate_on_device
 
-    found = evaluate_on_device(
-        folder, sections, RobustnessConfig(**options), shlex.join(["qweft", "evaluate", *argv]),
-        Console(stderr="json" in flags), yes="yes" in flags, dry_run="dry-run" in flags,
-    )  # fmt: skip
-    return found.to_json(), describe(found) if isinstance(found, Robustness) else found.describe()
+    results = evaluate_on_device(
+        folder,
+        sections,
+        NoiseConfig(**options),
+        shlex.join(["qweft", "evaluate", *argv]),
+        Console(stderr="json" in flags),
+        yes=None if "dry-run" in flags else "yes" in flags,
+    )
+    return results.to_json(), describe(results) if isinstance(results, NoiseResults) else results.describe()

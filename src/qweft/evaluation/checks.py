@@ -24,15 +24,7 @@ BELONGS = {"generated": "metrics", "lm_eval_limit": "lm_eval", **dict.fromkeys(F
 
 
 def check_evaluation(evaluation: EvaluationConfig, data: DataConfig) -> None:
-    """Check the ranges that types cannot express.
-
-    Args:
-        evaluation: The settings to check.
-        data: The data section, whose rows limit the evaluation, unless their number follows from the data.
-
-    Raises:
-        QweftError: If a value is out of range; names the key, the value and the allowed range.
-    """
+    """Check the ranges that types cannot express."""
     for name, least in {**LEAST, **LEAST_IF_GIVEN}.items():
         value = getattr(evaluation, name)
         if value is not None and value < least:
@@ -61,11 +53,7 @@ def check_evaluation(evaluation: EvaluationConfig, data: DataConfig) -> None:
 
 
 def check_elsewhere(evaluation: EvaluationConfig) -> None:
-    """Check that the data on which forgetting is measured are there.
-
-    Raises:
-        QweftError: They are not.
-    """
+    """Check that the data on which forgetting is measured are there."""
     if evaluation.forgetting is not None:
         try:
             check_place(evaluation.forgetting)
@@ -76,19 +64,7 @@ def check_elsewhere(evaluation: EvaluationConfig) -> None:
 def check_judging(
     adapter: Path, overrides: Mapping[str, Any], needs_weights: bool = True
 ) -> tuple[ModelConfig, DataConfig, EvaluationConfig]:
-    """Check everything that can be checked before a saved adapter is evaluated.
-
-    Args:
-        adapter: The adapter's folder.
-        overrides: Settings by section that replace those of the training run.
-        needs_weights: Whether the model's weights are needed, or only its shapes.
-
-    Returns:
-        The sections model, data and evaluation.
-
-    Raises:
-        QweftError: If the folder holds no adapter, a value is wrong, or the data or the model are not there.
-    """
+    """Check everything that can be checked before a saved adapter is evaluated."""
     check_saved(adapter)
     model, data, judging = sections_of(adapter, dict(overrides))
     check_evaluation(judging, data)
@@ -112,11 +88,7 @@ def _check_belongs(judging: EvaluationConfig, given: Mapping[str, Any]) -> None:
 
 
 def check_judged_by_loss(evaluation: EvaluationConfig) -> None:
-    """Check that only settings that a comparison uses differ from their defaults.
-
-    Raises:
-        QweftError: If another setting does; names the key.
-    """
+    """Check that only settings that a comparison uses differ from their defaults."""
     plain, heeded = EvaluationConfig(), (*EVERYWHERE, *FORGETTING)
     others = (name for name in vars(plain) if name not in heeded)
     name = next((name for name in others if getattr(plain, name) != getattr(evaluation, name)), None)

@@ -1,6 +1,7 @@
 """Final answers in worked solutions: where they stand, and which number or text they are."""
 
 import re
+import sys
 import unicodedata
 from collections import Counter
 from dataclasses import dataclass
@@ -10,8 +11,6 @@ from functools import cached_property
 _DIGITS = r"(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?|\.\d+"
 # One letter is a variable or i, but for units as m, V and t after a space (o is º), and for words: 5 a day.
 _LETTER = r"(?<=[\dπ ])(?![dghlmosABCFJKLNTVW]|(?<= )t)[A-Za-z](?!\.?[^\W\d_])(?:(?<=[\dπ].)|(?! +[^\W\d_]))"
-MOST_DIGITS = 4000
-"""Longest number that is read; Python refuses longer ones."""
 _SCALES = {
     "万": 10**4,
     "亿": 10**8,
@@ -186,14 +185,7 @@ def plain(text: str) -> str:
 
 
 def final_answers(text: str) -> dict[str, FinalAnswer]:
-    """Return the last answer of each kind of mark, in the order of the text; the last number if there is no mark.
-
-    Args:
-        text: The text after the chain of thought, or a whole solution.
-
-    Returns:
-        Answers by their marks; positions are in `plain(text)`.
-    """
+    """Return the last answer of each kind of mark, in the order of the text; the last number if there is no mark."""
     text = plain(text)
     found = _marked(text)
     if not found:
@@ -267,7 +259,7 @@ def value_of(text: str) -> Value:
 def _number(match: re.Match[str]) -> Number | None:
     """Return the matched number; `None` for a division by zero, and for more digits than Python reads."""
     part = match.groupdict()
-    if len(part["number"]) > MOST_DIGITS:
+    if len(part["number"]) > sys.get_int_max_str_digits():
         return None
     value = Fraction(part["number"].replace(",", ""))
     below = Fraction(part["bottom"] or part["under"] or 1)

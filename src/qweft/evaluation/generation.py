@@ -19,14 +19,7 @@ from qweft.text import with_progress
 
 @dataclass(frozen=True)
 class Prompt:
-    """A conversation up to its last answer.
-
-    Args:
-        ids: Token ids of the rendered prompt.
-        shown: The prompt for readers, without the template's special tokens.
-        reference: The reference answer.
-        in_thought: Whether the chat template opens a chain of thought, as DeepSeek-R1's does.
-    """
+    """A conversation up to its last answer."""
 
     ids: list[int]
     shown: str
@@ -101,11 +94,7 @@ def reads_whole_text(model: torch.nn.Module) -> bool:
 
 
 class Reading:
-    """One text that a model reads piece by piece, with the model's cache of it where it has one that is of help.
-
-    Args:
-        model: A causal language model, in evaluation mode.
-    """
+    """One text that a model reads piece by piece, with the model's cache of it where it has one that is of help."""
 
     def __init__(self, model: torch.nn.Module):
         self._model, self._ids, self._cache = model, list[int](), None
@@ -142,13 +131,7 @@ def has_cache(model: Any) -> bool:
 
 
 def tokens_read(model: Any, prompt: int, new_tokens: int) -> list[int]:
-    """Return the number of tokens that each call of `Reading` gives the model, for an answer without an end.
-
-    Args:
-        model: A causal language model.
-        prompt: Number of tokens of the prompt.
-        new_tokens: Number of tokens of the answer. The last one is not read.
-    """
+    """Return the number of tokens that each call of `Reading` gives the model, for an answer without an end."""
     lengths = range(prompt, prompt + new_tokens)
     turn = turn_of(model) or math.inf
     whole = not has_cache(model)
@@ -161,14 +144,7 @@ def taken_by(model: Any) -> Collection[str]:
 
 
 def greedy(model: torch.nn.Module, prompt: Sequence[int], ends: set[int], max_new_tokens: int) -> Continuation:
-    """Generate the greedy continuation of one prompt; the reference for batched generation.
-
-    Args:
-        model: The model, in evaluation mode, without gradients.
-        prompt: Token ids, at least one.
-        ends: Ids of tokens that end a continuation.
-        max_new_tokens: Maximum number of new tokens; fewer where the model reads no more.
-    """
+    """Generate the greedy continuation of one prompt; the reference for batched generation."""
     most = min(max_new_tokens, (context_of(model) or math.inf) - len(prompt))  # a position beyond is an error, or none
     reading, new, ids = Reading(model), list[int](), list(prompt)
     while len(new) < most:
@@ -244,10 +220,7 @@ def _check(model: torch.nn.Module, batch: int) -> None:
 
 
 def feels_padding(model: torch.nn.Module, prompts: Sequence[Sequence[int]]) -> bool:
-    """Whether the most padding that a batch could have changes a prompt's next logits.
-
-    A layer with a state sets padding to zero before its projections. A branch with a circuit is not zero there.
-    """
+    """Whether the most padding that a batch could have changes a prompt's next logits."""
     shortest, longest = min(prompts, key=len), max(prompts, key=len)
     if len(shortest) == len(longest):
         return False
@@ -366,19 +339,7 @@ def answers_to(
     max_new_tokens: int,
     batch: int = 1,
 ) -> list[Answer]:
-    """Generate the answers of `generate_answers` to prompts that are rendered already: no chat template runs here.
-
-    Args:
-        model: As there.
-        tokenizer: As there.
-        prompts: From `prompt_of`.
-        ends: From `end_tokens`.
-        max_new_tokens: As there.
-        batch: As there.
-
-    Raises:
-        QweftError: If `max_new_tokens` is below 1, or the model cannot generate in batches.
-    """
+    """Generate the answers of `generate_answers` to prompts that are rendered already: no chat template runs here."""
     if max_new_tokens < 1:
         raise QweftError(f"evaluation.max_new_tokens is {max_new_tokens}: it must be at least 1")
     with judged(model):

@@ -16,11 +16,7 @@ RELEVANT = ("results", "samples", "n-samples", "versions", "configs")
 
 
 def check_harness(tasks: Sequence[str]) -> None:
-    """Check that the package is installed and that the tasks' .yaml files exist.
-
-    Raises:
-        QweftError: If the package or a file is missing.
-    """
+    """Check that the package is installed and that the tasks' .yaml files exist."""
     require("lm_eval", EXTRA, WHAT)
     for task in tasks:
         if _is_file(task) and not Path(task).is_file():
@@ -28,21 +24,7 @@ def check_harness(tasks: Sequence[str]) -> None:
 
 
 def run_harness(model: Any, tokenizer: Any, tasks: Sequence[str], limit: int | None, batch_size: int) -> dict[str, Any]:
-    """Run tasks on a model.
-
-    Args:
-        model: A transformers model, with or without an adapter.
-        tokenizer: Its tokenizer.
-        tasks: Names, or paths of .yaml files.
-        limit: Maximum number of examples per task; `None` means all.
-        batch_size: Examples per batch.
-
-    Returns:
-        The harness's results, with its record of each example.
-
-    Raises:
-        QweftError: If the package is missing, or a task cannot be found or fails.
-    """
+    """Run tasks on a model."""
     lm_eval = require("lm_eval", EXTRA, WHAT)
     wrapped = require("lm_eval.models.huggingface", EXTRA, WHAT).HFLM
     named = ", ".join(tasks)

@@ -18,11 +18,7 @@ from qweft.text import many, with_progress
 
 @contextmanager
 def judged(model: torch.nn.Module) -> Iterator[None]:
-    """Put a model into evaluation mode without gradients, and restore each module's mode afterwards.
-
-    Args:
-        model: Any module; its submodules may be in different modes.
-    """
+    """Put a model into evaluation mode without gradients, and restore each module's mode afterwards."""
     before = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
@@ -36,11 +32,7 @@ def judged(model: torch.nn.Module) -> Iterator[None]:
 
 
 def device_of(model: torch.nn.Module) -> torch.device:
-    """Return the device for a model's input ids: that of its first parameter.
-
-    Args:
-        model: A transformers model, with or without an adapter.
-    """
+    """Return the device for a model's input ids: that of its first parameter."""
     return next(model.parameters()).device
 
 

@@ -17,7 +17,6 @@ from qweft.data.load import load_data
 from qweft.data.tokens import Encoded, total_tokens
 from qweft.errors import QweftError
 from qweft.evaluation.answer_scores import check_rows
-from qweft.evaluation.config import EvaluationConfig
 from qweft.evaluation.loss import check_room
 from qweft.evaluation.run import LENGTH, checked_sections, other_rows
 from qweft.evaluation.saved import put_on_by_peft
@@ -29,11 +28,7 @@ from qweft.text import many
 
 @dataclass(frozen=True)
 class Preview:
-    """Description of the work that a command would do.
-
-    Args:
-        lines: Lines of text.
-    """
+    """Lines that describe the work that a command would do."""
 
     lines: tuple[str, ...]
 
@@ -47,32 +42,21 @@ class Preview:
 
 
 def shapes_of(adapter: Path, config: ModelConfig) -> tuple[LoadedModel, list[str]]:
-    """Load the base model on the meta device and check the adapter's file against it.
-
-    Args:
-        adapter: The adapter's folder.
-        config: The base model.
-
-    Returns:
-        The model with its tokenizer, and lines that describe the adapter and the model.
-
-    Raises:
-        QweftError: If the model or the adapter's config cannot be loaded, or the adapter's file does not fit the model.
-    """
-    saved, found = read_config(adapter), read_header(find_weights(adapter))
+    """Load the base model on the meta device and check the adapter's file against it."""
+    saved, header = read_config(adapter), read_header(find_weights(adapter))
     saved.inference_mode = True  # as in loading; else prompt tuning would load a tokenizer that the file names
     if isinstance(getattr(saved, "init_lora_weights", None), str):
         saved.init_lora_weights = True  # type: ignore[attr-defined]  # a start by base weights, which are not here
     loaded = load_model(replace(config, device="meta"))
     method = getattr(saved.peft_type, "value", saved.peft_type)
-    numbers = sum(tensor.numel() for tensor in found.values())
+    numbers = sum(tensor.numel() for tensor in header.values())
     limit = file_elements.set(numbers or None)
     unseen = ""
     try:
-        with put_on_by_peft(loaded, saved, adapter):
+        with put_on_by_peft(loaded, adapter):
             model = attach(loaded.model, saved)
         if isinstance(saved, QwthnConfig):
-            check_tensors(model, "default", saved, found)
+            check_tensors(model, "default", saved, header)
     except QweftError as error:
         if not isinstance(error.__cause__, NotImplementedError):
             raise
@@ -80,21 +64,13 @@ def shapes_of(adapter: Path, config: ModelConfig) -> tuple[LoadedModel, list[str
     finally:
         file_elements.reset(limit)
     return loaded, [
-        f"adapter {adapter}: {method}, {numbers:,} numbers in {many(len(found), 'tensor')}{unseen}",
+        f"adapter {adapter}: {method}, {numbers:,} numbers in {many(len(header), 'tensor')}{unseen}",
         f"model {loaded.source.origin}",
     ]
 
 
 def preview_evaluation(adapter: Path, overrides: dict[str, Any] | None = None) -> Preview:
-    """Describe the work of `qweft evaluate`.
-
-    Args:
-        adapter: A folder with adapter_config.json and adapter_model.safetensors.
-        overrides: Settings of the sections model, data and evaluation that replace those of the training run.
-
-    Raises:
-        QweftError: If the evaluation could not start.
-    """
+    """Describe the work of `qweft evaluate`."""
     model_config, data_config, judging = checked_sections(adapter, overrides or {})
     loaded, lines = shapes_of(adapter, model_config)
     data = load_data(held_out_only(data_config), loaded.tokenizer)
@@ -102,27 +78,20 @@ def preview_evaluation(adapter: Path, overrides: dict[str, Any] | None = None) -
     rows = data.test if judging.split == "test" else data.validation
     check_rows(judging.metrics, data.to_answer(judging.split)[: judging.generated], data.tokenizer)
     check_room(loaded.model, rows)
-    lines.append(f"loss without and with it on {_said(rows)} of {data_config.source} ({judging.split})")
+    lines.append(f"loss without and with it on {_described(rows)} of {data_config.source} ({judging.split})")
     if judging.forgetting:
         other = other_rows(judging, data_config, loaded.tokenizer)
         check_room(loaded.model, other, LENGTH)
-        lines.append(f"loss without and with it on {_said(other)} of {judging.forgetting}")
-    return Preview((*lines, *_asked(judging, len(rows))))
-
-
-def _asked(judging: EvaluationConfig, rows: int) -> list[str]:
-    """Describe the answers to generate and the tasks of lm-evaluation-harness."""
-    scored = (judging.generated or rows) if judging.metrics else 0
-    answers = max(scored, min(judging.answers, rows))
-    lines = []
-    if answers:
+        lines.append(f"loss without and with it on {_described(other)} of {judging.forgetting}")
+    scored = (judging.generated or len(rows)) if judging.metrics else 0
+    if answers := max(scored, min(judging.answers, len(rows))):
         by = f", {scored} scored by {', '.join(judging.metrics)}" if scored else ""
         lines.append(f"{many(answers, 'answer')} of at most {judging.max_new_tokens} tokens, without and with it{by}")
     if judging.lm_eval:
         most = "" if judging.lm_eval_limit is None else f", at most {judging.lm_eval_limit} examples of each"
         lines.append(f"tasks of lm-evaluation-harness without and with it: {', '.join(judging.lm_eval)}{most}")
-    return lines
+    return Preview(tuple(lines))
 
 
-def _said(rows: Sequence[Encoded]) -> str:
+def _described(rows: Sequence[Encoded]) -> str:
     return f"{many(len(rows), 'row')} ({total_tokens(rows):,} tokens)"

@@ -64,26 +64,14 @@ class Reasoned:
 
 
 def with_its_thought(text: str, opened: bool = False) -> str:
-    """Return a solution with the opening of its thought, and without a thought in which nothing stands.
-
-    Templates such as Qwen3's write an empty thought before an answer that has none, which is learned and generated.
-
-    Args:
-        text: The solution.
-        opened: Whether the prompt ended inside a thought, so that the text begins in one.
-    """
+    """Return a solution with the opening of its thought, and without a thought in which nothing stands."""
     if opened and not text.lstrip().startswith(OPENS):
         text = OPENS + text
     return re.sub(rf"^\s*{OPENS}\s*{CLOSES}\s*", "", text)
 
 
 def take_apart(text: str, opened: bool = False) -> Solution:
-    """Split a solution into its chain of thought and its final answers.
-
-    Args:
-        text: The solution.
-        opened: Whether the prompt ended inside a thought, so that the text begins in one.
-    """
+    """Split a solution into its chain of thought and its final answers."""
     if opened and not text.lstrip().startswith(OPENS):
         text = OPENS + text
     opens, closes = text.rfind(OPENS), text.rfind(CLOSES)
@@ -103,17 +91,7 @@ def take_apart(text: str, opened: bool = False) -> Solution:
 
 
 def judge_reasoning(reference: str, generated: str, is_cut: bool, opened: bool = False) -> Reasoned | None:
-    """Score a generated solution against the reference.
-
-    Args:
-        reference: The reference solution.
-        generated: The model's solution.
-        is_cut: Whether it was cut at the maximum length.
-        opened: Whether the prompt ended inside a thought.
-
-    Returns:
-        The scores; `None` if the reference has no final answer.
-    """
+    """Score a generated solution against the reference."""
     asked = take_apart(reference)
     got = take_apart(generated, opened) if asked.has_thought else take_apart(with_its_thought(generated, opened))
     if asked.answer is None:

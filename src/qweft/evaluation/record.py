@@ -10,7 +10,6 @@ from qweft.data.config import DataConfig
 from qweft.data.tokens import TrainedTokens, trained_tokens
 from qweft.errors import QweftError
 from qweft.evaluation.config import EvaluationConfig
-from qweft.files import named_path
 from qweft.method.saved import check_folder, read_saved
 from qweft.models.config import ModelConfig
 from qweft.models.packages import check_asked_for, embedded_model, once_prepared
@@ -21,10 +20,6 @@ SECTIONS = {"model": ModelConfig, "data": DataConfig, "evaluation": EvaluationCo
 """Sections that commands on an adapter take over from the record of its run."""
 RUNS_CODE: dict[str, Callable[[str], bool]] = {"lm_eval": lambda _: True, "metrics": lambda name: name == "verifier"}
 """Evaluation settings of which some values can run code, each with a test of a value."""
-PLACES = {"data": ("source", "file", "validation_source", "test_source"), "evaluation": ("forgetting",)}
-"""Settings that name a file or a data set."""
-MOST_RECORDED = 2**40
-"""Beyond any number of steps, rows or tokens of a training."""
 DAMAGED = "remove it and give --model.name and --data.source"
 
 
@@ -50,7 +45,7 @@ def sections_of(adapter: Path, overrides: dict[str, Any]) -> tuple[ModelConfig, 
     evaluation = {**saved.get("evaluation", {}), **overrides.get("evaluation", {})}
     for name, wanted in unasked(saved, overrides).items():
         evaluation[name] = [each for each in evaluation[name] if each not in wanted]
-    _check_places(adapter, saved, overrides)
+    _check_places(adapter, data, evaluation, overrides)
     return ModelConfig(**model), DataConfig(**data), EvaluationConfig(**evaluation)
 
 
@@ -78,15 +73,7 @@ def _data_section(saved: dict[str, Any], overrides: dict[str, Any]) -> dict[str,
 
 
 def unasked(saved: dict[str, Any], overrides: dict[str, Any]) -> dict[str, list[str]]:
-    """Return the evaluation settings of a run's record that can run code, and so must be asked for by an option.
-
-    The record may be a stranger's. A task of lm-evaluation-harness names functions that are called, and a verifier may
-    evaluate an answer as an expression.
-
-    Args:
-        saved: The config of the run, as `run_config` returns it.
-        overrides: Settings by section; what they name is asked for.
-    """
+    """Return the evaluation settings of a run's record that can run code, and so must be asked for by an option."""
     found = saved.get("evaluation", {})
     wanted = {name: [each for each in found.get(name, ()) if runs(each)] for name, runs in RUNS_CODE.items()}
     given = overrides.get("evaluation", {})
@@ -103,22 +90,20 @@ def tell_unasked(adapter: Path, overrides: dict[str, Any]) -> None:
         )
 
 
-def _check_places(adapter: Path, saved: dict[str, Any], overrides: dict[str, Any]) -> None:
+def _check_places(adapter: Path, data: dict[str, Any], evaluation: dict[str, Any], overrides: dict[str, Any]) -> None:
     """Raise if another user's record names data sets that this machine would read."""
-    taken = saved if "data" not in saved else {**saved, "data": _data_section(saved, overrides)}
-    found = {
-        f"--{section}.{name}": taken.get(section, {}).get(name)
-        for section, names in PLACES.items()
-        for name in names
-        if name not in overrides.get(section, {})
+    several = data.get("sources")
+    named = {"--data.source": None if several else data.get("source")}
+    named["--data.sources"] = ",".join(each["source"] for each in several) if several else None
+    named |= {f"--data.{name}": data.get(name) for name in ("file", "validation_source", "test_source")}
+    named["--evaluation.forgetting"] = evaluation.get("forgetting")
+    given = {f"--{section}.{name}" for section, values in overrides.items() for name in values}
+    wanted = {
+        option: place
+        for option, place in named.items()
+        if place and option not in given and not all(each.startswith("embedded:") for each in place.split(","))
     }
-    several = taken.get("data", {}).get("sources")
-    if several and "sources" not in overrides.get("data", {}):
-        del found["--data.source"]  # it names them all
-        others = [each["source"] for each in several if not each["source"].startswith("embedded:")]
-        found["--data.sources"] = ",".join(others)
-    wanted = {option: place for option, place in found.items() if place and not place.startswith("embedded:")}
-    if wanted and not is_own(read_record(_record(adapter), DAMAGED)):
+    if wanted and not is_own_run(adapter):
         options = " ".join(f"{option} {shlex.quote(cut(place))}" for option, place in wanted.items())
         raise QweftError(
             f"{_record(adapter)} was not written by you on this machine, so the data that it names are not read; to "
@@ -134,16 +119,7 @@ def tell(line: str) -> None:
 
 
 def model_of(adapter: Path, overrides: dict[str, Any]) -> ModelConfig:
-    """Return the training run's model section, with overrides, for commands without data.
-
-    Args:
-        adapter: The adapter's folder.
-        overrides: Settings by section.
-
-    Raises:
-        QweftError: If the model is unknown, or comes in a package that is only downloaded on request; or the run's
-            record cannot be read or was written by another version.
-    """
+    """Return the training run's model section, with overrides, for commands without data."""
     return ModelConfig(**_model_section(adapter, run_config(adapter), overrides))
 
 
@@ -168,14 +144,6 @@ def _model_section(adapter: Path, saved: dict[str, Any], overrides: dict[str, An
     return model
 
 
-def _is_same(path: str, other: str) -> bool:
-    try:
-        here, there = (os.path.realpath(named_path(each)) for each in (path, other))
-    except (QweftError, ValueError):  # a name that is too long, a NUL
-        return False
-    return here == there
-
-
 def _check_named(adapter: Path, recorded: str) -> None:
     """Raise if an adapter's config names another base model than the record beside it, which is then another run's."""
     named = read_saved(adapter).get("base_model_name_or_path")
@@ -183,10 +151,9 @@ def _check_named(adapter: Path, recorded: str) -> None:
         return
     here, there = (embedded_model(name) or once_prepared(name) for name in (recorded, named))
     hub_id = (here.hub_id if here else recorded).lower()
-    parts = named.lower().replace("\\", "/").split("/")
-    # adapters of earlier versions name a path in the hub's cache; hub ids are alike in either case
-    is_on_hub = f"models--{hub_id.replace('/', '--')}" in parts or (named.lower() == hub_id and "/" in hub_id)
-    if (here is None or here is not there) and not is_on_hub and not _is_same(named, recorded):
+    is_same = here is not None and here is there
+    is_same_folder = os.path.realpath(os.path.expanduser(named)) == os.path.realpath(os.path.expanduser(recorded))
+    if not is_same and not is_same_folder and named.lower() != hub_id:
         raise QweftError(
             f"{adapter}: its adapter_config.json names the base model {cut(named)}, and {_record(adapter)} beside it "
             f"{cut(recorded)}; give the one that it was trained on with --model.name"
@@ -194,13 +161,7 @@ def _check_named(adapter: Path, recorded: str) -> None:
 
 
 def run_config(adapter: Path) -> dict[str, dict[str, Any]]:
-    """Return sections of the config that trained the adapter, from run.json in the parent folder; empty without one.
-
-    Only the keys of the sections model, data and evaluation are returned, each of its field's type.
-
-    Raises:
-        QweftError: If the record cannot be read, or was written by another version.
-    """
+    """Return sections of the config that trained the adapter, from run.json in the parent folder; empty without one."""
     record = _record(adapter)
     if not os.path.lexists(record):
         return {}
@@ -219,35 +180,18 @@ def is_own_run(adapter: Path) -> bool:
 
 
 def recorded_tokens(adapter: Path) -> TrainedTokens | None:
-    """Return how much the adapter was trained on, by run.json in the parent folder; `None` if that does not tell.
-
-    Earlier versions did not record the number of packs of a packed training.
-
-    Raises:
-        QweftError: If the record cannot be read.
-    """
+    """Return how much the adapter was trained on, by run.json in the parent folder; `None` if that does not tell."""
     path = _record(adapter)
     if not os.path.lexists(path):
         return None
     record = read_record(path, DAMAGED)
-
-    def number(*keys: str) -> int | None:
-        value: Any = record
-        for key in keys:
-            value = value.get(key) if isinstance(value, dict) else None
-        return value if type(value) is int and 0 < value < MOST_RECORDED else None
-
-    training, rows = ("config", "training"), ("data", "parts", "train")
-    found = [
-        number("training", "steps"), number(*training, "gradient_accumulation"), number(*training, "batch_size"),
-        number(*rows, "tokens"), number("processes") if "processes" in record else 1,
-        number("examples") if "examples" in record else number(*rows, "rows"),
-    ]  # fmt: skip
-    known = [value for value in found if value is not None]
-    if len(known) < len(found) or ("examples" not in record and record["config"]["training"].get("packing")):
+    try:
+        training = record["config"]["training"]
+        passes = record["training"]["steps"] * training["gradient_accumulation"] * record["processes"]
+        numbers = passes, training["batch_size"], record["data"]["parts"]["train"]["tokens"], record["examples"]
+        return trained_tokens(*numbers) if all(type(number) is int and number > 0 for number in numbers) else None
+    except (LookupError, TypeError):
         return None
-    steps, accumulation, batch_size, tokens, processes, examples = known
-    return trained_tokens(steps * accumulation * processes, batch_size, tokens, examples)
 
 
 def recorded_rows(adapter: Path, split: str) -> str | None:
@@ -261,7 +205,7 @@ def recorded_rows(adapter: Path, split: str) -> str | None:
 def recorded_weights(adapter: Path) -> tuple[str, str, str] | None:
     """Return the base model's name, the type and the checksum of its weights in the run; `None` if they are unknown.
 
-    Records of earlier versions lack them, and weights that were quantised differ from device to device.
+    Weights that were quantised differ from device to device.
     """
     if not is_own_run(adapter):
         return None

@@ -13,7 +13,7 @@ from qweft.data.read import read_rows
 from qweft.data.split import TooFewRowsError
 from qweft.data.tokens import Encoded, encode
 from qweft.errors import QweftError
-from qweft.evaluation.answer_scores import AnswerScores, check_packages, check_rows, score_answers
+from qweft.evaluation.answer_scores import check_packages, check_rows, score_answers
 from qweft.evaluation.checks import check_evaluation, check_judging
 from qweft.evaluation.config import EvaluationConfig
 from qweft.evaluation.generation import Answer, generate_answers, reads_whole_text
@@ -38,15 +38,6 @@ def other_rows(judging: EvaluationConfig, data: DataConfig, tokenizer: Any) -> l
     """Return the rows on which forgetting is measured; empty if it is not requested.
 
     They are drawn like the test rows of a run on that data, or are its first rows.
-
-    Args:
-        judging: Its `forgetting` names the data; `forgetting_rows`, `forgetting_length` and `forgetting_first` choose
-            the rows.
-        data: The data section of the adapter's run, which gives the seed of the split.
-        tokenizer: The model's tokenizer with its own chat template.
-
-    Raises:
-        QweftError: If the data cannot be read, or have too few rows.
     """
     if judging.forgetting is None:
         return []
@@ -64,10 +55,7 @@ def other_rows(judging: EvaluationConfig, data: DataConfig, tokenizer: Any) -> l
             "lower evaluation.forgetting_rows, or give more data"
         ) from error
     except QweftError as error:
-        told = str(error)
-        named = "--data.columns" in told  # options that hold for the run's own data alone
-        told += "; here these options are not read: rename the columns in the file" if named else ""
-        raise QweftError(f"{KEY}: {told}") from error
+        raise QweftError(f"{KEY}: {error}") from error
 
 
 def _first(source: str, judging: EvaluationConfig, tokenizer: Any) -> list[Encoded]:
@@ -97,15 +85,7 @@ class _Judged:
 
 
 def checked_sections(adapter: Path, overrides: dict[str, Any]) -> tuple[ModelConfig, DataConfig, EvaluationConfig]:
-    """Return the sections of `check_judging`, after checking the packages they need.
-
-    Args:
-        adapter: The adapter's folder.
-        overrides: Settings by section.
-
-    Raises:
-        QweftError: If the folder holds no adapter, a value is wrong, or a package is missing.
-    """
+    """Return the sections of `check_judging`, after checking the packages they need."""
     model, data, judging = check_judging(adapter, overrides, needs_weights=False)
     tell_unasked(adapter, overrides)
     check_packages(judging.metrics)
@@ -154,11 +134,12 @@ def evaluate(adapter: Path, overrides: dict[str, Any] | None = None) -> Evaluati
     with base_model(is_changed, model, model_config) as untouched:
         base = _judge(untouched, data.tokenizer, rows, other, asked, judging)
     adapted = _judge(model, data.tokenizer, rows, other, asked, judging)
-    found = AnswerScores([], [])
+    scores = [compare_losses(base.loss, adapted.loss), compare_perplexities(base.loss, adapted.loss)]
+    rows_of_answers: list[dict[str, Any]] = []
     if scored:
         both = Both(base.answers[: len(scored)], adapted.answers[: len(scored)])
-        found = score_answers(judging.metrics, data_config.source_of(judging.split), scored, both)
-    scores = [compare_losses(base.loss, adapted.loss), compare_perplexities(base.loss, adapted.loss), *found.scores]
+        of_answers, rows_of_answers = score_answers(judging.metrics, data_config.source_of(judging.split), scored, both)
+        scores += of_answers
     forgetting = harness = None
     if base.elsewhere and adapted.elsewhere:
         forgetting = base.elsewhere, adapted.elsewhere
@@ -168,11 +149,24 @@ def evaluate(adapter: Path, overrides: dict[str, Any] | None = None) -> Evaluati
         harness = base.harness, adapted.harness
         scores += compare_harness(*harness)
     return Evaluation(
-        adapter, loaded.source.origin, str(loaded.dtype).removeprefix("torch."), str(loaded.device),
-        data_config.source_of(judging.split), judging.split, base.loss, adapted.loss, scores, base.answers,
-        adapted.answers, found.rows + [{} for _ in asked[len(scored) :]], judging.answers,
-        judging.max_new_tokens, forgetting, harness, tuple(data.report.judged_without(judging.split)),
-    )  # fmt: skip
+        adapter=adapter,
+        model=loaded.source.origin,
+        dtype=str(loaded.dtype).removeprefix("torch."),
+        device=str(loaded.device),
+        data=data_config.source_of(judging.split),
+        split=judging.split,
+        base=base.loss,
+        adapted=adapted.loss,
+        scores=scores,
+        base_answers=base.answers,
+        adapted_answers=adapted.answers,
+        judged=rows_of_answers + [{} for _ in asked[len(scored) :]],
+        shown=judging.answers,
+        max_new_tokens=judging.max_new_tokens,
+        forgetting=forgetting,
+        harness=harness,
+        left_out=tuple(data.report.judged_without(judging.split)),
+    )
 
 
 def _judge(

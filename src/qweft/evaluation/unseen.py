@@ -18,21 +18,7 @@ def held_out_only(config: DataConfig) -> DataConfig:
 
 
 def check_unseen(adapter: Path, overrides: Mapping[str, Any], data: Data, split: str, tokenizer: Any) -> None:
-    """Refuse to judge an adapter on rows that its run trained on.
-
-    Options such as `--data.test_rows 500` split the data in another way than the run did. A line on the terminal says
-    if the data have changed since.
-
-    Args:
-        adapter: The adapter's folder.
-        overrides: Settings by section that differ from the run's.
-        data: The data with them.
-        split: Rows that are judged: "validation" or "test".
-        tokenizer: The model's tokenizer.
-
-    Raises:
-        QweftError: It was trained on some of them.
-    """
+    """Refuse to judge an adapter on rows that its run trained on."""
     given, own = overrides.get("data"), run_config(adapter).get("data")
     if not own or not is_own_run(adapter):  # a stranger's record does not choose what is read
         return

@@ -15,18 +15,7 @@ TOLERANCE, COARSE_TOLERANCE = 1e-4, 0.02  # largest difference, relative to the 
 
 
 def check_apart(model: Any, packs: Sequence[Pack], pad_token_id: int) -> None:
-    """Check that packed rows do not attend to each other.
-
-    Compares the logits of the second row of a pack with its logits outside the pack.
-
-    Args:
-        model: The model.
-        packs: The packed rows; nothing is checked if no pack has two.
-        pad_token_id: As for the collator.
-
-    Raises:
-        QweftError: If the second row's logits depend on the first row, or a model or adapter takes no `position_ids`.
-    """
+    """Check that packed rows do not attend to each other."""
     two = next((one[:2] for one in packs if len(one) > 1), None)
     if two is None:
         return

@@ -61,14 +61,7 @@ class Checkpoints(TrainerCallback):
         self.identity = json.loads(json.dumps(identity))
 
     def find(self, tell: Callable[[str], None] = print) -> Path | None:
-        """Return the newest complete checkpoint of this run, or `None`; incomplete and damaged ones are removed.
-
-        Args:
-            tell: Receives a line for each that is removed.
-
-        Raises:
-            QweftError: If the checkpoints belong to another run, or hold pickles that this user did not write.
-        """
+        """Return the newest complete checkpoint of this run, or `None`; incomplete and damaged ones are removed."""
         if not (self.folder / IDENTITY).is_file():
             return None
         theirs = read_record(self.folder / IDENTITY, "remove the checkpoints to train anew")

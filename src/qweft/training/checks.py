@@ -20,11 +20,7 @@ KNOWN_REPORTS = ("tensorboard", "trackio", "wandb", "mlflow", "comet_ml", "swanl
 
 
 def check_rates(rates: Mapping[str, float]) -> None:
-    """Check the names and values of per-part learning rates.
-
-    Raises:
-        QweftError: If a part is unknown, or a rate is negative, NaN or infinite; names the key and the allowed values.
-    """
+    """Check the names and values of per-part learning rates."""
     for part, rate in rates.items():
         if part not in RATED:
             raise QweftError(f"training.learning_rates.{part}: there is no such part; there are {', '.join(RATED)}")
@@ -33,11 +29,7 @@ def check_rates(rates: Mapping[str, float]) -> None:
 
 
 def check_training(training: TrainingConfig) -> None:
-    """Check the ranges that types cannot express.
-
-    Raises:
-        QweftError: If a value is out of range; names the key, the value and the allowed range.
-    """
+    """Check the ranges that types cannot express."""
     for name in ("batch_size", "gradient_accumulation", "logging_steps", "basis_rows"):
         if getattr(training, name) is not None and getattr(training, name) < 1:
             raise QweftError(f"training.{name} must be at least 1, got {getattr(training, name)}")
@@ -59,12 +51,7 @@ def check_training(training: TrainingConfig) -> None:
 
 
 def check_run(config: RunConfig) -> None:
-    """Check the sections checkpoints, validation and training, `report_to`, and FSDP's settings.
-
-    Raises:
-        QweftError: If a value is out of range, naming the key, the value and the allowed range; if a package that
-            `report_to` needs is not installed; or as `check_sharding`.
-    """
+    """Check the sections checkpoints, validation and training, `report_to`, and FSDP's settings."""
     check_sharding(config.model.quantization)
     check_training(config.training)
     for name, value in (
@@ -114,11 +101,7 @@ def _check_taken_back(config: RunConfig) -> None:
 
 
 def check_settings(config: RunConfig) -> None:
-    """Check the values of a run's config.
-
-    Raises:
-        QweftError: As `check_run`, `check_evaluation`, `check_specification` and `check_data_config`.
-    """
+    """Check the values of a run's config."""
     check_run(config)
     check_evaluation(config.evaluation, config.data)
     check_specification(config.adapter)
@@ -129,11 +112,7 @@ def check_settings(config: RunConfig) -> None:
 
 
 def check_start(config: RunConfig) -> None:
-    """Check everything that can be checked before a run loads its model and its data.
-
-    Raises:
-        QweftError: As `check_settings`; or the output cannot be written, or the data or the model are not there.
-    """
+    """Check everything that can be checked before a run loads its model and its data."""
     check_settings(config)
     check_launch()
     check_can_be_written(Path(config.output))
@@ -143,11 +122,7 @@ def check_start(config: RunConfig) -> None:
 
 
 def check_plan(config: RunConfig) -> None:
-    """Check everything that can be checked before a run is planned; a model without a tokenizer needs no data.
-
-    Raises:
-        QweftError: As `check_settings`; or the model or the data are not there.
-    """
+    """Check everything that can be checked before a run is planned; a model without a tokenizer needs no data."""
     check_settings(config)
     found = check_model(config.model, needs_weights=False)
     if not isinstance(found, ModelSource) or not found.local or has_tokenizer(Path(found.location)):

@@ -21,12 +21,7 @@ def processes() -> int:
 
 
 def check_launch() -> None:
-    """Check what accelerate was told in the environment.
-
-    Raises:
-        QweftError: WORLD_SIZE is set without LOCAL_RANK, which ends accelerate in an error of its own; or accelerate is
-            told to compute in another precision than the model's, or by DeepSpeed, whose checkpoints are pickles.
-    """
+    """Check what accelerate was told in the environment."""
     if os.environ.get("ACCELERATE_USE_DEEPSPEED", "false").lower() == "true":
         raise QweftError(
             "accelerate was told to use DeepSpeed, which is not supported; give accelerate launch --use_fsdp "
@@ -60,17 +55,7 @@ def of_the_first(number: float, device: "torch.device") -> float:
 
 
 def check_sharding(quantization: str | None = None) -> None:
-    """Check that accelerate uses FSDP version 2, if it uses FSDP, and shares no quantised base model.
-
-    FSDP 1 wraps each of an adapter's small tensors in a module and gathers it in that module's forward pass. A branch
-    contracts the tensors directly, so that forward pass is never called.
-
-    Args:
-        quantization: How the base model is quantised.
-
-    Raises:
-        QweftError: If accelerate uses another version, or the base model is quantised.
-    """
+    """Check that accelerate uses FSDP version 2, if it uses FSDP, and shares no quantised base model."""
     if _is_asked() and quantization is not None:
         raise QweftError(
             f"model.quantization {quantization}: FSDP does not share such weights here; leave it out, or train without "

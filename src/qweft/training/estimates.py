@@ -57,14 +57,7 @@ def fixed_tensors(model: nn.Module) -> list[torch.Tensor]:
 
 
 def footprint(model: Any, trainable: int, training: TrainingConfig, row_tokens: int) -> Footprint:
-    """Estimate memory from the model's config, the batch size and the longest row.
-
-    Args:
-        model: A PEFT model on any device.
-        trainable: Number of trained parameters.
-        training: Gives batch size and gradient checkpointing.
-        row_tokens: Tokens of the longest row.
-    """
+    """Estimate memory from the model's config, the batch size and the longest row."""
     shape = model.config.get_text_config()
     frozen = {name: p for name, p in model.named_parameters() if not p.requires_grad}
     width = next(iter(frozen.values())).element_size() if frozen else torch.finfo(torch.float32).bits // 8
@@ -172,10 +165,6 @@ class Timing:
     cpu_by_others: float | None = None
     load_average: float | None = None
 
-    def to_json(self) -> dict[str, Any]:
-        """Return the timing as JSON can hold it."""
-        return asdict(self)
-
     def lines(self) -> list[tuple[str, str]]:
         """Return the rows of a table, as (name, value)."""
         minutes, seconds = divmod(round(self.whole_seconds), 60)
@@ -197,16 +186,7 @@ class Timing:
 
 
 def time_steps(config: RunConfig, data: Data, steps: int) -> Timing:
-    """Load the weights, train a few steps on the run's rows, and discard the result.
-
-    Args:
-        config: The run's config.
-        data: The run's data.
-        steps: Steps of the whole run.
-
-    Raises:
-        QweftError: If the model cannot be loaded, or the loss is NaN or infinite.
-    """
+    """Load the weights, train a few steps on the run's rows, and discard the result."""
     loaded = load_model(config.model)
     set_seed(config.training.seed)
     model = attach(loaded.model, adapter_config(config.adapter))
@@ -216,6 +196,11 @@ def time_steps(config: RunConfig, data: Data, steps: int) -> Timing:
     assert found.step_seconds_median is not None
     whole = found.basis_seconds + found.step_seconds_median * steps
     return Timing(
-        timed, found.step_seconds_median, found.peak_memory_bytes, whole, found.basis_seconds, found.cpu_by_others,
-        found.load_average,
-    )  # fmt: skip
+        steps=timed,
+        step_seconds=found.step_seconds_median,
+        peak_memory_bytes=found.peak_memory_bytes,
+        whole_seconds=whole,
+        basis_seconds=found.basis_seconds,
+        cpu_by_others=found.cpu_by_others,
+        load_average=found.load_average,
+    )

@@ -40,14 +40,7 @@ class RankAllocation(TrainerCallback):
 
 
 class Unpacking(TrainerCallback):
-    """Gives bitsandbytes' 4-bit layers their plain format before each step.
-
-    On a CPU with AVX512_BF16 a call in evaluation mode packs the weights for a kernel without gradients, and training
-    mode does not take that back.
-
-    Args:
-        model: The model, which was called and may be evaluated between steps.
-    """
+    """Gives bitsandbytes' 4-bit layers their plain format before each step."""
 
     def __init__(self, model: torch.nn.Module):
         self.layers: list[Any] = [
@@ -159,18 +152,7 @@ class _OneDevice(TrainingArguments):
 def arguments(
     training: TrainingConfig, rows: int, folder: str, device: torch.device = CPU, callbacks: RunCallbacks = ALONE
 ) -> TrainingArguments:
-    """Return the trainer's arguments: AdamW with a cosine schedule and warm-up.
-
-    By default nothing is saved, and nothing is sent anywhere. The same seed gives the same order of rows for every
-    method: the trainer's sampler has its own generator, seeded by `data_seed`.
-
-    Args:
-        training: Training settings.
-        rows: Number of rows or packs.
-        folder: The trainer's output folder.
-        device: The model's device.
-        callbacks: Checkpointing and reporting.
-    """
+    """Return the trainer's arguments: AdamW with a cosine schedule and warm-up."""
     if device.type == "cuda":
         torch.cuda.set_device(device)
     steps = steps_of(training, rows, processes())

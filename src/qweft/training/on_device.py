@@ -16,11 +16,7 @@ _DEFAULT = TrainingConfig()
 
 
 def check_device(training: TrainingConfig) -> None:
-    """Check that the device exists and can train, before anything is loaded.
-
-    Raises:
-        QweftError: If it does not or cannot; names the key, the value and the allowed values.
-    """
+    """Check that the device exists and can train, before anything is loaded."""
     if training.measures:
         from qweft.devices.jobs import PriceList
 
@@ -65,15 +61,7 @@ def describe(training: TrainingConfig) -> str:
 
 
 def circuits_on_device(model: Any, training: TrainingConfig) -> AbstractContextManager[None]:
-    """Run the model's circuits on the config's device inside a `with` block; a model without circuits is unchanged.
-
-    Args:
-        model: The adapted model.
-        training: Training settings.
-
-    Raises:
-        QweftError: If a circuit has more qubits than the device supports.
-    """
+    """Run the model's circuits on the config's device inside a `with` block; a model without circuits is unchanged."""
     if not training.measures:
         return nullcontext()
     from qweft.adapter.cores import FunctionCore

@@ -1,12 +1,12 @@
 """Parameters, steps and memory of a run, computed from shapes without loading weights."""
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from peft.tuners.tuners_utils import BaseTunerLayer
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
-from torch import nn
 
 from qweft.adapter.attach import adapter_config, attach
 from qweft.adapter.config import QwthnConfig
@@ -14,7 +14,7 @@ from qweft.adapter.counting import count_parameters, function_on, function_param
 from qweft.adapter.fixed_maps import COMPRESS, EXPAND
 from qweft.adapter.layer import QwthnLinear
 from qweft.circuit import crz_ring_ansatz
-from qweft.data.load import Data, load_data
+from qweft.data.load import load_data
 from qweft.devices.on_chips import ChipTraining, on_chips
 from qweft.evaluation.checks import check_evaluation
 from qweft.evaluation.loss import check_room
@@ -24,7 +24,7 @@ from qweft.models.load import choose_device, choose_dtype, load_model
 from qweft.models.quantization import quantized_as
 from qweft.models.resolve import resolve
 from qweft.training.checks import check_settings
-from qweft.training.config import RunConfig, TrainingConfig
+from qweft.training.config import RunConfig
 from qweft.training.estimates import Footprint, Timing, fixed_tensors, footprint, time_steps
 from qweft.training.loop import few_steps, planned_steps, planned_tokens
 
@@ -37,25 +37,13 @@ BONDS = (16, 12, 8, 6, 4, 3, 2, 1)
 
 @dataclass(frozen=True)
 class Proposal:
-    """Proposed sizes of the tensor network for a model.
-
-    Args:
-        width: Inner width.
-        bond_dimension: Bond dimension.
-        circuit_layers: Layers of the circuit; `None` keeps the config's.
-        trainable_parameters: Trained parameters with these sizes.
-        difference_to_lora: Parameters relative to LoRA of the same rank, such as "-76.1%".
-    """
+    """Proposed sizes of the tensor network for a model."""
 
     width: int
     bond_dimension: int
     circuit_layers: int | None
     trainable_parameters: int
     difference_to_lora: str
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the proposal as JSON can hold it."""
-        return asdict(self)
 
     def __str__(self) -> str:
         layers = f" --adapter.circuit_layers {self.circuit_layers}" if self.circuit_layers else ""
@@ -66,18 +54,7 @@ class Proposal:
 
 
 def propose(config: QwthnConfig, shapes: list[tuple[int, int, int]]) -> Proposal | None:
-    """Return the largest network that saves at least `PAPER_SAVING` relative to LoRA of the same rank.
-
-    The largest network has the most parameters; ties go to the larger bond dimension. The circuit gets fewer layers
-    only if no network is small enough with its own number.
-
-    Args:
-        config: The user's adapter config.
-        shapes: (d_in, d_out, rank) of each adapted layer.
-
-    Returns:
-        The proposal; `None` if no network is small enough.
-    """
+    """Return the largest network that saves at least `PAPER_SAVING` relative to LoRA of the same rank."""
     lora = sum(r * (into + out) for into, out, r in shapes)
     full = config.resolved().circuit_layers
     shallower = [depth for depth in (8, 6, 4, 3, 2, 1) if depth < full] if function_of(config.core) else []
@@ -104,18 +81,18 @@ class Plan:
         adapter: The adapter section of the config.
         layers: Number of adapted layers.
         trainable: Number of trained parameters.
-        fixed: Number of untrained values in the adapter's file: directions of a basis (bytes, if packed),
-            angles of a frozen circuit.
+        fixed: Untrained values in the adapter's file: directions of a basis (bytes, if packed), angles of a frozen
+            circuit.
+        data: Summary of the data.
+        memory: Estimated memory.
+        rate: The learning rate, and where it comes from.
+        steps: Optimizer steps; `None` if the data were not read.
+        warnings: Warnings to read before training.
         parts: Trained parameters by part (tensor network, linear, circuit or control); empty for other methods.
         twin: For a classical control: its name, its trained parameters in a layer of the config's rank, and the number
             of angles in the circuit that it replaces.
         lora: Parameters of LoRA of the same rank on the same layers; `None` for methods other than QWTHN.
         modes: The factorization of each size.
-        steps: Optimizer steps; `None` if the data were not read.
-        data: Summary of the data.
-        memory: Estimated memory.
-        warnings: Warnings to read before training.
-        rate: The learning rate, and where it comes from.
         proposal: Sizes that save as much as the paper claims; `None` if the given ones cost less than LoRA, or no such
             sizes exist.
         timing: Measured times of a few steps; `None` if not requested.
@@ -127,16 +104,16 @@ class Plan:
     layers: int
     trainable: int
     fixed: int
-    parts: dict[str, int]
-    twin: dict[str, Any] | None
-    lora: int | None
-    modes: list[str]
-    steps: int | None
     data: str
     memory: Footprint
-    warnings: list[str]
     rate: str
-    proposal: Proposal | None
+    steps: int | None = None
+    warnings: list[str] = field(default_factory=list)
+    parts: dict[str, int] = field(default_factory=dict)
+    twin: dict[str, Any] | None = None
+    lora: int | None = None
+    modes: list[str] = field(default_factory=list)
+    proposal: Proposal | None = None
     timing: Timing | None = None
     chips: ChipTraining | None = None
 
@@ -161,10 +138,10 @@ class Plan:
             "steps": self.steps,
             "data": self.data,
             "memory_bytes": self.memory.to_json(),
-            "timing": None if self.timing is None else self.timing.to_json(),
+            "timing": None if self.timing is None else asdict(self.timing),
             "chips": None if self.chips is None else self.chips.to_json(),
             "warnings": self.warnings,
-            "proposal": None if self.proposal is None else self.proposal.to_json(),
+            "proposal": None if self.proposal is None else asdict(self.proposal),
         }
 
     def describe(self) -> Group:
@@ -230,45 +207,34 @@ def plan(config: RunConfig, timed: bool = False, chips: bool = False) -> Plan:
         for layer in model.modules()
         if isinstance(layer, QwthnLinear)
     ]
-    longest = _longest_row(data, config.data.max_length)
-    memory = footprint(model, trainable, config.training, longest)
-    steps = None if data is None else planned_steps(config.training, data.train)
-    said = data.report.describe() if data is not None else "data: not read, since the model has no tokenizer here"
-    plain = Plan(
+    rows = [] if data is None else data.train
+    longest = max((len(row["input_ids"]) for row in rows), default=config.data.max_length)
+    planned = Plan(
         model=loaded.source.origin,
         adapter=dict(config.adapter),
-        layers=len(shapes) or _adapted(model),
+        layers=len(shapes) or sum(isinstance(module, BaseTunerLayer) for module in model.modules()),
         trainable=trainable,
         fixed=sum(tensor.numel() for tensor in fixed_tensors(model)),
-        parts={},
-        twin=None,
-        lora=None,
-        modes=[],
-        steps=steps,
-        data=said,
-        memory=memory,
-        warnings=[note] if data is not None and (note := few_steps(config.training, data.train)) else [],
+        data="data: not read, since the model has no tokenizer here" if data is None else data.report.describe(),
+        memory=footprint(model, trainable, config.training, longest),
         rate=config.rate_line,
-        proposal=None,
-        timing=time_steps(config, data, steps) if timed and data is not None and steps is not None else None,
     )
+    if data is not None:
+        steps, note = planned_steps(config.training, rows), few_steps(config.training, rows)
+        timing = time_steps(config, data, steps) if timed else None
+        planned = replace(planned, steps=steps, warnings=[note] if note else [], timing=timing)
     if not isinstance(peft_config, QwthnConfig):
-        return plain
-    planned = _with_qwthn(plain, peft_config, shapes)
-    if not chips or data is None or steps is None or not has_circuit(peft_config.core):
         return planned
-    return replace(planned, chips=_on_chips(peft_config, shapes, config.training, data, steps))
-
-
-def _on_chips(
-    config: QwthnConfig, shapes: list[tuple[int, int, int]], training: TrainingConfig, data: Data, steps: int
-) -> ChipTraining:
-    functions = [function_on(config, r) for _, _, r in shapes]
-    return on_chips(
+    planned = _with_qwthn(planned, peft_config, shapes)
+    if not chips or planned.steps is None or not has_circuit(peft_config.core):
+        return planned
+    functions = [function_on(peft_config, r) for _, _, r in shapes]
+    on_devices = on_chips(
         [function.circuit for function in functions if function.circuit is not None],
-        *planned_tokens(training, data.train, steps),
+        *planned_tokens(config.training, rows, planned.steps),
         trained=all(function.trained for function in functions),
     )
+    return replace(planned, chips=on_devices)
 
 
 def _with_qwthn(plain: Plan, config: QwthnConfig, shapes: list[tuple[int, int, int]]) -> Plan:
@@ -308,15 +274,3 @@ def _with_qwthn(plain: Plan, config: QwthnConfig, shapes: list[tuple[int, int, i
         warnings=warnings,
         proposal=proposal,
     )
-
-
-def _adapted(model: nn.Module) -> int:
-    from peft.tuners.tuners_utils import BaseTunerLayer
-
-    return sum(isinstance(module, BaseTunerLayer) for module in model.modules())
-
-
-def _longest_row(data: Data | None, limit: int) -> int:
-    if data is None:
-        return limit
-    return max((len(row["input_ids"]) for row in data.train), default=limit)

@@ -24,14 +24,7 @@ from qweft.text import progress
 
 
 class PeakMemory:
-    """Measures the peak memory of a `with` block, in bytes, as the attribute `bytes`.
-
-    On CUDA it is PyTorch's peak of allocated memory. Elsewhere it is the peak resident size of this process, which
-    includes the base model. A thread reads that size every 10 ms, so shorter peaks may be missed.
-
-    Args:
-        device: The model's device.
-    """
+    """Measures the peak memory of a `with` block, in bytes, as the attribute `bytes`."""
 
     def __init__(self, device: torch.device):
         self.device = device
@@ -74,12 +67,7 @@ def _release() -> None:
 
 
 class StepRecorder(TrainerCallback):
-    """Records logged losses, the wall time of each step and the machine's load, and shows a progress bar.
-
-    Args:
-        label: Text at the left of the bar.
-        console: Console of the bar, by default standard error; without a terminal there are lines instead of a bar.
-    """
+    """Records logged losses, the wall time of each step and the machine's load, and shows a progress bar."""
 
     def __init__(self, label: str, console: Console | None = None):
         self.curve: list[tuple[int, float]] = []

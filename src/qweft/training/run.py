@@ -106,16 +106,7 @@ def weights_bytes(folder: Path) -> int | None:
 
 @dataclass(frozen=True)
 class _Work:
-    """What a run reads, and how it judges and records.
-
-    Args:
-        config: The run's config, with the settings that follow from the rows.
-        output: Its output folder.
-        loaded: The base model.
-        data: The rows.
-        weights: Checksum of the base model's weights.
-        console: Where the first process prints.
-    """
+    """What a run reads, and how it judges and records."""
 
     config: RunConfig
     output: Path
@@ -131,12 +122,7 @@ class _Work:
         return held_out_loss(model, rows, self.loaded.tokenizer.pad_token_id, judging.batch_size)
 
     def callbacks(self) -> RunCallbacks:
-        """Return the run's checkpoints, validation and reporting, with the checkpoint to resume from.
-
-        Raises:
-            QweftError: If the folder holds checkpoints of another run, or of an unfinished run that is not to be
-                resumed.
-        """
+        """Return the run's checkpoints, validation and reporting, with the checkpoint to resume from."""
         config, output = self.config, self.output
         validation = None
         if config.validation.every is not None:
@@ -308,11 +294,7 @@ def _loaded(config: RunConfig, output: Path, console: Console) -> tuple[_Work, A
 
 
 def _taken_up(work: _Work, earlier: dict[str, Any]) -> TrainedRun:
-    """Return the results of a finished run from its record; one that was stopped as it was judged is judged now.
-
-    Raises:
-        QweftError: Its record is damaged, it was judged on other rows, or the adapter does not load.
-    """
+    """Return the results of a finished run from its record; one that was stopped as it was judged is judged now."""
     output, trained = work.output, _fit_of(earlier, work.output)
     if earlier["adapted"] is None:
         work.console.print(f"this run is trained already ({output / RECORD}), and is judged now", highlight=False)
@@ -335,11 +317,7 @@ def _taken_up(work: _Work, earlier: dict[str, Any]) -> TrainedRun:
 
 
 def _set_earlier_aside(output: Path, console: Console) -> None:
-    """Move what an earlier run left to a folder beside, so that no trained adapter is overwritten.
-
-    Raises:
-        QweftError: Something that no run wrote has the name of an adapter's folder or of the record.
-    """
+    """Move what an earlier run left to a folder beside, so that no trained adapter is overwritten."""
     names = (RECORD, ADAPTER, BEST, CURVES, CHECKPOINTS)
     there = [output / name for name in names if os.path.lexists(output / name)]
     if not any(path.name in (RECORD, ADAPTER, BEST) for path in there):

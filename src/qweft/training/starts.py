@@ -36,20 +36,7 @@ KEPT = "qweft_rewritten"
 def attach_for_training(
     model: Any, config: PeftConfig, rows: Sequence[Encoded], pad_token_id: int, training: TrainingConfig
 ) -> Any:
-    """Return the model with the adapter, as `attach`; LoRA with `init_lora_weights="lora_ga"` starts from gradients.
-
-    Without target modules it starts on PEFT's default ones of the model's type, which `attach` takes too.
-
-    Args:
-        model: The base model.
-        config: The adapter's.
-        rows: Training rows; `training.rows_for_bases()` of them, drawn with its seed, give the gradients.
-        pad_token_id: Token that pads shorter rows of a batch.
-        training: Training settings.
-
-    Raises:
-        QweftError: As `attach`, or a target of this start is no linear layer of plain numbers.
-    """
+    """Return the model with the adapter, as `attach`; LoRA with `init_lora_weights="lora_ga"` starts from gradients."""
     if not isinstance(config, LoraConfig) or config.init_lora_weights != "lora_ga":
         return attach(model, config)
     if config.target_modules is None:
@@ -144,12 +131,7 @@ def save_on_plain_weights(model: Any, folder: Path) -> None:
 
 
 def off_plain_weights(model: Any, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Return the tensors that were trained, of those that `save_on_plain_weights` left in a file.
-
-    Args:
-        model: The model that they were saved from.
-        tensors: The file's tensors by name; those of a file that was not turned are returned as they are.
-    """
+    """Return the tensors that were trained, of those that `save_on_plain_weights` left in a file."""
     starts, trained = _starts(model) or {}, dict(tensors)
     for key in starts.keys() & tensors.keys():
         dimension = 0 if ".lora_A." in key else 1

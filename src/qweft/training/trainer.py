@@ -14,19 +14,7 @@ from qweft.training.gradients import GradientWatch
 
 
 def split_by_part(optimizer: torch.optim.Optimizer, model: Any, rates: Mapping[str, float]) -> None:
-    """Split the optimizer's parameter groups by part and set each part's learning rate.
-
-    Parts without a rate keep the rate of their group. Call it before creating the learning rate scheduler and before
-    the first step.
-
-    Args:
-        optimizer: The optimizer; its groups are replaced.
-        model: The model whose parameters it holds.
-        rates: Peak learning rate by part.
-
-    Raises:
-        QweftError: If the model does not train a part that has a rate.
-    """
+    """Split the optimizer's parameter groups by part and set each part's learning rate."""
     check_rates(model, rates)
     parts = parts_of(model)
     groups = []

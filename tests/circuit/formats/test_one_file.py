@@ -6,7 +6,7 @@ import sys
 import pytest
 from safetensors.torch import load_file
 
-from tests.robustness.test_run import HYBRID, trained
+from tests.evaluation.noise.test_noise import HYBRID, trained
 
 TOY = """
 from qweft.circuit.formats.common import Format, heading, texts_of_gates

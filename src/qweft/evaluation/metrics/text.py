@@ -77,16 +77,7 @@ def _own_folder() -> Path:
 
 
 def compare_texts(references: Sequence[str], base: Sequence[str], adapted: Sequence[str]) -> list[Compared]:
-    """Compare two models' answers to the same prompts by BLEU-4 and ROUGE, from 0 to 100.
-
-    Args:
-        references: The reference answers; their script decides how texts are tokenized.
-        base: The base model's answers.
-        adapted: The adapted model's answers.
-
-    Raises:
-        QweftError: If a package is missing.
-    """
+    """Compare two models' answers to the same prompts by BLEU-4 and ROUGE, from 0 to 100."""
     chinese = is_chinese(references)
     return [_compare_bleu(references, base, adapted, chinese), *_compare_rouge(references, base, adapted, chinese)]
 

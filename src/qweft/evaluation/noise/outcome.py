@@ -5,18 +5,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from qweft.evaluation.noise.sample import Sample
+from qweft.evaluation.noise.settings import Setting
 from qweft.evaluation.row_scores import HeldOutLoss, RowScore, loss_of, ratio
-from qweft.robustness.sample import Sample
 
 
 @dataclass(frozen=True)
 class Scored:
-    """Scores and answers of a model on a sample.
-
-    Args:
-        scores: Score of each row.
-        answers: Generated answer to each prompt.
-    """
+    """Score of each row of a sample, and the generated answer to each prompt."""
 
     scores: tuple[RowScore, ...]
     answers: tuple[str, ...]
@@ -26,18 +22,20 @@ class Scored:
         """Loss over all rows."""
         return loss_of(self.scores)
 
+    @property
+    def totals(self) -> tuple[float, ...]:
+        """Sum of -log p over the targets of each row, in nats."""
+        return tuple(score.total for score in self.scores)
+
 
 @dataclass(frozen=True)
-class Setting:
-    """Shots and noise scale of a measurement.
+class Effort:
+    """Circuits, sent circuits, seconds and load of a measurement, as in `Point`."""
 
-    Args:
-        shots: Shots of each circuit; `None` means exact probabilities.
-        noise_scale: Factor for the error probabilities of the noise model.
-    """
-
-    shots: int | None
-    noise_scale: float
+    circuits: int
+    sent: int
+    seconds: float
+    cpu_by_others: float | None = None
 
 
 @dataclass(frozen=True)
@@ -79,62 +77,36 @@ class Point:
     cpu_by_others: float | None = None
 
 
-@dataclass(frozen=True)
-class Effort:
-    """Circuits, sent circuits, seconds and load of a measurement, as in `Point`."""
-
-    circuits: int
-    sent: int
-    seconds: float
-    cpu_by_others: float | None = None
-
-
 def point(
     setting: Setting, measured: Scored, exact: Scored, is_measured: Sequence[Sequence[bool]], effort: Effort
 ) -> Point:
-    """Compares the measured adapter with exact computation.
-
-    Args:
-        setting: The setting.
-        measured: Scores with the circuits measured.
-        exact: Scores with the circuits computed exactly.
-        is_measured: For each target of each row, whether a measured token predicts it.
-        effort: Circuits and time of the measurement.
-    """
-    loss = measured.loss
+    """Compare the measured adapter with exact computation."""
     pairs = list(zip(measured.scores, exact.scores, strict=True))
     rise, rise_error = ratio([(mine.total - theirs.total, theirs.targets) for mine, theirs in pairs])
-    agreement, agreement_error = _agreement(pairs, is_measured)
-    same = sum(a == b for a, b in zip(measured.answers, exact.answers, strict=True))
-    return Point(
-        setting, loss.loss, loss.standard_error, tuple(score.total for score in measured.scores), rise, rise_error,
-        agreement, agreement_error, measured.answers, same, effort.circuits, effort.sent, effort.seconds,
-        effort.cpu_by_others,
-    )  # fmt: skip
-
-
-def _agreement(
-    pairs: Sequence[tuple[RowScore, RowScore]], is_measured: Sequence[Sequence[bool]]
-) -> tuple[float | None, float | None]:
     same = [
         [a == b for a, b, counts in zip(mine.predicted, theirs.predicted, of_row, strict=True) if counts]
         for (mine, theirs), of_row in zip(pairs, is_measured, strict=True)
     ]
-    return ratio([(sum(row), len(row)) for row in same]) if any(same) else (None, None)
+    agreement, agreement_error = ratio([(sum(row), len(row)) for row in same]) if any(same) else (None, None)
+    loss = measured.loss
+    return Point(
+        setting=setting,
+        loss=loss.loss,
+        loss_error=loss.standard_error,
+        row_totals=measured.totals,
+        rise=rise,
+        rise_error=rise_error,
+        agreement=agreement,
+        agreement_error=agreement_error,
+        answers=measured.answers,
+        same_answers=sum(a == b for a, b in zip(measured.answers, exact.answers, strict=True)),
+        **vars(effort),
+    )
 
 
 @dataclass(frozen=True)
 class Computed:
-    """Baselines of the measured adapter on the same rows: the base model, and the adapter computed exactly.
-
-    Args:
-        base: Loss of the base model in nats per target token.
-        exact: Loss of the adapter with its circuits computed exactly.
-        base_totals: Sum of -log p of the base model over the targets of each row, in nats.
-        exact_totals: The same sums of the adapter.
-        targets: Number of targets of each row.
-        answers: Answers generated with the circuits computed exactly.
-    """
+    """Baselines of the measured adapter on the same rows: the base model, and the adapter computed exactly."""
 
     base: float
     exact: float
@@ -145,14 +117,13 @@ class Computed:
 
     @classmethod
     def of(cls, base: Scored, exact: Scored) -> "Computed":
-        """Returns the baselines from the scores of the base model and of the adapter computed exactly."""
-        base_totals, exact_totals = (tuple(score.total for score in each.scores) for each in (base, exact))
+        """Return the baselines from the scores of the base model and of the adapter computed exactly."""
         targets = tuple(score.targets for score in exact.scores)
-        return cls(base.loss.loss, exact.loss.loss, base_totals, exact_totals, targets, exact.answers)
+        return cls(base.loss.loss, exact.loss.loss, base.totals, exact.totals, targets, exact.answers)
 
 
 @dataclass(frozen=True)
-class Robustness:
+class NoiseResults:
     """Results of a trained adapter on a device.
 
     Args:
@@ -190,7 +161,7 @@ class Robustness:
     environment: dict[str, Any]
 
     def to_json(self) -> dict[str, Any]:
-        """Returns all fields as JSON-compatible values."""
+        """Return all fields as JSON can hold them."""
         return asdict(self) | {"sample": self.sample.to_json()}
 
     @property
@@ -216,24 +187,16 @@ class Robustness:
         return tuple(sorted({point.setting.noise_scale for point in self.points}))
 
     def at(self, scale: float) -> tuple[Point, ...]:
-        """Returns the points of one noise scale by ascending shots, with exact probabilities last."""
-        found = [point for point in self.points if point.setting.noise_scale == scale]
-        return tuple(sorted(found, key=lambda point: point.setting.shots or math.inf))
+        """Return the points of one noise scale by ascending shots, with exact probabilities last."""
+        points = [point for point in self.points if point.setting.noise_scale == scale]
+        return tuple(sorted(points, key=lambda point: point.setting.shots or math.inf))
 
 
 def enough_shots(points: Sequence[Point], holds: Callable[[Point], bool]) -> Point | None:
-    """Returns the point with the fewest shots from which a condition holds at all further points.
-
-    Args:
-        points: Points of one noise scale by ascending shots, with exact probabilities last.
-        holds: The condition.
-
-    Returns:
-        The point; `None` if there is none, or if the condition holds only for exact probabilities.
-    """
-    found = None
+    """Return the point with the fewest shots from which a condition holds at all further points."""
+    first = None
     for each in reversed(points):
         if not holds(each):
             break
-        found = each
-    return found if found is None or found.setting.shots is not None else None
+        first = each
+    return first if first is None or first.setting.shots is not None else None

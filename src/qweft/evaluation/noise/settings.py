@@ -1,4 +1,4 @@
-"""The devices and settings of a robustness run."""
+"""The devices and settings of a measurement: each number of shots at each noise scale."""
 
 import math
 from collections.abc import Mapping
@@ -9,30 +9,41 @@ from qweft.devices import Device, DeviceError, DeviceSettings, RemoteDevice, mak
 from qweft.devices.jobs import PriceList
 from qweft.devices.registry import NOISELESS
 from qweft.errors import QweftError
-from qweft.robustness.config import RobustnessConfig
-from qweft.robustness.outcome import Setting
+from qweft.evaluation.noise.config import NoiseConfig
 from qweft.text import many
 
 
 @dataclass(frozen=True)
-class Grid:
-    """Devices and settings of a run.
+class Setting:
+    """Shots of each circuit, `None` for exact probabilities, and a factor for the noise model's error probabilities."""
 
-    Args:
-        devices: Device by noise scale.
-        settings: Settings in the order in which they run.
-        identity: Identity of the device at noise scale 1.
-        has_noise: Whether the device has a noise model, so that the noise scale matters.
-    """
+    shots: int | None
+    noise_scale: float
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Devices and settings of a measurement."""
 
     devices: dict[float, Device | RemoteDevice]
     settings: tuple[Setting, ...]
     identity: str
     has_noise: bool
 
+    def check_qubits(self, circuits: Mapping[str, Circuit]) -> None:
+        """Raise if a device has too few qubits for the circuit of a layer, by its name."""
+        for device in self.devices.values():
+            most = device.limits.qubits
+            for name, circuit in circuits.items():
+                if most is not None and circuit.qubits > most:
+                    raise QweftError(
+                        f"device {device.name} has {many(most, 'qubit')}, and the circuit of {name} needs "
+                        f"{circuit.qubits}; choose another --device, or other --layers"
+                    )
 
-def make_grid(config: RobustnessConfig) -> Grid:
-    """Returns a setting for each number of shots at each noise scale, with checked devices.
+
+def make_grid(config: NoiseConfig) -> Grid:
+    """Return a setting for each number of shots at each noise scale, with checked devices.
 
     If the device can compute exact probabilities, they are added as a setting: the limit of many shots. Mitigation
     that needs counts rules this out, and so does a price or a time for each shot.
@@ -42,7 +53,11 @@ def make_grid(config: RobustnessConfig) -> Grid:
             price or a time for each shot and none are given.
     """
     _check(config)
-    devices = {scale: _device(config, scale) for scale in sorted(set(config.noise_scale))}
+
+    def device_at(scale: float) -> Device | RemoteDevice:
+        return make_device(config.device, DeviceSettings(config.seed, config.noise, scale))
+
+    devices = {scale: device_at(scale) for scale in sorted(set(config.noise_scale))}
     wanted: list[int | None] = [*sorted(set(config.shots))] if config.shots else [None]
     first = next(iter(devices.values()))
     for shots in wanted:
@@ -52,15 +67,10 @@ def make_grid(config: RobustnessConfig) -> Grid:
         raise QweftError(
             f"device {config.device} has a price or a time for each shot; give --shots, so that it can be told"
         )
-    if (
-        config.shots
-        and not (config.needs_counts or counts_shots)
-        and isinstance(first, Device)
-        and _is_exact_too(first)
-    ):
+    if config.shots and not (config.needs_counts or counts_shots) and _is_exact_too(first):
         wanted.append(None)
-    identity = _device(config, 1.0).identity()
-    has_noise = identity != _device(config, 0.0).identity()
+    identity = device_at(1.0).identity()
+    has_noise = identity != device_at(0.0).identity()
     if config.noise_scale != [1.0] and not has_noise:
         raise QweftError(
             f"--noise-scale {','.join(f'{scale:g}' for scale in config.noise_scale)}: device {config.device} has no "
@@ -69,27 +79,7 @@ def make_grid(config: RobustnessConfig) -> Grid:
     return Grid(devices, tuple(Setting(shots, scale) for scale in devices for shots in wanted), identity, has_noise)
 
 
-def check_qubits(grid: Grid, circuits: Mapping[str, Circuit]) -> None:
-    """Checks that the devices have enough qubits for the circuit of each layer, by its name.
-
-    Raises:
-        QweftError: If one has too few.
-    """
-    for device in grid.devices.values():
-        most = device.limits.qubits
-        for name, circuit in circuits.items():
-            if most is not None and circuit.qubits > most:
-                raise QweftError(
-                    f"device {device.name} has {many(most, 'qubit')}, and the circuit of {name} needs "
-                    f"{circuit.qubits}; choose another --device, or other --layers"
-                )
-
-
-def _device(config: RobustnessConfig, scale: float) -> Device | RemoteDevice:
-    return make_device(config.device, DeviceSettings(config.seed, config.noise, scale))
-
-
-def _check(config: RobustnessConfig) -> None:
+def _check(config: NoiseConfig) -> None:
     for shots in config.shots or []:
         if shots < 1:
             raise QweftError(f"--shots must be at least 1, got {shots}; leave them out for exact probabilities")
@@ -98,7 +88,7 @@ def _check(config: RobustnessConfig) -> None:
     for scale in config.noise_scale:
         if not (math.isfinite(scale) and scale >= 0):
             raise QweftError(f"--noise-scale must be at least 0, got {scale}")
-    if config.extrapolation != RobustnessConfig.extrapolation and not config.zne:
+    if config.extrapolation != NoiseConfig.extrapolation and not config.zne:
         raise QweftError(f"--extrapolation {config.extrapolation} says nothing without --zne; give --zne 1,3,5 too")
     if config.needs_counts and not config.shots:
         raise QweftError(f"--readout {config.readout} works on counts; give --shots, or use --readout inverse")
@@ -112,7 +102,9 @@ def _check(config: RobustnessConfig) -> None:
             raise QweftError(f"--{name.replace('_', '-')} must be above 0, got {value}")
 
 
-def _is_exact_too(device: Device) -> bool:
+def _is_exact_too(device: Device | RemoteDevice) -> bool:
+    if not isinstance(device, Device):
+        return False
     try:
         device.check(None)
     except DeviceError:

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from qweft.errors import QweftError
-from qweft.robustness.sample import ChosenTokens, Wanted, choose_sample, measured_targets
+from qweft.evaluation.noise.sample import ChosenTokens, Wanted
 
 
 def rows_of(*lengths):
@@ -15,7 +15,7 @@ def rows_of(*lengths):
 
 def draw(rows, answers=(), a_token=1, cap=None, seed=0, once=0, batch=4):
     calls = [[tokens - 3, 1, 1, 1] for tokens in answers]
-    return choose_sample(Wanted(rows, "all", calls, batch), a_token, once, cap, seed)
+    return Wanted(rows, "all", calls, batch, a_token, once).draw(cap, seed)
 
 
 def test_without_a_cap_everything_is_measured():
@@ -27,18 +27,13 @@ def test_without_a_cap_everything_is_measured():
 
 
 @pytest.mark.parametrize("cap", [120, 150, 200, 300, 400])
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(2))
 def test_as_many_rows_as_fit_and_never_more(cap, seed):
     sample = draw(rows_of(*[11] * 20), [12, 12, 12], 2, cap, seed)
     answers = min(3, cap // 2 // 24)
     assert sample.answers == answers
     assert len(sample.rows) == (cap - 24 * answers) // 20
     assert sample.circuits == 20 * len(sample.rows) + 24 * answers <= cap
-
-
-def test_what_tells_errors_counts_too():
-    sample = draw(rows_of(*[11] * 20), [], 2, 120, once=30)
-    assert len(sample.rows) == 4 and sample.circuits == 110
 
 
 def test_rows_are_drawn_by_the_seed():
@@ -63,11 +58,6 @@ def test_calls_hold_the_longest_rows_first_and_each_new_token_by_itself():
     assert draw(rows_of(6, 10, 8), [10], batch=2).calls == (16, 5, 7, 1, 1, 1)  # a prompt of 7, and 3 that are read
     tokens = draw(rows_of(*[11] * 20), a_token=2, cap=19, batch=3)
     assert sum(tokens.calls) == 9 and 0 not in tokens.calls and len(tokens.calls) <= 3
-
-
-def test_a_single_row_is_measured_whole_where_there_is_no_other():
-    sample = draw(rows_of(4), cap=5)
-    assert sample.rows == (0,) and sample.kind == "all"
 
 
 def test_rows_without_targets_are_never_chosen():
@@ -101,16 +91,8 @@ def test_chosen_tokens_are_found_in_any_batch_and_order():
 
 def test_tokens_that_predict_targets():
     rows = [{"input_ids": [1, 2, 3, 4, 5], "labels": [-100, -100, 3, -100, 5]}, *rows_of(3)]
-    wanted = Wanted(rows, "targets", [[6, 1, 1, 1]], 2)
-    assert wanted.places == [[1, 3], [0, 1]]
-    sample = choose_sample(wanted, 3, 0, None, 0)
+    sample = Wanted(rows, "targets", [[6, 1, 1, 1]], 2, 3, 0).draw(None, 0)
     assert sample.tokens == ((1, 3), (0, 1)) and sample.calls == (4, 1, 1, 1, 1) and sample.circuits == 3 * 8
     assert sample.describe(rows) == (
         "all 2 rows, their 4 tokens that predict a target measured, the other 4 computed exactly, 1 answer"
     )
-
-
-def test_targets_that_a_measured_token_predicts():
-    row = {"input_ids": [1, 2, 3, 4, 5], "labels": [-100, -100, 3, -100, 5]}
-    assert measured_targets(row, (0, 3)) == (False, True)
-    assert measured_targets(rows_of(3)[0], ()) == (False, False)

@@ -1,12 +1,10 @@
 """A trained adapter's folder on devices, by call and by command."""
 
-import io
 import json
 import shutil
-import types
 
 import pytest
-from safetensors.torch import load_file, save_file
+from tests.tiny_folder import save_rows, save_tiny_model
 
 from qweft.cli.main import main
 from qweft.data.config import DataConfig
@@ -16,13 +14,8 @@ from qweft.devices.jobs import Executor
 from qweft.devices.noise.device import NoisyDevice
 from qweft.files import cache_folder
 from qweft.models.config import ModelConfig
-from qweft.output import Console
-from qweft.robustness import run
-from qweft.robustness.config import RobustnessConfig
-from qweft.robustness.outcome import Setting
 from qweft.training.config import RunConfig, TrainingConfig
 from qweft.training.run import train
-from tests.tiny_folder import save_rows, save_tiny_model
 
 HYBRID = {"preset": "qtha", "r": 2, "width": 8, "bond_dimension": 2, "target_modules": ["q_proj", "v_proj"]}
 
@@ -62,16 +55,6 @@ def test_measured_exactly_nothing_changes(adapter, tmp_path, capsys):
     assert json.loads(out[out.index("{\n") :])["adapted"]["loss"] == pytest.approx(
         read(tmp_path)["computed"]["exact"], abs=1e-6
     )
-
-
-def test_a_providers_words_are_told_as_they_are(monkeypatch):
-    said = []
-    monkeypatch.setattr(run, "Executor", lambda *_, tell, **__: tell("[q3] is off at [/circuit] arn:us:x"))
-    grid = types.SimpleNamespace(settings=[Setting(10, 1.0)], devices={1.0: None})
-    context = types.SimpleNamespace(measure=lambda *_: said.append("measured"))
-    console = Console(file=io.StringIO())
-    list(run._points(grid, None, context, None, RobustnessConfig(), console))
-    assert console.file.getvalue() == "[q3] is off at [/circuit] arn:us:x\n" and said
 
 
 def test_shots_and_a_cap(adapter, tmp_path, capsys):
@@ -145,29 +128,6 @@ def test_a_device_that_takes_jobs(adapter, tmp_path, capsys, monkeypatch):
     assert read(tmp_path / "c")["points"][0]["loss"] == first["loss"]
 
 
-def test_a_queue_that_is_longer_than_the_patience(adapter, tmp_path, capsys, monkeypatch):
-    own_ledger(tmp_path / "cache", monkeypatch)
-    common = [
-        "--device",
-        "rehearsal:shots",
-        "--shots",
-        "50",
-        "--layers",
-        "v_proj",
-        "--evaluation.answers",
-        "0",
-        "--yes",
-    ]
-    monkeypatch.setattr("qweft.devices.rehearsal.SECONDS_IN_QUEUE", 3600.0)
-    assert evaluate(adapter, *common, "--timeout", "0.1", "--output", str(tmp_path / "a")) == 2
-    captured = capsys.readouterr()
-    assert "nothing came for 0.1 s; open jobs live on" in " ".join(captured.err.split())
-    assert captured.out.count("sent job") == 1 and not (tmp_path / "a" / "robustness.json").exists()
-    monkeypatch.setattr("qweft.devices.rehearsal.SECONDS_IN_QUEUE", 0.0)
-    assert evaluate(adapter, *common, "--any-calibration", "true", "--output", str(tmp_path / "a")) == 0
-    assert read(tmp_path / "a")["config"]["any_calibration"] is True
-
-
 def test_a_run_that_is_stopped_leaves_what_it_has(adapter, tmp_path, capsys, monkeypatch):
     run = Executor.run
 
@@ -180,55 +140,10 @@ def test_a_run_that_is_stopped_leaves_what_it_has(adapter, tmp_path, capsys, mon
     options = ["--device", "shots", "--shots", "10,100,1000", "--max-circuits", "300", "--output", str(tmp_path)]
     assert evaluate(adapter, *options) == 2
     captured = capsys.readouterr()
-    assert "the chip is switched off" in captured.err and "what this try measured is in" in captured.out
+    assert "the chip is switched off" in captured.err
     assert [point["setting"]["shots"] for point in read(tmp_path)["points"]] == [10, 100]
     page = (tmp_path / "robustness.md").read_text()
     assert "2 of 3 settings measured so far." in page and (tmp_path / "by_shots.png").is_file()
-
-
-def test_a_run_that_is_stopped_again_leaves_no_fewer_points(adapter, tmp_path, monkeypatch):
-    run, most = Executor.run, [1000]
-
-    def refuses_many_shots(self, circuits, shots):
-        if shots >= most[0]:
-            raise DeviceError("the chip is switched off")
-        return run(self, circuits, shots)
-
-    monkeypatch.setattr(Executor, "run", refuses_many_shots)
-    options = ["--device", "shots", "--shots", "10,100,1000", "--max-circuits", "300", "--output", str(tmp_path)]
-    for most[0], left in ((1000, 2), (100, 2), (2000, 3)):
-        evaluate(adapter, *options)
-        assert len(read(tmp_path)["points"]) == left
-    begun = read(tmp_path)
-    other = {**begun, "points": begun["points"][:2], "computed": {**begun["computed"], "exact": 1.0}}
-    (tmp_path / "robustness.json").write_text(json.dumps(other))  # of another adapter at the same place
-    most[0] = 100
-    evaluate(adapter, *options)
-    assert len(read(tmp_path)["points"]) == 1
-
-
-def test_an_earlier_report_is_kept_unless_it_is_this_one_begun(adapter, tmp_path, capsys):
-    """A chip's numbers cost money, and a calibrated noise cannot be had again."""
-    output = tmp_path / "report"
-    shots = ["--device", "shots", "--output", str(output), "--shots"]
-    assert evaluate(adapter, *shots, "50") == 0
-    first = read(output)
-    assert evaluate(adapter, *shots, "10") == 0
-    aside = output / "earlier"
-    assert f"the earlier report in {output} is now in {aside / 'robustness-1'}" in " ".join(
-        capsys.readouterr().out.split()
-    )
-    assert read(aside / "robustness-1") == first and read(output)["config"]["shots"] != first["config"]["shots"]
-    begun = read(output)
-    (output / "robustness.json").write_text(json.dumps({**begun, "points": begun["points"][:-1]}))
-    assert evaluate(adapter, *shots, "10") == 0
-    assert read(output)["points"] and not (aside / "robustness-2").exists()
-    (output / "robustness.json").write_text("{")
-    assert evaluate(adapter, *shots, "10") == 0
-    assert (aside / "robustness-2" / "robustness.json").read_text() == "{"
-    (output / "robustness.json").write_text(json.dumps({**begun, "points": 5}))
-    assert evaluate(adapter, *shots, "10") == 0
-    assert read(aside / "robustness-3")["points"] == 5
 
 
 def test_what_else_stands_in_the_output_of_a_report_stays(adapter, tmp_path):
@@ -242,47 +157,11 @@ def test_what_else_stands_in_the_output_of_a_report_stays(adapter, tmp_path):
     assert (tmp_path / "rows.csv").exists() and read(tmp_path / "earlier" / "robustness-2")["points"]
 
 
-def test_a_report_does_not_stand_in_the_folder_that_holds_the_adapter(adapter, capsys):
-    assert evaluate(adapter, "--device", "exact", "--output", str(adapter.parent)) == 2
-    assert "holds the adapter, and a report has a folder of its own" in capsys.readouterr().err
-
-
-def test_an_adapter_that_is_replaced_meanwhile_has_no_report(adapter, tmp_path, monkeypatch, capsys):
-    shutil.copytree(adapter.parent, tmp_path / "run")
-    measured = Executor.run
-
-    def replaces(self, circuits, shots):
-        file = tmp_path / "run" / "adapter" / "adapter_model.safetensors"
-        content = file.read_bytes()
-        file.unlink()
-        file.write_bytes(content)
-        return measured(self, circuits, shots)
-
-    monkeypatch.setattr(Executor, "run", replaces)
-    assert evaluate(tmp_path / "run" / "adapter", "--device", "shots", "--shots", "10") == 2
-    assert "was replaced by another command meanwhile; run the same command again" in capsys.readouterr().err
-    assert not (tmp_path / "run" / "robustness-shots" / "robustness.json").exists()
-
-
 def test_a_dry_run_tells_too_few_qubits(adapter, capsys, monkeypatch):
     """The base model and the exact adapter were scored before this was told."""
     monkeypatch.setattr(NoisyDevice, "limits", Limits(qubits=1))
     assert evaluate(adapter, "--device", "noisy", "--dry-run") == 2
     assert "device noisy has 1 qubit, and the circuit of model.layers.0" in " ".join(capsys.readouterr().err.split())
-
-
-def test_a_dry_run_as_json(adapter, capsys):
-    options = ["--device", "shots", "--shots", "10,100", "--max-circuits", "300", "--dry-run", "--json"]
-    assert evaluate(adapter, *options) == 0
-    planned = json.loads(capsys.readouterr().out)
-    assert planned["settings"] == 2 and planned["dtype"] == "float32"
-    assert 0 < planned["estimate"]["circuits"] <= 600
-
-
-def test_in_bfloat16_the_exact_device_changes_nothing(adapter, tmp_path):
-    assert evaluate(adapter, "--device", "exact", "--model.dtype", "bfloat16", "--output", str(tmp_path)) == 0
-    (point,) = read(tmp_path)["points"]
-    assert point["rise"] == 0 and "model in bfloat16" in (tmp_path / "robustness.md").read_text()
 
 
 def test_caps_stop_before_anything_is_sent(adapter, tmp_path, capsys, monkeypatch):
@@ -299,11 +178,6 @@ def test_caps_stop_before_anything_is_sent(adapter, tmp_path, capsys, monkeypatc
     assert not (tmp_path / "cache" / "devices").exists()
 
 
-def test_only_some_layers(adapter, tmp_path):
-    assert evaluate(adapter, "--device", "shots", "--shots", "10", "--layers", "q_proj", "--output", str(tmp_path)) == 0
-    assert read(tmp_path)["layers"] == [f"model.layers.{i}.self_attn.q_proj" for i in (0, 1)]
-
-
 def test_only_tokens_that_predict_targets(adapter, tmp_path):
     common = ["--device", "shots", "--shots", "10", "--output", str(tmp_path)]
     circuits = {}
@@ -315,17 +189,10 @@ def test_only_tokens_that_predict_targets(adapter, tmp_path):
     assert 0 < circuits["targets"] < circuits["all"] / 2
 
 
-def test_by_default_it_lands_beside_the_adapter(adapter):
-    assert evaluate(adapter, "--device", "exact") == 0
-    assert (adapter.parent / "robustness-exact" / "robustness.md").is_file()
-
-
 @pytest.mark.parametrize(
     ("options", "words"),
     [
         (["--device", "exakt"], "there is no device exakt; there are exact"),
-        (["--device", "exact", "--shots", "10"], "device exact has no shots"),
-        (["--device", "shots", "--shots", "10", "--seed", "-1"], "--seed -1: give 0 or more"),
         (["--device", "shots"], "device shots needs a number of shots"),
         (["--device", "shots", "--shots", "10,0"], "--shots must be at least 1, got 0"),
         (["--device", "shots", "--shots", "10", "--noise-scale", "0.5"], "device shots has no noise"),
@@ -333,20 +200,11 @@ def test_by_default_it_lands_beside_the_adapter(adapter):
             ["--device", "pennylane:default.qubit", "--noise-scale", "0,1"],
             "default.qubit has no noise model that could",
         ),
-        (["--device", "shots", "--shots", "10", "--timeout", "0"], "--timeout must be above 0, got 0"),
-        (["--device", "shots", "--shots", "10", "--max-circuits", "0"], "--max-circuits must be above 0, got 0"),
-        (["--device", "shots", "--shots", "10", "--max-circuits", "3"], "fewer than the 4 circuits"),
         (["--device", "shots", "--shots", "10", "--layers", "k_proj"], "k_proj meets no layer with a circuit"),
-        (["--device", "shots", "--shots", "many"], "--shots: expected list of int or null"),
         (["--device", "noisy", "--noise", "papper"], "there is no noise model papper"),
-        (["--device", "noisy", "--zne", "1,2"], "odd factors"),
         (["--device", "noisy", "--noise-scale", "-1"], "--noise-scale must be at least 0"),
         (["--device", "noisy", "--readout", "m3"], "--readout m3 works on counts; give --shots"),
         (["--device", "noisy", "--extrapolation", "linear"], "--extrapolation linear says nothing without --zne"),
-        (["--device", "noisy", "--readout", "all"], "--readout: expected one of inverse, m3"),
-        (["--device", "noisy", "--prices", "none.yaml"], "price list none.yaml: no such file"),
-        (["--device", "rehearsal:shots"], "needs a number of shots"),
-        (["--shots", "10"], "--shots is about circuits measured on a device; name one with --device"),
         (["--yes"], "--yes is about circuits measured on a device; name one with --device"),
     ],
 )
@@ -361,10 +219,9 @@ def test_an_adapter_without_circuit(tmp_path, capsys):
     assert "has no circuit that a device could run" in capsys.readouterr().err
 
 
-def test_an_adapter_whose_numbers_overflow_is_one_sentence(adapter, tmp_path, capsys):
-    shutil.copytree(adapter.parent, tmp_path / "run")
-    file = tmp_path / "run" / "adapter" / "adapter_model.safetensors"
-    save_file({name: tensor * 1e37 for name, tensor in load_file(file).items()}, file)
-    options = ["--device", "shots", "--shots", "10", "--max-circuits", "100", "--output", str(tmp_path / "out")]
-    assert evaluate(file.parent, *options) == 2
-    assert "has an angle that is not a finite number (NaN or infinity)" in " ".join(capsys.readouterr().err.split())
+def test_a_link_in_place_of_the_default_output_is_not_followed(adapter, tmp_path, capsys):
+    link = adapter.parent / "robustness-shots"
+    link.symlink_to(tmp_path)
+    assert evaluate(adapter, "--device", "shots", "--shots", "10") == 2
+    link.unlink()
+    assert "is a link to" in " ".join(capsys.readouterr().err.split()) and not list(tmp_path.iterdir())

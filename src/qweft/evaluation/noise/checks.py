@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from qweft.claims import check_earlier
 from qweft.data.config import DataConfig
 from qweft.devices.jobs import Budget
 from qweft.devices.mitigation import make_mitigation
@@ -13,25 +12,15 @@ from qweft.devices.mitigation.estimate import Mitigation
 from qweft.errors import QweftError
 from qweft.evaluation.checks import check_judging
 from qweft.evaluation.config import EvaluationConfig
+from qweft.evaluation.noise.config import NoiseConfig
+from qweft.evaluation.noise.cost import make_budget
+from qweft.evaluation.noise.settings import Grid, make_grid
 from qweft.files import check_can_be_written
 from qweft.models.config import ModelConfig
-from qweft.robustness.config import RobustnessConfig
-from qweft.robustness.cost import make_budget
-from qweft.robustness.grid import Grid, make_grid
 
 
-class Wanted(NamedTuple):
-    """What is to be measured, where and how.
-
-    Args:
-        model: The base model.
-        data: The data.
-        evaluation: Evaluation settings.
-        grid: Devices and settings.
-        budget: Price and caps.
-        mitigation: Error mitigation.
-        output: Folder of the results.
-    """
+class Checked(NamedTuple):
+    """What is to be measured, where and how."""
 
     model: ModelConfig
     data: DataConfig
@@ -42,13 +31,8 @@ class Wanted(NamedTuple):
     output: Path
 
 
-def check_start(adapter: Path, overrides: Mapping[str, Any], config: RobustnessConfig) -> Wanted:
-    """Checks everything that can be checked before a model is loaded.
-
-    Raises:
-        QweftError: If the adapter's files, a setting, the device or a cap is wrong, or the data or the model are not
-            there, or the output cannot be written.
-    """
+def check_start(adapter: Path, overrides: Mapping[str, Any], config: NoiseConfig) -> Checked:
+    """Check everything that can be checked before a model is loaded."""
     model, data, evaluation = check_judging(adapter, overrides)
     grid = make_grid(config)
     budget = make_budget(config, grid)
@@ -61,5 +45,4 @@ def check_start(adapter: Path, overrides: Mapping[str, Any], config: RobustnessC
             f"output {output} holds the adapter, and a report has a folder of its own; choose another --output"
         )
     check_can_be_written(output)
-    check_earlier(output)
-    return Wanted(model, data, evaluation, grid, budget, mitigation, output)
+    return Checked(model, data, evaluation, grid, budget, mitigation, output)

@@ -2,7 +2,6 @@
 
 import re
 import types
-from functools import partial
 
 import pytest
 
@@ -11,23 +10,22 @@ from qweft.devices.jobs import Budget, Caps
 from qweft.devices.jobs.prices import Price
 from qweft.devices.providers.qiskit.ibm import IBMDevice
 from qweft.errors import QweftError
-from qweft.robustness.config import RobustnessConfig
-from qweft.robustness.cost import Rate, estimate_run
-from qweft.robustness.grid import Grid, check_qubits, make_grid
-from qweft.robustness.outcome import Setting
-from qweft.robustness.sample import Wanted, choose_sample
+from qweft.evaluation.noise.config import NoiseConfig
+from qweft.evaluation.noise.cost import Costs, Rate
+from qweft.evaluation.noise.sample import Wanted
+from qweft.evaluation.noise.settings import Grid, Setting, make_grid
 
 IBM = types.SimpleNamespace(name="qiskit:ibm_x", limits=IBMDevice.limits)
 TIMED = Price(("qiskit:ibm_*",), "USD", second=1.6, seconds_a_job=2.0, seconds_a_shot=0.00035)
 ROWS = [{"input_ids": list(range(n)), "labels": list(range(n))} for n in range(40, 104)]
-WANTED = Wanted(ROWS, "all", [[20, 1, 1, 1]] * 4, 8)
 PLAIN = Rate(1, 0)
 
 
 def estimated(layers, most, rate, **caps):
-    draw = partial(choose_sample, WANTED, layers * rate.circuit, rate.once, seed=0)
+    wanted = Wanted(ROWS, "all", [[20, 1, 1, 1]] * 4, 8, layers * rate.circuit, rate.once)
     grid = Grid({1.0: IBM}, (Setting(1000, 1.0), Setting(2000, 1.0)), "x", False)
-    return estimate_run(grid, Budget(IBM.name, TIMED, Caps(None, **caps)), draw(most), layers, rate, draw)
+    costs = Costs(grid, Budget(IBM.name, TIMED, Caps(None, **caps)), layers, rate)
+    return costs.checked(wanted.draw(most, 0), lambda number: wanted.draw(number, 0))
 
 
 @pytest.mark.parametrize(
@@ -58,16 +56,15 @@ def test_without_shots_a_price_a_shot_is_refused_and_exact_probabilities_are_not
     prices = tmp_path / "prices.yaml"
     prices.write_text("devices: [{match: noisy, currency: USD, shot: 0.01}]")
     with pytest.raises(QweftError, match="device noisy has a price or a time for each shot; give --shots"):
-        make_grid(RobustnessConfig(device="noisy", prices=str(prices)))
+        make_grid(NoiseConfig(device="noisy", prices=str(prices)))
     for prices_file, shots in ((str(prices), [100]), (None, [100, None])):
-        grid = make_grid(RobustnessConfig(device="noisy", shots=[100], prices=prices_file))
+        grid = make_grid(NoiseConfig(device="noisy", shots=[100], prices=prices_file))
         assert [setting.shots for setting in grid.settings] == shots
 
 
 def test_too_few_qubits_are_told_by_layer():
-    grid = make_grid(RobustnessConfig(device="noisy"))
-    check_qubits(grid, {"a": crz_ring_ansatz(10, 1)})
-    with pytest.raises(QweftError, match="device noisy has 10 qubits, and the circuit of b needs 11; choose another"):
-        check_qubits(grid, {"a": crz_ring_ansatz(2, 1), "b": crz_ring_ansatz(11, 1)})
-    with pytest.raises(QweftError, match="rehearsal:noisy has 10 qubits"):
-        check_qubits(make_grid(RobustnessConfig(device="rehearsal:noisy", shots=[9])), {"b": crz_ring_ansatz(11, 1)})
+    for device, shots in (("noisy", None), ("rehearsal:noisy", [9])):
+        grid = make_grid(NoiseConfig(device=device, shots=shots))
+        grid.check_qubits({"a": crz_ring_ansatz(10, 1)})
+        with pytest.raises(QweftError, match="has 10 qubits, and the circuit of b needs 11"):
+            grid.check_qubits({"b": crz_ring_ansatz(11, 1)})

@@ -8,7 +8,7 @@ from qweft.files import named_path
 
 
 @dataclass(frozen=True)
-class RobustnessConfig:
+class NoiseConfig:
     """The measurement of an adapter's circuits on a device, at one or more numbers of shots and noise scales.
 
     Args:

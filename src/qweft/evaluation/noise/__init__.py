@@ -1,0 +1,1 @@
+"""Evaluation of a trained adapter with its circuits measured on a device, over a grid of shots and noise."""

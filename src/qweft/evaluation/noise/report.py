@@ -1,0 +1,197 @@
+"""The table and sentences of a measurement, for the terminal and as a page with figures."""
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from qweft.environment import share_said
+from qweft.evaluation.noise.figures import FIGURES, figures
+from qweft.evaluation.noise.outcome import NoiseResults, Point, enough_shots
+from qweft.evaluation.noise.settings import Setting
+from qweft.evaluation.row_scores import CLEAR
+from qweft.files import write_bytes, write_json
+from qweft.text import escaped, many, plain
+
+AGREEING = 0.99
+NUMBERS, PAGE = "robustness.json", "robustness.md"
+
+
+def describe(results: NoiseResults) -> Group:
+    """Return the table of settings, its legend, and the findings, for the terminal."""
+    head, *rows = table(results)
+    drawn = Table(title=title(results), title_justify="left", box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    for column in head:
+        drawn.add_column(column, justify="right")
+    for row in rows:
+        drawn.add_row(*row)
+    return Group(drawn, Text(legend(results)), Text(""), *(Text(line) for line in text(results)))
+
+
+def title(results: NoiseResults) -> str:
+    """Return a summary of the measurement in one line."""
+    dtype = results.environment.get("dtype")
+    line = f"{results.device} on {results.data}: {results.measures}" + (f", model in {dtype}" if dtype else "")
+    return f"{line}; {results.mitigation}" if results.mitigation else line
+
+
+def table(results: NoiseResults) -> list[tuple[str, ...]]:
+    """Return the rows of the table as text, head first; without a noise model the noise column is left out."""
+    computed = results.computed
+    rows = [
+        ("noise", "shots", "loss", "above exact", "same next token", "same answers", "circuits", "run"),
+        ("", "computed", f"{computed.exact:.4f}", "", "", "", "0", "0"),
+        *(_cells(each) for scale in results.scales for each in results.at(scale)),
+        ("", "base model", f"{computed.base:.4f}", f"{results.gain:+.4f}", "", "", "0", "0"),
+    ]
+    return rows if results.has_noise else [row[1:] for row in rows]
+
+
+def _cells(each: Point) -> tuple[str, ...]:
+    answers = len(each.answers)
+    return (
+        f"x {each.setting.noise_scale:g}",
+        "all" if each.setting.shots is None else f"{each.setting.shots:,}",
+        f"{each.loss:.4f}",
+        _rise(each),
+        "-" if each.agreement is None else f"{100 * each.agreement:.1f}%",
+        f"{each.same_answers} of {answers}" if answers else "-",
+        f"{each.circuits:,}",
+        f"{each.sent:,}",
+    )
+
+
+def _rise(each: Point) -> str:
+    return f"{each.rise:+z.4f}" + ("" if each.rise_error is None else f" ± {each.rise_error:.4f}")
+
+
+def legend(results: NoiseResults) -> str:
+    """Return the legend of the table."""
+    of = "of the targets that a measured token predicts" if results.is_diluted else "of the targets"
+    return (
+        "loss: nats a target token; ±: one standard error over rows, paired; same next token: share "
+        f"{of} whose most probable token stays what it is when computed exactly; circuits: asked for, equal ones of "
+        "one call once; run: those that had no result yet."
+    )
+
+
+def one_line(results: NoiseResults, each: Point) -> str:
+    """Return the result at one setting in one line, for progress output."""
+    return (
+        f"{setting_name(results, each.setting)}: loss {each.loss:.4f}, {many(each.circuits, 'circuit')} "
+        f"({each.sent:,} run), {each.seconds:.0f} s, CPU taken by others: {share_said(each.cpu_by_others)}"
+    )
+
+
+def setting_name(results: NoiseResults, setting: Setting) -> str:
+    """Return a short name of a setting."""
+    shots = "exact probabilities" if setting.shots is None else many(setting.shots, "shot")
+    return f"noise x {setting.noise_scale:g}, {shots}" if results.has_noise else shots
+
+
+def text(results: NoiseResults) -> list[str]:
+    """Return sentences on what is left of the adapter's gain, and how many shots are needed."""
+    lines = []
+    if len(results.points) < results.planned:
+        lines.append(f"{len(results.points)} of {many(results.planned, 'setting')} measured so far.")
+    if results.is_diluted:
+        return [
+            *lines,
+            "Tokens were drawn one by one, and most of what the loss depends on was computed exactly: what measuring "
+            "everything would do to the loss cannot be told from it. Allow more circuits, or name fewer layers.",
+        ]
+    for scale in results.scales:
+        points = results.at(scale)
+        where = f"noise x {scale:g}: " if results.has_noise else ""
+        lines.append(where + _share_left(results, points[-1]))
+        if any(point.setting.shots is not None for point in points):
+            lines.append(where + _shots_needed(points))
+    return lines
+
+
+def _share_left(results: NoiseResults, last: Point) -> str:
+    """Return a sentence on the share of the adapter's gain that is left at a point."""
+    shots = "without the noise of counting" if last.setting.shots is None else f"at {many(last.setting.shots, 'shot')}"
+    line = f"{shots} the loss is {_rise(last)} from the exact one"
+    gain, error = results.gain, results.gain_error or 0.0
+    if gain <= CLEAR * error:
+        return f"{line}; the adapter does not clearly lower the base model's loss on these rows."
+    of = f"of the {gain:.4f} ± {error:.4f} by which the adapter lowers the base model's loss"
+    if last.rise <= (last.rise_error or 0.0):
+        return f"{line}: no loss {of} is shown."
+    left, spread = 100 * (1 - last.rise / gain), 100 * (last.rise_error or 0.0) / gain
+    if left + spread <= 0:
+        return f"{line}: nothing is left {of}."
+    return f"{line}; {of} {left:.1f}% ± {spread:.1f}% are left."
+
+
+def _shots_needed(points: Sequence[Point]) -> str:
+    parts = []
+    if any(point.agreement is not None for point in points):
+        parts.append(f"at least 99% of the next tokens stay the same {_from(points, _agrees)}")
+    if points[0].answers:
+        parts.append(f"all answers stay the same {_from(points, lambda p: p.same_answers == len(p.answers))}")
+    return f"{', '.join(parts)}." if parts else "no measured token predicts a target."
+
+
+def _agrees(point: Point) -> bool:
+    return (point.agreement or 0.0) >= AGREEING
+
+
+def _from(points: Sequence[Point], holds: Callable[[Point], bool]) -> str:
+    """Return a phrase for the number of shots from which a condition holds."""
+    enough = enough_shots(points, holds)
+    return "at none of these numbers of shots" if enough is None else f"from {enough.setting.shots:,} shots on"
+
+
+def written(folder: Path) -> list[Path]:
+    """Return the files of a report that are in a folder, the numbers first."""
+    drawn = (f"{name}.{ending}" for name in FIGURES for ending in ("png", "svg"))
+    return [folder / name for name in (NUMBERS, PAGE, *drawn) if os.path.lexists(folder / name)]
+
+
+def write(results: NoiseResults, folder: Path) -> Path:
+    """Write numbers, figures and page to the folder; return the path of the page."""
+    write_json(folder / NUMBERS, results.to_json())
+    made = figures(results)
+    for figure in made:
+        figure.write(folder)
+        alone = figure.svg().replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" style="color: #222324" ', 1)
+        write_bytes(folder / f"{figure.name}.svg", alone.encode())
+    head, *rows = table(results)
+    lines = [
+        f"# {escaped(title(results))}",
+        "",
+        f"Adapter: {escaped(results.adapter)}. Device: {escaped(results.identity)}.",
+        "",
+        *(f"- {escaped(line)}" for line in text(results)),
+        "",
+        *(f"| {' | '.join(row)} |" for row in (head, ["---:"] * len(head), *rows)),
+        "",
+        legend(results),
+        "",
+        *(line for figure in made for line in (f"![{escaped(figure.title)}]({figure.file})", "", figure.caption, "")),
+        *_answers(results),
+        "    " + " ".join(str(results.environment.get("command", "")).split()),  # one line, or its rest is markup
+        "",
+    ]
+    write_bytes(folder / PAGE, plain("\n".join(lines)).encode())
+    return folder / PAGE
+
+
+def _answers(results: NoiseResults) -> list[str]:
+    """Return Markdown lines for each prompt, its distinct answers, and the settings that gave them."""
+    lines = []
+    for number, (prompt, exact) in enumerate(zip(results.prompts, results.computed.answers, strict=True)):
+        given: dict[str, list[str]] = {exact: ["computed"]}
+        for scale in results.scales:
+            for each in results.at(scale):
+                given.setdefault(each.answers[number], []).append(setting_name(results, each.setting))
+        lines += [f"**{escaped(prompt) or '(nothing)'}**", ""]
+        lines += [f"- {escaped(each) or '(nothing)'} ({escaped('; '.join(where))})" for each, where in given.items()]
+        lines.append("")
+    return lines
