@@ -1,21 +1,13 @@
 """Maps that are a fixed basis: which directions they hold, that they stay, and what a circuit beside them reads."""
 
-import copy
-from types import SimpleNamespace
-
 import pytest
 import torch
 from peft import PeftModel, get_peft_model
-from torch import nn
-from torch.nn.functional import linear
-from transformers import LlamaForSequenceClassification
 
-from qweft import QweftError, QwthnConfig, find_bases, hotswap_adapter
+from qweft import QweftError, QwthnConfig, find_bases
 from qweft.adapter import QwthnLinear
 from qweft.adapter.branch import count_parameters
-from qweft.adapter.directions import of_weight
 from qweft.adapter.find_bases import GradientSketch, without_bases
-from qweft.circuit import crz_ring_ansatz, expectation_values
 from qweft.method.names import CORES, form_of
 from tests.tiny_models import tiny_gpt2, tiny_llama
 
@@ -111,40 +103,6 @@ def test_the_gradient_of_k_at_the_start_is_the_gradient_of_the_weight_in_the_bas
         assert inside.norm() > 0.8 * largest  # random weights have no few directions; a pretrained model's come to 0.99
 
 
-def test_finding_leaves_nothing_behind():
-    model = adapted(found=False)
-    frozen = next(p for p in model.parameters() if p.requires_grad).requires_grad_(False)
-    model.base_model.model.lm_head.eval()
-    modes = [module.training for module in model.modules()]
-    weights, random = copy.deepcopy(model.base_model.model.state_dict()), torch.get_rng_state()
-    find_bases(model, [BATCH])
-    assert [module.training for module in model.modules()] == modes
-    assert not frozen.requires_grad
-    assert torch.equal(torch.get_rng_state(), random)
-    assert all(parameter.grad is None for parameter in model.parameters())
-    assert not any(
-        layer.base_layer._forward_hooks or layer.base_layer._forward_pre_hooks for layer in layers_of(model).values()
-    )
-    now = model.base_model.model.state_dict()
-    assert all(torch.equal(now[key], weights[key]) for key in weights if "qwthn_" not in key)
-
-
-def test_they_are_found_in_a_plain_module():
-    """It has no attribute `device`, as a model of transformers has."""
-
-    class Plain(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.layer = nn.Linear(8, 8)
-
-        def forward(self, x, labels):
-            return SimpleNamespace(loss=(self.layer(x) - labels).square().mean())
-
-    model = get_peft_model(Plain(), QwthnConfig.preset("sparse", target_modules=["layer"]))
-    find_bases(model, [{"x": torch.randn(4, 8), "labels": torch.randn(4, 8)}])
-    assert all(basis.is_found for basis in model.base_model.model.layer.branch_of("default").bases)
-
-
 def test_the_same_batches_give_the_same_basis_whatever_was_drawn_before():
     torch.manual_seed(1)
     first = adapted().state_dict()
@@ -165,23 +123,6 @@ def test_the_weight_s_own_directions():
         branch, weight = layer.branch_of("default"), layer.get_base_layer().weight.detach()
         inside = branch.expand.matrix().T @ weight @ branch.compress.matrix().T
         assert inside.norm() > 0.99 * torch.linalg.svdvals(weight)[:8].norm()
-
-
-def test_random_directions_differ_from_layer_to_layer():
-    model = adapted(found=False, basis="random")
-    find_bases(model)
-    bases = [layer.branch_of("default").compress.matrix() for layer in layers_of(model).values()]
-    for basis in bases:
-        torch.testing.assert_close(basis @ basis.T, torch.eye(4), atol=5e-3, rtol=0)
-    assert not any(torch.equal(basis, bases[0]) for basis in bases[1:])
-
-
-def test_one_side_may_be_a_basis_alone():
-    left, right = {"compress": "basis", "expand": "dense"}, {"compress": "dense", "expand": "basis"}
-    for changes in (left, right, {**left, "core": "identity"}, {**left, "core": "frozen_weighted"}):
-        model = adapted(**changes)
-        first = model(**BATCH).loss.item()
-        assert trained(model)(**BATCH).loss.item() < first
 
 
 def matrices(model):
@@ -223,24 +164,6 @@ def test_nobody_need_ask_the_first_backward_pass_finds_them(core, checkpointing,
     assert trained(model)(**BATCH).loss.item() < start
 
 
-def test_two_forward_passes_before_the_first_backward_and_a_second_backward():
-    """As in the losses of preferences; each is computed again for its checkpoints, after the other gave directions."""
-    other = {"input_ids": TOKENS.flip(1), "labels": TOKENS.flip(1)}
-    model = adapted(found=False).train()
-    model.gradient_checkpointing_enable({"use_reentrant": False})
-    (model(**BATCH).loss - 0.5 * model(**other).loss).backward()
-    plain = adapted(found=False).train()
-    loss = plain(**BATCH).loss - 0.5 * plain(**other).loss
-    loss.backward(retain_graph=True)
-    for found, wanted in zip(model.parameters(), plain.parameters(), strict=True):
-        if wanted.requires_grad:
-            torch.testing.assert_close(found.grad, wanted.grad)
-    once = [p.grad.clone() for p in plain.parameters() if p.requires_grad]
-    loss.backward()
-    for parameter, gradient in zip([p for p in plain.parameters() if p.requires_grad], once, strict=True):
-        torch.testing.assert_close(parameter.grad, 2 * gradient)
-
-
 def test_checkpoints_computed_again_in_a_later_backward_pass_are_as_they_were():
     other = {"input_ids": TOKENS.flip(1), "labels": TOKENS.flip(1)}
     gradients = []
@@ -260,40 +183,6 @@ def test_checkpoints_computed_again_in_a_later_backward_pass_are_as_they_were():
     torch.testing.assert_close(gradients[0], gradients[1])
 
 
-@pytest.mark.parametrize("reentrant", [False, True])
-@pytest.mark.parametrize("kind", ["gradient", "weight", "random"])
-def test_what_is_computed_twice_draws_the_same_dropout(kind, reentrant):
-    gradients = []
-    for checkpointing in (False, True):
-        torch.manual_seed(3)
-        model = adapted(make=tiny_gpt2, found=False, basis=kind, dropout=0.1, target_modules=["c_attn", "c_fc"]).train()
-        if checkpointing:
-            model.gradient_checkpointing_enable({"use_reentrant": reentrant})
-        embedded = model.get_input_embeddings()(TOKENS).detach().requires_grad_()
-        torch.manual_seed(5)
-        model(inputs_embeds=embedded, labels=TOKENS).loss.backward()
-        gradients.append(embedded.grad)
-    torch.testing.assert_close(*gradients)
-
-
-def test_what_follows_a_layer_may_write_to_its_output():
-    base = torch.nn.Sequential(torch.nn.Linear(9, 8), torch.nn.ReLU(inplace=True), torch.nn.Linear(8, 7))
-    model = get_peft_model(base, config(target_modules=["0", "2"])).train()
-    model(torch.randn(30, 9)).square().sum().backward()
-    assert without_bases(model) == []
-
-
-def test_hooks_of_what_is_trained_run_once():
-    plain, hooked = adapted(found=False).train(), adapted(found=False).train()
-    for parameter in [p for p in hooked.parameters() if p.requires_grad]:
-        parameter.register_hook(lambda gradient: 0.5 * gradient)
-    for model in (plain, hooked):
-        model(**BATCH).loss.backward()
-    for found, wanted in zip(hooked.parameters(), plain.parameters(), strict=True):
-        if wanted.requires_grad:
-            torch.testing.assert_close(found.grad, 0.5 * wanted.grad)
-
-
 def test_what_transformers_loads_is_trained_in_the_basis_that_it_has(tmp_path):
     """It sets tensors without asking the modules that hold them."""
     model = trained(adapted())
@@ -305,36 +194,6 @@ def test_what_transformers_loads_is_trained_in_the_basis_that_it_has(tmp_path):
     torch.testing.assert_close(loaded.train()(**BATCH).logits, model(**BATCH).logits)
     trained(loaded, steps=1)
     assert all(torch.equal(a, b) for a, b in zip(wanted.values(), matrices(loaded).values(), strict=True))
-
-
-def test_the_weight_s_own_directions_leave_every_generator_as_it_was(monkeypatch):
-    layer = QwthnLinear(torch.nn.Linear(9, 8), "default", config(basis="weight"), 4, None)
-    monkeypatch.setattr(torch, "manual_seed", lambda _: pytest.fail("it seeds the generators of GPUs, too"))
-    random = torch.get_rng_state()
-    of_weight(layer.get_base_weight(), 4)
-    assert torch.equal(torch.get_rng_state(), random)
-
-
-def test_a_first_pass_that_says_nothing_is_not_taken():
-    model = adapted(found=False).train()
-    for factor, wanted in ((torch.inf, torch.nan), (0.0, 0.0), (torch.nan, torch.nan)):
-        (model(**BATCH).loss * factor).backward()
-        assert without_bases(model) == ["default"]
-        for parameter in [p for p in model.parameters() if p.requires_grad]:
-            torch.testing.assert_close(parameter.grad, torch.full_like(parameter, wanted), equal_nan=True)
-            parameter.grad = None
-    with pytest.warns(UserWarning, match="first batch alone"):
-        model(**BATCH).loss.backward()
-    for place, matrix in matrices(model).items():
-        torch.testing.assert_close(matrix, matrices(adapted())[place], atol=1e-3, rtol=0)
-
-
-@pytest.mark.parametrize("kind", ["weight", "random"])
-def test_other_bases_are_there_at_the_first_step(kind):
-    model = adapted(found=False, basis=kind).train()
-    model(**BATCH).loss.backward()
-    assert without_bases(model) == []
-    assert all(p.grad.any() for p in model.parameters() if p.requires_grad)
 
 
 def test_before_its_directions_are_found_an_adapter_is_as_the_base_model(tmp_path):
@@ -368,13 +227,6 @@ def test_compiled_or_not_they_are_found_and_as_one_graph_it_is_told():
     torch.compiler.reset()
 
 
-def test_directions_are_not_replaced_without_a_word():
-    model = trained(adapted())
-    with pytest.raises(QweftError, match="adapter 'default' has its directions"):
-        find_bases(model, [BATCH])
-    find_bases(model, [{**BATCH, "labels": TOKENS.flip(1)}], again=True)
-
-
 def test_how_rows_are_batched_does_not_matter():
     short = torch.tensor([[5, 3, 8, 1, -100, -100, -100, -100, -100, -100, -100, -100]])
     rows = [
@@ -392,34 +244,6 @@ def test_how_rows_are_batched_does_not_matter():
             a, b = (getattr(each.branch_of("default"), place).matrix() for each in (one_layer, other))
             a, b = (each if place == "compress" else each.T for each in (a, b))
             torch.testing.assert_close(a.T @ a, b.T @ b, atol=1e-3, rtol=0)  # the same span
-
-
-@pytest.mark.parametrize("prepare", ["inputs", "bias", "transformers"])
-def test_models_that_have_a_graph_already_and_models_of_transformers(prepare):
-    model = tiny_llama()
-    if prepare == "transformers":
-        model.add_adapter(config())
-    else:
-        model = get_peft_model(model, config(bias="all" if prepare == "bias" else "none"))
-    if prepare == "inputs":
-        model.enable_input_require_grads()
-    find_bases(model, [BATCH])
-    assert without_bases(model) == []
-    expected = adapted()
-    for found, other in zip(layers_of(model).values(), layers_of(expected).values(), strict=True):
-        name = found.active_adapters[0]
-        torch.testing.assert_close(
-            found.branch_of(name).compress.matrix(), other.branch_of("default").compress.matrix()
-        )
-
-
-def test_an_adapter_that_was_saved_without_directions_is_not_trained(tmp_path):
-    adapted(found=False).save_pretrained(tmp_path)
-    loaded = PeftModel.from_pretrained(tiny_llama(), tmp_path, is_trainable=True)
-    assert without_bases(loaded) == ["default"]
-    here = adapted()
-    hotswap_adapter(here, tmp_path)
-    assert without_bases(here) == ["default"]
 
 
 @pytest.mark.parametrize("core", ["linear", "quantum_linear", "mlp_linear"])
@@ -452,69 +276,11 @@ def test_directions_are_rounded_once_and_a_saved_adapter_has_them(kind, core, tm
         assert torch.equal(loaded(**BATCH).logits, model(**BATCH).logits)
 
 
-def test_directions_that_are_held_in_another_type_are_rounded_too(tmp_path):
-    model = tiny_llama()
-    model.add_adapter(config())  # of transformers: nothing is cast
-    find_bases(model, [BATCH])
-    trained(model)
-    held = [layer.branch_of("default").compress.weight for layer in layers_of(model).values()]
-    assert all(torch.equal(each, each.bfloat16().to(each.dtype)) for each in held)
-    model.save_pretrained(tmp_path)
-    loaded = PeftModel.from_pretrained(tiny_llama(), tmp_path).eval()
-    with torch.no_grad():
-        torch.testing.assert_close(loaded(**BATCH).logits, model(**BATCH).logits)
-
-
-def test_a_model_all_in_half_precision_trains_too():
-    model = get_peft_model(tiny_llama().to(torch.bfloat16), config(), autocast_adapter_dtype=False)
-    find_bases(model, [BATCH])
-    trained(model)
-
-
-def test_an_adapter_of_the_same_config_object_shares_the_basis():
-    """TRL makes its reference model so."""
-    model = adapted()
-    model.add_adapter("ref", model.peft_config["default"])
-    for layer in layers_of(model).values():
-        assert torch.equal(layer.branch_of("ref").compress.weight, layer.branch_of("default").compress.weight)
-    model = adapted(found=False)
-    model.add_adapter("ref", model.peft_config["default"])
-    find_bases(model, [BATCH])
-    assert all(layer.branch_of("ref").expand.is_found for layer in layers_of(model).values())
-    model = adapted(found=False)
-    model.add_adapter("ref", model.peft_config["default"])
-    model.add_adapter("other", config())
-    model.train()(**BATCH).loss.backward()
-    for layer in layers_of(model).values():
-        assert torch.equal(layer.branch_of("ref").compress.weight, layer.branch_of("default").compress.weight)
-        assert not layer.branch_of("other").is_found
-
-
 def test_a_linear_branch_in_a_basis_is_merged():
     model = trained(adapted())
     with torch.no_grad():
         before = model(**BATCH).logits
         torch.testing.assert_close(model.merge_and_unload()(**BATCH).logits, before, atol=1e-5, rtol=1e-4)
-
-
-@pytest.mark.parametrize("core", [core for core in CORES[2:] if form_of(core) != "gated"])  # that is in test_gate
-def test_a_circuit_may_read_the_first_entries_alone(core):
-    maps = {"compress": "dense", "expand": "dense"}
-    model = get_peft_model(tiny_llama(), config(core, qubits=2, circuit_layers=1, init_weights=False, **maps)).eval()
-    layer = next(iter(layers_of(model).values()))
-    branch = layer.branch_of("default")
-    c = torch.randn(5, 4)
-    prepared = layer.prepared("default")
-    mixed = linear(branch.core.features(c, *prepared.angles), prepared.expand)
-    q = branch.core.function_values(c[:, :2], *prepared.angles)
-    assert q.shape == (5, 2)
-    if core.startswith("quantum"):
-        torch.testing.assert_close(
-            q, expectation_values(crz_ring_ansatz(2, 1, True), c[:, :2], branch.core.angles.detach())
-        )
-    h = torch.cat([q * c[:, :2], c[:, 2:]], 1) if form_of(core) == "weighted" else q @ branch.core.quantum_weight.T
-    h = h + c @ branch.core.linear_weight.T if form_of(core) == "linear" else h
-    torch.testing.assert_close(mixed, h @ branch.expand.matrix().T, atol=1e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize("qubits", [None, 3])
@@ -552,29 +318,6 @@ def test_a_wrong_config_is_told_in_a_sentence(changes, sentence):
         config(**changes)
 
 
-def test_a_rank_above_a_layer_s_size_is_refused():
-    with pytest.raises(QweftError, match="r = 500 directions cannot be a basis of a layer with d_in"):
-        get_peft_model(tiny_llama(), config(r=500))
-
-
-@pytest.mark.parametrize("out", [1, 3])
-def test_more_directions_than_a_gradient_has_are_refused(out):
-    base = torch.nn.Sequential(torch.nn.Linear(9, out))
-    for kind in (None, "weight"):
-        with pytest.raises(QweftError, match=f"r = 4 directions of basis .* d_in = 9 and d_out = {out} has"):
-            get_peft_model(base, config(target_modules=["0"], expand="dense", basis=kind))
-    get_peft_model(base, config(target_modules=["0"], expand="dense", basis="random"))
-
-
-def test_a_classifier_has_one_label_a_row():
-    base = tiny_llama().config
-    base.num_labels, base.pad_token_id = 3, 0
-    torch.manual_seed(0)
-    model = get_peft_model(LlamaForSequenceClassification(base), config(task_type="SEQ_CLS"))
-    find_bases(model, [{"input_ids": TOKENS[:1], "labels": torch.tensor([1])}])
-    assert without_bases(model) == []
-
-
 @pytest.mark.parametrize(
     ("batches", "sentence"),
     [
@@ -589,13 +332,3 @@ def test_batches_without_a_gradient_are_refused(batches, sentence):
     with pytest.raises(QweftError, match=sentence):
         find_bases(model, batches)
     assert without_bases(model) == ["default"]
-
-
-def test_an_adapter_that_is_not_there_and_one_without_a_basis():
-    model = adapted(found=False)
-    with pytest.raises(QweftError, match="there is no adapter 'other' on this model; there are: default"):
-        find_bases(model, [BATCH], "other")
-    plain = get_peft_model(tiny_llama(), QwthnConfig.preset("lora", target_modules=["q_proj"]))
-    before = copy.deepcopy(plain.state_dict())
-    find_bases(plain)
-    assert all(torch.equal(tensor, before[key]) for key, tensor in plain.state_dict().items())

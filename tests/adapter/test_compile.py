@@ -8,11 +8,10 @@ import torch
 import torch.autograd.forward_ad as forward_ad
 from peft import PeftModel, get_peft_model
 
-from qweft import QweftError, QwthnConfig
+from qweft import QwthnConfig
 from qweft.adapter.layer import QwthnLinear
 from tests.conformance.case import Case
 from tests.conformance.families import FAMILIES
-from tests.conformance.features.training import gradients
 from tests.rounding import assert_close
 from tests.tiny_models import tiny_gpt2
 
@@ -92,24 +91,6 @@ def test_a_backward_pass_of_a_compiled_circuit_carries_tangents_and_is_different
         tangents(torch.compile(layer, backend="aot_eager"))  # which compiles the backward pass, too
 
 
-@pytest.mark.slow
-@pytest.mark.xdist_group("compiler")
-def test_the_compiler_of_pytorch_gives_equal_outputs_and_gradients():
-    """One compilation, in training mode: Llama and the adapter have no dropout, so the output is that of evaluation."""
-    case = Case(FAMILIES["Llama"], "qtha", torch.float64)
-    model = case.adapted().train()
-    exact = gradients(case, case.adapted())
-    wanted = case.output(case.adapted())
-    torch.compiler.reset()
-    found = torch.compile(model, fullgraph=True)(**case.inputs(), labels=case.family.labels())
-    assert_close(found.logits.detach().float(), wanted.float(), 200)  # the model normalises in float32
-    found.loss.backward()
-    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    assert len(trained) == len(exact) > 0
-    for parameter, eager in zip(trained, exact.values(), strict=True):
-        torch.testing.assert_close(parameter.grad, eager, rtol=1e-3, atol=1e-4 * eager.abs().max().item())
-
-
 def test_a_model_compiled_before_its_first_call_is_one_graph_and_keeps_the_compiled_engine():
     """In a process of its own: nothing has been computed, or cached, before the compiler comes."""
     program = (
@@ -155,10 +136,3 @@ def test_all_of_a_file_arrives_on_a_compiled_base_model(tmp_path, compiled, fiel
     found = {key.replace("_orig_mod.", ""): tensor for key, tensor in again.state_dict().items()}
     wanted = model.state_dict()
     assert trained and all(torch.equal(found[name], wanted[name]) for name in trained)
-
-
-def test_transformers_cannot_load_where_blocks_are_compiled_one_by_one(tmp_path):
-    get_peft_model(tiny_gpt2(), QwthnConfig.preset("qtha", r=2, width=8)).save_pretrained(tmp_path)
-    with pytest.raises(QweftError, match="load the adapter first, and compile then"):
-        each_block_compiled(tiny_gpt2()).load_adapter(str(tmp_path))
-    torch.compile(tiny_gpt2()).load_adapter(str(tmp_path))

@@ -11,7 +11,6 @@ from torch.func import functional_call, grad, hessian, jacfwd, jacrev, jvp, vmap
 from torch.utils.checkpoint import checkpoint
 
 from qweft import QweftError, QwthnConfig, find_bases, presets
-from qweft.adapter.layer import QwthnLinear
 from qweft.circuit import crz_ring_ansatz, dense, engine, expectation_values, gate_by_gate
 from qweft.devices.device import DeviceSettings
 from qweft.devices.measure import Measurer, measured
@@ -188,21 +187,6 @@ def test_forward_mode_carries_tangents(name, frozen):
     with torch.no_grad():
         wanted = slope(lambda tensors: model(tensors[0]), [X], [direction])
     assert_close(found, wanted, DIFFERENCES)
-
-
-def test_a_transform_leaves_nothing_that_later_calls_would_use():
-    config = QwthnConfig.preset("qtha", r=5, circuit_layers=3, target_modules=["first"])  # a circuit of no other test
-    model = get_peft_model(Net().double(), config)
-    layer = next(module for module in model.modules() if isinstance(module, QwthnLinear))
-    nn.init.normal_(layer.qwthn_expand["default"].weight)
-    grad(lambda x: model(x).sum())(X)
-    wanted = model(X)
-    with torch.no_grad():
-        assert_close(model(X), wanted)
-    circuit = crz_ring_ansatz(5, 4)
-    inputs, angles = X[:, :5], torch.linspace(-3, 3, circuit.parameters, dtype=torch.float64)
-    grad(lambda angles: expectation_values(circuit, inputs, angles).sum())(angles)
-    assert_close(expectation_values(circuit, inputs, angles), gate_by_gate(circuit, inputs, angles))
 
 
 @pytest.mark.parametrize("path", ["compiled", "halves", "segments"])

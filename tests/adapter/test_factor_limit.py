@@ -1,17 +1,15 @@
 """The limit on the factors of C and E: training with absurd steps stays finite, and ordinary training is unchanged."""
 
-import json
 from pathlib import Path
 
 import pytest
 import torch
-from peft import LoraConfig, PeftConfig, PeftModel, get_peft_model
+from peft import LoraConfig, PeftModel, get_peft_model
 from torch import nn
 
 import qweft
 from qweft import QwthnConfig
 from qweft.adapter.maps import limited
-from qweft.errors import QweftError
 from qweft.method.fields import FACTOR_LIMIT
 from qweft.method.presets import PRESETS
 
@@ -113,23 +111,6 @@ def test_no_size_overflows(dtype, size):
     assert found.isfinite().all() and given.grad.isfinite().all()
     most = 100 * (2 / 300) ** 0.5
     torch.testing.assert_close(found, torch.full_like(found, min(size, most)), rtol=0.01, atol=0)
-
-
-def test_a_new_adapter_has_the_limit_and_a_file_of_an_earlier_version_none(tmp_path):
-    assert QwthnConfig().factor_limit == FACTOR_LIMIT
-    for folder in FROZEN.iterdir():
-        assert "factor_limit" not in json.loads((folder / "adapter_config.json").read_text())
-        assert PeftConfig.from_pretrained(str(folder)).factor_limit is None
-    for limit in (None, 50.0, FACTOR_LIMIT):
-        QwthnConfig(factor_limit=limit).save_pretrained(str(tmp_path))
-        assert json.loads((tmp_path / "adapter_config.json").read_text())["factor_limit"] == limit
-        assert PeftConfig.from_pretrained(str(tmp_path)).factor_limit == limit
-
-
-@pytest.mark.parametrize("value", [9.9, -1, "100", True, float("nan"), float("inf")])
-def test_another_limit_is_refused(value):
-    with pytest.raises(QweftError, match="factor_limit must be"):
-        QwthnConfig(factor_limit=value)
 
 
 def test_weights_that_are_swapped_in_bring_their_limit(tmp_path):

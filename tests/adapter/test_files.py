@@ -14,7 +14,6 @@ from peft import (
     PeftModel,
     get_peft_model,
     get_peft_model_state_dict,
-    inject_adapter_in_model,
     set_peft_model_state_dict,
 )
 from peft.tuners.tuners_utils import BaseTunerLayer
@@ -22,13 +21,11 @@ from peft.utils.other import AuxiliaryTrainingWrapper
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, LlamaConfig
 
-import qweft
 from qweft import QweftError, QwthnConfig
-from qweft.adapter import loading
 from tests.adapter.test_method import TOKENS, logits, small, trained
 from tests.conformance.case import Case
 from tests.conformance.families import FAMILIES
-from tests.tiny_models import tiny_gpt2, tiny_llama
+from tests.tiny_models import tiny_llama
 
 FILE = "adapter_model.safetensors"
 BASE_WEIGHT = "base_model.model.model.layers.0.mlp.gate_proj.weight"
@@ -174,34 +171,6 @@ def test_a_failed_load_leaves_the_base_model_as_it_was(saved, folder, load, faul
     assert torch.equal(logits(load(base, folder).eval()), saved[1])
 
 
-@pytest.mark.parametrize("method", ["peft", "transformers"])
-def test_a_failed_load_leaves_the_other_adapters(folder, method):
-    model = tiny_llama()
-    if method == "peft":
-        model = get_peft_model(model, small("qtha", init_weights=False), adapter_name="first")
-    else:
-        model.add_adapter(small("qtha", init_weights=False), adapter_name="first")
-    before, names = logits(model.eval()), list(model.state_dict())
-    flags = [p.requires_grad for p in model.parameters()]
-    change(folder, BAD_FILES["shape"][0])
-    with pytest.raises(QweftError, match="size mismatch"):
-        model.load_adapter(str(folder), adapter_name="second")
-    assert list(model.state_dict()) == names
-    assert [p.requires_grad for p in model.parameters()] == flags
-    assert list(model.peft_config) == ["first"]
-    assert torch.equal(logits(model), before)
-
-
-def test_a_branch_that_cannot_be_made_leaves_the_model_as_it_was():
-    base = tiny_llama()
-    with pytest.raises(ValueError, match="embed_tokens is a Embedding"):
-        get_peft_model(base, small("qtha", target_modules=["v_proj", "embed_tokens"]))
-    with pytest.raises(ValueError, match="Linear"):
-        get_peft_model(base, small("qtha", target_modules=["q_proj", "input_layernorm"]))
-    assert list(base.state_dict()) == list(tiny_llama().state_dict())
-    assert all(p.requires_grad for p in base.parameters())
-
-
 @pytest.mark.parametrize("load", [PeftModel.from_pretrained, with_transformers])
 def test_other_methods_load_as_before(tmp_path, load):
     model = get_peft_model(tiny_llama(), LoraConfig(target_modules=["q_proj"], init_lora_weights=False)).eval()
@@ -209,18 +178,6 @@ def test_other_methods_load_as_before(tmp_path, load):
     assert torch.equal(logits(load(tiny_llama(), tmp_path).eval()), logits(model))
     change(tmp_path, lambda found: dict(list(found.items())[1:]))
     load(tiny_llama(), tmp_path)
-
-
-def test_wrapping_twice_changes_nothing():
-    from transformers.integrations.peft import PeftAdapterMixin
-
-    from qweft.adapter import register
-
-    places = [(PeftModel, "load_adapter"), (PeftModel, "from_pretrained"), (PeftAdapterMixin, "load_adapter")]
-    before = [vars(owner)[name] for owner, name in places]
-    register()
-    assert all(vars(owner)[name] is kept for (owner, name), kept in zip(places, before, strict=True))
-    assert PeftModel.load_adapter.__doc__.strip().startswith("Load a trained adapter")
 
 
 class Bomb:
@@ -244,22 +201,6 @@ def test_a_pickle_is_refused_and_not_opened(folder, load, monkeypatch):
     monkeypatch.setattr(torch, "load", lambda *args, **kwargs: pytest.fail("a pickle was opened"))
     with pytest.raises(QweftError, match=r"adapter_model\.bin, a pickle.*save it again as adapter_model\.safetensors"):
         load(tiny_llama(), folder)
-    assert not (folder / "marker").exists()
-
-
-def test_a_pickle_is_refused_with_a_config_from_elsewhere(folder):
-    plant_pickle(folder, folder / "marker")
-    (folder / FILE).unlink()
-    with pytest.raises(QweftError, match="a pickle"):
-        PeftModel.from_pretrained(tiny_llama(), folder, config=PeftConfig.from_pretrained(folder))
-    assert not (folder / "marker").exists()
-
-
-def test_a_pickle_beside_the_file_is_not_asked_for(saved, folder):
-    plant_pickle(folder, folder / "marker")
-    base = tiny_llama()
-    base.load_adapter(str(folder), use_safetensors=False)
-    assert torch.equal(logits(base), saved[1])
     assert not (folder / "marker").exists()
 
 
@@ -323,20 +264,6 @@ def test_a_subfolder_is_looked_into(saved, folder):
         PeftModel.from_pretrained(tiny_llama(), str(folder), subfolder="inner")
 
 
-def test_no_ranks_that_differ_may_be_said_as_null(saved, folder):
-    change_config(folder, rank_pattern=None, alpha_pattern=None)
-    assert torch.equal(logits(PeftModel.from_pretrained(tiny_llama(), folder).eval()), saved[1])
-
-
-def test_a_method_that_needs_a_package_is_told(folder, monkeypatch):
-    def refuse(*_, **__):
-        raise ImportError("scikit-learn is required for AdaMSS")
-
-    monkeypatch.setattr(qweft.adapter.folder.PeftConfig, "from_pretrained", refuse)
-    with pytest.raises(QweftError, match=r"not installed \(scikit-learn is required for AdaMSS\); install it"):
-        qweft.adapter.folder.read_config(folder)
-
-
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -382,13 +309,6 @@ def test_a_config_with_a_wrong_value_is_refused(folder, changes, message):
             load(folder)
 
 
-def test_an_unknown_key_in_a_config_is_told_and_passed_over(saved, folder):
-    change_config(folder, of_a_later_version=True)
-    with pytest.warns(UserWarning, match="of_a_later_version"):
-        model = PeftModel.from_pretrained(tiny_llama(), folder)
-    assert torch.equal(logits(model.eval()), saved[1])
-
-
 def test_nothing_that_a_config_names_is_imported(folder, monkeypatch):
     code = folder / "code"
     code.mkdir()
@@ -425,27 +345,6 @@ def test_an_absurd_size_is_refused_before_memory_is_taken(folder, changes, monke
     assert list(base.state_dict()) == list(tiny_llama().state_dict())
 
 
-def test_large_sizes_that_make_sense_are_built():
-    from qweft.adapter.branch import check_size
-
-    check_size(QwthnConfig(r=256, core="linear", compress="dense", expand="dense"), 8192, 28672, 256)
-    check_size(QwthnConfig(r=4096, core="linear", compress="dense", expand="dense"), 4096, 4096, 4096)
-    check_size(QwthnConfig(r=12, width=4096, bond_dimension=128), 8192, 28672, 12)
-    check_size(QwthnConfig(), 10, 20, 8)
-    with pytest.raises(QweftError, match="parameters"):
-        check_size(QwthnConfig(r=10**6, core="linear"), 8192, 8192, 10**6)
-
-
-def test_a_file_larger_than_its_config_says_is_refused_unread(folder, monkeypatch):
-    from safetensors import torch as reader
-
-    change(folder, lambda found: {k: torch.ones(999) if "angles" in k else t for k, t in found.items()})
-    monkeypatch.setattr(reader, "load_file", lambda *args, **kwargs: pytest.fail("tensors were read"))
-    monkeypatch.setattr("peft.utils.save_and_load.safe_load_file", reader.load_file)
-    with pytest.raises(QweftError, match=r"angles is 999 there, and 24 by its config"):
-        PeftModel.from_pretrained(tiny_llama(), folder)
-
-
 @pytest.mark.parametrize("by", ["peft", "transformers"])
 def test_a_trained_classifier_comes_back(tmp_path, by):
     config = LlamaConfig(
@@ -473,105 +372,6 @@ def test_a_trained_classifier_comes_back(tmp_path, by):
     assert not torch.equal(get_peft_model_state_dict(model)["base_model.model.score.weight"], start)
 
 
-def test_the_check_holds_where_transformers_integration_is_imported_last(saved):
-    import subprocess
-
-    program = (
-        "import sys, qweft, peft\n"
-        "from transformers import AutoModelForCausalLM\n"
-        "base = AutoModelForCausalLM.from_pretrained(sys.argv[1])\n"
-        "from safetensors.torch import save_file; import pathlib, shutil, torch\n"
-        "folder = pathlib.Path(sys.argv[3]); shutil.copytree(sys.argv[2], folder)\n"
-        f"save_file({{'surprise': torch.ones(1)}}, folder / '{FILE}')\n"
-        "try:\n    base.load_adapter(str(folder))\n"
-        "except qweft.QweftError as error:\n    sys.exit(0 if 'missing' in str(error) else 2)\n"
-        "sys.exit(1)\n"
-    )
-    root = saved[0]
-    arguments = [str(root / "base"), str(root / "adapter"), str(root / "changed")]
-    subprocess.run([sys.executable, "-c", program, *arguments], check=True, timeout=600)
-
-
-def test_presets_are_all_strict(tmp_path):
-    for preset in qweft.presets():
-        get_peft_model(tiny_llama(), small(preset)).save_pretrained(tmp_path / preset)
-        path = tmp_path / preset / FILE
-        for key in (found := load_file(path)):
-            save_file({name: tensor for name, tensor in found.items() if name != key}, path)
-            with pytest.raises(QweftError, match="1 tensors are missing"):
-                tiny_llama().load_adapter(str(tmp_path / preset))
-            break
-
-
-@pytest.mark.parametrize("names", [["default"], ["default", "second"]])
-def test_a_pickle_is_written_where_asked_for_and_the_file_that_is_read_beside_it(tmp_path, names):
-    model = get_peft_model(tiny_llama(), small("qtha", init_weights=False))
-    if len(names) > 1:
-        model.add_adapter(names[1], small("mpo", init_weights=False))
-    model.save_pretrained(tmp_path, safe_serialization=False)
-    for folder in (tmp_path, *(tmp_path / name for name in names[1:])):
-        assert (folder / "adapter_model.bin").is_file()
-        (folder / "adapter_model.bin").write_bytes(b"never opened")
-    again = PeftModel.from_pretrained(tiny_llama(), tmp_path)
-    assert torch.equal(logits(again.eval()), logits(model.eval()))
-
-
-def test_other_methods_save_as_they_did(tmp_path):
-    get_peft_model(tiny_llama(), LoraConfig(target_modules=["q_proj"])).save_pretrained(
-        tmp_path, safe_serialization=False
-    )
-    assert {path.name for path in tmp_path.iterdir()} == {"README.md", "adapter_config.json", "adapter_model.bin"}
-
-
-@pytest.mark.parametrize("load", ["peft", "transformers"])
-def test_embeddings_in_a_file_must_fit_and_are_said(tmp_path, load):
-    """PEFT saves them after a change of the vocabulary; with another shape nothing at all may be replaced."""
-    get_peft_model(tiny_llama(), small("qtha")).save_pretrained(tmp_path)
-    path = tmp_path / "adapter_model.safetensors"
-    found, key = load_file(path), "base_model.model.model.embed_tokens.weight"
-
-    def loaded(base):
-        if load == "peft":
-            return PeftModel.from_pretrained(base, tmp_path)
-        return base.load_adapter(str(tmp_path))
-
-    head = "base_model.model.lm_head.weight"
-    save_file({**found, key: torch.full((64, 20), 7.0), head: torch.ones(3, 3)}, path)
-    base = tiny_llama()
-    with pytest.raises(QweftError, match=r"lm_head\.weight is 3 x 3 there"):
-        loaded(base)
-    assert torch.equal(base.get_input_embeddings().weight, tiny_llama().get_input_embeddings().weight)
-    save_file({**found, key: torch.full((64, 20), 7.0)}, path)
-    with pytest.warns(UserWarning, match=r"embeddings of the base model \(model\.embed_tokens\.weight\)"):
-        loaded(tiny_llama())
-
-
-@pytest.mark.parametrize("api", ["peft", "transformers"])
-def test_a_second_adapter_that_cannot_be_put_on_leaves_nothing_and_can_be_tried_again(api):
-    wrong = small("mpo", target_modules=["q_proj", "input_layernorm"])
-    if api == "peft":
-        model = get_peft_model(tiny_llama(), small("qtha", init_weights=False), adapter_name="a")
-    else:
-        model = tiny_llama()
-        model.add_adapter(small("qtha", init_weights=False), "a")
-    add = (lambda c: model.add_adapter("b", c)) if api == "peft" else (lambda c: model.add_adapter(c, "b"))
-    keys, before = set(model.state_dict()), logits(model.eval())
-    with pytest.raises(ValueError, match="input_layernorm"):
-        add(wrong)
-    assert set(model.state_dict()) == keys and "b" not in model.peft_config
-    assert torch.equal(logits(model), before)
-    add(small("mpo"))
-    assert set(model.state_dict()) > keys
-
-
-def test_a_first_adapter_that_cannot_be_put_on_can_be_tried_again_through_transformers():
-    model = tiny_llama()
-    with pytest.raises(ValueError, match="input_layernorm"):
-        model.add_adapter(small("mpo", target_modules=["q_proj", "input_layernorm"]))
-    model.add_adapter(small("mpo"))
-    assert model.active_adapters() == ["default"]
-
-
 def test_a_file_of_another_structure_is_not_loaded_over_an_adapter(tmp_path):
     """Shapes alone do not tell once-uploaded circuits from others."""
     get_peft_model(tiny_llama(), small("qtha", dropout=0.0)).save_pretrained(tmp_path / "a")
@@ -582,41 +382,6 @@ def test_a_file_of_another_structure_is_not_loaded_over_an_adapter(tmp_path):
             model.load_adapter(tmp_path / folder, "default")
         with pytest.raises(QweftError, match=f"{field} is .* there and .* here"):
             PeftModel.from_pretrained(tiny_llama(), tmp_path / folder, config=model.peft_config["default"])
-
-
-def test_a_config_may_not_ask_for_more_than_the_file_holds(tmp_path):
-    get_peft_model(tiny_llama(), small("mpo")).save_pretrained(tmp_path)
-    path = tmp_path / "adapter_config.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "width": 65536}))
-    with pytest.raises(QweftError, match="but its file holds"):
-        PeftModel.from_pretrained(tiny_llama(), tmp_path)
-
-
-def test_an_adapter_that_shows_itself_only_while_it_is_loaded_is_refused(tmp_path, monkeypatch):
-    """A hub that does not answer at first must not open a way around the check."""
-    get_peft_model(tiny_llama(), small("mpo")).save_pretrained(tmp_path)
-    honest, asked = loading.find_config, []
-
-    def flaky(*args, **kwargs):
-        asked.append(args)
-        if len(asked) == 1:
-            raise ValueError("no answer")
-        return honest(*args, **kwargs)
-
-    monkeypatch.setattr(loading, "find_config", flaky)
-    with pytest.raises(QweftError, match="could not be looked at before it is loaded"):
-        PeftModel.from_pretrained(tiny_llama(), tmp_path)
-
-
-def test_weights_that_are_not_in_the_cache_are_no_fault_of_the_adapter(monkeypatch):
-    def offline(*args, **kwargs):
-        raise huggingface_hub.errors.LocalEntryNotFoundError("not cached")
-
-    monkeypatch.setattr("qweft.adapter.folder.hf_hub_download", offline)
-    from qweft.adapter.folder import find_weights
-
-    with pytest.raises(QweftError, match="is not in the cache, and the hub was not reached"):
-        find_weights("owner/adapter")
 
 
 @pytest.mark.parametrize("tied", [False, True])
@@ -685,36 +450,3 @@ def test_biases_come_back_whatever_other_adapters_stand_on_the_model(tmp_path, b
         other.load_adapter(tmp_path / "a", "a")
         other.set_adapter("a")
         assert torch.equal(case.output(other.eval()), wanted)
-
-
-def test_a_failed_add_leaves_another_methods_adapter_in_its_place():
-    base = inject_adapter_in_model(LoraConfig(target_modules=["q_proj"], init_lora_weights=False), tiny_llama())
-    keys = set(base.state_dict())
-    with pytest.raises((ValueError, KeyError)):
-        get_peft_model(base, small("qtha", target_modules=["q_proj"], trainable_token_indices={"nope": [1]}))
-    assert set(base.state_dict()) == keys
-
-
-def test_biases_in_hand_are_set_and_biases_in_a_file_are_not(tmp_path):
-    """A file of a config that trains no biases has no business with them."""
-    model = get_peft_model(tiny_gpt2(), small("qtha", init_weights=False, bias="all"))
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if name.endswith(".bias"):
-                parameter.fill_(1.23)
-    tensors = get_peft_model_state_dict(model)
-    other = get_peft_model(tiny_gpt2(), small("qtha"))
-    set_peft_model_state_dict(other, tensors)
-    assert torch.equal(logits(other.eval()), logits(model.eval()))
-    model.save_pretrained(tmp_path)
-    path = tmp_path / "adapter_config.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "bias": "none"}))
-    with pytest.raises(QweftError, match="are not known"):
-        PeftModel.from_pretrained(tiny_gpt2(), tmp_path)
-
-
-def test_trained_tokens_come_off_again():
-    model = get_peft_model(tiny_llama(), small("qtha", init_weights=False, trainable_token_indices=[3, 5]))
-    base = model.unload()
-    assert type(base.get_input_embeddings()) is torch.nn.Embedding
-    assert torch.equal(logits(base.eval()), logits(tiny_llama()))

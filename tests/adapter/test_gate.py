@@ -120,16 +120,6 @@ def test_a_saved_one_gives_the_same(tmp_path):
         assert (wanted - tiny_llama()(**BATCH).logits).abs().max() > 1e-3
 
 
-@pytest.mark.parametrize("cast", [True, False])
-def test_base_models_of_half_precision(cast):
-    config = QwthnConfig(core="quantum_gated", init_weights=False, **SMALL)
-    model = get_peft_model(tiny_llama().to(torch.bfloat16), config, autocast_adapter_dtype=cast)
-    loss = model(**BATCH).loss
-    loss.backward()
-    assert torch.isfinite(loss)
-    assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.requires_grad)
-
-
 def test_what_measures_the_circuit_elsewhere_is_given_the_angles():
     """On shots and chips: the circuit's input is t, not c."""
     core = core_of()

@@ -7,7 +7,7 @@ from safetensors.torch import load_file, save_file
 
 import qweft
 from qweft import QweftError
-from tests.adapter.test_method import TOKENS, logits, small, trained
+from tests.adapter.test_method import logits, small, trained
 from tests.tiny_models import tiny_llama
 
 FILE = "adapter_model.safetensors"
@@ -49,39 +49,6 @@ def test_alpha_may_differ_and_is_saved_with_the_adapter(tmp_path):
     assert torch.equal(logits(loaded(tmp_path / "again")), wanted)
 
 
-def test_another_alpha_does_not_come_by_loading_over_an_adapter(tmp_path):
-    """PEFT copies the tensors alone, which would compute something else."""
-    first = save(tmp_path / "a")
-    save(tmp_path / "b", seed=2, alpha=1.0)
-    model = loaded(tmp_path / "a")
-    with pytest.raises(QweftError, match=r"alpha is 1\.0 there and .* here; load it .*, or replace this one by qweft"):
-        model.load_adapter(tmp_path / "b", "default")
-    assert torch.equal(logits(model), first)
-
-
-def test_a_config_that_several_adapters_were_made_with_stays(tmp_path):
-    """As TRL makes its reference: two adapters by one config object."""
-    save(tmp_path / "b", seed=2, alpha=1.0)
-    config = small("qtha", init_weights=False)
-    model = get_peft_model(tiny_llama(), config)
-    model.add_adapter("reference", config)
-    model.set_adapter("reference")
-    wanted = logits(model.eval())
-    qweft.hotswap_adapter(model, tmp_path / "b", "default")
-    model.save_pretrained(tmp_path / "both")
-    assert model.peft_config["default"].alpha == 1.0 and model.peft_config["reference"].alpha == config.alpha != 1.0
-    assert torch.equal(logits(loaded(tmp_path / "both" / "reference")), wanted)
-
-
-def test_what_is_unloaded_is_the_base_model_also_where_it_was_merged():
-    plain = logits(tiny_llama())
-    torch.manual_seed(0)
-    model = trained(get_peft_model(tiny_llama(), small("mpo", init_weights=False)))
-    model.merge_adapter()
-    assert (logits(model) - plain).abs().max() > 1e-3
-    assert torch.allclose(logits(model.unload()), plain, atol=1e-5)
-
-
 def test_only_the_named_adapter_changes(tmp_path):
     first = save(tmp_path / "a")
     second = save(tmp_path / "b", seed=2)
@@ -109,17 +76,6 @@ def test_an_adapter_that_transformers_loaded(tmp_path):
     model.load_adapter(str(tmp_path / "a"))
     qweft.hotswap_adapter(model, tmp_path / "b")
     assert torch.equal(logits(model), wanted)
-
-
-def test_training_goes_on_after_it(tmp_path):
-    save(tmp_path / "a")
-    wanted = save(tmp_path / "b", seed=2)
-    model = PeftModel.from_pretrained(tiny_llama(), tmp_path / "a", is_trainable=True)
-    qweft.hotswap_adapter(model, tmp_path / "b")
-    before = model(input_ids=TOKENS, labels=TOKENS).loss.item()
-    trained(model, steps=4)
-    assert model(input_ids=TOKENS, labels=TOKENS).loss.item() < before
-    assert not torch.equal(logits(model), wanted)
 
 
 @pytest.mark.parametrize("wrapped", ["whole", "base"])
@@ -170,14 +126,6 @@ def test_another_structure_is_refused_and_nothing_changes(tmp_path, preset, chan
         qweft.hotswap_adapter(model, tmp_path / "b")
     assert torch.equal(logits(model), first)
     assert model.peft_config["default"].alpha is None
-
-
-def test_target_modules_written_in_another_way_are_the_same(tmp_path):
-    save(tmp_path / "a", target_modules=["q_proj", "v_proj"])
-    wanted = save(tmp_path / "b", seed=2, target_modules=r".*\.(q|v)_proj")
-    model = loaded(tmp_path / "a")
-    qweft.hotswap_adapter(model, tmp_path / "b")
-    assert torch.equal(logits(model), wanted)
 
 
 def test_what_cannot_be_swapped_is_said(tmp_path):
@@ -233,22 +181,3 @@ def test_numbers_that_are_none_change_nothing(tmp_path, preset, part, value, mes
     with pytest.raises(QweftError, match=message):
         qweft.hotswap_adapter(model, tmp_path / "b")
     assert torch.equal(logits(model), first) and model.peft_config["default"].alpha is None
-
-
-def test_a_swap_that_is_interrupted_changes_nothing(tmp_path, monkeypatch):
-    from qweft.adapter import hotswap
-
-    first = save(tmp_path / "a")
-    save(tmp_path / "b", seed=2, alpha=1.0)
-    model = loaded(tmp_path / "a")
-    copied = hotswap._copy
-
-    def interrupted(held, given):
-        copied(dict(list(held.items())[:3]), given)
-        monkeypatch.setattr(hotswap, "_copy", copied)
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(hotswap, "_copy", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        qweft.hotswap_adapter(model, tmp_path / "b")
-    assert torch.equal(logits(model), first)

@@ -6,10 +6,8 @@ import sys
 
 import pytest
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict
+from peft import PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
-from torch.nn.utils import prune
-from torch.nn.utils.parametrizations import weight_norm
 
 import qweft
 from qweft import QweftError, QwthnConfig
@@ -153,28 +151,6 @@ def test_adapters_whose_names_contain_each_other(tmp_path):
         assert torch.equal(logits(again), logits(tiny_llama()))
 
 
-@pytest.mark.parametrize("preset", ["qtha", "mpo", "lora"])
-@pytest.mark.parametrize(
-    "names", [("0", "1"), ("default", "weight"), ("a", "operator"), ("a", "angles"), ("c_attn", "3")]
-)
-def test_adapters_named_as_parts_of_the_model_keep_all_tensors(tmp_path, preset, names):
-    """PEFT takes each key with such a part for another adapter's, and LoRA's files then lack them."""
-    model = get_peft_model(tiny_gpt2(), small(preset, bias="qwthn_only"), adapter_name=names[0])
-    model.add_adapter(names[1], small(preset))
-    for name in names:
-        model.set_adapter(name)
-        trained(model)
-    model.set_adapter(names[0])  # the other one's file has no biases
-    wanted = logits(model)
-    model.save_pretrained(tmp_path)
-    for name in names:
-        folder = tmp_path if name == "default" else tmp_path / name
-        again = PeftModel.from_pretrained(tiny_gpt2(), folder, adapter_name=name).eval()
-        assert name != names[0] or torch.equal(logits(again), wanted)
-        found, saved = (get_peft_model_state_dict(each, adapter_name=name) for each in (again, model))
-        assert found.keys() == saved.keys() and all(torch.equal(found[key], saved[key]) for key in found)
-
-
 def test_each_row_of_a_mixed_batch_has_its_adapter():
     model = get_peft_model(tiny_llama(), small("qtha", init_weights=False), adapter_name="a")
     model.add_adapter("b", small("mpo", init_weights=False))
@@ -206,60 +182,6 @@ def test_a_branch_without_circuit_merges(preset, make):
     torch.testing.assert_close(logits(model.merge_and_unload(safe_merge=True)), wanted, rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("how", ["merge", "unmerge", "unload"])
-def test_a_model_that_was_merged_in_inference_mode_trains_on(how):
-    config = QwthnConfig.preset("lora", r=2, target_modules=["q_proj"], init_weights=False)
-    model, tokens = get_peft_model(tiny_llama(), config), torch.tensor([[1, 2, 3]])
-    if how == "unmerge":
-        model.merge_adapter()
-        with torch.inference_mode(), model.disable_adapter():  # this unmerges
-            model(input_ids=tokens)
-    else:
-        with torch.inference_mode():
-            model.merge_adapter() if how == "merge" else model.merge_and_unload()
-        if how == "merge":
-            model.unmerge_adapter()
-    assert not any(parameter.is_inference() for parameter in model.parameters())
-    if how != "unload":
-        model.train()(input_ids=tokens, labels=tokens).loss.backward()
-
-
-def test_a_layer_of_another_adapter_does_not_refuse_a_merge():
-    model = get_peft_model(tiny_llama(), QwthnConfig.preset("lora", r=2, target_modules=["q_proj"]), adapter_name="A")
-    model.add_adapter("B", QwthnConfig.preset("lora", r=2, target_modules=["v_proj"]))
-    base = model.get_base_model().model.layers
-    base[0].self_attn.v_proj.base_layer.weight = base[1].self_attn.v_proj.base_layer.weight
-    model.merge_adapter(["A"])
-    assert all(layer.self_attn.q_proj.merged_adapters == ["A"] for layer in base)
-    with pytest.raises(ValueError, match="shares its weight"):
-        model.merge_adapter(["B"])
-
-
-def test_a_layer_in_two_places_is_told_and_not_merged_into():
-    """As heads that stand in a list twice: only the first place is adapted, as with LoRA."""
-    base = tiny_llama()
-    first, second = base.model.layers
-    second.self_attn.q_proj = first.self_attn.q_proj
-    with pytest.warns(UserWarning, match=r"layers\.0\.self_attn\.q_proj is also model\.layers\.1\.self_attn\.q_proj"):
-        model = get_peft_model(base, small("mpo", init_weights=False, target_modules=["layers.0.self_attn.q_proj"]))
-    wanted = logits(model.eval())
-    for merge in (model.merge_adapter, model.merge_and_unload):
-        with pytest.raises(
-            ValueError, match=r"q_proj is also model\.layers\.1\.self_attn\.q_proj, which is not adapted"
-        ):
-            merge()
-    assert torch.equal(logits(model), wanted)
-
-
-@pytest.mark.parametrize("compute", [weight_norm, lambda layer: prune.random_unstructured(layer, "weight", 0.3)])
-def test_a_weight_that_is_computed_is_not_merged_into(compute):
-    base = tiny_llama()
-    compute(base.model.layers[0].self_attn.q_proj)
-    model = get_peft_model(base, small("mpo", init_weights=False, target_modules=["q_proj"])).eval()
-    with pytest.raises(ValueError, match=r"layers\.0\.self_attn\.q_proj computes its weight from others"):
-        model.merge_and_unload()
-
-
 @pytest.mark.parametrize("merge", ["merge_adapter", "merge_and_unload"])
 def test_a_merge_that_would_not_be_finite_leaves_every_weight(merge):
     model = get_peft_model(tiny_llama(), small("mpo", init_weights=False, target_modules=["q_proj"])).eval()
@@ -284,12 +206,6 @@ def test_an_adapter_is_not_loaded_over_a_merged_one(tmp_path):
     model.unmerge_adapter()
     model.load_adapter(str(tmp_path), "default")
     torch.testing.assert_close(logits(model), wanted, rtol=0, atol=1e-5)
-
-
-def test_the_fast_path_of_an_encoder_layer_is_told():
-    base = torch.nn.Sequential(torch.nn.TransformerEncoderLayer(8, 2, 16, batch_first=True))
-    with pytest.warns(UserWarning, match=r"set_fastpath_enabled\(False\)"):
-        get_peft_model(base, small("mpo", target_modules=["linear1"]))
 
 
 @pytest.mark.parametrize("targets", [["q_proj"], ["layers.0.self_attn.q_proj"]])
@@ -374,43 +290,3 @@ def test_bfloat16_base_with_float32_adapter():
     model = trained(model)
     assert logits(model).dtype == torch.bfloat16
     assert torch.isfinite(logits(model)).all()
-
-
-@pytest.mark.parametrize("second", ["mpo", "lora_of_peft"])
-def test_all_linear_on_a_model_that_is_adapted_already(second):
-    """PEFT knows an adapted linear layer by the name of its class."""
-    model = get_peft_model(tiny_llama(), small("qtha"))
-    if second == "mpo":
-        model.add_adapter("b", small("mpo", target_modules="all-linear"))
-        found = {name for name, layer in model.named_modules() if "b" in getattr(layer, "qwthn_compress", ())}
-        assert len(found) == 2 * 7
-    else:
-        twice = get_peft_model(model.base_model.model, LoraConfig(target_modules="all-linear"))
-        assert sum(type(layer).__module__.startswith("peft.tuners.lora") for layer in twice.modules()) >= 2 * 7
-
-
-@pytest.mark.parametrize("preset", ["qtha", "mpo", "lora", "subspace"])
-def test_an_adapter_that_accelerate_offloads_is_refused(preset):
-    """It loads a module's tensors when that is called, and a branch's parts are not: their memory was not written."""
-    from accelerate import cpu_offload
-
-    model = get_peft_model(tiny_llama(), QwthnConfig.preset(preset, r=2, init_weights=False)).eval()
-    cpu_offload(model, execution_device=torch.device("cpu"))
-    with (
-        pytest.raises(QweftError, match="is on the meta device, and its input is not: accelerate's offloading"),
-        torch.no_grad(),
-    ):
-        model(input_ids=torch.tensor([[3, 4, 5]]))
-
-
-@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
-@pytest.mark.parametrize(("preset", "basis"), [("subspace", None), ("subspace", "random"), ("sparse", None)])
-def test_directions_are_found_under_any_default_dtype(preset, basis, dtype):
-    torch.set_default_dtype(dtype)
-    try:
-        model = get_peft_model(tiny_llama(), QwthnConfig.preset(preset, r=1, width=4, basis=basis))
-        for _ in range(2):
-            ids = torch.tensor([[3, 4, 5]])
-            model(input_ids=ids, labels=ids).loss.backward()
-    finally:
-        torch.set_default_dtype(torch.float32)

@@ -50,21 +50,6 @@ def test_fields_of_a_method_are_those_of_its_config(method):
     assert peft_methods.fields_of(method) == arguments(CLASSES[method])
 
 
-@pytest.mark.parametrize("name", ["{}/evil", "a\0b", "\ud800", "..", "lora/config", "x" * 5000, "tuners_utils", ""])
-def test_a_name_of_no_method_reads_no_file(tmp_path, name):
-    file = tmp_path / "evil.py"
-    file.write_text("from .lora.config import LoraConfig as A\nregister_peft_method(config_cls=A)")
-    assert peft_methods.config_name(name.format(tmp_path)) is None
-    assert peft_methods.fields_of(name.format(tmp_path)) is None
-
-
-def test_a_peft_without_the_expected_source_is_not_judged(monkeypatch):
-    monkeypatch.setattr(peft_methods, "_tree", lambda module: None)
-    assert peft_methods.methods() == ()
-    assert peft_methods.config_name("LORA") is None
-    assert peft_methods.fields_of.__wrapped__("LORA") is peft_methods.common_fields.__wrapped__() is None
-
-
 @pytest.mark.parametrize(
     "specification",
     [
@@ -133,9 +118,3 @@ def test_a_specification_is_refused_with_and_without_peft(specification):
 def test_what_peft_s_methods_take_is_taken(specification):
     check_specification(specification)
     adapter_config(specification)
-
-
-def test_what_only_peft_refuses_is_one_sentence_too():
-    check_specification({"preset": "qtha", "task_type": "TALK"})
-    with pytest.raises(QweftError, match="Invalid task type"):
-        adapter_config({"preset": "qtha", "task_type": "TALK"})

@@ -5,7 +5,7 @@ import torch
 from peft import PeftModel, get_peft_model
 from safetensors.torch import load_file
 
-from qweft import QweftError, QwthnConfig, find_bases, hotswap_adapter
+from qweft import QwthnConfig, find_bases, hotswap_adapter
 from qweft.adapter.build import Branch
 from qweft.adapter.find_bases import without_bases
 from qweft.adapter.packing import gathered, pack, pack_codes, packed_bytes, padded, unpack, unpack_codes
@@ -136,24 +136,3 @@ def test_one_by_one_and_in_stacks(maps, monkeypatch):
     assert all(gradient.any() for gradient in first)
     monkeypatch.setattr(Branch, "one_by_one", lambda self: set())
     torch.testing.assert_close(outcome(), first)
-
-
-@pytest.mark.parametrize("maps", MAPS)
-def test_a_model_in_half_precision(maps):
-    torch.manual_seed(3)
-    config = QwthnConfig(r=2, target_modules=["q_proj", "down_proj"], basis_bits=4, **MAPS[maps])
-    model = get_peft_model(tiny_llama().to(torch.bfloat16), config, autocast_adapter_dtype=False)
-    find_bases(model, [BATCH])
-    assert torch.isfinite(logits(trained(model, steps=1))).all()
-
-
-def test_a_file_in_other_bits_is_refused(tmp_path):
-    adapted("subspace").save_pretrained(tmp_path)
-    with pytest.raises(QweftError, match="basis_bits is 4 there and 8 here"):
-        hotswap_adapter(adapted("subspace", basis_bits=8), tmp_path)
-
-
-@pytest.mark.parametrize("bits", [0, 3, 32, True, "4", 4.0, None])
-def test_wrong_bits_are_told(bits):
-    with pytest.raises(QweftError, match="basis_bits must be one of 1, 2, 4, 8 and 16, got"):
-        QwthnConfig(compress="subspace", basis_bits=bits)

@@ -4,7 +4,7 @@ import warnings
 
 import pytest
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model
+from peft import get_peft_model
 from torch import nn
 from transformers import (
     FalconMambaConfig,
@@ -92,35 +92,11 @@ def test_in_a_training_they_are_refused_for_every_method(config):
     attach(model, adapter_config({"peft_type": "LORA", "target_modules": ["x_proj"]}))
 
 
-def test_in_a_training_layers_of_an_adapted_parent_are_taken():
-    """PEFT's LoRA on `nn.MultiheadAttention` reads the weights of its own layer on `out_proj`."""
-    model = attach(Holder(), LoraConfig(target_modules=["attention"]))
-    model(torch.randn(3, 1, 4)).sum().backward()
-    assert any(p.grad is not None and p.grad.any() for n, p in model.named_parameters() if "out_proj.lora_B" in n)
-
-
 def test_a_saved_adapter_there_is_taken_with_a_warning():
     config = adapter_config({"peft_type": "LORA", "target_modules": ["x_proj", "dt_proj"]})
     config.inference_mode = True
     with pytest.warns(UserWarning, match="without calling the layer"):
         attach(MambaForCausalLM(MambaConfig(**MAMBA)), config)
-
-
-def test_the_other_layers_of_mamba_are_adapted():
-    model = get_peft_model(MambaForCausalLM(MambaConfig(**MAMBA)), small("x_proj", "in_proj", "out_proj"))
-    tokens = torch.arange(6)[None]
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", UserWarning)
-        model(tokens, labels=tokens).loss.backward()
-    assert all(p.grad is not None and p.grad.any() for p in model.parameters() if p.requires_grad)
-
-
-def test_an_adapter_of_an_earlier_version_loads_with_a_warning(tmp_path, monkeypatch):
-    with monkeypatch.context() as before:
-        before.setattr("qweft.adapter.model.READS_WEIGHT", {})
-        get_peft_model(MambaForCausalLM(MambaConfig(**MAMBA)), small("x_proj", "dt_proj")).save_pretrained(tmp_path)
-    with pytest.warns(UserWarning, match="without calling the layer"):
-        PeftModel.from_pretrained(MambaForCausalLM(MambaConfig(**MAMBA)), tmp_path)
 
 
 def test_training_warns_of_a_layer_that_was_passed_by():
@@ -139,22 +115,6 @@ def test_training_warns_of_a_layer_that_was_passed_by():
         warnings.simplefilter("error", UserWarning)
         model(x)
     assert not any(module._forward_pre_hooks for module in model.base_model.model.inner.modules())
-
-
-@pytest.mark.parametrize("in_place", [True, False])
-def test_a_compiled_block_is_not_said_to_pass_by_its_layers(in_place):
-    """Compiled code may call a layer without its hooks."""
-    net = nn.Sequential(nn.Sequential(nn.Linear(4, 4), nn.Tanh()), nn.Tanh(), nn.Linear(4, 4))
-    model = get_peft_model(net, small("0.0", "2"))
-    block = net[0]
-    if in_place:
-        block.compile(backend="eager")
-    else:
-        net[0] = torch.compile(block, backend="eager")
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", UserWarning)
-        model(torch.randn(3, 4)).square().sum().backward()
-    assert all(parameter.grad is not None for parameter in model.parameters() if parameter.requires_grad)
 
 
 def test_a_model_that_calls_all_its_layers_gets_no_warning():

@@ -14,7 +14,7 @@ from transformers import BitsAndBytesConfig, GPT2Config, GPT2LMHeadModel, LlamaC
 
 import qweft
 from qweft.adapter import QwthnLinear
-from tests.conformance.methods import CONTROL, METHODS, make_config
+from tests.conformance.methods import METHODS, make_config
 
 TOKENS = torch.arange(24).view(2, 12)
 
@@ -172,28 +172,9 @@ def test_a_layer_that_only_runs_forward_can_be_adapted(gptq, tmp_path, preset):
     assert torch.equal(logits(PeftModel.from_pretrained(gptq(), tmp_path).eval()), logits(model))
 
 
-@pytest.mark.parametrize("preset", qweft.presets())
-def test_a_layer_that_only_runs_forward_does_not_merge(gptq, preset):
-    model = get_peft_model(gptq(), config(preset, llama, init_weights=False)).eval()
-    before = logits(model)
-    for merge in (model.merge_adapter, model.merge_and_unload):
-        with pytest.raises((ValueError, NotImplementedError), match=r"quantized by gptq|quantum circuit"):
-            merge()
-        assert torch.equal(logits(model), before)
-
-
 def half(model):
     """What TRL's trainers do to an adapter on a quantized model."""
     for parameter in model.parameters():
         if parameter.requires_grad:
             parameter.data = parameter.data.to(torch.bfloat16)
     return model
-
-
-@pytest.mark.parametrize("method", [CONTROL, "qtha"])
-def test_the_adapter_can_be_in_half_precision_on_quantized_layers(four_bit, method):
-    model = get_peft_model(four_bit(llama), config(method, llama, init_weights=False)).eval()
-    base, wanted = logits(four_bit(llama)), logits(model)
-    found = logits(half(model))
-    assert 0 < (found - wanted).norm() < 0.2 * (base - wanted).norm()
-    train(half(get_peft_model(four_bit(llama), config(method, llama, init_weights=False))))

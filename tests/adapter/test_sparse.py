@@ -8,7 +8,6 @@ from safetensors.torch import load_file, save_file
 from qweft import QwthnConfig, find_bases
 from qweft.adapter import QwthnLinear
 from qweft.adapter.branch import count_parameters
-from qweft.adapter.build import prepare
 from qweft.adapter.directions import GradientSketch
 from qweft.adapter.fixed_maps import Side, SparseExpand
 from qweft.errors import QweftError
@@ -104,34 +103,9 @@ def test_a_file_with_other_outputs_than_rows_is_refused(tmp_path):
             PeftModel.from_pretrained(tiny_llama(), tmp_path)
 
 
-@pytest.mark.parametrize("place", [0, -1])
-def test_a_file_with_other_packed_outputs_is_refused(tmp_path, place):
-    adapted().save_pretrained(tmp_path)
-    file = tmp_path / "adapter_model.safetensors"
-    tensors = load_file(file)
-    key = next(key for key in tensors if key.endswith("q_proj.qwthn_expand.weight"))
-    assert tensors[key].dtype == torch.uint8 and len(tensors[key]) == 3  # 20 outputs, and 4 bits that stand for none
-    tensors[key][place] ^= 128
-    save_file(tensors, file)
-    with pytest.raises(QweftError, match=r"q_proj.qwthn_expand.weight has to be 1 at \d+ outputs"):
-        PeftModel.from_pretrained(tiny_llama(), tmp_path)
-
-
 def tiny_llama_logits():
     torch.manual_seed(3)
     return tiny_llama()(TOKENS).logits
-
-
-def test_the_first_batch_gives_the_outputs_too():
-    asked, unasked = adapted(), adapted(found=False)
-    with pytest.warns(UserWarning, match="first batch alone"):
-        unasked(**BATCH).loss.backward()
-    asked(**BATCH).loss.backward()
-    for (_, mine), (_, theirs) in zip(asked.named_parameters(), unasked.named_parameters(), strict=True):
-        if mine.requires_grad:
-            torch.testing.assert_close(mine.grad, theirs.grad, atol=1e-6, rtol=1e-4)
-    for name, layer in layers_of(unasked).items():
-        assert torch.equal(layer.qwthn_expand["default"].weight, layers_of(asked)[name].qwthn_expand["default"].weight)
 
 
 def test_parameters_are_counted():
@@ -141,27 +115,6 @@ def test_parameters_are_counted():
         config = layer.qwthn_configs["default"]
         counted += sum(count_parameters(config, layer.in_features, layer.out_features).values())
     assert model.get_nb_trainable_parameters()[0] == counted
-
-
-@pytest.mark.parametrize("kind", ["weight", "random"])
-def test_outputs_of_other_kinds(kind):
-    model = adapted(found=False, basis=kind)
-    find_bases(model)
-    for layer in layers_of(model).values():
-        expand = layer.qwthn_expand["default"]
-        assert int(outputs(layer).sum()) == expand.count
-        if kind == "weight":
-            norms = layer.get_base_layer().weight.norm(dim=1)
-            assert outputs(layer)[norms.argmax()] and not outputs(layer)[norms.argmin()]
-
-
-def test_many_are_built_as_one_by_one():
-    torch.manual_seed(0)
-    branches = [layer.branch_of("default") for layer in layers_of(adapted(init_weights=False)).values()]
-    alike = [b for b in branches if [t.shape for t in b.tensors()] == [t.shape for t in branches[0].tensors()]]
-    assert len(alike) > 1
-    for together, branch in zip(prepare(alike, graph=False), alike, strict=True):
-        torch.testing.assert_close(together.expand, branch.expand.matrix())
 
 
 def test_rows_are_in_the_order_of_the_outputs():
@@ -185,9 +138,3 @@ def test_a_sketch_knows_the_norms(size):
     assert small == (size == (20, 30))
     for found, wanted, deviation in ((columns, g.norm(dim=0), 40**-0.5 / 2**0.5), (rows, g.norm(dim=1), 40**-0.5)):
         torch.testing.assert_close(found, wanted, rtol=1e-5 if small else 5 * deviation, atol=1e-6)
-
-
-@pytest.mark.parametrize(("share", "said"), [(0, "above 0 and at most 1, got 0"), (1.5, "got 1.5"), ("x", "a number")])
-def test_a_share_that_is_none(share, said):
-    with pytest.raises(QweftError, match=said):
-        QwthnConfig.preset("sparse", share=share)

@@ -7,16 +7,13 @@ import pytest
 import torch
 from peft import PeftModel, get_peft_model, get_peft_model_state_dict
 from torch import nn
-from torch.nn.utils import prune, spectral_norm, weight_norm
 
-import qweft
 from qweft import QwthnConfig
 from qweft.adapter import QwthnLinear
 from qweft.adapter.branch import count_parameters
 from qweft.adapter.functions import make_function
-from qweft.circuit import crz_ring_ansatz, gate_by_gate, without_crz
-from qweft.errors import QweftError
-from qweft.method.names import CORES, TWINS, formula, function_of
+from qweft.circuit import crz_ring_ansatz, gate_by_gate
+from qweft.method.names import TWINS
 from tests.rounding import assert_close
 from tests.tiny_models import tiny_llama
 
@@ -63,33 +60,6 @@ def test_autocast_rounds_neither_the_circuit_nor_its_twins(name):
     assert torch.equal(found, plain) and torch.equal(tangents, plain_tangents)
 
 
-@pytest.mark.parametrize("maps", ["dense", "mpo"])
-@pytest.mark.parametrize("hook", [prune.random_unstructured, weight_norm, spectral_norm])
-def test_a_part_whose_weight_a_hook_computes_is_refused(hook, maps):
-    """No part is called, so the hook would never run: the weights of a file read later would not be seen."""
-    layer = branch("quantum_linear", init_weights=False, compress=maps, expand=maps)
-    part = layer.qwthn_compress["default"]
-    place, name = (part, "weight") if maps == "dense" else (part.operator.cores, "0")
-    hook(place, name, *([0.3] if hook is prune.random_unstructured else []))
-    with pytest.raises(QweftError, match=r"has the hook \w+, which computes its weight as it is called"):
-        layer(torch.randn(2, 64))
-
-
-def test_names_say_function_and_form():
-    assert len(CORES) == 2 + 6 * 4
-    assert [function_of(core) for core in ("linear", "quantum_linear", "mlp", "frozen_weighted")] == [
-        None,
-        "quantum",
-        "mlp",
-        "frozen",
-    ]
-    assert formula("mlp_weighted") == "h = t(c) * c"
-    assert formula("quantum_linear") == "h = Q q(c) + K c"
-    assert formula("frozen_gated") == "h = (1 + Q t(c / |c|)) * c"
-    with pytest.raises(QweftError, match="did you mean 'fourier_linear'"):
-        QwthnConfig(core="fourir_linear")
-
-
 @pytest.mark.parametrize("reupload", [True, False])
 @pytest.mark.parametrize("r", [1, 2, 4])
 def test_product_is_a_cosine_on_each_qubit(r, reupload):
@@ -100,16 +70,6 @@ def test_product_is_a_cosine_on_each_qubit(r, reupload):
     torch.testing.assert_close(found, (uploads * c + function.phases(angles)).cos(), rtol=0, atol=1e-10)
     torch.testing.assert_close(found, gate_by_gate(function.circuit, c, tensors[0]), rtol=0, atol=1e-10)
     assert all(gate.name == "ry" for gate in function.circuit.gates)
-
-
-def test_without_crz_keeps_the_rotations_in_their_order():
-    whole = crz_ring_ansatz(3, 2)
-    circuit, kept = without_crz(whole)
-    rotations = [gate for gate in whole.gates if gate.name == "ry"]
-    assert len(circuit.gates) == len(rotations)
-    for old, new in zip(rotations, circuit.gates, strict=True):
-        assert (old.wires, old.source) == (new.wires, new.source)
-        assert old.index == (kept[new.index] if new.source == "parameter" else new.index)
 
 
 def test_frozen_is_the_circuit_itself_with_angles_that_are_no_parameters():
@@ -135,15 +95,6 @@ def test_everything_around_the_twin_starts_as_around_the_circuit(form, start):
                     assert torch.equal(tensor, state[key]), (twin, key)
         x = torch.randn(3, 64)
         assert torch.equal(found(x), found.base_layer(x))  # no change before the first step
-
-
-@pytest.mark.parametrize("start", ["recorded", "scaled"])
-def test_two_seeds_start_a_twin_differently_and_one_seed_equally(start):
-    for twin in TWINS:
-        states = [branch(f"{twin}_linear", seed, start).qwthn_core["default"].state_dict() for seed in (0, 0, 1)]
-        own = [key for key in states[0] if key not in ("quantum_weight", "linear_weight")]
-        assert all(torch.equal(states[0][key], states[1][key]) for key in own)
-        assert not all(torch.equal(states[0][key], states[2][key]) for key in own)
 
 
 def spectrum(function, tensors, n, uploads, oversampling=1):
@@ -198,14 +149,6 @@ def test_fourier_twin_can_be_a_random_circuit(n, layers, reupload):
             coefficients[:, j, 1] = table
     c = 10 * torch.randn(500, n, dtype=torch.float64)
     torch.testing.assert_close(applied(twin, [coefficients], c), applied(circuit, angles, c), rtol=0, atol=1e-9)
-
-
-def test_a_single_product_cannot_be_every_circuit_of_two_qubits():
-    """Why `fourier_terms` is there: the best rank-one table of coefficients misses what the CRZ gates bring."""
-    circuit, _, angles = function_and_tensors("quantum", 2, 1, seed=1)
-    found, _ = spectrum(circuit, angles, 2, 1, 0)
-    singular = np.linalg.svd(found[..., 0], compute_uv=False)
-    assert singular[1] > 0.01 * singular[0]
 
 
 @pytest.mark.parametrize("start", ["recorded", "scaled"])
@@ -302,21 +245,6 @@ def test_saved_and_loaded_under_another_seed(twin, low_memory, tmp_path):
     assert_close(loaded(input_ids=IDS).logits, wanted, 100)  # sums of angles round by where their memory lies
 
 
-def test_hotswap_and_loading_over_replace_frozen_angles(tmp_path):
-    outputs = []
-    for seed in (0, 1):
-        torch.manual_seed(seed)
-        model = get_peft_model(tiny_llama(), small("frozen_linear")).eval()
-        with torch.no_grad():
-            outputs.append(model(input_ids=IDS).logits)
-        model.save_pretrained(tmp_path / str(seed))
-    with torch.no_grad():
-        qweft.hotswap_adapter(model, tmp_path / "0")
-        assert torch.equal(model(input_ids=IDS).logits, outputs[0])
-        model.base_model.model.model.layers[0].self_attn.q_proj.qwthn_core["default"].angles.add_(0.5)
-        assert not torch.equal(model(input_ids=IDS).logits, outputs[0])
-
-
 @pytest.mark.parametrize("twin", TWINS)
 def test_a_training_step_moves_what_is_trained_and_no_frozen_angle(twin):
     torch.manual_seed(0)
@@ -330,35 +258,3 @@ def test_a_training_step_moves_what_is_trained_and_no_frozen_angle(twin):
     for name, tensor in model.state_dict().items():
         if "qwthn_" in name:
             assert torch.equal(tensor, before[name]) == (twin == "frozen" and name.endswith(".angles")), name
-
-
-@pytest.mark.parametrize(
-    ("fields", "sentence"),
-    [
-        ({"core": "mlp_linear", "fourier_terms": 2}, "fourier_terms 2 does nothing with core 'mlp_linear'"),
-        ({"core": "fourier_linear", "fourier_terms": 0}, "fourier_terms must be a whole number of at least 1, got 0"),
-        ({"core": "mlp_linear", "r": 13}, "13 qubits .* which core mlp_linear would stand in for"),
-    ],
-)
-def test_wrong_fields_are_one_sentence(fields, sentence):
-    with pytest.raises(QweftError, match=sentence):
-        QwthnConfig(**fields)
-
-
-def test_a_copy_by_parameters_alone_is_the_same_model():
-    """What TRL does for a reference: a second adapter of the same config object, and the parameters copied."""
-    model = get_peft_model(tiny_llama(), small("frozen_linear")).eval()
-    model.add_adapter("ref", model.peft_config["default"])
-    for name, parameter in model.named_parameters():
-        if ".default." in name:
-            model.get_parameter(name.replace(".default.", ".ref.")).data.copy_(parameter.data)
-    wanted = model(input_ids=IDS).logits
-    model.set_adapter("ref")
-    assert torch.equal(model(input_ids=IDS).logits, wanted)
-
-
-def test_adapters_of_configs_of_their_own_have_frozen_angles_of_their_own():
-    model = get_peft_model(tiny_llama(), small("frozen_linear"))
-    model.add_adapter("other", small("frozen_linear"))
-    core = model.base_model.model.model.layers[0].self_attn.q_proj.qwthn_core
-    assert not torch.equal(core["default"].angles, core["other"].angles)

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from qweft.adapter.branch import Branch
-from qweft.adapter.build import Unchanged, needs_graph, prepare
+from qweft.adapter.build import needs_graph, prepare
 from qweft.adapter.directions import is_distributed
 from qweft.adapter.layer import QwthnLinear
 from qweft.internals.keys import is_compiled, is_compiled_in_place
@@ -27,8 +27,8 @@ Member = tuple[QwthnLinear, str, Branch]
 class Taken:
     """What one call of a model was prepared from: the active adapters and their parameters.
 
-    While the model runs (`open`), its layers need not compare bytes: all were compared at once. Each looks whether a
-    hook wrote to its parameters since, or put others in their place (`is_untouched`).
+    While the model runs (`open`), each layer looks whether a hook wrote to its parameters since, or put others in their
+    place (`is_untouched`).
     """
 
     def __init__(self, layers: Sequence[QwthnLinear], members: Sequence[Member], graph: bool) -> None:
@@ -39,20 +39,20 @@ class Taken:
         self._tensors = [tensor for held in self._of.values() for tensor in held.tensors]
         # a replica's modules have no parameters, and an inference tensor has no version counter
         self.complete = bool(self._tensors) and not any(tensor.is_inference() for tensor in self._tensors)
-        self._unchanged = Unchanged(self._tensors) if self.complete and not graph else None
+        self._addresses = [tensor.data_ptr() for tensor in self._tensors] if self.complete and not graph else None
 
     def still_holds(self, layers: Sequence[QwthnLinear]) -> bool:
-        """Whether the same adapters are active, with the same parts and limits, and no byte of them has changed.
+        """Whether the same adapters are active, with the same parts and limits, and no tensor of them was written to.
 
-        What was built with a graph is not reused, since an optimizer step follows it. Neither is what was built on
-        other devices than the CPU, where comparing bytes would cost as much as building.
+        What was built with a graph is not reused, since an optimizer step follows it. No version counter sees a write
+        through `parameter.data`; after one, call `model.eval()`, which lets go of what was built.
         """
         return (
-            self._unchanged is not None
+            self._addresses is not None
             and _active_adapters(layers) == self._active
             and all(map(self._is_kept, *zip(*self._members, strict=True)))  # eval() and a layer's own call let go of it
-            and all(held.is_there() for held in self._of.values())
-            and self._unchanged.holds(self._tensors)
+            and all(held.is_there() and held.has_its_tensors() for held in self._of.values())
+            and [tensor.data_ptr() for tensor in self._tensors] == self._addresses  # others by `parameter.data = ...`
         )
 
     def _is_kept(self, layer: QwthnLinear, name: str) -> bool:

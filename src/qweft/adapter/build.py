@@ -5,26 +5,20 @@ intermediates: it rebuilds the branches that received a gradient. So it can run 
 checkpointing does for each block, and accumulation for each step. A backward pass with `create_graph` rebuilds them
 with a graph, so it can be differentiated again.
 
-What was built without a graph is kept for later calls as long as the parameters hold the same bytes (`Unchanged`).
+What was built without a graph is kept for later calls as long as the parameters have the same versions and addresses.
 """
 
-import ctypes
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from itertools import accumulate
 from operator import is_
 from typing import Any
 
-import numpy as np
 import torch
 from torch.nn.utils.prune import BasePruningMethod
 from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.nn.utils.weight_norm import WeightNorm
 
 from qweft.adapter.branch import Branch
-from qweft.circuit import compiled
 from qweft.circuit.precision import exact_products
 from qweft.errors import QweftError
 from qweft.internals.torch import for_later_calls, is_transformed, pre_hooks, version
@@ -69,59 +63,6 @@ def _counts_of(tensors: Sequence[torch.Tensor]) -> list[tuple[int, int]]:
     if any(tensor.is_inference() for tensor in tensors):
         return []
     return [(version(tensor), tensor.data_ptr()) for tensor in tensors]
-
-
-class Unchanged:
-    """Tells whether tensors still hold the bytes that they held when this was made, whoever wrote to them.
-
-    No version counter sees a write through `parameter.data` or NumPy, so the bytes are compared with a copy.
-    Comparing is possible for contiguous tensors on a CPU; on other devices it would wait for the device.
-
-    Args:
-        tensors: The tensors.
-    """
-
-    def __init__(self, tensors: Sequence[torch.Tensor]) -> None:
-        self.can_tell = all(t.device.type == "cpu" and t.is_contiguous() and not t.is_inference() for t in tensors)
-        if self.can_tell:
-            sizes = [tensor.nbytes for tensor in tensors]
-            # in one piece, which memory reads faster than many
-            starts = [0, *accumulate(sizes)]
-            self._kept = np.empty(starts[-1], np.uint8)
-            for tensor, start, size in zip(tensors, starts, sizes, strict=False):
-                self._kept[start : start + size] = tensor.detach().reshape(-1).view(torch.uint8).numpy()
-            self._addresses = list(map(torch.Tensor.data_ptr, tensors))
-            self._shapes = list(map(torch.Tensor.size, tensors))
-            copies = [self._kept.ctypes.data + start for start in starts]
-            self._table = np.array([*zip(self._addresses, copies, sizes, strict=False)], np.int64).reshape(-1, 3)
-            self._at = self._table.ctypes.data, len(tensors)
-
-    def holds(self, tensors: Sequence[torch.Tensor]) -> bool:
-        """Whether these tensors, the same as at first, are where they were and hold the same bytes in the same form."""
-        return (
-            self.can_tell
-            and list(map(torch.Tensor.data_ptr, tensors)) == self._addresses
-            and list(map(torch.Tensor.size, tensors)) == self._shapes  # a transpose in place moves no byte
-            and all(map(torch.Tensor.is_contiguous, tensors))
-            and (_kernel()(*self._at) if compiled.available() else self._compare_one_by_one())
-        )
-
-    def _compare_one_by_one(self) -> bool:
-        return not any(_compare_bytes(*map(int, row)) for row in self._table)
-
-
-@lru_cache(maxsize=1)
-def _kernel() -> Any:
-    """Return the comparison in one call, which needs Numba."""
-    from qweft.adapter.few_kernel import same_bytes
-
-    return same_bytes
-
-
-# it does not release the lock of the interpreter, which would take longer than most comparisons
-_compare_bytes = (ctypes.PyDLL("msvcrt") if os.name == "nt" else ctypes.PyDLL(None)).memcmp
-_compare_bytes.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t]
-_compare_bytes.restype = ctypes.c_int
 
 
 def needs_graph(tensors: Sequence[torch.Tensor]) -> bool:

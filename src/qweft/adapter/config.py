@@ -63,8 +63,7 @@ class QwthnConfig(QwthnFields, PeftConfig):
             directions and longest rows of the loss's gradient with respect to W0, found by `qweft.find_bases` before
             the first step; "weight": those of W0; "random": random ones, as a control.
         basis_bits: Bits of a number of fixed directions, in memory and in the file: 1, 2, 4 or 8 (packed, see
-            `qweft.adapter.packing`), or 16 (bfloat16). Below 16 the outputs of "sparse" take one bit each. Files of
-            earlier versions have 16.
+            `qweft.adapter.packing`), or 16 (bfloat16). Below 16 the outputs of "sparse" take one bit each.
         qubits: Number of leading entries of c that the circuit, or its classical control, reads. `None` means r.
         alpha: The branch is scaled by alpha / r. `None` means 2 r.
         dropout: Probability of zeroing an entry of x in training.
@@ -78,8 +77,7 @@ class QwthnConfig(QwthnFields, PeftConfig):
         fourier_terms: Number of products that each output of the Fourier control sums; (2 U + 1)^(qubits - 1) represent
             every series. `None` brings its number of coefficients nearest to the circuit's number of angles.
         factor_limit: Largest rms of the trained factors of C and E and of the two products, in standard deviations of
-            the recorded start; above it a factor is scaled down as a whole. `None` means no limit. If not given it is
-            100, and `None` in a file of an earlier version, which had none.
+            the recorded start; above it a factor is scaled down as a whole. `None` means no limit.
         start: "recorded": as in the method's public record; "small": the same with smaller cores, Qweft's start until
             December 2026; "scaled": values of order 1 (see above). None changes the model's output at the start.
         init_weights: False also starts E at random, so that the branch is not zero (for tests).

@@ -1,4 +1,4 @@
-"""CPU kernels for every generated token: a whole branch, s E(core(C x)) added to y, and the comparison of bytes."""
+"""CPU kernels for every generated token: a whole branch, s E(core(C x)) added to y."""
 
 from typing import Any
 
@@ -147,24 +147,3 @@ def add_branch(out: int, y: int, x: int, tokens: int, scaling: float, gain: floa
     floats = carray(numbers_at(shape[10], zero), shape[9])
     to, given = carray(numbers_at(out, zero), tokens * shape[1]), carray(numbers_at(y, zero), tokens * shape[1])
     _add(to, given, carray(numbers_at(x, zero), tokens * shape[0]), tokens, scaling, gain, shape, floats)
-
-
-@compiled
-def same_bytes(table: int, count: int) -> bool:
-    """Return whether memory holds the same bytes as other memory.
-
-    Args:
-        table: Address of 3 `count` integers of 64 bits: for each piece its address, that of the other, and its bytes.
-        count: Number of pieces.
-    """
-    pieces = carray(numbers_at(table, np.int64(0)), 3 * count)
-    for piece in range(count):
-        size = pieces[3 * piece + 2]
-        a = carray(numbers_at(pieces[3 * piece], np.uint8(0)), size)
-        b = carray(numbers_at(pieces[3 * piece + 1], np.uint8(0)), size)
-        differs = np.uint8(0)
-        for i in range(size):  # without an exit, so that it runs in vectors
-            differs = np.uint8(differs | np.uint8(a[i] ^ b[i]))
-        if differs:
-            return False
-    return True

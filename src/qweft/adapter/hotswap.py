@@ -17,7 +17,6 @@ from qweft.adapter.layer import QwthnLinear
 from qweft.adapter.merging import check_not_merged
 from qweft.adapter.strict_loading import adapter_tensors, check_finite, check_tensors
 from qweft.errors import QweftError
-from qweft.method.checks import check_quick
 from qweft.method.saved import file_key
 
 PLACES = ("target_modules", "exclude_modules", "layers_to_transform", "layers_pattern", "modules_to_save")
@@ -63,7 +62,6 @@ def hotswap_adapter(
     layers = {name: layer for name, layer in layers.items() if adapter_name in layer.qwthn_compress}
     check_not_merged(layers.values(), adapter_name)
     check_same_structure(new, old, f"the adapter in {folder}")
-    check_quick(new, layers)
     _check_file(model, adapter_name, read_header(path), old, new)
     tensors = {file_key(key): tensor for key, tensor in load_file(path, device=str(torch_device or "cpu")).items()}
     held = adapter_tensors(model, adapter_name, old)

@@ -28,7 +28,7 @@ from qweft.adapter.strict_loading import DELTA, check_tensors, has_copy, trained
 from qweft.circuit import crz_ring_ansatz
 from qweft.errors import QweftError
 from qweft.internals.keys import COMPILED, SHARDED
-from qweft.method.checks import check_order, check_quick
+from qweft.method.checks import check_order
 from qweft.method.names import TWINS, function_of
 from qweft.method.saved import PEFT_PREFIX
 
@@ -85,7 +85,6 @@ class QwthnModel(BaseTuner):
     def inject_adapter(self, model: nn.Module, adapter_name: str, *args: Any, **kwargs: Any) -> None:
         """Attach the adapter's branches to the model; if one fails, the model is left unchanged."""
         names = [name for name, _ in model.named_modules()]
-        check_quick(self.peft_config[adapter_name], names)
         if not reads_a_file():
             check_order(self.peft_config[adapter_name], names)
         _warn_of_dead_angles(self.peft_config[adapter_name])

@@ -13,7 +13,6 @@ from qweft.adapter.functions import FUNCTIONS, make_function
 from qweft.circuit import Circuit
 from qweft.circuit_view.layers import angle_keys
 from qweft.errors import QweftError
-from qweft.method.checks import check_quick
 from qweft.method.names import function_of
 from qweft.method.saved import unreadable
 from qweft.text import shown
@@ -67,7 +66,6 @@ class SavedAdapter:
         keys = angle_keys(folder)
         config = read_config(folder)
         assert isinstance(config, QwthnConfig)  # angle_keys checks the method
-        check_quick(config, keys)
         return cls(folder, config, keys)
 
     def circuit_of(self, layer: str) -> SavedCircuit:

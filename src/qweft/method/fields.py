@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 from qweft.errors import QweftError
-from qweft.method.checks import check_expression, check_few, check_number, check_shared, check_whole, closest
+from qweft.method.checks import check_expression, check_number, check_shared, check_whole, closest
 from qweft.method.names import COMPRESS, CORES, EXPAND, FUNCTIONS, form_of, function_of, has_circuit
 from qweft.method.presets import learning_rate_hint
 from qweft.method.resolved import ResolvedConfig, resolve
@@ -15,8 +15,6 @@ Basis = Literal["gradient", "weight", "random"]
 Start = Literal["recorded", "small", "scaled"]
 Bias = Literal["none", "all", "qwthn_only"]
 BASES = get_args(Basis)
-BY_VERSION: Any = object()
-"""Value of `factor_limit` if it is not given."""
 LEAST_LIMIT, FACTOR_LIMIT = 10, 100.0
 """The default is far above trained adapters: no entry of a factor exceeded 5 there (research/LOG.md)."""
 CHOICES = {
@@ -84,13 +82,10 @@ class QwthnFields:
     qubits: int | None = field(default=None, metadata={"help": "Entries of c that the circuit reads; None means r."})
     share: float = field(default=0.32, metadata={"help": "Share of a layer's outputs that a sparse map writes to."})
     factor_limit: float | None = field(
-        default=BY_VERSION, metadata={"help": "Largest rms of a factor; not given means 100, None no limit."}
+        default=FACTOR_LIMIT, metadata={"help": "Largest rms of a factor; not given means 100, None no limit."}
     )
 
     def __post_init__(self) -> None:
-        if self.factor_limit is BY_VERSION:
-            # every saved config names PEFT's version, and one that is made here does not
-            self.factor_limit = FACTOR_LIMIT if getattr(self, "peft_version", None) is None else None
         _check(self)
         if self.modes:  # YAML reads 576 as a number, and JSON has names alone
             self.modes = {str(int(size)): modes for size, modes in self.modes.items()}
@@ -130,7 +125,6 @@ class QwthnFields:
 
 
 def _check_types(config: QwthnFields) -> None:
-    check_few("modes", config.modes)
     if config.modes is not None and not isinstance(config.modes, dict):
         raise QweftError(f"modes must map names to values, as {{name: value}}, got {shown(config.modes)}")
     check_shared(vars(config))
