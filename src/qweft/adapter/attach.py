@@ -25,12 +25,8 @@ from qweft.models.quantization import bits_of
 def adapter_config(specification: Mapping[str, Any]) -> PeftConfig:
     """Return the PEFT config that a specification describes.
 
-        {preset: qtha, r: 8}            QwthnConfig.preset("qtha", r=8)
-        {peft_type: LORA, r: 8}         LoraConfig(r=8, lora_alpha=16)
-
-    Raises:
-        QweftError: If neither or both of `preset` and `peft_type` are given, if the method or a field is unknown, or if
-            the config rejects a value.
+    {preset: qtha, r: 8}            QwthnConfig.preset("qtha", r=8)
+    {peft_type: LORA, r: 8}         LoraConfig(r=8, lora_alpha=16)
     """
     check_specification(specification)
     given = {"task_type": TaskType.CAUSAL_LM, **specification}
@@ -50,11 +46,7 @@ def adapter_config(specification: Mapping[str, Any]) -> PeftConfig:
 
 
 def peft_config_class(method: str) -> type[PeftConfig]:
-    """Return the config class of one of PEFT's methods.
-
-    Raises:
-        QweftError: If PEFT has no method of that name.
-    """
+    """Return the config class of one of PEFT's methods."""
     classes = {str(key.value): config_class for key, config_class in PEFT_TYPE_TO_CONFIG_MAPPING.items()}
     check_method(method, sorted(classes))
     return classes[method.upper()]
@@ -77,11 +69,7 @@ def linear_names(model: nn.Module) -> list[str]:
 
 
 def check_targets(model: nn.Module, config: PeftConfig) -> None:
-    """Check that the model has every module that the config names; PEFT is satisfied with one of them.
-
-    Raises:
-        QweftError: Naming a missing module and those that exist, or a start that PEFT computes wrongly on this model.
-    """
+    """Check that the model has every module that the config names; PEFT is satisfied with one of them."""
     present = [name for name, _ in model.named_modules()]
     check_order(config, present)
     targets = getattr(config, "target_modules", None)
@@ -153,12 +141,7 @@ REFUSALS = (ValueError, TypeError, KeyError, RuntimeError, ArithmeticError, Asse
 
 
 def attach(model: nn.Module, config: PeftConfig) -> Any:
-    """Return the model with the adapter, as `peft.get_peft_model` makes it.
-
-    Raises:
-        QweftError: If a target module does not exist, or its adapter would have no effect, or PEFT refuses the config
-            on this model.
-    """
+    """Return the model with the adapter, as `peft.get_peft_model` makes it."""
     check_targets(model, config)
     try:
         with quiet_peft():
@@ -183,11 +166,7 @@ def base_of(model: Any) -> Any:
 
 
 def detach(adapted: Any) -> Any:
-    """Return the base model without the adapter.
-
-    Raises:
-        QweftError: If the method cannot be detached (prompt learning).
-    """
+    """Return the base model without the adapter."""
     try:
         base = adapted.unload()
     except AttributeError as error:

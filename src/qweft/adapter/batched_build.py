@@ -66,11 +66,7 @@ class Taken:
 
 
 class _Held:
-    """What stood at some places: modules, tensors and limits, and the versions of the tensors.
-
-    Args:
-        places: Dictionaries and the names that are looked up in them.
-    """
+    """What stood at some places: modules, tensors and limits, and the versions of the tensors."""
 
     def __init__(self, places: Iterable[tuple[dict[str, Any], str]]) -> None:
         found = [(place, name, place.get(name)) for place, name in places]
@@ -121,11 +117,7 @@ class Calls:
         self._called.add(module)
 
     def end(self, completed: bool) -> None:
-        """Stop watching; warn of layers that were not called although the module that holds them was.
-
-        Args:
-            completed: Whether the call returned, rather than raised.
-        """
+        """Stop watching; warn of layers that were not called although the module that holds them was."""
         if not self._handles:
             return
         for handle in self._handles:

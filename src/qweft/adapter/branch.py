@@ -57,12 +57,6 @@ class Branch(NamedTuple):
         """Contract such tensors, or stacks of them, to the matrices and angles that a token needs.
 
         With a circuit everything is in float32 or better; fixed directions take the dtype of the trained tensors.
-
-        Args:
-            tensors: As `tensors` returns them. A stack at an index of `one_by_one` may be a tuple.
-
-        Returns:
-            C (..., r, d_in), E M (..., d_out, features), and the angles of a circuit, if there is one.
         """
         # in half precision the matrix that produces the angles would round them, too
         tensors = alike(tensors, torch.float32 if self.core.reads_angles else torch.bfloat16)
@@ -103,11 +97,7 @@ class Branch(NamedTuple):
 
 
 def make_branch(config: QwthnConfig, into: int, r: int, out: int) -> Branch:
-    """Return the branch into -> r -> out, before initialisation.
-
-    Raises:
-        QweftError: If the config's modes do not fit the layer, or the layer has fewer directions than the basis.
-    """
+    """Return the branch into -> r -> out, before initialisation."""
     at = config.resolved(r)
     core = make_core(at.core, r, at.circuit_layers, at.reupload, at.fourier_terms, qubits=at.qubits)
     compress, expand = COMPRESS[at.compress], EXPAND[at.expand]
@@ -123,11 +113,7 @@ def make_branch(config: QwthnConfig, into: int, r: int, out: int) -> Branch:
 
 
 def check_size(config: QwthnConfig, into: int, out: int, r: int) -> None:
-    """Check the number of parameters of a branch into -> r -> out.
-
-    Raises:
-        QweftError: If it is absurdly large, or exceeds the number of elements in the file being loaded.
-    """
+    """Check the number of parameters of a branch into -> r -> out."""
     try:
         count = sum(count_parameters(config, into, out, r).values())
     except ValueError:  # modes that do not fit: building the branch reports them

@@ -29,18 +29,7 @@ ON_CALL = (BasePruningMethod, WeightNorm, SpectralNorm)
 
 @dataclass(slots=True, eq=False)
 class Prepared:
-    """The matrices and angles of one branch, and the state of the parameters that they were built from.
-
-    Args:
-        tensors: The parameters.
-        counts: Their versions and addresses; empty for inference tensors.
-        compress: C, (r, d_in).
-        expand: E M, (d_out, features).
-        angles: The circuit's rotations and diagonals, or what a classical control uses instead; may be empty.
-        has_graph: Whether gradients flow from here to the parameters.
-        taken: The model call that it was built for; while that is open, the parameters are known to be unchanged.
-        few: The branch as one compiled call, made at the first call on few tokens; `False` where there is none.
-    """
+    """The matrices and angles of one branch, and the state of the parameters that they were built from."""
 
     tensors: Sequence[torch.Tensor]
     counts: Sequence[tuple[int, int]]
@@ -71,15 +60,7 @@ def needs_graph(tensors: Sequence[torch.Tensor]) -> bool:
 
 
 def prepare(branches: Sequence[Branch], graph: bool) -> list[Prepared]:
-    """Build branches of one form together.
-
-    Args:
-        branches: At least one, all of one form, with tensors of equal shapes and dtypes on one device.
-        graph: Whether gradients to the parameters are needed.
-
-    Raises:
-        QweftError: A part has a hook that computes its weight as it is called, and no part is called.
-    """
+    """Build branches of one form together."""
     hooks = (hook for branch in branches for part in branch for hook in pre_hooks(part))
     hook = next((hook for hook in hooks if isinstance(hook, ON_CALL)), None)
     if hook is not None:

@@ -311,16 +311,7 @@ def core_class(name: str) -> type[Core]:
 
 
 def make_core(name: str, r: int, layers: int, reupload: bool, fourier_terms: int | None = None, *, qubits: int) -> Core:
-    """Return the core of this name; its function reads the first `qubits` entries of c.
-
-    Args:
-        name: One of `CORES`.
-        r: Rank.
-        layers: Layers L of the circuit.
-        reupload: Whether the circuit uploads its input before every layer.
-        fourier_terms: As in `QwthnConfig`.
-        qubits: Qubits of the circuit, at most r.
-    """
+    """Return the core of this name; its function reads the first `qubits` entries of c."""
     function = function_of(name)
     if function is None:
         return LinearCore(r) if name == "linear" else IdentityCore()

@@ -32,22 +32,10 @@ HALVINGS = 40
 def count_parameters(config: QwthnFields, into: int, out: int, r: int | None = None) -> dict[str, int]:
     """Count the trained parameters of one branch into -> out, by part.
 
-        tensor network   sum_k B_{k-1} j_k i_k B_k of each operator
-        linear maps      width r for each operator, k r for each subspace with k = min(width, d_in, d_out),
-                         size r for each dense map, round(share d_out) r for a sparse one, r^2 for K, r qubits for Q
-        circuit          4 qubits L (a single qubit: 2 L), or the trained parameters of a classical control
-
-    Args:
-        config: Config of the adapter.
-        into: d_in.
-        out: d_out.
-        r: Rank of the layer. `None` means the config's r.
-
-    Returns:
-        {"tensor_network", "linear", "circuit"}; "twin" instead of "circuit" for a core with a classical control.
-
-    Raises:
-        QweftError: If the config's modes do not cover a size.
+    tensor network   sum_k B_{k-1} j_k i_k B_k of each operator
+    linear maps      width r for each operator, k r for each subspace with k = min(width, d_in, d_out),
+                     size r for each dense map, round(share d_out) r for a sparse one, r^2 for K, r qubits for Q
+    circuit          4 qubits L (a single qubit: 2 L), or the trained parameters of a classical control
     """
     at = config.resolved(r)
     compress, expand = (kind.trained_on(at, into, out) for kind in (COMPRESS[at.compress], EXPAND[at.expand]))
@@ -73,17 +61,7 @@ def function_on(config: QwthnFields, r: int) -> Function:
 
 
 def largest_share(model: Any, numbers: int, config: Config) -> Config:
-    """Return a config of sparse maps with the largest share of outputs, up to its own, that a budget allows.
-
-    Args:
-        model: The base model, before any adapter.
-        numbers: Most trained parameters.
-        config: The adapter; "all-linear" are all linear layers but the output head.
-
-    Raises:
-        QweftError: The budget is no whole number, or below what one output of each layer takes; the model is no loaded
-            one, or has an adapter; or the config trains more than sparse maps, or meets no linear layer of the model.
-    """
+    """Return a config of sparse maps with the largest share of outputs, up to its own, that a budget allows."""
     numbers = _whole(numbers)
     if not isinstance(model, nn.Module):
         raise QweftError(f"for_budget counts on a loaded model, got {shown(model)}; load it with transformers first")

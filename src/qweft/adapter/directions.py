@@ -36,14 +36,6 @@ class GradientSketch:
 
     Omega is (d_in, k) and Psi (2 k, d_out), both standard normal; k = min(4 r, d_in, d_out). For a layer with d_out
     d_in <= 2 k (d_out + 2 d_in) it sums G itself.
-
-    Args:
-        into: d_in.
-        out: d_out.
-        r: Number of directions.
-        device: Where the sums are.
-        drawn: Omega and Psi by shape and device, which sketches with the same dictionary share; they are the same in
-            any case.
     """
 
     def __init__(self, into: int, out: int, r: int, device: torch.device, drawn: Drawn | None = None):
@@ -62,12 +54,7 @@ class GradientSketch:
 
     @torch.no_grad()
     def add(self, x: torch.Tensor, dy: torch.Tensor) -> None:
-        """Add some tokens.
-
-        Args:
-            x: Inputs of the layer, (..., d_in).
-            dy: Gradients of the loss with respect to its outputs, (..., d_out).
-        """
+        """Add some tokens."""
         device = self.sums()[0].device
         x, dy = (rows.reshape(-1, rows.shape[-1]).to(device, torch.float32) for rows in (x, dy))
         if self._whole is not None:

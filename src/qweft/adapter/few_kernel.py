@@ -126,21 +126,6 @@ def add_branch(out: int, y: int, x: int, tokens: int, scaling: float, gain: floa
     """Write y + s E(core(C x)) into out. The caller answers for what stands at the addresses, all of it contiguous.
 
     An address is passed in a tenth of the time that an array takes.
-
-    Args:
-        out: Address of tokens d_out numbers of float32.
-        y: Likewise.
-        x: Address of tokens d_in numbers of float32.
-        tokens: Number of tokens.
-        scaling: s.
-        gain: Times that an upload adds its input, times the rms that GATED gives it.
-        branch: Address of `entries` integers of 64 bits: d_in, d_out, r, n, features, form (one of the constants
-            above), where rotations, diagonals, signs and the end are in the numbers, the address of the numbers, and
-            for each rotation block whether the input is added.
-        entries: Their count.
-
-    The numbers, of float32, are C (r, d_in), E M transposed (features, d_out) and Q (r, n) of GATED, then what
-    `find_values` calls rotations, diagonals and signs.
     """
     shape = carray(numbers_at(branch, np.int64(0)), entries)
     zero = np.float32(0)

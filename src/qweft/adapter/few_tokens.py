@@ -40,16 +40,7 @@ FORMS: dict[type[Core], int] = {
 
 
 class FewTokens(NamedTuple):
-    """What the kernel reads of one branch.
-
-    Args:
-        most: Entries of x up to which the call is faster.
-        d_in: Entries of a token's x.
-        d_out: Entries of a token's y.
-        has_circuit: Whether a circuit runs, which something else may measure or observe.
-        rest: The arguments of the kernel after s.
-        held: The arrays whose addresses stand there.
-    """
+    """What the kernel reads of one branch."""
 
     most: int
     d_in: int
@@ -63,15 +54,7 @@ class FewTokens(NamedTuple):
 
 
 def add_to_few(y: torch.Tensor, x: torch.Tensor, built: Prepared, core: Any, scaling: float) -> torch.Tensor | None:
-    """Return y + s E(core(C x)) by one compiled call, or `None` where another way is faster or needed.
-
-    Args:
-        y: (..., 1, d_out), the base layer's output.
-        x: (..., 1, d_in), one token of each row, in the branch's dtype.
-        built: The branch's matrices and angles.
-        core: Its core.
-        scaling: s.
-    """
+    """Return y + s E(core(C x)) by one compiled call, or `None` where another way is faster or needed."""
     if x.dim() < 3 or x.shape[-2] != 1:
         return None  # whole texts go one way, whatever the mode, so that their losses are equal bit for bit
     few = built.few
@@ -116,11 +99,7 @@ def _kernel() -> Any:
 
 @lru_cache(maxsize=1)
 def available() -> bool:
-    """Whether the kernels of a token compile and run here; this tries one token.
-
-    Raises:
-        QweftError: If a bound on time ends it. The next call tries again.
-    """
+    """Whether the kernels of a token compile and run here; this tries one token."""
     if not compiled.available():
         return False
     one, none = np.zeros(1, np.float32), np.zeros(0, np.float32)

@@ -343,11 +343,7 @@ class BasisCompress(_Basis):
 
     @classmethod
     def on_layer(cls, config: ResolvedConfig, d_in: int, d_out: int) -> Self:
-        """Return the map with r directions of the input.
-
-        Raises:
-            QweftError: If r exceeds d_in.
-        """
+        """Return the map with r directions of the input."""
         _check_rank(config.r, d_in, "d_in")
         return cls(d_in, config.r, config.basis, config.basis_bits)
 
@@ -360,11 +356,7 @@ class BasisExpand(_Basis, _Writes):
 
     @classmethod
     def on_layer(cls, config: ResolvedConfig, d_in: int, d_out: int) -> Self:
-        """Return the map with r directions of the output.
-
-        Raises:
-            QweftError: If r exceeds d_out.
-        """
+        """Return the map with r directions of the output."""
         _check_rank(config.r, d_out, "d_out")
         return cls(config.r, d_out, config.basis, config.basis_bits)
 

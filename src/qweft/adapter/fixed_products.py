@@ -18,12 +18,6 @@ def one_by_one(
 
     The directions stay in their own dtype between forward and backward. A transform of `torch.func` follows plain
     operations only.
-
-    Args:
-        trained: Trained maps (branches, ...).
-        directions: Fixed directions of each branch, as they are saved.
-        dense: Unpacks them.
-        on_the_left: Whether the trained map stands on the left, as A does.
     """
     if is_transformed():
         return _products(trained, directions, dense, on_the_left)

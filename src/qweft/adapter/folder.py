@@ -54,15 +54,7 @@ FLOATS = {
 
 
 def read_config(folder: Path) -> PeftConfig:
-    """Return the config of an adapter of any of PEFT's methods.
-
-    Args:
-        folder: A local folder.
-
-    Raises:
-        QweftError: If the config is missing, is not JSON, or has a value that its method does not allow, or the method
-            needs a package that is not installed.
-    """
+    """Return the config of an adapter of any of PEFT's methods."""
     read_saved(folder)
     path = folder / CONFIG_NAME
     try:
@@ -85,14 +77,6 @@ def find_weights(adapter: str | os.PathLike[str], subfolder: str | None = None, 
     """Return the path of the adapter's safetensors file, in a local folder or in the hub's cache.
 
     Loading looks for the file in the same cache.
-
-    Args:
-        adapter: A folder or hub id.
-        subfolder: Folder of the adapter in it.
-        **hub: Arguments of `hf_hub_download`.
-
-    Raises:
-        QweftError: If the file is missing. A pickle is not read: it could run code.
     """
     folder = Path(adapter, subfolder or "")
     local = folder.is_dir()
@@ -123,16 +107,7 @@ def find_weights(adapter: str | os.PathLike[str], subfolder: str | None = None, 
 
 
 def find_config(adapter: str | os.PathLike[str], subfolder: str | None = None, **hub: Any) -> Path:
-    """Return the path of the adapter's config, in a local folder or in the hub's cache, as PEFT looks for it.
-
-    Args:
-        adapter: A folder or hub id.
-        subfolder: Folder of the adapter in it.
-        **hub: Arguments of `hf_hub_download`.
-
-    Raises:
-        ValueError: If the config is missing, or the hub did not answer.
-    """
+    """Return the path of the adapter's config, in a local folder or in the hub's cache, as PEFT looks for it."""
     path = Path(adapter, subfolder or "", CONFIG_NAME)
     if path.is_file():
         return path
@@ -146,9 +121,6 @@ def read_header(path: Path) -> dict[str, torch.Tensor]:
     """Return the file's tensors by name, as shapes and dtypes on the meta device.
 
     Types that are not floating-point become int64.
-
-    Raises:
-        QweftError: If the file is truncated or not safetensors.
     """
     try:
         with safe_open(path, framework="pt") as file:
@@ -167,18 +139,7 @@ def read_header(path: Path) -> dict[str, torch.Tensor]:
 def check_same_structure(
     new: QwthnConfig, old: QwthnConfig, what: str, fields: Sequence[str] = STRUCTURE, way: str = ""
 ) -> None:
-    """Compare the config of an adapter with that of the adapter that its tensors will replace.
-
-    Args:
-        new: Config of the adapter that is loaded.
-        old: Config of the adapter on the model.
-        what: The new adapter, for the error.
-        fields: Fields that are compared.
-        way: A further way out.
-
-    Raises:
-        QweftError: Naming the first field that differs.
-    """
+    """Compare the config of an adapter with that of the adapter that its tensors will replace."""
     if not isinstance(new, QwthnConfig):
         raise QweftError(f"{what} is of type {new.peft_type}, which cannot take the place of a QWTHN adapter")
     for name in fields:

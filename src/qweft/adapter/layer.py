@@ -55,17 +55,6 @@ class QwthnLinear(nn.Module, BaseTunerLayer):
 
     Wraps `nn.Linear`, transformers' `Conv1D`, and PEFT's quantized linear layers. The class name contains "Linear"
     because `target_modules="all-linear"` selects adapted layers by it.
-
-    Args:
-        base_layer: The frozen layer, d_in -> d_out.
-        adapter_name: Name of the first adapter.
-        config: Config of that adapter.
-        r: Its rank on this layer.
-        alpha: Its alpha on this layer. `None` means 2 r.
-
-    Raises:
-        TypeError: If the sizes of the base layer are not known.
-        QweftError: If the adapter does not fit the layer.
     """
 
     adapter_layer_names: tuple[str, ...] = ("qwthn_compress", "qwthn_core", "qwthn_expand")
@@ -109,16 +98,7 @@ class QwthnLinear(nn.Module, BaseTunerLayer):
         self.update_layer(adapter_name, config, r, alpha)
 
     def forward(self, x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
-        """Return the base layer's output plus the active adapters' branches, in the dtype of the base layer's output.
-
-        Args:
-            x: (..., d_in).
-            *args: Further arguments of the base layer.
-            **kwargs: Further arguments of the base layer, and `adapter_names`, an adapter for each row of the batch.
-
-        Returns:
-            (..., d_out).
-        """
+        """Return the base layer's output plus the active adapters' branches, (..., d_out), in the output's dtype."""
         adapter_names = kwargs.pop("adapter_names", None)
         if self.disable_adapters:
             if self.merged:
@@ -179,11 +159,7 @@ class QwthnLinear(nn.Module, BaseTunerLayer):
         return result
 
     def update_layer(self, adapter_name: str, config: QwthnConfig, r: int, alpha: float | None, **kwargs: Any) -> None:
-        """Add an adapter under this name, or replace it.
-
-        Raises:
-            QweftError: If the adapter does not fit the layer.
-        """
+        """Add an adapter under this name, or replace it."""
         check_size(config, self.in_features, self.out_features, r)
         self.qwthn_r[adapter_name] = r
         self.qwthn_configs[adapter_name] = config
@@ -277,12 +253,7 @@ class QwthnLinear(nn.Module, BaseTunerLayer):
         return not self.qwthn_core[adapter_name].reads_angles
 
     def get_delta_weight(self, adapter_name: str) -> torch.Tensor:
-        """Return the weight that a branch without circuit adds, (d_out, d_in), or its transpose for Conv1D.
-
-        Raises:
-            NotImplementedError: If the branch has a circuit: it then depends on the input, and no single weight equals
-                it.
-        """
+        """Return the weight that a branch without circuit adds, (d_out, d_in), or its transpose for Conv1D."""
         if not self._is_linear(adapter_name):
             raise NotImplementedError(
                 f"adapter {adapter_name!r} weights its input with a quantum circuit, so no single weight equals it and "
@@ -304,16 +275,7 @@ class QwthnLinear(nn.Module, BaseTunerLayer):
 
     @torch.no_grad()
     def merge(self, safe_merge: bool = False, adapter_names: list[str] | None = None) -> None:
-        """Add the branches' weights to the base weight.
-
-        Args:
-            safe_merge: Whether to check that each result is finite before it is set.
-            adapter_names: Adapters to merge. `None` means the active ones.
-
-        Raises:
-            NotImplementedError: If a branch has a circuit; no weight is touched then.
-            ValueError: With `safe_merge`, if the merged weight would contain NaN or infinity.
-        """
+        """Add the branches' weights to the base weight."""
         names = [name for name in check_adapters_to_merge(self, adapter_names) or [] if name in self.qwthn_compress]
         deltas = {name: self.get_delta_weight(name) for name in names}
         if safe_merge:
@@ -324,11 +286,7 @@ class QwthnLinear(nn.Module, BaseTunerLayer):
 
     @torch.no_grad()
     def check_finite(self, adapter_names: list[str]) -> None:
-        """Raise unless the base weight is finite after each of these adapters was merged.
-
-        Raises:
-            ValueError: In PEFT's words.
-        """
+        """Raise unless the base weight is finite after each of these adapters was merged."""
         self._check_finite({name: self.get_delta_weight(name) for name in adapter_names if name in self.qwthn_compress})
 
     def _check_finite(self, deltas: dict[str, torch.Tensor]) -> None:

@@ -24,15 +24,7 @@ from qweft.internals.torch import followed_backward, in_backward, is_replica, is
 
 @dataclass(slots=True, eq=False)
 class LazyBasis:
-    """The search for the directions of one branch that is called before they are known.
-
-    Args:
-        adapter_name: Name of the adapter, for messages.
-        branch: Its parts on this layer.
-        scaling: s = alpha / r.
-        sharing: All branches on the layer with the same config object, which get the same directions.
-        without_data: Returns directions that need no gradient, given their kind and number.
-    """
+    """The search for the directions of one branch that is called before they are known."""
 
     adapter_name: str
     branch: Branch
@@ -45,10 +37,6 @@ class LazyBasis:
 
         A recomputed checkpoint behaves as it did the first time, whatever was found since. Re-entrant checkpoints run
         without a graph the first time; dropout draws nothing then either.
-
-        Raises:
-            QweftError: If the branch is trained but directions cannot be found here: the layer is compiled, transformed
-                by `torch.func`, or a replica on another device.
         """
         branch = self.branch
         if any(part.found_in_backward for part in branch.bases):
@@ -73,12 +61,7 @@ class LazyBasis:
         return kind == "gradient" and (is_trained or branch.compress.training)
 
     def search(self, result: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-        """Return the layer's output unchanged; its gradient gives the branch its directions, if the branch is trained.
-
-        Args:
-            result: Output of the layer so far, (..., d_out).
-            x: Input of the layer, (..., d_in).
-        """
+        """Return the layer's output unchanged; its gradient gives a trained branch its directions."""
         tensors = self.branch.tensors()
         if not needs_graph(tensors):
             return result
@@ -89,10 +72,6 @@ class LazyBasis:
         """Return whether the branch has its directions now, or `None` if the gradient contains NaN or infinity.
 
         Several processes sum their gradients, so that all get the same directions.
-
-        Args:
-            x: Input of the layer, (..., d_in).
-            dy: Gradient of the loss with respect to its output, (..., d_out).
         """
         if self.branch.is_found:
             return True
@@ -137,11 +116,7 @@ class _Search(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, dy: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        """Return dy for the result, gradients with dy's directions for trained tensors, none for x, since E(h) is 0.
-
-        Raises:
-            QweftError: If this pass is to be differentiated again.
-        """
+        """Return dy for the result, gradients with dy's directions for trained tensors, none for x, since E(h) is 0."""
         if followed_backward(dy):
             raise QweftError(
                 "the directions of this adapter's basis would be found in a backward pass that is differentiated "

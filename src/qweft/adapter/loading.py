@@ -34,11 +34,7 @@ _announced: ContextVar[Mapping[str, torch.Tensor] | None] = ContextVar("announce
 
 
 def check_announced(model: nn.Module, adapter_name: str, config: Any) -> None:
-    """Check an adapter that was just attached against the file that is about to be loaded into it, if any.
-
-    Raises:
-        QweftError: If the file does not fit, or could not be checked.
-    """
+    """Check an adapter that was just attached against the file that is about to be loaded into it, if any."""
     found = _announced.get()
     if found is UNSEEN:
         raise QweftError(

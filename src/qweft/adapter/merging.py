@@ -34,18 +34,7 @@ def _adapted(model: nn.Module) -> dict[str, QwthnLinear]:
 
 
 def check_mergeable(model: nn.Module, adapter_names: list[str] | None, safe_merge: bool) -> None:
-    """Check that the branches of adapters can be added to the base weights of a model.
-
-    Args:
-        model: The model with the adapted layers.
-        adapter_names: The adapters. `None` means the active ones.
-        safe_merge: Whether each merged weight must be finite.
-
-    Raises:
-        NotImplementedError: A branch has a circuit.
-        ValueError: A weight is quantized in a format that cannot be merged, is computed from others, or is shared with
-            another place in the model; or it would not be finite.
-    """
+    """Check that the branches of adapters can be added to the base weights of a model."""
     layers = {}
     for at, layer in _adapted(model).items():
         wanted = layer.active_adapters if adapter_names is None else adapter_names

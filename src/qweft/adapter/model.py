@@ -111,24 +111,14 @@ class QwthnModel(BaseTuner):
     def merge_and_unload(
         self, progressbar: bool = False, safe_merge: bool = False, adapter_names: list[str] | None = None
     ) -> Any:
-        """Return the base model with the branches' weights added to its own; an error leaves every weight untouched.
-
-        Raises:
-            NotImplementedError: If a branch has a circuit.
-            ValueError: As `check_mergeable`.
-        """
+        """Return the base model with the branches' weights added to its own; an error leaves every weight untouched."""
         check_mergeable(self.model, adapter_names, safe_merge)
         model: Any = super().merge_and_unload(progressbar, safe_merge, adapter_names)
         unwatch(model)
         return model
 
     def merge_adapter(self, adapter_names: list[str] | None = None, safe_merge: bool = False) -> None:
-        """Add the branches' weights to the base weights, as PEFT does; an error leaves every weight untouched.
-
-        Raises:
-            NotImplementedError: If a branch has a circuit.
-            ValueError: As `check_mergeable`.
-        """
+        """Add the branches' weights to the base weights, as PEFT does; an error leaves every weight untouched."""
         check_mergeable(self.model, adapter_names, safe_merge)
         super().merge_adapter(adapter_names, safe_merge)
 
@@ -212,11 +202,7 @@ class QwthnModel(BaseTuner):
                 handle.remove()
 
     def add_weighted_adapter(self, *args: Any, **kwargs: Any) -> None:
-        """Not supported: PEFT combines adapters of its own LoRA only.
-
-        Raises:
-            NotImplementedError: Always; it names the way out.
-        """
+        """Not supported: PEFT combines adapters of its own LoRA only."""
         raise NotImplementedError(
             "adapters of QWTHN cannot be combined into one: their networks and circuits do not add up to one of the "
             "same form; make both active with model.base_model.set_adapter([first, second]), and their branches add up"

@@ -31,12 +31,7 @@ def packed_bytes(size: int, bits: int) -> int:
 
 
 def pack(directions: torch.Tensor, bits: int) -> torch.Tensor:
-    """Return the codes of directions, (count, bytes) in uint8.
-
-    Args:
-        directions: Columns of length 1, (size, count).
-        bits: 1, 2, 4 or 8.
-    """
+    """Return the codes of directions, (count, bytes) in uint8."""
     rows = directions.T.to(torch.float32)
     n = padded(rows.shape[1])
     spread = _spread(torch.nn.functional.pad(rows, (0, n - rows.shape[1])))
@@ -61,26 +56,14 @@ def unpack_codes(packed: torch.Tensor, bits: int, n: int) -> torch.Tensor:
 
 
 def unpack(packed: torch.Tensor, bits: int, size: int, dtype: torch.dtype) -> torch.Tensor:
-    """Return Q^T, (..., count, n), the spread directions that packed ones stand for.
-
-    Args:
-        packed: Codes from `pack`, (..., count, bytes).
-        bits: 1, 2, 4 or 8.
-        size: Entries of a direction.
-        dtype: Type of the result.
-    """
+    """Return Q^T, (..., count, n), the spread directions that packed ones stand for."""
     n = padded(size)
     values = unpack_codes(packed, bits, n).to(dtype)
     return (values - (2**bits - 1) / 2) * (STEPS[bits] / n**0.5)
 
 
 def gathered(rows: torch.Tensor, size: int) -> torch.Tensor:
-    """Return rows of Q^T times their orthogonal matrix, (..., size): the inverse of the spreading.
-
-    Args:
-        rows: Sums of spread directions, (..., n).
-        size: Entries of a direction.
-    """
+    """Return rows of Q^T times their orthogonal matrix, (..., size): the inverse of the spreading."""
     n = rows.shape[-1]
     block = _block(size)
     cosines = _cosines(n // block, rows)

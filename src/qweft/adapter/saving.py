@@ -34,12 +34,7 @@ METHOD = " The method is arXiv 2503.12790's, as qweft reads it."
 
 
 def method_section(config: QwthnConfig, shapes: dict[str, tuple[int, ...]]) -> str:
-    """Return the section of the model card, as Markdown: what the adapter computes, its parameters, how to load it.
-
-    Args:
-        config: Config of the adapter.
-        shapes: Shapes of its tensors by their keys in the file.
-    """
+    """Return the section of the model card, as Markdown: what the adapter computes, its parameters, how to load it."""
     fixed = sum(math.prod(shape) for key, shape in shapes.items() if is_fixed(config, key))
     counts = count_by_part(config, {key: shape for key, shape in shapes.items() if not is_fixed(config, key)})
     at, circuit = config.resolved(), ""
@@ -120,12 +115,7 @@ def _layers(shapes: Iterable[str]) -> str:
 
 
 def refresh_card(card: Path, adapters: Mapping[str, tuple[Path, QwthnConfig]]) -> None:
-    """Describe the saved adapters in PEFT's README.md, replacing an earlier description.
-
-    Args:
-        card: The README.md; nothing is done if it does not exist.
-        adapters: Folder and config by adapter name.
-    """
+    """Describe the saved adapters in PEFT's README.md, replacing an earlier description."""
     if not card.is_file():
         return
     sections = [

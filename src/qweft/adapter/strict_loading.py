@@ -83,20 +83,7 @@ def check_tensors(
     embeddings: bool = True,
     biases: bool = False,
 ) -> None:
-    """Compare the tensors of a file with those that the adapter needs.
-
-    Args:
-        model: The model with the adapter.
-        adapter_name: Name of the adapter.
-        config: Config of the adapter.
-        found: The file's tensors by key.
-        embeddings: Whether the file may hold the base model's embeddings, which PEFT saves after a resize; a warning
-            then says that they replace the model's.
-        biases: Whether the file may hold biases of the base model although the config trains none.
-
-    Raises:
-        QweftError: If a tensor is missing, unknown or empty, or differs in shape or in being floating-point.
-    """
+    """Compare the tensors of a file with those that the adapter needs."""
     needed = adapter_tensors(model, adapter_name, config)
     replaced = _embeddings(model) if embeddings else {}
     given = {_without_name(file_key(key), adapter_name): found[key] for key in found}
@@ -141,11 +128,7 @@ def check_tensors(
 
 
 def check_finite(model: nn.Module, adapter_name: str, config: QwthnConfig) -> None:
-    """Check that a loaded adapter has no NaN or infinity, and that a sparse map chooses as many outputs as it has rows.
-
-    Raises:
-        QweftError: Naming the first tensor that is wrong.
-    """
+    """Check that a loaded adapter is finite, and that a sparse map chooses as many outputs as it has rows."""
     for key, tensor in sorted(adapter_tensors(model, adapter_name, config).items()):
         if not tensor.is_meta and not bool(torch.isfinite(tensor.detach().float()).all()):
             raise QweftError(

@@ -24,20 +24,7 @@ LEAST_ROWS = 4
 def check_inspection(
     adapter: Path, options: Mapping[str, Any] | None, needs_weights: bool = False
 ) -> tuple[InspectionConfig, ModelConfig, DataConfig]:
-    """Checks everything that can be checked before an adapter is inspected.
-
-    Args:
-        adapter: The adapter's folder.
-        options: Fields of `InspectionConfig`. Its sections hold only keys that differ from the training run.
-        needs_weights: Whether the model's weights are needed, or only its shapes.
-
-    Returns:
-        The options, and the sections model and data.
-
-    Raises:
-        QweftError: If the folder holds no adapter, an option is wrong, the output cannot be written, or the data or the
-            model are not there.
-    """
+    """Checks everything that can be checked before an adapter is inspected."""
     check_saved(adapter)
     given = dict(options or {})
     overrides = {name: given.pop(name) for name in SECTIONS if name in given}

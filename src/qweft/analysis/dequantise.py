@@ -28,16 +28,7 @@ Judge = Callable[[Any], Sequence[RowScore]]
 
 @dataclass(frozen=True)
 class Replacement:
-    """The adapter with all of its circuits replaced by one kind of fit.
-
-    Args:
-        terms: Most terms of a fit, for each output of a circuit.
-        loss: Held-out loss on the judged rows, in nats a token.
-        kept: Share of the gain that stays, (base - replaced) / (base - adapter); `None` without a gain above
-            `CLEAR` of its standard errors.
-        kept_error: Its standard error over rows, that of a ratio.
-        unexplained: Share of the circuit's variance on the judged rows that the fit misses; median over circuits.
-    """
+    """The adapter with all of its circuits replaced by one kind of fit."""
 
     terms: int
     loss: float
@@ -48,20 +39,7 @@ class Replacement:
 
 @dataclass(frozen=True)
 class Dequantised:
-    """A trained adapter beside itself with classical fits in its circuits' places.
-
-    Args:
-        circuits: Number of circuits, all replaced at once.
-        rows_fitted: Rows whose tokens the fits saw.
-        rows_judged: Other rows, on which losses are taken.
-        tokens: Tokens in a fit, the fewest of any circuit.
-        base: Loss of the base model, in nats a token.
-        adapter: Loss with the adapter.
-        gain: base - adapter.
-        gain_error: Its standard error over rows.
-        fits: The replacements by kind: "constant", "affine", "quadratic", "fourier".
-        left_out: Fits that were not made, with the reason.
-    """
+    """A trained adapter beside itself with classical fits in its circuits' places."""
 
     circuits: int
     rows_fitted: int
@@ -94,15 +72,6 @@ def dequantise(model: Any, rows: Sequence[Encoded], pad_token_id: int) -> Dequan
     The first half of the rows is for the fits, the second for the losses. Fits are least squares in float64, on the
     inputs that the circuits get in the adapted model. A fit with more than `MOST_TERMS` terms, or with more terms than
     tokens, is left out.
-
-    Args:
-        model: A PEFT model with a QWTHN adapter, which is left as it was.
-        rows: Rows with targets, at least `LEAST_ROWS`.
-        pad_token_id: Token that pads shorter rows.
-
-    Raises:
-        QweftError: If no layer has a circuit, there are too few rows with targets, or inputs of a circuit or the
-            adapter's loss are beyond what a number holds.
     """
     cores = circuit_layers(model)
     rows = [row for row in rows if target_tokens(row)]

@@ -40,14 +40,6 @@ def terms(kind: Kind, circuit: Circuit, c: torch.Tensor) -> torch.Tensor:
 
     The last are all real functions with the frequencies of the circuit, so that the circuit is a sum of them (Schuld,
     Sweke, Meyer, Phys. Rev. A 103, 032430, 2021).
-
-    Args:
-        kind: The fit.
-        circuit: The circuit, whose inputs are angles of RY gates.
-        c: (tokens, n).
-
-    Returns:
-        (tokens, terms), the number of terms as in `count_terms`.
     """
     found = torch.ones_like(c[:, :1])
     if kind == "fourier":
@@ -66,12 +58,7 @@ def terms(kind: Kind, circuit: Circuit, c: torch.Tensor) -> torch.Tensor:
 
 @dataclass(frozen=True)
 class FittedCircuit:
-    """A fit that can be measured in place of its circuit.
-
-    Args:
-        kind: What was fitted.
-        coefficients: (terms, n), float64, on the CPU.
-    """
+    """A fit that can be measured in place of its circuit."""
 
     kind: Kind
     coefficients: torch.Tensor
@@ -84,28 +71,14 @@ class FittedCircuit:
 
 
 def fitted(kind: Kind, circuit: Circuit, c: torch.Tensor, q: torch.Tensor) -> FittedCircuit:
-    """Returns the least-squares fit to q, the shortest one where the tokens do not decide.
-
-    Args:
-        kind: What to fit.
-        circuit: The circuit.
-        c: (tokens, n), float64.
-        q: (tokens, n), the circuit's values there, float64.
-    """
+    """Returns the least-squares fit to q, the shortest one where the tokens do not decide."""
     # "gelsd": the inputs may lie in fewer than n dimensions
     found = torch.linalg.lstsq(terms(kind, circuit, c), q, rcond=CUT, driver="gelsd")
     return FittedCircuit(kind, found.solution)
 
 
 def unexplained(fit: FittedCircuit, circuit: Circuit, c: torch.Tensor, q: torch.Tensor) -> float:
-    """Returns sum_t |q_t - fit(c_t)|^2 / sum_t |q_t - mean q|^2; 0 for a circuit that does not vary.
-
-    Args:
-        fit: The fit.
-        circuit: The circuit.
-        c: (tokens, n), best tokens that the fit has not seen.
-        q: (tokens, n), the circuit's values there.
-    """
+    """Returns sum_t |q_t - fit(c_t)|^2 / sum_t |q_t - mean q|^2; 0 for a circuit that does not vary."""
     variance = float((q - q.mean(0)).square().sum())
     missed = float((q - terms(fit.kind, circuit, c) @ fit.coefficients).square().sum())
     floor = (len(q) * torch.finfo(q.dtype).eps) ** 2 * float(q.square().sum())  # rounding error of the mean

@@ -15,26 +15,7 @@ from qweft.devices.on_chips import ChipTraining
 
 @dataclass(frozen=True)
 class LayerInspection:
-    """Measurements of one adapted layer. Those that do not apply are `None`.
-
-    Args:
-        layer: Name of the layer in the base model.
-        rank: r.
-        spread: Ranks and spread of the Jacobians over tokens.
-        relative_size: rms of the branch's output over rms of the base layer's output, on the same tokens. `None` if
-            the base layer's output is zero.
-        non_affinity: Share of the variance of h = core(c) that no affine map of c explains.
-        non_affinity_output: The same share for E h.
-        shares: Shares of the update, for a core with a circuit or a classical control in its place.
-        entanglement: Mean Meyer-Wallach entanglement of the circuit's states over tokens.
-        entanglement_sd: Standard deviation of the entanglement over tokens.
-        expressibility: KL divergence in nats between the trained circuit's states over the tokens and Haar-random
-            states.
-        expressibility_ansatz: The same divergence for the untrained circuit over random angles.
-        gradient_variance: Variance over random starts of the derivative of <Z_0> by the first trained RY on qubit 0.
-        gradient_variance_mean: The same, mean over all angles of the circuit.
-        gradient_norms: Gradient norms of the loss by part.
-    """
+    """Measurements of one adapted layer. Those that do not apply are `None`."""
 
     layer: str
     rank: int
@@ -118,20 +99,7 @@ def _rounded(value: Any) -> Any:
 
 @dataclass(frozen=True)
 class Inspection:
-    """Measurements of one adapter on some text.
-
-    Args:
-        adapter: Name of the adapter on the model, or its folder.
-        kind: "qwthn" or "lora".
-        rows: Rows of text that ran through the model.
-        tokens: Largest number of tokens that was measured in a layer.
-        layers: Measured layers in the order of the model.
-        left_out: Names of adapted layers of a kind that is not measured.
-        unreached: Names of layers that no token reached.
-        dequantised: The adapter with classical fits in its circuits' places; `None` if that was not asked.
-        chips: What its training would take with the circuits on a chip; `None` without circuits, or if the tokens of
-            the training are not known.
-    """
+    """Measurements of one adapter on some text."""
 
     adapter: str
     kind: Literal["qwthn", "lora"]

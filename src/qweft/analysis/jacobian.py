@@ -15,20 +15,6 @@ class Spread:
     """Ranks and spread of the Jacobians of one layer over tokens.
 
     For a branch that is zero, ranks are zero and `varying_share` is `None`.
-
-    Args:
-        effective_rank_token: Mean effective rank of J(x) over tokens.
-        stable_rank_token: Mean stable rank |J|_F^2 / |J|_2^2 over tokens.
-        rank_token: Mean numerical rank over tokens.
-        effective_rank_input: Effective rank of all Jacobians stacked vertically, from the spectrum of mean J^T J.
-        effective_rank_output: Effective rank of all Jacobians stacked horizontally, from the spectrum of mean J J^T.
-        rank_input: Numerical rank of the vertical stack: dimensions of the input that any token reads.
-        rank_output: Numerical rank of the horizontal stack: dimensions of the output that any token writes.
-        different_maps: Effective rank of the matrix of flattened Jacobians, one row for each token; 1 for a linear
-            branch.
-        rank_maps: Numerical rank of that matrix.
-        varying_share: mean |J - mean J|_F^2 / mean |J|_F^2; 0 for a linear branch.
-        spectrum: Square roots of the eigenvalues of mean J^T J over the largest of them, in descending order.
     """
 
     effective_rank_token: float
@@ -48,15 +34,6 @@ def effective_rank(singular: torch.Tensor) -> torch.Tensor:
     """Returns the effective rank, exp(- sum_k p_k ln p_k) with p_k = s_k^2 / sum_j s_j^2.
 
     It lies between 1 and the number of nonzero singular values, which it reaches if all are equal.
-
-    Args:
-        singular: (..., k) singular values.
-
-    Returns:
-        (...,) effective ranks; 0 for a zero matrix.
-
-    Source: Roy & Vetterli, The effective rank, EUSIPCO 2007, with p_k = s_k / sum_j s_j. The squares used here never
-    give a larger rank. They are the shares of the mean square of the map's output for white input.
     """
     energy = singular.square()
     total = energy.sum(-1, keepdim=True)
@@ -71,12 +48,7 @@ def numerical_rank(singular: torch.Tensor) -> torch.Tensor:
 
 
 def feature_jacobians(layer_map: LayerMap, c: torch.Tensor) -> torch.Tensor:
-    """Returns f'(c), (tokens, features, r), with one backward pass for each feature.
-
-    Args:
-        layer_map: The branch.
-        c: (tokens, r).
-    """
+    """Returns f'(c), (tokens, features, r), with one backward pass for each feature."""
     with torch.enable_grad():
         leaf = c.detach().clone().requires_grad_()
         features = layer_map.features(leaf)
@@ -89,20 +61,12 @@ def small_jacobians(layer_map: LayerMap, c: torch.Tensor) -> torch.Tensor:
     """Returns the small factors S, (tokens, f', r'), of J(x) = X f'(c) C = Q_X S Q_C.
 
     Q_X has orthonormal columns and Q_C orthonormal rows, so S has the singular values of J.
-
-    Args:
-        layer_map: The branch.
-        c: (tokens, r).
     """
     return layer_map.out @ feature_jacobians(layer_map, c) @ layer_map.into
 
 
 def spread_of(jacobians: torch.Tensor) -> Spread:
-    """Returns ranks and spread of Jacobians over tokens.
-
-    Args:
-        jacobians: (tokens, f', r') from `small_jacobians`.
-    """
+    """Returns ranks and spread of Jacobians over tokens."""
     per_token = torch.linalg.svdvals(jacobians)
     energy, largest = per_token.square().sum(-1), per_token.amax(-1).square()
     read = torch.linalg.svdvals(jacobians.flatten(0, 1))  # their squares are the eigenvalues of sum J^T J

@@ -22,23 +22,6 @@ class LayerMap:
 
     X = Q_X `out` and C = `into` Q_C, where Q_X has orthonormal columns and Q_C orthonormal rows. Norms, singular values
     and inner products of the branch equal those of the small factors. So no matrix of d_out x d_in is formed.
-
-    Args:
-        compress: C, (r, d_in).
-        into: Small factor of C, (r, r'), r' = min(r, d_in).
-        out: Small factor of X, (f', features), f' = min(features, d_out).
-        core_out: Small factor of s E, (r'', r), with |s E h| = |core_out h|.
-        mix: M, (r, features), with h = core(c) = M f(c).
-        features: f, from (tokens, r) to (tokens, features).
-        function_features: Number of leading features that the circuit, or a classical control in its place, computes.
-        weighs: How those features depend on c: "" for q(c), otherwise w(c) * c, "weighted" by w = q(c) or "gated" by
-            w = 1 + Q q(c / |c|).
-        circuit: The circuit; `None` without one.
-        angles: Angles of the circuit in radians; `None` without a circuit.
-        start: Named start of the adapter, "recorded" or "scaled".
-        uploads: Number of times that the circuit uploads its input.
-        is_lora: Whether the branch is PEFT's own LoRA.
-        read: What the circuit reads of c, from (tokens, r) to (tokens, qubits).
     """
 
     compress: torch.Tensor
@@ -118,20 +101,7 @@ def _is_plain_lora(layer: LoraLayer, adapter_name: str) -> bool:
 
 
 def layer_maps(model: Any, adapter_name: str) -> tuple[dict[str, tuple[nn.Module, LayerMap]], list[str]]:
-    """Returns the layers with this adapter and their branches.
-
-    Args:
-        model: A PEFT model.
-        adapter_name: Name of the adapter.
-
-    Returns:
-        Module and branch of each layer by its name in the base model, and the names of layers that are left out. Those
-        are LoRA on embeddings, convolutions or several experts, DoRA, and LoRA with a bias.
-
-    Raises:
-        QweftError: If the adapter is missing, merged, disabled or of another method, if its fixed directions are not
-            found yet, or if all its layers are left out.
-    """
+    """Returns the layers with this adapter and their branches."""
     config = getattr(model, "peft_config", {}).get(adapter_name)
     if config is None:
         raise QweftError(f"the model has no adapter {adapter_name!r}; put one on it with PeftModel.from_pretrained")
@@ -170,14 +140,6 @@ class Shares:
 
     a passes through the circuit, and b is linear in the input. `shares_of` has the definitions for weighted and gated
     cores, whose shares satisfy varying + linear + cross = 1 instead.
-
-    Args:
-        circuit: mean |a|^2 over mean |u|^2. It exceeds 1 where a and b cancel.
-        varying: mean |a - mean a|^2 over mean |u|^2, the part that differs from token to token. The remainder,
-            circuit - varying, is a bias. Weighted and gated cores have none.
-        linear: mean |b|^2 over mean |u|^2.
-        cross: 2 mean <a, b> over mean |u|^2, negative where a and b cancel.
-        weighs: Whether the core is weighted or gated.
     """
 
     circuit: float
@@ -197,13 +159,6 @@ def shares_of(layer_map: LayerMap, c: torch.Tensor) -> Shares | None:
     `cross` is the cross term of these two.
 
     For h = w * c with w = 1 + Q q(c / |c|) the split is the same with w for q, and a = s E ((w - 1) * c).
-
-    Args:
-        layer_map: The branch.
-        c: (tokens, r).
-
-    Returns:
-        The shares; `None` if the core has neither a circuit nor a classical control, or if the update is zero.
     """
     own = layer_map.function_features
     if not own:
@@ -237,13 +192,6 @@ def non_affinity(c: torch.Tensor, h: torch.Tensor) -> float | None:
         sum_t |h_t - (L c_t + b)|^2 / sum_t |h_t - mean h|^2,   clipped to [0, 1]
 
     L and b are the least-squares fit to the first half of the tokens. The sums and the mean are over the second half.
-
-    Args:
-        c: (tokens, r), in the order of the text, so that at most one row has tokens in both halves.
-        h: (tokens, k), float64 like c.
-
-    Returns:
-        The share; 0 if h does not vary; `None` with fewer than 4 (r + 1) tokens, too few for a meaningful fit.
     """
     half = len(c) // 2
     if half < 2 * (c.shape[1] + 1):

@@ -45,22 +45,7 @@ BATCH = 8
 def inspect_adapter(
     model: Any, batches: Sequence[Mapping[str, Any]], adapter_name: str = "default", tokens: int = TOKENS
 ) -> Inspection:
-    """Measures an adapter on the tokens of some batches. docs/analysis.md explains each number.
-
-    Args:
-        model: A PEFT model with a QWTHN adapter or PEFT's own LoRA. Its modes, active adapter, gradients and random
-            state are restored.
-        batches: Inputs of the model. Gradients are taken on the first batch; without `labels` there they are `None`.
-        adapter_name: Name of the adapter.
-        tokens: Most tokens to measure in a layer, evenly spread over the text.
-
-    Returns:
-        The measurements of all layers.
-
-    Raises:
-        QweftError: If `tokens` is below 1, the adapter is missing, merged, disabled, without its fixed directions or of
-            another method, no token reaches any of its layers, or numbers overflow in one.
-    """
+    """Measures an adapter on the tokens of some batches. docs/analysis.md explains each number."""
     if tokens < 1:
         raise QweftError(f"tokens is {tokens}: an adapter is measured on at least one token a layer; 256 are usual")
     layers, left_out = layer_maps(model, adapter_name)
@@ -87,11 +72,7 @@ def inspect_adapter(
 
 
 def on_a_chip(model: Any, trained: TrainedTokens, adapter_name: str = "default") -> ChipTraining | None:
-    """Returns what the training of an adapter would take with its circuits on a chip; `None` without circuits.
-
-    Raises:
-        QweftError: If the price list is wrong.
-    """
+    """Returns what the training of an adapter would take with its circuits on a chip; `None` without circuits."""
     layers = [module for module in model.modules() if isinstance(module, QwthnLinear)]
     cores: list[Any] = [each.branch_of(adapter_name).core for each in layers if adapter_name in each.qwthn_compress]
     circuits = [core.circuit for core in cores if getattr(core, "circuit", None) is not None]
@@ -165,15 +146,7 @@ def _of_states(layer_map: LayerMap, c: torch.Tensor) -> dict[str, float | None]:
 
 
 def preview(adapter: Path, options: Mapping[str, Any] | None = None) -> Preview:
-    """Returns a summary of what `inspect` would measure, without loading weights.
-
-    Args:
-        adapter: Folder of the adapter.
-        options: Options as for `inspect`.
-
-    Raises:
-        QweftError: If `inspect` could not start.
-    """
+    """Returns a summary of what `inspect` would measure, without loading weights."""
     config, model_config, data_config = check_inspection(adapter, options)
     loaded, lines = shapes_of(adapter, model_config)
     data = load_data(data_config, loaded.tokenizer)
@@ -188,19 +161,7 @@ def preview(adapter: Path, options: Mapping[str, Any] | None = None) -> Preview:
 
 
 def inspect(adapter: Path, options: Mapping[str, Any] | None = None) -> Inspection:
-    """Measures a saved adapter.
-
-    Args:
-        adapter: A folder with adapter_config.json and adapter_model.safetensors, of a QWTHN adapter or PEFT's own LoRA.
-        options: Fields of `InspectionConfig`. Its sections hold only keys that differ from the training run.
-
-    Returns:
-        The measurements, with the folder as the adapter's name. They are also written to `output` if that is set.
-
-    Raises:
-        QweftError: If the folder has no such adapter, an option is invalid, model or data cannot be loaded, or another
-            command replaces the adapter meanwhile.
-    """
+    """Measures a saved adapter."""
     config, model_config, data_config = check_inspection(adapter, options)
     state = state_of(adapter)
     loaded = load_model(model_config)

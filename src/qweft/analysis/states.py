@@ -20,14 +20,6 @@ def meyer_wallach(states: torch.Tensor) -> torch.Tensor:
     """Returns the Meyer-Wallach entanglement Q = 2 (1 - 1/n sum_k tr rho_k^2), rho_k the reduced state of qubit k.
 
     Q is 0 for a product state and 1 for a GHZ state.
-
-    Args:
-        states: (tokens, 2^n) amplitudes of norm 1; qubit 0 is the most significant bit.
-
-    Returns:
-        (tokens,), in [0, 1]; 0 for a single qubit.
-
-    Source: Meyer & Wallach, J. Math. Phys. 43, 4273 (2002), in the form of Brennen, Quantum Inf. Comput. 3, 619 (2003).
     """
     tokens, n = states.shape[0], states.shape[1].bit_length() - 1
     purities = []
@@ -39,14 +31,7 @@ def meyer_wallach(states: torch.Tensor) -> torch.Tensor:
 
 
 def fidelities(states: torch.Tensor) -> torch.Tensor:
-    """Returns the fidelities |<a|b>|^2 of all pairs of different rows.
-
-    Args:
-        states: (m, 2^n) amplitudes.
-
-    Returns:
-        (m (m - 1) / 2,).
-    """
+    """Returns the fidelities |<a|b>|^2 of all pairs of different rows."""
     one, other = torch.triu_indices(len(states), len(states), 1)
     return (states.conj() @ states.T)[one, other].abs().square().clamp(max=1)
 
@@ -57,13 +42,6 @@ def haar_log_shares(dimension: int, bins: int = BINS) -> torch.Tensor:
         P(F) = (N - 1) (1 - F)^(N - 2),   share = (1 - l)^(N - 1) - (1 - u)^(N - 1)
 
     Logarithms avoid underflow: at 10 qubits the last bin's probability is below the smallest float64.
-
-    Args:
-        dimension: N = 2^n.
-        bins: Number of equal bins over [0, 1].
-
-    Returns:
-        (bins,), float64.
     """
     edges = torch.linspace(0, 1, bins + 1, dtype=torch.float64)
     below, above = torch.log1p(-edges[:-1]) * (dimension - 1), torch.log1p(-edges[1:]) * (dimension - 1)
@@ -78,13 +56,6 @@ def divergence_from_haar(found: torch.Tensor, dimension: int, bins: int = BINS) 
     It is 0 for states spread like Haar-random ones, and (N - 1) ln(bins) if all states are equal. With m independent
     pairs the estimate is too high by about (occupied bins - 1) / (2 m) nats. Pairs among few states are not
     independent, which raises it further.
-
-    Args:
-        found: Fidelities.
-        dimension: N = 2^n.
-        bins: Number of equal bins over [0, 1].
-
-    Source: Sim, Johnson, Aspuru-Guzik, Adv. Quantum Technol. 2, 1900070 (2019), arXiv:1905.10876.
     """
     places = (found * bins).long().clamp(max=bins - 1)
     shares = torch.bincount(places, minlength=bins).double() / len(found)
@@ -102,13 +73,7 @@ def expressibility(states: torch.Tensor) -> float | None:
 
 @lru_cache(maxsize=16)
 def ansatz_expressibility(circuit: Circuit, states: int, seed: int = 0) -> float | None:
-    """Returns the expressibility of the untrained circuit, with angles uniform in (-pi, pi) and zero inputs.
-
-    Args:
-        circuit: The circuit.
-        states: Number of random sets of angles; all pairs of their states are compared.
-        seed: Seed of the angles. The global random state does not change.
-    """
+    """Returns the expressibility of the untrained circuit, with angles uniform in (-pi, pi) and zero inputs."""
     generator = torch.Generator().manual_seed(seed)
     drawn = torch.rand(states, circuit.parameters, dtype=torch.float64, generator=generator)
     inputs = torch.zeros(states, circuit.inputs, dtype=torch.float64)
@@ -121,14 +86,7 @@ LARGEST = 2**22
 
 @dataclass(frozen=True)
 class GradientVariance:
-    """Variances of d<Z_0>/d angle over random initializations of one circuit.
-
-    Args:
-        first_rotation: Variance for the first trained RY on qubit 0.
-        first_phase: Variance for the first trained CRZ; `None` without one.
-        last_rotation: Variance for the last trained RY on qubit 0.
-        mean: Mean over all angles, including those that do not affect <Z_0>.
-    """
+    """Variances of d<Z_0>/d angle over random initializations of one circuit."""
 
     first_rotation: float
     first_phase: float | None
@@ -143,18 +101,6 @@ def gradient_variance(
 
     Angles t are uniform, in (-pi, pi) for the recorded initialization and in (-pi/4, pi/4) for the scaled one. Inputs c
     are standard normal; the scaled initialization divides them by sqrt(uploads).
-
-    Args:
-        circuit: The circuit.
-        start: Initialization, "recorded" or "scaled".
-        uploads: How often the circuit uploads its input.
-        draws: Pairs of angles and inputs. The relative standard error of a variance is about sqrt(2 / draws), and more
-            for gradients with heavy tails.
-        seed: Seed of the draws. The global random state does not change.
-        is_normalised: Whether the core divides its inputs so at any start, as a gate does.
-
-    Source: McClean et al., Nat. Commun. 9, 4812 (2018), on barren plateaus; Cerezo et al., Nat. Commun. 12, 1791
-    (2021), on a cost on one qubit and its dependence on depth.
     """
     generator = torch.Generator().manual_seed(seed)
     drawn = torch.rand(draws, circuit.parameters, dtype=torch.float64, generator=generator)

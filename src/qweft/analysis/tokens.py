@@ -73,17 +73,7 @@ def as_inputs(model: nn.Module, batch: Mapping[str, Any]) -> dict[str, Any]:
 
 @torch.no_grad()
 def collect(model: nn.Module, layers: Layers, batches: Iterable[Mapping[str, Any]]) -> dict[str, Seen]:
-    """Runs the model on batches and records the inputs of layers.
-
-    Args:
-        model: The adapted model, with the adapter active.
-        layers: Modules and branches by layer name.
-        batches: Inputs of the model; `labels` are ignored. Padding is left out by `attention_mask`, except in the
-            decoder of an encoder-decoder model, which the mask does not describe.
-
-    Returns:
-        The record of each layer by name.
-    """
+    """Runs the model on batches and records the inputs of layers."""
     seen = {name: Seen() for name in layers}
     decoders = beyond_the_mask(model)
     mask: torch.Tensor | None = None
@@ -133,19 +123,7 @@ def _loss(model: Any, rows: dict[str, Any]) -> torch.Tensor:
 def gradient_norms(
     model: Any, layers: Mapping[str, nn.Module], adapter_name: str, batch: Mapping[str, Any]
 ) -> dict[str, Norms] | None:
-    """Returns the norm of the loss gradient for each part of each layer's branch.
-
-    Args:
-        model: The adapted model in evaluation mode, with the adapter active. `grad` and `requires_grad` of its
-            parameters do not change.
-        layers: Adapted layers by name.
-        adapter_name: Name of the adapter.
-        batch: Inputs of the model with `labels`; only the first `ROWS` rows are used.
-
-    Returns:
-        Norms by layer and part: "circuit" (also for a classical control in its place), "tensor_network" and "linear".
-        A part that the branch lacks is `None`. Without `labels` in the batch the result is `None`.
-    """
+    """Returns the norm of the loss gradient for each part of each layer's branch."""
     if "labels" not in batch:
         return None
     parts = [(name, part, p) for name, layer in layers.items() for part, p in _parts(layer, adapter_name)]

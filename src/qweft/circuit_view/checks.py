@@ -17,18 +17,7 @@ from qweft.models.resolve import check_model
 
 
 def check_view(adapter: Path, options: Mapping[str, Any] | None) -> tuple[CircuitConfig, dict[str, Any]]:
-    """Checks the options, the adapter's files and the base model, if a text is to run through it.
-
-    Args:
-        adapter: The adapter's folder.
-        options: Fields of `CircuitConfig`. Its section `model` holds only keys that differ from the training run.
-
-    Returns:
-        The options, and the settings of the section `model`.
-
-    Raises:
-        QweftError: If an option is wrong, the adapter has no circuit there, or the base model is not found.
-    """
+    """Checks the options, the adapter's files and the base model, if a text is to run through it."""
     given = dict(options or {})
     overrides = {"model": given.pop("model")} if "model" in given else {}
     config = CircuitConfig(**given)

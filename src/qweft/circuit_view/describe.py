@@ -20,18 +20,7 @@ from qweft.text import many, some
 
 @dataclass(frozen=True)
 class CircuitView:
-    """A circuit with its values, compilation and files.
-
-    Args:
-        adapter: Folder of the adapter.
-        saved: The circuit and its angles.
-        text: The text that was run; `None` without any.
-        tokens: Inputs and expectation values of the displayed tokens.
-        bound: The token whose c were used for the compilation and the export; `None` leaves c as parameters.
-        compilation: Result of the compilation for a chip; `None` without a chip.
-        files: Written files.
-        others: The other layers with a circuit, if no layer was named.
-    """
+    """A circuit with its values, compilation and files."""
 
     adapter: str
     saved: SavedCircuit
@@ -80,12 +69,7 @@ LONGEST_TOKEN = 14
 
 
 def describe(found: CircuitView, width: int) -> Group:
-    """Returns drawing, sizes, angles and tokens for the terminal.
-
-    Args:
-        found: The circuit.
-        width: Width of the terminal in characters.
-    """
+    """Returns drawing, sizes, angles and tokens for the terminal."""
     return Group(
         Text(_title(found)),
         *(

@@ -16,11 +16,7 @@ ANGLES = ".qwthn_core.angles"
 
 
 def angle_keys(folder: Path) -> dict[str, str]:
-    """Returns the key of the angles in an adapter's file by layer name, in natural order of the names.
-
-    Raises:
-        QweftError: If the folder has no adapter, or the adapter has no circuit.
-    """
+    """Returns the key of the angles in an adapter's file by layer name, in natural order of the names."""
     check_folder(folder)
     saved = read_saved(folder)
     method = str(saved.get("peft_type"))
@@ -59,15 +55,7 @@ def first_layer(layers: Collection[str]) -> str:
 
 
 def one_layer(pattern: str, layers: Collection[str]) -> str:
-    """Returns the one layer that matches a pattern.
-
-    Args:
-        pattern: A whole name, the end of a name after a dot, or either with * and ?.
-        layers: Names of the layers with a circuit.
-
-    Raises:
-        QweftError: If the pattern does not match exactly one layer.
-    """
+    """Returns the one layer that matches a pattern."""
     if pattern in layers:
         return pattern
     met = met_by(pattern, layers)

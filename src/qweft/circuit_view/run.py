@@ -21,16 +21,7 @@ from qweft.text import many
 
 
 def view_circuit(adapter: Path, options: Mapping[str, Any] | None = None) -> CircuitView:
-    """Returns the circuit of one layer, and writes the requested files.
-
-    Args:
-        adapter: A folder with adapter_config.json and adapter_model.safetensors.
-        options: Fields of `CircuitConfig`. Its section `model` holds only keys that differ from the training run.
-
-    Raises:
-        QweftError: If the adapter has no circuit, an option is invalid, or a package or the base model is unavailable.
-            Options are checked before a model is loaded, except the range of `token`.
-    """
+    """Returns the circuit of one layer, and writes the requested files."""
     config, overrides = check_view(adapter, options)
     opened = SavedAdapter.open(adapter)
     layer = one_layer(config.layer, opened.keys) if config.layer else first_layer(opened.keys)

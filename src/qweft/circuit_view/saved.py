@@ -20,15 +20,7 @@ from qweft.text import shown
 
 @dataclass(frozen=True)
 class SavedCircuit:
-    """The circuit of one layer and its angles.
-
-    Args:
-        layer: Name of the layer in the base model.
-        core: Name of the core in the config.
-        circuit: The circuit.
-        layers: Number L of circuit layers.
-        angles: (circuit.parameters,), float64, in radians.
-    """
+    """The circuit of one layer and its angles."""
 
     layer: str
     core: str
@@ -44,13 +36,7 @@ class SavedCircuit:
 
 @dataclass(frozen=True)
 class SavedAdapter:
-    """A saved adapter whose core has a circuit.
-
-    Args:
-        folder: Folder of the adapter.
-        config: Config of the adapter.
-        keys: Key of the angles in the adapter's file by layer name, in natural order of the names.
-    """
+    """A saved adapter whose core has a circuit."""
 
     folder: Path
     config: QwthnConfig
@@ -58,22 +44,14 @@ class SavedAdapter:
 
     @classmethod
     def open(cls, folder: Path) -> "SavedAdapter":
-        """Reads the config and the header of the adapter's file.
-
-        Raises:
-            QweftError: If the folder has no adapter, or the adapter has no circuit.
-        """
+        """Reads the config and the header of the adapter's file."""
         keys = angle_keys(folder)
         config = read_config(folder)
         assert isinstance(config, QwthnConfig)  # angle_keys checks the method
         return cls(folder, config, keys)
 
     def circuit_of(self, layer: str) -> SavedCircuit:
-        """Returns the circuit of a layer with its angles.
-
-        Raises:
-            QweftError: If the number of angles in the file does not match the config's circuit.
-        """
+        """Returns the circuit of a layer with its angles."""
         ranks = self.config.rank_pattern
         r = ranks.get(get_pattern_key(list(ranks), layer), self.config.r)
         at = self.config.resolved(r)

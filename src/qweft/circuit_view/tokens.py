@@ -19,15 +19,7 @@ from qweft.text import many
 
 @dataclass(frozen=True)
 class TokenValues:
-    """Inputs and expectation values of a circuit for one token.
-
-    Args:
-        place: Index of the token in the text, from 0.
-        id: Index of the token in the vocabulary.
-        text: Text of the token.
-        c: Inputs of the circuit, in radians.
-        q: Exact expectation values for these inputs, computed in float64.
-    """
+    """Inputs and expectation values of a circuit for one token."""
 
     place: int
     id: int
@@ -44,16 +36,6 @@ def token_values(adapter: Path, model: ModelConfig, layer: str, text: str) -> li
     """Runs a text through the base model with the adapter, and returns the values of one circuit for each token.
 
     The text is used without a chat template, with the tokenizer's default special tokens.
-
-    Args:
-        adapter: Folder of the adapter.
-        model: The base model.
-        layer: Name of the layer.
-        text: The text.
-
-    Raises:
-        QweftError: If the model cannot be loaded or has no weights, the text has no tokens or more than the model
-            accepts, or the layer is not called exactly once for each token.
     """
     if model.device == "meta":
         raise QweftError("--model.device meta has shapes and no numbers; --tokens needs auto, cpu or cuda")

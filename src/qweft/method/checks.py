@@ -56,14 +56,7 @@ def check_number(name: str, value: Any) -> None:
 
 
 def check_shared(values: Mapping[str, Any]) -> None:
-    """Check the types of fields that methods share: names of modules, patterns, tokens and blocks.
-
-    Args:
-        values: Values by field. What is `None` or not there is left out.
-
-    Raises:
-        QweftError: Naming the field, its value and what is allowed.
-    """
+    """Check the types of fields that methods share: names of modules, patterns, tokens and blocks."""
     for name in FORMS:
         patterns = values.get(name)
         if patterns is not None and not isinstance(patterns, dict):
@@ -107,13 +100,6 @@ def check_order(config: Any, names: Collection[str]) -> None:
     """Check that each layer has the value of the same pattern before and after the config is saved.
 
     PEFT takes the first pattern that matches a layer, and its file has the patterns in alphabetical order.
-
-    Args:
-        config: Config of any of PEFT's methods.
-        names: Names of the model's modules.
-
-    Raises:
-        QweftError: Naming a layer whose first pattern would be another in the file, with another value.
     """
     for field, form in FORMS.items():
         patterns = getattr(config, field, None) or {}

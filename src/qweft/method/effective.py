@@ -27,11 +27,7 @@ RESOLVED = ("alpha", "qubits", "circuit_layers", "basis")
 
 
 def complete(specification: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a specification with its preset's fields and all defaults.
-
-    Args:
-        specification: The adapter section of a config, of an adapter of this package.
-    """
+    """Return a specification with its preset's fields and all defaults."""
     defaults = {
         entry.name: entry.default if entry.default_factory is MISSING else entry.default_factory()
         for entry in fields(QwthnFields)
@@ -41,11 +37,7 @@ def complete(specification: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def unread(whole: Mapping[str, Any]) -> set[str]:
-    """Return the fields that the maps and the core of an adapter do not read.
-
-    Args:
-        whole: A complete specification.
-    """
+    """Return the fields that the maps and the core of an adapter do not read."""
     maps = {str(whole["compress"]), str(whole["expand"])}
     function = function_of(str(whole["core"]))
     of_function = FUNCTIONS[function].fields if function in FUNCTIONS else ()
@@ -57,11 +49,7 @@ def unread(whole: Mapping[str, Any]) -> set[str]:
 
 
 def fields_read(specification: Mapping[str, Any]) -> set[str]:
-    """Return which of `MAY_BE_UNREAD` an adapter reads; all of them for PEFT's other methods.
-
-    Args:
-        specification: The adapter section of a config.
-    """
+    """Return which of `MAY_BE_UNREAD` an adapter reads; all of them for PEFT's other methods."""
     return set(MAY_BE_UNREAD) - (unread(complete(specification)) if _is_ours(specification) else set())
 
 
@@ -69,9 +57,6 @@ def effective(specification: Mapping[str, Any]) -> dict[str, Any]:
     """Return what decides an adapter: two specifications with equal ones are the same adapter.
 
     Adapters of PEFT's other methods, and specifications that cannot be resolved, are returned as they are.
-
-    Args:
-        specification: The adapter section of a config.
     """
     if not _is_ours(specification):
         return dict(specification)

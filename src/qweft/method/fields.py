@@ -97,12 +97,7 @@ class QwthnFields:
             self.exclude_modules = set(self.exclude_modules)  # type: ignore[assignment]
 
     def resolved(self, r: int | None = None, alpha: float | None = None) -> ResolvedConfig:
-        """Return the config with a value for every `None` that has a default.
-
-        Args:
-            r: Rank of the layer. `None` means the config's r.
-            alpha: Alpha of the layer. `None` means the config's alpha.
-        """
+        """Return the config with a value for every `None` that has a default."""
         return resolve(vars(self), r, alpha)
 
     @property
@@ -137,11 +132,7 @@ def _check_types(config: QwthnFields) -> None:
 
 
 def _check(config: QwthnFields) -> None:
-    """Check each field, then the fields together.
-
-    Raises:
-        QweftError: Naming the field, its value, and the allowed values.
-    """
+    """Check each field, then the fields together."""
     _check_types(config)
     for name, allowed in CHOICES.items():
         value = getattr(config, name)

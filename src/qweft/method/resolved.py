@@ -62,11 +62,7 @@ class ResolvedConfig:
         return self.alpha / self.r
 
     def modes_of(self, size: int) -> "Modes":
-        """Return the factors of a size: the config's own, the recorded ones, or those by rule.
-
-        Raises:
-            QweftError: If the product of the config's own factors is below the size.
-        """
+        """Return the factors of a size: the config's own, the recorded ones, or those by rule."""
         from qweft.tensornet import choose_modes  # its package imports PyTorch
 
         given = self.modes.get(str(size))
@@ -85,13 +81,7 @@ class ResolvedConfig:
 
 
 def resolve(fields: Mapping[str, Any], r: int | None = None, alpha: float | None = None) -> ResolvedConfig:
-    """Fill in the default of every `None` of a config.
-
-    Args:
-        fields: The config's fields by name; others are ignored.
-        r: Rank of the layer. `None` means the config's r.
-        alpha: Alpha of the layer. `None` means the config's alpha.
-    """
+    """Fill in the default of every `None` of a config."""
     r = fields["r"] if r is None else r
     alpha = fields["alpha"] if alpha is None else alpha
     qubits = min(fields["qubits"] or r, r)

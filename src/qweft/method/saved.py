@@ -19,11 +19,7 @@ PEFT_PREFIX = "base_model.model."
 
 
 def check_folder(adapter: Path) -> None:
-    """Check that a folder holds an adapter.
-
-    Raises:
-        QweftError: If the adapter's config or weights are missing, or the folder's name is not in UTF-8.
-    """
+    """Check that a folder holds an adapter."""
     check_name(adapter, "adapter")
     for name in (CONFIG, WEIGHTS):
         if not (adapter / name).is_file():
@@ -42,22 +38,14 @@ def file_key(key: str) -> str:
 
 
 def check_saved(folder: Path) -> None:
-    """Check the files of a saved adapter as far as that is possible without PEFT.
-
-    Raises:
-        QweftError: As `check_folder`, `read_saved` and `keys_in`.
-    """
+    """Check the files of a saved adapter as far as that is possible without PEFT."""
     check_folder(folder)
     read_saved(folder)
     keys_in(folder)
 
 
 def keys_in(folder: Path) -> list[str]:
-    """Return the names of the tensors in an adapter's file.
-
-    Raises:
-        QweftError: If the file is truncated or not safetensors.
-    """
+    """Return the names of the tensors in an adapter's file."""
     path = folder / WEIGHTS
     try:
         with safe_open(path, framework="np") as file:
@@ -75,12 +63,7 @@ def unreadable(path: Path, error: Exception) -> QweftError:
 
 
 def read_saved(folder: Path) -> dict[str, Any]:
-    """Return the config of a saved adapter as its file has it. Fields of other methods are left to PEFT.
-
-    Raises:
-        QweftError: If the file is missing or damaged, names code or folders that PEFT would load, or has a wrong value
-            of `QwthnConfig`.
-    """
+    """Return the config of a saved adapter as its file has it. Fields of other methods are left to PEFT."""
     path = folder / CONFIG
     saved = read_record(path, "save the adapter again, or get the file that was saved with it")
     method = saved.get("peft_type")

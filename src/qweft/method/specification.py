@@ -26,9 +26,6 @@ def check_specification(specification: Mapping[str, Any]) -> None:
     """Check an adapter's specification.
 
     Of PEFT's own methods r and alpha of LoRA are checked, and what methods share. Other values are left to PEFT.
-
-    Raises:
-        QweftError: As `check_names`; a number is not finite, no file can hold a value, or a value is wrong.
     """
     for key, value in specification.items():
         if (other := _not_for_files(value)) is not None:
@@ -62,14 +59,7 @@ def _check_shared(given: Mapping[str, Any], method: str) -> None:
 
 
 def check_ranks(specification: Mapping[str, Any]) -> None:
-    """Check the ranks of AdaLoRA, which PEFT attaches as they are, and fails on in the training.
-
-    Args:
-        specification: A checked one.
-
-    Raises:
-        QweftError: There are no ranks that it could give up.
-    """
+    """Check the ranks of AdaLoRA, which PEFT attaches as they are, and fails on in the training."""
     if method_of(specification) != "ADALORA":
         return
     first, last = specification.get("init_r", 12), specification.get("target_r", 8)
@@ -94,15 +84,7 @@ NOT_IN_8_BITS = ("SHIRA",)
 
 
 def check_on_quantized(specification: Mapping[str, Any], quantization: str | None) -> None:
-    """Check that an adapter trains on a base model that is quantised.
-
-    Args:
-        specification: A checked one.
-        quantization: How the base model is quantised: "4bit", "8bit", or `None`.
-
-    Raises:
-        QweftError: It does not.
-    """
+    """Check that an adapter trains on a base model that is quantised."""
     if quantization is None:
         return
     method, start = method_of(specification), specification.get("init_lora_weights")
@@ -124,15 +106,7 @@ def method_of(specification: Mapping[str, Any]) -> str:
 
 
 def check_names(specification: Mapping[str, Any]) -> dict[str, Any]:
-    """Check the names in an adapter's specification: its preset or method, and the fields.
-
-    Returns:
-        The fields, with those of the preset.
-
-    Raises:
-        QweftError: If neither or both of `preset` and `peft_type` are given, or the preset, the method or a field is
-            unknown.
-    """
+    """Check the names in an adapter's specification: its preset or method, and the fields."""
     given = dict(specification)
     preset, method = given.pop("preset", None), given.pop("peft_type", None)
     if (preset is None) == (method is None):
@@ -155,15 +129,7 @@ def check_names(specification: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check_method(method: str, known: Collection[str]) -> None:
-    """Check the name of one of PEFT's methods, in any case.
-
-    Args:
-        method: The name.
-        known: Names of PEFT's methods; empty if they are not known.
-
-    Raises:
-        QweftError: If PEFT has no method of that name.
-    """
+    """Check the name of one of PEFT's methods, in any case."""
     name = method.upper()
     if known and name not in known:
         raise QweftError(f"PEFT has no method {method!r}{closest(name, known)}; methods: {', '.join(known)}")

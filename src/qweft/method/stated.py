@@ -20,19 +20,12 @@ def stated(specification: Mapping[str, Any]) -> dict[str, Any]:
         {preset: qtha, r: 2}    {preset: qtha, r: 2, width: 16, bond_dimension: 4}
 
     All other specifications stay as they are, so that earlier records of them are found again.
-
-    Args:
-        specification: The adapter section of a config.
     """
     return {**specification, **{name: now for name, (now, _) in _left_out(specification).items()}}
 
 
 def as_recorded(specification: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the specification of a record with the sizes that it leaves out, as an earlier version meant them.
-
-    Args:
-        specification: As the record holds it. This version leaves nothing out.
-    """
+    """Return the specification of a record with the sizes that it leaves out, as an earlier version meant them."""
     return {**specification, **{name: before for name, (_, before) in _left_out(specification).items()}}
 
 
@@ -40,9 +33,6 @@ def recorded_forms(specification: Mapping[str, Any]) -> Iterator[dict[str, Any]]
     """Yield the forms in which a record may hold a specification: as it is, then as earlier versions wrote it.
 
     They left out what was a default there, and what is left out counts in a fingerprint.
-
-    Args:
-        specification: A stated one.
     """
     sizes = _sizes(specification)
     equal = [name for name, (_, before) in sizes.items() if specification.get(name) == before]
@@ -51,11 +41,7 @@ def recorded_forms(specification: Mapping[str, Any]) -> Iterator[dict[str, Any]]
 
 
 def meant_then(specification: Mapping[str, Any]) -> str:
-    """Return what the preset of an earlier record meant beyond what it states; empty for other records.
-
-    Args:
-        specification: As the record holds it.
-    """
+    """Return what the preset of an earlier record meant beyond what it states; empty for other records."""
     sizes = ", ".join(f"{name} {before}" for name, (_, before) in _left_out(specification).items())
     return f"preset {specification['preset']} meant {sizes} when it was begun" if sizes else ""
 

@@ -79,14 +79,6 @@ def choose_modes(size: int, given: Sequence[int] | None = None) -> Modes:
     The rule: of the ways to write the size as four factors in falling order, take the one with the smallest sum. If
     that sum exceeds 1.5 times that of four equal real factors, 4 size^(1/4) (a prime, or twice a prime), pad to the
     next larger size whose sum does not. The result depends on the size only, so a saved adapter always means the same.
-
-    Args:
-        size: At least 1.
-        given: The user's own factors (a tuple), one for each core; their product may exceed the size (padding), but not
-            fall below it. `None` means the recorded ones or the rule.
-
-    Raises:
-        ValueError: If the size or a factor is below 1, or the given factors' product is below the size.
     """
     if size < 1:
         raise ValueError(f"a matrix product operator needs sizes of at least 1, got {size}")

@@ -20,15 +20,7 @@ FUNCTIONS: dict[str, type[Function]] = {
 
 
 def make_function(name: str, r: int, layers: int, reupload: bool, fourier_terms: int | None = None) -> Function:
-    """Return the function of this name.
-
-    Args:
-        name: A key of `FUNCTIONS`.
-        r: Number of entries of c that it reads, and of qubits.
-        layers: Layers L of the circuit, or of the circuit that it replaces.
-        reupload: Whether that circuit uploads its input before every layer.
-        fourier_terms: As in `QwthnConfig`.
-    """
+    """Return the function of this name."""
     given = {"fourier_terms": fourier_terms}
     read = {field: given[field] for field in names.FUNCTIONS[name].fields}
     return FUNCTIONS[name](crz_ring_ansatz(r, layers, reupload), layers if reupload else 1, **read)

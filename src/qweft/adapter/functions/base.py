@@ -70,11 +70,7 @@ class Function:
         raise NotImplementedError
 
     def prepare(self, tensors: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
-        """Return what `values` needs, computed once a step; leading dimensions stand for several functions.
-
-        Args:
-            tensors: Those of `trained`, then those of `fixed`, in their order.
-        """
+        """Return what `values` needs, computed once a step; leading dimensions stand for several functions."""
         return tuple(tensors)
 
     def values(self, c: torch.Tensor, *prepared: torch.Tensor) -> torch.Tensor:

@@ -23,11 +23,6 @@ class FourierSeries(Function):
 
     Start: the first term is the circuit without its CRZ gates, t_j = cos(U c_j + phase_j). In the further terms g_kjj
     is zero and the others are small random polynomials.
-
-    Args:
-        ansatz: The circuit.
-        uploads: U.
-        fourier_terms: Number of products that each output sums. `None` means the default above.
     """
 
     name = "fourier"
