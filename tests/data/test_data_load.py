@@ -82,11 +82,6 @@ def test_no_row_left_shows_one(config, chatml):
         load_data(replace(config, max_length=4, overlong="drop"), chatml)
 
 
-def test_too_few_rows_names_the_limit_that_dropped_them(config, chatml):
-    with pytest.raises(QweftError, match=r"gives 90 usable rows .*\(10 rows are too long: raise max_length 64\)"):
-        load_data(replace(config, overlong="drop", test_rows=85), chatml)
-
-
 def test_a_text_too_short_for_three_stretches_is_split_by_its_pieces(tmp_path, chatml):
     path = tmp_path / "short.txt"
     path.write_text("\n\n".join(f"Chapter {n}. It was a day like day {n}." for n in range(60)))

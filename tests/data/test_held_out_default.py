@@ -3,17 +3,11 @@
 import json
 
 import pytest
-from rich.console import Console
 
 from qweft.cli.main import main
-from qweft.comparison.context import RunSettings
-from qweft.comparison.executors.set_up import set_up
 from qweft.data.config import DataConfig
 from qweft.data.load import load_data
 from qweft.errors import QweftError
-from qweft.evaluation.config import EvaluationConfig
-from qweft.models.config import ModelConfig
-from qweft.training.config import TrainingConfig
 from qweft.training.record import decides
 from tests.tiny_folder import save_tiny_model
 
@@ -38,21 +32,6 @@ def test_a_tenth_of_the_rows_is_held_out(tmp_path, chatml, count, held_out):
 def test_a_file_that_is_too_small_is_refused_with_the_numbers(tmp_path, chatml):
     with pytest.raises(QweftError, match=r"gives 16 usable rows .*8 validation rows, 8 test rows .*at least 8 are"):
         load_data(DataConfig(rows_file(tmp_path / "a.jsonl", 16)), chatml)
-
-
-def test_a_held_out_source_counts_its_own_rows(tmp_path, chatml):
-    source, tests = rows_file(tmp_path / "a.jsonl", 300), rows_file(tmp_path / "b.jsonl", 120)
-    data = load_data(DataConfig(source, test_source=tests), chatml)
-    assert (len(data.test), len(data.validation)) == (12, 30)
-
-
-def test_runs_of_a_comparison_record_the_numbers(tmp_path):
-    """So that an adapter is later judged on the same rows, whatever is added to the file."""
-    model = ModelConfig(name=save_tiny_model(tmp_path / "model"), device="cpu")
-    data = DataConfig(rows_file(tmp_path / "a.jsonl", 120))
-    settings = RunSettings(model, data, TrainingConfig(), EvaluationConfig(), 0, False, str(tmp_path / "out"))
-    context = set_up(settings, "local", None, Console(quiet=True))
-    assert (context.settings.data.validation_rows, context.settings.data.test_rows) == (12, 12)
 
 
 def record(data, config):

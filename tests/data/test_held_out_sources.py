@@ -113,21 +113,6 @@ def test_too_few_rows_of_another_source_are_told_with_their_key(config, chatml):
         load_data(both, chatml)
 
 
-def test_rows_with_too_many_characters_are_left_out_of_the_source_alone(config, tmp_path, chatml):
-    long = {"question": "long " * 4, "answer": "x"}
-    source = write(tmp_path / "mixed.jsonl", [{"question": f"{n}", "answer": "y" * n} for n in range(1, 21)])
-    test = write(tmp_path / "long.jsonl", [long])
-    limited = DataConfig(source, validation_rows=0, test_rows=1, max_characters=12, test_source=test)
-    data = load_data(limited, chatml)
-    # prompt, a space, answer: 9 has 1 + 1 + 9, 10 has 2 + 1 + 10
-    assert sorted(map(int, asked(data.train_conversations))) == list(range(1, 10)) and len(data.test) == 1
-    assert "left out: 11 rows with more characters than data.max_characters" in data.report.describe()
-    with pytest.raises(QweftError, match=r"data\.max_characters must be at least 1, got 0"):
-        load_data(replace(limited, max_characters=0), chatml)
-    with pytest.raises(QweftError, match=r"there are no rows of at most so many characters"):
-        load_data(replace(limited, max_characters=1), chatml)
-
-
 def test_another_split_of_a_public_data_set(monkeypatch):
     calls = []
     rows = [{"question": "2+2?", "answer": "4"}]

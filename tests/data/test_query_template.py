@@ -2,7 +2,7 @@
 
 import pytest
 
-from qweft.data.conversation import TEXT, Conversation, Message
+from qweft.data.conversation import Message
 from qweft.data.template import for_others, render, with_template
 from qweft.data.tokens import tokenise
 from qweft.errors import QweftError
@@ -24,13 +24,6 @@ def test_the_answer_follows_at_once_and_the_model_s_own_template_is_not_used(tok
     row = tokenise(said, made)
     assert row["input_ids"][: len(prompt.ids)] == prompt.ids
     assert tokenizer.chat_template == own and with_template(tokenizer, None) is tokenizer
-
-
-def test_a_dialogue_and_a_system_message(plain, talk):
-    made = with_template(plain, "<u>{query}<a>")
-    said = talk("a?", "b", "c?", "d", system="s")
-    assert render(said.messages, made) == "s\n<u>a?<a>b<|im_end|><u>c?<a>d<|im_end|>"
-    assert learned_text(tokenise(said, made), made) == ["b<|im_end|>", "d<|im_end|>"]
 
 
 def test_a_thought_stays_where_the_model_s_template_would_open_another(tokenizer_with, talk):
@@ -92,17 +85,3 @@ def test_a_template_that_writes_the_present_day_gives_the_same_rows_tomorrow(tok
     turns = [{"role": message.role, "content": message.content} for message in messages]
     served = for_others(dated).apply_chat_template(turns, add_generation_prompt=True)
     assert dated.decode(served.input_ids).replace(" ", "").startswith("26Jul2024:")
-
-
-def test_a_start_token_that_the_template_writes_too_stands_once(tokenizer_with, talk):
-    from tokenizers.processors import TemplateProcessing
-
-    tokenizer = tokenizer_with(None)
-    tokenizer.bos_token = "<|im_start|>"
-    start = tokenizer.bos_token_id
-    tokenizer._tokenizer.post_processor = TemplateProcessing("<|im_start|> $A", None, [("<|im_start|>", start)])
-    row = tokenise(talk("2+2?", "4", "1+1?", "2"), with_template(tokenizer, "<|im_start|>[Q] {query} [A]"))
-    assert row["input_ids"].count(start) == 1 and row["input_ids"][0] == start
-    text = Conversation((Message(TEXT, "<|im_start|>2+2? 4"),), "g")
-    assert tokenise(text, tokenizer)["input_ids"].count(start) == 1
-    assert prompt_of(text, tokenizer).ids.count(start) == 1

@@ -246,11 +246,6 @@ def test_a_hub_that_does_not_answer_is_not_asked_again_and_again(monkeypatch, st
     assert (datasets.config.HF_HUB_OFFLINE, constants.HF_HUB_OFFLINE) == (False, False)
 
 
-def test_an_unknown_embedded_name():
-    with pytest.raises(QweftError, match=r"embedded:gsm: unknown; there are embedded:gsm_symbolic"):
-        list(read_rows("embedded:gsm"))
-
-
 def test_plain_text_is_read_in_stretches_that_end_with_a_paragraph(tmp_path):
     paragraphs = [f"Paragraph {number}. " + "word " * 150 for number in range(100)]
     (tmp_path / "book.txt").write_text("\n\n".join(paragraphs), encoding="utf-8")
@@ -286,13 +281,6 @@ def test_numbers_of_json_have_the_digits_that_were_written(tmp_path, ending):
     assert to_conversation(row, where).messages[0].content == "p\n\n0.0"
     with pytest.raises(QweftError, match=r"label 0\.00 tells good answers from bad ones"):
         to_conversation({"prompt": "p", "completion": "x", "label": type(row["input"])("0.00")}, "here")
-
-
-def test_plain_text_without_any_line_end_and_in_chinese(tmp_path):
-    text = "今天天气很好。" * 20_000
-    (tmp_path / "a.md").write_text(text, encoding="utf-8")
-    rows = [row["text"] for _, row in read_rows(str(tmp_path / "a.md"))]
-    assert "".join(rows) == text and all(row.endswith("。") for row in rows)
 
 
 def test_a_large_text_is_never_in_memory_as_a_whole(tmp_path):

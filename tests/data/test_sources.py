@@ -168,7 +168,7 @@ WRONG = [
     ({"sources": ["a.jsonl", "none.jsonl"]}, "data none.jsonl: there is no such file or folder"),
     ({"sources": [{"source": "a.jsonl", "columns": {"promt": "Q"}}]}, "data.sources[0].columns: no format has"),
     ({"sources": [{"source": "a.jsonl", "rows": 9}], "train_rows": 8}, "data.sources ask for 9 training rows"),
-    ({"sources": [{"source": "a.jsonl", "rows": 9}, "b.jsonl"]}, "data.sources: a.jsonl gives "),
+    ({"sources": [{"source": "a.jsonl", "rows": 9}, "b.jsonl"]}, "data.sources: a.jsonl has "),
     ({"sources": [{"source": "a.jsonl", "weight": 1e6}, "b.jsonl"]}, "data.sources: b.jsonl has 10 training rows"),
     ({"sources": ["a.jsonl", "b.jsonl"], "test_rows": 40}, "data a.jsonl gives 10 usable rows in 10 groups"),
 ]

@@ -98,12 +98,6 @@ def test_a_template_whose_opening_differs_is_refused(talk, tokenizer_with):
         tokenise(talk("a?", "b"), tokenizer)
 
 
-def test_a_template_that_refuses_a_role_is_said(talk, tokenizer_with):
-    tokenizer = tokenizer_with("{{ raise_exception('System role not supported') }}")
-    with pytest.raises(QweftError, match=r"refuses a conversation of roles system, user, assistant \(System role not"):
-        tokenise(talk("a", "b", system="s"), tokenizer)
-
-
 def test_a_tokenizer_without_offsets_is_refused(talk):
     class Slow:
         is_fast = False

@@ -5,10 +5,9 @@ import json
 import pytest
 
 from qweft.data.config import DataConfig
-from qweft.data.conversation import Conversation, Message
 from qweft.data.formats import to_conversation
 from qweft.data.load import load_data
-from qweft.data.template import in_its_form, render, shows_tools, with_template
+from qweft.data.template import in_its_form, shows_tools, with_template
 from qweft.data.tokens import tokenise
 from qweft.errors import QweftError
 from qweft.evaluation.generation import prompt_of
@@ -167,18 +166,6 @@ def test_a_template_that_cannot_write_a_conversation_names_the_row(tmp_path, tem
     (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, rows)))
     with pytest.raises(QweftError, match=rf"^a\.jsonl, row \d: {words}"):
         load_data(DataConfig(str(tmp_path / "a.jsonl"), validation_rows=1, test_rows=1), make_tokenizer(template))
-
-
-def test_rows_without_calls_are_rendered_as_before(chatml, qwen):
-    """A role tool alone, and a column tools beside questions, changed nothing and change nothing."""
-    row = {"messages": [{"role": "user", "content": "q"}, {"role": "tool", "content": "r", "name": "n"}, turns([])[3]]}
-    found = to_conversation(row, "here")
-    assert not found.has_tools and in_its_form(found, chatml) is found
-    assert found == Conversation(
-        (Message("user", "q"), Message("tool", "r"), Message("assistant", "It is cold.")), found.group
-    )
-    assert "<|im_start|>tool\nr<|im_end|>" in render(found.messages, chatml)
-    assert not to_conversation({"question": "q", "answer": "a", "tools": "hammer, saw"}, "here").has_tools
 
 
 def asked(content=None, **more):

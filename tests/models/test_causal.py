@@ -16,7 +16,7 @@ from qweft.models.load import load_model
 from qweft.models.resolve import ModelSource
 from tests.conformance.families import decoders
 from tests.data.tiny_tokenizer import CHATML, make_tokenizer
-from tests.tiny_folder import save_rows, save_tiny_model
+from tests.tiny_folder import save_rows
 from tests.tiny_models import tiny_gpt2, tiny_llama
 
 BERT = {
@@ -76,11 +76,6 @@ def test_the_same_kinds_as_decoders_are_taken(tmp_path, stem, head, sizes):
     assert load_model(ModelConfig(name=folder, device="cpu")).model.config.is_decoder
 
 
-def test_the_decoder_half_of_bart_is_taken(tmp_path):
-    folder = saved(tmp_path, "Bart", "ForCausalLM", BART)
-    assert load_model(ModelConfig(name=folder, device="cpu")).model.config.is_decoder
-
-
 def gemma_of_images():
     """Its config keeps the padding token and use_cache of the text model to itself."""
     text = {
@@ -95,20 +90,13 @@ def gemma_of_images():
     return transformers.Gemma3Config(text_config=text, vision_config=sight, mm_tokens_per_image=1, **tokens)
 
 
-def codegen():
-    """Its config has no padding token."""
-    sizes = {"vocab_size": 400, "n_embd": 32, "n_layer": 1, "n_head": 4, "n_positions": 128, "rotary_dim": 4}
-    return transformers.CodeGenConfig(**sizes)
-
-
-@pytest.mark.parametrize(("make", "targets"), [(gemma_of_images, ".*language_model.*q_proj"), (codegen, ".*qkv_proj")])
-def test_a_config_without_a_padding_token_is_no_obstacle(tmp_path, make, targets):
+def test_a_config_without_a_padding_token_is_no_obstacle(tmp_path):
     torch.manual_seed(0)
-    transformers.AutoModelForCausalLM.from_config(make()).save_pretrained(tmp_path / "model")
+    transformers.AutoModelForCausalLM.from_config(gemma_of_images()).save_pretrained(tmp_path / "model")
     make_tokenizer(CHATML).save_pretrained(tmp_path / "model")
     rows = save_rows(tmp_path / "rows.jsonl")
     words = ["train", "--model.name", str(tmp_path / "model"), "--data.source", rows, "--training.max_steps", "1"]
-    adapter = f"{{peft_type: LORA, r: 2, target_modules: '{targets}'}}"
+    adapter = "{peft_type: LORA, r: 2, target_modules: '.*language_model.*q_proj'}"
     assert main([*words, "--training.batch_size", "2", "--adapter", adapter, "--output", str(tmp_path / "run")]) == 0
 
 
@@ -166,10 +154,3 @@ def test_every_command_refuses_an_encoder_before_it_writes(tmp_path, monkeypatch
     assert main([*words, "--model.name", "bert", *rows, *place]) == 2
     assert "BertForMaskedLM is an encoder" in capsys.readouterr().err
     assert not (tmp_path / "out" / "adapter").exists()
-
-
-def test_the_check_draws_nothing_at_random(tmp_path):
-    model = load_model(ModelConfig(name=save_tiny_model(tmp_path), device="cpu")).model
-    state = torch.get_rng_state()
-    check_outputs(model, SOURCE)
-    assert torch.equal(torch.get_rng_state(), state)

@@ -38,10 +38,6 @@ def test_a_folder_loads_in_evaluation_mode_with_a_pad_token(folder):
     assert loaded.model(torch.tensor([[1, 1]])).logits.shape == (1, 2, 11)
 
 
-def test_a_given_type_is_used(folder):
-    assert next(load(folder, device="cpu", dtype="bfloat16").model.parameters()).dtype == torch.bfloat16
-
-
 def test_the_meta_device_needs_a_config_alone(tmp_path):
     LlamaConfig(**SIZES).save_pretrained(tmp_path)
     (tmp_path / "config.json").write_text((tmp_path / "config.json").read_text())
@@ -68,16 +64,6 @@ def test_the_type_auto_on_a_cpu(saved, instructions, expected, tmp_path, monkeyp
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "llama", **saved}))
     source = ModelSource("a", str(tmp_path), "a", True, "folder")
     assert choose_dtype("auto", torch.device("cpu"), source) == expected
-
-
-@pytest.mark.parametrize("place", ["missing", "damaged"])
-def test_the_type_auto_without_a_readable_config_is_float32(place, tmp_path, monkeypatch):
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True}, raising=False)
-    if place == "damaged":
-        (tmp_path / "config.json").write_text("{")
-    assert (
-        choose_dtype("auto", torch.device("cpu"), ModelSource("a", str(tmp_path), "a", True, "folder")) == torch.float32
-    )
 
 
 def test_the_type_auto_is_float32_on_the_cpu_and_bfloat16_where_a_gpu_has_it(monkeypatch):
@@ -118,11 +104,6 @@ def test_a_device_that_is_not_there(monkeypatch, name, words):
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
     with pytest.raises(QweftError, match=words):
         choose_device(name)
-
-
-def test_an_unknown_type():
-    with pytest.raises(QweftError, match="dtype int8: unknown; use auto, float32, bfloat16, float16"):
-        choose_dtype("int8", torch.device("cpu"))
 
 
 def test_a_missing_weight_is_an_error_not_a_random_start(folder):
@@ -168,13 +149,6 @@ def test_an_unknown_architecture(folder):
     for device in ("cpu", "meta"):
         with pytest.raises(QweftError, match=r"does not know this architecture: update it"):
             load(folder, device=device)
-
-
-def test_a_folder_without_tokenizer(folder):
-    for name in ("tokenizer.json", "tokenizer_config.json"):
-        (folder / name).unlink()
-    with pytest.raises(QweftError, match="its tokenizer cannot be loaded"):
-        load(folder, device="cpu")
 
 
 @pytest.mark.slow

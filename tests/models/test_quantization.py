@@ -1,8 +1,7 @@
 """Base models that are quantised as they load: the numbers are PEFT's, in all commands; and what is refused."""
 
 import json
-from dataclasses import asdict, replace
-from pathlib import Path
+from dataclasses import replace
 
 import pytest
 import torch
@@ -28,10 +27,9 @@ from qweft.method.specification import ON_QUANTIZED, check_on_quantized
 from qweft.models.config import ModelConfig
 from qweft.models.load import load_model
 from qweft.models.quantization import SAID
-from qweft.training.config import RunConfig, TrainingConfig
+from qweft.training.config import TrainingConfig
 from qweft.training.estimates import footprint
 from qweft.training.loop import fit
-from qweft.training.record import decides
 from tests.comparison.test_peft_methods import COMPARED, rows
 from tests.data.tiny_tokenizer import CHATML, make_tokenizer
 from tests.tiny_folder import save_rows
@@ -135,17 +133,6 @@ def test_a_saved_adapter_is_judged_on_the_same_base_to_the_bit(folder, tmp_path,
                  "--calibration-tokens", "64", "--force", "--output", str(tmp_path / "lora")]) == 0  # fmt: skip
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_comparison_shares_one_quantised_base(folder, tmp_path, kind, capsys):
-    (tmp_path / "compare.yaml").write_text(
-        "methods:\n  lora: {adapter: {peft_type: LORA, r: 2, target_modules: [q_proj, v_proj]}}\n"
-        "  qtha: {adapter: {preset: qtha, target_modules: [q_proj, v_proj]}}\nseeds: [0, 1]\n"
-    )
-    assert main(["compare", str(tmp_path / "compare.yaml"), *arguments(folder, tmp_path / "runs", kind)]) == 0
-    results = json.loads((tmp_path / "runs" / "results.json").read_text())
-    assert results["environment"]["model_origin"].endswith(SAID[kind])
-
-
 @pytest.mark.parametrize("make", ["llama", "gpt2"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_plan_foretells_the_bytes_of_the_weights(folder, tmp_path, kind, make):
@@ -164,12 +151,6 @@ def test_a_plan_foretells_the_bytes_of_the_weights(folder, tmp_path, kind, make)
     assert abs(foretold.base_weights / sum(each.nbytes for each in held) - 1) < 0.1
     plain = sum(each.nbytes for each in load_model(config_of(place, None)).model.parameters())
     assert foretold.base_weights < 0.7 * plain
-
-
-def test_a_run_without_it_has_the_identity_that_it_had():
-    assert decides(RunConfig())["model"] == {"name": "smollm2-135m-instruct", "source": "auto", "dtype": "auto"}
-    assert decides(replace(RunConfig(), model=ModelConfig(quantization="8bit")))["model"]["quantization"] == "8bit"
-    assert asdict(ModelConfig())["quantization"] is None
 
 
 def said(capsys, words):
@@ -226,13 +207,6 @@ def test_a_device_that_bitsandbytes_does_not_know(folder, monkeypatch):
         load_model(config_of(folder, "8bit"))
 
 
-def test_fsdp_does_not_share_it(folder, tmp_path, monkeypatch, capsys):
-    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
-    monkeypatch.setenv("FSDP_VERSION", "2")
-    told = said(capsys, ["train", *arguments(folder, tmp_path / "run")])
-    assert told.startswith("model.quantization 4bit: FSDP does not share such weights")
-
-
 def test_the_doctor_looks_whether_it_works(monkeypatch):
     found = list(quantization())
     assert [finding.state for finding in found] == ["ok", "ok"], found
@@ -240,14 +214,6 @@ def test_the_doctor_looks_whether_it_works(monkeypatch):
     assert [finding.state for finding in quantization()] == ["note", "note"]
     monkeypatch.setattr("qweft.doctor.run.find_spec", lambda name: None)
     assert all("pip install '.[quantized]'" in finding.said for finding in quantization())
-
-
-def test_adapters_on_different_bases_do_not_stand_beside_each_other(folder, tmp_path, capsys):
-    for name, kind in (("a", "4bit"), ("b", "8bit")):
-        assert main(["train", *arguments(folder, tmp_path / name, kind), *ADAPTER]) == 0
-    capsys.readouterr()
-    told = said(capsys, ["chat", str(tmp_path / "a" / "adapter"), "--beside", str(tmp_path / "b" / "adapter")])
-    assert "has quantization 8bit, and that of" in told and Path(str(tmp_path)).is_dir()
 
 
 ON_THEM = {name: each for name, each in COMPARED.items() if each["peft_type"] in ON_QUANTIZED}
@@ -301,36 +267,6 @@ def test_a_comparison_refuses_what_would_fail_in_its_midst(folder, tmp_path, cap
     (tmp_path / "compare.yaml").write_text(f"methods:\n  lora: {{adapter: {adapter}}}\n")
     told = said(capsys, ["compare", str(tmp_path / "compare.yaml"), *arguments(folder, tmp_path / "runs"), "--dry-run"])
     assert told.startswith(f"methods.lora: {expected}")
-
-
-CONFIGS = {
-    "train": "adapter: {peft_type: HRA}\n",
-    "plan": "adapter: {peft_type: HRA}\n",
-    "compare": "methods: {lora: {adapter: {peft_type: LORA}}, ia3: {adapter: {peft_type: IA3}}}\nreference: lora\n",
-    "tune": "methods: {lora: {adapter: {peft_type: LORA}}, ia3: {adapter: {peft_type: IA3}}}\nreference: lora\n",
-    "sweep": "adapter: {peft_type: IA3}\nspace: {training: {learning_rate: {low: 0.001, high: 0.1}}}\n",
-}
-EXPECTED = {
-    "train": "PEFT's method HRA does not train on a base model with quantization 4bit",
-    "plan": "PEFT's method HRA does not train on a base model with quantization 4bit",
-    **dict.fromkeys(("compare", "tune", "sweep"), "PEFT does not take IA3 off a base model with quantization 4bit"),
-}
-
-
-@pytest.mark.parametrize("command", CONFIGS)
-@pytest.mark.parametrize("is_saved_so", [False, True])
-def test_what_does_not_go_with_a_base_model_is_told_before_it_trains(folder, tmp_path, capsys, command, is_saved_so):
-    """Where it was saved so, its config alone says it: model.quantization is left out."""
-    packed = tmp_path / "packed"
-    if is_saved_so:
-        by_hand(folder, "4bit").save_pretrained(packed)
-        make_tokenizer(CHATML).save_pretrained(packed)
-    (tmp_path / "config.yaml").write_text(CONFIGS[command])
-    given = arguments(folder, tmp_path / "runs", *(("none", packed) if is_saved_so else ("4bit",)))
-    capsys.readouterr()
-    told = said(capsys, [command, str(tmp_path / "config.yaml"), *given])
-    assert EXPECTED[command] in told.splitlines()[-1]
-    assert not list(tmp_path.rglob("run.json"))
 
 
 @pytest.mark.parametrize("is_saved_so", [False, True])

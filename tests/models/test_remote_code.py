@@ -20,7 +20,7 @@ from qweft.evaluation.config import EvaluationConfig
 from qweft.models.config import ModelConfig, allow_remote_code, remote_code_allowed
 from qweft.models.load import load_model
 from qweft.training.config import TrainingConfig
-from tests.hostile import save_marking_model, save_marking_pickle
+from tests.hostile import save_marking_model
 from tests.tiny_folder import save_rows, save_tiny_model
 
 TARGETS = ["q_proj", "v_proj"]
@@ -72,12 +72,6 @@ def test_no_command_runs_it_or_asks(command, places, monkeypatch, capsys):
     assert not (places / "marker").exists()
     assert "model model: model holds Python code of its own" in said.err and "give --trust-remote-code" in said.err
     assert "[y/N]" not in said.out + said.err and "Traceback" not in said.err
-
-
-def test_a_tokenizer_of_a_known_class_needs_no_code(places, monkeypatch):
-    monkeypatch.setattr(sys, "stdin", io.StringIO("y\n" * 9))
-    assert main(["data", "check", "rows.jsonl", "--model.name", "model", *SIZES]) == 0
-    assert not (places / "marker").exists()
 
 
 def test_the_flag_runs_it_for_that_command_alone(places, monkeypatch, capsys):
@@ -137,15 +131,3 @@ def test_code_beside_a_known_architecture_is_left_alone(places):
         (places / "known" / name).write_text(json.dumps(content))
     loaded = load_model(ModelConfig("known"))
     assert type(loaded.model).__name__ == "LlamaForCausalLM" and not (places / "marker").exists()
-
-
-@pytest.mark.parametrize("name", ["pytorch_model.bin", "pytorch_model-00001-of-00001.bin"])
-def test_a_pickle_among_the_weights_is_not_run(name, places):
-    (places / "plain" / "model.safetensors").unlink()
-    save_marking_pickle(places / "plain" / name, places / "marker")
-    if name != "pytorch_model.bin":
-        index = {"metadata": {}, "weight_map": {"lm_head.weight": name}}
-        (places / "plain" / "pytorch_model.bin.index.json").write_text(json.dumps(index))
-    with pytest.raises(QweftError, match="its weights cannot be loaded"):
-        load_model(ModelConfig("plain"))
-    assert not (places / "marker").exists()

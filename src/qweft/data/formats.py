@@ -108,6 +108,8 @@ def renamed(row: Row, columns: Mapping[str, str], where: str, key: str = KEY) ->
         where: Place of the row for errors.
         key: The config key that holds them, for errors.
     """
+    if not columns:
+        return row
     taken = {own if own in row else own.partition(".")[0] for own in columns.values()} | {*columns}
     kept = {name: value for name, value in row.items() if name not in taken}
     return kept | {name: _inner(row, own, f"{key}.{name}", where) for name, own in columns.items() if own}

@@ -10,10 +10,20 @@ from qweft.data.config import HELD_OUT, LEAST_HELD_OUT, DataConfig
 from qweft.data.conversation import Conversation, text_group
 from qweft.data.formats import KEY, format_of, formats_of, renamed, to_conversation, unread_of
 from qweft.data.read import beside_training, read_rows
-from qweft.data.report import COLUMNS, DataReport, PartReport, fingerprint, part_report, shared_note
+from qweft.data.report import COLUMNS, DataReport, PartReport, fingerprint, shared_note
 from qweft.data.split import Share, TooFewRowsError, split
 from qweft.data.template import render, shows_tools, with_template
-from qweft.data.tokens import Encoded, answer_count, fit, learn_all, no_end, tokenise, windows
+from qweft.data.tokens import (
+    Encoded,
+    answer_count,
+    fit,
+    learn_all,
+    no_end,
+    target_tokens,
+    tokenise,
+    total_tokens,
+    windows,
+)
 from qweft.data.turns import RowError, UnknownFormatError
 from qweft.errors import QweftError
 from qweft.text import many, progress
@@ -98,10 +108,15 @@ class _Encoder:
         return [row for conversation in conversations if (row := self.rows[conversation]) is not None]
 
     def report(self, conversations: Sequence[Conversation], rows: Sequence[Encoded]) -> PartReport:
-        groups = len({conversation.group for conversation in conversations})
-        cut = sum(conversation in self.cut for conversation in conversations)
-        only_last = sum(conversation in self.only_last for conversation in conversations)
-        return part_report(rows, groups, cut, only_last)
+        return PartReport(
+            rows=len(rows),
+            groups=len({conversation.group for conversation in conversations}),
+            tokens=total_tokens(rows),
+            target_tokens=sum(map(target_tokens, rows)),
+            cut=sum(conversation in self.cut for conversation in conversations),
+            only_last=sum(conversation in self.only_last for conversation in conversations),
+            fingerprint=fingerprint({"": rows}),
+        )
 
 
 @dataclass

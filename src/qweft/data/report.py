@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from qweft.data.config import LEAST_HELD_OUT, MOST_HELD_OUT
 from qweft.data.conversation import Conversation
 from qweft.data.formats import shown_name
-from qweft.data.tokens import Encoded, target_tokens, total_tokens
+from qweft.data.tokens import Encoded
 from qweft.text import many
 
 SHOWN = 10
@@ -180,19 +180,6 @@ def fingerprint(parts: Mapping[str, Sequence[Encoded]]) -> str:
         for row in rows:
             digest.update(array("q", [len(row["input_ids"]), *row["input_ids"], *row["labels"]]).tobytes())
     return digest.hexdigest()
-
-
-def part_report(rows: Sequence[Encoded], groups: int, cut: int, only_last: int) -> PartReport:
-    """Count the rows and tokens of a part."""
-    return PartReport(
-        rows=len(rows),
-        groups=groups,
-        tokens=total_tokens(rows),
-        target_tokens=sum(map(target_tokens, rows)),
-        cut=cut,
-        only_last=only_last,
-        fingerprint=fingerprint({"": rows}),
-    )
 
 
 def shared_note(name: str, parts: Mapping[str, Sequence[Conversation]]) -> str:

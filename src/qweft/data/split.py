@@ -191,10 +191,6 @@ def _hold_out(
     return taken
 
 
-Ranked = list[tuple[str, Conversation]]
-"""Rows with their ranks, in the order of the ranks."""
-
-
 def _mix(
     pools: Sequence[Iterable[list[Conversation]]],
     shares: Sequence[Share],
@@ -204,57 +200,39 @@ def _mix(
 ) -> list[Conversation]:
     """Return usable rows in a shuffled order: of each source as many as its share, at most `most` in all."""
     ranked = [_ranked(groups, seed) for groups in pools]
+    counts = {place: each.rows for place, each in enumerate(shares) if each.rows and len(shares) > 1}
+    room = None if most is None else most - sum(counts.values())
     weights = _weights(shares)
-    if len(shares) > 1 and (any(weights) or any(each.rows for each in shares)):
-        fixed = [
-            list(islice((one for one in rows if usable(one[1])), each.rows)) if each.rows else []
-            for rows, each in zip(ranked, shares, strict=True)
-        ]
-        for each, rows in zip(shares, fixed, strict=True):
-            if each.rows and len(rows) < each.rows:
-                raise TooFewRowsError(
-                    f"data.sources: {each.name} gives {len(rows):,} training rows beside what is held out, and "
-                    f"{each.rows:,} are asked for; lower its rows"
-                )
-        room = None if most is None else most - sum(map(len, fixed))
-        if any(weights):
-            weighted = _weighted(ranked, shares, weights, room, usable)
-            ranked = [rows or others for rows, others in zip(fixed, weighted, strict=True)]
-        else:
-            free = sorted((one for rows, own in zip(ranked, fixed, strict=True) if not own for one in rows), key=_first)
-            ranked = [*fixed, list(islice((one for one in free if usable(one[1])), room))]
-        most = None
-    together = sorted((one for rows in ranked for one in rows), key=_first)
-    return [row for _, row in islice((one for one in together if usable(one[1])), most)]
+    if len(shares) > 1 and any(weights):
+        good = [sum(usable(row) for _, row in rows) if w else 0 for rows, w in zip(ranked, weights, strict=True)]
+        total = int(min(count * sum(weights) / w for count, w in zip(good, weights, strict=True) if w) + 1e-9)
+        by_weight = allotted(total if room is None else min(total, room), weights)
+        counts |= {place: by_weight[place] for place, w in enumerate(weights) if w}
+    chosen: list[tuple[str, Conversation]] = []
+    for place, count in counts.items():
+        taken = list(islice((one for one in ranked[place] if usable(one[1])), count))
+        if len(taken) < count or not count:
+            raise TooFewRowsError(
+                f"data.sources: {shares[place].name} has {len(ranked[place]):,} training rows beside what is held out, "
+                f"and {count:,} are taken by its rows or weight; change these, or give more data"
+            )
+        chosen += taken
+    free = sorted((one for place, rows in enumerate(ranked) if place not in counts for one in rows), key=_first)
+    chosen += islice((one for one in free if usable(one[1])), room)
+    return [row for _, row in sorted(chosen, key=_first)]
 
 
 def _first(ranked: tuple[str, Conversation]) -> str:
     return ranked[0]
 
 
-def _ranked(groups: Iterable[list[Conversation]], seed: int) -> Ranked:
+def _ranked(groups: Iterable[list[Conversation]], seed: int) -> list[tuple[str, Conversation]]:
     ranked = [
         (_rank(seed, f"{conversation.group}\n{number}"), conversation)
         for group in groups
         for number, conversation in enumerate(group)
     ]
     return sorted(ranked, key=_first)
-
-
-def _weighted(
-    ranked: Sequence[Ranked], shares: Sequence[Share], weights: Sequence[float], room: int | None, usable: Usable
-) -> list[Ranked]:
-    """Return the first rows of each source in proportion to its weight, as many as every source can give."""
-    good = [[one for one in rows if usable(one[1])] if w else [] for rows, w in zip(ranked, weights, strict=True)]
-    total = int(min(len(rows) * sum(weights) / w for rows, w in zip(good, weights, strict=True) if w) + 1e-9)
-    counts = allotted(total if room is None else min(total, room), weights)
-    for each, rows, w, count in zip(shares, good, weights, counts, strict=True):
-        if w and not count:
-            raise TooFewRowsError(
-                f"data.sources: {each.name} has {len(rows):,} training rows beside what is held out, and gives none by "
-                f"its weight ({w:g} of {sum(weights):g}); change the weights, or give more data"
-            )
-    return [rows[:count] for rows, count in zip(good, counts, strict=True)]
 
 
 def _rank(seed: int, name: str) -> str:
