@@ -16,47 +16,47 @@ LONGEST_STRETCH = 600
 NO_TEST = "no test rows: training judges on them; raise data.test_rows, or give it --evaluation.split validation"
 
 
-def describe(found: DataCheck) -> Group:
+def describe(check: DataCheck) -> Group:
     """Return a data check as terminal output."""
     parts: list[RenderableType] = [
-        Text(f"{found.source}: {_formats(found)}"),
-        Text(_limit(found)),
-        _lengths(found),
-        Text(found.split),
-        *([] if found.held_out["test"] else [Text(NO_TEST)]),
-        *(Text(_overlap(name, part)) for name, part in found.overlaps.items()),
-        Text(f"\n{many(len(found.shown), 'row')} as {found.model} sees them; learned is what stands in ⟦ ⟧:"),
-        *(Panel(_row(row)) for row in found.shown),
+        Text(f"{check.source}: {_formats(check)}"),
+        Text(_limit(check)),
+        _lengths(check),
+        Text(check.split),
+        *([] if check.held_out["test"] else [Text(NO_TEST)]),
+        *(Text(_overlap(name, part)) for name, part in check.overlaps.items()),
+        Text(f"\n{many(len(check.shown), 'row')} as {check.model} sees them; learned is what stands in ⟦ ⟧:"),
+        *(Panel(_row(row)) for row in check.shown),
     ]
     return Group(*parts)
 
 
-def _formats(found: DataCheck) -> str:
-    said = ", ".join(f"{many(count, 'row')} of {name}" for name, count in found.formats.items())
-    several = sum(count for answers, count in found.turns.items() if answers > 1)
+def _formats(check: DataCheck) -> str:
+    counts = ", ".join(f"{many(count, 'row')} of {name}" for name, count in check.formats.items())
+    several = sum(count for answers, count in check.turns.items() if answers > 1)
     if several:
-        said += f"; {many(several, 'row')} with several answers, at most {max(found.turns)}"
-    return said
+        counts += f"; {many(several, 'row')} with several answers, at most {max(check.turns)}"
+    return counts
 
 
-def _limit(found: DataCheck) -> str:
+def _limit(check: DataCheck) -> str:
     """Return a sentence on the rows that are longer than the limit."""
-    limit = f"{found.max_length:,} tokens"
-    if not found.longer:
+    limit = f"{check.max_length:,} tokens"
+    if not check.longer:
         return f"no row is longer than {limit}"
-    share = f"{many(found.longer, 'row')} of {found.rows:,} ({100 * found.longer / found.rows:.1f}%)"
-    if found.overlong == "drop":
+    share = f"{many(check.longer, 'row')} of {check.rows:,} ({100 * check.longer / check.rows:.1f}%)"
+    if check.overlong == "drop":
         return f"{share}, longer than {limit}, would be left out (data.overlong drop)"
-    lost = f"; of {many(found.lost, 'row')} no learned token would be left" if found.lost else ""
+    lost = f"; of {many(check.lost, 'row')} no learned token would be left" if check.lost else ""
     return f"{share}, longer than {limit}, would be cut there{lost}"
 
 
-def _lengths(found: DataCheck) -> Table:
+def _lengths(check: DataCheck) -> Table:
     table = Table(title="tokens of a row", title_justify="left")
     table.add_column("")
-    for name in found.lengths:
+    for name in check.lengths:
         table.add_column(name, justify="right")
-    for name, of in (("whole", found.lengths), ("learned", found.learned)):
+    for name, of in (("whole", check.lengths), ("learned", check.learned)):
         table.add_row(name, *(f"{number:,}" for number in of.values()))
     return table
 

@@ -50,8 +50,8 @@ def tidy(text: str) -> str:
 
 def last_number(text: str) -> str | None:
     """Return N of a text that ends in "#### N", without commas; `None` if it ends otherwise."""
-    found = _LAST.search(text)
-    return found.group(1).replace(",", "") if found else None
+    end = _LAST.search(text)
+    return end.group(1).replace(",", "") if end else None
 
 
 def false_step(text: str) -> str | None:
@@ -59,14 +59,14 @@ def false_step(text: str) -> str | None:
 
     Only steps with two plain numbers are checked; units, percentages and longer expressions are skipped.
     """
-    for found in _STEP.finditer(text):
-        left, right, result = (float(found.group(part).replace(",", "")) for part in (1, 3, 4))
-        sign = found.group(2)
+    for step in _STEP.finditer(text):
+        left, right, result = (float(step.group(part).replace(",", "")) for part in (1, 3, 4))
+        sign = step.group(2)
         if sign in "/÷" and right == 0:
-            return found.group(0)
+            return step.group(0)
         value = {"+": left + right, "-": left - right, "*": left * right, "×": left * right}.get(sign)
         if abs((left / right if value is None else value) - result) > 0.01:
-            return found.group(0)
+            return step.group(0)
     return None
 
 
@@ -205,10 +205,10 @@ def _downloaded_chitchat() -> Path:
         with tempfile.TemporaryDirectory() as folder:
             (piece,) = fetch_pieces([CHITCHAT], [("chitchat_dataset", "dataset.json")], Path(folder))
             content = piece.read_bytes()
-        found = hashlib.sha256(content).hexdigest()
-        if found != CHITCHAT_SHA256:
+        sha256 = hashlib.sha256(content).hexdigest()
+        if sha256 != CHITCHAT_SHA256:
             raise QweftError(
-                f"data embedded:chitchat: {CHITCHAT} holds other data (SHA-256 {found[:16]}...) than the known one; "
+                f"data embedded:chitchat: {CHITCHAT} holds other data (SHA-256 {sha256[:16]}...) than the known one; "
                 "install the package yourself, or give another data.source"
             )
         write_bytes(kept, content)

@@ -136,10 +136,10 @@ def format_of(row: Row, where: str, formats: Collection[Format] = FORMATS) -> Fo
             f"{where}: chosen and rejected are preferences, and here every answer is learned; learn the chosen ones by "
             f"--{KEY}.response chosen (.messages for whole conversations), or use TRL's DPOTrainer with a QwthnConfig"
         )
-    found = next((each for each in formats if each.fits(row)), None)
-    if found is not None:
-        _refuse_label(row, found, where)
-        return found
+    form = next((each for each in formats if each.fits(row)), None)
+    if form is not None:
+        _refuse_label(row, form, where)
+        return form
     for each in formats:
         if {*each.needs} <= row.keys():
             blank = [name for name in each.needs if is_blank(row[name])]
@@ -151,7 +151,7 @@ def format_of(row: Row, where: str, formats: Collection[Format] = FORMATS) -> Fo
     )
 
 
-def _refuse_label(row: Row, found: Format, where: str) -> None:
+def _refuse_label(row: Row, form: Format, where: str) -> None:
     """Refuse an answer that a label calls good or bad, as bad ones would be learned too. A text's label is its class.
 
     Numbers are such labels in TRL's format, and classes in others.
@@ -159,14 +159,14 @@ def _refuse_label(row: Row, found: Format, where: str) -> None:
     label = row.get("label")
     told = str(label).strip().casefold()
     is_number = label in (0, 1) or told in ("0", "1", "0.0", "1.0")
-    if (told in ("true", "false") or (is_number and found.needs[0] == "prompt")) and found.needs != ("text",):
+    if (told in ("true", "false") or (is_number and form.needs[0] == "prompt")) and form.needs != ("text",):
         raise QweftError(
             f"{where}: label {told} tells good answers from bad ones, and here every answer is learned; keep the good "
             f"rows, or use TRL's KTOTrainer with a QwthnConfig; --{KEY}.label '' leaves the column out"
         )
 
 
-def to_conversation(row: Row, where: str, found: Format | None = None) -> Conversation:
+def to_conversation(row: Row, where: str, form: Format | None = None) -> Conversation:
     """Turn a row into a conversation.
 
     A `system` column becomes the first message, and a chain of thought in `reasoning_content` stands in <think> tags
@@ -179,12 +179,12 @@ def to_conversation(row: Row, where: str, found: Format | None = None) -> Conver
         RowError: A turn is malformed, or there is no answer or nothing that asks for it.
         QweftError: As `format_of`.
     """
-    found = found or format_of(row, where)
+    form = form or format_of(row, where)
     group = "" if is_blank(row.get("group")) else plain_text(row["group"], "group", where)
-    if found.needs == ("text",):
+    if form.needs == ("text",):
         text = Message(TEXT, plain_text(row["text"], "text", where))
         return Conversation((text,), group or text_group(text), where=where)
-    messages = _messages(row, found, where)
+    messages = _messages(row, form, where)
     while messages and messages[-1].role != "assistant":
         messages.pop()
     first = next((place for place, message in enumerate(messages) if message.role == "assistant"), None)
@@ -201,16 +201,16 @@ def to_conversation(row: Row, where: str, found: Format | None = None) -> Conver
         asked = row.get("original_question")
         original = [] if is_blank(asked) else [Message("user", plain_text(asked, "original_question", where))]
         group = prompt_group(original or messages)
-    tools = read_tools(row.get("tools"), where) if "tools" in found.more and _has_turns(row, found) else ""
+    tools = read_tools(row.get("tools"), where) if "tools" in form.more and _has_turns(row, form) else ""
     return Conversation(tuple(messages), group, tools, where)
 
 
-def _messages(row: Row, found: Format, where: str) -> list[Message]:
-    asks = row.get(found.needs[0])
-    if len(found.needs) == 1:
+def _messages(row: Row, form: Format, where: str) -> list[Message]:
+    asks = row.get(form.needs[0])
+    if len(form.needs) == 1:
         return read_turns(asks, where)
     asked: list[Message] = []
-    given = row.get("history") if "history" in found.more else None
+    given = row.get("history") if "history" in form.more else None
     history = [] if is_blank(given) else parsed(given, "history", where)
     if not _is_list(history):
         raise RowError(where, f"history is {type(history).__name__}, not a list of pairs of question and answer")
@@ -222,10 +222,10 @@ def _messages(row: Row, found: Format, where: str) -> list[Message]:
     if _is_list(asks):
         asked += read_turns(asks, where)
     else:
-        more = [row[each] for each in ("input", "context") if _is_added(each, row, found)]
-        parts = [plain_text(part, found.needs[0], where) for part in (asks, *more) if not is_blank(part)]
+        more = [row[each] for each in ("input", "context") if _is_added(each, row, form)]
+        parts = [plain_text(part, form.needs[0], where) for part in (asks, *more) if not is_blank(part)]
         asked.append(Message("user", "\n\n".join(parts)))
-    name = found.needs[1]
+    name = form.needs[1]
     if _is_list(row[name]):
         return asked + read_turns(row[name], where)
     return [*asked, Message("assistant", plain_text(row[name], name, where))]
@@ -242,21 +242,21 @@ def _put_system(messages: list[Message], row: Row, where: str) -> None:
     messages[: int(messages[0].role == "system")] = [Message("system", system)]
 
 
-def unread_of(row: Row, found: Format) -> list[str]:
+def unread_of(row: Row, form: Format) -> list[str]:
     """Return the columns of a row that hold something and are not read."""
-    read = {*found.needs, *(name for name in found.columns if name not in found.more or _is_added(name, row, found))}
+    read = {*form.needs, *(name for name in form.columns if name not in form.more or _is_added(name, row, form))}
     return [str(name) for name, value in row.items() if name not in read and not is_blank(value)]
 
 
-def _is_added(name: str, row: Row, found: Format) -> bool:
+def _is_added(name: str, row: Row, form: Format) -> bool:
     """Return whether an optional column holds what the format reads of it."""
     if name == "tools":
-        return "tools" in found.more and _has_turns(row, found)
-    return name in found.more and not is_blank(row.get(name)) and (name == "history" or is_text(row[name]))
+        return "tools" in form.more and _has_turns(row, form)
+    return name in form.more and not is_blank(row.get(name)) and (name == "history" or is_text(row[name]))
 
 
-def _has_turns(row: Row, found: Format) -> bool:
-    return len(found.needs) == 1 or any(_is_list(row.get(each)) for each in found.needs)
+def _has_turns(row: Row, form: Format) -> bool:
+    return len(form.needs) == 1 or any(_is_list(row.get(each)) for each in form.needs)
 
 
 def _is_list(value: object) -> bool:

@@ -59,14 +59,14 @@ def read_hub(source: str, stream: bool) -> Iterator[tuple[str, dict[str, Any]]]:
     """
     import datasets
 
-    found = HUB_ID.fullmatch(source)
-    assert found is not None  # `read_rows` takes every other source for a path
-    split = found["split"] or "train"
+    parts = HUB_ID.fullmatch(source)
+    assert parts is not None  # `read_rows` takes every other source for a path
+    split = parts["split"] or "train"
     is_offline = datasets_are_offline()
-    answers = not is_offline and hub_answers(f"datasets/{found['id']}/resolve/main/README.md")
+    answers = not is_offline and hub_answers(f"datasets/{parts['id']}/resolve/main/README.md")
     try:
         with nullcontext() if answers else from_the_cache():
-            rows = iter(datasets.load_dataset(found["id"], found["part"], split=split, streaming=stream))
+            rows = iter(datasets.load_dataset(parts["id"], parts["part"], split=split, streaming=stream))
     except Exception as fault:
         reason = _first_line(fault) if answers else no_answer()
         reason = "HF_HUB_OFFLINE or HF_DATASETS_OFFLINE is set" if is_offline else reason

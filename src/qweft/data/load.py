@@ -262,16 +262,16 @@ def _conversations(
         for where, row in read_rows(source, *limits, faults, read.notes):
             try:
                 named = renamed(row, columns, where, key)
-                found = format_of(named, where, formats)
-                conversation = to_conversation(named, where, found)
+                form = format_of(named, where, formats)
+                conversation = to_conversation(named, where, form)
             except RowError as fault:
                 if faults is None:
                     raise
                 faults.append((fault.where, fault.what))
             else:
                 some_read = True
-                read.unread.update(unread_of(named, found))
-                yield found.name, conversation
+                read.unread.update(unread_of(named, form))
+                yield form.name, conversation
     except RowError as fault:
         if isinstance(fault, UnknownFormatError) and not some_read:
             raise  # leaving such rows out would leave none

@@ -27,8 +27,8 @@ class ModelConfig:
 
     def decides(self) -> dict[str, Any]:
         """Return the settings that determine a result; quantization, which older records lack, only where it is set."""
-        found = {"name": self.name, "source": self.source, "dtype": self.dtype}
-        return found if self.quantization is None else {**found, "quantization": self.quantization}
+        settings = {"name": self.name, "source": self.source, "dtype": self.dtype}
+        return settings if self.quantization is None else {**settings, "quantization": self.quantization}
 
 
 class _Permission:

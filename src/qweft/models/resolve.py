@@ -156,15 +156,15 @@ class ModelSource:
 
 def resolve(config: ModelConfig) -> ModelSource:
     """Find a base model as `find` does, and prepare an embedded one."""
-    found = find(config)
-    if not isinstance(found, ModelSource):
+    source = find(config)
+    if not isinstance(source, ModelSource):
         from qweft.models.embedded import prepare
 
-        folder = os.fspath(prepare(found))
-        found = ModelSource(config.name, folder, found.origin, local=True, kind="package", hub_id=found.hub_id)
+        folder = os.fspath(prepare(source))
+        source = ModelSource(config.name, folder, source.origin, local=True, kind="package", hub_id=source.hub_id)
     if config.quantization is None:
-        return found
-    return replace(found, origin=f"{found.origin}, {SAID[config.quantization]}")
+        return source
+    return replace(source, origin=f"{source.origin}, {SAID[config.quantization]}")
 
 
 def check_model(config: ModelConfig, needs_weights: bool = True) -> ModelSource | EmbeddedModel:
@@ -180,12 +180,12 @@ def check_model(config: ModelConfig, needs_weights: bool = True) -> ModelSource 
     check_device_name(config.device)
     if needs_weights and config.device == "meta":
         raise QweftError("--model.device meta has shapes and no numbers; give auto, cpu or cuda")
-    found = find(config)
-    folder = Path(found.location) if isinstance(found, ModelSource) and found.local else None
+    source = find(config)
+    folder = Path(source.location) if isinstance(source, ModelSource) and source.local else None
     check_quantization(config.quantization, config.name, folder)
-    if needs_weights and config.device != "meta" and isinstance(found, ModelSource):
-        check_weights(found)
-    return found
+    if needs_weights and config.device != "meta" and isinstance(source, ModelSource):
+        check_weights(source)
+    return source
 
 
 def check_device_name(name: str) -> None:
@@ -250,9 +250,9 @@ def _from_folder(name: str, folder: Path) -> ModelSource:
 
 def _from_alias(config: ModelConfig, model: EmbeddedModel) -> ModelSource | EmbeddedModel:
     if config.source != "package":
-        found = _from_hub(config.name, model.hub_id)
-        if found:
-            return found
+        source = _from_hub(config.name, model.hub_id)
+        if source:
+            return source
     if config.source == "hub":
         raise QweftError(
             f"model {config.name}: {model.hub_id} is not in the hub cache, and {why_not(model.hub_id)}; "
