@@ -204,7 +204,7 @@ def test_an_unknown_shell_is_told(capsys):
 
 
 def test_nothing_heavy_is_imported_for_it():
-    heavy = ["torch", "transformers", "peft", "datasets", "matplotlib", "numpy", "jsonargparse", "rich"]
+    heavy = ["torch", "transformers", "peft", "datasets", "matplotlib", "numpy", "pydantic", "rich"]
     code = (
         "import sys\nfrom qweft.cli.main import main\nmain(['completion', 'bash'])\n"
         f"print([name for name in {heavy!r} if name in sys.modules], file=sys.stderr)"

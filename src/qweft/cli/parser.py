@@ -11,7 +11,7 @@ from qweft.cli.command import TRUST, Arguments, Command, help_text, split
 from qweft.errors import QweftError
 from qweft.files import named_path
 from qweft.models.config import allow_remote_code
-from qweft.schema import Reader, build, default_of, entry_of, is_mapping, kinds_of, shown, shown_value
+from qweft.schema import Reader, build, default_of, is_mapping, kinds_of, shown_value
 
 Config = TypeVar("Config")
 
@@ -111,8 +111,7 @@ def apply_options(config_class: Any, tree: dict[str, Any], arguments: Arguments,
         named = tree.get(key)
         if named == "":
             raise QweftError(f"--{key}: the name is empty; give one, or leave the option out")
-        # where a folder is really called ~, an earlier version made it, and its runs go on there
-        if isinstance(named, str) and named.startswith("~") and not Path(named).exists():
+        if isinstance(named, str) and named.startswith("~"):
             tree[key] = str(named_path(named))
 
 
@@ -181,8 +180,4 @@ class _Options(Reader):
         if text is None:
             raise self.fault(typed, "expected a value after it")
         tree.pop(EXCLUSIVE.get(key, ""), None)
-        is_yaml = kind is Any or is_dataclass(kind) or is_mapping(kind) or entry_of(kind) is not None
-        value = yaml_file.load(text, f"--{shown(typed)}") if is_yaml else text
-        if entry_of(kind) is not None and isinstance(value, str):  # a.jsonl,b.csv
-            value = [part.strip() for part in value.split(",")]
-        tree[key] = self.check(kind, value, typed)
+        tree[key] = self.typed(kind, text, typed)

@@ -100,12 +100,12 @@ def _adapter() -> dict[str, Any]:
 def _own_fields() -> dict[str, Any]:
     """Returns the schemas of the fields of `QwthnConfig`, which are taken as YAML gives them."""
     from qweft.method.fields import BASIS_BITS, CHOICES, QwthnFields
-    from qweft.schema import is_mapping, leaf_schema
+    from qweft.schema import is_mapping, json_schema
 
     found: dict[str, Any] = {}
     for each in fields(QwthnFields):
         kind = get_type_hints(QwthnFields)[each.name]
-        schema = leaf_schema(kind | None if is_mapping(kind) else kind, reads_quoted=False)
+        schema = json_schema(kind | None if is_mapping(kind) else kind, {})
         found[each.name] = {"description": each.metadata["help"], **schema}
     for name, words in CHOICES.items():
         found[name] = {"description": found[name]["description"], "enum": [*words]}
@@ -155,7 +155,7 @@ def _axes(known: Sequence[str] | None) -> dict[str, Any]:
 
 def _noise() -> dict[str, Any]:
     from qweft.devices.noise.model import KEYS, OPTIONAL, NoiseModel
-    from qweft.schema import kinds_of, leaf_schema, texts_of
+    from qweft.schema import json_schema, kinds_of, texts_of
 
     probability = {"type": "number", "minimum": 0, "maximum": 1}
     row = {"type": "array", "items": probability, "minItems": 2, "maxItems": 2}
@@ -163,7 +163,7 @@ def _noise() -> dict[str, Any]:
         "one_qubit": probability,
         "two_qubit": probability,
         "readout": {"type": "array", "items": row, "minItems": 2, "maxItems": 2},
-        "channel": leaf_schema(kinds_of(NoiseModel)["channel"]),
+        "channel": json_schema(kinds_of(NoiseModel)["channel"], {}),
     }
     texts = texts_of(NoiseModel)
     return {
