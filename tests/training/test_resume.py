@@ -331,6 +331,24 @@ def test_a_refused_training_moves_nothing(files, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["out"] and (tmp_path / "out" / "adapter").is_dir()
 
 
+def test_a_full_disk_keeps_the_last_checkpoint(files, tmp_path):
+    whole, made = train(config(files, tmp_path / "whole", every=None)), config(files, tmp_path / "run")
+    save, times = torch.save, []
+
+    def full(*words, **more):
+        times.append(1)
+        if len(times) > 5:
+            raise RuntimeError("PytorchStreamWriter failed writing file data/0: file write failed")
+        return save(*words, **more)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch, "save", full)
+        with pytest.raises(QweftError, match="make room there, and go on with --resume auto"):
+            train(made)
+    assert module.newest_step(tmp_path / "run" / "checkpoints") == 2
+    assert same_weights(whole, train(replace(made, resume="auto")))
+
+
 def test_a_stopped_run_says_what_is_kept(files, half, tmp_path):
     shutil.copytree(half, tmp_path / "run")
     assert "checkpoint of step 6 is kept" in run._kept(tmp_path / "run", config(files, tmp_path / "run"))

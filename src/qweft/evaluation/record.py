@@ -152,7 +152,8 @@ def _check_named(adapter: Path, recorded: str) -> None:
     here, there = (embedded_model(name) or once_prepared(name) for name in (recorded, named))
     hub_id = (here.hub_id if here else recorded).lower()
     is_same = here is not None and here is there
-    is_same_folder = os.path.realpath(os.path.expanduser(named)) == os.path.realpath(os.path.expanduser(recorded))
+    folders = [os.path.expanduser(name) for name in (named, recorded) if "\0" not in name]
+    is_same_folder = len(folders) == 2 and len(set(map(os.path.realpath, folders))) == 1
     if not is_same and not is_same_folder and named.lower() != hub_id:
         raise QweftError(
             f"{adapter}: its adapter_config.json names the base model {cut(named)}, and {_record(adapter)} beside it "

@@ -109,7 +109,6 @@ class RunCallbacks:
     Args:
         checkpoints: The run's checkpoints; `None` writes none.
         every: Optimizer steps between checkpoints.
-        newest: Number of checkpoints to keep.
         resume_from: The checkpoint to resume from.
         validation: Validation during training.
         report_to: As in `transformers.TrainingArguments`.
@@ -118,7 +117,6 @@ class RunCallbacks:
 
     checkpoints: Checkpoints | None = None
     every: int | None = None
-    newest: int = 2
     resume_from: Path | None = None
     validation: Validation | None = None
     report_to: Sequence[str] = ()

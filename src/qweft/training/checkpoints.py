@@ -54,10 +54,12 @@ class Checkpoints(TrainerCallback):
     Args:
         folder: Folder of the checkpoints.
         identity: Everything that determines the run's result; checkpoints with another identity are refused.
+        newest: Number of checkpoints to keep.
     """
 
-    def __init__(self, folder: Path, identity: Mapping[str, Any]) -> None:
+    def __init__(self, folder: Path, identity: Mapping[str, Any], newest: int = 2) -> None:
         self.folder = folder
+        self.newest = newest
         self.identity = json.loads(json.dumps(identity))
 
     def find(self, tell: Callable[[str], None] = print) -> Path | None:
@@ -90,7 +92,7 @@ class Checkpoints(TrainerCallback):
         write_json(self.folder / IDENTITY, self.identity)
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Write the checksums of a checkpoint once every process has written its part."""
+        """Write the checksums of a checkpoint once every process has written its part, then remove the oldest ones."""
         PartialState().wait_for_everyone()
         if state.is_world_process_zero:
             checkpoint = self.folder / f"checkpoint-{state.global_step}"
@@ -98,6 +100,8 @@ class Checkpoints(TrainerCallback):
             files = [path for path in sorted(checkpoint.rglob("*")) if path.is_file()]
             sums = {str(path.relative_to(checkpoint)): _digest(path) for path in files}
             write_json(checkpoint / CHECKSUMS, marked({"files": sums}, "files"))
+            for old in folders_in(self.folder)[: -self.newest]:
+                remove(old)
 
 
 def _is_complete(checkpoint: Path) -> bool:

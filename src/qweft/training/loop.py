@@ -59,6 +59,8 @@ class Unpacking(TrainerCallback):
 
 
 CPU = torch.device("cpu")
+FULL_DISK = ("No space left", "PytorchStreamWriter")
+"""Words of the errors of a full disk, of which PyTorch and safetensors have their own."""
 FEW = 30
 """Below so many optimizer steps a run is told that they are few."""
 
@@ -173,7 +175,6 @@ def arguments(
         logging_nan_inf_filter=False,
         save_strategy="steps" if callbacks.every else "no",
         save_steps=callbacks.every or 500,
-        save_total_limit=callbacks.newest,
         report_to=list(callbacks.report_to) or "none",
         disable_tqdm=True,
         remove_unused_columns=False,
@@ -345,9 +346,13 @@ def _train_from(trainer: RunTrainer, checkpoint: Path | None, recorder: StepReco
     try:
         return trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
     except Exception as error:
+        reason = (str(error).splitlines() or [""])[0][:200]
+        if any(word in str(error) for word in FULL_DISK):
+            raise QweftError(
+                f"{trainer.args.output_dir} cannot be written ({reason}); make room there, and go on with --resume auto"
+            ) from error
         if checkpoint is None or recorder.seconds or isinstance(error, QweftError) or memory_said(error):
             raise
-        reason = (str(error).splitlines() or [""])[0][:200]
         raise QweftError(
             f"the run cannot go on from {checkpoint} ({type(error).__name__}: {reason}); remove that folder, and it "
             "goes on from the checkpoint before"

@@ -65,11 +65,7 @@ class TrainedRun:
 
 
 def _fit_of(record: dict[str, Any], output: Path) -> Fit:
-    """Return the results of the training in a record.
-
-    Raises:
-        QweftError: They are not there.
-    """
+    """Return the results of the training in a record."""
     try:
         lists = {name: value for name, value in record["training"].items() if isinstance(value, list)}
         pairs = {name: tuple(tuple(e) if isinstance(e, list) else e for e in value) for name, value in lists.items()}
@@ -141,33 +137,32 @@ class _Work:
             "weights": self.weights,
             "processes": processes(),  # by which a batch has other rows, and the passes are so many steps
         }
-        checkpoints = Checkpoints(output / CHECKPOINTS, identity)
-        found = None
+        checkpoints = Checkpoints(output / CHECKPOINTS, identity, config.checkpoints.newest)
+        checkpoint = None
         if not (output / RECORD).is_file():  # else the run before was killed as it removed them
             if config.resume == "auto":
-                found = checkpoints.find(partial(self.console.print, highlight=False))
+                checkpoint = checkpoints.find(partial(self.console.print, highlight=False))
             elif newest_step(output / CHECKPOINTS) is not None:
                 raise QweftError(
                     f"{output} holds checkpoints of a run that was not finished; go on with --resume auto, choose "
                     f"another --output, or remove {output / CHECKPOINTS} to begin anew"
                 )
-        if found is not None:
-            self.console.print(f"going on from step {step_of(found)} ({found})", highlight=False)
+        if checkpoint is not None:
+            self.console.print(f"going on from step {step_of(checkpoint)} ({checkpoint})", highlight=False)
 
         def begin() -> None:
             if is_first_process():
-                if found is None:
+                if checkpoint is None:
                     _set_earlier_aside(output, self.console)
                 if config.checkpoints.every is not None:
                     checkpoints.begin()
 
         return RunCallbacks(
-            checkpoints if config.checkpoints.every is not None else None,
-            config.checkpoints.every,
-            config.checkpoints.newest,
-            found,
-            validation,
-            config.report_to,
+            checkpoints=checkpoints if config.checkpoints.every is not None else None,
+            every=config.checkpoints.every,
+            resume_from=checkpoint,
+            validation=validation,
+            report_to=config.report_to,
             begin=begin,
         )
 
