@@ -9,11 +9,7 @@ from scripts.figures import PICTURES
 from scripts.picture import FOLDER, ROOT, THEMES, stamp
 
 SVG = "{http://www.w3.org/2000/svg}"
-PAGES = {
-    path.name: path.read_text(encoding="utf-8")
-    for folder in ("docs", "research/pages")
-    for path in (ROOT / folder).glob("*.md")
-}
+PAGES = {path.name: path.read_text(encoding="utf-8") for path in (ROOT / "docs").glob("*.md")}
 
 
 def texts(svg):
@@ -52,7 +48,7 @@ def test_every_picture_stands_on_a_page_in_both_colours_with_words():
     assert kept == {picture.file(theme).name for picture in PICTURES for theme in THEMES}
     for picture in PICTURES:
         for theme in THEMES:
-            name = f"(?:../../docs/)?pictures/{picture.name}-{theme}.svg"
+            name = f"pictures/{picture.name}-{theme}.svg"
             shown = re.compile(rf"!\[([^\]]*)\]\({name}#only-{theme}\)")
             said = [alt for page in PAGES.values() for alt in shown.findall(page)]
             assert said and all(len(alt.split()) > 8 for alt in said), name

@@ -1,7 +1,7 @@
 """The programs behind the published tables."""
 
 import pytest
-from research import evidence, front, rates
+from research import evidence, front, rates, tables
 
 from qweft.errors import QweftError
 
@@ -28,3 +28,9 @@ def test_further_searches_add_their_seeds_at_the_rates_of_both():
 def test_kept_results_have_their_checksums():
     lines = (evidence.FOLDER / evidence.SUMS).read_text().splitlines()
     assert {path: digest for digest, path in map(str.split, lines)} == evidence.checksums()
+
+
+@pytest.mark.parametrize("name", tables.PAGES)
+def test_the_tables_of_a_page_are_those_of_the_kept_results(name):
+    page = (tables.DOCS / name).read_text(encoding="utf-8")
+    assert "<!-- table:" in page and tables.filled(page) == page
