@@ -8,6 +8,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 from research import evidence
+from scripts.claim import draw_claim, read_claim
 from scripts.forests import (
     draw_detection,
     draw_results,
@@ -234,6 +235,7 @@ def draw_growth(figure: Figure, numbers: Numbers) -> None:
 
 
 PICTURES = (
+    Picture("claim", "Training loss by step, at one rate for all and at own rates", 3.0, read_claim, draw_claim),
     Picture("results", "Held-out loss of qtha against its controls and LoRA", 2.8, read_results, draw_results),
     Picture(
         "front",

@@ -1,0 +1,138 @@
+"""The paper's claim, from the kept results: `python -m scripts.claim` prints the tables of docs/results.md.
+
+A difference is that of a method to LoRA of rank 4 at the same seed, in percent, with a 95% t-interval over the seeds.
+"""
+
+import math
+from statistics import mean, stdev
+from typing import Any
+
+from matplotlib.figure import Figure
+from research.evidence import FOLDER, read
+from scripts.picture import Numbers
+
+from qweft.comparison.student import quantile
+from qweft.figures.figure import SMALL, dress
+from qweft.figures.styles import COLOURS, DASHES, INK
+
+Runs = dict[str, dict[int, Any]]
+WINDOW = 11
+"""Steps in the moving mean of a curve: a step has four rows only."""
+WORDS = {
+    "lora": "LoRA, rank 4",
+    "lora_1": "LoRA, rank 1",
+    "qtha": "`qtha`",
+    "qtha_256": "`qtha` at the record's size",
+    "mpo": "`mpo`: no circuit",
+    "mpo_256": "`mpo` at the record's size",
+    "perceptron": "a perceptron in the circuit's place",
+    "constant": "a constant in the circuit's place",
+    "qwthn": "`qwthn`",
+    "qtha_small": "`qtha`, the small start",
+}
+PANELS = {"claim": "one rate for all, 5e-5", "claim-own-rates": "each at its own rate"}
+CURVES = {
+    "lora": ("LoRA, rank 4", 0),
+    "qtha": ("qtha, small", 1),
+    "qtha_256": ("qtha, as on record", 3),
+    "mpo": ("qtha, no circuit", 2),
+}
+
+
+def runs_of(name: str) -> Runs:
+    """Return the runs of kept results by method and seed; none if there are no such results."""
+    found: Runs = {}
+    if (FOLDER / f"{name}.json").is_file():
+        for run in read(name)["runs"]:
+            if run["method"] != "base":
+                found.setdefault(run["method"], {})[run["seed"]] = run
+    return found
+
+
+def difference(runs: Runs, method: str, reference: str, key: str) -> str:
+    """Return the mean difference of two methods over their common seeds, with its interval."""
+    seeds = sorted(set(runs[method]) & set(runs[reference]))
+    values = [100 * (runs[method][seed][key] / runs[reference][seed][key] - 1) for seed in seeds]
+    if len(values) < 3:
+        return f"{mean(values):+.1f}"
+    half = quantile(0.95, len(values) - 1) * stdev(values) / math.sqrt(len(values))
+    return f"{mean(values):+.1f} [{mean(values) - half:+.1f}, {mean(values) + half:+.1f}]"
+
+
+def table(name: str) -> str:
+    """Return the results of one comparison as a Markdown table."""
+    runs = runs_of(name)
+    lines = [
+        "| method | trained numbers | rate | seeds | training loss | difference, % | test loss | difference, % |",
+        "|---|--:|--:|--:|--:|--:|--:|--:|",
+    ]
+    for method, by_seed in runs.items():
+        one = next(iter(by_seed.values()))
+        cells = [WORDS[method], f"{one['trainable_parameters']:,}", f"{one['learning_rate']:g}", str(len(by_seed))]
+        for key in ("train_loss", "eval_loss"):
+            cells.append(f"{mean(run[key] for run in by_seed.values()):.3f}")
+            cells.append("" if method == "lora" else difference(runs, method, "lora", key))
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _smoothed(by_seed: dict[int, Any]) -> list[float]:
+    """Return the training loss by step: the mean over seeds, then over `WINDOW` steps."""
+    curves = [[loss for _, loss in run["train_loss_curve"]] for run in by_seed.values()]
+    steps = [mean(values) for values in zip(*curves, strict=True)]
+    return [mean(steps[place : place + WINDOW]) for place in range(len(steps) - WINDOW + 1)]
+
+
+def read_claim() -> Numbers:
+    """Read the curves of both panels."""
+    panels = {title: runs_of(name) for name, title in PANELS.items()}
+    return {
+        title: {method: _smoothed(runs[method]) for method in CURVES if method in runs}
+        for title, runs in panels.items()
+        if runs
+    }
+
+
+def draw_claim(figure: Figure, numbers: Numbers) -> None:
+    """Draw a panel for each comparison, with one scale."""
+    panels = figure.subplots(1, len(numbers), sharey=True, squeeze=False)[0]
+    for axes, (title, curves) in zip(panels, numbers.items(), strict=True):
+        for method, losses in curves.items():
+            words, place = CURVES[method]
+            first = WINDOW // 2 + 1
+            axes.plot(
+                range(first, first + len(losses)),
+                losses,
+                color=INK if method == "lora" else COLOURS[place],
+                linestyle=(0, DASHES[place]) if DASHES[place] else "-",
+                linewidth=1.8,
+                label=words,
+            )
+        axes.set_title(title, fontsize=SMALL, color=INK, loc="left")
+        axes.set_xlabel("step")
+        axes.set_xlim(1, 60)
+        dress(axes)
+    panels[0].set_ylabel("training loss, nats a token")
+    lines = {line.get_label(): line for axes in panels for line in axes.get_lines()}
+    figure.legend(
+        lines.values(),
+        lines.keys(),
+        loc="outside lower center",
+        ncols=2,
+        columnspacing=1.2,
+        frameon=False,
+        fontsize=SMALL,
+        labelcolor=INK,
+        handlelength=2,
+    )
+
+
+def main() -> None:
+    """Print the tables."""
+    for name in PANELS:
+        if runs_of(name):
+            print(f"{name}\n\n{table(name)}\n")
+
+
+if __name__ == "__main__":
+    main()
