@@ -18,7 +18,7 @@ from qweft.comparison.results import Run
 from qweft.comparison.statistics import ONCE, Look, paired
 from qweft.comparison.summarise import summarise
 from qweft.comparison.summary import Summary
-from research import evidence, front, methods
+from research import claim, evidence, front, methods
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGES = ("results.md", "which-adapter.md")
@@ -162,7 +162,11 @@ def _front(best: front.Best) -> list[str]:
     return [f"`{best.method}`", f"`{best.other}`", f"{-best.percent[0]:.1f}%{decided}"]
 
 
+CLAIM = ("method", "trained numbers", "rate", "training loss", "difference in %", "test loss", "difference in %")
+
 TABLES: dict[str, Callable[[], str]] = {
+    "claim": lambda: markdown(CLAIM, claim.rows("claim")),
+    "claim-own-rates": lambda: markdown(CLAIM, claim.rows("claim-own-rates")),
     "circuit": circuit,
     "gates": gates,
     "planted": planted,

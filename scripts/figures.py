@@ -8,7 +8,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 from research import evidence
-from scripts.claim import draw_claim, read_claim
+from research.claim import draw_claim, read_claim
 from scripts.forests import (
     draw_detection,
     draw_results,

@@ -1,4 +1,4 @@
-"""The paper's claim, from the kept results: `python -m scripts.claim` prints the tables of docs/results.md.
+"""The paper's claim, from the kept results: its tables and its picture in docs/results.md.
 
 A difference is that of a method to LoRA of rank 4 at the same seed, in percent, with a 95% t-interval over the seeds.
 """
@@ -8,14 +8,14 @@ from statistics import mean, stdev
 from typing import Any
 
 from matplotlib.figure import Figure
-from research.evidence import FOLDER, read
-from scripts.picture import Numbers
 
 from qweft.comparison.student import quantile
 from qweft.figures.figure import SMALL, dress
 from qweft.figures.styles import COLOURS, DASHES, INK
+from research.evidence import read
 
 Runs = dict[str, dict[int, Any]]
+Numbers = dict[str, Any]
 WINDOW = 11
 """Steps in the moving mean of a curve: a step has four rows only."""
 WORDS = {
@@ -40,12 +40,11 @@ CURVES = {
 
 
 def runs_of(name: str) -> Runs:
-    """Return the runs of kept results by method and seed; none if there are no such results."""
+    """Return the runs of kept results by method and seed."""
     found: Runs = {}
-    if (FOLDER / f"{name}.json").is_file():
-        for run in read(name)["runs"]:
-            if run["method"] != "base":
-                found.setdefault(run["method"], {})[run["seed"]] = run
+    for run in read(name)["runs"]:
+        if run["method"] != "base":
+            found.setdefault(run["method"], {})[run["seed"]] = run
     return found
 
 
@@ -59,21 +58,17 @@ def difference(runs: Runs, method: str, reference: str, key: str) -> str:
     return f"{mean(values):+.1f} [{mean(values) - half:+.1f}, {mean(values) + half:+.1f}]"
 
 
-def table(name: str) -> str:
-    """Return the results of one comparison as a Markdown table."""
-    runs = runs_of(name)
-    lines = [
-        "| method | trained numbers | rate | seeds | training loss | difference, % | test loss | difference, % |",
-        "|---|--:|--:|--:|--:|--:|--:|--:|",
-    ]
+def rows(name: str) -> list[list[str]]:
+    """Return the rows of a comparison's table."""
+    runs, found = runs_of(name), []
     for method, by_seed in runs.items():
         one = next(iter(by_seed.values()))
-        cells = [WORDS[method], f"{one['trainable_parameters']:,}", f"{one['learning_rate']:g}", str(len(by_seed))]
+        row = [WORDS[method], f"{one['trainable_parameters']:,}", f"{one['learning_rate']:g}"]
         for key in ("train_loss", "eval_loss"):
-            cells.append(f"{mean(run[key] for run in by_seed.values()):.3f}")
-            cells.append("" if method == "lora" else difference(runs, method, "lora", key))
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+            row.append(f"{mean(run[key] for run in by_seed.values()):.3f}")
+            row.append("" if method == "lora" else difference(runs, method, "lora", key))
+        found.append(row)
+    return found
 
 
 def _smoothed(by_seed: dict[int, Any]) -> list[float]:
@@ -89,7 +84,6 @@ def read_claim() -> Numbers:
     return {
         title: {method: _smoothed(runs[method]) for method in CURVES if method in runs}
         for title, runs in panels.items()
-        if runs
     }
 
 
@@ -125,14 +119,3 @@ def draw_claim(figure: Figure, numbers: Numbers) -> None:
         labelcolor=INK,
         handlelength=2,
     )
-
-
-def main() -> None:
-    """Print the tables."""
-    for name in PANELS:
-        if runs_of(name):
-            print(f"{name}\n\n{table(name)}\n")
-
-
-if __name__ == "__main__":
-    main()
