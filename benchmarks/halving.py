@@ -21,11 +21,11 @@ import numpy as np
 from benchmarks.coverage import LOSS, LOSS_SPREAD, SOURCES
 from numpy.typing import NDArray
 
+from qweft.comparison.decision import recommend
 from qweft.comparison.family import questions
 from qweft.comparison.halving import Rung, standings
 from qweft.comparison.methods import Method
 from qweft.comparison.plan import rung_sizes
-from qweft.comparison.recommendation import recommend
 from qweft.comparison.results import Run
 from qweft.comparison.statistics import pair, paired
 from qweft.comparison.summarise import summarise

@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from qweft.comparison.family import holm
-from qweft.comparison.phrases import effect_said
 from qweft.comparison.results import Run
 from qweft.comparison.statistics import paired
 from qweft.comparison.summarise import summarise
 from qweft.comparison.summary import Summary
+from qweft.comparison.wording import effect_said
 from qweft.errors import QweftError
 
 NUMBERS = (1_500, 5_000, 10_000, 30_000, 57_600, 100_000, 350_000)

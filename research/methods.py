@@ -16,11 +16,11 @@ from typing import Any
 
 import yaml
 
-from qweft.comparison.phrases import effect_said
 from qweft.comparison.results import Run
 from qweft.comparison.statistics import paired
 from qweft.comparison.summarise import summarise
 from qweft.comparison.summary import Summary
+from qweft.comparison.wording import effect_said
 from qweft.errors import QweftError
 
 VERDICTS = {"lower": ": better", "higher": ": worse", "equivalent": ": equivalent"}

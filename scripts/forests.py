@@ -8,10 +8,10 @@ from matplotlib.figure import Figure, FigureBase
 from research import evidence
 from scripts.picture import Numbers
 
-from qweft.comparison.phrases import ANSWERS
 from qweft.comparison.results import Run
 from qweft.comparison.statistics import ONCE, Look, paired
 from qweft.comparison.summarise import summarise
+from qweft.comparison.wording import ANSWERS
 from qweft.figures.figure import SMALL, dress
 from qweft.figures.styles import COLOURS, INK
 

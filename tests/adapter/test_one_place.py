@@ -95,10 +95,11 @@ from pathlib import Path
 from peft import PeftModel, get_peft_model
 from qweft.adapter.branch import count_parameters, parts_of
 from qweft.cli.main import main
-from qweft.comparison.findings import findings
 from qweft.comparison.method_kinds import kind_of
 from qweft.comparison.report.text import controls
 from qweft.comparison.summarise import summarise
+from qweft.comparison.verdicts import findings
+from qweft.comparison.wording import text_of
 from qweft.models.config import ModelConfig
 from qweft.training.config import RunConfig
 from qweft.training.plan import plan
@@ -139,7 +140,7 @@ for name in ("toy", "double"):
     examples.ADAPTERS[f"{name}_linear"] = {"preset": "qtha", "core": f"{name}_linear", "r": 8}
 runs = examples.runs(lora=[1.0] * 3, qtha=[0.9, 0.91, 0.92], toy_linear=[1.0] * 3, double_linear=[1.0] * 3)
 found["kinds"] = {name: kind_of(name, examples.ADAPTERS.get(name)) for name in ("toys", "toy_linear", "double_linear")}
-found["findings"] = [finding.text for finding in findings(summarise(runs))]
+found["findings"] = [text_of(verdict) for verdict in findings(summarise(runs))]
 found["notes"] = controls(type("Content", (), {"runs": runs}))
 try:
     qweft.QwthnConfig(core="mlp", fourier_terms=2)

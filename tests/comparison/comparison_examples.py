@@ -2,8 +2,10 @@
 
 import math
 
-from qweft.comparison.findings import findings
 from qweft.comparison.results import Run
+from qweft.comparison.statistics import Pairing
+from qweft.comparison.verdicts import Verdict, findings
+from qweft.comparison.wording import text_of
 from qweft.method.stated import stated
 
 ADAPTERS = {
@@ -53,5 +55,14 @@ def runs(**losses):
 
 
 def verdicts(summary):
-    """The sentences of all findings."""
-    return [finding.text for finding in findings(summary)]
+    """The sentences of all verdicts."""
+    return [text_of(verdict) for verdict in findings(summary)]
+
+
+def verdict(method, other, direction="not decided", difference=None, interval=None, topic="reference", room=None):
+    """A verdict with chosen numbers; `room` is what its interval leaves, in percent."""
+    if room is not None and direction in ("lower", "higher"):
+        interval = (-room, -room - 1) if direction == "lower" else (room, room + 1)
+    margins = (room, None, 0.0) if direction == "equivalent" else (None, None, None)
+    pairing = Pairing((), (), difference, None, interval, None, 0, None, None, None, direction, "", *margins)
+    return Verdict(topic, method, other, direction, pairing)

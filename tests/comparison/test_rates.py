@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from benchmarks.shortfall import covered, row, row_of_list
 
-from qweft.comparison.phrases import Finding
-from qweft.comparison.rates import Parabola, Shortfall, best_tried, next_rate, optimum, parabola, shortfall
-from qweft.comparison.searched import Search, doubt, search_of, searches, with_doubts
+from qweft.comparison.rates import Parabola, best_tried, next_rate, optimum, parabola, shortfall
+from qweft.comparison.searched import Search, doubt, with_doubts
 from qweft.comparison.student import tail
+from tests.comparison.comparison_examples import verdict
 
 
 def by_rate(*losses, start=0.01):
@@ -152,7 +152,7 @@ def test_the_table_of_lists_is_that_of_the_benchmark():
 
 def claim(direction="lower", room=0.5, method="a", other="b"):
     """A claim whose interval leaves so many percent."""
-    return Finding("reference", method, other, direction, f"{method} against {other}.", room=room)
+    return verdict(method, other, direction, room=room)
 
 
 def flat(method, cost, best=0.02):
@@ -172,7 +172,7 @@ def test_a_doubt_stands_where_the_worse_methods_shortfall_exceeds_the_difference
         assert doubt(claim(room=0.32), given) == ""
     assert doubt(claim("higher", 0.19), found).startswith("The learning rate may cost a 0.20% or more, more than ")
     assert doubt(claim("higher", 0.21), found) == ""
-    for silent in (claim("not shown"), claim("open", None), claim(other="")):
+    for silent in (claim("not decided"), claim("open", None)):
         assert doubt(silent, found) == ""
     unsearched = "How far the rate of y is from its optimum is not known: it was not searched."
     assert doubt(claim(method="a", other="y"), found) == unsearched == doubt(claim("equivalent", other="y"), found)
@@ -192,54 +192,8 @@ def test_an_unknown_shortfall_is_a_doubt_unless_it_is_the_better_methods():
     assert doubt(claim("higher", 0.05), found).startswith("The learning rate may cost a 0.10% or more, more than this ")
 
 
-def test_doubts_stand_behind_their_findings_and_in_one_sentence():
+def test_doubts_are_fields_of_their_verdicts():
     searched = [flat("a", 0.2), flat("b", 0.4)]
-    made, said = with_doubts([claim(room=0.3), claim("not shown", other="c"), claim(room=5)], searched)
-    assert made[0].text.startswith("a against b. The learning rate may cost b") and made[1:] == [
-        claim("not shown", other="c"), claim(room=5),
-    ]  # fmt: skip
-    lone = "What the searches may have missed by the chance of their seeds is not known."
-    assert said == f"The learning rates may decide what is claimed of a and b: the searches do not rule it out. {lone}"
-    assert with_doubts([claim()], []) == ([claim()], "")
-    assert with_doubts([claim()], searched) == ([claim()], lone)
-    assert with_doubts([claim("not shown")], searched) == ([claim("not shown")], "")
-    twice = [Search("b", 0.02, by_rate((1.02, 1.021), (1.0, 1.001), (1.02, 1.021)))]
-    assert with_doubts([claim()], twice) == ([claim()], "")
-    assert with_doubts([claim("higher")], searched) == ([claim("higher")], lone)  # b is the better one
-    assert "the rate of a is from its optimum is not known" in with_doubts([claim("higher")], searched[1:])[0][0].text
-
-
-def test_a_pair_is_named_once_and_those_of_the_conclusion_too():
-    searched = [flat("a", 0.2), flat("b", 0.4), flat("c", 0.4)]
-    turned = claim("higher", 0.3, "b", "a")
-    made, said = with_doubts([claim(room=0.3), turned], searched, [claim(room=0.3), claim(room=0.3, other="c")])
-    assert len(made) == 2 and all("The learning rate may cost b" in each.text for each in made)
-    assert said.startswith("The learning rates may decide what is claimed of a and b, a and c: the searches do not ")
-
-
-def test_a_search_is_read_as_it_was_written():
-    by_seed = by_rate((1.1, 1.2), (1.0, 1.05), (1.05, 1.1), (1.3, math.inf))
-    made = search_of("a", by_seed, is_grid=False)
-    assert made.best not in by_seed and made.loss < 1.025
-    record = made.to_json()
-    assert record["validation_loss"]["0.02"] == 1.025 and not record["at_end_of_grid"]
-    record["by_seed"]["0.08"] = [1.3, None]  # as infinity stands in a file
-    assert searches({"a": record}) == [made]
-    assert search_of("a", by_seed, is_grid=True).best == 0.02
-    del record["by_seed"]  # of an earlier version
-    record["validation_loss"]["0.08"] = None
-    (older,) = searches({"a": record})
-    assert older.losses == made.losses and older.shortfall.said.endswith("or more")
-    for best in (0, -1, math.nan, 1e-9, 0.0099, 0.081):
-        with pytest.raises(ValueError, match=r"^search.a.best is .*, which lies outside of the rates that were tried$"):
-            searches({"a": {**record, "best": best}})
-    for damaged in ({"0.01": [1.0], "0.02": [1.0, 2.0]}, {"0.01": []}, {"-1": [1.0]}, {"0.01": ["x"]}, {"inf": [1.0]}):
-        with pytest.raises((ValueError, TypeError)):
-            searches({"a": {"best": 0.01, "validation_loss": {}, "by_seed": damaged}})
-
-
-@pytest.mark.parametrize(
-    ("percent", "said"), [(12.34, "12%"), (1.26, "1.3%"), (0.314, "0.31%"), (1e-9, "under 0.01%"), (None, "not known")]
-)
-def test_a_shortfall_in_words(percent, said):
-    assert Shortfall(percent, percent).said == said
+    made = with_doubts([claim(room=0.3), claim("not decided", other="c"), claim(room=5)], searched)
+    assert [bool(each.doubt) for each in made] == [True, False, False]
+    assert not any(each.doubt for each in with_doubts([claim(room=0.3)], []))

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from qweft.cli.main import main
-from qweft.comparison.recommendation import Recommendation
+from qweft.comparison.decision import Recommendation
 from qweft.comparison.winner import commands_for, keep_winner
 from qweft.data.config import DataConfig
 from qweft.errors import QweftError

@@ -4,11 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations
 
-from qweft.comparison.conclusion import best_of
-from qweft.comparison.findings import findings
 from qweft.comparison.method_kinds import ALTERED_CIRCUITS
 from qweft.comparison.statistics import LARGEST_P, Look, paired
 from qweft.comparison.summary import Summary
+from qweft.comparison.verdicts import best_of, findings
 from qweft.method.names import function_of
 
 Pair = tuple[str, str]
@@ -16,7 +15,7 @@ Pair = tuple[str, str]
 
 def questions(summary: Mapping[str, Summary]) -> list[Pair]:
     """Return the pairs of methods that the findings compare, each once: what the configuration asks."""
-    asked = [(each.method, each.other) for each in findings(summary) if each.topic != "fairness" and each.other]
+    asked = [(each.method, each.other) for each in findings(summary) if each.other]
     return _once([pair for pair in asked if pair[0] in summary and pair[1] in summary])
 
 

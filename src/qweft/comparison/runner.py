@@ -15,23 +15,21 @@ from rich.console import Group
 from rich.text import Text
 
 from qweft.comparison.claims import done_by_any, kept, shared_output
-from qweft.comparison.conclusion import claimed, conclusion
 from qweft.comparison.config import ComparisonConfig
 from qweft.comparison.context import Context
+from qweft.comparison.decision import Recommendation, conclusion, recommend
 from qweft.comparison.executors.set_up import set_up
 from qweft.comparison.family import questions, undecided
-from qweft.comparison.findings import findings
 from qweft.comparison.halving import Rung, finished_runs, with_halving
 from qweft.comparison.methods import Method
 from qweft.comparison.pace import Pace
 from qweft.comparison.pacing import pace_said, paced, with_seeds
 from qweft.comparison.plan import Plan, check_steps, resolve
-from qweft.comparison.recommendation import Recommendation, recommend
 from qweft.comparison.report.write import write_report
 from qweft.comparison.results import BASE, Run
 from qweft.comparison.results_file import REPORT, WINNER, changed_said, first_stated, make_room
 from qweft.comparison.schedule import Schedule, duration, schedule, search_said, seconds_of_a_token
-from qweft.comparison.searched import searches, with_doubts
+from qweft.comparison.searched import doubts_said, searches, with_doubts
 from qweft.comparison.speed import load_said, measured_alone, most_by_others
 from qweft.comparison.statistics import Look, paired
 from qweft.comparison.step_times import with_matched_time
@@ -46,6 +44,7 @@ from qweft.comparison.terminal import (
 )
 from qweft.comparison.trial import RECORD, finished_trial, read_record, run_folder, run_trial
 from qweft.comparison.tune import FOLDER, with_searched_rates
+from qweft.comparison.verdicts import claimed, findings
 from qweft.comparison.winner import commands_for, keep_winner
 from qweft.data.load import load_data
 from qweft.evaluation.loss import check_room
@@ -202,7 +201,8 @@ def _compare(config: ComparisonConfig, config_yaml: str, command: str, begin: Ca
     report, summary = write((), len(runs), looks, runs, is_last=True), judged(runs, looks)
     print_summary(summary, searches(chosen.search), console)
     found = recommend(summary, chosen.rungs, plan.untried, chosen.at_end) if plan.recommend else None
-    _, doubts = with_doubts(findings(summary), searches(chosen.search), claimed(summary, found is not None))
+    verdicts = [*findings(summary), *claimed(summary, found is not None)]
+    doubts = doubts_said(with_doubts(verdicts, searches(chosen.search)))
     said = (found.text if found else conclusion(summary), doubts, changed_said(stated))
     lines = [load_said(runs), f"report: {report}", *_took(begun, plan.budget.seconds)]
     for line in [*lines, "", " ".join(filter(None, said))]:

@@ -6,9 +6,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from qweft.comparison.phrases import Finding
 from qweft.comparison.rates import (
-    ONE_SEED,
     Losses,
     Shortfall,
     best_tried,
@@ -19,6 +17,7 @@ from qweft.comparison.rates import (
     shortfall,
 )
 from qweft.comparison.results import number
+from qweft.comparison.verdicts import Verdict
 from qweft.text import many
 
 NAMED = 3
@@ -99,55 +98,44 @@ def _loss(value: float | None) -> float:
     return loss if math.isfinite(loss) else math.inf
 
 
-def doubt(finding: Finding, found: Mapping[str, Search]) -> str:
-    """Return what the searches of two methods leave open of a claim about them; empty if nothing."""
-    named = _those_that_count(finding) if found else []
-    for name in named:
+def doubt(verdict: Verdict, found: Mapping[str, Search]) -> str:
+    """Return what the searches of two methods leave open of a claim about them; empty if nothing.
+
+    A claim is a difference that is shown, or an equivalence. A better rate of the better method makes a difference
+    larger, so only the other one's shortfall counts. Of an equivalence both do, together. Left open is a shortfall that
+    is not known, as that of a rate that was given where others were searched, or that exceeds the room which the
+    claim's interval leaves. One that leaves out the chance of the seeds counts as it is.
+    """
+    if not found or verdict.room is None:
+        return ""
+    better = {"lower": verdict.method, "higher": verdict.other}.get(verdict.direction)
+    names = [name for name in (verdict.method, verdict.other) if name != better]
+    for name in names:
         if name not in found:
             return f"How far the rate of {name} is from its optimum is not known: it was not searched."
-    pair = [found[name] for name in named]
-    for each in pair:
-        if each.shortfall.percent is None:
-            return f"How far the rate of {each.method} is from its optimum is not known: {each.shortfall.reason}."
+        if found[name].shortfall.percent is None:
+            return f"How far the rate of {name} is from its optimum is not known: {found[name].shortfall.reason}."
+    pair = [found[name] for name in names]
     # a room is in percent of the other method's loss, a shortfall in percent of its own method's
-    scale = 1 + (finding.difference or 0.0) / 100 if finding.direction == "higher" else 1.0
-    if not pair or scale * sum(each.shortfall.percent or 0.0 for each in pair) <= (finding.room or 0.0):
+    scale = 1 + (verdict.difference or 0.0) / 100 if verdict.direction == "higher" else 1.0
+    if scale * sum(each.shortfall.percent or 0.0 for each in pair) <= verdict.room:
         return ""
-    said = " and ".join(f"{each.method} {each.shortfall.said}" for each in pair)
-    to = "the margin" if finding.direction == "equivalent" else "zero"
-    what = f"this interval leaves to {to} ({finding.room:.2f}%)"
-    if len(pair) == 1:
-        return f"The learning rate may cost {said}, more than {what}."
-    return f"The learning rates may cost {said}, together more than {what}."
+    costs = " and ".join(f"{each.method} {each.shortfall.said}" for each in pair)
+    to = "the margin" if verdict.direction == "equivalent" else "zero"
+    rates, together = ("rate", "") if len(pair) == 1 else ("rates", "together ")
+    limit = f"{together}more than this interval leaves to {to} ({verdict.room:.2f}%)"
+    return f"The learning {rates} may cost {costs}, {limit}."
 
 
-def _those_that_count(finding: Finding) -> list[str]:
-    """Return the methods whose shortfall could undo a claim; empty if the finding is none."""
-    if finding.direction not in ("lower", "higher", "equivalent") or not finding.other or finding.room is None:
-        return []
-    better = {"lower": finding.method, "higher": finding.other}.get(finding.direction)
-    return [name for name in (finding.method, finding.other) if name != better]
-
-
-def with_doubts(
-    findings: Sequence[Finding], searched: Sequence[Search], claims: Sequence[Finding] = ()
-) -> tuple[list[Finding], str]:
-    """Return the findings, each with its `doubt`, and what there is to say of all of them, empty without a doubt."""
+def with_doubts(verdicts: Sequence[Verdict], searched: Sequence[Search]) -> list[Verdict]:
+    """Return the verdicts, each with the doubt of its learning rates."""
     found = {each.method: each for each in searched}
-    doubts = [doubt(finding, found) for finding in findings]
-    made = [
-        replace(finding, text=f"{finding.text} {said}") if said else finding
-        for finding, said in zip(findings, doubts, strict=True)
-    ]
-    pairs: dict[frozenset[str], str] = {}
-    for each, said in zip([*findings, *claims], [*doubts, *(doubt(claim, found) for claim in claims)], strict=True):
-        if said:
-            pairs.setdefault(frozenset((each.method, each.other)), f"{each.method} and {each.other}")
-    lines = []
-    if pairs:
-        told = ", ".join(pairs.values()) if len(pairs) <= NAMED else many(len(pairs), "pair")
-        lines.append(f"The learning rates may decide what is claimed of {told}: the searches do not rule it out.")
-    counted = [found[name] for each in (*findings, *claims) for name in _those_that_count(each) if name in found]
-    if any(search.shortfall.reason == ONE_SEED for search in counted):
-        lines.append("What the searches may have missed by the chance of their seeds is not known.")
-    return made, " ".join(lines)
+    return [replace(each, doubt=doubt(each, found)) for each in verdicts]
+
+
+def doubts_said(verdicts: Sequence[Verdict]) -> str:
+    """Return the sentence on the verdicts that better learning rates could change; empty without any."""
+    pairs = list({frozenset((each.method, each.other)): each for each in verdicts if each.doubt}.values())
+    names = ", ".join(f"{each.method} and {each.other}" for each in pairs)
+    names = names if len(pairs) <= NAMED else many(len(pairs), "pair")
+    return f"Better-tuned learning rates could change the answer on {names}." if pairs else ""

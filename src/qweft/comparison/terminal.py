@@ -10,7 +10,6 @@ from rich.table import Table
 from rich.text import Text
 
 from qweft.comparison.config import HalvingConfig
-from qweft.comparison.findings import findings
 from qweft.comparison.methods import Method
 from qweft.comparison.plan import Grid, Plan, rung_sizes, rung_steps
 from qweft.comparison.results import Run
@@ -18,6 +17,7 @@ from qweft.comparison.schedule import duration, span
 from qweft.comparison.searched import Search, searches
 from qweft.comparison.summary import Summary
 from qweft.comparison.table import forgetting_rows, print_table
+from qweft.comparison.wording import caveats
 from qweft.output import Console
 from qweft.text import many
 
@@ -137,9 +137,8 @@ def print_summary(summary: Mapping[str, Summary], searched: Sequence[Search], co
     print_table(summary, console)
     if rows := forgetting_rows(summary):
         console.print(_plain_table(rows))
-    for finding in findings(summary, [each.method for each in searched]):
-        if finding.topic == "fairness":
-            console.print(f"note: {finding.text}", highlight=False)
+    for line in caveats(summary, [each.method for each in searched]):
+        console.print(f"note: {line}", highlight=False)
 
 
 def _plain_table(rows: list[tuple[str, ...]]) -> Table:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from qweft.claims import earlier_in, free_name
 from qweft.comparison.claims import claimed
-from qweft.comparison.recommendation import Recommendation
+from qweft.comparison.decision import Recommendation
 from qweft.comparison.results_file import WINNER
 from qweft.comparison.trial import ADAPTER, RECORD, run_folder
 from qweft.errors import QweftError

@@ -14,8 +14,6 @@ from matplotlib.colors import to_hex
 
 from qweft.analysis.inspection import LayerInspection
 from qweft.analysis.jacobian import spread_of
-from qweft.comparison.findings import findings
-from qweft.comparison.phrases import Finding
 from qweft.comparison.report import curves
 from qweft.comparison.report.content import Content, figures, styles_of
 from qweft.comparison.report.curves import apart, emphasised, lines
@@ -26,10 +24,11 @@ from qweft.comparison.report.pareto import Point, front, pareto_figure, points
 from qweft.comparison.results_file import FIGURES, MAPS
 from qweft.comparison.searched import searches
 from qweft.comparison.summarise import summarise
+from qweft.comparison.verdicts import findings
 from qweft.figures.figure import spread
 from qweft.figures.styles import COLOURS, DASHES, SHAPES, fitting, styles
 from qweft.method.names import PARTS
-from tests.comparison.comparison_examples import run, runs
+from tests.comparison.comparison_examples import run, runs, verdict
 from tests.comparison.report.report_examples import ADAPTERS, many_adapters, results
 
 RUNS = runs(base=[1.3], lora=[0.8, 0.81, 0.82], qtha=[0.9, 0.91, 0.92], mpo=[0.905, 0.915, 0.925])
@@ -215,7 +214,7 @@ def test_a_front_is_of_the_seeds_that_all_methods_have():
 
 
 def finding(method, other, difference, interval, topic="reference", direction="not decided"):
-    return Finding(topic, method, other, direction, "", difference, interval)
+    return verdict(method, other, direction, difference, interval, topic)
 
 
 def test_the_forests_have_each_difference_once_under_its_heading_and_fill_those_that_are_shown():
@@ -226,7 +225,6 @@ def test_the_forests_have_each_difference_once_under_its_heading_and_fill_those_
         finding("qtha", "mpo", None, None, "circuit"),
         finding("qtha", "mlp", -0.5, (-2.0, 1.0), "circuit"),
         finding("mpo", "lora", 0.5, (0.1, 0.9), "other"),  # above the p that six seeds can give: not shown
-        finding("", "", None, None, "fairness", "open"),
     ]
     assert [(d.group, d.name, d.mean, d.low, d.high, d.shown) for d in differences(found, "hybrids")] == [
         ("qtha against", "lora", 2, 1, 3, True),

@@ -23,34 +23,6 @@ LOOKS = [
 
 
 @pytest.mark.parametrize(
-    ("changes", "words"),
-    [
-        ({"runs": ["a"]}, "a run must be a record of fields, got 'a'"),
-        ({"summary": [1]}, "not well formed"),
-        ({"environment": "x"}, "not well formed"),
-        ({"search": {"lora": {"x": 1}}}, "not well formed"),
-        (
-            {"summary": {"a": {"equivalent_within": 1}, "b": {"equivalent_within": 2}}},
-            "differ in equivalent_within (1, 2)",
-        ),
-        ({"summary": {"a": {"reference": "a"}, "b": {"reference": "b"}}}, "the methods differ in reference (a, b)"),
-        *(
-            ({"summary": {"a": {"equivalent_within": margin}}}, "equivalent_within must be above 0 and at most 50")
-            for margin in (-1, 1000, "5", True)
-        ),
-        ({"summary": {"a": {"looks_made": LOOKS}, "b": {}}}, "the methods differ in looks_made"),
-        *(
-            ({"summary": {"a": {"looks_made": [LOOKS[0], {**LOOKS[1], key: value}]}}}, "levels, numbers or seeds that")
-            for key, value in (("level", 0), ("level", 0.04), ("number", 3), ("planned", 1), ("seeds", [0, 1, 2]))
-        ),
-        ({"summary": {"a": {"reference": ["a"]}, "b": {"reference": "b"}}}, "not well formed"),
-    ],
-)
-def test_beside_the_runs(tmp_path, changes, words):
-    refused(tmp_path, {**WHOLE, **changes}, words)
-
-
-@pytest.mark.parametrize(
     ("change", "words"),
     [
         ({"eval_loss": "a"}, "eval_loss is 'a'"),

@@ -63,7 +63,6 @@ def test_it_says_what_was_compared_and_every_verdict():
         "qweft compare x.yaml",
         "peft_type: LORA",
         "What is 2 + 2?",
-        "None is a claim of the paper",
     ):
         assert shown in page.text
     assert "set for this method in the configuration" in page.text
@@ -97,7 +96,6 @@ def test_verdicts_come_first_and_every_part_has_its_place(full):
         "The search for learning rates", "Example answers", "How it was run", "Notes",
     ]  # fmt: skip
     text = Reader(full).text
-    assert "The rates were chosen by the loss on the validation rows. The held-out rows had no part in it." in text
     assert "mlp_linear has a stand-in where others have the circuit: a small neural network" in text.replace("_ ", "_")
     assert "4 qubits, 40 gates, 32 trained angles" in text and "16 rows, 1,024 tokens" in text
     assert "a better rate may lie beyond" in text
@@ -111,12 +109,9 @@ def test_verdicts_come_first_and_every_part_has_its_place(full):
 def test_a_verdict_is_a_word_and_a_sign_with_its_question():
     page = render_page(results(runs(lora=[1.0, 1.0, 1.0], qtha=[0.8, 0.8, 0.8], mpo=[0.9, 0.9, 0.9])), "", "t")
     text = Reader(page).text
-    assert "Does the circuit help? ? open Does the circuit help qtha? Open: better than no circuit (mpo): yes" in text
+    assert "Does the circuit help? ? open Does the circuit help qtha? Open" in text
     assert "Against each control 1 yes (mpo) ✓ yes qtha better than mpo" in text
     assert "Better than the reference, lora? ✓ yes qtha better than lora" in text
-    assert "? open No LoRA of qtha's size was run" in text
-    worse = render_page(results(runs(lora=[1.0, 1.0, 1.0], qtha=[1.2, 1.2, 1.2], mpo=[0.9, 0.9, 0.9])), "", "t")
-    assert re.search(r"✗ no Does the circuit help qtha\? No \(smallest .*%\): better than no ", Reader(worse).text)
     assert "≈ not decided" in Reader(render_page(results(runs(lora=[1.0, 1.2], qtha=[1.1, 1.1])), "", "t")).text
 
 
@@ -242,13 +237,9 @@ def test_text_from_models_data_and_configuration_is_escaped():
 
 
 def test_dequantised_weights_are_pointed_out():
-    assert (
-        "The base model's weights were dequantised"
-        in Reader(render_page(results(answered("q"), model_origin="package x, Q4_1 dequantised"), CONFIG, "t")).text
-    )
-    assert "weights were dequantised" not in Reader(render_page(results(answered("q")), CONFIG, "t")).text.replace(
-        "weights that were dequantised", ""
-    )
+    for origin, is_told in (("package x, Q4_1 dequantised", True), ("hub", False)):
+        page = render_page(results(answered("q"), model_origin=origin), CONFIG, "t")
+        assert ("weights were dequantised" in Reader(page).text) == is_told
 
 
 def test_the_reference_is_the_one_of_the_results():

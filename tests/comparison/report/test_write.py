@@ -62,7 +62,6 @@ def test_markdown_says_what_the_page_says(markdown, folder):
     for name in re.findall(r"\]\(([^)]+)\)", markdown):
         assert (folder / name).is_file()
     assert "\n\n\n" not in markdown
-    assert "dequantised** (see" in markdown and not re.search(r"^- \*\*[^*]+\*\*(?![ :])", markdown, re.MULTILINE)
 
 
 def test_markdown_means_are_those_of_the_layers(markdown):

@@ -1,16 +1,12 @@
 """`Content`, the parsed results.json of a comparison, and `Figures`, the figures of its report."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
 from typing import Any
 
 from qweft import yaml_file
-from qweft.comparison.conclusion import claimed, conclusion
-from qweft.comparison.findings import findings
-from qweft.comparison.phrases import Finding
+from qweft.comparison.decision import conclusion
 from qweft.comparison.report.circuits import Drawn, circuits, spectra_figure
 from qweft.comparison.report.curves import MOST, apart, apart_figure, curves_figure, emphasised, lines
 from qweft.comparison.report.forest import Part, forest_figure
@@ -20,37 +16,22 @@ from qweft.comparison.report.pareto import pareto_figure
 from qweft.comparison.report.search import search_figure
 from qweft.comparison.results import BASE, Run
 from qweft.comparison.results_file import changed_said
-from qweft.comparison.searched import Search, searches, with_doubts
-from qweft.comparison.statistics import LARGEST_MARGIN, LARGEST_P, ONCE, Look
+from qweft.comparison.searched import Search, doubts_said, searches, with_doubts
+from qweft.comparison.statistics import ONCE, Look
 from qweft.comparison.summarise import summarise
 from qweft.comparison.summary import Summary
+from qweft.comparison.verdicts import Verdict, claimed, findings
 from qweft.errors import QweftError
 from qweft.figures.figure import ReportFigure
 from qweft.figures.styles import Style, styles
 
-ROUNDING = 1e-9
-"""Relative error with which levels add up to the whole one."""
-LONGEST_TITLE = 500
-"""Most characters of a title that results.json has."""
-
 
 @dataclass(frozen=True)
 class Content:
-    """One comparison, as a report shows it.
+    """One comparison, as a report shows it: the parsed results.json.
 
-    Args:
-        title: The model and the data, or another title.
-        runs: All runs.
-        summary: The summary of each method.
-        reference: The method that the others are compared with.
-        environment: Versions and machine, without the command and unknown values.
-        command: The command line; `None` if unknown.
-        config_yaml: The configuration as YAML text; empty if unknown.
-        search: The search for learning rates.
-        inspected: Measurements inside the adapters, by method.
-        planned_runs: Number of runs of the whole comparison; `None` if unknown.
-        recommendation: Which method to use, in a sentence; empty if the comparison was to recommend none.
-        changed: That margin or reference are not those of the first results, in sentences; empty if they are.
+    `environment` is without the command and unknown values. `recommendation` is empty if the comparison was to
+    recommend none, `changed` if the plan is that of the first results.
     """
 
     title: str
@@ -68,40 +49,31 @@ class Content:
 
     @classmethod
     def read(cls, results: Mapping[str, Any], config_yaml: str = "", title: str = "") -> "Content":
-        """Parses results.json.
+        """Parse results.json, or raise `QweftError` if it has no runs or they do not belong together.
 
-        Args:
-            results: "runs" and, if known, "summary" (which names the reference), "environment", "search" and
-                "config_yaml".
-            config_yaml: The configuration, if the results do not hold it.
-            title: Empty means the names of the model and the data.
-
-        Raises:
-            QweftError: There are no runs, or the results are malformed.
+        A config or title that is given takes the place of the one in the results. Malformed results raise other errors
+        too, which `reading` turns into words.
         """
-        try:
-            return cls._read(results, config_yaml, title)
-        except QweftError:
-            raise
-        except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
-            raise QweftError(f"not well formed ({type(error).__name__}: {error})") from error
-
-    @classmethod
-    def _read(cls, results: Mapping[str, Any], config_yaml: str, title: str) -> "Content":
         records = results.get("runs", [])
         runs = tuple(Run.from_json(record) for record in records)
         if not runs:
             raise QweftError("there is no run to report on")
-        entries = (results.get("summary") or {}).values()
-        named = [entry["reference"] for entry in entries if "reference" in entry]
-        reference = str(_the_one("reference", named, "lora"))
-        margin = _margin(_the_one("equivalent_within", [entry.get("equivalent_within") for entry in entries], None))
+        entries = list((results.get("summary") or {}).values())
+        first = entries[0] if entries else {}
+        for key in ("reference", "equivalent_within", "looks_made"):
+            if any(entry.get(key) != first.get(key) for entry in entries):
+                raise QweftError(f"summary: the methods differ in {key}")
+        looks = [
+            Look(None, float(e["level"]), tuple(map(int, e["seeds"])), int(e["number"]), int(e["planned"]))
+            for e in first.get("looks_made") or []
+        ]
         recommended = str((results.get("recommendation") or {}).get("text", ""))
         environment = {key: value for key, value in (results.get("environment") or {}).items() if value is not None}
+        reference, margin = str(first.get("reference") or "lora"), first.get("equivalent_within")
         return cls(
-            title=title or _title(runs[0], results),
+            title=title or str(results.get("title") or f"{runs[0].model} on {runs[0].data}"),
             runs=runs,
-            summary=summarise(runs, reference, margin, _looks(results), bool(recommended)),
+            summary=summarise(runs, reference, margin, looks or (ONCE,), bool(recommended)),
             reference=reference,
             command=environment.pop("command", None),
             environment=environment,
@@ -114,26 +86,19 @@ class Content:
         )
 
     @cached_property
-    def findings(self) -> list[Finding]:
-        """The findings, then what the conclusion claims beside them, with what the searches leave open of each."""
-        return self._doubted[0]
-
-    @cached_property
-    def conclusion(self) -> str:
-        """What it decided and what it could not show, in plain sentences, as the terminal had it.
-
-        A recommendation stands alone: it compares with the leader, the conclusion with the lowest loss.
-        """
-        said = (self.recommendation or conclusion(self.summary), self._doubted[1], self.changed)
-        return " ".join(filter(None, said))
-
-    @cached_property
-    def _doubted(self) -> tuple[list[Finding], str]:
-        found = findings(self.summary, [entry.method for entry in self.search])
+    def verdicts(self) -> list[Verdict]:
+        """The verdicts, then what the conclusion claims beside them, with what the searches leave open of each."""
+        found = findings(self.summary)
         asked = {frozenset((each.method, each.other)) for each in found}
         claims = claimed(self.summary, bool(self.recommendation))
         beside = [each for each in claims if frozenset((each.method, each.other)) not in asked]
-        return with_doubts([*found, *beside], self.search, claims)
+        return with_doubts([*found, *beside], self.search)
+
+    @cached_property
+    def conclusion(self) -> str:
+        """The first sentences: which adapter, by how much, how sure. The terminal ends in them, too."""
+        answer = self.recommendation or conclusion(self.summary)
+        return " ".join(filter(None, (answer, doubts_said(self.verdicts), self.changed)))
 
     @property
     def unfinished(self) -> str:
@@ -162,7 +127,7 @@ class Content:
         """Distinct numbers of steps of the methods' runs."""
         return sorted({run.steps for run in self.runs if run.method != BASE})
 
-    @property
+    @cached_property
     def config(self) -> dict[str, Any]:
         """The configuration; empty if it is unknown or not a mapping."""
         try:
@@ -172,73 +137,9 @@ class Content:
         return read if isinstance(read, dict) else {}
 
 
-def _the_one(key: str, values: Sequence[Any], usual: Any) -> Any:
-    """Returns what all methods of a summary record; raises if they differ, as no comparison writes that."""
-    if len(set(values)) > 1:
-        raise QweftError(f"summary: the methods differ in {key} ({', '.join(map(str, dict.fromkeys(values)))})")
-    return values[0] if values else usual
-
-
-def _title(run: Run, results: Mapping[str, Any]) -> str:
-    """Returns the title that the comparison gave its report, or one as it gives; earlier versions did not keep it."""
-    kept = results.get("title")
-    return kept[:LONGEST_TITLE] if isinstance(kept, str) and kept else f"{run.model} on {run.data}"
-
-
-def _looks(results: Mapping[str, Any]) -> Sequence[Look]:
-    """Returns the looks that the summary of a results.json records; one look if there are none.
-
-    Raises:
-        QweftError: No comparison makes such looks: a level is not above 0, they add up to more than 0.05, the looks
-            are not numbered from 1, or a look has no seed that is new.
-    """
-    recorded = [entry.get("looks_made") or [] for entry in (results.get("summary") or {}).values()]
-    if any(each != recorded[0] for each in recorded):
-        raise QweftError("summary: the methods differ in looks_made")
-    if not recorded or not recorded[0]:
-        return (ONCE,)
-    looks = [
-        Look(None, float(e["level"]), tuple(map(int, e["seeds"])), int(e["number"]), int(e["planned"]))
-        for e in recorded[0]
-    ]
-    spent = math.fsum(look.level for look in looks)
-    numbered = [look.number for look in looks] == [*range(1, len(looks) + 1)]
-    planned = all(look.planned >= len(looks) for look in looks)
-    grows = all({*before} < {*after} for before, after in pairwise([(), *(look.seeds or () for look in looks)]))
-    if not (
-        numbered and planned and grows and min(look.level for look in looks) > 0 and spent <= LARGEST_P * (1 + ROUNDING)
-    ):
-        raise QweftError("summary: looks_made has levels, numbers or seeds that no comparison has")
-    return looks
-
-
-def _margin(value: object) -> float | None:
-    """Returns the margin of equivalence that a summary records, in percent.
-
-    Raises:
-        QweftError: A comparison refuses such a margin.
-    """
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= LARGEST_MARGIN:
-        raise QweftError(f"summary: equivalent_within must be above 0 and at most {LARGEST_MARGIN:g}, got {value!r}")
-    return float(value)
-
-
 @dataclass(frozen=True)
 class Figures:
-    """The figures of one report; `None` stands for a figure with nothing to show.
-
-    Args:
-        forests: Differences with their intervals: of the hybrids, and of the other methods.
-        curves: Training loss by step.
-        apart: Training loss minus the reference's.
-        by_size: Held-out loss by parameters.
-        by_time: Held-out loss by step time.
-        search: Validation loss by learning rate.
-        spectra: Singular values of the branches.
-        maps: One heat map per measure, layer by layer.
-    """
+    """The figures of one report; `None` stands for a figure with nothing to show."""
 
     forests: tuple[ReportFigure, ...]
     curves: ReportFigure | None
@@ -262,7 +163,7 @@ class Figures:
 
 
 def styles_of(contents: Sequence[Content]) -> dict[str, Style]:
-    """Returns the style of every method of the comparisons on one page, also of those that have no run yet."""
+    """Return the style of every method of the comparisons on one page, also of those that have no run yet."""
     methods = [(content, method) for content in contents for method in content.methods]
     # Labelled methods come first: there are more styles than colours, and they should not share a colour
     ordered = sorted(methods, key=lambda entry: entry[1] not in emphasised(entry[0].summary))
@@ -271,19 +172,14 @@ def styles_of(contents: Sequence[Content]) -> dict[str, Style]:
 
 
 def figures(content: Content, contents: Sequence[Content] = ()) -> Figures:
-    """Returns the figures of a report.
-
-    Args:
-        content: The comparison.
-        contents: All comparisons on the page. A method has the same style in each, and equal figures share scales.
-    """
+    """Return the figures of a report; comparisons on one page share styles and scales."""
     method_styles, named = styles_of([*contents, content]), emphasised(content.summary)
     summaries = [other.summary for other in contents]
     inside = [other.inspected for other in contents]
-    told = [other.findings for other in contents]
+    told = [other.verdicts for other in contents]
     shared = [line for other in contents for line in lines(other.runs)]
     parts: tuple[Part, ...] = ("hybrids", "others")
-    forests = (forest_figure(content.findings, part, method_styles, told) for part in parts)
+    forests = (forest_figure(content.verdicts, part, method_styles, told) for part in parts)
     maps = (heat_map(measure, content.inspected, inside) for measure in mapped(content.inspected))
     # Inspected methods are few, and the user chose them
     inspected = content.inspected if len(content.inspected) <= MOST else named

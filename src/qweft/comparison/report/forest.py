@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from qweft.comparison.phrases import Finding
+from qweft.comparison.verdicts import Verdict
 from qweft.figures.figure import SMALL, Notes, ReportFigure, dress
 from qweft.figures.styles import INK, PAPER, Style, fitting
 
@@ -34,7 +34,7 @@ class Difference(NamedTuple):
     shown: bool
 
 
-def differences(findings: Sequence[Finding], part: Part) -> list[Difference]:
+def differences(findings: Sequence[Verdict], part: Part) -> list[Difference]:
     """Return the findings that have an interval, each pair of methods once, grouped by heading."""
     found: dict[tuple[str, str], Difference] = {}
     for finding in findings:
@@ -51,7 +51,7 @@ def differences(findings: Sequence[Finding], part: Part) -> list[Difference]:
 
 
 def forest_figure(
-    findings: Sequence[Finding], part: Part, styles: Mapping[str, Style], beside: Sequence[Sequence[Finding]]
+    findings: Sequence[Verdict], part: Part, styles: Mapping[str, Style], beside: Sequence[Sequence[Verdict]]
 ) -> ReportFigure | None:
     """Return the figure, or `None` if no finding has an interval."""
     own = differences(findings, part)

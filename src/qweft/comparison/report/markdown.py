@@ -11,7 +11,6 @@ from qweft.comparison.report.content import Content, Figures
 from qweft.comparison.report.heat_maps import HeatMap
 from qweft.comparison.report.inspection import shown
 from qweft.comparison.report.text import (
-    RULE,
     SEARCHED,
     Answer,
     answers,
@@ -43,7 +42,7 @@ def render_markdown(content: Content, figures: Figures) -> str:
         _circuits(content),
         _answers(content),
         _how(content, figures.search),
-        ["## Notes", "\n".join(f"- {_bold(bold)}{escaped(text)}" for text, bold in notes(content))],
+        ["## Notes", "\n".join(f"- {escaped(note)}" for note in notes(content))],
     ]
     return "\n\n".join(block for section in sections for block in section) + "\n"
 
@@ -75,7 +74,7 @@ def _short(content: Content, lead: ReportFigure | None) -> list[str]:
 
 
 def _findings(content: Content, forests: Sequence[ReportFigure]) -> list[str]:
-    blocks = ["## What it shows", RULE]
+    blocks = ["## What it shows"]
     for question in questions(content):
         blocks.append(f"### {escaped(question.text)}")
         blocks.append("\n".join(line for answer in question.answers for line in _answer(answer, "")))
@@ -83,9 +82,8 @@ def _findings(content: Content, forests: Sequence[ReportFigure]) -> list[str]:
 
 
 def _answer(answer: Answer, indent: str) -> list[str]:
-    """Return a line for an answer, with indented lines for the comparisons that it summarises."""
-    head = f"**{escaped(answer.head)}** " if answer.head else f"**{answer.word}**: "
-    line = f"{indent}- {head}{escaped(answer.text)}"
+    """Return a line for an answer, with indented lines for the comparisons that it sums up."""
+    line = f"{indent}- **{answer.word}**: {escaped(answer.text)}"
     return [line, *(inner for detail in answer.details for inner in _answer(detail, f"{indent}  "))]
 
 
@@ -182,7 +180,3 @@ def _searched(content: Content) -> str:
         name = escaped(entry.method) + (" (end of what was tried)" if entry.at_end else "")
         rows.append([name, *marked, f"{entry.best:g}", entry.shortfall.said])
     return markdown_rows(rows).rstrip()
-
-
-def _bold(text: str) -> str:
-    return f"**{escaped(text)}** " if text else ""

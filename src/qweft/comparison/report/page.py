@@ -17,7 +17,6 @@ from qweft.comparison.report.inspection import mapped, shown
 from qweft.comparison.report.side_by_side import differing
 from qweft.comparison.report.text import (
     KINDS,
-    RULE,
     SEARCHED,
     answers,
     environment,
@@ -85,7 +84,6 @@ def _view(content: Content, drawn: Figures, styles: Mapping[str, Style], prefix:
         "model": content.runs[0].model,
         "data": content.runs[0].data,
         "questions": questions(content),
-        "rule": RULE,
         "lead": element(drawn.lead),
         "forests": [element(figure) for figure in drawn.forests if figure is not drawn.lead],
         "rows": [_row(entry) for entry in content.summary.values()],

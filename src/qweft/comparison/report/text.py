@@ -1,15 +1,15 @@
-"""The text of a report, shared by the page and the Markdown: answers, rates, and notes on the numbers."""
+"""The text of a report, shared by the page and the Markdown: verdicts by question, rates, and notes on the numbers."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from qweft.adapter.functions import FUNCTIONS
 from qweft.comparison.method_kinds import Kind
-from qweft.comparison.phrases import ANSWERS, Finding
 from qweft.comparison.report.content import Content
 from qweft.comparison.results import BASE
 from qweft.comparison.speed import load_said
+from qweft.comparison.verdicts import Verdict
+from qweft.comparison.wording import ANSWERS, caveats, judged_by, text_of
 from qweft.method.names import TWINS
 
 KINDS: dict[Kind, str] = {
@@ -21,18 +21,15 @@ KINDS: dict[Kind, str] = {
     "other": "other adapter",
 }
 """What a method is, printed below its name."""
-
 GROUPS = {
     "circuit": "Does the circuit help?",
     "reference": "Better than the reference, {reference}?",
     "time": "Better at equal wall-clock?",
     "size": "Better than the LoRA nearest in size?",
     "other": "Other methods better than {reference}?",
-    "claim": "The lowest loss against other methods: pairs that are no question (corrected for all pairs)",
-    "fairness": "What was not controlled",
+    "claim": "The lowest loss against the rest (corrected for all pairs)",
 }
 """Questions by topic, in report order."""
-
 ENVIRONMENT_NAMES = {
     "model_origin": "weights",
     "data_fingerprint": "data fingerprint",
@@ -40,45 +37,28 @@ ENVIRONMENT_NAMES = {
     "git_commit": "commit",
     "dtype": "type of the weights",
 }
-
-RULE = (
-    "“Yes” and “no” stand where at least three seeds are paired, none diverged, and p, corrected for all questions, "
-    "is at most 0.05 or the level of its look (from six seeds on the sign-flip p must be at most 0.05, too); "
-    "“equivalent”, which comes before them, where a margin was stated and two one-sided tests at that level place the "
-    "difference within it; “not decided” otherwise, which is not “equal”: the smallest visible effect has p at most "
-    "0.05, uncorrected, with 80% power; “open” where there is no run that could tell. The interval of 95% is over "
-    "seeds and test rows, uncorrected. Lower held-out loss is better."
-)
 SEARCHED = (
-    "The rates were chosen by the loss on the validation rows. The held-out rows had no part in it. The loss at "
-    "the chosen rate may exceed that at the optimum by what the parabola through the best rate and its neighbours and "
-    "the spread over seeds tell at 95%. “Or more” stands where the spread is not known: one seed was tried, or "
-    "single seeds were not recorded. “Not known” stands where the best rate lies at an end of what was tried, or "
-    "beside one at which the loss jumps."
+    "Rates were chosen on the validation rows alone. “May fall short by” is how far the loss at the chosen rate may be "
+    "above the optimum (95%): from the parabola through the best rate and its neighbours, and the spread over seeds. "
+    "With one seed the spread is not known: “or more”."
 )
-
-
 OPEN = 4
-"""Above this number, the answers to one question are collapsed below a tally."""
-
+"""Above this number, the answers to one question are folded below a tally."""
 NAMED = 5
 """Largest number of methods that a tally lists by name."""
 
 
-@dataclass(frozen=True)
-class Answer:
-    """One finding."""
+class Answer(NamedTuple):
+    """A verdict as a report shows it: the word of its answer, its sentence, and the verdicts that it sums up."""
 
     word: str
-    head: str
     text: str
     details: tuple["Answer", ...] = ()
     tally: str = ""
 
 
-@dataclass(frozen=True)
-class Question:
-    """One topic of the findings."""
+class Question(NamedTuple):
+    """One topic with its answers, and how often each was given: "1 yes (qtha), 2 not decided"."""
 
     topic: str
     text: str
@@ -92,44 +72,35 @@ class Question:
 
 
 def questions(content: Content) -> list[Question]:
-    """Return the findings grouped by question, the circuit first."""
+    """Return the verdicts grouped by question, the circuit first."""
     found = []
     for topic, text in GROUPS.items():
-        group = [finding for finding in content.findings if finding.topic == topic]
-        if topic == "circuit":
-            answers = tuple(_summed_up(finding, group) for finding in group if not finding.other)
-            asked = [finding for finding in group if not finding.other]
-        else:
-            answers, asked = tuple(_single(finding) for finding in group), group
+        group = [each for each in content.verdicts if each.topic == topic]
+        asked = [each for each in group if not each.other] if topic == "circuit" else group
+        answers = tuple(_answer(each, group) for each in asked)
         if answers:
-            told = [(ANSWERS[f.direction], f.other if topic == "claim" else f.method) for f in asked]
-            tally = "" if len(answers) == 1 else _tally(told)
+            names = [(ANSWERS[each.direction], each.other if topic == "claim" else each.method) for each in asked]
+            tally = "" if len(answers) == 1 else _tally(names)
             found.append(Question(topic, text.format(reference=content.reference), tally, answers))
     return found
 
 
-def _single(finding: Finding) -> Answer:
-    return Answer(ANSWERS[finding.direction], "", finding.text)
-
-
-def _summed_up(finding: Finding, group: Sequence[Finding]) -> Answer:
-    """Return whether the circuit helps a hybrid, with the comparison with each control as details."""
-    single = [other for other in group if other.other and other.method == finding.method]
-    head, mark, rest = finding.text.partition("?")
-    tally = _tally([(ANSWERS[other.direction], other.other) for other in single])
-    head, rest = (head + mark, rest.strip()) if mark else ("", finding.text)
-    return Answer(ANSWERS[finding.direction], head, rest, tuple(map(_single, single)), tally)
+def _answer(verdict: Verdict, group: Sequence[Verdict]) -> Answer:
+    single = [e for e in group if e.other and e.method == verdict.method] if verdict.controls else []
+    tally = _tally([(ANSWERS[each.direction], each.other) for each in single])
+    details = tuple(Answer(ANSWERS[each.direction], text_of(each)) for each in single)
+    return Answer(ANSWERS[verdict.direction], text_of(verdict), details, tally)
 
 
 def _tally(given: Sequence[tuple[str, str]]) -> str:
     """Return how often each answer was given; "yes" and "no" list the methods if they are few."""
-    said = []
+    parts = []
     for word in ANSWERS.values():
         names = [name for answer, name in given if answer == word]
-        told = word in ("yes", "no") and len(names) <= NAMED and all(names)
+        listed = word in ("yes", "no") and len(names) <= NAMED and all(names)
         if names:
-            said.append(f"{len(names)} {word}" + (f" ({', '.join(names)})" if told else ""))
-    return ", ".join(said)
+            parts.append(f"{len(names)} {word}" + (f" ({', '.join(names)})" if listed else ""))
+    return ", ".join(parts)
 
 
 def rates(content: Content) -> list[tuple[str, str, str]]:
@@ -141,16 +112,14 @@ def rates(content: Content) -> list[tuple[str, str, str]]:
         if entry.kind == "base" or entry.learning_rate is None:
             continue
         own = methods.get(entry.method) if isinstance(methods, dict) else None
+        own = own if isinstance(own, dict) else {}
+        source = "the training section's, shared" if isinstance(methods, dict) else "not recorded"
         if searched.get(entry.method) == entry.learning_rate:
             source = "searched on the validation rows"
-        elif not isinstance(methods, dict):
-            source = "not recorded"
-        elif isinstance(own, dict) and own.get("learning_rate") is not None:
+        elif own.get("learning_rate") is not None:
             source = "set for this method in the configuration below"
-        elif isinstance(own, dict) and own.get("rate_of") is not None:
+        elif own.get("rate_of") is not None:
             source = f"that of {own['rate_of']}"
-        else:
-            source = "the training section's, shared"
         rows.append((entry.method, f"{entry.learning_rate:g}", source))
     return rows
 
@@ -176,58 +145,38 @@ def answers(content: Content) -> list[tuple[str, str, list[tuple[str, str]]]]:
 
 def inspected_on(content: Content) -> str:
     """Return a sentence on the rows and tokens of the layer measurements; empty if they are unknown."""
-    known: Sequence[tuple[int | None, int | None]] = [(e.rows, e.tokens) for e in content.inspected.values()]
-    if not known or None in known[0]:
+    first = next(iter(content.inspected.values()), None)
+    if first is None or first.rows is None or first.tokens is None:
         return ""
-    return f" Measured on {known[0][0]:,} rows, {known[0][1]:,} tokens."
+    return f" Measured on {first.rows:,} rows, {first.tokens:,} tokens."
 
 
-class Note(NamedTuple):
-    """One or two sentences, with an optional bold beginning, set off by a space."""
-
-    text: str
-    bold: str = ""
-
-
-MEASURED = Note("All numbers were measured by this comparison. None is a claim of the paper that proposed the method.")
-DEQUANTISED = Note(
-    "(see “weights” above): its scores are not comparable to published scores of the original model. Methods are "
-    "compared with each other on the same weights.",
-    "The base model's weights were dequantised",
-)
-ORIGINAL = Note(
-    "Scores of weights that were dequantised are not comparable to published scores of the original model; “weights” "
-    "above says where these came from."
-)
-SEEDS = Note(
-    "The seeds vary the adapter's start and the order of the data, not the held-out rows and not the base model."
-)
-TIMES = (
-    "In brackets beside a time of a step: the share of the processors that other processes took meanwhile, ? where it "
-    "was not recorded. A ratio to the reference is given only where times were measured alone and its interval leaves "
-    "out 1."
-)
-CIRCUITS = Note(
-    "Circuits were simulated exactly; no quantum hardware took part. Where a method has a linear map of its own after "
-    "the circuit, a gain over the network without a circuit may come from that map: a stand-in of equal size tells the "
-    "two apart."
-)
-
-
-def notes(content: Content) -> list[Note]:
-    """Return the notes of a comparison, those on its controls last."""
-    dequantised = "dequant" in str(content.environment.get("model_origin", "")).lower()
+def notes(content: Content) -> list[str]:
+    """Return what was not controlled, how the numbers were judged, and what they mean."""
+    errors = [run.eval_standard_error for run in content.runs if run.eval_standard_error is not None]
     has_circuit = any(entry.kind == "hybrid" for entry in content.summary.values())
-    return [
-        MEASURED,
-        DEQUANTISED if dequantised else ORIGINAL,
-        _on_differences(content.reference),
-        *_on_rows(content),
-        Note(TIMES, load_said(content.runs)),
-        SEEDS,
-        *([CIRCUITS] if has_circuit else []),
-        *(Note(f"has a stand-in where others have the circuit: {what}.", name) for name, what in controls(content)),
+    is_dequantised = "dequant" in str(content.environment.get("model_origin", "")).lower()
+    lines = [
+        *caveats(content.summary, [entry.method for entry in content.search]),
+        *judged_by(content.summary, content.verdicts),
+        "“Yes” and “no” are differences with a corrected p of at most 0.05; “equivalent” lies within the stated margin "
+        "by two one-sided tests; “not decided” is not “equal”. docs/statistics.md has the rules.",
+        "Held-out loss is the mean of −log p over the target tokens of the held-out rows; perplexity is exp of "
+        f"it. A difference is paired by seed and in percent of {content.reference}'s mean loss.",
+        load_said(content.runs),
     ]
+    if errors:
+        lines.append(
+            f"The standard error of a single run's loss over the held-out rows is up to {max(errors):.4f} nats."
+        )
+    if is_dequantised:
+        lines.append(
+            "The base model's weights were dequantised: its scores do not compare with published ones of the original."
+        )
+    if has_circuit:
+        lines.append("Circuits were simulated exactly; no quantum hardware took part.")
+    lines += [f"{name} has a stand-in where others have the circuit: {what}." for name, what in controls(content)]
+    return lines
 
 
 def controls(content: Content) -> list[tuple[str, str]]:
@@ -235,24 +184,3 @@ def controls(content: Content) -> list[tuple[str, str]]:
     cores = {run.method: str((run.adapter or {}).get("core", "")) for run in content.runs}
     functions = {method: core.partition("_")[0] for method, core in cores.items()}
     return [(method, FUNCTIONS[function].report) for method, function in functions.items() if function in TWINS]
-
-
-def _on_differences(reference: str) -> Note:
-    return Note(
-        "Held-out loss is the mean of −log p over all target tokens of the held-out rows; perplexity is exp of the "
-        f"mean loss over seeds. A difference is the mean over seeds of (loss − {reference}'s loss at the same seed), "
-        f"as a share of {reference}'s mean."
-    )
-
-
-def _on_rows(content: Content) -> list[Note]:
-    errors = [run.eval_standard_error for run in content.runs if run.eval_standard_error is not None]
-    if not errors:
-        return []
-    return [
-        Note(
-            "The held-out rows are a sample too: the standard error of a single run's loss over rows is up to "
-            f"{max(errors):.4f} nats. All methods are judged on the same rows, so it does not carry over in full to "
-            "their differences; differences far below it deserve more rows."
-        )
-    ]

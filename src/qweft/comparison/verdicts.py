@@ -1,0 +1,304 @@
+"""`Verdict`: one question of a comparison and its answer, as data. `wording` turns verdicts into text."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from qweft.comparison.method_kinds import ALTERED_CIRCUITS, CLASSICAL_CONTROLS, CONSTANTS, differences
+from qweft.comparison.statistics import ONCE, Pairing, paired
+from qweft.comparison.summary import Summary
+from qweft.method.names import form_of, function_of
+
+Topic = Literal["circuit", "reference", "time", "size", "other", "claim"]
+Direction = Literal["lower", "higher", "equivalent", "not decided", "open"]
+
+SAME_SIZE = 10.0
+"""Largest difference in number of parameters, in percent, at which two methods count as equal in size."""
+TO_BEAT = (None, *CONSTANTS, *CLASSICAL_CONTROLS)
+"""Functions of the controls that a circuit must beat if it is to help; `None` means no function."""
+IMPORTANCE = ("circuit", "reference", "time", "size", "control", "other", "claim")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One question and its answer.
+
+    Args:
+        topic: "circuit" (does it help: all controls together, or one of them if `other` is set), "reference" (a hybrid
+            against it), "time" (at equal wall-clock), "size" (against the LoRA of equal size), "other" (another method
+            against the reference), or "claim" (the lowest loss against another method, if no question is on that pair).
+        method: The method in question.
+        other: The method that it is compared with; empty if there is none or more than one.
+        direction: "lower" or "higher" held-out loss of the method, "equivalent", "not decided", or "open" if a run is
+            missing.
+        pairing: The paired differences; `None` where no pair was compared.
+        entry, against: The summaries of both methods.
+        function: Function of the control: a name, `None` for the network without one.
+        equal: What was equal beside the steps: "size", or nothing.
+        controls: The verdicts that an answer on a circuit sums up.
+        lacking: Why an answer is open: runs that are missing, or differ in more than the core.
+        doubt: What the learning rates leave open of the claim; empty if nothing.
+    """
+
+    topic: Topic
+    method: str
+    other: str
+    direction: Direction
+    pairing: Pairing | None = None
+    entry: Summary | None = None
+    against: Summary | None = None
+    function: str | None = None
+    equal: str = ""
+    controls: tuple["Verdict", ...] = ()
+    lacking: tuple[str, ...] = ()
+    doubt: str = ""
+
+    @property
+    def difference(self) -> float | None:
+        """Mean paired difference in percent."""
+        return self.pairing and self.pairing.mean
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """Its 95% interval."""
+        return self.pairing and self.pairing.interval
+
+    @property
+    def visible(self) -> float | None:
+        """The smallest difference in percent that the runs could have shown."""
+        return self.pairing and self.pairing.visible
+
+    @property
+    def p_value(self) -> float | None:
+        """P of the mean difference."""
+        return self.pairing and self.pairing.p_value
+
+    @property
+    def corrected(self) -> float | None:
+        """The same, corrected for the family of questions."""
+        return self.pairing and self.pairing.corrected
+
+    @property
+    def room(self) -> float | None:
+        """By how many percent the difference could be another one and the claim hold."""
+        pairing = self.pairing
+        if pairing is None:
+            return None
+        if pairing.direction == "equivalent" and pairing.widest is not None and pairing.margin is not None:
+            return pairing.margin - pairing.widest
+        if pairing.direction in ("lower", "higher") and pairing.interval is not None:
+            return max(0.0, min(map(abs, pairing.interval)))
+        return None
+
+
+def held_against(topic: Topic, entry: Summary, other: Summary, function: str | None = None, equal: str = "") -> Verdict:
+    """Compare one method with another."""
+    pairing = paired(entry, other)
+    return Verdict(
+        topic, entry.method, other.method, pairing.direction, pairing, entry, other, function=function, equal=equal
+    )
+
+
+def findings(summary: Mapping[str, Summary]) -> list[Verdict]:
+    """Return the verdicts, most important first: circuits, hybrids against LoRA, other methods."""
+    methods = [entry for entry in summary.values() if entry.kind != "base"]
+    if not methods:
+        return []
+    reference = summary.get(methods[0].reference)
+    found: list[Verdict] = []
+    for hybrid in [entry for entry in methods if entry.kind == "hybrid"]:
+        found += [*circuit_findings(hybrid, methods), *_on_size(hybrid, methods, reference)]
+    for entry in methods:
+        if entry.method != entry.reference:
+            found += _on_reference(entry, reference)
+        if entry.matches_time is not None and entry.matches_time != entry.reference:
+            found.append(_on_time(entry, summary.get(entry.matches_time)))
+    return sorted(
+        found, key=lambda each: IMPORTANCE.index("control" if each.topic == "circuit" and each.other else each.topic)
+    )
+
+
+def best_of(summary: Mapping[str, Summary]) -> str | None:
+    """Return the name of the method with the lowest mean held-out loss; `None` without one.
+
+    Means over different seeds are not comparable: where methods have different seeds, each pair is compared at those
+    that both have.
+    """
+    losses = {
+        name: dict(zip(entry.seeds, entry.eval_losses, strict=True))
+        for name, entry in summary.items()
+        if entry.kind != "base" and entry.eval_loss is not None
+    }
+    left, best = dict(losses), None
+    while left:  # each step takes one out: it ends
+        lowest = min(left, key=lambda name: _ahead(left[name], left[best]) if best else summary[name].eval_loss or 0.0)
+        if best is not None and _ahead(left[lowest], left[best]) >= 0:
+            break
+        if best is not None:
+            del left[best]
+        best = lowest
+    return best
+
+
+def claimed(summary: Mapping[str, Summary], is_recommended: bool = False) -> list[Verdict]:
+    """Return what the conclusion claims: the best method against each other one, also where that is no question.
+
+    A recommendation compares with the best method only where the reference diverged.
+    """
+    best = best_of(summary)
+    led = any(name == entry.reference and entry.eval_loss is not None for name, entry in summary.items())
+    if best is None or (is_recommended and led):
+        return []
+    methods = [entry for name, entry in summary.items() if entry.kind != "base" and name != best]
+    return [held_against("claim", summary[best], entry) for entry in methods if entry.eval_loss is not None]
+
+
+def circuit_findings(hybrid: Summary, methods: Sequence[Summary]) -> list[Verdict]:
+    """Return the answer for one hybrid, followed by the comparison with each control.
+
+    A control shares the hybrid's steps (or is matched to the same method's time), and its adapter except for the core.
+    A control with a function in place of the circuit also shares the form of the core. Of several candidates, the
+    nearest in size counts. For the network without a circuit, a linear core comes before the identity.
+    """
+    found: dict[str | None, Verdict] = {}
+    unlike: dict[str | None, str] = {}
+    for function, candidates in _candidates(hybrid, methods).items():
+        control = next((method for method in candidates if not _unlike(method, hybrid)), None)
+        if control is not None:
+            found[function] = held_against("circuit", hybrid, control, function)
+        elif candidates:
+            nearest = min(candidates, key=lambda method: len(_unlike(method, hybrid)))
+            unlike[function] = f"{named(nearest)} was run, but {', '.join(_unlike(nearest, hybrid))}"
+    if not found and not unlike and hybrid.matches_time is not None:
+        return []  # the run of this method at equal steps has the answer
+    direction = _answer(hybrid, found)
+    missing = [] if None in {*found, *unlike} else ["the same network without a circuit was not run"]
+    if not {*found, *unlike} & {*CLASSICAL_CONTROLS}:
+        missing.append("a classical twin of its form was not run")
+    lacking = (*missing, *unlike.values())
+    controls = tuple(found[function] for function in (*TO_BEAT, *ALTERED_CIRCUITS) if function in found)
+    return [
+        Verdict("circuit", hybrid.method, "", direction, entry=hybrid, controls=controls, lacking=lacking),
+        *found.values(),
+    ]
+
+
+def _answer(hybrid: Summary, found: Mapping[str | None, Verdict]) -> Direction:
+    """Return the answer over all controls.
+
+    No: the hybrid is shown to be worse than no circuit, a constant or a classical control. Otherwise equivalent: it is
+    equivalent to one of them, by the share of the level that is one control's. Otherwise open: the run without a
+    circuit is missing, or there is no classical control. Yes: it is shown to be better than all of these.
+    """
+    asked = [found[function] for function in TO_BEAT if function in found]
+    if any(each.direction == "higher" for each in asked):
+        return "higher"
+    if any(is_equal(hybrid, each.against, len(asked)) for each in asked if each.direction == "equivalent"):
+        return "equivalent"
+    if None not in found or found.keys().isdisjoint(CLASSICAL_CONTROLS):
+        return "open"
+    return "lower" if all(each.direction == "lower" for each in asked) else "not decided"
+
+
+def is_equal(hybrid: Summary, control: Summary | None, number: int) -> bool:
+    """Whether a hybrid equals one of `number` controls, held to its share of a look's level (Bonferroni).
+
+    One control is enough, so k controls at the level itself would find one by chance up to k times as often.
+    """
+    if control is None:
+        return False
+    looks = hybrid.looks_made or (hybrid.looks.get(control.method, ONCE),)
+    shares = [replace(look, questions=max(look.questions, number)) for look in looks]
+    return any(paired(hybrid, control, share).direction == "equivalent" for share in shares)
+
+
+def _candidates(hybrid: Summary, methods: Sequence[Summary]) -> dict[str | None, list[Summary]]:
+    """Return methods with the maps and core form of a control, by function, best first. `None` means no circuit."""
+    alike = [m for m in methods if m.maps == hybrid.maps and m.matches_time == hybrid.matches_time]
+    alike.sort(key=lambda method: distance(method, hybrid))
+    # Without the circuit, Q q(c) + K c reduces to K c: a linear core. The identity has fewer parameters.
+    plain = sorted((m for m in alike if m.kind == "no_circuit"), key=lambda method: method.core != "linear")
+    form = form_of(hybrid.core or "")
+    return {
+        None: plain,
+        **{
+            function: [m for m in alike if m.core and (function_of(m.core), form_of(m.core)) == (function, form)]
+            for function in (*TO_BEAT[1:], *ALTERED_CIRCUITS)
+        },
+    }
+
+
+def _unlike(method: Summary, hybrid: Summary) -> list[str]:
+    """Return how a method differs from the hybrid besides its core; empty for a control."""
+    if method.adapter is None or hybrid.adapter is None:
+        return ["its adapter was not recorded"]
+    found = differences(method.adapter, hybrid.adapter)
+    stopped = len(method.seeds) == method.diverged or len(hybrid.seeds) == hybrid.diverged
+    by_the_clock = method.matches_time is not None and method.matches_time == hybrid.matches_time
+    if method.steps != hybrid.steps and not stopped and not by_the_clock:
+        found.append(f"steps ({method.steps}, not {hybrid.steps})")
+    return [f"differs in {found[0]}", *found[1:]] if found else []
+
+
+def _on_reference(entry: Summary, reference: Summary | None) -> list[Verdict]:
+    """Compare a method with the reference, if both have the same budget."""
+    if reference is None:
+        lacking = f"the reference {entry.reference} has no run"
+        return [Verdict("reference", entry.method, entry.reference, "open", lacking=(lacking,))]
+    if entry.matches_time not in (reference.matches_time, reference.method):
+        return []  # matched to a third method's time: its steps differ from the reference's
+    return [held_against("reference" if entry.kind == "hybrid" else "other", entry, reference)]
+
+
+def _on_time(entry: Summary, other: Summary | None) -> Verdict:
+    """Compare a method with the one whose time it was given; the hybrid of the two is the subject."""
+    if other is None:
+        lacking = f"{entry.matches_time}, whose time it was given, has no run"
+        return Verdict("time", entry.method, str(entry.matches_time), "open", lacking=(lacking,))
+    if other.kind == "hybrid" and entry.kind != "hybrid":
+        entry, other = other, entry
+    return held_against("time", entry, other)
+
+
+def _on_size(hybrid: Summary, methods: Sequence[Summary], reference: Summary | None) -> list[Verdict]:
+    """Compare a hybrid with the LoRA nearest in number of parameters, at the same budget."""
+    loras = [
+        entry
+        for entry in methods
+        if entry.kind == "lora" and entry.trainable_parameters > 0 and entry.matches_time == hybrid.matches_time
+    ]
+    nearest = min(loras, key=lambda entry: distance(entry, hybrid), default=None)
+    equal = nearest is not None and abs(percent_more(hybrid, nearest)) <= SAME_SIZE
+    if nearest is None or (nearest is reference and not equal):
+        if hybrid.matches_time is not None:
+            return []  # the same method at equal steps has the answer
+        return [Verdict("size", hybrid.method, "", "open", lacking=("no LoRA of its size was run",))]
+    if nearest is reference:
+        return []  # the comparison with the reference covers it
+    return [held_against("size", hybrid, nearest, equal="size" if equal else "")]
+
+
+def percent_more(entry: Summary, other: Summary) -> float:
+    """Return by how many percent a method has more parameters than another; infinity if the other trains none."""
+    if not other.trainable_parameters:
+        return math.inf
+    return 100 * (entry.trainable_parameters / other.trainable_parameters - 1)
+
+
+def distance(entry: Summary, other: Summary) -> float:
+    """Return the absolute logarithm of the ratio of two parameter counts."""
+    return abs(math.log(max(entry.trainable_parameters, 1) / max(other.trainable_parameters, 1)))
+
+
+def named(control: Summary) -> str:
+    """Return the control's name, with its core if the name does not show it."""
+    core = control.core or ""
+    tells = core in control.method or function_of(core) is None
+    return control.method if tells else f"{control.method} ({core})"
+
+
+def _ahead(losses: Mapping[int, float | None], others: Mapping[int, float | None]) -> float:
+    """Return how far the mean loss is above the other method's, at the seeds that both have; 0 without any."""
+    shared = losses.keys() & others.keys()
+    return math.fsum((losses[seed] or 0.0) - (others[seed] or 0.0) for seed in shared) / max(1, len(shared))

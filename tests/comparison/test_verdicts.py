@@ -1,0 +1,333 @@
+"""The verdicts on runs with chosen losses: what is shown, what is not, what is open; and what follows from them."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from qweft.comparison.decision import conclusion, recommend
+from qweft.comparison.halving import Rung, Standing
+from qweft.comparison.report.content import Content
+from qweft.comparison.searched import doubts_said
+from qweft.comparison.statistics import paired
+from qweft.comparison.summarise import summarise
+from qweft.comparison.verdicts import best_of, claimed, findings
+from qweft.comparison.wording import caveats, judged_by, p_said, text_of
+from tests.comparison.comparison_examples import ADAPTERS, run, runs
+
+WORSE = [1.018, 1.020, 1.024]
+BETTER = [0.95, 0.96, 0.955]
+STEADY = [1.0, 1.001, 0.999]
+ROWS = ((40.0, 10), (30.0, 8), (50.0, 12))
+
+
+def found(**losses):
+    return findings(summarise(runs(**losses)))
+
+
+def topic_of(verdict):
+    return "control" if verdict.topic == "circuit" and verdict.other else verdict.topic
+
+
+def one(verdicts, topic, method):
+    (verdict,) = [each for each in verdicts if (topic_of(each), each.method) == (topic, method)]
+    return verdict
+
+
+def moved(factor, wobble=0.0):
+    """Losses at a factor of the steady ones, with some chance of their own."""
+    return [factor * (loss + wobble * sign) for loss, sign in zip(STEADY, (1, -2, 1), strict=True)]
+
+
+def told(made, reference="lora", margin=None, rungs=()):
+    return recommend(summarise(made, reference, margin, is_strict=True), rungs)
+
+
+def test_a_row_has_the_numbers_of_the_paired_test():
+    verdict = one(found(lora=[1.0] * 3, qtha=WORSE), "reference", "qtha")
+    assert verdict.direction == "higher" and verdict.corrected == verdict.p_value
+    assert verdict.p_value == pytest.approx(stats.ttest_1samp(100 * (np.array(WORSE) - 1), 0).pvalue)
+    assert verdict.difference == pytest.approx(100 * (np.mean(WORSE) - 1))
+    assert verdict.interval == pytest.approx((1.3, 2.8), abs=0.05)
+    assert verdict.room == pytest.approx(verdict.interval[0])
+    for part in ("no, +2.1% [+1.3, +2.8]", "3 seeds: +1.8, +2.0, +2.4", "p = 0.0072", "82% fewer parameters"):
+        assert part in text_of(verdict)
+
+
+def test_a_planted_better_method_is_found_on_every_question():
+    made = found(
+        lora=[1.0] * 3, lora_r1=[1.01] * 3, mpo=[1.02] * 3, mlp_linear=[1.0] * 3, frozen_linear=[1.0] * 3, qtha=BETTER
+    )
+    asked = [(topic_of(each), each.other, each.direction) for each in made if each.method == "qtha"]
+    assert asked == [
+        ("circuit", "", "lower"),
+        ("reference", "lora", "lower"),
+        ("size", "lora_r1", "lower"),
+        ("control", "mpo", "lower"),
+        ("control", "mlp_linear", "lower"),
+        ("control", "frozen_linear", "lower"),
+    ]
+    assert [each.other for each in made[0].controls] == ["mpo", "mlp_linear", "frozen_linear"]
+
+
+@pytest.mark.parametrize(
+    ("losses", "direction"),
+    [
+        ({"mpo": [1.0] * 3}, "open"),  # no classical twin
+        ({"mlp_linear": [1.0] * 3}, "open"),  # no network without a circuit
+        ({"mlp_linear": [0.9] * 3}, "higher"),
+        ({"mpo": [1.0] * 3, "mlp_linear": BETTER, "fourier_linear": [0.9, 0.91, 0.92]}, "higher"),
+        ({"mpo": [1.0] * 3, "bias_linear": [1.0] * 3}, "open"),  # a constant is no classical twin
+        ({"mpo": [1.0] * 3, "mlp_linear": [1.0] * 3, "bias_linear": BETTER}, "not decided"),
+        ({"mpo": [1.0] * 3, "mlp_linear": [1.0] * 3, "bias_linear": [0.9] * 3}, "higher"),
+        ({"mpo": [1.0] * 3, "mlp_linear": [1.0] * 3}, "lower"),
+    ],
+)
+def test_what_the_controls_say_of_the_circuit(losses, direction):
+    assert found(lora=[1.0] * 3, qtha=BETTER, **losses)[0].direction == direction
+
+
+@pytest.mark.parametrize(
+    ("changes", "lacking"),
+    [
+        ({"mpo": {"r": 1}}, "differs in r (1, not 8)"),
+        ({"mlp_linear": {"target_modules": ["k_proj"]}}, "differs in target_modules"),
+        ({"steps": 1}, "differs in steps (1, not 4)"),
+    ],
+)
+def test_a_method_that_differs_in_more_than_its_core_is_no_control(changes, lacking):
+    made = runs(lora=[1.0] * 3, qtha=BETTER)
+    for method in ("mpo", "mlp_linear"):
+        own = {"adapter": {**ADAPTERS[method], **changes.get(method, {})}, "steps": changes.get("steps", 4)}
+        made += [run(method, seed, 1.0, **own) for seed in range(3)]
+    answer = findings(summarise(made))[0]
+    assert answer.direction == "open" and any(lacking in each for each in answer.lacking)
+
+
+def test_of_several_candidates_the_nearest_true_control_counts():
+    identity = [run("plain", s, 1.0, adapter={"preset": "mpo", "core": "identity", "r": 8}) for s in range(3)]
+    both = findings(summarise(identity + runs(lora=[1.0] * 3, mpo=[1.0] * 3, qtha=[0.9] * 3)))
+    assert one(both, "control", "qtha").other == "mpo"
+    alone = findings(summarise(identity + runs(lora=[1.0] * 3, qtha=[0.9] * 3)))
+    assert one(alone, "control", "qtha").other == "plain"
+    forms = runs(lora=[1.0] * 3, mlp_weighted=[1.0] * 3, mlp_linear=[1.0] * 3, qtha=[0.9] * 3, qwthn=[0.9] * 3)
+    pairs = [(each.method, each.other) for each in findings(summarise(forms)) if topic_of(each) == "control"]
+    assert pairs == [("qtha", "mlp_linear"), ("qwthn", "mlp_weighted")]
+    unrecorded = [run(m, s, 0.9, adapter=None) for m in ("qtha", "mpo") for s in range(3)]
+    assert one(findings(summarise(unrecorded)), "circuit", "qtha").direction == "open"
+
+
+def test_a_method_against_itself_is_not_shown():
+    losses = [1.0, 1.1, 1.2]
+    made = found(lora=losses, lora_r1=losses, qtha=losses, mpo=losses, mlp_linear=losses)
+    assert {each.direction for each in made} == {"not decided"}
+
+
+@pytest.mark.parametrize(
+    ("lora", "qtha", "reason"),
+    [
+        ([1.0], [0.5], "3 seeds are needed"),
+        ([1.0] * 2, [0.5] * 2, "3 seeds are needed"),
+        ([1.0] * 4, [0.5, 0.51, 0.52, None], "diverged at 1 of 4"),
+        ([1.0] * 6, [1.02, 1.018, 1.004, 0.9995, 1.005, 1.01], "sign-flip"),
+    ],
+)
+def test_what_is_not_shown_however_large_it_is(lora, qtha, reason):
+    verdict = one(found(lora=lora, qtha=qtha), "reference", "qtha")
+    assert verdict.direction == "not decided" and reason in text_of(verdict)
+
+
+def test_a_claim_never_reads_as_zero():
+    assert "+0.002%" in text_of(one(found(lora=[1.0] * 3, qtha=[1.00002, 1.000021, 1.000022]), "reference", "qtha"))
+    assert p_said(0.0504) == "= 0.0504" and p_said(3e-7) == "< 0.0001"
+
+
+def test_sizes_and_times():
+    small = {"trainable_parameters": 120, "adapter": {"peft_type": "LORA", "r": 1}}
+    made = runs(lora=[1.0] * 3, qtha=[0.9] * 3) + [run("small", s, 1.0, **small) for s in range(3)]
+    nearest = one(findings(summarise(made)), "size", "qtha")
+    assert nearest.other == "small" and not nearest.equal and "50% more" in text_of(nearest)
+    assert one(found(lora=[1.0] * 3, qtha=[0.9] * 3), "size", "qtha").direction == "open"
+    time = {"matches_time": "qtha", "matches_parameters": None}
+    made = runs(lora=[1.0] * 3, qtha=[0.91, 0.92, 0.93])
+    made += [run("longer", s, 0.8, steps=9, budget=time, adapter=ADAPTERS["lora"]) for s in range(3)]
+    asked = findings(summarise(made))
+    assert one(asked, "time", "qtha").direction == "higher" and "wall-clock" in text_of(one(asked, "time", "qtha"))
+    assert not [each for each in asked if each.method == "longer"]  # its steps are not the reference's
+    gone = [run("lora"), run("qtha", budget={"matches_time": "gone"})]
+    assert one(findings(summarise(gone)), "time", "qtha").direction == "open"
+    assert one(found(qtha=[1.0] * 3), "reference", "qtha").direction == "open"
+    assert findings(summarise(runs(base=[1.0]))) == []
+
+
+def test_the_most_important_comes_first():
+    made = found(dora=[1.0] * 3, mpo=[1.0] * 3, lora=[1.0] * 3, lora_r1=[1.0] * 3, qwthn=[0.9] * 3, qtha=[0.9] * 3)
+    topics = [topic_of(each) for each in made]
+    assert topics == sorted(topics, key=["circuit", "reference", "time", "size", "control", "other"].index)
+
+
+def test_the_corrected_p_decides():
+    """Alone the difference is shown; among other questions, p is multiplied by as many as are left."""
+    qtha = [1.018, 1.020, 1.028]
+    alone = one(found(lora=[1.0] * 3, qtha=qtha), "reference", "qtha")
+    made = found(lora=[1.0] * 3, qtha=qtha, dora=[1.0, 1.02, 0.98], lora_r1=[1.0, 0.98, 1.021])
+    among = one(made, "reference", "qtha")
+    assert alone.direction == "higher" and among.direction == "not decided"
+    assert among.p_value == pytest.approx(alone.p_value) and among.corrected > 0.05
+
+
+def test_how_the_questions_were_judged():
+    losses = {"lora": STEADY, "dora": moved(1.004, 0.0004), "lora_r1": moved(1.004, 0.0004)}
+    for strict, word in ((False, "Holm"), (True, "Bonferroni")):
+        summary = summarise(runs(**losses), is_strict=strict)
+        (line,) = judged_by(summary, findings(summary))
+        assert word in line and "2 questions" in line
+    few = summarise(runs(lora=[1.0] * 2, lora_r1=[1.0] * 2))
+    assert judged_by(few, findings(few)) == []
+
+
+@pytest.mark.parametrize(
+    ("made", "word"),
+    [
+        (runs(lora=[1.0], qtha=[1.0]), "one learning rate"),
+        (runs(lora=[1.0] * 3), "seeds alone"),
+        ([run("lora"), run("ranks", adapter={"peft_type": "adalora"})], "AdaLoRA"),
+        (runs(base=[1.2], lora=[1.0, 1.1, 1.3]), "1 of 3 seeds"),
+    ],
+)
+def test_what_was_not_controlled_is_told(made, word):
+    assert any(word in line for line in caveats(summarise(made)))
+    clean = [dataclasses.replace(each, eval_row_losses=ROWS) for each in runs(base=[2.0], lora=[1.0], qtha=[1.0])]
+    assert caveats(summarise(clean), ["lora", "qtha"]) == []
+
+
+def test_rates_that_the_config_states_are_not_said_to_be_unsearched():
+    apart = summarise([run("lora", eval_row_losses=ROWS), run("mpo", learning_rate=0.01, eval_row_losses=ROWS)])
+    assert caveats(apart) == []
+
+
+# what follows: the first sentences
+
+
+def test_the_conclusion_names_the_best_its_steps_and_every_answer():
+    losses = {"lora": [1.0, 1.01, 0.99], "dora": [0.5, 0.51, 0.5], "mpo": [1.1] * 3, "ia3": [1.0, None, 1.0]}
+    text = conclusion(summarise([run("base", 0, 2.0), *runs(**losses)]))
+    assert text.startswith("dora has the lowest held-out loss after 4 steps: 0.503") and "2.000" in text
+    assert "Better than lora and mpo." in text and "ia3" in text and "%" not in text
+    undecided = conclusion(summarise(runs(lora=STEADY, dora=moved(1.0, 0.002))))
+    assert "Not decided against" in undecided and "smallest visible effect" in undecided
+    assert "diverged" in conclusion(summarise(runs(lora=[None])))
+
+
+def test_what_is_claimed_beside_the_questions():
+    base = run("base", 0, 2.0)
+    summary = summarise([base, *runs(lora=[1.0] * 3, dora=BETTER, mpo=[0.97, 0.98, 0.96], ia3=[1.0, None, 1.0])])
+    assert [(each.method, each.other) for each in claimed(summary)] == [("dora", "lora"), ("dora", "mpo")]
+    assert claimed(summary, is_recommended=True) == []
+    lost = summarise([base, *runs(lora=[1.0, None, 1.0], dora=BETTER, mpo=[1.0] * 3)])
+    assert [(each.method, each.other) for each in claimed(lost, is_recommended=True)] == [("dora", "mpo")]
+
+
+def test_methods_are_compared_at_the_seeds_that_both_have():
+    hard = [0.0, 0.01, -0.01, 0.2, 0.21, 0.19]
+    made = runs(lora=[1.2 + each for each in hard], mpo=[1.0 + each for each in hard], lora_r1=[1.05, 1.06, 1.04])
+    assert best_of(summarise(made)) == "mpo" == recommend(summarise(made, "lora")).method
+
+
+@pytest.mark.parametrize(
+    ("losses", "reference", "margin", "method", "word"),
+    [
+        ({"lora": STEADY, "dora": moved(1.05), "lora_r1": moved(1.03, 0.001)}, "lora", None, "lora", "than the next"),
+        ({"lora": moved(1.05), "dora": moved(1.02), "lora_r1": STEADY}, "lora", None, "lora_r1", "the reference"),
+        ({"lora": STEADY, "lora_r1": [1.004, 0.998, 1.002]}, "lora", None, "lora", "Not decided between"),
+        ({"lora": [1.004, 0.998, 1.002], "lora_r1": STEADY}, "lora", None, "lora_r1", "the lowest loss"),
+        ({"lora": STEADY, "lora_r1": moved(1.0005, 0.0004)}, "lora", 1.0, "lora_r1", "and smaller"),
+        ({"lora_r1": STEADY, "lora": moved(1.0005, 0.0004)}, "lora_r1", 1.0, "lora_r1", "not smaller"),
+        ({"lora": STEADY, "lora_r1": moved(1.0005, 0.0002), "dora": [1.06, 1.0, 1.04]}, "lora", 1.0, "lora", "Equival"),
+        ({"lora": [1.0, 1.1], "lora_r1": [1.2, 1.3]}, "lora", None, "lora", "2 seeds, and it takes 3"),
+        ({"lora": [1.0, None, 1.0], "lora_r1": STEADY}, "lora", None, "lora_r1", "no other method"),
+        ({"lora": [1.0, None, 1.0], "lora_r1": STEADY, "dora": moved(1.05)}, "lora", None, "lora_r1", "diverged: lora"),
+    ],
+)
+def test_which_is_recommended(losses, reference, margin, method, word):
+    answer = told(runs(base=[2.0], **losses), reference, margin)
+    assert answer.method == method and answer.seed == 0 and word in answer.text
+    assert "After 4 steps the kept adapter (seed 0)" in answer.text
+    assert json.loads(json.dumps(answer.to_json())) == answer.to_json()
+
+
+def test_the_loss_told_is_that_of_the_file_kept():
+    answer = told(runs(base=[2.0], lora=[1.25, 1.0, 1.1], lora_r1=[1.5, 1.5, 1.5]))
+    assert f"(seed {answer.seed}) has a held-out loss of 1.250; the base model has 2.000." in answer.text
+    assert "no gain" in told(runs(base=[0.9], lora=STEADY, lora_r1=moved(1.05))).text
+    assert told(runs(base=[2.0], lora=[None, None, None])) is None is told([run("base", 0, 2.0)])
+
+
+@pytest.mark.parametrize(("size", "method"), [(500, "dora"), (1000, "dora"), (1001, "lora")])
+def test_beside_those_that_are_open_an_equivalent_one_is_taken_if_it_is_lower_and_no_larger(size, method):
+    losses = {"lora": STEADY, "lora_r1": moved(1.01, 0.02), "dora": moved(0.9999, 0.00001)}
+    sizes = {"lora": 1000, "lora_r1": 2000, "dora": size}
+    made = [dataclasses.replace(e, trainable_parameters=sizes.get(e.method, 0)) for e in runs(base=[2.0], **losses)]
+    assert told(made, margin=0.1).method == method
+
+
+def test_of_equivalent_ones_none_is_taken_that_is_further_behind_the_lowest_than_the_margin():
+    sizes = {"lora": 1000, "dora": 2000, "lora_r1": 200}
+    made = runs(base=[2.0], lora=STEADY, dora=moved(0.992), lora_r1=moved(1.0078))
+    answer = told([dataclasses.replace(e, trainable_parameters=sizes.get(e.method, 0)) for e in made], margin=1.0)
+    assert answer.method == "lora" and "lora_r1 is smaller, but its loss was 1.6% above dora's" in answer.text
+
+
+def test_without_the_leader_every_pair_that_may_be_claimed_shares_the_level():
+    others = {name: moved(1 + place / 5000, 0.0001) for place, name in enumerate(("dora", "lora_r1", "mpo", "a", "b"))}
+    for lora, count in (([1.0, None, 1.0], 15), (STEADY, 5)):
+        judged = summarise(runs(base=[2.0], lora=lora, **others), "lora", 1.0, is_strict=True)
+        assert judged["a"].looks["lora"].questions == count
+    pairing = paired(judged["lora"], judged["dora"])
+    assert pairing.corrected == pytest.approx(min(1.0, 5 * pairing.p_value))
+
+
+@pytest.mark.parametrize(
+    ("losses", "margin", "words"),
+    [
+        ({"mpo": moved(0.98)}, None, "does not help: mpo"),
+        ({"mpo": moved(1.0005, 0.0001)}, 1.0, "is not needed in qtha: mpo"),
+        ({"mpo": moved(1.02)}, None, "cannot be told"),
+        ({"mpo": moved(1.0, 0.01), "mlp_linear": moved(1.03)}, None, "is not decided"),
+        ({"mpo": moved(1.02), "mlp_linear": moved(1.03)}, None, "The circuit helps"),
+        ({"mpo": moved(1.02), "mlp_linear": moved(1.03), "product_linear": moved(0.98)}, None, "The circuit helps"),
+        ({"product_linear": moved(0.98)}, None, "no control came to the end"),
+    ],
+)
+def test_what_is_known_of_the_circuit_is_told(losses, margin, words):
+    assert words in told(runs(base=[2.0], lora=moved(1.1), qtha=STEADY, **losses), margin=margin).text
+
+
+def test_methods_that_were_stopped_are_told_and_nothing_is_claimed_of_them():
+    standings = (
+        Standing("lora", {"peft_type": "LORA", "r": 8}, 1e-3, 1.0, 0.0, 0.0, True),
+        Standing("lora_r1", {"peft_type": "LORA", "r": 1}, 1e-3, 1.1, 10.0, 5.0, True),
+        Standing("dora", {"peft_type": "LORA", "use_dora": True}, 1e-3, 1.2, 20.0, 9.0),
+        Standing("qtha", {"preset": "qtha"}, 1e-3, 1.2, 21.25, 9.0),
+        Standing("ia3", {"peft_type": "IA3"}, 1e-3, None),
+    )
+    summary = summarise(runs(base=[2.0], lora=STEADY, lora_r1=moved(1.05)), "lora", None, is_strict=True)
+    text = recommend(summary, [Rung(1, 8, (1000,), standings)], ["mpo"], {"lora", "dora", "qtha"}).text
+    for part in ("qtha, with a circuit, was stopped after 8 steps", "dora and ia3", "left out mpo", "dora and qtha"):
+        assert part in text
+
+
+def test_the_report_has_the_recommendation_and_no_second_answer_beside_it():
+    made = runs(base=[2.0], lora=moved(1.0, 0.01), dora=moved(0.99), lora_r1=moved(1.01))
+    results = {"runs": [each.to_json() for each in made], "summary": {"lora": {"reference": "lora"}}}
+    assert "dora has the lowest held-out loss" in Content.read(results).conclusion
+    assert Content.read({**results, "recommendation": {"text": "Use it."}}).conclusion == "Use it."
+
+
+def test_better_rates_that_could_change_an_answer_are_named_once():
+    verdict = one(found(lora=[1.0] * 3, qtha=WORSE), "reference", "qtha")
+    doubted = dataclasses.replace(verdict, doubt="How far the rate of qtha is from its optimum is not known.")
+    assert doubts_said([verdict]) == "" and "qtha and lora" in doubts_said([doubted, doubted])
+    assert text_of(doubted).endswith("is not known.")
