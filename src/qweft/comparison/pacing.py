@@ -262,10 +262,10 @@ def pace_said(pace: Pace, plan: Plan) -> str:
     if pace.rows is not None:
         told = f"judged on {pace.rows[0]} validation and {pace.rows[1]} test rows; {told}"
     if plan.too_slow:
-        told = f"left out for want of time: {', '.join(plan.too_slow)}; {told}"
+        told = f"no time for {', '.join(plan.too_slow)}; {told}"
     limit = plan.budget.seconds or 0.0
     if pace.seconds > limit:
-        return f"{told}, which is more than the budget of {duration(limit)}: it is the least that compares them"
+        return f"{told}: more than the budget of {duration(limit)}, and the least that compares them"
     later = "; seeds that are added until it is decided come on top" if len(plan.looks) > 1 else ""
     return f"{told}, within the budget of {duration(limit)}{later}"
 

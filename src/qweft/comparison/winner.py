@@ -1,18 +1,17 @@
 """The winner's adapter, which a comparison keeps, and the commands that use it."""
 
 import filecmp
-import os
 import shlex
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from qweft.claims import earlier_in, free_name
+from qweft import yaml_file
 from qweft.comparison.claims import claimed
 from qweft.comparison.decision import Recommendation
 from qweft.comparison.results_file import WINNER
-from qweft.comparison.trial import ADAPTER, RECORD, run_folder
+from qweft.comparison.trial import ADAPTER, RECORD, read_record, run_folder
 from qweft.errors import QweftError
 from qweft.exporting.checks import check_start
 from qweft.exporting.config import Target
@@ -21,74 +20,76 @@ from qweft.files import folder_beside, write_bytes
 from qweft.models.load import LoadedModel
 from qweft.models.quantization import quantized_as
 
-OWN = {ADAPTER, RECORD}
-"""What the winner's folder holds at first."""
+FULL = "train.yaml"
+"""The config that trains the winner in full."""
+OWN = {ADAPTER, RECORD, FULL}
 EXPORTS: dict[Target, str] = {"merged-gguf": "for llama.cpp", "merged": "for vLLM"}
 """Formats that hold any adapter that can be exported, and who reads them."""
 
 
 def keep_winner(output: Path, found: Recommendation, tell: Callable[[str], object]) -> Path | None:
-    """Copy the winner's adapter and record to OUTPUT/winner, in place of an earlier one."""
-    run = run_folder(output, found.method, found.seed)
+    """Copy the winner's adapter and record to OUTPUT/winner, with a config that trains it in full.
+
+    What a user put there stays: the run's own folder is then the winner's. Return the adapter's folder; `None` if the
+    run saved none. A link in the run's folder is refused: a copy of what it leads to would be given away.
+    """
+    run, winner = run_folder(output, found.method, found.seed), output / WINNER
     if not (run / ADAPTER).is_dir():
         return None
-    names, winner = _files_of(run), output / WINNER
-    with claimed(output) as ours:  # another process that has it copies the same
-        if ours and _is_copied(run, winner, names[1:]):
-            if not _is_copied(run, winner, names):  # what was made of the adapter stays
-                write_bytes(winner / RECORD, (run / RECORD).read_bytes())
-        elif ours:
-            is_folder = winner.is_dir() and not winner.is_symlink()
-            if os.path.lexists(winner) and not (is_folder and _is_as_kept(output, winner)):
-                aside = free_name(earlier_in(output) / WINNER)
-                winner.rename(aside)
-                earlier = "the earlier winner, with what was changed in it or made of it,"
-                is_made = is_folder and (aside / RECORD).is_file()
-                tell(f"{earlier if is_made else f'{winner}, which no comparison made,'} is now {aside}")
-            with folder_beside(winner) as folder:
-                (folder / ADAPTER).mkdir()
-                for name in names:
-                    shutil.copy2(run / name, folder / name)
+    files = [path for path in sorted((run / ADAPTER).iterdir()) if not path.name.startswith(".")]
+    for path in (run / ADAPTER, *files):
+        if path.is_symlink() or not (path.is_file() or path == run / ADAPTER):
+            raise QweftError(f"{path} is a link or no file, and is not copied; remove it, and give the command again")
+    record = (run / RECORD).read_bytes()
+    with claimed(output) as ours:
+        if not ours:
+            return winner / ADAPTER  # another process copies the same
+        is_there = winner.exists() or winner.is_symlink()
+        if is_there and not _is_own(output, winner):
+            tell(f"{winner} was changed, or holds other files, and stays as it is; the winner is {run}")
+            return run / ADAPTER
+        if is_there and (winner / RECORD).read_bytes() == record:
+            return winner / ADAPTER
+        with folder_beside(winner) as folder:
+            (folder / ADAPTER).mkdir()
+            for path in files:
+                shutil.copy2(path, folder / ADAPTER / path.name)
+            write_bytes(folder / RECORD, record)
+            write_bytes(folder / FULL, _full(run, output).encode())
     return winner / ADAPTER
 
 
-def _files_of(run: Path) -> list[Path]:
-    """Return the record and the files of a run's adapter, below its folder."""
-    found = (path for path in sorted((run / ADAPTER).iterdir()) if not path.name.startswith("."))
-    names = [Path(RECORD), *(path.relative_to(run) for path in found)]
-    for path in (run / ADAPTER, *(run / name for name in names)):
-        if path.is_symlink() or not (path.is_file() or path == run / ADAPTER):
-            raise QweftError(
-                f"{path} is a link or no file, and is not copied; move it away, and give the command again"
-            )
-    return names
-
-
-def _is_as_kept(output: Path, winner: Path) -> bool:
-    """Whether the winner's folder holds nothing but a copy of what some run of the comparison holds."""
-    if {path.name for path in winner.iterdir()} - OWN:
+def _is_own(output: Path, winner: Path) -> bool:
+    """Whether the winner's folder holds nothing but an unchanged copy of a run of this comparison."""
+    if winner.is_symlink() or not winner.is_dir() or not {path.name for path in winner.iterdir()} <= OWN:
         return False
-    for run in output.glob(f"*/{ADAPTER}"):
-        with suppress(QweftError, OSError):  # a link in it, or no record: then it was not copied
-            if run.parent != winner and _is_copied(run.parent, winner, _files_of(run.parent)[1:]):
-                return True
+    with suppress(QweftError, OSError):
+        run = read_record(winner / RECORD)[1]
+        names = [path.name for path in (winner / ADAPTER).iterdir()]
+        source = run_folder(output, run.method, run.seed) / ADAPTER
+        return not any(filecmp.cmpfiles(source, winner / ADAPTER, names, shallow=False)[1:])
     return False
 
 
-def _is_copied(run: Path, winner: Path, names: Sequence[Path]) -> bool:
-    """Whether the winner's folder holds these files of the run, so that nothing is changed under who reads it."""
-    if winner.is_symlink() or any((winner / name).is_symlink() for name in (Path(ADAPTER), *names)):
-        return False
-    adapter = [name for name in names if name != Path(RECORD)]
-    if not (winner / ADAPTER).is_dir() or len(list((winner / ADAPTER).iterdir())) != len(adapter):
-        return False
-    return not any(filecmp.cmpfiles(run, winner, list(map(str, names)), shallow=False)[1:])
+def _full(run: Path, output: Path) -> str:
+    """Return the config of a run, with whole epochs in place of its number of steps."""
+    config = read_record(run / RECORD)[0]["config"]
+    config["training"]["max_steps"] = None
+    return yaml_file.dump({**config, "output": str(output / "trained")})
 
 
 def commands_for(adapter: Path, loaded: LoadedModel, quantization: str | None) -> list[str]:
-    """Return lines with the commands that use a kept adapter: to talk with it, to serve it, and to export it."""
+    """Return lines with the commands that use a kept adapter: to train it in full, talk with it, serve it, export it.
+
+    An export is named if this adapter on this base model has one. Nothing is added to weights that were saved in 4 or 8
+    bits; where the runs rounded them (`quantization`), the export takes them as they are.
+    """
     place = shlex.quote(str(adapter))
     lines = [f"talk with it: qweft chat {place}", f"serve it: qweft serve {place}"]
+    if adapter.parent.name == WINNER:
+        named = shlex.quote(f"{adapter.parent.parent.resolve().name}={adapter}")  # two winners do not share one name
+        lines = [f"talk with it: qweft chat {place}", f"serve it: qweft serve {named}"]
+        lines.insert(0, f"train it in full: qweft train {shlex.quote(str(adapter.parent / FULL))}")
     if quantization is None and quantized_as(loaded.model) is not None:
         return lines
     unrounded = "" if quantization is None else " --model.quantization none"
