@@ -277,7 +277,7 @@ def test_a_plan_of_the_time_is_of_its_rows_alone(places, tmp_path, monkeypatch, 
         "": (1e-4, 0.0), **{method.name: (1.0, 0.1) for method in methods}})  # fmt: skip
     training = TrainingConfig(epochs=3, batch_size=2, gradient_accumulation=1)
     config = comparison(places, tmp_path, budget="2h", training=training)
-    monkeypatch.setattr("qweft.comparison.runner._chosen", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr("qweft.comparison.runner.choose", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     steps = {}
     for name, rows in (("many", 400), ("few", 30), ("again", 30)):
         source = save_rows(tmp_path / "rows.jsonl", rows)

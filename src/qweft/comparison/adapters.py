@@ -17,17 +17,7 @@ Start = tuple[Sequence[Encoded], int, TrainingConfig]
 
 
 def put_on(model: nn.Module, specification: Mapping[str, Any], steps: int | None, start: Start | None = None) -> Any:
-    """Attaches an adapter to the model, so that only the adapter is trainable.
-
-    Args:
-        model: The base model.
-        specification: As in a method of a comparison.
-        steps: Optimizer steps of the training; `None` if it is not trained.
-        start: What a start from gradients needs: training rows, the token that pads them, and the training.
-
-    Raises:
-        QweftError: If the adapter is refused.
-    """
+    """Attach an adapter to the model, so that only the adapter is trainable."""
     config: Any = adapter_config(with_steps(specification, steps))
     check_comparable(specification)
     if steps is None and method_of(specification) == "SHIRA":
@@ -39,12 +29,12 @@ def put_on(model: nn.Module, specification: Mapping[str, Any], steps: int | None
 
 
 def take_off(adapted: Any) -> Any:
-    """Detaches the adapter and returns the base model, with the weights that it had."""
+    """Detach the adapter and return the base model, with the weights that it had."""
     restore_weights(adapted)
     return detach(adapted)
 
 
 def trained(adapted: nn.Module) -> dict[str, nn.Parameter]:
-    """Returns the trainable parameters by name."""
+    """Return the trainable parameters by name."""
     # AdaLoRA's rank counter requires gradients on the meta device, and only there
     return {name: p for name, p in adapted.named_parameters() if p.requires_grad and ".ranknum." not in name}

@@ -8,7 +8,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from qweft.claims import check_earlier
 from qweft.comparison.budget import budget_of
 from qweft.comparison.config import ComparisonConfig, HalvingConfig, MethodConfig
 from qweft.comparison.method_kinds import core_of
@@ -62,16 +61,7 @@ REFUSED_STARTS = {
 
 
 def check_start(config: ComparisonConfig, needs_weights: bool = False) -> None:
-    """Checks everything that can be checked before the model and the data are loaded.
-
-    Args:
-        config: The comparison.
-        needs_weights: Whether the model's weights are needed, or only its shapes.
-
-    Raises:
-        QweftError: As `check_comparison` and `check_methods`; or the output cannot be written, or the data or the model
-            are not there.
-    """
+    """Check everything that can be checked before the model and the data are loaded."""
     check_launch()
     check_comparison(config)
     check_methods(config)
@@ -80,7 +70,6 @@ def check_start(config: ComparisonConfig, needs_weights: bool = False) -> None:
     check_can_be_written(Path(config.output))
     check_holds_no_model(Path(config.output))
     check_free_of_others(Path(config.output))
-    check_earlier(Path(config.output))
     check_places(config.data, config.output)
     check_elsewhere(config.evaluation)
     check_model(config.model, needs_weights)
@@ -92,10 +81,7 @@ def check_start(config: ComparisonConfig, needs_weights: bool = False) -> None:
 
 
 def for_search(config: ComparisonConfig) -> ComparisonConfig:
-    """Returns the config of a search alone: evaluated on the validation rows, without the runs of a comparison.
-
-    Forgetting and inspection belong to those runs and are turned off. A method's search begins at its `search_from`.
-    """
+    """Return the config of a search alone: evaluated on the validation rows, without the runs of a comparison."""
     methods = {
         name: method if method.rate_of else replace(method, learning_rate=method.learning_rate or method.search_from)
         for name, method in config.methods.items()
@@ -108,21 +94,13 @@ def for_search(config: ComparisonConfig) -> ComparisonConfig:
 
 
 def check_executor(executor: str) -> None:
-    """Checks that the executor's package is installed.
-
-    Raises:
-        QweftError: If it is not.
-    """
+    """Check that the executor's package is installed."""
     if executor == "ray" and find_spec("ray") is None:
         require("ray", "ray", "--executor ray")
 
 
 def check_comparison(config: ComparisonConfig) -> None:
-    """Checks the sections, the seeds and the search.
-
-    Raises:
-        QweftError: With the key, its value, and the allowed values.
-    """
+    """Check the sections, the seeds and the search."""
     check_training(config.training)
     check_evaluation(config.evaluation, config.data)
     check_judged_by_loss(config.evaluation)
@@ -184,11 +162,7 @@ def check_rungs(rungs: Sequence[int], whole: int) -> None:
 
 
 def check_halving(config: ComparisonConfig) -> None:
-    """Checks the halving and the budget.
-
-    Raises:
-        QweftError: If a number is out of range, or what it needs is missing.
-    """
+    """Check the halving and the budget."""
     halving, limits = config.halving, budget_of(config.budget)
     if halving.finalists is None:
         if halving.rungs is not None:
@@ -223,11 +197,7 @@ def check_halving(config: ComparisonConfig) -> None:
 
 
 def check_looks(count: int, most: int) -> None:
-    """Checks that seeds can be added to `count` of them, up to `most`.
-
-    Raises:
-        QweftError: If there are too few seeds for a first look, or none may be added.
-    """
+    """Check that seeds can be added to `count` of them, up to `most`."""
     if count < SEEDS_NEEDED:
         raise QweftError(
             f"most_seeds (--until-decided) adds to seeds, of which it needs {SEEDS_NEEDED} for a first look, got "
@@ -241,11 +211,7 @@ def check_looks(count: int, most: int) -> None:
 
 
 def check_methods(config: ComparisonConfig) -> None:
-    """Checks the methods as far as that is possible without a model.
-
-    Raises:
-        QweftError: If there is no method, a name is reserved or refers to nothing, or an adapter is refused.
-    """
+    """Check the methods as far as that is possible without a model."""
     if not config.methods:
         raise QweftError("methods: a comparison needs at least one method")
     if config.reference not in config.methods:
@@ -264,11 +230,7 @@ def check_methods(config: ComparisonConfig) -> None:
 
 
 def check_on_shared(adapter: Mapping[str, Any], quantization: str | None) -> None:
-    """Checks that an adapter trains on a base model that is quantised, and can be taken off it for the next run.
-
-    Raises:
-        QweftError: It cannot.
-    """
+    """Check that an adapter trains on a base model that is quantised, and can be taken off it for the next run."""
     if quantization is None:
         return
     check_on_quantized(adapter, quantization)
@@ -280,17 +242,13 @@ def check_on_shared(adapter: Mapping[str, Any], quantization: str | None) -> Non
 
 
 def refused(name: str, to_match: str | None, error: QweftError) -> QweftError:
-    """Returns the error about a method's adapter, whose rank may be chosen to match another method."""
+    """Return the error about a method's adapter, whose rank may be chosen to match another method."""
     matching = f" (its rank is to match {to_match})" if to_match else ""
     return QweftError(f"methods.{name}{matching}: {error}")
 
 
 def check_adapter(specification: Mapping[str, Any]) -> None:
-    """Checks the specification of a method's adapter.
-
-    Raises:
-        QweftError: If it is wrong, or is not compared.
-    """
+    """Check the specification of a method's adapter."""
     _check_start_of(specification)  # first: check_specification may advise a start that is refused here
     check_specification(with_steps(specification, None))
     check_ranks(specification)
@@ -298,7 +256,7 @@ def check_adapter(specification: Mapping[str, Any]) -> None:
 
 
 def with_steps(specification: Mapping[str, Any], steps: int | None) -> dict[str, Any]:
-    """Returns the specification. AdaLoRA, whose ranks follow a schedule over training, gets the number of steps."""
+    """Return the specification. AdaLoRA, whose ranks follow a schedule over training, gets the number of steps."""
     given = dict(specification)
     if str(given.get("peft_type")).upper() == "ADALORA":
         if "total_step" in given:
@@ -308,16 +266,7 @@ def with_steps(specification: Mapping[str, Any], steps: int | None) -> dict[str,
 
 
 def check_schedule(name: str, adapter: Mapping[str, Any], steps: int) -> None:
-    """Checks that AdaLoRA has steps in which to give up ranks, between tinit and the last tfinal ones.
-
-    Args:
-        name: The method's name.
-        adapter: Its adapter.
-        steps: Of its shortest training.
-
-    Raises:
-        QweftError: It has none, which PEFT would say after the trainings before its own.
-    """
+    """Check that AdaLoRA has steps in which to give up ranks, between tinit and the last tfinal ones."""
     first, last = (adapter.get(key) or 0 for key in ("tinit", "tfinal"))
     if str(adapter.get("peft_type")).upper() == "ADALORA" and first >= steps - last:
         raise QweftError(
@@ -327,11 +276,7 @@ def check_schedule(name: str, adapter: Mapping[str, Any], steps: int) -> None:
 
 
 def check_comparable(specification: Mapping[str, Any]) -> None:
-    """Checks a specification against the lists of methods that cannot be compared.
-
-    Raises:
-        QweftError: Naming the method and why it is not compared.
-    """
+    """Check a specification against the lists of methods that cannot be compared."""
     name = method_of(specification)
     reason = REFUSED.get(name)
     if reason is None and "num_virtual_tokens" in (fields_of(name) or ()):

@@ -23,17 +23,7 @@ NOT_COMPARED = ("core", "preset", "peft_type", "task_type", *FIELDS)
 
 
 def kind_of(method: str, adapter: dict[str, Any] | None) -> Kind:
-    """Returns the kind of a method, from its adapter's specification, or from its name without one.
-
-    Args:
-        method: Name of the method in the comparison.
-        adapter: The specification as in the configuration ({"preset": "qtha", "r": 8}); `None` for the base model.
-
-    Returns:
-        "hybrid" has a circuit. "no_circuit" is the same kind of network without the circuit. "twin" has a classical
-        control, a constant or an altered circuit in its place. "lora" is PEFT's LoRA, or dense maps around the
-        identity core. "other" is a LoRA with additions (`use_dora`), or another PEFT method.
-    """
+    """Return the kind of a method, from its adapter's specification, or from its name without one."""
     if method == "base":
         return "base"
     spec = _resolved(method, adapter)
@@ -50,23 +40,13 @@ def kind_of(method: str, adapter: dict[str, Any] | None) -> Kind:
 
 
 def core_of(method: str, adapter: dict[str, Any] | None) -> str | None:
-    """Returns the name of the core between the maps ("quantum_linear"); `None` for adapters of other kinds.
-
-    Args:
-        method: Name of the method in the comparison.
-        adapter: Its specification.
-    """
+    """Return the name of the core between the maps ("quantum_linear"); `None` for adapters of other kinds."""
     spec = _resolved(method, adapter)
     return str(spec.get("core", "quantum_linear")) if _peft_type(spec) == "QWTHN" else None
 
 
 def maps_of(method: str, adapter: dict[str, Any] | None) -> tuple[str, str] | None:
-    """Returns the kinds of the maps around the core ("mpo" or "dense"); `None` for adapters of other kinds.
-
-    Args:
-        method: Name of the method in the comparison.
-        adapter: Its specification.
-    """
+    """Return the kinds of the maps around the core ("mpo" or "dense"); `None` for adapters of other kinds."""
     spec = _resolved(method, adapter)
     if _peft_type(spec) != "QWTHN":
         return None
@@ -74,14 +54,7 @@ def maps_of(method: str, adapter: dict[str, Any] | None) -> tuple[str, str] | No
 
 
 def differences(adapter: dict[str, Any], other: dict[str, Any]) -> list[str]:
-    """Returns the differences between two adapters of this package besides the core: ["r (1, not 8)"].
-
-    A missing field has its default. The circuit's fields count only if both cores have a function.
-
-    Args:
-        adapter: A specification.
-        other: Another one.
-    """
+    """Return the differences between two adapters of this package besides the core: ["r (1, not 8)"]."""
     ours, theirs = _complete(adapter), _complete(other)
     left_out = set(NOT_COMPARED)
     if None in (function_of(ours["core"]), function_of(theirs["core"])):
@@ -94,12 +67,12 @@ def differences(adapter: dict[str, Any], other: dict[str, Any]) -> list[str]:
 
 
 def _complete(adapter: dict[str, Any]) -> dict[str, Any]:
-    """Returns the specification with its preset's fields and all defaults."""
+    """Return the specification with its preset's fields and all defaults."""
     return complete(_resolved("", adapter))
 
 
 def _meant(spec: dict[str, Any], key: str) -> Any:
-    """Returns a field's effective value: `None` resolved to its number, modules sorted."""
+    """Return a field's effective value: `None` resolved to its number, modules sorted."""
     value = spec.get(key)
     if key in RESOLVED:
         return getattr(resolve(spec), key)
@@ -107,12 +80,12 @@ def _meant(spec: dict[str, Any], key: str) -> Any:
 
 
 def _said(value: Any) -> str:
-    """Returns a field's value as text."""
+    """Return a field's value as text."""
     return " ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _resolved(method: str, adapter: dict[str, Any] | None) -> dict[str, Any]:
-    """Returns the specification with its preset's fields. Without one, the preset that begins the method's name."""
+    """Return the specification with its preset's fields. Without one, the preset that begins the method's name."""
     if adapter:
         named = str(adapter["preset"]) if "preset" in adapter else None
     else:
@@ -123,5 +96,5 @@ def _resolved(method: str, adapter: dict[str, Any] | None) -> dict[str, Any]:
 
 
 def _peft_type(spec: dict[str, Any]) -> str | None:
-    """Returns the PEFT type in capitals; `None` without one."""
+    """Return the PEFT type in capitals; `None` without one."""
     return str(spec["peft_type"]).upper() if "peft_type" in spec else None

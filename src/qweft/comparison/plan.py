@@ -25,14 +25,7 @@ SEEDS_OF_THE_SEARCH = 1000
 
 @dataclass(frozen=True)
 class Grid:
-    """What the search for learning rates tries.
-
-    Args:
-        rates: Distinct learning rates, ascending. Empty means a search by factors of two from each method's own.
-        seeds: A rate is scored by the mean loss over these.
-        steps: Steps of each training; `None` means those of the whole training, known once the data are read.
-        most: Largest number of rates of a method in a search by factors of two.
-    """
+    """What the search for learning rates tries."""
 
     rates: tuple[float, ...]
     seeds: tuple[int, ...]
@@ -48,26 +41,7 @@ class Grid:
 
 @dataclass(frozen=True)
 class Plan:
-    """A comparison with every `None` of its config resolved.
-
-    Args:
-        settings: What the runs share.
-        methods: The methods with their ranks and learning rates, except those that the search or the timing chooses.
-        looks: The seeds at each look at the data. Each method runs once per seed of the first look, and of the further
-            ones until its questions are decided.
-        reference: The method that the others are compared with.
-        equivalent_within: As in the config.
-        search: Whether a search for learning rates precedes the runs.
-        halving: The halving before the runs; without finalists there is none.
-        recommend: Whether the comparison ends in a recommendation.
-        budget: Its limits.
-        too_large: Methods that were left out, as they exceed the limit of parameters.
-        too_slow: Names of those that were left out for want of time.
-        grid: What the search tries.
-        executor: "local" or "ray".
-        workers: Processes or actors; `None` only on a cluster, which determines the number.
-        shapes: The base model without its weights.
-    """
+    """A comparison with every `None` of its config resolved."""
 
     settings: RunSettings
     methods: tuple[Method, ...]
@@ -114,14 +88,7 @@ class Plan:
 
 
 def resolve(config: ComparisonConfig) -> Plan:
-    """Checks a comparison and returns its plan; only the shapes of the model are loaded, and nothing is written.
-
-    Args:
-        config: The config as given.
-
-    Raises:
-        QweftError: If anything in the config is wrong.
-    """
+    """Check a comparison and return its plan; only the shapes of the model are loaded, and nothing is written."""
     check_start(config)
     shapes = load_model(replace(config.model, device="meta"))
     settings = RunSettings(
@@ -148,19 +115,7 @@ def resolve(config: ComparisonConfig) -> Plan:
 
 
 def within(methods: Sequence[Method], most: int | None, search: bool) -> tuple[tuple[Method, ...], tuple[Method, ...]]:
-    """Returns the methods of at most so many trained parameters, and the others.
-
-    Where a LoRA is too large, the first one that is not comes first, so that want of time leaves it in: it is what all
-    others have to beat.
-
-    Args:
-        methods: All methods.
-        most: The limit; `None` means none.
-        search: Whether a method that used the rate of one that is left out has its own searched.
-
-    Raises:
-        QweftError: If all methods are larger, or one is given the time of a larger one.
-    """
+    """Return the methods of at most so many trained parameters, and the others."""
     kept = [each for each in methods if most is None or each.trainable_parameters <= most]
     if not kept:
         least = min(methods, key=lambda each: each.trainable_parameters)
@@ -181,16 +136,7 @@ def _is_lora(method: Method) -> bool:
 
 
 def only(methods: Sequence[Method], kept: Sequence[Method], search: bool) -> tuple[Method, ...]:
-    """Returns the methods that are kept; one that used the rate of another one that is not has its own.
-
-    Args:
-        methods: All methods.
-        kept: Those that are kept.
-        search: Whether its own rate is searched.
-
-    Raises:
-        QweftError: A method is given the time of one that is not kept.
-    """
+    """Return the methods that are kept; one that used the rate of another one that is not has its own."""
     names = {each.name for each in kept}
     for each in kept:
         if each.matches_time is not None and each.matches_time not in names:
@@ -205,7 +151,7 @@ def only(methods: Sequence[Method], kept: Sequence[Method], search: bool) -> tup
 
 
 def _grid(config: ComparisonConfig) -> Grid:
-    """Returns what the search tries; with halving or without a list of rates at seeds that are not judged."""
+    """Return what the search tries; with halving or without a list of rates at seeds that are not judged."""
     others = (seed for seed in count(SEEDS_OF_THE_SEARCH) if seed not in config.seeds)
     if config.rates is not None:
         rates = tuple(sorted({float(rate) for rate in config.rates}))
@@ -215,15 +161,7 @@ def _grid(config: ComparisonConfig) -> Grid:
 
 
 def rung_steps(halving: HalvingConfig, whole: int) -> tuple[int, ...]:
-    """Returns the steps of each rung.
-
-    Args:
-        halving: The config.
-        whole: Steps of the training.
-
-    Raises:
-        QweftError: If the rungs of the config are not shorter than that.
-    """
+    """Return the steps of each rung."""
     if halving.rungs is not None:
         check_rungs(halving.rungs, whole)
         return tuple(halving.rungs)
@@ -231,17 +169,7 @@ def rung_steps(halving: HalvingConfig, whole: int) -> tuple[int, ...]:
 
 
 def check_steps(plan: Plan, methods: Iterable[Method], whole: int, is_search: bool = False) -> None:
-    """Checks the methods that follow a schedule on their shortest trainings: of a rung, of the search, or the run.
-
-    Args:
-        plan: The plan.
-        methods: Its methods.
-        whole: Steps of the training.
-        is_search: Whether a search is all that is made.
-
-    Raises:
-        QweftError: As `check_schedule`.
-    """
+    """Check the methods that follow a schedule on their shortest trainings: of a rung, of the search, or the run."""
     for method in methods:
         own, short = method.steps or whole, None
         if plan.halving.finalists is not None:
@@ -252,7 +180,7 @@ def check_steps(plan: Plan, methods: Iterable[Method], whole: int, is_search: bo
 
 
 def rung_sizes(methods: int, finalists: int, rungs: int) -> list[int]:
-    """Returns how many methods go on after each rung at most: a geometric series that ends at the finalists.
+    """Return how many methods go on after each rung at most: a geometric series that ends at the finalists.
 
         size_j = max(finalists, ceil(methods * (finalists / methods)^(j / rungs)))
 
@@ -265,10 +193,7 @@ def rung_sizes(methods: int, finalists: int, rungs: int) -> list[int]:
 
 
 def planned_looks(config: ComparisonConfig) -> tuple[tuple[int, ...], ...]:
-    """Returns the seeds at each look: those of the config, with `most_seeds` also twice as many each time.
-
-    The seeds that are added are the smallest whole numbers not yet used.
-    """
+    """Return the seeds at each look: those of the config, with `most_seeds` also twice as many each time."""
     seeds = tuple(config.seeds)
     looks = [seeds]
     unused = (seed for seed in count() if seed not in seeds)
@@ -279,9 +204,5 @@ def planned_looks(config: ComparisonConfig) -> tuple[tuple[int, ...], ...]:
 
 
 def resolve_search(config: ComparisonConfig) -> Plan:
-    """Returns the plan of a search alone.
-
-    Raises:
-        QweftError: If anything in the config is wrong.
-    """
+    """Return the plan of a search alone."""
     return resolve(for_search(config))

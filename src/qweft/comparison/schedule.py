@@ -26,14 +26,7 @@ GENERATED = 25.0
 
 @dataclass(frozen=True)
 class Schedule:
-    """The runs in order, each with its cost in evaluated tokens.
-
-    Args:
-        runs: The method, `None` for the untouched model, and the seed of each run.
-        costs: Tokens that each run evaluates, plus those that it trains on and generates, weighted by their cost.
-        output: Folder of the runs.
-        first_seconds: Estimated time of the runs that were missing at the start; `None` if it was not timed.
-    """
+    """The runs in order, each with its cost in evaluated tokens."""
 
     runs: tuple[tuple[Method | None, int], ...]
     costs: tuple[float, ...]
@@ -41,27 +34,22 @@ class Schedule:
     first_seconds: float | None = None
 
     def folder(self, place: int) -> Path:
-        """Returns the folder of a run."""
+        """Return the folder of a run."""
         method, seed = self.runs[place]
         return run_folder(self.output, BASE if method is None else method.name, seed)
 
     def finished(self) -> set[int]:
-        """Returns the places of the runs that have a record, whoever made them."""
+        """Return the places of the runs that have a record, whoever made them."""
         return {place for place in range(len(self.runs)) if (self.folder(place) / RECORD).is_file()}
 
     def left(self, made: Collection[int], seconds: float) -> float | None:
-        """Returns the estimated time of the runs without a record, by what others took; `None` without one.
-
-        Args:
-            made: Places of the runs that were made since the start.
-            seconds: Time since the start.
-        """
+        """Return the estimated time of the runs without a record, by what others took; `None` without one."""
         cost, finished = sum(self.costs[place] for place in made), self.finished()
         waiting = sum(cost for place, cost in enumerate(self.costs) if place not in finished)
         return seconds / cost * waiting if cost and waiting else None
 
     def described(self) -> list[str]:
-        """Returns the number of runs with their estimated time, then a line on each method."""
+        """Return the number of runs with their estimated time, then a line on each method."""
         methods = list({method.name: method for method, _ in self.runs if method is not None}.values())
         seeds = sorted({seed for method, seed in self.runs if method is not None})
         base = "the base model, and " if any(method is None for method, _ in self.runs) else ""
@@ -81,16 +69,7 @@ def schedule(
     workers: int,
     made: Sequence[Run] = (),
 ) -> Schedule:
-    """Returns the untouched model's run if the first seed is among the seeds, then every method's at every seed.
-
-    Args:
-        context: What the runs share.
-        methods: The methods, resolved.
-        seeds: Each method runs once per seed.
-        seconds_of_a_token: From `seconds_of_a_token`; `None` if it was not timed.
-        workers: Number of processes that share the runs.
-        made: Runs of earlier looks, which are left out. A method may have sat out the last one.
-    """
+    """Return the untouched model's run if the first seed is among the seeds, then every method's at every seed."""
     first, had = context.settings.first_seed, {(run.method, run.seed) for run in made}
     runs: list[tuple[Method | None, int]] = [(None, first)] if first in seeds and (BASE, first) not in had else []
     runs += [(method, seed) for seed in seeds for method in methods if (method.name, seed) not in had]
@@ -112,15 +91,7 @@ def schedule(
 def search_said(
     context: Context, methods: Sequence[Method], grid: Grid, seconds_of_a_token: float | None, workers: int
 ) -> str:
-    """Returns a sentence on what the search before the runs makes, with its estimated time if a token was timed.
-
-    Args:
-        context: What the runs share.
-        methods: All methods; the search is for those that are `searched`.
-        grid: What it tries.
-        seconds_of_a_token: From `seconds_of_a_token`; `None` if it was not timed.
-        workers: Number of processes that share the trainings.
-    """
+    """Return a sentence on what the search before the runs makes, with its estimated time if a token was timed."""
     asked = [method for method in methods if method.searched]
     whole = planned_steps(context.settings.training, context.data.train)
     steps = sum((grid.steps or whole) * (method.steps or whole) / whole for method in asked)
@@ -133,7 +104,7 @@ def search_said(
 
 
 def seconds_of_a_token(context: Context) -> float | None:
-    """Returns the time that the base model takes for a token of an evaluation, on one batch; `None` without rows."""
+    """Return the time that the base model takes for a token of an evaluation, on one batch; `None` without rows."""
     batch, pad = _judged(context)[: context.settings.evaluation.batch_size], context.loaded.tokenizer.pad_token_id
     if not batch:
         return None
@@ -145,7 +116,7 @@ def seconds_of_a_token(context: Context) -> float | None:
 
 
 def what_it_is(method: Method) -> str:
-    """Returns a method in a few words, with its number of trained parameters.
+    """Return a method in a few words, with its number of trained parameters.
 
     >>> what_it_is(Method("small", {"peft_type": "LORA", "r": 1}, 1e-3, 57600))
     'LoRA, rank 1: 57,600 trained parameters'
@@ -154,7 +125,7 @@ def what_it_is(method: Method) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Returns a rough time.
+    """Return a rough time.
 
     >>> duration(48), duration(200), duration(7000)
     ('50 s', '3 min', '1.9 h')
@@ -165,7 +136,7 @@ def duration(seconds: float) -> str:
 
 
 def span(least: str, most: str) -> str:
-    """Returns two ends as text.
+    """Return two ends as text.
 
     >>> span("10 s", "3 min"), span("10 s", "10 s")
     ('10 s to 3 min', '10 s')
@@ -192,12 +163,7 @@ FORMS = {"": "{}", "linear": "{}, added to a linear map", "weighted": "{}, as a 
 
 
 def kind_said(name: str, adapter: Mapping[str, Any]) -> str:
-    """Returns what an adapter is in a few words.
-
-    Args:
-        name: The method's name.
-        adapter: Its specification.
-    """
+    """Return what an adapter is in a few words."""
     core, maps = core_of(name, dict(adapter)), maps_of(name, dict(adapter))
     if core is None or maps is None:
         kind = str(adapter.get("peft_type")).upper()
@@ -216,12 +182,12 @@ def _judged(context: Context) -> list[Encoded]:
 
 
 def _trained_tokens(context: Context) -> float:
-    """Returns the tokens of a training step, on average."""
+    """Return the tokens of a training step, on average."""
     data, training = context.data, context.settings.training
     share = tokens(data.train) / len(units(training, data.train))
     return share * training.batch_size * training.batches_a_step
 
 
 def tokens(rows: Sequence[Encoded]) -> int:
-    """Returns the number of tokens of some rows."""
+    """Return the number of tokens of some rows."""
     return sum(len(row["input_ids"]) for row in rows)

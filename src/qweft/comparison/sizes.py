@@ -25,19 +25,7 @@ NONE = ("OFT", "RANDLORA", "SUPERTUNING")
 
 
 def count(model: nn.Module, specification: Mapping[str, Any], rates: Mapping[str, float] | None = None) -> int:
-    """Returns the number of trainable parameters of an adapter on a model.
-
-    The model, best on the meta device, is left unchanged.
-
-    Args:
-        model: The model.
-        specification: The adapter.
-        rates: Learning rates by part, of which the adapter must train each.
-
-    Raises:
-        QweftError: If the adapter is refused or lacks a part that has a rate, trains the base model's own parameters,
-            or cannot be detached.
-    """
+    """Return the number of trainable parameters of an adapter on a model."""
     own = dict(model.named_parameters(remove_duplicate=False))
     of_base = {id(parameter) for parameter in own.values()}
     adapted = put_on(model, specification, None)
@@ -63,7 +51,7 @@ def count(model: nn.Module, specification: Mapping[str, Any], rates: Mapping[str
 
 
 def _left_out(specification: Mapping[str, Any], parameters: Mapping[str, nn.Parameter]) -> int:
-    """Returns the parameters that PEFT does not make on shapes alone: of MonteCLoRA r + num_samples a layer."""
+    """Return the parameters that PEFT does not make on shapes alone: of MonteCLoRA r + num_samples a layer."""
     if not specification.get("monteclora_config"):
         return 0
     if any("monteclora_sampler" in name for name in parameters):
@@ -74,11 +62,7 @@ def _left_out(specification: Mapping[str, Any], parameters: Mapping[str, nn.Para
 
 
 def size_field(specification: Mapping[str, Any]) -> str:
-    """Returns the field of an adapter that increases its number of parameters.
-
-    Raises:
-        QweftError: If it has no such field.
-    """
+    """Return the field of an adapter that increases its number of parameters."""
     if "preset" in specification:
         return "r"
     name = str(specification.get("peft_type")).upper()
@@ -89,13 +73,7 @@ def size_field(specification: Mapping[str, Any]) -> str:
 
 
 def matched(model: nn.Module, specification: Mapping[str, Any], wanted: int) -> dict[str, Any]:
-    """Returns the specification with the rank (or other field) whose parameter count is nearest to the wanted one.
-
-    Of two equally near ranks, it chooses the smaller. The search doubles until the count is reached and then bisects.
-
-    Raises:
-        QweftError: If the count does not grow that far, or a rank on the way is refused.
-    """
+    """Return the specification with the rank (or other field) whose parameter count is nearest to the wanted one."""
     field = size_field(specification)
     found: dict[int, int] = {}
 

@@ -36,21 +36,10 @@ HARMLESS = 1e-6
 
 
 def with_matched_time(context: Context, methods: Sequence[Method], seed: int) -> list[Method]:
-    """Returns the methods, with the number of steps filled in for those with `match_time`.
+    """Return the methods, with the number of steps filled in for those with `match_time`.
 
-        steps = max(1, round((steps of the other * its seconds per step + seconds of its bases - seconds of own bases)
-                             / own seconds per step))
-
-    Times are measured once and saved in the output folder. So a resumed comparison uses the same steps, and a method
-    that is added later leaves the steps of the others unchanged.
-
-    Args:
-        context: What the runs share.
-        methods: All methods of the comparison.
-        seed: Seed of the measured trainings.
-
-    Raises:
-        QweftError: If the folder's file of times cannot be read.
+    steps = max(1, round((steps of the other * its seconds per step + seconds of its bases - seconds of own bases)
+                         / own seconds per step))
     """
     pairs = {method.name: other for method in methods if (other := method.matches_time) is not None}
     if not pairs:
@@ -71,17 +60,7 @@ def _matched(method: Method, steps: int, step: Pair, bases: Pair, beside: float 
 def _seconds(
     context: Context, methods: Sequence[Method], pairs: Mapping[str, str], seed: int
 ) -> dict[str, tuple[Pair, Pair, float | None]] | None:
-    """Returns the seconds of a step and of the bases, own and the other's, of each method with `match_time`.
-
-    The third entry is the share of the processors that other processes took meanwhile. It returns `None` while another
-    process measures.
-
-    Args:
-        context: What the runs share.
-        methods: All methods of the comparison.
-        pairs: The method whose time is matched, by the method that matches it.
-        seed: Seed of the measured trainings.
-    """
+    """Return the seconds of a step and of the bases, own and the other's, of each method with `match_time`."""
     by_name = {method.name: method for method in methods}
     path = context.output / FILE
     with claimed(context.output) as ours:
@@ -112,16 +91,13 @@ def _seconds(
 
 
 def _pairs(entry: Mapping[str, Any]) -> tuple[Pair, Pair]:
-    """Returns the times of a step and of the bases; files of earlier versions lack the latter."""
+    """Return the times of a step and of the bases; files of earlier versions lack the latter."""
     (step, its_step), (bases, its_bases) = entry["seconds"], entry.get("basis_seconds", (0.0, 0.0))
     return (float(step), float(its_step)), (float(bases), float(its_bases))
 
 
 def _key(context: Context, own: Method, other: Method, kept: Mapping[str, Any]) -> str:
-    """Returns a hash of what a step time depends on: not rates, seeds, numbers of steps or other methods.
-
-    Where `kept` has the key of an earlier version, it is that one.
-    """
+    """Return a hash of what a step time depends on: not rates, seeds, numbers of steps or other methods."""
     training = context.settings.training
     work: list[Any] = [training.batch_size, training.batches_a_step, training.gradient_checkpointing]
     decides = training.decides(needs_rows_first(own.adapter) or needs_rows_first(other.adapter))
@@ -136,7 +112,7 @@ def _key(context: Context, own: Method, other: Method, kept: Mapping[str, Any]) 
 
 
 def _read(path: Path) -> dict[str, dict[str, Any]]:
-    """Returns the saved times by key: the entries that `_pairs` reads, with the names of both methods."""
+    """Return the saved times by key: the entries that `_pairs` reads, with the names of both methods."""
     if not os.path.lexists(path):
         return {}
     way = (
@@ -175,14 +151,7 @@ def _measure(context: Context, methods: Sequence[Method], seed: int) -> dict[str
 
 
 def timed_fit(context: Context, method: Method, seed: int, steps: int = STEPS) -> Fit:
-    """Returns the fit of a short training that changes nothing, for its times.
-
-    Args:
-        context: What the runs share, with the base model's weights.
-        method: The method.
-        seed: Seed of the training.
-        steps: Its optimizer steps.
-    """
+    """Return the fit of a short training that changes nothing, for its times."""
     budget = replace(context.settings.training, max_steps=steps, learning_rate=HARMLESS, seed=seed)
     set_seed(seed)
     adapted = put_on(context.loaded.model, method.adapter, steps)

@@ -15,7 +15,6 @@ from safetensors import SafetensorError
 from transformers import set_seed
 
 from qweft import records
-from qweft.claims import free_name
 from qweft.comparison.adapters import put_on, take_off
 from qweft.comparison.claims import claimed
 from qweft.comparison.context import Context, fingerprint, judged_rows
@@ -51,33 +50,19 @@ DEQUANTISED_ROWS = 32
 
 
 def run_folder(output: Path, method: str, seed: int) -> Path:
-    """Returns the folder of one run's adapter and record."""
+    """Return the folder of one run's adapter and record."""
     return output / (BASE if method == BASE else f"{method}-{seed}")
 
 
 def run_trial(
     context: Context, method: Method | None, seed: int, folder: Path, keep_adapter: bool = True
 ) -> Run | None:
-    """Returns the run's record, read if the run is finished, else made; `None` while another process makes it.
-
-    Settings that do not affect the outcome may change later. A finished run gets the budget that its method has now.
-    With `inspect`, it gets the missing inspection of its saved adapter.
-
-    Args:
-        context: What the runs share, with the executor that makes them.
-        method: `None` means the untouched base model.
-        seed: The run's seed.
-        folder: The run's own folder.
-        keep_adapter: Whether the trained adapter is saved there.
-
-    Raises:
-        QweftError: If the folder is a link, or holds a run of another configuration, or a record that cannot be read.
-    """
+    """Return the run's record, read if the run is finished, else made; `None` while another process makes it."""
     return context.executor.run(context, method, seed, folder, keep_adapter)
 
 
 def finished_trial(context: Context, method: Method | None, seed: int, folder: Path) -> Run | None:
-    """Returns the record of a finished run that lacks nothing, else `None`. Arguments and errors as in `run_trial`."""
+    """Return the record of a finished run that lacks nothing, else `None`. Arguments and errors as in `run_trial`."""
     if folder.is_symlink():  # what stands where it leads would be replaced
         raise QweftError(
             f"{folder} is a link to {os.path.realpath(folder)}, and a run writes to its own folder; remove it"
@@ -89,7 +74,7 @@ def finished_trial(context: Context, method: Method | None, seed: int, folder: P
 
 
 def trial_here(context: Context, method: Method | None, seed: int, folder: Path, keep_adapter: bool) -> Run | None:
-    """Makes or reads the run in this process; arguments and result as in `run_trial`."""
+    """Make or reads the run in this process; arguments and result as in `run_trial`."""
     finished = finished_trial(context, method, seed, folder)
     if finished is not None:
         return finished
@@ -129,11 +114,7 @@ def _finished(context: Context, method: Method | None, seed: int, folder: Path) 
 
 
 def read_record(record: Path) -> tuple[dict[str, Any], Run]:
-    """Returns the whole record of a run, and the run in it.
-
-    Raises:
-        QweftError: If the file is damaged or not the record of a run.
-    """
+    """Return the whole record of a run, and the run in it."""
     way = "remove that file to make the run again"
     saved = records.read_record(record, way)
     try:
@@ -154,7 +135,7 @@ def _lacks_inspection(context: Context, method: Method | None, run: Run, folder:
 
 
 def _with_inspection(context: Context, method: Method, run: Run, folder: Path) -> Run:
-    """Inspects the saved adapter of a finished run, and adds the result to its record."""
+    """Inspect the saved adapter of a finished run, and adds the result to its record."""
     run = replace(run, inspection=_inspected_from(folder / ADAPTER, context, method))
     if checksum(context.loaded.model) != context.base_checksum:
         raise QweftError(
@@ -208,7 +189,7 @@ def _free_memory() -> None:
 
 
 def _run_config(context: Context, method: Method, seed: int) -> RunConfig:
-    """Returns the config with which `qweft train` would make this run. `qweft evaluate` finds model and data in it."""
+    """Return the config with which `qweft train` would make this run. `qweft evaluate` finds model and data in it."""
     settings = context.settings
     training = _budget(context, method, seed)
     return RunConfig(
@@ -217,7 +198,7 @@ def _run_config(context: Context, method: Method, seed: int) -> RunConfig:
 
 
 def _fingerprints(context: Context, method: Method | None, seed: int) -> list[str]:
-    """Returns hashes of everything that determines the run's result: this version's, then those of earlier ones."""
+    """Return hashes of everything that determines the run's result: this version's, then those of earlier ones."""
     fewer = {"spread_rows": rows} if (rows := context.settings.most_rows) else {}
     decides = {
         "judging": context.settings.evaluation.compared() | _elsewhere(context) | fewer,
@@ -228,7 +209,7 @@ def _fingerprints(context: Context, method: Method | None, seed: int) -> list[st
 
 
 def _elsewhere(context: Context) -> dict[str, Any]:
-    """Returns a hash of the rows of other data, if forgetting is measured; else an empty dict."""
+    """Return a hash of the rows of other data, if forgetting is measured; else an empty dict."""
     if not context.settings.evaluation.forgetting:
         return {}
     return {"elsewhere": fingerprint_of({"elsewhere": list(context.elsewhere)})}
@@ -274,8 +255,6 @@ def _scored(context: Context, method: Method | None, seed: int, keep: Path | Non
         if is_inspected and not rewritten:
             inspection = _inspected(model, context, method)
         if keep is not None:
-            if os.path.lexists(keep / ADAPTER):  # without a record, it may be another's
-                os.replace(keep / ADAPTER, free_name(keep / ADAPTER))
             _save(model, keep / ADAPTER, loaded.source.hub_id)
             size = weights_bytes(keep / ADAPTER)
         take_off(model)
@@ -302,7 +281,7 @@ def _rows(found: HeldOutLoss) -> tuple[tuple[float, int], ...]:
 
 
 def _groups(texts: Sequence[Conversation]) -> tuple[int, ...]:
-    """Returns the group of each row as a number; empty if no two rows share one."""
+    """Return the group of each row as a number; empty if no two rows share one."""
     numbers = {group: number for number, group in enumerate(dict.fromkeys(text.group for text in texts))}
     return tuple(numbers[text.group] for text in texts) if len(numbers) < len(texts) else ()
 
@@ -349,11 +328,7 @@ def _can_be_inspected(adapter: Mapping[str, Any]) -> bool:
 
 
 def _inspected(model: Any, context: Context, method: Method) -> dict[str, Any] | None:
-    """Returns the inspection as JSON; `None` if nothing of the adapter can be measured.
-
-    There are three such cases: an adapter of another kind, an adapter without a linear layer of this package or of
-    plain LoRA (LoRA on embeddings), and an adapter whose layers no row reaches. Such runs are otherwise normal.
-    """
+    """Return the inspection as JSON; `None` if nothing of the adapter can be measured."""
     if not _can_be_inspected(method.adapter):
         return None
     from qweft.analysis.checks import LEAST_ROWS
@@ -377,11 +352,7 @@ def _inspected(model: Any, context: Context, method: Method) -> dict[str, Any] |
 
 
 def _inspected_from(folder: Path, context: Context, method: Method) -> dict[str, Any] | None:
-    """Attaches a saved adapter to the shared base model, inspects it and detaches it.
-
-    Raises:
-        QweftError: If the folder holds no adapter that fits the model.
-    """
+    """Attach a saved adapter to the shared base model, inspects it and detaches it."""
     model = put_saved_on(context.loaded, folder)
     try:
         return _inspected(model, context, method)

@@ -11,7 +11,6 @@ from typing import Any
 
 from rich.console import Group
 
-from qweft.claims import keep_earlier
 from qweft.comparison.claims import done_by_any, kept, shared_output
 from qweft.comparison.config import ComparisonConfig
 from qweft.comparison.context import Context
@@ -31,8 +30,6 @@ from qweft.records import read_record
 from qweft.training.loop import planned_steps
 
 FILE = "learning_rates.json"
-MOST = 1000
-"""Most rates, and most seeds, of a method in such a file."""
 FOLDER = "search"
 """Folder of the search runs, in the output folder of a comparison."""
 
@@ -78,50 +75,11 @@ def _tune(config: ComparisonConfig, command: str, begin: Callable[[], None]) -> 
 
 
 def check_free_of_others(folder: Path) -> None:
-    """Check that a search would replace no file of another program."""
+    """Raise if a search would replace a learning_rates.json that no search wrote."""
     if os.path.lexists(folder / FILE):
-        _methods_in(folder / FILE)
-
-
-def _methods_in(path: Path) -> dict[str, Any]:
-    """Return what a file holds of each method."""
-    way = "choose another --output, or remove it"
-    try:
-        methods = read_record(path, way).get("methods")
-    except QweftError:
-        methods = None
-    if not isinstance(methods, dict) or not all(map(_is_found, methods.values())):
-        raise QweftError(f"output {path.parent} holds {FILE}, and no qweft tune wrote it or it is damaged; {way}")
-    return methods
-
-
-def _write(path: Path, record: Mapping[str, Any], found: Mapping[str, Any], is_whole: bool, console: Console) -> None:
-    """Write the rates that were found so far."""
-    others = _trainings(_methods_in(path)) - _trainings(found) if os.path.lexists(path) else set()
-    if others and not is_whole:
-        return
-    if others:
-        aside = keep_earlier(path.parent, path.stem, [path])
-        what = "methods" if {name for name, *_ in others} - {*found} else "rates or seeds"
-        console.say(f"the earlier learning rates, of other {what}, are now in {aside}")
-    write_json(path, {**record, "methods": found})
-
-
-def _trainings(methods: Mapping[str, Any]) -> set[tuple[str, str, str]]:
-    """Return method, rate and seed of each training of searches."""
-    return {
-        (name, str(rate), str(seed))
-        for name, entry in methods.items()
-        for rate, seed in product(entry.get("validation_loss", {}), entry.get("seeds", [""]))
-    }
-
-
-def _is_found(entry: Any) -> bool:
-    """Whether a search may have written this of a method."""
-    kinds = {"validation_loss": dict, "seeds": list}
-    return isinstance(entry, dict) and all(
-        isinstance(entry.get(key, kind()), kind) and len(entry.get(key, ())) <= MOST for key, kind in kinds.items()
-    )
+        way = "choose another --output, or remove it"
+        if not isinstance(read_record(folder / FILE, way).get("methods"), dict):
+            raise QweftError(f"output {folder} holds {FILE}, and no qweft tune wrote it or it is damaged; {way}")
 
 
 def _with_own_rate(methods: Sequence[Method]) -> list[Method]:
@@ -160,7 +118,7 @@ def search(context: Context, methods: Sequence[Method], grid: Grid, record: Mapp
     for place, entry in done_by_any([each.advance for each in searches], context.executor.wait):
         found[place] = entry
         told = {methods[at].name: found[at] for at in sorted(found)}
-        _write(path, record, told, len(told) == len(methods), context.console)
+        write_json(path, {**record, "methods": told})
     return {methods[at].name: found[at] for at in sorted(found)}
 
 

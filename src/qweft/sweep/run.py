@@ -45,18 +45,7 @@ RECORD = "test.json"
 
 
 def tested(context: Context, adapter: dict[str, Any], folder: Path) -> dict[str, float | None] | None:
-    """Returns the test losses of the untouched model and of a trial's adapter; `None` while another process evaluates.
-
-    They are evaluated once and saved in the trial's folder.
-
-    Args:
-        context: What the trials share.
-        adapter: The trial's specification.
-        folder: The trial's own folder.
-
-    Returns:
-        {"base", "adapted", "standard_error"} in nats per token.
-    """
+    """Return the test losses of the untouched model and of a trial; `None` while another process evaluates."""
     with claimed(folder) as ours:
         if not ours:
             return None
@@ -66,11 +55,7 @@ def tested(context: Context, adapter: dict[str, Any], folder: Path) -> dict[str,
 
 
 def _adapter_files(folder: Path) -> dict[str, bytes]:
-    """Returns the files of a trial's adapter, by name.
-
-    Raises:
-        QweftError: One is missing, or is no regular file.
-    """
+    """Return the files of a trial's adapter, by name."""
     files = {}
     for name in (CONFIG_NAME, SAFETENSORS_WEIGHTS_NAME):
         path = folder / ADAPTER / name
@@ -85,7 +70,7 @@ def _adapter_files(folder: Path) -> dict[str, bytes]:
 
 
 def _losses_in(path: Path) -> dict[str, float | None]:
-    """Returns the saved test losses; null stands for NaN and infinity."""
+    """Return the saved test losses; null stands for NaN and infinity."""
     way = "remove that file to evaluate the trial on the test rows again"
     found = read_record(path, way)
     for name in ("base", "adapted", "standard_error"):
@@ -95,16 +80,7 @@ def _losses_in(path: Path) -> dict[str, float | None]:
 
 
 def losses(context: Context, adapter: dict[str, Any], files: dict[str, bytes]) -> dict[str, float | None]:
-    """Evaluates the test losses in a process that holds the base model's weights.
-
-    Args:
-        context: What the trials share.
-        adapter: The specification.
-        files: The saved adapter's files, by name.
-
-    Returns:
-        {"base", "adapted", "standard_error"} in nats per token.
-    """
+    """Evaluate the test losses in a process that holds the base model's weights."""
     rows, pad, batch = context.data.test, context.loaded.tokenizer.pad_token_id, context.settings.evaluation.batch_size
     base = held_out_loss(context.loaded.model, rows, pad, batch)
     with tempfile.TemporaryDirectory() as own:
@@ -128,19 +104,7 @@ class Ended(Enum):
 
 @dataclass
 class Sweep:
-    """The trials of a sweep, as one process works through them.
-
-    Args:
-        wanted: Total number of trials.
-        seconds: No trial starts once the finished trials took this many seconds in total; `None` means no limit.
-        sampling: How configurations are drawn.
-        fitting: Which configurations may be trained.
-        context: What the trials share.
-        store: What was proposed.
-        trials: The trials that this process has seen finished, by number.
-        ended: Why there are no more trials; `None` until then.
-        proposed: Number of trials in the store when it was last read.
-    """
+    """The trials of a sweep, as one process works through them."""
 
     wanted: int
     seconds: float | None
@@ -153,14 +117,11 @@ class Sweep:
     proposed: int = 0
 
     def base(self) -> Run | None:
-        """Returns the untouched model's run; `None` while another process makes it."""
+        """Return the untouched model's run; `None` while another process makes it."""
         return run_trial(self.context, None, self.context.settings.first_seed, self._folder(None))
 
     def advance(self, number: int) -> Trial | Ended | None:
-        """Returns the finished trial, or the reason why it is not run.
-
-        `None` while it, or a trial that its proposal depends on, is running.
-        """
+        """Return the finished trial, or the reason why it is not run."""
         point = self._point(number)
         if point is None or isinstance(point, Ended):
             return point
@@ -216,24 +177,7 @@ class Sweep:
 
 
 def sweep(config: SweepConfig, config_yaml: str, command: str, begin: Callable[[], None] = lambda: None) -> Path:
-    """Makes the missing trials and writes the results.
-
-    `config.output` gets study.db, a folder per trial with its adapter and record, `base` for the untouched model,
-    sweep.json, sweep.md and its plot. Several processes with one output folder share the trials.
-
-    Args:
-        config: The sweep.
-        config_yaml: The same as YAML text, for the record.
-        command: The command line, which is recorded.
-        begin: Called once everything is checked and loaded; it may start workers.
-
-    Returns:
-        The path of sweep.md.
-
-    Raises:
-        QweftError: If anything in the config is wrong, the folder holds a sweep of another configuration, or another
-            command writes there.
-    """
+    """Make the missing trials and writes the results."""
 
     def what_is_kept() -> str:
         return kept(len(list(Path(config.output).glob(f"trial-*/{RUN}"))), config.trials, "trial", config.output)
@@ -292,7 +236,7 @@ def _said(ended: Ended | None, trials: int) -> str:
 
 
 def _made(here: Sweep, console: Console) -> Run:
-    """Makes all trials; returns the untouched model's run."""
+    """Make all trials; return the untouched model's run."""
     base, begun = None, time.perf_counter()
     tasks: list[Any] = [here.base, *(partial(here.advance, number) for number in range(here.wanted))]
     for _, found in done_by_any(tasks, here.context.executor.wait):
@@ -314,7 +258,7 @@ def _made(here: Sweep, console: Console) -> Run:
 
 
 def shared(config: SweepConfig) -> RunSettings:
-    """Returns what the trials share, as the runs of a comparison do; they are evaluated on the validation rows."""
+    """Return what the trials share, as the runs of a comparison do; they are evaluated on the validation rows."""
     return RunSettings(
         model=config.model,
         data=config.data,
@@ -329,11 +273,7 @@ def shared(config: SweepConfig) -> RunSettings:
 
 @progress("looking for what fits")
 def check_something_fits(sampling: Sampling, fitting: Fitting) -> None:
-    """Checks that the space has a configuration within the budget.
-
-    Raises:
-        QweftError: With the reason why one configuration does not fit.
-    """
+    """Check that the space has a configuration within the budget."""
     if propose(sampling, fitting, []) is None:
         some = draw(fitting.space.axes, sampling.seed, [], 0, learning=False)
         values = ", ".join(f"{name} {said(value)}" for name, value in some.items())
@@ -343,14 +283,14 @@ def check_something_fits(sampling: Sampling, fitting: Fitting) -> None:
 
 
 def _forms(config: SweepConfig) -> Iterator[dict[str, Any]]:
-    """Yields what is fixed of the adapter as this version records it, then as earlier ones did."""
+    """Yield what is fixed of the adapter as this version records it, then as earlier ones did."""
     fixed = stated(config.adapter)
     varied = [key for key in config.space.adapter if key not in config.adapter]
     yield from recorded_forms({key: value for key, value in fixed.items() if key not in varied})
 
 
 def _decides(context: Context, config: SweepConfig, adapter: dict[str, Any]) -> str:
-    """Returns a hash of everything that determines a trial's result, but not the number of trials or processes."""
+    """Return a hash of everything that determines a trial's result, but not the number of trials or processes."""
     decides = {
         "model": [context.loaded.source.origin, str(context.loaded.dtype), context.loaded.device.type],
         "data": context.data.report.fingerprint,

@@ -45,17 +45,7 @@ DIGITS = 3
 
 @dataclass(frozen=True)
 class Axis:
-    """The values that one field may take.
-
-    Args:
-        section: "adapter" or "training".
-        key: The field.
-        values: Any values; empty for a range.
-        low: Lowest number of a range.
-        high: Highest number of a range.
-        log: Whether the draw is uniform in the logarithm.
-        step: Step of a range; `None` means any number, or every integer of an integer range.
-    """
+    """The values that one field may take."""
 
     section: str
     key: str
@@ -86,23 +76,23 @@ class Axis:
         return [self._at(number, step) for number in range(math.floor((self.high - self.low) / step + 1e-9) + 1)]
 
     def _at(self, number: int, step: float) -> Any:
-        """Returns low + number * step in decimals, as it would be typed: 0.1 * 3 is 0.30000000000000004."""
+        """Return low + number * step in decimals, as it would be typed: 0.1 * 3 is 0.30000000000000004."""
         exact = Decimal(str(self.low)) + number * Decimal(str(step))
         return int(exact) if self.whole else float(exact)
 
     def describe(self) -> str:
-        """Returns the axis as text."""
+        """Return the axis as text."""
         if self.values:
             return ", ".join(said(value) for value in self.values)
         how = ", logarithmic" if self.log else f", in steps of {self.step:g}" if self.step else ""
         return f"{self.low:g} to {self.high:g}{how}"
 
     def encoded(self, value: Any) -> Any:
-        """Returns a value in Optuna's form, which has no lists."""
+        """Return a value in Optuna's form, which has no lists."""
         return value if isinstance(value, str | int | float | bool | None) else json.dumps(value)
 
     def decoded(self, value: Any) -> Any:
-        """Returns the value for one in Optuna's form."""
+        """Return the value for one in Optuna's form."""
         if self.values:
             return next(each for each in self.values if self.encoded(each) == value)
         if self.step:
@@ -114,13 +104,7 @@ class Axis:
 
 @dataclass(frozen=True)
 class Space:
-    """What varies and what is fixed.
-
-    Args:
-        axes: What varies.
-        adapter: Fixed fields of the adapter.
-        training: The training; a point replaces some of its fields.
-    """
+    """What varies and what is fixed."""
 
     axes: tuple[Axis, ...]
     adapter: dict[str, Any]
@@ -132,12 +116,12 @@ class Space:
         return math.prod(math.inf if axis.choices is None else len(axis.choices) for axis in self.axes)
 
     def grid(self) -> Iterator[Point]:
-        """Yields all points in order, the last axis varying fastest. Every axis must have choices."""
+        """Yield all points in order, the last axis varying fastest. Every axis must have choices."""
         for combination in itertools.product(*(axis.choices or () for axis in self.axes)):
             yield dict(zip((axis.name for axis in self.axes), combination, strict=True))
 
     def resolved(self, point: Point) -> tuple[dict[str, Any], TrainingConfig]:
-        """Returns the adapter's specification, with the sizes of its preset, and the training of a point."""
+        """Return the adapter's specification, with the sizes of its preset, and the training of a point."""
         own: dict[str, dict[str, Any]] = {"adapter": {}, "training": {}}
         for name, value in point.items():
             section, _, key = name.partition(".")
@@ -145,27 +129,19 @@ class Space:
         return stated({**self.adapter, **own["adapter"]}), replace(self.training, **own["training"])
 
     def effect_of(self, point: Point) -> str:
-        """Returns what decides a point's training as text. It leaves out what its adapter does not read."""
+        """Return what decides a point's training as text. It leaves out what its adapter does not read."""
         adapter, _ = self.resolved(point)
         of_training = {name: value for name, value in point.items() if name.startswith("training.")}
         return key_of((effective(adapter), of_training))
 
 
 def space_of(config: SweepConfig) -> Space:
-    """Returns the space of a sweep, each axis checked.
-
-    Raises:
-        QweftError: If nothing varies, or an axis is not well formed.
-    """
+    """Return the space of a sweep, each axis checked."""
     return Space(tuple(axes_of(config)), config.adapter, config.training)
 
 
 def check_sweep(config: SweepConfig) -> None:
-    """Checks the sections, the numbers and the space.
-
-    Raises:
-        QweftError: With the key, its value, and the allowed values.
-    """
+    """Check the sections, the numbers and the space."""
     check_training(config.training)
     check_evaluation(replace(config.evaluation, split="validation"), config.data)
     for name in ("trials", "at_once", "max_parameters", "workers"):
@@ -190,22 +166,13 @@ def check_sweep(config: SweepConfig) -> None:
 
 
 def unread_said(config: SweepConfig) -> str:
-    """Returns a sentence on settings of the evaluation that a sweep does not read; empty without any."""
+    """Return a sentence on settings of the evaluation that a sweep does not read; empty without any."""
     names = [f"evaluation.{name}" for name in ("forgetting", "metrics", "lm_eval") if getattr(config.evaluation, name)]
     return f"a sweep judges by the validation loss alone, without {', '.join(names)}" if names else ""
 
 
 def check_start(config: SweepConfig, needs_weights: bool = False) -> None:
-    """Checks everything that can be checked before the model and the data are loaded.
-
-    Args:
-        config: The sweep.
-        needs_weights: Whether the model's weights are needed, or only its shapes.
-
-    Raises:
-        QweftError: As `check_sweep`; or a name in the adapter is unknown, a package is missing, the output cannot be
-            written, or the data or the model are not there.
-    """
+    """Check everything that can be checked before the model and the data are loaded."""
     check_launch()
     check_sweep(config)
     check_names({**config.space.adapter, **config.adapter})
@@ -221,11 +188,7 @@ def check_start(config: SweepConfig, needs_weights: bool = False) -> None:
 
 
 def axes_of(config: SweepConfig) -> list[Axis]:
-    """Returns the axes of the space, each checked.
-
-    Raises:
-        QweftError: If there is none, or one is not well formed.
-    """
+    """Return the axes of the space, each checked."""
     axes = [
         _axis(section, key, given)
         for section in ("adapter", "training")
@@ -242,12 +205,12 @@ def axes_of(config: SweepConfig) -> list[Axis]:
 
 
 def key_of(value: Any) -> str:
-    """Returns a point or a specification as text; equal ones give equal text."""
+    """Return a point or a specification as text; equal ones give equal text."""
     return json.dumps(value, sort_keys=True, default=str)
 
 
 def said(value: Any) -> str:
-    """Returns a value as text for a sentence or a table."""
+    """Return a value as text for a sentence or a table."""
     if isinstance(value, list):
         return " ".join(map(str, value))
     return f"{value:g}" if isinstance(value, float) else str(value)[:200]
@@ -284,11 +247,7 @@ def _axis(section: str, key: str, given: Any) -> Axis:
 
 
 def _check_read(config: SweepConfig, axes: list[Axis]) -> None:
-    """Check that some adapter of the sweep reads each field that varies.
-
-    Raises:
-        QweftError: No adapter of the sweep reads it, or an axis that decides this is none of names.
-    """
+    """Check that some adapter of the sweep reads each field that varies."""
     kinds = [axis for axis in axes if axis.name in KINDS]
     for axis in kinds:
         if not all(isinstance(value, str) for value in axis.values) or not axis.values:

@@ -5,15 +5,10 @@ import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import IO
 
-from qweft.claims import earlier_in, free_name
 from qweft.current_folder import module_command
 from qweft.errors import QweftError
 from qweft.output import Console
-
-BEGINS = b"A worker process of Qweft.\n"
-"""First line of a worker's log."""
 
 
 @contextmanager
@@ -32,7 +27,12 @@ def local_workers(
 
         def begin() -> None:
             for number in range(2, workers + 1):
-                log = files.enter_context(_begun_log(output / f"worker-{number}.log"))
+                path = output / f"worker-{number}.log"
+                try:
+                    path.unlink(missing_ok=True)  # a link would be written through, and a pipe waited for
+                    log = files.enter_context(path.open("xb"))
+                except OSError as error:
+                    raise QweftError(f"{path} cannot be written ({error.strerror}); choose another --output") from error
                 command = module_command("qweft.cli.main", *words, "--workers", "1")
                 started.append(
                     subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
@@ -51,25 +51,6 @@ def local_workers(
             if status:
                 told = output / f"worker-{number}.log"
                 Console(stderr=True).print(
-                    f"worker {number} ended with status {status}, and the others did its work; {told} has what it said",
+                    f"worker {number} ended with status {status}; the rest did its work. Its log: {told}",
                     highlight=False,
                 )
-
-
-def _begun_log(path: Path) -> IO[bytes]:
-    """Return a log that is begun anew: a link of that name would be written through, and a pipe waited for."""
-    try:
-        if path.is_file() and not path.is_symlink():
-            with path.open("rb") as file:
-                is_ours = file.read(len(BEGINS)) == BEGINS
-            if not is_ours:
-                path.rename(free_name(earlier_in(path.parent) / path.name))
-        path.unlink(missing_ok=True)
-        log = path.open("xb")
-        log.write(BEGINS)
-        log.flush()
-        return log
-    except OSError as error:
-        raise QweftError(
-            f"{path} cannot be written ({error.strerror}); remove it, or choose another --output"
-        ) from error

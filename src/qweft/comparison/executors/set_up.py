@@ -14,17 +14,7 @@ from qweft.output import Console
 
 
 def set_up(settings: RunSettings, executor: str, workers: int | None, console: Console) -> Context:
-    """Loads the base model and the data, and starts the executor.
-
-    Args:
-        settings: What the runs share, checked.
-        executor: "local" or "ray".
-        workers: Number of actors on the cluster, as in `ComparisonConfig`.
-        console: Where progress is printed.
-
-    Raises:
-        QweftError: If model or data cannot be loaded, or the cluster does not answer.
-    """
+    """Load the base model and the data, and starts the executor."""
     on_ray = executor == "ray"
     # a process that makes no run itself needs only shapes and tokenizer
     loaded = load_model(replace(settings.model, device="meta") if on_ray else settings.model)

@@ -27,39 +27,28 @@ class Local:
     """Makes runs in this process; other processes with the same output folder can share them (`claims`)."""
 
     def run(self, context: Context, method: Method | None, seed: int, folder: Path, keep_adapter: bool) -> Run | None:
-        """Makes or reads the run here; `None` while another process makes it."""
+        """Make or reads the run here; `None` while another process makes it."""
         return trial_here(context, method, seed, folder, keep_adapter)
 
     def call(self, context: Context, function: Callable[..., Any], *arguments: Any) -> Any:
-        """Calls the function in this process."""
+        """Call the function in this process."""
         return function(context, *arguments)
 
     def wait(self) -> None:
-        """Waits for other processes."""
+        """Wait for other processes."""
         claims.sleep()
 
     def close(self) -> None:
-        """Does nothing: no resources are held."""
+        """Do nothing: no resources are held."""
 
 
 class Worker:
-    """Makes runs in a Ray actor, on one base model.
-
-    It has no access to the output folder: files arrive with each task and go back with its result.
-    """
+    """Makes runs in a Ray actor, on one base model."""
 
     def load(
         self, settings: RunSettings, data: Data, elsewhere: list[Encoded], remote_code: bool, folder: str
     ) -> tuple[torch.dtype, torch.device, str]:
-        """Loads the base model; returns its dtype, device and checksum.
-
-        Args:
-            settings: What all runs share.
-            data: The rows.
-            elsewhere: Other rows, for forgetting.
-            remote_code: Whether the base model's own code may run.
-            folder: The command's current folder, from which the path of a base model may be named; it may be missing.
-        """
+        """Load the base model; returns its dtype, device and checksum."""
         if Path(folder).is_dir():
             os.chdir(folder)
         allow_remote_code(remote_code)
@@ -71,7 +60,7 @@ class Worker:
     def run(
         self, settings: RunSettings, method: Method | None, seed: int, files: Mapping[str, bytes], keep_adapter: bool
     ) -> tuple[Run, dict[str, bytes]]:
-        """Makes the run, or adds what a finished one lacks. Returns its record and all files of its folder."""
+        """Make the run, or adds what a finished one lacks. Returns its record and all files of its folder."""
         context = replace(self.context, settings=settings)
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
@@ -84,19 +73,19 @@ class Worker:
             return run, read_files(folder)
 
     def call(self, settings: RunSettings, function: Callable[..., Any], *arguments: Any) -> Any:
-        """Returns function(context, *arguments)."""
+        """Return function(context, *arguments)."""
         return function(replace(self.context, settings=settings), *arguments)
 
 
 def read_files(folder: Path) -> dict[str, bytes]:
-    """Returns the files below a folder by relative name, except the lock; a link in it leads to what is not its own."""
+    """Return the files below a folder by relative name, except the lock; a link in it leads to what is not its own."""
     files = (path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
     found = (path for path in files if path.name != claims.LOCK)
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in found}
 
 
 def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Writes files by relative name into a folder, and removes a link in place of one of its own folders."""
+    """Write files by relative name into a folder, and removes a link in place of one of its own folders."""
     for name, content in files.items():
         for parent in (folder / name).parents:
             if parent != folder and folder in parent.parents and parent.is_symlink():
