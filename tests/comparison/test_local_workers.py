@@ -76,17 +76,6 @@ def test_a_refused_command_starts_no_worker_and_leaves_old_logs(tmp_path):
     assert (tmp_path / "worker-2.log").read_text() == "of a run before"
 
 
-def test_a_file_of_the_users_is_set_aside_and_an_earlier_log_begun_anew(tmp_path, monkeypatch):
-    monkeypatch.setattr(sys, "executable", "true")
-    log, aside = tmp_path / "worker-2.log", tmp_path / "earlier"
-    log.write_text("mine")
-    for _ in range(2):
-        with module.local_workers(["compare"], "local", 2, tmp_path) as begin:
-            begin()
-    assert log.read_bytes() == module.BEGINS
-    assert [path.read_text() for path in aside.iterdir()] == ["mine"]
-
-
 @pytest.mark.parametrize("kind", ["a link", "a link to nothing", "a pipe"])
 def test_a_log_is_no_way_to_another_file(tmp_path, monkeypatch, kind):
     """In a folder that a stranger made, a link of the log's name would be written through."""
@@ -102,15 +91,6 @@ def test_a_log_is_no_way_to_another_file(tmp_path, monkeypatch, kind):
         begin()
     assert log.is_file() and not log.is_symlink()
     assert other.read_text() == "precious" if kind == "a link" else not other.exists()
-
-
-def test_a_folder_in_place_of_a_log_is_one_sentence(tmp_path):
-    (tmp_path / "worker-2.log").mkdir()
-    with (
-        pytest.raises(QweftError, match=r"worker-2\.log cannot be written .*; remove it, or choose another --output"),
-        module.local_workers(["compare"], "local", 2, tmp_path) as begin,
-    ):
-        begin()
 
 
 def test_files_for_a_cluster_are_those_of_the_folder_itself(tmp_path):

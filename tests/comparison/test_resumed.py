@@ -102,23 +102,6 @@ def assert_near(found, wanted):
         assert found == (pytest.approx(wanted, rel=1e-4, abs=1e-6) if isinstance(wanted, float) else wanted)
 
 
-def test_no_chat_template_runs_between_a_training_and_its_record(config, monkeypatch):
-    """A template that is refused there, or a machine that stalls, would cost the training."""
-    fit = trial.fit
-
-    def fit_and_refuse(*given, **named):
-        fitted = fit(*given, **named)
-        monkeypatch.setattr("qweft.data.tokens.render", lambda *_, **__: pytest.fail("it is rendered again"))
-        monkeypatch.setattr("qweft.evaluation.generation.render", lambda *_, **__: pytest.fail("it is rendered again"))
-        return fitted
-
-    monkeypatch.setattr(trial, "fit", fit_and_refuse)
-    asked = dataclasses.replace(config.evaluation, answers=2, max_new_tokens=2)
-    methods = {"lora": config.methods["lora"]}
-    made = run(dataclasses.replace(config, evaluation=asked, methods=methods, seeds=[0]))
-    assert [len(each["answers"]) for each in made] == [2, 2]
-
-
 def test_runs_of_another_configuration_are_refused_before_the_search(config, monkeypatch, nothing_trained):
     config = dataclasses.replace(config, methods={"lora": MethodConfig(LORA), "more": MethodConfig(LORA)}, seeds=[0])
     made = run(config)
@@ -237,52 +220,6 @@ def test_files_of_another_program_are_not_replaced(config, name):
     with pytest.raises(QweftError, match=rf"holds {name}, and no comparison wrote it or it is damaged; choose another"):
         run(config)
     assert (Path(config.output) / name).read_text() == '{"mine": 1}'
-
-
-def test_results_of_a_comparison_with_other_methods_are_kept(config, capsys):
-    first = run(config)
-    run(dataclasses.replace(config, methods={"lora": config.methods["lora"], "wide": MethodConfig({**LORA, "r": 3})}))
-    earlier = Path(config.output) / "earlier" / "results-1" / "results.json"
-    assert json.loads(earlier.read_text())["runs"] == first
-    assert "the earlier results, with other methods, are now" in capsys.readouterr().out
-    run(config)  # its runs are there
-    assert sorted(path.name for path in (Path(config.output) / "earlier").iterdir()) == ["results-1", "results-2"]
-    run(dataclasses.replace(config, seeds=[1, 0, 2]))
-    assert len(list((Path(config.output) / "earlier").iterdir())) == 2  # more seeds of the same are no others
-
-
-def test_an_adapter_without_the_record_of_a_run_is_kept(config):
-    mine = Path(config.output) / "lora-1" / "adapter"
-    mine.mkdir(parents=True)
-    (mine / "notes.txt").write_text("mine")
-    run(config)
-    assert (mine / "adapter_model.safetensors").is_file() and not (mine / "notes.txt").exists()
-    assert (mine.parent / "adapter-1" / "notes.txt").read_text() == "mine"
-
-
-def test_a_refused_comparison_moves_no_earlier_results(config, capsys):
-    """The pictures of the report go along with it, once a report is written."""
-    two = {"lora": config.methods["lora"], "vera": config.methods["vera"]}
-    run(dataclasses.replace(config, methods=two, seeds=[0]))
-    output = Path(config.output)
-    before = {path.name: path.read_bytes() for path in output.iterdir() if path.is_file()}
-    assert any(name.endswith(".png") for name in before)
-    other = dataclasses.replace(config.training, max_steps=3)
-    new = dataclasses.replace(config, methods={"lora": config.methods["lora"]}, seeds=[0])
-    with pytest.raises(QweftError, match="holds a run of another configuration"):
-        run(dataclasses.replace(new, training=other))
-    assert {path.name: path.read_bytes() for path in output.iterdir() if path.is_file()} == before
-    run(new)
-    assert {path.name: path.read_bytes() for path in (output / "earlier/results-1").iterdir()} == before
-
-
-def test_a_picture_of_another_program_is_not_replaced(config):
-    output = Path(config.output)
-    output.mkdir()
-    (output / "loss_by_size.png").write_bytes(b"mine")
-    with pytest.raises(QweftError, match=r"holds loss_by_size\.png, and no comparison wrote it"):
-        run(config)
-    assert (output / "loss_by_size.png").read_bytes() == b"mine"
 
 
 def test_results_of_many_rows_are_read(config, monkeypatch):

@@ -81,6 +81,7 @@ def test_writes_everything_and_does_not_repeat_what_is_finished(finished, monkey
     output = Path(config.output)
     assert {file.name for file in output.iterdir() if file.is_file()} == {
         "results.json",
+        "plan.json",
         "report.md",
         "loss_curves.png",
         "loss_curves_apart.png",
@@ -96,8 +97,7 @@ def test_writes_everything_and_does_not_repeat_what_is_finished(finished, monkey
         "step_times",
         "config_yaml",
         "title",
-        "planned_seeds",
-        "planned_methods",
+        "plan",
     }
     assert set(results["step_times"]) == {"alone", "cpu_by_others"}
     assert results["step_times"]["alone"] is not True or results["step_times"]["cpu_by_others"] <= ALONE
@@ -375,7 +375,7 @@ def test_without_a_search_each_method_trains_at_the_shared_rate(places, tmp_path
     }
     config = dataclasses.replace(config, methods=methods)
     rates = {method.name: method.learning_rate for method in resolve(config).methods}
-    assert rates == {"lora": config.training.learning_rate, "other": 0.03, "taker": config.training.learning_rate}
+    assert rates == {"lora": 5e-4, "other": 0.03, "taker": 5e-4}
     searched = {
         method.name: method.learning_rate for method in resolve(dataclasses.replace(config, search=True)).methods
     }

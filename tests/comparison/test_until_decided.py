@@ -12,6 +12,7 @@ from qweft.comparison.checks import check_comparison
 from qweft.comparison.config import ComparisonConfig, MethodConfig
 from qweft.comparison.plan import planned_looks
 from qweft.comparison.report.write import remake_report
+from qweft.comparison.results_file import changed_said, stated
 from qweft.data.config import DataConfig
 from qweft.errors import QweftError
 from qweft.evaluation.config import EvaluationConfig
@@ -58,7 +59,7 @@ def test_seeds_are_added_to_open_questions_and_a_stopped_comparison_goes_on(plac
     assert seeds_of(results, "base") == [0] and seeds_of(results, "lora") == [0, 1, 2, 3, 4]
     assert seeds_of(results, "twin") == [0, 1, 2, 3, 4] and seeds_of(results, "fast") == [0, 1, 2]
     said = " ".join(capsys.readouterr().out.split())
-    assert "look 1 of 2: not decided for lora, twin" in said and "2 of 2 planned looks were made" in said
+    assert "look 1 of 2: not decided for lora, twin" in said
     text = (path.parent / "report.md").read_text()
     assert "at the levels 0.03 at 3 seeds, 0.02 at 5 seeds" in text and "look 1 of 2 at level 0.03" in text
     shutil.rmtree(path.parent / "lora-4")
@@ -102,81 +103,7 @@ def test_no_seed_is_added_once_every_question_is_decided(places, tmp_path, capsy
     results = run(comparison(places, tmp_path, equivalent_within=50.0))[1]
     assert {entry["seed"] for entry in results["runs"]} == {0, 1, 2} and results["planned_runs"] == 10
     said = " ".join(capsys.readouterr().out.split())
-    assert "look 1 of 2: every question is decided" in said and "1 of 2 planned looks were made" in said
-
-
-def test_a_margin_or_reference_that_is_chosen_after_the_results_is_told(places, tmp_path, capsys):
-    """They count where they stood in the config before the runs."""
-    first = comparison(places, tmp_path, equivalent_within=0.5, most_seeds=None)
-    assert "margin_before" not in run(first)[1]
-    assert "margin_before" not in run(first)[1] and "was changed after" not in " ".join(capsys.readouterr().out.split())
-    for _ in range(2):  # it is not forgotten by the next time
-        path, results = run(replace(first, equivalent_within=50.0))
-        said = "The first results had a margin of equivalence of 0.5%; it was changed after them."
-        assert results["margin_before"] == 0.5 and said in " ".join(capsys.readouterr().out.split())
-        assert said in (path.parent / "report.md").read_text()
-    assert "margin_before" not in run(first)[1]
-    results = run(replace(first, reference="fast"))[1]
-    assert results["reference_before"] == "lora" and "margin_before" not in results
-    assert "The first results compared with lora; the reference was" in " ".join(capsys.readouterr().out.split())
-    fewer = replace(first, methods={**first.methods, "other": MethodConfig(LORA)}, equivalent_within=50.0)
-    fewer.methods.pop("twin")  # its results are set aside, but the other runs are used again
-    assert run(fewer)[1]["margin_before"] == 0.5
-    said = "After the first results methods changed: other added and twin left out. p is corrected for the questions"
-    assert said in " ".join(capsys.readouterr().out.split())
-    assert "methods_before" not in run(replace(first, equivalent_within=50.0))[1]
-    apart = replace(first, output=str(tmp_path / "apart"))
-    run(apart)
-    run(replace(apart, seeds=[3, 4, 5], equivalent_within=50.0))  # its results stand in the way of the first ones
-    assert run(replace(apart, equivalent_within=50.0))[1]["margin_before"] == 0.5
-    capsys.readouterr()
-    none = replace(first, equivalent_within=None, output=str(tmp_path / "none"))
-    run(none)
-    run(replace(none, equivalent_within=50.0))
-    assert "The first results had no margin of equivalence;" in " ".join(capsys.readouterr().out.split())
-
-
-def test_methods_that_are_added_after_a_first_one_alone_are_told(places, tmp_path, capsys):
-    whole = comparison(places, tmp_path, most_seeds=None)
-    for count in (1, 2, 3):
-        some = replace(whole, methods=dict(list(whole.methods.items())[:count]))
-        results = run(some)[1]
-        said = " ".join(capsys.readouterr().out.split())
-        assert ("methods changed: twin added." in said) == ("lora added" in said or count == 3)
-        assert results.get("methods_before") == {1: None, 2: ["lora"], 3: ["fast", "lora"]}[count]
-
-
-def test_a_number_of_seeds_that_is_chosen_after_the_results_is_told(places, tmp_path, capsys):
-    """Looking at three seeds and then at more errs more often than the levels of planned looks allow for."""
-    first = comparison(places, tmp_path, most_seeds=None)
-    assert "seeds_before" not in run(first)[1] and "seeds_before" not in run(first)[1]
-    more = replace(first, seeds=[0, 1, 2, 3])
-    for _ in range(2):
-        path, results = run(more)
-        said = "The first results were planned with 3 seeds, these with 4 seeds; the p-values do not allow for this"
-        assert results["seeds_before"] == [[0, 1, 2]] and results["planned_seeds"] == [[0, 1, 2, 3]]
-        assert said in " ".join(capsys.readouterr().out.split()) and said in (path.parent / "report.md").read_text()
-    run(replace(first, most_seeds=5))
-    assert "planned with 3 seeds, these with 3 and 5 seeds; the p-values" in " ".join(capsys.readouterr().out.split())
-    run(replace(first, seeds=[0, 1, 4]))
-    assert "The first results were planned with other seeds; the p-values" in " ".join(capsys.readouterr().out.split())
-
-
-def test_the_same_command_sets_none_of_its_own_results_aside(places, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(runner, "SECONDS_BETWEEN_REPORTS", 0.0)
-    before = run(comparison(places, tmp_path))[1]
-    shutil.rmtree(tmp_path / "out" / "lora-0")
-    again = run(comparison(places, tmp_path))[1]
-    assert len(again["runs"]) == len(before["runs"]) and "are now in" not in capsys.readouterr().out
-    assert not (tmp_path / "out" / "earlier").exists()
-
-
-def test_a_report_of_more_seeds_is_set_aside_where_a_look_decides_with_fewer(places, tmp_path, capsys):
-    run(comparison(places, tmp_path, most_seeds=None, seeds=[0, 1, 2, 3]))
-    before = (tmp_path / "out" / "results.json").read_bytes()
-    run(comparison(places, tmp_path, most_seeds=8, equivalent_within=50.0))
-    assert "the earlier results, with other seeds, are now in" in capsys.readouterr().out
-    assert (tmp_path / "out" / "earlier" / "results-1" / "results.json").read_bytes() == before
+    assert "look 1 of 2: every question is decided" in said
 
 
 def test_the_flag_of_the_command(places, tmp_path, capsys):
@@ -227,3 +154,23 @@ def test_a_question_that_no_seed_decides_is_not_called_decided(places, tmp_path,
     run(comparison(places, tmp_path, methods=wild))
     said = " ".join(capsys.readouterr().out.split())
     assert "look 1 of 2: no seed decides what is left: a run diverged at 3 of 3 seeds" in said
+
+
+PLAN = {"margin": None, "reference": "lora", "methods": ["lora", "qtha"], "seeds": [[0, 1, 2]]}
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"margin": 0.5}, "had no margin"),
+        ({"reference": "qtha"}, "compared with lora"),
+        ({"methods": ["lora", "mpo"]}, "mpo added and qtha left out"),
+        ({"seeds": [[0, 1, 2, 3]]}, "second look"),
+        ({}, ""),
+    ],
+)
+def test_what_is_changed_after_the_first_results_is_told(tmp_path, change, words):
+    stated(tmp_path, PLAN)
+    text = changed_said(stated(tmp_path, {**PLAN, **change}))
+    assert words in text and bool(text) == bool(change)
+    assert changed_said(stated(tmp_path, {**PLAN, **change})) == text  # and not forgotten
