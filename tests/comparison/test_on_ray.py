@@ -157,7 +157,7 @@ def test_a_lost_actor_is_replaced_and_what_is_wrong_there_is_one_sentence_here(
         found = run(self, *arguments)
         if self.tasks and not killed:
             killed.append(1)
-            ray.kill(next(iter(self.tasks.values())).worker)
+            ray.kill(next(iter(self.tasks.values())).worker, no_restart=False)
         return found
 
     monkeypatch.setattr(on_ray.OnRay, "run", killing)

@@ -2,18 +2,14 @@
 
 import contextlib
 import math
-import shutil
-import sqlite3
 
 import pytest
 import yaml
 
 from qweft.devices.jobs.prices import PriceList
 from qweft.devices.noise.model import noise_model
-from qweft.sweep.space import Axis
-from qweft.sweep.store import Store as Study
 from tests.malformed.cases import cases, outcome
-from tests.malformed.mutations import NUMBERS, ODD, mutated, mutated_bytes, with_other_numbers
+from tests.malformed.mutations import NUMBERS, ODD, mutated, with_other_numbers
 from tests.malformed.test_configs import text_of
 
 SMALL = tuple(
@@ -73,41 +69,6 @@ def test_mutated_noise_models(tmp_path):
             numbers = (found.one_qubit, found.two_qubit, *found.readout[0], *found.readout[1])
             assert all(isinstance(each, float) and 0 <= each <= 1 for each in numbers), number
             assert isinstance(found.source, str) and found.channel in ("each", "pair")
-
-
-AXES = (Axis("adapter", "r", values=(2, 3)), Axis("training", "learning_rate", low=1e-3, high=1e-2, log=True))
-
-
-def test_mutated_studies(tmp_path):
-    whole = Study(tmp_path, AXES, "configuration")
-    whole.add({"adapter.r": 2, "training.learning_rate": 0.003}, 100, 1)
-    whole.add({"adapter.r": 3, "training.learning_rate": 0.004}, 200, 0)
-    kept = (tmp_path / "study.db").read_bytes()
-
-    def read(folder):
-        study = Study(folder, AXES, "configuration")
-        return study.points(), study.refused(2)
-
-    for number, draw in cases("studies"):
-        folder = tmp_path / f"case-{number}"
-        folder.mkdir()
-        content = kept
-        for _ in range(draw.choice((1, 5, 20))):
-            content = mutated_bytes(content, draw)
-        (folder / "study.db").write_bytes(content)
-        if draw.random() < 0.5:
-            (folder / "study.db").write_bytes(kept)
-            with (
-                contextlib.closing(sqlite3.connect(folder / "study.db")) as db,
-                contextlib.suppress(sqlite3.Error, UnicodeError),
-            ):
-                table, column = draw.choice((("trial_params", "param_value"), ("trial_params", "distribution_json"),
-                    ("trial_user_attributes", "value_json"), ("study_user_attributes", "value_json"),
-                    ("trials", "state"), ("version_info", "schema_version"), ("trials", "number")))  # fmt: skip
-                db.execute(f"UPDATE {table} SET {column} = ?", (draw.choice(SMALL),))
-                db.commit()
-        outcome(f"study {number}", read, folder)
-        shutil.rmtree(folder)
 
 
 @pytest.mark.parametrize("read", [lambda path: PriceList.load(path), lambda path: noise_model(str(path))])

@@ -96,8 +96,8 @@ def test_an_actor_of_a_cluster_gets_the_permission_with_its_work(places):
     data = DataConfig("rows.jsonl", validation_rows=4, test_rows=4, max_length=48)
     settings = RunSettings(ModelConfig("model"), data, TrainingConfig(), EvaluationConfig(), 0, False, "out")
     with pytest.raises(QweftError, match="give --trust-remote-code"):
-        Worker().load(settings, None, [], False, str(places))
-    Worker().load(settings, None, [], True, str(places))
+        Worker(settings, None, [], False, str(places)).base()
+    Worker(settings, None, [], True, str(places)).base()
     assert remote_code_allowed() and set_up(settings, "local", None, Console(quiet=True)).loaded.model is not None
 
 

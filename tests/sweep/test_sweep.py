@@ -3,14 +3,11 @@
 import dataclasses
 import itertools
 import json
-import sqlite3
 import time
 import weakref
-from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 
-import optuna
 import pytest
 import torch
 import yaml
@@ -26,8 +23,7 @@ from qweft.sweep.config import SpaceConfig
 from qweft.sweep.describe import describe
 from qweft.sweep.proposals import Sampling
 from qweft.sweep.run import sweep
-from qweft.sweep.space import Axis, unread_said
-from qweft.sweep.store import Store
+from qweft.sweep.space import unread_said
 from qweft.training import loop
 from tests.forked import Forked, needs_fork
 from tests.tiny_folder import save_tiny_model
@@ -51,10 +47,6 @@ def outcomes(record):
     return [{key: value for key, value in each.items() if key not in TIMED} for each in record["trials"]]
 
 
-def study_of(output):
-    return optuna.load_study(study_name="qweft", storage=f"sqlite:///{output}/study.db")
-
-
 def test_writes_everything_and_judges_the_best_alone_on_the_test_rows(config, monkeypatch):
     split, tested = [], []
     held_out, judged = trial.held_out_loss, run.losses
@@ -67,7 +59,7 @@ def test_writes_everything_and_judges_the_best_alone_on_the_test_rows(config, mo
     config = dataclasses.replace(config, data=dataclasses.replace(config.data, test_rows=5))
     record = made(config)
     output = Path(config.output)
-    assert {"sweep.json", "sweep.md", "loss_by_size.png", "study.db"} <= {path.name for path in output.iterdir()}
+    assert {"sweep.json", "sweep.md", "loss_by_size.png", "trials.json"} <= {path.name for path in output.iterdir()}
     assert [each["number"] for each in record["trials"]] == [0, 1, 2, 3, 4]
     assert split == [4] * 6  # the base model and five trials, on the validation rows
     best = min(record["trials"], key=lambda each: each["validation_loss"])
@@ -85,9 +77,6 @@ def test_writes_everything_and_judges_the_best_alone_on_the_test_rows(config, mo
             and other["validation_loss"] < own["validation_loss"]
             for other in record["trials"]
         )
-    study = study_of(output)
-    assert study.best_trial.number == record["best"]
-    assert [each.value for each in study.trials] == [each["validation_loss"] for each in record["trials"]]
     page = (output / "sweep.md").read_text()
     assert f"The best is trial {record['best']}" in page and "loss_by_size.png" in page
 
@@ -124,32 +113,16 @@ def test_goes_on_where_it_was_stopped_and_repeats_nothing(config, monkeypatch):
     assert outcomes(whole) == outcomes(longer)
 
 
-def test_a_sweep_without_its_study_goes_on_from_the_folders_of_its_trials(config, monkeypatch):
+def test_a_damaged_list_of_trials_is_one_sentence_and_the_folders_of_the_trials_suffice(config, monkeypatch):
     before = made(config)
-    study = Path(config.output) / "study.db"
-    study.write_bytes(b"no database" * 100)
-    with pytest.raises(QweftError, match=r"study\.db cannot be read as the study of a sweep .* remove that file"):
-        made(config)
-    study.unlink()
+    trials = Path(config.output) / "trials.json"
+    for content in ("no record", '{"format": 1, "points": 3}'):
+        trials.write_text(content)
+        with pytest.raises(QweftError, match=r"trials\.json|another configuration"):
+            made(config)
+    trials.unlink()
     monkeypatch.setattr(trial, "fit", lambda *_: pytest.fail("a finished trial was repeated"))
     assert outcomes(made(config)) == outcomes(before)
-
-
-@pytest.mark.parametrize(
-    "change",
-    ["trial_params SET distribution_json = 'x'", "trial_params SET param_value = 1e300", "trials SET state = 'x'",
-     "trial_user_attributes SET value_json = 'x'", "study_user_attributes SET value_json = 'x'",
-     "trial_params SET param_name = 'x' WHERE param_name = 'adapter.r'"],
-)  # fmt: skip
-def test_a_study_with_other_values_is_one_sentence(tmp_path, change):
-    axes = (Axis("adapter", "r", values=(2, 3)), Axis("training", "learning_rate", low=1e-3, high=1e-2, log=True))
-    store = Store(tmp_path, axes, "configuration")
-    store.add({"adapter.r": 2, "training.learning_rate": 0.003}, 100, 1)
-    with closing(sqlite3.connect(tmp_path / "study.db")) as db, db:
-        db.execute(f"UPDATE {change}")
-    with pytest.raises(QweftError, match=r"study\.db cannot be read as the study of a sweep .* remove that file"):
-        again = Store(tmp_path, axes, "configuration")
-        again.points(), again.refused(1)
 
 
 def test_another_configuration_is_not_mixed_in(config):
@@ -158,7 +131,7 @@ def test_another_configuration_is_not_mixed_in(config):
         made(dataclasses.replace(config, seed=1))
 
 
-def test_a_trial_that_diverges_is_pruned_with_its_curve(config, monkeypatch):
+def test_a_trial_that_diverges_is_an_outcome(config, monkeypatch):
     fit = trial.fit
 
     def diverging(model, rows, pad, training, label):
@@ -169,8 +142,6 @@ def test_a_trial_that_diverges_is_pruned_with_its_curve(config, monkeypatch):
     monkeypatch.setattr(trial, "fit", diverging)
     record = made(config)
     assert [each["state"] for each in record["trials"]] == ["complete", "diverged", "complete", "complete", "complete"]
-    pruned = study_of(config.output).trials[1]
-    assert pruned.state == optuna.trial.TrialState.PRUNED and pruned.intermediate_values == {1: 4.0}
     assert "diverged" in (Path(config.output) / "sweep.md").read_text()
     monkeypatch.setattr(trial, "fit", lambda *_: (_ for _ in ()).throw(trial.DivergedError("no number", ())))
     none = made(dataclasses.replace(config, trials=2, output=config.output + "-none"))
@@ -193,7 +164,6 @@ def test_a_trial_without_memory_is_an_outcome_and_the_sweep_goes_on(config, monk
     config = dataclasses.replace(config, trials=3)
     record = made(config)
     assert [each["state"] for each in record["trials"]] == ["complete", "out of memory", "complete"]
-    assert study_of(config.output).trials[1].state == optuna.trial.TrialState.PRUNED
     page = (Path(config.output) / "sweep.md").read_text()
     assert "1 trial ran out of memory, the first of them trial 1; once more memory is free" in page
     assert outcomes(made(config)) == outcomes(record) and len(tried) == 3

@@ -11,7 +11,7 @@ from qweft.errors import QweftError
 from qweft.records import read_record
 
 FILE = "budget.json"
-SHORTEST, LONGEST = 1e-9, 1e9
+SHORTEST = 1e-9
 
 
 @dataclass(frozen=True)
@@ -58,19 +58,11 @@ def read_pace(path: Path, plan: Plan) -> tuple[Pace, Costs, dict[str, Any]]:
         rows = None if told.get("rows") is None else (told["rows"][0], told["rows"][1])
         pace = Pace(**{**told, "rungs": tuple(told["rungs"]), "rows": rows, "seconds": float(told["seconds"])})
         costs = Costs(**record["costs"])
-        asked = float(record["seconds"])
-        step, beside = ({name: float(each) for name, each in part.items()} for part in (costs.step, costs.beside))
-        costs = Costs(step, beside, float(costs.validation), float(costs.test), float(costs.answers))
-        numbers = [*costs.step.values(), *costs.beside.values(), costs.validation, costs.test, costs.answers]
-        sizes = (pace.steps, pace.rates, pace.seeds, pace.methods, record["workers"], *pace.rungs, *(rows or ()))
-        if not all(0 <= float(each) < LONGEST for each in (*numbers, pace.seconds, record["before"])):
-            raise ValueError("a time that nothing takes")
-        if any(type(size) is not int for size in sizes):
-            raise TypeError("a number that is not whole")
-        if min(sizes) < 1 or not pace.rungs or min(costs.step.values()) < SHORTEST:
-            raise ValueError("a number below 1")
         if not {method.name for method in plan.methods} <= costs.step.keys() & costs.beside.keys():
             raise ValueError("it was made for other methods")
+        if min(*costs.step.values(), pace.steps, *pace.rungs) <= 0:
+            raise ValueError("a number below 1")
+        asked = float(record["seconds"])
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise QweftError(f"{path} is damaged, or of another comparison ({str(error)[:200]}); {WAY}") from error
     if asked != plan.budget.seconds:

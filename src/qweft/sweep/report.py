@@ -1,13 +1,11 @@
 """The report of a sweep: JSON, a Markdown page, and a plot of validation loss against trained parameters."""
 
 import os
-from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from matplotlib.figure import Figure
 
-from qweft.claims import check_earlier, keep_earlier
 from qweft.comparison.report.markdown import fenced
 from qweft.comparison.report.pareto import cost_axis
 from qweft.comparison.table import EMPTY, markdown_rows
@@ -26,36 +24,17 @@ FIGURE = "loss_by_size"
 
 
 def check_free_of_others(folder: Path) -> None:
-    """Check that a sweep would replace no file of another program."""
-    check_earlier(folder)
-    there = next((path.name for path in _written(folder)), None)
-    if there is not None and _earlier(folder) is None:
-        raise QweftError(
-            f"output {folder} holds {there}, and no sweep wrote it or it is damaged; choose another --output, or "
-            "remove it"
-        )
-
-
-def _written(folder: Path) -> list[Path]:
-    """Return what of a sweep's report is in a folder, the numbers first."""
-    return [folder / name for name in (NUMBERS, PAGE, f"{FIGURE}.png") if os.path.lexists(folder / name)]
-
-
-def _earlier(folder: Path) -> dict[str, Any] | None:
-    """Return the numbers of an earlier sweep in a folder; `None` if there are none, or they are no sweep's."""
-    try:
-        found = read_record(folder / NUMBERS, "remove it")
-    except QweftError:
-        return None
-    return found if {"space", "trials"} <= found.keys() else None
-
-
-def keep_larger(folder: Path, trials: int, tell: Callable[[str], object]) -> None:
-    """Rename the report of an earlier sweep that has more trials than this one."""
-    earlier = (_earlier(folder) or {}).get("trials")
-    if isinstance(earlier, list) and len(earlier) > trials:
-        aside = keep_earlier(folder, "sweep", _written(folder)[::-1])
-        tell(f"the earlier results, of {many(len(earlier), 'trial')}, are now in {aside}")
+    """Raise if a sweep would replace a sweep.json or sweep.md that no sweep wrote."""
+    written = [name for name in (NUMBERS, PAGE, f"{FIGURE}.png") if os.path.lexists(folder / name)]
+    if not written:
+        return
+    with suppress(QweftError):
+        if {"space", "trials"} <= read_record(folder / NUMBERS, "remove it").keys():
+            return
+    raise QweftError(
+        f"output {folder} holds {written[0]}, and no sweep wrote it or it is damaged; choose another --output, or "
+        "remove it"
+    )
 
 
 def write(found: Outcome, folder: Path) -> Path:

@@ -4,7 +4,7 @@ import hashlib
 import math
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from enum import Enum
@@ -27,7 +27,7 @@ from qweft.evaluation.loss import check_room, held_out_loss
 from qweft.evaluation.saved import check_runs, put_on
 from qweft.files import check_regular, write_json
 from qweft.method.specification import default_rate
-from qweft.method.stated import ENDS, meant_then, needs_rows_first, recorded_forms, stated
+from qweft.method.stated import ENDS, needs_rows_first
 from qweft.models.load import load_model
 from qweft.output import Console
 from qweft.records import read_record
@@ -35,7 +35,7 @@ from qweft.schema import shown_value
 from qweft.sweep.config import SweepConfig
 from qweft.sweep.outcome import Outcome, Trial, best_of
 from qweft.sweep.proposals import Fitting, Known, Sampling, draw, propose
-from qweft.sweep.report import check_free_of_others, keep_larger, lines, write
+from qweft.sweep.report import check_free_of_others, lines, write
 from qweft.sweep.space import Point, check_start, key_of, said, space_of, unread_said
 from qweft.sweep.store import Store
 from qweft.text import progress
@@ -133,8 +133,6 @@ class Sweep:
         run = run_trial(context, method, training.seed, self._folder(number))
         if run is None:
             return None
-        with self.store.alone():
-            self.store.finish(number, run)
         self.trials[number] = Trial(number, point, run)
         return self.trials[number]
 
@@ -160,7 +158,7 @@ class Sweep:
             if point is None:
                 self.ended = Ended.EXHAUSTED
                 return self.ended
-            self.store.add(point, self.fitting.parameters(point), self.fitting.refused - before)
+            self.store.add(point, self.fitting.refused - before)
             return point
 
     def _loss(self, number: int) -> float:
@@ -198,10 +196,7 @@ def _sweep(config: SweepConfig, config_yaml: str, command: str, begin: Callable[
     context = set_up(shared(config), config.executor, config.workers, console)
     with closing(context.executor):
         check_room(context.loaded.model, context.data.test)  # which the best trial reads, after all others
-        key, *earlier = (_decides(context, config, form) for form in _forms(config))
-        given = {**dict.fromkeys(config.space.adapter), **config.adapter}
-        as_given = {_decides(context, config, config.adapter): meant_then(given)}
-        store = Store(context.output, space.axes, key, earlier, as_given)
+        store = Store(context.output, _decides(context, config))
         begin()
         here = Sweep(config.trials, config.seconds, sampling, fitting, context, store)
         base = _made(here, console)
@@ -223,7 +218,6 @@ def _sweep(config: SweepConfig, config_yaml: str, command: str, begin: Callable[
         environment=context.environment(command),
         judged=len(list(context.output.glob(f"trial-*/{RECORD}"))),
     )
-    keep_larger(context.output, len(trials), console.say)
     page = write(found, context.output)
     for line in lines(found):
         console.print(line, highlight=False)
@@ -282,14 +276,7 @@ def check_something_fits(sampling: Sampling, fitting: Fitting) -> None:
         raise QweftError(f"no configuration of the space can be trained{limit}; {values}: {fitting.reason(some)}")
 
 
-def _forms(config: SweepConfig) -> Iterator[dict[str, Any]]:
-    """Yield what is fixed of the adapter as this version records it, then as earlier ones did."""
-    fixed = stated(config.adapter)
-    varied = [key for key in config.space.adapter if key not in config.adapter]
-    yield from recorded_forms({key: value for key, value in fixed.items() if key not in varied})
-
-
-def _decides(context: Context, config: SweepConfig, adapter: dict[str, Any]) -> str:
+def _decides(context: Context, config: SweepConfig) -> str:
     """Return a hash of everything that determines a trial's result, but not the number of trials or processes."""
     decides = {
         "model": [context.loaded.source.origin, str(context.loaded.dtype), context.loaded.device.type],
@@ -298,7 +285,7 @@ def _decides(context: Context, config: SweepConfig, adapter: dict[str, Any]) -> 
             needs_rows_first(config.adapter) or not {*ENDS}.isdisjoint(config.space.adapter)
         ),
         "evaluation": asdict(context.settings.evaluation),
-        "adapter": adapter,
+        "adapter": config.adapter,
         "space": asdict(config.space),
         "budget": config.max_parameters,
         "sampler": [config.sampler, config.at_once, config.seed],

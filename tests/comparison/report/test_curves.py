@@ -21,7 +21,6 @@ from qweft.comparison.report.forest import differences, forest_figure
 from qweft.comparison.report.heat_maps import Scale
 from qweft.comparison.report.inspection import MEASURES, inspections
 from qweft.comparison.report.pareto import Point, front, pareto_figure, points
-from qweft.comparison.results_file import FIGURES, MAPS
 from qweft.comparison.searched import searches
 from qweft.comparison.summarise import summarise
 from qweft.comparison.verdicts import findings
@@ -345,10 +344,3 @@ def test_layers_of_one_module_name_and_block_stay_apart():
     runs = [{"method": "qtha", "seed": seed, "inspection": {"layers": layers}} for seed in (0, 1)]
     (entry,) = inspections(runs).values()
     assert entry.values["relative_size"] == {("attn.c_proj", 0): 0.01, ("mlp.c_proj", 0): 0.09}
-
-
-def test_every_figure_of_a_report_is_known_by_name():
-    """Those of another program stay, and those of an earlier comparison go along with it."""
-    drawn = figures(Content.read(results()))
-    assert {figure.file for figure in drawn.every} <= set(FIGURES)
-    assert set(MAPS) == {measure.key.replace(".", "_") for measure in MEASURES if measure.place != "table"}

@@ -22,14 +22,13 @@ from qweft.models.config import remote_code_allowed
 
 SECONDS_TO_ANSWER = 20
 """Timeout in seconds for a connection to the cluster."""
-
-LOST = 3
-"""Number of lost actors (machine failure, out of memory) that is tolerated; one more is an error."""
+RESTARTS = 3
+"""How often Ray starts a lost actor (machine failure, out of memory) anew, and its run with it."""
 
 
 @dataclass
 class Task:
-    """A run in progress."""
+    """A run in progress: its actor, Ray's reference to the result, and what keeps other processes out."""
 
     worker: Any
     reference: Any
@@ -37,7 +36,12 @@ class Task:
 
 
 class OnRay:
-    """Makes runs in actors of a Ray cluster."""
+    """Makes runs in actors of a Ray cluster.
+
+    It uses the cluster at RAY_ADDRESS. Without that variable, it starts a cluster on this machine and shuts it down at
+    the end. The calling process holds all files: it sends rows to the actors, and gets records and adapters back.
+    `workers` is the number of actors; `None` means one per GPU, or one per machine if no GPU is used.
+    """
 
     def __init__(self, device: str, workers: int | None):
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # no usage reports to Ray's makers
@@ -47,9 +51,8 @@ class OnRay:
             self._connect(workers or 1)
         self.workers, self.resources = self._share(device, workers)
         self.tasks: dict[Path, Task] = {}
-        self.starting: dict[Any, Any] = {}
+        self.actors: list[Any] = []
         self.idle: list[Any] = []
-        self.lost = 0
 
     def _connect(self, workers: int) -> None:
         address = os.environ.get("RAY_ADDRESS")
@@ -85,38 +88,24 @@ class OnRay:
 
     def start(self, settings: RunSettings, data: Data, elsewhere: list[Encoded]) -> Any:
         """Start the actors; return dtype, device and checksum of the base model once the first has loaded it."""
-        self.shared = (settings, self.ray.put(data), self.ray.put(elsewhere), remote_code_allowed(), str(Path.cwd()))
-        for _ in range(self.workers):
-            self._begin()
-        first = next(iter(self.ray.wait(list(self.starting))[0]))
-        try:
-            return self._told(first)
-        except self.ray.exceptions.RayActorError as error:
-            raise QweftError(
-                f"a Ray actor was lost while it loaded {settings.model.name} ({str(error).splitlines()[0][:200]}); "
-                "where memory is short, give fewer --workers"
-            ) from error
-
-    def _begin(self) -> None:
-        worker = self.ray.remote(**self.resources)(Worker).remote()
-        self.starting[worker.load.remote(*self.shared)] = worker
+        shared = (settings, self.ray.put(data), self.ray.put(elsewhere), remote_code_allowed(), str(Path.cwd()))
+        options = {**self.resources, "max_restarts": RESTARTS, "max_task_retries": RESTARTS}
+        self.actors = [self.ray.remote(**options)(Worker).remote(*shared) for _ in range(self.workers)]
+        self.idle = list(self.actors)
+        return self._told(self.actors[0].base.remote())
 
     def run(self, context: Context, method: Method | None, seed: int, folder: Path, keep_adapter: bool) -> Run | None:
-        """Read the run if it is finished; otherwise has an actor make it and return `None` until it is done."""
+        """Read the run if it is finished; otherwise have an actor make it and return `None` until it is done."""
         if folder in self.tasks:
             return self._collected(folder)
-        found = finished_trial(context, method, seed, folder)
-        if found is not None or not self._free():
-            return found
+        finished = finished_trial(context, method, seed, folder)
+        if finished is not None or not self.idle:
+            return finished
         with ExitStack() as stack:
             if not stack.enter_context(claimed(folder)):
                 return None
-            found = finished_trial(context, method, seed, folder)  # perhaps finished meanwhile
-            if found is not None:
-                return found
             worker = self.idle.pop()
-            files = read_files(folder)
-            reference = worker.run.remote(context.settings, method, seed, files, keep_adapter)
+            reference = worker.run.remote(context.settings, method, seed, read_files(folder), keep_adapter)
             self.tasks[folder] = Task(worker, reference, stack.pop_all())
         return None
 
@@ -126,11 +115,7 @@ class OnRay:
             return None
         del self.tasks[folder]
         with task.claim:
-            try:
-                run, files = self._told(task.reference)
-            except self.ray.exceptions.RayActorError as error:
-                self._replace(error)
-                return None
+            run, files = self._told(task.reference)
             self.idle.append(task.worker)
             # the record last: a folder without a record is an unfinished run
             for name in sorted(files, key=lambda name: name == RECORD):
@@ -138,58 +123,42 @@ class OnRay:
         made: Run = run
         return made
 
-    def _replace(self, error: Exception) -> None:
-        self.lost += 1
-        if self.lost > LOST:
-            raise QweftError(
-                f"Ray lost {self.lost} actors ({str(error).splitlines()[0][:200]}); where memory is short, give fewer "
-                "--workers; finished runs are kept"
-            ) from error
-        self._begin()
-
-    def _free(self) -> bool:
-        """Whether an actor is idle."""
-        if self.starting:
-            for reference in self.ray.wait(list(self.starting), num_returns=len(self.starting), timeout=0)[0]:
-                worker = self.starting.pop(reference)
-                try:
-                    self._told(reference)
-                    self.idle.append(worker)
-                except self.ray.exceptions.RayActorError as error:
-                    self._replace(error)
-        return bool(self.idle)
-
     def call(self, context: Context, function: Callable[..., Any], *arguments: Any) -> Any:
         """Call the function in an actor."""
-        while not self._free():
-            self.wait()
-        return self._told(self.idle[-1].call.remote(context.settings, function, *arguments))
+        worker = self.idle[-1] if self.idle else self.actors[0]
+        return self._told(worker.call.remote(context.settings, function, *arguments))
 
     def _told(self, reference: Any) -> Any:
+        """Return the result of a task; an error in words is raised as it is."""
+        errors = self.ray.exceptions
         try:
             return self.ray.get(reference)
-        except self.ray.exceptions.RayTaskError as error:
+        except errors.RayActorError as error:
+            reason = (str(error).splitlines() or [""])[0][:200]
+            raise QweftError(
+                f"Ray lost an actor ({reason}); where memory is short, give fewer --workers; finished runs are kept"
+            ) from error
+        except errors.RayTaskError as error:
             if isinstance(error.cause, QweftError):
                 raise error.cause from None
             raise
 
     def wait(self) -> None:
         """Wait for an actor, or one polling interval for other processes."""
-        self._free()  # collects actors that are ready, which would end the wait at once
-        waiting = [*self.starting, *(task.reference for task in self.tasks.values())]
+        waiting = [task.reference for task in self.tasks.values()]
         if waiting:
             self.ray.wait(waiting, timeout=SECONDS_BETWEEN_LOOKS)
         else:
             sleep()
 
     def close(self) -> None:
-        """Release the actors, and shuts down the cluster if it was started here."""
+        """Release the actors, and shut down the cluster if it was started here."""
         for task in self.tasks.values():
             task.claim.close()
         if self.ours:
             self.ray.shutdown()
             return
-        for worker in [*self.idle, *self.starting.values(), *(task.worker for task in self.tasks.values())]:
+        for worker in self.actors:
             self.ray.kill(worker)
 
 

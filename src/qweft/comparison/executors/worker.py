@@ -45,23 +45,26 @@ class Local:
 class Worker:
     """Makes runs in a Ray actor, on one base model."""
 
-    def load(
-        self, settings: RunSettings, data: Data, elsewhere: list[Encoded], remote_code: bool, folder: str
-    ) -> tuple[torch.dtype, torch.device, str]:
-        """Load the base model; returns its dtype, device and checksum."""
-        if Path(folder).is_dir():
-            os.chdir(folder)
-        allow_remote_code(remote_code)
-        loaded = load_model(settings.model)
-        console = Console(quiet=True)
-        self.context = Context(settings, loaded, data, console, checksum(loaded.model), Local(), elsewhere)
-        return loaded.dtype, loaded.device, self.context.base_checksum
+    def __init__(self, *shared: Any) -> None:
+        self.shared = shared
+        self.context: Context | None = None
+
+    def base(self) -> tuple[torch.dtype, torch.device, str]:
+        """Return dtype, device and checksum of the base model."""
+        context = self._ready()
+        return context.loaded.dtype, context.loaded.device, context.base_checksum
+
+    def _ready(self) -> Context:
+        """Return what the runs share, loaded once: also in an actor that Ray started anew."""
+        if self.context is None:
+            self.context = _loaded(*self.shared)
+        return self.context
 
     def run(
         self, settings: RunSettings, method: Method | None, seed: int, files: Mapping[str, bytes], keep_adapter: bool
     ) -> tuple[Run, dict[str, bytes]]:
         """Make the run, or adds what a finished one lacks. Returns its record and all files of its folder."""
-        context = replace(self.context, settings=settings)
+        context = replace(self._ready(), settings=settings)
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             write_files(folder, files)
@@ -74,7 +77,15 @@ class Worker:
 
     def call(self, settings: RunSettings, function: Callable[..., Any], *arguments: Any) -> Any:
         """Return function(context, *arguments)."""
-        return function(replace(self.context, settings=settings), *arguments)
+        return function(replace(self._ready(), settings=settings), *arguments)
+
+
+def _loaded(settings: RunSettings, data: Data, elsewhere: list[Encoded], remote_code: bool, folder: str) -> Context:
+    if Path(folder).is_dir():  # the command's current folder, from which a base model's path may be named
+        os.chdir(folder)
+    allow_remote_code(remote_code)
+    loaded = load_model(settings.model)
+    return Context(settings, loaded, data, Console(quiet=True), checksum(loaded.model), Local(), elsewhere)
 
 
 def read_files(folder: Path) -> dict[str, bytes]:
