@@ -334,17 +334,3 @@ def test_runs_that_were_made_at_once_are_told(spans, alone):
         for seed, (at, taken) in enumerate(spans)
     ]
     assert one_at_a_time(runs) == alone
-
-
-@pytest.mark.parametrize("change", [
-    {"seconds": [1e-300, 1e300]}, {"seconds": ["inf", "1"]}, {"seconds": [0, 1]}, {"basis_seconds": [0, 1e300]},
-    {"cpu_by_others": "x"}, {"cpu_by_others": [1]}, {"cpu_by_others": -1},
-])  # fmt: skip
-def test_times_that_no_step_has_are_one_sentence(tmp_path, change):
-    entry = {"method": "a", "matches_time": "b", "seconds": [1.0, 2.0], "basis_seconds": [0.0, 0.0]}
-    path = tmp_path / "step_times.json"
-    path.write_text(json.dumps({"key": entry}))
-    assert step_times._read(path) == {"key": entry}
-    path.write_text(json.dumps({"key": {**entry, **change}}))
-    with pytest.raises(QweftError, match="is damaged or of an older version"):
-        step_times._read(path)

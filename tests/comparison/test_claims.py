@@ -7,14 +7,12 @@ import sys
 import time
 from dataclasses import asdict
 
-import pytest
 import yaml
 
 from qweft.cli.main import main
 from qweft.comparison import claims, trial
 from qweft.comparison.config import ComparisonConfig, MethodConfig
 from qweft.data.config import DataConfig
-from qweft.errors import QweftError
 from qweft.evaluation.config import EvaluationConfig
 from qweft.models.config import ModelConfig
 from qweft.training.config import TrainingConfig
@@ -113,17 +111,3 @@ def test_two_processes_share_a_comparison_and_give_what_one_gives(places, tmp_pa
     assert ended(start("one")) == 6
     two, one = (json.loads((tmp_path / name / "results.json").read_text()) for name in ("two", "one"))
     assert [outcome(record) for record in two["runs"]] == [outcome(record) for record in one["runs"]]
-
-
-@pytest.mark.parametrize("kind", ["link", "folder", "no folder around it", "a file above it"])
-def test_a_lock_that_cannot_be_is_one_sentence(tmp_path, kind):
-    folder = tmp_path / "a-0"
-    folder.write_text("x") if kind in ("no folder around it", "a file above it") else folder.mkdir()
-    if kind == "link":
-        (folder / claims.LOCK).symlink_to(tmp_path / "elsewhere")
-    elif kind == "folder":
-        (folder / claims.LOCK).mkdir()
-    place = folder / "lora-0" if kind == "a file above it" else folder
-    with pytest.raises(QweftError, match="remove it, or choose another --output"), claims.claimed(place):
-        pass
-    assert not (tmp_path / "elsewhere").exists()

@@ -41,10 +41,6 @@ def test_a_run_comes_back_from_json_as_it_was(method):
     assert Run.from_json(json.loads(json.dumps(before.to_json()))) == before
 
 
-def test_keys_of_a_later_version_are_left_out():
-    assert Run.from_json({**run("lora").to_json(), "energy": 3}) == run("lora")
-
-
 def test_a_record_of_an_earlier_version_has_no_losses_of_rows_and_nothing_matched():
     record = run("lora").to_json()
     del record["eval_row_losses"], record["budget"]
@@ -117,22 +113,6 @@ def test_write_json_replaces_the_file_and_leaves_nothing_else(tmp_path):
     assert stat.S_IMODE(path.stat().st_mode) == stat.S_IMODE(plain.stat().st_mode)
 
 
-def test_a_failed_write_leaves_the_old_file_alone(tmp_path, monkeypatch):
-    path = tmp_path / "results.json"
-    write_json(path, {"a": 1})
-
-    def full(descriptor):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="No space"):
-        write_json(path, {"a": 2})
-    with pytest.raises(TypeError):
-        write_json(path, {"a": object()})
-    assert json.loads(path.read_text()) == {"a": 1}
-    assert os.listdir(tmp_path) == ["results.json"]
-
-
 def test_the_environment_names_what_ran():
     found = environment("hub", "sha256:1", "qweft compare x.yaml", dtype="float32")
     json.dumps(found, allow_nan=False)
@@ -150,14 +130,3 @@ def test_rows_that_belong_together_are_added_up():
     assert Run.from_json(json.loads(json.dumps(made.to_json()))) == made
     alone = run("qtha", 0, eval_row_losses=((1.0, 2), (2.0, 3)))
     assert alone.independent_losses == alone.eval_row_losses
-
-
-@pytest.mark.parametrize("change", [
-    {"eval_loss": 1e308}, {"eval_loss": -1e308}, {"seconds": 1e300}, {"trainable_parameters": 10**39},
-    {"train_loss_curve": [[10**39, 1.0]]}, {"train_loss_curve": [[-1, 1.0]]}, {"train_loss_curve": [[1, 1e308]]},
-    {"eval_row_losses": [[1e308, 3]]}, {"eval_row_losses": [[1.0, 10**39]]}, {"eval_row_losses": [[1.0, -3]]},
-])  # fmt: skip
-def test_a_number_that_no_run_has_is_one_sentence(change):
-    with pytest.raises(QweftError, match="not complete or not well formed") as error:
-        Run.from_json({**run("lora").to_json(), **change})
-    assert "\n" not in str(error.value)

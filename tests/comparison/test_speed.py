@@ -11,7 +11,7 @@ from qweft.comparison.report.content import Content, figures
 from qweft.comparison.report.markdown import render_markdown
 from qweft.comparison.report.page import page_of
 from qweft.comparison.results import Run
-from qweft.comparison.speed import load_said, measured_alone, one_at_a_time, ratio_interval
+from qweft.comparison.speed import load_said, measured_alone, ratio_interval
 from qweft.comparison.summarise import summarise
 from qweft.comparison.table import print_table
 from qweft.comparison.wording import caveats
@@ -92,12 +92,6 @@ def test_load_stands_beside_the_times_in_every_report(load, told, tmp_path):
 def test_runs_too_short_to_measure_the_load_are_not_said_to_overlap():
     runs = pair(HALF, EVEN, lora={}, qtha=BUSY)
     assert load_said(runs).startswith("Step times were not measured alone (others took up to 47% of the processors")
-
-
-def test_a_run_at_the_end_of_all_dates_is_a_run():
-    starts = ("9999-12-31T23:59:59+00:00", "2026-01-01T00:00:00+00:00")
-    runs = [run("lora", seed, 1.0, started=started, seconds=60.0) for seed, started in enumerate(starts)]
-    assert one_at_a_time(runs)
 
 
 def test_a_clock_that_was_read_beside_other_work_is_a_warning():

@@ -1,6 +1,5 @@
 """Means, spreads, differences and ratios by hand."""
 
-import dataclasses
 import json
 import math
 
@@ -86,16 +85,6 @@ def test_a_difference_has_its_interval_and_p():
     assert summary["qtha"].eval_loss_difference_visible > high - summary["qtha"].eval_loss_difference
     assert summary["qtha"].eval_row_losses == ROWS and "eval_row_losses" not in summary["qtha"].to_json()
     assert summary["base"].eval_loss_difference_p_value < summary["qtha"].eval_loss_difference_p_value
-
-
-def test_runs_of_before_groups_were_recorded_take_them_from_the_others():
-    """A folder begun by an earlier version and finished by this one: the rows are the same in all its runs."""
-    groups = (0, 1, 0)
-    made = [run("lora", s, 2.0, eval_row_losses=ROWS[0], eval_row_groups=groups) for s in range(3)]
-    made += [run("qtha", s, 1.8, eval_row_losses=ROWS[s], eval_row_groups=groups if s else ()) for s in range(3)]
-    whole = [dataclasses.replace(entry, eval_row_groups=groups) for entry in made]
-    assert summarise(made) == summarise(whole)
-    assert summarise(made)["qtha"].eval_row_losses[0] == ((9.0, 5), (0.0, 0))
 
 
 def test_steps_are_those_of_a_run_that_did_not_diverge():

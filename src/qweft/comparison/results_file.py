@@ -66,7 +66,8 @@ def stated(folder: Path, plan: Mapping[str, Any]) -> dict[str, Any]:
         write_json(path, dict(plan))
         return {"plan": plan}
     first = read_record(path, f"remove it, and with it the runs in {folder}")
-    return {"plan": plan, "first_plan": {key: first[key] for key in plan if key in first}}
+    changed = {key: first[key] for key in plan if key in first}
+    return {"plan": plan, **({} if changed == plan else {"first_plan": changed})}
 
 
 def changed_said(results: Mapping[str, Any]) -> str:

@@ -140,39 +140,6 @@ def test_what_a_training_would_take_on_a_chip_stands_under_the_means():
 RUN = {"evaluations": 5, "shots": 4, "standard_error": 0.5}
 
 
-@pytest.mark.parametrize(
-    ("chips", "said"),
-    [
-        (RUN | {"costs": []}, "5 of 4 shots"),  # no price is known
-        (RUN | {"costs": [{"money": 3, "currency": "<u>", "device": "x", "date": "y"}]}, "3 <u> x, price of y"),
-        (
-            RUN
-            | {
-                "costs": [
-                    {"money": money, "currency": name, "device": f"c{money}", "date": "y"}
-                    for money, name in ((9, "U"), (3, "U"), (2, "E"), (1, ""), (4, "V"), (5, "W"))
-                ]
-            },
-            "3 U or 2 E or 4 V c3, price of y; c2, price of y; c4, price of y",
-        ),
-        (RUN | {"costs": [{"money": 3, "currency": "U", "device": ["x"], "date": "y"}]}, "5 of 4 shots"),
-        (RUN | {"costs": [{"money": -3.0, "currency": "U", "device": "x", "date": "y"}]}, "5 of 4 shots"),
-        (RUN | {"evaluations": "many", "costs": 7}, ""),
-        (RUN | {"evaluations": 1e308}, ""),
-        (RUN | {"shots": True}, ""),
-        (["no", "mapping"], ""),
-    ],
-)
-def test_what_a_record_says_of_chips_is_not_trusted(chips, said):
-    made = report_examples.results(SOME)
-    for record in made["runs"]:
-        if record["inspection"]:
-            record["inspection"]["chips"] = chips if record["method"] == "qtha" else None
-    page = render_page(made)
-    assert said in " ".join(Reader(page).text.split()) and "<u>" not in page
-    assert ("Circuits of one training" in page) == bool(said) and "-3 U" not in page and "['x']" not in page
-
-
 def test_what_a_comparison_does_not_have_is_left_out():
     page = render_page(report_examples.results(SOME, inspected=False, answers=False) | {"search": None})
     for heading in ("Inside the adapters", "The search for learning rates", "Example answers"):
@@ -268,16 +235,6 @@ def test_unfinished_comparisons_have_a_page(made):
 def test_a_page_without_runs_is_an_error():
     with pytest.raises(QweftError, match="no run"):
         render_page({"runs": []}, "", "t")
-
-
-def test_long_names_may_be_broken_after_an_underscore():
-    page = render_page(results([run("a_<b>_c", 0, 1.0)]), "", "t")
-    assert '<th scope="row">a_<wbr>&lt;b&gt;_<wbr>c<small>' in page
-
-
-def test_rates_without_a_readable_configuration():
-    for config in ("", "[1, 2", "methods: 3", "a: b"):
-        assert "not recorded" in render_page(results(runs(lora=[1.0])), config, "t")
 
 
 def test_answers_of_the_first_seed_are_shown_where_a_lower_one_was_added():

@@ -1,6 +1,5 @@
 """The files of a report, made again from results.json, and two of them on one page."""
 
-import copy
 import json
 import re
 
@@ -103,15 +102,6 @@ def test_a_report_is_made_again_from_what_it_left(folder, tmp_path):
     assert (tmp_path / "other" / "results.json").read_text() == "its own"
 
 
-def test_results_of_an_older_version_have_a_report(tmp_path):
-    made = {"runs": copy.deepcopy(results(SOME, inspected=False)["runs"])}
-    for record in made["runs"]:
-        for key in ("answers", "learning_rate", "eval_standard_error", "adapter", "started", "seconds"):
-            del record[key]
-    (tmp_path / "results.json").write_text(json.dumps(made))
-    assert "The numbers" in remake_report(tmp_path).read_text()
-
-
 WRONG = {
     "a text among losses of the search": ("search", "lora", "validation_loss", "0.01"),
     "a list as a command": ("environment", "command"),
@@ -172,13 +162,6 @@ def test_two_reports_are_not_written_to_a_file(folder, tmp_path):
     (tmp_path / "file").write_text("mine")
     with pytest.raises(QweftError, match=r"cannot be written .*; choose another --output"):
         beside(folder, folder, tmp_path / "file")
-
-
-def test_a_page_of_another_program_is_not_replaced(folder, tmp_path):
-    (tmp_path / "beside.html").write_text("mine")
-    with pytest.raises(QweftError, match=r"holds beside\.html, and no qweft report wrote it; choose another"):
-        beside(folder, folder, tmp_path)
-    assert (tmp_path / "beside.html").read_text() == "mine"
 
 
 def test_two_reports_stand_beside_each_other(folder, tmp_path):
