@@ -57,27 +57,27 @@ class Verdict:
     @property
     def difference(self) -> float | None:
         """Mean paired difference in percent."""
-        return self.pairing and self.pairing.mean
+        return None if self.pairing is None else self.pairing.mean
 
     @property
     def interval(self) -> tuple[float, float] | None:
         """Its 95% interval."""
-        return self.pairing and self.pairing.interval
+        return None if self.pairing is None else self.pairing.interval
 
     @property
     def visible(self) -> float | None:
         """The smallest difference in percent that the runs could have shown."""
-        return self.pairing and self.pairing.visible
+        return None if self.pairing is None else self.pairing.visible
 
     @property
     def p_value(self) -> float | None:
         """P of the mean difference."""
-        return self.pairing and self.pairing.p_value
+        return None if self.pairing is None else self.pairing.p_value
 
     @property
     def corrected(self) -> float | None:
         """The same, corrected for the family of questions."""
-        return self.pairing and self.pairing.corrected
+        return None if self.pairing is None else self.pairing.corrected
 
     @property
     def room(self) -> float | None:
