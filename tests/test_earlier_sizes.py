@@ -3,7 +3,6 @@
 import json
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -135,27 +134,6 @@ def test_a_report_says_what_an_earlier_run_had(files):
     run = Run.from_json(record)
     assert run.adapter == THEN and differences(run.adapter, {**THEN, "core": "mlp_linear"}) == []
     assert "r (8, not 4)" in differences(run.adapter, stated(PLAIN))
-
-
-@pytest.mark.parametrize("space", [{"r": {"values": [2, 8]}}, {"circuit_layers": {"values": [1]}}])
-def test_a_sweep_goes_on_with_its_own_sizes_alone(files, tmp_path, monkeypatch, space):
-    config = SweepConfig(
-        **sections(files), adapter=PLAIN, space=SpaceConfig(space), trials=1, sampler="grid", output=str(tmp_path)
-    )
-
-    def trials(adapter):
-        sweep(replace(config, adapter=adapter), "space: {}\n", "qweft sweep")
-        return json.loads((Path(tmp_path) / "sweep.json").read_text())["trials"]
-
-    with earlier_version():
-        before = trials(PLAIN)
-    with monkeypatch.context() as patch:
-        patch.setattr(trial, "fit", lambda *_: pytest.fail("a finished trial was repeated"))
-        again = trials({key: value for key, value in THEN.items() if key in PLAIN or key not in space})
-    assert [each["validation_loss"] for each in again] == [each["validation_loss"] for each in before]
-    sizes = MEANT.replace("r 8, ", "") if "r" in space else MEANT
-    with pytest.raises(QweftError, match=f"holds a sweep of another configuration: {sizes}; state these sizes; choose"):
-        trials(PLAIN)
 
 
 def test_a_sweep_that_varies_all_sizes_goes_on_as_it_is(files, tmp_path, monkeypatch):

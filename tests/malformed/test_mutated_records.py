@@ -21,9 +21,8 @@ from qweft.evaluation.record import sections_of
 from qweft.sweep.run import _losses_in as read_losses
 from qweft.training.checkpoints import Checkpoints
 from tests.comparison.comparison_examples import run, runs
-from tests.comparison.report.report_examples import ADAPTERS, CONFIG, results
 from tests.malformed.cases import cases, check_typed, command, outcome
-from tests.malformed.mutations import JSON_ODD, malformed_json, mutated, mutated_bytes
+from tests.malformed.mutations import JSON_ODD, malformed_json, mutated
 
 
 class StoppedError(Exception):
@@ -157,24 +156,6 @@ def test_mutated_records_of_a_finished_run(trained, tmp_path, monkeypatch):
         record.write_bytes(content)
         place = draw.choice((trained / "config.yaml", tmp_path / "default.yaml"))
         command(f"{number}: {content!r:.3000}", "train", place, "--output", "out")
-
-
-def test_mutated_results(tmp_path):
-    whole = results({name: ADAPTERS[name] for name in ("lora", "qtha", "mpo")}, seeds=2)
-    for record in whole["runs"]:
-        if record["inspection"]:
-            record["inspection"]["layers"] = record["inspection"]["layers"][:2]
-    for number, draw in cases("results"):
-        content = malformed_json(whole, draw)
-        if draw.random() < 0.1:
-            told = mutated_bytes(CONFIG.encode(), draw).decode("utf-8", "replace")
-            content = json.dumps(whole | {"config_yaml": told}).encode()
-        (tmp_path / "results.json").write_bytes(content)
-        what = f"results {number}: {content!r:.3000}"
-        if number % 10 == 0:
-            command(what, "report", tmp_path, "--output", tmp_path / "made")
-        else:
-            outcome(what, read_and_render, tmp_path)
 
 
 SHARED = {
