@@ -23,10 +23,11 @@ from numpy.typing import NDArray
 
 from qweft.comparison.decision import recommend
 from qweft.comparison.family import questions
-from qweft.comparison.halving import Rung, standings
+from qweft.comparison.halving import standings
 from qweft.comparison.methods import Method
 from qweft.comparison.plan import rung_sizes
 from qweft.comparison.results import Run
+from qweft.comparison.rungs import Rung
 from qweft.comparison.statistics import pair, paired
 from qweft.comparison.summarise import summarise
 from qweft.comparison.summary import Summary

@@ -8,8 +8,8 @@ import pytest
 from scipy import stats
 
 from qweft.comparison.decision import conclusion, recommend
-from qweft.comparison.halving import Rung, Standing
 from qweft.comparison.report.content import Content
+from qweft.comparison.rungs import Rung, Standing
 from qweft.comparison.searched import doubts_said
 from qweft.comparison.statistics import paired
 from qweft.comparison.summarise import summarise

@@ -4,13 +4,12 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from qweft.comparison.halving import Rung
 from qweft.comparison.method_kinds import kind_of
-from qweft.comparison.schedule import kind_said
+from qweft.comparison.rungs import Rung
 from qweft.comparison.statistics import SEEDS_NEEDED, Pairing, paired
 from qweft.comparison.summary import Summary
 from qweft.comparison.verdicts import best_of, circuit_findings
-from qweft.comparison.wording import effect_said, label, lower_by, size
+from qweft.comparison.wording import effect_said, kind_said, label, lower_by, size
 from qweft.method.names import has_circuit
 from qweft.text import listed, many
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from qweft.comparison.plan import Grid, rung_sizes, rung_steps
 from qweft.comparison.random_effects import pulls
 from qweft.comparison.rates import best_tried
 from qweft.comparison.results import Run
+from qweft.comparison.rungs import Rung, Standing
 from qweft.comparison.student import quantile
 from qweft.comparison.trial import RECORD, read_record, run_trial
 from qweft.comparison.tune import check_free_of_others, search, shortened
@@ -30,57 +31,6 @@ ONE_SIDED = 0.95
 """Level of the one-sided bound on how far behind a method is."""
 LEAST = 2
 """So many methods go on, if so many have a loss."""
-
-
-@dataclass(frozen=True)
-class Standing:
-    """One method after a rung."""
-
-    method: str
-    adapter: dict[str, Any]
-    rate: float
-    loss: float | None
-    behind: float | None = None
-    bound: float | None = None
-    goes_on: bool = False
-
-
-@dataclass(frozen=True)
-class Rung:
-    """One round of runs."""
-
-    number: int
-    steps: int
-    seeds: tuple[int, ...]
-    standings: tuple[Standing, ...]
-
-    @property
-    def leader(self) -> str:
-        """Name of the method with the lowest loss."""
-        return self.standings[0].method
-
-    @property
-    def going_on(self) -> list[str]:
-        """Names of the methods that go on."""
-        return [each.method for each in self.standings if each.goes_on]
-
-    def to_json(self) -> dict[str, Any]:
-        """Return it as a JSON-compatible dict."""
-        return asdict(self)
-
-    def said(self, rungs: int) -> str:
-        """Return a line on it."""
-        stopped = [each for each in self.standings if not each.goes_on]
-        told = f"rung {self.number} of {rungs}, {many(self.steps, 'step')}: {self.leader} leads"
-        told += f", {many(len(self.going_on), 'method')} {'goes' if len(self.going_on) == 1 else 'go'} on"
-        return f"{told}; stopped: {', '.join(map(_stopped_said, stopped))}" if stopped else told
-
-
-def _stopped_said(each: Standing) -> str:
-    if each.behind is None:
-        return f"{each.method} (diverged)"
-    sure = each.bound is not None and each.bound > 0
-    return f"{each.method} ({each.behind:+.1f}%{', beyond the chance of the rows' if sure else ''})"
 
 
 def with_halving(

@@ -20,7 +20,7 @@ from qweft.comparison.context import Context
 from qweft.comparison.decision import Recommendation, recommend
 from qweft.comparison.executors.set_up import set_up
 from qweft.comparison.family import questions, undecided
-from qweft.comparison.halving import Rung, finished_runs, with_halving
+from qweft.comparison.halving import finished_runs, with_halving
 from qweft.comparison.methods import Method
 from qweft.comparison.pace import Pace
 from qweft.comparison.pacing import pace_said, paced, with_seeds
@@ -29,6 +29,7 @@ from qweft.comparison.report.content import Content
 from qweft.comparison.report.write import write_report
 from qweft.comparison.results import BASE, Run
 from qweft.comparison.results_file import WINNER, stated
+from qweft.comparison.rungs import Rung
 from qweft.comparison.schedule import Schedule, duration, schedule, search_said, seconds_of_a_token
 from qweft.comparison.speed import load_said, measured_alone, most_by_others
 from qweft.comparison.statistics import Look, paired

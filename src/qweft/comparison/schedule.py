@@ -1,20 +1,18 @@
 """The runs of a comparison in order, what each of them is, and estimates of the time that they take."""
 
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from qweft.comparison.context import Context, judged_rows
-from qweft.comparison.method_kinds import core_of, maps_of
 from qweft.comparison.methods import Method
 from qweft.comparison.plan import Grid
 from qweft.comparison.results import BASE, Run
 from qweft.comparison.trial import RECORD, run_folder
+from qweft.comparison.wording import kind_said
 from qweft.data.tokens import Encoded
 from qweft.evaluation.loss import held_out_loss
-from qweft.method.names import form_of, function_of
 from qweft.text import many, progress
 from qweft.training.loop import planned_steps, units
 
@@ -142,39 +140,6 @@ def span(least: str, most: str) -> str:
     ('10 s to 3 min', '10 s')
     """
     return least if least == most else f"{least} to {most}"
-
-
-MAPS = {
-    ("mpo", "mpo"): "tensor networks",
-    ("dense", "dense"): "dense maps",
-    ("subspace", "subspace"): "subspaces",
-    ("subspace", "sparse"): "a subspace and a sparse map",
-}
-IN_WORDS = {
-    "quantum": "a circuit",
-    "mlp": "a perceptron in the circuit's place",
-    "fourier": "a Fourier series in the circuit's place",
-    "frozen": "a circuit that is not trained",
-    "product": "a circuit without entanglement",
-    "bias": "a constant in the circuit's place",
-}
-FORMS = {"": "{}", "linear": "{}, added to a linear map", "weighted": "{}, as a weight", "gated": "{}, as a gate"}
-"""Maps, functions and forms of a core in the words of a sentence."""
-
-
-def kind_said(name: str, adapter: Mapping[str, Any]) -> str:
-    """Return what an adapter is in a few words."""
-    core, maps = core_of(name, dict(adapter)), maps_of(name, dict(adapter))
-    if core is None or maps is None:
-        kind = str(adapter.get("peft_type")).upper()
-        if kind == "LORA":
-            return f"{'DoRA' if adapter.get('use_dora') else 'LoRA'}, rank {adapter.get('r', 8)}"
-        return f"{kind} of PEFT"
-    around = MAPS.get(maps, f"maps {maps[0]} and {maps[1]}")
-    function = function_of(core)
-    if function is None:
-        return f"{around}, {'a linear map' if core == 'linear' else 'nothing'} between"
-    return f"{around}, between them {FORMS[form_of(core)].format(IN_WORDS.get(function, function))}"
 
 
 def _judged(context: Context) -> list[Encoded]:

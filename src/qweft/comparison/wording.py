@@ -2,13 +2,15 @@
 
 import math
 from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 from qweft.adapter.functions import FUNCTIONS
-from qweft.comparison.method_kinds import ALTERED_CIRCUITS
+from qweft.comparison.method_kinds import ALTERED_CIRCUITS, core_of, maps_of
 from qweft.comparison.statistics import LARGEST_P, Look, Pairing, level_said
 from qweft.comparison.summary import Summary
 from qweft.comparison.verdicts import TO_BEAT, Verdict, named, percent_more
 from qweft.environment import ALONE, share_said
+from qweft.method.names import form_of, function_of
 from qweft.text import listed
 
 SMALLER = "a smaller difference is shown"
@@ -251,3 +253,36 @@ def judged_by(summary: Mapping[str, Summary], verdicts: Sequence[Verdict]) -> li
             f"at the levels {each}. The levels of all planned looks add up to {LARGEST_P}."
         )
     return lines
+
+
+MAPS = {
+    ("mpo", "mpo"): "tensor networks",
+    ("dense", "dense"): "dense maps",
+    ("subspace", "subspace"): "subspaces",
+    ("subspace", "sparse"): "a subspace and a sparse map",
+}
+IN_WORDS = {
+    "quantum": "a circuit",
+    "mlp": "a perceptron in the circuit's place",
+    "fourier": "a Fourier series in the circuit's place",
+    "frozen": "a circuit that is not trained",
+    "product": "a circuit without entanglement",
+    "bias": "a constant in the circuit's place",
+}
+FORMS = {"": "{}", "linear": "{}, added to a linear map", "weighted": "{}, as a weight", "gated": "{}, as a gate"}
+"""Maps, functions and forms of a core in the words of a sentence."""
+
+
+def kind_said(name: str, adapter: Mapping[str, Any]) -> str:
+    """Return what an adapter is in a few words."""
+    core, maps = core_of(name, dict(adapter)), maps_of(name, dict(adapter))
+    if core is None or maps is None:
+        kind = str(adapter.get("peft_type")).upper()
+        if kind == "LORA":
+            return f"{'DoRA' if adapter.get('use_dora') else 'LoRA'}, rank {adapter.get('r', 8)}"
+        return f"{kind} of PEFT"
+    around = MAPS.get(maps, f"maps {maps[0]} and {maps[1]}")
+    function = function_of(core)
+    if function is None:
+        return f"{around}, {'a linear map' if core == 'linear' else 'nothing'} between"
+    return f"{around}, between them {FORMS[form_of(core)].format(IN_WORDS.get(function, function))}"
