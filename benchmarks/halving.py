@@ -5,8 +5,7 @@ seed, then three finalists at three fresh seeds on the test rows, judged by the 
 false if a method that is called better is not, or two that are called equivalent differ by the margin or more. Beside
 it stands how often the lowest of all eight, chosen and judged on the same rows, is falsely called better than another
 one, without a correction: what the fresh rows and the shared level are for. Sizes are drawn anew for each comparison,
-so that the best is not always the smallest. Rows are as many as a comparison holds out, and as few as a short budget
-leaves.
+so that the best is not always the smallest. Rows are as many as a comparison holds out, and few as in a short budget.
 
 It takes ten minutes on one core; what is made is kept in results/halving.json.
 """
