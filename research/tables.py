@@ -13,11 +13,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from qweft.comparison.phrases import effect_said
 from qweft.comparison.results import Run
 from qweft.comparison.statistics import ONCE, Look, paired
 from qweft.comparison.summarise import summarise
 from qweft.comparison.summary import Summary
+from qweft.comparison.wording import effect_said
 from research import claim, evidence, front, methods
 
 DOCS = Path(__file__).parents[1] / "docs"
