@@ -2,16 +2,10 @@
 
 import importlib
 import re
-import signal
-import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from errno import ENOMEM
 from typing import Any
-
-MOST_WAITING = 12
-"""How many times the seconds of `giving_up_after` a block may last by the clock, if it hardly runs."""
 
 
 class QweftError(ValueError):
@@ -98,44 +92,6 @@ def saying_when_stopped(what_is_kept: Callable[[], str]) -> Iterator[None]:
             with suppress(OSError):  # of a disk that is gone nothing is known
                 stop.add_note(what_is_kept())
         raise
-
-
-@contextmanager
-def giving_up_after(seconds: float, sentence: str, waits: bool = False) -> Iterator[None]:
-    """End a block that a stranger's file may keep busy for good.
-
-    Only the main thread can be interrupted, only where the system has interval timers, and only between two operations
-    of Python. Elsewhere nothing changes. The thread's own processor time counts, so that other work on the machine
-    ends nothing. By the clock the block has `MOST_WAITING` times as long, in which a pause counts as one look.
-
-    Args:
-        seconds: How much processor time the block may take.
-        sentence: The error's.
-        waits: Whether the block may wait for good, as for a download: then processor time alone counts.
-
-    Raises:
-        QweftError: In the block, after these seconds.
-    """
-    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):
-        yield
-        return
-
-    spent, looks = time.thread_time(), 0
-
-    def give_up(*_: Any) -> None:
-        nonlocal looks
-        looks += 1
-        if time.thread_time() - spent >= seconds or (looks >= 4 * MOST_WAITING and not waits):
-            raise QweftError(sentence)
-
-    before = signal.signal(signal.SIGALRM, give_up)
-    timer = signal.setitimer(signal.ITIMER_REAL, seconds, seconds / 4)  # again and again, since libraries hide errors
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)  # first, or an alarm now would end the process
-        signal.signal(signal.SIGALRM, before)
-        signal.setitimer(signal.ITIMER_REAL, *timer)
 
 
 def require(module: str, extra: str, what: str) -> Any:
