@@ -58,13 +58,6 @@ def test_each_circuit_once_in_the_order_they_came(tokens):
     assert circuits.keys()[4] == circuits.keys()[8]
 
 
-def test_keys_tell_gates_apart_that_have_equal_angles():
-    angles = np.zeros((1, 1))
-    forms = [(2, (("ry", (0,)),)), (2, (("ry", (1,)),)), (1, (("ry", (0,)),)), (2, (("crz", (0, 1)),))]
-    assert len({BoundCircuits(*form, angles).keys()[0] for form in forms}) == 4
-    assert BoundCircuits(1, (("ry", (0,)),), -angles).keys() == BoundCircuits(1, (("ry", (0,)),), angles).keys()
-
-
 def test_an_angle_that_is_no_number_is_refused():
     with pytest.raises(ValueError, match="circuit 1 has an angle"):
         BoundCircuits(1, (("ry", (0,)),), np.array([[0.0], [np.nan]]))
@@ -74,12 +67,6 @@ def test_qubit_zero_is_the_first_letter_and_the_most_significant_bit():
     frequencies = Frequencies(from_counts({"100": 3, "110": 1}, 3, 4)[None], 4)
     np.testing.assert_allclose(frequencies.expectations(), [[-1, 0.5, 1]])
     np.testing.assert_allclose(frequencies.standard_errors(), [[0, 0.75**0.5 / 2, 0]])
-
-
-@pytest.mark.parametrize("counts", [{"10": 4}, {"102": 4}, {"100": 3}])
-def test_counts_that_do_not_fit(counts):
-    with pytest.raises(ValueError, match=r"outcome|add up"):
-        from_counts(counts, 3, 4)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from qiskit.quantum_info import Statevector
 
 from qweft.circuit import crz_ring_ansatz, final_states
 from qweft.devices import DeviceError
-from qweft.devices.chips import CHIPS, compiled_for, find_chip, lattice, line
+from qweft.devices.chips import CHIPS, compiled_for, find_chip
 
 
 def small(compiled, places):
@@ -91,22 +91,6 @@ def test_only_neighbours_meet(chip):
     assert met <= edges
     free = compiled_for(find_chip("all-to-all", 5), circuit, None, np.ones(circuit.parameters))[1]
     assert made.counts.two_qubit > free.counts.two_qubit  # an odd ring is in neither
-
-
-def test_shapes_of_chips():
-    assert line(3) == ((0, 1), (1, 2))
-    edges = lattice(6, 12)
-    assert len(edges) == len({frozenset(edge) for edge in edges}) == 126
-    assert set(np.ravel(edges)) == set(range(72))
-    degrees = np.bincount(np.ravel(edges))
-    assert sorted(set(degrees)) == [2, 3, 4] and (degrees == 2).sum() == 4
-    assert all(abs(one - two) in (1, 12) for one, two in edges)
-
-
-def test_the_same_again():
-    circuit = crz_ring_ansatz(4, 2)
-    made = [compiled_for(find_chip("lattice", 4), circuit, None, np.ones(32))[1] for _ in range(2)]
-    assert made[0] == made[1]
 
 
 @pytest.mark.parametrize(

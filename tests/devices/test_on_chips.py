@@ -62,11 +62,6 @@ def test_what_is_not_trained_needs_no_shifted_circuit():
     assert on_chips([without_crz(circuit)[0]], 1, 1, prices=PRICES).circuits_a_token == 1 + 2 * 24
 
 
-@pytest.mark.parametrize(("error", "shots"), [(0.01, 10_000), (0.03, 1112), (1, 1)])
-def test_shots_are_those_of_the_standard_error(error, shots):
-    assert on_chips([crz_ring_ansatz(2, 1)], 1, 1, standard_error=error, prices=PRICES).shots == shots
-
-
 def test_the_plan_tells_it_where_that_is_asked(tmp_path, capsys):
     places = ["--model.name", save_tiny_model(tmp_path / "model"), "--data.source", save_rows(tmp_path / "rows.jsonl")]
     sizes = ["--data.train_rows", "6", "--data.validation_rows", "2", "--data.test_rows", "2"]

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from qweft.errors import QweftError
 from qweft.method.fields import QwthnFields
-from qweft.method.names import formula, function_of, has_circuit
+from qweft.method.names import formula, has_circuit
 from qweft.method.peft_methods import OWN
 from qweft.method.saved import check_folder, file_key, keys_in, read_saved
-from qweft.text import met_by, near, some
+from qweft.text import met_by, some
 
 ANGLES = ".qwthn_core.angles"
 """Suffix of the key of a circuit's angles in an adapter's file, after the layer's name."""
@@ -27,7 +27,7 @@ def angle_keys(folder: Path) -> dict[str, str]:
         )
     core = str(saved.get("core", QwthnFields.core))
     if not has_circuit(core):
-        raise QweftError(f"{folder}: {_why_none(core)}; presets with a circuit are qtha and qwthn")
+        raise QweftError(f"{folder}: core {core} ({formula(core)}) has no circuit; presets with one are qtha and qwthn")
     found = {file_key(key): key for key in keys_in(folder) if key.endswith(ANGLES)}
     keys = {name.removesuffix(ANGLES): key for name, key in found.items()}
     if not keys:
@@ -35,18 +35,9 @@ def angle_keys(folder: Path) -> dict[str, str]:
     return {layer: keys[layer] for layer in sorted(keys, key=_natural)}
 
 
-def _why_none(core: str) -> str:
-    name = function_of(core)
-    if name is None:
-        return f"core {core} ({formula(core)}) has no circuit"
-    return f"core {core} has the twin {name} in the circuit's place, and no circuit"
-
-
-def _natural(name: str) -> list[tuple[int, str]]:
+def _natural(name: str) -> list[str]:
     """Returns a sort key that puts layers.2 before layers.10."""
-    # of digits by their number and order, as `int` takes at most 4300 of them, and no ² at all
-    parts = enumerate(re.split(r"([0-9]+)", name))
-    return [(len(part.lstrip("0")), part.lstrip("0")) if place % 2 else (-1, part) for place, part in parts]
+    return [part.zfill(20) if place % 2 else part for place, part in enumerate(re.split(r"([0-9]+)", name))]
 
 
 def first_layer(layers: Collection[str]) -> str:
@@ -63,16 +54,4 @@ def one_layer(pattern: str, layers: Collection[str]) -> str:
         return met[0]
     if met:
         raise QweftError(f"--layer: {pattern} meets more than one layer: {some(met)}; name one of them")
-    nearest = _nearest(pattern, layers)
-    what = f"did you mean {nearest}?" if nearest else f"the layers with a circuit are {some(layers)}"
-    raise QweftError(f"--layer: {pattern} meets no layer with a circuit; {what}")
-
-
-def _nearest(pattern: str, layers: Collection[str]) -> str | None:
-    """Returns the layer whose name's end, of as many parts as the pattern, is closest to it; `None` without any."""
-    parts = pattern.count(".") + 1
-    ends: dict[str, str] = {}
-    for layer in layers:
-        ends.setdefault(".".join(layer.split(".")[-parts:]), layer)
-    close = near(pattern, ends, cutoff=0.75)
-    return ends[close[0]] if close else None
+    raise QweftError(f"--layer: {pattern} meets no layer with a circuit; the layers with one are {some(layers)}")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 from peft.utils.other import get_pattern_key
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 
 from qweft.adapter import QwthnConfig
 from qweft.adapter.folder import find_weights, read_config
@@ -14,8 +14,6 @@ from qweft.circuit import Circuit
 from qweft.circuit_view.layers import angle_keys
 from qweft.errors import QweftError
 from qweft.method.names import function_of
-from qweft.method.saved import unreadable
-from qweft.text import shown
 
 
 @dataclass(frozen=True)
@@ -57,18 +55,13 @@ class SavedAdapter:
         at = self.config.resolved(r)
         circuit = make_function(function_of(at.core) or "", at.qubits, at.circuit_layers, at.reupload).circuit
         assert circuit is not None  # has_circuit
-        path = find_weights(self.folder)
-        with safe_open(path, framework="np") as file:  # without PyTorch, which maps the whole file at once
-            shape, kind = (found := file.get_slice(self.keys[layer])).get_shape(), found.get_dtype()
-        if shape != [circuit.parameters] or not kind.startswith(("F", "BF")):
-            raise QweftError(
-                f"{self.folder}: the angles of {layer} are {shown(shape)[1:-1]} ({kind}), and the circuit of its "
-                f"adapter_config.json has {circuit.parameters}; put the adapter's own config beside its file"
-            )
-        try:
-            with safe_open(path, framework="pt") as file:
-                angles = file.get_tensor(self.keys[layer]).double()
-        # a file of more than this machine can map; a folder whose name is no UTF-8
-        except (RuntimeError, SafetensorError) as error:
-            raise unreadable(path, error) from error
+        with safe_open(find_weights(self.folder), framework="pt") as file:
+            found = file.get_slice(self.keys[layer])
+            if found.get_shape() != [circuit.parameters] or "F" not in found.get_dtype():
+                raise QweftError(
+                    f"{self.folder}: the angles of {layer} are {found.get_shape()} ({found.get_dtype()}), and the "
+                    f"circuit of its adapter_config.json has {circuit.parameters}; put the adapter's own config beside "
+                    "its file"
+                )
+            angles = file.get_tensor(self.keys[layer]).double()
         return SavedCircuit(layer, self.config.core, circuit, at.circuit_layers, angles)

@@ -2,8 +2,6 @@
 
 import logging
 import sqlite3
-import threading
-import time
 
 import numpy as np
 import pytest
@@ -18,7 +16,7 @@ from qweft.devices import (
     UnavailableError,
     make_device,
 )
-from qweft.devices.jobs import Budget, Executor, Price, Retry
+from qweft.devices.jobs import Budget, Executor, Price
 from qweft.devices.jobs.budget import Caps
 from qweft.devices.jobs.manage import adopt, cancel, fetch, forget
 from qweft.devices.jobs.prices import Charge
@@ -60,17 +58,6 @@ def test_each_circuit_is_sent_once_and_comes_from_the_store_afterwards(cloud, st
     assert len(cloud.jobs()) == 4
 
 
-def test_what_is_sent_stands_in_the_ledger_before(cloud, store):
-    seen = []
-    device = FakeDevice(cloud)
-    submit = device.submit
-    device.submit = lambda sent, shots, token: seen.append(store.job(token)) or submit(sent, shots, token)
-    executor(device, store).run(circuits(1, 2), SHOTS)
-    assert [(job.state, job.circuits, job.job) for job in seen] == [("sending", 2, None)]
-    assert seen[0].cost == pytest.approx(1.0 + 2 * 0.25 + 2 * SHOTS * 0.01)
-    assert states(store) == ["done"]
-
-
 def test_a_refused_job_stops_the_run_and_keeps_what_came(cloud, store):
     cloud.script("submit", [None, "refuse"])
     runner = executor(FakeDevice(cloud), store, jobs_at_once=1)
@@ -100,15 +87,6 @@ def test_an_answer_that_never_came_is_looked_up_where_the_provider_can_be_asked(
     runner.run(circuits(1, 2), SHOTS)
     assert states(store) == jobs
     assert set(cloud.bill().values()) == {1} and runner.budget.circuits == 2
-
-
-def test_a_job_that_is_not_listed_yet_is_not_sent_again(cloud, store):
-    cloud.script("submit", ["lost after"])
-    device = FakeDevice(cloud)
-    find, looks = device.find, []
-    device.find = lambda token: looks.append(token) or (find(token) if len(looks) > 3 else None)
-    executor(device, store, retry=retry(settle=60.0)).run(circuits(1), SHOTS)
-    assert states(store) == ["done"] and len(looks) == 4
 
 
 def test_a_job_that_another_process_is_sending_is_left_to_it(cloud, store):
@@ -156,14 +134,6 @@ def test_circuits_that_did_not_come_are_asked_for_again_and_paid(cloud, store):
     assert sorted(cloud.bill().values()) == [1, 1, 2] and runner.budget.circuits == 4
 
 
-def test_but_not_for_ever(cloud, store):
-    device = FakeDevice(cloud)
-    device.fetch = lambda job, sent, shots: {0: true_counts(sent, shots)[0]} if job == "job-1" else {}
-    with pytest.raises(RefusedError, match="no result for 1 circuit after 3 jobs"):
-        executor(device, store).run(circuits(0, 1), SHOTS)
-    assert sorted(cloud.bill().values()) == [1, 3]
-
-
 @pytest.mark.parametrize(
     ("fault", "words", "kept"),
     [
@@ -183,31 +153,6 @@ def test_a_job_that_went_wrong_is_a_sentence_before_it_is_paid_again(cloud, stor
     assert sorted(cloud.bill().values()) == ([1, 2] if kept else [2, 2])
 
 
-def test_a_slow_queue_ends_the_run_and_not_the_job(cloud, store):
-    cloud.script("job", ["slow"])
-    runner = executor(FakeDevice(cloud), store, retry=retry(timeout=4.0))
-    with pytest.raises(
-        UnavailableError, match=r"nothing came for 4 s; open jobs live on \(1, 2 circuits .*qweft jobs fetch"
-    ):
-        runner.run(circuits(0, 1), SHOTS)
-    while states(store) == ["sent"]:
-        fetch(store)  # the next day
-    assert states(store) == ["done"]
-    runner.run(circuits(0, 1), SHOTS)
-    assert set(cloud.bill().values()) == {1}
-
-
-def test_a_job_that_was_cancelled(cloud, store):
-    cloud.script("job", ["slow"])
-    runner = executor(FakeDevice(cloud), store, retry=retry(timeout=0.0))
-    cloud.script("state", ["silent"])
-    with pytest.raises(UnavailableError):
-        runner.run(circuits(0), SHOTS)
-    assert cancel(store, store.jobs()[0].token).state == "cancelled"
-    runner.run(circuits(0), SHOTS)
-    assert states(store) == ["cancelled", "done"]
-
-
 def test_a_new_calibration_is_a_new_measurement_unless_any_will_do(cloud, store):
     def run(**given):
         executor(FakeDevice(cloud), store, **given).run(circuits(0, 1), SHOTS)
@@ -219,16 +164,6 @@ def test_a_new_calibration_is_a_new_measurement_unless_any_will_do(cloud, store)
     assert run(any_calibration=True) == 1
     assert run() == 2
     assert run() == 2
-
-
-def test_a_job_that_is_fetched_under_another_calibration_serves_both(cloud, store):
-    cloud.script("job", ["slow"])
-    with pytest.raises(UnavailableError):
-        executor(FakeDevice(cloud), store, retry=retry(timeout=0.0)).run(circuits(0), SHOTS)
-    cloud.script("calibration", ["new"])
-    for _ in range(2):
-        executor(FakeDevice(cloud), store).run(circuits(0), SHOTS)
-    assert len(cloud.jobs()) == 1
 
 
 @pytest.mark.parametrize(
@@ -329,14 +264,6 @@ def test_a_simulator_that_is_slow_is_asked_for_what_is_missing_only(store):
     np.testing.assert_array_equal(again.values[:2], found.values[[4, 0]])
 
 
-def test_frequencies_that_are_no_counts_are_not_kept(store):
-    device = Slow()
-    device.run = lambda circuits, shots: type(found)(found.values + 0.001, shots)
-    found = super(Slow, device).run(circuits(0), SHOTS)
-    with pytest.raises(DeviceError, match="no counts of 50 shots"):
-        executor(device, store).run(circuits(0), SHOTS)
-
-
 def test_a_device_that_may_have_billed_what_it_did_not_answer_is_not_asked_again(store):
     device = Slow()
     runner = executor(device, store)
@@ -348,16 +275,6 @@ def test_a_device_that_may_have_billed_what_it_did_not_answer_is_not_asked_again
     with pytest.raises(OutOfBudgetError, match="to 7 circuits"):  # every attempt counts
         Executor(free, Store(store.folder / "free"), budget, retry()).run(circuits(0, 1, 2, 3, 4), SHOTS)
     assert free.ran == [2, 2, 2]
-
-
-def test_shots_are_whole_numbers_of_any_kind(cloud, store):
-    runner = executor(FakeDevice(cloud), store)
-    runner.run(circuits(0), np.int64(SHOTS))
-    assert runner.estimate(circuits(0), np.int32(SHOTS)).cached == 1
-    runner.run(circuits(0), SHOTS)
-    assert [type(job.shots) for job in store.jobs()] == [int]
-    with pytest.raises(DeviceError, match=r"takes a whole number of shots, got 50\.0"):
-        runner.run(circuits(0), 50.0)
 
 
 def meanwhile(cloud, happen, first_state=JobState.QUEUED):
@@ -397,29 +314,6 @@ def test_a_job_that_another_process_ended_is_not_sent_again_in_silence(cloud, st
     assert states(store) == [last] and len(cloud.jobs()) == 1
 
 
-def test_several_waiting_for_a_job_that_fails_pay_for_nothing(cloud, store):
-    cloud.script("job", ["failed"])
-    gate, told = threading.Event(), []
-
-    def work():
-        device = FakeDevice(cloud)
-        state = device.state
-        device.state = lambda job: state(job) if gate.is_set() else JobState.QUEUED
-        waiting = Retry(first=0.01, longest=0.01, timeout=300)
-        with pytest.raises(RefusedError, match="chip was warm") as error:
-            executor(device, Store(store.folder), retry=waiting).run(circuits(0, 1), SHOTS)
-        told.append(error)
-
-    threads = [threading.Thread(target=work) for _ in range(4)]
-    [thread.start() for thread in threads]
-    while not cloud.jobs():
-        pass
-    time.sleep(0.3)
-    gate.set()
-    [thread.join() for thread in threads]
-    assert len(told) == 4 and len(cloud.jobs()) == 1
-
-
 def test_jobs_that_the_provider_does_not_know_take_no_place(cloud, store):
     cloud.script("job", ["gone"] * 2)
     runner = executor(FakeDevice(cloud), store, jobs_at_once=1)
@@ -428,21 +322,6 @@ def test_jobs_that_the_provider_does_not_know_take_no_place(cloud, store):
             runner.run(circuits(number), SHOTS)
     runner.run(circuits(9), SHOTS)
     assert states(store) == ["sent", "sent", "done"]
-
-
-def test_after_an_answer_that_never_came_nothing_is_sent_until_it_is_settled(cloud, store):
-    cloud.script("submit", ["lost after"] * 2)
-    device = FakeDevice(cloud, most=1)
-    find, seen = device.find, []
-    device.find = lambda token: seen.append(len(cloud.jobs())) or find(token)
-    executor(device, store).run(circuits(*range(4)), SHOTS)
-    assert seen == [1, 2] and set(cloud.bill().values()) == {1}
-
-
-def test_a_run_that_waits_for_less_than_it_takes_to_settle_settles_all_the_same(cloud, store):
-    cloud.script("submit", ["lost before"])
-    executor(FakeDevice(cloud), store, retry=retry(timeout=30.0, settle=60.0)).run(circuits(0), SHOTS)
-    assert states(store) == ["unsent", "done"]
 
 
 def refuse(error):

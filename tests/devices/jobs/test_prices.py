@@ -104,14 +104,6 @@ def test_a_price_like_itself(prices, text, words):
         prices(text).of("x")
 
 
-@pytest.mark.parametrize("place", ["none.yaml"])
-def test_a_named_list_that_is_not_there(monkeypatch, tmp_path, place):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("QWEFT_PRICES", place)
-    with pytest.raises(DeviceError, match=r"none\.yaml: no such file"):
-        PriceList.load()
-
-
 @pytest.mark.parametrize("caps", [Caps(money=5.0), Caps(seconds=5.0)])
 def test_a_cap_on_what_nobody_knows_is_refused(caps):
     with pytest.raises(DeviceError, match="cannot be kept: what device origin:WK_C180 takes is not known"):
@@ -126,14 +118,6 @@ def test_an_estimate_counts_what_is_not_there_yet(device):
     assert found.seconds == pytest.approx(4 * 2.0 + 3500 * 0.001)
     assert not estimate(device, PRICE, 100, 10, cached=100).needs_consent
     assert estimate(device, PRICE, 100, 10, cached=100).money == 0
-
-
-def test_who_is_asked(device):
-    free, unknown = Price(("x",), job=0.0), Price()
-    assert estimate(device, free, 1, 10).needs_consent  # a job, even where it costs nothing
-    assert not estimate(make_device("shots"), free, 1, 10).needs_consent
-    assert estimate(make_device("shots"), unknown, 1, 10).needs_consent
-    assert estimate(make_device("shots"), PRICE, 1, 10).needs_consent
 
 
 def test_without_a_terminal_nobody_is_asked(device, monkeypatch, capsys):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from qweft.devices import DeviceError, DeviceSettings, Frequencies, make_device
+from qweft.devices import DeviceError, Frequencies, make_device
 from qweft.devices.mitigation import make_mitigation
 from qweft.devices.mitigation.readout import calibration_circuits, confusion_matrices
 from qweft.devices.outcomes import on_each_qubit
@@ -36,18 +36,6 @@ def test_every_qubits_matrix_acts_on_that_qubit():
     values = np.random.default_rng(0).dirichlet(np.ones(8), 4)
     whole = np.kron(np.kron(MATRICES[0], MATRICES[1]), MATRICES[2])
     np.testing.assert_allclose(on_each_qubit(values, MATRICES), values @ whole, rtol=0, atol=1e-15)
-
-
-@pytest.mark.parametrize("zne", [None, (1, 3, 5)])
-@pytest.mark.parametrize("extrapolation", ["richardson", "exponential"])
-@pytest.mark.parametrize("readout", ["inverse", "m3"])
-def test_no_circuits(readout, zne, extrapolation):
-    """Nothing is measured, no calibration either."""
-    mitigation, runner = make_mitigation(readout, zne, extrapolation), Misread()
-    found = mitigation.estimate(runner, circuits(0), 10)
-    assert found.values.shape == found.standard_errors.shape == (0, 3)
-    assert runner.ran == 0 and not mitigation.runs(circuits(0))
-    assert on_each_qubit(np.zeros((0, 8)), MATRICES).shape == (0, 8)
 
 
 def test_the_calibration_finds_the_matrices():
@@ -84,15 +72,6 @@ def test_standard_errors_are_how_far_it_scatters():
     assert np.var([one.values for one in estimates], 0).mean() > 1.2 * np.var(plain, 0).mean()
 
 
-def test_the_papers_errors_in_reading_out():
-    """On our noisy simulator with its gates free of errors."""
-    settings = DeviceSettings(noise="paper")
-    runner, some = make_device("noisy", settings), circuits(4)
-    runner.model = type(runner.model)("read", "test", 0.0, 0.0, runner.model.readout)
-    found = make_mitigation(readout="inverse").expectations(runner, some, None)
-    np.testing.assert_allclose(found, exact(some), rtol=0, atol=1e-10)
-
-
 def test_a_qubit_that_tells_nothing_is_named():
     broken = MATRICES.copy()
     broken[1] = [[0.52, 0.48], [0.5, 0.5]]
@@ -104,10 +83,3 @@ def test_m3_needs_shots():
     pytest.importorskip("mthree")
     with pytest.raises(DeviceError, match="m3 works on counts; give a number of shots, or use inverse"):
         make_mitigation(readout="m3").expectations(Misread(), circuits(1), None)
-
-
-@pytest.mark.parametrize(("module", "arguments"), [("mthree", {"readout": "m3"}), ("pennylane", {"zne": (1, 3)})])
-def test_a_missing_package_is_told(monkeypatch, module, arguments):
-    monkeypatch.setitem(__import__("sys").modules, module, None)
-    with pytest.raises(DeviceError, match=rf"needs the package {module}; pip install 'qweft\[mitigation\]'"):
-        make_mitigation(**arguments)

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from qweft.devices import BoundCircuits, DeviceSettings, make_device
+from qweft.devices import DeviceSettings, make_device
 from qweft.devices.mitigation import make_mitigation
 from qweft.devices.mitigation.estimate import Estimate
 from qweft.devices.mitigation.zero_noise import EXTRAPOLATIONS, extrapolate, folded
@@ -44,11 +44,6 @@ def test_folded_circuits_are_the_same_unitary_with_barriers_between():
     count = len(some.gates)
     assert five.barriers == (count, 2 * count, 3 * count, 4 * count)
     assert folded(some, 1).keys() == some.keys()  # measured once, folded or not
-
-
-def test_a_circuits_own_barriers_are_turned_with_it():
-    some = BoundCircuits(1, (("ry", (0,)),) * 3, np.array([[0.1, 0.2, 0.3]]), barriers=(1,))
-    assert folded(some, 3).barriers == (1, 3, 5, 6, 7)
 
 
 @pytest.mark.parametrize("name", EXTRAPOLATIONS)
@@ -93,15 +88,6 @@ def test_small_noise_is_lessened(device, extrapolation, left):
     runner = make_device(device, settings)
     off = [abs(one.expectations(runner, some, None) - exact(some)).mean() for one in mitigations]
     assert off[1] < left * off[0]
-
-
-def test_both_together_are_nearer_than_either():
-    runner, some = make_device("noisy", DeviceSettings(noise="paper", noise_scale=0.2)), circuits(6)
-    off = {
-        arguments: abs(make_mitigation(*arguments).expectations(runner, some, None) - exact(some)).mean()
-        for arguments in [(None, None), ("inverse", None), (None, (1, 3, 5)), ("inverse", (1, 3, 5))]
-    }
-    assert off["inverse", (1, 3, 5)] < min(off["inverse", None], off[None, (1, 3, 5)]) < off[None, None]
 
 
 def test_what_will_run_is_told_before():

@@ -9,12 +9,6 @@ from qweft.devices.noise import NoiseModel, noise_model
 PAPER = noise_model("paper")
 
 
-def test_the_paper_s_numbers():
-    assert noise_model(None) is PAPER
-    assert (PAPER.one_qubit, PAPER.two_qubit, PAPER.channel) == (0.01, 0.1, "each")
-    assert PAPER.readout == ((0.95, 0.05), (0.1, 0.9))
-
-
 def test_scaled_errors():
     half = PAPER.scaled(0.5)
     assert (half.one_qubit, half.two_qubit) == (0.005, 0.05)
@@ -83,11 +77,3 @@ def test_a_file_that_holds_no_model(tmp_path, text, words):
     with pytest.raises(DeviceError, match=words) as error:
         noise_model(str(path))
     assert len(str(error.value)) < 300
-
-
-def test_a_name_that_is_none():
-    for name in ("papper", "~nobody-of-that-name/x.yaml"):
-        with pytest.raises(DeviceError, match=f"there is no noise model {name}; name one of paper, or a YAML file"):
-            make_device("noisy", DeviceSettings(noise=name))
-    with pytest.raises(DeviceError, match=r"noise model 'xxx.* cannot be looked for \(File name too long\)"):
-        noise_model("x" * 5000)

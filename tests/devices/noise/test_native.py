@@ -5,7 +5,6 @@ import math
 import numpy as np
 import pytest
 
-from qweft.circuit import crz_ring_ansatz
 from qweft.devices.noise.native import native_gates
 from tests.devices.noise.native_matrices import CZ, unitary_of
 
@@ -48,12 +47,3 @@ def test_nothing_is_merged_across_a_barrier():
     undone = (("ry", (0,)), ("ry", (0,)), ("ry", (0,)))
     assert native_counts(undone, barriers=(1, 2)) == {"u3": 3, "cz": 0}
     assert [gate.turns[0].terms for gate in native_gates(undone, (1,))] == [((0, 1.0),), ((1, 1.0), (2, 1.0))]
-
-
-@pytest.mark.parametrize(
-    ("qubits", "layers", "u3", "cz"), [(1, 2, 1, 0), (2, 1, 14, 8), (4, 2, 52, 32), (4, 4, 100, 64)]
-)
-def test_counts(qubits, layers, u3, cz):
-    """By hand for one layer of two qubits: four controlled phases have 8 CZ and a U3 in the middle of each pair; both
-    qubits have a U3 before each of them, and one at the end: 4 + 5 * 2."""
-    assert native_counts(gates_of(crz_ring_ansatz(qubits, layers))) == {"u3": u3, "cz": cz}

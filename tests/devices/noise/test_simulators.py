@@ -173,13 +173,6 @@ def test_a_folded_circuit_has_more_noise_and_without_noise_the_same_values():
     assert z[1] == pytest.approx(shift + factor * 0.99**3 * np.cos(0.4))
 
 
-def test_identity_holds_the_numbers_and_not_the_name():
-    settings = [DeviceSettings(), DeviceSettings(noise="paper"), DeviceSettings(noise_scale=2), DeviceSettings(seed=1)]
-    identities = [make_device("noisy", each).identity() for each in settings]
-    assert identities[0] == identities[1]
-    assert len(set(identities)) == 3
-
-
 @pytest.mark.parametrize("tokens", [5, 100])
 def test_gradients_are_those_of_finite_differences(tokens):
     circuit, inputs, angles = bound(2, 2, circuits=tokens)
@@ -187,11 +180,3 @@ def test_gradients_are_those_of_finite_differences(tokens):
     assert torch.autograd.gradcheck(
         lambda x, t: noisy_expectations(circuit, x, t, PAIR).sum(0), (inputs, angles), atol=1e-7
     )
-
-
-def test_single_precision_is_kept_and_close():
-    circuit, inputs, angles = bound(4, 2, circuits=300)
-    single = noisy_expectations(circuit, inputs.float(), angles.float(), PAPER)
-    assert single.dtype == torch.float32
-    exact = noisy_expectations(circuit, inputs.float().double(), angles.float().double(), PAPER)
-    torch.testing.assert_close(single.double(), exact, rtol=0, atol=2e-6)

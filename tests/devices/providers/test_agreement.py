@@ -68,10 +68,6 @@ def test_a_circuit_measures_the_same_whatever_is_beside_it(name):
     assert not np.array_equal(make_device("shots").run(some, 300).values, whole)  # as two chips would differ
 
 
-def test_no_circuits_are_no_rows(name):
-    assert make_device(name).run(circuits(2).pick([]), None).values.shape == (0, 8)
-
-
 def test_the_tests_scatter_would_catch_a_turned_order_of_qubits():
     some = circuits(60)
     exact = make_device("exact").run(some, None)

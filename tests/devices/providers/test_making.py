@@ -24,9 +24,7 @@ from qweft.redaction import without_secrets
 def test_a_missing_package_is_told_with_the_way_to_install_it(monkeypatch, name, module, extra):
     monkeypatch.setitem(sys.modules, module, None)
     package = module.partition(".")[0]
-    with pytest.raises(
-        DeviceError, match=rf"^device {name} needs the package {package}; pip install 'qweft\[{extra}\]'"
-    ):
+    with pytest.raises(DeviceError, match=rf"^device {name} needs the package {package}; pip install '\.\[{extra}\]'"):
         make_device(name)
 
 
@@ -58,14 +56,6 @@ def test_a_noise_model_for_a_device_without_noise(name, noise):
         make_device(name, DeviceSettings(noise=noise))
 
 
-@pytest.mark.parametrize("shots", [0, -3])
-def test_shots_below_one(shots):
-    pytest.importorskip("pennylane")
-    for name in ("pennylane:default.qubit", "pennylane:reference.qubit"):
-        with pytest.raises(DeviceError, match=rf"{name} takes a number of shots of at least 1.*got {shots}"):
-            make_device(name).check(shots)
-
-
 def test_a_plugins_words_are_told_without_its_credentials(monkeypatch):
     pennylane = pytest.importorskip("pennylane")
     monkeypatch.setenv("IONQ_API_KEY", "hush-hush-1234")
@@ -92,45 +82,11 @@ def test_credentials_are_taken_out(monkeypatch):
     assert one_line(ValueError()) == "ValueError"
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "Authorization: Bearer {}",
-        "{{'Authorization': 'apikey {}'}}",
-        'header "Authorization": "oqcs_auth={}"',
-        "ApiKey {} is not valid",
-        "https://example.org/?api_key={}&x=1",
-        "token={}",
-        "bad token '{}'",
-    ],
-)
-@pytest.mark.parametrize("secret", ["hush-HUSH_0123456789abcdef", "0123456789abcdef0123456789abcdef"])
-def test_what_looks_like_a_credential(text, secret):
-    told = without_secrets(text.format(secret))
-    assert told == text.format("[credential removed]")
-
-
 def test_a_signed_token():
     assert (
         without_secrets("sent eyJhbGciOiJIUzI1.eyJzdWIiOiIxMjM0.c2lnbmF0dXJl twice")
         == "sent [credential removed] twice"
     )
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "job token qweft-0123456789abcdef was refused",
-        "the token authentication_service_failed",
-        "no api key was given at https://example.org/docs/2026",
-        "password: none",
-        "models/tokenizer_config-20261126.json: no such file",
-        "methods.sk-small: unknown",
-        "basic gates are 0123456789 in number",
-    ],
-)
-def test_other_words_stay(text):
-    assert without_secrets(text) == text
 
 
 SECRET = "Hush~Hush/1234+5"

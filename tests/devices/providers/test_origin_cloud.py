@@ -15,8 +15,6 @@ import numpy as np
 import pytest
 
 from qweft.devices import (
-    DeviceError,
-    DeviceSettings,
     Frequencies,
     JobState,
     NotTakenError,
@@ -121,16 +119,6 @@ def test_states(cloud, device, code, state):
         device.fetch(job, circuits(1), 10)
 
 
-@pytest.mark.parametrize(("mode", "results"), [("without first", 3), ("twice", 8)])
-def test_another_number_of_results_than_circuits_is_not_believed(cloud, device, mode, results):
-    """Nobody knows which are missing: the others would stand under circuits that they are not of."""
-    some = circuits(4)
-    job = device.submit(some, 10, "t")
-    cloud.mode(mode)
-    with pytest.raises(RefusedError, match=f"job {job} has {results} results for 4 circuits"):
-        device.fetch(job, some, 10)
-
-
 @pytest.mark.parametrize(
     ("mode", "kind", "words"),
     [
@@ -203,23 +191,6 @@ def test_a_cloud_that_cannot_be_reached(monkeypatch):
     assert type(caught.value) is UnavailableError
 
 
-@pytest.mark.parametrize(
-    ("name", "shots", "words"),
-    [
-        ("WK_C181", 100, "Origin's cloud has no device WK_C181; it has WK_C180"),
-        ("WK_C180", None, "needs a number of shots of at least 1, got None"),
-        ("old", 100, "device origin:old is switched off"),
-    ],
-)
-def test_it_is_checked_before_anything_is_sent(cloud, name, shots, words):
-    device = make_device(f"origin:{name}")
-    # of the list of devices the client's form is not known: played
-    device.__dict__["_service"] = types.SimpleNamespace(backends=lambda: {"WK_C180": True, "old": False})
-    with pytest.raises(DeviceError, match=words):
-        device.check(shots)
-    assert not cloud.asked()
-
-
 def test_calibration_changes_with_the_chips_fidelities(device):
     """No date is told: a hash of what the chip is said to be."""
 
@@ -249,15 +220,3 @@ def test_without_a_key(monkeypatch):
     monkeypatch.delenv("ORIGIN_API_KEY", raising=False)
     with pytest.raises(RefusedError, match=r"needs a key of Origin Quantum's cloud .* as ORIGIN_API_KEY"):
         make_device("origin:WK_C180").check(100)
-
-
-@pytest.mark.parametrize(
-    ("name", "noise", "words"),
-    [
-        ("origin:single_amplitude", None, "gives amplitudes and no counts; use origin:full_amplitude"),
-        ("origin:WK_C180", "paper", "takes no noise model, got paper; use origin:cpu"),
-    ],
-)
-def test_devices_that_do_not_fit(name, noise, words):
-    with pytest.raises(DeviceError, match=words):
-        make_device(name, DeviceSettings(noise=noise))

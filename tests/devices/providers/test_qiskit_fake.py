@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from qweft.devices import BoundCircuits, DeviceError, DeviceSettings, RefusedError, make_device
+from qweft.devices import BoundCircuits, make_device
 from qweft.devices.mitigation import make_mitigation
 from qweft.devices.mitigation.readout import calibration_circuits, confusion_matrices
 from qweft.devices.mitigation.zero_noise import folded
@@ -72,20 +72,6 @@ def test_a_repeated_circuit_computes_what_the_circuit_computes(name):
         np.testing.assert_allclose(found, make_device("exact").run(some, None).values, rtol=0, atol=1e-9)
 
 
-@pytest.mark.parametrize("barriers", [True, False])
-def test_barriers_hold_where_a_compiler_knows_the_angles_and_does_its_most(barriers):
-    from qiskit.transpiler import generate_preset_pass_manager
-
-    from qweft.circuit.formats.qiskit import template
-
-    three = folded(FOLDABLE, 3)
-    circuit = template(2, three.gates, three.barriers if barriers else ())
-    manager = generate_preset_pass_manager(optimization_level=3, basis_gates=["rz", "sx", "cx"], seed_transpiler=0)
-    compiled = manager.run(circuit.assign_parameters(three.angles[0]))
-    # any unitary of two qubits takes three at most; each part by itself takes two or three
-    assert two_qubit_gates(compiled) in ((6, 7, 8, 9, 12) if barriers else (2, 3))
-
-
 def test_folding_makes_it_noisier(manila):
     some = circuits(6)
     exact = make_device("exact").run(some, None).expectations()
@@ -128,14 +114,3 @@ def test_calibration_circuits_end_on_the_qubits_of_the_others(manila):
     assert measured_places(compile_for(backend, Form.of(alone))) != main.places
     matrices = confusion_matrices(manila.run(calibration, None))
     np.testing.assert_allclose(matrices, main.readout, rtol=0, atol=3e-3)  # a gate's error is in the measured ones
-
-
-def test_too_many_qubits_are_refused(manila):
-    with pytest.raises(RefusedError, match="has 5 qubits, and a circuit has 6"):
-        manila.run(circuits(1, 6, 1), None)
-    assert manila.limits.qubits == 5
-
-
-def test_a_chip_has_its_own_noise():
-    with pytest.raises(DeviceError, match="has noise of its own, got noise paper; use qiskit:aer"):
-        make_device("qiskit:fake_manila", DeviceSettings(noise="paper"))

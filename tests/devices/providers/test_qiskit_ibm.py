@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 from qweft.devices import (
-    DeviceError,
     DeviceSettings,
     Frequencies,
     JobState,
@@ -288,29 +287,6 @@ def test_a_failed_job_says_why(service):
         make_device("qiskit:ibm_manila").fetch("job-0", circuits(1), 10)
 
 
-@pytest.mark.parametrize("count", [2])
-def test_another_number_of_results_than_circuits_is_not_believed(service, count):
-    device = make_device("qiskit:ibm_manila")
-    job = device.submit(circuits(count), 10, "t")
-    service.sent[job].said = "DONE"
-    with pytest.raises(RefusedError, match=rf"job {job} has results of shape \({count},\) for 3 circuits"):
-        device.fetch(job, circuits(3), 10)
-
-
-@pytest.mark.parametrize(
-    ("name", "shots", "words"),
-    [
-        ("qiskit:ibm_torinoo", 100, "this account has no backend ibm_torinoo; it has ibm_torino"),
-        ("qiskit:ibm_manila", None, "needs a number of shots from 1 to 100000, got None"),
-        ("qiskit:ibm_manila", 10**6, "from 1 to 100000, got 1000000"),
-    ],
-)
-def test_it_is_checked_before_anything_is_sent(service, name, shots, words):
-    with pytest.raises(DeviceError, match=words):
-        make_device(name).check(shots)
-    assert not service.sent
-
-
 def test_without_an_account(monkeypatch, tmp_path):
     """IBM's own service, and no account on this machine."""
     for variable in ("QISKIT_IBM_TOKEN", "QISKIT_IBM_CHANNEL"):
@@ -318,8 +294,3 @@ def test_without_an_account(monkeypatch, tmp_path):
     monkeypatch.setattr("qiskit_ibm_runtime.accounts.management._DEFAULT_ACCOUNT_CONFIG_JSON_FILE", tmp_path / "none")
     with pytest.raises(RefusedError, match="there is no IBM Quantum account; set QISKIT_IBM_TOKEN"):
         make_device("qiskit:ibm_manila").check(100)
-
-
-def test_no_noise_model_for_a_chip():
-    with pytest.raises(DeviceError, match="has noise of its own"):
-        make_device("qiskit:ibm_manila", DeviceSettings(noise="paper"))
