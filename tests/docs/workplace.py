@@ -130,4 +130,6 @@ def made_small(words):
         small = small[: small.index("--data.source")] + small[small.index("--data.source") + 2 :]
     if command == "data":
         return words if words[1] == "list" else [*words, *small]
+    if "all-linear" in words:  # PEFT takes no layers beside it
+        small = [word for word in small if word not in LAYERS]
     return [*(INSTEAD.get(word, word) for word in words), *small]
