@@ -3,7 +3,6 @@
 import json
 import os
 import pickle
-import struct
 from pathlib import Path
 
 from tests.tiny_folder import save_tiny_model
@@ -47,12 +46,3 @@ def save_marking_model(folder, marker):
     config |= {"model_type": "marked", "architectures": ["MarkedForCausalLM"], "auto_map": auto_map}
     (path / "config.json").write_text(json.dumps(config))
     return str(folder)
-
-
-def save_super_journal(database, target):
-    """A journal beside an SQLite file, for which SQLite deletes the target when it opens the file."""
-    page = struct.unpack(">H", database.read_bytes()[16:18])[0]
-    magic, name = bytes.fromhex("d9d505f920a163d7"), str(target).encode()
-    head = magic + struct.pack(">IIIII", 0, 0, database.stat().st_size // page, 512, page)
-    tail = struct.pack(">I", 2**30 // page + 1) + name + struct.pack(">II", len(name), sum(name))
-    database.with_name(f"{database.name}-journal").write_bytes(head.ljust(512, b"\0") + tail + magic)

@@ -267,7 +267,7 @@ def test_a_subfolder_is_looked_into(saved, folder):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", r"is damaged or no record \(not JSON \(Expecting value, line 1\)\)"),
+        (b"", r"is not a record of this program"),
         (b"[]", "expected a mapping of keys to values, got a list"),
         (b'{"peft_type": "QWTHN", "r": "\xff"}', "text that is not UTF-8"),
         (b'{"peft_type": ["QWTHN"]}', "is no config of an adapter"),

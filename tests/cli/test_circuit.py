@@ -1,10 +1,8 @@
 """`qweft circuit`: one layer's circuit of a trained adapter."""
 
 import json
-import os
 import re
 import shutil
-import sys
 
 import pytest
 import torch
@@ -270,13 +268,6 @@ def test_one_file_for_the_picture_and_the_export(adapter, capsys, tmp_path, monk
         capsys, adapter, *options
     )
     assert not (tmp_path / "x.svg").exists()
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="names of files are texts elsewhere")
-def test_a_folder_whose_name_is_no_text(adapter, capsys, tmp_path):
-    folder = tmp_path / os.fsdecode(b"b\xff")
-    shutil.copytree(adapter, folder)
-    assert "the name is not in UTF-8" in refused(capsys, folder)
 
 
 def test_folders_without_an_adapter_or_of_another_one(adapter, capsys, tmp_path):

@@ -148,7 +148,7 @@ REFUSED = {
         for command in ("evaluate", "chat", "ui", "inspect", "circuit", "export", "push --repository a/b")
     },
     **{
-        f"{command} damaged/adapter": "damaged/adapter/adapter_config.json is damaged or no record"
+        f"{command} damaged/adapter": "damaged/adapter/adapter_config.json is not a record of this program"
         for command in ("evaluate", "chat", "ui", "inspect", "circuit", "export", "push --repository a/b")
     },
     **{
@@ -167,7 +167,7 @@ REFUSED = {
         f"{command} run/adapter --data.source nowhere.csv": "data nowhere.csv: there is no such file or folder"
         for command in ("evaluate", "evaluate --dry-run", "evaluate --device noisy", "inspect", "export")
     },
-    "evaluate badrun/adapter": "badrun/run.json is damaged or no record",
+    "evaluate badrun/adapter": "badrun/run.json is not a record of this program",
     "evaluate run/adapter --evaluation.batch_size 0": "evaluation.batch_size must be at least 1",
     "evaluate run/adapter --evaluation.forgetting nowhere.csv": "evaluation.forgetting: data nowhere.csv: there is no",
     "evaluate run/adapter --device nosuch": "there is no device nosuch",

@@ -27,7 +27,7 @@ CONFIGS = [
     ("train", "adapter: qtha", "adapter"),
     ("train", "adapter: {preset: qhta}", "qtha"),
     ("train", "adapter: {preset: qtha, rr: 3}", "rr"),
-    ("train", "seeds: [0]\nmethods: {}", "qweft compare"),
+    ("train", "seeds: [0]\nmethods: {}", "methods of a comparison"),
     ("train", "output: a\noutput: b", "duplicate key output"),
     ("train", "training:\n\tseed: 1", "line 2"),
     ("train", "- a", "mapping"),

@@ -2,12 +2,13 @@
 
 from typing import Any
 
+import numba
 import numpy as np
 
 from qweft.adapter.cores import SMALLEST
 from qweft.circuit.kernels import compiled
 from qweft.circuit.token_kernel import find_values
-from qweft.circuit.vector import LANES, load, multiply_add, numba, numbers_at, splat, store
+from qweft.circuit.vector import LANES, load, multiply_add, numbers_at, splat, store
 
 carray = numba.carray
 

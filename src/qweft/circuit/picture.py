@@ -5,7 +5,6 @@ from typing import Any
 
 from qweft.circuit.description import Circuit, Gate
 from qweft.circuit.drawing import Frame, Line, circuit_svg, controls_and_targets, label, lines, span
-from qweft.current_folder import default_style
 
 INK, INPUT, TRAINED = "#222324", "#D6E8F5", "#FFFFFF"
 """Colours of lines and text, of boxes fed by a token's data, and of boxes fed by trained angles."""
@@ -32,11 +31,13 @@ def circuit_picture(circuit: Circuit, kind: str) -> bytes:
     """
     if kind == "svg":
         return _svg_file(circuit).encode()
+    import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     buffer = io.BytesIO()
     dates: Any = {"CreationDate": None} if kind == "pdf" else None  # the same circuit gives the same file
-    with default_style():
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()  # pictures are the same everywhere
         figure = _drawn(circuit)
         FigureCanvasAgg(figure)
         figure.savefig(buffer, format=kind, dpi=DPI, facecolor="white", metadata=dates)

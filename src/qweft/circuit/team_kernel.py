@@ -6,12 +6,11 @@ Python takes the interpreter's lock, one thread after another, so the others mus
 
 from typing import Any
 
+import numba
+import numba.extending
 import numpy as np
 from llvmlite import ir
 
-from qweft.current_folder import load_numba
-
-numba = load_numba()
 carray, cfunc, types, intrinsic = numba.carray, numba.cfunc, numba.types, numba.extending.intrinsic
 
 POINTER = ir.IntType(8).as_pointer()

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import llvmlite.binding as llvm
+import numba
+import numba.core.cgutils
+import numba.extending
 from llvmlite import ir
 
-from qweft.current_folder import load_numba
-
-numba = load_numba()
 njit, cgutils = numba.njit, numba.core.cgutils
 types: Any = numba.types
 models: Any = numba.extending.models

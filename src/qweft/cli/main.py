@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from qweft.cli.terminal import complain, hush_libraries
-from qweft.current_folder import children_apart, load_matplotlib
 from qweft.errors import ASKED_TO_STOP, QweftError, StoppedError, memory_said
 from qweft.files import LEFTOVER
 from qweft.text import near, protect_streams, shown
@@ -83,8 +82,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     hush_libraries()
     try:
-        with _stopped_by_signals(), children_apart():
-            load_matplotlib()
+        with _stopped_by_signals():
             given = list(sys.argv[1:] if argv is None else argv)
             with _told_if_not_printed(given) as told:
                 told.append(status := _dispatch(given))

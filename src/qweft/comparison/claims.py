@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from qweft.claims import claimed_output
 from qweft.errors import saying_when_stopped
-from qweft.files import locked_in_words
+from qweft.files import locked
 from qweft.text import many
 
 T = TypeVar("T")
@@ -26,7 +26,7 @@ def claimed(folder: Path) -> Iterator[bool]:
     """Whether this process has the folder to itself until the block ends."""
     with suppress(FileExistsError, NotADirectoryError):  # a file here or above, in which no lock can be
         folder.mkdir(parents=True, exist_ok=True)
-    with locked_in_words(folder / LOCK) as held:
+    with locked(folder / LOCK) as held:
         yield held is not False
 
 

@@ -7,7 +7,7 @@ from qweft.data.formats import formats_of
 from qweft.data.hub import named
 from qweft.data.read import check_place
 from qweft.errors import QweftError
-from qweft.files import check_name, named_path
+from qweft.files import named_path
 
 MOST_ROWS = 10**9
 """Largest number of rows that Python's iterators and the record take."""
@@ -99,7 +99,6 @@ def _in_full(source: str) -> str:
 def check_places(config: DataConfig, output: str | None = None) -> None:
     """Check that the files and folders of a run's data exist, and are not its output, before a model is loaded."""
     for source in config.places:
-        check_name(source, "data")
         check_place(source)
         folder = named_path(source)
         if output is not None and folder.is_dir() and folder.resolve() == named_path(output).resolve():

@@ -6,7 +6,6 @@ from enum import Enum
 from typing import Any, Protocol
 
 from qweft import errors
-from qweft.current_folder import load_origins_libraries
 from qweft.devices.bound import BoundCircuits
 from qweft.devices.outcomes import Frequencies
 from qweft.errors import QweftError
@@ -54,8 +53,6 @@ def require(module: str, extra: str, what: str) -> Any:
         DeviceError: The module is not installed or does not load.
     """
     try:
-        if module.startswith("pyqpanda3"):
-            load_origins_libraries()
         return errors.require(module, extra, what)
     except QweftError as error:
         raise DeviceError(str(error)) from error

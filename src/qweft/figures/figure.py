@@ -14,7 +14,6 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-from qweft.current_folder import default_style
 from qweft.figures.styles import COLOURS, INK, PAPER, Style, fitting
 from qweft.files import write_bytes
 
@@ -58,9 +57,7 @@ def dress(axes: Axes, grid: str = "y") -> None:
 def name_at_right(axes: Axes, ends: Sequence[End]) -> None:
     """Label each method's end at the right of the axes, shifted just enough to avoid overlaps.
 
-    Args:
-        axes: Axes with their final limits; the names are drawn outside.
-        ends: One end per method.
+    The axes have their final limits, and the names are drawn outside.
     """
     low, high = axes.get_ylim()
     axes.set_ylim(low, high)
@@ -75,7 +72,6 @@ def name_at_right(axes: Axes, ends: Sequence[End]) -> None:
         )
         axes.plot([1.065], [place], color=style.hex, marker=style.marker, markersize=5.5, markeredgewidth=0,
                   transform=axes.transAxes, clip_on=False)  # fmt: skip
-        # Names use the text colour, since a series' colour may be hard to read as text.
         axes.text(
             1.095, place, fitting(end.method), transform=axes.transAxes, color=INK, fontsize=size,
             verticalalignment="center", parse_math=False,
@@ -148,7 +144,9 @@ class ReportFigure:
         Args:
             prefix: Prefix of every id, for a page that contains the figure more than once.
         """
-        with default_style(), matplotlib.rc_context({"svg.fonttype": "none"}):
+        with matplotlib.rc_context():
+            matplotlib.rcdefaults()  # figures are the same everywhere
+            matplotlib.rc("svg", fonttype="none")
             figure, notes = self._drawn()
             FigureCanvasSVG(figure)
             figure.patch.set_alpha(0)
@@ -164,7 +162,8 @@ class ReportFigure:
     def write(self, folder: Path) -> Path:
         """Write the figure as PNG atomically, and return its path."""
         buffer = io.BytesIO()
-        with default_style():
+        with matplotlib.rc_context():
+            matplotlib.rcdefaults()
             figure, _ = self._drawn()
             FigureCanvasAgg(figure)
             figure.patch.set_facecolor("white")

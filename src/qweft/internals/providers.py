@@ -1,6 +1,6 @@
-"""Private parts of device packages, Numba, datasets and transformers' server.
+"""Private parts of device packages, datasets and transformers' server.
 
-Checked with PennyLane 0.45, qiskit-ibm-runtime 0.51, Numba 0.68, datasets 5.2.
+Checked with PennyLane 0.45, qiskit-ibm-runtime 0.51, datasets 5.2.
 """
 
 from collections.abc import Iterator
@@ -22,16 +22,6 @@ def instance_of(backend: Any) -> str:
 def ignored_settings(handler: Any) -> frozenset[str]:
     """Return the settings of a request that transformers' handler logs as unsupported and answers all the same."""
     return frozenset(getattr(handler, "_unused_fields", ()))
-
-
-def read_settings_from(name: str, config: Any) -> None:
-    """Name the file that Numba looks for before each compilation; there is no public function or variable for it.
-
-    Args:
-        name: The file.
-        config: The module `numba.core.config`.
-    """
-    config._config_fname = name
 
 
 def datasets_are_offline() -> bool:

@@ -6,7 +6,6 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 
 from qweft.errors import QweftError
-from qweft.files import check_name
 from qweft.internals.keys import COMPILED, SHARDED
 from qweft.method.checks import check_drawn_start
 from qweft.method.fields import QwthnFields
@@ -20,7 +19,6 @@ PEFT_PREFIX = "base_model.model."
 
 def check_folder(adapter: Path) -> None:
     """Check that a folder holds an adapter."""
-    check_name(adapter, "adapter")
     for name in (CONFIG, WEIGHTS):
         if not (adapter / name).is_file():
             raise QweftError(f"{adapter}: no {name} in it; {where_else(adapter)}")

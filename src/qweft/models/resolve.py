@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from qweft.errors import QweftError
-from qweft.files import check_name, named_path
+from qweft.files import named_path
 from qweft.models.config import ModelConfig
 from qweft.models.packages import (
     EMBEDDED_MODELS,
@@ -214,7 +214,6 @@ def find(config: ModelConfig) -> ModelSource | EmbeddedModel:
     Raises:
         QweftError: The name is none of the three, or the model is not available.
     """
-    check_name(config.name, "model")
     folder = named_path(config.name)
     if (folder / "config.json").is_file():
         return _from_folder(config.name, folder)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from qweft.errors import QweftError
-from qweft.files import locked_in_words, write_json
+from qweft.files import locked, write_json
 from qweft.records import marked, read_record
 from qweft.sweep.space import Point
 
@@ -36,7 +36,7 @@ class Store:
     def alone(self) -> Iterator[None]:
         """Let only one process of the sweep at a time run such a block."""
         while True:
-            with locked_in_words(self.path.with_name(LOCK)) as held:
+            with locked(self.path.with_name(LOCK)) as held:
                 if held is not False:
                     yield
                     return

@@ -9,7 +9,7 @@ from qweft.data.config import HELD_OUT
 from qweft.data.report import DataReport
 from qweft.errors import QweftError
 from qweft.method.stated import needs_rows_first, stated
-from qweft.records import check_damage, read_record
+from qweft.records import read_record
 from qweft.training.config import RunConfig
 from qweft.training.distributed import processes
 
@@ -44,9 +44,7 @@ def finished(record: Path, config: RunConfig) -> dict[str, Any] | None:
             config = replace(config, data=config.data.sized({part: report.rows_of(part) for part in HELD_OUT}))
         config = replace(config, training=config.training.for_rows(saved["data"]["parts"]["train"]["rows"]))
         return saved if saved["decides"] == json.loads(json.dumps(decides(config))) else None
-    except (QweftError, AttributeError, KeyError, TypeError) as error:
-        if config.resume == "auto":  # else the run is made anew in any case
-            check_damage(error)
+    except (QweftError, AttributeError, KeyError, TypeError):
         return None
 
 

@@ -137,7 +137,7 @@ def test_results_with_a_value_of_another_type_are_refused_in_one_sentence_or_dra
     ("content", "words"),
     [
         (None, "no results.json in it"),
-        ("{", "is damaged or no record .not JSON"),
+        ("{", "is not a record of this program"),
         ("[1]", "expected a mapping of keys to values, got a list"),
         ('{"runs": 3}', "not the results of a comparison"),
         ('{"runs": []}', "no run to report on"),

@@ -6,7 +6,6 @@ from typing import Any
 from qweft.circuit.description import Circuit
 from qweft.circuit.formats.common import Format, Gates, Numbers, heading, numbers_of_gates
 from qweft.circuit.gates import GATES, spelled
-from qweft.current_folder import load_origins_libraries
 from qweft.errors import require
 
 
@@ -61,7 +60,6 @@ def program(
     Raises:
         QweftError: If pyqpanda3 is not installed.
     """
-    load_origins_libraries()
     core = require("pyqpanda3.core", "origin", "an Origin program")
     make = {name: getattr(core, GATES[name].pyqpanda3) for name, _ in gates}
     made = core.QProg(qubits)

@@ -6,7 +6,6 @@ from typing import Any
 from qweft.circuit.description import Circuit
 from qweft.circuit.formats.common import Gates, Numbers, given_numbers
 from qweft.circuit.gates import GATES
-from qweft.current_folder import load_pennylane
 from qweft.errors import QweftError, require
 
 
@@ -30,7 +29,6 @@ def to_pennylane(
         QweftError: If PennyLane is not installed, or numbers do not fit the circuit or are not finite. The function
             itself raises it if it is called without numbers and has no defaults.
     """
-    load_pennylane()
     pennylane = require("pennylane", "pennylane", "a PennyLane function")
     make = {gate.name: getattr(pennylane, GATES[gate.name].pennylane) for gate in circuit.gates}
     c, t = given_numbers(circuit, inputs, parameters)
@@ -64,7 +62,6 @@ def apply_gates(qubits: int, gates: Gates, angles: Sequence[Any], barriers: Coll
     Raises:
         QweftError: If PennyLane is not installed.
     """
-    load_pennylane()
     pennylane = require("pennylane", "pennylane", "a PennyLane function")
     make = {name: getattr(pennylane, GATES[name].pennylane) for name, _ in gates}
     for place, ((name, wires), angle) in enumerate(zip(gates, angles, strict=True)):

@@ -2,11 +2,11 @@
 
 import os
 import subprocess
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from qweft.current_folder import module_command
 from qweft.errors import QweftError
 from qweft.output import Console
 
@@ -33,7 +33,7 @@ def local_workers(
                     log = files.enter_context(path.open("xb"))
                 except OSError as error:
                     raise QweftError(f"{path} cannot be written ({error.strerror}); choose another --output") from error
-                command = module_command("qweft.cli.main", *words, "--workers", "1")
+                command = [sys.executable, "-P", "-m", "qweft", *words, "--workers", "1"]
                 started.append(
                     subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
                 )

@@ -14,7 +14,6 @@ from qweft.comparison.executors.worker import Worker, read_files, write_files
 from qweft.comparison.methods import Method
 from qweft.comparison.results import Run
 from qweft.comparison.trial import RECORD, finished_trial
-from qweft.current_folder import in_an_empty_folder
 from qweft.data.load import Data
 from qweft.data.tokens import Encoded
 from qweft.errors import QweftError, require
@@ -59,17 +58,16 @@ class OnRay:
         quiet = {"log_to_driver": False, "logging_level": "ERROR"}
         cores = max(workers, os.cpu_count() or 1)
         local = {"address": "local", "num_cpus": cores, "include_dashboard": False}
-        with in_an_empty_folder():
-            try:
-                if address:
-                    _reach(address)
-                self.ray.init(**({"address": address} if address else local), **quiet)
-            except (OSError, ValueError, RuntimeError) as error:
-                reason = (str(error).splitlines() or [""])[0][:200]
-                raise QweftError(
-                    f"--executor ray: the cluster {address or 'of this machine'} does not answer ({reason}); set "
-                    "RAY_ADDRESS to that of a running one"
-                ) from error
+        try:
+            if address:
+                _reach(address)
+            self.ray.init(**({"address": address} if address else local), **quiet)
+        except (OSError, ValueError, RuntimeError) as error:
+            reason = (str(error).splitlines() or [""])[0][:200]
+            raise QweftError(
+                f"--executor ray: the cluster {address or 'of this machine'} does not answer ({reason}); set "
+                "RAY_ADDRESS to that of a running one"
+            ) from error
 
     def _share(self, device: str, wanted: int | None) -> tuple[int, dict[str, Any]]:
         """Return the number of actors, and the resources of each."""

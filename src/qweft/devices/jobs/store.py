@@ -12,6 +12,7 @@ from qweft.devices.jobs import queries
 from qweft.devices.jobs.database import Database
 from qweft.devices.jobs.prices import Charge
 from qweft.devices.jobs.record import DONE, OPEN, PAID, SENDING, SENT, Counts, Job, Loss, Where, unpack_counts
+from qweft.errors import QweftError
 from qweft.files import cache_folder, locked
 from qweft.redaction import without_secrets
 
@@ -202,7 +203,7 @@ class Store:
         folder = self.folder / "sending"
         with ExitStack() as stack:
             held = None  # on a file system without locks two processes could send the same circuit
-            with suppress(OSError):
+            with suppress(OSError, QweftError):
                 folder.mkdir(parents=True, exist_ok=True)
                 held = stack.enter_context(locked(folder / token))
             if held is None:

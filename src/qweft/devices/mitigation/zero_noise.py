@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from qweft.current_folder import load_pennylane
 from qweft.devices.bound import BoundCircuits
 from qweft.devices.device import DeviceError, Runner, require
 from qweft.devices.mitigation.estimate import Estimate, Mitigation
@@ -87,7 +86,6 @@ def extrapolate(name: str, factors: Sequence[int], measured: Sequence[Estimate])
 
 def _noise() -> Any:
     """Return PennyLane's module of extrapolations."""
-    load_pennylane()
     return require("pennylane", "mitigation", "zero-noise extrapolation").noise
 
 

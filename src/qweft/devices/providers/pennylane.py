@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from qweft.circuit.formats.pennylane import apply_gates
-from qweft.current_folder import load_pennylane
 from qweft.devices.bound import BoundCircuits
 from qweft.devices.device import Device, DeviceError, DeviceSettings, Limits, RefusedError, require
 from qweft.devices.error_policy import Fate, Step, error_of, one_line
@@ -70,7 +69,6 @@ class PennyLaneSimulator(LibrarySimulator):
 
     def __init__(self, name: str, target: str, settings: DeviceSettings) -> None:
         super().__init__(name, settings)
-        load_pennylane()
         self._library = require("pennylane", "pennylane", f"device {name}")
         self._target = target
         self._noise = named_noise(settings)
@@ -141,7 +139,6 @@ class PennyLanePlugin(Device):
 
     def __init__(self, name: str, target: str, settings: DeviceSettings) -> None:
         super().__init__(name)
-        load_pennylane()
         self._library = require("pennylane", "pennylane", f"device {name}")
         self._target = target
 
@@ -234,7 +231,6 @@ def _credentials(settings: dict[str, Any]) -> Iterator[str]:
 
 def make(name: str, target: str, settings: DeviceSettings) -> Device:
     """Create the device that PennyLane calls `target`."""
-    load_pennylane()
     require("pennylane", "pennylane", f"device {name}")
     there = sorted(point.name for point in entry_points(group="pennylane.plugins"))
     if target not in there:
