@@ -153,8 +153,8 @@ def test_rows_in_the_place_of_a_config(tmp_path, monkeypatch, capsys, name, text
 
 def test_a_mapping_in_json_is_a_config(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "run.json").write_text('{"training": {"batch_size": 0}}')
-    assert sentence(capsys, ["train", "run.json"]) == "training.batch_size must be at least 1, got 0"
+    (tmp_path / "mine.json").write_text('{"training": {"batch_size": 0}}')
+    assert sentence(capsys, ["train", "mine.json"]) == "training.batch_size must be at least 1, got 0"
 
 
 def test_a_run_s_folder_in_the_place_of_its_adapter(tmp_path, capsys):
