@@ -13,18 +13,35 @@ from qweft.errors import QweftError
 
 if TYPE_CHECKING:
     from qweft.adapter import QwthnConfig, QwthnModel, find_bases, hotswap_adapter
+    from qweft.api import compare, evaluate, export, train
     from qweft.method.presets import presets
 
 __version__ = "0.1.0"
 
-__all__ = ["QweftError", "QwthnConfig", "QwthnModel", "__version__", "find_bases", "hotswap_adapter", "presets"]
+__all__ = [
+    "QweftError",
+    "QwthnConfig",
+    "QwthnModel",
+    "__version__",
+    "compare",
+    "evaluate",
+    "export",
+    "find_bases",
+    "hotswap_adapter",
+    "presets",
+    "train",
+]
 
 _HOMES = {
     "QwthnConfig": "qweft.adapter",
     "QwthnModel": "qweft.adapter",
+    "compare": "qweft.api",
+    "evaluate": "qweft.api",
+    "export": "qweft.api",
     "find_bases": "qweft.adapter",
     "hotswap_adapter": "qweft.adapter",
     "presets": "qweft.method.presets",
+    "train": "qweft.api",
 }
 
 

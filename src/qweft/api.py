@@ -1,0 +1,311 @@
+"""`train`, `compare`, `evaluate` and `export` from Python: what the commands run, with results as objects.
+
+Importing this is light; each function imports what it needs.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, is_dataclass
+from pathlib import Path
+from typing import Any
+
+from qweft import yaml_file
+from qweft.comparison.config import ComparisonConfig
+from qweft.data.config import DataConfig
+from qweft.errors import QweftError
+from qweft.evaluation.config import EvaluationConfig
+from qweft.exporting.config import ExportConfig, Target
+from qweft.models.config import ModelConfig
+from qweft.schema import Reader, build, kinds_of
+from qweft.training.config import RunConfig
+
+FIRST_KEYS = {"model": "name", "data": "source"}
+"""Sections for which a text may stand: `data="my.csv"` is `data={"source": "my.csv"}`."""
+ALTERNATIVES = {"source": "sources", "sources": "source"}
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """A trained adapter.
+
+    Args:
+        adapter: Folder of the adapter, in PEFT's format.
+        output: Folder of the run, with its record run.json.
+        steps: Optimizer steps.
+        trainable_parameters: Number of trained parameters.
+        split: The held-out rows of both losses, "test" or "validation".
+        base_loss: Held-out loss of the base model, in nats per token.
+        loss: Held-out loss with the adapter on the same rows.
+    """
+
+    adapter: Path
+    output: Path
+    steps: int
+    trainable_parameters: int
+    split: str
+    base_loss: float
+    loss: float
+
+
+@dataclass(frozen=True)
+class EvaluateResult:
+    """An adapter beside its base model on the same rows.
+
+    Args:
+        adapter: Folder of the adapter.
+        split: The held-out rows, "test" or "validation".
+        rows: Number of rows.
+        base_loss: Loss of the base model, in nats per token.
+        loss: Loss with the adapter.
+        loss_error: Standard error of their difference over rows; `None` if it is unknown.
+        scores: The difference with the adapter, adapted minus base, by the name of each score.
+        answers: Per answered row the prompt, the reference and both models' answers.
+    """
+
+    adapter: Path
+    split: str
+    rows: int
+    base_loss: float
+    loss: float
+    loss_error: float | None
+    scores: Mapping[str, float]
+    answers: tuple[Mapping[str, Any], ...]
+
+
+@dataclass(frozen=True)
+class CompareResult:
+    """A finished comparison.
+
+    Args:
+        output: Folder of the comparison.
+        report: The page with its report.
+        conclusion: What the comparison found, in sentences; the recommendation, if one was asked for.
+        losses: Mean held-out loss of each method over its seeds; `None` if a run diverged.
+        method: The recommended method; `None` without a recommendation.
+        adapter: Folder of its adapter; `None` without a recommendation.
+    """
+
+    output: Path
+    report: Path
+    conclusion: str
+    losses: Mapping[str, float | None]
+    method: str | None = None
+    adapter: Path | None = None
+
+
+@dataclass(frozen=True)
+class ExportResult:
+    """A written export.
+
+    Args:
+        output: Folder of the export.
+        to: Its format.
+        rank: Rank of the LoRA.
+        parameters: Number of parameters of the LoRA.
+        base_loss: Held-out loss of the base model, in nats per token.
+        adapter_loss: Held-out loss with the adapter.
+        loss: Held-out loss of the export.
+        kept_share: Share of the adapter's gain over the base model that the export keeps; `None` without a clear gain.
+    """
+
+    output: Path
+    to: Target
+    rank: int
+    parameters: int
+    base_loss: float
+    adapter_loss: float
+    loss: float
+    kept_share: float | None
+
+
+@dataclass(frozen=True)
+class _Sections:
+    """Sections that `evaluate` overrides."""
+
+    model: ModelConfig = field(default_factory=ModelConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+
+
+def train(config: RunConfig | str | Path | None = None, **keys: Any) -> TrainResult:
+    """Train one adapter, as `qweft train`.
+
+    Args:
+        config: A YAML file of `qweft train`, or a `RunConfig`; `None` means the defaults.
+        **keys: Keys of that file, which win over `config`. A section is a dict, of which only the given keys change. A
+            text stands for `model.name` or `data.source`.
+
+    Raises:
+        QweftError: A key is wrong, the model or the data cannot be loaded, the training diverges, or the adapter cannot
+            be written.
+
+    For example:
+
+        trained = train(data="my.csv", adapter={"preset": "qtha", "r": 8}, output="runs/my")
+    """
+    run: RunConfig = _built(RunConfig, _tree(RunConfig, config), keys, "train")
+    from qweft.training.checks import check_start
+    from qweft.training.run import train as run_training
+
+    check_start(run)
+    found = run_training(run)
+    return TrainResult(
+        adapter=found.adapter_folder,
+        output=Path(run.output),
+        steps=found.fit.steps,
+        trainable_parameters=found.trainable_parameters,
+        split=run.evaluation.split,
+        base_loss=found.base.loss,
+        loss=found.adapted.loss,
+    )
+
+
+def evaluate(adapter: str | Path, **sections: Any) -> EvaluateResult:
+    """Judge an adapter beside its base model on held-out rows, as `qweft evaluate`.
+
+    Args:
+        adapter: Folder of the adapter.
+        **sections: `model`, `data` and `evaluation`, each a dict with the keys that differ from the training run.
+
+    Raises:
+        QweftError: The folder holds no adapter, a key is wrong, or the model or the data cannot be loaded.
+    """
+    overrides = _checked(_Sections, sections, "evaluate")
+    from qweft.evaluation.checks import check_judging
+    from qweft.evaluation.run import evaluate as run_evaluation
+
+    check_judging(Path(adapter), overrides)
+    found = run_evaluation(Path(adapter), overrides)
+    return EvaluateResult(
+        adapter=found.adapter,
+        split=found.split,
+        rows=len(found.base.rows),
+        base_loss=found.base.loss,
+        loss=found.adapted.loss,
+        loss_error=found.scores[0].difference.standard_error,
+        scores={score.name: score.difference.value for score in found.scores},
+        answers=tuple(found.to_json()["answers"]),
+    )
+
+
+def compare(what: ComparisonConfig | str | Path, preset: str = "quick", **keys: Any) -> CompareResult:
+    """Compare adapters under one budget, as `qweft compare`.
+
+    Args:
+        what: Data (a file, a folder, `embedded:NAME` or a hub id), for which the methods are chosen; or a YAML file of
+            `qweft compare`, or a `ComparisonConfig`.
+        preset: Which methods data are compared with, "quick" or "thorough".
+        **keys: Keys of the config, which win over it, as in `train`.
+
+    Raises:
+        QweftError: A key is wrong, the model or the data cannot be loaded, or the output folder holds another
+            comparison.
+
+    For example:
+
+        compared = compare("my.csv", budget="20min")
+        print(compared.conclusion, compared.adapter)
+    """
+    from qweft.comparison.starter import is_config, starter
+
+    keys = _checked(ComparisonConfig, keys, "compare")
+    if isinstance(what, ComparisonConfig) or is_config(str(what)):
+        tree = _tree(ComparisonConfig, what)
+    elif preset in ("quick", "thorough"):
+        model = build(ModelConfig, keys.get("model", {}), "compare()")
+        tree = starter(str(what), model, preset, keys.get("budget"), keys.get("output"))  # type: ignore[arg-type]
+        keys = {key: value for key, value in keys.items() if key != "budget"}  # now with the preset's time
+    else:
+        raise QweftError(f"compare(): preset is quick or thorough, got {preset!r}")
+    config: ComparisonConfig = _built(ComparisonConfig, tree, keys, "compare")
+    if config.workers not in (None, 1) and config.executor == "local":
+        raise QweftError(f"compare(): workers {config.workers} is for the command; here one process makes all runs")
+    from qweft.comparison.checks import check_start
+    from qweft.comparison.report.content import Content
+    from qweft.comparison.results_file import WINNER, read_results
+    from qweft.comparison.runner import compare as run_comparison
+
+    check_start(config)
+    report = run_comparison(config, yaml_file.dump(asdict(config)), f"qweft.compare({str(what)!r})")
+    _, results = read_results(Path(config.output))
+    content, recommended = Content.read(results), results.get("recommendation")
+    return CompareResult(
+        output=Path(config.output),
+        report=report,
+        conclusion=content.conclusion,
+        losses={name: entry.eval_loss for name, entry in content.summary.items()},
+        method=recommended["method"] if recommended else None,
+        adapter=Path(config.output) / WINNER / "adapter" if recommended else None,
+    )
+
+
+def export(adapter: str | Path, to: Target = "lora", force: bool = False, **keys: Any) -> ExportResult:
+    """Write an adapter for programs that do not know Qweft, as `qweft export`.
+
+    Args:
+        adapter: Folder of the adapter.
+        to: Format of the export: "lora", "gguf", "merged" or "merged-gguf".
+        force: Write the export whatever it loses.
+        **keys: Options of `qweft export`, and the sections `model`, `data` and `evaluation` with the keys that differ
+            from the training run.
+
+    Raises:
+        QweftError: The adapter cannot be exported to the format, a key is wrong, or the export loses too much of the
+            adapter's gain.
+    """
+    options = _checked(ExportConfig, {"to": to, **keys}, "export")
+    from qweft.exporting.run import export as run_export
+
+    report = run_export(Path(adapter), options, force)
+    if report.refusal is not None and not force:
+        raise QweftError(f"nothing was written: {report.refusal}; give more calibration_tokens, or distill_steps=50")
+    return ExportResult(
+        output=report.output,
+        to=report.to,
+        rank=report.rank,
+        parameters=report.parameters,
+        base_loss=report.measured.base_loss,
+        adapter_loss=report.measured.hybrid_loss,
+        loss=report.measured.exported_loss,
+        kept_share=report.measured.kept_share,
+    )
+
+
+def _tree(config_class: Any, config: Any) -> dict[str, Any]:
+    """Return a config as the tree of its file."""
+    if config is None:
+        return {}
+    if isinstance(config, config_class):
+        return asdict(config)
+    tree = yaml_file.read(str(config))
+    return dict(Reader(config_class, str(config)).check(config_class, tree, ""))
+
+
+def _checked(config_class: Any, keys: Mapping[str, Any], function: str) -> dict[str, Any]:
+    """Return keyword arguments as a checked tree."""
+    tree = {key: {FIRST_KEYS[key]: value} if _is_text(key, value) else value for key, value in keys.items()}
+    return dict(Reader(config_class, f"{function}()").check(config_class, _plain(tree), ""))
+
+
+def _built(config_class: Any, tree: dict[str, Any], keys: Mapping[str, Any], function: str) -> Any:
+    """Return the config of a checked tree, with keyword arguments over it."""
+    for key, value in _checked(config_class, keys, function).items():
+        if is_dataclass(kinds_of(config_class)[key]):
+            before = {name: each for name, each in tree.get(key, {}).items() if ALTERNATIVES.get(name) not in value}
+            value = before | value
+        tree[key] = value
+    return build(config_class, tree, f"{function}()")
+
+
+def _is_text(key: str, value: Any) -> bool:
+    return key in FIRST_KEYS and isinstance(value, str | Path)
+
+
+def _plain(value: Any) -> Any:
+    """Return a value with paths as texts, and dataclasses as dicts."""
+    if isinstance(value, Mapping):
+        return {key: _plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    return str(value) if isinstance(value, Path) else value
