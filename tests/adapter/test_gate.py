@@ -139,7 +139,9 @@ def test_what_measures_the_circuit_elsewhere_is_given_the_angles():
 
 def test_a_gate_that_adds_nothing_is_exported_exactly_and_another_is_fitted():
     torch.manual_seed(2)
-    model = get_peft_model(tiny_llama(), QwthnConfig(core="quantum_gated", init_weights=False, **SMALL)).eval()
+    model = get_peft_model(
+        tiny_llama(), QwthnConfig(core="quantum_gated", init_weights=False, start="small", **SMALL)
+    ).eval()
     batches = [{"input_ids": torch.randint(0, 64, (8, 12)), "attention_mask": torch.ones(8, 12)} for _ in range(4)]
     wanted = {}
     for name, layer in layers_of(model, "default").items():

@@ -31,7 +31,7 @@ def logits(model):
 def trained(model, steps=3):
     """A few steps of plain training, so that no part of the adapter is at its start."""
     model.train()
-    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=0.02)
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=0.002)
     for _ in range(steps):
         model(input_ids=TOKENS, labels=TOKENS).loss.backward()
         optimizer.step()

@@ -62,7 +62,7 @@ def config(method, make, **changes):
 def train(model, steps=4):
     """Returns the losses; asserts that each parameter of the adapter moved."""
     start = {name: p.detach().clone() for name, p in model.named_parameters() if p.requires_grad}
-    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=0.02)
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=0.002)
     model.train()
     losses = []
     for _ in range(steps):

@@ -17,12 +17,10 @@ def test_train_calls_the_library_with_the_config(fake, run_file, capsys):
     seen = []
     fake(
         "qweft.training.run",
-        train=lambda config, reads: (
-            seen.append((config, list(reads))) or SimpleNamespace(adapter_folder="runs/a/adapter")
-        ),
+        train=lambda config: seen.append(config) or SimpleNamespace(adapter_folder="runs/a/adapter"),
     )
     assert main(["train", run_file, "--adapter.r", "8"]) == 0
-    assert seen == [(parse(RunConfig, [run_file, "--adapter.r", "8"]), [run_file])]
+    assert seen == [parse(RunConfig, [run_file, "--adapter.r", "8"])]
     assert capsys.readouterr().out == "adapter: runs/a/adapter\n"
 
 
@@ -134,7 +132,7 @@ def test_an_error_of_the_library_is_one_sentence(fake, capsys):
 
 
 def test_an_interrupt_says_what_is_kept(fake, capsys):
-    def train(config, reads):
+    def train(config):
         with saying_when_stopped(lambda: "the checkpoint of step 4 is kept"):
             raise KeyboardInterrupt
 
@@ -144,7 +142,7 @@ def test_an_interrupt_says_what_is_kept(fake, capsys):
 
 
 def test_a_bug_keeps_its_traceback(fake):
-    def train(config, reads):
+    def train(config):
         raise ValueError("a bug")
 
     fake("qweft.training.run", train=train)

@@ -65,7 +65,7 @@ def commands(place):
 
 SAID = {
     "train": ["trainable parameters (2 layers)", "steps", "memory"],
-    "compare": ["lora", "qtha", "seeds 0, 1, 2: 6 runs", "312 0.0005 2 preset qtha"],
+    "compare": ["lora", "qtha", "seeds 0, 1, 2: 6 runs", "312 0.0007 2 preset qtha"],
     "tune": ["0.001, 0.01", "4 to 10 trainings of 2 steps, seed 0: more where the best lies at an end"],
     "sweep": ["adapter.r", "2 of 2 all configurations"],
     "evaluate": ["QWTHN, ", "loss without and with it on 4 rows (", "more.jsonl", "3 rows (",

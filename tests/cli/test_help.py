@@ -111,7 +111,7 @@ def test_help_shows_defaults_types_and_sections(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "100")
     out = help_of(capsys, "train")
     flat = " ".join(out.split())
-    assert "--training.learning_rate FLOAT Peak learning rate. (default: 0.0005)" in flat
+    assert "--training.learning_rate FLOAT Peak learning rate. `None`" in flat
     assert "--data.overlong {cut,drop}" in out
     assert "--training.gradient_checkpointing {true,false}" in out
     assert "(default: {preset: qtha})" in flat

@@ -106,7 +106,7 @@ REFUSED = {
     "train --model.name ./modle": "model ./modle: not found; give a local folder that holds a config.json",
     "train --model.name empty": "model empty: the folder has no config.json",
     "train --model.name config": "model config: the folder holds a config.json and no weights",
-    "train --model.name smollm-135": "model smollm-135: not found (did you mean smollm2-135m-instruct?)",
+    "train --model.name smollm-135": "model smollm-135: not found; give a local folder",
     "train --model.device cpuu": "device cpuu: unknown; use auto, cpu,",
     "train --data.source nowhere.csv": "data nowhere.csv: there is no such file or folder",
     "train --data.source embedded:chitchatt": "data embedded:chitchatt: unknown; there are embedded:gsm_symbolic,",

@@ -178,9 +178,12 @@ def test_a_signal_ends_the_command_and_it_says_what_is_kept(place, tmp_path, mon
     if step:
         signal_at(monkeypatch, step, number)
     else:
-        module = {"compare": "comparison.runner", "export": "export.run", "evaluate": "evaluation.noise.run"}[command]
-        name = {"compare": "set_up", "export": "linearise", "evaluate": "put_on"}[command]
-        monkeypatch.setattr(f"qweft.{module}.{name}", lambda *_: (os.kill(os.getpid(), number), time.sleep(1)))
+        places = {
+            "compare": "comparison.runner.set_up",
+            "export": "exporting.run.linearise",
+            "evaluate": "evaluation.noise.run.put_on",
+        }
+        monkeypatch.setattr(f"qweft.{places[command]}", lambda *_: (os.kill(os.getpid(), number), time.sleep(1)))
     words = [*words_of(command, place, tmp_path / "out"), *options]
     assert main(words) == 128 + number
     said = capsys.readouterr().err.splitlines()[-1]

@@ -12,8 +12,6 @@ from qweft.comparison.methods import Method
 from qweft.data.config import DataConfig
 from qweft.evaluation.config import EvaluationConfig
 from qweft.models.config import ModelConfig
-from qweft.sweep import run
-from qweft.sweep.config import SpaceConfig, SweepConfig
 from qweft.training.config import TrainingConfig
 
 LORA = Method("lora", {"peft_type": "LORA", "r": 2}, 0.01, 8)
@@ -28,7 +26,7 @@ def context(settings):
 
 
 def settings(evaluation):
-    training = TrainingConfig(max_steps=3, learning_rate=0.25, seed=9)
+    training = TrainingConfig(gradient_accumulation=8, max_steps=3, learning_rate=0.25, seed=9)
     return RunSettings(ModelConfig(), DataConfig(), training, evaluation, 0, False, "out")
 
 
@@ -50,13 +48,3 @@ def test_measured_times_are_known_by_the_key_of_an_earlier_version():
     other = replace(LORA, adapter={"peft_type": "LORA", "r": 4})
     recorded = "26d3a57379d5e0577e1321aec7fe08efa74e587f8bee2e69aa2d9c2c1f984e82"
     assert step_times._key(context(settings(TEST_ROWS)), LORA, other, {}) == recorded
-
-
-def test_a_sweep_is_known_by_the_hash_of_an_earlier_version():
-    config = SweepConfig(
-        training=TrainingConfig(max_steps=3),
-        adapter={"peft_type": "LORA"},
-        space=SpaceConfig(adapter={"r": {"values": [2, 4]}}),
-    )
-    recorded = "a5eb9708efc2c3d346826728354280717afa779d6a2a693f398dc8c5f69fd236"
-    assert run._decides(context(run.shared(config)), config, *run._forms(config)) == recorded

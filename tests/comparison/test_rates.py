@@ -2,11 +2,10 @@
 
 import math
 import random
-from pathlib import Path
 
 import numpy as np
 import pytest
-from benchmarks.shortfall import covered, row, row_of_list
+from benchmarks.shortfall import covered
 
 from qweft.comparison.rates import Parabola, best_tried, next_rate, optimum, parabola, shortfall
 from qweft.comparison.searched import Search, doubt, with_doubts
@@ -138,16 +137,6 @@ def test_one_seed_gives_what_the_rates_of_a_list_leave_out():
 def test_in_simulated_searches_it_holds_the_true_one(shape, curvature, noise, least, largest):
     share, true, _, stated = covered(shape, curvature, noise, count=300)
     assert least <= share < 1 and true < stated < largest / 100 * 3.7  # and it is no empty statement
-
-
-@pytest.mark.parametrize("cell", [("parabola", 0.004, 0.015), ("parabola", 0.02, 0.005), ("steep above", 0.08, 0.001)])
-def test_the_table_of_the_docs_is_that_of_the_benchmark(cell):
-    assert row(*cell) in (Path(__file__).parents[2] / "docs" / "statistics.md").read_text()
-
-
-def test_the_table_of_lists_is_that_of_the_benchmark():
-    page = (Path(__file__).parents[2] / "docs" / "statistics.md").read_text()
-    assert row_of_list("straight sides", 3) in page and row_of_list("parabola", 10) in page
 
 
 def claim(direction="lower", room=0.5, method="a", other="b"):

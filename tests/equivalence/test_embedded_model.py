@@ -20,7 +20,14 @@ pytestmark = pytest.mark.slow
 
 DATA = DataConfig("embedded:chitchat", train_rows=48, validation_rows=2, test_rows=8, max_length=48, overlong="drop")
 TRAINING = TrainingConfig(learning_rate=1e-2, max_steps=6, batch_size=4, gradient_accumulation=1, seed=1)
-SMALL = {"r": 4, "circuit_layers": 2, "width": 16, "bond_dimension": 4, "target_modules": ["q_proj", "v_proj"]}
+SMALL = {
+    "r": 4,
+    "circuit_layers": 2,
+    "width": 16,
+    "bond_dimension": 4,
+    "start": "small",  # whose rate TRAINING has
+    "target_modules": ["q_proj", "v_proj"],
+}
 
 
 @pytest.fixture(scope="module")

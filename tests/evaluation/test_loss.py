@@ -95,6 +95,7 @@ def test_more_positions_than_are_taken_at_a_time(model, rows, monkeypatch):
 
 
 def test_modes_and_gradients_are_left_as_they_were(model, rows):
+    model.train()
     model.model.layers[0].eval()
     before = [module.training for module in model.modules()]
     assert True in before and False in before
@@ -108,6 +109,7 @@ def test_modes_and_gradients_are_left_as_they_were(model, rows):
 def test_adapters_hear_of_the_change_back_to_training(rows, model):
     """An adapter drops its cached weights in train(); setting the flag alone would leave them in use."""
     heard = []
+    model.train()
     original = type(model.lm_head).train
 
     class Listening(type(model.lm_head)):

@@ -17,6 +17,7 @@ register()
 FIRST, SECOND = torch.device("fake", 0), torch.device("fake", 1)
 SMALL = {
     "r": 3,
+    "start": "small",  # numbers of order one, whose rounding stays small
     "width": 8,
     "bond_dimension": 2,
     "circuit_layers": 2,

@@ -176,7 +176,9 @@ def test_a_card_tells_packs_rates_by_part_and_the_step_that_was_taken(tmp_path):
     config = {
         "model": {"name": save_tiny_model(tmp_path / "model")},
         "data": {"source": save_rows(tmp_path / "rows.jsonl"), "validation_rows": 4, "test_rows": 4, "max_length": 48},
-        "adapter": {"preset": "qtha", "r": 2, "width": 8, "bond_dimension": 2, "target_modules": ["q_proj"]},
+        "adapter": {
+            "preset": "qtha", "start": "small", "r": 2, "width": 8, "bond_dimension": 2, "target_modules": ["q_proj"],
+        },
         "training": {
             "max_steps": 4, "batch_size": 2, "gradient_accumulation": 1, "learning_rate": 3.0, "packing": True,
             "learning_rates": {"circuit": 0.5},

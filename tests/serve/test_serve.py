@@ -219,7 +219,7 @@ def test_wrong_input_is_one_sentence(trained, capsys, monkeypatch, words, senten
 
 def test_a_missing_package_is_named(trained, monkeypatch):
     monkeypatch.setattr("qweft.serve.config.PACKAGES", ("no_such_server",))
-    with pytest.raises(QweftError, match=r"needs the package no_such_server; pip install 'qweft\[serve\]'"):
+    with pytest.raises(QweftError, match=r"needs the package no_such_server; pip install '\.\[serve\]'"):
         check_serve([str(trained / "qtha/adapter")], ServeConfig(), {})
 
 

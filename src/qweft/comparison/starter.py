@@ -35,14 +35,28 @@ MOST_BYTES = 2**20
 
 @dataclass(frozen=True)
 class CompareOptions(ComparisonConfig):
-    """The options of `qweft compare`: a comparison's, and those for a data file in the place of a config."""
+    """The options of `qweft compare`: a comparison's, and those for a data file in the place of a config.
+
+    Args:
+        preset: Which methods a data file is compared with: quick has 8 and a budget of 20min, thorough 13 and 2h. A
+            config states its own methods.
+    """
 
     preset: Preset | None = None
 
 
 @dataclass(frozen=True)
 class InitOptions:
-    """What `qweft init` reads."""
+    """What `qweft init` reads.
+
+    Args:
+        model: The base model, as model.name.
+        budget: Most time and most trained parameters: 20min, 2h, "200k parameters", "20min,200k". `None` means 20min
+            with quick, 2h with thorough.
+        preset: Which methods are compared: quick has 8, thorough 13.
+        output: The config that is written; `None` means the data's name with .yaml, in this folder.
+        data: The data; `source` comes from the argument.
+    """
 
     model: str | None = None
     budget: str | None = None

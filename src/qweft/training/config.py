@@ -11,7 +11,7 @@ from qweft.models.config import ModelConfig
 
 MOST_BASIS_ROWS = 64
 """Largest number of rows for fixed bases that is chosen where none is given."""
-MOST_BATCHES, STEPS_AN_EPOCH = 8, 16
+MOST_BATCHES, STEPS_AN_EPOCH = 4, 16
 """Batches per optimizer step that are chosen where none are given, and the steps that an epoch should then have."""
 
 
@@ -26,7 +26,7 @@ class TrainingConfig:
         epochs: Passes over the training rows; ignored if max_steps is given.
         max_steps: Optimizer steps; `None` means the number that epochs gives.
         batch_size: Rows per device and batch.
-        gradient_accumulation: Batches per optimizer step; `None` means 8, or fewer in `qweft train` where an epoch
+        gradient_accumulation: Batches per optimizer step; `None` means 4, or fewer in `qweft train` where an epoch
             would have under 16 steps.
         warmup_ratio: Share of the steps in which the learning rate rises from zero.
         weight_decay: AdamW's weight decay.

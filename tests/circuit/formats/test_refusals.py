@@ -67,9 +67,9 @@ def test_a_pennylane_function_called_without_numbers_or_with_wrong_ones():
 @pytest.mark.parametrize(("write", "package"), [(to_qiskit, "qiskit"), (to_pennylane, "pennylane")])
 def test_a_missing_package_is_told_with_how_it_is_installed(monkeypatch, write, package):
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(QweftError, match=rf"needs the package {package}; pip install 'qweft\[{package}\]'"):
+    with pytest.raises(QweftError, match=rf"needs the package {package}; pip install '\.\[{package}\]'"):
         write(CIRCUIT)
-    with pytest.raises(DeviceError, match=rf"device d needs the package {package}; pip install 'qweft\[{package}\]'"):
+    with pytest.raises(DeviceError, match=rf"device d needs the package {package}; pip install '\.\[{package}\]'"):
         require(package, package, "device d")
 
 

@@ -138,10 +138,10 @@ def test_results_with_a_value_of_another_type_are_refused_in_one_sentence_or_dra
     [
         (None, "no results.json in it"),
         ("{", "is not a record of this program"),
-        ("[1]", "expected a mapping of keys to values, got a list"),
+        ("[1]", "is not a record of this program"),
         ('{"runs": 3}', "not the results of a comparison"),
         ('{"runs": []}', "no run to report on"),
-        ('{"runs": [{"method": "a", "seed": 1}]}', "(a, seed 1) is not complete.*if an older qweft wrote it"),
+        ('{"runs": [{"method": "a", "seed": 1}]}', "(a, seed 1) is not complete"),
     ],
 )
 def test_what_is_no_comparison_is_refused_in_one_sentence(tmp_path, content, words):
