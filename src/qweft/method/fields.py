@@ -102,9 +102,9 @@ class QwthnFields:
 
     @property
     def learning_rate_hint(self) -> float | None:
-        """The learning rate found best for a preset of this structure and start; `None` where none was searched.
+        """The learning rate of a preset of this structure and start; `None` where there is none.
 
-        Searched on SmolLM2-135M's dialogues (docs/method.md); a wider model wants a lower one.
+        For SmolLM2-135M (docs/method.md says which were searched); a wider model wants a lower one.
         """
         return learning_rate_hint(vars(self))
 

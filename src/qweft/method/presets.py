@@ -15,7 +15,7 @@ class Preset(NamedTuple):
         fields: The fields of `QwthnConfig` that it sets.
         description: One line on what it stands for.
         before: The sizes that it had in the first version, whose records do not state them.
-        rates: Learning rates found best, by start.
+        rates: Learning rates by start (docs/method.md).
     """
 
     fields: dict[str, Any]
@@ -95,9 +95,9 @@ PRESETS: dict[str, Preset] = {
 
 
 def learning_rate_hint(fields: Mapping[str, Any]) -> float | None:
-    """Return the learning rate found best for the preset that a config has the structure of, else `None`.
+    """Return the learning rate of the preset that a config has the structure of, else `None`.
 
-    The rates were searched on SmolLM2-135M's dialogues (docs/method.md). A control has the rate of its circuit.
+    docs/method.md says which of them were searched. A control has the rate of its circuit.
 
     Args:
         fields: compress, core, expand and start of a `QwthnConfig`.

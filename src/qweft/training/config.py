@@ -20,7 +20,7 @@ class TrainingConfig:
     """Training settings: AdamW with a cosine schedule and warm-up, as published for the method.
 
     Args:
-        learning_rate: Peak learning rate. `None` means the one found best for the preset, or 5e-4 for methods of PEFT.
+        learning_rate: Peak learning rate. `None` means that of the preset, or 5e-4 for methods of PEFT.
         learning_rates: Peak learning rates by part, where they differ from learning_rate: circuit (the angles, or the
             weights of a classical control), tensor_network, linear, other.
         epochs: Passes over the training rows; ignored if max_steps is given.
