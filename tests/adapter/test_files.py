@@ -268,8 +268,8 @@ def test_a_subfolder_is_looked_into(saved, folder):
     ("content", "message"),
     [
         (b"", r"is not a record of this program"),
-        (b"[]", "expected a mapping of keys to values, got a list"),
-        (b'{"peft_type": "QWTHN", "r": "\xff"}', "text that is not UTF-8"),
+        (b"[]", "is not a record of this program"),
+        (b'{"peft_type": "QWTHN", "r": "\xff"}', "is not a record of this program"),
         (b'{"peft_type": ["QWTHN"]}', "is no config of an adapter"),
         (b'{"peft_type": "QWTHN", "task_type": "TALK"}', "is no config of an adapter .*Invalid task type"),
         (b'{"peft_type": "QWTHN", "r": 0}', "r must be a whole number of at least 1, got 0"),
