@@ -10,7 +10,7 @@ from qweft.training.config import TrainingConfig
     ("given", "fixed", "stated"),
     [
         ({}, False, None),
-        ({}, True, 16),
+        ({}, True, 8),
         ({"batch_size": 1, "gradient_accumulation": 1}, True, 1),
         ({"batch_size": 64, "gradient_accumulation": 64}, True, None),
         ({"basis_rows": 64}, True, None),
@@ -38,6 +38,6 @@ def test_which_adapters_have_fixed_bases(specification, fixed):
     assert needs_rows_first(specification) is fixed
 
 
-@pytest.mark.parametrize(("given", "rows"), [({}, 32), ({"batch_size": 1, "gradient_accumulation": 1}, 1)])
+@pytest.mark.parametrize(("given", "rows"), [({}, 16), ({"batch_size": 1, "gradient_accumulation": 1}, 1)])
 def test_a_step_of_two_processes_has_twice_the_rows(given, rows):
     assert TrainingConfig(**given).rows_for_bases(processes=2) == rows

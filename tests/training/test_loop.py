@@ -167,7 +167,7 @@ def test_a_loss_that_is_not_a_number_is_said():
         fit(model, rows(), 0, TRAINING)
 
 
-@pytest.mark.parametrize(("rows", "batches"), [(4, 1), (60, 1), (130, 2), (2000, 8)])
+@pytest.mark.parametrize(("rows", "batches"), [(4, 1), (60, 1), (130, 2), (2000, 4)])
 def test_accumulation_follows_the_number_of_rows(rows, batches):
     assert TrainingConfig().for_rows(rows).gradient_accumulation == batches
     assert TrainingConfig(gradient_accumulation=4).for_rows(rows).gradient_accumulation == 4
