@@ -23,8 +23,9 @@ WORDS_WITH_COMMAS = re.compile(r"[\w.*-]+(\s*,\s*[\w.*-]+)+")
 
 def keys_of(config_class: Any, prefix: str = "") -> Iterator[tuple[str, Any, Any, str]]:
     """Yield dotted name, type, default and docstring text of each key below a dataclass, a section before its keys."""
-    texts = texts_of(config_class)
-    for key, kind in kinds_of(config_class).items():
+    kinds = kinds_of(config_class)
+    texts = texts_of(config_class) if kinds else {}
+    for key, kind in kinds.items():
         name = joined(prefix, key)
         yield name, kind, default_of(config_class, key), texts.get(key, "")
         if not is_leaf(kind):

@@ -34,7 +34,7 @@ def test_train_dry_run_plans_only(fake, capsys):
 def test_plan_json_prints_only_json(fake, capsys):
     def plan(config, timed=False, chips=False):
         print("progress")
-        return SimpleNamespace(to_json=lambda: {"parameters": config.adapter["r"], "name": "é"})
+        return SimpleNamespace(to_json=lambda: {"parameters": config.adapter["r"], "name": "é"}, describe=None)
 
     fake("qweft.training.plan", plan=plan)
     assert main(["plan", "--json", "--adapter.r", "8"]) == 0

@@ -198,9 +198,7 @@ def test_words_of_each_kind():
 
 def test_an_unknown_shell_is_told(capsys):
     assert main(["completion", "tcsh"]) == 2
-    assert capsys.readouterr().err == (
-        "qweft: error: qweft completion: there is no script for tcsh; there are bash, zsh, fish\n"
-    )
+    assert capsys.readouterr().err == ("qweft: error: qweft completion: there is no tcsh; there are bash, zsh, fish\n")
 
 
 def test_nothing_heavy_is_imported_for_it():

@@ -2,16 +2,14 @@
 
 import errno
 import os
-import signal
 
 import pytest
 import torch
 from tests.cli.test_stopped import place, words_of  # noqa: F401
 
-from qweft.cli import init
 from qweft.cli.main import main
 from qweft.comparison import trial
-from qweft.errors import StoppedError, memory_said, saying_when_stopped
+from qweft.errors import memory_said, saying_when_stopped
 from qweft.training import loop
 
 
@@ -33,7 +31,7 @@ def said_of(monkeypatch, capsys, error, kept=None):
     ("number", "said"),
     [
         (errno.ENOSPC, "written (No space left on device); make room"),
-        (errno.EROFS, "written (Read-only file system); choose another place"),
+        (errno.EROFS, "written (Read-only file system); see to the disk and to its permissions"),
         (errno.EIO, "read or written (Input/output error); see to the disk and to its permissions"),
         (errno.EACCES, "read or written (Permission denied); see to the disk and to its permissions"),
         (errno.EPERM, "read or written (Operation not permitted); see to the disk and to its permissions"),
@@ -43,7 +41,7 @@ def said_of(monkeypatch, capsys, error, kept=None):
 def test_a_file_that_a_disk_refuses(monkeypatch, capsys, number, said):
     error = OSError(number, os.strerror(number), "runs/a/.run.json.0a1b2c.tmp")
     told = f"'runs/a/run.json' cannot be {said}"
-    assert said_of(monkeypatch, capsys, error) == f"{told}, and give the same command again"
+    assert said_of(monkeypatch, capsys, error) == f"{told}; then give the same command again"
     error = OSError(number, os.strerror(number), "runs/a/.run.json.0a1b2c.tmp")
     kept = "2 of 5 runs are kept in runs/a; the same command goes on"
     assert said_of(monkeypatch, capsys, error, lambda: kept) == f"{told}; {kept}"
@@ -126,20 +124,3 @@ def test_a_record_that_is_refused_costs_no_finished_run(place, tmp_path, monkeyp
     )
     monkeypatch.undo()
     assert main(words_of("tune", place, out)) == 0
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_stopped_init_leaves_no_half_of_a_config(tmp_path, monkeypatch, number):
-    def stop(*words, **named):
-        opened = real(*words, **named)
-        opened.write("model:")
-        raise KeyboardInterrupt if number == signal.SIGINT else StoppedError(number)
-
-    real = open
-    monkeypatch.setattr(init, "open", stop, raising=False)
-    with pytest.raises(KeyboardInterrupt):
-        init._write(tmp_path / "mine.yaml", "text")
-    assert list(tmp_path.iterdir()) == []
-    monkeypatch.undo()
-    init._write(tmp_path / "mine.yaml", "text")
-    assert (tmp_path / "mine.yaml").read_text() == "text"

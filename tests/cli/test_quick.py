@@ -196,7 +196,7 @@ REFUSED = {
     "data check rows.jsonl --model.name ./modle": "model ./modle: not found",
     "jobs show x": "there is no job x",
     "jobs fech": "qweft jobs: there is no fech; did you mean fetch?",
-    "completion tcsh": "qweft completion: there is no script for tcsh",
+    "completion tcsh": "qweft completion: there is no tcsh",
     "doctor x": "qweft doctor takes no arguments",
     "trian": "unknown command trian; did you mean train?",
 }

@@ -160,7 +160,7 @@ def test_noise_models_and_price_lists(name, tmp_path):
 
 def test_a_config_that_is_not_there(capsys):
     assert main(["schema", "comapre"]) == 2
-    said = "qweft: error: qweft schema: there is no file of the kind comapre; did you mean compare?\n"
+    said = "qweft: error: qweft schema: there is no comapre; did you mean compare?\n"
     assert capsys.readouterr().err == said
     assert main(["schema", "chat"]) == 2
     assert "there are train, plan, compare, tune, sweep, noise, prices" in capsys.readouterr().err

@@ -1,10 +1,8 @@
 """`qweft chat`."""
 
-from collections.abc import Sequence
-
 from qweft.chat.config import ChatConfig
 from qweft.cli.command import Command
-from qweft.cli.parser import parse_folder
+from qweft.cli.parser import Call
 
 COMMAND = Command(
     name="chat",
@@ -13,20 +11,19 @@ COMMAND = Command(
     "go to standard output.",
     example="qweft chat runs/train/adapter --beside base",
     target="ADAPTER",
-    target_help="Folder of the adapter, as `qweft train` or PEFT wrote it.",
     flags={"json": "Print a JSON object a question, with all answers, and nothing else, on standard output."},
     options=ChatConfig,
 )
 
 
-def run(argv: Sequence[str]) -> None:
-    """Parses the arguments and chats."""
-    folder, options, flags = parse_folder(ChatConfig, argv, COMMAND)
-    overrides = {"model": options.pop("model")} if "model" in options else {}
+def run(call: Call) -> None:
+    """Chat."""
+    folder, (options, overrides) = call.folder, call.apart("model")
     from qweft.chat.checks import check_chat
 
     config = ChatConfig(**options)
     check_chat(folder, config, overrides)
     from qweft.chat.loop import chat
 
-    chat(folder, config, overrides, as_json="json" in flags)
+    with call.printing():
+        chat(folder, config, overrides, as_json="json" in call.flags)

@@ -4,34 +4,22 @@ import os
 import re
 import shlex
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 from qweft.cli.command import Command
-from qweft.cli.parser import apply_options, dump_yaml, parse, read_arguments
+from qweft.cli.parser import Call, dump_yaml, read
 from qweft.cli.terminal import show
 from qweft.comparison.config import ComparisonConfig
-from qweft.comparison.starter import (
-    CONFIG_ENDINGS,
-    CompareOptions,
-    commented,
-    is_config,
-    starter,
-    unfit_of,
-)
+from qweft.comparison.starter import CONFIG_ENDINGS, CompareOptions, commented, is_config, starter, unfit_of
 from qweft.errors import QweftError
-from qweft.files import read_bytes, write_bytes
+from qweft.files import write_bytes
 from qweft.schema import build
 
 MOST_SEEDS = 12
 """Cap of seeds of `--until-decided` without a cap in the config."""
-CONFIG = "config.yaml"
-"""The config that data stand for, in the output folder."""
-MOST_BYTES = 2**20
-"""Most bytes of a kept config that are compared."""
 CHOOSING = ("model", "preset", "budget", "output")
 """Options on which the config of data depends; all others change it afterwards."""
 
@@ -54,90 +42,73 @@ COMMAND = Command(
 )
 
 
-def run(argv: Sequence[str]) -> None:
-    """Parses the arguments, compares (or lists the runs), and prints what was found."""
-    config, text = config_of(argv)
-    flags = read_arguments(argv, COMMAND).flags
-    if "until-decided" in flags and config.most_seeds is None:
+def run(call: Call) -> None:
+    """Compare (or list the runs); the comparison says itself what it found."""
+    config, text = _config_of(call)
+    if "until-decided" in call.flags and config.most_seeds is None:
         config = replace(config, most_seeds=MOST_SEEDS)
     from qweft.comparison.checks import check_start
 
-    check_start(config, needs_weights="dry-run" not in flags)
-    if "dry-run" in flags:
+    check_start(config, needs_weights=not call.is_dry)
+    if call.is_dry:
         from qweft.comparison.runner import describe
 
         show(describe(config))
         return
     from qweft.comparison.executors.local_workers import local_workers
 
-    with local_workers(["compare", *argv], config.executor, config.workers, Path(config.output)) as begin:
+    with local_workers(["compare", *call.argv], config.executor, config.workers, Path(config.output)) as begin:
         from qweft.comparison.runner import compare
 
         def keep_and_begin() -> None:
             if text:
-                keep_config(Path(config.output), text)
+                _keep_config(Path(config.output), text)
             begin()
 
-        command = shlex.join(["qweft", "compare", *argv])
-        compare(config, config_yaml=text or dump_yaml(config), command=command, begin=keep_and_begin)
-
-
-def keep_config(folder: Path, text: str) -> None:
-    """Writes the config that data stand for; one that is there, of another command or changed by hand, is kept.
-
-    The text then goes to the first free one of config-2.yaml, config-3.yaml, ..., which is told.
-    """
-    content = text.encode()
-    for number in count(1):
-        path = folder / (CONFIG if number == 1 else f"{Path(CONFIG).stem}-{number}.yaml")
-        is_there, before = os.path.lexists(path), None
-        with suppress(OSError, ValueError):
-            before = read_bytes(path, MOST_BYTES)
-        if is_there and before != content:
-            continue
-        if not is_there:
-            write_bytes(path, content)
-        if number > 1:
-            show(f"{folder / CONFIG} is another one, and stays; the config of this command is {path}")
-        return
+        compare(config, config_yaml=text or dump_yaml(config), command=call.line, begin=keep_and_begin)
 
 
 def config_of(argv: Sequence[str]) -> tuple[ComparisonConfig, str]:
-    """Returns the comparison, and for data the YAML text of the config that they stand for, else an empty text.
+    """Return the comparison, and for data the YAML text of the config that they stand for, else an empty text."""
+    return _config_of(read(argv, COMMAND))
 
-    Raises:
-        QweftError: If the config or an option is wrong.
-        SystemExit: With status 0, after printing the help.
-    """
-    arguments = read_arguments(argv, COMMAND)
-    target, options = arguments.targets[0], arguments.options
-    named = {name.partition(".")[0] for name, _ in options}
+
+def _config_of(call: Call) -> tuple[ComparisonConfig, str]:
+    target = call.targets[0]
+    chosen = [option for option in call.options if option[0].partition(".")[0] in CHOOSING]
     if is_config(target):
-        if "preset" in named:
+        if any(name == "preset" for name, _ in chosen):
             raise QweftError(f"--preset chooses the methods for data, and {target} is a config, which states its own")
-        return parse(ComparisonConfig, argv, COMMAND), ""
+        return call.config(ComparisonConfig), ""
     meant = [f"{target}{ending}" for ending in CONFIG_ENDINGS if Path(f"{target}{ending}").is_file()]
     if meant and not Path(target).exists():
         raise QweftError(f"{target}: there are no such data; did you mean the config {meant[0]}?")
-    again = next((name for name, _ in options if re.fullmatch(r"data\.sources?(\[.*|\..*)?", name)), None)
+    again = next((name for name, _ in call.options if re.fullmatch(r"data\.sources?(\[.*|\..*)?", name)), None)
     if again is not None:
         raise QweftError(
             f"--{again} gives data a second time, after {target}; leave it out, or name several sources in the config "
             f"that qweft init {shlex.quote(target)} writes"
         )
-    chosen = [(_whole(*option), option[1]) for option in options if option[0].partition(".")[0] in CHOOSING]
-    given: dict[str, Any] = {}
-    apply_options(CompareOptions, given, replace(arguments, options=chosen), COMMAND)
-    told: CompareOptions = build(CompareOptions, {"methods": {}, **given}, "command line")
-    tree = starter(target, told.model, told.preset or "quick", told.budget, given.get("output"))
+    whole = [("model.name" if name == "model" and "{" not in (text or "{") else name, text) for name, text in chosen]
+    given: dict[str, Any] = replace(call, options=whole).given()
+    options: CompareOptions = build(CompareOptions, {"methods": {}, **given}, "command line")
+    preset = options.preset or "quick"
+    tree = starter(target, options.model, preset, options.budget, given.get("output"))
     tree["model"].update(given.get("model") or {})
-    if unfit := unfit_of(told.model, told.preset or "quick"):
+    if unfit := unfit_of(options.model, preset):
         show(f"left out, as they do not go with this base model: {', '.join(unfit)}")
-    others = [option for option in options if option[0].partition(".")[0] not in CHOOSING]
-    apply_options(ComparisonConfig, tree, replace(arguments, options=others), COMMAND)
-    return build(ComparisonConfig, tree, target), commented(tree, f"qweft compare {tree['output']}/{CONFIG}")
+    replace(call, options=[each for each in call.options if each not in chosen]).given(ComparisonConfig, tree)
+    return build(ComparisonConfig, tree, target), commented(tree, f"qweft compare {tree['output']}/config.yaml")
 
 
-def _whole(name: str, text: str | None) -> str:
-    """Returns the key of an option: `--model NAME` stands for `--model.name NAME`."""
-    return "model.name" if name == "model" and text and not text.lstrip().startswith("{") else name
+def _keep_config(folder: Path, text: str) -> None:
+    """Write the config that data stand for; beside one of another command or changed by hand, as config-2.yaml, ..."""
+    for number in count(1):
+        path = folder / ("config.yaml" if number == 1 else f"config-{number}.yaml")
+        if not os.path.lexists(path):
+            write_bytes(path, text.encode())
+        elif not path.is_file() or path.read_bytes() != text.encode():
+            continue
+        if number > 1:
+            show(f"{folder / 'config.yaml'} is another one, and stays; the config of this command is {path}")
+        return

@@ -2,15 +2,13 @@
 
 import argparse
 import importlib
-from collections.abc import Sequence
 from dataclasses import is_dataclass
 from typing import Any
 
-from qweft.cli.command import Command, NoOptions
+from qweft.cli.command import Command
 from qweft.cli.main import COMMANDS
-from qweft.cli.parser import apply_options, read_arguments
-from qweft.errors import QweftError
-from qweft.schema import NAME, choices, is_mapping, keys_of, placeholder, shown
+from qweft.cli.parser import Call
+from qweft.schema import NAME, choices, is_mapping, placeholder, shown
 
 SHELLS = ("bash", "zsh", "fish")
 MACHINES = ("auto", "cpu", "cuda", "mps", "meta")
@@ -49,21 +47,19 @@ COMMAND = Command(
 )
 
 
-def run(argv: Sequence[str]) -> None:
-    """Prints the script, which shtab generates."""
-    arguments = read_arguments(argv, COMMAND)
-    apply_options(NoOptions, {}, arguments, COMMAND)
-    shell = arguments.targets[0]
-    if shell not in SHELLS:
-        raise QweftError(f"qweft completion: there is no script for {shell}; there are {', '.join(SHELLS)}")
+def run(call: Call) -> None:
+    """Print the script, which shtab generates."""
     import shtab
 
+    shell = call.targets[0]
     script = shtab.complete(all_words(shell), shell, preamble=ZSH if shell == "zsh" else "")
     print(script + (BASH if shell == "bash" else ""))
 
 
 def all_words(shell: str) -> argparse.ArgumentParser:
-    """Returns a parser of everything that can follow `qweft`, from the same dataclasses as the help."""
+    """Return a parser of everything that can follow `qweft`, from the same dataclasses as the help."""
+    import shtab
+
     parser = argparse.ArgumentParser("qweft", add_help=False)
     for name in ("--help", "--version"):
         parser.add_argument(name, action="store_true")
@@ -71,7 +67,10 @@ def all_words(shell: str) -> argparse.ArgumentParser:
     for name, about in COMMANDS.items():
         command: Command = importlib.import_module(f"qweft.cli.{name}").COMMAND
         own = commands.add_parser(name, help=about, add_help=False)
-        _add_targets(own, command)
+        if command.verbs:
+            own.add_argument("verb", choices=command.verbs)
+        if command.target and (not command.verbs or name == "data"):  # other verbs are followed by no files
+            own.add_argument("target", nargs="*").complete = shtab.FILE  # type: ignore[attr-defined]
         for flag, text in {"help": "show this help and exit", **command.flags}.items():
             own.add_argument(f"--{flag}", action="store_true", help=text)
         _add_options(own, command, shell)
@@ -79,21 +78,12 @@ def all_words(shell: str) -> argparse.ArgumentParser:
     return parser
 
 
-def _add_targets(parser: argparse.ArgumentParser, command: Command) -> None:
-    import shtab
-
-    if command.verbs:
-        parser.add_argument("verb", choices=command.verbs)
-    if command.target and command.name not in ("jobs", "completion", "schema"):  # their arguments are no files
-        parser.add_argument("target", nargs="*").complete = shtab.FILE  # type: ignore[attr-defined]
-
-
 def _add_options(parser: argparse.ArgumentParser, command: Command, shell: str) -> None:
-    """Adds the options of a config class. Below a key that the user chooses, nothing can be completed."""
+    """Add the options with values. Below a key that the user chooses, nothing can be completed."""
     import shtab
 
-    seen = set(command.unused)
-    for full, kind, _, text in keys_of(command.options or NoOptions):
+    seen = set()
+    for full, kind, _, text in command.settings():
         name = full.partition(f".{NAME}")[0]
         if name in seen or is_dataclass(kind):
             continue

@@ -1,22 +1,17 @@
 """`qweft data`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
-from qweft.cli.command import Command
-from qweft.cli.parser import apply_options, read_arguments
-from qweft.cli.terminal import only_json, print_json, show
+from qweft.cli.command import JSON, Command
+from qweft.cli.parser import Call
 from qweft.data.config import DataConfig
 from qweft.data.formats import known
 from qweft.errors import QweftError
-from qweft.files import named_path
 from qweft.models.config import ModelConfig
 from qweft.schema import build
-from qweft.text import near
-
-VERBS = ("check", "list")
 
 
 @dataclass(frozen=True)
@@ -42,58 +37,46 @@ COMMAND = Command(
     target="VERB SOURCE",
     target_help="check SOURCE (a file, a folder, embedded:NAME, a name, or a hub id), check with --data.sources, or "
     "list.",
-    flags={"json": "Print it as JSON, and nothing else, on standard output."},
+    flags=JSON,
     options=CheckConfig,
-    verbs=VERBS,
+    verbs=("check", "list"),
 )
 
 
-def run(argv: Sequence[str]) -> None:
-    """Parses the arguments, checks or lists the data, and prints the result."""
-    arguments = read_arguments(argv, COMMAND)
-    verb, *sources = arguments.targets
-    tree: dict[str, Any] = {}
-    apply_options(CheckConfig, tree, arguments, COMMAND)
+def run(call: Call) -> None:
+    """Check or list the data, and print the result."""
+    verb, *sources = call.targets
+    tree = call.given()
     _check(verb, sources, tree.get("data", {}))
-    wants_json = "json" in arguments.flags
     if verb == "list":
-        _list(wants_json)
+        _list(call)
         return
     config: CheckConfig = build(CheckConfig, tree, "command line")
-    with only_json(wants_json):
-        from qweft.data.checks import check_data_config, check_places
-        from qweft.models.resolve import check_model, resolve
+    from qweft.data.checks import check_data_config, check_places
+    from qweft.models.resolve import check_model, resolve
 
-        data = replace(config.data, source=sources[0]) if sources else config.data
-        check_data_config(data)
-        check_places(data)
-        check_model(config.model, needs_weights=False)
-        from qweft.data.check import check_data
-        from qweft.data.describe import describe
-        from qweft.evaluation.loss import check_room
-        from qweft.evaluation.record import tell
-        from qweft.models.load import load_model, load_tokenizer
+    data = replace(config.data, source=sources[0]) if sources else config.data
+    check_data_config(data)
+    check_places(data)
+    check_model(config.model, needs_weights=False)
+    from qweft.data.check import check_data
+    from qweft.data.describe import describe
+    from qweft.evaluation.loss import check_room
+    from qweft.evaluation.record import tell
+    from qweft.models.load import load_model, load_tokenizer
 
-        source = resolve(config.model)
-        room = None
-        try:
-            room = partial(check_room, load_model(replace(config.model, device="meta")).model)
-        except QweftError as error:  # no fault of the data
-            tell(f"note: the rows are not held against the model's positions: {error}")
-        found = check_data(data, load_tokenizer(source), source.name, room)
-    if wants_json:
-        print_json(found.to_json())
-    else:
-        show(describe(found))
+    source, room = resolve(config.model), None
+    try:
+        room = partial(check_room, load_model(replace(config.model, device="meta")).model)
+    except QweftError as error:  # no fault of the data
+        tell(f"note: the rows are not held against the model's positions: {error}")
+    checked = check_data(data, load_tokenizer(source), source.name, room)
+    call.answer(checked.to_json, lambda: describe(checked))
 
 
 def _check(verb: str, sources: list[str], data: Mapping[str, Any]) -> None:
+    """Check that the data to look at are named once."""
     given = [f"--data.{key}" for key in ("source", "sources") if data.get(key) is not None]
-    if verb not in VERBS:
-        close = near(verb, VERBS, cutoff=0.75)
-        way = f"did you mean {close[0]}?" if close else f"there are {', '.join(VERBS)}"
-        way = f"did you mean qweft data check {verb}?" if named_path(verb).exists() else way
-        raise QweftError(f"qweft data: there is no {verb}; {way}")
     if verb == "list":
         if sources or given:
             raise QweftError(f"qweft data list: expected nothing after it, got {' '.join([*sources, *given])}")
@@ -105,14 +88,11 @@ def _check(verb: str, sources: list[str], data: Mapping[str, Any]) -> None:
         raise QweftError(f"qweft data check: the data to look at are missing; for example: {COMMAND.example}")
 
 
-def _list(wants_json: bool) -> None:
+def _list(call: Call) -> None:
     from qweft.data.describe import describe_sources
     from qweft.data.embedded import EMBEDDED_DATA, PREFIX
     from qweft.data.hub import NAMED
 
-    if wants_json:
-        named = [{"name": each.name, "hub": each.source, "about": each.about} for each in NAMED]
-        embedded = [*EMBEDDED_DATA, f"{PREFIX}TASK"]
-        print_json([*({"name": f"embedded:{name}"} for name in embedded), *named])
-    else:
-        show(describe_sources())
+    embedded = [{"name": f"embedded:{name}"} for name in (*EMBEDDED_DATA, f"{PREFIX}TASK")]
+    named = [{"name": each.name, "hub": each.source, "about": each.about} for each in NAMED]
+    call.answer(lambda: [*embedded, *named], describe_sources)

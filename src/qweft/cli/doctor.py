@@ -1,10 +1,7 @@
 """`qweft doctor`."""
 
-from collections.abc import Sequence
-
-from qweft.cli.command import Command, NoOptions
-from qweft.cli.parser import apply_options, read_arguments
-from qweft.cli.terminal import only_json, print_json
+from qweft.cli.command import JSON, Command
+from qweft.cli.parser import Call
 from qweft.errors import QweftError
 from qweft.text import many
 
@@ -13,33 +10,28 @@ COMMAND = Command(
     description="Look whether this machine is ready: versions, devices, the model cache, extras, and a self-test of "
     "ten seconds that trains, saves, loads and compares a tiny model. The exit status is 2 if there is a fault.",
     example="qweft doctor",
-    flags={"json": "Print the findings as JSON, and nothing else, on standard output."},
+    flags=JSON,
 )
-MARKS = {"ok": "ok   ", "note": "note ", "fault": "FAULT"}
+MARKS = {"ok": ("ok   ", "green"), "note": ("note ", "yellow"), "fault": ("FAULT", "bold red")}
 
 
-def run(argv: Sequence[str]) -> None:
-    """Runs the checks, prints the findings, and fails if there is a fault."""
-    arguments = read_arguments(argv, COMMAND)
-    apply_options(NoOptions, {}, arguments, COMMAND)
-    wants_json = "json" in arguments.flags
-    with only_json(wants_json):
-        from rich.text import Text
+def run(call: Call) -> None:
+    """Run the checks, print each finding as it is made, and fail if there is a fault."""
+    from rich.text import Text
 
-        from qweft.doctor.machine import Finding
-        from qweft.doctor.run import examine
-        from qweft.output import Console
+    from qweft.cli.terminal import print_json
+    from qweft.doctor.run import findings
+    from qweft.output import Console
 
-        console = Console(quiet=wants_json)
-
-        def tell(finding: Finding) -> None:
-            style = {"ok": "green", "note": "yellow", "fault": "bold red"}[finding.state]
-            mark = Text(f"{MARKS[finding.state]}  ", style=style)
-            console.print(mark.append(f"{finding.name}: ", style="bold").append(finding.said, style="default"))
-
-        found = examine(tell)
-    if wants_json:
-        print_json([finding.to_json() for finding in found])
-    faults = [finding for finding in found if finding.state == "fault"]
+    console, found = Console(quiet="json" in call.flags), []
+    for finding in findings():
+        found.append(finding)
+        mark, style = MARKS[finding.state]
+        name = Text(f"{mark}  ", style=style).append(f"{finding.name}: ", style="bold")
+        console.print(name.append(finding.said, style="default"))
+    if "json" in call.flags:
+        with call.printing():
+            print_json([finding.to_json() for finding in found])
+    faults = [finding.name for finding in found if finding.state == "fault"]
     if faults:
-        raise QweftError(f"{many(len(faults), 'fault')}: {', '.join(finding.name for finding in faults)}")
+        raise QweftError(f"{many(len(faults), 'fault')}: {', '.join(faults)}")

@@ -1,21 +1,16 @@
 """`qweft evaluate`."""
 
-import shlex
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from qweft.cli.command import TRUST, Command
-from qweft.cli.parser import parse_folder
-from qweft.cli.terminal import only_json, print_json, show
+from qweft.cli.command import JSON, TRUST, Command
+from qweft.cli.parser import Call
 from qweft.data.config import DataConfig
 from qweft.errors import QweftError
 from qweft.evaluation.config import EVERYWHERE, EvaluationConfig
 from qweft.evaluation.noise.config import NoiseConfig
 from qweft.models.config import ModelConfig
-
-SECTIONS = ("model", "data", "evaluation")
 
 
 @dataclass(frozen=True)
@@ -41,84 +36,53 @@ COMMAND = Command(
     "trained with; what is not given stays as it was in that run.",
     example="qweft evaluate runs/train/adapter --device noisy --shots 100,1000 --max-circuits 20000",
     target="ADAPTER",
-    target_help="Folder of the adapter, as `qweft train` wrote it.",
     flags={
-        "json": "Print the numbers as JSON, and nothing else, on standard output.",
         "dry-run": "Say what would be measured, with a device what it would take, and stop.",
         "yes": "Agree to what is sent to a device that takes jobs or costs money, without being asked.",
+        **JSON,
     },
     shows_defaults=False,
     options=Overrides,
 )
 
 
-def run(argv: Sequence[str]) -> None:
-    """Parses the arguments, evaluates and prints."""
-    folder, options, flags = parse_folder(Overrides, argv, COMMAND)
-    sections = {name: options.pop(name) for name in SECTIONS if name in options}
-    wanted = sorted({*options, *flags} - {"json", "dry-run", TRUST})
-    if wanted and "device" not in options:
+def run(call: Call) -> None:
+    """Evaluate and print."""
+    folder, (options, sections) = call.folder, call.apart("model", "data", "evaluation")
+    measured = sorted({*options, *call.flags} - {"json", "dry-run", TRUST})
+    if measured and "device" not in options:
         raise QweftError(
-            f"--{wanted[0].replace('_', '-')} is about circuits measured on a device; name one with --device "
+            f"--{measured[0].replace('_', '-')} is about circuits measured on a device; name one with --device "
             "(qweft devices lists them)"
         )
-    if wanted:
-        for name in sections.get("evaluation", {}):
-            if name not in EVERYWHERE:
-                raise QweftError(
-                    f"--evaluation.{name} is not measured on a device; leave it out, or leave out --device"
-                )
-    with only_json("json" in flags):
-        _check(folder, sections, options if wanted else None, "dry-run" in flags)
-        as_json, described = (
-            _measured(folder, sections, options, flags, argv)
-            if wanted
-            else _computed(folder, sections, "dry-run" in flags)
-        )
-    if "json" in flags:
-        print_json(as_json)
+    if measured:
+        _measure(call, folder, sections, NoiseConfig(**options))
+        return
+    from qweft.evaluation.checks import check_judging
+
+    check_judging(folder, sections, needs_weights=not call.is_dry)
+    if call.is_dry:
+        from qweft.evaluation.preview import preview_evaluation as judge
     else:
-        show(described)
+        from qweft.evaluation.run import evaluate as judge  # type: ignore[assignment]
+    judged = judge(folder, sections)
+    call.answer(judged.to_json, judged.describe)
 
 
-def _check(folder: Path, sections: dict[str, Any], options: dict[str, Any] | None, dry_run: bool) -> None:
-    """Checks what needs no model, with `options` of a device if circuits are measured, before PyTorch is imported."""
-    if options is None:
-        from qweft.evaluation.checks import check_judging
+def _measure(call: Call, folder: Path, sections: dict[str, Any], config: NoiseConfig) -> None:
+    """Evaluate with the circuits measured on a device."""
+    for name in sections.get("evaluation", {}):
+        if name not in EVERYWHERE:
+            raise QweftError(f"--evaluation.{name} is not measured on a device; leave it out, or leave out --device")
+    from qweft.evaluation.noise.checks import check_start
 
-        check_judging(folder, sections, needs_weights=not dry_run)
-    else:
-        from qweft.evaluation.noise.checks import check_start
-
-        check_start(folder, sections, NoiseConfig(**options))
-
-
-def _computed(folder: Path, sections: dict[str, Any], dry_run: bool) -> tuple[Any, Any]:
-    if dry_run:
-        from qweft.evaluation.preview import preview_evaluation
-
-        preview = preview_evaluation(folder, sections)
-        return preview.to_json(), preview.describe()
-    from qweft.evaluation.run import evaluate
-
-    found = evaluate(folder, sections)
-    return found.to_json(), found.describe()
-
-
-def _measured(
-    folder: Path, sections: dict[str, Any], options: dict[str, Any], flags: set[str], argv: Sequence[str]
-) -> tuple[Any, Any]:
+    check_start(folder, sections, config)
     from qweft.evaluation.noise.outcome import NoiseResults
     from qweft.evaluation.noise.report import describe
     from qweft.evaluation.noise.run import evaluate_on_device
     from qweft.output import Console
 
-    results = evaluate_on_device(
-        folder,
-        sections,
-        NoiseConfig(**options),
-        shlex.join(["qweft", "evaluate", *argv]),
-        Console(stderr="json" in flags),
-        yes=None if "dry-run" in flags else "yes" in flags,
-    )
-    return results.to_json(), describe(results) if isinstance(results, NoiseResults) else results.describe()
+    console = Console(stderr="json" in call.flags)
+    yes = None if call.is_dry else "yes" in call.flags
+    results = evaluate_on_device(folder, sections, config, call.line, console, yes=yes)
+    call.answer(results.to_json, lambda: describe(results) if isinstance(results, NoiseResults) else results.describe())

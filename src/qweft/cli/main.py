@@ -6,7 +6,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from errno import EACCES, EDQUOT, EFBIG, EIO, ENAMETOOLONG, ENODEV, ENOSPC, ENOTCONN, EPERM, EROFS, ESTALE, ETIMEDOUT
 from pathlib import Path
 from typing import Any, NoReturn
@@ -70,26 +70,27 @@ options:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs `qweft` and returns its exit status.
+    """Run `qweft` and return its exit status.
 
     Bad input (`QweftError`) prints one sentence and gives status 2. Ctrl-C, SIGTERM and SIGHUP print one sentence,
-    with what is kept, and give status 130, 143 and 129. A reader that closed the pipe gives status 1. A file's name
-    that the system finds too long, a full disk, a file that a disk or its permissions refuse, and want of memory give
-    status 2, with what is kept. Any other exception is a bug in qweft and keeps its traceback.
+    with what is kept, and give status 130, 143 and 129. A reader that closed the pipe gives status 1. A file that the
+    system, a full disk or its permissions refuse, and want of memory give status 2, with what is kept. Any other
+    exception is a bug in qweft and keeps its traceback.
 
     Args:
         argv: The arguments after `qweft`; `None` means those of the process.
     """
     hush_libraries()
+    words = list(sys.argv[1:] if argv is None else argv)
     try:
         with _stopped_by_signals():
-            given = list(sys.argv[1:] if argv is None else argv)
-            with _told_if_not_printed(given) as told:
-                told.append(status := _dispatch(given))
-                return status
-    except QweftError as error:
-        complain("; ".join([f"error: {error}", *getattr(error, "__notes__", [])]))
-        return 2
+            try:
+                _dispatch(words)
+            except SystemExit:  # of --help
+                _check_printed(words)
+                raise
+            _check_printed(words)
+            return 0
     except KeyboardInterrupt as stop:
         number = stop.number if isinstance(stop, StoppedError) else signal.SIGINT
         how = "interrupted" if number == signal.SIGINT else f"stopped by {signal.Signals(number).name}"
@@ -99,64 +100,54 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader (head, less) has gone. Without this, Python would report the error again when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except (MemoryError, RuntimeError, OSError) as error:
-        if (said := memory_said(error)) is not None:
-            said = f"the memory is too small ({said}); {MEMORY}"
-            complain("; ".join([f"error: {said}", *getattr(error, "__notes__", [])]))
-            return 2
-        if not isinstance(error, OSError):
+    except Exception as error:
+        message = _message(error, words)
+        if message is None:
             raise
-        if error.errno == ENAMETOOLONG:
-            complain(f"error: {shown(error.filename)} cannot be looked for ({error.strerror}); give another name")
-        elif error.errno in DISK or (error.errno in NAMED and error.filename is not None):
-            complain(f"error: {_disk_said(error)}")
-        else:
-            raise
+        complain(f"error: {message}")
         return 2
 
 
+def _message(error: Exception, words: Sequence[str]) -> str | None:
+    """Return the sentence on an error that is no bug, with what is kept of the work; `None` for a bug."""
+    notes = getattr(error, "__notes__", [])
+    if isinstance(error, QweftError):
+        return "; ".join([str(error), *notes])
+    if isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith("qweft"):
+        return f"qweft {words[0]} needs the package {error.name.partition('.')[0]}; pip install '.[workbench]'"
+    if (memory := memory_said(error)) is not None:
+        return "; ".join([f"the memory is too small ({memory}); {MEMORY}", *notes])
+    if isinstance(error, OSError) and error.errno == ENAMETOOLONG:
+        return f"{shown(error.filename)} cannot be looked for ({error.strerror}); give another name"
+    if isinstance(error, OSError) and (error.errno in DISK or (error.errno in NAMED and error.filename is not None)):
+        return "; ".join([_disk_said(error), *(notes or ["then give the same command again"])])
+    return None
+
+
 def _disk_said(error: OSError) -> str:
-    """Returns the sentence on a file that a disk or its permissions refuse, and what is kept of the work."""
-    place, way = "the output", "see to the disk and to its permissions"
+    """Return the sentence on a file that a disk or its permissions refuse."""
+    place, full = "the output", error.errno in FULL
     if error.filename is not None:
         path = Path(os.fsdecode(error.filename)) if isinstance(error.filename, str | bytes) else Path()
         written = LEFTOVER.fullmatch(path.name)  # the file is written beside, and renamed
         place = shown(str(path.with_name(written[1])) if written else error.filename)
-    if error.errno in FULL:
-        way = "make room"
-    if error.errno == EROFS:
-        way = "choose another place"
-    what = "written" if error.errno in (*FULL, EROFS) else "read or written"
-    kept = getattr(error, "__notes__", [])
-    ways = [way, *kept] if kept else [f"{way}, and give the same command again"]
-    return "; ".join([f"{place} cannot be {what} ({error.strerror})", *ways])
+    what = "written" if full or error.errno == EROFS else "read or written"
+    way = "make room" if full else "see to the disk and to its permissions"
+    return f"{place} cannot be {what} ({error.strerror}); {way}"
 
 
-@contextmanager
-def _told_if_not_printed(given: Sequence[str]) -> Iterator[list[int]]:
-    """Raise at the end of a command that succeeded what its prints could not raise: the disk of the output was full.
+def _check_printed(words: Sequence[str]) -> None:
+    """Raise what the prints of a command could not raise: the disk of the output was full.
 
-    Of a command whose result is a folder it is only told. The block appends its status to the list.
+    Of a command whose result is a folder it is only told.
     """
-    told: list[int] = []
-    try:
-        yield told
-    except SystemExit as end:  # of --help
-        if not end.code:
-            _check_printed(given)
-        raise
-    if not any(told):
-        _check_printed(given)
-
-
-def _check_printed(given: Sequence[str]) -> None:
     if sys.stdout is None:  # it was closed
         return
     sys.stdout.flush()
     lost: OSError | None = getattr(sys.stdout, "lost", None)
     if lost is None:
         return
-    if given and (given[0] in WRITING or "--device" in given):
+    if words and (words[0] in WRITING or "--device" in words):
         complain(f"some lines of the output were lost ({lost.strerror}); what was made is whole")
         return
     raise OSError(ENOSPC, lost.strerror)
@@ -186,7 +177,7 @@ def _stop(number: int, frame: Any) -> NoReturn:
     raise StoppedError(number)
 
 
-def _dispatch(words: list[str]) -> int:
+def _dispatch(words: list[str]) -> None:
     if words[:1] == ["help"] and words[1:]:
         words = [words[1], "--help"]
     name = words[0] if words else "--help"
@@ -198,11 +189,15 @@ def _dispatch(words: list[str]) -> int:
         print(f"qweft {version('qweft')}")
     elif name in COMMANDS:
         protect_streams()
-        importlib.import_module(f"qweft.cli.{name}").run(words[1:])
+        command = importlib.import_module(f"qweft.cli.{name}")
+        from qweft.cli.parser import read
+
+        call = read(words[1:], command.COMMAND)
+        with redirect_stdout(sys.stderr) if "json" in call.flags else nullcontext():  # it holds the JSON alone
+            command.run(call)
     else:
         close = near(name, [*COMMANDS, "--help", "--version"], cutoff=0.75)
         raise QweftError(f"unknown command {name}; " + (f"did you mean {close[0]}?" if close else "see qweft --help"))
-    return 0
 
 
 if __name__ == "__main__":

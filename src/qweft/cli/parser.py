@@ -1,17 +1,22 @@
-"""`parse` reads a YAML file and dotted options into a config dataclass; `dump_yaml` writes it back."""
+"""`Call`, a command line taken apart; `parse` reads its YAML file and dotted options into a config dataclass."""
 
+import shlex
+import sys
 from codecs import BOM_UTF8
-from collections.abc import Sequence
-from dataclasses import asdict, is_dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import asdict, dataclass, field, is_dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 
 from qweft import yaml_file
-from qweft.cli.command import TRUST, Arguments, Command, help_text, split
+from qweft.cli.command import TRUST, Command, help_text
+from qweft.cli.terminal import print_json, show
 from qweft.errors import QweftError
 from qweft.files import named_path
 from qweft.models.config import allow_remote_code
 from qweft.schema import Reader, build, default_of, is_mapping, kinds_of, shown_value
+from qweft.text import near
 
 Config = TypeVar("Config")
 
@@ -21,119 +26,188 @@ EXCLUSIVE = {"preset": "peft_type", "peft_type": "preset", "source": "sources", 
 """Alternative keys that name an adapter or data. Setting one by an option removes the other."""
 WRITTEN = ("output", "picture")
 """Keys that name a folder or a file to write."""
-MOST_TARGETS = 1000
-"""Most positional arguments of a command that takes several of a kind."""
 DATA_FILES = (".jsonl", ".csv", ".parquet", ".txt", ".md")
 """Endings of data; a file in .json may be either."""
-NAMELESS = Command("COMMAND", "", "", target="[CONFIG]")
-"""Stands for the command where a config is parsed without one."""
 
 
-def parse(config_class: type[Config], argv: Sequence[str], command: Command = NAMELESS) -> Config:
-    """Returns the config that a command's arguments describe.
-
-    A tree is the nested dict that YAML gives. Each value is checked at its source, so that an error can name the file
-    or the option. Options are set in the file's checked tree, and the dataclass is built last.
+@dataclass
+class Call:
+    """A command line, taken apart.
 
     Args:
-        config_class: `RunConfig` or another config dataclass.
-        argv: The arguments after the command's name: at most one YAML file, and dotted options, which win over it.
-        command: Provides the allowed flags, the text for `--help`, and whether a config file is required.
+        command: The command.
+        argv: The arguments after its name.
+        targets: The positional arguments (a config file, an adapter folder), in order.
+        flags: Options without a value that were given, `help` among them.
+        options: Dotted names with the text that followed, in order; `None` without text.
+    """
+
+    command: Command
+    argv: Sequence[str]
+    targets: list[str] = field(default_factory=list)
+    flags: set[str] = field(default_factory=set)
+    options: list[tuple[str, str | None]] = field(default_factory=list)
+    stdout: IO[str] = field(default_factory=lambda: sys.stdout)
+
+    @property
+    def line(self) -> str:
+        """The whole command line."""
+        return shlex.join(["qweft", self.command.name, *self.argv])
+
+    @property
+    def is_dry(self) -> bool:
+        """Whether the command only says what it would do."""
+        return "dry-run" in self.flags
+
+    @property
+    def folder(self) -> Path:
+        """The folder of an adapter that the command takes."""
+        folder = Path(self.targets[0])
+        if not folder.is_dir():
+            name = self.command.name
+            raise QweftError(f"{folder}: no such folder; qweft {name} takes the folder of a trained adapter")
+        return folder
+
+    def given(self, config_class: Any = None, tree: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Return a checked tree with each option set in it; of a new one, the keys that were given alone.
+
+        In the name of something to write, `~` is the home folder, as the shell has it: neither YAML nor
+        `--output=~/runs` is read by one.
+        """
+        tree = {} if tree is None else tree
+        names = {typed.replace("-", "_") for typed, _ in self.options}
+        for name in sorted(names):
+            section, _, key = name.rpartition(".")
+            other = f"{section}.{EXCLUSIVE.get(key)}"
+            if other in names:
+                raise QweftError(f"--{name} and --{other} exclude each other; leave one of them out")
+        options = _Options(config_class or self.command.options, flags=self.command.flags)
+        for typed, text in self.options:
+            options.put(tree, typed, text)
+        for key in WRITTEN:
+            named = tree.get(key)
+            if named == "":
+                raise QweftError(f"--{key}: the name is empty; give one, or leave the option out")
+            if isinstance(named, str) and named.startswith("~"):
+                tree[key] = str(named_path(named))
+        return tree
+
+    def apart(self, *sections: str) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return the given keys outside and inside of some sections, which override those of a training run."""
+        given = self.given()
+        overrides = {name: given.pop(name) for name in sections if name in given}
+        return given, overrides
+
+    def config(self, config_class: Any = None) -> Any:
+        """Return the config that the file and the options, which win over it, describe."""
+        kind = config_class or self.command.options
+        file = self.targets[0] if self.targets else None
+        tree = {} if file is None else _config_file(kind, file, self.command)
+        return build(kind, self.given(kind, tree), file or "command line")
+
+    @contextmanager
+    def printing(self) -> Iterator[None]:
+        """Print on standard output in the block, also with --json, where it is kept free for the result."""
+        with redirect_stdout(self.stdout):
+            yield
+
+    def answer(self, as_json: Callable[[], Any], as_text: Callable[[], Any]) -> None:
+        """Print the result in the form that was asked for."""
+        with self.printing():
+            print_json(as_json()) if "json" in self.flags else show(as_text())
+
+
+def split(argv: Sequence[str], command: Command) -> Call:
+    """Take an argument list apart, without checking names or values.
 
     Raises:
-        QweftError: If the file or an option is wrong, in one sentence.
-        SystemExit: With status 0, after printing the help.
+        QweftError: There are too many positional arguments, an option is malformed, or a flag has a value.
+    """
+    call, waiting = Call(command, argv), ["--help" if word == "-h" else word for word in argv]
+    most = len(argv) if command.target.endswith("...") else max(1, len(command.target.split()))
+    flag_of = {name.replace("_", "-"): name for name in (*command.flags, "help")}  # may be typed with underscores
+    while waiting:
+        word = waiting.pop(0)
+        name, has_value, text = word[2:].partition("=")
+        flag = flag_of.get(name.replace("_", "-"))
+        if not word.startswith("-"):
+            if len(call.targets) == most:
+                way = "leave it out, or put a value that has a space in quotes"
+                raise QweftError(f"unexpected argument {word!r} after {call.targets[-1]!r}; {way}")
+            call.targets.append(word)
+        elif not word.startswith("--") or word == "--":
+            raise QweftError(f"unknown option {word}; options begin with two dashes and a name")
+        elif flag and has_value:
+            raise QweftError(f"--{name} takes no value, got {text}; leave ={text} out")
+        elif flag:
+            call.flags.add(flag)
+        else:
+            follows = bool(waiting) and not waiting[0].startswith("--")  # a value may begin with one dash (-1)
+            call.options.append((name, text if has_value else waiting.pop(0) if follows else None))
+    return call
+
+
+def read(argv: Sequence[str], command: Command) -> Call:
+    """Take the arguments apart, and note whether code of a base model may run; with `--help`, print it and exit.
+
+    Raises:
+        QweftError: A required target is missing, a target is given to a command that takes none, or is no known verb.
+        SystemExit: With status 0, after the help.
+    """
+    call, name = split(argv, command), f"qweft {command.name}"
+    if "help" in call.flags:
+        print(help_text(command), end="")
+        raise SystemExit(0)
+    allow_remote_code(TRUST in call.flags)
+    if call.targets and not command.target:
+        raise QweftError(f"{name} takes no arguments, got {call.targets[0]}")
+    if not call.targets and command.target and not command.target.startswith("["):
+        raise QweftError(f"{name}: {command.target} is missing; for example: {command.example}")
+    verb = next(iter(call.targets), None)
+    if verb is not None and command.verbs and verb not in command.verbs:
+        close = near(verb, command.verbs, cutoff=0.75)
+        way = f"did you mean {close[0]}?" if close else f"there are {', '.join(command.verbs)}"
+        if command.target == "VERB SOURCE" and named_path(verb).exists():
+            way = f"did you mean {name} check {verb}?"
+        raise QweftError(f"{name}: there is no {verb}; {way}")
+    if command.options is None:
+        call.given()
+    return call
+
+
+def parse(config_class: type[Config], argv: Sequence[str], command: Command | None = None) -> Config:
+    """Return the config that a command's arguments describe: at most one YAML file, and dotted options.
+
+    Raises:
+        QweftError: The file or an option is wrong, in one sentence.
+        SystemExit: With status 0, after the help.
 
     >>> from qweft.training.config import RunConfig
     >>> parse(RunConfig, ["--adapter.r", "8", "--training.learning_rate", "1e-3"]).adapter
     {'preset': 'qtha', 'r': 8}
     """
-    arguments = read_arguments(argv, command)
-    file = arguments.targets[0] if arguments.targets else None
-    tree = {} if file is None else _config_file(config_class, file, command)
-    apply_options(config_class, tree, arguments, command)
-    return build(config_class, tree, file or "command line")
-
-
-def parse_folder(config_class: Any, argv: Sequence[str], command: Command) -> tuple[Path, dict[str, Any], set[str]]:
-    """Returns the folder that a command takes, only the keys that were given, and the flags.
-
-    Raises:
-        QweftError: If there is no such folder, or an option is wrong.
-        SystemExit: With status 0, after printing the help.
-    """
-    arguments = read_arguments(argv, command)
-    folder, given = Path(arguments.targets[0]), dict[str, Any]()
-    if not folder.is_dir():
-        raise QweftError(f"{folder}: no such folder; qweft {command.name} takes the folder of a trained adapter")
-    apply_options(config_class, given, arguments, command)
-    return folder, given, arguments.flags
-
-
-def read_arguments(argv: Sequence[str], command: Command) -> Arguments:
-    """Takes the arguments apart, and notes whether code of a base model may run; with `--help`, prints it and exits.
-
-    Raises:
-        QweftError: If a required target is missing, or a target is given to a command that takes none.
-        SystemExit: With status 0, after the help.
-    """
-    most = MOST_TARGETS if command.target.endswith("...") else max(1, len(command.target.split()))
-    arguments = split(argv, command.flags, most)
-    if "help" in arguments.flags:
-        print(help_text(command), end="")
-        raise SystemExit(0)
-    allow_remote_code(TRUST in arguments.flags)
-    if arguments.targets and not command.target:
-        raise QweftError(f"qweft {command.name} takes no arguments, got {arguments.targets[0]}")
-    if not arguments.targets and command.target and not command.target.startswith("["):
-        raise QweftError(f"qweft {command.name}: {command.target} is missing; for example: {command.example}")
-    return arguments
-
-
-def apply_options(config_class: Any, tree: dict[str, Any], arguments: Arguments, command: Command) -> None:
-    """Checks each dotted option and sets it in a checked tree; field names may be typed with hyphens.
-
-    In a file's name to write, `~` is the home folder, as the shell has it: neither YAML nor `--output=~/runs` is read
-    by one.
-
-    Raises:
-        QweftError: An option is wrong, or two of them exclude each other.
-    """
-    names = {typed.replace("-", "_") for typed, _ in arguments.options}
-    for name in sorted(names):
-        section, _, key = name.rpartition(".")
-        other = f"{section}.{EXCLUSIVE.get(key)}"
-        if other in names:
-            raise QweftError(f"--{name} and --{other} exclude each other; leave one of them out")
-    for typed, text in arguments.options:
-        _Options(config_class, flags=command.flags).put(tree, typed, text)
-    for key in WRITTEN:
-        named = tree.get(key)
-        if named == "":
-            raise QweftError(f"--{key}: the name is empty; give one, or leave the option out")
-        if isinstance(named, str) and named.startswith("~"):
-            tree[key] = str(named_path(named))
+    found: Config = read(argv, command or Command("COMMAND", "", "", "[CONFIG]", options=config_class)).config(
+        config_class
+    )
+    return found
 
 
 def dump_yaml(config: Any) -> str:
-    """Returns the YAML of a config dataclass, with every key; `parse` reads it back to an equal config."""
+    """Return the YAML of a config dataclass, with every key; `parse` reads it back to an equal config."""
     return yaml_file.dump(asdict(config))
 
 
 def _config_file(config_class: Any, file: str, command: Command) -> dict[str, Any]:
-    """Returns a config file's checked tree; rejects data files and other commands' configs with a specific error."""
-    name = f"qweft {command.name}"
-    if _is_data(Path(file)):
+    """Return a config file's checked tree; reject data files and other commands' configs with their own sentence."""
+    name, path = f"qweft {command.name}", Path(file)
+    takes = f"{file}: {name} takes a config file (YAML) there"
+    if path.is_dir() and any((path / kept).exists() for kept in ("run.json", "results.json", "adapter_config.json")):
+        raise QweftError(f"{takes}, got the folder of a run or an adapter; give the config file itself")
+    if _is_data(path):
         way = f"give the data as --data.source {file}"
         if not command.target.startswith("["):
             way = f"for example {name} {command.example.split()[2]} --data.source {file}"
-        what = ", got a folder" if Path(file).is_dir() else ""
-        if what and any((Path(file) / kept).exists() for kept in ("run.json", "results.json", "adapter_config.json")):
-            raise QweftError(
-                f"{file}: {name} takes a config file (YAML) there, got the folder of a run or an adapter; "
-                "give the config file itself"
-            )
-        raise QweftError(f"{file}: {name} takes a config file (YAML) there{what}; {way}")
+        raise QweftError(f"{takes}{', got a folder' if path.is_dir() else ''}; {way}")
     tree = yaml_file.read(file)
     for key, owner in OWN_KEYS.items():
         if key in tree and key not in kinds_of(config_class):
@@ -144,22 +218,16 @@ def _config_file(config_class: Any, file: str, command: Command) -> dict[str, An
 def _is_data(file: Path) -> bool:
     """Whether a file is one of data by its ending, or JSON that begins with a list; a folder can be nothing else."""
     ending = file.suffix.lower()
-    if file.is_dir():
-        return True
-    if ending != ".json" or not file.is_file():
-        return ending in DATA_FILES and file.is_file()
-    try:
-        with file.open("rb") as read:
-            return read.read(100).removeprefix(BOM_UTF8).lstrip().startswith(b"[")
-    except OSError:
-        return False  # what is wrong is said where it is read as a config
+    if ending == ".json" and file.is_file():
+        return file.read_bytes()[:100].removeprefix(BOM_UTF8).lstrip().startswith(b"[")
+    return file.is_dir() or (ending in DATA_FILES and file.is_file())
 
 
 class _Options(Reader):
     """Also sets single values in a checked tree."""
 
     def put(self, tree: dict[str, Any], typed: str, text: str | None) -> None:
-        """Sets one option in a checked tree and leaves its other keys unchanged.
+        """Set one option in a checked tree, whose fields may be typed with hyphens, and leave its other keys unchanged.
 
         A dict of dataclasses (`methods`) accepts options only for entries that it has, so that a mistyped method is an
         error and not a new method. A dict that is not in the tree starts from its default.

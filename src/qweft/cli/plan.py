@@ -1,10 +1,8 @@
 """`qweft plan`."""
 
-from collections.abc import Sequence
-
-from qweft.cli.command import Command
-from qweft.cli.parser import parse, read_arguments
-from qweft.cli.terminal import only_json, print_json, show
+from qweft.cli.command import JSON, Command
+from qweft.cli.parser import Call
+from qweft.cli.terminal import show
 from qweft.training.config import RunConfig
 
 COMMAND = Command(
@@ -13,32 +11,25 @@ COMMAND = Command(
     "same config file and options as `qweft train`.",
     example="qweft plan configs/train.yaml --adapter.r 8 --json",
     target="[CONFIG]",
-    target_help="YAML file with any of the keys below; without it, their defaults.",
     flags={
         "timed": "Load the weights too, train for four steps, and say how long the run would take.",
         "chips": "Say too how many circuits and shots the training would take on a chip, and its time and price there.",
-        "json": "Print the plan as JSON, and nothing else, on standard output.",
+        **JSON,
     },
     options=RunConfig,
 )
 
 
-def run(argv: Sequence[str]) -> None:
-    """Parses the arguments, plans and prints."""
-    config = parse(RunConfig, argv, COMMAND)
-    flags = read_arguments(argv, COMMAND).flags
-    wants_json = "json" in flags
-    with only_json(wants_json):
-        from qweft.training.checks import check_plan
+def run(call: Call) -> None:
+    """Plan and print."""
+    config = call.config()
+    from qweft.training.checks import check_plan
 
-        check_plan(config)
-        from qweft.training.plan import plan
+    check_plan(config)
+    from qweft.training.plan import plan
 
-        planned = plan(config, timed="timed" in flags, chips="chips" in flags)
-    if wants_json:
-        print_json(planned.to_json())
-    else:
-        show(planned.describe())
-        if "chips" in flags and planned.chips is None:
-            why = "the adapter has no circuit that one could run" if planned.steps is not None else "no data were read"
-            show(f"chips: {why}")
+    planned = plan(config, timed="timed" in call.flags, chips="chips" in call.flags)
+    call.answer(planned.to_json, planned.describe)
+    if "chips" in call.flags and planned.chips is None and "json" not in call.flags:
+        why = "the adapter has no circuit that one could run" if planned.steps is not None else "no data were read"
+        show(f"chips: {why}")

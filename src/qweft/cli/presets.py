@@ -1,9 +1,7 @@
 """`qweft presets`."""
 
-from collections.abc import Sequence
-
-from qweft.cli.command import Command, NoOptions
-from qweft.cli.parser import apply_options, read_arguments
+from qweft.cli.command import Command
+from qweft.cli.parser import Call
 from qweft.cli.terminal import show
 
 COMMAND = Command(
@@ -22,9 +20,8 @@ the best of eight methods (docs/which-adapter.md). On sentences to put in order 
 rank 8 had a 4.7% lower loss, which is not shown (three seeds). `qweft compare DATA` asks the same on your own rows."""
 
 
-def run(argv: Sequence[str]) -> None:
-    """Prints one line per preset, and the recommended adapter."""
-    apply_options(NoOptions, {}, read_arguments(argv, COMMAND), COMMAND)
+def run(call: Call) -> None:
+    """Print one line per preset, and the recommended adapter."""
     from rich.table import Table
 
     from qweft.method.presets import presets

@@ -1,10 +1,9 @@
 """`qweft push`."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from qweft.cli.command import Command
-from qweft.cli.parser import parse_folder
+from qweft.cli.parser import Call
 from qweft.cli.terminal import show
 from qweft.errors import QweftError
 
@@ -35,15 +34,14 @@ COMMAND = Command(
 )
 
 
-def run(argv: Sequence[str]) -> None:
-    """Parses the arguments, checks, uploads and prints the address."""
-    folder, options, flags = parse_folder(PushConfig, argv, COMMAND)
-    config = PushConfig(**options)
+def run(call: Call) -> None:
+    """Check, upload and print the address."""
+    folder, config = call.folder, PushConfig(**call.given())
     if not config.repository:
         raise QweftError("--repository: expected OWNER/NAME, the repository on the hub")
     from qweft.publish.push import plan_push, push
 
-    wanted = plan_push(folder, config.repository, "public" not in flags, config.base_model)
-    show(wanted.describe())
-    if "dry-run" not in flags:
-        show(f"pushed: {push(wanted)}")
+    planned = plan_push(folder, config.repository, "public" not in call.flags, config.base_model)
+    show(planned.describe())
+    if not call.is_dry:
+        show(f"pushed: {push(planned)}")

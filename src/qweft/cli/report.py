@@ -1,12 +1,10 @@
 """`qweft report`."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from qweft.cli.command import Command
-from qweft.cli.parser import apply_options, read_arguments
+from qweft.cli.parser import Call
 from qweft.cli.terminal import show
 
 
@@ -34,20 +32,14 @@ COMMAND = Command(
 )
 
 
-def run(argv: Sequence[str]) -> None:
-    """Parses the arguments, writes, and prints the report's path."""
-    arguments = read_arguments(argv, COMMAND)
-    given: dict[str, Any] = {}
-    apply_options(ReportConfig, given, arguments, COMMAND)
-    config = ReportConfig(**given)
+def run(call: Call) -> None:
+    """Write the report and print its path."""
+    config, source = ReportConfig(**call.given()), Path(call.targets[0])
+    other, output = (None if name is None else Path(name) for name in (config.beside, config.output or None))
     from qweft.comparison.results_file import check_results
 
-    source, output = Path(arguments.targets[0]), Path(config.output) if config.output else None
-    for path in (source, *([Path(config.beside)] if config.beside is not None else [])):
+    for path in filter(None, (source, other)):
         check_results(path)
     from qweft.comparison.report.write import beside, remake_report
 
-    if config.beside is None:
-        show(f"report: {remake_report(source, output)}")
-    else:
-        show(f"report: {beside(source, Path(config.beside), output)}")
+    show(f"report: {remake_report(source, output) if other is None else beside(source, other, output)}")

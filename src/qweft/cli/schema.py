@@ -1,13 +1,11 @@
 """`qweft schema`."""
 
-from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any, get_type_hints
 
-from qweft.cli.command import Command, NoOptions
-from qweft.cli.parser import apply_options, read_arguments
-from qweft.errors import QweftError
-from qweft.text import near
+from qweft.cli.command import Command
+from qweft.cli.parser import Call
+from qweft.cli.terminal import print_json
 
 FILES = {"train": "train", "plan": "train", "compare": "compare", "tune": "compare", "sweep": "sweep"}
 """The command whose config files each command reads."""
@@ -30,59 +28,43 @@ COMMAND = Command(
 )
 
 
-def run(argv: Sequence[str]) -> None:
-    """Prints the schema of a command's config files."""
-    arguments = read_arguments(argv, COMMAND)
-    apply_options(NoOptions, {}, arguments, COMMAND)
-    name = arguments.targets[0]
-    if name not in KINDS:
-        close = near(name, KINDS, cutoff=0.75)
-        way = f"did you mean {close[0]}?" if close else f"there are {', '.join(KINDS)}"
-        raise QweftError(f"qweft schema: there is no file of the kind {name}; {way}")
-    from qweft.cli.terminal import print_json
-
-    print_json(schema_of(name))
+def run(call: Call) -> None:
+    """Print the schema of a command's config files."""
+    print_json(schema_of(call.targets[0]))
 
 
 def schema_of(name: str) -> dict[str, Any]:
-    """Returns the schema of a kind of file.
-
-    Args:
-        name: One of `KINDS`.
-    """
+    """Return the schema of a kind of file, one of `KINDS`."""
     if name in OTHERS:
         return {"$schema": DRAFT, "title": OTHERS[name], **(_noise() if name == "noise" else _prices())}
     from qweft.comparison.config import ComparisonConfig
     from qweft.schema import json_schema
     from qweft.sweep.config import SweepConfig
+    from qweft.sweep.space import TRAINING
     from qweft.training.config import RunConfig
 
-    classes: dict[str, Any] = {"train": RunConfig, "compare": ComparisonConfig, "sweep": SweepConfig}
-    adapter = _adapter()
-    parts = {
-        "train": {"adapter": adapter},
-        "compare": {"methods.NAME.adapter": adapter},
-        "sweep": {"adapter": adapter, "space.adapter": _axes(None), "space.training": _axes(_varied())},
+    adapter, axis = _adapter(), _axis()
+    varied = {"type": "object", "properties": dict.fromkeys(TRAINING, axis), "additionalProperties": False}
+    of_sweep = {"space.adapter": {"type": "object", "additionalProperties": axis}, "space.training": varied}
+    kinds: dict[str, tuple[Any, dict[str, Any]]] = {
+        "train": (RunConfig, {"adapter": adapter}),
+        "compare": (ComparisonConfig, {"methods.NAME.adapter": adapter}),
+        "sweep": (SweepConfig, {"adapter": adapter, **of_sweep}),
     }
     whose = FILES[name]
     readers = " and ".join(f"qweft {reader}" for reader, file in FILES.items() if file == whose)
-    return {"$schema": DRAFT, "title": f"Config of {readers}", **json_schema(classes[whose], parts[whose])}
+    return {"$schema": DRAFT, "title": f"Config of {readers}", **json_schema(*kinds[whose])}
 
 
 def _adapter() -> dict[str, Any]:
-    """Returns the schema of an adapter: with a preset the fields of `QwthnConfig`, else any of a PEFT config."""
+    """Return the schema of an adapter: with a preset the fields of `QwthnConfig`, else any of a PEFT config."""
     from qweft.method.peft_methods import common_fields
     from qweft.method.presets import PRESETS
 
-    told = "; ".join(f"{name}: {preset.description}" for name, preset in PRESETS.items())
-    named = {
-        "preset": {"enum": [*PRESETS], "description": f"A named configuration of QwthnConfig. {told}."},
-        "peft_type": {
-            "type": "string",
-            "examples": [*METHODS],
-            "description": "A method of PEFT, with its own fields.",
-        },
-    }
+    texts = "; ".join(f"{name}: {preset.description}" for name, preset in PRESETS.items())
+    preset = {"enum": [*PRESETS], "description": f"A named configuration of QwthnConfig. {texts}."}
+    peft_type = {"type": "string", "examples": [*METHODS], "description": "A method of PEFT, with its own fields."}
+    named = {"preset": preset, "peft_type": peft_type}
     shared = common_fields()
     own = {**{name: {} for name in shared or ()}, **_own_fields()}
     return {
@@ -91,66 +73,39 @@ def _adapter() -> dict[str, Any]:
         "anyOf": [{"required": [kind]} for kind in named],
         "if": {"properties": {"preset": {"type": "string"}}, "required": ["preset"]},
         "then": {
-            "properties": {**own, "preset": named["preset"], "peft_type": {"type": "null"}},
+            "properties": {**own, "preset": preset, "peft_type": {"type": "null"}},
             "additionalProperties": shared is None,
         },
     }
 
 
 def _own_fields() -> dict[str, Any]:
-    """Returns the schemas of the fields of `QwthnConfig`, which are taken as YAML gives them."""
+    """Return the schemas of the fields of `QwthnConfig`, which are taken as YAML gives them."""
     from qweft.method.fields import BASIS_BITS, CHOICES, QwthnFields
     from qweft.schema import is_mapping, json_schema
 
-    found: dict[str, Any] = {}
+    schemas: dict[str, Any] = {}
     for each in fields(QwthnFields):
         kind = get_type_hints(QwthnFields)[each.name]
         schema = json_schema(kind | None if is_mapping(kind) else kind, {})
-        found[each.name] = {"description": each.metadata["help"], **schema}
+        schemas[each.name] = {"description": each.metadata["help"], **schema}
     for name, words in CHOICES.items():
-        found[name] = {"description": found[name]["description"], "enum": [*words]}
-    found["basis_bits"]["enum"] = [*BASIS_BITS]
-    found["layers_pattern"] = {"description": found["layers_pattern"]["description"]}  # PEFT takes a list, too
-    return found
+        schemas[name] = {"description": schemas[name]["description"], "enum": [*words]}
+    schemas["basis_bits"]["enum"] = [*BASIS_BITS]
+    schemas["layers_pattern"] = {"description": schemas["layers_pattern"]["description"]}  # PEFT takes a list, too
+    return schemas
 
 
-def _varied() -> tuple[str, ...]:
-    from qweft.sweep.space import TRAINING
-
-    return tuple(TRAINING)
-
-
-def _axes(known: Sequence[str] | None) -> dict[str, Any]:
-    """Returns the schema of what varies in a section: fields, each with its values or its range.
-
-    Args:
-        known: Fields that may vary. `None` means any.
-    """
-    number = {"type": "number"}
-    axis = {
-        "anyOf": [
-            {
-                "type": "object",
-                "properties": {"values": {"type": "array", "minItems": 1, "description": "The values to try."}},
-                "required": ["values"],
-                "additionalProperties": False,
-            },
-            {
-                "type": "object",
-                "properties": {
-                    "low": {**number, "description": "Lowest number."},
-                    "high": {**number, "description": "Highest number."},
-                    "log": {"type": "boolean", "description": "Whether draws are uniform in the logarithm."},
-                    "step": {"type": ["number", "null"], "description": "Step between the numbers that are tried."},
-                },
-                "required": ["low", "high"],
-                "additionalProperties": False,
-            },
-        ]
+def _axis() -> dict[str, Any]:
+    """Return the schema of what a field takes in a sweep: its values or its range."""
+    values = {"type": "array", "minItems": 1, "description": "The values to try."}
+    ends = {
+        "low": {"type": "number", "description": "Lowest number."},
+        "high": {"type": "number", "description": "Highest number."},
+        "log": {"type": "boolean", "description": "Whether draws are uniform in the logarithm."},
+        "step": {"type": ["number", "null"], "description": "Step between the numbers that are tried."},
     }
-    if known is None:
-        return {"type": "object", "additionalProperties": axis}
-    return {"type": "object", "properties": dict.fromkeys(known, axis), "additionalProperties": False}
+    return {"anyOf": [_closed({"values": values}, ["values"]), _closed(ends, ["low", "high"])]}
 
 
 def _noise() -> dict[str, Any]:
@@ -160,39 +115,29 @@ def _noise() -> dict[str, Any]:
     probability = {"type": "number", "minimum": 0, "maximum": 1}
     row = {"type": "array", "items": probability, "minItems": 2, "maxItems": 2}
     schemas = {
-        "one_qubit": probability,
-        "two_qubit": probability,
+        **dict.fromkeys(("one_qubit", "two_qubit"), probability),
         "readout": {"type": "array", "items": row, "minItems": 2, "maxItems": 2},
         "channel": json_schema(kinds_of(NoiseModel)["channel"], {}),
     }
     texts = texts_of(NoiseModel)
-    return {
-        "type": "object",
-        "properties": {key: {"description": texts[key], **schemas.get(key, {})} for key in sorted(KEYS | OPTIONAL)},
-        "required": sorted(KEYS),
-        "additionalProperties": False,
-    }
+    keys = {key: {"description": texts[key], **schemas.get(key, {})} for key in sorted(KEYS | OPTIONAL)}
+    return _closed(keys, sorted(KEYS))
 
 
 def _prices() -> dict[str, Any]:
     from qweft.devices.jobs.prices import Price
     from qweft.schema import kinds_of, texts_of
 
-    amount = {
-        "anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "pattern": r"^\s*\+?[0-9.][0-9_.eE+-]*\s*$"}]
-    }
+    number = {"type": "string", "pattern": r"^\s*\+?[0-9.][0-9_.eE+-]*\s*$"}
+    amount = {"anyOf": [{"type": "number", "minimum": 0}, number]}
     pattern = {"type": "string", "minLength": 1}
-    texts = texts_of(Price)
-    properties = {
-        key: {"description": texts[key], **(amount if kind == float | None else {})}
-        for key, kind in kinds_of(Price).items()
-    }
-    properties["match"] |= {"anyOf": [pattern, {"type": "array", "items": pattern, "minItems": 1}]}
-    entry = {"type": "object", "properties": properties, "required": ["match"], "additionalProperties": False}
-    return {
-        "type": "object",
-        "properties": {
-            "devices": {"type": "array", "items": entry, "description": "In order of precedence."},
-        },
-        "required": ["devices"],
-    }
+    texts, kinds = texts_of(Price), kinds_of(Price)
+    keys = {key: {"description": texts[key], **(amount if kinds[key] == float | None else {})} for key in kinds}
+    keys["match"] |= {"anyOf": [pattern, {"type": "array", "items": pattern, "minItems": 1}]}
+    devices = {"type": "array", "items": _closed(keys, ["match"]), "description": "In order of precedence."}
+    return {"type": "object", "properties": {"devices": devices}, "required": ["devices"]}
+
+
+def _closed(properties: dict[str, Any], required: list[str]) -> dict[str, Any]:
+    """Return the schema of an object without further keys."""
+    return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}

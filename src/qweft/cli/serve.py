@@ -1,10 +1,7 @@
 """`qweft serve`."""
 
-from collections.abc import Sequence
-from typing import Any
-
 from qweft.cli.command import Command
-from qweft.cli.parser import apply_options, read_arguments
+from qweft.cli.parser import Call
 from qweft.errors import QweftError
 from qweft.serve.config import ServeConfig, check_serve
 
@@ -20,14 +17,11 @@ COMMAND = Command(
 )
 
 
-def run(argv: Sequence[str]) -> None:
-    """Parses the arguments and serves."""
-    arguments = read_arguments(argv, COMMAND)
-    options: dict[str, Any] = {}
-    apply_options(ServeConfig, options, arguments, COMMAND)
-    overrides = {"model": options.pop("model")} if "model" in options else {}
+def run(call: Call) -> None:
+    """Serve."""
+    options, overrides = call.apart("model")
     config = ServeConfig(**options)
-    model, folders = check_serve(arguments.targets, config, overrides)
+    model, folders = check_serve(call.targets, config, overrides)
     try:
         from qweft.serve.run import serve
     except ImportError as error:  # the packages are there, so it is transformers' server that differs

@@ -1,11 +1,9 @@
 """`qweft sweep`."""
 
-import shlex
-from collections.abc import Sequence
 from pathlib import Path
 
 from qweft.cli.command import Command
-from qweft.cli.parser import dump_yaml, parse, read_arguments
+from qweft.cli.parser import Call, dump_yaml
 from qweft.cli.terminal import show
 from qweft.sweep.config import SweepConfig
 
@@ -22,22 +20,21 @@ COMMAND = Command(
 )
 
 
-def run(argv: Sequence[str]) -> None:
-    """Parses the arguments, sweeps (or describes the sweep), and prints the page's path."""
-    config = parse(SweepConfig, argv, COMMAND)
-    flags = read_arguments(argv, COMMAND).flags
+def run(call: Call) -> None:
+    """Sweep (or describe the sweep), and print the page's path."""
+    config = call.config()
     from qweft.sweep.space import check_start
 
-    check_start(config, needs_weights="dry-run" not in flags)
-    if "dry-run" in flags:
+    check_start(config, needs_weights=not call.is_dry)
+    if call.is_dry:
         from qweft.sweep.describe import describe
 
         show(describe(config))
         return
     from qweft.comparison.executors.local_workers import local_workers
 
-    with local_workers(["sweep", *argv], config.executor, config.workers, Path(config.output)) as begin:
+    with local_workers(["sweep", *call.argv], config.executor, config.workers, Path(config.output)) as begin:
         from qweft.sweep.run import sweep
 
-        page = sweep(config, config_yaml=dump_yaml(config), command=shlex.join(["qweft", "sweep", *argv]), begin=begin)
+        page = sweep(config, config_yaml=dump_yaml(config), command=call.line, begin=begin)
     show(f"sweep: {page}")

@@ -1,58 +1,37 @@
 """Output of commands: results on standard output, errors on standard error."""
 
-import contextlib
 import logging
 import sys
-from collections.abc import Iterator
 from typing import Any
 
 from qweft.files import finite
 from qweft.redaction import without_secrets
 from qweft.text import json_text, plain
 
+LONGEST_SENTENCE = 10_000
+"""Most characters of a sentence that are printed; others may come from a stranger's file, which may hold millions."""
+
 
 def show(renderable: Any) -> None:
-    """Prints text or anything that rich can render."""
+    """Print text or anything that rich can render."""
     from qweft.output import Console
 
     Console().print(renderable)
 
 
-def width() -> int:
-    """Returns the width of the terminal in characters."""
-    from qweft.output import Console
-
-    return Console().width
-
-
 def print_json(value: Any) -> None:
-    """Prints one JSON value on standard output; NaN and infinity become null, as JSON has neither."""
+    """Print one JSON value on standard output; NaN and infinity become null, as JSON has neither."""
     print(json_text(finite(value), indent=2))
 
 
-@contextlib.contextmanager
-def only_json(wanted: bool) -> Iterator[None]:
-    """Redirects a library's output to standard error, so that standard output holds only the JSON.
-
-    Args:
-        wanted: Whether the user requested JSON; otherwise nothing changes.
-    """
-    with contextlib.redirect_stdout(sys.stderr) if wanted else contextlib.nullcontext():
-        yield
-
-
 def hush_libraries() -> None:
-    """Silences the warnings of quantization libraries, which appear whenever PEFT finds them installed."""
+    """Silence the warnings of quantization libraries, which appear whenever PEFT finds them installed."""
     for name in ("bitsandbytes", "torchao", "torch.utils._pytree"):
         logging.getLogger(name).setLevel(logging.ERROR)
 
 
-LONGEST_SENTENCE = 10_000
-"""Most characters of a sentence that are printed; others may come from a stranger's file, which may hold millions."""
-
-
 def complain(sentence: str) -> None:
-    """Prints a sentence on standard error, without credentials: errors of other packages may repeat some.
+    """Print a sentence on standard error, without credentials: errors of other packages may repeat some.
 
     A sentence that is too long ends with a whole word, since the rest of a credential would not be known for one.
     """

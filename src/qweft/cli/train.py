@@ -1,10 +1,9 @@
 """`qweft train`."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from qweft.cli.command import Command
-from qweft.cli.parser import parse, read_arguments
+from qweft.cli.parser import Call
 from qweft.cli.terminal import show
 from qweft.training.config import RunConfig
 
@@ -14,20 +13,18 @@ COMMAND = Command(
     "the config file is also an option, which wins over the file.",
     example="qweft train configs/train.yaml --adapter.preset qwthn",
     target="[CONFIG]",
-    target_help="YAML file with any of the keys below; without it, their defaults.",
     flags={"dry-run": "Show the plan (parameters, memory, steps) and stop."},
     options=RunConfig,
 )
 
 
-def run(argv: Sequence[str]) -> None:
-    """Parses the arguments, trains (or plans), and prints the adapter's path."""
-    arguments = read_arguments(argv, COMMAND)
+def run(call: Call) -> None:
+    """Train (or plan), and print the adapter's path."""
     from qweft.training.checks import check_no_adapter, check_plan, check_start
 
-    check_no_adapter(arguments.targets)
-    config, flags = parse(RunConfig, argv, COMMAND), arguments.flags
-    if "dry-run" in flags:
+    check_no_adapter(call.targets)
+    config = call.config()
+    if call.is_dry:
         from qweft.files import check_can_be_written
         from qweft.models.resolve import check_holds_no_model
 
@@ -42,6 +39,6 @@ def run(argv: Sequence[str]) -> None:
     from qweft.training.distributed import is_first_process
     from qweft.training.run import train
 
-    found = train(config)
+    trained = train(config)
     if is_first_process():
-        show(f"adapter: {found.adapter_folder}")
+        show(f"adapter: {trained.adapter_folder}")

@@ -1,11 +1,9 @@
 """`qweft tune`."""
 
-import shlex
-from collections.abc import Sequence
 from pathlib import Path
 
 from qweft.cli.command import Command
-from qweft.cli.parser import parse, read_arguments
+from qweft.cli.parser import Call
 from qweft.cli.terminal import show
 from qweft.comparison.config import ComparisonConfig
 from qweft.errors import QweftError
@@ -21,26 +19,14 @@ COMMAND = Command(
     target_help="YAML file with any of the keys below; `methods` must be in it.",
     flags={"dry-run": "List the methods, the rates and the number of trainings, and stop."},
     options=ComparisonConfig,
-    unused=(
-        "search",
-        "inspect",
-        "most_seeds",
-        "budget",
-        "halving.finalists",
-        "halving.rungs",
-        "recommend",
-        "equivalent_within",
-        "reference",
-    ),
+    unused=(*OF_COMPARE, "equivalent_within", "reference"),
 )
 
 
-def run(argv: Sequence[str]) -> None:
-    """Parses the arguments, tunes (or lists the trainings), and prints the path of the rates."""
-    config = parse(ComparisonConfig, argv, COMMAND)
-    arguments = read_arguments(argv, COMMAND)
-    flags = arguments.flags
-    given = [f"--{name}" for name, _ in arguments.options if name.replace("-", "_") in OF_COMPARE]
+def run(call: Call) -> None:
+    """Tune (or list the trainings), and print the path of the rates."""
+    config = call.config()
+    given = [f"--{name}" for name, _ in call.options if name.replace("-", "_") in OF_COMPARE]
     if given:
         raise QweftError(f"qweft tune makes no runs that are compared, so {given[0]} has no effect; leave it out")
     if config.budget is not None or config.halving.finalists is not None:
@@ -49,16 +35,16 @@ def run(argv: Sequence[str]) -> None:
         Console(stderr=True).say("note: budget and halving are for qweft compare; qweft tune tries every method")
     from qweft.comparison.checks import check_start, for_search
 
-    check_start(for_search(config), needs_weights="dry-run" not in flags)
-    if "dry-run" in flags:
+    check_start(for_search(config), needs_weights=not call.is_dry)
+    if call.is_dry:
         from qweft.comparison.tune import describe
 
         show(describe(config))
         return
     from qweft.comparison.executors.local_workers import local_workers
 
-    with local_workers(["tune", *argv], config.executor, config.workers, Path(config.output)) as begin:
+    with local_workers(["tune", *call.argv], config.executor, config.workers, Path(config.output)) as begin:
         from qweft.comparison.tune import tune
 
-        rates = tune(config, command=shlex.join(["qweft", "tune", *argv]), begin=begin)
+        rates = tune(config, command=call.line, begin=begin)
     show(f"rates: {rates}")

@@ -1,10 +1,8 @@
 """`qweft ui`."""
 
-from collections.abc import Sequence
-
 from qweft.chat.config import PageConfig
 from qweft.cli.command import Command
-from qweft.cli.parser import parse_folder
+from qweft.cli.parser import Call
 
 COMMAND = Command(
     name="ui",
@@ -13,22 +11,17 @@ COMMAND = Command(
     "127.0.0.1 alone until Ctrl-C, loads nothing from elsewhere and sends nothing anywhere.",
     example="qweft ui runs/train/adapter --beside base",
     target="ADAPTER",
-    target_help="Folder of the adapter, as `qweft train` or PEFT wrote it.",
     options=PageConfig,
 )
 
 
-def run(argv: Sequence[str]) -> None:
-    """Parses the arguments and serves the page."""
-    folder, options, _ = parse_folder(PageConfig, argv, COMMAND)
-    overrides = {"model": options.pop("model")} if "model" in options else {}
+def run(call: Call) -> None:
+    """Serve the page."""
+    folder, (options, overrides) = call.folder, call.apart("model")
     from qweft.chat.checks import check_chat
 
     config = PageConfig(**options)
     check_chat(folder, config, overrides)
     from qweft.chat.page.server import serve
 
-    def tell(address: str) -> None:
-        print(f"page: {address} (Ctrl-C ends it)", flush=True)
-
-    serve(folder, config, overrides, tell)
+    serve(folder, config, overrides, lambda address: print(f"page: {address} (Ctrl-C ends it)", flush=True))

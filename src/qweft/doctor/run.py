@@ -171,17 +171,6 @@ PARTS: dict[str, Callable[[], str]] = {
 }
 
 
-def examine(tell: Callable[[Finding], None] = lambda finding: None) -> list[Finding]:
-    """Check the machine, the extras and quantised base models, and run the self-test.
-
-    Args:
-        tell: Called with each finding as soon as it is known.
-
-    Returns:
-        All findings.
-    """
-    found = []
-    for finding in chain(machine(), extras(), quantization(), self_test()):
-        found.append(finding)
-        tell(finding)
-    return found
+def findings() -> Iterator[Finding]:
+    """Yield what is found of the machine, the extras and quantised base models, and by the self-test."""
+    return chain(machine(), extras(), quantization(), self_test())
