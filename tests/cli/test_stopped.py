@@ -15,7 +15,7 @@ from tests.tiny_folder import save_rows, save_tiny_model
 
 from qweft.claims import CLAIM, claimed_output
 from qweft.cli.main import main
-from qweft.evaluation.noise import run as on_device
+from qweft.evaluation import subject
 from qweft.training.progress import StepRecorder
 
 LORA = {"peft_type": "LORA", "r": 2, "target_modules": ["q_proj"]}
@@ -181,7 +181,7 @@ def test_a_signal_ends_the_command_and_it_says_what_is_kept(place, tmp_path, mon
         places = {
             "compare": "comparison.runner.set_up",
             "export": "exporting.run.linearise",
-            "evaluate": "evaluation.noise.run.put_on",
+            "evaluate": "evaluation.subject.put_on",
         }
         monkeypatch.setattr(f"qweft.{places[command]}", lambda *_: (os.kill(os.getpid(), number), time.sleep(1)))
     words = [*words_of(command, place, tmp_path / "out"), *options]
@@ -233,7 +233,7 @@ def test_a_second_signal_ends_a_clean_up_that_hangs(place, tmp_path):
             time.sleep(600)
 
     def work():
-        on_device.put_on = hang
+        subject.put_on = hang
         return main(words_of("evaluate", place, tmp_path / "out"))
 
     process = Forked(work, tmp_path / "said")

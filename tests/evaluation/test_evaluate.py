@@ -115,7 +115,7 @@ def sentence(folder, **evaluation):
 
 
 def test_what_cannot_be_is_said_before_a_model_is_loaded(folder, monkeypatch):
-    monkeypatch.setattr("qweft.evaluation.run.load_model", lambda _: pytest.fail("loaded"))
+    monkeypatch.setattr("qweft.evaluation.subject.load_model", lambda _: pytest.fail("loaded"))
     assert "generated must be at least 1, got 0" in sentence(folder, generated=0)
     assert "generated is 9, and there are 8 test rows" in sentence(folder, generated=9)
     assert "has no verifier; embedded:gsm_symbolic and" in sentence(folder, metrics=["verifier"])
@@ -135,7 +135,7 @@ def test_what_cannot_be_is_said_before_a_model_is_loaded(folder, monkeypatch):
 
 
 def test_answers_without_a_final_answer_are_refused_before_the_first_one_is_generated(folder, monkeypatch):
-    monkeypatch.setattr("qweft.evaluation.run._judge", lambda *_: pytest.fail("judged"))
+    monkeypatch.setattr("qweft.evaluation.run.held_out_loss", lambda *_: pytest.fail("judged"))
     data = {"source": str(folder / "other.jsonl"), "max_length": 32}
     got = sentence(folder, metrics=["reasoning"], data=data)
     assert "none of the 8 answers on record ends in a final answer" in got

@@ -62,6 +62,10 @@ class Data:
         """Return the rows that a run reads: for training, validation and, where `split` is "test", for the results."""
         return [*self.train, *self.validation, *(self.test if split == "test" else ())]
 
+    def held_out(self, split: str) -> list[Encoded]:
+        """Return the rows of "validation" or "test"."""
+        return self.test if split == "test" else self.validation
+
     def to_answer(self, split: str) -> list[Conversation]:
         """Return a held-out part's texts so that the first ones are of several sources in proportion."""
         texts = self.test_conversations if split == "test" else self.validation_conversations

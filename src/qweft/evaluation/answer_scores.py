@@ -37,20 +37,7 @@ def check_rows(metrics: Sequence[str], conversations: Sequence[Conversation], to
 def score_answers(
     metrics: Sequence[str], source: str, conversations: Sequence[Conversation], both: Both
 ) -> tuple[list[Compared], list[dict[str, Any]]]:
-    """Score both models' answers by the requested metrics.
-
-    Args:
-        metrics: Names of the metrics.
-        source: Source of the data, which may have a verifier.
-        conversations: The conversations with their reference answers.
-        both: The generated answers.
-
-    Returns:
-        The scores of all metrics, and for each row its results by metric, for metrics that score single rows.
-
-    Raises:
-        QweftError: If a package is missing, or a metric cannot score any of these rows.
-    """
+    """Return the scores of the requested metrics, and each row's results by metric."""
     scores: list[Compared] = []
     rows: list[dict[str, Any]] = [{} for _ in conversations]
     for name in (name for name in folder.names() if name in metrics):

@@ -75,7 +75,7 @@ def preview_evaluation(adapter: Path, overrides: dict[str, Any] | None = None) -
     loaded, lines = shapes_of(adapter, model_config)
     data = load_data(held_out_only(data_config), loaded.tokenizer)
     check_unseen(adapter, overrides or {}, data, judging.split, loaded.tokenizer)
-    rows = data.test if judging.split == "test" else data.validation
+    rows = data.held_out(judging.split)
     check_rows(judging.metrics, data.to_answer(judging.split)[: judging.generated], data.tokenizer)
     check_room(loaded.model, rows)
     lines.append(f"loss without and with it on {_described(rows)} of {data_config.source} ({judging.split})")

@@ -4,9 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from qweft.claims import check_state, state_of
 from qweft.data.config import DataConfig
-from qweft.data.conversation import Conversation
 from qweft.data.formats import to_conversation
 from qweft.data.load import load_data
 from qweft.data.read import read_rows
@@ -14,7 +12,7 @@ from qweft.data.split import TooFewRowsError
 from qweft.data.tokens import Encoded, encode
 from qweft.errors import QweftError
 from qweft.evaluation.answer_scores import check_packages, check_rows, score_answers
-from qweft.evaluation.checks import check_evaluation, check_judging
+from qweft.evaluation.checks import check_judging
 from qweft.evaluation.config import EvaluationConfig
 from qweft.evaluation.generation import Answer, generate_answers, reads_whole_text
 from qweft.evaluation.harness import check_harness, compare_harness, run_harness
@@ -23,11 +21,10 @@ from qweft.evaluation.metric import Both
 from qweft.evaluation.outcome import Evaluation
 from qweft.evaluation.record import tell_unasked
 from qweft.evaluation.row_scores import HeldOutLoss
-from qweft.evaluation.saved import base_model, changed, check_runs, put_on, weights_of
+from qweft.evaluation.saved import check_runs
 from qweft.evaluation.scores import compare_losses, compare_perplexities
-from qweft.evaluation.unseen import check_unseen, held_out_only
+from qweft.evaluation.subject import load_subject
 from qweft.models.config import ModelConfig
-from qweft.models.load import load_model
 
 KEY = "evaluation.forgetting"
 LENGTH = f"{KEY}_length"
@@ -42,12 +39,17 @@ def other_rows(judging: EvaluationConfig, data: DataConfig, tokenizer: Any) -> l
     if judging.forgetting is None:
         return []
     config = DataConfig(
-        judging.forgetting, train_rows=1, validation_rows=0, test_rows=judging.forgetting_rows,
-        max_length=judging.forgetting_length, split_seed=data.split_seed, skip_bad_rows=data.skip_bad_rows,
-    )  # fmt: skip
+        judging.forgetting,
+        train_rows=1,
+        validation_rows=0,
+        test_rows=judging.forgetting_rows,
+        max_length=judging.forgetting_length,
+        split_seed=data.split_seed,
+        skip_bad_rows=data.skip_bad_rows,
+    )
     try:
         if judging.forgetting_first:
-            return _first(judging.forgetting, judging, tokenizer)
+            return _first_rows(judging.forgetting, judging, tokenizer)
         return load_data(config, tokenizer).test
     except TooFewRowsError as error:
         raise QweftError(
@@ -58,30 +60,19 @@ def other_rows(judging: EvaluationConfig, data: DataConfig, tokenizer: Any) -> l
         raise QweftError(f"{KEY}: {error}") from error
 
 
-def _first(source: str, judging: EvaluationConfig, tokenizer: Any) -> list[Encoded]:
+def _first_rows(source: str, judging: EvaluationConfig, tokenizer: Any) -> list[Encoded]:
     """Return the first rows, cut to the maximum length; a long plain text is not split into several rows."""
-    found = [
+    rows = [
         encode(to_conversation(row, where), tokenizer, judging.forgetting_length)
         for where, row in read_rows(source, judging.forgetting_rows)
     ]
-    kept = [row for row in found if row is not None]
+    kept = [row for row in rows if row is not None]
     if len(kept) < judging.forgetting_rows:
         raise QweftError(
-            f"{source}: of its first {judging.forgetting_rows} rows {len(kept)} are there and have an answer "
-            f"within {judging.forgetting_length} tokens; lower evaluation.forgetting_rows, or raise "
-            "evaluation.forgetting_length"
+            f"{source}: of its first {judging.forgetting_rows} rows {len(kept)} have an answer within "
+            f"{judging.forgetting_length} tokens; lower evaluation.forgetting_rows, or raise {LENGTH}"
         )
     return kept
-
-
-@dataclass(frozen=True)
-class _Judged:
-    """Results of one model; those that were not requested are empty or `None`."""
-
-    loss: HeldOutLoss
-    elsewhere: HeldOutLoss | None
-    answers: list[Answer]
-    harness: dict[str, Any] | None
 
 
 def checked_sections(adapter: Path, overrides: dict[str, Any]) -> tuple[ModelConfig, DataConfig, EvaluationConfig]:
@@ -92,6 +83,16 @@ def checked_sections(adapter: Path, overrides: dict[str, Any]) -> tuple[ModelCon
     if judging.lm_eval:
         check_harness(judging.lm_eval)
     return model, data, judging
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """Results of one model; those that were not requested are empty or `None`."""
+
+    loss: HeldOutLoss
+    elsewhere: HeldOutLoss | None
+    answers: list[Answer]
+    harness: dict[str, Any] | None
 
 
 def evaluate(adapter: Path, overrides: dict[str, Any] | None = None) -> Evaluation:
@@ -109,36 +110,40 @@ def evaluate(adapter: Path, overrides: dict[str, Any] | None = None) -> Evaluati
             the data or a package is missing.
     """
     model_config, data_config, judging = checked_sections(adapter, overrides or {})
-    loaded = load_model(model_config)
-    data = load_data(held_out_only(data_config), loaded.tokenizer)
-    check_evaluation(judging, data.config)  # again, as the number of rows may be known only now
-    state = state_of(adapter)
-    check_unseen(adapter, overrides or {}, data, judging.split, loaded.tokenizer)
+    subject = load_subject(adapter, overrides or {}, model_config, data_config, judging)
+    data, loaded, tokenizer = subject.data, subject.loaded, subject.data.tokenizer
     other = other_rows(judging, data_config, loaded.tokenizer)
     check_room(loaded.model, other, LENGTH)
-    before = weights_of(loaded.model, adapter)
-    model = put_on(loaded, adapter)
-    check_state(adapter, state)  # the rows are those that the adapter did not see
-    rows = data.test if judging.split == "test" else data.validation
     texts = data.to_answer(judging.split)
     scored = texts[: judging.generated] if judging.metrics else []
     asked = texts[: max(len(scored), judging.answers)]
-    check_rows(judging.metrics, scored, data.tokenizer)
-    is_changed = changed(before, model)
-    check_runs(model, loaded, adapter)
-    if judging.lm_eval and reads_whole_text(model):
+    check_rows(judging.metrics, scored, tokenizer)
+    check_runs(subject.model, loaded, adapter)
+    if judging.lm_eval and reads_whole_text(subject.model):
         raise QweftError(
             f"evaluation.lm_eval: {adapter} has virtual tokens, or tokens from which on it acts, and the harness knows "
             "neither; leave it out"
         )
-    with base_model(is_changed, model, model_config) as untouched:
-        base = _judge(untouched, data.tokenizer, rows, other, asked, judging)
-    adapted = _judge(model, data.tokenizer, rows, other, asked, judging)
+
+    def judge(model: Any) -> _Judged:
+        pad, size = tokenizer.pad_token_id, judging.batch_size
+        loss = held_out_loss(model, subject.rows, pad, size)
+        elsewhere = held_out_loss(model, other, pad, size, key=LENGTH) if other else None
+        harness = None
+        if judging.lm_eval:  # before the answers, which may take hours: only the harness knows whether a task exists
+            harness = run_harness(model, tokenizer, judging.lm_eval, judging.lm_eval_limit, size)
+        answers = generate_answers(model, tokenizer, asked, judging.max_new_tokens, judging.generation_batch)
+        return _Judged(loss, elsewhere, answers, harness)
+
+    with subject.base() as untouched:
+        base = judge(untouched)
+    adapted = judge(subject.model)
+    source = data_config.source_of(judging.split)
     scores = [compare_losses(base.loss, adapted.loss), compare_perplexities(base.loss, adapted.loss)]
     rows_of_answers: list[dict[str, Any]] = []
     if scored:
         both = Both(base.answers[: len(scored)], adapted.answers[: len(scored)])
-        of_answers, rows_of_answers = score_answers(judging.metrics, data_config.source_of(judging.split), scored, both)
+        of_answers, rows_of_answers = score_answers(judging.metrics, source, scored, both)
         scores += of_answers
     forgetting = harness = None
     if base.elsewhere and adapted.elsewhere:
@@ -151,9 +156,9 @@ def evaluate(adapter: Path, overrides: dict[str, Any] | None = None) -> Evaluati
     return Evaluation(
         adapter=adapter,
         model=loaded.source.origin,
-        dtype=str(loaded.dtype).removeprefix("torch."),
+        dtype=subject.dtype,
         device=str(loaded.device),
-        data=data_config.source_of(judging.split),
+        data=source,
         split=judging.split,
         base=base.loss,
         adapted=adapted.loss,
@@ -167,20 +172,3 @@ def evaluate(adapter: Path, overrides: dict[str, Any] | None = None) -> Evaluati
         harness=harness,
         left_out=tuple(data.report.judged_without(judging.split)),
     )
-
-
-def _judge(
-    model: Any,
-    tokenizer: Any,
-    rows: list[Encoded],
-    other: list[Encoded],
-    asked: list[Conversation],
-    judging: EvaluationConfig,
-) -> _Judged:
-    pad, size = tokenizer.pad_token_id, judging.batch_size
-    loss = held_out_loss(model, rows, pad, size)
-    elsewhere = held_out_loss(model, other, pad, size, key=LENGTH) if other else None
-    # before the answers, which may take hours: a task that is not there is told by the harness alone
-    harness = run_harness(model, tokenizer, judging.lm_eval, judging.lm_eval_limit, size) if judging.lm_eval else None
-    answers = generate_answers(model, tokenizer, asked, judging.max_new_tokens, judging.generation_batch)
-    return _Judged(loss, elsewhere, answers, harness)

@@ -114,7 +114,7 @@ class _Work:
     def judged(self, model: Any) -> HeldOutLoss:
         """Return the model's loss on the held-out rows."""
         judging = self.config.evaluation
-        rows = self.data.test if judging.split == "test" else self.data.validation
+        rows = self.data.held_out(judging.split)
         return held_out_loss(model, rows, self.loaded.tokenizer.pad_token_id, judging.batch_size)
 
     def callbacks(self) -> RunCallbacks:

@@ -10,12 +10,11 @@ from rich.text import Text
 
 from qweft.circuit import Circuit
 from qweft.devices import BoundCircuits
-from qweft.devices.jobs import Budget, Caps, Estimate, PriceList, estimate, together
+from qweft.devices.jobs import Budget, Estimate, estimate, together
 from qweft.devices.mitigation.estimate import Mitigation
 from qweft.errors import QweftError
-from qweft.evaluation.noise.config import NoiseConfig
+from qweft.evaluation.noise.grid import Grid
 from qweft.evaluation.noise.sample import Sample
-from qweft.evaluation.noise.settings import Grid
 from qweft.text import many
 
 
@@ -55,14 +54,6 @@ def rate(mitigation: Mitigation, circuits: Sequence[Circuit]) -> Rate:
     return Rate((two - one) // len(forms), 2 * one - two, alone)
 
 
-def make_budget(config: NoiseConfig, grid: Grid) -> Budget:
-    """Return the caps of the whole measurement and the device's price."""
-    device = next(iter(grid.devices.values()))
-    circuits = None if config.max_circuits is None else config.max_circuits * len(grid.settings)
-    caps = Caps(circuits, config.max_cost, config.max_seconds)
-    return Budget(device.name, PriceList.load(config.price_file).of(device.name), caps)
-
-
 @dataclass(frozen=True)
 class Costs:
     """What decides the cost of a sample."""
@@ -84,21 +75,22 @@ class Costs:
         return together(parts)
 
     def checked(self, sample: Sample, draw: Callable[[int], Sample]) -> Estimate:
-        """Return the estimate for a sample."""
+        """Return the estimate for a sample; raise if it exceeds a cap, with a number of circuits that would fit."""
         whole = self.of(sample)
         over = self._over(whole)
         if over is None:
             return whole
+        option, cap, total = over
+        too_much = f"{option} is {cap:g}, and all circuits together take up to {total:,.6g}; nothing was sent"
         a_token, once = self.layers * self.rate.circuit, self.rate.once
-        key, cap, total = over
-        too_much = f"{key} is {cap:g}, and all circuits together take up to {total:,.6g}; nothing was sent"
         if least := self._over(self.of(draw(a_token + once))):
-            key, _, total = least
+            option, _, total = least
             raise QweftError(
-                f"{too_much}. One token alone takes up to {total:,.6g}; raise {key}, or name fewer layers with --layers"
+                f"{too_much}. One token alone takes up to {total:,.6g}; raise {option}, or name fewer layers with "
+                "--layers"
             )
         fits, most = 1, (sample.circuits - once) // a_token
-        while most - fits > 1:  # not in proportion: a job has its price with one circuit too, and a layer has a job
+        while most - fits > 1:  # a cost is not in proportion to circuits: each job has its own price
             middle = (fits + most) // 2
             fits, most = (fits, middle) if self._over(self.of(draw(middle * a_token + once))) else (middle, most)
         raise QweftError(f"{too_much}; --max-circuits {fits * a_token + once} would fit")
@@ -106,12 +98,10 @@ class Costs:
     def _over(self, whole: Estimate) -> tuple[str, float, float] | None:
         """Return the option whose cap an estimate exceeds, the cap and the estimate."""
         caps = self.budget.caps
-        for key, cap, total in (
-            ("--max-cost", caps.money, whole.money),
-            ("--max-seconds", caps.seconds, whole.seconds),
-        ):
+        pairs = (("--max-cost", caps.money, whole.money), ("--max-seconds", caps.seconds, whole.seconds))
+        for option, cap, total in pairs:
             if cap is not None and total is not None and total > cap:
-                return key, cap, total
+                return option, cap, total
         return None
 
 

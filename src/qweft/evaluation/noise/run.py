@@ -3,39 +3,33 @@
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
-from functools import partial
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from qweft.adapter.cores import Measure
+from qweft.adapter.cores import FunctionCore, Measure
 from qweft.circuit import Circuit, expectation_values
-from qweft.claims import check_state, claimed_output, keep_earlier, state_of
+from qweft.claims import claimed_output, keep_earlier
 from qweft.data.conversation import Conversation
-from qweft.data.load import Data, load_data
 from qweft.data.tokens import Encoded
 from qweft.devices import BoundCircuits, Frequencies, Measurer
 from qweft.devices.device import Runner
 from qweft.devices.jobs import Executor, Retry, confirm
-from qweft.devices.mitigation.estimate import Mitigation
 from qweft.environment import LoadMeter, environment
 from qweft.errors import saying_when_stopped
-from qweft.evaluation.config import EvaluationConfig
 from qweft.evaluation.generation import generate_answers, prompt_of, tokens_read
 from qweft.evaluation.loss import score_rows
-from qweft.evaluation.noise.checks import Checked, check_start
 from qweft.evaluation.noise.config import NoiseConfig
 from qweft.evaluation.noise.cost import Costs, Plan, rate
-from qweft.evaluation.noise.outcome import Computed, Effort, NoiseResults, Point, Scored, point
+from qweft.evaluation.noise.grid import Checked, Setting, check_start
 from qweft.evaluation.noise.report import one_line, write, written
+from qweft.evaluation.noise.results import Computed, NoiseResults, Point, Scored, point
 from qweft.evaluation.noise.sample import ChosenTokens, Sample, Wanted, Which, measured_targets
-from qweft.evaluation.noise.settings import Setting
 from qweft.evaluation.on_device import circuit_layers, on_device
-from qweft.evaluation.saved import base_model, changed, put_on, weights_of
-from qweft.evaluation.unseen import check_unseen
-from qweft.models.load import load_model
+from qweft.evaluation.subject import Subject, load_subject
 from qweft.output import Console
 from qweft.text import many, progress
 
@@ -67,69 +61,41 @@ def evaluate_on_device(
             the device fails.
     """
     console = console or Console()
+    tell = partial(console.print, highlight=False, soft_wrap=True)
     checked = check_start(adapter, overrides, config)
-    grid, output = checked.grid, checked.output
+    output = checked.output
     pages: list[Path] = []  # after each setting
     with ExitStack() as stack:
         if yes is not None:
             stack.enter_context(claimed_output(output, "qweft evaluate"))
             stack.enter_context(saying_when_stopped(lambda: _kept(output, pages)))
-        state = state_of(adapter)
-        loaded = load_model(checked.model)
-        data = load_data(checked.data, loaded.tokenizer)
-        check_unseen(adapter, overrides, data, checked.evaluation.split, loaded.tokenizer)
-        before = weights_of(loaded.model, adapter)
-        measurement = Measurement.of(put_on(loaded, adapter), data, config, checked)
-        dtype = str(loaded.dtype).removeprefix("torch.")
-        plan = Plan(
-            measurement.measures,
-            dtype,
-            len(grid.settings),
-            measurement.costs.checked(measurement.sample, lambda most: measurement.wanted.draw(most, config.seed)),
-        )
+        subject = load_subject(adapter, overrides, checked.model, checked.data, checked.evaluation)
+        measurement = Measurement(subject, config, checked)
+        plan = measurement.plan()
         if yes is None:
             return plan
         console.print(plan.headline(), highlight=False)
         confirm(plan.estimate, yes)
-        with base_model(changed(before, measurement.model), measurement.model, checked.model) as untouched:
-            base = replace(measurement, model=untouched).score()
+        with subject.base() as untouched:
+            base = measurement.score(untouched)
         exact = measurement.score_with(in_float64)
-        split = checked.evaluation.split
-        results = NoiseResults(
-            adapter=str(adapter),
-            data=f"{checked.data.source_of(split)} ({split})",
-            device=config.device,
-            identity=grid.identity,
-            has_noise=grid.has_noise,
-            mitigation=config.mitigation,
-            measures=measurement.measures,
-            sample=measurement.sample,
-            layers=tuple(measurement.layers),
-            computed=Computed.of(base, exact),
-            prompts=tuple(prompt_of(each, data.tokenizer).shown for each in measurement.conversations),
-            points=(),
-            planned=len(grid.settings),
-            config=asdict(config),
-            environment=environment(loaded.source.origin, data.report.fingerprint, command, str(loaded.device), dtype),
-        )
+        results = measurement.results(Computed.of(base, exact), command)
         if earlier := written(output):  # the numbers last: they tell whose the others are
-            aside = keep_earlier(output, "robustness", earlier[::-1])
-            console.print(f"the earlier report in {output} is now in {aside}", highlight=False, soft_wrap=True)
-        tell = partial(console.print, highlight=False, soft_wrap=True)  # text from a provider
-        for setting in grid.settings:
+            tell(f"the earlier report in {output} is now in {keep_earlier(output, 'robustness', earlier[::-1])}")
+        for setting in checked.grid.settings:
             executor = Executor(
-                grid.devices[setting.noise_scale],
+                checked.grid.devices[setting.noise_scale],
                 budget=checked.budget,
                 retry=Retry(timeout=config.timeout),
                 any_calibration=config.any_calibration,
                 tell=tell,
             )
             measured = measurement.measure(executor, setting, exact)
-            check_state(adapter, state)
-            results = replace(results, points=(*results.points, measured))
+            subject.check_same()
+            results = results.with_point(measured)
             pages.append(write(results, output))
             console.print(one_line(results, measured), highlight=False)
-        console.print(f"written to {pages[-1]}", highlight=False, soft_wrap=True)
+        tell(f"written to {pages[-1]}")
         return results
 
 
@@ -152,80 +118,117 @@ class Counted:
         return self._runner.run(circuits, shots)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Measurement:
-    """What all settings have in common."""
+    """What all settings have in common: the layers, and the sample of rows, tokens and answers."""
 
-    tokenizer: Any
-    model: Any
-    rows: Sequence[Encoded]
-    conversations: Sequence[Conversation]
-    wanted: Wanted
-    sample: Sample
-    measures: str
-    evaluation: EvaluationConfig
-    layers: Sequence[str]
-    mitigation: Mitigation
-    costs: Costs
+    subject: Subject
+    config: NoiseConfig
+    checked: Checked
+    layers: dict[str, FunctionCore] = field(init=False)
+    wanted: Wanted = field(init=False)
+    costs: Costs = field(init=False)
 
-    @classmethod
-    def of(cls, model: Any, data: Data, config: NoiseConfig, checked: Checked) -> "Measurement":
-        """Draw the sample and return the measurement of a model with its adapter."""
-        evaluation, grid = checked.evaluation, checked.grid
-        cores = circuit_layers(model, config.layers)
-        circuits = {name: core.circuit for name, core in cores.items() if core.circuit is not None}
-        grid.check_qubits(circuits)
-        counted = rate(checked.mitigation, list(circuits.values()))
-        rows = data.test if evaluation.split == "test" else data.validation
-        shown = data.to_answer(evaluation.split)[: evaluation.answers]
-        lengths = [len(prompt_of(each, data.tokenizer).ids) for each in shown]
-        wanted = Wanted(
-            rows=rows,
-            which=config.tokens,
-            answers=[tokens_read(model, length, evaluation.max_new_tokens) for length in lengths],
-            batch_size=evaluation.batch_size,
-            circuits_a_token=len(cores) * counted.circuit,
+    def __post_init__(self) -> None:
+        self.layers = circuit_layers(self.subject.model, self.config.layers)
+        circuits = {name: core.circuit for name, core in self.layers.items() if core.circuit is not None}
+        self.checked.grid.check_qubits(circuits)
+        counted = rate(self.checked.mitigation, list(circuits.values()))
+        judging = self.subject.judging
+        lengths = [len(prompt_of(each, self.subject.data.tokenizer).ids) for each in self._texts]
+        self.wanted = Wanted(
+            rows=self.subject.rows,
+            which=self.config.tokens,
+            answers=[tokens_read(self.subject.model, length, judging.max_new_tokens) for length in lengths],
+            batch_size=judging.batch_size,
+            circuits_a_token=len(self.layers) * counted.circuit,
             circuits_once=counted.once,
         )
-        sample = wanted.draw(config.max_circuits, config.seed)
-        return cls(
-            tokenizer=data.tokenizer,
-            model=model,
-            rows=[rows[i] for i in sample.rows],
-            conversations=shown[: sample.answers],
-            wanted=wanted,
-            sample=sample,
-            measures=f"{sample.describe(rows)}, {many(len(cores), 'layer')}",
-            evaluation=evaluation,
-            layers=list(cores),
-            mitigation=checked.mitigation,
-            costs=Costs(grid, checked.budget, len(cores), counted),
+        self.costs = Costs(self.checked.grid, self.checked.budget, len(self.layers), counted)
+
+    @property
+    def _texts(self) -> list[Conversation]:
+        judging = self.subject.judging
+        return self.subject.data.to_answer(judging.split)[: judging.answers]
+
+    @cached_property
+    def sample(self) -> Sample:
+        """What is measured at each setting."""
+        return self.wanted.draw(self.config.max_circuits, self.config.seed)
+
+    @property
+    def rows(self) -> list[Encoded]:
+        """The rows of the sample."""
+        return [self.subject.rows[place] for place in self.sample.rows]
+
+    @property
+    def conversations(self) -> list[Conversation]:
+        """The conversations to answer."""
+        return self._texts[: self.sample.answers]
+
+    @property
+    def measures(self) -> str:
+        """Description of the sample and the layers."""
+        return f"{self.sample.describe(self.subject.rows)}, {many(len(self.layers), 'layer')}"
+
+    def plan(self) -> Plan:
+        """Return the plan; raise if it exceeds a cap."""
+        estimate = self.costs.checked(self.sample, lambda most: self.wanted.draw(most, self.config.seed))
+        return Plan(self.measures, self.subject.dtype, len(self.checked.grid.settings), estimate)
+
+    def results(self, computed: Computed, command: str) -> NoiseResults:
+        """Return results without a point yet."""
+        subject, grid, split = self.subject, self.checked.grid, self.subject.judging.split
+        loaded = subject.loaded
+        return NoiseResults(
+            adapter=str(subject.adapter),
+            data=f"{self.checked.data.source_of(split)} ({split})",
+            device=self.config.device,
+            identity=grid.identity,
+            has_noise=grid.has_noise,
+            mitigation=self.config.mitigation,
+            measures=self.measures,
+            sample=self.sample,
+            layers=tuple(self.layers),
+            computed=computed,
+            prompts=tuple(prompt_of(each, subject.data.tokenizer).shown for each in self.conversations),
+            planned=len(grid.settings),
+            config=asdict(self.config),
+            environment=environment(
+                loaded.source.origin, subject.data.report.fingerprint, command, str(loaded.device), subject.dtype
+            ),
         )
 
     @progress("scoring")
-    def score(self) -> Scored:
-        """Score the model in its current state: its rows, and greedy answers to the prompts."""
-        evaluation = self.evaluation
-        scores = score_rows(self.model, self.rows, self.tokenizer.pad_token_id, evaluation.batch_size)
-        answers = generate_answers(self.model, self.tokenizer, self.conversations, evaluation.max_new_tokens)
+    def score(self, model: Any) -> Scored:
+        """Score a model in its current state: its rows, and greedy answers to the prompts."""
+        judging, tokenizer = self.subject.judging, self.subject.data.tokenizer
+        scores = score_rows(model, self.rows, tokenizer.pad_token_id, judging.batch_size)
+        answers = generate_answers(model, tokenizer, self.conversations, judging.max_new_tokens)
         return Scored(scores, tuple(answer.generated for answer in answers))
 
     def score_with(self, measure: Measure) -> Scored:
-        """Score the model with the circuits of the sample's tokens measured."""
+        """Score the adapted model with the circuits of the sample's tokens measured."""
         others: Which = "all" if self.sample.kind == "all" else "targets"
-        chosen = ChosenTokens(self.rows, self.sample.tokens, self.tokenizer.pad_token_id, others)
-        with on_device(self.model, measure, self.layers, chosen):
-            return self.score()
+        pad = self.subject.data.tokenizer.pad_token_id
+        chosen = ChosenTokens(self.rows, self.sample.tokens, pad, others)
+        with on_device(self.subject.model, measure, list(self.layers), chosen):
+            return self.score(self.subject.model)
 
     def measure(self, executor: Executor, setting: Setting, exact: Scored) -> Point:
         """Return the result at a setting."""
         counted, sent_before = Counted(executor), executor.budget.circuits
         began, meter = time.perf_counter(), LoadMeter()
-        measured = self.score_with(Measurer(counted, setting.shots, self.mitigation))
+        measured = self.score_with(Measurer(counted, setting.shots, self.checked.mitigation))
         seconds, load = time.perf_counter() - began, meter.read()
-        effort = Effort(counted.circuits, executor.budget.circuits - sent_before, seconds, load.cpu_by_others)
         is_measured = [measured_targets(row, some) for row, some in zip(self.rows, self.sample.tokens, strict=True)]
-        return point(setting, measured, exact, is_measured, effort)
+        return replace(
+            point(setting, measured, exact, is_measured),
+            circuits=counted.circuits,
+            sent=executor.budget.circuits - sent_before,
+            seconds=seconds,
+            cpu_by_others=load.cpu_by_others,
+        )
 
 
 def in_float64(circuit: Circuit, c: torch.Tensor, angles: torch.Tensor) -> torch.Tensor:

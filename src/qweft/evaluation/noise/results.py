@@ -1,13 +1,13 @@
-"""Results of measuring an adapter's circuits on a device."""
+"""Results of an adapter whose circuits are measured on a device: one point a setting, beside exact computation."""
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from qweft.evaluation.noise.grid import Setting
 from qweft.evaluation.noise.sample import Sample
-from qweft.evaluation.noise.settings import Setting
-from qweft.evaluation.row_scores import HeldOutLoss, RowScore, loss_of, ratio
+from qweft.evaluation.row_scores import RowScore, loss_of, ratio
 
 
 @dataclass(frozen=True)
@@ -18,24 +18,9 @@ class Scored:
     answers: tuple[str, ...]
 
     @property
-    def loss(self) -> HeldOutLoss:
-        """Loss over all rows."""
-        return loss_of(self.scores)
-
-    @property
     def totals(self) -> tuple[float, ...]:
         """Sum of -log p over the targets of each row, in nats."""
         return tuple(score.total for score in self.scores)
-
-
-@dataclass(frozen=True)
-class Effort:
-    """Circuits, sent circuits, seconds and load of a measurement, as in `Point`."""
-
-    circuits: int
-    sent: int
-    seconds: float
-    cpu_by_others: float | None = None
 
 
 @dataclass(frozen=True)
@@ -48,11 +33,10 @@ class Point:
         loss_error: Standard error of the loss over rows; `None` with fewer than two rows that have targets.
         row_totals: Sum of -log p over the targets of each row, in nats.
         rise: Loss minus the exact loss.
-        rise_error: Paired standard error of the rise over rows; `None` with fewer than two rows that have targets.
+        rise_error: Paired standard error of the rise over rows; `None` as for the loss.
         agreement: Share of targets with the same most probable token as in exact computation, among targets that a
             measured token predicts; `None` without such targets.
-        agreement_error: Standard error of the agreement over rows; `None` with fewer than two rows that have such
-            targets.
+        agreement_error: Standard error of the agreement over rows; `None` with fewer than two such rows.
         answers: Generated answers.
         same_answers: Number of answers that equal those of exact computation.
         circuits: Requested circuits, including those of mitigation; equal circuits of one call count once.
@@ -71,16 +55,14 @@ class Point:
     agreement_error: float | None
     answers: tuple[str, ...]
     same_answers: int
-    circuits: int
-    sent: int
-    seconds: float
+    circuits: int = 0
+    sent: int = 0
+    seconds: float = 0.0
     cpu_by_others: float | None = None
 
 
-def point(
-    setting: Setting, measured: Scored, exact: Scored, is_measured: Sequence[Sequence[bool]], effort: Effort
-) -> Point:
-    """Compare the measured adapter with exact computation."""
+def point(setting: Setting, measured: Scored, exact: Scored, is_measured: Sequence[Sequence[bool]]) -> Point:
+    """Compare the measured adapter with exact computation; `is_measured` tells of each target's predicting token."""
     pairs = list(zip(measured.scores, exact.scores, strict=True))
     rise, rise_error = ratio([(mine.total - theirs.total, theirs.targets) for mine, theirs in pairs])
     same = [
@@ -88,7 +70,7 @@ def point(
         for (mine, theirs), of_row in zip(pairs, is_measured, strict=True)
     ]
     agreement, agreement_error = ratio([(sum(row), len(row)) for row in same]) if any(same) else (None, None)
-    loss = measured.loss
+    loss = loss_of(measured.scores)
     return Point(
         setting=setting,
         loss=loss.loss,
@@ -100,7 +82,6 @@ def point(
         agreement_error=agreement_error,
         answers=measured.answers,
         same_answers=sum(a == b for a, b in zip(measured.answers, exact.answers, strict=True)),
-        **vars(effort),
     )
 
 
@@ -119,7 +100,8 @@ class Computed:
     def of(cls, base: Scored, exact: Scored) -> "Computed":
         """Return the baselines from the scores of the base model and of the adapter computed exactly."""
         targets = tuple(score.targets for score in exact.scores)
-        return cls(base.loss.loss, exact.loss.loss, base.totals, exact.totals, targets, exact.answers)
+        base_loss, exact_loss = loss_of(base.scores).loss, loss_of(exact.scores).loss
+        return cls(base_loss, exact_loss, base.totals, exact.totals, targets, exact.answers)
 
 
 @dataclass(frozen=True)
@@ -138,10 +120,10 @@ class NoiseResults:
         layers: Layers whose circuits are measured.
         computed: Baselines on the same rows.
         prompts: Prompts to answer.
-        points: Results at the settings measured so far.
         planned: Number of settings in the complete run.
         config: Options of the measurement.
         environment: Command, versions, machine, and dtype.
+        points: Results at the settings measured so far.
     """
 
     adapter: str
@@ -155,14 +137,18 @@ class NoiseResults:
     layers: tuple[str, ...]
     computed: Computed
     prompts: tuple[str, ...]
-    points: tuple[Point, ...]
     planned: int
     config: dict[str, Any]
     environment: dict[str, Any]
+    points: tuple[Point, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return all fields as JSON can hold them."""
         return asdict(self) | {"sample": self.sample.to_json()}
+
+    def with_point(self, measured: Point) -> "NoiseResults":
+        """Return the results with one more setting."""
+        return replace(self, points=(*self.points, measured))
 
     @property
     def is_diluted(self) -> bool:
@@ -170,16 +156,11 @@ class NoiseResults:
         return self.sample.kind == "drawn"
 
     @property
-    def gain(self) -> float:
-        """Loss of the base model minus loss of the adapter computed exactly."""
-        return self.computed.base - self.computed.exact
-
-    @property
-    def gain_error(self) -> float | None:
-        """Standard error of the gain over rows; `None` with fewer than two rows that have targets."""
+    def gain(self) -> tuple[float, float | None]:
+        """Loss of the base model minus loss of the adapter computed exactly, and its standard error over rows."""
         computed = self.computed
         gains = (base - exact for base, exact in zip(computed.base_totals, computed.exact_totals, strict=True))
-        return ratio(list(zip(gains, computed.targets, strict=True)))[1]
+        return computed.base - computed.exact, ratio(list(zip(gains, computed.targets, strict=True)))[1]
 
     @property
     def scales(self) -> tuple[float, ...]:
@@ -192,11 +173,11 @@ class NoiseResults:
         return tuple(sorted(points, key=lambda point: point.setting.shots or math.inf))
 
 
-def enough_shots(points: Sequence[Point], holds: Callable[[Point], bool]) -> Point | None:
-    """Return the point with the fewest shots from which a condition holds at all further points."""
-    first = None
+def enough_shots(points: Sequence[Point], holds: Callable[[Point], bool]) -> int | None:
+    """Return the fewest shots from which a condition holds at all further points; `None` if there are none."""
+    fewest = None
     for each in reversed(points):
         if not holds(each):
             break
-        first = each
-    return first if first is None or first.setting.shots is not None else None
+        fewest = each.setting.shots
+    return fewest

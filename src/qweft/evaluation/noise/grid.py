@@ -1,15 +1,25 @@
-"""The devices and settings of a measurement: each number of shots at each noise scale."""
+"""The devices and settings of a measurement, checked before PyTorch is imported."""
 
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from qweft.circuit import Circuit
+from qweft.data.config import DataConfig
 from qweft.devices import Device, DeviceError, DeviceSettings, RemoteDevice, make_device
-from qweft.devices.jobs import PriceList
+from qweft.devices.jobs import Budget, Caps, PriceList
+from qweft.devices.mitigation import make_mitigation
+from qweft.devices.mitigation.estimate import Mitigation
 from qweft.devices.registry import NOISELESS
 from qweft.errors import QweftError
+from qweft.evaluation.checks import check_judging
+from qweft.evaluation.config import EvaluationConfig
 from qweft.evaluation.noise.config import NoiseConfig
+from qweft.files import check_can_be_written
+from qweft.models.config import ModelConfig
 from qweft.text import many
 
 
@@ -23,7 +33,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class Grid:
-    """Devices and settings of a measurement."""
+    """Devices by noise scale, and the settings to measure in turn."""
 
     devices: dict[float, Device | RemoteDevice]
     settings: tuple[Setting, ...]
@@ -42,41 +52,65 @@ class Grid:
                     )
 
 
+class Checked(NamedTuple):
+    """What is to be measured, where and how."""
+
+    model: ModelConfig
+    data: DataConfig
+    evaluation: EvaluationConfig
+    grid: Grid
+    budget: Budget
+    mitigation: Mitigation
+    output: Path
+
+
+def check_start(adapter: Path, overrides: Mapping[str, Any], config: NoiseConfig) -> Checked:
+    """Check everything that can be checked before a model is loaded."""
+    sections = check_judging(adapter, overrides)
+    grid = make_grid(config)
+    per_setting = config.max_circuits
+    caps = Caps(None if per_setting is None else per_setting * len(grid.settings), config.max_cost, config.max_seconds)
+    device = next(iter(grid.devices.values()))
+    budget = Budget(device.name, PriceList.load(config.price_file).of(device.name), caps)
+    mitigation = make_mitigation(config.readout, tuple(config.zne) if config.zne else None, config.extrapolation)
+    output = Path(config.output or adapter.parent / f"robustness-{config.device.replace(':', '-')}")
+    if not config.output and output.is_symlink():  # a stranger's folder must not choose where is written
+        raise QweftError(f"output {output} is a link to {os.path.realpath(output)}; remove it, or give --output")
+    if adapter.resolve().is_relative_to(os.path.realpath(output)):
+        raise QweftError(f"output {output} holds the adapter; choose another --output")
+    check_can_be_written(output)
+    return Checked(*sections, grid, budget, mitigation, output)
+
+
 def make_grid(config: NoiseConfig) -> Grid:
     """Return a setting for each number of shots at each noise scale, with checked devices.
 
-    If the device can compute exact probabilities, they are added as a setting: the limit of many shots. Mitigation
-    that needs counts rules this out, and so does a price or a time for each shot.
-
-    Raises:
-        QweftError: If a number is out of range, the device is unavailable or does not support the shots, or it has a
-            price or a time for each shot and none are given.
+    A device that can compute exact probabilities gets them as a further setting, the limit of many shots, unless
+    mitigation needs counts or shots are paid for.
     """
     _check(config)
-
-    def device_at(scale: float) -> Device | RemoteDevice:
-        return make_device(config.device, DeviceSettings(config.seed, config.noise, scale))
-
-    devices = {scale: device_at(scale) for scale in sorted(set(config.noise_scale))}
+    devices = {scale: _device(config, scale) for scale in sorted(set(config.noise_scale))}
     wanted: list[int | None] = [*sorted(set(config.shots))] if config.shots else [None]
     first = next(iter(devices.values()))
     for shots in wanted:
         first.check(shots)
     counts_shots = PriceList.load(config.price_file).of(config.device).counts_shots
-    if counts_shots and not config.shots:  # the device may take a number of its own, which nobody counts
-        raise QweftError(
-            f"device {config.device} has a price or a time for each shot; give --shots, so that it can be told"
-        )
-    if config.shots and not (config.needs_counts or counts_shots) and _is_exact_too(first):
+    if counts_shots and not config.shots:
+        raise QweftError(f"device {config.device} has a price or a time for each shot; give --shots")
+    if config.shots and not (config.needs_counts or counts_shots) and _computes_exactly(first):
         wanted.append(None)
-    identity = device_at(1.0).identity()
-    has_noise = identity != device_at(0.0).identity()
+    identity = _device(config, 1.0).identity()
+    has_noise = identity != _device(config, 0.0).identity()
     if config.noise_scale != [1.0] and not has_noise:
         raise QweftError(
             f"--noise-scale {','.join(f'{scale:g}' for scale in config.noise_scale)}: device {config.device} has no "
             "noise model that could be scaled; name one with --noise, or use device noisy"
         )
     return Grid(devices, tuple(Setting(shots, scale) for scale in devices for shots in wanted), identity, has_noise)
+
+
+def _device(config: NoiseConfig, scale: float) -> Device | RemoteDevice:
+    return make_device(config.device, DeviceSettings(config.seed, config.noise, scale))
 
 
 def _check(config: NoiseConfig) -> None:
@@ -102,7 +136,7 @@ def _check(config: NoiseConfig) -> None:
             raise QweftError(f"--{name.replace('_', '-')} must be above 0, got {value}")
 
 
-def _is_exact_too(device: Device | RemoteDevice) -> bool:
+def _computes_exactly(device: Device | RemoteDevice) -> bool:
     if not isinstance(device, Device):
         return False
     try:
