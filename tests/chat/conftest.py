@@ -5,8 +5,8 @@ import torch
 from peft import LoraConfig, get_peft_model
 
 from qweft import QwthnConfig
-from qweft.chat.chat_models import open_chat_models
 from qweft.chat.config import ChatConfig
+from qweft.chat.models import open_chat_models
 from qweft.models.config import ModelConfig
 from qweft.models.load import load_model
 from tests.tiny_folder import save_tiny_model

@@ -8,7 +8,7 @@ import pytest
 from docstring_parser import parse as parse_docstring
 
 from qweft.analysis.config import InspectionConfig
-from qweft.chat.config import ChatConfig, PageConfig
+from qweft.chat.config import ChatConfig
 from qweft.circuit_view.config import CircuitConfig
 from qweft.cli.data import CheckConfig
 from qweft.cli.evaluate import Overrides
@@ -19,7 +19,7 @@ from qweft.comparison.config import ComparisonConfig, MethodConfig
 from qweft.comparison.starter import CompareOptions, InitOptions
 from qweft.exporting.config import ExportConfig
 from qweft.schema import is_mapping, keys_of
-from qweft.serve.config import ServeConfig
+from qweft.serve.config import PageConfig, ServeConfig
 from qweft.sweep.config import SweepConfig
 from qweft.training.config import RunConfig
 

@@ -63,7 +63,7 @@ EVALUATE = {
 """What makes an evaluation small, by what is in it; only those data have a verifier."""
 INSTEAD = {"embedded:gsm_symbolic": "more.jsonl", "embedded:chitchat": "more.jsonl"}
 """Data in the place of others where they are not what the command is about."""
-KEPT_ELSEWHERE = {"doctor": "tests/cli/test_doctor.py", "ui": "tests/chat/test_page.py"}
+KEPT_ELSEWHERE = {"doctor": "tests/cli/test_doctor.py", "ui": "tests/serve/test_page.py"}
 """Commands that a test of their own runs."""
 
 

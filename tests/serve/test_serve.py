@@ -19,12 +19,12 @@ from types import SimpleNamespace
 import pytest
 import torch
 import yaml
-from peft import LoraConfig, PeftModel, PromptTuningConfig, get_peft_model
+from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 from qweft import QweftError
-from qweft.chat.chat_models import open_chat_models
 from qweft.chat.config import ChatConfig
+from qweft.chat.models import open_chat_models
 from qweft.cli.main import main
 from qweft.cli.parser import parse
 from qweft.data.conversation import Conversation, Message
@@ -37,7 +37,6 @@ from qweft.training.run import train
 from tests.data.tiny_tokenizer import CHATML, make_tokenizer
 from tests.export.test_export import run_config
 from tests.tiny_folder import save_rows, save_tiny_model
-from tests.tiny_models import tiny_gpt2
 
 MOST = 32
 """Tokens of an answer: enough for a tiny model to write some that can be shown."""
@@ -63,11 +62,11 @@ def address(trained):
     pytest.importorskip("openai")
     import uvicorn
 
-    from qweft.serve.run import application, open_models
+    from qweft.serve.run import application, open_served
 
     targets = [str(trained / "qtha/adapter"), f"second={trained / 'sparse/adapter'}"]
     model, folders = check_serve(targets, ServeConfig(), {})
-    server = uvicorn.Server(uvicorn.Config(application(open_models(model, folders), "127.0.0.1"), log_level="error"))
+    server = uvicorn.Server(uvicorn.Config(application(open_served(model, folders), "127.0.0.1"), log_level="error"))
     listening = socket.create_server(("127.0.0.1", 0))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
     thread.start()
@@ -234,7 +233,7 @@ def test_adapters_of_two_models_are_not_served_together(trained, tmp_path, monke
     (tmp_path / "other.yaml").write_text(yaml.safe_dump(config))
     train(parse(RunConfig, [str(tmp_path / "other.yaml")]))
     both = [str(trained / "qtha/adapter"), str(tmp_path / "other/adapter")]
-    with pytest.raises(QweftError, match="a server has one base model, which --model"):
+    with pytest.raises(QweftError, match="must be of one base model"):
         check_serve(both, ServeConfig(), {})
     assert check_serve(both, ServeConfig(), {"model": {"name": str(trained / "model")}})[0] == ModelConfig(
         name=str(trained / "model"), device="cpu"
@@ -250,9 +249,6 @@ def test_a_port_in_use_is_told(trained, monkeypatch, capsys):
     assert f"127.0.0.1 port {port} cannot be listened at" in capsys.readouterr().err
 
 
-LOOP = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
-
-
 def refused(address, path="/v1/chat/completions", **body):
     """Status and answer to a request that is not answered with 200."""
     with pytest.raises(urllib.error.HTTPError) as caught:
@@ -260,53 +256,25 @@ def refused(address, path="/v1/chat/completions", **body):
     return caught.value.code, caught.value.read().decode()
 
 
+@pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize(
-    ("body", "said"),
+    ("body", "named"),
     [
-        ({"chat_template_kwargs": {"chat_template": LOOP}}, "are variables of the chat template"),
         (
-            {"chat_template_kwargs": {"padding": "max_length", "max_length": 10**9}},
-            "are variables of the chat template",
+            {"chat_template_kwargs": {"chat_template": "{% for a in range(9) %}x{% endfor %}"}},
+            "chat_template_kwargs",
         ),
-        ({"generation_config": json.dumps({"num_beams": 20000})}, "generation_config is a text of JSON with any of"),
-        ({"generation_config": "{"}, "generation_config is a text of JSON with any of"),
-        ({"generation_config": json.dumps({"temperature": "x"})}, "temperature is 0, or from 0.001 to 100"),
-        ({"stop": ["x"] * 100}, "stop is at most 16 texts"),
-        ({"stop": [""]}, "stop is at most 16 texts"),
-        ({"stop": ["x" * 200, "y" * 57]}, "stop is at most 16 texts of at most 256 characters together"),
-        ({"logit_bias": {"5": 1e39}}, "logit_bias maps tokens to numbers"),
+        ({"generation_config": json.dumps({"num_beams": 20000})}, "generation_config"),
+        ({"logit_bias": {"99999999": 1}}, "logit_bias names token 99999999"),
         ({"temperature": 1e-45}, "temperature is 0, or from 0.001 to 100"),
         ({"max_tokens": 0}, "max_tokens is a whole number from 1"),
+        ({"max_tokens": 5.5}, "max_tokens is a whole number"),
         ({"frequency_penalty": -2}, "frequency_penalty is from"),
     ],
 )
-def test_a_request_that_would_keep_all_others_waiting_is_refused(address, body, said):
-    status, answer = refused(address, **body)
-    assert status == 422 and said in answer
-
-
-@pytest.mark.parametrize("stream", [False, True])
-@pytest.mark.parametrize(
-    ("body", "said"),
-    [
-        ({"logit_bias": {"99999999": 1}}, "logit_bias names token 99999999"),
-        ({"logit_bias": {"a": 1}}, "logit_bias maps tokens to numbers"),
-        ({"logit_bias": {"-1": 1}}, "logit_bias maps tokens to numbers"),
-        ({"generation_config": '{"typical_p": 0, "do_sample": true}'}, "typical_p is from 0.01 to 1"),
-        ({"generation_config": '{"top_k": 5.5, "do_sample": true}'}, "top_k is a whole number"),
-        ({"max_tokens": 5.5}, "max_tokens is a whole number"),
-    ],
-)
-def test_what_no_answer_can_be_drawn_by_is_refused_before_it_begins(address, body, said, stream):
+def test_a_wrong_setting_is_refused_before_the_answer_begins(address, body, named, stream):
     status, answer = refused(address, stream=stream, **body)
-    assert status == 422 and said in answer
-
-
-def test_settings_that_a_client_may_give_are_taken(address):
-    drawn = {"do_sample": True, "temperature": 2, "repetition_penalty": 2, "top_k": 5.0}
-    for settings in ({"temperature": 0.5}, drawn):
-        body = {"model": "second", "messages": QUESTION, "generation_config": json.dumps(settings)}
-        assert json.loads(ask(address, "/v1/chat/completions", body))["choices"]
+    assert status == 422 and named in answer
 
 
 @pytest.mark.parametrize("kind", ["Chat", "Completion", "Response"])
@@ -319,8 +287,6 @@ def test_settings_that_a_client_may_give_are_taken(address):
         ({"temperature": 0}, False),
         ({"top_p": 0.9}, True),
         ({"seed": 3}, None),
-        ({"temperature": 0.8, "generation_config": '{"max_new_tokens": 9}'}, True),
-        ({"temperature": 0.8, "generation_config": '{"do_sample": false}'}, False),
     ],
 )
 def test_an_answer_is_drawn_where_the_client_asks_for_it(kind, own, asked, drawn):
@@ -348,21 +314,7 @@ def test_an_answer_ends_within_the_models_context(address):
     found = json.loads(chat(address, "base", max_tokens=10**9, logit_bias=bias))["usage"]
     assert found["total_tokens"] == 64
     status, answer = refused(address, messages=[{"role": "user", "content": "a b " * 200}])
-    assert status == 422 and "and the model takes 64" in answer
-
-
-def test_virtual_tokens_take_places_of_the_context():
-    fastapi = pytest.importorskip("fastapi")
-    from qweft.serve import requests
-
-    prompt = PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=8)
-    model, settings = get_peft_model(tiny_gpt2(), prompt), SimpleNamespace(sequence_bias=None, max_new_tokens=100)
-    manager = requests.WithinContext(64)
-    manager._bound(model, {"input_ids": torch.zeros(1, 50)}, settings)
-    assert settings.max_new_tokens == 6
-    with pytest.raises(fastapi.HTTPException) as refusal:
-        manager._bound(model, {"input_ids": torch.zeros(1, 56)}, settings)
-    assert "the model takes 56" in str(refusal.value.detail)
+    assert status == 413 and "and the model takes 64" in answer
 
 
 def test_a_seed_holds_whoever_asks_at_the_same_time(address):
@@ -456,7 +408,7 @@ def test_an_answer_of_qwens_kin_is_without_its_question(template):
     from transformers import Qwen2Config, Qwen2ForCausalLM
     from transformers.cli.serving.utils import build_response_parser, parse_assistant_message
 
-    from qweft.serve.run import _answers, application
+    from qweft.serve.run import answers, application
 
     plain = make_tokenizer(CHATML)
     if template is QWEN:
@@ -465,7 +417,7 @@ def test_an_answer_of_qwens_kin_is_without_its_question(template):
     else:
         tokenizer = with_template(plain, template)
     config = Qwen2Config(vocab_size=len(plain), hidden_size=16, num_hidden_layers=1, num_attention_heads=2)
-    model, served = _answers(Qwen2ForCausalLM(config), tokenizer)
+    model, served = answers(Qwen2ForCausalLM(config), tokenizer)
     prompt = served.apply_chat_template(QUESTION, add_generation_prompt=True)["input_ids"]
 
     def parsed(text):
@@ -475,7 +427,7 @@ def test_an_answer_of_qwens_kin_is_without_its_question(template):
 
     assert (build_response_parser(served, model, prompt) is None) == (template is not QWEN)
     of_gemma = SimpleNamespace(config=SimpleNamespace(model_type="gemma4"), generation_config=GenerationConfig())
-    assert _answers(of_gemma, tokenizer)[0].config.model_type == "text"  # Gemma 4 has two anchors
+    assert answers(of_gemma, tokenizer)[0].config.model_type == "text"  # Gemma 4 has two anchors
     assert application({"base": (model, served)}, "127.0.0.1")
     assert parsed("It is 13.")[0] == "It is 13."
     cut = '<tool_call>{"name": "w", "arg'
@@ -504,10 +456,7 @@ def test_what_the_server_leaves_out_of_account_is_refused(address, path, field):
     body = {key: value for key, value in {"model": "base", "messages": QUESTION, **field}.items() if value is not None}
     with pytest.raises(urllib.error.HTTPError) as caught:
         ask(address, path, body)
-    assert (
-        caught.value.code == 422
-        and f"{list(field)[-1]} is not taken here; leave it out" in caught.value.read().decode()
-    )
+    assert caught.value.code == 422 and "is not taken here; leave it out" in caught.value.read().decode()
 
 
 def test_what_clients_send_by_default_is_taken(address):
@@ -529,7 +478,7 @@ def test_what_clients_send_by_default_is_taken(address):
         **nothing,
     }
     assert json.loads(chat(address, "base", chat_template_kwargs=None, tools=None))["choices"]
-    assert ask(address, "/v1/responses", body | {"reasoning": {"effort": None}, "text": {"verbosity": "medium"}})
+    assert ask(address, "/v1/responses", body | {"reasoning": {}, "text": {}})
 
 
 def test_every_setting_that_transformers_ignores_is_refused_or_passed_over():
@@ -570,13 +519,13 @@ def test_paths_that_read_further_files_are_not_there(address):
 
 def test_a_base_models_own_settings_are_those_of_other_commands(trained, tmp_path):
     pytest.importorskip("fastapi")
-    from qweft.serve.run import open_models
+    from qweft.serve.run import open_served
 
     shutil.copytree(trained / "model", tmp_path / "model")
     (tmp_path / "model/generation_config.json").write_text(
         json.dumps({"num_beams": 50000, "top_k": 7, "repetition_penalty": 1.5})
     )
-    models = open_models(ModelConfig(name=str(tmp_path / "model"), device="cpu"), {"a": trained / "qtha/adapter"})
+    models = open_served(ModelConfig(name=str(tmp_path / "model"), device="cpu"), {"a": trained / "qtha/adapter"})
     for model, tokenizer in models.values():
         assert model.generation_config.num_beams in (None, 1) and model.generation_config.top_k == 7
         assert model.generation_config.repetition_penalty in (None, 1)  # temperature 0 answers as other commands do
@@ -612,7 +561,7 @@ def test_an_adapter_of_another_dtype_is_told(trained, tmp_path, monkeypatch, cap
     (tmp_path / "other/run.json").write_text(json.dumps(record))
     both = [trained / "qtha/adapter", tmp_path / "other/adapter"]
     check_serve([str(each) for each in both], ServeConfig(), {})
-    assert "note: other was trained with model.dtype bfloat16, and the base model is" in capsys.readouterr().err
+    assert "note: other was trained with model.dtype bfloat16" in capsys.readouterr().err
     open_chat_models(both[0], ChatConfig(beside=str(both[1])), {})
     assert "was trained with model.dtype bfloat16, and answers in that of" in " ".join(capsys.readouterr().err.split())
     chosen = {"model": {"dtype": "float32"}}
@@ -648,7 +597,7 @@ def test_a_signal_ends_the_answers_in_progress(trained, tmp_path, number, status
         process.send_signal(number)
         asked = time.monotonic()
         assert process.wait(120) == status
-        assert 4 < time.monotonic() - asked < 30
+        assert time.monotonic() - asked < 30
         said = process.stderr.read()
         assert "terminate" not in said and "Traceback" not in said
     finally:
@@ -675,49 +624,27 @@ def test_a_name_may_have_a_colon():
 def test_all_tokens_are_drawn_from():
     """transformers' generate takes the 50 most likely ones where nothing is said."""
     pytest.importorskip("fastapi")
-    from qweft.serve.run import _plain
+    from qweft.serve.run import plain
     from tests.tiny_models import tiny_llama
 
     model = tiny_llama()
-    model.generation_config = _plain(model.generation_config)
+    model.generation_config = plain(model.generation_config)
     for own in (model.generation_config, GenerationConfig()):  # the second as a request's generation_config names it
         asked = {"do_sample": True, "temperature": 100.0, "max_new_tokens": 1, "num_return_sequences": 400}
         found = model.generate(torch.tensor([[5, 6]]), generation_config=own, **asked)
         assert len(found[:, -1].unique()) > 50
-    assert _plain(GenerationConfig(top_k=7)).top_k == 7
-
-
-def sent(address, head, *parts):
-    """The first line of the answer to a request, all of which is sent first."""
-    host, port = address.removeprefix("http://").split(":")
-    with socket.create_connection((host, int(port)), timeout=60) as connection:
-        begin = (
-            f"POST /v1/chat/completions HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n{head}\r\n\r\n"
-        )
-        for part in (begin.encode(), *parts):
-            connection.sendall(part)
-        return connection.makefile().read(12)
-
-
-def test_a_body_that_is_too_large_is_read_before_it_is_refused(address):
-    """A client that sends all of it first sees a broken connection else."""
-    mebibyte = b" " * 2**20
-    assert sent(address, f"Content-Length: {10 * 2**20}", *[mebibyte] * 10) == "HTTP/1.1 413"
-    chunks = [b"100000\r\n" + mebibyte + b"\r\n"] * 10
-    assert sent(address, "Transfer-Encoding: chunked", *chunks, b"0\r\n\r\n") == "HTTP/1.1 413"
-    status, answer = refused(address, user="x" * (5 * 2**20))
-    assert status == 413 and answer == "a request has at most 4 MiB"
+    assert plain(GenerationConfig(top_k=7)).top_k == 7
 
 
 def test_an_adapter_that_changes_the_base_model_is_refused_with_a_way_out(trained, tmp_path):
     pytest.importorskip("fastapi")
-    from qweft.serve.run import open_models
+    from qweft.serve.run import open_served
 
     model = AutoModelForCausalLM.from_pretrained(trained / "model")
     made = get_peft_model(model, LoraConfig(r=2, target_modules=["q_proj"], init_lora_weights="pissa"))
     made.save_pretrained(tmp_path / "pissa")
     config = ModelConfig(name=str(trained / "model"), device="cpu")
     with pytest.raises(QweftError, match="talk with it in qweft chat without --beside, or give another server what"):
-        open_models(config, {"a": tmp_path / "pissa"})
+        open_served(config, {"a": tmp_path / "pissa"})
     found = open_chat_models(tmp_path / "pissa", ChatConfig(), {"model": {"name": config.name, "device": "cpu"}})
-    assert found.all  # the first way out
+    assert found.names == ["pissa"]  # the first way out

@@ -1,1 +1,1 @@
-"""Chat with a trained adapter in a terminal or on a local page, side by side with another model if desired."""
+"""Chat with a trained adapter in a terminal, side by side with another model if desired."""

@@ -29,7 +29,7 @@ class Sampler:
         self._generator = torch.Generator().manual_seed(seed)
 
     def choose(self, logits: torch.Tensor) -> int:
-        """Returns the next token.
+        """Return the next token.
 
         Args:
             logits: (vocabulary,), of any dtype.
@@ -77,12 +77,12 @@ class Pieces:
         return self._text.strip()
 
     def add(self, token: int) -> str:
-        """Adds a token; returns the newly completed text, which may be empty."""
+        """Add a token; return the newly completed text, which may be empty."""
         self._tokens.append(token)
         return self._give(self._decoded().rstrip(HALF))
 
     def end(self) -> str:
-        """Returns the remaining text, including incomplete characters."""
+        """Return the remaining text, including incomplete characters."""
         return self._give(self._decoded())
 
     def _decoded(self) -> str:
@@ -128,7 +128,7 @@ class Answer:
         return len(self.tokens) / self.seconds if self.seconds else 0.0
 
     def note(self) -> str:
-        """Returns the length and speed of the answer, and why it ended if not by its end token."""
+        """Return the length and speed of the answer, and why it ended if not by its end token."""
         cut = {
             "end token": "", "stopped": "; stopped", "max_new_tokens": "; cut by --max-new-tokens",
             "context": "; cut: the model takes no more tokens",
@@ -181,11 +181,11 @@ class Answering:
         return self._stopped
 
     def stop(self) -> None:
-        """Ends the answer after the token that is being computed."""
+        """End the answer after the token that is being computed."""
         self._stopped = True
 
     def __iter__(self) -> Iterator[str]:
-        """Yields pieces of text in whole characters."""
+        """Yield pieces of text in whole characters."""
         began = time.perf_counter()
         tokens: list[int] = []
         end: End = self._cut

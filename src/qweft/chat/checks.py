@@ -1,11 +1,12 @@
-"""Checks of `qweft chat` and `qweft ui`, before PyTorch is imported."""
+"""Checks of adapters that are to answer, and of `qweft chat`, before PyTorch is imported."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from qweft.chat.config import ChatConfig
 from qweft.errors import QweftError
-from qweft.evaluation.record import model_of
+from qweft.evaluation.record import dtype_of, model_of, tell
 from qweft.method.peft_methods import fields_of
 from qweft.method.saved import check_folder, check_saved, read_saved
 from qweft.models.config import ModelConfig
@@ -13,10 +14,11 @@ from qweft.models.packages import prepared_folder
 from qweft.models.resolve import ModelSource, check_model, find
 
 BASE = "base"
+"""Name of the base model without an adapter."""
 
 
-def check_chat(adapter: Path, config: ChatConfig, overrides: dict[str, Any]) -> tuple[ModelConfig, list[Path]]:
-    """Checks everything that can be checked before the chat models are loaded.
+def check_chat(adapter: Path, config: ChatConfig, overrides: Mapping[str, Any]) -> tuple[ModelConfig, dict[str, Path]]:
+    """Check what can be checked before the models are loaded.
 
     Args:
         adapter: The adapter's folder.
@@ -24,64 +26,81 @@ def check_chat(adapter: Path, config: ChatConfig, overrides: dict[str, Any]) -> 
         overrides: Keys of the section model that differ from the training run.
 
     Returns:
-        The base model, and the folders of the adapters.
+        The base model, and the adapters' folders by name.
 
     Raises:
-        QweftError: If an option is wrong, a folder has no adapter, an adapter is unsuitable or belongs to another base
-            model, or the base model is not there.
+        QweftError: If an option is wrong, or as `check_adapters`.
     """
     config.check()
-    check_folder(adapter)
-    model = model_of(adapter, overrides)
-    beside = None if config.beside in (None, BASE) else Path(config.beside or "")
-    folders = [adapter] if beside is None else [adapter, beside]
-    if beside is not None:
-        _check_beside(adapter, beside, overrides)
-    for folder in folders:
-        check_kind(folder)
-    check_model(model)
-    return model, folders
+    folders = [adapter]
+    if config.beside not in (None, BASE):
+        beside = Path(config.beside or "")
+        if not beside.is_dir():
+            raise QweftError(f"--beside {beside}: no such folder; give base, or the folder of another adapter")
+        if beside.resolve() == adapter.resolve():
+            raise QweftError(f"--beside {beside} is the adapter itself; give base, or the folder of another one")
+        folders.append(beside)
+    names = [short_name(folder) for folder in folders]
+    if len(set(names)) < len(names) or BASE in names:
+        names = [str(folder) for folder in folders]
+    named = dict(zip(names, folders, strict=True))
+    return check_adapters(named, overrides), named
 
 
-def _check_beside(adapter: Path, beside: Path, overrides: dict[str, Any]) -> None:
-    """Raises unless the second adapter belongs to the same base model."""
-    if not beside.is_dir():
-        raise QweftError(f"--beside {beside}: no such folder; give base, or the folder of another adapter")
-    check_folder(beside)
-    if beside.resolve() == adapter.resolve():
-        raise QweftError(f"--beside {beside} is the adapter itself; give base, or the folder of another one")
-    here, there = (model_of(folder, overrides) for folder in (adapter, beside))
-    if here.quantization != there.quantization:
-        raise QweftError(
-            f"--beside {beside}: its base model has quantization {there.quantization}, and that of {adapter} has "
-            f"{here.quantization}; give both one with --model.quantization"
-        )
-    if "name" in overrides.get("model", {}):
-        return  # the user chose the model; an adapter that does not fit fails to load
-    if here.name != there.name and _location(here) != _location(there):
-        raise QweftError(
-            f"--beside {beside} is an adapter of {there.name}, and {adapter} one of {here.name}; both must be of one "
-            "base model, which --model.name names where the two names mean the same"
-        )
+def short_name(folder: Path) -> str:
+    """Return the last part of a folder's path, or its parent's for the folders named adapter that runs write."""
+    path = folder.resolve()
+    return path.parent.name if path.name == "adapter" else path.name
 
 
-def check_kind(folder: Path) -> None:
-    """Checks that an adapter does not need the whole text at each call: an answer is read token by token.
-
-    Virtual tokens of prompt learning would be inserted before each single token. An activated LoRA would not act.
+def check_adapters(folders: Mapping[str, Path], overrides: Mapping[str, Any]) -> ModelConfig:
+    """Check that adapters can answer token by token, all on one copy of one base model; return that model.
 
     Raises:
-        QweftError: If it does.
+        QweftError: If a folder has no adapter, an adapter is unsuitable or belongs to another base model, or the base
+            model is not there.
     """
+    given = overrides.get("model", {})
+    for folder in folders.values():
+        check_folder(folder)
+        _check_kind(folder)
+    models = {name: model_of(folder, dict(overrides)) for name, folder in folders.items()}
+    (first, model), *more = models.items()
+    for name, other in more:
+        if "name" not in given and other.name != model.name and _location(other) != _location(model):
+            raise QweftError(
+                f"{name} is an adapter of {other.name}, and {first} one of {model.name}; all must be of one base "
+                "model, which --model.name names where the names mean the same"
+            )
+        if "quantization" not in given and other.quantization != model.quantization:
+            raise QweftError(
+                f"{name} was trained on a base model with quantization {other.quantization}, and {first} on one with "
+                f"{model.quantization}; give all the same with --model.quantization"
+            )
+        dtype, other_dtype = dtype_of(folders[first], model), dtype_of(folders[name], other)
+        if "dtype" not in given and other_dtype != dtype:
+            tell(
+                f"note: {name} was trained with model.dtype {other_dtype}, and answers in that of {first}, {dtype}; "
+                "--model.dtype names another"
+            )
+    check_model(model)
+    return model
+
+
+def _check_kind(folder: Path) -> None:
+    """Raise for an adapter that needs the whole text at each call: an answer is read token by token."""
     check_saved(folder)
     saved = read_saved(folder)
     method = str(saved.get("peft_type"))
     if "num_virtual_tokens" in (fields_of(method) or ()):
-        raise QweftError(f"{folder}: PEFT's method {method} puts virtual tokens before the text; chat knows no such")
+        raise QweftError(
+            f"{folder}: PEFT's method {method} puts virtual tokens before the text, which answers cannot be given "
+            "with here; use PEFT's generate"
+        )
     if saved.get("alora_invocation_tokens"):
         raise QweftError(
-            f"{folder}: an activated LoRA (alora_invocation_tokens) looks for its tokens in the whole text, and chat "
-            "reads an answer token by token; use PEFT's generate"
+            f"{folder}: an activated LoRA (alora_invocation_tokens) looks for its tokens in the whole text, and an "
+            "answer is read token by token here; use PEFT's generate"
         )
 
 

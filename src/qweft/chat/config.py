@@ -1,4 +1,4 @@
-"""Options of `qweft chat` and `qweft ui`."""
+"""Options of `qweft chat`."""
 
 import math
 from dataclasses import dataclass, field
@@ -31,7 +31,7 @@ class ChatConfig:
     model: ModelConfig = field(default_factory=ModelConfig)
 
     def check(self) -> None:
-        """Checks value ranges.
+        """Check value ranges.
 
         Raises:
             QweftError: If a value is out of range.
@@ -44,24 +44,3 @@ class ChatConfig:
             raise QweftError(f"--top-p {self.top_p:g}: a probability above 0 and at most 1 is expected")
         if not 0 <= self.seed < 2**63:
             raise QweftError(f"--seed {self.seed}: give 0 or more, below 2^63")
-
-
-@dataclass(frozen=True)
-class PageConfig(ChatConfig):
-    """The options of `ChatConfig`, and the port of the page.
-
-    Args:
-        port: Local port of the page; 0 chooses a free one.
-    """
-
-    port: int = 7860
-
-    def check(self) -> None:
-        """Checks value ranges as `ChatConfig.check`, and the port.
-
-        Raises:
-            QweftError: If a value is out of range.
-        """
-        super().check()
-        if not 0 <= self.port < 65536:
-            raise QweftError(f"--port {self.port}: ports are 0 to 65535")

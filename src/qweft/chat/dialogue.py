@@ -1,6 +1,5 @@
 """The conversation so far, and the commands of the chat."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -32,14 +31,16 @@ class Dialogue:
         system: The system message; `None` without one.
         turns: Questions and answers.
         asked: Number of questions, including those before a reset, so that no two use the same random numbers.
+        saved: What `/save` wrote last, which it may replace.
     """
 
     system: str | None = None
     turns: tuple[Turn, ...] = ()
     asked: int = 0
+    saved: bytes = b""
 
     def messages(self, number: int, left_out: int = 0) -> list[Message]:
-        """Returns the conversation as one chat model sees it.
+        """Return the conversation as one chat model sees it.
 
         Args:
             number: Index of the chat model.
@@ -51,20 +52,20 @@ class Dialogue:
         return found
 
     def and_then(self, question: str, answers: Sequence[str]) -> "Dialogue":
-        """Returns the conversation with one more turn; a turn with only empty answers is counted but not added."""
+        """Return the conversation with one more turn; a turn with only empty answers is counted but not added."""
         kept = (Turn(question, tuple(answers)),) if any(answers) else ()
         return replace(self, turns=self.turns + kept, asked=self.asked + 1)
 
     def from_the_start(self) -> "Dialogue":
-        """Returns the conversation without its turns, with the same system message."""
+        """Return the conversation without its turns, with the same system message."""
         return replace(self, turns=())
 
     def with_system(self, system: str | None) -> "Dialogue":
-        """Returns a new conversation with another system message, without which the answers so far were given."""
+        """Return a new conversation with another system message, without which the answers so far were given."""
         return self if system == self.system else replace(self, system=system, turns=())
 
     def as_rows(self, names: Sequence[str]) -> str:
-        """Returns JSON lines with a row of messages for each chat model, as `qweft data check` and training read.
+        """Return JSON lines with a row of messages for each chat model, as `qweft data check` and training read.
 
         Turns that a model did not answer, as after a stop, are left out of its row; training takes no empty answer. A
         chain of thought that the prompt opened is opened here, as in rows of data.
@@ -104,17 +105,8 @@ def is_command(line: str) -> bool:
     return line.startswith("/")
 
 
-def obey(line: str, dialogue: Dialogue, names: list[str], folder: Path | None = None) -> tuple[Dialogue | None, str]:
-    """Executes a command.
-
-    Args:
-        line: The line with the command.
-        dialogue: The conversation so far.
-        names: Names of the chat models.
-        folder: The only folder that `/save` may write in; `None` means any.
-
-    Returns:
-        The new conversation, or `None` to end the chat; and the text to display.
+def obey(line: str, dialogue: Dialogue, names: list[str]) -> tuple[Dialogue | None, str]:
+    """Execute a command; return the new conversation, or `None` to end the chat, and the text to display.
 
     Raises:
         QweftError: If the command is unknown, its argument is invalid, or the conversation cannot be saved.
@@ -128,51 +120,31 @@ def obey(line: str, dialogue: Dialogue, names: list[str], folder: Path | None = 
     if name == "/reset":
         return dialogue.from_the_start(), f"{many(len(dialogue.turns), 'turn')} forgotten"
     if name == "/system":
-        anew, told = dialogue.with_system(rest or None), f"system message: {rest}" if rest else "no system message"
+        anew, message = dialogue.with_system(rest or None), f"system message: {rest}" if rest else "no system message"
         forgotten = len(dialogue.turns) - len(anew.turns)
-        return anew, told + (f"; a new conversation begins, {many(forgotten, 'turn')} forgotten" if forgotten else "")
+        return anew, message + (
+            f"; a new conversation begins, {many(forgotten, 'turn')} forgotten" if forgotten else ""
+        )
     if name == "/save":
-        return dialogue, _save(rest, dialogue, names, folder)
+        return _save(rest, dialogue, names), f"saved: {rest}, {many(len(dialogue.turns), 'turn')}"
     known = ", ".join(command.partition(" ")[0] for command in COMMANDS)
     raise QweftError(f"there is no {name}; there are {known}; begin a question that starts with / with a space")
 
 
-def _save(file: str, dialogue: Dialogue, names: list[str], folder: Path | None) -> str:
+def _save(file: str, dialogue: Dialogue, names: list[str]) -> Dialogue:
     if not file.endswith(".jsonl"):
         raise QweftError(f"/save: expected the name of a file that ends in .jsonl after it, got {file or 'nothing'}")
     if not dialogue.turns:
         raise QweftError("/save: nothing was said yet")
+    rows = dialogue.as_rows(names).encode()
     try:
         path = Path(file).expanduser()
-        if folder is not None and not path.resolve().is_relative_to(folder.resolve()):
-            raise QweftError(f"/save {file}: the page writes in {folder.resolve()} alone; name a file in it")
-        rows = dialogue.as_rows(names)
-        if path.exists() and not _goes_on(path, rows):
-            raise QweftError(
-                f"/save {plain(file)}: it exists and is not the beginning of this conversation; name another file"
-            )
-        write_bytes(path, rows.encode(), path.stat().st_mode & 0o777 if path.exists() else 0o666)
+        if path.exists() and not (path.is_file() and path.read_bytes() == dialogue.saved):
+            raise QweftError(f"/save {plain(file)}: it exists, and this chat did not write it; name another file")
+        write_bytes(path, rows, path.stat().st_mode & 0o777 if path.exists() else 0o666)
     except QweftError:
         raise
     except (OSError, ValueError, RuntimeError) as error:  # a NUL in the name; the user in "~user" does not exist
         reason = getattr(error, "strerror", None) or error
         raise QweftError(f"/save {plain(file)}: it cannot be written ({reason}); name another file") from error
-    return f"saved: {file}, {many(len(dialogue.turns), 'turn')}"
-
-
-def _goes_on(path: Path, rows: str) -> bool:
-    """Whether a file has what was saved of the same conversation earlier, so that nothing is lost if it is replaced."""
-    if not path.is_file() or path.stat().st_size > len(rows.encode()):
-        return False
-    try:
-        earlier = [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
-        return all(
-            row.keys() == {"messages", "answered_by"}  # with another key the user has written into it
-            and any(
-                row["answered_by"] == new["answered_by"] and new["messages"][: len(row["messages"])] == row["messages"]
-                for new in map(json.loads, filter(None, rows.split("\n")))
-            )
-            for row in earlier
-        )
-    except (AttributeError, ValueError, TypeError, KeyError, RecursionError):  # another file
-        return False
+    return replace(dialogue, saved=rows)

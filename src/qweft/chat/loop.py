@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from qweft.chat.answering import Answering
-from qweft.chat.chat_models import ChatModels, open_chat_models
 from qweft.chat.config import ChatConfig
 from qweft.chat.dialogue import Dialogue, is_command, obey
+from qweft.chat.models import ChatModels, open_chat_models
 from qweft.chat.screens import JsonLines, Lines, Screen, Terminal
 from qweft.errors import QweftError, StoppedError, saying_when_stopped
 from qweft.output import Console
@@ -19,7 +19,7 @@ UNSAVED = "the conversation is gone; /save FILE.jsonl keeps one"
 
 
 def chat(adapter: Path, config: ChatConfig, overrides: dict[str, Any], as_json: bool = False) -> None:
-    """Chats with an adapter in a terminal until Ctrl-D, or reads one question per line of standard input.
+    """Chat with an adapter in a terminal until Ctrl-D, or reads one question per line of standard input.
 
     Args:
         adapter: Folder of the adapter.
@@ -46,7 +46,7 @@ def chat(adapter: Path, config: ChatConfig, overrides: dict[str, Any], as_json: 
 def converse(
     chat_models: ChatModels, config: ChatConfig, screen: Screen, lines: Iterable[str], at_terminal: bool
 ) -> Dialogue:
-    """Answers questions and executes commands line by line.
+    """Answer questions and executes commands line by line.
 
     Args:
         chat_models: The chat models.
@@ -95,7 +95,7 @@ def _answered(
 
 @contextmanager
 def stoppable(asked: Sequence[Answering]) -> Iterator[None]:
-    """Makes Ctrl-C end the current answers; pressed again before they end, it raises `KeyboardInterrupt`."""
+    """Make Ctrl-C end the current answers; pressed again before they end, it raises `KeyboardInterrupt`."""
 
     def stop(*_: Any) -> None:
         answering = [each for each in asked if not each.is_done]
@@ -112,7 +112,7 @@ def stoppable(asked: Sequence[Answering]) -> Iterator[None]:
 
 
 def typed() -> Iterator[str]:
-    """Yields lines typed in a terminal; Ctrl-C discards a line, Ctrl-D ends the input."""
+    """Yield lines typed in a terminal; Ctrl-C discards a line, Ctrl-D ends the input."""
     with suppress(ImportError):
         import readline  # noqa: F401  # its import adds line editing and history to input()
     while True:
@@ -130,7 +130,7 @@ def typed() -> Iterator[str]:
 
 
 def piped() -> Iterator[str]:
-    """Yields the lines of standard input.
+    """Yield the lines of standard input.
 
     Raises:
         QweftError: If a line is not UTF-8.

@@ -24,27 +24,27 @@ Asked = Sequence[tuple[str, Answering]]
 
 
 class Screen(Protocol):
-    """Shows answers and messages of the program."""
+    """Show answers and messages of the program."""
 
     def say(self, sentence: str) -> None:
-        """Shows a message of the program."""
+        """Show a message of the program."""
 
     def show(self, question: str, asked: Asked) -> None:
-        """Generates all answers and shows them."""
+        """Generate all answers and shows them."""
 
 
 class Lines:
-    """Prints questions and answers as plain text to standard output, and messages to standard error.
+    """Print questions and answers as plain text to standard output, and messages to standard error.
 
     Answers follow the names of their models if there are two.
     """
 
     def say(self, sentence: str) -> None:
-        """Prints a message to standard error."""
+        """Print a message to standard error."""
         print(sentence, file=sys.stderr, flush=True)
 
     def show(self, question: str, asked: Asked) -> None:
-        """Prints the question after "> ", and streams each answer, followed by a line end."""
+        """Print the question after "> ", and streams each answer, followed by a line end."""
         print(f"> {plain(question)}", flush=True)
         for name, answering in asked:
             if len(asked) > 1:
@@ -57,14 +57,14 @@ class Lines:
 
 
 class JsonLines:
-    """Prints one JSON object per question to standard output, and messages to standard error."""
+    """Print one JSON object per question to standard output, and messages to standard error."""
 
     def say(self, sentence: str) -> None:
-        """Prints a message to standard error."""
+        """Print a message to standard error."""
         print(sentence, file=sys.stderr, flush=True)
 
     def show(self, question: str, asked: Asked) -> None:
-        """Prints all answers to one question in one line."""
+        """Print all answers to one question in one line."""
         answers: dict[str, Any] = {}
         for name, answering in asked:
             for _ in answering:
@@ -78,7 +78,7 @@ class JsonLines:
 
 
 class Terminal:
-    """Shows two answers in two columns in a wide terminal, otherwise one below the other.
+    """Show two answers in two columns in a wide terminal, otherwise one below the other.
 
     Args:
         console: The console.
@@ -88,11 +88,11 @@ class Terminal:
         self._console = console
 
     def say(self, sentence: str) -> None:
-        """Prints a message in dim text."""
+        """Print a message in dim text."""
         self._console.print(Text(sentence, style="dim"))
 
     def show(self, question: str, asked: Asked) -> None:
-        """Streams each answer, followed by its length and speed."""
+        """Stream each answer, followed by its length and speed."""
         if len(asked) > 1 and self._console.width >= WIDE:
             self._show_columns(asked)
         else:
@@ -125,7 +125,7 @@ class Terminal:
 
 
 def columns(asked: Asked, texts: Sequence[str]) -> Table:
-    """Returns the answers side by side: names, texts, and length and speed of complete answers."""
+    """Return the answers side by side: names, texts, and length and speed of complete answers."""
     table = Table.grid(padding=(0, 3), expand=True)
     for _ in asked:
         table.add_column(ratio=1, overflow="fold")
@@ -136,13 +136,13 @@ def columns(asked: Asked, texts: Sequence[str]) -> Table:
 
 
 class Tail:
-    """Renders the last lines of a table that may be longer than the screen."""
+    """Render the last lines of a table that may be longer than the screen."""
 
     def __init__(self, inner: Table):
         self._inner = inner
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Yields the last lines that fit the screen, without the line of the cursor."""
+        """Yield the last lines that fit the screen, without the line of the cursor."""
         lines = console.render_lines(self._inner, options.update(height=None), pad=False)
         for line in lines[-max(1, console.height - 1) :]:
             yield from line
@@ -150,7 +150,7 @@ class Tail:
 
 
 def notes(name: str, answering: Answering) -> Iterator[str]:
-    """Yields a warning if turns were left out of the prompt."""
+    """Yield a warning if turns were left out of the prompt."""
     left_out = answering.answer.left_out
     if left_out:
         verb = "was" if left_out == 1 else "were"

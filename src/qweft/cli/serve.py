@@ -2,8 +2,7 @@
 
 from qweft.cli.command import Command
 from qweft.cli.parser import Call
-from qweft.errors import QweftError
-from qweft.serve.config import ServeConfig, check_serve
+from qweft.serve.config import ServeConfig, check_serve, server
 
 COMMAND = Command(
     name="serve",
@@ -22,12 +21,8 @@ def run(call: Call) -> None:
     options, overrides = call.apart("model")
     config = ServeConfig(**options)
     model, folders = check_serve(call.targets, config, overrides)
-    try:
-        from qweft.serve.run import serve
-    except ImportError as error:  # the packages are there, so it is transformers' server that differs
-        raise QweftError(f"the installed transformers has another server ({error}); install 5.23") from error
 
     def tell(address: str) -> None:
         print(f"serving {', '.join(folders)} and base at {address} (Ctrl-C ends it)", flush=True)
 
-    serve(model, folders, config, tell)
+    server().serve(model, folders, config, tell)

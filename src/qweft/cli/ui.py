@@ -1,8 +1,9 @@
 """`qweft ui`."""
 
-from qweft.chat.config import PageConfig
+from qweft.chat.checks import check_chat
 from qweft.cli.command import Command
 from qweft.cli.parser import Call
+from qweft.serve.config import PageConfig, check_server, server
 
 COMMAND = Command(
     name="ui",
@@ -18,10 +19,7 @@ COMMAND = Command(
 def run(call: Call) -> None:
     """Serve the page."""
     folder, (options, overrides) = call.folder, call.apart("model")
-    from qweft.chat.checks import check_chat
-
     config = PageConfig(**options)
-    check_chat(folder, config, overrides)
-    from qweft.chat.page.server import serve
-
-    serve(folder, config, overrides, lambda address: print(f"page: {address} (Ctrl-C ends it)", flush=True))
+    check_server(config.port, "ui")
+    model, folders = check_chat(folder, config, overrides)
+    server().serve_page(model, folders, config, lambda address: print(f"page: {address} (Ctrl-C ends it)", flush=True))

@@ -1,4 +1,4 @@
-"""`qweft serve`: transformers' own server, with adapters in the place of models that it would load."""
+"""`qweft serve` and `qweft ui`: transformers' own server, with adapters in the place of models that it would load."""
 
 import asyncio
 import ipaddress
@@ -18,26 +18,28 @@ from transformers.cli.serving.systemone import SystemOneHandler
 from transformers.cli.serving.transcription import TranscriptionHandler
 from transformers.cli.serving.utils import GenerationState, get_response_template
 
-from qweft.chat.chat_models import same_weights
+from qweft.adapter.attach import base_of
+from qweft.chat.checks import BASE
+from qweft.chat.models import open_models, own_template
 from qweft.data.conversation import Message
-from qweft.data.template import for_others, render, with_template
+from qweft.data.template import for_others, render
 from qweft.errors import QweftError
 from qweft.evaluation.generation import end_tokens
 from qweft.evaluation.loss import context_of
-from qweft.evaluation.record import run_config
-from qweft.evaluation.saved import check_runs, put_beside_base
 from qweft.models.causal import ENDS
 from qweft.models.config import ModelConfig
-from qweft.models.load import LoadedModel, load_model
-from qweft.serve.config import BASE, ServeConfig
-from qweft.serve.requests import SERVED, SETTINGS, Chat, Completion, Response, Sized, Unparsed, WithinContext
+from qweft.serve.config import PageConfig, ServeConfig
+from qweft.serve.page import add_page
+from qweft.serve.requests import Chat, Completion, Response, Unparsed, WithinContext
 
 Answers = tuple[Any, Any]
 """A model with its tokenizer."""
+SERVED = ("/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/models", "/load_model", "/reset", "/health")
+"""Paths that are answered. transformers' others read further files of the model's folder, or need other models."""
+KEPT = (*ENDS, "do_sample", "temperature", "top_k", "top_p", "min_p", "typical_p")
+"""Settings of a model's own file that hold. Others act at temperature 0 too, or allocate memory."""
 CONTEXT = 32_768
 """Most tokens of a question and its answer, where the model's config knows no limit."""
-SECONDS_TO_END = 5
-"""How long Ctrl-C waits for answers that are not finished."""
 ALONE = (
     "nothing else can be served beside it; talk with it in qweft chat without --beside, or give another server what "
     "PEFT's merge_and_unload makes of it"
@@ -59,7 +61,7 @@ class Adapters(ModelManager):
     def load_model_and_processor(
         self, model_id_and_revision: str, *_: Any, gguf_file: str | None = None, **__: Any
     ) -> Answers:
-        """Returns the model with a name, from which transformers' server may have cut off `:x.gguf` as a file's."""
+        """Return the model with a name, from which transformers' server may have cut off `:x.gguf` as a file's."""
         name = model_id_and_revision if gguf_file is None else f"{model_id_and_revision}:{gguf_file}"
         if name not in self.models:
             known = ", ".join(self.models)
@@ -67,21 +69,21 @@ class Adapters(ModelManager):
         return self.models[name]
 
     def load_model_streaming(self, model_id_and_revision: str, gguf_file: str | None = None, **_: Any) -> Any:
-        """Tells that a model is ready; there is nothing to load. An unknown name is told before the answer begins."""
+        """Tell that a model is ready; there is nothing to load. An unknown name is told before the answer begins."""
         self.load_model_and_processor(model_id_and_revision, gguf_file=gguf_file)
         return iter([f'data: {{"status": "ready", "model": "{model_id_and_revision}", "cached": true}}\n\n'])
 
     @staticmethod
     def process_model_name(model_id: str) -> str:
-        """Returns the name as it is; transformers adds a revision."""
+        """Return the name as it is; transformers adds a revision."""
         return model_id
 
     def get_gen_models(self, cache_dir: str | None = None) -> list[dict[str, Any]]:  # type: ignore[override]
-        """Returns what the server lists."""
+        """Return what the server lists."""
         return [{"id": name, "object": "model", "owned_by": "qweft", "created": 0} for name in self.models]
 
     def shutdown(self) -> None:
-        """Keeps the models: a client may ask for this (/reset)."""
+        """Keep the models: a client may ask for this (/reset)."""
 
 
 class OneAtATime(GenerationState):
@@ -92,49 +94,39 @@ class OneAtATime(GenerationState):
         self.manager = WithinContext(context)
 
     def get_manager(self, model_id: str, use_cb: bool = False) -> Any:
-        """Returns the one manager."""
+        """Return the one manager."""
         return self.manager
 
     def shutdown(self) -> None:
-        """Ends all answers."""
+        """End all answers."""
         self.manager.stop()
 
 
-def open_models(model: ModelConfig, folders: Mapping[str, Path]) -> dict[str, Answers]:
-    """Loads the base model once, and puts each adapter on module trees that share its weights.
+def open_served(model: ModelConfig, folders: Mapping[str, Path]) -> dict[str, Answers]:
+    """Load the models of a server: each adapter with the chat template of its run, and the base model.
 
     Args:
         model: The base model.
         folders: Folders of adapters by name.
 
-    Returns:
-        The models with their tokenizers by name; a tokenizer has the chat template of the adapter's run.
-
     Raises:
-        QweftError: If a model or an adapter does not load, or loading an adapter changed weights that others share.
+        QweftError: As `qweft.chat.models.open_models`.
     """
-    loaded = load_model(model)
-    loaded.model.generation_config = _plain(loaded.model.generation_config)
-    found: dict[str, Answers] = {}
-    for name, folder in folders.items():
-        tree = same_weights(loaded.model)
-        at = LoadedModel(tree, loaded.tokenizer, loaded.source, loaded.dtype, loaded.device)
-        adapted = put_beside_base(at, folder, ALONE)
-        check_runs(adapted, at, folder)
-        tokenizer = with_template(loaded.tokenizer, run_config(folder).get("data", {}).get("template"))
-        found[name] = _answers(adapted, tokenizer)
-    return {**found, BASE: _answers(loaded.model, loaded.tokenizer)}
+    loaded, models = open_models(model, folders, with_base=True, way=ALONE)
+    tokenizers = {name: own_template(loaded, folder) for name, folder in folders.items()}
+    return {name: answers(each, tokenizers.get(name, loaded.tokenizer)) for name, each in models.items()}
 
 
-def _answers(model: Any, tokenizer: Any) -> Answers:
-    """Returns a model with its tokenizer, whose answers end where those of the other commands do."""
-    model.generation_config.eos_token_id = sorted(end_tokens(model, tokenizer)) or None
+def answers(model: Any, tokenizer: Any) -> Answers:
+    """Return a model with its tokenizer, whose answers end where those of the other commands do."""
+    base_of(model).generation_config = settings = plain(base_of(model).generation_config)
+    settings.eos_token_id = sorted(end_tokens(model, tokenizer)) or None
     made = for_others(tokenizer)
     made.response_template = None  # one of the model's folder: expressions of a stranger, on every answer
     parse = made.parse_response
 
     def parse_response(ids: Any, *given: Any, **named: Any) -> Any:
-        """Takes an answer as it is if its calls are cut or malformed."""
+        """Take an answer as it is if its calls are cut or malformed."""
         try:
             return parse(ids, *given, **named)
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
@@ -154,19 +146,17 @@ def _opens_with(anchor: str | list[str], tokenizer: Any) -> bool:
     return any(each in prompt for each in ([anchor] if isinstance(anchor, str) else anchor))
 
 
-def _plain(config: GenerationConfig) -> GenerationConfig:
-    """Returns what a client may set, too, of a model's own file: others of its values could keep the server busy.
+def plain(config: GenerationConfig) -> GenerationConfig:
+    """Return the settings of a model's own file that hold here.
 
-    Its penalty of repetitions is left out: it acts at temperature 0 too, and no other command has it. Without a top_k
-    all tokens are drawn from, as in `qweft chat`; transformers would take the 50 most likely ones.
+    Without a top_k all tokens are drawn from, as in `qweft chat`; transformers would take the 50 most likely ones.
     """
-    kept = (*ENDS, *(name for name in SETTINGS if name not in ("max_new_tokens", "repetition_penalty")))
-    found = {name: getattr(config, name, None) for name in kept}
-    return GenerationConfig(**{**found, "top_k": found["top_k"] or 0})
+    kept = {name: getattr(config, name, None) for name in KEPT}
+    return GenerationConfig(**{**kept, "top_k": kept["top_k"] or 0})
 
 
 def application(models: Mapping[str, Answers], host: str) -> Any:
-    """Returns the server's application.
+    """Return the server's application.
 
     A page in a browser may look up a name that leads to this machine. So a server of this machine alone answers only to
     its own names.
@@ -178,7 +168,8 @@ def application(models: Mapping[str, Answers], host: str) -> Any:
     Raises:
         QweftError: If the installed transformers has another server.
     """
-    manager, state = Adapters(models), OneAtATime(context_of(models[BASE][0]) or CONTEXT)
+    first, _ = next(iter(models.values()))
+    manager, state = Adapters(models), OneAtATime(context_of(base_of(first)) or CONTEXT)
     try:
         app = build_server(
             manager,
@@ -195,16 +186,15 @@ def application(models: Mapping[str, Answers], host: str) -> Any:
     app.router.routes[:] = [route for route in app.router.routes if getattr(route, "path", "") in SERVED]
     for fault in (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError):
         app.add_exception_handler(fault, _refused)
-    app.add_middleware(Sized)
     if _is_loopback(host):
         app.add_middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost", "[::1]", host])
     return app
 
 
 async def _refused(_: Any, fault: Exception) -> JSONResponse:
-    """Returns the answer to a request that transformers' handlers do not expect, in place of a traceback."""
-    said = str(fault) if isinstance(fault, QweftError) else f"the request cannot be answered: {fault}"
-    return JSONResponse({"detail": said[:300]}, 400)
+    """Return the answer to a request that transformers' handlers do not expect, in place of a traceback."""
+    message = str(fault) if isinstance(fault, QweftError) else f"the request cannot be answered: {fault}"
+    return JSONResponse({"detail": message[:300]}, 400)
 
 
 def _is_loopback(host: str) -> bool:
@@ -214,8 +204,18 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
+class Server(uvicorn.Server):
+    """A server that ends the answers in progress when it is stopped."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End all answers after the token that is being computed, then the server."""
+        app: Any = self.config.app
+        app.state.generation.shutdown()
+        await super().shutdown(sockets)
+
+
 def serve(model: ModelConfig, folders: Mapping[str, Path], config: ServeConfig, tell: Callable[[str], None]) -> None:
-    """Serves adapters until it is stopped.
+    """Serve adapters until it is stopped.
 
     Args:
         model: The base model.
@@ -224,30 +224,58 @@ def serve(model: ModelConfig, folders: Mapping[str, Path], config: ServeConfig, 
         tell: Called with the address once requests are answered.
 
     Raises:
-        QweftError: As `open_models`, or the address cannot be listened at.
+        QweftError: As `open_served`, or the address cannot be listened at.
     """
+    with _listening(config.host, config.port) as listening:
+        app = application(open_served(model, folders), config.host)
+        shown = f"[{config.host}]" if ":" in config.host else config.host
+        tell(f"http://{shown}:{listening.getsockname()[1]}/v1")
+        _run(app, listening)
+
+
+def serve_page(
+    model: ModelConfig, folders: Mapping[str, Path], config: PageConfig, tell: Callable[[str], None]
+) -> None:
+    """Serve the page on this machine until it is stopped.
+
+    Args:
+        model: The base model.
+        folders: Folders of the adapter and, if wanted, of the second one, by name.
+        config: Options of the chat, and the port.
+        tell: Called with the address of the page, which holds its token.
+
+    Raises:
+        QweftError: As `qweft.chat.models.open_models`, or the port cannot be had.
+    """
+    with _listening("127.0.0.1", config.port) as listening:
+        app, token = page_application(model, folders, config)
+        tell(f"http://127.0.0.1:{listening.getsockname()[1]}/?token={token}")
+        _run(app, listening)
+
+
+def page_application(model: ModelConfig, folders: Mapping[str, Path], config: PageConfig) -> tuple[Any, str]:
+    """Return the application with the page, and the token that each of its requests must carry.
+
+    Answers are shown as they are, calls of tools and thoughts included, as in `qweft chat`.
+    """
+    way = "nothing can answer beside it; leave --beside out"
+    loaded, models = open_models(model, folders, config.beside == BASE, way)
+    tokenizer = own_template(loaded, next(iter(folders.values())))  # of the first adapter: all get the same prompts
+    made = {name: answers(each, tokenizer) for name, each in models.items()}
+    app = application({name: (Unparsed(each), ours) for name, (each, ours) in made.items()}, "127.0.0.1")
+    return app, add_page(app, models, tokenizer, loaded.source.origin, config)
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    """Return a socket, bound before a model is loaded, so that a taken port is told at once."""
     try:
-        listening = socket.create_server((config.host, config.port), family=_family(config.host))
+        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as error:
         raise QweftError(
-            f"{config.host} port {config.port} cannot be listened at ({error.strerror or error}); "
-            "give another --port or --host"
+            f"{host} port {port} cannot be listened at ({error.strerror or error}); give another --port"
         ) from error
-    with listening:
-        app = application(open_models(model, folders), config.host)
-        server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=SECONDS_TO_END))
-        port = listening.getsockname()[1]
-        shown = f"[{config.host}]" if ":" in config.host else config.host
-        tell(f"http://{shown}:{port}/v1")
-        asyncio.run(_serve(server, listening, app.state.generation))
 
 
-async def _serve(server: uvicorn.Server, listening: socket.socket, answers: OneAtATime) -> None:
-    try:
-        await server.serve(sockets=[listening])
-    finally:
-        answers.shutdown()
-
-
-def _family(host: str) -> socket.AddressFamily:
-    return socket.AF_INET6 if ":" in host else socket.AF_INET
+def _run(app: Any, listening: socket.socket) -> None:
+    settings = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=5)
+    asyncio.run(Server(settings).serve(sockets=[listening]))

@@ -8,9 +8,9 @@ import torch
 from peft import LoraConfig, PromptTuningConfig
 from safetensors.torch import load_file, save_file
 
-from qweft.chat.chat_models import open_chat_models
 from qweft.chat.config import ChatConfig
 from qweft.chat.dialogue import Dialogue
+from qweft.chat.models import open_chat_models
 from qweft.data.conversation import Conversation, Message
 from qweft.errors import QweftError
 from qweft.evaluation.generation import generate_answers
@@ -34,7 +34,7 @@ def given(voices, question, dialogue=None, **options):
 
 
 def test_the_base_model_beside_it_is_the_bare_one(both, model, hybrid):
-    adapted, base = (logits(voice.model) for voice in both.all)
+    adapted, base = map(logits, both.models.values())
     assert both.names == ["qtha-0", "base"]
     assert torch.equal(base, logits(load_model(ModelConfig(model)).model))
     assert torch.equal(adapted, logits(put_on(load_model(ModelConfig(model)), hybrid)))
@@ -44,7 +44,7 @@ def test_the_base_model_beside_it_is_the_bare_one(both, model, hybrid):
 def test_the_weights_are_in_memory_once(both):
     first, second = (
         {name.replace("base_model.model.", "").replace(".base_layer", ""): weight.data_ptr() for name, weight in found}
-        for found in (voice.model.named_parameters() for voice in both.all)
+        for found in (each.named_parameters() for each in both.models.values())
     )
     assert second and second == {name: place for name, place in first.items() if name in second}
 
@@ -52,22 +52,22 @@ def test_the_weights_are_in_memory_once(both):
 def test_adapters_of_two_methods_beside_each_other(model, hybrid, lora):
     voices = open_chat_models(hybrid, ChatConfig(beside=str(lora)), {})
     assert voices.names == ["qtha-0", "lora-0"]
-    for voice, folder in zip(voices.all, (hybrid, lora), strict=True):
-        assert torch.equal(logits(voice.model), logits(put_on(load_model(ModelConfig(model)), folder)))
+    for adapted, folder in zip(voices.models.values(), (hybrid, lora), strict=True):
+        assert torch.equal(logits(adapted), logits(put_on(load_model(ModelConfig(model)), folder)))
 
 
 def test_answers_are_those_of_evaluate(both):
     told = given(both, "How many?", max_new_tokens=12)
     row = Conversation((Message("user", "How many?"), Message("assistant", "")), "g")
-    for voice, (text, answer) in zip(both.all, told, strict=True):
-        (reference,) = generate_answers(voice.model, both.tokenizer, [row], 12)
+    for each, (text, answer) in zip(both.models.values(), told, strict=True):
+        (reference,) = generate_answers(each, both.tokenizer, [row], 12)
         assert answer.text == reference.generated == text.strip()
         assert len(answer.tokens) == 12 and answer.end == "max_new_tokens" and answer.tokens_per_second > 0
 
 
 def test_an_end_token_ends_an_answer(both):
     (_, whole), _ = given(both, "How many?", max_new_tokens=12)
-    end = both.all[0].model.generation_config
+    end = both.models["qtha-0"].generation_config
     before, end.eos_token_id = end.eos_token_id, [both.tokenizer.eos_token_id, whole.tokens[4]]
     try:
         (_, cut), _ = given(both, "How many?", max_new_tokens=12)
@@ -132,7 +132,7 @@ def test_what_the_model_takes_is_never_passed(both):
 
 def test_an_adapter_of_another_base_model_is_refused(hybrid, tmp_path):
     other = save_adapter(save_tiny_model(tmp_path / "other"), tmp_path / "b", LoraConfig(target_modules=TARGETS))
-    with pytest.raises(QweftError, match=r"both must be of one base model, which --model.name names"):
+    with pytest.raises(QweftError, match=r"must be of one base model, which --model.name names"):
         open_chat_models(hybrid, ChatConfig(beside=str(other)), {})
     voices = open_chat_models(hybrid, ChatConfig(beside=str(other)), {"model": {"name": str(tmp_path / "other")}})
     assert voices.names == ["qtha-0", "b"]

@@ -1,14 +1,14 @@
-"""Records expectation values of a chat model's circuits for the latest tokens while it answers."""
+"""Records expectation values of a model's circuits for the latest tokens while it answers."""
 
 from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from threading import Lock
 from typing import Any
 
 import torch
 
+from qweft.adapter.attach import base_of
 from qweft.adapter.cores import FunctionCore
 from qweft.circuit import Circuit
 from qweft.errors import QweftError
@@ -34,23 +34,26 @@ class TokenExpectations:
 
 
 class Circuits:
-    """The circuits of one chat model and their recorded values.
+    """The circuits of one model and their recorded values.
 
     The values are those that the answer uses. So nothing is computed twice, and the answer does not change.
 
     Args:
-        model: The base model, or a `PeftModel` of it.
+        model: The base model, or a `PeftModel` of it; observed from now on.
         tokenizer: The model's tokenizer.
-        newest: Number of latest tokens whose values are kept.
     """
 
-    def __init__(self, model: Any, tokenizer: Any, newest: int = NEWEST):
-        self._model = model
+    def __init__(self, model: Any, tokenizer: Any):
         self._tokenizer = tokenizer
-        self._newest = newest
-        self._cores = _cores(model)
+        try:
+            self._cores = circuit_layers(model)
+        except QweftError:  # the base model, or an adapter without a circuit
+            self._cores = {}
         self._lock = Lock()  # one thread generates the answer while others read the values
         self._forget()
+        base_of(model).register_forward_pre_hook(self._read, with_kwargs=True)
+        for layer, core in self._cores.items():
+            core.observed_by = self._note(layer)
 
     @property
     def layers(self) -> list[str]:
@@ -58,7 +61,7 @@ class Circuits:
         return list(self._cores)
 
     def circuit_of(self, layer: str) -> Circuit:
-        """Returns the circuit of a layer.
+        """Return the circuit of a layer.
 
         Raises:
             QweftError: If no layer of this name has a circuit.
@@ -68,7 +71,7 @@ class Circuits:
         return circuit
 
     def expectations_of(self, layer: str) -> list[TokenExpectations]:
-        """Returns the values of a layer's circuit for the latest tokens, in text order; empty before the first answer.
+        """Return the values of a layer's circuit for the latest tokens, in text order; empty before the first answer.
 
         Raises:
             QweftError: If no layer of this name has a circuit, or the layer does not process each token exactly once.
@@ -80,23 +83,12 @@ class Circuits:
             chunks, seen, ids = list(self._kept[layer]), self._seen[layer], list(self._ids)
         if not chunks:
             return []
-        rows = torch.cat(chunks)[-self._newest :].float().cpu().tolist()
+        rows = torch.cat(chunks)[-NEWEST:].float().cpu().tolist()
         first = seen - len(rows)
         return [
             TokenExpectations(first + number, self._tokenizer.decode([ids[first + number]]), tuple(row))
             for number, row in enumerate(rows)
         ]
-
-    @contextmanager
-    def noted(self) -> Iterator[None]:
-        """Clears the recorded values, and records those of an answer that is generated in this context."""
-        with ExitStack() as stack:
-            self._forget()
-            stack.callback(self._model.register_forward_pre_hook(self._read, with_kwargs=True).remove)
-            for layer, core in self._cores.items():
-                stack.callback(setattr, core, "observed_by", core.observed_by)
-                core.observed_by = self._note(layer)
-            yield
 
     def _core(self, layer: str) -> FunctionCore:
         if layer not in self._cores:
@@ -106,16 +98,17 @@ class Circuits:
     def _forget(self) -> None:
         with self._lock:
             self._ids: list[int] = []
-            self._kept: dict[str, deque[torch.Tensor]] = {layer: deque(maxlen=self._newest) for layer in self._cores}
+            self._kept: dict[str, deque[torch.Tensor]] = {layer: deque(maxlen=NEWEST) for layer in self._cores}
             self._seen = dict.fromkeys(self._cores, 0)
             self._uneven: set[str] = set()
 
     def _read(self, _: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """Records the tokens of a model call; a forward pre-hook. A call without a cache begins the text anew."""
-        if kwargs.get("past_key_values") is None:
+        """Record the tokens of a model call, a forward pre-hook; a call with several tokens begins the text."""
+        ids = kwargs["input_ids"].reshape(-1).tolist()
+        if len(ids) > 1:
             self._forget()
         with self._lock:
-            self._ids += kwargs["input_ids"].reshape(-1).tolist()
+            self._ids += ids
 
     def _note(self, layer: str) -> Callable[[torch.Tensor], None]:
         def note(values: torch.Tensor) -> None:
@@ -125,13 +118,6 @@ class Circuits:
                 # an expert gets some of the tokens, and a shared layer gets each token twice
                 if self._seen[layer] != len(self._ids):
                     self._uneven.add(layer)
-                self._kept[layer].append(rows[-self._newest :].clone())  # a view would keep all rows of a long prompt
+                self._kept[layer].append(rows[-NEWEST:].clone())  # a view would keep all rows of a long prompt
 
         return note
-
-
-def _cores(model: Any) -> dict[str, FunctionCore]:
-    try:
-        return circuit_layers(model)
-    except QweftError:  # the base model, or an adapter without a circuit
-        return {}

@@ -1,0 +1,125 @@
+"""The page of `qweft ui`: static files and views of circuits beside the answers of the server's application."""
+
+from collections.abc import Mapping
+from importlib.resources import files
+from secrets import compare_digest, token_urlsafe
+from typing import Any
+from urllib.parse import parse_qs
+
+from fastapi import HTTPException
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import JSONResponse, Response
+
+from qweft.circuit.drawing import circuit_svg, fitting
+from qweft.evaluation.loss import context_of
+from qweft.files import finite
+from qweft.serve.circuits import Circuits
+from qweft.serve.config import PageConfig
+from qweft.text import many
+
+FILES = {
+    "/": ("page.html", "text/html"),
+    "/page.css": ("page.css", "text/css"),
+    "/page.js": ("page.js", "text/javascript"),
+}
+OPEN = ("/page.css", "/page.js")
+"""Files that are served without the token: the page loads them by their names, and the package contains them."""
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
+
+
+def add_page(app: Any, models: Mapping[str, Any], tokenizer: Any, origin: str, config: PageConfig) -> str:
+    """Add the page to the server's application; return its token.
+
+    Args:
+        app: The application, which answers for the models by name.
+        models: The models, side by side on the page.
+        tokenizer: Their tokenizer.
+        origin: Origin of the base model.
+        config: Settings that the page begins with.
+    """
+    circuits = {name: Circuits(model, tokenizer) for name, model in models.items()}
+    state = {
+        "voices": [{"name": name, "layers": each.layers} for name, each in circuits.items()],
+        "origin": origin,
+        "system": config.system,
+        "context": context_of(next(iter(models.values()))),
+        "settings": {
+            "max_tokens": config.max_new_tokens, "temperature": config.temperature, "top_p": config.top_p,
+            "seed": config.seed,
+        },
+    }  # fmt: skip
+
+    def of(model: str) -> Circuits:
+        if model not in circuits:
+            raise HTTPException(404, f"no model {model!r} is on the page; there are {', '.join(circuits)}")
+        return circuits[model]
+
+    for path, (name, kind) in FILES.items():
+        content = files("qweft.serve").joinpath("static", name).read_bytes()
+        app.add_route(path, _file(content, kind), methods=["GET"])
+
+    @app.get("/page/state")
+    def page_state() -> Any:
+        return state
+
+    @app.get("/page/drawing")
+    def drawing(model: str, layer: str, width: int) -> Any:
+        circuit = of(model).circuit_of(layer)
+        sizes = ((circuit.qubits, "qubit"), (len(circuit.gates), "gate"), (circuit.parameters, "trained angle"))
+        svg = circuit_svg(circuit, "drawing", fitting(circuit, width))
+        # the page's security policy forbids inline styles; page.css has the boxes' colour
+        svg = svg.replace(' style="fill: var(--page, white)"', "")
+        return {"svg": svg, "size": ", ".join(many(*size) for size in sizes)}
+
+    @app.get("/page/expectations")
+    def expectations(model: str, layer: str) -> Any:
+        return [finite(vars(token)) for token in of(model).expectations_of(layer)]
+
+    token = token_urlsafe(32)
+    app.add_middleware(Guarded, token=token)
+    return token
+
+
+def _file(content: bytes, kind: str) -> Any:
+    async def sent(_: Any) -> Response:
+        return Response(content, media_type=kind)
+
+    return sent
+
+
+class Guarded:
+    """An application whose requests must carry a token: other users of this machine can reach the port, too.
+
+    Args:
+        app: The application.
+        token: The token, in the address of the page or in a header, as OpenAI's clients send an API key.
+    """
+
+    def __init__(self, app: Any, token: str) -> None:
+        self.app = app
+        self._token = token.encode()
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Answer a request, with the security headers."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+
+        async def guarded(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(HEADERS)
+            await send(message)
+
+        asked = parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])[0]
+        given = asked or Headers(scope=scope).get("authorization", "").removeprefix("Bearer ")
+        if scope["path"] in OPEN or compare_digest(given.encode(errors="replace"), self._token):
+            await self.app(scope, receive, guarded)
+        else:
+            message = "open the page at the address that qweft ui printed, with its token"
+            await JSONResponse({"detail": message}, 403)(scope, receive, guarded)
