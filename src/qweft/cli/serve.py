@@ -2,7 +2,8 @@
 
 from qweft.cli.command import Command
 from qweft.cli.parser import Call
-from qweft.serve.config import ServeConfig, check_serve, server
+from qweft.serve import server
+from qweft.serve.config import ServeConfig, check_serve
 
 COMMAND = Command(
     name="serve",

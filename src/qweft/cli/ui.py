@@ -3,7 +3,8 @@
 from qweft.chat.checks import check_chat
 from qweft.cli.command import Command
 from qweft.cli.parser import Call
-from qweft.serve.config import PageConfig, check_server, server
+from qweft.serve import server
+from qweft.serve.config import PageConfig, check_server
 
 COMMAND = Command(
     name="ui",

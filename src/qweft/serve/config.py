@@ -54,19 +54,6 @@ def check_server(port: int, command: str) -> None:
         raise QweftError(f"qweft {command} needs the package {missing}; pip install '.[serve]'")
 
 
-def server() -> Any:
-    """Import and return the module of the server.
-
-    Raises:
-        QweftError: If that fails: the packages are there, so it is transformers' server that differs.
-    """
-    try:
-        import qweft.serve.run as run
-    except ImportError as error:
-        raise QweftError(f"the installed transformers has another server ({error}); install 5.23") from error
-    return run
-
-
 def check_serve(
     targets: Sequence[str], config: ServeConfig, overrides: Mapping[str, Any]
 ) -> tuple[ModelConfig, dict[str, Path]]:
