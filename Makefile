@@ -69,7 +69,7 @@ serve-check: install ## exports under llama.cpp and vLLM beside transformers (ha
 	PYTHONPATH=src:. $(BIN)/python -m benchmarks.serving.check $(if $(ENGINES),--engines $(ENGINES))
 
 # It installs nothing: a machine with a GPU may have no package index. Its own Python serves where there is no .venv.
-gpu: ## on a GPU: run its tests and time it (ten minutes); writes docs/benchmarks-gpu.md. GPU_ARGS="--budget 300" is shorter
+gpu: ## on a GPU: run its tests and time it (ten minutes). GPU_ARGS="--budget 300" is shorter
 	@PYTHONPATH=src:. $(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON)) -m benchmarks.gpu $(GPU_ARGS)
 
 gpu-pack: install ## pack what make gpu needs on a machine without a package index (60 MiB at most): dist/qweft-gpu.tar.gz

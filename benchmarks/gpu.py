@@ -1,9 +1,12 @@
-"""Tests and benchmark on a GPU, for at most ten minutes: `make gpu`. It writes docs/benchmarks-gpu.md.
+"""Tests and benchmark on a GPU, for at most ten minutes: `make gpu`. Its numbers go to benchmarks/results/gpu.json.
 
     python -m benchmarks.gpu                                         on the first CUDA device
     python -m benchmarks.gpu --device cpu --tiny --output DIR        a rehearsal, whose numbers mean nothing
 
-It needs PyTorch, transformers, PEFT and pytest, and no package index: `make gpu-pack` packs the rest.
+It needs PyTorch, transformers, PEFT and pytest, and no package index: `make gpu-pack` packs the rest. Untar the pack on
+the machine with the GPU, run `make gpu` in its folder, copy benchmarks/results/gpu.json back and run
+`python -m benchmarks.report`. Models have random weights of the shapes of SmolLM2-135M and Qwen2.5-7B. A part that does
+not end in time is cut off, and the page says so.
 """
 
 import argparse
@@ -35,8 +38,8 @@ BUDGET = 540
 SHARES = {"kernels": 3, "tests": 7, "circuit": 2, "step 135M": 3, "generation": 4, "step 7B": 5}
 """Parts in their order, with shares of the time that is left when each of them starts."""
 NEEDS = """make gpu needs a CUDA device, and {why}: it would run the tests marked gpu, time training steps, \
-generation and circuits for at most ten minutes and write docs/benchmarks-gpu.md; `make gpu-pack` packs what a machine \
-with a GPU, PyTorch and transformers lacks (the source, PEFT, pytest, wrapt) into less than 60 MiB."""
+generation and circuits for at most ten minutes and write benchmarks/results/gpu.json; `make gpu-pack` packs what a \
+machine with a GPU, PyTorch and transformers lacks (the source, PEFT, pytest, wrapt) into less than 60 MiB."""
 
 
 class Program:
@@ -303,7 +306,7 @@ def main(words: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cuda:0")
     parser.add_argument("--tiny", action="store_true", help="a rehearsal with tiny sizes")
-    parser.add_argument("--output", type=Path, help="folder for the page and its numbers, in place of the repository")
+    parser.add_argument("--output", type=Path, help="folder for the numbers, in place of the repository")
     parser.add_argument("--budget", type=float, default=BUDGET, help="seconds in all")
     parser.add_argument("--compile", help=argparse.SUPPRESS)
     given = parser.parse_args(words)
@@ -311,7 +314,7 @@ def main(words: list[str] | None = None) -> int:
         print(NEEDS.format(why=why), file=sys.stderr)
         return 2
     if not given.device.startswith("cuda") and not (given.output or given.compile):
-        parser.error("a rehearsal on another device writes to --output DIR, not into the documentation")
+        parser.error("a rehearsal on another device writes to --output DIR, not into the repository")
     sys.path[:0] = packed()
     import torch
 
@@ -319,26 +322,22 @@ def main(words: list[str] | None = None) -> int:
     if given.compile:
         compile_one(given.compile, device)
         return 0
-    from benchmarks import gpu_page
-
-    from qweft.files import write_bytes, write_json
+    from qweft.files import write_json
 
     start = time.monotonic()
     here = machine(device)
-    page = given.output / "benchmarks-gpu.md" if given.output else ROOT / "docs" / "benchmarks-gpu.md"
     numbers = given.output / "gpu.json" if given.output else ROOT / "benchmarks" / "results" / "gpu.json"
     numbers.parent.mkdir(parents=True, exist_ok=True)
 
     def keep(found: dict[str, Any]) -> None:
         told = {"machine": here, "device": device.type, "tiny": given.tiny, "seconds": time.monotonic() - start}
         write_json(numbers, found | told)
-        write_bytes(page, gpu_page.page(found | told).encode())
 
     def say(what: str) -> None:
         print(f"[{time.monotonic() - start:5.0f} s] {what}", flush=True)
 
     results = Program(device, given.tiny).run(given.budget, say, keep)
-    print(f"written: {page}, {numbers}")
+    print(f"written: {numbers}; `python -m benchmarks.report` writes docs/benchmarks.md from it")
     failed = [name for name in SHARES if "failed" in results[name]]
     print(json.dumps({name: results[name]["failed"] for name in failed}, indent=2) if failed else "every part ran")
     return int(bool(failed or results["tests"].get("failed_tests") or results["tests"].get("exit")))

@@ -1,100 +1,38 @@
-"""docs/benchmarks-gpu.md: what is known without a GPU, or the numbers of `make gpu`; as a program it writes it anew."""
+"""The section of docs/benchmarks.md on GPUs: the numbers of `make gpu`, or what is known without a GPU."""
 
-import json
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any
 
 from benchmarks.report import table
 
 from qweft.environment import share_said
-from qweft.files import write_bytes
 
-START = """# How fast it is on a GPU
-
-The tests and the benchmark for a GPU, in one command of at most ten minutes. It rewrites this page with the card's
-name.
+COMMAND = """## On a GPU
 
 <!-- not run: it needs a GPU -->
 
-    make gpu
+```bash
+make gpu         # run the tests for a GPU and time it, in ten minutes
+make gpu-pack    # pack what a machine with a GPU but no package index needs
+```
 """
-NONE = """**No card was at hand so far**, so this page has no numbers yet. The kernels have never run on a GPU. Without
-one `make gpu` says in one sentence what it would do, and installs nothing.
+NONE = """**No card was at hand so far**: the fused kernels have never run on one, and there are no numbers yet.
 """
-WITHOUT = """## What is checked without a GPU
+WITHOUT = """\
+Without a card `make test` checks the kernels in Triton's interpreter and compiles them for a card that is not there. It
+runs training and generation on a device that does not exist (`tests/placement`). Only a card can show times, the
+rounding of its sines and cosines, streams, CUDA graphs and quantised layers.
 
-`make test` needs no GPU, and checks this:
+The kernels need Triton, which CUDA builds of PyTorch bring along, and a C compiler. Otherwise circuits run on PyTorch's
+own operations, with a warning. `qweft doctor` says which of them a machine uses.
 
-- **Kernels**: their values and gradients, in Triton's interpreter, against a simulation gate by gate
-  (`tests/circuit/test_fused.py`). Triton also compiles them to machine code for a card that is not there.
-- **Placement**: training, generation, saving, loading and the search for fixed bases run on a device that does not
-  exist (`tests/placement`). Its tensors may not be mixed with those of the CPU. The second step of a training makes
-  nothing on the CPU, copies nothing and waits for nothing there.
-- **The tests for a GPU**: they run on the CPU, without those about CUDA itself (`tests/gpu/test_rehearsal.py`).
-- **The benchmark**: all of its parts run on the CPU with tiny sizes (`tests/test_benchmarks_gpu.py`).
-
-What only a card can show: the times, the rounding of its sines and cosines, streams, CUDA graphs, TF32, two devices,
-and quantized layers.
-"""
-ELSEWHERE = """## On a machine without a package index
-
-It needs Python 3.11 or newer, make, a CUDA build of PyTorch, and transformers.
-
-1. `make gpu-pack`, here: it writes `dist/qweft-gpu.tar.gz`, about 5 MiB, with the source, pytest, wrapt and PEFT. One
-   that the machine has is taken from there if its version fits.
-2. There: `tar xf qweft-gpu.tar.gz`, then `make gpu` in the folder `qweft-gpu`. Name another Python by
-   `make gpu PYTHON=python3.12`.
-3. Back here: copy its `docs/benchmarks-gpu.md` and `benchmarks/results/gpu.json`.
-
-A part that does not end in time is cut off, and this page then says so. Base models have random weights of the shapes
-of SmolLM2-135M and Qwen2.5-7B, in bfloat16: a pack of at most 60 MiB has no room for SmolLM2-135M's own (94 MB). If
-the card cannot hold the larger one, layers are left out, and this page says how many.
-
-## What a user with a GPU sees
-
-`qweft doctor` names each card with its free memory. It runs a circuit there, tells how far its values and gradients are
-from the CPU's, and whether the fused kernels ran. They need Triton, which CUDA builds of PyTorch bring along, and a C
-compiler. Otherwise circuits run on PyTorch's own operations, with a warning. `--model.device auto` takes the first
-card, and `--model.dtype auto` bfloat16 where the card has it. More in [training](training.md).
-
-## What the compiler tells of the kernels
-
-By `python -m benchmarks.gpu_registers`, which needs no card: Triton 3.7.1 and its assembler, for compute capability
-9.0 (Hopper), float32. Registers are those of a thread, of which it has at most 255. "Spilled" are the bytes of a thread
-that did not fit into them, as the assembler counts stores and loads. Nothing of this has been timed.
-
-| qubits | tokens x warps | forward | backward | backward, spilled |
-| --- | --- | --- | --- | --- |
-| 4 | 16 x 1 | 64 | 127 | 0 |
-| 5 | 8 x 1 | 64 | 127 | 0 |
-| 6 | 8 x 1 | 72 | 255 | 0 |
-| 7 | 4 x 1 | 80 | 254 | 0 |
-| 8 | 2 x 1 | 96 | 246 | 0 |
-| 9 | 1 x 1 | 80 | 255 | 0 |
-| 10 | 1 x 1 | 168 | 255 | 160 written, 232 read |
-| 11 | 1 x 2 | 168 | 255 | 352 written, 440 read |
-| 12 | 1 x 4 | 241 | 255 | 12 written, 12 read |
-
-Triton 3.6.0 gives others (forward, backward): 128 and 168 at 4 qubits, 128 and 255 at 8. In float64 it spills 780 bytes
-at 4 qubits, where 3.7.1 spills none. So times will depend on Triton's version, which this page names.
-
-What should be looked at first on a card:
-
-- From 6 qubits on a multiprocessor holds 8 warps of the backward kernel, of 64: there is little to hide a wait behind.
-- At 10 and 11 qubits two warps a token instead of one would end the spilling, and cost shared memory.
-- Each circuit is one launch forward and one backward. A step of 60 adapted layers has 120 of them, and the table of
-  sines and cosines before each first one takes five launches more.
-- Generation builds all branches at each token. On a CPU it compares bytes instead, which on a GPU would wait for it.
-"""
+By the compiler the backward kernel spills no registers up to 9 qubits (`python -m benchmarks.gpu_registers`)."""
 NAMES = {"lora_of_peft": "LoRA (PEFT's)", "base": "base model alone", "lora": "`lora`, this package's"}
 
 
-def page(results: dict[str, Any] | None) -> str:
-    """Return the page; without results it says that there are none."""
-    if results is None:
-        return "\n".join([START, NONE, WITHOUT, ELSEWHERE])
-    return "\n".join([START, *_numbers(results), WITHOUT, ELSEWHERE])
+def section(results: dict[str, Any]) -> str:
+    """Return the section of docs/benchmarks.md; without results it says that there are none."""
+    return "\n".join([COMMAND, *(_numbers(results) if results else [NONE]), WITHOUT])
 
 
 def _numbers(results: dict[str, Any]) -> Iterable[str]:
@@ -131,8 +69,8 @@ def _machine(results: dict[str, Any]) -> str:
 
 def _tests(tests: dict[str, Any], kernels: dict[str, Any]) -> str:
     if "failed" in tests:
-        return f"## Tests\n\nThey did not run: {tests['failed']}.\n"
-    text = f"## Tests\n\n{tests['passed']} passed, {len(tests['failed_tests'])} failed"
+        return f"### Tests\n\nThey did not run: {tests['failed']}.\n"
+    text = f"### Tests\n\n{tests['passed']} passed, {len(tests['failed_tests'])} failed"
     text += f", {sum(tests['left_out'].values())} were left out."
     if tests["cut"]:
         text += " **Cut off by the time limit**: the others did not run."
@@ -150,16 +88,16 @@ def _share(row: dict[str, Any]) -> str:
 
 
 def _steps(results: dict[str, Any]) -> str:
-    text = ["## A training step\n", "Forward, backward and AdamW on q_proj and v_proj, tensor networks at width 256"]
+    text = ["### A training step\n", "Forward, backward and AdamW on q_proj and v_proj, tensor networks at width 256"]
     text[-1] += " and bond 8. Times are medians;\nratios are medians over rounds, with quartiles. Memory is that of the"
     text[-1] += " weights, what is trained, and the rise in a step.\n"
     for name in ("135M", "7B"):
         part = results[f"step {name}"]
         if "failed" in part:
-            text.append(f"### {name}\n\nIt did not run: {part['failed']}.\n")
+            text.append(f"#### {name}\n\nIt did not run: {part['failed']}.\n")
             continue
         cut = f", **{part['layers']} of {part['whole']} layers**" if part["layers"] < part["whole"] else ""
-        text.append(f"### {name}, {part['rows']} rows of {part['length']} tokens{cut}\n")
+        text.append(f"#### {name}, {part['rows']} rows of {part['length']} tokens{cut}\n")
         for size in [key for key in part if key.startswith("r") and "_L" in key]:
             reference = part[size]["lora_of_peft"]["peak"]
             rows = [
@@ -178,8 +116,8 @@ def _steps(results: dict[str, Any]) -> str:
 
 def _generation(part: dict[str, Any]) -> str:
     if "failed" in part:
-        return f"## Generation\n\nIt did not run: {part['failed']}.\n"
-    text = ["## Generation\n", f"{part['tokens']} tokens a row by the 135M shape, r = 4, L = 4, not merged.\n"]
+        return f"### Generation\n\nIt did not run: {part['failed']}.\n"
+    text = ["### Generation\n", f"{part['tokens']} tokens a row by the 135M shape, r = 4, L = 4, not merged.\n"]
     for batch, rows in part["batches"].items():
         cells = [
             (
@@ -199,7 +137,7 @@ def _generation(part: dict[str, Any]) -> str:
 
 def _circuits(part: dict[str, Any]) -> str:
     if "failed" in part:
-        return f"## Circuits\n\nThey did not run: {part['failed']}.\n"
+        return f"### Circuits\n\nThey did not run: {part['failed']}.\n"
     first = next(iter(part["shapes"].values()))
     own = next(iter(first))
     rows = [
@@ -214,7 +152,7 @@ def _circuits(part: dict[str, Any]) -> str:
         if "pytorch" in one
     ]
     text = (
-        "## Circuits\n\nForward and backward, n qubits, n layers, T tokens, float32: "
+        "### Circuits\n\nForward and backward, n qubits, n layers, T tokens, float32: "
         f"engine `{own}` against PyTorch's operations.\n\n"
     )
     head = ("shape", f"{own}, ms", "PyTorch, ms", "times faster", f"{own}, MiB", "PyTorch, MiB")
@@ -226,15 +164,3 @@ def _circuits(part: dict[str, Any]) -> str:
 
 def _table(first: str, head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     return table((first, *head), rows) + "\n"
-
-
-def main() -> None:
-    """Write the page of the saved numbers, or of none."""
-    here = Path(__file__).parent
-    saved = here / "results" / "gpu.json"
-    results = json.loads(saved.read_text()) if saved.is_file() else None
-    write_bytes(here.parent / "docs" / "benchmarks-gpu.md", page(results).encode())
-
-
-if __name__ == "__main__":
-    main()
