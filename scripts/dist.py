@@ -79,12 +79,14 @@ def faults(wheel: Path, sdist: Path, names: Iterable[str]) -> list[str]:
 
 
 def tried(wheel: Path, folder: Path) -> None:
-    """Install the wheel, with what it depends on and nothing else, and run it outside of the repository."""
+    """Install the wheel alone, then with the workbench, and run both outside of the repository."""
     venv.create(folder / "venv", with_pip=True)
     bin_folder = folder / "venv" / ("Scripts" if os.name == "nt" else "bin")
     alone = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
     for command in (
         ["python", "-m", "pip", "install", "--quiet", str(wheel)],
+        ["python", "-c", "from qweft import QwthnConfig; QwthnConfig()"],
+        ["python", "-m", "pip", "install", "--quiet", f"{wheel}[workbench]"],
         ["qweft", "--version"],
         ["qweft", "doctor"],
     ):

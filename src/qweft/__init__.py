@@ -47,7 +47,12 @@ _HOMES = {
 
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
-        return getattr(import_module(_HOMES[name]), name)
+        try:
+            return getattr(import_module(_HOMES[name]), name)
+        except ModuleNotFoundError as error:
+            if _HOMES[name] != "qweft.api":
+                raise
+            raise QweftError(f"qweft.{name} needs the package {error.name}; pip install '.[workbench]'") from error
     raise AttributeError(f"module 'qweft' has no attribute {name!r}")
 
 

@@ -1,24 +1,20 @@
 """The keys of a config dataclass: their types in words and as JSON schema, and strict checks of values by pydantic."""
 
 import json
-import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import MISSING, fields, is_dataclass
 from functools import cache
-from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from types import NoneType
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from qweft.errors import QweftError
 from qweft.text import near
-from qweft.yaml_file import load
 
 NAME = "NAME"
 """Placeholder for a key that the user chooses, in a dict of dataclasses: `methods.NAME.learning_rate`."""
 WORDS = {int: "int", float: "float", str: "text", bool: "true or false", NoneType: "null"}
 SHORT = {"lr": "learning_rate", "model": "model.name", "target_modules": "adapter.target_modules"}
 """Names that people type for a key."""
-WORDS_WITH_COMMAS = re.compile(r"[\w.*-]+(\s*,\s*[\w.*-]+)+")
-"""A list typed without brackets, where any value is allowed."""
 
 
 def keys_of(config_class: Any, prefix: str = "") -> Iterator[tuple[str, Any, Any, str]]:
@@ -190,25 +186,6 @@ class Reader:
 
     def __init__(self, root: Any, file: str | None = None, flags: Collection[str] = ()) -> None:
         self.root, self.file, self.flags = root, file, flags
-
-    def typed(self, kind: Any, text: str, name: str) -> Any:
-        """Return the checked value of an option's text: YAML, except for texts and words; a list needs no brackets."""
-        members = get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
-        lists = [each for each in members if get_origin(each) is list]
-        value: Any = text
-        if str in members:
-            value = None if text == "null" and NoneType in members else text
-        elif text in ("none", "null") and NoneType in members:  # the help writes none
-            value = None
-        elif text.strip() and not any(get_origin(each) is Literal for each in members):
-            value = load(text, f"--{shown(name)}")
-        if lists and value is not None and not isinstance(value, list):
-            inner, words = get_args(lists[0])[0], [word.strip() for word in text.split(",")]
-            is_text = inner is str or is_dataclass(inner) or choices(inner)
-            value = words if is_text else [load(word, f"--{shown(name)}") for word in words]
-        if kind is Any and isinstance(value, str) and WORDS_WITH_COMMAS.fullmatch(value):
-            value = [word.strip() for word in value.split(",")]
-        return self.check(kind, value, name, text if is_leaf(kind) and not is_mapping(kind) else value)
 
     def check(self, kind: Any, value: Any, name: str, source: Any = MISSING) -> Any:
         """Return a value converted to a type. In sections, check every key and value.

@@ -34,7 +34,12 @@ def test_a_fault_is_told_and_the_exit_status_says_so(capsys, monkeypatch):
 def test_a_version_out_of_range_and_a_package_that_is_missing(monkeypatch):
     monkeypatch.setattr(
         "importlib.metadata.requires",
-        lambda name: ["torch>=99", "no-such-package>=1", "rich>=13", "numba>=99; extra == 'fast'"],
+        lambda name: [
+            "torch>=99",
+            "no-such-package>=1",
+            "rich>=13; extra == 'workbench'",
+            "numba>=99; extra == 'fast'",
+        ],
     )
     found = {each.name: each for each in machine._packages()}
     assert found["torch"].state == "fault" and "pip install 'torch>=99'" in found["torch"].said

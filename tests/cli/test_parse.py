@@ -1,7 +1,7 @@
 import pytest
 
 from qweft.cli.command import Command
-from qweft.cli.parser import dump_yaml, parse, split
+from qweft.cli.parser import Options, dump_yaml, parse, split
 from qweft.comparison.config import ComparisonConfig, MethodConfig
 from qweft.errors import QweftError
 from qweft.schema import Reader
@@ -222,13 +222,13 @@ def test_flags_are_the_same_with_hyphens_and_underscores(word, name):
 )
 def test_a_text_stays_as_it_is(text):
     """Read as YAML, a template of lines that begin with # is a comment: the model's own template was taken instead."""
-    reader = Reader(RunConfig)
+    reader = Options(RunConfig)
     assert reader.typed(str | None, text, "data.template") == text
     assert reader.check(str, text, "output") == text
 
 
 def test_null_is_nothing_on_the_command_line_alone():
-    assert Reader(RunConfig).typed(str | None, "null", "data.template") is None
+    assert Options(RunConfig).typed(str | None, "null", "data.template") is None
     assert Reader(RunConfig, "run.yaml").check(str | None, "null", "data.template") == "null"
     assert Reader(RunConfig, "run.yaml").check(str | None, None, "data.template") is None
 

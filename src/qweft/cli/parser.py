@@ -1,5 +1,6 @@
 """`Call`, a command line taken apart; `parse` reads its YAML file and dotted options into a config dataclass."""
 
+import re
 import shlex
 import sys
 from codecs import BOM_UTF8
@@ -7,7 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import asdict, dataclass, field, is_dataclass
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from types import NoneType, UnionType
+from typing import IO, Any, Literal, TypeVar, Union, get_args, get_origin
 
 from qweft import yaml_file
 from qweft.cli.command import TRUST, Command, help_text
@@ -15,7 +17,7 @@ from qweft.cli.terminal import print_json, show
 from qweft.errors import QweftError
 from qweft.files import named_path
 from qweft.models.config import allow_remote_code
-from qweft.schema import Reader, build, default_of, is_mapping, kinds_of, shown_value
+from qweft.schema import Reader, build, choices, default_of, is_leaf, is_mapping, kinds_of, shown, shown_value
 from qweft.text import near
 
 Config = TypeVar("Config")
@@ -28,6 +30,8 @@ WRITTEN = ("output", "picture")
 """Keys that name a folder or a file to write."""
 DATA_FILES = (".jsonl", ".csv", ".parquet", ".txt", ".md")
 """Endings of data; a file in .json may be either."""
+WORDS_WITH_COMMAS = re.compile(r"[\w.*-]+(\s*,\s*[\w.*-]+)+")
+"""A list typed without brackets, where any value is allowed."""
 
 
 @dataclass
@@ -81,7 +85,7 @@ class Call:
             other = f"{section}.{EXCLUSIVE.get(key)}"
             if other in names:
                 raise QweftError(f"--{name} and --{other} exclude each other; leave one of them out")
-        options = _Options(config_class or self.command.options, flags=self.command.flags)
+        options = Options(config_class or self.command.options, flags=self.command.flags)
         for typed, text in self.options:
             options.put(tree, typed, text)
         for key in WRITTEN:
@@ -223,8 +227,8 @@ def _is_data(file: Path) -> bool:
     return file.is_dir() or (ending in DATA_FILES and file.is_file())
 
 
-class _Options(Reader):
-    """Also sets single values in a checked tree."""
+class Options(Reader):
+    """Checks the options of a command line, and sets each in a checked tree."""
 
     def put(self, tree: dict[str, Any], typed: str, text: str | None) -> None:
         """Set one option in a checked tree, whose fields may be typed with hyphens, and leave its other keys unchanged.
@@ -249,3 +253,22 @@ class _Options(Reader):
             raise self.fault(typed, "expected a value after it")
         tree.pop(EXCLUSIVE.get(key, ""), None)
         tree[key] = self.typed(kind, text, typed)
+
+    def typed(self, kind: Any, text: str, name: str) -> Any:
+        """Return the checked value of an option's text: YAML, except for texts and words; a list needs no brackets."""
+        members = get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
+        lists = [each for each in members if get_origin(each) is list]
+        value: Any = text
+        if str in members:
+            value = None if text == "null" and NoneType in members else text
+        elif text in ("none", "null") and NoneType in members:  # the help writes none
+            value = None
+        elif text.strip() and not any(get_origin(each) is Literal for each in members):
+            value = yaml_file.load(text, f"--{shown(name)}")
+        if lists and value is not None and not isinstance(value, list):
+            inner, words = get_args(lists[0])[0], [word.strip() for word in text.split(",")]
+            is_text = inner is str or is_dataclass(inner) or choices(inner)
+            value = words if is_text else [yaml_file.load(word, f"--{shown(name)}") for word in words]
+        if kind is Any and isinstance(value, str) and WORDS_WITH_COMMAS.fullmatch(value):
+            value = [word.strip() for word in value.split(",")]
+        return self.check(kind, value, name, text if is_leaf(kind) and not is_mapping(kind) else value)

@@ -34,6 +34,7 @@ class Finding:
         return asdict(self)
 
 
+WORKBENCH = "workbench"
 ROOM = 2 * 2**30
 """Free disk space in bytes below which the finding is a note."""
 
@@ -51,7 +52,7 @@ def _packages() -> Iterator[Finding]:
     """Yield the installed version of each required package."""
     for text in importlib.metadata.requires("qweft") or []:
         wanted = Requirement(text)
-        if wanted.marker is not None and not wanted.marker.evaluate({"extra": ""}):
+        if wanted.marker is not None and not wanted.marker.evaluate({"extra": WORKBENCH}):
             continue
         try:
             version = importlib.metadata.version(wanted.name)
@@ -109,20 +110,21 @@ def _caches() -> Iterator[Finding]:
     yield Finding("disk", f"{free / 2**30:.1f} GiB free for the cache", "ok" if free > ROOM else "note")
 
 
-FOR_DEVELOPERS = {"test", "lint", "docs", "dist"}
+NOT_LISTED = {WORKBENCH, "test", "lint", "docs", "dist"}
+"""Extras that every command needs, or that are for developers."""
 
 
 def extras() -> Iterator[Finding]:
-    """Yield one finding for each extra, except those for developers."""
+    """Yield one finding for each extra of a user's choice."""
     asked: dict[str, list[Requirement]] = {}
     for text in importlib.metadata.requires("qweft") or []:
         wanted = Requirement(text)
         for extra in importlib.metadata.metadata("qweft").get_all("Provides-Extra") or []:
             marker = wanted.marker
-            if marker is not None and marker.evaluate({"extra": extra}) and not marker.evaluate({"extra": ""}):
+            if marker is not None and marker.evaluate({"extra": extra}) and not marker.evaluate({"extra": WORKBENCH}):
                 asked.setdefault(extra, []).append(wanted)
     for extra, requirements in asked.items():
-        if extra not in FOR_DEVELOPERS:
+        if extra not in NOT_LISTED:
             missing = [each.name for each in requirements if not _is_there(each)]
             said = f"not installed ({', '.join(missing)}); pip install '.[{extra}]'" if missing else "installed"
             yield Finding(f"extra {extra}", said, "note" if missing else "ok")

@@ -51,7 +51,7 @@ def check_server(port: int, command: str) -> None:
         raise QweftError(f"--port {port}: ports are 0 to 65535")
     missing = next((name for name in PACKAGES if find_spec(name) is None), None)
     if missing is not None:
-        raise QweftError(f"qweft {command} needs the package {missing}; pip install '.[serve]'")
+        raise QweftError(f"qweft {command} needs the package {missing}; pip install '.[workbench]'")
 
 
 def check_serve(

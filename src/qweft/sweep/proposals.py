@@ -85,7 +85,7 @@ class Fitting:
 
 def optuna() -> Any:
     """Return the optuna package, set to log only errors."""
-    package = require("optuna", "sweep", "a sweep")
+    package = require("optuna", "workbench", "a sweep")
     package.logging.set_verbosity(package.logging.ERROR)
     return package
 

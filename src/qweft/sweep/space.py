@@ -179,7 +179,7 @@ def check_start(config: SweepConfig, needs_weights: bool = False) -> None:
     check_on_shared(config.adapter, config.model.quantization)
     check_data_config(config.data)
     if find_spec("optuna") is None:
-        require("optuna", "sweep", "a sweep")
+        require("optuna", "workbench", "a sweep")
     check_executor(config.executor)
     check_can_be_written(Path(config.output))
     check_holds_no_model(Path(config.output))
