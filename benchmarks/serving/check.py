@@ -36,8 +36,8 @@ from qweft.adapter.attach import detach, quiet_peft
 from qweft.data.tokens import IGNORED, Encoded
 from qweft.evaluation.generation import greedy
 from qweft.exporting.config import TARGETS
-from qweft.exporting.gguf_model import write_model
-from qweft.exporting.rows import load_rows, plan_rows
+from qweft.exporting.gguf import write_model
+from qweft.exporting.plan import load_rows, plan_export
 from qweft.exporting.run import export
 from qweft.files import write_json
 from qweft.models.load import LoadedModel, load_model
@@ -229,12 +229,12 @@ def trained(name: str, model: str, folder: Path) -> Path:
 def rows_of(name: str, adapter: Path, engines: Sequence[str], folder: Path, reuse: bool) -> list[Row]:
     """Every engine with every export of an adapter; the base model as GGUF is kept in a folder."""
     reports = written(adapter, reuse)
-    model_config, plan, evaluation = plan_rows(adapter, None, FLOAT32)
-    loaded = load_model(model_config)
+    plan = plan_export(adapter, {**FLOAT32, "to": "merged"})
+    loaded = load_model(plan.model)
     base_gguf = folder / f"{Path(loaded.source.name).name}.gguf"
     if not base_gguf.exists():
         write_model(base_gguf, loaded.model, loaded.tokenizer, "base")
-    rows = load_rows(plan, loaded.tokenizer, evaluation.split, 1).held_out[:PROMPTS]
+    rows = load_rows(plan, loaded.tokenizer)[0][:PROMPTS]
     asked = list(prefixes(rows))
     prompts = asked[::2]
     lora = adapter.parent / "lora" if "lora" in reports else adapter

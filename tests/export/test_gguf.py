@@ -20,10 +20,17 @@ from transformers import (
 )
 
 from qweft import QweftError
-from qweft.exporting.gguf_model import SPLIT, check_convertible, pre_tokenizer, write_model
-from qweft.exporting.gguf_tensors import Layout, read_adapter, write_adapter
+from qweft.exporting.gguf import (
+    SPLIT,
+    Layout,
+    check_convertible,
+    pre_tokenizer,
+    read_adapter,
+    write_adapter,
+    write_model,
+)
 from qweft.exporting.lora import plain_lora
-from qweft.exporting.targets import add_to_weights
+from qweft.exporting.write import add_to_weights
 from tests.data.tiny_tokenizer import CHATML, make_tokenizer
 
 TEXTS = [

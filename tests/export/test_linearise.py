@@ -13,7 +13,7 @@ from qweft.adapter import QwthnLinear
 from qweft.exporting.fit import collect
 from qweft.exporting.linearise import fan_in_fan_out, layers_of, linearise
 from qweft.exporting.lora import lora_config, target_names, write_lora
-from qweft.exporting.measure import read_second_adapter, second_adapter
+from qweft.exporting.measure import distil, replaced
 from tests.conformance.families import FAMILIES
 from tests.tiny_models import tiny_gpt2, tiny_llama
 
@@ -87,9 +87,8 @@ def test_the_linear_part_beside_a_circuit_is_exact(make):
             if name.endswith("quantum_weight"):
                 parameter.zero_()
     lora, _ = linearise(model, batches())
-    with second_adapter(model, lora, "default") as exported:
-        expected = logits(model)
-        model.set_adapter(exported)
+    expected = logits(model)
+    with replaced(model, lora):
         torch.testing.assert_close(logits(model), expected, rtol=1e-4, atol=1e-5)
 
 
@@ -197,22 +196,21 @@ def test_a_module_trained_whole_goes_along(tmp_path):
     lora, _ = linearise(model, [])
     again = PeftModel.from_pretrained(tiny_llama(), written(tmp_path, model, lora)).eval()
     torch.testing.assert_close(logits(again), logits(model), rtol=1e-4, atol=1e-5)
-    with second_adapter(model, lora, "default") as exported:
-        model.set_adapter(exported)
+    with replaced(model, lora):
         torch.testing.assert_close(logits(model), logits(again), rtol=1e-4, atol=1e-5)
 
 
-def test_the_twin_leaves_nothing_behind():
+def test_measuring_and_distilling_leave_nothing_behind():
     model = adapted(tiny_llama, "qtha")
-    before, keys = logits(model), set(model.state_dict())
+    before, state = logits(model), {name: tensor.clone() for name, tensor in model.state_dict().items()}
     lora, _ = linearise(model, batches())
-    with second_adapter(model, lora, "default") as exported:
-        again = read_second_adapter(model, lora, exported)
-        for name, down in lora.down.items():
-            torch.testing.assert_close(again.down[name].double(), down, rtol=1e-6, atol=1e-6)
-    assert set(model.state_dict()) == keys
-    assert model.active_adapters == ["default"]
-    assert torch.equal(logits(model), before)
+    batch = batches()[0]
+    taught, losses = distil(model, lora, [batch | {"labels": batch["input_ids"]}], 20, 1e-3)
+    assert losses[-1] < losses[0]
+    with replaced(model, taught):
+        assert not torch.equal(logits(model), before)
+    assert all(torch.equal(tensor, state[name]) for name, tensor in model.state_dict().items())
+    assert torch.equal(logits(model), before) and model.active_adapters == ["default"]
 
 
 def test_a_process_without_qweft_loads_the_folder(tmp_path):
@@ -220,8 +218,7 @@ def test_a_process_without_qweft_loads_the_folder(tmp_path):
     lora, _ = linearise(model, batches())
     written(tmp_path, model, lora)
     tiny_llama().save_pretrained(tmp_path / "base")
-    with second_adapter(model, lora, "default") as exported:
-        model.set_adapter(exported)
+    with replaced(model, lora):
         torch.save(logits(model), tmp_path / "logits.pt")
     program = (
         "import sys; sys.modules['qweft'] = None\n"  # importing it fails from here on
@@ -290,7 +287,6 @@ def test_a_circuit_that_reads_some_entries_alone_is_exported(core):
     before = logits(model)
     with model.disable_adapter():
         base = logits(model)
-    with second_adapter(model, lora, "default") as exported:
-        model.set_adapter(exported)
+    with replaced(model, lora):
         off = (logits(model) - before).square().mean() / (before - base).square().mean()
     assert len(fits) == len(layers_of(model, "default")) and off < 0.7

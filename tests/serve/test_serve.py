@@ -35,7 +35,7 @@ from qweft.serve.config import ServeConfig, check_serve
 from qweft.training.config import RunConfig
 from qweft.training.run import train
 from tests.data.tiny_tokenizer import CHATML, make_tokenizer
-from tests.export.test_export import run_config
+from tests.export.conftest import run_config
 from tests.tiny_folder import save_rows, save_tiny_model
 
 MOST = 32

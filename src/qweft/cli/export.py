@@ -27,9 +27,9 @@ COMMAND = Command(
 def run(call: Call) -> None:
     """Export and print the report."""
     folder, options, force = call.folder, call.given(), "force" in call.flags
-    from qweft.exporting.checks import check_start
+    from qweft.exporting.plan import plan_export
 
-    check_start(folder, options, needs_weights=not call.is_dry)
+    plan_export(folder, options, needs_weights=not call.is_dry)
     from qweft.exporting.run import export, preview
 
     if call.is_dry:

@@ -13,9 +13,9 @@ from qweft.comparison.decision import Recommendation
 from qweft.comparison.results_file import WINNER
 from qweft.comparison.trial import ADAPTER, RECORD, read_record, run_folder
 from qweft.errors import QweftError
-from qweft.exporting.checks import check_start
 from qweft.exporting.config import Target
-from qweft.exporting.gguf_model import check_convertible
+from qweft.exporting.gguf import check_convertible
+from qweft.exporting.plan import plan_export
 from qweft.files import folder_beside, write_bytes
 from qweft.models.load import LoadedModel
 from qweft.models.quantization import quantized_as
@@ -95,7 +95,7 @@ def commands_for(adapter: Path, loaded: LoadedModel, quantization: str | None) -
     unrounded = "" if quantization is None else " --model.quantization none"
     for to, reader in EXPORTS.items():
         with suppress(QweftError, AttributeError, KeyError, TypeError):  # of a config that no check foresaw
-            check_start(adapter, {"to": to, "model": {"quantization": None} if unrounded else {}})
+            plan_export(adapter, {"to": to, "model": {"quantization": None} if unrounded else {}})
             if to == "merged-gguf":
                 check_convertible(loaded.model, loaded.tokenizer)
             lines.append(f"{reader}: qweft export {place} --to {to}{unrounded}")

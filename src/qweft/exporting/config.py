@@ -51,7 +51,7 @@ class ExportConfig:
 
 
 def check_export(config: ExportConfig) -> None:
-    """Checks value ranges.
+    """Check value ranges.
 
     Raises:
         QweftError: If a value is out of range.
@@ -75,7 +75,7 @@ def check_export(config: ExportConfig) -> None:
 
 
 def check_gguf_type(model_type: Any) -> None:
-    """Checks that GGUF files are written for models of a type.
+    """Check that GGUF files are written for models of a type.
 
     Raises:
         QweftError: If they are not.

@@ -1,7 +1,7 @@
-"""Fits the best linear map from a layer's input to its circuit's features, from second moments."""
+"""Fit the best linear map from a layer's input to its circuit's features, from second moments."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,12 +17,7 @@ HALVES = 2
 
 
 class Moments:
-    """Sums over tokens of x x^T, f x^T, f f^T, x and f in float64, and the number of tokens.
-
-    Args:
-        inputs: d, the length of x.
-        features: The length of f.
-    """
+    """Sums over tokens of x x^T, f x^T, f f^T, x and f in float64, and the number of tokens."""
 
     def __init__(self, inputs: int, features: int) -> None:
         self.tokens = 0
@@ -44,13 +39,7 @@ class Moments:
         return bool(self.xx.isfinite().all() and self.fx.isfinite().all() and self.ff.isfinite().all())
 
     def add(self, x: torch.Tensor, f: torch.Tensor, xx: torch.Tensor) -> None:
-        """Adds tokens.
-
-        Args:
-            x: Inputs of the layer, (tokens, d).
-            f: Features, (tokens, features).
-            xx: x^T x, (d, d), float64 on the CPU; passed in since layers with the same input share it.
-        """
+        """Add tokens x (tokens, d) with features f; xx = x^T x is shared by layers with the same input."""
         self.tokens += len(x)
         self.xx += xx
         self.fx += (f.T @ x).cpu().double()
@@ -67,14 +56,14 @@ class _Watcher:
         self.decoders = decoders
         self.mask: torch.Tensor | None = None  # (rows, tokens), False at padding
         self.rows_before = 0
-        self.moments = {
-            name: [Moments(layer.in_features, _circuit_features(layer, adapter_name)) for _ in range(HALVES)]
-            for name, layer in layers.items()
-        }
+        self.moments: dict[str, list[Moments]] = {}
+        for name, layer in layers.items():
+            core: Any = layer.qwthn_core[adapter_name]
+            self.moments[name] = [Moments(layer.in_features, core.circuit_features) for _ in range(HALVES)]
         self._seen: tuple[torch.Tensor, list[tuple[torch.Tensor, torch.Tensor]]] | None = None
 
     def hook(self, name: str) -> Any:
-        """Returns a forward pre-hook for the named layer."""
+        """Return a forward pre-hook for the named layer."""
 
         def before(layer: QwthnLinear, args: tuple[torch.Tensor, ...]) -> None:
             mask = None if layer in self.decoders else self.mask
@@ -84,7 +73,7 @@ class _Watcher:
         return before
 
     def _halves(self, x: torch.Tensor, mask: torch.Tensor | None) -> list[tuple[torch.Tensor, torch.Tensor]]:
-        """Returns (x, x^T x) for even and for odd rows; cached for layers that share their input."""
+        """Return (x, x^T x) for even and for odd rows; cached for layers that share their input."""
         if self._seen is None or self._seen[0] is not x:
             rows, kept = rows_and_kept(x, mask, self.rows_before)
             odd = rows % 2 == 1
@@ -95,49 +84,29 @@ class _Watcher:
         return self._seen[1]
 
 
-def _circuit_features(layer: QwthnLinear, adapter_name: str) -> int:
-    core: Any = layer.qwthn_core[adapter_name]
-    return int(core.circuit_features)
-
-
 def _features(layer: QwthnLinear, adapter_name: str, x: torch.Tensor) -> torch.Tensor:
-    """Returns the circuit's features (tokens, features) in float32 for inputs (tokens, d)."""
+    """Return the circuit's features (tokens, features) in float32 for inputs (tokens, d)."""
     prepared = layer.prepared(adapter_name)
     core: Any = layer.qwthn_core[adapter_name]
     with exact_products(x.device):
         c = x.to(prepared.compress.dtype) @ prepared.compress.T
-    found: torch.Tensor = core.features(c, *prepared.angles)[:, : core.circuit_features].float()
-    return found
-
-
-@contextmanager
-def _watching(layers: Mapping[str, QwthnLinear], watcher: _Watcher) -> Iterator[None]:
-    hooks = [layer.register_forward_pre_hook(watcher.hook(name)) for name, layer in layers.items()]
-    try:
-        yield
-    finally:
-        for hook in hooks:
-            hook.remove()
+    features: torch.Tensor = core.features(c, *prepared.angles)[:, : core.circuit_features].float()
+    return features
 
 
 @torch.no_grad()
 def collect(
     model: nn.Module, layers: Mapping[str, QwthnLinear], adapter_name: str, batches: Iterable[Mapping[str, Any]]
 ) -> dict[str, Sequence[Moments]]:
-    """Runs the model on batches and records the moments of layers.
+    """Run the adapted model on batches; return the moments of even and of odd rows by layer name.
 
-    Args:
-        model: The adapted model, with the adapter active.
-        layers: Layers by name.
-        adapter_name: The adapter whose circuits are recorded.
-        batches: Inputs of the model. Padding is left out by `attention_mask`, except in the decoder of an
-            encoder-decoder model, which the mask does not describe.
-
-    Returns:
-        Moments of even and of odd rows by layer name.
+    Padding is left out by `attention_mask`, except in the decoder of an encoder-decoder model, which the mask does not
+    describe.
     """
     watcher = _Watcher(layers, adapter_name, beyond_the_mask(model))
-    with _watching(layers, watcher):
+    with ExitStack() as stack:
+        for name, layer in layers.items():
+            stack.callback(layer.register_forward_pre_hook(watcher.hook(name)).remove)
         for batch in batches:
             mask = batch.get("attention_mask")
             watcher.mask = mask.bool() if isinstance(mask, torch.Tensor) and mask.dim() == 2 else None
@@ -170,7 +139,7 @@ class Fit:
 
 
 def fit_features(halves: Sequence[Moments], compress: torch.Tensor, weight: torch.Tensor) -> Fit:
-    """Fits the circuit's features f(x) by G x.
+    """Fit the circuit's features f(x) by G x.
 
         G = L C + R,   L, b = argmin sum |f - L C x - b|^2,   R = argmin sum |f - L C x - R x|^2 + ridge tr(R D R^T)
 
@@ -183,9 +152,6 @@ def fit_features(halves: Sequence[Moments], compress: torch.Tensor, weight: torc
         halves: Moments of even and of odd rows.
         compress: C, (r, d).
         weight: W (features, features), symmetric: an error e of the features costs e^T W e.
-
-    Returns:
-        The fit to all rows, with the choices of the cross-validation.
     """
     compress, weight = compress.double().cpu(), weight.double().cpu()
     folds = [(_candidates(fitted, compress), checked) for fitted, checked in (halves, halves[::-1])]
@@ -199,12 +165,12 @@ def fit_features(halves: Sequence[Moments], compress: torch.Tensor, weight: torc
 
 
 def _pick(maps: Sequence[torch.Tensor], best: torch.Tensor) -> torch.Tensor:
-    """Returns the matrix with each feature's row taken from its best map."""
+    """Return the matrix with each feature's row taken from its best map."""
     return torch.stack([maps[at][feature] for feature, at in enumerate(best.tolist())])
 
 
 def _candidates(moments: Moments, compress: torch.Tensor) -> list[torch.Tensor]:
-    """Returns G for each of `CHOICES`."""
+    """Return G for each of `CHOICES`."""
     diagonal = moments.xx.diagonal()
     scale = diagonal.clamp_min(diagonal.max() * 1e-12 + torch.finfo(torch.float64).tiny).rsqrt()
     bases = [_fit_in_c(moments, compress, affine) @ compress for affine in (True, False)]
@@ -221,7 +187,7 @@ def _candidates(moments: Moments, compress: torch.Tensor) -> list[torch.Tensor]:
 
 
 def _fit_in_c(moments: Moments, compress: torch.Tensor, affine: bool) -> torch.Tensor:
-    """Returns L of the fit f = L c + b with c = C x, or of f = L c if not `affine`."""
+    """Return L of the fit f = L c + b with c = C x, or of f = L c if not `affine`."""
     tokens = moments.tokens if affine else float("inf")
     square = compress @ (moments.xx - torch.outer(moments.x, moments.x) / tokens) @ compress.T
     cross = (moments.fx - torch.outer(moments.f, moments.x) / tokens) @ compress.T
@@ -229,6 +195,6 @@ def _fit_in_c(moments: Moments, compress: torch.Tensor, affine: bool) -> torch.T
 
 
 def _errors(moments: Moments, matrix: torch.Tensor) -> torch.Tensor:
-    """Returns the sum over tokens of (f - G x) (f - G x)^T."""
+    """Return the sum over tokens of (f - G x) (f - G x)^T."""
     mixed = matrix @ moments.fx.T
     return moments.ff - mixed - mixed.T + matrix @ moments.xx @ matrix.T

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 import torch
@@ -22,42 +23,33 @@ MEMORY = 2**31
 
 @dataclass(frozen=True)
 class LayerFit:
-    """Quality of the fit to one layer's circuit.
-
-    Args:
-        layer: Name of the layer.
-        explained: Share of the features' mean square that is explained; see `Fit`.
-    """
+    """The layer, and the share of its features' mean square that the fit explains; see `Fit`."""
 
     layer: str
     explained: float
 
 
 def layers_of(model: Any, adapter_name: str) -> dict[str, QwthnLinear]:
-    """Returns the layers with this adapter by their names in the base model.
-
-    Args:
-        model: A PEFT model, or its base model.
-        adapter_name: Name of the adapter.
+    """Return the layers with this adapter by their names in the base model.
 
     Raises:
         QweftError: If no layer has the adapter.
     """
     base: nn.Module = base_of(model)
-    found = {
+    layers = {
         name: module
         for name, module in base.named_modules()
         if isinstance(module, QwthnLinear) and adapter_name in module.qwthn_compress
     }
-    if not found:
+    if not layers:
         raise QweftError(f"the model has no QWTHN adapter {adapter_name!r}; export takes one that qweft trained")
-    return found
+    return layers
 
 
 def linearise(
     model: Any, batches: Sequence[Mapping[str, Any]], adapter_name: str = "default"
 ) -> tuple[Lora, list[LayerFit]]:
-    """Returns the LoRA closest to an adapter on the tokens of some batches.
+    """Return the LoRA closest to an adapter on the tokens of some batches.
 
         y = W0 x + s E (Q q(C x) + K C x)   becomes   y = W0 x + B A x,   B = s E,   A = Q G + K C
 
@@ -114,7 +106,7 @@ def fan_in_fan_out(layers: Mapping[str, QwthnLinear]) -> bool:
 
 
 def lora_size(model: Any, adapter_name: str) -> tuple[int, int]:
-    """Returns the rank of the LoRA that `linearise` would make, and its number of parameters in A and B."""
+    """Return the rank of the LoRA that `linearise` would make, and its number of parameters in A and B."""
     layers = layers_of(model, adapter_name).values()
     rank = max(layer.qwthn_r[adapter_name] for layer in layers)
     return rank, sum(rank * (layer.in_features + layer.out_features) for layer in layers)
@@ -123,35 +115,27 @@ def lora_size(model: Any, adapter_name: str) -> tuple[int, int]:
 def _with_moments(
     model: Any, layers: Mapping[str, QwthnLinear], batches: Sequence[Mapping[str, Any]], adapter_name: str
 ) -> Iterator[tuple[str, QwthnLinear, Sequence[Moments] | None]]:
-    """Yields each layer with its moments, or `None` without a circuit; a pass records as many layers as fit."""
-    fitted = {name: layer for name, layer in layers.items() if _core(layer, adapter_name).circuit_features}
+    """Yield each layer with its moments, or `None` without a circuit; a pass records as many layers as fit."""
+    fitted = {
+        name: layer for name, layer in layers.items() if getattr(layer.qwthn_core[adapter_name], "circuit_features", 0)
+    }
     yield from ((name, layer, None) for name, layer in layers.items() if name not in fitted)
     if fitted and sum(len(next(iter(batch.values()))) for batch in batches) < HALVES:
         raise QweftError("a circuit is fitted to rows of text, and checked on others: give at least two rows")
     waiting = list(fitted.items())
     while waiting:
-        bytes_taken, taken = 0, 0
-        for _, layer in waiting:
-            bytes_taken += HALVES * 8 * layer.in_features**2
-            if taken and bytes_taken > MEMORY:
-                break
-            taken += 1
-        part = dict(waiting[:taken])
-        waiting = waiting[taken:]
+        sizes = accumulate(HALVES * 8 * layer.in_features**2 for _, layer in waiting)
+        count = max(1, sum(size <= MEMORY for size in sizes))
+        part, waiting = dict(waiting[:count]), waiting[count:]
         moments = collect(model, part, adapter_name, batches)
-        for name, layer in part.items():
-            yield name, layer, moments[name]
-
-
-def _core(layer: QwthnLinear, adapter_name: str) -> Any:
-    return layer.qwthn_core[adapter_name]
+        yield from ((name, layer, moments[name]) for name, layer in part.items())
 
 
 @torch.no_grad()
 def _linearise_layer(
     layer: QwthnLinear, adapter_name: str, halves: Sequence[Moments] | None
 ) -> tuple[tuple[torch.Tensor, torch.Tensor], Fit | None]:
-    """Returns (A, B) of one layer in float64 on the CPU, and the fit of its circuit."""
+    """Return (A, B) of one layer in float64 on the CPU, and the fit of its circuit."""
     branch = layer.branch_of(adapter_name)
     compress = branch.compress.matrix().double().cpu()  # C (r, d_in)
     expand = branch.expand.matrix().double().cpu()  # E (d_out, r)

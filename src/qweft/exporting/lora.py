@@ -40,7 +40,7 @@ class Lora:
     whole: Mapping[str, torch.Tensor]
 
     def tensors(self) -> dict[str, torch.Tensor]:
-        """Returns all tensors in float32 on the CPU, by the keys of PEFT's files."""
+        """Return all tensors in float32 on the CPU, by the keys of PEFT's files."""
         found = {f"{PREFIX}{name}.lora_A.weight": tensor for name, tensor in self.down.items()}
         found |= {f"{PREFIX}{name}.lora_B.weight": tensor for name, tensor in self.up.items()}
         found |= {f"{PREFIX}{name}": tensor for name, tensor in self.whole.items()}
@@ -48,7 +48,7 @@ class Lora:
 
 
 def padded(down: torch.Tensor, up: torch.Tensor, rank: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Returns A and B padded to the rank, A with zero rows and B with zero columns."""
+    """Return A and B padded to the rank, A with zero rows and B with zero columns."""
     missing = rank - len(down)
     return torch.nn.functional.pad(down, (0, 0, 0, missing)), torch.nn.functional.pad(up, (0, missing))
 
@@ -56,7 +56,7 @@ def padded(down: torch.Tensor, up: torch.Tensor, rank: int) -> tuple[torch.Tenso
 def lora_config(
     lora: Lora, model: nn.Module, adapter: PeftConfig, fan_in_fan_out: bool, hub_id: str | None = None
 ) -> LoraConfig:
-    """Returns the PEFT config of an exported LoRA.
+    """Return the PEFT config of an exported LoRA.
 
     Args:
         lora: The LoRA.
@@ -80,14 +80,10 @@ def lora_config(
 
 
 def target_names(layers: Iterable[str], present: Iterable[str]) -> list[str] | str:
-    """Returns the shortest value of `target_modules` that matches exactly these layers.
+    """Return the shortest value of `target_modules` that matches exactly these layers.
 
     That is the last parts of the names or, if these match other layers, the whole names. PEFT treats whole names as
     suffixes; if these match other layers too, the result is a regular expression.
-
-    Args:
-        layers: Names of the layers.
-        present: Names of all modules of the model.
 
     >>> target_names(["a.0.q", "a.1.q"], ["a.0.q", "a.0.k", "a.1.q"])
     ['q']
@@ -101,22 +97,17 @@ def target_names(layers: Iterable[str], present: Iterable[str]) -> list[str] | s
         meant = {name for name in everything if any(name == end or name.endswith(f".{end}") for end in names)}
         if meant == set(wanted):
             return names
-    return exactly(wanted)
-
-
-def exactly(layers: Iterable[str]) -> str:
-    """Returns a regular expression that matches exactly these names."""
-    return "|".join(map(re.escape, sorted(layers)))
+    return "|".join(map(re.escape, wanted))
 
 
 def write_lora(folder: Path, lora: Lora, config: LoraConfig) -> None:
-    """Writes a LoRA to an existing folder, in PEFT's format."""
+    """Write a LoRA to an existing folder, in PEFT's format."""
     config.save_pretrained(str(folder))
     save_file(lora.tensors(), folder / "adapter_model.safetensors", metadata={"format": "pt"})
 
 
 def plain_lora(model: Any, adapter_name: str = "default") -> Lora:
-    """Returns an adapter of PEFT's LoRA as one rank, with its scaling inside B.
+    """Return an adapter of PEFT's LoRA as one rank, with its scaling inside B.
 
     Args:
         model: A PEFT model with the adapter, of no variant of LoRA.
@@ -127,26 +118,20 @@ def plain_lora(model: Any, adapter_name: str = "default") -> Lora:
     """
     base: nn.Module = model.get_base_model()
     layers: dict[str, Any] = {name: each for name, each in base.named_modules() if isinstance(each, LoraLayer)}
+    rank = max(len(layer.lora_A[adapter_name].weight) for layer in layers.values() if adapter_name in layer.lora_A)
     down, up = {}, {}
     for name, layer in layers.items():
         if adapter_name not in layer.lora_A or layer.lora_variant.get(adapter_name) is not None:
             raise QweftError(
                 f"layer {name}: its LoRA is no product of two matrices; merge it with PEFT's merge_and_unload"
             )
-        down[name] = layer.lora_A[adapter_name].weight.detach()
-        up[name] = layer.lora_B[adapter_name].weight.detach() * layer.scaling[adapter_name]
-    rank = max(map(len, down.values()))
-    sized = {name: padded(down[name], up[name], rank) for name in down}
-    return Lora(
-        rank,
-        {name: pair[0] for name, pair in sized.items()},
-        {name: pair[1] for name, pair in sized.items()},
-        trained_whole(model, adapter_name),
-    )
+        a, b = layer.lora_A[adapter_name].weight.detach(), layer.lora_B[adapter_name].weight.detach()
+        down[name], up[name] = padded(a, b * layer.scaling[adapter_name], rank)
+    return Lora(rank, down, up, trained_whole(model, adapter_name))
 
 
 def trained_whole(model: Any, adapter_name: str) -> dict[str, torch.Tensor]:
-    """Returns the tensors of fully trained modules (`modules_to_save`) by their names in the base model."""
+    """Return the tensors of fully trained modules (`modules_to_save`) by their names in the base model."""
     base: nn.Module = base_of(model)
     return {
         f"{name}.{key}": tensor

@@ -21,14 +21,7 @@ ROUNDING, ROUNDING_SHARE = 1e-4, 0.01
 
 
 class Use(NamedTuple):
-    """How an export is used, for its card.
-
-    Args:
-        library: The library that loads it, as the hub names it.
-        title: Title of the card, with the method of the adapter.
-        where: Where it loads, as the beginning of a sentence.
-        how: Code or commands that load it.
-    """
+    """How an export is used, for its card: library by the hub's name, title, where it loads, and how."""
 
     library: str
     title: str
@@ -119,25 +112,24 @@ class ExportReport:
     @property
     def refusal(self) -> str | None:
         """Reason to refuse the export, as a clause; `None` if it is good enough."""
-        found, share = self.measured, self.largest_lost_share
-        losses = f"{found.base_loss:.4f} base, {found.hybrid_loss:.4f} hybrid, {found.exported_loss:.4f} exported"
-        if not math.isfinite(found.base_loss + found.hybrid_loss + found.exported_loss):
+        measured, share = self.measured, self.largest_lost_share
+        base, hybrid, exported = measured.base_loss, measured.hybrid_loss, measured.exported_loss
+        losses = f"{base:.4f} base, {hybrid:.4f} hybrid, {exported:.4f} exported"
+        if not math.isfinite(base + hybrid + exported):
             return f"a held-out loss is no number ({losses})"
-        lost = found.exported_loss - found.hybrid_loss
-        if found.gain <= 0:
-            lost_nothing = lost <= ROUNDING
-            return (
-                None if lost_nothing else f"the adapter gains nothing, and the export loses {lost:.4f} more ({losses})"
-            )
-        if lost <= share * found.gain + min(ROUNDING, ROUNDING_SHARE * found.gain):
+        lost = exported - hybrid
+        if measured.gain <= 0:
+            message = f"the adapter gains nothing, and the export loses {lost:.4f} more ({losses})"
+            return None if lost <= ROUNDING else message
+        if lost <= share * measured.gain + min(ROUNDING, ROUNDING_SHARE * measured.gain):
             return None
-        if not found.is_clear:
-            error = f"{found.gain:.4f} ± {found.gain_error:.4f}"
+        if not measured.is_clear:
+            error = f"{measured.gain:.4f} ± {measured.gain_error:.4f}"
             return f"the adapter's gain is within twice its error ({error}), and the export loses {lost:.4f} ({losses})"
-        return f"the export loses {lost / found.gain:.1%} of the adapter's gain, more than {share:.1%} ({losses})"
+        return f"the export loses {lost / measured.gain:.1%} of the adapter's gain, more than {share:.1%} ({losses})"
 
     def to_json(self) -> dict[str, Any]:
-        """Returns all fields as JSON-compatible values, with the losses and differences at the top level."""
+        """Return all fields as JSON-compatible values, with the losses and differences at the top level."""
         return {
             **asdict(self.measured),
             "kept_share": self.measured.kept_share,
@@ -159,23 +151,25 @@ class ExportReport:
         }
 
     def public(self) -> dict[str, Any]:
-        """Returns `to_json` without local paths, for publication in the exported folder."""
+        """Return `to_json` without local paths, for publication in the exported folder."""
         kept = {key: value for key, value in self.to_json().items() if key not in ("adapter", "output", "held_out")}
         for key in ("calibration", "model"):
             kept[key] = kept[key] and public_name(kept[key].removeprefix("local folder "))
         return kept
 
     def describe(self) -> Group:
-        """Returns the report for the terminal."""
-        found = self.measured
-        table = Table(title=f"{self.held_out}, {found.tokens:,} target tokens")
+        """Return the report for the terminal."""
+        measured = self.measured
+        table = Table(title=f"{self.held_out}, {measured.tokens:,} target tokens")
         for column in ("", "loss", "gain over base"):
             table.add_column(column, justify="right" if column else "left")
-        for name, loss in self._losses():
-            table.add_row(name, f"{loss:.4f}", f"{found.base_loss - loss:.4f}")
-        lines = [f"{said[:1].lower()}{said[1:]}" for said in self._changes()]
-        if found.kept_share is not None:
-            lines.append(f"share of the gain kept {found.kept_share:.1%}")
+        own = "hybrid" if self.layers else "adapter"
+        losses = {"base": measured.base_loss, own: measured.hybrid_loss, "exported": measured.exported_loss}
+        for name, loss in losses.items():
+            table.add_row(name, f"{loss:.4f}", f"{measured.base_loss - loss:.4f}")
+        lines = self._changes()
+        if measured.kept_share is not None:
+            lines.append(f"share of the gain kept {measured.kept_share:.1%}")
         if self.layers:
             shares = [layer.explained for layer in self.layers]
             lines.append(
@@ -191,27 +185,21 @@ class ExportReport:
         return Group(table, *lines)
 
     def _changes(self) -> list[str]:
-        """Returns what was measured of single logits."""
-        found = self.measured
-        if found.largest_logit_change is None or found.equal_greedy_share is None:
+        """Return what was measured of single logits."""
+        measured = self.measured
+        if measured.largest_logit_change is None or measured.equal_greedy_share is None:
             return []
         return [
-            f"Largest change of a logit {found.largest_logit_change:.4g}",
-            f"equal greedy tokens {found.equal_greedy_share:.2%}",
+            f"largest change of a logit {measured.largest_logit_change:.4g}",
+            f"equal greedy tokens {measured.equal_greedy_share:.2%}",
         ]
 
-    def _losses(self) -> list[tuple[str, float]]:
-        """Returns the name and the loss of the three models."""
-        found = self.measured
-        own = "hybrid" if self.layers else "adapter"
-        return [("base", found.base_loss), (own, found.hybrid_loss), ("exported", found.exported_loss)]
-
     def card(self) -> str:
-        """Returns the README.md of the exported folder."""
-        found, public = self.measured, self.public()
-        kept = "" if found.kept_share is None else f"It keeps {found.kept_share:.1%} of the gain."
-        changes = ", ".join(self._changes())
-        told = " ".join(filter(None, (changes and f"{changes}.", kept)))
+        """Return the README.md of the exported folder."""
+        measured, public = self.measured, self.public()
+        kept = "" if measured.kept_share is None else f"It keeps {measured.kept_share:.1%} of the gain."
+        changes = ", ".join(self._changes()).capitalize()
+        summary = " ".join(filter(None, (changes and f"{changes}.", kept)))
         how = (
             f"The circuit was replaced by its best linear fit on {self.calibration_tokens:,} tokens of "
             f"{escaped(str(public['calibration']))}; what was linear is exact."
@@ -231,13 +219,13 @@ library_name: {use.library}
 
 `qweft export` made it. {how}{distilled} {use.where}; qweft is not needed.
 
-| held-out rows, {found.tokens:,} target tokens | loss |
+| held-out rows, {measured.tokens:,} target tokens | loss |
 |---|---:|
-| base model | {found.base_loss:.4f} |
-| {method} adapter | {found.hybrid_loss:.4f} |
-| this export | {found.exported_loss:.4f} |
+| base model | {measured.base_loss:.4f} |
+| {method} adapter | {measured.hybrid_loss:.4f} |
+| this export | {measured.exported_loss:.4f} |
 
-{told}
+{summary}
 
 Base model: {escaped(str(public["model"]))}. Rank {self.rank}, lora_alpha {self.rank}, {self.parameters:,} parameters.
 

@@ -1,4 +1,4 @@
-"""`qweft export`: makes a LoRA of an adapter, measures it, writes it in a format, and checks the written files."""
+"""`qweft export`: fit a LoRA to an adapter, measure it, write it in a format, and check the written files."""
 
 import hashlib
 import json
@@ -22,26 +22,15 @@ from qweft.data.batches import Collator
 from qweft.data.template import in_words, with_template
 from qweft.data.tokens import Encoded, total_tokens
 from qweft.errors import QweftError, saying_when_stopped
-from qweft.evaluation.config import EvaluationConfig
-from qweft.evaluation.loss import check_room, device_of, held_out_loss
+from qweft.evaluation.loss import check_room, held_out_loss
 from qweft.evaluation.preview import Preview, shapes_of
 from qweft.evaluation.saved import put_beside_base
-from qweft.exporting.checks import CARD, REPORT, check_start
-from qweft.exporting.config import ExportConfig
 from qweft.exporting.linearise import LayerFit, fan_in_fan_out, layers_of, linearise, lora_size
 from qweft.exporting.lora import Lora, lora_config, plain_lora
-from qweft.exporting.measure import (
-    Measured,
-    distil,
-    measure,
-    measure_itself,
-    on_device,
-    read_second_adapter,
-    second_adapter,
-)
+from qweft.exporting.measure import Batch, distil, measure, replaced
+from qweft.exporting.plan import REPORT, ExportPlan, load_rows, plan_export
 from qweft.exporting.report import ExportReport
-from qweft.exporting.rows import Rows, load_rows, plan_rows
-from qweft.exporting.targets import WRITERS, Made, check_target
+from qweft.exporting.write import WRITERS, Made, check_target
 from qweft.files import folder_beside, leftovers, remove, stamp, write_json
 from qweft.models.load import LoadedModel, load_model
 from qweft.output import Console
@@ -55,60 +44,28 @@ TOLERANCE, HALF_TOLERANCE = 1e-4, 5e-2
 In float32 and in half precision: both compute in a different order, and a merged weight is rounded again."""
 
 
-@dataclass(frozen=True)
-class _Context:
-    """Model, adapter, tokenizer with the run's template, evaluation settings, text, state of the files."""
-
-    loaded: LoadedModel
-    model: Any
-    tokenizer: Any
-    evaluation: EvaluationConfig
-    rows: Rows
-    state: State
-
-    @property
-    def is_own(self) -> bool:
-        """Whether the adapter is a QWTHN adapter, and no LoRA."""
-        return isinstance(self.model.peft_config[NAME], QwthnConfig)
-
-    @property
-    def pad(self) -> int:
-        return int(self.loaded.tokenizer.pad_token_id)
-
-    def batches(self, rows: Sequence[Encoded]) -> list[dict[str, torch.Tensor]]:
-        """Returns the rows as batches on the model's device."""
-        collate, size = Collator(self.pad), self.evaluation.batch_size
-        parts = (collate(rows[start : start + size]) for start in range(0, len(rows), size))
-        return [on_device(part, device_of(self.model)) for part in parts]
-
-
 def preview(adapter: Path, options: Mapping[str, Any] | None = None) -> Preview:
-    """Returns a summary of what `export` would do, without loading weights.
-
-    Args:
-        adapter: Folder of the adapter.
-        options: Options as for `export`.
+    """Return a summary of what `export` would do, without loading weights.
 
     Raises:
         QweftError: If `export` could not start.
     """
-    config, overrides, output = check_start(adapter, options)
-    model_config, plan, evaluation = plan_rows(adapter, config.calibration, overrides)
-    loaded, lines = shapes_of(adapter, model_config)
-    rows = load_rows(plan, loaded.tokenizer, evaluation.split, config.calibration_tokens)
-    check_room(loaded.model, [*rows.held_out, *rows.calibration])
+    plan = plan_export(adapter, options)
+    loaded, lines = shapes_of(adapter, plan.model)
+    held_out, calibration = load_rows(plan, loaded.tokenizer)
+    check_room(loaded.model, [*held_out, *calibration])
     saved = read_config(adapter)
     if isinstance(saved, QwthnConfig) and not saved.is_linear:
-        lines.append(f"circuits fitted on {total_tokens(rows.calibration):,} tokens of {rows.calibration_source}")
-    if config.distill_steps:
-        lines.append(f"{many(config.distill_steps, 'step')} of distillation after it")
-    check_target(config.to, loaded.model, loaded.tokenizer)
-    lines.append(f"judged on {many(len(rows.held_out), 'row')} of {rows.held_out_source} ({evaluation.split})")
-    return Preview((*lines, f"written to {output}"))
+        lines.append(f"circuits fitted on {total_tokens(calibration):,} tokens of {plan.calibration_source}")
+    if plan.config.distill_steps:
+        lines.append(f"{many(plan.config.distill_steps, 'step')} of distillation after it")
+    check_target(plan.config.to, loaded.model, loaded.tokenizer)
+    lines.append(f"judged on {many(len(held_out), 'row')} of {plan.held_out.source} ({plan.evaluation.split})")
+    return Preview((*lines, f"written to {plan.output}"))
 
 
 def export(adapter: Path, options: Mapping[str, Any] | None = None, force: bool = False) -> ExportReport:
-    """Exports an adapter as a LoRA or as a merged model, unless it loses too much of the adapter's gain.
+    """Export an adapter as a LoRA or as a merged model, unless it loses too much of the adapter's gain.
 
     Args:
         adapter: A folder with adapter_config.json and adapter_model.safetensors.
@@ -123,7 +80,8 @@ def export(adapter: Path, options: Mapping[str, Any] | None = None, force: bool 
             loaded, the output folder contains anything but an export or is written by another process, or the written
             files do not reproduce the measured logits.
     """
-    config, overrides, output = check_start(adapter, options)
+    plan = plan_export(adapter, options)
+    output = plan.output
     before = stamp(output / REPORT)
 
     def what_is_kept() -> str:
@@ -135,124 +93,123 @@ def export(adapter: Path, options: Mapping[str, Any] | None = None, force: bool 
     with claimed_output(output, "qweft export", lock=lock), saying_when_stopped(what_is_kept):
         for path in leftovers(output.parent, (output.name,)):  # of a killed export, since this one holds the claim
             remove(path)
-        return _export(adapter, config, overrides, output, force)
+        opened = _open(plan)
+        lora, fits = _fit(opened)
+        report = _measure(opened, lora, fits)
+        return _write(opened, lora, report, force) if report.refusal is None or force else report
 
 
-def _export(adapter: Path, config: ExportConfig, overrides: dict[str, Any], output: Path, force: bool) -> ExportReport:
-    context = _set_up(adapter, config, overrides)
-    has_circuit = context.is_own and any(
-        layer.qwthn_core[NAME].circuit_features for layer in layers_of(context.model, NAME).values()
-    )
-    if config.distill_steps and not has_circuit:
+@dataclass(frozen=True)
+class _Opened:
+    """The plan, the model with the adapter, a tokenizer with the run's template, the rows, the state of the files."""
+
+    plan: ExportPlan
+    loaded: LoadedModel
+    model: Any
+    tokenizer: Any
+    held_out: list[Encoded]
+    calibration: list[Encoded]
+    state: State
+
+    @property
+    def is_own(self) -> bool:
+        """Whether the adapter is a QWTHN adapter, and no LoRA."""
+        return isinstance(self.model.peft_config[NAME], QwthnConfig)
+
+    @property
+    def has_circuit(self) -> bool:
+        """Whether there is something to fit."""
+        return self.is_own and any(
+            layer.qwthn_core[NAME].circuit_features for layer in layers_of(self.model, NAME).values()
+        )
+
+    def batches(self, rows: Sequence[Encoded]) -> list[Batch]:
+        """Return the rows as batches on the model's device."""
+        collate, size = Collator(int(self.loaded.tokenizer.pad_token_id)), self.plan.evaluation.batch_size
+        parts = (collate(rows[start : start + size]) for start in range(0, len(rows), size))
+        return [{key: tensor.to(self.loaded.device) for key, tensor in part.items()} for part in parts]
+
+    def logits(self, model: Any) -> torch.Tensor:
+        """Return a model's float32 logits on the first held-out row."""
+        batch = self.batches(self.held_out[:1])[0]
+        with torch.no_grad():
+            logits: torch.Tensor = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
+        return logits.float()
+
+
+def _open(plan: ExportPlan) -> _Opened:
+    state = state_of(plan.adapter)
+    loaded = load_model(plan.model)
+    held_out, calibration = load_rows(plan, loaded.tokenizer)
+    check_room(loaded.model, [*held_out, *calibration])
+    way = "a LoRA on that model would be another one; export takes none with biases or embeddings of the base model"
+    model = put_beside_base(loaded, plan.adapter, way)
+    check_target(plan.config.to, model.get_base_model(), loaded.tokenizer)
+    tokenizer = in_words(with_template(loaded.tokenizer, plan.held_out.template))
+    opened = _Opened(plan, loaded, model, tokenizer, held_out, calibration, state)
+    if plan.config.distill_steps and not opened.has_circuit:
         raise QweftError("distill_steps: the adapter has no circuit, so its LoRA is exact; leave distill_steps out")
-    lora, fits, measured, probe, wanted = (_made if context.is_own else _taken)(context, config, has_circuit)
-    report = ExportReport(
-        adapter=adapter,
-        output=output,
-        to=config.to,
-        model=context.loaded.source.origin,
-        hub_id=context.loaded.source.hub_id,
-        is_own=context.is_own,
-        calibration=context.rows.calibration_source if has_circuit else None,
-        calibration_tokens=total_tokens(context.rows.calibration) if has_circuit else 0,
-        distill_steps=config.distill_steps,
-        held_out=f"{context.rows.held_out_source}, {context.evaluation.split} rows",
+    return opened
+
+
+def _fit(opened: _Opened) -> tuple[Lora, list[LayerFit]]:
+    """Return the LoRA, and how well it fits each layer's circuit."""
+    if not opened.is_own:
+        return plain_lora(opened.model, NAME), []
+    console, config = Console(stderr=True), opened.plan.config
+    trained = sum(tensor.numel() for name, tensor in opened.model.named_parameters() if ".qwthn_" in name)
+    rank, made = lora_size(opened.model, NAME)
+    console.print(f"{trained:,} numbers of the adapter become a LoRA of rank {rank} with {made:,}", highlight=False)
+    batches = opened.batches(opened.calibration) if opened.has_circuit else []
+    if batches:
+        tokens = total_tokens(opened.calibration)
+        console.print(f"fitting the circuits on {tokens:,} tokens of {opened.plan.calibration_source}")
+    inputs = [{key: batch[key] for key in ("input_ids", "attention_mask")} for batch in batches]
+    lora, fits = linearise(opened.model, inputs, NAME)
+    if config.distill_steps:
+        lora, losses = distil(opened.model, lora, batches, config.distill_steps, config.distill_learning_rate)
+        console.print(f"distillation: KL {losses[0]:.5f} -> {losses[-1]:.5f} nats a token")
+    return lora, fits
+
+
+def _measure(opened: _Opened, lora: Lora, fits: Sequence[LayerFit]) -> ExportReport:
+    plan, pad = opened.plan, int(opened.loaded.tokenizer.pad_token_id)
+    measured = measure(opened.model, lora if opened.is_own else None, opened.held_out, pad, plan.evaluation.batch_size)
+    return ExportReport(
+        adapter=plan.adapter,
+        output=plan.output,
+        to=plan.config.to,
+        model=opened.loaded.source.origin,
+        hub_id=opened.loaded.source.hub_id,
+        is_own=opened.is_own,
+        calibration=plan.calibration_source if opened.has_circuit else None,
+        calibration_tokens=total_tokens(opened.calibration) if opened.has_circuit else 0,
+        distill_steps=plan.config.distill_steps,
+        held_out=f"{plan.held_out.source}, {plan.evaluation.split} rows",
         measured=measured,
         rank=lora.rank,
         parameters=sum(tensor.numel() for tensor in lora.tensors().values()),
-        whole=sorted(context.model.peft_config[NAME].modules_to_save or []),
+        whole=sorted(opened.model.peft_config[NAME].modules_to_save or []),
         layers=fits,
-        largest_lost_share=config.largest_lost_share,
+        largest_lost_share=plan.config.largest_lost_share,
     )
-    return _write(context, lora, report, probe, wanted, force) if report.refusal is None or force else report
 
 
-def _taken(
-    context: _Context, config: ExportConfig, has_circuit: bool
-) -> tuple[Lora, list[LayerFit], Measured, dict[str, torch.Tensor], torch.Tensor]:
-    """Returns the same as `_made` for an adapter that is a LoRA already."""
-    measured = measure_itself(context.model, context.rows.held_out, context.pad, context.evaluation.batch_size)
-    probe = context.batches(context.rows.held_out[:1])[0]
-    return plain_lora(context.model, NAME), [], measured, probe, _logits(context.model, probe)
-
-
-def _made(
-    context: _Context, config: ExportConfig, has_circuit: bool
-) -> tuple[Lora, list[LayerFit], Measured, dict[str, torch.Tensor], torch.Tensor]:
-    """Returns the LoRA, its fits and measurements, and a batch of one held-out row with the LoRA's logits."""
-    console = Console(stderr=True)
-    rows = context.rows
-    trained = sum(tensor.numel() for name, tensor in context.model.named_parameters() if ".qwthn_" in name)
-    rank, made = lora_size(context.model, NAME)
-    console.print(f"{trained:,} numbers of the adapter become a LoRA of rank {rank} with {made:,}", highlight=False)
-    batches = context.batches(rows.calibration) if has_circuit else []
-    if has_circuit:
-        tokens = total_tokens(rows.calibration)
-        console.print(f"fitting the circuits on {tokens:,} tokens of {rows.calibration_source}")
-    inputs = [{key: batch[key] for key in ("input_ids", "attention_mask")} for batch in batches]
-    lora, fits = linearise(context.model, inputs, NAME)
-    with second_adapter(context.model, lora, NAME) as exported:
-        if config.distill_steps:
-            losses = distil(context.model, NAME, exported, batches, config.distill_steps, config.distill_learning_rate)
-            console.print(f"distillation: KL {losses[0]:.5f} -> {losses[-1]:.5f} nats a token")
-            lora = read_second_adapter(context.model, lora, exported)
-        measured = measure(context.model, NAME, exported, rows.held_out, context.pad, context.evaluation.batch_size)
-        probe = context.batches(rows.held_out[:1])[0]
-        context.model.set_adapter(exported)
-        return lora, fits, measured, probe, _logits(context.model, probe)
-
-
-def _set_up(adapter: Path, config: ExportConfig, overrides: dict[str, Any]) -> _Context:
-    """Loads model, text and adapter."""
-    state = state_of(adapter)
-    model_config, plan, evaluation = plan_rows(adapter, config.calibration, overrides)
-    loaded = load_model(model_config)
-    rows = load_rows(plan, loaded.tokenizer, evaluation.split, config.calibration_tokens)
-    check_room(loaded.model, [*rows.held_out, *rows.calibration])
-    so = "a LoRA on that model would be another one; export takes none with biases or embeddings of the base model"
-    model = put_beside_base(loaded, adapter, so)
-    check_target(config.to, model.get_base_model(), loaded.tokenizer)
-    tokenizer = in_words(with_template(loaded.tokenizer, plan.held_out.template))
-    return _Context(loaded, model, tokenizer, evaluation, rows, state)
-
-
-@torch.no_grad()
-def _logits(model: Any, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
-    logits: torch.Tensor = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
-    return logits.float()
-
-
-def _write(
-    context: _Context,
-    lora: Lora,
-    report: ExportReport,
-    probe: Mapping[str, torch.Tensor],
-    wanted: torch.Tensor,
-    force: bool,
-) -> ExportReport:
-    """Writes the folder atomically, if the model that is read from it reproduces the measured logits."""
-    source = context.loaded.source
-    is_transposed = context.is_own and fan_in_fan_out(layers_of(context.model, NAME))
-    adapter = context.model.peft_config[NAME]
-    config = lora_config(lora, context.model.get_base_model(), adapter, is_transposed, source.hub_id)
-    made = Made(detach(context.model), context.tokenizer, source.hub_id or report.public()["model"], lora, config)
+def _write(opened: _Opened, lora: Lora, report: ExportReport, force: bool) -> ExportReport:
+    """Write the folder atomically, if the model that is read from it reproduces the measured logits."""
+    model, source = opened.model, opened.loaded.source
+    if opened.is_own:
+        with replaced(model, lora):
+            wanted = opened.logits(model)
+    else:
+        wanted = opened.logits(model)
+    is_transposed = opened.is_own and fan_in_fan_out(layers_of(model, NAME))
+    config = lora_config(lora, model.get_base_model(), model.peft_config[NAME], is_transposed, source.hub_id)
+    made = Made(detach(model), opened.tokenizer, source.hub_id or report.public()["model"], lora, config)
     with folder_beside(report.output) as temporary:
-        try:
-            found = WRITERS[report.to](temporary, made).eval()
-        except QweftError:
-            raise
-        except (OSError, SafetensorError) as error:  # a full disk raises either
-            reason = (str(error).splitlines() or [""])[0][:200]
-            raise QweftError(
-                f"the export could not be written to {report.output} ({reason}); make room there, or allow writing"
-            ) from error
-        except (struct.error, ArithmeticError, LookupError, TypeError, ValueError) as error:
-            raise QweftError(
-                f"the base model cannot be written as {report.to} ({type(error).__name__}: {str(error)[:200]}); get "
-                "its config.json and its tokenizer anew"
-            ) from error
-        difference = (_logits(found, probe) - wanted).abs().max().item()
-        is_exact = context.loaded.dtype == torch.float32
+        written = _written(temporary, made, report)
+        difference = (opened.logits(written) - wanted).abs().max().item()
+        is_exact = opened.loaded.dtype == torch.float32
         tolerance = TOLERANCE if is_exact else HALF_TOLERANCE
         if not difference <= tolerance * wanted.abs().max().item():
             raise QweftError(
@@ -261,78 +218,76 @@ def _write(
             )
         report = replace(report, written_difference=difference)
         if report.to in ("merged", "merged-gguf") and not is_exact:
-            report = _judged_as_written(context, found, report, force)
-        (temporary / CARD).write_text(report.card(), encoding="utf-8")
-        made_from = _made_from(report, str(context.loaded.dtype), getattr(context.tokenizer, "chat_template", None))
-        files = _digests(temporary)  # by which the next export sees what was changed in this one
+            report = _judged_as_written(opened, written, report, force)
+        (temporary / "README.md").write_text(report.card(), encoding="utf-8")
+        made_from = _made_from(opened, report)
+        files = sorted(path.relative_to(temporary).as_posix() for path in temporary.rglob("*") if path.is_file())
         write_json(temporary / REPORT, report.public() | {"made_from": made_from, "files": files})
-        check_state(report.adapter, context.state)  # a training that begins anew renames the folder around both
-        _keep_other(report.output, made_from, _weights_in(files))
+        check_state(report.adapter, opened.state)  # a training that begins anew renames the folder around both
+        _keep_other(report.output, made_from, {*files, REPORT})
     return report
 
 
-def _made_from(report: ExportReport, dtype: str, template: str | None) -> str:
-    """Returns a hash of the adapter's files and of what else decides the export."""
+def _written(folder: Path, made: Made, report: ExportReport) -> Any:
+    """Write an export; return the model as it is read back."""
+    try:
+        return WRITERS[report.to](folder, made).eval()
+    except QweftError:
+        raise
+    except (OSError, SafetensorError) as error:  # a full disk raises either
+        reason = (str(error).splitlines() or [""])[0][:200]
+        raise QweftError(
+            f"the export could not be written to {report.output} ({reason}); make room there, or allow writing"
+        ) from error
+    except (struct.error, ArithmeticError, LookupError, TypeError, ValueError) as error:
+        raise QweftError(
+            f"the base model cannot be written as {report.to} ({type(error).__name__}: {str(error)[:200]}); get "
+            "its config.json and its tokenizer anew"
+        ) from error
+
+
+def _made_from(opened: _Opened, report: ExportReport) -> str:
+    """Return a hash of the adapter's files and of what else decides the export."""
+    config = opened.plan.config
     decides = [
-        report.to, report.model, report.calibration, report.calibration_tokens, report.distill_steps, dtype,
-        report.held_out, template,
+        report.model, report.calibration, report.held_out, config.to, config.calibration_tokens, config.distill_steps,
+        config.distill_learning_rate, str(opened.loaded.dtype), getattr(opened.tokenizer, "chat_template", None),
     ]  # fmt: skip
-    found = hashlib.sha256(json.dumps(decides).encode())
+    digest = hashlib.sha256(json.dumps(decides).encode())
     for name in (CONFIG_NAME, SAFETENSORS_WEIGHTS_NAME):
-        found.update((report.adapter / name).read_bytes())
-    return found.hexdigest()
+        digest.update((report.adapter / name).read_bytes())
+    return digest.hexdigest()
 
 
-def _digests(folder: Path) -> dict[str, str | None]:
-    """Returns the SHA-256 of each file of an export but its report, by relative name; `None` for what is no file."""
-    digests: dict[str, str | None] = {}
-    for path in sorted(folder.rglob("*")):
-        name = path.relative_to(folder).as_posix()
-        if name == REPORT or (path.is_dir() and not path.is_symlink()):
-            continue
-        digests[name] = None
-        if path.is_file() and not path.is_symlink():
-            with path.open("rb") as file:
-                digests[name] = hashlib.file_digest(file, "sha256").hexdigest()
-    return digests
-
-
-def _weights_in(files: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: digest for name, digest in files.items() if name.endswith((".safetensors", ".gguf"))}
-
-
-def _keep_other(output: Path, made_from: str, weights: Mapping[str, Any]) -> None:
-    """Renames an earlier export of something else, one that was changed since, or one whose weights differ."""
+def _keep_other(output: Path, made_from: str, files: set[str]) -> None:
+    """Rename an earlier export of something else, and one with files that were added or changed since."""
     if not (output / REPORT).is_file():
         return
-    said = "may be of another adapter, or with other options"
-    with suppress(QweftError, OSError):
-        earlier = read_record(output / REPORT, "")
-        if earlier.get("made_from") == made_from:
-            if earlier.get("files") != _digests(output):
-                said = "may have been changed since it was made"
-            elif _weights_in(earlier["files"]) == weights:
-                return
-            else:
-                said = "has other weights"
+    held = {path.relative_to(output).as_posix(): path for path in output.rglob("*") if not path.is_dir()}
+    since = (output / REPORT).stat().st_mtime_ns  # it was written last
+    is_changed = any(name not in files or path.lstat().st_mtime_ns > since for name, path in held.items())
+    with suppress(QweftError):
+        if not is_changed and read_record(output / REPORT, "").get("made_from") == made_from:
+            return
     aside = free_name(output)
     os.replace(output, aside)
-    Console(stderr=True).say(f"the earlier export in {output} {said}, and is now {aside}")
+    Console(stderr=True).say(f"the earlier export in {output} is another one or was changed, and is now {aside}")
 
 
-def _judged_as_written(context: _Context, written: Any, report: ExportReport, force: bool) -> ExportReport:
-    """Returns the report with the loss of the merged model, whose weights half precision has rounded again.
+def _judged_as_written(opened: _Opened, written: Any, report: ExportReport, force: bool) -> ExportReport:
+    """Return the report with the loss of the merged model, whose weights half precision has rounded again.
 
     The differences of single logits were those of the adapter before that, and are left out.
 
     Raises:
         QweftError: If that loses too much of the adapter's gain, unless `force` is true.
     """
-    loss = held_out_loss(written, context.rows.held_out, context.pad, context.evaluation.batch_size).loss
+    pad = int(opened.loaded.tokenizer.pad_token_id)
+    loss = held_out_loss(written, opened.held_out, pad, opened.plan.evaluation.batch_size).loss
     measured = replace(report.measured, exported_loss=loss, largest_logit_change=None, equal_greedy_share=None)
     report = replace(report, measured=measured)
     if report.refusal is not None and not force:
-        dtype = str(context.loaded.dtype).removeprefix("torch.")
+        dtype = str(opened.loaded.dtype).removeprefix("torch.")
         raise QweftError(
             f"{report.refusal}, as {dtype} rounds the merged weights; nothing was written: give --model.dtype float32, "
             "--to lora or gguf, or --force"

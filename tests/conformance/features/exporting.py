@@ -13,7 +13,7 @@ from qweft import QweftError
 from qweft.adapter import QwthnLinear
 from qweft.exporting.linearise import fan_in_fan_out, layers_of, linearise
 from qweft.exporting.lora import lora_config, write_lora
-from qweft.exporting.measure import second_adapter
+from qweft.exporting.measure import replaced
 from tests.conformance.case import Case, NotApplicable
 from tests.conformance.features.registry import feature
 from tests.conformance.methods import CONTROL
@@ -32,8 +32,7 @@ def export(case: Case, folder: Path) -> None:
     again = PeftModel.from_pretrained(case.base(), str(folder)).eval()
     assert not any(isinstance(module, QwthnLinear) for module in again.modules())
     if case.has_circuit:  # how near the fit comes is for pretrained models to say
-        with second_adapter(model, lora, "default") as exported:
-            model.set_adapter(exported)
+        with replaced(model, lora):
             wanted = case.output(model)
     torch.testing.assert_close(case.output(again), wanted, rtol=1e-3, atol=1e-4)
     assert not torch.allclose(wanted, case.output(case.base()), rtol=1e-2, atol=1e-3)

@@ -1,17 +1,151 @@
-"""A whole model as one GGUF file: its sizes, its vocabulary and its weights."""
+"""GGUF files, for llama.cpp: a LoRA, and a whole model with its sizes, vocabulary and weights."""
 
 import json
 import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from gguf import GGUFType, GGUFWriter, LlamaFileType, SpecialVocab, TokenType
+from gguf import (
+    MODEL_ARCH,
+    MODEL_ARCH_NAMES,
+    GGMLQuantizationType,
+    GGUFReader,
+    GGUFType,
+    GGUFWriter,
+    Keys,
+    LlamaFileType,
+    SpecialVocab,
+    TokenType,
+)
+from gguf.tensor_mapping import TensorNameMap, get_tensor_name_map
 
 from qweft.errors import QweftError
-from qweft.exporting.config import GGUF_WAY, check_gguf_type
-from qweft.exporting.gguf_tensors import Layout, add_tensor, finish, opened
+from qweft.exporting.config import GGUF_MODEL_TYPES, GGUF_WAY, check_gguf_type
+from qweft.exporting.lora import Lora
 from qweft.text import shown
+
+ARCHITECTURES = dict(zip(GGUF_MODEL_TYPES, (MODEL_ARCH.LLAMA, MODEL_ARCH.QWEN2), strict=True))
+"""GGUF's architecture by the `model_type` of transformers."""
+ROTATED_IN_PAIRS = {MODEL_ARCH.LLAMA: ("q_proj", "k_proj")}
+"""Layers whose rows GGUF stores in another order, by architecture."""
+TYPES = {torch.bfloat16: GGMLQuantizationType.BF16}
+"""Types of GGUF that numpy does not have."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Names and orders of a model's tensors in GGUF files.
+
+    transformers rotates coordinate i of a head together with i + d/2, and GGUF's llama 2i together with 2i + 1. So the
+    rows of q and k are stored in another order there.
+
+    Args:
+        config: The model's config, of a type in `ARCHITECTURES`.
+    """
+
+    config: Any
+
+    @property
+    def architecture(self) -> MODEL_ARCH:
+        """GGUF's architecture; an error if it is not supported."""
+        check_gguf_type(self.config.model_type)
+        return ARCHITECTURES[self.config.model_type]
+
+    def names(self) -> TensorNameMap:
+        """Return the names of all tensors."""
+        return get_tensor_name_map(self.architecture, self.config.num_hidden_layers)
+
+    def stored(self, name: str, tensor: torch.Tensor) -> torch.Tensor:
+        """Return a tensor (d_out, ...) of a layer of transformers as GGUF stores it."""
+        heads = self._heads(name)
+        return tensor.unflatten(0, (heads, 2, -1)).transpose(1, 2).flatten(0, 2) if heads else tensor
+
+    def restored(self, name: str, tensor: torch.Tensor) -> torch.Tensor:
+        """Return a tensor of a GGUF file as transformers stores it; the inverse of `stored`."""
+        heads = self._heads(name)
+        return tensor.unflatten(0, (heads, -1, 2)).transpose(1, 2).flatten(0, 2) if heads else tensor
+
+    def _heads(self, name: str) -> int | None:
+        """Return the number of heads of a layer that is stored in another order; `None` for all others."""
+        last = name.rpartition(".")[2]
+        if last not in ROTATED_IN_PAIRS.get(self.architecture, ()):
+            return None
+        return int(self.config.num_attention_heads if last == "q_proj" else self.config.num_key_value_heads)
+
+
+def opened(path: Path, layout: Layout, kind: str, name: str) -> GGUFWriter:
+    """Return a writer of a new file of a kind in `GGUFType`, with the general keys."""
+    writer = GGUFWriter(path, MODEL_ARCH_NAMES[layout.architecture])
+    writer.add_type(kind)
+    writer.add_name(name)
+    return writer
+
+
+def add_tensor(writer: GGUFWriter, name: str, tensor: torch.Tensor) -> None:
+    """Add a tensor in its own type; the writer keeps it until `finish`."""
+    tensor = tensor.detach().cpu().contiguous()
+    if tensor.dtype in TYPES:
+        writer.add_tensor(name, tensor.view(torch.uint8).numpy(), raw_dtype=TYPES[tensor.dtype])
+    else:
+        writer.add_tensor(name, tensor.numpy())
+
+
+def finish(writer: GGUFWriter) -> None:
+    """Write the file."""
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+def write_adapter(path: Path, lora: Lora, config: Any, name: str, base: str) -> None:
+    """Write a LoRA as a GGUF file, which llama.cpp adds to any GGUF file of the base model.
+
+    llama.cpp scales B A by alpha over the rank; both are equal here, since B contains the scaling.
+
+    Raises:
+        QweftError: If the architecture is not supported, or GGUF has no tensor for a layer.
+    """
+    layout = Layout(config)
+    writer = opened(path, layout, GGUFType.ADAPTER, name)
+    writer.add_base_model_count(1)
+    writer.add_base_model_name(0, base)
+    writer.add_string(Keys.Adapter.TYPE, "lora")
+    writer.add_float32(Keys.Adapter.LORA_ALPHA, float(lora.rank))
+    for layer, stored in stored_names(layout, lora.down).items():
+        add_tensor(writer, f"{stored}.lora_a", lora.down[layer].float())
+        add_tensor(writer, f"{stored}.lora_b", layout.stored(layer, lora.up[layer].float()))
+    finish(writer)
+
+
+def read_adapter(path: Path, lora: Lora, config: Any) -> Lora:
+    """Return the LoRA in a GGUF file, which `write_adapter` wrote of another, with the same names of layers."""
+    layout, reader = Layout(config), GGUFReader(path)
+    found = {tensor.name: torch.from_numpy(tensor.data.copy()) for tensor in reader.tensors}
+    names = stored_names(layout, lora.down)
+    down = {layer: found[f"{stored}.lora_a"] for layer, stored in names.items()}
+    up = {layer: layout.restored(layer, found[f"{stored}.lora_b"]) for layer, stored in names.items()}
+    return Lora(round(reader.fields[Keys.Adapter.LORA_ALPHA].contents()), down, up, {})
+
+
+def stored_names(layout: Layout, layers: Mapping[str, Any]) -> dict[str, str]:
+    """Return GGUF's name of each layer's weight, "blk.0.attn_q.weight".
+
+    Raises:
+        QweftError: If GGUF has no tensor for a layer.
+    """
+    names = layout.names()
+    found = {layer: names.get_name(f"{layer}.weight", (".weight",)) for layer in layers}
+    lost = next((layer for layer, name in found.items() if name is None), None)
+    if lost is not None:
+        raise QweftError(
+            f"layer {lost}: GGUF's {MODEL_ARCH_NAMES[layout.architecture]} has no such tensor; give --to lora"
+        )
+    return {layer: name for layer, name in found.items() if name is not None}
+
 
 SPLIT = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}NUMBERS| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+"
@@ -35,7 +169,7 @@ FILE_TYPES = {
 
 
 def check_convertible(model: Any, tokenizer: Any) -> None:
-    """Checks that `write_model` can convert a model and its tokenizer.
+    """Check that `write_model` can convert a model and its tokenizer.
 
     Raises:
         QweftError: Naming what GGUF or llama.cpp would compute otherwise, or not at all.
@@ -57,13 +191,7 @@ def check_convertible(model: Any, tokenizer: Any) -> None:
 
 
 def write_model(path: Path, model: Any, tokenizer: Any, name: str) -> None:
-    """Writes a model as a GGUF file in the type of its weights; vectors are float32, as llama.cpp wants them.
-
-    Args:
-        path: The file.
-        model: The model, without an adapter.
-        tokenizer: Its tokenizer.
-        name: Name of the model.
+    """Write a model as a GGUF file in the type of its weights; vectors are float32, as llama.cpp wants them.
 
     Raises:
         QweftError: As `check_convertible`, or GGUF has no tensor for one of the model's.
@@ -104,7 +232,7 @@ def _add_sizes(writer: GGUFWriter, config: Any) -> None:
 
 
 def _rope_factors(model: Any) -> torch.Tensor | None:
-    """Returns by what llama.cpp divides the frequencies of the rotation; `None` without scaling.
+    """Return by what llama.cpp divides the frequencies of the rotation; `None` without scaling.
 
     transformers has the scaled frequencies; those without scaling are theta^(-2i/d).
     """
@@ -116,16 +244,17 @@ def _rope_factors(model: Any) -> torch.Tensor | None:
 
 
 def pre_tokenizer(tokenizer: Any) -> str:
-    """Returns llama.cpp's name for how a tokenizer splits text before it merges bytes.
+    """Return llama.cpp's name for how a tokenizer splits text before it merges bytes.
 
     Raises:
         QweftError: If llama.cpp has none that splits so, as far as Qweft knows.
     """
-    told = _told(tokenizer)
-    model, normalizer = told.get("model") or {}, told.get("normalizer")
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    contents = json.loads(backend.to_str()) if backend is not None else {}
+    model, normalizer = contents.get("model") or {}, contents.get("normalizer")
     if model.get("type") != "BPE" or model.get("byte_fallback") or (normalizer and normalizer.get("type") != "NFC"):
         raise QweftError(f"the tokenizer is no byte-level BPE, and no other is written to GGUF; {GGUF_WAY}")
-    name = PRE_TOKENIZERS.get(_steps(told.get("pre_tokenizer") or {}))
+    name = PRE_TOKENIZERS.get(_steps(contents.get("pre_tokenizer") or {}))
     if name is None or (name in IGNORES_MERGES) != bool(model.get("ignore_merges")):
         raise QweftError(
             f"the tokenizer splits text in another way than {', '.join(PRE_TOKENIZERS.values())} of llama.cpp; "
@@ -134,14 +263,8 @@ def pre_tokenizer(tokenizer: Any) -> str:
     return name
 
 
-def _told(tokenizer: Any) -> dict[str, Any]:
-    """Returns the contents of a tokenizer.json."""
-    backend = getattr(tokenizer, "backend_tokenizer", None)
-    return json.loads(backend.to_str()) if backend is not None else {}
-
-
 def _steps(found: dict[str, Any]) -> tuple[str, ...]:
-    """Returns the steps of a pre-tokenizer: a regular expression, "digits", "bytes", or "split" for GPT-2's split."""
+    """Return the steps of a pre-tokenizer: a regular expression, "digits", "bytes", or "split" for GPT-2's split."""
     if found.get("type") == "Sequence":
         return tuple(step for each in found["pretokenizers"] for step in _steps(each))
     if found.get("type") == "Digits" and found.get("individual_digits"):
@@ -154,7 +277,7 @@ def _steps(found: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _add_vocabulary(writer: GGUFWriter, tokenizer: Any, size: int) -> None:
-    """Adds tokens, merges, special tokens and the chat template.
+    """Add tokens, merges, special tokens and the chat template.
 
     Raises:
         QweftError: If the tokenizer has tokens beyond the model's embeddings.

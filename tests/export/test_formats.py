@@ -1,12 +1,8 @@
 """Exports to other formats than LoRA, as a user makes them, on a tiny model."""
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from contextlib import nullcontext
-from pathlib import Path
 
 import pytest
 import torch
@@ -21,25 +17,17 @@ from qweft.data.conversation import Message
 from qweft.data.template import render
 from qweft.evaluation.loss import held_out_loss
 from qweft.evaluation.row_scores import HeldOutLoss
-from qweft.exporting import targets
+from qweft.exporting import write
 from qweft.exporting.lora import Lora
-from qweft.exporting.rows import load_rows, plan_rows
+from qweft.exporting.plan import load_rows, plan_export
 from qweft.exporting.run import export, preview
 from qweft.training.config import RunConfig
 from qweft.training.run import train
-from tests.export.test_export import run_config
-from tests.tiny_folder import save_rows, save_tiny_model
+from tests.export.conftest import ADAPTERS, run_config
+from tests.tiny_folder import save_tiny_model
 from tests.tiny_models import tiny_gpt2
 
 TOKENS = torch.arange(3, 27).view(2, 12)
-ADAPTERS = {
-    "qtha": {},
-    "mpo": {},
-    "lora": {"adapter": {"peft_type": "LORA", "r": 2, "lora_alpha": 6, "target_modules": ["q_proj", "k_proj"]}},
-    "head": {"adapter": {"preset": "mpo", "r": 2, "target_modules": ["q_proj"], "modules_to_save": ["lm_head"]}},
-    "dora": {"adapter": {"peft_type": "LORA", "r": 2, "use_dora": True, "target_modules": ["q_proj"]}},
-    "vera": {"adapter": {"peft_type": "VERA", "r": 2, "target_modules": ["q_proj"]}},
-}
 FILES = {
     "gguf": {"adapter.gguf"},
     "merged": {
@@ -48,19 +36,6 @@ FILES = {
     },
     "merged-gguf": {"model.gguf"},
 }  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    """A folder with a tiny base model, rows, and trained adapters."""
-    folder = tmp_path_factory.mktemp("targets")
-    save_tiny_model(folder / "model")
-    save_rows(folder / "rows.jsonl")
-    for name, changes in ADAPTERS.items():
-        file = folder / f"{name}.yaml"
-        file.write_text(yaml.safe_dump({**run_config(folder, name), **changes}))
-        train(parse(RunConfig, [str(file)]))
-    return folder
 
 
 def logits(model):
@@ -104,8 +79,8 @@ def test_a_merged_model_keeps_the_settings_of_its_base_model(tmp_path, own):
     model = AutoModelForCausalLM.from_pretrained(tmp_path / "model")
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / "model")
     (tmp_path / "out").mkdir()
-    made = targets.Made(model, tokenizer, "tiny", Lora(1, {}, {}, {}), LoraConfig())
-    targets.WRITERS["merged"](tmp_path / "out", made)
+    made = write.Made(model, tokenizer, "tiny", Lora(1, {}, {}, {}), LoraConfig())
+    write.WRITERS["merged"](tmp_path / "out", made)
     kept = json.loads((tmp_path / "out/generation_config.json").read_text())
     assert {name: kept[name] for name in own} == own and kept["eos_token_id"] == [tokenizer.eos_token_id]
 
@@ -126,11 +101,11 @@ def test_a_circuit_is_merged_as_the_lora_that_was_measured(trained, tmp_path):
 def test_a_merged_model_in_half_precision_is_judged_as_it_is_written(trained, tmp_path, monkeypatch):
     options = {"to": "merged", "output": str(tmp_path / "out"), "model": {"dtype": "bfloat16"}}
     report = export(trained / "mpo/adapter", options, force=True)
-    _, plan, judging = plan_rows(trained / "mpo/adapter", None, {"model": {"dtype": "bfloat16"}})
+    plan = plan_export(trained / "mpo/adapter", options | {"output": None, "to": "gguf"})
     tokenizer = AutoTokenizer.from_pretrained(trained / "model")
-    rows = load_rows(plan, tokenizer, judging.split, 0).held_out
+    rows, _ = load_rows(plan, tokenizer)
     written = AutoModelForCausalLM.from_pretrained(tmp_path / "out", dtype=torch.bfloat16)
-    found = held_out_loss(written, rows, tokenizer.pad_token_id, judging.batch_size).loss
+    found = held_out_loss(written, rows, tokenizer.pad_token_id, plan.evaluation.batch_size).loss
     assert report.measured.exported_loss == found != report.measured.hybrid_loss
     assert report.measured.largest_logit_change is report.measured.equal_greedy_share is None
     assert "equal greedy tokens" not in (tmp_path / "out/README.md").read_text()
@@ -160,20 +135,9 @@ def test_the_command_writes_each_format_beside_the_adapter(trained, capsys):
             assert str(trained).encode() not in path.read_bytes(), f"{path.name} names a local path"
 
 
-def test_a_process_without_qweft_loads_a_merged_model(trained, tmp_path):
-    export(trained / "mpo/adapter", {"to": "merged", "output": str(tmp_path / "out")})
-    code = (
-        "import sys; sys.modules['qweft'] = None; from transformers import pipeline; "
-        f"print(pipeline('text-generation', {str(tmp_path / 'out')!r})"
-        "([{'role': 'user', 'content': 'What follows 3?'}], max_new_tokens=3)[0]['generated_text'][-1]['role'])"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.stdout.strip().endswith("assistant"), done.stderr
-
-
 def test_what_is_written_wrongly_is_not_kept(trained, tmp_path, monkeypatch):
     """Whatever goes wrong between the measurement and the file shows when it is read back."""
-    monkeypatch.setattr(targets, "add_to_weights", lambda model, lora: None)
+    monkeypatch.setattr(write, "add_to_weights", lambda model, lora: None)
     for to in FILES:
         with pytest.raises(QweftError, match=r"read back, differs from what was measured by .* nothing was written"):
             export(trained / "mpo/adapter", {"to": to, "output": str(tmp_path / "out")})
@@ -183,14 +147,14 @@ def test_what_is_written_wrongly_is_not_kept(trained, tmp_path, monkeypatch):
 def test_an_adapter_that_is_replaced_meanwhile_has_no_export_beside_it(trained, tmp_path, monkeypatch):
     """A training that begins anew renames the folder, and the export would stand beside the new adapter."""
     shutil.copytree(trained / "mpo", tmp_path / "run", ignore=shutil.ignore_patterns(*FILES))
-    written = targets.add_to_weights
+    written = write.add_to_weights
 
     def replaces(model, lora):
         (tmp_path / "run").rename(tmp_path / "run-1")
         shutil.copytree(trained / "lora", tmp_path / "run", ignore=shutil.ignore_patterns(*FILES))
         return written(model, lora)
 
-    monkeypatch.setattr(targets, "add_to_weights", replaces)
+    monkeypatch.setattr(write, "add_to_weights", replaces)
     with pytest.raises(QweftError, match="was replaced by another command meanwhile; run the same command again"):
         export(tmp_path / "run" / "adapter", {"to": "merged"})
     assert not (tmp_path / "run" / "merged").exists() and not (tmp_path / "run-1" / "merged").exists()
@@ -251,16 +215,6 @@ def test_an_export_is_not_replaced_by_one_of_another_format(trained, tmp_path):
         export(trained / "mpo/adapter", {"to": to, "output": str(tmp_path / to)})
         with pytest.raises(QweftError, match=f"holds something that is no export to {other}"):
             export(trained / "mpo/adapter", {"to": other, "output": str(tmp_path / to)})
-    (tmp_path / "gguf/mine.txt").write_text("kept")
-    with pytest.raises(QweftError, match="holds something that is no export to gguf"):
-        export(trained / "mpo/adapter", {"to": "gguf", "output": str(tmp_path / "gguf")})
-
-
-def test_a_write_protected_export_is_not_replaced(trained, tmp_path, monkeypatch):
-    export(trained / "mpo/adapter", {"output": str(tmp_path / "kept")})
-    monkeypatch.setattr(os, "access", lambda path, mode: not (Path(path).name == "kept" and mode == os.W_OK))
-    with pytest.raises(QweftError, match="kept is write-protected, and would be replaced; choose another --output"):
-        export(trained / "mpo/adapter", {"output": str(tmp_path / "kept")})
 
 
 def test_a_dry_run_tells_the_format_and_loads_no_weights(trained, tmp_path, capsys):
@@ -280,40 +234,12 @@ def test_a_link_in_the_place_of_the_output_is_not_followed(trained, tmp_path):
     assert {path.name: path.read_bytes() for path in (tmp_path / "mine").iterdir()} == before
 
 
-@pytest.mark.parametrize(
-    ("file", "change", "sentence"),
-    [
-        ("config.json", {"max_position_embeddings": 2**33}, "cannot be written as merged-gguf .error: "),
-        ("config.json", {"rms_norm_eps": 1e300}, "cannot be written as merged-gguf .OverflowError: "),
-        (
-            "tokenizer_config.json",
-            "../../../x",
-            "cannot be written as merged-gguf .ValueError: Invalid chat template name",
-        ),
-    ],
-)
-def test_what_a_base_model_says_that_no_file_holds_is_one_sentence(trained, tmp_path, file, change, sentence):
-    model = shutil.copytree(trained / "model", tmp_path / "model")
-    if isinstance(change, str):
-        text = (model / "chat_template.jinja").read_text()
-        (model / "chat_template.jinja").unlink()
-        change = {"chat_template": [{"name": "default", "template": text}, {"name": change, "template": "x"}]}
-    (model / file).write_text(json.dumps({**json.loads((model / file).read_text()), **change}))
-    with pytest.raises(QweftError, match=sentence):
-        export(
-            trained / "mpo/adapter",
-            {"to": "merged-gguf", "output": str(tmp_path / "out"), "model": {"name": str(model)}},
-            force=True,
-        )
-    assert not (tmp_path / "out").exists()
-
-
 @pytest.mark.parametrize("to", FILES)
 def test_nothing_is_added_to_quantised_weights(trained, to):
     model = base(trained)
     model.is_quantized = True
     with pytest.raises(QweftError, match="nothing is added to quantised weights"):
-        targets.check_target(to, model, None)
+        write.check_target(to, model, None)
 
 
 def test_a_model_that_changes_its_weights_as_it_runs_is_not_merged_into():
@@ -323,8 +249,8 @@ def test_a_model_that_changes_its_weights_as_it_runs_is_not_merged_into():
     for layers, refused in ((6, False), (7, True)):
         model = RwkvForCausalLM(RwkvConfig(num_hidden_layers=layers, **sizes))
         with pytest.raises(QweftError, match="rescale_every") if refused else nullcontext():
-            targets.check_target("merged", model, None)
-        targets.check_target("lora", model, None)
+            write.check_target("merged", model, None)
+        write.check_target("lora", model, None)
 
 
 def test_a_merged_model_without_a_template_asks_and_ends_as_it_was_trained(trained, tmp_path):

@@ -20,8 +20,7 @@ from qweft.adapter.attach import quiet_peft
 from qweft.errors import QweftError
 from qweft.evaluation.generation import end_tokens
 from qweft.exporting.config import Target, check_gguf_type
-from qweft.exporting.gguf_model import check_convertible, write_model
-from qweft.exporting.gguf_tensors import read_adapter, write_adapter
+from qweft.exporting.gguf import check_convertible, read_adapter, write_adapter, write_model
 from qweft.exporting.lora import Lora, write_lora
 from qweft.models.embedded import quiet
 
@@ -30,15 +29,7 @@ CausalLM: Any = AutoModelForCausalLM
 
 @dataclass(frozen=True)
 class Made:
-    """An export that is not written yet.
-
-    Args:
-        base: The base model, without an adapter; writing may change its weights.
-        tokenizer: Its tokenizer.
-        name: Its name, without a local path.
-        lora: The LoRA.
-        config: PEFT's config of it.
-    """
+    """An export that is not written yet: the base model, whose weights writing may change, and a LoRA for it."""
 
     base: Any
     tokenizer: Any
@@ -48,12 +39,7 @@ class Made:
 
 
 def check_target(to: Target, base: nn.Module, tokenizer: Any) -> None:
-    """Checks that an export to a format can be written, before anything is fitted.
-
-    Args:
-        to: The format.
-        base: The base model, with PEFT's layers in it.
-        tokenizer: Its tokenizer.
+    """Check that an export to a format can be written, before anything is fitted.
 
     Raises:
         QweftError: If the format cannot hold the model or the adapter.
@@ -86,7 +72,7 @@ def check_target(to: Target, base: nn.Module, tokenizer: Any) -> None:
 
 
 def _tied(model: nn.Module) -> dict[str, str]:
-    """Returns each parameter that is one tensor with another, and the other's name; both without PEFT's wrappers."""
+    """Return each parameter that is one tensor with another, and the other's name; both without PEFT's wrappers."""
     found: dict[int, list[str]] = {}
     for name, parameter in model.named_parameters(remove_duplicate=False):
         if ".modules_to_save." not in name:
@@ -96,12 +82,7 @@ def _tied(model: nn.Module) -> dict[str, str]:
 
 @torch.no_grad()
 def add_to_weights(base: nn.Module, lora: Lora) -> None:
-    """Adds a LoRA to a model's own weights, W0 + B A, computed in float32, and puts its fully trained modules in.
-
-    Args:
-        base: The model, without an adapter; changed in place.
-        lora: The LoRA.
-    """
+    """Add a LoRA to a model's own weights, W0 + B A, computed in float32, and put its fully trained modules in."""
     for name in lora.down:
         layer: Any = base.get_submodule(name)
         change = lora.up[name].float() @ lora.down[name].float()
@@ -143,7 +124,7 @@ def _write_merged_gguf(folder: Path, made: Made) -> Any:
 
 
 def _read_back(folder: Path, model: Any, **options: Any) -> Any:
-    """Returns the written model as transformers loads it; the one that it was written from gives its memory back."""
+    """Return the written model as transformers loads it; the one that it was written from gives its memory back."""
     device, dtype = model.device, model.dtype
     model.to("meta")
     # The progress bar of the GGUF reader ignores the settings of transformers.
@@ -157,4 +138,4 @@ WRITERS: dict[Target, Callable[[Path, Made], Any]] = {
     "merged": _write_merged,
     "merged-gguf": _write_merged_gguf,
 }
-"""Writes an export into an existing folder, and returns the model as it is read from there."""
+"""Write an export into an existing folder, and returns the model as it is read from there."""
