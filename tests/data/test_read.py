@@ -6,7 +6,6 @@ import pyarrow
 import pytest
 from pyarrow import parquet
 
-from qweft.data import hub
 from qweft.data.config import DataConfig
 from qweft.data.formats import to_conversation
 from qweft.data.load import load_data
@@ -114,8 +113,6 @@ def test_held_out_files_beside_a_training_file_are_told(tmp_path, names, held_ou
             "line 2: not JSON (Extra data at column 1); a file with one object on each",
         ),
         ("a.jsonl", b"[1]\n", "a.jsonl, row 1: an object with named columns was expected, not list"),
-        ("a.jsonl", b'{"a": 1, "a": 2}\n', "the key 'a' stands twice"),
-        ("a.jsonl", b"[" * 100_000 + b"\n", "line 1: not JSON (nested too deeply)"),
         ("a.jsonl", b"\n", "the file holds no rows"),
         ("a.json", b"", "the file holds no rows"),
         ("a.json", b'{"rows": []}', "a list of rows was expected"),
@@ -137,16 +134,12 @@ def test_a_bad_file_is_named(tmp_path, name, content, words):
 
 
 def test_a_parquet_table_gives_the_rows_that_it_was_made_of(tmp_path):
-    """It has every key of any row's, null elsewhere, and some numbers in 32 bits."""
+    """It has every key of any row's, null elsewhere."""
     calls = [{"name": "weather", "arguments": {"city": "Oslo"}}, {"name": "add", "arguments": {"a": 1, "b": [None, 2]}}]
     turns = [[{"role": "user", "content": "q"}, {"role": "assistant", "tool_calls": [call]}] for call in calls]
     rows = [{"messages": each, "system": None, "meta": {"system": None}} for each in turns]
     parquet.write_table(pyarrow.Table.from_pylist(rows), tmp_path / "a.parquet")
     assert [row for _, row in read_rows(str(tmp_path / "a.parquet"))] == rows
-    table = pyarrow.table({"prompt": ["q"] * 2, "response": pyarrow.array([0.1, 1 / 3], pyarrow.float32())})
-    parquet.write_table(table, tmp_path / "b.parquet")
-    answers = [to_conversation(row, where).answer for where, row in read_rows(str(tmp_path / "b.parquet"))]
-    assert answers == ["0.1", "0.33333334"]
 
 
 def test_what_datasets_saved_is_read(tmp_path):
@@ -213,39 +206,6 @@ def test_an_unreachable_hub_is_said(monkeypatch, offline, status, reason):
         list(read_rows("owner/name"))
 
 
-def test_a_connection_that_breaks_between_rows_is_one_sentence(monkeypatch):
-    def rows():
-        yield dict(ROWS[0])
-        raise ConnectionError("reset by peer\nlong trace")
-
-    monkeypatch.setattr("datasets.load_dataset", lambda *_, **__: rows())
-    monkeypatch.setattr(hub, "hub_answers", lambda path: True)
-    found = read_rows("owner/name")
-    next(found)
-    with pytest.raises(QweftError, match=r"owner/name: row 2 could not be read \(reset by peer\); check"):
-        next(found)
-
-
-@pytest.mark.parametrize(("status", "is_offline"), [(None, True), (200, False), (404, False)])
-def test_a_hub_that_does_not_answer_is_not_asked_again_and_again(monkeypatch, status, is_offline):
-    """The package datasets tries five times, for 40 seconds; what is in its cache it finds at once."""
-    import datasets
-    from huggingface_hub import constants
-
-    seen, asked = [], []
-    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(resolve, "offline", lambda: False)
-    monkeypatch.setattr(resolve, "_status", lambda path: asked.append(path) or status)
-    monkeypatch.setattr(
-        "datasets.load_dataset",
-        lambda *_, **__: seen.append((datasets.config.HF_HUB_OFFLINE, constants.HF_HUB_OFFLINE)) or [{"text": "a"}],
-    )
-    assert [row for _, row in read_rows("owner/name@test")] == [{"text": "a"}]
-    assert seen == [(is_offline, is_offline)] and asked == ["datasets/owner/name/resolve/main/README.md"]
-    assert (datasets.config.HF_HUB_OFFLINE, constants.HF_HUB_OFFLINE) == (False, False)
-
-
 def test_plain_text_is_read_in_stretches_that_end_with_a_paragraph(tmp_path):
     paragraphs = [f"Paragraph {number}. " + "word " * 150 for number in range(100)]
     (tmp_path / "book.txt").write_text("\n\n".join(paragraphs), encoding="utf-8")
@@ -265,36 +225,6 @@ def test_copies_of_a_text_in_a_folder_share_their_groups(tmp_path):
         groups.setdefault(row["text"], []).append(row["group"])
     assert len(groups) > 5
     assert all(len(each) == 3 and len(set(each)) == 1 for each in groups.values())
-
-
-@pytest.mark.parametrize("ending", [".json", ".jsonl"])
-def test_numbers_of_json_have_the_digits_that_were_written(tmp_path, ending):
-    digits = ["0.00001", "1.50", "12345678901234567890.25", "-2", "6.02e23"]
-    rows = [f'{{"prompt": "p", "response": {each}}}' for each in digits]
-    text = "[" + ",".join(rows) + "]" if ending == ".json" else "\n".join(rows)
-    (tmp_path / f"rows{ending}").write_text(text)
-    read = [to_conversation(row, where) for where, row in read_rows(str(tmp_path / f"rows{ending}"))]
-    assert [conversation.answer for conversation in read] == digits
-    row = '{"instruction": "p", "input": 0.0, "output": "x"}'
-    (tmp_path / f"rows{ending}").write_text(f"[{row}]" if ending == ".json" else row)
-    ((where, row),) = read_rows(str(tmp_path / f"rows{ending}"))
-    assert to_conversation(row, where).messages[0].content == "p\n\n0.0"
-    with pytest.raises(QweftError, match=r"label 0\.00 tells good answers from bad ones"):
-        to_conversation({"prompt": "p", "completion": "x", "label": type(row["input"])("0.00")}, "here")
-
-
-def test_a_large_text_is_never_in_memory_as_a_whole(tmp_path):
-    import tracemalloc
-
-    path = tmp_path / "large.txt"
-    with path.open("w") as file:
-        for number in range(40_000):
-            file.write(f"Line {number} of a large file, " + "x" * 200 + "\n")
-    tracemalloc.start()
-    count = sum(1 for _ in read_rows(str(path)))
-    most = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert count > 500 and most < path.stat().st_size / 10
 
 
 def test_only_the_first_rows(tmp_path):

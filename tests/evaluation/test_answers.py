@@ -10,13 +10,10 @@ from transformers import (
     GPT2LMHeadModel,
     LlamaConfig,
     LlamaForCausalLM,
-    MambaConfig,
-    MambaForCausalLM,
     PreTrainedTokenizerFast,
 )
 
 from qweft.data.conversation import Conversation, Message
-from qweft.errors import QweftError
 from qweft.evaluation import generation
 from qweft.evaluation.generation import generate_answers, prompt_of
 
@@ -148,23 +145,6 @@ def test_near_ties_are_answered_alone(model, tokenizer, monkeypatch):
     monkeypatch.setattr(generation, "NEAR", 10.0)
     assert generate_answers(model, tokenizer, many(6), 6, 3) == one_by_one
     assert len(alone) == 6
-
-
-def test_two_tokens_that_tie_exactly(model, tokenizer):
-    """Every word's output weights twice: which of the two is chosen must not depend on the batch."""
-    with torch.no_grad():
-        model.lm_head.weight[27:47] = model.lm_head.weight[7:27]
-    one_by_one = generate_answers(model, tokenizer, many(6), 6)
-    assert generate_answers(model, tokenizer, many(6), 6, 6) == one_by_one
-
-
-def test_several_at_a_time_only_where_it_changes_nothing(model, tokenizer):
-    with pytest.raises(QweftError, match="generation_batch 2: in bfloat16 an answer would depend on the prompts"):
-        generate_answers(model.bfloat16(), tokenizer, many(2), 2, 2)
-    generate_answers(model, tokenizer, many(2), 2)
-    mamba = MambaForCausalLM(MambaConfig(vocab_size=len(tokenizer), hidden_size=8, num_hidden_layers=1, state_size=2))
-    with pytest.raises(QweftError, match="MambaForCausalLM takes no positions"):
-        generate_answers(mamba, tokenizer, many(2), 2, 2)
 
 
 @pytest.mark.parametrize("batch", [1, 3])

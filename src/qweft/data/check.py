@@ -68,27 +68,7 @@ class Stretch:
 
 @dataclass(frozen=True)
 class DataCheck:
-    """Findings of a check of data.
-
-    Args:
-        source: Source as the user wrote it.
-        model: Name of the model with the tokenizer and chat template.
-        formats: Number of rows by format.
-        turns: Number of rows by number of answers, without plain texts.
-        rows: Number of rows within `max_characters`; a long plain text counts as several.
-        lengths: Tokens of a row, as `lengths_of`.
-        learned: Learned tokens of a row, as `lengths_of`.
-        max_length: Maximum tokens of a row.
-        overlong: "cut" or "drop": what to do with longer rows.
-        longer: Number of rows longer than `max_length`.
-        lost: Number of rows that would have no learned token after a cut at `max_length`.
-        split: Description of the split.
-        held_out: Number of rows held out for validation and test.
-        skipped: Place and fault of each row that cannot be read and is left out.
-        overlaps: Overlap with the training rows, for validation and test.
-        shown: Spans of the first training rows.
-        sources: Of several sources each one's rows, and how many of them are in each part, by name.
-    """
+    """Findings of a check of data."""
 
     source: str
     model: str
@@ -116,17 +96,7 @@ class DataCheck:
 def check_data(
     config: DataConfig, tokenizer: Any, model: str, check_rows: Callable[[list[Encoded]], None] | None = None
 ) -> DataCheck:
-    """Read and tokenise all rows of the source, and split them as a run would.
-
-    Args:
-        config: The data config.
-        tokenizer: The model's tokenizer.
-        model: Name of the model.
-        check_rows: Raises an error where the model cannot read a row of any part.
-
-    Raises:
-        QweftError: As `load_data`: whatever a run would refuse.
-    """
+    """Read and tokenise all rows of the source, and split them as a run would."""
     made_with = with_template(tokenizer, config.template)
     formats: Counter[str] = Counter()
     turns: Counter[int] = Counter()

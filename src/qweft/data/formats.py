@@ -87,11 +87,7 @@ def known(formats: Collection[Format] = FORMATS) -> tuple[str, ...]:
 
 
 def formats_of(columns: Mapping[str, str], key: str = KEY) -> tuple[Format, ...]:
-    """Return the formats that read all columns named in `data.columns`; without any, all formats.
-
-    Raises:
-        QweftError: No format reads them together.
-    """
+    """Return the formats that read all columns named in `data.columns`; without any, all formats."""
     named = {name for name, own in columns.items() if own}
     formats = tuple(each for each in FORMATS if named <= {*each.columns})
     if not formats:
@@ -100,14 +96,7 @@ def formats_of(columns: Mapping[str, str], key: str = KEY) -> tuple[Format, ...]
 
 
 def renamed(row: Row, columns: Mapping[str, str], where: str, key: str = KEY) -> Row:
-    """Return a row with its columns under the names that the formats have.
-
-    Args:
-        row: Values by the names in the file.
-        columns: Name in the file of a format's column; dots lead into objects. An empty one leaves the column out.
-        where: Place of the row for errors.
-        key: The config key that holds them, for errors.
-    """
+    """Return a row with its columns under the names that the formats have."""
     if not columns:
         return row
     taken = {own if own in row else own.partition(".")[0] for own in columns.values()} | {*columns}
@@ -119,18 +108,13 @@ def _inner(row: Row, name: str, key: str, where: str) -> Any:
     value: Any = row
     for part in [name] if name in row else name.split("."):
         if not isinstance(value, Mapping) or part not in value:
-            raise UnknownFormatError(where, f"{key}: the row has no column {name!r}; its columns are {_listed(row)}")
+            raise UnknownFormatError(where, f"{key}: the row has no column {name!r}; its columns are {_names(row)}")
         value = value[part]
     return value
 
 
 def format_of(row: Row, where: str, formats: Collection[Format] = FORMATS) -> Format:
-    """Return the format of a row: the first of `formats` that fits.
-
-    Raises:
-        RowError: None fits (`UnknownFormatError`), or nothing stands in a column.
-        QweftError: The row tells good answers from bad ones.
-    """
+    """Return the format of a row: the first of `formats` that fits."""
     if not is_blank(row.get("chosen")) and not is_blank(row.get("rejected")):
         raise QweftError(
             f"{where}: chosen and rejected are preferences, and here every answer is learned; learn the chosen ones by "
@@ -146,7 +130,7 @@ def format_of(row: Row, where: str, formats: Collection[Format] = FORMATS) -> Fo
             raise RowError(where, f"nothing stands in {' and '.join(blank)}")
     raise UnknownFormatError(
         where,
-        f"the format is not known; its columns are {_listed(row)}; known are {'; '.join(known(formats))}; name yours "
+        f"the format is not known; its columns are {_names(row)}; known are {'; '.join(known(formats))}; name yours "
         f"by --{KEY}.prompt NAME --{KEY}.response NAME",
     )
 
@@ -174,10 +158,6 @@ def to_conversation(row: Row, where: str, form: Format | None = None) -> Convers
 
     The group is the column `group` if present, else a hash of the prompt, or of a plain text. MetaMathQA rewrites each
     question in several ways: its group is the hash of `original_question`, as of a data set with that question.
-
-    Raises:
-        RowError: A turn is malformed, or there is no answer or nothing that asks for it.
-        QweftError: As `format_of`.
     """
     form = form or format_of(row, where)
     group = "" if is_blank(row.get("group")) else plain_text(row["group"], "group", where)
@@ -272,7 +252,7 @@ def is_blank(value: object) -> bool:
     return not value.strip() if isinstance(value, str) else value in (None, [], {}) or value != value
 
 
-def _listed(row: Row) -> str:
+def _names(row: Row) -> str:
     return ", ".join(map(shown_name, list(row)[:12])) or "none"
 
 

@@ -51,12 +51,7 @@ def named(source: str) -> NamedData | None:
 
 
 def read_hub(source: str, stream: bool) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield (where, row) of a split of a data set on the hub, or of its copy in the local cache.
-
-    Args:
-        source: As in the config: ID[:PART][@SPLIT].
-        stream: Whether rows are fetched as they are read, instead of the whole data set.
-    """
+    """Yield (where, row) of a split of a data set on the hub, or of its copy in the local cache."""
     import datasets
 
     parts = HUB_ID.fullmatch(source)

@@ -1,9 +1,9 @@
 """Loading the rows of a run: read, split and tokenised."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from qweft.data.checks import check_data_config
 from qweft.data.config import HELD_OUT, LEAST_HELD_OUT, DataConfig
@@ -33,20 +33,7 @@ PARTS = ("train", *HELD_OUT)
 
 @dataclass(frozen=True)
 class Data:
-    """The training, validation and test rows of a run.
-
-    Args:
-        train: Training rows.
-        validation: Rows for choosing learning rates and checkpoints.
-        test: Rows for the reported results.
-        train_conversations: Text of each training row, in the same order.
-        validation_conversations: Text of each validation row, in the same order.
-        test_conversations: Text of each test row, in the same order.
-        report: Counts of rows read, cut and left out.
-        tokenizer: Tokenizer that made the rows: the model's, with the template of the config if it has one. Use it
-            for prompts too.
-        config: The config with the numbers of held-out rows that were used.
-    """
+    """The training, validation and test rows of a run."""
 
     train: list[Encoded]
     validation: list[Encoded]
@@ -76,49 +63,57 @@ class Data:
         return [texts[number] for number in sorted(range(len(texts)), key=places.__getitem__)]
 
 
+class _Fitted(NamedTuple):
+    """A conversation as a row; `None` where it is dropped as too long, or where no learned token is left."""
+
+    row: Encoded | None
+    is_long: bool
+    has_last_only: bool
+
+
 @dataclass
 class _Encoder:
-    """Encodes conversations when the split needs them, each at most once, and records what was cut or dropped."""
+    """Encodes conversations when the split needs them, each at most once."""
 
     tokenizer: Any
     config: DataConfig
-    whole: Mapping[Conversation, Encoded] = field(default_factory=dict)
-    rows: dict[Conversation, Encoded | None] = field(default_factory=dict)
-    cut: set[Conversation] = field(default_factory=set)
-    only_last: set[Conversation] = field(default_factory=set)
-    dropped: set[Conversation] = field(default_factory=set)
-    nothing_learned: set[Conversation] = field(default_factory=set)
+    whole: Mapping[Conversation, Encoded]
+    seen: dict[Conversation, _Fitted] = field(default_factory=dict)
+
+    def fitted(self, conversation: Conversation) -> _Fitted:
+        if conversation not in self.seen:
+            whole = self.whole.get(conversation) or tokenise(conversation, self.tokenizer)
+            answers = sum(turn.role == "assistant" for turn in conversation.messages)
+            self.seen[conversation] = _Fitted(
+                row=fit(whole, self.config.max_length, self.config.overlong),
+                is_long=len(whole["input_ids"]) > self.config.max_length,
+                has_last_only=answer_count(whole) < answers,
+            )
+        return self.seen[conversation]
 
     def usable(self, conversation: Conversation) -> bool:
         """Return whether a row has a learned token after `fit`."""
-        if conversation not in self.rows:
-            self.rows[conversation] = self._encode(conversation)
-        return self.rows[conversation] is not None
-
-    def _encode(self, conversation: Conversation) -> Encoded | None:
-        limit, overlong = self.config.max_length, self.config.overlong
-        whole = self.whole.get(conversation) or tokenise(conversation, self.tokenizer)
-        row = fit(whole, limit, overlong)
-        long = len(whole["input_ids"]) > limit
-        if row is None:
-            (self.dropped if long and overlong == "drop" else self.nothing_learned).add(conversation)
-        elif long:
-            self.cut.add(conversation)
-        if row is not None and answer_count(whole) < sum(turn.role == "assistant" for turn in conversation.messages):
-            self.only_last.add(conversation)
-        return row
+        return self.fitted(conversation).row is not None
 
     def part(self, conversations: Sequence[Conversation]) -> list[Encoded]:
-        return [row for conversation in conversations if (row := self.rows[conversation]) is not None]
+        return [row for conversation in conversations if (row := self.fitted(conversation).row) is not None]
+
+    def left_out(self, conversations: Iterable[Conversation]) -> tuple[int, int]:
+        """Return the numbers of seen rows that are dropped as too long, and that have no learned token."""
+        drops = self.config.overlong == "drop"
+        found = [self.seen[each] for each in conversations if each in self.seen]
+        dropped = sum(each.row is None and each.is_long and drops for each in found)
+        return dropped, sum(each.row is None for each in found) - dropped
 
     def report(self, conversations: Sequence[Conversation], rows: Sequence[Encoded]) -> PartReport:
+        fitted = [self.fitted(conversation) for conversation in conversations]
         return PartReport(
             rows=len(rows),
             groups=len({conversation.group for conversation in conversations}),
             tokens=total_tokens(rows),
             target_tokens=sum(map(target_tokens, rows)),
-            cut=sum(conversation in self.cut for conversation in conversations),
-            only_last=sum(conversation in self.only_last for conversation in conversations),
+            cut=sum(each.is_long for each in fitted),
+            only_last=sum(each.has_last_only for each in fitted),
             fingerprint=fingerprint({"": rows}),
         )
 
@@ -140,14 +135,6 @@ def load_data(config: DataConfig, tokenizer: Any, whole: Mapping[Conversation, E
 
     Only rows that the split needs are tokenised. The numbers of validation and test rows are exact: a row that is too
     long or has no token to learn is skipped, and the next row takes its place.
-
-    Args:
-        config: The data config.
-        tokenizer: The model's tokenizer.
-        whole: Conversations that are already tokenised: with the template of the config, not cut, without `learn`.
-
-    Raises:
-        QweftError: The config is out of range, a source or row cannot be read, or there are too few rows.
     """
     check_data_config(config)
     tokenizer = with_template(tokenizer, config.template)
@@ -171,16 +158,16 @@ def load_data(config: DataConfig, tokenizer: Any, whole: Mapping[Conversation, E
     rows = {name: encoder.part(part) for name, part in chosen.items()}
     if config.learn == "all":
         rows["train"] = [learn_all(row) for row in rows["train"]]
-    every = [row for source in read.of.values() for row in source]
     places = [config.file] if config.file is not None else [each.name for each in shares]
     notes = [*read.notes, *map(beside_training, places), *(shared_note(part, chosen) for part in HELD_OUT)]
+    dropped, nothing_learned = encoder.left_out(row for source in read.of.values() for row in source)
     report = DataReport(
         source=config.source,
         rows=len(conversations),
         groups=len({conversation.group for conversation in conversations}),
         max_length=config.max_length,
-        dropped=sum(conversation in encoder.dropped for conversation in every),
-        nothing_learned=sum(conversation in encoder.nothing_learned for conversation in every),
+        dropped=dropped,
+        nothing_learned=nothing_learned,
         left_over=parts.left_over,
         parts={name: encoder.report(part, rows[name]) for name, part in chosen.items()},
         fingerprint=fingerprint(rows),
@@ -189,7 +176,7 @@ def load_data(config: DataConfig, tokenizer: Any, whole: Mapping[Conversation, E
         too_many_characters=read.too_many_characters,
         asked_elsewhere=parts.asked_elsewhere,
         skipped=read.skipped,
-        tools_as_text=_tools_as_text(conversations, tokenizer),
+        tools_as_text=0 if shows_tools(tokenizer) else sum(conversation.has_tools for conversation in conversations),
         by_default=by_default,
         sources={} if config.sources is None else _counts(shares, chosen),
         no_end="" if all(conversation.is_text for conversation in conversations) else no_end(tokenizer),
@@ -203,17 +190,12 @@ def load_data(config: DataConfig, tokenizer: Any, whole: Mapping[Conversation, E
 
 def _counts(shares: Sequence[Share], chosen: Mapping[str, Sequence[Conversation]]) -> dict[str, dict[str, int]]:
     """Return the rows of each of several sources, and those in each part, by the source's name."""
-    of = {id(row): each.name for each in shares for row in each.conversations}  # equal rows may be in two sources
+    of = {id(row): each.name for each in shares for row in each.conversations}  # two sources may have equal rows
     counts = {name: Counter(of.get(id(row)) for row in part) for name, part in chosen.items()}
     return {
         each.name: {"rows": len(each.conversations), **{part: counts[part][each.name] for part in chosen}}
         for each in shares
     }
-
-
-def _tools_as_text(conversations: Sequence[Conversation], tokenizer: Any) -> int:
-    count = sum(conversation.has_tools for conversation in conversations)
-    return 0 if count and shows_tools(tokenizer) else count
 
 
 def _read(config: DataConfig, tokenizer: Any) -> _Rows:
@@ -292,18 +274,16 @@ def _too_few(
 ) -> QweftError:
     """Return the error for too few rows, with what left them out."""
     config = encoder.config
-    if encoder.rows and not any(encoder.rows.values()):
+    if encoder.seen and not any(each.row for each in encoder.seen.values()):
         text = render(conversations[0].messages, encoder.tokenizer)
         length = len(tokenise(conversations[0], encoder.tokenizer)["input_ids"])
         what = "longer than" if config.overlong == "drop" else "without an answer token within"
         return QweftError(
-            f"data {config.source}: no row is left to learn from, all {len(encoder.rows)} are {what} max_length "
+            f"data {config.source}: no row is left to learn from, all {len(encoder.seen)} are {what} max_length "
             f"{config.max_length} tokens: raise max_length; the first row has {length} tokens: {text[:300]!r}"
         )
-    if encoder.dropped or encoder.nothing_learned:
-        for conversation in conversations:
-            encoder.usable(conversation)  # those that the split did not come to
-        out = len(encoder.dropped | encoder.nothing_learned)
+    if not all(each.row for each in encoder.seen.values()):
+        out = sum(not encoder.usable(conversation) for conversation in conversations)
         return QweftError(f"{fault} ({out:,} rows are too long: raise max_length {config.max_length})")
     if by_default:
         return QweftError(f"{fault} (where a number is not given, at least {LEAST_HELD_OUT} are held out for each)")

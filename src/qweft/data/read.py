@@ -1,6 +1,5 @@
 """Rows of a source: files, folders, the hub, public data sets by name, and the embedded data sets."""
 
-import codecs
 import csv
 import json
 import re
@@ -14,15 +13,15 @@ from typing import Any
 from qweft.data.conversation import TEXT, Message, text_group
 from qweft.data.embedded import check_embedded, embedded_rows
 from qweft.data.hub import HUB_ID, NAMED, named, read_hub
-from qweft.data.turns import AsWritten, RowError, unique
+from qweft.data.turns import RowError
 from qweft.errors import QweftError
 from qweft.files import check_regular, named_path
 from qweft.text import listed, some
 
 Located = tuple[str, dict[str, Any] | RowError]
 """The place of a row, such as "data.jsonl, row 3", and its columns, or the error of a line that holds no row."""
-STRETCH = 8000
-"""Characters of a piece of a text file, at most: a few thousand tokens, cut to the wanted length later."""
+PIECE = 8000
+"""Most characters of a piece of a text file: a few thousand tokens, cut to the wanted length later."""
 CHUNK = 1 << 16
 MARKS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 """What stands between the columns of a CSV file."""
@@ -37,12 +36,7 @@ def read_rows(
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield (where, row) of a data source, in its order.
 
-    Args:
-        source: As `data.source`.
-        max_rows: Read only the first `max_rows` rows. A data set on the hub is then streamed, not downloaded whole.
-        file: Local file or folder with the named data set; it is read instead of the hub.
-        skipped: Receives place and fault of each line that holds no row; `None` raises instead.
-        notes: Receives what was taken for granted: another encoding than UTF-8, another delimiter than commas.
+    Lines without a row go to `skipped`, or raise without it. `notes` receives encodings and delimiters that were taken.
     """
     if max_rows is not None and max_rows < 1:
         raise QweftError(f"data.max_rows must be at least 1, got {max_rows}; leave it out to read all")
@@ -66,15 +60,15 @@ def read_rows(
 def check_place(source: str) -> None:
     """Raise if a path does not exist, or an embedded data set is not known or installed; both are cheap."""
     check_embedded(source)
-    if not source.startswith("embedded:") and _is_path(source) and not named_path(source).exists():
+    is_path = (
+        Path(source).suffix.lower() in {*READERS, ".xlsx", ".gz"}
+        or source.startswith((".", "/", "~"))
+        or HUB_ID.fullmatch(source) is None
+    )
+    if not source.startswith("embedded:") and is_path and not named_path(source).exists():
         raise QweftError(
             f"data {source}: there is no such file or folder; check the path, or give a hub id or embedded:NAME"
         )
-
-
-def _is_path(source: str) -> bool:
-    has_ending = Path(source).suffix.lower() in {*READERS, ".xlsx", ".gz"}
-    return has_ending or source.startswith((".", "/", "~")) or HUB_ID.fullmatch(source) is None
 
 
 def _rows(source: str, stream: bool, notes: list[str]) -> Iterator[Located]:
@@ -92,7 +86,6 @@ def _rows(source: str, stream: bool, notes: list[str]) -> Iterator[Located]:
 
 def _files(folder: Path) -> list[Path]:
     """Return the files of a folder that are read, in the order of their names; texts only if there is nothing else."""
-    # hidden files are those of a system: macOS puts ._rows.jsonl beside rows.jsonl
     files = sorted(file for file in folder.iterdir() if file.suffix.lower() in READERS and file.name[0] != ".")
     files = [file for file in files if file.stem.lower() not in ABOUT]
     return [file for file in files if file.suffix.lower() not in PLAIN] or files
@@ -100,7 +93,7 @@ def _files(folder: Path) -> list[Path]:
 
 def _read_folder(folder: Path, notes: list[str]) -> Iterator[Located]:
     """Yield the rows of all files of a folder; pieces of text that are copies of each other share a group."""
-    if (folder / "state.json").is_file():
+    if (folder / "state.json").is_file():  # of `save_to_disk`
         import datasets
 
         for number, row in enumerate(datasets.load_from_disk(str(folder)), 1):
@@ -108,8 +101,8 @@ def _read_folder(folder: Path, notes: list[str]) -> Iterator[Located]:
         return
     files = _files(folder)
     if not files:
-        folders = [path.name for path in sorted(folder.iterdir()) if path.is_dir() and path.name[0] != "."]
-        below = f"; give one of its folders, such as {folder / folders[0]}" if folders else ""
+        folders = [path for path in sorted(folder.iterdir()) if path.is_dir() and path.name[0] != "."]
+        below = f"; give one of its folders, such as {folders[0]}" if folders else ""
         raise QweftError(f"data {folder}: the folder holds no file ending in {', '.join(READERS)}{below}")
     groups: dict[str, str] = {}
     for file in files:
@@ -123,14 +116,14 @@ def beside_training(source: str) -> str:
     """Return a note on a folder where a training file stands beside those of held-out parts; else an empty text."""
     path = named_path(source)
     is_folder = not source.startswith("embedded:") and named(source) is None and path.is_dir()
-    parts = {file: re.split(r"[\W_\d]+", file.stem.lower()) for file in (_files(path) if is_folder else ())}
-    ends = {file: {words[0], words[-1], "".join(words[-2:])} for file, words in parts.items()}
-    held_out = [file for file in ends if ends[file] & HELD_OUT]
-    train = [file for file in ends if ends[file] & {"train", "training"} and file not in held_out]
+    stems = {file: re.sub(r"held[-_ ]out", "heldout", file.stem.lower()) for file in _files(path)} if is_folder else {}
+    words = {file: set(re.split(r"[\W_\d]+", stem)) for file, stem in stems.items()}
+    held_out = [file for file in words if words[file] & HELD_OUT]
+    train = [file for file in words if words[file] & {"train", "training"} and file not in held_out]
     if not held_out or not train:
         return ""
-    names = some(file.name for file in held_out)
-    return f"rows of {names} are read like those of {train[0].name}; give {train[0]} in place of {source}"
+    files = some(file.name for file in held_out)
+    return f"rows of {files} are read like those of {train[0].name}; give {train[0]} in place of {source}"
 
 
 def _read_file(path: Path, notes: list[str]) -> Iterator[Located]:
@@ -154,43 +147,35 @@ def _read_file(path: Path, notes: list[str]) -> Iterator[Located]:
         raise QweftError(f"data {path}: the file holds no rows")
 
 
-def encoding_of(path: Path) -> str:
+def _encoding_of(path: Path, notes: list[str]) -> str:
     """Return the encoding of a text: by its byte-order mark, else UTF-8 if it is that, else cp1252."""
-    decoder = codecs.getincrementaldecoder("utf-8")()
     with path.open("rb") as handle:
-        start = handle.read(3)
-        if start[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
-            return "utf-16"
-        block = start
+        encoding = "utf-16" if handle.read(2) in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+    if encoding == "utf-8-sig":
         try:
-            while block:
-                decoder.decode(block)
-                block = handle.read(CHUNK)
-            decoder.decode(b"", final=True)
+            with path.open(encoding="utf-8") as text:
+                while text.read(CHUNK):
+                    pass
         except UnicodeDecodeError:
-            return "cp1252"
-    return "utf-8-sig"
-
-
-def _noted_encoding(path: Path, notes: list[str]) -> str:
-    encoding = encoding_of(path)
+            encoding = "cp1252"
     if encoding != "utf-8-sig":
         notes.append(f"{path.name} is read as {encoding.upper()}, since it is not UTF-8")
     return encoding
 
 
-def stretches(path: Path, notes: list[str]) -> Iterator[dict[str, Any]]:
+def _read_text(path: Path, notes: list[str]) -> Iterator[dict[str, Any]]:
     """Yield a text file as rows with a `text` of 4,000 to 8,000 characters; the last one has up to 16,000.
 
     A piece ends with a paragraph, line, sentence or word where possible, and is its own group. The file is never in
     memory as a whole.
     """
     rest, number = "", 0
-    with path.open(encoding=_noted_encoding(path, notes)) as handle:
+    with path.open(encoding=_encoding_of(path, notes)) as handle:
         while chunk := handle.read(CHUNK):
             rest += chunk
-            while len(rest) >= 2 * STRETCH:
-                end = _end(rest)
+            while len(rest) >= 2 * PIECE:
+                marks = (rest.rfind(mark, PIECE // 2, PIECE) + len(mark) for mark in ("\n\n", "\n", "。", ". ", " "))
+                end = next((place for place in marks if place > PIECE // 2), PIECE)
                 piece, rest = rest[:end], rest[end:]
                 if piece.strip():
                     number += 1
@@ -199,41 +184,28 @@ def stretches(path: Path, notes: list[str]) -> Iterator[dict[str, Any]]:
         yield {"text": rest, "group": f"{path.name}:{number + 1}"}
 
 
-def _end(text: str) -> int:
-    """Return where the first piece of a long text ends: after the last paragraph, else line, sentence or word."""
-    for mark in ("\n\n", "\n", "。", ". ", " "):
-        place = text.rfind(mark, STRETCH // 2, STRETCH)
-        if place >= 0:
-            return place + len(mark)
-    return STRETCH
-
-
-def _json(text: str) -> Any:
-    return json.loads(text, object_pairs_hook=unique, parse_float=AsWritten)
-
-
 def _why(fault: Exception) -> str:
     """Return the reason of a JSON error; nesting too deep raises no `JSONDecodeError`."""
     if isinstance(fault, json.JSONDecodeError):
         return f"{fault.msg.removesuffix(' at')} at column {fault.colno}"
-    return "nested too deeply" if isinstance(fault, RecursionError) else str(fault)[:100]
+    return str(fault)[:100]
 
 
 def _read_jsonl(path: Path, notes: list[str]) -> Iterator[Any]:
-    with path.open(encoding=_noted_encoding(path, notes)) as handle:
+    with path.open(encoding=_encoding_of(path, notes)) as handle:
         for number, line in enumerate(handle, 1):
             if line.strip():
                 try:
-                    yield _json(line.rstrip("\r\n"))  # or an error at the end would be reported on the next line
+                    yield json.loads(line.rstrip("\r\n"))
                 except (ValueError, RecursionError) as fault:
                     what = f"not JSON ({_why(fault)}); each line of a .jsonl file is one whole object"
                     yield RowError(f"{path.name}, line {number}", what)
 
 
 def _read_json(path: Path, notes: list[str]) -> Iterator[Any]:
-    text = path.read_text(encoding=_noted_encoding(path, notes))
+    text = path.read_text(encoding=_encoding_of(path, notes))
     try:
-        content = _json(text) if text.strip() else []
+        content = json.loads(text) if text.strip() else []
     except (ValueError, RecursionError) as fault:
         line = f", line {fault.lineno}" if isinstance(fault, json.JSONDecodeError) else ""
         raise QweftError(
@@ -247,12 +219,13 @@ def _read_json(path: Path, notes: list[str]) -> Iterator[Any]:
 
 def _read_csv(path: Path, notes: list[str]) -> Iterator[Any]:
     csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
-    encoding = encoding_of(path)
+    taken: list[str] = []
+    encoding = _encoding_of(path, [])
     with path.open(encoding=encoding, newline="") as handle:
         sample = list(islice(handle, 20))
-        mark = _mark(sample)
+        mark = _delimiter(sample)
         handle.seek(0)
-        taken = [f"as {encoding.upper()}"] * (encoding != "utf-8-sig")
+        taken += [f"as {encoding.upper()}"] * (encoding != "utf-8-sig")
         taken += [f"with {MARKS[mark]} between its columns"] * (mark != ",")
         notes += [f"{path.name} is read {listed(taken)}"] if taken else []
         # strict: else an unclosed quote would swallow the following rows, and a quote inside a field would cut it
@@ -274,7 +247,7 @@ def _read_csv(path: Path, notes: list[str]) -> Iterator[Any]:
             ) from fault
 
 
-def _mark(sample: Sequence[str]) -> str:
+def _delimiter(sample: Sequence[str]) -> str:
     """Return the mark by which all rows are as long as the first, and have most columns; of equals the first."""
 
     def fit(mark: str) -> tuple[bool, int]:
@@ -286,15 +259,10 @@ def _mark(sample: Sequence[str]) -> str:
 
 def _read_parquet(path: Path, notes: list[str]) -> Iterator[dict[str, Any]]:
     import pyarrow
-    import pyarrow.types as types
     from pyarrow.parquet import ParquetFile
 
     try:
         for batch in ParquetFile(path).iter_batches(batch_size=256):
-            for place, kind in enumerate(batch.schema.types):
-                if types.is_floating(kind) and kind.bit_width < 64:  # 0.1 of 32 bits is 0.10000000149011612 in 64
-                    texts = batch.column(place).cast(pyarrow.float32()).cast(pyarrow.string())
-                    batch = batch.set_column(place, batch.schema.names[place], texts)
             yield from map(_without_nulls, batch.to_pylist())
     except (pyarrow.ArrowException, ArithmeticError, LookupError, ValueError) as fault:
         reason = (str(fault) or repr(fault)).splitlines()[0]
@@ -309,17 +277,10 @@ def _without_nulls(value: Any, in_list: bool = False) -> Any:
 
 
 PLAIN = (".txt", ".md")
-ABOUT = (
-    "readme",
-    "license",
-    "licence",
-    "changelog",
-    "citation",
-    "notice",
-    "dataset_infos",
-    "dataset_info",
-    "dataset_dict",
-)
+ABOUT = {
+    *("readme", "license", "licence", "changelog", "citation", "notice"),
+    *("dataset_infos", "dataset_info", "dataset_dict"),
+}
 """Names of files that tell of a data set, in its folder."""
 HELD_OUT = {"test", "testing", "val", "valid", "validation", "dev", "eval", "evaluation", "heldout", "holdout"}
 """Words in the names of files with held-out rows."""
@@ -329,5 +290,5 @@ READERS: dict[str, Callable[[Path, list[str]], Iterator[Any]]] = {
     ".csv": _read_csv,
     ".tsv": _read_csv,
     ".parquet": _read_parquet,
-    **dict.fromkeys(PLAIN, stretches),
+    **dict.fromkeys(PLAIN, _read_text),
 }

@@ -125,8 +125,8 @@ class DataReport:
             unused = counts["rows"] - sum(counts[part] for part in self.parts)
             lines.append(f"  {name}: {many(counts['rows'], 'row')}, {of_parts}, {unused:,} not used")
         lines += [f"  left out: {line}" for line in self.left_out()]
-        skipped = [each for faults in self.skipped.values() for each in faults]
-        lines += [f"    {where}: {fault}" for where, fault in skipped[:SHOWN]]
+        skipped = [f"    {where}: {fault}" for faults in self.skipped.values() for where, fault in faults]
+        lines += skipped[:SHOWN]
         if len(skipped) > SHOWN:
             lines.append(f"    ... and {len(skipped) - SHOWN:,} more")
         if self.tools_as_text:

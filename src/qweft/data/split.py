@@ -70,17 +70,6 @@ def split(
 
     Several training sources are each split in this way. A held-out part without a source of its own takes rows of each
     in proportion to its training rows as asked for. The training rows of all are then ordered together.
-
-    Args:
-        shares: Sources of the training part, and of held-out parts without a source of their own.
-        rows: Exact number of "validation" and of "test" rows; at most as many of "train", where `None` means all.
-        seed: Seed of the split.
-        usable: Whether a row can be used; others are skipped. Called only for the rows that are needed.
-        elsewhere: Source of "validation" or "test"; both may be the same object, and one of the `shares`.
-
-    Raises:
-        TooFewRowsError: There are too few rows.
-        QweftError: A number is out of range.
     """
     wanted = {part: rows[part] or 0 for part in HELD_OUT}
     for key, number, least in (*((part, wanted[part], 0) for part in HELD_OUT), ("train", rows["train"], 1)):

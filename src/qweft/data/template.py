@@ -101,17 +101,7 @@ def _of_one_day(tokenizer: Any, tools: list[Any] | None) -> str | None:
 
 
 def render(messages: Sequence[Message], tokenizer: Any, answer_next: bool = False, tools: str = "") -> str:
-    """Return the text of a conversation, special tokens included; tokenise it with `add_special_tokens=False`.
-
-    Args:
-        messages: The turns, as `in_its_form` returns them.
-        tokenizer: A transformers tokenizer.
-        answer_next: Whether to end with the opening of an answer, as a prompt for generation.
-        tools: `Conversation.tools`.
-
-    Raises:
-        QweftError: The chat template rejects these messages, or leaves out the last of a role.
-    """
+    """Return the text of a conversation, special tokens included; tokenise it with `add_special_tokens=False`."""
     own, given = template_of(tokenizer), json.loads(tools) if tools else None
     template = own or _of_one_day(tokenizer, given)
     text = _applied(tokenizer, messages, {"tools": given, "chat_template": template}, answer_next)
@@ -239,9 +229,6 @@ def in_its_form(conversation: Conversation, tokenizer: Any) -> Conversation:
 
     As text the first message begins with the list of tools, a call stands as `<tool_call>` in its answer, and results
     stand as `<tool_response>` in a user turn.
-
-    Raises:
-        QweftError: The chat template has a place for tools, but leaves out a call or an answer of this conversation.
     """
     if not conversation.has_tools:
         return conversation

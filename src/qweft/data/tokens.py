@@ -73,9 +73,6 @@ def tokenise(conversation: Conversation, tokenizer: Any) -> Encoded:
 
     An answer starts after the opening of its turn and ends with its end-of-turn token, which is learned too. White
     space after it belongs to the template. All tokens of a plain text are learned.
-
-    Raises:
-        QweftError: The tokenizer gives no character offsets, or the chat template does not keep the conversation.
     """
     check_offsets(tokenizer)
     if conversation.is_text:
@@ -178,9 +175,6 @@ def answer_spans(conversation: Conversation, tokenizer: Any) -> tuple[str, list[
     To find an answer, the conversation is rendered without it and with it; both must be prefixes of the whole text.
     Some templates rewrite earlier answers, for example without their chain of thought. Then only the last answer is
     learned, since the model never generates the earlier ones in that form.
-
-    Raises:
-        QweftError: The template rewrites the prompt of the last answer, or leaves out the thought of a learned one.
     """
     conversation = in_its_form(conversation, tokenizer)
     messages, tools = conversation.messages, conversation.tools

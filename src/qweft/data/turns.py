@@ -3,7 +3,6 @@
 import json
 import math
 import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -47,21 +46,6 @@ class UnknownFormatError(RowError):
     """A row whose columns are those of no known format."""
 
 
-class AsWritten(float):
-    """A number of a JSON file that keeps its digits: as a text 0.00001 is not 1e-05."""
-
-    digits: str
-
-    def __new__(cls, digits: str) -> "AsWritten":
-        """Make a number of the digits that a file has."""
-        number = super().__new__(cls, digits)
-        number.digits = digits
-        return number
-
-    def __str__(self) -> str:
-        return self.digits
-
-
 def is_text(value: object) -> bool:
     """Return whether a value is a text, or a number, which is read as one; NaN stands for a missing value."""
     return isinstance(value, str | int | float) and not isinstance(value, bool) and value == value
@@ -79,13 +63,7 @@ def plain_text(value: Any, name: str, where: str) -> str:
 
 
 def read_turns(turns: Any, where: str, may_be_empty: bool = False) -> list[Message]:
-    """Read a list of {"role", "content"} or {"from", "value"}, or its JSON text, as a CSV file has it.
-
-    Args:
-        turns: The list.
-        where: Place of the row for errors.
-        may_be_empty: Whether an answer may be empty, or marked as not to be learned: one that is only read.
-    """
+    """Read a list of {"role", "content"} or {"from", "value"}, or its JSON text, as a CSV file has it."""
     turns = parsed(turns, "the list of messages", where)
     if not isinstance(turns, Sequence) or isinstance(turns, str | bytes):
         raise RowError(where, f"a list of messages was expected, not {type(turns).__name__}")
@@ -197,18 +175,9 @@ def parsed(value: Any, what: str, where: str) -> Any:
     if not isinstance(value, str):
         return value
     try:
-        return json.loads(value, object_pairs_hook=unique)
+        return json.loads(value)
     except (ValueError, RecursionError) as error:
         raise RowError(where, f"{what}: not JSON ({str(error)[:80]})") from error
-
-
-def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return a JSON object as a dict; raise where a key stands twice, of which json would keep the last."""
-    made = dict(pairs)
-    if len(made) < len(pairs):
-        twice = Counter(key for key, _ in pairs).most_common(1)[0][0]
-        raise ValueError(f"the key {twice[:60]!r} stands twice in an object")
-    return made
 
 
 def _jsonable(value: Row, what: str, where: str) -> dict[str, Any]:

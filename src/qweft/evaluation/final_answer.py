@@ -130,10 +130,6 @@ class FinalAnswer:
         If this one is a number, the other one has its value. Otherwise both are the same text, or have the same numbers
         and one has words and signs that the other lacks: "about 5 hours" and "5 hours", but not "January 5" and "March
         5".
-
-        Args:
-            other: The other one.
-            is_strict: Whether a number after #### must stand alone.
         """
         if self.is_number:
             return same_value(other.strict_value if is_strict else other.value, self.value)

@@ -28,11 +28,7 @@ class Prompt:
 
 
 def prompt_of(conversation: Conversation, tokenizer: Any) -> Prompt:
-    """Return the prompt of a conversation, or the first half of a plain text's tokens.
-
-    Raises:
-        QweftError: If the chat template raises an error.
-    """
+    """Return the prompt of a conversation, or the first half of a plain text's tokens."""
     if conversation.is_text:
         ids = text_tokens(conversation.answer, tokenizer)
         half = (len(ids) + 1) // 2
@@ -72,12 +68,7 @@ READS_PADDING = (
 
 @dataclass(frozen=True)
 class Continuation:
-    """Generated continuation of a prompt.
-
-    Args:
-        ids: New token ids, without the end token.
-        is_cut: Whether it ended at `max_new_tokens` or the model's context instead of an end token.
-    """
+    """Generated continuation of a prompt."""
 
     ids: list[int]
     is_cut: bool
@@ -163,26 +154,9 @@ def greedy_together(
 
     Prompts are padded on the left, and position ids skip the padding. Floating-point sums depend on the batch in their
     last digits, so `greedy` generates a row again if its two most probable tokens come close to a tie.
-
-    Args:
-        model: The model, in evaluation mode, without gradients.
-        prompts: Token ids of each prompt, at least one.
-        ends: Ids of tokens that end a continuation.
-        max_new_tokens: Maximum number of new tokens per prompt.
-        batch: Prompts per batch; 1 calls `greedy` for each, as does a model of `reads_whole_text`, and one whose logits
-            change with the padding or with the longest text beside.
-
-    Returns:
-        The continuations in the order of the prompts.
-
-    Raises:
-        QweftError: If `batch` is above 1 and the model computes in less than float32 or takes no position ids. A
-            continuation would then depend on the other prompts of its batch.
     """
     longest = max(map(len, prompts), default=0) + max_new_tokens
-    batch = 1 if reads_whole_text(model) or longest > (turn_of(model) or math.inf) else batch
-    if batch > 1:
-        _check(model, batch)
+    batch = batch if _takes_batches(model) and longest <= (turn_of(model) or math.inf) else 1
     found: list[Continuation | None] = [None] * len(prompts)
     # longest first: little padding, and a batch that does not fit in memory fails at once
     order = sorted(range(len(prompts)), key=lambda index: -len(prompts[index]))
@@ -200,23 +174,11 @@ def greedy_together(
     return [row for row in found if row is not None]
 
 
-def _check(model: torch.nn.Module, batch: int) -> None:
-    dtype = next(model.parameters()).dtype
-    way = "set evaluation.generation_batch to 1"
-    if dtype not in (torch.float32, torch.float64):
-        raise QweftError(
-            f"evaluation.generation_batch {batch}: in {str(dtype).removeprefix('torch.')} an answer would depend on "
-            f"the prompts beside it; {way}, or model.dtype to float32"
-        )
-    needed = {"position_ids": "positions", "past_key_values": "cache of keys and values"}
-    lacks = next((said for name, said in needed.items() if name not in taken_by(model)), None)
-    base = base_of(model)
-    if lacks is not None or base.config.model_type in READS_PADDING:
-        reason = f"takes no {lacks}" if lacks else "reads padding"
-        raise QweftError(
-            f"evaluation.generation_batch {batch}: {type(base).__name__} {reason}, so that an answer would depend on "
-            f"its padding; {way}"
-        )
+def _takes_batches(model: torch.nn.Module) -> bool:
+    """Whether several prompts can be answered at a time: in less than float32 an answer would depend on the others."""
+    is_exact = next(model.parameters()).dtype in (torch.float32, torch.float64)
+    is_whole = {"position_ids", "past_key_values"} <= {*taken_by(model)} and not reads_whole_text(model)
+    return is_exact and is_whole and base_of(model).config.model_type not in READS_PADDING
 
 
 def feels_padding(model: torch.nn.Module, prompts: Sequence[Sequence[int]]) -> bool:
@@ -280,15 +242,7 @@ def _batch(
 
 @dataclass(frozen=True)
 class Answer:
-    """A generated answer with its prompt and reference.
-
-    Args:
-        prompt: The prompt for readers, without the template's special tokens.
-        reference: The reference answer.
-        generated: The model's answer, without special tokens and surrounding white space.
-        is_cut: Whether it was cut at `max_new_tokens` or the model's context.
-        in_thought: Whether the prompt ended inside a chain of thought, so that the answer begins in one.
-    """
+    """A generated answer with its prompt and reference."""
 
     prompt: str
     reference: str
@@ -312,20 +266,6 @@ def generate_answers(
 
     The next token is always the most probable one, regardless of the model's generation settings. Two models' answers
     therefore differ only because of their weights. An answer does not depend on the batch size.
-
-    Args:
-        model: A transformers causal language model, with or without an adapter. Its mode is restored afterwards.
-        tokenizer: Its tokenizer. Prompts use its chat template, or the plain template if it has none.
-        conversations: Each ends with the reference answer; the messages before it are the prompt.
-        max_new_tokens: Maximum number of tokens per answer; an end token ends it earlier.
-        batch: Answers to generate at a time.
-
-    Returns:
-        The answers in the order of the conversations.
-
-    Raises:
-        QweftError: If `max_new_tokens` is below 1, the chat template raises an error, or the model cannot generate in
-            batches.
     """
     prompts = [prompt_of(conversation, tokenizer) for conversation in conversations]
     return answers_to(model, tokenizer, prompts, end_tokens(model, tokenizer), max_new_tokens, batch)

@@ -19,7 +19,7 @@ def check_harness(tasks: Sequence[str]) -> None:
     """Check that the package is installed and that the tasks' .yaml files exist."""
     require("lm_eval", EXTRA, WHAT)
     for task in tasks:
-        if _is_file(task) and not Path(task).is_file():
+        if task.endswith((".yaml", ".yml")) and not Path(task).is_file():
             raise QweftError(f"evaluation.lm_eval {task}: there is no such file; give a task's name, or its .yaml file")
 
 
@@ -29,7 +29,7 @@ def run_harness(model: Any, tokenizer: Any, tasks: Sequence[str], limit: int | N
     wrapped = require("lm_eval.models.huggingface", EXTRA, WHAT).HFLM
     named = ", ".join(tasks)
     try:
-        with judged(model), _hushed(), _padding_kept(tokenizer), progress(f"tasks {named}"):
+        with judged(model), _undone(tokenizer), progress(f"tasks {named}"):
             language_model = wrapped(pretrained=model, tokenizer=tokenizer, batch_size=batch_size)
             found = lm_eval.simple_evaluate(model=language_model, tasks=[*tasks], limit=limit)
     except Exception as error:
@@ -59,7 +59,11 @@ def _compare(base: dict[str, Any], adapted: dict[str, Any], task: str, key: str)
     metric, _, kept = key.partition(",")
     name = f"{task} {metric}" + ("" if kept == "none" else f" ({kept})")
     values = [
-        [float(sample[metric]) for sample in found.get("samples", {}).get(task, ()) if _counts(sample, metric, kept)]
+        [
+            float(sample[metric])
+            for sample in found.get("samples", {}).get(task, ())
+            if isinstance(sample.get(metric), int | float) and sample.get("filter", kept) == kept  # one a filter
+        ]
         for found in (base, adapted)
     ]
     paired = compare_means(name, values[0], values[1]) if values[0] and len(values[0]) == len(values[1]) else None
@@ -71,11 +75,6 @@ def _compare(base: dict[str, Any], adapted: dict[str, Any], task: str, key: str)
     return Compared(name, scores[0], scores[1], Score(value, error, len(values[0])), note="lm-evaluation-harness")
 
 
-def _counts(sample: dict[str, Any], metric: str, kept: str) -> bool:
-    """Whether an example's record has a number for the metric; there is one record per filter."""
-    return isinstance(sample.get(metric), int | float) and sample.get("filter", kept) == kept
-
-
 def _score(found: dict[str, Any], task: str, metric: str, kept: str, rows: int) -> Score:
     values = found["results"][task]
     error = values.get(f"{metric}_stderr,{kept}")
@@ -83,27 +82,14 @@ def _score(found: dict[str, Any], task: str, metric: str, kept: str, rows: int) 
     return Score(float(values[f"{metric},{kept}"]), float(error) if isinstance(error, int | float) else None, counted)
 
 
-def _is_file(task: str) -> bool:
-    return task.endswith((".yaml", ".yml"))
-
-
 @contextlib.contextmanager
-def _hushed() -> Iterator[None]:
-    """Silence the harness's log below errors."""
-    logger = logging.getLogger("lm_eval")
-    before = logger.level
+def _undone(tokenizer: Any) -> Iterator[None]:
+    """Silence the harness's log below errors, and restore the tokenizer's padding side, which it sets."""
+    logger, side = logging.getLogger("lm_eval"), tokenizer.padding_side
+    level = logger.level
     logger.setLevel(logging.ERROR)
     try:
         yield
     finally:
-        logger.setLevel(before)
-
-
-@contextlib.contextmanager
-def _padding_kept(tokenizer: Any) -> Iterator[None]:
-    """Restore the tokenizer's padding side, which the harness sets."""
-    side = tokenizer.padding_side
-    try:
-        yield
-    finally:
+        logger.setLevel(level)
         tokenizer.padding_side = side

@@ -96,14 +96,6 @@ def check_room(model: Any, rows: Sequence[Encoded], key: str = MAX_LENGTH) -> No
 
     Nor may a row be longer where the positions are turned by the longest text that was read so far ("dynamic"). Other
     rotary positions go on beyond the context, which is told.
-
-    Args:
-        model: A transformers causal language model; one on the meta device will do.
-        rows: The rows that it is to read.
-        key: The setting by which the rows were cut.
-
-    Raises:
-        QweftError: A row is longer, or holds a token that the model has no embedding for.
     """
     _check_tokens(model, rows)
     longest, most = max((len(row["input_ids"]) for row in rows), default=0), context_of(model)
@@ -148,11 +140,6 @@ def target_loss(outputs: Any, labels: torch.Tensor, num_items_in_batch: Any = No
 
     The model's own loss may be another one. Decoders of encoder-decoder models do not shift the labels, some models
     average each batch alone, and experts have a term for their balance.
-
-    Args:
-        outputs: Of the model, with logits (rows, tokens, vocabulary).
-        labels: Of the batch, (rows, tokens).
-        num_items_in_batch: Targets of all batches of the step; `None` means those of this batch.
     """
     learned = targets_of(labels)
     logits = outputs.logits[:, -labels.shape[1] : -1]  # without the virtual tokens before the text

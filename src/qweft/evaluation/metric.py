@@ -13,12 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Both:
-    """Both models' answers to the same prompts.
-
-    Args:
-        base: The base model's answers.
-        adapted: The adapted model's answers.
-    """
+    """Both models' answers to the same prompts."""
 
     base: Sequence["Answer"]
     adapted: Sequence["Answer"]

@@ -83,8 +83,8 @@ class Evaluation:
             "scores": [each.to_json() for each in self.scores],
             "max_new_tokens": self.max_new_tokens,
             "answers": answers,
-            **{name: _of_both(found, asdict) for name, found in (("forgetting", self.forgetting),) if found},
-            **{name: _of_both(found, dict) for name, found in (("lm_eval", self.harness),) if found},
+            **({} if self.forgetting is None else {"forgetting": _of_both(list(map(asdict, self.forgetting)))}),
+            **({} if self.harness is None else {"lm_eval": _of_both(self.harness)}),
         }
 
     def describe(self) -> Group:
@@ -94,7 +94,8 @@ class Evaluation:
         for column in ("", "base", "adapted", "difference", "rows"):
             table.add_column(column, justify="right" if column else "left")
         for each in self.scores:
-            table.add_row(Text(_named(each)), *_cells(each), f"{each.base.rows:,}")
+            name = Text(f"{each.name}, {each.unit}" if each.unit else each.name)
+            table.add_row(name, *_cells(each), f"{each.base.rows:,}")
         panels = []
         pairs = list(zip(self.base_answers, self.adapted_answers, strict=True))
         for base, adapted in pairs[: self.shown]:
@@ -124,13 +125,8 @@ class Evaluation:
         return [*notes, *self.left_out]
 
 
-def _of_both(found: Sequence[Any], convert: Any) -> dict[str, Any]:
-    base, adapted = found
-    return {"base": convert(base), "adapted": convert(adapted)}
-
-
-def _named(score: Compared) -> str:
-    return f"{score.name}, {score.unit}" if score.unit else score.name
+def _of_both(pair: Sequence[Any]) -> dict[str, Any]:
+    return {"base": pair[0], "adapted": pair[1]}
 
 
 def _cells(score: Compared) -> list[str]:

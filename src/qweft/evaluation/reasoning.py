@@ -10,14 +10,7 @@ OPENS, CLOSES = "<think>", "</think>"
 
 @dataclass(frozen=True)
 class Solution:
-    """A solution, split into its chain of thought and its final answers.
-
-    Args:
-        chain: The text before the final answer.
-        has_thought: Whether the chain is inside <think> and </think>.
-        is_open: Whether the last <think> is not closed; there is no answer then.
-        answers: The final answers by their marks, in the order of the text.
-    """
+    """A solution, split into its chain of thought and its final answers."""
 
     chain: str
     has_thought: bool

@@ -28,19 +28,12 @@ def sections_of(adapter: Path, overrides: dict[str, Any]) -> tuple[ModelConfig, 
 
     Without a run's record, the model's name comes from the adapter's config. What `unasked` returns is not taken from
     a record. Data sets are taken from a record that this user wrote here; of others, embedded ones only.
-
-    Args:
-        adapter: The adapter's folder.
-        overrides: Settings by section.
-
-    Raises:
-        QweftError: If the folder holds no adapter, the model or the data are unknown, or the record cannot be read.
     """
     check_folder(adapter)
     saved = run_config(adapter)
     model = _model_section(adapter, saved, overrides)
     data = _data_section(saved, overrides)
-    if "source" not in data and not data.get("sources"):
+    if data.get("source") is None and not data.get("sources"):
         raise QweftError(f"{adapter}: no run.json beside it says on which data to judge; give --data.source")
     evaluation = {**saved.get("evaluation", {}), **overrides.get("evaluation", {})}
     for name, wanted in unasked(saved, overrides).items():
@@ -49,26 +42,17 @@ def sections_of(adapter: Path, overrides: dict[str, Any]) -> tuple[ModelConfig, 
     return ModelConfig(**model), DataConfig(**data), EvaluationConfig(**evaluation)
 
 
-OF_A_SOURCE = ("test_source", "validation_source", "file", "max_rows")
-"""Keys of the data section that tell of one source."""
-
-
 def _data_section(saved: dict[str, Any], overrides: dict[str, Any]) -> dict[str, Any]:
-    """Return the data section with overrides; one source stands in place of several, and the reverse.
-
-    What the run said of its own source does not hold for another one: where its test rows are, and its file.
-    """
+    """Return the data section with overrides; one source stands in place of several, and the reverse."""
     given, own = overrides.get("data", {}), saved.get("data", {})
     data = {**own, **given}
     for name in own.keys() & given.keys():  # an option of a single key leaves the others, and {} none
         if isinstance(own[name], dict) and isinstance(given[name], dict) and given[name]:
             data[name] = {**own[name], **given[name]}
-    for name in ("source", "sources"):
-        if given.get(name) not in (None, own.get(name)):
-            data = {key: value for key, value in data.items() if key in given or key not in OF_A_SOURCE}
     for name, other in (("source", "sources"), ("sources", "source")):
-        if given.get(name) is not None and given.get(other) is None:
-            data.pop(other, None)
+        if given.get(name) not in (None, own.get(name)):  # what the run said of its source is not said of another
+            of_the_old = {"test_source", "validation_source", "file", "max_rows", other} - given.keys()
+            data = {key: value for key, value in data.items() if key not in of_the_old}
     return data
 
 
@@ -161,31 +145,33 @@ def _check_named(adapter: Path, recorded: str) -> None:
         )
 
 
-def run_config(adapter: Path) -> dict[str, dict[str, Any]]:
-    """Return sections of the config that trained the adapter, from run.json in the parent folder; empty without one."""
+def _read(adapter: Path) -> dict[str, Any]:
+    """Return the record of the adapter's run, run.json in the parent folder; empty without one."""
     record = _record(adapter)
-    if not os.path.lexists(record):
-        return {}
-    config = read_record(record, DAMAGED).get("config", {})
+    return read_record(record, DAMAGED) if os.path.lexists(record) else {}
+
+
+def run_config(adapter: Path) -> dict[str, dict[str, Any]]:
+    """Return sections of the config that trained the adapter; empty without a record of its run."""
+    config = _read(adapter).get("config", {})
     if not isinstance(config, dict):
-        raise QweftError(f"{record}: config is not a mapping of sections, so it is not the record of a run; {DAMAGED}")
+        raise QweftError(f"{_record(adapter)}: config is not a mapping of sections; {DAMAGED}")
     return {
-        name: typed_keys(kind, config[name], record, DAMAGED, name) for name, kind in SECTIONS.items() if name in config
+        name: typed_keys(kind, config[name], _record(adapter), DAMAGED, name)
+        for name, kind in SECTIONS.items()
+        if name in config
     }
 
 
 def is_own_run(adapter: Path) -> bool:
-    """Return whether run.json in the parent folder was written by this user on this machine."""
-    record = _record(adapter)
-    return os.path.lexists(record) and is_own(read_record(record, DAMAGED))
+    """Return whether the record of the adapter's run was written by this user on this machine."""
+    record = _read(adapter)
+    return bool(record) and is_own(record)
 
 
 def recorded_tokens(adapter: Path) -> TrainedTokens | None:
-    """Return how much the adapter was trained on, by run.json in the parent folder; `None` if that does not tell."""
-    path = _record(adapter)
-    if not os.path.lexists(path):
-        return None
-    record = read_record(path, DAMAGED)
+    """Return how much the adapter was trained on, by the record of its run; `None` if that does not tell."""
+    record = _read(adapter)
     try:
         training = record["config"]["training"]
         passes = record["training"]["steps"] * training["gradient_accumulation"] * record["processes"]
@@ -197,10 +183,10 @@ def recorded_tokens(adapter: Path) -> TrainedTokens | None:
 
 def recorded_rows(adapter: Path, split: str) -> str | None:
     """Return the fingerprint of the rows that the run held out as "validation" or "test"; `None` if unknown."""
-    found: Any = read_record(_record(adapter), DAMAGED).get("data")
-    for key in ("parts", split, "fingerprint"):
-        found = found.get(key) if isinstance(found, dict) else None
-    return found if isinstance(found, str) else None
+    try:
+        return str(_read(adapter)["data"]["parts"][split]["fingerprint"])
+    except (LookupError, TypeError):
+        return None
 
 
 def recorded_weights(adapter: Path) -> tuple[str, str, str] | None:
@@ -210,11 +196,10 @@ def recorded_weights(adapter: Path) -> tuple[str, str, str] | None:
     """
     if not is_own_run(adapter):
         return None
-    saved, model = read_record(_record(adapter), DAMAGED), run_config(adapter).get("model", {})
-    name, dtype, weights = model.get("name"), saved.get("dtype"), saved.get("weights")
-    if model.get("quantization") or not isinstance(name, str):
-        return None
-    return (name, dtype, weights) if isinstance(dtype, str) and isinstance(weights, str) else None
+    saved, model = _read(adapter), run_config(adapter).get("model", {})
+    found = model.get("name"), saved.get("dtype"), saved.get("weights")
+    is_known = all(isinstance(each, str) for each in found) and not model.get("quantization")
+    return (str(found[0]), str(found[1]), str(found[2])) if is_known else None
 
 
 def dtype_of(adapter: Path, model: ModelConfig) -> str:

@@ -43,11 +43,6 @@ def base_model(is_changed: bool, model: Any, config: ModelConfig) -> Iterator[An
     start that rewrites base weights (PiSSA). Nor does it give a model its own number of layers back that
     `layer_replication` repeated, or take out modules that were trained whole beside a prompt. The base model is loaded
     again then.
-
-    Args:
-        is_changed: What `changed` tells of its weights since before the adapter was loaded or attached.
-        model: The model with the adapter.
-        config: The base model.
     """
     configs = model.peft_config.values()
     has_prompt = any(each.is_prompt_learning or each.is_adaption_prompt for each in configs)
@@ -94,13 +89,6 @@ def put_on(loaded: LoadedModel, adapter: Path) -> Any:
     The file may replace weights of the base model: PEFT saves embeddings, and some of its methods rewrite base weights.
     From then on PyTorch checks the places of all sparse tensors of the process. A line on the terminal says if the base
     model's weights are not those that the adapter was trained on.
-
-    Args:
-        loaded: The base model.
-        adapter: The adapter's folder.
-
-    Raises:
-        QweftError: If the folder holds no adapter, or its file does not fit the model.
     """
     check_folder(adapter)
     read_config(adapter)

@@ -26,12 +26,7 @@ WAY = "give a decoder (a model saved as ...ForCausalLM)"
 
 
 def check_config(source: ModelSource, quantization: str | None = None) -> None:
-    """Check that a model's config describes a decoder; cheap, as nothing but the config is read.
-
-    Raises:
-        QweftError: The model is an encoder, an encoder-decoder, or no language model; or its config asks for code of
-            the hub; or the model is to be quantised, and is already.
-    """
+    """Check that a model's config describes a decoder; cheap, as nothing but the config is read."""
     try:
         # Only the JSON: the config class of a model with code of its own would be run.
         config, _ = PretrainedConfig.get_config_dict(source.location, local_files_only=source.local)
@@ -77,13 +72,7 @@ def _reason(config: Mapping[str, Any]) -> str | None:
 
 
 def check_found(model: Any, info: Mapping[str, Any], source: ModelSource) -> None:
-    """Raise if a weight was missing, which transformers initialises at random; tell weights without a place.
-
-    Args:
-        model: The model.
-        info: What transformers says of loading it.
-        source: Its source.
-    """
+    """Raise if a weight was missing, which transformers initialises at random; tell weights without a place."""
     missing, left = sorted(info["missing_keys"]), sorted(info["unexpected_keys"])
     name = type(model).__name__
     if missing:

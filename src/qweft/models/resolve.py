@@ -168,15 +168,7 @@ def resolve(config: ModelConfig) -> ModelSource:
 
 
 def check_model(config: ModelConfig, needs_weights: bool = True) -> ModelSource | EmbeddedModel:
-    """Check a base model as far as that is possible before PyTorch is imported: its name, device and files.
-
-    Args:
-        config: The base model.
-        needs_weights: Whether its weights are needed, or only its shapes.
-
-    Raises:
-        QweftError: As `find` and `check_quantization`, or the device is unknown, or a local folder has no weights.
-    """
+    """Check a base model as far as that is possible before PyTorch is imported: its name, device and files."""
     check_device_name(config.device)
     if needs_weights and config.device == "meta":
         raise QweftError("--model.device meta has shapes and no numbers; give auto, cpu or cuda")
@@ -210,9 +202,6 @@ def find(config: ModelConfig) -> ModelSource | EmbeddedModel:
     An alias with source "auto" is the original model if the hub or its local cache has it, else the package. The hub id
     of an embedded model is such an alias. The path of a prepared folder that is not there is its package.
     The hub is never queried when `offline()`.
-
-    Raises:
-        QweftError: The name is none of the three, or the model is not available.
     """
     folder = named_path(config.name)
     if (folder / "config.json").is_file():

@@ -27,12 +27,6 @@ class Validation(TrainerCallback, ExportableState):
     """Computes the validation loss every few steps, saves the best adapter and stops early.
 
     The attribute `log` receives {"validation_loss": ...}; `fit` sets it to the trainer's.
-
-    Args:
-        every: Optimizer steps between validations; the last step is always validated.
-        patience: Stop after this many validations without a lower loss; `None` never stops early.
-        folder: Folder of the best adapter so far.
-        judge: Returns a model's loss on the validation rows.
     """
 
     def __init__(self, every: int, patience: int | None, folder: Path, judge: Callable[[Any], float]) -> None:
@@ -104,16 +98,7 @@ class Validation(TrainerCallback, ExportableState):
 
 @dataclass(frozen=True)
 class RunCallbacks:
-    """Checkpointing, validation and reporting of a run.
-
-    Args:
-        checkpoints: The run's checkpoints; `None` writes none.
-        every: Optimizer steps between checkpoints.
-        resume_from: The checkpoint to resume from.
-        validation: Validation during training.
-        report_to: As in `transformers.TrainingArguments`.
-        begin: Called when all is checked, before the first step.
-    """
+    """Checkpointing, validation and reporting of a run."""
 
     checkpoints: Checkpoints | None = None
     every: int | None = None

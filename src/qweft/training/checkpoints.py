@@ -49,13 +49,7 @@ def remove_empty(folder: Path) -> None:
 
 
 class Checkpoints(TrainerCallback):
-    """The checkpoints of one run; as a callback it completes each one that the trainer saves.
-
-    Args:
-        folder: Folder of the checkpoints.
-        identity: Everything that determines the run's result; checkpoints with another identity are refused.
-        newest: Number of checkpoints to keep.
-    """
+    """The checkpoints of one run; as a callback it completes each one that the trainer saves."""
 
     def __init__(self, folder: Path, identity: Mapping[str, Any], newest: int = 2) -> None:
         self.folder = folder
@@ -81,11 +75,7 @@ class Checkpoints(TrainerCallback):
         return None
 
     def begin(self) -> None:
-        """Write whose checkpoints the folder will hold.
-
-        Raises:
-            QweftError: If it holds files of something else, among which the trainer would remove old checkpoints.
-        """
+        """Write whose checkpoints the folder will hold."""
         if self.folder.is_dir() and any(self.folder.iterdir()) and not (self.folder / IDENTITY).is_file():
             raise QweftError(f"{self.folder} holds files of something else; choose another --output, or move them away")
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -105,11 +95,7 @@ class Checkpoints(TrainerCallback):
 
 
 def _is_complete(checkpoint: Path) -> bool:
-    """Return whether a checkpoint's files are those that were written.
-
-    Raises:
-        QweftError: If it holds FSDP's shards that this user did not write: as pickles they could run code.
-    """
+    """Return whether a checkpoint's files are those that were written."""
     if not (checkpoint / CHECKSUMS).is_file():
         return False
     record = read_record(checkpoint / CHECKSUMS, "remove that checkpoint")

@@ -130,11 +130,7 @@ def check_plan(config: RunConfig) -> None:
 
 
 def check_no_adapter(targets: Sequence[str]) -> None:
-    """Name the way where `qweft train` is given a trained adapter or the config of a comparison.
-
-    Raises:
-        QweftError: A target is one of these.
-    """
+    """Name the way where `qweft train` is given a trained adapter or the config of a comparison."""
     for target in targets:
         path, what = Path(target), ""
         if path.name == "run.json" or (path / "adapter_config.json").is_file() or (path / "adapter").is_dir():

@@ -89,10 +89,6 @@ def whole_state(model: Any) -> dict[str, Any]:
     """Gather the trained tensors of a sharded model.
 
     Every process must call it at the same time, since each holds a shard.
-
-    Returns:
-        Keyword arguments for `save_pretrained`: the state dict with full tensors. Empty if nothing is sharded, since
-        not every method's model accepts a state dict.
     """
     from torch.distributed.tensor import DTensor
 

@@ -25,13 +25,6 @@ class GradientWatch(TrainerCallback, ExportableState):
 
     The trainer has already clipped the gradient by then; `scaled` undoes the clipping with the norm that the trainer
     logs.
-
-    Args:
-        every: Measure every this many steps.
-
-    Attributes:
-        norms: Norm of the gradient by part, at the step below.
-        step: The last step that was measured.
     """
 
     def __init__(self, every: int = 1) -> None:

@@ -225,24 +225,7 @@ def fit(
     label: str = "training",
     callbacks: RunCallbacks = ALONE,
 ) -> Fit:
-    """Train the model's parameters that require gradients.
-
-    Args:
-        model: A causal language model with an adapter; trained in place, left in evaluation mode.
-        rows: The training rows.
-        pad_token_id: Token that pads shorter rows of a batch.
-        training: Training settings.
-        label: Text of the progress bar.
-        callbacks: Checkpointing, validation and reporting.
-
-    Returns:
-        The losses, steps, times and memory of the run.
-
-    Raises:
-        DivergedError: If the loss becomes NaN or infinite: the learning rate is too high for this method.
-        OutOfMemoryError: If the memory is too small for a step.
-        QweftError: If packed rows attend to each other in this model, or the device cannot run its circuits.
-    """
+    """Train the model's parameters that require gradients."""
     with told_of_memory(_smaller(training)):
         return _fit(model, rows, pad_token_id, training, label, callbacks)
 
@@ -366,9 +349,6 @@ def _finite_curve(
 
     If a run was stopped after its last step but within an epoch, transformers makes one more step on resuming. The
     schedule's learning rate is zero by then, so that step changes nothing and is not counted.
-
-    Raises:
-        DivergedError: If a loss is NaN or infinite.
     """
     curve = tuple((step, loss) for step, loss in logged if step <= last)
     broken = [step for step, loss in curve if not math.isfinite(loss)]

@@ -74,30 +74,7 @@ def propose(config: QwthnConfig, shapes: list[tuple[int, int, int]]) -> Proposal
 
 @dataclass(frozen=True)
 class Plan:
-    """The plan of a run.
-
-    Args:
-        model: Origin of the base model.
-        adapter: The adapter section of the config.
-        layers: Number of adapted layers.
-        trainable: Number of trained parameters.
-        fixed: Untrained values in the adapter's file: directions of a basis (bytes, if packed), angles of a frozen
-            circuit.
-        data: Summary of the data.
-        memory: Estimated memory.
-        rate: The learning rate, and where it comes from.
-        steps: Optimizer steps; `None` if the data were not read.
-        warnings: Warnings to read before training.
-        parts: Trained parameters by part (tensor network, linear, circuit or control); empty for other methods.
-        twin: For a classical control: its name, its trained parameters in a layer of the config's rank, and the number
-            of angles in the circuit that it replaces.
-        lora: Parameters of LoRA of the same rank on the same layers; `None` for methods other than QWTHN.
-        modes: The factorization of each size.
-        proposal: Sizes that save as much as the paper claims; `None` if the given ones cost less than LoRA, or no such
-            sizes exist.
-        timing: Measured times of a few steps; `None` if not requested.
-        chips: What the training would take on chips; `None` if not requested, or without circuits or data.
-    """
+    """The plan of a run."""
 
     model: str
     adapter: dict[str, Any]
@@ -178,16 +155,7 @@ class Plan:
 
 
 def plan(config: RunConfig, timed: bool = False, chips: bool = False) -> Plan:
-    """Plan a run: attach the adapter on the meta device, count its parameters, and estimate memory.
-
-    Args:
-        config: The run's config.
-        timed: Also load the weights and time a few steps.
-        chips: Also say what the training would take with its circuits on chips.
-
-    Raises:
-        QweftError: If the config is wrong, or the model or the data cannot be loaded.
-    """
+    """Plan a run: attach the adapter on the meta device, count its parameters, and estimate memory."""
     check_settings(config)
     peft_config = adapter_config(config.adapter)
     # the dtype that the run would choose on its own device, not on meta

@@ -32,11 +32,7 @@ def decides(config: RunConfig) -> dict[str, Any]:
 
 
 def finished(record: Path, config: RunConfig) -> dict[str, Any] | None:
-    """Return the record if a run with the same settings has finished, else `None`.
-
-    Raises:
-        OSError: The disk or its permissions refuse it, and the run is to go on.
-    """
+    """Return the record if a run with the same settings has finished, else `None`."""
     try:
         saved = read_record(record, "remove it to train anew")
         report = DataReport(**saved["data"])  # settings that follow from the rows are those of the record

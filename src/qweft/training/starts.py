@@ -106,11 +106,7 @@ def restore_weights(model: Any) -> None:
 def save_on_plain_weights(model: Any, folder: Path) -> None:
     """Turn a saved adapter that needs rewritten base weights into one of twice the rank that needs the plain ones.
 
-        W0' + s B A = W0 + s (B A - B0 A0) = W0 + s [B, -B0] [A; A0]
-
-    Args:
-        model: The model that it was saved from; one whose start rewrote nothing is left as it is.
-        folder: The saved adapter.
+    W0' + s B A = W0 + s (B A - B0 A0) = W0 + s [B, -B0] [A; A0]
     """
     starts = _starts(model)
     if starts is None:

@@ -28,11 +28,7 @@ def split_by_part(optimizer: torch.optim.Optimizer, model: Any, rates: Mapping[s
 
 
 def check_rates(model: torch.nn.Module, rates: Mapping[str, float]) -> None:
-    """Check that the model trains each part that has a rate of its own.
-
-    Raises:
-        QweftError: It does not train one.
-    """
+    """Check that the model trains each part that has a rate of its own."""
     parts = parts_of(model)
     there = {parts.get(id(parameter), OTHER) for parameter in model.parameters() if parameter.requires_grad}
     missing = [part for part in rates if part not in there]
@@ -48,13 +44,7 @@ ADD_TO_LOSS = ("ADALORA", "CPT", "SHADOW")
 
 
 class RunTrainer(Trainer):
-    """A `Trainer` with an evaluation's loss, and learning rates and gradient norms by part.
-
-    Args:
-        rates: Peak learning rate by part; empty means one rate for all.
-        watch: Measures the parts' gradient norms.
-        kwargs: As for `transformers.Trainer`.
-    """
+    """A `Trainer` with an evaluation's loss, and learning rates and gradient norms by part."""
 
     def __init__(self, rates: Mapping[str, float], watch: GradientWatch, **kwargs: Any) -> None:
         self._rates = rates

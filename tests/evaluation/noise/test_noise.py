@@ -66,7 +66,6 @@ def test_shots_and_a_cap(adapter, tmp_path, capsys):
     assert 0 < few["circuits"] <= 300
     assert few["rise_error"] > 3 * many["rise_error"] > 0
     assert len(found["layers"]) == 4 and found["environment"]["command"].startswith("qweft evaluate")
-    assert "by_shots.png" in (tmp_path / "robustness.md").read_text()
     capsys.readouterr()
     assert evaluate(adapter, *options, "--json") == 0
     again = json.loads(capsys.readouterr().out)
@@ -140,15 +139,13 @@ def test_a_run_that_is_stopped_leaves_what_it_has(adapter, tmp_path, capsys, mon
     captured = capsys.readouterr()
     assert "the chip is switched off" in captured.err
     assert [point["setting"]["shots"] for point in read(tmp_path)["points"]] == [10, 100]
-    page = (tmp_path / "robustness.md").read_text()
-    assert "2 of 3 settings measured so far." in page and (tmp_path / "by_shots.png").is_file()
 
 
 def test_an_earlier_report_is_kept(adapter, tmp_path):
-    (tmp_path / "robustness.md").write_text("my notes")
+    (tmp_path / "robustness.json").write_text("{}")
     for shots in ("50", "10,20"):
         assert evaluate(adapter, "--device", "shots", "--shots", shots, "--output", str(tmp_path)) == 0
-    assert (tmp_path / "earlier" / "robustness-1" / "robustness.md").read_text() == "my notes"
+    assert (tmp_path / "earlier" / "robustness-1" / "robustness.json").read_text() == "{}"
     assert read(tmp_path / "earlier" / "robustness-2")["points"]
 
 

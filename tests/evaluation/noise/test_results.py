@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from qweft.evaluation.noise.grid import Setting
-from qweft.evaluation.noise.report import figures, findings, table, write
+from qweft.evaluation.noise.report import findings, table
 from qweft.evaluation.noise.results import Computed, NoiseResults, Scored, enough_shots, point
 from qweft.evaluation.noise.sample import Sample
 from qweft.evaluation.row_scores import RowScore
@@ -105,15 +105,3 @@ def test_drawn_tokens_say_nothing_of_the_whole():
     assert none.agreement is None and none.agreement_error is None
     row = next(row for row in table(results_of([none], sample=drawn)) if row[1] == "10")
     assert row[4] == "-"
-    assert figures(results_of([none, replace(none, setting=Setting(20, 1.0))], sample=drawn))
-
-
-def test_the_folder_holds_numbers_a_page_and_the_plots(tmp_path):
-    points = [at(shots, 1 / (shots or 1e9), scale) for scale in (0, 0.1, 1) for shots in (10, 100, None)]
-    page = write(results_of(points), tmp_path)
-    names = sorted(path.name for path in tmp_path.iterdir())
-    assert names == ["by_noise.png", "by_shots.png", "robustness.json", "robustness.md"]
-    text = page.read_text()
-    assert "(by_shots.png)" in text and "qweft evaluate" in text and text.count("\n| x ") == 9
-    assert "**tell**\n\n- no (computed; noise x 0, 10 shots; noise x 0, 100 shots; noise x 0, exact prob" in text
-    assert figures(results_of([at(None, 0.0)])) == []

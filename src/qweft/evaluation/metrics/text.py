@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from importlib.metadata import version
-from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -43,18 +43,16 @@ def is_chinese(texts: Sequence[str]) -> bool:
 
 
 def tokenizer_for(chinese: bool) -> Callable[[str], list[str]]:
-    """Return ROUGE's tokenizer: jieba for Chinese, else lowercased runs of letters and digits, with their marks.
-
-    Raises:
-        QweftError: If jieba is needed and not installed.
-    """
+    """Return ROUGE's tokenizer: jieba for Chinese, else lowercased runs of letters and digits, with their marks."""
     if not chinese:
         return _words
     jieba = require("jieba", EXTRA, WHAT)
     jieba.setLogLevel(logging.WARNING)
-    cutter = jieba.Tokenizer()
+    cutter, folder = jieba.Tokenizer(), cache_folder() / "jieba"
+    with suppress(OSError):  # jieba goes on without its cache
+        folder.mkdir(parents=True, exist_ok=True)
     # by default its dictionary is read from /tmp/jieba.cache, whoever wrote that, and whichever version
-    cutter.tmp_dir, cutter.cache_file = str(_own_folder()), f"jieba-{version('jieba')}.cache"
+    cutter.tmp_dir, cutter.cache_file = str(folder), f"jieba-{version('jieba')}.cache"
     return lambda text: [word for word in cutter.lcut(text) if word.strip()]
 
 
@@ -69,20 +67,13 @@ def _words(text: str) -> list[str]:
     return re.findall(rf"[^\W_](?:[{JOINERS}]?(?:{inside}))*", text)
 
 
-def _own_folder() -> Path:
-    folder = cache_folder() / "jieba"
-    with suppress(OSError):  # jieba goes on without its cache
-        folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
 def compare_texts(references: Sequence[str], base: Sequence[str], adapted: Sequence[str]) -> list[Compared]:
     """Compare two models' answers to the same prompts by BLEU-4 and ROUGE, from 0 to 100."""
     chinese = is_chinese(references)
-    return [_compare_bleu(references, base, adapted, chinese), *_compare_rouge(references, base, adapted, chinese)]
+    return [_bleu(references, base, adapted, chinese), *_rouge(references, base, adapted, chinese)]
 
 
-def _compare_bleu(references: Sequence[str], base: Sequence[str], adapted: Sequence[str], chinese: bool) -> Compared:
+def _bleu(references: Sequence[str], base: Sequence[str], adapted: Sequence[str], chinese: bool) -> Compared:
     kind = require("sacrebleu.metrics", EXTRA, WHAT).BLEU
     bleu = kind(tokenize="zh" if chinese else "13a", effective_order=True)  # only affects single rows
 
@@ -100,11 +91,9 @@ def _compare_bleu(references: Sequence[str], base: Sequence[str], adapted: Seque
     return compare_statistics("BLEU-4", counts(base), counts(adapted), score, "%", note)
 
 
-def _compare_rouge(
-    references: Sequence[str], base: Sequence[str], adapted: Sequence[str], chinese: bool
-) -> list[Compared]:
-    tokenize = tokenizer_for(chinese)
-    scorer = require("rouge_score.rouge_scorer", EXTRA, WHAT).RougeScorer(ROUGE, tokenizer=_Tokenizer(tokenize))
+def _rouge(references: Sequence[str], base: Sequence[str], adapted: Sequence[str], chinese: bool) -> list[Compared]:
+    kind = require("rouge_score.rouge_scorer", EXTRA, WHAT).RougeScorer
+    scorer = kind(ROUGE, tokenizer=SimpleNamespace(tokenize=tokenizer_for(chinese)))
 
     def scores(answers: Sequence[str]) -> list[Any]:
         return [scorer.score(told, mine) for mine, told in zip(answers, references, strict=True)]
@@ -121,13 +110,6 @@ def _compare_rouge(
         )
         for name in ROUGE
     ]
-
-
-class _Tokenizer:
-    """Tokenizer in the form that rouge-score takes."""
-
-    def __init__(self, tokenize: Callable[[str], list[str]]) -> None:
-        self.tokenize = tokenize
 
 
 def _score(source: str, conversations: Sequence[Conversation], both: Both) -> tuple[list[Compared], list[Any]]:

@@ -24,30 +24,22 @@ def _check(source: str) -> None:
 
 
 def _score(source: str, conversations: Sequence[Conversation], both: Both) -> tuple[list[Compared], list[Any]]:
-    scores = _verified(source, conversations, both)
-    return _compare(scores), [{"base": theirs, "adapted": mine} for theirs, mine in scores]
-
-
-def _verified(source: str, conversations: Sequence[Conversation], both: Both) -> list[tuple[float, float]]:
     task = gym_task(source)
-    if task is None:
-        raise QweftError(f"evaluation.metrics verifier: data {source} has no verifier")
+    assert task is not None  # by `_check`
     questions = [conversation.prompt[-1].content for conversation in conversations]
     verifier = Verifier(task, set(questions))
-    return [
-        (verifier.score(question, answer_alone(base)), verifier.score(question, answer_alone(adapted)))
-        for question, (base, adapted) in zip(questions, both.pairs, strict=True)
-    ]
-
-
-def _compare(scores: Sequence[tuple[float, float]]) -> list[Compared]:
-    solved = [[100.0 * (pair[which] >= 1) for pair in scores] for which in (0, 1)]
-    return [
-        compare_means("solved", solved[0], solved[1], unit="%", note="rows to which the task's verifier gives 1"),
+    base, adapted = (
+        [verifier.score(question, answer_alone(answer)) for question, answer in zip(questions, answers, strict=True)]
+        for answers in (both.base, both.adapted)
+    )
+    solved_base, solved_adapted = ([100.0 * (score >= 1) for score in scores] for scores in (base, adapted))
+    compared = [
         compare_means(
-            "verifier's score", [pair[0] for pair in scores], [pair[1] for pair in scores], note="from 0 to 1"
+            "solved", solved_base, solved_adapted, unit="%", note="rows to which the task's verifier gives 1"
         ),
+        compare_means("verifier's score", base, adapted, note="from 0 to 1"),
     ]
+    return compared, [{"base": theirs, "adapted": mine} for theirs, mine in zip(base, adapted, strict=True)]
 
 
 def answer_alone(answer: "Answer") -> str:

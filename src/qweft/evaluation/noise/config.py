@@ -33,7 +33,7 @@ class NoiseConfig:
         timeout: Stop after this many seconds in which no job finishes, 3600 unless given. Jobs keep running, and the
             same command continues with them.
         seed: Seed of simulated shots and of the choice of rows or tokens; 0 unless given.
-        output: Folder for numbers and plots; by default robustness-DEVICE in the parent of the adapter's folder.
+        output: Folder for the numbers; by default robustness-DEVICE in the parent of the adapter's folder.
     """
 
     device: str = "exact"

@@ -20,13 +20,7 @@ from qweft.text import many
 
 @dataclass(frozen=True)
 class Rate:
-    """Numbers of circuits that error mitigation runs.
-
-    Args:
-        circuit: Circuits for each circuit of a token.
-        once: Additional circuits that characterize the device's errors, for any number of tokens.
-        alone: Sizes of the runs of these; each is a job of its own, or several.
-    """
+    """Numbers of circuits that error mitigation runs."""
 
     circuit: int
     once: int

@@ -1,12 +1,7 @@
-"""The table and sentences of a measurement, for the terminal and as a page with figures."""
+"""The table and sentences of a measurement."""
 
-import math
-import os
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from rich.box import SIMPLE_HEAD
 from rich.console import Group
 from rich.table import Table
@@ -16,34 +11,22 @@ from qweft.environment import share_said
 from qweft.evaluation.noise.grid import Setting
 from qweft.evaluation.noise.results import NoiseResults, Point, enough_shots
 from qweft.evaluation.row_scores import CLEAR
-from qweft.figures.figure import SMALL, End, Notes, ReportFigure, dress, name_at_right, short
-from qweft.figures.styles import INK, styles
-from qweft.files import write_bytes, write_json
-from qweft.text import escaped, many, plain
+from qweft.text import many
 
 AGREEING = 0.99
-NUMBERS, PAGE = "robustness.json", "robustness.md"
-BY_SHOTS, BY_NOISE = FIGURES = "by_shots", "by_noise"
-APART = 1.05
-"""Horizontal offset, as a factor, between points of successive noise scales, so that they do not overlap."""
 
 
 def describe(results: NoiseResults) -> Group:
     """Return the table of settings, its legend, and the findings, for the terminal."""
     head, *rows = table(results)
-    drawn = Table(title=title(results), title_justify="left", box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    dtype, mitigation = results.environment.get("dtype"), f"; {results.mitigation}" if results.mitigation else ""
+    title = f"{results.device} on {results.data}: {results.measures}, model in {dtype}{mitigation}"
+    drawn = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for column in head:
         drawn.add_column(column, justify="right")
     for row in rows:
         drawn.add_row(*row)
     return Group(drawn, Text(legend(results)), Text(""), *(Text(line) for line in findings(results)))
-
-
-def title(results: NoiseResults) -> str:
-    """Return a summary of the measurement in one line."""
-    dtype = results.environment.get("dtype")
-    line = f"{results.device} on {results.data}: {results.measures}" + (f", model in {dtype}" if dtype else "")
-    return f"{line}; {results.mitigation}" if results.mitigation else line
 
 
 def table(results: NoiseResults) -> list[tuple[str, ...]]:
@@ -148,145 +131,3 @@ def _shots_needed(points: Sequence[Point]) -> str:
 
 def _from(shots: int | None) -> str:
     return "at none of these numbers of shots" if shots is None else f"from {shots:,} shots on"
-
-
-def figures(results: NoiseResults) -> list[ReportFigure]:
-    """Return the figures: by shots with several numbers of shots, by noise with several noise scales.
-
-    That by noise waits for the last setting: until then the scales have other numbers of shots.
-    """
-    made = []
-    if len({point.setting.shots for point in results.points} - {None}) > 1:
-        lines = {
-            f"noise x {scale:g}" if results.has_noise else results.device: [
-                (None if point.setting.shots is None else APART**number * point.setting.shots, point)
-                for point in results.at(scale)
-            ]
-            for number, scale in enumerate(results.scales)
-        }
-        made.append(_figure(results, BY_SHOTS, "by shots", lines))
-    if len(results.scales) > 1 and len(results.points) == results.planned:
-        points: list[tuple[float | None, Point]] = [(scale, results.at(scale)[-1]) for scale in results.scales]
-        made.append(_figure(results, BY_NOISE, f"by noise, {_shots(points[0][1])}", {"measured": points}))
-    return made
-
-
-Lines = dict[str, list[tuple[float | None, Point]]]
-"""Places and points of each line by its name; a point without a place is drawn as a dotted limit."""
-
-
-def _figure(results: NoiseResults, name: str, by: str, lines: Lines) -> ReportFigure:
-    """Return a figure of two panels: the loss above, and below the share of equal predictions."""
-    style = styles([*lines, "computed"])
-    exact = results.computed.exact
-    panels: list[tuple[str, Callable[[Point], tuple[float | None, float | None]]]] = [
-        ("held-out loss, nats a token", lambda point: (point.loss, point.rise_error)),
-        ("same next token as computed exactly, %", lambda p: (_percent(p.agreement), _percent(p.agreement_error))),
-    ]
-
-    def draw(figure: Figure) -> Notes:
-        for axes, (label, value) in zip(figure.subplots(2, sharex=True), panels, strict=True):
-            _scale(axes, name, results.scales)
-            ends = []
-            for line, points in lines.items():
-                drawn = [(x, *value(point)) for x, point in points if value(point)[0] is not None]
-                colour, marked = style[line].hex, [each for each in drawn if each[0] is not None]
-                for x, middle, _ in drawn:
-                    if x is None and middle is not None:
-                        axes.axhline(middle, color=colour, linewidth=1, linestyle=":")
-                if not marked:
-                    continue
-                places, middles, errors = zip(*marked, strict=True)
-                axes.errorbar(
-                    places, middles, [error or math.nan for error in errors], color=colour, linewidth=1.4, capsize=2,
-                    linestyle=style[line].line, marker=style[line].marker, markersize=5, markeredgewidth=0,
-                )  # fmt: skip
-                ends.append(End(middles[-1], line, style[line]))
-            if value is panels[0][1]:
-                axes.axhline(exact, color=style["computed"].hex, linewidth=1)
-                ends.append(End(exact, "computed", style["computed"]))
-            axes.margins(y=0.1)
-            dress(axes)
-            name_at_right(axes, ends)
-            axes.set_title(label, loc="left", fontsize=SMALL, color=INK)
-        return {}
-
-    in_words = "; ".join(
-        f"{line}: " + ", ".join(f"{setting_name(results, point.setting)} {point.loss:.3f}" for _, point in points)
-        for line, points in lines.items()
-    )
-    return ReportFigure(
-        name,
-        f"Loss and predictions {by}: {results.measures}",
-        "Bars: one standard error over rows, of the difference to the exact loss. Dotted: exact probabilities.",
-        f"Held-out loss. Computed exactly {exact:.3f}, base model {results.computed.base:.3f}. {in_words}.",
-        5.2,
-        draw,
-    )
-
-
-def _scale(axes: Axes, name: str, scales: Sequence[float]) -> None:
-    if name == BY_SHOTS:
-        axes.set_xscale("log")
-        axes.set_xlabel("shots a circuit")
-        axes.xaxis.set_major_formatter(lambda value, _: short(value))
-    else:
-        axes.set_xscale("symlog", linthresh=min(scale for scale in scales if scale > 0))
-        axes.set_xlabel("noise, in units of the noise model")
-        axes.set_xticks(list(scales), [f"{scale:g}" for scale in scales])
-    axes.minorticks_off()
-
-
-def _percent(share: float | None) -> float | None:
-    return None if share is None else 100 * share
-
-
-def _shots(point: Point) -> str:
-    return "exact probabilities" if point.setting.shots is None else many(point.setting.shots, "shot")
-
-
-def written(folder: Path) -> list[Path]:
-    """Return the files of a report that are in a folder, the numbers first."""
-    names = (NUMBERS, PAGE, *(f"{name}.png" for name in FIGURES))
-    return [folder / name for name in names if os.path.lexists(folder / name)]
-
-
-def write(results: NoiseResults, folder: Path) -> Path:
-    """Write numbers, figures and page to the folder; return the path of the page."""
-    write_json(folder / NUMBERS, results.to_json())
-    made = figures(results)
-    for figure in made:
-        figure.write(folder)
-    head, *rows = table(results)
-    lines = [
-        f"# {escaped(title(results))}",
-        "",
-        f"Adapter: {escaped(results.adapter)}. Device: {escaped(results.identity)}.",
-        "",
-        *(f"- {escaped(line)}" for line in findings(results)),
-        "",
-        *(f"| {' | '.join(row)} |" for row in (head, ["---:"] * len(head), *rows)),
-        "",
-        legend(results),
-        "",
-        *(line for figure in made for line in (f"![{escaped(figure.title)}]({figure.file})", "", figure.caption, "")),
-        *_answers(results),
-        "    " + " ".join(str(results.environment.get("command", "")).split()),  # one line, or its rest is markup
-        "",
-    ]
-    write_bytes(folder / PAGE, plain("\n".join(lines)).encode())
-    return folder / PAGE
-
-
-def _answers(results: NoiseResults) -> list[str]:
-    """Return Markdown lines for each prompt, its distinct answers, and the settings that gave them."""
-    lines = []
-    for number, (prompt, exact) in enumerate(zip(results.prompts, results.computed.answers, strict=True)):
-        given: dict[str, list[str]] = {exact: ["computed"]}
-        for scale in results.scales:
-            for each in results.at(scale):
-                given.setdefault(each.answers[number], []).append(setting_name(results, each.setting))
-        lines += [f"**{escaped(prompt) or '(nothing)'}**", ""]
-        lines += [f"- {escaped(each) or '(nothing)'} ({escaped('; '.join(where))})" for each, where in given.items()]
-        lines.append("")
-    return lines

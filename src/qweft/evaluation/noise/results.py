@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from qweft.evaluation.noise.grid import Setting
@@ -145,10 +145,6 @@ class NoiseResults:
     def to_json(self) -> dict[str, Any]:
         """Return all fields as JSON can hold them."""
         return asdict(self) | {"sample": self.sample.to_json()}
-
-    def with_point(self, measured: Point) -> "NoiseResults":
-        """Return the results with one more setting."""
-        return replace(self, points=(*self.points, measured))
 
     @property
     def is_diluted(self) -> bool:

@@ -25,13 +25,17 @@ from qweft.evaluation.loss import score_rows
 from qweft.evaluation.noise.config import NoiseConfig
 from qweft.evaluation.noise.cost import Costs, Plan, rate
 from qweft.evaluation.noise.grid import Checked, Setting, check_start
-from qweft.evaluation.noise.report import one_line, write, written
+from qweft.evaluation.noise.report import one_line
 from qweft.evaluation.noise.results import Computed, NoiseResults, Point, Scored, point
 from qweft.evaluation.noise.sample import ChosenTokens, Sample, Wanted, Which, measured_targets
 from qweft.evaluation.on_device import circuit_layers, on_device
 from qweft.evaluation.subject import Subject, load_subject
+from qweft.files import write_json
 from qweft.output import Console
 from qweft.text import many, progress
+
+NUMBERS = "robustness.json"
+"""File with the results, written anew after each setting."""
 
 
 def evaluate_on_device(
@@ -63,12 +67,12 @@ def evaluate_on_device(
     console = console or Console()
     tell = partial(console.print, highlight=False, soft_wrap=True)
     checked = check_start(adapter, overrides, config)
-    output = checked.output
-    pages: list[Path] = []  # after each setting
+    output, numbers = checked.output, checked.output / NUMBERS
+    points: list[Point] = []
     with ExitStack() as stack:
         if yes is not None:
             stack.enter_context(claimed_output(output, "qweft evaluate"))
-            stack.enter_context(saying_when_stopped(lambda: _kept(output, pages)))
+            stack.enter_context(saying_when_stopped(lambda: _kept(numbers, points)))
         subject = load_subject(adapter, overrides, checked.model, checked.data, checked.evaluation)
         measurement = Measurement(subject, config, checked)
         plan = measurement.plan()
@@ -80,8 +84,8 @@ def evaluate_on_device(
             base = measurement.score(untouched)
         exact = measurement.score_with(in_float64)
         results = measurement.results(Computed.of(base, exact), command)
-        if earlier := written(output):  # the numbers last: they tell whose the others are
-            tell(f"the earlier report in {output} is now in {keep_earlier(output, 'robustness', earlier[::-1])}")
+        if numbers.exists():
+            tell(f"the earlier numbers in {output} are now in {keep_earlier(output, 'robustness', [numbers])}")
         for setting in checked.grid.settings:
             executor = Executor(
                 checked.grid.devices[setting.noise_scale],
@@ -90,18 +94,18 @@ def evaluate_on_device(
                 any_calibration=config.any_calibration,
                 tell=tell,
             )
-            measured = measurement.measure(executor, setting, exact)
+            points.append(measurement.measure(executor, setting, exact))
             subject.check_same()
-            results = results.with_point(measured)
-            pages.append(write(results, output))
-            console.print(one_line(results, measured), highlight=False)
-        tell(f"written to {pages[-1]}")
+            results = replace(results, points=tuple(points))
+            write_json(numbers, results.to_json())
+            console.print(one_line(results, points[-1]), highlight=False)
+        tell(f"written to {numbers}")
         return results
 
 
-def _kept(output: Path, pages: Sequence[Path]) -> str:
+def _kept(numbers: Path, points: Sequence[Point]) -> str:
     """Return what a stopped command leaves."""
-    what = f"what was measured is in {output}" if pages else "no setting was measured to its end"
+    what = f"what was measured is in {numbers}" if points else "no setting was measured to its end"
     return f"{what}; the same command begins anew, and takes up the jobs that were sent"
 
 

@@ -79,13 +79,6 @@ class Wanted:
         """Draw as many random rows as fit; if fewer than two fit, draw single tokens of a few rows.
 
         If not everything fits, answers take at most half of the circuits. With single tokens nothing is answered.
-
-        Args:
-            max_circuits: Largest number of circuits; `None` means no cap.
-            seed: Seed of the draw.
-
-        Raises:
-            QweftError: If one token needs more circuits than the cap, or no row has a target.
         """
         usable = [i for i, row in enumerate(self.rows) if target_tokens(row)]
         if not usable:
@@ -148,15 +141,7 @@ def measured_targets(row: Encoded, tokens: Sequence[int]) -> tuple[bool, ...]:
 
 
 class ChosenTokens:
-    """Selects the tokens to measure in a batch by matching its rows to those of the sample; for `on_device`.
-
-    Args:
-        rows: Rows of the sample.
-        tokens: Positions of the tokens to measure in each row.
-        pad: Id that fills up the rows of a batch.
-        of_others: Tokens to measure in other rows, which are prompts and new tokens: "all", or "targets" for only the
-            last token, which predicts the next one.
-    """
+    """Selects the tokens to measure in a batch by matching its rows to those of the sample; for `on_device`."""
 
     def __init__(self, rows: Sequence[Encoded], tokens: Sequence[Sequence[int]], pad: int, of_others: Which) -> None:
         self._rows = [(list(row["input_ids"]), list(places)) for row, places in zip(rows, tokens, strict=True)]
