@@ -1,6 +1,5 @@
 """Names, data and messages never control the terminal, whatever prints them."""
 
-import errno
 import io
 import json
 import logging
@@ -19,7 +18,7 @@ from rich.text import Text
 
 from qweft.cli.main import COMMANDS, main
 from qweft.output import Console
-from qweft.text import CONTROLS, Lenient, PlainStream, json_text, plain, protect_streams
+from qweft.text import CONTROLS, PlainStream, json_text, plain, protect_streams
 from tests.tiny_folder import save_tiny_model
 
 HOSTILE = "\x1b[2J\x1b]0;t\x07\x9b31m\x9d0;t\x9c\u202eevil\u2066\x08\x7f\r[red]:smile:"
@@ -81,7 +80,7 @@ def test_streams_hold_for_libraries(monkeypatch):
         monkeypatch.setattr(sys, name, stream)
     protect_streams()
     protect_streams()
-    assert isinstance(sys.stdout, PlainStream) and sys.stdout.stream.stream is streams["stdout"]
+    assert isinstance(sys.stdout, PlainStream) and sys.stdout.stream is streams["stdout"]
     print(HOSTILE)
     sys.stderr.writelines([HOSTILE])
     handler = logging.StreamHandler()
@@ -95,7 +94,6 @@ def test_streams_hold_for_libraries(monkeypatch):
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a system without /dev/full")
 @pytest.mark.parametrize("command", [["presets"], ["jobs", "--json"], ["circuit", "--help"]])
 def test_what_was_not_printed_is_told(command):
-    """A full disk of the output ends no training, and is told at the end."""
     with open("/dev/full", "w") as full:
         done = subprocess.run([sys.executable, "-m", "qweft", *command], stdout=full, stderr=subprocess.PIPE, text=True)
     assert done.returncode == 2 and "cannot be written (No space left on device); make room" in done.stderr
@@ -109,19 +107,6 @@ def test_a_closed_output_is_no_traceback(closed, command):
         ["/bin/sh", "-c", f"{sys.executable} -m qweft {command} {closed}"], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0 and "Traceback" not in done.stderr
-
-
-def test_lost_lines_of_a_command_that_writes_a_folder_are_told_alone(monkeypatch, capsys):
-    """A training is whole; ending in an error, it would be trained anew."""
-    lost = OSError(errno.ENOSPC, "No space left on device")
-    monkeypatch.setattr("qweft.cli.main._dispatch", lambda given: setattr(sys.stdout, "lost", lost))
-    for command, status in (("train", 0), ("evaluate", 2)):
-        monkeypatch.setattr(sys, "stdout", Lenient(io.StringIO()))
-        assert main([command]) == status
-    assert (
-        "some lines of the output were lost (No space left on device); what was made is whole"
-        in capsys.readouterr().err
-    )
 
 
 def test_bars_of_tqdm_stay_on_one_line():

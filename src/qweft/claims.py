@@ -23,17 +23,16 @@ EARLIER = "earlier"
 def claimed_output(folder: Path, command: str, work: str | None = None, lock: Path | None = None) -> Iterator[None]:
     """Hold an output folder for one command until the block ends; a killed process lets go of it.
 
-    If the block leaves nothing in the folder, the folder goes away again. On a file system without locks nothing is
-    claimed.
+    A folder that it made and leaves empty goes away again. On a file system without locks nothing is claimed.
 
     Args:
-        folder: The output folder; created if missing.
+        folder: The output folder.
         command: Command that holds it, for the error that others get: "qweft train".
         work: What is done there; processes that do the same work share the folder. `None` shares it with nobody.
         lock: The lock file; `None` means one in the folder.
 
     Raises:
-        QweftError: If another process holds the folder, or it cannot be written.
+        QweftError: Another process holds the folder, or it cannot be written.
     """
     lock = lock or folder / CLAIM
     note = lock.with_name(f"{lock.name}.json")
@@ -78,11 +77,7 @@ def state_of(folder: Path) -> State:
 
 
 def check_state(folder: Path, before: State) -> None:
-    """Check that an adapter's files are those of before.
-
-    Raises:
-        QweftError: Another command has replaced one.
-    """
+    """Raise `QweftError` if another command has replaced one of an adapter's files."""
     if state_of(folder) != before:
         raise QweftError(f"{folder} was replaced by another command meanwhile; run the same command again")
 
@@ -96,11 +91,7 @@ def free_name(folder: Path) -> Path:
 
 
 def keep_earlier(folder: Path, name: str, files: Sequence[Path]) -> Path:
-    """Move files of an output folder into a new folder of its earlier results, named after what they are.
-
-    Raises:
-        QweftError: They cannot be moved.
-    """
+    """Move files of an output folder into a new folder of its earlier results, or raise `QweftError`."""
     place = folder / EARLIER
     try:
         if place.is_symlink():

@@ -31,12 +31,10 @@ class MachineLoad:
 
 
 class LoadMeter:
-    """Measures the load of the machine from its creation on.
+    """Measures the load from its creation on, of the cores on which this process may run.
 
-    It counts the cores on which this process may run. Time that a host takes from a virtual machine counts as others'.
-
-    Args:
-        with_children: Whether running child processes belong to the measurement. Ended ones always do.
+    Time that a host takes from a virtual machine counts as others'. With `with_children`, running child processes
+    belong to the measurement, too; ended ones always do.
     """
 
     def __init__(self, with_children: bool = False):
@@ -82,12 +80,8 @@ def environment(
 ) -> dict[str, Any]:
     """Return the environment that produced a set of results, for their record.
 
-    Args:
-        model_origin: Source of the weights and their form, as in `ModelSource.origin`.
-        data_fingerprint: Hash of the rows, to tell whether two runs used the same data.
-        command: The command line.
-        device: The model's device ("cpu", "cuda:0"); `None` means "cuda" if available, else "cpu".
-        dtype: Type of the base model's weights; `None` if unknown.
+    `model_origin` is `ModelSource.origin`, `data_fingerprint` a hash of the rows. `device` is by default "cuda" if
+    available, else "cpu".
     """
     import torch  # here, since what other functions measure is told without it
 

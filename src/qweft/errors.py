@@ -40,14 +40,7 @@ def memory_said(error: BaseException) -> str | None:
 
 @contextmanager
 def told_of_memory(way: str) -> Iterator[None]:
-    """Say in one sentence that memory is short where the block ends for want of it.
-
-    Args:
-        way: The way out: "lower training.batch_size".
-
-    Raises:
-        OutOfMemoryError: In place of PyTorch's, NumPy's or Python's own error.
-    """
+    """Raise `OutOfMemoryError` with a way out ("lower ...") in place of PyTorch's, NumPy's or Python's own error."""
     try:
         yield
     except (MemoryError, RuntimeError, OSError) as error:
@@ -77,13 +70,7 @@ def stop_if_asked() -> None:
 
 @contextmanager
 def saying_when_stopped(what_is_kept: Callable[[], str]) -> Iterator[None]:
-    """Add a note to what ends the block: Ctrl-C, a signal, a disk's error, or want of memory.
-
-    It says what is kept, and how to go on.
-
-    Args:
-        what_is_kept: Returns the note, which the command line prints.
-    """
+    """Add a note, on what is kept and how to go on, to a stop, a disk's error or want of memory that ends the block."""
     try:
         yield
     except (KeyboardInterrupt, OSError, OutOfMemoryError, MemoryError, RuntimeError) as stop:
@@ -95,16 +82,7 @@ def saying_when_stopped(what_is_kept: Callable[[], str]) -> Iterator[None]:
 
 
 def require(module: str, extra: str, what: str) -> Any:
-    """Import and return a module of an optional dependency.
-
-    Args:
-        module: Dotted name.
-        extra: Extra of Qweft that installs the module.
-        what: Subject of the error message, such as "a Qiskit circuit".
-
-    Raises:
-        QweftError: The module is not installed or fails to import.
-    """
+    """Import and return a module of an extra, or raise `QweftError` that "a Qiskit circuit" (`what`) needs it."""
     try:
         return importlib.import_module(module)
     except ImportError as error:

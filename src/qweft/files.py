@@ -24,11 +24,7 @@ LEFTOVER = re.compile(r"\.(.+)\.[0-9a-f]{6}\.tmp")
 
 
 def cache_folder() -> Path:
-    """Return the cache folder: `$QWEFT_CACHE`, else `~/.cache/qweft`.
-
-    Raises:
-        QweftError: There is no home folder, as in a container without HOME.
-    """
+    """Return the cache folder: `$QWEFT_CACHE`, else `~/.cache/qweft`; raise `QweftError` without a home folder."""
     if chosen := os.environ.get("QWEFT_CACHE"):
         return named_path(chosen)
     try:
@@ -38,11 +34,7 @@ def cache_folder() -> Path:
 
 
 def named_path(name: str) -> Path:
-    """Return the path that a name stands for; `~` is expanded where it can be.
-
-    Raises:
-        QweftError: The system does not take the name, as one of more than 255 letters.
-    """
+    """Return the path of a name, `~` expanded where it can be; raise `QweftError` for one of more than 255 letters."""
     try:
         path = Path(name).expanduser()
     except RuntimeError:  # the user in "~user" does not exist
@@ -56,10 +48,7 @@ def named_path(name: str) -> Path:
 
 @contextmanager
 def locked(path: Path) -> Iterator[bool | None]:
-    """Try to lock a file, without waiting, until the block ends; the system releases it when the process ends.
-
-    Args:
-        path: The lock file; it and its folder are created if missing.
+    """Try to lock a file, without waiting, until the block ends or the process is killed.
 
     Yields:
         Whether this process holds the lock; `None` if the file system does not support locks.
@@ -87,12 +76,7 @@ def locked(path: Path) -> Iterator[bool | None]:
 
 
 def read_bytes(path: Path, most: int) -> bytes:
-    """Return the content of a regular file of at most some bytes; a pipe could block, and a device never ends.
-
-    Raises:
-        ValueError: It is larger, a folder, a pipe or a device.
-        OSError: It cannot be opened.
-    """
+    """Return the content of a regular file; raise `ValueError` if it is larger, or a pipe, which could block."""
     with open(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)), "rb") as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise ValueError("a pipe or a device, and no regular file")
@@ -114,12 +98,7 @@ def _beside(target: Path) -> Path:
 
 
 def write_bytes(path: str | os.PathLike[str], content: bytes, mode: int = NEW) -> None:
-    """Write a file atomically: write and fsync a temporary file in the same folder, then rename it.
-
-    Args:
-        path: Target file; its folder is created if missing.
-        content: Entire content of the file.
-        mode: Its permissions. The default is reduced by the process's mask.
+    """Write a file atomically: write and fsync a temporary file in the same folder, which is made, then rename it.
 
     Raises:
         QweftError: A folder, a device or a process's own stream is there.
@@ -147,15 +126,9 @@ def _is_no_file(path: Path) -> bool:
 
 
 def check_file(path: Path, name: str, ending: str = "") -> None:
-    """Check that `write_bytes` may write a file whose name the user gave, and replaces at most another file.
+    """Raise `QweftError` unless `write_bytes` may write a file that an option names, and replaces at most its like.
 
-    Args:
-        path: The file.
-        name: What names it: "--output".
-        ending: First letters of the ending that a replaced file must have.
-
-    Raises:
-        QweftError: Something else is there, or its folder cannot be written.
+    `ending` is the beginning of the ending that a replaced file must have.
     """
     if _is_no_file(path):
         raise QweftError(f"{name} {path} is a folder, a device or a stream; give the name of a file")
@@ -182,11 +155,7 @@ def settle(target: Path) -> None:
 
 @contextmanager
 def folder_beside(target: Path) -> Iterator[Path]:
-    """Yield a temporary folder that replaces `target` when the block ends.
-
-    The old `target` is deleted only after the new one is complete. On an error the old one stays and the temporary
-    folder is deleted.
-    """
+    """Yield a temporary folder that replaces `target` when the block ends; on an error the old one stays."""
     settle(target)
     beside, old = _beside(target), _kept_aside(target)
     remove(old)
@@ -230,11 +199,7 @@ def remove(path: Path) -> None:
 
 @contextmanager
 def made_folder(folder: Path) -> Iterator[None]:
-    """Create a folder and check that it can be written; at the end, remove what was created and is still empty.
-
-    Raises:
-        QweftError: As `check_writable`.
-    """
+    """Create a folder, or raise as `check_writable`; at the end, remove what was created and is still empty."""
     missing: list[Path] = []
     with suppress(OSError):  # a name that is too long, for which check_writable has the sentence
         missing = [place for place in (folder, *folder.parents) if not place.exists()]
@@ -256,11 +221,7 @@ def check_regular(path: Path) -> None:
 
 
 def check_writable(folder: Path) -> None:
-    """Create the folder and a probe file in it, so that a long run fails early if its output cannot be written.
-
-    Raises:
-        QweftError: The folder or the file cannot be created.
-    """
+    """Create the folder and a probe file in it, or raise `QweftError`, before a long run."""
     probe = folder / f".{secrets.token_hex(3)}.probe"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -271,11 +232,7 @@ def check_writable(folder: Path) -> None:
 
 
 def check_can_be_written(folder: Path) -> None:
-    """Check that the folder could be written, without creating anything: `check_writable` for a dry run.
-
-    Raises:
-        QweftError: The folder, or its nearest existing parent, is a file, is not writable, or cannot be accessed.
-    """
+    """Raise `QweftError` unless the folder could be written, without creating anything: for a dry run."""
     try:
         there = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
     except OSError as error:

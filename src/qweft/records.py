@@ -20,10 +20,12 @@ from qweft.schema import Reader
 MOST_BYTES = 32 * 2**20
 """Largest record that is read."""
 MARK = "mark"
+FORMAT = 1
+"""Version of the records that this program writes."""
 
 
 def read_record(path: Path, way: str, most: int = MOST_BYTES) -> dict[str, Any]:
-    """Return the mapping in a JSON file; NaN, infinity and integers of more than 40 digits are refused.
+    """Return the mapping in a JSON file; NaN, infinity, huge integers and another `FORMAT` are refused.
 
     Args:
         path: The file.
@@ -31,14 +33,14 @@ def read_record(path: Path, way: str, most: int = MOST_BYTES) -> dict[str, Any]:
         most: Largest file that is read, in bytes.
 
     Raises:
-        QweftError: If the file is missing or holds no such mapping.
+        QweftError: The file is missing or holds no such mapping.
         OSError: The disk or its permissions refuse the file, which may be whole.
     """
     try:
         text = read_bytes(path, most)
         value = json.loads(text, parse_constant=_number, parse_float=_number, parse_int=_integer)
-        if not isinstance(value, dict):
-            raise ValueError("no mapping of keys to values")
+        if not isinstance(value, dict) or value.get("format", FORMAT) != FORMAT:
+            raise ValueError
     except FileNotFoundError as error:
         raise QweftError(f"{path}: no such file; {way}") from error
     except (OSError, ValueError, RecursionError) as error:
@@ -62,9 +64,9 @@ def _integer(text: str) -> int:
 
 
 def marked(record: dict[str, Any], part: str = "config") -> dict[str, Any]:
-    """Return a record with a mark of a part that `is_own` recognises; without one if the key cannot be written."""
+    """Return a record with its format, and with a mark of a part that `is_own` recognises, if a key can be written."""
     mark = _mark_of(record.get(part), make_key=True)
-    return record if mark is None else {**record, MARK: mark}
+    return {"format": FORMAT, **record, **({} if mark is None else {MARK: mark})}
 
 
 def is_own(record: dict[str, Any], part: str = "config") -> bool:
@@ -99,17 +101,10 @@ def _make_key(path: Path) -> None:
 
 
 def typed_keys(kind: type, value: Any, path: Path, way: str, name: str) -> dict[str, Any]:
-    """Return the keys of a dataclass that a part of a record has, checked as in a YAML config.
-
-    Args:
-        kind: The dataclass.
-        value: The part of the record.
-        path: The record's file, for the error.
-        way: What to do about a damaged record.
-        name: Dotted name of the part.
+    """Return the keys of a dataclass that a part of a record, with this dotted name, has, checked as in a config.
 
     Raises:
-        QweftError: If the part is no mapping, a key is unknown, or a value has another type.
+        QweftError: The part is no mapping, a key is unknown, or a value has another type.
     """
     reader = Reader(kind, str(path))
     try:

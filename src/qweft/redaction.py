@@ -48,10 +48,6 @@ def without_secrets(text: str, more: Iterable[str] = ()) -> str:
 
     Credentials are values of environment variables whose names say so, those that the families of devices have saved,
     those in `more`, and anything that looks like one.
-
-    Args:
-        text: A message, perhaps of another package.
-        more: Further credentials.
     """
     found = {value for name, value in os.environ.items() if names_credential(name) and not _is_path(value)}
     found.update(*(saved() for saved in SAVED), more)

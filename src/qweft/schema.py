@@ -120,10 +120,7 @@ def choices(kind: Any) -> tuple[str, ...]:
 def json_schema(kind: Any, parts: Mapping[str, Any], name: str = "") -> dict[str, Any]:
     """Return the JSON schema of what `Reader` takes from a file, in words that drafts 7 and 2020-12 share.
 
-    Args:
-        kind: A config class, or the type of a key.
-        parts: Schemas of keys whose type says less than is known of them, by dotted name.
-        name: Dotted name of the key; empty for the whole config.
+    `parts` has the schemas of keys whose type says less than is known of them, by dotted name.
 
     >>> json_schema(int | None, {})
     {'anyOf': [{'type': 'integer'}, {'type': 'null'}]}
@@ -188,14 +185,7 @@ class Reader:
         self.root, self.file, self.flags = root, file, flags
 
     def check(self, kind: Any, value: Any, name: str, source: Any = MISSING) -> Any:
-        """Return a value converted to a type. In sections, check every key and value.
-
-        Args:
-            kind: The type.
-            value: The value.
-            name: Its dotted name.
-            source: What errors quote; the value by default.
-        """
+        """Return a value converted to a type; in sections, check every key and value. Errors quote the source."""
         entry = entry_of(kind)
         if kind is Any:
             return value
@@ -251,16 +241,10 @@ class Reader:
 
 
 def build(kind: Any, tree: Any, where: str, name: str = "") -> Any:
-    """Return the dataclass that a checked tree describes.
-
-    Args:
-        kind: The dataclass or a field's type.
-        tree: The checked tree or leaf.
-        where: The file or the command, which begins the sentence about a missing key.
-        name: Dotted name of `tree`.
+    """Return the dataclass (or the field, with this dotted name) that a checked tree describes.
 
     Raises:
-        QweftError: If a key without a default is missing.
+        QweftError: A key without a default is missing; the sentence begins with `where`, the file or the command.
     """
     if is_leaf(kind):
         return tree

@@ -1,8 +1,8 @@
 """Text for people: plurals, near names, progress of long steps, and streams that cannot control a terminal."""
 
 import difflib
-import errno
 import fnmatch
+import io
 import json
 import os
 import re
@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from typing import IO, Any, TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
@@ -79,18 +79,14 @@ def some(names: Iterable[str]) -> str:
 
 
 def near(name: str, known: Iterable[str], most: int = 1, cutoff: float = 0.6) -> list[str]:
-    """Return the known names most similar to a name, best first; empty if none is similar enough, or it is very long.
+    """Return at most some of the known names, those most similar to a name, best first.
 
-    Args:
-        name: As typed.
-        known: Valid names.
-        most: Maximum number of names returned.
-        cutoff: Minimum similarity, from 0 (any name) to 1 (equal names): the ratio of `difflib.SequenceMatcher`.
+    `cutoff` is the least similarity, from 0 (any name) to 1 (equal names): the ratio of `difflib.SequenceMatcher`.
 
     >>> near("qhta", ["qwthn", "qtha"])
     ['qtha']
     """
-    return difflib.get_close_matches(name, list(known), n=most, cutoff=cutoff) if len(name) <= LONGEST_NAME else []
+    return difflib.get_close_matches(name[:100], list(known), n=most, cutoff=cutoff)
 
 
 def shown(value: Any) -> str:
@@ -107,54 +103,14 @@ def cut(text: str, most: int = 500) -> str:
     return text if len(text) <= most else f"{text[: most - 3]}..."
 
 
-LONGEST_NAME = 1000
-"""Most characters of a name that others are compared to, which takes seconds for a name of 100,000."""
 MOVES = re.compile(r"(?:\n|\x1b\[A)*")
 """What tqdm writes to step between several bars."""
-
-
-class Lenient:
-    """A text stream that goes on where its disk is full: a line that nobody can read must not end a training.
-
-    Args:
-        stream: The stream that is written to.
-    """
-
-    def __init__(self, stream: IO[str]):
-        self.stream = stream
-        self.lost: OSError | None = None
-        """The first error that was passed over."""
-
-    def write(self, text: str) -> int:
-        """Write the text where there is room; return its length."""
-        with self._going_on():
-            self.stream.write(text)
-        return len(text)
-
-    def flush(self) -> None:
-        """Flush where there is room."""
-        with self._going_on():
-            self.stream.flush()
-
-    @contextmanager
-    def _going_on(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
-                raise
-            self.lost = self.lost or error
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.stream, name)
 
 
 class PlainStream:
     """A text stream that removes control characters; `rich` and the system's own layout do not pass through it.
 
-    Args:
-        stream: The stream that is written to.
-        has_bars: Whether tqdm may draw its bars here: a carriage return at either end of a write, and steps up.
+    With `has_bars`, tqdm may draw its bars: a carriage return at either end of a write, and steps up.
     """
 
     def __init__(self, stream: Any, has_bars: bool = False):
@@ -188,13 +144,9 @@ def protect_streams() -> None:
     """
     # redirections are never left: a traceback is printed last of all; a stream is None where it was closed (>&-)
     if not isinstance(sys.stdout, PlainStream):
-        redirect_stdout(PlainStream(Lenient(sys.stdout or _nowhere()))).__enter__()
+        redirect_stdout(PlainStream(sys.stdout or io.StringIO())).__enter__()
     if not isinstance(sys.stderr, PlainStream):
-        redirect_stderr(PlainStream(Lenient(sys.stderr or _nowhere()), has_bars=True)).__enter__()
-
-
-def _nowhere() -> IO[str]:
-    return open(os.devnull, "w")  # for the rest of the process
+        redirect_stderr(PlainStream(sys.stderr or io.StringIO(), has_bars=True)).__enter__()
 
 
 def how_far(what: str, done: int, total: int | None, seconds: float, thing: str = "") -> str:
@@ -271,14 +223,7 @@ def progress(
 def with_progress(
     items: Collection[T], what: str, thing: str, steps: Callable[[T], int] = lambda item: 1
 ) -> Iterator[T]:
-    """Yield the items, and say how far that is, as `progress` does.
-
-    Args:
-        items: What is worked on.
-        what: What is done.
-        thing: What a step is.
-        steps: Number of steps of an item.
-    """
+    """Yield the items, each with its number of steps, and say how far that is, as `progress` does."""
     with progress(what, sum(map(steps, items)), thing) as tick:
         for item in items:
             yield item

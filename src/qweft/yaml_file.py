@@ -21,10 +21,6 @@ DECIMAL = re.compile(
 """Floats: 5e-4 is one, too."""
 
 
-OTHERS = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, RecursionError)
-"""Errors of what PyYAML calls for a wrong number or date, which it leaves as they are."""
-
-
 class _Loader(yaml.SafeLoader):
     """PyYAML's safe loader with YAML 1.2 numbers; it refuses duplicate keys."""
 
@@ -71,16 +67,7 @@ def load(text: str, where: str, is_file: bool = False) -> Any:
     """
     try:
         return yaml.load(text, Loader=_Loader)
-    except (
-        yaml.YAMLError,
-        ArithmeticError,
-        AttributeError,
-        LookupError,
-        TypeError,
-        ValueError,
-        RecursionError,
-    ) as error:
-        # PyYAML leaves the errors of what it calls for a wrong number or date as they are
+    except Exception as error:  # PyYAML leaves the errors of what it calls for a wrong number or date as they are
         mark = getattr(error, "problem_mark", None)
         problem = " ".join(str(getattr(error, "problem", None) or getattr(error, "reason", None) or error).split())
         what = problem if problem.startswith("duplicate key") else f"not valid YAML: {problem}"
