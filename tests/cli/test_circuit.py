@@ -13,7 +13,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from qweft.circuit import crz_ring_ansatz, gate_by_gate, without_crz
 from qweft.circuit.formats import FORMATS
-from qweft.circuit_view.layers import first_layer
+from qweft.circuit_view.config import _natural
 from qweft.cli.main import main
 
 LAYER = "model.layers.1.self_attn.v_proj"
@@ -62,7 +62,7 @@ def angles_in_file(adapter, layer=LAYER):
 
 def test_it_needs_no_base_model(adapter, capsys, monkeypatch):
     monkeypatch.setattr("qweft.circuit_view.run.model_of", None)
-    monkeypatch.setattr("qweft.circuit_view.tokens.load_model", None)
+    monkeypatch.setattr("qweft.circuit_view.run.load_model", None)
     found = read(capsys, adapter, "--layer", LAYER)
     assert found["layer"] == LAYER and found["core"] == "quantum_linear"
     assert found["circuit"]["qubits"] == 3 and found["circuit"]["layers"] == 2
@@ -221,7 +221,7 @@ def test_without_a_layer_the_first_one_is_shown(capsys, adapter):
     others = f"model.layers.0.self_attn.v_proj, model.layers.1.self_attn.q_proj, {LAYER}"
     assert f"the first layer with a circuit; choose another with --layer: {others}" in out
     assert "choose another" not in shown(capsys, adapter, "--layer", LAYER)
-    assert first_layer(["h.10.q", "h.2.v", "h.2.q"]) == "h.2.q"
+    assert min(["h.10.q", "h.2.v", "h.2.q"], key=_natural) == "h.2.q"
 
 
 @pytest.mark.parametrize(
@@ -260,7 +260,7 @@ def test_a_folder_as_a_file(adapter, capsys, tmp_path):
 @pytest.mark.parametrize("output", ["x.svg", "./x.svg", "link.svg"])
 def test_one_file_for_the_picture_and_the_export(adapter, capsys, tmp_path, monkeypatch, output):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("qweft.circuit_view.tokens.load_model", None)
+    monkeypatch.setattr("qweft.circuit_view.run.load_model", None)
     (tmp_path / "link.svg").symlink_to("x.svg")
     options = ["--layer", LAYER, "--tokens", TEXT, "--picture", "x.svg", "--export", "qasm3", "--output", output]
     assert f"--picture x.svg and --output {output} are the same file; give two names" in refused(

@@ -8,10 +8,9 @@ import tomllib
 
 import pytest
 
-from qweft.cli.command import NoOptions
 from qweft.cli.compare import config_of
 from qweft.cli.main import COMMANDS, main
-from qweft.cli.parser import apply_options, parse, read_arguments
+from qweft.cli.parser import parse, read
 from qweft.comparison.checks import check_comparison, for_search
 from qweft.evaluation.checks import check_evaluation
 from qweft.sweep.space import check_sweep
@@ -38,8 +37,7 @@ def check_as_it_stands(words):
     command, *argv = words
     described = importlib.import_module(f"qweft.cli.{command}").COMMAND
     if command not in CONFIGS:
-        options = described.options or NoOptions
-        apply_options(options, {}, read_arguments(argv, described), described)
+        read(argv, described).given()
         return
     config = config_of(argv)[0] if command == "compare" else parse(described.options, argv, described)
     if command == "sweep":

@@ -1,16 +1,32 @@
-"""Options of `qweft circuit`."""
+"""Options of `qweft circuit`, and their checks, which import no PyTorch."""
 
+import os
+import re
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
-from qweft.circuit.formats import names
+from qweft.circuit.formats import FORMATS, names
+from qweft.circuit.picture import KINDS
+from qweft.errors import QweftError
+from qweft.evaluation.record import model_of
+from qweft.files import check_file
+from qweft.method.fields import QwthnFields
+from qweft.method.names import formula, has_circuit
+from qweft.method.peft_methods import OWN
+from qweft.method.saved import check_folder, file_key, keys_in, read_saved
 from qweft.models.config import ModelConfig
+from qweft.models.resolve import check_model
+from qweft.text import met_by, some
 
 if TYPE_CHECKING:
     Language = str
 else:
     Language = Literal[names()]
 """Name of a text format in `qweft.circuit.formats`."""
+ANGLES = ".qwthn_core.angles"
+"""Suffix of the key of a circuit's angles in an adapter's file, after the layer's name."""
 
 
 @dataclass(frozen=True)
@@ -40,3 +56,80 @@ class CircuitConfig:
     export: Language | None = None
     output: str | None = None
     model: ModelConfig = field(default_factory=ModelConfig)
+
+
+def check_view(adapter: Path, options: Mapping[str, Any] | None) -> tuple[CircuitConfig, dict[str, Any]]:
+    """Return the options and the base model's overrides, checked with the adapter's files before anything is opened."""
+    given = dict(options or {})
+    overrides = {"model": given.pop("model")} if "model" in given else {}
+    config = CircuitConfig(**given)
+    if config.token is not None and config.tokens is None:
+        raise QweftError(f"--token {config.token}: there is no text to take it from; give one with --tokens")
+    _check_files(config)
+    layers = angle_keys(adapter)
+    if config.layer:
+        one_layer(config.layer, layers)
+    if config.chip is not None:
+        from qweft.devices.chips import check_chip  # here, to keep the help fast
+
+        check_chip(config.chip)
+    if config.tokens is not None:
+        check_model(model_of(adapter, overrides))
+    return config, overrides
+
+
+def _check_files(config: CircuitConfig) -> None:
+    """Check the export, the picture and their files."""
+    if config.picture and config.output and os.path.realpath(config.picture) == os.path.realpath(config.output):
+        raise QweftError(f"--picture {config.picture} and --output {config.output} are the same file; give two names")
+    if config.output is not None and config.export is None:
+        raise QweftError(f"--output {config.output}: nothing is exported; choose --export {', '.join(FORMATS)}")
+    if config.export is not None:
+        form = FORMATS[config.export]
+        if config.output is None:
+            raise QweftError(f"--export {config.export} needs a file to write to; give --output FILE.{form.ending}")
+        if config.token is None and not form.can_stay_open:
+            open_ones = " or ".join(name for name, form in FORMATS.items() if form.can_stay_open)
+            raise QweftError(
+                f"--export {config.export} has no parameters, so it needs the numbers of a token; give "
+                f"--tokens TEXT --token INDEX, or --export {open_ones}"
+            )
+        check_file(Path(config.output), "--output", form.ending)
+    if config.picture is not None:
+        if Path(config.picture).suffix.lower() not in {f".{kind}" for kind in KINDS}:
+            raise QweftError(f"--picture {config.picture}: its name must end in .svg, .png or .pdf")
+        check_file(Path(config.picture), "--picture")
+
+
+def angle_keys(folder: Path) -> dict[str, str]:
+    """Return the key of the angles in an adapter's file by layer name, in natural order of the names."""
+    check_folder(folder)
+    saved = read_saved(folder)
+    method = str(saved.get("peft_type"))
+    if method != OWN:
+        raise QweftError(
+            f"{folder}: an adapter of PEFT's method {method} has no circuit; qweft circuit takes a QWTHN adapter "
+            "with one, as of the presets qtha and qwthn"
+        )
+    core = str(saved.get("core", QwthnFields.core))
+    if not has_circuit(core):
+        raise QweftError(f"{folder}: core {core} ({formula(core)}) has no circuit; presets with one are qtha and qwthn")
+    keys = {file_key(key).removesuffix(ANGLES): key for key in keys_in(folder) if key.endswith(ANGLES)}
+    if not keys:
+        raise QweftError(f"{folder}: its file holds no angles of a circuit; copy the adapter again")
+    return {layer: keys[layer] for layer in sorted(keys, key=_natural)}
+
+
+def _natural(name: str) -> list[str]:
+    """Return a sort key that puts layers.2 before layers.10."""
+    return [part.zfill(20) if place % 2 else part for place, part in enumerate(re.split(r"([0-9]+)", name))]
+
+
+def one_layer(pattern: str, layers: Collection[str]) -> str:
+    """Return the one layer that matches a pattern."""
+    met = [pattern] if pattern in layers else met_by(pattern, layers)
+    if len(met) == 1:
+        return met[0]
+    if met:
+        raise QweftError(f"--layer: {pattern} meets more than one layer: {some(met)}; name one of them")
+    raise QweftError(f"--layer: {pattern} meets no layer with a circuit; the layers with one are {some(layers)}")

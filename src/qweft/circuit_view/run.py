@@ -1,69 +1,195 @@
 """`qweft circuit`: shows, compiles and exports the circuit of one layer of a trained adapter."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+from peft.utils.other import get_pattern_key
+from safetensors import safe_open
+
+from qweft.adapter import QwthnConfig
+from qweft.adapter.folder import find_weights, read_config
+from qweft.adapter.functions import FUNCTIONS, make_function
+from qweft.circuit import Circuit, expectation_values
+from qweft.circuit.description import counts
 from qweft.circuit.formats import FORMATS
 from qweft.circuit.picture import circuit_picture
-from qweft.circuit_view.checks import check_view
-from qweft.circuit_view.config import CircuitConfig
-from qweft.circuit_view.describe import CircuitView
-from qweft.circuit_view.layers import first_layer, one_layer
-from qweft.circuit_view.saved import SavedAdapter, SavedCircuit
-from qweft.circuit_view.tokens import TokenValues, token_values
-from qweft.devices.chips import compiled_for, find_chip
+from qweft.circuit_view.config import CircuitConfig, angle_keys, check_view, one_layer
+from qweft.data.tokens import text_tokens
+from qweft.devices.chips import Compilation, compiled_for, find_chip
 from qweft.errors import QweftError
+from qweft.evaluation.loss import context_of, judged
+from qweft.evaluation.on_device import circuit_layers
 from qweft.evaluation.record import model_of
+from qweft.evaluation.saved import put_on
 from qweft.files import write_bytes
+from qweft.method.names import function_of
+from qweft.models.config import ModelConfig
+from qweft.models.load import load_model
 from qweft.text import many
 
 
+@dataclass(frozen=True)
+class SavedCircuit:
+    """The circuit of one layer and its angles; those of the control `frozen` are not trained."""
+
+    layer: str
+    core: str
+    circuit: Circuit
+    layers: int
+    angles: torch.Tensor
+    is_trained: bool
+
+
+@dataclass(frozen=True)
+class TokenValues:
+    """Inputs and expectation values of a circuit for one token."""
+
+    place: int
+    id: int
+    text: str
+    c: tuple[float, ...]
+    q: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class CircuitView:
+    """A circuit with its values, compilation and files."""
+
+    adapter: str
+    saved: SavedCircuit
+    text: str | None = None
+    tokens: tuple[TokenValues, ...] = ()
+    bound: TokenValues | None = None
+    compilation: Compilation | None = None
+    files: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return everything as JSON-compatible values, with numbers in full precision."""
+        saved, circuit = self.saved, self.saved.circuit
+        return {
+            "adapter": self.adapter,
+            "layer": saved.layer,
+            "core": saved.core,
+            "circuit": {
+                "qubits": circuit.qubits,
+                "layers": saved.layers,
+                "inputs": circuit.inputs,
+                "gates": [asdict(gate) for gate in circuit.gates],
+            },
+            "angles": saved.angles.tolist(),
+            "angles_trained": saved.is_trained,
+            "dead_angles": list(circuit.dead_parameters()),
+            "written": counts(circuit).to_json(),
+            "compiled": None if self.compilation is None else self.compilation.to_json(),
+            "text": self.text,
+            "tokens": [asdict(token) for token in self.tokens],
+            "bound_token": None if self.bound is None else self.bound.place,
+            "files": list(self.files),
+        }
+
+
 def view_circuit(adapter: Path, options: Mapping[str, Any] | None = None) -> CircuitView:
-    """Returns the circuit of one layer, and writes the requested files."""
+    """Return the circuit of one layer, and write the requested files."""
     config, overrides = check_view(adapter, options)
-    opened = SavedAdapter.open(adapter)
-    layer = one_layer(config.layer, opened.keys) if config.layer else first_layer(opened.keys)
-    saved = opened.circuit_of(layer)
+    keys = angle_keys(adapter)
+    layer = one_layer(config.layer, keys) if config.layer else next(iter(keys))
+    saved = _saved_circuit(adapter, layer, keys[layer])
     chip = None if config.chip is None else find_chip(config.chip, saved.circuit.qubits)
-    tokens: Sequence[TokenValues] = ()
+    tokens: tuple[TokenValues, ...] = ()
     if config.tokens is not None:
-        tokens = token_values(adapter, model_of(adapter, overrides), saved.layer, config.tokens)
-    bound = None if config.token is None else _chosen(tokens, config.token)
+        tokens = tuple(_token_values(adapter, model_of(adapter, overrides), layer, config.tokens))
+    bound = None
+    if config.token is not None:
+        if not 0 <= config.token < len(tokens):
+            has = f"the text has {many(len(tokens), 'token')}"
+            raise QweftError(f"--token {config.token}: {has}; the first is 0, the last {len(tokens) - 1}")
+        bound = tokens[config.token]
+        tokens = (bound,)
     inputs = None if bound is None else bound.c
     compilation = None if chip is None else compiled_for(chip, saved.circuit, inputs, saved.angles)[1]
-    files = _write(config, saved, bound, _origin(adapter, saved, bound))
-    shown = tuple(tokens) if bound is None else (bound,)
-    others = () if config.layer else tuple(name for name in opened.keys if name != layer)
-    return CircuitView(str(adapter), saved, config.tokens, shown, bound, compilation, files, others)
+    files = _write(config, adapter, saved, bound)
+    others = () if config.layer else tuple(name for name in keys if name != layer)
+    return CircuitView(str(adapter), saved, config.tokens, tokens, bound, compilation, files, others)
 
 
-def _chosen(tokens: Sequence[TokenValues], token: int) -> TokenValues:
-    if not 0 <= token < len(tokens):
+def _saved_circuit(folder: Path, layer: str, key: str) -> SavedCircuit:
+    """Read the circuit of a layer with its angles from an adapter's folder, without a base model."""
+    config = read_config(folder)
+    assert isinstance(config, QwthnConfig)  # angle_keys checks the method
+    ranks = config.rank_pattern
+    at = config.resolved(ranks.get(get_pattern_key(list(ranks), layer), config.r))
+    name = function_of(at.core) or ""
+    circuit = make_function(name, at.qubits, at.circuit_layers, at.reupload).circuit
+    assert circuit is not None  # has_circuit
+    with safe_open(find_weights(folder), framework="pt") as file:
+        saved = file.get_slice(key)
+        if saved.get_shape() != [circuit.parameters] or "F" not in saved.get_dtype():
+            raise QweftError(
+                f"{folder}: the angles of {layer} are {saved.get_shape()} ({saved.get_dtype()}), and the circuit of "
+                f"its adapter_config.json has {circuit.parameters}; put the adapter's own config beside its file"
+            )
+        angles = file.get_tensor(key).double()
+    is_trained = "angles" not in FUNCTIONS[name].fixed_tensors
+    return SavedCircuit(layer, config.core, circuit, at.circuit_layers, angles, is_trained)
+
+
+def _token_values(adapter: Path, model: ModelConfig, layer: str, text: str) -> list[TokenValues]:
+    """Run a text through the base model with the adapter; return the values of one circuit for each token.
+
+    The text is used without a chat template, with the tokenizer's default special tokens.
+    """
+    if model.device == "meta":
+        raise QweftError("--model.device meta has shapes and no numbers; --tokens needs auto, cpu or cuda")
+    loaded = load_model(model)
+    ids, most = text_tokens(text, loaded.tokenizer), context_of(loaded.model)
+    if not ids:
+        raise QweftError("--tokens: the text has no token; give a few words")
+    if most is not None and len(ids) > most:
+        has = f"the text has {many(len(ids), 'token')}"
+        raise QweftError(f"--tokens: {has}, and the model takes {most:,}; give a shorter one")
+    adapted = put_on(loaded, adapter)
+    inputs: list[list[float]] = []
+    values: list[list[float]] = []
+
+    def note(circuit: Circuit, c: torch.Tensor, angles: torch.Tensor) -> torch.Tensor:
+        rows = c.detach().reshape(-1, circuit.inputs).cpu().double()
+        q = expectation_values(circuit, rows, angles.detach().cpu().double())
+        inputs.extend(rows.tolist())
+        values.extend(q.tolist())
+        return q.to(c).reshape(*c.shape[:-1], circuit.qubits)
+
+    circuit_layers(adapted)[layer].measured_by = note
+    with judged(adapted):
+        adapted(input_ids=torch.tensor([ids], device=loaded.device))
+    if len(inputs) != len(ids):
         raise QweftError(
-            f"--token {token}: the text has {many(len(tokens), 'token')}; the first is 0, the last {len(tokens) - 1}"
+            f"--tokens: layer {layer} was given {many(len(inputs), 'row')} for the {many(len(ids), 'token')} of the "
+            "text; choose a layer that every token passes once"
         )
-    return tokens[token]
+    texts = [loaded.tokenizer.decode([token]) for token in ids]
+    return [
+        TokenValues(place, token, texts[place], tuple(inputs[place]), tuple(values[place]))
+        for place, token in enumerate(ids)
+    ]
 
 
-def _origin(adapter: Path, saved: SavedCircuit, bound: TokenValues | None) -> str:
-    """Returns the origin of the circuit for the header of an export, with only the last two parts of the path."""
-    path = Path(os.path.abspath(adapter))
-    folder = "/".join(path.relative_to(path.anchor).parts[-2:])
-    inputs = "its inputs open" if bound is None else f"its inputs those of token {bound.place} ({bound.text!r})"
-    return f"From adapter {folder}, layer {saved.layer}, {inputs}."
-
-
-def _write(config: CircuitConfig, saved: SavedCircuit, bound: TokenValues | None, origin: str) -> tuple[str, ...]:
-    """Writes the files atomically; returns their names."""
+def _write(config: CircuitConfig, adapter: Path, saved: SavedCircuit, bound: TokenValues | None) -> tuple[str, ...]:
+    """Write the files atomically; return their names. An export names the last two parts of the adapter's path."""
     written = []
     if config.picture is not None:
         write_bytes(config.picture, circuit_picture(saved.circuit, Path(config.picture).suffix.lower()[1:]))
         written.append(config.picture)
     if config.export is not None and config.output is not None:
-        inputs = None if bound is None else bound.c
-        text = FORMATS[config.export].write(saved.circuit, inputs, saved.angles, about=origin)
+        path = Path(os.path.abspath(adapter))
+        folder = "/".join(path.relative_to(path.anchor).parts[-2:])
+        inputs = "its inputs open" if bound is None else f"its inputs those of token {bound.place} ({bound.text!r})"
+        about = f"From adapter {folder}, layer {saved.layer}, {inputs}."
+        text = FORMATS[config.export].write(saved.circuit, bound and bound.c, saved.angles, about=about)
         write_bytes(config.output, text.encode())
         written.append(config.output)
     return tuple(written)

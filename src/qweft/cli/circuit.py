@@ -1,6 +1,6 @@
 """`qweft circuit`."""
 
-from qweft.circuit_view.config import CircuitConfig
+from qweft.circuit_view.config import CircuitConfig, check_view
 from qweft.cli.command import Command
 from qweft.cli.parser import Call
 
@@ -20,8 +20,6 @@ COMMAND = Command(
 def run(call: Call) -> None:
     """Compute the circuit's view and print it."""
     folder, options = call.folder, call.given()
-    from qweft.circuit_view.checks import check_view
-
     check_view(folder, options)
     from qweft.circuit_view.describe import describe
     from qweft.circuit_view.run import view_circuit
