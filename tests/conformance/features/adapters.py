@@ -182,7 +182,7 @@ def head_name(case: Case) -> str:
 @feature("mixed batches in `generate`, greedy and with beams", torch.float64)
 def mixed_generation(case: Case, folder: Path) -> None:
     if not case.family.generates:
-        raise NotApplicable("no `generate`")
+        raise NotApplicable("the model does not generate")
     model = pair(case)
     names = ["ab", "a"]
     for beams in (1, 2):

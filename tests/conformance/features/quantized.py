@@ -36,7 +36,7 @@ def quantized(case: Case, folder: Path, scheme: Callable[[str], Any]) -> nn.Modu
         raise NotApplicable(f"{package} {NOT_INSTALLED}")
     base = case.base()
     if not isinstance(base, PreTrainedModel):
-        raise NotApplicable("not a model of transformers")
+        raise NotApplicable("it is no model of transformers")
     if case.family.name == "GPT-2" and scheme is torchao_int8:
         raise NotApplicable("torchao leaves Conv1D as it is")
     base.save_pretrained(folder / "base")

@@ -15,7 +15,7 @@ def of_transformers(case: Case) -> PreTrainedModel:
     """The base model, if it has transformers' calls."""
     model = case.base()
     if not isinstance(model, PreTrainedModel):
-        raise NotApplicable("not a model of transformers")
+        raise NotApplicable("it is no model of transformers")
     return model
 
 
