@@ -3,33 +3,25 @@
 import json
 import os
 import re
-import tempfile
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import HfApi, constants
+from huggingface_hub import CommitOperationAdd, HfApi, ModelCard, constants
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalTokenNotFoundError
-from huggingface_hub.repocard import REGEX_YAML_BLOCK
 from huggingface_hub.utils import validate_repo_id
 from yaml import YAMLError
 
-from qweft.claims import State, check_state, state_of
 from qweft.errors import QweftError
 from qweft.method.saved import CONFIG, WEIGHTS, check_folder
 from qweft.records import read_record
 from qweft.text import escaped, shown
-from qweft.yaml_file import dump, load
 
 REQUIRED = (CONFIG, WEIGHTS)
 OPTIONAL = ("README.md", "export.json")
 BASE, TOKENIZER = "base_model_name_or_path", "tokenizer_name_or_path"
 TEXTS = ("prompt_tuning_init_text",)
 """Fields that hold a user's words, which may begin with a slash."""
-LONGEST_FRONT = 100_000
-"""Most characters of a card's front matter that are read, which takes seconds."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +34,6 @@ class Push:
         private: Whether only its owner sees the repository.
         files: Names of the files to upload.
         base_model: Hub id of the base model for the uploaded config.
-        state: Of the adapter's files when the upload was planned.
     """
 
     folder: Path
@@ -50,7 +41,6 @@ class Push:
     private: bool
     files: tuple[str, ...]
     base_model: str
-    state: State = ()
 
     def describe(self) -> str:
         """Describe the upload in one line for the terminal."""
@@ -95,7 +85,7 @@ def plan_push(folder: Path, repository: str, private: bool = True, base_model: s
                 "itself; put a copy in its place"
             )
     files = REQUIRED + tuple(name for name in OPTIONAL if (folder / name).is_file())
-    return Push(folder, repository, private, files, named, state_of(folder))
+    return Push(folder, repository, private, files, named)
 
 
 def _check_paths(file: Path, config: dict[str, Any], base_model: str | None) -> None:
@@ -147,15 +137,15 @@ def push(wanted: Push, token: str | None = None) -> str:
     """
     if constants.HF_HUB_OFFLINE:
         raise QweftError("HF_HUB_OFFLINE is set, so nothing is sent; unset it to push")
+    operations = [CommitOperationAdd(name, content) for name, content in contents(wanted).items()]
     api: Any = HfApi(token=token)
     try:
-        with _staged(wanted) as staged:
-            made = api.create_repo(wanted.repository, private=wanted.private, exist_ok=True)
-            if wanted.private and api.model_info(made.repo_id).private is False:
-                raise QweftError(
-                    f"{made.repo_id} exists and is public; make it private there, choose another name, or say --public"
-                )
-            api.upload_folder(repo_id=made.repo_id, folder_path=staged, commit_message="Upload adapter with qweft")
+        made = api.create_repo(wanted.repository, private=wanted.private, exist_ok=True)
+        if wanted.private and api.model_info(made.repo_id).private is False:
+            raise QweftError(
+                f"{made.repo_id} exists and is public; make it private there, choose another name, or say --public"
+            )
+        api.create_commit(made.repo_id, operations, commit_message="Upload adapter with qweft")
     except LocalTokenNotFoundError as error:
         raise QweftError("no access token was found; run hf auth login, or set HF_TOKEN") from error
     except HfHubHTTPError as error:
@@ -171,63 +161,31 @@ def push(wanted: Push, token: str | None = None) -> str:
     return str(made)
 
 
-@contextmanager
-def _staged(wanted: Push) -> Iterator[Path]:
-    """Yield a folder with copies of the files to upload, before anything is made at the hub.
-
-    Raises:
-        QweftError: A file cannot be read, or there is no folder for temporary files, or it is full.
-    """
-    with ExitStack() as stack:
-        try:
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-            _stage(wanted, folder)
-        except OSError as error:
-            what = ": ".join(filter(None, (error.strerror, error.filename)))
-            raise QweftError(
-                f"the files to upload cannot be copied ({what}); make room for temporary "
-                "files, or set TMPDIR to another folder"
-            ) from error
-        yield folder
-
-
-def _stage(wanted: Push, folder: Path) -> None:
-    """Copy the files to upload; config and card get the base model's hub id."""
-    for name in wanted.files:
-        if (wanted.folder / name).is_symlink():
-            raise QweftError(f"{wanted.folder / name} became a link meanwhile; nothing was sent")
-        content = (wanted.folder / name).read_bytes()
-        if name == REQUIRED[0]:
-            config = read_record(wanted.folder / name, "save the adapter again")
-            named = config.get(BASE)
-            _check_paths(wanted.folder / name, config, named)
-            told = {BASE: wanted.base_model}
-            if named is not None and config.get(TOKENIZER) == named:
-                told[TOKENIZER] = wanted.base_model
-            content = json.dumps({**config, **told}, indent=2).encode()
-        elif name == "export.json":  # without the digests of config and card, which differ from here on
-            report = read_record(wanted.folder / name, "export the adapter again")
-            content = json.dumps({key: value for key, value in report.items() if key != "files"}, indent=2).encode()
-        elif name == "README.md":
-            text = content.decode(errors="replace")
-            for each in filter(None, (named, Path(named or "").name)):  # our cards name the last part of a path
-                text = renamed(text, each, wanted.base_model)
-            content = _name_base_model(text, wanted.base_model).encode()
-        (folder / name).write_bytes(content)
-    if wanted.state:
-        check_state(wanted.folder, wanted.state)
+def contents(wanted: Push) -> dict[str, bytes | Path]:
+    """Return what is sent of each file; config and card get the base model's hub id."""
+    sent: dict[str, bytes | Path] = {name: wanted.folder / name for name in wanted.files}
+    config = read_record(wanted.folder / CONFIG, "save the adapter again")
+    named = config[BASE] if isinstance(config.get(BASE), str) else ""
+    changes = {BASE: wanted.base_model}
+    if named and config.get(TOKENIZER) == named:
+        changes[TOKENIZER] = wanted.base_model
+    sent[CONFIG] = json.dumps({**config, **changes}, indent=2).encode()
+    if "export.json" in sent:  # without what tells of files that differ from here on
+        report = read_record(wanted.folder / "export.json", "export the adapter again")
+        sent["export.json"] = json.dumps({key: report[key] for key in report if key != "files"}, indent=2).encode()
+    if "README.md" in sent:
+        text = (wanted.folder / "README.md").read_text(encoding="utf-8", errors="replace")
+        for each in filter(None, (named, Path(named).name)):  # our cards name the last part of a path
+            text = renamed(text, each, wanted.base_model)
+        sent["README.md"] = _with_base_model(text, wanted.base_model).encode()
+    return sent
 
 
 def renamed(card: str, named: str, public: str) -> str:
     """Return a card with the name of the base model replaced.
 
-    PEFT's card has it in its front matter and its text. A path is replaced wherever it stands. A plain word, as
-    "model", is replaced in the front matter and in the lines of our own cards alone: it is in other sentences, too.
-
-    Args:
-        card: Text of the card.
-        named: The name in the adapter's config.
-        public: The name to give.
+    A path is replaced wherever it stands. A plain word, as "model", is replaced in the front matter and in the lines of
+    our own cards alone: it is in other sentences, too.
     """
     if "/" in named or os.sep in named:
         return re.sub(rf"{re.escape(named)}(?![\w-])", lambda _: public, card)
@@ -237,19 +195,14 @@ def renamed(card: str, named: str, public: str) -> str:
     return re.sub(place, lambda found: f"{found[1]}{escaped(public)}", card)
 
 
-def _name_base_model(card: str, base_model: str) -> str:
-    """Set the base model in a card's front matter; return the card unchanged if that is too long, or no mapping."""
-    front = REGEX_YAML_BLOCK.search(card)
-    text = front[2] if front else ""
+def _with_base_model(text: str, base_model: str) -> str:
+    """Return a card with the base model in its front matter, or as it is if that is malformed."""
     try:
-        # not by the hub's client, which takes minutes for a few lines that refer to each other
-        fields = load(text, "README.md") if len(text) <= LONGEST_FRONT else None
-        named = dump({**(fields or {}), "base_model": base_model})
-    except (ValueError, TypeError, RecursionError, YAMLError):
-        return card
-    if fields is None and text.strip():
-        return card
-    return f"---\n{named}---\n{card[front.end() :] if front else card}"
+        card = ModelCard(text, ignore_metadata_errors=True)
+    except (ValueError, YAMLError):
+        return text
+    card.data.base_model = base_model
+    return str(card)
 
 
 def _first_line(error: Exception) -> str:
