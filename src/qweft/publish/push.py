@@ -201,7 +201,7 @@ def _with_base_model(text: str, base_model: str) -> str:
         card = ModelCard(text, ignore_metadata_errors=True)
     except (ValueError, YAMLError):
         return text
-    card.data.base_model = base_model
+    card.data["base_model"] = base_model
     return str(card)
 
 
