@@ -5,14 +5,11 @@ import json
 import pytest
 
 from qweft.cli.main import main
-from qweft.data import check, load
-from qweft.data.check import Overlap, check_data, lengths_of, overlap, stretches
+from qweft.data.check import Overlap, check_data, overlap, stretches
 from qweft.data.config import DataConfig
 from qweft.data.conversation import TEXT, Conversation, Message
-from qweft.data.load import load_data
 from qweft.data.tokens import tokenise
 from tests.tiny_folder import save_tiny_model
-from tests.tiny_models import tiny_gpt2
 
 
 @pytest.fixture
@@ -44,31 +41,6 @@ def test_formats_lengths_and_what_would_be_cut(source, chatml):
     assert dropped.longer == 1 and "longer than 64 tokens" in dropped.split
 
 
-@pytest.mark.parametrize("learn", ["answers", "all"])
-def test_each_row_is_tokenised_once(source, chatml, monkeypatch, learn):
-    """And the split that is told is the one that a run would make."""
-    data = config(source(ROWS), learn=learn)
-    wanted, times = load_data(data, chatml), 0
-
-    def counted(*args):
-        nonlocal times
-        times += 1
-        return tokenise(*args)
-
-    for module in (check, load):
-        monkeypatch.setattr(module, "tokenise", counted)
-    found = check_data(data, chatml, "tiny")
-    assert times == found.rows and found.split == wanted.report.describe()
-
-
-def test_rows_that_the_model_has_no_positions_for_are_refused(source, tmp_path, capsys):
-    model = ["--model.name", save_tiny_model(tmp_path / "model", tiny_gpt2)]
-    rows = source([{"question": f"Q {n}?", "answer": "word " * 80} for n in range(40)])
-    for command in (["data", "check", rows], ["train", "--data.source", rows, "--output", str(tmp_path / "out")]):
-        assert main([*command, *model]) == 2
-        assert "tokens, and the model has positions for 64; set data.max_length to 64" in capsys.readouterr().err
-
-
 def test_rows_are_shown_with_what_is_learned(chatml, talk):
     row = tokenise(talk("äöü 你好?", "How many 😀 are there?", "hello", "hi 你"), chatml)
     found = stretches(row, chatml)
@@ -77,33 +49,6 @@ def test_rows_are_shown_with_what_is_learned(chatml, talk):
         "How many 😀 are there?<|im_end|>",
         "hi 你<|im_end|>",
     ]
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"validation_rows": 10, "test_rows": 10},
-        {"test_rows": 2, "max_length": 4},
-        {"validation_rows": -1},
-        {"validation_source": "none.jsonl"},
-        {"columns": {"question": "Q"}},
-        {"columns": {"prom": "question"}},
-        {"train_rows": 0},
-        {"max_rows": 16},
-    ],
-)
-def test_what_training_would_refuse_is_refused_in_the_same_words(source, tmp_path, capsys, changes):
-    """A data check that ends well means that the data of a run are well, whichever of both is started."""
-    model = ["--model.name", save_tiny_model(tmp_path / "model"), "--data.max_length", "64"]
-    words = [
-        f"--data.{key}={json.dumps(value) if isinstance(value, dict) else value}" for key, value in changes.items()
-    ]
-    rows = source(ROWS)
-    capsys.readouterr()
-    assert main(["data", "check", rows, *model, *words]) == 2
-    checked = capsys.readouterr().err
-    assert main(["train", "--data.source", rows, *model, *words, "--output", str(tmp_path / "out")]) == 2
-    assert capsys.readouterr().err.splitlines()[-1] == checked.splitlines()[-1]
 
 
 def test_what_training_and_held_out_rows_share(chatml, talk):
@@ -116,11 +61,6 @@ def test_what_training_and_held_out_rows_share(chatml, talk):
     text = Conversation((Message(TEXT, long),), "g")
     assert overlap([text], [text], chatml) == overlap([text], [text], chatml)
     assert overlap([text], [text], chatml).answers == 1 and overlap([text], [text], chatml).prompts == 0
-
-
-def test_lengths_of_one_row_and_of_many():
-    assert [*lengths_of([7]).values()] == [7] * 6
-    assert [*lengths_of(range(1, 102)).values()] == [1, 26, 51, 76, 91, 101]
 
 
 def test_the_command(source, tmp_path, capsys):

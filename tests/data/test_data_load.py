@@ -33,19 +33,6 @@ OPEN = "{% for m in messages %}{{ m['role'] + ': ' + m['content'] + '\n' }}{% en
 """Writes no end token, as Falcon's and GLM-4's."""
 
 
-def test_a_template_without_an_end_of_answers_is_told(config, chatml, tokenizer_with, tmp_path):
-    tokenizer = tokenizer_with(OPEN + "{% if add_generation_prompt %}{{ 'assistant:' }}{% endif %}")
-    why = "note: the end of an answer is not learned, as the chat template writes no end token after an answer; give "
-    assert f"{why}one by data.template, which puts <|im_end|> there" in load_data(config, tokenizer).report.describe()
-    assert "note:" not in load_data(config, chatml).report.describe()
-    assert "note:" not in load_data(replace(config, template="Q: {query}\nA:"), tokenizer).report.describe()
-    (tmp_path / "book.txt").write_text("\n\n".join(f"line {n} " * 400 for n in range(9)))
-    plain = replace(config, source=str(tmp_path / "book.txt"), validation_rows=1, test_rows=1)
-    assert "end of an answer" not in load_data(plain, tokenizer).report.describe()  # without answers
-    tokenizer.eos_token = tokenizer.chat_template = None
-    assert "as the tokenizer has no end token; name one" in load_data(config, tokenizer).report.describe()
-
-
 def test_the_report_accounts_for_every_row(config, chatml):
     report = load_data(config, chatml).report
     assert sum(part.rows for part in report.parts.values()) == report.rows == 100
@@ -57,12 +44,6 @@ def test_the_report_accounts_for_every_row(config, chatml):
     assert "left out: 10 rows longer than 64 tokens" in report.describe()
 
 
-def test_train_rows_limits_training_alone(config, chatml):
-    full, short = load_data(config, chatml), load_data(replace(config, train_rows=5), chatml)
-    assert short.train == full.train[:5]
-    assert (short.validation, short.test) == (full.validation, full.test)
-
-
 def test_the_fingerprint_changes_with_seed_template_and_text(config, chatml, plain):
     prints = {
         load_data(config, chatml).report.fingerprint,
@@ -71,15 +52,6 @@ def test_the_fingerprint_changes_with_seed_template_and_text(config, chatml, pla
         load_data(replace(config, max_length=20), chatml).report.fingerprint,
     }
     assert len(prints) == 4
-
-
-def test_no_row_left_shows_one(config, chatml):
-    with pytest.raises(
-        QweftError, match=r"no row is left to learn from, all 100 are without .* max_length 4 .*im_start"
-    ):
-        load_data(replace(config, max_length=4), chatml)
-    with pytest.raises(QweftError, match=r"no row is left to learn from, all 100 are longer than max_length 4"):
-        load_data(replace(config, max_length=4, overlong="drop"), chatml)
 
 
 def test_a_text_too_short_for_three_stretches_is_split_by_its_pieces(tmp_path, chatml):

@@ -1,6 +1,5 @@
 import hashlib
 import json
-import sys
 
 import pytest
 
@@ -57,12 +56,6 @@ def test_gsm_symbolic_ends_in_the_checked_answer_and_groups_by_template():
     # One template a group and one group a template, told without looking at the template's number.
     assert all(len(tasks) == 1 for tasks in groups.values())
     assert len(groups) == len(set.union(*groups.values())) == 85
-
-
-def test_a_missing_package_names_the_extra(monkeypatch):
-    monkeypatch.setitem(sys.modules, "reasoning_gym", None)
-    with pytest.raises(QweftError, match=r"is not installed: pip install '.\[embedded\]', or name"):
-        next(iter(gsm_symbolic()))
 
 
 def downloaded(monkeypatch, tmp_path, content):

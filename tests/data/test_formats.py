@@ -4,13 +4,11 @@ import json
 
 import pytest
 
-from qweft.cli.main import main
 from qweft.data.config import DataConfig
-from qweft.data.formats import FORMATS, format_of, formats_of, known, renamed, to_conversation, unread_of
+from qweft.data.formats import format_of, to_conversation, unread_of
 from qweft.data.load import load_data
 from qweft.data.turns import RowError, UnknownFormatError
 from qweft.errors import QweftError
-from tests.tiny_folder import save_tiny_model
 
 ASKED = [("user", "2+2?"), ("assistant", "4")]
 TURNS = [{"role": role, "content": content} for role, content in ASKED]
@@ -53,12 +51,6 @@ def written(path, rows):
 )
 def test_every_format_says_the_same(row):
     assert said(row) == ASKED
-
-
-def test_a_format_is_one_entry():
-    for each in FORMATS:
-        assert each.columns and (each.name in known()) == each.is_listed
-    assert "instruction [+ input, context, history] + output" in known() and "messages (role, content)" in known()
 
 
 def test_an_instruction_takes_input_context_and_history():
@@ -164,17 +156,6 @@ def test_columns_are_named(tmp_path, chatml, row, columns, expected):
     assert texts(data.train_conversations[0]) == expected
 
 
-@pytest.mark.parametrize("columns", [{"prompt": "q", "answer": "a"}, {"promt": "q"}, {"text": "t", "system": "s"}])
-def test_columns_that_no_format_reads_together_are_refused_before_a_file_is_read(columns):
-    with pytest.raises(QweftError, match=r"data\.columns: no format has the columns"):
-        formats_of(columns)
-
-
-def test_a_named_column_that_a_row_lacks_is_told():
-    with pytest.raises(UnknownFormatError, match=r"data\.columns\.prompt: .*'Frage'.*its columns are Question"):
-        renamed({"Question": "q"}, {"prompt": "Frage"}, "here")
-
-
 @pytest.mark.parametrize(
     ("row", "word"),
     [
@@ -190,19 +171,6 @@ def test_preferences_are_refused(tmp_path, chatml, row, word):
     config = DataConfig(written(tmp_path / "a.jsonl", [row] * 3), validation_rows=0, test_rows=0, skip_bad_rows=True)
     with pytest.raises(QweftError, match=f"a.jsonl, row 1: .*{word}"):
         load_data(config, chatml)
-
-
-@pytest.mark.parametrize(
-    "row",
-    [
-        {"question": "q", "answer": "a", "label": 0},
-        {"prompt": "q", "completion": "a", "label": 2},
-        {"prompt": "q", "completion": "a", "rejected": "b"},
-        {"text": "a", "label": False},
-    ],
-)
-def test_scores_and_classes_are_no_preferences(row):
-    assert to_conversation(row, "here").answer == "a"
 
 
 def test_columns_that_are_not_read_are_told(tmp_path, chatml):
@@ -223,24 +191,3 @@ def test_columns_that_are_not_read_are_told(tmp_path, chatml):
     source = written(tmp_path / "a.jsonl", [{"question": f"{n}", "answer": "a", "Topic": n % 2} for n in range(20)])
     report = load_data(DataConfig(source, validation_rows=2, test_rows=2), chatml).report
     assert report.unread == {"Topic": 20} and "Topic (20 rows)" in report.describe()
-
-
-def test_leaving_rows_out_is_offered_only_where_some_are_read(tmp_path, chatml):
-    good, bad = {"question": "q", "answer": "a"}, {"words": "w"}
-    for rows, is_offered in (([bad, good], False), ([good, bad], True)):
-        with pytest.raises(QweftError, match="the format is not known") as error:
-            load_data(DataConfig(written(tmp_path / "a.jsonl", rows)), chatml)
-        assert ("skip_bad_rows" in str(error.value)) == is_offered
-
-
-def test_the_command_line_and_a_config_name_columns(tmp_path, capsys):
-    model = ["--model.name", save_tiny_model(tmp_path / "model")]
-    (tmp_path / "a.csv").write_text("Question,My answer\n" + "".join(f"Say {n},It is {n}.\n" for n in range(30)))
-    words = ["--data.columns.prompt", "Question", "--data.columns.response", "My answer"]
-    assert main(["data", "check", str(tmp_path / "a.csv"), *words, *model]) == 0
-    assert "30 rows of prompt + response" in " ".join(capsys.readouterr().out.split())
-    (tmp_path / "run.yaml").write_text(
-        f"data:\n  source: {tmp_path}/a.csv\n  columns: {{prompt: Question, response: My answer}}\n"
-    )
-    assert main(["train", str(tmp_path / "run.yaml"), "--dry-run", *model, "--output", str(tmp_path / "out")]) == 0
-    assert "a.csv: 30 rows" in " ".join(capsys.readouterr().out.split())

@@ -7,7 +7,6 @@ import pytest
 from qweft.data import embedded
 from qweft.data.embedded import Verifier, gym_rows
 from qweft.data.read import read_rows
-from qweft.errors import QweftError
 
 pytest.importorskip("reasoning_gym")
 
@@ -37,20 +36,3 @@ def test_repeated_questions_and_empty_answers_are_left_out(monkeypatch):
     entries = [{"question": q, "answer": a} for q, a in (("a", "1"), ("a", "1"), ("b", " "), ("c", None), ("d", "2"))]
     monkeypatch.setattr(embedded, "gym_dataset", lambda task: entries)
     assert [row["question"] for row in gym_rows("any")] == ["a", "d"]
-
-
-def sentence(source):
-    with pytest.raises(QweftError) as caught:
-        next(iter(read_rows(source)))
-    return str(caught.value)
-
-
-def test_tasks_that_are_none():
-    assert "has no task of that name; did you mean embedded:reasoning_gym:chain_sum?" in sentence(
-        "embedded:reasoning_gym:chainsum"
-    )
-    assert "its entries have no answer to learn from" in sentence("embedded:reasoning_gym:graph_color")
-    assert "cannot be made by itself" in sentence("embedded:reasoning_gym:composite")
-    assert "embedded:reasoning_gym:TASK" in sentence("embedded:zzz")
-    with pytest.raises(QweftError, match=r"no verifier of chain_sum knows the question 'How are you\?'"):
-        Verifier("chain_sum", {"How are you?"})

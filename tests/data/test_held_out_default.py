@@ -4,12 +4,10 @@ import json
 
 import pytest
 
-from qweft.cli.main import main
 from qweft.data.config import DataConfig
 from qweft.data.load import load_data
 from qweft.errors import QweftError
 from qweft.training.record import decides
-from tests.tiny_folder import save_tiny_model
 
 
 def rows_file(path, count, bad=()):
@@ -27,11 +25,6 @@ def test_a_tenth_of_the_rows_is_held_out(tmp_path, chatml, count, held_out):
     few = f"note: {2 * held_out} rows are held out and {count - 2 * held_out} trained on; lower data.test_rows"
     assert (few in data.report.describe()) == (count < 4 * held_out)
     assert f"test: {held_out} rows of" in data.report.describe() and "a tenth of the rows" in data.report.describe()
-
-
-def test_a_file_that_is_too_small_is_refused_with_the_numbers(tmp_path, chatml):
-    with pytest.raises(QweftError, match=r"gives 16 usable rows .*8 validation rows, 8 test rows .*at least 8 are"):
-        load_data(DataConfig(rows_file(tmp_path / "a.jsonl", 16)), chatml)
 
 
 def record(data, config):
@@ -67,48 +60,3 @@ BAD_LINES = {
     "a.jsonl": ('{"question": "q", "answer"\n[1]\n', ["line 31: not JSON", "row 32: an object with named columns"]),
     "a.csv": ("q,a,b\nq,\n", ["line 32: more fields than the 2 columns", "row 32: nothing stands in answer"]),
 }
-
-
-@pytest.mark.parametrize("name", BAD_LINES)
-def test_lines_that_hold_no_row_are_left_out_too(tmp_path, chatml, name):
-    lines, faults = BAD_LINES[name]
-    if name == "a.csv":
-        text = "question,answer\n" + "".join(f"Say {n},{n}\n" for n in range(30))
-    else:
-        text = "".join(json.dumps({"question": f"Say {n}", "answer": f"{n}"}) + "\n" for n in range(30))
-    (tmp_path / name).write_text(text + lines)
-    with pytest.raises(QweftError, match=r"data.skip_bad_rows true leaves such rows out"):
-        load_data(DataConfig(str(tmp_path / name)), chatml)
-    (skipped,) = load_data(DataConfig(str(tmp_path / name), skip_bad_rows=True), chatml).report.skipped.values()
-    assert len(skipped) == 2
-    for (where, fault), words in zip(skipped, faults, strict=True):
-        assert words in f"{where}: {fault}"
-
-
-def test_the_first_hour_of_a_newcomer(tmp_path, capsys, monkeypatch):
-    """A table of forty rows, one of them without an answer: checked, then trained on, then measured."""
-    monkeypatch.chdir(tmp_path)
-    model = ["--model.name", save_tiny_model(tmp_path / "model")]
-    lines = [f'"What is {n} and {n}, please?",{2 * n}' for n in range(40)]
-    (tmp_path / "my.csv").write_text("Question,Answer\n" + "\n".join([*lines, '"Why?",']) + "\n")
-    assert main(["data", "check", "my.csv", *model]) == 2
-    assert "its columns are Question, Answer; known are" in capsys.readouterr().err
-    words = ["--data.columns.question", "Question", "--data.columns.answer", "Answer"]
-    assert main(["data", "check", "my.csv", *model, *words]) == 2
-    assert "my.csv, row 41: nothing stands in answer; --data.skip_bad_rows true" in capsys.readouterr().err
-    words += ["--data.skip_bad_rows", "true"]
-    assert main(["data", "check", "my.csv", *model, *words, "--json"]) == 0
-    checked = json.loads(capsys.readouterr().out)
-    assert checked["held_out"] == {"validation": 8, "test": 8}
-    assert checked["skipped"] == [["my.csv, row 41", "nothing stands in answer"]]
-    small = ["--adapter.preset", "lora", "--adapter.r", "2", "--training.max_steps", "2", "--evaluation.answers", "0"]
-    assert main(["train", "--data.source", "my.csv", *model, *words, *small, "--output", "out"]) == 0
-    assert "left out: 1 row that cannot be read" in capsys.readouterr().out.replace("\n", " ")
-    saved = json.loads((tmp_path / "out" / "run.json").read_text())
-    assert saved["data"]["skipped"] == {"my.csv": [["my.csv, row 41", "nothing stands in answer"]]}
-    assert (saved["config"]["data"]["test_rows"], saved["data"]["parts"]["train"]["rows"]) == (8, 24)
-    assert saved["data"]["fingerprint"] and checked["split"].startswith("data my.csv: 40 rows")
-    assert main(["evaluate", "out/adapter", "--evaluation.answers", "0"]) == 0
-    again = ["train", "--data.source", "my.csv", *model, *words, *small, "--output", "out", "--resume", "auto"]
-    assert main(again) == 0
-    assert "this run is finished already" in capsys.readouterr().out

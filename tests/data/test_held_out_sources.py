@@ -10,9 +10,7 @@ from hypothesis import strategies as st
 from qweft.data.config import DataConfig
 from qweft.data.conversation import Conversation, Message
 from qweft.data.load import load_data
-from qweft.data.read import read_rows
 from qweft.data.split import Share, TooFewRowsError, split
-from qweft.errors import QweftError
 
 
 def write(path, rows):
@@ -76,12 +74,6 @@ def test_both_may_share_a_source(config, chatml):
     assert asked(alone.test_conversations) == both[1]
 
 
-def test_the_source_named_twice_is_the_source(config, chatml):
-    plain = replace(config, validation_source=None, test_source=None)
-    named = load_data(replace(plain, test_source=plain.source), chatml)
-    assert named == load_data(plain, chatml) and named.report.held_out == {}
-
-
 @given(st.integers(1, 30), st.integers(0, 12), st.integers(0, 12), st.integers(0, 3))
 @settings(deadline=None, max_examples=60)
 def test_no_prompt_is_in_two_parts(size, validation, test, seed):
@@ -99,27 +91,3 @@ def test_no_prompt_is_in_two_parts(size, validation, test, seed):
     assert [len(parts.validation), len(parts.test)] == [validation, test]
     assert sum(map(len, sides)) == len(set.union(*sides))
     assert len(parts.train) + parts.asked_elsewhere == 40 and parts.left_over == 0
-
-
-def test_too_few_rows_of_another_source_are_told_with_their_key(config, chatml):
-    with pytest.raises(
-        QweftError, match=r"data\.test_source gives 12 usable rows in 12 groups, and is asked for 13 test rows"
-    ):
-        load_data(replace(config, test_rows=13), chatml)
-    with pytest.raises(QweftError, match=r"data\.validation_source gives 6 usable"):
-        load_data(replace(config, validation_rows=9), chatml)
-    both = replace(config, validation_source=config.test_source)
-    with pytest.raises(QweftError, match=r"data\.test_source gives 12 .*4 validation rows and 12 test rows"):
-        load_data(both, chatml)
-
-
-def test_another_split_of_a_public_data_set(monkeypatch):
-    calls = []
-    rows = [{"question": "2+2?", "answer": "4"}]
-    monkeypatch.setattr("datasets.load_dataset", lambda *asked, **how: calls.append((asked, how["split"])) or rows)
-    for source in ("gsm8k", "GSM8K@test", "owner/name@validation", "owner/name:part@test"):
-        assert [row for _, row in read_rows(source)] == rows
-    assert calls == [
-        (("openai/gsm8k", "main"), "train"), (("openai/gsm8k", "main"), "test"),
-        (("owner/name", None), "validation"), (("owner/name", "part"), "test"),
-    ]  # fmt: skip

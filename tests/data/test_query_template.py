@@ -2,12 +2,11 @@
 
 import pytest
 
-from qweft.data.conversation import Message
 from qweft.data.template import for_others, render, with_template
 from qweft.data.tokens import tokenise
 from qweft.errors import QweftError
 from qweft.evaluation.generation import prompt_of
-from tests.data.tiny_tokenizer import CHATML, learned_text, make_tokenizer
+from tests.data.tiny_tokenizer import CHATML, learned_text
 
 QUESTION = "Question: {query} Think step by step.\nAnswer:"
 
@@ -26,52 +25,10 @@ def test_the_answer_follows_at_once_and_the_model_s_own_template_is_not_used(tok
     assert tokenizer.chat_template == own and with_template(tokenizer, None) is tokenizer
 
 
-def test_a_thought_stays_where_the_model_s_template_would_open_another(tokenizer_with, talk):
-    # as R1's later template does: asked, it opens a thought; given an answer, it drops the thought
-    own = (
-        "{% for m in messages %}{% if m['role'] == 'user' %}[U]{{ m['content'] }}{% else %}"
-        "[A]{{ m['content'].split('</think>')[-1] }}{{ eos_token }}{% endif %}{% endfor %}"
-        "{% if add_generation_prompt %}[A]<think>\n{% endif %}"
-    )
-    said = talk("2+2?", "<think>\nadd\n</think>\n\n4")
-    with pytest.raises(QweftError, match="does not keep the prompt"):
-        tokenise(said, tokenizer_with(own))
-    made = with_template(tokenizer_with(own), "[U]{query}[A]")
-    assert learned_text(tokenise(said, made), made) == ["<think>\nadd\n</think>\n\n4<|im_end|>"]
-
-
-def test_any_text_stands_in_a_template_as_it_is(plain):
-    odd = "{{ x }} {% y %} \" ' \\n 你好 😀 {# z #}\n"
-    made = with_template(plain, odd + "{query}" + odd)
-    assert render([Message("user", "{{ q }}{query}")], made, answer_next=True) == odd + "{{ q }}{query}" + odd
-
-
 @pytest.mark.parametrize(("template", "count"), [("Question:", "no"), ("{query}{query}", "2")])
 def test_a_template_without_its_one_place(plain, template, count):
     with pytest.raises(QweftError, match=rf"data\.template .*: it has {count} {{query}}, and needs one"):
         with_template(plain, template)
-
-
-def test_roles_that_have_no_place(plain):
-    made = with_template(plain, "{query}")
-    with pytest.raises(QweftError, match="two follow each other"):
-        render([Message("user", "a"), Message("user", "b")], made, answer_next=True)
-    with pytest.raises(QweftError, match="no place for the role tool"):
-        render([Message("user", "a"), Message("tool", "b")], made, answer_next=True)
-
-
-@pytest.mark.parametrize(
-    ("text", "told"),
-    [
-        ("{{ 1 // 0 }}", r"refuses a conversation of roles user \(integer division"),
-        ("{{ raise_exception('a' * 10000000) }}", r"refuses .* \(a+\);"),
-    ],
-    ids=["division", "length"],
-)
-def test_a_template_that_fails_is_one_sentence(text, told):
-    with pytest.raises(QweftError, match=told) as caught:
-        render([Message("user", "a")], make_tokenizer(text))
-    assert len(str(caught.value)) < 700
 
 
 def test_a_template_that_writes_the_present_day_gives_the_same_rows_tomorrow(tokenizer_with, talk):

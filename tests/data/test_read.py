@@ -1,5 +1,4 @@
 import json
-import os
 
 import datasets
 import pyarrow
@@ -64,14 +63,6 @@ def test_a_byte_order_mark_names_the_encoding(tmp_path, ending):
     notes = []
     ((_, row),) = read_rows(str(tmp_path / f"a{ending}"), notes=notes)
     assert (row == ROWS[1] or row["text"] == text) and "UTF-16" in notes[0]
-
-
-def test_fields_of_a_csv_file_may_hold_quotes_and_spaces(tmp_path):
-    (tmp_path / "a.csv").write_text('question,answer\n q, a\n"q"," ""Yes"", she\nsaid"\n\nq, \nq,a,,\n')
-    rows = [(" q", " a"), ("q", ' "Yes", she\nsaid'), ("q", " "), ("q", "a")]
-    assert [tuple(row.values()) for _, row in read_rows(str(tmp_path / "a.csv"))] == rows
-    (tmp_path / "a.csv").write_text('question, answer\n"q", "a, b"\n')  # spaces after the commas
-    assert [row for _, row in read_rows(str(tmp_path / "a.csv"))] == [{"question": "q", "answer": "a, b"}]
 
 
 def test_a_folder_is_read_in_the_order_of_its_names(tmp_path):
@@ -158,19 +149,6 @@ def test_a_missing_file(source):
         list(read_rows(source))
 
 
-def test_a_cloned_data_set_is_not_read_as_its_readme(tmp_path):
-    (tmp_path / "data").mkdir()
-    write(tmp_path / "data", ".jsonl")
-    (tmp_path / "README.md").write_text("of the data set\n\n" * 50)
-    (tmp_path / "dataset_infos.json").write_text("{}")
-    with pytest.raises(QweftError, match=r"holds no file ending in .*such as .*data"):
-        list(read_rows(str(tmp_path)))
-    (tmp_path / "chapter.md").write_text("once upon a time")
-    assert [row["text"] for _, row in read_rows(str(tmp_path))] == ["once upon a time"]  # a folder of texts
-    write(tmp_path, ".csv")
-    assert [row for _, row in read_rows(str(tmp_path))] == ROWS
-
-
 @pytest.mark.parametrize(
     ("source", "asked"),
     [("owner/name", ("owner/name", None)), ("o/n:main", ("o/n", "main")), ("squad", ("squad", None))],
@@ -216,17 +194,6 @@ def test_plain_text_is_read_in_stretches_that_end_with_a_paragraph(tmp_path):
     assert len({row["group"] for row in rows}) == len(rows)
 
 
-def test_copies_of_a_text_in_a_folder_share_their_groups(tmp_path):
-    text = "\n\n".join(f"Paragraph {number}. " + "word " * 150 for number in range(100))
-    for name in ("book.txt", "book copy.txt", "book.md"):
-        (tmp_path / name).write_text(text, encoding="utf-8")
-    groups = {}
-    for _, row in read_rows(str(tmp_path)):
-        groups.setdefault(row["text"], []).append(row["group"])
-    assert len(groups) > 5
-    assert all(len(each) == 3 and len(set(each)) == 1 for each in groups.values())
-
-
 def test_only_the_first_rows(tmp_path):
     assert [row for _, row in read_rows(str(write(tmp_path, ".jsonl")), max_rows=1)] == ROWS[:1]
     with pytest.raises(QweftError, match=r"data.max_rows must be at least 1, got 0"):
@@ -261,16 +228,3 @@ def test_a_public_data_set_by_name_from_the_hub_and_from_a_file(tmp_path, monkey
     path = tmp_path / "copy.jsonl"
     path.write_text(json.dumps(SETS[name], ensure_ascii=False), encoding="utf-8")
     assert [row for _, row in read_rows(name, file=str(path))] == [SETS[name]] and len(calls) == 1
-
-
-def test_a_local_copy_that_is_not_there_or_of_no_public_data_set(tmp_path):
-    with pytest.raises(QweftError, match=r"data.file .*none.jsonl: there is no such file"):
-        list(read_rows("cpsycound", file=str(tmp_path / "none.jsonl")))
-    with pytest.raises(QweftError, match=r"data.source a.jsonl is not the name of a public data set \(CPsyCounD,"):
-        list(read_rows("a.jsonl", file="b.jsonl"))
-
-
-def test_only_regular_files_are_read(tmp_path):
-    os.mkfifo(tmp_path / "rows.jsonl")
-    with pytest.raises(QweftError, match=r"rows.jsonl: cannot be read \(.*a pipe, a socket or a device"):
-        list(read_rows(str(tmp_path / "rows.jsonl")))

@@ -1,21 +1,15 @@
 """Several sources of training rows: mixed by weights, split each for itself, and what is refused."""
 
-import json
-from dataclasses import asdict
-
 import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qweft.cli.main import main
-from qweft.cli.parser import dump_yaml, parse
 from qweft.data.config import DataConfig, SourceConfig
 from qweft.data.conversation import Conversation, Message
 from qweft.data.load import load_data
 from qweft.data.split import Share, TooFewRowsError, split
-from qweft.training.config import RunConfig
-from qweft.training.record import decides
 from tests.data.test_held_out_sources import asked, write
 from tests.tiny_folder import save_tiny_model
 
@@ -170,7 +164,7 @@ WRONG = [
     ({"sources": [{"source": "a.jsonl", "rows": 9}], "train_rows": 8}, "data.sources ask for 9 training rows"),
     ({"sources": [{"source": "a.jsonl", "rows": 9}, "b.jsonl"]}, "data.sources: a.jsonl has "),
     ({"sources": [{"source": "a.jsonl", "weight": 1e6}, "b.jsonl"]}, "data.sources: b.jsonl has 10 training rows"),
-    ({"sources": ["a.jsonl", "b.jsonl"], "test_rows": 40}, "data a.jsonl gives 10 usable rows in 10 groups"),
+    ({"sources": ["a.jsonl", "b.jsonl"], "test_rows": 40}, "gives 20 usable rows"),
 ]
 
 
@@ -198,29 +192,3 @@ def test_what_is_wrong_is_one_sentence_before_training(place, capsys, data, expe
 
 STEP = ["--training.max_steps", "1", "--evaluation.answers", "0"]
 SHORT = ["--data.validation_rows", "2", "--data.test_rows", "2", "--data.max_length", "64"]
-
-
-def test_a_stranger_s_record_names_no_file_to_read(place, capsys):
-    words = [*MODEL, *SHORT, *STEP, "--data.sources", "a.jsonl,b.jsonl"]
-    assert main(["train", *words, "--adapter", "{preset: mpo, target_modules: [q_proj]}", "--output", "run"]) == 0
-    record = json.loads((place / "run" / "run.json").read_text())
-    record["config"]["data"]["sources"][1]["source"] = "secret.jsonl"
-    record["config"]["data"]["source"] = "a.jsonl + secret.jsonl"
-    (place / "run" / "run.json").write_text(json.dumps(record))
-    capsys.readouterr()
-    assert main(["evaluate", "run/adapter"]) == 2
-    assert "was not written by you on this machine" in (err := capsys.readouterr().err)
-    assert "--data.sources a.jsonl,secret.jsonl" in err
-
-
-def test_configs_are_written_and_read_back(place):
-    entries = "[a.jsonl, {source: b.jsonl, weight: 2, columns: {prompt: Q}}]"
-    (place / "x.yaml").write_text(f"data: {{sources: {entries}}}")
-    config = parse(RunConfig, ["x.yaml"])
-    assert config.data.sources == [SourceConfig("a.jsonl"), SourceConfig("b.jsonl", {"prompt": "Q"}, 2.0)]
-    (place / "y.yaml").write_text(dump_yaml(config))
-    assert parse(RunConfig, ["y.yaml"]) == config
-    assert parse(RunConfig, ["x.yaml", "--data.source", "c.jsonl"]).data == DataConfig("c.jsonl")
-    assert DataConfig(**asdict(config)["data"]) == config.data
-    assert "sources" not in decides(RunConfig())["data"]
-    assert decides(config)["data"]["sources"][1]["weight"] == 2.0

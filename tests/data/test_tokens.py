@@ -9,9 +9,8 @@ from transformers import PreTrainedTokenizerFast
 
 from qweft.data.conversation import Conversation, Message
 from qweft.data.template import render, with_template
-from qweft.data.tokens import IGNORED, answer_count, closing_tokens, encode, target_tokens, tokenise
+from qweft.data.tokens import IGNORED, answer_count, encode, target_tokens, tokenise
 from qweft.errors import QweftError
-from qweft.evaluation.generation import end_tokens
 from tests.data.tiny_tokenizer import CHATML, learned_text, make_tokenizer
 
 CHAT, PLAIN = make_tokenizer(CHATML), make_tokenizer(None)
@@ -91,21 +90,6 @@ def test_a_template_that_drops_the_thought_of_the_last_answer_is_refused(talk, t
     assert learned_text(row, own) == ["<think>\nI add.\n</think>\n\n4<|im_end|>"]
 
 
-def test_a_template_whose_opening_differs_is_refused(talk, tokenizer_with):
-    opening = "{% for m in messages %}[{{ m['role'] }}]{{ m['content'] }}{% endfor %}"
-    tokenizer = tokenizer_with(opening + "{% if add_generation_prompt %}[assistant]<think>{% endif %}")
-    with pytest.raises(QweftError, match=r"does not keep the prompt .*<think>' when asked"):
-        tokenise(talk("a?", "b"), tokenizer)
-
-
-def test_a_tokenizer_without_offsets_is_refused(talk):
-    class Slow:
-        is_fast = False
-
-    with pytest.raises(QweftError, match="Slow gives no character offsets"):
-        tokenise(talk("a", "b"), Slow())
-
-
 @pytest.mark.parametrize("role", ["system", "user", "tool", "assistant"])
 def test_a_template_that_leaves_out_a_role_is_refused(tokenizer_with, role):
     turns = [Message(each, f"{each} says") for each in ("system", "user", "tool", "assistant")]
@@ -113,21 +97,6 @@ def test_a_template_that_leaves_out_a_role_is_refused(tokenizer_with, role):
     without = CHATML.replace("m['content']", f"(m['content'] if m['role'] != '{role}' else '')")
     with pytest.raises(QweftError, match=f"leaves out what the {role} says"):
         tokenise(Conversation(tuple(turns), "g"), tokenizer_with(without))
-
-
-def test_a_template_may_take_out_a_switch_or_blank_lines(tokenizer_with):
-    turns = (Message("system", "Be brief. /no_think"), Message("user", "a\n\nb /think"), Message("assistant", "c\n\nd"))
-    for change in (
-        ".replace('/no_think', '').rstrip()",
-        ".replace('/think', '').rstrip()",
-        ".replace('\\n\\n', '\\n')",
-    ):
-        tokenizer = tokenizer_with(CHATML.replace("m['content']", f"m['content']{change}"))
-        row = tokenise(Conversation(turns, "g"), tokenizer)
-        assert learned_text(row, tokenizer)[0].split() == ["c", "d<|im_end|>"]
-    cut = tokenizer_with(CHATML.replace("m['content']", "m['content'].replace('brief', '')"))
-    with pytest.raises(QweftError, match="leaves out what the system says"):
-        tokenise(Conversation(turns, "g"), cut)
 
 
 WORDS = r"[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
@@ -159,17 +128,6 @@ def test_no_token_holds_the_end_of_a_prompt_and_the_beginning_of_an_answer(talk,
     assert row["input_ids"][: len(asked)] == asked
     assert row["labels"] == [IGNORED] * len(asked) + row["input_ids"][len(asked) :]
     assert learned_text(row, made)[0].lstrip(" ") == f"{answer}<|endoftext|>".lstrip(" ")
-
-
-def test_what_ends_an_answer_need_not_end_a_text(joining):
-    """As in the base models of Qwen."""
-    joining.chat_template = CHATML
-    assert closing_tokens(joining) == {joining.convert_tokens_to_ids("<|im_end|>")}
-    assert end_tokens(None, joining) == {*closing_tokens(joining), joining.eos_token_id}
-    joining.chat_template = CHATML.replace("<|im_end|>", "")  # an answer ends in text
-    assert closing_tokens(joining) == set()
-    joining.chat_template = "{{ raise_exception('no') }}"
-    assert end_tokens(None, joining) == {joining.eos_token_id}
 
 
 def test_spaces_are_learned_where_a_tokenizer_takes_them_off_its_offsets(talk):

@@ -4,10 +4,8 @@ import json
 
 import pytest
 
-from qweft.data.config import DataConfig
 from qweft.data.formats import to_conversation
-from qweft.data.load import load_data
-from qweft.data.template import in_its_form, shows_tools, with_template
+from qweft.data.template import shows_tools, with_template
 from qweft.data.tokens import tokenise
 from qweft.errors import QweftError
 from qweft.evaluation.generation import prompt_of
@@ -127,45 +125,6 @@ def test_answers_are_asked_for_with_the_tools(qwen):
     )
     ends_with_call = to_conversation({**FORMS["openai"], "messages": turns([call()])[:3]}, "here")
     assert ends_with_call.answer == '<tool_call>\n{"name": "weather", "arguments": {"city": "Oslo"}}\n</tool_call>'
-
-
-def test_results_of_several_calls_stand_in_one_turn(chatml):
-    calls = [call(), call({"city": "Rome"}, id="c2")]
-    results = [{"role": "tool", "tool_call_id": each, "content": each} for each in ("c2", "c1")]
-    row = {"messages": [*turns(calls)[:2], *results, turns(calls)[3]]}
-    found = in_its_form(to_conversation(row, "here"), chatml)
-    assert [message.role for message in found.messages] == ["user", "assistant", "user", "assistant"]
-    assert found.messages[2].content.index("c2") < found.messages[2].content.index("c1")
-
-
-@pytest.mark.parametrize(
-    ("template", "calls", "content", "words"),
-    [
-        (
-            DROPS_CONTENT,
-            [call()],
-            "I look it up.",
-            "the chat template leaves out a part of message 2, which calls a tool",
-        ),
-        (
-            DROPS_CONTENT,
-            [call()],
-            "<think>I look it up.</think>",
-            r"the chat template leaves out the chain of thought of an answer \('I look it up\.'\)",
-        ),
-        (
-            ONE_CALL,
-            [call(), call(id="c2")],
-            None,
-            "the chat template refuses a conversation of roles .*one call at once",
-        ),
-    ],
-)
-def test_a_template_that_cannot_write_a_conversation_names_the_row(tmp_path, template, calls, content, words):
-    rows = [{"messages": turns(calls, content), "tools": TOOLS, "group": n} for n in range(4)]
-    (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    with pytest.raises(QweftError, match=rf"^a\.jsonl, row \d: {words}"):
-        load_data(DataConfig(str(tmp_path / "a.jsonl"), validation_rows=1, test_rows=1), make_tokenizer(template))
 
 
 def asked(content=None, **more):

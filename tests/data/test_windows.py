@@ -47,13 +47,3 @@ def test_no_piece_is_too_long_where_each_text_begins_with_a_space(kind):
     assert "".join(piece.answer for piece in pieces) == content and len(pieces) > 20
     lengths = [len(tokenise(piece, tokenizer)["input_ids"]) for piece in pieces]
     assert max(lengths) == 16 and min(lengths[:-1]) > 12
-
-
-def test_a_piece_never_ends_inside_a_character():
-    pieces = [piece.answer for piece in windows(text("你好" * 30), TOKENIZER, 7)]
-    assert "".join(pieces) == "你好" * 30 and "\ufffd" not in "".join(pieces) and len(pieces) > 5
-
-
-def test_a_conversation_stays_as_it_is(talk):
-    conversation = talk("How many? " * 50, "Twelve. " * 50)
-    assert list(windows(conversation, TOKENIZER, 8)) == [conversation]

@@ -87,11 +87,6 @@ def test_is_the_greedy_answer_whatever_the_models_settings(model, tokenizer):
     assert any(len(answer.generated.split()) > 3 for answer in answers)
 
 
-def test_an_answer_does_not_depend_on_the_others(model, tokenizer):
-    together = generate_answers(model, tokenizer, [ONE, TWO], 8)
-    assert together == [generate_answers(model, tokenizer, [c], 8)[0] for c in (ONE, TWO)]
-
-
 @pytest.mark.parametrize("several", [False, True])
 def test_stops_at_an_end_token_of_the_model(model, tokenizer, several):
     ids = greedy(model, tokenizer, ONE.messages[:-1], 12)
@@ -99,14 +94,6 @@ def test_stops_at_an_end_token_of_the_model(model, tokenizer, several):
     model.generation_config.eos_token_id = [end, 1] if several else end
     answer = generate_answers(model, tokenizer, [ONE], 12)[0]
     assert answer.generated == tokenizer.decode(ids[: ids.index(end)], skip_special_tokens=True).strip()
-
-
-def test_a_tokenizer_without_chat_template(model, tokenizer):
-    tokenizer.chat_template = None
-    try:
-        assert generate_answers(model, tokenizer, [ONE], 3)[0].generated is not None
-    finally:
-        tokenizer.chat_template = TEMPLATE
 
 
 def many(count):

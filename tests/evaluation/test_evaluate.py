@@ -7,12 +7,9 @@ import pytest
 from tests.tiny_folder import save_tiny_model
 
 from qweft.adapter.attach import adapter_config, attach
-from qweft.comparison.checks import check_comparison
-from qweft.comparison.config import ComparisonConfig, MethodConfig
 from qweft.data.config import DataConfig
 from qweft.errors import QweftError
 from qweft.evaluation.config import EvaluationConfig
-from qweft.evaluation.preview import preview_evaluation
 from qweft.evaluation.run import evaluate
 from qweft.models.config import ModelConfig
 from qweft.models.load import load_model
@@ -134,35 +131,6 @@ def test_what_cannot_be_is_said_before_a_model_is_loaded(folder, monkeypatch):
     assert "pip install '.[lm-eval]'" in sentence(folder, lm_eval=["arc_easy"])
 
 
-def test_answers_without_a_final_answer_are_refused_before_the_first_one_is_generated(folder, monkeypatch):
-    monkeypatch.setattr("qweft.evaluation.run.held_out_loss", lambda *_: pytest.fail("judged"))
-    data = {"source": str(folder / "other.jsonl"), "max_length": 32}
-    got = sentence(folder, metrics=["reasoning"], data=data)
-    assert "none of the 8 answers on record ends in a final answer" in got
-    data |= {"validation_rows": 4, "test_rows": 8}
-    sections = {"model": {"name": str(folder / "model")}, "data": data, "evaluation": {"metrics": ["reasoning"]}}
-    with pytest.raises(QweftError, match="none of the 8 answers on record"):
-        preview_evaluation(folder / "adapter", sections)
-
-
-def test_a_task_that_the_harness_does_not_know_is_told_before_the_answers(folder, monkeypatch):
-    def unknown(*_):
-        raise QweftError("evaluation.lm_eval arc_eazy: the harness stopped")
-
-    monkeypatch.setattr("qweft.evaluation.run.check_harness", lambda tasks: None)
-    monkeypatch.setattr("qweft.evaluation.run.run_harness", unknown)
-    monkeypatch.setattr("qweft.evaluation.run.generate_answers", lambda *_: pytest.fail("answers were generated"))
-    assert "the harness stopped" in sentence(folder, lm_eval=["arc_eazy"])
-
-
-def test_other_data_need_not_fit_the_runs_limit(folder):
-    rows = [{"text": f"There are {n} apples. " * 12} for n in range(6)]
-    (folder / "long.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    data = {"max_length": 64, "overlong": "drop"}
-    found = judged(folder, forgetting=str(folder / "long.jsonl"), forgetting_rows=4, data=data)
-    assert found.forgetting[0].tokens > 4 * 64
-
-
 def test_what_the_run_was_told_of_its_data_is_told_to_evaluate_by_its_folder_alone(folder, tmp_path):
     other = [{"question": f"{n} and 2?", "answer": f"{n} + 2 = {n + 2}\n#### {n + 2}"} for n in range(9)]
     (folder / "test.jsonl").write_text("\n".join(map(json.dumps, other)))
@@ -183,11 +151,3 @@ def test_what_the_run_was_told_of_its_data_is_told_to_evaluate_by_its_folder_alo
     weights = tmp_path / "run" / "adapter" / "adapter_model.safetensors"
     assert record["adapter_bytes"] == weights.stat().st_size
     assert record["data"]["held_out"] == {"test": data.test_source}
-
-
-def test_a_comparison_refuses_what_it_does_not_measure():
-    config = ComparisonConfig(
-        methods={"lora": MethodConfig({"peft_type": "LORA"})}, evaluation=EvaluationConfig(metrics=["text"])
-    )
-    with pytest.raises(QweftError, match=r"evaluation\.metrics: a comparison judges by loss"):
-        check_comparison(config)

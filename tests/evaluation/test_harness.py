@@ -8,7 +8,6 @@ from tests.data.tiny_tokenizer import CHATML, make_tokenizer
 from tests.tiny_models import tiny_llama
 
 from qweft.data.tokens import IGNORED
-from qweft.errors import QweftError
 from qweft.evaluation.harness import check_harness, compare_harness, run_harness
 from qweft.evaluation.loss import score_rows
 
@@ -81,10 +80,3 @@ def test_a_limit(task, tokenizer):
     found = run_harness(model_of(tokenizer, 0), tokenizer, [task[1]], 5, 2)
     (score,) = compare_harness(found, found)
     assert score.base.rows == 5 and score.difference.value == 0
-
-
-def test_tasks_that_cannot_be_had(tokenizer):
-    with pytest.raises(QweftError, match=r"lm_eval none\.yaml: there is no such file"):
-        check_harness(["none.yaml"])
-    with pytest.raises(QweftError, match=r"lm_eval no_such_task: the harness stopped"):
-        run_harness(model_of(tokenizer, 0), tokenizer, ["no_such_task"], 1, 1)

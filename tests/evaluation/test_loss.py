@@ -88,12 +88,6 @@ def test_does_not_depend_on_batch_size_order_or_padding(model, rows, batch_size)
     assert held_out.standard_error == pytest.approx(wanted.standard_error, rel=1e-5)
 
 
-def test_more_positions_than_are_taken_at_a_time(model, rows, monkeypatch):
-    wanted = held_out_loss(model, rows, PAD, 2)
-    monkeypatch.setattr("qweft.evaluation.loss.POSITIONS_AT_A_TIME", 3)
-    assert held_out_loss(model, rows, PAD, 2).loss == pytest.approx(wanted.loss, rel=1e-6)
-
-
 def test_modes_and_gradients_are_left_as_they_were(model, rows):
     model.train()
     model.model.layers[0].eval()
@@ -135,13 +129,6 @@ class Fixed(torch.nn.Module):
     def forward(self, input_ids, attention_mask, use_cache):
         p = torch.tensor([1 - 1 / 2 - 1 / 4 - 1 / 8, 1e-9, 1 / 2, 1e-9, 1 / 4, 1e-9, 1e-9, 1e-9, 1 / 8])
         return SimpleNamespace(logits=p.log().expand(*input_ids.shape, -1).to(torch.bfloat16))
-
-
-def test_logits_of_a_half_type_are_normalised_in_float32():
-    row = {"input_ids": [1, 8, 4, 2], "labels": [-100, 8, 4, 2]}
-    logits = Fixed()(torch.tensor([row["input_ids"]]), None, False).logits[0, :-1]
-    exact = -logits.double().log_softmax(-1)[torch.arange(3), torch.tensor([8, 4, 2])].mean().item()
-    assert held_out_loss(Fixed(), [row], PAD, 1).loss == pytest.approx(exact, rel=1e-6)
 
 
 def test_standard_error_by_hand():

@@ -7,7 +7,6 @@ from tests.tiny_models import tiny_llama
 
 from qweft import QwthnConfig
 from qweft.devices import Measurer, make_device
-from qweft.errors import QweftError
 from qweft.evaluation.on_device import circuit_layers, on_device
 
 IDS = torch.arange(14).reshape(2, 7)
@@ -84,16 +83,6 @@ def test_generation_measures_each_new_token_once():
     assert sum(map(len, measure.seen)) == 4 * (3 + 2)
 
 
-def test_generation_does_not_go_by_the_mask_of_an_earlier_call():
-    model, measure = adapted(), Counting()
-    with on_device(model, measure), torch.no_grad():
-        model(input_ids=IDS[:1], attention_mask=torch.tensor([[1] * 4 + [0] * 3]))
-        model.generate(input_ids=IDS[1:], max_new_tokens=1, do_sample=False, pad_token_id=0)
-        model(input_ids=IDS[:1], attention_mask=torch.tensor([[1] * 4 + [0] * 3]))
-        model.base_model(input_ids=IDS[1:])
-    assert [len(c) for c in measure.seen[::4]] == [4, 7, 4, 7]
-
-
 @pytest.mark.parametrize(
     ("patterns", "count"), [(None, 4), (["q_proj"], 2), (["*layers.0.*"], 2), (["*.v_proj", "q_proj"], 4)]
 )
@@ -101,17 +90,3 @@ def test_layers_by_name(patterns, count):
     names = list(circuit_layers(adapted(), patterns))
     assert len(names) == count and names == sorted(names)
     assert names[0].startswith("model.layers.0.self_attn.")
-
-
-def test_two_active_adapters_are_told_apart_first():
-    model = adapted()
-    model.add_adapter("second", model.peft_config["default"])
-    model.base_model.set_adapter(["default", "second"])
-    with pytest.raises(QweftError, match="has two active adapters with a circuit; make one active by set_adapter"):
-        circuit_layers(model)
-
-
-@pytest.mark.parametrize("core", ["linear", "mlp_linear"])
-def test_an_adapter_without_circuit(core):
-    with pytest.raises(QweftError, match="no circuit"), on_device(adapted(core), Counting()):
-        pass

@@ -6,11 +6,9 @@ import time
 import pytest
 import torch
 from peft import (
-    AdaptionPromptConfig,
     LoraConfig,
     PrefixTuningConfig,
     PromptTuningConfig,
-    ShiraConfig,
     get_peft_model,
 )
 from rich.console import Console
@@ -18,7 +16,6 @@ from safetensors.torch import load_file, save_file
 from tests.tiny_folder import save_rows, save_tiny_model
 
 from qweft.adapter.attach import adapter_config, attach
-from qweft.cli.main import main
 from qweft.data.load import load_data
 from qweft.errors import QweftError
 from qweft.evaluation import saved
@@ -47,42 +44,6 @@ def test_an_adapter_of_another_method_whose_file_lacks_a_tensor_is_refused(tmp_p
     save_file({key.replace("lora_A", "lora_a"): tensor for key, tensor in load_file(file).items()}, file)
     with pytest.raises(QweftError, match=r"the adapter does not load on .*Found missing adapter keys"):
         put_on(load_model(config), tmp_path / "adapter")
-
-
-@pytest.mark.parametrize("config", [
-    LoraConfig(target_modules=["q_proj"], init_lora_weights="pissa"),
-    LoraConfig(target_modules=["q_proj"], init_lora_weights="olora"),
-    ShiraConfig(target_modules=["q_proj"], r=2),
-    AdaptionPromptConfig(task_type="CAUSAL_LM", adapter_len=4, adapter_layers=1),
-], ids=lambda config: str(getattr(config, "init_lora_weights", config.peft_type.value)))  # fmt: skip
-def test_a_dry_run_takes_what_the_command_takes(tmp_path, capsys, config):
-    base = ModelConfig(save_tiny_model(tmp_path / "model"), dtype="float32", device="cpu")
-    get_peft_model(load_model(base).model, config).save_pretrained(tmp_path / "adapter")
-    rows = save_rows(tmp_path / "rows.jsonl")
-    command = ["evaluate", str(tmp_path / "adapter"), "--model.name", base.name, "--data.source", rows]
-    for options in (["--dry-run"], ["--evaluation.answers", "0"]):
-        assert main([*command, *options]) == 0, capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    "fields", [{}, {"modules_to_save": ["lm_head"]}, {"bias": "all"}, {"trainable_token_indices": [1]}]
-)
-def test_tensors_that_peft_leaves_out_are_told(tmp_path, capsys, fields):
-    """A LoRA of a deeper model, or of more layers than its config names, does in part what it was trained to do."""
-    config = ModelConfig(save_tiny_model(tmp_path / "model"), dtype="float32", device="cpu")
-    targets = ["q_proj", "embed_tokens"] if not fields else ["q_proj"]
-    get_peft_model(load_model(config).model, LoraConfig(target_modules=targets, **fields)).save_pretrained(
-        tmp_path / "a"
-    )
-    put_on(load_model(config), tmp_path / "a")
-    assert "note:" not in capsys.readouterr().err
-    file = tmp_path / "a" / "adapter_model.safetensors"
-    tensors = load_file(file)
-    deeper = {key.replace("layers.0", "layers.7"): tensor for key, tensor in tensors.items() if "layers.0" in key}
-    save_file(tensors | {key: tensor.clone() for key, tensor in deeper.items()}, file)
-    put_on(load_model(config), tmp_path / "a")
-    told = " ".join(capsys.readouterr().err.split())
-    assert f"has {len(deeper)} tensors for which its config has no place on this model" in told and "layers.7" in told
 
 
 def wait_for_long(*_, **__):

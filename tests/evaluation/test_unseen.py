@@ -10,9 +10,7 @@ from tests.tiny_folder import save_rows, save_tiny_model
 
 from qweft.analysis.run import inspect
 from qweft.cli.main import main
-from qweft.data import load
 from qweft.data.config import DataConfig
-from qweft.data.tokens import tokenise
 from qweft.errors import QweftError
 from qweft.evaluation.preview import preview_evaluation
 from qweft.evaluation.run import evaluate
@@ -54,15 +52,6 @@ def test_so_are_they_where_circuits_are_measured_and_adapters_inspected(folder, 
     words = ["evaluate", "run/adapter", "--data.source", "./rows.jsonl", "--data.test_rows", "40", "--device", "exact"]
     assert main([*words, "--dry-run"]) == 2
     assert "the adapter was trained on" in capsys.readouterr().err
-
-
-def test_fewer_rows_and_other_data_are_judged(folder):
-    adapter, few = folder / "run/adapter", {"answers": 0}
-    assert evaluate(adapter, {"data": {"test_rows": 3}, "evaluation": few}).base.rows
-    assert len(evaluate(adapter, {"data": {"validation_rows": 0}, "evaluation": few}).base.rows) == 8
-    other = folder / "other.jsonl"
-    other.write_text("\n".join(json.dumps({"prompt": f"{n}, and then?", "completion": "yes"}) for n in range(40)))
-    assert len(evaluate(adapter, {"data": {"source": str(other), "test_rows": 20}, "evaluation": few}).base.rows) == 20
 
 
 def test_data_that_have_changed_since_are_told(folder, capsys):
@@ -113,12 +102,3 @@ def test_the_runs_own_split_is_judged_whatever_groups_share_a_text(folder, tmp_p
     train(RunConfig(ModelConfig(str(folder / "model")), data, LORA, training, output=str(tmp_path / "run")))
     for given in ({"source": str(rows)}, {"test_rows": 3}):
         assert evaluate(tmp_path / "run/adapter", {"data": given, "evaluation": {"answers": 0}}).base.rows
-
-
-def test_of_the_training_rows_one_is_tokenised(folder, monkeypatch):
-    """A run's data may have thousands."""
-    seen = []
-    monkeypatch.setattr(load, "tokenise", lambda row, tokenizer: seen.append(row) or tokenise(row, tokenizer))
-    preview_evaluation(folder / "run/adapter", {"evaluation": {"answers": 0}})
-    report = json.loads((folder / "run/run.json").read_text())["data"]["parts"]
-    assert len(seen) == report["test"]["rows"] + report["validation"]["rows"] + 1 < report["train"]["rows"]

@@ -1,14 +1,10 @@
 """Base models that see the answers that they are to predict are refused, before anything is trained."""
 
-import json
-
 import pytest
 import torch
 import transformers
-from safetensors.numpy import save_file
 from transformers import LlamaForCausalLM
 
-from qweft.cli.main import main
 from qweft.errors import QweftError
 from qweft.models.causal import check_outputs
 from qweft.models.config import ModelConfig
@@ -16,7 +12,6 @@ from qweft.models.load import load_model
 from qweft.models.resolve import ModelSource
 from tests.conformance.families import decoders
 from tests.data.tiny_tokenizer import CHATML, make_tokenizer
-from tests.tiny_folder import save_rows
 from tests.tiny_models import tiny_gpt2, tiny_llama
 
 BERT = {
@@ -57,15 +52,6 @@ def test_an_encoder_is_refused_by_its_config(tmp_path, stem, head, sizes, words,
     assert words in str(fault.value)
 
 
-def test_a_vision_model_is_refused_with_the_right_reason(tmp_path):
-    config = transformers.ViTConfig(
-        hidden_size=8, intermediate_size=8, num_hidden_layers=1, num_attention_heads=2, image_size=8, patch_size=4
-    )
-    transformers.ViTForImageClassification(config).save_pretrained(tmp_path)
-    with pytest.raises(QweftError, match="ViTForImageClassification is no causal language model"):
-        load_model(ModelConfig(name=str(tmp_path), device="cpu"))
-
-
 @pytest.mark.parametrize(
     ("stem", "head", "sizes"),
     [("Bert", "LMHeadModel", BERT), ("Roberta", "ForCausalLM", BERT)],
@@ -88,16 +74,6 @@ def gemma_of_images():
     }  # fmt: skip
     tokens = {"image_token_index": 399, "image_token_id": 399, "boi_token_index": 398, "eoi_token_index": 397}
     return transformers.Gemma3Config(text_config=text, vision_config=sight, mm_tokens_per_image=1, **tokens)
-
-
-def test_a_config_without_a_padding_token_is_no_obstacle(tmp_path):
-    torch.manual_seed(0)
-    transformers.AutoModelForCausalLM.from_config(gemma_of_images()).save_pretrained(tmp_path / "model")
-    make_tokenizer(CHATML).save_pretrained(tmp_path / "model")
-    rows = save_rows(tmp_path / "rows.jsonl")
-    words = ["train", "--model.name", str(tmp_path / "model"), "--data.source", rows, "--training.max_steps", "1"]
-    adapter = "{peft_type: LORA, r: 2, target_modules: '.*language_model.*q_proj'}"
-    assert main([*words, "--training.batch_size", "2", "--adapter", adapter, "--output", str(tmp_path / "run")]) == 0
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16], ids=str)
@@ -126,31 +102,3 @@ def test_a_decoder_without_its_causal_mask_is_found_by_its_outputs(dtype):
         )
     with pytest.raises(QweftError, match=r"model mine: LlamaForCausalLM is not causal: a later token changes"):
         check_outputs(model, SOURCE)
-
-
-def test_a_masked_model_that_says_it_decodes_is_found_by_its_outputs(tmp_path):
-    """XLNet predicts in any order: its config does not tell that a plain pass looks both ways."""
-    sizes = {"vocab_size": 400, "d_model": 16, "n_layer": 2, "n_head": 2, "d_inner": 16, "initializer_range": 0.3}
-    folder = saved(tmp_path, "XLNet", "LMHeadModel", sizes)
-    with pytest.raises(QweftError, match="XLNetLMHeadModel is not causal"):
-        load_model(ModelConfig(name=folder, device="cpu"))
-
-
-@pytest.mark.parametrize(
-    "words", [["train"], ["plan"], ["train", "--dry-run"], ["evaluate", "run/adapter"], ["compare", "compare.yaml"]]
-)
-def test_every_command_refuses_an_encoder_before_it_writes(tmp_path, monkeypatch, capsys, words):
-    monkeypatch.chdir(tmp_path)
-    saved(tmp_path / "bert", "Bert", "ForMaskedLM", BERT)
-    (tmp_path / "compare.yaml").write_text(
-        "methods: {lora: {adapter: {peft_type: LORA, r: 2}}}\nevaluation: {answers: 0}\n"
-    )
-    if words[0] == "evaluate":
-        (tmp_path / "run/adapter").mkdir(parents=True)
-        (tmp_path / "run/adapter/adapter_config.json").write_text(json.dumps({"peft_type": "LORA"}))
-        save_file({}, tmp_path / "run/adapter/adapter_model.safetensors")
-    rows = ["--data.source", save_rows(tmp_path / "rows.jsonl"), "--data.test_rows", "4", "--data.validation_rows", "4"]
-    place = [] if words[0] in ("evaluate", "plan") else ["--output", "out"]
-    assert main([*words, "--model.name", "bert", *rows, *place]) == 2
-    assert "BertForMaskedLM is an encoder" in capsys.readouterr().err
-    assert not (tmp_path / "out" / "adapter").exists()

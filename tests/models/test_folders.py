@@ -3,11 +3,8 @@
 import json
 
 import pytest
-import torch
-from safetensors.torch import load_file, save_file
 
 from qweft.errors import QweftError
-from qweft.models import load
 from qweft.models.causal import check_config
 from qweft.models.config import ModelConfig, allow_remote_code
 from qweft.models.load import load_model
@@ -32,18 +29,6 @@ def refused(folder):
 
 def change(path, **keys):
     path.write_text(json.dumps(json.loads(path.read_text()) | keys))
-
-
-@pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("can't allocate memory")])
-def test_a_model_that_does_not_fit_is_not_called_damaged(folder, monkeypatch, error):
-    def full(*_, **__):
-        raise error
-
-    for name, at in (("check_outputs", load), ("from_pretrained", load.CausalLM)):
-        with monkeypatch.context() as patch:
-            patch.setattr(at, name, full)
-            said = refused(folder)
-        assert "the memory is too small (" in said and "load it with model.quantization" in said and "whole" not in said
 
 
 @pytest.mark.parametrize(
@@ -75,21 +60,3 @@ def test_a_pickle_is_refused_without_words_on_how_to_run_it(folder, tmp_path):
 def test_no_adapter_is_put_on_a_base_model_unasked(folder):
     (folder / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA", "r": 2}))
     assert "an adapter is beside its weights" in refused(folder)
-
-
-def test_weights_without_a_place_in_the_model_are_told(folder, capsys):
-    load_model(ModelConfig(str(folder), device="cpu"))
-    assert "note:" not in capsys.readouterr().err
-    tensors = load_file(folder / WEIGHTS)
-    biases = {f"model.layers.0.self_attn.{name}_proj.bias": torch.ones(16) for name in "qo"}
-    save_file({**tensors, **biases}, folder / WEIGHTS, {"format": "pt"})
-    load_model(ModelConfig(str(folder), device="cpu"))
-    told = " ".join(capsys.readouterr().err.split())
-    assert "have 2 tensors that LlamaForCausalLM with their config.json has no place for" in told and "o_proj" in told
-
-
-def test_weights_that_give_no_numbers_are_refused(folder):
-    tensors = load_file(folder / WEIGHTS)
-    tensors["model.norm.weight"][0] = torch.nan
-    save_file(tensors, folder / WEIGHTS, {"format": "pt"})
-    assert "its logits are not numbers (NaN) in float32; get its weights anew" in refused(folder)

@@ -68,36 +68,6 @@ def test_a_killed_preparation_leaves_nothing_that_counts(runs, model, monkeypatc
     assert list(prepared_folder(model).parent.iterdir()) == []
 
 
-def test_of_two_processes_the_first_wins(runs, model, monkeypatch):
-    publish = preparing._publish
-
-    def overtaken(done, final):
-        final.mkdir()
-        (final / MARK).write_text("the other's")
-        publish(done, final)
-
-    monkeypatch.setattr(preparing, "_publish", overtaken)
-    assert (prepare(model) / MARK).read_text() == "the other's"
-
-
-def test_a_folder_without_the_mark_is_made_anew(runs, model):
-    folder = prepare(model)
-    (folder / MARK).unlink()
-    (folder / "model.safetensors").write_bytes(b"half")
-    assert (prepare(model) / "model.safetensors").read_bytes() == b"weights"
-    assert is_prepared(model) and len(runs) == 2
-
-
-def test_a_full_disk_is_said(runs, model, monkeypatch):
-    def full(*_):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(preparing, "convert", full)
-    with pytest.raises(QweftError, match=r"cannot be written \(.*No space left.*point QWEFT_CACHE at another folder"):
-        prepare(model)
-    assert list(prepared_folder(model).parent.iterdir()) == []
-
-
 @pytest.mark.parametrize(("noise", "tied"), [(0.0, True), (0.05, True), (0.5, False)])
 def test_one_matrix_held_twice_is_tied_to_the_outputs_copy_and_two_matrices_are_not(noise, tied, tmp_path):
     torch.manual_seed(0)

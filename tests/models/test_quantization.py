@@ -17,10 +17,8 @@ from transformers import (
 
 from qweft.adapter.attach import adapter_config, attach
 from qweft.cli.main import main
-from qweft.comparison.starter import CANDIDATES, starter
 from qweft.data.config import DataConfig
 from qweft.data.load import load_data
-from qweft.doctor.run import quantization
 from qweft.errors import QweftError
 from qweft.evaluation.loss import held_out_loss
 from qweft.method.specification import ON_QUANTIZED, check_on_quantized
@@ -190,32 +188,6 @@ REFUSED = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("options", "expected"), REFUSED)
-def test_what_such_layers_do_not_take_is_told_before_a_weight_is_read(
-    folder, tmp_path, monkeypatch, capsys, options, expected
-):
-    monkeypatch.setattr("qweft.models.load._weights", lambda *_: pytest.fail("the weights were read"))
-    assert expected in said(capsys, ["train", *arguments(folder, tmp_path / "run"), *options])
-    assert not (tmp_path / "run").exists()
-
-
-def test_a_device_that_bitsandbytes_does_not_know(folder, monkeypatch):
-    import bitsandbytes
-
-    monkeypatch.setattr(bitsandbytes, "supported_torch_devices", {"cuda"})
-    with pytest.raises(QweftError, match=r"bitsandbytes runs on cuda, not on cpu; choose another model\.device"):
-        load_model(config_of(folder, "8bit"))
-
-
-def test_the_doctor_looks_whether_it_works(monkeypatch):
-    found = list(quantization())
-    assert [finding.state for finding in found] == ["ok", "ok"], found
-    monkeypatch.setattr("qweft.models.quantization.scheme", lambda *_: 1 / 0)
-    assert [finding.state for finding in quantization()] == ["note", "note"]
-    monkeypatch.setattr("qweft.doctor.run.find_spec", lambda name: None)
-    assert all("pip install '.[quantized]'" in finding.said for finding in quantization())
-
-
 ON_THEM = {name: each for name, each in COMPARED.items() if each["peft_type"] in ON_QUANTIZED}
 SETTINGS = {
     "ADALORA": {"total_step": 100, "tinit": 1, "tfinal": 1, "deltaT": 1},
@@ -254,27 +226,3 @@ def test_a_method_that_is_taken_trains_and_comes_back(folder, tmp_path, name, ki
     again = PeftModel.from_pretrained(load_model(config_of(folder, kind)).model, tmp_path).eval()
     with torch.no_grad():
         assert torch.equal(again(ids).logits, last)
-
-
-@pytest.mark.parametrize(
-    ("adapter", "expected"),
-    [
-        ("{peft_type: IA3, target_modules: [k_proj], feedforward_modules: []}", "PEFT does not take IA3 off"),
-        ("{peft_type: HRA, target_modules: [q_proj]}", "PEFT's method HRA does not train on a base model"),
-    ],
-)
-def test_a_comparison_refuses_what_would_fail_in_its_midst(folder, tmp_path, capsys, adapter, expected):
-    (tmp_path / "compare.yaml").write_text(f"methods:\n  lora: {{adapter: {adapter}}}\n")
-    told = said(capsys, ["compare", str(tmp_path / "compare.yaml"), *arguments(folder, tmp_path / "runs"), "--dry-run"])
-    assert told.startswith(f"methods.lora: {expected}")
-
-
-@pytest.mark.parametrize("is_saved_so", [False, True])
-@pytest.mark.parametrize("preset", CANDIDATES)
-def test_data_alone_is_compared_by_methods_that_go_with_the_model(folder, tmp_path, preset, is_saved_so):
-    model = config_of(folder, "8bit")
-    if is_saved_so:
-        by_hand(folder, "8bit").save_pretrained(tmp_path)
-        model = config_of(tmp_path, None)
-    names = set(starter("my.csv", model, preset)["methods"])
-    assert names == {name for name in CANDIDATES[preset] if name not in ("ia3", "dora", "lokr")}

@@ -7,19 +7,11 @@ import sys
 
 import pytest
 from peft import LoraConfig, get_peft_model
-from rich.console import Console
 from transformers import dynamic_module_utils
 
 from qweft.cli.main import COMMANDS, main
-from qweft.comparison.context import RunSettings
-from qweft.comparison.executors.set_up import set_up
-from qweft.comparison.executors.worker import Worker
-from qweft.data.config import DataConfig
-from qweft.errors import QweftError
-from qweft.evaluation.config import EvaluationConfig
 from qweft.models.config import ModelConfig, allow_remote_code, remote_code_allowed
 from qweft.models.load import load_model
-from qweft.training.config import TrainingConfig
 from tests.hostile import save_marking_model
 from tests.tiny_folder import save_rows, save_tiny_model
 
@@ -92,15 +84,6 @@ def test_every_command_that_loads_a_model_has_the_flag():
     assert having == {*WORDS, "circuit", "data", "export", "init"}
 
 
-def test_an_actor_of_a_cluster_gets_the_permission_with_its_work(places):
-    data = DataConfig("rows.jsonl", validation_rows=4, test_rows=4, max_length=48)
-    settings = RunSettings(ModelConfig("model"), data, TrainingConfig(), EvaluationConfig(), 0, False, "out")
-    with pytest.raises(QweftError, match="give --trust-remote-code"):
-        Worker(settings, None, [], False, str(places)).base()
-    Worker(settings, None, [], True, str(places)).base()
-    assert remote_code_allowed() and set_up(settings, "local", None, Console(quiet=True)).loaded.model is not None
-
-
 @pytest.mark.parametrize("text", ["model: {name: m, trust_remote_code: true}", "trust_remote_code: true"])
 def test_no_config_file_gives_the_permission(text, places, capsys):
     (places / "config.yaml").write_text(text)
@@ -113,21 +96,3 @@ def test_no_record_gives_the_permission(places, capsys):
     (places / "run.json").write_text(json.dumps({"config": config}))
     assert main(["evaluate", "adapter"]) == 2
     assert "no file can let code run" in capsys.readouterr().err and not (places / "marker").exists()
-
-
-def test_code_beside_a_known_architecture_is_left_alone(places):
-    """A custom tokenizer, a custom model and a custom generation are named, and transformers' own classes are used."""
-    save_tiny_model(places / "known")
-    shutil.copy(places / "model" / "code.py", places / "known" / "code.py")
-    (places / "known" / "custom_generate").mkdir()
-    shutil.copy(places / "model" / "code.py", places / "known" / "custom_generate" / "generate.py")
-    for name in ("config.json", "tokenizer_config.json"):
-        content = json.loads((places / "known" / name).read_text())
-        content["auto_map"] = {
-            "AutoConfig": "code.MarkedConfig",
-            "AutoModelForCausalLM": "code.MarkedForCausalLM",
-            "AutoTokenizer": [None, "code.MarkedTokenizer"],
-        }
-        (places / "known" / name).write_text(json.dumps(content))
-    loaded = load_model(ModelConfig("known"))
-    assert type(loaded.model).__name__ == "LlamaForCausalLM" and not (places / "marker").exists()

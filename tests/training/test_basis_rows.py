@@ -2,7 +2,6 @@
 
 import pytest
 
-from qweft.method.stated import needs_rows_first
 from qweft.training.config import TrainingConfig
 
 
@@ -21,23 +20,3 @@ from qweft.training.config import TrainingConfig
 )
 def test_rows_are_stated_unless_they_are_the_first_default(given, fixed, stated):
     assert TrainingConfig(**given).decides(fixed).get("basis_rows") == stated
-
-
-@pytest.mark.parametrize(
-    ("specification", "fixed"),
-    [
-        ({"preset": "qtha"}, False),
-        ({"preset": "sparse"}, True),
-        ({"preset": "readout"}, True),
-        ({"preset": "qtha", "expand": "sparse"}, True),
-        ({"preset": "sparse", "compress": "dense", "expand": "dense"}, False),
-        ({"peft_type": "LORA", "r": 4}, False),
-    ],
-)
-def test_which_adapters_have_fixed_bases(specification, fixed):
-    assert needs_rows_first(specification) is fixed
-
-
-@pytest.mark.parametrize(("given", "rows"), [({}, 16), ({"batch_size": 1, "gradient_accumulation": 1}, 1)])
-def test_a_step_of_two_processes_has_twice_the_rows(given, rows):
-    assert TrainingConfig(**given).rows_for_bases(processes=2) == rows

@@ -7,8 +7,6 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from peft import LoraConfig, get_peft_model
-from tests.tiny_models import tiny_llama
 from tests.training.test_loop import TRAINING, adapted, rows
 from tests.training.test_resume import config, files, stopped  # noqa: F401
 
@@ -58,12 +56,6 @@ def test_rates_by_part():
         ends = {"circuit": ("angles",), "tensor_network": (".operator.",), "linear": ("weight",)}
         of_part = {name for name in before if any(end in name for end in ends[still])}
         assert of_part and not of_part & moved and moved
-
-
-def test_a_rate_of_a_part_that_is_not_there():
-    model = get_peft_model(tiny_llama(), LoraConfig(r=2, target_modules=["q_proj"]))
-    with pytest.raises(QweftError, match=r"learning_rates.circuit: the adapter trains no such part; it trains other"):
-        fit(model, rows(), 0, replace(TRAINING, learning_rates={"circuit": 1e-3}))
 
 
 def logged(**changes):
@@ -117,24 +109,6 @@ def test_vanishing_gradients_are_told_once():
     assert f"step {IN_A_ROW}: the circuits' gradients have vanished" in warning and "adapter.r" in warning
     assert watched(lambda step: 0.0 if step < 3 else 1e-2, 1.0, 50) == []  # a start at zero is no plateau
     assert watched(lambda step: 1e-9, 0.0, 50) == []  # nothing learns: that is another matter
-
-
-def test_exploding_gradients_are_told():
-    (warning,) = watched(lambda step: 1e-3 if step < 20 else 10.0, 1.0, 25)
-    assert "step 21: the circuits' gradients explode" in warning and "10,000 times" in warning
-    assert watched(lambda step: math.nan, 1.0, 10) == []
-
-
-def test_curves_go_where_the_user_says_and_nowhere_else(files, tmp_path, monkeypatch):  # noqa: F811
-    train(config(files, tmp_path / "a", report_to=["tensorboard"]))
-    (events,) = (tmp_path / "a" / "logs").rglob("events*")
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-    found = EventAccumulator(str(events.parent))
-    found.Reload()
-    assert {"train/loss", "train/grad_norm_of/circuit"} <= set(found.Tags()["scalars"])
-    train(config(files, tmp_path / "b"))
-    assert not (tmp_path / "b" / "logs").exists()
 
 
 def test_warnings_of_before_a_stop_are_in_the_record(files, tmp_path, monkeypatch, capsys):  # noqa: F811

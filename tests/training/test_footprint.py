@@ -36,10 +36,3 @@ def test_four_bits_are_counted_by_the_config_that_asks_for_them():
         if isinstance(module, torch.nn.Linear) and name != "lm_head" and "lora_" not in name
     )  # fmt: skip
     assert plain.base_weights - packed.base_weights == round(linear * (2 - 0.5 - 4 / 64))
-
-
-def test_a_model_that_cannot_be_traced_is_estimated_by_its_size(monkeypatch):
-    model = get_peft_model(on_meta(tiny_llama().config), LORA)
-    traced = footprint(model, 0, TrainingConfig(), 16).activations
-    monkeypatch.setattr("qweft.training.estimates._traced", lambda *_: 1 / 0)
-    assert 0.3 < footprint(model, 0, TrainingConfig(), 16).activations / traced < 3

@@ -14,10 +14,8 @@ from tests.forked import needs_fork
 from tests.training.test_processes import assert_trained_alike, free_port, options
 from tests.training.test_resume import config, files  # noqa: F401
 
-from qweft.errors import QweftError
 from qweft.models import load
 from qweft.training.config import ValidationConfig
-from qweft.training.distributed import settle_sharding
 from qweft.training.run import train
 
 ROOT = Path(__file__).parents[2]
@@ -138,26 +136,3 @@ def test_a_killed_run_goes_on_in_its_shares(ones, shares, name):
     statuses, _, said = shares.ended(f"{name}_again")
     assert statuses == [0, 0] and "checkpoint-3" in said.replace("\n", ""), said
     same(shares.folder / f"{name}_killed", ones[name], name)
-
-
-def test_the_first_version_is_refused(files, tmp_path, monkeypatch):  # noqa: F811
-    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
-    with pytest.raises(QweftError, match=r"FSDP of version 1, .* --fsdp_version 2"):
-        train(whole(files, tmp_path, "qtha"))
-
-
-def test_accelerate_is_told_what_the_user_did_not_say(monkeypatch):
-    for key in ("ACCELERATE_USE_FSDP", "FSDP_AUTO_WRAP_POLICY", "FSDP_CPU_RAM_EFFICIENT_LOADING"):
-        monkeypatch.delenv(key, raising=False)
-    settle_sharding()
-    assert not {"FSDP_AUTO_WRAP_POLICY", "FSDP_CPU_RAM_EFFICIENT_LOADING"} & set(os.environ)
-    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
-    monkeypatch.setenv("FSDP_AUTO_WRAP_POLICY", "SIZE_BASED_WRAP")
-    monkeypatch.setenv("FSDP_CPU_RAM_EFFICIENT_LOADING", "true")
-    settle_sharding()
-    assert os.environ["FSDP_AUTO_WRAP_POLICY"] == "SIZE_BASED_WRAP"
-    assert os.environ["FSDP_CPU_RAM_EFFICIENT_LOADING"] == "false"
-    monkeypatch.delenv("FSDP_AUTO_WRAP_POLICY")
-    settle_sharding()
-    assert os.environ["FSDP_AUTO_WRAP_POLICY"] == "TRANSFORMER_BASED_WRAP"
-    monkeypatch.delenv("FSDP_AUTO_WRAP_POLICY")

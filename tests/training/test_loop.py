@@ -1,7 +1,6 @@
 """The training loop: same order for all, schedule, accumulation, divergence."""
 
 import dataclasses
-from dataclasses import replace
 
 import pytest
 import torch
@@ -12,7 +11,7 @@ from transformers import BartConfig, BartForCausalLM, GPT2Config, GPT2LMHeadMode
 from qweft import QwthnConfig
 from qweft.training import loop
 from qweft.training.config import TrainingConfig
-from qweft.training.loop import DivergedError, arguments, few_steps, fit, steps_of
+from qweft.training.loop import DivergedError, arguments, fit, steps_of
 
 TRAINING = TrainingConfig(learning_rate=1e-2, max_steps=6, batch_size=2, gradient_accumulation=1, seed=3)
 
@@ -152,13 +151,6 @@ def test_steps_and_warm_up():
     assert arguments(by_epochs, 3000, "unused").report_to == []
 
 
-def test_a_single_step_trains():
-    model = adapted()
-    before = [p.detach().clone() for p in model.parameters()]
-    fit(model, rows(), 0, dataclasses.replace(TRAINING, max_steps=1))
-    assert any(not torch.equal(p, old) for p, old in zip(model.parameters(), before, strict=True))
-
-
 def test_a_loss_that_is_not_a_number_is_said():
     model = adapted()
     with torch.no_grad():
@@ -171,9 +163,3 @@ def test_a_loss_that_is_not_a_number_is_said():
 def test_accumulation_follows_the_number_of_rows(rows, batches):
     assert TrainingConfig().for_rows(rows).gradient_accumulation == batches
     assert TrainingConfig(gradient_accumulation=4).for_rows(rows).gradient_accumulation == 4
-
-
-def test_few_steps_are_told():
-    few = TrainingConfig(epochs=1, batch_size=2, gradient_accumulation=2)
-    assert "steps are few" in few_steps(few, rows()) and "gradient_accumulation" in few_steps(few, rows())
-    assert few_steps(replace(few, max_steps=2), rows()) == "" == few_steps(replace(few, epochs=100), rows())

@@ -4,17 +4,15 @@ import dataclasses
 
 import pytest
 import torch
-from peft import LoraConfig, get_peft_model
+from peft import get_peft_model
 from tests.tiny_models import tiny_llama
 from tests.training.test_loop import rows
 
 from qweft import QwthnConfig
 from qweft.errors import QweftError
-from qweft.evaluation.loss import held_out_loss
 from qweft.training.checks import check_training
 from qweft.training.config import TrainingConfig
 from qweft.training.loop import fit
-from qweft.training.on_device import circuits_on_device
 
 EXACT = TrainingConfig(learning_rate=1e-2, max_steps=4, batch_size=2, gradient_accumulation=1)
 NOISY = dataclasses.replace(EXACT, device="noisy")
@@ -65,28 +63,6 @@ def test_shots_train_too_and_their_seed_decides():
     assert any(not torch.allclose(first[1][name], exact[1][name], atol=1e-5) for name in first[1])
 
 
-def test_afterwards_the_exact_engine_is_back():
-    model = adapted()
-    fit(model, rows(8), 0, NOISY)
-    with circuits_on_device(model, dataclasses.replace(NOISY, noise_scale=0.0)):
-        without_noise = held_out_loss(model, rows(8), 0, 4).loss
-    with circuits_on_device(model, NOISY):
-        noisy = held_out_loss(model, rows(8), 0, 4).loss
-    exact = held_out_loss(model, rows(8), 0, 4).loss
-    assert exact == pytest.approx(without_noise, abs=1e-6)
-    assert abs(exact - noisy) > 1e-4
-
-
-def test_a_method_without_circuit_trains_as_ever():
-    torch.manual_seed(0)
-    curves = []
-    for training in (EXACT, NOISY):
-        torch.manual_seed(0)
-        model = get_peft_model(tiny_llama(), LoraConfig(r=2, target_modules=["q_proj"]))
-        curves.append(fit(model, rows(8), 0, training).curve)
-    assert curves[0] == curves[1]
-
-
 @pytest.mark.parametrize(
     ("keys", "words"),
     [
@@ -125,13 +101,6 @@ def test_a_device_that_may_cost_money_is_refused(tmp_path, monkeypatch):
     (tmp_path / "prices.yaml").write_text("devices:\n  - match: ['pennylane:reference.qubit']\n    job: 0\n")
     monkeypatch.setenv("QWEFT_PRICES", str(tmp_path / "prices.yaml"))
     check_training(paid)
-
-
-def test_a_circuit_of_too_many_qubits_is_told_before_training():
-    with pytest.raises(
-        QweftError, match=r"takes at most 10 qubits, and the circuit of .*v_proj has 11; lower adapter\.r"
-    ):
-        circuits_on_device(adapted(r=11), NOISY)
 
 
 def test_a_noise_model_of_a_file_counts_by_its_numbers(tmp_path):

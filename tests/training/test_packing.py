@@ -1,22 +1,19 @@
 """Packed rows: the same loss and gradients as one by one, and none sees another."""
 
-from dataclasses import replace
-
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from peft import LoraConfig, PromptTuningConfig, get_peft_model
+from peft import get_peft_model
 from tests.rounding import assert_close
 from tests.tiny_models import tiny_llama
-from tests.training.test_loop import TRAINING, rows
+from tests.training.test_loop import rows
 from transformers import GPT2Config, GPT2LMHeadModel, GPTNeoXConfig, GPTNeoXForCausalLM
 
 from qweft import QwthnConfig
 from qweft.data.batches import Collator, PackingCollator, pack
 from qweft.errors import QweftError
 from qweft.training.apart import check_apart
-from qweft.training.loop import fit
 
 
 def row(length):
@@ -62,25 +59,6 @@ def test_loss_and_gradients_are_those_of_the_rows_one_by_one(attention):
     assert packed[0] == pytest.approx(alone[0], rel=1e-6)
     for name, gradient in alone[1].items():
         assert_close(packed[1][name].float(), gradient.float(), 50)  # attention's softmax and norms are in float32
-
-
-def test_fewer_steps_make_an_epoch():
-    epoch = replace(TRAINING, max_steps=None, epochs=1.0)
-    alone = fit(adapted(), rows(16), 0, epoch)
-    packed = fit(adapted(), [*rows(16), row(24)], 0, replace(epoch, packing=True))
-    assert packed.steps < alone.steps
-    assert packed.curve[0][1] == pytest.approx(alone.curve[0][1], rel=0.1)
-
-
-@pytest.mark.parametrize(
-    "config",
-    [PromptTuningConfig(num_virtual_tokens=2), LoraConfig(alora_invocation_tokens=[5], target_modules=["q_proj"])],
-    ids=["virtual tokens", "activated LoRA"],
-)
-def test_adapters_that_take_a_pack_for_one_text_are_refused(config):
-    config.task_type = "CAUSAL_LM"
-    with pytest.raises(QweftError, match=r"does not keep packed rows apart .* its adapter needs the whole text"):
-        check_apart(get_peft_model(tiny_llama(), config).eval(), [[row(4), row(5)]], 0)
 
 
 def test_models_that_mix_packed_rows_are_refused():

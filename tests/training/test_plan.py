@@ -6,8 +6,6 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
-from tests.data.tiny_tokenizer import CHATML, make_tokenizer
-from tests.tiny_models import tiny_gpt2
 
 from qweft.cli.main import main
 from qweft.errors import QweftError
@@ -28,28 +26,6 @@ def small_qwen(tmp_path):
     shape |= {"num_key_value_heads": 2, "vocab_size": 151936, "tie_word_embeddings": True}
     (tmp_path / "config.json").write_text(json.dumps(shape))
     return ModelConfig(name=str(tmp_path))
-
-
-@pytest.mark.parametrize("command", [["plan"], ["train", "--dry-run"], ["train"]])
-def test_rows_beyond_a_table_of_positions_are_refused_before_the_training(tmp_path, capsys, command):
-    """The long row is held out, so that the training alone would not meet it before its first validation."""
-    model = tiny_gpt2()
-    tokenizer = make_tokenizer(CHATML)
-    model.resize_token_embeddings(len(tokenizer))
-    model.save_pretrained(tmp_path / "model"), tokenizer.save_pretrained(tmp_path / "model")
-    rows = [{"prompt": f"What is {number}?", "completion": "a number"} for number in range(20)]
-    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    held = [{"prompt": f"Count to {number}", "completion": "one two " * 40} for number in range(8)]
-    (tmp_path / "held.jsonl").write_text("".join(json.dumps(row) + "\n" for row in held))
-    options = [
-        "--model.name", str(tmp_path / "model"), "--data.source", str(tmp_path / "rows.jsonl"), "--data.test_source",
-        str(tmp_path / "held.jsonl"), "--adapter.r", "2", "--training.max_steps", "2",
-        "--training.learning_rate", "1e-3",
-    ]  # fmt: skip
-    out = tmp_path / "out"
-    assert main([*command, *options, *([] if command == ["plan"] else ["--output", str(out)])]) == 2
-    err = capsys.readouterr().err
-    assert "tokens, and the model has positions for 64; set data.max_length to 64" in err and not out.exists()
 
 
 def test_the_papers_count():
@@ -85,14 +61,6 @@ def test_directions_are_counted_apart(small_qwen, bits, share):
     told = io.StringIO()
     Console(file=told, width=100).print(found.describe())
     assert f"{found.fixed:,}" in told.getvalue()
-
-
-def test_dead_angles_and_padding_are_told(small_qwen):
-    adapter = {"preset": "qtha", "r": 4, "width": 11, "reupload": False, "target_modules": TARGETS}
-    with pytest.warns(UserWarning, match="no gradient"):
-        found = plan(RunConfig(model=small_qwen, adapter=adapter))
-    assert any("padded to 12" in warning for warning in found.warnings)
-    assert any("4 angles of each circuit have no gradient" in warning for warning in found.warnings)
 
 
 @pytest.mark.parametrize(

@@ -96,7 +96,13 @@ def split(
         if len(test) == wanted["test"] and len(validation) == wanted["validation"] and train:
             left_over, asked_elsewhere = sum(p.left_over for p in left), sum(p.asked_elsewhere for p in left)
             return Split(tuple(train), tuple(validation), tuple(test), left_over, asked_elsewhere)
-    raise _too_few(shares, {part: [*sources_of(part)] for part in HELD_OUT}, usable, own)
+    groups = [row.group for source in {id(each): each for each in every}.values() for row in source if usable(row)]
+    names, (validation_rows, test_rows) = listed([each.name for each in shares]), (wanted[part] for part in HELD_OUT)
+    raise TooFewRowsError(
+        f"data {names} gives {len(groups):,} usable rows in {len({*groups}):,} groups, too few for "
+        f"{validation_rows:,} validation rows, {test_rows:,} test rows and training rows of different groups: lower "
+        "data.test_rows or data.validation_rows, or give more data"
+    )
 
 
 def proportions(shares: Sequence[Share]) -> list[float]:
@@ -226,29 +232,3 @@ def _ranked(groups: Iterable[list[Conversation]], seed: int) -> list[tuple[str, 
 
 def _rank(seed: int, name: str) -> str:
     return hashlib.sha256(f"{seed}\n{name}".encode()).hexdigest()
-
-
-def _too_few(
-    shares: Sequence[Share],
-    held_out: Mapping[str, Sequence[tuple[Sequence[Conversation], int]]],
-    usable: Usable,
-    elsewhere: Mapping[str, Sequence[Conversation]],
-) -> TooFewRowsError:
-    """Return the error for the first source that cannot give what is asked of it."""
-    names = {id(source): f"data.{part}_source" for part, source in elsewhere.items()}
-    names |= {id(each.conversations): f"data {each.name}" for each in shares}
-    sources = {id(each): each for each in [*elsewhere.values(), *(each.conversations for each in shares)]}
-    for key, name in names.items():
-        asked = {part: count for part, rows in held_out.items() for source, count in rows if id(source) == key}
-        asked |= {"training": 1} if any(id(each.conversations) == key for each in shares) else {}
-        parts = [f"{count:,} {part} row{'s' * (count > 1)}" for part, count in asked.items() if count]
-        groups = [row.group for row in sources[key] if usable(row)]
-        if parts and (len(groups) < sum(asked.values()) or len({*groups}) < len(parts)):
-            return TooFewRowsError(
-                f"{name} gives {len(groups):,} usable rows in {len({*groups}):,} groups, and is asked for "
-                f"{listed(parts)}, of different groups: lower data.test_rows or data.validation_rows, or give more data"
-            )
-    return TooFewRowsError(
-        "too few rows are left beside those held out, as rows with one prompt or group stay in one part: lower "
-        "data.test_rows and data.validation_rows, or give more data"
-    )

@@ -15,17 +15,22 @@ from qweft.models.config import ModelConfig
 from qweft.models.resolve import check_model
 
 LEAST = {
-    "batch_size": 1, "answers": 0, "max_new_tokens": 1, "generation_batch": 1, "forgetting_rows": 1,
+    "batch_size": 1,
+    "answers": 0,
+    "max_new_tokens": 1,
+    "generation_batch": 1,
+    "generated": 1,
+    "forgetting_rows": 1,
     "forgetting_length": 2,
-}  # fmt: skip
-LEAST_IF_GIVEN = {"generated": 1, "lm_eval_limit": 1}
+    "lm_eval_limit": 1,
+}
 BELONGS = {"generated": "metrics", "lm_eval_limit": "lm_eval", **dict.fromkeys(FORGETTING[1:], FORGETTING[0])}
 """Settings that mean nothing without another one."""
 
 
 def check_evaluation(evaluation: EvaluationConfig, data: DataConfig) -> None:
     """Check the ranges that types cannot express."""
-    for name, least in {**LEAST, **LEAST_IF_GIVEN}.items():
+    for name, least in LEAST.items():
         value = getattr(evaluation, name)
         if value is not None and value < least:
             raise QweftError(f"evaluation.{name} must be at least {least}, got {value}")

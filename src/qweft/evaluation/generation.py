@@ -13,7 +13,7 @@ from qweft.data.conversation import Conversation, Message
 from qweft.data.template import in_its_form, render
 from qweft.data.tokens import answer_spans, closing_tokens, text_tokens
 from qweft.errors import QweftError
-from qweft.evaluation.loss import context_of, device_of, judged, turn_of
+from qweft.evaluation.loss import context_of, device_of, judged
 from qweft.text import with_progress
 
 
@@ -59,11 +59,6 @@ FELT = 2e-5
 """Change of a logit by padding, relative to the largest, above which rows are answered alone; rounding makes 1e-6."""
 BEGINS_ANEW = ("bamba", "minimax")
 """Model types of transformers that count positions from 0 at each call, whatever their cache holds."""
-READS_PADDING = (
-    "minimax", "recurrent_gemma",  # their state holds it, whatever the mask says
-    "roberta", "roberta-prelayernorm", "xlm-roberta", "xlm-roberta-xl", "camembert", "data2vec-text", "git",
-)  # fmt: skip
-"""Model types whose answers depend on padding, be it by a state or by positions that do not begin at 0."""
 
 
 @dataclass(frozen=True)
@@ -91,14 +86,11 @@ class Reading:
         self._model, self._ids, self._cache = model, list[int](), None
         self._has_cache = has_cache(model)
         self._begins_anew = base_of(model).config.model_type in BEGINS_ANEW
-        self._turn = turn_of(model) or math.inf
 
     def logits_after(self, ids: Sequence[int]) -> torch.Tensor:
         """Returns the logits of the next token, shape (vocabulary,), after these further tokens."""
         known, device = len(self._ids), device_of(self._model)
         self._ids += ids
-        if known <= self._turn < len(self._ids):  # what the cache holds was turned by other factors
-            known, ids, self._cache = 0, self._ids, None
         if not self._has_cache:
             return self._model(input_ids=torch.tensor([self._ids], device=device), use_cache=False).logits[0, -1]
         positions = {}
@@ -123,10 +115,8 @@ def has_cache(model: Any) -> bool:
 
 def tokens_read(model: Any, prompt: int, new_tokens: int) -> list[int]:
     """Return the number of tokens that each call of `Reading` gives the model, for an answer without an end."""
-    lengths = range(prompt, prompt + new_tokens)
-    turn = turn_of(model) or math.inf
     whole = not has_cache(model)
-    return [length if whole or length == prompt or length - 1 <= turn < length else 1 for length in lengths]
+    return [length if whole or length == prompt else 1 for length in range(prompt, prompt + new_tokens)]
 
 
 def taken_by(model: Any) -> Collection[str]:
@@ -155,8 +145,7 @@ def greedy_together(
     Prompts are padded on the left, and position ids skip the padding. Floating-point sums depend on the batch in their
     last digits, so `greedy` generates a row again if its two most probable tokens come close to a tie.
     """
-    longest = max(map(len, prompts), default=0) + max_new_tokens
-    batch = batch if _takes_batches(model) and longest <= (turn_of(model) or math.inf) else 1
+    batch = batch if _takes_batches(model) else 1
     found: list[Continuation | None] = [None] * len(prompts)
     # longest first: little padding, and a batch that does not fit in memory fails at once
     order = sorted(range(len(prompts)), key=lambda index: -len(prompts[index]))
@@ -177,21 +166,16 @@ def greedy_together(
 def _takes_batches(model: torch.nn.Module) -> bool:
     """Whether several prompts can be answered at a time: in less than float32 an answer would depend on the others."""
     is_exact = next(model.parameters()).dtype in (torch.float32, torch.float64)
-    is_whole = {"position_ids", "past_key_values"} <= {*taken_by(model)} and not reads_whole_text(model)
-    return is_exact and is_whole and base_of(model).config.model_type not in READS_PADDING
+    return is_exact and {"position_ids", "past_key_values"} <= {*taken_by(model)} and not reads_whole_text(model)
 
 
 def feels_padding(model: torch.nn.Module, prompts: Sequence[Sequence[int]]) -> bool:
     """Whether the most padding that a batch could have changes a prompt's next logits."""
     shortest, longest = min(prompts, key=len), max(prompts, key=len)
-    if len(shortest) == len(longest):
-        return False
-    alone, beside = (_padded(model, pair) for pair in ([shortest], [shortest, longest]))
-    one, other = (
-        model(input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=True).logits[0, -1]
-        for ids, mask, positions in (alone, beside)
-    )
-    return not bool((one - other).abs().max() <= FELT * one.abs().max())
+    alone = model(input_ids=torch.tensor([list(shortest)], device=device_of(model)), use_cache=False).logits[0, -1]
+    ids, mask, positions = _padded(model, [shortest, longest])
+    padded = model(input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=True).logits[0, -1]
+    return not bool((alone - padded).abs().max() <= FELT * alone.abs().max())
 
 
 def _padded(

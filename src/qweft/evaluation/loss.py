@@ -1,8 +1,7 @@
 """Loss on held-out rows, with its standard error."""
 
-import math
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeGuard
 
@@ -65,28 +64,6 @@ def _has_table(model: Any) -> bool:
     return is_mpt or any(name.endswith(TABLES) for name, _ in (*model.named_modules(), *model.named_buffers()))
 
 
-def _rope(model: Any, kind: str) -> Mapping[str, Any] | None:
-    """Return the parameters of a model's rotary positions of a kind, of any of its layers; `None` if it has none."""
-    config = getattr(model, "config", None)
-    found = getattr(config.get_text_config(), "rope_parameters", None) or {} if config is not None else {}
-    each = [found, *(inner for inner in found.values() if isinstance(inner, Mapping))]
-    return next((one for one in each if one.get("rope_type", one.get("type")) == kind), None)
-
-
-def turn_of(model: Any) -> int | None:
-    """Return the length beyond which all positions of a text are others; `None` for most models.
-
-    "longrope" (Phi-3, 128k) turns by other factors as soon as the longest text of a call exceeds the length of
-    pretraining.
-    """
-    found = _rope(model, "longrope")
-    if found is None:
-        return None
-    own = getattr(model.config.get_text_config(), "original_max_position_embeddings", None)
-    turn = found.get("original_max_position_embeddings", own)
-    return max(1, turn - _virtual(model)) if _is_length(turn) else context_of(model)
-
-
 MAX_LENGTH = "data.max_length"
 """The setting by which the rows of a run are cut."""
 
@@ -94,8 +71,7 @@ MAX_LENGTH = "data.max_length"
 def check_room(model: Any, rows: Sequence[Encoded], key: str = MAX_LENGTH) -> None:
     """Check that a model with a table of positions, as GPT-2 has, has one for each token of the rows.
 
-    Nor may a row be longer where the positions are turned by the longest text that was read so far ("dynamic"). Other
-    rotary positions go on beyond the context, which is told.
+    Rotary positions go on beyond the context, which is told. `key` is the setting by which the rows were cut.
     """
     _check_tokens(model, rows)
     longest, most = max((len(row["input_ids"]) for row in rows), default=0), context_of(model)
@@ -105,11 +81,6 @@ def check_room(model: Any, rows: Sequence[Encoded], key: str = MAX_LENGTH) -> No
     if _has_table(model):
         raise QweftError(
             f"a row has {longest:,} tokens, and the model has positions for {most:,}{beside}; set {key} to {most}"
-        )
-    if _rope(model, "dynamic") is not None:
-        raise QweftError(
-            f"a row has {longest:,} tokens, and beyond {most:,} this model (rope_type dynamic) turns a text by what it "
-            f"read before; set {key} to {most}"
         )
     warnings.warn(
         f"a row has {longest:,} tokens, and the model's config names {most:,} positions{beside}: beyond them its "
@@ -205,8 +176,6 @@ def score_rows(
     # Longest rows first: little padding, and a batch that does not fit in memory fails at once.
     order.sort(key=lambda index: len(rows[index]["input_ids"]), reverse=True)
     check_room(model, rows, key)
-    if len(rows[order[0]]["input_ids"]) > (turn_of(model) or math.inf):
-        batch_size = 1  # the longest row of a batch would decide on the positions of the others
     collate = Collator(pad_token_id)
     found = [RowScore(0.0, ())] * len(rows)
     way = f"shorten {key}" if batch_size == 1 else f"lower evaluation.batch_size (now {batch_size})"

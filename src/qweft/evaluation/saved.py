@@ -8,19 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import PeftModel, get_peft_model_state_dict
+from peft import PeftModel
 from peft.utils import ModulesToSaveWrapper
 
-from qweft.adapter.attach import base_of, quiet_peft
+from qweft.adapter.attach import quiet_peft
 from qweft.adapter.folder import find_weights, read_config, read_header
 from qweft.errors import QweftError
 from qweft.evaluation.record import recorded_weights, tell
 from qweft.internals.torch import version
-from qweft.method.peft_methods import OWN
 from qweft.method.saved import check_folder, file_key
 from qweft.models.config import ModelConfig
 from qweft.models.load import LoadedModel, checksum, load_model
-from qweft.text import many
 
 Weights = list[tuple[torch.Tensor, int, int, torch.Tensor | None]]
 """Tensors of a model, each with its address and its version, which every write in place raises, and perhaps a copy."""
@@ -99,15 +97,6 @@ def put_on(loaded: LoadedModel, adapter: Path) -> Any:
         # for other methods PEFT only warns about missing keys, and the adapter would have no effect
         warnings.filterwarnings("error", "Found missing adapter keys", UserWarning)
         model = PeftModel.from_pretrained(loaded.model, str(adapter)).eval()
-    if model.active_peft_config.peft_type != OWN:  # it refuses what it has no place for
-        own = get_peft_model_state_dict(model, save_embedding_layers=False)
-        known = {*own, *map(_plain, base_of(model).state_dict())}
-        left = sorted(key for key in read_header(find_weights(adapter)) if not {key, _plain(key)} & known)
-        if left:
-            tell(
-                f"note: the file of {adapter} has {many(len(left), 'tensor')} for which its config has no place on "
-                f"this model; PEFT leaves them out (first: {left[0][:200]})"
-            )
     return model
 
 

@@ -1,6 +1,6 @@
 """Checks that a base model predicts each token from the tokens before it, by its config and by its outputs."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -12,7 +12,7 @@ from qweft.errors import QweftError
 from qweft.models.config import remote_code_allowed
 from qweft.models.quantization import check_plain
 from qweft.models.resolve import ModelSource
-from qweft.text import many, shown
+from qweft.text import shown
 
 TOKENS = 6
 """Tokens of each of the two texts that `check_outputs` compares."""
@@ -71,21 +71,12 @@ def _reason(config: Mapping[str, Any]) -> str | None:
     return None
 
 
-def check_found(model: Any, info: Mapping[str, Any], source: ModelSource) -> None:
-    """Raise if a weight was missing, which transformers initialises at random; tell weights without a place."""
-    missing, left = sorted(info["missing_keys"]), sorted(info["unexpected_keys"])
-    name = type(model).__name__
+def check_found(model: Any, missing: Collection[str], source: ModelSource) -> None:
+    """Raise if a weight was missing, which transformers initialises at random."""
     if missing:
         raise QweftError(
-            f"model {source.name}: {len(missing)} weights are missing ({', '.join(missing[:3])}...); the files are not "
-            f"whole, or belong to another architecture than {name}: {source.way}"
-        )
-    if left:
-        from qweft.output import Console  # here, since a refusal needs no rich
-
-        Console(stderr=True).say(
-            f"note: the files of {source.name} have {many(len(left), 'tensor')} that {name} with their config.json has "
-            f"no place for, and that are left out (first: {shown(left[0])})"
+            f"model {source.name}: {len(missing)} weights are missing ({', '.join(sorted(missing)[:3])}...); the files "
+            f"are not whole, or belong to another architecture than {type(model).__name__}: {source.way}"
         )
 
 

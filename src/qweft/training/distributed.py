@@ -33,11 +33,6 @@ def check_launch() -> None:
             f"ACCELERATE_MIXED_PRECISION is {shown(precision)}; give accelerate launch --mixed_precision no, and the "
             "precision of the base model by --model.dtype"
         )
-    if os.environ.get("WORLD_SIZE", "1") != "1" and not is_launched():
-        raise QweftError(
-            f"WORLD_SIZE is {shown(os.environ['WORLD_SIZE'])} and LOCAL_RANK is not set, as accelerate launch sets "
-            "both; unset WORLD_SIZE, or start the command by accelerate launch"
-        )
 
 
 def of_the_first(number: float, device: "torch.device") -> float:

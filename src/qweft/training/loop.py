@@ -6,7 +6,6 @@ import time
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -17,7 +16,7 @@ from transformers.trainer_callback import PrinterCallback
 from qweft.adapter.find_bases import find_bases, without_bases
 from qweft.data.batches import Collator, PackingCollator, pack
 from qweft.data.tokens import Encoded, TrainedTokens, total_tokens, trained_tokens
-from qweft.errors import QweftError, memory_said, told_of_memory
+from qweft.errors import QweftError, told_of_memory
 from qweft.evaluation.loss import check_room
 from qweft.method.specification import DEFAULT_RATE
 from qweft.text import with_progress
@@ -59,8 +58,6 @@ class Unpacking(TrainerCallback):
 
 
 CPU = torch.device("cpu")
-FULL_DISK = ("No space left", "PytorchStreamWriter")
-"""Words of the errors of a full disk, of which PyTorch and safetensors have their own."""
 FEW = 30
 """Below so many optimizer steps a run is told that they are few."""
 
@@ -284,20 +281,15 @@ def _fit(
                 data_collator=PackingCollator(pad_token_id) if training.packing else Collator(pad_token_id),
             )
             allocates = hasattr(getattr(model, "base_model", None), "update_and_allocate")  # such as AdaLoRA
-            for callback in (
-                watch,
-                unpacking,
-                recorder,
-                *([RankAllocation()] if allocates else []),
-                *own,
-            ):
+            for callback in (watch, unpacking, recorder, *([RankAllocation()] if allocates else []), *own):
                 trainer.add_callback(callback)
             trainer.remove_callback(PrinterCallback)
             if validation is not None:
                 validation.log = trainer.log
                 if callbacks.resume_from is not None:
                     validation.go_on_from(callbacks.resume_from)
-            outcome = _train_from(trainer, callbacks.resume_from, recorder)
+            checkpoint = callbacks.resume_from
+            outcome = trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
     finally:
         recorder.stop()
         shape.use_cache = cached
@@ -322,24 +314,6 @@ def _fit(
         cpu_by_others=recorder.load.cpu_by_others,
         load_average=recorder.load.load_average,
     )
-
-
-def _train_from(trainer: RunTrainer, checkpoint: Path | None, recorder: StepRecorder) -> Any:
-    """Train, from a checkpoint if there is one; an error before the end of the first step is the checkpoint's."""
-    try:
-        return trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
-    except Exception as error:
-        reason = (str(error).splitlines() or [""])[0][:200]
-        if any(word in str(error) for word in FULL_DISK):
-            raise QweftError(
-                f"{trainer.args.output_dir} cannot be written ({reason}); make room there, and go on with --resume auto"
-            ) from error
-        if checkpoint is None or recorder.seconds or isinstance(error, QweftError) or memory_said(error):
-            raise
-        raise QweftError(
-            f"the run cannot go on from {checkpoint} ({type(error).__name__}: {reason}); remove that folder, and it "
-            "goes on from the checkpoint before"
-        ) from error
 
 
 def _finite_curve(

@@ -23,7 +23,7 @@ from qweft.evaluation.on_device import circuit_layers
 from qweft.evaluation.row_scores import HeldOutLoss
 from qweft.evaluation.saved import base_model, changed, put_on, weights_of
 from qweft.files import folder_beside, remove, write_bytes, write_json
-from qweft.method.saved import CONFIG, WEIGHTS
+from qweft.method.saved import WEIGHTS
 from qweft.method.specification import check_on_quantized
 from qweft.models.load import LoadedModel, checksum, load_model
 from qweft.models.quantization import quantized_as
@@ -64,18 +64,11 @@ class TrainedRun:
     adapted: HeldOutLoss
 
 
-def _fit_of(record: dict[str, Any], output: Path) -> Fit:
+def _fit_of(record: dict[str, Any]) -> Fit:
     """Return the results of the training in a record."""
-    try:
-        lists = {name: value for name, value in record["training"].items() if isinstance(value, list)}
-        pairs = {name: tuple(tuple(e) if isinstance(e, list) else e for e in value) for name, value in lists.items()}
-        return Fit(**record["training"] | pairs)
-    except (AttributeError, KeyError, TypeError) as error:
-        raise _damaged(output, error) from error
-
-
-def _damaged(output: Path, error: Exception) -> QweftError:
-    return QweftError(f"{output / RECORD} is damaged ({error}); remove that file to train anew, or give --resume no")
+    lists = {name: value for name, value in record["training"].items() if isinstance(value, list)}
+    pairs = {name: tuple(tuple(e) if isinstance(e, list) else e for e in value) for name, value in lists.items()}
+    return Fit(**record["training"] | pairs)
 
 
 def save_adapter(model: Any, folder: Path, state: dict[str, Any] | None = None, hub_id: str | None = None) -> None:
@@ -290,7 +283,7 @@ def _loaded(config: RunConfig, output: Path, console: Console) -> tuple[_Work, A
 
 def _taken_up(work: _Work, earlier: dict[str, Any]) -> TrainedRun:
     """Return the results of a finished run from its record; one that was stopped as it was judged is judged now."""
-    output, trained = work.output, _fit_of(earlier, work.output)
+    output, trained = work.output, _fit_of(earlier)
     if earlier["adapted"] is None:
         work.console.print(f"this run is trained already ({output / RECORD}), and is judged now", highlight=False)
         base = work.judged(work.loaded.model)
@@ -304,11 +297,8 @@ def _taken_up(work: _Work, earlier: dict[str, Any]) -> TrainedRun:
     work.console.print(f"this run is finished already ({output / RECORD})", highlight=False)
     if is_first_process():
         _remove_what_is_done(output, work.config)  # a kill may have left some
-    try:
-        base, adapted = (HeldOutLoss(**earlier[name]) for name in ("base", "adapted"))
-        return TrainedRun(output / ADAPTER, earlier["trainable_parameters"], trained, base, adapted)
-    except (KeyError, TypeError) as error:
-        raise _damaged(output, error) from error
+    base, adapted = (HeldOutLoss(**earlier[name]) for name in ("base", "adapted"))
+    return TrainedRun(output / ADAPTER, earlier["trainable_parameters"], trained, base, adapted)
 
 
 def _set_earlier_aside(output: Path, console: Console) -> None:
@@ -317,12 +307,6 @@ def _set_earlier_aside(output: Path, console: Console) -> None:
     there = [output / name for name in names if os.path.lexists(output / name)]
     if not any(path.name in (RECORD, ADAPTER, BEST) for path in there):
         return
-    adapters = [output / name for name in (ADAPTER, BEST) if os.path.lexists(output / name)]
-    for path in adapters:
-        if not any((path / name).is_file() for name in (CONFIG, WEIGHTS)):
-            raise QweftError(f"{path} is there, and no run wrote it; choose another --output, or remove it")
-    if not adapters:
-        raise QweftError(f"{output / RECORD} is there without an adapter; choose another --output, or remove it")
     aside = free_name(output.resolve())
     aside.mkdir()
     for path in reversed(there):  # the record last: until then a kill leaves a run without an adapter

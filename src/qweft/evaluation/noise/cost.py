@@ -1,6 +1,6 @@
 """Estimated cost of a measurement, and its caps."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,35 +68,17 @@ class Costs:
             parts.append(estimate(device, self.budget.price, sample.circuits, setting.shots, jobs=jobs))
         return together(parts)
 
-    def checked(self, sample: Sample, draw: Callable[[int], Sample]) -> Estimate:
-        """Return the estimate for a sample; raise if it exceeds a cap, with a number of circuits that would fit."""
-        whole = self.of(sample)
-        over = self._over(whole)
-        if over is None:
-            return whole
-        option, cap, total = over
-        too_much = f"{option} is {cap:g}, and all circuits together take up to {total:,.6g}; nothing was sent"
-        a_token, once = self.layers * self.rate.circuit, self.rate.once
-        if least := self._over(self.of(draw(a_token + once))):
-            option, _, total = least
-            raise QweftError(
-                f"{too_much}. One token alone takes up to {total:,.6g}; raise {option}, or name fewer layers with "
-                "--layers"
-            )
-        fits, most = 1, (sample.circuits - once) // a_token
-        while most - fits > 1:  # a cost is not in proportion to circuits: each job has its own price
-            middle = (fits + most) // 2
-            fits, most = (fits, middle) if self._over(self.of(draw(middle * a_token + once))) else (middle, most)
-        raise QweftError(f"{too_much}; --max-circuits {fits * a_token + once} would fit")
-
-    def _over(self, whole: Estimate) -> tuple[str, float, float] | None:
-        """Return the option whose cap an estimate exceeds, the cap and the estimate."""
-        caps = self.budget.caps
-        pairs = (("--max-cost", caps.money, whole.money), ("--max-seconds", caps.seconds, whole.seconds))
-        for option, cap, total in pairs:
+    def checked(self, sample: Sample) -> Estimate:
+        """Return the estimate for a sample; raise if it exceeds a cap."""
+        whole, caps = self.of(sample), self.budget.caps
+        totals = (("--max-cost", caps.money, whole.money), ("--max-seconds", caps.seconds, whole.seconds))
+        for option, cap, total in totals:
             if cap is not None and total is not None and total > cap:
-                return option, cap, total
-        return None
+                raise QweftError(
+                    f"{option} is {cap:g}, and {sample.circuits:,} circuits at a setting take up to {total:,.6g}; "
+                    "nothing was sent; lower --max-circuits, or name fewer layers with --layers"
+                )
+        return whole
 
 
 @dataclass(frozen=True)

@@ -27,22 +27,10 @@ class Scored:
 class Point:
     """The adapter measured at one setting, compared with exact computation on the same rows and prompts.
 
-    Args:
-        setting: The setting.
-        loss: Held-out loss in nats per target token.
-        loss_error: Standard error of the loss over rows; `None` with fewer than two rows that have targets.
-        row_totals: Sum of -log p over the targets of each row, in nats.
-        rise: Loss minus the exact loss.
-        rise_error: Paired standard error of the rise over rows; `None` as for the loss.
-        agreement: Share of targets with the same most probable token as in exact computation, among targets that a
-            measured token predicts; `None` without such targets.
-        agreement_error: Standard error of the agreement over rows; `None` with fewer than two such rows.
-        answers: Generated answers.
-        same_answers: Number of answers that equal those of exact computation.
-        circuits: Requested circuits, including those of mitigation; equal circuits of one call count once.
-        sent: Circuits without an earlier result, which were run.
-        seconds: Wall-clock time.
-        cpu_by_others: Share of the processors that other processes took meanwhile; `None` if unknown.
+    Losses are in nats per target token, `row_totals` are sums over the targets of each row. Errors are standard errors
+    over rows, `None` with fewer than two that count. `agreement` is the share of targets with the same most probable
+    token, among those that a measured token predicts. `circuits` counts equal ones of a call once, and those of
+    mitigation; `sent` are those without an earlier result.
     """
 
     setting: Setting
@@ -108,22 +96,8 @@ class Computed:
 class NoiseResults:
     """Results of a trained adapter on a device.
 
-    Args:
-        adapter: Folder of the adapter.
-        data: Source and split of the data.
-        device: Name of the device.
-        identity: Identity of the device at noise scale 1: all that its results depend on.
-        has_noise: Whether the device has a noise model, so that the noise scale matters.
-        mitigation: Description of the error mitigation; empty without any.
-        measures: Description of the sample and the layers.
-        sample: Measured rows and tokens.
-        layers: Layers whose circuits are measured.
-        computed: Baselines on the same rows.
-        prompts: Prompts to answer.
-        planned: Number of settings in the complete run.
-        config: Options of the measurement.
-        environment: Command, versions, machine, and dtype.
-        points: Results at the settings measured so far.
+    `identity` names all that the device's results depend on at noise scale 1, `planned` is the number of settings of
+    the complete run, and `points` are those measured so far.
     """
 
     adapter: str

@@ -177,7 +177,7 @@ class Measurement:
 
     def plan(self) -> Plan:
         """Return the plan; raise if it exceeds a cap."""
-        estimate = self.costs.checked(self.sample, lambda most: self.wanted.draw(most, self.config.seed))
+        estimate = self.costs.checked(self.sample)
         return Plan(self.measures, self.subject.dtype, len(self.checked.grid.settings), estimate)
 
     def results(self, computed: Computed, command: str) -> NoiseResults:
