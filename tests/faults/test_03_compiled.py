@@ -50,14 +50,6 @@ def test_saved_compiled_and_loaded_uncompiled(tmp_path, part, head):
     assert not torch.allclose(wanted, output(Base()), atol=1e-2)
 
 
-@pytest.mark.parametrize("head", [None, ["second"]])
-def test_saved_uncompiled_and_loaded_on_a_compiled_model(tmp_path, head):
-    model = adapted("nothing", head)
-    model.save_pretrained(tmp_path)
-    again = PeftModel.from_pretrained(torch.compile(Base(), backend="eager"), tmp_path).eval()
-    torch.testing.assert_close(output(again), output(model), rtol=0, atol=1e-5)
-
-
 def test_with_the_real_compiler(tmp_path):
     model = torch.compile(get_peft_model(Base(), config(preset="qtha")).eval())
     wanted = output(model)

@@ -59,21 +59,6 @@ def test_the_earlier_adapter_is_still_there(tmp_path, way):
     assert torch.equal(loaded(target), logits(model))
 
 
-def test_a_first_save_that_is_killed_leaves_nothing_to_be_picked(tmp_path):
-    content = tmp_path / "content"
-    content.write_bytes(bytes(5000))
-    assert save_in_another_process(tmp_path / "adapter", content, "kill").returncode == -signal.SIGKILL
-    assert not (tmp_path / "adapter").exists()
-
-
-def test_rotation_keeps_the_last_checkpoint_whole(tmp_path):
-    run = trainer(tmp_path, seed=0)
-    run.args.save_steps, run.args.save_total_limit = 1, 1
-    run.train()
-    assert [path.name for path in tmp_path.glob("checkpoint-*")] == ["checkpoint-6"]
-    assert torch.equal(loaded(tmp_path / "checkpoint-6"), logits(run.model.eval()))
-
-
 def test_a_save_that_fails_deletes_no_earlier_checkpoint(tmp_path, monkeypatch):
     run = trainer(tmp_path, seed=0)
     run.args.save_steps, run.args.save_total_limit = 1, 1

@@ -21,20 +21,15 @@ from qweft.text import CONTROLS
 IN_ALL = int(os.environ.get("QWEFT_MALFORMED", "400"))
 SHARES = {
     "rows": 0.20,
-    "files": 0.15,
+    "files": 0.2,
     "configs": 0.18,
     "configs held against model and data": 0.03,
     "adapter configs": 0.07,
     "adapter files": 0.05,
-    "records": 0.12,
-    "checkpoint files": 0.01,
+    "records": 0.2,
     "results": 0.03,
-    "resumed": 0.005,
-    "requests": 0.05,
-    "ledgers": 0.03,
     "price files": 0.04,
     "noise files": 0.02,
-    "studies": 0.01,
 }
 """Of all cases, by kind."""
 LONGEST_SECONDS = 10

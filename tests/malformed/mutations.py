@@ -11,60 +11,18 @@ ODD = (
     [float("nan")], {"": None}, {"a": {"b": ["c"]}}, ["user", "x"], {"role": "user"}, {"0": 1}, b"bytes",
 )  # fmt: skip
 """What no field expects, or hardly one."""
-NUMBERS = (
-    0,
-    -1,
-    1,
-    2,
-    True,
-    False,
-    0.0,
-    1.0,
-    1.5,
-    -0.5,
-    1e-300,
-    1e300,
-    2**32,
-    2**63,
-    10**400,
-    math.nan,
-    math.inf,
-    -math.inf,
-)
+NUMBERS = (0, -1, 1, True, 0.0, 1.5, -0.5, 1e-300, 1e300, 2**63, 10**400, math.nan, math.inf, -math.inf)
 """Numbers for the place of another, and what passes for one."""
-BYTES = (
-    b"\x00",
-    b"\xff",
-    b"\xff\xfe",
-    b"\xed\xa0\x80",
-    b"\xc3",
-    b"\xef\xbb\xbf",
-    b"\r",
-    b"\n",
-    b'"',
-    b"{",
-    b"]",
-    b",",
-    b"\\",
-)
-
+BYTES = (b"\x00", b"\xff", b"\xed\xa0\x80", b"\xef\xbb\xbf", b"\n", b'"', b"{", b"]", b",", b"\\")
 HOSTILE = (
     b"[" * 100_000,
-    b'{"a":' * 100_000,
-    b"[" * 2000 + b"]" * 2000,
     b"- " * 50_000,
     b'{"a": 1, "a": 2}',
-    b"a: 1\na: 2\n",
     b'{"a": ' + b"9" * 5000 + b"}",
-    b"a: " + b"9" * 5000,
     b"a: &a [*a]\n",
-    b"a0: &a0 [x]\n" + b"".join(b"a%d: &a%d [%s]\n" % (n, n, b",".join([b"*a%d" % (n - 1)] * 9)) for n in range(1, 12)),
     b'{"a": "\\ud800"}',
-    '{"a": "\x9b31m\u202e"}'.encode(),
     "\x1b[2J\x1b]0;title\x07\x9b31m\u202e".encode(),
     b"a" * 200_000,
-    b"a,b\n" + b'"' + b"x" * 200_000 + b'",y\n',
-    b",".join(b"%d" % n for n in range(20_000)) + b"\n",
 )
 """Whole files that are deep, endless, or hold a key twice or what controls a terminal."""
 

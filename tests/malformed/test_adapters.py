@@ -9,7 +9,6 @@ import torch
 from peft import get_peft_model, get_peft_model_state_dict
 from safetensors.torch import load_file, save
 
-from qweft.errors import QweftError
 from qweft.evaluation.record import model_of
 from qweft.evaluation.saved import put_on
 from qweft.models.config import ModelConfig
@@ -20,41 +19,13 @@ from tests.malformed.mutations import malformed_json, misspelt, mutated_bytes
 
 BASE, EMBEDDINGS = "base_model.model.", {"lm_head.weight", "model.embed_tokens.weight"}
 CONFIG, FILE = "adapter_config.json", "adapter_model.safetensors"
-EXPRESSIONS = (
-    "(", "[", "*", "(?P<x>a)(?P=x)+z", "q_proj", ".*", "", "all-linear", "x" * 20_000, "\\Z", "(?i)Q_PROJ", "(" * 5000,
-)  # fmt: skip
-"""Regular expressions that are none, or match what is not asked for."""
-FIELDS = ("target_modules", "exclude_modules", "layers_pattern", "rank_pattern", "alpha_pattern", "modules_to_save",
-          "layers_to_transform", "trainable_token_indices")  # fmt: skip
-
-
-def with_expressions(config, draw):
-    """An adapter's config with other expressions, in each form that PEFT takes."""
-    config = dict(config)
-    for field in draw.sample(FIELDS, draw.choice((1, 1, 2))):
-        expression = draw.choice(EXPRESSIONS)
-        config[field] = draw.choice((expression, [expression], {expression: 4}, ["q_proj", expression], [0, 1, 10**6]))
-    if "layers_pattern" in config:
-        config["layers_to_transform"] = [0]
-    return config
-
-
 EXTRA = (
     "surprise", "base_model.model.lm_head.weight", "base_model.model.model.embed_tokens.weight",
     "base_model.model.model.norm.weight", "base_model.model.model.layers.0.self_attn.q_proj.weight",
     "base_model.model.model.layers.0.self_attn.q_proj.base_layer.weight",
 )  # fmt: skip
 """Keys of weights that are no adapter's."""
-TYPES = (
-    torch.float64,
-    torch.float16,
-    torch.bfloat16,
-    torch.int64,
-    torch.int8,
-    torch.uint8,
-    torch.bool,
-    torch.complex64,
-)
+TYPES = (torch.float64, torch.float16, torch.int64, torch.uint8, torch.bool, torch.complex64)
 
 
 @pytest.fixture(scope="module")
@@ -103,31 +74,11 @@ def check_held(what, found):
         assert torch.equal(tensor, given[key].to(tensor.dtype)), (what, key)
 
 
-def test_a_whole_adapter_is_opened(loaded, folder):
-    check_held("whole", opened(loaded, folder / "case"))
-
-
-LORA = {"peft_type": "LORA", "r": 2, "target_modules": ["q_proj"], "task_type": "CAUSAL_LM"}
-
-
-@pytest.mark.parametrize(
-    "change", [{"layers_pattern": "(?i)Q_PROJ", "layers_to_transform": [0]}, {"trainable_token_indices": [0, 10**6]}]
-)
-def test_what_peft_does_not_check_is_one_sentence(loaded, folder, change):
-    path = folder / "case" / CONFIG
-    path.write_text(json.dumps(json.loads(path.read_text()) | change))
-    with pytest.raises(QweftError, match=r"the adapter does not load on .*: (global flags|index 1000000)"):
-        opened(loaded, folder / "case")
-
-
 def test_mutated_adapter_configs(loaded, folder, monkeypatch):
     names = list(loaded.model.state_dict())
     whole = json.loads((folder / "whole" / CONFIG).read_text())
     for number, draw in cases("adapter configs"):
-        if draw.random() < 0.2:
-            content = json.dumps(with_expressions(draw.choice((whole, LORA)), draw)).encode()
-        else:
-            content = malformed_json(whole, draw)
+        content = malformed_json(whole, draw)
         (folder / "case" / CONFIG).write_bytes(content)
         what = f"adapter config {number}: {content.decode('utf-8', 'replace')}"
         found = outcome(what, opened, loaded, folder / "case")

@@ -4,12 +4,8 @@ import csv
 import io
 import json
 import math
-import os
 
 import pyarrow
-import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from pyarrow import parquet
 
 from qweft.data.config import DataConfig
@@ -17,8 +13,7 @@ from qweft.data.conversation import ROLES, TEXT
 from qweft.data.formats import to_conversation
 from qweft.data.load import load_data
 from qweft.data.read import read_rows
-from qweft.errors import QweftError
-from tests.malformed.cases import bounded, cases, check_sentence, outcome, share
+from tests.malformed.cases import cases, outcome
 from tests.malformed.mutations import mutated, mutated_bytes
 
 TURNS = [{"role": "system", "content": "s"}, {"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]
@@ -49,24 +44,11 @@ ROWS = [
     {"conversations": SHAREGPT, "tools": json.dumps(TOOLS)},
     {"messages": [{"role": "user", "content": [{"type": "text", "text": "q"}]}, TURNS[2]]},
 ]
-REFUSED = [
-    {"prompt": "q", "chosen": "a", "rejected": "b"},
-    {"chosen": TURNS, "rejected": TURNS[:2]},
-    {"prompt": "q", "completion": "a", "label": False},
-    {"messages": [{"role": "user", "content": [{"type": "image", "url": "/etc/passwd"}]}, TURNS[2]]},
-]
-"""What is refused as it stands, and may be a row once it is changed."""
 FLAT = [{"question": f"What follows {n}?", "answer": f"{n + 1}, of course"} for n in range(9)]
 NESTED = [
     {"messages": [{"role": "user", "content": f"{n}?"}, {"role": "assistant", "content": str(n)}]} for n in range(9)
 ]
 
-VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20) | st.binary(max_size=4),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
-    max_leaves=6,
-)
-COLUMNS = st.sampled_from(sorted({key for row in (*ROWS, *REFUSED) for key in row}))
 NAMES = ("prompt", "response", "messages", "system", "group", "text", "question", "a.b", "", "Prompt")
 
 
@@ -94,21 +76,11 @@ def test_valid_rows_are_read():
 
 def test_mutated_rows():
     for number, draw in cases("rows"):
-        row = mutated(draw.choice((*ROWS, *ROWS, *REFUSED)), draw)
+        row = mutated(draw.choice(ROWS), draw)
         if isinstance(row, dict):  # what else a file may hold is told before
             found = outcome(f"row {number}: {row!r:.2000}", to_conversation, row, "here")
             if found is not None:
                 check_conversation(found, row)
-
-
-@settings(
-    max_examples=share("rows"), deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck)
-)
-@given(st.dictionaries(COLUMNS, VALUES, max_size=5))
-def test_rows_of_known_columns_that_hold_anything(row):
-    found = outcome(f"{row!r:.2000}", to_conversation, row, "here")
-    if found is not None:
-        check_conversation(found, row)
 
 
 def written(rows, ending):
@@ -163,18 +135,6 @@ def test_mutated_files(tmp_path, chatml):
                 columns=draw.choice(({}, columns)), skip_bad_rows=draw.random() < 0.5,
             )  # fmt: skip
             check_loaded(f"{what}\n{config}", config, chatml)
-
-
-@pytest.mark.parametrize("name", ["rows.jsonl", "rows.json", "rows.csv", "rows.parquet", "rows.txt"])
-@pytest.mark.parametrize(
-    "make", [os.mkfifo, lambda path: path.symlink_to("/dev/zero"), lambda path: path.symlink_to(path), os.mkdir]
-)
-def test_what_is_no_file_in_a_folder_of_data(tmp_path, name, make):
-    make(tmp_path / name)
-    for source in (tmp_path, tmp_path / name):
-        with bounded(source), pytest.raises(QweftError, match="rows") as error:
-            list(read_rows(str(source)))
-        check_sentence(str(error.value), source)
 
 
 def check_loaded(what, config, tokenizer):

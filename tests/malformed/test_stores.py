@@ -1,24 +1,15 @@
-"""Price lists, noise models and studies of sweeps that are malformed."""
+"""Price lists and noise models that are malformed."""
 
 import contextlib
 import math
 
-import pytest
 import yaml
 
 from qweft.devices.jobs.prices import PriceList
 from qweft.devices.noise.model import noise_model
 from tests.malformed.cases import cases, outcome
-from tests.malformed.mutations import NUMBERS, ODD, mutated, with_other_numbers
+from tests.malformed.mutations import mutated, with_other_numbers
 from tests.malformed.test_configs import text_of
-
-SMALL = tuple(
-    value
-    for value in (*ODD, *NUMBERS, "\x1b[2J", -1e300, 1e18)
-    if value is None or isinstance(value, float | str | bytes) or (isinstance(value, int) and abs(value) < 2**63)
-)
-"""What SQLite takes as a value."""
-
 
 PRICES = {
     "devices": [
@@ -69,10 +60,3 @@ def test_mutated_noise_models(tmp_path):
             numbers = (found.one_qubit, found.two_qubit, *found.readout[0], *found.readout[1])
             assert all(isinstance(each, float) and 0 <= each <= 1 for each in numbers), number
             assert isinstance(found.source, str) and found.channel in ("each", "pair")
-
-
-@pytest.mark.parametrize("read", [lambda path: PriceList.load(path), lambda path: noise_model(str(path))])
-def test_a_long_key_is_not_said_whole(tmp_path, read):
-    path = tmp_path / "a.yaml"
-    path.write_text(yaml.safe_dump({"devices": [{"match": "a", "x" * 70_000: 1}], "y" * 70_000: 1}))
-    assert outcome("a long key", read, path) is None
