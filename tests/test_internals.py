@@ -22,7 +22,6 @@ INTERNALS = {
         "_buffers": 1,
         "_modules": 1,
         "_forward_pre_hooks": 1,
-        "FakeTensorMode": 1,
     },
     "internals/keys.py": {"_orig_mod": 1, "_fsdp_wrapped_module": 1, "_compiled_call_impl": 1},
     "internals/peft.py": {

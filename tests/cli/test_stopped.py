@@ -151,15 +151,11 @@ KEEPING = ["--checkpoints.every", "2"]
 STOPS = {
     "train, nothing kept": (
         "train", [], 3, "nothing was kept; with --checkpoints.every N a stopped run goes on from its last checkpoint"),
-    "train, before the first": (
-        "train", ["--checkpoints.every", "4"], 3,
-        "nothing was kept before the first checkpoint (step 4); the same command begins anew"),
     "train, a checkpoint": (
         "train", KEEPING, 5, "the checkpoint of step 4 is kept; go on with the same command and --resume auto"),
     "train, the best": (
         "train", ["--validation.every", "2"], 3,
-        "no checkpoint was kept; with --checkpoints.every N a stopped run goes on from its last checkpoint; the best "
-        "adapter so far is in OUT/best"),
+        "no checkpoint was kept; the best adapter so far is in OUT/best"),
     "compare, none": ("compare", [], 0, "no run was finished; the same command begins anew"),
     "compare": ("compare", [], 8, "2 of 5 runs are kept in OUT; the same command goes on"),
     "tune": ("tune", [], 8, "1 training is kept in OUT; the same command goes on"),

@@ -81,18 +81,3 @@ def test_the_command(source, tmp_path, capsys):
     assert "CPsyCounD" in out and "embedded:chitchat" in out
     assert main(["data", "list", "--json"]) == 0
     assert "GSM8K" in [each["name"] for each in json.loads(capsys.readouterr().out)]
-
-
-@pytest.mark.parametrize(
-    ("words", "sentence"),
-    [
-        (["chekc", "a"], "there is no chekc; did you mean check?"),
-        (["check"], "the data to look at are missing"),
-        (["check", "a.csv", "--data.source", "b.csv"], "gives data a second time"),
-        (["list", "a"], "expected nothing after it"),
-        (["check", "none.jsonl"], "there is no such file or folder"),
-    ],
-)
-def test_what_is_wrong_is_one_sentence(words, sentence, capsys):
-    assert main(["data", *words]) == 2
-    assert sentence in capsys.readouterr().err

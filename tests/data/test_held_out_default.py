@@ -54,9 +54,3 @@ def test_the_others_are_split_as_if_all_could_be_read(tmp_path, chatml):
     some = load_data(DataConfig(rows_file(tmp_path / "a.jsonl", 300, bad), skip_bad_rows=True), chatml)
     assert (some.test, some.validation) == (whole.test, whole.validation) and len(some.test) == 30
     assert {conversation.where for conversation in some.train_conversations} < trained
-
-
-BAD_LINES = {
-    "a.jsonl": ('{"question": "q", "answer"\n[1]\n', ["line 31: not JSON", "row 32: an object with named columns"]),
-    "a.csv": ("q,a,b\nq,\n", ["line 32: more fields than the 2 columns", "row 32: nothing stands in answer"]),
-}

@@ -10,7 +10,6 @@ from qweft.data.formats import to_conversation
 from qweft.data.load import load_data
 from qweft.data.read import beside_training, read_rows
 from qweft.errors import QweftError
-from qweft.models import resolve
 
 ROWS = [{"question": "2+2?", "answer": "4"}, {"question": "Größe, in cm?", "answer": "12"}]
 
@@ -162,26 +161,6 @@ def test_a_hub_id_is_read_through_datasets(monkeypatch, source, asked):
     assert calls == [(asked, "train", False)]
     assert [row for _, row in read_rows(source, max_rows=1)] == ROWS[:1]
     assert calls[1] == (asked, "train", True)  # no more is fetched than what is read
-
-
-@pytest.mark.parametrize(
-    ("offline", "status", "reason"),
-    [
-        (True, None, "HF_HUB_OFFLINE or HF_DATASETS_OFFLINE is set"),
-        (False, None, "the hub did not answer within 3 s"),
-        (False, 404, "Couldn't reach it"),
-    ],
-)
-def test_an_unreachable_hub_is_said(monkeypatch, offline, status, reason):
-    def fail(*_, **__):
-        raise ConnectionError("Couldn't reach it\nlong trace")
-
-    monkeypatch.setattr("datasets.config.HF_HUB_OFFLINE", offline)
-    monkeypatch.setattr(resolve, "offline", lambda: False)
-    monkeypatch.setattr(resolve, "_status", lambda path: status)
-    monkeypatch.setattr("datasets.load_dataset", fail)
-    with pytest.raises(QweftError, match=rf"data owner/name: neither a file .*\({reason}\); check the name"):
-        list(read_rows("owner/name"))
 
 
 def test_plain_text_is_read_in_stretches_that_end_with_a_paragraph(tmp_path):

@@ -164,7 +164,7 @@ WRONG = [
     ({"sources": [{"source": "a.jsonl", "rows": 9}], "train_rows": 8}, "data.sources ask for 9 training rows"),
     ({"sources": [{"source": "a.jsonl", "rows": 9}, "b.jsonl"]}, "data.sources: a.jsonl has "),
     ({"sources": [{"source": "a.jsonl", "weight": 1e6}, "b.jsonl"]}, "data.sources: b.jsonl has 10 training rows"),
-    ({"sources": ["a.jsonl", "b.jsonl"], "test_rows": 40}, "gives 20 usable rows"),
+    ({"sources": ["a.jsonl", "b.jsonl"], "test_rows": 40}, "data a.jsonl and b.jsonl gives 20 usable rows"),
 ]
 
 
@@ -188,7 +188,3 @@ def test_what_is_wrong_is_one_sentence_before_training(place, capsys, data, expe
     err = capsys.readouterr().err
     assert err.splitlines()[-1].removeprefix("qweft: error: ").startswith(expected), err
     assert not (place / "runs" / "train" / "run.json").exists()
-
-
-STEP = ["--training.max_steps", "1", "--evaluation.answers", "0"]
-SHORT = ["--data.validation_rows", "2", "--data.test_rows", "2", "--data.max_length", "64"]

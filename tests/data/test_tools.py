@@ -24,11 +24,6 @@ QWEN = """\
 {%- endfor %}
 {%- if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"""
 """Writes tools in the way of Qwen's."""
-DROPS_CONTENT = QWEN.replace("'\\n' + m.content }}", "'\\n' + ('' if m.tool_calls else m.content) }}")
-ONE_CALL = QWEN.replace(
-    "{%- for call",
-    "{%- if (m.tool_calls or []) | length > 1 %}{{ raise_exception('one call at once') }}{% endif %}\n{%- for call",
-)
 
 FUNCTION = {"name": "weather", "description": "Tells it.", "parameters": {"type": "object", "properties": {}}}
 TOOLS = [{"type": "function", "function": FUNCTION}]

@@ -1,14 +1,12 @@
 """`evaluate` on a tiny model: every metric is there, for both models, with its error; what is off stays off."""
 
 import json
-import sys
 
 import pytest
 from tests.tiny_folder import save_tiny_model
 
 from qweft.adapter.attach import adapter_config, attach
 from qweft.data.config import DataConfig
-from qweft.errors import QweftError
 from qweft.evaluation.config import EvaluationConfig
 from qweft.evaluation.run import evaluate
 from qweft.models.config import ModelConfig
@@ -103,32 +101,6 @@ def test_a_verifier_scores_rows_of_its_task(folder):
     by_name = {each.name: each for each in found.scores}
     assert by_name["solved"].base.rows == 8 and by_name["verifier's score"].base.standard_error is not None
     assert set(found.to_json()["answers"][0]["verifier"]) == {"base", "adapted"}
-
-
-def sentence(folder, **evaluation):
-    with pytest.raises(QweftError) as caught:
-        judged(folder, **evaluation)
-    return str(caught.value)
-
-
-def test_what_cannot_be_is_said_before_a_model_is_loaded(folder, monkeypatch):
-    monkeypatch.setattr("qweft.evaluation.subject.load_model", lambda _: pytest.fail("loaded"))
-    assert "generated must be at least 1, got 0" in sentence(folder, generated=0)
-    assert "generated is 9, and there are 8 test rows" in sentence(folder, generated=9)
-    assert "has no verifier; embedded:gsm_symbolic and" in sentence(folder, metrics=["verifier"])
-    for place in (folder / "rows.jsonl", folder):  # the folder holds that file
-        assert "is what the adapter learned from" in sentence(folder, forgetting=str(place))
-    assert "evaluation.forgetting is empty; name data that" in sentence(folder, forgetting="")
-    for name, value, owner in (
-        ("generated", 2, "metrics"), ("lm_eval_limit", 5, "lm_eval"), ("forgetting_rows", 3, "forgetting"),
-        ("forgetting_length", 9, "forgetting"), ("forgetting_first", True, "forgetting"),
-    ):  # fmt: skip
-        said = f"evaluation.{name} {value} says nothing without evaluation.{owner}; give --evaluation.{owner} too"
-        assert said in sentence(folder, **{name: value})
-    monkeypatch.setitem(sys.modules, "sacrebleu", None)
-    assert "pip install '.[metrics]'" in sentence(folder, metrics=["text"])
-    monkeypatch.setitem(sys.modules, "lm_eval", None)
-    assert "pip install '.[lm-eval]'" in sentence(folder, lm_eval=["arc_easy"])
 
 
 def test_what_the_run_was_told_of_its_data_is_told_to_evaluate_by_its_folder_alone(folder, tmp_path):

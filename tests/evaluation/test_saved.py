@@ -1,7 +1,6 @@
 """An adapter's folder opened again."""
 
 import json
-import time
 
 import pytest
 import torch
@@ -44,12 +43,6 @@ def test_an_adapter_of_another_method_whose_file_lacks_a_tensor_is_refused(tmp_p
     save_file({key.replace("lora_A", "lora_a"): tensor for key, tensor in load_file(file).items()}, file)
     with pytest.raises(QweftError, match=r"the adapter does not load on .*Found missing adapter keys"):
         put_on(load_model(config), tmp_path / "adapter")
-
-
-def wait_for_long(*_, **__):
-    """As a method of PEFT that loops as often as a config says."""
-    for _ in range(3000):
-        time.sleep(0.01)
 
 
 ROWS = {"validation_rows": 4, "test_rows": 8, "max_length": 64}
@@ -266,27 +259,6 @@ def test_the_base_loss_of_a_training_is_the_base_models_even_if_the_start_rewrit
     model = load_model(sections[0])
     rows = load_data(sections[1], model.tokenizer).test
     assert found.base.loss == held_out_loss(model.model, rows, model.tokenizer.pad_token_id, 8).loss
-
-
-def saved_lora(folder, **changes):
-    """The folders of a model and of a LoRA on it, whose config has these changes."""
-    base = save_tiny_model(folder / "model")
-    config = LoraConfig(target_modules=["q_proj"], task_type="CAUSAL_LM")
-    get_peft_model(load_model(ModelConfig(base)).model, config).save_pretrained(folder / "adapter")
-    file = folder / "adapter" / "adapter_config.json"
-    file.write_text(json.dumps(json.loads(file.read_text()) | changes | {"base_model_name_or_path": base}))
-    return base, folder / "adapter"
-
-
-def with_header(file, **more):
-    """Give a safetensors file more tensors, which hold no numbers: their shapes by name."""
-    raw = file.read_bytes()
-    end = 8 + int.from_bytes(raw[:8], "little")
-    head, body = json.loads(raw[8:end]), raw[end:]
-    place = {"dtype": "F32", "data_offsets": [len(body), len(body)]}
-    text = json.dumps(head | {name: place | {"shape": shape} for name, shape in more.items()}).encode()
-    text += b" " * (-len(text) % 8)
-    file.write_bytes(len(text).to_bytes(8, "little") + text + body)
 
 
 def test_places_beyond_a_matrix_are_not_written(tmp_path):

@@ -62,20 +62,6 @@ def test_the_same_kinds_as_decoders_are_taken(tmp_path, stem, head, sizes):
     assert load_model(ModelConfig(name=folder, device="cpu")).model.config.is_decoder
 
 
-def gemma_of_images():
-    """Its config keeps the padding token and use_cache of the text model to itself."""
-    text = {
-        "vocab_size": 400, "hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 2, "head_dim": 8,
-        "num_attention_heads": 2, "num_key_value_heads": 1, "max_position_embeddings": 128, "pad_token_id": None,
-    }  # fmt: skip
-    sight = {
-        "hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "image_size": 14,
-        "patch_size": 14,
-    }  # fmt: skip
-    tokens = {"image_token_index": 399, "image_token_id": 399, "boi_token_index": 398, "eoi_token_index": 397}
-    return transformers.Gemma3Config(text_config=text, vision_config=sight, mm_tokens_per_image=1, **tokens)
-
-
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16], ids=str)
 @pytest.mark.parametrize("make", [tiny_llama, tiny_gpt2])
 def test_decoders_pass_in_every_type(make, dtype):

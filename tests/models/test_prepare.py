@@ -8,7 +8,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 import qweft.models.embedded as preparing
 from qweft.errors import QweftError
 from qweft.models.embedded import prepare, tie_twin_embeddings
-from qweft.models.packages import EMBEDDED_MODELS, MARK, is_prepared, prepared_folder
+from qweft.models.packages import EMBEDDED_MODELS, MARK
 
 
 @pytest.fixture
@@ -55,17 +55,6 @@ def test_other_weights_are_refused_before_they_are_converted(runs, model):
     ):
         prepare(replace(model, sha256="0" * 64))
     assert runs == []
-
-
-def test_a_killed_preparation_leaves_nothing_that_counts(runs, model, monkeypatch):
-    def die(*_):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(preparing, "_publish", die)
-    with pytest.raises(KeyboardInterrupt):
-        prepare(model)
-    assert not is_prepared(model)
-    assert list(prepared_folder(model).parent.iterdir()) == []
 
 
 @pytest.mark.parametrize(("noise", "tied"), [(0.0, True), (0.05, True), (0.5, False)])

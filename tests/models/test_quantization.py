@@ -177,17 +177,6 @@ def test_a_model_that_is_quantised_already(folder, tmp_path, capsys, kind):
     load_model(config_of(tmp_path / "packed", None))
 
 
-REFUSED = [
-    (["--adapter.modules_to_save", "[k_proj]", *ADAPTER], "module to save 'k_proj' is quantised"),
-    (["--adapter.modules_to_save", "[self_attn]", *ADAPTER], "module to save 'self_attn' is quantised"),
-    (["--adapter", "{peft_type: LOHA, target_modules: [q_proj]}"], "PEFT's method LOHA does not train on a base model"),
-    (["--adapter", "{peft_type: LORA, init_lora_weights: pissa, target_modules: [q_proj]}"], "init_lora_weights pissa"),
-    (["--model.quantization", "8bit", "--adapter", "{peft_type: SHIRA, target_modules: [q_proj]}"], "SHIRA does not"),
-    (["--model.quantization", "8bit", "--adapter", "{peft_type: LORA, use_dora: true, target_modules: [q_proj]}"],
-     "use_dora does not train on a base model with quantization 8bit"),
-]  # fmt: skip
-
-
 ON_THEM = {name: each for name, each in COMPARED.items() if each["peft_type"] in ON_QUANTIZED}
 SETTINGS = {
     "ADALORA": {"total_step": 100, "tinit": 1, "tfinal": 1, "deltaT": 1},

@@ -67,10 +67,6 @@ def test_a_prepared_folder_keeps_saying_where_its_weights_came_from(tmp_path):
         assert (source.origin, source.hub_id) == (SMOL.origin, SMOL.hub_id)
 
 
-def no_home():
-    raise RuntimeError("Could not determine home directory.")
-
-
 def test_a_path_of_a_prepared_folder_asks_for_no_package_of_an_unknown_uploader(monkeypatch):
     """An adapter may name any path; only an option asks for that download."""
     name = f"/home/someone/.cache/qweft/models/{QWEN.folder}"

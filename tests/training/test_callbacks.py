@@ -11,10 +11,8 @@ from tests.training.test_loop import TRAINING, adapted, rows
 from tests.training.test_resume import config, files, stopped  # noqa: F401
 
 from qweft.adapter.cores import Core
-from qweft.errors import QweftError
 from qweft.evaluation.loss import held_out_loss
 from qweft.training.callbacks import RunCallbacks, Validation
-from qweft.training.config import CheckpointConfig, RunConfig, TrainingConfig, ValidationConfig
 from qweft.training.gradients import IN_A_ROW, GradientWatch
 from qweft.training.loop import fit
 from qweft.training.run import train
@@ -119,21 +117,3 @@ def test_warnings_of_before_a_stop_are_in_the_record(files, tmp_path, monkeypatc
     assert len(found.fit.warnings) == 1 and "step 5: the circuits' gradients have vanished" in found.fit.warnings[0]
     assert "warning: step 5" in capsys.readouterr().out
     assert len(json.loads((tmp_path / "run.json").read_text())["training"]["warnings"]) == 1
-
-
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [
-        ({"checkpoints": CheckpointConfig(every=0)}, "checkpoints.every must be at least 1, got 0"),
-        ({"checkpoints": CheckpointConfig(newest=0)}, "checkpoints.newest must be at least 1, got 0"),
-        ({"validation": ValidationConfig(every=0)}, "validation.every must be at least 1, got 0"),
-        ({"validation": ValidationConfig(patience=2)}, "validation.patience needs validation.every"),
-        ({"report_to": ["tensorbord"]}, "report_to tensorbord: there is no such place; there are tensorboard"),
-        ({"report_to": ["mlflow"]}, "report_to mlflow: its package is not installed; pip install mlflow"),
-        ({"training": TrainingConfig(learning_rates={"angles": 1.0})}, "learning_rates.angles: there is no such part"),
-        ({"training": TrainingConfig(learning_rates={"linear": -1.0})}, "learning_rates.linear must be a number of at"),
-    ],
-)
-def test_what_is_wrong_is_told_before_anything_is_loaded(changes, words):
-    with pytest.raises(QweftError, match=words):
-        train(RunConfig(**changes))

@@ -80,16 +80,6 @@ def test_targets_that_cannot_start_so_are_one_sentence(targets):
         started(tiny_gpt2(), target_modules=targets)
 
 
-BESIDE = {
-    "bias": {"bias": "all"},
-    "modules_to_save": {"modules_to_save": ["lm_head"]},
-    "trainable_token_indices": {"trainable_token_indices": [1]},
-    "layer_replication": {"layer_replication": [[0, 2], [1, 2]]},
-    "alora_invocation_tokens": {"alora_invocation_tokens": [3]},
-    "kasa_config": {"kasa_config": {}},
-}
-
-
 @pytest.mark.parametrize("target", ["lm_head", "embed_tokens"])
 def test_embeddings_are_refused_and_no_weight_is_changed(target):
     model = tiny_llama()

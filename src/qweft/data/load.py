@@ -12,7 +12,7 @@ from qweft.data.formats import KEY, format_of, formats_of, renamed, to_conversat
 from qweft.data.read import beside_training, read_rows
 from qweft.data.report import COLUMNS, DataReport, PartReport, fingerprint, shared_note
 from qweft.data.split import Share, TooFewRowsError, split
-from qweft.data.template import render, shows_tools, with_template
+from qweft.data.template import shows_tools, with_template
 from qweft.data.tokens import (
     Encoded,
     answer_count,
@@ -273,18 +273,13 @@ def _too_few(
     fault: TooFewRowsError, encoder: _Encoder, conversations: Sequence[Conversation], by_default: Sequence[str]
 ) -> QweftError:
     """Return the error for too few rows, with what left them out."""
-    config = encoder.config
-    if encoder.seen and not any(each.row for each in encoder.seen.values()):
-        text = render(conversations[0].messages, encoder.tokenizer)
-        length = len(tokenise(conversations[0], encoder.tokenizer)["input_ids"])
-        what = "longer than" if config.overlong == "drop" else "without an answer token within"
+    out = [each for each in conversations if not encoder.usable(each)]
+    if out:
+        length = len(tokenise(out[0], encoder.tokenizer)["input_ids"])
         return QweftError(
-            f"data {config.source}: no row is left to learn from, all {len(encoder.seen)} are {what} max_length "
-            f"{config.max_length} tokens: raise max_length; the first row has {length} tokens: {text[:300]!r}"
+            f"{fault} ({many(len(out), 'row')} left out as too long for max_length {encoder.config.max_length}; raise "
+            f"it: the first has {length:,} tokens)"
         )
-    if not all(each.row for each in encoder.seen.values()):
-        out = sum(not encoder.usable(conversation) for conversation in conversations)
-        return QweftError(f"{fault} ({out:,} rows are too long: raise max_length {config.max_length})")
     if by_default:
         return QweftError(f"{fault} (where a number is not given, at least {LEAST_HELD_OUT} are held out for each)")
     return fault

@@ -1,6 +1,5 @@
 """Private parts of PyTorch, each with the reason why no public one suffices. Checked with torch 2.13."""
 
-import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from operator import attrgetter
@@ -84,17 +83,3 @@ def places(module: nn.Module) -> Iterator[tuple[dict[str, Any], str]]:
     for held in (module._parameters, module._buffers, module._modules):
         for name in held:
             yield held, name
-
-
-@contextmanager
-def shapes_alone() -> Iterator[None]:
-    """Give tensors shapes, strides and devices and no memory. PyTorch's log of what fails is silenced."""
-    from torch._subclasses.fake_tensor import FakeTensorMode  # there is no public name for it
-
-    logger = logging.getLogger(FakeTensorMode.__module__)
-    before, logger.disabled = logger.disabled, True
-    try:
-        with FakeTensorMode(allow_non_fake_inputs=True):
-            yield
-    finally:
-        logger.disabled = before

@@ -1,7 +1,5 @@
 """Memory of a run, estimated from shapes, and its duration, from a few timed steps."""
 
-import copy
-import warnings
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -13,8 +11,7 @@ from transformers import set_seed
 from qweft.adapter.attach import adapter_config, attach
 from qweft.data.load import Data
 from qweft.environment import ALONE, share_said
-from qweft.internals.torch import shapes_alone
-from qweft.models.load import CausalLM, load_model
+from qweft.models.load import load_model
 from qweft.models.quantization import bits_of
 from qweft.training.config import RunConfig, TrainingConfig
 from qweft.training.loop import fit
@@ -24,7 +21,7 @@ LOGIT_BYTES = 12
 ABSMAX_BYTES = 4 / 64
 """Bytes of a weight's share in the scale of its block, in bitsandbytes' 4 bits without nested quantization."""
 BLOCK_STATES = 12
-"""Tensors of the hidden size that a block keeps per token, where its forward pass cannot be traced; of Llama's."""
+"""Tensors of the hidden size that a block of Llama keeps per token for the backward pass."""
 MLP_STATES = 3
 """Tensors of the intermediate size that it keeps: gate, its activation, up."""
 
@@ -63,10 +60,8 @@ def footprint(model: Any, trainable: int, training: TrainingConfig, row_tokens: 
     width = next(iter(frozen.values())).element_size() if frozen else torch.finfo(torch.float32).bits // 8
     tokens = training.batch_size * row_tokens
     blocks, hidden = shape.num_hidden_layers, shape.hidden_size
-    stored = _stored(model, training.batch_size, row_tokens)
-    if stored is None:
-        inner = getattr(shape, "intermediate_size", None) or 4 * hidden
-        stored = blocks * tokens * width * (BLOCK_STATES * hidden + MLP_STATES * inner)
+    inner = getattr(shape, "intermediate_size", None) or 4 * hidden
+    stored = blocks * tokens * width * (BLOCK_STATES * hidden + MLP_STATES * inner)
     stored += tokens * _adapted_inputs(model, width)
     if training.gradient_checkpointing:
         stored = blocks * tokens * hidden * width + stored // blocks
@@ -100,42 +95,6 @@ def _adapted_inputs(model: nn.Module, width: int) -> int:
         if isinstance(module, BaseTunerLayer) and isinstance(size, int):
             sizes.setdefault(name.rpartition(".")[0], []).append(size)
     return 4 * sum(sum(each) if width < 4 else sum(set(each)) for each in sizes.values())
-
-
-def _stored(model: Any, rows: int, row_tokens: int) -> int | None:
-    """Return the bytes that the base model's forward pass stores for its backward pass, without the logits.
-
-    It is traced with shapes alone. `None` if the model's code needs values.
-    """
-    try:
-        with shapes_alone(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            base = model.get_base_model()
-            traced: Any = CausalLM.from_config(copy.deepcopy(base.config), dtype=base.dtype)
-            return _traced(traced.requires_grad_(False), rows, row_tokens)
-    except Exception:  # code of any model's author: the estimate by size remains
-        return None
-
-
-def _traced(model: Any, rows: int, row_tokens: int) -> int:
-    kind = next(model.parameters()).dtype
-    hidden = model.config.get_text_config().hidden_size
-    inputs = torch.zeros(rows, row_tokens, hidden, dtype=kind).requires_grad_()
-    # a mask of four dimensions is taken as it is, where others are looked into
-    mask = torch.zeros(rows, 1, row_tokens, row_tokens, dtype=kind)
-    weights = [parameter.untyped_storage() for parameter in model.parameters()]
-    held = {id(storage) for storage in weights}
-    found: dict[int, torch.UntypedStorage] = {}
-
-    def keep(tensor: torch.Tensor) -> torch.Tensor:
-        storage = tensor.untyped_storage()
-        if id(storage) not in held:
-            found[id(storage)] = storage
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        model.base_model(inputs_embeds=inputs, attention_mask=mask, use_cache=False)
-    return sum(storage.nbytes() for storage in found.values())
 
 
 TIMED = 4

@@ -321,13 +321,9 @@ def _kept(output: Path, config: RunConfig) -> str:
     step = newest_step(output / CHECKPOINTS)
     if step is not None:
         return f"the checkpoint of step {step} is kept; go on with the same command and --resume auto"
-    has_best, first = (output / BEST).is_dir(), config.checkpoints.every
-    line = "no checkpoint was kept" if has_best else "nothing was kept"
-    if first is None:
-        line += "; with --checkpoints.every N a stopped run goes on from its last checkpoint"
-    else:
-        line += f" before the first checkpoint (step {first}); the same command begins anew"
-    return f"{line}; the best adapter so far is in {output / BEST}" if has_best else line
+    if (output / BEST).is_dir():
+        return f"no checkpoint was kept; the best adapter so far is in {output / BEST}"
+    return "nothing was kept; with --checkpoints.every N a stopped run goes on from its last checkpoint"
 
 
 @contextmanager
