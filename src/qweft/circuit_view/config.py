@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from qweft.circuit.formats import FORMATS, names
+from qweft.circuit.formats import names
 from qweft.circuit.picture import KINDS
 from qweft.errors import QweftError
 from qweft.evaluation.record import model_of
@@ -80,6 +80,8 @@ def check_view(adapter: Path, options: Mapping[str, Any] | None) -> tuple[Circui
 
 def _check_files(config: CircuitConfig) -> None:
     """Check the export, the picture and their files."""
+    from qweft.circuit.formats import FORMATS  # here, to keep the help fast
+
     if config.picture and config.output and os.path.realpath(config.picture) == os.path.realpath(config.output):
         raise QweftError(f"--picture {config.picture} and --output {config.output} are the same file; give two names")
     if config.output is not None and config.export is None:
