@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
-import pytest
 import torch
-from benchmarks import contraction, growth, report
+from benchmarks import contraction, report
 
 from qweft.tensornet import core_shapes, left_multiply
 
@@ -24,14 +23,6 @@ def test_the_multiplications_of_a_contraction_are_counted_as_they_are_made():
     with Counting():
         left_multiply(torch.randn(7, 12), cores)
     assert made == contraction.contraction_multiplications(7, shapes) > 0
-
-
-def test_contracting_all_operators_of_a_7b_model_costs_less_than_two_percent():
-    assert 0 < contraction.computed()["share"] < 0.02
-
-
-def test_an_exponent_is_the_slope():
-    assert growth.exponent([1, 2, 4, 8], [3, 12, 48, 192]) == pytest.approx(2)
 
 
 def summary_of(load, step=1.2, spread=0.01):

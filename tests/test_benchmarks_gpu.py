@@ -22,12 +22,6 @@ def test_without_a_gpu_it_says_in_one_sentence_what_it_would_do(monkeypatch, cap
     assert all(part in said for part in ("CUDA device", "gpu-pack", "results/gpu.json", "sees none here"))
 
 
-def test_a_python_without_pytorch_is_named(monkeypatch, capsys):
-    monkeypatch.setattr(gpu.importlib.util, "find_spec", lambda name: None)
-    assert gpu.main([]) == 2
-    assert f"({sys.executable}) has no torch" in capsys.readouterr().err
-
-
 def test_a_rehearsal_writes_nothing_into_the_repository(capsys):
     with pytest.raises(SystemExit):
         gpu.main(["--device", "cpu", "--tiny"])
@@ -229,23 +223,6 @@ assert all(folder in gpu.child_environment()["PYTHONPATH"] for folder in gpu.pac
         text=True,
     )
     assert child.returncode == 0, child.stderr
-
-
-def test_a_machine_that_has_them_takes_its_own(unpacked, monkeypatch):
-    folder, _ = unpacked
-    monkeypatch.setattr(gpu, "ROOT", folder)
-    packed = gpu.packed.__wrapped__
-    assert packed() == ()
-    monkeypatch.setattr(gpu.importlib.metadata, "version", lambda name: "0.1")
-    assert {Path(path).name for path in packed()} == {"peft", "pytest", "wrapt"}
-
-
-def test_tests_that_do_not_start_are_a_part_that_failed(monkeypatch):
-    monkeypatch.setattr(
-        gpu, "child_environment", lambda: {**gpu.os.environ, "PYTHONPATH": "", "PYTEST_ADDOPTS": "--no-such"}
-    )
-    with pytest.raises(RuntimeError, match="pytest made no report"):
-        gpu.Program(torch.device("cpu"), tiny=True).tests(gpu.time.monotonic() + 60)
 
 
 def test_interrupted_tests_count_as_far_as_they_came(tmp_path):

@@ -45,13 +45,3 @@ def test_each_short_comparison_has_its_own_seeds_and_split(tmp_path):
     after = [dict(pairwise(one)) for one in asked]
     assert [one["--seeds"] for one in after] == ["100,101,102", "200,201,202"]
     assert [one["--data.split_seed"] for one in after] == ["1", "2"] and after[0]["--budget"] == "5min"
-
-
-def test_steps_and_methods_of_a_choice_are_on_record():
-    results = {
-        "recommendation": {"method": "a", "text": "Use a"},
-        "runs": [{"method": "base", "steps": 0}, {"method": "a", "steps": 7}],
-        "halving": [{"standings": [{"method": "a"}, {"method": "b"}]}, {"standings": [{"method": "a"}]}],
-    }
-    found = choices.choice({"a": 1.0, "b": 2.0}, results, "5min", 3)
-    assert found.steps == 7 and found.tried == ["a", "b"] and found.number == 3

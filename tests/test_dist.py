@@ -37,32 +37,11 @@ def test_the_version_stands_in_one_place_and_is_cited():
     assert f"## {qweft.__version__}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
 
 
-def test_the_citation_has_what_its_format_asks_for():
-    assert CITATION["cff-version"] == "1.2.0" and {"message", "title", "authors"} <= CITATION.keys()
-    assert CITATION["license"] == PROJECT["project"]["license"]
-    assert [each["name"] for each in CITATION["authors"]] == [each["name"] for each in PROJECT["project"]["authors"]]
-    (paper,) = CITATION["references"]
-    assert {"type", "title", "authors"} <= paper.keys() and len(paper["authors"]) == 13
-    assert [each["value"] for each in paper["identifiers"]] == ["arXiv:2503.12790"]
-    assert "doi" not in CITATION | paper and list(PROJECT["project"]["urls"].values()) == [paper["url"]]
-
-
 def test_an_index_shows_a_readme_without_links_into_the_repository():
     readme = dist.without_local_links((ROOT / "README.md").read_text(encoding="utf-8"))
     targets = re.findall(r"\]\(([^)]*)\)", readme) + re.findall(r"""(?:src|srcset|href)=["']([^"']*)""", readme)
     assert all(re.match(r"https?://|mailto:", target) for target in targets)
     assert readme.startswith("# Qweft\n")
-
-
-@pytest.mark.parametrize(("written", "shown"), [
-    ("[a](docs/a.md#b) [c](https://c.example)", "a [c](https://c.example)"),
-    ("![picture](docs/a.svg)\n\ntext", "text"),
-    ('<picture>\n<source srcset="docs/d.svg">\n<img src="docs/l.svg">\n</picture>\n\ntext', "text"),
-    ('<img alt="x" src="docs/a.png"> <a href="docs/a.md">a</a>', " a"),
-    ('<img src="https://a.example/a.png">', '<img src="https://a.example/a.png">'),
-])  # fmt: skip
-def test_links_into_the_repository_become_text(written, shown):
-    assert dist.without_local_links(written) == shown
 
 
 @pytest.fixture
@@ -98,14 +77,3 @@ def test_whole_distributions_have_no_faults(built):
 ])  # fmt: skip
 def test_a_fault_is_named(built, changes, fault):
     assert built(**changes) == [fault]
-
-
-def test_too_large_a_distribution_is_a_fault(built, monkeypatch):
-    monkeypatch.setattr(dist, "LARGEST", 10)
-    assert all("bytes, more than 10" in fault for fault in built()) and len(built()) == 2
-
-
-def test_a_copy_has_its_files_and_a_readme_without_local_links(tmp_path):
-    dist.copied(["README.md", "src/qweft/py.typed"], tmp_path)
-    assert (tmp_path / "src/qweft/py.typed").is_file()
-    assert "](docs/" not in (tmp_path / "README.md").read_text(encoding="utf-8")

@@ -1,22 +1,17 @@
 """Files and folders are replaced whole or not at all."""
 
-import json
 import os
 from pathlib import Path
 
 import pytest
 
-from qweft.claims import CLAIM, claimed_output
 from qweft.errors import QweftError
 from qweft.files import (
-    cache_folder,
     check_can_be_written,
     check_file,
     check_writable,
     folder_beside,
-    locked,
     write_bytes,
-    write_json,
 )
 
 
@@ -38,11 +33,6 @@ def test_a_failed_write_leaves_the_old_folder(tmp_path):
         raise OSError("disk full")
     assert (target / "file").read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["adapter"]
-
-
-def test_numbers_that_json_lacks_become_null(tmp_path):
-    write_json(tmp_path / "deep" / "file.json", {"a": (float("nan"), 1.5)})
-    assert json.loads((tmp_path / "deep" / "file.json").read_text()) == {"a": [None, 1.5]}
 
 
 def test_a_kill_between_the_renames_is_mended_by_the_next_write(tmp_path):
@@ -94,49 +84,6 @@ def test_a_folder_in_place_of_a_file_is_one_sentence(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["report.md"]
 
 
-def test_a_file_in_place_of_the_folder_kept_aside_goes(tmp_path):
-    (tmp_path / "adapter").mkdir()
-    (tmp_path / ".adapter.old").write_text("x")
-    with folder_beside(tmp_path / "adapter") as beside:
-        (beside / "new").write_text("y")
-    assert [path.name for path in tmp_path.rglob("*")] == ["adapter", "new"]
-
-
-def test_what_cannot_be_removed_is_not_in_the_way(tmp_path, monkeypatch):
-    """A write-protected folder, or one whose file another process holds open."""
-    (tmp_path / ".adapter.old").mkdir()
-    (tmp_path / ".adapter.old" / "held").write_text("x")
-    monkeypatch.setattr("qweft.files.remove", lambda path: None)
-    for text in ("first", "second"):
-        with folder_beside(tmp_path / "adapter") as beside:
-            (beside / "file").write_text(text)
-        assert (tmp_path / "adapter" / "file").read_text() == text
-
-
-LONG = json.dumps(dict.fromkeys(("command", "process", "machine", "since", "work"), "x" * 10**6))
-
-
-@pytest.mark.parametrize("note", ["[" * 100_000, LONG, "{}"], ids=["deep", "long", "empty"])
-def test_a_strangers_note_of_a_claim_is_not_told(tmp_path, note):
-    (tmp_path / f"{CLAIM}.json").write_text(note)
-    told = pytest.raises(QweftError, match="is in use by another process; choose")
-    with locked(tmp_path / CLAIM), told as error, claimed_output(tmp_path, "qweft train"):
-        pass
-    assert len(str(error.value)) < 300
-
-
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes")
-@pytest.mark.parametrize("kind", ["pipe", "link"])
-def test_a_folder_takes_the_place_of_what_a_stranger_left_there(tmp_path, kind):
-    """Removing a pipe as a folder would wait for good, and a link to nowhere is in the way."""
-    target = tmp_path / "adapter"
-    os.mkfifo(target) if kind == "pipe" else target.symlink_to(tmp_path / "nowhere")
-    with folder_beside(target) as beside:
-        (beside / "file").write_text("new")
-    assert (target / "file").read_text() == "new"
-    assert [path.name for path in tmp_path.iterdir()] == ["adapter"]
-
-
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs the streams of Linux")
 def test_no_device_pipe_or_stream_is_replaced_by_a_file(tmp_path):
     file, null, pipe = (tmp_path / name for name in ("file.json", "null", "pipe"))
@@ -163,10 +110,3 @@ def test_no_device_pipe_or_stream_is_replaced_by_a_file(tmp_path):
     (tmp_path / "g.qasm3").touch()
     check_file(tmp_path / "g.qasm3", "--output", "qasm")
     check_file(tmp_path / "other", "--output", "qasm")
-
-
-def test_a_cache_folder_of_nobody_is_a_name_as_it_stands(monkeypatch):
-    monkeypatch.setenv("QWEFT_CACHE", "~nobody-of-that-name/cache")
-    assert cache_folder() == Path("~nobody-of-that-name/cache")
-    monkeypatch.setenv("QWEFT_CACHE", "~/cache")
-    assert cache_folder() == Path.home() / "cache"

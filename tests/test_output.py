@@ -10,16 +10,13 @@ import sys
 
 import pytest
 from rich.console import Console as RichConsole
-from rich.live import Live
 from rich.panel import Panel
-from rich.progress import Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
 from qweft.cli.main import COMMANDS, main
 from qweft.output import Console
 from qweft.text import CONTROLS, PlainStream, json_text, plain, protect_streams
-from tests.tiny_folder import save_tiny_model
 
 HOSTILE = "\x1b[2J\x1b]0;t\x07\x9b31m\x9d0;t\x9c\u202eevil\u2066\x08\x7f\r[red]:smile:"
 LEFT = "[2J]0;t31m0;tevil[red]:smile:"
@@ -54,24 +51,6 @@ def test_a_console_prints_colours_of_its_own_only(make):
     assert "\x1b[31mred\x1b[0m" in out
     out = re.sub(r"\x1b\[[\d;]*m", "", out)
     assert LEFT in out and not CONTROLS.search(out)
-
-
-def test_live_displays_move_the_cursor_and_their_text_does_not(monkeypatch):
-    stream = io.StringIO()
-    monkeypatch.setattr(sys, "stdout", stream)
-    monkeypatch.setattr(sys, "stderr", stream)
-    protect_streams()
-    console = Console(force_terminal=True, color_system=None, width=90)
-    with Live(HOSTILE, console=console, auto_refresh=False) as live:
-        live.update(Text(HOSTILE), refresh=True)
-        print(HOSTILE)
-    with Progress(TextColumn("{task.description}", markup=False), console=console, auto_refresh=False) as bar:
-        bar.add_task(HOSTILE)
-    out = stream.getvalue()
-    assert "\x1b[2K" in out and "\x1b[?25l" in out
-    for sequence in ("\x1b[?25l", "\x1b[?25h", "\x1b[2K", "\r"):
-        out = out.replace(sequence, "")
-    assert not CONTROLS.search(out) and LEFT in out
 
 
 def test_streams_hold_for_libraries(monkeypatch):
@@ -128,19 +107,3 @@ def test_no_command_repeats_controls_in_its_error(command, capsys, monkeypatch, 
     assert main([name, *words[:-1], f"--{HOSTILE}", HOSTILE]) == 2
     out, err = capsys.readouterr()
     assert "evil" in err and not CONTROLS.search(out + err)
-
-
-def test_rows_are_shown_without_controls(capsys, monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
-    rows = [{"question": f"{HOSTILE} {number}?", "answer": f"It is {number} {HOSTILE}."} for number in range(20)]
-    (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    model = save_tiny_model(tmp_path / "model")
-    capsys.readouterr()
-    words = ["data", "check", "rows.jsonl", "--model.name", model, "--data.max_length", "256"]
-    words += ["--data.test_rows", "2", "--data.validation_rows", "2"]
-    assert main(words) == 0
-    out, err = capsys.readouterr()
-    assert "evil" in out and not CONTROLS.search(out + err)
-    assert main([*words, "--json"]) == 0
-    out, err = capsys.readouterr()
-    assert "evil" in out and json.loads(out) and not CONTROLS.search(out + err)

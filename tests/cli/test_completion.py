@@ -12,7 +12,7 @@ import time
 import pytest
 import shtab
 
-from qweft.cli.completion import DEVICES, SHELLS, all_words
+from qweft.cli.completion import DEVICES, all_words
 from qweft.cli.main import COMMANDS, main
 from qweft.devices.catalogue import catalogue
 
@@ -139,45 +139,6 @@ def helped(command, capsys):
     return {re.sub(r"\.(NAME|KEY)\b.*", ".", name) for name in found}
 
 
-def test_fish(capsys, tmp_path):
-    if shutil.which("fish") is None:
-        pytest.skip("no fish here")
-    (tmp_path / "qweft.fish").write_text(script("fish", capsys))
-    (tmp_path / "runs").mkdir()
-    (tmp_path / "my run.yaml").write_text("")
-
-    def offered(*lines):
-        asked = "; echo ---; ".join(f"complete -C '{line}'" for line in lines)
-        ran = subprocess.run(
-            ["fish", "--no-config", "-c", f"source qweft.fish; {asked}"],
-            cwd=tmp_path, env={**os.environ, "HOME": str(tmp_path)}, capture_output=True, text=True, check=True,
-        )  # fmt: skip
-        assert ran.stderr == ""
-        return [[line.split("\t")[0] for line in part.split("\n") if line] for part in ran.stdout.split("---\n")]
-
-    found = offered(
-        "qweft ", "qweft train --data.ov", "qweft train --data.overlong ", "qweft train --data.overlong=d",
-        "qweft train my", "qweft ui --beside ru", "qweft data ch", "qweft completion ", "qweft train --adapter",
-        "qweft train --training.max_steps my", "qweft jobs show my", "qweft nonsense my",
-    )  # fmt: skip
-    assert set(found[0]) == {*COMMANDS, "help"}
-    assert found[1:] == [
-        ["--data.overlong"], ["cut", "drop"], ["--data.overlong=drop"], ["my run.yaml"], ["runs/"], ["check"],
-        ["bash", "fish", "zsh"], ["--adapter."], [], [], [],
-    ]  # fmt: skip
-    for command, options in zip(COMMANDS, offered(*(f"qweft {command} --" for command in COMMANDS)), strict=True):
-        assert set(options) == helped(command, capsys), command
-
-
-@pytest.mark.parametrize("name", SHELLS)
-def test_a_script_is_read_without_a_complaint(name, capsys, tmp_path):
-    if shutil.which(name) is None:
-        pytest.skip(f"no {name} here")
-    (tmp_path / "script").write_text(script(name, capsys))
-    ran = subprocess.run([name, "-n", "script"], cwd=tmp_path, capture_output=True, text=True, timeout=600)
-    assert (ran.returncode, ran.stderr) == (0, "")
-
-
 def test_words_of_each_kind():
     subparsers = next(action for action in all_words("bash")._actions if isinstance(action.choices, dict)).choices
     words = {
@@ -194,11 +155,6 @@ def test_words_of_each_kind():
     assert evaluate["--device"].choices == train["--training.device"].choices == DEVICES
     assert {*DEVICES} == {entry.name for entry in catalogue() if ":" not in entry.name}
     assert "--methods." in compare and not [name for name in compare if "NAME" in name]
-
-
-def test_an_unknown_shell_is_told(capsys):
-    assert main(["completion", "tcsh"]) == 2
-    assert capsys.readouterr().err == ("qweft: error: qweft completion: there is no tcsh; there are bash, zsh, fish\n")
 
 
 def test_nothing_heavy_is_imported_for_it():

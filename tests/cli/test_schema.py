@@ -11,14 +11,13 @@ from tests.test_configs import CONFIGS, ROOT
 
 from qweft import yaml_file
 from qweft.cli.main import main
-from qweft.cli.schema import FILES, METHODS, schema_of
+from qweft.cli.schema import FILES, schema_of
 from qweft.comparison.config import ComparisonConfig
 from qweft.devices.jobs import PriceList
 from qweft.devices.noise.model import noise_model
 from qweft.errors import QweftError
-from qweft.method.peft_methods import methods
 from qweft.method.specification import check_specification
-from qweft.schema import Reader, build, kinds_of
+from qweft.schema import Reader, build
 from qweft.sweep.config import SweepConfig
 from qweft.sweep.space import axes_of
 from qweft.training.config import RunConfig
@@ -58,10 +57,6 @@ def test_the_files_that_editors_read_are_those_of_the_command(name, capsys):
         f"qweft schema {name} > docs/schema/{name}.json"
     )
     Draft202012Validator.check_schema(json.loads(out))
-
-
-def test_commands_with_one_kind_of_file_have_one_schema():
-    assert schema_of("plan") == schema_of("train") and schema_of("tune") == schema_of("compare")
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
@@ -115,17 +110,6 @@ def test_a_plain_no_is_a_choice_of_that_name(tmp_path):
     assert validator("train").is_valid({"resume": False}) and not validator("train").is_valid({"resume": True})
 
 
-def test_every_key_has_its_text_and_its_default():
-    found = schema_of("train")["properties"]["training"]["properties"]
-    assert found["batch_size"]["default"] == 4
-    assert "learning rate" in found["learning_rate"]["description"]
-    assert set(found) == set(kinds_of(kinds_of(RunConfig)["training"]))
-
-
-def test_the_methods_that_are_suggested_are_peft_s():
-    assert set(METHODS) <= set(methods())
-
-
 NOISE = {"one_qubit": 0.01, "two_qubit": 0.1, "readout": [[0.95, 0.05], [0.1, 0.9]], "channel": "pair", "source": 3}
 DEVICE = {"match": ["ibm:*", "x"], "currency": "USD", "shot": 1e-3, "second": 2, "date": "2026"}
 
@@ -156,13 +140,3 @@ def test_noise_models_and_price_lists(name, tmp_path):
         assert is_valid or not is_read, content
         agreed += is_valid == is_read
     assert agreed >= 0.9 * len(changed)
-
-
-def test_a_config_that_is_not_there(capsys):
-    assert main(["schema", "comapre"]) == 2
-    said = "qweft: error: qweft schema: there is no comapre; did you mean compare?\n"
-    assert capsys.readouterr().err == said
-    assert main(["schema", "chat"]) == 2
-    assert "there are train, plan, compare, tune, sweep, noise, prices" in capsys.readouterr().err
-    assert main(["schema"]) == 2
-    assert "KIND is missing; for example: qweft schema compare > compare.json" in capsys.readouterr().err

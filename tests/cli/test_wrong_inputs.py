@@ -47,7 +47,6 @@ COMMANDS = [
     ("train -x", "two dashes"),
     ("train --json=1", "json"),
     ("train run.yaml other.yaml", "other.yaml"),
-    ("train none.yaml", "no such file"),
     ("train rows.jsonl", "--data.source rows.jsonl"),
     ("train --data.source a.csv --data.sources b.csv", "exclude each other"),
     ("train --trust_remote_code=1", "trust"),
@@ -67,6 +66,8 @@ COMMANDS = [
     ("jobs show", "token"),
     ("schema comapre", "compare"),
     ("completion csh", "bash"),
+    ("evaluate . --max-circuits", "a value after it"),
+    ("train comparison.yaml --dry-run", "--adapter.preset METHOD"),
     ("init run.yaml", "qweft compare run.yaml"),
     ("presets all", "all"),
 ]

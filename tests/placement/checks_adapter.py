@@ -15,7 +15,6 @@ import qweft
 from qweft import QwthnConfig
 from qweft.adapter import lazy_basis
 from qweft.adapter.directions import GradientSketch
-from qweft.adapter.layer import QwthnLinear
 from qweft.method.names import CORES
 from tests.placement.models import (
     FIRST,
@@ -76,14 +75,6 @@ def test_generation_waits_for_nothing_of_ours(device):
         device.notes.clear()
         model(input_ids=IDS.to(FIRST))
     assert device.notes == []
-
-
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_half_precision(device, dtype):
-    model = adapted(preset="qtha").to(FIRST).to(dtype)
-    assert_placed(model)
-    loss, gradients = step(model, IDS.to(FIRST))
-    assert loss.isfinite() and gradients
 
 
 def test_gradient_checkpointing(device):
@@ -239,21 +230,3 @@ def test_two_devices(device, preset):
     for layer, made in built_tensors(there):
         assert {tensor.device for tensor in made} == {layer.get_base_layer().weight.device}
     assert {layer.get_base_layer().weight.device for layer, _ in built_tensors(there)} == {FIRST, SECOND}
-
-
-@pytest.mark.parametrize("basis", ["weight", "random"])
-def test_bases_on_two_devices(device, basis):
-    fields = {"preset": "subspace", "basis": basis, "init_weights": True, "r": 1}
-    here, there = adapted(**fields), on_two(adapted(**fields))
-    for model in (here, there):
-        torch.manual_seed(5)
-        qweft.find_bases(model)
-    assert_placed(there, FIRST, SECOND)
-    weights = [{n: off(t) for n, t in model.named_buffers() if ".qwthn_" in n} for model in (here, there)]
-    assert_same(weights[1], weights[0])
-
-
-def test_an_operator_in_full(device):
-    model = adapted(preset="mpo").to(FIRST)
-    operator = next(m for m in model.modules() if isinstance(m, QwthnLinear)).qwthn_compress["default"].operator
-    assert operator.dense().device == FIRST
