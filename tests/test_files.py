@@ -13,6 +13,7 @@ from qweft.files import (
     folder_beside,
     write_bytes,
 )
+from qweft.records import read_record, write_record
 
 
 def test_a_folder_takes_the_place_of_the_old_one(tmp_path):
@@ -110,3 +111,12 @@ def test_no_device_pipe_or_stream_is_replaced_by_a_file(tmp_path):
     (tmp_path / "g.qasm3").touch()
     check_file(tmp_path / "g.qasm3", "--output", "qasm")
     check_file(tmp_path / "other", "--output", "qasm")
+
+
+def test_a_record_of_another_format_is_none_of_this_program(tmp_path):
+    write_record(tmp_path / "a.json", {"runs": []})
+    assert read_record(tmp_path / "a.json", "remove it") == {"format": 1, "runs": []}
+    for text in ('{"format": 2}', '{"format": "1"}', "[]", "{", '{"a": NaN}'):
+        (tmp_path / "a.json").write_text(text)
+        with pytest.raises(QweftError, match=r"a\.json is not a record of this program; remove it"):
+            read_record(tmp_path / "a.json", "remove it")

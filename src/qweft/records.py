@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from qweft.errors import QweftError
-from qweft.files import cache_folder, finite, read_bytes, write_bytes
+from qweft.files import cache_folder, finite, read_bytes, write_bytes, write_json
 from qweft.schema import Reader
 
 MOST_BYTES = 32 * 2**20
@@ -61,6 +61,11 @@ def _integer(text: str) -> int:
     if len(text) > 40:  # no float holds one of hundreds
         raise ValueError
     return int(text)
+
+
+def write_record(path: str | os.PathLike[str], record: dict[str, Any]) -> None:
+    """Write a record with its format as JSON, atomically."""
+    write_json(path, {"format": FORMAT, **record})
 
 
 def marked(record: dict[str, Any], part: str = "config") -> dict[str, Any]:

@@ -47,7 +47,7 @@ def test_a_hybrid_and_a_lora(trained, tmp_path):
     found = inspect(trained["hybrid"], {"output": str(file), "rows": 5})
     assert (found.kind, found.rows, found.adapter) == ("qwthn", 5, str(trained["hybrid"]))
     assert all(layer.relative_size > 0 and layer.gradient_norms for layer in found.layers)
-    assert json.loads(file.read_text()) == found.to_json()
+    assert json.loads(file.read_text()) == {"format": 1, **found.to_json()}
     assert [path.name for path in file.parent.iterdir()] == ["found.json"]
     assert inspect(trained["hybrid"], {"output": str(file), "rows": 5}) == found  # its own file may be replaced
     lora = inspect(trained["lora"], {"split": "test", "rows": 99})

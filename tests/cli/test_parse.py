@@ -7,8 +7,6 @@ from qweft.errors import QweftError
 from qweft.training.config import RunConfig
 
 
-
-
 def test_file_gives_values_and_leaves_other_defaults(run_file):
     config = parse(RunConfig, [run_file])
     assert config.training.batch_size == 2
@@ -70,8 +68,6 @@ def test_quoted_text_in_the_adapter_stays_text(write):
     assert parse(RunConfig, [file]).adapter == {"target_modules": "[qv]_proj", "name": "8", "other": "null"}
 
 
-
-
 def test_naming_a_peft_type_drops_the_preset_and_back(run_file):
     assert parse(RunConfig, ["--adapter.peft_type", "LORA"]).adapter == {"peft_type": "LORA"}
     assert parse(RunConfig, [run_file, "--adapter.peft_type", "LORA"]).adapter == {
@@ -98,8 +94,6 @@ def test_options_override_single_keys_of_one_method(comparison_file):
     methods = parse(ComparisonConfig, [comparison_file, *options]).methods
     assert methods["qtha"] == MethodConfig({"preset": "qtha", "r": 4}, 0.02, "lora")
     assert methods["lora"] == MethodConfig({"peft_type": "LORA", "r": 8})
-
-
 
 
 def test_text_options_are_taken_as_typed():

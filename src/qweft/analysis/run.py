@@ -28,8 +28,8 @@ from qweft.evaluation.preview import Preview, shapes_of
 from qweft.evaluation.record import recorded_tokens
 from qweft.evaluation.saved import check_runs, put_beside_base, put_on
 from qweft.evaluation.unseen import check_unseen
-from qweft.files import write_json
 from qweft.models.load import load_model
+from qweft.records import write_record
 from qweft.text import many, progress, with_progress
 
 TOKENS = 256
@@ -184,5 +184,5 @@ def inspect(adapter: Path, options: Mapping[str, Any] | None = None) -> Inspecti
         found = replace(found, dequantised=dequantise(model, rows, loaded.tokenizer.pad_token_id))
     if config.output is not None:
         check_state(adapter, state)  # a training that begins anew renames the folder around both
-        write_json(config.output, found.to_json())
+        write_record(config.output, found.to_json())
     return found

@@ -24,9 +24,8 @@ from qweft.comparison.terminal import search_plan, search_table
 from qweft.comparison.trial import RECORD, finished_trial, run_trial
 from qweft.data.load import load_data
 from qweft.errors import QweftError
-from qweft.files import write_json
 from qweft.output import Console
-from qweft.records import read_record
+from qweft.records import read_record, write_record
 from qweft.training.loop import planned_steps
 
 FILE = "learning_rates.json"
@@ -118,7 +117,7 @@ def search(context: Context, methods: Sequence[Method], grid: Grid, record: Mapp
     for place, entry in done_by_any([each.advance for each in searches], context.executor.wait):
         found[place] = entry
         told = {methods[at].name: found[at] for at in sorted(found)}
-        write_json(path, {**record, "methods": told})
+        write_record(path, {**record, "methods": told})
     return {methods[at].name: found[at] for at in sorted(found)}
 
 

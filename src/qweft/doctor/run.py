@@ -18,6 +18,7 @@ from qweft.text import progress
 GPU = "cuda"
 STEPS = 12
 ROWS = 8
+ADAPTER = {"preset": "qtha", "r": 3, "width": 8, "bond_dimension": 2, "target_modules": ["q_proj", "v_proj"]}
 
 
 def self_test() -> Iterator[Finding]:
@@ -35,22 +36,30 @@ def self_test() -> Iterator[Finding]:
             return
 
 
+def _difference(circuit: Any, case: list[torch.Tensor], ways: list[tuple[Callable[..., torch.Tensor], str]]) -> float:
+    """Return how far an engine's values and gradients are apart when computed in two ways, each on a device."""
+    results = []
+    for compute, device in ways:
+        inputs, angles = (tensor.to(device, copy=True).requires_grad_() for tensor in case)
+        values = compute(circuit, inputs, angles)
+        # of a mean, so that a gradient is not larger than a value
+        results.append([values, *torch.autograd.grad(values.square().mean(), [inputs, angles])])
+    return max(float((one.cpu() - other.cpu()).detach().abs().max()) for one, other in zip(*results, strict=True))
+
+
+def _case(circuit: Any, tokens: int, dtype: torch.dtype) -> list[torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    return [torch.rand(size, generator=generator, dtype=dtype) for size in ((tokens, 4), (circuit.parameters,))]
+
+
 def _engine() -> str:
     """Compare the engine's values and gradients with gate-by-gate simulation."""
     from qweft.circuit import crz_ring_ansatz, expectation_values
-    from qweft.circuit.reference import gate_by_gate as by_gates
+    from qweft.circuit.reference import gate_by_gate
 
-    generator = torch.Generator().manual_seed(0)
     circuit = crz_ring_ansatz(4, 2)
-    found = []
-    for engine in (expectation_values, by_gates):
-        generator.manual_seed(0)
-        inputs = torch.rand(32, 4, generator=generator, dtype=torch.float64).requires_grad_()
-        angles = torch.rand(circuit.parameters, generator=generator, dtype=torch.float64).requires_grad_()
-        values = engine(circuit, inputs, angles)
-        values.square().sum().backward()
-        found.append((values.detach(), inputs.grad, angles.grad))
-    worst = max(float((a - b).abs().max()) for a, b in zip(*found, strict=True) if a is not None and b is not None)
+    ways = [(expectation_values, "cpu"), (gate_by_gate, "cpu")]
+    worst = _difference(circuit, _case(circuit, 32, torch.float64), ways)
     if not worst < 1e-10:
         raise ArithmeticError(f"values or gradients differ by {worst:.1e} from those gate by gate")
     return f"equal to gate by gate, values and gradients, to {worst:.0e}"
@@ -69,11 +78,8 @@ def _tiny(seed: int = 0, size: int = 32) -> Any:
 
 def _rows() -> list[Any]:
     generator = torch.Generator().manual_seed(1)
-    rows = []
-    for _ in range(ROWS):
-        ids = torch.randint(3, 64, (16,), generator=generator).tolist()
-        rows.append({"input_ids": ids, "labels": [-100, *ids[1:]]})
-    return rows
+    rows = torch.randint(3, 64, (ROWS, 16), generator=generator).tolist()
+    return [{"input_ids": ids, "labels": [-100, *ids[1:]]} for ids in rows]
 
 
 def _train_save_load() -> str:
@@ -87,8 +93,7 @@ def _train_save_load() -> str:
     from qweft.training.run import save_adapter
 
     rows = _rows()
-    wanted = {"preset": "qtha", "r": 3, "width": 8, "bond_dimension": 2, "target_modules": ["q_proj", "v_proj"]}
-    model = attach(_tiny(), adapter_config(wanted))
+    model = attach(_tiny(), adapter_config(ADAPTER))
     before = held_out_loss(model, rows, 0, ROWS).loss
     budget = TrainingConfig(learning_rate=5e-2, max_steps=STEPS, batch_size=ROWS, gradient_accumulation=1)
     fit(model, rows, 0, budget, "self-test")
@@ -111,15 +116,8 @@ def _on_gpu() -> str:
     if not torch.cuda.is_available():
         return "left out: no GPU"
     circuit = crz_ring_ansatz(4, 2)
-    generator = torch.Generator().manual_seed(0)
-    case = [torch.rand(size, generator=generator) for size in ((512, 4), (circuit.parameters,))]
-    found = []
-    for place in ("cpu", GPU):
-        inputs, angles = (tensor.to(place, copy=True).requires_grad_() for tensor in case)
-        values = expectation_values(circuit, inputs, angles)
-        # of a mean, so that a gradient is not larger than a value
-        found.append([values, *torch.autograd.grad(values.square().mean(), [inputs, angles])])
-    worst = max(float((there.cpu() - here).detach().abs().max()) for here, there in zip(*found, strict=True))
+    ways = [(expectation_values, "cpu"), (expectation_values, GPU)]
+    worst = _difference(circuit, _case(circuit, 512, torch.float32), ways)
     if not worst < 1e-5:
         raise ArithmeticError(f"values or gradients differ by {worst:.1e} from the CPU's")
     is_fused = engine.kernels_for(circuit.qubits, torch.device(GPU)) is fused
@@ -155,8 +153,7 @@ def _train_quantized(kind: str) -> str:
         _tiny(size=64).save_pretrained(folder)
         asked = scheme(kind, torch.float32)
         base = LlamaForCausalLM.from_pretrained(folder, quantization_config=asked, device_map={"": device})
-    wanted = {"preset": "qtha", "r": 3, "width": 8, "bond_dimension": 2, "target_modules": ["q_proj", "v_proj"]}
-    model = attach(keep_unpacked(base), adapter_config(wanted)).train()
+    model = attach(keep_unpacked(base), adapter_config(ADAPTER)).train()
     model(input_ids=ids.to(device), labels=ids.to(device)).loss.backward()
     largest = max(float(each.grad.abs().max()) for each in model.parameters() if each.grad is not None)
     if not 0 < largest < float("inf"):

@@ -31,10 +31,10 @@ from qweft.exporting.measure import Batch, distil, measure, replaced
 from qweft.exporting.plan import REPORT, ExportPlan, load_rows, plan_export
 from qweft.exporting.report import ExportReport
 from qweft.exporting.write import WRITERS, Made, check_target
-from qweft.files import folder_beside, leftovers, remove, stamp, write_json
+from qweft.files import folder_beside, leftovers, remove, stamp
 from qweft.models.load import LoadedModel, load_model
 from qweft.output import Console
-from qweft.records import read_record
+from qweft.records import read_record, write_record
 from qweft.text import many
 
 NAME = "default"
@@ -222,7 +222,7 @@ def _write(opened: _Opened, lora: Lora, report: ExportReport, force: bool) -> Ex
         (temporary / "README.md").write_text(report.card(), encoding="utf-8")
         made_from = _made_from(opened, report)
         files = sorted(path.relative_to(temporary).as_posix() for path in temporary.rglob("*") if path.is_file())
-        write_json(temporary / REPORT, report.public() | {"made_from": made_from, "files": files})
+        write_record(temporary / REPORT, report.public() | {"made_from": made_from, "files": files})
         check_state(report.adapter, opened.state)  # a training that begins anew renames the folder around both
         _keep_other(report.output, made_from, {*files, REPORT})
     return report

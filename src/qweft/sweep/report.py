@@ -12,8 +12,8 @@ from qweft.comparison.table import EMPTY, markdown_rows
 from qweft.errors import QweftError
 from qweft.figures.figure import SMALL, Notes, ReportFigure, dress
 from qweft.figures.styles import COLOURS, INK
-from qweft.files import write_bytes, write_json
-from qweft.records import read_record
+from qweft.files import write_bytes
+from qweft.records import read_record, write_record
 from qweft.sweep.outcome import Outcome, Trial
 from qweft.sweep.space import said
 from qweft.text import escaped, many, plain
@@ -39,7 +39,7 @@ def check_free_of_others(folder: Path) -> None:
 
 def write(found: Outcome, folder: Path) -> Path:
     """Write all files and return the page's path."""
-    write_json(folder / NUMBERS, found.to_json())
+    write_record(folder / NUMBERS, found.to_json())
     figure = size_figure(found)
     blocks = [f"# {escaped(found.title)}", *(f"- {escaped(line)}" for line in lines(found))]
     if figure is not None:

@@ -11,7 +11,8 @@ from qweft.comparison.report.markdown import render_markdown
 from qweft.comparison.report.page import page_of, render_beside
 from qweft.comparison.results_file import MOST_BYTES, RESULTS, check_free_of_others, read_results, reading
 from qweft.errors import QweftError
-from qweft.files import check_writable, read_bytes, write_bytes, write_json
+from qweft.files import check_writable, read_bytes, write_bytes
+from qweft.records import write_record
 from qweft.text import plain, progress
 
 BESIDE = "beside.html"
@@ -28,7 +29,7 @@ def write_report(results: dict[str, Any], config_yaml: str, title: str, folder: 
     drawn = figures(content)
     # plain: `cat report.md` would else let a method's name control the terminal
     page, text = plain(page_of(content, drawn)), plain(render_markdown(content, drawn))
-    write_json(folder / RESULTS, record)
+    write_record(folder / RESULTS, record)
     for figure in drawn.every:
         figure.write(folder)
     write_bytes(folder / "report.md", text.encode())

@@ -30,8 +30,8 @@ from qweft.evaluation.noise.results import Computed, NoiseResults, Point, Scored
 from qweft.evaluation.noise.sample import ChosenTokens, Sample, Wanted, Which, measured_targets
 from qweft.evaluation.on_device import circuit_layers, on_device
 from qweft.evaluation.subject import Subject, load_subject
-from qweft.files import write_json
 from qweft.output import Console
+from qweft.records import write_record
 from qweft.text import many, progress
 
 NUMBERS = "robustness.json"
@@ -97,7 +97,7 @@ def evaluate_on_device(
             points.append(measurement.measure(executor, setting, exact))
             subject.check_same()
             results = replace(results, points=tuple(points))
-            write_json(numbers, results.to_json())
+            write_record(numbers, results.to_json())
             console.print(one_line(results, points[-1]), highlight=False)
         tell(f"written to {numbers}")
         return results
