@@ -71,6 +71,16 @@ def rows(name: str) -> list[list[str]]:
     return found
 
 
+def circuit_rows() -> list[list[str]]:
+    """Return what takes the circuit's place in `qtha` and what `qtha` then differs by, in percent."""
+    runs, pairs = runs_of("claim"), (("qtha", "mpo"), ("qtha", "perceptron"), ("qtha", "constant"))
+    rows = []
+    for method, other in (*pairs, ("qtha_256", "mpo_256"), ("qwthn", "mpo")):
+        losses = [difference(runs, method, other, key) for key in ("train_loss", "eval_loss")]
+        rows.append([WORDS[method], WORDS[other], *losses])
+    return rows
+
+
 def _smoothed(by_seed: dict[int, Any]) -> list[float]:
     """Return the training loss by step: the mean over seeds, then over `WINDOW` steps."""
     curves = [[loss for _, loss in run["train_loss_curve"]] for run in by_seed.values()]

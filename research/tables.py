@@ -162,10 +162,12 @@ def _front(best: front.Best) -> list[str]:
     return [f"`{best.method}`", f"`{best.other}`", f"{-best.percent[0]:.1f}%{decided}"]
 
 
+AGAINST = ("method", "against", "training loss, difference in %", "test loss, difference in %")
 CLAIM = ("method", "trained numbers", "rate", "training loss", "difference in %", "test loss", "difference in %")
 
 TABLES: dict[str, Callable[[], str]] = {
     "claim": lambda: markdown(CLAIM, claim.rows("claim")),
+    "claim-circuit": lambda: markdown(AGAINST, claim.circuit_rows(), left=2),
     "claim-own-rates": lambda: markdown(CLAIM, claim.rows("claim-own-rates")),
     "circuit": circuit,
     "gates": gates,

@@ -4,7 +4,6 @@ import subprocess
 import sys
 
 import pytest
-import yaml
 
 from qweft import QweftError, compare, evaluate, export, train
 from tests.tiny_folder import save_rows, save_tiny_model
@@ -49,9 +48,8 @@ def test_an_adapter_is_trained_judged_and_exported(trained, folder):
 
 def test_methods_are_compared(folder, data):
     lora, mpo = {"adapter": {"peft_type": "LORA", "r": 1}}, {"adapter": {"preset": "mpo", "r": 2}}
-    file = folder / "compare.yaml"
-    file.write_text(yaml.safe_dump({"methods": {"lora": lora, "mpo": mpo}, "seeds": [0, 1], "recommend": True}))
-    found = compare(file, model=folder / "model", data=data, output=folder / "compared", seeds=[0], **SMALL)
+    config = {"methods": {"lora": lora, "mpo": mpo}, "seeds": [0, 1], "recommend": True}
+    found = compare(config, model=folder / "model", data=data, output=folder / "compared", seeds=[0], **SMALL)
     assert {"lora", "mpo"} <= found.losses.keys() and found.method in ("lora", "mpo")
     assert found.method in found.conclusion and found.report.is_file()
     assert (found.adapter / "adapter_model.safetensors").is_file()
@@ -72,6 +70,7 @@ def test_a_file_is_read_and_keywords_win_over_it(tmp_path):
         (lambda: train(training={"lerning_rate": 1.0}), "learning_rate"),
         (lambda: train(training={"learning_rate": "fast"}), r"train\(\): training.learning_rate"),
         (lambda: compare("a.csv", preset="slow"), "preset"),
+        (lambda: compare({"methds": {}}), "methods"),
         (lambda: compare("nowhere.csv", budget="20min", evaluation={"answers": 0}), r"nowhere\.csv"),
         (lambda: evaluate("nowhere"), "nowhere"),
         (lambda: evaluate("nowhere", training={"seed": 1}), "training"),

@@ -126,11 +126,11 @@ class _Sections:
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
 
 
-def train(config: RunConfig | str | Path | None = None, **keys: Any) -> TrainResult:
+def train(config: RunConfig | Mapping[str, Any] | str | Path | None = None, **keys: Any) -> TrainResult:
     """Train one adapter, as `qweft train`.
 
     Args:
-        config: A YAML file of `qweft train`, or a `RunConfig`; `None` means the defaults.
+        config: A YAML file of `qweft train`, a mapping with its keys, or a `RunConfig`; `None` means the defaults.
         **keys: Keys of that file, which win over `config`. A section is a dict, of which only the given keys change. A
             text stands for `model.name` or `data.source`.
 
@@ -187,12 +187,14 @@ def evaluate(adapter: str | Path, **sections: Any) -> EvaluateResult:
     )
 
 
-def compare(what: ComparisonConfig | str | Path, preset: str = "quick", **keys: Any) -> CompareResult:
+def compare(
+    what: ComparisonConfig | Mapping[str, Any] | str | Path, preset: str = "quick", **keys: Any
+) -> CompareResult:
     """Compare adapters under one budget, as `qweft compare`.
 
     Args:
         what: Data (a file, a folder, `embedded:NAME` or a hub id), for which the methods are chosen; or a YAML file of
-            `qweft compare`, or a `ComparisonConfig`.
+            `qweft compare`, a mapping with its keys, or a `ComparisonConfig`.
         preset: Which methods data are compared with, "quick" or "thorough".
         **keys: Keys of the config, which win over it, as in `train`.
 
@@ -208,7 +210,7 @@ def compare(what: ComparisonConfig | str | Path, preset: str = "quick", **keys: 
     from qweft.comparison.starter import is_config, starter
 
     keys = _checked(ComparisonConfig, keys, "compare")
-    if isinstance(what, ComparisonConfig) or is_config(str(what)):
+    if isinstance(what, ComparisonConfig | Mapping) or is_config(str(what)):
         tree = _tree(ComparisonConfig, what)
     elif preset in ("quick", "thorough"):
         model = build(ModelConfig, keys.get("model", {}), "compare()")
@@ -225,7 +227,11 @@ def compare(what: ComparisonConfig | str | Path, preset: str = "quick", **keys: 
     from qweft.comparison.runner import compare as run_comparison
 
     check_start(config)
-    report = run_comparison(config, yaml_file.dump(asdict(config)), f"qweft.compare({str(what)!r})")
+    report = run_comparison(
+        config,
+        yaml_file.dump(asdict(config)),
+        f"qweft.compare({what!r})" if isinstance(what, str | Path) else "qweft.compare(...)",
+    )
     _, results = read_results(Path(config.output))
     content, recommended = Content.read(results), results.get("recommendation")
     return CompareResult(
@@ -276,6 +282,8 @@ def _tree(config_class: Any, config: Any) -> dict[str, Any]:
         return {}
     if isinstance(config, config_class):
         return asdict(config)
+    if isinstance(config, Mapping):
+        return _checked(config_class, config, "the config")
     tree = yaml_file.read(str(config))
     return dict(Reader(config_class, str(config)).check(config_class, tree, ""))
 
