@@ -118,9 +118,9 @@ KEEPING = ["--checkpoints.every", "2"]
 STOPS = {
     "train, nothing kept": ("train", [], 3, "nothing was kept"),
     "train, a checkpoint": ("train", KEEPING, 5, "the checkpoint of step 4 is kept"),
-    "compare": ("compare", [], 8, "2 of 5 runs are kept"),
-    "tune": ("tune", [], 8, "1 training is kept"),
-    "sweep": ("sweep", [], 14, "2 of 3 trials are kept"),
+    "compare": ("compare", [], 8, "finished runs are kept"),
+    "tune": ("tune", [], 8, "finished runs are kept"),
+    "sweep": ("sweep", [], 14, "finished runs are kept"),
     "evaluate": ("evaluate", [], 0, "no setting was measured to its end"),
 }
 

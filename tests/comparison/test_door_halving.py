@@ -17,14 +17,12 @@ from qweft.comparison.config import ComparisonConfig, HalvingConfig, MethodConfi
 from qweft.comparison.halving import how_far_behind, standings
 from qweft.comparison.methods import Method
 from qweft.comparison.plan import rung_sizes, rung_steps
-from qweft.comparison.report.write import remake_report
 from qweft.data.config import DataConfig
 from qweft.errors import QweftError
 from qweft.evaluation.config import EvaluationConfig
 from qweft.models.config import ModelConfig
 from qweft.training.config import TrainingConfig
 from tests.comparison.comparison_examples import run as made
-from tests.tiny_folder import save_rows
 
 TOKENS = (10, 20, 30, 40)
 
@@ -52,19 +50,6 @@ def test_the_bound_is_that_of_the_linearised_ratio():
     assert bound == pytest.approx(behind - t * error, rel=1e-9)
     twice = how_far_behind([judged("a", own, 0), judged("a", own, 1)], [judged("b", theirs, 0), judged("b", theirs, 1)])
     assert twice == pytest.approx((behind, bound))
-
-
-def test_without_losses_of_rows_there_is_no_bound():
-    behind, bound = how_far_behind([made("a", 0, 1.2)], [made("b", 0, 1.0)])
-    assert behind == pytest.approx(20) and bound is None
-
-
-def test_answers_that_are_all_alike_may_be_learned_to_a_loss_of_zero():
-    zero, little = [0.0] * 4, [1e-9] * 4
-    assert how_far_behind([judged("a", zero)], [judged("b", zero)]) == (0.0, None)
-    assert how_far_behind([judged("a", little)], [judged("b", zero)]) == (pytest.approx(100), None)
-    found = standings(methods("little", "none"), {"little": [judged("a", little)], "none": [judged("b", zero)]}, 2)
-    assert [each.method for each in found] == ["none", "little"] and all(each.goes_on for each in found)
 
 
 def test_who_goes_on():
@@ -195,12 +180,6 @@ def test_what_was_done_is_not_done_again(finished, monkeypatch, capsys):
     )
 
 
-def test_a_report_made_again_says_the_same(finished, tmp_path):
-    _, path, _ = finished
-    remade = remake_report(path.parent, tmp_path / "again")
-    assert (remade.parent / "report.md").read_text() == (path.parent / "report.md").read_text()
-
-
 def test_a_stopped_one_goes_on_where_it_was(finished, tmp_path, capsys):
     config, path, results = finished
     copy = tmp_path / "out"
@@ -212,19 +191,6 @@ def test_a_stopped_one_goes_on_where_it_was(finished, tmp_path, capsys):
     assert all((folder / "run.json").is_file() for folder in gone)
     losses = [[entry["eval_loss"] for entry in each["runs"]] for each in (again, results)]
     assert losses[0] == losses[1] and again["recommendation"] == results["recommendation"]
-
-
-def test_a_stop_says_how_much_is_kept(finished, monkeypatch):
-    config, path, _ = finished
-    count = len(list(path.parent.glob("rung-*/*/run.json"))) + len(list(path.parent.glob("*-*/run.json"))) + 1
-    assert runner._kept(config).startswith(f"{count} runs are kept")
-
-
-def test_that_every_method_diverged_is_told(places, tmp_path):
-    wild = {name: MethodConfig(LORA, learning_rate=1e38) for name in ("lora", "other")}
-    with pytest.raises(QweftError) as fault:
-        run(comparison(places, tmp_path, methods=wild, search=False))
-    assert "every method diverged after 1 step: lower search_from of the methods, or" in str(fault.value)
 
 
 @pytest.mark.parametrize(
@@ -269,25 +235,3 @@ def test_a_data_file_alone_ends_in_a_sentence(places, tmp_path, monkeypatch, cap
     rows.write_text("".join(f'{{"prompt": "q{n}", "completion": "{n}"}}\n' for n in range(10)))
     assert main(["compare", "few.jsonl", "--model", places[0]]) == 2
     assert "gives 10 usable rows in 10 groups" in capsys.readouterr().err
-
-
-def test_a_plan_of_the_time_is_of_its_rows_alone(places, tmp_path, monkeypatch, capsys):
-    """Stopped after the timing it would else give other rows the same steps, be they a hundredth of them."""
-    monkeypatch.setattr("qweft.comparison.pacing.measured", lambda context, methods, *_: {
-        "": (1e-4, 0.0), **{method.name: (1.0, 0.1) for method in methods}})  # fmt: skip
-    training = TrainingConfig(epochs=3, batch_size=2, gradient_accumulation=1)
-    config = comparison(places, tmp_path, budget="2h", training=training)
-    monkeypatch.setattr("qweft.comparison.runner.choose", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
-    steps = {}
-    for name, rows in (("many", 400), ("few", 30), ("again", 30)):
-        source = save_rows(tmp_path / "rows.jsonl", rows)
-        data = replace(config.data, source=source, train_rows=None)
-        with pytest.raises(KeyboardInterrupt):
-            run(replace(config, data=data))
-        steps[name] = json.loads((tmp_path / "out" / "budget.json").read_text())["pace"]["steps"]
-    assert steps["many"] > 2 * steps["few"] and steps["few"] == steps["again"]
-    (tmp_path / "out" / "rung-1" / "lora-1").mkdir(parents=True)
-    (tmp_path / "out" / "rung-1" / "lora-1" / "run.json").write_text("{}")
-    data = replace(config.data, source=save_rows(tmp_path / "rows.jsonl", 400), train_rows=None)
-    with pytest.raises(QweftError, match=r"budget\.json has the plan for other rows, another model or other methods"):
-        run(replace(config, data=data))

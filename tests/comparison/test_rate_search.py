@@ -1,18 +1,16 @@
 """The search for learning rates by factors of two, on the tiny model and on curves that are written down."""
 
 import dataclasses
-import io
 import itertools
 import json
 import math
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 
 from qweft.comparison import runner, trial, tune
 from qweft.comparison.checks import check_comparison
-from qweft.comparison.config import ComparisonConfig, HalvingConfig, MethodConfig
+from qweft.comparison.config import ComparisonConfig, MethodConfig
 from qweft.comparison.plan import resolve
 from qweft.comparison.report.content import Content
 from qweft.data.config import DataConfig
@@ -165,30 +163,3 @@ def test_the_seeds_of_the_search_are_never_those_that_are_judged(config):
 def test_what_is_refused(config, changes, said):
     with pytest.raises(QweftError, match=said):
         check_comparison(dataclasses.replace(config, **changes))
-
-
-def test_a_dry_run_says_what_the_search_costs(config):
-    def printed(renderable):
-        console = Console(width=200, file=io.StringIO())
-        console.print(renderable)
-        return " ".join(console.file.getvalue().split())
-
-    said = printed(runner.describe(config))
-    assert "6 runs, after a search of 6 to 24 trainings" in said
-    assert "search" not in printed(runner.describe(dataclasses.replace(config, search=False)))
-    halved = dataclasses.replace(config, halving=HalvingConfig(2, [1, 2]), search_rates=4)
-    assert "6 runs of 2 finalists, after 20 trainings at most" in printed(runner.describe(halved))
-    halved = dataclasses.replace(halved, search=False)
-    assert "6 runs of 2 finalists, after 8 trainings at most" in printed(runner.describe(halved))
-    said = printed(tune.describe(config))
-    assert "0.02, doubled and halved" in said and "0.01, doubled and halved" in said
-    assert "12 to 48 trainings of 4 steps, seeds 1000, 1001: until the best rate lies between two others" in said
-
-
-@pytest.mark.parametrize("most", [None, 6])
-def test_a_stop_in_a_search_says_how_many_trainings_are_kept(config, most):
-    for number in range(2):
-        folder = Path(config.output) / "search" / f"lora-{number}"
-        folder.mkdir(parents=True)
-        (folder / "run.json").write_text("{}")
-    assert runner._kept(dataclasses.replace(config, most_seeds=most)).startswith("2 trainings are kept")

@@ -11,7 +11,7 @@ from typing import Any
 from qweft.comparison.budget import budget_of
 from qweft.comparison.config import ComparisonConfig, HalvingConfig, MethodConfig
 from qweft.comparison.method_kinds import core_of
-from qweft.comparison.results_file import check_free_of_others
+from qweft.comparison.results_file import check_report
 from qweft.comparison.statistics import LARGEST_MARGIN, SEEDS_NEEDED
 from qweft.data.checks import check_data_config, check_places
 from qweft.errors import QweftError, require
@@ -69,7 +69,7 @@ def check_start(config: ComparisonConfig, needs_weights: bool = False) -> None:
     check_executor(config.executor)
     check_can_be_written(Path(config.output))
     check_holds_no_model(Path(config.output))
-    check_free_of_others(Path(config.output))
+    check_report(Path(config.output))
     check_places(config.data, config.output)
     check_elsewhere(config.evaluation)
     check_model(config.model, needs_weights)

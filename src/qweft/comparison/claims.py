@@ -12,7 +12,6 @@ from typing import Any, TypeVar
 from qweft.claims import claimed_output
 from qweft.errors import saying_when_stopped
 from qweft.files import locked
-from qweft.text import many
 
 T = TypeVar("T")
 
@@ -31,29 +30,16 @@ def claimed(folder: Path) -> Iterator[bool]:
 
 
 @contextmanager
-def shared_output(command: str, config: Any, what_is_kept: Callable[[], str]) -> Iterator[None]:
+def shared_output(command: str, config: Any) -> Iterator[None]:
     """Hold the output folder of `config` for this command, with the processes that were given the same config."""
     work = asdict(config)
     for name in ("workers", "executor", "output"):
         del work[name]
     del work["model"]["device"]
     key = hashlib.sha256(json.dumps([command, work], sort_keys=True, default=str).encode()).hexdigest()
-    with claimed_output(Path(config.output), command, key), saying_when_stopped(what_is_kept):
+    kept = f"finished runs are kept in {config.output}; the same command goes on"
+    with claimed_output(Path(config.output), command, key), saying_when_stopped(lambda: kept):
         yield
-
-
-def kept(done: int, wanted: int | None, thing: str, output: str) -> str:
-    """Return the sentence on finished work after a stop.
-
-    >>> kept(3, 9, "run", "runs/demo")
-    '3 of 9 runs are kept in runs/demo; the same command goes on'
-    >>> kept(5, 2, "run", "runs/demo")
-    '5 runs are kept in runs/demo; the same command goes on'
-    """
-    if not done:
-        return f"no {thing} was finished; the same command begins anew"
-    counted = many(done, thing) if wanted is None or done > wanted else f"{done} of {many(wanted, thing)}"
-    return f"{counted} {'is' if done == 1 else 'are'} kept in {output}; the same command goes on"
 
 
 def sleep() -> None:

@@ -3,24 +3,19 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from qweft.comparison.claims import done_by_any
 from qweft.comparison.config import HalvingConfig
 from qweft.comparison.context import Context
 from qweft.comparison.methods import Method
 from qweft.comparison.plan import Grid, rung_sizes, rung_steps
 from qweft.comparison.random_effects import pulls
-from qweft.comparison.rates import best_tried
 from qweft.comparison.results import Run
 from qweft.comparison.rungs import Rung, Standing
 from qweft.comparison.student import quantile
-from qweft.comparison.trial import RECORD, read_record, run_trial
-from qweft.comparison.tune import check_free_of_others, search, shortened
+from qweft.comparison.tune import at_own_rates, search, with_rates
 from qweft.errors import QweftError
 from qweft.text import many
 from qweft.training.loop import planned_steps
@@ -64,34 +59,12 @@ def _made(
     context: Context, methods: Sequence[Method], grid: Grid, number: int
 ) -> tuple[dict[str, Any], dict[str, list[Run]], list[Method]]:
     """Return the searches of a rung, each method's runs at its best rate, and the methods with the rates found."""
-    output = context.output / f"{FOLDERS}{number}"
-    judging = replace(context.settings.evaluation, split="validation", answers=0, forgetting=None)
-    settings = replace(context.settings, output=str(output), evaluation=judging, inspect=False)
-    apart = replace(context, settings=settings)
-    check_free_of_others(output)
-    asked = [method for method in methods if method.searched]
-    found = search(apart, asked, grid, {})
-    rates = {name: entry["best"] for name, entry in found.items()}
-    moved = [replace(each, learning_rate=rates.get(each.rate_of or each.name, each.learning_rate)) for each in methods]
-    runs: dict[str, list[Run]] = {}
-    tasks, places = [], []
-    for method in moved:
-        if method.searched:
-            losses = {float(rate): tuple(each) for rate, each in found[method.name]["by_seed"].items()}
-            rate = best_tried(losses)
-            folders = [output / f"{method.name}-{rate!r}-{seed}" for seed in grid.seeds]
-            runs[method.name] = [read_record(folder / RECORD)[1] for folder in folders]
-            continue
-        runs[method.name] = []
-        short = shortened(context, method, grid.steps)
-        for seed in grid.seeds:
-            folder = output / f"{method.name}-{method.learning_rate!r}-{seed}"
-            tasks.append(partial(run_trial, apart, short, seed, folder, False))
-            places.append(method.name)
-    made = dict(done_by_any(tasks, context.executor.wait))
-    for place in sorted(made):
-        runs[places[place]].append(made[place])
-    return found, runs, moved
+    folder = context.output / f"{FOLDERS}{number}"
+    searched = search(context, folder, [method for method in methods if method.searched], grid)
+    methods = with_rates(methods, searched)
+    given = at_own_rates(context, folder, [method for method in methods if not method.searched], grid)
+    found = {name: trials.to_json() for name, trials in searched.items()}
+    return found, {name: trials.best for name, trials in {**searched, **given}.items()}, methods
 
 
 def standings(methods: Sequence[Method], runs: Mapping[str, Sequence[Run]], most: int) -> list[Standing]:
@@ -150,8 +123,3 @@ def _by_row(runs: Sequence[Run]) -> "np.ndarray[Any, np.dtype[np.float64]] | Non
     if not rows or not rows[0] or len(set(map(len, rows))) > 1:
         return None
     return np.array(rows, dtype=np.float64).mean(0)
-
-
-def finished_runs(output: Path) -> int:
-    """Return the number of finished runs in the rungs of a comparison."""
-    return len(list(output.glob(f"{FOLDERS}*/*/{RECORD}")))

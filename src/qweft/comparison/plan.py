@@ -11,6 +11,7 @@ from qweft.comparison.config import ComparisonConfig, HalvingConfig
 from qweft.comparison.context import RunSettings
 from qweft.comparison.family import levels
 from qweft.comparison.methods import Method, resolve_methods
+from qweft.comparison.rates import Losses, following, next_rate
 from qweft.comparison.statistics import ONCE, Look
 from qweft.errors import QweftError
 from qweft.method.specification import method_of
@@ -31,11 +32,19 @@ class Grid:
     seeds: tuple[int, ...]
     steps: int | None
     most: int = 12
+    extensions: int = EXTENSIONS
+
+    def following(self, losses: Losses, start: float) -> list[float]:
+        """Return the rates to try after those that have losses: of a list, or by factors of two from a start."""
+        if self.rates:
+            return following(losses, self.rates, self.extensions)
+        rate = next_rate(losses, start, self.most)
+        return [] if rate is None else [rate]
 
     @property
     def trainings(self) -> tuple[int, int]:
         """Number of trainings of one method: at least, at most."""
-        least, most = (len(self.rates), len(self.rates) + EXTENSIONS) if self.rates else (3, self.most)
+        least, most = (len(self.rates), len(self.rates) + self.extensions) if self.rates else (3, self.most)
         return least * len(self.seeds), most * len(self.seeds)
 
 

@@ -1,8 +1,8 @@
 """The results file of a comparison: found, read, and held against what was stated before the first results."""
 
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence, Set
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -42,18 +42,23 @@ def read_results(path: Path) -> tuple[Path, dict[str, Any]]:
     return file, record
 
 
-def check_free_of_others(folder: Path) -> None:
-    """Raise if a report would replace a file that no comparison wrote."""
-    written = [name for name in (RESULTS, "report.md", "report.html") if os.path.lexists(folder / name)]
-    if not written:
+def check_free_of_others(folder: Path, wrote: str, keys: Set[str], names: Sequence[str]) -> None:
+    """Raise if one of the named files is in an output folder and not of this command, whose record is the first one."""
+    there = [name for name in names if os.path.lexists(folder / name)]
+    if not there:
         return
-    try:
-        read_results(folder)
-    except QweftError as error:
-        raise QweftError(
-            f"output {folder} holds {written[0]}, and no comparison wrote it or it is damaged; choose another "
-            "--output, or remove it"
-        ) from error
+    with suppress(QweftError):
+        if keys <= read_record(folder / names[0], "remove it", MOST_BYTES).keys():
+            return
+    raise QweftError(
+        f"output {folder} holds {there[0]}, and no {wrote} wrote it or it is damaged; choose another --output, or "
+        "remove it"
+    )
+
+
+def check_report(folder: Path) -> None:
+    """Raise if a report would replace a file that no comparison wrote."""
+    check_free_of_others(folder, "comparison", {"runs"}, [RESULTS, "report.md", "report.html"])
 
 
 def stated(folder: Path, plan: Mapping[str, Any]) -> dict[str, Any]:

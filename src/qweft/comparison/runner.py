@@ -14,13 +14,13 @@ from typing import Any
 from rich.console import Group
 from rich.text import Text
 
-from qweft.comparison.claims import done_by_any, kept, shared_output
+from qweft.comparison.claims import done_by_any, shared_output
 from qweft.comparison.config import ComparisonConfig
 from qweft.comparison.context import Context
 from qweft.comparison.decision import Recommendation, recommend
 from qweft.comparison.executors.set_up import set_up
 from qweft.comparison.family import questions, undecided
-from qweft.comparison.halving import finished_runs, with_halving
+from qweft.comparison.halving import with_halving
 from qweft.comparison.methods import Method
 from qweft.comparison.pace import Pace
 from qweft.comparison.pacing import pace_said, paced, with_seeds
@@ -28,7 +28,7 @@ from qweft.comparison.plan import Plan, check_steps, resolve
 from qweft.comparison.report.content import Content
 from qweft.comparison.report.write import write_report
 from qweft.comparison.results import BASE, Run
-from qweft.comparison.results_file import WINNER, stated
+from qweft.comparison.results_file import stated
 from qweft.comparison.rungs import Rung
 from qweft.comparison.schedule import Schedule, duration, schedule, search_said, seconds_of_a_token
 from qweft.comparison.speed import load_said, measured_alone, most_by_others
@@ -38,7 +38,7 @@ from qweft.comparison.summarise import summarise
 from qweft.comparison.summary import Summary
 from qweft.comparison.terminal import halving_said, print_run, print_summary, runs_plan, too_large_said
 from qweft.comparison.trial import RECORD, finished_trial, read_record, run_folder, run_trial
-from qweft.comparison.tune import FOLDER, with_searched_rates
+from qweft.comparison.tune import with_searched_rates
 from qweft.comparison.winner import commands_for, keep_winner
 from qweft.data.load import load_data
 from qweft.evaluation.loss import check_room
@@ -131,7 +131,7 @@ def compare(config: ComparisonConfig, config_yaml: str, command: str, begin: Cal
         QweftError: If anything in the config is wrong, the folder holds runs of another configuration, or another
             command writes there.
     """
-    with shared_output("qweft compare", config, lambda: _kept(config)):
+    with shared_output("qweft compare", config):
         it = prepare(config, config_yaml, command, begin)
         with closing(it.context.executor):
             it = choose(it)
@@ -264,19 +264,6 @@ def _so_far(it: Prepared, before: Sequence[Run], looks: Sequence[Look], total: i
 def _folders(config: ComparisonConfig) -> list[Path]:
     output = Path(config.output)
     return [output / BASE, *(run_folder(output, name, seed) for name in config.methods for seed in config.seeds)]
-
-
-def _kept(config: ComparisonConfig) -> str:
-    """Return the sentence on finished work after a stop."""
-    output, wanted = Path(config.output), _folders(config)
-    done = sum((folder / RECORD).is_file() for folder in wanted)
-    every = sum(record.parent.name != WINNER for record in output.glob(f"*/{RECORD}"))  # that is a copy of one
-    if config.halving.finalists is not None:
-        return kept(finished_runs(output) + every, None, "run", config.output)
-    searched = len(list((output / FOLDER).glob(f"*/{RECORD}"))) if config.search else 0
-    if searched and not done:
-        return kept(searched, None, "training", str(output / FOLDER))
-    return kept(every if config.most_seeds else done, None if config.most_seeds else len(wanted), "run", config.output)
 
 
 def _open_said(methods: Sequence[Method], left: Collection[str], summary: Mapping[str, Summary]) -> str:

@@ -1,8 +1,7 @@
 """Search for each method's learning rate on the validation rows: `qweft tune`, and `search` in `qweft compare`."""
 
 import math
-import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from itertools import product
@@ -11,21 +10,22 @@ from typing import Any
 
 from rich.console import Group
 
-from qweft.comparison.claims import done_by_any, kept, shared_output
+from qweft.comparison.claims import done_by_any, shared_output
 from qweft.comparison.config import ComparisonConfig
 from qweft.comparison.context import Context
 from qweft.comparison.executors.set_up import set_up
 from qweft.comparison.methods import Method
-from qweft.comparison.plan import EXTENSIONS, Grid, check_steps, resolve_search
-from qweft.comparison.rates import best_tried, is_at_end, means, next_rate
-from qweft.comparison.searched import search_of
+from qweft.comparison.plan import Grid, check_steps, resolve_search
+from qweft.comparison.rates import best_tried, means
+from qweft.comparison.results import Run
+from qweft.comparison.results_file import check_free_of_others
+from qweft.comparison.searched import Search, search_of
 from qweft.comparison.step_times import with_matched_time
 from qweft.comparison.terminal import search_plan, search_table
-from qweft.comparison.trial import RECORD, finished_trial, run_trial
+from qweft.comparison.trial import finished_trial, run_trial
 from qweft.data.load import load_data
-from qweft.errors import QweftError
 from qweft.output import Console
-from qweft.records import read_record, write_record
+from qweft.records import write_record
 from qweft.training.loop import planned_steps
 
 FILE = "learning_rates.json"
@@ -35,7 +35,7 @@ FOLDER = "search"
 
 def describe(config: ComparisonConfig) -> Group:
     """Return the trainings that `tune` would run, for the terminal."""
-    check_free_of_others(Path(config.output))
+    check_tuned(Path(config.output))
     plan = resolve_search(config)
     methods, settings, grid = _with_own_rate(plan.methods), plan.settings, plan.grid
     if plan.shapes.tokenizer is not None:
@@ -49,36 +49,24 @@ def describe(config: ComparisonConfig) -> Group:
 
 def tune(config: ComparisonConfig, command: str, begin: Callable[[], None] = lambda: None) -> Path:
     """Search the learning rate of every method, except those that use another method's (`rate_of`)."""
-
-    def what_is_kept() -> str:
-        done = {path for name in config.methods for path in Path(config.output).glob(f"{name}-*/{RECORD}")}
-        return kept(len(done), None, "training", config.output)
-
-    with shared_output("qweft tune", config, what_is_kept):
-        return _tune(config, command, begin)
-
-
-def _tune(config: ComparisonConfig, command: str, begin: Callable[[], None]) -> Path:
-    console = Console()
-    check_free_of_others(Path(config.output))
-    plan = resolve_search(config)
-    context = set_up(plan.settings, plan.executor, plan.workers, console)
-    begin()
-    with closing(context.executor):
-        methods = _with_own_rate(with_matched_time(context, plan.methods, plan.seeds[0]))
-        whole = planned_steps(context.settings.training, context.data.train)
-        check_steps(plan, methods, whole, is_search=True)
-        found = search(context, methods, plan.grid, {"command": command})
-    console.print(search_table(found))
-    return context.output / FILE
+    with shared_output("qweft tune", config):
+        console = Console()
+        check_tuned(Path(config.output))
+        plan = resolve_search(config)
+        context = set_up(plan.settings, plan.executor, plan.workers, console)
+        begin()
+        with closing(context.executor):
+            methods = _with_own_rate(with_matched_time(context, plan.methods, plan.seeds[0]))
+            whole = planned_steps(context.settings.training, context.data.train)
+            check_steps(plan, methods, whole, is_search=True)
+            found = search(context, context.output, methods, plan.grid, {"command": command})
+        console.print(search_table({name: trials.to_json() for name, trials in found.items()}))
+        return context.output / FILE
 
 
-def check_free_of_others(folder: Path) -> None:
+def check_tuned(folder: Path) -> None:
     """Raise if a search would replace a learning_rates.json that no search wrote."""
-    if os.path.lexists(folder / FILE):
-        way = "choose another --output, or remove it"
-        if not isinstance(read_record(folder / FILE, way).get("methods"), dict):
-            raise QweftError(f"output {folder} holds {FILE}, and no qweft tune wrote it or it is damaged; {way}")
+    check_free_of_others(folder, "qweft tune", {"methods"}, [FILE])
 
 
 def _with_own_rate(methods: Sequence[Method]) -> list[Method]:
@@ -87,110 +75,118 @@ def _with_own_rate(methods: Sequence[Method]) -> list[Method]:
 
 def with_searched_rates(context: Context, methods: Sequence[Method], grid: Grid) -> tuple[list[Method], dict[str, Any]]:
     """Return the methods with the learning rates of the search, and the record for `results["search"]`."""
-    output = context.output / FOLDER
-    check_free_of_others(output)
-    apart = replace(context, settings=replace(context.settings, output=str(output)))
-    asked = [method for method in methods if method.searched]
-    found = search(apart, asked, grid, {})
+    searched = search(context, context.output / FOLDER, [method for method in methods if method.searched], grid)
+    found = {name: trials.to_json() for name, trials in searched.items()}
     if found:
         context.console.print(search_table(found))
-    made, told = [], {}
+    methods, record = with_rates(methods, searched), {}
     for method in methods:
-        source = method.rate_of
-        rate = found[source or method.name]["best"] if (source or method.name) in found else method.learning_rate
-        made.append(replace(method, learning_rate=rate))
-        given = {"given": rate} if source is None else {"rate_of": source}
-        told[method.name] = found.get(method.name) or {**given, "best": rate, "validation_loss": {}}
-    return made, told
+        given = {"given": method.learning_rate} if method.rate_of is None else {"rate_of": method.rate_of}
+        record[method.name] = found.get(method.name) or {**given, "best": method.learning_rate, "validation_loss": {}}
+    return methods, record
 
 
-def search(context: Context, methods: Sequence[Method], grid: Grid, record: Mapping[str, Any]) -> dict[str, Any]:
-    """Train the methods at several rates and chooses each one's rate by the validation loss."""
+def with_rates(methods: Sequence[Method], searched: Mapping[str, "Trials"]) -> list[Method]:
+    """Return the methods with the rates that were found, those with the rate of another one too."""
+    rates = {name: trials.search.best for name, trials in searched.items()}
+    return [replace(each, learning_rate=rates.get(each.rate_of or each.name, each.learning_rate)) for each in methods]
+
+
+def search(
+    context: Context, folder: Path, methods: Sequence[Method], grid: Grid, record: Mapping[str, Any] | None = None
+) -> dict[str, "Trials"]:
+    """Train the methods at several rates, judged by the validation loss; a folder keeps the runs and the rates."""
+    check_tuned(folder)
+    made: dict[str, Trials] = {}
+    for name, trials in train(context, folder, [(each, grid) for each in _short(context, methods, grid)]):
+        made[name] = trials
+        told = {each.name: made[each.name].to_json() for each in methods if each.name in made}
+        write_record(folder / FILE, {**(record or {}), "methods": told})
+    return {each.name: made[each.name] for each in methods}
+
+
+def at_own_rates(context: Context, folder: Path, methods: Sequence[Method], grid: Grid) -> dict[str, "Trials"]:
+    """Train the methods at their own rates as the trials of a search, and keep the runs in the folder."""
+    short = _short(context, methods, grid)
+    return dict(train(context, folder, [(m, replace(grid, rates=(m.learning_rate,), extensions=0)) for m in short]))
+
+
+def train(context: Context, folder: Path, tasks: Sequence[tuple[Method, Grid]]) -> Iterator[tuple[str, "Trials"]]:
+    """Yield the trials of each method, in the order in which they end: the one engine of tune, search and halving."""
     settings = context.settings
     judging = replace(settings.evaluation, split="validation", answers=0, forgetting=None)
-    path = context.output / FILE
-    context = replace(context, settings=replace(settings, evaluation=judging, inspect=False))
-    searches = [Search(context, shortened(context, method, grid.steps), grid) for method in methods]
-    for each in searches:
-        each.check()
-    found: dict[int, dict[str, Any]] = {}
-    for place, entry in done_by_any([each.advance for each in searches], context.executor.wait):
-        found[place] = entry
-        told = {methods[at].name: found[at] for at in sorted(found)}
-        write_record(path, {**record, "methods": told})
-    return {methods[at].name: found[at] for at in sorted(found)}
+    apart = replace(context, settings=replace(settings, output=str(folder), evaluation=judging, inspect=False))
+    waiting = [Trials(apart, method, grid) for method, grid in tasks]
+    for trials in waiting:
+        trials.check()
+    for _, trials in done_by_any([each.advance for each in waiting], context.executor.wait):
+        yield trials.method.name, trials
 
 
-def shortened(context: Context, method: Method, wanted: int | None) -> Method:
-    """Return the method with the steps of the search, scaled if `match_time` set its own number of steps."""
+def _short(context: Context, methods: Sequence[Method], grid: Grid) -> list[Method]:
+    """Return the methods with the steps of the search, scaled where `match_time` set their own number of steps."""
     whole = planned_steps(context.settings.training, context.data.train)
-    own = whole if method.steps is None else method.steps
-    return replace(method, steps=own if wanted is None else max(1, round(wanted * own / whole)))
+    owns = [whole if method.steps is None else method.steps for method in methods]
+    steps = [own if grid.steps is None else max(1, round(grid.steps * own / whole)) for own in owns]
+    return [replace(method, steps=each) for method, each in zip(methods, steps, strict=True)]
 
 
 @dataclass
-class Search:
-    """The search for one method's rate."""
+class Trials:
+    """One method's trainings at the seeds of a grid, by learning rate."""
 
     context: Context
     method: Method
     grid: Grid
-    losses: dict[float, tuple[float, ...]] = field(default_factory=dict)
-    beyond: list[float] = field(default_factory=list)
+    runs: dict[float, list[Run]] = field(default_factory=dict)
 
-    def advance(self) -> dict[str, Any] | None:
-        """Return the result; `None` while other processes run rates that it needs."""
-        while waiting := self._waiting():
-            before = len(self.losses)
-            for rate in waiting:
-                self._try(rate)
-            if len(self.losses) == before:
-                return None
+    @property
+    def losses(self) -> dict[float, tuple[float, ...]]:
+        """Validation loss at each seed by rate; infinite where the training diverged."""
         return {
-            **search_of(self.method.name, self.losses, bool(self.grid.rates)).to_json(),
-            "steps": self.method.steps,
-            "seeds": list(self.grid.seeds),
-            "trainable_parameters": self.method.trainable_parameters,
+            rate: tuple(math.inf if run.eval_loss is None else run.eval_loss for run in runs)
+            for rate, runs in self.runs.items()
         }
+
+    @property
+    def search(self) -> Search:
+        """The search that they make."""
+        return search_of(self.method.name, self.losses, bool(self.grid.rates))
+
+    @property
+    def best(self) -> list[Run]:
+        """The runs at the best rate that was tried."""
+        return self.runs[best_tried(self.losses)]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what results.json holds of them."""
+        size = self.method.trainable_parameters
+        own = {"steps": self.method.steps, "seeds": list(self.grid.seeds), "trainable_parameters": size}
+        return {**self.search.to_json(), **own}
 
     def check(self) -> None:
         """Refuse runs of another configuration at the rates that are tried first, before another method's search."""
-        for rate, seed in product(self._waiting(), self.grid.seeds):
+        for rate, seed in product(self.grid.following({}, self.method.learning_rate), self.grid.seeds):
             finished_trial(self.context, *self._run(rate, seed))
 
-    def _waiting(self) -> list[float]:
-        """Return the rates without a loss: of a list those left, then the next one beyond the end that is best."""
-        if not self.grid.rates:
-            following = next_rate(self.losses, self.method.learning_rate, self.grid.most)
-            return [] if following is None else [following]
-        untried = [rate for rate in (*self.grid.rates, *self.beyond) if rate not in self.losses]
-        if untried or len(self.beyond) == EXTENSIONS:
-            return untried
-        if not is_at_end(self.losses):
-            return []
-        best, highest = best_tried(self.losses), max(self.losses)
-        low, high, count = self.grid.rates[0], self.grid.rates[-1], len(self.grid.rates)
-        ratio = (high / low) ** (1 / (count - 1)) if count > 1 else math.sqrt(10)
-        further = best * ratio if best == highest else best / ratio
-        rounded = float(f"{further:.1e}")
-        self.beyond.append(further if rounded in self.losses else rounded)  # of rates that lie near each other
-        return self.beyond[-1:]
+    def advance(self) -> "Trials | None":
+        """Make the trials that are left; `None` while other processes make those that decide on the next."""
+        while rates := self.grid.following(self.losses, self.method.learning_rate):
+            made = [rate for rate in rates if self._is_made(rate)]
+            if not made:
+                return None
+        return self
 
-    def _try(self, rate: float) -> None:
-        losses = [self._validation_loss(rate, seed) for seed in self.grid.seeds]
-        known = [loss for loss in losses if loss is not None]
-        if len(known) < len(losses):
-            return
-        self.losses[rate] = tuple(known)
+    def _is_made(self, rate: float) -> bool:
+        runs = [run_trial(self.context, *self._run(rate, seed), keep_adapter=False) for seed in self.grid.seeds]
+        finished = [run for run in runs if run is not None]
+        if len(finished) < len(runs):
+            return False
+        self.runs[rate] = finished
         loss = means(self.losses)[rate]
-        told = f"validation loss {loss:.4f}" if math.isfinite(loss) else "diverged"
-        self.context.console.print(f"{self.method.name}, learning rate {rate}: {told}", highlight=False)
-
-    def _validation_loss(self, rate: float, seed: int) -> float | None:
-        run = run_trial(self.context, *self._run(rate, seed), keep_adapter=False)
-        if run is None:
-            return None
-        return math.inf if run.eval_loss is None else run.eval_loss
+        judged = f"validation loss {loss:.4f}" if math.isfinite(loss) else "diverged"
+        self.context.console.print(f"{self.method.name}, learning rate {rate}: {judged}", highlight=False)
+        return True
 
     def _run(self, rate: float, seed: int) -> tuple[Method, int, Path]:
         """Return method, seed and folder of a training."""

@@ -1,19 +1,17 @@
 """The report of a sweep: JSON, a Markdown page, and a plot of validation loss against trained parameters."""
 
-import os
-from contextlib import suppress
 from pathlib import Path
 
 from matplotlib.figure import Figure
 
 from qweft.comparison.report.markdown import fenced
 from qweft.comparison.report.pareto import cost_axis
+from qweft.comparison.results_file import check_free_of_others
 from qweft.comparison.table import EMPTY, markdown_rows
-from qweft.errors import QweftError
 from qweft.figures.figure import SMALL, Notes, ReportFigure, dress
 from qweft.figures.styles import COLOURS, INK
 from qweft.files import write_bytes
-from qweft.records import read_record, write_record
+from qweft.records import write_record
 from qweft.sweep.outcome import Outcome, Trial
 from qweft.sweep.space import said
 from qweft.text import escaped, many, plain
@@ -23,18 +21,9 @@ PAGE = "sweep.md"
 FIGURE = "loss_by_size"
 
 
-def check_free_of_others(folder: Path) -> None:
-    """Raise if a sweep would replace a sweep.json or sweep.md that no sweep wrote."""
-    written = [name for name in (NUMBERS, PAGE, f"{FIGURE}.png") if os.path.lexists(folder / name)]
-    if not written:
-        return
-    with suppress(QweftError):
-        if {"space", "trials"} <= read_record(folder / NUMBERS, "remove it").keys():
-            return
-    raise QweftError(
-        f"output {folder} holds {written[0]}, and no sweep wrote it or it is damaged; choose another --output, or "
-        "remove it"
-    )
+def check_swept(folder: Path) -> None:
+    """Raise if a sweep would replace a file that no sweep wrote."""
+    check_free_of_others(folder, "sweep", {"space", "trials"}, [NUMBERS, PAGE, f"{FIGURE}.png"])
 
 
 def write(found: Outcome, folder: Path) -> Path:

@@ -15,13 +15,12 @@ from typing import Any
 from peft.utils import CONFIG_NAME, SAFETENSORS_WEIGHTS_NAME
 
 from qweft.comparison.adapters import take_off
-from qweft.comparison.claims import claimed, done_by_any, kept, shared_output
+from qweft.comparison.claims import claimed, done_by_any, shared_output
 from qweft.comparison.context import Context, RunSettings
 from qweft.comparison.executors.set_up import set_up
 from qweft.comparison.methods import Method
 from qweft.comparison.results import Run
 from qweft.comparison.trial import ADAPTER, run_trial
-from qweft.comparison.trial import RECORD as RUN
 from qweft.errors import QweftError
 from qweft.evaluation.loss import check_room, held_out_loss
 from qweft.evaluation.saved import check_runs, put_on
@@ -35,7 +34,7 @@ from qweft.schema import shown_value
 from qweft.sweep.config import SweepConfig
 from qweft.sweep.outcome import Outcome, Trial, best_of
 from qweft.sweep.proposals import Fitting, Known, Sampling, draw, propose
-from qweft.sweep.report import check_free_of_others, lines, write
+from qweft.sweep.report import check_swept, lines, write
 from qweft.sweep.space import Point, check_start, key_of, said, space_of, unread_said
 from qweft.sweep.store import Store
 from qweft.text import progress
@@ -175,19 +174,15 @@ class Sweep:
 
 
 def sweep(config: SweepConfig, config_yaml: str, command: str, begin: Callable[[], None] = lambda: None) -> Path:
-    """Make the missing trials and writes the results."""
-
-    def what_is_kept() -> str:
-        return kept(len(list(Path(config.output).glob(f"trial-*/{RUN}"))), config.trials, "trial", config.output)
-
-    with shared_output("qweft sweep", config, what_is_kept):
+    """Make the missing trials and write the results."""
+    with shared_output("qweft sweep", config):
         return _sweep(config, config_yaml, command, begin)
 
 
 def _sweep(config: SweepConfig, config_yaml: str, command: str, begin: Callable[[], None]) -> Path:
     console = Console()
     check_start(config, needs_weights=True)
-    check_free_of_others(Path(config.output))
+    check_swept(Path(config.output))
     if told := unread_said(config):
         console.say(told)
     space, sampling = space_of(config), Sampling(config.sampler, config.at_once, config.seed)

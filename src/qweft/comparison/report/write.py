@@ -9,7 +9,7 @@ from qweft.claims import claimed_output
 from qweft.comparison.report.content import Content, figures
 from qweft.comparison.report.markdown import render_markdown
 from qweft.comparison.report.page import page_of, render_beside
-from qweft.comparison.results_file import MOST_BYTES, RESULTS, check_free_of_others, read_results, reading
+from qweft.comparison.results_file import MOST_BYTES, RESULTS, check_report, read_results, reading
 from qweft.errors import QweftError
 from qweft.files import check_writable, read_bytes, write_bytes
 from qweft.records import write_record
@@ -44,7 +44,7 @@ def remake_report(source: Path, output: Path | None = None) -> Path:
     if os.path.lexists(folder / RESULTS) and not _is_earlier(folder / RESULTS, results):
         raise QweftError(f"output {folder} holds the results of another comparison; choose another --output")
     if folder != file.parent:
-        check_free_of_others(folder)
+        check_report(folder)
     with claimed_output(folder, "qweft report"):
         return _remade(source, folder)
 
