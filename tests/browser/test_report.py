@@ -145,8 +145,3 @@ def test_series_are_told_apart_with_any_colour_vision(visit, scheme):
         colours = [seen(swatches.nth(i).screenshot()) for i in range(6)]
         nearest = min(np.linalg.norm(a - b) for i, a in enumerate(colours) for b in colours[:i])
         assert nearest >= FAR_ENOUGH, (vision, nearest)
-
-
-def test_a_cell_of_a_map_says_its_number(visit):
-    title = visit("full").locator("figure svg rect > title").filter(has_text="qtha, block 3, q_proj").first
-    assert title.evaluate("e => e.parentElement.getBoundingClientRect().width") > 2

@@ -2,17 +2,14 @@
 
 import dataclasses
 import json
-import shutil
 from pathlib import Path
 
 import pytest
 import torch
-from peft import PeftModel
 
 from qweft.cli.main import main
-from qweft.comparison import runner, trial, tune
+from qweft.comparison import runner, trial
 from qweft.comparison.config import ComparisonConfig, MethodConfig
-from qweft.comparison.executors.set_up import set_up
 from qweft.comparison.plan import resolve, resolve_search
 from qweft.data.config import DataConfig
 from qweft.environment import ALONE
@@ -20,8 +17,7 @@ from qweft.errors import QweftError
 from qweft.evaluation.config import EvaluationConfig
 from qweft.evaluation.run import evaluate
 from qweft.models.config import ModelConfig
-from qweft.training.config import RunConfig, TrainingConfig
-from qweft.training.run import train
+from qweft.training.config import TrainingConfig
 
 HYBRID = {"preset": "qtha", "r": 2, "width": 8, "bond_dimension": 2, "target_modules": ["q_proj", "v_proj"]}
 LORA = {"peft_type": "LORA", "r": 4, "target_modules": ["q_proj", "v_proj"]}
@@ -84,7 +80,6 @@ def test_writes_everything_and_does_not_repeat_what_is_finished(finished, monkey
         "plan.json",
         "report.md",
         "loss_curves.png",
-        "loss_curves_apart.png",
         "loss_by_size.png",
         "loss_by_time.png",
         "report.html",
@@ -153,33 +148,6 @@ def test_goes_on_where_it_was_stopped(config, monkeypatch):
         assert one["eval_loss"] == other["eval_loss"], one["method"]
 
 
-def test_a_report_that_fails_meanwhile_stops_no_run(config, monkeypatch, capsys):
-    config = dataclasses.replace(config, methods={"lora": config.methods["lora"]})
-    write = runner.write_report
-
-    def failing(results, *arguments):
-        if len(results["runs"]) < results["planned_runs"]:
-            raise ValueError("no picture")
-        return write(results, *arguments)
-
-    monkeypatch.setattr(runner, "write_report", failing)
-    assert len(run(config)[1]["runs"]) == 3
-    assert "the report so far could not be written (ValueError: no picture); the runs go on" in capsys.readouterr().out
-
-
-def test_a_report_meanwhile_has_the_runs_of_other_processes(config, monkeypatch):
-    config = dataclasses.replace(config, methods={"lora": config.methods["lora"]})
-    run(config)
-    shutil.rmtree(Path(config.output) / "base")
-    written = []
-    write = runner.write_report
-    monkeypatch.setattr(runner, "write_report", lambda results, *more: written.append(results) or write(results, *more))
-    monkeypatch.setattr(runner, "finished_trial", lambda *arguments: seen.append(arguments[1:3]) or found(*arguments))
-    seen, found = [], trial.finished_trial
-    run(config)
-    assert [len(results["runs"]) for results in written] == [3, 3] and len(seen) == 6  # at the start, and after the run
-
-
 def test_another_configuration_is_not_mixed_in(finished):
     config, _ = finished
     changed = dataclasses.replace(config, training=dataclasses.replace(config.training, max_steps=2))
@@ -221,24 +189,6 @@ def test_a_kept_adapter_can_be_evaluated_by_its_folder_alone(finished):
     record = next(record for record in results["runs"] if record["method"] == "qtha" and record["seed"] == 0)
     found = evaluate(Path(config.output) / "qtha-0" / "adapter", {"evaluation": {"answers": 0}})
     assert found.adapted.loss == pytest.approx(record["eval_loss"], rel=1e-5)
-
-
-def test_the_kept_adapter_gives_the_reported_loss(finished):
-    config, results = finished
-    record = next(record for record in results["runs"] if record["method"] == "qtha" and record["seed"] == 1)
-    shared = set_up(resolve(config).settings, "local", 1, runner.Console(quiet=True))
-    adapted = PeftModel.from_pretrained(shared.loaded.model, f"{config.output}/qtha-1/adapter").eval()
-    found = trial.held_out_loss(adapted, shared.data.test, shared.loaded.tokenizer.pad_token_id, 1)
-    assert found.loss == pytest.approx(record["eval_loss"], rel=1e-5)
-
-
-def test_the_matched_lora_is_the_nearest(config):
-    methods = {method.name: method for method in resolve(config).methods}
-    one_rank = methods["lora"].trainable_parameters // 4
-    wanted = methods["qtha"].trainable_parameters
-    rank = methods["lora_small"].adapter["r"]
-    assert abs(rank * one_rank - wanted) <= one_rank / 2
-    assert methods["lora_small"].trainable_parameters == rank * one_rank
 
 
 @pytest.mark.parametrize(
@@ -297,74 +247,6 @@ def test_a_wrong_comparison_is_named_before_training(config, changes, message):
         run(dataclasses.replace(config, **changes))
 
 
-def test_rates_are_chosen_on_validation_rows_and_the_grid_grows(config, monkeypatch):
-    asked = []
-
-    def judged(context, method, seed, folder, keep_adapter=True):
-        asked.append(context.settings.evaluation.split)
-        best = {"lora": 1e-1, "lora_small": 3e-3, "qtha": 1e-2, "mpo": 1e-4}[method.name]
-        loss = abs(torch.tensor(method.learning_rate / best).log10().item()) + 1
-        return trial.Run(
-            model="m",
-            data="d",
-            method=method.name,
-            seed=seed,
-            trainable_parameters=1,
-            steps=1,
-            train_loss=1.0,
-            train_loss_curve=(),
-            eval_loss=loss,
-            eval_perplexity=1.0,
-            step_seconds_median=1.0,
-            peak_memory_bytes=1,
-        )
-
-    monkeypatch.setattr(tune, "run_trial", judged)
-    found = json.loads(tune.tune(config, "qweft tune test.yaml").read_text())["methods"]
-    assert set(asked) == {"validation"}
-    assert found["lora"]["best"] == pytest.approx(1e-1)
-    assert found["qtha"]["best"] == pytest.approx(1e-2)
-    assert found["mpo"]["best"] == pytest.approx(1e-4)
-    assert not any(entry["at_end_of_grid"] for entry in found.values())
-
-
-def test_train_then_evaluate(places, tmp_path):
-    run_config = RunConfig(
-        model=ModelConfig(name=places[0]),
-        data=DataConfig(source=places[1], validation_rows=4, test_rows=4, max_length=48),
-        adapter=HYBRID,
-        training=TrainingConfig(max_steps=4, batch_size=2, gradient_accumulation=1, learning_rate=1e-2),
-        output=str(tmp_path / "run"),
-    )
-    trained = train(run_config)
-    found = evaluate(trained.adapter_folder, {"evaluation": {"answers": 2, "max_new_tokens": 3}})
-    assert found.base.loss == pytest.approx(trained.base.loss, rel=1e-5)
-    assert found.adapted.loss == pytest.approx(trained.adapted.loss, rel=1e-5)
-    assert found.adapted.loss != found.base.loss
-    assert len(found.to_json()["answers"]) == 2
-    train(dataclasses.replace(run_config, adapter={**HYBRID, "preset": "mpo"}))
-    assert evaluate(tmp_path / "run-1" / "adapter", {"evaluation": {"answers": 0}}).adapted == found.adapted
-    weights = trained.adapter_folder / "adapter_model.safetensors"
-    whole = weights.read_bytes()
-    weights.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(QweftError, match="cannot be read as safetensors"):
-        evaluate(trained.adapter_folder, {})
-    weights.write_bytes(whole)
-    (tmp_path / "file").write_text("")
-    with pytest.raises(QweftError, match="cannot be written"):
-        train(dataclasses.replace(run_config, output=str(tmp_path / "file")))
-    with pytest.raises(QweftError, match=r"no adapter_config\.json in it"):
-        evaluate(tmp_path, {})
-    (tmp_path / "run" / "run.json").unlink()
-    with pytest.raises(QweftError, match=r"give --data\.source"):
-        evaluate(trained.adapter_folder, {})
-    again = evaluate(
-        trained.adapter_folder,
-        {"data": {"source": places[1], "validation_rows": 4, "test_rows": 4}, "evaluation": {"answers": 0}},
-    )
-    assert again.base.loss == pytest.approx(trained.base.loss, rel=1e-5)
-
-
 def test_without_a_search_each_method_trains_at_the_shared_rate(places, tmp_path):
     """`search_from` is where a search begins; `qweft init` writes it for each method."""
     config = comparison(places, tmp_path)
@@ -382,10 +264,3 @@ def test_without_a_search_each_method_trains_at_the_shared_rate(places, tmp_path
     assert searched == {"lora": 0.05, "other": 0.03, "taker": 0.05}
     tuned = {method.name: method.learning_rate for method in resolve_search(config).methods}
     assert tuned["lora"] == 0.05 and tuned["other"] == 0.03
-
-
-def test_a_rate_of_a_part_that_a_method_lacks_is_found_before_any_run(places, tmp_path):
-    config = comparison(places, tmp_path)
-    training = dataclasses.replace(config.training, learning_rates={"circuit": 1e-2})
-    with pytest.raises(QweftError, match=r"methods\.\w+: .*learning_rates\.circuit: the adapter trains no such part"):
-        resolve(dataclasses.replace(config, training=training))

@@ -8,9 +8,9 @@ from typing import Any
 from qweft import yaml_file
 from qweft.comparison.decision import conclusion
 from qweft.comparison.report.circuits import Drawn, circuits, spectra_figure
-from qweft.comparison.report.curves import MOST, apart, apart_figure, curves_figure, emphasised, lines
+from qweft.comparison.report.curves import MOST, curves_figure, emphasised, lines
 from qweft.comparison.report.forest import Part, forest_figure
-from qweft.comparison.report.heat_maps import HeatMap, heat_map
+from qweft.comparison.report.heat_maps import heat_map
 from qweft.comparison.report.inspection import Inspection, inspections, mapped
 from qweft.comparison.report.pareto import pareto_figure
 from qweft.comparison.report.search import search_figure
@@ -143,12 +143,12 @@ class Figures:
 
     forests: tuple[ReportFigure, ...]
     curves: ReportFigure | None
-    apart: ReportFigure | None
     by_size: ReportFigure | None
     by_time: ReportFigure | None
     search: ReportFigure | None
     spectra: ReportFigure | None
-    maps: tuple[HeatMap, ...]
+    maps: tuple[ReportFigure, ...]
+    more_maps: tuple[ReportFigure, ...]
 
     @property
     def lead(self) -> ReportFigure | None:
@@ -156,10 +156,10 @@ class Figures:
         return self.forests[0] if self.forests else self.curves
 
     @property
-    def every(self) -> list[ReportFigure | HeatMap]:
+    def every(self) -> list[ReportFigure]:
         """All figures that exist, in report order."""
-        single = (self.curves, self.apart, self.by_size, self.by_time, self.search, self.spectra)
-        return [figure for figure in (*self.forests, *single, *self.maps) if figure is not None]
+        single = (self.curves, self.by_size, self.by_time, self.search, self.spectra)
+        return [figure for figure in (*self.forests, *single, *self.maps, *self.more_maps) if figure is not None]
 
 
 def styles_of(contents: Sequence[Content]) -> dict[str, Style]:
@@ -180,22 +180,19 @@ def figures(content: Content, contents: Sequence[Content] = ()) -> Figures:
     shared = [line for other in contents for line in lines(other.runs)]
     parts: tuple[Part, ...] = ("hybrids", "others")
     forests = (forest_figure(content.verdicts, part, method_styles, told) for part in parts)
-    maps = (heat_map(measure, content.inspected, inside) for measure in mapped(content.inspected))
+    maps: dict[str, list[ReportFigure]] = {"open": [], "folded": []}
+    for measure in mapped(content.inspected):
+        if figure := heat_map(measure, content.inspected, inside):
+            maps[measure.place].append(figure)
     # Inspected methods are few, and the user chose them
     inspected = content.inspected if len(content.inspected) <= MOST else named
     return Figures(
         forests=tuple(figure for figure in forests if figure is not None),
         curves=curves_figure(content.runs, method_styles, named, shared),
-        apart=apart_figure(
-            content.runs,
-            content.reference,
-            method_styles,
-            named,
-            [line for other in contents for line in apart(other.runs, other.reference)],
-        ),
         by_size=pareto_figure(content.summary, "parameters", method_styles, named, summaries),
         by_time=pareto_figure(content.summary, "time", method_styles, named, summaries),
         search=search_figure(content.search, method_styles, [other.search for other in contents]),
         spectra=spectra_figure(content.inspected, method_styles, inspected, inside),
-        maps=tuple(figure for figure in maps if figure is not None),
+        maps=tuple(maps["open"]),
+        more_maps=tuple(maps["folded"]),
     )

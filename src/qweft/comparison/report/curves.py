@@ -1,7 +1,7 @@
 """Training loss by step, with a band over the seeds."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from qweft.comparison.results import BASE, Run
 from qweft.comparison.summary import Summary
 from qweft.figures.figure import End, Notes, ReportFigure, dress, name_at_right
-from qweft.figures.styles import INK, Style, fitting
+from qweft.figures.styles import Style
 
 MOST = 8
 """Largest number of labels that stay readable at the ends of lines."""
@@ -31,8 +31,8 @@ def emphasised(summary: Mapping[str, Summary]) -> frozenset[str]:
     return frozenset(list(ordered)[:MOST])
 
 
-SMOOTHED_SHARE, APART_SHARE = 20, 6
-"""Losses are averaged over the last 1/20 of all logged steps, differences of losses over the last 1/6."""
+SMOOTHED_SHARE = 20
+"""Losses are averaged over the last 1/20 of all logged steps."""
 
 CUT = 1.5
 """Losses above this multiple of the largest first loss are cut off: a diverging run would flatten all others."""
@@ -50,9 +50,9 @@ class Line:
     seeds: int
 
 
-def lines(runs: Sequence[Run], share: int = SMOOTHED_SHARE) -> list[Line]:
+def lines(runs: Sequence[Run]) -> list[Line]:
     """Return a line for each method that logged a loss."""
-    window = smoothed_over(runs, share)
+    window = smoothed_over(runs)
     found = []
     for method in dict.fromkeys(run.method for run in runs if run.method != BASE):
         steps, losses = _stacked([run for run in runs if run.method == method])
@@ -62,21 +62,9 @@ def lines(runs: Sequence[Run], share: int = SMOOTHED_SHARE) -> list[Line]:
     return found
 
 
-def smoothed_over(runs: Sequence[Run], share: int = SMOOTHED_SHARE) -> int:
+def smoothed_over(runs: Sequence[Run]) -> int:
     """Return the number of logged steps over which a loss is averaged."""
-    return max(1, max((len(run.train_loss_curve) for run in runs), default=0) // share)
-
-
-def apart(runs: Sequence[Run], reference: str) -> list[Line]:
-    """Return each method's loss minus the reference's at the same step and seed."""
-    curves = {run.seed: dict(run.train_loss_curve) for run in runs if run.method == reference}
-    less = []
-    for run in runs:
-        other = curves.get(run.seed, {})
-        curve = tuple((step, loss - other[step]) for step, loss in run.train_loss_curve if step in other)
-        if run.method not in (reference, BASE) and len(curve) == len(run.train_loss_curve):
-            less.append(replace(run, train_loss_curve=curve))
-    return lines(less, APART_SHARE)
+    return max(1, max((len(run.train_loss_curve) for run in runs), default=0) // SMOOTHED_SHARE)
 
 
 def curves_figure(
@@ -106,26 +94,6 @@ def curves_figure(
     )
 
 
-def apart_figure(
-    runs: Sequence[Run], reference: str, styles: Mapping[str, Style], named: Collection[str], beside: Sequence[Line]
-) -> ReportFigure | None:
-    """Return the figure of `apart`, or `None` without such lines."""
-    own = apart(runs, reference)
-    if not own:
-        return None
-    window = smoothed_over(runs, APART_SHARE)
-    average = f", averaged over the last {window} logged steps" if window > 1 else ""
-    told = ", ".join(f"{line.method} {_said(line.middle[-1])}" for line in own)
-    return ReportFigure(
-        "loss_curves_apart",
-        f"Training loss less that of {fitting(reference)}",
-        f"Nats a token, on the same batch{average}; below zero the method is ahead. Mean over seeds.",
-        f"Difference to {reference} at the last step: {told}.",
-        3.9,
-        lambda figure: _draw_apart(figure, own, styles, named, beside or own),  # no duplicate lines in its quantiles
-    )
-
-
 def _draw(
     figure: Figure, own: Sequence[Line], styles: Mapping[str, Style], named: Collection[str], every: Sequence[Line]
 ) -> Notes:
@@ -137,28 +105,11 @@ def _draw(
     values = values[np.isfinite(values)]
     if values.size:
         first = [line.high[0] for line in every if np.isfinite(line.high[0])]
-        _limit(axes, values.min(), min(values.max(), CUT * max(first, default=np.inf)))
+        low, high = values.min(), min(values.max(), CUT * max(first, default=np.inf))
+        room = 0.05 * (high - low or 1)
+        axes.set_ylim(low - room, high + room)
     _lines(axes, own, styles, named, every)
     return {}
-
-
-def _draw_apart(
-    figure: Figure, own: Sequence[Line], styles: Mapping[str, Style], named: Collection[str], every: Sequence[Line]
-) -> Notes:
-    axes = figure.subplots()
-    axes.axhline(0, color=INK, linewidth=1)
-    values = np.concatenate([line.middle for line in every])
-    values = values[np.isfinite(values)]
-    if values.size:
-        low, high = np.quantile(values, [0.02, 0.98])  # a diverging run is an outlier
-        _limit(axes, min(max(values.min(), 2 * low - high), 0.0), max(min(values.max(), 2 * high - low), 0.0))
-    _lines(axes, own, styles, named, every)
-    return {}
-
-
-def _limit(axes: Axes, low: float, high: float) -> None:
-    """Set the y axis from low to high with a margin."""
-    axes.set_ylim(low - 0.05 * (high - low or 1), high + 0.05 * (high - low or 1))
 
 
 def _lines(

@@ -8,7 +8,6 @@ from qweft.circuit.drawing import circuit_text
 from qweft.comparison.rates import best_tried
 from qweft.comparison.report.circuit_rows import chip_rows, replacements
 from qweft.comparison.report.content import Content, Figures
-from qweft.comparison.report.heat_maps import HeatMap
 from qweft.comparison.report.inspection import shown
 from qweft.comparison.report.text import (
     SEARCHED,
@@ -35,7 +34,7 @@ def render_markdown(content: Content, figures: Figures) -> str:
         _forgetting(content),
         *(
             _picture(figure)
-            for figure in (figures.curves, figures.apart, figures.by_size, figures.by_time)
+            for figure in (figures.curves, figures.by_size, figures.by_time)
             if figure is not figures.lead
         ),
         _inside(content, figures),
@@ -100,7 +99,7 @@ def _forgetting(content: Content) -> list[str]:
     return ["### Forgetting", markdown_rows(rows).rstrip(), FORGETTING] if rows else []
 
 
-def _picture(figure: ReportFigure | HeatMap | None) -> list[str]:
+def _picture(figure: ReportFigure | None) -> list[str]:
     if figure is None:
         return []
     return [
@@ -125,7 +124,9 @@ def _inside(content: Content, figures: Figures) -> list[str]:
     blocks = ["## Inside the adapters", markdown_rows(rows).rstrip()]
     if inspected_on(content):
         blocks.append(inspected_on(content).strip())
-    return blocks + [block for figure in (figures.spectra, *figures.maps) for block in _picture(figure)]
+    return blocks + [
+        block for figure in (figures.spectra, *figures.maps, *figures.more_maps) for block in _picture(figure)
+    ]
 
 
 def _circuits(content: Content) -> list[str]:

@@ -12,7 +12,6 @@ from qweft.circuit.drawing import circuit_svg
 from qweft.comparison.report.circuit_rows import chip_rows, replacements
 from qweft.comparison.report.content import Content, Figures, figures, styles_of
 from qweft.comparison.report.curves import MOST
-from qweft.comparison.report.heat_maps import HeatMap
 from qweft.comparison.report.inspection import mapped, shown
 from qweft.comparison.report.side_by_side import differing
 from qweft.comparison.report.text import (
@@ -73,7 +72,7 @@ def _template(name: str) -> Any:
 def _view(content: Content, drawn: Figures, styles: Mapping[str, Style], prefix: str) -> dict[str, Any]:
     """Return everything that the templates show of one comparison, with finished figures."""
 
-    def element(figure: ReportFigure | HeatMap | None) -> dict[str, Any] | None:
+    def element(figure: ReportFigure | None) -> dict[str, Any] | None:
         if figure is None:
             return None
         return {"svg": Markup(figure.svg(prefix)), "title": figure.title, "caption": figure.caption}
@@ -93,14 +92,14 @@ def _view(content: Content, drawn: Figures, styles: Mapping[str, Style], prefix:
         "crowded": len(content.methods) > MOST,
         "figures": [
             element(figure)
-            for figure in (drawn.curves, drawn.apart, drawn.by_size, drawn.by_time)
+            for figure in (drawn.curves, drawn.by_size, drawn.by_time)
             if figure is not None and figure is not drawn.lead
         ],
         "search": element(drawn.search),
         "searched": SEARCHED,
         "spectra": element(drawn.spectra),
-        "maps": [element(figure) for figure in drawn.maps if figure.measure.place == "open"],
-        "more_maps": [element(figure) for figure in drawn.maps if figure.measure.place == "folded"],
+        "maps": [element(figure) for figure in drawn.maps],
+        "more_maps": [element(figure) for figure in drawn.more_maps],
         "means": _means(content),
         "inspected_on": inspected_on(content),
         "measured": _measured(content),
