@@ -1,14 +1,12 @@
 """Equal wall-clock, the search before the runs, and what the results say of both."""
 
 import dataclasses
-import io
 import json
 import math
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 
 from qweft.cli.compare import COMMAND
 from qweft.cli.parser import parse
@@ -84,39 +82,6 @@ def test_equal_time_is_as_many_steps_as_the_medians_of_interleaved_rounds_say(co
     assert sizes["as_long"] == sizes["large"]
     # what goes on later has the same steps, whatever a step takes then
     assert [r["steps"] for r in run(config)["runs"]] == [r["steps"] for r in results["runs"]] and len(timed) == 8
-
-
-def test_a_slow_method_makes_one_step_at_least(config, timed, monkeypatch):
-    monkeypatch.setattr(
-        step_times, "timed_fit", lambda context, method, seed: took(1e4 if method.name == "as_long" else 1.0)
-    )
-    assert [record["steps"] for record in run(config)["runs"] if record["method"] == "as_long"] == [1, 1]
-
-
-@pytest.mark.parametrize(("own", "its", "steps"), [(0.0, 9.0, 5), (3.0, 0.0, 2), (9.0, 9.0, 3), (99.0, 0.0, 1)])
-def test_what_finding_the_bases_takes_counts(config, monkeypatch, own, its, steps):
-    found = {"lora": took(2.0, its), "as_long": took(4.0, own)}
-    monkeypatch.setattr(step_times, "timed_fit", lambda context, method, seed: found[method.name])
-    plan = resolve(config)
-    context = set_up(plan.settings, plan.executor, plan.workers, runner.Console(quiet=True))
-    for _ in range(2):  # measured, and read back
-        (method,) = (m for m in step_times.with_matched_time(context, plan.methods, 3) if m.name == "as_long")
-        assert method.steps == steps  # of 4 s, 6 steps of 2 s matched
-        assert method.budget["step_seconds"] == [4.0, 2.0] and method.budget["basis_seconds"] == [own, its]
-
-
-@pytest.mark.parametrize("share", [0.02, 0.47])
-def test_a_clock_beside_other_work_is_recorded_and_said(config, monkeypatch, share):
-    def fit(context, method, seed):
-        return dataclasses.replace(took(2.0), cpu_by_others=share if method.name == "lora" else 0.01)
-
-    monkeypatch.setattr(step_times, "timed_fit", fit)
-    plan, said = resolve(config), io.StringIO()
-    context = set_up(plan.settings, plan.executor, plan.workers, runner.Console(file=said, width=500))
-    for _ in range(2):  # measured, and read back
-        (method,) = (m for m in step_times.with_matched_time(context, plan.methods, 3) if m.name == "as_long")
-        assert method.budget["cpu_by_others"] == share
-    assert ("not measured alone (others took 47% of the processors)" in said.getvalue()) == (share == 0.47)
 
 
 def test_times_are_measured_on_the_shared_model_and_leave_it_as_it_was(config):
@@ -198,30 +163,10 @@ def test_the_search_chooses_on_validation_rows_alone_before_the_runs(config, tim
     assert run(config)["search"] == found
 
 
-def test_a_rate_at_which_a_seed_diverges_is_null_and_not_chosen(config, monkeypatch):
-    config = dataclasses.replace(config, search=True, search_seeds=2, methods={"lora": MethodConfig(LORA)})
-    fit = trial.fit
-
-    def diverging(model, rows, pad, training, label, *_):
-        if training.learning_rate > 5e-3 and training.seed == 1:
-            raise trial.DivergedError("the loss is not a number", ((1, 4.0), (2, float("nan"))))
-        return fit(model, rows, pad, training, label)
-
-    monkeypatch.setattr(trial, "fit", diverging)
-    found = run(config)["search"]["lora"]
-    assert found["validation_loss"]["0.01"] is None and found["validation_loss"]["0.001"] > 0
-    assert found["best"] < 5e-3
-
-
 def test_the_steps_of_the_search_keep_the_ratio_of_equal_time(config, timed):
     methods = {**config.methods, "as_long": dataclasses.replace(config.methods["as_long"], rate_of=None)}
     found = run(dataclasses.replace(config, methods=methods, search=True, search_steps=2))["search"]
     assert {name: entry.get("steps") for name, entry in found.items()} == {"lora": None, "large": 2, "as_long": 1}
-
-
-def test_tune_leaves_out_who_takes_over_a_rate(config, timed):
-    path = tune.tune(dataclasses.replace(config, rates=[1e-2, 1e-3]), "qweft tune test.yaml")
-    assert list(json.loads(path.read_text())["methods"]) == ["lora", "large"]
 
 
 def test_the_grid_grows_so_often_and_no_more(config, monkeypatch):
@@ -237,25 +182,6 @@ def test_the_grid_grows_so_often_and_no_more(config, monkeypatch):
     assert found["best"] == 10 and found["at_end_of_grid"]
 
 
-def test_rates_that_differ_in_the_seventh_digit_are_two(config, monkeypatch):
-    folders = []
-
-    def judged(context, method, seed, folder, keep_adapter):
-        folders.append(folder.name)
-        loss = abs(method.learning_rate - 0.01234567) + 1
-        return trial.Run("m", "d", method.name, seed, 1, 1, 1.0, (), loss, 1.0, 1.0, 1)
-
-    monkeypatch.setattr(tune, "run_trial", judged)
-    config = dataclasses.replace(config, methods={"lora": MethodConfig(LORA)}, rates=[1e-3, 0.01234567, 0.01234568, 1])
-    found = json.loads(tune.tune(config, "qweft tune test.yaml").read_text())["methods"]
-    assert len(set(folders)) == len(folders) == 4
-    losses = {float(rate): loss for rate, loss in found["lora"]["validation_loss"].items()}
-    assert found["lora"]["best"] == 0.01234567 and losses[found["lora"]["best"]] == 1 and len(losses) == 4
-    table = tune.search_table(found)
-    cells = [next(iter(column.cells)) for column in table.columns]
-    assert cells == ["lora", "4, 0.001 to 1", "0.01234567", "1.0000", "not known"]
-
-
 def test_a_dry_run_says_what_each_method_gets(config, capsys):
     table = runner.describe(dataclasses.replace(config, search=True)).renderables[0]
     cells = {column.header: list(column.cells) for column in table.columns}
@@ -263,17 +189,6 @@ def test_a_dry_run_says_what_each_method_gets(config, capsys):
     assert cells["steps"] == ["6", "6", "time of lora"]
     assert table.caption == "all adapters: peft_type LORA, target_modules q_proj"  # once, not in every row
     assert not any("target_modules" in cell for cell in cells["adapter"])
-
-
-def test_a_dry_run_cuts_no_name_in_a_narrow_terminal(config):
-    methods = {
-        "a_method_of_a_long_name": MethodConfig(LORA),
-        "lora": MethodConfig(LORA | {"layers_to_transform": [*range(40)]}),
-    }
-    console = Console(width=80, file=io.StringIO())
-    console.print(runner.describe(dataclasses.replace(config, methods=methods, search=True)))
-    said = console.file.getvalue()
-    assert "a_method_of_a_long_name" in said and "searched" in said and "…" not in said
 
 
 def test_rates_that_another_process_is_at_are_waited_for(config, monkeypatch):

@@ -51,15 +51,6 @@ def test_a_folder_is_claimed_by_one_process_at_a_time_and_a_killed_one_lets_go(t
         assert ours
 
 
-def test_tasks_that_are_busy_elsewhere_are_asked_again_and_all_come_once(monkeypatch):
-    slept = []
-    monkeypatch.setattr(claims.time, "sleep", slept.append)
-    answers = {0: iter([None, None, None, "a"]), 1: iter(["b"]), 2: iter([None, "c"])}
-    found = list(claims.done_by_any([lambda place=place: next(answers[place]) for place in answers]))
-    assert found == [(1, "b"), (2, "c"), (0, "a")]
-    assert len(slept) == 1  # only where a whole look brought nothing
-
-
 def counted(words):
     """Run a command, and say how many trainings it made."""
     fit, trained = trial.fit, []

@@ -5,17 +5,14 @@ import shutil
 
 import pytest
 
-from qweft import yaml_file
 from qweft.cli import compare as command
 from qweft.cli.main import main
 from qweft.comparison import runner
 from qweft.comparison import starter as starters
 from qweft.comparison.budget import Budget, budget_of
-from qweft.comparison.checks import check_comparison, check_methods
 from qweft.comparison.config import ComparisonConfig, HalvingConfig, MethodConfig
-from qweft.comparison.methods import Method
 from qweft.comparison.plan import resolve, within
-from qweft.comparison.starter import CANDIDATES, commented, hidden_size, is_config, short_name, starter
+from qweft.comparison.starter import CANDIDATES, hidden_size, is_config, short_name, starter
 from qweft.errors import QweftError
 from qweft.models.config import ModelConfig
 from qweft.schema import build
@@ -93,28 +90,6 @@ def test_the_ending_tells_a_config_from_data(target, is_one):
 )  # fmt: skip
 def test_files_are_named_by_the_data(source, name):
     assert short_name(source) == name
-
-
-@pytest.mark.parametrize("preset", CANDIDATES)
-def test_the_comments_change_nothing(preset):
-    tree = starter("my data #1.csv", ModelConfig(), preset)
-    text = commented(tree, "qweft compare 'a\nb'")
-    assert yaml_file.load(text, "x", is_file=True) == tree
-    config = build(ComparisonConfig, tree, "x")
-    check_comparison(config)
-    check_methods(config)
-    assert config.budget == {"quick": "20min", "thorough": "2h"}[preset]
-    lines = text.splitlines()
-    assert max(map(len, lines)) <= 120 and lines[0].startswith("# Which adapter")
-    for section in tree:
-        assert lines[next(at for at, line in enumerate(lines) if line.startswith(f"{section}:")) - 1].startswith(
-            "# "
-        ) or (section in ("search_seeds", "search_rates", "evaluation"))
-
-
-def test_a_budget_of_parameters_keeps_the_presets_time():
-    assert starter("a.csv", ModelConfig(), "quick", "200k")["budget"] == "20min,200k"
-    assert starter("a.csv", ModelConfig(), "quick", "5min,200k")["budget"] == "5min,200k"
 
 
 def test_the_searches_of_a_wider_model_begin_at_lower_rates(tmp_path):
@@ -237,20 +212,6 @@ def test_methods_above_the_limit_of_parameters_are_left_out(places, tmp_path):
     with pytest.raises(QweftError, match="every method trains more than 3 parameters; the smallest, small, trains"):
         limited(places, tmp_path, "3 parameters")
     assert within(whole.methods, None, True) == (whole.methods, ())
-
-
-def test_a_lora_that_fits_comes_first_where_a_larger_one_does_not():
-    """Want of time leaves the last methods out, and a LoRA is what the others have to beat."""
-    made = [
-        Method(name, {"peft_type": kind} if kind else {"preset": name}, 1e-3, size)
-        for name, kind, size in (
-            ("lora", "LORA", 900), ("sparse", None, 100), ("qtha", None, 110), ("lora_1", "LORA", 120),
-            ("lora_0", "LORA", 90),
-        )
-    ]  # fmt: skip
-    names = lambda most: [each.name for each in within(made, most, True)[0]]  # noqa: E731
-    assert names(500) == ["lora_1", "sparse", "qtha", "lora_0"]
-    assert names(None) == ["lora", "sparse", "qtha", "lora_1", "lora_0"] and names(100) == ["lora_0", "sparse"]
 
 
 def test_a_dry_run_tells_the_methods_the_rungs_and_what_is_left_out(places, tmp_path, monkeypatch, capsys):

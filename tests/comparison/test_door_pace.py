@@ -7,11 +7,10 @@ from types import SimpleNamespace
 import pytest
 
 from qweft.comparison import pacing, runner
-from qweft.comparison.budget import budget_of
 from qweft.comparison.config import HalvingConfig
 from qweft.comparison.context import judged_rows
 from qweft.comparison.pace import Costs, Pace
-from qweft.comparison.pacing import Shape, pace_of, pace_said
+from qweft.comparison.pacing import Shape, pace_of
 from qweft.environment import MachineLoad
 from qweft.errors import QweftError
 from tests.comparison.test_door_halving import comparison
@@ -40,14 +39,6 @@ def test_the_most_steps_that_fit(left):
     assert pace.seconds <= left and pace.seeds == 3 and pace.methods == 8
     more = replace(pace, steps=pace.steps + 1, rungs=SHAPE.rungs(pace.steps + 1, len(pace.rungs)))
     assert SHAPE.seconds(COSTS, more) > left and pace.steps >= pacing.FEW_STEPS
-
-
-def test_more_time_never_makes_fewer_steps_at_the_same_methods():
-    paces = [pace_of(COSTS, SHAPE, left) for left in range(120, 8000, 37)]
-    found = [(pace.methods, len(pace.rungs), pace.rows is None, pace.rates, pace.steps) for pace in paces]
-    assert found == sorted(found) and {each[:4] for each in found} == {
-        (3, 1, False, 3), (5, 1, False, 3), (8, 1, False, 3), (8, 2, False, 3), (8, 2, True, 3), (8, 2, True, 5)
-    }  # fmt: skip
 
 
 def test_little_time_judges_fewer_rows_before_it_leaves_methods_out():
@@ -92,12 +83,6 @@ def test_little_time_saves_rates_then_a_rung_then_methods():
     assert all(pace_of(COSTS, SHAPE, left).seconds <= left for left in range(150, 3000, 50))
     none = pace_of(COSTS, SHAPE, 10)
     assert (none.steps, none.methods) == (pacing.LEAST_STEPS, 3) and none.seconds > 10
-
-
-def test_time_left_over_goes_to_seeds():
-    small = replace(SHAPE, whole=12)
-    assert pace_of(COSTS, small, 100_000).seeds == 8 and pace_of(COSTS, small, 100_000).steps == 12
-    assert pace_of(COSTS, replace(small, most_seeds=3), 100_000).seeds == 3
 
 
 class Played:
@@ -175,60 +160,9 @@ def test_another_budget_in_the_same_folder_is_refused(places, finished):
         run(paced(places, finished, "5min"))
 
 
-@pytest.mark.parametrize("change", [
-    {"pace": {}}, {"costs": {"step": {}}}, {"pace": 3}, {"seconds": None}, {"seconds": "soon"},
-])  # fmt: skip
-def test_a_damaged_plan_is_told(places, finished, change):
-    file = finished / "out" / "budget.json"
-    whole = file.read_text()
-    file.write_text(json.dumps({**json.loads(whole), **change}))
-    _is_told(places, finished, file, whole)
-
-
-def _is_told(places, finished, file, whole):
-    try:
-        with pytest.raises(QweftError, match=r"budget.json is damaged, or of another comparison .*; remove that file"):
-            run(paced(places, finished, "60s"))
-    finally:
-        file.write_text(whole)
-
-
-def test_methods_are_left_out_for_want_of_time(places, tmp_path, timed, capsys, monkeypatch):
-    monkeypatch.setattr(pacing, "FEWEST", 2)
-    results, kept = run(paced(places, tmp_path, "10s"))
-    said = capsys.readouterr().out
-    assert results["recommendation"]["text"].endswith("The budget left out faster.")
-    assert "no time for faster; 2 methods in rungs of " in said
-    assert "more than the budget of 10 s" in said
-    assert {entry["method"] for entry in results["runs"]} == {"base", "lora", "fast"} and kept["pace"]["methods"] == 2
-
-
-def test_what_was_not_timed_has_the_mean_of_the_others(places, monkeypatch):
-    steps = {"a": 1.0, "b": 3.0}
-    monkeypatch.setattr(pacing, "timed_fit", lambda context, method, seed, count: SimpleNamespace(
-        step_seconds_median=steps[method.name]))  # fmt: skip
-    monkeypatch.setattr(pacing, "seconds_of_a_token", lambda context: 0.25)
-    monkeypatch.setattr(pacing, "clock", Played())
-    methods = [SimpleNamespace(name=name) for name in "abcd"]
-    found = pacing.measured(None, methods, 0, 4.5)  # of this clock each look takes a second
-    assert found[""] == (0.25, 0.0) and (found["a"][0], found["b"][0]) == (1.0, 3.0)
-    assert found["c"] == found["d"] == (2.0, pytest.approx((found["a"][1] + found["b"][1]) / 2))
-
-
 def test_a_real_clock_measures_each_method(places, tmp_path):
     config = paced(places, tmp_path, "10min")
     _, kept = run(replace(config, seeds=[0, 1, 2], most_seeds=None))
     costs = kept["costs"]
     assert set(costs["step"]) == {"lora", "fast", "faster"} and min(costs["step"].values()) > 0
     assert costs["validation"] > 0 and kept["seconds"] == 600.0 and kept["before"] > 0
-
-
-def test_seeds_that_are_added_later_are_not_said_to_be_within_the_budget():
-    plan = SimpleNamespace(
-        halving=HalvingConfig(2), methods=NAMES, looks=((0, 1, 2),), budget=budget_of("20min"), too_slow=()
-    )
-    said = pace_said(Pace(40, (10, 20), 5, 3, 8, 600.0), plan)
-    assert said.endswith("about 10 min, within the budget of 20 min")
-    plan.looks = ((0, 1, 2), tuple(range(6)))
-    said = pace_said(Pace(40, (10, 20), 5, 3, 8, 600.0), plan)
-    assert said.endswith("within the budget of 20 min; seeds that are added until it is decided come on top")

@@ -8,10 +8,7 @@ import pytest
 
 from qweft.comparison import runner, tune
 from qweft.comparison.config import ComparisonConfig, MethodConfig
-from qweft.comparison.report.content import Content
-from qweft.comparison.report.markdown import render_markdown
-from qweft.comparison.summarise import forgotten, summarise
-from qweft.comparison.table import forgetting_rows
+from qweft.comparison.summarise import forgotten
 from qweft.data.config import DataConfig
 from qweft.errors import QweftError
 from qweft.evaluation.config import EvaluationConfig
@@ -19,9 +16,6 @@ from qweft.evaluation.run import evaluate
 from qweft.models.config import ModelConfig
 from qweft.training.config import TrainingConfig
 from tests.comparison.comparison_examples import run
-from tests.comparison.report.report_examples import render_page
-from tests.tiny_folder import save_tiny_model
-from tests.tiny_models import tiny_gpt2
 
 LORA = {"peft_type": "LORA", "r": 2, "target_modules": ["q_proj"]}
 
@@ -54,23 +48,6 @@ def test_it_is_none_where_a_run_lacks_it_and_refused_on_other_rows():
     assert forgotten([*RUNS[1:], run("lora", 2)], BASE) is None and forgotten([run("lora")], BASE) is None
     with pytest.raises(QweftError, match="measured on different rows"):
         forgotten([measured("lora", 0, [(3.0, 3), (9.0, 3)])], BASE)
-
-
-def test_table_and_reports_show_it_where_it_was_measured():
-    summary = summarise(RUNS)
-    assert forgetting_rows(summary)[0] == ("method", "loss on other", "rise", "adapter's file")
-    assert forgetting_rows(summary)[2][2:] == ("+0.4000 ± 0.2974", "1.00 MiB")
-    results = {"runs": [each.to_json() for each in RUNS], "summary": {k: v.to_json() for k, v in summary.items()}}
-    results = json.loads(json.dumps(results))
-    content = Content.read(results)
-    from qweft.comparison.report.content import figures
-
-    text, page = render_markdown(content, figures(content)), render_page(results, "", "")
-    assert "### Forgetting" in text and "| lora | 2.6000 ± 0.2828 | +0.4000 ± 0.2974 | 1.00 MiB |" in text
-    assert "+0.4000 ± 0.2974" in page and "<h3>Forgetting</h3>" in page
-    plain = [replace(each, forgetting=None) for each in RUNS]
-    assert forgetting_rows(summarise(plain)) == []
-    assert "Forgetting" not in render_page({"runs": [each.to_json() for each in plain]}, "", "")
 
 
 @pytest.fixture
@@ -118,20 +95,6 @@ def test_a_comparison_measures_it_and_evaluate_by_the_folder_alone_finds_the_sam
     assert weights.stat().st_mtime_ns == before
     with pytest.raises(QweftError, match="a run of another configuration"):
         runner.compare(replace(config, evaluation=replace(config.evaluation, forgetting_rows=3)), "", "")
-
-
-def test_other_data_that_the_model_cannot_read_are_refused_with_their_own_key(config, tmp_path):
-    other = tmp_path / "long.jsonl"
-    other.write_text("\n".join(json.dumps({"text": f"{n} " + "one two " * 40}) for n in range(9)))
-    config = replace(
-        config,
-        model=ModelConfig(name=save_tiny_model(tmp_path / "gpt2", tiny_gpt2)),
-        methods={"lora": MethodConfig({**LORA, "target_modules": ["c_attn"]})},
-        evaluation=replace(config.evaluation, forgetting=str(other)),
-    )
-    for begin in (runner.describe, lambda config: runner.compare(config, "", "")):
-        with pytest.raises(QweftError, match=r"positions for 64; set evaluation\.forgetting_length to 64"):
-            begin(config)
 
 
 def test_a_search_does_not_look_elsewhere(config, monkeypatch):

@@ -10,8 +10,6 @@ from pathlib import Path
 import pytest
 
 from qweft.comparison.executors import local_workers as module
-from qweft.comparison.executors.worker import read_files, write_files
-from qweft.errors import QweftError
 
 DEMO = Path(__file__).parents[2] / "configs" / "demo.yaml"
 
@@ -67,43 +65,3 @@ def test_a_stop_ends_the_workers_too(tmp_path, monkeypatch, when):
             raise KeyboardInterrupt
         threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
     assert [process.poll() for process in started] == [-signal.SIGTERM] * 2
-
-
-def test_a_refused_command_starts_no_worker_and_leaves_old_logs(tmp_path):
-    (tmp_path / "worker-2.log").write_text("of a run before")
-    with pytest.raises(QweftError), module.local_workers(["compare"], "local", 2, tmp_path):
-        raise QweftError("refused")
-    assert (tmp_path / "worker-2.log").read_text() == "of a run before"
-
-
-@pytest.mark.parametrize("kind", ["a link", "a link to nothing", "a pipe"])
-def test_a_log_is_no_way_to_another_file(tmp_path, monkeypatch, kind):
-    """In a folder that a stranger made, a link of the log's name would be written through."""
-    monkeypatch.setattr(sys, "executable", "true")
-    other, log = tmp_path / "other", tmp_path / "worker-2.log"
-    if kind == "a pipe":
-        os.mkfifo(log)
-    else:
-        log.symlink_to(other)
-    if kind == "a link":
-        other.write_text("precious")
-    with module.local_workers(["compare"], "local", 2, tmp_path) as begin:
-        begin()
-    assert log.is_file() and not log.is_symlink()
-    assert other.read_text() == "precious" if kind == "a link" else not other.exists()
-
-
-def test_files_for_a_cluster_are_those_of_the_folder_itself(tmp_path):
-    """A link in a run's folder leads to what is not the run's: it is neither sent nor written through."""
-    secret, elsewhere, run = tmp_path / "secret", tmp_path / "elsewhere", tmp_path / "run"
-    secret.write_text("hush")
-    elsewhere.mkdir()
-    (elsewhere / "weights").write_text("precious")
-    run.mkdir()
-    (run / "own").write_text("own")
-    (run / "linked").symlink_to(secret)
-    (run / "adapter").symlink_to(elsewhere)
-    assert read_files(run) == {"own": b"own"}
-    write_files(run, {"adapter/weights": b"new"})
-    assert (elsewhere / "weights").read_text() == "precious"
-    assert (run / "adapter" / "weights").read_text() == "new"

@@ -2,11 +2,10 @@
 
 import dataclasses
 import json
-from pathlib import Path
 
 import pytest
 
-from qweft.comparison import runner, tune
+from qweft.comparison import runner
 from qweft.comparison.config import ComparisonConfig, MethodConfig
 from qweft.data.config import DataConfig
 from qweft.errors import QweftError
@@ -111,23 +110,6 @@ def test_a_sweep_is_that_of_one_process(cluster, sections, tmp_path):
     assert there["test"] == here["test"] and there["best"] == here["best"]
 
 
-def test_equal_times_are_measured_there(cluster, sections, tmp_path):
-    config = ComparisonConfig(
-        methods={
-            "lora": MethodConfig({"peft_type": "LORA", "r": 2, **TARGETS}),
-            "qtha": MethodConfig(HYBRID, match_time="lora"),
-        },
-        executor="ray",
-        workers=2,
-        rates=[1e-3, 1e-2],
-        output=str(tmp_path / "out"),
-        **sections,
-    )
-    found = json.loads(tune.tune(config, "").read_text())["methods"]
-    assert found["lora"]["steps"] == 3 and found["qtha"]["steps"] >= 1
-    assert (tmp_path / "out" / "step_times.json").is_file()
-
-
 def test_a_cluster_that_does_not_answer_is_said_at_once(sections, tmp_path, monkeypatch):
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
@@ -136,40 +118,3 @@ def test_a_cluster_that_does_not_answer_is_said_at_once(sections, tmp_path, monk
     )
     with pytest.raises(QweftError, match=r"the cluster 127\.0\.0\.1:1 does not answer .*set RAY_ADDRESS"):
         sweep(config, "", "")
-
-
-def test_a_lost_actor_is_replaced_and_what_is_wrong_there_is_one_sentence_here(
-    cluster, sections, tmp_path, monkeypatch
-):
-    from qweft.comparison.executors import on_ray
-
-    config = ComparisonConfig(
-        methods={"lora": MethodConfig({"peft_type": "LORA", "r": 2, **TARGETS})},
-        evaluation=EvaluationConfig(answers=0),
-        executor="ray",
-        workers=1,
-        output=str(tmp_path / "out"),
-        **sections,
-    )
-    run, killed = on_ray.OnRay.run, []
-
-    def killing(self, *arguments):
-        found = run(self, *arguments)
-        if self.tasks and not killed:
-            killed.append(1)
-            ray.kill(next(iter(self.tasks.values())).worker, no_restart=False)
-        return found
-
-    monkeypatch.setattr(on_ray.OnRay, "run", killing)
-    results = json.loads(runner.compare(config, "methods: {}\n", "").with_name("results.json").read_text())
-    assert killed and len(results["runs"]) == 4
-    with pytest.raises(QweftError, match=r"--workers 3: the Ray cluster has 2 cores"):
-        runner.compare(dataclasses.replace(config, workers=3), "", "")
-    (weights,) = Path(config.model.name).glob("*.safetensors")
-    content = weights.read_bytes()
-    weights.unlink()
-    try:
-        with pytest.raises(QweftError, match=r"a config\.json and no weights"):
-            runner.compare(dataclasses.replace(config, output=str(tmp_path / "other")), "", "")
-    finally:
-        weights.write_bytes(content)

@@ -40,16 +40,6 @@ def test_the_parabola_is_that_of_polyfit_for_any_three_rates():
         assert [found.at(2**each) for each in x] == pytest.approx(y)
 
 
-def test_rates_that_are_nearly_the_same_give_no_curve():
-    first = 1e-3
-    for beside in (first, math.nextafter(first, 1), first * 1.005):
-        rates = [first, math.nextafter(beside, 1), 2e-3]
-        losses = dict(zip(rates, [(1.1, 1.1), (1.0, 1.0), (1.1, 1.2)], strict=True))
-        found = shortfall(losses, rates[1])
-        assert (found.percent, found.reason) == (None, "the rates beside its best one are nearly the same")
-    assert shortfall({1e-3: (1.1, 1.1), 1.02e-3: (1.0, 1.0), 2e-3: (1.1, 1.2)}, 1.02e-3).percent is not None
-
-
 @pytest.mark.parametrize(
     ("loss", "walk"),
     [
@@ -171,14 +161,6 @@ def test_a_doubt_stands_where_the_worse_methods_shortfall_exceeds_the_difference
         "The learning rates may cost a 0.20% or more and b 0.31% or more, together more than this interval leaves to "
         "the margin (0.50%)."
     )
-
-
-def test_an_unknown_shortfall_is_a_doubt_unless_it_is_the_better_methods():
-    found = {"a": flat("a", 0.1), "b": Search("b", 0.01, by_rate(1.0, 1.1, 1.2))}
-    said = "How far the rate of b is from its optimum is not known: its best rate lies at an end of what was tried."
-    assert doubt(claim(), found) == said and doubt(claim("higher", 0.5), found) == ""
-    assert doubt(claim("equivalent"), found) == said
-    assert doubt(claim("higher", 0.05), found).startswith("The learning rate may cost a 0.10% or more, more than this ")
 
 
 def test_doubts_are_fields_of_their_verdicts():

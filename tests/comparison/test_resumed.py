@@ -6,7 +6,6 @@ import shutil
 from pathlib import Path
 
 import pytest
-import torch
 from safetensors.torch import load_file, save_file
 
 from qweft.comparison import runner, trial
@@ -136,36 +135,6 @@ def test_runs_of_another_configuration_are_refused_before_the_search(config, mon
         run(asked)  # before the search of lora
 
 
-def test_a_finished_run_is_told_with_the_budget_that_its_method_has_now(config, nothing_trained):
-    methods = {"lora": MethodConfig(LORA), "same": MethodConfig(LORA)}
-    config = dataclasses.replace(config, methods=methods, seeds=[0])
-    assert [r["budget"] for r in run(config)] == [None] * 3
-    nothing_trained()
-    methods["same"] = MethodConfig({"peft_type": "LORA", **TARGETS}, match_parameters="lora")
-    matched = {"matches_time": None, "matches_parameters": "lora"} | dict.fromkeys(("step_seconds", "basis_seconds"))
-    assert [r["budget"] for r in run(config)] == [None, None, matched]
-    methods["same"] = MethodConfig(LORA)
-    assert [r["budget"] for r in run(config)] == [None] * 3
-
-
-@pytest.mark.parametrize(
-    ("adapter", "measured"),
-    [
-        ({**LORA, "lora_bias": True}, False),
-        ({"peft_type": "LORA", "r": 2, "target_modules": ["embed_tokens"]}, False),
-        ({**LORA, "use_dora": True}, False),
-        ({"peft_type": "LORA", "r": 2, "target_modules": ["embed_tokens", "q_proj"]}, True),
-        ({"peft_type": "QWTHN", **HYBRID}, True),
-    ],
-    ids=["bias", "embeddings", "dora", "embeddings and linear", "by peft_type"],
-)
-def test_what_cannot_be_measured_is_a_run_like_any_other(config, adapter, measured):
-    methods = {"one": MethodConfig(adapter)}
-    found = run(dataclasses.replace(config, methods=methods, reference="one", inspect=True, seeds=[0]))
-    assert found[1]["eval_loss"] > 0
-    assert (found[1]["inspection"] is not None) == measured
-
-
 def test_a_damaged_record_is_named_with_the_way_out(config):
     one = dataclasses.replace(config, methods={"lora": MethodConfig(LORA)}, seeds=[0])
     before = run(one)
@@ -196,23 +165,6 @@ def test_runs_on_other_weights_of_the_same_folder_are_told(config, tmp_path):
         run(one)
 
 
-def test_a_run_that_diverged_made_the_steps_until_then_however_often_it_logs(config, monkeypatch):
-    def diverging(model, rows, pad, training, label, *_):
-        raise trial.DivergedError("the loss is not a number", ((5, 4.0), (10, float("nan"))))
-
-    monkeypatch.setattr(trial, "fit", diverging)
-    assert [r["steps"] for r in run(dataclasses.replace(config, seeds=[0]))] == [0, 10, 10, 10]
-
-
-def test_a_kept_adapter_that_changes_the_base_model_is_the_one_that_is_named(config):
-    config = dataclasses.replace(config, seeds=[0])
-    run(config)
-    file = Path(config.output) / "lora-0" / "adapter" / "adapter_model.safetensors"
-    save_file(load_file(file) | {"base_model.model.model.norm.weight": torch.zeros(20)}, file)
-    with pytest.raises(QweftError, match=r"lora-0/adapter changes the base model's own weights when it loads"):
-        run(dataclasses.replace(config, inspect=True))
-
-
 @pytest.mark.parametrize("name", ["results.json", "report.md", "report.html"])
 def test_files_of_another_program_are_not_replaced(config, name):
     Path(config.output).mkdir()
@@ -220,13 +172,3 @@ def test_files_of_another_program_are_not_replaced(config, name):
     with pytest.raises(QweftError, match=rf"holds {name}, and no comparison wrote it or it is damaged; choose another"):
         run(config)
     assert (Path(config.output) / name).read_text() == '{"mine": 1}'
-
-
-def test_results_of_many_rows_are_read(config, monkeypatch):
-    """A file of 36 MB, of eight methods with twelve seeds on 10,000 rows, was taken for a damaged one."""
-    from qweft import records
-    from qweft.comparison.results_file import read_results
-
-    run(dataclasses.replace(config, methods={"lora": config.methods["lora"]}, seeds=[0]))
-    monkeypatch.setattr(records, "MOST_BYTES", 100)
-    assert read_results(Path(config.output))[1]["runs"]

@@ -1,6 +1,5 @@
 """Means, spreads, differences and ratios by hand."""
 
-import json
 import math
 
 import pytest
@@ -9,7 +8,6 @@ from qweft.comparison.method_kinds import core_of, differences, kind_of, maps_of
 from qweft.comparison.summarise import summarise
 from qweft.comparison.table import HEADERS, cells
 from qweft.errors import QweftError
-from qweft.files import write_json
 from tests.comparison.comparison_examples import run, runs
 
 
@@ -85,30 +83,6 @@ def test_a_difference_has_its_interval_and_p():
     assert summary["qtha"].eval_loss_difference_visible > high - summary["qtha"].eval_loss_difference
     assert summary["qtha"].eval_row_losses == ROWS and "eval_row_losses" not in summary["qtha"].to_json()
     assert summary["base"].eval_loss_difference_p_value < summary["qtha"].eval_loss_difference_p_value
-
-
-def test_steps_are_those_of_a_run_that_did_not_diverge():
-    made = [run("lora", 0, None, steps=2), run("lora", 1), run("qtha", 0, budget={"matches_time": "lora"})]
-    summary = summarise(made)
-    assert summary["lora"].steps == 4 and summary["qtha"].matches_time == "lora"
-    assert summary["lora"].matches_time is None and summary["qtha"].core == "quantum_linear"
-
-
-def test_without_the_reference_nothing_is_relative():
-    qtha = summarise(runs(qtha=[1.0, 2.0]))["qtha"]
-    assert qtha.eval_loss == 1.5 and qtha.reference == "lora"
-    assert qtha.parameter_difference is None and qtha.eval_loss_difference is None and qtha.memory_ratio is None
-
-
-def test_another_reference():
-    summary = summarise(runs(lora=[2.0, 2.0], mpo=[1.0, 1.0]), reference="mpo")
-    assert summary["lora"].eval_loss_difference == pytest.approx(100) and summary["lora"].reference == "mpo"
-
-
-def test_the_summary_is_json(tmp_path):
-    summary = summarise(runs(base=[3.0], lora=[1.0], qtha=[None]))
-    write_json(tmp_path / "s.json", {name: entry.to_json() for name, entry in summary.items()})
-    assert json.loads((tmp_path / "s.json").read_text())["qtha"]["eval_loss"] is None
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from qweft.comparison.summarise import summarise
-from qweft.comparison.table import HEADERS, cells, markdown_table, print_table, rich_table
+from qweft.comparison.table import HEADERS, cells, markdown_table, rich_table
 from tests.comparison.comparison_examples import run, runs
 
 SUMMARY = summarise(
@@ -16,12 +16,6 @@ SUMMARY = summarise(
         *[run("a[bold]b", s, 12.0, trainable_parameters=123_456_789, adapter={"peft_type": "LORA"}) for s in range(3)],
     ]
 )
-
-
-def printed(**options):
-    file = io.StringIO()
-    print_table(SUMMARY, Console(file=file, **options))
-    return file.getvalue()
 
 
 def test_the_cells():
@@ -35,14 +29,6 @@ def test_the_cells():
     assert dict(zip(HEADERS, cells(SUMMARY["base"]), strict=True))["late train loss"] == "–"
 
 
-def test_without_a_terminal_it_is_plain_text_of_at_most_100_columns():
-    text = printed()
-    assert "\x1b" not in text
-    assert max(map(len, text.splitlines())) <= 100
-    for entry in SUMMARY.values():
-        assert all(cell in text for cell in cells(entry)[:-2]), entry.method  # memory and file do not fit
-
-
 @pytest.mark.parametrize("width", [60, 80, 110])
 def test_a_narrow_terminal_loses_columns_but_no_digits(width):
     file = io.StringIO()
@@ -51,10 +37,6 @@ def test_a_narrow_terminal_loses_columns_but_no_digits(width):
     assert max(map(len, text.splitlines())) <= width
     assert "0.9500 ± 0.0100" in text and "+9.2%" in text and "123,456,789" in text
     assert ("1.00 GiB" in text) == (width == 110)
-
-
-def test_a_diverged_method_says_so():
-    assert "1 of 2 diverged" in markdown_table(summarise(runs(lora=[1.0, 1.0], qtha=[1.0, None])))
 
 
 def test_markdown_has_one_line_a_method_and_escapes_bars():

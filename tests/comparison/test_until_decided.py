@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import pytest
 
-from qweft.cli.main import main
 from qweft.comparison import runner
 from qweft.comparison.checks import check_comparison
 from qweft.comparison.config import ComparisonConfig, MethodConfig
@@ -86,38 +85,11 @@ def test_a_question_that_is_open_again_gets_the_seeds_of_the_look_that_it_sat_ou
     )
 
 
-def test_a_report_during_a_look_is_judged_by_the_looks_before_it(places, tmp_path, monkeypatch):
-    write, told = runner.write_report, []
-    monkeypatch.setattr(runner, "SECONDS_BETWEEN_REPORTS", 0.0)
-
-    def noting(results, *arguments):
-        told.append((len(results["runs"]), len(results["summary"]["base"]["looks_made"])))
-        return write(results, *arguments)
-
-    monkeypatch.setattr(runner, "write_report", noting)
-    run(comparison(places, tmp_path))
-    assert (13, 1) in told and told[-1] == (14, 2)  # 10 runs for the first look, 4 for the second
-
-
 def test_no_seed_is_added_once_every_question_is_decided(places, tmp_path, capsys):
     results = run(comparison(places, tmp_path, equivalent_within=50.0))[1]
     assert {entry["seed"] for entry in results["runs"]} == {0, 1, 2} and results["planned_runs"] == 10
     said = " ".join(capsys.readouterr().out.split())
     assert "look 1 of 2: every question is decided" in said
-
-
-def test_the_flag_of_the_command(places, tmp_path, capsys):
-    file = tmp_path / "compare.yaml"
-    file.write_text(
-        f"model: {{name: {places[0]}}}\ndata: {{source: {places[1]}, validation_rows: 4, test_rows: 4}}\n"
-        f"methods: {{lora: {{adapter: {json.dumps(LORA)}}}}}\n"
-    )
-    main(["compare", str(file), "--until-decided", "--most-seeds", "6", "--dry-run"])
-    assert "until decided, at most 6 seeds" in " ".join(capsys.readouterr().out.split())
-    main(["compare", str(file), "--until-decided", "--dry-run"])
-    assert "until decided, at most 12 seeds" in " ".join(capsys.readouterr().out.split())
-    main(["compare", str(file), "--dry-run"])
-    assert "until decided" not in capsys.readouterr().out
 
 
 def test_looks_double_up_to_the_cap_with_seeds_not_yet_used(places, tmp_path):
@@ -146,14 +118,6 @@ def test_looks_that_cannot_be_planned(places, tmp_path, changes, sentence):
         check_comparison(comparison(places, tmp_path, **changes))
     assert str(fault.value) == sentence
     check_comparison(comparison(places, tmp_path, **{**changes, "most_seeds": None}))
-
-
-def test_a_question_that_no_seed_decides_is_not_called_decided(places, tmp_path, capsys):
-    """Of a method that diverged at one seed nothing can be shown, at however many."""
-    wild = {"lora": MethodConfig(LORA), "wild": MethodConfig(LORA, learning_rate=1e38)}
-    run(comparison(places, tmp_path, methods=wild))
-    said = " ".join(capsys.readouterr().out.split())
-    assert "look 1 of 2: no seed decides what is left: a run diverged at 3 of 3 seeds" in said
 
 
 PLAN = {"margin": None, "reference": "lora", "methods": ["lora", "qtha"], "seeds": [[0, 1, 2]]}

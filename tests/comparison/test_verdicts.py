@@ -7,20 +7,18 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from qweft.comparison.decision import conclusion, recommend
+from qweft.comparison.decision import recommend
 from qweft.comparison.report.content import Content
-from qweft.comparison.rungs import Rung, Standing
 from qweft.comparison.searched import doubts_said
 from qweft.comparison.statistics import paired
 from qweft.comparison.summarise import summarise
 from qweft.comparison.verdicts import best_of, claimed, findings
-from qweft.comparison.wording import caveats, judged_by, p_said, text_of
+from qweft.comparison.wording import p_said, text_of
 from tests.comparison.comparison_examples import ADAPTERS, run, runs
 
 WORSE = [1.018, 1.020, 1.024]
 BETTER = [0.95, 0.96, 0.955]
 STEADY = [1.0, 1.001, 0.999]
-ROWS = ((40.0, 10), (30.0, 8), (50.0, 12))
 
 
 def found(**losses):
@@ -144,24 +142,6 @@ def test_a_claim_never_reads_as_zero():
     assert p_said(0.0504) == "= 0.0504" and p_said(3e-7) == "< 0.0001"
 
 
-def test_sizes_and_times():
-    small = {"trainable_parameters": 120, "adapter": {"peft_type": "LORA", "r": 1}}
-    made = runs(lora=[1.0] * 3, qtha=[0.9] * 3) + [run("small", s, 1.0, **small) for s in range(3)]
-    nearest = one(findings(summarise(made)), "size", "qtha")
-    assert nearest.other == "small" and not nearest.equal and "50% more" in text_of(nearest)
-    assert one(found(lora=[1.0] * 3, qtha=[0.9] * 3), "size", "qtha").direction == "open"
-    time = {"matches_time": "qtha", "matches_parameters": None}
-    made = runs(lora=[1.0] * 3, qtha=[0.91, 0.92, 0.93])
-    made += [run("longer", s, 0.8, steps=9, budget=time, adapter=ADAPTERS["lora"]) for s in range(3)]
-    asked = findings(summarise(made))
-    assert one(asked, "time", "qtha").direction == "higher" and "wall-clock" in text_of(one(asked, "time", "qtha"))
-    assert not [each for each in asked if each.method == "longer"]  # its steps are not the reference's
-    gone = [run("lora"), run("qtha", budget={"matches_time": "gone"})]
-    assert one(findings(summarise(gone)), "time", "qtha").direction == "open"
-    assert one(found(qtha=[1.0] * 3), "reference", "qtha").direction == "open"
-    assert findings(summarise(runs(base=[1.0]))) == []
-
-
 def test_the_most_important_comes_first():
     made = found(dora=[1.0] * 3, mpo=[1.0] * 3, lora=[1.0] * 3, lora_r1=[1.0] * 3, qwthn=[0.9] * 3, qtha=[0.9] * 3)
     topics = [topic_of(each) for each in made]
@@ -178,47 +158,7 @@ def test_the_corrected_p_decides():
     assert among.p_value == pytest.approx(alone.p_value) and among.corrected > 0.05
 
 
-def test_how_the_questions_were_judged():
-    losses = {"lora": STEADY, "dora": moved(1.004, 0.0004), "lora_r1": moved(1.004, 0.0004)}
-    for strict, word in ((False, "Holm"), (True, "Bonferroni")):
-        summary = summarise(runs(**losses), is_strict=strict)
-        (line,) = judged_by(summary, findings(summary))
-        assert word in line and "2 questions" in line
-    few = summarise(runs(lora=[1.0] * 2, lora_r1=[1.0] * 2))
-    assert judged_by(few, findings(few)) == []
-
-
-@pytest.mark.parametrize(
-    ("made", "word"),
-    [
-        (runs(lora=[1.0], qtha=[1.0]), "one learning rate"),
-        (runs(lora=[1.0] * 3), "seeds alone"),
-        ([run("lora"), run("ranks", adapter={"peft_type": "adalora"})], "AdaLoRA"),
-        (runs(base=[1.2], lora=[1.0, 1.1, 1.3]), "1 of 3 seeds"),
-    ],
-)
-def test_what_was_not_controlled_is_told(made, word):
-    assert any(word in line for line in caveats(summarise(made)))
-    clean = [dataclasses.replace(each, eval_row_losses=ROWS) for each in runs(base=[2.0], lora=[1.0], qtha=[1.0])]
-    assert caveats(summarise(clean), ["lora", "qtha"]) == []
-
-
-def test_rates_that_the_config_states_are_not_said_to_be_unsearched():
-    apart = summarise([run("lora", eval_row_losses=ROWS), run("mpo", learning_rate=0.01, eval_row_losses=ROWS)])
-    assert caveats(apart) == []
-
-
 # what follows: the first sentences
-
-
-def test_the_conclusion_names_the_best_its_steps_and_every_answer():
-    losses = {"lora": [1.0, 1.01, 0.99], "dora": [0.5, 0.51, 0.5], "mpo": [1.1] * 3, "ia3": [1.0, None, 1.0]}
-    text = conclusion(summarise([run("base", 0, 2.0), *runs(**losses)]))
-    assert text.startswith("dora has the lowest held-out loss after 4 steps: 0.503") and "2.000" in text
-    assert "Better than lora and mpo." in text and "ia3" in text and "%" not in text
-    undecided = conclusion(summarise(runs(lora=STEADY, dora=moved(1.0, 0.002))))
-    assert "Not decided against" in undecided and "smallest visible effect" in undecided
-    assert "diverged" in conclusion(summarise(runs(lora=[None])))
 
 
 def test_what_is_claimed_beside_the_questions():
@@ -287,36 +227,6 @@ def test_without_the_leader_every_pair_that_may_be_claimed_shares_the_level():
         assert judged["a"].looks["lora"].questions == count
     pairing = paired(judged["lora"], judged["dora"])
     assert pairing.corrected == pytest.approx(min(1.0, 5 * pairing.p_value))
-
-
-@pytest.mark.parametrize(
-    ("losses", "margin", "words"),
-    [
-        ({"mpo": moved(0.98)}, None, "does not help: mpo"),
-        ({"mpo": moved(1.0005, 0.0001)}, 1.0, "is not needed in qtha: mpo"),
-        ({"mpo": moved(1.02)}, None, "cannot be told"),
-        ({"mpo": moved(1.0, 0.01), "mlp_linear": moved(1.03)}, None, "is not decided"),
-        ({"mpo": moved(1.02), "mlp_linear": moved(1.03)}, None, "The circuit helps"),
-        ({"mpo": moved(1.02), "mlp_linear": moved(1.03), "product_linear": moved(0.98)}, None, "The circuit helps"),
-        ({"product_linear": moved(0.98)}, None, "no control came to the end"),
-    ],
-)
-def test_what_is_known_of_the_circuit_is_told(losses, margin, words):
-    assert words in told(runs(base=[2.0], lora=moved(1.1), qtha=STEADY, **losses), margin=margin).text
-
-
-def test_methods_that_were_stopped_are_told_and_nothing_is_claimed_of_them():
-    standings = (
-        Standing("lora", {"peft_type": "LORA", "r": 8}, 1e-3, 1.0, 0.0, 0.0, True),
-        Standing("lora_r1", {"peft_type": "LORA", "r": 1}, 1e-3, 1.1, 10.0, 5.0, True),
-        Standing("dora", {"peft_type": "LORA", "use_dora": True}, 1e-3, 1.2, 20.0, 9.0),
-        Standing("qtha", {"preset": "qtha"}, 1e-3, 1.2, 21.25, 9.0),
-        Standing("ia3", {"peft_type": "IA3"}, 1e-3, None),
-    )
-    summary = summarise(runs(base=[2.0], lora=STEADY, lora_r1=moved(1.05)), "lora", None, is_strict=True)
-    text = recommend(summary, [Rung(1, 8, (1000,), standings)], ["mpo"], {"lora", "dora", "qtha"}).text
-    for part in ("qtha, with a circuit, was stopped after 8 steps", "dora and ia3", "left out mpo", "dora and qtha"):
-        assert part in text
 
 
 def test_the_report_has_the_recommendation_and_no_second_answer_beside_it():

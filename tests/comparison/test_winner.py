@@ -10,7 +10,6 @@ from qweft.cli.main import main
 from qweft.comparison.decision import Recommendation
 from qweft.comparison.winner import commands_for, keep_winner
 from qweft.data.config import DataConfig
-from qweft.errors import QweftError
 from qweft.files import write_json
 from qweft.models.config import ModelConfig
 from qweft.models.load import load_model
@@ -63,15 +62,6 @@ def test_what_a_user_made_of_the_winner_stays(output, capsys, name):
     assert (output / "winner" / name).read_text() == "the user's" and "stays as it is" in capsys.readouterr().out
 
 
-def test_links_are_not_followed(output, tmp_path):
-    (tmp_path / "secret").write_text("secret")
-    (output / "lora-0/adapter/more").symlink_to(tmp_path / "secret")
-    with pytest.raises(QweftError, match="is a link"):
-        keep_winner(output, FOUND, print)
-    (output / "winner").symlink_to(tmp_path)
-    assert keep_winner(output, replace(FOUND, method="qtha"), print) == output / "qtha-0/adapter"
-
-
 TARGETS = ["q_proj", "v_proj"]
 READERS = {"merged-gguf": "for llama.cpp", "merged": "for vLLM"}
 
@@ -103,9 +93,3 @@ def test_each_command_that_is_named_for_the_winner_runs(places, tmp_path, capsys
     for line in lines[2:]:
         words = shlex.split(line.partition(": qweft ")[2])
         assert main(words) == 0, capsys.readouterr().err
-
-
-def test_of_a_model_that_was_saved_in_4_bits_no_export_is_named(places, tmp_path, monkeypatch):
-    loaded = load_model(ModelConfig(name=places[0], device="cpu"))
-    monkeypatch.setattr(loaded.model.config, "quantization_config", {"load_in_4bit": True}, raising=False)
-    assert [line.partition(":")[0] for line in commands_for(tmp_path, loaded, None)] == ["talk with it", "serve it"]

@@ -6,13 +6,8 @@ from collections import Counter
 from statistics import median
 
 import pytest
-import torch
-from peft import get_peft_model
 
-from qweft import QwthnConfig
 from qweft.errors import QweftError
-from qweft.method.effective import complete, effective, unread
-from qweft.method.presets import PRESETS
 from qweft.models.config import ModelConfig
 from qweft.models.load import load_model
 from qweft.sweep.config import SpaceConfig
@@ -139,13 +134,6 @@ def test_points_that_train_the_same_adapter_are_proposed_once(config, fitting, s
     assert Counter(each.point["adapter.preset"] for each in known) == {"lora": 1, "mpo": 2, "quantum_lora": 3}
 
 
-def test_with_ranks_of_single_layers_a_default_is_another_number_in_each():
-    plain = {"preset": "quantum_lora", "r": 4}
-    for rest, is_same in (({}, True), ({"rank_pattern": {"1": 6}}, False)):
-        for field, number in (("alpha", 8.0), ("qubits", 4), ("circuit_layers", 4)):
-            assert (effective(plain | rest) == effective({**plain, **rest, field: number})) == is_same
-
-
 @pytest.mark.parametrize(
     ("adapter", "key", "is_read"),
     [
@@ -170,25 +158,6 @@ def test_a_field_that_no_adapter_reads_does_not_vary(config, adapter, key, is_re
     else:
         with pytest.raises(QweftError, match=f"adapter.{key}: no adapter of this sweep reads {key}"):
             check_sweep(wrong)
-
-
-def test_fields_that_no_adapter_reads_change_nothing(config):
-    """Each field that counts as unread, on the layer itself: the same tensors and the same output."""
-    others = {"width": 5, "bond_dimension": 3, "share": 0.7, "modes": {"16": [4, 4]}, "circuit_layers": 3}
-    others["reupload"] = False
-    for name in PRESETS:
-        plain = complete({"preset": name, "r": 2})
-        for field in unread(plain) & others.keys():  # the others are refused where nothing reads them
-            outputs = []
-            for changes in ({}, {field: others[field]}):
-                torch.manual_seed(0)
-                base = torch.nn.Sequential(torch.nn.Linear(16, 16))
-                fields = {"r": 2, "width": 4, "init_weights": False, "target_modules": ["0"]}
-                if "basis" not in unread(plain):
-                    fields["basis"] = "random"
-                model = get_peft_model(base, QwthnConfig.preset(name, **(fields | changes)))
-                outputs.append(model(torch.ones(3, 16)).detach())
-            torch.testing.assert_close(outputs[1], outputs[0], rtol=0, atol=0, msg=f"{name}: {field}")
 
 
 def test_a_proposal_follows_from_what_it_may_look_at_alone(config, fitting):
@@ -228,12 +197,3 @@ def test_steps_are_decimals_that_can_be_typed(low, high, step, values):
     axis = Axis("training", "warmup_ratio", low=low, high=high, step=step)
     assert axis.choices == values and list(map(type, axis.choices)) == list(map(type, values))
     assert [axis.decoded(low + number * step) for number in range(len(values))] == values
-
-
-@pytest.mark.parametrize("steps", ["fixed", "axis"])
-def test_passes_beside_steps_do_nothing_and_are_refused(config, steps):
-    axes = {"epochs": {"values": [1.0, 2.0]}} | ({"max_steps": {"values": [4, 8]}} if steps == "axis" else {})
-    training = dataclasses.replace(config.training, max_steps=8 if steps == "fixed" else None)
-    changed = dataclasses.replace(config, training=training, space=SpaceConfig(training=axes))
-    with pytest.raises(QweftError, match=r"space\.training\.epochs does nothing beside training\.max_steps"):
-        check_sweep(changed)

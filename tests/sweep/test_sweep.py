@@ -15,19 +15,13 @@ import yaml
 from qweft.cli.main import main
 from qweft.comparison import trial
 from qweft.errors import QweftError
-from qweft.evaluation.config import EvaluationConfig
 from qweft.evaluation.saved import put_on
-from qweft.models.config import ModelConfig
 from qweft.sweep import run
 from qweft.sweep.config import SpaceConfig
 from qweft.sweep.describe import describe
-from qweft.sweep.proposals import Sampling
 from qweft.sweep.run import sweep
-from qweft.sweep.space import unread_said
 from qweft.training import loop
-from tests.forked import Forked, needs_fork
-from tests.tiny_folder import save_tiny_model
-from tests.tiny_models import tiny_gpt2
+from tests.forked import Forked
 
 TIMED = ("seconds", "step_seconds_median", "cpu_by_others")
 
@@ -113,18 +107,6 @@ def test_goes_on_where_it_was_stopped_and_repeats_nothing(config, monkeypatch):
     assert outcomes(whole) == outcomes(longer)
 
 
-def test_a_damaged_list_of_trials_is_one_sentence_and_the_folders_of_the_trials_suffice(config, monkeypatch):
-    before = made(config)
-    trials = Path(config.output) / "trials.json"
-    for content in ("no record", '{"format": 1, "points": 3}'):
-        trials.write_text(content)
-        with pytest.raises(QweftError, match=r"trials\.json|another configuration"):
-            made(config)
-    trials.unlink()
-    monkeypatch.setattr(trial, "fit", lambda *_: pytest.fail("a finished trial was repeated"))
-    assert outcomes(made(config)) == outcomes(before)
-
-
 def test_another_configuration_is_not_mixed_in(config):
     made(dataclasses.replace(config, trials=1))
     with pytest.raises(QweftError, match=r"holds a sweep of another configuration; choose another --output"):
@@ -174,40 +156,11 @@ def test_no_trial_begins_when_the_time_is_spent(config):
     assert len(record["trials"]) == 1 and record["ended"] == "The time was spent after 1 trial."
 
 
-def test_what_was_refused_is_counted_once_however_often_the_sweep_is_started(config):
-    first = made(dataclasses.replace(config, trials=4))
-    limit = sorted(each["trainable_parameters"] for each in first["trials"])[1]
-    bound = dataclasses.replace(config, max_parameters=limit, output=config.output + "-bound")
-    record = made(bound)
-    assert record["refused"] > 0
-    assert made(bound)["refused"] == record["refused"]
-    assert all(each["trainable_parameters"] <= limit for each in record["trials"])
-
-
-def test_a_single_row_has_a_loss_without_its_error(config):
-    data = dataclasses.replace(config.data, validation_rows=1, test_rows=1)
-    record = made(dataclasses.replace(config, data=data, trials=1))
-    assert record["test"]["standard_error"] is None
-    assert f"Its test loss is {record['test']['adapted']:.4f} (" in (Path(config.output) / "sweep.md").read_text()
-
-
 def test_a_small_grid_ends_early(config):
     space = SpaceConfig(adapter={"r": {"values": [2, 3]}})
     record = made(dataclasses.replace(config, space=space, sampler="grid"))
     assert [each["values"]["adapter.r"] for each in record["trials"]] == [2, 3]
     assert record["ended"] == "The space has no further configuration within the budget after 2 trials."
-
-
-def test_numbers_beyond_the_end_of_a_sweep_read_no_study():
-    ended = run.Sweep(10**6, None, Sampling("grid", 1, 0), None, None, None, ended=run.Ended.EXHAUSTED, proposed=2)
-    assert ended.advance(2) is ended.advance(10**5) is run.Ended.EXHAUSTED
-
-
-def test_what_a_sweep_does_not_measure_is_told(config):
-    asked = EvaluationConfig(metrics=["text"], forgetting="/nowhere/x.jsonl")
-    assert unread_said(config) == ""
-    said = unread_said(dataclasses.replace(config, evaluation=asked))
-    assert said == "a sweep judges by the validation loss alone, without evaluation.forgetting, evaluation.metrics"
 
 
 def test_nothing_within_the_budget_is_said_before_anything_is_loaded(config, monkeypatch):
@@ -237,23 +190,6 @@ def test_the_dry_run_says_the_space_the_share_that_fits_and_the_time(config):
     assert "training.learning_rate │ 0.001 to 0.03, logarithmic" in text
     assert f"drawn configurations train at most {limit:,} parameters" in text
     assert "2 trials are finished" in text and "the other 3 take some" in text
-
-
-@needs_fork
-def test_test_rows_that_the_model_cannot_read_are_refused_before_the_first_trial(config, tmp_path, monkeypatch):
-    monkeypatch.setattr(run, "run_trial", lambda *_: pytest.fail("a trial began"))
-    tests = tmp_path / "tests.jsonl"
-    tests.write_text("".join(json.dumps({"prompt": f"{n}?", "completion": "one two " * 40}) + "\n" for n in range(6)))
-    config = dataclasses.replace(
-        config,
-        model=ModelConfig(name=save_tiny_model(tmp_path / "gpt2", tiny_gpt2)),
-        data=dataclasses.replace(config.data, test_source=str(tests), max_length=512),
-        adapter={"peft_type": "LORA", "target_modules": ["c_attn"]},
-        space=SpaceConfig(adapter={"r": {"values": [2, 3]}}),
-    )
-    for begin in (describe, made):
-        with pytest.raises(QweftError, match=r"the model has positions for 64; set data\.max_length to 64"):
-            begin(config)
 
 
 def test_two_processes_one_of_them_killed_give_what_one_gives(config, tmp_path):
@@ -290,16 +226,6 @@ def test_the_command_names_what_is_wrong(config, tmp_path, capsys):
     assert main(["sweep", str(path), "--space.adapter.r", "{values: [0]}", "--dry-run"]) == 2
     assert "no configuration of the space can be trained" in capsys.readouterr().err
     assert main(["sweep", str(path), "--dry-run"]) == 0
-
-
-def test_a_sweep_that_goes_on_tells_of_the_trials_that_were_tested_before(config):
-    config = dataclasses.replace(config, trials=2)
-    record, output = made(config), Path(config.output)
-    assert "no other trial was judged on the test rows" in (output / "sweep.md").read_text()
-    before = output / f"trial-{1 - record['best']:03d}" / run.RECORD  # as if it had been the best of a shorter one
-    before.write_text((output / f"trial-{record['best']:03d}" / run.RECORD).read_text())
-    made(config)
-    assert "1 other trial had been judged on the test rows before" in (output / "sweep.md").read_text()
 
 
 @pytest.mark.parametrize("name", ["sweep.json", "sweep.md", "loss_by_size.png"])
