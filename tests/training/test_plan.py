@@ -32,20 +32,13 @@ def test_the_papers_count():
     assert found.trainable == sum(found.parts.values()) == 772_800
     assert found.lora == 3_153_920
     assert found.to_json()["difference_to_lora"] == "-75.5%"
-    assert found.proposal is None
     assert not found.warnings
 
 
-def test_a_small_model_is_told_that_the_recorded_sizes_cost_more_and_what_would_save(small_qwen):
+def test_a_small_model_is_told_that_the_recorded_sizes_cost_more(small_qwen):
     found = plan(RunConfig(model=small_qwen, adapter={"preset": "qtha", "r": 4, **RECORDED}))
     assert found.to_json()["difference_to_lora"] == "+43.2%"
     assert any("cost 43% more than LoRA" in warning for warning in found.warnings)
-    better = found.proposal
-    changed = {"width": better.width, "bond_dimension": better.bond_dimension, "circuit_layers": better.circuit_layers}
-    again = plan(RunConfig(model=small_qwen, adapter={"preset": "qtha", "r": 4, **RECORDED, **changed}))
-    assert again.trainable == better.trainable_parameters
-    assert again.difference <= 100 * (772_800 / 3_153_920 - 1)
-    assert again.proposal is None
 
 
 @pytest.mark.parametrize(("bits", "share"), [(16, 1), (4, 0.5)])

@@ -9,9 +9,6 @@ from qweft.data.read import check_place
 from qweft.errors import QweftError
 from qweft.files import named_path
 
-MOST_ROWS = 10**9
-"""Largest number of rows that Python's iterators and the record take."""
-
 
 def check_data_config(config: DataConfig) -> None:
     """Check the limits, the template, the names of columns, and several sources."""
@@ -21,9 +18,6 @@ def check_data_config(config: DataConfig) -> None:
         raise QweftError(
             f"data.max_characters must be at least 1, got {config.max_characters}; leave it out to keep all rows"
         )
-    for name in ("train_rows", "validation_rows", "test_rows", "max_rows"):
-        if (getattr(config, name) or 0) > MOST_ROWS:
-            raise QweftError(f"data.{name} must be at most {MOST_ROWS:,}, got {getattr(config, name)}")
     if config.template is not None:
         from qweft.data.template import check_template  # here, since templates are rare and need jinja2
 
@@ -52,10 +46,8 @@ def _check_sources(config: DataConfig, sources: list[SourceConfig]) -> None:
             raise QweftError(f"{name} ({each.source}): weight and rows exclude each other; give one of them")
         if each.weight is not None and not (isfinite(each.weight) and each.weight > 1e-9):
             raise QweftError(f"{name}.weight must be positive, got {each.weight}; leave the source out for none")
-        if each.rows is not None and not 1 <= each.rows <= MOST_ROWS:
-            raise QweftError(
-                f"{name}.rows must be from 1 to {MOST_ROWS:,}, got {each.rows}; leave the source out for 0"
-            )
+        if each.rows is not None and each.rows < 1:
+            raise QweftError(f"{name}.rows must be at least 1, got {each.rows}; leave the source out for none")
         twice = next((one for one in sources[:place] if same_source(one.source, each.source)), None)
         if twice is not None:
             raise QweftError(f"{name}: {each.source} is {twice.source} once more; give each source once, with a weight")

@@ -14,7 +14,6 @@ from typing import Any
 from qweft.errors import QweftError
 from qweft.files import cache_folder, write_bytes
 from qweft.models.packages import fetch_pieces, installed_file
-from qweft.text import near
 
 _NUMBER = r"[$€£]?(\d[\d,]*(?:\.\d+)?)"
 # "a op b = c" of plain numbers that is not part of a longer expression: no operator, digit or unit sign before it, no
@@ -97,9 +96,7 @@ def gym_dataset(task: str) -> Any:
     from reasoning_gym.factory import DATASETS
 
     if task not in DATASETS:
-        close = near(task, DATASETS, cutoff=0.4)
-        meant = f"did you mean embedded:{PREFIX}{close[0]}?" if close else f"it has {len(DATASETS)} others"
-        raise QweftError(f"data {source}: reasoning-gym has no task of that name; {meant}")
+        raise QweftError(f"data {source}: reasoning-gym has no task of that name; it has {len(DATASETS)} others")
     try:
         return reasoning_gym.create_dataset(task, seed=SEED, size=GENERATED)
     except AssertionError as fault:  # "composite" combines other tasks, and none are given here

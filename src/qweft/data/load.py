@@ -276,10 +276,12 @@ def _too_few(
     out = [each for each in conversations if not encoder.usable(each)]
     if out:
         length = len(tokenise(out[0], encoder.tokenizer)["input_ids"])
-        return QweftError(
-            f"{fault} ({many(len(out), 'row')} left out as too long for max_length {encoder.config.max_length}; raise "
-            f"it: the first has {length:,} tokens)"
+        too_long = (
+            f"{many(len(out), 'row')} left out as too long for max_length {encoder.config.max_length}; raise it: the "
+            f"first has {length:,} tokens"
         )
+        is_all = len(out) == len(conversations)
+        return QweftError(f"data {encoder.config.source}: {too_long}" if is_all else f"{fault} ({too_long})")
     if by_default:
         return QweftError(f"{fault} (where a number is not given, at least {LEAST_HELD_OUT} are held out for each)")
     return fault

