@@ -2,7 +2,6 @@
 
 import itertools
 import math
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,7 +14,7 @@ from qweft.analysis.describe import _on_replacements
 from qweft.analysis.fits import KINDS, count_terms, fitted, terms, unexplained
 from qweft.circuit import crz_ring_ansatz, gate_by_gate
 from qweft.evaluation.on_device import circuit_layers
-from tests.analysis.examples import adapted, with_lora
+from tests.analysis.examples import adapted
 
 PAD = 0
 
@@ -82,13 +81,6 @@ def test_a_planted_quadratic_is_found_and_an_affine_map_misses_its_squares():
     }
     assert missed["constant"] == pytest.approx(1, abs=0.01) and missed["affine"] == pytest.approx(0.2, abs=0.03)
     assert missed["quadratic"] < 1e-20
-
-
-def test_inputs_in_fewer_dimensions_and_a_circuit_that_does_not_vary():
-    circuit, _, c, q = circuit_and_values(3, 2, 100)
-    flat = c[:, :1].repeat(1, 3)
-    assert fitted("quadratic", circuit, flat, q).coefficients.abs().max() < 10
-    assert unexplained(fitted("affine", circuit, c, torch.ones_like(q)), circuit, c, torch.ones_like(q)) == 0
 
 
 CORES = ["quantum_linear", "quantum_weighted", "quantum_gated", "frozen_linear", "product"]
@@ -172,17 +164,6 @@ def test_of_a_gain_within_twice_its_error_no_share_is_told():
     assert "nats a token, within twice its standard error: shares of it mean nothing" in line and "left out" in left
 
 
-def test_a_fit_that_overflows_is_left_out(monkeypatch):
-    def too_large(kind, circuit, c, q):
-        return replace(fit := fitted(kind, circuit, c, q), coefficients=fit.coefficients * 1e38 ** (kind == "affine"))
-
-    monkeypatch.setattr("qweft.analysis.dequantise.fitted", too_large)
-    model = adapted("qtha")
-    found = dequantise(model, rows_for(model, [8] * 6), PAD)
-    assert found.left_out["affine"] == "with it the loss is beyond what a number holds"
-    assert list(found.fits) == ["constant", "quadratic"]
-
-
 @pytest.mark.parametrize(
     ("layer", "sentence"), [(1, "the inputs of a circuit are beyond"), (-1, "the adapter's loss is not a number")]
 )
@@ -194,11 +175,3 @@ def test_inputs_and_losses_that_overflow_are_one_sentence(layer, sentence):
         core.linear_weight.fill_(torch.inf)
     with pytest.raises(QweftError, match=sentence):
         dequantise(model, rows, PAD)
-
-
-def test_what_cannot_be_replaced_is_one_sentence():
-    rows = [{"input_ids": [1, 2, 3], "labels": [-100, 2, 3]}] * 3
-    with pytest.raises(QweftError, match="at least 4 rows with targets, got 3"):
-        dequantise(adapted("qtha"), [*rows, {"input_ids": [1, 2], "labels": [-100, -100]}], PAD)
-    with pytest.raises(QweftError, match="the adapter has no circuit"):
-        dequantise(with_lora(), rows * 2, PAD)

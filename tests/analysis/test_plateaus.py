@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from benchmarks.plateaus import ansatz_variance, decay
+from benchmarks.plateaus import ansatz_variance
 
 from qweft.analysis import states
 from qweft.analysis.states import gradient_variance
@@ -62,10 +62,6 @@ def test_the_gradients_are_differences_of_the_plain_circuit(monkeypatch):
     assert found.first_rotation == pytest.approx(float(variances[3]), rel=1e-6)
     assert found.last_rotation == pytest.approx(float(variances[21]), rel=1e-6)
     assert all(t.abs().max() <= math.pi / 4 for _, t in seen)
-
-
-def test_a_decay_is_the_factor_of_each_qubit():
-    assert decay([2, 3, 5], [8.0, 4.0, 1.0]) == pytest.approx(0.5)
 
 
 def test_more_qubits_at_full_depth_have_smaller_gradients():

@@ -7,7 +7,6 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from qweft import QweftError
-from qweft.analysis import run
 from qweft.analysis.run import inspect
 from qweft.cli.main import main
 from qweft.data.config import DataConfig
@@ -71,26 +70,6 @@ def test_what_its_training_would_take_on_a_chip_is_what_the_plan_says(trained, t
     assert inspect(trained["lora"]).chips is None
 
 
-@pytest.mark.parametrize(
-    ("place", "value"),
-    [
-        (("training", "steps"), "many"), (("training", "steps"), -1),
-        (("data", "parts"), []), (("examples",), 0),
-        (("processes",), 0), (("processes",), "8"),
-    ],
-)  # fmt: skip
-def test_a_record_that_does_not_tell_the_tokens(trained, tmp_path, place, value):
-    shutil.copytree(trained["hybrid"], tmp_path / "adapter")
-    record = json.loads((trained["hybrid"].parent / "run.json").read_text())
-    *sections, key = place
-    section = record
-    for name in sections:
-        section = section[name]
-    section[key] = value
-    (tmp_path / "run.json").write_text(json.dumps(record))
-    assert recorded_tokens(tmp_path / "adapter") is None
-
-
 def test_the_tokens_of_a_training_are_those_of_its_rows(trained, tmp_path):
     record = json.loads((trained["hybrid"].parent / "run.json").read_text())
     tokens, rows = (record["data"]["parts"]["train"][what] for what in ("tokens", "rows"))
@@ -107,16 +86,6 @@ def test_the_tokens_of_a_training_are_those_of_its_rows(trained, tmp_path):
     assert recorded_tokens(tmp_path / "elsewhere" / "adapter") is None
 
 
-@pytest.mark.parametrize("text", ["prices: 7", "prices: [{match: 'qiskit:ibm_*', like: 'nothing:there'}]"])
-def test_a_wrong_price_list_is_told_before_anything_is_measured(trained, tmp_path, monkeypatch, text):
-    (tmp_path / "prices.yaml").write_text(text)
-    monkeypatch.setenv("QWEFT_PRICES", str(tmp_path / "prices.yaml"))
-    assert inspect(trained["lora"]).chips is None  # no circuit, no price
-    monkeypatch.setattr(run, "load_model", None)
-    with pytest.raises(QweftError, match=r"prices\.yaml|nothing:there"):
-        inspect(trained["hybrid"])
-
-
 @pytest.mark.parametrize("kind", ["hybrid", "lora"])
 def test_numbers_that_overflow_are_told(trained, tmp_path, kind):
     folder = tmp_path / "adapter"
@@ -126,35 +95,6 @@ def test_numbers_that_overflow_are_told(trained, tmp_path, kind):
     save_file({key: tensor.fill_(1e38) for key, tensor in tensors.items()}, folder / "adapter_model.safetensors")
     with pytest.raises(QweftError, match=r"of layer .* are beyond what a number holds"):
         inspect(folder, {"dequantise": kind == "hybrid"})
-
-
-@pytest.mark.parametrize("when", ["loading", "measuring"])
-def test_an_adapter_that_is_replaced_meanwhile_is_not_reported(trained, tmp_path, monkeypatch, when):
-    """Its numbers would stand beside another adapter: a training that begins anew renames the folder around both."""
-    shutil.copytree(trained["hybrid"].parent, tmp_path / "run")
-    name = "load_model" if when == "loading" else "inspect_adapter"
-    real = getattr(run, name)
-
-    def replaces(*words, **named):
-        found = real(*words, **named)
-        (tmp_path / "run").rename(tmp_path / "run-1")
-        shutil.copytree(tmp_path / "run-1", tmp_path / "run")
-        return found
-
-    monkeypatch.setattr(run, name, replaces)
-    with pytest.raises(QweftError, match="was replaced by another command meanwhile; run the same command again"):
-        inspect(tmp_path / "run/adapter", {"output": str(tmp_path / "run/found.json")})
-    assert not list(tmp_path.rglob("found.json"))
-
-
-def test_the_command(trained, capsys):
-    capsys.readouterr()
-    assert main(["inspect", str(trained["hybrid"]), "--tokens", "20"]) == 0
-    out = " ".join(capsys.readouterr().out.split())
-    assert "6 rows, 20 tokens a layer" in out
-    assert "linear maps in effect, LoRA is 1" in out
-    assert main(["inspect", str(trained["hybrid"]), "--tokens", "20", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["tokens"] == 20
 
 
 def test_circuits_are_replaced_where_that_is_asked(trained, capsys):
@@ -167,15 +107,6 @@ def test_circuits_are_replaced_where_that_is_asked(trained, capsys):
     assert (found["rows_fitted"], found["rows_judged"]) == (2, 2)
     assert {"constant", "affine", "quadratic"} <= found["fits"].keys()
     assert inspect(trained["hybrid"]).to_json()["dequantised"] is None
-
-
-def test_dequantise_without_a_circuit_is_refused_before_anything_is_measured(trained, monkeypatch, capsys):
-    monkeypatch.setattr("qweft.analysis.run.load_model", None)
-    said = r"dequantise replaces circuits, and .*lora.* has none \(peft_type LORA\); leave dequantise out, or give an"
-    with pytest.raises(QweftError, match=said):
-        inspect(trained["lora"], {"dequantise": True})
-    assert main(["inspect", str(trained["lora"]), "--dequantise", "true", "--dry-run"]) == 2
-    assert "dequantise replaces circuits" in " ".join(capsys.readouterr().err.split())
 
 
 @pytest.mark.parametrize(
@@ -203,8 +134,3 @@ def test_an_inspection_replaces_nothing_else(trained, name, monkeypatch):
     with pytest.raises(QweftError, match=r"--output .* is there already, and no inspection wrote it; give another"):
         inspect(trained["hybrid"], {"output": str(file)})
     assert file.read_bytes() == before
-
-
-def test_a_folder_without_an_adapter(tmp_path):
-    with pytest.raises(QweftError, match=r"no adapter_config\.json in it"):
-        inspect(tmp_path)

@@ -65,13 +65,6 @@ def test_a_circuit_that_never_changes_is_a_bias():
     assert found.varying == pytest.approx(0, abs=1e-25)
 
 
-def test_alone_all_of_it_is_the_circuits():
-    found, layer, x = case("quantum")
-    y = branch_of(layer)(x)
-    assert (found.circuit, found.linear) == (pytest.approx(1), 0)
-    assert found.varying == pytest.approx(mean_square(y - y.mean(0)) / mean_square(y))
-
-
 def test_a_weight_is_taken_apart_into_its_mean_and_the_rest():
     found, layer, x = case("quantum_weighted")
     branch = layer.branch_of("default")
@@ -102,14 +95,6 @@ def test_a_gate_is_what_it_adds_to_one():
 @pytest.mark.parametrize("core", ["identity", "linear"])
 def test_without_a_circuit_there_is_no_share(core):
     assert case(core)[0] is None
-
-
-def test_an_input_of_zero_is_no_division_by_it():
-    model, _ = one_layer(QwthnConfig(core="quantum_weighted", **{**SMALL, "target_modules": ["only"]}))
-    (_, layer_map) = layer_maps(model, "default")[0]["only"]
-    c = torch.randn(20, 3, dtype=torch.float64)
-    c[0] = 0
-    assert 0 < shares_of(layer_map, c).varying < 10
 
 
 def test_of_a_weighting_that_reads_some_entries_the_rest_does_not_pass_the_circuit():

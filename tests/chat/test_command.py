@@ -31,17 +31,6 @@ def say(monkeypatch, capsys, hybrid):
     return say
 
 
-def test_a_line_a_question(say):
-    status, out, err = say("--beside", "base", lines=["How many?", "", "And now?"])
-    assert status == 0 and err == ""
-    assert [name for name in ("qtha-0: ", "base: ") if out.count(name) == 2] == ["qtha-0: ", "base: "]
-
-
-def test_a_byte_order_mark_is_no_part_of_the_first_line(say):
-    status, out, _ = say(lines=b"\xef\xbb\xbf/reset\nHow many?\n")
-    assert status == 0 and out.startswith("> How many?\n")
-
-
 def test_json_has_both_answers_and_tokens_a_second(say, hybrid):
     status, out, err = say("--beside", "base", "--json", lines=["How many?", "/reset", " /reset"])
     first, second = map(json.loads, out.splitlines())
@@ -124,10 +113,6 @@ def test_commands():
     assert "/save FILE" in obey("/help", dialogue, ["a"])[1]
     with pytest.raises(QweftError, match="begin a question that starts with / with a space"):
         obey("/etc/passwd", dialogue, ["a"])
-
-
-def test_a_turn_without_a_word_is_not_kept():
-    assert Dialogue().and_then("q", ["", ""]) == Dialogue(asked=1)
 
 
 class Screen:

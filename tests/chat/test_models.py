@@ -1,11 +1,10 @@
 """Who answers: each exactly as it would alone, over one copy of the weights."""
 
 import json
-import shutil
 
 import pytest
 import torch
-from peft import LoraConfig, PromptTuningConfig
+from peft import LoraConfig
 from safetensors.torch import load_file, save_file
 
 from qweft.chat.config import ChatConfig
@@ -65,18 +64,6 @@ def test_answers_are_those_of_evaluate(both):
         assert len(answer.tokens) == 12 and answer.end == "max_new_tokens" and answer.tokens_per_second > 0
 
 
-def test_an_end_token_ends_an_answer(both):
-    (_, whole), _ = given(both, "How many?", max_new_tokens=12)
-    end = both.models["qtha-0"].generation_config
-    before, end.eos_token_id = end.eos_token_id, [both.tokenizer.eos_token_id, whole.tokens[4]]
-    try:
-        (_, cut), _ = given(both, "How many?", max_new_tokens=12)
-    finally:
-        end.eos_token_id = before
-    place = whole.tokens.index(whole.tokens[4])
-    assert cut.tokens == whole.tokens[:place] and cut.end == "end token"
-
-
 def test_draws_differ_from_question_to_question_and_repeat_with_the_seed(both):
     options = {"max_new_tokens": 12, "temperature": 1.5}
     once, again, other = (given(both, "How?", max_new_tokens=12, temperature=1.5, seed=seed) for seed in (1, 1, 2))
@@ -100,11 +87,6 @@ def test_stopped_after_the_token_that_is_computed(both):
     for _ in asked:
         asked.stop()
     assert asked.answer.end == "stopped" and 0 < len(asked.answer.tokens) < 30
-
-
-def test_gradients_are_as_before_while_pieces_come(both):
-    for _ in both.ask(Dialogue(), "How many?", ChatConfig(max_new_tokens=3))[0]:
-        assert torch.is_grad_enabled()
 
 
 def test_the_oldest_turns_are_left_out_and_the_system_message_is_not(both):
@@ -138,16 +120,6 @@ def test_an_adapter_of_another_base_model_is_refused(hybrid, tmp_path):
     assert voices.names == ["qtha-0", "b"]
 
 
-def test_what_cannot_stand_beside_is_told(hybrid, tmp_path):
-    for beside, told in (
-        ("nowhere", "no such folder"),
-        (str(hybrid), "is the adapter itself"),
-        (str(tmp_path), "no ada"),
-    ):
-        with pytest.raises(QweftError, match=told):
-            open_chat_models(hybrid, ChatConfig(beside=beside), {})
-
-
 @pytest.mark.parametrize("start", ["pissa", "olora"])
 def test_an_adapter_that_changes_the_weights_of_the_base_stands_alone(model, hybrid, tmp_path, start):
     folder = save_adapter(model, tmp_path / start, LoraConfig(target_modules=TARGETS, init_lora_weights=start))
@@ -168,20 +140,7 @@ def test_a_head_that_its_file_has_unchanged_is_no_change_of_the_base(model, hybr
         open_chat_models(hybrid, ChatConfig(beside=str(folder)), {})
 
 
-def test_virtual_tokens_are_refused(model, tmp_path):
-    folder = save_adapter(model, tmp_path / "p", PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=2))
-    with pytest.raises(QweftError, match="PROMPT_TUNING puts virtual tokens"):
-        open_chat_models(folder, ChatConfig(), {})
-
-
 def test_an_activated_lora_is_refused(model, tmp_path):
     config = LoraConfig(target_modules=TARGETS, task_type="CAUSAL_LM", alora_invocation_tokens=[1])
     with pytest.raises(QweftError, match="activated LoRA"):
         open_chat_models(save_adapter(model, tmp_path / "a", config), ChatConfig(), {})
-
-
-def test_equal_names_are_told_apart_by_their_folders(hybrid, lora, tmp_path):
-    for name, folder in (("a", hybrid), ("b", lora)):
-        shutil.copytree(folder, tmp_path / name / "run" / "adapter")
-    first, second = (tmp_path / name / "run" / "adapter" for name in "ab")
-    assert open_chat_models(first, ChatConfig(beside=str(second)), {}).names == [str(first), str(second)]

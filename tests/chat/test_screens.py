@@ -6,7 +6,7 @@ import re
 import pytest
 
 from qweft.chat.answering import Answer
-from qweft.chat.screens import Lines, Tail, Terminal, columns
+from qweft.chat.screens import Tail, Terminal, columns
 from qweft.output import Console
 
 LONG = "The cat sat down. " * 12
@@ -52,10 +52,6 @@ def test_one_below_the_other_where_there_is_not():
     ]  # fmt: skip
 
 
-def test_alone_without_a_name():
-    assert "qtha-0" not in seen(120, ("qtha-0", Given("Meow, meow.")))
-
-
 def test_what_was_left_out_is_told():
     assert "base was not shown everything: the oldest 2 turns were left out" in seen(
         90, ("a", Given("Meow, meow.")), ("base", Given("Meow, meow.", left_out=2))
@@ -74,11 +70,3 @@ def test_brackets_are_brackets_and_nothing_commands_the_terminal(width):
     out = seen(width, ("a", Given("[red]\x1b]0;title\x07 \x9b2J ok\r")), ("b", Given("[/nothing] :smile:")))
     assert "[red]]0;title 2J ok" in out and "[/nothing] :smile:" in out
     assert "\x1b]0" not in out and "\x07" not in out and "\x9b" not in out
-
-
-def test_lines_name_the_voices_only_where_there_are_two(capsys):
-    Lines().show("?", [("a", Given("Meow, meow."))])
-    Lines().show("?", [("a", Given("Meow, meow.")), ("base", Given("Woof.", left_out=1))])
-    out, err = capsys.readouterr()
-    assert out == "> ?\nMeow, meow.\n> ?\na: Meow, meow.\nbase: Woof.\n"
-    assert err == "base was not shown everything: the oldest 1 turn was left out, for room\n"

@@ -20,7 +20,6 @@ from qweft.exporting.measure import Measured
 from qweft.exporting.plan import load_rows, plan_export
 from qweft.exporting.report import ExportReport
 from qweft.exporting.run import export, preview
-from qweft.records import marked
 from qweft.training.config import RunConfig
 from qweft.training.run import train
 from tests.export.conftest import run_config
@@ -89,23 +88,6 @@ def test_an_export_that_loses_too_much_is_refused_and_nothing_is_written(trained
     assert main([*words, "--largest_lost_share", "1"]) == 0
 
 
-def test_names_of_columns_are_those_of_the_calibration_text(trained, tmp_path):
-    """Those of the run's own text are known from its record."""
-    shutil.copytree(trained / "qtha", tmp_path / "run")
-    record = json.loads((tmp_path / "run/run.json").read_text())
-    record["config"]["data"] |= {"columns": {"prompt": "Q", "response": "A"}}
-    (tmp_path / "run/run.json").write_text(json.dumps(marked(record)))
-    other = str(save_rows(tmp_path / "other.jsonl"))
-    adapter, named = tmp_path / "run/adapter", {"prompt": "question", "response": "answer"}
-    for given in ({}, named):
-        plan = plan_export(adapter, {"calibration": other, "data": {"columns": given}})
-        assert plan.held_out.columns == {"prompt": "Q", "response": "A"} and plan.calibration.columns == given
-    plan = plan_export(adapter, {"calibration": other})
-    assert plan.calibration.columns == plan.held_out.columns and plan.calibration.file is None
-    plan = plan_export(adapter, {"data": {"columns": named}})
-    assert plan.held_out.columns == named
-
-
 def test_distillation_brings_it_nearer(trained, tmp_path):
     options = {"output": str(tmp_path / "lora"), "calibration_tokens": 400}
     plain = export(trained / "qtha/adapter", options, force=True).measured
@@ -125,22 +107,6 @@ def test_without_a_run_the_text_brings_its_own_held_out_rows(trained, tmp_path):
     assert report.measured.tokens > 0
     with pytest.raises(QweftError, match=r"no run\.json beside it"):
         export(tmp_path / "moved", {"output": str(tmp_path / "lora")})
-
-
-def test_without_a_run_the_rows_are_counted_as_they_are_read(trained, tmp_path):
-    shutil.copytree(trained / "qtha/adapter", tmp_path / "moved")
-    one, other = (save_rows(tmp_path / f"{name}.jsonl", count=12) for name in ("one", "other"))
-    with Path(other).open("a") as file:
-        file.write("\n{bad")
-    for count, data in (
-        (6, {"sources": [{"source": one}, {"source": other}]}),
-        (2, {"source": one, "max_rows": 8}),
-        (3, {"source": other}),
-    ):
-        for calibration in (None, one):
-            given = {"data": {"skip_bad_rows": True, "max_length": 32, **data}}
-            plan = plan_export(tmp_path / "moved", {"calibration": calibration, **given})
-            assert plan.held_out.test_rows == count and plan.held_out.source == data.get("source", f"{one} + {other}")
 
 
 def test_with_a_run_the_outcome_is_judged_on_its_own_held_out_rows(trained, tmp_path, monkeypatch):
@@ -214,11 +180,6 @@ def test_an_export_of_another_adapter_is_set_aside(trained, tmp_path, capsys):
     assert f"and is now {tmp_path / 'lora-1'}" in " ".join(capsys.readouterr().err.split())
 
 
-def test_nothing_is_distilled_where_the_lora_is_exact(trained, tmp_path):
-    with pytest.raises(QweftError, match="has no circuit, so its LoRA is exact"):
-        export(trained / "mpo/adapter", {"output": str(tmp_path / "lora"), "distill_steps": 3})
-
-
 @pytest.mark.parametrize(
     ("losses", "sentence"),
     [
@@ -249,9 +210,6 @@ def test_no_share_is_told_of_a_gain_within_twice_its_error():
     [
         (["--to", "onnx"], "--to: expected one of lora, gguf, merged, merged-gguf"),
         (["--calibration", "nowhere.jsonl"], "nowhere.jsonl"),
-        (["--calibration_tokens", "0"], "calibration_tokens must be at least 1, got 0"),
-        (["--distill_steps", "-1"], "distill_steps must be 0 or more, got -1"),
-        (["--distill_learning_rate", "0"], "distill_learning_rate must be above 0"),
         (["--distill-learning-rate", "1e-4"], "--distill-learning-rate 0.0001 says nothing without --distill-steps"),
         (["--largest_lost_share", "2"], "largest_lost_share is a share of the adapter's gain, from 0 to 1, got 2"),
     ],

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from contextlib import nullcontext
 
 import pytest
 import torch
@@ -144,22 +143,6 @@ def test_what_is_written_wrongly_is_not_kept(trained, tmp_path, monkeypatch):
     assert not (tmp_path / "out").exists()
 
 
-def test_an_adapter_that_is_replaced_meanwhile_has_no_export_beside_it(trained, tmp_path, monkeypatch):
-    """A training that begins anew renames the folder, and the export would stand beside the new adapter."""
-    shutil.copytree(trained / "mpo", tmp_path / "run", ignore=shutil.ignore_patterns(*FILES))
-    written = write.add_to_weights
-
-    def replaces(model, lora):
-        (tmp_path / "run").rename(tmp_path / "run-1")
-        shutil.copytree(trained / "lora", tmp_path / "run", ignore=shutil.ignore_patterns(*FILES))
-        return written(model, lora)
-
-    monkeypatch.setattr(write, "add_to_weights", replaces)
-    with pytest.raises(QweftError, match="was replaced by another command meanwhile; run the same command again"):
-        export(tmp_path / "run" / "adapter", {"to": "merged"})
-    assert not (tmp_path / "run" / "merged").exists() and not (tmp_path / "run-1" / "merged").exists()
-
-
 @pytest.mark.parametrize(
     ("name", "to", "sentence"),
     [
@@ -217,12 +200,6 @@ def test_an_export_is_not_replaced_by_one_of_another_format(trained, tmp_path):
             export(trained / "mpo/adapter", {"to": other, "output": str(tmp_path / to)})
 
 
-def test_a_dry_run_tells_the_format_and_loads_no_weights(trained, tmp_path, capsys):
-    assert main(["export", str(trained / "qtha/adapter"), "--to", "merged-gguf", "--dry-run"]) == 0
-    assert "merged-gguf" in capsys.readouterr().out
-    assert not (trained / "qtha/merged-gguf").exists()
-
-
 def test_a_link_in_the_place_of_the_output_is_not_followed(trained, tmp_path):
     """A stranger's folder may lead to an export of one's own."""
     run = shutil.copytree(trained / "mpo", tmp_path / "run", ignore=shutil.ignore_patterns(*FILES, "lora"))
@@ -240,17 +217,6 @@ def test_nothing_is_added_to_quantised_weights(trained, to):
     model.is_quantized = True
     with pytest.raises(QweftError, match="nothing is added to quantised weights"):
         write.check_target(to, model, None)
-
-
-def test_a_model_that_changes_its_weights_as_it_runs_is_not_merged_into():
-    from transformers import RwkvConfig, RwkvForCausalLM
-
-    sizes = {"vocab_size": 16, "hidden_size": 8, "attention_hidden_size": 8, "intermediate_size": 8}
-    for layers, refused in ((6, False), (7, True)):
-        model = RwkvForCausalLM(RwkvConfig(num_hidden_layers=layers, **sizes))
-        with pytest.raises(QweftError, match="rescale_every") if refused else nullcontext():
-            write.check_target("merged", model, None)
-        write.check_target("lora", model, None)
 
 
 def test_a_merged_model_without_a_template_asks_and_ends_as_it_was_trained(trained, tmp_path):

@@ -172,13 +172,6 @@ def test_an_encoders_mask_says_nothing_of_its_decoder():
         assert [half.tokens for half in halves] == ([10, 10] if name.startswith("decoder.") else [5, 5]), name
 
 
-def test_a_model_that_trains_goes_on_training():
-    model = adapted(tiny_llama, "qtha")
-    model.train()
-    linearise(model, batches(8))
-    assert model.training and all(layer.training for layer in layers_of(model, "default").values())
-
-
 def test_more_layers_than_fit_in_memory_take_more_passes(monkeypatch):
     model = adapted(tiny_llama, "qtha")
     once, _ = linearise(model, batches())
@@ -253,13 +246,6 @@ def test_what_cannot_be_exported_is_said():
     merged.merge_adapter()
     with pytest.raises(QweftError, match="unmerge_adapter"):
         linearise(merged, [])
-
-
-def test_a_layer_that_no_token_reaches_is_named():
-    model = adapted(tiny_llama, "qtha")
-    empty = [{**batch, "attention_mask": torch.zeros_like(batch["attention_mask"])} for batch in batches(4)]
-    with pytest.raises(QweftError, match=r"no token reached layer model\.layers\.0\.self_attn\.q_proj"):
-        linearise(model, empty)
 
 
 def test_a_model_that_is_no_language_model():

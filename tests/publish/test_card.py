@@ -5,7 +5,7 @@ import re
 import pytest
 import torch
 import yaml
-from peft import LoraConfig, PeftModel, get_peft_model
+from peft import PeftModel, get_peft_model
 from transformers import AutoModelForCausalLM
 
 from qweft import QwthnConfig
@@ -49,11 +49,6 @@ def test_what_a_user_wrote_stays(tmp_path):
     model.save_pretrained(tmp_path)
     card = (tmp_path / "README.md").read_text()
     assert "license: mit" in card and "Trained on my notes." in card and "import qweft" in card
-
-
-def test_other_methods_are_left_alone(tmp_path):
-    get_peft_model(tiny_llama(), LoraConfig(target_modules=["q_proj"])).save_pretrained(tmp_path)
-    assert "qweft" not in (tmp_path / "README.md").read_text().lower()
 
 
 def test_a_trained_adapters_card_states_data_and_results(tmp_path):

@@ -140,27 +140,6 @@ def test_pefts_own_call_is_private_too(monkeypatch, tmp_path, config, said, priv
     assert asked == [private]
 
 
-def test_transformers_calls_are_private_too(monkeypatch, tmp_path):
-    asked = []
-
-    def create_repo(*args, **kwargs):
-        asked.append(kwargs.get("private"))
-        raise InterruptedError
-
-    monkeypatch.setattr("huggingface_hub.HfApi.create_repo", create_repo)
-    monkeypatch.chdir(tmp_path)
-    model = tiny_llama()
-    for call in (model.push_to_hub, lambda name: model.save_pretrained("x", push_to_hub=True, repo_id=name)):
-        with pytest.raises(InterruptedError):
-            call("me/mine")
-    assert asked == [None, None]
-    model.add_adapter(QwthnConfig.preset("qtha", r=2, width=8, bond_dimension=2))
-    for call in (model.push_to_hub, lambda name: model.save_pretrained("x", push_to_hub=True, repo_id=name)):
-        with pytest.raises(InterruptedError):
-            call("me/mine")
-    assert asked[2:] == [True, True]
-
-
 @pytest.mark.parametrize(
     ("card", "named", "expected"),
     [
