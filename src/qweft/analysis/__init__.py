@@ -1,1 +1,1 @@
-"""Measures a trained adapter layer by layer: ranks, non-linearity, circuit share, states, and gradients."""
+"""Measure a trained adapter layer by layer: ranks, non-linearity, circuit share, states, and gradients."""

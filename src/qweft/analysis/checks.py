@@ -1,4 +1,4 @@
-"""Checks of `qweft inspect`, before PyTorch is imported."""
+"""Check of `qweft inspect`, before PyTorch is imported."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,13 +24,20 @@ LEAST_ROWS = 4
 def check_inspection(
     adapter: Path, options: Mapping[str, Any] | None, needs_weights: bool = False
 ) -> tuple[InspectionConfig, ModelConfig, DataConfig]:
-    """Checks everything that can be checked before an adapter is inspected."""
+    """Check everything that can be checked before an adapter is inspected."""
     check_saved(adapter)
     given = dict(options or {})
     overrides = {name: given.pop(name) for name in SECTIONS if name in given}
     config = InspectionConfig(**given)
-    if config.dequantise:
-        _check_circuit(adapter)
+    saved = read_saved(adapter)
+    core = saved.get("core")
+    is_circuit = isinstance(core, str) and core in CORES and has_circuit(core)
+    if config.dequantise and not is_circuit:  # before all that would be measured first
+        what = f"core {core}" if core else f"peft_type {saved.get('peft_type')}"
+        raise QweftError(
+            f"dequantise replaces circuits, and {adapter} has none ({what}); leave dequantise out, or give an adapter "
+            "with a circuit, as of the presets qtha and qwthn"
+        )
     model_config, data_config, _ = sections_of(adapter, overrides)
     _check(config, getattr(data_config, f"{config.split}_rows"))
     if config.output is not None:
@@ -38,32 +45,15 @@ def check_inspection(
     check_data_config(data_config)
     check_places(data_config)
     check_model(model_config, needs_weights)
-    if _has_circuit(read_saved(adapter)):  # for what its training would take on a chip
+    if is_circuit:  # for what its training would take on a chip
         from qweft.devices.jobs.prices import PriceList  # here: it imports numpy
 
         PriceList.load().by_pattern()
     return config, model_config, data_config
 
 
-def _check_circuit(adapter: Path) -> None:
-    """Raise for an adapter without a circuit, before all that would be measured first."""
-    saved = read_saved(adapter)
-    if not _has_circuit(saved):
-        core = saved.get("core")
-        what = f"core {core}" if core else f"peft_type {saved.get('peft_type')}"
-        raise QweftError(
-            f"dequantise replaces circuits, and {adapter} has none ({what}); leave dequantise out, or give an adapter "
-            "with a circuit, as of the presets qtha and qwthn"
-        )
-
-
-def _has_circuit(saved: Mapping[str, Any]) -> bool:
-    core = saved.get("core")
-    return isinstance(core, str) and core in CORES and has_circuit(core)
-
-
 def _check(config: InspectionConfig, available: int | None) -> None:
-    """Checks value ranges before a model is loaded."""
+    """Check value ranges before a model is loaded."""
     for name in ("rows", "tokens"):
         if getattr(config, name) < 1:
             raise QweftError(f"{name} must be at least 1, got {getattr(config, name)}")

@@ -53,7 +53,7 @@ class Dequantised:
     left_out: Mapping[Kind, str]
 
     def to_json(self) -> dict[str, Any]:
-        """Returns all fields as JSON-compatible values."""
+        """Return all fields as JSON-compatible values."""
         return asdict(self)
 
 
@@ -67,7 +67,7 @@ class _Seen:
 
 
 def dequantise(model: Any, rows: Sequence[Encoded], pad_token_id: int) -> Dequantised:
-    """Replaces each circuit of the active adapter by its fits, and returns the losses.
+    """Replace each circuit of the active adapter by its fits, and returns the losses.
 
     The first half of the rows is for the fits, the second for the losses. Fits are least squares in float64, on the
     inputs that the circuits get in the adapted model. A fit with more than `MOST_TERMS` terms, or with more terms than
@@ -100,9 +100,9 @@ def dequantise(model: Any, rows: Sequence[Encoded], pad_token_id: int) -> Dequan
             limit = f"{MOST_TERMS:,} are fitted" if count > MOST_TERMS else f"{tokens:,} tokens are there"
             left_out[kind] = f"it has {count:,} terms, and at most {limit}"
             continue
-        found = _replaced(model, kind, count, seen, judge, base, adapter, is_clear)
-        if math.isfinite(found.loss):
-            fits[kind] = found
+        replacement = _replaced(model, kind, count, seen, judge, (base, adapter) if is_clear else None)
+        if math.isfinite(replacement.loss):
+            fits[kind] = replacement
         else:
             left_out[kind] = "with it the loss is beyond what a number holds"
     losses = loss_of(base).loss, loss_of(adapter).loss
@@ -115,24 +115,23 @@ def _replaced(
     count: int,
     seen: Mapping[str, _Seen],
     judge: Judge,
-    base: Sequence[RowScore],
-    adapter: Sequence[RowScore],
-    is_clear: bool,
+    scores: tuple[Sequence[RowScore], Sequence[RowScore]] | None,
 ) -> Replacement:
+    """Return what is left with fits of a kind; scores of the base model and the adapter, if the gain is clear."""
     fits: dict[str, FittedCircuit] = {name: fitted(kind, each.circuit, *each.fit) for name, each in seen.items()}
     with _instead(model, fits):
-        found = judge(model)
+        judged = judge(model)
     kept, error = None, None
-    if is_clear:
-        shares = zip(base, adapter, found, strict=True)
+    if scores is not None:
+        shares = zip(*scores, judged, strict=True)
         kept, error = ratio([(one.total - new.total, one.total - two.total) for one, two, new in shares])
     missed = median(unexplained(fits[name], each.circuit, *each.judge) for name, each in seen.items())
-    return Replacement(count, loss_of(found).loss, kept, error, missed)
+    return Replacement(count, loss_of(judged).loss, kept, error, missed)
 
 
 @contextmanager
 def _instead(model: Any, measures: Mapping[str, Measure]) -> Iterator[None]:
-    """Computes the circuit of each named layer by a function of its own."""
+    """Compute the circuit of each named layer by a function of its own."""
     with ExitStack() as stack:
         for name, measure in measures.items():
             stack.enter_context(on_device(model, measure, [name]))
@@ -146,7 +145,7 @@ def _see(
     pad_token_id: int,
     judge: Judge,
 ) -> tuple[dict[str, _Seen], Sequence[RowScore]]:
-    """Returns what each circuit does on both halves of the rows, and the adapter's scores on the second."""
+    """Return what each circuit does on both halves of the rows, and the adapter's scores on the second."""
     parts: dict[str, list[torch.Tensor]] = {name: [] for name in cores}
 
     def recorder(name: str) -> Measure:
@@ -174,7 +173,7 @@ def _circuit_of(core: FunctionCore) -> Circuit:
 
 
 def _values(core: Any, parts: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Returns the inputs and the circuit's values there, in float64."""
+    """Return the inputs and the circuit's values there, in float64."""
     c = torch.cat(list(parts))
     if not bool(c.isfinite().all()):
         raise QweftError("the inputs of a circuit are beyond what a number holds; train the adapter with a lower rate")

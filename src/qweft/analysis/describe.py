@@ -40,7 +40,7 @@ ONE_MAP = 1e-9
 
 
 def describe(inspection: Inspection) -> Group:
-    """Returns tables by module and, with several blocks, by block, followed by `sentences`."""
+    """Return tables by module and, with several blocks, by block, followed by `sentences`."""
     title = f"{inspection.adapter}: {inspection.rows} rows, {inspection.tokens} tokens a layer"
     tables = [_table(title, "module", {layer.module: layer.module for layer in inspection.layers}, inspection.layers)]
     blocks = {layer.block: str(layer.block) for layer in inspection.layers if layer.block is not None}
@@ -51,7 +51,7 @@ def describe(inspection: Inspection) -> Group:
 
 
 def _on_replacements(found: Dequantised) -> list[Any]:
-    """Returns a table of the fits, and lines on the gain and on the fits that were left out."""
+    """Return a table of the fits, and lines on the gain and on the fits that were left out."""
     table = Table(
         title=f"{found.circuits} circuits replaced: fitted on {found.rows_fitted} rows, judged on {found.rows_judged}",
         box=SIMPLE_HEAD,
@@ -73,12 +73,12 @@ def _on_replacements(found: Dequantised) -> list[Any]:
 
 
 def _error(error: float | None, form: str) -> str:
-    """Returns a standard error as text."""
+    """Return a standard error as text."""
     return "" if error is None else f" ± {error:{form}}"
 
 
 def _table(title: str, kind: str, groups: Mapping[Any, str], layers: Sequence[LayerInspection]) -> Table:
-    """Returns a table of the means of each group of layers, without columns that are empty everywhere."""
+    """Return a table of the means of each group of layers, without columns that are empty everywhere."""
     overall = means(layers)
     shown = {name: head for name, head in COLUMNS.items() if overall[name] is not None}
     table = Table(title=title or None, box=SIMPLE_HEAD, padding=(0, 0), pad_edge=False, show_edge=False)
@@ -99,7 +99,7 @@ def _cell(name: str, value: float | None) -> str:
 
 
 def sentences(inspection: Inspection) -> list[str]:
-    """Returns the findings from the means over layers, and the layers that were not measured."""
+    """Return the findings from the means over layers, and the layers that were not measured."""
     found = means(inspection.layers)
     rank = max(layer.rank for layer in inspection.layers)
     weighs = any(layer.shares is not None and layer.shares.weighs for layer in inspection.layers)

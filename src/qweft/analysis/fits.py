@@ -18,20 +18,20 @@ CUT = 1e-10
 
 
 def uploads_of(circuit: Circuit) -> list[int]:
-    """Returns how often the circuit uploads each of its inputs."""
+    """Return how often the circuit uploads each of its inputs."""
     found = Counter(gate.index for gate in circuit.gates if gate.source == "input")
     return [found[index] for index in range(circuit.inputs)]
 
 
 def count_terms(kind: Kind, circuit: Circuit) -> int:
-    """Returns the number of terms: 1, n + 1, (n + 1) (n + 2) / 2, or the product over inputs of 2 U + 1 (U uploads)."""
+    """Return the number of terms: 1, n + 1, (n + 1) (n + 2) / 2, or the product over inputs of 2 U + 1 (U uploads)."""
     n = circuit.inputs
     counts = {"constant": 1, "affine": n + 1, "quadratic": (n + 1) * (n + 2) // 2}
     return counts[kind] if kind in counts else math.prod(2 * uploads + 1 for uploads in uploads_of(circuit))
 
 
 def terms(kind: Kind, circuit: Circuit, c: torch.Tensor) -> torch.Tensor:
-    """Returns the terms of a fit for every token.
+    """Return the terms of a fit for every token.
 
         constant   1
         affine     1, c_i
@@ -64,21 +64,21 @@ class FittedCircuit:
     coefficients: torch.Tensor
 
     def __call__(self, circuit: Circuit, c: torch.Tensor, angles: torch.Tensor) -> torch.Tensor:
-        """Returns the fit at every token, (..., n) to (..., n), computed in float64, in the dtype of c."""
+        """Return the fit at every token, (..., n) to (..., n), computed in float64, in the dtype of c."""
         flat = c.detach().reshape(-1, circuit.inputs).cpu().double()
         values = terms(self.kind, circuit, flat) @ self.coefficients
         return values.reshape(*c.shape[:-1], circuit.qubits).to(c)
 
 
 def fitted(kind: Kind, circuit: Circuit, c: torch.Tensor, q: torch.Tensor) -> FittedCircuit:
-    """Returns the least-squares fit to q, the shortest one where the tokens do not decide."""
+    """Return the least-squares fit to q, the shortest one where the tokens do not decide."""
     # "gelsd": the inputs may lie in fewer than n dimensions
     found = torch.linalg.lstsq(terms(kind, circuit, c), q, rcond=CUT, driver="gelsd")
     return FittedCircuit(kind, found.solution)
 
 
 def unexplained(fit: FittedCircuit, circuit: Circuit, c: torch.Tensor, q: torch.Tensor) -> float:
-    """Returns sum_t |q_t - fit(c_t)|^2 / sum_t |q_t - mean q|^2; 0 for a circuit that does not vary."""
+    """Return sum_t |q_t - fit(c_t)|^2 / sum_t |q_t - mean q|^2; 0 for a circuit that does not vary."""
     variance = float((q - q.mean(0)).square().sum())
     missed = float((q - terms(fit.kind, circuit, c) @ fit.coefficients).square().sum())
     floor = (len(q) * torch.finfo(q.dtype).eps) ** 2 * float(q.square().sum())  # rounding error of the mean

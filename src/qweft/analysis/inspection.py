@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from statistics import fmean
 from typing import Any, Literal
 
@@ -44,29 +44,22 @@ class LayerInspection:
         return int(found[1]) if found else None
 
     def scalars(self) -> dict[str, float | None]:
-        """Returns all numbers by name, except the spectrum and the gradient norms."""
-        spread = asdict(self.spread)
-        del spread["spectrum"]
+        """Return all numbers by name, except the spectrum and the gradient norms."""
         shares = self.shares
+        names = ("relative_size", "non_affinity", "non_affinity_output")
+        of_states = ("entanglement", "entanglement_sd", "expressibility", "expressibility_ansatz")
         return {
-            **spread,
-            "relative_size": self.relative_size,
-            "non_affinity": self.non_affinity,
-            "non_affinity_output": self.non_affinity_output,
+            **{name: value for name, value in vars(self.spread).items() if name != "spectrum"},
+            **{name: getattr(self, name) for name in names},
             "circuit_share": shares and shares.circuit,
             "circuit_share_varying": shares and shares.varying,
             "linear_share": shares and shares.linear,
             "cross_share": shares and shares.cross,
-            "entanglement": self.entanglement,
-            "entanglement_sd": self.entanglement_sd,
-            "expressibility": self.expressibility,
-            "expressibility_ansatz": self.expressibility_ansatz,
-            "gradient_variance": self.gradient_variance,
-            "gradient_variance_mean": self.gradient_variance_mean,
+            **{name: getattr(self, name) for name in (*of_states, "gradient_variance", "gradient_variance_mean")},
         }
 
     def to_json(self) -> dict[str, Any]:
-        """Returns all fields as JSON-compatible values."""
+        """Return all fields as JSON-compatible values."""
         return {
             "layer": self.layer,
             "module": self.module,
@@ -79,17 +72,17 @@ class LayerInspection:
 
 
 def means(layers: Sequence[LayerInspection]) -> dict[str, float | None]:
-    """Returns the mean of each scalar over the layers that have it; `None` if no layer has it."""
-    found: dict[str, float | None] = {}
+    """Return the mean of each scalar over the layers that have it; `None` if no layer has it."""
+    result: dict[str, float | None] = {}
     scalars = [layer.scalars() for layer in layers]
     for name in scalars[0]:
         values = [value for layer in scalars if (value := layer[name]) is not None]
-        found[name] = fmean(values) if values else None
-    return found
+        result[name] = fmean(values) if values else None
+    return result
 
 
 def _rounded(value: Any) -> Any:
-    """Rounds all floats in a JSON value to six significant digits."""
+    """Round all floats in a JSON value to six significant digits."""
     if isinstance(value, float):
         return float(f"{value:.6g}")
     if isinstance(value, dict):
@@ -112,12 +105,8 @@ class Inspection:
     chips: ChipTraining | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Returns all fields and the means as JSON-compatible values with six significant digits."""
-        found: dict[str, Any] = _rounded(self._as_dict())
-        return found
-
-    def _as_dict(self) -> dict[str, Any]:
-        return {
+        """Return all fields and the means as JSON-compatible values with six significant digits."""
+        values: dict[str, Any] = {
             "adapter": self.adapter,
             "kind": self.kind,
             "rows": self.rows,
@@ -129,3 +118,5 @@ class Inspection:
             "dequantised": None if self.dequantised is None else self.dequantised.to_json(),
             "chips": None if self.chips is None else self.chips.to_json(),
         }
+        rounded: dict[str, Any] = _rounded(values)
+        return rounded

@@ -31,7 +31,7 @@ class Spread:
 
 
 def effective_rank(singular: torch.Tensor) -> torch.Tensor:
-    """Returns the effective rank, exp(- sum_k p_k ln p_k) with p_k = s_k^2 / sum_j s_j^2.
+    """Return the effective rank, exp(- sum_k p_k ln p_k) with p_k = s_k^2 / sum_j s_j^2.
 
     It lies between 1 and the number of nonzero singular values, which it reaches if all are equal.
     """
@@ -43,12 +43,12 @@ def effective_rank(singular: torch.Tensor) -> torch.Tensor:
 
 
 def numerical_rank(singular: torch.Tensor) -> torch.Tensor:
-    """Returns how many of the singular values (..., k) are above `TOLERANCE` times the largest one."""
+    """Return how many of the singular values (..., k) are above `TOLERANCE` times the largest one."""
     return (singular > TOLERANCE * singular.amax(-1, keepdim=True)).sum(-1)
 
 
 def feature_jacobians(layer_map: LayerMap, c: torch.Tensor) -> torch.Tensor:
-    """Returns f'(c), (tokens, features, r), with one backward pass for each feature."""
+    """Return f'(c), (tokens, features, r), with one backward pass for each feature."""
     with torch.enable_grad():
         leaf = c.detach().clone().requires_grad_()
         features = layer_map.features(leaf)
@@ -58,7 +58,7 @@ def feature_jacobians(layer_map: LayerMap, c: torch.Tensor) -> torch.Tensor:
 
 
 def small_jacobians(layer_map: LayerMap, c: torch.Tensor) -> torch.Tensor:
-    """Returns the small factors S, (tokens, f', r'), of J(x) = X f'(c) C = Q_X S Q_C.
+    """Return the small factors S, (tokens, f', r'), of J(x) = X f'(c) C = Q_X S Q_C.
 
     Q_X has orthonormal columns and Q_C orthonormal rows, so S has the singular values of J.
     """
@@ -66,7 +66,7 @@ def small_jacobians(layer_map: LayerMap, c: torch.Tensor) -> torch.Tensor:
 
 
 def spread_of(jacobians: torch.Tensor) -> Spread:
-    """Returns ranks and spread of Jacobians over tokens."""
+    """Return ranks and spread of Jacobians over tokens."""
     per_token = torch.linalg.svdvals(jacobians)
     energy, largest = per_token.square().sum(-1), per_token.amax(-1).square()
     read = torch.linalg.svdvals(jacobians.flatten(0, 1))  # their squares are the eigenvalues of sum J^T J

@@ -46,7 +46,7 @@ class LayerMap:
 
 
 def _right_factor(matrix: torch.Tensor) -> torch.Tensor:
-    """Returns R of the QR decomposition matrix = Q R."""
+    """Return R of the QR decomposition matrix = Q R."""
     factor: torch.Tensor = torch.linalg.qr(matrix, mode="r").R
     return factor
 
@@ -101,7 +101,7 @@ def _is_plain_lora(layer: LoraLayer, adapter_name: str) -> bool:
 
 
 def layer_maps(model: Any, adapter_name: str) -> tuple[dict[str, tuple[nn.Module, LayerMap]], list[str]]:
-    """Returns the layers with this adapter and their branches."""
+    """Return the layers with this adapter and their branches."""
     config = getattr(model, "peft_config", {}).get(adapter_name)
     if config is None:
         raise QweftError(f"the model has no adapter {adapter_name!r}; put one on it with PeftModel.from_pretrained")
@@ -150,7 +150,7 @@ class Shares:
 
 
 def shares_of(layer_map: LayerMap, c: torch.Tensor) -> Shares | None:
-    """Returns the shares of the update over tokens.
+    """Return the shares of the update over tokens.
 
     For h = Q q(c) + K c: a = s E Q q(c) and b = s E K c. For h = Q q(c): b = 0.
 
@@ -182,12 +182,12 @@ def shares_of(layer_map: LayerMap, c: torch.Tensor) -> Shares | None:
 
 
 def _mean_square(vectors: torch.Tensor) -> float:
-    """Returns the mean squared length of vectors (tokens, d)."""
+    """Return the mean squared length of vectors (tokens, d)."""
     return float(vectors.square().sum(-1).mean())
 
 
 def non_affinity(c: torch.Tensor, h: torch.Tensor) -> float | None:
-    """Returns the share of the variance of h that the best affine map of c does not explain on unseen tokens.
+    """Return the share of the variance of h that the best affine map of c does not explain on unseen tokens.
 
         sum_t |h_t - (L c_t + b)|^2 / sum_t |h_t - mean h|^2,   clipped to [0, 1]
 

@@ -19,8 +19,9 @@ from qweft.analysis.tokens import Norms, Seen, collect, evenly, gradient_norms, 
 from qweft.circuit import final_states
 from qweft.claims import check_state, state_of
 from qweft.data.batches import Collator
+from qweft.data.config import DataConfig
 from qweft.data.load import load_data
-from qweft.data.tokens import TrainedTokens, total_tokens
+from qweft.data.tokens import Encoded, TrainedTokens, total_tokens
 from qweft.devices.on_chips import ChipTraining, on_chips
 from qweft.errors import QweftError
 from qweft.evaluation.loss import check_room, judged
@@ -28,7 +29,7 @@ from qweft.evaluation.preview import Preview, shapes_of
 from qweft.evaluation.record import recorded_tokens
 from qweft.evaluation.saved import check_runs, put_beside_base, put_on
 from qweft.evaluation.unseen import check_unseen
-from qweft.models.load import load_model
+from qweft.models.load import LoadedModel, load_model
 from qweft.records import write_record
 from qweft.text import many, progress, with_progress
 
@@ -45,7 +46,7 @@ BATCH = 8
 def inspect_adapter(
     model: Any, batches: Sequence[Mapping[str, Any]], adapter_name: str = "default", tokens: int = TOKENS
 ) -> Inspection:
-    """Measures an adapter on the tokens of some batches. docs/analysis.md explains each number."""
+    """Measure an adapter on the tokens of some batches. docs/analysis.md explains each number."""
     if tokens < 1:
         raise QweftError(f"tokens is {tokens}: an adapter is measured on at least one token a layer; 256 are usual")
     layers, left_out = layer_maps(model, adapter_name)
@@ -72,7 +73,7 @@ def inspect_adapter(
 
 
 def on_a_chip(model: Any, trained: TrainedTokens, adapter_name: str = "default") -> ChipTraining | None:
-    """Returns what the training of an adapter would take with its circuits on a chip; `None` without circuits."""
+    """Return what the training of an adapter would take with its circuits on a chip; `None` without circuits."""
     layers = [module for module in model.modules() if isinstance(module, QwthnLinear)]
     cores: list[Any] = [each.branch_of(adapter_name).core for each in layers if adapter_name in each.qwthn_compress]
     circuits = [core.circuit for core in cores if getattr(core, "circuit", None) is not None]
@@ -83,7 +84,7 @@ def on_a_chip(model: Any, trained: TrainedTokens, adapter_name: str = "default")
 
 @contextmanager
 def _only_active(model: Any, adapter_name: str) -> Iterator[None]:
-    """Makes the adapter the only active one; restores active adapters and `requires_grad` on exit."""
+    """Make the adapter the only active one; restores active adapters and `requires_grad` on exit."""
     active, one = list(model.active_adapters), model.active_adapter
     if active == [adapter_name]:
         yield
@@ -127,7 +128,7 @@ def _inspect_layer(name: str, layer_map: LayerMap, seen: Seen, tokens: int, grad
 
 
 def _of_states(layer_map: LayerMap, c: torch.Tensor) -> dict[str, float | None]:
-    """Returns entanglement, expressibility and variances of gradients of the circuit; an empty dict without one."""
+    """Return entanglement, expressibility and variances of gradients of the circuit; an empty dict without one."""
     circuit, angles = layer_map.circuit, layer_map.angles
     if circuit is None or angles is None:
         return {}
@@ -146,13 +147,10 @@ def _of_states(layer_map: LayerMap, c: torch.Tensor) -> dict[str, float | None]:
 
 
 def preview(adapter: Path, options: Mapping[str, Any] | None = None) -> Preview:
-    """Returns a summary of what `inspect` would measure, without loading weights."""
+    """Return a summary of what `inspect` would measure, without loading weights."""
     config, model_config, data_config = check_inspection(adapter, options)
     loaded, lines = shapes_of(adapter, model_config)
-    data = load_data(data_config, loaded.tokenizer)
-    check_unseen(adapter, options or {}, data, config.split, loaded.tokenizer)
-    rows = getattr(data, config.split)[: config.rows]
-    check_room(loaded.model, rows)
+    rows = _rows(adapter, options, loaded, config.split, data_config)[: config.rows]
     what = f"{many(len(rows), 'row')} ({total_tokens(rows):,} tokens) of {data_config.source} ({config.split})"
     lines.append(f"every adapted layer on {what}, of which at most {many(config.tokens, 'token')} are looked at")
     if config.dequantise:
@@ -160,15 +158,23 @@ def preview(adapter: Path, options: Mapping[str, Any] | None = None) -> Preview:
     return Preview((*lines, f"written to {config.output}" if config.output else "nothing is written"))
 
 
+def _rows(
+    adapter: Path, options: Mapping[str, Any] | None, loaded: LoadedModel, split: str, config: DataConfig
+) -> list[Encoded]:
+    """Return the rows of a split, which the adapter was not trained on."""
+    data = load_data(config, loaded.tokenizer)
+    check_unseen(adapter, options or {}, data, split, loaded.tokenizer)
+    rows: list[Encoded] = getattr(data, split)
+    check_room(loaded.model, rows)
+    return rows
+
+
 def inspect(adapter: Path, options: Mapping[str, Any] | None = None) -> Inspection:
-    """Measures a saved adapter."""
+    """Measure a saved adapter."""
     config, model_config, data_config = check_inspection(adapter, options)
     state = state_of(adapter)
     loaded = load_model(model_config)
-    data = load_data(data_config, loaded.tokenizer)
-    check_unseen(adapter, options or {}, data, config.split, loaded.tokenizer)
-    rows = getattr(data, config.split)[: config.rows]
-    check_room(loaded.model, rows)
+    rows = _rows(adapter, options, loaded, config.split, data_config)[: config.rows]
     collate = Collator(loaded.tokenizer.pad_token_id)
     batches = [collate(rows[start : start + BATCH]) for start in range(0, len(rows), BATCH)]
     if config.dequantise:
@@ -177,12 +183,12 @@ def inspect(adapter: Path, options: Mapping[str, Any] | None = None) -> Inspecti
         model = put_on(loaded, adapter)
     check_state(adapter, state)
     check_runs(model, loaded, adapter)
-    found = replace(inspect_adapter(model, batches, tokens=config.tokens), adapter=str(adapter))
+    inspection = replace(inspect_adapter(model, batches, tokens=config.tokens), adapter=str(adapter))
     if (trained := recorded_tokens(adapter)) is not None:
-        found = replace(found, chips=on_a_chip(model, trained))
+        inspection = replace(inspection, chips=on_a_chip(model, trained))
     if config.dequantise:
-        found = replace(found, dequantised=dequantise(model, rows, loaded.tokenizer.pad_token_id))
+        inspection = replace(inspection, dequantised=dequantise(model, rows, loaded.tokenizer.pad_token_id))
     if config.output is not None:
         check_state(adapter, state)  # a training that begins anew renames the folder around both
-        write_record(config.output, found.to_json())
-    return found
+        write_record(config.output, inspection.to_json())
+    return inspection

@@ -17,7 +17,7 @@ BOUNDS = {"recorded": math.pi, "small": math.pi, "scaled": ANGLE_BOUND}
 
 
 def meyer_wallach(states: torch.Tensor) -> torch.Tensor:
-    """Returns the Meyer-Wallach entanglement Q = 2 (1 - 1/n sum_k tr rho_k^2), rho_k the reduced state of qubit k.
+    """Return the Meyer-Wallach entanglement Q = 2 (1 - 1/n sum_k tr rho_k^2), rho_k the reduced state of qubit k.
 
     Q is 0 for a product state and 1 for a GHZ state.
     """
@@ -31,13 +31,13 @@ def meyer_wallach(states: torch.Tensor) -> torch.Tensor:
 
 
 def fidelities(states: torch.Tensor) -> torch.Tensor:
-    """Returns the fidelities |<a|b>|^2 of all pairs of different rows."""
+    """Return the fidelities |<a|b>|^2 of all pairs of different rows."""
     one, other = torch.triu_indices(len(states), len(states), 1)
     return (states.conj() @ states.T)[one, other].abs().square().clamp(max=1)
 
 
 def haar_log_shares(dimension: int, bins: int = BINS) -> torch.Tensor:
-    """Returns the logarithm of the probability of each bin [l, u) for fidelities of Haar-random states.
+    """Return the logarithm of the probability of each bin [l, u) for fidelities of Haar-random states.
 
         P(F) = (N - 1) (1 - F)^(N - 2),   share = (1 - l)^(N - 1) - (1 - u)^(N - 1)
 
@@ -49,7 +49,7 @@ def haar_log_shares(dimension: int, bins: int = BINS) -> torch.Tensor:
 
 
 def divergence_from_haar(found: torch.Tensor, dimension: int, bins: int = BINS) -> float:
-    """Returns KL(P || Haar) in nats for the histogram P of fidelities.
+    """Return KL(P || Haar) in nats for the histogram P of fidelities.
 
         sum over bins of P_b ln(P_b / Haar_b)
 
@@ -65,7 +65,7 @@ def divergence_from_haar(found: torch.Tensor, dimension: int, bins: int = BINS) 
 
 
 def expressibility(states: torch.Tensor) -> float | None:
-    """Returns `divergence_from_haar` of all pairs of states (m, 2^n); `None` with fewer than two states."""
+    """Return `divergence_from_haar` of all pairs of states (m, 2^n); `None` with fewer than two states."""
     if len(states) < 2:
         return None
     return divergence_from_haar(fidelities(states), states.shape[1])
@@ -73,7 +73,7 @@ def expressibility(states: torch.Tensor) -> float | None:
 
 @lru_cache(maxsize=16)
 def ansatz_expressibility(circuit: Circuit, states: int, seed: int = 0) -> float | None:
-    """Returns the expressibility of the untrained circuit, with angles uniform in (-pi, pi) and zero inputs."""
+    """Return the expressibility of the untrained circuit, with angles uniform in (-pi, pi) and zero inputs."""
     generator = torch.Generator().manual_seed(seed)
     drawn = torch.rand(states, circuit.parameters, dtype=torch.float64, generator=generator)
     inputs = torch.zeros(states, circuit.inputs, dtype=torch.float64)
@@ -97,7 +97,7 @@ class GradientVariance:
 def gradient_variance(
     circuit: Circuit, start: str, uploads: int, draws: int, seed: int = 0, is_normalised: bool = False
 ) -> GradientVariance:
-    """Returns variances over draws of d<psi(c, t)|Z_0|psi(c, t)> / d t_j.
+    """Return variances over draws of d<psi(c, t)|Z_0|psi(c, t)> / d t_j.
 
     Angles t are uniform, in (-pi, pi) for the recorded initialization and in (-pi/4, pi/4) for the scaled one. Inputs c
     are standard normal; the scaled initialization divides them by sqrt(uploads).
@@ -126,7 +126,7 @@ def gradient_variance(
 def variance_at_start(
     circuit: Circuit, start: str, uploads: int, is_normalised: bool = False
 ) -> GradientVariance | None:
-    """Returns `gradient_variance` over 200 draws, a relative standard error of 10% and more.
+    """Return `gradient_variance` over 200 draws, a relative standard error of 10% and more.
 
     `None` for a circuit whose gates times amplitudes are more than `LARGEST`, which would take minutes.
     """
@@ -137,7 +137,7 @@ def variance_at_start(
 
 
 def _places(circuit: Circuit) -> tuple[list[int], list[int]]:
-    """Returns the angle indices of trained RY gates on qubit 0 and of trained CRZ gates, in circuit order."""
+    """Return the angle indices of trained RY gates on qubit 0 and of trained CRZ gates, in circuit order."""
     trained = [gate for gate in circuit.gates if gate.source == "parameter"]
     return (
         [gate.index for gate in trained if gate.name == "ry" and gate.wires == (0,)],

@@ -1,7 +1,7 @@
 """Inputs of adapted layers on real tokens, and gradient norms of their branches."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import torch
@@ -20,39 +20,47 @@ class Seen:
     """Records c of every token that is not padding, and the sum of squares of the base layer's outputs."""
 
     def __init__(self) -> None:
-        self._parts: list[torch.Tensor] = []
+        self.parts: list[torch.Tensor] = []  # c of some tokens each, (tokens, r)
         self.base_square = 0.0
-
-    def add_inputs(self, c: torch.Tensor) -> None:
-        """Adds c of some tokens, (tokens, r)."""
-        self._parts.append(c)
 
     @property
     def c(self) -> torch.Tensor:
-        """Returns c of all tokens in the order they were added, (tokens, r); (0, 0) without tokens."""
-        return torch.cat(self._parts) if self._parts else torch.empty(0, 0, dtype=torch.float64)
+        """C of all tokens in the order they were added, (tokens, r); (0, 0) without tokens."""
+        return torch.cat(self.parts) if self.parts else torch.empty(0, 0, dtype=torch.float64)
 
 
 def evenly(values: torch.Tensor, count: int) -> torch.Tensor:
-    """Returns at most `count` rows of the values, evenly spread; the choice is deterministic."""
+    """Return at most `count` rows of the values, evenly spread; the choice is deterministic."""
     total = len(values)
     return values if total <= count else values[torch.arange(count) * total // count]
 
 
-@contextmanager
-def _watching(layers: Layers, seen: Mapping[str, Seen], kept_of: Callable[..., torch.Tensor]) -> Iterator[None]:
-    """Registers hooks on the layers and their base layers; removes them on exit."""
+def as_inputs(model: nn.Module, batch: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the batch with its tensors on the model's device."""
+    device = device_of(model)
+    return {key: value.to(device) if isinstance(value, torch.Tensor) else value for key, value in batch.items()}
+
+
+@torch.no_grad()
+def collect(model: nn.Module, layers: Layers, batches: Iterable[Mapping[str, Any]]) -> dict[str, Seen]:
+    """Run the model on batches and record the inputs of layers."""
+    seen = {name: Seen() for name in layers}
+    decoders = beyond_the_mask(model)
+    mask: torch.Tensor | None = None
+
+    def kept(layer: nn.Module, x: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+        """The rows of values (tokens, d) whose tokens are no padding."""
+        return values.reshape(-1, values.shape[-1])[rows_and_kept(x, None if layer in decoders else mask)[1]]
 
     def watch_inputs(name: str, compress: torch.Tensor) -> Any:
         def before(layer: nn.Module, args: tuple[torch.Tensor, ...]) -> None:
-            x = args[0].reshape(-1, args[0].shape[-1])[kept_of(layer, args[0])]
-            seen[name].add_inputs(x.cpu().double() @ compress.T)
+            seen[name].parts.append(kept(layer, args[0], args[0]).cpu().double() @ compress.T)
 
         return before
 
     def watch_outputs(name: str, layer: nn.Module) -> Any:
         def after(_: nn.Module, args: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
-            y = output.reshape(-1, output.shape[-1])[kept_of(layer, args[0])]
+            y = kept(layer, args[0], output)
             seen[name].base_square += float(y.float().square().sum(1).cpu().double().sum())
 
         return after
@@ -62,26 +70,6 @@ def _watching(layers: Layers, seen: Mapping[str, Seen], kept_of: Callable[..., t
             stack.callback(layer.register_forward_pre_hook(watch_inputs(name, layer_map.compress)).remove)
             base: Any = layer.get_base_layer()  # type: ignore[operator]
             stack.callback(base.register_forward_hook(watch_outputs(name, layer)).remove)
-        yield
-
-
-def as_inputs(model: nn.Module, batch: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the batch with its tensors on the model's device."""
-    device = device_of(model)
-    return {key: value.to(device) if isinstance(value, torch.Tensor) else value for key, value in batch.items()}
-
-
-@torch.no_grad()
-def collect(model: nn.Module, layers: Layers, batches: Iterable[Mapping[str, Any]]) -> dict[str, Seen]:
-    """Runs the model on batches and records the inputs of layers."""
-    seen = {name: Seen() for name in layers}
-    decoders = beyond_the_mask(model)
-    mask: torch.Tensor | None = None
-
-    def kept_of(layer: nn.Module, x: torch.Tensor) -> torch.Tensor:
-        return rows_and_kept(x, None if layer in decoders else mask)[1]
-
-    with _watching(layers, seen, kept_of):
         for batch in batches:
             given = batch.get("attention_mask")
             mask = given.bool() if isinstance(given, torch.Tensor) and given.dim() == 2 else None
@@ -90,7 +78,7 @@ def collect(model: nn.Module, layers: Layers, batches: Iterable[Mapping[str, Any
 
 
 def rows_of(batches: Sequence[Mapping[str, Any]]) -> int:
-    """Returns the number of rows in batches."""
+    """Return the number of rows in batches."""
     return sum(len(next(iter(batch.values()))) for batch in batches)
 
 
@@ -101,7 +89,7 @@ Norms = dict[str, float | None]
 
 
 def _parts(layer: Any, adapter_name: str) -> Iterator[tuple[str, nn.Parameter]]:
-    """Yields each parameter of the layer's branch with the name of its part."""
+    """Yield each parameter of the layer's branch with the name of its part."""
     for holder in layer.adapter_layer_names:
         holders = getattr(layer, holder)
         if not isinstance(holders, nn.ModuleDict) or adapter_name not in holders:
@@ -112,7 +100,7 @@ def _parts(layer: Any, adapter_name: str) -> Iterator[tuple[str, nn.Parameter]]:
 
 
 def _loss(model: Any, rows: dict[str, Any]) -> torch.Tensor:
-    """Returns the loss of training; of a classifier or an encoder-decoder, whose labels are others, its own."""
+    """Return the loss of training; of a classifier or an encoder-decoder, whose labels are others, its own."""
     base = model.get_base_model()
     if not base.can_generate() or base.config.is_encoder_decoder:
         own: torch.Tensor = model(**rows).loss
@@ -123,7 +111,7 @@ def _loss(model: Any, rows: dict[str, Any]) -> torch.Tensor:
 def gradient_norms(
     model: Any, layers: Mapping[str, nn.Module], adapter_name: str, batch: Mapping[str, Any]
 ) -> dict[str, Norms] | None:
-    """Returns the norm of the loss gradient for each part of each layer's branch."""
+    """Return the norm of the loss gradient for each part of each layer's branch."""
     if "labels" not in batch:
         return None
     parts = [(name, part, p) for name, layer in layers.items() for part, p in _parts(layer, adapter_name)]

@@ -13,13 +13,10 @@ from qweft.text import many
 
 
 class Sampler:
-    """Chooses the next token, greedily or at random.
+    """Chooses the next token.
 
-    Args:
-        temperature: 0 chooses the most probable token. Above 0, tokens are sampled in proportion to
-            p^(1 / temperature).
-        top_p: Sample from the smallest set of tokens with at least this total probability.
-        seed: Seed of the samples.
+    At temperature 0 it is the most probable one. Above, one is drawn in proportion to p^(1 / temperature), from the
+    smallest set with at least the total probability `top_p`.
     """
 
     def __init__(self, temperature: float, top_p: float, seed: int):
@@ -33,9 +30,6 @@ class Sampler:
 
         Args:
             logits: (vocabulary,), of any dtype.
-
-        Raises:
-            QweftError: If no token has a probability, since the logits hold NaN or infinity.
         """
         if self._temperature == 0:
             return int(logits.argmax())
@@ -61,9 +55,6 @@ class Pieces:
 
     A token of a byte-level vocabulary may be part of a character. A Chinese character has three bytes and often three
     tokens. Incomplete characters are held back.
-
-    Args:
-        tokenizer: A transformers tokenizer.
     """
 
     def __init__(self, tokenizer: Any):
@@ -139,14 +130,7 @@ class Answer:
 class Answering:
     """An iterator over the text of an answer in pieces; `answer` is available at its end.
 
-    Args:
-        model: A causal language model in evaluation mode.
-        tokenizer: The model's tokenizer.
-        prompt: Tokens of the prompt.
-        sampler: Chooses each token.
-        most: Most tokens of the answer.
-        room: Tokens left in the model's context; `None` means no limit.
-        left_out: Number of turns that are not in the prompt.
+    It has at most `most` tokens, and no more than the `room` left in the model's context (`None`: no limit).
     """
 
     def __init__(

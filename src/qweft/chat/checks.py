@@ -20,16 +20,8 @@ BASE = "base"
 def check_chat(adapter: Path, config: ChatConfig, overrides: Mapping[str, Any]) -> tuple[ModelConfig, dict[str, Path]]:
     """Check what can be checked before the models are loaded.
 
-    Args:
-        adapter: The adapter's folder.
-        config: Options; `beside` names the second model.
-        overrides: Keys of the section model that differ from the training run.
-
     Returns:
         The base model, and the adapters' folders by name.
-
-    Raises:
-        QweftError: If an option is wrong, or as `check_adapters`.
     """
     config.check()
     folders = [adapter]
@@ -54,12 +46,7 @@ def short_name(folder: Path) -> str:
 
 
 def check_adapters(folders: Mapping[str, Path], overrides: Mapping[str, Any]) -> ModelConfig:
-    """Check that adapters can answer token by token, all on one copy of one base model; return that model.
-
-    Raises:
-        QweftError: If a folder has no adapter, an adapter is unsuitable or belongs to another base model, or the base
-            model is not there.
-    """
+    """Check that adapters can answer token by token, all on one copy of one base model; return that model."""
     given = overrides.get("model", {})
     for folder in folders.values():
         check_folder(folder)

@@ -31,11 +31,7 @@ class ChatConfig:
     model: ModelConfig = field(default_factory=ModelConfig)
 
     def check(self) -> None:
-        """Check value ranges.
-
-        Raises:
-            QweftError: If a value is out of range.
-        """
+        """Check value ranges."""
         if self.max_new_tokens < 1:
             raise QweftError(f"--max-new-tokens {self.max_new_tokens}: an answer has at least 1 token")
         if not (math.isfinite(self.temperature) and self.temperature >= 0):

@@ -40,12 +40,7 @@ class Dialogue:
     saved: bytes = b""
 
     def messages(self, number: int, left_out: int = 0) -> list[Message]:
-        """Return the conversation as one chat model sees it.
-
-        Args:
-            number: Index of the chat model.
-            left_out: Number of the oldest turns to leave out. The system message is always included.
-        """
+        """Return the conversation as one chat model sees it."""
         found = [] if self.system is None else [Message("system", self.system)]
         for turn in self.turns[left_out:]:
             found += [Message("user", turn.question), Message("assistant", turn.answers[number])]
@@ -106,11 +101,7 @@ def is_command(line: str) -> bool:
 
 
 def obey(line: str, dialogue: Dialogue, names: list[str]) -> tuple[Dialogue | None, str]:
-    """Execute a command; return the new conversation, or `None` to end the chat, and the text to display.
-
-    Raises:
-        QweftError: If the command is unknown, its argument is invalid, or the conversation cannot be saved.
-    """
+    """Execute a command; return the new conversation, or `None` to end the chat, and the text to display."""
     name, _, rest = line.strip().partition(" ")
     rest = rest.strip()
     if name in ("/quit", "/exit"):

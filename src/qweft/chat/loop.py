@@ -19,18 +19,7 @@ UNSAVED = "the conversation is gone; /save FILE.jsonl keeps one"
 
 
 def chat(adapter: Path, config: ChatConfig, overrides: dict[str, Any], as_json: bool = False) -> None:
-    """Chat with an adapter in a terminal until Ctrl-D, or reads one question per line of standard input.
-
-    Args:
-        adapter: Folder of the adapter.
-        config: Options of the chat.
-        overrides: Keys of the section model that differ from the training run.
-        as_json: Read standard input, and print one JSON object per question.
-
-    Raises:
-        QweftError: If an option is invalid or the chat models cannot be loaded; without a terminal also for an invalid
-            line.
-    """
+    """Chat with an adapter in a terminal until Ctrl-D, or reads one question per line of standard input."""
     config.check()
     chat_models = open_chat_models(adapter, config, overrides)
     if as_json:
@@ -46,21 +35,9 @@ def chat(adapter: Path, config: ChatConfig, overrides: dict[str, Any], as_json: 
 def converse(
     chat_models: ChatModels, config: ChatConfig, screen: Screen, lines: Iterable[str], at_terminal: bool
 ) -> Dialogue:
-    """Answer questions and executes commands line by line.
+    """Answer questions and execute commands line by line; return the conversation at its end.
 
-    Args:
-        chat_models: The chat models.
-        config: Options of the generation.
-        screen: Shows answers and messages.
-        lines: Questions and commands.
-        at_terminal: Whether a user types the lines. Errors are then shown and do not end the chat, and Ctrl-C ends only
-            the current answers. Otherwise errors are raised, and Ctrl-C ends the program.
-
-    Returns:
-        The conversation at its end.
-
-    Raises:
-        QweftError: If a line is invalid and `at_terminal` is false.
+    At a terminal errors are shown and do not end the chat, and Ctrl-C ends only the current answers.
     """
     dialogue = Dialogue(config.system)
     with saying_when_stopped(lambda: UNSAVED if dialogue.turns else "nothing was said yet"):
@@ -130,11 +107,7 @@ def typed() -> Iterator[str]:
 
 
 def piped() -> Iterator[str]:
-    """Yield the lines of standard input.
-
-    Raises:
-        QweftError: If a line is not UTF-8.
-    """
+    """Yield the lines of standard input."""
     try:
         for number, line in enumerate(sys.stdin.buffer):
             # some programs begin a text with a byte order mark

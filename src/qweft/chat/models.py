@@ -29,17 +29,10 @@ def open_models(
 ) -> tuple[LoadedModel, dict[str, Any]]:
     """Load the base model once, and put each adapter on a module tree that shares its weights.
 
-    Args:
-        model: The base model.
-        folders: Folders of adapters by name.
-        with_base: Whether the base model answers, too.
-        way: What follows where an adapter changes weights of the base model: what cannot be, and the ways out.
+    `way` is what an error says where an adapter changes weights of the base model: what cannot be, and the ways out.
 
     Returns:
         The base model, and all models that answer by name, the base model as the last.
-
-    Raises:
-        QweftError: If a model or an adapter does not load, or an adapter changed weights that others share.
     """
     loaded = load_model(model)
     is_alone = len(folders) == 1 and not with_base
@@ -123,16 +116,7 @@ class ChatModels:
 
 
 def open_chat_models(adapter: Path, config: ChatConfig, overrides: dict[str, Any]) -> ChatModels:
-    """Load the models of a chat.
-
-    Args:
-        adapter: Folder of the adapter.
-        config: Options; `beside` names the second model.
-        overrides: Keys of the section model that differ from the training run.
-
-    Raises:
-        QweftError: As `check_chat` and `open_models`.
-    """
+    """Load the models of a chat."""
     model, folders = check_chat(adapter, config, overrides)
     way = "nothing can answer beside it; leave --beside out"
     loaded, models = open_models(model, folders, config.beside == BASE, way)

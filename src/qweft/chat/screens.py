@@ -78,11 +78,7 @@ class JsonLines:
 
 
 class Terminal:
-    """Show two answers in two columns in a wide terminal, otherwise one below the other.
-
-    Args:
-        console: The console.
-    """
+    """Show two answers in two columns in a wide terminal, otherwise one below the other."""
 
     def __init__(self, console: Console):
         self._console = console

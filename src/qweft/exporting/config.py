@@ -51,11 +51,7 @@ class ExportConfig:
 
 
 def check_export(config: ExportConfig) -> None:
-    """Check value ranges.
-
-    Raises:
-        QweftError: If a value is out of range.
-    """
+    """Check value ranges."""
     if config.calibration_tokens < 1:
         raise QweftError(
             f"calibration_tokens must be at least 1, got {config.calibration_tokens}; 16384 is the default"
@@ -75,11 +71,7 @@ def check_export(config: ExportConfig) -> None:
 
 
 def check_gguf_type(model_type: Any) -> None:
-    """Check that GGUF files are written for models of a type.
-
-    Raises:
-        QweftError: If they are not.
-    """
+    """Check that GGUF files are written for models of a type."""
     if model_type not in GGUF_MODEL_TYPES:
         raise QweftError(
             f"GGUF is written for models of type {' and '.join(GGUF_MODEL_TYPES)}, and the base model's is "

@@ -105,9 +105,6 @@ def write_adapter(path: Path, lora: Lora, config: Any, name: str, base: str) -> 
     """Write a LoRA as a GGUF file, which llama.cpp adds to any GGUF file of the base model.
 
     llama.cpp scales B A by alpha over the rank; both are equal here, since B contains the scaling.
-
-    Raises:
-        QweftError: If the architecture is not supported, or GGUF has no tensor for a layer.
     """
     layout = Layout(config)
     writer = opened(path, layout, GGUFType.ADAPTER, name)
@@ -132,11 +129,7 @@ def read_adapter(path: Path, lora: Lora, config: Any) -> Lora:
 
 
 def stored_names(layout: Layout, layers: Mapping[str, Any]) -> dict[str, str]:
-    """Return GGUF's name of each layer's weight, "blk.0.attn_q.weight".
-
-    Raises:
-        QweftError: If GGUF has no tensor for a layer.
-    """
+    """Return GGUF's name of each layer's weight, "blk.0.attn_q.weight"."""
     names = layout.names()
     found = {layer: names.get_name(f"{layer}.weight", (".weight",)) for layer in layers}
     lost = next((layer for layer, name in found.items() if name is None), None)
@@ -169,11 +162,7 @@ FILE_TYPES = {
 
 
 def check_convertible(model: Any, tokenizer: Any) -> None:
-    """Check that `write_model` can convert a model and its tokenizer.
-
-    Raises:
-        QweftError: Naming what GGUF or llama.cpp would compute otherwise, or not at all.
-    """
+    """Check that `write_model` can convert a model and its tokenizer."""
     config = model.config
     check_gguf_type(config.model_type)
     if config.hidden_act != "silu":
@@ -191,11 +180,7 @@ def check_convertible(model: Any, tokenizer: Any) -> None:
 
 
 def write_model(path: Path, model: Any, tokenizer: Any, name: str) -> None:
-    """Write a model as a GGUF file in the type of its weights; vectors are float32, as llama.cpp wants them.
-
-    Raises:
-        QweftError: As `check_convertible`, or GGUF has no tensor for one of the model's.
-    """
+    """Write a model as a GGUF file in the type of its weights; vectors are float32, as llama.cpp wants them."""
     check_convertible(model, tokenizer)
     layout = Layout(model.config)
     writer = opened(path, layout, GGUFType.MODEL, name)
@@ -244,11 +229,7 @@ def _rope_factors(model: Any) -> torch.Tensor | None:
 
 
 def pre_tokenizer(tokenizer: Any) -> str:
-    """Return llama.cpp's name for how a tokenizer splits text before it merges bytes.
-
-    Raises:
-        QweftError: If llama.cpp has none that splits so, as far as Qweft knows.
-    """
+    """Return llama.cpp's name for how a tokenizer splits text before it merges bytes."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
     contents = json.loads(backend.to_str()) if backend is not None else {}
     model, normalizer = contents.get("model") or {}, contents.get("normalizer")
@@ -277,11 +258,7 @@ def _steps(found: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _add_vocabulary(writer: GGUFWriter, tokenizer: Any, size: int) -> None:
-    """Add tokens, merges, special tokens and the chat template.
-
-    Raises:
-        QweftError: If the tokenizer has tokens beyond the model's embeddings.
-    """
+    """Add tokens, merges, special tokens and the chat template."""
     tokens = {number: token for token, number in tokenizer.get_vocab().items()}
     if max(tokens) >= size:
         raise QweftError(

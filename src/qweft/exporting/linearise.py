@@ -30,11 +30,7 @@ class LayerFit:
 
 
 def layers_of(model: Any, adapter_name: str) -> dict[str, QwthnLinear]:
-    """Return the layers with this adapter by their names in the base model.
-
-    Raises:
-        QweftError: If no layer has the adapter.
-    """
+    """Return the layers with this adapter by their names in the base model."""
     base: nn.Module = base_of(model)
     layers = {
         name: module

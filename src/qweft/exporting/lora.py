@@ -107,15 +107,7 @@ def write_lora(folder: Path, lora: Lora, config: LoraConfig) -> None:
 
 
 def plain_lora(model: Any, adapter_name: str = "default") -> Lora:
-    """Return an adapter of PEFT's LoRA as one rank, with its scaling inside B.
-
-    Args:
-        model: A PEFT model with the adapter, of no variant of LoRA.
-        adapter_name: Name of the adapter.
-
-    Raises:
-        QweftError: If a layer is no linear one, or computes more than B A x.
-    """
+    """Return an adapter of PEFT's LoRA as one rank, with its scaling inside B."""
     base: nn.Module = model.get_base_model()
     layers: dict[str, Any] = {name: each for name, each in base.named_modules() if isinstance(each, LoraLayer)}
     rank = max(len(layer.lora_A[adapter_name].weight) for layer in layers.values() if adapter_name in layer.lora_A)

@@ -22,13 +22,7 @@ Batch = Mapping[str, torch.Tensor]
 
 @contextmanager
 def replaced(model: Any, lora: Lora, adapter_name: str = "default") -> Iterator[None]:
-    """Compute a LoRA in the places of an adapter's layers; modules trained whole stay as they are.
-
-    Args:
-        model: The PEFT model with the adapter.
-        lora: The LoRA, of the adapter's layers.
-        adapter_name: Name of the adapter.
-    """
+    """Compute a LoRA in the places of an adapter's layers; modules trained whole stay as they are."""
     layers, hooks = layers_of(model, adapter_name), []
 
     def added(name: str) -> Any:

@@ -68,17 +68,7 @@ class ExportPlan:
 
 
 def plan_export(adapter: Path, options: Mapping[str, Any] | None, needs_weights: bool = False) -> ExportPlan:
-    """Check everything that can be checked before an adapter is exported.
-
-    Args:
-        adapter: The adapter's folder.
-        options: Fields of `ExportConfig`. Its sections hold only keys that differ from the training run.
-        needs_weights: Whether the model's weights are needed, or only its shapes.
-
-    Raises:
-        QweftError: If the adapter cannot be exported to the format, an option is wrong, the output folder holds
-            something else, or the data or the model are not there.
-    """
+    """Check everything that can be checked before an adapter is exported."""
     given = dict(options or {})
     overrides = {name: given.pop(name) for name in SECTIONS if name in given}
     config = ExportConfig(**given)
@@ -178,9 +168,6 @@ def load_rows(plan: ExportPlan, tokenizer: Any) -> tuple[list[Encoded], list[Enc
     """Return the held-out rows, used neither for training nor for the fit, and the calibration rows.
 
     The first calibration rows within the limit of tokens are taken, but at least two.
-
-    Raises:
-        QweftError: If a source cannot be read or has too few rows, or the adapter was trained on held-out rows.
     """
     data, split = load_data(plan.held_out, tokenizer), plan.evaluation.split
     check_unseen(plan.adapter, plan.overrides, data, split, tokenizer)

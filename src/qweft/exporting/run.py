@@ -45,11 +45,7 @@ In float32 and in half precision: both compute in a different order, and a merge
 
 
 def preview(adapter: Path, options: Mapping[str, Any] | None = None) -> Preview:
-    """Return a summary of what `export` would do, without loading weights.
-
-    Raises:
-        QweftError: If `export` could not start.
-    """
+    """Return a summary of what `export` would do, without loading weights."""
     plan = plan_export(adapter, options)
     loaded, lines = shapes_of(adapter, plan.model)
     held_out, calibration = load_rows(plan, loaded.tokenizer)
@@ -278,9 +274,6 @@ def _judged_as_written(opened: _Opened, written: Any, report: ExportReport, forc
     """Return the report with the loss of the merged model, whose weights half precision has rounded again.
 
     The differences of single logits were those of the adapter before that, and are left out.
-
-    Raises:
-        QweftError: If that loses too much of the adapter's gain, unless `force` is true.
     """
     pad = int(opened.loaded.tokenizer.pad_token_id)
     loss = held_out_loss(written, opened.held_out, pad, opened.plan.evaluation.batch_size).loss

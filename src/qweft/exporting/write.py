@@ -39,11 +39,7 @@ class Made:
 
 
 def check_target(to: Target, base: nn.Module, tokenizer: Any) -> None:
-    """Check that an export to a format can be written, before anything is fitted.
-
-    Raises:
-        QweftError: If the format cannot hold the model or the adapter.
-    """
+    """Check that an export to a format can be written, before anything is fitted."""
     model: Any = base
     if to == "lora":
         return

@@ -35,10 +35,6 @@ def name_base_model(folder: Path, hub_id: str | None) -> None:
     """Replace the local path of the base model in an adapter that was just saved, as PEFT writes it.
 
     The config names the hub id. Without one it keeps the path, as nothing else can be loaded; the card never does.
-
-    Args:
-        folder: Folder of the adapter.
-        hub_id: Hub id of the base model; `None` if it is not on the hub.
     """
     file, card = folder / CONFIG_NAME, folder / "README.md"
     config = json.loads(file.read_text("utf-8"))
@@ -62,13 +58,7 @@ model = PeftModel.from_pretrained(base_model, "this folder or repository")
 
 
 def run_card(record: Mapping[str, Any], adapter: Any, shapes: dict[str, tuple[int, ...]]) -> str:
-    """Return the text of README.md for an adapter's folder.
-
-    Args:
-        record: The run's record, with the keys of run.json.
-        adapter: The adapter's PEFT config.
-        shapes: Shapes of its tensors by their keys in the file.
-    """
+    """Return the text of README.md for an adapter's folder."""
     config, data, training = record["config"], record["data"], record["config"]["training"]
     base, adapted, fit = record["base"], record["adapted"], record["training"]
     method = escaped(str(config["adapter"].get("preset") or adapter.peft_type.value))

@@ -89,11 +89,7 @@ def plan_push(folder: Path, repository: str, private: bool = True, base_model: s
 
 
 def _check_paths(file: Path, config: dict[str, Any], base_model: str | None) -> None:
-    """Check that an adapter's config names no path of this machine but that of the base model, which is replaced.
-
-    Raises:
-        QweftError: It does.
-    """
+    """Check that an adapter's config names no path of this machine but that of the base model, which is replaced."""
     waiting = [(name, value) for name, value in config.items() if name not in (BASE, *TEXTS)]
     while waiting:
         name, value = waiting.pop()

@@ -6,11 +6,7 @@ from qweft.errors import QweftError
 
 
 def server() -> Any:
-    """Import and return the module of the server.
-
-    Raises:
-        QweftError: If that fails: the packages are there, so it is transformers' server that differs.
-    """
+    """Import and return the module of the server."""
     try:
         import qweft.serve.run as run
     except ImportError as error:

@@ -37,10 +37,6 @@ class Circuits:
     """The circuits of one model and their recorded values.
 
     The values are those that the answer uses. So nothing is computed twice, and the answer does not change.
-
-    Args:
-        model: The base model, or a `PeftModel` of it; observed from now on.
-        tokenizer: The model's tokenizer.
     """
 
     def __init__(self, model: Any, tokenizer: Any):
@@ -61,21 +57,13 @@ class Circuits:
         return list(self._cores)
 
     def circuit_of(self, layer: str) -> Circuit:
-        """Return the circuit of a layer.
-
-        Raises:
-            QweftError: If no layer of this name has a circuit.
-        """
+        """Return the circuit of a layer."""
         circuit = self._core(layer).circuit
         assert circuit is not None  # circuit_layers
         return circuit
 
     def expectations_of(self, layer: str) -> list[TokenExpectations]:
-        """Return the values of a layer's circuit for the latest tokens, in text order; empty before the first answer.
-
-        Raises:
-            QweftError: If no layer of this name has a circuit, or the layer does not process each token exactly once.
-        """
+        """Return the values of a layer's circuit for the latest tokens in text order; empty before an answer."""
         self._core(layer)
         with self._lock:
             if layer in self._uneven:

@@ -42,11 +42,7 @@ class PageConfig(ChatConfig):
 
 
 def check_server(port: int, command: str) -> None:
-    """Check a port, and that the packages of a server are there.
-
-    Raises:
-        QweftError: If the port is out of range, or a package is missing.
-    """
+    """Check a port, and that the packages of a server are there."""
     if not 0 <= port < 65536:
         raise QweftError(f"--port {port}: ports are 0 to 65535")
     missing = next((name for name in PACKAGES if find_spec(name) is None), None)
@@ -59,16 +55,8 @@ def check_serve(
 ) -> tuple[ModelConfig, dict[str, Path]]:
     """Check what can be checked before a model is loaded.
 
-    Args:
-        targets: FOLDER or NAME=FOLDER of each adapter.
-        config: The options.
-        overrides: Keys of the section model that differ from the training runs.
-
     Returns:
         The base model, and the adapters' folders by name.
-
-    Raises:
-        QweftError: If an option is wrong, two adapters have one name, or as `check_adapters`.
     """
     check_server(config.port, "serve")
     folders: dict[str, Path] = {}

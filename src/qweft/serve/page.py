@@ -34,15 +34,7 @@ HEADERS = {
 
 
 def add_page(app: Any, models: Mapping[str, Any], tokenizer: Any, origin: str, config: PageConfig) -> str:
-    """Add the page to the server's application; return its token.
-
-    Args:
-        app: The application, which answers for the models by name.
-        models: The models, side by side on the page.
-        tokenizer: Their tokenizer.
-        origin: Origin of the base model.
-        config: Settings that the page begins with.
-    """
+    """Add the page to the server's application; return its token."""
     circuits = {name: Circuits(model, tokenizer) for name, model in models.items()}
     state = {
         "voices": [{"name": name, "layers": each.layers} for name, each in circuits.items()],
@@ -94,12 +86,7 @@ def _file(content: bytes, kind: str) -> Any:
 
 
 class Guarded:
-    """An application whose requests must carry a token: other users of this machine can reach the port, too.
-
-    Args:
-        app: The application.
-        token: The token, in the address of the page or in a header, as OpenAI's clients send an API key.
-    """
+    """An application whose requests must carry a token: other users of this machine can reach the port, too."""
 
     def __init__(self, app: Any, token: str) -> None:
         self.app = app

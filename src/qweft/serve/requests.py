@@ -137,11 +137,7 @@ class Response(Checked, ResponseHandler):
 
 
 class Standing:
-    """Stands for a model, and is it but for what a subclass changes.
-
-    Args:
-        model: The model.
-    """
+    """Stands for a model, and is it but for what a subclass changes."""
 
     def __init__(self, model: Any) -> None:
         self._model = model
@@ -164,13 +160,7 @@ class Unparsed(Standing):
 
 
 class Seeded(Standing):
-    """A model that draws one answer, from the request's own seed if it has one, whatever is drawn at the same time.
-
-    Args:
-        model: The model.
-        settings: The request's settings, with its seed.
-        stopped: Set when no further token is generated.
-    """
+    """A model that draws one answer, from the request's own seed if it has one, whatever is drawn at the same time."""
 
     def __init__(self, model: Any, settings: Any, stopped: Event) -> None:
         super().__init__(model)
@@ -195,11 +185,7 @@ class Seeded(Standing):
 
 
 class WithinContext(GenerateManager):
-    """One thread that generates: a question and its answer together are no longer than the model's context.
-
-    Args:
-        context: Most tokens of both.
-    """
+    """One thread that generates: a question and its answer together are no longer than the model's context."""
 
     def __init__(self, context: int) -> None:
         super().__init__()

@@ -48,11 +48,7 @@ ALONE = (
 
 
 class Adapters(ModelManager):
-    """The models of the server: those that it was started with, and no other.
-
-    Args:
-        models: Models with their tokenizers by name.
-    """
+    """The models of the server: those that it was started with, and no other."""
 
     def __init__(self, models: Mapping[str, Answers]) -> None:
         super().__init__(device="cpu", model_timeout=-1)  # it loads nothing, so that its device means nothing
@@ -103,15 +99,7 @@ class OneAtATime(GenerationState):
 
 
 def open_served(model: ModelConfig, folders: Mapping[str, Path]) -> dict[str, Answers]:
-    """Load the models of a server: each adapter with the chat template of its run, and the base model.
-
-    Args:
-        model: The base model.
-        folders: Folders of adapters by name.
-
-    Raises:
-        QweftError: As `qweft.chat.models.open_models`.
-    """
+    """Load the models of a server: each adapter with the chat template of its run, and the base model."""
     loaded, models = open_models(model, folders, with_base=True, way=ALONE)
     tokenizers = {name: own_template(loaded, folder) for name, folder in folders.items()}
     return {name: answers(each, tokenizers.get(name, loaded.tokenizer)) for name, each in models.items()}
@@ -160,13 +148,6 @@ def application(models: Mapping[str, Answers], host: str) -> Any:
 
     A page in a browser may look up a name that leads to this machine. So a server of this machine alone answers only to
     its own names.
-
-    Args:
-        models: Models with their tokenizers by name.
-        host: Address that it listens at.
-
-    Raises:
-        QweftError: If the installed transformers has another server.
     """
     first, _ = next(iter(models.values()))
     manager, state = Adapters(models), OneAtATime(context_of(base_of(first)) or CONTEXT)
@@ -215,17 +196,7 @@ class Server(uvicorn.Server):
 
 
 def serve(model: ModelConfig, folders: Mapping[str, Path], config: ServeConfig, tell: Callable[[str], None]) -> None:
-    """Serve adapters until it is stopped.
-
-    Args:
-        model: The base model.
-        folders: Folders of adapters by name.
-        config: The address.
-        tell: Called with the address once requests are answered.
-
-    Raises:
-        QweftError: As `open_served`, or the address cannot be listened at.
-    """
+    """Serve adapters until it is stopped."""
     with _listening(config.host, config.port) as listening:
         app = application(open_served(model, folders), config.host)
         shown = f"[{config.host}]" if ":" in config.host else config.host
@@ -236,17 +207,7 @@ def serve(model: ModelConfig, folders: Mapping[str, Path], config: ServeConfig, 
 def serve_page(
     model: ModelConfig, folders: Mapping[str, Path], config: PageConfig, tell: Callable[[str], None]
 ) -> None:
-    """Serve the page on this machine until it is stopped.
-
-    Args:
-        model: The base model.
-        folders: Folders of the adapter and, if wanted, of the second one, by name.
-        config: Options of the chat, and the port.
-        tell: Called with the address of the page, which holds its token.
-
-    Raises:
-        QweftError: As `qweft.chat.models.open_models`, or the port cannot be had.
-    """
+    """Serve the page on this machine until it is stopped."""
     with _listening("127.0.0.1", config.port) as listening:
         app, token = page_application(model, folders, config)
         tell(f"http://127.0.0.1:{listening.getsockname()[1]}/?token={token}")
