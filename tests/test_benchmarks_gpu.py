@@ -90,41 +90,6 @@ def test_a_part_that_fails_or_has_no_time_stops_no_other(monkeypatch):
     assert given["kernels"] == pytest.approx(30) and given["circuit"] == pytest.approx(34.2857, abs=1e-3)
 
 
-def test_a_cut_is_on_the_page():
-    row = {"seconds": 1.0, "ratio": 1.0, "quartiles": [1.0, 1.0], "rounds": 1, "peak": 2**30}
-    step = {"layers": 20, "whole": 28, "rows": 2, "length": 8, "r8_L8": {"lora_of_peft": row}}
-    load = {"load": {"cpu_by_others": 0.5}}
-    results = {
-        "kernels": {"seconds": 9.0, "missing": ["12:float64"], **load},
-        "tests": {"passed": 3, "failed_tests": ["test_a::b"], "left_out": {"needs two": 2}, "cut": True, **load},
-        "circuit": {"shapes": {"n4_T8": {"fused": row, "pytorch": row}}, "cut": ["n9_T8"], **load},
-        "step 135M": {"failed": "OutOfMemoryError: no room", **load},
-        "step 7B": {**step, **load},
-        "generation": {"tokens": 24, "batches": {"1": {"lora_of_peft": row}}, **load},
-        "device": "cuda",
-        "seconds": 500.0,
-        "machine": {
-            **dict.fromkeys(("python", "torch", "cuda", "triton", "transformers", "peft", "cpu", "date"), "1"),
-            **{"device_name": "Card", "processors": 132, "memory": 80 * 2**30, "taken_by_others": 2**30},
-            **{"driver": "580", "cores": 16, "git_commit": "abc"},
-        },
-    }
-    page = gpu_page.section(results)
-    for said in (
-        "Card, 132 multiprocessors, 80 GiB of which others held 1.0 at the start; driver 580",
-        "**Cut off by the time limit**: the others did not run",
-        "- failed: `test_a::b`",
-        "without 12:float64",
-        "It did not run: OutOfMemoryError: no room",
-        "**20 of 28 layers**",
-        "**Cut off by the time limit**: batches 8, 32",
-        "**Cut off by the time limit**: n9_T8",
-        "tests 50%",
-    ):
-        assert said in page, said
-    assert "rehearsal" not in page
-
-
 def test_layers_are_left_out_where_memory_is_short():
     shape = gpu_models.SHAPES["7B"]
     assert gpu_models.layers_that_fit(shape, 80 * 2**30) == 28

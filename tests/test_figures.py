@@ -26,14 +26,6 @@ def test_a_committed_picture_is_that_of_the_results(picture):
         assert texts(kept) == texts(picture.svg(theme))
 
 
-@pytest.mark.parametrize("picture", PICTURES, ids=lambda picture: picture.name)
-def test_a_picture_is_small_and_repeats_itself(picture):
-    first, again = picture.svg("light"), picture.svg("light")
-    assert first == again and len(first) < 100_000
-    assert not re.search(r"20\d\d-\d\d-\d\d|matplotlib", first)
-    assert "<script" not in first and not re.search(r'(href|src)="(?!#)', first)
-
-
 def test_every_picture_stands_on_a_page_in_both_colours_with_words():
     kept = {path.name for path in FOLDER.glob("*.svg")}
     assert kept == {picture.file(theme).name for picture in PICTURES for theme in THEMES}

@@ -10,11 +10,8 @@ import sys
 import time
 
 import pytest
-import shtab
 
-from qweft.cli.completion import DEVICES, all_words
 from qweft.cli.main import COMMANDS, main
-from qweft.devices.catalogue import catalogue
 
 TAB, ALL = "\t", "\x1b*"  # bash: M-* puts in all that can stand there
 START = {
@@ -137,24 +134,6 @@ def helped(command, capsys):
     out = capsys.readouterr().out
     found = set(re.findall(r"^  (?:-h, )?(--[a-zA-Z][\w.-]*)", out, re.M))
     return {re.sub(r"\.(NAME|KEY)\b.*", ".", name) for name in found}
-
-
-def test_words_of_each_kind():
-    subparsers = next(action for action in all_words("bash")._actions if isinstance(action.choices, dict)).choices
-    words = {
-        command: {action.option_strings[0]: action for action in parser._actions if action.option_strings}
-        for command, parser in subparsers.items()
-    }
-    assert list(words) == [*COMMANDS, "help"]
-    train, compare, evaluate = words["train"], words["compare"], words["evaluate"]
-    assert train["--data.overlong"].choices == ("cut", "drop") and not hasattr(train["--data.overlong"], "complete")
-    assert train["--output"].complete is shtab.FILE and not hasattr(train["--training.max_steps"], "complete")
-    assert train["--dry-run"].nargs == 0 and "--adapter." in train
-    assert evaluate["--max-circuits"].choices is None
-    assert evaluate["--readout"].choices == ("inverse", "m3")  # optional
-    assert evaluate["--device"].choices == train["--training.device"].choices == DEVICES
-    assert {*DEVICES} == {entry.name for entry in catalogue() if ":" not in entry.name}
-    assert "--methods." in compare and not [name for name in compare if "NAME" in name]
 
 
 def test_nothing_heavy_is_imported_for_it():

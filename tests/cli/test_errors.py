@@ -84,10 +84,3 @@ def test_a_run_s_folder_in_the_place_of_its_adapter(tmp_path, capsys):
     (tmp_path / "adapter" / "adapter_config.json").write_text("{}")
     for words in (["chat", str(tmp_path)], ["push", str(tmp_path), "--repository", "me/mine"]):
         assert f"no adapter_config.json in it; did you mean {tmp_path / 'adapter'}?" in sentence(capsys, words)
-
-
-def test_the_base_model_of_a_run_has_no_default_in_the_help(capsys):
-    for command, shows in (("chat", False), ("serve", False), ("train", True)):
-        with pytest.raises(SystemExit):
-            main([command, "--help"])
-        assert ("(default: smollm2-135m-instruct)" in " ".join(capsys.readouterr().out.split())) is shows
