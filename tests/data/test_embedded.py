@@ -16,24 +16,6 @@ def test_false_steps_are_found(text):
     assert false_step(f"First {text}\nthen 1 + 1 = 2") == text
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "45*7=315, 1,200 - 200 = 1,000",
-        "$80 + $76 + €195 = €351",
-        "15 kg * 2 - 9 = 21",
-        "14÷1/2=28",
-        "10 / 20 = 50%",
-        "50% * 50% = 25%",
-        "20 questions x 10/100 = 2",
-        "2x+100=184",
-        "1 / 3 = 0.33",
-    ],
-)
-def test_true_steps_and_longer_expressions_pass(text):
-    assert false_step(text) is None
-
-
 def test_numbers_are_tidied_and_compared():
     assert tidy("36.0, 2.05, 14.00 = 1.0x") == "36, 2.05, 14 = 1x"
     assert last_number("x\n#### -1,042 ") == "-1042"

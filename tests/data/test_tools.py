@@ -7,7 +7,6 @@ import pytest
 from qweft.data.formats import to_conversation
 from qweft.data.template import shows_tools, with_template
 from qweft.data.tokens import tokenise
-from qweft.errors import QweftError
 from qweft.evaluation.generation import prompt_of
 from tests.data.tiny_tokenizer import learned_text, make_tokenizer
 
@@ -124,26 +123,3 @@ def test_answers_are_asked_for_with_the_tools(qwen):
 
 def asked(content=None, **more):
     return {"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": content, **more}]}
-
-
-@pytest.mark.parametrize(
-    ("row", "word"),
-    [
-        (asked([{"type": "image_url", "image_url": {"url": "u"}}]), "image_url"),
-        (asked([{"type": "text"}]), "only text"),
-        (asked([]), "no text content"),
-        (asked(tool_calls="x"), "not JSON"),
-        (asked(tool_calls=5), "not a list"),
-        (asked(tool_calls=[{"function": {}}]), "names no function"),
-        (asked(tool_calls=[call("{")]), "arguments of weather"),
-        (asked(tool_calls=[call([1])]), "no JSON object"),
-        (asked(tool_calls=[call({"x": float("nan")})]), "not what JSON can hold"),
-        ({"messages": [{"role": "user", "content": "q", "tool_calls": [call()]}]}, "an assistant alone"),
-        ({**asked("a"), "tools": "hammer"}, "not JSON"),
-        ({**asked("a"), "tools": [{"name": 5}]}, "names no function"),
-    ],
-)
-def test_what_cannot_be_learned_is_told(row, word):
-    with pytest.raises(QweftError) as fault:
-        to_conversation(row, "a.jsonl, row 7")
-    assert str(fault.value).startswith("a.jsonl, row 7: ") and word in str(fault.value)

@@ -74,9 +74,3 @@ def test_accuracy_is_that_of_our_own_losses(task, tokenizer):
     assert score.difference.standard_error == pytest.approx(differences.std().item() / 12**0.5)
     assert score.base.standard_error == pytest.approx(torch.tensor(right[0]).double().std().item() / 12**0.5)
     assert models[0].training and tokenizer.padding_side == "right"
-
-
-def test_a_limit(task, tokenizer):
-    found = run_harness(model_of(tokenizer, 0), tokenizer, [task[1]], 5, 2)
-    (score,) = compare_harness(found, found)
-    assert score.base.rows == 5 and score.difference.value == 0

@@ -6,8 +6,6 @@ import pytest
 import torch
 from peft import (
     LoraConfig,
-    PrefixTuningConfig,
-    PromptTuningConfig,
     get_peft_model,
 )
 from rich.console import Console
@@ -216,22 +214,6 @@ def test_the_base_column_is_the_base_model_whatever_the_file_holds(stranger, kin
         adapted.save_pretrained(adapter)
     base, alone = base_loss(adapter, model)
     assert base == alone
-
-
-@pytest.mark.parametrize("config", [
-    PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=2, modules_to_save=["lm_head"]),
-    PrefixTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=2, modules_to_save=["lm_head"]),
-], ids=lambda config: config.peft_type.value)  # fmt: skip
-def test_a_head_trained_beside_a_prompt_is_none_of_the_base_column(stranger, config, tmp_path):
-    adapter, base = stranger(), ModelConfig(str(tmp_path / "model"))
-    adapted = get_peft_model(load_model(base).model, config)
-    with torch.no_grad():
-        for parameter in adapted.parameters():
-            if parameter.requires_grad:
-                parameter += 0.3 * torch.randn_like(parameter)
-    adapted.save_pretrained(adapter)
-    measured, alone = base_loss(adapter, load_model(base))
-    assert measured == alone
 
 
 def test_a_qwthn_adapter_with_embeddings_is_measured_beside_the_base_model(stranger, tmp_path):

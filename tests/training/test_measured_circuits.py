@@ -63,34 +63,6 @@ def test_shots_train_too_and_their_seed_decides():
     assert any(not torch.allclose(first[1][name], exact[1][name], atol=1e-5) for name in first[1])
 
 
-@pytest.mark.parametrize(
-    ("keys", "words"),
-    [
-        ({"device": "nosy"}, "there is no device nosy"),
-        ({"device": "noisy", "noise": "papper"}, "there is no noise model papper"),
-        ({"device": "noisy", "noise_scale": 11.0}, "the largest factor is 10"),
-        ({"noise": "paper"}, "training.noise is paper, which training.device exact does not know"),
-        ({"noise_scale": 0.5}, "training.noise_scale is 0.5, which training.device exact does not know"),
-        (
-            {"device": "pennylane:default.qubit", "noise_scale": 0.1, "gradient": "parameter_shift"},
-            r"training\.noise_scale is 0\.1, and training\.device pennylane:default\.qubit has no noise model",
-        ),
-        ({"shots": 100, "gradient": "parameter_shift"}, "exact has no shots"),
-        ({"device": "shots", "shots": 100}, "training.device shots has no exact gradients; use training.gradient"),
-        (
-            {"device": "shots", "shots": 9, "noise": "paper", "gradient": "parameter_shift"},
-            "device shots takes no noise model, got paper; use noisy",
-        ),
-        ({"device": "shots", "gradient": "parameter_shift"}, "device shots needs a number of shots"),
-        ({"device": "noisy", "shots": 100}, "training.shots is 100, and with shots there are no exact gradients"),
-        ({"device": "noisy", "shots": 0, "gradient": "parameter_shift"}, "at least 1, or none, got 0"),
-    ],
-)
-def test_wrong_keys_are_told_before_anything_is_loaded(keys, words):
-    with pytest.raises(QweftError, match=words):
-        check_training(dataclasses.replace(EXACT, **keys))
-
-
 def test_a_device_that_may_cost_money_is_refused(tmp_path, monkeypatch):
     """A plugin may stand for a chip, and a training asks it for millions of circuits."""
     paid = dataclasses.replace(SHIFTED, device="pennylane:reference.qubit", shots=100)

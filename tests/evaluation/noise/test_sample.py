@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 
-from qweft.errors import QweftError
 from qweft.evaluation.noise.sample import ChosenTokens, Wanted
 
 
@@ -52,14 +51,6 @@ def test_calls_hold_the_longest_rows_first_and_each_new_token_by_itself():
     assert draw(rows_of(6, 10, 8), [10], batch=2).calls == (16, 5, 7, 1, 1, 1)  # a prompt of 7, and 3 that are read
     tokens = draw(rows_of(*[11] * 20), a_token=2, cap=19, batch=3)
     assert sum(tokens.calls) == 9 and 0 not in tokens.calls and len(tokens.calls) <= 3
-
-
-def test_rows_without_targets_are_never_chosen():
-    rows = rows_of(4, 4, 4)
-    rows[1] = rows[1] | {"labels": [-100] * 4}
-    assert draw(rows).rows == (0, 2)
-    with pytest.raises(QweftError, match="no row holds a token that is predicted"):
-        draw(rows[1:2])
 
 
 def test_chosen_tokens_are_found_in_any_batch_and_order():
