@@ -103,14 +103,6 @@ def test_the_gradient_of_k_at_the_start_is_the_gradient_of_the_weight_in_the_bas
         assert inside.norm() > 0.8 * largest  # random weights have no few directions; a pretrained model's come to 0.99
 
 
-def test_the_same_batches_give_the_same_basis_whatever_was_drawn_before():
-    torch.manual_seed(1)
-    first = adapted().state_dict()
-    torch.manual_seed(2)
-    second = adapted().state_dict()
-    assert all(torch.equal(first[key], second[key]) for key in first if "compress" in key or "expand" in key)
-
-
 def test_the_weight_s_own_directions():
     base = tiny_llama()
     wide = torch.nn.Linear(256, 300, bias=False)  # with singular values that fall slowly, as those of a model do
@@ -164,47 +156,6 @@ def test_nobody_need_ask_the_first_backward_pass_finds_them(core, checkpointing,
     assert trained(model)(**BATCH).loss.item() < start
 
 
-def test_checkpoints_computed_again_in_a_later_backward_pass_are_as_they_were():
-    other = {"input_ids": TOKENS.flip(1), "labels": TOKENS.flip(1)}
-    gradients = []
-    for checkpointing in (None, False, True):
-        model = adapted(found=False).train()
-        if checkpointing is not None:
-            model.gradient_checkpointing_enable({"use_reentrant": checkpointing})
-            model.enable_input_require_grads()
-        losses = model(**BATCH).loss, model(**other).loss
-        losses[0].backward(retain_graph=not checkpointing)
-        losses[1].backward()
-        if not checkpointing:
-            losses[0].backward()
-        gradients.append([p.grad.clone() for p in model.parameters() if p.requires_grad])
-        first = model(**BATCH).loss.item()
-        assert trained(model)(**BATCH).loss.item() < first
-    torch.testing.assert_close(gradients[0], gradients[1])
-
-
-def test_what_transformers_loads_is_trained_in_the_basis_that_it_has(tmp_path):
-    """It sets tensors without asking the modules that hold them."""
-    model = trained(adapted())
-    model.save_pretrained(tmp_path)
-    loaded = tiny_llama()
-    loaded.load_adapter(tmp_path, is_trainable=True)
-    assert without_bases(loaded) == []
-    wanted = matrices(model)
-    torch.testing.assert_close(loaded.train()(**BATCH).logits, model(**BATCH).logits)
-    trained(loaded, steps=1)
-    assert all(torch.equal(a, b) for a, b in zip(wanted.values(), matrices(loaded).values(), strict=True))
-
-
-def test_before_its_directions_are_found_an_adapter_is_as_the_base_model(tmp_path):
-    model = adapted(found=False)
-    with torch.no_grad():
-        assert torch.equal(model.train()(**BATCH).logits, tiny_llama()(**BATCH).logits)
-    model.save_pretrained(tmp_path)
-    again = PeftModel.from_pretrained(tiny_llama(), tmp_path, is_trainable=True)
-    assert without_bases(again) == without_bases(model) == ["default"]
-
-
 def test_compiled_or_not_they_are_found_and_as_one_graph_it_is_told():
     torch.compiler.reset()
     plain, compiled = adapted(found=False), adapted(found=False)
@@ -225,25 +176,6 @@ def test_compiled_or_not_they_are_found_and_as_one_graph_it_is_told():
     with pytest.raises(Exception, match=r"call qweft\.find_bases\(model, batches\) after get_peft_model"):
         torch.compile(layer, backend="eager", fullgraph=True)(torch.ones(1, 20))
     torch.compiler.reset()
-
-
-def test_how_rows_are_batched_does_not_matter():
-    short = torch.tensor([[5, 3, 8, 1, -100, -100, -100, -100, -100, -100, -100, -100]])
-    rows = [
-        (TOKENS[:1], TOKENS[:1]),
-        (TOKENS[1:], TOKENS[1:].where(torch.arange(12) > 7, -100)),
-        (short.clamp(0), short),
-    ]
-    one = [{"input_ids": torch.cat([row for row, _ in rows]), "labels": torch.cat([labels for _, labels in rows])}]
-    several = [{"input_ids": row, "labels": labels} for row, labels in rows]
-    first, second = adapted(found=False), adapted(found=False)
-    find_bases(first, one)
-    find_bases(second, several)
-    for one_layer, other in zip(layers_of(first).values(), layers_of(second).values(), strict=True):
-        for place in ("compress", "expand"):
-            a, b = (getattr(each.branch_of("default"), place).matrix() for each in (one_layer, other))
-            a, b = (each if place == "compress" else each.T for each in (a, b))
-            torch.testing.assert_close(a.T @ a, b.T @ b, atol=1e-3, rtol=0)  # the same span
 
 
 @pytest.mark.parametrize("core", ["linear", "quantum_linear", "mlp_linear"])
@@ -274,13 +206,6 @@ def test_directions_are_rounded_once_and_a_saved_adapter_has_them(kind, core, tm
     loaded = PeftModel.from_pretrained(tiny_llama().to(kind), tmp_path).eval()
     with torch.no_grad():
         assert torch.equal(loaded(**BATCH).logits, model(**BATCH).logits)
-
-
-def test_a_linear_branch_in_a_basis_is_merged():
-    model = trained(adapted())
-    with torch.no_grad():
-        before = model(**BATCH).logits
-        torch.testing.assert_close(model.merge_and_unload()(**BATCH).logits, before, atol=1e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize("qubits", [None, 3])

@@ -2,10 +2,9 @@
 
 import dataclasses
 import inspect
-import json
 
 import pytest
-from peft import LoraConfig, PeftConfig, PeftType, get_peft_model
+from peft import LoraConfig, PeftType, get_peft_model
 
 import qweft
 from qweft import QweftError, QwthnConfig
@@ -17,13 +16,6 @@ def test_presets_are_those_of_the_method():
     assert QwthnConfig.preset("qwthn").core == "quantum_weighted"
     assert QwthnConfig.preset("quantum_lora").compress == "dense"
     assert QwthnConfig.preset("qtha", r=4).r == 4
-
-
-def test_survives_json(tmp_path):
-    config = QwthnConfig.preset("qtha", modes={"20": [5, 2, 2, 1]}, rank_pattern={"q": 2}, target_modules=["q_proj"])
-    config.save_pretrained(tmp_path)
-    json.loads((tmp_path / "adapter_config.json").read_text())
-    assert PeftConfig.from_pretrained(tmp_path) == config
 
 
 @pytest.mark.parametrize(
@@ -73,27 +65,6 @@ def test_an_unknown_preset_is_named():
 def test_modes_that_do_not_fit_are_named(modes, message):
     with pytest.raises(QweftError, match=message):
         get_peft_model(tiny_llama(), QwthnConfig.preset("qtha", r=2, modes=modes))
-
-
-def test_own_modes_are_used():
-    model = get_peft_model(
-        tiny_llama(), QwthnConfig.preset("mpo", r=2, modes={"20": [5, 4], "10": [5, 2], "16": [4, 4]})
-    )
-    layer = model.base_model.model.model.layers[0].self_attn.q_proj
-    assert [tuple(core.shape) for core in layer.qwthn_compress["default"].operator.cores] == [
-        (1, 4, 5, 4),
-        (4, 4, 4, 1),
-    ]
-
-
-def test_dead_angles_are_told():
-    with pytest.warns(UserWarning, match="angles 28 to 31 .*no gradient"):
-        get_peft_model(tiny_llama(), QwthnConfig.preset("qtha", r=4, circuit_layers=2, reupload=False, width=8))
-
-
-def test_a_layer_that_is_not_linear_is_named():
-    with pytest.raises(ValueError, match="embed_tokens is a Embedding"):
-        get_peft_model(tiny_llama(), QwthnConfig.preset("qtha", r=2, target_modules=["embed_tokens"]))
 
 
 def test_registered_once_as_a_real_member():

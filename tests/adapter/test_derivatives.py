@@ -7,14 +7,10 @@ import torch
 import torch.autograd.forward_ad as forward_ad
 from peft import get_peft_model
 from torch import nn
-from torch.func import functional_call, grad, hessian, jacfwd, jacrev, jvp, vmap
-from torch.utils.checkpoint import checkpoint
+from torch.func import functional_call, grad, jacfwd, jacrev, jvp, vmap
 
-from qweft import QweftError, QwthnConfig, find_bases, presets
+from qweft import QwthnConfig, find_bases, presets
 from qweft.circuit import crz_ring_ansatz, dense, engine, expectation_values, gate_by_gate
-from qweft.devices.device import DeviceSettings
-from qweft.devices.measure import Measurer, measured
-from qweft.devices.simulators import ExactDevice
 from tests.rounding import assert_close
 
 DIFFERENCES = 1e9
@@ -125,20 +121,6 @@ def test_a_product_with_the_hessian(name):
     assert_close(torch.cat([f.flatten() for f in found]), wanted, DIFFERENCES)
 
 
-def test_second_derivatives_through_checkpoints():
-    model = net("qtha")
-    x = X.clone().requires_grad_()
-
-    def gradients(call):
-        (to_x,) = torch.autograd.grad(call(x).square().sum(), x, create_graph=True)
-        return torch.autograd.grad(to_x.square().sum(), list(trained(model).values()))
-
-    layer = model.base_model.model.first
-    found = gradients(lambda x: model(checkpoint(layer, x, use_reentrant=False)))
-    for one, other in zip(found, gradients(lambda x: model(layer(x))), strict=True):
-        assert_close(one, other)
-
-
 @pytest.mark.parametrize("name", [*presets(), *CORES])
 def test_transforms_of_torch_func(name):
     model = net(name)
@@ -165,16 +147,6 @@ def test_transforms_of_torch_func(name):
     assert_close(ensemble[0], model(X).detach())
     assert_close(ensemble[1], functional_call(model, {key: t / 2 for key, t in tensors.items()}, (X,)).detach())
     assert_close(jacfwd(model)(X[0]), jacrev(model)(X[0]))
-
-
-def test_the_hessian_of_torch_func_and_that_of_autograd():
-    model = net("qtha")
-    forward = hessian(lambda x: model(x).square().sum())(X[0])
-    double = torch.autograd.functional.hessian(lambda x: model(x).square().sum(), X[0])
-    product = torch.autograd.functional.jvp(lambda x: model(x), X[0], torch.ones(6, dtype=torch.float64))[1]
-    assert forward.abs().max() > 0
-    assert_close(forward, double)
-    assert_close(product, jacrev(model)(X[0]).sum(1))
 
 
 @pytest.mark.parametrize("name", ["qtha", "qwthn", "mpo", "quantum_gated"])
@@ -248,27 +220,3 @@ def test_a_backward_pass_carries_the_tangents_of_its_gradient(name):
         found = torch.autograd.grad(values, arguments, dual, retain_graph=True)
         for each, other in zip(found, wanted, strict=True):  # a backward pass is linear in its gradient
             assert_close(forward_ad.unpack_dual(each).tangent, other)
-
-
-def test_directions_that_are_not_found_yet_are_an_error():
-    config = QwthnConfig.preset("subspace", r=2, width=4, target_modules=["first"])
-    x = X.clone().requires_grad_()
-    for search in (
-        lambda model: penalty(model, x),
-        lambda model: grad(lambda tensors: functional_call(model, tensors, (X,)).sum())(trained(model)),
-    ):
-        with pytest.raises(QweftError, match="find_bases"):
-            search(get_peft_model(Net().double(), config))
-
-
-def test_measured_values_cannot_be_differentiated_twice():
-    circuit = crz_ring_ansatz(2, 1)
-    measurer = Measurer(ExactDevice("exact", "", DeviceSettings()))
-    inputs, angles = X[:, :2].clone().requires_grad_(), torch.ones(circuit.parameters, dtype=torch.float64)
-    values = measured(measurer, circuit, inputs, angles)
-    with pytest.raises(QweftError, match="cannot be differentiated again"):
-        torch.autograd.grad(values.sum(), inputs, create_graph=True)
-    with pytest.raises(QweftError, match="no derivative in forward mode"):
-        jvp(lambda inputs: measured(measurer, circuit, inputs, angles), (X[:, :2],), (X[:, :2],))
-    with forward_ad.dual_level(), pytest.raises(QweftError, match="no derivative in forward mode"):
-        measurer(circuit, forward_ad.make_dual(X[:, :2], X[:, :2]), angles)

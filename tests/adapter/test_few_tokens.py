@@ -1,8 +1,5 @@
 """A branch on few tokens in one compiled call: equal to the ordinary way, and taken only where it may be."""
 
-import copy
-import pickle
-
 import numpy as np
 import pytest
 import torch
@@ -158,12 +155,6 @@ def test_goes_the_ordinary_way(case, taken):
 
 
 @torch.no_grad()
-def test_float64_goes_the_ordinary_way(taken):
-    adapted("quantum_linear").double()(torch.randn(1, 1, 24, dtype=torch.float64))
-    assert taken == [False]
-
-
-@torch.no_grad()
 def test_a_circuit_that_is_watched_or_measured_goes_the_ordinary_way(taken):
     model = adapted("quantum_linear")
     core = model.base_model.model.layer.qwthn_core["default"]
@@ -192,32 +183,4 @@ def test_an_output_of_another_size_is_not_read_beyond_its_end(taken, change):
     model.base_model.model.layer.base_layer.register_forward_hook(lambda *call: change(call[2]))
     with pytest.raises((RuntimeError, IndexError)):  # the ordinary way refuses it
         model(torch.randn(5, 1, 24))
-    assert taken == [False]
-
-
-@torch.no_grad()
-@pytest.mark.parametrize("copied", [copy.deepcopy, lambda built: pickle.loads(pickle.dumps(built))])
-def test_a_copy_reads_its_own_numbers(copied):
-    model = adapted("quantum_linear")
-    model(torch.randn(2, 1, 24))
-    built = model.base_model.model.layer.qwthn_prepared["default"]
-    built.taken = None
-    assert built.few and copied(built).few is None
-
-
-@torch.no_grad()
-@pytest.mark.parametrize("core", ["identity", "quantum_linear"])
-@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning")
-def test_a_traced_model_computes_anew(core):
-    """A trace records operations, and would return the unwritten memory that the kernel fills here."""
-    model = adapted(core)
-    traced = torch.jit.trace(model, torch.randn(1, 4, 24), check_trace=False)
-    x = torch.randn(1, 5, 24)  # a trace of four tokens takes others
-    torch.testing.assert_close(traced(x), model(x), rtol=1e-5, atol=1e-5)
-
-
-@torch.no_grad()
-def test_where_the_kernel_does_not_compile(taken, monkeypatch):
-    monkeypatch.setattr(few_tokens, "available", lambda: False)
-    adapted("quantum_linear")(torch.randn(1, 1, 24))
     assert taken == [False]

@@ -9,20 +9,18 @@ import pytest
 import torch
 from peft import (
     AutoPeftModelForCausalLM,
-    LoraConfig,
     PeftConfig,
     PeftModel,
     get_peft_model,
-    get_peft_model_state_dict,
     set_peft_model_state_dict,
 )
 from peft.tuners.tuners_utils import BaseTunerLayer
 from peft.utils.other import AuxiliaryTrainingWrapper
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, LlamaConfig
+from transformers import AutoModelForCausalLM, LlamaConfig
 
 from qweft import QweftError, QwthnConfig
-from tests.adapter.test_method import TOKENS, logits, small, trained
+from tests.adapter.test_method import logits, small, trained
 from tests.conformance.case import Case
 from tests.conformance.families import FAMILIES
 from tests.tiny_models import tiny_llama
@@ -171,15 +169,6 @@ def test_a_failed_load_leaves_the_base_model_as_it_was(saved, folder, load, faul
     assert torch.equal(logits(load(base, folder).eval()), saved[1])
 
 
-@pytest.mark.parametrize("load", [PeftModel.from_pretrained, with_transformers])
-def test_other_methods_load_as_before(tmp_path, load):
-    model = get_peft_model(tiny_llama(), LoraConfig(target_modules=["q_proj"], init_lora_weights=False)).eval()
-    model.save_pretrained(tmp_path)
-    assert torch.equal(logits(load(tiny_llama(), tmp_path).eval()), logits(model))
-    change(tmp_path, lambda found: dict(list(found.items())[1:]))
-    load(tiny_llama(), tmp_path)
-
-
 class Bomb:
     """Writes a file when it is unpickled."""
 
@@ -202,13 +191,6 @@ def test_a_pickle_is_refused_and_not_opened(folder, load, monkeypatch):
     with pytest.raises(QweftError, match=r"adapter_model\.bin, a pickle.*save it again as adapter_model\.safetensors"):
         load(tiny_llama(), folder)
     assert not (folder / "marker").exists()
-
-
-@pytest.mark.parametrize("load", ON_A_MODEL + BY_ITSELF)
-def test_a_missing_file_is_said(folder, load):
-    (folder / FILE).unlink()
-    with pytest.raises(QweftError, match=rf"{re.escape(str(folder))} holds no adapter_model\.safetensors"):
-        load(tiny_llama(), folder)
 
 
 @pytest.mark.parametrize(
@@ -343,33 +325,6 @@ def test_an_absurd_size_is_refused_before_memory_is_taken(folder, changes, monke
         PeftModel.from_pretrained(base, folder)
     assert not allocated
     assert list(base.state_dict()) == list(tiny_llama().state_dict())
-
-
-@pytest.mark.parametrize("by", ["peft", "transformers"])
-def test_a_trained_classifier_comes_back(tmp_path, by):
-    config = LlamaConfig(
-        vocab_size=64, hidden_size=16, intermediate_size=24, num_hidden_layers=1, num_attention_heads=2, pad_token_id=0
-    )
-    torch.manual_seed(0)
-    AutoModelForSequenceClassification.from_config(config).save_pretrained(tmp_path / "base")
-
-    def base():
-        return AutoModelForSequenceClassification.from_pretrained(tmp_path / "base").eval()
-
-    start = base().score.weight.clone()
-    model = get_peft_model(base(), small("qtha", task_type="SEQ_CLS"))
-    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=0.05)
-    for _ in range(2):
-        model(TOKENS, labels=torch.tensor([0, 1])).loss.backward()
-        optimizer.step()
-    model.eval().save_pretrained(tmp_path / "adapter")
-    again = base()
-    if by == "peft":
-        again = PeftModel.from_pretrained(again, tmp_path / "adapter").eval()
-    else:
-        again.load_adapter(str(tmp_path / "adapter"))
-    assert torch.equal(logits(again), logits(model))
-    assert not torch.equal(get_peft_model_state_dict(model)["base_model.model.score.weight"], start)
 
 
 def test_a_file_of_another_structure_is_not_loaded_over_an_adapter(tmp_path):

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model
+from peft import PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
 
 import qweft
@@ -39,16 +39,6 @@ def test_equals_loading_the_other_adapter(tmp_path, preset):
     assert {name: p.data_ptr() for name, p in model.named_parameters()} == places
 
 
-def test_alpha_may_differ_and_is_saved_with_the_adapter(tmp_path):
-    save(tmp_path / "a")
-    wanted = save(tmp_path / "b", seed=2, alpha=1.0, alpha_pattern={"layers.1.self_attn.v_proj": 9.0})
-    model = loaded(tmp_path / "a")
-    qweft.hotswap_adapter(model, tmp_path / "b")
-    assert torch.equal(logits(model), wanted)
-    model.save_pretrained(tmp_path / "again")
-    assert torch.equal(logits(loaded(tmp_path / "again")), wanted)
-
-
 def test_only_the_named_adapter_changes(tmp_path):
     first = save(tmp_path / "a")
     second = save(tmp_path / "b", seed=2)
@@ -59,23 +49,6 @@ def test_only_the_named_adapter_changes(tmp_path):
     assert torch.equal(logits(model), second)
     model.set_adapter("a")
     assert torch.equal(logits(model), first)
-
-
-def test_a_trained_head_goes_with_it(tmp_path):
-    save(tmp_path / "a", modules_to_save=["lm_head"])
-    wanted = save(tmp_path / "b", seed=2, modules_to_save=["lm_head"])
-    model = loaded(tmp_path / "a")
-    qweft.hotswap_adapter(model, tmp_path / "b")
-    assert torch.equal(logits(model), wanted)
-
-
-def test_an_adapter_that_transformers_loaded(tmp_path):
-    save(tmp_path / "a")
-    wanted = save(tmp_path / "b", seed=2)
-    model = tiny_llama()
-    model.load_adapter(str(tmp_path / "a"))
-    qweft.hotswap_adapter(model, tmp_path / "b")
-    assert torch.equal(logits(model), wanted)
 
 
 @pytest.mark.parametrize("wrapped", ["whole", "base"])
@@ -126,23 +99,6 @@ def test_another_structure_is_refused_and_nothing_changes(tmp_path, preset, chan
         qweft.hotswap_adapter(model, tmp_path / "b")
     assert torch.equal(logits(model), first)
     assert model.peft_config["default"].alpha is None
-
-
-def test_what_cannot_be_swapped_is_said(tmp_path):
-    save(tmp_path / "a", "mpo")
-    get_peft_model(tiny_llama(), LoraConfig(target_modules=["q_proj"])).save_pretrained(tmp_path / "lora")
-    model = loaded(tmp_path / "a")
-    with pytest.raises(QweftError, match="no QWTHN adapter 'other' to replace; it has: default"):
-        qweft.hotswap_adapter(model, tmp_path / "a", "other")
-    with pytest.raises(QweftError, match=r"no QWTHN adapter 'default'.*none"):
-        qweft.hotswap_adapter(tiny_llama(), tmp_path / "a")
-    with pytest.raises(QweftError, match=r"type .*LORA"):
-        qweft.hotswap_adapter(model, tmp_path / "lora")
-    model.merge_adapter()
-    merged = logits(model)
-    with pytest.raises(QweftError, match="is merged into the base model"):
-        qweft.hotswap_adapter(model, tmp_path / "a")
-    assert torch.equal(logits(model), merged)
 
 
 def test_a_bad_file_changes_nothing(tmp_path):

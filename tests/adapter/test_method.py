@@ -1,13 +1,11 @@
 """QWTHN as a method of PEFT: zero start, gradients, files, several adapters, merging."""
 
-import json
 import subprocess
 import sys
 
 import pytest
 import torch
-from peft import PeftModel, get_peft_model
-from safetensors.torch import load_file, save_file
+from peft import get_peft_model
 
 import qweft
 from qweft import QweftError, QwthnConfig
@@ -39,19 +37,6 @@ def trained(model, steps=3):
     return model.eval()
 
 
-@pytest.mark.parametrize("start", ["recorded", "scaled"])
-@pytest.mark.parametrize("make", [tiny_llama, tiny_gpt2])
-@pytest.mark.parametrize("preset", PRESETS)
-def test_the_start_leaves_the_base_model_as_it_is_bit_for_bit(preset, make, start):
-    base = make()
-    before = logits(base)
-    model = get_peft_model(base, small(preset, start=start)).eval()
-    assert any(isinstance(module, QwthnLinear) for module in model.modules())
-    assert torch.equal(logits(model), before)
-    random = get_peft_model(make(), small(preset, start=start, init_weights=False)).eval()
-    assert not torch.equal(logits(random), before)
-
-
 @pytest.mark.parametrize("make", [tiny_llama, tiny_gpt2])
 @pytest.mark.parametrize("preset", PRESETS)
 def test_every_parameter_moves_and_the_loss_falls(preset, make):
@@ -77,21 +62,6 @@ def test_the_count_from_shapes_is_the_number_of_trained_parameters(preset):
     assert counted == model.get_nb_trainable_parameters()[0] > 0
 
 
-@pytest.mark.parametrize("preset", PRESETS)
-def test_saved_and_loaded_under_another_name_in_a_model_of_another_seed(tmp_path, preset):
-    model = trained(get_peft_model(tiny_llama(), small(preset)))
-    model.save_pretrained(tmp_path)
-    assert {path.name for path in tmp_path.iterdir()} >= {"adapter_config.json", "adapter_model.safetensors"}
-    keys = load_file(tmp_path / "adapter_model.safetensors")
-    assert keys and all(".default" not in key and "qwthn_" in key for key in keys)
-    fixed = {"subspace": (".weight",), "sparse": (".weight",), "readout": ("qwthn_compress.weight",)}.get(preset, ())
-    directions = [key for key in keys if key.endswith(fixed)]
-    assert all(t.dtype == (torch.uint8 if key in directions else torch.float32) for key, t in keys.items())
-    torch.manual_seed(99)
-    again = PeftModel.from_pretrained(tiny_llama(), tmp_path, adapter_name="other").eval()
-    assert torch.equal(logits(again), logits(model))
-
-
 def test_a_fresh_process_with_another_seed_gives_equal_outputs(tmp_path):
     model = trained(get_peft_model(tiny_llama(), small("qtha")))
     model.save_pretrained(tmp_path / "adapter")
@@ -104,95 +74,6 @@ def test_a_fresh_process_with_another_seed_gives_equal_outputs(tmp_path):
         "sys.exit(0 if torch.equal(found, torch.load(path + '/logits.pt')) else 1)\n"
     )
     subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=True, timeout=600)
-
-
-def change_file(folder, change):
-    path = folder / "adapter_model.safetensors"
-    save_file(change(load_file(path)), path)
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (lambda found: dict(list(found.items())[1:]), "1 tensors are missing"),
-        (lambda found: {key.replace("qwthn_", "other_"): t for key, t in found.items()}, "missing.*not known"),
-        (lambda found: {**found, "surprise": torch.ones(1)}, r"1 are not known \(first: surprise\)"),
-        (lambda found: {key: t[:0] if "angles" in key else t for key, t in found.items()}, "empty tensors"),
-        (lambda found: {key: torch.ones(7) if "angles" in key else t for key, t in found.items()}, "size mismatch"),
-    ],
-)
-def test_a_file_that_does_not_fit_is_refused(tmp_path, change, message):
-    get_peft_model(tiny_llama(), small("qtha")).save_pretrained(tmp_path)
-    change_file(tmp_path, change)
-    with pytest.raises((ValueError, RuntimeError), match=message):
-        PeftModel.from_pretrained(tiny_llama(), tmp_path)
-
-
-def test_adapters_whose_names_contain_each_other(tmp_path):
-    model = get_peft_model(tiny_llama(), small("qtha"), adapter_name="a")
-    model.add_adapter("ab", small("mpo", r=2))
-    model.add_adapter("mlp", small("qwthn"))
-    outputs = {}
-    for name in ("a", "ab", "mlp"):
-        model.set_adapter(name)
-        outputs[name] = logits(trained(model))
-    model.save_pretrained(tmp_path)
-    again = PeftModel.from_pretrained(tiny_llama(), tmp_path / "a", adapter_name="a")
-    again.load_adapter(tmp_path / "ab", "ab")
-    again.load_adapter(tmp_path / "mlp", "mlp")
-    for name in ("a", "ab", "mlp"):
-        again.set_adapter(name)
-        assert torch.equal(logits(again.eval()), outputs[name])
-    again.delete_adapter("a")
-    assert not [key for key in again.state_dict() if ".a." in key]
-    again.set_adapter("ab")
-    assert torch.equal(logits(again), outputs["ab"])
-    with again.disable_adapter():
-        assert torch.equal(logits(again), logits(tiny_llama()))
-
-
-def test_each_row_of_a_mixed_batch_has_its_adapter():
-    model = get_peft_model(tiny_llama(), small("qtha", init_weights=False), adapter_name="a")
-    model.add_adapter("b", small("mpo", init_weights=False))
-    model.eval()
-    alone = {}
-    for name in ("a", "b"):
-        model.set_adapter(name)
-        alone[name] = logits(model)
-    with model.disable_adapter():
-        alone["__base__"] = logits(model)
-    for names in (["a", "b"], ["b", "__base__"]):
-        with torch.no_grad():
-            mixed = model(TOKENS, adapter_names=names).logits
-        for row, name in enumerate(names):
-            torch.testing.assert_close(mixed[row], alone[name][row], rtol=0, atol=1e-5)
-    with pytest.raises(ValueError, match=r"non-existing adapter\(s\): c"):
-        model(TOKENS, adapter_names=["a", "c"])
-
-
-@pytest.mark.parametrize("make", [tiny_llama, tiny_gpt2])
-@pytest.mark.parametrize("preset", ["mpo", "lora"])
-def test_a_branch_without_circuit_merges(preset, make):
-    model = trained(get_peft_model(make(), small(preset)))
-    wanted = logits(model)
-    model.merge_adapter()
-    torch.testing.assert_close(logits(model), wanted, rtol=0, atol=1e-5)
-    model.unmerge_adapter()
-    torch.testing.assert_close(logits(model), wanted, rtol=0, atol=1e-5)
-    torch.testing.assert_close(logits(model.merge_and_unload(safe_merge=True)), wanted, rtol=0, atol=1e-5)
-
-
-@pytest.mark.parametrize("merge", ["merge_adapter", "merge_and_unload"])
-def test_a_merge_that_would_not_be_finite_leaves_every_weight(merge):
-    model = get_peft_model(tiny_llama(), small("mpo", init_weights=False, target_modules=["q_proj"])).eval()
-    layers = [module for module in model.modules() if isinstance(module, QwthnLinear)]
-    kept = [layer.base_layer.weight.clone() for layer in layers]
-    for part in layers[-1].qwthn_expand.parameters():
-        part.data.fill_(torch.nan)
-    words = r"NaNs detected in the merged weights\. The adapter default seems to be broken"
-    with pytest.raises(ValueError, match=words):
-        getattr(model, merge)(safe_merge=True)
-    assert all(torch.equal(layer.base_layer.weight, weight) for layer, weight in zip(layers, kept, strict=True))
 
 
 def test_an_adapter_is_not_loaded_over_a_merged_one(tmp_path):
@@ -230,63 +111,3 @@ def test_a_weight_of_two_layers_is_not_merged_into(targets):
     model = get_peft_model(base, small("mpo", init_weights=False)).eval()
     wanted = logits(model)
     torch.testing.assert_close(logits(model.merge_and_unload()), wanted, rtol=0, atol=1e-5)
-
-
-def test_a_branch_with_a_circuit_says_why_it_does_not_merge():
-    model = trained(get_peft_model(tiny_llama(), small("qtha")))
-    before = logits(model)
-    with pytest.raises(NotImplementedError, match=r"quantum circuit.*unload\(\)"):
-        model.merge_adapter()
-    assert torch.equal(logits(model), before)
-    assert torch.equal(logits(model.unload()), logits(tiny_llama()))
-
-
-def test_modules_to_save_are_trained_and_come_back(tmp_path):
-    model = trained(get_peft_model(tiny_llama(), small("qtha", modules_to_save=["lm_head"])))
-    assert not torch.equal(model.base_model.model.lm_head.weight, tiny_llama().lm_head.weight)
-    model.save_pretrained(tmp_path)
-    assert torch.equal(logits(PeftModel.from_pretrained(tiny_llama(), tmp_path)), logits(model))
-
-
-def test_transformers_own_adapter_calls(tmp_path):
-    model = tiny_llama()
-    model.add_adapter(small("qtha", init_weights=False, target_modules=["q_proj"]))
-    wanted = logits(model)
-    model.save_pretrained(tmp_path)
-    assert json.loads((tmp_path / "adapter_config.json").read_text())["peft_type"] == "QWTHN"
-    again = tiny_llama()
-    again.load_adapter(str(tmp_path))
-    assert torch.equal(logits(again), wanted)
-    again.disable_adapters()
-    assert torch.equal(logits(again), logits(tiny_llama()))
-
-
-@pytest.mark.parametrize("reentrant", [True, False])
-def test_gradient_checkpointing_changes_nothing(reentrant):
-    gradients = []
-    for checkpointing in (False, True):
-        model = get_peft_model(tiny_llama(), small("qtha", init_weights=False))
-        torch.manual_seed(5)
-        for parameter in model.parameters():
-            if parameter.requires_grad:
-                torch.nn.init.normal_(parameter)
-        model.train()
-        if checkpointing:
-            model.gradient_checkpointing_enable({"use_reentrant": reentrant})
-            model.enable_input_require_grads()
-        model(input_ids=TOKENS, labels=TOKENS).loss.backward()
-        gradients.append([p.grad.clone() for p in model.parameters() if p.requires_grad])
-    for plain, again in zip(*gradients, strict=True):
-        assert plain.abs().max() > 0
-        torch.testing.assert_close(plain, again)
-
-
-def test_bfloat16_base_with_float32_adapter():
-    base = tiny_llama().bfloat16()
-    before = logits(base)
-    model = get_peft_model(base, small("qtha")).eval()
-    assert torch.equal(logits(model), before)
-    assert {p.dtype for p in model.parameters() if p.requires_grad} == {torch.float32}
-    model = trained(model)
-    assert logits(model).dtype == torch.bfloat16
-    assert torch.isfinite(logits(model)).all()

@@ -6,7 +6,6 @@ from datetime import date
 
 import peft
 import pytest
-from peft import TaskType
 from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
 
 import qweft.adapter  # noqa: F401  registers the method
@@ -99,22 +98,3 @@ def test_a_specification_is_refused_with_and_without_peft(specification):
         check_specification(specification)
     with pytest.raises(QweftError, match=f"^{re.escape(str(light.value))}$"):
         adapter_config(specification)
-
-
-@pytest.mark.parametrize(
-    "specification",
-    [
-        {"peft_type": "ADALORA", "rank_pattern": None, "exclude_modules": ".*q", "total_step": 9},
-        {"peft_type": "OSF", "rank_pattern": {"q_proj": 0.5}},
-        {"peft_type": "LORA", "trainable_token_indices": {"embed_tokens": [5]}, "target_modules": ["q_proj"]},
-        {
-            "peft_type": "LORA",
-            "alpha_pattern": {"q_proj": 0.5},
-            "modules_to_save": None,
-            "task_type": TaskType.CAUSAL_LM,
-        },
-    ],
-)
-def test_what_peft_s_methods_take_is_taken(specification):
-    check_specification(specification)
-    adapter_config(specification)

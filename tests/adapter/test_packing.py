@@ -6,7 +6,6 @@ from peft import PeftModel, get_peft_model
 from safetensors.torch import load_file
 
 from qweft import QwthnConfig, find_bases, hotswap_adapter
-from qweft.adapter.build import Branch
 from qweft.adapter.find_bases import without_bases
 from qweft.adapter.packing import gathered, pack, pack_codes, packed_bytes, padded, unpack, unpack_codes
 from tests.adapter.test_bases import BATCH, trained
@@ -113,26 +112,3 @@ def test_saved_loaded_and_swapped_bit_by_bit(maps, bits, tmp_path):
         tensor.dtype for key, tensor in load_file(tmp_path / "adapter_model.safetensors").items() if ".weight" in key
     }
     assert torch.uint8 in kinds and torch.bfloat16 not in kinds
-
-
-@pytest.mark.parametrize("maps", ["subspace", "basis", "sparse"])
-def test_merged(maps):
-    model = trained(adapted(maps))
-    wanted = logits(model)
-    torch.testing.assert_close(logits(model.merge_and_unload()), wanted, rtol=1e-4, atol=1e-5)
-
-
-@pytest.mark.parametrize("maps", MAPS)
-def test_one_by_one_and_in_stacks(maps, monkeypatch):
-    model = trained(adapted(maps)).train()
-
-    def outcome():
-        model.zero_grad()
-        loss = model(**BATCH).loss
-        loss.backward()
-        return [loss.detach(), *(p.grad.clone() for p in model.parameters() if p.grad is not None)]
-
-    first = outcome()
-    assert all(gradient.any() for gradient in first)
-    monkeypatch.setattr(Branch, "one_by_one", lambda self: set())
-    torch.testing.assert_close(outcome(), first)

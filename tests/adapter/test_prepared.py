@@ -6,8 +6,6 @@ import io
 import pytest
 import torch
 from peft import get_peft_model
-from torch.func import functional_call
-from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from qweft import QwthnConfig, find_bases, presets
 from qweft.adapter import QwthnLinear, batched_build, build
@@ -143,147 +141,8 @@ def test_every_change_of_a_parameter_is_seen():
     assert layer.prepared("default").expand.requires_grad
 
 
-def by_vector(tensor):
-    parameters_to_vector([tensor])
-    vector_to_parameters(tensor.detach().flatten() * 2, [tensor])
-
-
-WRITES = {
-    "set_": lambda tensor: tensor.set_(tensor * 2),
-    "data =": lambda tensor: setattr(tensor, "data", tensor.data * 2),
-    "vector_to_parameters": by_vector,
-    "swap": lambda tensor: torch.utils.swap_tensors(tensor, torch.nn.Parameter(tensor.detach() * 2)),
-    "in place": lambda tensor: tensor.mul_(2),
-    "detached": lambda tensor: tensor.detach().view(-1)[-1:].mul_(2),
-}
-
-
-@pytest.mark.parametrize("how", WRITES)
-@pytest.mark.parametrize("preset", ["qtha", "sparse", "readout"])
-def test_no_write_leaves_old_matrices(preset, how):
-    """In each kind of part, between two calls in evaluation mode."""
-    model = ready(preset).eval()
-    branch = layers_of(model)[-1].branch_of("default")
-    with torch.no_grad():
-        for part in branch:
-            for tensor in part.tensors()[-2:]:
-                if how == "swap" and not isinstance(tensor, torch.nn.Parameter):
-                    continue
-                model(TOKENS)
-                before = model(TOKENS).logits
-                WRITES[how](tensor)
-                after = model(TOKENS).logits
-                wanted = copy.deepcopy(model)(TOKENS).logits  # a copy has nothing that was built
-                assert torch.equal(after, wanted)
-                assert not torch.equal(after, before) or torch.equal(wanted, before)
-
-
-def test_eval_lets_go_of_what_was_built_where_no_counter_sees_a_write():
-    model = ready().eval()
-    with torch.no_grad():
-        model(TOKENS)
-        before = model(TOKENS).logits
-        layers_of(model)[-1].qwthn_compress["default"].weight.data.mul_(2)
-        assert not torch.equal(model.eval()(TOKENS).logits, before)
-
-
-def doubled(part):
-    """A copy of a part that is twice as large."""
-    found = copy.deepcopy(part)
-    for parameter in found.parameters():
-        parameter.data.mul_(2)
-    return found
-
-
-def replace_expand(first, last):
-    last.qwthn_expand["default"] = doubled(last.qwthn_expand["default"])
-
-
-def replace_container(first, last):
-    last.qwthn_expand = doubled(last.qwthn_expand)
-
-
-def replace_operator(first, last):
-    last.qwthn_expand["default"].operator = doubled(last.qwthn_expand["default"].operator)
-
-
-def tie(first, last):
-    last.qwthn_expand["default"] = first.qwthn_expand["default"]
-
-
 def set_limit(first, last):
     last.branch_of("default").set_limit(0.01)
-
-
-@pytest.mark.parametrize("change", [replace_expand, replace_container, replace_operator, tie, set_limit])
-def test_no_other_part_leaves_old_matrices(change):
-    """Also modules that were replaced or tied between layers, whose old parameters nobody wrote to."""
-    model = ready().eval()
-    first, _, last = layers_of(model)[:3]
-    with torch.no_grad():
-        before = model(TOKENS).logits
-        change(first, last)
-        after = model(TOKENS).logits
-        assert torch.equal(after, copy.deepcopy(model)(TOKENS).logits)
-        assert not torch.equal(after, before)
-
-
-def write_before(model, double):
-    model.base_model.model.register_forward_pre_hook(lambda *_: double())
-
-
-def write_after_the_first(model, double):
-    layers_of(model)[0].register_forward_hook(lambda *_: double())
-
-
-def move_and_write_after_the_first(model, double):
-    def move(*_):
-        for part in layers_of(model)[-1].qwthn_expand.parameters():
-            part.data = part.data.clone()
-        double()
-
-    layers_of(model)[0].register_forward_hook(move)
-
-
-def call_the_last_with_others(model, double):
-    """As a layer does that runs another one functionally."""
-    last = layers_of(model)[-1]
-    forward, names = last.forward, dict(last.qwthn_expand.named_parameters())
-
-    def call(x):
-        last.forward = forward
-        others = {f"qwthn_expand.{name}": 2 * value for name, value in names.items()}
-        try:
-            return functional_call(last, others, (x,))
-        finally:
-            last.forward = call
-
-    last.forward = call
-
-
-@pytest.mark.parametrize("graph", [False, True])
-@pytest.mark.parametrize("preset", ["qtha", "mpo"])
-@pytest.mark.parametrize(
-    "how", [write_before, write_after_the_first, move_and_write_after_the_first, call_the_last_with_others]
-)
-def test_what_is_written_while_the_model_runs_is_seen(how, preset, graph):
-    """By hooks, as networks do that make an adapter's numbers."""
-    model = ready(preset).eval()
-    last = layers_of(model)[-1]
-
-    @torch.no_grad()
-    def double():
-        for part in last.qwthn_expand.parameters():
-            part.mul_(2)
-
-    with torch.set_grad_enabled(graph):
-        model(input_ids=TOKENS)
-        wanted = copy.deepcopy(model)
-        with torch.no_grad():
-            for part in layers_of(wanted)[-1].qwthn_expand.parameters():
-                part.mul_(2)
-        how(model, double)
-        assert_close(model(input_ids=TOKENS).logits, wanted(input_ids=TOKENS).logits)
 
 
 def test_a_parameter_changed_before_backward_is_an_error():
@@ -332,15 +191,6 @@ def test_inference_mode_leaves_nothing_that_training_cannot_use():
     assert_all_close(gradients(model), wanted)
 
 
-def test_frozen_parts_get_no_gradient():
-    model = ready()
-    for layer in layers_of(model):
-        layer.qwthn_core["default"].angles.requires_grad_(False)
-    found = gradients(model)
-    assert len(found) == len(layers_of(model)) * 12
-    assert all(layer.qwthn_core["default"].angles.grad is None for layer in layers_of(model))
-
-
 def test_copies_and_files_carry_nothing_that_was_built():
     model = ready()
     wanted = gradients(model)
@@ -355,34 +205,6 @@ def test_copies_and_files_carry_nothing_that_was_built():
     torch.save(model, file)
     file.seek(0)
     assert_all_close(gradients(torch.load(file, weights_only=False)), wanted)
-
-
-def replica_of(module, tensors):
-    """What `nn.DataParallel` makes for each device: copies of the modules with plain tensors for parameters."""
-    replica = module._replicate_for_data_parallel()
-    replica._former_parameters = {}
-    for name, parameter in module._parameters.items():
-        if parameter is None:
-            replica._parameters[name] = None
-        else:
-            setattr(replica, name, tensors[parameter])
-    for name, child in module._modules.items():
-        setattr(replica, name, replica_of(child, tensors))
-    return replica
-
-
-def test_a_replica_uses_its_own_parameters():
-    model = ready()
-    wanted = gradients(model)
-    before = [layer.qwthn_prepared["default"] for layer in layers_of(model)]
-
-    def through_a_replica(model):
-        tensors = {p: p * 1 for p in model.parameters()}
-        loss_of(replica_of(model, tensors)).backward()
-        assert all(tensors[p].grad_fn is not None for p in model.parameters() if p.requires_grad)
-
-    assert_all_close(gradients(model, through_a_replica), wanted)
-    assert [layer.qwthn_prepared["default"] for layer in layers_of(model)] == before
 
 
 def test_the_hook_leaves_with_the_adapters():
@@ -414,24 +236,6 @@ def test_an_adapter_changed_while_another_was_active_is_seen():
         after = model(TOKENS).logits
         assert not torch.equal(after, before)
         assert_close(alone(copy.deepcopy(model))(TOKENS).logits, after)
-
-
-def test_an_optimizer_whose_writes_are_not_counted():
-    """What was built for training is not used after it, though no counter tells that an optimizer wrote."""
-    model = ready()
-    loss = loss_of(model)
-    loss.backward()
-    for parameter in model.parameters():
-        if parameter.requires_grad:
-            parameter.data.sub_(1e-3 * parameter.grad)  # a step as usual: `factor_limit` undoes absurd ones
-    with torch.no_grad():
-        after = loss_of(model)
-    assert after.item() != loss.item()
-    layer = layers_of(model)[0]
-    x = torch.randn(2, layer.in_features, dtype=torch.float64)
-    first = layer(x)
-    layer.qwthn_compress["default"].weight.data.mul_(2)
-    assert not torch.equal(layer(x), first)
 
 
 def test_a_compiled_model_gives_the_same_gradients():

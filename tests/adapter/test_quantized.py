@@ -116,14 +116,6 @@ def test_four_bits_merge_where_the_branch_is_linear(four_bit, method, make):
     assert (merged - wanted).norm() < 0.75 * (base - wanted).norm()
 
 
-def test_four_bits_do_not_merge_with_a_circuit(four_bit):
-    model = get_peft_model(four_bit(llama), config("qtha", llama, init_weights=False)).eval()
-    before = logits(model)
-    with pytest.raises(NotImplementedError, match="quantum circuit"):
-        model.merge_and_unload()
-    assert torch.equal(logits(model), before)
-
-
 class StandIn(nn.Module):
     """A stand-in for the layers of GPTQ: 8-bit integers and scales in buffers, and no `weight`."""
 
@@ -170,11 +162,3 @@ def test_a_layer_that_only_runs_forward_can_be_adapted(gptq, tmp_path, preset):
     assert losses[-1] < losses[0]
     model.save_pretrained(tmp_path)
     assert torch.equal(logits(PeftModel.from_pretrained(gptq(), tmp_path).eval()), logits(model))
-
-
-def half(model):
-    """What TRL's trainers do to an adapter on a quantized model."""
-    for parameter in model.parameters():
-        if parameter.requires_grad:
-            parameter.data = parameter.data.to(torch.bfloat16)
-    return model

@@ -89,11 +89,6 @@ def test_the_linear_path_undoes_the_angles_scale(depth):
     assert torch.equal(core.quantum_weight.detach(), torch.eye(4))
 
 
-def test_one_upload_needs_no_smaller_angles():
-    found = [rms(outputs(layer)[0]) for layer in layers("qtha", depth=4, reupload=False)]
-    assert 0.75 < mean_square(found) < 1.33
-
-
 @pytest.mark.parametrize(("start", "least", "most"), [("scaled", 0.35, 0.8), ("recorded", 0, 0.2)])
 def test_the_spread_of_a_large_circuit(start, least, most):
     """Uniform angles concentrate the output; the scaled start's do not."""
@@ -142,15 +137,6 @@ def test_expand_gives_order_one_where_it_does_not_start_at_zero(preset, r, depth
         with torch.no_grad():
             found.append(rms(torch.randn(64, r) @ parts(layer)[2].matrix().t()))
     assert 0.7 < mean_square(found) < 1.4
-
-
-def test_a_core_of_its_own_modes_alone():
-    """With one mode there is one core, which is the whole operator."""
-    changes = {"modes": {"576": [576], "16": [16], "192": [192]}}
-    for layer in layers("qtha", draws=2, init_weights=False, **changes):
-        compress, _, expand = parts(layer)
-        assert 0.75 < rms(compress.matrix()) * math.sqrt(576 * 2) < 1.33
-        assert 0.75 < rms(expand.matrix()) * math.sqrt(4) < 1.33
 
 
 @pytest.mark.parametrize("preset", ["qtha", "qwthn", "mpo"])

@@ -6,7 +6,6 @@ from peft import PeftModel, get_peft_model
 
 from qweft import QwthnConfig, find_bases
 from qweft.adapter.branch import count_parameters
-from qweft.adapter.build import Branch
 from qweft.adapter.find_bases import without_bases
 from qweft.method.names import CORES
 from tests.adapter.test_bases import BATCH, layers_of, trained
@@ -73,29 +72,3 @@ def test_saved_loaded_and_merged(core, tmp_path):
         assert without_bases(loaded) == [] and torch.equal(loaded(**BATCH).logits, wanted)
         if core != "quantum_weighted":
             torch.testing.assert_close(model.merge_and_unload()(**BATCH).logits, wanted, rtol=1e-4, atol=1e-5)
-
-
-def test_a_narrow_layer_has_all_its_directions():
-    model = adapted(width=15)
-    sizes = {layer.out_features: layer.branch_of("default").compress.count for layer in layers_of(model).values()}
-    assert sizes == {20: 15, 10: 10}  # v_proj has one of two heads
-
-
-@pytest.mark.parametrize("core", ["identity", "quantum_gated"])
-def test_directions_one_by_one_and_in_stacks_give_the_same(core, monkeypatch):
-    """On a GPU they are stacked, on a CPU they are not."""
-    model = adapted(core, found=False, init_weights=False)  # random directions
-
-    def outcome():
-        model.zero_grad()
-        loss = model(**BATCH).loss
-        loss.backward()
-        return loss.detach(), {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
-
-    loss, gradients = outcome()
-    assert gradients and all(gradient.any() for gradient in gradients.values())
-    monkeypatch.setattr(Branch, "one_by_one", lambda self: set())
-    again, stacked = outcome()
-    torch.testing.assert_close(again, loss)
-    for name, gradient in gradients.items():
-        torch.testing.assert_close(stacked[name], gradient, msg=name)

@@ -5,7 +5,6 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from peft import PeftModel, get_peft_model, get_peft_model_state_dict
 from torch import nn
 
 from qweft import QwthnConfig
@@ -15,7 +14,6 @@ from qweft.adapter.functions import make_function
 from qweft.circuit import crz_ring_ansatz, gate_by_gate
 from qweft.method.names import TWINS
 from tests.rounding import assert_close
-from tests.tiny_models import tiny_llama
 
 FORMS = ("", "_linear", "_weighted", "_gated")
 
@@ -221,40 +219,3 @@ def test_counts_are_those_of_the_tensors(twin, form):
     assert sum(counts.values()) == trained and layer_config.core == f"{twin}{form}"
     if twin == "frozen":
         assert counts["twin"] == 0
-
-
-def small(core, **changes):
-    sizes = {"r": 3, "width": 8, "bond_dimension": 2, "circuit_layers": 2, "init_weights": False}
-    return QwthnConfig.preset("qtha", core=core, target_modules=["q_proj", "v_proj"], **{**sizes, **changes})
-
-
-IDS = torch.tensor([[1, 5, 9, 2], [3, 4, 8, 7]])
-
-
-@pytest.mark.parametrize("low_memory", [False, True])
-@pytest.mark.parametrize("twin", TWINS)
-def test_saved_and_loaded_under_another_seed(twin, low_memory, tmp_path):
-    torch.manual_seed(0)
-    model = get_peft_model(tiny_llama(), small(f"{twin}_linear")).eval()
-    wanted = model(input_ids=IDS).logits
-    model.save_pretrained(tmp_path)
-    torch.manual_seed(1)
-    loaded = PeftModel.from_pretrained(tiny_llama(), tmp_path, low_cpu_mem_usage=low_memory).eval()
-    saved, found = (get_peft_model_state_dict(each) for each in (model, loaded))
-    assert saved.keys() == found.keys() and all(torch.equal(saved[key], found[key]) for key in saved)
-    assert_close(loaded(input_ids=IDS).logits, wanted, 100)  # sums of angles round by where their memory lies
-
-
-@pytest.mark.parametrize("twin", TWINS)
-def test_a_training_step_moves_what_is_trained_and_no_frozen_angle(twin):
-    torch.manual_seed(0)
-    model = get_peft_model(tiny_llama(), small(f"{twin}_linear"))
-    before = {name: tensor.clone() for name, tensor in model.state_dict().items() if "qwthn_" in name}
-    trained = [p for p in model.parameters() if p.requires_grad]
-    optimizer = torch.optim.SGD(trained, lr=1.0)
-    model(input_ids=IDS, labels=IDS).loss.backward()
-    assert all(p.grad is not None and p.grad.abs().max() > 0 for p in trained)
-    optimizer.step()
-    for name, tensor in model.state_dict().items():
-        if "qwthn_" in name:
-            assert torch.equal(tensor, before[name]) == (twin == "frozen" and name.endswith(".angles")), name

@@ -61,14 +61,6 @@ def test_equals_pennylane(qubits, layers, reupload):
         torch.testing.assert_close(found, wanted, rtol=0, atol=1e-10)
 
 
-def test_no_tokens_have_no_values():
-    """Of a circuit beyond the ansatz too, which runs gate by gate."""
-    for circuit in (crz_ring_ansatz(3, 1), crz_ring_ansatz(1, 1), Circuit(2, 2, 1, (Gate("ry", (0,), "input", 1),))):
-        for values in (expectation_values, gate_by_gate):
-            found = values(circuit, torch.zeros(0, circuit.inputs), torch.zeros(circuit.parameters))
-            assert found.shape == (0, circuit.qubits)
-
-
 PATHS = {
     "compiled": partial(engine.by_kernels, compiled),
     "opaque": engine.opaque_expectations,
@@ -112,21 +104,6 @@ def test_many_qubits(path, qubits, layers):
     assert_paths_agree(
         values_and_gradients(expectation_values, circuit, *case), values_and_gradients(gate_by_gate, circuit, *case)
     )
-
-
-def test_the_path_is_chosen_by_device_and_shape(monkeypatch):
-    taken = []
-    for name in ("by_kernels", "by_segments"):
-        monkeypatch.setattr(engine, name, lambda *_, name=name: taken.append(name) or torch.zeros(3, 4))
-    cpu, gpu = torch.device("cpu"), torch.device("cuda")
-    assert engine.kernels_for(4, cpu) is engine.kernels_for(10, cpu) is compiled
-    monkeypatch.setattr(engine.fused, "available", lambda device: False)
-    assert engine.kernels_for(4, gpu) is dense
-    monkeypatch.setattr(compiled, "available", lambda: False)
-    assert engine.kernels_for(4, cpu) is dense
-    for qubits, uploads in ((4, (True, False, True, False, False)), (7, (True, False, False)), (3, (False, True))):
-        engine.run(torch.zeros(3, qubits), torch.zeros(0), torch.zeros(0), uploads)
-    assert taken == ["by_segments", "by_kernels", "by_kernels"]
 
 
 @pytest.mark.parametrize("qubits", [4, 7])
@@ -202,13 +179,6 @@ def test_inputs_that_no_gate_reads(path, qubits, extra):
     inputs, parameters, weights = random_case(circuit, tokens=4)
     found = values_and_gradients(expectation_values, circuit, inputs, parameters, weights)
     assert_paths_agree(found, values_and_gradients(gate_by_gate, circuit, inputs, parameters, weights))
-
-
-@pytest.mark.parametrize("tokens", [(), (3,), (2, 2)])
-def test_a_circuit_without_inputs(tokens):
-    circuit = Circuit(1, 0, 1, (Gate("ry", (0,), "parameter", 0),))
-    values = expectation_values(circuit, torch.zeros(*tokens, 0), torch.tensor([0.3]))
-    torch.testing.assert_close(values, torch.tensor(0.3).cos().expand(*tokens, 1))
 
 
 @pytest.mark.parametrize("qubits", [3, 5])
@@ -339,11 +309,3 @@ def test_half_angles_near_a_right_angle(qubits, dtype):
     tolerance = 1e-11 if dtype == torch.float64 else 2e-4
     for one, other in zip(found, wanted, strict=True):
         torch.testing.assert_close(one.double(), other, rtol=tolerance, atol=tolerance)
-
-
-def test_a_compiler_meets_no_flag_of_tf32(monkeypatch):
-    """It cannot trace the flag, on a GPU."""
-    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
-    monkeypatch.setattr(precision, "_without_tf32", lambda: pytest.fail("the flag is written"))
-    with precision.exact_products(torch.device("cuda")):
-        pass

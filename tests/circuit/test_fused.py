@@ -249,37 +249,8 @@ def test_compiles_for_a_gpu_that_is_not_there(tmp_path):
     assert child.stdout.split()[::2] == ["forward_kernel", "backward_kernel"]
 
 
-@pytest.mark.skipif(INTERPRETED, reason="this is the child process")
-def test_a_toolchain_that_fails_is_said_and_passed_over(monkeypatch):
-    def fail(*_):
-        raise RuntimeError("Failed to find C compiler")
-
-    monkeypatch.setitem(sys.modules, "triton", object())
-    monkeypatch.setattr(fused, "values_of", fail)
-    monkeypatch.setattr(fused, "_interpreted", lambda: True)  # so that a CPU stands for the GPU
-    with pytest.warns(UserWarning, match="cannot compile or run a kernel on cpu .*C compiler"):
-        assert not available.__wrapped__(torch.device("cpu"))
-
-
 def test_gpus_take_the_fused_engine_where_it_is_available(monkeypatch):
     gpu = torch.device("cuda")
     monkeypatch.setattr(fused, "available", lambda device: device == gpu)
     assert engine.kernels_for(4, gpu) is fused
     assert engine.kernels_for(MAX_QUBITS + 1, gpu) is not fused
-
-
-def test_importing_does_not_import_triton():
-    code = """
-import sys, torch
-
-before = "triton" in sys.modules
-import qweft.circuit.fused
-
-assert ("triton" in sys.modules) == before
-"""
-    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
-
-
-@pytest.mark.skipif(INTERPRETED, reason="this is the child process")
-def test_not_available_on_the_cpu():
-    assert not available(torch.device("cpu"))

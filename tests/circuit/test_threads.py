@@ -1,11 +1,8 @@
 """Parts of a task on several threads: each once, errors raised, and no hang after a fork."""
 
 import ctypes
-import gc
 import os
-import sys
 import threading
-import weakref
 
 import numpy as np
 import pytest
@@ -43,22 +40,6 @@ def test_parts_are_done_at_the_same_time(way):
     assert not meeting.broken
 
 
-def test_threads_without_a_part_do_not_wait_for_the_interpreter():
-    """A machine has many more threads than a small circuit has parts."""
-    if threads.openmp() is None:
-        pytest.skip("PyTorch has not loaded GNU's OpenMP here")
-    run, on_each = threads.openmp()
-    calls, before = [], torch.get_num_threads()
-    function = threads.BODY(calls.append)
-    data = np.array([0, 2, ctypes.c_void_p.from_buffer(function).value], np.int64)
-    torch.set_num_threads(6)
-    try:
-        run(on_each, data.ctypes.data, 0, 0)
-    finally:
-        torch.set_num_threads(before)
-    assert len(calls) == 2 and data[0] == 6
-
-
 def test_a_signal_that_ctypes_drops_is_raised(way, monkeypatch):
     """It may come when a thread has entered Python and not yet the `try`; then the thread ends nothing."""
     if way == "pool":
@@ -71,28 +52,6 @@ def test_a_signal_that_ctypes_drops_is_raised(way, monkeypatch):
     monkeypatch.setattr(threads, "openmp", lambda: (as_if_dropped, on_each))
     with pytest.raises(KeyboardInterrupt):
         threads.share_out(lambda *_: None, PARTS)
-
-
-def test_nothing_is_kept_without_a_collection(way):
-    gc.disable()
-    try:
-
-        class Task:
-            def __call__(self, *_):
-                pass
-
-        task = Task()
-        kept = weakref.ref(task)
-        threads.share_out(task, PARTS)
-        del task
-        assert kept() is None
-    finally:
-        gc.enable()
-
-
-def test_a_kernel_that_does_not_compile_leaves_the_pool(monkeypatch):
-    monkeypatch.setitem(sys.modules, "qweft.circuit.team_kernel", None)
-    assert threads.openmp.__wrapped__() is None
 
 
 @pytest.mark.parametrize("failing", [0, 1])

@@ -58,11 +58,6 @@ def test_each_circuit_once_in_the_order_they_came(tokens):
     assert circuits.keys()[4] == circuits.keys()[8]
 
 
-def test_an_angle_that_is_no_number_is_refused():
-    with pytest.raises(ValueError, match="circuit 1 has an angle"):
-        BoundCircuits(1, (("ry", (0,)),), np.array([[0.0], [np.nan]]))
-
-
 def test_qubit_zero_is_the_first_letter_and_the_most_significant_bit():
     frequencies = Frequencies(from_counts({"100": 3, "110": 1}, 3, 4)[None], 4)
     np.testing.assert_allclose(frequencies.expectations(), [[-1, 0.5, 1]])

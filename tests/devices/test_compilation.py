@@ -9,7 +9,6 @@ from qiskit import QuantumCircuit
 from qiskit.quantum_info import Statevector
 
 from qweft.circuit import crz_ring_ansatz, final_states
-from qweft.devices import DeviceError
 from qweft.devices.chips import CHIPS, compiled_for, find_chip
 
 
@@ -91,18 +90,3 @@ def test_only_neighbours_meet(chip):
     assert met <= edges
     free = compiled_for(find_chip("all-to-all", 5), circuit, None, np.ones(circuit.parameters))[1]
     assert made.counts.two_qubit > free.counts.two_qubit  # an odd ring is in neither
-
-
-@pytest.mark.parametrize(
-    ("name", "qubits", "words"),
-    [
-        ("lattise", 3, "there is no chip lattise"),
-        ("qiskit:fake_torin", 3, "there is no chip qiskit:fake_torin; there are qiskit:fake_torino"),
-        ("qiskit:fake_manila", 6, "chip qiskit:fake_manila has 5 qubits, and the circuit has 6"),
-        ("lattice", 73, "chip lattice has 72 qubits, and the circuit has 73"),
-    ],
-)
-def test_what_cannot_be_had(name, qubits, words):
-    with pytest.raises(DeviceError) as raised:
-        find_chip(name, qubits)
-    assert words in str(raised.value)

@@ -115,15 +115,6 @@ def test_shots_scatter_around_the_exact_gradient():
     assert 0.7 < scores.var() < 1.35  # 200 numbers of variance 1 have one of standard deviation 0.1
 
 
-def test_one_request_of_the_number_that_is_said():
-    circuit = crz_ring_ansatz(4, 2)
-    assert gradient_circuits(circuit, 1) == 2 * 24 + 4 * 16
-    inputs, angles, weights = arguments(circuit)
-    device = Counting()
-    gradients(measured(Measurer(device), circuit, inputs, angles), weights, inputs, angles)
-    assert device.requests == [5, gradient_circuits(circuit, 5)]
-
-
 def test_only_what_is_asked_for_is_measured():
     circuit = crz_ring_ansatz(3, 1)
     inputs, angles, weights = arguments(circuit)
@@ -135,14 +126,3 @@ def test_only_what_is_asked_for_is_measured():
     assert gradient_circuits(circuit, 2, inputs=False) + gradient_circuits(circuit, 2, parameters=False) == (
         gradient_circuits(circuit, 2)
     )
-
-
-def test_leading_dimensions_and_type_are_the_inputs_own():
-    circuit = crz_ring_ansatz(2, 1)
-    inputs = torch.randn(2, 3, 2).requires_grad_()
-    angles = torch.randn(circuit.parameters).requires_grad_()
-    values = measured(Measurer(make_device("exact")), circuit, inputs, angles)
-    assert values.shape == (2, 3, 2) and values.dtype == torch.float32
-    values.sum().backward()
-    expected = torch.autograd.grad(expectation_values(circuit, inputs, angles).sum(), (inputs, angles))
-    torch.testing.assert_close((inputs.grad, angles.grad), expected, rtol=0, atol=1e-5)

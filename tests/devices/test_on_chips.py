@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from qweft.circuit import crz_ring_ansatz, without_crz
+from qweft.circuit import crz_ring_ansatz
 from qweft.cli.main import main
 from qweft.devices.jobs.prices import Price, PriceList
 from qweft.devices.on_chips import on_chips
@@ -33,16 +33,6 @@ def test_two_layers_by_hand():
     assert counted.money == pytest.approx(22_600 * (0.3 + 100 * 0.001))
 
 
-def test_a_price_a_job_is_of_as_many_jobs_as_the_chip_needs():
-    """Of r = 4, L = 2 a pass of 20 tokens runs 20 circuits and then 20 * 112, in jobs of at most 200 and 1,000."""
-    prices = PriceList([Price(("origin:WK_*",), "CNY", job=10.0), Price(("qiskit:ibm_*",), "USD", job=1.0)])
-    found = on_chips([crz_ring_ansatz(4, 2)] * 2, tokens=100, passes=5, prices=prices)
-    assert found.shots == 10_000 and {cost.device: cost.jobs for cost in found.costs} == {
-        "origin:WK_*": 5 * 2 * (1 + 12), "qiskit:ibm_*": 5 * 2 * (1 + 3),
-    }  # fmt: skip
-    assert {cost.money for cost in found.costs} == {1300.0, 40.0}
-
-
 def test_each_entry_has_its_own_price_unless_an_earlier_one_decides():
     prices = [
         Price(("qiskit:ibm_[ft]*",), "EUR", shot=1.0),
@@ -54,12 +44,6 @@ def test_each_entry_has_its_own_price_unless_an_earlier_one_decides():
     assert [(cost.device, cost.currency) for cost in found.costs] == [
         ("qiskit:ibm_[ft]*", "EUR"), ("chip", "X"), ("other", "X"),
     ]  # fmt: skip
-
-
-def test_what_is_not_trained_needs_no_shifted_circuit():
-    circuit = crz_ring_ansatz(4, 2)
-    assert on_chips([circuit], 1, 1, trained=False, prices=PRICES).circuits_a_token == 1 + 2 * 8
-    assert on_chips([without_crz(circuit)[0]], 1, 1, prices=PRICES).circuits_a_token == 1 + 2 * 24
 
 
 def test_the_plan_tells_it_where_that_is_asked(tmp_path, capsys):

@@ -5,7 +5,6 @@ What it has saved is shown nowhere.
 
 import json
 import sys
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,7 +16,6 @@ from qweft.cli.main import main
 from qweft.devices import Measurer, make_device
 from qweft.devices.jobs import Budget, Caps, Executor, PriceList, Store
 from qweft.devices.registry import families
-from qweft.redaction import without_secrets
 
 TOY = '''
 """A toy family: the exact probabilities at once, or as jobs that are done when they are sent."""
@@ -105,13 +103,6 @@ def test_it_is_listed_with_its_price_and_what_it_needs(capsys):
     now, later = (entry for entry in json.loads(capsys.readouterr().out) if entry["name"].startswith("toy:"))
     assert (now["what"], now["missing"], now["price"]) == ("a toy that answers", [], "nothing")
     assert (later["install"], later["price"]) == ("pip install '.[toys]'", "EUR 0.5 a circuit (today)")
-
-
-def test_its_saved_credentials_are_taken_out(monkeypatch):
-    assert without_secrets("refused: word of the toy") == "refused: [credential removed]"
-    runtime = SimpleNamespace(saved_accounts=lambda: {"default": {"token": "word of ibm"}})
-    monkeypatch.setitem(sys.modules, "qiskit_ibm_runtime", SimpleNamespace(QiskitRuntimeService=runtime))
-    assert without_secrets("word of ibm, word of the toy") == ", ".join(["[credential removed]"] * 2)
 
 
 def test_what_answers_at_once_is_measured_on():

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from qweft.devices import (
-    DeviceError,
     DeviceSettings,
     JobState,
     RefusedError,
@@ -62,12 +61,3 @@ def test_a_job_can_be_found_and_stopped(cache):
     assert device.state(number) is JobState.CANCELLED
     with pytest.raises(RefusedError, match="there is no job R-2"):
         device.state("R-2")
-
-
-def test_what_cannot_be_rehearsed():
-    with pytest.raises(DeviceError, match="rehearses devices that answer at once"):
-        make_device("rehearsal:rehearsal:shots")
-    with pytest.raises(DeviceError, match="needs a number of shots"):
-        make_device("rehearsal:shots").check(None)
-    with pytest.raises(DeviceError, match="there is no device shot"):
-        make_device("rehearsal:shot")

@@ -27,68 +27,43 @@ Member = tuple[QwthnLinear, str, Branch]
 class Taken:
     """What one call of a model was prepared from: the active adapters and their parameters.
 
-    While the model runs (`open`), each layer looks whether a hook wrote to its parameters since, or put others in their
-    place (`is_untouched`).
+    While the model runs (`open`), its layers use what was built for all of them.
     """
 
     def __init__(self, layers: Sequence[QwthnLinear], members: Sequence[Member], graph: bool) -> None:
         self.open = False
         self._active = _active_adapters(layers)
         self._members = [(layer, name) for layer, name, _ in members]
-        self._of = {(layer, name): _Held(_places_of(layer, branch)) for layer, name, branch in members}
-        self._tensors = [tensor for held in self._of.values() for tensor in held.tensors]
+        found = [
+            each for _, _, branch in members for part in branch for module in part.modules() for each in places(module)
+        ]
+        self._held_in, self._names, self._tensors = map(list, zip(*found, strict=True)) if found else ([], [], [])
         # a replica's modules have no parameters, and an inference tensor has no version counter
-        self.complete = bool(self._tensors) and not any(tensor.is_inference() for tensor in self._tensors)
-        self._addresses = [tensor.data_ptr() for tensor in self._tensors] if self.complete and not graph else None
+        self.complete = bool(found) and not any(tensor.is_inference() for tensor in self._tensors)
+        self._states = self._read() if self.complete and not graph else None
 
     def still_holds(self, layers: Sequence[QwthnLinear]) -> bool:
-        """Whether the same adapters are active, with the same parts and limits, and no tensor of them was written to.
+        """Whether the same adapters are active with the same tensors, and none of these was written to.
 
         What was built with a graph is not reused, since an optimizer step follows it. No version counter sees a write
-        through `parameter.data`; after one, call `model.eval()`, which lets go of what was built.
+        through `parameter.data`; after one, or after another part was put in, call `model.eval()`, which lets go of
+        what was built.
         """
         return (
-            self._addresses is not None
+            self._states is not None
             and _active_adapters(layers) == self._active
             and all(map(self._is_kept, *zip(*self._members, strict=True)))  # eval() and a layer's own call let go of it
-            and all(held.is_there() and held.has_its_tensors() for held in self._of.values())
-            and [tensor.data_ptr() for tensor in self._tensors] == self._addresses  # others by `parameter.data = ...`
+            and all(map(is_, map(dict.get, self._held_in, self._names), self._tensors))
+            and self._read() == self._states
         )
 
     def _is_kept(self, layer: QwthnLinear, name: str) -> bool:
         prepared = layer.qwthn_prepared.get(name)
         return prepared is not None and prepared.taken is self
 
-    def is_untouched(self, layer: QwthnLinear, name: str) -> bool:
-        """Whether a layer has the tensors that its branch was built from, and none was written to since."""
-        held = self._of.get((layer, name))
-        return held is not None and held.has_its_tensors()
-
-
-class _Held:
-    """What stood at some places: modules, tensors and limits, and the versions of the tensors."""
-
-    def __init__(self, places: Iterable[tuple[dict[str, Any], str]]) -> None:
-        found = [(place, name, place.get(name)) for place, name in places]
-        self._all = _columns(found)
-        self._with_tensors = _columns([each for each in found if isinstance(each[2], torch.Tensor)])
-        self.tensors = self._with_tensors[2]
-        self._versions = [] if any(tensor.is_inference() for tensor in self.tensors) else [*map(version, self.tensors)]
-
-    def is_there(self) -> bool:
-        """Whether the same objects stand at all places."""
-        held_in, names, held = self._all
-        return all(map(is_, map(dict.get, held_in, names), held))
-
-    def has_its_tensors(self) -> bool:
-        """Whether the same tensors stand there in the same versions; each layer looks at every token."""
-        held_in, names, tensors = self._with_tensors
-        return all(map(is_, map(dict.get, held_in, names), tensors)) and [*map(version, tensors)] == self._versions
-
-
-def _columns(rows: Sequence[tuple[Any, ...]]) -> tuple[list[Any], list[Any], list[Any]]:
-    held_in, names, held = zip(*rows, strict=True) if rows else ((), (), ())
-    return list(held_in), list(names), list(held)
+    def _read(self) -> list[tuple[int, int]]:
+        """Return version and address of each tensor; the address changes by `parameter.data = ...`."""
+        return [(version(tensor), tensor.data_ptr()) for tensor in self._tensors]
 
 
 class Calls:
@@ -224,18 +199,6 @@ def _active(layers: Iterable[QwthnLinear]) -> Iterable[Member]:
             for name in layer.active_adapters:
                 if name in layer.qwthn_compress:
                     yield layer, name, layer.branch_of(name)
-
-
-def _places_of(layer: QwthnLinear, branch: Branch) -> Iterable[tuple[dict[str, Any], str]]:
-    """Yield where all stands that a branch is built from: its modules, which others can replace, tensors and limits."""
-    yield from places(layer)
-    for container in layer.adapter_layer_names:
-        yield from places(getattr(layer, container))
-    for part in branch:
-        for module in part.modules():
-            yield from places(module)
-    for part in (branch.compress, branch.expand):
-        yield vars(part), "limit"
 
 
 def _active_adapters(layers: Sequence[QwthnLinear]) -> list[object]:

@@ -217,7 +217,7 @@ class QwthnLinear(nn.Module, BaseTunerLayer):
             return Prepared((), (), compress, expand, tuple(angles), torch.is_grad_enabled())
         found = self.qwthn_prepared.get(adapter_name)
         taken = found.taken if found is not None else None
-        checked = taken is not None and taken.open and taken.is_untouched(self, adapter_name)
+        checked = taken is not None and taken.open
         if found is not None and checked and (found.has_graph or not torch.is_grad_enabled()):
             return found
         branch = self.branch_of(adapter_name)

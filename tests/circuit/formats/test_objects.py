@@ -96,17 +96,3 @@ def test_many_tokens_at_once_in_pennylane(pennylane):
     tokens = torch.randn(5, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     found = node_of(pennylane, 4, to_pennylane(circuit, parameters=parameters))(tokens)
     assert_same(np.stack(found, 1), (circuit, tokens, parameters))
-
-
-def test_without_measurements_it_stands_in_a_function_of_ones_own(pennylane):
-    circuit = CASE[0]
-    gates = to_pennylane(*CASE, measured=False)
-
-    def function():
-        gates()
-        return pennylane.probs()
-
-    script = pennylane.tape.make_qscript(function)()
-    assert [operation.name for operation in script.operations] == [gate.name.upper() for gate in circuit.gates]
-    probabilities = np.asarray(node_of(pennylane, 4, function)()).reshape([2] * 4)
-    assert_same([np.subtract(*np.moveaxis(probabilities, i, 0).reshape(2, -1).sum(1)) for i in range(4)], CASE)

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from qweft import QweftError
-from qweft.circuit import Circuit, Gate, crz_ring_ansatz
-from qweft.circuit.formats import FORMATS, to_openqasm2, to_openqasm3, to_originir, to_pennylane, to_qiskit
+from qweft.circuit import crz_ring_ansatz
+from qweft.circuit.formats import FORMATS, to_openqasm2, to_originir, to_pennylane, to_qiskit
 from qweft.devices.device import DeviceError, require
 
 CIRCUIT = crz_ring_ansatz(2, 1)
@@ -30,12 +30,6 @@ def test_a_language_without_parameters_needs_all_numbers(write, language, number
         write(CIRCUIT, **numbers)
 
 
-@pytest.mark.parametrize("write", [to_openqasm2, to_originir])
-def test_nothing_is_missing_where_a_circuit_takes_none(write):
-    circuit = Circuit(1, 1, 0, (Gate("ry", (0,), "input", 0),))
-    assert write(circuit, [0.5]) == write(circuit, torch.tensor([0.5]), np.zeros(0))
-
-
 @pytest.mark.parametrize(
     ("numbers", "words"),
     [
@@ -54,16 +48,6 @@ def test_numbers_that_do_not_fit(write, numbers, words):
         write(CIRCUIT, **numbers)
 
 
-def test_a_pennylane_function_called_without_numbers_or_with_wrong_ones():
-    pytest.importorskip("pennylane")
-    with pytest.raises(QweftError, match="no inputs; call the function with inputs="):
-        to_pennylane(CIRCUIT)()
-    with pytest.raises(QweftError, match="no parameters; call the function with parameters="):
-        to_pennylane(CIRCUIT)(torch.zeros(2))
-    with pytest.raises(QweftError, match=r"inputs are of shape \(3,\), and the circuit takes 2"):
-        to_pennylane(CIRCUIT, parameters=torch.zeros(8))(torch.zeros(3))
-
-
 @pytest.mark.parametrize(("write", "package"), [(to_qiskit, "qiskit"), (to_pennylane, "pennylane")])
 def test_a_missing_package_is_told_with_how_it_is_installed(monkeypatch, write, package):
     monkeypatch.setitem(sys.modules, package, None)
@@ -71,13 +55,3 @@ def test_a_missing_package_is_told_with_how_it_is_installed(monkeypatch, write, 
         write(CIRCUIT)
     with pytest.raises(DeviceError, match=rf"device d needs the package {package}; pip install '\.\[{package}\]'"):
         require(package, package, "device d")
-
-
-@pytest.mark.parametrize("numbers", [[0.1, 0.7], np.array([0.1, 0.7]), torch.tensor([0.1, 0.7], dtype=torch.float64)])
-def test_numbers_of_any_kind(numbers):
-    assert "ry(0.1) q[0];\nry(0.7) q[1];" in to_openqasm3(CIRCUIT, numbers)
-
-
-def test_a_float32_tensor_is_written_as_what_it_is():
-    text = to_openqasm3(CIRCUIT, torch.tensor([0.1, 0.5], requires_grad=True))
-    assert f"ry({float(np.float32(0.1))!r}) q[0];" in text

@@ -1,7 +1,6 @@
 """One executor with the fake provider, fault by fault."""
 
 import logging
-import sqlite3
 
 import numpy as np
 import pytest
@@ -67,17 +66,6 @@ def test_a_refused_job_stops_the_run_and_keeps_what_came(cloud, store):
     assert runner.budget.circuits == 4
     runner.run(circuits(*range(6)), SHOTS)
     assert set(cloud.bill().values()) == {1}
-
-
-def test_a_busy_provider_is_asked_again_and_at_last_left_alone(cloud, store):
-    cloud.script("submit", ["busy", "busy"])
-    runner = executor(FakeDevice(cloud, can_find=False), store)
-    runner.run(circuits(1), SHOTS)
-    assert states(store) == ["unsent", "unsent", "done"]
-    assert runner.budget.circuits == 1
-    cloud.script("submit", ["busy"] * 9)
-    with pytest.raises(NotTakenError, match=r"in 5 attempts \(429 too many requests\)"):
-        runner.run(circuits(2), SHOTS)
 
 
 @pytest.mark.parametrize(("fault", "jobs"), [("lost after", ["done"]), ("lost before", ["unsent", "done"])])
@@ -205,23 +193,6 @@ def test_what_the_device_cannot_do_is_said_before_anything_is_written(cloud, sto
     assert not store.path.exists()
 
 
-def test_a_full_disk_is_said_before_anything_is_sent(cloud, tmp_path, monkeypatch):
-    connect = sqlite3.connect
-
-    def small(*arguments, **options):
-        connection = connect(*arguments, **options)
-        connection.execute("PRAGMA max_page_count = 12")  # what SQLite says of a full disk, it says of a full file
-        return connection
-
-    monkeypatch.setattr("qweft.devices.jobs.database.sqlite3.connect", small)
-    store = Store(tmp_path / "small")
-    with pytest.raises(DeviceError, match=r"small/jobs.sqlite cannot be used \(database or disk is full\)"):
-        for number in range(0, 4000, 4):
-            executor(FakeDevice(cloud), store, any_calibration=True).run(circuits(*range(number, number + 4)), SHOTS)
-    written = {job.token for job in store.jobs()}
-    assert {token for _, token, _, _ in cloud.jobs()} == written and len(written) > 1
-
-
 def test_the_key_is_nowhere(cloud, store, caplog, capsys):
     caplog.set_level(logging.DEBUG)
     cloud.script("job", ["failed"])
@@ -314,16 +285,6 @@ def test_a_job_that_another_process_ended_is_not_sent_again_in_silence(cloud, st
     assert states(store) == [last] and len(cloud.jobs()) == 1
 
 
-def test_jobs_that_the_provider_does_not_know_take_no_place(cloud, store):
-    cloud.script("job", ["gone"] * 2)
-    runner = executor(FakeDevice(cloud), store, jobs_at_once=1)
-    for number in range(2):
-        with pytest.raises(RefusedError, match="no job job-"):
-            runner.run(circuits(number), SHOTS)
-    runner.run(circuits(9), SHOTS)
-    assert states(store) == ["sent", "sent", "done"]
-
-
 def refuse(error):
     def refuse(*arguments):
         raise error
@@ -359,35 +320,6 @@ def test_a_calibration_during_a_run_is_seen(cloud, store):
     for calibration, numbers in (("monday", [0]), ("tuesday", [0, 1]), ("friday", [1, 2])):
         found = store.results(circuits(0, 1, 2).keys(), Where(device.identity(), SHOTS, calibration))
         assert set(found) == set(circuits(*numbers).keys())
-
-
-def test_a_job_that_is_adopted_is_compared_as_far_as_the_provider_tells(cloud, store, monkeypatch):
-    device = FakeDevice(cloud, can_find=False)
-    monkeypatch.setattr("qweft.devices.jobs.manage.make_device", lambda name: device)
-    cloud.script("job", [None, None, None, "slow"])
-    device.submit(circuits(5, 6, 7), SHOTS, "mine")
-    device.submit(circuits(5), SHOTS + 1, "mine")
-    device.submit(circuits(0), SHOTS, "another")
-    cloud.script("submit", ["lost after"])
-    with pytest.raises(DeviceError, match="nobody knows"):
-        executor(device, store).run(circuits(0), SHOTS)
-    token = store.jobs()[0].token
-    with pytest.raises(DeviceError, match=r"job-1 is not job .* the answer has a circuit 1, and the job has 1; look"):
-        adopt(store, token, "job-1")
-    with pytest.raises(DeviceError, match="add up to 51 instead of 50"):
-        adopt(store, token, "job-2")
-    device.can_find = True
-    with pytest.raises(DeviceError, match=f"does not have the tag {token}, and job job-4 has it: adopt that"):
-        adopt(store, token, "job-3")
-    device.can_find = False
-    job, said = adopt(store, token, "job-4")
-    assert job.job == "job-4" and "it was not checked" in said
-
-
-@pytest.mark.parametrize("cap", [float("nan"), -1.0])
-def test_a_cap_that_is_none(cap):
-    with pytest.raises(DeviceError, match=f"a cap on money is a number of at least 0, got {cap:g}"):
-        Caps(money=cap)
 
 
 def test_without_shots_nothing_is_run_that_has_a_price_a_shot(store):

@@ -38,23 +38,6 @@ def test_a_charge_is_the_sum_of_its_parts():
 
 
 # By hand from the providers' pages: 30 s at 1.60 USD; 20 tasks and 80,000 shots.
-@pytest.mark.parametrize(
-    ("name", "money"),
-    [
-        ("qiskit:ibm_kingston", 48.0),
-        ("braket:ionq-forte-1", 6406.0),
-        ("braket:iqm-garnet", 122.0),
-        ("braket:rigetti-cepheus-1", 40.0),
-        ("noisy", 0.0),
-        ("qiskit:fake_brisbane", 0.0),
-        ("origin:cpu", 0.0),
-        ("origin:WK_C180", None),
-        ("pennylane:braket.aws.qubit", None),
-    ],
-)
-def test_the_list_that_comes_along(name, money):
-    charge = PriceList.load().of(name).charge(1, 20, 4000)
-    assert charge.money == (None if money is None else pytest.approx(money))
 
 
 def test_the_users_own_list_is_asked_first(prices):
@@ -89,21 +72,6 @@ def test_what_is_no_price_list(prices, text, words):
         prices(text)
 
 
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("devices: [{match: x, like: x}]", "no price of its own"),
-        (
-            "devices: [{match: x, like: y}, {match: y, like: z}, {match: z, like: y}]",
-            "no price of its own",
-        ),
-    ],
-)
-def test_a_price_like_itself(prices, text, words):
-    with pytest.raises(DeviceError, match=words):
-        prices(text).of("x")
-
-
 @pytest.mark.parametrize("caps", [Caps(money=5.0), Caps(seconds=5.0)])
 def test_a_cap_on_what_nobody_knows_is_refused(caps):
     with pytest.raises(DeviceError, match="cannot be kept: what device origin:WK_C180 takes is not known"):
@@ -132,19 +100,3 @@ def test_without_a_terminal_nobody_is_asked(device, monkeypatch, capsys):
     assert "450" in capsys.readouterr().err
     confirm(estimate(make_device("shots"), Price(("x",), job=0.0), 450, 10), False)
     assert capsys.readouterr() == ("", "")
-
-
-@pytest.mark.parametrize(
-    ("answer", "agreed"), [("y", True), ("YES", True), ("", False), ("n", False), ("yessir", False)]
-)
-def test_at_a_terminal_the_user_says_yes(device, monkeypatch, capsys, answer, agreed):
-    terminal = io.StringIO(f"{answer}\n")
-    terminal.isatty = lambda: True
-    monkeypatch.setattr(sys, "stdin", terminal)
-    if agreed:
-        confirm(estimate(device, PRICE, 1, 10), False)
-    else:
-        with pytest.raises(DeviceError, match="you did not agree"):
-            confirm(estimate(device, PRICE, 1, 10), False)
-    out, err = capsys.readouterr()
-    assert "Send this? [y/N]" in out + err

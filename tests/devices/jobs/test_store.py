@@ -1,17 +1,14 @@
 """The file: what goes in comes out, and what is wrong with it is a sentence."""
 
-import errno
 import sqlite3
 import threading
 
-import numpy as np
 import pytest
 
 from qweft.devices import DeviceError
 from qweft.devices.bound import pack_circuits, unpack_circuits
-from qweft.devices.jobs import database
 from qweft.devices.jobs.prices import Charge
-from qweft.devices.jobs.record import Where, fault_of, pack_counts, unpack_counts
+from qweft.devices.jobs.record import Where, pack_counts, unpack_counts
 from qweft.devices.jobs.store import Store
 from tests.devices.jobs.circuits import circuits
 
@@ -27,11 +24,6 @@ def claim(store, token, wanted, where=WHERE, most=None):
     return store.claim(
         token, "fake:chip", wanted, wanted.keys(), where, "monday", most, lambda number: Charge(number, None, "USD")
     )
-
-
-def counted(wanted):
-    keys = wanted.keys()
-    return {key: {"01": 10} for key in keys}
 
 
 def test_circuits_and_counts_come_out_as_they_went_in():
@@ -104,15 +96,6 @@ def test_the_first_result_stays(store):
     assert store.results([key], WHERE) == {key: {"00": 10}}
 
 
-def test_a_damaged_result_is_told(store):
-    key = circuits(0).keys()[0]
-    store.keep({key: {"01": 10}}, WHERE, 2)
-    with sqlite3.connect(store.path) as db:
-        db.execute("UPDATE results SET counts = ?", (pack_counts({"01": 9}),))
-    with pytest.raises(DeviceError, match=f"the result of circuit {key} is damaged"):
-        store.results([key], WHERE)
-
-
 @pytest.mark.parametrize(
     ("statement", "words"),
     [("PRAGMA user_version = 7", "no ledger"), ("PRAGMA application_id = 5", "no ledger")],
@@ -125,20 +108,6 @@ def test_a_file_of_another_version_or_program(store, statement, words):
     with pytest.raises(DeviceError, match=words):
         store.jobs()
     assert store.path.read_bytes() == before
-
-
-def test_a_file_in_use_is_told_as_that(store, monkeypatch):
-    monkeypatch.setattr(database, "SECONDS_FOR_OTHERS", 0.01)
-    store.jobs()
-    with sqlite3.connect(store.path, isolation_level=None) as other:
-        other.execute("BEGIN IMMEDIATE")
-        with pytest.raises(DeviceError, match=r"in use by another program"):
-            store.jobs()
-
-
-def test_shots_of_another_type_are_not_written(store):
-    with pytest.raises(sqlite3.IntegrityError):
-        claim(store, "a", circuits(0), Where("chip", np.int64(10), "monday"))
 
 
 def test_a_circuit_without_a_result_is_a_loss_that_is_seen_before_it_is_sent_again(store):
@@ -166,16 +135,6 @@ def test_results_of_jobs_that_were_waited_for_will_do_whatever_their_calibration
     assert store.results(keys, Where("chip", 10, "friday", frozenset("a")))
 
 
-def test_circuits_that_are_damaged_are_told_and_can_be_given_up(store):
-    claim(store, "a", circuits(0))
-    with sqlite3.connect(store.path) as db:
-        db.execute("UPDATE jobs SET content = x'789c0001'")
-    for ask in (lambda: store.circuits_of("a"), lambda: store.close("a", "done", "", {0: {"01": 10}})):
-        with pytest.raises(DeviceError, match=r"circuits of job a are damaged.*qweft jobs forget a"):
-            ask()
-    assert store.close("a", "forgotten") and claim(store, "b", circuits(0)).circuits == 1
-
-
 def test_credentials_in_what_a_provider_said_are_not_written(store, monkeypatch):
     monkeypatch.setenv("SOME_API_KEY", "sk-very-secret")
     claim(store, "a", circuits(0))
@@ -186,47 +145,8 @@ def test_credentials_in_what_a_provider_said_are_not_written(store, monkeypatch)
     assert b"sk-very-secret" not in store.path.read_bytes()
 
 
-def test_what_is_over_is_forced_to_the_disk(store, monkeypatch):
-    monkeypatch.undo()  # of conftest.py
-    with store._database.transaction() as db:
-        assert db.execute("PRAGMA synchronous").fetchone() == (3,)  # EXTRA
-        assert db.execute("PRAGMA journal_mode").fetchone() == ("delete",)
-
-
 def test_one_process_decides_about_a_job(store):
     with store.sole("a") as first, store.sole("a") as second, store.sole("b") as other:
         assert (first, second, other) == (True, False, True)
     with store.sole("a") as again:
         assert again
-
-
-@pytest.mark.parametrize("answer", [errno.ENOLCK])
-def test_a_file_system_without_locks(store, monkeypatch, answer):
-    fcntl = pytest.importorskip("fcntl")
-
-    def flock(descriptor, operation):
-        raise OSError(answer, "no locks")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(fcntl, "flock", flock)
-        with pytest.raises(DeviceError, match="cannot be locked"), store.sole("a"):
-            pass
-    with store.sole("a") as held:
-        assert held
-
-
-@pytest.mark.parametrize(
-    ("counts", "words"),
-    [
-        ({"00": float("inf")}, "a count is no whole number from 0 to 2^32"),
-        ({"00": -1, "01": 11}, "a count is no whole number"),
-        ({"00": 9.5, "01": 0.5}, "a count is no whole number"),
-        ({"00": "10"}, "it has no counts of outcomes"),
-        ({"x" * 10**6: 10}, "is no outcome of 2 qubits"),
-    ],
-    ids=lambda value: str(value)[:20],
-)
-def test_counts_that_are_none_are_told(counts, words):
-    good, fault = fault_of({0: counts, 1: {"01": 10}}, 2, 2, 10)
-    assert good == {1: {"01": 10}}
-    assert fault.startswith("circuit 0: ") and words in fault and len(fault) < 200

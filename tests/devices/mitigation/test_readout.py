@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from qweft.devices import DeviceError, Frequencies, make_device
+from qweft.devices import Frequencies, make_device
 from qweft.devices.mitigation import make_mitigation
 from qweft.devices.mitigation.readout import calibration_circuits, confusion_matrices
 from qweft.devices.outcomes import on_each_qubit
@@ -70,16 +70,3 @@ def test_standard_errors_are_how_far_it_scatters():
     assert 0.85 < scores.var() < 1.15
     plain = [Misread(seed=seed).run(some, shots).expectations() for seed in range(100)]
     assert np.var([one.values for one in estimates], 0).mean() > 1.2 * np.var(plain, 0).mean()
-
-
-def test_a_qubit_that_tells_nothing_is_named():
-    broken = MATRICES.copy()
-    broken[1] = [[0.52, 0.48], [0.5, 0.5]]
-    with pytest.raises(DeviceError, match=r"qubit 1 reads 1 with probability 0.48 in \|0> and 0.5 in \|1>"):
-        make_mitigation(readout="inverse").expectations(Misread(broken), circuits(2), None)
-
-
-def test_m3_needs_shots():
-    pytest.importorskip("mthree")
-    with pytest.raises(DeviceError, match="m3 works on counts; give a number of shots, or use inverse"):
-        make_mitigation(readout="m3").expectations(Misread(), circuits(1), None)

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from qweft.devices import DeviceSettings, make_device
+from qweft.devices import make_device
 from qweft.devices.mitigation import make_mitigation
 from qweft.devices.mitigation.estimate import Estimate
 from qweft.devices.mitigation.zero_noise import EXTRAPOLATIONS, extrapolate, folded
@@ -75,19 +75,6 @@ def test_standard_errors_are_how_far_it_scatters(name):
     many = [extrapolate(name, (1, 3, 5), drawn()) for _ in range(400)]
     spread = np.std([one.values for one in many])
     assert spread == pytest.approx(many[0].standard_errors.item(), rel=0.15)
-
-
-@pytest.mark.parametrize("device", ["noisy", "pennylane:default.mixed"])
-@pytest.mark.parametrize(
-    ("extrapolation", "left"), [("richardson", 0.2), ("quadratic", 0.2), ("linear", 0.7), ("exponential", 0.9)]
-)
-def test_small_noise_is_lessened(device, extrapolation, left):
-    """A tenth of the paper's noise. Values that change their sign with the noise have no exponential fit."""
-    settings, some = DeviceSettings(noise="paper", noise_scale=0.1), circuits(4)
-    mitigations = [make_mitigation(readout="inverse"), make_mitigation("inverse", (1, 3, 5), extrapolation)]
-    runner = make_device(device, settings)
-    off = [abs(one.expectations(runner, some, None) - exact(some)).mean() for one in mitigations]
-    assert off[1] < left * off[0]
 
 
 def test_what_will_run_is_told_before():

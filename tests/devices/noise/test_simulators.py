@@ -155,14 +155,6 @@ def test_shots_follow_the_noisy_probabilities():
     assert abs(spread.mean()) < 0.1 and 0.9 < spread.var() < 1.1  # 2,400 numbers of mean 0 and variance 1
 
 
-def test_blocks_and_matrices_change_nothing():
-    """Many tokens take the way with one matrix between uploads; each by itself goes gate by gate."""
-    circuits = BoundCircuits.of(*bound(3, 2, circuits=200))
-    together = probabilities(circuits, PAIR)
-    for row in (0, 77, 199):
-        np.testing.assert_allclose(probabilities(circuits.pick([row]), PAIR)[0], together[row], rtol=0, atol=1e-14)
-
-
 def test_a_folded_circuit_has_more_noise_and_without_noise_the_same_values():
     ry = np.array([[0.4, -0.4, 0.4]])
     gates = (("ry", (0,)),) * 3

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from qweft.circuit import crz_ring_ansatz, expectation_values
-from qweft.devices import DeviceSettings, Frequencies, Measurer, make_device
+from qweft.devices import DeviceSettings, Measurer, make_device
 from qweft.devices.mitigation.zero_noise import folded
 from tests.devices.providers.forms import circuits
 from tests.devices.providers.scores import check_scatter
@@ -45,12 +45,6 @@ def test_every_outcome_has_its_probability(name, qubits):
     assert found.shots is None
 
 
-def test_folded_circuits_are_the_same_unitary(name):
-    some = circuits(3)
-    found = make_device(name).run(folded(some, 3), None)
-    np.testing.assert_allclose(found.values, make_device("exact").run(some, None).values, rtol=0, atol=1e-9)
-
-
 def test_shots_scatter_as_counting_does(name):
     some = circuits(60)
     exact = make_device("exact").run(some, None).expectations()
@@ -66,14 +60,6 @@ def test_a_circuit_measures_the_same_whatever_is_beside_it(name):
     np.testing.assert_array_equal(device.run(some.pick([4, 1]), 300).values, whole[[4, 1]])
     assert not np.array_equal(make_device(name, DeviceSettings(seed=1)).run(some, 300).values, whole)
     assert not np.array_equal(make_device("shots").run(some, 300).values, whole)  # as two chips would differ
-
-
-def test_the_tests_scatter_would_catch_a_turned_order_of_qubits():
-    some = circuits(60)
-    exact = make_device("exact").run(some, None)
-    turned = exact.values.reshape(-1, 2, 2, 2).transpose(0, 3, 2, 1).reshape(-1, 8)
-    with pytest.raises(AssertionError):
-        check_scatter(Frequencies(turned, 400), exact.expectations())
 
 
 @pytest.mark.parametrize("device", NOISY)

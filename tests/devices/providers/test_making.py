@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from qweft.cli.main import main
-from qweft.devices import DeviceError, DeviceSettings, make_device
+from qweft.devices import DeviceError, make_device
 from qweft.devices.error_policy import one_line
 from qweft.redaction import without_secrets
 
@@ -42,20 +42,6 @@ def test_a_device_that_pennylane_does_not_have(name, words):
         make_device(name)
 
 
-def test_a_noise_model_for_a_simulator_of_pure_states():
-    pytest.importorskip("pennylane")
-    with pytest.raises(DeviceError, match=r"takes no noise model, got paper; use pennylane:default\.mixed"):
-        make_device("pennylane:default.qubit", DeviceSettings(noise="paper"))
-
-
-@pytest.mark.parametrize("name", ["exact", "shots", "rehearsal:shots"])
-@pytest.mark.parametrize("noise", ["paper", "nonsense"])
-def test_a_noise_model_for_a_device_without_noise(name, noise):
-    words = f"device {name.removeprefix('rehearsal:')} takes no noise model, got {noise}; use noisy"
-    with pytest.raises(DeviceError, match=words):
-        make_device(name, DeviceSettings(noise=noise))
-
-
 def test_a_plugins_words_are_told_without_its_credentials(monkeypatch):
     pennylane = pytest.importorskip("pennylane")
     monkeypatch.setenv("IONQ_API_KEY", "hush-hush-1234")
@@ -80,13 +66,6 @@ def test_credentials_are_taken_out(monkeypatch):
         "the key [credential removed], the token [credential removed], and [credential removed] of the store"
     )
     assert one_line(ValueError()) == "ValueError"
-
-
-def test_a_signed_token():
-    assert (
-        without_secrets("sent eyJhbGciOiJIUzI1.eyJzdWIiOiIxMjM0.c2lnbmF0dXJl twice")
-        == "sent [credential removed] twice"
-    )
 
 
 SECRET = "Hush~Hush/1234+5"

@@ -4,7 +4,6 @@ Nothing here was run on a chip, and what the real cloud sends was not seen.
 """
 
 import json
-import os
 import subprocess
 import sys
 import time
@@ -23,8 +22,6 @@ from qweft.devices import (
     UnavailableError,
     make_device,
 )
-from qweft.devices.jobs.record import fault_of
-from qweft.devices.mitigation.readout import calibration_circuits
 from qweft.devices.mitigation.zero_noise import folded
 from qweft.devices.outcomes import from_counts
 from tests.devices.providers.forms import circuits
@@ -146,51 +143,6 @@ def test_what_the_cloud_says_is_sorted(cloud, device, mode, kind, words):
     assert KEY not in str(caught.value) and KEY not in repr(vars(device))
 
 
-def test_a_question_that_fails_is_no_failed_job(cloud, device):
-    """pyqpanda3 gives both the status FAILED."""
-    job = device.submit(circuits(1), 10, "t")
-    for mode, kind in [("says server is busy", UnavailableError), ("state 8", UnavailableError)]:
-        cloud.mode(mode)
-        with pytest.raises(kind):
-            device.state(job)
-    cloud.mode("")
-    with pytest.raises(RefusedError, match="task not found"):
-        device.state("task-999")
-
-
-@pytest.mark.parametrize("key", ["zz", "-1"])
-def test_an_outcome_that_is_none_is_a_fault_of_its_circuit(cloud, device, key):
-    """Python's own reader takes some of these for numbers, and gave a traceback for the others."""
-    some = circuits(2)
-    job = device.submit(some, 10, "t")
-    rows = [json.dumps({"key": [name], "value": [10]}) for name in (key, "0x1")]
-    told = {"taskId": job, "taskState": "3", "probCount": rows, "taskResult": [], "errInfo": ""}
-    cloud.mode("sends " + json.dumps({"success": True, "obj": told}))
-    good, fault = fault_of(device.fetch(job, some, 10), 2, 3, 10)
-    assert good == {1: {"100": 10}}
-    assert fault.startswith("circuit 0: ") and fault.endswith("is no outcome of 3 qubits") and len(fault) < 200
-
-
-def test_what_the_client_repeats_below_python_is_not_heard(cloud, device, capfd):
-    cloud.mode("says \x1b[2J of KEY")
-    with pytest.raises(UnavailableError, match=r"of .credential removed."):
-        device.calibration()
-    assert capfd.readouterr().err == ""
-    os.write(2, b"heard again")
-    assert capfd.readouterr().err == "heard again"
-
-
-def test_a_cloud_that_cannot_be_reached(monkeypatch):
-    monkeypatch.setenv("ORIGIN_API_KEY", KEY)
-    monkeypatch.setenv("ORIGIN_API_URL", "http://127.0.0.1:9")
-    device = make_device("origin:WK_C180")
-    with pytest.raises(NotTakenError, match="curl"):
-        device.submit(circuits(1), 10, "t")
-    with pytest.raises(UnavailableError, match="curl") as caught:
-        device.state("task-0")
-    assert type(caught.value) is UnavailableError
-
-
 def test_calibration_changes_with_the_chips_fidelities(device):
     """No date is told: a hash of what the chip is said to be."""
 
@@ -208,15 +160,3 @@ def test_calibration_changes_with_the_chips_fidelities(device):
         return device.calibration()
 
     assert played(0.92) == played(0.92) != played(0.93)
-
-
-def test_readout_cannot_be_calibrated_where_the_qubits_are_not_told(cloud, device):
-    with pytest.raises(RefusedError, match=r"does not tell on which qubits.*leave readout mitigation out"):
-        device.submit(calibration_circuits(circuits(1)), 10, "t")
-    assert not cloud.asked()
-
-
-def test_without_a_key(monkeypatch):
-    monkeypatch.delenv("ORIGIN_API_KEY", raising=False)
-    with pytest.raises(RefusedError, match=r"needs a key of Origin Quantum's cloud .* as ORIGIN_API_KEY"):
-        make_device("origin:WK_C180").check(100)

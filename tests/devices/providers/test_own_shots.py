@@ -24,19 +24,6 @@ def test_a_device_of_a_pennylane_plugin():
     np.testing.assert_allclose(device.run(few, None).expectations(), exact(few), rtol=0, atol=1e-9)
 
 
-def test_pyqpanda3():
-    """Programs and counts as for the cloud; this simulator takes no seed."""
-    core = pytest.importorskip("pyqpanda3.core")
-    from qweft.circuit.formats.origin import program
-    from qweft.devices.providers.origin import _by_bits
-
-    some, machine, rows = circuits(40), core.CPUQVM(), []
-    for row in some.angles:
-        machine.run(program(3, some.gates, row), 400)
-        rows.append(from_counts(_by_bits(machine.result().get_counts(), 3), 3, 400))
-    check_scatter(Frequencies(np.stack(rows), 400), exact(some))
-
-
 def test_aer_under_the_noise_of_a_chip():
     """Aer's own trajectories of the measured circuit under all errors of the chip, and the probabilities used here."""
     aer = pytest.importorskip("qiskit_aer")

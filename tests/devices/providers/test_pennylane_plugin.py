@@ -1,6 +1,5 @@
 """The path of PennyLane's plugins, with its reference device, and failures played."""
 
-import numpy as np
 import pytest
 
 from qweft.devices import NotTakenError, RefusedError, UnavailableError, make_device
@@ -62,32 +61,6 @@ def test_a_failure_in_between_says_nothing_of_what_was_taken(device, monkeypatch
     assert type(caught.value) is UnavailableError
 
 
-@pytest.mark.parametrize(
-    ("shots", "results"),
-    [
-        (10, [{"000": 9}, {"000": 10}]),
-        (10, [{"00": 10}, {"000": 10}]),
-        (10, [{"000": float("inf")}, {"000": 10}]),
-        (10, [{"000": 15, "001": -5}, {"000": 10}]),
-        (None, [[0.25] * 8, [0.125] * 8]),
-        (10, None),
-        (10, [{"000": 10}]),
-        (None, [[0.5, 0.5], [0.5, 0.5]]),
-    ],
-)
-def test_results_that_do_not_fit(device, monkeypatch, shots, results):
-    monkeypatch.setattr(pennylane, "execute", lambda *_, **__: results)
-    with pytest.raises(RefusedError, match="do not fit"):
-        device.run(circuits(2), shots)
-
-
-def test_probabilities(device):
-    some = circuits(3)
-    np.testing.assert_allclose(
-        device.run(some, None).values, make_device("exact").run(some, None).values, rtol=0, atol=1e-9
-    )
-
-
 def test_the_identity_knows_the_settings_but_no_credential(device, config):
     """The configuration file says which chip is behind a name: results of one are not those of another."""
     assert device.identity() == NAME
@@ -100,15 +73,3 @@ def test_the_identity_knows_the_settings_but_no_credential(device, config):
     config["other"] = {"qubit": {"device_arn": "arn:three"}}
     config["reference"] = {}
     assert device.identity() == NAME
-
-
-def test_credentials_of_the_configuration_file_are_not_told(device, config, monkeypatch):
-    config["ionq"] = {"global": {"api_key": "ionq-hushHUSH"}}
-
-    def refuse(*_, **__):
-        raise ValueError("401: ionq-hushHUSH is not valid")
-
-    monkeypatch.setattr(pennylane, "device", refuse)
-    with pytest.raises(RefusedError) as caught:
-        device.check(10)
-    assert str(caught.value) == f"device {NAME}: 401: [credential removed] is not valid"

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from qweft.devices import BoundCircuits, make_device
+from qweft.devices import make_device
 from qweft.devices.mitigation import make_mitigation
 from qweft.devices.mitigation.readout import calibration_circuits, confusion_matrices
 from qweft.devices.mitigation.zero_noise import folded
@@ -15,18 +15,9 @@ pytest.importorskip("qiskit_aer")
 fakes = pytest.importorskip("qiskit_ibm_runtime.fake_provider")
 
 
-def two_qubit_gates(circuit):
-    return sum(len(step.qubits) == 2 for step in circuit.data if step.operation.name != "barrier")
-
-
 @pytest.fixture(scope="module")
 def manila():
     return make_device("qiskit:fake_manila")
-
-
-FOLDABLE = BoundCircuits(
-    2, (("ry", (0,)), ("ry", (1,)), ("crz", (0, 1)), ("ry", (0,)), ("crz", (1, 0))), np.linspace(0.3, 1.1, 5)[None]
-)
 
 
 @pytest.mark.parametrize("name", ["FakeLagosV2", "FakeTorino"])
@@ -70,13 +61,6 @@ def test_a_repeated_circuit_computes_what_the_circuit_computes(name):
         compiled = Compiled(compile_for(backend, Form.of(run)), backend.target)
         found = probabilities_of(AerSimulator(method="statevector"), compiled.saved, run.angles)
         np.testing.assert_allclose(found, make_device("exact").run(some, None).values, rtol=0, atol=1e-9)
-
-
-def test_folding_makes_it_noisier(manila):
-    some = circuits(6)
-    exact = make_device("exact").run(some, None).expectations()
-    off = [abs(manila.run(folded(some, factor), None).expectations() - exact).mean() for factor in (1, 3, 5)]
-    assert off[0] < off[1] < off[2]
 
 
 def test_errors_are_those_of_all_the_chips_qubits():

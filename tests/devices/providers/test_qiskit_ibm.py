@@ -21,7 +21,6 @@ from qweft.devices import (
     make_device,
 )
 from qweft.devices.outcomes import from_counts
-from qweft.devices.providers.qiskit import ibm as qiskit_ibm
 from qweft.devices.providers.qiskit.simulators import FakeBackendDevice
 from tests.devices.providers.forms import circuits
 from tests.devices.providers.scores import check_scatter
@@ -158,19 +157,6 @@ def test_calibration_is_when_the_properties_were_updated(service, hours):
     assert make_device("qiskit:ibm_manila").calibration() == "2026-11-25T06:30:00+00:00"
 
 
-def test_another_calibration_compiles_again(service, monkeypatch):
-    """Another process would: circuits that calibrate the reading out, kept of one, must be on the others' qubits."""
-    compiled = []
-    real = qiskit_ibm.compile_for
-    monkeypatch.setattr(qiskit_ibm, "compile_for", lambda *what: compiled.append(what) or real(*what))
-    device = make_device("qiskit:ibm_manila")
-    for day, times in [(25, 1), (25, 1), (26, 2)]:
-        service.date = service.date.replace(day=day)
-        device.calibration()
-        device.submit(circuits(1), 10, "t")
-        assert len(compiled) == service.refreshed == times
-
-
 def ran(words):
     return exceptions.IBMRuntimeError(f"Failed to run program: '{words}'")
 
@@ -216,22 +202,6 @@ def test_what_ibm_says_is_sorted(service, failure, asking, sending, words):
         assert TOKEN not in str(caught.value)
 
 
-def test_what_fails_before_a_job_is_sent_was_not_taken(service, monkeypatch):
-    device = make_device("qiskit:ibm_manila")
-    service.failure = ran("503 Server Error: x")  # of the question for the backend
-    with pytest.raises(NotTakenError, match="503"):
-        device.submit(circuits(1), 10, "t")
-    service.failure = None
-
-    def fail(*_):
-        raise ValueError("a faulty circuit")
-
-    monkeypatch.setattr(qiskit_ibm, "compile_for", fail)
-    with pytest.raises(RefusedError, match="a faulty circuit"):
-        device.submit(circuits(1), 10, "t")
-    assert not service.sent
-
-
 class Client:
     """What IBM's own service asks in one instance."""
 
@@ -274,23 +244,3 @@ def test_a_job_is_looked_for_in_every_instance():
     clients["crn:home"].jobs = None
     with pytest.raises(RefusedError, match="not yours"):
         device.find("qweft-3")
-
-
-def test_a_failed_job_says_why(service):
-    job = Job(0, types.SimpleNamespace(result=lambda: _raise()), [])
-    service.sent["job-0"] = job
-
-    def _raise():
-        raise exceptions.RuntimeJobFailureError("Unable to retrieve job result. Error code 1517; too long")
-
-    with pytest.raises(RefusedError, match="Error code 1517"):
-        make_device("qiskit:ibm_manila").fetch("job-0", circuits(1), 10)
-
-
-def test_without_an_account(monkeypatch, tmp_path):
-    """IBM's own service, and no account on this machine."""
-    for variable in ("QISKIT_IBM_TOKEN", "QISKIT_IBM_CHANNEL"):
-        monkeypatch.delenv(variable, raising=False)
-    monkeypatch.setattr("qiskit_ibm_runtime.accounts.management._DEFAULT_ACCOUNT_CONFIG_JSON_FILE", tmp_path / "none")
-    with pytest.raises(RefusedError, match="there is no IBM Quantum account; set QISKIT_IBM_TOKEN"):
-        make_device("qiskit:ibm_manila").check(100)
