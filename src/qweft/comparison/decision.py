@@ -183,7 +183,7 @@ def _limit(undecided: Sequence[Pairing]) -> str:
         return f" (smallest visible effect {effect_said(max(effects))})"
     seeds = max((len(pairing.seeds) for pairing in left), default=0)
     if 0 < seeds < SEEDS_NEEDED:
-        return f" ({many(seeds, 'seed')}, and it takes {SEEDS_NEEDED})"
+        return f" ({many(seeds, 'seed')}; it takes {SEEDS_NEEDED})"
     return f" ({left[0].reason})" if left else ""
 
 
@@ -221,9 +221,9 @@ def _on_circuit(hybrid: Summary, methods: Sequence[Summary]) -> str:
     if found and found[0].direction == "lower":
         return f"The circuit helps: {hybrid.method} is better than {listed(names['lower'])}."
     if not against:
-        return f"Whether the circuit of {hybrid.method} helps cannot be told: no control came to the end."
+        return f"Whether the circuit of {hybrid.method} helps is open: no control was run to the end."
     if found[0].direction == "open":  # no number of seeds can give yes
-        return f"Whether the circuit of {hybrid.method} helps cannot be told: not all of its controls were run."
+        return f"Whether the circuit of {hybrid.method} helps is open: some of its controls were not run."
     return f"Whether the circuit of {hybrid.method} helps is not decided."
 
 

@@ -325,4 +325,4 @@ def _report_so_far(context: Context, planned: Schedule, write: Callable[[Sequenc
         context.console.say(f"the report so far could not be written ({type(fault).__name__}: {fault}); the runs go on")
         return
     if is_first:
-        context.console.say(f"report so far, written anew while the runs go on: {page}")
+        context.console.say(f"report so far, updated after each run: {page}")

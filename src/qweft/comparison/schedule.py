@@ -54,7 +54,7 @@ class Schedule:
         told = f"{many(len(self.runs), 'run')}: {base}{many(len(methods), 'method')} at "
         told += f"{'seed' if len(seeds) == 1 else 'seeds'} {', '.join(map(str, seeds))}"
         if self.first_seconds:
-            told += f"; about {duration(self.first_seconds)} if the machine stays as it is"
+            told += f"; about {duration(self.first_seconds)}"
         width = max(len(method.name) for method in methods)
         return [told, *(f"  {method.name:<{width}}  {what_it_is(method)}" for method in methods)]
 
@@ -98,7 +98,7 @@ def search_said(
         return said
     judged = len(asked) * tokens(context.data.validation)
     a_rate = (TRAINED * _trained_tokens(context) * steps + judged) * seconds_of_a_token / workers
-    return f"{said}; about {span(*(duration(each * a_rate) for each in grid.trainings))} if none is finished"
+    return f"{said}; about {span(*(duration(each * a_rate) for each in grid.trainings))}"
 
 
 def seconds_of_a_token(context: Context) -> float | None:

@@ -89,14 +89,14 @@ def load_said(runs: Sequence[Run]) -> str:
     """Return a sentence on the machine's load beside the step times of a comparison."""
     alone, most = measured_alone(runs), most_by_others(runs)
     averages = [run.load_average for run in timed(runs) if run.load_average is not None]
-    average = f", load average up to {max(averages):.1f}" if averages else ""
+    average = f" (load average {max(averages):.1f})" if averages else ""
     if alone is None:
-        return "The machine's load beside the step times was not recorded: no statement on speed."
+        return "The load of the machine was not recorded, so the step times say nothing about speed."
     if most is None and not one_at_a_time(runs):
-        beside = "runs were made at the same time"
+        beside = "Several runs shared the machine"
     else:  # the shares of some runs, too short to measure them, may be unknown
         most = max(run.cpu_by_others or 0 for run in timed(runs))
-        beside = f"others took up to {share_said(most)} of the processors"
+        beside = f"Other programs used up to {share_said(most)} of the CPU"
     if alone:
-        return f"Step times were measured alone ({beside}{average})."
-    return f"Step times were not measured alone ({beside}{average}): no statement on speed."
+        return f"{beside}{average}, so the step times can be compared."
+    return f"{beside}{average}, so the step times say nothing about speed."

@@ -188,5 +188,5 @@ def shared_note(name: str, parts: Mapping[str, Sequence[Conversation]]) -> str:
     prompts = {row.question for row in trained if not row.is_text}
     answers = {text for row in trained if len(text := row.reply) >= LONG_ANSWER}
     count = sum(row.question in prompts or row.reply in answers for row in parts[name])
-    what = "with the prompt or the long answer of a training row, which flatters the result"
-    return f"{name} has {many(count, 'row')} {what}" if count else ""
+    what = "the prompt or the long answer of a training row, which flatters the result"
+    return f"{many(count, f'{name} row')} repeat{'s' if count == 1 else ''} {what}" if count else ""

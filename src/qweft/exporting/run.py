@@ -155,7 +155,7 @@ def _fit(opened: _Opened) -> tuple[Lora, list[LayerFit]]:
     console, config = Console(stderr=True), opened.plan.config
     trained = sum(tensor.numel() for name, tensor in opened.model.named_parameters() if ".qwthn_" in name)
     rank, made = lora_size(opened.model, NAME)
-    console.print(f"{trained:,} numbers of the adapter become a LoRA of rank {rank} with {made:,}", highlight=False)
+    console.print(f"the adapter's {trained:,} parameters become a LoRA of rank {rank} with {made:,}", highlight=False)
     batches = opened.batches(opened.calibration) if opened.has_circuit else []
     if batches:
         tokens = total_tokens(opened.calibration)

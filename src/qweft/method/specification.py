@@ -187,5 +187,5 @@ def default_rate(specification: Mapping[str, Any]) -> tuple[float, str]:
         defaults = {each.name: each.default for each in fields(QwthnFields)}
         rate = learning_rate_hint({**defaults, **PRESETS[preset].fields, **specification})
         if rate is not None:
-            return rate, f"of the preset {preset}"
+            return rate, f"that of the preset {preset}"
     return DEFAULT_RATE, "the default; qweft sweep finds a better one"

@@ -139,7 +139,7 @@ class Timing:
             (f"time of a step (median of {self.steps})", f"{self.step_seconds:.2f} s"),
             *bases,
             ("time of all steps" + (" and the bases" if bases else ""), whole),
-            ("CPU taken by others", taken),
+            ("CPU used by other programs", taken),
             ("memory: measured at its peak", f"{self.peak_memory_bytes / 2**20:,.0f} MiB"),
         ]
 

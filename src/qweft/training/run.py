@@ -180,7 +180,7 @@ class _Work:
             write_json(self.output / RECORD, marked(record))
             _remove_what_is_done(self.output, self.config)
             seconds = trained.step_seconds_median
-            beside = f", CPU taken by others: {share_said(trained.cpu_by_others)}"
+            beside = f", other programs used {share_said(trained.cpu_by_others)} of the CPU"
             each = "" if seconds is None else f", {seconds:.2f} s each{beside}"
             self.console.print(
                 f"{self.config.evaluation.split} loss {base.loss:.4f} -> {adapted.loss:.4f}, perplexity "

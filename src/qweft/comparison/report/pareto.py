@@ -88,7 +88,7 @@ def pareto_figure(
         NAMES[cost],
         TITLES[cost],
         f"Nats a token. Large: mean over {'the seeds that all have' if differ else 'seeds'}; small: one seed. "
-        + ("Not measured alone, or not known: no statement on speed." if doubted else FRONT)
+        + ("Other programs ran beside it, or may have: this says nothing about speed." if doubted else FRONT)
         + (f" Off the scale: untouched model, {base:.3f}." if base is not None and off else ""),
         f"{told}." if doubted else f"On the front: {names}. {told}.",
         3.9,

@@ -73,7 +73,7 @@ def one_line(results: NoiseResults, each: Point) -> str:
     """Return the result at one setting in one line, for progress output."""
     return (
         f"{setting_name(results, each.setting)}: loss {each.loss:.4f}, {many(each.circuits, 'circuit')} "
-        f"({each.sent:,} run), {each.seconds:.0f} s, CPU taken by others: {share_said(each.cpu_by_others)}"
+        f"({each.sent:,} run), {each.seconds:.0f} s, other programs used {share_said(each.cpu_by_others)} of the CPU"
     )
 
 
@@ -105,7 +105,7 @@ def findings(results: NoiseResults) -> list[str]:
 
 def _share_left(results: NoiseResults, last: Point) -> str:
     """Return a sentence on the share of the adapter's gain that is left at a point."""
-    shots = "without the noise of counting" if last.setting.shots is None else f"at {many(last.setting.shots, 'shot')}"
+    shots = "without shot noise" if last.setting.shots is None else f"at {many(last.setting.shots, 'shot')}"
     line = f"{shots} the loss is {_rise(last)} from the exact one"
     gain, error = results.gain[0], results.gain[1] or 0.0
     if gain <= CLEAR * error:
@@ -113,7 +113,7 @@ def _share_left(results: NoiseResults, last: Point) -> str:
     of = f"of the {gain:.4f} ± {error:.4f} by which the adapter lowers the base model's loss"
     spread = last.rise_error or 0.0
     if last.rise <= spread:
-        return f"{line}: no loss {of} is shown."
+        return f"{line}: nothing {of} is lost, as far as these rows tell."
     left, spread = 100 * (1 - last.rise / gain), 100 * spread / gain
     return f"{line}: {f'{left:.1f}% ± {spread:.1f}% are left' if left + spread > 0 else 'nothing is left'} {of}."
 
