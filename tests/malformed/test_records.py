@@ -6,7 +6,6 @@ import time
 import pytest
 
 from qweft.adapter.folder import read_config
-from qweft.cli.main import main
 from qweft.comparison.report.write import remake_report
 from qweft.comparison.trial import read_record as read_run
 from qweft.errors import QweftError
@@ -68,20 +67,6 @@ def test_a_wrong_type_of_a_section_of_a_run_is_one_sentence_that_names_it(tmp_pa
     config = {"data": {"source": "rows.jsonl"}} | {section: wrong}
     (tmp_path / "run.json").write_text(json.dumps({"config": config}))
     assert section in refused(config, sections_of, adapter, {})
-
-
-@pytest.mark.parametrize(
-    "record", ['{"config": null}', '{"config": {"model": []}}', '{"config": {"model": {"name": "a\\u0000b"}}}']
-)
-@pytest.mark.parametrize("command", ["evaluate", "inspect", "chat"])
-def test_commands_end_with_one_sentence_and_status_2(command, record, tmp_path, capsys):
-    adapter = tmp_path / "adapter"
-    adapter.mkdir()
-    (adapter / "adapter_config.json").write_text('{"peft_type": "LORA", "base_model_name_or_path": "a"}')
-    (adapter / "adapter_model.safetensors").touch()
-    (tmp_path / "run.json").write_text(record)
-    assert main([command, str(adapter), *(["--data.source", "embedded:chitchat"] if command != "chat" else [])]) == 2
-    assert capsys.readouterr().err.count("\n") == 1
 
 
 def test_a_config_that_names_a_module_to_import_is_refused(tmp_path):

@@ -1,4 +1,4 @@
-"""Check of `qweft inspect`, before PyTorch is imported."""
+"""Checks of `qweft inspect`, before PyTorch is imported."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -19,7 +19,7 @@ UNSAVED = "the conversation is gone; /save FILE.jsonl keeps one"
 
 
 def chat(adapter: Path, config: ChatConfig, overrides: dict[str, Any], as_json: bool = False) -> None:
-    """Chat with an adapter in a terminal until Ctrl-D, or reads one question per line of standard input."""
+    """Chat with an adapter in a terminal until Ctrl-D, or read one question per line of standard input."""
     config.check()
     chat_models = open_chat_models(adapter, config, overrides)
     if as_json:

@@ -24,7 +24,7 @@ Asked = Sequence[tuple[str, Answering]]
 
 
 class Screen(Protocol):
-    """Show answers and messages of the program."""
+    """Shows answers and messages of the program."""
 
     def say(self, sentence: str) -> None:
         """Show a message of the program."""
@@ -34,7 +34,7 @@ class Screen(Protocol):
 
 
 class Lines:
-    """Print questions and answers as plain text to standard output, and messages to standard error.
+    """Prints questions and answers as plain text to standard output, and messages to standard error.
 
     Answers follow the names of their models if there are two.
     """
@@ -56,12 +56,8 @@ class Lines:
                 self.say(sentence)
 
 
-class JsonLines:
-    """Print one JSON object per question to standard output, and messages to standard error."""
-
-    def say(self, sentence: str) -> None:
-        """Print a message to standard error."""
-        print(sentence, file=sys.stderr, flush=True)
+class JsonLines(Lines):
+    """Prints one JSON object per question to standard output, and messages to standard error."""
 
     def show(self, question: str, asked: Asked) -> None:
         """Print all answers to one question in one line."""
@@ -78,7 +74,7 @@ class JsonLines:
 
 
 class Terminal:
-    """Show two answers in two columns in a wide terminal, otherwise one below the other."""
+    """Shows two answers in two columns in a wide terminal, otherwise one below the other."""
 
     def __init__(self, console: Console):
         self._console = console
@@ -132,7 +128,7 @@ def columns(asked: Asked, texts: Sequence[str]) -> Table:
 
 
 class Tail:
-    """Render the last lines of a table that may be longer than the screen."""
+    """Renders the last lines of a table that may be longer than the screen."""
 
     def __init__(self, inner: Table):
         self._inner = inner

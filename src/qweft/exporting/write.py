@@ -134,4 +134,4 @@ WRITERS: dict[Target, Callable[[Path, Made], Any]] = {
     "merged": _write_merged,
     "merged-gguf": _write_merged_gguf,
 }
-"""Write an export into an existing folder, and returns the model as it is read from there."""
+"""Write an export into an existing folder, and return the model as it is read from there."""

@@ -34,7 +34,7 @@ from qweft.serve.requests import Chat, Completion, Response, Unparsed, WithinCon
 
 Answers = tuple[Any, Any]
 """A model with its tokenizer."""
-SERVED = ("/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/models", "/load_model", "/reset", "/health")
+SERVED = ("/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/models", "/health")
 """Paths that are answered. transformers' others read further files of the model's folder, or need other models."""
 KEPT = (*ENDS, "do_sample", "temperature", "top_k", "top_p", "min_p", "typical_p")
 """Settings of a model's own file that hold. Others act at temperature 0 too, or allocate memory."""
@@ -64,11 +64,6 @@ class Adapters(ModelManager):
             raise HTTPException(404, f"no model {name!r} is served here; there are {known}")
         return self.models[name]
 
-    def load_model_streaming(self, model_id_and_revision: str, gguf_file: str | None = None, **_: Any) -> Any:
-        """Tell that a model is ready; there is nothing to load. An unknown name is told before the answer begins."""
-        self.load_model_and_processor(model_id_and_revision, gguf_file=gguf_file)
-        return iter([f'data: {{"status": "ready", "model": "{model_id_and_revision}", "cached": true}}\n\n'])
-
     @staticmethod
     def process_model_name(model_id: str) -> str:
         """Return the name as it is; transformers adds a revision."""
@@ -77,9 +72,6 @@ class Adapters(ModelManager):
     def get_gen_models(self, cache_dir: str | None = None) -> list[dict[str, Any]]:  # type: ignore[override]
         """Return what the server lists."""
         return [{"id": name, "object": "model", "owned_by": "qweft", "created": 0} for name in self.models]
-
-    def shutdown(self) -> None:
-        """Keep the models: a client may ask for this (/reset)."""
 
 
 class OneAtATime(GenerationState):
