@@ -41,10 +41,10 @@ def settings(evaluation):
     ids=["base", "method", "own steps", "other rows"],
 )
 def test_a_finished_run_is_known_by_the_fingerprint_of_an_earlier_version(method, evaluation, recorded):
-    assert trial._fingerprints(context(settings(evaluation)), method, 1) == [recorded]
+    assert trial._fingerprint(context(settings(evaluation)), method, 1) == recorded
 
 
 def test_measured_times_are_known_by_the_key_of_an_earlier_version():
     other = replace(LORA, adapter={"peft_type": "LORA", "r": 4})
     recorded = "26d3a57379d5e0577e1321aec7fe08efa74e587f8bee2e69aa2d9c2c1f984e82"
-    assert step_times._key(context(settings(TEST_ROWS)), LORA, other, {}) == recorded
+    assert step_times._key(context(settings(TEST_ROWS)), LORA, other) == recorded

@@ -6,7 +6,6 @@ from typing import Any
 
 from qweft.errors import QweftError
 from qweft.files import finite
-from qweft.method.stated import as_recorded
 from qweft.text import shown
 
 BASE = "base"
@@ -164,8 +163,6 @@ class Run:
             values["eval_row_losses"] = tuple((number(total), int(tokens)) for total, tokens in rows)
             values["eval_row_groups"] = tuple(values.get("eval_row_groups") or ())
             values["answers"] = tuple(dict(answer) for answer in values.get("answers") or ())
-            if values.get("adapter"):
-                values["adapter"] = as_recorded(values["adapter"])
             _check_mean(values["eval_loss"], values["eval_row_losses"])
             return cls(**values)
         except (KeyError, TypeError, ValueError, OverflowError) as error:

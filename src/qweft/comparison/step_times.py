@@ -5,7 +5,6 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from qweft.comparison.methods import Method
 from qweft.environment import ALONE, share_said
 from qweft.errors import QweftError
 from qweft.files import write_json
-from qweft.method.stated import needs_rows_first, recorded_forms
+from qweft.method.stated import needs_rows_first
 from qweft.records import read_record
 from qweft.training.loop import Fit, fit, planned_steps
 
@@ -65,7 +64,7 @@ def _seconds(
         if not ours:
             return None
         kept = _read(path)
-        keys = {name: _key(context, by_name[name], by_name[other], kept) for name, other in pairs.items()}
+        keys = {name: _key(context, by_name[name], by_name[other]) for name, other in pairs.items()}
         missing = {name: other for name, other in pairs.items() if keys[name] not in kept}
         if missing:
             measured = [m for m in methods if m.name in {*missing, *missing.values()}]
@@ -94,7 +93,7 @@ def _pairs(entry: Mapping[str, Any]) -> tuple[Pair, Pair]:
     return (float(step), float(its_step)), (float(bases), float(its_bases))
 
 
-def _key(context: Context, own: Method, other: Method, kept: Mapping[str, Any]) -> str:
+def _key(context: Context, own: Method, other: Method) -> str:
     """Return a hash of what a step time depends on: not rates, seeds, numbers of steps or other methods."""
     training = context.settings.training
     work: list[Any] = [training.batch_size, training.batches_a_step, training.gradient_checkpointing]
@@ -104,9 +103,7 @@ def _key(context: Context, own: Method, other: Method, kept: Mapping[str, Any]) 
     # newer entries are omitted at their defaults, so that older files of times stay valid
     what_more = ("packing", "device", "noise", "noise_scale", "shots", "gradient")
     work += [{name: value} for name, value in decides.items() if name in what_more]
-    forms = product(recorded_forms(own.adapter), recorded_forms(other.adapter))
-    keys = [fingerprint(context, {"work": work, "adapters": list(pair)}) for pair in forms]
-    return next((key for key in keys if key in kept), keys[0])
+    return fingerprint(context, {"work": work, "adapters": [own.adapter, other.adapter]})
 
 
 def _read(path: Path) -> dict[str, dict[str, Any]]:

@@ -33,7 +33,7 @@ from qweft.evaluation.run import LENGTH
 from qweft.evaluation.saved import put_on as put_saved_on
 from qweft.files import write_json
 from qweft.method.names import has_circuit
-from qweft.method.stated import meant_then, needs_rows_first, recorded_forms
+from qweft.method.stated import needs_rows_first
 from qweft.models.load import checksum
 from qweft.training.config import RunConfig, TrainingConfig
 from qweft.training.loop import DivergedError, Fit, fit, planned_steps, planned_tokens
@@ -93,10 +93,9 @@ def _finished(context: Context, method: Method | None, seed: int, folder: Path) 
     if not os.path.lexists(folder / RECORD):
         return None
     saved, run = read_record(folder / RECORD)
-    if saved["fingerprint"] not in _fingerprints(context, method, seed):
-        why = meant_then(saved["run"].get("adapter") or {}) if method and run.adapter != method.adapter else ""
-        why = why and f"{why}; state these sizes"
-        if not why and method and method.searched and run.learning_rate != method.learning_rate:
+    if saved["fingerprint"] != _fingerprint(context, method, seed):
+        why = ""
+        if method and method.searched and run.learning_rate != method.learning_rate:
             why = f"its learning rate is {run.learning_rate}, and this search found {method.learning_rate}"
         raise QweftError(
             f"{folder} holds a run of another configuration{why and f': {why}'}; choose another --output, or remove "
@@ -172,7 +171,7 @@ def _make(
         )
     run = replace(run, started=started, seconds=time.perf_counter() - clock)
     config = {} if method is None else asdict(_run_config(context, method, seed))
-    key = _fingerprints(context, method, seed)[0]
+    key = _fingerprint(context, method, seed)
     rows = {"fingerprint": context.data.report.fingerprint}
     record = {
         "fingerprint": key, "weights": context.base_checksum, "dtype": str(context.loaded.dtype), "data": rows,
@@ -197,15 +196,14 @@ def _run_config(context: Context, method: Method, seed: int) -> RunConfig:
     )
 
 
-def _fingerprints(context: Context, method: Method | None, seed: int) -> list[str]:
-    """Return hashes of everything that determines the run's result: this version's, then those of earlier ones."""
+def _fingerprint(context: Context, method: Method | None, seed: int) -> str:
+    """Return a hash of everything that determines the run's result."""
     fewer = {"spread_rows": rows} if (rows := context.settings.most_rows) else {}
     decides = {
         "judging": context.settings.evaluation.compared() | _elsewhere(context) | fewer,
         "training": method and _budget(context, method, seed).decides(needs_rows_first(method.adapter)),
     }
-    forms = [None] if method is None else recorded_forms(method.adapter)
-    return [fingerprint(context, {**decides, "adapter": form}) for form in forms]
+    return fingerprint(context, {**decides, "adapter": method and method.adapter})
 
 
 def _elsewhere(context: Context) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Turn errors of other packages into ours, on one line and without credentials."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from enum import Enum
 
 from qweft.devices.device import DeviceError, NotTakenError, RefusedError, UnavailableError
@@ -39,3 +40,23 @@ def one_line(error: BaseException, more: Iterable[str] = ()) -> str:
     """
     text = str(error).encode(errors="backslashreplace").decode()
     return " ".join(without_secrets(text, more).split()) or type(error).__name__
+
+
+@contextmanager
+def told(device: str, fate_of: Callable[[Exception, Step], Fate], step: Step = Step.ASKING) -> Iterator[None]:
+    """Convert exceptions of a provider's package into ours, without credentials."""
+    try:
+        yield
+    except DeviceError:
+        raise
+    except Exception as error:
+        sentence = f"device {device}: {one_line(error)}"
+        raise error_of(fate_of(error, step), step, sentence) from None  # the cause may show a credential
+
+
+def unknown_places(device: str) -> RefusedError:
+    """Return the error of a device whose readout errors cannot be calibrated."""
+    return RefusedError(
+        f"device {device} does not tell on which qubits it puts a circuit, so errors in reading out cannot be measured "
+        "for them; leave readout mitigation out"
+    )

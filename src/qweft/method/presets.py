@@ -14,20 +14,18 @@ class Preset(NamedTuple):
     Args:
         fields: The fields of `QwthnConfig` that it sets.
         description: One line on what it stands for.
-        before: The sizes that it had in the first version, whose records do not state them.
+        stated: The sizes that records of runs state.
         rates: Learning rates by start (docs/method.md).
     """
 
     fields: dict[str, Any]
     description: str
-    before: Mapping[str, int] = {}
+    stated: tuple[str, ...] = ()
     rates: Mapping[str, float] = {}
 
 
 SIZES = {"r": 4, "width": 16, "bond_dimension": 4}
 """The sizes of all published runs of these presets. The recorded ones cost more than LoRA on a small model."""
-BEFORE = {"r": 8, "width": 256, "bond_dimension": 8}
-"""The recorded sizes, which are the defaults of `QwthnConfig`."""
 
 
 def _at_any_start(rate: float) -> dict[str, float]:
@@ -38,37 +36,37 @@ PRESETS: dict[str, Preset] = {
     "qtha": Preset(
         {"compress": "mpo", "core": "quantum_linear", "expand": "mpo", **SIZES},
         "tensor networks around a circuit added to a linear map (v2 of the paper): h = Q q(c) + K c",
-        BEFORE,
+        tuple(SIZES),
         {"recorded": 7e-4, "small": 1e-2, "scaled": 1e-2},
     ),
     "qwthn": Preset(
         {"compress": "mpo", "core": "quantum_weighted", "expand": "mpo", **SIZES},
         "tensor networks around a circuit that weights its input (v1 of the paper): h = q(c) * c",
-        BEFORE,
+        tuple(SIZES),
         {"recorded": 2e-3, "small": 3e-2, "scaled": 1e-2},
     ),
     "quantum_lora": Preset(
         {"compress": "dense", "core": "quantum_linear", "expand": "dense", "r": 4},
         "dense maps around a circuit added to a linear map: h = Q q(c) + K c",
-        {"r": 8},
+        ("r",),
         _at_any_start(2e-3),
     ),
     "mpo": Preset(
         {"compress": "mpo", "core": "linear", "expand": "mpo", **SIZES},
         "tensor networks around a linear map, no circuit: h = K c",
-        BEFORE,
+        tuple(SIZES),
         {"recorded": 6e-4, "small": 1e-2, "scaled": 1e-2},
     ),
     "subspace": Preset(
         {"compress": "subspace", "core": "identity", "expand": "subspace", "r": 4, "width": 64, "basis_bits": 4},
         "a LoRA between the leading directions of the loss's gradient, which are fixed, no circuit: h = c",
-        {"basis_bits": 16},
+        ("basis_bits",),
         _at_any_start(1.6e-2),
     ),
     "readout": Preset(
         {"compress": "basis", "basis": "random", "core": "identity", "expand": "dense", "r": 1, "basis_bits": 1},
         "a LoRA whose first matrix is drawn at random and not trained, no circuit: h = c",
-        {"basis_bits": 16},
+        ("basis_bits",),
         _at_any_start(3.2e-2),
     ),
     "sparse": Preset(
@@ -82,7 +80,7 @@ PRESETS: dict[str, Preset] = {
             "basis_bits": 4,
         },
         "a LoRA that writes to a third of a layer's outputs, those with the largest gradient, no circuit: h = c",
-        {"width": 32, "basis_bits": 16},
+        ("width", "basis_bits"),
         _at_any_start(8e-3),
     ),
     "lora": Preset(

@@ -26,7 +26,7 @@ from qweft.devices.device import (
     UnavailableError,
     require,
 )
-from qweft.devices.error_policy import Fate, Step, error_of, one_line
+from qweft.devices.error_policy import Fate, Step, one_line, told, unknown_places
 from qweft.devices.library_simulator import LibrarySimulator, named_noise, noisy_steps
 from qweft.devices.noise.model import NoiseModel
 from qweft.devices.outcomes import on_each_qubit
@@ -206,10 +206,7 @@ class OriginCloudDevice(RemoteDevice):
     def submit(self, circuits: BoundCircuits, shots: int, token: str) -> str:
         """Submit all circuits as one job. The token is its batch id, but the cloud has no lookup by batch id."""
         if circuits.placed_like is not None and self._target != SIMULATOR:
-            raise RefusedError(
-                f"device {self.name} does not tell on which qubits it puts a circuit, so errors in reading out cannot "
-                "be measured for them; leave readout mitigation out"
-            )
+            raise unknown_places(self.name)
         programs = [program(circuits.qubits, circuits.gates, row, circuits.barriers) for row in circuits.angles]
         with self._told(Step.PREPARING):
             backend = self._backend
@@ -278,15 +275,8 @@ class OriginCloudDevice(RemoteDevice):
     @contextmanager
     def _told(self, step: Step = Step.ASKING) -> Iterator[None]:
         """Convert exceptions of pyqpanda3 into ours, without the key."""
-        try:
-            with _unheard():
-                yield
-        except DeviceError:
-            raise
-        except Exception as error:
-            text = one_line(error)
-            sentence = f"device {self.name}: {text}"
-            raise error_of(fate_of(text), step, sentence) from None  # the cause may show the key
+        with told(self.name, lambda error, _: fate_of(one_line(error)), step), _unheard():
+            yield
 
 
 @contextmanager

@@ -14,7 +14,7 @@ import numpy as np
 from qweft.circuit.formats.pennylane import apply_gates
 from qweft.devices.bound import BoundCircuits
 from qweft.devices.device import Device, DeviceError, DeviceSettings, Limits, RefusedError, require
-from qweft.devices.error_policy import Fate, Step, error_of, one_line
+from qweft.devices.error_policy import Fate, Step, one_line, told, unknown_places
 from qweft.devices.library_simulator import LibrarySimulator, named_noise, noisy_steps
 from qweft.devices.outcomes import Frequencies, from_counts, on_each_qubit
 from qweft.devices.provider import Entry, Provider
@@ -127,6 +127,12 @@ def _pair(p: float) -> list[np.ndarray]:
     return [np.sqrt(weight) * product for weight, product in zip(weights, products, strict=True)]
 
 
+def fate_of(error: Exception, step: Step) -> Fate:
+    """Return the outcome of a request from an exception of a plugin."""
+    transient = isinstance(error, TRANSIENT) or any(word in one_line(error).lower() for word in TRANSIENT_WORDS)
+    return Fate.UNKNOWN if transient else Fate.REFUSED
+
+
 class PennyLanePlugin(Device):
     """A device of a plugin.
 
@@ -164,20 +170,15 @@ class PennyLanePlugin(Device):
     def run(self, circuits: BoundCircuits, shots: int | None) -> Frequencies:
         """Return frequencies, or probabilities if no shots are given and the device supports it."""
         if circuits.placed_like is not None:
-            raise RefusedError(
-                f"device {self.name} does not tell on which qubits it puts a circuit, so errors in reading out cannot "
-                "be measured for them; leave readout mitigation out"
-            )
+            raise unknown_places(self.name)
         qml, wires = self._library, range(circuits.qubits)
         measured = qml.probs(wires=wires) if shots is None else qml.counts(wires=wires)
         tapes = [qml.tape.QuantumScript(operations(circuits, row), [measured], shots=shots) for row in circuits.angles]
         if not tapes:
             return Frequencies(np.zeros((0, 2**circuits.qubits)), shots)
         device = self._device(circuits.qubits, Step.PREPARING)
-        try:
+        with told(self.name, fate_of, Step.SENDING):
             results = qml.execute(tapes, device, diff_method=None)
-        except Exception as error:
-            raise self._told(error, Step.SENDING) from None  # the cause may show a credential
         try:
             rows = [_row(found, circuits.qubits, shots) for _, found in zip(tapes, results, strict=True)]
         except (AttributeError, OverflowError, TypeError, ValueError) as error:
@@ -185,18 +186,8 @@ class PennyLanePlugin(Device):
         return Frequencies(np.stack(rows), shots)
 
     def _device(self, qubits: int, step: Step) -> Any:
-        try:
+        with told(self.name, fate_of, step):
             return self._library.device(self._target, wires=qubits)
-        except Exception as error:
-            raise self._told(error, step) from None
-
-    def _told(self, error: Exception, step: Step) -> DeviceError:
-        text = one_line(error)
-        transient = isinstance(error, TRANSIENT) or any(word in text.lower() for word in TRANSIENT_WORDS)
-        sentence = f"device {self.name}: {text}"
-        if not transient:
-            return RefusedError(sentence)
-        return error_of(Fate.UNKNOWN, step, sentence)
 
 
 def _row(found: Any, qubits: int, shots: int | None) -> np.ndarray:

@@ -7,14 +7,14 @@ import re
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from datetime import UTC
 from functools import cached_property
 from typing import Any
 
 from qweft.devices.bound import BoundCircuits
 from qweft.devices.device import DeviceError, JobState, Limits, RefusedError, RemoteDevice, UnavailableError, require
-from qweft.devices.error_policy import Fate, Step, error_of, one_line
+from qweft.devices.error_policy import Fate, Step, told
 from qweft.devices.providers.qiskit.simulators import Form, compile_for, values_of
 from qweft.internals.providers import instance_of
 from qweft.text import many, near
@@ -203,7 +203,12 @@ class IBMDevice(RemoteDevice):
     def _service(self) -> Any:
         # Without the variable IBM's package would take its addresses from such a file of the current folder.
         os.environ.setdefault("IBM_CREDENTIALS_FILE", os.path.expanduser("~/ibm-credentials.env"))
-        return self._runtime.QiskitRuntimeService()
+        try:
+            return self._runtime.QiskitRuntimeService()
+        except Exception as error:
+            if "AccountNotFound" not in type(error).__name__:
+                raise
+            raise RefusedError(f"device {self.name}: {NO_ACCOUNT}") from None
 
     @cached_property
     def _backend(self) -> Any:
@@ -218,14 +223,5 @@ class IBMDevice(RemoteDevice):
                 f"this account has no backend {self._target}; it has {', '.join(close) or 'none'}"
             ) from None
 
-    @contextmanager
-    def _told(self, step: Step = Step.ASKING) -> Iterator[None]:
-        """Convert exceptions of IBM's package into ours, without credentials."""
-        try:
-            yield
-        except DeviceError:
-            raise
-        except Exception as error:
-            text = NO_ACCOUNT if "AccountNotFound" in type(error).__name__ else one_line(error)
-            sentence = f"device {self.name}: {text}"
-            raise error_of(fate_of(error, step), step, sentence) from None  # the cause may show a credential
+    def _told(self, step: Step = Step.ASKING) -> AbstractContextManager[None]:
+        return told(self.name, fate_of, step)
