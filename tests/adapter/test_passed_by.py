@@ -18,7 +18,6 @@ from transformers import (
 )
 
 from qweft import QweftError, QwthnConfig
-from qweft.adapter.attach import adapter_config, attach
 
 MAMBA = {"vocab_size": 16, "hidden_size": 8, "num_hidden_layers": 1, "state_size": 2}
 WAVLM = {
@@ -76,13 +75,6 @@ def test_layers_that_are_never_called_are_refused(model, name):
     with pytest.raises(QweftError, match=rf"without calling the layer.*leave {name} out of target_modules"):
         get_peft_model(model, small(name))
     assert set(model.state_dict()) == keys
-
-
-def test_a_saved_adapter_there_is_taken_with_a_warning():
-    config = adapter_config({"peft_type": "LORA", "target_modules": ["x_proj", "dt_proj"]})
-    config.inference_mode = True
-    with pytest.warns(UserWarning, match="without calling the layer"):
-        attach(MambaForCausalLM(MambaConfig(**MAMBA)), config)
 
 
 def test_training_warns_of_a_layer_that_was_passed_by():

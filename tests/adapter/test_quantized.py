@@ -3,16 +3,11 @@
 Models are large enough for the kernels: multiples of a block of 64.
 """
 
-import sys
-from types import ModuleType
-
 import pytest
 import torch
 from peft import PeftModel, get_peft_model
-from torch import nn
 from transformers import BitsAndBytesConfig, GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
-import qweft
 from qweft.adapter import QwthnLinear
 from tests.conformance.methods import METHODS, make_config
 
@@ -114,51 +109,3 @@ def test_four_bits_merge_where_the_branch_is_linear(four_bit, method, make):
     merged = logits(model.merge_and_unload())
     # the merged weight is rounded to 4 bits again; a branch that is lost or misread would be at 1 or beyond
     assert (merged - wanted).norm() < 0.75 * (base - wanted).norm()
-
-
-class StandIn(nn.Module):
-    """A stand-in for the layers of GPTQ: 8-bit integers and scales in buffers, and no `weight`."""
-
-    def __init__(self, linear):
-        super().__init__()
-        self.in_features, self.out_features = linear.in_features, linear.out_features
-        scales = linear.weight.detach().abs().amax(1, keepdim=True) / 127
-        self.register_buffer("qweight", (linear.weight.detach() / scales).round().to(torch.int8))
-        self.register_buffer("scales", scales)
-
-    def forward(self, x):
-        return nn.functional.linear(x, (self.qweight * self.scales).to(x.dtype))
-
-
-@pytest.fixture
-def gptq(monkeypatch):
-    """Makes the Llama with stand-ins where PEFT recognises layers of GPTQ; the package itself is not installed."""
-    layers = ModuleType("gptqmodel.nn_modules.qlinear")
-    layers.BaseQuantLinear = StandIn
-    for name in ("gptqmodel", "gptqmodel.nn_modules"):
-        monkeypatch.setitem(sys.modules, name, ModuleType(name))
-    monkeypatch.setitem(sys.modules, layers.__name__, layers)
-    for place in ("quantization_utils", "other"):
-        monkeypatch.setattr(f"peft.utils.{place}.is_gptqmodel_available", lambda: True)
-
-    def load():
-        model = llama()
-        for block in model.model.layers:
-            for name in TARGETS[llama]:
-                setattr(block.self_attn, name, StandIn(getattr(block.self_attn, name)))
-        return model
-
-    return load
-
-
-@pytest.mark.parametrize("preset", qweft.presets())
-def test_a_layer_that_only_runs_forward_can_be_adapted(gptq, tmp_path, preset):
-    base = logits(gptq())
-    assert not torch.equal(base, logits(llama()))
-    model = get_peft_model(gptq(), config(preset, llama)).eval()
-    assert "quantization_backend='gptq'" in repr(model)
-    assert torch.equal(logits(model), base)
-    losses = train(model)
-    assert losses[-1] < losses[0]
-    model.save_pretrained(tmp_path)
-    assert torch.equal(logits(PeftModel.from_pretrained(gptq(), tmp_path).eval()), logits(model))
