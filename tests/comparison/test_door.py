@@ -12,7 +12,7 @@ from qweft.comparison import starter as starters
 from qweft.comparison.budget import Budget, budget_of
 from qweft.comparison.config import ComparisonConfig, HalvingConfig, MethodConfig
 from qweft.comparison.plan import resolve, within
-from qweft.comparison.starter import CANDIDATES, hidden_size, is_config, short_name, starter
+from qweft.comparison.starter import hidden_size, is_config, short_name, starter
 from qweft.errors import QweftError
 from qweft.models.config import ModelConfig
 from qweft.schema import build
@@ -212,19 +212,6 @@ def test_methods_above_the_limit_of_parameters_are_left_out(places, tmp_path):
     with pytest.raises(QweftError, match="every method trains more than 3 parameters; the smallest, small, trains"):
         limited(places, tmp_path, "3 parameters")
     assert within(whole.methods, None, True) == (whole.methods, ())
-
-
-def test_a_dry_run_tells_the_methods_the_rungs_and_what_is_left_out(places, tmp_path, monkeypatch, capsys):
-    monkeypatch.setitem(starters.CANDIDATES, "quick", dict(list(CANDIDATES["quick"].items())[:3]))
-    monkeypatch.chdir(tmp_path)
-    words = ["compare", places[1], "--model", places[0], "--data.max_length", "48", "--dry-run"]
-    assert main(words) == 0
-    said = " ".join(capsys.readouterr().out.split())
-    assert "lora_all" in said and "before the runs, rungs of 4 and 9 steps leave 3 methods, with as many" in said
-    assert main([*words, "--budget", "1k"]) == 0
-    said = " ".join(capsys.readouterr().out.split())
-    assert "left out, as they train more than 1,000 parameters: lora (1," in said and "leave 1 method, with" in said
-    assert not list(tmp_path.iterdir())
 
 
 def test_a_config_that_was_changed_by_hand_is_not_replaced(places, tmp_path, monkeypatch, capsys):

@@ -9,8 +9,7 @@ import pytest
 from qweft.comparison import pacing, runner
 from qweft.comparison.config import HalvingConfig
 from qweft.comparison.context import judged_rows
-from qweft.comparison.pace import Costs, Pace
-from qweft.comparison.pacing import Shape, pace_of
+from qweft.comparison.pacing import Costs, Pace, Shape, pace_of
 from qweft.environment import MachineLoad
 from qweft.errors import QweftError
 from tests.comparison.test_door_halving import comparison
@@ -158,11 +157,3 @@ def finished(places, tmp_path_factory):
 def test_another_budget_in_the_same_folder_is_refused(places, finished):
     with pytest.raises(QweftError, match=r"budget.json has the plan of another budget, 60 s; give another --output"):
         run(paced(places, finished, "5min"))
-
-
-def test_a_real_clock_measures_each_method(places, tmp_path):
-    config = paced(places, tmp_path, "10min")
-    _, kept = run(replace(config, seeds=[0, 1, 2], most_seeds=None))
-    costs = kept["costs"]
-    assert set(costs["step"]) == {"lora", "fast", "faster"} and min(costs["step"].values()) > 0
-    assert costs["validation"] > 0 and kept["seconds"] == 600.0 and kept["before"] > 0

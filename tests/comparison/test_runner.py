@@ -233,7 +233,7 @@ def test_a_kept_adapter_can_be_evaluated_by_its_folder_alone(finished):
         ({"rates": []}, "rates must be"),
         ({"rates": [0.0]}, "rates must be"),
         ({"search_steps": 0}, "search_steps must be at least 1"),
-        ({"search_seeds": 3}, r"search_seeds must be from 1 to the number of seeds \(2\), on which given rates"),
+        ({"search_seeds": 3}, r"search_seeds must be at most the number of seeds \(2\)"),
         ({"search": True, "data": DataConfig(validation_rows=0)}, "search needs validation rows"),
         ({"inspect": True, "data": DataConfig(validation_rows=0)}, "inspect needs validation rows"),
         (

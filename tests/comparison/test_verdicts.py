@@ -8,7 +8,6 @@ import pytest
 from scipy import stats
 
 from qweft.comparison.decision import recommend
-from qweft.comparison.report.content import Content
 from qweft.comparison.searched import doubts_said
 from qweft.comparison.statistics import paired
 from qweft.comparison.summarise import summarise
@@ -227,13 +226,6 @@ def test_without_the_leader_every_pair_that_may_be_claimed_shares_the_level():
         assert judged["a"].looks["lora"].questions == count
     pairing = paired(judged["lora"], judged["dora"])
     assert pairing.corrected == pytest.approx(min(1.0, 5 * pairing.p_value))
-
-
-def test_the_report_has_the_recommendation_and_no_second_answer_beside_it():
-    made = runs(base=[2.0], lora=moved(1.0, 0.01), dora=moved(0.99), lora_r1=moved(1.01))
-    results = {"runs": [each.to_json() for each in made], "summary": {"lora": {"reference": "lora"}}}
-    assert "dora has the lowest held-out loss" in Content.read(results).conclusion
-    assert Content.read({**results, "recommendation": {"text": "Use it."}}).conclusion == "Use it."
 
 
 def test_better_rates_that_could_change_an_answer_are_named_once():

@@ -18,7 +18,6 @@ from qweft.errors import QweftError
 from qweft.evaluation.saved import put_on
 from qweft.sweep import run
 from qweft.sweep.config import SpaceConfig
-from qweft.sweep.describe import describe
 from qweft.sweep.run import sweep
 from qweft.training import loop
 from tests.forked import Forked
@@ -174,24 +173,6 @@ def test_nothing_within_the_budget_is_said_before_anything_is_loaded(config, mon
         made(typo)
 
 
-def test_the_dry_run_says_the_space_the_share_that_fits_and_the_time(config):
-    from rich.console import Console
-
-    def said(config):
-        console = Console(width=200)
-        with console.capture() as captured:
-            console.print(describe(config))
-        return captured.get()
-
-    assert "time: not known before the first trial" in said(config)
-    record = made(dataclasses.replace(config, trials=2))
-    limit = min(each["trainable_parameters"] for each in record["trials"])
-    text = said(dataclasses.replace(config, max_parameters=limit))
-    assert "training.learning_rate │ 0.001 to 0.03, logarithmic" in text
-    assert f"drawn configurations train at most {limit:,} parameters" in text
-    assert "2 trials are finished" in text and "the other 3 take some" in text
-
-
 def test_two_processes_one_of_them_killed_give_what_one_gives(config, tmp_path):
     path = tmp_path / "config.yaml"
     path.write_text(yaml.safe_dump(asdict(dataclasses.replace(config, trials=4))))
@@ -216,16 +197,6 @@ def test_two_processes_one_of_them_killed_give_what_one_gives(config, tmp_path):
     expected = outcomes(read(tmp_path / "one"))
     assert outcomes(read(tmp_path / "two")) == expected
     assert outcomes(read(tmp_path / "workers")) == expected
-
-
-def test_the_command_names_what_is_wrong(config, tmp_path, capsys):
-    path = tmp_path / "config.yaml"
-    path.write_text(yaml.safe_dump(asdict(config)))
-    assert main(["sweep", str(path), "--trials", "0"]) == 2
-    assert "trials must be at least 1, got 0" in capsys.readouterr().err
-    assert main(["sweep", str(path), "--space.adapter.r", "{values: [0]}", "--dry-run"]) == 2
-    assert "no configuration of the space can be trained" in capsys.readouterr().err
-    assert main(["sweep", str(path), "--dry-run"]) == 0
 
 
 @pytest.mark.parametrize("name", ["sweep.json", "sweep.md", "loss_by_size.png"])

@@ -29,12 +29,8 @@ from qweft.training.distributed import check_launch
 LONG = 10**9
 """Number of steps of an adapter that is attached only to count its parameters."""
 
-MOST_SEEDS = 1000
-"""Largest number of seeds that may be added up to."""
-
-MOST_SEARCH_SEEDS = 100
-LEAST_SEARCH_RATES, MOST_SEARCH_RATES = 3, 60
-"""Number of rates of a search by factors of two: sixty of them are eighteen powers of ten."""
+LEAST_SEARCH_RATES = 3
+"""Least number of rates of a search by factors of two: a parabola needs them."""
 
 REFUSED = {
     "ADAPTION_PROMPT": "PEFT cannot take it off a model again, and the runs of a comparison share one",
@@ -125,14 +121,16 @@ def check_comparison(config: ComparisonConfig) -> None:
         check_looks(len(seeds), config.most_seeds)
     if config.search_steps is not None and config.search_steps < 1:
         raise QweftError(f"search_steps must be at least 1, got {config.search_steps}; leave it out for the training's")
-    most = MOST_SEARCH_SEEDS if rates is None else len(seeds)
-    if config.search_seeds is not None and not 1 <= config.search_seeds <= most:
-        to = f"{most}" if rates is None else f"the number of seeds ({most}), on which given rates are tried"
-        raise QweftError(f"search_seeds must be from 1 to {to}, got {config.search_seeds}")
-    if not LEAST_SEARCH_RATES <= config.search_rates <= MOST_SEARCH_RATES:
+    if config.search_seeds is not None and config.search_seeds < 1:
+        raise QweftError(f"search_seeds must be at least 1, got {config.search_seeds}")
+    if rates is not None and (config.search_seeds or 1) > len(seeds):
         raise QweftError(
-            f"search_rates must be from {LEAST_SEARCH_RATES}, which a parabola needs, to {MOST_SEARCH_RATES}, got "
-            f"{config.search_rates}"
+            f"search_seeds must be at most the number of seeds ({len(seeds)}), on which given rates are tried, got "
+            f"{config.search_seeds}"
+        )
+    if config.search_rates < LEAST_SEARCH_RATES:
+        raise QweftError(
+            f"search_rates must be at least {LEAST_SEARCH_RATES}, which a parabola needs, got {config.search_rates}"
         )
     check_halving(config)
     if config.recommend and (timed := [name for name, method in config.methods.items() if method.match_time]):
@@ -203,10 +201,10 @@ def check_looks(count: int, most: int) -> None:
             f"most_seeds (--until-decided) adds to seeds, of which it needs {SEEDS_NEEDED} for a first look, got "
             f"{count}; give {SEEDS_NEEDED} seeds"
         )
-    if not count < most <= MOST_SEEDS:
+    if most <= count:
         raise QweftError(
-            f"most_seeds (--until-decided) must be above the number of seeds ({count}) and at most {MOST_SEEDS}, got "
-            f"{most}; give {f'--most-seeds {min(2 * count, MOST_SEEDS)}' if count < MOST_SEEDS else 'fewer seeds'}"
+            f"most_seeds (--until-decided) must be above the number of seeds ({count}), got {most}; give --most-seeds "
+            f"{2 * count}"
         )
 
 

@@ -7,24 +7,30 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import count, islice
+from pathlib import Path
 from statistics import fmean
+from typing import Any
 
 from qweft.comparison.claims import claimed, done_by_any
 from qweft.comparison.config import HalvingConfig
 from qweft.comparison.context import Context, fingerprint
 from qweft.comparison.halving import FOLDERS
 from qweft.comparison.methods import Method
-from qweft.comparison.pace import FILE, SHORTEST, WAY, Costs, Pace, read_pace
 from qweft.comparison.plan import Plan, only, rung_sizes, rung_steps
 from qweft.comparison.schedule import GENERATED, duration, seconds_of_a_token, tokens
 from qweft.comparison.step_times import timed_fit
-from qweft.comparison.trial import RECORD, read_record
+from qweft.comparison.trial import RECORD
+from qweft.comparison.trial import read_record as read_run
 from qweft.environment import ALONE, LoadMeter, share_said
 from qweft.errors import QweftError
 from qweft.files import write_json
+from qweft.records import read_record
 from qweft.text import many
 from qweft.training.loop import planned_steps
 
+FILE = "budget.json"
+WAY = "remove that file and the folders rung-*, and the budget is planned anew"
+SHORTEST = 1e-9
 SHARE = 0.1
 """Share of the budget that timing may take. Methods that are left then count as the mean of those that were timed."""
 FEW_STEPS, LEAST_STEPS = 16, 4
@@ -37,6 +43,59 @@ FEWEST = 3
 """Methods are left out for want of time down to these."""
 MOST_SEEDS = 8
 """Most seeds of the last runs that time left over is spent on."""
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Seconds of everything in a comparison, as measured."""
+
+    step: dict[str, float]
+    beside: dict[str, float]
+    validation: float
+    test: float
+    answers: float
+
+    def on(self, rows: tuple[int, int] | None, whole: tuple[int, int]) -> "Costs":
+        """Return the costs where so many of the validation and test rows are judged; `None` means all."""
+        validation, test = (kept / max(1, all_of) for kept, all_of in zip(rows or whole, whole, strict=True))
+        return replace(self, validation=self.validation * validation, test=self.test * test)
+
+    def run(self, names: Sequence[str], steps: int, judging: float) -> float:
+        """Return the mean seconds of a run of these methods."""
+        return fmean(self.step[name] * steps + self.beside[name] for name in names) + judging
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How a comparison spends its time."""
+
+    steps: int
+    rungs: tuple[int, ...]
+    rates: int
+    seeds: int
+    methods: int
+    seconds: float
+    rows: tuple[int, int] | None = None
+
+
+def read_pace(path: Path, plan: Plan) -> tuple[Pace, Costs, dict[str, Any]]:
+    """Return the plan that is kept, the costs that it is made of, and the whole record."""
+    record = read_record(path, WAY)
+    try:
+        told = record["pace"]
+        rows = None if told.get("rows") is None else (told["rows"][0], told["rows"][1])
+        pace = Pace(**{**told, "rungs": tuple(told["rungs"]), "rows": rows, "seconds": float(told["seconds"])})
+        costs = Costs(**record["costs"])
+        if not {method.name for method in plan.methods} <= costs.step.keys() & costs.beside.keys():
+            raise ValueError("it was made for other methods")
+        if min(*costs.step.values(), pace.steps, *pace.rungs) <= 0:
+            raise ValueError("a number below 1")
+        asked = float(record["seconds"])
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        raise QweftError(f"{path} is damaged, or of another comparison ({str(error)[:200]}); {WAY}") from error
+    if asked != plan.budget.seconds:
+        raise QweftError(f"{path} has the plan of another budget, {asked:.0f} s; give another --output, or that budget")
+    return pace, costs, record
 
 
 @dataclass(frozen=True)
@@ -186,7 +245,7 @@ def with_seeds(context: Context, plan: Plan, methods: Sequence[Method], pace: Pa
     _, costs, record = read_pace(context.output / FILE, plan)
     costs = costs.on(pace.rows, rows_of(context))
     workers = int(record["workers"])
-    records = (read_record(path)[1] for path in sorted(context.output.glob(f"{FOLDERS}*/*/{RECORD}")))
+    records = (read_run(path)[1] for path in sorted(context.output.glob(f"{FOLDERS}*/*/{RECORD}")))
     spent = float(record["before"]) + sum(run.seconds or 0.0 for run in records) / workers
     left = (plan.budget.seconds or 0.0) - spent
     names = [method.name for method in methods]

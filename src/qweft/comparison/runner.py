@@ -22,8 +22,7 @@ from qweft.comparison.executors.set_up import set_up
 from qweft.comparison.family import questions, undecided
 from qweft.comparison.halving import with_halving
 from qweft.comparison.methods import Method
-from qweft.comparison.pace import Pace
-from qweft.comparison.pacing import pace_said, paced, with_seeds
+from qweft.comparison.pacing import Pace, pace_said, paced, with_seeds
 from qweft.comparison.plan import Plan, check_steps, resolve
 from qweft.comparison.report.content import Content
 from qweft.comparison.report.write import write_report

@@ -31,15 +31,12 @@ def keep_winner(output: Path, found: Recommendation, tell: Callable[[str], objec
     """Copy the winner's adapter and record to OUTPUT/winner, with a config that trains it in full.
 
     What a user put there stays: the run's own folder is then the winner's. Return the adapter's folder; `None` if the
-    run saved none. A link in the run's folder is refused: a copy of what it leads to would be given away.
+    run saved none.
     """
     run, winner = run_folder(output, found.method, found.seed), output / WINNER
     if not (run / ADAPTER).is_dir():
         return None
     files = [path for path in sorted((run / ADAPTER).iterdir()) if not path.name.startswith(".")]
-    for path in (run / ADAPTER, *files):
-        if path.is_symlink() or not (path.is_file() or path == run / ADAPTER):
-            raise QweftError(f"{path} is a link or no file, and is not copied; remove it, and give the command again")
     record = (run / RECORD).read_bytes()
     with claimed(output) as ours:
         if not ours:

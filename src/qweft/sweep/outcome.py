@@ -83,9 +83,13 @@ class Outcome:
     @property
     def front(self) -> list[Trial]:
         """The trials that no other beats in both loss and parameters, smallest first."""
-        places = [Place(str(t.number), float(t.run.trainable_parameters), loss, ()) for t, loss in self.finished]
         by_number = {str(trial.number): trial for trial in self.trials}
-        return [by_number[place.method] for place in front(places)]
+        return [by_number[place.method] for place in front(self.places)]
+
+    @property
+    def places(self) -> list[Place]:
+        """The finished trials by parameters and loss."""
+        return [Place(str(each.number), float(each.run.trainable_parameters), loss, ()) for each, loss in self.finished]
 
     def importance(self) -> dict[str, float]:
         """Return the PED-ANOVA importance of each axis as a share of 1; empty with too few trials or a single axis."""

@@ -5,7 +5,8 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from qweft.comparison.report.markdown import fenced
-from qweft.comparison.report.pareto import cost_axis
+from qweft.comparison.report.pareto import cost_axis, draw_front, draw_untouched
+from qweft.comparison.report.pareto import front as best_places
 from qweft.comparison.results_file import check_free_of_others
 from qweft.comparison.table import EMPTY, markdown_rows
 from qweft.figures.figure import SMALL, Notes, ReportFigure, dress
@@ -161,14 +162,9 @@ def _draw(figure: Figure, found: Outcome) -> Notes:
         if own:
             axes.annotate(str(trial.number), (trial.run.trainable_parameters, shown), xytext=(6, 4),
                           textcoords="offset points", color=INK, fontsize=SMALL)  # fmt: skip
-    best = found.front
-    costs = [float(trial.run.trainable_parameters) for trial in best] + [axes.get_xlim()[1]]
-    steps = [trial.run.eval_loss or 0.0 for trial in best] + [best[-1].run.eval_loss or 0.0]
-    axes.step(costs, steps, where="post", color=INK, linewidth=1.2, linestyle=(0, (1, 2)), alpha=0.8, zorder=1)
+    draw_front(axes, best_places(found.places))
     if found.base_loss is not None and low - room <= found.base_loss <= high + room:
-        axes.axhline(found.base_loss, color=INK, linewidth=1, linestyle=(0, (6, 3)), alpha=0.6)
-        axes.annotate("untouched model", (0.01, found.base_loss), xycoords=("axes fraction", "data"), xytext=(0, 3),
-                      textcoords="offset points", color=INK, fontsize=SMALL)  # fmt: skip
+        draw_untouched(axes, found.base_loss)
     dress(axes, "both")
     axes.set_xlabel("trained parameters (logarithmic)")
     return notes

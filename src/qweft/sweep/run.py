@@ -24,7 +24,7 @@ from qweft.comparison.trial import ADAPTER, run_trial
 from qweft.errors import QweftError
 from qweft.evaluation.loss import check_room, held_out_loss
 from qweft.evaluation.saved import check_runs, put_on
-from qweft.files import check_regular, write_json
+from qweft.files import write_json
 from qweft.method.specification import default_rate
 from qweft.method.stated import ENDS, needs_rows_first
 from qweft.models.load import load_model
@@ -49,23 +49,10 @@ def tested(context: Context, adapter: dict[str, Any], folder: Path) -> dict[str,
         if not ours:
             return None
         if not (folder / RECORD).is_file():
-            write_json(folder / RECORD, context.executor.call(context, losses, adapter, _adapter_files(folder)))
+            names = (CONFIG_NAME, SAFETENSORS_WEIGHTS_NAME)
+            files = {name: (folder / ADAPTER / name).read_bytes() for name in names}
+            write_json(folder / RECORD, context.executor.call(context, losses, adapter, files))
         return _losses_in(folder / RECORD)
-
-
-def _adapter_files(folder: Path) -> dict[str, bytes]:
-    """Return the files of a trial's adapter, by name."""
-    files = {}
-    for name in (CONFIG_NAME, SAFETENSORS_WEIGHTS_NAME):
-        path = folder / ADAPTER / name
-        try:
-            check_regular(path)
-            files[name] = path.read_bytes()
-        except OSError as error:
-            raise QweftError(
-                f"{path} cannot be read ({error.strerror}); remove {folder} to make the trial again"
-            ) from error
-    return files
 
 
 def _losses_in(path: Path) -> dict[str, float | None]:

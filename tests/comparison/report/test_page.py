@@ -5,8 +5,6 @@ from html.parser import HTMLParser
 
 import pytest
 
-from qweft.comparison.report.content import Content
-from qweft.comparison.report.text import rates
 from qweft.comparison.summarise import summarise
 from qweft.environment import environment
 from qweft.errors import QweftError
@@ -106,21 +104,6 @@ def test_each_distinct_circuit_is_drawn_once_for_all_its_methods():
     assert "<b>a, b</b>3 qubits" in page and "<b>c</b>2 qubits" in page
 
 
-def test_rates_that_were_given_or_taken_over_are_not_said_to_be_searched():
-    found = results(runs(lora=[1.0], qtha=[1.1], mpo=[1.2]))
-    searched = {"best": 0.001, "at_end_of_grid": False, "validation_loss": {"0.001": 1.0, "0.003": 1.1}}
-    without = {"best": 0.001, "validation_loss": {}}
-    found["search"] = {"lora": {"given": 0.001, **without}, "qtha": searched, "mpo": {"rate_of": "qtha", **without}}
-    config = "methods: {lora: {adapter: {}, learning_rate: 0.001}, qtha: {adapter: {}}, mpo: {rate_of: qtha}}"
-    content = Content.read(found, config, "")
-    assert rates(content) == [
-        ("lora", "0.001", "set for this method in the configuration below"),
-        ("qtha", "0.001", "searched on the validation rows"),
-        ("mpo", "0.001", "that of qtha"),
-    ]
-    assert [entry.method for entry in content.search] == ["qtha"]
-
-
 def test_text_from_models_data_and_configuration_is_escaped():
     made = [
         run(EVIL if r.method == "qtha" else r.method, r.seed, r.eval_loss, model=EVIL, data=EVIL, answers=r.answers,
@@ -132,13 +115,6 @@ def test_text_from_models_data_and_configuration_is_escaped():
     assert not [tag for tag, _ in reader.tags if tag in ("script", "img")]
     # Title (twice), model, data, prompt, answers, command, environment, configuration: shown, not run.
     assert reader.text.count("<script>alert('x')</script>") > 10
-
-
-def test_the_reference_is_the_one_of_the_results():
-    text = Reader(render_page(results(answered("q"), reference="mpo"), CONFIG, "t")).text
-    assert "Difference to mpo" in text
-    assert "qtha better than mpo at equal steps: not decided" in text
-    assert "Reference mpo" in text
 
 
 @pytest.mark.parametrize("made", [runs(base=[1.3]), runs(lora=[None]), runs(qtha=[1.0, 2.0])])

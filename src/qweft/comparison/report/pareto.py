@@ -113,20 +113,29 @@ def _draw(
         notes[f"point-{number}"] = f"{point.method}: {point.cost:,.4g}, loss {point.loss:.4f}"
     best = front(own)
     low, high = _limits(axes, every, base)
-    # From the cheapest down to the best, then right to the edge: a higher cost buys at least that loss
-    costs = [point.cost for point in best] + [axes.get_xlim()[1]]
-    losses = [point.loss for point in best] + [best[-1].loss]
     if with_front:
-        axes.step(costs, losses, where="post", color=INK, linewidth=1.2, linestyle=(0, (1, 2)), alpha=0.8, zorder=1)
+        draw_front(axes, best)
     if base is not None:
-        axes.axhline(base, color=INK, linewidth=1, linestyle=(0, (6, 3)), alpha=0.6)
-        axes.annotate("untouched model", (0.01, base), xycoords=("axes fraction", "data"), xytext=(0, 3),
-                      textcoords="offset points", color=INK, fontsize=SMALL)  # fmt: skip
+        draw_untouched(axes, base)
     axes.set_ylim(low, high)
     dress(axes, "both")
     axes.set_xlabel(AXES[cost])
     name_at_right(axes, [End(point.loss, point.method, styles[point.method]) for point in own if point.method in named])
     return notes
+
+
+def draw_front(axes: Axes, best: Sequence[Point]) -> None:
+    """Draw the front down to the best, then right to the edge: a higher cost buys at least that loss."""
+    costs = [point.cost for point in best] + [axes.get_xlim()[1]]
+    losses = [point.loss for point in best] + [best[-1].loss]
+    axes.step(costs, losses, where="post", color=INK, linewidth=1.2, linestyle=(0, (1, 2)), alpha=0.8, zorder=1)
+
+
+def draw_untouched(axes: Axes, loss: float) -> None:
+    """Draw the loss of the untouched model as a named line."""
+    axes.axhline(loss, color=INK, linewidth=1, linestyle=(0, (6, 3)), alpha=0.6)
+    axes.annotate("untouched model", (0.01, loss), xycoords=("axes fraction", "data"), xytext=(0, 3),
+                  textcoords="offset points", color=INK, fontsize=SMALL)  # fmt: skip
 
 
 def _limits(axes: Axes, every: Sequence[Point], base: float | None) -> tuple[float, float]:
