@@ -86,6 +86,7 @@ def test_writes_everything_and_does_not_repeat_what_is_finished(finished, monkey
     }
     assert set(results) == {
         "runs",
+        "format",
         "planned_runs",
         "summary",
         "environment",

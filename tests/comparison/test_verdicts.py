@@ -185,7 +185,7 @@ def test_methods_are_compared_at_the_seeds_that_both_have():
         ({"lora": STEADY, "lora_r1": moved(1.0005, 0.0004)}, "lora", 1.0, "lora_r1", "and smaller"),
         ({"lora_r1": STEADY, "lora": moved(1.0005, 0.0004)}, "lora_r1", 1.0, "lora_r1", "not smaller"),
         ({"lora": STEADY, "lora_r1": moved(1.0005, 0.0002), "dora": [1.06, 1.0, 1.04]}, "lora", 1.0, "lora", "Equival"),
-        ({"lora": [1.0, 1.1], "lora_r1": [1.2, 1.3]}, "lora", None, "lora", "2 seeds, and it takes 3"),
+        ({"lora": [1.0, 1.1], "lora_r1": [1.2, 1.3]}, "lora", None, "lora", "2 seeds"),
         ({"lora": [1.0, None, 1.0], "lora_r1": STEADY}, "lora", None, "lora_r1", "no other method"),
         ({"lora": [1.0, None, 1.0], "lora_r1": STEADY, "dora": moved(1.05)}, "lora", None, "lora_r1", "diverged: lora"),
     ],
