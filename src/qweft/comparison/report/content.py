@@ -151,9 +151,9 @@ class Figures:
     more_maps: tuple[ReportFigure, ...]
 
     @property
-    def lead(self) -> ReportFigure | None:
-        """The figure that the report opens with: differences if there are intervals, else the training loss."""
-        return self.forests[0] if self.forests else self.curves
+    def opening(self) -> list[ReportFigure]:
+        """The figures that the report opens with: differences where there are intervals, and the training loss."""
+        return [figure for figure in (*self.forests[:1], self.curves) if figure is not None]
 
     @property
     def every(self) -> list[ReportFigure]:

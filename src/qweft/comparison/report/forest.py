@@ -64,7 +64,7 @@ def forest_figure(
     return ReportFigure(
         NAMES[part],
         TITLES[part],
-        "Difference in held-out loss, in percent of the other method's, with its 95% interval. Filled: yes or no.",
+        "Difference in held-out loss, in percent of the other method's, with its 95% interval. Filled: decided.",
         f"{told}.",
         0.75 + ROW * (len(own) + len({entry.group for entry in own})),
         lambda figure: _draw(figure, own, every, styles),

@@ -28,15 +28,11 @@ def render_markdown(content: Content, figures: Figures) -> str:
     """Return the text of report.md; its pictures are the figures' files in the same folder."""
     sections = [
         _head(content),
-        _short(content, figures.lead),
-        _findings(content, [figure for figure in figures.forests if figure is not figures.lead]),
+        _short(content, figures.opening),
+        _findings(content, figures.forests[1:]),
         ["## The numbers", markdown_table(content.summary).rstrip(), _spread_said(content)],
         _forgetting(content),
-        *(
-            _picture(figure)
-            for figure in (figures.curves, figures.by_size, figures.by_time)
-            if figure is not figures.lead
-        ),
+        *(_picture(figure) for figure in (figures.by_size, figures.by_time)),
         _inside(content, figures),
         _circuits(content),
         _answers(content),
@@ -67,9 +63,9 @@ def _head(content: Content) -> list[str]:
     ]
 
 
-def _short(content: Content, lead: ReportFigure | None) -> list[str]:
+def _short(content: Content, opening: Sequence[ReportFigure]) -> list[str]:
     sentences = filter(None, (content.unfinished, content.conclusion))
-    return ["## In short", *map(escaped, sentences), *_picture(lead)]
+    return ["## In short", *map(escaped, sentences), *(block for figure in opening for block in _picture(figure))]
 
 
 def _findings(content: Content, forests: Sequence[ReportFigure]) -> list[str]:

@@ -83,18 +83,14 @@ def _view(content: Content, drawn: Figures, styles: Mapping[str, Style], prefix:
         "model": content.runs[0].model,
         "data": content.runs[0].data,
         "questions": questions(content),
-        "lead": element(drawn.lead),
-        "forests": [element(figure) for figure in drawn.forests if figure is not drawn.lead],
+        "opening": [element(figure) for figure in drawn.opening],
+        "forests": [element(figure) for figure in drawn.forests[1:]],
         "rows": [_row(entry) for entry in content.summary.values()],
         "forgetting": forgetting_rows(content.summary),
         "forgetting_said": FORGETTING,
         "key": [(name, Markup(styles[name].swatch())) for name in content.methods],
         "crowded": len(content.methods) > MOST,
-        "figures": [
-            element(figure)
-            for figure in (drawn.curves, drawn.by_size, drawn.by_time)
-            if figure is not None and figure is not drawn.lead
-        ],
+        "figures": [element(figure) for figure in (drawn.by_size, drawn.by_time) if figure is not None],
         "search": element(drawn.search),
         "searched": SEARCHED,
         "spectra": element(drawn.spectra),
