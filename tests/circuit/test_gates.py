@@ -4,6 +4,7 @@ import math
 import re
 from functools import reduce
 from itertools import permutations
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -205,7 +206,7 @@ def test_a_line_connects_everything_of_a_gate(monkeypatch, wires):
     drawn = re.findall(r'<circle [^>]*cy="([\d.]+)"|<text [^>]*y="([\d.]+)" text-anchor', svg)
     heights = [float(dot) if dot else float(box) - 4 for dot, box in drawn]  # a box's text is 4 below its middle
     assert len(heights) == 3 and sorted(map(float, ends)) == [min(heights), max(heights)]
-    axes = _drawn(circuit).axes[0]
+    axes = _drawn(ElementTree.fromstring(circuit_picture(circuit, "svg"))).axes[0]
     (vertical,) = (line.get_ydata() for line in axes.lines if len(set(line.get_xdata())) == 1 < len(line.get_xdata()))
     wired = [line.get_ydata()[0] for line in axes.lines if len(set(line.get_xdata())) == 2]
     assert sorted(vertical) == [min(wired), max(wired)]
