@@ -25,7 +25,7 @@ FORMAT = 1
 
 
 def read_record(path: Path, way: str, most: int = MOST_BYTES) -> dict[str, Any]:
-    """Return the mapping in a JSON file; NaN, infinity, huge integers and another `FORMAT` are refused.
+    """Return the mapping in a JSON file; what no record holds, as NaN and another `FORMAT`, is refused.
 
     Args:
         path: The file.
@@ -41,6 +41,7 @@ def read_record(path: Path, way: str, most: int = MOST_BYTES) -> dict[str, Any]:
         value = json.loads(text, parse_constant=_number, parse_float=_number, parse_int=_integer)
         if not isinstance(value, dict) or value.get("format", FORMAT) != FORMAT:
             raise ValueError
+        json.dumps(value, ensure_ascii=False).encode()  # half a character is no text, and raises
     except FileNotFoundError as error:
         raise QweftError(f"{path}: no such file; {way}") from error
     except (OSError, ValueError, RecursionError) as error:
@@ -106,16 +107,13 @@ def _make_key(path: Path) -> None:
 
 
 def typed_keys(kind: type, value: Any, path: Path, way: str, name: str) -> dict[str, Any]:
-    """Return the keys of a dataclass that a part of a record, with this dotted name, has, checked as in a config.
-
-    Raises:
-        QweftError: The part is no mapping, a key is unknown, or a value has another type.
-    """
+    """Return the keys of a dataclass that a part of a record, with this dotted name, has, checked as in a config."""
     reader = Reader(kind, str(path))
     try:
         if not isinstance(value, dict):
             raise reader.fault(name, "expected a mapping of keys to values")
         checked: dict[str, Any] = reader.check(kind, value, name)
     except QweftError as error:
-        raise QweftError(f"{str(error).rstrip('?.')}; {way}") from None
+        reason = str(error).removeprefix(f"{path}: ").rstrip("?.")
+        raise QweftError(f"{path} is not a record of this program ({reason}); {way}") from None
     return checked

@@ -22,6 +22,7 @@ TEXTS = {
     "deep lists": b"[" * 100_000,
     "NaN": b'{"config": NaN}',
     "an endless integer": b'{"config": ' + b"9" * 5000 + b"}",
+    "half a character": b'{"config": "\\ud800"}',
     "bytes that are not UTF-8": b'{"config": "\xff"}',
 }
 
@@ -66,7 +67,8 @@ def test_a_wrong_type_of_a_section_of_a_run_is_one_sentence_that_names_it(tmp_pa
         (adapter / name).write_text('{"peft_type": "LORA", "base_model_name_or_path": "a"}')
     config = {"data": {"source": "rows.jsonl"}} | {section: wrong}
     (tmp_path / "run.json").write_text(json.dumps({"config": config}))
-    assert section in refused(config, sections_of, adapter, {})
+    message = refused(config, sections_of, adapter, {})
+    assert "is not a record of this program" in message and section in message
 
 
 def test_a_config_that_names_a_module_to_import_is_refused(tmp_path):

@@ -153,14 +153,10 @@ def _read(adapter: Path) -> dict[str, Any]:
 
 def run_config(adapter: Path) -> dict[str, dict[str, Any]]:
     """Return sections of the config that trained the adapter; empty without a record of its run."""
-    config = _read(adapter).get("config", {})
+    path, config = _record(adapter), _read(adapter).get("config", {})
     if not isinstance(config, dict):
-        raise QweftError(f"{_record(adapter)}: config is not a mapping of sections; {DAMAGED}")
-    return {
-        name: typed_keys(kind, config[name], _record(adapter), DAMAGED, name)
-        for name, kind in SECTIONS.items()
-        if name in config
-    }
+        raise QweftError(f"{path} is not a record of this program (config is no mapping of sections); {DAMAGED}")
+    return {name: typed_keys(SECTIONS[name], config[name], path, DAMAGED, name) for name in SECTIONS if name in config}
 
 
 def is_own_run(adapter: Path) -> bool:
