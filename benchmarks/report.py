@@ -184,7 +184,7 @@ def _targets(runs: Sequence[dict[str, Any]]) -> str:
         rows.append((name, f"{group[0][2]} {group[0][3]:g}", _range(values), verdict))
     return f"""## Targets
 
-"Within their spread" are numbers nearer to the target than the rounds are to each other.
+A number is within its spread if it is nearer to the target than the rounds are to each other; it then counts as met.
 
 {table(("what", "target", "measured", ""), rows)}"""
 
@@ -199,8 +199,8 @@ def _circuit(results: dict[str, Any]) -> str:
         rows.append((name, 1e3 * one["seconds"]["qweft"], fastest, one["speedup"][fastest], f"{memory:.2%}"))
     return f"""## The circuit against other packages
 
-Forward and backward of the recorded circuit with {found["threads"]} threads: n qubits, L layers, T tokens. Raced were
-eight modes of PennyLane, TensorCircuit, DeepQuantum, pyqtorch and TorchQuantum.
+Forward and backward of the recorded circuit with {found["threads"]} threads: n qubits, L layers, T tokens. We
+compared eight modes of PennyLane, TensorCircuit, DeepQuantum, pyqtorch and TorchQuantum.
 
 {table(("shape", "Qweft, ms", "fastest other", "times as fast", "memory"), rows)}"""
 
@@ -231,7 +231,7 @@ def _limits(results: dict[str, Any]) -> str:
   on the kernels reach 84% of the speed of a matrix product (`python -m benchmarks.overhead`).
 - **Few qubits** wait for 0.2 ms of PyTorch's graph at each call.
 - **One layer** is under 15 times as fast as the fastest package, for the same reason.
-- **A token** waits for a look at all parameters, which no version counter of PyTorch can replace: 1.4 ms.
+- **A token** spends 1.4 ms on a look at all parameters for changes, which PyTorch's version counters do not all catch.
 - **The peak** of a process counts Numba and LLVM, which compile the circuit: 127 MiB.
 - **Contracting** the operators of a 7B model takes {contraction:.2%} of a step."""
 

@@ -22,7 +22,8 @@ This writes the page; do not edit it:
 
 It checks shapes and plumbing, and nothing about learning. The checks are in `tests/conformance/`.
 
-✓ works, ✗ is refused with one sentence, – does not exist. Numbers name the notes below the table.
+✓ works, ✗ is refused with one sentence, – does not exist. Numbers name the notes below the
+table; a note that begins with models is about these alone.
 
 """
 
