@@ -43,9 +43,33 @@ def test_the_adapter_its_record_and_a_config_for_the_whole_training_are_kept(out
     assert names == ["adapter_config.json", "adapter_model.safetensors"]
     full = yaml.safe_load((output / "winner/train.yaml").read_text())
     assert full["training"]["max_steps"] is None and full["training"]["learning_rate"] == 0.01
+    assert full["training"]["found_in_steps"] == 4
     before = (output / "winner").stat().st_ino
     keep_winner(output, FOUND, print)
     assert (output / "winner").stat().st_ino == before
+
+
+def test_train_from_a_comparison_takes_the_winner_s_config(tmp_path, places, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs/my/winner").mkdir(parents=True)
+    small = [
+        "--data.train_rows",
+        "8",
+        "--data.validation_rows",
+        "4",
+        "--data.test_rows",
+        "4",
+        "--training.max_steps",
+        "1",
+    ]
+    config = {"model": {"name": str(places[0]), "device": "cpu"}, "data": {"source": str(places[1])}}
+    config |= {"adapter": {"preset": "mpo", "r": 2}, "output": "runs/my/trained"}
+    (tmp_path / "runs/my/winner/train.yaml").write_text(yaml.safe_dump(config))
+    assert main(["train", "--from", "runs/my", *small]) == 0
+    assert (tmp_path / "runs/my/trained/adapter/adapter_model.safetensors").is_file()
+    for words in (["--from", "runs/other"], ["--from", "runs/my", "a.yaml"], ["--from"]):
+        assert main(["train", *words]) == 2
+        assert "qweft" in (said := capsys.readouterr().err) and said.count("\n") == 1
 
 
 def test_another_winner_takes_the_place_of_an_unchanged_one(output):

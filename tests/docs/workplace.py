@@ -19,7 +19,7 @@ from tests.data.tiny_tokenizer import CHATML, make_tokenizer
 from tests.docs.blocks import BLOCKS, ROOT
 from tests.tiny_folder import save_rows
 
-ADAPTERS = ("train", "chat", "demo/qtha-0", "demo/qwthn-0", "mine", "plain", "aware", "my/winner",
+ADAPTERS = ("train", "chat", "demo/qtha-0", "demo/qwthn-0", "mine", "plain", "aware", "my/winner", "my/trained",
             "experiment-reasoning/qtha-0")  # fmt: skip
 """Folders below runs that commands of the documentation take an adapter from."""
 PLACEHOLDERS = {"ADAPTER": "runs/train/adapter", "NAME": "layers.0.self_attn.q_proj"}
@@ -102,6 +102,7 @@ def train_adapters(folder):
     )
     for name in ADAPTERS:
         shutil.copytree(folder / "runs" / "first", folder / "runs" / name, dirs_exist_ok=True)
+    (folder / "runs/my/winner/train.yaml").write_text(f"adapter: {adapter}\noutput: runs/my/trained\n")
 
 
 def words_of(line):

@@ -28,3 +28,9 @@ def test_what_is_given_stands_and_peft_keeps_its_default():
     assert given.training.learning_rate == 0.25
     assert given.rate_line == "learning rate 0.25"
     assert RunConfig(adapter={"peft_type": "LORA"}).training.learning_rate == 5e-4
+
+
+def test_a_longer_run_says_which_rate_it_takes():
+    config = RunConfig(adapter={"preset": "qtha"}, training=TrainingConfig(learning_rate=0.01, found_in_steps=17))
+    assert config.rate_line_at(17) == "learning rate 0.01"
+    assert config.rate_line_at(544) == "learning rate 0.005 (0.01 was found in 17 steps)"

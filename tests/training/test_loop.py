@@ -163,3 +163,17 @@ def test_a_loss_that_is_not_a_number_is_said():
 def test_accumulation_follows_the_number_of_rows(rows, batches):
     assert TrainingConfig().for_rows(rows).gradient_accumulation == batches
     assert TrainingConfig(gradient_accumulation=4).for_rows(rows).gradient_accumulation == 4
+
+
+def test_a_rate_of_short_trainings_is_lowered_for_a_longer_one():
+    """The power of the steps, in the weights: the same training as with the scaled rate, and not with another."""
+
+    def trained(**changes):
+        model = adapted()
+        fit(model, rows(), 0, dataclasses.replace(TRAINING, **changes))
+        return torch.cat([each.detach().flatten() for each in model.parameters() if each.requires_grad])
+
+    scaled = 1e-2 * (2 / 6) ** 0.2
+    assert torch.equal(trained(found_in_steps=2), trained(learning_rate=scaled))
+    assert torch.equal(trained(found_in_steps=9), trained())
+    assert not torch.equal(trained(found_in_steps=2), trained())

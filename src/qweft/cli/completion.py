@@ -71,7 +71,7 @@ def all_words(shell: str) -> argparse.ArgumentParser:
             own.add_argument("verb", choices=command.verbs)
         if command.target and (not command.verbs or name == "data"):  # other verbs are followed by no files
             own.add_argument("target", nargs="*").complete = shtab.FILE  # type: ignore[attr-defined]
-        for flag, text in {"help": "show this help and exit", **command.flags}.items():
+        for flag, text in {"help": "show this help and exit", **command.flags, **command.values}.items():
             own.add_argument(f"--{flag}", action="store_true", help=text)
         _add_options(own, command, shell)
     commands.add_parser("help", help="show what a command takes", add_help=False).add_argument("c", choices=[*COMMANDS])

@@ -44,6 +44,7 @@ class Call:
         targets: The positional arguments (a config file, an adapter folder), in order.
         flags: Options without a value that were given, `help` among them.
         options: Dotted names with the text that followed, in order; `None` without text.
+        values: The same for options that are no key of the config.
     """
 
     command: Command
@@ -51,6 +52,7 @@ class Call:
     targets: list[str] = field(default_factory=list)
     flags: set[str] = field(default_factory=set)
     options: list[tuple[str, str | None]] = field(default_factory=list)
+    values: dict[str, str | None] = field(default_factory=dict)
     stdout: IO[str] = field(default_factory=lambda: sys.stdout)
 
     @property
@@ -106,6 +108,8 @@ class Call:
         """Return the config that the file and the options, which win over it, describe."""
         kind = config_class or self.command.options
         file = self.targets[0] if self.targets else None
+        if "from" in self.values:
+            file = winner_config(self.values["from"], self.targets)
         tree = {} if file is None else _config_file(kind, file, self.command)
         return build(kind, self.given(kind, tree), file or "command line")
 
@@ -147,8 +151,22 @@ def split(argv: Sequence[str], command: Command) -> Call:
             call.flags.add(flag)
         else:
             follows = bool(waiting) and not waiting[0].startswith("--")  # a value may begin with one dash (-1)
-            call.options.append((name, text if has_value else waiting.pop(0) if follows else None))
+            value = text if has_value else waiting.pop(0) if follows else None
+            if name in command.values:
+                call.values[name] = value
+            else:
+                call.options.append((name, value))
     return call
+
+
+def winner_config(folder: str | None, targets: Sequence[str]) -> str:
+    """Return the config that trains the winner of a comparison in full."""
+    if targets or not folder:
+        raise QweftError("--from takes the folder of a comparison, and no config beside it: qweft train --from runs/my")
+    path = Path(folder) / "winner" / "train.yaml"
+    if not path.is_file():
+        raise QweftError(f"--from {folder}: there is no {path}; name the folder of a finished `qweft compare DATA`")
+    return str(path)
 
 
 def read(argv: Sequence[str], command: Command) -> Call:

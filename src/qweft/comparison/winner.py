@@ -71,7 +71,7 @@ def _is_own(output: Path, winner: Path) -> bool:
 def _full(run: Path, output: Path) -> str:
     """Return the config of a run, with whole epochs in place of its number of steps."""
     config = read_record(run / RECORD)[0]["config"]
-    config["training"]["max_steps"] = None
+    config["training"] |= {"max_steps": None, "found_in_steps": config["training"]["max_steps"]}
     return yaml_file.dump({**config, "output": str(output / "trained")})
 
 
@@ -86,7 +86,7 @@ def commands_for(adapter: Path, loaded: LoadedModel, quantization: str | None) -
     if adapter.parent.name == WINNER:
         named = shlex.quote(f"{adapter.parent.parent.resolve().name}={adapter}")  # two winners do not share one name
         lines = [f"talk with it: qweft chat {place}", f"serve it: qweft serve {named}"]
-        lines.insert(0, f"train it in full: qweft train {shlex.quote(str(adapter.parent / FULL))}")
+        lines.insert(0, f"train it in full: qweft train --from {shlex.quote(str(adapter.parent.parent))}")
     if quantization is None and quantized_as(loaded.model) is not None:
         return lines
     unrounded = "" if quantization is None else " --model.quantization none"

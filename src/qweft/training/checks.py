@@ -30,7 +30,7 @@ def check_rates(rates: Mapping[str, float]) -> None:
 
 def check_training(training: TrainingConfig) -> None:
     """Check the ranges that types cannot express."""
-    for name in ("batch_size", "gradient_accumulation", "logging_steps", "basis_rows"):
+    for name in ("batch_size", "gradient_accumulation", "logging_steps", "basis_rows", "found_in_steps"):
         if getattr(training, name) is not None and getattr(training, name) < 1:
             raise QweftError(f"training.{name} must be at least 1, got {getattr(training, name)}")
     if training.max_steps is not None and training.max_steps < 1:

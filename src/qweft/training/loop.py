@@ -255,6 +255,7 @@ def _fit(
         training = replace(training, max_steps=state.global_step)
     check_room(model, rows)
     places = units(training, rows)
+    training = training.at(steps_of(training, len(places), processes()))
     if training.packing:
         check_apart(model, places, pad_token_id)
     shape = model.config.get_text_config()  # of a PEFT model, too

@@ -138,7 +138,7 @@ def plan(config: RunConfig, timed: bool = False, chips: bool = False) -> Plan:
         fixed=sum(tensor.numel() for tensor in fixed_tensors(model)),
         data="data: not read, since the model has no tokenizer here" if data is None else data.report.describe(),
         memory=footprint(model, trainable, config.training, longest),
-        rate=config.rate_line,
+        rate=config.rate_line_at(planned_steps(config.training, rows) if rows else None),
     )
     if data is not None:
         steps, note = planned_steps(config.training, rows), few_steps(config.training, rows)

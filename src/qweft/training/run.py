@@ -36,7 +36,7 @@ from qweft.training.checkpoints import IDENTITY, Checkpoints, newest_step, remov
 from qweft.training.checks import check_settings
 from qweft.training.config import RunConfig
 from qweft.training.distributed import is_first_process, processes, whole_state
-from qweft.training.loop import Fit, few_steps, fit, units
+from qweft.training.loop import Fit, few_steps, fit, planned_steps, units
 from qweft.training.on_device import describe
 from qweft.training.record import RECORD, decides, finished, is_of
 from qweft.training.starts import attach_for_training, save_on_plain_weights
@@ -249,7 +249,8 @@ def _train(config: RunConfig, output: Path) -> TrainedRun:
         circuit_layers(model)  # raises if the adapter has no circuit
         console.print(describe(config.training), highlight=False)
     trainable, total = model.get_nb_trainable_parameters()
-    console.print(f"training {trainable:,} of {total:,} parameters, {config.rate_line}", highlight=False)
+    rate = config.rate_line_at(planned_steps(config.training, data.train))
+    console.print(f"training {trainable:,} of {total:,} parameters, {rate}", highlight=False)
     if note := few_steps(config.training, data.train):
         console.print(f"note: {note}", highlight=False)
     callbacks = work.callbacks()
