@@ -115,8 +115,8 @@ def test_no_device_pipe_or_stream_is_replaced_by_a_file(tmp_path):
 
 def test_a_record_of_another_format_is_none_of_this_program(tmp_path):
     write_record(tmp_path / "a.json", {"runs": []})
-    assert read_record(tmp_path / "a.json", "remove it") == {"format": 1, "runs": []}
-    for text in ('{"format": 2}', '{"format": "1"}', "[]", "{", '{"a": NaN}'):
+    assert read_record(tmp_path / "a.json", "remove it") == {"runs": []}
+    for text in ('{"format": 2}', '{"runs": []}', "[]", "{", '{"a": NaN}'):
         (tmp_path / "a.json").write_text(text)
         with pytest.raises(QweftError, match=r"a\.json is not a record of this program; remove it"):
             read_record(tmp_path / "a.json", "remove it")

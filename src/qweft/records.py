@@ -22,10 +22,11 @@ MOST_BYTES = 32 * 2**20
 MARK = "mark"
 FORMAT = 1
 """Version of the records that this program writes."""
+WRONG = "is not a record of this program"
 
 
-def read_record(path: Path, way: str, most: int = MOST_BYTES) -> dict[str, Any]:
-    """Return the mapping in a JSON file; what no record holds, as NaN and another `FORMAT`, is refused.
+def read_json(path: Path, way: str, most: int = MOST_BYTES) -> dict[str, Any]:
+    """Return the mapping in a JSON file of another program; what no record holds, as NaN, is refused.
 
     Args:
         path: The file.
@@ -39,7 +40,7 @@ def read_record(path: Path, way: str, most: int = MOST_BYTES) -> dict[str, Any]:
     try:
         text = read_bytes(path, most)
         value = json.loads(text, parse_constant=_number, parse_float=_number, parse_int=_integer)
-        if not isinstance(value, dict) or value.get("format", FORMAT) != FORMAT:
+        if not isinstance(value, dict):
             raise ValueError
         json.dumps(value, ensure_ascii=False).encode()  # half a character is no text, and raises
     except FileNotFoundError as error:
@@ -47,8 +48,16 @@ def read_record(path: Path, way: str, most: int = MOST_BYTES) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError) as error:
         if isinstance(error, OSError) and error.errno not in (EISDIR, ENOTDIR, ELOOP):
             raise
-        raise QweftError(f"{path} is not a record of this program; {way}") from error
+        raise QweftError(f"{path} {WRONG}; {way}") from error
     return value
+
+
+def read_record(path: Path, way: str, most: int = MOST_BYTES) -> dict[str, Any]:
+    """Return a record that `write_record` wrote, without its format; raise as `read_json`, also for another format."""
+    record = read_json(path, way, most)
+    if record.pop("format", None) != FORMAT:
+        raise QweftError(f"{path} {WRONG}; {way}")
+    return record
 
 
 def _number(text: str) -> float:
@@ -64,15 +73,10 @@ def _integer(text: str) -> int:
     return int(text)
 
 
-def write_record(path: str | os.PathLike[str], record: dict[str, Any]) -> None:
-    """Write a record with its format as JSON, atomically."""
-    write_json(path, {"format": FORMAT, **record})
-
-
-def marked(record: dict[str, Any], part: str = "config") -> dict[str, Any]:
-    """Return a record with its format, and with a mark of a part that `is_own` recognises, if a key can be written."""
-    mark = _mark_of(record.get(part), make_key=True)
-    return {"format": FORMAT, **record, **({} if mark is None else {MARK: mark})}
+def write_record(path: str | os.PathLike[str], record: dict[str, Any], part: str | None = None) -> None:
+    """Write a record with its format as JSON, atomically; with a mark of a part, by which `is_own` knows it."""
+    mark = None if part is None else _mark_of(record.get(part), make_key=True)
+    write_json(path, {"format": FORMAT, **record, **({} if mark is None else {MARK: mark})})
 
 
 def is_own(record: dict[str, Any], part: str = "config") -> bool:

@@ -14,7 +14,7 @@ import yaml
 from tests.tiny_folder import save_rows
 
 from qweft.cli.main import COMMANDS
-from qweft.records import marked
+from qweft.records import write_record
 
 RUNNER = """
 import contextlib, io, json, sys
@@ -166,7 +166,9 @@ def found(tmp_path_factory):
     cache = str(tmp_path_factory.mktemp("cache"))
     with pytest.MonkeyPatch.context() as patch:  # where the key of this user's records is
         patch.setenv("QWEFT_CACHE", cache)
-        record = json.dumps(marked({"config": shared}))
+        write_record(place / "record.json", {"config": shared}, "config")
+    record = (place / "record.json").read_text()
+    (place / "record.json").unlink()
     for name, config, weights in (
         ("run", qwthn, None),
         ("peft", {**qwthn, "peft_type": "LORA"}, None),

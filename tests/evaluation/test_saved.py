@@ -27,7 +27,7 @@ from qweft.files import write_json
 from qweft.models.config import ModelConfig
 from qweft.models.load import load_model
 from qweft.models.packages import QWEN_CODER, SMOLLM2
-from qweft.records import marked
+from qweft.records import write_record
 from qweft.training.config import RunConfig, TrainingConfig
 from qweft.training.run import train
 
@@ -58,7 +58,7 @@ def stranger(tmp_path):
     def write(own=True, **sections):
         found = {"model": {"name": base}, "data": {"source": rows, **ROWS}, "evaluation": {"answers": 0}}
         record = {name: found[name] | sections.get(name, {}) for name in found}
-        write_json(tmp_path / "run.json", marked({"config": record}) if own else {"config": record})
+        write_record(tmp_path / "run.json", {"config": record}, "config" if own else None)
         return tmp_path / "adapter"
 
     return write

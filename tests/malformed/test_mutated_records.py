@@ -46,7 +46,7 @@ def run_cell():
                 "basis_seconds": [0.0, 0.0]},
         forgetting={"source": "other", "loss": 1.0, "row_losses": [[4.5, 2], [1.0, 1]]},
     )  # fmt: skip
-    return {"fingerprint": "a", "config": {"adapter": {}}, "run": found.to_json()}
+    return {"format": 1, "fingerprint": "a", "config": {"adapter": {}}, "run": found.to_json()}
 
 
 def read_cell(path):
@@ -92,8 +92,8 @@ def test_mutated_records_of_a_finished_run(trained, tmp_path, monkeypatch):
     record = tmp_path / "out" / "run.json"
     record.parent.mkdir()
     whole = json.loads((trained / "whole" / "run.json").read_text())
-    kept = json.dumps({name: whole[name] for name in ("config", "decides")}).encode()[:-1]
-    rest = {name: value for name, value in whole.items() if name not in ("config", "decides")}
+    kept = json.dumps({name: whole[name] for name in ("format", "config", "decides")}).encode()[:-1]
+    rest = {name: value for name, value in whole.items() if name not in ("format", "config", "decides")}
     for number, draw in cases("results"):
         content = kept + b", " + malformed_json(rest, draw).lstrip(b"{")
         record.write_bytes(content)

@@ -66,7 +66,7 @@ def test_a_wrong_type_of_a_section_of_a_run_is_one_sentence_that_names_it(tmp_pa
     for name in ("adapter_config.json", "adapter_model.safetensors"):
         (adapter / name).write_text('{"peft_type": "LORA", "base_model_name_or_path": "a"}')
     config = {"data": {"source": "rows.jsonl"}} | {section: wrong}
-    (tmp_path / "run.json").write_text(json.dumps({"config": config}))
+    (tmp_path / "run.json").write_text(json.dumps({"format": 1, "config": config}))
     message = refused(config, sections_of, adapter, {})
     assert "is not a record of this program" in message and section in message
 

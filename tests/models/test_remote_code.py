@@ -93,6 +93,6 @@ def test_no_config_file_gives_the_permission(text, places, capsys):
 
 def test_no_record_gives_the_permission(places, capsys):
     config = {"model": {"name": "model", "trust_remote_code": True}, "data": {"source": "rows.jsonl"}}
-    (places / "run.json").write_text(json.dumps({"config": config}))
+    (places / "run.json").write_text(json.dumps({"format": 1, "config": config}))
     assert main(["evaluate", "adapter"]) == 2
     assert "no file can let code run" in capsys.readouterr().err and not (places / "marker").exists()

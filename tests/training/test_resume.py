@@ -13,6 +13,7 @@ from tests.tiny_folder import save_rows, save_tiny_model
 
 from qweft.data.config import DataConfig
 from qweft.errors import QweftError
+from qweft.files import write_json
 from qweft.models.config import ModelConfig
 from qweft.training import checkpoints as module
 from qweft.training import run
@@ -196,7 +197,7 @@ def test_shards_of_another_user_are_not_unpickled(tmp_path):
     folder = tmp_path / "checkpoint-2"
     folder.mkdir()
     (folder / "x.distcp").write_bytes(b"x")
-    (folder / module.CHECKSUMS).write_text(json.dumps({"files": {"x.distcp": module._digest(folder / "x.distcp")}}))
+    write_json(folder / module.CHECKSUMS, {"format": 1, "files": {"x.distcp": module._digest(folder / "x.distcp")}})
     with pytest.raises(QweftError, match="unpickles"):
         checkpoints.find()
 

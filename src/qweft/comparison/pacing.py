@@ -23,8 +23,7 @@ from qweft.comparison.trial import RECORD
 from qweft.comparison.trial import read_record as read_run
 from qweft.environment import ALONE, LoadMeter, share_said
 from qweft.errors import QweftError
-from qweft.files import write_json
-from qweft.records import read_record
+from qweft.records import read_record, write_record
 from qweft.text import many
 from qweft.training.loop import planned_steps
 
@@ -229,7 +228,7 @@ def _decided(context: Context, plan: Plan, workers: int, before: float, token: f
         left = (plan.budget.seconds or 0.0) - before
         pace = pace_of(costs, shape_of(context, plan, workers), left)
         kept = {"pace": asdict(pace), "costs": asdict(costs)}
-        write_json(path, {"of": of, "seconds": plan.budget.seconds, "before": before, "workers": workers, **kept})
+        write_record(path, {"of": of, "seconds": plan.budget.seconds, "before": before, "workers": workers, **kept})
         return pace
 
 

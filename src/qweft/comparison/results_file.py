@@ -9,8 +9,7 @@ from typing import Any
 from qweft.comparison.results import Run
 from qweft.comparison.statistics import SEEDS_NEEDED
 from qweft.errors import QweftError
-from qweft.files import write_json
-from qweft.records import read_record
+from qweft.records import read_record, write_record
 from qweft.text import listed
 
 RESULTS = "results.json"
@@ -68,7 +67,7 @@ def stated(folder: Path, plan: Mapping[str, Any]) -> dict[str, Any]:
     """
     path = folder / PLAN
     if not os.path.lexists(path):
-        write_json(path, dict(plan))
+        write_record(path, dict(plan))
         return {"plan": plan}
     first = read_record(path, f"remove it, and with it the runs in {folder}")
     changed = {key: first[key] for key in plan if key in first}

@@ -16,9 +16,8 @@ from qweft.comparison.context import Context, fingerprint
 from qweft.comparison.methods import Method
 from qweft.environment import ALONE, share_said
 from qweft.errors import QweftError
-from qweft.files import write_json
 from qweft.method.stated import needs_rows_first
-from qweft.records import read_record
+from qweft.records import read_record, write_record
 from qweft.training.loop import Fit, fit, planned_steps
 
 Pair = tuple[float, float]
@@ -83,7 +82,7 @@ def _seconds(
                     )
                 seconds["cpu_by_others"] = known
                 kept[keys[name]] = {"method": name, "matches_time": other, **seconds}
-            write_json(path, kept)
+            write_record(path, kept)
     return {name: (*_pairs(kept[key]), kept[key].get("cpu_by_others")) for name, key in keys.items()}
 
 

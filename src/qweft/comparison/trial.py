@@ -31,7 +31,6 @@ from qweft.evaluation.loss import held_out_loss
 from qweft.evaluation.row_scores import HeldOutLoss
 from qweft.evaluation.run import LENGTH
 from qweft.evaluation.saved import put_on as put_saved_on
-from qweft.files import write_json
 from qweft.method.names import has_circuit
 from qweft.method.stated import needs_rows_first
 from qweft.models.load import checksum
@@ -141,7 +140,7 @@ def _with_inspection(context: Context, method: Method, run: Run, folder: Path) -
             f"{folder / ADAPTER} changes the base model's own weights when it loads, which the runs of a comparison "
             f"share; remove {folder} to make the run again"
         )
-    write_json(folder / RECORD, {**read_record(folder / RECORD)[0], "run": run.to_json()})
+    records.write_record(folder / RECORD, {**read_record(folder / RECORD)[0], "run": run.to_json()})
     return run
 
 
@@ -177,7 +176,7 @@ def _make(
         "fingerprint": key, "weights": context.base_checksum, "dtype": str(context.loaded.dtype), "data": rows,
         "run": run.to_json(), "config": config,
     }  # fmt: skip
-    write_json(folder / RECORD, records.marked(record))
+    records.write_record(folder / RECORD, record, "config")
     return run
 
 

@@ -21,7 +21,7 @@ from qweft.method.peft_methods import OWN
 from qweft.method.saved import check_saved, read_saved
 from qweft.models.config import ModelConfig
 from qweft.models.resolve import ModelSource, check_model
-from qweft.records import read_record
+from qweft.records import read_json, read_record
 from qweft.text import shown
 
 SECTIONS = ("model", "data", "evaluation")
@@ -87,7 +87,7 @@ def plan_export(adapter: Path, options: Mapping[str, Any] | None, needs_weights:
             check_places(data)
     base = check_model(plan.model, needs_weights)
     if "gguf" in config.to and isinstance(base, ModelSource) and base.local:
-        check_gguf_type(read_record(Path(base.location) / "config.json", "copy the model anew").get("model_type"))
+        check_gguf_type(read_json(Path(base.location) / "config.json", "copy the model anew").get("model_type"))
     return plan
 
 

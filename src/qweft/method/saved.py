@@ -11,7 +11,7 @@ from qweft.method.checks import check_drawn_start
 from qweft.method.fields import QwthnFields
 from qweft.method.peft_methods import OWN
 from qweft.method.specification import OWN_FIELDS
-from qweft.records import read_record
+from qweft.records import read_json
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 PEFT_PREFIX = "base_model.model."
@@ -63,7 +63,7 @@ def unreadable(path: Path, error: Exception) -> QweftError:
 def read_saved(folder: Path) -> dict[str, Any]:
     """Return the config of a saved adapter as its file has it. Fields of other methods are left to PEFT."""
     path = folder / CONFIG
-    saved = read_record(path, "save the adapter again, or get the file that was saved with it")
+    saved = read_json(path, "save the adapter again, or get the file that was saved with it")
     method = saved.get("peft_type")
     if saved.get("megatron_config"):
         raise QweftError(f"{path}: megatron_config names a module that would be imported; remove it from the file")

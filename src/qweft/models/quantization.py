@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qweft.errors import QweftError
-from qweft.records import read_record
+from qweft.records import read_json
 from qweft.text import shown
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def check_quantization(quantization: str | None, name: str, folder: Path | None)
             "leave it out"
         )
     if quantization is not None and folder is not None:
-        check_plain(quantization, name, read_record(folder / "config.json", f"check that {folder} is whole"))
+        check_plain(quantization, name, read_json(folder / "config.json", f"check that {folder} is whole"))
 
 
 def check_plain(quantization: str | None, name: str, config: Mapping[str, Any]) -> None:

@@ -14,7 +14,7 @@ from yaml import YAMLError
 
 from qweft.errors import QweftError
 from qweft.method.saved import CONFIG, WEIGHTS, check_folder
-from qweft.records import read_record
+from qweft.records import read_json
 from qweft.text import escaped, shown
 
 REQUIRED = (CONFIG, WEIGHTS)
@@ -66,7 +66,7 @@ def plan_push(folder: Path, repository: str, private: bool = True, base_model: s
     for what, name in (("repository", repository), ("base_model", base_model or "unnamed")):
         if not _is_hub_id(name):
             raise QweftError(f"{what} {name!r} is no hub id, as OWNER/NAME")
-    config = read_record(folder / REQUIRED[0], "save the adapter again")
+    config = read_json(folder / REQUIRED[0], "save the adapter again")
     own = config.get(BASE)
     if not isinstance(own, str | None):
         raise QweftError(f"{folder / REQUIRED[0]}: base_model_name_or_path is no text; save the adapter again")
@@ -160,14 +160,14 @@ def push(wanted: Push, token: str | None = None) -> str:
 def contents(wanted: Push) -> dict[str, bytes | Path]:
     """Return what is sent of each file; config and card get the base model's hub id."""
     sent: dict[str, bytes | Path] = {name: wanted.folder / name for name in wanted.files}
-    config = read_record(wanted.folder / CONFIG, "save the adapter again")
+    config = read_json(wanted.folder / CONFIG, "save the adapter again")
     named = config[BASE] if isinstance(config.get(BASE), str) else ""
     changes = {BASE: wanted.base_model}
     if named and config.get(TOKENIZER) == named:
         changes[TOKENIZER] = wanted.base_model
     sent[CONFIG] = json.dumps({**config, **changes}, indent=2).encode()
     if "export.json" in sent:  # without what tells of files that differ from here on
-        report = read_record(wanted.folder / "export.json", "export the adapter again")
+        report = read_json(wanted.folder / "export.json", "export the adapter again")
         sent["export.json"] = json.dumps({key: report[key] for key in report if key != "files"}, indent=2).encode()
     if "README.md" in sent:
         text = (wanted.folder / "README.md").read_text(encoding="utf-8", errors="replace")

@@ -24,12 +24,11 @@ from qweft.comparison.trial import ADAPTER, run_trial
 from qweft.errors import QweftError
 from qweft.evaluation.loss import check_room, held_out_loss
 from qweft.evaluation.saved import check_runs, put_on
-from qweft.files import write_json
 from qweft.method.specification import default_rate
 from qweft.method.stated import ENDS, needs_rows_first
 from qweft.models.load import load_model
 from qweft.output import Console
-from qweft.records import read_record
+from qweft.records import read_record, write_record
 from qweft.schema import shown_value
 from qweft.sweep.config import SweepConfig
 from qweft.sweep.outcome import Outcome, Trial, best_of
@@ -51,7 +50,7 @@ def tested(context: Context, adapter: dict[str, Any], folder: Path) -> dict[str,
         if not (folder / RECORD).is_file():
             names = (CONFIG_NAME, SAFETENSORS_WEIGHTS_NAME)
             files = {name: (folder / ADAPTER / name).read_bytes() for name in names}
-            write_json(folder / RECORD, context.executor.call(context, losses, adapter, files))
+            write_record(folder / RECORD, context.executor.call(context, losses, adapter, files))
         return _losses_in(folder / RECORD)
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from qweft.errors import QweftError
-from qweft.files import locked, write_json
-from qweft.records import marked, read_record
+from qweft.files import locked
+from qweft.records import read_record, write_record
 from qweft.sweep.space import Point
 
 FILE = "trials.json"
@@ -59,7 +59,8 @@ class Store:
         """Record the next trial, and the number of draws that did not fit before it."""
         record = self._read()
         points, before = [*record["points"], point], [*record.get("refused", ()), refused]
-        write_json(self.path, marked({"configuration": self.configuration, "points": points, "refused": before}))
+        record = {"configuration": self.configuration, "points": points, "refused": before}
+        write_record(self.path, record, "config")
 
     def refused(self, trials: int) -> int:
         """Return the number of draws that did not fit, over the first `trials` trials."""

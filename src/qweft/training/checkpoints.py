@@ -10,8 +10,8 @@ from accelerate import PartialState
 from transformers import TrainerCallback
 
 from qweft.errors import QweftError
-from qweft.files import remove, write_json
-from qweft.records import is_own, marked, read_record
+from qweft.files import remove
+from qweft.records import is_own, read_record, write_record
 from qweft.text import cut
 from qweft.training.distributed import is_first_process
 
@@ -79,7 +79,7 @@ class Checkpoints(TrainerCallback):
         if self.folder.is_dir() and any(self.folder.iterdir()) and not (self.folder / IDENTITY).is_file():
             raise QweftError(f"{self.folder} holds files of something else; choose another --output, or move them away")
         self.folder.mkdir(parents=True, exist_ok=True)
-        write_json(self.folder / IDENTITY, self.identity)
+        write_record(self.folder / IDENTITY, self.identity)
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Write the checksums of a checkpoint once every process has written its part, then remove the oldest ones."""
@@ -89,7 +89,7 @@ class Checkpoints(TrainerCallback):
             (checkpoint / "training_args.bin").unlink(missing_ok=True)  # a pickle, which resuming does not read
             files = [path for path in sorted(checkpoint.rglob("*")) if path.is_file()]
             sums = {str(path.relative_to(checkpoint)): _digest(path) for path in files}
-            write_json(checkpoint / CHECKSUMS, marked({"files": sums}, "files"))
+            write_record(checkpoint / CHECKSUMS, {"files": sums}, "files")
             for old in folders_in(self.folder)[: -self.newest]:
                 remove(old)
 

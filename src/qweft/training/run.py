@@ -22,14 +22,14 @@ from qweft.evaluation.loss import check_room, held_out_loss
 from qweft.evaluation.on_device import circuit_layers
 from qweft.evaluation.row_scores import HeldOutLoss
 from qweft.evaluation.saved import base_model, changed, put_on, weights_of
-from qweft.files import folder_beside, remove, write_bytes, write_json
+from qweft.files import folder_beside, remove, write_bytes
 from qweft.method.saved import WEIGHTS
 from qweft.method.specification import check_on_quantized
 from qweft.models.load import LoadedModel, checksum, load_model
 from qweft.models.quantization import quantized_as
 from qweft.output import Console
 from qweft.publish.card import name_base_model, run_card
-from qweft.records import marked
+from qweft.records import write_record
 from qweft.text import shown
 from qweft.training.callbacks import RunCallbacks, Validation
 from qweft.training.checkpoints import IDENTITY, Checkpoints, newest_step, remove_empty, step_of
@@ -167,7 +167,7 @@ class _Work:
         state = whole_state(model)
         if is_first_process():
             save_adapter(model, self.output / ADAPTER, state, self.loaded.source.hub_id)
-            write_json(self.output / RECORD, marked(self._record(trained, trainable, base, None)))
+            write_record(self.output / RECORD, self._record(trained, trainable, base, None), "config")
 
     def finish(self, model: Any, trained: Fit, trainable: int, base: HeldOutLoss) -> TrainedRun:
         """Judge the saved adapter, which is on the model, and write its record; the first process writes."""
@@ -177,7 +177,7 @@ class _Work:
             record = self._record(trained, trainable, base, adapted)
             shapes = {key: tuple(tensor.shape) for key, tensor in read_header(folder / WEIGHTS).items()}
             write_bytes(folder / "README.md", run_card(record, model.active_peft_config, shapes).encode())
-            write_json(self.output / RECORD, marked(record))
+            write_record(self.output / RECORD, record, "config")
             _remove_what_is_done(self.output, self.config)
             seconds = trained.step_seconds_median
             beside = f", other programs used {share_said(trained.cpu_by_others)} of the CPU"

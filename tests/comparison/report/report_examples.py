@@ -67,6 +67,7 @@ def results(adapters=ADAPTERS, seeds=3, inspected=True, diverged=(), shift=0.0, 
             if record["method"] != "base":
                 record["inspection"] = inspection(record["method"], record["seed"])
     return {
+        "format": 1,
         "runs": records,
         "summary": {name: entry.to_json() for name, entry in summarise(made).items()},
         "environment": {
