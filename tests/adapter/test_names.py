@@ -15,8 +15,8 @@ from qweft.adapter.functions import FUNCTIONS
 from qweft.adapter.functions.circuits import CircuitFunction
 from qweft.errors import QweftError
 from qweft.method import names, peft_methods
+from qweft.method.presets import PRESETS, stated
 from qweft.method.specification import check_specification
-from qweft.method.stated import SIZES, stated
 
 CLASSES = {str(method.value): config_class for method, config_class in PEFT_TYPE_TO_CONFIG_MAPPING.items()}
 
@@ -101,25 +101,11 @@ def test_a_specification_is_refused_with_and_without_peft(specification):
         adapter_config(specification)
 
 
-@pytest.mark.parametrize("table", [fixed_maps.COMPRESS, fixed_maps.EXPAND])
-def test_the_sizes_of_a_map_are_those_of_its_class(table):
-    for name in ("mpo", "dense", "basis", "subspace", *(["sparse"] if table is fixed_maps.EXPAND else [])):
-        assert SIZES.get(name, ()) == tuple(size for size in table[name].sizes if size != "share")
+@pytest.mark.parametrize("given", [{"preset": "qtha", "r": 2}, {"preset": "sparse", "share": 0.5}, {"preset": "lora"}])
+def test_a_record_states_the_fields_of_its_preset(given):
+    assert stated(given) == {**PRESETS[given["preset"]].fields, **given}
 
 
-@pytest.mark.parametrize(
-    ("given", "added"),
-    [
-        ({"preset": "qtha", "r": 2}, {"width": 16, "bond_dimension": 4}),
-        ({"preset": "qtha", "compress": "dense", "expand": "dense"}, {"r": 4}),
-        ({"preset": "quantum_lora"}, {"r": 4}),
-        ({"preset": "subspace"}, {"basis_bits": 4}),
-        ({"preset": "readout"}, {"basis_bits": 1}),
-        ({"preset": "sparse"}, {"width": 8, "basis_bits": 4}),
-        ({"preset": "lora"}, {}),
-        ({"peft_type": "LORA", "r": 2}, {}),
-        ({"preset": ["of another program"], "compress": {}}, {}),
-    ],
-)
-def test_a_record_states_the_sizes_of_its_preset(given, added):
-    assert stated(given) == {**given, **added}
+@pytest.mark.parametrize("given", [{"peft_type": "LORA", "r": 2}, {"preset": ["of another program"], "compress": {}}])
+def test_what_has_no_preset_is_stated_as_it_is(given):
+    assert stated(given) == given

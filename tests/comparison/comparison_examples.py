@@ -6,7 +6,7 @@ from qweft.comparison.results import Run
 from qweft.comparison.statistics import Pairing
 from qweft.comparison.verdicts import Verdict, findings
 from qweft.comparison.wording import text_of
-from qweft.method.stated import stated
+from qweft.method.presets import stated
 
 ADAPTERS = {
     "lora": {"peft_type": "LORA", "r": 8},

@@ -21,6 +21,7 @@ from qweft.data.config import DataConfig
 from qweft.errors import QweftError
 from qweft.evaluation.config import EvaluationConfig
 from qweft.models.config import ModelConfig
+from qweft.records import read_record
 from qweft.training.config import TrainingConfig
 from qweft.training.loop import Fit
 from tests.comparison.comparison_examples import run as example
@@ -86,7 +87,7 @@ def test_equal_time_is_as_many_steps_as_the_medians_of_interleaved_rounds_say(co
 
 def test_times_are_measured_on_the_shared_model_and_leave_it_as_it_was(config):
     results = run(config)  # each run holds the base model against its checksum
-    (kept,) = json.loads((Path(config.output) / "step_times.json").read_text()).values()
+    (kept,) = read_record(Path(config.output) / "step_times.json", "").values()
     assert (kept["method"], kept["matches_time"]) == ("as_long", "lora")
     assert len(kept["seconds"]) == 2 and all(0 < found < 10 for found in kept["seconds"])
     assert next(r["budget"]["step_seconds"] for r in results["runs"] if r["budget"]) == kept["seconds"]

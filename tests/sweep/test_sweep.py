@@ -16,6 +16,7 @@ from qweft.cli.main import main
 from qweft.comparison import trial
 from qweft.errors import QweftError
 from qweft.evaluation.saved import put_on
+from qweft.method.presets import stated
 from qweft.sweep import run
 from qweft.sweep.config import SpaceConfig
 from qweft.sweep.run import sweep
@@ -61,7 +62,7 @@ def test_writes_everything_and_judges_the_best_alone_on_the_test_rows(config, mo
     for each in record["trials"]:
         values = {name.partition(".")[2]: value for name, value in each["values"].items()}
         assert values["learning_rate"] == each["learning_rate"]
-        assert {**config.adapter, **{k: v for k, v in values.items() if k != "learning_rate"}} == each["adapter"]
+        assert each["adapter"] == stated(config.adapter | {k: v for k, v in values.items() if k != "learning_rate"})
     front = [record["trials"][number] for number in record["front"]]
     assert record["best"] == front[-1]["number"]
     for own in front:

@@ -9,8 +9,8 @@ from qweft.comparison.checks import check_adapter, check_methods, check_on_share
 from qweft.comparison.config import ComparisonConfig, MethodConfig
 from qweft.comparison.sizes import count, matched
 from qweft.errors import QweftError
+from qweft.method.presets import stated
 from qweft.method.specification import default_rate
-from qweft.method.stated import stated
 from qweft.models.quantization import quantized_as
 from qweft.text import progress
 

@@ -16,7 +16,7 @@ from qweft.comparison.context import Context, fingerprint
 from qweft.comparison.methods import Method
 from qweft.environment import ALONE, share_said
 from qweft.errors import QweftError
-from qweft.method.stated import needs_rows_first
+from qweft.method.effective import needs_rows_first
 from qweft.records import read_record, write_record
 from qweft.training.loop import Fit, fit, planned_steps
 

@@ -31,8 +31,8 @@ from qweft.evaluation.loss import held_out_loss
 from qweft.evaluation.row_scores import HeldOutLoss
 from qweft.evaluation.run import LENGTH
 from qweft.evaluation.saved import put_on as put_saved_on
+from qweft.method.effective import needs_rows_first
 from qweft.method.names import has_circuit
-from qweft.method.stated import needs_rows_first
 from qweft.models.load import checksum
 from qweft.training.config import RunConfig, TrainingConfig
 from qweft.training.loop import DivergedError, Fit, fit, planned_steps, planned_tokens

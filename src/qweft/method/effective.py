@@ -5,10 +5,11 @@ from dataclasses import MISSING, fields
 from typing import Any
 
 from qweft.method.fields import QwthnFields
-from qweft.method.names import FIELDS, FUNCTIONS, function_of
-from qweft.method.presets import PRESETS
+from qweft.method.names import COMPRESS, EXPAND, FIELDS, FUNCTIONS, function_of
+from qweft.method.presets import stated
 from qweft.method.resolved import resolve
 
+ENDS = {"compress": COMPRESS, "expand": EXPAND}
 OF_MAPS = {
     "width": ("mpo", "subspace"),
     "bond_dimension": ("mpo",),
@@ -32,8 +33,7 @@ def complete(specification: Mapping[str, Any]) -> dict[str, Any]:
         entry.name: entry.default if entry.default_factory is MISSING else entry.default_factory()
         for entry in fields(QwthnFields)
     }
-    preset = PRESETS.get(str(specification.get("preset")))
-    return {**defaults, **(preset.fields if preset else {}), **specification}
+    return {**defaults, **stated(specification)}
 
 
 def unread(whole: Mapping[str, Any]) -> set[str]:
@@ -69,6 +69,14 @@ def effective(specification: Mapping[str, Any]) -> dict[str, Any]:
         whole.update({name: getattr(resolved, name) for name in RESOLVED})
     left_out = {"preset", "peft_type", *unread(whole)}
     return {name: value for name, value in whole.items() if name not in left_out}
+
+
+def needs_rows_first(specification: Mapping[str, Any]) -> bool:
+    """Return whether an adapter takes something from rows before its first step: fixed directions, or a start."""
+    if specification.get("init_lora_weights") == "lora_ga":
+        return True
+    whole = stated(specification)
+    return any(names.get(str(whole.get(end)), "whole") != "whole" for end, names in ENDS.items())
 
 
 def _is_ours(specification: Mapping[str, Any]) -> bool:

@@ -14,13 +14,11 @@ class Preset(NamedTuple):
     Args:
         fields: The fields of `QwthnConfig` that it sets.
         description: One line on what it stands for.
-        stated: The sizes that records of runs state.
         rates: Learning rates by start (docs/method.md).
     """
 
     fields: dict[str, Any]
     description: str
-    stated: tuple[str, ...] = ()
     rates: Mapping[str, float] = {}
 
 
@@ -36,37 +34,31 @@ PRESETS: dict[str, Preset] = {
     "qtha": Preset(
         {"compress": "mpo", "core": "quantum_linear", "expand": "mpo", **SIZES},
         "tensor networks around a circuit added to a linear map (v2 of the paper): h = Q q(c) + K c",
-        tuple(SIZES),
         {"recorded": 7e-4, "small": 1e-2, "scaled": 1e-2},
     ),
     "qwthn": Preset(
         {"compress": "mpo", "core": "quantum_weighted", "expand": "mpo", **SIZES},
         "tensor networks around a circuit that weights its input (v1 of the paper): h = q(c) * c",
-        tuple(SIZES),
         {"recorded": 2e-3, "small": 3e-2, "scaled": 1e-2},
     ),
     "quantum_lora": Preset(
         {"compress": "dense", "core": "quantum_linear", "expand": "dense", "r": 4},
         "dense maps around a circuit added to a linear map: h = Q q(c) + K c",
-        ("r",),
         _at_any_start(2e-3),
     ),
     "mpo": Preset(
         {"compress": "mpo", "core": "linear", "expand": "mpo", **SIZES},
         "tensor networks around a linear map, no circuit: h = K c",
-        tuple(SIZES),
         {"recorded": 6e-4, "small": 1e-2, "scaled": 1e-2},
     ),
     "subspace": Preset(
         {"compress": "subspace", "core": "identity", "expand": "subspace", "r": 4, "width": 64, "basis_bits": 4},
         "a LoRA between the leading directions of the loss's gradient, which are fixed, no circuit: h = c",
-        ("basis_bits",),
         _at_any_start(1.6e-2),
     ),
     "readout": Preset(
         {"compress": "basis", "basis": "random", "core": "identity", "expand": "dense", "r": 1, "basis_bits": 1},
         "a LoRA whose first matrix is drawn at random and not trained, no circuit: h = c",
-        ("basis_bits",),
         _at_any_start(3.2e-2),
     ),
     "sparse": Preset(
@@ -80,13 +72,12 @@ PRESETS: dict[str, Preset] = {
             "basis_bits": 4,
         },
         "a LoRA that writes to a third of a layer's outputs, those with the largest gradient, no circuit: h = c",
-        ("width", "basis_bits"),
         _at_any_start(8e-3),
     ),
     "lora": Preset(
         {"compress": "dense", "core": "identity", "expand": "dense"},
         "dense maps and nothing between: LoRA's formula, a check of the family",
-        rates=_at_any_start(4e-3),
+        _at_any_start(4e-3),
     ),
 }
 """Presets by name (docs/method.md; "subspace", "readout" and "sparse" are ours)."""
@@ -114,6 +105,12 @@ def learning_rate_hint(fields: Mapping[str, Any]) -> float | None:
 def presets() -> dict[str, str]:
     """Return the presets by name, each with a one-line description; `QwthnConfig.preset(name, **changes)` makes one."""
     return {name: preset.description for name, preset in PRESETS.items()}
+
+
+def stated(specification: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a specification with the fields of its preset, as records hold it: a preset may change."""
+    preset = PRESETS.get(str(specification.get("preset")))
+    return {**specification, **(preset.fields if preset else {}), **specification}
 
 
 def with_preset(name: str, changes: Mapping[str, Any], known: Collection[str]) -> dict[str, Any]:

@@ -24,8 +24,8 @@ from qweft.comparison.trial import ADAPTER, run_trial
 from qweft.errors import QweftError
 from qweft.evaluation.loss import check_room, held_out_loss
 from qweft.evaluation.saved import check_runs, put_on
+from qweft.method.effective import ENDS, needs_rows_first
 from qweft.method.specification import default_rate
-from qweft.method.stated import ENDS, needs_rows_first
 from qweft.models.load import load_model
 from qweft.output import Console
 from qweft.records import read_record, write_record

@@ -18,8 +18,8 @@ from qweft.evaluation.checks import check_evaluation
 from qweft.files import check_can_be_written
 from qweft.method.checks import closest
 from qweft.method.effective import MAY_BE_UNREAD, effective, fields_read
+from qweft.method.presets import stated
 from qweft.method.specification import check_names
-from qweft.method.stated import stated
 from qweft.models.resolve import check_holds_no_model, check_model
 from qweft.sweep.config import SweepConfig
 from qweft.training.checks import check_training
@@ -121,7 +121,7 @@ class Space:
             yield dict(zip((axis.name for axis in self.axes), combination, strict=True))
 
     def resolved(self, point: Point) -> tuple[dict[str, Any], TrainingConfig]:
-        """Return the adapter's specification, with the sizes of its preset, and the training of a point."""
+        """Return the adapter's specification, with the fields of its preset, and the training of a point."""
         own: dict[str, dict[str, Any]] = {"adapter": {}, "training": {}}
         for name, value in point.items():
             section, _, key = name.partition(".")

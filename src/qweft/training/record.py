@@ -8,7 +8,8 @@ from typing import Any
 from qweft.data.config import HELD_OUT
 from qweft.data.report import DataReport
 from qweft.errors import QweftError
-from qweft.method.stated import needs_rows_first, stated
+from qweft.method.effective import needs_rows_first
+from qweft.method.presets import stated
 from qweft.records import read_record
 from qweft.training.config import RunConfig
 from qweft.training.distributed import processes
