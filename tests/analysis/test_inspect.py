@@ -71,9 +71,13 @@ def test_lora_stands_beside_it():
     found, same = inspect_adapter(model, batches()), inspect_adapter(ours, batches())
     assert (found.kind, same.kind) == ("lora", "qwthn")
     for one, other in zip(found.layers, same.layers, strict=True):
-        assert one.spread.different_maps == pytest.approx(1)
-        assert one.spread.spectrum == pytest.approx(other.spread.spectrum)
-        assert one.non_affinity is None and one.shares is None and one.entanglement is None
+        assert one.numbers["different_maps"] == pytest.approx(1)
+        assert one.spectrum == pytest.approx(other.spectrum)
+        assert (
+            one.numbers["non_affinity"] is None
+            and one.numbers["circuit_share"] is None
+            and one.numbers["entanglement"] is None
+        )
     text = text_of(found)
     assert "the adapter is 1.0 linear maps in effect" in text
     assert "reads 3 directions of the input and writes 3 of the output" in text
@@ -120,7 +124,7 @@ def test_the_size_is_that_of_the_layers_own_outputs(preset, changes):
                 squares["mask"] = batch["attention_mask"].bool()
                 model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"])
         hook.remove()
-        assert layer.relative_size == pytest.approx((squares["branch"] / squares["base"]) ** 0.5, rel=1e-4)
+        assert layer.numbers["relative_size"] == pytest.approx((squares["branch"] / squares["base"]) ** 0.5, rel=1e-4)
 
 
 def test_gradients_are_those_of_a_backward_pass():
@@ -145,7 +149,10 @@ def test_the_variance_of_gradients_is_that_of_the_adapters_own_start(start):
     found = inspect_adapter(adapted("qtha", start=start), batches())
     wanted = gradient_variance(crz_ring_ansatz(3, 2), start, 2, 200)
     for layer in found.layers:
-        assert (layer.gradient_variance, layer.gradient_variance_mean) == (wanted.first_rotation, wanted.mean)
+        assert (layer.numbers["gradient_variance"], layer.numbers["gradient_variance_mean"]) == (
+            wanted.first_rotation,
+            wanted.mean,
+        )
     assert f"variance {wanted.first_rotation:.2g} for the first rotation" in text_of(found)
 
 
@@ -200,16 +207,18 @@ def test_what_is_padded_changes_nothing():
 def test_so_many_tokens_are_looked_at_and_no_more():
     few = inspect_adapter(adapted("qtha"), batches(), tokens=10)
     assert few.tokens == 10
-    assert few.layers[0].non_affinity is None  # too few to say
-    assert few.layers[0].spread.rank_maps <= 10
+    assert few.layers[0].numbers["non_affinity"] is None  # too few to say
+    assert few.layers[0].numbers["rank_maps"] <= 10
     all_of_them = inspect_adapter(adapted("qtha"), batches(), tokens=10_000)
     assert all_of_them.tokens == 204
-    assert all_of_them.layers[0].relative_size == few.layers[0].relative_size  # of all tokens, always
+    assert (
+        all_of_them.layers[0].numbers["relative_size"] == few.layers[0].numbers["relative_size"]
+    )  # of all tokens, always
 
 
 def test_an_untrained_adapter_changes_nothing():
     found = inspect_adapter(adapted("qtha", init_weights=True), batches())
-    assert found.layers[0].relative_size == 0
+    assert found.layers[0].numbers["relative_size"] == 0
     assert sentences(found)[0] == "the update is zero: an adapter that was not trained changes nothing"
     assert json.dumps(found.to_json(), allow_nan=False)
 
@@ -231,7 +240,7 @@ def test_an_encoders_mask_says_nothing_of_its_decoder():
     found = inspect_adapter(model, [{"input_ids": ids, "attention_mask": mask, "decoder_input_ids": ids}])
     assert found.tokens == 20
     encoder = [layer for layer in found.layers if layer.layer.startswith("encoder.")]
-    assert encoder and all(layer.spread.rank_maps <= 10 for layer in encoder)
+    assert encoder and all(layer.numbers["rank_maps"] <= 10 for layer in encoder)
 
 
 @pytest.mark.parametrize(

@@ -45,13 +45,13 @@ def test_a_hybrid_and_a_lora(trained, tmp_path):
     file = tmp_path / "new" / "found.json"
     found = inspect(trained["hybrid"], {"output": str(file), "rows": 5})
     assert (found.kind, found.rows, found.adapter) == ("qwthn", 5, str(trained["hybrid"]))
-    assert all(layer.relative_size > 0 and layer.gradient_norms for layer in found.layers)
+    assert all(layer.numbers["relative_size"] > 0 and layer.gradient_norms for layer in found.layers)
     assert json.loads(file.read_text()) == {"format": 1, **found.to_json()}
     assert [path.name for path in file.parent.iterdir()] == ["found.json"]
     assert inspect(trained["hybrid"], {"output": str(file), "rows": 5}) == found  # its own file may be replaced
     lora = inspect(trained["lora"], {"split": "test", "rows": 99})
     assert (lora.kind, lora.rows) == ("lora", 4)
-    assert all(layer.spread.different_maps == pytest.approx(1) for layer in lora.layers)
+    assert all(layer.numbers["different_maps"] == pytest.approx(1) for layer in lora.layers)
 
 
 @pytest.mark.parametrize("packing", [False, True])
@@ -115,20 +115,20 @@ def test_circuits_are_replaced_where_that_is_asked(trained, capsys):
         ({"rows": 3, "dequantise": True}, "dequantise needs at least 4 rows, got 3"),
         ({"rows": 0}, "rows must be at least 1, got 0"),
         ({"tokens": -1}, "tokens must be at least 1, got -1"),
-        ({"data": {"validation_rows": 0}}, r"data\.validation_rows is 0: it must be at least 1"),
-        ({"data": {"test_rows": 0}, "split": "test"}, r"data\.test_rows is 0: it must be at least 1"),
+        ({"data": {"validation_rows": 0}}, r"data\.validation_rows must be at least 1"),
+        ({"data": {"test_rows": 0}, "split": "test"}, r"data\.test_rows must be at least 1"),
         ({"output": "."}, r"output \. is a folder"),
     ],
 )
 def test_bad_options_are_said_before_a_model_is_loaded(trained, monkeypatch, options, expected):
-    monkeypatch.setattr("qweft.analysis.run.load_model", None)
+    monkeypatch.setattr("qweft.evaluation.subject.load_model", None)
     with pytest.raises(QweftError, match=expected):
         inspect(trained["hybrid"], options)
 
 
 @pytest.mark.parametrize("name", ["adapter_config.json", "../run.json", "README.md"])
 def test_an_inspection_replaces_nothing_else(trained, name, monkeypatch):
-    monkeypatch.setattr("qweft.analysis.run.load_model", None)
+    monkeypatch.setattr("qweft.evaluation.subject.load_model", None)
     file = trained["hybrid"] / name
     before = file.read_bytes()
     with pytest.raises(QweftError, match=r"--output .* is there already, and no inspection wrote it; give another"):

@@ -8,6 +8,8 @@ from qweft.analysis.config import InspectionConfig
 from qweft.data.checks import check_data_config, check_places
 from qweft.data.config import DataConfig
 from qweft.errors import QweftError
+from qweft.evaluation.checks import check_evaluation
+from qweft.evaluation.config import EvaluationConfig
 from qweft.evaluation.record import sections_of
 from qweft.files import check_file
 from qweft.method.names import CORES, has_circuit
@@ -39,6 +41,7 @@ def check_inspection(
             "with a circuit, as of the presets qtha and qwthn"
         )
     model_config, data_config, _ = sections_of(adapter, overrides)
+    check_evaluation(EvaluationConfig(split=config.split), data_config)
     _check(config, getattr(data_config, f"{config.split}_rows"))
     if config.output is not None:
         _check_output(Path(config.output))
@@ -63,8 +66,6 @@ def _check(config: InspectionConfig, available: int | None) -> None:
             f"dequantise needs at least {LEAST_ROWS} rows, got {most}: half of them are for the fits, half for the "
             f"losses; raise rows or data.{config.split}_rows"
         )
-    if available is not None and available < 1:
-        raise QweftError(f"data.{config.split}_rows is {available}: it must be at least 1 to inspect on those rows")
 
 
 def _check_output(file: Path) -> None:

@@ -1,6 +1,7 @@
 """Terminal output of an inspection: tables by module name and by block, and sentences on the means."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from statistics import fmean
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -100,15 +101,9 @@ def _cell(name: str, value: float | None) -> str:
 
 def sentences(inspection: Inspection) -> list[str]:
     """Return the findings from the means over layers, and the layers that were not measured."""
-    found = means(inspection.layers)
-    rank = max(layer.rank for layer in inspection.layers)
-    weighs = any(layer.shares is not None and layer.shares.weighs for layer in inspection.layers)
-    lines = [
-        *_on_ranks(found, rank),
-        *_on_the_core(found, weighs),
-        *_on_states(found),
-        *_on_gradients(inspection.layers),
-    ]
+    found, layers = means(inspection.layers), inspection.layers
+    lines = [*_on_ranks(found, max(layer.rank for layer in layers))]
+    lines += [*_on_the_core(found, any(layer.weighs for layer in layers)), *_on_gradients(layers)]
     if inspection.chips is not None:
         lines.append(f"on a chip: its training would take {inspection.chips.sentence()}")
     if inspection.left_out:
@@ -118,77 +113,65 @@ def sentences(inspection: Inspection) -> list[str]:
     return lines
 
 
-def _on_ranks(found: dict[str, float | None], rank: int) -> list[str]:
+def _on_ranks(found: dict[str, Any], rank: int) -> Iterator[str]:
     if not found["rank_token"]:
-        return ["the update is zero: an adapter that was not trained changes nothing"]
-    size = found["relative_size"]
-    lines = [] if size is None else [f"size: the update is {size:.1%} of the base layers' outputs (rms)"]
-    lines.append(
-        f"rank at a token: {found['effective_rank_token']:.1f} (effective) of at most {rank}, the limit "
-        f"of a LoRA of rank {rank} too"
-    )
+        yield "the update is zero: an adapter that was not trained changes nothing"
+        return
+    if found["relative_size"] is not None:
+        yield f"size: the update is {found['relative_size']:.1%} of the base layers' outputs (rms)"
+    limit = f"{rank}, the limit of a LoRA of rank {rank} too"
+    yield f"rank at a token: {found['effective_rank_token']:.1f} (effective) of at most {limit}"
     varying = found["varying_share"] or 0.0
-    lines.append(
-        f"over all tokens the update still reads {found['rank_input']:.3g} directions of the input and writes "
-        f"{found['rank_output']:.3g} of the output (effective {found['effective_rank_input']:.1f} and "
-        f"{found['effective_rank_output']:.1f})"
-        + ("" if varying < ONE_MAP else ": what differs from token to token is the map between them")
-    )
-    lines.append(
+    line = (
+        "over all tokens the update still reads {rank_input:.3g} directions of the input and writes {rank_output:.3g} "
+        "of the output (effective {effective_rank_input:.1f} and {effective_rank_output:.1f})"
+    ).format(**found)
+    yield line + ("" if varying < ONE_MAP else ": what differs from token to token is the map between them")
+    yield (
         f"different maps: the adapter is {found['different_maps']:.1f} linear maps in effect, LoRA is 1; {varying:.1%} "
         "of the mean square of its Jacobian is not in the mean map"
     )
-    return lines
 
 
-def _on_the_core(found: dict[str, float | None], weighs: bool) -> list[str]:
-    lines = []
-    beyond = found["non_affinity"]
-    if beyond is not None:
+def _on_the_core(found: dict[str, Any], weighs: bool) -> Iterator[str]:
+    """Yield lines on the core, and on the states of its circuit."""
+    if (beyond := found["non_affinity"]) is not None:
         verdict = "; in effect it is affine, so a LoRA and a bias do nearly the same" if beyond < AFFINE else ""
-        lines.append(f"core: {beyond:.1%} of the variance of h is beyond any affine map of c{verdict}")
-    share, varying = found["circuit_share"], found["circuit_share_varying"]
-    if share is None or varying is None:
-        return lines
-    what = "circuit" if found["entanglement"] is not None else "function in the circuit's place"
-    if weighs:  # h = w * c has no bias: what does not vary is a fixed weight
-        lines.append(
-            f"{what}: {varying:.1%} of the update's mean square is due to its changes from token to token and "
-            f"{found['linear_share']:.1%} to its mean, a fixed weight; their cross term is {found['cross_share']:+.1%}"
-        )
-    else:
-        lines.append(
-            f"{what}: {share:.1%} of the update's mean square passes through it, {varying:.1%} differs from token to "
-            f"token and {share - varying:.1%} is a bias; its cross term with the linear part is "
-            f"{found['cross_share']:+.1%}"
-        )
-    return lines
+        yield f"core: {beyond:.1%} of the variance of h is beyond any affine map of c{verdict}"
+    has_states = found["entanglement"] is not None
+    if found["circuit_share"] is not None:
+        what = "circuit" if has_states else "function in the circuit's place"
+        bias = found["circuit_share"] - found["circuit_share_varying"]
+        yield (WEIGHS if weighs else ADDS).format(what=what, bias=bias, **found)
+    if has_states:
+        covers = "" if found["expressibility"] is None else COVERS.format(**found)
+        yield f"states: entanglement {found['entanglement']:.2f} (Meyer-Wallach, 0 product to 1){covers}"
+        if found["gradient_variance"] is not None:
+            yield STARTS.format(**found)
 
 
-def _on_states(found: dict[str, float | None]) -> list[str]:
-    entangled, covered = found["entanglement"], found["expressibility"]
-    if entangled is None:
-        return []
-    line = f"states: entanglement {entangled:.2f} (Meyer-Wallach, 0 product to 1)"
-    if covered is not None:
-        line += (
-            f"; {covered:.2f} nats from random states over these tokens (the untrained circuit over random angles: "
-            f"{found['expressibility_ansatz']:.2f}; 0 covers everything)"
-        )
-    if found["gradient_variance"] is None:
-        return [line]
-    return [
-        line,
-        f"gradient of <Z_0> over random starts of the circuit: variance {found['gradient_variance']:.2g} for the first "
-        f"rotation, {found['gradient_variance_mean']:.2g} over all angles",
-    ]
+ADDS = (
+    "{what}: {circuit_share:.1%} of the update's mean square passes through it, {circuit_share_varying:.1%} differs "
+    "from token to token and {bias:.1%} is a bias; its cross term with the linear part is {cross_share:+.1%}"
+)
+WEIGHS = (
+    "{what}: {circuit_share_varying:.1%} of the update's mean square is due to its changes from token to token and "
+    "{linear_share:.1%} to its mean, a fixed weight; their cross term is {cross_share:+.1%}"
+)
+"""Of h = w * c, which has no bias: what does not vary is a fixed weight."""
+COVERS = (
+    "; {expressibility:.2f} nats from random states over these tokens (the untrained circuit over random angles: "
+    "{expressibility_ansatz:.2f}; 0 covers everything)"
+)
+STARTS = (
+    "gradient of <Z_0> over random starts of the circuit: variance {gradient_variance:.2g} for the first rotation, "
+    "{gradient_variance_mean:.2g} over all angles"
+)
 
 
-def _on_gradients(layers: Sequence[LayerInspection]) -> list[str]:
+def _on_gradients(layers: Sequence[LayerInspection]) -> Iterator[str]:
     norms = [layer.gradient_norms for layer in layers if layer.gradient_norms is not None]
-    parts = []
-    for part in PARTS:
-        values = [value for found in norms if (value := found[part]) is not None]
-        if values:
-            parts.append(f"{part.replace('_', ' ')} {sum(values) / len(values):.2g}")
-    return [f"gradient of the loss, mean norm over layers: {', '.join(parts)}"] if parts else []
+    values = {part: [value for found in norms if (value := found[part]) is not None] for part in PARTS}
+    parts = [f"{part.replace('_', ' ')} {fmean(each):.2g}" for part, each in values.items() if each]
+    if parts:
+        yield f"gradient of the loss, mean norm over layers: {', '.join(parts)}"

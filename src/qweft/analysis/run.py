@@ -11,25 +11,23 @@ import torch
 from qweft.adapter import QwthnLinear
 from qweft.analysis.checks import check_inspection
 from qweft.analysis.dequantise import dequantise
-from qweft.analysis.inspection import Inspection, LayerInspection
+from qweft.analysis.inspection import OF_THE_BRANCH, Inspection, LayerInspection
 from qweft.analysis.jacobian import small_jacobians, spread_of
 from qweft.analysis.layers import LayerMap, layer_maps, non_affinity, shares_of
 from qweft.analysis.states import ansatz_expressibility, expressibility, meyer_wallach, variance_at_start
-from qweft.analysis.tokens import Norms, Seen, collect, evenly, gradient_norms, rows_of
+from qweft.analysis.tokens import Norms, Seen, collect, evenly, gradient_norms
 from qweft.circuit import final_states
-from qweft.claims import check_state, state_of
 from qweft.data.batches import Collator
-from qweft.data.config import DataConfig
-from qweft.data.load import load_data
-from qweft.data.tokens import Encoded, TrainedTokens, total_tokens
+from qweft.data.tokens import TrainedTokens, total_tokens
 from qweft.devices.on_chips import ChipTraining, on_chips
 from qweft.errors import QweftError
-from qweft.evaluation.loss import check_room, judged
+from qweft.evaluation.config import EvaluationConfig
+from qweft.evaluation.loss import judged
 from qweft.evaluation.preview import Preview, shapes_of
 from qweft.evaluation.record import recorded_tokens
-from qweft.evaluation.saved import check_runs, put_beside_base, put_on
-from qweft.evaluation.unseen import check_unseen
-from qweft.models.load import LoadedModel, load_model
+from qweft.evaluation.saved import changes_the_base, check_runs
+from qweft.evaluation.subject import load_subject
+from qweft.evaluation.unseen import held_out_data
 from qweft.records import write_record
 from qweft.text import many, progress, with_progress
 
@@ -61,7 +59,7 @@ def inspect_adapter(
     return Inspection(
         adapter=adapter_name,
         kind="qwthn" if isinstance(next(iter(modules.values())), QwthnLinear) else "lora",
-        rows=rows_of(batches),
+        rows=sum(len(next(iter(batch.values()))) for batch in batches),
         tokens=max(min(len(seen[name].c), tokens) for name in reached),
         layers=[
             _inspect_layer(name, layer_map, seen[name], tokens, gradients.get(name))
@@ -108,23 +106,21 @@ def _inspect_layer(name: str, layer_map: LayerMap, seen: Seen, tokens: int, grad
             f"the inputs or the update of layer {name} are beyond what a number holds, so nothing can be measured "
             "there; the adapter's weights or alpha are too large: train it anew with a lower learning rate"
         )
-    spread = spread_of(small_jacobians(layer_map, c))
-    branch_square = float(update.square().sum())
-    relative = (branch_square / seen.base_square) ** 0.5 if seen.base_square else None
-    if layer_map.is_lora:
-        return LayerInspection(name, layer_map.rank, spread, relative, gradient_norms=gradients)
-    h = layer_map.features(c) @ layer_map.mix.T
-    return LayerInspection(
-        layer=name,
-        rank=layer_map.rank,
-        spread=spread,
-        relative_size=relative,
-        non_affinity=non_affinity(c, h),
-        non_affinity_output=non_affinity(c, h @ layer_map.core_out.T),
-        shares=shares_of(layer_map, c),
-        gradient_norms=gradients,
-        **_of_states(layer_map, c),
-    )
+    spread = vars(spread_of(small_jacobians(layer_map, c)))
+    numbers = {name: value for name, value in spread.items() if name != "spectrum"} | dict.fromkeys(OF_THE_BRANCH)
+    if seen.base_square:
+        numbers["relative_size"] = (float(update.square().sum()) / seen.base_square) ** 0.5
+    shares = None if layer_map.is_lora else shares_of(layer_map, c)
+    if not layer_map.is_lora:
+        h = layer_map.features(c) @ layer_map.mix.T
+        numbers["non_affinity"] = non_affinity(c, h)
+        numbers["non_affinity_output"] = non_affinity(c, h @ layer_map.core_out.T)
+        numbers |= _of_states(layer_map, c)
+    if shares is not None:
+        numbers |= {"circuit_share": shares.circuit, "circuit_share_varying": shares.varying}
+        numbers |= {"linear_share": shares.linear, "cross_share": shares.cross}
+    weighs = shares is not None and shares.weighs
+    return LayerInspection(name, layer_map.rank, numbers, spread["spectrum"], gradients, weighs)
 
 
 def _of_states(layer_map: LayerMap, c: torch.Tensor) -> dict[str, float | None]:
@@ -150,7 +146,8 @@ def preview(adapter: Path, options: Mapping[str, Any] | None = None) -> Preview:
     """Return a summary of what `inspect` would measure, without loading weights."""
     config, model_config, data_config = check_inspection(adapter, options)
     loaded, lines = shapes_of(adapter, model_config)
-    rows = _rows(adapter, options, loaded, config.split, data_config)[: config.rows]
+    data = held_out_data(adapter, options or {}, data_config, loaded, config.split)
+    rows = data.held_out(config.split)[: config.rows]
     what = f"{many(len(rows), 'row')} ({total_tokens(rows):,} tokens) of {data_config.source} ({config.split})"
     lines.append(f"every adapted layer on {what}, of which at most {many(config.tokens, 'token')} are looked at")
     if config.dequantise:
@@ -158,37 +155,23 @@ def preview(adapter: Path, options: Mapping[str, Any] | None = None) -> Preview:
     return Preview((*lines, f"written to {config.output}" if config.output else "nothing is written"))
 
 
-def _rows(
-    adapter: Path, options: Mapping[str, Any] | None, loaded: LoadedModel, split: str, config: DataConfig
-) -> list[Encoded]:
-    """Return the rows of a split, which the adapter was not trained on."""
-    data = load_data(config, loaded.tokenizer)
-    check_unseen(adapter, options or {}, data, split, loaded.tokenizer)
-    rows: list[Encoded] = getattr(data, split)
-    check_room(loaded.model, rows)
-    return rows
-
-
 def inspect(adapter: Path, options: Mapping[str, Any] | None = None) -> Inspection:
     """Measure a saved adapter."""
     config, model_config, data_config = check_inspection(adapter, options)
-    state = state_of(adapter)
-    loaded = load_model(model_config)
-    rows = _rows(adapter, options, loaded, config.split, data_config)[: config.rows]
-    collate = Collator(loaded.tokenizer.pad_token_id)
+    judging = EvaluationConfig(split=config.split)
+    subject = load_subject(adapter, options or {}, model_config, data_config, judging)
+    if config.dequantise and subject.is_changed:
+        raise changes_the_base(adapter, "its gain over the base model cannot be told; leave dequantise out")
+    rows, pad_token_id = subject.rows[: config.rows], subject.loaded.tokenizer.pad_token_id
+    check_runs(subject.model, subject.loaded, adapter)
+    collate = Collator(pad_token_id)
     batches = [collate(rows[start : start + BATCH]) for start in range(0, len(rows), BATCH)]
-    if config.dequantise:
-        model = put_beside_base(loaded, adapter, "its gain over the base model cannot be told; leave dequantise out")
-    else:
-        model = put_on(loaded, adapter)
-    check_state(adapter, state)
-    check_runs(model, loaded, adapter)
-    inspection = replace(inspect_adapter(model, batches, tokens=config.tokens), adapter=str(adapter))
+    inspection = replace(inspect_adapter(subject.model, batches, tokens=config.tokens), adapter=str(adapter))
     if (trained := recorded_tokens(adapter)) is not None:
-        inspection = replace(inspection, chips=on_a_chip(model, trained))
+        inspection = replace(inspection, chips=on_a_chip(subject.model, trained))
     if config.dequantise:
-        inspection = replace(inspection, dequantised=dequantise(model, rows, loaded.tokenizer.pad_token_id))
+        inspection = replace(inspection, dequantised=dequantise(subject.model, rows, pad_token_id))
     if config.output is not None:
-        check_state(adapter, state)  # a training that begins anew renames the folder around both
+        subject.check_same()  # a training that begins anew renames the folder around both
         write_record(config.output, inspection.to_json())
     return inspection

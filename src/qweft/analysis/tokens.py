@@ -1,7 +1,7 @@
 """Inputs of adapted layers on real tokens, and gradient norms of their branches."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -10,23 +10,16 @@ from torch import nn
 from qweft.adapter.branch import parts_of
 from qweft.analysis.layers import LayerMap
 from qweft.evaluation.loss import device_of, target_loss
-from qweft.evaluation.on_device import beyond_the_mask, rows_and_kept
+from qweft.evaluation.watching import watch
 from qweft.method.names import PARTS
 
-Layers = Mapping[str, tuple[nn.Module, LayerMap]]
 
-
+@dataclass
 class Seen:
-    """Records c of every token that is not padding, and the sum of squares of the base layer's outputs."""
+    """C x of every token that is not padding, (tokens, r), and the sum of squares of the base layer's outputs."""
 
-    def __init__(self) -> None:
-        self.parts: list[torch.Tensor] = []  # c of some tokens each, (tokens, r)
-        self.base_square = 0.0
-
-    @property
-    def c(self) -> torch.Tensor:
-        """C of all tokens in the order they were added, (tokens, r); (0, 0) without tokens."""
-        return torch.cat(self.parts) if self.parts else torch.empty(0, 0, dtype=torch.float64)
+    c: torch.Tensor
+    base_square: float
 
 
 def evenly(values: torch.Tensor, count: int) -> torch.Tensor:
@@ -41,45 +34,21 @@ def as_inputs(model: nn.Module, batch: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value.to(device) if isinstance(value, torch.Tensor) else value for key, value in batch.items()}
 
 
-@torch.no_grad()
-def collect(model: nn.Module, layers: Layers, batches: Iterable[Mapping[str, Any]]) -> dict[str, Seen]:
+def collect(
+    model: nn.Module, layers: Mapping[str, tuple[nn.Module, LayerMap]], batches: Iterable[Mapping[str, Any]]
+) -> dict[str, Seen]:
     """Run the model on batches and record the inputs of layers."""
-    seen = {name: Seen() for name in layers}
-    decoders = beyond_the_mask(model)
-    mask: torch.Tensor | None = None
+    inputs: dict[str, list[torch.Tensor]] = {name: [] for name in layers}
+    squares = dict.fromkeys(layers, 0.0)
 
-    def kept(layer: nn.Module, x: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
-        """The rows of values (tokens, d) whose tokens are no padding."""
-        return values.reshape(-1, values.shape[-1])[rows_and_kept(x, None if layer in decoders else mask)[1]]
+    def see(name: str, x: torch.Tensor, y: torch.Tensor, _: torch.Tensor, kept: torch.Tensor) -> None:
+        inputs[name].append(x.reshape(-1, x.shape[-1])[kept].cpu().double() @ layers[name][1].compress.T)
+        squares[name] += float(y.reshape(-1, y.shape[-1])[kept].float().square().sum(1).cpu().double().sum())
 
-    def watch_inputs(name: str, compress: torch.Tensor) -> Any:
-        def before(layer: nn.Module, args: tuple[torch.Tensor, ...]) -> None:
-            seen[name].parts.append(kept(layer, args[0], args[0]).cpu().double() @ compress.T)
-
-        return before
-
-    def watch_outputs(name: str, layer: nn.Module) -> Any:
-        def after(_: nn.Module, args: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
-            y = kept(layer, args[0], output)
-            seen[name].base_square += float(y.float().square().sum(1).cpu().double().sum())
-
-        return after
-
-    with ExitStack() as stack:
-        for name, (layer, layer_map) in layers.items():
-            stack.callback(layer.register_forward_pre_hook(watch_inputs(name, layer_map.compress)).remove)
-            base: Any = layer.get_base_layer()  # type: ignore[operator]
-            stack.callback(base.register_forward_hook(watch_outputs(name, layer)).remove)
-        for batch in batches:
-            given = batch.get("attention_mask")
-            mask = given.bool() if isinstance(given, torch.Tensor) and given.dim() == 2 else None
-            model(**{key: value for key, value in as_inputs(model, batch).items() if key != "labels"})
-    return seen
-
-
-def rows_of(batches: Sequence[Mapping[str, Any]]) -> int:
-    """Return the number of rows in batches."""
-    return sum(len(next(iter(batch.values()))) for batch in batches)
+    given = ({key: value for key, value in as_inputs(model, batch).items() if key != "labels"} for batch in batches)
+    watch(model, {name: layer for name, (layer, _) in layers.items()}, given, see)
+    nothing = torch.empty(0, 0, dtype=torch.float64)
+    return {name: Seen(torch.cat(parts or [nothing]), squares[name]) for name, parts in inputs.items()}
 
 
 ROWS = 2

@@ -77,12 +77,10 @@ def _measure(call: Call, folder: Path, sections: dict[str, Any], config: NoiseCo
     from qweft.evaluation.noise.grid import check_start
 
     check_start(folder, sections, config)
-    from qweft.evaluation.noise.report import describe
-    from qweft.evaluation.noise.results import NoiseResults
     from qweft.evaluation.noise.run import evaluate_on_device
     from qweft.output import Console
 
     console = Console(stderr="json" in call.flags)
     yes = None if call.is_dry else "yes" in call.flags
     results = evaluate_on_device(folder, sections, config, call.line, console, yes=yes)
-    call.answer(results.to_json, lambda: describe(results) if isinstance(results, NoiseResults) else results.describe())
+    call.answer(results.to_json, results.describe)

@@ -12,41 +12,8 @@ from qweft.adapter.attach import base_of
 from qweft.adapter.cores import FunctionCore, Measure
 from qweft.circuit import Circuit, expectation_values
 from qweft.errors import QweftError
+from qweft.evaluation.watching import beyond_the_mask, mask_of, rows_and_kept
 from qweft.text import met_by, some
-
-
-def rows_and_kept(x: torch.Tensor, mask: torch.Tensor | None, before: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return each token's row number, and whether the mask keeps it.
-
-    Some models flatten the tokens of all rows into one dimension before a layer; the mask then tells their rows.
-    Without a matching mask, rows are the first dimension of x and all tokens are kept.
-
-    Args:
-        x: Input of a layer, (..., d).
-        mask: False at padding, (rows, tokens); `None` if unknown.
-        before: Number of rows in earlier batches, added to the row numbers.
-
-    Returns:
-        Row numbers and kept flags, both (tokens of all rows,), on the device of x.
-    """
-    tokens = x.numel() // x.shape[-1]
-    if mask is not None and mask.numel() == tokens:
-        rows, kept = torch.arange(len(mask)).repeat_interleave(mask.shape[1]), mask.reshape(-1)
-    else:
-        rows, kept = (
-            torch.arange(x.shape[0]).repeat_interleave(tokens // x.shape[0]),
-            torch.ones(tokens, dtype=torch.bool),
-        )
-    return (rows + before).to(x.device), kept.to(x.device)
-
-
-def beyond_the_mask(model: Any) -> set[nn.Module]:
-    """Return the decoder modules of an encoder-decoder model; the attention mask only covers the encoder's tokens."""
-    if not getattr(getattr(model, "config", None), "is_encoder_decoder", False):
-        return set()
-    base = base_of(model)
-    return set(base.get_decoder().modules())
-
 
 Choose = Callable[[torch.Tensor], torch.Tensor]
 """From token ids, (rows, tokens), to whether each token goes to the device, a bool tensor of the same shape."""
@@ -106,7 +73,8 @@ def on_device(
     """
     cores = circuit_layers(model, layers)
     decoders = beyond_the_mask(model)
-    owners = {core: layer for layer in model.modules() if isinstance(layer, QwthnLinear) for core in _cores(layer)}
+    adapted: list[Any] = [layer for layer in model.modules() if isinstance(layer, QwthnLinear)]
+    owners = {core: layer for layer in adapted for core in layer.qwthn_core.values()}
     kept: torch.Tensor | None = None
 
     def before(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -138,16 +106,9 @@ def on_device(
         yield
 
 
-def _cores(layer: QwthnLinear) -> list[nn.Module]:
-    return list(layer.qwthn_core.values())
-
-
 def _kept(kwargs: dict[str, Any], choose: Choose | None) -> torch.Tensor | None:
     """Return which tokens of a call are measured, (rows, tokens); `None` if it has no mask and no choice."""
-    ids, mask = kwargs.get("input_ids"), kwargs.get("attention_mask")
-    kept = None
-    if isinstance(mask, torch.Tensor) and mask.dim() == 2:
-        kept = mask.bool()
+    ids, kept = kwargs.get("input_ids"), mask_of(kwargs)
     if choose is not None and isinstance(ids, torch.Tensor):
         chosen = choose(ids).to(ids.device)
         kept = chosen if kept is None or kept.shape != chosen.shape else kept & chosen

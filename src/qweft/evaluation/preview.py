@@ -13,14 +13,13 @@ from qweft.adapter.branch import file_elements
 from qweft.adapter.config import QwthnConfig
 from qweft.adapter.folder import find_weights, read_config, read_header
 from qweft.adapter.strict_loading import check_tensors
-from qweft.data.load import load_data
 from qweft.data.tokens import Encoded, total_tokens
 from qweft.errors import QweftError
 from qweft.evaluation.answer_scores import check_rows
 from qweft.evaluation.loss import check_room
 from qweft.evaluation.run import LENGTH, checked_sections, other_rows
 from qweft.evaluation.saved import put_on_by_peft
-from qweft.evaluation.unseen import check_unseen, held_out_only
+from qweft.evaluation.unseen import held_out_data
 from qweft.models.config import ModelConfig
 from qweft.models.load import LoadedModel, load_model
 from qweft.text import many
@@ -73,11 +72,9 @@ def preview_evaluation(adapter: Path, overrides: dict[str, Any] | None = None) -
     """Describe the work of `qweft evaluate`."""
     model_config, data_config, judging = checked_sections(adapter, overrides or {})
     loaded, lines = shapes_of(adapter, model_config)
-    data = load_data(held_out_only(data_config), loaded.tokenizer)
-    check_unseen(adapter, overrides or {}, data, judging.split, loaded.tokenizer)
+    data = held_out_data(adapter, overrides or {}, data_config, loaded, judging.split)
     rows = data.held_out(judging.split)
     check_rows(judging.metrics, data.to_answer(judging.split)[: judging.generated], data.tokenizer)
-    check_room(loaded.model, rows)
     lines.append(f"loss without and with it on {_described(rows)} of {data_config.source} ({judging.split})")
     if judging.forgetting:
         other = other_rows(judging, data_config, loaded.tokenizer)

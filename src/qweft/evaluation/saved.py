@@ -29,8 +29,13 @@ def put_beside_base(loaded: LoadedModel, adapter: Path, so: str) -> Any:
     before = weights_of(loaded.model, adapter)
     model = put_on(loaded, adapter)
     if changed(before, model):
-        raise QweftError(f"{adapter}: this adapter changes the base model's own weights when it loads, so {so}")
+        raise changes_the_base(adapter, so)
     return model
+
+
+def changes_the_base(adapter: Path, so: str) -> QweftError:
+    """Return the error for an adapter that is no branch beside the base model, with what follows of it."""
+    return QweftError(f"{adapter}: this adapter changes the base model's own weights when it loads, so {so}")
 
 
 @contextmanager

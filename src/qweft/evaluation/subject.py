@@ -8,12 +8,12 @@ from typing import Any
 
 from qweft.claims import State, check_state, state_of
 from qweft.data.config import DataConfig
-from qweft.data.load import Data, load_data
+from qweft.data.load import Data
 from qweft.data.tokens import Encoded
 from qweft.evaluation.checks import check_evaluation
 from qweft.evaluation.config import EvaluationConfig
 from qweft.evaluation.saved import base_model, changed, put_on, weights_of
-from qweft.evaluation.unseen import check_unseen, held_out_only
+from qweft.evaluation.unseen import held_out_data
 from qweft.models.config import ModelConfig
 from qweft.models.load import LoadedModel, load_model
 
@@ -60,9 +60,8 @@ def load_subject(
     """Load an adapter's base model and held-out rows, check that it did not see them, and put it on the model."""
     state = state_of(adapter)
     loaded = load_model(config)
-    data = load_data(held_out_only(data_config), loaded.tokenizer)
+    data = held_out_data(adapter, overrides, data_config, loaded, judging.split)
     check_evaluation(judging, data.config)  # again, as the number of rows may be known only now
-    check_unseen(adapter, overrides, data, judging.split, loaded.tokenizer)
     before = weights_of(loaded.model, adapter)
     model = put_on(loaded, adapter)
     subject = Subject(adapter, model, loaded, data, judging, config, changed(before, model), state)

@@ -1,7 +1,6 @@
 """Fit the best linear map from a layer's input to its circuit's features, from second moments."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +9,7 @@ from torch import nn
 
 from qweft.adapter import QwthnLinear
 from qweft.circuit.precision import exact_products
-from qweft.evaluation.on_device import beyond_the_mask, rows_and_kept
+from qweft.evaluation.watching import watch
 
 HALVES = 2
 """Even and odd rows, for cross-validation: a fit to one half is checked on the other."""
@@ -48,71 +47,33 @@ class Moments:
         self.f += f.sum(0).cpu().double()
 
 
-class _Watcher:
-    """Records the moments of some layers while the model runs."""
-
-    def __init__(self, layers: Mapping[str, QwthnLinear], adapter_name: str, decoders: set[nn.Module]) -> None:
-        self.adapter_name = adapter_name
-        self.decoders = decoders
-        self.mask: torch.Tensor | None = None  # (rows, tokens), False at padding
-        self.rows_before = 0
-        self.moments: dict[str, list[Moments]] = {}
-        for name, layer in layers.items():
-            core: Any = layer.qwthn_core[adapter_name]
-            self.moments[name] = [Moments(layer.in_features, core.circuit_features) for _ in range(HALVES)]
-        self._seen: tuple[torch.Tensor, list[tuple[torch.Tensor, torch.Tensor]]] | None = None
-
-    def hook(self, name: str) -> Any:
-        """Return a forward pre-hook for the named layer."""
-
-        def before(layer: QwthnLinear, args: tuple[torch.Tensor, ...]) -> None:
-            mask = None if layer in self.decoders else self.mask
-            for half, (x, xx) in zip(self.moments[name], self._halves(args[0], mask), strict=True):
-                half.add(x, _features(layer, self.adapter_name, x), xx)
-
-        return before
-
-    def _halves(self, x: torch.Tensor, mask: torch.Tensor | None) -> list[tuple[torch.Tensor, torch.Tensor]]:
-        """Return (x, x^T x) for even and for odd rows; cached for layers that share their input."""
-        if self._seen is None or self._seen[0] is not x:
-            rows, kept = rows_and_kept(x, mask, self.rows_before)
-            odd = rows % 2 == 1
-            tokens = x.reshape(-1, x.shape[-1]).float()
-            with exact_products(x.device):
-                halves = [(part, (part.T @ part).cpu().double()) for part in (tokens[kept & ~odd], tokens[kept & odd])]
-            self._seen = x, halves
-        return self._seen[1]
-
-
-def _features(layer: QwthnLinear, adapter_name: str, x: torch.Tensor) -> torch.Tensor:
-    """Return the circuit's features (tokens, features) in float32 for inputs (tokens, d)."""
-    prepared = layer.prepared(adapter_name)
-    core: Any = layer.qwthn_core[adapter_name]
-    with exact_products(x.device):
-        c = x.to(prepared.compress.dtype) @ prepared.compress.T
-    features: torch.Tensor = core.features(c, *prepared.angles)[:, : core.circuit_features].float()
-    return features
-
-
-@torch.no_grad()
 def collect(
     model: nn.Module, layers: Mapping[str, QwthnLinear], adapter_name: str, batches: Iterable[Mapping[str, Any]]
-) -> dict[str, Sequence[Moments]]:
-    """Run the adapted model on batches; return the moments of even and of odd rows by layer name.
+) -> dict[str, list[Moments]]:
+    """Run the adapted model on batches; return the moments of even and of odd rows, without padding, by layer name."""
+    cores: dict[str, Any] = {name: layer.qwthn_core[adapter_name] for name, layer in layers.items()}
+    moments = {
+        name: [Moments(layer.in_features, cores[name].circuit_features) for _ in range(HALVES)]
+        for name, layer in layers.items()
+    }
+    shared: tuple[torch.Tensor, list[tuple[torch.Tensor, torch.Tensor]]] | None = None  # x, and (part, part^T part)
 
-    Padding is left out by `attention_mask`, except in the decoder of an encoder-decoder model, which the mask does not
-    describe.
-    """
-    watcher = _Watcher(layers, adapter_name, beyond_the_mask(model))
-    with ExitStack() as stack:
-        for name, layer in layers.items():
-            stack.callback(layer.register_forward_pre_hook(watcher.hook(name)).remove)
-        for batch in batches:
-            mask = batch.get("attention_mask")
-            watcher.mask = mask.bool() if isinstance(mask, torch.Tensor) and mask.dim() == 2 else None
-            model(**batch)
-            watcher.rows_before += len(next(iter(batch.values())))
-    return dict(watcher.moments)
+    def see(name: str, x: torch.Tensor, _: torch.Tensor, rows: torch.Tensor, kept: torch.Tensor) -> None:
+        nonlocal shared
+        if shared is None or shared[0] is not x:  # layers of one input share its squares
+            tokens = x.reshape(-1, x.shape[-1]).float()
+            parts = [tokens[kept & (rows % HALVES == half)] for half in range(HALVES)]
+            with exact_products(x.device):
+                shared = x, [(part, (part.T @ part).cpu().double()) for part in parts]
+        prepared = layers[name].prepared(adapter_name)
+        for half, (part, square) in zip(moments[name], shared[1], strict=True):
+            with exact_products(x.device):
+                c = part.to(prepared.compress.dtype) @ prepared.compress.T
+            features = cores[name].features(c, *prepared.angles)[:, : cores[name].circuit_features]
+            half.add(part, features.float(), square)
+
+    watch(model, layers, batches, see)
+    return moments
 
 
 RIDGES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from qweft.analysis.inspection import LayerInspection
+from qweft.analysis.inspection import OF_THE_BRANCH
 from qweft.analysis.jacobian import spread_of
 from qweft.comparison.report.content import Content, figures, styles_of
 from qweft.comparison.report.curves import emphasised
@@ -186,7 +186,7 @@ def test_beside_each_other_figures_share_scales_and_looks():
 
 
 def test_every_number_of_an_inspection_is_shown_or_left_out_on_purpose():
-    known = set(LayerInspection("model.layers.0.q_proj", 4, spread_of(torch.eye(4)[None]), 0.1).scalars())
+    known = {*vars(spread_of(torch.eye(4)[None])), *OF_THE_BRANCH} - {"spectrum"}
     assert known - {measure.key for measure in MEASURES} == {"stable_rank_token", "rank_token", "entanglement_sd"}
     assert {m.key.partition(".")[0] for m in MEASURES} - known == {"gradient_norms"}
     assert {m.key.partition(".")[2] for m in MEASURES} - {""} == set(PARTS)

@@ -9,8 +9,9 @@ from qweft.devices.jobs import Budget, Caps
 from qweft.devices.jobs.prices import Price
 from qweft.devices.providers.qiskit.ibm import IBMDevice
 from qweft.errors import QweftError
+from qweft.evaluation.noise import cost
 from qweft.evaluation.noise.config import NoiseConfig
-from qweft.evaluation.noise.cost import Costs, Rate
+from qweft.evaluation.noise.cost import Rate
 from qweft.evaluation.noise.grid import Grid, Setting, make_grid
 from qweft.evaluation.noise.sample import Wanted
 
@@ -22,7 +23,7 @@ ROWS = [{"input_ids": list(range(n)), "labels": list(range(n))} for n in range(4
 def estimated(layers, most, rate, **caps):
     wanted = Wanted(ROWS, "all", [[20, 1, 1, 1]] * 4, 8, layers * rate.circuit, rate.once)
     grid = Grid({1.0: IBM}, (Setting(1000, 1.0), Setting(2000, 1.0)), "x", False)
-    return Costs(grid, Budget(IBM.name, TIMED, Caps(None, **caps)), layers, rate).checked(wanted.draw(most, 0))
+    return cost.estimated(wanted.draw(most, 0), grid, Budget(IBM.name, TIMED, Caps(None, **caps)), layers, rate)
 
 
 @pytest.mark.parametrize("rate", [Rate(1, 0), Rate(3, 2, (2,))])

@@ -5,7 +5,6 @@ from dataclasses import replace
 import pytest
 
 from qweft.evaluation.noise.grid import Setting
-from qweft.evaluation.noise.report import findings, table
 from qweft.evaluation.noise.results import Computed, NoiseResults, Scored, enough_shots, point
 from qweft.evaluation.noise.sample import Sample
 from qweft.evaluation.row_scores import RowScore
@@ -72,7 +71,7 @@ def test_shots_that_are_enough_are_enough_ever_after():
 
 
 def left(*points, **changes):
-    return findings(results_of(points, **changes))[0]
+    return results_of(points, **changes).findings()[0]
 
 
 def test_what_is_left_of_the_gain():
@@ -87,9 +86,9 @@ def test_what_is_left_of_the_gain():
 
 def test_how_many_shots_are_needed():
     points = [at(10, 0.9, changed=1, answers=("a", "b")), at(100, 0.1), at(None, 0.05, error=0.02)]
-    assert findings(results_of(points))[1].count("from 100 shots on") == 2
+    assert results_of(points).findings()[1].count("from 100 shots on") == 2
     never = [at(10, 0.0), at(None, 0.0, changed=1, answers=("yes", "No"))]
-    assert findings(results_of(never))[1].count("at none") == 2
+    assert results_of(never).findings()[1].count("at none") == 2
 
 
 def test_drawn_tokens_say_nothing_of_the_whole():
@@ -99,9 +98,9 @@ def test_drawn_tokens_say_nothing_of_the_whole():
         ((False, True), (False, False, False)),
     )  # fmt: skip
     assert found.agreement == 1.0  # of the one target that was measured; the changed ones were not
-    told = findings(results_of([found], sample=drawn, planned=3))
+    told = results_of([found], sample=drawn, planned=3).findings()
     assert told[0].startswith("1 of 3 settings") and "cannot be told" in told[1] and len(told) == 2
     none = point(Setting(10, 1.0), measured(0.3), EXACT, ((False,) * 2, (False,) * 3))
     assert none.agreement is None and none.agreement_error is None
-    row = next(row for row in table(results_of([none], sample=drawn)) if row[1] == "10")
+    row = next(row for row in results_of([none], sample=drawn).table() if row[1] == "10")
     assert row[4] == "-"

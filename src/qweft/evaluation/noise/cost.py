@@ -48,37 +48,23 @@ def rate(mitigation: Mitigation, circuits: Sequence[Circuit]) -> Rate:
     return Rate((two - one) // len(forms), 2 * one - two, alone)
 
 
-@dataclass(frozen=True)
-class Costs:
-    """What decides the cost of a sample."""
-
-    grid: Grid
-    budget: Budget
-    layers: int
-    rate: Rate
-
-    def of(self, sample: Sample) -> Estimate:
-        """Return an upper estimate for a sample at all settings together."""
-        parts = []
-        for setting in self.grid.settings:
-            device = self.grid.devices[setting.noise_scale]
-            most = device.limits.circuits_at(setting.shots) or sample.circuits
-            jobs = self.layers * self.rate.circuit * sum(-(-tokens // most) for tokens in sample.calls)
-            jobs += sum(-(-size // most) for size in self.rate.alone)
-            parts.append(estimate(device, self.budget.price, sample.circuits, setting.shots, jobs=jobs))
-        return together(parts)
-
-    def checked(self, sample: Sample) -> Estimate:
-        """Return the estimate for a sample; raise if it exceeds a cap."""
-        whole, caps = self.of(sample), self.budget.caps
-        totals = (("--max-cost", caps.money, whole.money), ("--max-seconds", caps.seconds, whole.seconds))
-        for option, cap, total in totals:
-            if cap is not None and total is not None and total > cap:
-                raise QweftError(
-                    f"{option} is {cap:g}, and {sample.circuits:,} circuits at a setting take up to {total:,.6g}; "
-                    "nothing was sent; lower --max-circuits, or name fewer layers with --layers"
-                )
-        return whole
+def estimated(sample: Sample, grid: Grid, budget: Budget, layers: int, rate: Rate) -> Estimate:
+    """Return an upper estimate for a sample at all settings together; raise if it exceeds a cap."""
+    parts = []
+    for setting in grid.settings:
+        device = grid.devices[setting.noise_scale]
+        most = device.limits.circuits_at(setting.shots) or sample.circuits
+        jobs = layers * rate.circuit * sum(-(-tokens // most) for tokens in sample.calls)
+        jobs += sum(-(-size // most) for size in rate.alone)
+        parts.append(estimate(device, budget.price, sample.circuits, setting.shots, jobs=jobs))
+    whole, caps = together(parts), budget.caps
+    for option, cap, total in (("cost", caps.money, whole.money), ("seconds", caps.seconds, whole.seconds)):
+        if cap is not None and total is not None and total > cap:
+            raise QweftError(
+                f"--max-{option} is {cap:g}, and {sample.circuits:,} circuits at a setting take up to {total:,.6g}; "
+                "nothing was sent; lower --max-circuits, or name fewer layers with --layers"
+            )
+    return whole
 
 
 @dataclass(frozen=True)

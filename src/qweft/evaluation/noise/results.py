@@ -5,9 +5,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from qweft.environment import share_said
 from qweft.evaluation.noise.grid import Setting
 from qweft.evaluation.noise.sample import Sample
-from qweft.evaluation.row_scores import RowScore, loss_of, ratio
+from qweft.evaluation.row_scores import CLEAR, RowScore, loss_of, ratio
+from qweft.text import many
+
+AGREEING = 0.99
+"""Share of equal next tokens from which on so many shots are called enough."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +57,24 @@ class Point:
     sent: int = 0
     seconds: float = 0.0
     cpu_by_others: float | None = None
+
+    @property
+    def rise_text(self) -> str:
+        """The rise of the loss with its standard error."""
+        return f"{self.rise:+z.4f}" + ("" if self.rise_error is None else f" ± {self.rise_error:.4f}")
+
+    def cells(self) -> tuple[str, ...]:
+        """Return the point's row of the table."""
+        return (
+            f"x {self.setting.noise_scale:g}",
+            "all" if self.setting.shots is None else f"{self.setting.shots:,}",
+            f"{self.loss:.4f}",
+            self.rise_text,
+            "-" if self.agreement is None else f"{100 * self.agreement:.1f}%",
+            f"{self.same_answers} of {len(self.answers)}" if self.answers else "-",
+            f"{self.circuits:,}",
+            f"{self.sent:,}",
+        )
 
 
 def point(setting: Setting, measured: Scored, exact: Scored, is_measured: Sequence[Sequence[bool]]) -> Point:
@@ -141,6 +169,92 @@ class NoiseResults:
         """Return the points of one noise scale by ascending shots, with exact probabilities last."""
         points = [point for point in self.points if point.setting.noise_scale == scale]
         return tuple(sorted(points, key=lambda point: point.setting.shots or math.inf))
+
+    def table(self) -> list[tuple[str, ...]]:
+        """Return the rows of the table as text, head first; without a noise model the noise column is left out."""
+        rows = [
+            ("noise", "shots", "loss", "above exact", "same next token", "same answers", "circuits", "run"),
+            ("", "computed", f"{self.computed.exact:.4f}", "", "", "", "0", "0"),
+            *(each.cells() for scale in self.scales for each in self.at(scale)),
+            ("", "base model", f"{self.computed.base:.4f}", f"{self.gain[0]:+.4f}", "", "", "0", "0"),
+        ]
+        return rows if self.has_noise else [row[1:] for row in rows]
+
+    def describe(self) -> Group:
+        """Return the table of settings, its legend, and the findings, for the terminal."""
+        head, *rows = self.table()
+        mitigation = f"; {self.mitigation}" if self.mitigation else ""
+        title = f"{self.device} on {self.data}: {self.measures}, model in {self.environment.get('dtype')}{mitigation}"
+        drawn = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+        for column in head:
+            drawn.add_column(column, justify="right")
+        for row in rows:
+            drawn.add_row(*row)
+        of = " that a measured token predicts" if self.is_diluted else ""
+        return Group(drawn, Text(LEGEND.format(of)), Text(""), *map(Text, self.findings()))
+
+    def progress(self) -> str:
+        """Return the last result in one line."""
+        last = self.points[-1]
+        name = "exact probabilities" if last.setting.shots is None else many(last.setting.shots, "shot")
+        name = f"noise x {last.setting.noise_scale:g}, {name}" if self.has_noise else name
+        return (
+            f"{name}: loss {last.loss:.4f}, {many(last.circuits, 'circuit')} ({last.sent:,} run), "
+            f"{last.seconds:.0f} s, other programs used {share_said(last.cpu_by_others)} of the CPU"
+        )
+
+    def findings(self) -> list[str]:
+        """Return sentences on what is left of the adapter's gain, and how many shots are needed."""
+        is_whole = len(self.points) == self.planned
+        lines = [] if is_whole else [f"{len(self.points)} of {many(self.planned, 'setting')} measured so far."]
+        if self.is_diluted:
+            return [*lines, DILUTED]
+        for scale in self.scales:
+            points = self.at(scale)
+            where = f"noise x {scale:g}: " if self.has_noise else ""
+            lines.append(f"{where}{self._share_left(points[-1])}.")
+            if any(point.setting.shots is not None for point in points):
+                lines.append(f"{where}{_shots_needed(points)}.")
+        return lines
+
+    def _share_left(self, last: Point) -> str:
+        """Return a clause on the share of the adapter's gain that is left at a point."""
+        shots = "without shot noise" if last.setting.shots is None else f"at {many(last.setting.shots, 'shot')}"
+        line = f"{shots} the loss is {last.rise_text} from the exact one"
+        gain, error, spread = self.gain[0], self.gain[1] or 0.0, last.rise_error or 0.0
+        if gain <= CLEAR * error:
+            return f"{line}; the adapter does not clearly lower the base model's loss on these rows"
+        of = f"of the {gain:.4f} ± {error:.4f} by which the adapter lowers the base model's loss"
+        if last.rise <= spread:
+            return f"{line}: no loss {of} is seen on these rows"
+        left, spread = 100 * (1 - last.rise / gain), 100 * spread / gain
+        return f"{line}: {f'{left:.1f}% ± {spread:.1f}% are left' if left + spread > 0 else 'nothing is left'} {of}"
+
+
+LEGEND = (
+    "loss: nats a target token; ±: one standard error over rows, paired; same next token: share of the targets{} whose "
+    "most probable token stays what it is when computed exactly; circuits: asked for, equal ones of one call once; "
+    "run: those that had no result yet."
+)
+DILUTED = (
+    "Single tokens were measured and the others computed exactly, so the effect on the loss cannot be told. Allow more "
+    "circuits, or name fewer layers."
+)
+
+
+def _shots_needed(points: Sequence[Point]) -> str:
+    def shots(holds: Callable[[Point], bool]) -> str:
+        enough = enough_shots(points, holds)
+        return "at none of these numbers of shots" if enough is None else f"from {enough:,} shots on"
+
+    parts = []
+    if any(point.agreement is not None for point in points):
+        same = shots(lambda point: (point.agreement or 0.0) >= AGREEING)
+        parts.append(f"at least {AGREEING:.0%} of the next tokens stay the same {same}")
+    if points[0].answers:
+        same = shots(lambda point: point.same_answers == len(point.answers))
+        parts.append(f"all answers stay the same {same}")
+    return ", ".join(parts) or "no measured token predicts a target"
 
 
 def enough_shots(points: Sequence[Point], holds: Callable[[Point], bool]) -> int | None:

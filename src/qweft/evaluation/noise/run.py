@@ -1,20 +1,18 @@
 """`qweft evaluate ADAPTER --device ...`: evaluates a trained adapter with its circuits measured on a device."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field, replace
-from functools import cached_property, partial
+from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from qweft.adapter.cores import FunctionCore, Measure
+from qweft.adapter.cores import Measure
 from qweft.circuit import Circuit, expectation_values
 from qweft.claims import claimed_output, keep_earlier
-from qweft.data.conversation import Conversation
-from qweft.data.tokens import Encoded
 from qweft.devices import BoundCircuits, Frequencies, Measurer
 from qweft.devices.device import Runner
 from qweft.devices.jobs import Executor, Retry, confirm
@@ -23,11 +21,10 @@ from qweft.errors import saying_when_stopped
 from qweft.evaluation.generation import generate_answers, prompt_of, tokens_read
 from qweft.evaluation.loss import score_rows
 from qweft.evaluation.noise.config import NoiseConfig
-from qweft.evaluation.noise.cost import Costs, Plan, rate
+from qweft.evaluation.noise.cost import Plan, estimated, rate
 from qweft.evaluation.noise.grid import Checked, Setting, check_start
-from qweft.evaluation.noise.report import one_line
 from qweft.evaluation.noise.results import Computed, NoiseResults, Point, Scored, point
-from qweft.evaluation.noise.sample import ChosenTokens, Sample, Wanted, Which, measured_targets
+from qweft.evaluation.noise.sample import ChosenTokens, Wanted, Which, measured_targets
 from qweft.evaluation.on_device import circuit_layers, on_device
 from qweft.evaluation.subject import Subject, load_subject
 from qweft.output import Console
@@ -69,10 +66,15 @@ def evaluate_on_device(
     checked = check_start(adapter, overrides, config)
     output, numbers = checked.output, checked.output / NUMBERS
     points: list[Point] = []
+
+    def what_is_kept() -> str:
+        what = f"what was measured is in {numbers}" if points else "no setting was measured to its end"
+        return f"{what}; the same command begins anew, and takes up the jobs that were sent"
+
     with ExitStack() as stack:
         if yes is not None:
             stack.enter_context(claimed_output(output, "qweft evaluate"))
-            stack.enter_context(saying_when_stopped(lambda: _kept(numbers, points)))
+            stack.enter_context(saying_when_stopped(what_is_kept))
         subject = load_subject(adapter, overrides, checked.model, checked.data, checked.evaluation)
         measurement = Measurement(subject, config, checked)
         plan = measurement.plan()
@@ -98,15 +100,9 @@ def evaluate_on_device(
             subject.check_same()
             results = replace(results, points=tuple(points))
             write_record(numbers, results.to_json())
-            console.print(one_line(results, points[-1]), highlight=False)
+            console.print(results.progress(), highlight=False)
         tell(f"written to {numbers}")
         return results
-
-
-def _kept(numbers: Path, points: Sequence[Point]) -> str:
-    """Return what a stopped command leaves."""
-    what = f"what was measured is in {numbers}" if points else "no setting was measured to its end"
-    return f"{what}; the same command begins anew, and takes up the jobs that were sent"
 
 
 class Counted:
@@ -122,62 +118,34 @@ class Counted:
         return self._runner.run(circuits, shots)
 
 
-@dataclass
 class Measurement:
     """What all settings have in common: the layers, and the sample of rows, tokens and answers."""
 
-    subject: Subject
-    config: NoiseConfig
-    checked: Checked
-    layers: dict[str, FunctionCore] = field(init=False)
-    wanted: Wanted = field(init=False)
-    costs: Costs = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.layers = circuit_layers(self.subject.model, self.config.layers)
+    def __init__(self, subject: Subject, config: NoiseConfig, checked: Checked) -> None:
+        self.subject, self.config, self.checked = subject, config, checked
+        self.layers = circuit_layers(subject.model, config.layers)
         circuits = {name: core.circuit for name, core in self.layers.items() if core.circuit is not None}
-        self.checked.grid.check_qubits(circuits)
-        counted = rate(self.checked.mitigation, list(circuits.values()))
-        judging = self.subject.judging
-        lengths = [len(prompt_of(each, self.subject.data.tokenizer).ids) for each in self._texts]
-        self.wanted = Wanted(
-            rows=self.subject.rows,
-            which=self.config.tokens,
-            answers=[tokens_read(self.subject.model, length, judging.max_new_tokens) for length in lengths],
+        checked.grid.check_qubits(circuits)
+        self.rate = rate(checked.mitigation, list(circuits.values()))
+        judging, tokenizer = subject.judging, subject.data.tokenizer
+        texts = subject.data.to_answer(judging.split)[: judging.answers]
+        lengths = [len(prompt_of(each, tokenizer).ids) for each in texts]
+        wanted = Wanted(
+            rows=subject.rows,
+            which=config.tokens,
+            answers=[tokens_read(subject.model, length, judging.max_new_tokens) for length in lengths],
             batch_size=judging.batch_size,
-            circuits_a_token=len(self.layers) * counted.circuit,
-            circuits_once=counted.once,
+            circuits_a_token=len(self.layers) * self.rate.circuit,
+            circuits_once=self.rate.once,
         )
-        self.costs = Costs(self.checked.grid, self.checked.budget, len(self.layers), counted)
-
-    @property
-    def _texts(self) -> list[Conversation]:
-        judging = self.subject.judging
-        return self.subject.data.to_answer(judging.split)[: judging.answers]
-
-    @cached_property
-    def sample(self) -> Sample:
-        """What is measured at each setting."""
-        return self.wanted.draw(self.config.max_circuits, self.config.seed)
-
-    @property
-    def rows(self) -> list[Encoded]:
-        """The rows of the sample."""
-        return [self.subject.rows[place] for place in self.sample.rows]
-
-    @property
-    def conversations(self) -> list[Conversation]:
-        """The conversations to answer."""
-        return self._texts[: self.sample.answers]
-
-    @property
-    def measures(self) -> str:
-        """Description of the sample and the layers."""
-        return f"{self.sample.describe(self.subject.rows)}, {many(len(self.layers), 'layer')}"
+        self.sample = wanted.draw(config.max_circuits, config.seed)
+        self.rows = [subject.rows[place] for place in self.sample.rows]
+        self.conversations = texts[: self.sample.answers]
+        self.measures = f"{self.sample.describe(subject.rows)}, {many(len(self.layers), 'layer')}"
 
     def plan(self) -> Plan:
         """Return the plan; raise if it exceeds a cap."""
-        estimate = self.costs.checked(self.sample)
+        estimate = estimated(self.sample, self.checked.grid, self.checked.budget, len(self.layers), self.rate)
         return Plan(self.measures, self.subject.dtype, len(self.checked.grid.settings), estimate)
 
     def results(self, computed: Computed, command: str) -> NoiseResults:
