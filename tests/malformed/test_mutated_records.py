@@ -8,7 +8,7 @@ import yaml
 
 from qweft.cli.main import main
 from qweft.comparison.report.content import Content, figures
-from qweft.comparison.report.markdown import render_markdown
+from qweft.comparison.report.page import render_markdown
 from qweft.comparison.results_file import reading
 from qweft.comparison.summarise import summarise
 from qweft.comparison.trial import read_record as read_run

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from qweft.comparison.report.markdown import fenced
+from qweft.comparison.report.page import fenced
 from qweft.comparison.report.pareto import cost_axis, draw_front, draw_untouched
 from qweft.comparison.report.pareto import front as best_places
 from qweft.comparison.results_file import check_free_of_others

@@ -1,14 +1,16 @@
-"""The report of a comparison as one self-contained HTML file: no network, no scripts."""
+"""The report of a comparison as one self-contained HTML file, with no network and no scripts, and as Markdown."""
 
+import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
 from jinja2 import DictLoader, Environment, StrictUndefined
 from markupsafe import Markup, escape
 
-from qweft.circuit.drawing import circuit_svg
+from qweft.circuit.drawing import circuit_svg, circuit_text
+from qweft.comparison.rates import best_tried
 from qweft.comparison.report.circuit_rows import chip_rows, replacements
 from qweft.comparison.report.content import Content, Figures, figures, styles_of
 from qweft.comparison.report.curves import MOST
@@ -25,11 +27,12 @@ from qweft.comparison.report.text import (
     rates,
 )
 from qweft.comparison.summary import Summary
-from qweft.comparison.table import EMPTY, FORGETTING, cells, forgetting_rows
+from qweft.comparison.table import EMPTY, FORGETTING, cells, forgetting_rows, markdown_rows, markdown_table
 from qweft.figures.figure import ReportFigure
 from qweft.figures.styles import Style
+from qweft.text import escaped
 
-TEMPLATES = ("page.html.j2", "sections.html.j2", "beside.html.j2", "style.css")
+TEMPLATES = ("page.html.j2", "sections.html.j2", "beside.html.j2", "report.md.j2", "style.css")
 
 MARKS = {"yes": "✓", "no": "✗", "equivalent": "=", "not decided": "≈", "open": "?"}
 """Symbols shown with the answers, so that colour is not the only cue."""
@@ -38,6 +41,12 @@ MARKS = {"yes": "✓", "no": "✗", "equivalent": "=", "not decided": "≈", "op
 def page_of(content: Content, drawn: Figures) -> str:
     """Return the text of report.html: a whole HTML document with its styles and figures inside."""
     return str(_template("page.html.j2").render(r=_view(content, drawn, styles_of([content]), "")))
+
+
+def render_markdown(content: Content, drawn: Figures) -> str:
+    """Return the text of report.md; its pictures are the figures' files in the same folder."""
+    view = {**_facts(content), "inside": _inside(content), "tried": _tried(content)}
+    return str(_template("report.md.j2", is_html=False).render(r=view, figures=drawn)).rstrip("\n") + "\n"
 
 
 def render_beside(left: Content, right: Content, names: tuple[str, str]) -> str:
@@ -56,14 +65,15 @@ def render_beside(left: Content, right: Content, names: tuple[str, str]) -> str:
     )
 
 
-def _template(name: str) -> Any:
+def _template(name: str, is_html: bool = True) -> Any:
     folder = files("qweft.comparison.report")
     sources = {file: folder.joinpath(file).read_text(encoding="utf-8") for file in TEMPLATES}
     environment = Environment(
-        loader=DictLoader(sources), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=DictLoader(sources), autoescape=is_html, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters["minus"] = minus
-    environment.filters["breakable"] = breakable
+    environment.filters |= {"minus": minus, "breakable": breakable, "md": escaped, "table": _table, "fenced": fenced}
+    environment.filters |= {"markdown_table": lambda summary: markdown_table(summary).rstrip()}
+    environment.filters |= {"circuit_text": circuit_text}
     environment.globals["css"] = Markup(sources["style.css"])
     environment.globals["marks"] = MARKS
     return environment.get_template(name)
@@ -78,31 +88,38 @@ def _view(content: Content, drawn: Figures, styles: Mapping[str, Style], prefix:
         return {"svg": Markup(figure.svg(prefix)), "title": figure.title, "caption": figure.caption}
 
     return {
+        **_facts(content),
         "prefix": prefix,
-        "content": content,
-        "model": content.runs[0].model,
-        "data": content.runs[0].data,
-        "questions": questions(content),
         "opening": [element(figure) for figure in drawn.opening],
         "forests": [element(figure) for figure in drawn.forests[1:]],
         "rows": [_row(entry) for entry in content.summary.values()],
-        "forgetting": forgetting_rows(content.summary),
-        "forgetting_said": FORGETTING,
         "key": [(name, Markup(styles[name].swatch())) for name in content.methods],
         "crowded": len(content.methods) > MOST,
         "figures": [element(figure) for figure in (drawn.by_size, drawn.by_time) if figure is not None],
         "search": element(drawn.search),
-        "searched": SEARCHED,
         "spectra": element(drawn.spectra),
         "maps": [element(figure) for figure in drawn.maps],
         "more_maps": [element(figure) for figure in drawn.more_maps],
-        "means": _means(content),
-        "inspected_on": inspected_on(content),
         "measured": _measured(content),
         "circuits": [
             {"svg": Markup(circuit_svg(each.circuit, f"{prefix}circuit-{number}")), **each._asdict()}
             for number, each in enumerate(content.circuits)
         ],
+    }
+
+
+def _facts(content: Content) -> dict[str, Any]:
+    """Return what the page and the Markdown show alike."""
+    return {
+        "content": content,
+        "model": content.runs[0].model,
+        "data": content.runs[0].data,
+        "questions": questions(content),
+        "forgetting": forgetting_rows(content.summary),
+        "forgetting_said": FORGETTING,
+        "searched": SEARCHED,
+        "means": _means(content),
+        "inspected_on": inspected_on(content),
         "answers": answers(content),
         "rates": rates(content),
         "environment": environment(content),
@@ -150,6 +167,42 @@ def _means(content: Content) -> list[dict[str, Any]]:
     rows += [{"title": title, "meaning": KEPT, "cells": cells} for title, cells in replacements(content.inspected)]
     rows += [{"title": title, "meaning": CHIP, "cells": cells} for title, cells in chip_rows(content.inspected)]
     return rows
+
+
+def _inside(content: Content) -> list[list[str]]:
+    """Return the table of means over layers in Markdown; the heat maps show how layers differ."""
+    rows = [["mean over layers", *content.inspected]]
+    for row in _means(content):
+        is_range = any(row["title"] == measure.title for measure in shown(content.inspected))
+        rows.append([row["title"], *(mean if is_range else f"{mean} {more}".rstrip() for mean, more in row["cells"])])
+    return rows
+
+
+def _tried(content: Content) -> list[list[str]]:
+    """Return validation losses by method and rate, the best rate's in bold, then the chosen rate and its shortfall."""
+    tried = sorted({rate for entry in content.search for rate in entry.losses})
+    rows = [["method", *(f"{rate:g}" for rate in tried), "chosen", "may fall short by"]]
+    for entry in content.search:
+        cells = [
+            EMPTY if (loss := entry.losses.get(rate)) is None else f"{loss:.4f}" if math.isfinite(loss) else "diverged"
+            for rate in tried
+        ]
+        best = best_tried(entry.by_seed)
+        marked = [f"**{cell}**" if rate == best else cell for rate, cell in zip(tried, cells, strict=True)]
+        name = escaped(entry.method) + (" (end of what was tried)" if entry.at_end else "")
+        rows.append([name, *marked, f"{entry.best:g}", entry.shortfall.said])
+    return rows
+
+
+def _table(rows: Iterable[Sequence[str]], escape: bool = True) -> str:
+    return markdown_rows([[escaped(cell) if escape else cell for cell in row] for row in rows]).rstrip()
+
+
+def fenced(text: str, language: str = "") -> str:
+    """Return text unchanged in a code fence longer than any in it."""
+    longest = max(map(len, re.findall("`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}{language}\n{text.rstrip()}\n{fence}"
 
 
 def _range(least: str, most: str) -> str:

@@ -7,8 +7,7 @@ from typing import Any
 
 from qweft.claims import claimed_output
 from qweft.comparison.report.content import Content, figures
-from qweft.comparison.report.markdown import render_markdown
-from qweft.comparison.report.page import page_of, render_beside
+from qweft.comparison.report.page import page_of, render_beside, render_markdown
 from qweft.comparison.results_file import MOST_BYTES, RESULTS, check_report, read_results, reading
 from qweft.errors import QweftError
 from qweft.files import check_writable, read_bytes, write_bytes
