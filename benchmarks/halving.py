@@ -27,9 +27,9 @@ from qweft.comparison.methods import Method
 from qweft.comparison.plan import rung_sizes
 from qweft.comparison.results import Run
 from qweft.comparison.rungs import Rung
-from qweft.comparison.statistics import pair, paired
+from qweft.comparison.statistics import pair
 from qweft.comparison.summarise import summarise
-from qweft.comparison.summary import Summary
+from qweft.comparison.summary import Summary, paired
 from qweft.files import write_json
 
 RESULTS = Path(__file__).parent / "results" / "halving.json"

@@ -18,9 +18,8 @@ from typing import Any
 
 from qweft.comparison.family import holm
 from qweft.comparison.results import Run
-from qweft.comparison.statistics import paired
 from qweft.comparison.summarise import summarise
-from qweft.comparison.summary import Summary
+from qweft.comparison.summary import Summary, paired
 from qweft.comparison.wording import effect_said
 from qweft.errors import QweftError
 

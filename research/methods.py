@@ -17,9 +17,8 @@ from typing import Any
 import yaml
 
 from qweft.comparison.results import Run
-from qweft.comparison.statistics import paired
 from qweft.comparison.summarise import summarise
-from qweft.comparison.summary import Summary
+from qweft.comparison.summary import Summary, paired
 from qweft.comparison.wording import effect_said
 from qweft.errors import QweftError
 

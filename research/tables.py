@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from qweft.comparison.results import Run
-from qweft.comparison.statistics import ONCE, Look, paired
+from qweft.comparison.statistics import ONCE, Look
 from qweft.comparison.summarise import summarise
-from qweft.comparison.summary import Summary
+from qweft.comparison.summary import Summary, paired
 from qweft.comparison.wording import effect_said
 from research import claim, evidence, front, methods
 

@@ -9,8 +9,9 @@ from research import evidence
 from scripts.picture import Numbers
 
 from qweft.comparison.results import Run
-from qweft.comparison.statistics import ONCE, Look, paired
+from qweft.comparison.statistics import ONCE, Look
 from qweft.comparison.summarise import summarise
+from qweft.comparison.summary import paired
 from qweft.comparison.wording import ANSWERS
 from qweft.figures.figure import SMALL, dress
 from qweft.figures.styles import COLOURS, INK

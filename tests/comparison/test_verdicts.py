@@ -9,8 +9,8 @@ from scipy import stats
 
 from qweft.comparison.decision import recommend
 from qweft.comparison.searched import doubts_said
-from qweft.comparison.statistics import paired
 from qweft.comparison.summarise import summarise
+from qweft.comparison.summary import paired
 from qweft.comparison.verdicts import best_of, claimed, findings
 from qweft.comparison.wording import p_said, text_of
 from tests.comparison.comparison_examples import ADAPTERS, run, runs

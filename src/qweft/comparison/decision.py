@@ -6,8 +6,8 @@ from typing import Any
 
 from qweft.comparison.method_kinds import kind_of
 from qweft.comparison.rungs import Rung
-from qweft.comparison.statistics import SEEDS_NEEDED, Pairing, paired
-from qweft.comparison.summary import Summary
+from qweft.comparison.statistics import SEEDS_NEEDED, Pairing
+from qweft.comparison.summary import Summary, paired
 from qweft.comparison.verdicts import best_of, circuit_findings
 from qweft.comparison.wording import effect_said, kind_said, label, lower_by, size
 from qweft.method.names import has_circuit

@@ -5,8 +5,8 @@ from dataclasses import replace
 from itertools import combinations
 
 from qweft.comparison.method_kinds import ALTERED_CIRCUITS
-from qweft.comparison.statistics import LARGEST_P, Look, paired
-from qweft.comparison.summary import Summary
+from qweft.comparison.statistics import LARGEST_P, Look
+from qweft.comparison.summary import Summary, paired
 from qweft.comparison.verdicts import best_of, findings
 from qweft.method.names import function_of
 

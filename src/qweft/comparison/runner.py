@@ -31,10 +31,10 @@ from qweft.comparison.results_file import stated
 from qweft.comparison.rungs import Rung
 from qweft.comparison.schedule import Schedule, duration, schedule, search_said, seconds_of_a_token
 from qweft.comparison.speed import load_said, measured_alone, most_by_others
-from qweft.comparison.statistics import Look, paired
+from qweft.comparison.statistics import Look
 from qweft.comparison.step_times import with_matched_time
 from qweft.comparison.summarise import summarise
-from qweft.comparison.summary import Summary
+from qweft.comparison.summary import Summary, paired
 from qweft.comparison.terminal import halving_said, print_run, print_summary, runs_plan, too_large_said
 from qweft.comparison.trial import RECORD, finished_trial, read_record, run_folder, run_trial
 from qweft.comparison.tune import with_searched_rates

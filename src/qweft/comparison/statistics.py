@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal
 
 import numpy as np
 
@@ -178,46 +178,6 @@ def _in_percent(losses: Sequence[tuple[float, float]]) -> tuple[float, ...]:
 
 def _around(middle: float, half: float) -> tuple[float, float]:
     return middle - half, middle + half
-
-
-class Scored(Protocol):
-    """A method's held-out losses at its seeds, in total and by test row."""
-
-    @property
-    def method(self) -> str:
-        """Its name."""
-
-    @property
-    def seeds(self) -> Sequence[int]:
-        """The method's seeds."""
-
-    @property
-    def eval_losses(self) -> Sequence[float | None]:
-        """Held-out loss at each seed; `None` if the run diverged."""
-
-    @property
-    def eval_row_losses(self) -> Sequence[RowLosses]:
-        """Losses on each test row at each seed; empty if not recorded."""
-
-    @property
-    def equivalent_within(self) -> float | None:
-        """The comparison's margin of equivalence."""
-
-    @property
-    def looks(self) -> Mapping[str, Look]:
-        """How each question on the method is judged, by the other method's name."""
-
-
-def paired(method: Scored, other: Scored, look: Look | None = None) -> Pairing:
-    """Compare two methods with `pair`; without a look, as the family of questions says, or else uncorrected."""
-    return pair(
-        dict(zip(method.seeds, method.eval_losses, strict=True)),
-        dict(zip(other.seeds, other.eval_losses, strict=True)),
-        dict(zip(method.seeds, method.eval_row_losses, strict=True)),
-        dict(zip(other.seeds, other.eval_row_losses, strict=True)),
-        method.equivalent_within,
-        look or method.looks.get(other.method, ONCE),
-    )
 
 
 def level_said(level: float) -> str:

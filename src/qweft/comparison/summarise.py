@@ -1,15 +1,15 @@
 """Summaries of the runs of a comparison, method by method."""
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from statistics import median
 
 from qweft.comparison.family import judged
 from qweft.comparison.method_kinds import core_of, kind_of, maps_of
-from qweft.comparison.results import BASE, RowLosses, Run
+from qweft.comparison.results import BASE, Run
 from qweft.comparison.speed import doubt_on, most_by_others, ratio_interval
-from qweft.comparison.statistics import ONCE, Look, deviation, mean, paired
+from qweft.comparison.statistics import ONCE, Look, Pairing, deviation, mean, pair
 from qweft.comparison.summary import Forgotten, Summary
 from qweft.errors import QweftError
 from qweft.evaluation.row_scores import ratio
@@ -76,13 +76,12 @@ def _with_groups(runs: Sequence[Run]) -> Sequence[Run]:
 def _summary(method: str, runs: list[Run], reference: str, others: list[Run] | None, untouched: Run | None) -> Summary:
     """Return one method's summary, with differences from the reference and forgetting against the base model."""
     first, against = runs[0], others[0] if others else None
-    losses = _losses(runs)
-    finite = [loss for loss in losses.eval_losses if loss is not None]
+    finite = [run.eval_loss for run in runs if run.eval_loss is not None]
     diverged = len(runs) - len(finite)
     loss = mean(finite) if not diverged else None
     train = [run.late_train_loss for run in runs if run.late_train_loss is not None]
     at_each_seed = [replace(first, seed=run.seed) for run in others or []]
-    pairing = paired(_losses(at_each_seed) if method == BASE else losses, _losses(others or []))
+    pairing = _pairing(at_each_seed if method == BASE else runs, others or [])
     is_whole = not diverged and all(run.eval_loss is not None for run in others or [])
     seconds, other_seconds = _middle(runs, "step_seconds_median"), _middle(others, "step_seconds_median")
     memory, other_memory = _middle(runs, "peak_memory_bytes"), _middle(others, "peak_memory_bytes")
@@ -96,7 +95,7 @@ def _summary(method: str, runs: list[Run], reference: str, others: list[Run] | N
         maps=None if method == BASE else maps_of(method, first.adapter),
         adapter=first.adapter,
         reference=reference,
-        seeds=losses.seeds,
+        seeds=tuple(run.seed for run in runs),
         rank=(first.adapter or {}).get("r"),
         learning_rate=first.learning_rate,
         steps=max(run.steps for run in runs),
@@ -105,8 +104,8 @@ def _summary(method: str, runs: list[Run], reference: str, others: list[Run] | N
         parameter_difference=None if size_ratio is None else 100 * (size_ratio - 1),
         late_train_loss=mean(train) if len(train) == len(runs) else None,
         late_train_loss_deviation=deviation(train) if len(train) == len(runs) else None,
-        eval_losses=losses.eval_losses,
-        eval_row_losses=losses.eval_row_losses,
+        eval_losses=tuple(run.eval_loss for run in runs),
+        eval_row_losses=tuple(run.independent_losses for run in runs),
         eval_loss=loss,
         eval_loss_deviation=deviation(finite) if not diverged else None,
         perplexity=None if loss is None else (math.exp(loss) if loss < 700 else math.inf),
@@ -130,24 +129,12 @@ def _summary(method: str, runs: list[Run], reference: str, others: list[Run] | N
     )
 
 
-@dataclass(frozen=True)
-class _Losses:
-    """The fields of a method's runs that `paired` reads."""
-
-    method: str
-    seeds: tuple[int, ...]
-    eval_losses: tuple[float | None, ...]
-    eval_row_losses: tuple[RowLosses, ...]
-    equivalent_within: float | None = None
-    looks: Mapping[str, Look] = field(default_factory=dict)
-
-
-def _losses(runs: Sequence[Run]) -> _Losses:
-    return _Losses(
-        runs[0].method if runs else "",
-        tuple(run.seed for run in runs),
-        tuple(run.eval_loss for run in runs),
-        tuple(run.independent_losses for run in runs),
+def _pairing(runs: Sequence[Run], others: Sequence[Run]) -> Pairing:
+    return pair(
+        {run.seed: run.eval_loss for run in runs},
+        {run.seed: run.eval_loss for run in others},
+        {run.seed: run.independent_losses for run in runs},
+        {run.seed: run.independent_losses for run in others},
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from qweft.comparison.method_kinds import Kind
 from qweft.comparison.results import RowLosses
 from qweft.comparison.speed import Doubt
-from qweft.comparison.statistics import Look
+from qweft.comparison.statistics import ONCE, Look, Pairing, pair
 
 
 @dataclass(frozen=True)
@@ -124,3 +124,15 @@ class Summary:
     def to_json(self) -> dict[str, Any]:
         """Return the summary as a JSON-compatible dict, without row losses: the runs hold them."""
         return {key: value for key, value in asdict(self).items() if key != "eval_row_losses"}
+
+
+def paired(method: Summary, other: Summary, look: Look | None = None) -> Pairing:
+    """Compare two methods with `pair`; without a look, as the family of questions says, or else uncorrected."""
+    return pair(
+        dict(zip(method.seeds, method.eval_losses, strict=True)),
+        dict(zip(other.seeds, other.eval_losses, strict=True)),
+        dict(zip(method.seeds, method.eval_row_losses, strict=True)),
+        dict(zip(other.seeds, other.eval_row_losses, strict=True)),
+        method.equivalent_within,
+        look or method.looks.get(other.method, ONCE),
+    )

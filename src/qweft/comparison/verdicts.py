@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from qweft.comparison.method_kinds import ALTERED_CIRCUITS, CLASSICAL_CONTROLS, CONSTANTS, differences
-from qweft.comparison.statistics import ONCE, Pairing, paired
-from qweft.comparison.summary import Summary
+from qweft.comparison.statistics import ONCE, Pairing
+from qweft.comparison.summary import Summary, paired
 from qweft.method.names import form_of, function_of
 
 Topic = Literal["circuit", "reference", "time", "size", "other", "claim"]
