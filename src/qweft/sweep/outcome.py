@@ -89,7 +89,9 @@ class Outcome:
     @property
     def places(self) -> list[Place]:
         """The finished trials by parameters and loss."""
-        return [Place(str(each.number), float(each.run.trainable_parameters), loss, ()) for each, loss in self.finished]
+        return [
+            Place(str(each.number), float(each.run.trainable_parameters), loss, (loss,)) for each, loss in self.finished
+        ]
 
     def importance(self) -> dict[str, float]:
         """Return the PED-ANOVA importance of each axis as a share of 1; empty with too few trials or a single axis."""

@@ -2,15 +2,12 @@
 
 from pathlib import Path
 
-from matplotlib.figure import Figure
-
 from qweft.comparison.report.page import fenced
-from qweft.comparison.report.pareto import cost_axis, draw_front, draw_untouched
-from qweft.comparison.report.pareto import front as best_places
+from qweft.comparison.report.pareto import draw_points, off_scale
 from qweft.comparison.results_file import check_free_of_others
 from qweft.comparison.table import EMPTY, markdown_rows
-from qweft.figures.figure import SMALL, Notes, ReportFigure, dress
-from qweft.figures.styles import COLOURS, INK
+from qweft.figures.figure import ReportFigure
+from qweft.figures.styles import Style
 from qweft.files import write_bytes
 from qweft.records import write_record
 from qweft.sweep.outcome import Outcome, Trial
@@ -115,56 +112,22 @@ def _loss(loss: float | None, error: float | None = None) -> str:
 
 
 def size_figure(found: Outcome) -> ReportFigure | None:
-    """Return the figure, or `None` if no trial has a loss."""
-    if not found.finished:
+    """Return the figure, or `None` if no trial has a loss; trials worse than the untouched model flatten the others."""
+    base, places = found.base_loss, found.places
+    drawn = [place for place in places if base is None or place.loss <= base] or places
+    if not drawn:
         return None
-    front = ", ".join(str(trial.number) for trial in found.front)
-    above = _above(found)
-    caption = "Nats a token on the validation rows. Filled and numbered: the front, which no other trial beats in both."
-    if above:
-        caption += f" At the upper edge: {many(above, 'trial')} worse than the untouched model."
-    told = "; ".join(f"trial {t.number}: {t.run.trainable_parameters:,}, loss {loss:.3f}" for t, loss in found.finished)
+    named = {str(trial.number) for trial in found.front}
+    left = len(places) - len(drawn)
+    told = "; ".join(f"trial {place.method}: {place.cost:,.0f}, loss {place.loss:.3f}" for place in places)
+    looks = dict.fromkeys([place.method for place in drawn], Style(colour=0, dash=0, marker="o"))
+    line = None if off_scale(base, drawn) else base
     return ReportFigure(
         FIGURE,
         "Validation loss against trained parameters",
-        caption,
-        f"On the front: trials {front}. {told}.",
+        "Nats a token on the validation rows. Large and numbered: the front, which no other trial beats in both."
+        + (f" Left out: {many(left, 'trial')} worse than the untouched model." if left else ""),
+        f"On the front: trials {', '.join(str(trial.number) for trial in found.front)}. {told}.",
         3.9,
-        lambda figure: _draw(figure, found),
+        lambda figure: draw_points(figure, drawn, drawn, "parameters", looks, named, line, with_front=True),
     )
-
-
-def _above(found: Outcome) -> int:
-    return sum(found.base_loss is not None and loss > found.base_loss for _, loss in found.finished)
-
-
-def _draw(figure: Figure, found: Outcome) -> Notes:
-    axes = figure.subplots()
-    axes.set_xscale("log")
-    front = {trial.number for trial in found.front}
-    losses = [loss for _, loss in found.finished]
-    low, high = min(losses), max(losses)
-    if _above(found) and found.base_loss is not None:
-        high = max(found.base_loss, low)
-    room = 0.08 * (high - low or 0.1)
-    cost_axis(axes, [float(trial.run.trainable_parameters) for trial, _ in found.finished])
-    axes.set_ylim(low - room, high + room)
-    notes: Notes = {}
-    for trial, loss in found.finished:
-        own = trial.number in front
-        shown = min(loss, high + room)
-        (drawn,) = axes.plot(
-            [trial.run.trainable_parameters], [shown], color=COLOURS[0], marker="o" if shown == loss else "^",
-            markersize=8 if own else 6, markerfacecolor=COLOURS[0] if own else "none", linestyle="", clip_on=False,
-        )  # fmt: skip
-        drawn.set_gid(f"trial-{trial.number}")
-        notes[f"trial-{trial.number}"] = f"trial {trial.number}: {trial.run.trainable_parameters:,}, loss {loss:.4f}"
-        if own:
-            axes.annotate(str(trial.number), (trial.run.trainable_parameters, shown), xytext=(6, 4),
-                          textcoords="offset points", color=INK, fontsize=SMALL)  # fmt: skip
-    draw_front(axes, best_places(found.places))
-    if found.base_loss is not None and low - room <= found.base_loss <= high + room:
-        draw_untouched(axes, found.base_loss)
-    dress(axes, "both")
-    axes.set_xlabel("trained parameters (logarithmic)")
-    return notes

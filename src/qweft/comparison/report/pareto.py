@@ -82,7 +82,7 @@ def pareto_figure(
     unit = "parameters" if cost == "parameters" else "seconds a step"
     told = "; ".join(f"{p.method}: {p.cost:,.3g} {unit}, loss {p.loss:.3f}" for p in own)
     doubted = cost == "time" and any(entry.step_time_doubt in UNTOLD for entry in summary.values())
-    off = _off_scale(base, every)
+    off = off_scale(base, every)
     differ = len({entry.seeds for entry in _drawn(summary, cost)}) > 1
     return ReportFigure(
         NAMES[cost],
@@ -92,14 +92,15 @@ def pareto_figure(
         + (f" Off the scale: untouched model, {base:.3f}." if base is not None and off else ""),
         f"{told}." if doubted else f"On the front: {names}. {told}.",
         3.9,
-        lambda figure: _draw(figure, own, every, cost, styles, named, None if off else base, not doubted),
+        lambda figure: draw_points(figure, own, every, cost, styles, named, None if off else base, not doubted),
     )
 
 
-def _draw(
+def draw_points(
     figure: Figure, own: Sequence[Point], every: Sequence[Point], cost: Cost, styles: Mapping[str, Style],
     named: Collection[str], base: float | None, with_front: bool,
 ) -> Notes:  # fmt: skip
+    """Draw each point with its name, the front, and the loss of the untouched model where it is on the scale."""
     axes = figure.subplots()
     axes.set_xscale("log")
     notes: Notes = {}
@@ -162,7 +163,7 @@ def _ticks(ratio: float) -> tuple[float, ...]:
     return (1, 2, 5) if ratio < 100 else (1,)
 
 
-def _off_scale(base: float | None, every: Sequence[Point]) -> bool:
+def off_scale(base: float | None, every: Sequence[Point]) -> bool:
     """Whether the untouched model's loss would compress the rest of the axis."""
     losses = [point.loss for point in every]
     low, high = min(losses), max(losses)
