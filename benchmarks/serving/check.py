@@ -205,8 +205,8 @@ def written(adapter: Path, reuse: bool) -> dict[str, dict[str, Any]]:
             reports[to] = json.loads(kept.read_text())
             continue
         report = export(adapter, {"to": to, "calibration_tokens": CALIBRATION, **FLOAT32}, force=True)
-        reports[to] = report.to_json()
-        print(f"{adapter.parent.name} to {to}: read back within {report.written_difference:.2g} of a logit", flush=True)
+        reports[to], difference = report.to_json(), report.written_logit_difference
+        print(f"{adapter.parent.name} to {to}: read back within {difference:.2g} of a logit", flush=True)
     return reports
 
 

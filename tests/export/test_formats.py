@@ -50,11 +50,11 @@ def base(folder):
 @pytest.mark.parametrize("name", ["mpo", "lora"])
 def test_an_adapter_without_circuit_is_the_same_model(trained, tmp_path, name, to):
     report = export(trained / name / "adapter", {"to": to, "output": str(tmp_path / "out")})
-    assert report.refusal is None and report.to == to and report.written_difference < 1e-4
+    assert report.refusal is None and report.to == to and report.written_logit_difference < 1e-4
     assert report.measured.exported_loss == pytest.approx(report.measured.hybrid_loss, abs=1e-5)
     assert {path.name for path in (tmp_path / "out").iterdir()} == FILES[to] | {"README.md", "export.json"}
     kept = json.loads((tmp_path / "out/export.json").read_text())
-    assert kept["to"] == to and kept["written_logit_difference"] == report.written_difference
+    assert kept["to"] == to and kept["written_logit_difference"] == report.written_logit_difference
     if to == "gguf":
         return  # llama.cpp alone reads it: test_gguf.py
     source = {"gguf_file": "model.gguf"} if to == "merged-gguf" else {}

@@ -84,14 +84,10 @@ CHOICES = (None, *RIDGES) * 2
 
 @dataclass(frozen=True)
 class Fit:
-    """A linear map that replaces a circuit.
+    """A linear map that replaces a circuit: f(x) is approximately G x, with `matrix` G (features, d).
 
-    Args:
-        matrix: G (features, d), with f(x) approximately G x.
-        explained: Share of the features' mean square that maps fitted to one half of the rows explain on the other
-            half. Features are weighted by their effect on the branch. The ridges were chosen on the same halves.
-            A share below zero is worse than no map.
-        ridges: Best ridge for each feature; `None` means R = 0, the fit in c alone.
+    `explained` is the share of the features' mean square that maps fitted to one half of the rows explain on the other
+    half, weighted by the effect on the branch. Below zero it is worse than no map. A ridge of `None` means R = 0.
     """
 
     matrix: torch.Tensor

@@ -52,17 +52,8 @@ def linearise(
     G is the best linear map for q(C x), or for q(c) * c, on these tokens; see `fit_features`. The rank of the LoRA is
     the largest rank of the adapter's layers. Without a circuit nothing is fitted.
 
-    Args:
-        model: A PEFT model with the adapter, which becomes the active one.
-        batches: Inputs of the model, on its device, with at least two rows. Unused without a circuit.
-        adapter_name: Name of the adapter.
-
-    Returns:
-        The LoRA, and the quality of the fit of each fitted layer.
-
-    Raises:
-        QweftError: If the adapter is missing or merged, biases or single tokens of the base model were trained with
-            it, there are fewer than two rows, no token reaches a layer, or numbers overflow there.
+    The adapter becomes the active one. Batches are inputs of the model, on its device, with at least two rows. Returns
+    the quality of the fit of each fitted layer, too.
     """
     layers = layers_of(model, adapter_name)
     if any(layer.merged for layer in layers.values()):

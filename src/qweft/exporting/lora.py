@@ -25,13 +25,8 @@ class Lora:
     """A LoRA, y = W0 x + B A x on each layer, with the same rank in all layers.
 
     B contains the scaling, so lora_alpha equals the rank. Programs that read one rank and alpha for all layers, and
-    programs that read the rank off each tensor, then agree.
-
-    Args:
-        rank: r.
-        down: A (r, d_in) by layer name.
-        up: B (d_out, r) by layer name.
-        whole: Tensors of fully trained modules (`modules_to_save`) by their names in the model.
+    programs that read the rank off each tensor, then agree. A (r, d_in) is `down` and B (d_out, r) `up`, by layer name;
+    `whole` are tensors of fully trained modules (`modules_to_save`) by their names in the model.
     """
 
     rank: int
@@ -56,15 +51,7 @@ def padded(down: torch.Tensor, up: torch.Tensor, rank: int) -> tuple[torch.Tenso
 def lora_config(
     lora: Lora, model: nn.Module, adapter: PeftConfig, fan_in_fan_out: bool, hub_id: str | None = None
 ) -> LoraConfig:
-    """Return the PEFT config of an exported LoRA.
-
-    Args:
-        lora: The LoRA.
-        model: The base model, with the exported layers under the names of `lora`.
-        adapter: Config of the original adapter.
-        fan_in_fan_out: Whether the layers store their weights as (d_in, d_out), as GPT-2's do.
-        hub_id: Hub id of the base model; `None` names the base model as the adapter does.
-    """
+    """Return the PEFT config of an exported LoRA for a base model, which is named as the adapter does or by hub id."""
     return LoraConfig(
         r=lora.rank,
         lora_alpha=lora.rank,

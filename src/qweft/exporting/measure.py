@@ -1,7 +1,7 @@
 """Compares an exported LoRA with its adapter on held-out text, and improves it by distillation."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +23,7 @@ Batch = Mapping[str, torch.Tensor]
 @contextmanager
 def replaced(model: Any, lora: Lora, adapter_name: str = "default") -> Iterator[None]:
     """Compute a LoRA in the places of an adapter's layers; modules trained whole stay as they are."""
-    layers, hooks = layers_of(model, adapter_name), []
+    layers = layers_of(model, adapter_name)
 
     def added(name: str) -> Any:
         def hook(_: Any, args: tuple[Any, ...], output: torch.Tensor) -> torch.Tensor:
@@ -32,31 +32,20 @@ def replaced(model: Any, lora: Lora, adapter_name: str = "default") -> Iterator[
 
         return hook
 
-    try:
+    with ExitStack() as stack:
         for name, layer in layers.items():
             layer.enable_adapters(False)
-            hooks.append(layer.register_forward_hook(added(name)))
+            stack.callback(layer.enable_adapters, True)
+            stack.callback(layer.register_forward_hook(added(name)).remove)
         yield
-    finally:
-        for hook in hooks:
-            hook.remove()
-        for layer in layers.values():
-            layer.enable_adapters(True)
 
 
 @dataclass(frozen=True)
 class Measured:
     """Base model, hybrid model and exported LoRA on the same held-out rows; see `measure`.
 
-    Args:
-        base_loss: Loss of the base model in nats per target token.
-        hybrid_loss: Loss with the adapter.
-        exported_loss: Loss with the LoRA.
-        largest_logit_change: Largest absolute difference between logits of the hybrid model and the LoRA; `None` if
-            weights were written that half precision has rounded again.
-        equal_greedy_share: Share of the positions where both have the same most likely token; `None` likewise.
-        tokens: Number of target tokens.
-        gain_error: Standard error of the gain over rows; `None` with fewer than two rows that have targets.
+    Losses are in nats per target token. The change of a logit and the share of positions with the same most likely
+    token are those of hybrid and LoRA, `None` if weights were written that half precision has rounded again.
     """
 
     base_loss: float
@@ -86,15 +75,7 @@ class Measured:
 def measure(model: Any, lora: Lora | None, rows: Sequence[Encoded], pad_token_id: int, batch_size: int) -> Measured:
     """Compare base model, adapter and LoRA at all positions followed by a target token.
 
-    Args:
-        model: The model with the adapter.
-        lora: The LoRA; `None` if the adapter is one already, of which an export loses nothing.
-        rows: Held-out rows.
-        pad_token_id: Token that pads shorter rows.
-        batch_size: Rows in a batch.
-
-    Raises:
-        QweftError: If no row has a target token.
+    Without a LoRA the adapter is one already, of which an export loses nothing.
     """
     with model.disable_adapter():
         base = held_out_loss(model, rows, pad_token_id, batch_size)
@@ -133,20 +114,8 @@ def distil(
 
         loss = mean of KL(hybrid || exported) over the positions before target tokens
 
-    The optimizer is AdamW with a learning rate that decays linearly to zero.
-
-    Args:
-        model: The model with the adapter, which does not change.
-        lora: The LoRA to begin with.
-        batches: input_ids, attention_mask and labels, on the model's device; used cyclically.
-        steps: Number of optimizer steps.
-        learning_rate: Learning rate of the first step.
-
-    Returns:
-        The trained LoRA, and the loss of each step in nats.
-
-    Raises:
-        QweftError: If the loss becomes NaN or infinite.
+    The optimizer is AdamW with a learning rate that decays linearly to zero. Batches are used in turn. Returns the
+    trained LoRA, and the loss of each step in nats.
     """
     device = device_of(model)
     down, up = (

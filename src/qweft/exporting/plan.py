@@ -41,15 +41,7 @@ HELD_OUT_SHARE = 4
 class ExportPlan:
     """An export that can start.
 
-    Args:
-        adapter: The adapter's folder.
-        config: The options.
-        overrides: Settings by section that differ from the training run.
-        output: The folder to write.
-        model: The base model.
-        held_out: Data with the held-out rows and, by default, the calibration rows: its training rows.
-        calibration: Other text for the calibration rows; `None` without any.
-        evaluation: The evaluation.
+    `held_out` has the held-out rows and, without other text in `calibration`, the calibration rows: its training rows.
     """
 
     adapter: Path

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import fmean
-from typing import Any, NamedTuple
+from typing import Any
 
 from rich.console import Group
 from rich.table import Table
@@ -20,75 +20,55 @@ ROUNDING, ROUNDING_SHARE = 1e-4, 0.01
 """Rounding tolerance of a loss in float32, in nats and as a share of the gain; the smaller one applies."""
 
 
-class Use(NamedTuple):
-    """How an export is used, for its card: library by the hub's name, title, where it loads, and how."""
-
-    library: str
-    title: str
-    where: str
-    how: str
-
-
-USES: dict[Target, Use] = {
-    "lora": Use(
+USES: dict[Target, tuple[str, str, str]] = {
+    "lora": (
         "peft",
-        "A LoRA made from a {method} adapter",
-        "It loads wherever LoRA does",
-        """```python
+        "A LoRA made from a {} adapter",
+        """It loads wherever LoRA does:
+
+```python
 from peft import AutoPeftModelForCausalLM
 
 model = AutoPeftModelForCausalLM.from_pretrained("this folder")
 ```""",
     ),
-    "gguf": Use(
+    "gguf": (
         "gguf",
-        "A LoRA in GGUF, made from a {method} adapter",
-        "llama.cpp adds it to any GGUF file of the base model",
-        "    llama-server --model base.gguf --lora adapter.gguf",
+        "A LoRA in GGUF, made from a {} adapter",
+        """llama.cpp adds it to any GGUF file of the base model:
+
+    llama-server --model base.gguf --lora adapter.gguf""",
     ),
-    "merged": Use(
+    "merged": (
         "transformers",
-        "A model with a {method} adapter in its weights",
-        "It loads wherever transformers' models do",
-        """```python
+        "A model with a {} adapter in its weights",
+        """It loads wherever transformers' models do:
+
+```python
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 model = AutoModelForCausalLM.from_pretrained("this folder")
 tokenizer = AutoTokenizer.from_pretrained("this folder")
 ```""",
     ),
-    "merged-gguf": Use(
+    "merged-gguf": (
         "gguf",
-        "A model with a {method} adapter in its weights, in GGUF",
-        "llama.cpp and what is built on it load the file",
-        "    llama-server --model model.gguf",
+        "A model with a {} adapter in its weights, in GGUF",
+        """llama.cpp and what is built on it load the file:
+
+    llama-server --model model.gguf""",
     ),
 }
+"""The hub's name of the library, the title, and the use of an export, for its card."""
 
 
 @dataclass(frozen=True)
 class ExportReport:
     """An exported adapter and the change in its loss.
 
-    Args:
-        adapter: Folder of the original adapter.
-        output: Folder of the export.
-        model: Origin of the base model.
-        calibration: Text that the circuits were fitted on; `None` without a circuit.
-        calibration_tokens: Number of its tokens; 0 without a circuit.
-        distill_steps: Training steps after the fit.
-        held_out: Source and split of the held-out rows.
-        measured: Losses and differences on these rows.
-        rank: Rank of the LoRA.
-        parameters: Number of parameters of the LoRA, including fully trained modules.
-        whole: Fully trained modules, which are part of the export.
-        layers: Quality of the fit to each layer's circuit.
-        largest_lost_share: Largest share of the gain that the export may lose.
-        hub_id: Hub id of the base model; `None` if it is not on the hub.
-        to: The format.
-        is_own: Whether the adapter is a QWTHN adapter, and no LoRA.
-        written_difference: Largest difference of a logit between what was measured and the written files, read back, on
-            one row; `None` before they are written.
+    `calibration` is the text that circuits were fitted on, `None` without a circuit. `parameters` include those of
+    fully trained modules. `written_logit_difference` is the largest difference of a logit between what was measured and
+    the written files, read back, on one row.
     """
 
     adapter: Path
@@ -101,13 +81,13 @@ class ExportReport:
     measured: Measured
     rank: int
     parameters: int
-    whole: Sequence[str]
+    modules_to_save: Sequence[str]
     layers: Sequence[LayerFit]
     largest_lost_share: float
     hub_id: str | None = None
     to: Target = "lora"
     is_own: bool = True
-    written_difference: float | None = None
+    written_logit_difference: float | None = None
 
     @property
     def refusal(self) -> str | None:
@@ -130,25 +110,9 @@ class ExportReport:
 
     def to_json(self) -> dict[str, Any]:
         """Return all fields as JSON-compatible values, with the losses and differences at the top level."""
-        return {
-            **asdict(self.measured),
-            "kept_share": self.measured.kept_share,
-            "refused": self.refusal,
-            "to": self.to,
-            "written_logit_difference": self.written_difference,
-            "adapter": str(self.adapter),
-            "output": str(self.output),
-            "model": self.model,
-            "calibration": self.calibration,
-            "calibration_tokens": self.calibration_tokens,
-            "distill_steps": self.distill_steps,
-            "held_out": self.held_out,
-            "rank": self.rank,
-            "parameters": self.parameters,
-            "modules_to_save": list(self.whole),
-            "largest_lost_share": self.largest_lost_share,
-            "layers": [asdict(layer) for layer in self.layers],
-        }
+        fields = {key: value for key, value in asdict(self).items() if key not in ("hub_id", "is_own")}
+        judged = {"kept_share": self.measured.kept_share, "refused": self.refusal}
+        return {**fields.pop("measured"), **judged, **fields, "adapter": str(self.adapter), "output": str(self.output)}
 
     def public(self) -> dict[str, Any]:
         """Return `to_json` without local paths, for publication in the exported folder."""
@@ -177,47 +141,45 @@ class ExportReport:
                 f"{fmean(shares):.1%} of what they do (worst layer {min(shares):.1%})"
             )
         lines.append(f"rank {self.rank}, {self.parameters:,} parameters")
-        if self.whole:
+        if self.modules_to_save:
             refused = " (vLLM refuses such a LoRA)" if self.to == "lora" else ""
-            lines.append(f"trained whole and in the folder too: {', '.join(self.whole)}{refused}")
-        if self.written_difference is not None:
-            lines.append(f"read back, a logit of a held-out row differs by {self.written_difference:.2g} at most")
+            lines.append(f"trained whole and in the folder too: {', '.join(self.modules_to_save)}{refused}")
+        if self.written_logit_difference is not None:
+            lines.append(f"read back, a logit of a held-out row differs by {self.written_logit_difference:.2g} at most")
         return Group(table, *lines)
 
     def _changes(self) -> list[str]:
         """Return what was measured of single logits."""
-        measured = self.measured
-        if measured.largest_logit_change is None or measured.equal_greedy_share is None:
+        change, equal = self.measured.largest_logit_change, self.measured.equal_greedy_share
+        if change is None or equal is None:
             return []
-        return [
-            f"largest change of a logit {measured.largest_logit_change:.4g}",
-            f"equal greedy tokens {measured.equal_greedy_share:.2%}",
-        ]
+        return [f"largest change of a logit {change:.4g}", f"equal greedy tokens {equal:.2%}"]
 
     def card(self) -> str:
         """Return the README.md of the exported folder."""
         measured, public = self.measured, self.public()
-        kept = "" if measured.kept_share is None else f"It keeps {measured.kept_share:.1%} of the gain."
-        changes = ", ".join(self._changes()).capitalize()
-        summary = " ".join(filter(None, (changes and f"{changes}.", kept)))
-        how = (
-            f"The circuit was replaced by its best linear fit on {self.calibration_tokens:,} tokens of "
-            f"{escaped(str(public['calibration']))}; what was linear is exact."
-            if self.layers
-            else "The adapter had no circuit, so this export equals it, up to rounding."
-        )
-        distilled = f" {self.distill_steps} steps of distillation followed." if self.distill_steps else ""
+        lines = [f"{line[:1].upper()}{line[1:]}." for line in self._changes()]
+        if measured.kept_share is not None:
+            lines.append(f"It keeps {measured.kept_share:.1%} of the gain.")
+        how = "The adapter had no circuit, so this export equals it, up to rounding."
+        if self.layers:
+            how = (
+                f"The circuit was replaced by its best linear fit on {self.calibration_tokens:,} tokens of "
+                f"{escaped(str(public['calibration']))}; what was linear is exact."
+            )
+        if self.distill_steps:
+            how += f" {self.distill_steps} steps of distillation followed."
         base = f"base_model: {self.hub_id}\n" if self.hub_id else ""
-        use = USES[self.to]
         method = "QWTHN" if self.is_own else "LoRA"
+        library, title, use = USES[self.to]
         return f"""---
-library_name: {use.library}
+library_name: {library}
 {base}tags: [lora, qweft]
 ---
 
-# {use.title.format(method=method)}
+# {title.format(method)}
 
-`qweft export` made it. {how}{distilled} {use.where}; qweft is not needed.
+`qweft export` made it; qweft is not needed to use it. {how}
 
 | held-out rows, {measured.tokens:,} target tokens | loss |
 |---|---:|
@@ -225,9 +187,9 @@ library_name: {use.library}
 | {method} adapter | {measured.hybrid_loss:.4f} |
 | this export | {measured.exported_loss:.4f} |
 
-{summary}
+{" ".join(lines)}
 
 Base model: {escaped(str(public["model"]))}. Rank {self.rank}, lora_alpha {self.rank}, {self.parameters:,} parameters.
 
-{use.how}
+{use}
 """

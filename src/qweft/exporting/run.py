@@ -1,17 +1,14 @@
 """`qweft export`: fit a LoRA to an adapter, measure it, write it in a format, and check the written files."""
 
-import hashlib
-import json
 import os
 import struct
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from peft.utils import CONFIG_NAME, SAFETENSORS_WEIGHTS_NAME
 from safetensors import SafetensorError
 
 from qweft.adapter.attach import detach
@@ -34,7 +31,7 @@ from qweft.exporting.write import WRITERS, Made, check_target
 from qweft.files import folder_beside, leftovers, remove, stamp
 from qweft.models.load import LoadedModel, load_model
 from qweft.output import Console
-from qweft.records import read_record, write_record
+from qweft.records import write_record
 from qweft.text import many
 
 NAME = "default"
@@ -185,7 +182,7 @@ def _measure(opened: _Opened, lora: Lora, fits: Sequence[LayerFit]) -> ExportRep
         measured=measured,
         rank=lora.rank,
         parameters=sum(tensor.numel() for tensor in lora.tensors().values()),
-        whole=sorted(opened.model.peft_config[NAME].modules_to_save or []),
+        modules_to_save=sorted(opened.model.peft_config[NAME].modules_to_save or []),
         layers=fits,
         largest_lost_share=plan.config.largest_lost_share,
     )
@@ -194,10 +191,7 @@ def _measure(opened: _Opened, lora: Lora, fits: Sequence[LayerFit]) -> ExportRep
 def _write(opened: _Opened, lora: Lora, report: ExportReport, force: bool) -> ExportReport:
     """Write the folder atomically, if the model that is read from it reproduces the measured logits."""
     model, source = opened.model, opened.loaded.source
-    if opened.is_own:
-        with replaced(model, lora):
-            wanted = opened.logits(model)
-    else:
+    with replaced(model, lora) if opened.is_own else nullcontext():
         wanted = opened.logits(model)
     is_transposed = opened.is_own and fan_in_fan_out(layers_of(model, NAME))
     config = lora_config(lora, model.get_base_model(), model.peft_config[NAME], is_transposed, source.hub_id)
@@ -212,15 +206,14 @@ def _write(opened: _Opened, lora: Lora, report: ExportReport, force: bool) -> Ex
                 f"the export, read back, differs from what was measured by {difference:.3g} in a logit; nothing was "
                 f"written: {'please report this' if is_exact else 'give --model.dtype float32'}"
             )
-        report = replace(report, written_difference=difference)
+        report = replace(report, written_logit_difference=difference)
         if report.to in ("merged", "merged-gguf") and not is_exact:
             report = _judged_as_written(opened, written, report, force)
         (temporary / "README.md").write_text(report.card(), encoding="utf-8")
-        made_from = _made_from(opened, report)
         files = sorted(path.relative_to(temporary).as_posix() for path in temporary.rglob("*") if path.is_file())
-        write_record(temporary / REPORT, report.public() | {"made_from": made_from, "files": files})
+        write_record(temporary / REPORT, report.public() | {"files": files})
         check_state(report.adapter, opened.state)  # a training that begins anew renames the folder around both
-        _keep_other(report.output, made_from, {*files, REPORT})
+        _keep_other(report.output, temporary, {*files, REPORT})
     return report
 
 
@@ -242,32 +235,18 @@ def _written(folder: Path, made: Made, report: ExportReport) -> Any:
         ) from error
 
 
-def _made_from(opened: _Opened, report: ExportReport) -> str:
-    """Return a hash of the adapter's files and of what else decides the export."""
-    config = opened.plan.config
-    decides = [
-        report.model, report.calibration, report.held_out, config.to, config.calibration_tokens, config.distill_steps,
-        config.distill_learning_rate, str(opened.loaded.dtype), getattr(opened.tokenizer, "chat_template", None),
-    ]  # fmt: skip
-    digest = hashlib.sha256(json.dumps(decides).encode())
-    for name in (CONFIG_NAME, SAFETENSORS_WEIGHTS_NAME):
-        digest.update((report.adapter / name).read_bytes())
-    return digest.hexdigest()
-
-
-def _keep_other(output: Path, made_from: str, files: set[str]) -> None:
-    """Rename an earlier export of something else, and one with files that were added or changed since."""
-    if not (output / REPORT).is_file():
+def _keep_other(output: Path, new: Path, files: set[str]) -> None:
+    """Rename an earlier export with another report, and one with files that were added or changed since."""
+    report = output / REPORT
+    if not report.is_file():
         return
     held = {path.relative_to(output).as_posix(): path for path in output.rglob("*") if not path.is_dir()}
-    since = (output / REPORT).stat().st_mtime_ns  # it was written last
+    since = report.stat().st_mtime_ns  # it was written last
     is_changed = any(name not in files or path.lstat().st_mtime_ns > since for name, path in held.items())
-    with suppress(QweftError):
-        if not is_changed and read_record(output / REPORT, "").get("made_from") == made_from:
-            return
-    aside = free_name(output)
-    os.replace(output, aside)
-    Console(stderr=True).say(f"the earlier export in {output} is another one or was changed, and is now {aside}")
+    if is_changed or report.read_bytes() != (new / REPORT).read_bytes():
+        aside = free_name(output)
+        os.replace(output, aside)
+        Console(stderr=True).say(f"the earlier export in {output} is another one or was changed, and is now {aside}")
 
 
 def _judged_as_written(opened: _Opened, written: Any, report: ExportReport, force: bool) -> ExportReport:
