@@ -121,4 +121,4 @@ def test_devices_are_named_whole_and_nothing_is_cut(capsys, monkeypatch, width):
         assert f" {'no' if entry.missing else 'yes'} " in line
         assert not entry.missing or f"{entry.extra}: {entry.install}" in lines
     words = out.split()
-    assert all(word in words for entry in catalogue() for word in f"{entry.what} {entry.price()}".split())
+    assert all(word in words for entry in catalogue() for word in f"{entry.what} {entry.price}".split())

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from qweft.devices.jobs.prices import PriceList
+from qweft.devices.jobs.prices import PRICED, Price, PriceList
 from qweft.devices.provider import Entry
 from qweft.devices.registry import families
 
@@ -14,25 +14,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PricedEntry(Entry):
-    """An `Entry` with its price."""
+    """An `Entry` with its price as text."""
 
-    def price(self) -> str:
-        """Return the price as text."""
-        price = PriceList.load().of(self.name)
-        if price.free:
-            return "nothing"
-        if not price.known:
-            return "not known"
-        parts = [
-            f"{value:g} a {name}"
-            for name in ("job", "circuit", "shot", "second")
-            if (value := getattr(price, name)) is not None
-        ]
-        return f"{price.currency} {', '.join(parts)} ({price.date})"
+    price: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        """Return all fields, missing packages, the install command and the price."""
-        return asdict(self) | {"missing": list(self.missing), "install": self.install, "price": self.price()}
+        """Return all fields, missing packages and the install command."""
+        return asdict(self) | {"missing": list(self.missing), "install": self.install}
+
+
+def _in_words(price: Price) -> str:
+    if price.free or not price.known:
+        return "nothing" if price.free else "not known"
+    parts = [f"{value:g} a {name}" for name in PRICED if (value := getattr(price, name)) is not None]
+    return f"{price.currency} {', '.join(parts)} ({price.date})"
 
 
 OWN = (
@@ -45,9 +40,11 @@ OWN = (
 
 def catalogue() -> Sequence[PricedEntry]:
     """Return all devices that a user can name, those without required packages first."""
-    of_families = [entry for provider in families().values() for entry in provider.entries]
+    entries = [*OWN, *(entry for provider in families().values() for entry in provider.entries)]
+    prices = PriceList.load()
     return [
-        PricedEntry(**vars(entry)) for entry in sorted([*OWN, *of_families], key=lambda entry: bool(entry.packages))
+        PricedEntry(**vars(entry), price=_in_words(prices.of(entry.name)))
+        for entry in sorted(entries, key=lambda entry: bool(entry.packages))
     ]
 
 
@@ -68,6 +65,6 @@ def describe(entries: Sequence[PricedEntry]) -> "Group":
     table.add_column("installed")
     table.add_column("costs", ratio=2, overflow="fold")
     for entry in entries:
-        table.add_row(entry.name, entry.what, "no" if entry.missing else "yes", entry.price())
+        table.add_row(entry.name, entry.what, "no" if entry.missing else "yes", entry.price)
     commands = dict.fromkeys(f"{entry.extra}: {entry.install}" for entry in entries if entry.missing)
     return Group(table, *([Text("")] if commands else []), *map(Text, commands))

@@ -1,6 +1,5 @@
 """Base class of other packages' simulators: samples shots, applies our noise models."""
 
-from abc import abstractmethod
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,7 +9,6 @@ from qweft.devices.bound import BoundCircuits
 from qweft.devices.device import DeviceSettings, Simulator
 from qweft.devices.noise.model import NoiseModel, noise_model
 from qweft.devices.noise.native import native_gates
-from qweft.devices.outcomes import Frequencies, sample
 
 
 class LibrarySimulator(Simulator):
@@ -21,33 +19,9 @@ class LibrarySimulator(Simulator):
     100 times as fast as one call per circuit.
     """
 
-    _noise: NoiseModel | None = None
-    """The simulator's noise model, which a subclass sets; `None` means no noise."""
-
-    def __init__(self, name: str, settings: DeviceSettings) -> None:
-        super().__init__(name)
-        self._settings = settings
-
-    def identity(self) -> str:
-        """Return name, noise and seed."""
-        noise = "" if self._noise is None else self._noise.identity()
-        return f"{self.name} {noise} seed {self._settings.seed}"
-
-    def run(self, circuits: BoundCircuits, shots: int | None) -> Frequencies:
-        """Return the probabilities, or sampled frequencies.
-
-        Equal circuits, shots and settings give equal frequencies.
-        """
-        self.check(shots)
-        found = self.probabilities(circuits)
-        if shots is None:
-            return Frequencies(found, None)
-        keys = [f"{self.name} {key}" for key in list(circuits.keys())]  # each simulator samples its own numbers
-        return Frequencies(sample(found, shots, keys, self._settings.seed), shots)
-
-    @abstractmethod
-    def probabilities(self, circuits: BoundCircuits) -> np.ndarray:
-        """Return the probability of every outcome, shape (circuits, 2^n), qubit 0 first."""
+    def keys(self, circuits: BoundCircuits) -> list[str]:
+        """Return the circuits' keys with the device's name: each simulator samples its own numbers."""
+        return [f"{self.name} {key}" for key in super().keys(circuits)]
 
 
 @dataclass(frozen=True)

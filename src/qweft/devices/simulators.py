@@ -3,8 +3,8 @@
 import numpy as np
 
 from qweft.devices.bound import BoundCircuits
-from qweft.devices.device import Device, DeviceError, DeviceSettings
-from qweft.devices.outcomes import Frequencies, sample
+from qweft.devices.device import Device, DeviceError, DeviceSettings, Simulator
+from qweft.devices.outcomes import Frequencies
 
 AMPLITUDES_AT_A_TIME = 2**22
 """Amplitudes per batch: 64 MiB in complex128."""
@@ -44,18 +44,11 @@ class ExactDevice(Device):
         return Frequencies(probabilities(circuits), None)
 
 
-class ShotsDevice(Device):
+class ShotsDevice(Simulator):
     """Outcomes sampled from the exact probabilities: shot noise only."""
 
-    keeps_results = False
-
     def __init__(self, name: str, target: str, settings: DeviceSettings) -> None:
-        super().__init__(name)
-        self._seed = settings.seed
-
-    def identity(self) -> str:
-        """Return name and seed."""
-        return f"{self.name} seed {self._seed}"
+        super().__init__(name, settings)
 
     def check(self, shots: int | None) -> None:
         """Check that a number of shots is given."""
@@ -64,8 +57,6 @@ class ShotsDevice(Device):
                 f"device {self.name} needs a number of shots of at least 1, got {shots}; or use device exact"
             )
 
-    def run(self, circuits: BoundCircuits, shots: int | None) -> Frequencies:
-        """Return sampled frequencies. Equal circuits, shots and seed give equal frequencies."""
-        self.check(shots)
-        assert shots is not None
-        return Frequencies(sample(probabilities(circuits), shots, circuits.keys(), self._seed), shots)
+    def probabilities(self, circuits: BoundCircuits) -> np.ndarray:
+        """Return the exact probabilities."""
+        return probabilities(circuits)

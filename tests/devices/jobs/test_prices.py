@@ -44,7 +44,7 @@ def test_the_users_own_list_is_asked_first(prices):
     own = prices(
         "devices:\n"
         "- {match: 'Origin:WK_*', currency: CNY, circuit: 1e-3}\n"
-        "- {match: 'pennylane:b*', like: 'braket:iqm-garnet'}\n"
+        "- {match: 'pennylane:b*', currency: USD, circuit: 0.3, shot: 0.00145}\n"
     )
     assert own.of("origin:wk_c180").charge(1, 2, 5).money == pytest.approx(0.002)
     assert own.of("pennylane:braket.aws.qubit").charge(20, 20, 4000).money == pytest.approx(122.0)

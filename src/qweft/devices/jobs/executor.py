@@ -19,43 +19,7 @@ from qweft.devices.outcomes import Frequencies, from_counts
 from qweft.text import many
 
 MOST_NUMBERS = 2**24
-"""Maximum size of `Memory`: 128 MiB in float64."""
-
-
-class Memory:
-    """In-memory cache of frequencies by circuit and shots. It is cleared when it is full.
-
-    Args:
-        most_numbers: Maximum number of cached values.
-    """
-
-    def __init__(self, most_numbers: int = MOST_NUMBERS) -> None:
-        self._most = most_numbers
-        self._rows: dict[tuple[str, int | None], np.ndarray] = {}
-        self._numbers = 0
-
-    def recall(self, circuits: BoundCircuits, shots: int | None) -> tuple[np.ndarray, list[int]]:
-        """Return a (circuits, 2^n) table with the cached rows filled in, and the indices of the others."""
-        found = np.empty((len(circuits), 2**circuits.qubits))
-        unknown = []
-        for place, key in enumerate(circuits.keys()):
-            row = self._rows.get((key, shots))
-            if row is None:
-                unknown.append(place)
-            else:
-                found[place] = row
-        return found, unknown
-
-    def keep(self, circuits: BoundCircuits, shots: int | None, rows: np.ndarray) -> None:
-        """Cache measured rows."""
-        if self._numbers + rows.size > self._most:
-            self._rows, self._numbers = {}, 0
-        if rows.size <= self._most:
-            keys = circuits.keys()
-            self._rows |= {(key, shots): row for key, row in zip(keys, rows, strict=True)}
-            self._numbers += rows.size
-
-
+"""Largest size of the frequencies that an executor keeps in memory: 128 MiB in float64."""
 JOBS_AT_ONCE = 4
 
 
@@ -89,7 +53,7 @@ class Executor:
         self.jobs_at_once = jobs_at_once
         self.any_calibration = any_calibration
         self.tell = tell
-        self._memory = Memory()
+        self._recent: dict[tuple[str, int | None], np.ndarray] = {}
 
     def run(self, circuits: BoundCircuits, shots: int | None) -> Frequencies:
         """Measure every circuit; equal circuits are measured once.
@@ -113,10 +77,7 @@ class Executor:
             )  # fmt: skip
             values = _rows(job_run.finish(), once, shots)
         elif shots is None or not self.device.keeps_results:
-            values, unknown = self._memory.recall(once, shots)
-            new = once.pick(unknown)
-            values[unknown] = self._measure(self.device, new, shots, lambda batch, found: None)
-            self._memory.keep(new, shots, values[unknown])
+            values = self._measure_what_is_new(self.device, once, shots)
         else:
             values = self._measure_what_is_missing(self.device, once, shots)
         return Frequencies(values[places], shots)
@@ -170,6 +131,17 @@ class Executor:
                 f"{many(len(keys), 'circuit')} have some of any, which --any-calibration true (any_calibration=True) "
                 "takes"
             ) from error
+
+    def _measure_what_is_new(self, device: Device, circuits: BoundCircuits, shots: int | None) -> np.ndarray:
+        """Measure circuits that this executor has not measured recently, and keep their frequencies in memory."""
+        keys = circuits.keys()
+        new = [row for row, key in enumerate(keys) if (key, shots) not in self._recent]
+        rows = self._measure(device, circuits.pick(new), shots, lambda batch, frequencies: None)
+        self._recent.update(((keys[place], shots), row) for place, row in zip(new, rows, strict=True))
+        values = np.stack([self._recent[key, shots] for key in keys]) if keys else rows
+        if len(self._recent) << circuits.qubits > MOST_NUMBERS:
+            self._recent.clear()
+        return values
 
     def _measure_what_is_missing(self, device: Device, circuits: BoundCircuits, shots: int) -> np.ndarray:
         keys = circuits.keys()

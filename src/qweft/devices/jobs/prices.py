@@ -49,7 +49,6 @@ class Price:
         seconds_a_shot: Seconds of a shot of a circuit.
         source: Where the numbers were read.
         date: When they were read.
-        like: Name of a device whose price applies instead. That entry has numbers.
     """
 
     match: tuple[str, ...] = ()
@@ -62,7 +61,6 @@ class Price:
     seconds_a_shot: float | None = None
     source: str = ""
     date: str = ""
-    like: str = ""
 
     @property
     def known(self) -> bool:
@@ -126,16 +124,7 @@ class PriceList:
 
     def of(self, device: str) -> Price:
         """Return the price of a device, or an unknown price if no pattern matches its name."""
-        return self._alike(self._first(device))
-
-    def _alike(self, price: Price) -> Price:
-        """Return the price that an entry refers to by `like`, or its own."""
-        other = self._first(price.like) if price.like else price
-        if price.like and (other.like or not other.match):
-            raise DeviceError(
-                f"price list: {price.match[0]} costs what {price.like} costs, which has no price of its own; give one"
-            )
-        return other
+        return next((price for price in self.prices if price.fits(device)), Price())
 
     def by_pattern(self) -> dict[str, Price]:
         """Return the price of each entry by its first pattern, or of an earlier entry that decides for that pattern.
@@ -146,14 +135,8 @@ class PriceList:
         for number, price in enumerate(self.prices):
             name = price.match[0]
             if name not in found:
-                found[name] = self._alike(next((one for one in self.prices[:number] if one.fits(name)), price))
+                found[name] = next((one for one in self.prices[:number] if one.fits(name)), price)
         return found
-
-    def _first(self, device: str) -> Price:
-        for price in self.prices:
-            if price.fits(device):
-                return price
-        return Price()
 
 
 @lru_cache(maxsize=8)  # a list of devices asks for the prices of each
@@ -188,7 +171,7 @@ def _value(name: str, value: Any, where: str) -> Any:
         if not patterns or not all(isinstance(pattern, str) for pattern in patterns):
             raise DeviceError(f"{where}: match: expected a pattern for names of devices, or a list, got {shown(value)}")
         return patterns
-    if name in ("currency", "source", "date", "like"):
+    if name in ("currency", "source", "date"):
         return str(value)
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < float("inf"):
         raise DeviceError(f"{where}: {name}: expected a number of at least 0, got {shown(value)}")

@@ -3,14 +3,14 @@
 from typing import get_args
 
 from qweft.devices.device import DeviceError
-from qweft.devices.mitigation.estimate import AsMeasured
+from qweft.devices.mitigation.estimate import AsMeasured, Mitigation
 from qweft.devices.mitigation.readout import Method, ReadoutMitigation
 from qweft.devices.mitigation.zero_noise import ZeroNoise
 
 
 def make_mitigation(
     readout: str | None = None, zne: tuple[int, ...] | None = None, extrapolation: str = "richardson"
-) -> AsMeasured | ReadoutMitigation | ZeroNoise:
+) -> Mitigation:
     """Create a mitigation. Readout errors are corrected first, then the noise is extrapolated to zero.
 
     Args:

@@ -1,7 +1,7 @@
 """Expectation values with standard errors, and the protocol of a mitigation."""
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 
@@ -17,23 +17,23 @@ class Estimate:
     standard_errors: np.ndarray
 
 
-class Mitigation(Protocol):
+class Mitigation(ABC):
     """Estimates expectation values of circuits. It may run further circuits and process the results."""
 
+    @abstractmethod
     def estimate(self, runner: Runner, circuits: BoundCircuits, shots: int | None) -> Estimate:
         """Run all required circuits and compute the expectation values."""
-        ...
 
+    @abstractmethod
     def runs(self, circuits: BoundCircuits) -> list[BoundCircuits]:
         """Return all circuits that `estimate` will run, so that they can be counted beforehand."""
-        ...
 
     def expectations(self, runner: Runner, circuits: BoundCircuits, shots: int | None) -> np.ndarray:
         """Return the values alone, shape (circuits, n)."""
-        ...
+        return self.estimate(runner, circuits, shots).values
 
 
-class AsMeasured:
+class AsMeasured(Mitigation):
     """No mitigation."""
 
     def estimate(self, runner: Runner, circuits: BoundCircuits, shots: int | None) -> Estimate:
@@ -44,7 +44,3 @@ class AsMeasured:
     def runs(self, circuits: BoundCircuits) -> list[BoundCircuits]:
         """Return the circuits themselves."""
         return [circuits]
-
-    def expectations(self, runner: Runner, circuits: BoundCircuits, shots: int | None) -> np.ndarray:
-        """Return the values as measured, shape (circuits, n)."""
-        return self.estimate(runner, circuits, shots).values

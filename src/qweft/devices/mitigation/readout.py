@@ -9,7 +9,7 @@ import numpy as np
 
 from qweft.devices.bound import BoundCircuits
 from qweft.devices.device import DeviceError, Runner, require
-from qweft.devices.mitigation.estimate import Estimate
+from qweft.devices.mitigation.estimate import Estimate, Mitigation
 from qweft.devices.outcomes import Frequencies, on_each_qubit
 
 Method = Literal["inverse", "m3"]
@@ -17,7 +17,7 @@ LEAST = 0.05
 """Minimum of p(0|0) + p(1|1) - 1. Below it a qubit's outcome says too little about its state."""
 
 
-class ReadoutMitigation:
+class ReadoutMitigation(Mitigation):
     """Corrects readout errors that are independent between qubits.
 
     Two calibration circuits measure p(a|b) of each qubit. They go through the same runner as the other circuits. An
@@ -34,10 +34,6 @@ class ReadoutMitigation:
     def runs(self, circuits: BoundCircuits) -> list[BoundCircuits]:
         """Return the two calibration circuits and the circuits; empty without circuits."""
         return [calibration_circuits(circuits), circuits] if len(circuits) else []
-
-    def expectations(self, runner: Runner, circuits: BoundCircuits, shots: int | None) -> np.ndarray:
-        """Return the corrected values, shape (circuits, n)."""
-        return self.estimate(runner, circuits, shots).values
 
     def estimate(self, runner: Runner, circuits: BoundCircuits, shots: int | None) -> Estimate:
         """Return z = (z' - a) / b for each qubit, with b = 1 - p(1|0) - p(0|1) and a = p(0|1) - p(1|0)."""

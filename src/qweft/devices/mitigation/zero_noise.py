@@ -109,8 +109,8 @@ def _exponential(points: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np
     return found, weights
 
 
-class ZeroNoise:
-    """Measures every circuit folded by each factor and extrapolates to zero noise."""
+class ZeroNoise(Mitigation):
+    """Measures every circuit folded by each factor and extrapolates to zero noise. Values may leave -1 to 1."""
 
     def __init__(self, factors: Sequence[int], extrapolation: str, inner: Mitigation) -> None:
         said = ", ".join(map(str, factors)) or "none"
@@ -126,10 +126,6 @@ class ZeroNoise:
     def runs(self, circuits: BoundCircuits) -> list[BoundCircuits]:
         """Return all circuits that the inner mitigation runs, for every factor."""
         return [run for factor in self._factors for run in self._inner.runs(_compiled_alike(circuits, factor))]
-
-    def expectations(self, runner: Runner, circuits: BoundCircuits, shots: int | None) -> np.ndarray:
-        """Return the extrapolated values, shape (circuits, n). They may leave the range -1 to 1."""
-        return self.estimate(runner, circuits, shots).values
 
     def estimate(self, runner: Runner, circuits: BoundCircuits, shots: int | None) -> Estimate:
         """Measure each factor and return the extrapolated values."""

@@ -6,7 +6,6 @@ from qweft.devices.bound import BoundCircuits
 from qweft.devices.device import DeviceSettings, Limits, Simulator
 from qweft.devices.noise.model import MOST_QUBITS, NoiseModel, noise_model
 from qweft.devices.noise.native import native_gates
-from qweft.devices.outcomes import Frequencies, sample
 
 
 class NoisyDevice(Simulator):
@@ -15,21 +14,12 @@ class NoisyDevice(Simulator):
     limits = Limits(qubits=MOST_QUBITS)
 
     def __init__(self, name: str, target: str, settings: DeviceSettings) -> None:
-        super().__init__(name)
-        self.model = noise_model(settings.noise).scaled(settings.noise_scale)
-        self._seed = settings.seed
+        super().__init__(name, settings)
+        self.model = self._noise = noise_model(settings.noise).scaled(settings.noise_scale)
 
-    def identity(self) -> str:
-        """Return name, the noise model's numbers and seed."""
-        return f"{self.name} {self.model.identity()} seed {self._seed}"
-
-    def run(self, circuits: BoundCircuits, shots: int | None) -> Frequencies:
-        """Return exact probabilities, or sampled frequencies."""
-        self.check(shots)
-        found = probabilities(circuits, self.model)
-        if shots is None:
-            return Frequencies(found, None)
-        return Frequencies(sample(found, shots, circuits.keys(), self._seed), shots)
+    def probabilities(self, circuits: BoundCircuits) -> np.ndarray:
+        """Return the probability of every reported outcome."""
+        return probabilities(circuits, self.model)
 
 
 def probabilities(circuits: BoundCircuits, model: NoiseModel) -> np.ndarray:
