@@ -18,7 +18,6 @@ INTERNALS = {
         "_current_level": 1,
         "_parameters": 1,
         "_buffers": 1,
-        "_forward_pre_hooks": 1,
     },
     "internals/keys.py": {"_orig_mod": 1, "_fsdp_wrapped_module": 1, "_compiled_call_impl": 1},
     "internals/peft.py": {

@@ -108,14 +108,14 @@ BAD_FILES = {
     "renamed": (lambda found: {k.replace("qwthn_", "other_"): t for k, t in found.items()}, "missing.*not known"),
     "unknown": (lambda found: {**found, "surprise": torch.ones(1)}, r"1 are not known \(first: surprise\)"),
     "no head": (lambda found: {k: t for k, t in found.items() if "lm_head" not in k}, r"missing \(first: lm_head"),
-    "empty": (lambda found: {k: t[:0] if "angles" in k else t for k, t in found.items()}, "empty tensors"),
+    "empty": (lambda found: {k: t[:0] if "angles" in k else t for k, t in found.items()}, "size mismatch"),
     "shape": (
         lambda found: {k: torch.ones(7) if "angles" in k else t for k, t in found.items()},
         r"size mismatch.*layers\.0\.self_attn\.q_proj\.qwthn_core\.angles is 7 there, and 24 by its config",
     ),
     "whole numbers": (
         lambda found: {k: t.long() if "angles" in k else t for k, t in found.items()},
-        r"layers\.0\.self_attn\.q_proj\.qwthn_core\.angles holds no real numbers",
+        r"layers\.0\.self_attn\.q_proj\.qwthn_core\.angles is 24 of no real numbers there",
     ),
     "base": (lambda found: {**found, BASE_WEIGHT: torch.ones(44, 20)}, "1 are not known.*gate_proj"),
 }

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from qiskit import QuantumCircuit
 
-from qweft.circuit import Circuit, crz_ring_ansatz, without_crz
+from qweft.circuit import Circuit, crz_ring_ansatz, unentangled
 from qweft.circuit.description import counts, trained_steps
 from qweft.circuit.formats import to_qiskit
 from qweft.circuit.picture import circuit_picture
@@ -18,7 +18,7 @@ CIRCUITS = [
     crz_ring_ansatz(3, 2, reupload=False),
     crz_ring_ansatz(2, 3),
     crz_ring_ansatz(1, 2),
-    without_crz(crz_ring_ansatz(3, 2))[0],
+    unentangled(crz_ring_ansatz(3, 2))[0],
     Circuit(2, 0, 0, ()),
 ]
 

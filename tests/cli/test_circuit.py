@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from tests.evaluation.noise.test_noise import HYBRID, trained
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from qweft.circuit import crz_ring_ansatz, gate_by_gate, without_crz
+from qweft.circuit import crz_ring_ansatz, gate_by_gate, unentangled
 from qweft.circuit_view.config import _natural
 from qweft.cli.main import main
 
@@ -126,7 +126,7 @@ def test_twins_that_are_circuits(made, capsys, core):
     layer = "model.layers.0.self_attn.q_proj"
     found = read(capsys, made(core), "--layer", layer, "--tokens", TEXT)
     circuit = crz_ring_ansatz(2, 2)
-    circuit = without_crz(circuit)[0] if core == "product" else circuit
+    circuit = unentangled(circuit)[0] if core == "product" else circuit
     assert len(found["circuit"]["gates"]) == len(circuit.gates)
     assert found["angles_trained"] == (core != "frozen_linear")
     _, _, q = by_another_way(made(core), layer)

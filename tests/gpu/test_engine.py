@@ -5,7 +5,7 @@ tests/circuit/test_fused.py.
 import pytest
 import torch
 
-from qweft.circuit import crz_ring_ansatz, engine, expectation_values, fused, without_crz
+from qweft.circuit import crz_ring_ansatz, engine, expectation_values, fused, unentangled
 from qweft.circuit.precision import exact_products
 from tests.gpu.device import DEVICE, cuda_only, gpu, two_devices
 
@@ -57,7 +57,7 @@ def test_equals_the_cpu(qubits, tokens, dtype):
 @pytest.mark.parametrize("qubits", [2, 4, 7])
 def test_one_upload_and_no_entanglement(qubits):
     check(crz_ring_ansatz(qubits, 3, reupload=False), 17, torch.float64)
-    check(without_crz(crz_ring_ansatz(qubits, 3))[0], 17, torch.float64)
+    check(unentangled(crz_ring_ansatz(qubits, 3))[0], 17, torch.float64)
 
 
 @pytest.mark.parametrize(("qubits", "tokens"), [(4, 40_000), (8, 5_000)])

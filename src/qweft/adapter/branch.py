@@ -5,7 +5,6 @@ part of every parameter of a model.
 """
 
 from collections.abc import Hashable, Sequence
-from contextvars import ContextVar
 from typing import Any, NamedTuple
 
 import torch
@@ -24,11 +23,6 @@ ALWAYS_ALLOWED = 2**24
 """Parameters that any branch may have, 64 MiB in float32: the branch of a small layer may be larger than the layer."""
 TIMES_THE_LAYER = 4
 """Above that, parameters of a branch for each weight of its layer, whose memory bounds the branch."""
-SMALL = 2**16
-"""A branch with at most this many parameters is always built; misfits are then reported tensor by tensor."""
-
-file_elements: ContextVar[int | None] = ContextVar("file_elements", default=None)
-"""Number of elements in the file that an adapter is being loaded from: no branch of it has more."""
 
 
 class Branch(NamedTuple):
@@ -124,12 +118,6 @@ def check_size(config: QwthnConfig, into: int, out: int, r: int) -> None:
             f"a branch on a layer {into} -> {out} would have {count:,} parameters with r = {r}, width = "
             f"{config.width}, bond_dimension = {config.bond_dimension}, circuit_layers = {config.circuit_layers}; at "
             f"most {most:,} are built: choose them smaller"
-        )
-    held = file_elements.get()
-    if held is not None and count > max(SMALL, held):
-        raise QweftError(
-            f"a branch on a layer {into} -> {out} would have {count:,} parameters by the adapter's config, but its "
-            f"file holds {held:,} numbers in all; load it with the adapter_config.json that it was trained with"
         )
 
 

@@ -14,17 +14,10 @@ from operator import is_
 from typing import Any
 
 import torch
-from torch.nn.utils.prune import BasePruningMethod
-from torch.nn.utils.spectral_norm import SpectralNorm
-from torch.nn.utils.weight_norm import WeightNorm
 
 from qweft.adapter.branch import Branch
 from qweft.circuit.precision import exact_products
-from qweft.errors import QweftError
-from qweft.internals.torch import for_later_calls, is_transformed, pre_hooks, version
-
-ON_CALL = (BasePruningMethod, WeightNorm, SpectralNorm)
-"""Hooks that compute a module's weight as it is called."""
+from qweft.internals.torch import for_later_calls, is_transformed, version
 
 
 @dataclass(slots=True, eq=False)
@@ -61,13 +54,6 @@ def needs_graph(tensors: Sequence[torch.Tensor]) -> bool:
 
 def prepare(branches: Sequence[Branch], graph: bool) -> list[Prepared]:
     """Build branches of one form together."""
-    hooks = (hook for branch in branches for part in branch for hook in pre_hooks(part))
-    hook = next((hook for hook in hooks if isinstance(hook, ON_CALL)), None)
-    if hook is not None:
-        raise QweftError(
-            f"a part of an adapter has the hook {type(hook).__name__}, which computes its weight as it is called, and "
-            "no part is called; take the hook off (torch.nn.utils.prune.remove), or use torch.nn.utils.parametrize"
-        )
     tensors = [branch.tensors() for branch in branches]
     # inference tensors could not take part in a graph later
     with torch.inference_mode(False), torch.set_grad_enabled(graph):

@@ -282,17 +282,6 @@ class SparseExpand(_Subspace):
         """Number of directions from which the sketch estimates the lengths of the gradient's rows well enough."""
         return LEAST_FOR_OUTPUTS
 
-    @property
-    def is_whole(self) -> bool:
-        """Whether `weight` holds only zeros and ones, and either no ones or `count` of them."""
-        if self.weight.is_meta:
-            return True
-        # with the bits of the last byte that stand for no output
-        held = unpack_codes(self.weight, 1, 8 * len(self.weight)) if self.bits < PLAIN else self.weight
-        ones = int((held == 1).sum())
-        whole = ones + int((held == 0).sum()) == len(held) and ones in (0, self.count)
-        return whole and not held[self.size :].any()
-
     def randomise(self) -> None:
         """Choose random outputs."""
         norms = torch.rand(self.size)

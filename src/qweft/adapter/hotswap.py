@@ -19,9 +19,6 @@ from qweft.adapter.strict_loading import adapter_tensors, check_finite, check_te
 from qweft.errors import QweftError
 from qweft.method.saved import file_key
 
-PLACES = ("target_modules", "exclude_modules", "layers_to_transform", "layers_pattern", "modules_to_save")
-"""Fields that may be written differently, as long as they select the same layers."""
-
 
 @torch.no_grad()
 def hotswap_adapter(
@@ -62,7 +59,7 @@ def hotswap_adapter(
     layers = {name: layer for name, layer in layers.items() if adapter_name in layer.qwthn_compress}
     check_not_merged(layers.values(), adapter_name)
     check_same_structure(new, old, f"the adapter in {folder}")
-    _check_file(model, adapter_name, read_header(path), old, new)
+    check_tensors(model, adapter_name, old, read_header(path), embeddings=False)
     tensors = {file_key(key): tensor for key, tensor in load_file(path, device=str(torch_device or "cpu")).items()}
     held = adapter_tensors(model, adapter_name, old)
     before = {key: tensor.to("cpu", copy=True) for key, tensor in held.items()}
@@ -87,16 +84,3 @@ def hotswap_adapter(
 def _copy(held: Mapping[str, torch.Tensor], given: Mapping[str, torch.Tensor]) -> None:
     for key, tensor in held.items():
         tensor.copy_(given[key])  # a counted write, so that results built from the old weights are not reused
-
-
-def _check_file(
-    model: nn.Module, adapter_name: str, found: dict[str, torch.Tensor], old: QwthnConfig, new: QwthnConfig
-) -> None:
-    try:
-        check_tensors(model, adapter_name, old, found, embeddings=False)
-    except QweftError as error:
-        differing = [name for name in PLACES if getattr(old, name) != getattr(new, name)]
-        if not differing:
-            raise
-        name = differing[0]
-        raise QweftError(f"{name} is {getattr(new, name)!r} there and {getattr(old, name)!r} here: {error}") from error

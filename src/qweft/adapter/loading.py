@@ -6,7 +6,7 @@ functions that every load of a file goes through are wrapped in memory, once. Ad
 
 import inspect
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
@@ -16,7 +16,6 @@ from peft.utils.other import AuxiliaryTrainingWrapper
 from torch import nn
 
 from qweft.adapter.batched_build import unwatch
-from qweft.adapter.branch import file_elements
 from qweft.adapter.config import peft_type
 from qweft.adapter.folder import HUB_ARGUMENTS, SCALES, check_same_structure, find_config, find_weights, read_header
 from qweft.adapter.layer import QwthnLinear
@@ -28,19 +27,12 @@ from qweft.internals.peft import HAS_ADAPTERS, renames_keys, replace_peft_loadin
 
 KEYS_CHANGE: Mapping[str, torch.Tensor] = {}
 """Announced if keys are renamed while the file is read, so that they can only be checked then."""
-UNSEEN: Mapping[str, torch.Tensor] = {}
-"""Announced if a file could not be checked for lack of a config: another method's adapter, or a hub that is down."""
 _announced: ContextVar[Mapping[str, torch.Tensor] | None] = ContextVar("announced", default=None)
 
 
 def check_announced(model: nn.Module, adapter_name: str, config: Any) -> None:
     """Check an adapter that was just attached against the file that is about to be loaded into it, if any."""
     found = _announced.get()
-    if found is UNSEEN:
-        raise QweftError(
-            f"the file of adapter {adapter_name!r} could not be looked at before it is loaded, for its config was not "
-            "to be had at first; check the connection and load it again"
-        )
     if found is not None and found is not KEYS_CHANGE:
         check_tensors(model, adapter_name, config, found)
 
@@ -53,12 +45,10 @@ def reads_a_file() -> bool:
 @contextmanager
 def _announcing(found: Mapping[str, torch.Tensor]) -> Iterator[None]:
     token = _announced.set(found)
-    elements = file_elements.set(sum(tensor.numel() for tensor in found.values()) or None)
     try:
         yield
     finally:
         _announced.reset(token)
-        file_elements.reset(elements)
 
 
 @contextmanager
@@ -115,25 +105,15 @@ def _drop(module: Any, adapter_name: str) -> None:
     module.delete_adapter(adapter_name, *([active] if isinstance(module, AuxiliaryTrainingWrapper) else []))
 
 
-def _is_qwthn(adapter: Any, config: Any, hub: Mapping[str, Any]) -> bool | None:
-    """Whether the config, or that of the folder or hub id, is of this method; `None` if no config can be read."""
+def _is_qwthn(adapter: Any, config: Any, hub: Mapping[str, Any]) -> bool:
+    """Whether the config, or that of the folder or hub id, is of this method."""
     found = config.get("peft_type") if isinstance(config, dict) else getattr(config, "peft_type", None)
     if found is None and adapter is not None:
         try:
             found = PeftConfig.from_json_file(str(find_config(adapter, **hub)))["peft_type"]
-        except (
-            ValueError,
-            KeyError,
-            TypeError,
-            RecursionError,
-        ):  # no config, or none of PEFT's: the wrapped function reports it in its own words
-            return None
+        except (ValueError, KeyError, TypeError, RecursionError):  # the wrapped function reports it in its own words
+            return False
     return found is not None and found == peft_type()
-
-
-def _as_it_was(of_this_method: bool | None) -> AbstractContextManager[None]:
-    """Return a context for an unchanged call of the wrapped function; loading an adapter of this method fails in it."""
-    return nullcontext() if of_this_method is False else _announcing(UNSEEN)
 
 
 def _config_of(adapter: Any, hub: Mapping[str, Any]) -> Any:
@@ -163,9 +143,8 @@ def _peft_from_pretrained(original: Any) -> Any:
         bound = inspect.signature(original).bind_partial(cls, model, model_id, adapter_name, *args, **kwargs)
         hub = _hub_arguments(bound.arguments.get("kwargs", {}))
         config = bound.arguments.get("config")
-        if not (ours := _is_qwthn(model_id, config, hub)):
-            with _as_it_was(ours):
-                return original(cls, model, model_id, adapter_name, *args, **kwargs)
+        if not _is_qwthn(model_id, config, hub):
+            return original(cls, model, model_id, adapter_name, *args, **kwargs)
         if config is not None:
             check_same_structure(_config_of(model_id, hub), config, f"the adapter in {model_id}")
         found = read_header(find_weights(model_id, **hub))
@@ -182,9 +161,8 @@ def _peft_load_adapter(original: Any) -> Any:
     def load_adapter(self: Any, model_id: Any, adapter_name: str, *args: Any, **kwargs: Any) -> Any:
         hub = _hub_arguments(kwargs)
         present = self.peft_config.get(adapter_name)
-        if not (ours := _is_qwthn(model_id, present, hub)):
-            with _as_it_was(ours) if _announced.get() is None else nullcontext():
-                return original(self, model_id, adapter_name, *args, **kwargs)
+        if not _is_qwthn(model_id, present, hub):
+            return original(self, model_id, adapter_name, *args, **kwargs)
         bound = inspect.signature(original).bind_partial(self, model_id, adapter_name, *args, **kwargs)
         renamed = bound.arguments.get("key_mapping")
         if not renamed and is_compiled(self.get_base_model()):
@@ -219,9 +197,8 @@ def _transformers_load_adapter(original: Any) -> Any:
         hub = _hub_arguments(
             getattr(load_config, "download_kwargs", None) or {}, given, extra, given.get("adapter_kwargs") or {}
         )
-        if not (ours := _is_qwthn(adapter, given.get("peft_config"), hub)):
-            with _as_it_was(ours):
-                return original(self, *args, **kwargs)
+        if not _is_qwthn(adapter, given.get("peft_config"), hub):
+            return original(self, *args, **kwargs)
         found = given.get("adapter_state_dict")
         if found is None and adapter is not None:
             found = read_header(find_weights(adapter, **hub))

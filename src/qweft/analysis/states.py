@@ -140,6 +140,6 @@ def _places(circuit: Circuit) -> tuple[list[int], list[int]]:
     """Return the angle indices of trained RY gates on qubit 0 and of trained CRZ gates, in circuit order."""
     trained = [gate for gate in circuit.gates if gate.source == "parameter"]
     return (
-        [gate.index for gate in trained if gate.name == "ry" and gate.wires == (0,)],
-        [gate.index for gate in trained if gate.name == "crz"],
+        [gate.index for gate in trained if gate.wires == (0,)],
+        [gate.index for gate in trained if len(gate.wires) > 1],
     )

@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from qweft.circuit.description import Circuit, Gate, crz_ring_ansatz, without_crz
+    from qweft.circuit.description import Circuit, Gate, crz_ring_ansatz, unentangled
     from qweft.circuit.engine import expectation_values
     from qweft.circuit.reference import final_states, gate_by_gate
 
@@ -18,7 +18,7 @@ __all__ = [
     "expectation_values",
     "final_states",
     "gate_by_gate",
-    "without_crz",
+    "unentangled",
 ]
 
 _HOMES = {
@@ -28,7 +28,7 @@ _HOMES = {
     "expectation_values": "engine",
     "final_states": "reference",
     "gate_by_gate": "reference",
-    "without_crz": "description",
+    "unentangled": "description",
 }
 
 

@@ -10,11 +10,13 @@ the end does not change any measured value.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import groupby
 from typing import Any
 
 import torch
 
 from qweft.circuit.description import Circuit, Gate
+from qweft.circuit.gates import GATES
 from qweft.circuit.precision import constant, exact_products
 from qweft.internals.torch import for_later_calls, is_transformed
 
@@ -104,16 +106,14 @@ def basis_signs(qubits: int) -> torch.Tensor:
     return (1 - 2 * ((index >> shift) & 1)).to(torch.float64)
 
 
-def _runs(gates: Sequence[Gate]) -> list[tuple[str, list[Gate]]]:
-    """Return runs of gates of one kind, without diagonals at either end; at least one rotation block, perhaps empty."""
-    runs: list[tuple[str, list[Gate]]] = []
-    for gate in gates:
-        if not runs or runs[-1][0] != gate.name:
-            runs.append((gate.name, []))
-        runs[-1][1].append(gate)
-    runs = runs[1:] if runs and runs[0][0] == "crz" else runs
-    runs = runs[:-1] if runs and runs[-1][0] == "crz" else runs
-    return runs or [("ry", [])]
+def _runs(gates: Sequence[Gate]) -> list[tuple[str | None, list[Gate]]]:
+    """Return runs of gates of one block, without diagonals at either end; at least one rotation, perhaps empty."""
+    runs: list[tuple[str | None, list[Gate]]] = [
+        (block, list(run)) for block, run in groupby(gates, lambda gate: GATES[gate.name].block)
+    ]
+    runs = runs[1:] if runs and runs[0][0] == "diagonal" else runs
+    runs = runs[:-1] if runs and runs[-1][0] == "diagonal" else runs
+    return runs or [("rotation", [])]
 
 
 def _upload(gates: list[Gate], qubits: int) -> tuple[tuple[int, ...], int] | None:
@@ -134,7 +134,7 @@ def alternating_form(circuit: Circuit) -> Alternating | None:
 
     That is a circuit with other gates, without inputs, with inputs that feed phases, or with uneven uploads.
     """
-    if not circuit.inputs or any(gate.name not in ("ry", "crz") for gate in circuit.gates):
+    if not circuit.inputs or any(GATES[gate.name].block is None for gate in circuit.gates):
         return None
     with for_later_calls():
         return _form_of(circuit)
@@ -142,8 +142,8 @@ def alternating_form(circuit: Circuit) -> Alternating | None:
 
 def _form_of(circuit: Circuit) -> Alternating | None:
     runs = _runs(circuit.gates)
-    rotations = [gates for name, gates in runs if name == "ry"]
-    diagonals = [gates for name, gates in runs if name == "crz"]
+    rotations = [gates for block, gates in runs if block == "rotation"]
+    diagonals = [gates for block, gates in runs if block == "diagonal"]
     uploading = [any(gate.source == "input" for gate in gates) for gates in rotations]
     found = {_upload(gates, circuit.qubits) for gates, feeds in zip(rotations, uploading, strict=True) if feeds}
     if len(found) > 1 or None in found or any(gate.source == "input" for gates in diagonals for gate in gates):

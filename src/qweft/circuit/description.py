@@ -139,16 +139,9 @@ def crz_ring_ansatz(qubits: int, layers: int, reupload: bool = True) -> Circuit:
 
 
 @lru_cache(maxsize=64)
-def without_crz(circuit: Circuit) -> tuple[Circuit, tuple[int, ...]]:
-    """Return the circuit without its CRZ gates, in which no qubits are entangled.
-
-    Args:
-        circuit: A circuit of RY and CRZ gates.
-
-    Returns:
-        The circuit of the RY gates with renumbered parameters, and the old number of each of them.
-    """
-    kept = [gate for gate in circuit.gates if gate.name != "crz"]
+def unentangled(circuit: Circuit) -> tuple[Circuit, tuple[int, ...]]:
+    """Return the circuit of the gates on one qubit with renumbered parameters, and the old number of each of them."""
+    kept = [gate for gate in circuit.gates if len(gate.wires) == 1]
     numbers = tuple(sorted({gate.index for gate in kept if gate.source == "parameter"}))
     gates = tuple(
         replace(gate, index=numbers.index(gate.index)) if gate.source == "parameter" else gate for gate in kept
@@ -211,7 +204,7 @@ class Step:
 
     Args:
         layer: Layer of the circuit, from 1.
-        name: Name of the gates: "ry" or "crz".
+        name: Name of the gates, a key of `GATES`.
         hop: Distance from control to target, modulo the number of qubits; 0 for gates on one qubit.
         gates: The gates by their qubit, or by their control.
     """

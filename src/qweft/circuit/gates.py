@@ -1,7 +1,7 @@
 """All gates and their properties. A new gate is a new entry of `GATES`, and no other file changes.
 
-Descriptions, the reference simulation, drawings, exports, noise models and gradients read this table. The fast engines
-support only `ry` and `crz`; a circuit with another gate runs gate by gate.
+Descriptions, engines, drawings, exports, noise models and gradients read this table. The fast engines run only gates
+with a `block`; a circuit with another gate runs gate by gate.
 """
 
 import math
@@ -69,6 +69,8 @@ class GateKind:
         qiskit: Name of the method of `QuantumCircuit` that takes (angle, *wires).
         pennylane: Name of PennyLane's operation, which takes (angle, wires=...).
         pyqpanda3: Name of the function of `pyqpanda3.core` that takes (*wires, angle).
+        block: The block of the fast engines that it belongs to: "rotation" for exp(-i t Y / 2), "diagonal" for the same
+            of Z with one control. `None` for other gates.
     """
 
     controls: int
@@ -84,6 +86,7 @@ class GateKind:
     qiskit: str
     pennylane: str
     pyqpanda3: str
+    block: Literal["rotation", "diagonal"] | None = None
 
     @property
     def wires(self) -> int:
@@ -121,6 +124,7 @@ GATES: dict[str, GateKind] = {
         qiskit="ry",
         pennylane="RY",
         pyqpanda3="RY",
+        block="rotation",
     ),
     # diag(1, 1, exp(-i t / 2), exp(i t / 2)) on (control, target). In native gates CRZ(t) = RZ(t/2) CNOT RZ(-t/2) CNOT,
     # with CNOT = RY(pi/2) CZ RY(-pi/2) around the target's CZ
@@ -145,6 +149,7 @@ GATES: dict[str, GateKind] = {
         qiskit="crz",
         pennylane="CRZ",
         pyqpanda3="CRZ",
+        block="diagonal",
     ),
 }
 """The gates by name."""

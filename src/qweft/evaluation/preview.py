@@ -9,7 +9,6 @@ from rich.console import Group
 from rich.text import Text
 
 from qweft.adapter.attach import attach
-from qweft.adapter.branch import file_elements
 from qweft.adapter.config import QwthnConfig
 from qweft.adapter.folder import find_weights, read_config, read_header
 from qweft.adapter.strict_loading import check_tensors
@@ -49,7 +48,6 @@ def shapes_of(adapter: Path, config: ModelConfig) -> tuple[LoadedModel, list[str
     loaded = load_model(replace(config, device="meta"))
     method = getattr(saved.peft_type, "value", saved.peft_type)
     numbers = sum(tensor.numel() for tensor in header.values())
-    limit = file_elements.set(numbers or None)
     unseen = ""
     try:
         with put_on_by_peft(loaded, adapter):
@@ -60,8 +58,6 @@ def shapes_of(adapter: Path, config: ModelConfig) -> tuple[LoadedModel, list[str
         if not isinstance(error.__cause__, NotImplementedError):
             raise
         unseen = " (whether it fits is seen as it is loaded: the method reads the model's weights)"
-    finally:
-        file_elements.reset(limit)
     return loaded, [
         f"adapter {adapter}: {method}, {numbers:,} numbers in {many(len(header), 'tensor')}{unseen}",
         f"model {loaded.source.origin}",

@@ -17,12 +17,6 @@ def is_replica(module: nn.Module) -> bool:
     return bool(getattr(module, "_is_replica", False))
 
 
-def pre_hooks(module: nn.Module) -> Iterator[Any]:
-    """Yield the hooks that run before a module, or a part of it, is called; a public function tells of pruning's."""
-    for part in module.modules():
-        yield from part._forward_pre_hooks.values()
-
-
 def in_backward() -> bool:
     """Whether a backward pass is running, as while a checkpoint is recomputed.
 

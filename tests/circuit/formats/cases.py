@@ -5,7 +5,7 @@ import math
 import torch
 from hypothesis import strategies as st
 
-from qweft.circuit import Circuit, Gate, crz_ring_ansatz, without_crz
+from qweft.circuit import Circuit, Gate, crz_ring_ansatz, unentangled
 
 ANGLES = st.one_of(
     st.floats(-7, 7),
@@ -44,7 +44,7 @@ def with_angles(circuit, seed=0):
 
 RECORDED = {
     f"{qubits} qubits, {layers} layers{', one upload' if not reupload else ''}{', product' if product else ''}": (
-        without_crz(whole)[0] if product else whole
+        unentangled(whole)[0] if product else whole
     )
     for qubits in range(1, 7)
     for layers in range(1, 4)

@@ -81,7 +81,7 @@ class Function:
         """Return (r,): the sum of the trained RY angles on each qubit. Without CRZ gates q_i = cos(U c_i + phase_i)."""
         found = angles.new_zeros(self.r)
         for gate in self.ansatz.gates:
-            if gate.name == "ry" and gate.source == "parameter":
+            if len(gate.wires) == 1 and gate.source == "parameter":
                 found[gate.wires[0]] += angles[gate.index]
         return found
 

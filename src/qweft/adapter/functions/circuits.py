@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 
 from qweft.adapter.functions.base import Function
-from qweft.circuit import Circuit, without_crz
+from qweft.circuit import Circuit, unentangled
 from qweft.circuit.alternating import Alternating, alternating_form
 from qweft.circuit.engine import expectations
 
@@ -80,7 +80,7 @@ class ProductCircuit(CircuitFunction):
 
     def __init__(self, ansatz: Circuit, uploads: int) -> None:
         super().__init__(ansatz, uploads)
-        self.circuit, self._kept = without_crz(ansatz)
+        self.circuit, self._kept = unentangled(ansatz)
         self.trained = {"angles": (self.circuit.parameters,)}
 
     def start(self, angles: torch.Tensor, start: str) -> dict[str, torch.Tensor]:
