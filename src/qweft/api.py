@@ -15,12 +15,8 @@ from qweft.errors import QweftError
 from qweft.evaluation.config import EvaluationConfig
 from qweft.exporting.config import ExportConfig, Target
 from qweft.models.config import ModelConfig
-from qweft.schema import Reader, build, kinds_of
+from qweft.schema import ALTERNATIVES, Reader, build, kinds_of
 from qweft.training.config import RunConfig
-
-FIRST_KEYS = {"model": "name", "data": "source"}
-"""Sections for which a text may stand: `data="my.csv"` is `data={"source": "my.csv"}`."""
-ALTERNATIVES = {"source": "sources", "sources": "source"}
 
 
 @dataclass(frozen=True)
@@ -290,8 +286,7 @@ def _tree(config_class: Any, config: Any) -> dict[str, Any]:
 
 def _checked(config_class: Any, keys: Mapping[str, Any], function: str) -> dict[str, Any]:
     """Return keyword arguments as a checked tree."""
-    tree = {key: {FIRST_KEYS[key]: value} if _is_text(key, value) else value for key, value in keys.items()}
-    return dict(Reader(config_class, f"{function}()").check(config_class, _plain(tree), ""))
+    return dict(Reader(config_class, f"{function}()").check(config_class, _plain(keys), ""))
 
 
 def _built(config_class: Any, tree: dict[str, Any], keys: Mapping[str, Any], function: str) -> Any:
@@ -302,10 +297,6 @@ def _built(config_class: Any, tree: dict[str, Any], keys: Mapping[str, Any], fun
             value = before | value
         tree[key] = value
     return build(config_class, tree, f"{function}()")
-
-
-def _is_text(key: str, value: Any) -> bool:
-    return key in FIRST_KEYS and isinstance(value, str | Path)
 
 
 def _plain(value: Any) -> Any:

@@ -89,9 +89,3 @@ def require(module: str, extra: str, what: str) -> Any:
         raise QweftError(
             f"{what} needs the package {module.partition('.')[0]}; pip install '.[{extra}]' ({error})"
         ) from error
-    except Exception as error:  # as over a settings file of its own
-        reason = (str(error).splitlines() or [""])[0][:200]
-        raise QweftError(
-            f"{what} needs the package {module.partition('.')[0]}, which does not load ({type(error).__name__}: "
-            f"{reason}); install it anew, or see to its settings file"
-        ) from error

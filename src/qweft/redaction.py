@@ -59,22 +59,10 @@ def without_secrets(text: str, more: Iterable[str] = ()) -> str:
 
 
 def forms_of(secret: str) -> Iterator[str]:
-    """Yield a credential as it stands, escaped, URL-encoded, in hex, in base64 (also within more), and by line."""
+    """Yield a credential as it stands, escaped, URL-encoded, in hex, in base64, and by line."""
     raw = secret.encode(errors="surrogateescape")
-    yield secret
-    yield json.dumps(secret)[1:-1]
-    yield quote(raw, safe="")
-    yield quote_plus(raw)
-    yield raw.hex()
-    for encode in (b64encode, urlsafe_b64encode):
-        yield encode(raw).decode().rstrip("=")
-        for before in (1, 2):  # "user:secret" has it at any of three places; the signs at both ends depend on the rest
-            whole = encode(b"\0" * before + raw).decode().rstrip("=")
-            inner = whole[before + 1 : len(whole) - (1 if (before + len(raw)) % 3 else 0)]
-            if len(inner) >= SHORTEST:
-                yield inner
-        if len(raw) % 3:
-            yield encode(raw).decode().rstrip("=")[:-1]
+    yield from (secret, json.dumps(secret)[1:-1], quote(raw, safe=""), quote_plus(raw), raw.hex())
+    yield from (encode(raw).decode().rstrip("=") for encode in (b64encode, urlsafe_b64encode))
     yield from (line.strip() for line in secret.splitlines() if len(line.strip()) >= 2 * SHORTEST)
 
 

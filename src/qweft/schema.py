@@ -13,8 +13,10 @@ from qweft.text import near
 NAME = "NAME"
 """Placeholder for a key that the user chooses, in a dict of dataclasses: `methods.NAME.learning_rate`."""
 WORDS = {int: "int", float: "float", str: "text", bool: "true or false", NoneType: "null"}
-SHORT = {"lr": "learning_rate", "model": "model.name", "target_modules": "adapter.target_modules"}
+SHORT = {"lr": "learning_rate", "target_modules": "adapter.target_modules"}
 """Names that people type for a key."""
+ALTERNATIVES = {"preset": "peft_type", "peft_type": "preset", "source": "sources", "sources": "source"}
+"""Keys of which one names an adapter or data. Setting one removes the other."""
 
 
 def keys_of(config_class: Any, prefix: str = "") -> Iterator[tuple[str, Any, Any, str]]:
@@ -46,6 +48,12 @@ def default_of(config_class: Any, key: str) -> Any:
     """Return a fresh default of a dataclass's field, or `MISSING` without one."""
     field = next(field for field in fields(config_class) if field.name == key)
     return field.default if field.default_factory is MISSING else field.default_factory()
+
+
+def text_key(kind: Any) -> str | None:
+    """Return the key for which a text stands in place of a section: its first one, if that is a text."""
+    key, first = next(iter(kinds_of(kind).items()), ("", None))
+    return key if first is str else None
 
 
 def joined(name: str, key: str) -> str:
@@ -131,8 +139,8 @@ def json_schema(kind: Any, parts: Mapping[str, Any], name: str = "") -> dict[str
         return {"type": "object", "additionalProperties": json_schema(get_args(kind)[1], parts, joined(name, NAME))}
     entry: Any = entry_of(kind)
     if entry is not None:
-        items = {"anyOf": [{"type": "string"}, json_schema(entry, parts, f"{name}[]")]}
-        return {"type": ["array", *(["null"] if NoneType in get_args(kind) else [])], "items": items}
+        types = ["array", *(["null"] if NoneType in get_args(kind) else [])]
+        return {"type": types, "items": json_schema(entry, parts, f"{name}[]")}
     if not is_dataclass(kind):
         leaf: dict[str, Any] = _adapter(kind).json_schema()
         return {"anyOf": [leaf, {"const": False}]} if "no" in choices(kind) else leaf
@@ -144,7 +152,8 @@ def json_schema(kind: Any, parts: Mapping[str, Any], name: str = "") -> dict[str
             required.append(key)
         elif is_leaf(inner):
             properties[key]["default"] = default
-    schema = {"type": "object" if required else ["object", "null"], "properties": properties}
+    types = ["object", *(["null"] if not required else []), *(["string"] if text_key(kind) else [])]
+    schema = {"type": types if len(types) > 1 else "object", "properties": properties}
     return {**schema, "additionalProperties": False, **({"required": required} if required else {})}
 
 
@@ -189,6 +198,8 @@ class Reader:
         entry = entry_of(kind)
         if kind is Any:
             return value
+        if isinstance(value, str) and (key := text_key(kind)):
+            value = {key: value}
         if entry is not None and isinstance(value, list):
             return [self._entry(entry, each, f"{name}[{place}]") for place, each in enumerate(value)]
         if is_dataclass(kind) or is_mapping(kind):
@@ -208,9 +219,7 @@ class Reader:
         raise self.fault(name, f"expected {call(kind)}, got {shown_value(value if source is MISSING else source)}")
 
     def _entry(self, kind: Any, value: Any, name: str) -> Any:
-        """Return an entry of a list of dataclasses, checked; a text stands for one with that text as its first key."""
-        if isinstance(value, str):
-            value = {next(iter(kinds_of(kind))): value}
+        """Return an entry of a list of dataclasses, checked."""
         checked = self.check(kind, value, name)
         build(kind, checked, self.file or "command line", name)  # raises for a missing key
         return checked

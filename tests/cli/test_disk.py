@@ -29,8 +29,8 @@ def said_of(monkeypatch, capsys, error, kept=None):
 @pytest.mark.parametrize(
     ("number", "said"),
     [
-        (errno.ENOSPC, "written (No space left on device); make room"),
-        (errno.EROFS, "written (Read-only file system); see to the disk and to its permissions"),
+        (errno.ENOSPC, "read or written (No space left on device); make room"),
+        (errno.EROFS, "read or written (Read-only file system); see to the disk and to its permissions"),
         (errno.EACCES, "read or written (Permission denied); see to the disk and to its permissions"),
     ],
 )

@@ -13,8 +13,6 @@ from qweft import yaml_file
 from qweft.cli.main import main
 from qweft.cli.schema import FILES, schema_of
 from qweft.comparison.config import ComparisonConfig
-from qweft.devices.jobs import PriceList
-from qweft.devices.noise.model import noise_model
 from qweft.errors import QweftError
 from qweft.method.specification import check_specification
 from qweft.schema import Reader, build
@@ -108,35 +106,3 @@ def test_a_plain_no_is_a_choice_of_that_name(tmp_path):
     file.write_text("resume: no")
     assert Reader(RunConfig, "x").check(RunConfig, yaml_file.read(str(file)), "") == {"resume": "no"}
     assert validator("train").is_valid({"resume": False}) and not validator("train").is_valid({"resume": True})
-
-
-NOISE = {"one_qubit": 0.01, "two_qubit": 0.1, "readout": [[0.95, 0.05], [0.1, 0.9]], "channel": "pair", "source": 3}
-DEVICE = {"match": ["ibm:*", "x"], "currency": "USD", "shot": 1e-3, "second": 2, "date": "2026"}
-
-
-def reads(reader, path, content):
-    path.write_text(yaml_file.dump(content))
-    try:
-        reader(path)
-    except QweftError:
-        return False
-    return True
-
-
-@pytest.mark.parametrize("name", ["noise", "prices"])
-def test_noise_models_and_price_lists(name, tmp_path):
-    whole = NOISE if name == "noise" else {"devices": [DEVICE]}
-    reader = (lambda path: noise_model(str(path))) if name == "noise" else PriceList.load
-    Draft202012Validator.check_schema(schema_of(name))
-    assert reads(reader, tmp_path / "x.yaml", whole) and validator(name).is_valid(whole)
-    entry = whole if name == "noise" else DEVICE
-    values = [None, True, -1, 0.5, 2, "", "0.5", "pair", "each", [], ["a"], [[1, 0], [0, 1]], [[0.5], [1]], {}]
-    changed = [{**entry, key: value} for key in entry for value in values]
-    changed += [{key: value for key, value in entry.items() if key != gone} for gone in entry] + [{**entry, "a": 1}]
-    agreed = 0
-    for each in changed:
-        content = each if name == "noise" else {"devices": [each]}
-        is_read, is_valid = reads(reader, tmp_path / "x.yaml", content), validator(name).is_valid(content)
-        assert is_valid or not is_read, content
-        agreed += is_valid == is_read
-    assert agreed >= 0.9 * len(changed)

@@ -89,8 +89,7 @@ def _config_of(call: Call) -> tuple[ComparisonConfig, str]:
             f"--{again} gives data a second time, after {target}; leave it out, or name several sources in the config "
             f"that qweft init {shlex.quote(target)} writes"
         )
-    whole = [("model.name" if name == "model" and "{" not in (text or "{") else name, text) for name, text in chosen]
-    given: dict[str, Any] = replace(call, options=whole).given()
+    given: dict[str, Any] = replace(call, options=chosen).given()
     options: CompareOptions = build(CompareOptions, {"methods": {}, **given}, "command line")
     preset = options.preset or "quick"
     tree = starter(target, options.model, preset, options.budget, given.get("output"))

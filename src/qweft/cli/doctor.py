@@ -1,5 +1,7 @@
 """`qweft doctor`."""
 
+from dataclasses import asdict
+
 from qweft.cli.command import JSON, Command
 from qweft.cli.parser import Call
 from qweft.errors import QweftError
@@ -31,7 +33,7 @@ def run(call: Call) -> None:
         console.print(name.append(finding.said, style="default"))
     if "json" in call.flags:
         with call.printing():
-            print_json([finding.to_json() for finding in found])
+            print_json([asdict(finding) for finding in found])
     faults = [finding.name for finding in found if finding.state == "fault"]
     if faults:
         raise QweftError(f"{many(len(faults), 'fault')}: {', '.join(faults)}")

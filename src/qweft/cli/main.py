@@ -122,14 +122,11 @@ def _message(error: Exception, words: Sequence[str]) -> str | None:
 
 def _disk_said(error: OSError) -> str:
     """Return the sentence on a file that a disk or its permissions refuse."""
-    place, full = "the output", error.errno in FULL
-    if error.filename is not None:
-        path = Path(os.fsdecode(error.filename)) if isinstance(error.filename, str | bytes) else Path()
-        written = LEFTOVER.fullmatch(path.name)  # the file is written beside, and renamed
-        place = shown(str(path.with_name(written[1])) if written else error.filename)
-    what = "written" if full or error.errno == EROFS else "read or written"
-    way = "make room" if full else "see to the disk and to its permissions"
-    return f"{place} cannot be {what} ({error.strerror}); {way}"
+    path = Path(error.filename or "the output")
+    written = LEFTOVER.fullmatch(path.name)  # the file is written beside, and renamed
+    way = "make room" if error.errno in FULL else "see to the disk and to its permissions"
+    place = path.with_name(written[1]) if written else path
+    return f"{shown(str(place))} cannot be read or written ({error.strerror}); {way}"
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 import re
 import shlex
 import sys
-from codecs import BOM_UTF8
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import asdict, dataclass, field, is_dataclass
@@ -17,19 +16,28 @@ from qweft.cli.terminal import print_json, show
 from qweft.errors import QweftError
 from qweft.files import named_path
 from qweft.models.config import allow_remote_code
-from qweft.schema import Reader, build, choices, default_of, is_leaf, is_mapping, kinds_of, shown, shown_value
-from qweft.text import near
+from qweft.schema import (
+    ALTERNATIVES,
+    Reader,
+    build,
+    choices,
+    default_of,
+    is_leaf,
+    is_mapping,
+    kinds_of,
+    shown,
+    shown_value,
+    text_key,
+)
 
 Config = TypeVar("Config")
 
 OWN_KEYS = {"methods": "compare", "space": "sweep", "adapter": "train"}
 """Keys that identify another command's config file; the first match counts."""
-EXCLUSIVE = {"preset": "peft_type", "peft_type": "preset", "source": "sources", "sources": "source"}
-"""Alternative keys that name an adapter or data. Setting one by an option removes the other."""
 WRITTEN = ("output", "picture")
 """Keys that name a folder or a file to write."""
 DATA_FILES = (".jsonl", ".csv", ".parquet", ".txt", ".md")
-"""Endings of data; a file in .json may be either."""
+"""Endings of data, which are no config."""
 WORDS_WITH_COMMAS = re.compile(r"[\w.*-]+(\s*,\s*[\w.*-]+)+")
 """A list typed without brackets, where any value is allowed."""
 
@@ -84,7 +92,7 @@ class Call:
         names = {typed.replace("-", "_") for typed, _ in self.options}
         for name in sorted(names):
             section, _, key = name.rpartition(".")
-            other = f"{section}.{EXCLUSIVE.get(key)}"
+            other = f"{section}.{ALTERNATIVES.get(key)}"
             if other in names:
                 raise QweftError(f"--{name} and --{other} exclude each other; leave one of them out")
         options = Options(config_class or self.command.options, flags=self.command.flags)
@@ -155,7 +163,8 @@ def split(argv: Sequence[str], command: Command) -> Call:
             if name in command.values:
                 call.values[name] = value
             else:
-                call.options.append((name, value))
+                key = text_key(kinds_of(command.options).get(name)) if value and "{" not in value else None
+                call.options.append((f"{name}.{key}" if key else name, value))
     return call
 
 
@@ -187,8 +196,7 @@ def read(argv: Sequence[str], command: Command) -> Call:
         raise QweftError(f"{name}: {command.target} is missing; for example: {command.example}")
     verb = next(iter(call.targets), None)
     if verb is not None and command.verbs and verb not in command.verbs:
-        close = near(verb, command.verbs, cutoff=0.75)
-        way = f"did you mean {close[0]}?" if close else f"there are {', '.join(command.verbs)}"
+        way = f"there are {', '.join(command.verbs)}"
         if command.target == "VERB SOURCE" and named_path(verb).exists():
             way = f"did you mean {name} check {verb}?"
         raise QweftError(f"{name}: there is no {verb}; {way}")
@@ -208,10 +216,9 @@ def parse(config_class: type[Config], argv: Sequence[str], command: Command | No
     >>> parse(RunConfig, ["--adapter.r", "8", "--training.learning_rate", "1e-3"]).adapter
     {'preset': 'qtha', 'r': 8}
     """
-    found: Config = read(argv, command or Command("COMMAND", "", "", "[CONFIG]", options=config_class)).config(
-        config_class
-    )
-    return found
+    command = command or Command("COMMAND", "", "", "[CONFIG]", options=config_class)
+    config: Config = read(argv, command).config(config_class)
+    return config
 
 
 def dump_yaml(config: Any) -> str:
@@ -221,28 +228,14 @@ def dump_yaml(config: Any) -> str:
 
 def _config_file(config_class: Any, file: str, command: Command) -> dict[str, Any]:
     """Return a config file's checked tree; reject data files and other commands' configs with their own sentence."""
-    name, path = f"qweft {command.name}", Path(file)
-    takes = f"{file}: {name} takes a config file (YAML) there"
-    if path.is_dir() and any((path / kept).exists() for kept in ("run.json", "results.json", "adapter_config.json")):
-        raise QweftError(f"{takes}, got the folder of a run or an adapter; give the config file itself")
-    if _is_data(path):
-        way = f"give the data as --data.source {file}"
-        if not command.target.startswith("["):
-            way = f"for example {name} {command.example.split()[2]} --data.source {file}"
-        raise QweftError(f"{takes}{', got a folder' if path.is_dir() else ''}; {way}")
+    name = f"qweft {command.name}"
+    if Path(file).is_dir() or Path(file).suffix.lower() in DATA_FILES:
+        raise QweftError(f"{file}: {name} takes a config file (YAML) there; data are given as --data.source {file}")
     tree = yaml_file.read(file)
     for key, owner in OWN_KEYS.items():
         if key in tree and key not in kinds_of(config_class):
             raise QweftError(f"{file}: {key} stands in a config of qweft {owner}, and {name} takes another one")
     return Reader(config_class, file).check(config_class, tree, "")
-
-
-def _is_data(file: Path) -> bool:
-    """Whether a file is one of data by its ending, or JSON that begins with a list; a folder can be nothing else."""
-    ending = file.suffix.lower()
-    if ending == ".json" and file.is_file():
-        return file.read_bytes()[:100].removeprefix(BOM_UTF8).lstrip().startswith(b"[")
-    return file.is_dir() or (ending in DATA_FILES and file.is_file())
 
 
 class Options(Reader):
@@ -269,7 +262,7 @@ class Options(Reader):
                 raise self.fault(typed, f"{name} is {shown_value(tree)} and has no keys")
         if text is None:
             raise self.fault(typed, "expected a value after it")
-        tree.pop(EXCLUSIVE.get(key, ""), None)
+        tree.pop(ALTERNATIVES.get(key, ""), None)
         tree[key] = self.typed(kind, text, typed)
 
     def typed(self, kind: Any, text: str, name: str) -> Any:

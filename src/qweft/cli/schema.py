@@ -9,22 +9,19 @@ from qweft.cli.terminal import print_json
 
 FILES = {"train": "train", "plan": "train", "compare": "compare", "tune": "compare", "sweep": "sweep"}
 """The command whose config files each command reads."""
-OTHERS = {"noise": "Noise model", "prices": "Price list of devices"}
-"""Files that are no config of a command, with their titles."""
-KINDS = (*FILES, *OTHERS)
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
 METHODS = ("LORA", "VERA", "LOKR", "LOHA", "IA3", "ADALORA", "OFT", "BOFT", "HRA", "FOURIERFT", "VBLORA", "RANDLORA")
 """Methods of PEFT that an editor suggests. Any other one is taken, too, as each version of PEFT has more."""
 
 COMMAND = Command(
     name="schema",
-    description="Print the JSON schema (draft 2020-12) of a command's config file, of a noise model or of a price "
-    "list: its keys, types, choices, defaults and texts. Editors complete and check a config by it, if the first line "
-    "of the config is # yaml-language-server: $schema=FILE, where FILE is relative to the config.",
+    description="Print the JSON schema (draft 2020-12) of a command's config file: its keys, types, choices, "
+    "defaults and texts. Editors complete and check a config by it, if the first line of the config is "
+    "# yaml-language-server: $schema=FILE, where FILE is relative to the config.",
     example="qweft schema compare > compare.json",
     target="KIND",
-    target_help=f"One of {', '.join(KINDS)}.",
-    verbs=KINDS,
+    target_help=f"One of {', '.join(FILES)}.",
+    verbs=tuple(FILES),
 )
 
 
@@ -34,9 +31,7 @@ def run(call: Call) -> None:
 
 
 def schema_of(name: str) -> dict[str, Any]:
-    """Return the schema of a kind of file, one of `KINDS`."""
-    if name in OTHERS:
-        return {"$schema": DRAFT, "title": OTHERS[name], **(_noise() if name == "noise" else _prices())}
+    """Return the schema of the config files of a command, one of `FILES`."""
     from qweft.comparison.config import ComparisonConfig
     from qweft.schema import json_schema
     from qweft.sweep.config import SweepConfig
@@ -106,36 +101,6 @@ def _axis() -> dict[str, Any]:
         "step": {"type": ["number", "null"], "description": "Step between the numbers that are tried."},
     }
     return {"anyOf": [_closed({"values": values}, ["values"]), _closed(ends, ["low", "high"])]}
-
-
-def _noise() -> dict[str, Any]:
-    from qweft.devices.noise.model import KEYS, OPTIONAL, NoiseModel
-    from qweft.schema import json_schema, kinds_of, texts_of
-
-    probability = {"type": "number", "minimum": 0, "maximum": 1}
-    row = {"type": "array", "items": probability, "minItems": 2, "maxItems": 2}
-    schemas = {
-        **dict.fromkeys(("one_qubit", "two_qubit"), probability),
-        "readout": {"type": "array", "items": row, "minItems": 2, "maxItems": 2},
-        "channel": json_schema(kinds_of(NoiseModel)["channel"], {}),
-    }
-    texts = texts_of(NoiseModel)
-    keys = {key: {"description": texts[key], **schemas.get(key, {})} for key in sorted(KEYS | OPTIONAL)}
-    return _closed(keys, sorted(KEYS))
-
-
-def _prices() -> dict[str, Any]:
-    from qweft.devices.jobs.prices import Price
-    from qweft.schema import kinds_of, texts_of
-
-    number = {"type": "string", "pattern": r"^\s*\+?[0-9.][0-9_.eE+-]*\s*$"}
-    amount = {"anyOf": [{"type": "number", "minimum": 0}, number]}
-    pattern = {"type": "string", "minLength": 1}
-    texts, kinds = texts_of(Price), kinds_of(Price)
-    keys = {key: {"description": texts[key], **(amount if kinds[key] == float | None else {})} for key in kinds}
-    keys["match"] |= {"anyOf": [pattern, {"type": "array", "items": pattern, "minItems": 1}]}
-    devices = {"type": "array", "items": _closed(keys, ["match"]), "description": "In order of precedence."}
-    return {"type": "object", "properties": {"devices": devices}, "required": ["devices"]}
 
 
 def _closed(properties: dict[str, Any], required: list[str]) -> dict[str, Any]:

@@ -8,9 +8,6 @@ from qweft.files import finite
 from qweft.redaction import without_secrets
 from qweft.text import json_text, plain
 
-LONGEST_SENTENCE = 10_000
-"""Most characters of a sentence that are printed; others may come from a stranger's file, which may hold millions."""
-
 
 def show(renderable: Any) -> None:
     """Print text or anything that rich can render."""
@@ -31,10 +28,5 @@ def hush_libraries() -> None:
 
 
 def complain(sentence: str) -> None:
-    """Print a sentence on standard error, without credentials: errors of other packages may repeat some.
-
-    A sentence that is too long ends with a whole word, since the rest of a credential would not be known for one.
-    """
-    if len(sentence) > LONGEST_SENTENCE:
-        sentence = f"{sentence[:LONGEST_SENTENCE].rpartition(' ')[0]} ..."
+    """Print a sentence on standard error, without credentials: errors of other packages may repeat some."""
     print(plain(f"qweft: {without_secrets(sentence)}"), file=sys.stderr)

@@ -29,10 +29,6 @@ def run(call: Call) -> None:
     given = [f"--{name}" for name, _ in call.options if name.replace("-", "_") in OF_COMPARE]
     if given:
         raise QweftError(f"qweft tune makes no runs that are compared, so {given[0]} has no effect; leave it out")
-    if config.budget is not None or config.halving.finalists is not None:
-        from qweft.output import Console  # after what may be refused without it
-
-        Console(stderr=True).say("note: budget and halving are for qweft compare; qweft tune tries every method")
     from qweft.comparison.checks import check_start, for_search
 
     check_start(for_search(config), needs_weights=not call.is_dry)

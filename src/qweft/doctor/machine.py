@@ -5,8 +5,8 @@ import os
 import platform
 import shutil
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
 from packaging.requirements import Requirement
 
@@ -29,10 +29,6 @@ class Finding:
     said: str
     state: Literal["ok", "note", "fault"] = "ok"
 
-    def to_json(self) -> dict[str, Any]:
-        """Return the finding as JSON can hold it."""
-        return asdict(self)
-
 
 WORKBENCH = "workbench"
 ROOM = 2 * 2**30
@@ -44,7 +40,10 @@ def machine() -> Iterator[Finding]:
     yield Finding("python", f"{platform.python_version()} on {platform.platform()}")
     yield from _packages()
     yield from _devices()
-    yield from _engine()
+    from qweft.circuit import compiled  # imported here, since numba takes a second
+
+    slower = Finding("circuit engine", "numba does not work here: PyTorch's paths are used, which are slower", "note")
+    yield Finding("circuit engine", "compiled") if compiled.available() else slower
     yield from _caches()
 
 
@@ -54,24 +53,23 @@ def _packages() -> Iterator[Finding]:
         wanted = Requirement(text)
         if wanted.marker is not None and not wanted.marker.evaluate({"extra": WORKBENCH}):
             continue
-        try:
-            version = importlib.metadata.version(wanted.name)
-        except importlib.metadata.PackageNotFoundError:
-            yield Finding(wanted.name, f"not installed; pip install '{wanted.name}{wanted.specifier}'", "fault")
-            continue
-        if wanted.specifier.contains(version, prereleases=True):
+        way = f"pip install '{wanted.name}{wanted.specifier}'"
+        version = _version(wanted)
+        if version is None:
+            yield Finding(wanted.name, f"not installed; {way}", "fault")
+        elif wanted.specifier.contains(version, prereleases=True):
             yield Finding(wanted.name, version)
         else:
-            said = f"{version}, and qweft is made for {wanted.specifier}; pip install '{wanted.name}{wanted.specifier}'"
-            yield Finding(wanted.name, said, "fault")
+            yield Finding(wanted.name, f"{version}, and qweft is made for {wanted.specifier}; {way}", "fault")
 
 
 def _devices() -> Iterator[Finding]:
     import torch
 
-    yield Finding(
-        "cpu", f"{many(os.cpu_count() or 1, 'core')}, {many(torch.get_num_threads(), 'thread')}, {_vectors()}"
-    )
+    vectors = torch.backends.cpu.get_cpu_capability()
+    slow = "" if "512" in vectors else "; bfloat16 models are slow here, --model.dtype float32 is faster"
+    cores, threads = many(os.cpu_count() or 1, "core"), many(torch.get_num_threads(), "thread")
+    yield Finding("cpu", f"{cores}, {threads}, {vectors}{slow}")
     if torch.cuda.is_available():
         for number in range(torch.cuda.device_count()):
             free, whole = (bytes_ / 2**30 for bytes_ in torch.cuda.mem_get_info(number))
@@ -79,24 +77,6 @@ def _devices() -> Iterator[Finding]:
             yield Finding(f"cuda:{number}", f"{name}, {free:.1f} of {whole:.1f} GiB free")
     else:
         yield Finding("cuda", f"none that PyTorch {torch.__version__} sees; training runs on the CPU", "note")
-
-
-def _vectors() -> str:
-    import torch
-
-    capability = torch.backends.cpu.get_cpu_capability()
-    slow = "" if "512" in capability else "; bfloat16 models are slow here, --model.dtype float32 is faster"
-    return f"{capability}{slow}"
-
-
-def _engine() -> Iterator[Finding]:
-    """Yield which engine runs circuits on this machine."""
-    from qweft.circuit import compiled  # imported here, since numba takes a second
-
-    if compiled.available():
-        yield Finding("circuit engine", "compiled")
-    else:
-        yield Finding("circuit engine", "numba does not work here: PyTorch's paths are used, which are slower", "note")
 
 
 def _caches() -> Iterator[Finding]:
@@ -125,14 +105,14 @@ def extras() -> Iterator[Finding]:
                 asked.setdefault(extra, []).append(wanted)
     for extra, requirements in asked.items():
         if extra not in NOT_LISTED:
-            missing = [each.name for each in requirements if not _is_there(each)]
+            versions = ((each, _version(each)) for each in requirements)
+            missing = [each.name for each, has in versions if not has or not each.specifier.contains(has, True)]
             said = f"not installed ({', '.join(missing)}); pip install '.[{extra}]'" if missing else "installed"
             yield Finding(f"extra {extra}", said, "note" if missing else "ok")
 
 
-def _is_there(wanted: Requirement) -> bool:
+def _version(wanted: Requirement) -> str | None:
     try:
-        version = importlib.metadata.version(wanted.name)
+        return importlib.metadata.version(wanted.name)
     except importlib.metadata.PackageNotFoundError:
-        return False
-    return wanted.specifier.contains(version, prereleases=True)
+        return None

@@ -14,6 +14,12 @@ from qweft.method.specification import OWN_FIELDS
 from qweft.records import read_json
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+OUTSIDE = {
+    "megatron_config": "a module that would be imported",
+    "shadow_model": "another model that PEFT would load",
+    "prompt_tuning_init_state_dict_path": "a file that PEFT would read",
+}
+"""Fields by which an adapter reaches outside its folder."""
 PEFT_PREFIX = "base_model.model."
 
 
@@ -65,19 +71,11 @@ def read_saved(folder: Path) -> dict[str, Any]:
     path = folder / CONFIG
     saved = read_json(path, "save the adapter again, or get the file that was saved with it")
     method = saved.get("peft_type")
-    if saved.get("megatron_config"):
-        raise QweftError(f"{path}: megatron_config names a module that would be imported; remove it from the file")
     if method == "XLORA":
         raise QweftError(f"{path}: X-LoRA names other folders that PEFT would read; load it with PEFT, if you trust it")
-    if saved.get("shadow_model") not in (None, "mirror"):
-        raise QweftError(
-            f"{path}: shadow_model names another model that PEFT would load; load it with PEFT, if you trust it"
-        )
-    if saved.get("prompt_tuning_init_state_dict_path"):
-        raise QweftError(
-            f"{path}: prompt_tuning_init_state_dict_path names a file that PEFT would read; remove it, and set "
-            'prompt_tuning_init to "RANDOM": the adapter has its own weights'
-        )
+    for name, what in OUTSIDE.items():
+        if saved.get(name) not in (None, "", {}, "mirror"):
+            raise QweftError(f"{path}: {name} names {what}; remove it from the file, or load it with PEFT")
     try:
         check_drawn_start(saved.get("init_lora_weights"))
     except QweftError as error:

@@ -1,6 +1,6 @@
 """Checks of an adapter's specification in a config file, without PEFT."""
 
-import sys
+import json
 from collections.abc import Collection, Mapping
 from dataclasses import fields
 from typing import Any
@@ -28,13 +28,12 @@ def check_specification(specification: Mapping[str, Any]) -> None:
     Of PEFT's own methods r and alpha of LoRA are checked, and what methods share. Other values are left to PEFT.
     """
     for key, value in specification.items():
-        if (other := _not_for_files(value)) is not None:
-            raise QweftError(
-                f"adapter.{key} is a {type(other).__name__} ({str(other)[:80]}), which no record of a run can hold; "
-                "give a text in quotes, or a list"
-            )
-        if key not in ("preset", "peft_type") and not _is_finite(value):
-            raise QweftError(f"adapter.{key} is {str(value)[:80]}; give a finite number")
+        try:
+            json.dumps(value, allow_nan=False)
+        except TypeError as error:  # a date of YAML
+            raise QweftError(f"adapter.{key} is {shown(value)}; give a number, a list, or a text in quotes") from error
+        except ValueError as error:
+            raise QweftError(f"adapter.{key} is {shown(value)}; give a finite number") from error
     chosen, method = check_names(specification), method_of(specification)
     for name in ("base_model_name_or_path", "revision"):
         if chosen.get(name) is not None and not isinstance(chosen[name], str):
@@ -63,9 +62,8 @@ def check_ranks(specification: Mapping[str, Any]) -> None:
     if method_of(specification) != "ADALORA":
         return
     first, last = specification.get("init_r", 12), specification.get("target_r", 8)
-    for name, rank in (("init_r", first), ("target_r", last)):
-        if isinstance(rank, bool) or not isinstance(rank, int) or rank < 1:
-            raise QweftError(f"{name} must be a whole number of at least 1, got {rank!r}")
+    check_whole("init_r", first)
+    check_whole("target_r", last)
     if last >= first:
         raise QweftError(
             f"target_r ({last}) must be below init_r ({first}): AdaLoRA begins with init_r ranks a layer and keeps "
@@ -138,11 +136,8 @@ def check_method(method: str, known: Collection[str]) -> None:
 def _check_lora(given: Mapping[str, Any]) -> None:
     if "runtime_config" in given:
         raise QweftError("runtime_config holds an object of PEFT's, which no config file can give; leave it out")
-    rank, alpha = given.get("r", 8), given.get("lora_alpha", 1)
-    if isinstance(rank, bool) or not isinstance(rank, int) or rank < 1:
-        raise QweftError(f"r must be a whole number of at least 1, got {rank!r}")
-    if isinstance(alpha, bool) or not isinstance(alpha, int | float):
-        raise QweftError(f"lora_alpha must be a number, got {alpha!r}")
+    check_whole("r", given.get("r", 8))
+    check_number("lora_alpha", given.get("lora_alpha", 1))
     start = given.get("init_lora_weights")
     if start in ("eva", "corda"):
         raise QweftError(
@@ -156,24 +151,6 @@ def _check_lora(given: Mapping[str, Any]) -> None:
             f"init_lora_weights lora_ga rewrites base weights, which {other} reads, replaces or trains, so that no "
             "adapter for the plain weights holds both; choose one of them"
         )
-
-
-def _not_for_files(value: Any) -> Any:
-    """Return the first part of a value that JSON cannot hold, as a date that YAML reads; `None` if there is none."""
-    if isinstance(value, Mapping):
-        value = [*value, *value.values()]
-    if isinstance(value, list | tuple):
-        return next((found for found in map(_not_for_files, value) if found is not None), None)
-    return None if isinstance(value, str | int | float | None) else value
-
-
-def _is_finite(value: Any) -> bool:
-    """Whether all numbers in a value are finite floats."""
-    if isinstance(value, Mapping):
-        return all(map(_is_finite, value.values()))
-    if isinstance(value, list | tuple):
-        return all(map(_is_finite, value))
-    return not isinstance(value, int | float) or abs(value) <= sys.float_info.max
 
 
 DEFAULT_RATE = 5e-4
