@@ -21,18 +21,10 @@ EARLIER = "earlier"
 
 @contextmanager
 def claimed_output(folder: Path, command: str, work: str | None = None, lock: Path | None = None) -> Iterator[None]:
-    """Hold an output folder for one command until the block ends; a killed process lets go of it.
+    """Hold an output folder for one command until the block ends; raise `QweftError` if another process holds it.
 
-    A folder that it made and leaves empty goes away again. On a file system without locks nothing is claimed.
-
-    Args:
-        folder: The output folder.
-        command: Command that holds it, for the error that others get: "qweft train".
-        work: What is done there; processes that do the same work share the folder. `None` shares it with nobody.
-        lock: The lock file; `None` means one in the folder.
-
-    Raises:
-        QweftError: Another process holds the folder, or it cannot be written.
+    Processes that do the same `work` share it. A folder that is left empty goes away again. A killed process lets go of
+    the lock file, by default one in the folder; on a file system without locks nothing is claimed.
     """
     lock = lock or folder / CLAIM
     note = lock.with_name(f"{lock.name}.json")

@@ -19,12 +19,7 @@ SHORTEST = 0.5
 
 @dataclass(frozen=True)
 class MachineLoad:
-    """Load of the machine during a measurement.
-
-    Args:
-        cpu_by_others: Share of the processors' time that other processes took, 0 to 1; `None` if it is not known.
-        load_average: The system's load average of the last minute, at the end; `None` if it has none.
-    """
+    """Share of the processors' time that others took, 0 to 1, and load average at the end; `None` if unknown."""
 
     cpu_by_others: float | None
     load_average: float | None

@@ -28,14 +28,7 @@ WRONG = "is not a record of this program"
 def read_json(path: Path, way: str, most: int = MOST_BYTES) -> dict[str, Any]:
     """Return the mapping in a JSON file of another program; what no record holds, as NaN, is refused.
 
-    Args:
-        path: The file.
-        way: What to do about a damaged record; it ends the sentence.
-        most: Largest file that is read, in bytes.
-
-    Raises:
-        QweftError: The file is missing or holds no such mapping.
-        OSError: The disk or its permissions refuse the file, which may be whole.
+    Raise `QweftError`, with the way out, without a mapping, and an OSError where the disk refuses the file.
     """
     try:
         text = read_bytes(path, most)
@@ -89,25 +82,12 @@ def _mark_of(config: Any, make_key: bool) -> str | None:
     try:
         path = cache_folder() / "key"
         if make_key and not path.exists():
-            _make_key(path)
+            write_bytes(path, secrets.token_bytes(32), mode=0o600)
         key = read_bytes(path, 32)
     except (OSError, ValueError):  # ValueError: there is no home folder
         return None
     text = json.dumps(finite(config), sort_keys=True)
     return hmac.digest(key, text.encode(), "sha256").hex() if len(key) == 32 else None
-
-
-def _make_key(path: Path) -> None:
-    """Write a new key, unless another process has just written one, with which it marks its records."""
-    beside = path.with_name(f".{path.name}.{secrets.token_hex(3)}.tmp")
-    write_bytes(beside, secrets.token_bytes(32), mode=0o600)
-    try:
-        os.link(beside, path)
-    except FileExistsError:
-        pass
-    except OSError:  # a file system without hard links
-        os.replace(beside, path)
-    beside.unlink(missing_ok=True)
 
 
 def typed_keys(kind: type, value: Any, path: Path, way: str, name: str) -> dict[str, Any]:

@@ -182,13 +182,7 @@ def suggest(name: str, known: Sequence[str]) -> str | None:
 
 
 class Reader:
-    """Checks values against a config class; errors name the source of the value.
-
-    Args:
-        root: The config class.
-        file: The file as the user typed it; `None` means the command line.
-        flags: Options of the command that take no value, also suggested.
-    """
+    """Checks values against a config class; errors name the file, or the option of a command line."""
 
     def __init__(self, root: Any, file: str | None = None, flags: Collection[str] = ()) -> None:
         self.root, self.file, self.flags = root, file, flags

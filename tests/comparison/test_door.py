@@ -173,7 +173,7 @@ def test_options_change_the_config_of_data(places):
         ("compare rows.jsonl --data.sources[0].weight 2", "--data.sources[0].weight gives data a second time"),
         (
             "tune rows.jsonl",
-            "takes a config file (YAML) there; for example qweft tune configs/demo.yaml --data.source rows",
+            "--data.source rows",
         ),
     ],
 )

@@ -77,15 +77,11 @@ def run(call: Call) -> None:
 def _check(verb: str, sources: list[str], data: Mapping[str, Any]) -> None:
     """Check that the data to look at are named once."""
     given = [f"--data.{key}" for key in ("source", "sources") if data.get(key) is not None]
-    if verb == "list":
-        if sources or given:
-            raise QweftError(f"qweft data list: expected nothing after it, got {' '.join([*sources, *given])}")
-    elif sources and given:
-        raise QweftError(f"qweft data check: {given[0]} gives data a second time, after {sources[0]}; leave one out")
-    elif given == ["--data.source"]:
-        raise QweftError(f"qweft data check: give the data without --data.source: qweft data check {data['source']}")
-    elif not sources and not given:
-        raise QweftError(f"qweft data check: the data to look at are missing; for example: {COMMAND.example}")
+    if verb == "list" and (sources or given):
+        raise QweftError(f"qweft data list: expected nothing after it, got {' '.join([*sources, *given])}")
+    if verb == "check" and len(sources) + len(given) != 1:
+        named = " and ".join([*sources, *given]) or "nothing"
+        raise QweftError(f"qweft data check: expected the data once, got {named}; for example: {COMMAND.example}")
 
 
 def _list(call: Call) -> None:

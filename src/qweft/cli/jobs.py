@@ -53,8 +53,5 @@ def _do(store: Any, verb: str, words: list[str]) -> list[tuple[Any, str]]:
         return [(job, "") for job in store.jobs()]
     if verb == "show":
         return [(store.job(*words), "")]
-    if verb == "fetch":
-        return manage.fetch(store, *words)
-    if verb == "adopt":
-        return [manage.adopt(store, *words)]
-    return [(getattr(manage, verb)(store, *words), "")]
+    done = getattr(manage, verb)(store, *words)
+    return done if verb == "fetch" else [done] if verb == "adopt" else [(done, "")]

@@ -17,13 +17,7 @@ from qweft.text import many
 
 @dataclass(frozen=True)
 class Finding:
-    """Result of one check.
-
-    Args:
-        name: Name of the check.
-        said: Result in a few words, with a remedy for some faults.
-        state: "fault" if qweft cannot work here, "note" for something worth knowing, else "ok".
-    """
+    """Result of one check in a few words; a "fault" if qweft cannot work here, a "note" if worth knowing."""
 
     name: str
     said: str

@@ -22,13 +22,7 @@ SMALL, NORMAL = 9.5, 10.5
 
 
 class End(NamedTuple):
-    """The end of a method's line, or a point, to label at the right.
-
-    Args:
-        value: Its y value.
-        method: Name of the method.
-        style: Style of the method.
-    """
+    """The y value at the end of a method's line, or of a point, to label at the right."""
 
     value: float
     method: str
@@ -36,12 +30,7 @@ class End(NamedTuple):
 
 
 def dress(axes: Axes, grid: str = "y") -> None:
-    """Apply the shared style: light gridlines, few spines and ticks, transparent background.
-
-    Args:
-        axes: Axes with their content drawn.
-        grid: Axis of the gridlines, "x", "y" or "both".
-    """
+    """Apply the shared style, with gridlines along an axis: "x", "y" or "both"."""
     axes.patch.set_alpha(0)
     axes.grid(axis=grid, color=INK, alpha=0.13, linewidth=0.8)  # type: ignore[arg-type]
     axes.set_axisbelow(True)
@@ -79,12 +68,7 @@ def name_at_right(axes: Axes, ends: Sequence[End]) -> None:
 
 
 def spread(places: Sequence[float], gap: float) -> list[float]:
-    """Move positions as little as needed to be at least `gap` apart; crowded groups keep their centre.
-
-    Args:
-        places: Positions in ascending order.
-        gap: Least distance, in the same unit.
-    """
+    """Move ascending positions as little as needed to be `gap` apart; crowded groups keep their centre."""
     groups = [[place, 1] for place in places]  # centre, members
     merged = True
     while merged:
@@ -139,11 +123,7 @@ class ReportFigure:
     draw: Callable[[Figure], Notes]
 
     def svg(self, prefix: str = "") -> str:
-        """Return the figure as a self-contained <svg> element, with real text and the page's font and colours.
-
-        Args:
-            prefix: Prefix of every id, for a page that contains the figure more than once.
-        """
+        """Return the figure as a self-contained <svg>, with a prefix of its ids where a page has it more than once."""
         with matplotlib.rc_context():
             matplotlib.rcdefaults()  # figures are the same everywhere
             matplotlib.rc("svg", fonttype="none")

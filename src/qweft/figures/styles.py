@@ -71,11 +71,7 @@ class Style:
 
 
 def styles(methods: Iterable[str]) -> dict[str, Style]:
-    """Return the style of each method, by its position.
-
-    Args:
-        methods: Names in order. Reports on one page share the list, so that a method looks the same in all of them.
-    """
+    """Return the style of each method, by its position; reports on one page share the list."""
     colours = len(COLOURS)
     return {
         name: Style(i % colours, (i + i // colours) % len(DASHES), MARKERS[i % len(MARKERS)])

@@ -23,12 +23,7 @@ Role = Literal["circuit", "altered", "classical", "constant"]
 
 
 class FunctionName(NamedTuple):
-    """A function of c in a core.
-
-    Args:
-        role: Its role in comparisons.
-        fields: Names of config fields that not every function reads.
-    """
+    """The role of a function of c in comparisons, and the config fields that not every function reads."""
 
     role: Role
     fields: tuple[str, ...] = ()

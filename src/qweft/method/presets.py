@@ -114,16 +114,7 @@ def stated(specification: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def with_preset(name: str, changes: Mapping[str, Any], known: Collection[str]) -> dict[str, Any]:
-    """Return the fields of a preset with changes.
-
-    Args:
-        name: A key of `PRESETS`.
-        changes: Fields that replace those of the preset.
-        known: Names of all fields of `QwthnConfig`.
-
-    Raises:
-        QweftError: If the preset or a field does not exist.
-    """
+    """Return the fields of a preset with changes; raise `QweftError` for an unknown preset, or a field not `known`."""
     if name not in PRESETS:
         raise QweftError(f"there is no preset {name!r}{closest(name, PRESETS)}; presets: {', '.join(PRESETS)}")
     for key in changes:

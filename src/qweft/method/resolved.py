@@ -19,26 +19,7 @@ def default_alpha(r: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class ResolvedConfig:
-    """The structure of a branch of rank r, with defaults filled in.
-
-    Args:
-        compress: Name of the map C.
-        core: Name of the core.
-        expand: Name of the map E.
-        r: Rank of the layer.
-        alpha: Numerator of the scaling s = alpha / r. `None` became 2 r.
-        basis: How fixed directions are chosen. `None` became "gradient".
-        basis_bits: Bits of a number of fixed directions; 16 means bfloat16.
-        qubits: Number of entries of c that the circuit reads, at most r. `None` became r.
-        circuit_layers: L. `None` became the number of qubits.
-        reupload: Whether the circuit uploads its input before every layer.
-        fourier_terms: Number of products in the Fourier control. `None` stays, since its default depends on the
-            circuit's size.
-        width: Inner width of operators; number of directions of a subspace before the layer's sizes limit it.
-        share: Fraction of a layer's outputs that a sparse map writes to.
-        bond_dimension: Bond dimension of the operators.
-        modes: Factors of sizes that replace the default ones.
-    """
+    """The structure of a branch of rank r: fields of a config, with its defaults filled in."""
 
     compress: str
     core: str
