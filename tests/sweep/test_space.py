@@ -12,7 +12,7 @@ from qweft.method.presets import stated
 from qweft.models.config import ModelConfig
 from qweft.models.load import load_model
 from qweft.sweep.config import SpaceConfig
-from qweft.sweep.proposals import Fitting, Known, Sampling, propose
+from qweft.sweep.proposals import Fitting, Known, propose
 from qweft.sweep.space import Axis, check_sweep, space_of
 
 
@@ -84,10 +84,6 @@ def fitting(config):
     return lambda config: Fitting(space_of(config), config.max_parameters, model)
 
 
-def sampling(config):
-    return Sampling(config.sampler, config.at_once, config.seed)
-
-
 def test_what_trains_more_than_the_budget_is_not_drawn(config, fitting):
     free = fitting(config)
     counts = [
@@ -96,12 +92,12 @@ def test_what_trains_more_than_the_budget_is_not_drawn(config, fitting):
     bound = dataclasses.replace(config, max_parameters=max(counts) - 1)
     ours, known = fitting(bound), []
     for _ in range(6):
-        point = propose(sampling(bound), ours, known)
+        point = propose(bound, ours, known)
         assert ours.parameters(point) <= bound.max_parameters
         known.append(Known(point, 1.0))
     assert ours.refused
     none = dataclasses.replace(config, max_parameters=1)
-    assert propose(sampling(none), fitting(none), []) is None
+    assert propose(none, fitting(none), []) is None
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "random", "grid"])
@@ -109,7 +105,7 @@ def test_a_small_space_is_proposed_whole_and_nothing_twice(config, fitting, samp
     space = SpaceConfig(adapter={"r": {"values": [2, 3]}, "width": {"values": [8, 16, 24]}})
     small = dataclasses.replace(config, space=space, sampler=sampler)
     known = []
-    while (point := propose(sampling(small), fitting(small), known)) is not None:
+    while (point := propose(small, fitting(small), known)) is not None:
         known.append(Known(point, float(point["adapter.width"])))
     assert len({str(each.point) for each in known}) == len(known) == 6
 
@@ -130,7 +126,7 @@ def test_points_that_train_the_same_adapter_are_proposed_once(config, fitting, s
         check_sweep(small)
     check_sweep(with_circuit)
     known = []
-    while (point := propose(sampling(with_circuit), fitting(with_circuit), known)) is not None:
+    while (point := propose(with_circuit, fitting(with_circuit), known)) is not None:
         known.append(Known(point, 3.0))
     assert Counter(each.point["adapter.preset"] for each in known) == {"lora": 1, "mpo": 2, "quantum_lora": 3}
 
@@ -162,7 +158,7 @@ def test_a_field_that_no_adapter_reads_does_not_vary(config, adapter, key, is_re
 
 
 def test_a_proposal_follows_from_what_it_may_look_at_alone(config, fitting):
-    draws, ours = sampling(config), fitting(config)
+    draws, ours = config, fitting(config)
     known = []
     for _ in range(8):
         point = propose(draws, ours, known)
@@ -177,7 +173,7 @@ def test_tpe_goes_where_the_loss_is_low(config, fitting):
     distances = {}
     for sampler in ("tpe", "random"):
         wide, known = dataclasses.replace(config, space=space, sampler=sampler), []
-        draws, ours = sampling(wide), fitting(wide)
+        draws, ours = wide, fitting(wide)
         for _ in range(25):
             point = propose(draws, ours, known)
             known.append(Known(point, abs(math.log10(point["training.learning_rate"]) + 2)))

@@ -119,18 +119,14 @@ def check_comparison(config: ComparisonConfig) -> None:
         )
     if config.most_seeds is not None:
         check_looks(len(seeds), config.most_seeds)
-    if config.search_steps is not None and config.search_steps < 1:
-        raise QweftError(f"search_steps must be at least 1, got {config.search_steps}; leave it out for the training's")
-    if config.search_seeds is not None and config.search_seeds < 1:
-        raise QweftError(f"search_seeds must be at least 1, got {config.search_seeds}")
+    for name, least in (("search_steps", 1), ("search_seeds", 1), ("search_rates", LEAST_SEARCH_RATES), ("workers", 1)):
+        value = getattr(config, name)
+        if value is not None and value < least:
+            raise QweftError(f"{name} must be at least {least}, got {value}")
     if rates is not None and (config.search_seeds or 1) > len(seeds):
         raise QweftError(
             f"search_seeds must be at most the number of seeds ({len(seeds)}), on which given rates are tried, got "
             f"{config.search_seeds}"
-        )
-    if config.search_rates < LEAST_SEARCH_RATES:
-        raise QweftError(
-            f"search_rates must be at least {LEAST_SEARCH_RATES}, which a parabola needs, got {config.search_rates}"
         )
     check_halving(config)
     if config.recommend and (timed := [name for name, method in config.methods.items() if method.match_time]):
@@ -138,8 +134,6 @@ def check_comparison(config: ComparisonConfig) -> None:
             f"recommend compares methods at equal steps, and methods.{timed[0]}.match_time gives it others; leave one "
             "of the two out"
         )
-    if config.workers is not None and config.workers < 1:
-        raise QweftError(f"workers must be at least 1, got {config.workers}")
     for key, use in (("search", "choose"), ("inspect", "measure the adapters")):
         if getattr(config, key) and config.data.validation_rows == 0:
             raise QweftError(f"{key} needs validation rows to {use} on; set data.validation_rows")
@@ -314,10 +308,9 @@ def _check_method(name: str, method: MethodConfig, methods: Mapping[str, MethodC
         raise QweftError(
             f"methods.{name}: a name is letters, digits, - _ and ., and not 'base', which is the base model"
         )
-    if method.learning_rate is not None and not 0 < method.learning_rate < math.inf:
-        raise QweftError(f"methods.{name}.learning_rate must be above 0, got {method.learning_rate}")
-    if method.search_from is not None and not 0 < method.search_from < math.inf:
-        raise QweftError(f"methods.{name}.search_from must be above 0, got {method.search_from}")
+    for key, rate in (("learning_rate", method.learning_rate), ("search_from", method.search_from)):
+        if rate is not None and not 0 < rate < math.inf:
+            raise QweftError(f"methods.{name}.{key} must be above 0, got {rate}")
     if method.learning_rate is not None and method.rate_of is not None:
         raise QweftError(f"methods.{name}: give either learning_rate or rate_of")
     for key, what in (("match_parameters", "size"), ("match_time", "number of steps"), ("rate_of", "learning rate")):

@@ -207,7 +207,7 @@ def _decided(context: Context, plan: Plan, workers: int, before: float, token: f
         of = _of(context, plan)
         if os.path.lexists(path):
             pace, _, record = read_pace(path, plan)
-            if record.get("of", of) == of:  # earlier versions did not say
+            if record["of"] == of:
                 return pace
             if next(context.output.glob(f"**/{RECORD}"), None) is not None:
                 raise QweftError(

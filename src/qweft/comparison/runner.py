@@ -94,10 +94,9 @@ def describe(config: ComparisonConfig) -> Group:
         steps = planned_steps(training, data.train)
         if plan.budget.seconds is None:  # a time sets the steps once the machine is known
             check_steps(plan, plan.methods, steps)
-    further = f" (until decided, at most {len(plan.looks[-1])} seeds)" if len(plan.looks) > 1 else ""
-    grid = plan.grid if plan.search or plan.halving.finalists else None
-    table = runs_plan(plan.title + further, plan.methods, plan.seeds, steps, grid, plan.halving)
-    return Group(table, *(Text(line) for line in (too_large_said(plan), halving_said(plan, steps)) if line))
+    return Group(
+        runs_plan(plan, steps), *(Text(line) for line in (too_large_said(plan), halving_said(plan, steps)) if line)
+    )
 
 
 def compare(config: ComparisonConfig, config_yaml: str, command: str, begin: Callable[[], None] = lambda: None) -> Path:

@@ -46,8 +46,13 @@ def _grouped(runs: Sequence[Run]) -> dict[str, list[Run]]:
         raise QweftError(
             "the runs were judged on different test rows, as their tokens differ: compare them one at a time"
         )
+    rows = {run.eval_row_groups for run in runs if run.eval_row_groups}
+    if len(rows) > 1 or any(rows and len(run.eval_row_losses) not in (0, *map(len, rows)) for run in runs):
+        raise QweftError(
+            "the runs do not agree on which test rows belong together (eval_row_groups): compare them one at a time"
+        )
     groups: dict[str, list[Run]] = {}
-    for run in _with_groups(runs):
+    for run in runs:
         groups.setdefault(run.method, []).append(run)
     for method, group in groups.items():
         group.sort(key=lambda run: run.seed)
@@ -58,19 +63,6 @@ def _grouped(runs: Sequence[Run]) -> dict[str, list[Run]]:
         if len(sizes) > 1:
             raise QweftError(f"the runs of the method {method!r} differ in trainable parameters: {sorted(sizes)}")
     return groups
-
-
-def _with_groups(runs: Sequence[Run]) -> Sequence[Run]:
-    """Return the runs, all with the row groups that some of them record: earlier versions recorded none."""
-    found = {run.eval_row_groups for run in runs if run.eval_row_groups}
-    if not found:
-        return runs
-    groups = found.pop()
-    if found or any(len(run.eval_row_losses) not in (0, len(groups)) for run in runs):
-        raise QweftError(
-            "the runs do not agree on which test rows belong together (eval_row_groups): compare them one at a time"
-        )
-    return [replace(run, eval_row_groups=groups) for run in runs]
 
 
 def _summary(method: str, runs: list[Run], reference: str, others: list[Run] | None, untouched: Run | None) -> Summary:

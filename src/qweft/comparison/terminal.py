@@ -9,7 +9,6 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from qweft.comparison.config import HalvingConfig
 from qweft.comparison.methods import Method
 from qweft.comparison.plan import Grid, Plan, rung_sizes, rung_steps
 from qweft.comparison.results import Run
@@ -22,24 +21,19 @@ from qweft.output import Console
 from qweft.text import many
 
 
-def runs_plan(
-    title: str,
-    methods: Sequence[Method],
-    seeds: Sequence[int],
-    steps: int | None,
-    grid: Grid | None = None,
-    halving: HalvingConfig | None = None,
-) -> Table:
+def runs_plan(plan: Plan, steps: int | None) -> Table:
     """Return the planned runs of a comparison as a table."""
+    methods, grid = plan.methods, plan.grid
     searched = {method.name for method in methods if method.searched}
-    if halving is not None and halving.finalists is not None and grid is not None:
-        runs = _halved(len(methods), len(searched), len(seeds), grid, halving)
+    if plan.halving.finalists is not None:
+        runs = _halved(plan, len(searched))
     else:
-        runs = many(len(methods) * len(seeds), "run")
-        if grid is not None and searched:
+        runs = many(len(methods) * len(plan.seeds), "run")
+        if searched:
             runs += f", after a search of {trainings_said(grid, len(searched))}"
-    table = Table(title=f"{title}, seeds {', '.join(map(str, seeds))}: {runs}", box=SIMPLE_HEAD,
-                  padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)  # fmt: skip
+    further = f" (until decided, at most {len(plan.looks[-1])} seeds)" if len(plan.looks) > 1 else ""
+    title = f"{plan.title}{further}, seeds {', '.join(map(str, plan.seeds))}: {runs}"
+    table = Table(title=title, box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
     for column in ("method", "parameters", "learning rate", "steps"):
         table.add_column(column, justify="left" if column == "method" else "right", no_wrap=column == "method")
     table.add_column("adapter", overflow="fold")
@@ -59,13 +53,15 @@ def runs_plan(
     return table
 
 
-def _halved(methods: int, searched: int, seeds: int, grid: Grid, halving: HalvingConfig) -> str:
+def _halved(plan: Plan, searched: int) -> str:
     """Return how many runs a halving leaves and how many trainings it makes, as text; some stop earlier."""
+    methods, grid, halving = len(plan.methods), plan.grid, plan.halving
     finalists = min(halving.finalists or methods, methods)
     sizes = rung_sizes(methods, finalists, len(halving.rungs) if halving.rungs else 2)
     each = (grid.trainings[1] * searched + len(grid.seeds) * (methods - searched)) / methods
     trainings = math.ceil(sum([methods, *sizes[:-1]]) * each)
-    return f"{many(finalists * seeds, 'run')} of {many(finalists, 'finalist')}, after {trainings} trainings at most"
+    runs = many(finalists * len(plan.seeds), "run")
+    return f"{runs} of {many(finalists, 'finalist')}, after {trainings} trainings at most"
 
 
 def trainings_said(grid: Grid, methods: int) -> str:

@@ -100,7 +100,7 @@ def _finished(context: Context, method: Method | None, seed: int, folder: Path) 
             f"{folder} holds a run of another configuration{why and f': {why}'}; choose another --output, or remove "
             "that folder to run it again"
         )
-    if saved.get("weights", context.base_checksum) != context.base_checksum:  # records of earlier versions lack it
+    if saved.get("weights") != context.base_checksum:
         raise QweftError(
             f"{folder} holds a run on other weights of the base model, which has changed since; choose another "
             "--output, or remove that folder to run it again"
@@ -162,7 +162,9 @@ def _make(
         context.console.print(f"{method.name}: {error}", highlight=False)
         run = replace(_record(context, method, seed, None, None, [], ()), failure=NO_ROOM)
     if run.failure is not None:
-        _free_memory()  # here, as the error held what its calls had made
+        gc.collect()  # here, as the error held what its calls had made
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
     if checksum(context.loaded.model) != context.base_checksum:
         raise QweftError(
             f"methods.{method.name if method else BASE} changes the base model (modules_to_save, or a start that "
@@ -180,12 +182,6 @@ def _make(
     return run
 
 
-def _free_memory() -> None:
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-
-
 def _run_config(context: Context, method: Method, seed: int) -> RunConfig:
     """Return the config with which `qweft train` would make this run. `qweft evaluate` finds model and data in it."""
     settings = context.settings
@@ -198,18 +194,14 @@ def _run_config(context: Context, method: Method, seed: int) -> RunConfig:
 def _fingerprint(context: Context, method: Method | None, seed: int) -> str:
     """Return a hash of everything that determines the run's result."""
     fewer = {"spread_rows": rows} if (rows := context.settings.most_rows) else {}
+    elsewhere = {}
+    if context.settings.evaluation.forgetting:
+        elsewhere = {"elsewhere": fingerprint_of({"elsewhere": list(context.elsewhere)})}
     decides = {
-        "judging": context.settings.evaluation.compared() | _elsewhere(context) | fewer,
+        "judging": context.settings.evaluation.compared() | elsewhere | fewer,
         "training": method and _budget(context, method, seed).decides(needs_rows_first(method.adapter)),
     }
     return fingerprint(context, {**decides, "adapter": method and method.adapter})
-
-
-def _elsewhere(context: Context) -> dict[str, Any]:
-    """Return a hash of the rows of other data, if forgetting is measured; else an empty dict."""
-    if not context.settings.evaluation.forgetting:
-        return {}
-    return {"elsewhere": fingerprint_of({"elsewhere": list(context.elsewhere)})}
 
 
 def _budget(context: Context, method: Method, seed: int) -> TrainingConfig:

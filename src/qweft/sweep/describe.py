@@ -13,7 +13,7 @@ from qweft.data.load import load_data
 from qweft.evaluation.loss import check_room
 from qweft.models.load import load_model
 from qweft.sweep.config import SweepConfig
-from qweft.sweep.proposals import Fitting, Sampling, draw
+from qweft.sweep.proposals import Fitting, draw
 from qweft.sweep.run import check_something_fits
 from qweft.sweep.space import Point, Space, check_start, key_of, space_of, unread_said
 
@@ -24,10 +24,10 @@ DRAWN = 200
 def describe(config: SweepConfig) -> Group:
     """Return the space, how much of it fits the budget, and the time."""
     check_start(config)
-    space, sampling = space_of(config), Sampling(config.sampler, config.at_once, config.seed)
+    space = space_of(config)
     shapes = load_model(replace(config.model, device="meta"))
     fitting = Fitting(space, config.max_parameters, shapes.model)
-    check_something_fits(sampling, fitting)
+    check_something_fits(config, fitting)
     if shapes.tokenizer is not None:
         check_room(shapes.model, load_data(config.data, shapes.tokenizer).rows("test"))
     table = Table(title=f"{config.model.name} on {config.data.source}")

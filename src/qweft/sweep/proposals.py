@@ -13,6 +13,7 @@ from qweft.comparison.checks import check_on_shared
 from qweft.comparison.sizes import count
 from qweft.errors import QweftError, require
 from qweft.models.quantization import quantized_as
+from qweft.sweep.config import SweepConfig
 from qweft.sweep.space import Axis, Point, Space, key_of
 
 STARTUP = 5
@@ -23,15 +24,6 @@ LEARNED, DRAWS = 20, 200
 
 COUNTED = 20_000
 """Up to this size, a space is searched completely before it counts as exhausted."""
-
-
-@dataclass(frozen=True)
-class Sampling:
-    """How points are drawn."""
-
-    sampler: str
-    at_once: int
-    seed: int
 
 
 @dataclass(frozen=True)
@@ -114,14 +106,14 @@ def frozen(axes: Sequence[Axis], point: Point, loss: float | None) -> Any:
     )
 
 
-def propose(sampling: Sampling, fitting: Fitting, known: Sequence[Known]) -> Point | None:
+def propose(config: SweepConfig, fitting: Fitting, known: Sequence[Known]) -> Point | None:
     """Return the configuration of trial number len(known); `None` if no further point of the space fits."""
     space = fitting.space
     seen = {space.effect_of(each.point) for each in known}
-    if sampling.sampler != "grid":
+    if config.sampler != "grid":
         for attempt in range(DRAWS):
-            learning = sampling.sampler == "tpe" and attempt < LEARNED
-            point = draw(space.axes, sampling.seed, known, attempt, learning)
+            learning = config.sampler == "tpe" and attempt < LEARNED
+            point = draw(space.axes, config.seed, known, attempt, learning)
             if space.effect_of(point) not in seen and fitting.fits(point):
                 return point
         if space.size > COUNTED:

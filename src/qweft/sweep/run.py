@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
-from enum import Enum
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,14 +28,13 @@ from qweft.method.specification import default_rate
 from qweft.models.load import load_model
 from qweft.output import Console
 from qweft.records import read_record, write_record
-from qweft.schema import shown_value
 from qweft.sweep.config import SweepConfig
 from qweft.sweep.outcome import Outcome, Trial, best_of
-from qweft.sweep.proposals import Fitting, Known, Sampling, draw, propose
+from qweft.sweep.proposals import Fitting, Known, draw, propose
 from qweft.sweep.report import check_swept, lines, write
 from qweft.sweep.space import Point, check_start, key_of, said, space_of, unread_said
 from qweft.sweep.store import Store
-from qweft.text import progress
+from qweft.text import many, progress
 
 RECORD = "test.json"
 """File of the test losses, in the trial's folder."""
@@ -51,17 +49,11 @@ def tested(context: Context, adapter: dict[str, Any], folder: Path) -> dict[str,
             names = (CONFIG_NAME, SAFETENSORS_WEIGHTS_NAME)
             files = {name: (folder / ADAPTER / name).read_bytes() for name in names}
             write_record(folder / RECORD, context.executor.call(context, losses, adapter, files))
-        return _losses_in(folder / RECORD)
-
-
-def _losses_in(path: Path) -> dict[str, float | None]:
-    """Return the saved test losses; null stands for NaN and infinity."""
-    way = "remove that file to evaluate the trial on the test rows again"
-    found = read_record(path, way)
-    for name in ("base", "adapted", "standard_error"):
-        if name not in found or isinstance(found[name], bool) or not isinstance(found[name], int | float | None):
-            raise QweftError(f"{path}: {name}: expected float or null, got {shown_value(found.get(name))}; {way}")
-    return found
+        way = "remove that file to evaluate the trial on the test rows again"
+        found = read_record(folder / RECORD, way)
+        if not all(isinstance(found.get(name, ""), float | None) for name in ("base", "adapted", "standard_error")):
+            raise QweftError(f"{folder / RECORD} is not a record of this program; {way}")
+        return found
 
 
 def losses(context: Context, adapter: dict[str, Any], files: dict[str, bytes]) -> dict[str, float | None]:
@@ -80,35 +72,31 @@ def losses(context: Context, adapter: dict[str, Any], files: dict[str, bytes]) -
     return {"base": base.loss, "adapted": found.loss, "standard_error": found.standard_error}
 
 
-class Ended(Enum):
-    """Why no further trial starts."""
-
-    SPENT = "The time was spent after {trials}."
-    EXHAUSTED = "The space has no further configuration within the budget after {trials}."
+SPENT = "The time was spent after {}."
+EXHAUSTED = "The space has no further configuration within the budget after {}."
+"""Why no further trial starts."""
 
 
 @dataclass
 class Sweep:
     """The trials of a sweep, as one process works through them."""
 
-    wanted: int
-    seconds: float | None
-    sampling: Sampling
+    config: SweepConfig
     fitting: Fitting
     context: Context
     store: Store
     trials: dict[int, Trial] = field(default_factory=dict)
-    ended: Ended | None = None
+    ended: str | None = None
     proposed: int = 0
 
     def base(self) -> Run | None:
         """Return the untouched model's run; `None` while another process makes it."""
         return run_trial(self.context, None, self.context.settings.first_seed, self._folder(None))
 
-    def advance(self, number: int) -> Trial | Ended | None:
+    def advance(self, number: int) -> Trial | str | None:
         """Return the finished trial, or the reason why it is not run."""
         point = self._point(number)
-        if point is None or isinstance(point, Ended):
+        if point is None or isinstance(point, str):
             return point
         adapter, training = self.fitting.space.resolved(point)
         parameters = self.fitting.parameters(point)
@@ -121,8 +109,8 @@ class Sweep:
         self.trials[number] = Trial(number, point, run)
         return self.trials[number]
 
-    def _point(self, number: int) -> Point | Ended | None:
-        looks_at = range(number - self.sampling.at_once + 1) if self.sampling.sampler == "tpe" else range(0)
+    def _point(self, number: int) -> Point | str | None:
+        looks_at = range(number - self.config.at_once + 1) if self.config.sampler == "tpe" else range(0)
         if any(earlier not in self.trials for earlier in looks_at):
             return self.ended
         if self.ended and number >= self.proposed:
@@ -134,14 +122,15 @@ class Sweep:
                 return points[number]
             if self.ended or number > len(points):
                 return self.ended
-            if self._spent():
-                self.ended = Ended.SPENT
+            taken = math.fsum(trial.run.seconds or 0.0 for trial in self.trials.values())
+            if self.config.seconds is not None and taken >= self.config.seconds:
+                self.ended = SPENT
                 return self.ended
             known = [Known(point, self._loss(at) if at in looks_at else None) for at, point in enumerate(points)]
             before = self.fitting.refused
-            point = propose(self.sampling, self.fitting, known)
+            point = propose(self.config, self.fitting, known)
             if point is None:
-                self.ended = Ended.EXHAUSTED
+                self.ended = EXHAUSTED
                 return self.ended
             self.store.add(point, self.fitting.refused - before)
             return point
@@ -149,11 +138,6 @@ class Sweep:
     def _loss(self, number: int) -> float:
         loss = self.trials[number].run.eval_loss
         return math.inf if loss is None else loss
-
-    def _spent(self) -> bool:
-        if self.seconds is None:
-            return False
-        return math.fsum(trial.run.seconds or 0.0 for trial in self.trials.values()) >= self.seconds
 
     def _folder(self, number: int | None) -> Path:
         return self.context.output / ("base" if number is None else f"trial-{number:03d}")
@@ -171,15 +155,15 @@ def _sweep(config: SweepConfig, config_yaml: str, command: str, begin: Callable[
     check_swept(Path(config.output))
     if told := unread_said(config):
         console.say(told)
-    space, sampling = space_of(config), Sampling(config.sampler, config.at_once, config.seed)
+    space = space_of(config)
     fitting = Fitting(space, config.max_parameters, load_model(replace(config.model, device="meta")).model)
-    check_something_fits(sampling, fitting)
+    check_something_fits(config, fitting)
     context = set_up(shared(config), config.executor, config.workers, console)
     with closing(context.executor):
         check_room(context.loaded.model, context.data.test)  # which the best trial reads, after all others
         store = Store(context.output, _decides(context, config))
         begin()
-        here = Sweep(config.trials, config.seconds, sampling, fitting, context, store)
+        here = Sweep(config, fitting, context, store)
         base = _made(here, console)
         trials = [here.trials[number] for number in sorted(here.trials)]
         best = best_of(trials)
@@ -194,7 +178,7 @@ def _sweep(config: SweepConfig, config_yaml: str, command: str, begin: Callable[
         base_loss=base.eval_loss,
         test=test,
         refused=store.refused(len(trials)),
-        ended=_said(here.ended, len(trials)),
+        ended=(here.ended or "{} made.").format(many(len(trials), "trial")),
         config_yaml=config_yaml,
         environment=context.environment(command),
         judged=len(list(context.output.glob(f"trial-*/{RECORD}"))),
@@ -205,15 +189,10 @@ def _sweep(config: SweepConfig, config_yaml: str, command: str, begin: Callable[
     return page
 
 
-def _said(ended: Ended | None, trials: int) -> str:
-    count = f"{trials} trial{'' if trials == 1 else 's'}"
-    return f"{count} made." if ended is None else ended.value.format(trials=count)
-
-
 def _made(here: Sweep, console: Console) -> Run:
     """Make all trials; return the untouched model's run."""
     base, begun = None, time.perf_counter()
-    tasks: list[Any] = [here.base, *(partial(here.advance, number) for number in range(here.wanted))]
+    tasks: list[Any] = [here.base, *(partial(here.advance, number) for number in range(here.config.trials))]
     for _, found in done_by_any(tasks, here.context.executor.wait):
         if isinstance(found, Run):
             base = found
@@ -223,7 +202,7 @@ def _made(here: Sweep, console: Console) -> Run:
         loss = found.ended if found.run.eval_loss is None else f"validation loss {found.run.eval_loss:.4f}"
         best = best_of(list(here.trials.values()))
         console.print(
-            f"[{len(here.trials)}/{here.wanted}] trial {found.number}: {values}; "
+            f"[{len(here.trials)}/{here.config.trials}] trial {found.number}: {values}; "
             f"{found.run.trainable_parameters:,} parameters, {loss}, best so far: trial {best.number if best else '-'} "
             f"(took {found.run.seconds or 0:.0f} s, {time.perf_counter() - begun:.0f} s since the start)",
             highlight=False,
@@ -247,10 +226,10 @@ def shared(config: SweepConfig) -> RunSettings:
 
 
 @progress("looking for what fits")
-def check_something_fits(sampling: Sampling, fitting: Fitting) -> None:
+def check_something_fits(config: SweepConfig, fitting: Fitting) -> None:
     """Check that the space has a configuration within the budget."""
-    if propose(sampling, fitting, []) is None:
-        some = draw(fitting.space.axes, sampling.seed, [], 0, learning=False)
+    if propose(config, fitting, []) is None:
+        some = draw(fitting.space.axes, config.seed, [], 0, learning=False)
         values = ", ".join(f"{name} {said(value)}" for name, value in some.items())
         most = fitting.max_parameters
         limit = "" if most is None else f" within max_parameters {most:,}"
