@@ -189,7 +189,7 @@ def test_one_tensor_in_two_places_is_not_changed_in_one(trained, tmp_path):
     for to in ("merged", "merged-gguf"):
         with pytest.raises(QweftError, match=r"lm_head\.weight is one tensor with model\.embed_tokens\.weight"):
             export(tmp_path / "run/adapter", {"to": to})
-    assert export(tmp_path / "run/adapter", force=True).written_difference is not None
+    assert export(tmp_path / "run/adapter", force=True).written_logit_difference is not None
 
 
 def test_an_export_is_not_replaced_by_one_of_another_format(trained, tmp_path):

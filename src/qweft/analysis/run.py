@@ -26,8 +26,7 @@ from qweft.evaluation.loss import judged
 from qweft.evaluation.preview import Preview, shapes_of
 from qweft.evaluation.record import recorded_tokens
 from qweft.evaluation.saved import changes_the_base, check_runs
-from qweft.evaluation.subject import load_subject
-from qweft.evaluation.unseen import held_out_data
+from qweft.evaluation.subject import held_out_data, load_subject
 from qweft.records import write_record
 from qweft.text import many, progress, with_progress
 

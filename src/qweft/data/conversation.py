@@ -17,11 +17,8 @@ CALL = "<tool_call>\n{}\n</tool_call>"
 class Message:
     """One turn of a conversation.
 
-    Args:
-        role: "system", "user", "assistant" or "tool"; `TEXT` for a plain text.
-        content: Text of the turn.
-        more: What else a chat template reads of the turn, as a JSON object: `tool_calls` of an assistant, `name` and
-            `tool_call_id` of a tool. Empty without any.
+    `more` is what else a chat template reads of it, as a JSON object: `tool_calls` of an assistant, `name` and
+    `tool_call_id` of a tool. It is empty without any.
     """
 
     role: str
@@ -48,13 +45,10 @@ class Message:
 
 @dataclass(frozen=True)
 class Conversation:
-    """Messages that end with an answer, or a plain text.
+    """Messages that end with an answer, or a plain text: a single message of role `TEXT`.
 
-    Args:
-        messages: Turns, the last of role "assistant"; or a single message of role `TEXT`.
-        group: Name of the group; a split puts rows of one group into the same part.
-        tools: The tools that the assistant may call, as a JSON list of functions with schemas; empty without any.
-        where: Place of the row for errors, such as "data.jsonl, row 3".
+    A split puts rows of one group into the same part. `tools` is a JSON list of functions with schemas; empty without
+    any. `where` is the place of the row for errors, such as "data.jsonl, row 3".
     """
 
     messages: tuple[Message, ...]

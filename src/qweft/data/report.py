@@ -23,14 +23,8 @@ LONG_ANSWER = 40
 class PartReport:
     """Counts of one part of a split.
 
-    Args:
-        rows: Number of rows.
-        groups: Number of groups.
-        tokens: Tokens of all rows.
-        target_tokens: Tokens that are learned (training) or scored (validation, test).
-        cut: Rows whose end was cut off.
-        only_last: Rows of which only the last answer is learned, since the template rewrites the earlier ones.
-        fingerprint: SHA-256, in hex, of the token ids and labels of these rows.
+    `only_last` are rows of which only the last answer is learned, since the template rewrites the earlier ones. The
+    fingerprint is the SHA-256, in hex, of the token ids and labels of these rows.
     """
 
     rows: int
@@ -44,30 +38,12 @@ class PartReport:
 
 @dataclass(frozen=True)
 class DataReport:
-    """Counts of the data of a run.
+    """Counts of the data of a run; rows of a source are those within `max_characters`, a long plain text is several.
 
-    Args:
-        source: Source as the user wrote it.
-        rows: Rows of the source within `max_characters`; a long plain text counts as several.
-        groups: Groups of these rows.
-        max_length: Maximum tokens of a row.
-        dropped: Rows left out as longer than that, among the rows that the split tried.
-        nothing_learned: Rows left out as no learned token remains, among the rows that the split tried.
-        left_over: Rows of held-out groups that are in no part.
-        parts: Counts of "train", "validation" and "test".
-        fingerprint: SHA-256, in hex, of the token ids and labels of all parts.
-        held_out: Source of each held-out part that has one of its own, by part.
-        held_out_rows: Number of rows read from each of these, by part.
-        too_many_characters: Rows of the source left out for more than `max_characters` characters.
-        asked_elsewhere: Rows in no part, because a row held out from another source has the same group or prompt.
-        skipped: Place and fault of each row that could not be read and was left out (`skip_bad_rows`), by source.
-        tools_as_text: Rows whose tools and calls are written as text, as the chat template has no place for them.
-        by_default: Held-out parts whose number of rows was not given.
-        sources: Of several training sources each one's rows, and how many of them are in each part, by name.
-        no_end: Why no end of an answer is learned; empty where one is, or where all rows are plain texts.
-        wanted: Training rows that `train_rows` asks for, if fewer are there; else `None`.
-        notes: What to know of the files: encoding, delimiter, held-out files read as training rows, rows shared.
-        unread: Number of rows with something in each column that is not read, of at most `COLUMNS` + 1 columns.
+    `dropped` rows are too long, `nothing_learned` ones have no learned token left, both among rows that the split
+    tried. `left_over` rows are of held-out groups, `asked_elsewhere` ones share one with a row that is held out
+    from another source. `held_out` names the source of a part that has its own. `by_default` are parts whose number
+    of rows was not given, `wanted` is `train_rows` if fewer are there, and `no_end` why no end of an answer is learned.
     """
 
     source: str

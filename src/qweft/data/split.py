@@ -33,12 +33,9 @@ class Share:
 class Split:
     """The training, validation and test parts; no group is in two of them.
 
-    Args:
-        train: Training rows, shuffled by the seed alone, so the first n are the same for any number of training rows.
-        validation: Rows for choosing learning rates and checkpoints.
-        test: Rows for the reported results.
-        left_over: Unused rows in held-out groups: training on them would leak the test.
-        asked_elsewhere: Unused rows of training sources with the group or prompt of a row held out from another source.
+    Training rows are shuffled by the seed alone, so the first n are the same for any number of them. Rows `left_over`
+    are of held-out groups: training on them would leak the test. Rows `asked_elsewhere` have the group or prompt of a
+    row held out from another source.
     """
 
     train: tuple[Conversation, ...]

@@ -67,13 +67,7 @@ _BOXED = re.compile(r"\\(?:boxed|fbox)\s*\{")
 
 @dataclass(frozen=True)
 class Number:
-    """A number in a text.
-
-    Args:
-        value: Exact value, without the percent sign.
-        is_percent: Whether a percent sign or "percent" follows it.
-        times: What it is multiplied by: π, a letter, both or nothing.
-    """
+    """A number in a text: its exact value without a percent sign, and what it is multiplied by: π, a letter or both."""
 
     value: Fraction
     is_percent: bool
@@ -85,13 +79,7 @@ Value = Number | str
 
 @dataclass(frozen=True)
 class FinalAnswer:
-    """A final answer in a text.
-
-    Args:
-        mark: Kind of mark: "####", "boxed", "<answer>", "said" ("the answer is"), or "" for the last number.
-        text: The marked text.
-        start: Position of the mark.
-    """
+    """A final answer in a text: its kind of mark ("" for the last number), the marked text, and the mark's position."""
 
     mark: str
     text: str

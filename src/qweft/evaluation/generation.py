@@ -271,11 +271,14 @@ def answers_to(
         found = greedy_together(model, [prompt.ids for prompt in prompts], ends, max_new_tokens, batch)
     return [
         Answer(
-            prompt.shown, prompt.reference, tokenizer.decode(new.ids, skip_special_tokens=True).strip(), new.is_cut,
-            prompt.in_thought,
+            prompt=prompt.shown,
+            reference=prompt.reference,
+            generated=tokenizer.decode(new.ids, skip_special_tokens=True).strip(),
+            is_cut=new.is_cut,
+            in_thought=prompt.in_thought,
         )
         for prompt, new in zip(prompts, found, strict=True)
-    ]  # fmt: skip
+    ]
 
 
 def end_tokens(model: torch.nn.Module, tokenizer: Any) -> set[int]:

@@ -1,6 +1,5 @@
 """Results of evaluating an adapter and its base model, as JSON and as a table."""
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,24 +19,8 @@ from qweft.text import many
 class Evaluation:
     """Results of the base model and the adapted model on the same rows.
 
-    Args:
-        adapter: The adapter's folder.
-        model: Origin of the base model.
-        dtype: Dtype of the base model's weights.
-        device: Device of the evaluation.
-        data: Source of the data.
-        split: The held-out rows, "validation" or "test".
-        base: The base model's loss.
-        adapted: The adapted model's loss.
-        scores: All scores, the loss first.
-        base_answers: The base model's answers.
-        adapted_answers: The adapted model's answers to the same prompts.
-        judged: Results of the metrics for each answered row, by metric.
-        shown: Number of answers to show in the terminal.
-        max_new_tokens: Maximum length of an answer in tokens.
-        forgetting: Both models' losses on the other data; `None` if not requested.
-        harness: Both models' results of lm-evaluation-harness; `None` if not requested.
-        left_out: Rows of the data that are cut or in no part, in words.
+    `judged` has the results of the metrics for each answered row, `shown` is the number of answers for the terminal.
+    `forgetting` has both models' losses on the other data, `harness` their results of lm-evaluation-harness.
     """
 
     adapter: Path
@@ -63,8 +46,8 @@ class Evaluation:
         answers = [
             {
                 **base.to_json(),
-                "generated": {"base": base.generated, "adapted": adapted.generated},
-                "is_cut": {"base": base.is_cut, "adapted": adapted.is_cut},
+                "generated": _of_both(base.generated, adapted.generated),
+                "is_cut": _of_both(base.is_cut, adapted.is_cut),
                 **judged,
             }
             for base, adapted, judged in zip(self.base_answers, self.adapted_answers, self.judged, strict=True)
@@ -80,11 +63,11 @@ class Evaluation:
             "left_out": list(self.left_out),
             "base": asdict(self.base),
             "adapted": asdict(self.adapted),
-            "scores": [each.to_json() for each in self.scores],
+            "scores": list(map(asdict, self.scores)),
             "max_new_tokens": self.max_new_tokens,
             "answers": answers,
-            **({} if self.forgetting is None else {"forgetting": _of_both(list(map(asdict, self.forgetting)))}),
-            **({} if self.harness is None else {"lm_eval": _of_both(self.harness)}),
+            **({} if self.forgetting is None else {"forgetting": _of_both(*map(asdict, self.forgetting))}),
+            **({} if self.harness is None else {"lm_eval": _of_both(*self.harness)}),
         }
 
     def describe(self) -> Group:
@@ -100,11 +83,8 @@ class Evaluation:
         pairs = list(zip(self.base_answers, self.adapted_answers, strict=True))
         for base, adapted in pairs[: self.shown]:
             text = Text()
-            for title, answer in (
-                ("reference", base.reference),
-                ("base", base.generated),
-                ("adapted", adapted.generated),
-            ):
+            answers = {"reference": base.reference, "base": base.generated, "adapted": adapted.generated}
+            for title, answer in answers.items():
                 text.append(f"{title}: ", style="bold").append(f"{answer}\n")
             panels.append(Panel(text, title=Text(base.prompt[-200:]), title_align="left"))
         return Group(table, *(Text(note) for note in self._notes()), *panels)
@@ -125,8 +105,8 @@ class Evaluation:
         return [*notes, *self.left_out]
 
 
-def _of_both(pair: Sequence[Any]) -> dict[str, Any]:
-    return {"base": pair[0], "adapted": pair[1]}
+def _of_both(base: Any, adapted: Any) -> dict[str, Any]:
+    return {"base": base, "adapted": adapted}
 
 
 def _cells(score: Compared) -> list[str]:

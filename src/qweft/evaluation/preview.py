@@ -18,7 +18,7 @@ from qweft.evaluation.answer_scores import check_rows
 from qweft.evaluation.loss import check_room
 from qweft.evaluation.run import LENGTH, checked_sections, other_rows
 from qweft.evaluation.saved import put_on_by_peft
-from qweft.evaluation.unseen import held_out_data
+from qweft.evaluation.subject import held_out_data
 from qweft.models.config import ModelConfig
 from qweft.models.load import LoadedModel, load_model
 from qweft.text import many

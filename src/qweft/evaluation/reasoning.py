@@ -36,17 +36,11 @@ class Solution:
 
 @dataclass(frozen=True)
 class Reasoned:
-    """Scores of one answer.
+    """Scores of one answer: of its value, form and chain of thought, and the text of its final answer.
 
-    Only an answer that was not cut can be strict or complete. If it or the reference has a thought, its own must be
-    closed.
-
-    Args:
-        is_accurate: Whether the final answer has the reference's value.
-        is_strict: Whether it also has the reference's mark, with the value alone after ####.
-        has_whole_chain: Whether the chain has at least one step and, without a thought, a final answer ends it.
-        has_whole_answer: Whether there is a final answer, marked if the reference's is.
-        found: Text of the final answer; `None` without one.
+    A strict answer has the reference's mark too, with the value alone after ####. A whole chain has at least one step
+    and, without a thought, a final answer ends it. Only an answer that was not cut can be strict or complete. If it or
+    the reference has a thought, its own must be closed.
     """
 
     is_accurate: bool

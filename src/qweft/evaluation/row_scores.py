@@ -30,12 +30,7 @@ class HeldOutLoss:
 
 @dataclass(frozen=True)
 class RowScore:
-    """A model's predictions on one row.
-
-    Args:
-        total: Sum of -log p over the row's targets, in nats.
-        predicted: The most probable token at each target.
-    """
+    """A row's sum of -log p over its targets, in nats, and the most probable token at each target."""
 
     total: float
     predicted: tuple[int, ...]

@@ -2,8 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,13 +15,7 @@ DRAWS = 1000
 
 @dataclass(frozen=True)
 class Score:
-    """A score of one model.
-
-    Args:
-        value: The score.
-        standard_error: Standard error over rows; `None` for fewer than two rows, or if it is unknown.
-        rows: Number of rows.
-    """
+    """A score of one model; its standard error over rows is `None` for fewer than two rows, or if it is unknown."""
 
     value: float
     standard_error: float | None
@@ -31,15 +24,9 @@ class Score:
 
 @dataclass(frozen=True)
 class Compared:
-    """One score of the base model and the adapted model.
+    """One score of both models, and adapted minus base, with a standard error paired by rows.
 
-    Args:
-        name: Name of the score.
-        base: The base model's score.
-        adapted: The adapted model's score.
-        difference: Adapted minus base, with a standard error paired by rows.
-        unit: "%" for shares and other values from 0 to 100, else the unit, or empty.
-        note: Details that the name leaves out.
+    The unit is "%" for shares and other values from 0 to 100. The note has details that the name leaves out.
     """
 
     name: str
@@ -48,10 +35,6 @@ class Compared:
     difference: Score
     unit: str = ""
     note: str = ""
-
-    def to_json(self) -> dict[str, Any]:
-        """Return all fields as JSON can hold them."""
-        return asdict(self)
 
 
 def mean(values: Sequence[float]) -> Score:
@@ -76,16 +59,8 @@ def compare_statistics(
 ) -> Compared:
     """Compare two models by a score of all rows together, with bootstrap standard errors.
 
-    Rows are drawn with replacement `DRAWS` times, the same for both models and at every call. The standard error is the
-    standard deviation of the score over the draws.
-
-    Args:
-        name: Name of the score.
-        base: Statistics of each row for the base model, (rows, statistics).
-        adapted: The same for the adapted model.
-        score: From the sums of the statistics over rows, (statistics,), to the score.
-        unit: As in `Compared`.
-        note: As in `Compared`.
+    Statistics are (rows, statistics), and `score` takes their sums over rows. Rows are drawn with replacement `DRAWS`
+    times, the same for both models and at every call. The error is the standard deviation of the score over the draws.
     """
     rows = len(base)
     weights = np.random.default_rng(0).multinomial(rows, np.full(rows, 1 / rows), size=DRAWS)

@@ -2,18 +2,19 @@
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from qweft.claims import State, check_state, state_of
 from qweft.data.config import DataConfig
-from qweft.data.load import Data
+from qweft.data.load import Data, load_data
 from qweft.data.tokens import Encoded
 from qweft.evaluation.checks import check_evaluation
 from qweft.evaluation.config import EvaluationConfig
+from qweft.evaluation.loss import check_room
 from qweft.evaluation.saved import base_model, changed, put_on, weights_of
-from qweft.evaluation.unseen import held_out_data
+from qweft.evaluation.unseen import check_unseen
 from qweft.models.config import ModelConfig
 from qweft.models.load import LoadedModel, load_model
 
@@ -48,6 +49,17 @@ class Subject:
     def check_same(self) -> None:
         """Raise if another command has replaced the adapter since it was loaded."""
         check_state(self.adapter, self.state)
+
+
+def held_out_data(
+    adapter: Path, overrides: Mapping[str, Any], config: DataConfig, loaded: LoadedModel, split: str
+) -> Data:
+    """Load the rows to judge an adapter on, which it did not see and its base model has room for."""
+    # with one training row the others stay unread
+    data = load_data(config if config.sources is not None else replace(config, train_rows=1), loaded.tokenizer)
+    check_unseen(adapter, overrides, data, split, loaded.tokenizer)
+    check_room(loaded.model, data.held_out(split))
+    return data
 
 
 def load_subject(

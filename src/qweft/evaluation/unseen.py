@@ -1,7 +1,6 @@
 """Whether an adapter was trained on rows that it is to be judged on."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,20 +8,7 @@ from qweft.data.checks import may_share
 from qweft.data.config import DataConfig
 from qweft.data.load import Data, load_data
 from qweft.errors import QweftError
-from qweft.evaluation.loss import check_room
 from qweft.evaluation.record import is_own_run, recorded_rows, run_config, tell
-from qweft.models.load import LoadedModel
-
-
-def held_out_data(
-    adapter: Path, overrides: Mapping[str, Any], config: DataConfig, loaded: LoadedModel, split: str
-) -> Data:
-    """Load the rows to judge an adapter on, which it did not see and its base model has room for."""
-    # with one training row the others stay unread
-    data = load_data(config if config.sources is not None else replace(config, train_rows=1), loaded.tokenizer)
-    check_unseen(adapter, overrides, data, split, loaded.tokenizer)
-    check_room(loaded.model, data.held_out(split))
-    return data
 
 
 def check_unseen(adapter: Path, overrides: Mapping[str, Any], data: Data, split: str, tokenizer: Any) -> None:

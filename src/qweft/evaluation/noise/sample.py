@@ -21,17 +21,11 @@ Which = Literal["all", "targets"]
 
 @dataclass(frozen=True)
 class Sample:
-    """What is measured at each setting.
+    """What is measured at each setting: rows, answers, and positions of the measured tokens in each row.
 
-    Args:
-        kind: "all" tokens that the loss of a row depends on, only the tokens that predict "targets", or single tokens
-            "drawn" at random.
-        rows: Indices of the rows.
-        answers: Number of conversations to answer, from the first.
-        tokens: Positions of the measured tokens in each row.
-        circuits: Upper bound on the total number of circuits.
-        calls: Most tokens that each call of a layer measures. Circuits of one call can share a job. Those of two calls
-            cannot, since a layer reads the results of the previous one.
+    It is "all" tokens that the loss of a row depends on, only those that predict "targets", or single tokens "drawn" at
+    random. `calls` has the most tokens that each call of a layer measures. Circuits of one call can share a job; those
+    of two calls cannot, since a layer reads the results of the previous one.
     """
 
     kind: Literal["all", "targets", "drawn"]
