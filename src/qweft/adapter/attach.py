@@ -8,12 +8,10 @@ from typing import Any
 
 from peft import PeftConfig, TaskType, get_peft_model
 from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
-from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 from qweft.adapter.config import QwthnConfig
-from qweft.adapter.model import check_is_called
 from qweft.errors import QweftError
 from qweft.internals.peft import HAS_ADAPTERS
 from qweft.method.checks import check_order, closest
@@ -92,9 +90,6 @@ def check_targets(model: nn.Module, config: PeftConfig) -> None:
             )
     _check_trained_whole(model, getattr(config, "modules_to_save", None) or [])
     _check_tokens(model, config)
-    topk, vectors = getattr(config, "topk", None), getattr(config, "num_vectors", None)
-    if config.peft_type == "VBLORA" and topk is not None and vectors is not None and topk > vectors:
-        raise QweftError(f"topk {topk} is above num_vectors {vectors}; give at most as many")
     start = str(getattr(config, "init_lora_weights", "")).lower()
     if start in ("olora", "loftq") and any(isinstance(module, Conv1D) for module in model.modules()):
         raise QweftError(
@@ -149,14 +144,6 @@ def attach(model: nn.Module, config: PeftConfig) -> Any:
     except REFUSALS as error:
         way = f"; its linear layers are {', '.join(linear_names(model))}" if "target_modules" in str(error) else ""
         raise QweftError(f"the adapter cannot be put on this model: {error}{way}") from error
-    try:
-        for path, layer in adapted.base_model.named_modules():
-            parent, _, name = path.rpartition(".")
-            if isinstance(layer, BaseTunerLayer) and not parent.endswith("base_layer"):  # an adapted parent reads both
-                check_is_called(adapted.base_model.get_submodule(parent), name, path, loaded=config.inference_mode)
-    except QweftError:
-        detach(adapted)
-        raise
     return adapted
 
 

@@ -39,21 +39,6 @@ def _name_rows(_module: nn.Module, args: Any, kwargs: Any, adapter_names: list[s
     return args, kwargs
 
 
-READS_WEIGHT = {
-    "MambaMixer": {"dt_proj"},
-    "FalconMambaMixer": {"dt_proj"},
-    "JambaMambaMixer": {"dt_proj"},
-    "WavLMAttention": {"q_proj", "k_proj", "v_proj", "out_proj"},
-    "MultiheadAttention": {"out_proj"},
-    "MobileBertLMPredictionHead": {"dense", "decoder"},
-    "LongcatFlashTopkRouter": {"classifier"},
-}
-"""Classes of transformers and torch that multiply by the weights of these layers without calling them.
-
-`batched_build` warns of others when they are trained.
-"""
-
-
 def _warn_of_the_fast_path(parent: nn.Module, path: str) -> None:
     if isinstance(parent, nn.TransformerEncoderLayer):
         warnings.warn(
@@ -61,18 +46,6 @@ def _warn_of_the_fast_path(parent: nn.Module, path: str) -> None:
             "the adapter; call torch.backends.mha.set_fastpath_enabled(False)",
             stacklevel=2,
         )
-
-
-def check_is_called(parent: nn.Module, name: str, path: str, loaded: bool) -> None:
-    """Refuse a layer that its parent never calls, since its adapter would have no effect; warn for a saved adapter."""
-    kind, package = type(parent).__name__, type(parent).__module__.partition(".")[0]
-    if package not in ("torch", "transformers") or name not in READS_WEIGHT.get(kind, ()):
-        return
-    said = f"{kind} reads the weight of {path} without calling the layer, so an adapter on it has no effect"
-    if loaded:
-        warnings.warn(f"{said}; those of its other layers work", stacklevel=2)
-        return
-    raise QweftError(f"{said}; leave {name} out of target_modules, or name it in exclude_modules")
 
 
 class QwthnModel(BaseTuner):
@@ -163,7 +136,6 @@ class QwthnModel(BaseTuner):
                 f"target module {current_key} is a {type(base).__name__}; QWTHN adapts nn.Linear, transformers' Conv1D "
                 "and quantized linear layers: name such layers in target_modules"
             )
-        check_is_called(parent, target_name, current_key, peft_config.inference_mode)
         _warn_of_the_fast_path(parent, current_key)
         layer = QwthnLinear(target, adapter_name, peft_config, r, alpha, **get_quantization_kwargs(self))
         if adapter_name not in self.active_adapters:

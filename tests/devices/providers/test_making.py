@@ -31,9 +31,9 @@ def test_a_missing_package_is_told_with_the_way_to_install_it(monkeypatch, name,
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("pennylane:default.qubt", "no device default.qubt; there are default.qubit"),
-        ("pennylane:ionq.simulator", "pip install pennylane-ionq"),
-        ("pennylane:braket.aws.qubit", "pip install amazon-braket-pennylane-plugin"),
+        ("pennylane:default.qubt", "no device default.qubt.*default.qubit"),
+        ("pennylane:ionq.simulator", "install its plugin"),
+        ("pennylane:braket.aws.qubit", "install its plugin"),
     ],
 )
 def test_a_device_that_pennylane_does_not_have(name, words):

@@ -25,20 +25,6 @@ from qweft.text import near
 SIMULATORS = {"default.qubit": 1, "default.mixed": 2, "lightning.qubit": 1, "lightning.gpu": 1, "lightning.kokkos": 1}
 """Devices that take many circuits in one call: name to k, where n qubits take 2^(k n) numbers."""
 
-PLUGINS = {
-    "aqt": "pennylane-aqt",
-    "braket": "amazon-braket-pennylane-plugin",
-    "cirq": "pennylane-cirq",
-    "ionq": "pennylane-ionq",
-    "iqm": "pennylane-iqm",
-    "lightning": "pennylane-lightning",
-    "qiskit": "pennylane-qiskit",
-    "qrack": "pennylane-qrack",
-    "quantinuum": "pennylane-quantinuum",
-    "rigetti": "pennylane-rigetti",
-}
-"""Package that provides devices, by the first part of their names."""
-
 NUMBERS_AT_A_TIME = 2**22
 """Numbers per batch: 64 MiB in complex128."""
 
@@ -225,9 +211,8 @@ def make(name: str, target: str, settings: DeviceSettings) -> Device:
     require("pennylane", "pennylane", f"device {name}")
     there = sorted(point.name for point in entry_points(group="pennylane.plugins"))
     if target not in there:
-        package = PLUGINS.get(target.partition(".")[0])
-        way_out = f"pip install {package}" if package else f"there are {', '.join(near(target, there, 3) or there)}"
-        raise DeviceError(f"PennyLane has no device {target}; {way_out}")
+        known = ", ".join(near(target, there, 3) or there)
+        raise DeviceError(f"PennyLane has no device {target}; install its plugin, or name one of {known}")
     if settings.noise is not None and target != "default.mixed":
         raise DeviceError(
             f"device {name} takes no noise model, got {settings.noise}; use pennylane:default.mixed, or leave noise out"
