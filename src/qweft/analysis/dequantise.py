@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from statistics import median
 from typing import Any
@@ -52,10 +52,6 @@ class Dequantised:
     fits: Mapping[Kind, Replacement]
     left_out: Mapping[Kind, str]
 
-    def to_json(self) -> dict[str, Any]:
-        """Return all fields as JSON-compatible values."""
-        return asdict(self)
-
 
 @dataclass(frozen=True)
 class _Seen:
@@ -100,33 +96,20 @@ def dequantise(model: Any, rows: Sequence[Encoded], pad_token_id: int) -> Dequan
             limit = f"{MOST_TERMS:,} are fitted" if count > MOST_TERMS else f"{tokens:,} tokens are there"
             left_out[kind] = f"it has {count:,} terms, and at most {limit}"
             continue
-        replacement = _replaced(model, kind, count, seen, judge, (base, adapter) if is_clear else None)
-        if math.isfinite(replacement.loss):
-            fits[kind] = replacement
-        else:
+        made: dict[str, FittedCircuit] = {name: fitted(kind, each.circuit, *each.fit) for name, each in seen.items()}
+        with _instead(model, made):
+            judged = judge(model)
+        if not math.isfinite(loss := loss_of(judged).loss):
             left_out[kind] = "with it the loss is beyond what a number holds"
+            continue
+        kept, kept_error = None, None
+        if is_clear:
+            shares = zip(base, adapter, judged, strict=True)
+            kept, kept_error = ratio([(one.total - new.total, one.total - two.total) for one, two, new in shares])
+        missed = median(unexplained(made[name], each.circuit, *each.judge) for name, each in seen.items())
+        fits[kind] = Replacement(count, loss, kept, kept_error, missed)
     losses = loss_of(base).loss, loss_of(adapter).loss
     return Dequantised(len(seen), half, len(rows) - half, tokens, *losses, gain, error, fits, left_out)
-
-
-def _replaced(
-    model: Any,
-    kind: Kind,
-    count: int,
-    seen: Mapping[str, _Seen],
-    judge: Judge,
-    scores: tuple[Sequence[RowScore], Sequence[RowScore]] | None,
-) -> Replacement:
-    """Return what is left with fits of a kind; scores of the base model and the adapter, if the gain is clear."""
-    fits: dict[str, FittedCircuit] = {name: fitted(kind, each.circuit, *each.fit) for name, each in seen.items()}
-    with _instead(model, fits):
-        judged = judge(model)
-    kept, error = None, None
-    if scores is not None:
-        shares = zip(*scores, judged, strict=True)
-        kept, error = ratio([(one.total - new.total, one.total - two.total) for one, two, new in shares])
-    missed = median(unexplained(fits[name], each.circuit, *each.judge) for name, each in seen.items())
-    return Replacement(count, loss_of(judged).loss, kept, error, missed)
 
 
 @contextmanager
@@ -163,13 +146,9 @@ def _see(
     for name, core in cores.items():
         first, second = parts[name][: ends[name]], parts[name][ends[name] :]
         if first and second:  # no token reached the others
-            seen[name] = _Seen(_circuit_of(core), _values(core, first), _values(core, second))
+            assert core.circuit is not None  # `circuit_layers` has no others
+            seen[name] = _Seen(core.circuit, _values(core, first), _values(core, second))
     return seen, scores
-
-
-def _circuit_of(core: FunctionCore) -> Circuit:
-    assert core.circuit is not None  # `circuit_layers` has no others
-    return core.circuit
 
 
 def _values(core: Any, parts: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -177,4 +156,4 @@ def _values(core: Any, parts: Sequence[torch.Tensor]) -> tuple[torch.Tensor, tor
     c = torch.cat(list(parts))
     if not bool(c.isfinite().all()):
         raise QweftError("the inputs of a circuit are beyond what a number holds; train the adapter with a lower rate")
-    return c, expectation_values(_circuit_of(core), c, core.angles.detach().cpu().double())
+    return c, expectation_values(core.circuit, c, core.angles.detach().cpu().double())

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from statistics import fmean
 from typing import Any, Literal
 
@@ -85,7 +85,7 @@ class Inspection:
             | {
                 "layers": [layer.to_json() for layer in self.layers],
                 "means": means(self.layers),
-                "dequantised": self.dequantised and self.dequantised.to_json(),
+                "dequantised": self.dequantised and asdict(self.dequantised),
                 "chips": self.chips and self.chips.to_json(),
             }
         )

@@ -60,7 +60,6 @@ def run(call: Call) -> None:
     check_places(data)
     check_model(config.model, needs_weights=False)
     from qweft.data.check import check_data
-    from qweft.data.describe import describe
     from qweft.evaluation.loss import check_room
     from qweft.evaluation.record import tell
     from qweft.models.load import load_model, load_tokenizer
@@ -71,7 +70,7 @@ def run(call: Call) -> None:
     except QweftError as error:  # no fault of the data
         tell(f"note: the rows are not held against the model's positions: {error}")
     checked = check_data(data, load_tokenizer(source), source.name, room)
-    call.answer(checked.to_json, lambda: describe(checked))
+    call.answer(checked.to_json, checked.describe)
 
 
 def _check(verb: str, sources: list[str], data: Mapping[str, Any]) -> None:
@@ -85,7 +84,7 @@ def _check(verb: str, sources: list[str], data: Mapping[str, Any]) -> None:
 
 
 def _list(call: Call) -> None:
-    from qweft.data.describe import describe_sources
+    from qweft.data.check import describe_sources
     from qweft.data.embedded import EMBEDDED_DATA, PREFIX
     from qweft.data.hub import NAMED
 

@@ -1,4 +1,4 @@
-"""Check of data before training: formats, lengths, split, overlap, and examples of learned text."""
+"""Check of data before training: formats, lengths, split, overlap, examples of learned text; and the named data."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -6,11 +6,19 @@ from dataclasses import asdict, dataclass
 from statistics import quantiles
 from typing import Any
 
+from rich.console import Group
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
 from qweft.data.config import DataConfig
 from qweft.data.conversation import Conversation, folded
+from qweft.data.embedded import EMBEDDED_DATA, PREFIX
+from qweft.data.hub import NAMED
 from qweft.data.load import has_room, load_data, read_conversations
 from qweft.data.template import with_template
 from qweft.data.tokens import IGNORED, Encoded, fit, learn_all, target_tokens, tokenise, windows
+from qweft.text import many
 
 STRETCH = 12
 """Length of the token n-grams that are compared for overlap."""
@@ -18,6 +26,9 @@ SHARE = 0.5
 """A row is reported if at least this share of its n-grams is in training rows."""
 SHOWN = 3
 """Number of example rows."""
+LONGEST_STRETCH = 600
+"""Maximum characters of a span in the examples; the middle of a longer one is left out."""
+NO_TEST = "no test rows: training judges on them; raise data.test_rows, or give it --evaluation.split validation"
 
 
 @dataclass(frozen=True)
@@ -28,6 +39,18 @@ class Overlap:
     prompts: int
     answers: int
     stretches: int
+
+    def describe(self, name: str) -> str:
+        """Return a sentence on a part of this name."""
+        counts = (
+            (self.prompts, "with a training row's prompt"),
+            (self.answers, "with a training row's answer"),
+            (self.stretches, "of which half or more stands in training rows, in stretches of 12 tokens"),
+        )
+        shared = [f"{many(count, 'row')} {what}" for count, what in counts if count]
+        if not shared:
+            return f"{name}: none of its {many(self.rows, 'row')} stands in the training rows"
+        return f"{name}, of {many(self.rows, 'row')}: {'; '.join(shared)}"
 
 
 def overlap(train: Sequence[Conversation], held_out: Sequence[Conversation], tokenizer: Any) -> Overlap:
@@ -65,6 +88,13 @@ class Stretch:
     text: str
     is_learned: bool
 
+    def add_to(self, text: Text) -> None:
+        """Add the span to a terminal's text, shortened."""
+        shown, half = self.text, LONGEST_STRETCH // 2
+        if len(shown) > LONGEST_STRETCH:
+            shown = f"{shown[:half]} [... {len(shown) - 2 * half:,} characters ...] {shown[-half:]}"
+        text.append(f"⟦{shown}⟧" if self.is_learned else shown, style="bold green" if self.is_learned else "dim")
+
 
 @dataclass(frozen=True)
 class DataCheck:
@@ -91,6 +121,43 @@ class DataCheck:
     def to_json(self) -> dict[str, Any]:
         """Return the findings as a dict for JSON."""
         return asdict(self)
+
+    def describe(self) -> Group:
+        """Return the findings for the terminal."""
+        formats = ", ".join(f"{many(count, 'row')} of {name}" for name, count in self.formats.items())
+        if several := sum(count for answers, count in self.turns.items() if answers > 1):
+            formats += f"; {many(several, 'row')} with several answers, at most {max(self.turns)}"
+        lengths = Table(title="tokens of a row", title_justify="left")
+        lengths.add_column("")
+        for name in self.lengths:
+            lengths.add_column(name, justify="right")
+        for name, of in (("whole", self.lengths), ("learned", self.learned)):
+            lengths.add_row(name, *(f"{number:,}" for number in of.values()))
+        rows = [Text() for _ in self.shown]
+        for row, text in zip(self.shown, rows, strict=True):
+            for stretch in row:
+                stretch.add_to(text)
+        return Group(
+            Text(f"{self.source}: {formats}"),
+            Text(self._limit()),
+            lengths,
+            Text(self.split),
+            *([] if self.held_out["test"] else [Text(NO_TEST)]),
+            *(Text(part.describe(name)) for name, part in self.overlaps.items()),
+            Text(f"\n{many(len(rows), 'row')} as {self.model} sees them; learned is what stands in ⟦ ⟧:"),
+            *map(Panel, rows),
+        )
+
+    def _limit(self) -> str:
+        """Return a sentence on the rows that are longer than the limit."""
+        limit = f"{self.max_length:,} tokens"
+        if not self.longer:
+            return f"no row is longer than {limit}"
+        share = f"{many(self.longer, 'row')} of {self.rows:,} ({100 * self.longer / self.rows:.1f}%)"
+        if self.overlong == "drop":
+            return f"{share}, longer than {limit}, would be left out (data.overlong drop)"
+        lost = f"; of {many(self.lost, 'row')} no learned token would be left" if self.lost else ""
+        return f"{share}, longer than {limit}, would be cut there{lost}"
 
 
 def check_data(
@@ -145,3 +212,18 @@ def stretches(row: Encoded, tokenizer: Any) -> tuple[Stretch, ...]:
             spans.append(Stretch(str(tokenizer.decode(ids[first:place])), labels[first] != IGNORED))
             first = place
     return tuple(spans)
+
+
+def describe_sources() -> Group:
+    """Return the list of data sets that have a name."""
+    lines: list[Text] = []
+    for name, rows in EMBEDDED_DATA.items():
+        about = (rows.__doc__ or "").splitlines()[0].removeprefix("Yield ").rstrip(".")
+        lines += [Text(f"embedded:{name}", style="bold"), Text(f"  {about}; from a Python package")]
+    lines += [
+        Text(f"embedded:{PREFIX}TASK", style="bold"),
+        Text("  Any task of reasoning-gym whose entries have a text answer, with its verifier; from a Python package"),
+    ]
+    for each in NAMED:
+        lines += [Text(each.name, style="bold"), Text(f"  {each.about}; from the hub, {each.source}")]
+    return Group(*lines, Text("\nA copy of one of the hub's: --data.source NAME --data.file FILE"))

@@ -52,12 +52,9 @@ class ExportConfig:
 
 def check_export(config: ExportConfig) -> None:
     """Check value ranges."""
-    if config.calibration_tokens < 1:
-        raise QweftError(
-            f"calibration_tokens must be at least 1, got {config.calibration_tokens}; 16384 is the default"
-        )
-    if config.distill_steps < 0:
-        raise QweftError(f"distill_steps must be 0 or more, got {config.distill_steps}")
+    for name, least in (("calibration_tokens", 1), ("distill_steps", 0)):
+        if getattr(config, name) < least:
+            raise QweftError(f"{name} must be at least {least}, got {getattr(config, name)}")
     if not config.distill_learning_rate > 0:
         raise QweftError(f"distill_learning_rate must be above 0, got {config.distill_learning_rate}")
     if config.distill_learning_rate != ExportConfig.distill_learning_rate and not config.distill_steps:
