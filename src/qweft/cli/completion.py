@@ -17,15 +17,7 @@ DEVICES = ("exact", "shots", "noisy")
 SUGGESTED = {"model.device": MACHINES, "device": DEVICES, "training.device": DEVICES}
 """Words for options whose type allows any text."""
 BASH = """
-_qweft() { # bash takes --key=value apart at its =, and behind a point goes a key without a space
-    local -a typed=("${COMP_WORDS[@]}")
-    local -a COMP_WORDS=("${typed[0]}")
-    local each last=$COMP_CWORD
-    for ((each = 1; each <= last; each++)); do
-        if [[ ${typed[each]} != = ]]; then COMP_WORDS+=("${typed[each]}"); fi
-    done
-    if [[ ${typed[last]} == = ]]; then COMP_WORDS+=(''); fi
-    local COMP_CWORD=$((${#COMP_WORDS[@]} - 1))
+_qweft() { # behind a point goes a key without a space
     _shtab_qweft
     if [[ ${#COMPREPLY[@]} -eq 1 && ${COMPREPLY[0]} == *. ]]; then compopt -o nospace 2>/dev/null; fi
 }

@@ -18,6 +18,7 @@ from qweft.environment import ALONE, share_said
 from qweft.errors import QweftError
 from qweft.method.effective import needs_rows_first
 from qweft.records import read_record, write_record
+from qweft.training.config import OF_DEVICES
 from qweft.training.loop import Fit, fit, planned_steps
 
 Pair = tuple[float, float]
@@ -87,21 +88,17 @@ def _seconds(
 
 
 def _pairs(entry: Mapping[str, Any]) -> tuple[Pair, Pair]:
-    """Return the times of a step and of the bases; files of earlier versions lack the latter."""
+    """Return the times of a step and of the bases."""
     (step, its_step), (bases, its_bases) = entry["seconds"], entry["basis_seconds"]
     return (float(step), float(its_step)), (float(bases), float(its_bases))
 
 
 def _key(context: Context, own: Method, other: Method) -> str:
     """Return a hash of what a step time depends on: not rates, seeds, numbers of steps or other methods."""
-    training = context.settings.training
-    work: list[Any] = [training.batch_size, training.batches_a_step, training.gradient_checkpointing]
-    decides = training.decides(needs_rows_first(own.adapter) or needs_rows_first(other.adapter))
-    if "basis_rows" in decides:
-        work.append(decides["basis_rows"])
-    # newer entries are omitted at their defaults, so that older files of times stay valid
-    what_more = ("packing", "device", "noise", "noise_scale", "shots", "gradient")
-    work += [{name: value} for name, value in decides.items() if name in what_more]
+    needs_rows = needs_rows_first(own.adapter) or needs_rows_first(other.adapter)
+    decides = context.settings.training.decides(needs_rows)
+    names = ("batch_size", "gradient_accumulation", "gradient_checkpointing", "basis_rows", "packing", *OF_DEVICES)
+    work = {name: decides.get(name) for name in names}
     return fingerprint(context, {"work": work, "adapters": [own.adapter, other.adapter]})
 
 

@@ -1,7 +1,7 @@
 """Config of the training, validation and test data."""
 
 from collections.abc import Mapping
-from dataclasses import MISSING, asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 TOGETHER = " + "
@@ -82,7 +82,7 @@ class DataConfig:
         if self.sources is not None:  # records and config files give mappings
             made = [SourceConfig(**each) if isinstance(each, dict) else each for each in self.sources]
             object.__setattr__(self, "sources", made)
-            if self.source == _default("source"):
+            if self.source == DataConfig.source:
                 object.__setattr__(self, "source", self.together)
 
     @property
@@ -107,14 +107,8 @@ class DataConfig:
         return own or self.source
 
     def decides(self) -> dict[str, Any]:
-        """Return all settings for the record of a run, without those of `OPTIONAL` that have their default.
-
-        An empty name in `columns` decides nothing: it leaves a column out.
-        """
-        settings = {each.name: getattr(self, each.name) for each in fields(self)}
-        settings["columns"] = {name: own for name, own in self.columns.items() if own}
-        kept = {name: value for name, value in settings.items() if name not in OPTIONAL or value != _default(name)}
-        return kept if self.sources is None else {**kept, "sources": [asdict(each) for each in self.sources]}
+        """Return all settings for the record of a run; an empty name in `columns`, which leaves one out, is none."""
+        return {**asdict(self), "columns": {name: own for name, own in self.columns.items() if own}}
 
     def sized(self, rows: Mapping[str, int]) -> "DataConfig":
         """Return the config with numbers of held-out rows where they are `None`.
@@ -132,23 +126,7 @@ class DataConfig:
 HELD_OUT = ("validation", "test")
 LEAST_HELD_OUT, MOST_HELD_OUT = 8, 64
 """Limits of a held-out part whose size is not given."""
-OPTIONAL = (
-    "validation_source",
-    "test_source",
-    "max_characters",
-    "template",
-    "learn",
-    "columns",
-    "skip_bad_rows",
-    "sources",
-)
-"""Settings that a record leaves out where they have their default."""
 
 
 def _share(rows: int) -> int:
     return min(MOST_HELD_OUT, max(LEAST_HELD_OUT, rows // 10))
-
-
-def _default(name: str) -> Any:
-    found = next(each for each in fields(DataConfig) if each.name == name)
-    return found.default if found.default_factory is MISSING else found.default_factory()

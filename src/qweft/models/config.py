@@ -26,9 +26,8 @@ class ModelConfig:
     quantization: Literal["4bit", "8bit"] | None = None
 
     def decides(self) -> dict[str, Any]:
-        """Return the settings that determine a result; quantization, which older records lack, only where it is set."""
-        settings = {"name": self.name, "source": self.source, "dtype": self.dtype}
-        return settings if self.quantization is None else {**settings, "quantization": self.quantization}
+        """Return the settings that determine a result."""
+        return {name: getattr(self, name) for name in ("name", "source", "dtype", "quantization")}
 
 
 class _Permission:

@@ -1,7 +1,7 @@
 """Config dataclasses of a training run."""
 
 import math
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from qweft.data.config import DataConfig
@@ -11,6 +11,8 @@ from qweft.models.config import ModelConfig
 
 MOST_BASIS_ROWS = 64
 """Largest number of rows for fixed bases that is chosen where none is given."""
+OF_DEVICES = ("device", "noise", "noise_scale", "shots", "gradient")
+"""Settings of circuits that are measured on a device."""
 MOST_BATCHES, STEPS_AN_EPOCH = 4, 16
 """Batches per optimizer step that are chosen where none are given, and the steps that an epoch should then have."""
 
@@ -113,24 +115,18 @@ class TrainingConfig:
         """Return the settings that determine the result, as records store them.
 
         Device settings are omitted if the exact engine runs the circuits. A noise model in a file counts by its
-        numbers. Options that are newer than some records are omitted at their first default, so that older records
-        still match. That of `basis_rows` was 64.
+        numbers.
 
         Args:
             fixed_bases: Whether an adapter takes its bases from rows.
         """
-        left_out = {name for name in ("learning_rates", "found_in_steps", "packing") if not getattr(self, name)}
-        rows = self.rows_for_bases() if fixed_bases else self.basis_rows
-        if rows in (None, MOST_BASIS_ROWS):
-            left_out.add("basis_rows")
-        if not self.measures:
-            left_out |= {"device", "noise", "noise_scale", "shots", "gradient"}
-        found = {each.name: getattr(self, each.name) for each in fields(self)} | {
-            "basis_rows": rows, "gradient_accumulation": self.batches_a_step
-        }  # fmt: skip
-        if self.measures and self.noise is not None:
-            found["noise"] = _noise_said(self.noise)
-        return {name: value for name, value in found.items() if name not in left_out}
+        settings = asdict(self) | {
+            "basis_rows": self.rows_for_bases() if fixed_bases else None,
+            "gradient_accumulation": self.batches_a_step,
+        }
+        if self.measures:
+            return settings | {"noise": self.noise and _noise_said(self.noise)}
+        return {name: value for name, value in settings.items() if name not in OF_DEVICES}
 
 
 def _noise_said(noise: str) -> str:
