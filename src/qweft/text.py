@@ -79,13 +79,7 @@ def some(names: Iterable[str]) -> str:
 
 
 def near(name: str, known: Iterable[str], most: int = 1, cutoff: float = 0.6) -> list[str]:
-    """Return at most some of the known names, those most similar to a name, best first.
-
-    `cutoff` is the least similarity, from 0 (any name) to 1 (equal names): the ratio of `difflib.SequenceMatcher`.
-
-    >>> near("qhta", ["qwthn", "qtha"])
-    ['qtha']
-    """
+    """Return at most some of the known names, those most similar to a name, best first."""
     return difflib.get_close_matches(name[:100], list(known), n=most, cutoff=cutoff)
 
 

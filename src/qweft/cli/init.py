@@ -52,10 +52,7 @@ def run(call: Call) -> None:
     if os.path.lexists(path):
         raise QweftError(f"{path} is there already; give another --output, or remove it")
     command = f"qweft compare {shlex.quote(str(path))}"
-    try:
-        write_bytes(path, commented(tree, command).encode())
-    except OSError as error:
-        raise QweftError(f"{path} cannot be written ({error.strerror}); give another --output") from error
+    write_bytes(path, commented(tree, command).encode())
     if unfit := unfit_of(model, options.preset):
         show(f"left out, as they do not go with this base model: {', '.join(unfit)}")
     show(f"written: {path}, {len(tree['methods'])} methods, budget {tree['budget']}\nrun it: {command}")

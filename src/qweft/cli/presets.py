@@ -15,9 +15,7 @@ For SmolLM2-135M on dialogues an adapter that is no preset is recommended: LoRA 
 
   --adapter.peft_type LORA --adapter.r 1 --adapter.target_modules all-linear
 
-After 250 steps (a pair that was not planned), and after 1,000 on more rows, it is equivalent within 0.5% to \
-the best of eight methods (docs/which-adapter.md). On sentences to put in order \
-rank 8 had a 4.7% lower loss, which is not shown (three seeds). `qweft compare DATA` asks the same on your own rows."""
+docs/which-adapter.md says on what it was measured. `qweft compare DATA` asks the same on your own rows."""
 
 
 def run(call: Call) -> None:
