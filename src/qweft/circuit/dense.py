@@ -294,13 +294,7 @@ def _expectations_of(inputs: torch.Tensor, matrices: torch.Tensor) -> torch.Tens
 def differentiable_gradients(
     function: Callable[..., torch.Tensor], arguments: Sequence[torch.Tensor], gradient: torch.Tensor
 ) -> tuple[torch.Tensor | None, ...]:
-    """Return the gradients to the arguments by plain operations, with a graph if they are to be differentiated again.
-
-    Args:
-        function: Computes the values again, by operations that PyTorch differentiates to any order.
-        arguments: Its arguments; those without `requires_grad` get `None`.
-        gradient: Gradient of the values.
-    """
+    """Return the gradients to the arguments by plain operations, with a graph if they are differentiated again."""
     again = torch.is_grad_enabled()
     with exact_products(gradient.device), torch.enable_grad():
         # copies in the graph, since one argument may depend on another

@@ -60,12 +60,7 @@ class Line:
 
 
 def lines(circuit: Circuit, longest: int) -> tuple[Line, ...]:
-    """Return the circuit cut into lines; a circuit without gates is one line without columns.
-
-    Args:
-        circuit: Any circuit.
-        longest: Largest number of columns in a line; a longer circuit continues in the next.
-    """
+    """Return the circuit cut into lines of at most `longest` columns, at least one line."""
     placed = [(part, column) for part in parts(circuit) for column in columns(part.gates, circuit.qubits)]
     found = []
     for start in range(0, max(1, len(placed)), longest):
@@ -83,9 +78,6 @@ def parts(circuit: Circuit) -> tuple[Part, ...]:
     """Split the circuit into what acts once at its beginning (an upload of the input) and a layer that repeats.
 
     The repetitions are equal except for the indices of trained angles, which all grow by the same amount.
-
-    Args:
-        circuit: Any circuit; one without equal layers is one part.
     """
     gates = circuit.gates
     leading = next((i for i, gate in enumerate(gates) if gate.source != "input"), len(gates))
@@ -100,10 +92,6 @@ def columns(gates: Sequence[Gate], qubits: int) -> list[Column]:
     """Return the gates in columns, each as far left as the gates before it on its wires allow.
 
     A gate on two wires also takes the wires between them, so that nothing is drawn across it.
-
-    Args:
-        gates: In the order in which they act.
-        qubits: Number of wires.
     """
     free = [0] * qubits  # the first free column on each wire
     found: list[Column] = []
@@ -135,11 +123,7 @@ def controls_and_targets(gate: Gate) -> tuple[tuple[int, ...], tuple[int, ...]]:
 
 
 def span(heights: Sequence[float]) -> tuple[float, float]:
-    """Return the ends of the line that connects a gate's dots and boxes.
-
-    Args:
-        heights: Heights of the gate's wires; the line goes up if the last is above the first.
-    """
+    """Return the ends of the line between a gate's dots and boxes; it goes up if the last wire is above the first."""
     ends = min(heights), max(heights)
     return ends if heights[0] <= heights[-1] else ends[::-1]
 
@@ -231,12 +215,7 @@ def circuit_svg(circuit: Circuit, name: str, longest: int = 12) -> str:
 
 
 def fitting(circuit: Circuit, width: float) -> int:
-    """Return the number of columns of gates that fit into a line of the SVG, at least 1.
-
-    Args:
-        circuit: Any circuit.
-        width: Width of the line in the SVG's units; headings are not counted and may be wider.
-    """
+    """Return the number of columns of gates that fit into a width of the SVG, at least 1; headings may be wider."""
     return max(1, int((width - LEFT - RIGHT) // (_box(circuit) + GAP)))
 
 

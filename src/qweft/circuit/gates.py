@@ -156,11 +156,5 @@ GATES: dict[str, GateKind] = {
 
 
 def spelled(template: str, wires: tuple[int, ...], angle: str) -> str:
-    """Return a statement of a text format, its qubits written q[i].
-
-    Args:
-        template: `GateKind.openqasm2`, `openqasm3` or `originir`.
-        wires: Wires of the gate.
-        angle: A number or a name.
-    """
+    """Return a statement of a text format, its qubits written q[i]; the angle is a number or a name."""
     return template.format(*(f"q[{wire}]" for wire in wires), angle=angle)

@@ -36,14 +36,7 @@ def final_states(circuit: Circuit, inputs: torch.Tensor, parameters: torch.Tenso
 
 
 def _acted_on(state: torch.Tensor, matrix: Matrix, axes: tuple[int, ...], controls: int) -> torch.Tensor:
-    """Return the state after a matrix acted on the last of these axes, controlled by the first ones.
-
-    Args:
-        state: (tokens, 2, ..., 2).
-        matrix: Entries that broadcast against the state without the axes.
-        axes: Axes of the gate's wires.
-        controls: Number of leading axes that control it.
-    """
+    """Return the state (tokens, 2, ..., 2) after a matrix acted on the last of the axes, controlled by the first."""
     if controls:
         rest, active = state.unbind(axes[0])
         return torch.stack([rest, _acted_on(active, matrix, _without_first(axes), controls - 1)], axes[0])

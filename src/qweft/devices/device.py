@@ -149,8 +149,8 @@ class Simulator(Device, ABC):
 
     def identity(self) -> str:
         """Return name, noise and seed."""
-        noise = "" if self._noise is None else self._noise.identity()
-        return f"{self.name} {noise} seed {self._seed}"
+        noise = "" if self._noise is None else f" {self._noise.identity()}"
+        return f"{self.name}{noise} seed {self._seed}"
 
     def check(self, shots: int | None) -> None:
         """Check the number of shots, which is optional.

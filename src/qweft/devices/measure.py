@@ -83,16 +83,9 @@ def measured(measurer: Measurer, circuit: Circuit, inputs: torch.Tensor, paramet
 
 
 def gradient_circuits(circuit: Circuit, tokens: int, inputs: bool = True, parameters: bool = True) -> int:
-    """Return the maximum number of circuits in a backward pass, excluding those of the forward pass.
+    """Return the most circuits of a backward pass, tokens (2 g_RY + 4 g_CRZ), where g gates need a gradient.
 
-    This is tokens (2 g_RY + 4 g_CRZ), where g counts the gates that need a gradient. The method's circuit with r = 4
-    and L = 2 takes 112 circuits per token.
-
-    Args:
-        circuit: The circuit.
-        tokens: Tokens that get a gradient.
-        inputs: Whether the inputs need a gradient.
-        parameters: Whether the trained angles need one.
+    The method's circuit with r = 4 and L = 2 takes 112 circuits per token.
     """
     return tokens * sum(len(GATES[circuit.gates[place].name].shifts) for place in _asked(circuit, inputs, parameters))
 
@@ -104,18 +97,7 @@ def _asked(circuit: Circuit, inputs: bool, parameters: bool) -> list[int]:
 
 
 def derivatives(measurer: Measurer, circuits: BoundCircuits, gates: Sequence[int]) -> np.ndarray:
-    """Measure the derivative of every z_i with respect to the angles of some gates.
-
-    All shifted circuits go into one call.
-
-    Args:
-        measurer: Runner, shots and mitigation.
-        circuits: The circuits, bound to the angles at which to differentiate.
-        gates: Indices of the g gates.
-
-    Returns:
-        (g, circuits, n).
-    """
+    """Measure the derivative of every z_i with respect to the angles of g gates, (g, circuits, n), in one call."""
     terms = [
         (number, place, *term) for number, place in enumerate(gates) for term in GATES[circuits.gates[place][0]].shifts
     ]

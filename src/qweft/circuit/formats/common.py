@@ -17,12 +17,7 @@ if TYPE_CHECKING:
 
 
 def heading(circuit: Circuit, about: str = "") -> str:
-    """Return comment lines, each with its newline, in the syntax that OpenQASM and OriginIR share.
-
-    Args:
-        circuit: The circuit.
-        about: Its origin, as a line of its own.
-    """
+    """Return comment lines, each with its newline, in the syntax of OpenQASM and OriginIR; `about` is the last."""
     # a comment ends with its line, and names of folders and tokens may contain line breaks
     line = "".join(letter if letter.isprintable() else " " for letter in about)
     return (
@@ -73,17 +68,7 @@ def given_numbers(
 
 
 def numbers_of_gates(circuit: Circuit, inputs: Numbers | None, parameters: Numbers | None, language: str) -> list[str]:
-    """Return every gate's angle as a decimal, for a language without parameters.
-
-    Args:
-        circuit: The circuit.
-        inputs: (circuit.inputs,), in radians.
-        parameters: (circuit.parameters,), in radians.
-        language: Name of the language, for the error.
-
-    Raises:
-        QweftError: If a row that the circuit needs is missing or does not fit.
-    """
+    """Return every gate's angle as a decimal, for a language without parameters, which needs both rows."""
     rows = dict(zip(("inputs", "parameters"), given_numbers(circuit, inputs, parameters), strict=True))
     missing = [name for name, row in rows.items() if row is None]
     if missing:

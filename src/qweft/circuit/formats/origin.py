@@ -48,17 +48,9 @@ ORIGINIR = Format(to_originir, "originir")
 def program(
     qubits: int, gates: Gates, angles: Sequence[float], barriers: Collection[int] = (), measured: bool = True
 ) -> Any:
-    """Return gates with such angles as a `pyqpanda3.core.QProg`, which writes outcomes with qubit 0 last.
+    """Return gates with angles in radians as a `pyqpanda3.core.QProg`, which writes outcomes with qubit 0 last.
 
-    Args:
-        qubits: n.
-        gates: The gates.
-        angles: One angle for each gate, in radians.
-        barriers: Indices of gates that a barrier over all qubits precedes.
-        measured: Whether qubit i is measured into classical bit i at the end.
-
-    Raises:
-        QweftError: If pyqpanda3 is not installed.
+    A barrier over all qubits precedes the gates with the indices in `barriers`.
     """
     core = require("pyqpanda3.core", "origin", "an Origin program")
     make = {name: getattr(core, GATES[name].pyqpanda3) for name, _ in gates}

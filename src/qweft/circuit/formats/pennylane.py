@@ -51,16 +51,9 @@ def to_pennylane(
 
 
 def apply_gates(qubits: int, gates: Gates, angles: Sequence[Any], barriers: Collection[int] = ()) -> None:
-    """Queue gates inside a quantum function.
+    """Queue gates inside a quantum function; an angle may be (circuits,) numbers if the device broadcasts.
 
-    Args:
-        qubits: n.
-        gates: The gates.
-        angles: A number for each gate, or (circuits,) numbers if the device broadcasts, in radians.
-        barriers: Indices of gates that a barrier over all qubits precedes.
-
-    Raises:
-        QweftError: If PennyLane is not installed.
+    A barrier over all qubits precedes the gates with the indices in `barriers`.
     """
     pennylane = require("pennylane", "pennylane", "a PennyLane function")
     make = {name: getattr(pennylane, GATES[name].pennylane) for name, _ in gates}

@@ -47,15 +47,7 @@ def to_qiskit(
 def template(qubits: int, gates: Gates, barriers: Collection[int] = ()) -> "QuantumCircuit":
     """Return gates with one parameter each, angle[0], angle[1], ... in their order, and no measurements.
 
-    `template.assign_parameters(row)` sets the angles of one circuit.
-
-    Args:
-        qubits: n.
-        gates: The gates.
-        barriers: Indices of gates that a barrier over all qubits precedes.
-
-    Raises:
-        QweftError: If Qiskit is not installed.
+    A barrier over all qubits precedes the gates with the indices in `barriers`.
     """
     qiskit = require("qiskit", "qiskit", "a Qiskit circuit")
     angles = qiskit.circuit.ParameterVector("angle", len(gates))

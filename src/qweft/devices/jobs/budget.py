@@ -102,17 +102,7 @@ def estimate(
     other_calibrations: int = 0,
     jobs: int | None = None,
 ) -> Estimate:
-    """Estimate the cost of this many circuits.
-
-    Args:
-        device: The device.
-        price: Price of the device.
-        circuits: Distinct circuits, or an upper bound such as tokens times layers if they are not known yet.
-        shots: Shots of each circuit.
-        cached: Number of circuits with stored results.
-        other_calibrations: Number of circuits with results from other calibrations only.
-        jobs: Number of jobs, if circuits wait for each other. `None` means the fewest that the device allows.
-    """
+    """Estimate the cost of this many circuits, in the fewest jobs that the device allows if `jobs` is not given."""
     left = circuits - (cached or 0)
     if jobs is None:
         jobs = -(-left // (device.limits.circuits_at(shots) or max(left, 1)))
@@ -125,11 +115,7 @@ def estimate(
 
 
 def together(parts: Sequence[Estimate]) -> Estimate:
-    """Sum the estimates of consecutive runs on one device.
-
-    Args:
-        parts: At least one estimate; `cached` must be `None` in all of them.
-    """
+    """Sum the estimates of consecutive runs on one device, whose `cached` must be `None`."""
     first = parts[0]
     seconds = [part.seconds for part in parts if part.seconds is not None]
     money = [part.money for part in parts if part.money is not None]
@@ -197,18 +183,7 @@ class Budget:
                 )
 
     def spend(self, circuits: int, shots: int) -> Charge:
-        """Count a job before it is sent.
-
-        Args:
-            circuits: Number of circuits in the job.
-            shots: Shots of each circuit.
-
-        Returns:
-            The cost of the job.
-
-        Raises:
-            OutOfBudgetError: The job exceeds the rest of the budget. Nothing was counted.
-        """
+        """Count a job before it is sent and return its cost; raise `OutOfBudgetError` if it exceeds the rest."""
         charge = self.price.charge(1, circuits, shots)
         for what, spent, more, cap in (
             ("circuits", self.circuits, circuits, self.caps.circuits),

@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import Any
 
 from qweft.devices.bound import BoundCircuits
-from qweft.devices.device import DeviceError, JobState, Limits, RefusedError, RemoteDevice, UnavailableError, require
+from qweft.devices.device import JobState, Limits, RefusedError, RemoteDevice, UnavailableError, require
 from qweft.devices.error_policy import Fate, Step, told
 from qweft.devices.providers.qiskit.simulators import Form, compile_for, values_of
 from qweft.internals.providers import instance_of
@@ -115,10 +115,7 @@ class IBMDevice(RemoteDevice):
             return str(self._calibrated.astimezone(UTC).isoformat())
 
     def check(self, shots: int | None) -> None:
-        """Check account, backend and shots."""
-        most = self.limits.shots
-        if shots is None or not 1 <= shots <= most:  # type: ignore[operator]
-            raise DeviceError(f"device {self.name} needs a number of shots from 1 to {most}, got {shots}")
+        """Check account and backend."""
         with self._told():
             status = self._backend.status()
         if not status.operational:
