@@ -1,8 +1,7 @@
 """The first sentences of a comparison: which adapter, by how much, and how sure."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from qweft.comparison.method_kinds import kind_of
 from qweft.comparison.rungs import Rung
@@ -35,10 +34,6 @@ class Recommendation:
     seed: int
     text: str
 
-    def to_json(self) -> dict[str, Any]:
-        """Return it as a JSON-compatible dict."""
-        return asdict(self)
-
 
 def conclusion(summary: Mapping[str, Summary]) -> str:
     """Return the best method, how it stands against each other one, and whether the circuits help."""
@@ -54,9 +49,6 @@ def conclusion(summary: Mapping[str, Summary]) -> str:
         f"mean of {many(len(best.seeds), 'seed')}{_beside_base(summary)}.",
         *_grouped(best, pairs),
     ]
-    apart = [entry for entry in judged.values() if entry.steps != best.steps and not _same_clock(entry, best)]
-    if apart:
-        lines.append(f"Other steps: {_few([f'{entry.method} {entry.steps:,}' for entry in apart])}.")
     return " ".join([*lines, *_diverged(methods), *_on_circuits(methods)])
 
 
@@ -159,7 +151,7 @@ def _of_equals(leader: Summary, like: Sequence[Summary]) -> tuple[Summary, list[
     near = [entry for entry in like if _behind(entry, lowest) < margin]
     chosen = min([leader, *near], key=lambda entry: (entry.trainable_parameters, entry.eval_loss))
     names = listed([entry.method for entry in near])
-    why = f"{names} {_is(near)} equivalent within {margin:g}%, and not smaller"
+    why = f"{names} {'is' if len(near) == 1 else 'are'} equivalent within {margin:g}%, and not smaller"
     if chosen is not leader:
         less = "smaller" if chosen.trainable_parameters < leader.trainable_parameters else "as small"
         why = f"equivalent to {leader.method} within {margin:g}%, and {less}"
@@ -248,14 +240,6 @@ def _diverged(methods: Sequence[Summary]) -> list[str]:
     return [f"Not compared, as a run diverged: {listed(names)}."] if names else []
 
 
-def _same_clock(entry: Summary, other: Summary) -> bool:
-    return (
-        other.method == entry.matches_time
-        or entry.method == other.matches_time
-        or (entry.matches_time is not None and entry.matches_time == other.matches_time)
-    )
-
-
 def _called(entry: Summary) -> str:
     """Return a method's name with what it is: lora_all (LoRA, rank 8 on all linear layers)."""
     where = (entry.adapter or {}).get("target_modules")
@@ -268,7 +252,3 @@ def _called(entry: Summary) -> str:
 def _few(names: Sequence[str]) -> str:
     """Return names as text, or their number if they are many."""
     return listed(names) if len(names) <= NAMED else f"{len(names)} others"
-
-
-def _is(names: Sequence[Any]) -> str:
-    return "is" if len(names) == 1 else "are"

@@ -1,6 +1,6 @@
 """`Rung`: one round of a successive halving, and how the methods stand after it."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from qweft.text import many
@@ -37,10 +37,6 @@ class Rung:
     def going_on(self) -> list[str]:
         """Names of the methods that go on."""
         return [each.method for each in self.standings if each.goes_on]
-
-    def to_json(self) -> dict[str, Any]:
-        """Return it as a JSON-compatible dict."""
-        return asdict(self)
 
     def said(self, rungs: int) -> str:
         """Return a line on it."""

@@ -4,7 +4,7 @@ import os
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from itertools import product
@@ -247,8 +247,8 @@ def _results(
         "environment": it.context.environment(it.command),
         "step_times": {"alone": measured_alone(runs), "cpu_by_others": most_by_others(runs)},
         **({} if it.search is None else {"search": it.search}),
-        **({"halving": [rung.to_json() for rung in it.rungs]} if it.rungs else {}),
-        **({} if recommendation is None else {"recommendation": recommendation.to_json()}),
+        **({"halving": [asdict(rung) for rung in it.rungs]} if it.rungs else {}),
+        **({} if recommendation is None else {"recommendation": asdict(recommendation)}),
         **({} if it.pace is None or it.pace.rows is None else {"judged_rows": list(it.pace.rows)}),
         **stated(it.context.output, plan),
     }, recommendation

@@ -189,7 +189,7 @@ Layers = list[str] | Literal["all-linear"] | None
 
 def layers_of(model: ModelConfig) -> tuple[Layers, Layers]:
     """Return layers for candidates that name none, and for those on all linear layers; `None` leaves them."""
-    kind = _type_of(model)
+    kind = _config_of(model).get("model_type")
     is_mamba = kind in MAMBA
     if _has_defaults(kind, "LORA") and not is_mamba:
         return None, None
@@ -210,14 +210,6 @@ def _on_layers(adapter: Mapping[str, Any], default: Layers, whole: Layers) -> di
     return {**adapter, **({"target_modules": whole} if is_whole else {})}
 
 
-def _type_of(model: ModelConfig) -> str | None:
-    """Return a model's type by its config.json; `None` for an embedded model, and for one that cannot be had."""
-    with suppress(Exception):  # as in `hidden_size`
-        found = find(model)
-        return None if isinstance(found, EmbeddedModel) else str(_config_of(found)["model_type"])
-    return None
-
-
 def _has_defaults(kind: str | None, method: str) -> bool:
     """Whether PEFT has default layers of a method for a type of model; true where the type is not known."""
     if kind is None:
@@ -231,8 +223,8 @@ def unfit_of(model: ModelConfig, preset: Preset) -> list[str]:
     """Return the names of the candidates that do not go with a base model: how it is quantised, or its type."""
     from qweft.comparison.checks import check_on_shared  # here, as it imports NumPy, and --help needs none of it
 
-    quantization = quantization_of(model)
-    found = [] if _has_defaults(_type_of(model), "IA3") else ["ia3"]
+    quantization = model.quantization or scheme_of(_config_of(model).get("quantization_config") or {})
+    found = [] if _has_defaults(_config_of(model).get("model_type"), "IA3") else ["ia3"]
     for name, (adapter, _, _) in CANDIDATES[preset].items():
         try:
             check_on_shared(adapter, quantization)
@@ -261,33 +253,20 @@ def _scale(model: ModelConfig) -> float:
 
 def hidden_size(model: ModelConfig) -> int | None:
     """Return a base model's hidden size by its config.json, without PyTorch; `None` if that cannot be had."""
+    told = _config_of(model)
+    told = told.get("text_config") or told
+    size = next((told[name] for name in ("hidden_size", "n_embd", "d_model") if name in told), None)
+    return size if isinstance(size, int) and 1 <= size < 2**20 else None
+
+
+def _config_of(model: ModelConfig) -> dict[str, Any]:
+    """Return a base model's config.json; of an embedded model its size, and nothing of one that cannot be had."""
     with suppress(Exception):  # whatever is wrong with the model is said where it is loaded
         found = find(model)
         if isinstance(found, EmbeddedModel):
-            return EMBEDDED_SIZES.get(found.alias)
-        told = _config_of(found)
-        told = told.get("text_config") or told
-        size = next(told[name] for name in ("hidden_size", "n_embd", "d_model") if name in told)
-        return int(size) if 1 <= size < 2**20 else None
-    return None
+            return {"hidden_size": EMBEDDED_SIZES[found.alias]}
+        from huggingface_hub import hf_hub_download  # here: its import takes longer than all else
 
-
-def quantization_of(model: ModelConfig) -> str | None:
-    """Return how a base model is quantised, by its config or by its config.json: "4bit", "8bit", or `None`."""
-    if model.quantization is None:
-        with suppress(Exception):  # as above
-            found = find(model)
-            told = {} if isinstance(found, EmbeddedModel) else _config_of(found).get("quantization_config")
-            return scheme_of(told or {})
-    return model.quantization
-
-
-def _config_of(found: Any) -> Any:
-    path = Path(found.location) / "config.json" if found.local else _downloaded(found.location)
-    return json.loads(read_bytes(path, MOST_BYTES))
-
-
-def _downloaded(hub_id: str) -> Path:
-    from huggingface_hub import hf_hub_download  # here: its import takes longer than all else
-
-    return Path(hf_hub_download(hub_id, "config.json"))
+        local = Path(found.location) / "config.json" if found.local else None
+        return dict(json.loads(read_bytes(local or Path(hf_hub_download(found.location, "config.json")), MOST_BYTES)))
+    return {}

@@ -180,15 +180,6 @@ def _around(middle: float, half: float) -> tuple[float, float]:
     return middle - half, middle + half
 
 
-def level_said(level: float) -> str:
-    """Return a level with up to four significant digits.
-
-    >>> level_said(0.05), level_said(0.0125), level_said(0.05 / 3)
-    ('0.05', '0.0125', '0.01667')
-    """
-    return f"{level:.4g}"
-
-
 def mean(values: Sequence[float]) -> float | None:
     """Return the arithmetic mean, or `None` without values."""
     return math.fsum(values) / len(values) if values else None
@@ -222,7 +213,7 @@ def _reason(
         return f"at least {SEEDS_NEEDED} seeds are needed"
     if corrected > look.level:
         said = "p" if p > look.level else "the corrected p"
-        return f"{said} is above {level_said(look.level)}"
+        return f"{said} is above {look.level:.4g}"
     if flip is not None and flip > LARGEST_P >= smallest_p(len(differences)):
         return f"the sign-flip p is above {LARGEST_P}"
     return ""

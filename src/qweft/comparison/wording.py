@@ -6,7 +6,7 @@ from typing import Any
 
 from qweft.adapter.functions import FUNCTIONS
 from qweft.comparison.method_kinds import ALTERED_CIRCUITS, core_of, maps_of
-from qweft.comparison.statistics import LARGEST_P, Look, Pairing, level_said
+from qweft.comparison.statistics import LARGEST_P, Look, Pairing
 from qweft.comparison.summary import Summary
 from qweft.comparison.verdicts import TO_BEAT, Verdict, named, percent_more
 from qweft.environment import ALONE, share_said
@@ -128,7 +128,7 @@ def _doubts(pairing: Pairing) -> list[str]:
         details.append(f"sign-flip p {p_said(pairing.sign_flip)}, above {LARGEST_P}")
     details.append(f"smallest visible effect {effect_said(pairing.visible)}")
     if look.planned > 1:
-        details.append(f"look {look.number} of {look.planned} at level {level_said(look.level)}")
+        details.append(f"look {look.number} of {look.planned} at level {look.level:.4g}")
     return details
 
 
@@ -247,7 +247,7 @@ def judged_by(summary: Mapping[str, Summary], verdicts: Sequence[Verdict]) -> li
         lines.append(f"p is corrected for {len(pairs)} questions ({how}). Intervals are not corrected.")
     looks: Sequence[Look] = methods[0].looks_made if methods else ()
     if looks:
-        each = ", ".join(f"{level_said(look.level)} at {len(look.seeds or ())} seeds" for look in looks)
+        each = ", ".join(f"{look.level:.4g} at {len(look.seeds or ())} seeds" for look in looks)
         lines.append(
             f"Seeds were added while they could decide a question: {len(looks)} of {looks[0].planned} planned looks, "
             f"at the levels {each}. The levels of all planned looks add up to {LARGEST_P}."
