@@ -104,7 +104,7 @@ layers = [module for module in model.modules() if hasattr(module, "qwthn_core")]
 counts = [count_parameters(config, layer.in_features, layer.out_features) for layer in layers]
 record["counted"] = sum(sum(count.values()) for count in counts)
 record["trained"] = model.get_nb_trainable_parameters()[0]
-record["kinds"] = [kind_of(*each) for each in (("toys", None), ("control", {"preset": "qtha", "core": "toy_linear"}))]
+record["kinds"] = [kind_of("x", each) for each in ({"preset": "toys"}, {"preset": "qtha", "core": "toy_linear"})]
 print("RECORD" + json.dumps(record))
 """
 

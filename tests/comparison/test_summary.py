@@ -109,11 +109,9 @@ def test_runs_that_do_not_belong_together(made, message):
         ("base", None, "base"),
         ("x", {"peft_type": "LORA"}, "lora"),
         ("x", {"peft_type": "lora", "r": 1}, "lora"),
-        ("lora_same_size", None, "lora"),
         ("x", {"preset": "lora"}, "lora"),
         ("lora", {"preset": "qtha"}, "hybrid"),
         ("x", {"preset": "quantum_lora"}, "hybrid"),
-        ("quantum_lora", None, "hybrid"),
         ("x", {"peft_type": "QWTHN"}, "hybrid"),
         ("x", {"preset": "mpo"}, "no_circuit"),
         ("x", {"preset": "qtha", "core": "linear"}, "no_circuit"),
@@ -132,16 +130,16 @@ def test_kinds(method, adapter, kind):
 
 
 def test_the_core_of_a_method():
-    assert core_of("x", {"preset": "qwthn"}) == "quantum_weighted"
-    assert core_of("x", {"preset": "qtha", "core": "mlp_linear"}) == "mlp_linear"
-    assert core_of("x", {"peft_type": "QWTHN"}) == "quantum_linear"
-    assert core_of("x", {"peft_type": "LORA"}) is None and core_of("x", None) is None
+    assert core_of({"preset": "qwthn"}) == "quantum_weighted"
+    assert core_of({"preset": "qtha", "core": "mlp_linear"}) == "mlp_linear"
+    assert core_of({"peft_type": "QWTHN"}) == "quantum_linear"
+    assert core_of({"peft_type": "LORA"}) is None and core_of(None) is None
 
 
 def test_maps_tell_which_network_a_control_belongs_to():
-    assert maps_of("x", {"preset": "quantum_lora"}) == ("dense", "dense")
-    assert maps_of("x", {"preset": "mpo", "compress": "dense"}) == ("dense", "mpo")
-    assert maps_of("x", {"peft_type": "LORA"}) is None
+    assert maps_of({"preset": "quantum_lora"}) == ("dense", "dense")
+    assert maps_of({"preset": "mpo", "compress": "dense"}) == ("dense", "mpo")
+    assert maps_of({"peft_type": "LORA"}) is None
 
 
 QTHA = {"preset": "qtha", "r": 4, "target_modules": ["q_proj", "v_proj"]}

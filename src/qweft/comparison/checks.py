@@ -69,7 +69,7 @@ def check_start(config: ComparisonConfig, needs_weights: bool = False) -> None:
     check_places(config.data, config.output)
     check_elsewhere(config.evaluation)
     check_model(config.model, needs_weights)
-    cores = [core_of(name, method.adapter) for name, method in config.methods.items()]
+    cores = [core_of(method.adapter) for method in config.methods.values()]
     if config.inspect and any(map(has_circuit, filter(None, cores))):  # for what the training would take on a chip
         from qweft.devices.jobs.prices import PriceList  # here: it imports numpy
 

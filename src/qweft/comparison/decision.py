@@ -245,7 +245,7 @@ def _called(entry: Summary) -> str:
     where = (entry.adapter or {}).get("target_modules")
     place = "" if where is None else f" on {' '.join(where)}" if isinstance(where, list) else f" on {where}"
     place = " on all linear layers" if where == "all-linear" else place
-    kind = kind_said(entry.method, entry.adapter or {})
+    kind = kind_said(entry.adapter or {})
     return f"{entry.method} ({kind}{',' if place and 'between' in kind else ''}{place})"
 
 

@@ -1,5 +1,6 @@
 """Kinds of methods: LoRA, hybrids with a circuit, controls without one."""
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from qweft.method.effective import OF_FUNCTIONS, RESOLVED, complete
@@ -22,14 +23,14 @@ NOT_COMPARED = ("core", "preset", "peft_type", "task_type", *FIELDS)
 """Fields in which a control may differ: those that name it, and those that only some functions read."""
 
 
-def kind_of(method: str, adapter: dict[str, Any] | None) -> Kind:
-    """Return the kind of a method, from its adapter's specification, or from its name without one."""
+def kind_of(method: str, adapter: Mapping[str, Any] | None) -> Kind:
+    """Return the kind of a method, from its adapter's specification."""
     if method == "base":
         return "base"
-    spec = _resolved(method, adapter)
+    spec = _resolved(adapter)
     if _peft_type(spec) == "LORA":
         return "other" if spec.get("use_dora") else "lora"
-    core = core_of(method, adapter)
+    core = core_of(adapter)
     if core is None:
         return "other"
     function = function_of(core)
@@ -39,15 +40,15 @@ def kind_of(method: str, adapter: dict[str, Any] | None) -> Kind:
     return "lora" if dense and core == "identity" else "no_circuit"
 
 
-def core_of(method: str, adapter: dict[str, Any] | None) -> str | None:
+def core_of(adapter: Mapping[str, Any] | None) -> str | None:
     """Return the name of the core between the maps ("quantum_linear"); `None` for adapters of other kinds."""
-    spec = _resolved(method, adapter)
+    spec = _resolved(adapter)
     return str(spec.get("core", "quantum_linear")) if _peft_type(spec) == "QWTHN" else None
 
 
-def maps_of(method: str, adapter: dict[str, Any] | None) -> tuple[str, str] | None:
+def maps_of(adapter: Mapping[str, Any] | None) -> tuple[str, str] | None:
     """Return the kinds of the maps around the core ("mpo" or "dense"); `None` for adapters of other kinds."""
-    spec = _resolved(method, adapter)
+    spec = _resolved(adapter)
     if _peft_type(spec) != "QWTHN":
         return None
     return str(spec.get("compress", "mpo")), str(spec.get("expand", "mpo"))
@@ -55,7 +56,7 @@ def maps_of(method: str, adapter: dict[str, Any] | None) -> tuple[str, str] | No
 
 def differences(adapter: dict[str, Any], other: dict[str, Any]) -> list[str]:
     """Return the differences between two adapters of this package besides the core: ["r (1, not 8)"]."""
-    ours, theirs = _complete(adapter), _complete(other)
+    ours, theirs = complete(_resolved(adapter)), complete(_resolved(other))
     left_out = set(NOT_COMPARED)
     if None in (function_of(ours["core"]), function_of(theirs["core"])):
         left_out.update(OF_FUNCTIONS)
@@ -64,11 +65,6 @@ def differences(adapter: dict[str, Any], other: dict[str, Any]) -> list[str]:
         for key in dict.fromkeys((*ours, *theirs))
         if key not in left_out and ours.get(key) != theirs.get(key) and _meant(ours, key) != _meant(theirs, key)
     ]
-
-
-def _complete(adapter: dict[str, Any]) -> dict[str, Any]:
-    """Return the specification with its preset's fields and all defaults."""
-    return complete(_resolved("", adapter))
 
 
 def _meant(spec: dict[str, Any], key: str) -> Any:
@@ -84,15 +80,12 @@ def _said(value: Any) -> str:
     return " ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def _resolved(method: str, adapter: dict[str, Any] | None) -> dict[str, Any]:
-    """Return the specification with its preset's fields. Without one, the preset that begins the method's name."""
-    if adapter:
-        named = str(adapter["preset"]) if "preset" in adapter else None
-    else:
-        named = next((name for name in PRESETS if f"{method}_".startswith(f"{name}_")), None)
-    preset = PRESETS.get(named or "")
-    named_type = {} if named is None else {"peft_type": "QWTHN"}
-    return {**named_type, **(preset.fields if preset else {}), **(adapter or {})}
+def _resolved(adapter: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return the specification with its preset's fields; empty without one."""
+    if adapter is None or "preset" not in adapter:
+        return dict(adapter or {})
+    preset = PRESETS.get(str(adapter["preset"]))
+    return {"peft_type": "QWTHN", **(preset.fields if preset else {}), **adapter}
 
 
 def _peft_type(spec: dict[str, Any]) -> str | None:

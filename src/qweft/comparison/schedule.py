@@ -119,7 +119,7 @@ def what_it_is(method: Method) -> str:
     >>> what_it_is(Method("small", {"peft_type": "LORA", "r": 1}, 1e-3, 57600))
     'LoRA, rank 1: 57,600 trained parameters'
     """
-    return f"{kind_said(method.name, method.adapter)}: {many(method.trainable_parameters, 'trained parameter')}"
+    return f"{kind_said(method.adapter)}: {many(method.trainable_parameters, 'trained parameter')}"
 
 
 def duration(seconds: float) -> str:

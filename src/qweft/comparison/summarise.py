@@ -83,8 +83,8 @@ def _summary(method: str, runs: list[Run], reference: str, others: list[Run] | N
     return Summary(
         method=method,
         kind=kind_of(method, first.adapter),
-        core=None if method == BASE else core_of(method, first.adapter),
-        maps=None if method == BASE else maps_of(method, first.adapter),
+        core=core_of(first.adapter),
+        maps=maps_of(first.adapter),
         adapter=first.adapter,
         reference=reference,
         seeds=tuple(run.seed for run in runs),

@@ -334,7 +334,7 @@ def _inspected(model: Any, context: Context, method: Method) -> dict[str, Any] |
     trained = planned_tokens(training, train, planned_steps(training, train))
     with suppress(QweftError):
         found = replace(found, chips=on_a_chip(model, trained))
-    if len(rows) >= LEAST_ROWS and has_circuit(core_of(method.name, method.adapter) or "identity"):
+    if len(rows) >= LEAST_ROWS and has_circuit(core_of(method.adapter) or "identity"):
         with suppress(QweftError):
             found = replace(found, dequantised=dequantise(model, rows[:DEQUANTISED_ROWS], pad_token_id))
     return found.to_json()

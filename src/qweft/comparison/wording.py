@@ -273,9 +273,9 @@ FORMS = {"": "{}", "linear": "{}, added to a linear map", "weighted": "{}, as a 
 """Maps, functions and forms of a core in the words of a sentence."""
 
 
-def kind_said(name: str, adapter: Mapping[str, Any]) -> str:
+def kind_said(adapter: Mapping[str, Any]) -> str:
     """Return what an adapter is in a few words."""
-    core, maps = core_of(name, dict(adapter)), maps_of(name, dict(adapter))
+    core, maps = core_of(adapter), maps_of(adapter)
     if core is None or maps is None:
         kind = str(adapter.get("peft_type")).upper()
         if kind == "LORA":
