@@ -47,6 +47,7 @@ browser: ## install the browser that the tests of the report look through (apt, 
 
 demo: $(DEMO) ## LoRA and a hybrid at one learning rate and at their own, in four minutes; the report is runs/demo/report.html
 	$(BIN)/qweft compare configs/demo.yaml --output runs/demo
+	@echo "next: $(BIN)/qweft compare my.csv --budget 20min, or $(BIN)/qweft chat runs/demo/lora-0/adapter"
 
 test: install ## run all tests, in two processes; PYTEST_ARGS="-k name" picks some
 	$(PYTEST) $(PYTEST_ARGS)
