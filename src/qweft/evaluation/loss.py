@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, TypeGuard
+from typing import Any
 
 import torch
 from torch.nn.functional import cross_entropy
@@ -44,18 +44,14 @@ def context_of(model: Any) -> int | None:
     config = getattr(model, "config", None)
     text = config.get_text_config() if config is not None else None
     most = getattr(text, "max_position_embeddings", getattr(text, "max_seq_len", None))
-    return max(1, most - _virtual(model)) if _is_length(most) else None
+    # transformers checks no value of a key that its family has not
+    return max(1, most - _virtual(model)) if isinstance(most, int) and most > 0 else None
 
 
 def _virtual(model: Any) -> int:
     """Return the number of virtual tokens that an adapter puts before each text."""
     config = getattr(model, "active_peft_config", None)
     return getattr(config, "num_virtual_tokens", None) or 0
-
-
-def _is_length(value: Any) -> TypeGuard[int]:
-    """Whether a config's value is a number of tokens; transformers checks none of a key that its family has not."""
-    return isinstance(value, int) and value > 0
 
 
 def _has_table(model: Any) -> bool:
@@ -138,17 +134,7 @@ def held_out_loss(
 
     Here n_i is the number of targets of row i. The mean is over all tokens of the set, so it depends on neither the
     batch size nor the order of rows. The first token of a row has no context and never counts. The standard error is
-    that of `ratio`.
-
-    Args:
-        model: A transformers causal language model, with or without an adapter. Its mode is restored afterwards.
-        rows: Each {"input_ids": T token ids, "labels": T token ids, -100 where a token is not a target}.
-        pad_token_id: Token that pads shorter rows of a batch on the right.
-        batch_size: Rows per batch.
-        key: As for `check_room`.
-
-    Returns:
-        The loss. Log-probabilities are computed in float32 and summed in float64.
+    that of `ratio`. Log-probabilities are computed in float32 and summed in float64. `key` is as for `check_room`.
 
     Raises:
         QweftError: If no row has a target token, the batch size is below 1, or the memory is too small for a batch.

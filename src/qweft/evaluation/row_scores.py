@@ -12,13 +12,9 @@ CLEAR = 2.0
 class HeldOutLoss:
     """The loss of one model on one set of rows.
 
-    Args:
-        loss: Mean of -log p(token | tokens before it) over all target tokens, in nats.
-        perplexity: exp(loss).
-        tokens: Number of target tokens, the denominator of the mean.
-        standard_error: Standard error of the loss over rows, in nats; `None` for fewer than two rows with targets.
-        rows: (sum of -log p in nats, target tokens) of each row, in the given order. A row without targets is (0, 0),
-            so that two models' rows can be paired.
+    It is the mean of -log p(token | tokens before it) over all target tokens, in nats, and its standard error is that
+    over rows. `rows` has (sum of -log p, target tokens) of each row; one without targets is (0, 0), so that two models'
+    rows can be paired.
     """
 
     loss: float
@@ -60,11 +56,7 @@ def ratio(rows: Sequence[tuple[float, float]]) -> tuple[float, float | None]:
     A long row pulls the ratio towards itself, and would look nearer to it than it is without the factor 1 / (1 - h_i).
     Where some n_i are negative, as gains may be, no row holds a share: the factor is m / (m - 1).
 
-    Args:
-        rows: (S_i, n_i) of each row.
-
-    Returns:
-        The ratio and its standard error; the error is `None` if m < 2, or if one row holds all of the denominator.
+    `rows` has (S_i, n_i) of each row. The error is `None` if m < 2, or if one row holds all of the denominator.
     """
     scored = [(total, count) for total, count in rows if count]
     tokens, m = sum(count for _, count in scored), len(scored)

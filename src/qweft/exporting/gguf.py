@@ -41,9 +41,6 @@ class Layout:
 
     transformers rotates coordinate i of a head together with i + d/2, and GGUF's llama 2i together with 2i + 1. So the
     rows of q and k are stored in another order there.
-
-    Args:
-        config: The model's config, of a type in `ARCHITECTURES`.
     """
 
     config: Any

@@ -20,7 +20,7 @@ from qweft.text import many
 
 @dataclass(frozen=True)
 class Rate:
-    """Numbers of circuits that error mitigation runs."""
+    """Numbers of circuits that error mitigation runs for each circuit, once, and in jobs of their own."""
 
     circuit: int
     once: int

@@ -114,14 +114,10 @@ def _device(config: NoiseConfig, scale: float) -> Device | RemoteDevice:
 
 
 def _check(config: NoiseConfig) -> None:
-    for shots in config.shots or []:
-        if shots < 1:
-            raise QweftError(f"--shots must be at least 1, got {shots}; leave them out for exact probabilities")
-    if not config.noise_scale:
-        raise QweftError("--noise-scale is an empty list; 1 is the noise model as it is")
-    for scale in config.noise_scale:
-        if not (math.isfinite(scale) and scale >= 0):
-            raise QweftError(f"--noise-scale must be at least 0, got {scale}")
+    if config.shots and min(config.shots) < 1:
+        raise QweftError(f"--shots must be at least 1, got {min(config.shots)}; leave them out for exact probabilities")
+    if not config.noise_scale or not all(math.isfinite(scale) and scale >= 0 for scale in config.noise_scale):
+        raise QweftError(f"--noise-scale takes numbers of at least 0, got {config.noise_scale}; 1 scales nothing")
     if config.extrapolation != NoiseConfig.extrapolation and not config.zne:
         raise QweftError(f"--extrapolation {config.extrapolation} says nothing without --zne; give --zne 1,3,5 too")
     if config.needs_counts and not config.shots:
