@@ -72,7 +72,7 @@ def schedule(
     runs: list[tuple[Method | None, int]] = [(None, first)] if first in seeds and (BASE, first) not in had else []
     runs += [(method, seed) for seed in seeds for method in methods if (method.name, seed) not in had]
     data, training, judging = context.data, context.settings.training, context.settings.evaluation
-    rows, step = _judged(context), _trained_tokens(context)
+    rows, step = judged_rows(context.settings, data)[0], _trained_tokens(context)
     answers = GENERATED * min(judging.answers, len(rows)) * judging.max_new_tokens
     costs = []
     for method, seed in runs:
@@ -103,7 +103,8 @@ def search_said(
 
 def seconds_of_a_token(context: Context) -> float | None:
     """Return the time that the base model takes for a token of an evaluation, on one batch; `None` without rows."""
-    batch, pad = _judged(context)[: context.settings.evaluation.batch_size], context.loaded.tokenizer.pad_token_id
+    batch = judged_rows(context.settings, context.data)[0][: context.settings.evaluation.batch_size]
+    pad = context.loaded.tokenizer.pad_token_id
     if not batch:
         return None
     with progress("timing the base model"):
@@ -140,10 +141,6 @@ def span(least: str, most: str) -> str:
     ('10 s to 3 min', '10 s')
     """
     return least if least == most else f"{least} to {most}"
-
-
-def _judged(context: Context) -> list[Encoded]:
-    return judged_rows(context.settings, context.data)[0]
 
 
 def _trained_tokens(context: Context) -> float:

@@ -11,10 +11,9 @@ from markupsafe import Markup, escape
 
 from qweft.circuit.drawing import circuit_svg, circuit_text
 from qweft.comparison.rates import best_tried
-from qweft.comparison.report.circuit_rows import chip_rows, replacements
 from qweft.comparison.report.content import Content, Figures, figures, styles_of
 from qweft.comparison.report.curves import MOST
-from qweft.comparison.report.inspection import mapped, shown
+from qweft.comparison.report.inspection import chip_rows, mapped, replacements, shown
 from qweft.comparison.report.side_by_side import differing
 from qweft.comparison.report.text import (
     KINDS,
