@@ -91,7 +91,7 @@ def make_workplace(folder):
             (folder / "mine.yaml").write_text(block.code)
     for name, record in (("demo", "demo"), ("controls", "experiment-dialogue")):
         (folder / "runs" / name).mkdir(parents=True)
-        (folder / "runs" / name / "results.json").write_text(json.dumps(evidence.read(record)))
+        (folder / "runs" / name / "results.json").write_text(json.dumps({"format": 1, **evidence.read(record)}))
 
 
 def train_adapters(folder):
