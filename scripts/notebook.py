@@ -14,10 +14,10 @@ NOTEBOOK = Path(__file__).resolve().parents[1] / "examples" / "tutorial.ipynb"
 
 def executed(folder: Path) -> Any:
     """Return the notebook, run in a folder. What goes to stderr, warnings and progress, is left out."""
-    os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    os.environ |= {"NO_COLOR": "1", "TERM": "dumb", "OMP_NUM_THREADS": "1", "COLUMNS": "100"}
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = os.environ | {"PATH": path, "NO_COLOR": "1", "TERM": "dumb", "OMP_NUM_THREADS": "1", "COLUMNS": "100"}
     notebook = nbformat.read(NOTEBOOK, as_version=4)
-    NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(folder)}}).execute()
+    NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(folder)}}).execute(env=environment)
     for cell in notebook.cells:
         cell.metadata = {}
         if cell.cell_type == "code":
