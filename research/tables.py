@@ -135,7 +135,7 @@ def steps() -> str:
     for name, said in METHODS.items():
         cells = [f"{run[name].eval_loss:.3f}" + _beside(run[name], run["lora"]) for run in runs]
         rows.append([said, f"{runs[0][name].trainable_parameters:,}", *cells])
-    return markdown(["method", "trained numbers", "60 steps", "250 steps", "1,000 steps"], rows)
+    return markdown(["method", "trained parameters", "60 steps", "250 steps", "1,000 steps"], rows)
 
 
 def _beside(method: Summary, other: Summary) -> str:
@@ -151,7 +151,7 @@ def fronts() -> str:
     rows = []
     for one, other in zip(*tables, strict=True):
         rows.append([f"{one.budget:,}", *(cell for best in (one, other) for cell in _front(best))])
-    head = ["trained numbers, at most", "dialogues: lowest", "ahead of", "by", "sentences: lowest", "ahead of", "by"]
+    head = ["trained parameters, at most", "dialogues: lowest", "ahead of", "by", "sentences: lowest", "ahead of", "by"]
     return markdown(head, rows)
 
 
@@ -163,7 +163,7 @@ def _front(best: front.Best) -> list[str]:
 
 
 AGAINST = ("method", "against", "training loss, difference in %", "test loss, difference in %")
-CLAIM = ("method", "trained numbers", "rate", "training loss", "difference in %", "test loss", "difference in %")
+CLAIM = ("method", "trained parameters", "rate", "training loss", "difference in %", "test loss", "difference in %")
 
 TABLES: dict[str, Callable[[], str]] = {
     "claim": lambda: markdown(CLAIM, claim.rows("claim")),

@@ -1,9 +1,13 @@
 """The programs behind the published tables."""
 
+import math
+from statistics import mean
+
 import pytest
 from research import evidence, front, rates, tables
 
 from qweft.errors import QweftError
+from qweft.training.config import TrainingConfig
 
 
 def test_a_pair_that_did_not_run_cannot_be_judged():
@@ -34,3 +38,16 @@ def test_kept_results_have_their_checksums():
 def test_the_tables_of_a_page_are_those_of_the_kept_results(name):
     page = (tables.DOCS / name).read_text(encoding="utf-8")
     assert "<!-- table:" in page and tables.filled(page) == page
+
+
+def test_the_rule_for_a_longer_run_s_rate_is_what_the_kept_runs_have():
+    short, long = (
+        {run["method"]: run for run in evidence.read(name)["runs"] if run["method"] != "base"}
+        for name in ("long-60", "thousand")
+    )
+    powers = [
+        math.log(long[name]["learning_rate"] / run["learning_rate"]) / math.log(long[name]["steps"] / run["steps"])
+        for name, run in short.items()
+    ]
+    found = TrainingConfig(learning_rate=1.0, found_in_steps=60).at(1000).learning_rate
+    assert len(powers) == 8 and found == pytest.approx((1000 / 60) ** mean(powers), rel=0.02)

@@ -13,7 +13,7 @@ def test_each_preset_brings_its_rate(name):
     assert QwthnConfig.preset(name).learning_rate_hint == rate
     config = RunConfig(adapter={"preset": name})
     assert config.training.learning_rate == rate
-    assert f"{rate:g}" in config.rate_line and name in config.rate_line
+    assert f"{rate:g}" in config.rate_line_at(None) and name in config.rate_line_at(None)
 
 
 def test_a_control_has_the_rate_of_its_circuit_and_another_start_its_own():
@@ -26,7 +26,7 @@ def test_a_control_has_the_rate_of_its_circuit_and_another_start_its_own():
 def test_what_is_given_stands_and_peft_keeps_its_default():
     given = RunConfig(adapter={"preset": "qtha"}, training=TrainingConfig(learning_rate=0.25))
     assert given.training.learning_rate == 0.25
-    assert given.rate_line == "learning rate 0.25"
+    assert given.rate_line_at(None) == "learning rate 0.25"
     assert RunConfig(adapter={"peft_type": "LORA"}).training.learning_rate == 5e-4
 
 

@@ -80,8 +80,8 @@ class TrainingConfig:
     def at(self, steps: int) -> "TrainingConfig":
         """Return the settings of a run of this many steps: the rates that were found in fewer, scaled (ours).
 
-        From 60 to 1,000 steps the best rates of eight methods fell to 0.55 of what they were, in the geometric mean:
-        the power -0.21 of the steps (research/data/long-60.json and thousand.json).
+        From 60 to 1,000 steps the best rates of eight methods fell to 0.58 of what they were, in the geometric mean,
+        with a wide spread (research/data/long-60.json and thousand.json; tests/test_research.py).
         """
         if self.found_in_steps is None or self.learning_rate is None or steps <= self.found_in_steps:
             return self
@@ -197,11 +197,6 @@ class RunConfig:
         if self.training.learning_rate is None:
             rate, _ = default_rate(self.adapter)
             object.__setattr__(self, "training", replace(self.training, learning_rate=rate))
-
-    @property
-    def rate_line(self) -> str:
-        """The learning rate, and where it comes from if it is the default of the adapter."""
-        return self.rate_line_at(None)
 
     def rate_line_at(self, steps: int | None) -> str:
         """The learning rate of a run of this many steps, and where it comes from."""
