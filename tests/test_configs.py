@@ -92,7 +92,6 @@ def test_the_baselines_are_where_their_papers_put_them():
         "lora_down": summed(["down_proj"], lambda out, into: 8 * (out + into)),
         "dora": summed(five, lambda out, into: 4 * (out + into) + out),  # a magnitude for each output
         "rslora": lora_all,
-        "lora_ga": lora_all,
         "adalora": summed(LINEAR, lambda out, into: 6 * (out + into + 1)),
         "loha": summed(query_value, lambda out, into: 2 * 4 * (out + into)),
         "miss": summed(LINEAR, lambda out, _: 8 * out),

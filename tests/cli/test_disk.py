@@ -35,7 +35,7 @@ def said_of(monkeypatch, capsys, error, kept=None):
     ],
 )
 def test_a_file_that_a_disk_refuses(monkeypatch, capsys, number, said):
-    error = OSError(number, os.strerror(number), "runs/a/.run.json.0a1b2c.tmp")
+    error = OSError(number, os.strerror(number), "runs/a/run.json")
     told = f"'runs/a/run.json' cannot be {said}"
     assert said_of(monkeypatch, capsys, error) == f"{told}; then give the same command again"
     kept = "2 of 5 runs are kept in runs/a"

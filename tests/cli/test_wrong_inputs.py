@@ -65,7 +65,6 @@ COMMANDS = [
     ("jobs shwo", "show"),
     ("jobs show", "token"),
     ("schema comapre", "compare"),
-    ("completion csh", "bash"),
     ("evaluate . --max-circuits", "a value after it"),
     ("train comparison.yaml --dry-run", "--adapter.preset METHOD"),
     ("init run.yaml", "qweft compare run.yaml"),

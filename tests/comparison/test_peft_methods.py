@@ -9,7 +9,8 @@ from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
 from transformers import set_seed
 
 import qweft  # noqa: F401
-from qweft.comparison.adapters import put_on, take_off, trained
+from qweft.adapter.attach import detach
+from qweft.comparison.adapters import put_on, trained
 from qweft.comparison.checks import check_schedule
 from qweft.comparison.sizes import count, matched
 from qweft.errors import QweftError
@@ -51,7 +52,6 @@ VARIANTS = {
     "orthogonal": {"init_lora_weights": "orthogonal"},
     "rank_pattern": {"rank_pattern": {"v_proj": 1}},
     "lora_bias": {"lora_bias": True},
-    "lora_ga": {"init_lora_weights": "lora_ga"},
 }
 
 TOKENS = {"num_virtual_tokens": 4}
@@ -75,9 +75,9 @@ REFUSED_VARIANTS = {
     "pissa_niter": ({"init_lora_weights": "pissa_niter_4"}, "draws base weights at random"),
     "olora": ({"init_lora_weights": "olora"}, "rewrites base weights"),
     "loftq": ({"init_lora_weights": "loftq", "loftq_config": {"loftq_bits": 4}}, "loftq"),
-    "corda": ({"init_lora_weights": "corda"}, "lora_ga"),
-    "eva": ({"init_lora_weights": "eva"}, "lora_ga"),
-    "lora_ga of DoRA": ({"init_lora_weights": "lora_ga", "use_dora": True}, "use_dora"),
+    "corda": ({"init_lora_weights": "corda"}, "training rows first"),
+    "eva": ({"init_lora_weights": "eva"}, "training rows first"),
+    "lora_ga": ({"init_lora_weights": "lora_ga"}, "training rows first"),
     "modules_to_save": ({"modules_to_save": ["lm_head"]}, "trains modules of the base model"),
     "layer_replication": ({"layer_replication": [[0, 2], [1, 2]]}, "does not come off"),
     "total_step": ({"peft_type": "ADALORA", "r": 8, "total_step": 100}, "leave it out"),
@@ -110,7 +110,7 @@ def test_a_method_goes_through_the_loop_and_leaves_the_base_as_it_was(name, tmp_
     base_loss = held_out_loss(model, text, 0, 4).loss
     set_seed(0)
     budget = TrainingConfig(max_steps=STEPS, batch_size=4, gradient_accumulation=1, learning_rate=1e-2)
-    adapted = put_on(model, specification, STEPS, (text, 0, budget))
+    adapted = put_on(model, specification, STEPS)
     assert sum(p.numel() for p in trained(adapted).values()) == count(meta_llama(), specification)
     starts = {name: p.detach().clone() for name, p in trained(adapted).items()}
     assert fit(adapted, text, 0, budget).steps == STEPS
@@ -118,7 +118,7 @@ def test_a_method_goes_through_the_loop_and_leaves_the_base_as_it_was(name, tmp_
     loss = held_out_loss(adapted, text, 0, 4).loss
     assert loss != base_loss
     save_adapter(adapted, tmp_path / "adapter")
-    base = take_off(adapted)
+    base = detach(adapted)
     assert base is model and checksum(base) == before and list(base.state_dict()) == names
     assert torch.equal(base(ids).logits, plain)
     set_seed(77)

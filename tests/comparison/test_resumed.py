@@ -62,12 +62,10 @@ def nothing_trained(monkeypatch):
 
 
 def test_an_inspection_that_is_asked_for_later_is_that_of_the_training(config, nothing_trained):
-    rewriting = {"rewriting": MethodConfig({**LORA, "init_lora_weights": "lora_ga"})}  # whose file is another LoRA
-    config = dataclasses.replace(config, methods=config.methods | rewriting)
     at_once = inspections(run(dataclasses.replace(config, inspect=True, output=f"{config.output}-at-once")))
     assert at_once["lora-0"]["dequantised"] is None
     assert at_once["qtha-0"]["dequantised"]["fits"].keys() >= {"constant", "affine", "quadratic"}
-    assert set(at_once) == {"lora-0", "qtha-0", "rewriting-0"}
+    assert set(at_once) == {"lora-0", "qtha-0"}
     chips = at_once["qtha-0"]["chips"]
     assert (
         at_once["lora-0"]["chips"] is None and chips["evaluations"] % chips["circuits_a_token"] == 0 and chips["costs"]

@@ -28,7 +28,6 @@ ADAPTERS = {
         "preset": "mpo", "compress": "basis", "expand": "basis", "r": 4, "dropout": 0.2, "target_modules": TARGETS},
     "sparse": {"preset": "sparse", "width": 4, "dropout": 0.2, "target_modules": TARGETS},
     "lora": {"peft_type": "LORA", "r": 2, "lora_dropout": 0.2, "target_modules": TARGETS},
-    "lora_ga": {"peft_type": "LORA", "r": 2, "target_modules": TARGETS, "init_lora_weights": "lora_ga"},
 }  # fmt: skip
 
 
@@ -93,7 +92,7 @@ EACH = {"validation": ValidationConfig(every=2)}
 PATIENT = {"validation": ValidationConfig(every=1, patience=3)}
 RESUMED = [
     ("qtha", RATES, {}, 4), ("basis", {"packing": True}, EACH, 6), ("sparse", {"gradient_checkpointing": True}, {}, 2),
-    ("lora", {"max_steps": None, "epochs": 3}, EACH, 8), ("lora_ga", {}, EACH, 4),
+    ("lora", {"max_steps": None, "epochs": 3}, EACH, 8),
     ("qtha", {"learning_rate": 0.3}, PATIENT, 2), ("lora", {"packing": True, "logging_steps": 3}, {}, 2),
 ]  # fmt: skip
 

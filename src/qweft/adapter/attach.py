@@ -34,8 +34,6 @@ def adapter_config(specification: Mapping[str, Any]) -> PeftConfig:
             return QwthnConfig.preset(str(preset), **given)
         if method_of(specification) == "LORA":
             given.setdefault("lora_alpha", default_alpha(given.get("r", 8)))  # both methods then start with one scale
-            if given.get("init_lora_weights") == "lora_ga":
-                given.setdefault("lora_ga_config", {})  # PEFT's defaults
         return peft_config_class(str(method))(**given)
     except QweftError:
         raise

@@ -23,7 +23,7 @@ TARGETS = {
 
 @dataclass(frozen=True)
 class Command:
-    """One command of `qweft`: the source of its usage line, its help and its completion.
+    """One command of `qweft`: the source of its usage line and its help.
 
     Args:
         name: As typed: `qweft NAME`.

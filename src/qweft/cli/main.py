@@ -7,13 +7,11 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext, redirect_stdout
-from errno import EACCES, EDQUOT, EFBIG, EIO, ENAMETOOLONG, ENODEV, ENOSPC, ENOTCONN, EPERM, EROFS, ESTALE, ETIMEDOUT
-from pathlib import Path
+from errno import EDQUOT, EFBIG, EIO, ENAMETOOLONG, ENOENT, ENOSPC, EROFS
 from typing import Any, NoReturn
 
 from qweft.cli.terminal import complain, hush_libraries
 from qweft.errors import ASKED_TO_STOP, QweftError, StoppedError, memory_said
-from qweft.files import LEFTOVER
 from qweft.text import near, protect_streams, shown
 
 # Each name is a module of qweft.cli with a function run(argv), imported only when its command is called.
@@ -39,15 +37,9 @@ COMMANDS = {
     "devices": "list where circuits can run, what is installed, and what it costs",
     "jobs": "what was sent to devices that take jobs: list, show, fetch, adopt, forget, cancel",
     "schema": "print the JSON schema of a config file, by which editors complete and check it",
-    "completion": "print the script by which bash, zsh or fish completes what you type",
 }
 
 FULL = (ENOSPC, EDQUOT, EFBIG)
-DISK = (*FULL, EROFS, EIO, ESTALE)
-"""Errors that only a disk gives, as a network's that drops out for a moment."""
-NAMED = (EACCES, EPERM, ENODEV, ENOTCONN, ETIMEDOUT)
-"""Errors that are a disk's where they name a file; without one they may be of anything."""
-
 MEMORY = "take fewer or shorter rows at a time, model.quantization, or a machine or a device with more memory"
 """The way out where the work that needs too much is not known."""
 
@@ -115,18 +107,14 @@ def _message(error: Exception, words: Sequence[str]) -> str | None:
         return "; ".join([f"the memory is too small ({memory}); {MEMORY}", *notes])
     if isinstance(error, OSError) and error.errno == ENAMETOOLONG:
         return f"{shown(error.filename)} cannot be looked for ({error.strerror}); give another name"
-    if isinstance(error, OSError) and (error.errno in DISK or (error.errno in NAMED and error.filename is not None)):
-        return "; ".join([_disk_said(error), *(notes or ["then give the same command again"])])
+    if isinstance(error, OSError) and (
+        error.errno in (*FULL, EROFS, EIO) or (error.filename and error.errno != ENOENT)
+    ):
+        place = "the output" if error.filename is None else shown(str(error.filename))
+        way = "make room" if error.errno in FULL else "see to the disk and to its permissions"
+        kept = notes or ["then give the same command again"]
+        return "; ".join([f"{place} cannot be read or written ({error.strerror}); {way}", *kept])
     return None
-
-
-def _disk_said(error: OSError) -> str:
-    """Return the sentence on a file that a disk or its permissions refuse."""
-    path = Path(error.filename or "the output")
-    written = LEFTOVER.fullmatch(path.name)  # the file is written beside, and renamed
-    way = "make room" if error.errno in FULL else "see to the disk and to its permissions"
-    place = path.with_name(written[1]) if written else path
-    return f"{shown(str(place))} cannot be read or written ({error.strerror}); {way}"
 
 
 @contextmanager

@@ -1,37 +1,26 @@
 """Attach and detach the adapter of a method: this package's or PEFT's."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from torch import nn
 
-from qweft.adapter.attach import adapter_config, attach, detach
+from qweft.adapter.attach import adapter_config, attach
 from qweft.comparison.checks import check_comparable, with_steps
-from qweft.data.tokens import Encoded
 from qweft.errors import QweftError
 from qweft.method.specification import method_of
-from qweft.training.config import TrainingConfig
-from qweft.training.starts import attach_for_training, restore_weights
-
-Start = tuple[Sequence[Encoded], int, TrainingConfig]
 
 
-def put_on(model: nn.Module, specification: Mapping[str, Any], steps: int | None, start: Start | None = None) -> Any:
+def put_on(model: nn.Module, specification: Mapping[str, Any], steps: int | None) -> Any:
     """Attach an adapter to the model, so that only the adapter is trainable."""
     config: Any = adapter_config(with_steps(specification, steps))
     check_comparable(specification)
     if steps is None and method_of(specification) == "SHIRA":
         config.mask_fn = None  # it reads weights, and a count, which the sizes tell, has shapes alone
     try:
-        return attach(model, config) if start is None else attach_for_training(model, config, *start)
+        return attach(model, config)
     except (AttributeError, IndexError) as error:
         raise QweftError(f"the adapter cannot be put on this model: {error}; correct its fields") from error
-
-
-def take_off(adapted: Any) -> Any:
-    """Detach the adapter and return the base model, with the weights that it had."""
-    restore_weights(adapted)
-    return detach(adapted)
 
 
 def trained(adapted: nn.Module) -> dict[str, nn.Parameter]:

@@ -6,8 +6,8 @@ from typing import Any
 
 from torch import nn
 
-from qweft.adapter.attach import adapter_config, peft_config_class
-from qweft.comparison.adapters import put_on, take_off, trained
+from qweft.adapter.attach import adapter_config, detach, peft_config_class
+from qweft.comparison.adapters import put_on, trained
 from qweft.errors import QweftError
 from qweft.training.trainer import check_rates
 
@@ -33,11 +33,11 @@ def count(model: nn.Module, specification: Mapping[str, Any], rates: Mapping[str
     try:
         check_rates(adapted, rates or {})
     except QweftError:
-        take_off(adapted)
+        detach(adapted)
         raise
     shared = [name for name, parameter in parameters.items() if id(parameter) in of_base]
     total = sum(parameter.numel() for parameter in parameters.values()) + _left_out(specification, parameters)
-    after = dict(take_off(adapted).named_parameters(remove_duplicate=False))
+    after = dict(detach(adapted).named_parameters(remove_duplicate=False))
     if shared:
         raise QweftError(
             f"it trains {shared[0].removeprefix('base_model.model.')} of the base model itself, which the runs of a "

@@ -10,7 +10,8 @@ from typing import Any
 
 from transformers import set_seed
 
-from qweft.comparison.adapters import put_on, take_off
+from qweft.adapter.attach import detach
+from qweft.comparison.adapters import put_on
 from qweft.comparison.claims import claimed, done_by_any
 from qweft.comparison.context import Context, fingerprint
 from qweft.comparison.methods import Method
@@ -145,4 +146,4 @@ def timed_fit(context: Context, method: Method, seed: int, steps: int = STEPS) -
     try:
         return fit(adapted, context.data.train, context.loaded.tokenizer.pad_token_id, budget, f"{method.name}, timing")
     finally:
-        take_off(adapted)
+        detach(adapted)

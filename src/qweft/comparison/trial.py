@@ -15,7 +15,8 @@ from safetensors import SafetensorError
 from transformers import set_seed
 
 from qweft import records
-from qweft.comparison.adapters import put_on, take_off
+from qweft.adapter.attach import detach
+from qweft.comparison.adapters import put_on
 from qweft.comparison.claims import claimed
 from qweft.comparison.context import Context, fingerprint, judged_rows
 from qweft.comparison.method_kinds import core_of
@@ -37,7 +38,6 @@ from qweft.models.load import checksum
 from qweft.training.config import RunConfig, TrainingConfig
 from qweft.training.loop import DivergedError, Fit, fit, planned_steps, planned_tokens
 from qweft.training.run import save_adapter, weights_bytes
-from qweft.training.starts import rewrites
 
 RECORD = "run.json"
 ADAPTER = "adapter"
@@ -224,14 +224,14 @@ def _scored(context: Context, method: Method | None, seed: int, keep: Path | Non
         set_seed(seed)
         budget = _budget(context, method, seed)
         steps = planned_steps(budget, data.train)
-        model = put_on(loaded.model, method.adapter, steps, (data.train, pad, budget))
+        model = put_on(loaded.model, method.adapter, steps)
     try:
         if method is not None:
             fitted = fit(model, data.train, pad, budget, f"{method.name}, seed {seed}")
         found = held_out_loss(model, rows, pad, judging.batch_size)
     except BaseException:
         if method is not None:
-            take_off(model)
+            detach(model)
         raise
     answers = answers_to(model, data.tokenizer, prompts, ends, judging.max_new_tokens) if shown else []
     forgetting = None
@@ -240,15 +240,12 @@ def _scored(context: Context, method: Method | None, seed: int, keep: Path | Non
         forgetting = {"source": judging.forgetting, "loss": there.loss, "row_losses": _rows(there)}
     inspection, size = None, None
     if method is not None:
-        is_inspected, rewritten = context.settings.inspect and first, rewrites(model)
-        if is_inspected and not rewritten:
+        if context.settings.inspect and first:
             inspection = _inspected(model, context, method)
         if keep is not None:
             _save(model, keep / ADAPTER, loaded.source.hub_id)
             size = weights_bytes(keep / ADAPTER)
-        take_off(model)
-        if is_inspected and rewritten and keep is not None:
-            inspection = _inspected_from(keep / ADAPTER, context, method)
+        detach(model)
     run = _record(context, method, seed, fitted, found, answers, fitted.curve if fitted else ())
     return replace(
         run, inspection=inspection, eval_row_groups=_groups(texts), adapter_bytes=size, forgetting=forgetting
@@ -346,4 +343,4 @@ def _inspected_from(folder: Path, context: Context, method: Method) -> dict[str,
     try:
         return _inspected(model, context, method)
     finally:
-        take_off(model)
+        detach(model)

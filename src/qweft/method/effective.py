@@ -72,9 +72,7 @@ def effective(specification: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def needs_rows_first(specification: Mapping[str, Any]) -> bool:
-    """Return whether an adapter takes something from rows before its first step: fixed directions, or a start."""
-    if specification.get("init_lora_weights") == "lora_ga":
-        return True
+    """Return whether an adapter takes its directions from rows before its first step."""
     whole = stated(specification)
     return any(names.get(str(whole.get(end)), "whole") != "whole" for end, names in ENDS.items())
 

@@ -15,13 +15,6 @@ from qweft.text import shown
 OWN_FIELDS = tuple(entry.name for entry in fields(QwthnFields))
 
 
-BESIDE_GRADIENTS = (
-    "use_dora", "bias", "modules_to_save", "trainable_token_indices", "layer_replication", "alora_invocation_tokens",
-    "use_bdlora", "velora_config", "kasa_config", "monteclora_config", "arrow_config",
-)  # fmt: skip
-"""Fields of LoRA by which it is more than W0 + s B A with one W0 for each layer, as a start from gradients needs it."""
-
-
 def check_specification(specification: Mapping[str, Any]) -> None:
     """Check an adapter's specification.
 
@@ -139,18 +132,12 @@ def _check_lora(given: Mapping[str, Any]) -> None:
     check_whole("r", given.get("r", 8))
     check_number("lora_alpha", given.get("lora_alpha", 1))
     start = given.get("init_lora_weights")
-    if start in ("eva", "corda"):
+    if start in ("eva", "corda", "lora_ga"):
         raise QweftError(
-            f"init_lora_weights {start!r} needs activations that are collected before, which nothing here does; leave "
-            "it out, or choose lora_ga, which starts from gradients"
+            f"init_lora_weights {start!r} needs activations or gradients of the training rows first, which only PEFT's "
+            "own functions collect; leave it out"
         )
     check_drawn_start(start)
-    other = next((name for name in BESIDE_GRADIENTS if given.get(name) not in (None, False, "none")), None)
-    if start == "lora_ga" and other is not None:
-        raise QweftError(
-            f"init_lora_weights lora_ga rewrites base weights, which {other} reads, replaces or trains, so that no "
-            "adapter for the plain weights holds both; choose one of them"
-        )
 
 
 DEFAULT_RATE = 5e-4

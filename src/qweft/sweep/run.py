@@ -13,7 +13,7 @@ from typing import Any
 
 from peft.utils import CONFIG_NAME, SAFETENSORS_WEIGHTS_NAME
 
-from qweft.comparison.adapters import take_off
+from qweft.adapter.attach import detach
 from qweft.comparison.claims import claimed, done_by_any, shared_output
 from qweft.comparison.context import Context, RunSettings
 from qweft.comparison.executors.set_up import set_up
@@ -68,7 +68,7 @@ def losses(context: Context, adapter: dict[str, Any], files: dict[str, bytes]) -
         model = put_on(context.loaded, folder)
         check_runs(model, context.loaded, folder)
     found = held_out_loss(model, rows, pad, batch)
-    take_off(model)
+    detach(model)
     return {"base": base.loss, "adapted": found.loss, "standard_error": found.standard_error}
 
 

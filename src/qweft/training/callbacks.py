@@ -17,7 +17,6 @@ from qweft.files import folder_beside
 from qweft.method.saved import WEIGHTS
 from qweft.training.checkpoints import STATE, Checkpoints
 from qweft.training.distributed import is_first_process, of_the_first, whole_state
-from qweft.training.starts import off_plain_weights, save_on_plain_weights
 
 BEST_WEIGHTS = "best.safetensors"
 """Weights, in a checkpoint, of the best adapter so far: later steps replace those in the run's folder."""
@@ -70,7 +69,6 @@ class Validation(TrainerCallback, ExportableState):
             if state.is_world_process_zero:
                 with folder_beside(self.folder) as temporary:
                     model.save_pretrained(temporary, **whole)
-                    save_on_plain_weights(model, temporary)  # a run that is stopped leaves it as an adapter
             return
         self.waited += 1
         control.should_training_stop = control.should_training_stop or self.is_over
@@ -93,7 +91,7 @@ class Validation(TrainerCallback, ExportableState):
         if self.best_step is None or self.curve[-1][0] == self.best_step:
             return
         with implicit_replication():  # full tensors, equal in all processes, are copied into sharded ones
-            set_peft_model_state_dict(model, off_plain_weights(model, load_file(self.folder / WEIGHTS)))
+            set_peft_model_state_dict(model, load_file(self.folder / WEIGHTS))
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any
 
 from transformers import set_seed
 
-from qweft.adapter.attach import adapter_config, check_targets
+from qweft.adapter.attach import adapter_config, attach, check_targets
 from qweft.adapter.folder import read_header
 from qweft.claims import claimed_output, free_name
 from qweft.data.checks import check_places
@@ -39,7 +39,6 @@ from qweft.training.distributed import is_first_process, processes, whole_state
 from qweft.training.loop import Fit, few_steps, fit, planned_steps, units
 from qweft.training.on_device import describe
 from qweft.training.record import RECORD, decides, finished, is_of
-from qweft.training.starts import attach_for_training, save_on_plain_weights
 
 ADAPTER, BEST, CHECKPOINTS, CURVES = "adapter", "best", "checkpoints", "logs"
 """Folders in a run's output folder."""
@@ -83,7 +82,6 @@ def save_adapter(model: Any, folder: Path, state: dict[str, Any] | None = None, 
     """
     with folder_beside(folder) as temporary:
         model.save_pretrained(temporary, **(state or {}))
-        save_on_plain_weights(model, temporary)
         name_base_model(temporary, hub_id)
 
 
@@ -244,7 +242,7 @@ def _train(config: RunConfig, output: Path) -> TrainedRun:
         return _taken_up(work, earlier)
     set_seed(config.training.seed)
     before, pad = weights_of(loaded.model), loaded.tokenizer.pad_token_id
-    model = attach_for_training(loaded.model, peft_config, data.train, pad, config.training)
+    model = attach(loaded.model, peft_config)
     if config.training.measures:
         circuit_layers(model)  # raises if the adapter has no circuit
         console.print(describe(config.training), highlight=False)
