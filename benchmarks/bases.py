@@ -23,9 +23,10 @@ import torch
 from transformers import set_seed
 
 from qweft.adapter import find_bases
+from qweft.adapter.attach import detach
 from qweft.cli.compare import COMMAND
 from qweft.cli.parser import parse
-from qweft.comparison.adapters import put_on, take_off
+from qweft.comparison.adapters import put_on
 from qweft.comparison.config import ComparisonConfig
 from qweft.data.batches import Collator
 from qweft.data.load import load_data
@@ -84,7 +85,7 @@ class Bench:
                 model.save_pretrained(folder)
                 size = (Path(folder) / "adapter_model.safetensors").stat().st_size
         finally:
-            take_off(model)
+            detach(model)
         return {"search_seconds": search, "step_seconds": statistics.median(taken[1:]), "file_bytes": size}
 
     def costs(self, rounds: int) -> dict[str, Any]:
@@ -113,7 +114,7 @@ class Bench:
             fitted = fit(model, self.data.train, self.pad, training, name, ALONE)
             loss = held_out_loss(model, self.data.validation, self.pad, 16).loss
         finally:
-            take_off(model)
+            detach(model)
         run |= {"adapter": adapter, "basis_rows": training.rows_for_bases(), "validation_loss": loss}
         self.kept["trainings"].append({**run, "train_loss": fitted.train_loss})
         write_json(RESULTS, self.kept)
