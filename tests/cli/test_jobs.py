@@ -8,8 +8,7 @@ from qweft.cli.main import main
 from qweft.devices import JobState, registry
 from qweft.devices.catalogue import catalogue
 from qweft.devices.jobs.prices import Charge
-from qweft.devices.jobs.record import Where
-from qweft.devices.jobs.store import Store
+from qweft.devices.jobs.store import Job, Store, Where
 from qweft.devices.provider import Provider
 
 
@@ -28,7 +27,7 @@ def token(cloud):
     where = Where(name, 20, "monday")
     for place, token in enumerate(("qweft-1", "qweft-2")):
         cost, wanted = Charge(1.5, None, "USD"), circuits(2 * place, 2 * place + 1)
-        store.claim(token, name, wanted, wanted.keys(), where, "monday", None, lambda number, cost=cost: cost)
+        store.claim(Job(token, name, name, "monday", 20), wanted, where, None, lambda number, cost=cost: cost)
     return "qweft-1"
 
 

@@ -2,7 +2,6 @@
 
 from contextlib import contextmanager
 
-from qweft.devices.jobs.database import Database
 from qweft.devices.jobs.store import Store
 
 
@@ -34,9 +33,9 @@ def kill():
     raise Killed
 
 
-class _Database(Database):
-    def __init__(self, path, clock):
-        super().__init__(path)
+class KillingStore(Store):
+    def __init__(self, folder, clock):
+        super().__init__(folder)
         self._clock = clock
 
     @contextmanager
@@ -47,12 +46,6 @@ class _Database(Database):
             if connection.total_changes:
                 self._clock.step("before its commit")
         self._clock.step("after a transaction")
-
-
-class KillingStore(Store):
-    def __init__(self, folder, clock):
-        super().__init__(folder)
-        self._database = _Database(self.path, clock)
 
 
 def killing_device(device, clock):

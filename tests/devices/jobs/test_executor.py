@@ -19,8 +19,7 @@ from qweft.devices.jobs import Budget, Executor, Price
 from qweft.devices.jobs.budget import Caps
 from qweft.devices.jobs.manage import adopt, cancel, fetch, forget
 from qweft.devices.jobs.prices import Charge
-from qweft.devices.jobs.record import Where
-from qweft.devices.jobs.store import Store
+from qweft.devices.jobs.store import Job, Store, Where
 from qweft.devices.outcomes import from_counts
 from tests.devices.jobs.circuits import SHOTS, Time, circuits, executor, retry
 from tests.devices.jobs.fake_provider import API_KEY, Cloud, FakeDevice, true_counts
@@ -81,12 +80,13 @@ def test_a_job_that_another_process_is_sending_is_left_to_it(cloud, store):
     device = FakeDevice(cloud)
     where = Where(device.identity(), SHOTS, "")
     with store.sole("qweft-1"):
-        store.claim("qweft-1", device.name, circuits(1), circuits(1).keys(), where, "", None, lambda number: Charge())
+        job = Job("qweft-1", device.name, where.device, "", SHOTS)
+        store.claim(job, circuits(1), where, None, lambda number: Charge())
         with pytest.raises(UnavailableError, match="nothing came"):
             executor(device, store).run(circuits(1), SHOTS)
         with pytest.raises(DeviceError, match="being sent by another process"):
             forget(store, "qweft-1")
-        assert fetch(store)[0][1] == "another process is sending it"
+        assert fetch(store)[0][1] == "job qweft-1 is being sent by another process; wait for it"
     assert states(store) == ["sending"] and not cloud.jobs()
     executor(device, store).run(circuits(1), SHOTS)  # that process is gone
     assert states(store) == ["unsent", "done"]
@@ -271,10 +271,10 @@ def meanwhile(cloud, happen, first_state=JobState.QUEUED):
         (
             "slow",
             lambda store: cancel(store, store.jobs()[0].token),
-            "job-1 .* was stopped at the provider",
+            "job-1 .* was cancelled: stopped at the provider",
             "cancelled",
         ),
-        ("slow", lambda store: forget(store, store.jobs()[0].token), r"was given up \(given up by", "forgotten"),
+        ("slow", lambda store: forget(store, store.jobs()[0].token), r"was given up: given up by", "forgotten"),
     ],
 )
 def test_a_job_that_another_process_ended_is_not_sent_again_in_silence(cloud, store, fault, happen, words, last):

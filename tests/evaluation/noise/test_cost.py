@@ -29,7 +29,7 @@ def estimated(layers, most, rate, **caps):
 @pytest.mark.parametrize("rate", [Rate(1, 0), Rate(3, 2, (2,))])
 def test_a_cap_is_refused_exactly_where_the_estimate_exceeds_it(rate):
     free = estimated(8, 2000, rate)
-    for name, total in (("money", free.money), ("seconds", free.seconds)):
+    for name, total in (("money", free.charge.money), ("seconds", free.charge.seconds)):
         assert estimated(8, 2000, rate, **{name: total}) == free
         with pytest.raises(QweftError, match="nothing was sent"):
             estimated(8, 2000, rate, **{name: 0.999 * total})

@@ -3,6 +3,8 @@
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import reduce
+from operator import add
 from typing import TYPE_CHECKING, Any
 
 from qweft.devices.device import DeviceError, Named, OutOfBudgetError, RemoteDevice
@@ -25,9 +27,7 @@ class Estimate:
         other_calibrations: Number of circuits with results from other calibrations only.
         shots: Distinct shots per circuit. `None` requests exact probabilities.
         jobs: Number of jobs.
-        seconds: Time on the device, without queues. `None` if its speed is not known.
-        money: In the currency. `None` if no price is known.
-        currency: Currency of the money.
+        charge: Money, and time on the device without queues.
         free: Whether the device is known to cost nothing.
         source: Where and when the price was read.
     """
@@ -39,9 +39,7 @@ class Estimate:
     other_calibrations: int
     shots: tuple[int | None, ...]
     jobs: int
-    seconds: float | None
-    money: float | None
-    currency: str
+    charge: Charge
     free: bool
     source: str
 
@@ -52,45 +50,30 @@ class Estimate:
 
     def to_json(self) -> dict[str, Any]:
         """Return all fields."""
-        return asdict(self)
+        fields = asdict(self)
+        return fields | fields.pop("charge")
 
     def describe(self) -> "Table":
         """Return a table for a terminal."""
         from rich.table import Table
 
-        table = Table.grid(padding=(0, 2))
-        for name, value in self._lines():
-            table.add_row(name, value)
-        return table
-
-    def _lines(self) -> list[tuple[str, str]]:
-        if self.cached is None:
-            known = " at most; what has results already is not measured again"
-        else:
+        known = " at most; what has results already is not measured again"
+        if self.cached is not None:
             known = f", of which {self.cached:,} have results"
         if self.other_calibrations:
             known += f" ({self.other_calibrations:,} more under other calibrations of the chip)"
-        price = f" ({self.source})" if self.source else ""
-        return [
-            ("device", self.device),
-            ("circuits", f"{self.circuits:,}{known}"),
-            ("shots", self._shots()),
-            ("jobs", f"{self.jobs:,}"),
-            (
-                "time",
-                "not known" if self.seconds is None else f"about {self.seconds:,.0f} s on the device, without queues",
-            ),
-            ("money", f"{self._money()}{price}"),
-        ]
-
-    def _shots(self) -> str:
-        numbers = [f"{shots:,} of each circuit" for shots in self.shots if shots is not None]
-        return "; ".join([*numbers, *(["none, exact probabilities"] if None in self.shots else [])])
-
-    def _money(self) -> str:
-        if self.money is None:
-            return "not known"
-        return "nothing" if self.free else f"{self.money:,.2f} {self.currency}"
+        shots = [f"{shots:,} of each circuit" if shots else "none, exact probabilities" for shots in self.shots]
+        money, seconds = self.charge.money, self.charge.seconds
+        price = "not known" if money is None else "nothing" if self.free else f"{money:,.2f} {self.charge.currency}"
+        table = Table.grid(padding=(0, 2))
+        table.add_row("device", self.device)
+        table.add_row("circuits", f"{self.circuits:,}{known}")
+        table.add_row("shots", "; ".join(shots))
+        table.add_row("jobs", f"{self.jobs:,}")
+        time = "not known" if seconds is None else f"about {seconds:,.0f} s on the device, without queues"
+        table.add_row("time", time)
+        table.add_row("money", f"{price} ({self.source})" if self.source else price)
+        return table
 
 
 def estimate(
@@ -106,26 +89,28 @@ def estimate(
     left = circuits - (cached or 0)
     if jobs is None:
         jobs = -(-left // (device.limits.circuits_at(shots) or max(left, 1)))
-    charge = price.charge(jobs, left, shots or 0)
-    source = f"{price.source}, {price.date}" if price.date else price.source
     return Estimate(
-        device.name, isinstance(device, RemoteDevice), circuits, cached, other_calibrations, (shots,), jobs,
-        charge.seconds, charge.money, charge.currency, price.free, source,
-    )  # fmt: skip
+        device=device.name,
+        takes_jobs=isinstance(device, RemoteDevice),
+        circuits=circuits,
+        cached=cached,
+        other_calibrations=other_calibrations,
+        shots=(shots,),
+        jobs=jobs,
+        charge=price.charge(jobs, left, shots or 0),
+        free=price.free,
+        source=f"{price.source}, {price.date}" if price.date else price.source,
+    )
 
 
 def together(parts: Sequence[Estimate]) -> Estimate:
     """Sum the estimates of consecutive runs on one device, whose `cached` must be `None`."""
-    first = parts[0]
-    seconds = [part.seconds for part in parts if part.seconds is not None]
-    money = [part.money for part in parts if part.money is not None]
     return replace(
-        first,
+        parts[0],
         circuits=sum(part.circuits for part in parts),
         shots=tuple(dict.fromkeys(shots for part in parts for shots in part.shots)),
         jobs=sum(part.jobs for part in parts),
-        seconds=sum(seconds) if len(seconds) == len(parts) else None,
-        money=sum(money) if len(money) == len(parts) else None,
+        charge=reduce(add, (part.charge for part in parts)),
     )
 
 
@@ -175,8 +160,9 @@ class Budget:
         self.money = 0.0
         self.seconds = 0.0
         one = price.charge(1, 1, 1)
-        for what, cap, known in (("money", self.caps.money, one.money), ("seconds", self.caps.seconds, one.seconds)):
-            if cap is not None and known is None:
+        for what in ("money", "seconds"):
+            cap = getattr(self.caps, what)
+            if cap is not None and getattr(one, what) is None:
                 raise DeviceError(
                     f"a cap of {cap:g} on {what} cannot be kept: what device {device} takes is not known; add it to "
                     "~/.config/qweft/prices.yaml, or cap the circuits"
@@ -185,18 +171,17 @@ class Budget:
     def spend(self, circuits: int, shots: int) -> Charge:
         """Count a job before it is sent and return its cost; raise `OutOfBudgetError` if it exceeds the rest."""
         charge = self.price.charge(1, circuits, shots)
-        for what, spent, more, cap in (
-            ("circuits", self.circuits, circuits, self.caps.circuits),
-            (charge.currency or "money", self.money, charge.money or 0.0, self.caps.money),
-            ("seconds", self.seconds, charge.seconds or 0.0, self.caps.seconds),
-        ):
-            if cap is not None and spent + more > cap * (1 + 1e-9):  # sums of prices have rounding errors
-                job = f"the next job of {many(circuits, 'circuit')} with {many(shots, 'shot')}"
-                raise OutOfBudgetError(
-                    f"device {self.device}: {job} would bring this run to {spent + more:.6g} {what}, and the cap is "
-                    f"{cap:g}; it was not sent, what came is kept"
-                )
         self._count(1, circuits, charge)
+        for what, cap in vars(self.caps).items():
+            spent = getattr(self, what)
+            if cap is not None and spent > cap * (1 + 1e-9):  # sums of prices have rounding errors
+                self._count(-1, circuits, charge)
+                unit = charge.currency if what == "money" else what
+                raise OutOfBudgetError(
+                    f"device {self.device}: the next job of {many(circuits, 'circuit')} with {many(shots, 'shot')} "
+                    f"would bring this run to {spent:.6g} {unit}, and the cap is {cap:g}; it was not sent, what came "
+                    "is kept"
+                )
         return charge
 
     def refund(self, circuits: int, shots: int) -> None:

@@ -1,10 +1,11 @@
 """Tables of the ledger's jobs for the terminal."""
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from qweft.devices.jobs.record import OPEN, Job
+from qweft.devices.jobs.store import OPEN, Job
 from qweft.text import many
 
 if TYPE_CHECKING:
@@ -19,13 +20,17 @@ def describe(jobs: Sequence[Job]) -> "Table | str":
     from rich.table import Table
     from rich.text import Text
 
+    accepted, paid = [job for job in jobs if job.job], Counter[str]()
+    for job in accepted:
+        paid[job.currency] += job.cost or 0.0  # type: ignore[assignment] # a counter of money
     table = Table(box=SIMPLE_HEAD, show_footer=True, show_edge=False, padding=0)
-    table.add_column("token", f"{len([job for job in jobs if job.state in OPEN])} open", no_wrap=True)
+    table.add_column("token", f"{sum(job.state in OPEN for job in jobs)} open", no_wrap=True)
     table.add_column("device", overflow="fold")
-    table.add_column("circuits", str(sum(job.circuits for job in jobs if job.job)), justify="right", no_wrap=True)
+    table.add_column("circuits", str(sum(job.circuits for job in accepted)), justify="right", no_wrap=True)
     table.add_column("state", no_wrap=True)
     table.add_column("provider's id", overflow="fold")
-    table.add_column("cost", "\n".join(_costs(jobs)), justify="right", no_wrap=True)
+    totals = "\n".join(f"{money:,.2f} {currency}" for currency, money in paid.items() if money)
+    table.add_column("cost", totals, justify="right", no_wrap=True)
     for job in jobs:
         cells = [job.token, job.name, str(job.circuits), job.state, job.job or "", cost_of(job)]
         table.add_row(*(Text(cell) for cell in cells))  # in a str, a provider's brackets would be markup
@@ -46,8 +51,8 @@ def describe_one(job: Job) -> "Table":
         ("state", f"{job.state}: {job.reason}" if job.reason else job.state),
         ("provider's id", job.job or "not known"),
         ("cost", cost_of(job)),
-        ("written down", _when(job.created)),
-        ("changed", _when(job.changed)),
+        ("written down", f"{datetime.fromtimestamp(job.created):%Y-%m-%d %H:%M}"),
+        ("changed", f"{datetime.fromtimestamp(job.changed):%Y-%m-%d %H:%M}"),
     ):
         table.add_row(name, Text(value))
     return table
@@ -58,16 +63,3 @@ def cost_of(job: Job) -> str:
     if job.cost is None:
         return "not known"
     return f"{job.cost:,.2f} {job.currency}" if job.cost else "nothing"
-
-
-def _costs(jobs: Sequence[Job]) -> list[str]:
-    """Return the total cost of accepted jobs, per currency."""
-    sums: dict[str, float] = {}
-    for job in jobs:
-        if job.job and job.cost:
-            sums[job.currency] = sums.get(job.currency, 0.0) + job.cost
-    return [f"{money:,.2f} {currency}" for currency, money in sums.items()]
-
-
-def _when(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds).strftime("%Y-%m-%d %H:%M")

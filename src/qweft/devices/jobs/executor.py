@@ -1,7 +1,7 @@
 """Runs circuits on any device: each once, reusing stored results, within a budget."""
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 
@@ -11,15 +11,12 @@ from qweft.devices.bound import BoundCircuits
 from qweft.devices.device import Device, DeviceError, NotTakenError, RemoteDevice, UnavailableError
 from qweft.devices.jobs.budget import Budget, Estimate, estimate
 from qweft.devices.jobs.prices import PriceList
-from qweft.devices.jobs.record import Counts, Where
 from qweft.devices.jobs.remote import RemoteRun
 from qweft.devices.jobs.retry import Retry
-from qweft.devices.jobs.store import Store
+from qweft.devices.jobs.store import Counts, Store, Where
 from qweft.devices.outcomes import Frequencies, from_counts
 from qweft.text import many
 
-MOST_NUMBERS = 2**24
-"""Largest size of the frequencies that an executor keeps in memory: 128 MiB in float64."""
 JOBS_AT_ONCE = 4
 
 
@@ -53,7 +50,6 @@ class Executor:
         self.jobs_at_once = jobs_at_once
         self.any_calibration = any_calibration
         self.tell = tell
-        self._recent: dict[tuple[str, int | None], np.ndarray] = {}
 
     def run(self, circuits: BoundCircuits, shots: int | None) -> Frequencies:
         """Measure every circuit; equal circuits are measured once.
@@ -65,56 +61,58 @@ class Executor:
         Raises:
             DeviceError: The device, the budget or the store reports an error. Results so far are stored.
         """
-        shots = _whole(self.device, shots)
-        self._check(circuits, shots)
-        self._check_counted(shots)
+        shots = self._checked(circuits, shots)
         once, places = circuits.unique()
+        if shots is None or not self._keeps_results:
+            assert isinstance(self.device, Device)
+            values = np.empty((len(once), 2**once.qubits))
+            for batch, frequencies in self._measure(self.device, once, shots):
+                values[batch] = frequencies
+            return Frequencies(values[places], shots)
+        keys = once.keys()
+        where = self._where(keys, shots)
         if isinstance(self.device, RemoteDevice):
-            assert shots is not None
-            job_run = RemoteRun(
-                self.device, self.store, self.budget, self.retry, self.jobs_at_once, once,
-                self._where(once.keys(), shots), self.tell,
-            )  # fmt: skip
-            values = _rows(job_run.finish(), once, shots)
-        elif shots is None or not self.device.keeps_results:
-            values = self._measure_what_is_new(self.device, once, shots)
+            counts = RemoteRun(self, self.device, once, where).finish()
         else:
-            values = self._measure_what_is_missing(self.device, once, shots)
-        return Frequencies(values[places], shots)
+            counts = self._missing_measured(self.device, once, where)
+        rows = [from_counts(counts[key], once.qubits, shots) for key in keys]
+        return Frequencies(np.array(rows).reshape(-1, 2**once.qubits)[places], shots)
 
     def estimate(self, circuits: BoundCircuits, shots: int | None) -> Estimate:
         """Estimate what `run` would take, without sending anything."""
-        shots = _whole(self.device, shots)
-        self._check_counted(shots)
+        shots = self._checked(circuits, shots)
         once, _ = circuits.unique()
         cached = others = 0
-        if shots is not None and (isinstance(self.device, RemoteDevice) or self.device.keeps_results):
+        if shots is not None and self._keeps_results:
             where = self._where(once.keys(), shots)
             cached = len(self.store.results(once.keys(), where))
             others = self.store.other_calibrations(once.keys(), where)
         return estimate(self.device, self.budget.price, len(once), shots, cached, others)
 
-    def _check(self, circuits: BoundCircuits, shots: int | None) -> None:
-        """Check limits without contacting the provider, because stored results need no answer from it."""
-        limits = self.device.limits
-        if isinstance(self.device, RemoteDevice) and (shots is None or shots < 1):
-            raise DeviceError(f"device {self.device.name} needs a number of shots of at least 1, got {shots}")
-        if limits.shots is not None and (shots or 0) > limits.shots:
-            raise DeviceError(
-                f"device {self.device.name} takes at most {many(limits.shots, 'shot')} of a circuit, got {shots:,}"
-            )
+    @property
+    def _keeps_results(self) -> bool:
+        return isinstance(self.device, RemoteDevice) or self.device.keeps_results
+
+    def _checked(self, circuits: BoundCircuits, shots: object) -> int | None:
+        """Return the shots as a Python integer, after checks that need no answer of the provider."""
+        name, limits = self.device.name, self.device.limits
+        try:
+            number = None if shots is None else operator.index(shots)  # type: ignore[arg-type] # not NumPy's
+        except TypeError:
+            raise DeviceError(f"device {name} takes a whole number of shots, got {shots!r}") from None
+        if isinstance(self.device, RemoteDevice) and (number is None or number < 1):
+            raise DeviceError(f"device {name} needs a number of shots of at least 1, got {shots}")
+        if limits.shots is not None and (number or 0) > limits.shots:
+            raise DeviceError(f"device {name} takes at most {many(limits.shots, 'shot')} of a circuit, got {shots:,}")
         if limits.qubits is not None and circuits.qubits > limits.qubits:
             raise DeviceError(
-                f"device {self.device.name} has {many(limits.qubits, 'qubit')}, and the circuit needs {circuits.qubits}"
+                f"device {name} has {many(limits.qubits, 'qubit')}, and the circuit needs {circuits.qubits}"
             )
-
-    def _check_counted(self, shots: int | None) -> None:
-        """Check that shots are given where they cost something: without any, a device may take a number of its own."""
-        if shots is None and self.budget.price.counts_shots:
+        if number is None and self.budget.price.counts_shots:  # a device may take a number of its own then
             raise DeviceError(
-                f"device {self.device.name} has a price or a time for each shot; give a number of shots, so that it "
-                "can be counted"
+                f"device {name} has a price or a time for each shot; give a number of shots, so that it can be counted"
             )
+        return number
 
     def _where(self, keys: list[str], shots: int) -> Where:
         anywhere = Where(self.device.identity(), shots, None)
@@ -132,51 +130,29 @@ class Executor:
                 "takes"
             ) from error
 
-    def _measure_what_is_new(self, device: Device, circuits: BoundCircuits, shots: int | None) -> np.ndarray:
-        """Measure circuits that this executor has not measured recently, and keep their frequencies in memory."""
+    def _missing_measured(self, device: Device, circuits: BoundCircuits, where: Where) -> dict[str, Counts]:
+        """Return the counts of all circuits, after those without a result were measured and stored."""
         keys = circuits.keys()
-        new = [row for row, key in enumerate(keys) if (key, shots) not in self._recent]
-        rows = self._measure(device, circuits.pick(new), shots, lambda batch, frequencies: None)
-        self._recent.update(((keys[place], shots), row) for place, row in zip(new, rows, strict=True))
-        values = np.stack([self._recent[key, shots] for key in keys]) if keys else rows
-        if len(self._recent) << circuits.qubits > MOST_NUMBERS:
-            self._recent.clear()
-        return values
-
-    def _measure_what_is_missing(self, device: Device, circuits: BoundCircuits, shots: int) -> np.ndarray:
-        keys = circuits.keys()
-        where = self._where(keys, shots)
-        found = self.store.results(keys, where)
-        missing = circuits.pick([row for row, key in enumerate(keys) if key not in found])
+        counts = self.store.results(keys, where)
+        missing = circuits.pick([row for row, key in enumerate(keys) if key not in counts])
         if len(missing) and where.calibration is None:
             where = replace(where, calibration=self.retry.ask(device.calibration))
-
-        def keep(batch: BoundCircuits, frequencies: np.ndarray) -> None:
-            counts = dict(zip(batch.keys(), _counts(frequencies, shots, device.name), strict=True))
-            self.store.keep(counts, where, batch.qubits)
-            found.update(counts)
-
-        self._measure(device, missing, shots, keep)
-        return _rows(found, circuits, shots)
+        for batch, frequencies in self._measure(device, missing, where.shots):
+            some = dict(zip(missing.keys()[batch], _counts(frequencies, where.shots, device.name), strict=True))
+            self.store.keep(some, where, missing.qubits)
+            counts |= some
+        return counts
 
     def _measure(
-        self,
-        device: Device,
-        circuits: BoundCircuits,
-        shots: int | None,
-        keep: Callable[[BoundCircuits, np.ndarray], None],
-    ) -> np.ndarray:
-        """Measure in batches that the device accepts, shape (circuits, 2^n). `keep` gets each batch at once."""
-        values = np.empty((len(circuits), 2**circuits.qubits))
+        self, device: Device, circuits: BoundCircuits, shots: int | None
+    ) -> Iterator[tuple[slice, np.ndarray]]:
+        """Measure in batches that the device accepts; yield each batch's place and frequencies."""
         if len(circuits):
             self.retry.ask(lambda: device.check(shots))
         at_a_time = device.limits.circuits or max(len(circuits), 1)
         for first in range(0, len(circuits), at_a_time):
-            batch = circuits.pick(slice(first, first + at_a_time))
-            found = self.retry.ask(partial(self._measure_batch, device, batch, shots))
-            values[first : first + at_a_time] = found
-            keep(batch, found)
-        return values
+            batch = slice(first, first + at_a_time)
+            yield batch, self.retry.ask(partial(self._measure_batch, device, circuits.pick(batch), shots))
 
     def _measure_batch(self, device: Device, batch: BoundCircuits, shots: int | None) -> np.ndarray:
         """Measure one batch once, and count it in the budget.
@@ -198,27 +174,6 @@ class Executor:
                 f"{error}; nobody knows whether {device.name} measured these {len(batch)} circuits and bills them, so "
                 "they are not sent again: the same command does that"
             ) from error
-
-
-def _whole(device: Device | RemoteDevice, shots: object) -> int | None:
-    """Return the shots as a Python integer. NumPy integers compare equal but are stored differently.
-
-    Raises:
-        DeviceError: The shots are not an integer.
-    """
-    if shots is None:
-        return None
-    try:
-        return operator.index(shots)  # type: ignore[arg-type]
-    except TypeError:
-        raise DeviceError(f"device {device.name} takes a whole number of shots, got {shots!r}") from None
-
-
-def _rows(found: dict[str, Counts], circuits: BoundCircuits, shots: int) -> np.ndarray:
-    """Convert counts by key to frequencies, shape (circuits, 2^n)."""
-    keys = circuits.keys()
-    rows = [from_counts(found[key], circuits.qubits, shots) for key in keys]
-    return np.stack(rows) if rows else np.empty((0, 2**circuits.qubits))
 
 
 def _counts(frequencies: np.ndarray, shots: int, device: str) -> list[Counts]:

@@ -1,51 +1,66 @@
 """User commands for jobs of the ledger: fetch, adopt, forget, cancel."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 from qweft.devices.device import DeviceError, JobState, RemoteDevice
-from qweft.devices.jobs.collecting import EndedError, collect, fetch_twice, settle
-from qweft.devices.jobs.record import CANCELLED, FORGOTTEN, OPEN, SENDING, SENT, Job
+from qweft.devices.jobs.remote import collect, fetch_twice, settle
 from qweft.devices.jobs.retry import Retry
-from qweft.devices.jobs.store import Store
+from qweft.devices.jobs.store import FORGOTTEN, OPEN, SENDING, SENT, Job, Store
 from qweft.devices.registry import make_device
 
 
 def fetch(store: Store, token: str | None = None) -> list[tuple[Job, str]]:
-    """Query open jobs, or one job, once, and store available results."""
+    """Query open jobs, or one job, once, and store available results. Return each with a message, or ""."""
     asked = [store.job(token)] if token else [job for job in store.jobs() if job.state in OPEN]
-    told = []
+    jobs = []
     for job in asked:
         try:
-            said = _ask(store, job)
+            message = _ask(store, job)
         except DeviceError as error:
-            said = str(error)
-        told.append((store.job(job.token), said))
-    return told
+            message = str(error)
+        jobs.append((store.job(job.token), message))
+    return jobs
+
+
+def _ask(store: Store, job: Job) -> str:
+    """Settle and collect a job. Return a message that may be empty."""
+    if job.state not in OPEN:
+        return f"job {job.token} is {job.state} and over"
+    device = _same_device(job)
+    if job.state == SENDING:
+        with _alone(store, job.token):
+            job = store.job(job.token)  # another process may have settled it since it was listed
+            if job.state == SENDING and not settle(device, store, job):
+                return "the provider lists no such job; run the command that sent it again"
+    job = store.job(job.token)
+    if job.state == SENT:
+        collect(device, store, job, Retry())
+    return ""
 
 
 def adopt(store: Store, token: str, number: str) -> tuple[Job, str]:
-    """Record the provider's id of a job in state `SENDING`."""
-    job = store.job(token)
-    if job.state != SENDING:
-        raise DeviceError(f"job {token} is {job.state}, and only one that is {SENDING} can be adopted")
-    with store.sole(token) as alone:
-        if not alone:
-            raise DeviceError(f"job {token} is being sent by another process; wait for it")
+    """Record the provider's id of a job in state `SENDING`; return it with what could not be verified."""
+    with _alone(store, token):
+        job = store.job(token)
+        if job.state != SENDING:
+            raise DeviceError(f"job {token} is {job.state}, and only one that is {SENDING} can be adopted")
         other = [known.token for known in store.jobs() if (known.device, known.job) == (job.device, number)]
         if other:
             raise DeviceError(f"the provider's job {number} is that of job {other[0]} already")
-        said = _compare(_device(job), store, job, number)
+        message = _compare(_device(job), store, job, number)
         store.sent(token, number)
-    return store.job(token), said
+    return store.job(token), message
 
 
 def _compare(device: RemoteDevice, store: Store, job: Job, number: str) -> str:
     """Check as far as possible that the provider's job is ours, and return what could not be verified."""
     state = device.state(number)
     if device.can_find:
-        found = device.find(job.token)
-        if found != number:
-            other = f"job {found} has it: adopt that" if found else f"no job has it: qweft jobs forget {job.token}"
+        known = device.find(job.token)
+        if known != number:
+            other = f"job {known} has it: adopt that" if known else f"no job has it: qweft jobs forget {job.token}"
             raise DeviceError(f"the provider's job {number} does not have the tag {job.token}, and {other}")
         return ""
     circuits = store.circuits_of(job.token)
@@ -54,10 +69,10 @@ def _compare(device: RemoteDevice, store: Store, job: Job, number: str) -> str:
     good, fault = fetch_twice(device, replace(job, job=number), circuits)
     if not good:
         raise DeviceError(
-            f"the provider's job {number} is not job {job.token} of {job.circuits} circuits with {job.shots} shots, or "
-            f"is of no use: {fault or 'it has no counts'}; look the number up again, or qweft jobs forget {job.token}"
+            f"the provider's job {number} is not job {job.token} of {job.size} with {job.shots} shots, or is of no "
+            f"use: {fault or 'it has no counts'}; look the number up again, or qweft jobs forget {job.token}"
         )
-    return f"{len(good)} of {job.circuits} circuits of the provider's job {number} fit; more it does not tell"
+    return f"{len(good)} of {job.size} of the provider's job {number} fit; more it does not tell"
 
 
 def forget(store: Store, token: str) -> Job:
@@ -65,10 +80,8 @@ def forget(store: Store, token: str) -> Job:
 
     If the provider accepted the job, they are paid for again.
     """
-    job = store.job(token)
-    with store.sole(token) as alone:
-        if not alone:
-            raise DeviceError(f"job {token} is being sent by another process; wait for it")
+    with _alone(store, token):
+        job = store.job(token)
         if not store.close(token, FORGOTTEN, job.reason or "given up by the user"):
             raise DeviceError(f"job {token} is {job.state} and over; there is nothing to forget")
     return store.job(token)
@@ -81,36 +94,22 @@ def cancel(store: Store, token: str) -> Job:
         raise DeviceError(f"job {token} is {job.state}, and only one that is {SENT} can be cancelled")
     device = _same_device(job)
     device.cancel(job.job)
-    try:
-        collect(device, store, job, Retry())
-    except EndedError:
-        if store.job(token).state != CANCELLED:
-            raise
+    collect(device, store, job, Retry())
     return store.job(token)
 
 
-def _ask(store: Store, job: Job) -> str:
-    """Settle and collect a job. Return a message that may be empty."""
-    device = _same_device(job) if job.state in OPEN else None
-    with store.sole(job.token) as alone:
+@contextmanager
+def _alone(store: Store, token: str) -> Iterator[None]:
+    """Decide alone about a job inside the block; raise if another process is sending it."""
+    store.job(token)  # raises where there is none
+    with store.sole(token) as alone:
         if not alone:
-            return "another process is sending it"
-        job = store.job(job.token)  # another process may have ended it since it was listed
-        if job.state not in OPEN or device is None:
-            return f"job {job.token} is {job.state} and over"
-        if settle(device, store, job) is False:
-            return "the provider lists no such job; run the command that sent it again"
-    job = store.job(job.token)
-    if job.state == SENT:
-        collect(device, store, job, Retry())
-    return ""
+            raise DeviceError(f"job {token} is being sent by another process; wait for it")
+        yield
 
 
 def _same_device(job: Job) -> RemoteDevice:
-    """Return the device, with the settings under which the job was sent.
-
-    Counts from another seed or noise model must not be stored as the device's own.
-    """
+    """Return the device; raise if the job was sent under other settings, such as another seed or noise model."""
     device = _device(job)
     if device.identity() != job.device:
         raise DeviceError(

@@ -1,10 +1,10 @@
 """Prices of devices: the user's list, the shipped list, and entries of providers."""
 
 import fnmatch
+import math
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
-from functools import lru_cache
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from qweft.devices.device import DeviceError
 from qweft.devices.registry import families
 from qweft.errors import QweftError
 from qweft.files import named_path
-from qweft.text import shown
+from qweft.schema import Reader, build
 
 PRICED = ("job", "circuit", "shot", "second")
 
@@ -33,13 +33,20 @@ class Charge:
     seconds: float | None = None
     currency: str = ""
 
+    def __add__(self, other: "Charge") -> "Charge":
+        return Charge(_sum(self.money, other.money), _sum(self.seconds, other.seconds), self.currency or other.currency)
+
+
+def _sum(one: float | None, other: float | None) -> float | None:
+    return None if one is None or other is None else one + other
+
 
 @dataclass(frozen=True)
 class Price:
     """Price of a device. `prices.yaml` explains each number.
 
     Args:
-        match: Patterns for the device's name.
+        match: Patterns for the device's name, or one of them.
         currency: Currency of the prices.
         job: Price of a job.
         circuit: Price of a circuit.
@@ -49,9 +56,12 @@ class Price:
         seconds_a_shot: Seconds of a shot of a circuit.
         source: Where the numbers were read.
         date: When they were read.
+
+    Raises:
+        DeviceError: A number is negative or not finite, or a price has no currency.
     """
 
-    match: tuple[str, ...] = ()
+    match: list[str] | str
     currency: str = ""
     job: float | None = None
     circuit: float | None = None
@@ -61,6 +71,24 @@ class Price:
     seconds_a_shot: float | None = None
     source: str = ""
     date: str = ""
+
+    def __post_init__(self) -> None:
+        for name in (*PRICED, "seconds_a_job", "seconds_a_shot"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value < math.inf:
+                raise DeviceError(f"price of {self.name}: {name}: expected a number of at least 0, got {value}")
+        if not self.currency and any(getattr(self, name) for name in PRICED):
+            raise DeviceError(f"price of {self.name}: it has no currency; add one, for example currency: USD")
+
+    @property
+    def patterns(self) -> Sequence[str]:
+        """Patterns for the device's name."""
+        return [self.match] if isinstance(self.match, str) else self.match
+
+    @property
+    def name(self) -> str:
+        """The first pattern."""
+        return next(iter(self.patterns), "")
 
     @property
     def known(self) -> bool:
@@ -79,7 +107,7 @@ class Price:
 
     def fits(self, device: str) -> bool:
         """Return whether a pattern matches a device's name. Case is ignored."""
-        return any(fnmatch.fnmatchcase(device.lower(), pattern.lower()) for pattern in self.match)
+        return any(fnmatch.fnmatchcase(device.lower(), pattern.lower()) for pattern in self.patterns)
 
     def charge(self, jobs: int, circuits: int, shots: int) -> Charge:
         """Compute the cost of some jobs.
@@ -96,12 +124,13 @@ class Price:
         return Charge(money + (self.second or 0.0) * (seconds or 0.0), seconds, self.currency)
 
 
-class PriceList:
-    """Prices by device name. The first match applies.
+@dataclass(frozen=True)
+class _File:
+    devices: list[Price]
 
-    Args:
-        prices: In order of precedence.
-    """
+
+class PriceList:
+    """Prices by device name, in order of precedence. The first match applies."""
 
     def __init__(self, prices: Sequence[Price]) -> None:
         self.prices = tuple(prices)
@@ -111,20 +140,21 @@ class PriceList:
         """Load the user's list, followed by the shipped list and the entries of providers."""
         named = path or (named_path(os.environ["QWEFT_PRICES"]) if os.environ.get("QWEFT_PRICES") else None)
         own = named or Path.home() / ".config" / "qweft" / "prices.yaml"
-        ours = [*_read((files("qweft.devices.jobs") / "prices.yaml").read_text(encoding="utf-8"), "prices.yaml")]
-        for family, provider in families().items():
-            ours += [_price(entry, f"prices of {family}, entry {n}") for n, entry in enumerate(provider.prices, 1)]
-        if named is None and not own.is_file():
-            return cls(ours)
+        prices: list[Price] = []
         try:
-            text = yaml_file.read_text(own)
+            if named is not None or own.is_file():
+                prices += _prices(yaml_file.load(yaml_file.read_text(own), str(own), is_file=True), str(own))
+            shipped = (files("qweft.devices.jobs") / "prices.yaml").read_text(encoding="utf-8")
+            prices += _prices(yaml_file.load(shipped, "prices.yaml", is_file=True), "prices.yaml")
+            for family, provider in families().items():
+                prices += _prices({"devices": list(provider.prices)}, f"prices of {family}")
         except QweftError as error:
             raise DeviceError(f"price list {error}") from error
-        return cls([*_read(text, str(own)), *ours])
+        return cls(prices)
 
     def of(self, device: str) -> Price:
         """Return the price of a device, or an unknown price if no pattern matches its name."""
-        return next((price for price in self.prices if price.fits(device)), Price())
+        return next((price for price in self.prices if price.fits(device)), Price([]))
 
     def by_pattern(self) -> dict[str, Price]:
         """Return the price of each entry by its first pattern, or of an earlier entry that decides for that pattern.
@@ -133,46 +163,11 @@ class PriceList:
         """
         found: dict[str, Price] = {}
         for number, price in enumerate(self.prices):
-            name = price.match[0]
-            if name not in found:
-                found[name] = next((one for one in self.prices[:number] if one.fits(name)), price)
+            earlier = next((one for one in self.prices[:number] if one.fits(price.name)), price)
+            found.setdefault(price.name, earlier)
         return found
 
 
-@lru_cache(maxsize=8)  # a list of devices asks for the prices of each
-def _read(text: str, where: str) -> tuple[Price, ...]:
-    try:
-        content = yaml_file.load(text, f"price list {where}", is_file=True)
-    except QweftError as error:
-        raise DeviceError(str(error)) from error
-    entries = content.get("devices") if isinstance(content, dict) else None
-    if not isinstance(entries, list):
-        raise DeviceError(
-            f"price list {where}: expected a list under the key devices, each entry with match and prices"
-        )
-    return tuple(_price(entry, f"price list {where}, entry {number}") for number, entry in enumerate(entries, 1))
-
-
-def _price(entry: Any, where: str) -> Price:
-    known = {field.name for field in fields(Price)}
-    if not isinstance(entry, dict) or not entry.get("match"):
-        raise DeviceError(f"{where}: expected a mapping with the key match, got {shown(entry)}")
-    for name in set(entry) - known:
-        raise DeviceError(f"{where}: unknown key {shown(name)}; known are {', '.join(sorted(known))}")
-    values = {name: _value(name, value, where) for name, value in entry.items()}
-    if any(values.get(name) for name in PRICED) and not values.get("currency"):
-        raise DeviceError(f"{where}: the prices have no currency; add one, for example currency: USD")
-    return Price(**values)
-
-
-def _value(name: str, value: Any, where: str) -> Any:
-    if name == "match":
-        patterns = (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list) else ()
-        if not patterns or not all(isinstance(pattern, str) for pattern in patterns):
-            raise DeviceError(f"{where}: match: expected a pattern for names of devices, or a list, got {shown(value)}")
-        return patterns
-    if name in ("currency", "source", "date"):
-        return str(value)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < float("inf"):
-        raise DeviceError(f"{where}: {name}: expected a number of at least 0, got {shown(value)}")
-    return float(value)
+def _prices(content: Any, where: str) -> list[Price]:
+    listed = build(_File, Reader(_File, where).check(_File, content, ""), where)
+    return [Price(**entry) for entry in listed.devices]

@@ -1,151 +1,152 @@
-"""One run on a device that takes jobs: send missing circuits, wait for open jobs."""
+"""One run on a device that takes jobs: send missing circuits, wait for open jobs, collect results."""
 
 import secrets
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from qweft.devices.bound import BoundCircuits
-from qweft.devices.device import DeviceError, NotTakenError, RefusedError, RemoteDevice, UnavailableError
-from qweft.devices.jobs.budget import Budget
-from qweft.devices.jobs.collecting import collect, ended, settle, undecided
-from qweft.devices.jobs.record import DONE, REFUSED, SENDING, UNSENT, Counts, Job, Where
+from qweft.devices.device import (
+    DeviceError,
+    JobState,
+    NotTakenError,
+    RefusedError,
+    RemoteDevice,
+    UnavailableError,
+)
 from qweft.devices.jobs.retry import Retry
-from qweft.devices.jobs.store import Store
-from qweft.text import many
+from qweft.devices.jobs.store import (
+    CANCELLED,
+    DONE,
+    FAILED,
+    FORGOTTEN,
+    REFUSED,
+    SENDING,
+    UNSENT,
+    Counts,
+    Job,
+    Store,
+    Where,
+)
+from qweft.devices.outcomes import from_counts
+from qweft.text import many, shown
+
+if TYPE_CHECKING:
+    from qweft.devices.jobs.executor import Executor
 
 REPEATS = 2
 """How often one run sends a circuit again after a finished job returned no result for it."""
 
 
-@dataclass
 class RemoteRun:
-    """Obtains results of circuits and stores them.
+    """Obtains results of circuits, each once, and stores them.
 
     This object holds no state that decides what is paid for: every step reads the store. So a killed run continues when
     the same circuits are requested again, and several processes can run the same circuits.
     """
 
-    device: RemoteDevice
-    store: Store
-    budget: Budget
-    retry: Retry
-    jobs_at_once: int
-    circuits: BoundCircuits
-    where: Where
-    tell: Callable[[str], None]
-    found: dict[str, Counts] = field(default_factory=dict)
-    _keys: list[str] = field(default_factory=list)
-    _losses: int = 0
-    _repeats: Counter[str] = field(default_factory=Counter)
-    _spent: set[str] = field(default_factory=set)
-    _not_listed: dict[str, float] = field(default_factory=dict)
-    _without_place: set[str] = field(default_factory=set)
-    _checked: bool = False
-    _unsent: int = 0
-    _may_go_on: bool = True
-    _silence: str = ""
+    def __init__(self, executor: "Executor", device: RemoteDevice, circuits: BoundCircuits, where: Where) -> None:
+        self.device, self.store, self.budget, self.retry = device, executor.store, executor.budget, executor.retry
+        self.jobs_at_once, self.tell = executor.jobs_at_once, executor.tell
+        self.circuits, self.where = circuits, where
+        self.keys = circuits.keys()
+        self.found: dict[str, Counts] = {}
+        self.seen = self.store.last_loss()
+        self.repeats: Counter[str] = Counter()
+        self.spent: set[str] = set()  # tokens of jobs that this run has counted in the budget
+        self.not_listed: dict[str, float] = {}  # since when the provider does not list a job
+        self.broken: set[str] = set()  # tokens of other runs' jobs of which the provider tells nothing
+        self.checked = self.may_send = False
+        self.attempts = 0  # in a row that the provider did not accept
+        self.silence = ""  # the latest message of a provider that does not answer
 
     def finish(self) -> dict[str, Counts]:
         """Send and wait as needed, and return the counts of all circuits by key."""
-        self._keys = self.circuits.keys()
-        self._losses = self.store.last_loss()
         waits, since = 0, self.retry.clock()
         while missing := self._missing():
             if self._advance(missing):
                 waits, since = 0, self.retry.clock()
                 continue
-            if self.retry.clock() - since >= self.retry.timeout and not self._is_settling():
-                raise self._timed_out(missing)
+            waited = self.retry.clock() - since
+            # an unlisted job is waited for as long as the provider may take to list it
+            if waited >= self.retry.timeout and not any(map(self._is_settling, self.not_listed.values())):
+                words = f", and it does not answer ({self.silence})" if self.silence else ""
+                raise UnavailableError(
+                    f"device {self.device.name}: nothing came for {self.retry.timeout:,.6g} s{words}; open jobs live "
+                    f"on, {many(len(missing), 'circuit')} missing: run the same command again, tomorrow too, or qweft "
+                    "jobs fetch"
+                )
             self.retry.wait(waits)
             waits += 1
         return self.found
 
     def _missing(self) -> list[int]:
         """Return the indices of circuits without a result."""
-        self.found |= self.store.results([key for key in self._keys if key not in self.found], self.where)
-        return [row for row, key in enumerate(self._keys) if key not in self.found]
-
-    def _keys_of(self, missing: list[int]) -> list[str]:
-        return [self._keys[row] for row in missing]
-
-    def _ours(self, missing: list[int]) -> set[str]:
-        """Return the tokens of open jobs that contain some of these circuits."""
-        return {job.token for job in self.store.open_jobs(self.where.device, self._keys_of(missing), self.where.shots)}
+        self.found |= self.store.results([key for key in self.keys if key not in self.found], self.where)
+        return [row for row, key in enumerate(self.keys) if key not in self.found]
 
     def _advance(self, missing: list[int]) -> bool:
         """Check open jobs, then send new ones. Return whether anything changed."""
-        self._may_go_on, self._silence = True, ""
-        news = self._look(missing)
+        self.may_send, self.silence = True, ""
+        news = self._look([self.keys[row] for row in missing])
         self._count_losses()
-        while self._may_send() and self._send(missing):
+        while self._has_place() and self._send(missing):
             news = True
         return news
 
-    # Open jobs
-
-    def _look(self, missing: list[int]) -> bool:
+    def _look(self, missing: list[str]) -> bool:
         """Ask for every open job of the device and return whether one of ours changed.
 
         Jobs of other runs are queried too, because this run may wait for the places they take.
         """
-        news, ours = False, self._ours(missing)
+        ours = {job.token for job in self.store.open_jobs(self.where.device, missing, self.where.shots)}
         self.where = replace(self.where, jobs=self.where.jobs | ours)
-        self._without_place = set()
+        news, self.broken = False, set()
         for job in self.store.open_jobs(self.where.device):
             try:
-                over = self._settle(job) if job.state == SENDING else self._collect(job)
+                over = self._settle(job) if job.state == SENDING else collect(self.device, self.store, job, self.retry)
             except UnavailableError as error:
-                self._silence = str(error)
+                self.silence = str(error)
             except DeviceError:
                 if job.token in ours:
                     raise
-                self._without_place.add(job.token)  # its own run reports the error; the job stays in the ledger
+                self.broken.add(job.token)  # its own run reports the error; the job stays in the ledger
             else:
                 news |= over and job.token in ours
+                if over and job.job and job.token in self.where.jobs:
+                    self.tell(f"job {job.job} ({job.token}) is over")
         return news
 
     def _settle(self, job: Job) -> bool:
         """Find out whether the provider accepted a job that no process is still sending."""
         with self.store.sole(job.token) as alone:
-            taken = settle(self.device, self.store, job) if alone else None
-            if taken is None:
+            if not alone or self.store.job(job.token).state != SENDING:
                 return False
-            if not taken:
-                since = self._not_listed.setdefault(job.token, self.retry.clock())
-                if self.retry.clock() - since < self.retry.settle:
+            if not settle(self.device, self.store, job):
+                if self._is_settling(self.not_listed.setdefault(job.token, self.retry.clock())):
                     return False
                 self._not_taken(job, job.reason or "the provider has no such job")
-            self._not_listed.pop(job.token, None)
+            self.not_listed.pop(job.token, None)
         return True
 
-    def _is_settling(self) -> bool:
-        """Whether an unlisted job is still within the time that the provider may take to list it."""
-        now = self.retry.clock()
-        return any(now - since < self.retry.settle for since in self._not_listed.values())
-
-    def _collect(self, job: Job) -> bool:
-        if not collect(self.device, self.store, job, self.retry):
-            return False
-        if job.token in self.where.jobs:
-            self.tell(f"job {job.job} ({job.token}) is over")
-        return True
+    def _is_settling(self, since: float) -> bool:
+        return self.retry.clock() - since < self.retry.settle
 
     def _count_losses(self) -> None:
         """Count circuits that ended jobs have no result for, whichever process ended the job.
 
-        They will be paid for again.
+        They are paid for again: after a job that ended well at once, else by another command.
         """
-        missing = set(self._keys_of(self._missing()))
-        for loss in self.store.losses(self._keys, self.where, self._losses):
-            self._losses = loss.number
+        missing = {self.keys[row] for row in self._missing()}
+        for loss in self.store.losses(self.keys, self.where, self.seen):
+            self.seen = loss.number
             if loss.key not in missing:
                 continue
             job = self.store.job(loss.token)
             if job.state != DONE:
-                raise ended(job)
-            self._repeats[loss.key] += 1
-        often = [key for key in missing if self._repeats[key] > REPEATS]
+                raise RefusedError(ended(job))
+            self.repeats[loss.key] += 1
+        often = [key for key in missing if self.repeats[key] > REPEATS]
         if often:
             raise RefusedError(
                 f"device {self.device.name}: no result for {many(len(often), 'circuit')} after {REPEATS + 1} jobs, the "
@@ -153,50 +154,46 @@ class RemoteRun:
                 "again"
             )
 
-    # New jobs
-
-    def _may_send(self) -> bool:
+    def _has_place(self) -> bool:
         """Whether a place is free and none of our jobs has an unknown outcome, since it may take one."""
-        taken = [job for job in self.store.open_jobs(self.where.device) if job.token not in self._without_place]
-        unanswered = any(job.state == SENDING and job.token in self._spent for job in taken)
-        return self._may_go_on and not unanswered and len(taken) < self.jobs_at_once
+        taken = [job for job in self.store.open_jobs(self.where.device) if job.token not in self.broken]
+        unanswered = any(job.state == SENDING and job.token in self.spent for job in taken)
+        return self.may_send and not unanswered and len(taken) < self.jobs_at_once
 
     def _send(self, missing: list[int]) -> bool:
         """Record a job, then send it. Return whether the provider accepted it."""
-        keys = self._keys_of(missing)
-        if not self.store.unclaimed(keys, self.where):
+        circuits = self.circuits.pick(missing)
+        free = self.store.unclaimed(circuits.keys(), self.where)
+        if not free:
             return False
         try:
             now = self._prepare()
         except UnavailableError as error:
-            if not self._ours(missing):
+            if free == len(missing):
                 raise
-            self._silence = str(error)  # open jobs may still finish
+            self.silence = str(error)  # open jobs may still finish
             return False
-        token = f"qweft-{secrets.token_hex(8)}"
+        token, shots = f"qweft-{secrets.token_hex(8)}", self.where.shots
         with self.store.sole(token):
             job = self.store.claim(
-                token,
-                self.device.name,
-                self.circuits.pick(missing),
-                keys,
+                Job(token, self.device.name, self.where.device, now, shots),
+                circuits,
                 self.where,
-                now,
-                self.device.limits.circuits_at(self.where.shots),
-                lambda circuits: self.budget.spend(circuits, self.where.shots),
-                self._losses,
+                self.device.limits.circuits_at(shots),
+                lambda count: self.budget.spend(count, shots),
+                self.seen,
             )
             if job is None:
                 return False
-            self._spent.add(token)
+            self.spent.add(token)
             self.where = replace(self.where, jobs=self.where.jobs | {token})
             return self._submit(job)
 
     def _prepare(self) -> str:
         """Check the device once, and return its calibration, which may have changed since the last job."""
-        if not self._checked:
+        if not self.checked:
             self.retry.ask(lambda: self.device.check(self.where.shots))
-            self._checked = True
+            self.checked = True
         now = self.retry.ask(self.device.calibration)
         if self.where.calibration is not None:
             self.where = replace(self.where, calibration=now)
@@ -227,38 +224,120 @@ class RemoteRun:
                 f"device {job.name} took job {number}, which could not be written down: {error}; then: qweft jobs "
                 f"adopt {job.token} {number}"
             ) from error
-        self._unsent = 0
+        self.attempts = 0
         self.tell(f"sent job {number} ({job.token}) of {job.size} to {job.name}")
         return True
 
     def _not_taken(self, job: Job, reason: str) -> None:
         self._give_back(job, UNSENT, reason)
-        self._may_go_on = False  # until open jobs have been checked again
+        self.may_send = False  # until open jobs have been checked again
         if job.token not in self.where.jobs:
             return
-        self._unsent += 1
-        if self._unsent >= self.retry.attempts:
+        self.attempts += 1
+        if self.attempts >= self.retry.attempts:
             raise NotTakenError(
-                f"device {job.name} did not take a job in {self._unsent} attempts ({reason}); results so far are kept: "
-                "run the same command later"
+                f"device {job.name} did not take a job in {self.attempts} attempts ({reason}); results so far are "
+                "kept: run the same command later"
             )
 
     def _give_back(self, job: Job, state: str, reason: str) -> None:
-        if self.store.close(job.token, state, reason) and job.token in self._spent:
+        if self.store.close(job.token, state, reason) and job.token in self.spent:
             self.budget.refund(job.circuits, job.shots)
 
-    def _timed_out(self, missing: list[int]) -> UnavailableError:
-        words = f", and it does not answer ({self._silence})" if self._silence else ""
-        lacking = f"{many(len(missing), 'circuit')} {'is' if len(missing) == 1 else 'are'} missing"
-        if waiting := self.store.unclaimed(self._keys_of(missing), self.where):
-            open_jobs = self.store.open_jobs(self.where.device)
-            taken = ", ".join(job.token for job in open_jobs if job.token not in self._without_place)
-            words += (
-                f", and {many(waiting, 'circuit')} could not be sent, as all places are taken by {taken}"
-                if taken
-                else ""
-            )
-        return UnavailableError(
-            f"device {self.device.name}: nothing came for {self.retry.timeout:,.6g} s{words}; open jobs live on "
-            f"({len(self._ours(missing))}, {lacking}): run the same command again, tomorrow too, or qweft jobs fetch"
-        )
+
+def settle(device: RemoteDevice, store: Store, job: Job) -> bool:
+    """Ask the provider whether it accepted a job in state `SENDING`. The caller must hold `store.sole(job.token)`."""
+    if not device.can_find:
+        raise undecided(job)
+    number = device.find(job.token)
+    if number is not None:
+        store.sent(job.token, number)
+    return number is not None
+
+
+def undecided(job: Job) -> DeviceError:
+    """Return the error for a job whose outcome only the user can look up."""
+    words = f" ({job.reason})" if job.reason else ""
+    return DeviceError(
+        f"device {job.name}: nobody knows whether job {job.token} of {job.size} was taken{words}; look it up "
+        f"at the provider, then: qweft jobs adopt {job.token} ID if it is there, or qweft jobs forget {job.token}"
+    )
+
+
+def ended(job: Job) -> str:
+    """Return the sentence on a job that ended without all its results, whichever process ended it."""
+    number = f"job {job.job} ({job.token})" if job.job else f"job {job.token}"
+    verb = {FAILED: "failed", CANCELLED: "was cancelled", FORGOTTEN: "was given up"}.get(job.state, f"is {job.state}")
+    return (
+        f"device {job.name}: {number} of {job.size} {verb}: {job.reason}; results so far are kept, and the same "
+        "command sends again what is missing, which costs again"
+    )
+
+
+def collect(device: RemoteDevice, store: Store, job: Job, retry: Retry) -> bool:
+    """Query a job that was sent; store its results if it has ended, well or badly. Return whether it has ended."""
+    assert job.job is not None
+    good: dict[int, Counts] = {}
+    end, reason = FAILED, ""
+    try:
+        state = device.state(job.job)
+        if state in (JobState.QUEUED, JobState.RUNNING):
+            return False
+        circuits = store.circuits_of(job.token)
+        if circuits is None:
+            return True
+        if state is JobState.CANCELLED:
+            end, reason = CANCELLED, "stopped at the provider"
+        elif state is JobState.FAILED:
+            good, reason = _remains(device, job, circuits)
+        else:
+            good, fault = fetch_twice(device, job, circuits)
+            left = job.circuits - len(good)
+            end = FAILED if fault else DONE
+            reason = f"its results do not fit, {fault}" if fault else ""
+            if left and not fault:
+                reason = f"{left:,} of {job.size} did not come"
+    except RefusedError as error:
+        raise RefusedError(
+            f"device {job.name} does not give job {job.job} ({job.token}): {error}; run the same command later, or, if "
+            f"it is gone for good, qweft jobs forget {job.token}: its {job.size} would then be paid again"
+        ) from error
+    try:
+        now = retry.ask(device.calibration)
+    except DeviceError:
+        now = job.calibration  # a retired chip reports none
+    store.close(job.token, end, reason, good, now)
+    return True
+
+
+def _remains(device: RemoteDevice, job: Job, circuits: BoundCircuits) -> tuple[dict[int, Counts], str]:
+    """Return the counts that a failed job has, and why it failed."""
+    try:
+        return _fetch(device, job, circuits)[0], "the provider gives no reason"
+    except RefusedError as error:
+        return {}, str(error)
+
+
+def fetch_twice(device: RemoteDevice, job: Job, circuits: BoundCircuits) -> tuple[dict[int, Counts], str]:
+    """Return the valid counts and what is wrong with the rest; fetch again, which is free, if something is wrong."""
+    good, fault = _fetch(device, job, circuits)
+    return _fetch(device, job, circuits) if fault else (good, fault)
+
+
+def _fetch(device: RemoteDevice, job: Job, circuits: BoundCircuits) -> tuple[dict[int, Counts], str]:
+    """Return the valid counts of a provider's answer, and the first fault of the rest."""
+    assert job.job is not None
+    answer: dict[Any, Any] = device.fetch(job.job, circuits, job.shots)
+    if strangers := set(answer) - set(range(job.circuits)):
+        return {}, f"the answer has a circuit {shown(min(strangers, key=str))}, and the job has {job.circuits}"
+    good, fault = {}, ""
+    for place, counts in sorted(answer.items()):
+        try:
+            if any(not 0 <= count < 2**32 or count != int(count) for count in counts.values()):
+                raise ValueError("a count is no whole number from 0 to 2^32")
+            from_counts(counts, circuits.qubits, job.shots)
+        except (AttributeError, TypeError, ValueError) as error:
+            fault = fault or f"circuit {place}: {error}"
+        else:
+            good[place] = counts
+    return good, fault

@@ -19,9 +19,9 @@ class Retry:
         factor: Ratio of consecutive waits.
         longest: Maximum wait.
         timeout: A run ends after this long without progress: no job was sent, settled or finished. Its jobs continue.
-            If a job is still unsettled, the run goes on for `settle`, or else no run would ever settle it.
         attempts: Consecutive attempts to send a job that was not accepted, or to ask a question.
-        settle: How long a provider may take to list an accepted job. Until then, a missing entry proves nothing.
+        settle: How long a provider may take to list an accepted job. Until then, a missing entry proves nothing, and
+            the run goes on beyond the timeout.
         sleep: Function that waits.
         clock: Monotonic clock in seconds. The time of day can jump.
     """

@@ -1,20 +1,142 @@
-"""Stored results by circuit, and the ledger of all jobs."""
+"""Results by circuit, and the ledger of jobs, in one SQLite file."""
 
+import sqlite3
 import time
+import zlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import replace
+from contextlib import closing, contextmanager
+from dataclasses import astuple, dataclass, field, fields, replace
 from pathlib import Path
+from typing import Any, NamedTuple
 
-from qweft.devices.bound import BoundCircuits, pack_circuits
+import numpy as np
+
+from qweft.devices.bound import BoundCircuits, pack_circuits, unpack_circuits
 from qweft.devices.device import DeviceError
-from qweft.devices.jobs import queries
-from qweft.devices.jobs.database import Database
 from qweft.devices.jobs.prices import Charge
-from qweft.devices.jobs.record import DONE, OPEN, PAID, SENDING, SENT, Counts, Job, Loss, Where, unpack_counts
-from qweft.errors import QweftError
 from qweft.files import cache_folder, locked
 from qweft.redaction import without_secrets
+from qweft.text import many
+
+SENDING = "sending"
+"""Recorded; whether the provider accepted it is not known yet."""
+SENT = "sent"
+"""Accepted by the provider, whose id for it is known."""
+DONE = "done"
+"""Finished with its results stored; `reason` says how many are missing."""
+UNSENT = "unsent"
+"""Certainly not accepted by the provider."""
+REFUSED = "refused"
+"""Rejected by the provider."""
+FAILED = "failed"
+"""Accepted by the provider, but without usable results."""
+CANCELLED = "cancelled"
+"""Stopped at the provider."""
+FORGOTTEN = "forgotten"
+"""Given up by the user."""
+
+OPEN = (SENDING, SENT)
+"""States of a job whose circuits must not be sent again."""
+PAID = (DONE, FAILED, CANCELLED, FORGOTTEN)
+"""Final states of a job that was, or may have been, paid for."""
+
+Counts = dict[str, int]
+"""Number of times each outcome occurred, by bit string with qubit 0 first."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One row of the ledger.
+
+    `token` is ours, `job` the provider's id, `name` the device as the user gave it and `device` its `identity()`. The
+    calibration is that at the time of recording. Times are in seconds since 1970.
+    """
+
+    token: str
+    name: str
+    device: str
+    calibration: str
+    shots: int
+    circuits: int = 0
+    state: str = SENDING
+    job: str | None = None
+    reason: str = ""
+    cost: float | None = None
+    currency: str = ""
+    created: float = field(default_factory=lambda: time.time())
+    changed: float = field(default_factory=lambda: time.time())
+
+    @property
+    def size(self) -> str:
+        """Number of circuits, as text."""
+        return many(self.circuits, "circuit")
+
+    def to_json(self) -> dict[str, Any]:
+        """Return all fields."""
+        return dict(vars(self))
+
+
+@dataclass(frozen=True)
+class Where:
+    """Conditions of a measurement. Together with a circuit's key they identify a result.
+
+    `calibration` `None` accepts results of any calibration. Results of `jobs` are accepted under any: a run accepts the
+    jobs that it waited for.
+    """
+
+    device: str
+    shots: int
+    calibration: str | None
+    jobs: frozenset[str] = frozenset()
+
+    def accepts(self, calibration: str, fetched_under: str, token: str | None) -> bool:
+        """Whether these conditions accept a result."""
+        return self.calibration is None or self.calibration in (calibration, fetched_under) or token in self.jobs
+
+
+class Loss(NamedTuple):
+    """A circuit without a result from a job that has ended; the number increases with every loss."""
+
+    number: int
+    key: str
+    token: str
+
+
+APPLICATION = 0x71776A6F
+"""SQLite application id ("qwjo"), which distinguishes the file from other programs' databases."""
+VERSION = 2
+"""Version of the schema."""
+SYNCHRONOUS = "EXTRA"
+"""A finished transaction is on the disk, including the removal of its journal."""
+SECONDS_FOR_OTHERS = 60
+"""How long a process waits for another's transaction."""
+KEYS_AT_A_TIME = 500
+"""Keys per query."""
+COLUMNS = ", ".join(each.name for each in fields(Job))
+SHOTS = "shots INTEGER NOT NULL CHECK (typeof(shots) = 'integer')"
+"""SQLite would store NumPy integers as bytes, and queries would never find such rows."""
+SCHEMA = (
+    f"""CREATE TABLE results (
+        key TEXT NOT NULL, device TEXT NOT NULL, {SHOTS}, calibration TEXT NOT NULL,
+        fetched_under TEXT NOT NULL, qubits INTEGER NOT NULL, counts BLOB NOT NULL, token TEXT, stored REAL NOT NULL,
+        PRIMARY KEY (key, device, shots, calibration)) WITHOUT ROWID""",
+    f"""CREATE TABLE jobs (
+        token TEXT PRIMARY KEY, name TEXT NOT NULL, device TEXT NOT NULL, calibration TEXT NOT NULL,
+        {SHOTS}, circuits INTEGER NOT NULL, state TEXT NOT NULL, job TEXT, reason TEXT NOT NULL,
+        cost REAL, currency TEXT NOT NULL, created REAL NOT NULL, changed REAL NOT NULL, content BLOB NOT NULL)""",
+    f"""CREATE TABLE claims (
+        key TEXT NOT NULL, device TEXT NOT NULL, {SHOTS}, token TEXT NOT NULL REFERENCES jobs,
+        PRIMARY KEY (key, device, shots)) WITHOUT ROWID""",
+    "CREATE INDEX claims_of_a_job ON claims (token)",
+    f"""CREATE TABLE losses (
+        number INTEGER PRIMARY KEY, key TEXT NOT NULL, device TEXT NOT NULL, {SHOTS},
+        token TEXT NOT NULL REFERENCES jobs)""",
+    f"PRAGMA application_id = {APPLICATION}",
+    f"PRAGMA user_version = {VERSION}",
+)
+"""`claims` has the circuits of open jobs; its primary key keeps a circuit from being in two of them. `losses` has the
+circuits without a result from an ended job, in order of time. From its numbers a run knows which losses came after its
+start, whichever process ended the job."""
 
 
 class Store:
@@ -22,12 +144,45 @@ class Store:
 
     def __init__(self, folder: Path | None = None) -> None:
         self.folder = folder or cache_folder() / "devices"
-        self._database = Database(self.folder / "jobs.sqlite")
+        self.path = self.folder / "jobs.sqlite"
 
-    @property
-    def path(self) -> Path:
-        """The database file."""
-        return self._database.path
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """Run the block as one transaction, which is on the disk when the block ends. The first one creates the file.
+
+        SQLite uses the rollback journal: a write-ahead log needs shared memory, which network file systems lack. Each
+        transaction has its own connection, so processes and threads share only the file.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with closing(sqlite3.connect(self.path, SECONDS_FOR_OTHERS, isolation_level=None)) as db:
+                db.execute(f"PRAGMA synchronous = {SYNCHRONOUS}")
+                db.execute("BEGIN IMMEDIATE")
+                try:
+                    self._check_version(db)
+                    yield db
+                    db.execute("COMMIT")
+                finally:
+                    if db.in_transaction:
+                        db.execute("ROLLBACK")
+        except sqlite3.IntegrityError:
+            raise  # a bug in Qweft, not damage
+        except (sqlite3.DatabaseError, OSError) as error:
+            raise DeviceError(
+                f"{self.path} cannot be used ({error}), and nothing is sent without it: make room, end the program "
+                "that uses it, put a copy in its place, or choose another cache (QWEFT_CACHE)"
+            ) from error
+
+    def _check_version(self, db: sqlite3.Connection) -> None:
+        ((application,),), ((version,),) = db.execute("PRAGMA application_id"), db.execute("PRAGMA user_version")
+        if (application, version) == (APPLICATION, VERSION):
+            return
+        if application or version or db.execute("SELECT 1 FROM sqlite_master").fetchone():
+            raise DeviceError(
+                f"{self.path} is no ledger of version {VERSION} of Qweft's; choose another cache (QWEFT_CACHE)"
+            )
+        for statement in SCHEMA:
+            db.execute(statement)
 
     # Results
 
@@ -37,38 +192,29 @@ class Store:
         If the device was calibrated between sending and fetching, the result counts for both calibrations, because it
         is not known under which of them it was measured.
         """
-        found: dict[str, Counts] = {}
-        with self._database.transaction() as db:
-            for key, qubits, packed in queries.select(db, keys, where):
-                found[key] = unpack_counts(packed, qubits)
-                if sum(found[key].values()) != where.shots:
-                    raise DeviceError(f"{self.path}: the result of circuit {key} is damaged; it was left as it is")
+        with self.transaction() as db:
+            found = {key: unpack_counts(packed, qubits) for key, qubits, packed in _accepted(db, keys, where)}
+        for key, counts in found.items():
+            if sum(counts.values()) != where.shots:
+                raise DeviceError(f"{self.path}: the result of circuit {key} is damaged; it was left as it is")
         return found
 
     def other_calibrations(self, keys: Sequence[str], where: Where) -> int:
         """Return how many circuits have results from other calibrations only."""
-        with self._database.transaction() as db:
-            anywhere = {key for key, _, _ in queries.select(db, keys, replace(where, calibration=None))}
-            here = {key for key, _, _ in queries.select(db, keys, where)}
-        return len(anywhere - here)
+        return len(self.results(keys, replace(where, calibration=None)).keys() - self.results(keys, where).keys())
 
     def keep(self, found: dict[str, Counts], where: Where, qubits: int) -> None:
         """Store results of a device that answers directly."""
-        with self._database.transaction() as db:
-            queries.insert(
-                db, found, where.device, where.shots, where.calibration or "", where.calibration or "", qubits, None
-            )
+        with self.transaction() as db:
+            _insert(db, found, qubits, (where.device, where.shots, where.calibration or "", where.calibration or ""))
 
     # The ledger
 
     def claim(
         self,
-        token: str,
-        name: str,
+        job: Job,
         circuits: BoundCircuits,
-        keys: Sequence[str],
         where: Where,
-        now: str,
         most: int | None,
         approve: Callable[[int], Charge],
         seen: int | None = None,
@@ -78,72 +224,64 @@ class Store:
         The job takes circuits that have no result and are in no open job, checked in the same transaction. It takes
         none if the caller has not seen all losses of these circuits, because lost circuits are paid for again.
         """
-        with self._database.transaction() as db:
-            free = queries.unclaimed(db, keys, where)[:most]
-            if not free or (seen is not None and queries.losses(db, keys, where, seen)):
+        keys = circuits.keys()
+        with self.transaction() as db:
+            free = _unclaimed(db, keys, where)[:most]
+            if not free or (seen is not None and _losses(db, keys, where, seen)):
                 return None
-            cost, taken = approve(len(free)), circuits.pick(free)
-            job = Job(
-                token, name, where.device, now, where.shots, len(free), SENDING, None, "", cost.money, cost.currency,
-                time.time(), time.time(),
-            )  # fmt: skip
-            db.execute(
-                f"INSERT INTO jobs ({queries.COLUMNS}, content) VALUES ({queries.marks(14)})",
-                (*vars(job).values(), pack_circuits(taken)),
-            )
+            cost = approve(len(free))
+            job = replace(job, circuits=len(free), cost=cost.money, currency=cost.currency)
+            content = pack_circuits(circuits.pick(free))
+            db.execute(f"INSERT INTO jobs ({COLUMNS}, content) VALUES ({_marks(14)})", (*astuple(job), content))
             db.executemany(
                 "INSERT INTO claims VALUES (?, ?, ?, ?)",
-                [(keys[row], where.device, where.shots, token) for row in free],
+                [(keys[row], where.device, where.shots, job.token) for row in free],
             )
         return job
 
     def unclaimed(self, keys: Sequence[str], where: Where) -> int:
         """Return how many circuits have no result and are in no open job."""
-        with self._database.transaction() as db:
-            return len(queries.unclaimed(db, keys, where))
+        with self.transaction() as db:
+            return len(_unclaimed(db, keys, where))
 
     def losses(self, keys: Sequence[str], where: Where, seen: int) -> list[Loss]:
-        """Return losses of these circuits, oldest first."""
-        with self._database.transaction() as db:
-            return queries.losses(db, keys, where, seen)
+        """Return losses of these circuits with numbers above `seen`, oldest first."""
+        with self.transaction() as db:
+            return _losses(db, keys, where, seen)
 
     def last_loss(self) -> int:
         """Return the number of the latest loss, or 0."""
-        with self._database.transaction() as db:
+        with self.transaction() as db:
             return int(db.execute("SELECT coalesce(max(number), 0) FROM losses").fetchone()[0])
 
     def note(self, token: str, reason: str) -> None:
         """Record the provider's message as a job's reason."""
-        with self._database.transaction() as db:
-            db.execute(
-                "UPDATE jobs SET reason = ?, changed = ? WHERE token = ?",
-                (without_secrets(reason), time.time(), token),
-            )
+        with self.transaction() as db:
+            _update(db, token, reason=without_secrets(reason))
 
     def sent(self, token: str, job: str) -> bool:
         """Record the provider's id of a job. Return whether the job was still in state `SENDING`."""
-        with self._database.transaction() as db:
-            changed = db.execute(
-                "UPDATE jobs SET state = ?, job = ?, reason = '', changed = ? WHERE token = ? AND state = ?",
-                (SENT, job, time.time(), token, SENDING),
-            )
-            return bool(changed.rowcount == 1)
+        with self.transaction() as db:
+            found = _job(db, token)
+            is_open = found is not None and found.state == SENDING
+            if is_open:
+                _update(db, token, state=SENT, job=job, reason="")
+            return is_open
 
     def close(
         self, token: str, state: str, reason: str = "", found: dict[int, Counts] | None = None, now: str = ""
     ) -> bool:
         """Store an open job's results and end it, in one transaction. Its other circuits may then be sent again."""
-        with self._database.transaction() as db:
-            job = queries.job_of(db, token)
+        with self.transaction() as db:
+            job = _job(db, token)
             if job is None or job.state not in OPEN:
                 return False
             came: set[str] = set()
             if found:  # otherwise not read: a job with damaged circuits can still be ended
-                circuits = queries.circuits_in(db, token)
-                keys = circuits.keys()
-                results = {keys[place]: counts for place, counts in found.items()}
-                under = (job.calibration, now or job.calibration)
-                queries.insert(db, results, job.device, job.shots, *under, circuits.qubits, token)
+                circuits = _circuits(db, token)
+                results = {circuits.keys()[place]: counts for place, counts in found.items()}
+                under = job.device, job.shots, job.calibration, now or job.calibration
+                _insert(db, results, circuits.qubits, under, token)
                 came = set(results)
             if state in PAID:
                 claimed = db.execute("SELECT key FROM claims WHERE token = ?", (token,)).fetchall()
@@ -152,44 +290,40 @@ class Store:
                     [(key, job.device, job.shots, token) for (key,) in claimed if key not in came],
                 )
             db.execute("DELETE FROM claims WHERE token = ?", (token,))
-            db.execute(
-                "UPDATE jobs SET state = ?, reason = ?, changed = ? WHERE token = ?",
-                (state, without_secrets(reason), time.time(), token),
-            )
+            _update(db, token, state=state, reason=without_secrets(reason))
             if state == DONE:  # its circuits are no longer needed
                 db.execute("UPDATE jobs SET content = x'' WHERE token = ?", (token,))
         return True
 
     def jobs(self) -> list[Job]:
         """Return the whole ledger, oldest first."""
-        with self._database.transaction() as db:
-            rows = db.execute(f"SELECT {queries.COLUMNS} FROM jobs ORDER BY created, token")
-            return [Job(*row) for row in rows]
+        with self.transaction() as db:
+            return [Job(*row) for row in db.execute(f"SELECT {COLUMNS} FROM jobs ORDER BY created, token")]
 
     def job(self, token: str) -> Job:
         """Return one row of the ledger."""
-        with self._database.transaction() as db:
-            job = queries.job_of(db, token)
+        with self.transaction() as db:
+            job = _job(db, token)
         if job is None:
             raise DeviceError(f"there is no job {token} in {self.path}; qweft jobs list shows all")
         return job
 
     def circuits_of(self, token: str) -> BoundCircuits | None:
         """Return an open job's circuits, or `None` if another process has ended it meanwhile."""
-        with self._database.transaction() as db:
-            job = queries.job_of(db, token)
-            return queries.circuits_in(db, token) if job and job.state in OPEN else None
+        with self.transaction() as db:
+            job = _job(db, token)
+            return _circuits(db, token) if job and job.state in OPEN else None
 
     def open_jobs(self, device: str, keys: Sequence[str] | None = None, shots: int = 0) -> list[Job]:
         """Return a device's open jobs, oldest first: all, or those that contain some of these circuits."""
-        with self._database.transaction() as db:
+        with self.transaction() as db:
             rows = db.execute(
-                f"SELECT {queries.COLUMNS} FROM jobs WHERE device = ? AND state IN (?, ?) ORDER BY created, token",
+                f"SELECT {COLUMNS} FROM jobs WHERE device = ? AND state IN (?, ?) ORDER BY created, token",
                 (device, *OPEN),
             )
             jobs = [Job(*row) for row in rows]
             if keys is not None:
-                tokens = set(queries.claims_of(db, keys, Where(device, shots, None)).values())
+                tokens = {token for _, token in _claims(db, keys, Where(device, shots, None))}
                 jobs = [job for job in jobs if job.token in tokens]
         return jobs
 
@@ -200,14 +334,99 @@ class Store:
         A process holds this lock from before the job is recorded until its outcome is known. So a job in state
         `SENDING` whose lock is free was left behind by a process that has ended.
         """
-        folder = self.folder / "sending"
-        with ExitStack() as stack:
-            held = None  # on a file system without locks two processes could send the same circuit
-            with suppress(OSError, QweftError):
-                folder.mkdir(parents=True, exist_ok=True)
-                held = stack.enter_context(locked(folder / token))
-            if held is None:
-                raise DeviceError(f"{folder} cannot be locked; choose another cache (QWEFT_CACHE)")
+        lock = self.folder / "sending" / token
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        with locked(lock) as held:
+            if held is None:  # on a file system without locks two processes could send the same circuit
+                raise DeviceError(f"{lock} cannot be locked; choose another cache (QWEFT_CACHE)")
             yield held
             if held:
-                (folder / token).unlink(missing_ok=True)
+                lock.unlink(missing_ok=True)
+
+
+def _marks(number: int) -> str:
+    """Return this many SQL placeholders."""
+    return ", ".join("?" * number)
+
+
+def _rows(db: sqlite3.Connection, query: str, keys: Sequence[str], where: Where) -> Iterator[Any]:
+    """Yield the rows of a query for these keys, the device and the shots."""
+    for first in range(0, len(keys), KEYS_AT_A_TIME):
+        some = keys[first : first + KEYS_AT_A_TIME]
+        asked = f"{query} WHERE key IN ({_marks(len(some))}) AND device = ? AND shots = ?"
+        yield from db.execute(asked, (*some, where.device, where.shots)).fetchall()
+
+
+def _accepted(db: sqlite3.Connection, keys: Sequence[str], where: Where) -> Iterator[tuple[str, int, bytes]]:
+    """Yield key, qubits and packed counts of accepted results, newest last."""
+    query = "SELECT stored, key, qubits, counts, calibration, fetched_under, token FROM results"
+    for _, key, qubits, counts, *under in sorted(_rows(db, query, keys, where), key=lambda row: row[0]):
+        if where.accepts(*under):
+            yield key, qubits, counts
+
+
+def _claims(db: sqlite3.Connection, keys: Sequence[str], where: Where) -> Iterator[tuple[str, str]]:
+    """Yield the key and the open job's token of each circuit that is in one."""
+    return _rows(db, "SELECT key, token FROM claims", keys, where)
+
+
+def _unclaimed(db: sqlite3.Connection, keys: Sequence[str], where: Where) -> list[int]:
+    """Return the indices of circuits without a result that are in no open job."""
+    known = {key for key, *_ in _accepted(db, keys, where)} | {key for key, _ in _claims(db, keys, where)}
+    return [row for row, key in enumerate(keys) if key not in known]
+
+
+def _losses(db: sqlite3.Connection, keys: Sequence[str], where: Where, seen: int) -> list[Loss]:
+    rows = db.execute(
+        "SELECT number, key, token FROM losses WHERE number > ? AND device = ? AND shots = ? ORDER BY number",
+        (seen, where.device, where.shots),
+    )
+    wanted = set(keys)
+    return [Loss(*row) for row in rows if row[1] in wanted]
+
+
+def _insert(
+    db: sqlite3.Connection,
+    found: dict[str, Counts],
+    qubits: int,
+    under: tuple[str, int, str, str],
+    token: str | None = None,
+) -> None:
+    """Insert results under a device, shots, and the calibrations of sending and fetching; existing ones stay."""
+    db.executemany(
+        f"INSERT OR IGNORE INTO results VALUES ({_marks(9)})",
+        [(key, *under, qubits, pack_counts(counts), token, time.time()) for key, counts in found.items()],
+    )
+
+
+def _update(db: sqlite3.Connection, token: str, **values: Any) -> None:
+    values["changed"] = time.time()
+    columns = ", ".join(f"{name} = ?" for name in values)
+    db.execute(f"UPDATE jobs SET {columns} WHERE token = ?", (*values.values(), token))
+
+
+def _job(db: sqlite3.Connection, token: str) -> Job | None:
+    row = db.execute(f"SELECT {COLUMNS} FROM jobs WHERE token = ?", (token,)).fetchone()
+    return Job(*row) if row else None
+
+
+def _circuits(db: sqlite3.Connection, token: str) -> BoundCircuits:
+    try:
+        return unpack_circuits(db.execute("SELECT content FROM jobs WHERE token = ?", (token,)).fetchone()[0])
+    except (zlib.error, ValueError, TypeError) as error:
+        raise DeviceError(
+            f"the ledger's circuits of job {token} are damaged, so that nobody knows what its results belong to; qweft "
+            f"jobs forget {token} gives it up: its circuits are then paid again"
+        ) from error
+
+
+def pack_counts(counts: Counts) -> bytes:
+    """Serialize counts: pairs (outcome, count), 32 bits each, compressed. Supports up to 32 qubits."""
+    pairs = sorted((int(bits, 2), count) for bits, count in counts.items() if count)
+    return zlib.compress(np.array(pairs, "<u4").tobytes())
+
+
+def unpack_counts(packed: bytes, qubits: int) -> Counts:
+    """Deserialize counts. Outcomes that did not occur are absent."""
+    pairs = np.frombuffer(zlib.decompress(packed), "<u4").reshape(-1, 2)
+    return {f"{outcome:0{qubits}b}": int(count) for outcome, count in pairs.tolist()}

@@ -58,7 +58,10 @@ def estimated(sample: Sample, grid: Grid, budget: Budget, layers: int, rate: Rat
         jobs += sum(-(-size // most) for size in rate.alone)
         parts.append(estimate(device, budget.price, sample.circuits, setting.shots, jobs=jobs))
     whole, caps = together(parts), budget.caps
-    for option, cap, total in (("cost", caps.money, whole.money), ("seconds", caps.seconds, whole.seconds)):
+    for option, cap, total in (
+        ("cost", caps.money, whole.charge.money),
+        ("seconds", caps.seconds, whole.charge.seconds),
+    ):
         if cap is not None and total is not None and total > cap:
             raise QweftError(
                 f"--max-{option} is {cap:g}, and {sample.circuits:,} circuits at a setting take up to {total:,.6g}; "
