@@ -20,7 +20,7 @@ from qweft.circuit.gates import FOUR_SHIFTS, GATES, TWO_SHIFTS, GateKind, Native
 from qweft.circuit.picture import _drawn, circuit_picture
 from qweft.devices import BoundCircuits, DeviceSettings, Measurer, make_device
 from qweft.devices.measure import measured
-from qweft.devices.mitigation.zero_noise import folded
+from qweft.devices.mitigation import folded
 from qweft.devices.noise.native import native_gates
 from tests.circuit.formats import readers
 from tests.devices.noise.native_matrices import CZ, unitary_of

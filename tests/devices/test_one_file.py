@@ -23,7 +23,7 @@ TOY = '''
 from qweft.devices.bound import BoundCircuits
 from qweft.devices.device import JobState, RemoteDevice
 from qweft.devices.device import DeviceError
-from qweft.devices.library_simulator import LibrarySimulator
+from qweft.devices.simulators import LibrarySimulator
 from qweft.devices.provider import Entry, Provider
 from qweft.devices.simulators import probabilities
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from qweft.devices.jobs.prices import PRICED, Price, PriceList
 from qweft.devices.provider import Entry
-from qweft.devices.registry import families
+from qweft.devices.registry import entries
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -30,29 +30,17 @@ def _in_words(price: Price) -> str:
     return f"{price.currency} {', '.join(parts)} ({price.date})"
 
 
-OWN = (
-    Entry("exact", "probabilities from the state vector"),
-    Entry("shots", "counts drawn from the exact probabilities"),
-    Entry("noisy", "counts or probabilities under a noise model"),
-)
-"""The built-in devices."""
-
-
 def catalogue() -> Sequence[PricedEntry]:
     """Return all devices that a user can name, those without required packages first."""
-    entries = [*OWN, *(entry for provider in families().values() for entry in provider.entries)]
     prices = PriceList.load()
-    return [
-        PricedEntry(**vars(entry), price=_in_words(prices.of(entry.name)))
-        for entry in sorted(entries, key=lambda entry: bool(entry.packages))
-    ]
+    priced = [PricedEntry(**vars(entry), price=_in_words(prices.of(entry.name))) for entry in entries()]
+    return sorted(priced, key=lambda entry: bool(entry.packages))
 
 
-def describe(entries: Sequence[PricedEntry]) -> "Group":
+def describe(priced: Sequence[PricedEntry]) -> "Group":
     """Return a table for a terminal, followed by the install commands of missing packages.
 
-    The column of names is not narrowed, because users type them; the others wrap. The commands follow the table because
-    they would take too much of its width.
+    The column of names is not narrowed, because users type them; the others wrap.
     """
     from rich.box import SIMPLE_HEAD
     from rich.console import Group
@@ -64,7 +52,7 @@ def describe(entries: Sequence[PricedEntry]) -> "Group":
     table.add_column("what it is", ratio=3, overflow="fold")
     table.add_column("installed")
     table.add_column("costs", ratio=2, overflow="fold")
-    for entry in entries:
+    for entry in priced:
         table.add_row(entry.name, entry.what, "no" if entry.missing else "yes", entry.price)
-    commands = dict.fromkeys(f"{entry.extra}: {entry.install}" for entry in entries if entry.missing)
+    commands = dict.fromkeys(f"{entry.extra}: {entry.install}" for entry in priced if entry.missing)
     return Group(table, *([Text("")] if commands else []), *map(Text, commands))

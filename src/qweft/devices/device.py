@@ -5,11 +5,9 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Protocol
 
-import numpy as np
-
 from qweft import errors
 from qweft.devices.bound import BoundCircuits
-from qweft.devices.outcomes import Frequencies, sample
+from qweft.devices.outcomes import Frequencies
 from qweft.errors import QweftError
 
 
@@ -134,51 +132,6 @@ class Device(Named, ABC):
             RefusedError: A retry will not help.
             UnavailableError: A retry may help.
         """
-
-
-class Simulator(Device, ABC):
-    """A device that computes probabilities, and samples from them if shots are given."""
-
-    keeps_results = False
-    _noise: Any = None
-    """The `NoiseModel`, which a subclass sets; `None` means no noise."""
-
-    def __init__(self, name: str, settings: DeviceSettings) -> None:
-        super().__init__(name)
-        self._seed = settings.seed
-
-    def identity(self) -> str:
-        """Return name, noise and seed."""
-        noise = "" if self._noise is None else f" {self._noise.identity()}"
-        return f"{self.name}{noise} seed {self._seed}"
-
-    def check(self, shots: int | None) -> None:
-        """Check the number of shots, which is optional.
-
-        Raises:
-            DeviceError: Shots are below 1.
-        """
-        if shots is not None and shots < 1:
-            raise DeviceError(f"device {self.name} takes a number of shots of at least 1, or none, got {shots}")
-
-    def run(self, circuits: BoundCircuits, shots: int | None) -> Frequencies:
-        """Return the probabilities, or sampled frequencies.
-
-        Equal circuits, shots and settings give equal frequencies.
-        """
-        self.check(shots)
-        values = self.probabilities(circuits)
-        if shots is not None:
-            values = sample(values, shots, self.keys(circuits), self._seed)
-        return Frequencies(values, shots)
-
-    def keys(self, circuits: BoundCircuits) -> list[str]:
-        """Return what the samples of each circuit are drawn by, besides shots and seed."""
-        return circuits.keys()
-
-    @abstractmethod
-    def probabilities(self, circuits: BoundCircuits) -> np.ndarray:
-        """Return the probability of every outcome, shape (circuits, 2^n), qubit 0 first."""
 
 
 class JobState(Enum):

@@ -11,7 +11,7 @@ from qweft.circuit import Circuit
 from qweft.circuit.gates import GATES
 from qweft.devices.bound import BoundCircuits
 from qweft.devices.device import RemoteDevice, Runner
-from qweft.devices.mitigation.estimate import AsMeasured, Mitigation
+from qweft.devices.mitigation import Mitigation
 from qweft.errors import QweftError
 from qweft.internals.torch import followed_backward, is_transformed
 
@@ -33,7 +33,7 @@ class Measurer:
             raise QweftError(f"device {runner.name} takes jobs; give Measurer(Executor(device), ...), which sends them")
         self.runner = runner
         self.shots = shots
-        self.mitigation = mitigation or AsMeasured()
+        self.mitigation = mitigation or Mitigation()
 
     def __call__(self, circuit: Circuit, inputs: torch.Tensor, parameters: torch.Tensor) -> torch.Tensor:
         """Measure z_i for every token; equal circuits are measured once.

@@ -44,7 +44,6 @@ class Provider:
             the family's packages itself, because every list of devices imports the module.
         entries: The family's rows in `qweft devices`.
         prices: Prices that `jobs/prices.yaml` lacks, each in the form of an entry of that file.
-        order: Sort key of families in lists, lowest first.
         credentials: Returns the credentials that the family's packages have saved, which no message may show. It is
             cheap and imports nothing, because every message asks for them. What it raises counts as no credential.
         limits: Limits of the family's chips, by which `qweft plan --chips` counts jobs without making a device.
@@ -53,6 +52,5 @@ class Provider:
     make: Callable[[str, str, DeviceSettings], Device | RemoteDevice]
     entries: tuple[Entry, ...] = ()
     prices: tuple[dict[str, Any], ...] = ()
-    order: int = 100
     credentials: Callable[[], Iterable[str]] = tuple
     limits: Limits = field(default_factory=Limits)

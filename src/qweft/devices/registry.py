@@ -7,28 +7,31 @@ from functools import lru_cache
 
 import qweft.devices.providers as folder
 from qweft.devices.device import Device, DeviceError, DeviceSettings, RemoteDevice
-from qweft.devices.provider import Provider
-from qweft.devices.rehearsal import ENTRIES, RehearsalDevice
+from qweft.devices.provider import Entry, Provider
 from qweft.redaction import SAVED
 
 OWN = {
-    "exact": "qweft.devices.simulators:ExactDevice",
-    "shots": "qweft.devices.simulators:ShotsDevice",
-    "noisy": "qweft.devices.noise.device:NoisyDevice",
+    "exact": ("ExactDevice", "probabilities from the state vector"),
+    "shots": ("ShotsDevice", "counts drawn from the exact probabilities"),
+    "noisy": ("NoisyDevice", "counts or probabilities under a noise model"),
 }
-"""Built-in devices: name to class."""
-
+"""Built-in devices: name to class in `simulators` and description."""
 NOISELESS = ("exact", "shots")
 """Built-in devices without noise."""
 
 
 @lru_cache(maxsize=1)
 def families() -> dict[str, Provider]:
-    """Return all families by name, sorted by `Provider.order`: the modules of `devices/providers`, and `rehearsal`."""
-    names = [module.name for module in pkgutil.iter_modules(folder.__path__)]
-    found = {name: importlib.import_module(f"{folder.__name__}.{name}").PROVIDER for name in names}
-    found["rehearsal"] = Provider(_rehearsal, ENTRIES, order=4)
-    return dict(sorted(found.items(), key=lambda item: item[1].order))
+    """Return all families by name: the modules of `devices/providers`, and `rehearsal` of any of them."""
+    names = sorted(module.name for module in pkgutil.iter_modules(folder.__path__))
+    modules = {name: f"{folder.__name__}.{name}" for name in names} | {"rehearsal": "qweft.devices.rehearsal"}
+    return {name: importlib.import_module(module).PROVIDER for name, module in modules.items()}
+
+
+def entries() -> list[Entry]:
+    """Return the rows of `qweft devices`: all devices that a user can name."""
+    own = [Entry(name, what) for name, (_, what) in OWN.items()]
+    return [*own, *(entry for provider in families().values() for entry in provider.entries)]
 
 
 def saved_credentials() -> set[str]:
@@ -55,32 +58,17 @@ def make_device(name: str, settings: DeviceSettings | None = None) -> Device | R
             does not support.
     """
     settings = settings or DeviceSettings()
-    family, colon, target = name.partition(":")
     if name in NOISELESS and settings.noise is not None:
         raise DeviceError(f"device {name} takes no noise model, got {settings.noise}; use noisy, or leave noise out")
-    if not colon and name in OWN:
-        return _load(OWN[name])(name, "", settings)
-    there = families()
-    if colon and family in there and target:
-        return there[family].make(name, target, settings)
-    if name.rstrip(":") in there:
+    if name in OWN:
+        kind = getattr(importlib.import_module("qweft.devices.simulators"), OWN[name][0])
+        device: Device = kind(name, settings)
+        return device
+    family, _, target = name.partition(":")
+    if family not in families():
+        raise DeviceError(
+            f"there is no device {name}; there are {', '.join([*OWN, *(f'{each}:NAME' for each in families())])}"
+        )
+    if not target:
         raise DeviceError(f"device {name} names no target; write {family}:NAME")
-    families_named = ", ".join(f"{each}:NAME" for each in there)
-    raise DeviceError(f"there is no device {name}; there are {', '.join(OWN)}, {families_named}")
-
-
-def _rehearsal(name: str, target: str, settings: DeviceSettings) -> RehearsalDevice:
-    """Create a rehearsal of another device.
-
-    Raises:
-        DeviceError: The other device takes jobs itself.
-    """
-    inner = make_device(target, settings)
-    if not isinstance(inner, Device):
-        raise DeviceError(f"device {name} rehearses devices that answer at once, and {target} takes jobs itself")
-    return RehearsalDevice(name, inner)
-
-
-def _load(place: str):
-    module, _, attribute = place.partition(":")
-    return getattr(importlib.import_module(module), attribute)
+    return families()[family].make(name, target, settings)

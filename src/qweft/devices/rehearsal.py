@@ -9,8 +9,17 @@ from dataclasses import replace
 from pathlib import Path
 
 from qweft.devices.bound import BoundCircuits, pack_circuits
-from qweft.devices.device import Device, JobState, Limits, RefusedError, RemoteDevice
-from qweft.devices.provider import Entry
+from qweft.devices.device import (
+    Device,
+    DeviceError,
+    DeviceSettings,
+    JobState,
+    Limits,
+    RefusedError,
+    RemoteDevice,
+)
+from qweft.devices.provider import Entry, Provider
+from qweft.devices.registry import make_device
 from qweft.files import cache_folder, write_bytes
 
 SECONDS_IN_QUEUE = 5.0
@@ -78,5 +87,15 @@ def _file(name: str) -> Path:
     return cache_folder() / "devices" / "rehearsal" / name
 
 
-ENTRIES = (Entry("rehearsal:DEVICE", "a device of this machine as if it were a provider's: jobs, a queue, ids"),)
-"""The device's row in `qweft devices`."""
+def make(name: str, target: str, settings: DeviceSettings) -> RehearsalDevice:
+    """Create a rehearsal of the device `target`."""
+    inner = make_device(target, settings)
+    if not isinstance(inner, Device):
+        raise DeviceError(f"device {name} rehearses devices that answer at once, and {target} takes jobs itself")
+    return RehearsalDevice(name, inner)
+
+
+PROVIDER = Provider(
+    make,
+    (Entry("rehearsal:DEVICE", "a device of this machine as if it were a provider's: jobs, a queue, ids"),),
+)

@@ -1,13 +1,136 @@
-"""Noiseless simulators: exact probabilities, and sampled shots."""
+"""Simulators: our own `exact`, `shots` and `noisy`, and the base class of other packages' simulators."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import ClassVar
 
 import numpy as np
 
 from qweft.devices.bound import BoundCircuits
-from qweft.devices.device import Device, DeviceError, DeviceSettings, Simulator
-from qweft.devices.outcomes import Frequencies
+from qweft.devices.device import Device, DeviceError, DeviceSettings, Limits
+from qweft.devices.noise.model import MOST_QUBITS, NoiseModel, noise_model
+from qweft.devices.noise.native import native_gates
+from qweft.devices.outcomes import Frequencies, on_each_qubit, sample
 
 AMPLITUDES_AT_A_TIME = 2**22
 """Amplitudes per batch: 64 MiB in complex128."""
+
+
+class Simulator(Device, ABC):
+    """A device that computes probabilities, and samples from them if shots are given.
+
+    Equal circuits, shots and settings give equal frequencies.
+    """
+
+    keeps_results = False
+    needs_shots: ClassVar[bool | None] = None
+    """Whether shots must be given; `None` if they are optional."""
+    noise: NoiseModel | None = None
+
+    def __init__(self, name: str, settings: DeviceSettings) -> None:
+        super().__init__(name)
+        self._seed = settings.seed
+
+    def identity(self) -> str:
+        """Return name, noise and seed."""
+        noise = "" if self.noise is None else f" {self.noise.identity()}"
+        return f"{self.name}{noise} seed {self._seed}"
+
+    def check(self, shots: int | None) -> None:
+        """Check the number of shots."""
+        if shots is not None and self.needs_shots is False:
+            raise DeviceError(f"device {self.name} has no shots, got {shots}; use device shots, or leave them out")
+        if (shots is not None and shots < 1) or (shots is None and self.needs_shots):
+            none = "use device exact for none" if self.needs_shots else "leave them out for none"
+            raise DeviceError(f"device {self.name} takes a number of shots of at least 1, got {shots}; {none}")
+
+    def run(self, circuits: BoundCircuits, shots: int | None) -> Frequencies:
+        """Return the probabilities, or sampled frequencies."""
+        self.check(shots)
+        values = self.probabilities(circuits)
+        if shots is not None:
+            values = sample(values, shots, self.keys(circuits), self._seed)
+        return Frequencies(values, shots)
+
+    def keys(self, circuits: BoundCircuits) -> list[str]:
+        """Return what the samples of each circuit are drawn by, besides shots and seed."""
+        return circuits.keys()
+
+    @abstractmethod
+    def probabilities(self, circuits: BoundCircuits) -> np.ndarray:
+        """Return the probability of every outcome, shape (circuits, 2^n), qubit 0 first."""
+
+
+class ExactDevice(Simulator):
+    """Exact probabilities from the state vector, without shots or noise."""
+
+    needs_shots = False
+
+    def identity(self) -> str:
+        """Return the name."""
+        return self.name
+
+    def probabilities(self, circuits: BoundCircuits) -> np.ndarray:
+        """Return the exact probabilities."""
+        return probabilities(circuits)
+
+
+class ShotsDevice(Simulator):
+    """Outcomes sampled from the exact probabilities: shot noise only."""
+
+    needs_shots = True
+
+    def probabilities(self, circuits: BoundCircuits) -> np.ndarray:
+        """Return the exact probabilities."""
+        return probabilities(circuits)
+
+
+class NoisyDevice(Simulator):
+    """Runs native gates with an error after each, and readout errors; exactly or with shots."""
+
+    limits = Limits(qubits=MOST_QUBITS)
+
+    def __init__(self, name: str, settings: DeviceSettings) -> None:
+        super().__init__(name, settings)
+        self.noise: NoiseModel = noise_model(settings.noise).scaled(settings.noise_scale)
+
+    def probabilities(self, circuits: BoundCircuits) -> np.ndarray:
+        """Return the probability of every reported outcome."""
+        return noisy_probabilities(circuits, self.noise)
+
+
+class LibrarySimulator(Simulator):
+    """A simulator of another package.
+
+    The package computes the probabilities, and Qweft samples the shots. The packages either cannot be seeded or seed a
+    whole batch, so that a circuit's counts would depend on the other circuits. One call for all circuits is also 10 to
+    100 times as fast as one call per circuit.
+    """
+
+    def __init__(self, name: str, settings: DeviceSettings) -> None:
+        super().__init__(name, settings)
+        if settings.noise is not None:
+            self.noise = noise_model(settings.noise).scaled(settings.noise_scale)
+
+    def keys(self, circuits: BoundCircuits) -> list[str]:
+        """Return the circuits' keys with the device's name: each simulator samples its own numbers."""
+        return [f"{self.name} {key}" for key in super().keys(circuits)]
+
+    def probabilities(self, circuits: BoundCircuits) -> np.ndarray:
+        """Return the probability of every outcome, under the noise model if there is one."""
+        if not len(circuits):
+            return np.zeros((0, 2**circuits.qubits))
+        if self.noise is None:
+            return self.exact(circuits)
+        return on_each_qubit(self.noisy(circuits, self.noise), [np.array(self.noise.readout)] * circuits.qubits)
+
+    def exact(self, circuits: BoundCircuits) -> np.ndarray:
+        """Return the probability of every outcome without noise."""
+        raise NotImplementedError
+
+    def noisy(self, circuits: BoundCircuits, noise: NoiseModel) -> np.ndarray:
+        """Return the probability of every outcome under gate errors, before reading out."""
+        raise NotImplementedError
 
 
 def probabilities(circuits: BoundCircuits) -> np.ndarray:
@@ -26,37 +149,18 @@ def probabilities(circuits: BoundCircuits) -> np.ndarray:
     return found
 
 
-class ExactDevice(Device):
-    """Exact probabilities from the state vector, without shots or noise."""
+def noisy_probabilities(circuits: BoundCircuits, model: NoiseModel) -> np.ndarray:
+    """Return the probability of every reported outcome in float64, shape (circuits, 2^n)."""
+    import torch
 
-    keeps_results = False
+    from qweft.devices.noise.paulis import read_probabilities, simulate
 
-    def __init__(self, name: str, target: str, settings: DeviceSettings) -> None:
-        super().__init__(name)
-
-    def check(self, shots: int | None) -> None:
-        """Check that no shots are given."""
-        if shots is not None:
-            raise DeviceError(f"device {self.name} has no shots, got {shots}; use device shots, or leave them out")
-
-    def run(self, circuits: BoundCircuits, shots: int | None) -> Frequencies:
-        """Return the exact probabilities."""
-        return Frequencies(probabilities(circuits), None)
-
-
-class ShotsDevice(Simulator):
-    """Outcomes sampled from the exact probabilities: shot noise only."""
-
-    def __init__(self, name: str, target: str, settings: DeviceSettings) -> None:
-        super().__init__(name, settings)
-
-    def check(self, shots: int | None) -> None:
-        """Check that a number of shots is given."""
-        if shots is None or shots < 1:
-            raise DeviceError(
-                f"device {self.name} needs a number of shots of at least 1, got {shots}; or use device exact"
-            )
-
-    def probabilities(self, circuits: BoundCircuits) -> np.ndarray:
-        """Return the exact probabilities."""
-        return probabilities(circuits)
+    angles = torch.from_numpy(np.ascontiguousarray(circuits.angles.T))
+    columns: Sequence[torch.Tensor] = angles.unbind()
+    if len(circuits):  # an angle that all circuits share is simulated once
+        columns = [angle[0] if bool((angle == angle[0]).all()) else angle for angle in angles]
+    gates = native_gates(circuits.gates, circuits.barriers)
+    with torch.no_grad():
+        read = read_probabilities(circuits.qubits, model)
+        found = simulate(circuits.qubits, gates, columns, len(circuits), model, read)
+    return found.t().contiguous().numpy()

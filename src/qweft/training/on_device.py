@@ -83,13 +83,13 @@ def circuits_on_device(model: Any, training: TrainingConfig) -> AbstractContextM
 def _measure(training: TrainingConfig) -> "Measure":
     from qweft.devices import Measurer
     from qweft.devices.measure import measured
-    from qweft.devices.noise.device import NoisyDevice
     from qweft.devices.noise.paulis import noisy_expectations
+    from qweft.devices.simulators import NoisyDevice
 
     device = _device(training)
     if training.gradient == "exact":
         assert isinstance(device, NoisyDevice)
-        return partial(noisy_expectations, model=device.model)
+        return partial(noisy_expectations, model=device.noise)
     return partial(measured, Measurer(device, training.shots))
 
 

@@ -213,7 +213,7 @@ class Slow(type(make_device("shots"))):
     limits = FakeDevice.limits.__class__(circuits=2)
 
     def __init__(self, error=UnavailableError):
-        super().__init__("shots", "", DeviceSettings())
+        super().__init__("shots", DeviceSettings())
         self.ran, self.error = [], error
 
     def run(self, circuits, shots):

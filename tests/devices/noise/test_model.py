@@ -48,4 +48,4 @@ def test_a_model_from_a_file(tmp_path):
     model = noise_model(str(path))
     assert model == NoiseModel("mine", "from mine.yaml", 0.001, 0.01, ((0.99, 0.01), (0.02, 0.98)), "pair")
     device = make_device("noisy", DeviceSettings(noise=str(path), noise_scale=2))
-    assert device.model == model.scaled(2)
+    assert device.noise == model.scaled(2)

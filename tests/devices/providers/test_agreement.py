@@ -6,7 +6,7 @@ import torch
 
 from qweft.circuit import crz_ring_ansatz, expectation_values
 from qweft.devices import DeviceSettings, Measurer, make_device
-from qweft.devices.mitigation.zero_noise import folded
+from qweft.devices.mitigation import folded
 from tests.devices.providers.forms import circuits
 from tests.devices.providers.scores import check_scatter
 

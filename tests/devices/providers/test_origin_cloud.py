@@ -22,7 +22,7 @@ from qweft.devices import (
     UnavailableError,
     make_device,
 )
-from qweft.devices.mitigation.zero_noise import folded
+from qweft.devices.mitigation import folded
 from qweft.devices.outcomes import from_counts
 from tests.devices.providers.forms import circuits
 from tests.devices.providers.scores import check_scatter

@@ -6,9 +6,7 @@ import numpy as np
 import pytest
 
 from qweft.devices import make_device
-from qweft.devices.mitigation import make_mitigation
-from qweft.devices.mitigation.readout import calibration_circuits, confusion_matrices
-from qweft.devices.mitigation.zero_noise import folded
+from qweft.devices.mitigation import calibration_circuits, confusion_matrices, folded, make_mitigation
 from tests.devices.providers.forms import circuits
 
 pytest.importorskip("qiskit_aer")

@@ -86,7 +86,6 @@ def test_noise_and_what_is_done_about_it(adapter, tmp_path):
     for name, options in {
         "readout": ["--readout", "inverse"],
         "zne": ["--readout", "inverse", "--zne", "1,3,5"],
-        "m3": ["--readout", "m3", "--zne", "1,3,5", "--shots", "200000"],
     }.items():
         assert evaluate(adapter, *common, "--noise-scale", "0.1", *options, "--output", str(tmp_path / name)) == 0
         (point,) = read(tmp_path / name)["points"]
@@ -173,7 +172,6 @@ def test_only_tokens_that_predict_targets(adapter, tmp_path):
         (["--device", "pennylane:default.qubit", "--noise-scale", "0,1"], "--noise-scale"),
         (["--device", "shots", "--shots", "10", "--layers", "k_proj"], "k_proj"),
         (["--device", "noisy", "--noise", "papper"], "papper"),
-        (["--device", "noisy", "--readout", "m3"], "--readout m3"),
         (["--device", "noisy", "--extrapolation", "linear"], "--zne"),
         (["--yes"], "--device"),
     ],

@@ -72,7 +72,8 @@ class Executor:
         keys = once.keys()
         where = self._where(keys, shots)
         if isinstance(self.device, RemoteDevice):
-            counts = RemoteRun(self, self.device, once, where).finish()
+            run = RemoteRun(self.device, self.store, self.budget, self.retry, self.jobs_at_once, self.tell, once, where)
+            counts = run.finish()
         else:
             counts = self._missing_measured(self.device, once, where)
         rows = [from_counts(counts[key], once.qubits, shots) for key in keys]

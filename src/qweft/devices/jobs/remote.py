@@ -2,8 +2,9 @@
 
 import secrets
 from collections import Counter
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
 
 from qweft.devices.bound import BoundCircuits
 from qweft.devices.device import (
@@ -14,6 +15,7 @@ from qweft.devices.device import (
     RemoteDevice,
     UnavailableError,
 )
+from qweft.devices.jobs.budget import Budget
 from qweft.devices.jobs.retry import Retry
 from qweft.devices.jobs.store import (
     CANCELLED,
@@ -31,13 +33,11 @@ from qweft.devices.jobs.store import (
 from qweft.devices.outcomes import from_counts
 from qweft.text import many, shown
 
-if TYPE_CHECKING:
-    from qweft.devices.jobs.executor import Executor
-
 REPEATS = 2
 """How often one run sends a circuit again after a finished job returned no result for it."""
 
 
+@dataclass
 class RemoteRun:
     """Obtains results of circuits, each once, and stores them.
 
@@ -45,11 +45,17 @@ class RemoteRun:
     the same circuits are requested again, and several processes can run the same circuits.
     """
 
-    def __init__(self, executor: "Executor", device: RemoteDevice, circuits: BoundCircuits, where: Where) -> None:
-        self.device, self.store, self.budget, self.retry = device, executor.store, executor.budget, executor.retry
-        self.jobs_at_once, self.tell = executor.jobs_at_once, executor.tell
-        self.circuits, self.where = circuits, where
-        self.keys = circuits.keys()
+    device: RemoteDevice
+    store: Store
+    budget: Budget
+    retry: Retry
+    jobs_at_once: int
+    tell: Callable[[str], None]
+    circuits: BoundCircuits
+    where: Where
+
+    def __post_init__(self) -> None:
+        self.keys = self.circuits.keys()
         self.found: dict[str, Counts] = {}
         self.seen = self.store.last_loss()
         self.repeats: Counter[str] = Counter()

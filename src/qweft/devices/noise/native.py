@@ -14,7 +14,10 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Literal
 
+import numpy as np
+
 from qweft.circuit.gates import GATES
+from qweft.devices.bound import BoundCircuits
 
 Gates = tuple[tuple[str, tuple[int, ...]], ...]
 
@@ -79,3 +82,30 @@ def native_gates(gates: Gates, barriers: tuple[int, ...] = ()) -> tuple[NativeGa
                 waiting.turn(on[0], Turn(step.name, step.constant, terms))
     waiting.flush(sorted(waiting.turns))
     return tuple(waiting.gates)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of a circuit in native gates: a rotation by a column of angles, a CZ, or a one-qubit gate's error."""
+
+    name: Literal["rx", "ry", "rz", "cz", "error"]
+    wires: tuple[int, ...]
+    column: int = -1
+
+
+def noisy_steps(circuits: BoundCircuits) -> tuple[tuple[Step, ...], np.ndarray]:
+    """Convert circuits to native gates, for simulators of other packages; return the steps and columns of angles.
+
+    Rotations have no error; an "error" after each one-qubit gate carries it.
+    """
+    steps: list[Step] = []
+    columns: list[np.ndarray] = []
+    for gate in native_gates(circuits.gates, circuits.barriers):
+        for turn in gate.turns:
+            angle = np.full(len(circuits), turn.constant)
+            for place, factor in turn.terms:
+                angle = angle + factor * circuits.angles[:, place]
+            steps.append(Step(f"r{turn.axis}", gate.wires, len(columns)))  # type: ignore[arg-type]
+            columns.append(angle)
+        steps.append(Step("error" if gate.turns else "cz", gate.wires))
+    return tuple(steps), np.stack(columns, 1) if columns else np.zeros((len(circuits), 0))

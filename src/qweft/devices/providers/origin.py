@@ -27,10 +27,10 @@ from qweft.devices.device import (
     require,
 )
 from qweft.devices.error_policy import Fate, Step, one_line, told, unknown_places
-from qweft.devices.library_simulator import LibrarySimulator, named_noise, noisy_steps
 from qweft.devices.noise.model import NoiseModel
-from qweft.devices.outcomes import on_each_qubit
+from qweft.devices.noise.native import noisy_steps
 from qweft.devices.provider import Entry, Provider
+from qweft.devices.simulators import LibrarySimulator
 from qweft.text import near
 
 SIMULATORS = ("single_amplitude", "partial_amplitude")
@@ -90,29 +90,30 @@ class OriginCPUDevice(LibrarySimulator):
     def __init__(self, name: str, settings: DeviceSettings) -> None:
         super().__init__(name, settings)
         self._core = require("pyqpanda3.core", "origin", f"device {name}")
-        self._noise = named_noise(settings)
-        if self._noise is not None and self._noise.channel == "pair":
+        if self.noise is not None and self.noise.channel == "pair":
             raise DeviceError(
-                f"device {name} has no depolarizing error of a pair of qubits, as noise {self._noise.name} has it; use "
+                f"device {name} has no depolarizing error of a pair of qubits, as noise {self.noise.name} has it; use "
                 "channel: each, or qiskit:aer"
             )
 
-    def probabilities(self, circuits: BoundCircuits) -> np.ndarray:
-        """Return the probability of every outcome, under the noise model if there is one."""
+    def exact(self, circuits: BoundCircuits) -> np.ndarray:
+        """Return the probability of every outcome without noise."""
         order = list(range(circuits.qubits))[::-1]  # pyqpanda3's qubit 0 is the least significant bit
-        found = np.empty((len(circuits), 2**circuits.qubits))
-        if self._noise is None:
-            machine = self._core.CPUQVM()
-            for place, row in enumerate(circuits.angles):
-                machine.run(program(circuits.qubits, circuits.gates, row, circuits.barriers, measured=False), 1)
-                found[place] = machine.result().get_prob_list(order)
-            return found
-        simulator, noise = self._core.DensityMatrixSimulator(), self._gate_errors(self._noise)
+        machine, rows = self._core.CPUQVM(), []
+        for row in circuits.angles:
+            machine.run(program(circuits.qubits, circuits.gates, row, circuits.barriers, measured=False), 1)
+            rows.append(machine.result().get_prob_list(order))
+        return np.array(rows)
+
+    def noisy(self, circuits: BoundCircuits, noise: NoiseModel) -> np.ndarray:
+        """Return the probability of every outcome under the gate errors."""
+        simulator, errors = self._core.DensityMatrixSimulator(), self._gate_errors(noise)
         steps, angles = noisy_steps(circuits)
-        for place, row in enumerate(angles.tolist()):
-            simulator.run(self._native_program(circuits.qubits, steps, row), noise)
-            found[place] = np.array(simulator.state_probs()).reshape([2] * circuits.qubits).T.ravel()
-        return on_each_qubit(found, [np.array(self._noise.readout)] * circuits.qubits)
+        rows = []
+        for row in angles.tolist():
+            simulator.run(self._native_program(circuits.qubits, steps, row), errors)
+            rows.append(np.array(simulator.state_probs()).reshape([2] * circuits.qubits).T.ravel())
+        return np.stack(rows)
 
     def _native_program(self, qubits: int, steps: tuple[Any, ...], row: list[float]) -> Any:
         """Build native gates. Rotations have no error; an identity after each one-qubit gate carries it."""
@@ -328,6 +329,5 @@ PROVIDER = Provider(
         Entry("origin:cpu", "pyqpanda3's simulator", ("pyqpanda3",), "origin"),
         Entry("origin:CHIP", "Origin's chips; takes jobs", ("pyqpanda3",), "origin"),
     ),
-    order=3,
     limits=CHIPS,
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import entry_points
 from typing import Any
 
@@ -15,9 +15,11 @@ from qweft.circuit.formats.pennylane import apply_gates
 from qweft.devices.bound import BoundCircuits
 from qweft.devices.device import Device, DeviceError, DeviceSettings, Limits, RefusedError, require
 from qweft.devices.error_policy import Fate, Step, one_line, told, unknown_places
-from qweft.devices.library_simulator import LibrarySimulator, named_noise, noisy_steps
-from qweft.devices.outcomes import Frequencies, from_counts, on_each_qubit
+from qweft.devices.noise.model import NoiseModel
+from qweft.devices.noise.native import noisy_steps
+from qweft.devices.outcomes import Frequencies, from_counts
 from qweft.devices.provider import Entry, Provider
+from qweft.devices.simulators import LibrarySimulator
 from qweft.internals.providers import settings_in
 from qweft.redaction import names_credential
 from qweft.text import near
@@ -57,35 +59,29 @@ class PennyLaneSimulator(LibrarySimulator):
         super().__init__(name, settings)
         self._library = require("pennylane", "pennylane", f"device {name}")
         self._target = target
-        self._noise = named_noise(settings)
 
-    def probabilities(self, circuits: BoundCircuits) -> np.ndarray:
-        """Return the probability of every outcome, under the noise model if there is one."""
-        wires = range(circuits.qubits)
+    def exact(self, circuits: BoundCircuits) -> np.ndarray:
+        """Return the probability of every outcome without noise."""
+        return self._run(circuits, lambda some: operations(some, list(some.angles.T)))
+
+    def noisy(self, circuits: BoundCircuits, noise: NoiseModel) -> np.ndarray:
+        """Return the probability of every outcome under PennyLane's channels for the gate errors."""
+        return self._run(circuits, lambda some: list(self._noisy_operations(some, noise)))
+
+    def _run(self, circuits: BoundCircuits, operations_of: Callable[[BoundCircuits], list[Any]]) -> np.ndarray:
         device = self._library.device(self._target, wires=circuits.qubits, config={})  # none of a config.toml
+        measured = [self._library.probs(wires=range(circuits.qubits))]
         at_a_time = max(1, NUMBERS_AT_A_TIME >> circuits.qubits * SIMULATORS[self._target])
         found = np.empty((len(circuits), 2**circuits.qubits))
         for first in range(0, len(circuits), at_a_time):
-            some = circuits.pick(slice(first, first + at_a_time))
-            tape = self._library.tape.QuantumScript(list(self._operations(some)), [self._library.probs(wires=wires)])
-            (found[first : first + at_a_time],) = self._library.execute([tape], device, diff_method=None)
-        if self._noise is None:
-            return found
-        return on_each_qubit(found, [np.array(self._noise.readout)] * circuits.qubits)
+            some = slice(first, first + at_a_time)
+            tape = self._library.tape.QuantumScript(operations_of(circuits.pick(some)), measured)
+            (found[some],) = self._library.execute([tape], device, diff_method=None)
+        return found
 
-    def _operations(self, circuits: BoundCircuits) -> Iterator[Any]:
-        if self._noise is not None:
-            yield from self._noisy_operations(circuits)
-            return
-        yield from operations(circuits, list(circuits.angles.T))
-
-    def _noisy_operations(self, circuits: BoundCircuits) -> Iterator[Any]:
-        """Yield native gates with PennyLane's channels.
-
-        PennyLane's depolarizing probability is the total of X, Y and Z: 3p/4.
-        """
-        qml, noise = self._library, self._noise
-        assert noise is not None
+    def _noisy_operations(self, circuits: BoundCircuits, noise: NoiseModel) -> Iterator[Any]:
+        """Yield native gates with channels. PennyLane's depolarizing probability is the total of X, Y and Z: 3p/4."""
+        qml = self._library
         rotations = {"rx": qml.RX, "ry": qml.RY, "rz": qml.RZ}
         steps, angles = noisy_steps(circuits)
         for step in steps:
@@ -233,7 +229,6 @@ PROVIDER = Provider(
             "pennylane",
         ),
     ),
-    order=1,
     credentials=lambda: _credentials(_settings()),
     limits=PennyLanePlugin.limits,
 )

@@ -18,7 +18,7 @@ class NoiseConfig:
         noise: Noise model: "paper" or the path of a YAML file; by default the device's own.
         noise_scale: Factor for all error probabilities of the noise model, 1 unless given; several are measured in
             turn.
-        readout: Mitigation of readout errors: "inverse" inverts them qubit by qubit, "m3" uses the package mthree.
+        readout: Mitigation of readout errors: "inverse" inverts them qubit by qubit.
         zne: Zero-noise extrapolation from circuits folded to these multiples of their length (1,3,5).
         extrapolation: Function fitted to the values at these lengths; richardson unless given.
         layers: Measure only circuits of these layers: names, ends of names (q_proj), or either with *.
@@ -40,9 +40,9 @@ class NoiseConfig:
     shots: list[int] | None = None
     noise: str | None = None
     noise_scale: list[float] = field(default_factory=lambda: [1.0])
-    readout: Literal["inverse", "m3"] | None = None
+    readout: Literal["inverse"] | None = None
     zne: list[int] | None = None
-    extrapolation: Literal["richardson", "linear", "quadratic", "exponential"] = "richardson"
+    extrapolation: Literal["richardson", "linear", "quadratic"] = "richardson"
     layers: list[str] | None = None
     tokens: Literal["all", "targets"] = "all"
     max_circuits: int | None = None
@@ -62,11 +62,6 @@ class NoiseConfig:
             factors = ", ".join(f"x {factor}" for factor in self.zne)
             said.append(f"extrapolated to no noise ({self.extrapolation}; circuits folded {factors})")
         return ", ".join(said)
-
-    @property
-    def needs_counts(self) -> bool:
-        """Whether the error mitigation needs counts and does not work on exact probabilities."""
-        return self.readout == "m3"
 
     @property
     def price_file(self) -> Path | None:

@@ -11,7 +11,7 @@ from rich.text import Text
 from qweft.circuit import Circuit
 from qweft.devices import BoundCircuits
 from qweft.devices.jobs import Budget, Estimate, estimate, together
-from qweft.devices.mitigation.estimate import Mitigation
+from qweft.devices.mitigation import Mitigation
 from qweft.errors import QweftError
 from qweft.evaluation.noise.grid import Grid
 from qweft.evaluation.noise.sample import Sample

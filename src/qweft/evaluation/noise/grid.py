@@ -11,8 +11,7 @@ from qweft.circuit import Circuit
 from qweft.data.config import DataConfig
 from qweft.devices import Device, DeviceError, DeviceSettings, RemoteDevice, make_device
 from qweft.devices.jobs import Budget, Caps, PriceList
-from qweft.devices.mitigation import make_mitigation
-from qweft.devices.mitigation.estimate import Mitigation
+from qweft.devices.mitigation import Mitigation, make_mitigation
 from qweft.devices.registry import NOISELESS
 from qweft.errors import QweftError
 from qweft.evaluation.checks import check_judging
@@ -86,7 +85,7 @@ def make_grid(config: NoiseConfig) -> Grid:
     """Return a setting for each number of shots at each noise scale, with checked devices.
 
     A device that can compute exact probabilities gets them as a further setting, the limit of many shots, unless
-    mitigation needs counts or shots are paid for.
+    shots are paid for.
     """
     _check(config)
     devices = {scale: _device(config, scale) for scale in sorted(set(config.noise_scale))}
@@ -97,7 +96,7 @@ def make_grid(config: NoiseConfig) -> Grid:
     counts_shots = PriceList.load(config.price_file).of(config.device).counts_shots
     if counts_shots and not config.shots:
         raise QweftError(f"device {config.device} has a price or a time for each shot; give --shots")
-    if config.shots and not (config.needs_counts or counts_shots) and _computes_exactly(first):
+    if config.shots and not counts_shots and _computes_exactly(first):
         wanted.append(None)
     identity = _device(config, 1.0).identity()
     has_noise = identity != _device(config, 0.0).identity()
@@ -120,8 +119,6 @@ def _check(config: NoiseConfig) -> None:
         raise QweftError(f"--noise-scale takes numbers of at least 0, got {config.noise_scale}; 1 scales nothing")
     if config.extrapolation != NoiseConfig.extrapolation and not config.zne:
         raise QweftError(f"--extrapolation {config.extrapolation} says nothing without --zne; give --zne 1,3,5 too")
-    if config.needs_counts and not config.shots:
-        raise QweftError(f"--readout {config.readout} works on counts; give --shots, or use --readout inverse")
     if config.device in NOISELESS and (config.noise is not None or config.noise_scale != [1.0]):
         raise QweftError(f"device {config.device} has no noise; use device noisy for --noise and --noise-scale")
     if not 0 <= config.seed < 2**63:

@@ -43,7 +43,6 @@ PROVIDER = Provider(
         Entry("qiskit:fake_NAME", "Aer with the noise of an IBM chip", ("qiskit_aer", "qiskit_ibm_runtime"), "qiskit"),
         Entry("qiskit:ibm_NAME", "IBM's chips; takes jobs", ("qiskit", "qiskit_ibm_runtime"), "qiskit"),
     ),
-    order=2,
     credentials=saved_tokens,
     limits=IBMDevice.limits,
 )

@@ -11,9 +11,10 @@ import numpy as np
 from qweft.circuit.formats.qiskit import template
 from qweft.devices.bound import BoundCircuits
 from qweft.devices.device import DeviceSettings, Limits, RefusedError, require
-from qweft.devices.library_simulator import LibrarySimulator, named_noise, noisy_steps
 from qweft.devices.noise.model import NoiseModel
+from qweft.devices.noise.native import noisy_steps
 from qweft.devices.outcomes import on_each_qubit
+from qweft.devices.simulators import LibrarySimulator
 from qweft.text import many
 
 SEED = 0
@@ -137,23 +138,19 @@ class AerSimulatorDevice(LibrarySimulator):
         super().__init__(name, settings)
         require("qiskit", "qiskit", f"device {name}")
         require("qiskit_aer", "qiskit", f"device {name}")
-        self._noise = named_noise(settings)
 
-    def probabilities(self, circuits: BoundCircuits) -> np.ndarray:
-        """Return the probability of every outcome, under the noise model if there is one."""
+    def exact(self, circuits: BoundCircuits) -> np.ndarray:
+        """Return the probability of every outcome without noise."""
         from qiskit_aer import AerSimulator
 
-        if not len(circuits):
-            return np.zeros((0, 2**circuits.qubits))
-        if self._noise is None:
-            return probabilities_of(AerSimulator(method="statevector"), *_exact(circuits))
-        simulator = AerSimulator(method="density_matrix", noise_model=aer_noise(self._noise))
-        found = probabilities_of(simulator, *_noisy(circuits))
-        return on_each_qubit(found, [np.array(self._noise.readout)] * circuits.qubits)
+        return probabilities_of(AerSimulator(method="statevector"), _decomposed(Form.of(circuits)), circuits.angles)
 
+    def noisy(self, circuits: BoundCircuits, noise: NoiseModel) -> np.ndarray:
+        """Return the probability of every outcome under the gate errors."""
+        from qiskit_aer import AerSimulator
 
-def _exact(circuits: BoundCircuits) -> tuple[Any, np.ndarray]:
-    return _decomposed(Form.of(circuits)), circuits.angles
+        simulator = AerSimulator(method="density_matrix", noise_model=aer_noise(noise))
+        return probabilities_of(simulator, *_noisy(circuits))
 
 
 @lru_cache(maxsize=16)
@@ -222,10 +219,8 @@ class FakeBackendDevice(LibrarySimulator):
         self._compiled: dict[Form, Compiled] = {}
         self.limits = Limits(qubits=min(backend.num_qubits, MOST_QUBITS))
 
-    def probabilities(self, circuits: BoundCircuits) -> np.ndarray:
+    def exact(self, circuits: BoundCircuits) -> np.ndarray:
         """Return the probability of every outcome, including readout errors."""
-        if not len(circuits):
-            return np.zeros((0, 2**circuits.qubits))
         form = Form.of(circuits)
         if form not in self._compiled:
             self._compiled[form] = self._compile(form)
