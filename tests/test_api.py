@@ -57,9 +57,9 @@ def test_methods_are_compared(folder, data):
 
 def test_a_file_is_read_and_keywords_win_over_it(tmp_path):
     file = tmp_path / "run.yaml"
-    file.write_text("data: {sources: [a.jsonl, b.jsonl]}\ntraining: {batch_size: 0, epochs: 2.0}\n")
+    file.write_text("data: {sources: [a.jsonl, b.jsonl]}\ntraining: {epochs: 2.0}\n")
     with pytest.raises(QweftError, match="batch_size"):
-        train(file)
+        train(file, training={"batch_size": 0})
     with pytest.raises(QweftError, match=r"nowhere\.csv"):
         train(file, data="nowhere.csv", training={"batch_size": 1})
 

@@ -1,17 +1,25 @@
-"""The keys of a config dataclass: their types in words and as JSON schema, and strict checks of values by pydantic."""
+"""The keys of a config dataclass: their types in words and as JSON schema, and strict checks of values by pydantic.
+
+A field's range is in its type: `batch_size: Count` or `share: Annotated[float, Ge(0), Le(1)]`.
+"""
 
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import MISSING, fields, is_dataclass
+from dataclasses import MISSING, asdict, fields, is_dataclass
 from functools import cache
 from types import NoneType
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+
+from annotated_types import Ge, Gt
 
 from qweft.errors import QweftError
 from qweft.text import near
 
 NAME = "NAME"
 """Placeholder for a key that the user chooses, in a dict of dataclasses: `methods.NAME.learning_rate`."""
+Count = Annotated[int, Ge(1)]
+Rate = Annotated[float, Gt(0)]
+RANGES = {"ge": "of at least", "gt": "above", "le": "of at most", "lt": "below"}
 WORDS = {int: "int", float: "float", str: "text", bool: "true or false", NoneType: "null"}
 SHORT = {"lr": "learning_rate", "target_modules": "adapter.target_modules"}
 """Names that people type for a key."""
@@ -41,7 +49,7 @@ def texts_of(config_class: Any) -> dict[str, str]:
 @cache
 def kinds_of(config_class: Any) -> dict[str, Any]:
     """Return the type of each field of a dataclass; empty for any other type."""
-    return get_type_hints(config_class) if is_dataclass(config_class) else {}
+    return get_type_hints(config_class, include_extras=True) if is_dataclass(config_class) else {}
 
 
 def default_of(config_class: Any, key: str) -> Any:
@@ -89,9 +97,12 @@ def entry_of(kind: Any) -> Any:
 def call(kind: Any) -> str:
     """Return the name of a type for a sentence.
 
-    >>> call(int | None), call(list[float])
-    ('int or null', 'list of float')
+    >>> call(Count | None), call(list[float])
+    ('int of at least 1 or null', 'list of float')
     """
+    if get_origin(kind) is Annotated:
+        ranges = [f"{RANGES[name]} {end:g}" for each in kind.__metadata__ for name, end in asdict(each).items()]
+        return " ".join([call(get_args(kind)[0]), " and ".join(ranges)])
     if is_dataclass(kind) or is_mapping(kind):
         return "a mapping of keys to values"
     if get_origin(kind) is Literal:
@@ -107,6 +118,8 @@ def placeholder(kind: Any) -> str:
     >>> placeholder(int | None), placeholder(list[int]), placeholder(bool)
     ('INT', 'INT,...', '{true,false}')
     """
+    if get_origin(kind) is Annotated:
+        return placeholder(get_args(kind)[0])
     if get_origin(kind) is list:
         return f"{placeholder(get_args(kind)[0])},..."
     if NoneType in get_args(kind):
@@ -161,7 +174,7 @@ def json_schema(kind: Any, parts: Mapping[str, Any], name: str = "") -> dict[str
 def _adapter(kind: Any) -> Any:
     from pydantic import ConfigDict, TypeAdapter  # here: the import takes 0.15 s, which `qweft --help` avoids
 
-    return TypeAdapter(kind, config=ConfigDict(strict=True))
+    return TypeAdapter(kind, config=ConfigDict(strict=True, allow_inf_nan=False))
 
 
 def suggest(name: str, known: Sequence[str]) -> str | None:
@@ -174,11 +187,9 @@ def suggest(name: str, known: Sequence[str]) -> str | None:
     """
     last = name.rpartition(".")[2]
     wanted = SHORT.get(last, last)
-    if wanted in known:
-        return wanted
-    by_last = {each.rpartition(".")[2]: each for each in reversed(known)}
-    lacking = near(wanted, by_last, cutoff=0.75)
-    return next(iter([*near(name, known, cutoff=0.75), *(by_last[each] for each in lacking)]), None)
+    names = {each.rpartition(".")[2]: each for each in reversed(known)} | {each: each for each in known}
+    close = [wanted] if wanted in names else [*near(name, known, cutoff=0.75), *near(wanted, names, cutoff=0.75)]
+    return names[close[0]] if close else None
 
 
 class Reader:
@@ -241,6 +252,14 @@ class Reader:
             return QweftError(f"{what}; did you mean {close if self.file else f'--{shown(close)}'}?")
         listed = ", ".join(here if self.file or "." in name else map(shown, here))
         return QweftError(f"{what}; known here: {listed}" if listed else what)
+
+
+def check_values(config: Any, name: str) -> None:
+    """Raise unless a config section of this name, perhaps made in Python, holds what a file could give."""
+    try:
+        Reader(type(config)).check(type(config), asdict(config), name)
+    except QweftError as error:
+        raise QweftError(str(error).removeprefix("--")) from None
 
 
 def build(kind: Any, tree: Any, where: str, name: str = "") -> Any:

@@ -149,11 +149,11 @@ def how_far(what: str, done: int, total: int | None, seconds: float, thing: str 
     >>> how_far("evaluating", 16, 64, 12.3, "row"), how_far("loading a model", 0, None, 7)
     ('evaluating: 16 of 64 rows, 12 s, about 37 s left', 'loading a model: 7 s')
     """
-    said = [f"{seconds:.0f} s"]
+    parts = [f"{seconds:.0f} s"]
     if total is not None:
-        said.insert(0, f"{done:,} of {many(total, thing) if thing else f'{total:,}'}")
-        said += [f"about {seconds / done * (total - done):.0f} s left"] if done else []
-    return f"{what}: {', '.join(said)}"
+        parts.insert(0, f"{done:,} of {many(total, thing) if thing else f'{total:,}'}")
+        parts += [f"about {seconds / done * (total - done):.0f} s left"] if done else []
+    return f"{what}: {', '.join(parts)}"
 
 
 def is_launched() -> bool:
@@ -167,9 +167,7 @@ def is_beside_the_first() -> bool:
 
 
 @contextmanager
-def progress(
-    what: str, total: int | None = None, thing: str = "", shown: bool = True
-) -> Iterator[Callable[[int], None]]:
+def progress(what: str, total: int | None = None, thing: str = "") -> Iterator[Callable[..., None]]:
     """Say on standard error how far the block is, from its fifth second on; a shorter block says nothing.
 
     A terminal shows one line that is redrawn and goes away. Otherwise there is a line every ten seconds.
@@ -178,39 +176,38 @@ def progress(
         what: What is done: "evaluating".
         total: Number of steps; `None` if it is not known.
         thing: What a step is, as a noun: "row".
-        shown: False if the caller shows it; steps inside the block are silent all the same.
 
     Yields:
-        A function to call after some steps, with their number.
+        A function to call after some steps, with their number, and perhaps a note: "loss 2.345".
     """
     if is_beside_the_first() or not _outermost.acquire(blocking=False):
-        yield lambda steps: None
+        yield lambda steps, note="": None
         return
-    done, begun, over = [0], time.monotonic(), threading.Event()
+    done, notes, begun, over = 0, "", time.monotonic(), threading.Event()
     stream = sys.stderr.stream if isinstance(sys.stderr, PlainStream) else sys.stderr  # which takes the redrawn line
     drawn = stream.isatty()
 
-    def tick(steps: int) -> None:
-        done[0] += steps
+    def tick(steps: int, note: str = "") -> None:
+        nonlocal done, notes
+        done, notes = done + steps, note
 
     def show() -> None:
         wait = QUIET_SECONDS
         while not over.wait(wait):
-            line = plain(how_far(what, done[0], total, time.monotonic() - begun, thing))
+            line = how_far(what, done, total, time.monotonic() - begun, thing)
+            line = plain(", ".join(filter(None, (line, notes))))
             print(f"\r{line}\x1b[K" if drawn else line, end="" if drawn else "\n", file=stream, flush=True)
             wait = REDRAWN_SECONDS if drawn else PIPED_SECONDS
         if drawn and wait == REDRAWN_SECONDS:
             print("\r\x1b[K", end="", file=stream, flush=True)
 
     shower = threading.Thread(target=show, daemon=True)
-    if shown:
-        shower.start()
+    shower.start()
     try:
         yield tick
     finally:
         over.set()
-        if shown:
-            shower.join()
+        shower.join()
         _outermost.release()
 
 

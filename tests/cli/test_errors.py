@@ -24,8 +24,8 @@ def sentence(capsys, argv):
         ("a: [1\nb: 2", "line 2: not valid YAML"),
         ("training:\n  seed: 1\n  seed: 1", "line 3: duplicate key seed"),
         ("adapter: {<<: {r: 1}, <<: {r: 2}}", "duplicate key"),
-        ("training:\n  max_steps: 0100", 'expected int or null, got "0100"'),
-        ("training:\n  max_steps: 1:40", 'expected int or null, got "1:40"'),
+        ("training:\n  max_steps: 0100", 'got "0100"'),
+        ("training:\n  max_steps: 1:40", 'got "1:40"'),
         ("just words", "mapping of sections"),
         ("a: 1\n---\nb: 2", "not valid YAML"),
         ("a: " + "[" * 100_000, "not valid YAML"),
@@ -53,7 +53,7 @@ def test_the_process_exits_with_status_2_and_no_traceback():
     command = [sys.executable, "-m", "qweft", "plan", "--training.batch_size", "four"]
     ran = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
     assert (ran.returncode, ran.stdout) == (2, "")
-    assert ran.stderr == 'qweft: error: --training.batch_size: expected int, got "four"\n'
+    assert ran.stderr == 'qweft: error: --training.batch_size: expected int of at least 1, got "four"\n'
 
 
 @pytest.mark.parametrize("name", ["rows.jsonl", "rows.txt", "rows.MD"])

@@ -98,8 +98,8 @@ def place(tmp_path_factory):
             assert main([*words, "--output", output]) == 0
         stopped = Path("stopped/checkpoints/checkpoint-2")
         stopped.mkdir(parents=True)
-        (stopped / "checksums.json").write_text('{"files": {}}')
-        stopped.with_name("identity.json").write_text('{"adapter": "another"}')
+        (stopped / "complete").touch()
+        stopped.with_name("identity.json").write_text('{"format": 1, "run": {"adapter": "another"}}')
         yield folder
 
 

@@ -150,11 +150,11 @@ WRONG = [
     ({"source": "b.jsonl", "sources": ["a.jsonl"]}, "data.source b.jsonl and data.sources are both given"),
     ({"file": "b.jsonl", "sources": ["a.jsonl"]}, "data.file b.jsonl does not go with data.sources"),
     *(
-        ({"sources": [{"source": "a.jsonl", "weight": weight}]}, "data.sources[0].weight must be positive")
+        ({"sources": [{"source": "a.jsonl", "weight": weight}]}, "data.sources[0].weight: expected float above 0")
         for weight in (0, -1, float("nan"), float("inf"))
     ),
     ({"source": ""}, "data.source is empty"),
-    ({"sources": [{"source": "a.jsonl", "rows": 0}]}, "data.sources[0].rows must be at least 1"),
+    ({"sources": [{"source": "a.jsonl", "rows": 0}]}, "data.sources[0].rows: expected int of at least 1"),
     ({"sources": [{"source": "a.jsonl", "rows": 1, "weight": 1}]}, "data.sources[0] (a.jsonl): weight and rows "),
     ({"sources": ["a.jsonl", "./a.jsonl"]}, "data.sources[1]: ./a.jsonl is a.jsonl once more"),
     ({"sources": ["GSM8K", "openai/gsm8k:main@train"]}, "data.sources[1]: openai/gsm8k:main@train is GSM8K once more"),
@@ -185,5 +185,5 @@ def test_what_is_wrong_is_one_sentence_before_training(place, capsys, data, expe
     (place / "run.yaml").write_text(yaml.safe_dump({"data": {**rows, **data}}))
     assert main(["train", "run.yaml", *MODEL]) == 2
     err = capsys.readouterr().err
-    assert err.splitlines()[-1].removeprefix("qweft: error: ").startswith(expected), err
+    assert err.count("error: ") == 1 and expected in err
     assert not (place / "runs" / "train" / "run.json").exists()

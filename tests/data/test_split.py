@@ -98,8 +98,6 @@ def test_unusable_rows_are_passed_over_and_only_needed_ones_looked_at():
         ),
         ([10, 10, 10], 6, 15, "too few for 6 validation rows"),
         ([100], 1, 0, "100 usable rows in 1 groups"),
-        ([1], -1, 0, "data.validation_rows must be at least 0, got -1"),
-        ([1], 0, -1, "data.test_rows must be at least 0, got -1"),
     ],
 )
 def test_too_few_rows(sizes, validation, test, words):

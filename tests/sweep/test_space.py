@@ -35,7 +35,7 @@ from qweft.sweep.space import Axis, check_sweep, space_of
         (
             "training",
             {"learning_rate": {"values": [-1]}},
-            r"space\.training\.learning_rate: training\.learning_rate must",
+            r"space\.training\.learning_rate: training\.learning_rate: expected float above 0",
         ),
         ("training", {"packing": {"values": [1]}}, "1 is not true or false"),
         ("adapter", {"peft_type": {"values": ["LORA"]}}, "adapter must name a peft_type"),

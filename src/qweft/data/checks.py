@@ -1,23 +1,17 @@
 """Checks of the data section, before a model is loaded."""
 
-from math import isfinite
-
 from qweft.data.config import DataConfig, SourceConfig
 from qweft.data.formats import formats_of
 from qweft.data.hub import named
 from qweft.data.read import check_place
 from qweft.errors import QweftError
 from qweft.files import named_path
+from qweft.schema import check_values
 
 
 def check_data_config(config: DataConfig) -> None:
     """Check the limits, the template, the names of columns, and several sources."""
-    if config.max_length < 2:
-        raise QweftError(f"max_length {config.max_length}: a row needs at least 2 tokens; use 128 or more")
-    if config.max_characters is not None and config.max_characters < 1:
-        raise QweftError(
-            f"data.max_characters must be at least 1, got {config.max_characters}; leave it out to keep all rows"
-        )
+    check_values(config, "data")
     if config.template is not None:
         from qweft.data.template import check_template  # here, since templates are rare and need jinja2
 
@@ -44,10 +38,6 @@ def _check_sources(config: DataConfig, sources: list[SourceConfig]) -> None:
         name = f"data.sources[{place}]"
         if each.weight is not None and each.rows is not None:
             raise QweftError(f"{name} ({each.source}): weight and rows exclude each other; give one of them")
-        if each.weight is not None and not (isfinite(each.weight) and each.weight > 1e-9):
-            raise QweftError(f"{name}.weight must be positive, got {each.weight}; leave the source out for none")
-        if each.rows is not None and each.rows < 1:
-            raise QweftError(f"{name}.rows must be at least 1, got {each.rows}; leave the source out for none")
         twice = next((one for one in sources[:place] if same_source(one.source, each.source)), None)
         if twice is not None:
             raise QweftError(f"{name}: {each.source} is {twice.source} once more; give each source once, with a weight")

@@ -2,7 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from annotated_types import Ge
+
+from qweft.schema import Count, Rate
 
 TOGETHER = " + "
 """What stands between the names of several sources."""
@@ -22,8 +26,8 @@ class SourceConfig:
 
     source: str
     columns: dict[str, str] = field(default_factory=dict)
-    weight: float | None = None
-    rows: int | None = None
+    weight: Rate | None = None
+    rows: Count | None = None
 
 
 @dataclass(frozen=True)
@@ -61,17 +65,17 @@ class DataConfig:
     """
 
     source: str = "embedded:gsm_symbolic"
-    train_rows: int | None = None
-    validation_rows: int | None = None
-    test_rows: int | None = None
-    max_length: int = 1024
+    train_rows: Count | None = None
+    validation_rows: Annotated[int, Ge(0)] | None = None
+    test_rows: Annotated[int, Ge(0)] | None = None
+    max_length: Annotated[int, Ge(2)] = 1024
     overlong: Literal["cut", "drop"] = "cut"
     split_seed: int = 0
     file: str | None = None
-    max_rows: int | None = None
+    max_rows: Count | None = None
     validation_source: str | None = None
     test_source: str | None = None
-    max_characters: int | None = None
+    max_characters: Count | None = None
     template: str | None = None
     learn: Literal["answers", "all"] = "answers"
     columns: dict[str, str] = field(default_factory=dict)

@@ -38,8 +38,6 @@ def read_rows(
 
     Lines without a row go to `skipped`, or raise without it. `notes` receives encodings and delimiters that were taken.
     """
-    if max_rows is not None and max_rows < 1:
-        raise QweftError(f"data.max_rows must be at least 1, got {max_rows}; leave it out to read all")
     data = named(source)
     if file is not None and data is None:
         names = ", ".join(each.name for each in NAMED)

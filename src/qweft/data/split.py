@@ -69,9 +69,6 @@ def split(
     in proportion to its training rows as asked for. The training rows of all are then ordered together.
     """
     wanted = {part: rows[part] or 0 for part in HELD_OUT}
-    for key, number, least in (*((part, wanted[part], 0) for part in HELD_OUT), ("train", rows["train"], 1)):
-        if number is not None and number < least:
-            raise QweftError(f"data.{key}_rows must be at least {least}, got {number}")
     asked, own = proportions(shares), elsewhere or {}
 
     def sources_of(part: str) -> Iterator[tuple[Sequence[Conversation], int]]:

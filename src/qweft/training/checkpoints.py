@@ -1,6 +1,5 @@
-"""A run's checkpoints: the trainer's own folders, beside the identity of their run, with checksums."""
+"""A run's checkpoints: the trainer's own folders, beside the identity of their run."""
 
-import hashlib
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -17,24 +16,19 @@ from qweft.training.distributed import is_first_process
 
 IDENTITY = "identity.json"
 """File in the folder of checkpoints: everything that determines the result of the run that wrote them."""
-CHECKSUMS = "checksums.json"
+COMPLETE = "complete"
 """Last file of a checkpoint: a folder without it was left half written by a kill."""
 STATE = "trainer_state.json"
-SHARDED = (".metadata", ".distcp")
-"""Ends of the names of FSDP's files, which PyTorch reads with `pickle`."""
 
 
 def folders_in(folder: Path) -> list[Path]:
     """Return the trainer's checkpoints in the order of their steps."""
-    if not (folder / IDENTITY).is_file():
-        return []
-    return sorted(folder.glob("checkpoint-*"), key=step_of)
+    return sorted(folder.glob("checkpoint-*"), key=step_of) if (folder / IDENTITY).is_file() else []
 
 
 def newest_step(folder: Path) -> int | None:
     """Return the step of the newest complete checkpoint; `None` without any."""
-    complete = [path for path in folders_in(folder) if (path / CHECKSUMS).is_file()]
-    return step_of(complete[-1]) if complete else None
+    return max((step_of(path) for path in folders_in(folder) if (path / COMPLETE).is_file()), default=None)
 
 
 def step_of(checkpoint: Path) -> int:
@@ -57,19 +51,24 @@ class Checkpoints(TrainerCallback):
         self.identity = json.loads(json.dumps(identity))
 
     def find(self, tell: Callable[[str], None] = print) -> Path | None:
-        """Return the newest complete checkpoint of this run, or `None`; incomplete and damaged ones are removed."""
+        """Return the newest complete checkpoint of this run, or `None`; incomplete ones are removed."""
         if not (self.folder / IDENTITY).is_file():
             return None
-        theirs = read_record(self.folder / IDENTITY, "remove the checkpoints to train anew")
-        if difference := _difference(theirs, self.identity):
+        record = read_record(self.folder / IDENTITY, "remove the checkpoints to train anew")
+        if difference := _difference(record.get("run"), self.identity):
             raise QweftError(
                 f"{self.folder} holds checkpoints of another run: {difference}; choose another --output, or remove "
                 "that folder"
             )
         for checkpoint in reversed(folders_in(self.folder)):
-            if _is_complete(checkpoint):
+            if (checkpoint / COMPLETE).is_file():
+                if any(checkpoint.rglob("*.distcp")) and not is_own(record, "run"):
+                    raise QweftError(
+                        f"checkpoint {checkpoint} holds shards that PyTorch unpickles, and no mark that you wrote it; "
+                        "go on where it was written (with its QWEFT_CACHE), or move it away"
+                    )
                 return checkpoint
-            tell(f"checkpoint {checkpoint} is damaged and passed over")
+            tell(f"checkpoint {checkpoint} is incomplete and passed over")
             if is_first_process():
                 remove(checkpoint)
         return None
@@ -78,34 +77,17 @@ class Checkpoints(TrainerCallback):
         """Write whose checkpoints the folder will hold."""
         if self.folder.is_dir() and any(self.folder.iterdir()) and not (self.folder / IDENTITY).is_file():
             raise QweftError(f"{self.folder} holds files of something else; choose another --output, or move them away")
-        self.folder.mkdir(parents=True, exist_ok=True)
-        write_record(self.folder / IDENTITY, self.identity)
+        write_record(self.folder / IDENTITY, {"run": self.identity}, "run")
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Write the checksums of a checkpoint once every process has written its part, then remove the oldest ones."""
+        """Complete a checkpoint once every process has written its part, then remove the oldest ones."""
         PartialState().wait_for_everyone()
         if state.is_world_process_zero:
             checkpoint = self.folder / f"checkpoint-{state.global_step}"
             (checkpoint / "training_args.bin").unlink(missing_ok=True)  # a pickle, which resuming does not read
-            files = [path for path in sorted(checkpoint.rglob("*")) if path.is_file()]
-            sums = {str(path.relative_to(checkpoint)): _digest(path) for path in files}
-            write_record(checkpoint / CHECKSUMS, {"files": sums}, "files")
+            (checkpoint / COMPLETE).touch()
             for old in folders_in(self.folder)[: -self.newest]:
                 remove(old)
-
-
-def _is_complete(checkpoint: Path) -> bool:
-    """Return whether a checkpoint's files are those that were written."""
-    if not (checkpoint / CHECKSUMS).is_file():
-        return False
-    record = read_record(checkpoint / CHECKSUMS, "remove that checkpoint")
-    files = record["files"]
-    if any(name.endswith(SHARDED) for name in files) and not is_own(record, "files"):
-        raise QweftError(
-            f"checkpoint {checkpoint} holds shards that PyTorch unpickles, and no mark that you wrote it; go on where "
-            "it was written (with its QWEFT_CACHE), or move it away"
-        )
-    return all((checkpoint / name).is_file() and _digest(checkpoint / name) == sum_ for name, sum_ in files.items())
 
 
 def _difference(theirs: Any, ours: Any, name: str = "") -> str:
@@ -115,8 +97,3 @@ def _difference(theirs: Any, ours: Any, name: str = "") -> str:
         each = (_difference(theirs.get(key), ours.get(key), f"{name}.{key}" if name else key) for key in keys)
         return next(filter(None, each), "")
     return "" if theirs == ours else f"{cut(name)} was {cut(repr(theirs))} there and is {cut(repr(ours))} now"
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

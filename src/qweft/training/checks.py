@@ -1,7 +1,6 @@
 """Checks of a run's config, before PyTorch is imported."""
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from qweft import yaml_file
@@ -12,6 +11,7 @@ from qweft.files import check_can_be_written
 from qweft.method.names import RATED
 from qweft.method.specification import check_on_quantized, check_ranks, check_specification, method_of
 from qweft.models.resolve import ModelSource, check_holds_no_model, check_model, has_tokenizer
+from qweft.schema import check_values
 from qweft.training.config import RunConfig, TrainingConfig
 from qweft.training.distributed import check_launch, check_sharding
 from qweft.training.on_device import check_device
@@ -19,34 +19,12 @@ from qweft.training.on_device import check_device
 KNOWN_REPORTS = ("tensorboard", "trackio", "wandb", "mlflow", "comet_ml", "swanlab", "neptune", "dvclive")
 
 
-def check_rates(rates: Mapping[str, float]) -> None:
-    """Check the names and values of per-part learning rates."""
-    for part, rate in rates.items():
+def check_training(training: TrainingConfig) -> None:
+    """Check the values, the names of parts with rates of their own, and the device."""
+    check_values(training, "training")
+    for part in training.learning_rates:
         if part not in RATED:
             raise QweftError(f"training.learning_rates.{part}: there is no such part; there are {', '.join(RATED)}")
-        if not 0 <= rate < float("inf"):
-            raise QweftError(f"training.learning_rates.{part} must be a number of at least 0, got {rate}")
-
-
-def check_training(training: TrainingConfig) -> None:
-    """Check the ranges that types cannot express."""
-    for name in ("batch_size", "gradient_accumulation", "logging_steps", "basis_rows", "found_in_steps"):
-        if getattr(training, name) is not None and getattr(training, name) < 1:
-            raise QweftError(f"training.{name} must be at least 1, got {getattr(training, name)}")
-    if training.max_steps is not None and training.max_steps < 1:
-        raise QweftError(
-            f"training.max_steps must be at least 1, got {training.max_steps}; leave it out to train by epochs"
-        )
-    for name in ("learning_rate", "epochs", "max_gradient_norm"):
-        if getattr(training, name) is not None and not 0 < getattr(training, name) < math.inf:
-            raise QweftError(f"training.{name} must be a number above 0, got {getattr(training, name)}")
-    if not 0 <= training.warmup_ratio < 1:
-        raise QweftError(f"training.warmup_ratio must be at least 0 and below 1, got {training.warmup_ratio}")
-    if not 0 <= training.weight_decay < math.inf:
-        raise QweftError(f"training.weight_decay must be a number of at least 0, got {training.weight_decay}")
-    if not 0 <= training.seed < 2**32:
-        raise QweftError(f"training.seed must be a whole number from 0 to 4294967295, got {training.seed}")
-    check_rates(training.learning_rates)
     check_device(training)
 
 
@@ -54,14 +32,8 @@ def check_run(config: RunConfig) -> None:
     """Check the sections checkpoints, validation and training, `report_to`, and FSDP's settings."""
     check_sharding(config.model.quantization)
     check_training(config.training)
-    for name, value in (
-        ("checkpoints.every", config.checkpoints.every),
-        ("checkpoints.newest", config.checkpoints.newest),
-        ("validation.every", config.validation.every),
-        ("validation.patience", config.validation.patience),
-    ):
-        if value is not None and value < 1:
-            raise QweftError(f"{name} must be at least 1, got {value}")
+    check_values(config.checkpoints, "checkpoints")
+    check_values(config.validation, "validation")
     if config.validation.patience is not None and config.validation.every is None:
         raise QweftError("validation.patience needs validation.every: so many steps lie between two validations")
     if config.validation.every is not None and config.data.validation_rows == 0:

@@ -2,12 +2,15 @@
 
 import math
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from annotated_types import Ge, Le, Lt
 
 from qweft.data.config import DataConfig
 from qweft.evaluation.config import EvaluationConfig
 from qweft.method.specification import default_rate
 from qweft.models.config import ModelConfig
+from qweft.schema import Count, Rate
 
 MOST_BASIS_ROWS = 64
 """Largest number of rows for fixed bases that is chosen where none is given."""
@@ -51,26 +54,26 @@ class TrainingConfig:
             1 and at most 64, so that the search takes less time than a step.
     """
 
-    learning_rate: float | None = None
-    learning_rates: dict[str, float] = field(default_factory=dict)
-    found_in_steps: int | None = None
-    epochs: float = 3.0
-    max_steps: int | None = None
-    batch_size: int = 4
-    gradient_accumulation: int | None = None
-    warmup_ratio: float = 0.1
-    weight_decay: float = 0.0
-    max_gradient_norm: float = 1.0
+    learning_rate: Rate | None = None
+    learning_rates: dict[str, Annotated[float, Ge(0)]] = field(default_factory=dict)
+    found_in_steps: Count | None = None
+    epochs: Rate = 3.0
+    max_steps: Count | None = None
+    batch_size: Count = 4
+    gradient_accumulation: Count | None = None
+    warmup_ratio: Annotated[float, Ge(0), Lt(1)] = 0.1
+    weight_decay: Annotated[float, Ge(0)] = 0.0
+    max_gradient_norm: Rate = 1.0
     packing: bool = False
     gradient_checkpointing: bool = False
-    logging_steps: int = 1
-    seed: int = 0
+    logging_steps: Count = 1
+    seed: Annotated[int, Ge(0), Le(2**32 - 1)] = 0
     device: str = "exact"
     noise: str | None = None
     noise_scale: float = 1.0
     shots: int | None = None
     gradient: Literal["exact", "parameter_shift"] = "exact"
-    basis_rows: int | None = None
+    basis_rows: Count | None = None
 
     @property
     def measures(self) -> bool:
@@ -145,8 +148,8 @@ class CheckpointConfig:
         newest: Number of checkpoints to keep; all are removed when the run finishes.
     """
 
-    every: int | None = None
-    newest: int = 2
+    every: Count | None = None
+    newest: Count = 2
 
 
 @dataclass(frozen=True)
@@ -158,8 +161,8 @@ class ValidationConfig:
         patience: Stop after this many validations without a lower loss; `None` never stops early.
     """
 
-    every: int | None = None
-    patience: int | None = None
+    every: Count | None = None
+    patience: Count | None = None
 
 
 @dataclass(frozen=True)

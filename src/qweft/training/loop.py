@@ -26,7 +26,7 @@ from qweft.training.config import TrainingConfig
 from qweft.training.distributed import processes, settle_sharding
 from qweft.training.gradients import GradientWatch
 from qweft.training.on_device import circuits_on_device
-from qweft.training.progress import PeakMemory, StepRecorder
+from qweft.training.progress import StepRecorder, peak_memory
 from qweft.training.trainer import RunTrainer, check_rates
 
 
@@ -36,25 +36,6 @@ class RankAllocation(TrainerCallback):
     def on_optimizer_step(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
         """Update the ranks; `state.global_step` does not count this step yet."""
         model.base_model.update_and_allocate(state.global_step)
-
-
-class Unpacking(TrainerCallback):
-    """Gives bitsandbytes' 4-bit layers their plain format before each step."""
-
-    def __init__(self, model: torch.nn.Module):
-        self.layers: list[Any] = [
-            module for module in model.modules() if hasattr(getattr(module, "weight", None), "quant_state")
-        ]
-
-    def unpack(self) -> None:
-        """Unpack the layers that are packed."""
-        for layer in self.layers:
-            if getattr(layer.weight.quant_state, "packing_format_for_cpu", False):
-                layer.state_dict()  # bitsandbytes unpacks before it saves
-
-    def on_step_begin(self, *_: Any, **__: Any) -> None:
-        """Unpack before a step."""
-        self.unpack()
 
 
 CPU = torch.device("cpu")
@@ -203,7 +184,6 @@ def _find_bases(
     missing = without_bases(model)
     if not missing:
         return 0.0
-    Unpacking(model).unpack()
     started = time.perf_counter()
     collate, size = Collator(pad_token_id), training.batch_size
     drawn = torch.randperm(len(rows), generator=torch.Generator().manual_seed(training.seed))
@@ -223,19 +203,12 @@ def fit(
     callbacks: RunCallbacks = ALONE,
 ) -> Fit:
     """Train the model's parameters that require gradients."""
-    with told_of_memory(_smaller(training)):
+    way = (
+        f"lower training.batch_size (now {training.batch_size}) and raise training.gradient_accumulation by as much, "
+        "set training.gradient_checkpointing, shorten data.max_length, or load the model with model.quantization"
+    )
+    with told_of_memory(way):
         return _fit(model, rows, pad_token_id, training, label, callbacks)
-
-
-def _smaller(training: TrainingConfig) -> str:
-    """Return the ways to a training that needs less memory."""
-    ways = ["shorten data.max_length", "load the model with model.quantization"]
-    if not training.gradient_checkpointing:
-        ways.insert(0, "set training.gradient_checkpointing")
-    if training.batch_size > 1:
-        now = f"lower training.batch_size (now {training.batch_size})"
-        ways.insert(0, f"{now} and raise training.gradient_accumulation by as much")
-    return f"{', '.join(ways[:-1])}, or {ways[-1]}"
 
 
 def _fit(
@@ -246,10 +219,10 @@ def _fit(
     label: str,
     callbacks: RunCallbacks,
 ) -> Fit:
-    circuits, unpacking = circuits_on_device(model, training), Unpacking(model)
+    circuits = circuits_on_device(model, training)
     recorder, watch = StepRecorder(label), GradientWatch(training.logging_steps)
     checkpoints, validation = callbacks.checkpoints, callbacks.validation
-    own = [each for each in (validation, checkpoints) if each is not None]  # the checksums after all other files
+    own = [each for each in (validation, checkpoints) if each is not None]  # a checkpoint is complete last
     state = callbacks.restored(watch, *own)
     if validation is not None and state is not None and validation.is_over:
         training = replace(training, max_steps=state.global_step)
@@ -263,7 +236,7 @@ def _fit(
     if training.gradient_checkpointing:
         _checkpoint(model, True)
     try:
-        with tempfile.TemporaryDirectory() as temporary, PeakMemory(model.device) as memory, circuits:
+        with tempfile.TemporaryDirectory() as temporary, peak_memory(model.device) as peak, circuits:
             settle_sharding()
             # before the bases: creating the arguments sets up the process group that broadcasts the bases
             folder = temporary if checkpoints is None else str(checkpoints.folder)
@@ -282,7 +255,7 @@ def _fit(
                 data_collator=PackingCollator(pad_token_id) if training.packing else Collator(pad_token_id),
             )
             allocates = hasattr(getattr(model, "base_model", None), "update_and_allocate")  # such as AdaLoRA
-            for callback in (watch, unpacking, recorder, *([RankAllocation()] if allocates else []), *own):
+            for callback in (watch, recorder, *([RankAllocation()] if allocates else []), *own):
                 trainer.add_callback(callback)
             trainer.remove_callback(PrinterCallback)
             if validation is not None:
@@ -306,7 +279,7 @@ def _fit(
         curve=curve,
         steps=min(outcome.global_step, last),
         step_seconds_median=median(recorder.seconds) if recorder.seconds else None,
-        peak_memory_bytes=memory.bytes,
+        peak_memory_bytes=peak[0],
         best_step=validation.best_step if validation else None,
         validation_curve=tuple((step, loss) for step, loss in validation.curve) if validation else (),
         warnings=tuple(watch.warnings),
