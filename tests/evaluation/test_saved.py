@@ -230,7 +230,7 @@ def test_a_qwthn_adapter_with_embeddings_is_measured_beside_the_base_model(stran
         export(adapter, {"output": str(tmp_path / "lora")})
     config = NoiseConfig(device="exact", tokens="targets", output=str(tmp_path / "robustness"))
     measured = evaluate_on_device(adapter, {"evaluation": {"answers": 0}}, config, console=Console(quiet=True))
-    assert measured.computed.base == pytest.approx(alone, abs=1e-6)
+    assert measured.base.loss == pytest.approx(alone, abs=1e-6)
 
 
 def test_the_base_loss_of_a_training_is_the_base_models_even_if_the_start_rewrites_weights(stranger, tmp_path):

@@ -74,7 +74,7 @@ def _measure(call: Call, folder: Path, sections: dict[str, Any], config: NoiseCo
     for name in sections.get("evaluation", {}):
         if name not in EVERYWHERE:
             raise QweftError(f"--evaluation.{name} is not measured on a device; leave it out, or leave out --device")
-    from qweft.evaluation.noise.grid import check_start
+    from qweft.evaluation.noise.plan import check_start
 
     check_start(folder, sections, config)
     from qweft.evaluation.noise.run import evaluate_on_device

@@ -34,6 +34,11 @@ class Mitigation:
     factors: tuple[int, ...] = ()
     weights: tuple[float, ...] = (1.0,)
 
+    @property
+    def folds(self) -> int:
+        """Number of circuits that are run for each one, without calibration."""
+        return max(1, len(self.factors))
+
     def runs(self, circuits: BoundCircuits) -> list[BoundCircuits]:
         """Return all circuits that `expectations` runs, so that they can be counted beforehand."""
         if not len(circuits):

@@ -18,6 +18,8 @@ from qweft.devices.outcomes import Frequencies, from_counts
 from qweft.text import many
 
 JOBS_AT_ONCE = 4
+MOST_NUMBERS = 2**24
+"""Largest size of the frequencies of simulators that an executor keeps in memory: 128 MiB in float64."""
 
 
 class Executor:
@@ -50,6 +52,7 @@ class Executor:
         self.jobs_at_once = jobs_at_once
         self.any_calibration = any_calibration
         self.tell = tell
+        self._recent: dict[tuple[str, int | None], np.ndarray] = {}
 
     def run(self, circuits: BoundCircuits, shots: int | None) -> Frequencies:
         """Measure every circuit; equal circuits are measured once.
@@ -65,9 +68,13 @@ class Executor:
         once, places = circuits.unique()
         if shots is None or not self._keeps_results:
             assert isinstance(self.device, Device)
-            values = np.empty((len(once), 2**once.qubits))
-            for batch, frequencies in self._measure(self.device, once, shots):
-                values[batch] = frequencies
+            keys = once.keys()
+            new = once.pick([row for row, key in enumerate(keys) if (key, shots) not in self._recent])
+            for batch, frequencies in self._measure(self.device, new, shots):
+                self._recent.update(zip([(key, shots) for key in new.keys()[batch]], frequencies, strict=True))
+            values = np.array([self._recent[key, shots] for key in keys]).reshape(-1, 2**once.qubits)
+            if len(self._recent) << once.qubits > MOST_NUMBERS:
+                self._recent.clear()
             return Frequencies(values[places], shots)
         keys = once.keys()
         where = self._where(keys, shots)

@@ -1,10 +1,7 @@
 """Options for measuring a trained adapter's circuits on a device."""
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Literal
-
-from qweft.files import named_path
 
 
 @dataclass(frozen=True)
@@ -25,14 +22,14 @@ class NoiseConfig:
         tokens: Tokens to measure: all, or only those that predict a target. Of a prompt to answer, that is the last
             token. Other tokens are computed exactly. All unless given.
         max_circuits: Most circuits at each number of shots and noise scale. To stay within it, fewer rows are
-            evaluated, or only single tokens of a few rows are measured.
+            evaluated.
         max_cost: Largest total cost, in the currency of the device's price list.
         max_seconds: Longest total time on the device in seconds, as estimated.
         prices: YAML file of prices in addition to the built-in list.
         any_calibration: Reuse results from other calibrations of the chip, so that a run can continue on another day.
         timeout: Stop after this many seconds in which no job finishes, 3600 unless given. Jobs keep running, and the
             same command continues with them.
-        seed: Seed of simulated shots and of the choice of rows or tokens; 0 unless given.
+        seed: Seed of simulated shots and of the choice of rows; 0 unless given.
         output: Folder for the numbers; by default robustness-DEVICE in the parent of the adapter's folder.
     """
 
@@ -57,13 +54,8 @@ class NoiseConfig:
     @property
     def mitigation(self) -> str:
         """Description of the error mitigation; empty without any."""
-        said = [f"readout errors undone ({self.readout})"] if self.readout else []
+        parts = [f"readout errors undone ({self.readout})"] if self.readout else []
         if self.zne:
             factors = ", ".join(f"x {factor}" for factor in self.zne)
-            said.append(f"extrapolated to no noise ({self.extrapolation}; circuits folded {factors})")
-        return ", ".join(said)
-
-    @property
-    def price_file(self) -> Path | None:
-        """Path of the price list; `None` for the built-in one alone."""
-        return None if self.prices is None else named_path(self.prices)
+            parts.append(f"extrapolated to no noise ({self.extrapolation}; circuits folded {factors})")
+        return ", ".join(parts)

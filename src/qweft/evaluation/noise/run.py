@@ -13,18 +13,15 @@ import torch
 from qweft.adapter.cores import Measure
 from qweft.circuit import Circuit, expectation_values
 from qweft.claims import claimed_output, keep_earlier
-from qweft.devices import BoundCircuits, Frequencies, Measurer
-from qweft.devices.device import Runner
+from qweft.devices import Measurer
 from qweft.devices.jobs import Executor, Retry, confirm
-from qweft.environment import LoadMeter, environment
+from qweft.environment import environment
 from qweft.errors import saying_when_stopped
 from qweft.evaluation.generation import generate_answers, prompt_of, tokens_read
 from qweft.evaluation.loss import score_rows
 from qweft.evaluation.noise.config import NoiseConfig
-from qweft.evaluation.noise.cost import Plan, estimated, rate
-from qweft.evaluation.noise.grid import Checked, Setting, check_start
-from qweft.evaluation.noise.results import Computed, NoiseResults, Point, Scored, point
-from qweft.evaluation.noise.sample import ChosenTokens, Wanted, Which, measured_targets
+from qweft.evaluation.noise.plan import Checked, Plan, Setting, Wanted, check_start, estimated
+from qweft.evaluation.noise.results import NoiseResults, Point, Scored
 from qweft.evaluation.on_device import circuit_layers, on_device
 from qweft.evaluation.subject import Subject, load_subject
 from qweft.output import Console
@@ -77,26 +74,18 @@ def evaluate_on_device(
             stack.enter_context(saying_when_stopped(what_is_kept))
         subject = load_subject(adapter, overrides, checked.model, checked.data, checked.evaluation)
         measurement = Measurement(subject, config, checked)
-        plan = measurement.plan()
         if yes is None:
-            return plan
-        console.print(plan.headline(), highlight=False)
-        confirm(plan.estimate, yes)
+            return measurement.plan
+        console.print(measurement.plan.headline, highlight=False)
+        confirm(measurement.plan.estimate, yes)
         with subject.base() as untouched:
             base = measurement.score(untouched)
         exact = measurement.score_with(in_float64)
-        results = measurement.results(Computed.of(base, exact), command)
+        results = measurement.results(base, exact, command)
         if numbers.exists():
             tell(f"the earlier numbers in {output} are now in {keep_earlier(output, 'robustness', [numbers])}")
         for setting in checked.grid.settings:
-            executor = Executor(
-                checked.grid.devices[setting.noise_scale],
-                budget=checked.budget,
-                retry=Retry(timeout=config.timeout),
-                any_calibration=config.any_calibration,
-                tell=tell,
-            )
-            points.append(measurement.measure(executor, setting, exact))
+            points.append(measurement.measure(setting, exact, tell))
             subject.check_same()
             results = replace(results, points=tuple(points))
             write_record(numbers, results.to_json())
@@ -105,66 +94,54 @@ def evaluate_on_device(
         return results
 
 
-class Counted:
-    """A runner that counts its circuits and passes them on to another runner."""
-
-    def __init__(self, runner: Runner) -> None:
-        self._runner = runner
-        self.circuits = 0
-
-    def run(self, circuits: BoundCircuits, shots: int | None) -> Frequencies:
-        """Count the circuits and run them on the wrapped runner."""
-        self.circuits += len(circuits)
-        return self._runner.run(circuits, shots)
-
-
 class Measurement:
-    """What all settings have in common: the layers, and the sample of rows, tokens and answers."""
+    """What all settings have in common: the layers, and the sample of rows and answers."""
 
     def __init__(self, subject: Subject, config: NoiseConfig, checked: Checked) -> None:
-        self.subject, self.config, self.checked = subject, config, checked
+        self.subject, self.config, self.data, self.grid = subject, config, checked.data, checked.grid
         self.layers = circuit_layers(subject.model, config.layers)
         circuits = {name: core.circuit for name, core in self.layers.items() if core.circuit is not None}
-        checked.grid.check_qubits(circuits)
-        self.rate = rate(checked.mitigation, list(circuits.values()))
+        self.grid.check_qubits(circuits)
         judging, tokenizer = subject.judging, subject.data.tokenizer
         texts = subject.data.to_answer(judging.split)[: judging.answers]
         lengths = [len(prompt_of(each, tokenizer).ids) for each in texts]
-        wanted = Wanted(
+        mitigation, forms = self.grid.mitigation, len(set(circuits.values()))
+        self.wanted = Wanted(
             rows=subject.rows,
             which=config.tokens,
             answers=[tokens_read(subject.model, length, judging.max_new_tokens) for length in lengths],
             batch_size=judging.batch_size,
-            circuits_a_token=len(self.layers) * self.rate.circuit,
-            circuits_once=self.rate.once,
+            circuits_a_token=len(self.layers) * mitigation.folds,
+            circuits_once=2 * forms * mitigation.folds if mitigation.undoes_readout else 0,
         )
-        self.sample = wanted.draw(config.max_circuits, config.seed)
+        self.sample = self.wanted.draw(config.max_circuits, config.seed)
         self.rows = [subject.rows[place] for place in self.sample.rows]
         self.conversations = texts[: self.sample.answers]
-        self.measures = f"{self.sample.describe(subject.rows)}, {many(len(self.layers), 'layer')}"
+        self.plan = Plan(
+            measures=f"{self.wanted.describe(self.sample)}, {many(len(self.layers), 'layer')}",
+            dtype=subject.dtype,
+            settings=len(self.grid.settings),
+            estimate=estimated(self.sample, self.grid, len(self.layers), forms),
+        )
 
-    def plan(self) -> Plan:
-        """Return the plan; raise if it exceeds a cap."""
-        estimate = estimated(self.sample, self.checked.grid, self.checked.budget, len(self.layers), self.rate)
-        return Plan(self.measures, self.subject.dtype, len(self.checked.grid.settings), estimate)
-
-    def results(self, computed: Computed, command: str) -> NoiseResults:
+    def results(self, base: Scored, exact: Scored, command: str) -> NoiseResults:
         """Return results without a point yet."""
-        subject, grid, split = self.subject, self.checked.grid, self.subject.judging.split
-        loaded = subject.loaded
+        subject, loaded, split = self.subject, self.subject.loaded, self.subject.judging.split
         return NoiseResults(
             adapter=str(subject.adapter),
-            data=f"{self.checked.data.source_of(split)} ({split})",
+            data=f"{self.data.source_of(split)} ({split})",
             device=self.config.device,
-            identity=grid.identity,
-            has_noise=grid.has_noise,
+            identity=self.grid.identity,
+            has_noise=self.grid.has_noise,
             mitigation=self.config.mitigation,
-            measures=self.measures,
-            sample=self.sample,
+            measures=self.plan.measures,
+            rows=self.sample.rows,
             layers=tuple(self.layers),
-            computed=computed,
+            base=base.loss,
+            adapted=exact.loss,
             prompts=tuple(prompt_of(each, subject.data.tokenizer).shown for each in self.conversations),
-            planned=len(grid.settings),
+            answers=exact.answers,
+            planned=self.plan.settings,
             config=asdict(self.config),
             environment=environment(
                 loaded.source.origin, subject.data.report.fingerprint, command, str(loaded.device), subject.dtype
@@ -181,26 +158,23 @@ class Measurement:
 
     def score_with(self, measure: Measure) -> Scored:
         """Score the adapted model with the circuits of the sample's tokens measured."""
-        others: Which = "all" if self.sample.kind == "all" else "targets"
-        pad = self.subject.data.tokenizer.pad_token_id
-        chosen = ChosenTokens(self.rows, self.sample.tokens, pad, others)
-        with on_device(self.subject.model, measure, list(self.layers), chosen):
+        choose = self.wanted.choose(self.subject.data.tokenizer.pad_token_id)
+        with on_device(self.subject.model, measure, list(self.layers), choose):
             return self.score(self.subject.model)
 
-    def measure(self, executor: Executor, setting: Setting, exact: Scored) -> Point:
+    def measure(self, setting: Setting, exact: Scored, tell: Any) -> Point:
         """Return the result at a setting."""
-        counted, sent_before = Counted(executor), executor.budget.circuits
-        began, meter = time.perf_counter(), LoadMeter()
-        measured = self.score_with(Measurer(counted, setting.shots, self.checked.mitigation))
-        seconds, load = time.perf_counter() - began, meter.read()
-        is_measured = [measured_targets(row, some) for row, some in zip(self.rows, self.sample.tokens, strict=True)]
-        return replace(
-            point(setting, measured, exact, is_measured),
-            circuits=counted.circuits,
-            sent=executor.budget.circuits - sent_before,
-            seconds=seconds,
-            cpu_by_others=load.cpu_by_others,
+        budget = self.grid.budget
+        executor = Executor(
+            self.grid.devices[setting.noise_scale],
+            budget=budget,
+            retry=Retry(timeout=self.config.timeout),
+            any_calibration=self.config.any_calibration,
+            tell=tell,
         )
+        began, before = time.perf_counter(), budget.circuits
+        measured = self.score_with(Measurer(executor, setting.shots, self.grid.mitigation))
+        return Point.of(setting, measured, exact, budget.circuits - before, time.perf_counter() - began)
 
 
 def in_float64(circuit: Circuit, c: torch.Tensor, angles: torch.Tensor) -> torch.Tensor:

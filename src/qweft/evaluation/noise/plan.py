@@ -1,0 +1,278 @@
+"""The devices, settings and rows of a measurement, and what it takes; checked before PyTorch is imported."""
+
+import math
+import os
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from rich.console import Group
+from rich.text import Text
+
+from qweft.circuit import Circuit
+from qweft.data.config import DataConfig
+from qweft.data.tokens import IGNORED, Encoded, target_tokens
+from qweft.devices import Device, DeviceError, DeviceSettings, RemoteDevice, make_device
+from qweft.devices.jobs import Budget, Caps, Estimate, PriceList, estimate, together
+from qweft.devices.mitigation import Mitigation, make_mitigation
+from qweft.devices.registry import NOISELESS
+from qweft.errors import QweftError
+from qweft.evaluation.checks import check_judging
+from qweft.evaluation.config import EvaluationConfig
+from qweft.evaluation.noise.config import NoiseConfig
+from qweft.files import check_can_be_written, named_path
+from qweft.models.config import ModelConfig
+from qweft.text import many
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Shots of each circuit, `None` for exact probabilities, and a factor for the noise model's error probabilities."""
+
+    shots: int | None
+    noise_scale: float
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Devices by noise scale, the settings to measure in turn, and how."""
+
+    devices: dict[float, Device | RemoteDevice]
+    settings: tuple[Setting, ...]
+    identity: str
+    has_noise: bool
+    budget: Budget
+    mitigation: Mitigation
+
+    def check_qubits(self, circuits: Mapping[str, Circuit]) -> None:
+        """Raise if a device has too few qubits for the circuit of a layer, by its name."""
+        for device in self.devices.values():
+            most = device.limits.qubits
+            for name, circuit in circuits.items():
+                if most is not None and circuit.qubits > most:
+                    raise QweftError(
+                        f"device {device.name} has {many(most, 'qubit')}, and the circuit of {name} needs "
+                        f"{circuit.qubits}; choose another --device, or other --layers"
+                    )
+
+
+@dataclass(frozen=True)
+class Checked:
+    """The sections of the run, the grid and the output folder."""
+
+    model: ModelConfig
+    data: DataConfig
+    evaluation: EvaluationConfig
+    grid: Grid
+    output: Path
+
+
+def check_start(adapter: Path, overrides: Mapping[str, Any], config: NoiseConfig) -> Checked:
+    """Check everything that can be checked before a model is loaded."""
+    sections = check_judging(adapter, overrides)
+    grid = make_grid(config)
+    output = Path(config.output or adapter.parent / f"robustness-{config.device.replace(':', '-')}")
+    if not config.output and output.is_symlink():  # a stranger's folder must not choose where is written
+        raise QweftError(f"output {output} is a link to {os.path.realpath(output)}; remove it, or give --output")
+    if adapter.resolve().is_relative_to(os.path.realpath(output)):
+        raise QweftError(f"output {output} holds the adapter; choose another --output")
+    check_can_be_written(output)
+    return Checked(*sections, grid, output)
+
+
+def make_grid(config: NoiseConfig) -> Grid:
+    """Return a setting for each number of shots at each noise scale, with checked devices.
+
+    A device that can compute exact probabilities gets them as a further setting, the limit of many shots, unless shots
+    are paid for.
+    """
+    _check(config)
+    devices = {scale: _device(config, scale) for scale in sorted(set(config.noise_scale))}
+    price = PriceList.load(named_path(config.prices) if config.prices else None).of(config.device)
+    wanted: list[int | None] = [*sorted(set(config.shots))] if config.shots else [None]
+    first = next(iter(devices.values()))
+    for shots in wanted:
+        first.check(shots)
+    if price.counts_shots and not config.shots:
+        raise QweftError(f"device {config.device} has a price or a time for each shot; give --shots")
+    if config.shots and not price.counts_shots and isinstance(first, Device):
+        with suppress(DeviceError):
+            first.check(None)
+            wanted.append(None)
+    identity = _device(config, 1.0).identity()
+    has_noise = identity != _device(config, 0.0).identity()
+    if config.noise_scale != [1.0] and not has_noise:
+        raise QweftError(
+            f"--noise-scale {','.join(f'{scale:g}' for scale in config.noise_scale)}: device {config.device} has no "
+            "noise model that could be scaled; name one with --noise, or use device noisy"
+        )
+    settings = tuple(Setting(shots, scale) for scale in devices for shots in wanted)
+    most = config.max_circuits
+    caps = Caps(most and most * len(settings), config.max_cost, config.max_seconds)
+    budget = Budget(first.name, price, caps)
+    mitigation = make_mitigation(config.readout, tuple(config.zne) if config.zne else None, config.extrapolation)
+    return Grid(devices, settings, identity, has_noise, budget, mitigation)
+
+
+def _device(config: NoiseConfig, scale: float) -> Device | RemoteDevice:
+    return make_device(config.device, DeviceSettings(config.seed, config.noise, scale))
+
+
+def _check(config: NoiseConfig) -> None:
+    if config.shots and min(config.shots) < 1:
+        raise QweftError(f"--shots must be at least 1, got {min(config.shots)}; leave them out for exact probabilities")
+    if not config.noise_scale or not all(math.isfinite(scale) and scale >= 0 for scale in config.noise_scale):
+        raise QweftError(f"--noise-scale takes numbers of at least 0, got {config.noise_scale}; 1 scales nothing")
+    if config.extrapolation != NoiseConfig.extrapolation and not config.zne:
+        raise QweftError(f"--extrapolation {config.extrapolation} says nothing without --zne; give --zne 1,3,5 too")
+    if config.device in NOISELESS and (config.noise is not None or config.noise_scale != [1.0]):
+        raise QweftError(f"device {config.device} has no noise; use device noisy for --noise and --noise-scale")
+    if not 0 <= config.seed < 2**63:
+        raise QweftError(f"--seed {config.seed}: give 0 or more, below 2^63")
+    for name in ("max_circuits", "max_cost", "max_seconds", "timeout"):
+        value = getattr(config, name)
+        if value is not None and not value > 0:
+            raise QweftError(f"--{name.replace('_', '-')} must be above 0, got {value}")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The rows and the number of answers that are measured at each setting.
+
+    `circuits` is the most that they take, and `calls` the tokens that each call of a layer measures. Circuits of one
+    call can share a job; those of two calls cannot, since a layer reads the results of the previous one.
+    """
+
+    rows: tuple[int, ...]
+    answers: int
+    circuits: int
+    calls: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Everything that a sample can be drawn from, and the circuits that a token takes, and that are run once."""
+
+    rows: Sequence[Encoded]
+    which: Literal["all", "targets"]
+    answers: Sequence[Sequence[int]]
+    batch_size: int
+    circuits_a_token: int
+    circuits_once: int
+
+    def draw(self, max_circuits: int | None, seed: int) -> Sample:
+        """Draw as many random rows as fit. If not everything fits, answers take at most half of the circuits."""
+        costs = {place: len(self._places(row)) for place, row in enumerate(self.rows) if target_tokens(row)}
+        if not costs:
+            raise QweftError("no row holds a token that is predicted; are the answers longer than data.max_length?")
+        calls = [[*read] if self.which == "all" else [1] * len(read) for read in self.answers]
+        of_answers = [sum(each) for each in calls]
+        most = everything = sum(costs.values()) + sum(of_answers)
+        if max_circuits is not None:
+            most = (max_circuits - self.circuits_once) // self.circuits_a_token
+        drawn = np.random.default_rng(seed).permutation(list(costs)).tolist()
+        left = most if most >= everything else min(most // 2, most - costs[drawn[0]])
+        answers = _fitting(of_answers, left)
+        chosen = sorted(drawn[: _fitting([costs[row] for row in drawn], most - sum(of_answers[:answers]))])
+        if not chosen:
+            raise QweftError(
+                f"--max-circuits {max_circuits} is fewer than one row takes "
+                f"({costs[drawn[0]] * self.circuits_a_token + self.circuits_once:,}); raise it, name fewer layers with "
+                "--layers, or give --tokens targets"
+            )
+        order = sorted(chosen, key=lambda row: -len(self.rows[row]["input_ids"]))
+        batches = [order[first : first + self.batch_size] for first in range(0, len(order), self.batch_size)]
+        measured = [sum(costs[row] for row in batch) for batch in batches]
+        measured += [call for each in calls[:answers] for call in each]
+        circuits = sum(measured) * self.circuits_a_token + self.circuits_once
+        return Sample(tuple(chosen), answers, circuits, tuple(filter(None, measured)))
+
+    def describe(self, sample: Sample) -> str:
+        """Return a description of a sample of these rows."""
+        part = "all" if len(sample.rows) == len(self.rows) else f"{len(sample.rows)} of"
+        what = "measured whole" if self.which == "all" else "of which the tokens that predict a target are measured"
+        return f"{part} {many(len(self.rows), 'row')}, {what}, {many(sample.answers, 'answer')}"
+
+    def _places(self, row: Encoded) -> list[int]:
+        """Return the positions to measure in a row."""
+        return list(range(len(row["input_ids"]))) if self.which == "all" else targets_in(row)
+
+    def choose(self, pad: int) -> Callable[["torch.Tensor"], "torch.Tensor"] | None:
+        """Return a function from right-padded ids (rows, tokens) to the tokens to measure, for `on_device`.
+
+        Of a text that is none of the rows, as a prompt, that is the last token.
+        """
+        if self.which == "all":
+            return None
+        known = [(list(row["input_ids"]), targets_in(row)) for row in self.rows]
+
+        def chosen(ids: "torch.Tensor") -> "torch.Tensor":
+            mask = ids != ids  # all False, on its device
+            for number, row in enumerate(ids.tolist()):
+                # a prompt may begin with a row, and goes on
+                same = [places for own, places in known if row == own + [pad] * (len(row) - len(own))]
+                mask[number, same[0] if same else [-1]] = True
+            return mask
+
+        return chosen
+
+
+def targets_in(row: Encoded) -> list[int]:
+    """Return the positions of a row's tokens that predict a target."""
+    return [place for place, label in enumerate(row["labels"][1:]) if label != IGNORED]
+
+
+def _fitting(costs: Sequence[int], most: int) -> int:
+    """Return how many leading costs add up to at most `most`."""
+    return int(np.searchsorted(np.cumsum(costs), most, side="right"))
+
+
+def estimated(sample: Sample, grid: Grid, layers: int, forms: int) -> Estimate:
+    """Return an upper estimate for a sample at all settings; raise if it exceeds a cap. `forms` counts circuits."""
+    each, caps = grid.mitigation.folds, grid.budget.caps
+    parts = []
+    for setting in grid.settings:
+        device = grid.devices[setting.noise_scale]
+        most = device.limits.circuits_at(setting.shots) or sample.circuits
+        jobs = layers * each * sum(-(-tokens // most) for tokens in sample.calls)
+        jobs += forms * each * -(-2 // most) if grid.mitigation.undoes_readout else 0
+        parts.append(estimate(device, grid.budget.price, sample.circuits, setting.shots, jobs=jobs))
+    whole = together(parts)
+    for option, name in (("cost", "money"), ("seconds", "seconds")):
+        cap, total = getattr(caps, name), getattr(whole.charge, name)
+        if cap is not None and total is not None and total > cap:
+            raise QweftError(
+                f"--max-{option} is {cap:g}, and {sample.circuits:,} circuits at a setting take up to {total:,.6g}; "
+                "nothing was sent; lower --max-circuits, or name fewer layers with --layers"
+            )
+    return whole
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The plan of a measurement."""
+
+    measures: str
+    dtype: str
+    settings: int
+    estimate: Estimate
+
+    @property
+    def headline(self) -> str:
+        """A summary in one line."""
+        circuits = many(self.estimate.circuits, "circuit")
+        return f"{self.measures}, model in {self.dtype}; {many(self.settings, 'setting')}, at most {circuits}"
+
+    def describe(self) -> Group:
+        """Return the plan for the terminal."""
+        return Group(Text(self.headline), self.estimate.describe())
+
+    def to_json(self) -> dict[str, Any]:
+        """Return all fields as JSON can hold them."""
+        return vars(self) | {"estimate": self.estimate.to_json()}
