@@ -95,8 +95,8 @@ class ExportResult:
     Args:
         output: Folder of the export.
         to: Its format.
-        rank: Rank of the LoRA.
-        parameters: Number of parameters of the LoRA.
+        rank: Rank of the LoRA; `None` if the adapter itself was merged.
+        parameters: Number of parameters of the LoRA, or `None`.
         base_loss: Held-out loss of the base model, in nats per token.
         adapter_loss: Held-out loss with the adapter.
         loss: Held-out loss of the export.
@@ -105,8 +105,8 @@ class ExportResult:
 
     output: Path
     to: Target
-    rank: int
-    parameters: int
+    rank: int | None
+    parameters: int | None
     base_loss: float
     adapter_loss: float
     loss: float

@@ -96,12 +96,17 @@ READERS = {"merged-gguf": "for llama.cpp", "merged": "for vLLM"}
         ({"peft_type": "LORA", "r": 2, "target_modules": TARGETS}, None, ["merged-gguf", "merged"]),
         ({"preset": "qtha", "r": 2, "width": 8, "target_modules": TARGETS}, None, ["merged-gguf", "merged"]),
         ({"peft_type": "LORA", "r": 2, "target_modules": TARGETS}, "4bit", ["merged-gguf", "merged"]),
-        ({"peft_type": "LORA", "r": 2, "use_dora": True, "target_modules": TARGETS}, None, []),
-        ({"peft_type": "IA3", "target_modules": ["k_proj"], "feedforward_modules": []}, None, []),
+        ({"peft_type": "LORA", "r": 2, "use_dora": True, "target_modules": TARGETS}, None, ["merged-gguf", "merged"]),
+        ({"peft_type": "PROMPT_TUNING", "num_virtual_tokens": 2}, None, []),
+        (
+            {"peft_type": "IA3", "target_modules": ["k_proj"], "feedforward_modules": []},
+            None,
+            ["merged-gguf", "merged"],
+        ),
     ],
 )
 def test_each_command_that_is_named_for_the_winner_runs(places, tmp_path, capsys, adapter, quantization, exports):
-    """An adapter that has no export, and weights that were rounded, are told apart before a command is named."""
+    """An adapter that has no export is told apart before a command is named."""
     if quantization:
         pytest.importorskip("bitsandbytes")
     model = ModelConfig(name=places[0], device="cpu", dtype="float32", quantization=quantization)
@@ -109,10 +114,9 @@ def test_each_command_that_is_named_for_the_winner_runs(places, tmp_path, capsys
     budget = TrainingConfig(max_steps=2, batch_size=2, gradient_accumulation=1, learning_rate=1e-2)
     found = train(RunConfig(model, data, adapter, budget, output=str(tmp_path / "the winner")))
     place = shlex.quote(str(found.adapter_folder))
-    lines = commands_for(found.adapter_folder, load_model(model), quantization)
-    unrounded = " --model.quantization none" if quantization else ""
+    lines = commands_for(found.adapter_folder, load_model(model))
     assert lines[:2] == [f"talk with it: qweft chat {place}", f"serve it: qweft serve {place}"]
-    assert lines[2:] == [f"{READERS[to]}: qweft export {place} --to {to}{unrounded}" for to in exports]
+    assert lines[2:] == [f"{READERS[to]}: qweft export {place} --to {to}" for to in exports]
     capsys.readouterr()
     for line in lines[2:]:
         words = shlex.split(line.partition(": qweft ")[2])

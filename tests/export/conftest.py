@@ -13,8 +13,6 @@ ADAPTERS = {
     "mpo": {},
     "lora": {"adapter": {"peft_type": "LORA", "r": 2, "lora_alpha": 6, "target_modules": ["q_proj", "k_proj"]}},
     "head": {"adapter": {"preset": "mpo", "r": 2, "target_modules": ["q_proj"], "modules_to_save": ["lm_head"]}},
-    "dora": {"adapter": {"peft_type": "LORA", "r": 2, "use_dora": True, "target_modules": ["q_proj"]}},
-    "vera": {"adapter": {"peft_type": "VERA", "r": 2, "target_modules": ["q_proj"]}},
 }
 
 

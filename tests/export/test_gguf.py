@@ -29,8 +29,8 @@ from qweft.exporting.gguf import (
     write_adapter,
     write_model,
 )
-from qweft.exporting.lora import plain_lora
-from qweft.exporting.write import add_to_weights
+from qweft.exporting.lora import lora_config, plain_lora
+from qweft.exporting.merging import merged, with_lora
 from tests.data.tiny_tokenizer import CHATML, make_tokenizer
 
 TEXTS = [
@@ -93,6 +93,10 @@ def adapted(model):
     return model, plain_lora(model)
 
 
+def put(base, lora):
+    return with_lora(base, lora, lora_config(lora, base, LoraConfig(), False))
+
+
 def next_logits(model, tokens):
     with torch.no_grad():
         return model(torch.tensor([tokens])).logits[0, -1].float()
@@ -132,7 +136,7 @@ def test_a_lora_goes_into_a_file_and_back(tokenizer, tmp_path, kind):
     wanted = next_logits(model, tokens)
     base = tiny(kind, tokenizer)
     before = next_logits(base, tokens)
-    add_to_weights(base, read_adapter(path, lora, config))
+    base = put(base, read_adapter(path, lora, config))
     torch.testing.assert_close(next_logits(base, tokens), wanted, rtol=1e-4, atol=1e-4)
     assert (before - wanted).abs().max() > 1
 
@@ -165,11 +169,10 @@ def test_llama_cpp_computes_what_transformers_does(tokenizer, tmp_path, kind):
     write_model(tmp_path / "base.gguf", model, tokenizer, "tiny")
     model, lora = adapted(model)
     write_adapter(tmp_path / "adapter.gguf", lora, model.get_base_model().config, "mine", "its/base")
-    merged = tiny(kind, tokenizer)
-    add_to_weights(merged, lora)
-    write_model(tmp_path / "merged.gguf", merged, tokenizer, "tiny")
+    whole = merged(put(tiny(kind, tokenizer), lora))
+    write_model(tmp_path / "merged.gguf", whole, tokenizer, "tiny")
     base = tiny(kind, tokenizer)
-    for one, files in ((base, ["base"]), (model, ["base", "adapter"]), (merged, ["merged"])):
+    for one, files in ((base, ["base"]), (model, ["base", "adapter"]), (whole, ["merged"])):
         served = LlamaCpp(*(tmp_path / f"{name}.gguf" for name in files))
         for text in TEXTS:
             tokens = tokenizer(text).input_ids

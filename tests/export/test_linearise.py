@@ -151,7 +151,7 @@ def test_padding_is_not_fitted_where_a_model_flattens_its_rows():
         ids = torch.arange(3, 43).view(4, 10).clone()
         mask = torch.ones_like(ids)
         ids[::2, 6:], mask[::2, 6:] = filling, 0
-        found.append(collect(model, layers, "default", [{"input_ids": ids, "attention_mask": mask}]))
+        found.append(collect(model, layers, [{"input_ids": ids, "attention_mask": mask}]))
     for name in layers:
         even, odd = found[0][name]
         assert (even.tokens, odd.tokens) == (12, 20)
@@ -167,7 +167,7 @@ def test_an_encoders_mask_says_nothing_of_its_decoder():
     mask = torch.ones_like(ids)
     mask[:, 5:] = 0
     layers = layers_of(model, "default")
-    found = collect(model, layers, "default", [{"input_ids": ids, "attention_mask": mask, "decoder_input_ids": ids}])
+    found = collect(model, layers, [{"input_ids": ids, "attention_mask": mask, "decoder_input_ids": ids}])
     for name, halves in found.items():
         assert [half.tokens for half in halves] == ([10, 10] if name.startswith("decoder.") else [5, 5]), name
 
@@ -175,7 +175,7 @@ def test_an_encoders_mask_says_nothing_of_its_decoder():
 def test_more_layers_than_fit_in_memory_take_more_passes(monkeypatch):
     model = adapted(tiny_llama, "qtha")
     once, _ = linearise(model, batches())
-    monkeypatch.setattr("qweft.exporting.linearise.MEMORY", 1)
+    monkeypatch.setattr("qweft.exporting.fit.MEMORY", 1)
     again, _ = linearise(model, batches())
     for name, down in once.down.items():
         torch.testing.assert_close(again.down[name], down)

@@ -223,8 +223,7 @@ def report(it: Prepared, runs: Sequence[Run], looks: Sequence[Look]) -> Path:
     console.say(content.conclusion)
     adapter = recommendation and keep_winner(it.context.output, recommendation, console.say)
     if adapter:
-        quantization = it.context.settings.model.quantization
-        for line in ["", f"winner: {adapter}", *commands_for(adapter, it.context.loaded, quantization)]:
+        for line in ["", f"winner: {adapter}", *commands_for(adapter, it.context.loaded)]:
             console.say(line)
     return page
 

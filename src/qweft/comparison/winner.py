@@ -18,13 +18,12 @@ from qweft.exporting.gguf import check_convertible
 from qweft.exporting.plan import plan_export
 from qweft.files import folder_beside, write_bytes
 from qweft.models.load import LoadedModel
-from qweft.models.quantization import quantized_as
 
 FULL = "train.yaml"
 """The config that trains the winner in full."""
 OWN = {ADAPTER, RECORD, FULL}
 EXPORTS: dict[Target, str] = {"merged-gguf": "for llama.cpp", "merged": "for vLLM"}
-"""Formats that hold any adapter that can be exported, and who reads them."""
+"""Formats that hold any adapter that merges, and who reads them."""
 
 
 def keep_winner(output: Path, found: Recommendation, tell: Callable[[str], object]) -> Path | None:
@@ -75,11 +74,10 @@ def _full(run: Path, output: Path) -> str:
     return yaml_file.dump({**config, "output": str(output / "trained")})
 
 
-def commands_for(adapter: Path, loaded: LoadedModel, quantization: str | None) -> list[str]:
+def commands_for(adapter: Path, loaded: LoadedModel) -> list[str]:
     """Return lines with the commands that use a kept adapter: to train it in full, talk with it, serve it, export it.
 
-    An export is named if this adapter on this base model has one. Nothing is added to weights that were saved in 4 or 8
-    bits; where the runs rounded them (`quantization`), the export takes them as they are.
+    An export is named if this adapter on this base model has one.
     """
     place = shlex.quote(str(adapter))
     lines = [f"talk with it: qweft chat {place}", f"serve it: qweft serve {place}"]
@@ -87,13 +85,10 @@ def commands_for(adapter: Path, loaded: LoadedModel, quantization: str | None) -
         named = shlex.quote(f"{adapter.parent.parent.resolve().name}={adapter}")  # two winners do not share one name
         lines = [f"talk with it: qweft chat {place}", f"serve it: qweft serve {named}"]
         lines.insert(0, f"train it in full: qweft train --from {shlex.quote(str(adapter.parent.parent))}")
-    if quantization is None and quantized_as(loaded.model) is not None:
-        return lines
-    unrounded = "" if quantization is None else " --model.quantization none"
     for to, reader in EXPORTS.items():
         with suppress(QweftError, AttributeError, KeyError, TypeError):  # of a config that no check foresaw
-            plan_export(adapter, {"to": to, "model": {"quantization": None} if unrounded else {}})
+            plan_export(adapter, {"to": to})
             if to == "merged-gguf":
                 check_convertible(loaded.model, loaded.tokenizer)
-            lines.append(f"{reader}: qweft export {place} --to {to}{unrounded}")
+            lines.append(f"{reader}: qweft export {place} --to {to}")
     return lines

@@ -1,16 +1,21 @@
-"""Fit the best linear map from a layer's input to its circuit's features, from second moments."""
+"""Second moments of layers' inputs, and from them the best linear map from an input to its circuit's features."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 import torch
-from torch import nn
 
-from qweft.adapter import QwthnLinear
 from qweft.circuit.precision import exact_products
+from qweft.errors import QweftError
 from qweft.evaluation.watching import watch
 
+Batch = Mapping[str, Any]
+Features = Callable[[str, torch.Tensor], torch.Tensor]
+"""Takes a layer's name and inputs (tokens, d), and returns what its circuit makes of them (tokens, features)."""
+MEMORY = 2**31
+"""Most bytes of second moments in memory; layers that do not fit take further passes over the batches."""
 HALVES = 2
 """Even and odd rows, for cross-validation: a fit to one half is checked on the other."""
 
@@ -47,15 +52,26 @@ class Moments:
         self.f += f.sum(0).cpu().double()
 
 
+def moments_of(
+    model: Any, layers: Mapping[str, Any], batches: Sequence[Batch], features: Features | None = None
+) -> Iterator[tuple[str, list[Moments]]]:
+    """Yield each layer's moments of even and of odd rows, without padding; a pass records as many layers as fit.
+
+    Without `features` those of the inputs alone.
+    """
+    waiting = list(layers.items())
+    while waiting:
+        sizes = accumulate(HALVES * 8 * layer.in_features**2 for _, layer in waiting)
+        count = max(1, sum(size <= MEMORY for size in sizes))
+        part, waiting = dict(waiting[:count]), waiting[count:]
+        yield from collect(model, part, batches, features).items()
+
+
 def collect(
-    model: nn.Module, layers: Mapping[str, QwthnLinear], adapter_name: str, batches: Iterable[Mapping[str, Any]]
+    model: Any, layers: Mapping[str, Any], batches: Sequence[Batch], features: Features | None = None
 ) -> dict[str, list[Moments]]:
-    """Run the adapted model on batches; return the moments of even and of odd rows, without padding, by layer name."""
-    cores: dict[str, Any] = {name: layer.qwthn_core[adapter_name] for name, layer in layers.items()}
-    moments = {
-        name: [Moments(layer.in_features, cores[name].circuit_features) for _ in range(HALVES)]
-        for name, layer in layers.items()
-    }
+    """Run the adapted model on batches; return the moments of even and of odd rows by layer name."""
+    moments: dict[str, list[Moments]] = {}
     shared: tuple[torch.Tensor, list[tuple[torch.Tensor, torch.Tensor]]] | None = None  # x, and (part, part^T part)
 
     def see(name: str, x: torch.Tensor, _: torch.Tensor, rows: torch.Tensor, kept: torch.Tensor) -> None:
@@ -65,14 +81,23 @@ def collect(
             parts = [tokens[kept & (rows % HALVES == half)] for half in range(HALVES)]
             with exact_products(x.device):
                 shared = x, [(part, (part.T @ part).cpu().double()) for part in parts]
-        prepared = layers[name].prepared(adapter_name)
-        for half, (part, square) in zip(moments[name], shared[1], strict=True):
-            with exact_products(x.device):
-                c = part.to(prepared.compress.dtype) @ prepared.compress.T
-            features = cores[name].features(c, *prepared.angles)[:, : cores[name].circuit_features]
-            half.add(part, features.float(), square)
+        found = [part.new_zeros(len(part), 0) if features is None else features(name, part) for part, _ in shared[1]]
+        if name not in moments:
+            moments[name] = [Moments(x.shape[-1], found[0].shape[1]) for _ in range(HALVES)]
+        for half, f, (part, square) in zip(moments[name], found, shared[1], strict=True):
+            half.add(part, f, square)
 
     watch(model, layers, batches, see)
+    enough = any if features is None else all
+    for name in layers:
+        if name not in moments or not enough(half.tokens for half in moments[name]):
+            raise QweftError(f"no token reached layer {name}, which is to be fitted; give more rows of text")
+        if not all(half.is_finite() for half in moments[name]):
+            raise QweftError(
+                f"the inputs of layer {name}, or what its circuit makes of them, are beyond what a number holds, "
+                "so nothing can be fitted; the adapter's weights or alpha are too large: train it anew with a "
+                "lower learning rate"
+            )
     return moments
 
 

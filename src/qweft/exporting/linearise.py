@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
 from typing import Any
 
 import torch
@@ -11,14 +10,12 @@ from transformers.pytorch_utils import Conv1D
 
 from qweft.adapter import QwthnLinear
 from qweft.adapter.attach import base_of
+from qweft.circuit.precision import exact_products
 from qweft.errors import QweftError
 from qweft.evaluation.loss import judged
-from qweft.exporting.fit import HALVES, Fit, Moments, collect, fit_features
+from qweft.exporting.fit import HALVES, Fit, Moments, fit_features, moments_of
 from qweft.exporting.lora import Lora, padded, trained_whole
 from qweft.text import progress
-
-MEMORY = 2**31
-"""Most bytes of second moments in memory; layers that do not fit take further passes over the batches."""
 
 
 @dataclass(frozen=True)
@@ -69,16 +66,6 @@ def linearise(
     down, up, notes = {}, {}, []
     with judged(model), progress("making the LoRA", len(layers), "layer") as tick:
         for name, layer, moments in _with_moments(model, layers, batches, adapter_name):
-            if moments is not None and not all(half.tokens for half in moments):
-                raise QweftError(
-                    f"no token reached layer {name}, which is to be fitted; give more, or longer, rows of text"
-                )
-            if moments is not None and not all(half.is_finite() for half in moments):
-                raise QweftError(
-                    f"the inputs of layer {name}, or what its circuit makes of them, are beyond what a number holds, "
-                    "so nothing can be fitted; the adapter's weights or alpha are too large: train it anew with a "
-                    "lower learning rate"
-                )
             matrices, fit = _linearise_layer(layer, adapter_name, moments)
             down[name], up[name] = padded(*matrices, rank)
             if fit is not None:
@@ -87,35 +74,30 @@ def linearise(
     return Lora(rank, down, up, trained_whole(model, adapter_name)), notes
 
 
-def fan_in_fan_out(layers: Mapping[str, QwthnLinear]) -> bool:
+def fan_in_fan_out(layers: Mapping[str, Any]) -> bool:
     """Whether the layers store their weights as (d_in, d_out), as GPT-2's do."""
     return any(isinstance(layer.get_base_layer(), Conv1D) for layer in layers.values())
-
-
-def lora_size(model: Any, adapter_name: str) -> tuple[int, int]:
-    """Return the rank of the LoRA that `linearise` would make, and its number of parameters in A and B."""
-    layers = layers_of(model, adapter_name).values()
-    rank = max(layer.qwthn_r[adapter_name] for layer in layers)
-    return rank, sum(rank * (layer.in_features + layer.out_features) for layer in layers)
 
 
 def _with_moments(
     model: Any, layers: Mapping[str, QwthnLinear], batches: Sequence[Mapping[str, Any]], adapter_name: str
 ) -> Iterator[tuple[str, QwthnLinear, Sequence[Moments] | None]]:
-    """Yield each layer with its moments, or `None` without a circuit; a pass records as many layers as fit."""
-    fitted = {
-        name: layer for name, layer in layers.items() if getattr(layer.qwthn_core[adapter_name], "circuit_features", 0)
-    }
+    """Yield each layer with its moments, or `None` without a circuit."""
+    cores: dict[str, Any] = {name: layer.qwthn_core[adapter_name] for name, layer in layers.items()}
+    fitted = {name: layer for name, layer in layers.items() if getattr(cores[name], "circuit_features", 0)}
     yield from ((name, layer, None) for name, layer in layers.items() if name not in fitted)
     if fitted and sum(len(next(iter(batch.values()))) for batch in batches) < HALVES:
         raise QweftError("a circuit is fitted to rows of text, and checked on others: give at least two rows")
-    waiting = list(fitted.items())
-    while waiting:
-        sizes = accumulate(HALVES * 8 * layer.in_features**2 for _, layer in waiting)
-        count = max(1, sum(size <= MEMORY for size in sizes))
-        part, waiting = dict(waiting[:count]), waiting[count:]
-        moments = collect(model, part, adapter_name, batches)
-        yield from ((name, layer, moments[name]) for name, layer in part.items())
+
+    def features(name: str, x: torch.Tensor) -> torch.Tensor:
+        prepared = layers[name].prepared(adapter_name)
+        with exact_products(x.device):
+            c = x.to(prepared.compress.dtype) @ prepared.compress.T
+        made: torch.Tensor = cores[name].features(c, *prepared.angles)[:, : cores[name].circuit_features]
+        return made.float()
+
+    for name, moments in moments_of(model, fitted, batches, features):
+        yield name, layers[name], moments
 
 
 @torch.no_grad()

@@ -1,7 +1,7 @@
 """A LoRA as tensors, and its folder in PEFT's format."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,11 @@ class Lora:
         found |= {f"{PREFIX}{name}.lora_B.weight": tensor for name, tensor in self.up.items()}
         found |= {f"{PREFIX}{name}": tensor for name, tensor in self.whole.items()}
         return {key: tensor.detach().float().cpu().contiguous() for key, tensor in found.items()}
+
+    def changes(self, layers: Mapping[str, Any]) -> Iterator[tuple[str, Any, torch.Tensor]]:
+        """Yield each layer's name, the layer, and the change (d_out, d_in) of its weight."""
+        for name, down in self.down.items():
+            yield name, layers[name], self.up[name] @ down
 
 
 def padded(down: torch.Tensor, up: torch.Tensor, rank: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -101,9 +106,7 @@ def plain_lora(model: Any, adapter_name: str = "default") -> Lora:
     down, up = {}, {}
     for name, layer in layers.items():
         if adapter_name not in layer.lora_A or layer.lora_variant.get(adapter_name) is not None:
-            raise QweftError(
-                f"layer {name}: its LoRA is no product of two matrices; merge it with PEFT's merge_and_unload"
-            )
+            raise QweftError(f"layer {name}: its LoRA is no product of two matrices; give --to merged")
         a, b = layer.lora_A[adapter_name].weight.detach(), layer.lora_B[adapter_name].weight.detach()
         down[name], up[name] = padded(a, b * layer.scaling[adapter_name], rank)
     return Lora(rank, down, up, trained_whole(model, adapter_name))

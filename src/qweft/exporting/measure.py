@@ -12,18 +12,17 @@ from qweft.data.batches import Collator
 from qweft.data.tokens import IGNORED, Encoded
 from qweft.errors import QweftError
 from qweft.evaluation.loss import device_of, held_out_loss, judged
-from qweft.evaluation.row_scores import CLEAR, ratio
-from qweft.exporting.linearise import layers_of
+from qweft.evaluation.row_scores import CLEAR, HeldOutLoss, ratio
 from qweft.exporting.lora import Lora
+from qweft.exporting.merging import tuner_layers
 from qweft.text import with_progress
 
 Batch = Mapping[str, torch.Tensor]
 
 
 @contextmanager
-def replaced(model: Any, lora: Lora, adapter_name: str = "default") -> Iterator[None]:
+def replaced(model: Any, lora: Lora) -> Iterator[None]:
     """Compute a LoRA in the places of an adapter's layers; modules trained whole stay as they are."""
-    layers = layers_of(model, adapter_name)
 
     def added(name: str) -> Any:
         def hook(_: Any, args: tuple[Any, ...], output: torch.Tensor) -> torch.Tensor:
@@ -33,10 +32,11 @@ def replaced(model: Any, lora: Lora, adapter_name: str = "default") -> Iterator[
         return hook
 
     with ExitStack() as stack:
-        for name, layer in layers.items():
+        for name, layer in tuner_layers(model).items():
             layer.enable_adapters(False)
             stack.callback(layer.enable_adapters, True)
-            stack.callback(layer.register_forward_hook(added(name)).remove)
+            if name in lora.down:
+                stack.callback(layer.register_forward_hook(added(name)).remove)
         yield
 
 
@@ -72,13 +72,13 @@ class Measured:
         return self.gain > CLEAR * (self.gain_error or 0.0)
 
 
-def measure(model: Any, lora: Lora | None, rows: Sequence[Encoded], pad_token_id: int, batch_size: int) -> Measured:
+def measure(
+    model: Any, lora: Lora | None, base: HeldOutLoss, rows: Sequence[Encoded], pad_token_id: int, batch_size: int
+) -> Measured:
     """Compare base model, adapter and LoRA at all positions followed by a target token.
 
-    Without a LoRA the adapter is one already, of which an export loses nothing.
+    Without a LoRA the adapter itself is exported, and the export loses nothing.
     """
-    with model.disable_adapter():
-        base = held_out_loss(model, rows, pad_token_id, batch_size)
     hybrid = held_out_loss(model, rows, pad_token_id, batch_size)
     pairs = zip(base.rows, hybrid.rows, strict=True)
     error = ratio([(one - other, count) for (one, count), (other, _) in pairs])[1]

@@ -15,10 +15,10 @@ from qweft.evaluation.checks import check_evaluation
 from qweft.evaluation.config import EvaluationConfig
 from qweft.evaluation.record import run_config, sections_of
 from qweft.evaluation.unseen import check_unseen
-from qweft.exporting.config import ExportConfig, Target, check_export, check_gguf_type
+from qweft.exporting.config import LORAS, ExportConfig, Target, check_export, check_gguf_type
 from qweft.files import check_can_be_written
-from qweft.method.peft_methods import OWN
 from qweft.method.saved import check_saved, read_saved
+from qweft.method.shipping import is_plain_lora, method_name, why_no_lora, why_not_merged
 from qweft.models.config import ModelConfig
 from qweft.models.resolve import ModelSource, check_model
 from qweft.records import read_json, read_record
@@ -26,11 +26,6 @@ from qweft.text import shown
 
 SECTIONS = ("model", "data", "evaluation")
 REPORT = "export.json"
-NOT_LOW_RANK = (
-    "use_dora", "use_qalora", "use_bdlora", "lora_bias", "target_parameters", "layer_replication",
-    "trainable_token_indices", "alora_invocation_tokens", "arrow_config", "kasa_config", "monteclora_config",
-)  # fmt: skip
-"""Fields of LoRA's config that make more of it than y = W0 x + B A x."""
 OF_THE_SPLIT = ("test_rows", "validation_rows", "split_seed", "max_length", "overlong", "max_rows", "max_characters")
 """Keys of the data section that decide which rows are held out."""
 HELD_OUT_SHARE = 4
@@ -100,24 +95,19 @@ def _check_output(output: Path, adapter: Path, to: Target) -> None:
 def _check_method(adapter: Path, config: ExportConfig) -> None:
     """Raise unless the adapter can be exported to the format."""
     saved = read_saved(adapter)
-    method, whole = saved.get("peft_type"), saved.get("modules_to_save")
-    if method != OWN and (method != "LORA" or config.to == "lora"):
-        reason = "it is a LoRA already" if method == "LORA" else f"it is of PEFT's method {shown(method)}"
-        raise QweftError(
-            f"{adapter}: nothing to export, {reason}; export takes a QWTHN adapter, or a LoRA to other formats"
-        )
+    method, whole = method_name(saved), saved.get("modules_to_save")
+    if reason := why_not_merged(saved):
+        raise QweftError(f"{adapter}: {method} runs in Python alone, as {reason}; use qweft serve or qweft chat")
+    if config.to not in LORAS:
+        return
+    merged = "--to merged" if config.to == "lora" else "--to merged-gguf"
+    if reason := why_no_lora(saved):
+        raise QweftError(f"{adapter}: no LoRA is near {method}, as {reason}; give {merged}")
+    if config.to == "lora" and config.rank is None and is_plain_lora(saved):
+        raise QweftError(f"{adapter}: nothing to export, it is a LoRA already; give --rank, or another format")
     if config.to == "gguf" and whole:
         raise QweftError(
-            f"{adapter}: {shown(whole)} were trained whole, and a LoRA in GGUF holds no whole module; give "
-            "--to merged-gguf"
-        )
-    more = [name for name in NOT_LOW_RANK if saved.get(name)] if method == "LORA" else []
-    if method == "LORA" and saved.get("bias", "none") != "none":
-        more.append("bias")
-    if more:
-        raise QweftError(
-            f"{adapter}: {more[0]} is set, so this LoRA is more than a product of two matrices, and an export takes "
-            "nothing else; merge it with PEFT's merge_and_unload"
+            f"{adapter}: {shown(whole)} were trained whole, and a LoRA in GGUF holds no whole module; give {merged}"
         )
 
 
@@ -167,10 +157,11 @@ def load_rows(plan: ExportPlan, tokenizer: Any) -> tuple[list[Encoded], list[Enc
     held_out = data.test if split == "test" else data.validation
     judged = {tuple(row["input_ids"]) for row in held_out}  # other text may hold the rows that the export is judged on
     fresh = [row for row in text.train if tuple(row["input_ids"]) not in judged]
-    return held_out, _first(fresh, plan.config.calibration_tokens)
+    return held_out, first_rows(fresh, plan.config.calibration_tokens)
 
 
-def _first(rows: Sequence[Encoded], tokens: int) -> list[Encoded]:
+def first_rows(rows: Sequence[Encoded], tokens: int) -> list[Encoded]:
+    """Return the first rows within a limit of tokens, but at least two."""
     taken: list[Encoded] = []
     for row in rows:
         tokens -= len(row["input_ids"])

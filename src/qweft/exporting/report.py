@@ -66,9 +66,10 @@ tokenizer = AutoTokenizer.from_pretrained("this folder")
 class ExportReport:
     """An exported adapter and the change in its loss.
 
-    `calibration` is the text that circuits were fitted on, `None` without a circuit. `parameters` include those of
-    fully trained modules. `written_logit_difference` is the largest difference of a logit between what was measured and
-    the written files, read back, on one row.
+    `calibration` is the text that a circuit or a LoRA was fitted on, `None` where nothing was. `rank` and `parameters`
+    are those of the LoRA, with fully trained modules; `None` if the adapter itself was merged.
+    `written_logit_difference` is the largest difference of a logit between what was measured and the written files,
+    read back, on one row; the relative one is a share of the largest logit.
     """
 
     adapter: Path
@@ -79,15 +80,17 @@ class ExportReport:
     distill_steps: int
     held_out: str
     measured: Measured
-    rank: int
-    parameters: int
+    rank: int | None
+    parameters: int | None
     modules_to_save: Sequence[str]
     layers: Sequence[LayerFit]
     largest_lost_share: float
     hub_id: str | None = None
     to: Target = "lora"
-    is_own: bool = True
+    method: str = "QWTHN"
+    has_circuit: bool = False
     written_logit_difference: float | None = None
+    written_relative_difference: float | None = None
 
     @property
     def refusal(self) -> str | None:
@@ -110,7 +113,7 @@ class ExportReport:
 
     def to_json(self) -> dict[str, Any]:
         """Return all fields as JSON-compatible values, with the losses and differences at the top level."""
-        fields = {key: value for key, value in asdict(self).items() if key not in ("hub_id", "is_own")}
+        fields = {key: value for key, value in asdict(self).items() if key not in ("hub_id", "has_circuit")}
         judged = {"kept_share": self.measured.kept_share, "refused": self.refusal}
         return {**fields.pop("measured"), **judged, **fields, "adapter": str(self.adapter), "output": str(self.output)}
 
@@ -127,7 +130,7 @@ class ExportReport:
         table = Table(title=f"{self.held_out}, {measured.tokens:,} target tokens")
         for column in ("", "loss", "gain over base"):
             table.add_column(column, justify="right" if column else "left")
-        own = "hybrid" if self.layers else "adapter"
+        own = "hybrid" if self.has_circuit else "adapter"
         losses = {"base": measured.base_loss, own: measured.hybrid_loss, "exported": measured.exported_loss}
         for name, loss in losses.items():
             table.add_row(name, f"{loss:.4f}", f"{measured.base_loss - loss:.4f}")
@@ -136,11 +139,13 @@ class ExportReport:
             lines.append(f"share of the gain kept {measured.kept_share:.1%}")
         if self.layers:
             shares = [layer.explained for layer in self.layers]
+            what = "circuits" if self.has_circuit else "a LoRA"
             lines.append(
-                f"circuits fitted on {self.calibration_tokens:,} tokens of {self.calibration}: a linear map explains "
-                f"{fmean(shares):.1%} of what they do (worst layer {min(shares):.1%})"
+                f"{what} fitted on {self.calibration_tokens:,} tokens of {self.calibration}: it explains "
+                f"{fmean(shares):.1%} of what the layers do (worst layer {min(shares):.1%})"
             )
-        lines.append(f"rank {self.rank}, {self.parameters:,} parameters")
+        if self.rank is not None:
+            lines.append(f"rank {self.rank}, {self.parameters:,} parameters")
         if self.modules_to_save:
             refused = " (vLLM refuses such a LoRA)" if self.to == "lora" else ""
             lines.append(f"trained whole and in the folder too: {', '.join(self.modules_to_save)}{refused}")
@@ -161,16 +166,19 @@ class ExportReport:
         lines = [f"{line[:1].upper()}{line[1:]}." for line in self._changes()]
         if measured.kept_share is not None:
             lines.append(f"It keeps {measured.kept_share:.1%} of the gain.")
-        how = "The adapter had no circuit, so this export equals it, up to rounding."
+        how = "It equals the adapter, up to rounding."
         if self.layers:
-            how = (
-                f"The circuit was replaced by its best linear fit on {self.calibration_tokens:,} tokens of "
-                f"{escaped(str(public['calibration']))}; what was linear is exact."
-            )
+            text = f"on {self.calibration_tokens:,} tokens of {escaped(str(public['calibration']))}"
+            how = f"The LoRA is the one of its rank that is nearest to the adapter {text}."
+            if self.has_circuit:
+                how = f"The circuit was replaced by its best linear fit {text}; what was linear is exact."
         if self.distill_steps:
             how += f" {self.distill_steps} steps of distillation followed."
         base = f"base_model: {self.hub_id}\n" if self.hub_id else ""
-        method = "QWTHN" if self.is_own else "LoRA"
+        method = "LoRA" if self.method == "LORA" else self.method
+        sizes = (
+            "" if self.rank is None else f" Rank {self.rank}, lora_alpha {self.rank}, {self.parameters:,} parameters."
+        )
         library, title, use = USES[self.to]
         return f"""---
 library_name: {library}
@@ -189,7 +197,7 @@ library_name: {library}
 
 {" ".join(lines)}
 
-Base model: {escaped(str(public["model"]))}. Rank {self.rank}, lora_alpha {self.rank}, {self.parameters:,} parameters.
+Base model: {escaped(str(public["model"]))}.{sizes}
 
 {use}
 """

@@ -20,20 +20,28 @@ from qweft.data.tokens import Encoded, total_tokens
 from qweft.errors import QweftError, saying_when_stopped
 from qweft.evaluation.loss import check_room, held_out_loss
 from qweft.evaluation.preview import Preview, shapes_of
-from qweft.evaluation.saved import put_beside_base
-from qweft.exporting.linearise import LayerFit, fan_in_fan_out, layers_of, linearise, lora_size
-from qweft.exporting.lora import Lora, lora_config, plain_lora
+from qweft.evaluation.row_scores import HeldOutLoss
+from qweft.evaluation.saved import base_model, changed, changes_the_base, put_on, weights_of
+from qweft.exporting.config import LORAS
+from qweft.exporting.linearise import LayerFit, fan_in_fan_out, layers_of, linearise
+from qweft.exporting.lora import Lora, lora_config, plain_lora, trained_whole
+from qweft.exporting.low_rank import RANKS, Factors, all_factors, lora_of, smallest
 from qweft.exporting.measure import Batch, distil, measure, replaced
-from qweft.exporting.plan import REPORT, ExportPlan, load_rows, plan_export
+from qweft.exporting.merging import changes, merged, tuner_layers, with_lora
+from qweft.exporting.plan import REPORT, ExportPlan, first_rows, load_rows, plan_export
 from qweft.exporting.report import ExportReport
 from qweft.exporting.write import WRITERS, Made, check_target
 from qweft.files import folder_beside, leftovers, remove, stamp
+from qweft.method.saved import read_saved
+from qweft.method.shipping import is_plain_lora, method_name
 from qweft.models.load import LoadedModel, load_model
 from qweft.output import Console
 from qweft.records import write_record
 from qweft.text import many
 
 NAME = "default"
+CHOICE_TOKENS = 4096
+"""Calibration tokens on which a rank is chosen."""
 TOLERANCE, HALF_TOLERANCE = 1e-4, 5e-2
 """Largest logit difference between what was measured and what was written, over the largest logit.
 
@@ -49,6 +57,8 @@ def preview(adapter: Path, options: Mapping[str, Any] | None = None) -> Preview:
     saved = read_config(adapter)
     if isinstance(saved, QwthnConfig) and not saved.is_linear:
         lines.append(f"circuits fitted on {total_tokens(calibration):,} tokens of {plan.calibration_source}")
+    elif plan.config.to in LORAS and not isinstance(saved, QwthnConfig) and not is_plain_lora(read_saved(adapter)):
+        lines.append(f"a LoRA fitted on {total_tokens(calibration):,} tokens of {plan.calibration_source}")
     if plan.config.distill_steps:
         lines.append(f"{many(plan.config.distill_steps, 'step')} of distillation after it")
     check_target(plan.config.to, loaded.model, loaded.tokenizer)
@@ -102,18 +112,35 @@ class _Opened:
     held_out: list[Encoded]
     calibration: list[Encoded]
     state: State
+    is_changed: bool
+    """Whether the adapter's file changed weights of the base model as it was loaded."""
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether nothing is fitted: the adapter is a LoRA without a circuit, or is merged as it is."""
+        if self.has_circuit:
+            return False
+        asked = self.plan.config.rank
+        return self.plan.config.to not in LORAS or (self.rank is not None and (asked is None or asked >= self.rank))
 
     @property
     def is_own(self) -> bool:
-        """Whether the adapter is a QWTHN adapter, and no LoRA."""
+        """Whether the adapter is a QWTHN adapter."""
         return isinstance(self.model.peft_config[NAME], QwthnConfig)
 
     @property
     def has_circuit(self) -> bool:
-        """Whether there is something to fit."""
+        """Whether a circuit is to be fitted."""
         return self.is_own and any(
             layer.qwthn_core[NAME].circuit_features for layer in layers_of(self.model, NAME).values()
         )
+
+    @property
+    def rank(self) -> int | None:
+        """The rank of the LoRA that the adapter is or has; `None` if it has none."""
+        if self.is_own:
+            return max(layer.qwthn_r[NAME] for layer in layers_of(self.model, NAME).values())
+        return plain_lora(self.model, NAME).rank if is_plain_lora(read_saved(self.plan.adapter)) else None
 
     def batches(self, rows: Sequence[Encoded]) -> list[Batch]:
         """Return the rows as batches on the model's device."""
@@ -128,85 +155,143 @@ class _Opened:
             logits: torch.Tensor = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
         return logits.float()
 
+    def loss(self, model: Any, rows: Sequence[Encoded]) -> HeldOutLoss:
+        """Return a model's loss on some rows."""
+        return held_out_loss(model, rows, int(self.loaded.tokenizer.pad_token_id), self.plan.evaluation.batch_size)
+
+    def base_loss(self, rows: Sequence[Encoded]) -> HeldOutLoss:
+        """Return the loss of the base model."""
+        with base_model(self.is_changed, self.model, self.plan.model) as base:
+            return self.loss(base, rows)
+
 
 def _open(plan: ExportPlan) -> _Opened:
     state = state_of(plan.adapter)
     loaded = load_model(plan.model)
+    is_lora = read_saved(plan.adapter).get("peft_type") in ("QWTHN", "LORA")
+    if getattr(loaded.model, "is_quantized", False) and not (is_lora and plan.config.to in LORAS):
+        loaded = _dequantised(loaded)
     held_out, calibration = load_rows(plan, loaded.tokenizer)
     check_room(loaded.model, [*held_out, *calibration])
-    way = "a LoRA on that model would be another one; export takes none with biases or embeddings of the base model"
-    model = put_beside_base(loaded, plan.adapter, way)
+    before = weights_of(loaded.model, plan.adapter)
+    model = put_on(loaded, plan.adapter)
+    is_changed = changed(before, model)
+    if is_changed and plan.config.to in LORAS:
+        raise changes_the_base(plan.adapter, "a LoRA on that model would be another one; give --to merged")
     check_target(plan.config.to, model.get_base_model(), loaded.tokenizer)
     tokenizer = in_words(with_template(loaded.tokenizer, plan.held_out.template))
-    opened = _Opened(plan, loaded, model, tokenizer, held_out, calibration, state)
-    if plan.config.distill_steps and not opened.has_circuit:
-        raise QweftError("distill_steps: the adapter has no circuit, so its LoRA is exact; leave distill_steps out")
+    opened = _Opened(plan, loaded, model, tokenizer, held_out, calibration, state, is_changed)
+    if plan.config.distill_steps and opened.is_exact:
+        raise QweftError("distill_steps: nothing is fitted, so the export is exact; leave distill_steps out")
     return opened
 
 
-def _fit(opened: _Opened) -> tuple[Lora, list[LayerFit]]:
-    """Return the LoRA, and how well it fits each layer's circuit."""
-    if not opened.is_own:
-        return plain_lora(opened.model, NAME), []
-    console, config = Console(stderr=True), opened.plan.config
-    trained = sum(tensor.numel() for name, tensor in opened.model.named_parameters() if ".qwthn_" in name)
-    rank, made = lora_size(opened.model, NAME)
-    console.print(f"the adapter's {trained:,} parameters become a LoRA of rank {rank} with {made:,}", highlight=False)
-    batches = opened.batches(opened.calibration) if opened.has_circuit else []
+def _dequantised(loaded: LoadedModel) -> LoadedModel:
+    """Return a model with its quantised weights as numbers, which an adapter can be added to."""
+    try:
+        model = loaded.model.dequantize(loaded.dtype)
+    except (NotImplementedError, AttributeError, ValueError, TypeError) as error:
+        raise QweftError(
+            f"transformers does not dequantise {loaded.source.name} ({' '.join(str(error).split())[:200]}); name the "
+            "model that is not quantised with --model.name"
+        ) from error
+    return replace(loaded, model=model.eval())
+
+
+def _fit(opened: _Opened) -> tuple[Lora | None, list[LayerFit]]:
+    """Return the LoRA, and how well it fits each layer; `None` if the adapter itself is merged."""
+    model, config, rank = opened.model, opened.plan.config, opened.plan.config.rank
+    if opened.is_exact and config.to not in LORAS:
+        return None, []
+    console = Console(stderr=True)
+    batches = [] if opened.is_exact else opened.batches(opened.calibration)
     if batches:
         tokens = total_tokens(opened.calibration)
-        console.print(f"fitting the circuits on {tokens:,} tokens of {opened.plan.calibration_source}")
+        console.print(f"fitting a LoRA on {tokens:,} tokens of {opened.plan.calibration_source}")
     inputs = [{key: batch[key] for key in ("input_ids", "attention_mask")} for batch in batches]
-    lora, fits = linearise(opened.model, inputs, NAME)
+    fits: list[LayerFit] = []
+    lora: Lora | None = None
+    if opened.is_own:
+        lora, fits = linearise(model, inputs, NAME)
+    elif opened.rank is not None:
+        lora = plain_lora(model, NAME)
+    if lora is None or (rank is not None and rank < lora.rank):
+        of = changes(model) if lora is None else lora.changes(tuner_layers(model))
+        found = all_factors(model, of, inputs, rank or RANKS[-1])
+        whole = trained_whole(model, NAME) if lora is None else lora.whole
+        lora, fits = lora_of(found, rank or _chosen(opened, found), whole)
+    made = sum(tensor.numel() for tensor in lora.tensors().values())
+    console.print(f"the adapter becomes a LoRA of rank {lora.rank} with {made:,} parameters", highlight=False)
     if config.distill_steps:
-        lora, losses = distil(opened.model, lora, batches, config.distill_steps, config.distill_learning_rate)
+        lora, losses = distil(model, lora, batches, config.distill_steps, config.distill_learning_rate)
         console.print(f"distillation: KL {losses[0]:.5f} -> {losses[-1]:.5f} nats a token")
     return lora, fits
 
 
-def _measure(opened: _Opened, lora: Lora, fits: Sequence[LayerFit]) -> ExportReport:
+def _chosen(opened: _Opened, found: Mapping[str, Factors]) -> int:
+    """Return the smallest rank that keeps the share of the gain that is asked for, on some of the calibration rows."""
+    rows = first_rows(opened.calibration, CHOICE_TOKENS)
+    base, adapter = opened.base_loss(rows).loss, opened.loss(opened.model, rows).loss
+
+    def keeps(rank: int) -> bool:
+        with replaced(opened.model, lora_of(found, rank, {})[0]):
+            return base - opened.loss(opened.model, rows).loss >= opened.plan.config.keep_share * (base - adapter)
+
+    return smallest(keeps)
+
+
+def _measure(opened: _Opened, lora: Lora | None, fits: Sequence[LayerFit]) -> ExportReport:
     plan, pad = opened.plan, int(opened.loaded.tokenizer.pad_token_id)
-    measured = measure(opened.model, lora if opened.is_own else None, opened.held_out, pad, plan.evaluation.batch_size)
+    fitted = lora if opened.is_own or not opened.is_exact else None
+    base = opened.base_loss(opened.held_out)
+    measured = measure(opened.model, fitted, base, opened.held_out, pad, plan.evaluation.batch_size)
     return ExportReport(
         adapter=plan.adapter,
         output=plan.output,
         to=plan.config.to,
         model=opened.loaded.source.origin,
         hub_id=opened.loaded.source.hub_id,
-        is_own=opened.is_own,
-        calibration=plan.calibration_source if opened.has_circuit else None,
-        calibration_tokens=total_tokens(opened.calibration) if opened.has_circuit else 0,
+        method=method_name(read_saved(plan.adapter)),
+        has_circuit=opened.has_circuit,
+        calibration=plan.calibration_source if fits else None,
+        calibration_tokens=total_tokens(opened.calibration) if fits else 0,
         distill_steps=plan.config.distill_steps,
         held_out=f"{plan.held_out.source}, {plan.evaluation.split} rows",
         measured=measured,
-        rank=lora.rank,
-        parameters=sum(tensor.numel() for tensor in lora.tensors().values()),
-        modules_to_save=sorted(opened.model.peft_config[NAME].modules_to_save or []),
+        rank=None if lora is None else lora.rank,
+        parameters=None if lora is None else sum(tensor.numel() for tensor in lora.tensors().values()),
+        modules_to_save=sorted(getattr(opened.model.peft_config[NAME], "modules_to_save", None) or []),
         layers=fits,
         largest_lost_share=plan.config.largest_lost_share,
     )
 
 
-def _write(opened: _Opened, lora: Lora, report: ExportReport, force: bool) -> ExportReport:
+def _write(opened: _Opened, lora: Lora | None, report: ExportReport, force: bool) -> ExportReport:
     """Write the folder atomically, if the model that is read from it reproduces the measured logits."""
     model, source = opened.model, opened.loaded.source
-    with replaced(model, lora) if opened.is_own else nullcontext():
+    with nullcontext() if lora is None else replaced(model, lora):
         wanted = opened.logits(model)
-    is_transposed = opened.is_own and fan_in_fan_out(layers_of(model, NAME))
-    config = lora_config(lora, model.get_base_model(), model.peft_config[NAME], is_transposed, source.hub_id)
-    made = Made(detach(model), opened.tokenizer, source.hub_id or report.public()["model"], lora, config)
+    made = None
+    if lora is not None:
+        transposed = fan_in_fan_out(tuner_layers(model))
+        made = lora, lora_config(lora, model.get_base_model(), model.peft_config[NAME], transposed, source.hub_id)
+        model = detach(model)
+    if report.to not in LORAS:
+        model = merged(model if made is None else with_lora(model, *made))
     with folder_beside(report.output) as temporary:
-        written = _written(temporary, made, report)
+        name = source.hub_id or report.public()["model"]
+        written = _written(temporary, Made(model, opened.tokenizer, name, made), report)
         difference = (opened.logits(written) - wanted).abs().max().item()
-        is_exact = opened.loaded.dtype == torch.float32
-        tolerance = TOLERANCE if is_exact else HALF_TOLERANCE
+        is_float32 = opened.loaded.dtype == torch.float32
+        tolerance = TOLERANCE if is_float32 else HALF_TOLERANCE
         if not difference <= tolerance * wanted.abs().max().item():
             raise QweftError(
                 f"the export, read back, differs from what was measured by {difference:.3g} in a logit; nothing was "
-                f"written: {'please report this' if is_exact else 'give --model.dtype float32'}"
+                f"written: {'please report this' if is_float32 else 'give --model.dtype float32'}"
             )
-        report = replace(report, written_logit_difference=difference)
-        if report.to in ("merged", "merged-gguf") and not is_exact:
+        relative = difference / wanted.abs().max().item()
+        report = replace(report, written_logit_difference=difference, written_relative_difference=relative)
+        if report.to not in LORAS and not is_float32:
             report = _judged_as_written(opened, written, report, force)
         (temporary / "README.md").write_text(report.card(), encoding="utf-8")
         files = sorted(path.relative_to(temporary).as_posix() for path in temporary.rglob("*") if path.is_file())

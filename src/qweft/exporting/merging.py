@@ -1,0 +1,121 @@
+"""An adapter in the weights of its base model, by PEFT's own merge."""
+
+import copy
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from peft import LoraConfig, set_peft_model_state_dict
+from peft.tuners.tuners_utils import BaseTunerLayer
+from peft.utils import ModulesToSaveWrapper
+from torch import nn
+from transformers import AutoModelForCausalLM
+from transformers.pytorch_utils import Conv1D
+
+from qweft.adapter.attach import REFUSALS, attach, base_of
+from qweft.errors import QweftError
+from qweft.exporting.lora import Lora
+
+CausalLM: Any = AutoModelForCausalLM
+WRAPPERS = re.compile(r"\.(base_layer|original_module|modules_to_save\.default)(?=\.)")
+"""What PEFT puts into the names of a model's own weights."""
+
+
+def tuner_layers(model: Any) -> dict[str, Any]:
+    """Return the layers that an adapter changes by their names in the base model."""
+    base: nn.Module = base_of(model)
+    return {name: each for name, each in base.named_modules() if isinstance(each, BaseTunerLayer)}
+
+
+def with_lora(base: Any, lora: Lora, config: LoraConfig) -> Any:
+    """Return a base model with a LoRA on it."""
+    model = attach(base, config)
+    set_peft_model_state_dict(model, lora.tensors())
+    return model.eval()
+
+
+def merged(model: Any) -> Any:
+    """Return the base model with its adapter in the weights, which are computed in float32 and rounded once."""
+    base: Any = base_of(model)
+    types = {WRAPPERS.sub("", name): each.dtype for name, each in base.named_parameters(remove_duplicate=False)}
+    for layer in tuner_layers(model).values():
+        layer.float()
+    _add_biases(base, tuner_layers(model))
+    with _told():
+        found = model.merge_and_unload(safe_merge=True)
+    for name, each in found.named_parameters():
+        each.data = each.data.to(types.get(name, found.dtype))
+    return found.eval()
+
+
+@torch.no_grad()
+def changes(model: Any) -> Iterator[tuple[str, Any, torch.Tensor]]:
+    """Yield each linear layer that an adapter changes: name, layer, and change (d_out, d_in) of its weight in float32.
+
+    Raises:
+        QweftError: If it changes a bias, or a layer that is not linear.
+    """
+    for name, layer in tuner_layers(model).items():
+        made = copy.deepcopy(layer).float()  # the layer itself stays as it is
+        before: Any = copy.deepcopy(made.get_base_layer())
+        if not isinstance(before, nn.Linear | Conv1D):
+            raise QweftError(f"layer {name} is a {type(before).__name__}, and a LoRA changes linear layers alone")
+        with _told():
+            made.merge(safe_merge=True)
+        after = made.get_base_layer()
+        if before.bias is not None and not torch.equal(before.bias, after.bias):
+            raise QweftError(f"the adapter changes the bias of layer {name}, and a LoRA changes none")
+        change = after.weight - before.weight
+        yield name, layer, change.T if isinstance(before, Conv1D) else change
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    try:
+        yield
+    except QweftError:
+        raise
+    except (*REFUSALS, AttributeError, NotImplementedError) as error:
+        raise QweftError(f"PEFT does not merge this adapter: {' '.join(str(error).split())[:300]}") from error
+
+
+def _add_biases(base: Any, layers: dict[str, Any]) -> None:
+    """Give a model the zero biases that an adapter trains and its family has by config (`attention_bias`)."""
+    lacking = [
+        name for name, each in layers.items() if hasattr(each, "beft_bias") and each.get_base_layer().bias is None
+    ]
+    if not lacking:
+        return
+    flags = {name: True for name in ("attention_bias", "mlp_bias") if getattr(base.config, name, None) is False}
+    config = copy.deepcopy(base.config)
+    config.update(flags)
+    with torch.device("meta"):
+        shapes = dict(CausalLM.from_config(config).named_parameters())
+    if any(f"{name}.bias" not in shapes for name in lacking):
+        raise QweftError(f"layer {lacking[0]} has no bias in a model of type {config.model_type}, so none can be saved")
+    base.config.update(flags)
+    for name, shape in shapes.items():
+        place, _, last = name.rpartition(".")
+        layer: Any = base.get_submodule(place)
+        layer = layer.get_base_layer() if isinstance(layer, BaseTunerLayer) else layer
+        if last == "bias" and getattr(layer, "bias", None) is None:
+            layer.bias = nn.Parameter(torch.zeros(shape.shape, dtype=layer.weight.dtype, device=layer.weight.device))
+
+
+def check_ties(base: Any) -> None:
+    """Raise if a module trained whole shares its tensor with another that keeps the old one."""
+    names: dict[int, list[str]] = {}
+    for name, each in base.named_parameters(remove_duplicate=False):
+        if ".modules_to_save." not in name:
+            names.setdefault(id(each), []).append(WRAPPERS.sub("", name))
+    whole = [name for name, each in base.named_modules() if isinstance(each, BaseTunerLayer | ModulesToSaveWrapper)]
+    for tied in names.values():
+        changed = [name for name in tied if name.removesuffix(".weight") in whole]
+        if changed and len(changed) < len(tied):
+            other = next(name for name in tied if name not in changed)
+            raise QweftError(
+                f"{changed[0]} is one tensor with {other}, and the adapter changes only one of them; give --to lora, "
+                "or train without it"
+            )
