@@ -132,9 +132,12 @@ def _upload(gates: list[Gate], qubits: int) -> tuple[tuple[int, ...], int] | Non
 def alternating_form(circuit: Circuit) -> Alternating | None:
     """Return the circuit in this form, or `None` if it does not have it.
 
-    That is a circuit with other gates, without inputs, with inputs that feed phases, or with uneven uploads.
+    That is a circuit with other gates, angles or measurements, without inputs, with inputs that feed phases, or with
+    uneven uploads.
     """
-    if not circuit.inputs or any(GATES[gate.name].block is None for gate in circuit.gates):
+    if not circuit.inputs or circuit.amplitudes or circuit.measured != "Z":
+        return None
+    if any(GATES[gate.name].block is None or gate.source == "constant" or gate.scale != 1 for gate in circuit.gates):
         return None
     with for_later_calls():
         return _form_of(circuit)

@@ -76,7 +76,7 @@ def inputs_table(inputs: np.ndarray) -> np.ndarray:
     return _cosines_and_sines(half, 1)
 
 
-def _shares(tokens: int, qubits: int, blocks: int) -> list[tuple[int, int]]:
+def shares_of(tokens: int, qubits: int, blocks: int) -> list[tuple[int, int]]:
     """Return parts of the tokens, one per thread, in whole vectors."""
     from qweft.circuit.vector import LANES
 
@@ -98,7 +98,7 @@ def _values(inputs: np.ndarray, tables: tuple[np.ndarray, np.ndarray], uploads: 
     def some(_: int, start: int, stop: int) -> None:
         kernels.forward(values, n, flags, *tables, of_inputs, start, stop)
 
-    share_out(some, _shares(tokens, n, len(uploads)))
+    share_out(some, shares_of(tokens, n, len(uploads)))
     return values
 
 
@@ -111,7 +111,7 @@ def _gradients(
     tokens, n = inputs.shape
     of_inputs, flags = inputs_table(inputs), flags_of(uploads)
     outer = np.ascontiguousarray(gradient)
-    shares = _shares(tokens, n, len(uploads))
+    shares = shares_of(tokens, n, len(uploads))
     to_inputs = np.empty((tokens, n), outer.dtype)
     to_rotations = np.zeros((len(shares), tables[0].size // 2), outer.dtype)
     to_diagonals = np.zeros((len(shares), tables[1].size // 2), outer.dtype)

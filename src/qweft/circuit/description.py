@@ -1,5 +1,6 @@
 """The circuit as data: the one definition that engines, exports, drawings and counts read."""
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -7,54 +8,89 @@ from functools import cached_property, lru_cache
 from typing import Any, Literal
 
 from qweft.circuit.gates import GATES
+from qweft.errors import QweftError
+from qweft.text import many
 
 
 @dataclass(frozen=True)
 class Gate:
-    """One gate whose angle is an entry of the input or of the trained parameters.
+    """One gate; its angle in radians is the scale times an entry of the input, a trained parameter, or one.
 
     Args:
         name: A key of `qweft.circuit.gates.GATES`.
         wires: The qubits it acts on, controls first. Qubit 0 is the most significant bit of the basis index.
-        source: Where the angle comes from: "input" (the token's data) or "parameter" (trained).
+        source: Where the angle comes from: "input" (the token's data), "parameter" (trained), or "constant" for an
+            angle that is `scale` itself and for a gate without an angle.
         index: Index of the angle in its source.
+        scale: Factor of the angle.
     """
 
     name: str
     wires: tuple[int, ...]
-    source: Literal["input", "parameter"]
-    index: int
+    source: Literal["input", "parameter", "constant"] = "constant"
+    index: int = 0
+    scale: float = 1.0
 
 
 @dataclass(frozen=True)
 class Circuit:
-    """Gates on qubits that start in |0...0>; the output is the expectation of Z on each qubit.
+    """Gates on qubits that start in |0...0>, and what is measured after them.
 
     Args:
-        qubits: Number of qubits n; the output has n entries.
+        qubits: Number of qubits n.
         inputs: Number of entries of a token's data.
         parameters: Number of trained angles.
         gates: The gates in the order in which they act.
+        measured: What the outputs are: "Z" for Z on each qubit, "probabilities" for those of the 2^n basis states, or
+            products of Paulis like ("Z0", "X1 Y2"), one output each.
+        amplitudes: Number of leading inputs that are the amplitudes of the first basis states, at most 2^n. They are
+            divided by their norm; a row of zeros gives the zero state. Without any the state starts in |0...0>.
 
     Raises:
-        ValueError: If a gate is unknown, or names a wire, input or parameter that does not exist.
+        QweftError: If a gate or an observable is unknown, or names a wire, input or parameter that does not exist.
     """
 
     qubits: int
     inputs: int
     parameters: int
     gates: tuple[Gate, ...]
+    measured: Literal["Z", "probabilities"] | tuple[str, ...] = "Z"
+    amplitudes: int = 0
 
     def __post_init__(self) -> None:
+        if self.qubits < 1 or not 0 <= self.amplitudes <= min(self.inputs, 2**self.qubits):
+            raise QweftError(f"{self.amplitudes} amplitudes of {self.inputs} inputs do not fit {self.qubits} qubits")
         for gate in self.gates:
-            sources = self.inputs if gate.source == "input" else self.parameters
-            wires = set(gate.wires)
             kind = GATES.get(gate.name)
-            if kind is None or kind.wires != len(gate.wires) or len(wires) != len(gate.wires):
-                known = {name: kind.wires for name, kind in GATES.items()}
-                raise ValueError(f"{gate} is not a known gate on distinct wires; known gates and wires: {known}")
-            if not wires <= set(range(self.qubits)) or not 0 <= gate.index < sources:
-                raise ValueError(f"{gate} names a wire, input or parameter outside of {self.qubits} qubits, {sources}")
+            if kind is None:
+                raise QweftError(f"unknown gate {gate.name!r}; known gates: {', '.join(GATES)}")
+            if len(gate.wires) != kind.wires or len(set(gate.wires)) != kind.wires:
+                raise QweftError(f"{gate.name} acts on {many(kind.wires, 'distinct qubit')}, got {gate.wires}")
+            if not set(gate.wires) <= set(range(self.qubits)):
+                raise QweftError(f"{gate.name} on qubits {gate.wires} of a circuit with {many(self.qubits, 'qubit')}")
+            if kind.has_angle and gate.source != "constant":
+                entries = self.inputs if gate.source == "input" else self.parameters
+                if not 0 <= gate.index < entries:
+                    raise QweftError(f"{gate.name} on {gate.wires} names {gate.source} {gate.index} of {entries}")
+            elif not kind.has_angle and gate.source != "constant":
+                raise QweftError(f"{gate.name} has no angle, and {gate.source} {gate.index} is given for it")
+        _ = self.observables  # names that do not exist are found now
+
+    @cached_property
+    def observables(self) -> tuple[str, ...] | None:
+        """What is measured as letters I, X, Y, Z, one for each qubit; `None` for probabilities."""
+        if self.measured == "probabilities":
+            return None
+        if self.measured == "Z":
+            return tuple("I" * q + "Z" + "I" * (self.qubits - q - 1) for q in range(self.qubits))
+        if isinstance(self.measured, str) or not self.measured:
+            raise QweftError(f"measured is {self.measured!r}, not 'Z', 'probabilities' or products: ('Z0', 'X1 Y2')")
+        return tuple(_letters(product, self.qubits) for product in self.measured)
+
+    @property
+    def outputs(self) -> int:
+        """Number of outputs: n, 2^n, or the number of products."""
+        return 2**self.qubits if self.observables is None else len(self.observables)
 
     def __hash__(self) -> int:
         return self._hash
@@ -62,27 +98,138 @@ class Circuit:
     @cached_property
     def _hash(self) -> int:
         """The hash, cached: circuits are looked up at every call and have hundreds of gates."""
-        return hash((self.qubits, self.inputs, self.parameters, self.gates))
+        return hash((self.qubits, self.inputs, self.parameters, self.gates, self.measured, self.amplitudes))
 
     def __getstate__(self) -> dict[str, object]:  # another process hashes strings differently
-        return {name: value for name, value in self.__dict__.items() if name != "_hash"}
+        return {name: value for name, value in self.__dict__.items() if name not in ("_hash", "observables")}
+
+    def to_json(self) -> str:
+        """Return the circuit as text."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    @lru_cache(maxsize=64)
+    def from_json(cls, text: str) -> "Circuit":
+        """Return the circuit of `to_json`."""
+        found = json.loads(text)
+        gates = tuple(Gate(**{**gate, "wires": tuple(gate["wires"])}) for gate in found.pop("gates"))
+        return cls(**{**found, "gates": gates, "measured": _measured(found["measured"])})
 
     def dead_parameters(self) -> tuple[int, ...]:
         """Return parameters of gates that are diagonal up to the measurement: no input or angle gives them a gradient.
 
         Taken backwards through the gates, a measured Z stays diagonal on every wire that is not the target of a gate
-        that is not diagonal. So a diagonal gate is dead if none of its wires is such a target later on. Diagonal gates
-        that act on the initial |0...0> are not searched for.
+        that is not diagonal. So a diagonal gate is dead if none of its wires is such a target later on, or measured in
+        another basis. Diagonal gates that act on the initial |0...0> are not searched for.
         """
-        living_wires: set[int] = set()  # targets of later gates that are not diagonal
-        dead = set()
+        measured = zip(*(self.observables or ()), strict=True)
+        living_wires = {wire for wire, letters in enumerate(measured) if set(letters) & {"X", "Y"}}
+        dead, living = set[int](), set[int]()
         for gate in reversed(self.gates):
             kind = GATES[gate.name]
             if not kind.is_diagonal:
                 living_wires.update(gate.wires[kind.controls :])
-            elif gate.source == "parameter" and not living_wires.intersection(gate.wires):
-                dead.add(gate.index)
-        return tuple(sorted(dead))
+            if gate.source == "parameter":
+                lives = not kind.is_diagonal or living_wires.intersection(gate.wires)
+                (living if lives else dead).add(gate.index)
+        return tuple(sorted(dead - living))
+
+
+def _measured(given: Any) -> Any:
+    return given if isinstance(given, str) else tuple(given)
+
+
+def _letters(product: str, qubits: int) -> str:
+    """Return "X1 Y2" as letters for each qubit."""
+    letters = ["I"] * qubits
+    for factor in product.split():
+        pauli, wire = factor[:1].upper(), factor[1:]
+        if pauli not in "XYZ" or not wire.isdecimal() or int(wire) >= qubits or letters[int(wire)] != "I":
+            raise QweftError(
+                f"measured has {product!r}: {factor} is not X, Y or Z with a qubit of its own, 0 to {qubits - 1}"
+            )
+        letters[int(wire)] = pauli
+    return "".join(letters)
+
+
+@dataclass(frozen=True)
+class Angle:
+    """A multiple of an input or a trained angle, for `circuit_of`; made by `c(i)` and `t(i)`."""
+
+    source: Literal["input", "parameter"]
+    index: int
+    scale: float = 1.0
+
+    def __mul__(self, factor: float) -> "Angle":
+        return replace(self, scale=self.scale * factor)
+
+    __rmul__ = __mul__
+
+    def __neg__(self) -> "Angle":
+        return self * -1
+
+
+def c(index: int) -> Angle:
+    """Return an input by its number, as an angle; `2 * c(0)` is twice the first input."""
+    return Angle("input", index)
+
+
+def t(index: int) -> Angle:
+    """Return a trained angle by its number."""
+    return Angle("parameter", index)
+
+
+def circuit_of(
+    qubits: int,
+    *gates: tuple[Any, ...],
+    measured: Literal["Z", "probabilities"] | Sequence[str] = "Z",
+    amplitudes: int = 0,
+) -> Circuit:
+    """Return a circuit from rows (name, qubits ..., angle), for example ("crx", 0, 1, 2 * c(0)).
+
+    Inputs and trained angles are counted by the highest index that a gate names.
+
+    Args:
+        qubits: n.
+        gates: Name, qubits with controls first, and an angle: `c(i)`, `t(i)`, a multiple of one, or a number in
+            radians. ("rot", q, a, b, c) stands for RZ(a), RY(b), RZ(c), in this order. H, X, S, T, CNOT and CZ have no
+            angle.
+        measured: As in `Circuit`.
+        amplitudes: As in `Circuit`; angles of inputs count on from there.
+
+    Raises:
+        QweftError: If a row does not name a gate with its qubits and angle.
+    """
+    made: list[Gate] = []
+    for name, *rest in gates:
+        if name == "rot":
+            if len(rest) != 4:
+                raise QweftError(f"rot takes a qubit and three angles, got {rest}")
+            wire, *angles = rest
+            made += [
+                _gate(axis, [wire, angle], amplitudes) for axis, angle in zip(("rz", "ry", "rz"), angles, strict=True)
+            ]
+        else:
+            made.append(_gate(name, rest, amplitudes))
+    counted = {source: [1 + g.index for g in made if g.source == source] for source in ("input", "parameter")}
+    inputs, parameters = max([amplitudes, *counted["input"]]), max([0, *counted["parameter"]])
+    return Circuit(qubits, inputs, parameters, tuple(made), _measured(measured), amplitudes)
+
+
+def _gate(name: str, rest: list[Any], amplitudes: int) -> Gate:
+    kind = GATES.get(name)
+    if kind is None:
+        raise QweftError(f"unknown gate {name!r}; known gates: {', '.join(GATES)}, rot")
+    if len(rest) != kind.wires + kind.has_angle:
+        takes = f"{many(kind.wires, 'qubit')} and {'an' if kind.has_angle else 'no'} angle"
+        raise QweftError(f"{name} takes {takes}, got {tuple(rest)}")
+    wires = tuple(rest[: kind.wires])
+    if not kind.has_angle:
+        return Gate(name, wires)
+    angle = rest[-1]
+    if not isinstance(angle, Angle):
+        return Gate(name, wires, scale=float(angle))
+    return Gate(name, wires, angle.source, angle.index + (amplitudes if angle.source == "input" else 0), angle.scale)
 
 
 @lru_cache(maxsize=64)
@@ -139,6 +286,36 @@ def crz_ring_ansatz(qubits: int, layers: int, reupload: bool = True) -> Circuit:
 
 
 @lru_cache(maxsize=64)
+def hardware_efficient_ansatz(qubits: int, layers: int) -> Circuit:
+    """RY and RZ on each qubit and a ring of CNOTs, after an upload by RY, in each layer: R^n -> R^n.
+
+    A layer is RY(c_i), RY(t_i), RZ(t_i) on each qubit i, then CNOT from i to (i + 1) mod n. At the end RY(t_i) on each
+    qubit. It has n (2 L + 1) parameters in the order layer, step, qubit; a ring of two qubits is one CNOT.
+
+    Args:
+        qubits: n, at least 1.
+        layers: L, at least 1.
+
+    Raises:
+        QweftError: If there is no qubit or no layer.
+
+    Source: the form of Kandala et al., Nature 549, 242 (2017), with an upload in each layer; not on record for QWTHN.
+    """
+    if qubits < 1 or layers < 1:
+        raise QweftError(f"a circuit needs at least 1 qubit and 1 layer, got {qubits} qubits and {layers} layers")
+    wires = range(qubits)
+    ring = [(i, (i + 1) % qubits) for i in wires][: qubits if qubits > 2 else qubits - 1]
+    rows: list[tuple[Any, ...]] = []
+    for first in range(0, 2 * qubits * layers, 2 * qubits):
+        rows += [("ry", i, c(i)) for i in wires]
+        rows += [("ry", i, t(first + i)) for i in wires]
+        rows += [("rz", i, t(first + qubits + i)) for i in wires]
+        rows += [("cnot", *pair) for pair in ring]
+    rows += [("ry", i, t(2 * qubits * layers + i)) for i in wires]
+    return circuit_of(qubits, *rows)
+
+
+@lru_cache(maxsize=64)
 def unentangled(circuit: Circuit) -> tuple[Circuit, tuple[int, ...]]:
     """Return the circuit of the gates on one qubit with renumbered parameters, and the old number of each of them."""
     kept = [gate for gate in circuit.gates if len(gate.wires) == 1]
@@ -146,7 +323,7 @@ def unentangled(circuit: Circuit) -> tuple[Circuit, tuple[int, ...]]:
     gates = tuple(
         replace(gate, index=numbers.index(gate.index)) if gate.source == "parameter" else gate for gate in kept
     )
-    return Circuit(circuit.qubits, circuit.inputs, len(numbers), gates), numbers
+    return replace(circuit, parameters=len(numbers), gates=gates), numbers
 
 
 @dataclass(frozen=True)

@@ -107,13 +107,29 @@ def columns(gates: Sequence[Gate], qubits: int) -> list[Column]:
 
 
 def angle(gate: Gate) -> str:
-    """Return the name of the gate's angle: c0 is an entry of the input, t0 a trained angle."""
-    return f"{'c' if gate.source == 'input' else 't'}{gate.index}"
+    """Return the gate's angle as text: c0 is an entry of the input, t0 a trained angle, 2*c0 a multiple."""
+    if gate.source == "constant":
+        return f"{gate.scale:.4g}"
+    factor = "" if gate.scale == 1 else "-" if gate.scale == -1 else f"{gate.scale:.4g}*"
+    return f"{factor}{'c' if gate.source == 'input' else 't'}{gate.index}"
 
 
 def label(gate: Gate) -> str:
     """Return the text in the gate's boxes; a CRZ is an RZ with a control dot."""
-    return f"{GATES[gate.name].box}({angle(gate)})"
+    kind = GATES[gate.name]
+    return f"{kind.box}({angle(gate)})" if kind.has_angle else kind.box
+
+
+def endings(circuit: Circuit) -> list[str]:
+    """Return what is measured, at the end of each wire: ⟨Z⟩, ⟨X0 Y2⟩ on the first of its wires, or p."""
+    if circuit.observables is None:
+        return ["p"] * circuit.qubits
+    found: list[list[str]] = [[] for _ in range(circuit.qubits)]
+    for letters in circuit.observables:
+        factors = [(wire, letter) for wire, letter in enumerate(letters) if letter != "I"]
+        text = factors[0][1] if len(factors) == 1 else " ".join(f"{letter}{wire}" for wire, letter in factors)
+        found[factors[0][0]].append(f"⟨{text}⟩")
+    return [", ".join(each) for each in found]
 
 
 def controls_and_targets(gate: Gate) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -142,9 +158,9 @@ def _repeated(gates: tuple[Gate, ...]) -> Part | None:
 
 def _step(first: Gate, later: Gate) -> int | None:
     """Return the increase of the trained angle's index; `None` for equal gates on an input, -1 for different gates."""
-    if (first.name, first.wires, first.source) != (later.name, later.wires, later.source):
+    if any(getattr(first, name) != getattr(later, name) for name in ("name", "wires", "source", "scale")):
         return -1
-    if first.source == "input":
+    if first.source != "parameter":
         return None if first.index == later.index else -1
     return max(later.index - first.index, -1)
 
@@ -177,11 +193,13 @@ def circuit_text(circuit: Circuit, width: int = 100) -> str:
     found = parts(circuit)
     for number, part in enumerate(found):
         last = number == len(found) - 1
-        pieces = _wrapped(columns(part.gates, circuit.qubits), width - len(f"q{circuit.qubits - 1} ─ ⟨Z⟩"))
+        left = width - len(f"q{circuit.qubits - 1} ─ ") - max(map(len, endings(circuit)))
+        pieces = _wrapped(columns(part.gates, circuit.qubits), left)
         if part.heading:
             blocks.append(f"{part.heading}:")
         for i, piece in enumerate(pieces):
-            blocks.append("\n".join(_text_rows(piece, circuit.qubits, last and i == len(pieces) - 1)))
+            ends = endings(circuit) if last and i == len(pieces) - 1 else ["⋯"] * circuit.qubits
+            blocks.append("\n".join(_text_rows(piece, circuit.qubits, ends)))
     return "\n\n".join(blocks)
 
 
@@ -196,10 +214,12 @@ def circuit_svg(circuit: Circuit, name: str, longest: int = 12) -> str:
     found = lines(circuit, longest)
     box = _box(circuit)
     height = TOP + ROW * circuit.qubits + 8
-    wide = max(_width(line, box + GAP) for line in found)
+    ends = endings(circuit)
+    room = max(RIGHT, MARGIN + CHARACTER * max(map(len, ends)))
+    wide = max(_width(line, box + GAP, room) for line in found)
     drawn = [
         f'<g transform="translate(0 {number * height})">'
-        + _svg_line(line, circuit.qubits, box, ends=number == len(found) - 1)
+        + _svg_line(line, box, ends if number == len(found) - 1 else ["…"] * circuit.qubits)
         + "</g>"
         for number, line in enumerate(found)
     ]
@@ -223,15 +243,18 @@ def in_words(circuit: Circuit) -> str:
     """Return the circuit in one or two sentences, gate by gate for one layer."""
     said = []
     for part in parts(circuit):
-        names = "; ".join(f"{gate.name.upper()} by {angle(gate)} on {_wires_in_words(gate)}" for gate in part.gates)
+        names = "; ".join(map(_gate_in_words, part.gates))
         said.append(f"{part.heading[:1].upper()}{part.heading[1:]}: {names}." if part.heading else f"{names}.")
-    return " ".join(said) + " Then Z is measured on each qubit."
+    products = ", ".join(circuit.measured) if isinstance(circuit.measured, tuple) else ""
+    last = {"Z": "Z is measured on each qubit", "probabilities": "the probabilities of all basis states are measured"}
+    return " ".join(said) + f" Then {last.get(str(circuit.measured)) or f'{products} are measured'}."
 
 
-def _wires_in_words(gate: Gate) -> str:
-    """Return controls and targets: "qubit 0 controlling qubit 1"."""
+def _gate_in_words(gate: Gate) -> str:
+    """Return "RZ by t0 on qubit 0 controlling qubit 1"."""
     roles = (" and ".join(f"qubit {wire}" for wire in wires) for wires in controls_and_targets(gate))
-    return " controlling ".join(role for role in roles if role)
+    by = f" by {angle(gate)}" if GATES[gate.name].has_angle else ""
+    return f"{gate.name.upper()}{by} on {' controlling '.join(role for role in roles if role)}"
 
 
 def _wrapped(found: list[Column], width: int) -> list[list[Column]]:
@@ -253,7 +276,7 @@ def _cell(column: Sequence[Gate]) -> int:
     return max(len(label(gate)) for gate in column) + 2
 
 
-def _text_rows(found: list[Column], qubits: int, ends: bool) -> list[str]:
+def _text_rows(found: list[Column], qubits: int, ends: Sequence[str]) -> list[str]:
     """Return one piece as lines: one for each wire, and one between two wires for their links."""
     margin = len(f"q{qubits - 1}")
     rows = [f"{f'q{wire}':<{margin}} ─" for wire in range(qubits)]
@@ -274,7 +297,7 @@ def _text_rows(found: list[Column], qubits: int, ends: bool) -> list[str]:
             gaps[wire] += links[wire] + " "
     lines = []
     for wire in range(qubits):
-        lines.append(rows[wire] + (" ⟨Z⟩" if ends else " ⋯"))
+        lines.append(f"{rows[wire]} {ends[wire]}".rstrip())
         if wire < qubits - 1:
             lines.append(gaps[wire].rstrip())
     return lines
@@ -291,24 +314,23 @@ def _box(circuit: Circuit) -> float:
     return CHARACTER * max((len(label(gate)) for gate in circuit.gates), default=1) + 10
 
 
-def _width(line: Line, pitch: float) -> float:
+def _width(line: Line, pitch: float, room: float) -> float:
     """Return the width of a line from edge to edge: its gates, or a heading that is longer than its frame."""
     headings = (LEFT + pitch * frame.first + 4 + CHARACTER * len(frame.heading) + MARGIN for frame in line.frames)
-    return max((LEFT + pitch * len(line.columns) + RIGHT, *headings))
+    return max((LEFT + pitch * len(line.columns) + room, *headings))
 
 
-def _svg_line(line: Line, qubits: int, box: float, ends: bool) -> str:
+def _svg_line(line: Line, box: float, ends: Sequence[str]) -> str:
     """Return one line of columns with its wires, and a frame around those that repeat."""
     pitch = box + GAP
     right = LEFT + pitch * len(line.columns)
     drawn = []
-    for wire in range(qubits):
+    for wire, end in enumerate(ends):
         y = _height(wire)
         drawn.append(f'<path d="M{LEFT - 4} {y}H{right:.0f}" stroke="currentColor" opacity=".55"/>')
         drawn.append(f'<text class="wire" x="{MARGIN}" y="{y + 4}" fill="currentColor">q{wire}</text>')
-        end = "⟨Z⟩" if ends else "…"
         drawn.append(f'<text x="{right + 6:.0f}" y="{y + 4}" fill="currentColor">{end}</text>')
-    drawn += [_svg_frame(frame, LEFT + pitch * frame.first, pitch * frame.columns, qubits) for frame in line.frames]
+    drawn += [_svg_frame(frame, LEFT + pitch * frame.first, pitch * frame.columns, len(ends)) for frame in line.frames]
     for number, column in enumerate(line.columns):
         drawn += [_svg_gate(gate, LEFT + pitch * (number + 0.5), box) for gate in column]
     return "".join(drawn)

@@ -5,12 +5,12 @@ from typing import Any
 
 import torch
 
-from qweft.circuit import compiled, dense, fused
+from qweft.circuit import compiled, dense, fused, general
 from qweft.circuit.alternating import Alternating, alternating_form
 from qweft.circuit.dense import SegmentExpectation, differentiable_gradients, segment_length, segment_matrices
 from qweft.circuit.description import Circuit
 from qweft.circuit.precision import circuit_dtype, exact_products
-from qweft.circuit.reference import block_by_block, gate_by_gate
+from qweft.circuit.reference import block_by_block
 from qweft.internals.torch import followed_backward, in_forward_mode, is_transformed
 
 DENSE_QUBITS = 6
@@ -205,7 +205,7 @@ def opaque_expectations(
 
 
 def expectation_values(circuit: Circuit, inputs: torch.Tensor, parameters: torch.Tensor) -> torch.Tensor:
-    """Return the circuit's output z_i = <psi(x, t)| Z_i |psi(x, t)> for every token, exact and differentiable.
+    """Return what the circuit measures, z_i = <psi(x, t)| O_i |psi(x, t)>, for every token, exact and differentiable.
 
     Equal to `gate_by_gate` up to rounding, in values and in gradients to inputs and parameters. Without entanglement
     L uploads of x are computed as one of L x. float32 rounds that by some 1e-7 of it: by 0.01 L at x = 1e5.
@@ -218,7 +218,7 @@ def expectation_values(circuit: Circuit, inputs: torch.Tensor, parameters: torch
         parameters: (circuit.parameters,), the trained angles t, in radians.
 
     Returns:
-        (..., circuit.qubits), each entry in [-1, 1], float32 or float64 as computed.
+        (..., circuit.outputs), each entry in [-1, 1], float32 or float64 as computed.
 
     Raises:
         ValueError: If a shape does not fit the circuit.
@@ -233,7 +233,8 @@ def expectation_values(circuit: Circuit, inputs: torch.Tensor, parameters: torch
         dtype = circuit_dtype(inputs, parameters)
         if form is None:
             flat = inputs.to(dtype).reshape(inputs.shape[:-1].numel(), circuit.inputs)
-            return gate_by_gate(circuit, flat, parameters.to(dtype)).reshape(*inputs.shape[:-1], circuit.qubits)
+            found = general.values(circuit, flat, parameters.to(dtype))
+            return found.reshape(*inputs.shape[:-1], circuit.outputs)
         if _in_one_call(form, inputs, parameters):
             return _OfParameters.apply(form, inputs.to(dtype), parameters.to(dtype))
         return expectations(form, inputs, *form.angles(parameters.to(dtype)))

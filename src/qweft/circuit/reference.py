@@ -23,16 +23,32 @@ def final_states(circuit: Circuit, inputs: torch.Tensor, parameters: torch.Tenso
     """
     tokens, n = inputs.shape[0], circuit.qubits
     dtype = torch.complex128 if inputs.dtype == torch.float64 else torch.complex64
-    start = torch.zeros(tokens, 2**n, dtype=dtype, device=inputs.device)
-    start[:, 0] = 1
+    if circuit.amplitudes:
+        given = inputs[:, : circuit.amplitudes]
+        norm = given.square().sum(1, keepdim=True).clamp_min(torch.finfo(given.dtype).tiny).sqrt()
+        empty = given.new_zeros(tokens, 2**n - circuit.amplitudes)
+        start = torch.cat([given / norm, empty], 1).to(dtype)
+    else:
+        start = torch.zeros(tokens, 2**n, dtype=dtype, device=inputs.device)
+        start[:, 0] = 1
     state = start.reshape(tokens, *[2] * n)
-    angles = parameters.expand(tokens, circuit.parameters)
-    for gate in circuit.gates:
-        source = (inputs if gate.source == "input" else angles)[:, gate.index]
+    angles = gate_angles(circuit, inputs, parameters)
+    for gate, angle in zip(circuit.gates, angles, strict=True):
         kind = GATES[gate.name]
-        matrix = kind.matrix(source.reshape(tokens, *[1] * (n - kind.wires)))
+        matrix = kind.matrix(angle.reshape(tokens, *[1] * (n - kind.wires)))
         state = _acted_on(state, matrix, tuple(wire + 1 for wire in gate.wires), kind.controls)
     return state.reshape(tokens, 2**n)
+
+
+def gate_angles(circuit: Circuit, inputs: torch.Tensor, parameters: torch.Tensor) -> list[torch.Tensor]:
+    """Return the angle of each gate, (tokens,); shapes as in `final_states`."""
+    tokens = inputs.shape[0]
+    trained, one = parameters.expand(tokens, circuit.parameters), inputs.new_ones(tokens)
+    found = []
+    for gate in circuit.gates:
+        entry = one if gate.source == "constant" else (inputs if gate.source == "input" else trained)[:, gate.index]
+        found.append(entry if gate.scale == 1 else entry * gate.scale)
+    return found
 
 
 def _acted_on(state: torch.Tensor, matrix: Matrix, axes: tuple[int, ...], controls: int) -> torch.Tensor:
@@ -72,7 +88,7 @@ def _without_first(axes: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def gate_by_gate(circuit: Circuit, inputs: torch.Tensor, parameters: torch.Tensor) -> torch.Tensor:
-    """Return the expectation of Z on each qubit, one gate after the other.
+    """Return what the circuit measures, exactly, one gate after the other.
 
     Args:
         circuit: The circuit.
@@ -80,16 +96,74 @@ def gate_by_gate(circuit: Circuit, inputs: torch.Tensor, parameters: torch.Tenso
         parameters: (circuit.parameters,) for all tokens, or (tokens, circuit.parameters), in radians, same dtype.
 
     Returns:
-        (tokens, circuit.qubits), each entry in [-1, 1].
+        (tokens, circuit.outputs), each entry in [-1, 1].
     """
     tokens, n = inputs.shape[0], circuit.qubits
     state = final_states(circuit, inputs, parameters).reshape(tokens, *[2] * n)
-    probabilities = state.real.square() + state.imag.square()
-    values = []
-    for qubit in range(n):
-        zero, one = probabilities.unbind(qubit + 1)
-        values.append((zero - one).reshape(tokens, 2 ** (n - 1)).sum(1))
-    return torch.stack(values, 1)
+    if circuit.observables is None:
+        return (state.real.square() + state.imag.square()).reshape(tokens, 2**n)
+    turned = (_observed(state, letters) for letters in circuit.observables)
+    return torch.stack([(state.real * t.real + state.imag * t.imag).flatten(1).sum(1) for t in turned], 1)
+
+
+def _observed(state: torch.Tensor, letters: str) -> torch.Tensor:
+    """Return P |psi> for a product P of Paulis, one letter for each qubit."""
+    turned = state
+    for wire, letter in enumerate(letters):
+        if letter == "I":
+            continue
+        zero, one = turned.unbind(wire + 1)
+        pair = {"X": (one, zero), "Y": (-1j * one, 1j * zero), "Z": (zero, -one)}[letter]
+        turned = torch.stack(pair, wire + 1)
+    return turned
+
+
+def adjoint_gradients(
+    circuit: Circuit, gradient: torch.Tensor, inputs: torch.Tensor, parameters: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the gradients of `gate_by_gate` to inputs and parameters, without a graph and its memory.
+
+    The state and lambda = sum_k g_k O_k psi go back through the gates. On the way a gate exp(-i t P / 2) has
+    dL/dt = Re <lambda| exp(-i pi P / 2) |psi>, taken over the states where its controls are |1>.
+    Source: Jones and Gacon, "Efficient calculation of gradients in classical simulations", arXiv:2009.02823.
+    """
+    tokens, n = inputs.shape[0], circuit.qubits
+    with torch.no_grad():
+        state = final_states(circuit, inputs, parameters).reshape(tokens, *[2] * n)
+        if circuit.observables is None:
+            adjoint = gradient.reshape(state.shape) * state
+        else:
+            adjoint = torch.zeros_like(state)
+            for output, letters in enumerate(circuit.observables):
+                adjoint += gradient[:, output].reshape(tokens, *[1] * n) * _observed(state, letters)
+        to_inputs, to_parameters = torch.zeros_like(inputs), torch.zeros_like(parameters)
+        angles = gate_angles(circuit, inputs, parameters)
+        for gate, angle in zip(reversed(circuit.gates), reversed(angles), strict=True):
+            kind, axes = GATES[gate.name], tuple(wire + 1 for wire in gate.wires)
+            shaped = angle.reshape(tokens, *[1] * (n - kind.wires))
+            if gate.source != "constant":
+                bra, ket, left = adjoint, state, axes
+                for _ in range(kind.controls):
+                    bra, ket, left = bra.select(left[0], 1), ket.select(left[0], 1), _without_first(left)
+                ket = _acted_on(ket, kind.matrix(torch.full_like(shaped, torch.pi)), left, 0)
+                derivative = gate.scale * (bra.real * ket.real + bra.imag * ket.imag).flatten(1).sum(1)
+                if gate.source == "input":
+                    to_inputs[:, gate.index] += derivative
+                else:
+                    to_parameters[gate.index] += derivative.sum()
+            if kind.has_angle:
+                inverse = kind.matrix(-shaped)
+            else:
+                columns = zip(*kind.matrix(shaped), strict=True)
+                inverse = [[None if entry is None else entry.conj() for entry in column] for column in columns]
+            state, adjoint = (_acted_on(each, inverse, axes, kind.controls) for each in (state, adjoint))
+        if circuit.amplitudes:
+            given = inputs[:, : circuit.amplitudes]
+            norm = given.square().sum(1, keepdim=True).clamp_min(torch.finfo(given.dtype).tiny).sqrt()
+            found = 2 * adjoint.reshape(tokens, -1)[:, : circuit.amplitudes].real
+            unit = given / norm
+            to_inputs[:, : circuit.amplitudes] += (found - (found * unit).sum(1, keepdim=True) * unit) / norm
+    return to_inputs, to_parameters
 
 
 def block_by_block(

@@ -4,11 +4,11 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING, Union
+from typing import TYPE_CHECKING, Any, Union
 
 import numpy as np
 
-from qweft.circuit.description import Circuit
+from qweft.circuit.description import Circuit, Gate
 from qweft.circuit.drawing import angle
 from qweft.errors import QweftError
 
@@ -20,9 +20,13 @@ def heading(circuit: Circuit, about: str = "") -> str:
     """Return comment lines, each with its newline, in the syntax of OpenQASM and OriginIR; `about` is the last."""
     # a comment ends with its line, and names of folders and tokens may contain line breaks
     line = "".join(letter if letter.isprintable() else " " for letter in about)
+    if circuit.amplitudes:
+        raise QweftError("the circuit starts from amplitudes, which text formats lack; take to_pennylane or to_qiskit")
+    outputs = {"Z": "the expectation of Z on q[i]", "probabilities": "the probability of basis state i"}
+    output = outputs.get(str(circuit.measured)) or f"the expectation of number i of {', '.join(circuit.measured)}"
     return (
         f"// A quantum circuit written by qweft{_version()}. Qubits: {circuit.qubits}, gates: {len(circuit.gates)}.\n"
-        "// All qubits start in |0>; the output z_i is the expectation of Z on q[i]. Angles are in radians.\n"
+        f"// All qubits start in |0>; the output z_i is {output}. Angles are in radians.\n"
         "// q[0] is the most significant bit of the number of a basis state.\n" + (f"// {line}\n" if line else "")
     )
 
@@ -83,9 +87,17 @@ def texts_of_gates(circuit: Circuit, inputs: np.ndarray | None, parameters: np.n
     """Return every gate's angle as a decimal, or as a name (c0 or t0) if there is no number."""
     found = []
     for gate in circuit.gates:
-        row = inputs if gate.source == "input" else parameters
-        found.append(angle(gate) if row is None else number(row[gate.index]))
+        row = {"input": inputs, "parameter": parameters, "constant": np.ones(1)}[gate.source]
+        found.append(angle(gate) if row is None else number(gate.scale * row[gate.index]))
     return found
+
+
+def bound(gate: Gate, inputs: Any, parameters: Any) -> Any:
+    """Return the angle of a gate from both rows, of any library; leading axes stay."""
+    if gate.source == "constant":
+        return gate.scale
+    entry = (inputs if gate.source == "input" else parameters)[..., gate.index]
+    return entry if gate.scale == 1 else gate.scale * entry
 
 
 def number(value: float) -> str:

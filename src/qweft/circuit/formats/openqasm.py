@@ -72,7 +72,8 @@ def to_openqasm3(
     if measured:
         lines.append(f"bit[{circuit.qubits}] b;")
     for gate, angle in zip(circuit.gates, texts_of_gates(circuit, *rows), strict=True):
-        lines.append(spelled(GATES[gate.name].openqasm3, gate.wires, angle))
+        kind = GATES[gate.name]
+        lines.append(spelled(kind.openqasm3 or kind.openqasm2, gate.wires, angle))
     if measured:
         lines.append("b = measure q;")
     return heading(circuit, about) + "\n".join(lines) + "\n"

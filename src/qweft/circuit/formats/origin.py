@@ -58,7 +58,7 @@ def program(
     for place, ((name, wires), angle) in enumerate(zip(gates, angles, strict=True)):
         if place in barriers:
             made << core.BARRIER(list(range(qubits)))
-        made << make[name](*wires, float(angle))
+        made << (make[name](*wires, float(angle)) if GATES[name].has_angle else make[name](*wires))
     if measured:
         made << core.measure(list(range(qubits)), list(range(qubits)))
     return made

@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from qweft.circuit.description import Circuit
-from qweft.circuit.formats.common import Gates, Numbers, given_numbers
+from qweft.circuit.formats.common import Gates, Numbers, bound, given_numbers
 from qweft.circuit.gates import GATES
 from qweft.errors import QweftError, require
 
@@ -22,7 +22,7 @@ def to_pennylane(
         circuit: The circuit.
         inputs: (circuit.inputs,), in radians.
         parameters: (circuit.parameters,), in radians.
-        measured: Whether it returns the n expectation values of Z. If not it returns `None`, for use inside a quantum
+        measured: Whether it returns what the circuit measures, as a list. If not it returns `None`, for use inside a quantum
             function with measurements of its own.
 
     Raises:
@@ -42,10 +42,20 @@ def to_pennylane(
                 raise QweftError(
                     f"{name} are of shape {pennylane.math.shape(row)}, and the circuit takes {length} numbers"
                 )
+        wires = range(circuit.qubits)
+        if circuit.amplitudes:
+            given = inputs[..., : circuit.amplitudes]
+            pennylane.AmplitudeEmbedding(given, wires=wires, pad_with=0.0, normalize=True)
         for gate in circuit.gates:
-            row = inputs if gate.source == "input" else parameters
-            make[gate.name](row[..., gate.index], wires=gate.wires)
-        return [pennylane.expval(pennylane.Z(wire)) for wire in range(circuit.qubits)] if measured else None
+            _queue(make[gate.name], gate.name, gate.wires, bound(gate, inputs, parameters))
+        if not measured:
+            return None
+        if circuit.observables is None:
+            return [pennylane.probs(wires=wires)]
+        return [
+            pennylane.expval(pennylane.pauli.string_to_pauli_word(letters, {i: i for i in wires}))
+            for letters in circuit.observables
+        ]
 
     return quantum_function
 
@@ -60,4 +70,8 @@ def apply_gates(qubits: int, gates: Gates, angles: Sequence[Any], barriers: Coll
     for place, ((name, wires), angle) in enumerate(zip(gates, angles, strict=True)):
         if place in barriers:
             pennylane.Barrier(wires=range(qubits))
-        make[name](angle, wires=wires)
+        _queue(make[name], name, wires, angle)
+
+
+def _queue(make: Callable[..., Any], name: str, wires: tuple[int, ...], angle: Any) -> None:
+    GATES[name].called(lambda *rest: make(*rest[: GATES[name].has_angle], wires=wires), wires, angle)

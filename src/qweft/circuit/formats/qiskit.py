@@ -3,10 +3,12 @@
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from qweft.circuit.description import Circuit
 from qweft.circuit.formats.common import Gates, Numbers, given_numbers
 from qweft.circuit.gates import GATES
-from qweft.errors import require
+from qweft.errors import QweftError, require
 
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit
@@ -34,9 +36,15 @@ def to_qiskit(
     of_input = qiskit.circuit.ParameterVector("c", circuit.inputs) if c is None else c.tolist()
     trained = qiskit.circuit.ParameterVector("t", circuit.parameters) if t is None else t.tolist()
     found = qiskit.QuantumCircuit(circuit.qubits)
+    if circuit.amplitudes:
+        if c is None:
+            raise QweftError("the circuit starts from amplitudes, so it needs numbers for its inputs")
+        start = np.zeros(2**circuit.qubits)
+        start[: circuit.amplitudes] = c[: circuit.amplitudes] / np.linalg.norm(c[: circuit.amplitudes])
+        found.initialize(start, found.qubits[::-1])  # Qiskit's first qubit is the least significant bit
     for gate in circuit.gates:
-        angle = (of_input if gate.source == "input" else trained)[gate.index]
-        getattr(found, GATES[gate.name].qiskit)(angle, *gate.wires)
+        row = {"input": of_input, "parameter": trained, "constant": [1.0]}[gate.source]
+        GATES[gate.name].called(getattr(found, GATES[gate.name].qiskit), gate.wires, gate.scale * row[gate.index])
     if measured:
         bits = qiskit.ClassicalRegister(circuit.qubits, "b")
         found.add_register(bits)
@@ -55,5 +63,5 @@ def template(qubits: int, gates: Gates, barriers: Collection[int] = ()) -> "Quan
     for place, (name, wires) in enumerate(gates):
         if place in barriers:
             found.barrier()
-        getattr(found, GATES[name].qiskit)(angles[place], *wires)
+        GATES[name].called(getattr(found, GATES[name].qiskit), wires, angles[place])
     return found
