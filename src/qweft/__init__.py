@@ -14,33 +14,45 @@ from qweft.errors import QweftError
 if TYPE_CHECKING:
     from qweft.adapter import QwthnConfig, QwthnModel, find_bases, hotswap_adapter
     from qweft.api import compare, evaluate, export, train
+    from qweft.circuit.description import Circuit, c, circuit_of, t
+    from qweft.layer import QuantumLayer
     from qweft.method.presets import presets
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Circuit",
+    "QuantumLayer",
     "QweftError",
     "QwthnConfig",
     "QwthnModel",
     "__version__",
+    "c",
+    "circuit_of",
     "compare",
     "evaluate",
     "export",
     "find_bases",
     "hotswap_adapter",
     "presets",
+    "t",
     "train",
 ]
 
 _HOMES = {
+    "Circuit": "qweft.circuit.description",
+    "QuantumLayer": "qweft.layer",
     "QwthnConfig": "qweft.adapter",
     "QwthnModel": "qweft.adapter",
+    "c": "qweft.circuit.description",
+    "circuit_of": "qweft.circuit.description",
     "compare": "qweft.api",
     "evaluate": "qweft.api",
     "export": "qweft.api",
     "find_bases": "qweft.adapter",
     "hotswap_adapter": "qweft.adapter",
     "presets": "qweft.method.presets",
+    "t": "qweft.circuit.description",
     "train": "qweft.api",
 }
 

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from qweft.circuit import Circuit, Gate, crz_ring_ansatz, expectation_values
+from qweft.errors import QweftError
 
 
 @pytest.mark.parametrize(("qubits", "layers"), [(4, 4), (10, 10), (2, 3)])
@@ -59,7 +60,7 @@ def test_dead_parameters_are_those_without_gradient(qubits, layers, reupload):
     ],
 )
 def test_a_gate_that_cannot_be_is_refused(gate):
-    with pytest.raises(ValueError, match="Gate"):
+    with pytest.raises(QweftError, match=gate.name):
         Circuit(2, 1, 1, (gate,))
 
 

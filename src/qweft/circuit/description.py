@@ -1,6 +1,7 @@
 """The circuit as data: the one definition that engines, exports, drawings and counts read."""
 
 import json
+import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -101,16 +102,17 @@ class Circuit:
         return hash((self.qubits, self.inputs, self.parameters, self.gates, self.measured, self.amplitudes))
 
     def __getstate__(self) -> dict[str, object]:  # another process hashes strings differently
-        return {name: value for name, value in self.__dict__.items() if name not in ("_hash", "observables")}
+        return {name: value for name, value in self.__dict__.items() if name not in ("_hash", "observables", "text")}
 
-    def to_json(self) -> str:
-        """Return the circuit as text."""
+    @cached_property
+    def text(self) -> str:
+        """The circuit as JSON, which `from_text` reads."""
         return json.dumps(asdict(self))
 
     @classmethod
     @lru_cache(maxsize=64)
-    def from_json(cls, text: str) -> "Circuit":
-        """Return the circuit of `to_json`."""
+    def from_text(cls, text: str) -> "Circuit":
+        """Return the circuit of a `text`."""
         found = json.loads(text)
         gates = tuple(Gate(**{**gate, "wires": tuple(gate["wires"])}) for gate in found.pop("gates"))
         return cls(**{**found, "gates": gates, "measured": _measured(found["measured"])})
@@ -170,7 +172,7 @@ class Angle:
 
 
 def c(index: int) -> Angle:
-    """Return an input by its number, as an angle; `2 * c(0)` is twice the first input."""
+    """Return an input by its number, as an angle; a factor before it makes a multiple."""
     return Angle("input", index)
 
 
@@ -324,6 +326,43 @@ def unentangled(circuit: Circuit) -> tuple[Circuit, tuple[int, ...]]:
         replace(gate, index=numbers.index(gate.index)) if gate.source == "parameter" else gate for gate in kept
     )
     return replace(circuit, parameters=len(numbers), gates=gates), numbers
+
+
+@lru_cache(maxsize=64)
+def measured_as_z(circuit: Circuit) -> tuple[tuple[Circuit, tuple[int, ...], tuple[int, ...]], ...]:
+    """Return circuits that measure Z on each qubit, with the outputs that they give and the qubits of these.
+
+    H before the end brings X to Z, and RX(pi/2) brings Y. CNOTs bring a product to Z of its last qubit. Observables of
+    one qubit share a circuit where they can.
+    """
+    shared: list[dict[int, tuple[str, list[int]]]] = []  # letter and outputs by qubit
+    products: list[tuple[str, int]] = []
+    for output, letters in enumerate(circuit.observables or ()):
+        wires = [wire for wire, letter in enumerate(letters) if letter != "I"]
+        if len(wires) > 1:
+            products.append((letters, output))
+            continue
+        (wire,) = wires
+        group = next((g for g in shared if g.get(wire, (letters[wire],))[0] == letters[wire]), None)
+        if group is None:
+            shared.append(group := {})
+        group.setdefault(wire, (letters[wire], []))[1].append(output)
+    found: list[tuple[Circuit, tuple[int, ...], tuple[int, ...]]] = []
+    for group in shared:
+        gates = _to_z({wire: letter for wire, (letter, _) in group.items()})
+        places = [(output, wire) for wire, (_, outputs) in group.items() for output in outputs]
+        numbers, wired = zip(*places, strict=True)
+        found.append((replace(circuit, gates=circuit.gates + gates, measured="Z"), numbers, wired))
+    for letters, output in products:
+        *others, last = (wire for wire, letter in enumerate(letters) if letter != "I")
+        gates = _to_z(dict(enumerate(letters))) + tuple(Gate("cnot", (wire, last)) for wire in others)
+        found.append((replace(circuit, gates=circuit.gates + gates, measured="Z"), (output,), (last,)))
+    return tuple(found)
+
+
+def _to_z(letters: dict[int, str]) -> tuple[Gate, ...]:
+    turns = {"X": Gate("h", (0,)), "Y": Gate("rx", (0,), scale=math.pi / 2)}
+    return tuple(replace(turns[letter], wires=(wire,)) for wire, letter in letters.items() if letter in turns)
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """The exact engine: computes a circuit of any form by the fastest available path."""
 
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
@@ -8,9 +9,10 @@ import torch
 from qweft.circuit import compiled, dense, fused, general
 from qweft.circuit.alternating import Alternating, alternating_form
 from qweft.circuit.dense import SegmentExpectation, differentiable_gradients, segment_length, segment_matrices
-from qweft.circuit.description import Circuit
+from qweft.circuit.description import Circuit, measured_as_z
 from qweft.circuit.precision import circuit_dtype, exact_products
 from qweft.circuit.reference import block_by_block
+from qweft.errors import QweftError
 from qweft.internals.torch import followed_backward, in_forward_mode, is_transformed
 
 DENSE_QUBITS = 6
@@ -221,10 +223,10 @@ def expectation_values(circuit: Circuit, inputs: torch.Tensor, parameters: torch
         (..., circuit.outputs), each entry in [-1, 1], float32 or float64 as computed.
 
     Raises:
-        ValueError: If a shape does not fit the circuit.
+        QweftError: If a shape does not fit the circuit.
     """
     if inputs.shape[-1:] != (circuit.inputs,) or parameters.shape != (circuit.parameters,):
-        raise ValueError(
+        raise QweftError(
             f"the circuit takes inputs (..., {circuit.inputs}) and parameters ({circuit.parameters},), "
             f"got {tuple(inputs.shape)} and {tuple(parameters.shape)}"
         )
@@ -272,3 +274,18 @@ def expectations(
         flat = uploaded.reshape(-1, form.qubits)
         return opaque_expectations(flat, rotations.to(dtype), diagonals.to(dtype), form.uploads).reshape(uploaded.shape)
     return run(uploaded, rotations.to(dtype), diagonals.to(dtype), form.uploads)
+
+
+def outputs_by_z(circuit: Circuit, values: Callable[[Circuit], torch.Tensor]) -> torch.Tensor:
+    """Return the outputs of a circuit, (..., outputs), by a function that measures Z on each qubit.
+
+    Raises:
+        QweftError: If the circuit measures probabilities.
+    """
+    if circuit.observables is None:
+        raise QweftError("probabilities of basis states are not measured on devices; measure products of Paulis")
+    columns: dict[int, torch.Tensor] = {}
+    for each, outputs, wires in measured_as_z(circuit):
+        found = values(each)
+        columns |= {output: found[..., wire] for output, wire in zip(outputs, wires, strict=True)}
+    return torch.stack([columns[output] for output in range(circuit.outputs)], -1)

@@ -23,7 +23,7 @@ def values(circuit: Circuit, inputs: torch.Tensor, parameters: torch.Tensor) -> 
     if is_transformed():
         return gate_by_gate(circuit, inputs, parameters)
     if torch.compiler.is_compiling():
-        return _opaque(inputs, parameters, circuit.to_json())
+        return _opaque(inputs, parameters, circuit.text)
     return _Values.apply(circuit, inputs, parameters)
 
 
@@ -72,19 +72,19 @@ class _Values(torch.autograd.Function):
 
 @torch.library.custom_op("qweft::circuit", mutates_args=())
 def _opaque(inputs: torch.Tensor, parameters: torch.Tensor, circuit: str) -> torch.Tensor:
-    return _values_of(Circuit.from_json(circuit), inputs, parameters)
+    return _values_of(Circuit.from_text(circuit), inputs, parameters)
 
 
 @torch.library.custom_op("qweft::circuit_backward", mutates_args=())
 def _opaque_backward(
     gradient: torch.Tensor, inputs: torch.Tensor, parameters: torch.Tensor, circuit: str
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    return _gradients_of(Circuit.from_json(circuit), gradient, inputs, parameters)
+    return _gradients_of(Circuit.from_text(circuit), gradient, inputs, parameters)
 
 
 @_opaque.register_fake
 def _shape(inputs: torch.Tensor, parameters: torch.Tensor, circuit: str) -> torch.Tensor:
-    return inputs.new_empty(inputs.shape[0], Circuit.from_json(circuit).outputs)
+    return inputs.new_empty(inputs.shape[0], Circuit.from_text(circuit).outputs)
 
 
 @_opaque_backward.register_fake
@@ -102,7 +102,7 @@ def _keep(ctx: Any, inputs: tuple[Any, ...], output: torch.Tensor) -> None:
 def _differentiate(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
     inputs, parameters = ctx.saved_tensors
     if followed_backward(gradient):
-        return *_backward(Circuit.from_json(ctx.circuit), gradient, inputs, parameters), None
+        return *_backward(Circuit.from_text(ctx.circuit), gradient, inputs, parameters), None
     return *_opaque_backward(gradient, inputs, parameters, ctx.circuit), None
 
 

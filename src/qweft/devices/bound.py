@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from qweft.circuit import Circuit, Gate
+from qweft.circuit.formats.common import bound
+from qweft.circuit.gates import GATES
 from qweft.errors import QweftError
 
 if TYPE_CHECKING:
@@ -62,12 +64,22 @@ class BoundCircuits:
     @classmethod
     def of(cls, circuit: Circuit, inputs: "torch.Tensor", parameters: "torch.Tensor") -> "BoundCircuits":
         """Bind a circuit to the data of each token."""
+        if circuit.amplitudes:
+            raise QweftError("the circuit starts from amplitudes, which devices do not prepare")
         data = inputs.detach().double().cpu().numpy()
         trained = parameters.detach().double().cpu().numpy()
         angles = np.empty((len(data), len(circuit.gates)))
+        names = []
         for place, gate in enumerate(circuit.gates):
-            angles[:, place] = data[:, gate.index] if gate.source == "input" else trained[gate.index]
-        return cls(circuit.qubits, tuple((gate.name, gate.wires) for gate in circuit.gates), angles)
+            kind = GATES[gate.name]
+            if kind.has_angle:
+                angles[:, place] = bound(gate, data, trained)
+                names.append(gate.name)
+            else:  # S and T as RZ, whose inverse is RZ too; the others are their own
+                angles[:, place] = kind.turns[0][2] if gate.name in ("s", "t") else 0.0
+                names.append("rz" if gate.name in ("s", "t") else gate.name)
+        wires = (gate.wires for gate in circuit.gates)
+        return cls(circuit.qubits, tuple(zip(names, wires, strict=True)), angles)
 
     def __len__(self) -> int:
         return len(self.angles)
@@ -78,7 +90,10 @@ class BoundCircuits:
 
     def template(self) -> Circuit:
         """Return the common circuit, with the angles of all gates, in order, as its inputs."""
-        gates = tuple(Gate(name, wires, "input", place) for place, (name, wires) in enumerate(self.gates))
+        gates = tuple(
+            Gate(name, wires, "input", place) if GATES[name].has_angle else Gate(name, wires)
+            for place, (name, wires) in enumerate(self.gates)
+        )
         return Circuit(self.qubits, len(gates), 0, gates)
 
     def keys(self) -> list[str]:

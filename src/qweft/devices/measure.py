@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from qweft.circuit import Circuit
+from qweft.circuit.engine import outputs_by_z
 from qweft.circuit.gates import GATES
 from qweft.devices.bound import BoundCircuits
 from qweft.devices.device import RemoteDevice, Runner
@@ -36,7 +37,9 @@ class Measurer:
         self.mitigation = mitigation or Mitigation()
 
     def __call__(self, circuit: Circuit, inputs: torch.Tensor, parameters: torch.Tensor) -> torch.Tensor:
-        """Measure z_i for every token; equal circuits are measured once.
+        """Measure the outputs for every token; equal circuits are measured once.
+
+        A product of Paulis is brought to Z of one qubit by gates, which have errors like the others.
 
         Args:
             circuit: The circuit.
@@ -44,16 +47,19 @@ class Measurer:
             parameters: (circuit.parameters,), in radians.
 
         Returns:
-            (..., n), with the dtype and device of `inputs`, without gradients.
+            (..., outputs), with the dtype and device of `inputs`, without gradients.
 
         Raises:
-            QweftError: In forward-mode differentiation or a transform of `torch.func`.
+            QweftError: In forward-mode differentiation or a transform of `torch.func`, or if the circuit starts from
+                amplitudes or measures probabilities.
         """
         if is_transformed():
             raise QweftError(
                 "values that a device measures have no derivative in forward mode or under torch.func; call backward() "
                 "on a loss, which measures shifted circuits"
             )
+        if circuit.measured != "Z":
+            return outputs_by_z(circuit, lambda each: self(each, inputs, parameters))
         values = self.expectations(BoundCircuits.of(circuit, inputs.reshape(-1, circuit.inputs), parameters))
         return torch.from_numpy(values).to(inputs).reshape(*inputs.shape[:-1], circuit.qubits)
 
@@ -64,7 +70,7 @@ class Measurer:
 
 
 def measured(measurer: Measurer, circuit: Circuit, inputs: torch.Tensor, parameters: torch.Tensor) -> torch.Tensor:
-    """Measure z_i for every token, with gradients measured on the same device.
+    """Measure the outputs for every token, with gradients measured on the same device.
 
     The backward pass measures shifted circuits only for tokens with a nonzero incoming gradient. Differentiable once.
 
@@ -75,10 +81,12 @@ def measured(measurer: Measurer, circuit: Circuit, inputs: torch.Tensor, paramet
         parameters: (circuit.parameters,), in radians.
 
     Returns:
-        (..., n), with the dtype and device of `inputs`.
+        (..., outputs), with the dtype and device of `inputs`.
     """
     if is_transformed():
         return measurer(circuit, inputs, parameters)  # which refuses
+    if circuit.measured != "Z":
+        return outputs_by_z(circuit, lambda each: measured(measurer, each, inputs, parameters))
     return _Measured.apply(measurer, circuit, inputs, parameters)
 
 
@@ -92,7 +100,7 @@ def gradient_circuits(circuit: Circuit, tokens: int, inputs: bool = True, parame
 
 def _asked(circuit: Circuit, inputs: bool, parameters: bool) -> list[int]:
     """Return the indices of the gates whose angle needs a gradient."""
-    wanted = {"input": inputs, "parameter": parameters}
+    wanted = {"input": inputs, "parameter": parameters, "constant": False}
     return [place for place, gate in enumerate(circuit.gates) if wanted[gate.source]]
 
 
@@ -140,9 +148,9 @@ class _Measured(torch.autograd.Function):
             for place, of_gate in zip(places, found, strict=True):
                 gate = circuit.gates[place]
                 if gate.source == "input":
-                    to_inputs[rows, gate.index] += of_gate
+                    to_inputs[rows, gate.index] += gate.scale * of_gate
                 else:
-                    to_parameters[gate.index] += of_gate.sum()
+                    to_parameters[gate.index] += gate.scale * of_gate.sum()
         return (
             None,
             None,

@@ -22,8 +22,8 @@ def to_pennylane(
         circuit: The circuit.
         inputs: (circuit.inputs,), in radians.
         parameters: (circuit.parameters,), in radians.
-        measured: Whether it returns what the circuit measures, as a list. If not it returns `None`, for use inside a quantum
-            function with measurements of its own.
+        measured: Whether it returns what the circuit measures, as a list. If not it returns `None`, for use inside a
+            quantum function with measurements of its own.
 
     Raises:
         QweftError: If PennyLane is not installed, or numbers do not fit the circuit or are not finite. The function

@@ -7,10 +7,12 @@ import torch
 from torch.utils.checkpoint import checkpoint
 
 from qweft.circuit import Circuit
+from qweft.circuit.engine import outputs_by_z
 from qweft.circuit.precision import circuit_dtype, exact_products
 from qweft.devices.device import RefusedError
 from qweft.devices.noise.model import MOST_QUBITS, Channel, NoiseModel
 from qweft.devices.noise.native import NativeGate, Turn, native_gates
+from qweft.errors import QweftError
 
 NUMBERS_AT_A_TIME = 2**17
 """State entries per block: 1 MiB in float64, so that a block stays in cache."""
@@ -171,13 +173,24 @@ def read_probabilities(qubits: int, model: NoiseModel) -> Read:
 def noisy_expectations(
     circuit: Circuit, inputs: torch.Tensor, parameters: torch.Tensor, model: NoiseModel
 ) -> torch.Tensor:
-    """Compute `expectation_values` under the noise model, including readout errors, without shots."""
+    """Compute `expectation_values` under the noise model, including readout errors, without shots.
+
+    A product of Paulis is brought to Z of one qubit by gates, which have errors like the others.
+
+    Raises:
+        QweftError: If the circuit starts from amplitudes.
+    """
+    if circuit.amplitudes:
+        raise QweftError("the circuit starts from amplitudes, which the noise model does not prepare")
+    if circuit.measured not in ("Z", "probabilities"):
+        return outputs_by_z(circuit, lambda each: noisy_expectations(each, inputs, parameters, model))
     with exact_products(inputs.device):
         dtype = circuit_dtype(inputs, parameters)
         data = inputs.to(dtype).reshape(-1, circuit.inputs).t().unbind()
         trained = parameters.to(dtype).unbind()
-        angles = [data[gate.index] if gate.source == "input" else trained[gate.index] for gate in circuit.gates]
+        entries = {"input": data, "parameter": trained, "constant": (parameters.new_ones((), dtype=dtype),)}
+        angles = [gate.scale * entries[gate.source][gate.index] for gate in circuit.gates]
         gates = native_gates(tuple((gate.name, gate.wires) for gate in circuit.gates))
-        read = read_expectations(circuit.qubits, model)
-        values = simulate(circuit.qubits, gates, angles, inputs[..., 0].numel(), model, read)
-        return values.t().reshape(*inputs.shape[:-1], circuit.qubits)
+        read = (read_expectations if circuit.measured == "Z" else read_probabilities)(circuit.qubits, model)
+        values = simulate(circuit.qubits, gates, angles, inputs.shape[:-1].numel(), model, read)
+        return values.t().reshape(*inputs.shape[:-1], circuit.outputs)
