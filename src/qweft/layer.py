@@ -8,15 +8,12 @@ from torch import nn
 
 from qweft.circuit import engine, general
 from qweft.circuit.alternating import alternating_form
-from qweft.circuit.description import Circuit, crz_ring_ansatz, hardware_efficient_ansatz
+from qweft.circuit.description import Circuit
 from qweft.circuit.precision import circuit_dtype, exact_products
 from qweft.errors import QweftError
 
 if TYPE_CHECKING:
     from qweft.devices.noise import NoiseModel
-
-ANSATZES = {"recorded": crz_ring_ansatz, "hardware-efficient": hardware_efficient_ansatz}
-"""Circuits by name; each takes the numbers of qubits and layers."""
 
 
 class QuantumLayer(nn.Module):

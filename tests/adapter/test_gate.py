@@ -19,7 +19,8 @@ MAPS = {"compress": "subspace", "expand": "subspace"}
 
 def core_of(function="quantum", r=4, layers=2, reupload=True, qubits=None):
     torch.manual_seed(5)
-    core = make_core(f"{function}_gated", r, layers, reupload, qubits=qubits or r)
+    config = QwthnConfig(core=f"{function}_gated", r=r, circuit_layers=layers, reupload=reupload, qubits=qubits)
+    core = make_core(config.resolved())
     core.reset("recorded")
     core.randomise()
     return core.double()

@@ -20,7 +20,10 @@ FORMS = ("", "_linear", "_weighted", "_gated")
 
 def function_and_tensors(name, r, layers, reupload=True, start="recorded", seed=0, **more):
     """A function with its tensors at the start, in float64."""
-    function = make_function(name, r, layers, reupload, **more)
+    core = f"{name}_linear"
+    function = make_function(
+        name, QwthnConfig(core=core, r=r, circuit_layers=layers, reupload=reupload, **more).resolved()
+    )
     function.make_ready()
     torch.manual_seed(seed)
     angles = torch.empty(function.ansatz.parameters).uniform_(-3, 3).double()
@@ -195,7 +198,8 @@ def test_gradients_to_c_and_to_all_that_is_trained(name):
 @pytest.mark.parametrize("layers", [1, 2, 10])
 def test_sizes_are_the_nearest_to_the_circuits(r, layers):
     angles = crz_ring_ansatz(r, layers).parameters
-    mlp, fourier = make_function("mlp", r, layers, True), make_function("fourier", r, layers, True)
+    at = QwthnConfig(r=r, circuit_layers=layers).resolved()
+    mlp, fourier = make_function("mlp", at), make_function("fourier", at)
     linear = r * r + r
     sizes = {depth: abs(depth * linear - angles) for depth in range(2, 4 * layers + 3)}
     assert sizes[mlp.depth] == min(sizes.values())

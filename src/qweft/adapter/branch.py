@@ -93,7 +93,7 @@ class Branch(NamedTuple):
 def make_branch(config: QwthnConfig, into: int, r: int, out: int) -> Branch:
     """Return the branch into -> r -> out, before initialisation."""
     at = config.resolved(r)
-    core = make_core(at.core, r, at.circuit_layers, at.reupload, at.fourier_terms, qubits=at.qubits)
+    core = make_core(at)
     compress, expand = COMPRESS[at.compress], EXPAND[at.expand]
     branch = Branch(compress.on_layer(at, into, out), core, expand.on_layer(at, into, out))
     branch.set_limit(config.factor_limit)

@@ -72,6 +72,9 @@ class QwthnConfig(QwthnFields, PeftConfig):
         share: Fraction of a layer's outputs that "sparse" writes to, above 0 and at most 1.
         bond_dimension: Bond dimension of the matrix product operators.
         modes: Factors of a size that replace the default ones: {"576": [6, 6, 4, 4]}.
+        circuit: "recorded": that of the method's public record; "hardware-efficient": RY, RZ and a ring of CNOTs, a
+            choice of Qweft's; or the text of a program in OpenQASM 3 with `qubits` inputs c0, c1, ... and as many
+            outputs, whose other names are trained. `preset` also takes the name of a file that ends in .qasm.
         circuit_layers: Number of circuit layers L. `None` means the number of qubits.
         reupload: Whether the circuit uploads its input before every layer, or once.
         fourier_terms: Number of products that each output of the Fourier control sums; (2 U + 1)^(qubits - 1) represent

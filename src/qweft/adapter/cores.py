@@ -17,6 +17,7 @@ from qweft.adapter.functions.base import ANGLE_BOUND
 from qweft.circuit import Circuit
 from qweft.circuit.precision import exact_products
 from qweft.method.names import Part, form_of, function_of
+from qweft.method.resolved import ResolvedConfig
 
 Measure = Callable[[Circuit, torch.Tensor, torch.Tensor], torch.Tensor]
 SMALLEST = 1e-24
@@ -310,12 +311,12 @@ def core_class(name: str) -> type[Core]:
     return FORM_CLASSES[form_of(name)]
 
 
-def make_core(name: str, r: int, layers: int, reupload: bool, fourier_terms: int | None = None, *, qubits: int) -> Core:
-    """Return the core of this name; its function reads the first `qubits` entries of c."""
-    function = function_of(name)
+def make_core(at: ResolvedConfig) -> Core:
+    """Return the core of a layer; its function reads the first `qubits` entries of c."""
+    function = function_of(at.core)
     if function is None:
-        return LinearCore(r) if name == "linear" else IdentityCore()
-    return FORM_CLASSES[form_of(name)](r, make_function(function, qubits, layers, reupload, fourier_terms))
+        return LinearCore(at.r) if at.core == "linear" else IdentityCore()
+    return FORM_CLASSES[form_of(at.core)](at.r, make_function(function, at))
 
 
 def count_matrices(name: str, r: int, qubits: int) -> int:

@@ -57,7 +57,7 @@ def function_on(config: QwthnFields, r: int) -> Function:
     at = config.resolved(r)
     name = function_of(at.core)
     assert name is not None
-    return make_function(name, at.qubits, at.circuit_layers, at.reupload, at.fourier_terms)
+    return make_function(name, at)
 
 
 def largest_share(model: Any, numbers: int, config: Config) -> Config:

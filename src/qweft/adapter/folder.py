@@ -30,6 +30,7 @@ STRUCTURE = (
     "basis_bits",
     "bond_dimension",
     "modes",
+    "circuit",
     "circuit_layers",
     "reupload",
     "fourier_terms",

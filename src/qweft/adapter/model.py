@@ -25,7 +25,6 @@ from qweft.adapter.layer import QwthnLinear
 from qweft.adapter.loading import check_announced, reads_a_file, untouched_on_error
 from qweft.adapter.merging import check_mergeable, other_places
 from qweft.adapter.strict_loading import DELTA, check_tensors, has_copy, trained_biases
-from qweft.circuit import crz_ring_ansatz
 from qweft.errors import QweftError
 from qweft.internals.keys import COMPILED, SHARDED
 from qweft.method.checks import check_order
@@ -284,11 +283,11 @@ def _warn_of_dead_angles(config: Any) -> None:
     function = function_of(config.core)
     if function is not None and function not in TWINS:
         at = config.resolved()
-        dead = crz_ring_ansatz(at.qubits, at.circuit_layers, at.reupload).dead_parameters()
+        dead = at.ansatz.dead_parameters()
         if dead:
             warnings.warn(
-                f"with reupload=False the last ring of CRZ gates stands before the measurement: angles {dead[0]} to "
-                f"{dead[-1]} of each circuit have no gradient and stay as they start",
+                f"the last diagonal gates of the circuit stand before the measurement: angles {dead[0]} to {dead[-1]} "
+                "of each circuit have no gradient and stay as they start",
                 stacklevel=2,
             )
 

@@ -17,6 +17,7 @@ from qweft.adapter.maps import LinearMap
 from qweft.files import write_bytes
 from qweft.internals.peft import replace_saving
 from qweft.method.names import TWINS, formula, function_of, has_circuit
+from qweft.method.resolved import RECORDED
 from qweft.text import escaped
 
 HEADING = "## QWTHN adapter"
@@ -46,6 +47,8 @@ def method_section(config: QwthnConfig, shapes: dict[str, tuple[int, ...]]) -> s
         circuit = (
             f" q is the exact expectation of Z on each of {at.qubits} qubits of a simulated circuit of "
             f"{at.circuit_layers} layers, its input uploaded {upload}."
+            if config.circuit == RECORDED
+            else f" q is what a simulated circuit of {at.ansatz.qubits} qubits measures, exactly."
         )
     parts = ", ".join(f"{name} {count:,}" for name, count in counts.items() if count)
     compress, expand = COMPRESS[config.compress], EXPAND[config.expand]

@@ -12,6 +12,8 @@ from qweft.circuit.gates import GATES
 from qweft.errors import QweftError
 from qweft.text import many
 
+Source = Literal["input", "parameter", "constant"]
+
 
 @dataclass(frozen=True)
 class Gate:
@@ -28,7 +30,7 @@ class Gate:
 
     name: str
     wires: tuple[int, ...]
-    source: Literal["input", "parameter", "constant"] = "constant"
+    source: Source = "constant"
     index: int = 0
     scale: float = 1.0
 
@@ -87,6 +89,11 @@ class Circuit:
         if isinstance(self.measured, str) or not self.measured:
             raise QweftError(f"measured is {self.measured!r}, not 'Z', 'probabilities' or products: ('Z0', 'X1 Y2')")
         return tuple(_letters(product, self.qubits) for product in self.measured)
+
+    @property
+    def uploads(self) -> int:
+        """The most gates that one input is the angle of, at least 1."""
+        return max([1, *Counter(gate.index for gate in self.gates if gate.source == "input").values()])
 
     @property
     def outputs(self) -> int:

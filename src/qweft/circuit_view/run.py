@@ -124,7 +124,7 @@ def _saved_circuit(folder: Path, layer: str, key: str) -> SavedCircuit:
     ranks = config.rank_pattern
     at = config.resolved(ranks.get(get_pattern_key(list(ranks), layer), config.r))
     name = function_of(at.core) or ""
-    circuit = make_function(name, at.qubits, at.circuit_layers, at.reupload).circuit
+    circuit = make_function(name, at).circuit
     assert circuit is not None  # has_circuit
     with safe_open(find_weights(folder), framework="pt") as file:
         saved = file.get_slice(key)

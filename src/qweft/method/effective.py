@@ -19,7 +19,7 @@ OF_MAPS = {
     "basis_bits": ("basis", "subspace", "sparse"),
 }
 """Fields that only some maps read, with the names of these maps."""
-OF_FUNCTIONS = ("circuit_layers", "reupload", "qubits")
+OF_FUNCTIONS = ("circuit", "circuit_layers", "reupload", "qubits")
 """Fields that only cores with a function read."""
 MAY_BE_UNREAD = (*OF_MAPS, *OF_FUNCTIONS, *FIELDS)
 """Fields that some adapters of this package do not read."""

@@ -8,7 +8,7 @@ from qweft.errors import QweftError
 from qweft.method.checks import check_expression, check_number, check_shared, check_whole, closest
 from qweft.method.names import COMPRESS, CORES, EXPAND, FUNCTIONS, form_of, function_of, has_circuit
 from qweft.method.presets import learning_rate_hint
-from qweft.method.resolved import ResolvedConfig, resolve
+from qweft.method.resolved import ANSATZES, RECORDED, ResolvedConfig, resolve
 from qweft.text import shown
 
 Basis = Literal["gradient", "weight", "random"]
@@ -53,6 +53,10 @@ class QwthnFields:
     bond_dimension: int = field(default=8, metadata={"help": "Bond dimension of the matrix product operators."})
     modes: dict[str, list[int]] | None = field(
         default=None, metadata={"help": "Factors of sizes: {'576': [6, 6, 4, 4]}."}
+    )
+    circuit: str = field(
+        default=RECORDED,
+        metadata={"help": "The circuit: recorded, hardware-efficient, or a file in OpenQASM 3 (.qasm)."},
     )
     circuit_layers: int | None = field(default=None, metadata={"help": "Layers of the circuit; None means its qubits."})
     reupload: bool = field(default=True, metadata={"help": "Upload the input before every layer, or once."})
@@ -113,6 +117,26 @@ class QwthnFields:
     def has_fixed_map(self) -> bool:
         """Whether C or E has untrained directions or outputs that are found before training."""
         return COMPRESS[self.compress] != "whole" or EXPAND[self.expand] != "whole"
+
+
+def _check_circuit(config: QwthnFields) -> None:
+    if not isinstance(config.circuit, str):
+        raise QweftError(f"circuit must be a name or a file, got {shown(config.circuit)}")
+    if config.circuit == RECORDED:
+        return
+    if function_of(config.core) is None:
+        raise QweftError(f"circuit does nothing with core {config.core!r}, which has none; leave it out")
+    if config.circuit not in ANSATZES and "OPENQASM" not in config.circuit:
+        raise QweftError(
+            f"circuit must be one of {', '.join(ANSATZES)}, or a program in OpenQASM 3, got {shown(config.circuit)}"
+        )
+    if not config.reupload:
+        raise QweftError("reupload false is of the recorded circuit alone; leave it out")
+    if config.circuit not in ANSATZES:
+        if config.circuit_layers is not None:
+            raise QweftError("circuit_layers does nothing with a circuit of a file; leave it out")
+        if config.resolved(max([config.r, *(config.rank_pattern or {}).values()])).ansatz.qubits > MOST_QUBITS:
+            raise QweftError(f"the circuit has more than {MOST_QUBITS} qubits; take fewer")
 
 
 def _check_types(config: QwthnFields) -> None:
@@ -214,6 +238,7 @@ def _check_together(config: QwthnFields) -> None:
             f"{'' if has_circuit(config.core) else ', which core ' + config.core + ' would stand in for'}; "
             f"use r, or qubits, of at most {MOST_QUBITS} with core {config.core!r}, or core 'linear'"
         )
+    _check_circuit(config)
     _check_basis(config)
     for size, modes in (config.modes or {}).items():
         if not str(size).isdecimal() or not isinstance(modes, list) or not all(type(mode) is int for mode in modes):

@@ -1,6 +1,7 @@
 """The presets: named configurations of the method."""
 
 from collections.abc import Collection, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from qweft.errors import QweftError
@@ -35,6 +36,16 @@ PRESETS: dict[str, Preset] = {
         {"compress": "mpo", "core": "quantum_linear", "expand": "mpo", **SIZES},
         "tensor networks around a circuit added to a linear map (v2 of the paper): h = Q q(c) + K c",
         {"recorded": 7e-4, "small": 1e-2, "scaled": 1e-2},
+    ),
+    "qtha_cnot": Preset(
+        {"compress": "mpo", "core": "quantum_linear", "expand": "mpo", "circuit": "hardware-efficient", **SIZES},
+        "qtha with a circuit of RY, RZ and CNOT gates in place of the recorded one; Qweft's own choice",
+        {"recorded": 7e-4, "small": 1e-2, "scaled": 1e-2},
+    ),
+    "qwthn_cnot": Preset(
+        {"compress": "mpo", "core": "quantum_weighted", "expand": "mpo", "circuit": "hardware-efficient", **SIZES},
+        "qwthn with a circuit of RY, RZ and CNOT gates in place of the recorded one; Qweft's own choice",
+        {"recorded": 2e-3, "small": 3e-2, "scaled": 1e-2},
     ),
     "qwthn": Preset(
         {"compress": "mpo", "core": "quantum_weighted", "expand": "mpo", **SIZES},
@@ -110,7 +121,18 @@ def presets() -> dict[str, str]:
 def stated(specification: Mapping[str, Any]) -> dict[str, Any]:
     """Return a specification with the fields of its preset, as records hold it: a preset may change."""
     preset = PRESETS.get(str(specification.get("preset")))
-    return {**specification, **(preset.fields if preset else {}), **specification}
+    return _with_circuit({**specification, **(preset.fields if preset else {}), **specification})
+
+
+def _with_circuit(fields: dict[str, Any]) -> dict[str, Any]:
+    """Return fields with the text of a circuit in place of the name of its file."""
+    circuit = fields.get("circuit")
+    if not isinstance(circuit, str) or not circuit.endswith(".qasm"):
+        return fields
+    try:
+        return {**fields, "circuit": Path(circuit).read_text(encoding="utf-8")}
+    except (OSError, UnicodeDecodeError) as error:
+        raise QweftError(f"circuit {circuit!r} cannot be read: {error}") from error
 
 
 def with_preset(name: str, changes: Mapping[str, Any], known: Collection[str]) -> dict[str, Any]:
@@ -122,4 +144,4 @@ def with_preset(name: str, changes: Mapping[str, Any], known: Collection[str]) -
             instead = instead_of(key)
             way = f": {instead}" if instead else f"{closest(key, known)}; fields: {', '.join(known)}"
             raise QweftError(f"QwthnConfig has no field {key!r}{way}")
-    return {**PRESETS[name].fields, **changes}
+    return _with_circuit({**PRESETS[name].fields, **changes})

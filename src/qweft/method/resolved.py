@@ -2,14 +2,40 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from qweft.errors import QweftError
 
 if TYPE_CHECKING:
+    from qweft.circuit.description import Circuit
     from qweft.tensornet import Modes
 
 DEFAULT_BASIS = "gradient"
+
+
+RECORDED, HARDWARE_EFFICIENT = "recorded", "hardware-efficient"
+ANSATZES = (RECORDED, HARDWARE_EFFICIENT)
+"""Circuits by name; any other value is a text in OpenQASM 3."""
+
+
+@lru_cache(maxsize=64)
+def ansatz_of(circuit: str, qubits: int, layers: int, reupload: bool) -> "Circuit":
+    """Return the circuit of this name or text, with as many inputs and outputs as `qubits`."""
+    from qweft.circuit import crz_ring_ansatz, hardware_efficient_ansatz
+    from qweft.circuit.formats import from_openqasm3
+
+    if circuit == RECORDED:
+        return crz_ring_ansatz(qubits, layers, reupload)
+    if circuit == HARDWARE_EFFICIENT:
+        return hardware_efficient_ansatz(qubits, layers)
+    found = from_openqasm3(circuit)
+    if (found.inputs, found.outputs) != (qubits, qubits):
+        raise QweftError(
+            f"the circuit has {found.inputs} inputs (c0, c1, ...) and {found.outputs} outputs, and this adapter's "
+            f"takes {qubits} of each; set r or qubits, or change the circuit"
+        )
+    return found
 
 
 def default_alpha(r: int) -> int:
@@ -29,6 +55,7 @@ class ResolvedConfig:
     basis: str
     basis_bits: int
     qubits: int
+    circuit: str
     circuit_layers: int
     reupload: bool
     fourier_terms: int | None
@@ -41,6 +68,15 @@ class ResolvedConfig:
     def scaling(self) -> float:
         """The factor of the branch, s = alpha / r."""
         return self.alpha / self.r
+
+    @property
+    def ansatz(self) -> "Circuit":
+        """The circuit, R^n -> R^n for n = `qubits`.
+
+        Raises:
+            QweftError: If a circuit in OpenQASM 3 is not one of n inputs and n outputs.
+        """
+        return ansatz_of(self.circuit, self.qubits, self.circuit_layers, self.reupload)
 
     def modes_of(self, size: int) -> "Modes":
         """Return the factors of a size: the config's own, the recorded ones, or those by rule."""
@@ -75,6 +111,7 @@ def resolve(fields: Mapping[str, Any], r: int | None = None, alpha: float | None
         basis=fields["basis"] or DEFAULT_BASIS,
         basis_bits=fields["basis_bits"],
         qubits=qubits,
+        circuit=fields["circuit"],
         circuit_layers=fields["circuit_layers"] or qubits,
         reupload=fields["reupload"],
         fourier_terms=fields["fourier_terms"],

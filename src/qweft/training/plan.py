@@ -13,7 +13,6 @@ from qweft.adapter.config import QwthnConfig
 from qweft.adapter.counting import count_parameters, function_on, function_parameters
 from qweft.adapter.fixed_maps import COMPRESS, EXPAND
 from qweft.adapter.layer import QwthnLinear
-from qweft.circuit import crz_ring_ansatz
 from qweft.data.load import load_data
 from qweft.devices.on_chips import ChipTraining, on_chips
 from qweft.evaluation.checks import check_evaluation
@@ -173,9 +172,9 @@ def _with_qwthn(plain: Plan, config: QwthnConfig, shapes: list[tuple[int, int, i
     ]
     twin, name = None, function_of(config.core)
     if name is not None:
-        circuit = crz_ring_ansatz(at.qubits, at.circuit_layers, at.reupload)
+        circuit = at.ansatz
         if name not in TWINS and (dead := circuit.dead_parameters()):
-            warnings.append(f"reupload is false: the last ring's {len(dead)} angles of each circuit have no gradient")
+            warnings.append(f"{len(dead)} angles of each circuit, of its last diagonal gates, have no gradient")
         if name in TWINS:
             twin = {"name": name, "trained": function_parameters(config, config.r), "angles": circuit.parameters}
     saving = 1 - plain.trainable / lora

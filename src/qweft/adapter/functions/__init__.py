@@ -8,8 +8,8 @@ from qweft.adapter.functions.base import Function
 from qweft.adapter.functions.circuits import CircuitFunction, FrozenCircuit, ProductCircuit
 from qweft.adapter.functions.fourier import FourierSeries
 from qweft.adapter.functions.mlp import Bias, Perceptron
-from qweft.circuit import crz_ring_ansatz
 from qweft.method import names
+from qweft.method.resolved import ResolvedConfig
 
 __all__ = ["FUNCTIONS", "Function", "make_function"]
 
@@ -19,8 +19,7 @@ FUNCTIONS: dict[str, type[Function]] = {
 """The circuit and its controls, which show what the circuit contributes, by the name in that of a core."""
 
 
-def make_function(name: str, r: int, layers: int, reupload: bool, fourier_terms: int | None = None) -> Function:
-    """Return the function of this name."""
-    given = {"fourier_terms": fourier_terms}
-    read = {field: given[field] for field in names.FUNCTIONS[name].fields}
-    return FUNCTIONS[name](crz_ring_ansatz(r, layers, reupload), layers if reupload else 1, **read)
+def make_function(name: str, at: ResolvedConfig) -> Function:
+    """Return the function of this name on a layer."""
+    read = {field: getattr(at, field) for field in names.FUNCTIONS[name].fields}
+    return FUNCTIONS[name](at.ansatz, **read)

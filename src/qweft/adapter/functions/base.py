@@ -21,8 +21,7 @@ class Function:
     the angles that the circuit would have drawn, so the rest of an adapter starts the same for each of them.
 
     Args:
-        ansatz: The circuit of the method, on r qubits.
-        uploads: Number U of times that the circuit uploads its input.
+        ansatz: The circuit of the method, r inputs to r outputs.
     """
 
     name: ClassVar[str]
@@ -43,11 +42,11 @@ class Function:
     circuit: Circuit | None = None
     """The circuit that is run, or `None`."""
 
-    def __init__(self, ansatz: Circuit, uploads: int) -> None:
+    def __init__(self, ansatz: Circuit) -> None:
         self.fixed = {}
         self.ansatz = ansatz
-        self.r = ansatz.qubits
-        self.uploads = uploads
+        self.r = ansatz.inputs
+        self.uploads = ansatz.uploads
 
     @property
     def input_scale(self) -> float:
@@ -78,11 +77,14 @@ class Function:
         raise NotImplementedError
 
     def phases(self, angles: torch.Tensor) -> torch.Tensor:
-        """Return (r,): the sum of the trained RY angles on each qubit. Without CRZ gates q_i = cos(U c_i + phase_i)."""
+        """Return (r,): the sum of the trained RY angles on the first r qubits.
+
+        Without CRZ gates the recorded circuit is q_i = cos(U c_i + phase_i).
+        """
         found = angles.new_zeros(self.r)
         for gate in self.ansatz.gates:
-            if len(gate.wires) == 1 and gate.source == "parameter":
-                found[gate.wires[0]] += angles[gate.index]
+            if gate.name == "ry" and gate.source == "parameter" and gate.wires[0] < self.r:
+                found[gate.wires[0]] += gate.scale * angles[gate.index]
         return found
 
     @staticmethod

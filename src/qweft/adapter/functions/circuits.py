@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 
 from qweft.adapter.functions.base import Function
-from qweft.circuit import Circuit, unentangled
+from qweft.circuit import Circuit, general, unentangled
 from qweft.circuit.alternating import Alternating, alternating_form
 from qweft.circuit.engine import expectations
 
@@ -23,29 +23,33 @@ class CircuitFunction(Function):
     words = "the circuit of the method"
     circuit: Circuit
 
-    def __init__(self, ansatz: Circuit, uploads: int) -> None:
-        super().__init__(ansatz, uploads)
+    def __init__(self, ansatz: Circuit) -> None:
+        super().__init__(ansatz)
         self.circuit = ansatz
         self.trained = {"angles": (ansatz.parameters,)}
 
     def make_ready(self) -> None:
-        """Derive the form that the engines run, with its tables of 2^r phases."""
-        form = alternating_form(self.circuit)
-        assert form is not None  # every ansatz of this package has that form
-        self.alternating: Alternating = form
+        """Derive what the engines run: the alternating form with its tables of 2^r phases, or the circuit's text."""
+        self.alternating: Alternating | None = alternating_form(self.circuit)
+        _ = self.circuit.text
 
     def start(self, angles: torch.Tensor, start: str) -> dict[str, torch.Tensor]:
         """Return the angles themselves."""
         return {"angles": angles}
 
     def prepare(self, tensors: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
-        """Return rotations and diagonals, as `Alternating.angles` does, in float32 or better."""
+        """Return rotations and diagonals, as `Alternating.angles` does, or the angles, in float32 or better."""
         (angles,) = tensors
-        return self.alternating.angles(angles if angles.dtype == torch.float64 else angles.float())
+        angles = angles if angles.dtype == torch.float64 else angles.float()
+        return (angles,) if self.alternating is None else self.alternating.angles(angles)
 
     def values(self, c: torch.Tensor, *prepared: torch.Tensor) -> torch.Tensor:
         """Return q(c), (..., r)."""
-        return expectations(self.alternating, c, *prepared).to(c.dtype)
+        if self.alternating is not None:
+            return expectations(self.alternating, c, *prepared).to(c.dtype)
+        (angles,) = prepared
+        flat = c.to(angles.dtype).reshape(c.shape[:-1].numel(), self.r)
+        return general.values(self.circuit, flat, angles).reshape(c.shape).to(c.dtype)
 
 
 class FrozenCircuit(CircuitFunction):
@@ -61,8 +65,8 @@ class FrozenCircuit(CircuitFunction):
     claim = "Training its angles helps"
     fixed_tensors = ("angles",)
 
-    def __init__(self, ansatz: Circuit, uploads: int) -> None:
-        super().__init__(ansatz, uploads)
+    def __init__(self, ansatz: Circuit) -> None:
+        super().__init__(ansatz)
         self.trained, self.fixed = {}, self.trained
 
 
@@ -78,8 +82,8 @@ class ProductCircuit(CircuitFunction):
     report = "the same circuit without its CRZ gates, so without entanglement"
     claim = "Entanglement helps"
 
-    def __init__(self, ansatz: Circuit, uploads: int) -> None:
-        super().__init__(ansatz, uploads)
+    def __init__(self, ansatz: Circuit) -> None:
+        super().__init__(ansatz)
         self.circuit, self._kept = unentangled(ansatz)
         self.trained = {"angles": (self.circuit.parameters,)}
 

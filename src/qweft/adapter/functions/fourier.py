@@ -33,9 +33,9 @@ class FourierSeries(Function):
         "of the same frequencies"
     )
 
-    def __init__(self, ansatz: Circuit, uploads: int, fourier_terms: int | None = None) -> None:
-        super().__init__(ansatz, uploads)
-        basis = 2 * uploads + 1
+    def __init__(self, ansatz: Circuit, fourier_terms: int | None = None) -> None:
+        super().__init__(ansatz)
+        basis = 2 * self.uploads + 1
         self.terms = fourier_terms or max(1, round(ansatz.parameters / (self.r**2 * basis)))
         self.trained = {"fourier_coefficients": (self.terms, self.r, self.r, basis)}
 

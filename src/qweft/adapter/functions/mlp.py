@@ -27,8 +27,8 @@ class Perceptron(Function):
     report = "a small neural network (linear maps with SiLU between them), as near to the circuit in size as it can be"
     words = "a perceptron of two or more linear layers with SiLU between them"
 
-    def __init__(self, ansatz: Circuit, uploads: int) -> None:
-        super().__init__(ansatz, uploads)
+    def __init__(self, ansatz: Circuit) -> None:
+        super().__init__(ansatz)
         r = self.r
         self.depth = max(2, round(ansatz.parameters / (r * r + r)))
         self.trained = {"mlp_weights": (self.depth, r, r), "mlp_biases": (self.depth, r)}
@@ -67,8 +67,8 @@ class Bias(Function):
     called = "{} (a constant in place of its circuit)"
     report = "trained numbers that are the same for every token: what is left of a circuit that ignores its input"
 
-    def __init__(self, ansatz: Circuit, uploads: int) -> None:
-        super().__init__(ansatz, uploads)
+    def __init__(self, ansatz: Circuit) -> None:
+        super().__init__(ansatz)
         self.trained = {"constant": (self.r,)}
 
     def start(self, angles: torch.Tensor, start: str) -> dict[str, torch.Tensor]:

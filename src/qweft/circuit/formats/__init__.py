@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from qweft.circuit.formats.common import Format
-    from qweft.circuit.formats.openqasm import to_openqasm2, to_openqasm3
+    from qweft.circuit.formats.openqasm import from_openqasm3, to_openqasm2, to_openqasm3
     from qweft.circuit.formats.origin import to_originir
     from qweft.circuit.formats.pennylane import to_pennylane
     from qweft.circuit.formats.qiskit import to_qiskit
@@ -24,6 +24,7 @@ TEXTS = {
 """Text formats: name on the command line to module and its `Format`. A new format is a module and an entry here."""
 
 _FUNCTIONS = {
+    "from_openqasm3": "openqasm.from_openqasm3",
     "to_openqasm2": "openqasm.to_openqasm2",
     "to_openqasm3": "openqasm.to_openqasm3",
     "to_originir": "origin.to_originir",
@@ -31,7 +32,16 @@ _FUNCTIONS = {
     "to_qiskit": "qiskit.to_qiskit",
 }
 
-__all__ = ["FORMATS", "names", "to_openqasm2", "to_openqasm3", "to_originir", "to_pennylane", "to_qiskit"]
+__all__ = [
+    "FORMATS",
+    "from_openqasm3",
+    "names",
+    "to_openqasm2",
+    "to_openqasm3",
+    "to_originir",
+    "to_pennylane",
+    "to_qiskit",
+]
 
 
 def names() -> tuple[str, ...]:

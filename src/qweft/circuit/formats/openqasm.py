@@ -1,8 +1,14 @@
 """OpenQASM 2, which most tools read, and OpenQASM 3, which can leave angles open."""
 
-from qweft.circuit.description import Circuit
+import ast
+import math
+import re
+
+from qweft.circuit.description import Circuit, Gate, Source
 from qweft.circuit.formats.common import Format, Numbers, given_numbers, heading, numbers_of_gates, texts_of_gates
 from qweft.circuit.gates import GATES, spelled
+from qweft.errors import QweftError
+from qweft.text import shown
 
 
 def to_openqasm2(
@@ -77,6 +83,138 @@ def to_openqasm3(
     if measured:
         lines.append("b = measure q;")
     return heading(circuit, about) + "\n".join(lines) + "\n"
+
+
+ALIASES: dict[str, tuple[tuple[str, float | None], ...]] = {
+    "cx": (("cnot", None),),
+    "id": (),
+    "p": (("rz", None),),
+    "y": (("rz", math.pi), ("x", None)),
+    "z": (("rz", math.pi),),
+    "sdg": (("rz", -math.pi / 2),),
+    "tdg": (("rz", -math.pi / 4),),
+    "sx": (("rx", math.pi / 2),),
+}
+"""Gates of stdgates.inc in ours, up to a global phase, with their angles where these are fixed."""
+
+
+def from_openqasm3(text: str) -> Circuit:
+    """Return the circuit of an OpenQASM 3 program of plain gates; `to_openqasm3` writes such programs.
+
+    Numbers that are declared as `input float[64]`, or `input angle`, are inputs where they are named c0, c1, ..., and
+    trained angles elsewhere, in the order of their declarations. An angle is a number or a multiple of a name, or a
+    sum of them, which becomes several gates. Measured qubits, in the order of their bits, are the outputs; without a
+    measurement all are.
+
+    Raises:
+        QweftError: If a statement is none of these.
+    """
+    inputs: dict[str, int] = {}
+    trained: dict[str, int] = {}
+    registers: dict[str, tuple[int, int]] = {}
+    bits: list[int] = []
+    gates: list[Gate] = []
+    qubits = 0
+
+    def wire(name: str) -> list[int]:
+        register, _, index = name.strip().partition("[")
+        if register not in registers:
+            raise QweftError(f"OpenQASM: there is no register {register!r}")
+        first, size = registers[register]
+        if not index:
+            return list(range(first, first + size))
+        number = int(index.rstrip("] ")) if index.rstrip("] ").isdecimal() else size
+        if number >= size:
+            raise QweftError(f"OpenQASM: {name.strip()} is outside of {register}[{size}]")
+        return [first + number]
+
+    plain = re.sub(r"//[^\n]*|/\*.*?\*/", "", text, flags=re.S)
+    for statement in (" ".join(part.split()) for part in plain.split(";")):
+        if not statement or re.match(r"OPENQASM\b|include\b|barrier\b|bit\b", statement):
+            continue
+        if found := re.fullmatch(r"input (?:float|angle)(?: ?\[\d+\])? (\w+)", statement):
+            name = found[1]
+            if number := re.fullmatch(r"c(\d+)", name):
+                inputs[name] = int(number[1])
+            else:
+                trained[name] = len(trained)
+        elif found := re.fullmatch(r"qubit(?: ?\[(\d+)\])? (\w+)", statement):
+            registers[found[2]] = qubits, int(found[1] or 1)
+            qubits += int(found[1] or 1)
+        elif found := re.fullmatch(r"(?:[\w\[\]]+ = )?measure (\w+(?: ?\[\d+\])?)", statement):
+            bits += wire(found[1])
+        elif found := re.fullmatch(r"(\w+) ?(?:\((.*)\))? ?((?:\w+ ?\[ ?\d+ ?\] ?,? ?)+)", statement):
+            if bits:
+                raise QweftError(f"OpenQASM: {statement!r} comes after a measurement")
+            wires = tuple(each for name in found[3].split(",") for each in wire(name))
+            gates += _gates(found[1], found[2], wires, (inputs, trained))
+        else:
+            raise QweftError(f"OpenQASM: {shown(statement)} is no gate, declaration or measurement that is read")
+    counts = [1 + max(numbers.values(), default=-1) for numbers in (inputs, trained)]
+    parts = qubits, counts[0], counts[1], tuple(gates)
+    return Circuit(*parts) if bits in ([], list(range(qubits))) else Circuit(*parts, tuple(f"Z{bit}" for bit in bits))
+
+
+def _gates(name: str, angle: str | None, wires: tuple[int, ...], names: tuple[dict[str, int], ...]) -> list[Gate]:
+    """Return the gates of one statement."""
+    made: list[Gate] = []
+    for own, fixed in ALIASES.get(name, ((name, None),)):
+        if own not in GATES:
+            raise QweftError(f"OpenQASM: unknown gate {name!r}; known gates: {', '.join([*GATES, *ALIASES])}")
+        if not GATES[own].has_angle:
+            made.append(Gate(own, wires))
+        elif fixed is not None:
+            made.append(Gate(own, wires, scale=fixed))
+        elif not angle:
+            raise QweftError(f"OpenQASM: {name} needs an angle")
+        else:
+            constant, terms = _linear(angle, names)
+            made += [Gate(own, wires, source, index, scale) for (source, index), scale in terms.items()]
+            made += [Gate(own, wires, scale=constant)] if constant or not terms else []
+    return made
+
+
+def _linear(text: str, names: tuple[dict[str, int], ...]) -> tuple[float, dict[tuple[Source, int], float]]:
+    """Return an angle as a constant and multiples of inputs and trained angles."""
+    constants = {"pi": math.pi, "tau": math.tau, "π": math.pi}
+
+    def read(node: ast.AST) -> tuple[float, dict[tuple[Source, int], float]]:
+        if isinstance(node, ast.Constant) and isinstance(node.value, int | float):
+            return float(node.value), {}
+        if isinstance(node, ast.Name):
+            if node.id in constants:
+                return constants[node.id], {}
+            sources: tuple[Source, Source] = ("input", "parameter")
+            for source, numbers in zip(sources, names, strict=True):
+                if node.id in numbers:
+                    return 0.0, {(source, numbers[node.id]): 1.0}
+            raise QweftError(f"OpenQASM: {node.id} is not declared")
+        if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub | ast.UAdd):
+            return scaled(read(node.operand), -1.0 if isinstance(node.op, ast.USub) else 1.0)
+        if isinstance(node, ast.BinOp):
+            left, right = read(node.left), read(node.right)
+            if isinstance(node.op, ast.Add | ast.Sub):
+                constant, terms = scaled(right, -1.0 if isinstance(node.op, ast.Sub) else 1.0)
+                keys = {**left[1], **terms}
+                return left[0] + constant, {key: left[1].get(key, 0.0) + terms.get(key, 0.0) for key in keys}
+            if isinstance(node.op, ast.Mult) and not (left[1] and right[1]):
+                return scaled(left, right[0]) if left[1] else scaled(right, left[0])
+            if isinstance(node.op, ast.Div) and not right[1] and right[0]:
+                return scaled(left, 1 / right[0])
+        raise QweftError(f"OpenQASM: {shown(text)} is not a number, a multiple of a name or a sum of them")
+
+    try:
+        return read(ast.parse(text.strip(), mode="eval").body)
+    except SyntaxError as error:
+        raise QweftError(f"OpenQASM: {shown(text)} is not an angle") from error
+
+
+def scaled(
+    angle: tuple[float, dict[tuple[Source, int], float]], factor: float
+) -> tuple[float, dict[tuple[Source, int], float]]:
+    """Return a multiple of an angle."""
+    constant, terms = angle
+    return factor * constant, {key: factor * value for key, value in terms.items()}
 
 
 QASM2 = Format(to_openqasm2, "qasm")

@@ -47,7 +47,7 @@ def circuits_of(adapter: Mapping[str, Any]) -> list[tuple[Circuit, bool]]:
     ranks = dict.fromkeys([config.r, *config.rank_pattern.values()])
     name = function_of(config.core) or ""
     resolved = [config.resolved(rank) for rank in ranks]
-    functions = [make_function(name, at.qubits, at.circuit_layers, at.reupload) for at in resolved]
+    functions = [make_function(name, at) for at in resolved]
     return [(function.circuit, bool(function.trained)) for function in functions if function.circuit is not None]
 
 
