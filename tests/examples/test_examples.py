@@ -77,6 +77,17 @@ def test_noisy_circuit(printed):
 
 
 @pytest.mark.slow
+def test_digits(printed):
+    (right,) = re.findall(r"^([\d.]+)% of 450 test digits are right", printed("digits.py"))
+    assert float(right) > 85
+
+
+def test_from_pennylane(printed):
+    out = printed("from_pennylane.py")
+    (worst,) = re.findall(r"largest difference ([\d.]+e-\d+); PennyLane takes \d+ times as long", out)
+    assert float(worst) < 1e-4
+
+
 def test_peft_in_twenty_lines(printed):
     out = printed("peft_in_twenty_lines.py")
     assert "trainable params: 58,800 " in out
