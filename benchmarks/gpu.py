@@ -94,7 +94,7 @@ class Program:
             command = [sys.executable, "-m", "pytest", *places, "-m", "gpu", *plain, *chosen]
             environment = child_environment() | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
             if self.device.type == "cpu":
-                environment["QWEFT_GPU_REHEARSAL"] = "1"
+                environment["CUDA_VISIBLE_DEVICES"] = ""
             child = subprocess.Popen(
                 command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
             )

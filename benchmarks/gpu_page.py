@@ -20,7 +20,7 @@ NONE = """**No card was at hand so far**: the fused kernels have never run on on
 """
 WITHOUT = """\
 Without a card `make test` checks the kernels in Triton's interpreter and compiles them for a card that is not there. It
-runs training and generation on a device that does not exist (`tests/placement`). Only a card can show times, the
+runs training steps on PyTorch's meta device, where mixed devices are an error. Only a card can show times, the
 rounding of its sines and cosines, streams, CUDA graphs and quantised layers.
 
 The kernels need Triton, which CUDA builds of PyTorch bring along, and a C compiler. Otherwise circuits run on PyTorch's

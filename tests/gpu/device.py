@@ -1,29 +1,25 @@
 """The device of these tests, models for it, and comparisons with the CPU.
 
-QWEFT_GPU_REHEARSAL=1 runs the tests on the CPU, so that a mistake in a test is found without a GPU. What needs CUDA
-itself (streams, graphs, TF32) is skipped there.
+Where there is no GPU they run on the CPU with one preset and few sizes, so that a mistake in a test is found.
 """
 
 import copy
-import os
 
 import pytest
 import torch
 from peft import get_peft_model
 from transformers import LlamaConfig, LlamaForCausalLM
 
+import qweft
 from qweft import QwthnConfig
 
-REHEARSAL = os.environ.get("QWEFT_GPU_REHEARSAL") == "1"
-DEVICE = torch.device("cpu" if REHEARSAL else "cuda:0")
-HAS_CUDA = torch.cuda.is_available() and not REHEARSAL
+HAS_CUDA = torch.cuda.is_available()
+DEVICE = torch.device("cuda:0" if HAS_CUDA else "cpu")
+PRESETS = list(qweft.presets()) if HAS_CUDA else ["qtha"]
 
-gpu = [
-    pytest.mark.gpu,
-    pytest.mark.skipif(not (REHEARSAL or HAS_CUDA), reason="no CUDA device; make gpu runs this where there is one"),
-]
-cuda_only = pytest.mark.skipif(not HAS_CUDA, reason="about CUDA itself")
-two_devices = pytest.mark.skipif(torch.cuda.device_count() < 2 or not HAS_CUDA, reason="needs two CUDA devices")
+gpu = pytest.mark.gpu
+cuda_only = pytest.mark.skipif(not HAS_CUDA, reason="about CUDA itself; make gpu runs this where there is a GPU")
+two_devices = pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two CUDA devices")
 
 IDS = torch.arange(48).view(2, 24) % 40
 

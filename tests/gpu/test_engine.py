@@ -7,7 +7,7 @@ import torch
 
 from qweft.circuit import crz_ring_ansatz, engine, expectation_values, fused, unentangled
 from qweft.circuit.precision import exact_products
-from tests.gpu.device import DEVICE, cuda_only, gpu, two_devices
+from tests.gpu.device import DEVICE, HAS_CUDA, cuda_only, gpu, two_devices
 
 pytestmark = gpu
 # float32: an angle of rounding 6e-8 in each of 4 n L gates
@@ -48,7 +48,7 @@ def test_the_engine_is_the_fused_one():
 
 
 @pytest.mark.parametrize("tokens", [0, 1, 33])
-@pytest.mark.parametrize("qubits", range(1, 13))
+@pytest.mark.parametrize("qubits", range(1, 13) if HAS_CUDA else [3])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
 def test_equals_the_cpu(qubits, tokens, dtype):
     check(crz_ring_ansatz(qubits, 2), tokens, dtype, seed=qubits)
@@ -60,6 +60,7 @@ def test_one_upload_and_no_entanglement(qubits):
     check(unentangled(crz_ring_ansatz(qubits, 3))[0], 17, torch.float64)
 
 
+@cuda_only
 @pytest.mark.parametrize(("qubits", "tokens"), [(4, 40_000), (8, 5_000)])
 def test_many_tokens(qubits, tokens):
     """More tiles than programs, so that each adds several."""

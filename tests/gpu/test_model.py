@@ -14,6 +14,7 @@ from tests.gpu.device import (
     DEVICE,
     HAS_CUDA,
     IDS,
+    PRESETS,
     adapted,
     assert_near,
     base,
@@ -26,7 +27,6 @@ from tests.gpu.device import (
 )
 
 pytestmark = gpu
-PRESETS = list(qweft.presets())
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -108,7 +108,7 @@ def test_compiled():
     assert_near(found, exact, 1e-3)
 
 
-@pytest.mark.parametrize("preset", ["qtha", "qwthn", "mpo"])
+@pytest.mark.parametrize("preset", PRESETS)
 def test_generation(preset):
     here, there = on_both(preset, torch.float64)
     fixed = {"max_new_tokens": 12, "do_sample": False, "pad_token_id": 0}
@@ -258,12 +258,11 @@ def test_layers_on_two_devices(tmp_path, preset):
             assert parameter.device == torch.device("cuda", int("layers.1." in name)), name
 
 
+@cuda_only
 @pytest.mark.parametrize("bits", [4, 8])
 @pytest.mark.parametrize("preset", ["qtha", "mpo"])
 def test_a_quantized_base_model(tmp_path, preset, bits):
     pytest.importorskip("bitsandbytes")
-    if not HAS_CUDA:
-        pytest.skip("on the CPU tests/adapter/test_quantized.py does this")
     base().save_pretrained(tmp_path)
     four = {"bnb_4bit_quant_type": "nf4", "bnb_4bit_compute_dtype": torch.bfloat16}
     scheme = BitsAndBytesConfig(**{f"load_in_{bits}bit": True}, **(four if bits == 4 else {}))
