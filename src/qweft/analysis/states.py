@@ -128,18 +128,19 @@ def variance_at_start(
 ) -> GradientVariance | None:
     """Return `gradient_variance` over 200 draws, a relative standard error of 10% and more.
 
-    `None` for a circuit whose gates times amplitudes are more than `LARGEST`, which would take minutes.
+    `None` for a circuit without trained angles, and for one whose gates times amplitudes are more than `LARGEST`, which
+    would take minutes.
     """
-    if len(circuit.gates) << circuit.qubits > LARGEST:
+    if not circuit.parameters or len(circuit.gates) << circuit.qubits > LARGEST:
         return None
     with torch.enable_grad():  # an inspection runs without gradients
         return gradient_variance(circuit, start, uploads, draws=200, is_normalised=is_normalised)
 
 
 def _places(circuit: Circuit) -> tuple[list[int], list[int]]:
-    """Return the angle indices of trained RY gates on qubit 0 and of trained CRZ gates, in circuit order."""
+    """Return the angle indices of trained gates on qubit 0 alone, or of all without any, and of those on two qubits."""
     trained = [gate for gate in circuit.gates if gate.source == "parameter"]
     return (
-        [gate.index for gate in trained if gate.wires == (0,)],
+        [gate.index for gate in trained if gate.wires == (0,)] or [gate.index for gate in trained],
         [gate.index for gate in trained if len(gate.wires) > 1],
     )

@@ -455,7 +455,7 @@ def trained_steps(circuit: Circuit, layers: int) -> list[Step]:
     of_layer = max(circuit.parameters // layers, 1)
     found: list[Step] = []
     for gate in circuit.gates:
-        if gate.source == "input":
+        if gate.source != "parameter":
             continue
         wire, layer = gate.wires[0], 1 + gate.index // of_layer
         hop = (gate.wires[-1] - wire) % circuit.qubits
