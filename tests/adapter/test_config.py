@@ -12,7 +12,18 @@ from tests.tiny_models import tiny_llama
 
 
 def test_presets_are_those_of_the_method():
-    assert list(qweft.presets()) == ["qtha", "qwthn", "quantum_lora", "mpo", "subspace", "readout", "sparse", "lora"]
+    assert list(qweft.presets()) == [
+        "qtha",
+        "qwthn",
+        "quantum_lora",
+        "qtha_cnot",
+        "qwthn_cnot",
+        "mpo",
+        "subspace",
+        "readout",
+        "sparse",
+        "lora",
+    ]
     assert QwthnConfig.preset("qwthn").core == "quantum_weighted"
     assert QwthnConfig.preset("quantum_lora").compress == "dense"
     assert QwthnConfig.preset("qtha", r=4).r == 4

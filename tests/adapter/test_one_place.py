@@ -61,8 +61,8 @@ class Tangent(Function):
     report = "a toy of a note"
     fixed_tensors = ("places",)
 
-    def __init__(self, ansatz, uploads, fourier_terms=None):
-        super().__init__(ansatz, uploads)
+    def __init__(self, ansatz, fourier_terms=None):
+        super().__init__(ansatz)
         self.trained, self.fixed = {"slopes": (fourier_terms or 1, self.r)}, {"places": (self.r,)}
 
     def start(self, angles, start):

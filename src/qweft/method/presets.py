@@ -37,16 +37,6 @@ PRESETS: dict[str, Preset] = {
         "tensor networks around a circuit added to a linear map (v2 of the paper): h = Q q(c) + K c",
         {"recorded": 7e-4, "small": 1e-2, "scaled": 1e-2},
     ),
-    "qtha_cnot": Preset(
-        {"compress": "mpo", "core": "quantum_linear", "expand": "mpo", "circuit": "hardware-efficient", **SIZES},
-        "qtha with a circuit of RY, RZ and CNOT gates in place of the recorded one; Qweft's own choice",
-        {"recorded": 7e-4, "small": 1e-2, "scaled": 1e-2},
-    ),
-    "qwthn_cnot": Preset(
-        {"compress": "mpo", "core": "quantum_weighted", "expand": "mpo", "circuit": "hardware-efficient", **SIZES},
-        "qwthn with a circuit of RY, RZ and CNOT gates in place of the recorded one; Qweft's own choice",
-        {"recorded": 2e-3, "small": 3e-2, "scaled": 1e-2},
-    ),
     "qwthn": Preset(
         {"compress": "mpo", "core": "quantum_weighted", "expand": "mpo", **SIZES},
         "tensor networks around a circuit that weights its input (v1 of the paper): h = q(c) * c",
@@ -56,6 +46,16 @@ PRESETS: dict[str, Preset] = {
         {"compress": "dense", "core": "quantum_linear", "expand": "dense", "r": 4},
         "dense maps around a circuit added to a linear map: h = Q q(c) + K c",
         _at_any_start(2e-3),
+    ),
+    "qtha_cnot": Preset(
+        {"compress": "mpo", "core": "quantum_linear", "expand": "mpo", "circuit": "hardware-efficient", **SIZES},
+        "qtha with a circuit of RY, RZ and CNOT gates in place of the recorded one; Qweft's own choice",
+        {"recorded": 7e-4, "small": 1e-2, "scaled": 1e-2},
+    ),
+    "qwthn_cnot": Preset(
+        {"compress": "mpo", "core": "quantum_weighted", "expand": "mpo", "circuit": "hardware-efficient", **SIZES},
+        "qwthn with a circuit of RY, RZ and CNOT gates in place of the recorded one; Qweft's own choice",
+        {"recorded": 2e-3, "small": 3e-2, "scaled": 1e-2},
     ),
     "mpo": Preset(
         {"compress": "mpo", "core": "linear", "expand": "mpo", **SIZES},
