@@ -21,7 +21,7 @@ from qweft.comparison.wording import effect_said
 from research import claim, evidence, front, methods
 
 DOCS = Path(__file__).parents[1] / "docs"
-PAGES = ("results.md", "which-adapter.md")
+PAGES = ("results.md", "which-adapter.md", "method.md")
 PLACE = re.compile(r"(<!-- table: ([\w-]+) -->\n).*?(\n<!-- end -->)", re.DOTALL)
 WORDS = {"lower": "better", "higher": "worse", "equivalent": "equivalent"}
 TWO_LOOKS = [Look(level=0.025, seeds=tuple(range(6 * number)), number=number, planned=2) for number in (1, 2)]
@@ -169,6 +169,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "claim": lambda: markdown(CLAIM, claim.rows("claim")),
     "claim-circuit": lambda: markdown(AGAINST, claim.circuit_rows(), left=2),
     "claim-own-rates": lambda: markdown(CLAIM, claim.rows("claim-own-rates")),
+    "starts": lambda: markdown(("start", "at 5e-5, %", "own rate", "at its own rate, %"), claim.start_rows()),
     "circuit": circuit,
     "gates": gates,
     "planted": planted,
