@@ -7,33 +7,38 @@ from typing import Any
 
 from benchmarks.peers import PEERS
 from benchmarks.peers.client import PeerError, Worker
-from benchmarks.peers.environments import NotInstalledError
+from benchmarks.peers.environments import NotInstalledError, environment, version_of
 from benchmarks.peers.verify import verify
 from benchmarks.rounds import spread
 
-OURS = "qweft"
-SECONDS_A_RUN = 60
+OURS, PLAIN = "qweft", "gate_by_gate"
+"""This project's engine, and its plain simulation in PyTorch, which is no other package."""
+SECONDS_A_RUN = 20
 """A package that needs longer for one forward and backward is left out at that size, and said to be."""
+SLOW = 1.0
+"""Seconds of a run from which on a package runs once a round, in three rounds."""
 
 FEW_TOKENS = 512
 CROWDED_QUBITS = 10
 """From so many on the packages' memory does not fit beside each other, and is given back between runs."""
 
 
-def shape_name(qubits: int, layers: int, tokens: int) -> str:
+Shape = tuple[str, int, int, int]
+"""Circuit, qubits, layers, tokens."""
+
+
+def shape_name(circuit: str, qubits: int, layers: int, tokens: int) -> str:
     """The key of a shape in the results."""
-    return f"n{qubits}_L{layers}_T{tokens}"
+    return f"{'' if circuit == 'recorded' else 'he_'}n{qubits}_L{layers}_T{tokens}"
 
 
-def compare(
-    peers: Iterable[str], shapes: Iterable[tuple[int, int, int]], rounds: int, threads: int = 2
-) -> dict[str, Any]:
-    """Seconds and peak memory of every package at every shape (qubits, layers, tokens), re-upload, float32.
+def compare(peers: Iterable[str], shapes: Iterable[Shape], rounds: int, threads: int = 2) -> dict[str, Any]:
+    """Seconds and peak memory of every package at every shape, float32.
 
     Every package first proves that it computes the same values and gradients. One that cannot be installed, deviates or
     takes too long is named with the reason.
     """
-    found: dict[str, Any] = {"threads": threads, "left_out": {}, "deviation": {}, "shapes": {}}
+    found: dict[str, Any] = {"threads": threads, "left_out": {}, "deviation": {}, "versions": {}, "shapes": {}}
     with contextlib.ExitStack() as stack:
         workers: dict[str, Worker] = {}
         for peer in peers:
@@ -46,37 +51,58 @@ def compare(
                 found["left_out"][peer] = str(error)
             else:
                 workers[peer] = worker
-        for qubits, layers, tokens in shapes:
-            name = shape_name(qubits, layers, tokens)
-            found["shapes"][name] = _one_shape(workers, (qubits, layers, tokens), rounds, found["left_out"])
+                found["versions"][peer] = version_of(peer, environment(peer))
+        for shape in shapes:
+            name = shape_name(*shape)
+            able = {peer: worker for peer, worker in workers.items() if not _would_take_long(found, shape, peer)}
+            found["shapes"][name] = _one_shape(able, shape, rounds, found["left_out"])
             summary = found["shapes"][name]["speedup"]
             print(f"  {name:14} " + "  ".join(f"{peer} {ratio:.1f}x" for peer, ratio in summary.items()), flush=True)
     return found
 
 
-def _one_shape(
-    workers: dict[str, Worker], shape: tuple[int, int, int], rounds: int, left_out: dict[str, str]
-) -> dict[str, Any]:
+def _would_take_long(found: dict[str, Any], shape: Shape, peer: str) -> bool:
+    """Whether a run is expected to take too long by the same package's time with fewer tokens, and says so."""
+    circuit, qubits, layers, tokens = shape
+    few = found["shapes"].get(shape_name(circuit, qubits, layers, FEW_TOKENS))
+    if tokens == FEW_TOKENS or few is None or peer == OURS:
+        return False
+    seconds = few["seconds"].get(peer, 10 * SECONDS_A_RUN) * tokens / FEW_TOKENS
+    if seconds > SECONDS_A_RUN:
+        found["left_out"][f"{peer} at {shape_name(*shape)}"] = (
+            f"more than {SECONDS_A_RUN} s, by its time with fewer rows"
+        )
+    return seconds > SECONDS_A_RUN
+
+
+def _one_shape(workers: dict[str, Worker], shape: Shape, rounds: int, left_out: dict[str, str]) -> dict[str, Any]:
     """One shape: medians over rounds in which each package runs once; then each one's peak of memory."""
-    qubits, layers, tokens = shape
     seconds: dict[str, list[float]] = {}
+    slow = set()
     for peer, worker in list(workers.items()):
         try:
-            worker.prepare(qubits, layers, tokens, timeout=4 * SECONDS_A_RUN)
+            worker.prepare(*shape, timeout=6 * SECONDS_A_RUN)
             seconds[peer] = []
-            if worker.time(timeout=SECONDS_A_RUN)["wall"] > SECONDS_A_RUN:
+            first = worker.time(timeout=SECONDS_A_RUN)["wall"]
+            if first > SECONDS_A_RUN:
                 raise PeerError(f"more than {SECONDS_A_RUN} s")
-            if qubits >= CROWDED_QUBITS:
+            if first > SLOW:
+                slow.add(peer)
+            if shape[1] >= CROWDED_QUBITS:
                 worker.rest()
         except PeerError as error:
             seconds.pop(peer, None)
             left_out[f"{peer} at {shape_name(*shape)}"] = str(error)
             if worker.process is None:  # it was ended: start it again for the next shape
                 worker.__enter__()
-    crowded = qubits >= CROWDED_QUBITS
-    for _ in range(min(rounds, 3) if crowded else rounds):
+    crowded = shape[1] >= CROWDED_QUBITS
+    for number in range(min(rounds, 3) if crowded else rounds):
         for peer in seconds:
-            seconds[peer].append(_turn(workers[peer]))
+            if peer in slow:
+                if number < 3:
+                    seconds[peer].append(workers[peer].time()["wall"])
+            else:
+                seconds[peer].append(_turn(workers[peer]))
             if crowded:
                 workers[peer].rest()
     memory = {}
@@ -102,12 +128,12 @@ def _turn(worker: Worker) -> float:
     return statistics.median(runs)
 
 
-def summary_of(found: dict[str, Any], targets: dict[int, int]) -> dict[str, Any]:
+def summary_of(found: dict[str, Any], targets: dict[int, int], circuit: str = "recorded") -> dict[str, Any]:
     """Against the fastest other package at L = n, which the targets are about; `targets`: tokens for each n."""
     result = {}
     for n, tokens in targets.items():
-        one = found["shapes"][shape_name(n, n, tokens)]
-        fastest = next(iter(one["speedup"]))
+        one = found["shapes"][shape_name(circuit, n, n, tokens)]
+        fastest = next(peer for peer in one["speedup"] if peer != PLAIN)
         result[f"n{n}"] = {
             "speedup_vs_fastest": one["speedup"][fastest],
             "spread": one["spread"][OURS] + one["spread"][fastest],
@@ -117,8 +143,8 @@ def summary_of(found: dict[str, Any], targets: dict[int, int]) -> dict[str, Any]
             "milliseconds": 1e3 * one["seconds"][OURS],
         }
         if tokens != FEW_TOKENS:
-            few = found["shapes"][shape_name(n, n, FEW_TOKENS)]
-            fastest, faster = next(iter(few["speedup"].items()))
+            few = found["shapes"][shape_name(circuit, n, n, FEW_TOKENS)]
+            fastest, faster = next((peer, ratio) for peer, ratio in few["speedup"].items() if peer != PLAIN)
             result[f"n{n}"][f"speedup_at_{FEW_TOKENS}_tokens"] = faster
             result[f"n{n}"][f"spread_at_{FEW_TOKENS}_tokens"] = few["spread"][OURS] + few["spread"][fastest]
     return result

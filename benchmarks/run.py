@@ -20,6 +20,7 @@ from typing import Any
 import torch
 from benchmarks import circuit, contraction, generation, layer, report, rival, step
 from benchmarks.peers.client import ALLOCATOR
+from benchmarks.peers.rows import CIRCUITS
 
 from qweft.environment import LoadMeter, environment, share_said
 from qweft.files import write_json
@@ -44,14 +45,13 @@ def machine() -> dict[str, Any]:
     return {**{key: found[key] for key in kept}, "cores": len(os.sched_getaffinity(0)), "vectors": vectors}
 
 
-def shapes(everything: bool) -> list[tuple[int, int, int]]:
-    """(qubits, layers, tokens): L = n at 512 tokens and more, and in a full run fewer and more layers."""
+def shapes(everything: bool) -> list[circuit.Shape]:
+    """Circuit, qubits, layers L = n, and rows: the usual ones of the recorded circuit, or all of both."""
     few = circuit.FEW_TOKENS
-    wanted = [(n, n, few) for n in TOKENS] + [(n, n, tokens) for n, tokens in TOKENS.items() if tokens != few]
-    if everything:
-        wanted += [(n, layers, few) for n in TOKENS for layers in (1, 10) if layers != n]
-        wanted += [(4, 4, 8192), (6, 6, 8192), (8, 8, 2048)]
-    return wanted
+    if not everything:
+        wanted = [(n, few) for n in TOKENS] + [(n, tokens) for n, tokens in TOKENS.items() if tokens != few]
+        return [("recorded", n, n, tokens) for n, tokens in wanted]
+    return [(name, n, n, tokens) for tokens in (few, 4096) for n in TOKENS for name in CIRCUITS]
 
 
 def keep_heap() -> None:
@@ -85,12 +85,15 @@ def parts(everything: bool) -> dict[str, Part]:
     return {name: part for name, part in found.items() if everything or name in QUICK}
 
 
-def summary_of(results: dict[str, Any]) -> dict[str, Any]:
+def summary_of(results: dict[str, Any], everything: bool) -> dict[str, Any]:
     """What the targets are about."""
     contracted = results["contraction_7b"]
     return {
         "load": results["load"],
         "circuit": circuit.summary_of(results["circuit"], TOKENS),
+        "hardware_efficient": circuit.summary_of(results["circuit"], TOKENS, "hardware-efficient")
+        if everything
+        else {},
         "step": {name: results["step"][name] for name in step.TARGETS},
         "generation": {
             shape: {"vs_lora": found["vs_lora"]["qtha"], "spread": found["spread"]["qtha"]}
@@ -138,7 +141,7 @@ def main() -> None:
         when = {key: results["machine"][key] for key in ("date", "git_commit")}
         results.setdefault("measured", {})[name] = when
         write_json(path, results)
-    summary = summary_of(results)
+    summary = summary_of(results, everything)
     write_json(RESULTS / ("summary.json" if everything else "again.json"), summary)
     if everything:
         report.write_page()

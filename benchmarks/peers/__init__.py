@@ -2,12 +2,12 @@
 
 A peer is a module of this folder with a function
 
-    build(qubits, layers, x, t, w) -> run,    run() -> (values, grad_x, grad_t)
+    build(circuit, qubits, layers, x, t, w) -> run,    run() -> (values, grad_x, grad_t)
 
-x (tokens, n), t (4 n L,) and w (tokens, n) are NumPy arrays of the type to compute in. `build` brings them into the
-package's own form and describes the circuit; `run` is what is timed: the expectation of Z on each qubit, and the
-gradients of their sum weighted by w. A module whose package takes the tokens one by one also says TIMED_TOKENS, how
-many of them a timed run takes at most.
+The circuit is one of `rows.CIRCUITS`. x (tokens, n), t (angles,) and w (tokens, n) are NumPy arrays of the type to
+compute in. `build` brings them into the package's own form and describes the circuit; `run` is what is timed: the
+expectation of Z on each qubit, and the gradients of their sum weighted by w. A module whose package takes the tokens
+one by one also says TIMED_TOKENS, how many of them a timed run takes at most.
 """
 
 PEERS = (
@@ -21,10 +21,14 @@ PEERS = (
     "torchquantum",
     "deepquantum",
     "pyqtorch",
+    "torq",
+    "fastqml",
+    "qandle",
+    "flagquantum",
 )
 """Modules of this folder that are peers. The first is what the others are compared with."""
 
-FLOAT32_ONLY = ("torchquantum",)
+FLOAT32_ONLY = ("torchquantum", "qandle")
 """Peers that have no float64."""
 
 

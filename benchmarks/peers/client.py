@@ -67,10 +67,17 @@ class Worker:
         self.printed.close()
 
     def prepare(
-        self, qubits: int, layers: int, tokens: int, seed: int = 0, dtype: str = "float32", timeout: float = 600
+        self,
+        circuit: str,
+        qubits: int,
+        layers: int,
+        tokens: int,
+        seed: int = 0,
+        dtype: str = "float32",
+        timeout: float = 600,
     ) -> dict[str, Any]:
         """Draws inputs, builds and compiles; answers build_seconds."""
-        shape = {"qubits": qubits, "layers": layers, "tokens": tokens, "seed": seed, "dtype": dtype}
+        shape = {"circuit": circuit, "qubits": qubits, "layers": layers, "tokens": tokens, "seed": seed, "dtype": dtype}
         return self.ask({"do": "prepare", **shape, "threads": self.threads}, timeout)
 
     def check(self, timeout: float = 600) -> dict[str, Any]:

@@ -11,28 +11,25 @@ What lost, in CPU milliseconds at n = 4, 6, 8, 9, 10 (L = n, 512 tokens, float32
 import deepquantum as dq
 import numpy as np
 import torch
+from benchmarks.peers.rows import rows_of
 from benchmarks.peers.torch_gradients import Run, forward_backward
 from benchmarks.peers.z_signs import z_signs
 
 
-def build(qubits: int, layers: int, x: np.ndarray, t: np.ndarray, w: np.ndarray) -> Run:
+def build(circuit: str, qubits: int, layers: int, x: np.ndarray, t: np.ndarray, w: np.ndarray) -> Run:
     signs = torch.from_numpy(z_signs(qubits, x.dtype))
-    circuit = dq.QubitCircuit(qubits)
-    for _ in range(layers):
-        circuit.rylayer(encode=True)
-        for hop in (1, 0, -1, 0):
-            if hop:
-                for i in range(qubits):
-                    circuit.crz(i, (i + hop) % qubits, encode=True)
-            else:
-                circuit.rylayer(encode=True)
-    circuit.to(signs.dtype)
+    made = dq.QubitCircuit(qubits)
+    rows = rows_of(circuit, qubits, layers)
+    for gate, wires, source, _ in rows:
+        getattr(made, gate)(*wires, **({} if source is None else {"encode": True}))
+    made.to(signs.dtype)
+    # the place of each encoded angle among a token's data and the trained angles
+    places = torch.tensor([index + (qubits if source == "t" else 0) for _, _, source, index in rows if source])
 
     def function(inputs: torch.Tensor, angles: torch.Tensor) -> torch.Tensor:
         tokens = len(inputs)
-        uploads = inputs[:, None].expand(tokens, layers, qubits)
-        trained = angles.reshape(1, layers, 4 * qubits).expand(tokens, -1, -1)
-        state = circuit(torch.cat([uploads, trained], 2).flatten(1)).reshape(tokens, -1)
+        data = torch.cat([inputs, angles.expand(tokens, -1)], 1)[:, places]
+        state = made(data).reshape(tokens, -1)
         return (state.real**2 + state.imag**2) @ signs
 
     return forward_backward(function, x, t, w)

@@ -4,6 +4,7 @@ An environment sees the packages of the interpreter that runs the benchmark, so 
 for all, and has of its own only what a peer adds. Peers that get along share one.
 """
 
+import re
 import subprocess
 import sys
 import sysconfig
@@ -20,10 +21,16 @@ SHARED = {
     "torchquantum": "torch",
     "deepquantum": "torch",
     "pyqtorch": "torch",
+    "torq": "torch",
+    "fastqml": "torch",
+    "qandle": "torch",
+    "flagquantum": "torch",
     "quantum_adapter": "torch",
 }
 """The environment of each peer that needs one."""
 
+ALONE = ("qandle",)
+"""Peers whose requirements cannot be resolved (a package named python); all that they need is listed."""
 HERE = Path(__file__).parent
 INSTALL_SECONDS = 900
 
@@ -50,9 +57,19 @@ def environment(peer: str) -> Path:
         constraints = folder / "constraints.txt"
         constraints.write_text(torch_here)
         command = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--timeout", "30"]
+        command += ["--no-deps"] if peer in ALONE else []
         install(peer, [*command, "--constraint", str(constraints), "--requirement", str(requirements)])
         done.write_text(wanted)
     return python
+
+
+def version_of(peer: str, python: Path) -> str:
+    """The version of a peer's package, and of what it runs on if that is another one; empty for this project."""
+    if peer not in SHARED:
+        return ""
+    names = re.findall(r"^[\w-]+", (HERE / f"requirements-{peer}.txt").read_text(), re.MULTILINE)
+    code = f"from importlib.metadata import version; print(*(n + ' ' + version(n) for n in {names[:2]}), sep=', ')"
+    return subprocess.run([str(python), "-c", code], capture_output=True, text=True).stdout.strip()
 
 
 def make(folder: Path) -> Path:

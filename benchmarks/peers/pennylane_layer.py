@@ -1,24 +1,24 @@
-"""The circuit's layer in PennyLane's operations, which are the same for each of its devices and interfaces."""
+"""Rows of a circuit in PennyLane's operations, which are the same for each of its devices and interfaces."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import pennylane as qml
+from benchmarks.peers.rows import Row
+
+GATES = {"ry": qml.RY, "rz": qml.RZ, "crz": qml.CRZ, "cnot": qml.CNOT}
 
 
-def apply_layer(qubits: int, x: Any, t: Any) -> None:
-    """One layer on the circuit being recorded.
+def apply(rows: Sequence[Row], x: Any, t: Any) -> None:
+    """Queue gates on the circuit being recorded.
 
     Args:
-        qubits: n.
+        rows: Gates, their angles numbered from the first of t.
         x: (..., n), the tokens' data.
-        t: (4 n,), the layer's angles.
+        t: The trained angles of these rows.
     """
-    for i in range(qubits):
-        qml.RY(x[..., i], i)
-    for step, hop in enumerate((1, 0, -1, 0)):
-        for i in range(qubits):
-            angle = t[step * qubits + i]
-            if hop:
-                qml.CRZ(angle, [i, (i + hop) % qubits])
-            else:
-                qml.RY(angle, i)
+    for gate, wires, source, index in rows:
+        if source is None:
+            GATES[gate](wires)
+        else:
+            GATES[gate](x[..., index] if source == "x" else t[index], wires)

@@ -14,22 +14,23 @@ from typing import Any
 import numpy as np
 import pennylane as qml
 import torch
-from benchmarks.peers.pennylane_layer import apply_layer
+from benchmarks.peers.pennylane_layer import apply
+from benchmarks.peers.rows import rows_of
 from benchmarks.peers.torch_gradients import Run, forward_backward
 
 TIMED_TOKENS = 8
 
 
-def build(qubits: int, layers: int, x: np.ndarray, t: np.ndarray, w: np.ndarray) -> Run:
+def build(circuit: str, qubits: int, layers: int, x: np.ndarray, t: np.ndarray, w: np.ndarray) -> Run:
     dtype = torch.from_numpy(x).dtype
     torch.set_default_dtype(dtype)  # the type in which its torch interface hands on the device's numbers
     c_dtype = np.complex64 if x.dtype == np.float32 else np.complex128
+    rows = rows_of(circuit, qubits, layers)
     device = qml.device("lightning.qubit", wires=qubits, c_dtype=c_dtype)
 
     @qml.qnode(device, interface="torch", diff_method="adjoint")
     def expectations(inputs: torch.Tensor, angles: torch.Tensor) -> Any:
-        for layer in angles.reshape(layers, -1):
-            apply_layer(qubits, inputs, layer)
+        apply(rows, inputs, angles)
         return [qml.expval(qml.PauliZ(i)) for i in range(qubits)]
 
     return forward_backward(lambda inputs, angles: torch.stack(expectations(inputs, angles), 1).to(dtype), x, t, w)

@@ -13,21 +13,22 @@ from typing import Any
 import numpy as np
 import pennylane as qml
 import torch
-from benchmarks.peers.pennylane_layer import apply_layer
+from benchmarks.peers.pennylane_layer import apply
+from benchmarks.peers.rows import rows_of
 from benchmarks.peers.torch_gradients import Run, forward_backward
 from benchmarks.peers.z_signs import z_signs
 
 
-def build(qubits: int, layers: int, x: np.ndarray, t: np.ndarray, w: np.ndarray) -> Run:
+def build(circuit: str, qubits: int, layers: int, x: np.ndarray, t: np.ndarray, w: np.ndarray) -> Run:
     signs = torch.from_numpy(z_signs(qubits, x.dtype))
+    rows = rows_of(circuit, qubits, layers)
     start = torch.zeros(2**qubits, dtype=signs.dtype.to_complex())
     start[0] = 1
 
     @qml.qnode(qml.device("default.qubit", wires=qubits), interface="torch", diff_method="backprop")
     def probabilities(inputs: torch.Tensor, angles: torch.Tensor) -> Any:
         qml.StatePrep(start, wires=range(qubits), validate_norm=False)
-        for layer in angles.reshape(layers, -1):
-            apply_layer(qubits, inputs, layer)
+        apply(rows, inputs, angles)
         return qml.probs(wires=range(qubits))
 
     return forward_backward(lambda inputs, angles: probabilities(inputs, angles) @ signs, x, t, w)

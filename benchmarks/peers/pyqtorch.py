@@ -11,31 +11,28 @@ What lost, in CPU milliseconds at n = 4, 6, 8 (L = n, 512 tokens, float32):
 import numpy as np
 import pyqtorch as pyq
 import torch
+from benchmarks.peers.rows import rows_of
 from benchmarks.peers.torch_gradients import Run, forward_backward
 from benchmarks.peers.z_signs import z_signs
 
-
-def operations(qubits: int, layers: int) -> list[torch.nn.Module]:
-    gates: list[torch.nn.Module] = []
-    count = 0
-    for _ in range(layers):
-        gates.extend(pyq.RY(i, f"x{i}") for i in range(qubits))
-        for hop in (1, 0, -1, 0):
-            for i in range(qubits):
-                name = f"t{count}"
-                gates.append(pyq.CRZ(i, (i + hop) % qubits, name) if hop else pyq.RY(i, name))
-                count += 1
-    return gates
+GATES = {"ry": pyq.RY, "rz": pyq.RZ, "crz": pyq.CRZ, "cnot": pyq.CNOT}
 
 
-def build(qubits: int, layers: int, x: np.ndarray, t: np.ndarray, w: np.ndarray) -> Run:
+def operations(circuit: str, qubits: int, layers: int) -> list[torch.nn.Module]:
+    return [
+        GATES[gate](*wires, *(() if source is None else (f"{source}{index}",)))
+        for gate, wires, source, index in rows_of(circuit, qubits, layers)
+    ]
+
+
+def build(circuit: str, qubits: int, layers: int, x: np.ndarray, t: np.ndarray, w: np.ndarray) -> Run:
     signs = torch.from_numpy(z_signs(qubits, x.dtype))
-    circuit = pyq.QuantumCircuit(qubits, operations(qubits, layers)).to(dtype=signs.dtype.to_complex())
+    made = pyq.QuantumCircuit(qubits, operations(circuit, qubits, layers)).to(dtype=signs.dtype.to_complex())
 
     def function(inputs: torch.Tensor, angles: torch.Tensor) -> torch.Tensor:
         values = {f"x{i}": column for i, column in enumerate(inputs.unbind(1))}
         values.update((f"t{k}", angle) for k, angle in enumerate(angles.split(1)))
-        state = pyq.run(circuit, circuit.init_state(), values)
+        state = pyq.run(made, made.init_state(), values)
         probabilities = state.real**2 + state.imag**2
         return probabilities.reshape(2**qubits, -1).T @ signs
 

@@ -16,23 +16,32 @@ import jax.numpy as jnp
 import numpy as np
 import tensorcircuit as tc
 from benchmarks.peers.jax_gradients import Run, allow_type_of, forward_backward
-from benchmarks.peers.tensorcircuit_layer import apply_layer, use
+from benchmarks.peers.rows import Row, angles_of, end_of, layer_of
+from benchmarks.peers.tensorcircuit_layer import apply, use
 from benchmarks.peers.z_signs import z_signs
 
 
-def build(qubits: int, layers: int, x: np.ndarray, t: np.ndarray, w: np.ndarray) -> Run:
+def build(circuit: str, qubits: int, layers: int, x: np.ndarray, t: np.ndarray, w: np.ndarray) -> Run:
     allow_type_of(x)
     backend = use("jax", x.dtype)
     signs = jnp.asarray(z_signs(qubits, x.dtype))
     start = jnp.zeros(2**qubits, jnp.result_type(signs, jnp.complex64)).at[0].set(1)
 
+    per_layer, _ = angles_of(circuit, qubits, layers)
+    layer_rows, end_rows = layer_of(circuit, qubits), end_of(circuit, qubits)
+
+    def after(rows: list[Row], state: jax.Array, inputs: jax.Array, angles: jax.Array) -> jax.Array:
+        made = tc.Circuit(qubits, inputs=state)
+        apply(made, rows, inputs, angles)
+        return made.state()
+
     def one_token(inputs: jax.Array, angles: jax.Array) -> jax.Array:
         def step(state: jax.Array, layer: jax.Array) -> jax.Array:
-            circuit = tc.Circuit(qubits, inputs=state)
-            apply_layer(circuit, qubits, inputs, layer)
-            return circuit.state()
+            return after(layer_rows, state, inputs, layer)
 
-        state = backend.scan(step, angles.reshape(layers, -1), start)
+        state = backend.scan(step, angles[: layers * per_layer].reshape(layers, -1), start)
+        if end_rows:
+            state = after(end_rows, state, inputs, angles[layers * per_layer :])
         return (backend.real(state) ** 2 + backend.imag(state) ** 2) @ signs
 
     return forward_backward(backend.vmap(one_token, vectorized_argnums=0), x, t, w)

@@ -1,28 +1,26 @@
-"""The circuit's layer in TensorCircuit's gates, which are the same for each of its backends."""
+"""Rows of a circuit in TensorCircuit's gates, which are the same for each of its backends."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import tensorcircuit as tc
+from benchmarks.peers.rows import Row
 
 
-def apply_layer(circuit: tc.Circuit, qubits: int, x: Any, t: Any) -> None:
-    """One layer on one token's circuit.
+def apply(circuit: tc.Circuit, rows: Sequence[Row], x: Any, t: Any) -> None:
+    """Gates on one token's circuit.
 
     Args:
         circuit: What the gates are added to.
-        qubits: n.
+        rows: The gates, their angles numbered from the first of t.
         x: (n,), the token's data.
-        t: (4 n,), the layer's angles.
+        t: The trained angles of these rows.
     """
-    for i in range(qubits):
-        circuit.ry(i, theta=x[i])
-    for step, hop in enumerate((1, 0, -1, 0)):
-        for i in range(qubits):
-            angle = t[step * qubits + i]
-            if hop:
-                circuit.crz(i, (i + hop) % qubits, theta=angle)
-            else:
-                circuit.ry(i, theta=angle)
+    for gate, wires, source, index in rows:
+        if source is None:
+            getattr(circuit, gate)(*wires)
+        else:
+            getattr(circuit, gate)(*wires, theta=x[index] if source == "x" else t[index])
 
 
 def use(backend: str, real_type: Any) -> Any:

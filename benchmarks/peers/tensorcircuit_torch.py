@@ -10,20 +10,22 @@ What lost, in CPU milliseconds at n = 4, 6, 8 (L = n, 512 tokens, float32):
 import numpy as np
 import tensorcircuit as tc
 import torch
-from benchmarks.peers.tensorcircuit_layer import apply_layer, use
+from benchmarks.peers.rows import rows_of
+from benchmarks.peers.tensorcircuit_layer import apply, use
 from benchmarks.peers.torch_gradients import Run, forward_backward
 from benchmarks.peers.z_signs import z_signs
 
 
-def build(qubits: int, layers: int, x: np.ndarray, t: np.ndarray, w: np.ndarray) -> Run:
+def build(circuit: str, qubits: int, layers: int, x: np.ndarray, t: np.ndarray, w: np.ndarray) -> Run:
     backend = use("pytorch", x.dtype)
     signs = torch.from_numpy(z_signs(qubits, x.dtype))
 
+    rows = rows_of(circuit, qubits, layers)
+
     def one_token(inputs: torch.Tensor, angles: torch.Tensor) -> torch.Tensor:
-        circuit = tc.Circuit(qubits)
-        for layer in angles.reshape(layers, -1):
-            apply_layer(circuit, qubits, inputs, layer)
-        state = circuit.state()
+        made = tc.Circuit(qubits)
+        apply(made, rows, inputs, angles)
+        state = made.state()
         return (backend.real(state) ** 2 + backend.imag(state) ** 2) @ signs
 
     return forward_backward(backend.vmap(one_token, vectorized_argnums=0), x, t, w)

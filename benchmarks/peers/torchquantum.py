@@ -12,24 +12,22 @@ What lost, in CPU milliseconds at n = 4, 6, 8 (L = n, 512 tokens):
 import numpy as np
 import torch
 import torchquantum as tq
+from benchmarks.peers.rows import rows_of
 from benchmarks.peers.torch_gradients import Run, forward_backward
 from benchmarks.peers.z_signs import z_signs
 
 
-def build(qubits: int, layers: int, x: np.ndarray, t: np.ndarray, w: np.ndarray) -> Run:
+def build(circuit: str, qubits: int, layers: int, x: np.ndarray, t: np.ndarray, w: np.ndarray) -> Run:
     signs = torch.from_numpy(z_signs(qubits, x.dtype))
 
     def function(inputs: torch.Tensor, angles: torch.Tensor) -> torch.Tensor:
         device = tq.QuantumDevice(n_wires=qubits, bsz=len(inputs))
-        for layer in angles.reshape(layers, 4, qubits):
-            for i in range(qubits):
-                device.ry(wires=i, params=inputs[:, i], comp_method="einsum")
-            for hop, step in zip((1, 0, -1, 0), layer, strict=True):
-                for i in range(qubits):
-                    if hop:
-                        device.crz(wires=[i, (i + hop) % qubits], params=step[i], comp_method="einsum")
-                    else:
-                        device.ry(wires=i, params=step[i], comp_method="einsum")
+        for gate, wires, source, index in rows_of(circuit, qubits, layers):
+            if source is None:
+                device.cnot(wires=list(wires), comp_method="einsum")
+            else:
+                angle = inputs[:, index] if source == "x" else angles[index]
+                getattr(device, gate)(wires=list(wires), params=angle, comp_method="einsum")
         states = device.get_states_1d()
         return (states.real**2 + states.imag**2) @ signs
 

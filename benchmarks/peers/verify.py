@@ -8,6 +8,7 @@ import numpy as np
 from benchmarks.peers import PEERS, types_of
 from benchmarks.peers.client import PeerError, Worker
 from benchmarks.peers.environments import NotInstalledError
+from benchmarks.peers.rows import CIRCUITS
 
 CASES = ((3, 2), (4, 2), (5, 1))
 TOKENS = 7
@@ -23,9 +24,10 @@ def expected(dtype: str) -> list[dict[str, Any]]:
 
 def answers(worker: Worker, dtype: str) -> list[dict[str, Any]]:
     found = []
-    for qubits, layers in CASES:
-        worker.prepare(qubits, layers, TOKENS, seed=qubits, dtype=dtype)
-        found.append(worker.check())
+    for circuit in CIRCUITS:
+        for qubits, layers in CASES:
+            worker.prepare(circuit, qubits, layers, TOKENS, seed=qubits, dtype=dtype)
+            found.append(worker.check())
     return found
 
 

@@ -2,8 +2,8 @@
 
 Commands, by their "do":
 
-    prepare   qubits, layers, tokens, seed, dtype, threads: draws the inputs, builds the circuit and runs it twice, so
-              that what follows meets compiled code. Answers {"build_seconds": ...}
+    prepare   circuit, qubits, layers, tokens, seed, dtype, threads: draws the inputs, builds the circuit and runs it
+              twice, so that what follows meets compiled code. Answers {"build_seconds": ...}
     check     answers {"values": ..., "grad_x": ..., "grad_t": ...} as lists
     time      one forward and backward. Answers {"wall": seconds, "cpu": seconds of the process, "tokens_run": ...}
     memory    one forward and backward. Answers {"bytes": rise of the peak of resident memory, "tokens_run": ...}
@@ -19,6 +19,7 @@ import gc
 import importlib
 import json
 import os
+import resource
 import sys
 import time
 from pathlib import Path
@@ -26,16 +27,19 @@ from typing import Any, TextIO
 
 import numpy as np
 from benchmarks.peers import types_of
+from benchmarks.peers.rows import angles_of
 
+MOST_BYTES = 18 * 2**30
+"""Address space of a worker."""
 CORES = sorted(os.sched_getaffinity(0))
 """What the process may use, before it pins itself."""
 
 
-def inputs(qubits: int, layers: int, tokens: int, seed: int, dtype: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def inputs(count: int, qubits: int, tokens: int, seed: int, dtype: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """x, t and w, the same numbers in every worker: drawn in float64, in this order, then cast."""
     draw = np.random.default_rng(seed)
     x = draw.uniform(-np.pi, np.pi, (tokens, qubits))
-    t = draw.uniform(-np.pi, np.pi, 4 * qubits * layers)
+    t = draw.uniform(-np.pi, np.pi, count)
     w = draw.normal(size=(tokens, qubits))
     return x.astype(dtype), t.astype(dtype), w.astype(dtype)
 
@@ -74,7 +78,9 @@ class Worker:
         self.run: Any = None
         self.run_timed: Any = None
 
-    def prepare(self, qubits: int, layers: int, tokens: int, seed: int, dtype: str, threads: int) -> dict[str, Any]:
+    def prepare(
+        self, circuit: str, qubits: int, layers: int, tokens: int, seed: int, dtype: str, threads: int
+    ) -> dict[str, Any]:
         self.run = self.run_timed = None
         gc.unfreeze()
         pin(threads)
@@ -83,12 +89,13 @@ class Worker:
         module = importlib.import_module(f"benchmarks.peers.{self.peer}")
         if "torch" in sys.modules:
             sys.modules["torch"].set_num_threads(threads)
-        x, t, w = inputs(qubits, layers, tokens, seed, dtype)
+        per_layer, at_end = angles_of(circuit, qubits, layers)
+        x, t, w = inputs(layers * per_layer + at_end, qubits, tokens, seed, dtype)
         self.tokens, self.tokens_run = tokens, min(tokens, getattr(module, "TIMED_TOKENS", tokens))
         begin = time.perf_counter()
         few = slice(self.tokens_run)
-        self.run_timed = module.build(qubits, layers, x[few], t, w[few])
-        self.run = self.run_timed if self.tokens_run == tokens else module.build(qubits, layers, x, t, w)
+        self.run_timed = module.build(circuit, qubits, layers, x[few], t, w[few])
+        self.run = self.run_timed if self.tokens_run == tokens else module.build(circuit, qubits, layers, x, t, w)
         for _ in range(2):
             self.run_timed()
         build_seconds = time.perf_counter() - begin
@@ -140,6 +147,7 @@ def private_stdout() -> TextIO:
 
 def main() -> None:
     answers = private_stdout()
+    resource.setrlimit(resource.RLIMIT_AS, (MOST_BYTES, MOST_BYTES))  # an error here, not the machine's own end of it
     worker = Worker(sys.argv[1])
     for line in sys.stdin:
         try:
