@@ -18,10 +18,10 @@ from qweft.comparison.statistics import ONCE, Look
 from qweft.comparison.summarise import summarise
 from qweft.comparison.summary import Summary, paired
 from qweft.comparison.wording import effect_said
-from research import claim, evidence, front, methods
+from research import claim, evidence, exports, front, methods
 
 DOCS = Path(__file__).parents[1] / "docs"
-PAGES = ("results.md", "which-adapter.md", "method.md")
+PAGES = ("results.md", "which-adapter.md", "method.md", "serving.md")
 PLACE = re.compile(r"(<!-- table: ([\w-]+) -->\n).*?(\n<!-- end -->)", re.DOTALL)
 WORDS = {"lower": "better", "higher": "worse", "equivalent": "equivalent"}
 TWO_LOOKS = [Look(level=0.025, seeds=tuple(range(6 * number)), number=number, planned=2) for number in (1, 2)]
@@ -170,6 +170,9 @@ TABLES: dict[str, Callable[[], str]] = {
     "claim-circuit": lambda: markdown(AGAINST, claim.circuit_rows(), left=2),
     "claim-own-rates": lambda: markdown(CLAIM, claim.rows("claim-own-rates")),
     "starts": lambda: markdown(("start", "at 5e-5, %", "own rate", "at its own rate, %"), claim.start_rows()),
+    "exports": lambda: markdown(
+        ("method", "in PEFT", "merged", "merged-gguf", "as a LoRA"), exports.table_rows(), left=2
+    ),
     "circuit": circuit,
     "gates": gates,
     "planted": planted,

@@ -218,10 +218,13 @@ def compare(
     if config.workers not in (None, 1) and config.executor == "local":
         raise QweftError(f"compare(): workers {config.workers} is for the command; here one process makes all runs")
     from qweft.comparison.checks import check_start
+    from qweft.comparison.must_ship import that_ship
     from qweft.comparison.report.content import Content
     from qweft.comparison.results_file import WINNER, read_results
     from qweft.comparison.runner import compare as run_comparison
+    from qweft.output import Console
 
+    config = that_ship(config, Console(stderr=True).say)
     check_start(config)
     report = run_comparison(
         config,

@@ -3,6 +3,7 @@
 import os
 import re
 import shlex
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import count
@@ -10,14 +11,18 @@ from pathlib import Path
 from typing import Any
 
 from qweft.cli.command import Command
-from qweft.cli.parser import Call, dump_yaml, read
+from qweft.cli.parser import Call, dump_yaml, parse, read, winner_config
 from qweft.cli.terminal import show
+from qweft.comparison.budget import budget_of
 from qweft.comparison.config import ComparisonConfig
+from qweft.comparison.must_ship import that_ship
 from qweft.comparison.starter import CONFIG_ENDINGS, CompareOptions, commented, is_config, starter, unfit_of
 from qweft.errors import QweftError
 from qweft.files import write_bytes
 from qweft.schema import build
 
+CHOOSING_SHARE = 0.5
+"""Share of the time in which `--train` chooses."""
 MOST_SEEDS = 12
 """Cap of seeds of `--until-decided` without a cap in the config."""
 CHOOSING = ("model", "preset", "budget", "output")
@@ -36,6 +41,8 @@ COMMAND = Command(
     "--model NAME stands for --model.name NAME.",
     flags={
         "dry-run": "List the runs and stop.",
+        "train": "Then train the winner in full, as qweft train --from OUTPUT does. A time in --budget is for both, "
+        "one half each.",
         "until-decided": f"Set most_seeds to {MOST_SEEDS} if it is none: add seeds until each question is decided.",
     },
     options=CompareOptions,
@@ -44,7 +51,13 @@ COMMAND = Command(
 
 def run(call: Call) -> None:
     """Compare (or list the runs); the comparison says itself what it found."""
+    begun = time.perf_counter()
     config, text = _config_of(call)
+    config = that_ship(config, show)
+    whole = budget_of(config.budget).seconds
+    if "train" in call.flags:
+        _check_train(config)
+        whole = None if whole is None else whole / CHOOSING_SHARE
     if "until-decided" in call.flags and config.most_seeds is None:
         config = replace(config, most_seeds=MOST_SEEDS)
     from qweft.comparison.checks import check_start
@@ -66,6 +79,46 @@ def run(call: Call) -> None:
             begin()
 
         compare(config, config_yaml=text or dump_yaml(config), command=call.line, begin=keep_and_begin)
+    if "train" in call.flags:
+        _train_winner(Path(config.output), None if whole is None else whole - (time.perf_counter() - begun))
+
+
+def _check_train(config: ComparisonConfig) -> None:
+    if not config.recommend:
+        raise QweftError("--train trains the winner, and this config names none; set recommend: true")
+    if config.executor != "local" or config.workers not in (None, 1):
+        raise QweftError("--train is for one process; leave --workers and --executor out, or run qweft train --from")
+
+
+def _choosing(budget: str | None) -> str | None:
+    """Return a budget with the share of its time in which the winner is chosen."""
+    found = budget_of(budget)
+    if found.seconds is None:
+        return budget
+    numbers = [] if found.parameters is None else [f"{found.parameters} parameters"]
+    return ",".join([f"{found.seconds * CHOOSING_SHARE:.0f}s", *numbers])
+
+
+def _train_winner(output: Path, seconds: float | None) -> None:
+    """Train the winner of a comparison in full, or for as many steps as the time allows."""
+    from qweft.comparison.results_file import WINNER
+    from qweft.comparison.trial import RECORD, read_record
+    from qweft.data.load import load_data
+    from qweft.models.load import load_tokenizer
+    from qweft.models.resolve import resolve
+    from qweft.training.config import RunConfig
+    from qweft.training.loop import steps_of
+    from qweft.training.run import train
+
+    config = parse(RunConfig, [winner_config(str(output), [])])
+    if seconds is not None:
+        pace = read_record(output / WINNER / RECORD)[1].step_seconds_median or 0.0
+        rows = len(load_data(config.data, load_tokenizer(resolve(config.model))).train)
+        steps, most = steps_of(config.training, rows), int(max(seconds, 0.0) / max(pace, 1e-3))
+        if most < steps:
+            show(f"{max(1, most)} of the {steps} steps of {config.training.epochs:g} epochs fit into the time left")
+            config = replace(config, training=replace(config.training, max_steps=max(1, most)))
+    show(f"adapter: {train(config).adapter_folder}")
 
 
 def config_of(argv: Sequence[str]) -> tuple[ComparisonConfig, str]:
@@ -79,7 +132,8 @@ def _config_of(call: Call) -> tuple[ComparisonConfig, str]:
     if is_config(target):
         if any(name == "preset" for name, _ in chosen):
             raise QweftError(f"--preset chooses the methods for data, and {target} is a config, which states its own")
-        return call.config(ComparisonConfig), ""
+        config = call.config(ComparisonConfig)
+        return (replace(config, budget=_choosing(config.budget)) if "train" in call.flags else config), ""
     meant = [f"{target}{ending}" for ending in CONFIG_ENDINGS if Path(f"{target}{ending}").is_file()]
     if meant and not Path(target).exists():
         raise QweftError(f"{target}: there are no such data; did you mean the config {meant[0]}?")
@@ -94,6 +148,8 @@ def _config_of(call: Call) -> tuple[ComparisonConfig, str]:
     preset = options.preset or "quick"
     tree = starter(target, options.model, preset, options.budget, given.get("output"))
     tree["model"].update(given.get("model") or {})
+    if "train" in call.flags:
+        tree["budget"] = _choosing(tree["budget"])
     if unfit := unfit_of(options.model, preset):
         show(f"left out, as they do not go with this base model: {', '.join(unfit)}")
     replace(call, options=[each for each in call.options if each not in chosen]).given(ComparisonConfig, tree)

@@ -8,7 +8,16 @@ from qweft.cli.terminal import show
 from qweft.comparison.config import ComparisonConfig
 from qweft.errors import QweftError
 
-OF_COMPARE = ("budget", "halving.finalists", "halving.rungs", "recommend", "inspect", "most_seeds", "search")
+OF_COMPARE = (
+    "budget",
+    "halving.finalists",
+    "halving.rungs",
+    "recommend",
+    "inspect",
+    "most_seeds",
+    "must_ship",
+    "search",
+)
 """Options that would be expected to change a search, and do not."""
 COMMAND = Command(
     name="tune",

@@ -8,6 +8,8 @@ from qweft.evaluation.config import EvaluationConfig
 from qweft.models.config import ModelConfig
 from qweft.training.config import TrainingConfig
 
+MustShip = Literal["lora", "gguf", "merged"]
+
 
 @dataclass(frozen=True)
 class MethodConfig:
@@ -79,6 +81,8 @@ class ComparisonConfig:
             the reference against each other method and each circuit against its controls, share one level of 0.05.
         budget: Most time and most trained parameters: 20min, 2h, "200k parameters", "20min,200k". Larger methods are
             left out. A time lowers the steps of the training to what measured step times allow, and needs `halving`.
+        must_ship: Leave out, before any training, methods that do not leave Python in this format: lora (a LoRA file),
+            gguf or merged. `None` leaves none out.
         inspect: After training at the first seed, measure what each adapter of this package does on validation rows.
         executor: `local` runs on this machine. `ray` runs on the Ray cluster at RAY_ADDRESS; without that variable, on
             a cluster of this machine.
@@ -104,6 +108,7 @@ class ComparisonConfig:
     halving: HalvingConfig = field(default_factory=HalvingConfig)
     recommend: bool = False
     budget: str | None = None
+    must_ship: MustShip | None = None
     inspect: bool = False
     executor: Literal["local", "ray"] = "local"
     workers: int | None = None

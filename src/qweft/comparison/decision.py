@@ -10,6 +10,7 @@ from qweft.comparison.summary import Summary, paired
 from qweft.comparison.verdicts import best_of, circuit_findings
 from qweft.comparison.wording import effect_said, kind_said, label, lower_by, size
 from qweft.method.names import has_circuit
+from qweft.method.shipping import SAID, ships
 from qweft.text import listed, many
 
 NAMED = 4
@@ -143,23 +144,30 @@ def _among(leader: Summary, like: Sequence[Summary], pairs: Mapping[str, Pairing
 def _of_equals(leader: Summary, like: Sequence[Summary]) -> tuple[Summary, list[str]]:
     """Return the smallest of methods that are equivalent to the leader and itself, and the sentences.
 
+    One that no weight equals, which runs in Python alone, comes last.
     Two that are equivalent to a third one need not be so to each other: those that are further behind the lowest loss
     than the margin are left out.
     """
     margin = leader.equivalent_within or 0.0
     lowest = min([leader, *like], key=lambda entry: _behind(entry, leader))
     near = [entry for entry in like if _behind(entry, lowest) < margin]
-    chosen = min([leader, *near], key=lambda entry: (entry.trainable_parameters, entry.eval_loss))
+    chosen = min([leader, *near], key=lambda entry: (_stays(entry), entry.trainable_parameters, entry.eval_loss))
     names = listed([entry.method for entry in near])
     why = f"{names} {'is' if len(near) == 1 else 'are'} equivalent within {margin:g}%, and not smaller"
     if chosen is not leader:
         less = "smaller" if chosen.trainable_parameters < leader.trainable_parameters else "as small"
+        less = f"not for Python alone, as {leader.method} is" if _stays(leader) > _stays(chosen) else less
         why = f"equivalent to {leader.method} within {margin:g}%, and {less}"
     far = [each for each in like if each not in near and each.trainable_parameters < chosen.trainable_parameters]
     return chosen, [
         f"Use {_called(chosen)}: {why}.",
         *(f"{e.method} is smaller, but its loss was {_behind(e, lowest):.1f}% above {lowest.method}'s." for e in far),
     ]
+
+
+def _stays(entry: Summary) -> bool:
+    """Whether a method runs in Python alone."""
+    return ships(entry.adapter or {}) == "python"
 
 
 def _behind(entry: Summary, other: Summary) -> float:
@@ -185,6 +193,8 @@ def _kept(chosen: Summary, summary: Mapping[str, Summary]) -> str:
     base = next((entry.eval_loss for entry in summary.values() if entry.kind == "base"), None)
     line = f"After {many(chosen.steps, 'step')} the kept adapter (seed {chosen.seeds[0]}) has a held-out loss of "
     line += f"{loss:.3f}{_beside_base(summary)}."
+    if chosen.adapter is not None and (way := ships(chosen.adapter)) != "lora":
+        line += f" It ships {SAID[way]}."
     if base is not None and loss is not None and loss >= base:
         line += " That is no gain: give more rows or time, or use the base model as it is."
     return line

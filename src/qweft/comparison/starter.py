@@ -189,7 +189,7 @@ Layers = list[str] | Literal["all-linear"] | None
 
 def layers_of(model: ModelConfig) -> tuple[Layers, Layers]:
     """Return layers for candidates that name none, and for those on all linear layers; `None` leaves them."""
-    kind = _config_of(model).get("model_type")
+    kind = config_of_model(model).get("model_type")
     is_mamba = kind in MAMBA
     if _has_defaults(kind, "LORA") and not is_mamba:
         return None, None
@@ -223,8 +223,8 @@ def unfit_of(model: ModelConfig, preset: Preset) -> list[str]:
     """Return the names of the candidates that do not go with a base model: how it is quantised, or its type."""
     from qweft.comparison.checks import check_on_shared  # here, as it imports NumPy, and --help needs none of it
 
-    quantization = model.quantization or scheme_of(_config_of(model).get("quantization_config") or {})
-    found = [] if _has_defaults(_config_of(model).get("model_type"), "IA3") else ["ia3"]
+    quantization = model.quantization or scheme_of(config_of_model(model).get("quantization_config") or {})
+    found = [] if _has_defaults(config_of_model(model).get("model_type"), "IA3") else ["ia3"]
     for name, (adapter, _, _) in CANDIDATES[preset].items():
         try:
             check_on_shared(adapter, quantization)
@@ -253,13 +253,13 @@ def _scale(model: ModelConfig) -> float:
 
 def hidden_size(model: ModelConfig) -> int | None:
     """Return a base model's hidden size by its config.json, without PyTorch; `None` if that cannot be had."""
-    told = _config_of(model)
+    told = config_of_model(model)
     told = told.get("text_config") or told
     size = next((told[name] for name in ("hidden_size", "n_embd", "d_model") if name in told), None)
     return size if isinstance(size, int) and 1 <= size < 2**20 else None
 
 
-def _config_of(model: ModelConfig) -> dict[str, Any]:
+def config_of_model(model: ModelConfig) -> dict[str, Any]:
     """Return a base model's config.json; of an embedded model its size, and nothing of one that cannot be had."""
     with suppress(Exception):  # whatever is wrong with the model is said where it is loaded
         found = find(model)

@@ -8,6 +8,7 @@ from rich.text import Text
 
 from qweft.comparison.summary import Summary
 from qweft.environment import share_said
+from qweft.method.shipping import SAID, ships
 from qweft.output import Console
 from qweft.text import escaped
 
@@ -23,6 +24,7 @@ HEADERS = (
     "s/step (others)",
     "peak memory",
     "adapter's file",
+    "ships as",
 )
 """Column titles. Losses are in nats per token, as mean and sample standard deviation over seeds. The late training
 loss is that of the last quarter of the steps. In brackets beside a step time: the share of the processors that other
@@ -38,6 +40,7 @@ LEFT_OUT_FIRST = (
     "adapter's file",
     "peak memory",
     "s/step (others)",
+    "ships as",
     "perplexity",
     "late train loss",
     "learning rate",
@@ -66,6 +69,7 @@ def cells(entry: Summary) -> tuple[str, ...]:
         _seconds(entry),
         _bytes(entry.peak_memory_bytes),
         _bytes(entry.adapter_bytes),
+        EMPTY if entry.kind == "base" or entry.adapter is None else SAID[ships(entry.adapter)],
     )
 
 

@@ -40,8 +40,17 @@ def mask_of(batch: Mapping[str, Any]) -> torch.Tensor | None:
 
 
 @torch.no_grad()
-def watch(model: nn.Module, layers: Mapping[str, nn.Module], batches: Iterable[Mapping[str, Any]], see: See) -> None:
-    """Run an adapted model on batches, and show what goes into and comes out of the base layers of these layers."""
+def watch(
+    model: nn.Module,
+    layers: Mapping[str, nn.Module],
+    batches: Iterable[Mapping[str, Any]],
+    see: See,
+    at_base: bool = True,
+) -> None:
+    """Run an adapted model on batches, and show what goes into and comes out of the base layers of these layers.
+
+    Without `at_base` of the layers themselves: some methods of PEFT compute with changed weights, past the base layer.
+    """
     decoders, mask, before = beyond_the_mask(model), None, 0
 
     def hook(name: str, layer: nn.Module) -> Any:
@@ -52,8 +61,8 @@ def watch(model: nn.Module, layers: Mapping[str, nn.Module], batches: Iterable[M
 
     with ExitStack() as stack:
         for name, layer in layers.items():
-            base: Any = layer.get_base_layer()  # type: ignore[operator]
-            stack.callback(base.register_forward_hook(hook(name, layer)).remove)
+            at: Any = layer.get_base_layer() if at_base else layer  # type: ignore[operator]
+            stack.callback(at.register_forward_hook(hook(name, layer)).remove)
         for batch in batches:
             mask = mask_of(batch)
             model(**batch)

@@ -87,7 +87,7 @@ def collect(
         for half, f, (part, square) in zip(moments[name], found, shared[1], strict=True):
             half.add(part, f, square)
 
-    watch(model, layers, batches, see)
+    watch(model, layers, batches, see, at_base=False)
     enough = any if features is None else all
     for name in layers:
         if name not in moments or not enough(half.tokens for half in moments[name]):
