@@ -2,7 +2,7 @@
 
     python -m research.lora_fit     (an hour on a core; keeps research/data/lora-fit.json)
 
-Trains the eight adapters of research/configs/lora-fit.yaml where they are not there yet. Both conversions are made of
+Trains the eight adapters of research/lora_fit.yaml where they are not there yet. Both conversions are made of
 the same adapters and judged on the same held-out rows: what share of the adapter's gain over the base model they keep
 at each rank. The rank that keeps 99% is found by bisection among powers of two.
 """
@@ -32,7 +32,7 @@ from qweft.models.load import load_model
 from qweft.output import Console
 from research import evidence
 
-CONFIG = Path(__file__).parent / "configs" / "lora-fit.yaml"
+CONFIG = Path(__file__).with_suffix(".yaml")
 SHARE, TOKENS = 0.99, 16384
 PREFIX = "base_model.model."
 Make = Callable[[int], Lora]

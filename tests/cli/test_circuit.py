@@ -66,7 +66,7 @@ def test_it_needs_no_base_model(adapter, capsys, monkeypatch):
     assert found["circuit"]["qubits"] == 3 and found["circuit"]["layers"] == 2
     assert torch.equal(torch.tensor(found["angles"], dtype=torch.float64), angles_in_file(adapter).double())
     gates = [tuple(gate.values()) for gate in found["circuit"]["gates"]]
-    assert gates == [(g.name, list(g.wires), g.source, g.index) for g in crz_ring_ansatz(3, 2).gates]
+    assert gates == [(g.name, list(g.wires), g.source, g.index, g.scale) for g in crz_ring_ansatz(3, 2).gates]
     assert found["written"]["gates"] == {"ry": 18, "crz": 12} and found["compiled"] is None
 
 

@@ -153,7 +153,7 @@ def test_options_change_the_config_of_data(places):
         ("init rows.jsonl --output out.txt", "--output out.txt: the name of a config ends in .yaml"),
         ("init rows.jsonl --output rows.yaml", "rows.yaml is there already; give another --output, or remove it"),
         ("init rows.jsonl --model ./modle", "model ./modle: not found"),
-        ("init rows.jsonl --data.max_length 1", "max_length 1: a row needs at least 2 tokens"),
+        ("init rows.jsonl --data.max_length 1", "max_length: expected int of at least 2"),
         ("init rows.jsonl --methods.lora.rate 1", "unknown option --methods"),
         ("compare none.csv", "data none.csv: there is no such file or folder"),
         ("compare none.yaml", "none.yaml: no such file"),

@@ -226,7 +226,7 @@ def test_a_qwthn_adapter_with_embeddings_is_measured_beside_the_base_model(stran
     adapted.save_pretrained(adapter, save_embedding_layers=True)
     base, alone = base_loss(adapter, model)
     assert base == alone
-    with pytest.raises(QweftError, match=r"changes the base model's own weights .* export takes none"):
+    with pytest.raises(QweftError, match=r"changes the base model's own weights .* --to merged"):
         export(adapter, {"output": str(tmp_path / "lora")})
     config = NoiseConfig(device="exact", tokens="targets", output=str(tmp_path / "robustness"))
     measured = evaluate_on_device(adapter, {"evaluation": {"answers": 0}}, config, console=Console(quiet=True))

@@ -121,7 +121,7 @@ def measured(folder: Path) -> dict[str, Any]:
     )  # fmt: skip
     points = [{key: value for key, value in each.items() if key not in ("seconds", "cpu_by_others", "sent")}
               for each in found["points"]]  # fmt: skip
-    return {"computed": found["computed"], "points": points, "sample": found["sample"], "layers": found["layers"]}
+    return {name: found[name]["loss"] for name in ("base", "adapted")} | {"points": points, "layers": found["layers"]}
 
 
 def everything(folder: Path) -> dict[str, Any]:

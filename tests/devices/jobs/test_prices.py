@@ -63,7 +63,7 @@ def test_the_users_own_list_is_asked_first(prices):
         ("devices: [{match: x, currency: USD, shot: -1}]", "shot: .* got -1"),
         ("devices: [{match: x, currency: USD, shot: dear}]", "dear"),
         ("devices: [{match: x, currency: USD, shot: 1, shot: 0}]", "line 1: duplicate key shot"),
-        ("devices: [{match: x, currency: USD, shot: .nan}]", "nan"),
+        ("devices: [{match: x, currency: USD, shot: .nan}]", "NaN"),
     ],
     ids=lambda text: text[:50],
 )

@@ -128,7 +128,7 @@ def _facts(content: Content) -> dict[str, Any]:
 
 def _row(entry: Summary) -> dict[str, Any]:
     """Return one method's row: per column a number and, smaller, its spread or its relation to the reference."""
-    name, size, more, rate, late, _, perplexity, difference, seconds, memory, file = cells(entry)
+    name, size, more, rate, late, _, perplexity, difference, seconds, memory, file, ships = cells(entry)
     is_reference = entry.method == entry.reference
     loss = f"{entry.eval_loss:.4f}" if entry.eval_loss is not None else f"{entry.diverged} of {len(entry.seeds)}"
     return {
@@ -145,6 +145,7 @@ def _row(entry: Summary) -> dict[str, Any]:
             (seconds, "" if is_reference else entry.step_time_doubt or _times(entry.step_time_ratio)),
             (memory, "" if is_reference else _times(entry.memory_ratio)),
             (file, ""),
+            (ships, ""),
         ],
     }
 
