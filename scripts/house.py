@@ -55,6 +55,8 @@ def packages() -> dict[str, list[int]]:
     for folder in ("src/qweft", "tests", "research", "benchmarks"):
         for path in sorted((ROOT / folder).rglob("*.py")):
             parts = path.relative_to(ROOT / folder).parts
+            if parts[0].startswith("."):  # environments of the benchmarks
+                continue
             name = (parts[0] if len(parts) > 1 else "(top)") if folder == "src/qweft" else folder
             for place, number in enumerate(size(path)):
                 found[name][place] += number
