@@ -22,10 +22,6 @@ def build(circuit: str, qubits: int, layers: int, x: np.ndarray, t: np.ndarray, 
         walls += [(gate, source, rows[first : first + step]) for first in range(0, len(rows), step)]
     turn = {"ry": fusion.build_ry_gates, "rz": fusion.build_rz_gates}
     commute = {"crz": fusion.diagonal_commute, "cnot": lambda a, b: a[0] != b[1] and a[1] != b[0]}
-    made = {}
-    for gate in ("crz", "cnot"):
-        edges = next(([row[1] for row in rows] for name, _, rows in walls if name == gate), [])
-        made[gate] = edges
     start = torch.zeros(len(x), *[2] * qubits, dtype=real)
     start.reshape(len(x), -1)[:, 0] = 1
 

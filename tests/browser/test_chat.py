@@ -65,7 +65,7 @@ def ask(page, question):
 def test_a_question_two_answers_and_the_circuits(visit):
     page = visit()
     assert page.title() == "qtha-0 beside base · qweft"
-    page.wait_for_function("document.querySelector('#when').textContent")  # the page's script fills it
+    page.wait_for_selector("#when:not(:empty)", state="attached")  # the page's script fills it
     assert page.locator("#when").text_content() == "They come with the first answer."
     assert not page.locator("#values").is_visible()
     ask(page, "How many?")

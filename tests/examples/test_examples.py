@@ -78,6 +78,9 @@ def test_noisy_circuit(printed):
 
 @pytest.mark.slow
 def test_digits(printed):
+    pytest.importorskip(
+        "sklearn"
+    )  # no dependency of the tests: with it PEFT's ADAMSS cannot be counted without weights
     (right,) = re.findall(r"^([\d.]+)% of 450 test digits are right", printed("digits.py"))
     assert float(right) > 85
 
