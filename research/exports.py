@@ -18,10 +18,12 @@ import yaml
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from qweft.adapter.attach import adapter_config, attach
+from qweft.comparison.method_kinds import core_of
 from qweft.errors import QweftError
 from qweft.exporting.config import LORAS, TARGETS
 from qweft.exporting.run import export
-from qweft.method.shipping import MORE_THAN_LORA, is_plain_lora, why_no_lora
+from qweft.method.names import has_circuit
+from qweft.method.shipping import is_plain_lora, why_no_lora
 from qweft.models.config import ModelConfig
 from qweft.models.load import load_tokenizer
 from qweft.models.resolve import resolve
@@ -105,9 +107,6 @@ def main() -> int:
     return 0 if all(isinstance(each["merged"], float) and each["merged"] <= 1e-4 for each in rows) else 1
 
 
-HOW = {"LORA": "itself", "QWTHN": "itself"}
-
-
 def table_rows() -> list[list[str]]:
     """Return the table of docs/serving.md: a row a method."""
     found = []
@@ -115,10 +114,14 @@ def table_rows() -> list[list[str]]:
     for each in evidence.read("exports")["rows"]:
         adapter = adapters[each["method"]]
         errors = [each[to] if isinstance(each[to], str) else f"{each[to]:.0e}" for to in ("merged", "merged-gguf")]
-        more = [field for field in MORE_THAN_LORA if adapter.get(field)]
-        reason = why_no_lora(adapter)
-        how = reason or ("nearest" if more else HOW.get(each["peft_type"], "nearest"))
-        found.append([each["method"], each["peft_type"], *errors, f"no: {reason}" if reason else how])
+        reason, core = why_no_lora(adapter), core_of(adapter)
+        if reason:
+            how = f"no: {reason}"
+        elif core is not None:
+            how = "its linear fit" if has_circuit(core) else "itself"
+        else:
+            how = "itself" if is_plain_lora(adapter) else "nearest"
+        found.append([each["method"], each["peft_type"], *errors, how])
     return found
 
 

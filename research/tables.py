@@ -18,7 +18,7 @@ from qweft.comparison.statistics import ONCE, Look
 from qweft.comparison.summarise import summarise
 from qweft.comparison.summary import Summary, paired
 from qweft.comparison.wording import effect_said
-from research import claim, evidence, exports, front, methods
+from research import claim, evidence, exports, front, lora_fit, methods
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGES = ("results.md", "which-adapter.md", "method.md", "serving.md")
@@ -170,6 +170,9 @@ TABLES: dict[str, Callable[[], str]] = {
     "claim-circuit": lambda: markdown(AGAINST, claim.circuit_rows(), left=2),
     "claim-own-rates": lambda: markdown(CLAIM, claim.rows("claim-own-rates")),
     "starts": lambda: markdown(("start", "at 5e-5, %", "own rate", "at its own rate, %"), claim.start_rows()),
+    "lora-fit": lambda: markdown(
+        ("method", "gain, nats", "rank of `convert_to_lora`", "rank of `qweft export`", "kept"), lora_fit.table_rows()
+    ),
     "exports": lambda: markdown(
         ("method", "in PEFT", "merged", "merged-gguf", "as a LoRA"), exports.table_rows(), left=2
     ),
