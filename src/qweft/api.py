@@ -14,6 +14,7 @@ from qweft.data.config import DataConfig
 from qweft.errors import QweftError
 from qweft.evaluation.config import EvaluationConfig
 from qweft.exporting.config import ExportConfig, Target
+from qweft.method.presets import read_circuits
 from qweft.models.config import ModelConfig
 from qweft.schema import ALTERNATIVES, Reader, build, kinds_of
 from qweft.training.config import RunConfig
@@ -299,7 +300,7 @@ def _built(config_class: Any, tree: dict[str, Any], keys: Mapping[str, Any], fun
             before = {name: each for name, each in tree.get(key, {}).items() if ALTERNATIVES.get(name) not in value}
             value = before | value
         tree[key] = value
-    return build(config_class, tree, f"{function}()")
+    return build(config_class, read_circuits(tree), f"{function}()")
 
 
 def _plain(value: Any) -> Any:

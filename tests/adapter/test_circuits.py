@@ -6,10 +6,14 @@ from peft import PeftModel, get_peft_model
 
 from qweft import QweftError, QwthnConfig
 from qweft.adapter import QwthnLinear
+from qweft.adapter.attach import adapter_config
 from qweft.circuit import c, circuit_of, gate_by_gate, hardware_efficient_ansatz, t
 from qweft.circuit.formats import to_openqasm3
+from qweft.cli.parser import parse
 from qweft.devices import Measurer, make_device
 from qweft.evaluation.on_device import on_device
+from qweft.method.presets import stated
+from qweft.training.config import RunConfig
 from tests.tiny_models import tiny_llama
 
 IDS = torch.arange(24).view(2, 12)
@@ -26,15 +30,10 @@ OWN = circuit_of(
 )
 
 
-def own_text():
-    plain = to_openqasm3(OWN, measured=False)
-    return plain + "bit[3] b;\n" + "".join(f"b[{i}] = measure q[{i}];\n" for i in range(3))
-
-
 @pytest.fixture
 def own(tmp_path):
     path = tmp_path / "own.qasm"
-    path.write_text(own_text())
+    path.write_text(to_openqasm3(OWN))
     return str(path)
 
 
@@ -112,6 +111,11 @@ def test_a_circuit_that_does_not_fit_is_refused(changes, message, own):
         QwthnConfig.preset("qtha", **given)
 
 
-def test_a_config_does_not_read_files():
-    with pytest.raises(QweftError, match="circuit must be one of"):
-        QwthnConfig(circuit="own.qasm")
+def test_only_what_a_user_gives_names_a_file(own):
+    assert (
+        QwthnConfig.preset("qtha", circuit=own, **SMALL).circuit
+        == parse(RunConfig, ["--adapter.preset", "qtha", "--adapter.circuit", own]).adapter["circuit"]
+    )
+    with pytest.raises(QweftError, match="circuit must be one of"):  # as a stranger's record would
+        adapter_config({"peft_type": "QWTHN", "circuit": own})
+    assert stated({"preset": "qtha", "circuit": own})["circuit"] == own

@@ -8,7 +8,7 @@ import torch
 
 from qweft.circuit import expectation_values, gate_by_gate
 from qweft.circuit.description import Circuit, c, circuit_of, hardware_efficient_ansatz, t
-from qweft.circuit.formats import to_pennylane
+from qweft.circuit.formats import from_openqasm3, to_openqasm3, to_pennylane
 from qweft.circuit.gates import GATES
 from qweft.circuit.reference import adjoint_gradients
 from qweft.errors import QweftError
@@ -130,3 +130,16 @@ def test_a_row_of_zero_amplitudes_gives_zeros():
     circuit = circuit_of(2, ("ry", 0, t(0)), amplitudes=4)
     values = expectation_values(circuit, torch.zeros(1, 4, dtype=torch.float64), torch.ones(1, dtype=torch.float64))
     np.testing.assert_array_equal(values, np.zeros((1, 2)))
+
+
+@pytest.mark.parametrize("measured", ["Z", ["Z2", "Z0"], ["Z1"]])
+def test_a_program_is_read_back_with_its_outputs(measured):
+    circuit = circuit_of(
+        3, ("ry", 0, 2 * c(0)), ("crx", 0, 1, -t(0)), ("cnot", 1, 2), ("rz", 2, 0.3), measured=measured
+    )
+    assert from_openqasm3(to_openqasm3(circuit)) == circuit
+
+
+def test_outputs_are_in_the_order_of_their_bits():
+    text = "OPENQASM 3.0; qubit[2] q; bit[2] b; x q[0]; b[1] = measure q[0]; b[0] = measure q[1];"
+    assert from_openqasm3(text).measured == ("Z1", "Z0")

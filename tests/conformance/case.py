@@ -90,7 +90,7 @@ def main_tensor(output: Any) -> torch.Tensor:
 def trained(case: Case, model: Any, steps: int = 2) -> Any:
     """A few steps of plain training."""
     model.train()
-    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=0.005)
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=0.02)
     for _ in range(steps):
         case.loss(model).backward()
         optimizer.step()

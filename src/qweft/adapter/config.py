@@ -10,7 +10,7 @@ from qweft.internals.peft import add_peft_type
 from qweft.method.checks import answers_lora_names
 from qweft.method.fields import QwthnFields
 from qweft.method.names import function_of
-from qweft.method.presets import with_preset
+from qweft.method.presets import read_circuits, with_preset
 
 
 def peft_type() -> Any:
@@ -121,7 +121,7 @@ class QwthnConfig(QwthnFields, PeftConfig):
             QweftError: If the preset or a field does not exist, or a value is wrong.
         """
         known = [entry.name for entry in fields(cls) if entry.init]
-        return cls(**with_preset(name, changes, known))
+        return cls(**with_preset(name, read_circuits(changes), known))
 
     @classmethod
     def for_budget(cls, model: Any, numbers: int, **changes: Any) -> "QwthnConfig":

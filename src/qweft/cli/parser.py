@@ -15,6 +15,7 @@ from qweft.cli.command import TRUST, Command, help_text
 from qweft.cli.terminal import print_json, show
 from qweft.errors import QweftError
 from qweft.files import named_path
+from qweft.method.presets import read_circuits
 from qweft.models.config import allow_remote_code
 from qweft.schema import (
     ALTERNATIVES,
@@ -119,7 +120,7 @@ class Call:
         if "from" in self.values:
             file = winner_config(self.values["from"], self.targets)
         tree = {} if file is None else _config_file(kind, file, self.command)
-        return build(kind, self.given(kind, tree), file or "command line")
+        return build(kind, read_circuits(self.given(kind, tree)), file or "command line")
 
     @contextmanager
     def printing(self) -> Iterator[None]:

@@ -121,18 +121,26 @@ def presets() -> dict[str, str]:
 def stated(specification: Mapping[str, Any]) -> dict[str, Any]:
     """Return a specification with the fields of its preset, as records hold it: a preset may change."""
     preset = PRESETS.get(str(specification.get("preset")))
-    return _with_circuit({**specification, **(preset.fields if preset else {}), **specification})
+    return {**specification, **(preset.fields if preset else {}), **specification}
 
 
-def _with_circuit(fields: dict[str, Any]) -> dict[str, Any]:
-    """Return fields with the text of a circuit in place of the name of its file."""
-    circuit = fields.get("circuit")
-    if not isinstance(circuit, str) or not circuit.endswith(".qasm"):
-        return fields
-    try:
-        return {**fields, "circuit": Path(circuit).read_text(encoding="utf-8")}
-    except (OSError, UnicodeDecodeError) as error:
-        raise QweftError(f"circuit {circuit!r} cannot be read: {error}") from error
+def read_circuits(given: Any) -> Any:
+    """Return what a user gives, with the texts of circuits in place of names of files that end in .qasm.
+
+    Records hold texts, and are never passed here: a stranger's would name a file of the user's.
+    """
+    if isinstance(given, list):
+        return [read_circuits(each) for each in given]
+    if not isinstance(given, Mapping):
+        return given
+    found = {key: read_circuits(value) for key, value in given.items()}
+    circuit = found.get("circuit")
+    if isinstance(circuit, str) and circuit.endswith(".qasm"):
+        try:
+            found["circuit"] = Path(circuit).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise QweftError(f"circuit {circuit!r} cannot be read: {error}") from error
+    return found
 
 
 def with_preset(name: str, changes: Mapping[str, Any], known: Collection[str]) -> dict[str, Any]:
@@ -144,4 +152,4 @@ def with_preset(name: str, changes: Mapping[str, Any], known: Collection[str]) -
             instead = instead_of(key)
             way = f": {instead}" if instead else f"{closest(key, known)}; fields: {', '.join(known)}"
             raise QweftError(f"QwthnConfig has no field {key!r}{way}")
-    return _with_circuit({**PRESETS[name].fields, **changes})
+    return {**PRESETS[name].fields, **changes}

@@ -123,8 +123,7 @@ def float64_base(case: Case, folder: Path) -> None:
     found = output(case, model, torch.float64)
     assert found.dtype == torch.float64
     assert {p.dtype for p in adapters_parameters(model)} == {torch.float64}
-    wanted = case.output(case.adapted())
-    torch.testing.assert_close(found.float(), wanted, rtol=1e-3, atol=1e-3 * max(1.0, float(wanted.abs().max())))
+    torch.testing.assert_close(found.float(), case.output(case.adapted()), rtol=1e-3, atol=1e-3)
     # a layer's derivative against the difference of two outputs: to more digits than float32 has
     layer = [module for module in model.modules() if isinstance(module, BaseTunerLayer)][-1]
     x = torch.linspace(-1, 1, 3 * layer.in_features, dtype=torch.float64).view(3, -1)
@@ -137,7 +136,7 @@ def float64_base(case: Case, folder: Path) -> None:
             parameter.add_(direction, alpha=step)
             found.append(layer(x).sin().sum())
             parameter.sub_(direction, alpha=step)
-    torch.testing.assert_close((found[0] - found[1]) / 2e-6, gradient.norm(), rtol=1e-6, atol=1e-8)
+    torch.testing.assert_close((found[0] - found[1]) / 2e-6, gradient.norm(), rtol=1e-7, atol=1e-8)
 
 
 @feature("`.to(bfloat16)`, `.half()` and back")

@@ -59,7 +59,7 @@ def to_openqasm3(
         circuit: The circuit.
         inputs: (circuit.inputs,), in radians. `None` leaves them open.
         parameters: (circuit.parameters,), in radians. `None` leaves them open.
-        measured: Whether every q[i] is measured into b[i] at the end.
+        measured: Whether qubits are measured at the end: those whose Z the circuit measures, or all of them.
         about: Origin of the circuit, as a line of the heading.
 
     Raises:
@@ -68,6 +68,9 @@ def to_openqasm3(
     Source: the OpenQASM 3.0 specification, openqasm.com.
     """
     rows = given_numbers(circuit, inputs, parameters)
+    letters = circuit.observables or ()
+    some = [row.index("Z") for row in letters if row.count("I") == circuit.qubits - 1 and "Z" in row]
+    read = some if letters and len(some) == len(letters) else list(range(circuit.qubits))
     lines = ["OPENQASM 3.0;", 'include "stdgates.inc";']
     sources = (("c", circuit.inputs, "the circuit's inputs"), ("t", circuit.parameters, "its trained angles"))
     for row, (letter, count, what) in zip(rows, sources, strict=True):
@@ -76,12 +79,14 @@ def to_openqasm3(
             lines += [f"input float[64] {letter}{index};" for index in range(count)]
     lines.append(f"qubit[{circuit.qubits}] q;")
     if measured:
-        lines.append(f"bit[{circuit.qubits}] b;")
+        lines.append(f"bit[{len(read)}] b;")
     for gate, angle in zip(circuit.gates, texts_of_gates(circuit, *rows), strict=True):
         kind = GATES[gate.name]
         lines.append(spelled(kind.openqasm3 or kind.openqasm2, gate.wires, angle))
-    if measured:
+    if measured and read == list(range(circuit.qubits)):
         lines.append("b = measure q;")
+    elif measured:
+        lines += [f"b[{bit}] = measure q[{qubit}];" for bit, qubit in enumerate(read)]
     return heading(circuit, about) + "\n".join(lines) + "\n"
 
 
@@ -112,7 +117,7 @@ def from_openqasm3(text: str) -> Circuit:
     inputs: dict[str, int] = {}
     trained: dict[str, int] = {}
     registers: dict[str, tuple[int, int]] = {}
-    bits: list[int] = []
+    bits: dict[int, int] = {}  # the measured qubit of each bit
     gates: list[Gate] = []
     qubits = 0
 
@@ -141,8 +146,9 @@ def from_openqasm3(text: str) -> Circuit:
         elif found := re.fullmatch(r"qubit(?: ?\[(\d+)\])? (\w+)", statement):
             registers[found[2]] = qubits, int(found[1] or 1)
             qubits += int(found[1] or 1)
-        elif found := re.fullmatch(r"(?:[\w\[\]]+ = )?measure (\w+(?: ?\[\d+\])?)", statement):
-            bits += wire(found[1])
+        elif found := re.fullmatch(r"(?:\w+(?: ?\[(\d+)\])? ?= ?)?measure (\w+(?: ?\[\d+\])?)", statement):
+            first = len(bits) if found[1] is None else int(found[1])
+            bits |= {first + place: qubit for place, qubit in enumerate(wire(found[2]))}
         elif found := re.fullmatch(r"(\w+) ?(?:\((.*)\))? ?((?:\w+ ?\[ ?\d+ ?\] ?,? ?)+)", statement):
             if bits:
                 raise QweftError(f"OpenQASM: {statement!r} comes after a measurement")
@@ -152,7 +158,9 @@ def from_openqasm3(text: str) -> Circuit:
             raise QweftError(f"OpenQASM: {shown(statement)} is no gate, declaration or measurement that is read")
     counts = [1 + max(numbers.values(), default=-1) for numbers in (inputs, trained)]
     parts = qubits, counts[0], counts[1], tuple(gates)
-    return Circuit(*parts) if bits in ([], list(range(qubits))) else Circuit(*parts, tuple(f"Z{bit}" for bit in bits))
+    measured = [bits[bit] for bit in sorted(bits)]
+    plain_z = measured in ([], list(range(qubits)))
+    return Circuit(*parts) if plain_z else Circuit(*parts, tuple(f"Z{qubit}" for qubit in measured))
 
 
 def _gates(name: str, angle: str | None, wires: tuple[int, ...], names: tuple[dict[str, int], ...]) -> list[Gate]:
