@@ -222,11 +222,14 @@ def test_a_data_file_alone_ends_in_a_sentence(places, tmp_path, monkeypatch, cap
     monkeypatch.setattr("qweft.comparison.pacing.measured", lambda context, methods, *_: {
         "": (1e-4, 0.0), **{method.name: (5.0, 0.1) for method in methods}})  # fmt: skip
     monkeypatch.chdir(tmp_path)
-    words = ["compare", places[1], "--model", places[0], "--budget", "2min", "--training.batch_size", "8"]
+    words = ["compare", places[1], "--model", places[0], "--budget", "4min", "--train", "--training.batch_size", "8"]
     assert main([*words, "--evaluation.answers", "0"]) == 0
     said = capsys.readouterr().out
     assert "3 methods in rungs of " in said and "2 min" in said
     assert "of a budget of 2 min" in said and "winner: runs/rows/winner/adapter" in said
+    assert "adapter: runs/rows/trained/adapter" in said
+    record = json.loads((tmp_path / "runs/rows/trained/run.json").read_text())
+    assert record["config"]["training"]["found_in_steps"] and record["config"]["training"]["max_steps"] is None
     kept = (tmp_path / "runs" / "rows" / "config.yaml").read_text()
     assert kept.startswith("# Which adapter for this data and this model?")
     assert main(["compare", "runs/rows/config.yaml"]) == 0
