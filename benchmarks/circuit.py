@@ -76,7 +76,9 @@ def _is_left_out(found: dict[str, Any], shape: Shape, peer: str) -> bool:
         return False
     if peer in [name for name in reference["speedup"] if name != PLAIN][:FINALISTS]:
         return False
-    found["left_out"][f"{peer} at {shape_name(*shape)}"] = f"not among the {FINALISTS} fastest at 8 qubits"
+    found["left_out"][f"{peer} at {shape_name(*shape)}"] = (
+        f"not among the {FINALISTS} fastest that finished at 8 qubits"
+    )
     return True
 
 

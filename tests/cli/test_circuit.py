@@ -7,12 +7,12 @@ import pytest
 import torch
 from peft import PeftModel
 from safetensors.torch import load_file
-from tests.evaluation.noise.test_noise import HYBRID, trained
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from qweft.circuit import crz_ring_ansatz, gate_by_gate, unentangled
 from qweft.circuit_view.config import _natural
 from qweft.cli.main import main
+from tests.evaluation.noise.test_noise import HYBRID, trained
 
 LAYER = "model.layers.1.self_attn.v_proj"
 TEXT = "What follows 7?"

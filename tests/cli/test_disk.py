@@ -5,11 +5,11 @@ import os
 
 import pytest
 import torch
-from tests.cli.test_stopped import place, words_of  # noqa: F401
 
 from qweft.cli.main import main
 from qweft.errors import memory_said, saying_when_stopped
 from qweft.training import loop
+from tests.cli.test_stopped import place, words_of  # noqa: F401
 
 
 def said_of(monkeypatch, capsys, error, kept=None):

@@ -4,9 +4,9 @@ import importlib
 import json
 
 import pytest
-from tests.tiny_folder import save_rows, save_tiny_model
 
 from qweft.cli.main import COMMANDS, main
+from tests.tiny_folder import save_rows, save_tiny_model
 
 COMPARISON = """\
 model: {{name: {model}, dtype: float32, device: cpu}}

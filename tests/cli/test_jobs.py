@@ -1,8 +1,6 @@
 import json
 
 import pytest
-from tests.devices.jobs.circuits import circuits
-from tests.devices.jobs.fake_provider import Cloud, FakeDevice, make
 
 from qweft.cli.main import main
 from qweft.devices import JobState, registry
@@ -10,6 +8,8 @@ from qweft.devices.catalogue import catalogue
 from qweft.devices.jobs.prices import Charge
 from qweft.devices.jobs.store import Job, Store, Where
 from qweft.devices.provider import Provider
+from tests.devices.jobs.circuits import circuits
+from tests.devices.jobs.fake_provider import Cloud, FakeDevice, make
 
 
 @pytest.fixture

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from tests.tiny_folder import save_rows
 
 from qweft.cli.main import COMMANDS
 from qweft.records import write_record
+from tests.tiny_folder import save_rows
 
 RUNNER = """
 import contextlib, io, json, sys

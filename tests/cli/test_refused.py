@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 import yaml
-from tests.tiny_folder import save_rows, save_tiny_model
 
 from qweft.cli.main import main
+from tests.tiny_folder import save_rows, save_tiny_model
 
 CIRCUIT = {"preset": "qtha", "r": 2, "width": 8, "bond_dimension": 2, "target_modules": ["q_proj"]}
 LORA = {"peft_type": "LORA", "r": 2, "target_modules": ["q_proj"]}

@@ -7,7 +7,6 @@ from functools import cache
 
 import pytest
 from jsonschema import Draft202012Validator
-from tests.test_configs import CONFIGS, ROOT
 
 from qweft import yaml_file
 from qweft.cli.main import main
@@ -19,6 +18,7 @@ from qweft.schema import Reader, build
 from qweft.sweep.config import SweepConfig
 from qweft.sweep.space import axes_of
 from qweft.training.config import RunConfig
+from tests.test_configs import CONFIGS, ROOT
 
 CLASSES = {"train": RunConfig, "compare": ComparisonConfig, "sweep": SweepConfig}
 

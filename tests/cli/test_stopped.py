@@ -8,13 +8,13 @@ import time
 
 import pytest
 import yaml
-from tests.forked import Forked, needs_fork
-from tests.tiny_folder import save_rows, save_tiny_model
 
 from qweft.claims import CLAIM, claimed_output
 from qweft.cli.main import main
 from qweft.evaluation import subject
 from qweft.training.progress import StepRecorder
+from tests.forked import Forked, needs_fork
+from tests.tiny_folder import save_rows, save_tiny_model
 
 LORA = {"peft_type": "LORA", "r": 2, "target_modules": ["q_proj"]}
 CIRCUIT = {"preset": "qtha", "r": 2, "width": 8, "bond_dimension": 2, "target_modules": ["q_proj"]}

@@ -263,4 +263,4 @@ def test_models_without_default_layers_of_pefts_are_compared_too(tmp_path, famil
     whole = ["in_proj", "x_proj"] if family == "mamba" else "all-linear"
     assert methods["lora_all"]["adapter"]["target_modules"] == whole
     assert ("ia3" not in methods) == (without == "ia3")
-    assert starters.unfit_of(model, "quick") == ([without] if without else [])
+    assert starters.unfit_of(model, starters.QUICK) == ([without] if without else [])

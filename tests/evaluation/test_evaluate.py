@@ -3,7 +3,6 @@
 import json
 
 import pytest
-from tests.tiny_folder import save_tiny_model
 
 from qweft.adapter.attach import adapter_config, attach
 from qweft.data.config import DataConfig
@@ -13,6 +12,7 @@ from qweft.models.config import ModelConfig
 from qweft.models.load import load_model
 from qweft.training.config import RunConfig, TrainingConfig
 from qweft.training.run import save_adapter, train
+from tests.tiny_folder import save_tiny_model
 
 ADAPTER = {"preset": "qtha", "r": 2, "width": 8, "bond_dimension": 2, "target_modules": ["q_proj"]}
 NAMES = ["loss", "perplexity"]

@@ -4,12 +4,12 @@ import json
 
 import pytest
 import torch
-from tests.data.tiny_tokenizer import CHATML, make_tokenizer
-from tests.tiny_models import tiny_llama
 
 from qweft.data.tokens import IGNORED
 from qweft.evaluation.harness import check_harness, compare_harness, run_harness
 from qweft.evaluation.loss import score_rows
+from tests.data.tiny_tokenizer import CHATML, make_tokenizer
+from tests.tiny_models import tiny_llama
 
 pytest.importorskip("lm_eval")
 

@@ -7,12 +7,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from tests.tiny_models import tiny_gpt2, tiny_llama
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from qweft.errors import QweftError
 from qweft.evaluation.loss import held_out_loss
 from qweft.evaluation.row_scores import ratio
+from tests.tiny_models import tiny_gpt2, tiny_llama
 
 WORDS = 97
 PAD = 0

@@ -3,11 +3,11 @@
 import pytest
 import torch
 from peft import get_peft_model
-from tests.tiny_models import tiny_llama
 
 from qweft import QwthnConfig
 from qweft.devices import Measurer, make_device
 from qweft.evaluation.on_device import circuit_layers, on_device
+from tests.tiny_models import tiny_llama
 
 IDS = torch.arange(14).reshape(2, 7)
 

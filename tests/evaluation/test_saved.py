@@ -10,7 +10,6 @@ from peft import (
 )
 from rich.console import Console
 from safetensors.torch import load_file, save_file
-from tests.tiny_folder import save_rows, save_tiny_model
 
 from qweft.adapter.attach import adapter_config, attach
 from qweft.data.load import load_data
@@ -30,6 +29,7 @@ from qweft.models.packages import QWEN_CODER, SMOLLM2
 from qweft.records import write_record
 from qweft.training.config import RunConfig, TrainingConfig
 from qweft.training.run import train
+from tests.tiny_folder import save_rows, save_tiny_model
 
 
 def test_an_adapter_of_another_method_whose_file_lacks_a_tensor_is_refused(tmp_path):

@@ -5,7 +5,6 @@ from contextlib import suppress
 
 import pytest
 from safetensors.torch import load_file, save_file
-from tests.tiny_folder import save_rows, save_tiny_model
 
 from qweft.analysis.run import inspect
 from qweft.cli.main import main
@@ -16,6 +15,7 @@ from qweft.evaluation.run import evaluate
 from qweft.models.config import ModelConfig
 from qweft.training.config import RunConfig, TrainingConfig
 from qweft.training.run import train
+from tests.tiny_folder import save_rows, save_tiny_model
 
 LORA = {"peft_type": "LORA", "r": 2, "target_modules": ["q_proj"]}
 

@@ -11,13 +11,13 @@ from peft import (
     PromptTuningConfig,
     get_peft_model,
 )
-from tests.tiny_models import tiny_llama
 from torch.nn.functional import cross_entropy
 
 from qweft.data.tokens import IGNORED
 from qweft.errors import QweftError
 from qweft.evaluation.generation import greedy_together
 from qweft.evaluation.loss import held_out_loss
+from tests.tiny_models import tiny_llama
 
 CAUSAL = {"task_type": "CAUSAL_LM"}
 TARGETS = ["q_proj", "v_proj", "down_proj"]

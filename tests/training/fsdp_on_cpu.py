@@ -13,11 +13,11 @@ from pathlib import Path
 import torch
 from accelerate.state import AcceleratorState
 from accelerate.utils import DistributedType
-from tests.forked import Forked
 
 from qweft.cli.main import main
 from qweft.models import load
 from qweft.training.checkpoints import Checkpoints
+from tests.forked import Forked
 
 SECONDS = 300
 """Until a run that does not end is killed."""

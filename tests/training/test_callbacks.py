@@ -7,8 +7,6 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from tests.training.test_loop import TRAINING, adapted, rows
-from tests.training.test_resume import config, files, stopped  # noqa: F401
 
 from qweft.adapter.cores import Core
 from qweft.evaluation.loss import held_out_loss
@@ -16,6 +14,8 @@ from qweft.training.callbacks import RunCallbacks, Validation
 from qweft.training.gradients import IN_A_ROW, GradientWatch
 from qweft.training.loop import fit
 from qweft.training.run import train
+from tests.training.test_loop import TRAINING, adapted, rows
+from tests.training.test_resume import config, files, stopped  # noqa: F401
 
 
 def validated(tmp_path, every=1, patience=None, rate=1e-2, steps=12):

@@ -2,11 +2,11 @@
 
 import torch
 from peft import LoraConfig, get_peft_model
-from tests.tiny_models import tiny_llama
 from transformers import AutoModelForCausalLM
 
 from qweft.training.config import TrainingConfig
 from qweft.training.estimates import footprint
+from tests.tiny_models import tiny_llama
 
 LORA = LoraConfig(r=2, target_modules=["q_proj", "v_proj"])
 

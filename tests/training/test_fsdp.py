@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from tests.forked import needs_fork
-from tests.training.test_processes import assert_trained_alike, free_port, options
-from tests.training.test_resume import config, files  # noqa: F401
 
 from qweft.models import load
 from qweft.training.config import ValidationConfig
 from qweft.training.run import train
+from tests.forked import needs_fork
+from tests.training.test_processes import assert_trained_alike, free_port, options
+from tests.training.test_resume import config, files  # noqa: F401
 
 ROOT = Path(__file__).parents[2]
 ADAPTER = "adapter/adapter_model.safetensors"

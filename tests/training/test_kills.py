@@ -9,10 +9,10 @@ import time
 
 import torch
 from safetensors.torch import load_file
-from tests.forked import Forked, needs_fork
-from tests.training.test_resume import config, files  # noqa: F401
 
 from qweft.training.run import train
+from tests.forked import Forked, needs_fork
+from tests.training.test_resume import config, files  # noqa: F401
 
 KILLS = int(os.environ.get("QWEFT_KILLS", "4"))
 pytestmark = needs_fork

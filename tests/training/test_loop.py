@@ -5,13 +5,13 @@ import dataclasses
 import pytest
 import torch
 from peft import AdaLoraConfig, LoraConfig, get_peft_model
-from tests.tiny_models import tiny_llama
 from transformers import BartConfig, BartForCausalLM, GPT2Config, GPT2LMHeadModel, MixtralConfig, MixtralForCausalLM
 
 from qweft import QwthnConfig
 from qweft.training import loop
 from qweft.training.config import TrainingConfig
 from qweft.training.loop import DivergedError, arguments, fit, steps_of
+from tests.tiny_models import tiny_llama
 
 TRAINING = TrainingConfig(learning_rate=1e-2, max_steps=6, batch_size=2, gradient_accumulation=1, seed=3)
 

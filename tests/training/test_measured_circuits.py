@@ -5,14 +5,14 @@ import dataclasses
 import pytest
 import torch
 from peft import get_peft_model
-from tests.tiny_models import tiny_llama
-from tests.training.test_loop import rows
 
 from qweft import QwthnConfig
 from qweft.errors import QweftError
 from qweft.training.checks import check_training
 from qweft.training.config import TrainingConfig
 from qweft.training.loop import fit
+from tests.tiny_models import tiny_llama
+from tests.training.test_loop import rows
 
 EXACT = TrainingConfig(learning_rate=1e-2, max_steps=4, batch_size=2, gradient_accumulation=1)
 NOISY = dataclasses.replace(EXACT, device="noisy")

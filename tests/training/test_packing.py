@@ -5,15 +5,15 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from peft import get_peft_model
-from tests.rounding import assert_close
-from tests.tiny_models import tiny_llama
-from tests.training.test_loop import rows
 from transformers import GPT2Config, GPT2LMHeadModel, GPTNeoXConfig, GPTNeoXForCausalLM
 
 from qweft import QwthnConfig
 from qweft.data.batches import Collator, PackingCollator, pack
 from qweft.errors import QweftError
 from qweft.training.apart import check_apart
+from tests.rounding import assert_close
+from tests.tiny_models import tiny_llama
+from tests.training.test_loop import rows
 
 
 def row(length):

@@ -8,8 +8,6 @@ from dataclasses import replace
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tests.hostile import save_marking_pickle
-from tests.tiny_folder import save_rows, save_tiny_model
 
 from qweft.data.config import DataConfig
 from qweft.errors import QweftError
@@ -20,6 +18,8 @@ from qweft.training import run
 from qweft.training.checks import check_settings
 from qweft.training.config import CheckpointConfig, RunConfig, TrainingConfig, ValidationConfig
 from qweft.training.run import train
+from tests.hostile import save_marking_pickle
+from tests.tiny_folder import save_rows, save_tiny_model
 
 TARGETS = ["q_proj", "v_proj"]
 ADAPTERS = {

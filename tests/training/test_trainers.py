@@ -7,13 +7,14 @@ import pytest
 import torch
 from datasets import Dataset
 from peft import get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
+from torch.nn.functional import logsigmoid
+from transformers import Trainer, TrainerCallback, TrainingArguments
+from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
+
 from tests.conformance.features.training import QUIET, fit
 from tests.conformance.methods import CONTROL, make_config
 from tests.conformance.tokenizer import words
 from tests.tiny_models import tiny_llama
-from torch.nn.functional import logsigmoid
-from transformers import Trainer, TrainerCallback, TrainingArguments
-from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
 
 ROWS = torch.arange(96).view(8, 12) % 61 + 3
 METHODS = [CONTROL, "qtha", "mpo"]

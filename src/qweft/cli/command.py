@@ -32,7 +32,7 @@ class Command:
         target: The positional arguments as in the usage line, in brackets if they may be left out; empty without any.
         target_help: Help of the target, if it is not one of `TARGETS`.
         flags: Options without a value, each with its help.
-        values: Options with a value that are no key of the config, each with its help.
+        values: Options with a value that are no key of the config, each with the word for its value, and its help.
         shows_defaults: Whether the defaults of the config class are the defaults of the command.
         options: The config dataclass whose fields are the options with values; `None` without options.
         verbs: Allowed words for the first target, if it is one of a few.
@@ -45,7 +45,7 @@ class Command:
     target: str = ""
     target_help: str = ""
     flags: dict[str, str] = field(default_factory=dict)
-    values: dict[str, str] = field(default_factory=dict)
+    values: dict[str, tuple[str, str]] = field(default_factory=dict)
     shows_defaults: bool = True
     options: Any = None
     verbs: tuple[str, ...] = ()
@@ -81,8 +81,8 @@ def help_text(command: Command) -> str:
         parser.add_argument("target", metavar=command.target.strip("[]"), help=text)
     for flag, text in command.flags.items():
         parser.add_argument(f"--{flag}", action="store_true", help=text)
-    for name, text in command.values.items():
-        parser.add_argument(f"--{name}", metavar="FOLDER", help=text)
+    for name, (value, text) in command.values.items():
+        parser.add_argument(f"--{name}", metavar=value, help=text)
     groups: dict[str, Any] = {"": parser}
     for name, kind, default, text in command.settings():
         if not is_leaf(kind):

@@ -16,7 +16,15 @@ from qweft.cli.terminal import show
 from qweft.comparison.budget import budget_of
 from qweft.comparison.config import ComparisonConfig
 from qweft.comparison.must_ship import that_ship
-from qweft.comparison.starter import CONFIG_ENDINGS, CompareOptions, commented, is_config, starter, unfit_of
+from qweft.comparison.starter import (
+    CONFIG_ENDINGS,
+    CompareOptions,
+    candidates_of,
+    commented,
+    is_config,
+    starter,
+    unfit_of,
+)
 from qweft.errors import QweftError
 from qweft.files import write_bytes
 from qweft.schema import build
@@ -45,6 +53,7 @@ COMMAND = Command(
         "one half each.",
         "until-decided": f"Set most_seeds to {MOST_SEEDS} if it is none: add seeds until each question is decided.",
     },
+    values={"methods": ("NAMES", "Compare only these, with commas between: lora,qtha,mpo.")},
     options=CompareOptions,
 )
 
@@ -127,12 +136,12 @@ def config_of(argv: Sequence[str]) -> tuple[ComparisonConfig, str]:
 
 
 def _config_of(call: Call) -> tuple[ComparisonConfig, str]:
-    target = call.targets[0]
+    target, names = call.targets[0], _named(call)
     chosen = [option for option in call.options if option[0].partition(".")[0] in CHOOSING]
     if is_config(target):
         if any(name == "preset" for name, _ in chosen):
             raise QweftError(f"--preset chooses the methods for data, and {target} is a config, which states its own")
-        config = call.config(ComparisonConfig)
+        config = _only(call.config(ComparisonConfig), names, target)
         return (replace(config, budget=_choosing(config.budget)) if "train" in call.flags else config), ""
     meant = [f"{target}{ending}" for ending in CONFIG_ENDINGS if Path(f"{target}{ending}").is_file()]
     if meant and not Path(target).exists():
@@ -146,14 +155,34 @@ def _config_of(call: Call) -> tuple[ComparisonConfig, str]:
     given: dict[str, Any] = replace(call, options=chosen).given()
     options: CompareOptions = build(CompareOptions, {"methods": {}, **given}, "command line")
     preset = options.preset or "quick"
-    tree = starter(target, options.model, preset, options.budget, given.get("output"))
+    tree = starter(target, options.model, preset, options.budget, given.get("output"), names)
     tree["model"].update(given.get("model") or {})
     if "train" in call.flags:
         tree["budget"] = _choosing(tree["budget"])
-    if unfit := unfit_of(options.model, preset):
+    if unfit := unfit_of(options.model, candidates_of(preset, names)):
         show(f"left out, as they do not go with this base model: {', '.join(unfit)}")
     replace(call, options=[each for each in call.options if each not in chosen]).given(ComparisonConfig, tree)
     return build(ComparisonConfig, tree, target), commented(tree, f"qweft compare {tree['output']}/config.yaml")
+
+
+def _named(call: Call) -> list[str] | None:
+    """Return the names that --methods has; `None` without it."""
+    if "methods" not in call.values:
+        return None
+    names = [name.strip() for name in (call.values["methods"] or "").split(",")]
+    if not all(names):
+        raise QweftError("--methods takes names with commas between, as in --methods lora,qtha")
+    return list(dict.fromkeys(names))
+
+
+def _only(config: ComparisonConfig, names: Sequence[str] | None, file: str) -> ComparisonConfig:
+    """Return a comparison of the named methods alone; its reference is the first where its own is left out."""
+    if names is None:
+        return config
+    if unknown := [name for name in names if name not in config.methods]:
+        raise QweftError(f"--methods {unknown[0]}: {file} has {', '.join(config.methods)}")
+    reference = config.reference if config.reference in names else names[0]
+    return replace(config, methods={name: config.methods[name] for name in names}, reference=reference)
 
 
 def _keep_config(folder: Path, text: str) -> None:

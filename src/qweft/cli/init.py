@@ -8,7 +8,7 @@ from pathlib import Path
 from qweft.cli.command import Command
 from qweft.cli.parser import Call
 from qweft.cli.terminal import show
-from qweft.comparison.starter import InitOptions, commented, is_config, short_name, starter, unfit_of
+from qweft.comparison.starter import InitOptions, candidates_of, commented, is_config, short_name, starter, unfit_of
 from qweft.errors import QweftError
 from qweft.files import write_bytes
 from qweft.models.config import ModelConfig
@@ -53,6 +53,6 @@ def run(call: Call) -> None:
         raise QweftError(f"{path} is there already; give another --output, or remove it")
     command = f"qweft compare {shlex.quote(str(path))}"
     write_bytes(path, commented(tree, command).encode())
-    if unfit := unfit_of(model, options.preset):
+    if unfit := unfit_of(model, candidates_of(options.preset)):
         show(f"left out, as they do not go with this base model: {', '.join(unfit)}")
     show(f"written: {path}, {len(tree['methods'])} methods, budget {tree['budget']}\nrun it: {command}")

@@ -13,7 +13,7 @@ COMMAND = Command(
     "the config file is also an option, which wins over the file.",
     example="qweft train configs/train.yaml --adapter.preset qwthn",
     target="[CONFIG]",
-    values={"from": "Folder of a comparison: train its winner in full, on the same rows, for whole epochs."},
+    values={"from": ("FOLDER", "Of a comparison: train its winner in full, on the same rows, for whole epochs.")},
     flags={"dry-run": "Show the plan (parameters, memory, steps) and stop."},
     options=RunConfig,
 )

@@ -38,7 +38,7 @@ from qweft.comparison.summary import Summary, paired
 from qweft.comparison.terminal import halving_said, print_run, print_summary, runs_plan, too_large_said
 from qweft.comparison.trial import RECORD, finished_trial, read_record, run_folder, run_trial
 from qweft.comparison.tune import with_searched_rates
-from qweft.comparison.winner import commands_for, keep_winner
+from qweft.comparison.winner import commands_for, keep_winner, write_card
 from qweft.data.load import load_data
 from qweft.evaluation.loss import check_room
 from qweft.evaluation.run import LENGTH, other_rows
@@ -221,8 +221,10 @@ def report(it: Prepared, runs: Sequence[Run], looks: Sequence[Look]) -> Path:
     console.say(f"report: {page}")
     console.say("")
     console.say(content.conclusion)
-    adapter = recommendation and keep_winner(it.context.output, recommendation, console.say)
-    if adapter:
+    if recommendation is None:
+        return page
+    write_card(it.context, runs, recommendation)
+    if adapter := keep_winner(it.context.output, recommendation, console.say):
         for line in ["", f"winner: {adapter}", *commands_for(adapter, it.context.loaded)]:
             console.say(line)
     return page

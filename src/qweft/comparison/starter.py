@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,6 +14,7 @@ from qweft.comparison.config import ComparisonConfig
 from qweft.data.config import DataConfig
 from qweft.errors import QweftError
 from qweft.files import read_bytes
+from qweft.method.presets import PRESETS
 from qweft.models.config import ModelConfig
 from qweft.models.packages import EmbeddedModel
 from qweft.models.quantization import scheme_of
@@ -101,6 +102,17 @@ CANDIDATES: dict[str, dict[str, Candidate]] = {"quick": QUICK, "thorough": THORO
 TIMES = {"quick": "20min", "thorough": "2h"}
 
 
+def candidates_of(preset: Preset, names: Sequence[str] | None = None) -> Mapping[str, Candidate]:
+    """Return the candidates of a preset, or those that are named: of any preset, or a preset of the method."""
+    if names is None:
+        return CANDIDATES[preset]
+    own = {name: ({"preset": name}, each.rates["recorded"], "") for name, each in PRESETS.items()}
+    known = {**own, **THOROUGH}
+    if unknown := [name for name in names if name not in known]:
+        raise QweftError(f"--methods {unknown[0]}: there are {', '.join(sorted(known))}; a config has any")
+    return {name: known[name] for name in names}
+
+
 def is_config(target: str) -> bool:
     """Whether a target of `qweft compare` is a config: its name ends in .yaml or .yml. Anything else is data."""
     return target.lower().endswith(CONFIG_ENDINGS)
@@ -118,14 +130,20 @@ def short_name(source: str) -> str:
 
 
 def starter(
-    source: str, model: ModelConfig, preset: Preset = "quick", budget: str | None = None, output: str | None = None
+    source: str,
+    model: ModelConfig,
+    preset: Preset = "quick",
+    budget: str | None = None,
+    output: str | None = None,
+    names: Sequence[str] | None = None,
 ) -> dict[str, Any]:
-    """Return the comparison for a data source, as the tree of a config file."""
+    """Return the comparison for a data source, as the tree of a config file; `names` are the methods, if any."""
+    candidates = candidates_of(preset, names)
     limits = budget_of(budget)
     if limits.seconds is None:
         budget = ",".join(filter(None, (TIMES[preset], budget)))
     thorough, scale = preset == "thorough", _scale(model)
-    unfit, layers = unfit_of(model, preset), layers_of(model)
+    unfit, layers = unfit_of(model, candidates), layers_of(model)
     named = {"name": model.name, **({} if model.source == "auto" else {"source": model.source})}
     return {
         "model": named,
@@ -134,10 +152,10 @@ def starter(
         "evaluation": {"answers": 1, "max_new_tokens": 48},
         "methods": {
             name: {"adapter": _on_layers(adapter, *layers), "search_from": _rate(rate, scale)}
-            for name, (adapter, rate, _) in CANDIDATES[preset].items()
+            for name, (adapter, rate, _) in candidates.items()
             if name not in unfit
         },
-        "reference": "lora",
+        "reference": "lora" if "lora" in candidates else next(iter(candidates)),
         "seeds": [0, 1, 2],
         "equivalent_within": 1.0,
         "search": True,
@@ -219,13 +237,14 @@ def _has_defaults(kind: str | None, method: str) -> bool:
     return kind in getattr(constants, f"TRANSFORMERS_MODELS_TO_{method}_TARGET_MODULES_MAPPING")
 
 
-def unfit_of(model: ModelConfig, preset: Preset) -> list[str]:
+def unfit_of(model: ModelConfig, candidates: Mapping[str, Candidate]) -> list[str]:
     """Return the names of the candidates that do not go with a base model: how it is quantised, or its type."""
     from qweft.comparison.checks import check_on_shared  # here, as it imports NumPy, and --help needs none of it
 
     quantization = model.quantization or scheme_of(config_of_model(model).get("quantization_config") or {})
-    found = [] if _has_defaults(config_of_model(model).get("model_type"), "IA3") else ["ia3"]
-    for name, (adapter, _, _) in CANDIDATES[preset].items():
+    has_ia3 = _has_defaults(config_of_model(model).get("model_type"), "IA3")
+    found = ["ia3"] if "ia3" in candidates and not has_ia3 else []
+    for name, (adapter, _, _) in candidates.items():
         try:
             check_on_shared(adapter, quantization)
         except QweftError:

@@ -3,13 +3,18 @@
 import filecmp
 import shlex
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 
 from qweft import yaml_file
+from qweft.adapter.attach import adapter_config
+from qweft.adapter.folder import read_header
 from qweft.comparison.claims import claimed
+from qweft.comparison.context import Context
 from qweft.comparison.decision import Recommendation
+from qweft.comparison.results import BASE, Run
 from qweft.comparison.results_file import WINNER
 from qweft.comparison.trial import ADAPTER, RECORD, read_record, run_folder
 from qweft.errors import QweftError
@@ -17,13 +22,49 @@ from qweft.exporting.config import Target
 from qweft.exporting.gguf import check_convertible
 from qweft.exporting.plan import plan_export
 from qweft.files import folder_beside, write_bytes
+from qweft.method.saved import WEIGHTS
 from qweft.models.load import LoadedModel
+from qweft.publish.card import run_card
 
 FULL = "train.yaml"
 """The config that trains the winner in full."""
 OWN = {ADAPTER, RECORD, FULL}
 EXPORTS: dict[Target, str] = {"merged-gguf": "for llama.cpp", "merged": "for vLLM"}
 """Formats that hold any adapter that merges, and who reads them."""
+
+
+def write_card(context: Context, runs: Sequence[Run], found: Recommendation) -> None:
+    """Write the recommended adapter's model card: what it is, its data, training and losses, and why it was chosen."""
+    of = {(run.method, run.seed): run for run in runs}
+    chosen, folder = of[found.method, found.seed], run_folder(context.output, found.method, found.seed)
+    base = next((run for run in runs if run.method == BASE), None)
+    if base is None or not (folder / ADAPTER / WEIGHTS).is_file():
+        return
+    saved = read_record(folder / RECORD)[0]
+    record = {
+        "config": saved["config"],
+        "data": asdict(context.data.report),
+        "model_origin": context.loaded.source.origin,
+        "model_hub_id": context.loaded.source.hub_id,
+        "trainable_parameters": chosen.trainable_parameters,
+        "training": {"steps": chosen.steps, "train_loss": chosen.train_loss},
+        "base": _loss_of(base),
+        "adapted": _loss_of(chosen),
+        "chosen": found.text,
+    }
+    shapes = {key: tuple(tensor.shape) for key, tensor in read_header(folder / ADAPTER / WEIGHTS).items()}
+    card = run_card(record, adapter_config(saved["config"]["adapter"]), shapes)
+    write_bytes(folder / ADAPTER / "README.md", card.encode())
+
+
+def _loss_of(run: Run) -> dict[str, float | int | None]:
+    tokens = sum(count for _, count in run.eval_row_losses)
+    return {
+        "loss": run.eval_loss,
+        "perplexity": run.eval_perplexity,
+        "standard_error": run.eval_standard_error,
+        "tokens": tokens,
+    }
 
 
 def keep_winner(output: Path, found: Recommendation, tell: Callable[[str], object]) -> Path | None:

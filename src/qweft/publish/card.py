@@ -103,9 +103,14 @@ Trained with qweft from {origin}.
 | with this adapter | {_with_error(adapted)} | {adapted["perplexity"]:.2f} |
 
 The rows were not trained on. The error is the standard error over rows; one run, one seed.
-
+{_choice(record)}
 {END}
 """
+
+
+def _choice(record: Mapping[str, Any]) -> str:
+    """Return the section on how a comparison chose the adapter; empty without one."""
+    return f"\n## Choice\n\nBy `qweft compare`: {escaped(record['chosen'])}\n" if record.get("chosen") else ""
 
 
 def _training(training: Mapping[str, Any], fit: Mapping[str, Any]) -> str:

@@ -4,7 +4,6 @@ import json
 import shutil
 
 import pytest
-from tests.tiny_folder import save_rows, save_tiny_model
 
 from qweft.cli.main import main
 from qweft.data.config import DataConfig
@@ -14,6 +13,7 @@ from qweft.files import cache_folder
 from qweft.models.config import ModelConfig
 from qweft.training.config import RunConfig, TrainingConfig
 from qweft.training.run import train
+from tests.tiny_folder import save_rows, save_tiny_model
 
 HYBRID = {"preset": "qtha", "r": 2, "width": 8, "bond_dimension": 2, "target_modules": ["q_proj", "v_proj"]}
 
