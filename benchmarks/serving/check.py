@@ -23,6 +23,7 @@ import sys
 import tempfile
 import venv
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,8 @@ from qweft.exporting.gguf import write_model
 from qweft.exporting.plan import load_rows, plan_export
 from qweft.exporting.run import export
 from qweft.files import write_json
+from qweft.method.peft_methods import OWN
+from qweft.method.shipping import is_plain_lora, method_name, why_no_lora
 from qweft.models.load import LoadedModel, load_model
 from qweft.schema import build
 from qweft.training.config import RunConfig
@@ -61,8 +64,13 @@ ADAPTERS: dict[str, dict[str, Any]] = {
     "qtha": {"preset": "qtha", "target_modules": ["q_proj", "k_proj", "v_proj"]},
     "sparse": {"preset": "sparse", "target_modules": ["q_proj", "v_proj"]},
     "lora": {"peft_type": "LORA", "r": 4, "target_modules": ["q_proj", "k_proj", "down_proj"]},
+    "ia3": {"peft_type": "IA3"},
+    "loha": {"peft_type": "LOHA", "r": 4, "alpha": 8, "target_modules": ["q_proj", "v_proj"]},
+    "dora": {"peft_type": "LORA", "use_dora": True, "r": 4, "target_modules": ["q_proj", "v_proj"]},
+    "unilora": {"peft_type": "UNILORA", "r": 4, "target_modules": ["q_proj", "v_proj"]},
+    "oft": {"peft_type": "OFT", "oft_block_size": 32, "target_modules": ["q_proj", "v_proj"]},
 }
-"""With a circuit, without one, and a plain LoRA."""
+"""With a circuit, without one, a plain LoRA, and five methods that are none."""
 TEXTS = (
     "3,450 apples and 12 pears, 1999-12-31.", "  two  spaces\n\n\tand a tab", "def f(x): return x ** 2  # it's so",
     "你好，世界 — äöü ß 😀 ﷺ", "<|im_start|>user\nHello<|im_end|>\n",
@@ -190,15 +198,16 @@ def tie(model: Any, prompt: Sequence[int], own: Sequence[int], other: Sequence[i
 
 
 def written(adapter: Path, reuse: bool) -> dict[str, dict[str, Any]]:
-    """Exports an adapter to every format; returns their reports, and a plain LoRA's without `lora`, since it is one.
+    """Exports an adapter to every format that it has; a plain LoRA's reports are without `lora`, since it is one.
 
     Args:
         adapter: The adapter's folder.
         reuse: Whether exports that are there already are taken.
     """
     reports: dict[str, dict[str, Any]] = {}
+    config = json.loads((adapter / "adapter_config.json").read_text())
     for to in TARGETS:
-        if to == "lora" and json.loads((adapter / "adapter_config.json").read_text())["peft_type"] == "LORA":
+        if (to == "lora" and is_plain_lora(config)) or (to in ("lora", "gguf") and why_no_lora(config)):
             continue
         kept = adapter.parent / to / "export.json"
         if reuse and kept.exists():
@@ -226,25 +235,31 @@ def trained(name: str, model: str, folder: Path) -> Path:
     return folder / name / "adapter"
 
 
-def rows_of(name: str, adapter: Path, engines: Sequence[str], folder: Path, reuse: bool) -> list[Row]:
-    """Every engine with every export of an adapter; the base model as GGUF is kept in a folder."""
+def rows_of(name: str, adapter: Path, engines: Sequence[str], folder: Path, reuse: bool) -> tuple[list[Row], int]:
+    """Every engine with every export of an adapter, and how many failed; the base model's GGUF is kept in a folder."""
     reports = written(adapter, reuse)
+    config = json.loads((adapter / "adapter_config.json").read_text())
+    method = method_name(config)
     plan = plan_export(adapter, {**FLOAT32, "to": "merged"})
     loaded = load_model(plan.model)
     base_gguf = folder / f"{Path(loaded.source.name).name}.gguf"
     if not base_gguf.exists():
         write_model(base_gguf, loaded.model, loaded.tokenizer, "base")
-    rows = load_rows(plan, loaded.tokenizer)[0][:PROMPTS]
-    asked = list(prefixes(rows))
+    asked = list(prefixes(load_rows(plan, loaded.tokenizer)[0][:PROMPTS]))
     prompts = asked[::2]
-    lora = adapter.parent / "lora" if "lora" in reports else adapter
-    found = []
+    fit = adapter.parent / "lora" if "lora" in reports else adapter
+    # a circuit's merged weights are those of its linear fit; all others merge as they are
+    merged = fit if method == OWN else adapter
+    same_as = {"lora": fit, "gguf": fit, "merged": merged, "merged-gguf": merged}
+    found, failed = [], 0
     for engine in engines:
         for to in ENGINES[engine]:
+            if to not in reports and not (to == "lora" and is_plain_lora(config)):
+                continue
             base = str(base_gguf) if engine == "llama_cpp" else loaded.source.location
             paths = {
                 "gguf": (base, str(adapter.parent / "gguf" / "adapter.gguf")),
-                "lora": (base, str(lora)),
+                "lora": (base, str(fit)),
                 "merged": (str(adapter.parent / "merged"), None),
                 "merged-gguf": (str(adapter.parent / "merged-gguf" / "model.gguf"), None),
             }
@@ -257,50 +272,48 @@ def rows_of(name: str, adapter: Path, engines: Sequence[str], folder: Path, reus
                 found.append((to, ask(engine, job)))
             except (RuntimeError, subprocess.TimeoutExpired) as error:
                 print(error, flush=True)
-    return _compared(name, adapter, lora, loaded, reports, (asked, prompts), found)
+                failed += 1
+    rows = [_compared(name, adapter, same_as[to], loaded, said(reports, to), to, asked, it) for to, it in found]
+    return rows, failed
 
 
 def _compared(
-    name: str,
-    adapter: Path,
-    lora: Path,
-    loaded: LoadedModel,
-    reports: dict[str, dict[str, Any]],
-    texts: tuple[list[list[int]], list[list[int]]],
-    found: Sequence[tuple[str, dict[str, Any]]],
-) -> list[Row]:
-    asked, prompts = texts
-    end = loaded.tokenizer.eos_token_id
-    with quiet_peft():
-        model = PeftModel.from_pretrained(loaded.model, str(lora)).eval()
-    with torch.no_grad():
+    name: str, adapter: Path, same: Path, loaded: LoadedModel, report: dict[str, Any], to: str,
+    asked: list[list[int]], answer: dict[str, Any],
+) -> Row:  # fmt: skip
+    """An engine's answer beside transformers' with the same export, and with the adapter itself."""
+    prompts, end = asked[::2], loaded.tokenizer.eos_token_id
+    with _adapted(loaded, same) as model:
         own = [greedy(model, prompt, {end}, NEW_TOKENS).ids for prompt in prompts]
-    same = [farthest(model, asked, answer["log_probabilities"]) for _, answer in found]
-    ties = []
-    for _, answer in found:
         others = [[token for token in tokens if token != end] for tokens in answer["answers"]]
         pairs = zip(prompts, own, others, strict=True)
-        ties.append([tie(model, prompt, mine, theirs, end) for prompt, mine, theirs in pairs if mine != theirs])
-    if lora != adapter:
-        with quiet_peft():
-            model = PeftModel.from_pretrained(detach(model), str(adapter)).eval()
-    itself = [farthest(model, asked, answer["log_probabilities"]) for _, answer in found]
-    return [
-        Row(
-            name,
-            answer["version"],
-            to,
-            same[place],
-            itself[place],
-            2 * said(reports, to)["largest_logit_change"] + TOLERANCE,
-            len(prompts) - len(ties[place]),
-            len(prompts),
-            max(ties[place], default=0.0),
-            _other_tokens(loaded.tokenizer, answer),
-            said(reports, to)["kept_share"],
-        )
-        for place, (to, answer) in enumerate(found)
-    ]
+        ties = [tie(model, prompt, mine, theirs, end) for prompt, mine, theirs in pairs if mine != theirs]
+        same_export = itself = farthest(model, asked, answer["log_probabilities"])
+    if same != adapter:
+        with _adapted(loaded, adapter) as model:
+            itself = farthest(model, asked, answer["log_probabilities"])
+    return Row(
+        adapter=name,
+        engine=answer["version"],
+        to=to,
+        same_export=same_export,
+        itself=itself,
+        bound=2 * report["largest_logit_change"] + TOLERANCE,
+        equal_answers=len(prompts) - len(ties),
+        answers=len(prompts),
+        widest_tie=max(ties, default=0.0),
+        other_tokens=_other_tokens(loaded.tokenizer, answer),
+        kept_share=report["kept_share"],
+    )
+
+
+@contextmanager
+def _adapted(loaded: LoadedModel, adapter: Path) -> Iterator[Any]:
+    """The base model with an adapter."""
+    with quiet_peft(), torch.no_grad():
+        model = PeftModel.from_pretrained(loaded.model, str(adapter)).eval()
+        yield model
+        detach(model)
 
 
 def said(reports: dict[str, dict[str, Any]], to: str) -> dict[str, Any]:
@@ -356,17 +369,18 @@ def main() -> int:
             missing.append(engine)
     engines = [engine for engine in given.engines if engine not in missing]
     rows: list[Row] = []
+    failed = 0
     for name in given.adapters:
         adapter = trained(name, given.model, folder) if name in ADAPTERS else Path(name).resolve()
-        rows += rows_of(name, adapter, engines, folder, given.reuse)
+        made, fell = rows_of(name, adapter, engines, folder, given.reuse)
+        rows, failed = [*rows, *made], failed + fell
         found = {"model": given.model, "tolerance": TOLERANCE, "rows": [asdict(row) for row in rows]}
         write_json(given.results, {"machine": machine(), **found})
     print(table(rows))
     wrong = [row for row in rows if not row.is_right]
-    asked = len(given.adapters) * sum(len(ENGINES[engine]) for engine in engines)
     for row in wrong:
         print(f"beyond its bound: {row}")
-    return 1 if wrong or missing or len(rows) < asked else 0
+    return 1 if wrong or missing or failed else 0
 
 
 if __name__ == "__main__":

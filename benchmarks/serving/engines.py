@@ -70,7 +70,7 @@ def vllm(job: dict[str, Any]) -> dict[str, Any]:
     import vllm as package  # type: ignore[import-not-found, unused-ignore]
     from vllm.lora.request import LoRARequest  # type: ignore[import-not-found, unused-ignore]
 
-    more = {"enable_lora": True, "max_lora_rank": 8, "max_loras": 1} if job["lora"] else {}
+    more = {"enable_lora": True, "max_lora_rank": 64, "max_loras": 1} if job["lora"] else {}
     engine = package.LLM(
         model=job["model"], dtype="float32", enforce_eager=True, max_model_len=1024, max_logprobs=job["top"],
         enable_prefix_caching=False, **more,
