@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from qweft.comparison.report.write import beside, write_report
+from qweft.comparison.report.write import write_report
 from tests.browser.browser import NAMES, executable
 from tests.comparison.report.report_examples import ADAPTERS, many_adapters, results
 
@@ -39,12 +39,10 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture(scope="session")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Reports by name: with all that there can be, with 16 methods, of one seed, and two beside each other."""
+    """Reports by name: with all that there can be, with 16 methods, and of one seed."""
     folder = tmp_path_factory.mktemp("pages")
     some = {name: ADAPTERS[name] for name in ("lora", "lora_small", "qtha", "qwthn", "mpo", "mlp_linear")}
     write_report(results(some, diverged=("qwthn",)), "", "", folder / "full")
     write_report(results(many_adapters(16), inspected=False), "", "", folder / "many")
     write_report(results({"lora": ADAPTERS["lora"]}, seeds=1, inspected=False), "", "", folder / "one")
-    made = {name: folder / name / "report.html" for name in ("full", "many", "one")}
-    made["beside"] = beside(folder / "full", folder / "many", folder)
-    return made
+    return {name: folder / name / "report.html" for name in ("full", "many", "one")}

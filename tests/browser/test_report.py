@@ -9,9 +9,8 @@ from PIL import Image
 
 from tests.browser.browser import CONTRASTS, FIGURES, HEADINGS, OVERFLOWING
 
-SEEN = [("full", 360), ("full", 768), ("full", 1440), ("many", 360), ("many", 1440), ("one", 768), ("beside", 360),
-        ("beside", 1440)]  # fmt: skip
-FIGURES_OF = {"full": 23, "many": 6, "one": 4, "beside": 30}
+SEEN = [("full", 360), ("full", 1440), ("many", 360), ("many", 1440), ("one", 768)]
+FIGURES_OF = {"full": 14, "many": 5, "one": 3}
 OPENED = "() => document.querySelectorAll('details').forEach(e => e.open = true)"
 VISIONS = ("none", "deuteranopia", "protanopia", "tritanopia")
 FAR_ENOUGH = 8.0
@@ -58,9 +57,8 @@ def test_nothing_is_wider_than_the_window_and_every_figure_is_seen_whole(visit, 
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("name", ["full", "beside"])
-def test_text_can_be_read(visit, name, scheme):
-    page = visit(name, color_scheme=scheme)
+def test_text_can_be_read(visit, scheme):
+    page = visit("full", color_scheme=scheme)
     page.evaluate(OPENED)
     contrasts = page.evaluate(CONTRASTS)
     assert len(contrasts) > 20
@@ -73,27 +71,14 @@ def test_dark_is_dark(visit):
     assert shades[0] > 200 and shades[1] < 60
 
 
-@pytest.mark.parametrize("name", ["full", "beside"])
-def test_headings_are_in_order(visit, name):
-    levels = visit(name).evaluate(HEADINGS)
+def test_headings_are_in_order(visit):
+    levels = visit("full").evaluate(HEADINGS)
     assert levels[0] == 1 and levels.count(1) == 1
     assert all(later <= earlier + 1 for earlier, later in itertools.pairwise(levels))
 
 
-def test_two_reports_are_columns_on_a_wide_screen_and_a_column_on_a_phone(visit):
-    def places(width):
-        boxes = visit("beside", width).locator("section .pair >> nth=0").locator("> div")
-        return [boxes.nth(i).bounding_box() for i in range(2)]
-
-    left, right = places(1440)
-    assert left["y"] == right["y"] and left["x"] + left["width"] <= right["x"]
-    first, second = places(360)
-    assert first["x"] == second["x"] and first["y"] + first["height"] <= second["y"]
-
-
-@pytest.mark.parametrize("name", ["full", "beside"])
-def test_print_cuts_nothing_off(visit, name):
-    page = visit(name, 720, media="print", color_scheme="dark")  # about the width of a sheet's text
+def test_print_cuts_nothing_off(visit):
+    page = visit("full", 720, media="print", color_scheme="dark")  # about the width of a sheet's text
     assert page.evaluate(OVERFLOWING) == {"page": 0, "parts": []}
     scrolled = page.evaluate("() => [...document.querySelectorAll('.scroll')].map(e => e.scrollWidth - e.clientWidth)")
     assert max(scrolled) <= 1
@@ -108,12 +93,11 @@ def test_print_cuts_nothing_off(visit, name):
 
 def test_it_is_whole_without_scripts(visit):
     page = visit("full", scripts=False)
-    assert page.locator("figure svg").count() >= 18
-    for summary, shown in (("All numbers of the maps", "table"), ("Against each control", ".findings")):
-        fold = page.locator("details", has=page.locator("summary", has_text=summary)).first
-        assert not fold.locator(shown).first.is_visible()
-        fold.locator("summary").click()
-        assert fold.locator(shown).first.is_visible()
+    assert page.locator("figure svg").count() >= FIGURES_OF["full"]
+    fold = page.locator("details", has=page.locator("summary", has_text="Against each control")).first
+    assert not fold.locator(".findings").first.is_visible()
+    fold.locator("summary").click()
+    assert fold.locator(".findings").first.is_visible()
 
 
 def lab(pixel):

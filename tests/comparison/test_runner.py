@@ -113,7 +113,7 @@ def test_writes_everything_and_does_not_repeat_what_is_finished(finished, monkey
         firsts = [record["train_loss_curve"][0][1] for record in results["runs"][1:] if record["seed"] == seed]
         assert firsts == pytest.approx([firsts[0]] * 4, rel=1e-5)
     assert set(results["summary"]) == {"base", "lora", "lora_small", "qtha", "mpo"}
-    assert results["summary"]["lora"]["eval_loss_difference"] == 0
+    assert results["summary"]["lora"]["difference"]["mean"] == 0
 
     monkeypatch.setattr(trial, "fit", lambda *_: pytest.fail("a finished run was repeated"))
     again = run(config)[1]

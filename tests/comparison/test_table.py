@@ -6,7 +6,9 @@ import pytest
 from rich.console import Console
 
 from qweft.comparison.summarise import summarise
-from qweft.comparison.table import HEADERS, cells, markdown_table, rich_table
+from qweft.comparison.table import HEADERS, cells, markdown_rows, summary_rows, that_fit
+from qweft.comparison.terminal import table_of
+from qweft.text import escaped
 from tests.comparison.comparison_examples import run, runs
 
 SUMMARY = summarise(
@@ -32,7 +34,9 @@ def test_the_cells():
 @pytest.mark.parametrize("width", [60, 80, 120])
 def test_a_narrow_terminal_loses_columns_but_no_digits(width):
     file = io.StringIO()
-    Console(file=file, width=width, force_terminal=True, color_system=None).print(rich_table(SUMMARY, width))
+    Console(file=file, width=width, force_terminal=True, color_system=None).print(
+        table_of(that_fit(summary_rows(SUMMARY), width))
+    )
     text = file.getvalue()
     assert max(map(len, text.splitlines())) <= width
     assert "0.9500 ± 0.0100" in text and "+9.2%" in text and "123,456,789" in text
@@ -41,7 +45,7 @@ def test_a_narrow_terminal_loses_columns_but_no_digits(width):
 
 def test_markdown_has_one_line_a_method_and_escapes_bars():
     summary = summarise([run("lora", 0, 1.0), run("a|b", 0, 1.0)])
-    lines = markdown_table(summary).splitlines()
+    lines = markdown_rows([[escaped(cell) for cell in row] for row in summary_rows(summary)]).splitlines()
     assert len(lines) == 4 and lines[1].startswith("|---|---:|") and r"a\|b" in lines[3]
     unescaped = [line.replace(r"\|", "").count("|") for line in lines]
     assert set(unescaped) == {len(HEADERS) + 1}

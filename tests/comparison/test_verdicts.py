@@ -43,11 +43,11 @@ def told(made, reference="lora", margin=None, rungs=()):
 
 def test_a_row_has_the_numbers_of_the_paired_test():
     verdict = one(found(lora=[1.0] * 3, qtha=WORSE), "reference", "qtha")
-    assert verdict.direction == "higher" and verdict.corrected == verdict.p_value
-    assert verdict.p_value == pytest.approx(stats.ttest_1samp(100 * (np.array(WORSE) - 1), 0).pvalue)
-    assert verdict.difference == pytest.approx(100 * (np.mean(WORSE) - 1))
-    assert verdict.interval == pytest.approx((1.3, 2.8), abs=0.05)
-    assert verdict.room == pytest.approx(verdict.interval[0])
+    assert verdict.direction == "higher" and verdict.pairing.corrected == verdict.pairing.p_value
+    assert verdict.pairing.p_value == pytest.approx(stats.ttest_1samp(100 * (np.array(WORSE) - 1), 0).pvalue)
+    assert verdict.pairing.mean == pytest.approx(100 * (np.mean(WORSE) - 1))
+    assert verdict.pairing.interval == pytest.approx((1.3, 2.8), abs=0.05)
+    assert verdict.pairing.room == pytest.approx(verdict.pairing.interval[0])
     for part in ("no, +2.1% [+1.3, +2.8]", "3 seeds: +1.8, +2.0, +2.4", "p = 0.0072", "82% fewer parameters"):
         assert part in text_of(verdict)
 
@@ -151,7 +151,7 @@ def test_the_corrected_p_decides():
     made = found(lora=[1.0] * 3, qtha=qtha, dora=[1.0, 1.02, 0.98], lora_r1=[1.0, 0.98, 1.021])
     among = one(made, "reference", "qtha")
     assert alone.direction == "higher" and among.direction == "not decided"
-    assert among.p_value == pytest.approx(alone.p_value) and among.corrected > 0.05
+    assert among.pairing.p_value == pytest.approx(alone.pairing.p_value) and among.pairing.corrected > 0.05
 
 
 # what follows: the first sentences
@@ -180,7 +180,7 @@ def test_methods_are_compared_at_the_seeds_that_both_have():
         ({"lora": STEADY, "lora_r1": [1.004, 0.998, 1.002]}, "lora", None, "lora", "Not decided between"),
         ({"lora": [1.004, 0.998, 1.002], "lora_r1": STEADY}, "lora", None, "lora_r1", "the lowest loss"),
         ({"lora": STEADY, "lora_r1": moved(1.0005, 0.0004)}, "lora", 1.0, "lora_r1", "and smaller"),
-        ({"lora_r1": STEADY, "lora": moved(1.0005, 0.0004)}, "lora_r1", 1.0, "lora_r1", "not smaller"),
+        ({"lora_r1": STEADY, "lora": moved(1.0005, 0.0004)}, "lora_r1", 1.0, "lora_r1", "the smallest of"),
         ({"lora": STEADY, "lora_r1": moved(1.0005, 0.0002), "dora": [1.06, 1.0, 1.04]}, "lora", 1.0, "lora", "Equival"),
         ({"lora": [1.0, 1.1], "lora_r1": [1.2, 1.3]}, "lora", None, "lora", "2 seeds"),
         ({"lora": [1.0, None, 1.0], "lora_r1": STEADY}, "lora", None, "lora_r1", "no other method"),

@@ -30,7 +30,8 @@ def verdicts(record):
     content = Content.read(record)
     rows = []
     for each in content.verdicts:
-        numbers = (each.difference, each.interval, each.visible, each.p_value, each.corrected, each.room)
+        p = each.pairing
+        numbers = (p.mean, p.interval, p.visible, p.p_value, p.corrected, p.room)
         rows.append([each.topic, each.method, each.other, each.direction, bool(each.doubt), *rounded(numbers)])
     margin = next(iter(content.summary.values())).equivalent_within
     # a recommendation fixes its reference by the validation rows; here it is the record's

@@ -15,8 +15,11 @@ Pair = tuple[str, str]
 
 def questions(summary: Mapping[str, Summary]) -> list[Pair]:
     """Return the pairs of methods that the findings compare, each once: what the configuration asks."""
-    asked = [(each.method, each.other) for each in findings(summary) if each.other]
-    return _once([pair for pair in asked if pair[0] in summary and pair[1] in summary])
+    found: dict[frozenset[str], Pair] = {}
+    for each in findings(summary):
+        if each.method in summary and each.other in summary:
+            found.setdefault(frozenset((each.method, each.other)), (each.method, each.other))
+    return list(found.values())
 
 
 def judged(summary: Mapping[str, Summary], looks: Sequence[Look], is_strict: bool = False) -> dict[str, Summary]:
@@ -29,7 +32,8 @@ def judged(summary: Mapping[str, Summary], looks: Sequence[Look], is_strict: boo
     """
     everyone = list(combinations([name for name, entry in summary.items() if entry.kind != "base"], 2))
     # without the reference, results alone say with which method the others are compared: any pair may be claimed
-    asked = everyone if is_strict and _is_lost(summary) else questions(summary)
+    is_lost = any(name == entry.reference and entry.eval_loss is None for name, entry in summary.items())
+    asked = everyone if is_strict and is_lost else questions(summary)
     found: dict[str, dict[str, Look]] = {name: {} for name in summary}
 
     def note(pair: Pair, look: Look) -> None:
@@ -50,11 +54,6 @@ def judged(summary: Mapping[str, Summary], looks: Sequence[Look], is_strict: boo
     return {name: replace(entry, looks=found[name], looks_made=made) for name, entry in summary.items()}
 
 
-def _is_lost(summary: Mapping[str, Summary]) -> bool:
-    """Whether a run of the reference diverged."""
-    return any(name == entry.reference and entry.eval_loss is None for name, entry in summary.items())
-
-
 def _corrected(
     summary: Mapping[str, Summary], family: Sequence[Pair], look: Look, is_strict: bool = False
 ) -> list[Look]:
@@ -73,10 +72,8 @@ def undecided(summary: Mapping[str, Summary]) -> set[str]:
     A circuit's answer may be open where its pairs are not: an equivalence takes a share of the level there. Then the
     hybrid and its equivalent controls count.
     """
-    pairs = questions(summary)
-    found = [paired(summary[one], summary[other]) for one, other in pairs]
-    left = [each.direction == "not decided" and each.p_value is not None for each in found]
-    open_pairs = [pair for pair, is_open in zip(pairs, left, strict=True) if is_open]
+    pairs = {pair: paired(summary[pair[0]], summary[pair[1]]) for pair in questions(summary)}
+    open_pairs = [pair for pair, each in pairs.items() if each.direction == "not decided" and each.p_value is not None]
     answers = [each for each in findings(summary) if each.topic == "circuit"]
     short = {each.method for each in answers if not each.other and each.direction == "not decided"}
     for each in answers:
@@ -84,14 +81,6 @@ def undecided(summary: Mapping[str, Summary]) -> set[str]:
         if enters and each.direction == "equivalent" and each.method in short:
             open_pairs.append((each.method, each.other))
     return {name for pair in open_pairs for name in pair}
-
-
-def _once(pairs: Sequence[Pair]) -> list[Pair]:
-    """Return pairs without those that came before, in either order."""
-    found: dict[frozenset[str], Pair] = {}
-    for pair in pairs:
-        found.setdefault(frozenset(pair), pair)
-    return list(found.values())
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -2,38 +2,33 @@
 
 import math
 from dataclasses import asdict, dataclass, fields
-from typing import Any
+from functools import cache
+from typing import Annotated, Any
 
+from annotated_types import Ge
+from pydantic import BeforeValidator, TypeAdapter, ValidationError
+
+from qweft.comparison.statistics import RowLosses
 from qweft.errors import QweftError
 from qweft.files import finite
-from qweft.text import shown
+from qweft.text import cut
 
 BASE = "base"
 """Name of the untouched base model among the methods."""
-
-RowLosses = tuple[tuple[float, int], ...]
-"""(sum of -log p in nats, number of target tokens) of each test row, in row order."""
-
-FIELD_TYPES: dict[str, tuple[type, ...]] = {
-    **dict.fromkeys(("model", "data", "method"), (str,)),
-    **dict.fromkeys(("seed", "trainable_parameters", "steps"), (int,)),
-    **dict.fromkeys(("train_loss", "eval_loss", "eval_perplexity", "step_seconds_median"), (int, float, type(None))),
-    **dict.fromkeys(("peak_memory_bytes", "learning_rate", "eval_standard_error"), (int, float, type(None))),
-    **dict.fromkeys(("step_seconds_spread", "cpu_by_others", "load_average"), (int, float, type(None))),
-    **dict.fromkeys(("adapter", "budget", "inspection", "forgetting"), (dict, type(None))),
-    "adapter_bytes": (int, type(None)),
-    **dict.fromkeys(("started", "failure"), (str, type(None))),
-    "seconds": (int, float, type(None)),
-}
-"""Allowed types of the record fields that are read without conversion."""
-NEVER_NEGATIVE = (
-    "trainable_parameters", "steps", "step_seconds_median", "step_seconds_spread", "peak_memory_bytes",
-    "learning_rate", "adapter_bytes", "seconds", "eval_loss",
-)  # fmt: skip
 SAME_LOSS = 1e-3
 """Largest relative difference of a run's loss and the mean of its rows' losses; rounding makes 1e-9."""
 LATE = 0.75
 """Share of the steps that `late_train_loss` leaves out."""
+
+
+def number(value: float | None) -> float:
+    """Return a number from JSON, where null stands for NaN or infinity."""
+    return math.nan if value is None else float(value)
+
+
+Number = Annotated[float, BeforeValidator(number)]
+Count = Annotated[int, Ge(0)]
+Amount = Annotated[float, Ge(0)]
 
 
 @dataclass(frozen=True)
@@ -80,27 +75,27 @@ class Run:
     data: str
     method: str
     seed: int
-    trainable_parameters: int
-    steps: int
+    trainable_parameters: Count
+    steps: Count
     train_loss: float | None
-    train_loss_curve: tuple[tuple[int, float], ...]
-    eval_loss: float | None
+    train_loss_curve: tuple[tuple[int, Number], ...]
+    eval_loss: Amount | None
     eval_perplexity: float | None
-    step_seconds_median: float | None
-    peak_memory_bytes: int | None
-    learning_rate: float | None = None
+    step_seconds_median: Amount | None
+    peak_memory_bytes: Count | None
+    learning_rate: Amount | None = None
     eval_standard_error: float | None = None
     adapter: dict[str, Any] | None = None
     answers: tuple[dict[str, str], ...] = ()
     started: str | None = None
-    seconds: float | None = None
-    eval_row_losses: RowLosses = ()
+    seconds: Amount | None = None
+    eval_row_losses: tuple[tuple[Number, int], ...] = ()
     eval_row_groups: tuple[int, ...] = ()
     budget: dict[str, Any] | None = None
     inspection: dict[str, Any] | None = None
-    adapter_bytes: int | None = None
+    adapter_bytes: Count | None = None
     forgetting: dict[str, Any] | None = None
-    step_seconds_spread: float | None = None
+    step_seconds_spread: Amount | None = None
     cpu_by_others: float | None = None
     load_average: float | None = None
     failure: str | None = None
@@ -151,42 +146,29 @@ class Run:
     @classmethod
     def from_json(cls, record: dict[str, Any]) -> "Run":
         """Return the run that a dict from `to_json` holds. Unknown keys are ignored."""
-        if not isinstance(record, dict):
-            raise QweftError(f"results.json: a run must be a record of fields, got {shown(record)}")
-        known = {f.name for f in fields(cls)}
-        values = {key: value for key, value in record.items() if key in known}
         try:
-            _check_types(values)
-            # NaN keeps the step of a non-finite loss, so that the curve shows a gap there.
-            values["train_loss_curve"] = tuple((int(step), number(loss)) for step, loss in values["train_loss_curve"])
-            rows = values.get("eval_row_losses") or ()
-            values["eval_row_losses"] = tuple((number(total), int(tokens)) for total, tokens in rows)
-            values["eval_row_groups"] = tuple(values.get("eval_row_groups") or ())
-            values["answers"] = tuple(dict(answer) for answer in values.get("answers") or ())
-            _check_mean(values["eval_loss"], values["eval_row_losses"])
-            return cls(**values)
-        except (KeyError, TypeError, ValueError, OverflowError) as error:
-            name = f"{str(record.get('method'))[:60]}, seed {str(record.get('seed'))[:60]}"
-            raise QweftError(f"results.json: the run ({name}) is not complete or not well formed: {error}") from error
+            run: Run = _reader().validate_python(record)
+            run.check_mean()
+        except (ValueError, ArithmeticError) as error:
+            reason = str(error)
+            if isinstance(error, ValidationError):
+                first = error.errors()[0]
+                reason = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+            name = "a run"
+            if isinstance(record, dict):
+                name = cut(f"the run ({record.get('method')}, seed {record.get('seed')})", 120)
+            raise QweftError(f"results.json: {name} is not complete or not well formed: {reason}") from error
+        return run
+
+    def check_mean(self) -> None:
+        """Raise if the loss is not the mean over the tokens of its rows: one of the two was changed."""
+        tokens = sum(count for _, count in self.eval_row_losses)
+        mean = math.fsum(total for total, count in self.eval_row_losses if count) / tokens if tokens else math.nan
+        loss = self.eval_loss
+        if loss is not None and abs(loss - mean) > SAME_LOSS * max(loss, mean):  # false where a row's loss is NaN
+            raise ValueError(f"eval_loss is {loss:.6g}, and its rows give {mean:.6g}")
 
 
-def _check_types(values: dict[str, Any]) -> None:
-    for key, types in FIELD_TYPES.items():
-        if key in values and (isinstance(values[key], bool) or not isinstance(values[key], types)):
-            raise TypeError(f"{key} is {shown(values[key])}")
-    for key in NEVER_NEGATIVE:
-        if (values.get(key) or 0) < 0:
-            raise ValueError(f"{key} is {shown(values[key])}, and it is at least 0")
-
-
-def _check_mean(loss: float | None, rows: RowLosses) -> None:
-    """Raise if a run's loss is not the mean over the tokens of its rows: one of the two was changed."""
-    tokens = sum(count for _, count in rows)
-    mean = math.fsum(total for total, count in rows if count) / tokens if tokens else math.nan
-    if loss is not None and abs(loss - mean) > SAME_LOSS * max(loss, mean):  # false where a row's loss is NaN
-        raise ValueError(f"eval_loss is {loss:.6g}, and its rows give {mean:.6g}")
-
-
-def number(value: float | None) -> float:
-    """Return a number from JSON, where null stands for NaN or infinity."""
-    return math.nan if value is None else float(value)
+@cache
+def _reader() -> TypeAdapter[Run]:
+    return TypeAdapter(Run)

@@ -6,11 +6,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from qweft.comparison.results import Run
 from qweft.comparison.statistics import SEEDS_NEEDED
 from qweft.errors import QweftError
 from qweft.records import read_record, write_record
-from qweft.text import listed
+from qweft.text import cut, listed
 
 RESULTS = "results.json"
 PLAN = "plan.json"
@@ -21,24 +20,25 @@ MOST_BYTES = 256 * 2**20
 """Largest results file that is read: some five million losses of rows."""
 
 
-def check_results(path: Path) -> None:
-    """Check that a path holds the results of a comparison, and each of its runs."""
-    file, record = read_results(path)
-    with reading(file):
-        for run in record["runs"]:
-            Run.from_json(run)
-
-
 def read_results(path: Path) -> tuple[Path, dict[str, Any]]:
     """Return the path of a comparison's results file, given it or its folder, and its content."""
     file = path / RESULTS if path.is_dir() else path
-    if not os.path.lexists(file):
-        what = f"no {RESULTS} in it" if path.is_dir() else "no such file or folder"
-        raise QweftError(f"{path}: {what}; give a {RESULTS}, or the folder that qweft compare wrote")
-    record = read_record(file, f"give a {RESULTS} of qweft compare", MOST_BYTES)
+    record = read_record(file, "give the folder that qweft compare wrote", MOST_BYTES)
     if not isinstance(record.get("runs"), list):
         raise QweftError(f"{file}: not the results of a comparison, which have a list of runs; give a {RESULTS}")
     return file, record
+
+
+@contextmanager
+def reading(file: Path | str) -> Iterator[None]:
+    """Name the file in errors about its content, which may show in any of the functions that draw it."""
+    try:
+        yield
+    except (QweftError, TypeError, ValueError, AttributeError, LookupError, ArithmeticError) as error:
+        reason = cut((str(error).splitlines() or [""])[0], 300)
+        raise QweftError(
+            f"{file}: not well formed ({reason}); run its comparison again, which makes it anew of the finished runs"
+        ) from error
 
 
 def check_free_of_others(folder: Path, wrote: str, keys: Set[str], names: Sequence[str]) -> None:
@@ -88,27 +88,10 @@ def changed_said(results: Mapping[str, Any]) -> str:
     if "reference" in changed:
         lines.append(f"The first results compared with {first['reference']}; the reference was changed after them.")
     if "methods" in changed and len(first["methods"]) > 1:
-        parts = (
-            (set(now["methods"]) - set(first["methods"]), "added"),
-            (set(first["methods"]) - set(now["methods"]), "left out"),
-        )
+        before, after = set(first["methods"]), set(now["methods"])
+        parts = ((after - before, "added"), (before - after, "left out"))
         names = " and ".join(f"{listed(sorted(group))} {how}" for group, how in parts if group)
         lines.append(f"Changed after the first results: {names}.")
     if "seeds" in changed and len(first["seeds"][-1]) >= SEEDS_NEEDED:
         lines.append("The first results were planned with other seeds; the p-values do not allow for a second look.")
     return " ".join(lines)
-
-
-@contextmanager
-def reading(file: Path | str) -> Iterator[None]:
-    """Name the file in errors about its content, which may show in any of the functions that draw it."""
-    try:
-        yield
-    except QweftError as error:
-        raise QweftError(f"{file}: {error}; run its comparison again") from error
-    except (TypeError, ValueError, AttributeError, LookupError, ArithmeticError) as error:
-        reason = (str(error).splitlines() or [""])[0][:200]
-        raise QweftError(
-            f"{file}: not well formed ({type(error).__name__}: {reason}); run its comparison again, which makes it "
-            "anew of the finished runs"
-        ) from error

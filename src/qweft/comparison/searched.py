@@ -106,7 +106,7 @@ def doubt(verdict: Verdict, found: Mapping[str, Search]) -> str:
     is not known, as that of a rate that was given where others were searched, or that exceeds the room which the
     claim's interval leaves. One that leaves out the chance of the seeds counts as it is.
     """
-    if not found or verdict.room is None:
+    if not found or verdict.pairing.room is None:
         return ""
     better = {"lower": verdict.method, "higher": verdict.other}.get(verdict.direction)
     names = [name for name in (verdict.method, verdict.other) if name != better]
@@ -117,13 +117,13 @@ def doubt(verdict: Verdict, found: Mapping[str, Search]) -> str:
             return f"How far the rate of {name} is from its optimum is not known: {found[name].shortfall.reason}."
     pair = [found[name] for name in names]
     # a room is in percent of the other method's loss, a shortfall in percent of its own method's
-    scale = 1 + (verdict.difference or 0.0) / 100 if verdict.direction == "higher" else 1.0
-    if scale * sum(each.shortfall.percent or 0.0 for each in pair) <= verdict.room:
+    scale = 1 + (verdict.pairing.mean or 0.0) / 100 if verdict.direction == "higher" else 1.0
+    if scale * sum(each.shortfall.percent or 0.0 for each in pair) <= verdict.pairing.room:
         return ""
     costs = " and ".join(f"{each.method} {each.shortfall.said}" for each in pair)
     to = "the margin" if verdict.direction == "equivalent" else "zero"
     rates, together = ("rate", "") if len(pair) == 1 else ("rates", "together ")
-    limit = f"{together}more than this interval leaves to {to} ({verdict.room:.2f}%)"
+    limit = f"{together}more than this interval leaves to {to} ({verdict.pairing.room:.2f}%)"
     return f"The learning {rates} may cost {costs}, {limit}."
 
 

@@ -2,13 +2,15 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 
 from qweft.comparison.random_effects import LEVEL, Array, errors_of
-from qweft.comparison.results import RowLosses
+
+RowLosses = tuple[tuple[float, int], ...]
+"""(sum of -log p in nats, number of target tokens) of each test row, in row order."""
 
 SEEDS_NEEDED = 3
 """With fewer paired seeds than this, no difference is shown."""
@@ -24,9 +26,6 @@ MOST_EXACT = 20
 
 LONE = "the test rows are one row or one group, which tells nothing of others"
 """Why nothing is shown of such rows."""
-
-EQUAL = "the losses are equal"
-"""Why nothing is shown of two methods with one loss at each seed."""
 
 Direction = Literal["lower", "higher", "equivalent", "not decided"]
 
@@ -63,19 +62,13 @@ class Pairing:
 
         difference_k = 100 * (a_k - b_k) / mean(b),   mean over the paired seeds
 
-    A difference is shown if all of these hold:
-
-    - at least three seeds are paired,
-    - there are at least two test rows, or groups of dependent rows, where their losses were recorded,
-    - no run of either method diverged, at whichever seed,
-    - the p, corrected for the family of questions, is at most 0.05, or the level of its look,
-    - from six seeds on, the sign-flip p is at most 0.05.
+    A difference is shown if at least three seeds are paired, there are at least two test rows or groups of dependent
+    rows, no run of either method diverged at whichever seed, the p, corrected for the family of questions, is at most
+    0.05 or the level of its look, and from six seeds on the sign-flip p is at most 0.05.
 
     Two methods are equivalent if the first three hold, and the 90% interval lies within the stated margin, in
     percent of either method's loss: two one-sided tests at 5% (Schuirmann 1987). That comes first: a difference that is
-    shown, and is within the margin, is one that the user said not to matter.
-
-    docs/statistics.md has the reasons, the coverage of the intervals and the alternatives that were tried.
+    shown, and is within the margin, is one that the user said not to matter. docs/statistics.md has the reasons.
     `python -m benchmarks.coverage` measures the coverage.
 
     Args:
@@ -99,24 +92,35 @@ class Pairing:
             95% interval.
         widest: The far end of that interval, in percent of whichever method's loss makes it larger.
         look: How it was judged.
+        diverged: Number of seeds at which a run of either method diverged.
     """
 
     seeds: tuple[int, ...]
     differences: tuple[float, ...]
     mean: float | None
     spread: float | None
-    interval: tuple[float, float] | None
-    visible: float | None
-    rows: int
-    p_value: float | None
-    corrected: float | None
-    sign_flip: float | None
-    direction: Direction
-    reason: str
+    interval: tuple[float, float] | None = None
+    visible: float | None = None
+    rows: int = 0
+    p_value: float | None = None
+    corrected: float | None = None
+    sign_flip: float | None = None
+    direction: Direction = "not decided"
+    reason: str = ""
     margin: float | None = None
     narrow: tuple[float, float] | None = None
     widest: float | None = None
     look: Look = ONCE
+    diverged: int = 0
+
+    @property
+    def room(self) -> float | None:
+        """By how many percent the difference could be another one and the claim hold; `None` without a claim."""
+        if self.direction == "equivalent" and self.widest is not None and self.margin is not None:
+            return self.margin - self.widest
+        if self.direction in ("lower", "higher") and self.interval is not None:
+            return max(0.0, min(map(abs, self.interval)))
+        return None
 
 
 def pair(
@@ -128,46 +132,64 @@ def pair(
     look: Look = ONCE,
 ) -> Pairing:
     """Compare two methods at the seeds that both have."""
+    rows, other_rows = rows or {}, other_rows or {}
     shared = sorted(seed for seed in set(losses) & set(others) if look.seeds is None or seed in look.seeds)
     values = [(seed, losses[seed], others[seed]) for seed in shared]
     finite = [(seed, a, b) for seed, a, b in values if a is not None and b is not None]
-    differences = _in_percent([(a, b) for _, a, b in finite])
-    seeds = tuple(seed for seed, _, _ in finite)
-    middle, spread = mean(differences), deviation(differences)
+    seeds, differences = tuple(seed for seed, _, _ in finite), _in_percent([(a, b) for _, a, b in finite])
     diverged = {seed for each in (losses, others) for seed, loss in each.items() if loss is None}
-    sums, other_sums, errors, count, fault = None, None, None, 0, ""
-    if len(differences) >= SEEDS_NEEDED and not diverged and (_is_lone(rows or {}) or _is_lone(other_rows or {})):
-        fault = LONE
-    elif len(differences) >= SEEDS_NEEDED and not diverged:
-        sums, other_sums = _sums(seeds, rows or {}), _sums(seeds, other_rows or {})
-        if sums is None or other_sums is None:
-            sums = other_sums = None
-        errors, count = errors_of(differences, sums, other_sums), 0 if sums is None else sums.shape[1]
-        fault = "" if errors.finite else "the loss of a test row is not a number"
-    interval, visible, p, narrow, widest = None, None, None, None, None
-    if errors is not None and middle is not None and not fault:
-        interval, p = _around(middle, errors.half_width(LEVEL)), errors.p_value(middle)
-        visible = errors.visible() if any(differences) else None
-        if margin is not None:
-            level = 1 - 2 * look.level / look.questions
-            narrow, turned = _around(middle, errors.half_width(level)), _in_percent([(b, a) for _, a, b in finite])
-            # in percent of either method's loss, so that a pair is equivalent in both orders or in none
-            if turned:
-                back = _around(mean(turned) or 0.0, errors_of(turned, other_sums, sums).half_width(level))
-                widest = max(map(abs, (*narrow, *back)))
-    corrected = p if p is None or look.p_value is None else look.p_value
-    flip = sign_flip_p(differences)
-    lost = f"a run diverged at {len(diverged)} of {len({*losses, *others})} seeds" if diverged else ""
-    reason = lost or _reason(differences, len(shared), fault, p, corrected, flip, look)
-    direction: Direction = "not decided"
-    if margin is not None and widest is not None and widest < margin:
-        direction = "equivalent"
-    elif not reason:
-        direction = "lower" if math.fsum(differences) < 0 else "higher"
-    return Pairing(
-        seeds, differences, middle, spread, interval, visible, 0 if fault else count, p, corrected, flip,
-        direction, reason, margin, narrow, widest, look,
-    )  # fmt: skip
+    middle, flip = mean(differences), sign_flip_p(differences)
+    found = Pairing(seeds, differences, middle, deviation(differences), sign_flip=flip, margin=margin, look=look)
+    if diverged:
+        lost = f"a run diverged at {len(diverged)} of {len({*losses, *others})} seeds"
+        return replace(found, reason=lost, diverged=len(diverged))
+    if middle is None:
+        return replace(found, reason="the other method's loss is zero" if shared else "there is no seed that both have")
+    equal = "" if any(differences) else "the losses are equal"
+    if len(differences) < SEEDS_NEEDED:
+        return replace(found, reason=equal or f"at least {SEEDS_NEEDED} seeds are needed")
+    if _is_lone(rows) or _is_lone(other_rows):
+        return replace(found, reason=equal or LONE)
+    sums, other_sums = _sums(seeds, rows), _sums(seeds, other_rows)
+    if sums is None or other_sums is None:
+        sums = other_sums = None
+    errors = errors_of(differences, sums, other_sums)
+    if not errors.finite:
+        return replace(found, reason=equal or "the loss of a test row is not a number")
+    p = errors.p_value(middle)
+    corrected = p if look.p_value is None else look.p_value
+    reason = equal or _doubt(p, corrected, flip, len(differences), look)
+    direction: Direction = "not decided" if reason else "lower" if middle < 0 else "higher"
+    narrow, widest = None, None
+    if margin is not None:
+        level = 1 - 2 * look.level / look.questions
+        narrow, turned = _around(middle, errors.half_width(level)), _in_percent([(b, a) for _, a, b in finite])
+        # in percent of either method's loss, so that a pair is equivalent in both orders or in none
+        if turned:
+            back = _around(mean(turned) or 0.0, errors_of(turned, other_sums, sums).half_width(level))
+            widest = max(map(abs, (*narrow, *back)))
+            direction = "equivalent" if widest < margin else direction
+    return replace(
+        found,
+        interval=_around(middle, errors.half_width(LEVEL)),
+        visible=None if equal else errors.visible(),
+        rows=0 if sums is None else sums.shape[1],
+        p_value=p,
+        corrected=corrected,
+        direction=direction,
+        reason=reason,
+        narrow=narrow,
+        widest=widest,
+    )
+
+
+def _doubt(p: float, corrected: float, flip: float | None, seeds: int, look: Look) -> str:
+    """Return why a difference is not shown under the rule of `Pairing`; empty if it is shown."""
+    if corrected > look.level:
+        return f"{'p' if p > look.level else 'the corrected p'} is above {look.level:.4g}"
+    if flip is not None and flip > LARGEST_P >= smallest_p(seeds):
+        return f"the sign-flip p is above {LARGEST_P}"
+    return ""
 
 
 def _in_percent(losses: Sequence[tuple[float, float]]) -> tuple[float, ...]:
@@ -191,32 +213,6 @@ def deviation(values: Sequence[float]) -> float | None:
         return None
     middle = math.fsum(values) / len(values)
     return math.sqrt(math.fsum((v - middle) ** 2 for v in values) / (len(values) - 1))
-
-
-def _reason(
-    differences: tuple[float, ...],
-    pairs: int,
-    fault: str,
-    p: float | None,
-    corrected: float | None,
-    flip: float | None,
-    look: Look,
-) -> str:
-    """Return why a difference is not shown under the rule of `Pairing`; empty if it is shown."""
-    if not differences:
-        return "the other method's loss is zero" if pairs else "there is no seed that both have"
-    if not any(differences):
-        return EQUAL
-    if fault:
-        return fault
-    if p is None or corrected is None:
-        return f"at least {SEEDS_NEEDED} seeds are needed"
-    if corrected > look.level:
-        said = "p" if p > look.level else "the corrected p"
-        return f"{said} is above {look.level:.4g}"
-    if flip is not None and flip > LARGEST_P >= smallest_p(len(differences)):
-        return f"the sign-flip p is above {LARGEST_P}"
-    return ""
 
 
 def _is_lone(rows: Mapping[int, RowLosses]) -> bool:
@@ -252,3 +248,7 @@ def sign_flip_p(differences: Sequence[float]) -> float | None:
 def smallest_p(seeds: int) -> float:
     """Return the smallest p that the sign-flip test can give: 2 / 2^n, if all n signs agree."""
     return float(2.0 ** (1 - seeds))
+
+
+NO_PAIR = pair({}, {})
+"""The pairing of methods that were not compared."""

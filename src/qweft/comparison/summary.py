@@ -5,9 +5,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from qweft.comparison.method_kinds import Kind
-from qweft.comparison.results import RowLosses
 from qweft.comparison.speed import Doubt
-from qweft.comparison.statistics import ONCE, Look, Pairing, pair
+from qweft.comparison.statistics import NO_PAIR, ONCE, Look, Pairing, RowLosses, pair
 
 
 @dataclass(frozen=True)
@@ -44,14 +43,12 @@ class Summary:
         adapter: Its specification, with the rank that was chosen for it; `None` if not recorded.
         reference: The method that it is compared with.
         seeds: Its seeds, ascending.
-        rank: The adapter's rank, if its specification has one.
         learning_rate: Peak learning rate.
         steps: Optimizer steps; the longest run's if one diverged and stopped.
         matches_time: The method whose wall-clock time its runs were given; `None` for equal steps.
         trainable_parameters: Number of trainable parameters.
         parameter_difference: 100 * (its parameters - the reference's) / the reference's.
         late_train_loss: Mean over seeds of the training loss over the last quarter of the steps.
-        late_train_loss_deviation: Sample standard deviation over seeds.
         eval_losses: Held-out loss at each seed, in the order of `seeds`.
         eval_row_losses: Losses of the test rows at each seed, summed over groups of dependent rows; empty if not
             recorded.
@@ -59,12 +56,7 @@ class Summary:
         eval_loss_deviation: Sample standard deviation over seeds.
         perplexity: exp(eval_loss), of the mean loss.
         diverged: Number of seeds whose held-out loss is NaN or infinity.
-        eval_loss_differences: 100 * (loss - reference's at the same seed) / reference's mean, by paired seed.
-        eval_loss_difference: Mean of these differences; `None` if a run of either method diverged.
-        eval_loss_difference_deviation: Sample standard deviation of these differences; `None` as for their mean.
-        eval_loss_difference_interval: Both ends of the 95% interval of the mean, as in `Pairing`.
-        eval_loss_difference_visible: Smallest difference that would be shown, in percent, as in `Pairing`.
-        eval_loss_difference_p_value: p of the mean difference, as in `Pairing`.
+        difference: The differences to the reference, at all seeds that both have, alone: corrected for no others.
         step_seconds: Median over seeds of the median step time, in seconds.
         step_time_ratio: Ratio to the reference's step time.
         step_time_interval: Interval of that ratio, as in `ratio_interval`.
@@ -72,7 +64,6 @@ class Summary:
         cpu_by_others: Largest share of the processors that other processes took beside its steps; `None` if unknown.
         matched_beside: The same while the step times for `matches_time` were measured.
         peak_memory_bytes: Median over seeds.
-        memory_ratio: Ratio to the reference's peak memory.
         adapter_bytes: Size of the adapter's weights file, median over seeds.
         forgetting: Loss on other data and its rise; `None` if not measured.
         equivalent_within: The comparison's margin of equivalence in percent; `None` if none was stated.
@@ -87,36 +78,28 @@ class Summary:
     adapter: dict[str, Any] | None
     reference: str
     seeds: tuple[int, ...]
-    rank: int | None
     learning_rate: float | None
     steps: int
     matches_time: str | None
     trainable_parameters: int
     parameter_difference: float | None
     late_train_loss: float | None
-    late_train_loss_deviation: float | None
     eval_losses: tuple[float | None, ...]
     eval_row_losses: tuple[RowLosses, ...]
     eval_loss: float | None
     eval_loss_deviation: float | None
     perplexity: float | None
     diverged: int
-    eval_loss_differences: tuple[float, ...]
-    eval_loss_difference: float | None
-    eval_loss_difference_deviation: float | None
-    eval_loss_difference_interval: tuple[float, float] | None
-    eval_loss_difference_visible: float | None
-    eval_loss_difference_p_value: float | None
-    step_seconds: float | None
-    step_time_ratio: float | None
-    peak_memory_bytes: float | None
-    memory_ratio: float | None
-    adapter_bytes: float | None = None
-    forgetting: Forgotten | None = None
+    difference: Pairing = NO_PAIR
+    step_seconds: float | None = None
+    step_time_ratio: float | None = None
     step_time_interval: tuple[float, float] | None = None
     step_time_doubt: Doubt | None = None
     cpu_by_others: float | None = None
     matched_beside: float | None = None
+    peak_memory_bytes: float | None = None
+    adapter_bytes: float | None = None
+    forgetting: Forgotten | None = None
     equivalent_within: float | None = None
     looks: Mapping[str, Look] = field(default_factory=dict)
     looks_made: tuple[Look, ...] = ()

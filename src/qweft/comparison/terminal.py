@@ -1,7 +1,8 @@
-"""Terminal tables of a comparison and of a search for learning rates."""
+"""What a comparison and a search for learning rates print: tables of plans and results, and lines on runs."""
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -15,18 +16,71 @@ from qweft.comparison.results import Run
 from qweft.comparison.schedule import duration, span
 from qweft.comparison.searched import Search, searches
 from qweft.comparison.summary import Summary
-from qweft.comparison.table import forgetting_rows, print_table
+from qweft.comparison.table import Rows, forgetting_rows, search_rows, summary_rows, that_fit
 from qweft.comparison.wording import caveats
 from qweft.output import Console
 from qweft.text import many
 
+PLAIN_WIDTH = 100
+"""Minimum width in characters if the output is not a terminal."""
+
+
+def table_of(rows: Rows, title: str | None = None, styles: Sequence[str] = ()) -> Table:
+    """Return rows, titles first, as a table: names may wrap in little space, numbers never do."""
+    table = Table(title=title, box=SIMPLE_HEAD, padding=(0, 0), pad_edge=False, show_edge=False)
+    for place, name in enumerate(rows[0]):
+        table.add_column(
+            Text(name.replace(" ", "\n", 1)),
+            justify="right" if place else "left",
+            overflow="fold",
+            no_wrap=place > 0,
+            vertical="bottom",
+        )
+    for row, style in zip_longest(rows[1:], styles, fillvalue=""):
+        # Text, not str: rich would read brackets in a method's name as markup.
+        table.add_row(*(Text(cell, style=str(style)) for cell in row))
+    return table
+
+
+def print_summary(summary: Mapping[str, Summary], searched: Sequence[Search], console: Console) -> None:
+    """Print the results, forgetting if measured, and what was not controlled. Reports have all findings.
+
+    The reference is bold, the base model dim.
+    """
+    if not console.is_terminal:
+        console = Console(file=console.file, width=max(console.width, PLAIN_WIDTH))
+    styles = {"base": "dim", **{entry.reference: "bold" for entry in summary.values()}}
+    rows = that_fit(summary_rows(summary), console.width)
+    console.print(table_of(rows, styles=[styles.get(name, "") for name in summary]))
+    if rows := forgetting_rows(summary):
+        console.print(table_of(rows))
+    for line in caveats(summary, [each.method for each in searched]):
+        console.print(f"note: {line}", highlight=False)
+
+
+def print_run(
+    run: Run, split: str, place: tuple[int, int], seconds: float, left: float | None, console: Console
+) -> None:
+    """Print a line on a finished run: its place, its loss, its own time, and the whole command's."""
+    loss = "not a number" if run.eval_loss is None else f"{run.eval_loss:.4f}"
+    times = [] if run.seconds is None else [f"took {run.seconds:.0f} s"]
+    times.append(f"{seconds:.0f} s since the start")
+    times += [] if left is None else [f"about {duration(left)} left"]
+    console.say(f"[{place[0]}/{place[1]}] {run.method}, seed {run.seed}: {split} loss {loss} ({', '.join(times)})")
+
 
 def runs_plan(plan: Plan, steps: int | None) -> Table:
     """Return the planned runs of a comparison as a table."""
-    methods, grid = plan.methods, plan.grid
+    methods, grid, halving = plan.methods, plan.grid, plan.halving
     searched = {method.name for method in methods if method.searched}
-    if plan.halving.finalists is not None:
-        runs = _halved(plan, len(searched))
+    if halving.finalists is not None:
+        # some methods stop earlier
+        finalists = min(halving.finalists, len(methods))
+        sizes = rung_sizes(len(methods), finalists, len(halving.rungs) if halving.rungs else 2)
+        trainings = grid.trainings[1] * len(searched) + len(grid.seeds) * (len(methods) - len(searched))
+        most = math.ceil(sum([len(methods), *sizes[:-1]]) * trainings / len(methods))
+        runs = many(finalists * len(plan.seeds), "run")
+        runs += f" of {many(finalists, 'finalist')}, after {most} trainings at most"
     else:
         runs = many(len(methods) * len(plan.seeds), "run")
         if searched:
@@ -37,31 +91,24 @@ def runs_plan(plan: Plan, steps: int | None) -> Table:
     for column in ("method", "parameters", "learning rate", "steps"):
         table.add_column(column, justify="left" if column == "method" else "right", no_wrap=column == "method")
     table.add_column("adapter", overflow="fold")
-    shared = _shared([method.adapter for method in methods])
-    if shared and len(methods) > 1:
-        table.caption = f"all adapters: {_said(shared)}"
+    first, *others = [method.adapter for method in methods]
+    shared = {key: value for key, value in first.items() if others and all(o.get(key) == value for o in others)}
+    if shared:
+        table.caption = f"all adapters: {_adapter_said(shared)}"
     for method in methods:
         rate = "searched" if method.searched else f"{method.learning_rate:g}"
         if method.rate_of in searched:
             rate = f"as {method.rate_of}"
-        made = "all" if steps is None else f"{steps:,}"
-        own = {key: value for key, value in method.adapter.items() if len(methods) == 1 or key not in shared}
-        table.add_row(
-            method.name, f"{method.trainable_parameters:,}", rate,
-            f"time of {method.matches_time}" if method.matches_time else made, _said(own),
-        )  # fmt: skip
+        made = f"time of {method.matches_time}" if method.matches_time else "all" if steps is None else f"{steps:,}"
+        own = {key: value for key, value in method.adapter.items() if key not in shared}
+        table.add_row(method.name, f"{method.trainable_parameters:,}", rate, made, _adapter_said(own))
     return table
 
 
-def _halved(plan: Plan, searched: int) -> str:
-    """Return how many runs a halving leaves and how many trainings it makes, as text; some stop earlier."""
-    methods, grid, halving = len(plan.methods), plan.grid, plan.halving
-    finalists = min(halving.finalists or methods, methods)
-    sizes = rung_sizes(methods, finalists, len(halving.rungs) if halving.rungs else 2)
-    each = (grid.trainings[1] * searched + len(grid.seeds) * (methods - searched)) / methods
-    trainings = math.ceil(sum([methods, *sizes[:-1]]) * each)
-    runs = many(finalists * len(plan.seeds), "run")
-    return f"{runs} of {many(finalists, 'finalist')}, after {trainings} trainings at most"
+def _adapter_said(adapter: dict[str, Any]) -> str:
+    """Return a specification as text: preset qtha, r 4."""
+    texts = {key: " ".join(map(str, value)) if isinstance(value, list) else value for key, value in adapter.items()}
+    return ", ".join(f"{key} {text}" for key, text in texts.items())
 
 
 def trainings_said(grid: Grid, methods: int) -> str:
@@ -90,73 +137,17 @@ def halving_said(plan: Plan, whole: int | None) -> str:
 
 def search_plan(title: str, methods: Sequence[Method], grid: Grid) -> Group:
     """Return the planned trainings of a search."""
-    table = Table(title=title)
-    table.add_column("method")
-    table.add_column("parameters", justify="right")
-    table.add_column("rates")
+    rows: Rows = [("method", "parameters", "rates")]
     for method in methods:
         rates = ", ".join(f"{rate:g}" for rate in grid.rates) or f"{method.learning_rate:g}, doubled and halved"
-        table.add_row(method.name, f"{method.trainable_parameters:,}", rates)
+        rows.append((method.name, f"{method.trainable_parameters:,}", rates))
     steps = "all steps" if grid.steps is None else many(grid.steps, "step")
     seeds = f"{'seed' if len(grid.seeds) == 1 else 'seeds'} {', '.join(map(str, grid.seeds))}"
     until = "until the best rate lies between two others" if not grid.rates else "more where the best lies at an end"
-    return Group(table, Text(f"{trainings_said(grid, len(methods))} of {steps}, {seeds}: {until}"))
+    made = Text(f"{trainings_said(grid, len(methods))} of {steps}, {seeds}: {until}")
+    return Group(table_of(rows, title), made)
 
 
 def search_table(found: dict[str, Any]) -> Table:
-    """Return the result of a search as a table: what was tried, the rate, its loss, and how far it may fall short."""
-    table = Table(title="learning rates by the loss on the validation rows", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for column in ("method", "tried", "chosen", "loss", "may fall short by"):
-        table.add_column(column, justify="left" if column == "method" else "right")
-    for entry in searches(found):
-        tried = f"{len(entry.losses)}, {min(entry.losses):g} to {max(entry.losses):g}"
-        end = " (end of what was tried)" if entry.at_end else ""
-        loss = "diverged" if entry.loss is None else f"{entry.loss:.4f}"
-        table.add_row(entry.method, tried, f"{entry.best}{end}", loss, entry.shortfall.said)
-    return table
-
-
-def print_run(
-    run: Run, split: str, place: tuple[int, int], seconds: float, left: float | None, console: Console
-) -> None:
-    """Print a line on a finished run: its place, its loss, its own time, and the whole command's."""
-    loss = "not a number" if run.eval_loss is None else f"{run.eval_loss:.4f}"
-    times = [] if run.seconds is None else [f"took {run.seconds:.0f} s"]
-    times.append(f"{seconds:.0f} s since the start")
-    times += [] if left is None else [f"about {duration(left)} left"]
-    told = f"[{place[0]}/{place[1]}] {run.method}, seed {run.seed}: {split} loss {loss} ({', '.join(times)})"
-    console.say(told)
-
-
-def print_summary(summary: Mapping[str, Summary], searched: Sequence[Search], console: Console) -> None:
-    """Print the results table, forgetting if measured, and what was not controlled. Reports have all findings."""
-    print_table(summary, console)
-    if rows := forgetting_rows(summary):
-        console.print(_plain_table(rows))
-    for line in caveats(summary, [each.method for each in searched]):
-        console.print(f"note: {line}", highlight=False)
-
-
-def _plain_table(rows: list[tuple[str, ...]]) -> Table:
-    """Return a table from rows of text, titles first."""
-    table = Table(box=SIMPLE_HEAD, padding=(0, 0), pad_edge=False, show_edge=False)
-    for place, title in enumerate(rows[0]):
-        table.add_column(Text(title), justify="left" if place == 0 else "right", overflow="fold")
-    for row in rows[1:]:
-        table.add_row(*(Text(cell) for cell in row))
-    return table
-
-
-def _shared(adapters: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return the fields that all specifications have with the same value."""
-    return {
-        key: value
-        for key, value in adapters[0].items()
-        if all(key in other and other[key] == value for other in adapters)
-    }
-
-
-def _said(adapter: dict[str, Any]) -> str:
-    """Return a specification as text: preset qtha, r 4."""
-    texts = {key: " ".join(map(str, value)) if isinstance(value, list) else value for key, value in adapter.items()}
-    return ", ".join(f"{key} {text}" for key, text in texts.items())
+    """Return the result of a search as a table."""
+    return table_of(search_rows(searches(found)), "learning rates by the loss on the validation rows")

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from qweft.comparison.method_kinds import ALTERED_CIRCUITS, CLASSICAL_CONTROLS, CONSTANTS, differences
-from qweft.comparison.statistics import ONCE, Pairing
+from qweft.comparison.statistics import NO_PAIR, ONCE, Pairing
 from qweft.comparison.summary import Summary, paired
 from qweft.method.names import form_of, function_of
 
@@ -32,8 +32,8 @@ class Verdict:
         other: The method that it is compared with; empty if there is none or more than one.
         direction: "lower" or "higher" held-out loss of the method, "equivalent", "not decided", or "open" if a run is
             missing.
-        pairing: The paired differences; `None` where no pair was compared.
-        entry, against: The summaries of both methods.
+        pairing: The paired differences.
+        entry, against: The summaries of both methods; `None` where no pair was compared.
         function: Function of the control: a name, `None` for the network without one.
         equal: What was equal beside the steps: "size", or nothing.
         controls: The verdicts that an answer on a circuit sums up.
@@ -45,7 +45,7 @@ class Verdict:
     method: str
     other: str
     direction: Direction
-    pairing: Pairing | None = None
+    pairing: Pairing = NO_PAIR
     entry: Summary | None = None
     against: Summary | None = None
     function: str | None = None
@@ -54,50 +54,11 @@ class Verdict:
     lacking: tuple[str, ...] = ()
     doubt: str = ""
 
-    @property
-    def difference(self) -> float | None:
-        """Mean paired difference in percent."""
-        return None if self.pairing is None else self.pairing.mean
-
-    @property
-    def interval(self) -> tuple[float, float] | None:
-        """Its 95% interval."""
-        return None if self.pairing is None else self.pairing.interval
-
-    @property
-    def visible(self) -> float | None:
-        """The smallest difference in percent that the runs could have shown."""
-        return None if self.pairing is None else self.pairing.visible
-
-    @property
-    def p_value(self) -> float | None:
-        """P of the mean difference."""
-        return None if self.pairing is None else self.pairing.p_value
-
-    @property
-    def corrected(self) -> float | None:
-        """The same, corrected for the family of questions."""
-        return None if self.pairing is None else self.pairing.corrected
-
-    @property
-    def room(self) -> float | None:
-        """By how many percent the difference could be another one and the claim hold."""
-        pairing = self.pairing
-        if pairing is None:
-            return None
-        if pairing.direction == "equivalent" and pairing.widest is not None and pairing.margin is not None:
-            return pairing.margin - pairing.widest
-        if pairing.direction in ("lower", "higher") and pairing.interval is not None:
-            return max(0.0, min(map(abs, pairing.interval)))
-        return None
-
 
 def held_against(topic: Topic, entry: Summary, other: Summary, function: str | None = None, equal: str = "") -> Verdict:
     """Compare one method with another."""
     pairing = paired(entry, other)
-    return Verdict(
-        topic, entry.method, other.method, pairing.direction, pairing, entry, other, function=function, equal=equal
-    )
+    return Verdict(topic, entry.method, other.method, pairing.direction, pairing, entry, other, function, equal)
 
 
 def findings(summary: Mapping[str, Summary]) -> list[Verdict]:

@@ -5,16 +5,13 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from qweft.adapter.functions import FUNCTIONS
-from qweft.comparison.method_kinds import ALTERED_CIRCUITS, core_of, maps_of
-from qweft.comparison.statistics import LARGEST_P, Look, Pairing
+from qweft.comparison.method_kinds import core_of, maps_of
+from qweft.comparison.statistics import LARGEST_P, Pairing
 from qweft.comparison.summary import Summary
-from qweft.comparison.verdicts import TO_BEAT, Verdict, named, percent_more
+from qweft.comparison.verdicts import TO_BEAT, Verdict, is_equal, named, percent_more
 from qweft.environment import ALONE, share_said
-from qweft.method.names import form_of, function_of
-from qweft.text import listed
+from qweft.text import listed, many
 
-SMALLER = "a smaller difference is shown"
-"""What is added to an equivalence where both hold."""
 MOST_DIGITS = 6
 """Largest number of digits of a percentage or a p, where fewer would hide a sign or look like the level."""
 ANSWERS = {"lower": "yes", "higher": "no", "equivalent": "equivalent", "not decided": "not decided", "open": "open"}
@@ -29,58 +26,64 @@ def text_of(verdict: Verdict) -> str:
     qtha better than lora (LoRA, rank 8) at equal steps: no, +2.1% [+1.3, +2.8] (3 seeds: +1.8, +2.0, +2.4; p = 0.0072;
     smallest visible effect 0.94%), with 82% fewer parameters.
     """
-    if verdict.pairing is None or verdict.entry is None or verdict.against is None:
-        text = (
-            _on_circuit(verdict) if verdict.topic == "circuit" else f"{verdict.method}: {'; '.join(verdict.lacking)}."
-        )
-    else:
-        entry, other = verdict.entry, verdict.against
+    pairing, entry, other = verdict.pairing, verdict.entry, verdict.against
+    if entry is not None and other is not None:
+        called = label(other)
+        if verdict.topic == "circuit":
+            words = "{} (the same maps, no circuit)" if verdict.function is None else FUNCTIONS[verdict.function].called
+            called = words.format(named(other))
+        elif verdict.topic == "size" and not verdict.equal:
+            called += ", the LoRA nearest in size,"
         budget = equal_budget(entry, other) + (f" and {verdict.equal}" if verdict.equal else "")
-        question = f"{entry.method} better than {_called(verdict, other)} {budget}"
-        text = f"{question}: {answer(verdict.pairing)}, {numbers(verdict.pairing)}, {size(entry, other)}."
+        answer = ANSWERS[pairing.direction]
+        if pairing.direction == "equivalent":
+            answer += f" within {pairing.margin:g}%{'' if pairing.reason else ' (a smaller difference is shown)'}"
+        text = f"{entry.method} better than {called} {budget}: {answer}, {numbers(pairing)}, {size(entry, other)}."
+    elif verdict.topic == "circuit":
+        text = on_circuit(verdict)
+    else:
+        text = f"{verdict.method}: {'; '.join(verdict.lacking)}."
     return f"{text} {verdict.doubt}" if verdict.doubt else text
 
 
-def _called(verdict: Verdict, other: Summary) -> str:
-    if verdict.topic == "circuit":
-        if verdict.function is None:
-            return f"{named(other)} (the same maps, no circuit)"
-        return FUNCTIONS[verdict.function].called.format(named(other))
-    is_nearest = verdict.topic == "size" and not verdict.equal
-    return f"{label(other)}, the LoRA nearest in size," if is_nearest else label(other)
-
-
-def _on_circuit(verdict: Verdict) -> str:
-    """Return whether a circuit helps, with the single answers, the missing controls, and what its parts add."""
+def on_circuit(verdict: Verdict) -> str:
+    """Return whether a circuit helps, against all of its controls."""
+    name = verdict.method
     asked = [each for each in verdict.controls if each.function in TO_BEAT]
-    than = [f"no circuit ({each.other})" if each.function is None else each.other for each in asked]
-    answers = [f"than {name}: {ANSWERS[each.direction]}" for name, each in zip(than, asked, strict=True)]
-    clauses = [*([f"better {', '.join(answers)}"] if answers else []), *verdict.lacking]
-    seen = [each.visible for each in asked if each.direction == verdict.direction and each.visible is not None]
+    own = [each for each in asked if each.direction == verdict.direction]
+    if verdict.direction == "equivalent" and verdict.entry is not None:  # held to its share of the level
+        own = [each for each in own if is_equal(verdict.entry, each.against, len(asked))]
+    names = listed([each.other for each in own] or [""])
+    if verdict.direction == "lower":
+        return f"The circuit helps: {name} is better than {names}."
+    if verdict.direction == "higher":
+        return f"The circuit of {name} does not help: better without it: {names}."
+    if verdict.direction == "equivalent":
+        return f"The circuit is not needed in {name}: equivalent within {own[0].pairing.margin:g}% without it: {names}."
+    if verdict.direction == "open":
+        return f"Whether the circuit of {name} helps is open: {'; '.join(verdict.lacking)}."
+    seen = [each.pairing.visible for each in own if each.pairing.visible is not None]
     limit = f" (smallest visible effect {effect_said(max(seen))})" if seen else ""
-    if verdict.direction == "not decided" and all(each.direction != "not decided" for each in asked):
-        limit = f" (none is equivalent at 1/{len(asked)} of the level, the share of each)"
-    text = f"Does the circuit help {verdict.method}? {ANSWERS[verdict.direction].capitalize()}{limit}"
-    parts = "".join(
-        f" {FUNCTIONS[each.function].claim} (against {each.other}): {ANSWERS[each.direction]}."
-        for each in verdict.controls
-        if each.function in ALTERED_CIRCUITS
-    )
-    return f"{text}: {'; '.join(clauses)}.{parts}"
-
-
-def answer(pairing: Pairing) -> str:
-    """Return the answer to "is it better?", an equivalence with its margin."""
-    if pairing.direction != "equivalent":
-        return ANSWERS[pairing.direction]
-    return f"equivalent within {pairing.margin:g}%{'' if pairing.reason else f' ({SMALLER})'}"
+    if not own and any(each.direction == "equivalent" for each in asked):
+        limit = f": no control is equivalent at 1/{len(asked)} of the level, the share of each"
+    return f"Whether the circuit of {name} helps is not decided{limit}."
 
 
 def label(entry: Summary) -> str:
     """Return a method's name, for a LoRA with the word LoRA and its rank."""
-    if entry.kind != "lora":
-        return entry.method
-    return f"{entry.method} (LoRA{'' if entry.rank is None else f', rank {entry.rank}'})"
+    rank = (entry.adapter or {}).get("r")
+    return f"{entry.method} (LoRA{'' if rank is None else f', rank {rank}'})" if entry.kind == "lora" else entry.method
+
+
+def kind_said(adapter: Mapping[str, Any]) -> str:
+    """Return what an adapter is in a few words."""
+    core, maps = core_of(adapter), maps_of(adapter)
+    if core is not None and maps is not None:
+        return f"core {core}, maps {' and '.join(dict.fromkeys(maps))}"
+    kind = str(adapter.get("peft_type")).upper()
+    if kind == "LORA":
+        return f"{'DoRA' if adapter.get('use_dora') else 'LoRA'}, rank {adapter.get('r', 8)}"
+    return f"{kind} of PEFT"
 
 
 def equal_budget(entry: Summary, other: Summary) -> str:
@@ -89,18 +92,6 @@ def equal_budget(entry: Summary, other: Summary) -> str:
     if same_clock or entry.matches_time == other.method or other.matches_time == entry.method:
         return "at equal wall-clock"
     return "at equal steps" if entry.steps == other.steps else f"at {entry.steps} steps against {other.steps}"
-
-
-def numbers(pairing: Pairing) -> str:
-    """Return the mean with its interval, and in brackets each seed's difference and the test; else the reason."""
-    if not any(pairing.differences) or pairing.mean is None:
-        return pairing.reason
-    digits = _digits(pairing)
-    count = len(pairing.differences)
-    seeds = ", ".join(_signed(difference, digits) for difference in pairing.differences)
-    details = "; ".join([f"{count} seed{'' if count == 1 else 's'}: {seeds}", *_doubts(pairing)])
-    ends = "" if pairing.interval is None else f" [{', '.join(_signed(end, digits) for end in pairing.interval)}]"
-    return f"{_signed(pairing.mean, digits)}%{ends} ({details})"
 
 
 def size(entry: Summary, other: Summary) -> str:
@@ -117,24 +108,31 @@ def size(entry: Summary, other: Summary) -> str:
     return f"with {amount} {'more' if percent > 0 else 'fewer'} parameters"
 
 
-def _doubts(pairing: Pairing) -> list[str]:
-    """Return p, the smallest visible effect and the look as text; without an interval, the reason for that."""
-    if pairing.p_value is None or pairing.corrected is None or pairing.visible is None:
-        return [pairing.reason]
+def numbers(pairing: Pairing) -> str:
+    """Return the mean with its interval, and in brackets each seed's difference and the test; else the reason."""
+    if not any(pairing.differences) or pairing.mean is None:
+        return pairing.reason
+    # small values would round to zero with one decimal
+    ends = pairing.interval or ()
+    large = max(map(abs, pairing.differences)) >= 1 and all(abs(end) >= 0.05 for end in ends)
+    is_claimed = pairing.direction in ("lower", "higher")
+    digits = digits_for(ends if is_claimed else (), 1 if large else 2)
+    signed = [f"{each:+z.{digits}f}" for each in (pairing.mean, *ends, *pairing.differences)]
+    seeds = signed[1 + len(ends) :]
+    details = [f"{many(len(seeds), 'seed')}: {', '.join(seeds)}"]
     look = pairing.look
-    plain, corrected = (p_said(value, look.level) for value in (pairing.p_value, pairing.corrected))
-    details = [f"p {plain}" + (f", corrected {corrected.removeprefix('= ')}" if corrected != plain else "")]
-    if pairing.reason.startswith("the sign-flip") and pairing.sign_flip is not None:
-        details.append(f"sign-flip p {p_said(pairing.sign_flip)}, above {LARGEST_P}")
-    details.append(f"smallest visible effect {effect_said(pairing.visible)}")
-    if look.planned > 1:
-        details.append(f"look {look.number} of {look.planned} at level {look.level:.4g}")
-    return details
-
-
-def effect_said(visible: float) -> str:
-    """Return a smallest visible effect in percent, with two significant digits."""
-    return f"{float(f'{visible:.2g}'):g}%"
+    if pairing.p_value is None or pairing.corrected is None or pairing.visible is None:
+        details.append(pairing.reason)
+    else:
+        plain, corrected = p_said(pairing.p_value, look.level), p_said(pairing.corrected, look.level)
+        details.append(f"p {plain}" + (f", corrected {corrected.removeprefix('= ')}" if corrected != plain else ""))
+        if pairing.reason.startswith("the sign-flip") and pairing.sign_flip is not None:
+            details.append(f"sign-flip p {p_said(pairing.sign_flip)}, above {LARGEST_P}")
+        details.append(f"smallest visible effect {effect_said(pairing.visible)}")
+        if look.planned > 1:
+            details.append(f"look {look.number} of {look.planned} at level {look.level:.4g}")
+    interval = f" [{', '.join(signed[1 : 1 + len(ends)])}]" if ends else ""
+    return f"{signed[0]}%{interval} ({'; '.join(details)})"
 
 
 def lower_by(pairing: Pairing) -> str:
@@ -142,26 +140,20 @@ def lower_by(pairing: Pairing) -> str:
     if pairing.mean is None or pairing.interval is None:
         return "lower loss"
     low, high = -pairing.interval[1], -pairing.interval[0]
-    digits = 1 if abs(pairing.mean) >= 1 else 2
-    while digits < MOST_DIGITS and any(end and not round(end, digits) for end in (low, high)):
-        digits += 1  # no end is to look like zero
+    digits = digits_for([end for end in (low, high) if end], 1 if abs(pairing.mean) >= 1 else 2)
     return f"{-pairing.mean:.{digits}f}% [{low:.{digits}f}, {high:.{digits}f}] lower loss"
 
 
-def _digits(pairing: Pairing) -> int:
-    """Return 1 decimal, or 2 if small values would round to zero with 1, and more where a claim's end would."""
-    ends = pairing.interval or ()
-    large = max(map(abs, pairing.differences)) >= 1
-    digits = 1 if large and all(abs(end) >= 0.05 for end in ends) else 2
-    is_claimed = pairing.direction in ("lower", "higher")
-    while is_claimed and digits < MOST_DIGITS and not all(round(end, digits) for end in ends):
-        digits += 1
-    return digits
+def digits_for(ends: Sequence[float], least: int) -> int:
+    """Return the least number of decimals with which no end of an interval looks like zero."""
+    return next(
+        (digits for digits in range(least, MOST_DIGITS) if all(round(end, digits) for end in ends)), MOST_DIGITS
+    )
 
 
-def _signed(value: float, digits: int) -> str:
-    """Return a number with its sign; zero never has a minus."""
-    return f"{value:+z.{digits}f}"
+def effect_said(visible: float) -> str:
+    """Return a smallest visible effect in percent, with two significant digits."""
+    return f"{float(f'{visible:.2g}'):g}%"
 
 
 def p_said(value: float, level: float = LARGEST_P) -> str:
@@ -211,13 +203,7 @@ def caveats(summary: Mapping[str, Summary], searched: Collection[str] = ()) -> l
     ada = [each.method for each in methods if str((each.adapter or {}).get("peft_type")).upper() == "ADALORA"]
     if ada:
         lines.append(f"The training loss of {listed(ada)} includes AdaLoRA's own term: compare the held-out losses.")
-    if any(not all(entry.eval_row_losses) for entry in methods if not entry.diverged):
-        lines.append(
-            "Some runs did not record the loss of each test row: their intervals cover the chance of the seeds alone."
-        )
-        return lines
-    rows = next((losses for entry in methods for losses in entry.eval_row_losses if losses), ())
-    tokens = [count for _, count in rows]
+    tokens = [count for _, count in next((rows for entry in methods for rows in entry.eval_row_losses if rows), ())]
     share = max(tokens, default=0) / max(1, sum(tokens))
     if LARGEST_SHARE < share < 1:
         lines.append(
@@ -230,59 +216,18 @@ def caveats(summary: Mapping[str, Summary], searched: Collection[str] = ()) -> l
 def judged_by(summary: Mapping[str, Summary], verdicts: Sequence[Verdict]) -> list[str]:
     """Return how the questions were judged: the correction of p for their number, and the looks at more seeds."""
     methods = [entry for entry in summary.values() if entry.kind != "base"]
-    pairs = {
-        frozenset((each.method, each.other)) for each in verdicts if each.other in summary and each.topic != "claim"
-    }
-    how = "Holm's correction"
-    strict = {
-        frozenset((entry.method, other))
-        for entry in methods
-        for other, look in entry.looks.items()
-        if look.questions > 1
-    }
-    if strict:  # if the reference diverged, these are all pairs of methods
-        pairs, how = strict, "Bonferroni's correction, equivalence included"
+    asked = [each for each in verdicts if each.other in summary and each.topic != "claim"]
+    pairs, how = {frozenset((each.method, each.other)) for each in asked}, "Holm's correction"
+    looks = [(frozenset((entry.method, other)), look) for entry in methods for other, look in entry.looks.items()]
+    if strict := {pair for pair, look in looks if look.questions > 1}:
+        pairs, how = strict, "Bonferroni's correction, equivalence included"  # if the reference diverged, all pairs
     lines = []
-    if len(pairs) > 1 and any(each.p_value is not None for each in verdicts):
+    if len(pairs) > 1 and any(each.pairing.p_value is not None for each in verdicts):
         lines.append(f"p is corrected for {len(pairs)} questions ({how}). Intervals are not corrected.")
-    looks: Sequence[Look] = methods[0].looks_made if methods else ()
-    if looks:
-        each = ", ".join(f"{look.level:.4g} at {len(look.seeds or ())} seeds" for look in looks)
+    if methods and (made := methods[0].looks_made):
+        levels = ", ".join(f"{look.level:.4g} at {len(look.seeds or ())} seeds" for look in made)
         lines.append(
-            f"Seeds were added while they could decide a question: {len(looks)} of {looks[0].planned} planned looks, "
-            f"at the levels {each}. The levels of all planned looks add up to {LARGEST_P}."
+            f"Seeds were added while they could decide a question: {len(made)} of {made[0].planned} planned looks, "
+            f"at the levels {levels}. The levels of all planned looks add up to {LARGEST_P}."
         )
     return lines
-
-
-MAPS = {
-    ("mpo", "mpo"): "tensor networks",
-    ("dense", "dense"): "dense maps",
-    ("subspace", "subspace"): "subspaces",
-    ("subspace", "sparse"): "a subspace and a sparse map",
-}
-IN_WORDS = {
-    "quantum": "a circuit",
-    "mlp": "a perceptron in the circuit's place",
-    "fourier": "a Fourier series in the circuit's place",
-    "frozen": "a circuit that is not trained",
-    "product": "a circuit without entanglement",
-    "bias": "a constant in the circuit's place",
-}
-FORMS = {"": "{}", "linear": "{}, added to a linear map", "weighted": "{}, as a weight", "gated": "{}, as a gate"}
-"""Maps, functions and forms of a core in the words of a sentence."""
-
-
-def kind_said(adapter: Mapping[str, Any]) -> str:
-    """Return what an adapter is in a few words."""
-    core, maps = core_of(adapter), maps_of(adapter)
-    if core is None or maps is None:
-        kind = str(adapter.get("peft_type")).upper()
-        if kind == "LORA":
-            return f"{'DoRA' if adapter.get('use_dora') else 'LoRA'}, rank {adapter.get('r', 8)}"
-        return f"{kind} of PEFT"
-    around = MAPS.get(maps, f"maps {maps[0]} and {maps[1]}")
-    function = function_of(core)
-    if function is None:
-        return f"{around}, {'a linear map' if core == 'linear' else 'nothing'} between"
-    return f"{around}, between them {FORMS[form_of(core)].format(IN_WORDS.get(function, function))}"

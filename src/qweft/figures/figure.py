@@ -90,14 +90,10 @@ def short(value: float) -> str:
     return f"{value:g}"
 
 
-WIDTH = 4.7
-"""Width of a figure in inches, which fits a phone's screen unscaled."""
-
+WIDTH, DPI = 4.7, 160
+"""Width of a figure in inches, which fits a phone's screen unscaled, and dots per inch of a PNG."""
 UNITS = 72 * WIDTH
 """Width of a figure in SVG units (points)."""
-
-DPI = 160
-
 Notes = dict[str, str]
 """Tooltips of a figure's parts, by the part's gid."""
 
@@ -112,7 +108,7 @@ class ReportFigure:
         caption: How to read the figure.
         description: Text alternative for readers who cannot see the figure.
         height: Height in inches.
-        draw: Draws into an empty figure and returns tooltips of its parts.
+        draw: Draws into an empty figure, and may return tooltips of its parts.
     """
 
     name: str
@@ -120,19 +116,19 @@ class ReportFigure:
     caption: str
     description: str
     height: float
-    draw: Callable[[Figure], Notes]
+    draw: Callable[[Figure], Notes | None]
 
-    def svg(self, prefix: str = "") -> str:
-        """Return the figure as a self-contained <svg>, with a prefix of its ids where a page has it more than once."""
+    def svg(self) -> str:
+        """Return the figure as a self-contained <svg>."""
+        buffer = io.StringIO()
         with matplotlib.rc_context():
             matplotlib.rcdefaults()  # figures are the same everywhere
             matplotlib.rc("svg", fonttype="none")
             figure, notes = self._drawn()
             FigureCanvasSVG(figure)
             figure.patch.set_alpha(0)
-            buffer = io.StringIO()
             figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
-        return _element(buffer.getvalue(), f"{prefix}{self.name}", self.title, self.description, notes)
+        return _element(buffer.getvalue(), self.name, self.title, self.description, notes)
 
     @property
     def file(self) -> str:
@@ -148,13 +144,12 @@ class ReportFigure:
             FigureCanvasAgg(figure)
             figure.patch.set_facecolor("white")
             figure.savefig(buffer, format="png", dpi=DPI)
-        path = folder / self.file
-        write_bytes(path, buffer.getvalue())
-        return path
+        write_bytes(folder / self.file, buffer.getvalue())
+        return folder / self.file
 
     def _drawn(self) -> tuple[Figure, Notes]:
         figure = Figure(figsize=(WIDTH, self.height), layout="constrained")
-        return figure, self.draw(figure)
+        return figure, self.draw(figure) or {}
 
 
 def _element(text: str, name: str, title: str, description: str, notes: Notes) -> str:

@@ -129,5 +129,5 @@ def size_figure(found: Outcome) -> ReportFigure | None:
         + (f" Left out: {many(left, 'trial')} worse than the untouched model." if left else ""),
         f"On the front: trials {', '.join(str(trial.number) for trial in found.front)}. {told}.",
         3.9,
-        lambda figure: draw_points(figure, drawn, drawn, "parameters", looks, named, line, with_front=True),
+        lambda figure: draw_points(figure, drawn, "trained parameters", looks, named, line),
     )

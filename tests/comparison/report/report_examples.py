@@ -3,7 +3,6 @@
 import math
 
 from qweft.comparison.report.content import Content, figures
-from qweft.comparison.report.page import page_of
 from qweft.comparison.summarise import summarise
 from tests.comparison.comparison_examples import run
 
@@ -36,7 +35,7 @@ def many_adapters(number=16):
     return {"lora": ADAPTERS["lora"], **{name: {"preset": "qtha", "r": 2 + i % 3} for i, name in enumerate(names)}}
 
 
-def results(adapters=ADAPTERS, seeds=3, inspected=True, diverged=(), shift=0.0, answers=True):
+def results(adapters=ADAPTERS, seeds=3, inspected=True, diverged=(), answers=True):
     """The content of a results.json, as a comparison writes it.
 
     Args:
@@ -44,22 +43,20 @@ def results(adapters=ADAPTERS, seeds=3, inspected=True, diverged=(), shift=0.0, 
         seeds: Number of seeds.
         inspected: Whether adapters were looked into.
         diverged: Methods whose first seed diverged.
-        shift: Added to all losses.
         answers: Whether there are example answers.
     """
     told = ({"prompt": "user: What is 6 times 7?", "reference": "42", "generated": "It is 42, I think."},)
-    made = [run("base", 0, 1.9, answers=told if answers else ())]
+    told = told if answers else ()
+    made = [run("base", 0, 1.9, answers=told)]
     for seed in range(seeds):
         for i, (method, adapter) in enumerate(adapters.items()):
-            loss = 1.0 + shift + 0.03 * ((7 * i) % 5) + 0.02 * math.sin(3 * seed + i)
+            loss = 1.0 + 0.03 * ((7 * i) % 5) + 0.02 * math.sin(3 * seed + i)
             gone = method in diverged and seed == 0
-            curve = tuple(
-                (step, math.nan if gone and step > 20 else learned(step, i, seed, loss)) for step in range(1, 41)
-            )
+            curve = [(step, math.nan if gone and step > 20 else learned(step, i, seed, loss)) for step in range(1, 41)]
             made.append(
-                run(method, seed, None if gone else loss, adapter=adapter, steps=40, train_loss_curve=curve,
+                run(method, seed, None if gone else loss, adapter=adapter, steps=40, train_loss_curve=tuple(curve),
                     trainable_parameters=460_800 if i == 0 else 54_000 + 2_700 * ((5 * i) % 7), learning_rate=0.01,
-                    step_seconds_median=0.2 + 0.04 * ((3 * i) % 8), answers=told if answers else ())
+                    step_seconds_median=0.2 + 0.04 * ((3 * i) % 8), cpu_by_others=0.01, answers=told)
             )  # fmt: skip
     records = [entry.to_json() for entry in made]
     if inspected:
@@ -79,7 +76,7 @@ def results(adapters=ADAPTERS, seeds=3, inspected=True, diverged=(), shift=0.0, 
         "search": {
             method: {
                 "best": 0.03 if i == 1 else 0.01, "at_end_of_grid": i == 1,
-                "validation_loss": {f"{rate:g}": shift + searched_loss(math.log10(rate), i) for rate in RATES},
+                "validation_loss": {f"{rate:g}": searched_loss(math.log10(rate), i) for rate in RATES},
             }
             for i, method in enumerate(adapters)
         },
@@ -110,57 +107,39 @@ def inspection(method, seed, blocks=30):
     ]  # fmt: skip
     kept = {"constant": {"kept": 0.42, "kept_error": 0.031}, "affine": {"kept": 0.973, "kept_error": None}}
     replaced = {"fits": kept} if method in ("qtha", "qwthn") else None
-    price = {"device": "qiskit:ibm_*", "money": 1.6e9, "currency": "USD", "date": "2026-09"}
-    chips = (
-        {"evaluations": 290_000_000, "shots": 10_000, "standard_error": 0.01, "costs": [price]}
-        if method == "qtha"
-        else None
-    )
     return {
         "adapter": method, "kind": "QWTHN", "rows": 16, "tokens": 1024, "layers": layers, "means": {},
-        "dequantised": replaced, "chips": chips,
+        "dequantised": replaced,
     }  # fmt: skip
 
 
 def layer(name, block, has_circuit, is_lora, value):
     """One layer; `value` decides on all numbers."""
     circuit = value if has_circuit else None
+    of_circuit = {
+        "circuit_share": 0.3, "cross_share": 0.1, "circuit_share_varying": 0.2, "entanglement": 0.4,
+        "expressibility": 0.1,
+    }  # fmt: skip
+    of_all = {
+        "effective_rank_token": 1.4, "effective_rank_input": 2.0, "effective_rank_output": 2.2, "relative_size": 0.01
+    }  # fmt: skip
     return {
         "layer": name,
         "module": name.rpartition(".")[2],
         "block": block,
-        "rank": 4,
-        "effective_rank_token": 1 + value,
-        "stable_rank_token": 1 + 0.8 * value,
-        "rank_token": 4.0,
-        "rank_input": 4.0,
-        "rank_output": 4.0,
-        "rank_maps": 16.0 if has_circuit else 1.0,
+        **{key: factor * value for key, factor in of_all.items()},
+        **{key: circuit and factor * circuit for key, factor in of_circuit.items()},
+        **{"rank_input": 4.0, "rank_output": 4.0, "rank_maps": 16.0 if has_circuit else 1.0},
         "varying_share": 0.1 * value if has_circuit else 1e-31,
-        "effective_rank_input": 2 * value,
-        "effective_rank_output": 2.2 * value,
         "different_maps": value if has_circuit else 1.0,
-        "relative_size": 0.01 * value,
         "non_affinity": 0.2 * value if has_circuit else 0.0,
-        "non_affinity_output": 0.2 * value if has_circuit else 0.0,
-        "circuit_share": circuit and 0.3 * circuit,
         "linear_share": circuit and 1 - 0.4 * circuit,
-        "cross_share": circuit and 0.1 * circuit,
-        "circuit_share_varying": circuit and 0.2 * circuit,
-        "entanglement": circuit and 0.4 * circuit,
-        "entanglement_sd": 0.1,
-        "expressibility": circuit and 0.1 * circuit,
-        "expressibility_ansatz": circuit and 0.01,
         "spectrum": [math.exp(-k / (1 + value)) for k in range(8 if is_lora else 4)],
-        "gradient_norms": {
-            "circuit": circuit and 1e-3 * circuit,
-            "tensor_network": None if is_lora else 1e-2 * value,
-            "linear": 2e-2 * value,
-        },
+        "gradient_norms": {"circuit": circuit, "tensor_network": None if is_lora else value, "linear": 2 * value},
     }
 
 
-def render_page(results, config_yaml="", title=""):
-    """The text of report.html for the content of results.json."""
-    content = Content.read(results, config_yaml, title)
-    return page_of(content, figures(content))
+def content_of(results):
+    """The content of a results.json and its figures."""
+    content = Content.read(results)
+    return content, figures(content)

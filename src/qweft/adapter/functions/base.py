@@ -31,8 +31,6 @@ class Function:
     """A control in a sentence of a comparison, its method's name for {}."""
     report: ClassVar[str] = ""
     """Description of a control for the notes of a report."""
-    claim: ClassVar[str] = ""
-    """What a circuit that beats this altered one shows."""
     fixed_tensors: ClassVar[tuple[str, ...]] = ()
     """Names of tensors in `fixed`."""
     trained: Shapes

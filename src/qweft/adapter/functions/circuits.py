@@ -62,7 +62,6 @@ class FrozenCircuit(CircuitFunction):
     words = "the circuit of the method with random angles that were not trained"
     called = "{} (its circuit, angles not trained)"
     report = "the same circuit with its angles left as they were drawn, untrained"
-    claim = "Training its angles helps"
     fixed_tensors = ("angles",)
 
     def __init__(self, ansatz: Circuit) -> None:
@@ -80,7 +79,6 @@ class ProductCircuit(CircuitFunction):
     words = "the circuit of the method without its CRZ gates"
     called = "{} (its circuit without entanglement)"
     report = "the same circuit without its CRZ gates, so without entanglement"
-    claim = "Entanglement helps"
 
     def __init__(self, ansatz: Circuit) -> None:
         super().__init__(ansatz)

@@ -1,15 +1,14 @@
-"""`Content`, the parsed results.json of a comparison, and `Figures`, the figures of its report."""
+"""`Content`, the parsed results.json of a comparison, and the figures of its report."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from qweft import yaml_file
 from qweft.comparison.decision import conclusion
 from qweft.comparison.report.circuits import Drawn, circuits, spectra_figure
-from qweft.comparison.report.curves import MOST, curves_figure, emphasised, lines
-from qweft.comparison.report.forest import Part, forest_figure
+from qweft.comparison.report.curves import MOST, curves_figure, emphasised
+from qweft.comparison.report.forest import forest_figure
 from qweft.comparison.report.heat_maps import heat_map
 from qweft.comparison.report.inspection import Inspection, inspections, mapped
 from qweft.comparison.report.pareto import pareto_figure
@@ -24,6 +23,9 @@ from qweft.comparison.verdicts import Verdict, claimed, findings
 from qweft.errors import QweftError
 from qweft.figures.figure import ReportFigure
 from qweft.figures.styles import Style, styles
+
+Figures = dict[str, list[ReportFigure]]
+"""The figures of a report by its section, in report order."""
 
 
 @dataclass(frozen=True)
@@ -43,9 +45,9 @@ class Content:
     config_yaml: str
     search: list[Search]
     inspected: dict[str, Inspection]
-    planned_runs: int | None = None
-    recommendation: str = ""
-    changed: str = ""
+    planned_runs: int | None
+    recommendation: str
+    changed: str
 
     @classmethod
     def read(cls, results: Mapping[str, Any], config_yaml: str = "", title: str = "") -> "Content":
@@ -58,11 +60,7 @@ class Content:
         runs = tuple(Run.from_json(record) for record in records)
         if not runs:
             raise QweftError("there is no run to report on")
-        entries = list((results.get("summary") or {}).values())
-        first = entries[0] if entries else {}
-        for key in ("reference", "equivalent_within", "looks_made"):
-            if any(entry.get(key) != first.get(key) for entry in entries):
-                raise QweftError(f"summary: the methods differ in {key}")
+        first: Mapping[str, Any] = next(iter((results.get("summary") or {}).values()), {})
         looks = [
             Look(None, float(e["level"]), tuple(map(int, e["seeds"])), int(e["number"]), int(e["planned"]))
             for e in first.get("looks_made") or []
@@ -80,9 +78,9 @@ class Content:
             config_yaml=config_yaml or str(results.get("config_yaml") or ""),
             search=searches(results.get("search")),
             inspected=inspections(records),
+            planned_runs=planned if type(planned := results.get("planned_runs")) is int else None,
             recommendation=recommended,
             changed=changed_said(results),
-            planned_runs=planned if type(planned := results.get("planned_runs")) is int else None,
         )
 
     @cached_property
@@ -113,86 +111,43 @@ class Content:
         return circuits(self.runs)
 
     @property
-    def methods(self) -> list[str]:
-        """Names of the methods, without the untouched model."""
-        return [method for method in self.summary if method != BASE]
-
-    @property
-    def seeds(self) -> list[int]:
-        """Seeds of the methods."""
-        return sorted({run.seed for run in self.runs if run.method != BASE})
-
-    @property
-    def steps(self) -> list[int]:
-        """Distinct numbers of steps of the methods' runs."""
-        return sorted({run.steps for run in self.runs if run.method != BASE})
+    def facts(self) -> dict[str, str]:
+        """What was compared, in a few words each."""
+        trained = [run for run in self.runs if run.method != BASE]
+        return {
+            "Base model": self.runs[0].model,
+            "Data": self.runs[0].data,
+            "Reference": self.reference,
+            "Seeds": ", ".join(map(str, sorted({run.seed for run in trained}))) or "none",
+            "Steps": ", ".join(map(str, sorted({run.steps for run in trained}))) or "none",
+        }
 
     @cached_property
-    def config(self) -> dict[str, Any]:
-        """The configuration; empty if it is unknown or not a mapping."""
-        try:
-            read = yaml_file.load(self.config_yaml, "configuration")
-        except QweftError:
-            return {}
-        return read if isinstance(read, dict) else {}
+    def styles(self) -> dict[str, Style]:
+        """The style of every method in the figures, also of those that were searched and have no run yet.
+
+        Labelled methods come first: there are more styles than colours, and they should not share a colour.
+        """
+        named = emphasised(self.summary)
+        methods = sorted((name for name in self.summary if name != BASE), key=lambda name: name not in named)
+        return styles([*methods, *(entry.method for entry in self.search)])
 
 
-@dataclass(frozen=True)
-class Figures:
-    """The figures of one report; `None` stands for a figure with nothing to show."""
-
-    forests: tuple[ReportFigure, ...]
-    curves: ReportFigure | None
-    by_size: ReportFigure | None
-    by_time: ReportFigure | None
-    search: ReportFigure | None
-    spectra: ReportFigure | None
-    maps: tuple[ReportFigure, ...]
-    more_maps: tuple[ReportFigure, ...]
-
-    @property
-    def opening(self) -> list[ReportFigure]:
-        """The figures that the report opens with: differences where there are intervals, and the training loss."""
-        return [figure for figure in (*self.forests[:1], self.curves) if figure is not None]
-
-    @property
-    def every(self) -> list[ReportFigure]:
-        """All figures that exist, in report order."""
-        single = (self.curves, self.by_size, self.by_time, self.search, self.spectra)
-        return [figure for figure in (*self.forests, *single, *self.maps, *self.more_maps) if figure is not None]
-
-
-def styles_of(contents: Sequence[Content]) -> dict[str, Style]:
-    """Return the style of every method of the comparisons on one page, also of those that have no run yet."""
-    methods = [(content, method) for content in contents for method in content.methods]
-    # Labelled methods come first: there are more styles than colours, and they should not share a colour
-    ordered = sorted(methods, key=lambda entry: entry[1] not in emphasised(entry[0].summary))
-    searched = [entry.method for content in contents for entry in content.search]
-    return styles([*(method for _, method in ordered), *searched])
-
-
-def figures(content: Content, contents: Sequence[Content] = ()) -> Figures:
-    """Return the figures of a report; comparisons on one page share styles and scales."""
-    method_styles, named = styles_of([*contents, content]), emphasised(content.summary)
-    summaries = [other.summary for other in contents]
-    inside = [other.inspected for other in contents]
-    told = [other.verdicts for other in contents]
-    shared = [line for other in contents for line in lines(other.runs)]
-    parts: tuple[Part, ...] = ("hybrids", "others")
-    forests = (forest_figure(content.verdicts, part, method_styles, told) for part in parts)
-    maps: dict[str, list[ReportFigure]] = {"open": [], "folded": []}
-    for measure in mapped(content.inspected):
-        if figure := heat_map(measure, content.inspected, inside):
-            maps[measure.place].append(figure)
+def figures(content: Content) -> Figures:
+    """Return the figures of a report, by its section."""
+    summary, looks, named = content.summary, content.styles, emphasised(content.summary)
     # Inspected methods are few, and the user chose them
     inspected = content.inspected if len(content.inspected) <= MOST else named
-    return Figures(
-        forests=tuple(figure for figure in forests if figure is not None),
-        curves=curves_figure(content.runs, method_styles, named, shared),
-        by_size=pareto_figure(content.summary, "parameters", method_styles, named, summaries),
-        by_time=pareto_figure(content.summary, "time", method_styles, named, summaries),
-        search=search_figure(content.search, method_styles, [other.search for other in contents]),
-        spectra=spectra_figure(content.inspected, method_styles, inspected, inside),
-        maps=tuple(maps["open"]),
-        more_maps=tuple(maps["folded"]),
-    )
+    forests = [forest_figure(content.verdicts, of_hybrids, looks) for of_hybrids in (True, False)]
+    forests = [figure for figure in forests if figure is not None]
+    found = {
+        "short": [*forests[:1], curves_figure(content.runs, looks, named)],
+        "found": forests[1:],
+        "cost": [pareto_figure(summary, cost, looks, named) for cost in ("parameters", "time")],
+        "search": [search_figure(content.search, looks)],
+        "inside": [
+            spectra_figure(content.inspected, looks, inspected),
+            *(heat_map(measure, content.inspected) for measure in mapped(content.inspected)),
+        ],
+    }
+    return {section: [figure for figure in each if figure is not None] for section, each in found.items()}

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from qweft.comparison.report.inspection import Inspection, Measure
-from qweft.figures.figure import SMALL, Notes, ReportFigure
+from qweft.figures.figure import SMALL, ReportFigure
 from qweft.figures.styles import INK, fitting
 
 COLOURS = matplotlib.colormaps["cividis"].resampled(16)
@@ -20,26 +20,17 @@ ROW, HEAD, FOOT = 0.2, 0.3, 1.0
 """Heights of a module's row, of a method's name, and of axis and scale, in inches."""
 
 
-def heat_map(
-    measure: Measure, found: Mapping[str, Inspection], beside: Sequence[Mapping[str, Inspection]]
-) -> ReportFigure | None:
-    """Return the maps of all methods that have a measure, one above the other; `None` without one."""
-    own = [entry for entry in found.values() if entry.values.get(measure.key)]
-    if not own:
-        return None
-    every = [entry for group in (found, *beside) for entry in group.values()]
-    low, high, most = ends([number for entry in every for number in entry.values.get(measure.key, {}).values()])
-    told = []
-    for entry in own:
-        mean, least, largest = (measure.said(number) for number in entry.over_layers(measure.key))
-        told.append(f"{entry.method}: mean {mean}, from {least} to {largest}")
-    rows = sum(len(entry.modules_with(measure.key)) for entry in own)
+def heat_map(measure: Measure, found: Mapping[str, Inspection]) -> ReportFigure:
+    """Return the maps of all methods that have a measure, one above the other."""
+    own = [entry for entry in found.values() if entry.values[measure.key]]
+    low, high, most = ends([number for entry in own for number in entry.values[measure.key].values()])
+    ranges = [(entry.method, *map(measure.said, entry.over_layers(measure.key))) for entry in own]
     return ReportFigure(
         f"map_{measure.key.replace('.', '_')}",
         measure.title,
         measure.meaning + (f" Cells above {measure.said(high)} have its colour." if most > high else ""),
-        f"{'; '.join(told)}.",
-        FOOT + HEAD * len(own) + ROW * rows,
+        "; ".join(f"{method}: mean {mean}, from {least} to {largest}" for method, mean, least, largest in ranges),
+        FOOT + HEAD * len(own) + ROW * sum(len(entry.modules(measure.key)) for entry in own),
         lambda figure: _draw(figure, measure, own, Normalize(low, high, clip=True)),
     )
 
@@ -51,15 +42,14 @@ def ends(numbers: Sequence[float]) -> tuple[float, float, float]:
     return low, high if high > low and most - low > 2 * (high - low) else most, most
 
 
-def _draw(figure: Figure, measure: Measure, own: Sequence[Inspection], norm: Normalize) -> Notes:
-    modules = [entry.modules_with(measure.key) for entry in own]
+def _draw(figure: Figure, measure: Measure, own: Sequence[Inspection], norm: Normalize) -> None:
+    modules = [entry.modules(measure.key) for entry in own]
     figure.subplots(len(own), 1, sharex=True, height_ratios=[len(names) for names in modules])
     blocks = 1 + max(block for entry in own for _, block in entry.values[measure.key])
     for axes, entry, names in zip(figure.axes, own, modules, strict=True):
         table = np.full((len(names), blocks), np.nan)
-        for row, name in enumerate(names):
-            for block, number in entry.row(measure.key, name):
-                table[row, block] = number
+        for (module, block), number in entry.values[measure.key].items():
+            table[names.index(module), block] = number
         axes.pcolormesh(np.arange(blocks + 1) - 0.5, np.arange(len(names) + 1), table, cmap=COLOURS, norm=norm)
         axes.invert_yaxis()
         axes.set_yticks(np.arange(len(names)) + 0.5, [fitting(name) for name in names])
@@ -69,10 +59,8 @@ def _draw(figure: Figure, measure: Measure, own: Sequence[Inspection], norm: Nor
         axes.spines[:].set_visible(False)
         axes.patch.set_alpha(0)
     figure.axes[-1].set_xlabel("block", color=INK, fontsize=SMALL)
-    bar = figure.colorbar(
-        ScalarMappable(norm, COLOURS), ax=figure.axes, orientation="horizontal", aspect=40, pad=0.02,
-        ticks=MaxNLocator(5), format=FuncFormatter(lambda number, _: measure.exactly(number, 3)),
-    )  # fmt: skip
+    scale = ScalarMappable(norm, COLOURS)
+    bar = figure.colorbar(scale, ax=figure.axes, orientation="horizontal", aspect=40, pad=0.02, ticks=MaxNLocator(5))
+    bar.formatter = FuncFormatter(lambda number, _: measure.said(number))
     bar.outline.set_visible(False)
     bar.ax.tick_params(colors=INK, labelsize=SMALL)
-    return {}

@@ -3,8 +3,8 @@
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -13,7 +13,8 @@ from qweft.comparison.table import EMPTY
 ROUNDING = 1e-7
 """Numbers nearer to zero than this are rounding errors: such a share is zero in exact arithmetic."""
 
-Place = Literal["open", "folded", "table"]
+Place = tuple[str, int]
+"""A module's name and its block."""
 
 
 @dataclass(frozen=True)
@@ -23,11 +24,11 @@ class Measure:
     key: str
     title: str
     meaning: str
-    place: Place = "folded"
+    is_mapped: bool = False
     percent: bool = False
 
     def said(self, number: float | None) -> str:
-        """Return a number for a table, or the dash; rounding errors become zero."""
+        """Return a number as text, or the dash; rounding errors become zero."""
         if number is None:
             return EMPTY
         value = 100 * number if self.percent else number
@@ -37,145 +38,71 @@ class Measure:
             text = f"{value:.1f}" if self.percent or abs(value) >= 10 else f"{value:.2f}"
         else:
             text = f"{value:.2g}"
-        return text + self.unit
-
-    def exactly(self, number: float, digits: int = 4) -> str:
-        """Return a number with the given number of significant digits."""
-        value = 100 * number if self.percent else number
-        return f"{0 if abs(value) < ROUNDING else value:.{digits}g}{self.unit}"
-
-    @property
-    def unit(self) -> str:
-        """The unit after a number."""
-        return "%" if self.percent else ""
+        return text + "%" * self.percent
 
 
 MEASURES = (
-    Measure(
-        "effective_rank_token",
-        "Effective rank at one token",
-        "Directions that share the energy of the branch's Jacobian at a token, mean over tokens; at most the rank.",
-        "open",
-    ),
-    Measure(
-        "rank_input",
-        "Directions read by all tokens together",
-        "Numerical rank of all Jacobians below each other: at most the adapter's rank, as for LoRA.",
-        "table",
-    ),
-    Measure(
-        "rank_output",
-        "Directions written by all tokens together",
-        "Numerical rank of all Jacobians beside each other: at most the adapter's rank, as for LoRA.",
-        "table",
-    ),
-    Measure("effective_rank_input", "Effective rank of the input", "Directions that any token reads, by their energy."),
-    Measure(
-        "effective_rank_output", "Effective rank of the output", "Directions that any token writes, by their energy."
-    ),
-    Measure(
-        "different_maps",
-        "Different maps over the tokens",
-        "How many linear maps the branch is in effect: 1 for every linear branch, as LoRA's is.",
-        "open",
-    ),
-    Measure(
-        "rank_maps",
-        "Linearly independent maps",
-        "Numerical rank of the Jacobians as vectors: 1 for a linear branch, at most the square of the rank.",
-        "table",
-    ),
-    Measure(
-        "varying_share",
-        "What of the Jacobian varies",
-        "Share of its mean square that is not in the mean over tokens: 0 for every linear branch.",
-        percent=True,
-    ),
-    Measure(
-        "relative_size",
-        "Size of the update",
-        "The branch's output as a share of the frozen layer's, both root mean squares.",
-        "open",
-        percent=True,
-    ),
+    Measure("effective_rank_token", "Effective rank at one token", "By the energy of the branch's Jacobian.", True),
+    Measure("rank_input", "Directions read by all tokens together", "At most the adapter's rank, as for LoRA."),
+    Measure("rank_output", "Directions written by all tokens together", "At most the adapter's rank, as for LoRA."),
+    Measure("effective_rank_input", "Effective rank of the input", "Directions that any token reads, by energy."),
+    Measure("effective_rank_output", "Effective rank of the output", "Directions that any token writes, by energy."),
+    Measure("different_maps", "Different maps over the tokens", "1 for every linear branch, as LoRA's is.", True),
+    Measure("rank_maps", "Linearly independent maps", "1 for a linear branch, at most the square of the rank."),
+    Measure("varying_share", "What of the Jacobian varies", "0 for every linear branch.", percent=True),
+    Measure("relative_size", "Size of the update", "As a share of the frozen layer's output.", True, percent=True),
     Measure(
         "non_affinity",
         "What no affine map explains",
-        "Share of the variance of the core's output beyond the best affine map of its input, judged on tokens that the "
-        "fit has not seen. Near 0%, a LoRA with a bias does the same.",
-        "open",
+        "Share of the variance of the core's output, on unseen tokens. Near 0%, a LoRA with a bias does the same.",
+        True,
         percent=True,
     ),
-    Measure(
-        "non_affinity_output",
-        "... weighted as the model sees it",
-        "The same of the branch's output.",
-        "table",
-        percent=True,
-    ),
+    Measure("non_affinity_output", "... weighted as the model sees it", "Of the branch's output.", percent=True),
     Measure(
         "circuit_share",
         "What passes through the circuit",
-        "Share of the update's mean square; for a stand-in, what passes through that. Above 100% where parts cancel. "
-        "Always 100% where the circuit weights, h = q(c) · c.",
-        "open",
+        "Share of the update's mean square. Above 100% where parts cancel; always 100% where the circuit weights.",
+        True,
         percent=True,
     ),
     Measure(
         "circuit_share_varying",
         "... and differs from token to token",
-        "Share of the update's mean square. Where the circuit adds to the update, the rest of its part is a bias. "
-        "Where it weights or gates there is none: its mean is a fixed weight, which counts as linear in the input.",
-        "open",
+        "Share of the update's mean square. The rest of the circuit's part is a bias or a fixed weight.",
+        True,
         percent=True,
     ),
     Measure(
         "linear_share",
         "What is linear in the input",
-        "Share of the update's mean square that passes beside the circuit or, where the circuit weights or gates, "
-        "through its mean.",
+        "Share of the update's mean square, the mean of a circuit that weights or gates included.",
         percent=True,
     ),
-    Measure(
-        "cross_share",
-        "What both parts share",
-        "Twice their inner product, as a share of the update's mean square: negative where they cancel.",
-        "table",
-        percent=True,
-    ),
+    Measure("cross_share", "What both parts share", "Negative where they cancel.", percent=True),
     Measure(
         "entanglement",
         "Entanglement of the circuit's states",
-        "Meyer-Wallach, mean over tokens: 0 for product states, at most 1. Much of it is no sign of use: random states "
-        "have much.",
-        "open",
+        "Meyer-Wallach: 0 for product states, at most 1. Random states have much, so much is no sign of use.",
+        True,
     ),
     Measure(
         "expressibility",
         "Distance of the circuit's states from random ones",
-        "Divergence of their fidelities over the tokens from those of Haar-random states, in nats: 0 "
-        "reaches all states alike.",
+        "Divergence of their fidelities from those of random states, in nats: 0 reaches all states alike.",
     ),
-    Measure(
-        "expressibility_ansatz",
-        "... over random angles",
-        "The same of the untrained circuit: what its form could reach.",
-        "table",
-    ),
+    Measure("expressibility_ansatz", "... over random angles", "Of the untrained circuit."),
     Measure(
         "gradient_variance",
         "Variance of the circuit's gradient at the start",
-        "Of the derivative of the first qubit's value by its first trained rotation, over random starts: it falls "
-        "towards 0 on a barren plateau.",
-        "table",
+        "Of the first rotation, over random starts: near 0 on a barren plateau.",
     ),
-    Measure("gradient_variance_mean", "... mean over all angles", "The same of every angle.", "table"),
+    Measure("gradient_variance_mean", "... mean over all angles", "Of every angle."),
     Measure("gradient_norms.circuit", "Gradient of the circuit or its stand-in", "Norm of the loss's gradient."),
     Measure("gradient_norms.tensor_network", "Gradient of the tensor networks", "Norm of the loss's gradient."),
     Measure("gradient_norms.linear", "Gradient of the linear maps", "Norm of the loss's gradient."),
 )
 """The measures of a report, in this order."""
-
 
 REPLACED = {
     "constant": "constants",
@@ -184,39 +111,37 @@ REPLACED = {
     "fourier": "Fourier series",
 }
 """Fits that take the place of circuits, in a sentence."""
+KEPT = "Fitted on half of some validation rows, judged on the others; small, the standard error over rows."
 
 
 @dataclass(frozen=True)
 class Inspection:
-    """One method's layers; each number is the mean over the seeds that have it."""
+    """One method's layers.
+
+    Args:
+        method: Name of the method.
+        values: By measure and place, the mean over the seeds that have it.
+        spectrum: Singular values, each as a share of its layer's largest; mean over layers and seeds.
+        rows: Rows of text that were measured on; `None` if not recorded.
+        tokens: Tokens of these.
+        kept: Share of the gain that a fit in place of the circuits keeps, with its standard error, by kind of fit.
+    """
 
     method: str
-    layers: tuple[tuple[str, int], ...]
-    values: dict[str, dict[tuple[str, int], float]]
+    values: Mapping[str, Mapping[Place, float]]
     spectrum: tuple[float, ...]
     rows: int | None
     tokens: int | None
-    kept: Mapping[str, tuple[float, float | None]] = field(default_factory=dict)
-    chips: Mapping[str, Any] = field(default_factory=dict)
+    kept: Mapping[str, tuple[float, float | None]]
 
-    @property
-    def modules(self) -> list[str]:
-        """Name of the modules, each once."""
-        return list(dict.fromkeys(module for module, _ in self.layers))
+    def over_layers(self, key: str) -> tuple[float, float, float]:
+        """Return the mean, minimum and maximum over layers of a measure that some layer has."""
+        found = list(self.values[key].values())
+        return sum(found) / len(found), min(found), max(found)
 
-    def over_layers(self, key: str) -> tuple[float, float, float] | tuple[None, None, None]:
-        """Return a measure's mean, minimum and maximum over layers; `None` if no layer has it."""
-        found = list(self.values.get(key, {}).values())
-        return (sum(found) / len(found), min(found), max(found)) if found else (None, None, None)
-
-    def modules_with(self, key: str) -> list[str]:
+    def modules(self, key: str) -> list[str]:
         """Return the modules that have a measure, in order."""
-        having = {module for module, _ in self.values.get(key, {})}
-        return [module for module in self.modules if module in having]
-
-    def row(self, key: str, module: str) -> list[tuple[int, float]]:
-        """Return a module's blocks with their numbers."""
-        return [(block, number) for (name, block), number in self.values[key].items() if name == module]
+        return list(dict.fromkeys(module for module, _ in self.values[key]))
 
 
 def inspections(records: Sequence[Mapping[str, Any]]) -> dict[str, Inspection]:
@@ -228,62 +153,41 @@ def inspections(records: Sequence[Mapping[str, Any]]) -> dict[str, Inspection]:
     return {method: _joined(method, found) for method, found in grouped.items()}
 
 
-def shown(found: Mapping[str, Inspection]) -> list[Measure]:
-    """Return the measures that some method has."""
-    return [measure for measure in MEASURES if any(entry.values.get(measure.key) for entry in found.values())]
-
-
-def mapped(found: Mapping[str, Inspection]) -> list[Measure]:
-    """Return the measures that are drawn as heat maps."""
-    return [measure for measure in shown(found) if measure.place != "table"]
-
-
-def _kept(inspection: Mapping[str, Any]) -> dict[str, tuple[float, float | None]]:
-    """Return the shares of the gain that were measured, by fit."""
-    fits = (inspection.get("dequantised") or {}).get("fits") or {}
-    shares = {kind: (number_at(fits, f"{kind}.kept"), number_at(fits, f"{kind}.kept_error")) for kind in REPLACED}
-    return {kind: (share, error) for kind, (share, error) in shares.items() if share is not None}
-
-
 def _joined(method: str, found: Sequence[Mapping[str, Any]]) -> Inspection:
     """Merge one method's inspections over its seeds."""
-    layers = [layer for inspection in found for layer in _told_apart(inspection["layers"])]
-    places = {_place(layer): None for layer in layers}
-    values: dict[str, dict[tuple[str, int], float]] = {}
+    layers = [(place, layer) for inspection in found for place, layer in _placed(inspection["layers"])]
+    values: dict[str, dict[Place, float]] = {}
     for measure in MEASURES:
-        collected: dict[tuple[str, int], list[float]] = {}
-        for layer in layers:
-            number = number_at(layer, measure.key)
-            if number is not None:
-                collected.setdefault(_place(layer), []).append(number)
-        values[measure.key] = {place: sum(numbers) / len(numbers) for place, numbers in collected.items()}
+        numbers: dict[Place, list[float]] = {}
+        for place, layer in layers:
+            if (number := _number(layer, measure.key)) is not None:
+                numbers.setdefault(place, []).append(number)
+        values[measure.key] = {place: sum(each) / len(each) for place, each in numbers.items()}
     first = found[0]
+    fits = (first.get("dequantised") or {}).get("fits") or {}
+    shares = {kind: (_number(fits, f"{kind}.kept"), _number(fits, f"{kind}.kept_error")) for kind in REPLACED}
     return Inspection(
         method,
-        tuple(places),
         values,
-        _spectrum(layers),
+        _spectrum([layer for _, layer in layers]),
         first.get("rows"),
         first.get("tokens"),
-        _kept(first),
-        first["chips"] if isinstance(first.get("chips"), Mapping) else {},
+        {kind: (share, error) for kind, (share, error) in shares.items() if share is not None},
     )
 
 
-def _told_apart(layers: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Return layers of which those of one module name and block have longer names, as GPT-2's attn.c_proj."""
-    met = Counter(map(_place, layers))
+def _placed(layers: Sequence[Mapping[str, Any]]) -> list[tuple[Place, Mapping[str, Any]]]:
+    """Return layers with their places; modules of one name and block get longer names, as GPT-2's attn.c_proj."""
+    # a layer outside the blocks has no block number
+    places = [(str(layer["module"]), int(layer["block"] or 0)) for layer in layers]
+    met = Counter(places)
     return [
-        layer if met[_place(layer)] == 1 else {**layer, "module": ".".join(str(layer["layer"]).split(".")[-2:])}
-        for layer in layers
+        (place if met[place] == 1 else (".".join(str(layer["layer"]).split(".")[-2:]), place[1]), layer)
+        for place, layer in zip(places, layers, strict=True)
     ]
 
 
-def _place(layer: Mapping[str, Any]) -> tuple[str, int]:
-    return str(layer["module"]), int(layer["block"] or 0)  # a layer outside the blocks has no block number
-
-
-def number_at(layer: Mapping[str, Any], key: str) -> float | None:
+def _number(layer: Mapping[str, Any], key: str) -> float | None:
     """Return the number at a (dotted) key, or `None` if it is missing, NaN or infinity."""
     value: Any = layer
     for part in key.split("."):
@@ -293,55 +197,42 @@ def number_at(layer: Mapping[str, Any], key: str) -> float | None:
 
 def _spectrum(layers: Sequence[Mapping[str, Any]]) -> tuple[float, ...]:
     """Return the mean of the layers' spectra, each as shares of its largest value, with the length of the longest."""
-    shares = []
-    for layer in layers:
-        spectrum = [float(value) for value in layer.get("spectrum") or [] if value is not None]
-        if spectrum and max(spectrum) > 0:
-            shares.append([value / max(spectrum) for value in spectrum])
-    if not shares:
+    spectra = [[float(value) for value in layer.get("spectrum") or [] if value is not None] for layer in layers]
+    spectra = [spectrum for spectrum in spectra if spectrum and max(spectrum) > 0]
+    if not spectra:
         return ()
-    longest = max(map(len, shares))
-    table = np.array([[*share, *[np.nan] * (longest - len(share))] for share in shares])
-    return tuple(float(value) for value in np.nanmean(table, axis=0))
+    table = np.full((len(spectra), max(map(len, spectra))), np.nan)
+    for row, spectrum in zip(table, spectra, strict=True):
+        row[: len(spectrum)] = np.array(spectrum) / max(spectrum)
+    return tuple(np.nanmean(table, axis=0).tolist())
 
 
-def replacements(found: Mapping[str, Inspection]) -> list[tuple[str, list[tuple[str, str]]]]:
-    """Return a title for each fit that some method has, with each method's share of the gain and its error, as text."""
+def mapped(found: Mapping[str, Inspection]) -> list[Measure]:
+    """Return the measures that are drawn as heat maps: of those that some method has."""
+    return [each for each in MEASURES if each.is_mapped and any(entry.values[each.key] for entry in found.values())]
+
+
+def means(found: Mapping[str, Inspection]) -> list[tuple[str, str, list[tuple[str, str]]]]:
+    """Return rows of a table: title, meaning, and for each method the mean over layers with the range or the error."""
     rows = []
+    for measure in MEASURES:
+        if any(entry.values[measure.key] for entry in found.values()):
+            cells = [_cell(measure, entry) for entry in found.values()]
+            rows.append((measure.title, "" if measure.is_mapped else measure.meaning, cells))  # else its map says it
     for kind, words in REPLACED.items():
         shares = [entry.kept.get(kind) for entry in found.values()]
-        if any(share is not None for share in shares):
-            cells = [(EMPTY, "") if share is None else _share_said(*share) for share in shares]
-            rows.append((f"Gain over the base model kept with {words} for its circuits", cells))
+        if any(shares):
+            cells = [(EMPTY, "") if share is None else _share(*share) for share in shares]
+            rows.append((f"Gain over the base model kept with {words} for its circuits", KEPT, cells))
     return rows
 
 
-def _share_said(share: float, error: float | None) -> tuple[str, str]:
+def _cell(measure: Measure, entry: Inspection) -> tuple[str, str]:
+    if not entry.values[measure.key]:
+        return EMPTY, ""
+    mean, least, most = (measure.said(number) for number in entry.over_layers(measure.key))
+    return mean, "" if least == most else f"{least.removesuffix('%')} to {most}"
+
+
+def _share(share: float, error: float | None) -> tuple[str, str]:
     return f"{100 * share:.1f}%", "" if error is None else f"± {100 * error:.1f}"
-
-
-def chip_rows(found: Mapping[str, Inspection]) -> list[tuple[str, list[tuple[str, str]]]]:
-    """Return rows on one training with its circuits on a chip: circuits, shots, and the money on the cheapest chip."""
-    circuits = [_circuits_said(entry.chips) for entry in found.values()]
-    if not any(said for said, _ in circuits):
-        return []
-    money = [_money_said(entry.chips) for entry in found.values()]
-    rows = [("Circuits of one training on a chip, at most", circuits), ("Money for them on the cheapest chip", money)]
-    return [(title, [(said or EMPTY, more) for said, more in cells]) for title, cells in rows]
-
-
-def _circuits_said(chips: Mapping[str, Any]) -> tuple[str, str]:
-    count, shots, error = (number_at(chips, key) for key in ("evaluations", "shots", "standard_error"))
-    if count is None or shots is None or error is None:
-        return "", ""
-    return f"{count:,.0f}", f"of {shots:,.0f} shots, standard error {error:g}"
-
-
-def _money_said(chips: Mapping[str, Any]) -> tuple[str, str]:
-    """Return the least price in each currency: numbers of two currencies cannot be compared."""
-    least: dict[str, Mapping[str, Any]] = {}
-    for cost in chips.get("costs") or []:
-        currency = str(cost["currency"])
-        least[currency] = min(least.get(currency, cost), cost, key=lambda each: float(each["money"]))
-    money = " or ".join(f"{each['money']:,.0f} {currency}" for currency, each in least.items())
-    return money, "; ".join(f"{each['device']}, price of {each['date']}" for each in least.values())

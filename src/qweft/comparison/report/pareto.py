@@ -7,25 +7,16 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from qweft.comparison.results import BASE
 from qweft.comparison.summary import Summary
-from qweft.figures.figure import SMALL, End, Notes, ReportFigure, dress, name_at_right, short
+from qweft.figures.figure import SMALL, End, ReportFigure, dress, name_at_right, short
 from qweft.figures.styles import INK, Style
 
 Cost = Literal["parameters", "time"]
-TITLES: dict[Cost, str] = {
-    "parameters": "Held-out loss against trained parameters",
-    "time": "Held-out loss against step time",
+WORDS: dict[Cost, tuple[str, str, str]] = {
+    "parameters": ("loss_by_size", "trained parameters", "parameters"),
+    "time": ("loss_by_time", "seconds a step", "seconds a step"),
 }
-NAMES: dict[Cost, str] = {"parameters": "loss_by_size", "time": "loss_by_time"}
-AXES: dict[Cost, str] = {
-    "parameters": "trained parameters (logarithmic)",
-    "time": "seconds a step (logarithmic)",
-}
-
-UNTOLD = ("load not recorded", "not alone")
-"""Doubts on step times with which methods are not ordered by them."""
-FRONT = "Dotted: the front, methods that no other beats in both."
+"""Name of the figure, label of its axis, and unit."""
 
 
 class Point(NamedTuple):
@@ -38,24 +29,19 @@ class Point(NamedTuple):
 
 
 def points(summary: Mapping[str, Summary], cost: Cost) -> list[Point]:
-    """Return the methods that have both a cost and a loss, and diverged at no seed: the others would be flattered."""
-    entries = _drawn(summary, cost)
+    """Return the methods that have a cost and diverged at no seed, each over the seeds that all of them have."""
+    entries = [entry for entry in summary.values() if _cost(entry, cost) and entry.eval_loss is not None]
     shared = set.intersection(*(set(entry.seeds) for entry in entries)) if entries else set()
     found = []
     for entry in entries:
-        paid = entry.trainable_parameters if cost == "parameters" else entry.step_seconds
         losses = zip(entry.seeds, entry.eval_losses, strict=True)
         seeds = tuple(loss for seed, loss in losses if loss is not None and (seed in shared or not shared))
-        found.append(Point(entry.method, float(paid or 0.0), sum(seeds) / len(seeds), seeds))
+        found.append(Point(entry.method, float(_cost(entry, cost) or 0.0), sum(seeds) / len(seeds), seeds))
     return found
 
 
-def _drawn(summary: Mapping[str, Summary], cost: Cost) -> list[Summary]:
-    def is_drawn(entry: Summary) -> bool:
-        paid = entry.trainable_parameters if cost == "parameters" else entry.step_seconds
-        return entry.method != BASE and bool(paid and entry.eval_losses) and None not in entry.eval_losses
-
-    return [entry for entry in summary.values() if is_drawn(entry)]
+def _cost(entry: Summary, cost: Cost) -> float | None:
+    return entry.trainable_parameters if cost == "parameters" else entry.step_seconds
 
 
 def front(found: Sequence[Point]) -> list[Point]:
@@ -68,103 +54,79 @@ def front(found: Sequence[Point]) -> list[Point]:
 
 
 def pareto_figure(
-    summary: Mapping[str, Summary], cost: Cost, styles: Mapping[str, Style], named: Collection[str],
-    beside: Sequence[Mapping[str, Summary]],
-) -> ReportFigure | None:  # fmt: skip
-    """Return the figure, or `None` if no method has both a cost and a loss."""
+    summary: Mapping[str, Summary], cost: Cost, styles: Mapping[str, Style], named: Collection[str]
+) -> ReportFigure | None:
+    """Return the figure; `None` if no method has a cost and a loss, or if step times say nothing about speed."""
     own = points(summary, cost)
-    if not own:
+    doubts = {entry.step_time_doubt for entry in summary.values()}
+    if not own or (cost == "time" and doubts & {"load not recorded", "not alone"}):
         return None
-    every = [*own, *(point for other in beside for point in points(other, cost))]
-    best = front(own)
-    base = summary[BASE].eval_loss if BASE in summary else None
-    names = ", ".join(point.method for point in best)
-    unit = "parameters" if cost == "parameters" else "seconds a step"
-    told = "; ".join(f"{p.method}: {p.cost:,.3g} {unit}, loss {p.loss:.3f}" for p in own)
-    doubted = cost == "time" and any(entry.step_time_doubt in UNTOLD for entry in summary.values())
-    off = off_scale(base, every)
-    differ = len({entry.seeds for entry in _drawn(summary, cost)}) > 1
+    name, axis, unit = WORDS[cost]
+    base = next((entry.eval_loss for entry in summary.values() if entry.kind == "base"), None)
+    off = off_scale(base, own)
+    differ = len({entry.seeds for entry in summary.values() if _cost(entry, cost) and entry.eval_loss is not None}) > 1
     return ReportFigure(
-        NAMES[cost],
-        TITLES[cost],
+        name,
+        f"Held-out loss against {axis}",
         f"Nats a token. Large: mean over {'the seeds that all have' if differ else 'seeds'}; small: one seed. "
-        + ("Other programs ran beside it, or may have: this says nothing about speed." if doubted else FRONT)
+        "Dotted: the front, methods that no other beats in both."
         + (f" Off the scale: untouched model, {base:.3f}." if base is not None and off else ""),
-        f"{told}." if doubted else f"On the front: {names}. {told}.",
+        f"On the front: {', '.join(point.method for point in front(own))}. "
+        + "; ".join(f"{p.method}: {p.cost:,.3g} {unit}, loss {p.loss:.3f}" for p in own),
         3.9,
-        lambda figure: draw_points(figure, own, every, cost, styles, named, None if off else base, not doubted),
+        lambda figure: draw_points(figure, own, axis, styles, named, None if off else base),
     )
 
 
 def draw_points(
-    figure: Figure, own: Sequence[Point], every: Sequence[Point], cost: Cost, styles: Mapping[str, Style],
-    named: Collection[str], base: float | None, with_front: bool,
-) -> Notes:  # fmt: skip
+    figure: Figure,
+    found: Sequence[Point],
+    axis: str,
+    styles: Mapping[str, Style],
+    named: Collection[str],
+    base: float | None,
+) -> None:
     """Draw each point with its name, the front, and the loss of the untouched model where it is on the scale."""
     axes = figure.subplots()
     axes.set_xscale("log")
-    notes: Notes = {}
-    for number, point in enumerate(own):
-        style, front_row = styles[point.method], point.method in named
+    for point in found:
+        style = styles[point.method]
         axes.plot([point.cost] * len(point.seeds), point.seeds, color=style.hex, marker=style.marker, linestyle="",
                   markersize=3.5, alpha=0.5, markeredgewidth=0)  # fmt: skip
-        (drawn,) = axes.plot([point.cost], [point.loss], color=style.hex, marker=style.marker, linestyle="",
-                             markersize=9 if front_row else 6.5, markeredgewidth=0)  # fmt: skip
-        drawn.set_gid(f"point-{number}")
-        notes[f"point-{number}"] = f"{point.method}: {point.cost:,.4g}, loss {point.loss:.4f}"
-    best = front(own)
-    low, high = _limits(axes, every, base)
-    if with_front:
-        draw_front(axes, best)
+        axes.plot([point.cost], [point.loss], color=style.hex, marker=style.marker, linestyle="",
+                  markersize=9 if point.method in named else 6.5, markeredgewidth=0)  # fmt: skip
+    _cost_axis(axes, [point.cost for point in found])
+    best = front(found)
+    # down to the best, then right to the edge: a higher cost buys at least that loss
+    costs, losses = [point.cost for point in best], [point.loss for point in best]
+    axes.step([*costs, axes.get_xlim()[1]], [*losses, losses[-1]], where="post", color=INK, linewidth=1.2,
+              linestyle=(0, (1, 2)), alpha=0.8, zorder=1)  # fmt: skip
     if base is not None:
-        draw_untouched(axes, base)
-    axes.set_ylim(low, high)
+        axes.axhline(base, color=INK, linewidth=1, linestyle=(0, (6, 3)), alpha=0.6)
+        axes.annotate("untouched model", (0.01, base), xycoords=("axes fraction", "data"), xytext=(0, 3),
+                      textcoords="offset points", color=INK, fontsize=SMALL)  # fmt: skip
+    every = [loss for point in found for loss in point.seeds] + ([] if base is None else [base])
+    room = 0.08 * (max(every) - min(every) or 0.1)
+    axes.set_ylim(min(every) - room, max(every) + room)
     dress(axes, "both")
-    axes.set_xlabel(AXES[cost])
-    name_at_right(axes, [End(point.loss, point.method, styles[point.method]) for point in own if point.method in named])
-    return notes
+    axes.set_xlabel(f"{axis} (logarithmic)")
+    ends = [End(point.loss, point.method, styles[point.method]) for point in found if point.method in named]
+    name_at_right(axes, ends)
 
 
-def draw_front(axes: Axes, best: Sequence[Point]) -> None:
-    """Draw the front down to the best, then right to the edge: a higher cost buys at least that loss."""
-    costs = [point.cost for point in best] + [axes.get_xlim()[1]]
-    losses = [point.loss for point in best] + [best[-1].loss]
-    axes.step(costs, losses, where="post", color=INK, linewidth=1.2, linestyle=(0, (1, 2)), alpha=0.8, zorder=1)
-
-
-def draw_untouched(axes: Axes, loss: float) -> None:
-    """Draw the loss of the untouched model as a named line."""
-    axes.axhline(loss, color=INK, linewidth=1, linestyle=(0, (6, 3)), alpha=0.6)
-    axes.annotate("untouched model", (0.01, loss), xycoords=("axes fraction", "data"), xytext=(0, 3),
-                  textcoords="offset points", color=INK, fontsize=SMALL)  # fmt: skip
-
-
-def _limits(axes: Axes, every: Sequence[Point], base: float | None) -> tuple[float, float]:
-    """Set the cost axis, and return the limits of the loss with a margin."""
-    cost_axis(axes, [point.cost for point in every])
-    losses = [loss for point in every for loss in point.seeds] + ([base] if base is not None else [])
-    room = 0.08 * (max(losses) - min(losses) or 0.1)
-    return min(losses) - room, max(losses) + room
-
-
-def cost_axis(axes: Axes, costs: Sequence[float]) -> None:
-    """Give a logarithmic cost axis its limits, with a margin, and a few readable ticks."""
+def _cost_axis(axes: Axes, costs: Sequence[float]) -> None:
+    """Give a logarithmic cost axis its limits, with a margin, and a few readable ticks, more if it spans less."""
     room = max(1.15, (max(costs) / min(costs)) ** 0.08)
-    axes.set_xlim(min(costs) / room, max(costs) * room)
-    axes.xaxis.set_major_locator(LogLocator(subs=_ticks(max(costs) * room / (min(costs) / room)), numticks=6))
+    low, high = min(costs) / room, max(costs) * room
+    axes.set_xlim(low, high)
+    subs = (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8) if high / low < 4 else (1, 2, 5) if high / low < 100 else (1,)
+    axes.xaxis.set_major_locator(LogLocator(subs=subs, numticks=6))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: short(float(f"{value:.3g}"))))
     axes.xaxis.set_minor_formatter(NullFormatter())
 
 
-def _ticks(ratio: float) -> tuple[float, ...]:
-    """Return the ticks per decade: more if the axis spans less."""
-    if ratio < 4:
-        return (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8)
-    return (1, 2, 5) if ratio < 100 else (1,)
-
-
-def off_scale(base: float | None, every: Sequence[Point]) -> bool:
+def off_scale(base: float | None, found: Sequence[Point]) -> bool:
     """Whether the untouched model's loss would compress the rest of the axis."""
-    losses = [point.loss for point in every]
+    losses = [point.loss for point in found]
     low, high = min(losses), max(losses)
     return base is not None and not low - (high - low) <= base <= high + (high - low)

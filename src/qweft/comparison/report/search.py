@@ -10,51 +10,52 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from qweft.comparison.rates import parabola
 from qweft.comparison.searched import Search
-from qweft.figures.figure import NORMAL, SMALL, Notes, ReportFigure, dress
+from qweft.figures.figure import NORMAL, SMALL, ReportFigure, dress
 from qweft.figures.styles import INK, Style, fitting
 
 COLUMNS, PANEL = 3, 1.25
 """Panels side by side, and the height of one in inches."""
 
 
-def search_figure(
-    found: Sequence[Search], styles: Mapping[str, Style], beside: Sequence[Sequence[Search]]
-) -> ReportFigure | None:
+def search_figure(found: Sequence[Search], styles: Mapping[str, Style]) -> ReportFigure | None:
     """Return the figure, a panel a method, or `None` if no method was searched."""
     own = [entry for entry in found if _finite(entry)]
     if not own:
         return None
-    every = [*own, *(entry for other in beside for entry in other if _finite(entry))]
     return ReportFigure(
         "learning_rates",
         "Validation loss by learning rate",
         "Nats a token on the validation rows, mean over seeds; small dots are single seeds, a cross is a training that "
         "diverged. Dashed: the parabola through the best rate and its neighbours. Ringed: the rate that was chosen.",
-        f"{'; '.join(map(_told, own))}.",
+        "; ".join(f"{each.method} best at {each.best:g}, may fall short by: {each.shortfall.said}" for each in own),
         0.9 + PANEL * math.ceil(len(own) / COLUMNS),
-        lambda figure: _draw(figure, own, every, styles),
+        lambda figure: _draw(figure, own, styles),
     )
 
 
-def _told(entry: Search) -> str:
-    end = ", an end of what was tried" if entry.at_end else ""
-    return f"{entry.method} best at {entry.best:g}{end}, may fall short by: {entry.shortfall.said}"
+def _finite(entry: Search) -> dict[float, float]:
+    """Return the rates whose runs did not diverge, with their mean losses."""
+    return {rate: loss for rate, loss in entry.losses.items() if math.isfinite(loss)}
 
 
-def _draw(figure: Figure, own: Sequence[Search], every: Sequence[Search], styles: Mapping[str, Style]) -> Notes:
+def _draw(figure: Figure, own: Sequence[Search], styles: Mapping[str, Style]) -> None:
     columns = min(COLUMNS, len(own))
     figure.subplots(math.ceil(len(own) / columns), columns, sharex=True, sharey=True)
-    rates = [rate for entry in every for rate in entry.losses]
-    least, most = _limits(every)
+    rates = [rate for entry in own for rate in entry.losses]
+    # the worst of the best losses sets the upper limit, not a rate far too large
+    losses = [loss for entry in own for loss in _finite(entry).values()]
+    least = min([*losses, *(entry.loss for entry in own if entry.loss is not None)])
+    worst = max(min(_finite(entry).values()) for entry in own)
+    most = min(max(losses), least + 3 * (worst - least) + 0.06 * abs(least))
+    margin = 0.08 * (most - least or 1)
     for place, entry in enumerate(own):
         axes = figure.axes[place]
-        _panel(axes, entry, styles[entry.method], most)
-        axes.set(xlim=(min(rates) / 1.4, max(rates) * 1.4), ylim=(least, most))
+        _panel(axes, entry, styles[entry.method], most + margin)
+        axes.set(xlim=(min(rates) / 1.4, max(rates) * 1.4), ylim=(least - margin, most + margin))
         axes.tick_params(labelbottom=place + columns >= len(own))
     for axes in figure.axes[len(own) :]:
         axes.set_axis_off()
     figure.supxlabel("peak learning rate (logarithmic)", color=INK, fontsize=NORMAL)
-    return {}
 
 
 def _panel(axes: Axes, entry: Search, style: Style, top: float) -> None:
@@ -65,8 +66,8 @@ def _panel(axes: Axes, entry: Search, style: Style, top: float) -> None:
         axes.plot([rate] * len(losses), losses, color=style.hex, linestyle="", marker=".", markersize=3, alpha=0.6)
     axes.plot(list(tried), list(tried.values()), color=style.hex, linewidth=1.4, marker=style.marker, markersize=3.5,
               markeredgewidth=0)  # fmt: skip
-    for rate in entry.losses.keys() - tried.keys():
-        axes.plot([rate], [top], color=style.hex, linestyle="", marker="x", markersize=5, clip_on=False)
+    lost = list(entry.losses.keys() - tried.keys())
+    axes.plot(lost, [top] * len(lost), color=style.hex, linestyle="", marker="x", markersize=5, clip_on=False)
     if curve := parabola(entry.by_seed):
         along = np.geomspace(curve.rates[0], curve.rates[-1], 40).tolist()
         axes.plot(along, [curve.at(rate) for rate in along], color=INK, linewidth=0.8, linestyle=(0, (3, 2)))
@@ -75,25 +76,8 @@ def _panel(axes: Axes, entry: Search, style: Style, top: float) -> None:
                   markeredgecolor=INK, markeredgewidth=1.1)  # fmt: skip
     axes.set_title(fitting(entry.method), color=INK, fontsize=SMALL, parse_math=False)
     if entry.at_end:
-        axes.text(
-            0.5, 0.9, "at an end", transform=axes.transAxes, color=INK, fontsize=SMALL - 1.5, ha="center", va="top"
-        )
+        axes.annotate("at an end", (0.5, 0.9), xycoords="axes fraction", color=INK, fontsize=SMALL - 1.5, ha="center")
     axes.xaxis.set_major_locator(LogLocator(numticks=4))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
     dress(axes)
-
-
-def _limits(every: Sequence[Search]) -> tuple[float, float]:
-    """Return the limits of the loss: the worst of the best losses sets the upper one, not a rate far too large."""
-    losses = [loss for entry in every for loss in _finite(entry).values()]
-    least = min([*losses, *(entry.loss for entry in every if entry.loss is not None)])
-    worst = max(min(_finite(entry).values()) for entry in every)
-    most = min(max(losses), least + 3 * (worst - least) + 0.06 * abs(least))
-    margin = 0.08 * (most - least or 1)
-    return least - margin, most + margin
-
-
-def _finite(entry: Search) -> dict[float, float]:
-    """Return the rates whose runs did not diverge, with their mean losses."""
-    return {rate: loss for rate, loss in entry.losses.items() if math.isfinite(loss)}

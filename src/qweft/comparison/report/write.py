@@ -7,30 +7,27 @@ from typing import Any
 
 from qweft.claims import claimed_output
 from qweft.comparison.report.content import Content, figures
-from qweft.comparison.report.page import page_of, render_beside, render_markdown
-from qweft.comparison.results_file import MOST_BYTES, RESULTS, check_report, read_results, reading
+from qweft.comparison.report.page import page_of, render_markdown
+from qweft.comparison.results_file import RESULTS, check_report, read_results, reading
 from qweft.errors import QweftError
-from qweft.files import check_writable, read_bytes, write_bytes
+from qweft.files import write_bytes
 from qweft.records import write_record
 from qweft.text import plain, progress
-
-BESIDE = "beside.html"
-MARK = b"two beside each other"
-"""Words of each page of two reports."""
 
 
 @progress("writing the report")
 def write_report(results: dict[str, Any], config_yaml: str, title: str, folder: Path) -> Path:
-    """Write results.json, report.html, report.md and the figures as PNG or SVG, each file atomically."""
+    """Write results.json, report.html, report.md and the figures as PNG, each file atomically."""
     record = {**results, "config_yaml": config_yaml} if config_yaml else results
     record = {**record, "title": title} if title else record
-    content = Content.read(record, title=title)
+    content = Content.read(record)
     drawn = figures(content)
     # plain: `cat report.md` would else let a method's name control the terminal
     page, text = plain(page_of(content, drawn)), plain(render_markdown(content, drawn))
     write_record(folder / RESULTS, record)
-    for figure in drawn.every:
-        figure.write(folder)
+    for section in drawn.values():
+        for figure in section:
+            figure.write(folder)
     write_bytes(folder / "report.md", text.encode())
     write_bytes(folder / "report.html", page.encode())
     return folder / "report.html"
@@ -45,7 +42,9 @@ def remake_report(source: Path, output: Path | None = None) -> Path:
     if folder != file.parent:
         check_report(folder)
     with claimed_output(folder, "qweft report"):
-        return _remade(source, folder)
+        file, results = read_results(source)  # again: a comparison may have ended before the folder was claimed
+        with reading(file):
+            return write_report(results, "", "", folder)
 
 
 def _is_earlier(there: Path, results: Mapping[str, Any]) -> bool:
@@ -55,39 +54,3 @@ def _is_earlier(there: Path, results: Mapping[str, Any]) -> bool:
         return all(run in results["runs"] for run in found["runs"])
     except (QweftError, LookupError, TypeError):
         return False
-
-
-def _remade(source: Path, folder: Path) -> Path:
-    file, results = read_results(source)  # again: a comparison may have ended before the folder was claimed
-    with reading(file):
-        return write_report(results, "", "", folder)
-
-
-def beside(source: Path, other: Path, output: Path | None = None) -> Path:
-    """Write one page with two reports side by side."""
-    contents = []
-    for path in (source, other):
-        file, results = read_results(path)
-        with reading(file):
-            contents.append(Content.read(results))
-    folder = read_results(source)[0].parent if output is None else output
-    check_writable(folder)
-    _check_beside(folder / BESIDE)
-    with reading(f"{source} or {other}"):
-        page = plain(render_beside(contents[0], contents[1], (str(source), str(other))))
-    write_bytes(folder / BESIDE, page.encode())
-    return folder / BESIDE
-
-
-def _check_beside(path: Path) -> None:
-    """Check that the page would replace none of another program."""
-    if os.path.lexists(path):
-        try:
-            is_own = MARK in read_bytes(path, MOST_BYTES)
-        except (OSError, ValueError):
-            is_own = False
-        if not is_own:
-            raise QweftError(
-                f"output {path.parent} holds {path.name}, and no qweft report wrote it; choose another --output, or "
-                "remove it"
-            )
