@@ -117,7 +117,7 @@ def test_the_rate_is_that_of_the_parabolas_vertex_and_the_shortfall_is_kept(conf
     assert found["best"] not in {rate for rate, _ in asked} and {seed for _, seed in asked} == {1000, 1001}
     assert 0 < found["shortfall"]["nats"] < 0.01 and found["shortfall"]["reason"] == ""
     table = tune.search_table({"lora": found})
-    cells = [next(iter(column.cells)) for column in table.columns]
+    cells = [str(next(iter(column.cells))) for column in table.columns]
     assert cells == ["lora", "4, 0.02 to 0.16", str(found["best"]), "2.0506", "under 0.01%"]
 
 
