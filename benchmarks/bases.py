@@ -26,8 +26,8 @@ from qweft.adapter import find_bases
 from qweft.adapter.attach import detach
 from qweft.cli.compare import COMMAND
 from qweft.cli.parser import parse
-from qweft.comparison.adapters import put_on
 from qweft.comparison.config import ComparisonConfig
+from qweft.comparison.methods import put_on
 from qweft.data.batches import Collator
 from qweft.data.load import load_data
 from qweft.evaluation.loss import held_out_loss

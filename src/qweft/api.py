@@ -204,7 +204,7 @@ def compare(
         compared = compare("my.csv", budget="20min")
         print(compared.conclusion, compared.adapter)
     """
-    from qweft.comparison.starter import is_config, starter
+    from qweft.comparison.starter import is_config, starter, that_ship
 
     keys = _checked(ComparisonConfig, keys, "compare")
     if isinstance(what, ComparisonConfig | Mapping) or is_config(str(what)):
@@ -219,7 +219,6 @@ def compare(
     if config.workers not in (None, 1) and config.executor == "local":
         raise QweftError(f"compare(): workers {config.workers} is for the command; here one process makes all runs")
     from qweft.comparison.checks import check_start
-    from qweft.comparison.must_ship import that_ship
     from qweft.comparison.report.content import Content
     from qweft.comparison.results_file import WINNER, read_results
     from qweft.comparison.runner import compare as run_comparison

@@ -10,7 +10,7 @@ from dataclasses import asdict
 import yaml
 
 from qweft.cli.main import main
-from qweft.comparison import claims, trial
+from qweft.comparison import trial, workers
 from qweft.comparison.config import ComparisonConfig, MethodConfig
 from qweft.data.config import DataConfig
 from qweft.evaluation.config import EvaluationConfig
@@ -20,7 +20,7 @@ from tests.forked import Forked, needs_fork
 
 HOLD = """
 import sys, pathlib
-from qweft.comparison.claims import claimed
+from qweft.comparison.workers import claimed
 with claimed(pathlib.Path(sys.argv[1])) as ours:
     print(ours, flush=True)
     sys.stdin.readline()
@@ -38,16 +38,16 @@ def hold(folder):
 def test_a_folder_is_claimed_by_one_process_at_a_time_and_a_killed_one_lets_go(tmp_path):
     other, has_it = hold(tmp_path)
     assert has_it
-    with claims.claimed(tmp_path) as ours:
+    with workers.claimed(tmp_path) as ours:
         assert not ours
     other.send_signal(signal.SIGKILL)
     other.wait()
-    with claims.claimed(tmp_path) as ours:
+    with workers.claimed(tmp_path) as ours:
         assert ours
         second, has_it = hold(tmp_path)
         assert not has_it
         second.communicate("\n")
-    with claims.claimed(tmp_path) as ours:
+    with workers.claimed(tmp_path) as ours:
         assert ours
 
 

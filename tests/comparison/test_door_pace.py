@@ -8,15 +8,23 @@ import pytest
 
 from qweft.comparison import pacing, runner
 from qweft.comparison.config import HalvingConfig
-from qweft.comparison.context import judged_rows
-from qweft.comparison.pacing import Costs, Pace, Shape, pace_of
+from qweft.comparison.context import Context
+from qweft.comparison.pacing import Costs, Estimate, Pace
+from qweft.comparison.plan import rung_steps
 from qweft.environment import MachineLoad
 from qweft.errors import QweftError
 from tests.comparison.test_door_halving import comparison
 
 NAMES = tuple("abcdefgh")
 COSTS = Costs(dict.fromkeys(NAMES, 1.0), dict.fromkeys(NAMES, 0.5), 2.0, 2.0, 3.0)
-SHAPE = Shape(NAMES, 1.0, HalvingConfig(3), 5, 1, 3, 8, 1000, 1)
+PLAN = SimpleNamespace(
+    methods=[SimpleNamespace(name=name, searched=True) for name in NAMES],
+    halving=HalvingConfig(3),
+    grid=SimpleNamespace(seeds=(0,), trainings=(5, 5)),
+    seeds=(0, 1, 2),
+    looks=((0, 1, 2),),
+)
+ESTIMATE = Estimate(PLAN, COSTS, 1000, 1)
 
 
 def test_the_estimate_is_the_sum_of_its_parts():
@@ -24,32 +32,29 @@ def test_the_estimate_is_the_sum_of_its_parts():
     rungs = 8 * 4 * (10 + 0.5 + 2) + 5 * 4 * (20 + 0.5 + 2)
     last = 3 * (3 * (40 + 0.5 + 2) + 3) + 2 + 3
     pace = Pace(40, (10, 20), 5, 3, 8, 0.0)
-    assert SHAPE.seconds(COSTS, pace) == pytest.approx(rungs + last)
-    assert replace(SHAPE, workers=2).seconds(COSTS, pace) == pytest.approx((rungs + last) / 2)
-    assert replace(SHAPE, searched=0.0).seconds(COSTS, replace(pace, rungs=(10,))) == pytest.approx(8 * 12.5 + last)
-    assert SHAPE.seconds(COSTS, replace(pace, rungs=(10,), methods=4)) == pytest.approx(4 * 4 * 12.5 + last)
+    assert ESTIMATE.seconds(pace) == pytest.approx(rungs + last)
+    assert replace(ESTIMATE, workers=2).seconds(pace) == pytest.approx((rungs + last) / 2)
+    assert ESTIMATE.seconds(replace(pace, rungs=(10,), methods=4)) == pytest.approx(4 * 4 * 12.5 + last)
     fewer = 3 * 4 * 12.5 + 2 * (3 * 42.5 + 3) + 5  # one of three is stopped
-    assert SHAPE.seconds(COSTS, replace(pace, rungs=(10,), methods=3)) == pytest.approx(fewer)
+    assert ESTIMATE.seconds(replace(pace, rungs=(10,), methods=3)) == pytest.approx(fewer)
 
 
 @pytest.mark.parametrize("left", [600, 1200, 3600, 7200])
 def test_the_most_steps_that_fit(left):
-    pace = pace_of(COSTS, SHAPE, left)
+    pace = ESTIMATE.pace(left)
     assert pace.seconds <= left and pace.seeds == 3 and pace.methods == 8
-    more = replace(pace, steps=pace.steps + 1, rungs=SHAPE.rungs(pace.steps + 1, len(pace.rungs)))
-    assert SHAPE.seconds(COSTS, more) > left and pace.steps >= pacing.FEW_STEPS
+    more = replace(pace, steps=pace.steps + 1, rungs=rung_steps(PLAN.halving, pace.steps + 1)[-len(pace.rungs) :])
+    assert ESTIMATE.seconds(more) > left and pace.steps >= pacing.FEW_STEPS
 
 
 def test_little_time_judges_fewer_rows_before_it_leaves_methods_out():
-    costly = replace(COSTS, validation=60.0, test=60.0)  # judging all rows takes as long as 60 steps
-    pace = pace_of(costly, SHAPE, 1200)
+    costly = replace(ESTIMATE, costs=replace(COSTS, validation=60.0, test=60.0))  # judging takes as long as 60 steps
+    pace = costly.pace(1200)
     assert pace.rows == (16, 32) and pace.steps >= pacing.LEAST_STEPS and pace.seconds <= 1200
-    assert pace.methods > pace_of(costly, replace(SHAPE, rows=(16, 32)), 1200).methods  # where there are no more rows
-    assert SHAPE.judged(0.25) == (16, 32) and SHAPE.judged(1.0) is None
-    assert replace(SHAPE, rows=(9, 20)).judged(0.25) is None and replace(SHAPE, rows=(200, 100)).judged(0.25) == (
-        50,
-        32,
-    )
+    assert pace.methods > replace(costly, rows=(16, 32)).pace(1200).methods  # where there are no more rows
+    assert ESTIMATE.judged(0.25) == (16, 32) and ESTIMATE.judged(1.0) is None
+    assert replace(ESTIMATE, rows=(9, 20)).judged(0.25) is None
+    assert replace(ESTIMATE, rows=(200, 100)).judged(0.25) == (50, 32)
 
 
 def test_fewer_rows_are_judged_in_every_run(places, tmp_path, timed, capsys, monkeypatch):
@@ -68,19 +73,19 @@ def test_fewer_rows_are_judged_in_every_run(places, tmp_path, timed, capsys, mon
 
 def test_fewer_rows_are_of_every_source_and_group():
     held = SimpleNamespace(test=list(range(64)), test_conversations=[f"text {row}" for row in range(64)])
-    settings = SimpleNamespace(most_rows=(16, 32), evaluation=SimpleNamespace(split="test"))
-    assert judged_rows(settings, held) == ([*range(0, 64, 2)], [f"text {row}" for row in range(0, 64, 2)])
+    evaluation = SimpleNamespace(split="test")
+    context = Context(SimpleNamespace(evaluation=evaluation), None, held, None, "", most_rows=(16, 32))
+    assert context.judged_rows() == ([*range(0, 64, 2)], [f"text {row}" for row in range(0, 64, 2)])
     held.validation, held.validation_conversations = list(range(40)), ["text"] * 40
-    settings.evaluation.split = "validation"
-    rows, texts = judged_rows(settings, held)
+    evaluation.split = "validation"
+    rows, texts = context.judged_rows()
     assert len(rows) == len(texts) == len(set(rows)) == 16 and min(rows) == 0 and max(rows) > 36
-    settings.most_rows = None
-    assert judged_rows(settings, held)[0] == held.validation
+    assert replace(context, most_rows=None).judged_rows()[0] == held.validation
 
 
 def test_little_time_saves_rates_then_a_rung_then_methods():
-    assert all(pace_of(COSTS, SHAPE, left).seconds <= left for left in range(150, 3000, 50))
-    none = pace_of(COSTS, SHAPE, 10)
+    assert all(ESTIMATE.pace(left).seconds <= left for left in range(150, 3000, 50))
+    none = ESTIMATE.pace(10)
     assert (none.steps, none.methods) == (pacing.LEAST_STEPS, 3) and none.seconds > 10
 
 
@@ -100,7 +105,7 @@ def timed(monkeypatch):
     """Every step takes a second and a token of an evaluation a millisecond, whatever the machine does."""
     asked = []
 
-    def measured(context, methods, seed, most, token):
+    def measured(context, methods, seed, most):
         asked.append([method.name for method in methods])
         return {"": (1e-3, 0.0), **{method.name: (1.0, 0.5) for method in methods}}
 
@@ -155,5 +160,5 @@ def finished(places, tmp_path_factory):
 
 
 def test_another_budget_in_the_same_folder_is_refused(places, finished):
-    with pytest.raises(QweftError, match=r"budget.json has the plan of another budget, 60 s; give another --output"):
+    with pytest.raises(QweftError, match="has the plan of another budget"):
         run(paced(places, finished, "5min"))

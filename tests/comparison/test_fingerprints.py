@@ -6,12 +6,11 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from qweft.comparison import step_times, trial
-from qweft.comparison.context import Context, RunSettings
+from qweft.comparison import times, trial
+from qweft.comparison.config import ComparisonConfig
+from qweft.comparison.context import Context
 from qweft.comparison.methods import Method
-from qweft.data.config import DataConfig
 from qweft.evaluation.config import EvaluationConfig
-from qweft.models.config import ModelConfig
 from qweft.training.config import TrainingConfig
 
 LORA = Method("lora", {"peft_type": "LORA", "r": 2}, 0.01, 8)
@@ -19,15 +18,12 @@ TEST_ROWS = EvaluationConfig(answers=0)
 OTHER_ROWS = EvaluationConfig(answers=0, forgetting="other", forgetting_rows=2)
 
 
-def context(settings):
+def context(evaluation):
     loaded = SimpleNamespace(source=SimpleNamespace(origin="hub"), dtype=torch.float32, device=torch.device("cpu"))
     data = SimpleNamespace(report=SimpleNamespace(fingerprint="sha256:1"))
-    return Context(settings, loaded, data, None, "", None, [{"input_ids": [1, 2], "labels": [-100, 2]}])
-
-
-def settings(evaluation):
     training = TrainingConfig(gradient_accumulation=8, max_steps=3, learning_rate=0.25, seed=9)
-    return RunSettings(ModelConfig(), DataConfig(), training, evaluation, 0, False, "out")
+    config = ComparisonConfig({}, training=training, evaluation=evaluation, seeds=[0], output="out")
+    return Context(config, loaded, data, None, "", [{"input_ids": [1, 2], "labels": [-100, 2]}])
 
 
 @pytest.mark.parametrize(
@@ -41,10 +37,10 @@ def settings(evaluation):
     ids=["base", "method", "own steps", "other rows"],
 )
 def test_a_finished_run_is_known_by_its_fingerprint(method, evaluation, recorded):
-    assert trial._fingerprint(context(settings(evaluation)), method, 1) == recorded
+    assert trial._fingerprint(context(evaluation), method, 1) == recorded
 
 
 def test_measured_times_are_known_by_their_key():
     other = replace(LORA, adapter={"peft_type": "LORA", "r": 4})
     recorded = "3e88bc9c168c3ac1160970ce7bbc95d1a64536265a1fcae65b0235a6867183cc"
-    assert step_times._key(context(settings(TEST_ROWS)), LORA, other) == recorded
+    assert times._key(context(TEST_ROWS), LORA, other) == recorded

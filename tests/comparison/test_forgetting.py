@@ -99,6 +99,6 @@ def test_a_comparison_measures_it_and_evaluate_by_the_folder_alone_finds_the_sam
 
 def test_a_search_does_not_look_elsewhere(config, monkeypatch):
     monkeypatch.setattr(
-        "qweft.comparison.executors.set_up.other_rows", lambda judging, *_: pytest.fail() if judging.forgetting else []
+        "qweft.comparison.set_up.other_rows", lambda judging, *_: pytest.fail() if judging.forgetting else []
     )
     tune.tune(config, "")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from qweft.comparison.executors import local_workers as module
+from qweft.comparison import workers as module
 
 DEMO = Path(__file__).parents[2] / "configs" / "demo.yaml"
 
@@ -24,7 +24,7 @@ def fresh(code):
 @pytest.mark.parametrize("command", ["compare", "tune", "sweep"])
 def test_importing_local_workers_leaves_torch_out(command):
     code = (
-        f"import sys, qweft.cli.{command}, qweft.comparison.executors.local_workers\n"
+        f"import sys, qweft.cli.{command}, qweft.comparison.workers\n"
         "print([name for name in ('torch', 'transformers', 'numba') if name in sys.modules])"
     )
     assert fresh(code) == ["[]"]

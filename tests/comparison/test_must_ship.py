@@ -4,7 +4,7 @@ import pytest
 
 from qweft.comparison.config import ComparisonConfig, MethodConfig
 from qweft.comparison.decision import recommend
-from qweft.comparison.must_ship import that_ship
+from qweft.comparison.starter import that_ship
 from qweft.comparison.summarise import summarise
 from qweft.comparison.table import HEADERS, cells
 from qweft.errors import QweftError

@@ -1,6 +1,7 @@
 """Every method of PEFT in a comparison: through the loop, back from disk and off again; or refused, and why."""
 
 from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,9 +11,11 @@ from transformers import set_seed
 
 import qweft  # noqa: F401
 from qweft.adapter.attach import detach
-from qweft.comparison.adapters import put_on, trained
+from qweft.cli.compare import COMMAND
+from qweft.cli.parser import parse
 from qweft.comparison.checks import check_schedule
-from qweft.comparison.sizes import count, matched
+from qweft.comparison.config import ComparisonConfig
+from qweft.comparison.methods import count, matched, put_on, resolve_methods, trained
 from qweft.errors import QweftError
 from qweft.evaluation.loss import held_out_loss
 from qweft.models.load import checksum
@@ -188,3 +191,14 @@ def test_the_matched_size_is_the_nearest_of_all(specification, field, wanted):
     sizes = {value: count(meta_llama(), {**specification, field: value}) for value in values}
     nearest = min(sizes, key=lambda value: (abs(sizes[value] - wanted), value))
     assert found[field] == nearest
+
+
+def test_the_controls_differ_from_their_hybrid_in_the_core_alone():
+    path = Path(__file__).parents[2] / "configs" / "controls.yaml"
+    config = parse(ComparisonConfig, [str(path)], COMMAND)
+    sizes = {method.name: method.trainable_parameters for method in resolve_methods(config, meta_llama())}
+    assert sizes["mpo"] < sizes["frozen_linear"] < sizes["bias_linear"] < sizes["product_linear"] < sizes["qtha"]
+    for hybrid, form in (("qtha", "linear"), ("qwthn", "weighted")):
+        for function in ("mlp", "fourier"):
+            twin = config.methods[f"{function}_{form}"].adapter
+            assert twin == {**config.methods[hybrid].adapter, "core": f"{function}_{form}"}

@@ -8,13 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from qweft.comparison import runner, trial, tune
-from qweft.comparison.checks import check_comparison
+from qweft.comparison import runner, trial, tune, workers
 from qweft.comparison.config import ComparisonConfig, MethodConfig
 from qweft.comparison.plan import resolve
 from qweft.comparison.report.content import Content
 from qweft.data.config import DataConfig
-from qweft.errors import QweftError
 from qweft.evaluation.config import EvaluationConfig
 from qweft.models.config import ModelConfig
 from qweft.training.config import TrainingConfig
@@ -80,7 +78,6 @@ def test_the_whole_search_on_a_model_and_what_becomes_of_it(config, monkeypatch,
     judged = {record["method"]: record["learning_rate"] for record in results["runs"]}
     assert judged == {"base": None, "lora": found["best"], "given": 1e-2}
     said = capsys.readouterr().out
-    assert "search for learning rates: 6 to 24 trainings; about" in said
     assert f"{len(rates)}, {rates[0]:g} to {rates[-1]:g}" in said
     content = Content.read(results)
     assert [entry.method for entry in content.search] == ["lora"]
@@ -151,15 +148,57 @@ def test_the_seeds_of_the_search_are_never_those_that_are_judged(config):
     assert listed.trainings == (2, 5)
 
 
-@pytest.mark.parametrize(
-    ("changes", "said"),
-    [
-        ({"search_rates": 2}, "search_rates must be at least 3"),
-        ({"search_seeds": 0}, "search_seeds must be at least 1"),
-        ({"search_seeds": 4, "rates": [1e-2]}, r"at most the number of seeds \(3\)"),
-        ({"rates": []}, r"rates must be learning rates above 0, at least one, got \[\]; leave it out for a search"),
-    ],
-)
-def test_what_is_refused(config, changes, said):
-    with pytest.raises(QweftError, match=said):
-        check_comparison(dataclasses.replace(config, **changes))
+def test_a_list_of_rates_is_tried_on_validation_rows_alone_before_the_runs(config, monkeypatch):
+    methods = {
+        "lora": MethodConfig(LORA, learning_rate=1e-2),
+        "large": MethodConfig({**LORA, "r": 8}),
+        "taker": MethodConfig({**LORA, "r": 4}, rate_of="large"),
+    }
+    config = dataclasses.replace(
+        config, methods=methods, seeds=[3, 1], rates=[1e-3, 1e-2], search_steps=2, search_seeds=2
+    )
+    judged, real = [], trial.held_out_loss
+    monkeypatch.setattr(
+        trial, "held_out_loss", lambda model, rows, *rest: judged.append(rows) or real(model, rows, *rest)
+    )
+    results = run(config)
+    found = results["search"]
+    searched = len(found["large"]["validation_loss"]) * 2
+    validation, test = judged[0], judged[-1]
+    assert validation != test and judged == [validation] * searched + [test] * 7  # 3 methods at 2 seeds and the base
+    assert found["lora"] == {"given": 1e-2, "best": 1e-2, "validation_loss": {}}
+    losses = found["large"]["validation_loss"]
+    best = min(losses, key=losses.get)
+    assert (found["large"]["best"], found["large"]["steps"], found["large"]["seeds"]) == (float(best), 2, [3, 1])
+    assert found["taker"] == {"rate_of": "large", "best": float(best), "validation_loss": {}}
+    rates = {record["method"]: record["learning_rate"] for record in results["runs"]}
+    assert rates == {"base": None, "lora": 1e-2, "large": float(best), "taker": float(best)}
+    assert not list(Path(config.output).glob("search/*/adapter"))
+    monkeypatch.setattr(trial, "fit", lambda *_: pytest.fail("a finished run was repeated"))
+    assert run(config)["search"] == found
+
+
+def test_a_list_grows_so_often_and_no_more(config, monkeypatch):
+    """A method that is best at the highest rate, however high."""
+    on_curve(monkeypatch, lambda x, seed: 2.0**-x)
+    found = tuned(dataclasses.replace(config, rates=[1e-3, 1e-2]))
+    assert list(found["validation_loss"]) == ["0.001", "0.01", "0.1", "1.0", "10.0"]
+    assert found["best"] == 10 and found["at_end_of_grid"]
+
+
+def test_rates_that_another_process_is_at_are_waited_for(config, monkeypatch):
+    """Whatever is busy when it is first asked for, the search finds the same."""
+    asked = set()
+
+    def judged(context, method, seed, folder, keep_adapter):
+        if folder not in asked and method.learning_rate != 1e-3:
+            asked.add(folder)
+            return None
+        loss = abs(math.log10(method.learning_rate / 0.1)) + 1
+        return trial.Run("m", "d", method.name, seed, 1, 1, 1.0, (), loss, 1.0, 1.0, 1)
+
+    monkeypatch.setattr(tune, "run_trial", judged)
+    monkeypatch.setattr(workers, "SECONDS_BETWEEN_LOOKS", 0)
+    found = tuned(dataclasses.replace(config, rates=[1e-3, 1e-2]))
+    assert len(asked) == 3 and list(found["validation_loss"]) == ["0.001", "0.01", "0.1", "1.0"]
+    assert found["best"] == 0.1 and not found["at_end_of_grid"]

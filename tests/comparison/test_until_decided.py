@@ -98,25 +98,12 @@ def test_looks_double_up_to_the_cap_with_seeds_not_yet_used(places, tmp_path):
     assert planned_looks(replace(config, most_seeds=None)) == ((7, 1, 5),)
 
 
-TOO_FEW = "most_seeds (--until-decided) adds to seeds, of which it needs 3 for a first look, got 2; give 3 seeds"
-TOO_FEW_ADDED = "most_seeds (--until-decided) must be above the number of seeds (3)"
-
-
 @pytest.mark.parametrize(
-    ("changes", "sentence"),
-    [
-        (
-            {"seeds": [0, 1]},
-            TOO_FEW,
-        ),
-        ({"most_seeds": 3}, f"{TOO_FEW_ADDED}, got 3; give --most-seeds 6"),
-    ],
+    ("changes", "key"), [({"seeds": [0, 1]}, "give 3 seeds"), ({"most_seeds": 3}, "give --most-seeds 6")]
 )
-def test_looks_that_cannot_be_planned(places, tmp_path, changes, sentence):
-    with pytest.raises(QweftError) as fault:
+def test_looks_that_cannot_be_planned(places, tmp_path, changes, key):
+    with pytest.raises(QweftError, match=f"most_seeds .*{key}"):
         check_comparison(comparison(places, tmp_path, **changes))
-    assert str(fault.value) == sentence
-    check_comparison(comparison(places, tmp_path, **{**changes, "most_seeds": None}))
 
 
 PLAN = {"margin": None, "reference": "lora", "methods": ["lora", "qtha"], "seeds": [[0, 1, 2]]}

@@ -12,7 +12,7 @@ from qweft.method.presets import stated
 from qweft.models.config import ModelConfig
 from qweft.models.load import load_model
 from qweft.sweep.config import SpaceConfig
-from qweft.sweep.proposals import Fitting, Known, propose
+from qweft.sweep.propose import Fitting, Known, propose
 from qweft.sweep.space import Axis, check_sweep, space_of
 
 
@@ -29,15 +29,15 @@ from qweft.sweep.space import Axis, check_sweep, space_of
         ("adapter", {"r": {"low": 1, "high": 2, "log": "yes"}}, "log must be true or false"),
         ("adapter", {"r": {"low": 1, "high": 2, "step": 3}}, "step must be"),
         ("training", {"learning_rat": {"values": [1.0]}}, "does not vary in a sweep, did you mean 'learning_rate'"),
-        ("training", {"batch_size": {"low": 1.5, "high": 2}}, "1.5 is not a whole number"),
-        ("training", {"learning_rate": {"values": ["a"]}}, "a is not a number"),
+        ("training", {"batch_size": {"low": 1.5, "high": 2}}, "expected int of at least 1, got 1.5"),
+        ("training", {"learning_rate": {"values": ["a"]}}, "expected float above 0"),
         ("training", {"learning_rate": {"low": 1e-3, "high": 10**400}}, "low and high must be numbers"),
         (
             "training",
             {"learning_rate": {"values": [-1]}},
             r"space\.training\.learning_rate: training\.learning_rate: expected float above 0",
         ),
-        ("training", {"packing": {"values": [1]}}, "1 is not true or false"),
+        ("training", {"packing": {"values": [1]}}, "expected true or false, got 1"),
         ("adapter", {"peft_type": {"values": ["LORA"]}}, "adapter must name a peft_type"),
         ("adapter", {"preset": {"low": 1, "high": 2}, "width": {"values": [8, 16]}}, "names kinds, not numbers"),
         ("adapter", {"compress": {"values": [["mpo"]]}, "width": {"values": [8, 16]}}, "names kinds, not numbers"),
@@ -52,8 +52,8 @@ def test_a_wrong_axis_is_named(config, section, axis, message):
     ("changes", "message"),
     [
         ({"space": SpaceConfig()}, "nothing varies"),
-        ({"trials": 0}, "trials must be at least 1"),
-        ({"seconds": 0.0}, "seconds must be above 0"),
+        ({"trials": 0}, "trials: expected int of at least 1, got 0"),
+        ({"seconds": 0.0}, "seconds: expected float above 0"),
         ({"sampler": "grid"}, r"space\.training\.learning_rate is a range without steps"),
     ],
 )

@@ -53,7 +53,7 @@ def test_writes_everything_and_judges_the_best_alone_on_the_test_rows(config, mo
     config = dataclasses.replace(config, data=dataclasses.replace(config.data, test_rows=5))
     record = made(config)
     output = Path(config.output)
-    assert {"sweep.json", "sweep.md", "loss_by_size.png", "trials.json"} <= {path.name for path in output.iterdir()}
+    assert {"sweep.json", "sweep.md", "loss_by_size.png"} <= {path.name for path in output.iterdir()}
     assert [each["number"] for each in record["trials"]] == [0, 1, 2, 3, 4]
     assert split == [4] * 6  # the base model and five trials, on the validation rows
     best = min(record["trials"], key=lambda each: each["validation_loss"])
@@ -77,7 +77,7 @@ def test_writes_everything_and_judges_the_best_alone_on_the_test_rows(config, mo
 
 def test_the_test_loss_is_that_of_the_kept_adapter(config):
     record = made(dataclasses.replace(config, trials=2))
-    context = run.set_up(run.shared(config), "local", 1, run.Console(quiet=True))
+    context = run.set_up(run.shared(config), run.Console(quiet=True))
     model = put_on(context.loaded, Path(config.output) / f"trial-{record['best']:03d}" / "adapter")
     found = trial.held_out_loss(model, context.data.test, context.loaded.tokenizer.pad_token_id, 4)
     assert found.loss == pytest.approx(record["test"]["adapted"], rel=1e-6)
@@ -109,7 +109,7 @@ def test_goes_on_where_it_was_stopped_and_repeats_nothing(config, monkeypatch):
 
 def test_another_configuration_is_not_mixed_in(config):
     made(dataclasses.replace(config, trials=1))
-    with pytest.raises(QweftError, match=r"holds a sweep of another configuration; choose another --output"):
+    with pytest.raises(QweftError, match=r"trial-000 holds a run of another configuration; choose another --output"):
         made(dataclasses.replace(config, seed=1))
 
 

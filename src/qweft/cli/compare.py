@@ -15,7 +15,6 @@ from qweft.cli.parser import Call, dump_yaml, parse, read, winner_config
 from qweft.cli.terminal import show
 from qweft.comparison.budget import budget_of
 from qweft.comparison.config import ComparisonConfig
-from qweft.comparison.must_ship import that_ship
 from qweft.comparison.starter import (
     CONFIG_ENDINGS,
     CompareOptions,
@@ -23,6 +22,7 @@ from qweft.comparison.starter import (
     commented,
     is_config,
     starter,
+    that_ship,
     unfit_of,
 )
 from qweft.errors import QweftError
@@ -77,7 +77,7 @@ def run(call: Call) -> None:
 
         show(describe(config))
         return
-    from qweft.comparison.executors.local_workers import local_workers
+    from qweft.comparison.workers import local_workers
 
     with local_workers(["compare", *call.argv], config.executor, config.workers, Path(config.output)) as begin:
         from qweft.comparison.runner import compare

@@ -31,7 +31,7 @@ def run(call: Call) -> None:
 
         show(describe(config))
         return
-    from qweft.comparison.executors.local_workers import local_workers
+    from qweft.comparison.workers import local_workers
 
     with local_workers(["sweep", *call.argv], config.executor, config.workers, Path(config.output)) as begin:
         from qweft.sweep.run import sweep

@@ -46,7 +46,7 @@ def run(call: Call) -> None:
 
         show(describe(config))
         return
-    from qweft.comparison.executors.local_workers import local_workers
+    from qweft.comparison.workers import local_workers
 
     with local_workers(["tune", *call.argv], config.executor, config.workers, Path(config.output)) as begin:
         from qweft.comparison.tune import tune

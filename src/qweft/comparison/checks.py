@@ -1,6 +1,5 @@
 """Checks of a comparison, before PyTorch is imported."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib.util import find_spec
@@ -10,28 +9,28 @@ from typing import Any
 
 from qweft.comparison.budget import budget_of
 from qweft.comparison.config import ComparisonConfig, HalvingConfig, MethodConfig
-from qweft.comparison.method_kinds import core_of
 from qweft.comparison.results_file import check_report
-from qweft.comparison.statistics import LARGEST_MARGIN, SEEDS_NEEDED
+from qweft.comparison.statistics import SEEDS_NEEDED
 from qweft.data.checks import check_data_config, check_places
 from qweft.errors import QweftError, require
 from qweft.evaluation.checks import check_elsewhere, check_evaluation, check_judged_by_loss
 from qweft.files import check_can_be_written
 from qweft.method.checks import closest
-from qweft.method.names import has_circuit
 from qweft.method.peft_methods import fields_of
 from qweft.method.specification import check_on_quantized, check_ranks, check_specification, method_of
 from qweft.models.resolve import check_holds_no_model, check_model
+from qweft.schema import check_values
 from qweft.text import many
 from qweft.training.checks import check_training
 from qweft.training.distributed import check_launch
 
 LONG = 10**9
 """Number of steps of an adapter that is attached only to count its parameters."""
-
-LEAST_SEARCH_RATES = 3
-"""Least number of rates of a search by factors of two: a parabola needs them."""
-
+REWRITES = "it rewrites base weights, which the runs of a comparison share"
+PROMPT = (
+    "it puts trained tokens before the text (prompt learning), which the held-out loss and the generation of a "
+    "comparison do not reckon with"
+)
 REFUSED = {
     "ADAPTION_PROMPT": "PEFT cannot take it off a model again, and the runs of a comparison share one",
     "FROD": "it is made from the base model's weights, and a comparison counts each method on shapes alone",
@@ -42,18 +41,10 @@ REFUSED = {
     "XLORA": "it mixes LoRA adapters that were trained before, and a comparison starts from none",
 }
 """PEFT methods that cannot be compared, and why."""
-
-PROMPT = (
-    "it puts trained tokens before the text (prompt learning), which the held-out loss and the generation of a "
-    "comparison do not reckon with"
-)
-
-REFUSED_STARTS = {
-    "pissa": "it rewrites base weights, which the runs of a comparison share",
-    "olora": "it rewrites base weights, which the runs of a comparison share",
-    "loftq": "it rewrites base weights, which the runs of a comparison share",
-}
-"""Initialisations of LoRA that cannot be compared, and why."""
+REFUSED_STARTS = ("pissa", "olora", "loftq")
+"""How the initialisations of LoRA begin that rewrite base weights."""
+OTHERS = {"match_parameters": "size", "match_time": "number of steps", "rate_of": "learning rate"}
+"""Keys that name another method, and what they take from it."""
 
 
 def check_start(config: ComparisonConfig, needs_weights: bool = False) -> None:
@@ -69,11 +60,6 @@ def check_start(config: ComparisonConfig, needs_weights: bool = False) -> None:
     check_places(config.data, config.output)
     check_elsewhere(config.evaluation)
     check_model(config.model, needs_weights)
-    cores = [core_of(method.adapter) for method in config.methods.values()]
-    if config.inspect and any(map(has_circuit, filter(None, cores))):  # for what the training would take on a chip
-        from qweft.devices.jobs.prices import PriceList  # here: it imports numpy
-
-        PriceList.load().by_pattern()
 
 
 def for_search(config: ComparisonConfig) -> ComparisonConfig:
@@ -82,11 +68,16 @@ def for_search(config: ComparisonConfig) -> ComparisonConfig:
         name: method if method.rate_of else replace(method, learning_rate=method.learning_rate or method.search_from)
         for name, method in config.methods.items()
     }
-    judging = replace(config.evaluation, split="validation", forgetting=None)
     return replace(
-        config, methods=methods, evaluation=judging, search=False, inspect=False, most_seeds=None,
-        halving=HalvingConfig(), budget=None,
-    )  # fmt: skip
+        config,
+        methods=methods,
+        evaluation=replace(config.evaluation, split="validation", forgetting=None),
+        search=False,
+        inspect=False,
+        most_seeds=None,
+        halving=HalvingConfig(),
+        budget=None,
+    )
 
 
 def check_executor(executor: str) -> None:
@@ -96,52 +87,42 @@ def check_executor(executor: str) -> None:
 
 
 def check_comparison(config: ComparisonConfig) -> None:
-    """Check the sections, the seeds and the search."""
+    """Check the values, and what one asks of another."""
     check_training(config.training)
     check_evaluation(config.evaluation, config.data)
     check_judged_by_loss(config.evaluation)
+    check_values(config, "")
     seeds = config.seeds
-    if not seeds or len(set(seeds)) < len(seeds) or not all(0 <= seed < 2**32 for seed in seeds):
-        raise QweftError(
-            f"seeds must be different whole numbers from 0 to 4294967295, at least one, got {str(seeds)[:200]}"
-        )
-    margin = config.equivalent_within
-    if margin is not None and not 0 < margin <= LARGEST_MARGIN:
-        raise QweftError(
-            f"equivalent_within must be a margin in percent of the loss, above 0 and at most {LARGEST_MARGIN:g}, got "
-            f"{margin}; 0.5 is half of one percent"
-        )
-    rates = config.rates
-    if rates is not None and not (rates and all(0 < rate < math.inf for rate in rates)):
-        raise QweftError(
-            f"rates must be learning rates above 0, at least one, got {str(rates)[:200]}; leave it out for a search by "
-            "factors of two"
-        )
+    if not seeds or len(set(seeds)) < len(seeds):
+        raise QweftError(f"seeds must be different numbers, at least one, got {str(seeds)[:200]}")
+    if config.rates == []:
+        raise QweftError("rates must be at least one learning rate; leave it out for a search by factors of two")
     if config.most_seeds is not None:
-        check_looks(len(seeds), config.most_seeds)
-    for name, least in (("search_steps", 1), ("search_seeds", 1), ("search_rates", LEAST_SEARCH_RATES), ("workers", 1)):
-        value = getattr(config, name)
-        if value is not None and value < least:
-            raise QweftError(f"{name} must be at least {least}, got {value}")
-    if rates is not None and (config.search_seeds or 1) > len(seeds):
+        _check_looks(len(seeds), config.most_seeds)
+    if config.rates is not None and (config.search_seeds or 1) > len(seeds):
         raise QweftError(
             f"search_seeds must be at most the number of seeds ({len(seeds)}), on which given rates are tried, got "
             f"{config.search_seeds}"
         )
-    check_halving(config)
+    _check_halving(config)
     if config.recommend and (timed := [name for name, method in config.methods.items() if method.match_time]):
         raise QweftError(
             f"recommend compares methods at equal steps, and methods.{timed[0]}.match_time gives it others; leave one "
             "of the two out"
         )
-    for key, use in (("search", "choose"), ("inspect", "measure the adapters")):
-        if getattr(config, key) and config.data.validation_rows == 0:
+    uses = {
+        "search": config.search and "choose the learning rates",
+        "halving": config.halving.finalists is not None and "choose the methods",
+        "inspect": config.inspect and "measure the adapters",
+    }
+    for key, use in uses.items():
+        if use and config.data.validation_rows == 0:
             raise QweftError(f"{key} needs validation rows to {use} on; set data.validation_rows")
-    if config.search and config.evaluation.split == "validation":
-        raise QweftError(
-            "search chooses the learning rates on the validation rows, so evaluation.split validation would judge the "
-            "methods on the rows that they were tuned on; set evaluation.split to test, or leave search out"
-        )
+        if use and key != "inspect" and config.evaluation.split == "validation":
+            raise QweftError(
+                f"{key} would {use} on the validation rows, on which evaluation.split validation judges them; set "
+                f"evaluation.split to test, or leave {key} out"
+            )
 
 
 def check_rungs(rungs: Sequence[int], whole: int) -> None:
@@ -153,42 +134,31 @@ def check_rungs(rungs: Sequence[int], whole: int) -> None:
         )
 
 
-def check_halving(config: ComparisonConfig) -> None:
+def _check_halving(config: ComparisonConfig) -> None:
     """Check the halving and the budget."""
-    halving, limits = config.halving, budget_of(config.budget)
-    if halving.finalists is None:
-        if halving.rungs is not None:
+    rungs, has_time = config.halving.rungs, budget_of(config.budget).seconds is not None
+    if config.halving.finalists is None:
+        if rungs is not None:
             raise QweftError("halving.rungs needs halving.finalists: how many methods are judged on the test rows")
-        if limits.seconds is not None:
+        if has_time:
             raise QweftError(
                 f"budget {config.budget}: a time needs halving.finalists, 3 for example, as it sets the steps of the "
                 "short runs before those that are judged"
             )
         return
-    if halving.finalists < 2:
-        raise QweftError(f"halving.finalists must be at least 2, to have two to compare, got {halving.finalists}")
     if len(config.methods) < 2:
         raise QweftError("halving stops methods, and there is one; leave halving out, or add a method")
-    rungs, most = halving.rungs, config.training.max_steps
-    if rungs is not None and (not rungs or rungs[0] < 1 or any(a >= b for a, b in pairwise(rungs))):
+    if rungs is None:
+        return
+    if not rungs or any(a >= b for a, b in pairwise(rungs)):
         raise QweftError(f"halving.rungs must be ascending numbers of steps, at least one, got {str(rungs)[:200]}")
-    if rungs and limits.seconds is not None:
-        raise QweftError(
-            f"budget {config.budget}: a time sets the steps of all runs, those of halving.rungs too; leave "
-            "halving.rungs out"
-        )
-    if rungs and most is not None:
-        check_rungs(rungs, most)
-    if config.data.validation_rows == 0:
-        raise QweftError("halving needs validation rows to choose on; set data.validation_rows")
-    if config.evaluation.split == "validation":
-        raise QweftError(
-            "halving chooses the methods on the validation rows, so evaluation.split validation would judge them on "
-            "the rows that they were chosen on; set evaluation.split to test, or leave halving out"
-        )
+    if has_time:
+        raise QweftError(f"budget {config.budget}: a time sets the steps of all runs; leave halving.rungs out")
+    if config.training.max_steps is not None:
+        check_rungs(rungs, config.training.max_steps)
 
 
-def check_looks(count: int, most: int) -> None:
+def _check_looks(count: int, most: int) -> None:
     """Check that seeds can be added to `count` of them, up to `most`."""
     if count < SEEDS_NEEDED:
         raise QweftError(
@@ -221,6 +191,34 @@ def check_methods(config: ComparisonConfig) -> None:
             raise refused(name, method.match_parameters, error) from error
 
 
+def _check_method(name: str, method: MethodConfig, methods: Mapping[str, MethodConfig]) -> None:
+    if name.casefold() == "rung":
+        raise QweftError(
+            f"methods.{name}: its runs would stand in the folders of a halving (rung-1); choose another name"
+        )
+    if name == "base" or not name.replace("-", "").replace("_", "").replace(".", "").isalnum():
+        raise QweftError(
+            f"methods.{name}: a name is letters, digits, - _ and ., and not 'base', which is the base model"
+        )
+    if method.learning_rate is not None and method.rate_of is not None:
+        raise QweftError(f"methods.{name}: give either learning_rate or rate_of")
+    for key, what in OTHERS.items():
+        other = getattr(method, key)
+        own = [entry for entry in methods if getattr(methods[entry], key) is None]
+        if other is not None and other not in own:
+            others = ", ".join(each for each in own if each != name)
+            way = f"; give one of {others}" if others else ""
+            raise QweftError(
+                f"methods.{name}.{key}: {other!r} is no method with a {what} of its own{closest(other, own)}{way}"
+            )
+
+
+def refused(name: str, to_match: str | None, error: QweftError) -> QweftError:
+    """Return the error about a method's adapter, whose rank may be chosen to match another method."""
+    matching = f" (its rank is to match {to_match})" if to_match else ""
+    return QweftError(f"methods.{name}{matching}: {error}")
+
+
 def check_on_shared(adapter: Mapping[str, Any], quantization: str | None) -> None:
     """Check that an adapter trains on a base model that is quantised, and can be taken off it for the next run."""
     if quantization is None:
@@ -231,12 +229,6 @@ def check_on_shared(adapter: Mapping[str, Any], quantization: str | None) -> Non
             f"PEFT does not take IA3 off a base model with quantization {quantization}, which the runs share; leave "
             "one of the two out"
         )
-
-
-def refused(name: str, to_match: str | None, error: QweftError) -> QweftError:
-    """Return the error about a method's adapter, whose rank may be chosen to match another method."""
-    matching = f" (its rank is to match {to_match})" if to_match else ""
-    return QweftError(f"methods.{name}{matching}: {error}")
 
 
 def check_adapter(specification: Mapping[str, Any]) -> None:
@@ -250,17 +242,21 @@ def check_adapter(specification: Mapping[str, Any]) -> None:
 def with_steps(specification: Mapping[str, Any], steps: int | None) -> dict[str, Any]:
     """Return the specification. AdaLoRA, whose ranks follow a schedule over training, gets the number of steps."""
     given = dict(specification)
-    if str(given.get("peft_type")).upper() == "ADALORA":
+    if _is_adalora(given):
         if "total_step" in given:
             raise QweftError("total_step is the number of steps of the training in a comparison; leave it out")
         given["total_step"] = steps or LONG
     return given
 
 
+def _is_adalora(specification: Mapping[str, Any]) -> bool:
+    return str(specification.get("peft_type")).upper() == "ADALORA"
+
+
 def check_schedule(name: str, adapter: Mapping[str, Any], steps: int) -> None:
     """Check that AdaLoRA has steps in which to give up ranks, between tinit and the last tfinal ones."""
     first, last = (adapter.get(key) or 0 for key in ("tinit", "tfinal"))
-    if str(adapter.get("peft_type")).upper() == "ADALORA" and first >= steps - last:
+    if _is_adalora(adapter) and first >= steps - last:
         raise QweftError(
             f"methods.{name}: tinit {first} and tfinal {last} leave AdaLoRA no step to give up ranks in a training of "
             f"{many(steps, 'step')}; lower them, or raise training.max_steps (search_steps, halving.rungs)"
@@ -268,7 +264,7 @@ def check_schedule(name: str, adapter: Mapping[str, Any], steps: int) -> None:
 
 
 def check_comparable(specification: Mapping[str, Any]) -> None:
-    """Check a specification against the lists of methods that cannot be compared."""
+    """Check that a method shares a base model and is judged by its held-out loss."""
     name = method_of(specification)
     reason = REFUSED.get(name)
     if reason is None and "num_virtual_tokens" in (fields_of(name) or ()):
@@ -277,7 +273,7 @@ def check_comparable(specification: Mapping[str, Any]) -> None:
         raise QweftError(f"{name} cannot be compared: {reason}; leave it out")
     _check_start_of(specification)
     if specification.get("kasa_config") is not None:
-        raise QweftError("kasa_config cannot be compared: it rewrites base weights, which all runs share; leave it out")
+        raise QweftError(f"kasa_config cannot be compared: {REWRITES}; leave it out")
     if specification.get("inference_mode"):
         raise QweftError("inference_mode true trains nothing; leave it out")
     if saved := specification.get("modules_to_save"):
@@ -290,37 +286,8 @@ def check_comparable(specification: Mapping[str, Any]) -> None:
 def _check_start_of(specification: Mapping[str, Any]) -> None:
     """Raise for an initialisation of LoRA that cannot be compared."""
     start = specification.get("init_lora_weights")
-    if isinstance(start, str):
-        reason = next((why for known, why in REFUSED_STARTS.items() if start.startswith(known)), None)
-        if reason is not None:
-            raise QweftError(
-                f"init_lora_weights {start!r} cannot be compared: {reason}; leave it out, or choose gaussian or "
-                "orthogonal"
-            )
-
-
-def _check_method(name: str, method: MethodConfig, methods: Mapping[str, MethodConfig]) -> None:
-    if name.casefold() == "rung":
+    if isinstance(start, str) and start.startswith(REFUSED_STARTS):
         raise QweftError(
-            f"methods.{name}: its runs would stand in the folders of a halving (rung-1); choose another name"
+            f"init_lora_weights {start!r} cannot be compared: {REWRITES}; leave it out, or choose gaussian or "
+            "orthogonal"
         )
-    if name == "base" or not name.replace("-", "").replace("_", "").replace(".", "").isalnum():
-        raise QweftError(
-            f"methods.{name}: a name is letters, digits, - _ and ., and not 'base', which is the base model"
-        )
-    for key, rate in (("learning_rate", method.learning_rate), ("search_from", method.search_from)):
-        if rate is not None and not 0 < rate < math.inf:
-            raise QweftError(f"methods.{name}.{key} must be above 0, got {rate}")
-    if method.learning_rate is not None and method.rate_of is not None:
-        raise QweftError(f"methods.{name}: give either learning_rate or rate_of")
-    for key, what in (("match_parameters", "size"), ("match_time", "number of steps"), ("rate_of", "learning rate")):
-        other = getattr(method, key)
-        if other is None:
-            continue
-        own = [entry for entry in methods if getattr(methods[entry], key) is None]
-        if other not in own:
-            others = ", ".join(each for each in own if each != name)
-            way = f"; give one of {others}" if others else ""
-            raise QweftError(
-                f"methods.{name}.{key}: {other!r} is no method with a {what} of its own{closest(other, own)}{way}"
-            )

@@ -1,11 +1,14 @@
 """Config dataclasses of `qweft compare` and `qweft tune`."""
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from annotated_types import Ge, Gt, Le
 
 from qweft.data.config import DataConfig
 from qweft.evaluation.config import EvaluationConfig
 from qweft.models.config import ModelConfig
+from qweft.schema import Count, Rate
 from qweft.training.config import TrainingConfig
 
 MustShip = Literal["lora", "gguf", "merged"]
@@ -28,11 +31,11 @@ class MethodConfig:
     """
 
     adapter: dict[str, Any]
-    learning_rate: float | None = None
+    learning_rate: Rate | None = None
     match_parameters: str | None = None
     match_time: str | None = None
     rate_of: str | None = None
-    search_from: float | None = None
+    search_from: Rate | None = None
 
 
 @dataclass(frozen=True)
@@ -48,8 +51,8 @@ class HalvingConfig:
         rungs: Optimizer steps at each rung, ascending. `None` means a quarter and a half of those of the training.
     """
 
-    finalists: int | None = None
-    rungs: list[int] | None = None
+    finalists: Annotated[int, Ge(2)] | None = None
+    rungs: list[Count] | None = None
 
 
 @dataclass(frozen=True)
@@ -96,20 +99,20 @@ class ComparisonConfig:
     data: DataConfig = field(default_factory=DataConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
-    seeds: list[int] = field(default_factory=lambda: [0, 1, 2])
+    seeds: list[Annotated[int, Ge(0), Le(2**32 - 1)]] = field(default_factory=lambda: [0, 1, 2])
     reference: str = "lora"
-    equivalent_within: float | None = None
-    most_seeds: int | None = None
+    equivalent_within: Annotated[float, Gt(0), Le(50)] | None = None
+    most_seeds: Count | None = None
     search: bool = False
-    rates: list[float] | None = None
-    search_steps: int | None = None
-    search_seeds: int | None = None
-    search_rates: int = 12
+    rates: list[Rate] | None = None
+    search_steps: Count | None = None
+    search_seeds: Count | None = None
+    search_rates: Annotated[int, Ge(3)] = 12
     halving: HalvingConfig = field(default_factory=HalvingConfig)
     recommend: bool = False
     budget: str | None = None
     must_ship: MustShip | None = None
     inspect: bool = False
     executor: Literal["local", "ray"] = "local"
-    workers: int | None = None
+    workers: Count | None = None
     output: str = "runs/compare"

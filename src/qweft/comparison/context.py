@@ -1,57 +1,68 @@
-"""`Context`, which all runs of a comparison share, and `Executor`, which makes them."""
+"""`Context`: what all runs of a comparison share."""
 
 import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from qweft.comparison.methods import Method
-from qweft.comparison.results import Run
-from qweft.data.config import DataConfig
+from qweft.comparison.config import ComparisonConfig
+from qweft.comparison.workers import sleep
 from qweft.data.conversation import Conversation
 from qweft.data.load import Data
 from qweft.data.tokens import Encoded
 from qweft.environment import environment
-from qweft.evaluation.config import EvaluationConfig
-from qweft.models.config import ModelConfig
 from qweft.models.load import LoadedModel
 from qweft.output import Console
-from qweft.training.config import TrainingConfig
-
-
-@dataclass(frozen=True)
-class RunSettings:
-    """Everything that determines a run, except its method and its seed."""
-
-    model: ModelConfig
-    data: DataConfig
-    training: TrainingConfig
-    evaluation: EvaluationConfig
-    first_seed: int
-    inspect: bool
-    output: str
-    most_rows: tuple[int, int] | None = None
-    takes_failures: bool = False
+from qweft.training.loop import planned_steps
 
 
 @dataclass
 class Context:
-    """What all runs share: one base model, one data set, one budget."""
+    """One base model, one data set, one budget.
 
-    settings: RunSettings
+    Args:
+        config: The comparison, or what a sweep's trials share.
+        loaded: The base model.
+        data: The rows.
+        console: What is told goes here.
+        base_checksum: Checksum of the base model's weights, which no run may change.
+        elsewhere: Rows on which forgetting is measured.
+        most_rows: Most validation and test rows that are judged; `None` means all.
+        takes_failures: Whether a run without enough memory is an outcome.
+        cluster: The Ray actors that make the runs (`OnRay`); `None` means this process.
+    """
+
+    config: ComparisonConfig
     loaded: LoadedModel
     data: Data
     console: Console
     base_checksum: str
-    executor: "Executor"
     elsewhere: Sequence[Encoded] = ()
+    most_rows: tuple[int, int] | None = None
+    takes_failures: bool = False
+    cluster: Any = None
 
     @property
     def output(self) -> Path:
         """Folder of the runs."""
-        return Path(self.settings.output)
+        return Path(self.config.output)
+
+    @property
+    def first_seed(self) -> int:
+        """The seed at which the base model runs, answers are shown and adapters are inspected."""
+        return min(self.config.seeds)
+
+    @property
+    def steps(self) -> int:
+        """Steps of a whole training."""
+        return planned_steps(self.config.training, self.data.train)
+
+    @property
+    def workers(self) -> int:
+        """Number of runs that may be made at once."""
+        return self.config.workers or 1 if self.cluster is None else int(self.cluster.workers)
 
     def environment(self, command: str) -> dict[str, Any]:
         """Return the environment record of results.json."""
@@ -63,43 +74,37 @@ class Context:
             dtype=str(self.loaded.dtype).removeprefix("torch."),
         )
 
-
-def judged_rows(settings: RunSettings, data: Data) -> tuple[list[Encoded], list[Conversation]]:
-    """Return the held-out rows that runs are judged on, and their texts."""
-    validation, test = settings.most_rows or (None, None)
-    rows, texts, most = data.test, data.test_conversations, test
-    if settings.evaluation.split == "validation":
-        rows, texts, most = data.validation, data.validation_conversations, validation
-    if most is None or most >= len(rows):
-        return rows, texts
-    places = [place * len(rows) // most for place in range(most)]
-    return [rows[place] for place in places], [texts[place] for place in places]
-
-
-class Executor(Protocol):
-    """Makes runs, here or elsewhere. All files end up in the output folder of the calling process."""
-
-    def run(self, context: Context, method: Method | None, seed: int, folder: Path, keep_adapter: bool) -> Run | None:
-        """Return the run's record as `run_trial`, or `None` while it is being made, to be called again."""
-        ...
-
-    def call(self, context: Context, function: Callable[..., Any], *arguments: Any) -> Any:
+    def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """Return function(context, *arguments), called in a process that holds the base model's weights."""
-        ...
+        return function(self, *arguments) if self.cluster is None else self.cluster.call(self, function, *arguments)
 
     def wait(self) -> None:
-        """Wait until another call of `run` may succeed."""
-        ...
+        """Wait until a run of another process or actor may have ended."""
+        if self.cluster is None:
+            sleep()
+        else:
+            self.cluster.wait()
 
     def close(self) -> None:
-        """Release all resources."""
-        ...
+        """Release the actors."""
+        if self.cluster is not None:
+            self.cluster.close()
 
+    def judged_rows(self) -> tuple[list[Encoded], list[Conversation]]:
+        """Return the held-out rows that runs are judged on, and their texts."""
+        validation, test = self.most_rows or (None, None)
+        rows, texts, most = self.data.test, self.data.test_conversations, test
+        if self.config.evaluation.split == "validation":
+            rows, texts, most = self.data.validation, self.data.validation_conversations, validation
+        if most is None or most >= len(rows):
+            return rows, texts
+        places = [place * len(rows) // most for place in range(most)]
+        return [rows[place] for place in places], [texts[place] for place in places]
 
-def fingerprint(context: Context, decides: dict[str, Any]) -> str:
-    """Return a hash of the model, the data, and whatever else determines a run's result."""
-    shared: dict[str, Any] = {
-        "model": [context.loaded.source.origin, str(context.loaded.dtype), context.loaded.device.type],
-        "data": context.data.report.fingerprint,
-    }
-    return hashlib.sha256(json.dumps({**shared, **decides}, sort_keys=True, default=str).encode()).hexdigest()
+    def fingerprint(self, decides: dict[str, Any]) -> str:
+        """Return a hash of the model, the data, and whatever else determines a run's result."""
+        shared: dict[str, Any] = {
+            "model": [self.loaded.source.origin, str(self.loaded.dtype), self.loaded.device.type],
+            "data": self.data.report.fingerprint,
+        }
+        return hashlib.sha256(json.dumps({**shared, **decides}, sort_keys=True, default=str).encode()).hexdigest()

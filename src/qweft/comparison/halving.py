@@ -18,7 +18,6 @@ from qweft.comparison.student import quantile
 from qweft.comparison.tune import at_own_rates, search, with_rates
 from qweft.errors import QweftError
 from qweft.text import many
-from qweft.training.loop import planned_steps
 
 FOLDERS = "rung-"
 """Begins the names of the folders with the runs of a rung, in the output folder of a comparison."""
@@ -37,7 +36,7 @@ def with_halving(
 ) -> tuple[list[Method], dict[str, Any], list[Rung]]:
     """Make the rungs and return the finalists with their rates, the searches by method, and the rungs."""
     alive, searched, rungs = list(methods), dict[str, Any](), list[Rung]()
-    steps = rung_steps(halving, planned_steps(context.settings.training, context.data.train))
+    steps = rung_steps(halving, context.steps)
     sizes = rung_sizes(len(methods), halving.finalists or LEAST, len(steps))
     for number, (count, most) in enumerate(zip(steps, sizes, strict=True), 1):
         own = replace(grid, steps=count)

@@ -8,7 +8,6 @@ from itertools import count, islice
 from qweft.comparison.budget import Budget, budget_of
 from qweft.comparison.checks import check_rungs, check_schedule, check_start, for_search
 from qweft.comparison.config import ComparisonConfig, HalvingConfig
-from qweft.comparison.context import RunSettings
 from qweft.comparison.family import levels
 from qweft.comparison.methods import Method, resolve_methods
 from qweft.comparison.rates import Losses, following, next_rate
@@ -50,20 +49,15 @@ class Grid:
 
 @dataclass(frozen=True)
 class Plan:
-    """A comparison with every `None` of its config resolved."""
+    """A comparison with every `None` of its config resolved; a budget of time changes what it holds beside that."""
 
-    settings: RunSettings
+    config: ComparisonConfig
+    shapes: LoadedModel
     methods: tuple[Method, ...]
     looks: tuple[tuple[int, ...], ...]
     reference: str
-    equivalent_within: float | None
-    search: bool
     grid: Grid
-    executor: str
-    workers: int | None
-    shapes: LoadedModel
-    halving: HalvingConfig = field(default_factory=HalvingConfig)
-    recommend: bool = False
+    halving: HalvingConfig
     budget: Budget = field(default_factory=Budget)
     too_large: tuple[Method, ...] = ()
     too_slow: tuple[str, ...] = ()
@@ -90,37 +84,34 @@ class Plan:
     @property
     def title(self) -> str:
         """The model and the data in words, with the evaluation data if they differ."""
-        data = self.settings.data
-        judged = data.source_of(self.settings.evaluation.split)
+        data = self.config.data
+        judged = data.source_of(self.config.evaluation.split)
         there = f", judged on {judged}" if judged != data.source else ""
-        return f"{self.settings.model.name} on {data.source}{there}"
+        return f"{self.config.model.name} on {data.source}{there}"
 
 
 def resolve(config: ComparisonConfig) -> Plan:
     """Check a comparison and return its plan; only the shapes of the model are loaded, and nothing is written."""
     check_start(config)
     shapes = load_model(replace(config.model, device="meta"))
-    settings = RunSettings(
-        config.model, config.data, config.training, config.evaluation, min(config.seeds), config.inspect, config.output,
-    )  # fmt: skip
-    limits = budget_of(config.budget)
-    methods, too_large = within(resolve_methods(config, shapes.model), limits.parameters, config.search)
+    budget = budget_of(config.budget)
+    methods, too_large = within(resolve_methods(config, shapes.model), budget.parameters, config.search)
     return Plan(
-        settings=settings,
+        config=config,
+        shapes=shapes,
         methods=methods,
         looks=planned_looks(config),
         reference=config.reference if any(each.name == config.reference for each in methods) else methods[0].name,
-        equivalent_within=config.equivalent_within,
-        search=config.search,
         grid=_grid(config),
-        executor=config.executor,
-        workers=1 if config.workers is None and config.executor == "local" else config.workers,
-        shapes=shapes,
         halving=config.halving,
-        recommend=config.recommend,
-        budget=limits,
+        budget=budget,
         too_large=too_large,
     )
+
+
+def resolve_search(config: ComparisonConfig) -> Plan:
+    """Return the plan of a search alone."""
+    return resolve(for_search(config))
 
 
 def within(methods: Sequence[Method], most: int | None, search: bool) -> tuple[tuple[Method, ...], tuple[Method, ...]]:
@@ -132,10 +123,9 @@ def within(methods: Sequence[Method], most: int | None, search: bool) -> tuple[t
             f"budget: every method trains more than {most:,} parameters; the smallest, {least.name}, trains "
             f"{least.trainable_parameters:,}"
         )
-    names = {each.name for each in kept}
-    large = tuple(each for each in methods if each.name not in names)
+    large = tuple(each for each in methods if each not in kept)
     first = next(filter(_is_lora, kept), None)
-    if any(_is_lora(each) for each in large):
+    if any(map(_is_lora, large)):
         kept.sort(key=lambda each: each is not first)
     return only(methods, kept, search), large
 
@@ -177,17 +167,6 @@ def rung_steps(halving: HalvingConfig, whole: int) -> tuple[int, ...]:
     return tuple(sorted({max(1, round(whole / 4)), max(1, round(whole / 2))}))
 
 
-def check_steps(plan: Plan, methods: Iterable[Method], whole: int, is_search: bool = False) -> None:
-    """Check the methods that follow a schedule on their shortest trainings: of a rung, of the search, or the run."""
-    for method in methods:
-        own, short = method.steps or whole, None
-        if plan.halving.finalists is not None:
-            short = rung_steps(plan.halving, whole)[0]
-        elif method.searched or is_search:
-            short = plan.grid.steps
-        check_schedule(method.name, method.adapter, own if short is None else max(1, round(short * own / whole)))
-
-
 def rung_sizes(methods: int, finalists: int, rungs: int) -> list[int]:
     """Return how many methods go on after each rung at most: a geometric series that ends at the finalists.
 
@@ -201,6 +180,17 @@ def rung_sizes(methods: int, finalists: int, rungs: int) -> list[int]:
     return [max(finalists, size) for size in sizes]
 
 
+def check_steps(plan: Plan, methods: Iterable[Method], whole: int, is_search: bool = False) -> None:
+    """Check the methods that follow a schedule on their shortest trainings: of a rung, of the search, or the run."""
+    for method in methods:
+        own, short = method.steps or whole, None
+        if plan.halving.finalists is not None:
+            short = rung_steps(plan.halving, whole)[0]
+        elif method.searched or is_search:
+            short = plan.grid.steps
+        check_schedule(method.name, method.adapter, own if short is None else max(1, round(short * own / whole)))
+
+
 def planned_looks(config: ComparisonConfig) -> tuple[tuple[int, ...], ...]:
     """Return the seeds at each look: those of the config, with `most_seeds` also twice as many each time."""
     seeds = tuple(config.seeds)
@@ -210,8 +200,3 @@ def planned_looks(config: ComparisonConfig) -> tuple[tuple[int, ...], ...]:
         more = min(len(looks[-1]), config.most_seeds - len(looks[-1]))
         looks.append((*looks[-1], *islice(unused, more)))
     return tuple(looks)
-
-
-def resolve_search(config: ComparisonConfig) -> Plan:
-    """Return the plan of a search alone."""
-    return resolve(for_search(config))

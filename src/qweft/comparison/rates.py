@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+import numpy as np
+
 from qweft.comparison.random_effects import LEVEL
 from qweft.comparison.student import quantile
 
@@ -137,22 +139,28 @@ def is_at_end(losses: Losses) -> bool:
 
 
 def parabola(losses: Losses) -> Parabola | None:
-    """Return the parabola through the best rate and its neighbours.
-
-    `None` if the best rate lies at an end, the loss at a neighbour is infinite or above `STEEP` times the lowest, the
-    three losses are equal to rounding, or a neighbour is closer than `CLOSE`.
-    """
-    found, best = means(losses), best_tried(losses)
-    place = list(found).index(best)
-    three = list(found)[max(place - 1, 0) : place + 2]
-    curve = Parabola(tuple(three), tuple(found[rate] for rate in three))
-    if len(three) < 3 or not max(curve.losses) <= STEEP * found[best] < math.inf or _are_close(three):
-        return None
-    return curve if curve.curvature > 0 else None
+    """Return the parabola through the best rate and its neighbours; `None` as `_curve` says."""
+    curve = _curve(losses)
+    return curve if isinstance(curve, Parabola) else None
 
 
-def _are_close(rates: Sequence[float]) -> bool:
-    return min(math.log2(high / low) for low, high in pairwise(rates)) < CLOSE
+def _curve(losses: Losses) -> Parabola | str:
+    """Return the parabola through the best rate and its neighbours, or why these are no parabola near the optimum."""
+    mean, best = means(losses), best_tried(losses)
+    if not math.isfinite(mean[best]):
+        return "it diverged at every rate"
+    if is_at_end(losses):
+        return "its best rate lies at an end of what was tried"
+    place = list(mean).index(best)
+    rates = tuple(mean)[place - 1 : place + 2]
+    curve = Parabola(rates, tuple(mean[rate] for rate in rates))
+    if not math.isfinite(max(curve.losses)):
+        return "it diverged at a rate beside its best one"
+    if min(math.log2(high / low) for low, high in pairwise(rates)) < CLOSE:
+        return "the rates beside its best one are nearly the same"
+    if max(curve.losses) > STEEP * mean[best]:
+        return "its loss jumps beside its best rate"
+    return curve if curve.curvature > 0 else "its losses do not differ"
 
 
 def optimum(losses: Losses) -> float:
@@ -177,15 +185,14 @@ def shortfall(losses: Losses, rate: float) -> Shortfall:
     With one seed, or where the losses of single seeds were not recorded, s is unknown. The result is then g^2 / (2 c),
     which leaves out the chance of the seeds.
     """
-    curve, best = parabola(losses), best_tried(losses)
-    if curve is None:
-        return Shortfall(None, None, _without_parabola(losses))
+    curve, seeds = _curve(losses), len(losses[best_tried(losses)])
+    if isinstance(curve, str):
+        return Shortfall(None, None, curve)
     x = math.log2(rate / curve.rates[1])
     weights = [a + x * b for a, b in zip(*curve.weights, strict=True)]
-    reason, spread, seeds = "", 0.0, len(losses[best])
-    if seeds < 2:
-        reason = ONE_SEED
-    else:
+    reason, spread = ONE_SEED, 0.0
+    if seeds > 1:
+        reason = ""
         freedom = 2 * (seeds - 1)
         variance = _unexplained([losses[each] for each in curve.rates]) / freedom / seeds
         spread = quantile(LEVEL, freedom) * math.sqrt(variance * _weighted(weights, weights))
@@ -193,33 +200,11 @@ def shortfall(losses: Losses, rate: float) -> Shortfall:
     return Shortfall(nats, 100 * nats / curve.losses[1], reason)
 
 
-def _without_parabola(losses: Losses) -> str:
-    if not math.isfinite(means(losses)[best_tried(losses)]):
-        return "it diverged at every rate"
-    if is_at_end(losses):
-        return "its best rate lies at an end of what was tried"
-    found, best = means(losses), best_tried(losses)
-    place = list(found).index(best)
-    highest = max(list(found.values())[place - 1 : place + 2])
-    if not math.isfinite(highest):
-        return "it diverged at a rate beside its best one"
-    if _are_close(list(found)[place - 1 : place + 2]):
-        return "the rates beside its best one are nearly the same"
-    return "its loss jumps beside its best rate" if highest > STEEP * found[best] else "its losses do not differ"
-
-
 def _unexplained(rows: Sequence[Sequence[float]]) -> float:
     """Return the sum of squares that is left of a table without the means of its rows and of its columns."""
-    width = len(rows[0])
-    by_row = [math.fsum(row) / width for row in rows]
-    by_column = [math.fsum(column) / len(rows) for column in zip(*rows, strict=True)]
-    whole = math.fsum(by_row) / len(rows)
-    left = (
-        loss - row_mean - column_mean + whole
-        for row, row_mean in zip(rows, by_row, strict=True)
-        for loss, column_mean in zip(row, by_column, strict=True)
-    )
-    return math.fsum(each * each for each in left)
+    table = np.array(rows)
+    left = table - table.mean(1, keepdims=True) - table.mean(0) + table.mean()
+    return float(np.square(left).sum())
 
 
 def _weighted(weights: Sequence[float], values: Sequence[float]) -> float:

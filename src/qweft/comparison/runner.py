@@ -1,4 +1,4 @@
-"""`compare`: plan, prepare, run, judge, report. Each takes what the one before made."""
+"""`compare`: plan, prepare, choose, run, judge, report. Each takes what the one before made."""
 
 import os
 import time
@@ -14,39 +14,43 @@ from typing import Any
 from rich.console import Group
 from rich.text import Text
 
-from qweft.comparison.claims import done_by_any, shared_output
 from qweft.comparison.config import ComparisonConfig
 from qweft.comparison.context import Context
 from qweft.comparison.decision import Recommendation, recommend
-from qweft.comparison.executors.set_up import set_up
 from qweft.comparison.family import questions, undecided
 from qweft.comparison.halving import with_halving
 from qweft.comparison.methods import Method
-from qweft.comparison.pacing import Pace, pace_said, paced, with_seeds
+from qweft.comparison.pacing import Timed, pace_said, with_pace, with_seeds
 from qweft.comparison.plan import Plan, check_steps, resolve
 from qweft.comparison.report.content import Content
 from qweft.comparison.report.write import write_report
 from qweft.comparison.results import BASE, Run
 from qweft.comparison.results_file import stated
 from qweft.comparison.rungs import Rung
-from qweft.comparison.schedule import Schedule, duration, schedule, search_said, seconds_of_a_token
+from qweft.comparison.set_up import set_up
 from qweft.comparison.speed import load_said, measured_alone, most_by_others
 from qweft.comparison.statistics import Look
-from qweft.comparison.step_times import with_matched_time
 from qweft.comparison.summarise import summarise
 from qweft.comparison.summary import Summary, paired
 from qweft.comparison.terminal import halving_said, print_run, print_summary, runs_plan, too_large_said
+from qweft.comparison.times import cost, duration, with_matched_time
 from qweft.comparison.trial import RECORD, finished_trial, read_record, run_folder, run_trial
 from qweft.comparison.tune import with_searched_rates
-from qweft.comparison.winner import commands_for, keep_winner, write_card
+from qweft.comparison.winner import card_of, commands_for, keep_winner
+from qweft.comparison.wording import kind_said
+from qweft.comparison.workers import done_by_any, shared_output
 from qweft.data.load import load_data
 from qweft.evaluation.loss import check_room
 from qweft.evaluation.run import LENGTH, other_rows
 from qweft.output import Console
+from qweft.text import many
 from qweft.training.loop import planned_steps
 
 SECONDS_BETWEEN_REPORTS = 10.0
 """Shortest time between two reports while runs are made; drawing one takes a second."""
+
+Planned = tuple[Method | None, int]
+"""A run to make: a method, or `None` for the untouched model, and a seed."""
 
 
 @dataclass(frozen=True)
@@ -59,8 +63,7 @@ class Prepared:
         methods: The methods that make the runs, with their rates.
         command: The command line, and `config_yaml` the config as text, for the report.
         begun: When the command began.
-        speed: Seconds of an evaluated token; `None` if it was not timed.
-        pace: What the budget of time allows; `None` without one.
+        timed: What the budget of time allows; `None` without one.
         search: The searches for learning rates; `None` without one.
         rungs: The halving; empty without one.
     """
@@ -71,8 +74,7 @@ class Prepared:
     command: str
     config_yaml: str
     begun: float
-    speed: float | None = None
-    pace: Pace | None = None
+    timed: Timed | None = None
     search: dict[str, Any] | None = None
     rungs: Sequence[Rung] = ()
 
@@ -84,14 +86,13 @@ class Prepared:
 
 def describe(config: ComparisonConfig) -> Group:
     """Return the runs that `compare` would make; it loads only the shapes of the model, and reads the data."""
-    plan = resolve(config)
-    steps, training = None, plan.settings.training
+    plan, steps = resolve(config), None
     if plan.shapes.tokenizer is not None:
-        data = load_data(plan.settings.data, plan.shapes.tokenizer)
-        check_room(plan.shapes.model, data.rows(plan.settings.evaluation.split))
-        elsewhere = other_rows(plan.settings.evaluation, plan.settings.data, plan.shapes.tokenizer)
+        data = load_data(config.data, plan.shapes.tokenizer)
+        check_room(plan.shapes.model, data.rows(config.evaluation.split))
+        elsewhere = other_rows(config.evaluation, config.data, plan.shapes.tokenizer)
         check_room(plan.shapes.model, elsewhere, LENGTH)
-        steps = planned_steps(training, data.train)
+        steps = planned_steps(config.training, data.train)
         if plan.budget.seconds is None:  # a time sets the steps once the machine is known
             check_steps(plan, plan.methods, steps)
     return Group(
@@ -131,7 +132,7 @@ def compare(config: ComparisonConfig, config_yaml: str, command: str, begin: Cal
     """
     with shared_output("qweft compare", config):
         it = prepare(config, config_yaml, command, begin)
-        with closing(it.context.executor):
+        with closing(it.context):
             it = choose(it)
             runs, looks = run(it)
         return report(it, runs, looks)
@@ -139,34 +140,28 @@ def compare(config: ComparisonConfig, config_yaml: str, command: str, begin: Cal
 
 def prepare(config: ComparisonConfig, config_yaml: str, command: str, begin: Callable[[], None]) -> Prepared:
     """Resolve the config, load model and data, and set the pace that a budget of time allows."""
-    begun, console = time.perf_counter(), Console()
-    plan = resolve(config)
-    context = set_up(plan.settings, plan.executor, plan.workers, console)
+    begun, plan, timed = time.perf_counter(), resolve(config), None
+    context = set_up(config, Console())
     if plan.too_large:
-        console.say(too_large_said(plan))
-    is_timed = plan.executor == "local" and not all((folder / RECORD).is_file() for folder in _folders(config))
-    speed = seconds_of_a_token(context) if is_timed else None  # before other workers take the cores
-    pace = None
+        context.console.say(too_large_said(plan))
     if plan.budget.seconds is not None:
-        context, plan, pace = paced(context, plan, time.perf_counter() - begun, speed)
-        console.say(pace_said(pace, plan))
+        context, plan, timed = with_pace(context, plan, time.perf_counter() - begun)
+        context.console.say(pace_said(timed.pace, plan))
     elif plan.halving.finalists is not None:
-        console.say(halving_said(plan, planned_steps(context.settings.training, context.data.train)))
+        context.console.say(halving_said(plan, context.steps))
     begin()
-    return Prepared(context, plan, plan.methods, command, config_yaml, begun, speed, pace)
+    return Prepared(context, plan, plan.methods, command, config_yaml, begun, timed)
 
 
 def choose(it: Prepared) -> Prepared:
     """Return it with the methods and rates that the halving, or else the search, leaves: on validation rows alone."""
     context, plan = it.context, it.plan
     methods = with_matched_time(context, plan.methods, plan.seeds[0])
-    check_steps(plan, methods, planned_steps(context.settings.training, context.data.train))
-    if plan.halving.finalists is None and not plan.search:
+    check_steps(plan, methods, context.steps)
+    if plan.halving.finalists is None and not plan.config.search:
         return replace(it, methods=methods)
     _check_runs(context, methods, plan.seeds)
     if plan.halving.finalists is None:
-        if any(method.searched for method in methods):
-            context.console.say(search_said(context, methods, plan.grid, it.speed, plan.workers or 1))
         methods, search = with_searched_rates(context, methods, plan.grid)
         return replace(it, methods=methods, search=search)
 
@@ -176,9 +171,9 @@ def choose(it: Prepared) -> Prepared:
 
     finalists, search, rungs = with_halving(context, methods, plan.grid, plan.halving, after)
     plan = replace(plan, reference=rungs[-1].leader)  # before anything is judged on the test rows
-    if it.pace is not None:
-        plan = with_seeds(context, plan, finalists, it.pace)
-    return replace(it, plan=plan, methods=finalists, search=search if plan.search else None, rungs=rungs)
+    if it.timed is not None:
+        plan = with_seeds(context, plan, finalists, it.timed)
+    return replace(it, plan=plan, methods=finalists, search=search if plan.config.search else None, rungs=rungs)
 
 
 def run(it: Prepared) -> tuple[list[Run], list[Look]]:
@@ -187,10 +182,8 @@ def run(it: Prepared) -> tuple[list[Run], list[Look]]:
     looks: list[Look] = []
     asked: Sequence[Method] = it.methods
     for seeds, look in zip(it.plan.looks, it.plan.judging, strict=True):
-        planned = schedule(it.context, asked, seeds, it.speed, it.plan.workers or 1, runs)
-        write = partial(_so_far, it, tuple(runs), tuple(looks or [look]), len(runs) + len(planned.runs))
+        runs = _make_runs(it, asked, seeds, runs, looks or [look])
         looks.append(look)
-        runs += _make_runs(it.context, planned, write)
         summary, _ = judge(it, runs, looks)
         left = undecided(summary)
         if look.planned > 1:
@@ -203,9 +196,9 @@ def run(it: Prepared) -> tuple[list[Run], list[Look]]:
 
 def judge(it: Prepared, runs: Sequence[Run], looks: Sequence[Look]) -> tuple[dict[str, Summary], Recommendation | None]:
     """Return the summary of each method, with the looks that judge it, and the recommendation if one is asked for."""
-    plan = it.plan
-    summary = summarise(runs, plan.reference, plan.equivalent_within, looks, plan.recommend)
-    return summary, recommend(summary, it.rungs, plan.untried, it.at_end) if plan.recommend else None
+    plan, config = it.plan, it.plan.config
+    summary = summarise(runs, plan.reference, config.equivalent_within, looks, config.recommend)
+    return summary, recommend(summary, it.rungs, plan.untried, it.at_end) if config.recommend else None
 
 
 def report(it: Prepared, runs: Sequence[Run], looks: Sequence[Look]) -> Path:
@@ -218,13 +211,11 @@ def report(it: Prepared, runs: Sequence[Run], looks: Sequence[Look]) -> Path:
     console.say(load_said(runs))
     if budget is not None:
         console.say(f"took {duration(time.perf_counter() - it.begun)}, of a budget of {duration(budget)}")
-    console.say(f"report: {page}")
-    console.say("")
-    console.say(content.conclusion)
+    console.say(f"report: {page}\n\n{content.conclusion}")
     if recommendation is None:
         return page
-    write_card(it.context, runs, recommendation)
-    if adapter := keep_winner(it.context.output, recommendation, console.say):
+    card = card_of(it.context, runs, recommendation)
+    if adapter := keep_winner(it.context.output, recommendation, console.say, card):
         for line in ["", f"winner: {adapter}", *commands_for(adapter, it.context.loaded)]:
             console.say(line)
     return page
@@ -236,10 +227,16 @@ def _results(
     """Return the content of results.json, and the recommendation in it."""
     summary, recommendation = judge(it, runs, looks)
     plan = {
-        "margin": it.plan.equivalent_within,
+        "margin": it.plan.config.equivalent_within,
         "reference": it.plan.reference,
         "methods": sorted(method.name for method in it.methods),
         "seeds": [sorted(seeds) for seeds in it.plan.looks],
+    }
+    optional = {
+        "search": it.search,
+        "halving": [asdict(rung) for rung in it.rungs] or None,
+        "recommendation": recommendation and asdict(recommendation),
+        "judged_rows": it.context.most_rows,
     }
     return {
         "runs": [run.to_json() for run in runs],
@@ -247,22 +244,9 @@ def _results(
         "summary": {name: entry.to_json() for name, entry in summary.items()},
         "environment": it.context.environment(it.command),
         "step_times": {"alone": measured_alone(runs), "cpu_by_others": most_by_others(runs)},
-        **({} if it.search is None else {"search": it.search}),
-        **({"halving": [asdict(rung) for rung in it.rungs]} if it.rungs else {}),
-        **({} if recommendation is None else {"recommendation": asdict(recommendation)}),
-        **({} if it.pace is None or it.pace.rows is None else {"judged_rows": list(it.pace.rows)}),
+        **{name: value for name, value in optional.items() if value is not None},
         **stated(it.context.output, plan),
     }, recommendation
-
-
-def _so_far(it: Prepared, before: Sequence[Run], looks: Sequence[Look], total: int, made: Sequence[Run]) -> Path:
-    results, _ = _results(it, [*before, *made], looks, total)
-    return write_report(results, it.config_yaml, it.plan.title, it.context.output)
-
-
-def _folders(config: ComparisonConfig) -> list[Path]:
-    output = Path(config.output)
-    return [output / BASE, *(run_folder(output, name, seed) for name in config.methods for seed in config.seeds)]
 
 
 def _open_said(methods: Sequence[Method], left: Collection[str], summary: Mapping[str, Summary]) -> str:
@@ -281,7 +265,7 @@ def _check_runs(context: Context, methods: Sequence[Method], seeds: Sequence[int
     A run whose rate is yet to be found may have any.
     """
     searched = {method.name for method in methods if method.searched}
-    finished_trial(context, None, context.settings.first_seed, run_folder(context.output, BASE, 0))
+    finished_trial(context, None, context.first_seed, run_folder(context.output, BASE, 0))
     for method, seed in product(methods, seeds):
         folder = run_folder(context.output, method.name, seed)
         if {method.name, method.rate_of} & searched and os.path.lexists(folder / RECORD):
@@ -290,38 +274,67 @@ def _check_runs(context: Context, methods: Sequence[Method], seeds: Sequence[int
         finished_trial(context, method, seed, folder)
 
 
-def _make_runs(context: Context, planned: Schedule, write: Callable[[Sequence[Run]], Path]) -> list[Run]:
-    """Return the runs in their order, whichever finishes first, and write the report of all finished ones meanwhile."""
-    tasks = [
-        partial(run_trial, context, method, seed, planned.folder(place))
-        for place, (method, seed) in enumerate(planned.runs)
-    ]
+def _make_runs(
+    it: Prepared, methods: Sequence[Method], seeds: Sequence[int], before: Sequence[Run], looks: Sequence[Look]
+) -> list[Run]:
+    """Return the runs with those before: the untouched model's first, then every method's at every seed.
+
+    Their order does not depend on which finishes first. The report of all finished ones is written meanwhile.
+    """
+    context, first = it.context, it.context.first_seed
+    had = {(run.method, run.seed) for run in before}
+    planned: list[Planned] = [(None, first)] if first in seeds and (BASE, first) not in had else []
+    planned += [(method, seed) for seed in seeds for method in methods if (method.name, seed) not in had]
+    folders = [run_folder(context.output, method.name if method else BASE, seed) for method, seed in planned]
+
+    def finished() -> list[Run]:
+        runs = [finished_trial(context, *each, folder) for each, folder in zip(planned, folders, strict=True)]
+        return [each for each in runs if each is not None]
+
+    finished()  # refuses those of another configuration
+    costs = [cost(context, *each) for each in planned]
+    _tell(context, planned)
     runs: dict[int, Run] = {}
-    begun, started = time.perf_counter(), datetime.now(UTC).isoformat(timespec="seconds")
-    written = -SECONDS_BETWEEN_REPORTS
-    for place, each in enumerate(planned.runs):
-        finished_trial(context, *each, planned.folder(place))  # again, with the rates that were found
-    for line in planned.described():
-        context.console.say(line)
-    for place, made in done_by_any(tasks, context.executor.wait):
+    begun, written = time.perf_counter(), -SECONDS_BETWEEN_REPORTS
+    started = datetime.now(UTC).isoformat(timespec="seconds")
+    tasks = [partial(run_trial, context, *each, folder) for each, folder in zip(planned, folders, strict=True)]
+    for place, made in done_by_any(tasks, context.wait):
         runs[place] = made
         seconds = time.perf_counter() - begun
-        recent = [at for at, each in runs.items() if each.started is not None and each.started >= started]  # by anyone
-        left = planned.left(recent, seconds)
-        print_run(made, context.settings.evaluation.split, (len(runs), len(tasks)), seconds, left, context.console)
+        recent = [at for at, each in runs.items() if (each.started or "") >= started]  # by anyone
+        spent = sum(costs[at] for at in recent)
+        waiting = sum(each for at, each in enumerate(costs) if not (folders[at] / RECORD).is_file())
+        left = seconds / spent * waiting if spent and waiting else None
+        print_run(made, context.config.evaluation.split, (len(runs), len(tasks)), seconds, left, context.console)
         if place in recent and len(runs) < len(tasks) and seconds - written >= SECONDS_BETWEEN_REPORTS:
-            _report_so_far(context, planned, write, is_first=written < 0)
+            _report_so_far(it, [*before, *finished()], looks, len(before) + len(planned), is_first=written < 0)
             written = time.perf_counter() - begun
-    return [runs[place] for place in sorted(runs)]
+    return [*before, *(runs[place] for place in sorted(runs))]
 
 
-def _report_so_far(context: Context, planned: Schedule, write: Callable[[Sequence[Run]], Path], is_first: bool) -> None:
+def _tell(context: Context, planned: Sequence[Planned]) -> None:
+    """Say how many runs there are, and what each method is."""
+    methods = list({method.name: method for method, _ in planned if method is not None}.values())
+    seeds = sorted({seed for method, seed in planned if method is not None})
+    base = "the base model, and " if any(method is None for method, _ in planned) else ""
+    context.console.say(
+        f"{many(len(planned), 'run')}: {base}{many(len(methods), 'method')} at "
+        f"{'seed' if len(seeds) == 1 else 'seeds'} {', '.join(map(str, seeds))}"
+    )
+    width = max(len(method.name) for method in methods)
+    for method in methods:
+        size = many(method.trainable_parameters, "trained parameter")
+        context.console.say(f"  {method.name:<{width}}  {kind_said(method.adapter)}: {size}")
+
+
+def _report_so_far(it: Prepared, runs: Sequence[Run], looks: Sequence[Look], total: int, is_first: bool) -> None:
     """Write the report of the runs that are finished, whoever made them; a fault is told, and the runs go on."""
+    console = it.context.console
     try:
-        found = [finished_trial(context, *each, planned.folder(place)) for place, each in enumerate(planned.runs)]
-        page = write([each for each in found if each is not None])
+        results, _ = _results(it, runs, looks, total)
+        page = write_report(results, it.config_yaml, it.plan.title, it.context.output)
     except Exception as fault:  # hours of training do not end for a picture; the last report raises what is wrong
-        context.console.say(f"the report so far could not be written ({type(fault).__name__}: {fault}); the runs go on")
+        console.say(f"the report so far could not be written ({type(fault).__name__}: {fault}); the runs go on")
         return
     if is_first:
-        context.console.say(f"report so far, updated after each run: {page}")
+        console.say(f"report so far, updated after each run: {page}")

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,8 +13,10 @@ from qweft.comparison.budget import budget_of
 from qweft.comparison.config import ComparisonConfig
 from qweft.data.config import DataConfig
 from qweft.errors import QweftError
+from qweft.exporting.config import check_gguf_type
 from qweft.files import read_bytes
 from qweft.method.presets import PRESETS
+from qweft.method.shipping import why_no_lora, why_not_merged
 from qweft.models.config import ModelConfig
 from qweft.models.packages import EmbeddedModel
 from qweft.models.quantization import scheme_of
@@ -32,6 +34,8 @@ EMBEDDED_SIZES = {"smollm2-135m-instruct": 576, "qwen2.5-coder-0.5b-instruct": 8
 """Hidden sizes of the embedded models, which are known before they are prepared."""
 MOST_BYTES = 2**20
 """Largest config.json that is read."""
+SHIPPING = {"lora": why_no_lora, "gguf": why_not_merged, "merged": why_not_merged}
+"""Why an adapter does not ship so; a merged model goes into GGUF as well as a LoRA does."""
 
 
 @dataclass(frozen=True)
@@ -142,16 +146,19 @@ def starter(
     limits = budget_of(budget)
     if limits.seconds is None:
         budget = ",".join(filter(None, (TIMES[preset], budget)))
-    thorough, scale = preset == "thorough", _scale(model)
+    thorough, width = preset == "thorough", hidden_size(model)
     unfit, layers = unfit_of(model, candidates), layers_of(model)
-    named = {"name": model.name, **({} if model.source == "auto" else {"source": model.source})}
+
+    def scaled(rate: float) -> float:
+        return float(f"{rate * (1.0 if width is None else min(1.0, (WIDTH / width) ** FALL)):.2g}")
+
     return {
-        "model": named,
+        "model": {"name": model.name, **({} if model.source == "auto" else {"source": model.source})},
         "data": {"source": source, "max_length": 512},
-        "training": {"epochs": 3.0, "batch_size": 4, "gradient_accumulation": 1, "learning_rate": _rate(4e-3, scale)},
+        "training": {"epochs": 3.0, "batch_size": 4, "gradient_accumulation": 1, "learning_rate": scaled(4e-3)},
         "evaluation": {"answers": 1, "max_new_tokens": 48},
         "methods": {
-            name: {"adapter": _on_layers(adapter, *layers), "search_from": _rate(rate, scale)}
+            name: {"adapter": _on_layers(adapter, *layers), "search_from": scaled(rate)}
             for name, (adapter, rate, _) in candidates.items()
             if name not in unfit
         },
@@ -186,7 +193,8 @@ COMMENTS = {
 
 def commented(tree: Mapping[str, Any], command: str) -> str:
     """Return the YAML of a comparison with a comment before each section and method."""
-    lines = ["# Which adapter for this data and this model?", "#", f"#     {_one_line(command)}", "#"]
+    plain_command = " ".join(plain(command).split())
+    lines = ["# Which adapter for this data and this model?", "#", f"#     {plain_command}", "#"]
     lines.append("# docs/comparison.md explains every key.")
     for key, value in tree.items():
         if key in COMMENTS:
@@ -196,9 +204,11 @@ def commented(tree: Mapping[str, Any], command: str) -> str:
             continue
         lines.append("methods:")
         for name, method in value.items():
-            told = next((each[name][2] for each in CANDIDATES.values() if name in each), "")
-            lines.append(f"  {yaml_file.dump({name: None}).partition(': null')[0]}:{told and f' # {told}'}")
-            lines += [f"    {key}: {_flow(inner)}" for key, inner in method.items()]
+            comment = next((f" # {each[name][2]}" for each in CANDIDATES.values() if name in each), "")
+            lines.append(f"  {yaml_file.dump({name: None}).partition(': null')[0]}:{comment}")
+            for part, inner in method.items():
+                text = yaml_file.dump(inner, flow=True).partition("\n...")[0].strip()
+                lines.append(f"    {part}: {text}")
     return "\n".join(lines) + "\n"
 
 
@@ -208,8 +218,8 @@ Layers = list[str] | Literal["all-linear"] | None
 def layers_of(model: ModelConfig) -> tuple[Layers, Layers]:
     """Return layers for candidates that name none, and for those on all linear layers; `None` leaves them."""
     kind = config_of_model(model).get("model_type")
-    is_mamba = kind in MAMBA
-    if _has_defaults(kind, "LORA") and not is_mamba:
+    is_mamba, has_defaults = kind in MAMBA, _has_defaults(kind, "LORA")
+    if has_defaults and not is_mamba:
         return None, None
     from qweft.adapter.attach import linear_names  # here: these import PyTorch
     from qweft.models.load import load_model
@@ -217,15 +227,14 @@ def layers_of(model: ModelConfig) -> tuple[Layers, Layers]:
     names = linear_names(load_model(replace(model, device="meta")).model)
     whole: Layers = [name for name in names if name not in UNFIT] if is_mamba else "all-linear"
     some = next(([*wanted] for wanted in PROJECTIONS if {*wanted} <= {*names}), whole)
-    return (None if _has_defaults(kind, "LORA") else some), (whole if is_mamba else None)
+    return (None if has_defaults else some), (whole if is_mamba else None)
 
 
 def _on_layers(adapter: Mapping[str, Any], default: Layers, whole: Layers) -> dict[str, Any]:
     """Return a candidate on the layers that `layers_of` found."""
-    if "target_modules" not in adapter:
-        return {**adapter, **({} if default is None else {"target_modules": default})}
-    is_whole = adapter["target_modules"] == "all-linear" and whole is not None
-    return {**adapter, **({"target_modules": whole} if is_whole else {})}
+    targets = adapter.get("target_modules")
+    layers = default if targets is None else whole if targets == "all-linear" else None
+    return {**adapter, **({} if layers is None else {"target_modules": layers})}
 
 
 def _has_defaults(kind: str | None, method: str) -> bool:
@@ -241,41 +250,41 @@ def unfit_of(model: ModelConfig, candidates: Mapping[str, Candidate]) -> list[st
     """Return the names of the candidates that do not go with a base model: how it is quantised, or its type."""
     from qweft.comparison.checks import check_on_shared  # here, as it imports NumPy, and --help needs none of it
 
-    quantization = model.quantization or scheme_of(config_of_model(model).get("quantization_config") or {})
-    has_ia3 = _has_defaults(config_of_model(model).get("model_type"), "IA3")
-    found = ["ia3"] if "ia3" in candidates and not has_ia3 else []
+    config = config_of_model(model)
+    quantization = model.quantization or scheme_of(config.get("quantization_config") or {})
+    unfit = []
     for name, (adapter, _, _) in candidates.items():
         try:
             check_on_shared(adapter, quantization)
         except QweftError:
-            found.append(name)
-    return list(dict.fromkeys(found))
+            unfit.append(name)
+        else:
+            unfit += [name] if name == "ia3" and not _has_defaults(config.get("model_type"), "IA3") else []
+    return unfit
 
 
-def _flow(value: Any) -> str:
-    return yaml_file.dump(value, flow=True).partition("\n...")[0].strip()
-
-
-def _one_line(text: str) -> str:
-    return " ".join(plain(text).split())
-
-
-def _rate(rate: float, scale: float) -> float:
-    return float(f"{rate * scale:.2g}")
-
-
-def _scale(model: ModelConfig) -> float:
-    """Return the factor on the rates where the searches begin: 1 for an unknown hidden size."""
-    width = hidden_size(model)
-    return 1.0 if width is None else min(1.0, (WIDTH / width) ** FALL)
+def that_ship(config: ComparisonConfig, tell: Callable[[str], object]) -> ComparisonConfig:
+    """Return a comparison without the methods that do not leave Python as `must_ship` asks, each of which is told."""
+    if config.must_ship is None:
+        return config
+    kind = config_of_model(config.model).get("model_type")
+    if config.must_ship == "gguf" and kind is not None:
+        check_gguf_type(kind)
+    reasons = {name: SHIPPING[config.must_ship](method.adapter) for name, method in config.methods.items()}
+    for name, reason in reasons.items():
+        if reason:
+            tell(f"left out, as it does not ship as {config.must_ship}: {name}, since {reason}")
+    if reasons.get(config.reference):
+        raise QweftError(f"reference {config.reference} does not ship as {config.must_ship}; name another reference")
+    return replace(config, methods={name: each for name, each in config.methods.items() if not reasons[name]})
 
 
 def hidden_size(model: ModelConfig) -> int | None:
     """Return a base model's hidden size by its config.json, without PyTorch; `None` if that cannot be had."""
-    told = config_of_model(model)
-    told = told.get("text_config") or told
-    size = next((told[name] for name in ("hidden_size", "n_embd", "d_model") if name in told), None)
-    return size if isinstance(size, int) and 1 <= size < 2**20 else None
+    config = config_of_model(model)
+    config = config.get("text_config") or config
+    size = next((config[name] for name in ("hidden_size", "n_embd", "d_model") if name in config), None)
+    return size if isinstance(size, int) and size >= 1 else None
 
 
 def config_of_model(model: ModelConfig) -> dict[str, Any]:

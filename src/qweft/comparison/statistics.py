@@ -18,9 +18,6 @@ SEEDS_NEEDED = 3
 LARGEST_P = 0.05
 """Largest sign-flip p of a difference that is shown, enforced from six seeds on, where the test can reach it."""
 
-LARGEST_MARGIN = 50.0
-"""Largest margin of equivalence in percent: beyond it any two methods are alike."""
-
 MOST_EXACT = 20
 """Largest number of differences for which all sign patterns are counted: 2^20 sums."""
 

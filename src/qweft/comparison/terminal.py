@@ -13,10 +13,10 @@ from rich.text import Text
 from qweft.comparison.methods import Method
 from qweft.comparison.plan import Grid, Plan, rung_sizes, rung_steps
 from qweft.comparison.results import Run
-from qweft.comparison.schedule import duration, span
 from qweft.comparison.searched import Search, searches
 from qweft.comparison.summary import Summary
 from qweft.comparison.table import Rows, forgetting_rows, search_rows, summary_rows, that_fit
+from qweft.comparison.times import duration, span
 from qweft.comparison.wording import caveats
 from qweft.output import Console
 from qweft.text import many

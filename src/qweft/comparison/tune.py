@@ -10,19 +10,19 @@ from typing import Any
 
 from rich.console import Group
 
-from qweft.comparison.claims import done_by_any, shared_output
 from qweft.comparison.config import ComparisonConfig
 from qweft.comparison.context import Context
-from qweft.comparison.executors.set_up import set_up
 from qweft.comparison.methods import Method
 from qweft.comparison.plan import Grid, check_steps, resolve_search
 from qweft.comparison.rates import best_tried, means
 from qweft.comparison.results import Run
 from qweft.comparison.results_file import check_free_of_others
 from qweft.comparison.searched import Search, search_of
-from qweft.comparison.step_times import with_matched_time
+from qweft.comparison.set_up import set_up
 from qweft.comparison.terminal import search_plan, search_table
+from qweft.comparison.times import with_matched_time
 from qweft.comparison.trial import finished_trial, run_trial
+from qweft.comparison.workers import done_by_any, shared_output
 from qweft.data.load import load_data
 from qweft.output import Console
 from qweft.records import write_record
@@ -37,30 +37,27 @@ def describe(config: ComparisonConfig) -> Group:
     """Return the trainings that `tune` would run, for the terminal."""
     check_tuned(Path(config.output))
     plan = resolve_search(config)
-    methods, settings, grid = _with_own_rate(plan.methods), plan.settings, plan.grid
+    methods, grid = _with_own_rate(plan.methods), plan.grid
     if plan.shapes.tokenizer is not None:
-        data = load_data(settings.data, plan.shapes.tokenizer)
-        whole = planned_steps(settings.training, data.train)
+        whole = planned_steps(config.training, load_data(config.data, plan.shapes.tokenizer).train)
         check_steps(plan, methods, whole, is_search=True)
         grid = replace(grid, steps=grid.steps or whole)
-    title = f"{settings.model.name} on {settings.data.source}, judged on its validation rows"
+    title = f"{config.model.name} on {config.data.source}, judged on its validation rows"
     return search_plan(title, methods, grid)
 
 
 def tune(config: ComparisonConfig, command: str, begin: Callable[[], None] = lambda: None) -> Path:
     """Search the learning rate of every method, except those that use another method's (`rate_of`)."""
     with shared_output("qweft tune", config):
-        console = Console()
         check_tuned(Path(config.output))
         plan = resolve_search(config)
-        context = set_up(plan.settings, plan.executor, plan.workers, console)
+        context = set_up(plan.config, Console())
         begin()
-        with closing(context.executor):
+        with closing(context):
             methods = _with_own_rate(with_matched_time(context, plan.methods, plan.seeds[0]))
-            whole = planned_steps(context.settings.training, context.data.train)
-            check_steps(plan, methods, whole, is_search=True)
-            found = search(context, context.output, methods, plan.grid, {"command": command})
-        console.print(search_table({name: trials.to_json() for name, trials in found.items()}))
+            check_steps(plan, methods, context.steps, is_search=True)
+            searched = search(context, context.output, methods, plan.grid, {"command": command})
+        context.console.print(search_table({name: trials.to_json() for name, trials in searched.items()}))
         return context.output / FILE
 
 
@@ -76,14 +73,14 @@ def _with_own_rate(methods: Sequence[Method]) -> list[Method]:
 def with_searched_rates(context: Context, methods: Sequence[Method], grid: Grid) -> tuple[list[Method], dict[str, Any]]:
     """Return the methods with the learning rates of the search, and the record for `results["search"]`."""
     searched = search(context, context.output / FOLDER, [method for method in methods if method.searched], grid)
-    found = {name: trials.to_json() for name, trials in searched.items()}
-    if found:
-        context.console.print(search_table(found))
-    methods, record = with_rates(methods, searched), {}
+    record = {name: trials.to_json() for name, trials in searched.items()}
+    if record:
+        context.console.print(search_table(record))
+    methods = with_rates(methods, searched)
     for method in methods:
         given = {"given": method.learning_rate} if method.rate_of is None else {"rate_of": method.rate_of}
-        record[method.name] = found.get(method.name) or {**given, "best": method.learning_rate, "validation_loss": {}}
-    return methods, record
+        record.setdefault(method.name, {**given, "best": method.learning_rate, "validation_loss": {}})
+    return methods, {method.name: record[method.name] for method in methods}
 
 
 def with_rates(methods: Sequence[Method], searched: Mapping[str, "Trials"]) -> list[Method]:
@@ -98,34 +95,34 @@ def search(
     """Train the methods at several rates, judged by the validation loss; a folder keeps the runs and the rates."""
     check_tuned(folder)
     made: dict[str, Trials] = {}
-    for name, trials in train(context, folder, [(each, grid) for each in _short(context, methods, grid)]):
+    for name, trials in _train(context, folder, [(each, grid) for each in _short(context, methods, grid)]):
         made[name] = trials
-        told = {each.name: made[each.name].to_json() for each in methods if each.name in made}
-        write_record(folder / FILE, {**(record or {}), "methods": told})
+        own = {each.name: made[each.name].to_json() for each in methods if each.name in made}
+        write_record(folder / FILE, {**(record or {}), "methods": own})
     return {each.name: made[each.name] for each in methods}
 
 
 def at_own_rates(context: Context, folder: Path, methods: Sequence[Method], grid: Grid) -> dict[str, "Trials"]:
     """Train the methods at their own rates as the trials of a search, and keep the runs in the folder."""
     short = _short(context, methods, grid)
-    return dict(train(context, folder, [(m, replace(grid, rates=(m.learning_rate,), extensions=0)) for m in short]))
+    return dict(_train(context, folder, [(m, replace(grid, rates=(m.learning_rate,), extensions=0)) for m in short]))
 
 
-def train(context: Context, folder: Path, tasks: Sequence[tuple[Method, Grid]]) -> Iterator[tuple[str, "Trials"]]:
+def _train(context: Context, folder: Path, tasks: Sequence[tuple[Method, Grid]]) -> Iterator[tuple[str, "Trials"]]:
     """Yield the trials of each method, in the order in which they end: the one engine of tune, search and halving."""
-    settings = context.settings
-    judging = replace(settings.evaluation, split="validation", answers=0, forgetting=None)
-    apart = replace(context, settings=replace(settings, output=str(folder), evaluation=judging, inspect=False))
+    config = context.config
+    judging = replace(config.evaluation, split="validation", answers=0, forgetting=None)
+    apart = replace(context, config=replace(config, output=str(folder), evaluation=judging, inspect=False))
     waiting = [Trials(apart, method, grid) for method, grid in tasks]
     for trials in waiting:
         trials.check()
-    for _, trials in done_by_any([each.advance for each in waiting], context.executor.wait):
+    for _, trials in done_by_any([each.advance for each in waiting], context.wait):
         yield trials.method.name, trials
 
 
 def _short(context: Context, methods: Sequence[Method], grid: Grid) -> list[Method]:
     """Return the methods with the steps of the search, scaled where `match_time` set their own number of steps."""
-    whole = planned_steps(context.settings.training, context.data.train)
+    whole = context.steps
     owns = [whole if method.steps is None else method.steps for method in methods]
     steps = [own if grid.steps is None else max(1, round(grid.steps * own / whole)) for own in owns]
     return [replace(method, steps=each) for method, each in zip(methods, steps, strict=True)]

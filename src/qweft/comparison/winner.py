@@ -1,6 +1,7 @@
 """The winner's adapter, which a comparison keeps, and the commands that use it."""
 
 import filecmp
+import os
 import shlex
 import shutil
 from collections.abc import Callable, Sequence
@@ -11,12 +12,12 @@ from pathlib import Path
 from qweft import yaml_file
 from qweft.adapter.attach import adapter_config
 from qweft.adapter.folder import read_header
-from qweft.comparison.claims import claimed
 from qweft.comparison.context import Context
 from qweft.comparison.decision import Recommendation
 from qweft.comparison.results import BASE, Run
 from qweft.comparison.results_file import WINNER
 from qweft.comparison.trial import ADAPTER, RECORD, read_record, run_folder
+from qweft.comparison.workers import alone
 from qweft.errors import QweftError
 from qweft.exporting.config import Target
 from qweft.exporting.gguf import check_convertible
@@ -33,13 +34,13 @@ EXPORTS: dict[Target, str] = {"merged-gguf": "for llama.cpp", "merged": "for vLL
 """Formats that hold any adapter that merges, and who reads them."""
 
 
-def write_card(context: Context, runs: Sequence[Run], found: Recommendation) -> None:
-    """Write the recommended adapter's model card: what it is, its data, training and losses, and why it was chosen."""
+def card_of(context: Context, runs: Sequence[Run], found: Recommendation) -> str | None:
+    """Return the recommended adapter's model card: what it is, its data, training and losses, and why it was chosen."""
     of = {(run.method, run.seed): run for run in runs}
     chosen, folder = of[found.method, found.seed], run_folder(context.output, found.method, found.seed)
     base = next((run for run in runs if run.method == BASE), None)
     if base is None or not (folder / ADAPTER / WEIGHTS).is_file():
-        return
+        return None
     saved = read_record(folder / RECORD)[0]
     record = {
         "config": saved["config"],
@@ -53,8 +54,7 @@ def write_card(context: Context, runs: Sequence[Run], found: Recommendation) -> 
         "chosen": found.text,
     }
     shapes = {key: tuple(tensor.shape) for key, tensor in read_header(folder / ADAPTER / WEIGHTS).items()}
-    card = run_card(record, adapter_config(saved["config"]["adapter"]), shapes)
-    write_bytes(folder / ADAPTER / "README.md", card.encode())
+    return run_card(record, adapter_config(saved["config"]["adapter"]), shapes)
 
 
 def _loss_of(run: Run) -> dict[str, float | int | None]:
@@ -67,8 +67,10 @@ def _loss_of(run: Run) -> dict[str, float | int | None]:
     }
 
 
-def keep_winner(output: Path, found: Recommendation, tell: Callable[[str], object]) -> Path | None:
-    """Copy the winner's adapter and record to OUTPUT/winner, with a config that trains it in full.
+def keep_winner(
+    output: Path, found: Recommendation, tell: Callable[[str], object], card: str | None = None
+) -> Path | None:
+    """Write the winner's card, and copy its adapter and record to OUTPUT/winner, with a config that trains it in full.
 
     What a user put there stays: the run's own folder is then the winner's. Return the adapter's folder; `None` if the
     run saved none.
@@ -76,36 +78,40 @@ def keep_winner(output: Path, found: Recommendation, tell: Callable[[str], objec
     run, winner = run_folder(output, found.method, found.seed), output / WINNER
     if not (run / ADAPTER).is_dir():
         return None
-    files = [path for path in sorted((run / ADAPTER).iterdir()) if not path.name.startswith(".")]
-    record = (run / RECORD).read_bytes()
-    with claimed(output) as ours:
-        if not ours:
-            return winner / ADAPTER  # another process copies the same
-        is_there = winner.exists() or winner.is_symlink()
-        if is_there and not _is_own(output, winner):
+    with alone(output):
+        stays = os.path.lexists(winner) and not _is_own(output, winner)  # before the card changes
+        if card is not None:
+            write_bytes(run / ADAPTER / "README.md", card.encode())
+        if stays:
             tell(f"{winner} was changed, or holds other files, and stays as it is; the winner is {run}")
             return run / ADAPTER
-        if is_there and (winner / RECORD).read_bytes() == record:
+        if winner.exists() and _is_copy(winner, run):
             return winner / ADAPTER
         with folder_beside(winner) as folder:
             (folder / ADAPTER).mkdir()
-            for path in files:
-                shutil.copy2(path, folder / ADAPTER / path.name)
-            write_bytes(folder / RECORD, record)
+            for name in _names(run / ADAPTER):
+                shutil.copy2(run / ADAPTER / name, folder / ADAPTER / name)
+            shutil.copy2(run / RECORD, folder / RECORD)
             write_bytes(folder / FULL, _full(run, output).encode())
     return winner / ADAPTER
 
 
 def _is_own(output: Path, winner: Path) -> bool:
     """Whether the winner's folder holds nothing but an unchanged copy of a run of this comparison."""
-    if winner.is_symlink() or not winner.is_dir() or not {path.name for path in winner.iterdir()} <= OWN:
-        return False
     with suppress(QweftError, OSError):
         run = read_record(winner / RECORD)[1]
-        names = [path.name for path in (winner / ADAPTER).iterdir()]
-        source = run_folder(output, run.method, run.seed) / ADAPTER
-        return not any(filecmp.cmpfiles(source, winner / ADAPTER, names, shallow=False)[1:])
+        others = {path.name for path in winner.iterdir()} - OWN
+        return not winner.is_symlink() and not others and _is_copy(winner, run_folder(output, run.method, run.seed))
     return False
+
+
+def _is_copy(winner: Path, run: Path) -> bool:
+    names = [f"{ADAPTER}/{name}" for name in _names(winner / ADAPTER)]
+    return not any(filecmp.cmpfiles(run, winner, [*names, RECORD], shallow=False)[1:])
+
+
+def _names(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir() if not path.name.startswith(".")]
 
 
 def _full(run: Path, output: Path) -> str:

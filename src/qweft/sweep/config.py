@@ -1,11 +1,14 @@
 """Config dataclasses of `qweft sweep`."""
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from annotated_types import Ge
 
 from qweft.data.config import DataConfig
 from qweft.evaluation.config import EvaluationConfig
 from qweft.models.config import ModelConfig
+from qweft.schema import Count, Rate
 from qweft.training.config import TrainingConfig
 
 
@@ -53,12 +56,12 @@ class SweepConfig:
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     adapter: dict[str, Any] = field(default_factory=lambda: {"preset": "qtha"})
     space: SpaceConfig = field(default_factory=SpaceConfig)
-    trials: int = 20
-    seconds: float | None = None
-    max_parameters: int | None = None
+    trials: Count = 20
+    seconds: Rate | None = None
+    max_parameters: Count | None = None
     sampler: Literal["tpe", "random", "grid"] = "tpe"
-    at_once: int = 4
-    seed: int = 0
+    at_once: Count = 4
+    seed: Annotated[int, Ge(0)] = 0
     executor: Literal["local", "ray"] = "local"
-    workers: int | None = None
+    workers: Count | None = None
     output: str = "runs/sweep"

@@ -1,22 +1,139 @@
-"""The report of a sweep: JSON, a Markdown page, and a plot of validation loss against trained parameters."""
+"""The results of a sweep: JSON, a Markdown page, and a plot of validation loss against trained parameters."""
 
+import math
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from qweft.comparison.report.page import fenced
-from qweft.comparison.report.pareto import draw_points, off_scale
+from qweft.comparison.report.pareto import Point as Place
+from qweft.comparison.report.pareto import draw_points, front, off_scale
+from qweft.comparison.results import Run
 from qweft.comparison.results_file import check_free_of_others
 from qweft.comparison.table import EMPTY, markdown_rows
 from qweft.figures.figure import ReportFigure
 from qweft.figures.styles import Style
 from qweft.files import write_bytes
 from qweft.records import write_record
-from qweft.sweep.outcome import Outcome, Trial
-from qweft.sweep.space import said
+from qweft.sweep.propose import frozen, optuna
+from qweft.sweep.space import Axis, Point, point_said, said
 from qweft.text import escaped, many, plain
 
 NUMBERS = "sweep.json"
 PAGE = "sweep.md"
 FIGURE = "loss_by_size"
+IMPORTANCE_FROM = 10
+"""With fewer finished trials than this, no importance is reported."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One configuration, trained and evaluated."""
+
+    number: int
+    point: Point
+    run: Run
+
+    @property
+    def ended(self) -> str:
+        """How it ended: complete, diverged or out of memory."""
+        return "complete" if self.run.eval_loss is not None else self.run.failure or "diverged"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the trial as a JSON-compatible dict."""
+        run = self.run
+        return {
+            "number": self.number,
+            "state": self.ended,
+            "values": self.point,
+            "trainable_parameters": run.trainable_parameters,
+            "validation_loss": run.eval_loss,
+            "standard_error": run.eval_standard_error,
+            "train_loss": run.train_loss,
+            "train_loss_curve": run.train_loss_curve,
+            "steps": run.steps,
+            "step_seconds_median": run.step_seconds_median,
+            "seconds": run.seconds,
+            "cpu_by_others": run.cpu_by_others,
+            "adapter": run.adapter,
+            "learning_rate": run.learning_rate,
+        }
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The results of a whole sweep."""
+
+    title: str
+    axes: Sequence[Axis]
+    trials: Sequence[Trial]
+    base_loss: float | None
+    test: dict[str, float | None] | None
+    refused: int
+    ended: str
+    config_yaml: str = ""
+    environment: dict[str, Any] = field(default_factory=dict)
+    judged: int = 1
+
+    @property
+    def best(self) -> Trial | None:
+        """The trial with the lowest validation loss, the first among equals; `None` if none has one."""
+        return best_of(self.trials)
+
+    @property
+    def places(self) -> list[Place]:
+        """The trials that have a loss, by parameters and loss."""
+        return [
+            Place(str(each.number), float(each.run.trainable_parameters), loss, (loss,))
+            for each in self.trials
+            if (loss := each.run.eval_loss) is not None
+        ]
+
+    @property
+    def front(self) -> list[int]:
+        """Numbers of the trials that no other beats in both loss and parameters, smallest first."""
+        return [int(place.method) for place in front(self.places)]
+
+    def importance(self) -> dict[str, float]:
+        """Return the PED-ANOVA importance of each axis as a share of 1; empty with too few trials or a single axis."""
+        trials = [
+            frozen(self.axes, each.point, each.run.eval_loss) for each in self.trials if each.run.eval_loss is not None
+        ]
+        if len(trials) < IMPORTANCE_FROM or len(self.axes) < 2:
+            return {}
+        package = optuna()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            study = package.create_study()
+            study.add_trials(trials)
+            evaluator = package.importance.PedAnovaImportanceEvaluator()
+            shares = package.importance.get_param_importances(study, evaluator=evaluator)
+        return {name: share for name, share in shares.items() if math.isfinite(share)}
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the outcome as a JSON-compatible dict."""
+        return {
+            "title": self.title,
+            "space": {axis.name: axis.describe() for axis in self.axes},
+            "trials": [trial.to_json() for trial in self.trials],
+            "base_validation_loss": self.base_loss,
+            "best": None if self.best is None else self.best.number,
+            "front": self.front,
+            "test": self.test,
+            "importance": self.importance(),
+            "refused": self.refused,
+            "ended": self.ended,
+            "environment": self.environment,
+            "config_yaml": self.config_yaml,
+        }
+
+
+def best_of(trials: Sequence[Trial]) -> Trial | None:
+    """Return the trial with the lowest validation loss, the first among equals; `None` if none has one."""
+    finished = [(trial.run.eval_loss, trial.number, trial) for trial in trials if trial.run.eval_loss is not None]
+    return min(finished)[2] if finished else None
 
 
 def check_swept(folder: Path) -> None:
@@ -53,7 +170,7 @@ def lines(found: Outcome) -> list[str]:
         told.append(f"{many(found.refused, 'draw')} not trained: too many parameters, or not to be built.")
     if found.base_loss is not None:
         told.append(f"The untouched model: validation loss {found.base_loss:.4f}.")
-    if failed := found.failed:
+    if failed := [each for each in found.trials if each.run.failure is not None]:
         first = failed[0].number
         told.append(
             f"{many(len(failed), 'trial')} ran out of memory, the first of them trial {first}; once more memory is "
@@ -64,10 +181,9 @@ def lines(found: Outcome) -> list[str]:
     if found.best is None:
         return told
     best = found.best
-    values = ", ".join(f"{name} {said(value)}" for name, value in best.point.items())
     told.append(
-        f"The best is trial {best.number} ({values}): {best.run.trainable_parameters:,} parameters, validation loss "
-        f"{best.run.eval_loss:.4f}."
+        f"The best is trial {best.number} ({point_said(best.point)}): {best.run.trainable_parameters:,} parameters, "
+        f"validation loss {best.run.eval_loss:.4f}."
     )
     if found.test is not None:
         loss = _loss(found.test["adapted"], found.test["standard_error"])
@@ -85,7 +201,6 @@ def table(found: Outcome) -> str:
     """Return the trials as a Markdown table, the lowest loss first, those without one last."""
     names = [axis.name.partition(".")[2] for axis in found.axes]
     rows = [["trial", *map(escaped, names), "parameters", "train loss", "validation loss"]]
-    on_front = {trial.number for trial in found.front}
 
     def order(trial: Trial) -> tuple[float, int]:
         return (float("inf") if trial.run.eval_loss is None else trial.run.eval_loss, trial.number)
@@ -94,7 +209,7 @@ def table(found: Outcome) -> str:
         run = trial.run
         rows.append(
             [
-                f"{trial.number}{' *' if trial.number in on_front else ''}",
+                f"{trial.number}{' *' if trial.number in found.front else ''}",
                 *(escaped(said(trial.point[axis.name])) for axis in found.axes),
                 f"{run.trainable_parameters:,}",
                 EMPTY if run.train_loss is None else f"{run.train_loss:.3f}",
@@ -117,7 +232,7 @@ def size_figure(found: Outcome) -> ReportFigure | None:
     drawn = [place for place in places if base is None or place.loss <= base] or places
     if not drawn:
         return None
-    named = {str(trial.number) for trial in found.front}
+    named = set(map(str, found.front))
     left = len(places) - len(drawn)
     told = "; ".join(f"trial {place.method}: {place.cost:,.0f}, loss {place.loss:.3f}" for place in places)
     looks = dict.fromkeys([place.method for place in drawn], Style(colour=0, dash=0, marker="o"))
@@ -127,7 +242,7 @@ def size_figure(found: Outcome) -> ReportFigure | None:
         "Validation loss against trained parameters",
         "Nats a token on the validation rows. Large and numbered: the front, which no other trial beats in both."
         + (f" Left out: {many(left, 'trial')} worse than the untouched model." if left else ""),
-        f"On the front: trials {', '.join(str(trial.number) for trial in found.front)}. {told}.",
+        f"On the front: trials {', '.join(map(str, found.front))}. {told}.",
         3.9,
         lambda figure: draw_points(figure, drawn, "trained parameters", looks, named, line),
     )

@@ -3,7 +3,6 @@
 import itertools
 import json
 import math
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -21,6 +20,7 @@ from qweft.method.effective import MAY_BE_UNREAD, effective, fields_read
 from qweft.method.presets import stated
 from qweft.method.specification import check_names
 from qweft.models.resolve import check_holds_no_model, check_model
+from qweft.schema import check_values
 from qweft.sweep.config import SweepConfig
 from qweft.training.checks import check_training
 from qweft.training.config import TrainingConfig
@@ -29,16 +29,14 @@ from qweft.training.distributed import check_launch
 Point = dict[str, Any]
 """A value for each axis, by its name: {"adapter.r": 4, "training.learning_rate": 0.003}."""
 
-TRAINING: dict[str, type] = {
-    **dict.fromkeys(("learning_rate", "epochs", "warmup_ratio", "weight_decay", "max_gradient_norm"), float),
-    **dict.fromkeys(("max_steps", "batch_size", "gradient_accumulation"), int),
-    "packing": bool,
-}
-"""Fields of the training section that may vary, with the type of their values."""
-
+TRAINING = (
+    "learning_rate", "epochs", "warmup_ratio", "weight_decay", "max_gradient_norm", "max_steps", "batch_size",
+    "gradient_accumulation", "packing",
+)  # fmt: skip
+"""Fields of the training section that may vary."""
 KINDS = ("adapter.preset", "adapter.peft_type", "adapter.compress", "adapter.core", "adapter.expand")
 """Fields that decide which others an adapter reads."""
-
+SHAPE = "give {values: [...]}, or {low: ..., high: ...} with log: true or a step"
 DIGITS = 3
 """Significant digits of drawn numbers: few enough to type a result again."""
 
@@ -140,35 +138,21 @@ def space_of(config: SweepConfig) -> Space:
     return Space(tuple(axes_of(config)), config.adapter, config.training)
 
 
-def check_sweep(config: SweepConfig) -> None:
-    """Check the sections, the numbers and the space."""
-    check_training(config.training)
-    check_evaluation(replace(config.evaluation, split="validation"), config.data)
-    for name in ("trials", "at_once", "max_parameters", "workers"):
-        value = getattr(config, name)
-        if value is not None and value < 1:
-            raise QweftError(f"{name} must be at least 1, got {value}")
-    if config.seconds is not None and not config.seconds > 0:
-        raise QweftError(f"seconds must be above 0, got {config.seconds}; leave it out for no limit")
-    if config.seed < 0:
-        raise QweftError(f"seed must be at least 0, got {config.seed}")
-    axes = axes_of(config)
-    for axis in axes:
-        if axis.section == "adapter" and axis.key in ("preset", "peft_type") and axis.key not in config.adapter:
-            raise QweftError(
-                f"space.{axis.name} varies, so adapter must name a {axis.key}, not another kind of adapter"
-            )
-        if config.sampler == "grid" and axis.choices is None:
-            raise QweftError(
-                f"space.{axis.name} is a range without steps, of which there is no grid; give it values or a step"
-            )
-    _check_read(config, axes)
+def key_of(value: Any) -> str:
+    """Return a point or a specification as text; equal ones give equal text."""
+    return json.dumps(value, sort_keys=True, default=str)
 
 
-def unread_said(config: SweepConfig) -> str:
-    """Return a sentence on settings of the evaluation that a sweep does not read; empty without any."""
-    names = [f"evaluation.{name}" for name in ("forgetting", "metrics", "lm_eval") if getattr(config.evaluation, name)]
-    return f"a sweep judges by the validation loss alone, without {', '.join(names)}" if names else ""
+def said(value: Any) -> str:
+    """Return a value as text for a sentence or a table."""
+    if isinstance(value, list):
+        return " ".join(map(str, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)[:200]
+
+
+def point_said(point: Point) -> str:
+    """Return a point as text: adapter.r 4, training.learning_rate 0.003."""
+    return ", ".join(f"{name} {said(value)}" for name, value in point.items())
 
 
 def check_start(config: SweepConfig, needs_weights: bool = False) -> None:
@@ -187,6 +171,40 @@ def check_start(config: SweepConfig, needs_weights: bool = False) -> None:
     check_model(config.model, needs_weights)
 
 
+def check_sweep(config: SweepConfig) -> None:
+    """Check the sections, the numbers and the space."""
+    check_training(config.training)
+    check_evaluation(replace(config.evaluation, split="validation"), config.data)
+    check_values(config, "")
+    axes = axes_of(config)
+    kinds = [axis for axis in axes if axis.name in KINDS]
+    for axis in axes:
+        if axis.section == "adapter" and axis.key in ("preset", "peft_type") and axis.key not in config.adapter:
+            raise QweftError(
+                f"space.{axis.name} varies, so adapter must name a {axis.key}, not another kind of adapter"
+            )
+        if config.sampler == "grid" and axis.choices is None:
+            raise QweftError(
+                f"space.{axis.name} is a range without steps, of which there is no grid; give it values or a step"
+            )
+        if axis in kinds and not (axis.values and all(isinstance(value, str) for value in axis.values)):
+            raise QweftError(f"space.{axis.name} names kinds, not numbers; give it values, as {{values: [qtha, mpo]}}")
+    read: set[str] = set()
+    for values in itertools.product(*(axis.values for axis in kinds)):
+        read |= fields_read({**config.adapter, **dict(zip((axis.key for axis in kinds), values, strict=True))})
+    for axis in axes:
+        if axis.section == "adapter" and axis.key not in read and axis.key in MAY_BE_UNREAD:
+            raise QweftError(
+                f"space.{axis.name}: no adapter of this sweep reads {axis.key}, so trials would be alike; leave it out"
+            )
+
+
+def unread_said(config: SweepConfig) -> str:
+    """Return a sentence on settings of the evaluation that a sweep does not read; empty without any."""
+    names = [f"evaluation.{name}" for name in ("forgetting", "metrics", "lm_eval") if getattr(config.evaluation, name)]
+    return f"a sweep judges by the validation loss alone, without {', '.join(names)}" if names else ""
+
+
 def axes_of(config: SweepConfig) -> list[Axis]:
     """Return the axes of the space, each checked."""
     axes = [
@@ -200,31 +218,17 @@ def axes_of(config: SweepConfig) -> list[Axis]:
         )
     for axis in axes:
         if axis.section == "training":
-            _check_training(config.training, axis, "max_steps" in config.space.training)
+            _check_training(config, axis)
     return axes
-
-
-def key_of(value: Any) -> str:
-    """Return a point or a specification as text; equal ones give equal text."""
-    return json.dumps(value, sort_keys=True, default=str)
-
-
-def said(value: Any) -> str:
-    """Return a value as text for a sentence or a table."""
-    if isinstance(value, list):
-        return " ".join(map(str, value))
-    return f"{value:g}" if isinstance(value, float) else str(value)[:200]
 
 
 def _axis(section: str, key: str, given: Any) -> Axis:
     name = f"space.{section}.{key}"
-    shape = "give {values: [...]}, or {low: ..., high: ...} with log: true or a step"
     if not isinstance(given, Mapping) or not given:
-        raise QweftError(f"{name} is {said(given)}; {shape}")
+        raise QweftError(f"{name} is {said(given)}; {SHAPE}")
     known = ("values", "low", "high", "log", "step")
-    for field in given:
-        if field not in known:
-            raise QweftError(f"{name} has no key {field!r}{closest(str(field), known)}; {shape}")
+    if wrong := next((field for field in given if field not in known), None):
+        raise QweftError(f"{name} has no key {wrong!r}{closest(str(wrong), known)}; {SHAPE}")
     if "values" in given:
         values = given["values"]
         if len(given) > 1 or not isinstance(values, list) or not values:
@@ -235,54 +239,32 @@ def _axis(section: str, key: str, given: Any) -> Axis:
     low: Any = given.get("low")
     high: Any = given.get("high")
     log, step = given.get("log", False), given.get("step")
-    if not _number(low) or not _number(high) or not low < high:
+    if not (_is_number(low) and _is_number(high) and low < high):
         raise QweftError(f"{name}: low and high must be numbers, low below high, got {said(low)} and {said(high)}")
     if not isinstance(log, bool):
         raise QweftError(f"{name}.log must be true or false, got {said(log)}")
     if log and (low <= 0 or step is not None):
         raise QweftError(f"{name}: log: true needs a low above 0 and no step, got low {low} and step {said(step)}")
-    if step is not None and (not _number(step) or not 0 < step <= high - low):
+    if step is not None and not (_is_number(step) and 0 < step <= high - low):
         raise QweftError(f"{name}.step must be a number above 0 and at most high - low, got {said(step)}")
     return Axis(section, key, (), low, high, log, step)
 
 
-def _check_read(config: SweepConfig, axes: list[Axis]) -> None:
-    """Check that some adapter of the sweep reads each field that varies."""
-    kinds = [axis for axis in axes if axis.name in KINDS]
-    for axis in kinds:
-        if not all(isinstance(value, str) for value in axis.values) or not axis.values:
-            raise QweftError(f"space.{axis.name} names kinds, not numbers; give it values, as {{values: [qtha, mpo]}}")
-    read: set[str] = set()
-    for values in itertools.product(*(axis.values for axis in kinds)):
-        named = dict(zip((axis.key for axis in kinds), values, strict=True))
-        read |= fields_read({**config.adapter, **named})
-    for axis in axes:
-        if axis.section == "adapter" and axis.key not in read and axis.key in MAY_BE_UNREAD:
-            raise QweftError(
-                f"space.{axis.name}: no adapter of this sweep reads {axis.key}, so trials would be alike; leave it out"
-            )
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300
 
 
-def _number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
-
-
-def _check_training(training: TrainingConfig, axis: Axis, with_steps: bool) -> None:
+def _check_training(config: SweepConfig, axis: Axis) -> None:
+    """Check a field of the training section that varies, and each of its values."""
     if axis.key not in TRAINING:
         raise QweftError(
             f"space.{axis.name}: that does not vary in a sweep{closest(axis.key, TRAINING)}; what may: "
             f"{', '.join(TRAINING)}"
         )
-    if axis.key == "epochs" and (training.max_steps is not None or with_steps):
+    if axis.key == "epochs" and (config.training.max_steps is not None or "max_steps" in config.space.training):
         raise QweftError("space.training.epochs does nothing beside training.max_steps; leave one of them out")
-    kind = TRAINING[axis.key]
-    for value in axis.values or (axis.low, axis.high, *([] if axis.step is None else [axis.step])):
-        right = isinstance(value, bool) if kind is bool else _number(value)
-        if not right or (kind is int and not isinstance(value, int)):
-            called = {float: "a number", int: "a whole number", bool: "true or false"}[kind]
-            raise QweftError(f"space.{axis.name}: {said(value)} is not {called}")
-    for value in axis.values or (axis.low, axis.high):
+    for value in axis.values or (axis.low, axis.high, axis.low + (axis.step or 0)):
         try:
-            check_training(replace(training, **{axis.key: value}))
+            check_training(replace(config.training, **{axis.key: value}))
         except QweftError as error:
             raise QweftError(f"space.{axis.name}: {error}") from error

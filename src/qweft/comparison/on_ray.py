@@ -2,27 +2,67 @@
 
 import os
 import socket
+import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from qweft.comparison.claims import SECONDS_BETWEEN_LOOKS, claimed, sleep
-from qweft.comparison.context import Context, RunSettings
-from qweft.comparison.executors.worker import Worker, read_files, write_files
+from qweft.comparison.config import ComparisonConfig
+from qweft.comparison.context import Context
 from qweft.comparison.methods import Method
 from qweft.comparison.results import Run
-from qweft.comparison.trial import RECORD, finished_trial
+from qweft.comparison.trial import RECORD, finished_trial, trial_here
+from qweft.comparison.workers import LOCK, SECONDS_BETWEEN_LOOKS, claimed, sleep
 from qweft.data.load import Data
 from qweft.data.tokens import Encoded
 from qweft.errors import QweftError, require
-from qweft.models.config import remote_code_allowed
+from qweft.files import write_bytes
+from qweft.models.config import allow_remote_code, remote_code_allowed
+from qweft.models.load import checksum, load_model
+from qweft.output import Console
 
 SECONDS_TO_ANSWER = 20
 """Timeout in seconds for a connection to the cluster."""
 RESTARTS = 3
 """How often Ray starts a lost actor (machine failure, out of memory) anew, and its run with it."""
+
+
+class Worker:
+    """Makes runs in a Ray actor, on one base model."""
+
+    def __init__(self, *shared: Any) -> None:
+        self.shared = shared
+        self.loaded: Context | None = None
+
+    def _context(self) -> Context:
+        """Return what the runs share, loaded once: also in an actor that Ray started anew."""
+        if self.loaded is None:
+            config, data, elsewhere, remote_code, folder = self.shared
+            if Path(folder).is_dir():  # the command's current folder, from which a base model's path may be named
+                os.chdir(folder)
+            allow_remote_code(remote_code)
+            model = load_model(config.model)
+            self.loaded = Context(config, model, data, Console(quiet=True), checksum(model.model), elsewhere)
+        return self.loaded
+
+    def base(self) -> tuple[Any, Any, str]:
+        """Return dtype, device and checksum of the base model."""
+        context = self._context()
+        return context.loaded.dtype, context.loaded.device, context.base_checksum
+
+    def run(self, changes: dict[str, Any], method: Method | None, seed: int, keep_adapter: bool) -> Any:
+        """Make a run; return its record and all files of its folder."""
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            run = trial_here(replace(self._context(), **changes), method, seed, folder, keep_adapter)
+            files = (path for path in folder.rglob("*") if path.is_file() and path.name != LOCK)
+            return run, {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+
+    def call(self, changes: dict[str, Any], function: Callable[..., Any], *arguments: Any) -> Any:
+        """Return function(context, *arguments)."""
+        return function(replace(self._context(), **changes), *arguments)
 
 
 @dataclass
@@ -39,29 +79,28 @@ class OnRay:
 
     It uses the cluster at RAY_ADDRESS. Without that variable, it starts a cluster on this machine and shuts it down at
     the end. The calling process holds all files: it sends rows to the actors, and gets records and adapters back.
-    `workers` is the number of actors; `None` means one per GPU, or one per machine if no GPU is used.
+    `config.workers` is the number of actors; `None` means one per GPU, or one per machine if no GPU is used.
     """
 
-    def __init__(self, device: str, workers: int | None):
+    def __init__(self, config: ComparisonConfig):
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # no usage reports to Ray's makers
         self.ray = require("ray", "ray", "--executor ray")
-        self.ours = not self.ray.is_initialized()
-        if self.ours:
-            self._connect(workers or 1)
-        self.workers, self.resources = self._share(device, workers)
+        self.is_own = not self.ray.is_initialized()
+        if self.is_own:
+            self._connect(config.workers or 1)
+        self.workers, self.resources = self._share(config.model.device, config.workers)
         self.tasks: dict[Path, Task] = {}
         self.actors: list[Any] = []
         self.idle: list[Any] = []
 
     def _connect(self, workers: int) -> None:
         address = os.environ.get("RAY_ADDRESS")
-        quiet = {"log_to_driver": False, "logging_level": "ERROR"}
-        cores = max(workers, os.cpu_count() or 1)
-        local = {"address": "local", "num_cpus": cores, "include_dashboard": False}
+        local = {"address": "local", "num_cpus": max(workers, os.cpu_count() or 1), "include_dashboard": False}
         try:
-            if address:
-                _reach(address)
-            self.ray.init(**({"address": address} if address else local), **quiet)
+            host, _, port = (address or "").removeprefix("ray://").rpartition(":")
+            if host and port.isdigit():  # Ray itself retries for minutes and then exits the process
+                socket.create_connection((host, int(port)), timeout=SECONDS_TO_ANSWER).close()
+            self.ray.init(**({"address": address} if address else local), log_to_driver=False, logging_level="ERROR")
         except (OSError, ValueError, RuntimeError) as error:
             reason = (str(error).splitlines() or [""])[0][:200]
             raise QweftError(
@@ -84,13 +123,13 @@ class OnRay:
         threads = min(max(1, each), int(os.environ.get("OMP_NUM_THREADS") or each or 1))
         return workers, {"num_cpus": threads, "num_gpus": 1 if on_gpus else 0}
 
-    def start(self, settings: RunSettings, data: Data, elsewhere: list[Encoded]) -> Any:
+    def start(self, config: ComparisonConfig, data: Data, elsewhere: list[Encoded]) -> Any:
         """Start the actors; return dtype, device and checksum of the base model once the first has loaded it."""
-        shared = (settings, self.ray.put(data), self.ray.put(elsewhere), remote_code_allowed(), str(Path.cwd()))
+        shared = (config, self.ray.put(data), self.ray.put(elsewhere), remote_code_allowed(), str(Path.cwd()))
         options = {**self.resources, "max_restarts": RESTARTS, "max_task_retries": RESTARTS}
         self.actors = [self.ray.remote(**options)(Worker).remote(*shared) for _ in range(self.workers)]
         self.idle = list(self.actors)
-        return self._told(self.actors[0].base.remote())
+        return self._result(self.actors[0].base.remote())
 
     def run(self, context: Context, method: Method | None, seed: int, folder: Path, keep_adapter: bool) -> Run | None:
         """Read the run if it is finished; otherwise have an actor make it and return `None` until it is done."""
@@ -103,7 +142,7 @@ class OnRay:
             if not stack.enter_context(claimed(folder)):
                 return None
             worker = self.idle.pop()
-            reference = worker.run.remote(context.settings, method, seed, read_files(folder), keep_adapter)
+            reference = worker.run.remote(_changes(context), method, seed, keep_adapter)
             self.tasks[folder] = Task(worker, reference, stack.pop_all())
         return None
 
@@ -113,20 +152,20 @@ class OnRay:
             return None
         del self.tasks[folder]
         with task.claim:
-            run, files = self._told(task.reference)
+            run, files = self._result(task.reference)
             self.idle.append(task.worker)
             # the record last: a folder without a record is an unfinished run
             for name in sorted(files, key=lambda name: name == RECORD):
-                write_files(folder, {name: files[name]})
+                write_bytes(folder / name, files[name])
         made: Run = run
         return made
 
     def call(self, context: Context, function: Callable[..., Any], *arguments: Any) -> Any:
         """Call the function in an actor."""
         worker = self.idle[-1] if self.idle else self.actors[0]
-        return self._told(worker.call.remote(context.settings, function, *arguments))
+        return self._result(worker.call.remote(_changes(context), function, *arguments))
 
-    def _told(self, reference: Any) -> Any:
+    def _result(self, reference: Any) -> Any:
         """Return the result of a task; an error in words is raised as it is."""
         errors = self.ray.exceptions
         try:
@@ -153,15 +192,13 @@ class OnRay:
         """Release the actors, and shut down the cluster if it was started here."""
         for task in self.tasks.values():
             task.claim.close()
-        if self.ours:
+        if self.is_own:
             self.ray.shutdown()
             return
         for worker in self.actors:
             self.ray.kill(worker)
 
 
-def _reach(address: str) -> None:
-    """Test the connection if an address has a port: Ray itself retries for minutes and then exits the process."""
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    if host and port.isdigit():
-        socket.create_connection((host, int(port)), timeout=SECONDS_TO_ANSWER).close()
+def _changes(context: Context) -> dict[str, Any]:
+    """Return what may differ between an actor's context and the one of a run."""
+    return {"config": context.config, "most_rows": context.most_rows, "takes_failures": context.takes_failures}

@@ -1,4 +1,7 @@
-"""Proposals of a sweep: configurations that fit the budget, drawn by Optuna's samplers."""
+"""Proposals of a sweep: configurations that fit the budget, drawn by Optuna's samplers.
+
+A proposal follows from the config and the earlier trials alone, so that all processes of a sweep run the same trials.
+"""
 
 import hashlib
 import math
@@ -10,11 +13,12 @@ from typing import Any
 from torch import nn
 
 from qweft.comparison.checks import check_on_shared
-from qweft.comparison.sizes import count
+from qweft.comparison.methods import count
 from qweft.errors import QweftError, require
 from qweft.models.quantization import quantized_as
 from qweft.sweep.config import SweepConfig
-from qweft.sweep.space import Axis, Point, Space, key_of
+from qweft.sweep.space import Axis, Point, Space, key_of, point_said
+from qweft.text import progress
 
 STARTUP = 5
 """Number of random trials before tpe starts to learn."""
@@ -44,27 +48,9 @@ class Fitting:
     counts: dict[str, int | str] = field(default_factory=dict)
     refused: int = 0
 
-    def fits(self, point: Point) -> bool:
-        """Whether the point may be trained."""
-        found = self._count(self.space.resolved(point)[0])
-        if isinstance(found, int) and (self.max_parameters is None or found <= self.max_parameters):
-            return True
-        self.refused += 1
-        return False
-
-    def parameters(self, point: Point) -> int:
-        """Return the number of parameters that the point trains."""
-        found = self._count(self.space.resolved(point)[0])
-        if isinstance(found, str):
-            raise QweftError(found)
-        return found
-
-    def reason(self, point: Point) -> str:
-        """Return why the point does not fit."""
-        found = self._count(self.space.resolved(point)[0])
-        return found if isinstance(found, str) else f"{found:,} parameters, more than max_parameters"
-
-    def _count(self, adapter: dict[str, Any]) -> int | str:
+    def parameters(self, point: Point) -> int | str:
+        """Return the number of parameters that the point trains, or why it cannot be trained."""
+        adapter = self.space.resolved(point)[0]
         key = key_of(adapter)
         if key not in self.counts:
             try:
@@ -73,6 +59,19 @@ class Fitting:
             except QweftError as error:
                 self.counts[key] = str(error)
         return self.counts[key]
+
+    def why_not(self, point: Point) -> str | None:
+        """Return why the point does not fit; `None` if it does."""
+        found = self.parameters(point)
+        if isinstance(found, int) and (self.max_parameters is None or found <= self.max_parameters):
+            return None
+        return found if isinstance(found, str) else f"{found:,} parameters, more than max_parameters"
+
+    def fits(self, point: Point) -> bool:
+        """Whether the point may be trained; those that may not are counted."""
+        is_refused = self.why_not(point) is not None
+        self.refused += is_refused
+        return not is_refused
 
 
 def optuna() -> Any:
@@ -136,3 +135,15 @@ def draw(axes: Sequence[Axis], seed: int, known: Sequence[Known], attempt: int, 
             study.add_trials([frozen(axes, each.point, each.loss) for each in known])
         drawn = study.ask({axis.name: distribution(axis) for axis in axes}).params
     return {axis.name: axis.decoded(drawn[axis.name]) for axis in axes}
+
+
+@progress("looking for what fits")
+def check_something_fits(config: SweepConfig, fitting: Fitting) -> None:
+    """Check that the space has a configuration within the budget."""
+    if propose(config, fitting, []) is None:
+        some = draw(fitting.space.axes, config.seed, [], 0, learning=False)
+        most = fitting.max_parameters
+        limit = "" if most is None else f" within max_parameters {most:,}"
+        raise QweftError(
+            f"no configuration of the space can be trained{limit}; {point_said(some)}: {fitting.why_not(some)}"
+        )

@@ -1,0 +1,38 @@
+"""Set-up of runs: loads the base model and the data, and starts the actors of a cluster."""
+
+from dataclasses import replace
+
+from qweft.comparison.config import ComparisonConfig
+from qweft.comparison.context import Context
+from qweft.comparison.on_ray import OnRay
+from qweft.data.load import load_data
+from qweft.evaluation.loss import check_room
+from qweft.evaluation.run import LENGTH, other_rows
+from qweft.models.load import checksum, load_model
+from qweft.output import Console
+
+
+def set_up(config: ComparisonConfig, console: Console) -> Context:
+    """Load the base model and the data; with `executor` ray, start the actors, and load no weights here."""
+    on_ray = config.executor == "ray"
+    loaded = load_model(replace(config.model, device="meta") if on_ray else config.model)
+    if not on_ray:
+        console.print(f"model {loaded.source.origin}, {loaded.dtype}, {loaded.device}", highlight=False)
+    data = load_data(config.data, loaded.tokenizer)
+    check_room(loaded.model, data.rows(config.evaluation.split))
+    console.print(data.report.describe(), highlight=False)
+    elsewhere = other_rows(config.evaluation, config.data, loaded.tokenizer)
+    check_room(loaded.model, elsewhere, LENGTH)
+    config = replace(config, data=data.config)  # with the numbers of held-out rows, as runs record them
+    if not on_ray:
+        return Context(config, loaded, data, console, checksum(loaded.model), elsewhere)
+    cluster = OnRay(config)
+    try:
+        dtype, device, base_checksum = cluster.start(config, data, elsewhere)
+    except BaseException:
+        cluster.close()
+        raise
+    where = f"on {cluster.workers} Ray actors"
+    console.print(f"model {loaded.source.origin}, {dtype}, {device}, {where}", highlight=False)
+    loaded = replace(loaded, dtype=dtype, device=device)
+    return Context(config, loaded, data, console, base_checksum, elsewhere, cluster=cluster)

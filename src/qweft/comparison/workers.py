@@ -1,0 +1,119 @@
+"""Processes of one machine that share the work in an output folder. It leaves out PyTorch, whose threads it sets."""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, TypeVar
+
+from qweft.claims import claimed_output
+from qweft.errors import QweftError, saying_when_stopped
+from qweft.files import locked
+from qweft.output import Console
+
+T = TypeVar("T")
+
+LOCK = ".lock"
+SECONDS_BETWEEN_LOOKS = 2.0
+"""Polling interval, in seconds, while another process works on a task."""
+
+
+@contextmanager
+def shared_output(command: str, config: Any) -> Iterator[None]:
+    """Hold the output folder of `config` for this command, with the processes that were given the same config."""
+    work = asdict(config)
+    for name in ("workers", "executor", "output"):
+        del work[name]
+    del work["model"]["device"]
+    key = hashlib.sha256(json.dumps([command, work], sort_keys=True, default=str).encode()).hexdigest()
+    kept = f"finished runs are kept in {config.output}; the same command goes on"
+    with claimed_output(Path(config.output), command, key), saying_when_stopped(lambda: kept):
+        yield
+
+
+@contextmanager
+def claimed(folder: Path) -> Iterator[bool]:
+    """Whether this process has the folder to itself until the block ends."""
+    with suppress(FileExistsError, NotADirectoryError):  # a file here or above, in which no lock can be
+        folder.mkdir(parents=True, exist_ok=True)
+    with locked(folder / LOCK) as held:
+        yield held is not False
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Wait until this process has the folder to itself: for work that one does and the rest reads."""
+    while True:
+        with claimed(folder) as is_own:
+            if is_own:
+                yield
+                return
+        sleep()
+
+
+def sleep() -> None:
+    """Sleep for one polling interval."""
+    time.sleep(SECONDS_BETWEEN_LOOKS)
+
+
+def done_by_any(tasks: Sequence[Callable[[], T | None]], wait: Callable[[], None] = sleep) -> Iterator[tuple[int, T]]:
+    """Yield (index, result) of every task, in order of completion; `None` means that another process is at it."""
+    waiting = list(enumerate(tasks))
+    while waiting:
+        busy = []
+        for place, task in waiting:
+            outcome = task()
+            if outcome is None:
+                busy.append((place, task))
+            else:
+                yield place, outcome
+        if len(busy) == len(waiting):
+            wait()
+        waiting = busy
+
+
+@contextmanager
+def local_workers(
+    words: Sequence[str], executor: str, workers: int | None, output: Path
+) -> Iterator[Callable[[], None]]:
+    """Yield a function that starts `workers - 1` further processes with the same command; they end with the block."""
+    if executor != "local" or workers is None or workers == 1:
+        yield lambda: None
+        return
+    share = str(max(1, (os.cpu_count() or 1) // workers))
+    for name in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS"):
+        os.environ.setdefault(name, share)
+    started: dict[Path, subprocess.Popen[bytes]] = {}
+    with ExitStack() as files:
+
+        def begin() -> None:
+            for number in range(2, workers + 1):
+                path = output / f"worker-{number}.log"
+                try:
+                    path.unlink(missing_ok=True)  # a link would be written through, and a pipe waited for
+                    log = files.enter_context(path.open("xb"))
+                except OSError as error:
+                    raise QweftError(f"{path} cannot be written ({error.strerror}); choose another --output") from error
+                command = [sys.executable, "-P", "-m", "qweft", *words, "--workers", "1"]
+                started[path] = subprocess.Popen(
+                    command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
+                )
+
+        try:
+            yield begin
+            statuses = {path: process.wait() for path, process in started.items()}
+        except BaseException:
+            for process in started.values():
+                process.terminate()
+            for process in started.values():
+                process.wait()
+            raise
+    for path, status in statuses.items():
+        if status:
+            Console(stderr=True).say(f"a worker ended with status {status}; the rest did its work. Its log: {path}")
