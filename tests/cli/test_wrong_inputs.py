@@ -40,7 +40,7 @@ CONFIGS = [
     ("compare", "methods: {a: {}}", "methods.a.adapter"),
     ("compare", "methods: {a: {adapter: {}, learning_rate: x}}", "methods.a.learning_rate"),
     ("compare", "methods: {a: {adapter: {}}}\nseeds: 3", "list of int"),
-    ("tune", "methods: {a: {adapter: {}}}\nrates: [a]", "list of float or null"),
+    ("tune", "methods: {a: {adapter: {}}}\nrates: [a]", "list of float above 0 or null"),
     ("sweep", "adapter: {preset: qtha}", "space"),
 ]
 COMMANDS = [
