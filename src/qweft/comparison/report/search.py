@@ -66,8 +66,8 @@ def _panel(axes: Axes, entry: Search, style: Style, top: float) -> None:
         axes.plot([rate] * len(losses), losses, color=style.hex, linestyle="", marker=".", markersize=3, alpha=0.6)
     axes.plot(list(tried), list(tried.values()), color=style.hex, linewidth=1.4, marker=style.marker, markersize=3.5,
               markeredgewidth=0)  # fmt: skip
-    lost = list(entry.losses.keys() - tried.keys())
-    axes.plot(lost, [top] * len(lost), color=style.hex, linestyle="", marker="x", markersize=5, clip_on=False)
+    for rate in entry.losses.keys() - tried.keys():
+        axes.plot([rate], [top], color=style.hex, linestyle="", marker="x", markersize=5, clip_on=False)
     if curve := parabola(entry.by_seed):
         along = np.geomspace(curve.rates[0], curve.rates[-1], 40).tolist()
         axes.plot(along, [curve.at(rate) for rate in along], color=INK, linewidth=0.8, linestyle=(0, (3, 2)))
