@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from qweft.comparison.decision import recommend
+from qweft.comparison.decision import conclusion, recommend
 from qweft.comparison.searched import doubts_said
+from qweft.comparison.statistics import Look
 from qweft.comparison.summarise import summarise
 from qweft.comparison.summary import paired
 from qweft.comparison.verdicts import best_of, claimed, findings
@@ -155,6 +156,20 @@ def test_the_corrected_p_decides():
 
 
 # what follows: the first sentences
+
+
+def test_the_first_sentences_answer_for_the_circuit_as_its_verdict_does():
+    """Equivalent to one of two controls at the level, but not at half of it, is not decided."""
+    losses = {"lora": STEADY, "qtha": moved(1.0), "mpo": moved(1.001, 0.002), "mlp_linear": moved(1.05)}
+    wide = summarise(runs(**losses), "lora", 50.0)
+    single, shared = (paired(wide["qtha"], wide["mpo"], Look(questions=count)).widest for count in (1, 2))
+    summary = summarise(runs(**losses), "lora", (single + shared) / 2)
+    answer, *controls = [each for each in findings(summary) if each.topic == "circuit"]
+    assert {each.other: each.direction for each in controls} == {"mpo": "equivalent", "mlp_linear": "lower"}
+    assert answer.direction == "not decided" and text_of(answer) in conclusion(summary)
+    assert "not needed" not in conclusion(summary)
+    every = findings(summarise(runs(**losses), "lora", 2 * shared))[0]
+    assert every.direction == "equivalent" and "not needed" in text_of(every)
 
 
 def test_what_is_claimed_beside_the_questions():

@@ -7,12 +7,12 @@ import json
 from pathlib import Path
 
 import pytest
+from research.evidence import names, read
 
 from qweft.comparison.decision import recommend
 from qweft.comparison.report.content import Content
 from qweft.comparison.summarise import summarise
 from qweft.comparison.verdicts import best_of
-from tests.golden.kept import names, read
 
 RECORD = Path(__file__).parent / "verdicts.json"
 DIGITS = 8

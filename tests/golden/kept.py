@@ -1,5 +1,0 @@
-"""The kept results of the experiments."""
-
-from research.evidence import names, read
-
-__all__ = ["names", "read"]
