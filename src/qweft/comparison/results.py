@@ -36,20 +36,10 @@ class Run:
     """One method at one seed.
 
     Args:
-        model: The base model's name.
-        data: The data's source.
-        method: Name of the method in the comparison; "base" is the untouched model.
-        seed: Seed of the run.
-        trainable_parameters: Number of trainable parameters.
-        steps: Optimizer steps.
         train_loss: Training loss in nats per token, the mean over all steps; `None` for the base model, or if it is NaN
             or infinity. Methods are compared by `late_train_loss`.
         train_loss_curve: (step, loss) in the order of the steps.
         eval_loss: Held-out loss in nats per token; `None` if it is NaN or infinity (the run diverged).
-        eval_perplexity: exp(eval_loss).
-        step_seconds_median: Median wall time of a step in seconds; `None` for the base model.
-        peak_memory_bytes: Peak memory of the run; `None` if it was not measured.
-        learning_rate: Peak learning rate; `None` for the base model.
         eval_standard_error: Standard error of eval_loss over the held-out rows, in nats.
         adapter: The adapter's specification, as in the configuration, with the sizes of its preset.
         answers: Each {"prompt", "reference", "generated"}.
@@ -61,13 +51,10 @@ class Run:
         budget: What the run was matched to: {"matches_time", "matches_parameters"}, each a method or `None`, and
             {"step_seconds", "basis_seconds"}, each [own, other] or `None`, and "cpu_by_others" while these were
             measured. `None` if nothing was matched.
-        inspection: Measurements of the trained adapter; `None` without an inspection.
-        adapter_bytes: Size of the adapter's weights file; `None` for the base model, or if no file was saved.
         forgetting: Loss on other data, which the run did not train on: {"source", "loss", "row_losses" as
             eval_row_losses}. `None` if it was not measured. Forgetting is its rise over the base model's loss.
         step_seconds_spread: Half the distance between the quartiles of the steps' times, over their median.
         cpu_by_others: Share of the processors that other processes took during the steps; `None` if not recorded.
-        load_average: The system's load average after the steps; `None` if not recorded.
         failure: Why a trial of a sweep has no loss, if it did not diverge: "out of memory".
     """
 

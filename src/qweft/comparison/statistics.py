@@ -71,24 +71,18 @@ class Pairing:
     Args:
         seeds: Seeds at which both methods have a finite loss.
         differences: In percent, one per seed; below zero where the method's loss is lower.
-        mean: Mean of the differences in percent; `None` without a pair.
         spread: Sample standard deviation in percentage points; `None` with fewer than two differences.
-        interval: Both ends of the 95% interval of the mean, in percent. `None` with fewer than three seeds, if a run
-            diverged, if there is a single test row or group, or if the loss of a test row is NaN or infinity.
-        visible: The smallest true difference in percent that would be shown with 80% power at 5% two-sided; `None`
-            without an interval, or if all losses are equal: then nothing tells how they vary.
-        rows: Number of test rows whose sampling error the interval covers. 0 if their losses were not recorded; the
-            interval then covers the seeds alone.
-        p_value: Two-sided p of the mean, by the errors of the interval; `None` without an interval.
-        corrected: The same, corrected for the family of questions.
+        interval: Both ends of the 95% interval of the mean, in percent. `None`, like p and the visible effect, with
+            fewer than three seeds, if a run diverged, if there is a single test row or group, or if the loss of a test
+            row is NaN or infinity.
+        visible: The smallest true difference in percent that would be shown with 80% power at 5% two-sided.
+        rows: Number of test rows whose sampling error the interval covers, 0 if their losses were not recorded.
+        corrected: `p_value`, two-sided by the errors of the interval, corrected for the family of questions.
         sign_flip: p of the two-sided sign-flip test over seeds; `None` without a pair, or with more than 20.
-        direction: "equivalent", or "lower" or "higher" if a difference is shown, or else "not decided".
         reason: Why a difference is not shown; empty if it is.
         margin: The margin of equivalence in percent; `None` if none was stated.
-        narrow: The interval at 1 - 2 * the level of its look, over its questions (90%), if there is a margin and the
-            95% interval.
+        narrow: The interval at 1 - 2 * the level of its look, over its questions (90%), if there is a margin.
         widest: The far end of that interval, in percent of whichever method's loss makes it larger.
-        look: How it was judged.
         diverged: Number of seeds at which a run of either method diverged.
     """
 

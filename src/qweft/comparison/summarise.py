@@ -51,15 +51,9 @@ def check_alike(runs: Sequence[Run]) -> None:
     for what, found in values.items():
         if len(found) > 1:
             raise QweftError(f"the runs differ in their {what}: compare them one at a time")
-    if any(run.eval_row_groups and len(run.eval_row_groups) != len(run.eval_row_losses) for run in judged_on):
-        raise QweftError("the runs do not say of each test row to which group it belongs")
-    sizes: dict[str, int] = {}
     for (method, seed), number in Counter((run.method, run.seed) for run in runs).items():
         if number > 1:
             raise QweftError(f"the method {method!r} has {number} runs at seed {seed}")
-    for run in runs:
-        if sizes.setdefault(run.method, run.trainable_parameters) != run.trainable_parameters:
-            raise QweftError(f"the runs of the method {run.method!r} differ in trainable parameters")
 
 
 def _summary(runs: list[Run], reference: str, others: list[Run], untouched: Run | None) -> Summary:

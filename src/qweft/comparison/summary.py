@@ -13,12 +13,8 @@ from qweft.comparison.statistics import NO_PAIR, ONCE, Look, Pairing, RowLosses,
 class Forgotten:
     """One method's forgetting, measured on other data.
 
-    Args:
-        source: The other data.
-        loss: Mean over seeds, nats per token.
-        rise: Loss minus the base model's, which is the forgetting; `None` for the base model, or without its run.
-        standard_error: Standard error of the rise over rows, paired with the base model's rows; `None` with one row.
-        deviation: Sample standard deviation of the loss over seeds; `None` with one seed.
+    `rise` is the loss minus the base model's; `None` for the base model, or without its run. Its standard error is over
+    rows, paired with the base model's; `deviation` is the sample standard deviation of the loss over seeds.
     """
 
     source: str
@@ -32,40 +28,26 @@ class Forgotten:
 class Summary:
     """One method over its seeds.
 
-    Losses are in nats per token, differences in percent, ratios are method / reference. `None` stands for a missing
-    value: a spread of one seed, a loss of a diverged run, a difference without the reference.
+    Losses are in nats per token, differences in percent, ratios are method / reference, costs medians over seeds.
+    `None` stands for a missing value: a spread of one seed, a loss of a diverged run, a difference without the
+    reference.
 
     Args:
-        method: Name of the method.
-        kind: "base", "lora", "hybrid", "no_circuit", "twin" or "other", as in `kind_of`.
-        core: The core between its maps ("quantum_linear"); `None` for adapters of other kinds.
-        maps: The maps around its core, "mpo" or "dense"; `None` for adapters of other kinds.
+        core: The core between its maps ("quantum_linear"); `None`, like `maps`, for adapters of other kinds.
         adapter: Its specification, with the rank that was chosen for it; `None` if not recorded.
-        reference: The method that it is compared with.
-        seeds: Its seeds, ascending.
-        learning_rate: Peak learning rate.
         steps: Optimizer steps; the longest run's if one diverged and stopped.
         matches_time: The method whose wall-clock time its runs were given; `None` for equal steps.
-        trainable_parameters: Number of trainable parameters.
         parameter_difference: 100 * (its parameters - the reference's) / the reference's.
         late_train_loss: Mean over seeds of the training loss over the last quarter of the steps.
         eval_losses: Held-out loss at each seed, in the order of `seeds`.
-        eval_row_losses: Losses of the test rows at each seed, summed over groups of dependent rows; empty if not
-            recorded.
-        eval_loss: Mean over seeds; `None` if a run diverged.
-        eval_loss_deviation: Sample standard deviation over seeds.
+        eval_row_losses: Losses of the test rows at each seed, summed over groups of dependent rows.
         perplexity: exp(eval_loss), of the mean loss.
         diverged: Number of seeds whose held-out loss is NaN or infinity.
         difference: The differences to the reference, at all seeds that both have, alone: corrected for no others.
-        step_seconds: Median over seeds of the median step time, in seconds.
-        step_time_ratio: Ratio to the reference's step time.
-        step_time_interval: Interval of that ratio, as in `ratio_interval`.
+        step_time_interval: Interval of the ratio to the reference's step time, as in `ratio_interval`.
         step_time_doubt: Why that ratio is no finding; `None` if it is one, or there is no ratio.
         cpu_by_others: Largest share of the processors that other processes took beside its steps; `None` if unknown.
         matched_beside: The same while the step times for `matches_time` were measured.
-        peak_memory_bytes: Median over seeds.
-        adapter_bytes: Size of the adapter's weights file, median over seeds.
-        forgetting: Loss on other data and its rise; `None` if not measured.
         equivalent_within: The comparison's margin of equivalence in percent; `None` if none was stated.
         looks: How each question on the method is judged, by the other method's name.
         looks_made: The looks of the comparison at a growing number of seeds; empty if it looked once.

@@ -23,17 +23,20 @@ from qweft.text import many
 
 PLAIN_WIDTH = 100
 """Minimum width in characters if the output is not a terminal."""
+LONGEST_NUMBER = 30
+"""Longest cell that is taken for a number, or a few."""
 
 
 def table_of(rows: Rows, title: str | None = None, styles: Sequence[str] = ()) -> Table:
-    """Return rows, titles first, as a table: names may wrap in little space, numbers never do."""
+    """Return rows, titles first, as a table: names and long texts may wrap in little space, numbers never do."""
     table = Table(title=title, box=SIMPLE_HEAD, padding=(0, 0), pad_edge=False, show_edge=False)
     for place, name in enumerate(rows[0]):
+        wraps = place == 0 or max((len(row[place]) for row in rows[1:]), default=0) > LONGEST_NUMBER
         table.add_column(
             Text(name.replace(" ", "\n", 1)),
-            justify="right" if place else "left",
+            justify="left" if wraps else "right",
             overflow="fold",
-            no_wrap=place > 0,
+            no_wrap=not wraps,
             vertical="bottom",
         )
     for row, style in zip_longest(rows[1:], styles, fillvalue=""):
@@ -87,21 +90,18 @@ def runs_plan(plan: Plan, steps: int | None) -> Table:
             runs += f", after a search of {trainings_said(grid, len(searched))}"
     further = f" (until decided, at most {len(plan.looks[-1])} seeds)" if len(plan.looks) > 1 else ""
     title = f"{plan.title}{further}, seeds {', '.join(map(str, plan.seeds))}: {runs}"
-    table = Table(title=title, box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
-    for column in ("method", "parameters", "learning rate", "steps"):
-        table.add_column(column, justify="left" if column == "method" else "right", no_wrap=column == "method")
-    table.add_column("adapter", overflow="fold")
     first, *others = [method.adapter for method in methods]
     shared = {key: value for key, value in first.items() if others and all(o.get(key) == value for o in others)}
-    if shared:
-        table.caption = f"all adapters: {_adapter_said(shared)}"
+    rows: Rows = [("method", "parameters", "learning rate", "steps", "adapter")]
     for method in methods:
         rate = "searched" if method.searched else f"{method.learning_rate:g}"
         if method.rate_of in searched:
             rate = f"as {method.rate_of}"
         made = f"time of {method.matches_time}" if method.matches_time else "all" if steps is None else f"{steps:,}"
         own = {key: value for key, value in method.adapter.items() if key not in shared}
-        table.add_row(method.name, f"{method.trainable_parameters:,}", rate, made, _adapter_said(own))
+        rows.append((method.name, f"{method.trainable_parameters:,}", rate, made, _adapter_said(own)))
+    table = table_of(rows, title)
+    table.caption = f"all adapters: {_adapter_said(shared)}" if shared else None
     return table
 
 

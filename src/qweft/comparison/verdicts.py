@@ -28,15 +28,11 @@ class Verdict:
         topic: "circuit" (does it help: all controls together, or one of them if `other` is set), "reference" (a hybrid
             against it), "time" (at equal wall-clock), "size" (against the LoRA of equal size), "other" (another method
             against the reference), or "claim" (the lowest loss against another method, if no question is on that pair).
-        method: The method in question.
         other: The method that it is compared with; empty if there is none or more than one.
-        direction: "lower" or "higher" held-out loss of the method, "equivalent", "not decided", or "open" if a run is
-            missing.
-        pairing: The paired differences.
+        direction: Of the method's held-out loss; "open" if a run is missing.
         entry, against: The summaries of both methods; `None` where no pair was compared.
         function: Function of the control: a name, `None` for the network without one.
         equal: What was equal beside the steps: "size", or nothing.
-        controls: The verdicts that an answer on a circuit sums up.
         lacking: Why an answer is open: runs that are missing, or differ in more than the core.
         doubt: What the learning rates leave open of the claim; empty if nothing.
     """

@@ -123,7 +123,7 @@ class ReportFigure:
         buffer = io.StringIO()
         with matplotlib.rc_context():
             matplotlib.rcdefaults()  # figures are the same everywhere
-            matplotlib.rc("svg", fonttype="none")
+            matplotlib.rc("svg", fonttype="none", hashsalt=self.name)
             figure, notes = self._drawn()
             FigureCanvasSVG(figure)
             figure.patch.set_alpha(0)
@@ -153,18 +153,14 @@ class ReportFigure:
 
 
 def _element(text: str, name: str, title: str, description: str, notes: Notes) -> str:
-    """Turn matplotlib's SVG file into an element: no prolog or metadata, stable ids, the page's font and colours."""
+    """Turn matplotlib's SVG file into an element: no prolog or metadata, the page's font and colours."""
     text = text[text.index("<svg") :]
     text = re.sub(r"<!--.*?-->|<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     for part, note in notes.items():
         text = text.replace(f'<g id="{part}">', f'<g id="{part}"><title>{escape(note)}</title>', 1)
-    # matplotlib's ids are random; a page should be reproducible, and its ids unique.
-    names: dict[str, str] = {}
-    for found in re.findall(r'\bid="([^"]+)"', text):
-        names.setdefault(found, f"{name}-{len(names)}")
+    # ids that something refers to are hashes; the others would come twice on a page
     used = set(re.findall(r'(?:href="|url\()#([^")]+)', text))
-    text = re.sub(r' id="([^"]+)"', lambda match: f' id="{names[match[1]]}"' if match[1] in used else "", text)
-    text = re.sub(r'(href="|url\()#([^")]+)', lambda match: f"{match[1]}#{names[match[2]]}", text)
+    text = re.sub(r' id="([^"]+)"', lambda match: match[0] if match[1] in used else "", text)
     text = re.sub(r' xmlns(:\w+)?="[^"]*"', "", text).replace("xlink:href", "href")
     text = re.sub(r"font-family: [^;\"]+", "font-family: inherit", text)
     text = re.sub(r"(font: (?:\w+ )?[\d.]+px )[^;\"]+", r"\1inherit", text)

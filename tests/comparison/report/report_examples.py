@@ -134,7 +134,6 @@ def layer(name, block, has_circuit, is_lora, value):
         "different_maps": value if has_circuit else 1.0,
         "non_affinity": 0.2 * value if has_circuit else 0.0,
         "linear_share": circuit and 1 - 0.4 * circuit,
-        "spectrum": [math.exp(-k / (1 + value)) for k in range(8 if is_lora else 4)],
         "gradient_norms": {"circuit": circuit, "tensor_network": None if is_lora else value, "linear": 2 * value},
     }
 

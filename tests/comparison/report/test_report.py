@@ -58,7 +58,14 @@ def folder(tmp_path_factory):
 
 def test_it_writes_page_markdown_pictures_and_results(folder):
     names = {path.name for path in folder.iterdir()}
-    assert {"report.html", "report.md", "results.json", "loss_curves.png", "loss_by_size.png", "spectra.png"} <= names
+    assert {
+        "report.html",
+        "report.md",
+        "results.json",
+        "loss_curves.png",
+        "loss_by_size.png",
+        "map_relative_size.png",
+    } <= names
     assert not [name for name in names if name.startswith(".")]
     kept = json.loads((folder / "results.json").read_text())
     assert kept["config_yaml"] == CONFIG and kept["runs"] == json.loads(json.dumps(results(SOME)["runs"]))

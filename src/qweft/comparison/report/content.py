@@ -6,8 +6,8 @@ from functools import cached_property
 from typing import Any
 
 from qweft.comparison.decision import conclusion
-from qweft.comparison.report.circuits import Drawn, circuits, spectra_figure
-from qweft.comparison.report.curves import MOST, curves_figure, emphasised
+from qweft.comparison.report.circuits import Drawn, circuits
+from qweft.comparison.report.curves import curves_figure, emphasised
 from qweft.comparison.report.forest import forest_figure
 from qweft.comparison.report.heat_maps import heat_map
 from qweft.comparison.report.inspection import Inspection, inspections, mapped
@@ -136,8 +136,6 @@ class Content:
 def figures(content: Content) -> Figures:
     """Return the figures of a report, by its section."""
     summary, looks, named = content.summary, content.styles, emphasised(content.summary)
-    # Inspected methods are few, and the user chose them
-    inspected = content.inspected if len(content.inspected) <= MOST else named
     forests = [forest_figure(content.verdicts, of_hybrids, looks) for of_hybrids in (True, False)]
     forests = [figure for figure in forests if figure is not None]
     found = {
@@ -145,9 +143,6 @@ def figures(content: Content) -> Figures:
         "found": forests[1:],
         "cost": [pareto_figure(summary, cost, looks, named) for cost in ("parameters", "time")],
         "search": [search_figure(content.search, looks)],
-        "inside": [
-            spectra_figure(content.inspected, looks, inspected),
-            *(heat_map(measure, content.inspected) for measure in mapped(content.inspected)),
-        ],
+        "inside": [heat_map(measure, content.inspected) for measure in mapped(content.inspected)],
     }
     return {section: [figure for figure in each if figure is not None] for section, each in found.items()}

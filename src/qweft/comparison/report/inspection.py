@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from qweft.comparison.table import EMPTY
 
 ROUNDING = 1e-7
@@ -121,7 +119,6 @@ class Inspection:
     Args:
         method: Name of the method.
         values: By measure and place, the mean over the seeds that have it.
-        spectrum: Singular values, each as a share of its layer's largest; mean over layers and seeds.
         rows: Rows of text that were measured on; `None` if not recorded.
         tokens: Tokens of these.
         kept: Share of the gain that a fit in place of the circuits keeps, with its standard error, by kind of fit.
@@ -129,7 +126,6 @@ class Inspection:
 
     method: str
     values: Mapping[str, Mapping[Place, float]]
-    spectrum: tuple[float, ...]
     rows: int | None
     tokens: int | None
     kept: Mapping[str, tuple[float, float | None]]
@@ -169,7 +165,6 @@ def _joined(method: str, found: Sequence[Mapping[str, Any]]) -> Inspection:
     return Inspection(
         method,
         values,
-        _spectrum([layer for _, layer in layers]),
         first.get("rows"),
         first.get("tokens"),
         {kind: (share, error) for kind, (share, error) in shares.items() if share is not None},
@@ -193,18 +188,6 @@ def _number(layer: Mapping[str, Any], key: str) -> float | None:
     for part in key.split("."):
         value = value.get(part) if isinstance(value, Mapping) else None
     return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
-
-
-def _spectrum(layers: Sequence[Mapping[str, Any]]) -> tuple[float, ...]:
-    """Return the mean of the layers' spectra, each as shares of its largest value, with the length of the longest."""
-    spectra = [[float(value) for value in layer.get("spectrum") or [] if value is not None] for layer in layers]
-    spectra = [spectrum for spectrum in spectra if spectrum and max(spectrum) > 0]
-    if not spectra:
-        return ()
-    table = np.full((len(spectra), max(map(len, spectra))), np.nan)
-    for row, spectrum in zip(table, spectra, strict=True):
-        row[: len(spectrum)] = np.array(spectrum) / max(spectrum)
-    return tuple(np.nanmean(table, axis=0).tolist())
 
 
 def mapped(found: Mapping[str, Inspection]) -> list[Measure]:
