@@ -132,7 +132,7 @@ def test_the_steps_of_the_search_keep_the_ratio_of_equal_time(config, timed):
 
 def test_a_dry_run_says_what_each_method_gets(config, capsys):
     table = runner.describe(dataclasses.replace(config, search=True)).renderables[0]
-    cells = {column.header: list(column.cells) for column in table.columns}
+    cells = {str(column.header).replace("\n", " "): list(map(str, column.cells)) for column in table.columns}
     assert cells["learning rate"] == ["0.01", "searched", "as large"]
     assert cells["steps"] == ["6", "6", "time of lora"]
     assert table.caption == "all adapters: peft_type LORA, target_modules q_proj"  # once, not in every row
