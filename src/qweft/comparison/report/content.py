@@ -1,6 +1,6 @@
 """`Content`, the parsed results.json of a comparison, and the figures of its report."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -138,7 +138,7 @@ def figures(content: Content) -> Figures:
     summary, looks, named = content.summary, content.styles, emphasised(content.summary)
     forests = [forest_figure(content.verdicts, of_hybrids, looks) for of_hybrids in (True, False)]
     forests = [figure for figure in forests if figure is not None]
-    found = {
+    found: dict[str, Sequence[ReportFigure | None]] = {
         "short": [*forests[:1], curves_figure(content.runs, looks, named)],
         "found": forests[1:],
         "cost": [pareto_figure(summary, cost, looks, named) for cost in ("parameters", "time")],
