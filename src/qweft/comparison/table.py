@@ -23,17 +23,8 @@ HEADERS = (
     "adapter's file",
     "ships as",
 )
-LEFT_OUT_FIRST = (
-    "adapter's file",
-    "peak memory",
-    "s/step (others)",
-    "ships as",
-    "perplexity",
-    "late train loss",
-    "learning rate",
-    "vs ref.",
-)
-"""Columns that a narrow terminal drops, in this order."""
+SHORT = ("method", "trained parameters", "learning rate", "held-out loss", "diff. to ref.", "ships as")
+"""The columns that a terminal shows."""
 EMPTY = "–"
 FORGETTING = (
     "Forgetting is the rise of the loss over the base model's on data that was not learned from, nats a token. ± "
@@ -41,9 +32,10 @@ FORGETTING = (
 )
 
 
-def summary_rows(summary: Mapping[str, Summary]) -> Rows:
+def summary_rows(summary: Mapping[str, Summary], columns: Sequence[str] = HEADERS) -> Rows:
     """Return the results, a row a method."""
-    return [HEADERS, *map(cells, summary.values())]
+    places = [HEADERS.index(column) for column in columns]
+    return [tuple(row[place] for place in places) for row in (HEADERS, *map(cells, summary.values()))]
 
 
 def cells(entry: Summary) -> tuple[str, ...]:
@@ -88,17 +80,6 @@ def search_rows(found: Sequence[Search]) -> Rows:
         loss = "diverged" if entry.loss is None else f"{entry.loss:.4f}"
         rows.append((entry.method, tried, f"{entry.best:g}{end}", loss, entry.shortfall.said))
     return rows
-
-
-def that_fit(rows: Rows, width: int) -> Rows:
-    """Return rows without the columns that a terminal of this width drops; a title may take two lines."""
-    columns = list(zip(*rows, strict=True))
-    for title in LEFT_OUT_FIRST:
-        widths = [max(map(len, (*column[0].split(" ", 1), *column[1:]))) for column in columns]
-        if sum(widths) + len(widths) - 1 <= width:
-            break
-        columns = [column for column in columns if column[0] != title]
-    return list(zip(*columns, strict=True))
 
 
 def markdown_rows(rows: Sequence[Sequence[str]]) -> str:

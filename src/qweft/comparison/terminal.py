@@ -15,14 +15,12 @@ from qweft.comparison.plan import Grid, Plan, rung_sizes, rung_steps
 from qweft.comparison.results import Run
 from qweft.comparison.searched import Search, searches
 from qweft.comparison.summary import Summary
-from qweft.comparison.table import Rows, forgetting_rows, search_rows, summary_rows, that_fit
+from qweft.comparison.table import SHORT, Rows, forgetting_rows, search_rows, summary_rows
 from qweft.comparison.times import duration, span
 from qweft.comparison.wording import caveats
 from qweft.output import Console
 from qweft.text import many
 
-PLAIN_WIDTH = 100
-"""Minimum width in characters if the output is not a terminal."""
 LONGEST_NUMBER = 30
 """Longest cell that is taken for a number, or a few."""
 
@@ -46,15 +44,12 @@ def table_of(rows: Rows, title: str | None = None, styles: Sequence[str] = ()) -
 
 
 def print_summary(summary: Mapping[str, Summary], searched: Sequence[Search], console: Console) -> None:
-    """Print the results, forgetting if measured, and what was not controlled. Reports have all findings.
+    """Print the results, forgetting if measured, and what was not controlled. Reports have all columns and findings.
 
     The reference is bold, the base model dim.
     """
-    if not console.is_terminal:
-        console = Console(file=console.file, width=max(console.width, PLAIN_WIDTH))
     styles = {"base": "dim", **{entry.reference: "bold" for entry in summary.values()}}
-    rows = that_fit(summary_rows(summary), console.width)
-    console.print(table_of(rows, styles=[styles.get(name, "") for name in summary]))
+    console.print(table_of(summary_rows(summary, SHORT), styles=[styles.get(name, "") for name in summary]))
     if rows := forgetting_rows(summary):
         console.print(table_of(rows))
     for line in caveats(summary, [each.method for each in searched]):

@@ -12,6 +12,7 @@ from qweft.comparison.report.curves import MOST
 from qweft.comparison.report.inspection import means
 from qweft.comparison.report.text import KINDS, environment, examples, measured_on, notes, questions, tally
 from qweft.comparison.table import FORGETTING, forgetting_rows, markdown_rows, search_rows, summary_rows
+from qweft.comparison.wording import ANSWERS, text_of
 from qweft.text import escaped
 
 MARKS = {"yes": "✓", "no": "✗", "equivalent": "=", "not decided": "≈", "open": "?"}
@@ -47,6 +48,7 @@ def _rendered(name: str, content: Content, drawn: Figures) -> str:
         lstrip_blocks=True,
     )
     templates.filters |= {"minus": minus, "breakable": breakable, "tally": tally, "circuit_svg": circuit_svg}
+    templates.filters |= {"text_of": text_of, "word": lambda verdict: ANSWERS[verdict.direction]}
     templates.filters |= {"md": escaped, "fenced": fenced, "table": _markdown, "circuit_text": circuit_text}
     return templates.get_template(name).render(
         content=content,

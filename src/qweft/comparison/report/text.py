@@ -1,15 +1,15 @@
 """The text of a report, shared by the page and the Markdown: verdicts by question, answers, and notes."""
 
 from collections import Counter
-from typing import NamedTuple
+from typing import Any
 
 from qweft.adapter.functions import FUNCTIONS
 from qweft.comparison.method_kinds import Kind
 from qweft.comparison.report.content import Content
 from qweft.comparison.results import BASE
 from qweft.comparison.speed import load_said
-from qweft.comparison.verdicts import Topic
-from qweft.comparison.wording import ANSWERS, caveats, judged_by, text_of
+from qweft.comparison.verdicts import Topic, Verdict
+from qweft.comparison.wording import ANSWERS, caveats, judged_by
 from qweft.method.names import TWINS, function_of
 
 KINDS: dict[Kind, str] = {
@@ -30,50 +30,27 @@ QUESTIONS: dict[Topic, str] = {
     "claim": "The lowest loss against the rest (corrected for all pairs)",
 }
 """Questions by topic, in report order."""
-OPEN = 4
-"""Above this number, the answers to one question are folded below a tally."""
+
+Answers = list[tuple[Verdict, list[Any]]]
+"""Verdicts, each with the answers that it sums up."""
 
 
-class Answer(NamedTuple):
-    """A verdict as a report shows it: the word of its answer, its sentence, and the verdicts that it sums up."""
-
-    word: str
-    text: str
-    details: tuple["Answer", ...] = ()
-
-
-class Question(NamedTuple):
-    """One topic with its answers; `folded` if they are too many to show at once."""
-
-    text: str
-    answers: tuple[Answer, ...]
-    folded: bool
-
-
-def questions(content: Content) -> list[Question]:
+def questions(content: Content) -> list[tuple[str, Answers]]:
     """Return the verdicts grouped by question, the circuit first."""
     found = []
     for topic, text in QUESTIONS.items():
-        group = [(each, Answer(ANSWERS[each.direction], text_of(each))) for each in content.verdicts]
-        group = [(each, answer) for each, answer in group if each.topic == topic]
-        if topic == "circuit":  # a summary of each hybrid's controls
-            single = [(each.method, answer) for each, answer in group if each.other]
-            answers = [
-                answer._replace(details=tuple(detail for method, detail in single if method == each.method))
-                for each, answer in group
-                if not each.other
-            ]
-        else:
-            answers = [answer for _, answer in group]
-        if answers:
-            folded = topic != "circuit" and len(answers) > OPEN
-            found.append(Question(text.format(content.reference), tuple(answers), folded))
+        group = [each for each in content.verdicts if each.topic == topic]
+        asked = [each for each in group if topic != "circuit" or not each.other]
+        if asked:
+            single = [each for each in group if topic == "circuit" and each.other]
+            answers = [(each, [(one, []) for one in single if one.method == each.method]) for each in asked]
+            found.append((text.format(content.reference), answers))
     return found
 
 
-def tally(answers: tuple[Answer, ...]) -> str:
+def tally(answers: Answers) -> str:
     """Return how often each answer was given: 1 yes, 2 not decided."""
-    counts = Counter(answer.word for answer in answers)
+    counts = Counter(ANSWERS[verdict.direction] for verdict, _ in answers)
     return ", ".join(f"{counts[word]} {word}" for word in ANSWERS.values() if counts[word])
 
 
