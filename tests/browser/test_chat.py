@@ -83,23 +83,6 @@ def numbers(page):
     return page.locator("#values td").all_text_contents()
 
 
-def test_what_is_shown_is_what_the_program_says_of_the_chosen_layer(visit, address):
-    page = visit()
-    ask(page, "How many?")
-    options = page.locator("#layer option").all_text_contents()
-    assert len(options) == 4
-    seen = []
-    for number, layer in enumerate(options):
-        page.select_option("#layer", f"{number}")
-        told = json.loads(
-            page.request.get(address.replace("?", f"page/expectations?model=qtha-0&layer={layer}&")).text()
-        )
-        wanted = [f"{'−' if value < 0 else '+'}{abs(value):.3f}" for token in told for value in token["expectations"]]
-        page.wait_for_function(f"wanted => {NUMBERS} === wanted", arg=",".join(wanted))
-        seen.append(wanted)
-    assert len({tuple(each) for each in seen}) == 4
-
-
 def test_values_come_while_the_answer_does_and_stop_ends_it(visit, monkeypatch):
     may = threading.Semaphore(0)
     is_over = Seeded._is_over

@@ -112,10 +112,10 @@ PLAN = {"margin": None, "reference": "lora", "methods": ["lora", "qtha"], "seeds
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"margin": 0.5}, "had no margin"),
-        ({"reference": "qtha"}, "compared with lora"),
-        ({"methods": ["lora", "mpo"]}, "mpo added and qtha left out"),
-        ({"seeds": [[0, 1, 2, 3]]}, "second look"),
+        ({"margin": 0.5}, "margin (none, now 0.5)"),
+        ({"reference": "qtha"}, "reference (lora, now qtha)"),
+        ({"methods": ["lora", "mpo"]}, "methods (lora qtha, now lora mpo)"),
+        ({"seeds": [[0, 1, 2, 3]]}, "seeds (0 1 2, now 0 1 2 3)"),
         ({}, ""),
     ],
 )

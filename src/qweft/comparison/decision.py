@@ -203,14 +203,12 @@ def _circuits_and_diverged(summary: Mapping[str, Summary]) -> list[str]:
 def _stopped(rungs: Sequence[Rung], at_end: Collection[str]) -> list[str]:
     """Return what is said of methods that were stopped: nothing is claimed of them."""
     stopped = [(each, rung) for rung in rungs for each in rung.standings if not each.goes_on]
-    lines = []
+    names = []
     for each, rung in stopped:
-        if kind_of(each.method, each.adapter) == "hybrid":
-            behind = "diverged" if each.behind is None else f"{each.behind:.1f}% behind {rung.leader}"
-            lines.append(f"{each.method}, with a circuit, was stopped after {many(rung.steps, 'step')}: {behind}.")
-    names = [each.method for each, _ in stopped if kind_of(each.method, each.adapter) != "hybrid"]
-    if names:
-        lines.append(f"Stopped early, on the validation rows: {listed(names)}.")
+        behind = "diverged" if each.behind is None else f"{each.behind:.1f}% behind {rung.leader}"
+        is_hybrid = kind_of(each.method, each.adapter) == "hybrid"
+        names.append(f"{each.method} (with a circuit, {behind})" if is_hybrid else each.method)
+    lines = [f"Stopped early, on the validation rows: {listed(names)}."] if names else []
     if doubted := [each.method for each, _ in stopped if each.method in at_end]:
         lines.append(f"The best rate tried was an end of the range for {listed(doubted)}: a better one may lie beyond.")
     return lines

@@ -9,7 +9,7 @@ from typing import Any
 from qweft.comparison.statistics import SEEDS_NEEDED
 from qweft.errors import QweftError
 from qweft.records import read_record, write_record
-from qweft.text import cut, listed
+from qweft.text import cut
 
 RESULTS = "results.json"
 PLAN = "plan.json"
@@ -75,23 +75,21 @@ def stated(folder: Path, plan: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def changed_said(results: Mapping[str, Any]) -> str:
-    """Return the sentences on what was changed after the first results; empty if nothing was.
+    """Return the sentence on what was changed after the first results; empty if nothing was.
 
     Methods are told if there were two or more, seeds if the first results could show something.
     """
     now, first = results.get("plan") or {}, results.get("first_plan") or {}
-    changed = {key for key in now if key in first and now[key] != first[key]}
-    lines = []
-    if "margin" in changed:
-        was = "no margin" if first["margin"] is None else f"a margin of {first['margin']:g}%"
-        lines.append(f"The first results had {was}; it was changed after them.")
-    if "reference" in changed:
-        lines.append(f"The first results compared with {first['reference']}; the reference was changed after them.")
-    if "methods" in changed and len(first["methods"]) > 1:
-        before, after = set(first["methods"]), set(now["methods"])
-        parts = ((after - before, "added"), (before - after, "left out"))
-        names = " and ".join(f"{listed(sorted(group))} {how}" for group, how in parts if group)
-        lines.append(f"Changed after the first results: {names}.")
-    if "seeds" in changed and len(first["seeds"][-1]) >= SEEDS_NEEDED:
-        lines.append("The first results were planned with other seeds; the p-values do not allow for a second look.")
-    return " ".join(lines)
+    changed = [key for key in now if key in first and now[key] != first[key]]
+    if "methods" in changed and len(first["methods"]) < 2:
+        changed.remove("methods")
+    if "seeds" in changed and len(first["seeds"][-1]) < SEEDS_NEEDED:
+        changed.remove("seeds")
+    parts = [f"{key} ({_plain(first[key])}, now {_plain(now[key])})" for key in changed]
+    return f"Changed after the first results, which p does not allow for: {', '.join(parts)}." if parts else ""
+
+
+def _plain(value: Any) -> str:
+    if not isinstance(value, list):
+        return "none" if value is None else str(value)
+    return " ".join(map(str, value[-1] if isinstance(value[-1], list) else value))

@@ -31,13 +31,9 @@ Direction = Literal["lower", "higher", "equivalent", "not decided"]
 class Look:
     """How one question of a comparison is judged.
 
-    Args:
-        p_value: p corrected for the family of questions; `None` where the question stands alone, uncorrected.
-        level: Largest corrected p of a difference that is shown, and level of each one-sided test of equivalence.
-        seeds: Seeds that count; `None` means all.
-        number: Which look at the data it is, from 1.
-        planned: Number of looks that were planned.
-        questions: Number of questions that share the level of equivalence.
+    `p_value` is corrected for the family of questions, `None` where the question stands alone. `level` is the largest
+    corrected p of a difference that is shown, and the level of each one-sided test of equivalence, which `questions`
+    share. `seeds` count, all if `None`. It is look `number` of `planned` ones at the data.
     """
 
     p_value: float | None = None

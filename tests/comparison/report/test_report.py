@@ -64,7 +64,7 @@ def test_it_writes_page_markdown_pictures_and_results(folder):
         "results.json",
         "loss_curves.png",
         "loss_by_size.png",
-        "map_relative_size.png",
+        "learning_rates.png",
     } <= names
     assert not [name for name in names if name.startswith(".")]
     kept = json.loads((folder / "results.json").read_text())

@@ -9,8 +9,7 @@ from qweft.comparison.decision import conclusion
 from qweft.comparison.report.circuits import Drawn, circuits
 from qweft.comparison.report.curves import curves_figure, emphasised
 from qweft.comparison.report.forest import forest_figure
-from qweft.comparison.report.heat_maps import heat_map
-from qweft.comparison.report.inspection import Inspection, inspections, mapped
+from qweft.comparison.report.inspection import Inspection, inspections
 from qweft.comparison.report.pareto import pareto_figure
 from qweft.comparison.report.search import search_figure
 from qweft.comparison.results import BASE, Run
@@ -143,6 +142,5 @@ def figures(content: Content) -> Figures:
         "found": forests[1:],
         "cost": [pareto_figure(summary, cost, looks, named) for cost in ("parameters", "time")],
         "search": [search_figure(content.search, looks)],
-        "inside": [heat_map(measure, content.inspected) for measure in mapped(content.inspected)],
     }
     return {section: [figure for figure in each if figure is not None] for section, each in found.items()}

@@ -1,18 +1,15 @@
 """Measurements inside each method's adapters, layer by layer, as results.json holds them."""
 
 import math
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Any
 
 from qweft.comparison.table import EMPTY
 
 ROUNDING = 1e-7
 """Numbers nearer to zero than this are rounding errors: such a share is zero in exact arithmetic."""
-
-Place = tuple[str, int]
-"""A module's name and its block."""
 
 
 @dataclass(frozen=True)
@@ -22,13 +19,10 @@ class Measure:
     key: str
     title: str
     meaning: str
-    is_mapped: bool = False
     percent: bool = False
 
-    def said(self, number: float | None) -> str:
-        """Return a number as text, or the dash; rounding errors become zero."""
-        if number is None:
-            return EMPTY
+    def said(self, number: float) -> str:
+        """Return a number as text; rounding errors become zero."""
         value = 100 * number if self.percent else number
         if abs(value) < ROUNDING:
             text = "0"
@@ -40,20 +34,19 @@ class Measure:
 
 
 MEASURES = (
-    Measure("effective_rank_token", "Effective rank at one token", "By the energy of the branch's Jacobian.", True),
+    Measure("effective_rank_token", "Effective rank at one token", "By the energy of the branch's Jacobian."),
     Measure("rank_input", "Directions read by all tokens together", "At most the adapter's rank, as for LoRA."),
     Measure("rank_output", "Directions written by all tokens together", "At most the adapter's rank, as for LoRA."),
     Measure("effective_rank_input", "Effective rank of the input", "Directions that any token reads, by energy."),
     Measure("effective_rank_output", "Effective rank of the output", "Directions that any token writes, by energy."),
-    Measure("different_maps", "Different maps over the tokens", "1 for every linear branch, as LoRA's is.", True),
+    Measure("different_maps", "Different maps over the tokens", "1 for every linear branch, as LoRA's is."),
     Measure("rank_maps", "Linearly independent maps", "1 for a linear branch, at most the square of the rank."),
     Measure("varying_share", "What of the Jacobian varies", "0 for every linear branch.", percent=True),
-    Measure("relative_size", "Size of the update", "As a share of the frozen layer's output.", True, percent=True),
+    Measure("relative_size", "Size of the update", "As a share of the frozen layer's output.", percent=True),
     Measure(
         "non_affinity",
         "What no affine map explains",
         "Share of the variance of the core's output, on unseen tokens. Near 0%, a LoRA with a bias does the same.",
-        True,
         percent=True,
     ),
     Measure("non_affinity_output", "... weighted as the model sees it", "Of the branch's output.", percent=True),
@@ -61,14 +54,12 @@ MEASURES = (
         "circuit_share",
         "What passes through the circuit",
         "Share of the update's mean square. Above 100% where parts cancel; always 100% where the circuit weights.",
-        True,
         percent=True,
     ),
     Measure(
         "circuit_share_varying",
         "... and differs from token to token",
         "Share of the update's mean square. The rest of the circuit's part is a bias or a fixed weight.",
-        True,
         percent=True,
     ),
     Measure(
@@ -82,7 +73,6 @@ MEASURES = (
         "entanglement",
         "Entanglement of the circuit's states",
         "Meyer-Wallach: 0 for product states, at most 1. Random states have much, so much is no sign of use.",
-        True,
     ),
     Measure(
         "expressibility",
@@ -116,28 +106,14 @@ KEPT = "Fitted on half of some validation rows, judged on the others; small, the
 class Inspection:
     """One method's layers.
 
-    Args:
-        method: Name of the method.
-        values: By measure and place, the mean over the seeds that have it.
-        rows: Rows of text that were measured on; `None` if not recorded.
-        tokens: Tokens of these.
-        kept: Share of the gain that a fit in place of the circuits keeps, with its standard error, by kind of fit.
+    `values` has for each measure a number a layer, the mean over the seeds that have it; `kept` the share of the gain
+    that a fit in place of the circuits keeps, with its standard error, by kind of fit.
     """
 
-    method: str
-    values: Mapping[str, Mapping[Place, float]]
+    values: Mapping[str, Sequence[float]]
     rows: int | None
     tokens: int | None
     kept: Mapping[str, tuple[float, float | None]]
-
-    def over_layers(self, key: str) -> tuple[float, float, float]:
-        """Return the mean, minimum and maximum over layers of a measure that some layer has."""
-        found = list(self.values[key].values())
-        return sum(found) / len(found), min(found), max(found)
-
-    def modules(self, key: str) -> list[str]:
-        """Return the modules that have a measure, in order."""
-        return list(dict.fromkeys(module for module, _ in self.values[key]))
 
 
 def inspections(records: Sequence[Mapping[str, Any]]) -> dict[str, Inspection]:
@@ -146,40 +122,22 @@ def inspections(records: Sequence[Mapping[str, Any]]) -> dict[str, Inspection]:
     for record in records:
         if (record.get("inspection") or {}).get("layers"):
             grouped.setdefault(str(record["method"]), []).append(record["inspection"])
-    return {method: _joined(method, found) for method, found in grouped.items()}
+    return {method: _joined(found) for method, found in grouped.items()}
 
 
-def _joined(method: str, found: Sequence[Mapping[str, Any]]) -> Inspection:
+def _joined(found: Sequence[Mapping[str, Any]]) -> Inspection:
     """Merge one method's inspections over its seeds."""
-    layers = [(place, layer) for inspection in found for place, layer in _placed(inspection["layers"])]
-    values: dict[str, dict[Place, float]] = {}
+    values: dict[str, list[float]] = {}
     for measure in MEASURES:
-        numbers: dict[Place, list[float]] = {}
-        for place, layer in layers:
+        numbers: dict[str, list[float]] = {}
+        for layer in [layer for inspection in found for layer in inspection["layers"]]:
             if (number := _number(layer, measure.key)) is not None:
-                numbers.setdefault(place, []).append(number)
-        values[measure.key] = {place: sum(each) / len(each) for place, each in numbers.items()}
-    first = found[0]
-    fits = (first.get("dequantised") or {}).get("fits") or {}
+                numbers.setdefault(str(layer["layer"]), []).append(number)
+        values[measure.key] = [fmean(each) for each in numbers.values()]
+    fits = (found[0].get("dequantised") or {}).get("fits") or {}
     shares = {kind: (_number(fits, f"{kind}.kept"), _number(fits, f"{kind}.kept_error")) for kind in REPLACED}
-    return Inspection(
-        method,
-        values,
-        first.get("rows"),
-        first.get("tokens"),
-        {kind: (share, error) for kind, (share, error) in shares.items() if share is not None},
-    )
-
-
-def _placed(layers: Sequence[Mapping[str, Any]]) -> list[tuple[Place, Mapping[str, Any]]]:
-    """Return layers with their places; modules of one name and block get longer names, as GPT-2's attn.c_proj."""
-    # a layer outside the blocks has no block number
-    places = [(str(layer["module"]), int(layer["block"] or 0)) for layer in layers]
-    met = Counter(places)
-    return [
-        (place if met[place] == 1 else (".".join(str(layer["layer"]).split(".")[-2:]), place[1]), layer)
-        for place, layer in zip(places, layers, strict=True)
-    ]
+    kept = {kind: (share, error) for kind, (share, error) in shares.items() if share is not None}
+    return Inspection(values, found[0].get("rows"), found[0].get("tokens"), kept)
 
 
 def _number(layer: Mapping[str, Any], key: str) -> float | None:
@@ -190,18 +148,13 @@ def _number(layer: Mapping[str, Any], key: str) -> float | None:
     return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
 
 
-def mapped(found: Mapping[str, Inspection]) -> list[Measure]:
-    """Return the measures that are drawn as heat maps: of those that some method has."""
-    return [each for each in MEASURES if each.is_mapped and any(entry.values[each.key] for entry in found.values())]
-
-
 def means(found: Mapping[str, Inspection]) -> list[tuple[str, str, list[tuple[str, str]]]]:
     """Return rows of a table: title, meaning, and for each method the mean over layers with the range or the error."""
     rows = []
     for measure in MEASURES:
         if any(entry.values[measure.key] for entry in found.values()):
             cells = [_cell(measure, entry) for entry in found.values()]
-            rows.append((measure.title, "" if measure.is_mapped else measure.meaning, cells))  # else its map says it
+            rows.append((measure.title, measure.meaning, cells))
     for kind, words in REPLACED.items():
         shares = [entry.kept.get(kind) for entry in found.values()]
         if any(shares):
@@ -211,10 +164,11 @@ def means(found: Mapping[str, Inspection]) -> list[tuple[str, str, list[tuple[st
 
 
 def _cell(measure: Measure, entry: Inspection) -> tuple[str, str]:
-    if not entry.values[measure.key]:
+    numbers = entry.values[measure.key]
+    if not numbers:
         return EMPTY, ""
-    mean, least, most = (measure.said(number) for number in entry.over_layers(measure.key))
-    return mean, "" if least == most else f"{least.removesuffix('%')} to {most}"
+    least, most = measure.said(min(numbers)), measure.said(max(numbers))
+    return measure.said(fmean(numbers)), "" if least == most else f"{least.removesuffix('%')} to {most}"
 
 
 def _share(share: float, error: float | None) -> tuple[str, str]:

@@ -43,7 +43,7 @@ def questions(content: Content) -> list[tuple[str, Answers]]:
         asked = [each for each in group if topic != "circuit" or not each.other]
         if asked:
             single = [each for each in group if topic == "circuit" and each.other]
-            answers = [(each, [(one, []) for one in single if one.method == each.method]) for each in asked]
+            answers: Answers = [(each, [(one, []) for one in single if one.method == each.method]) for each in asked]
             found.append((text.format(content.reference), answers))
     return found
 
