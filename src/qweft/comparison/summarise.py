@@ -10,7 +10,7 @@ from typing import Any
 from qweft.comparison.family import judged
 from qweft.comparison.method_kinds import core_of, kind_of, maps_of
 from qweft.comparison.results import BASE, Run
-from qweft.comparison.speed import doubt_on, most_by_others, ratio_interval
+from qweft.comparison.speed import doubt_on, most_by_others
 from qweft.comparison.statistics import ONCE, Look, deviation, mean, pair
 from qweft.comparison.summary import Forgotten, Summary
 from qweft.errors import QweftError
@@ -65,8 +65,7 @@ def _summary(runs: list[Run], reference: str, others: list[Run], untouched: Run 
     train = [run.late_train_loss for run in runs if run.late_train_loss is not None]
     # the base model has one run, which stands for every seed
     own = [replace(first, seed=run.seed) for run in others] if first.method == BASE else runs
-    seconds, other_seconds = _middle(runs, "step_seconds_median"), _middle(others, "step_seconds_median")
-    timed = seconds is not None and other_seconds is not None
+    timed = None not in (_middle(runs, "step_seconds_median"), _middle(others, "step_seconds_median"))
     size, other_size = first.trainable_parameters, others[0].trainable_parameters if others else 0
     return Summary(
         method=first.method,
@@ -94,9 +93,7 @@ def _summary(runs: list[Run], reference: str, others: list[Run], untouched: Run 
             {run.seed: run.independent_losses for run in own},
             {run.seed: run.independent_losses for run in others},
         ),
-        step_seconds=seconds,
-        step_time_ratio=seconds / other_seconds if seconds is not None and other_seconds else None,
-        step_time_interval=ratio_interval(runs, others) if timed else None,
+        step_seconds=_middle(runs, "step_seconds_median"),
         step_time_doubt=doubt_on(runs, others) if timed and first.method != reference else None,
         cpu_by_others=most_by_others(runs),
         matched_beside=(first.budget or {}).get("cpu_by_others"),

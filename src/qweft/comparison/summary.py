@@ -28,7 +28,7 @@ class Forgotten:
 class Summary:
     """One method over its seeds.
 
-    Losses are in nats per token, differences in percent, ratios are method / reference, costs medians over seeds.
+    Losses are in nats per token, differences in percent, costs medians over seeds.
     `None` stands for a missing value: a spread of one seed, a loss of a diverged run, a difference without the
     reference.
 
@@ -44,8 +44,7 @@ class Summary:
         perplexity: exp(eval_loss), of the mean loss.
         diverged: Number of seeds whose held-out loss is NaN or infinity.
         difference: The differences to the reference, at all seeds that both have, alone: corrected for no others.
-        step_time_interval: Interval of the ratio to the reference's step time, as in `ratio_interval`.
-        step_time_doubt: Why that ratio is no finding; `None` if it is one, or there is no ratio.
+        step_time_doubt: Why the ratio of step times to the reference is no finding; `None` if it is one, or unknown.
         cpu_by_others: Largest share of the processors that other processes took beside its steps; `None` if unknown.
         matched_beside: The same while the step times for `matches_time` were measured.
         equivalent_within: The comparison's margin of equivalence in percent; `None` if none was stated.
@@ -74,8 +73,6 @@ class Summary:
     diverged: int
     difference: Pairing = NO_PAIR
     step_seconds: float | None = None
-    step_time_ratio: float | None = None
-    step_time_interval: tuple[float, float] | None = None
     step_time_doubt: Doubt | None = None
     cpu_by_others: float | None = None
     matched_beside: float | None = None

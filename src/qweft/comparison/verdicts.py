@@ -118,15 +118,25 @@ def circuit_findings(hybrid: Summary, methods: Sequence[Summary]) -> list[Verdic
     A control with a function in place of the circuit also shares the form of the core. Of several candidates, the
     nearest in size counts. For the network without a circuit, a linear core comes before the identity.
     """
+    alike = [m for m in methods if m.maps == hybrid.maps and m.matches_time == hybrid.matches_time]
+    alike.sort(key=lambda method: distance(method, hybrid))
     found: dict[str | None, Verdict] = {}
     unlike: dict[str | None, str] = {}
-    for function, candidates in _candidates(hybrid, methods).items():
-        control = next((method for method in candidates if not _unlike(method, hybrid)), None)
+    for function in (*TO_BEAT, *ALTERED_CIRCUITS):
+        form = (function, form_of(hybrid.core or ""))
+        candidates = [m for m in alike if m.core and (function_of(m.core), form_of(m.core)) == form]
+        if function is None:
+            # Without the circuit, Q q(c) + K c reduces to K c: a linear core. The identity has fewer parameters.
+            candidates = sorted(
+                (m for m in alike if m.kind == "no_circuit"), key=lambda method: method.core != "linear"
+            )
+        differing = [(method, _unlike(method, hybrid)) for method in candidates]
+        control = next((method for method, fields in differing if not fields), None)
         if control is not None:
             found[function] = held_against("circuit", hybrid, control, function)
-        elif candidates:
-            nearest = min(candidates, key=lambda method: len(_unlike(method, hybrid)))
-            unlike[function] = f"{named(nearest)} was run, but {', '.join(_unlike(nearest, hybrid))}"
+        elif differing:
+            nearest, fields = min(differing, key=lambda each: len(each[1]))
+            unlike[function] = f"{named(nearest)} was run, but {', '.join(fields)}"
     if not found and not unlike and hybrid.matches_time is not None:
         return []  # the run of this method at equal steps has the answer
     direction = _answer(hybrid, found)
@@ -134,10 +144,10 @@ def circuit_findings(hybrid: Summary, methods: Sequence[Summary]) -> list[Verdic
     if not {*found, *unlike} & {*CLASSICAL_CONTROLS}:
         missing.append("a classical twin of its form was not run")
     lacking = (*missing, *unlike.values())
-    controls = tuple(found[function] for function in (*TO_BEAT, *ALTERED_CIRCUITS) if function in found)
+    controls = tuple(found.values())
     return [
         Verdict("circuit", hybrid.method, "", direction, entry=hybrid, controls=controls, lacking=lacking),
-        *found.values(),
+        *controls,
     ]
 
 
@@ -168,22 +178,6 @@ def is_equal(hybrid: Summary, control: Summary | None, number: int) -> bool:
     looks = hybrid.looks_made or (hybrid.looks.get(control.method, ONCE),)
     shares = [replace(look, questions=max(look.questions, number)) for look in looks]
     return any(paired(hybrid, control, share).direction == "equivalent" for share in shares)
-
-
-def _candidates(hybrid: Summary, methods: Sequence[Summary]) -> dict[str | None, list[Summary]]:
-    """Return methods with the maps and core form of a control, by function, best first. `None` means no circuit."""
-    alike = [m for m in methods if m.maps == hybrid.maps and m.matches_time == hybrid.matches_time]
-    alike.sort(key=lambda method: distance(method, hybrid))
-    # Without the circuit, Q q(c) + K c reduces to K c: a linear core. The identity has fewer parameters.
-    plain = sorted((m for m in alike if m.kind == "no_circuit"), key=lambda method: method.core != "linear")
-    form = form_of(hybrid.core or "")
-    return {
-        None: plain,
-        **{
-            function: [m for m in alike if m.core and (function_of(m.core), form_of(m.core)) == (function, form)]
-            for function in (*TO_BEAT[1:], *ALTERED_CIRCUITS)
-        },
-    }
 
 
 def _unlike(method: Summary, hybrid: Summary) -> list[str]:

@@ -6,12 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import matplotlib
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from qweft.figures.styles import COLOURS, INK, PAPER, Style, fitting
@@ -120,15 +118,8 @@ class ReportFigure:
 
     def svg(self) -> str:
         """Return the figure as a self-contained <svg>."""
-        buffer = io.StringIO()
-        with matplotlib.rc_context():
-            matplotlib.rcdefaults()  # figures are the same everywhere
-            matplotlib.rc("svg", fonttype="none", hashsalt=self.name)
-            figure, notes = self._drawn()
-            FigureCanvasSVG(figure)
-            figure.patch.set_alpha(0)
-            figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
-        return _element(buffer.getvalue(), self.name, self.title, self.description, notes)
+        saved, notes = self._saved("svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+        return _element(saved.decode(), self.name, self.title, self.description, notes)
 
     @property
     def file(self) -> str:
@@ -137,19 +128,19 @@ class ReportFigure:
 
     def write(self, folder: Path) -> Path:
         """Write the figure as PNG atomically, and return its path."""
+        write_bytes(folder / self.file, self._saved("png", dpi=DPI, facecolor="white")[0])
+        return folder / self.file
+
+    def _saved(self, kind: str, **options: Any) -> tuple[bytes, Notes]:
+        """Return the figure as a file of a kind, the same everywhere, with its notes."""
         buffer = io.BytesIO()
         with matplotlib.rc_context():
             matplotlib.rcdefaults()
-            figure, _ = self._drawn()
-            FigureCanvasAgg(figure)
-            figure.patch.set_facecolor("white")
-            figure.savefig(buffer, format="png", dpi=DPI)
-        write_bytes(folder / self.file, buffer.getvalue())
-        return folder / self.file
-
-    def _drawn(self) -> tuple[Figure, Notes]:
-        figure = Figure(figsize=(WIDTH, self.height), layout="constrained")
-        return figure, self.draw(figure) or {}
+            matplotlib.rc("svg", fonttype="none", hashsalt=self.name)
+            figure = Figure(figsize=(WIDTH, self.height), layout="constrained", facecolor="none")
+            notes = self.draw(figure) or {}
+            figure.savefig(buffer, format=kind, **options)
+        return buffer.getvalue(), notes
 
 
 def _element(text: str, name: str, title: str, description: str, notes: Notes) -> str:

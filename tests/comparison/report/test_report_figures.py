@@ -10,7 +10,7 @@ from qweft.analysis.inspection import OF_THE_BRANCH
 from qweft.analysis.jacobian import spread_of
 from qweft.comparison.report.content import Content, figures
 from qweft.comparison.report.curves import emphasised
-from qweft.comparison.report.forest import differences
+from qweft.comparison.report.forest import rows
 from qweft.comparison.report.inspection import MEASURES
 from qweft.comparison.report.pareto import Point, front, pareto_figure, points
 from qweft.comparison.summarise import summarise
@@ -146,12 +146,12 @@ def test_the_forests_have_each_difference_once_under_its_heading_and_fill_those_
         verdict("qtha", "mlp", "not decided", -0.5, (-2.0, 1.0), "circuit"),
         verdict("mpo", "lora", "not decided", 0.5, (0.1, 0.9), "other"),  # above the p that six seeds can give
     ]
-    assert [(d.group, d.name, d.mean, d.low, d.high, d.shown) for d in differences(found, True)] == [
-        ("qtha against", "lora", 2, 1, 3, True),
-        ("qtha against", "mlp", -0.5, -2, 1, False),
-        ("qwthn against", "lora", 1, -1, 3, False),
+    assert [(row.heading, row.name, row.said) for row in rows(found, True)] == [
+        ("qtha against", "lora", "+2.00 [+1.00, +3.00]"),
+        ("qtha against", "mlp", "−0.50 [−2.00, +1.00]"),
+        ("qwthn against", "lora", "+1.00 [−1.00, +3.00]"),
     ]
-    assert [(d.group, d.name, d.shown) for d in differences(found, False)] == [("against lora", "mpo", False)]
+    assert [(row.heading, row.name) for row in rows(found, False)] == [("against lora", "mpo")]
 
 
 def test_every_number_of_an_inspection_is_shown_or_left_out_on_purpose():

@@ -49,12 +49,8 @@ class Content:
     changed: str
 
     @classmethod
-    def read(cls, results: Mapping[str, Any], config_yaml: str = "", title: str = "") -> "Content":
-        """Parse results.json, or raise `QweftError` if it has no runs or they do not belong together.
-
-        A config or title that is given takes the place of the one in the results. Malformed results raise other errors
-        too, which `reading` turns into words.
-        """
+    def read(cls, results: Mapping[str, Any]) -> "Content":
+        """Parse results.json. Malformed ones raise an error of any kind, which `reading` turns into words."""
         records = results.get("runs", [])
         runs = tuple(Run.from_json(record) for record in records)
         if not runs:
@@ -68,13 +64,13 @@ class Content:
         environment = {key: value for key, value in (results.get("environment") or {}).items() if value is not None}
         reference, margin = str(first.get("reference") or "lora"), first.get("equivalent_within")
         return cls(
-            title=title or str(results.get("title") or f"{runs[0].model} on {runs[0].data}"),
+            title=str(results.get("title") or f"{runs[0].model} on {runs[0].data}"),
             runs=runs,
             summary=summarise(runs, reference, margin, looks or (ONCE,), bool(recommended)),
             reference=reference,
             command=environment.pop("command", None),
             environment=environment,
-            config_yaml=config_yaml or str(results.get("config_yaml") or ""),
+            config_yaml=str(results.get("config_yaml") or ""),
             search=searches(results.get("search")),
             inspected=inspections(records),
             planned_runs=planned if type(planned := results.get("planned_runs")) is int else None,

@@ -49,14 +49,10 @@ def lines(runs: Sequence[Run], window: int) -> list[Line]:
         curves = [dict(run.train_loss_curve) for run in runs if run.method == method and run.train_loss_curve]
         steps = sorted(set.intersection(*(set(curve) for curve in curves))) if curves else []
         if steps:  # NaN breaks a line
-            smooth = np.array([_trailing_mean([curve[step] for step in steps], window) for curve in curves])
+            losses = np.array([[curve[step] for step in steps] for curve in curves])
+            smooth = np.array([losses[:, max(0, i + 1 - window) : i + 1].mean(axis=1) for i in range(len(steps))]).T
             found.append(Line(method, np.array(steps), smooth.mean(axis=0), smooth.min(axis=0), smooth.max(axis=0)))
     return found
-
-
-def _trailing_mean(values: Sequence[float], window: int) -> list[float]:
-    """Return the mean of each value with up to window - 1 values before it."""
-    return [float(np.mean(values[max(0, i + 1 - window) : i + 1])) for i in range(len(values))]
 
 
 def curves_figure(runs: Sequence[Run], styles: Mapping[str, Style], named: Collection[str]) -> ReportFigure | None:
