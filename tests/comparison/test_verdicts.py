@@ -194,7 +194,7 @@ def test_methods_are_compared_at_the_seeds_that_both_have():
         ({"lora": moved(1.05), "dora": moved(1.02), "lora_r1": STEADY}, "lora", None, "lora_r1", "the reference"),
         ({"lora": STEADY, "lora_r1": [1.004, 0.998, 1.002]}, "lora", None, "lora", "Not decided between"),
         ({"lora": [1.004, 0.998, 1.002], "lora_r1": STEADY}, "lora", None, "lora_r1", "the lowest loss"),
-        ({"lora": STEADY, "lora_r1": moved(1.0005, 0.0004)}, "lora", 1.0, "lora_r1", "and smaller"),
+        ({"lora": STEADY, "lora_r1": moved(1.0005, 0.0004)}, "lora", 1.0, "lora_r1", "the smallest of"),
         ({"lora_r1": STEADY, "lora": moved(1.0005, 0.0004)}, "lora_r1", 1.0, "lora_r1", "the smallest of"),
         ({"lora": STEADY, "lora_r1": moved(1.0005, 0.0002), "dora": [1.06, 1.0, 1.04]}, "lora", 1.0, "lora", "Equival"),
         ({"lora": [1.0, 1.1], "lora_r1": [1.2, 1.3]}, "lora", None, "lora", "2 seeds"),

@@ -65,14 +65,14 @@ def recommend(
     reference = summary.get(summary[best].reference)
     leader = summary[best] if reference is None or reference.eval_loss is None else reference
     pairs = _pairs(leader, summary)
-    chosen, lines = _choice(leader, summary, pairs)
+    chosen, why, smaller = _choice(leader, summary, pairs)
     directions = {pairing.direction for pairing in pairs.values()}
     if "higher" in directions:
-        lines[0] += ", which led on the validation rows" if rungs else ", the reference"
-    elif directions - {"lower"}:
+        why += ", which led on the validation rows" if rungs else ", the reference"
+    lines = [f"Use {_called(chosen)}: {why}.", *smaller]
+    if directions & {"equivalent", "not decided"} and "higher" not in directions:
         lines += _standings(leader, pairs)
-    lines = [f"Use {_called(chosen)}: {lines[0]}.", *lines[1:], _kept(chosen, summary)]
-    lines += [*_circuits_and_diverged(summary), *_stopped(rungs, at_end)]
+    lines += [_kept(chosen, summary), *_circuits_and_diverged(summary), *_stopped(rungs, at_end)]
     if untried:
         lines.append(f"The budget left out {listed(untried)}.")
     return Recommendation(chosen.method, chosen.seeds[0], " ".join(lines))
@@ -84,7 +84,9 @@ def _pairs(leader: Summary, summary: Mapping[str, Summary]) -> dict[str, Pairing
     return {entry.method: paired(leader, entry) for entry in others if entry is not leader}
 
 
-def _choice(leader: Summary, summary: Mapping[str, Summary], pairs: Mapping[str, Pairing]) -> tuple[Summary, list[str]]:
+def _choice(
+    leader: Summary, summary: Mapping[str, Summary], pairs: Mapping[str, Pairing]
+) -> tuple[Summary, str, list[str]]:
     """Return the method to use, why, and sentences on smaller ones.
 
     It is the one that is shown to be better than the leader. Else, if some are not decided, it is the one of these with
@@ -97,38 +99,39 @@ def _choice(leader: Summary, summary: Mapping[str, Summary], pairs: Mapping[str,
         return 0.0 if entry is other else paired(entry, other).mean or 0.0
 
     ahead = {leader.method: 0.0, **{name: pairing.mean or 0.0 for name, pairing in pairs.items()}}
-    by: dict[str, list[Summary]] = {way: [] for way in STANDINGS}
-    for name, pairing in pairs.items():
-        by[pairing.direction].append(summary[name])
-    better, equal, left = by["higher"], by["equivalent"], by["not decided"]
-    margin = leader.equivalent_within or 0.0
+    better, equal, left = (
+        [summary[name] for name, pairing in pairs.items() if pairing.direction == direction]
+        for direction in ("higher", "equivalent", "not decided")
+    )
     if better:
         chosen = max(better, key=lambda entry: ahead[entry.method])
-        return chosen, [f"{lower_by(paired(chosen, leader))} than {leader.method}"]
+        return chosen, f"{lower_by(paired(chosen, leader))} than {leader.method}", []
     if left:
         chosen = max([leader, *left], key=lambda entry: ahead[entry.method])
         why = "it had the lowest loss of those not decided"
-        smaller = [e for e in equal if above(e, chosen) < 0 and e.trainable_parameters <= chosen.trainable_parameters]
-        if smaller:
-            chosen, why = max(smaller, key=lambda entry: ahead[entry.method]), "it had a lower loss"
+        lower = [e for e in equal if above(e, chosen) < 0 and e.trainable_parameters <= chosen.trainable_parameters]
+        if lower:
+            chosen, why = max(lower, key=lambda entry: ahead[entry.method]), "it had a lower loss"
         least = min([leader, *equal, *left], key=lambda entry: entry.trainable_parameters)
         is_least = least.trainable_parameters == chosen.trainable_parameters
-        return chosen, [why, *([] if is_least else [f"{least.method} comes {size(least, chosen)}."])]
+        return chosen, why, [] if is_least else [f"{least.method} comes {size(least, chosen)}."]
     if not equal:
-        return leader, [_ahead_of_the_next(pairs) or "no other method came to the end"]
+        return leader, _ahead_of_the_next(pairs) or "no other method came to the end", []
+    margin = leader.equivalent_within or 0.0
     lowest = min([leader, *equal], key=lambda entry: above(entry, leader))
     near = [entry for entry in equal if above(entry, lowest) < margin]
     chosen = min([leader, *near], key=lambda entry: (_stays(entry), entry.trainable_parameters, entry.eval_loss))
-    why = f"the smallest of those within {margin:g}% of the lowest loss"
-    if chosen is not leader:
-        less = "smaller" if chosen.trainable_parameters < leader.trainable_parameters else "as small"
-        less = "not for Python alone" if _stays(leader) > _stays(chosen) else less
-        why = f"equivalent to {leader.method} within {margin:g}%, and {less}"
+    needs = "" if _stays(chosen) or not any(map(_stays, [leader, *near])) else " that needs no Python"
+    why = f"the smallest{needs} of those within {margin:g}% of the lowest loss"
     far = [each for each in equal if each not in near and each.trainable_parameters < chosen.trainable_parameters]
-    return chosen, [
+    return (
+        chosen,
         why,
-        *(f"{e.method} is smaller, but its loss was {above(e, lowest):.1f}% above {lowest.method}'s." for e in far),
-    ]
+        [
+            f"{each.method} is smaller, but its loss was {above(each, lowest):.1f}% above {lowest.method}'s."
+            for each in far
+        ],
+    )
 
 
 def _stays(entry: Summary) -> bool:
