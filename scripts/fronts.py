@@ -9,7 +9,7 @@ from research import evidence
 from scripts.picture import Numbers
 
 from qweft.comparison.report.pareto import Point, front
-from qweft.figures.figure import SMALL, Notes, dress, short
+from qweft.figures.figure import SMALL, dress, short
 from qweft.figures.styles import COLOURS, INK
 
 BLUE, ORANGE, GREEN, PINK, OLIVE, SKY = COLOURS
@@ -105,7 +105,7 @@ def read_front(*names: str) -> Numbers:
     }  # fmt: skip
 
 
-def draw_front(figure: Figure, numbers: Numbers, places: Mapping[str, tuple[Place, Place]] = PLACES) -> Notes:
+def draw_front(figure: Figure, numbers: Numbers, places: Mapping[str, tuple[Place, Place]] = PLACES) -> None:
     """Draws a panel for each cost: a mark for each method, lines by kind, and the front as a dotted step.
 
     Args:
@@ -113,7 +113,6 @@ def draw_front(figure: Figure, numbers: Numbers, places: Mapping[str, tuple[Plac
         numbers: As `read_front`.
         places: As `PLACES`, for these numbers.
     """
-    notes: Notes = {}
     panels = figure.subplots(2, 1, sharey=True)
     for column, (axes, title) in enumerate(zip(panels, ("trained numbers", "bytes of the file"), strict=True)):
         axes.set_xscale("log")
@@ -124,9 +123,7 @@ def draw_front(figure: Figure, numbers: Numbers, places: Mapping[str, tuple[Plac
         for method, row in numbers.items():
             colour, marker = KINDS[_kind(method)]
             axes.plot([row[column]] * 2, row[3:], color=colour, linewidth=1.4, alpha=0.6)
-            (mark,) = axes.plot([row[column]], [row[2]], color=colour, marker=marker, markersize=5.5, markeredgewidth=0)
-            mark.set_gid(f"{column}-{method}")
-            notes[f"{column}-{method}"] = f"{method}: {row[0]:,} numbers, {row[1]:,} bytes, loss {row[2]:.3f}"
+            axes.plot([row[column]], [row[2]], color=colour, marker=marker, markersize=5.5, markeredgewidth=0)
         best = front([Point(method, row[column], row[2], ()) for method, row in numbers.items()])
         low, high = min(row[column] for row in numbers.values()), max(row[column] for row in numbers.values())
         axes.set_xlim(low / 2, high * 2.2)
@@ -151,4 +148,3 @@ def draw_front(figure: Figure, numbers: Numbers, places: Mapping[str, tuple[Plac
     figure.legend(
         loc="outside upper center", ncols=2, frameon=False, fontsize=SMALL - 0.5, labelcolor=INK, handletextpad=0.2,
     )  # fmt: skip
-    return notes

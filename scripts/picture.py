@@ -14,7 +14,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from qweft.figures.figure import UNITS, Notes, ReportFigure
+from qweft.figures.figure import UNITS, ReportFigure
 from qweft.figures.styles import COLOURS, INK
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -42,14 +42,14 @@ class Picture:
         title: What it shows, for readers who cannot see it; the page's alt text says more.
         height: In inches; the width is that of all figures.
         read: Reads the numbers from the committed results.
-        draw: Draws them, and may return what is said of a part under the pointer.
+        draw: Draws them.
     """
 
     name: str
     title: str
     height: float
     read: Callable[[], Numbers]
-    draw: Callable[[Figure, Numbers], Notes | None]
+    draw: Callable[[Figure, Numbers], object]
 
     def file(self, theme: str) -> Path:
         """Where the picture is kept."""
@@ -59,10 +59,7 @@ class Picture:
         """Returns the picture as a whole SVG file."""
         numbers, colours = self.read(), THEMES[theme]
 
-        def draw(figure: Figure) -> Notes:
-            return self.draw(figure, numbers) or {}
-
-        text = ReportFigure(self.name, self.title, "", "", self.height, draw).svg()
+        text = ReportFigure(self.name, self.title, "", "", self.height, lambda figure: self.draw(figure, numbers)).svg()
         text = re.sub(r'<desc id="[^"]*">.*?</desc>', f"<metadata>{stamp(numbers)}</metadata>", text)
         text = re.sub(r'aria-labelledby="[^"]*"', f'aria-label="{self.title}"', text, count=1)
         series = "".join(f"--series-{place}:{colour};" for place, colour in enumerate(colours["series"]))

@@ -92,8 +92,6 @@ WIDTH, DPI = 4.7, 160
 """Width of a figure in inches, which fits a phone's screen unscaled, and dots per inch of a PNG."""
 UNITS = 72 * WIDTH
 """Width of a figure in SVG units (points)."""
-Notes = dict[str, str]
-"""Tooltips of a figure's parts, by the part's gid."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +104,7 @@ class ReportFigure:
         caption: How to read the figure.
         description: Text alternative for readers who cannot see the figure.
         height: Height in inches.
-        draw: Draws into an empty figure, and may return tooltips of its parts.
+        draw: Draws into an empty figure.
     """
 
     name: str
@@ -114,12 +112,12 @@ class ReportFigure:
     caption: str
     description: str
     height: float
-    draw: Callable[[Figure], Notes | None]
+    draw: Callable[[Figure], object]
 
     def svg(self) -> str:
         """Return the figure as a self-contained <svg>."""
-        saved, notes = self._saved("svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
-        return _element(saved.decode(), self.name, self.title, self.description, notes)
+        saved = self._saved("svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+        return _element(saved.decode(), self.name, self.title, self.description)
 
     @property
     def file(self) -> str:
@@ -128,27 +126,25 @@ class ReportFigure:
 
     def write(self, folder: Path) -> Path:
         """Write the figure as PNG atomically, and return its path."""
-        write_bytes(folder / self.file, self._saved("png", dpi=DPI, facecolor="white")[0])
+        write_bytes(folder / self.file, self._saved("png", dpi=DPI, facecolor="white"))
         return folder / self.file
 
-    def _saved(self, kind: str, **options: Any) -> tuple[bytes, Notes]:
-        """Return the figure as a file of a kind, the same everywhere, with its notes."""
+    def _saved(self, kind: str, **options: Any) -> bytes:
+        """Return the figure as a file of a kind, the same everywhere."""
         buffer = io.BytesIO()
         with matplotlib.rc_context():
             matplotlib.rcdefaults()
             matplotlib.rc("svg", fonttype="none", hashsalt=self.name)
             figure = Figure(figsize=(WIDTH, self.height), layout="constrained", facecolor="none")
-            notes = self.draw(figure) or {}
+            self.draw(figure)
             figure.savefig(buffer, format=kind, **options)
-        return buffer.getvalue(), notes
+        return buffer.getvalue()
 
 
-def _element(text: str, name: str, title: str, description: str, notes: Notes) -> str:
+def _element(text: str, name: str, title: str, description: str) -> str:
     """Turn matplotlib's SVG file into an element: no prolog or metadata, the page's font and colours."""
     text = text[text.index("<svg") :]
     text = re.sub(r"<!--.*?-->|<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-    for part, note in notes.items():
-        text = text.replace(f'<g id="{part}">', f'<g id="{part}"><title>{escape(note)}</title>', 1)
     # ids that something refers to are hashes; the others would come twice on a page
     used = set(re.findall(r'(?:href="|url\()#([^")]+)', text))
     text = re.sub(r' id="([^"]+)"', lambda match: match[0] if match[1] in used else "", text)

@@ -9,9 +9,6 @@ COLOURS = ("#0072B2", "#E8471C", "#15A068", "#B95F8F", "#9C8F2C", "#2594F1")
 DASHES = ((), (6, 2.5), (6, 2, 1.5, 2), (1.5, 1.8), (4, 1.5, 1, 1.5, 1, 1.5), (9, 2.5))
 """Lengths of dashes and gaps in line widths; an empty tuple is a solid line."""
 
-MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-"""Names of markers in matplotlib."""
-
 SHAPES = {
     "o": '<circle cx="20" cy="8" r="4.5"/>',
     "s": '<path d="M16 4h8v8h-8z"/>',
@@ -21,7 +18,7 @@ SHAPES = {
     "P": '<path d="M18 2.5h4v3.5h3.5v4h-3.5v3.5h-4v-3.5h-3.5v-4h3.5z"/>',
     "X": '<path d="M16 2l4 3.2L24 2l2 2-3.2 4L26 12l-2 2-4-3.2L16 14l-2-2 3.2-4L14 4z"/>',
 }
-"""The markers as SVG, centred at (20, 8)."""
+"""The markers of matplotlib by name, as SVG, centred at (20, 8)."""
 
 INK = "#222324"
 """Colour of everything but the series; a page replaces it by its text colour."""
@@ -74,7 +71,7 @@ def styles(methods: Iterable[str]) -> dict[str, Style]:
     """Return the style of each method, by its position; reports on one page share the list."""
     colours = len(COLOURS)
     return {
-        name: Style(i % colours, (i + i // colours) % len(DASHES), MARKERS[i % len(MARKERS)])
+        name: Style(i % colours, (i + i // colours) % len(DASHES), list(SHAPES)[i % len(SHAPES)])
         for i, name in enumerate(dict.fromkeys(methods))
     }
 
