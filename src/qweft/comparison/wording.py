@@ -216,14 +216,15 @@ def caveats(summary: Mapping[str, Summary], searched: Collection[str] = ()) -> l
 def judged_by(summary: Mapping[str, Summary], verdicts: Sequence[Verdict]) -> list[str]:
     """Return how the questions were judged: the correction of p for their number, and the looks at more seeds."""
     methods = [entry for entry in summary.values() if entry.kind != "base"]
-    asked = [each for each in verdicts if each.other in summary and each.topic != "claim"]
-    pairs, how = {frozenset((each.method, each.other)) for each in asked}, "Holm's correction"
-    looks = [(frozenset((entry.method, other)), look) for entry in methods for other, look in entry.looks.items()]
-    if strict := {pair for pair, look in looks if look.questions > 1}:
-        pairs, how = strict, "Bonferroni's correction, equivalence included"  # if the reference diverged, all pairs
+    # if the reference diverged, all pairs of methods share the level
+    shared = max((look.questions for entry in methods for look in entry.looks.values()), default=1)
+    asked = {frozenset((e.method, e.other)) for e in verdicts if e.other in summary and e.topic != "claim"}
+    count, how = len(asked), "Holm's correction"
+    if shared > 1:
+        count, how = shared, "Bonferroni's correction, equivalence included"
     lines = []
-    if len(pairs) > 1 and any(each.pairing.p_value is not None for each in verdicts):
-        lines.append(f"p is corrected for {len(pairs)} questions ({how}). Intervals are not corrected.")
+    if count > 1 and any(each.pairing.p_value is not None for each in verdicts):
+        lines.append(f"p is corrected for {count} questions ({how}). Intervals are not corrected.")
     if methods and (made := methods[0].looks_made):
         levels = ", ".join(f"{look.level:.4g} at {len(look.seeds or ())} seeds" for look in made)
         lines.append(

@@ -96,45 +96,33 @@ def learned(step, i, seed, loss):
     return loss + 1.1 * math.exp(-step / (9 + i)) + 0.05 * math.sin(step * (i + 2) + seed)
 
 
-def inspection(method, seed, blocks=30):
-    """What is measured inside a method's adapters; a LoRA has no circuit, and little else than its ranks."""
+def inspection(method, seed, blocks=12):
+    """What is measured inside a method's adapters; a LoRA has no circuit."""
     has_circuit = "lora" not in method and method != "mpo"
-    layers = [
-        layer(f"model.layers.{block}.self_attn.{module}", block, has_circuit, "lora" in method,
-              1 + 0.5 * math.sin(block / 5 + j + len(method) + seed / 10))
-        for block in range(blocks)
-        for j, module in enumerate(("q_proj", "v_proj"))
-    ]  # fmt: skip
     kept = {"constant": {"kept": 0.42, "kept_error": 0.031}, "affine": {"kept": 0.973, "kept_error": None}}
-    replaced = {"fits": kept} if method in ("qtha", "qwthn") else None
     return {
-        "adapter": method, "kind": "QWTHN", "rows": 16, "tokens": 1024, "layers": layers, "means": {},
-        "dequantised": replaced,
-    }  # fmt: skip
+        "rows": 16,
+        "tokens": 1024,
+        "layers": [
+            layer(f"model.layers.{block}.self_attn.{module}", has_circuit, 1 + 0.5 * math.sin(block / 5 + j + seed))
+            for block in range(blocks)
+            for j, module in enumerate(("q_proj", "v_proj"))
+        ],
+        "dequantised": {"fits": kept} if method in ("qtha", "qwthn") else None,
+    }
 
 
-def layer(name, block, has_circuit, is_lora, value):
+def layer(name, has_circuit, value):
     """One layer; `value` decides on all numbers."""
-    circuit = value if has_circuit else None
-    of_circuit = {
-        "circuit_share": 0.3, "cross_share": 0.1, "circuit_share_varying": 0.2, "entanglement": 0.4,
-        "expressibility": 0.1,
-    }  # fmt: skip
-    of_all = {
-        "effective_rank_token": 1.4, "effective_rank_input": 2.0, "effective_rank_output": 2.2, "relative_size": 0.01
-    }  # fmt: skip
+    of_circuit = ("circuit_share", "circuit_share_varying", "linear_share", "entanglement", "expressibility")
     return {
         "layer": name,
-        "module": name.rpartition(".")[2],
-        "block": block,
-        **{key: factor * value for key, factor in of_all.items()},
-        **{key: circuit and factor * circuit for key, factor in of_circuit.items()},
-        **{"rank_input": 4.0, "rank_output": 4.0, "rank_maps": 16.0 if has_circuit else 1.0},
-        "varying_share": 0.1 * value if has_circuit else 1e-31,
+        "effective_rank_token": 1 + value,
+        "relative_size": 0.01 * value,
         "different_maps": value if has_circuit else 1.0,
-        "non_affinity": 0.2 * value if has_circuit else 0.0,
-        "linear_share": circuit and 1 - 0.4 * circuit,
-        "gradient_norms": {"circuit": circuit, "tensor_network": None if is_lora else value, "linear": 2 * value},
+        "varying_share": 0.1 * value if has_circuit else 1e-31,
+        **dict.fromkeys(of_circuit, 0.3 * value if has_circuit else None),
+        "gradient_norms": {"circuit": value if has_circuit else None, "linear": 2 * value},
     }
 
 
