@@ -121,14 +121,14 @@ def test_circuits_are_replaced_where_that_is_asked(trained, capsys):
     ],
 )
 def test_bad_options_are_said_before_a_model_is_loaded(trained, monkeypatch, options, expected):
-    monkeypatch.setattr("qweft.evaluation.subject.load_model", None)
+    monkeypatch.setattr("qweft.evaluation.saved.load_model", None)
     with pytest.raises(QweftError, match=expected):
         inspect(trained["hybrid"], options)
 
 
 @pytest.mark.parametrize("name", ["adapter_config.json", "../run.json", "README.md"])
 def test_an_inspection_replaces_nothing_else(trained, name, monkeypatch):
-    monkeypatch.setattr("qweft.evaluation.subject.load_model", None)
+    monkeypatch.setattr("qweft.evaluation.saved.load_model", None)
     file = trained["hybrid"] / name
     before = file.read_bytes()
     with pytest.raises(QweftError, match=r"--output .* is there already, and no inspection wrote it; give another"):

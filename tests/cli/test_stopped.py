@@ -11,7 +11,7 @@ import yaml
 
 from qweft.claims import CLAIM, claimed_output
 from qweft.cli.main import main
-from qweft.evaluation import subject
+from qweft.evaluation import saved
 from qweft.training.progress import StepRecorder
 from tests.forked import Forked, needs_fork
 from tests.tiny_folder import save_rows, save_tiny_model
@@ -132,7 +132,7 @@ def test_a_signal_ends_the_command_and_it_says_what_is_kept(place, tmp_path, mon
     if step:
         signal_at(monkeypatch, step, number)
     else:
-        monkeypatch.setattr(subject, "put_on", lambda *_: (os.kill(os.getpid(), number), time.sleep(1)))
+        monkeypatch.setattr(saved, "put_on", lambda *_: (os.kill(os.getpid(), number), time.sleep(1)))
     words = [*words_of(command, place, tmp_path / "out"), *options]
     assert main(words) == 128 + number
     said = capsys.readouterr().err.splitlines()[-1]
@@ -158,7 +158,7 @@ def test_a_second_signal_ends_a_clean_up_that_hangs(place, tmp_path):
             time.sleep(600)
 
     def work():
-        subject.put_on = hang
+        saved.put_on = hang
         return main(words_of("evaluate", place, tmp_path / "out"))
 
     process = Forked(work, tmp_path / "said")

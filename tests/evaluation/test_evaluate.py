@@ -50,7 +50,7 @@ def test_only_the_loss_where_nothing_else_is_asked_for(folder):
     loss = found.scores[0]
     assert (loss.base.value, loss.adapted.value) == (found.base.loss, found.adapted.loss)
     assert loss.difference.value == pytest.approx(found.adapted.loss - found.base.loss) and loss.difference.value != 0
-    assert len(found.base_answers) == 2 and found.forgetting is None and found.harness is None
+    assert len(found.answers) == 2 and found.forgetting is None and found.harness is None
     plain = found.to_json()
     assert (plain["dtype"], plain["device"], plain["rows"]) == ("float32", "cpu", 8)
     assert {"forgetting", "lm_eval"}.isdisjoint(plain)

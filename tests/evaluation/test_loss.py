@@ -11,7 +11,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from qweft.errors import QweftError
 from qweft.evaluation.loss import held_out_loss
-from qweft.evaluation.row_scores import ratio
+from qweft.evaluation.scores import ratio
 from tests.tiny_models import tiny_gpt2, tiny_llama
 
 WORDS = 97

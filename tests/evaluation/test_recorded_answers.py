@@ -3,7 +3,7 @@
 import pytest
 from research import evidence
 
-from qweft.evaluation.reasoning import judge_reasoning
+from qweft.evaluation.metrics.reasoning import judge_reasoning
 
 
 def test_what_was_found_of_each_answer():

@@ -5,8 +5,15 @@ import math
 import numpy as np
 import pytest
 
-from qweft.evaluation.row_scores import RowScore, loss_of
-from qweft.evaluation.scores import compare_losses, compare_means, compare_perplexities, compare_statistics, mean
+from qweft.evaluation.scores import (
+    RowScore,
+    compare_losses,
+    compare_means,
+    compare_perplexities,
+    compare_statistics,
+    loss_of,
+    mean,
+)
 
 
 def test_a_mean_by_hand():

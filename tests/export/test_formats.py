@@ -15,7 +15,7 @@ from qweft.cli.parser import parse
 from qweft.data.conversation import Message
 from qweft.data.template import render
 from qweft.evaluation.loss import held_out_loss
-from qweft.evaluation.row_scores import HeldOutLoss
+from qweft.evaluation.scores import HeldOutLoss
 from qweft.exporting import run, write
 from qweft.exporting.plan import load_rows, plan_export
 from qweft.exporting.run import export, preview

@@ -11,9 +11,9 @@ import torch
 from qweft.adapter.cores import Core
 from qweft.evaluation.loss import held_out_loss
 from qweft.training.callbacks import RunCallbacks, Validation
-from qweft.training.gradients import IN_A_ROW, GradientWatch
 from qweft.training.loop import fit
 from qweft.training.run import train
+from qweft.training.trainer import IN_A_ROW, GradientWatch
 from tests.training.test_loop import TRAINING, adapted, rows
 from tests.training.test_resume import config, files, stopped  # noqa: F401
 
@@ -111,7 +111,7 @@ def test_vanishing_gradients_are_told_once():
 
 def test_warnings_of_before_a_stop_are_in_the_record(files, tmp_path, monkeypatch, capsys):  # noqa: F811
     with monkeypatch.context() as patch:
-        patch.setattr("qweft.training.gradients.VANISHED", 1e6)
+        patch.setattr("qweft.training.trainer.VANISHED", 1e6)
         stopped(config(files, tmp_path), 6)
     found = train(config(files, tmp_path, resume="auto"))
     assert len(found.fit.warnings) == 1 and "step 5: the circuits' gradients have vanished" in found.fit.warnings[0]

@@ -18,7 +18,7 @@ from qweft.data.tokens import Encoded, target_tokens
 from qweft.errors import QweftError
 from qweft.evaluation.loss import score_rows
 from qweft.evaluation.on_device import circuit_layers, on_device
-from qweft.evaluation.row_scores import CLEAR, RowScore, loss_of, ratio
+from qweft.evaluation.scores import CLEAR, RowScore, loss_of, ratio
 
 BATCH = 8
 """Rows in a batch; results do not depend on it."""

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from qweft.analysis.dequantise import Dequantised
 from qweft.analysis.inspection import Inspection, LayerInspection, means
-from qweft.evaluation.row_scores import CLEAR
+from qweft.evaluation.scores import CLEAR
 from qweft.method.names import PARTS
 
 COLUMNS = {

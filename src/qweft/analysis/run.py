@@ -23,10 +23,9 @@ from qweft.devices.on_chips import ChipTraining, on_chips
 from qweft.errors import QweftError
 from qweft.evaluation.config import EvaluationConfig
 from qweft.evaluation.loss import judged
-from qweft.evaluation.preview import Preview, shapes_of
 from qweft.evaluation.record import recorded_tokens
-from qweft.evaluation.saved import changes_the_base, check_runs
-from qweft.evaluation.subject import held_out_data, load_subject
+from qweft.evaluation.run import Preview
+from qweft.evaluation.saved import changes_the_base, check_runs, held_out_data, load_subject, shapes_of
 from qweft.records import write_record
 from qweft.text import many, progress, with_progress
 

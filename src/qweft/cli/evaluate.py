@@ -62,7 +62,7 @@ def run(call: Call) -> None:
 
     check_judging(folder, sections, needs_weights=not call.is_dry)
     if call.is_dry:
-        from qweft.evaluation.preview import preview_evaluation as judge
+        from qweft.evaluation.run import preview_evaluation as judge
     else:
         from qweft.evaluation.run import evaluate as judge  # type: ignore[assignment]
     judged = judge(folder, sections)

@@ -14,7 +14,7 @@ from qweft.comparison.speed import doubt_on, most_by_others
 from qweft.comparison.statistics import ONCE, Look, deviation, mean, pair
 from qweft.comparison.summary import Forgotten, Summary
 from qweft.errors import QweftError
-from qweft.evaluation.row_scores import ratio
+from qweft.evaluation.scores import ratio
 
 
 def summarise(

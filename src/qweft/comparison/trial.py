@@ -28,8 +28,8 @@ from qweft.data.report import fingerprint as fingerprint_of
 from qweft.errors import OutOfMemoryError, QweftError
 from qweft.evaluation.generation import answers_to, end_tokens, prompt_of
 from qweft.evaluation.loss import held_out_loss
-from qweft.evaluation.row_scores import HeldOutLoss
 from qweft.evaluation.run import LENGTH
+from qweft.evaluation.scores import HeldOutLoss
 from qweft.method.effective import needs_rows_first
 from qweft.method.names import has_circuit
 from qweft.models.load import checksum

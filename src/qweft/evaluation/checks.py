@@ -9,31 +9,20 @@ from qweft.data.config import DataConfig
 from qweft.data.read import check_place
 from qweft.errors import QweftError
 from qweft.evaluation.config import EVERYWHERE, FORGETTING, EvaluationConfig
+from qweft.evaluation.metric import metric_of
 from qweft.evaluation.record import sections_of
 from qweft.method.saved import check_saved
 from qweft.models.config import ModelConfig
 from qweft.models.resolve import check_model
+from qweft.schema import check_values
 
-LEAST = {
-    "batch_size": 1,
-    "answers": 0,
-    "max_new_tokens": 1,
-    "generation_batch": 1,
-    "generated": 1,
-    "forgetting_rows": 1,
-    "forgetting_length": 2,
-    "lm_eval_limit": 1,
-}
 BELONGS = {"generated": "metrics", "lm_eval_limit": "lm_eval", **dict.fromkeys(FORGETTING[1:], FORGETTING[0])}
 """Settings that mean nothing without another one."""
 
 
 def check_evaluation(evaluation: EvaluationConfig, data: DataConfig) -> None:
-    """Check the ranges that types cannot express."""
-    for name, least in LEAST.items():
-        value = getattr(evaluation, name)
-        if value is not None and value < least:
-            raise QweftError(f"evaluation.{name} must be at least {least}, got {value}")
+    """Check the values, and that they go with the data."""
+    check_values(evaluation, "evaluation")
     rows = data.test_rows if evaluation.split == "test" else data.validation_rows
     if rows is not None and rows < 1:
         raise QweftError(f"data.{evaluation.split}_rows must be at least 1 to judge on the {evaluation.split} rows")
@@ -42,19 +31,13 @@ def check_evaluation(evaluation: EvaluationConfig, data: DataConfig) -> None:
             f"evaluation.generated is {evaluation.generated}, and there are {rows} {evaluation.split} rows; raise "
             f"data.{evaluation.split}_rows, or leave evaluation.generated out to answer all"
         )
-    source = data.source_of(evaluation.split)
-    if evaluation.metrics:
-        from qweft.evaluation.answer_scores import metric_of  # here, since metrics import NumPy
-
-        for name in evaluation.metrics:
-            metric_of(name).check(source)
-    elsewhere = evaluation.forgetting
-    if elsewhere is not None and not elsewhere.strip():
+    for name in evaluation.metrics:
+        metric_of(name).check(data.source_of(evaluation.split))
+    other = evaluation.forgetting
+    if other is not None and not other.strip():
         raise QweftError("evaluation.forgetting is empty; name data that the adapter does not learn, or leave it out")
-    if elsewhere is not None and any(may_share(elsewhere, each.source) for each in data.training_sources):
-        raise QweftError(
-            f"evaluation.forgetting {evaluation.forgetting} is what the adapter learned from; give other data"
-        )
+    if other is not None and any(may_share(other, each.source) for each in data.training_sources):
+        raise QweftError(f"evaluation.forgetting {other} is what the adapter learned from; give other data")
 
 
 def check_elsewhere(evaluation: EvaluationConfig) -> None:
@@ -69,11 +52,17 @@ def check_elsewhere(evaluation: EvaluationConfig) -> None:
 def check_judging(
     adapter: Path, overrides: Mapping[str, Any], needs_weights: bool = True
 ) -> tuple[ModelConfig, DataConfig, EvaluationConfig]:
-    """Check everything that can be checked before a saved adapter is evaluated."""
+    """Check everything that can be checked before a saved adapter is evaluated; return the sections."""
     check_saved(adapter)
     model, data, judging = sections_of(adapter, dict(overrides))
     check_evaluation(judging, data)
-    _check_belongs(judging, overrides.get("evaluation", {}))
+    given = overrides.get("evaluation", {})
+    for name, owner in BELONGS.items():  # of the options alone: a run's record may hold them for later
+        default = getattr(EvaluationConfig, name)
+        if given.get(name, default) != default and not getattr(judging, owner):
+            raise QweftError(
+                f"evaluation.{name} {given[name]} says nothing without evaluation.{owner}; give both, or leave it out"
+            )
     check_data_config(data)
     check_places(data)
     check_elsewhere(judging)
@@ -81,24 +70,12 @@ def check_judging(
     return model, data, judging
 
 
-def _check_belongs(judging: EvaluationConfig, given: Mapping[str, Any]) -> None:
-    """Refuse options without the one that they belong to; a run's record may hold them for later."""
-    for name, owner in BELONGS.items():
-        asked = given.get(name, getattr(EvaluationConfig, name))
-        if asked != getattr(EvaluationConfig, name) and not getattr(judging, owner):
-            raise QweftError(
-                f"evaluation.{name} {asked} says nothing without evaluation.{owner}; give --evaluation.{owner} "
-                "too, or leave it out"
-            )
-
-
 def check_judged_by_loss(evaluation: EvaluationConfig) -> None:
     """Check that only settings that a comparison uses differ from their defaults."""
-    plain, heeded = EvaluationConfig(), (*EVERYWHERE, *FORGETTING)
-    others = (name for name in vars(plain) if name not in heeded)
-    name = next((name for name in others if getattr(plain, name) != getattr(evaluation, name)), None)
-    if name is not None:
-        raise QweftError(
-            f"evaluation.{name}: a comparison judges by loss and shows answers; leave it out, and score an adapter "
-            f"of the comparison by qweft evaluate OUTPUT/METHOD-SEED/adapter --evaluation.{name}"
-        )
+    plain = EvaluationConfig()
+    for name in vars(plain).keys() - {*EVERYWHERE, *FORGETTING}:
+        if getattr(plain, name) != getattr(evaluation, name):
+            raise QweftError(
+                f"evaluation.{name}: a comparison judges by loss and shows answers; leave it out, and score an adapter "
+                f"of the comparison by qweft evaluate OUTPUT/METHOD-SEED/adapter --evaluation.{name}"
+            )

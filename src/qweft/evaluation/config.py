@@ -1,15 +1,17 @@
 """How a model is evaluated. Importing this is light, as of every config section."""
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Annotated, Any, Literal
 
-from qweft.evaluation.metrics import names
+from annotated_types import Ge
 
-if TYPE_CHECKING:
-    Metric = str
-else:
-    Metric = Literal[names()]
+from qweft.schema import Count
+
+Metric = Literal["text", "reasoning", "verifier"]
 """Name of a module of `qweft.evaluation.metrics`."""
+EVERYWHERE = ("split", "batch_size", "answers", "max_new_tokens")
+"""Settings that every command with an evaluation uses."""
+FORGETTING = ("forgetting", "forgetting_rows", "forgetting_length", "forgetting_first")
 
 
 @dataclass(frozen=True)
@@ -36,28 +38,20 @@ class EvaluationConfig:
     """
 
     split: Literal["validation", "test"] = "test"
-    batch_size: int = 8
-    answers: int = 3
-    max_new_tokens: int = 64
+    batch_size: Count = 8
+    answers: Annotated[int, Ge(0)] = 3
+    max_new_tokens: Count = 64
     metrics: list[Metric] = field(default_factory=list)
-    generated: int | None = None
-    generation_batch: int = 1
+    generated: Count | None = None
+    generation_batch: Count = 1
     forgetting: str | None = None
-    forgetting_rows: int = 64
+    forgetting_rows: Count = 64
     lm_eval: list[str] = field(default_factory=list)
-    lm_eval_limit: int | None = None
-    forgetting_length: int = 512
+    lm_eval_limit: Count | None = None
+    forgetting_length: Annotated[int, Ge(2)] = 512
     forgetting_first: bool = False
 
-    def everywhere(self) -> dict[str, Any]:
-        """Return the settings that every command with an evaluation uses; each command uses its own further ones."""
-        return {name: getattr(self, name) for name in EVERYWHERE}
-
     def compared(self) -> dict[str, Any]:
-        """Return the settings that a comparison uses: `everywhere`, and those of forgetting if it is measured."""
-        asked = FORGETTING if self.forgetting is not None else ()
-        return self.everywhere() | {name: getattr(self, name) for name in asked}
-
-
-EVERYWHERE = ("split", "batch_size", "answers", "max_new_tokens")
-FORGETTING = ("forgetting", "forgetting_rows", "forgetting_length", "forgetting_first")
+        """Return the settings that a comparison uses, those of forgetting if it is measured."""
+        names = EVERYWHERE if self.forgetting is None else (*EVERYWHERE, *FORGETTING)
+        return {name: getattr(self, name) for name in names}

@@ -9,12 +9,18 @@ from typing import Any
 import torch
 
 from qweft.adapter.attach import base_of
-from qweft.data.conversation import Conversation, Message
+from qweft.data.conversation import Conversation
 from qweft.data.template import in_its_form, render
 from qweft.data.tokens import answer_spans, closing_tokens, text_tokens
-from qweft.errors import QweftError
 from qweft.evaluation.loss import context_of, device_of, judged
 from qweft.text import with_progress
+
+NEAR = 1e-4
+"""Relative distance of the two largest logits below which a row is generated alone: rounding makes 1e-6."""
+FELT = 2e-5
+"""Relative change of a logit by padding above which rows are generated alone."""
+BEGINS_ANEW = ("bamba", "minimax")
+"""Model types of transformers that count positions from 0 at each call, whatever their cache holds."""
 
 
 @dataclass(frozen=True)
@@ -42,23 +48,10 @@ def prompt_of(conversation: Conversation, tokenizer: Any) -> Prompt:
         whole, spans = answer_spans(conversation, tokenizer)
         learned = tokenizer(whole[slice(*spans[-1])], add_special_tokens=False).input_ids
         reference = tokenizer.decode(learned, skip_special_tokens=True).strip()
-    return Prompt(ids, _shown(conversation.prompt), reference, text.rstrip().endswith("<think>"))
-
-
-def _shown(prompt: Sequence[Message]) -> str:
-    """Return a single message as it is, and several with their roles."""
-    if len(prompt) == 1:
-        return prompt[0].content
-    return "\n\n".join(f"{message.role}: {message.said}" for message in prompt)
-
-
-# Logits closer than this, relative to the largest, might swap order when the batch size changes. In float32 they move
-# by a relative 1e-6 (SmolLM2, 30 layers). A row that comes this close to a tie is generated alone.
-NEAR = 1e-4
-FELT = 2e-5
-"""Change of a logit by padding, relative to the largest, above which rows are answered alone; rounding makes 1e-6."""
-BEGINS_ANEW = ("bamba", "minimax")
-"""Model types of transformers that count positions from 0 at each call, whatever their cache holds."""
+    shown = "\n\n".join(f"{message.role}: {message.said}" for message in conversation.prompt)
+    if len(conversation.prompt) == 1:
+        shown = conversation.prompt[0].content
+    return Prompt(ids, shown, reference, text.rstrip().endswith("<think>"))
 
 
 @dataclass(frozen=True)
@@ -265,8 +258,6 @@ def answers_to(
     batch: int = 1,
 ) -> list[Answer]:
     """Generate the answers of `generate_answers` to prompts that are rendered already: no chat template runs here."""
-    if max_new_tokens < 1:
-        raise QweftError(f"evaluation.max_new_tokens is {max_new_tokens}: it must be at least 1")
     with judged(model):
         found = greedy_together(model, [prompt.ids for prompt in prompts], ends, max_new_tokens, batch)
     return [

@@ -11,8 +11,15 @@ from torch.nn.functional import cross_entropy
 from qweft.data.batches import Collator
 from qweft.data.tokens import IGNORED, Encoded, target_tokens
 from qweft.errors import QweftError, told_of_memory
-from qweft.evaluation.row_scores import HeldOutLoss, RowScore, loss_of
+from qweft.evaluation.scores import HeldOutLoss, RowScore, loss_of
 from qweft.text import many, with_progress
+
+TABLES = (".wpe", ".embed_positions", ".position_embeddings", ".positions_embed", ".pos_encoding")
+"""Names of tables of positions; rotary positions have none."""
+MAX_LENGTH = "data.max_length"
+"""The setting by which the rows of a run are cut."""
+POSITIONS_AT_A_TIME = 256
+"""Positions whose logits are converted to float32 at a time: 256 take 50 MB for a vocabulary of 49,152."""
 
 
 @contextmanager
@@ -35,10 +42,6 @@ def device_of(model: torch.nn.Module) -> torch.device:
     return next(model.parameters()).device
 
 
-TABLES = (".wpe", ".embed_positions", ".position_embeddings", ".positions_embed", ".pos_encoding")
-"""Names of tables of positions; rotary positions have none."""
-
-
 def context_of(model: Any) -> int | None:
     """Return the most tokens that a model reads at once, beside virtual ones; `None` if its config knows no limit."""
     config = getattr(model, "config", None)
@@ -50,31 +53,29 @@ def context_of(model: Any) -> int | None:
 
 def _virtual(model: Any) -> int:
     """Return the number of virtual tokens that an adapter puts before each text."""
-    config = getattr(model, "active_peft_config", None)
-    return getattr(config, "num_virtual_tokens", None) or 0
-
-
-def _has_table(model: Any) -> bool:
-    """Whether a model has a table of positions. MPT has none by name: it makes one, of ALiBi, at each call."""
-    is_mpt = model.config.model_type == "mpt"
-    return is_mpt or any(name.endswith(TABLES) for name, _ in (*model.named_modules(), *model.named_buffers()))
-
-
-MAX_LENGTH = "data.max_length"
-"""The setting by which the rows of a run are cut."""
+    return getattr(getattr(model, "active_peft_config", None), "num_virtual_tokens", None) or 0
 
 
 def check_room(model: Any, rows: Sequence[Encoded], key: str = MAX_LENGTH) -> None:
-    """Check that a model with a table of positions, as GPT-2 has, has one for each token of the rows.
+    """Check that a model has an embedding for each token of the rows, and room for the longest row.
 
-    Rotary positions go on beyond the context, which is told. `key` is the setting by which the rows were cut.
+    A table of positions, as GPT-2 has, ends at the context. Rotary positions go on beyond it, which is told. `key` is
+    the setting by which the rows were cut.
     """
-    _check_tokens(model, rows)
+    embeddings = model.get_input_embeddings() if hasattr(model, "get_input_embeddings") else None
+    known = getattr(embeddings, "num_embeddings", None)
+    largest = max((max(row["input_ids"], default=0) for row in rows), default=0)
+    if known is not None and largest >= known:
+        raise QweftError(
+            f"the tokenizer gives token {largest:,}, and the model has embeddings for {known:,}; resize them "
+            "(model.resize_token_embeddings), or use the model's own tokenizer"
+        )
     longest, most = max((len(row["input_ids"]) for row in rows), default=0), context_of(model)
     if most is None or longest <= most:
         return
     beside = f" beside {many(_virtual(model), 'virtual token')} of its adapter" if _virtual(model) else ""
-    if _has_table(model):
+    names = [name for name, _ in (*model.named_modules(), *model.named_buffers())]
+    if model.config.model_type == "mpt" or any(name.endswith(TABLES) for name in names):  # MPT makes its table
         raise QweftError(
             f"a row has {longest:,} tokens, and the model has positions for {most:,}{beside}; set {key} to {most}"
         )
@@ -85,48 +86,22 @@ def check_room(model: Any, rows: Sequence[Encoded], key: str = MAX_LENGTH) -> No
     )
 
 
-def _check_tokens(model: Any, rows: Sequence[Encoded]) -> None:
-    """Check that each token has an embedding: a tokenizer may have been given more than the model."""
-    table = model.get_input_embeddings() if hasattr(model, "get_input_embeddings") else None
-    known = getattr(table, "num_embeddings", None)
-    largest = max((max(row["input_ids"], default=0) for row in rows), default=0)
-    if known is not None and largest >= known:
-        raise QweftError(
-            f"the tokenizer gives token {largest:,}, and the model has embeddings for {known:,}; resize them "
-            "(model.resize_token_embeddings), or use the model's own tokenizer"
-        )
-
-
-def targets_of(labels: torch.Tensor) -> torch.Tensor:
-    """Return where the next token is a target, (rows, T - 1); labels is (rows, T)."""
-    return labels[:, 1:] != IGNORED
-
-
 def target_loss(outputs: Any, labels: torch.Tensor, num_items_in_batch: Any = None) -> torch.Tensor:
     """Return the mean loss over the target tokens of a step, in nats: what `held_out_loss` measures.
 
     The model's own loss may be another one. Decoders of encoder-decoder models do not shift the labels, some models
     average each batch alone, and experts have a term for their balance.
     """
-    learned = targets_of(labels)
     logits = outputs.logits[:, -labels.shape[1] : -1]  # without the virtual tokens before the text
     wanted = labels[:, 1:].to(logits.device)
-    learned = learned.to(logits.device)
+    learned = wanted != IGNORED
     total = cross_entropy(logits[learned].float(), wanted[learned], reduction="sum")
     count = learned.sum() if num_items_in_batch is None else num_items_in_batch
     return total / (count.to(total.device) if isinstance(count, torch.Tensor) else count)
 
 
-# Positions whose logits are converted to float32 at a time: 256 take 50 MB for a vocabulary of 49,152.
-POSITIONS_AT_A_TIME = 256
-
-
 def held_out_loss(
-    model: torch.nn.Module,
-    rows: Sequence[Encoded],
-    pad_token_id: int,
-    batch_size: int,
-    key: str = MAX_LENGTH,
+    model: torch.nn.Module, rows: Sequence[Encoded], pad_token_id: int, batch_size: int, key: str = MAX_LENGTH
 ) -> HeldOutLoss:
     """Return the loss of a causal language model over all target tokens of the rows.
 
@@ -137,22 +112,21 @@ def held_out_loss(
     that of `ratio`. Log-probabilities are computed in float32 and summed in float64. `key` is as for `check_room`.
 
     Raises:
-        QweftError: If no row has a target token, the batch size is below 1, or the memory is too small for a batch.
+        QweftError: If no row has a target token, or the memory is too small for a batch.
     """
     return loss_of(score_rows(model, rows, pad_token_id, batch_size, key))
 
 
 def score_rows(
-    model: torch.nn.Module,
-    rows: Sequence[Encoded],
-    pad_token_id: int,
-    batch_size: int,
-    key: str = MAX_LENGTH,
+    model: torch.nn.Module, rows: Sequence[Encoded], pad_token_id: int, batch_size: int, key: str = MAX_LENGTH
 ) -> tuple[RowScore, ...]:
     """Score each row, as `held_out_loss` does, and return its loss and most probable tokens."""
-    if batch_size < 1:
-        raise QweftError(f"evaluation.batch_size is {batch_size}: it must be at least 1")
-    _check_causal(model)
+    adapters = getattr(model, "peft_config", None) or {}
+    if any(each.peft_type == "LILY" for each in adapters.values()):
+        raise QweftError(
+            "LILY weighs its parts by the mean over all tokens of a batch, those to be predicted too, so that its loss "
+            "on held-out rows is none; choose another method"
+        )
     order = [index for index, row in enumerate(rows) if target_tokens(row) > 0]
     if not order:
         raise QweftError(
@@ -163,50 +137,29 @@ def score_rows(
     order.sort(key=lambda index: len(rows[index]["input_ids"]), reverse=True)
     check_room(model, rows, key)
     collate = Collator(pad_token_id)
-    found = [RowScore(0.0, ())] * len(rows)
+    scores = [RowScore(0.0, ())] * len(rows)
     way = f"shorten {key}" if batch_size == 1 else f"lower evaluation.batch_size (now {batch_size})"
     with judged(model), told_of_memory(way):
         batches = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
         for batch in with_progress(batches, "evaluating", "row", len):
-            scores = _scores(model, collate([rows[i] for i in batch]))
-            for index, score in zip(batch, scores, strict=True):
-                found[index] = score
-    return tuple(found)
-
-
-def _check_causal(model: Any) -> None:
-    """Raise for an adapter by which a token's logits depend on the tokens after it, and on other rows."""
-    if any(each.peft_type == "LILY" for each in (getattr(model, "peft_config", None) or {}).values()):
-        raise QweftError(
-            "LILY weighs its parts by the mean over all tokens of a batch, those to be predicted too, so that its loss "
-            "on held-out rows is none; choose another method"
-        )
+            of_batch = _scores(model, collate([rows[i] for i in batch]))
+            for index, score in zip(batch, of_batch, strict=True):
+                scores[index] = score
+    return tuple(scores)
 
 
 def _scores(model: torch.nn.Module, batch: dict[str, Any]) -> Iterator[RowScore]:
     """Yield the score of each row of a batch."""
-    logits = logits_of(model, batch)
+    device = device_of(model)
+    given = {name: batch[name].to(device) for name in ("input_ids", "attention_mask")}
+    logits = model(**given, use_cache=False).logits[:, -batch["labels"].shape[1] :]  # without virtual tokens
     labels = batch["labels"].to(logits.device)
-    wanted = targets_of(labels)
-    for row_logits, row_labels, row_wanted in zip(logits[:, :-1], labels[:, 1:], wanted, strict=True):
-        positions = row_wanted.nonzero().squeeze(1)
+    for row_logits, row_labels in zip(logits[:, :-1], labels[:, 1:], strict=True):
+        positions = (row_labels != IGNORED).nonzero().squeeze(1)
         total = torch.zeros((), dtype=torch.float64)
         predicted: list[int] = []
-        for start in range(0, len(positions), POSITIONS_AT_A_TIME):
-            part = positions[start : start + POSITIONS_AT_A_TIME]
+        for part in positions.split(POSITIONS_AT_A_TIME):
             losses = cross_entropy(row_logits[part].float(), row_labels[part], reduction="none")
             total += losses.cpu().double().sum()
             predicted += row_logits[part].argmax(-1).tolist()
         yield RowScore(total.item(), tuple(predicted))
-
-
-def logits_of(model: torch.nn.Module, batch: dict[str, Any]) -> torch.Tensor:
-    """Return the logits of a collated batch, (rows, T, vocabulary), in the model's dtype.
-
-    Those of virtual tokens that an adapter puts before the text are left out.
-    """
-    device = device_of(model)
-    logits: torch.Tensor = model(
-        input_ids=batch["input_ids"].to(device), attention_mask=batch["attention_mask"].to(device), use_cache=False
-    ).logits
-    return logits[:, -batch["input_ids"].shape[1] :]

@@ -23,6 +23,57 @@ RUNS_CODE: dict[str, Callable[[str], bool]] = {"lm_eval": lambda _: True, "metri
 DAMAGED = "remove it and give --model.name and --data.source"
 
 
+def record_file(adapter: Path) -> Path:
+    """Return the place of the record of an adapter's run, beside its folder."""
+    return adapter.parent / "run.json"
+
+
+def run_record(adapter: Path) -> dict[str, Any]:
+    """Return the record of the adapter's run; empty without one."""
+    file = record_file(adapter)
+    return read_record(file, DAMAGED) if os.path.lexists(file) else {}
+
+
+def is_own_run(adapter: Path) -> bool:
+    """Return whether the record of the adapter's run was written by this user on this machine."""
+    record = run_record(adapter)
+    return bool(record) and is_own(record)
+
+
+def run_config(adapter: Path) -> dict[str, dict[str, Any]]:
+    """Return sections of the config that trained the adapter; empty without a record of its run."""
+    file, config = record_file(adapter), run_record(adapter).get("config", {})
+    if not isinstance(config, dict):
+        raise QweftError(f"{file} is not a record of this program (config is no mapping of sections); {DAMAGED}")
+    return {name: typed_keys(SECTIONS[name], config[name], file, DAMAGED, name) for name in SECTIONS if name in config}
+
+
+def recorded_tokens(adapter: Path) -> TrainedTokens | None:
+    """Return how much the adapter was trained on, by the record of its run; `None` if that does not tell."""
+    record = run_record(adapter)
+    try:
+        training = record["config"]["training"]
+        passes = record["training"]["steps"] * training["gradient_accumulation"] * record["processes"]
+        numbers = passes, training["batch_size"], record["data"]["parts"]["train"]["tokens"], record["examples"]
+        return trained_tokens(*numbers) if all(type(number) is int and number > 0 for number in numbers) else None
+    except (LookupError, TypeError):
+        return None
+
+
+def recorded_rows(adapter: Path, split: str) -> str | None:
+    """Return the fingerprint of the rows that the run held out as "validation" or "test"; `None` if unknown."""
+    try:
+        return str(run_record(adapter)["data"]["parts"][split]["fingerprint"])
+    except (LookupError, TypeError):
+        return None
+
+
+def dtype_of(adapter: Path, model: ModelConfig) -> str:
+    """Return the type of the base model's weights in the run; the setting, which may be "auto", if it is unknown."""
+    dtype = run_record(adapter).get("dtype") if is_own_run(adapter) else None
+    return dtype.removeprefix("torch.") if isinstance(dtype, str) else model.dtype
+
+
 def sections_of(adapter: Path, overrides: dict[str, Any]) -> tuple[ModelConfig, DataConfig, EvaluationConfig]:
     """Return the training run's model, data and evaluation sections, with overrides.
 
@@ -42,6 +93,11 @@ def sections_of(adapter: Path, overrides: dict[str, Any]) -> tuple[ModelConfig, 
     return ModelConfig(**model), DataConfig(**data), EvaluationConfig(**evaluation)
 
 
+def model_of(adapter: Path, overrides: dict[str, Any]) -> ModelConfig:
+    """Return the training run's model section, with overrides, for commands without data."""
+    return ModelConfig(**_model_section(adapter, run_config(adapter), overrides))
+
+
 def _data_section(saved: dict[str, Any], overrides: dict[str, Any]) -> dict[str, Any]:
     """Return the data section with overrides; one source stands in place of several, and the reverse."""
     given, own = overrides.get("data", {}), saved.get("data", {})
@@ -58,9 +114,8 @@ def _data_section(saved: dict[str, Any], overrides: dict[str, Any]) -> dict[str,
 
 def unasked(saved: dict[str, Any], overrides: dict[str, Any]) -> dict[str, list[str]]:
     """Return the evaluation settings of a run's record that can run code, and so must be asked for by an option."""
-    found = saved.get("evaluation", {})
-    wanted = {name: [each for each in found.get(name, ()) if runs(each)] for name, runs in RUNS_CODE.items()}
-    given = overrides.get("evaluation", {})
+    recorded, given = saved.get("evaluation", {}), overrides.get("evaluation", {})
+    wanted = {name: [each for each in recorded.get(name, ()) if runs(each)] for name, runs in RUNS_CODE.items()}
     return {name: values for name, values in wanted.items() if values and name not in given}
 
 
@@ -69,29 +124,30 @@ def tell_unasked(adapter: Path, overrides: dict[str, Any]) -> None:
     for name, wanted in unasked(run_config(adapter), overrides).items():
         listed = cut(",".join(wanted))
         tell(
-            f"{_record(adapter)} also wants evaluation.{name} {listed}, which can run code and is left out; give "
+            f"{record_file(adapter)} also wants evaluation.{name} {listed}, which can run code and is left out; give "
             f"--evaluation.{name} {shlex.quote(listed)} to run it"
         )
 
 
 def _check_places(adapter: Path, data: dict[str, Any], evaluation: dict[str, Any], overrides: dict[str, Any]) -> None:
     """Raise if another user's record names data sets that this machine would read."""
+    if is_own_run(adapter):
+        return
     several = data.get("sources")
     named = {"--data.source": None if several else data.get("source")}
     named["--data.sources"] = ",".join(each["source"] for each in several) if several else None
     named |= {f"--data.{name}": data.get(name) for name in ("file", "validation_source", "test_source")}
     named["--evaluation.forgetting"] = evaluation.get("forgetting")
     given = {f"--{section}.{name}" for section, values in overrides.items() for name in values}
-    wanted = {
-        option: place
+    options = [
+        f"{option} {shlex.quote(cut(place))}"
         for option, place in named.items()
         if place and option not in given and not all(each.startswith("embedded:") for each in place.split(","))
-    }
-    if wanted and not is_own_run(adapter):
-        options = " ".join(f"{option} {shlex.quote(cut(place))}" for option, place in wanted.items())
+    ]
+    if options:
         raise QweftError(
-            f"{_record(adapter)} was not written by you on this machine, so the data that it names are not read; to "
-            f"read them give {options}"
+            f"{record_file(adapter)} was not written by you on this machine, so the data that it names are not read; "
+            f"to read them give {' '.join(options)}"
         )
 
 
@@ -102,107 +158,30 @@ def tell(line: str) -> None:
     Console(stderr=True).say(line)
 
 
-def model_of(adapter: Path, overrides: dict[str, Any]) -> ModelConfig:
-    """Return the training run's model section, with overrides, for commands without data."""
-    return ModelConfig(**_model_section(adapter, run_config(adapter), overrides))
-
-
 def _model_section(adapter: Path, saved: dict[str, Any], overrides: dict[str, Any]) -> dict[str, Any]:
-    given = overrides.get("model", {})
+    given, named = overrides.get("model", {}), read_saved(adapter).get("base_model_name_or_path")
     model = {**saved.get("model", {}), **given}
     if "name" not in model:
-        named = read_saved(adapter).get("base_model_name_or_path")
         if not named:  # of a model that was made from its config, PEFT writes ""
             raise QweftError(f"{adapter}: its adapter_config.json names no base model; give one with --model.name")
         model["name"] = named
-    elif "name" not in given:
-        _check_named(adapter, model["name"])
-    if model.get("source") == "package" and "source" not in given and not is_own_run(adapter):
-        packaged = embedded_model(model["name"]) or once_prepared(model["name"])
-        if packaged is not None:
-            check_asked_for(
-                packaged,
-                f"{_record(adapter)} was not written by you on this machine, and asks for {packaged.alias} from a "
-                "package;",
-            )
+    elif named and "name" not in given and not _is_same_model(named, model["name"]):  # the record is another run's
+        raise QweftError(
+            f"{adapter}: its adapter_config.json names the base model {cut(named)}, and {record_file(adapter)} beside "
+            f"it {cut(model['name'])}; give the one that it was trained on with --model.name"
+        )
+    packaged = embedded_model(model["name"]) or once_prepared(model["name"])
+    if packaged and model.get("source") == "package" and "source" not in given and not is_own_run(adapter):
+        check_asked_for(
+            packaged,
+            f"{record_file(adapter)} was not written by you on this machine, and asks for {packaged.alias} from a "
+            "package;",
+        )
     return model
 
 
-def _check_named(adapter: Path, recorded: str) -> None:
-    """Raise if an adapter's config names another base model than the record beside it, which is then another run's."""
-    named = read_saved(adapter).get("base_model_name_or_path")
-    if not named or named == recorded:
-        return
-    here, there = (embedded_model(name) or once_prepared(name) for name in (recorded, named))
-    hub_id = (here.hub_id if here else recorded).lower()
-    is_same = here is not None and here is there
-    folders = [os.path.expanduser(name) for name in (named, recorded) if "\0" not in name]
-    is_same_folder = len(folders) == 2 and len(set(map(os.path.realpath, folders))) == 1
-    if not is_same and not is_same_folder and named.lower() != hub_id:
-        raise QweftError(
-            f"{adapter}: its adapter_config.json names the base model {cut(named)}, and {_record(adapter)} beside it "
-            f"{cut(recorded)}; give the one that it was trained on with --model.name"
-        )
-
-
-def _read(adapter: Path) -> dict[str, Any]:
-    """Return the record of the adapter's run, run.json in the parent folder; empty without one."""
-    record = _record(adapter)
-    return read_record(record, DAMAGED) if os.path.lexists(record) else {}
-
-
-def run_config(adapter: Path) -> dict[str, dict[str, Any]]:
-    """Return sections of the config that trained the adapter; empty without a record of its run."""
-    path, config = _record(adapter), _read(adapter).get("config", {})
-    if not isinstance(config, dict):
-        raise QweftError(f"{path} is not a record of this program (config is no mapping of sections); {DAMAGED}")
-    return {name: typed_keys(SECTIONS[name], config[name], path, DAMAGED, name) for name in SECTIONS if name in config}
-
-
-def is_own_run(adapter: Path) -> bool:
-    """Return whether the record of the adapter's run was written by this user on this machine."""
-    record = _read(adapter)
-    return bool(record) and is_own(record)
-
-
-def recorded_tokens(adapter: Path) -> TrainedTokens | None:
-    """Return how much the adapter was trained on, by the record of its run; `None` if that does not tell."""
-    record = _read(adapter)
-    try:
-        training = record["config"]["training"]
-        passes = record["training"]["steps"] * training["gradient_accumulation"] * record["processes"]
-        numbers = passes, training["batch_size"], record["data"]["parts"]["train"]["tokens"], record["examples"]
-        return trained_tokens(*numbers) if all(type(number) is int and number > 0 for number in numbers) else None
-    except (LookupError, TypeError):
-        return None
-
-
-def recorded_rows(adapter: Path, split: str) -> str | None:
-    """Return the fingerprint of the rows that the run held out as "validation" or "test"; `None` if unknown."""
-    try:
-        return str(_read(adapter)["data"]["parts"][split]["fingerprint"])
-    except (LookupError, TypeError):
-        return None
-
-
-def recorded_weights(adapter: Path) -> tuple[str, str, str] | None:
-    """Return the base model's name, the type and the checksum of its weights in the run; `None` if they are unknown.
-
-    Weights that were quantised differ from device to device.
-    """
-    if not is_own_run(adapter):
-        return None
-    saved, model = _read(adapter), run_config(adapter).get("model", {})
-    found = model.get("name"), saved.get("dtype"), saved.get("weights")
-    is_known = all(isinstance(each, str) for each in found) and not model.get("quantization")
-    return (str(found[0]), str(found[1]), str(found[2])) if is_known else None
-
-
-def dtype_of(adapter: Path, model: ModelConfig) -> str:
-    """Return the type of the base model's weights in the run; the setting, which may be "auto", if it is unknown."""
-    found = recorded_weights(adapter)
-    return model.dtype if found is None else found[1].removeprefix("torch.")
-
-
-def _record(adapter: Path) -> Path:
-    return adapter.parent / "run.json"
+def _is_same_model(one: str, other: str) -> bool:
+    """Whether two names are those of one base model: hub ids, aliases or folders."""
+    known = [embedded_model(name) or once_prepared(name) or name.lower() for name in (one, other)]
+    paths = [os.path.realpath(os.path.expanduser(name.replace("\0", ""))) for name in (one, other)]
+    return known[0] == known[1] or paths[0] == paths[1]

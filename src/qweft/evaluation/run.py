@@ -1,34 +1,127 @@
-"""Evaluation of an adapter and its base model, on the run's data and on other data (forgetting)."""
+"""`qweft evaluate`: an adapter and its base model, judged on the run's data and on other data (forgetting)."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from rich.console import Group
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
 from qweft.data.config import DataConfig
+from qweft.data.conversation import Conversation
 from qweft.data.formats import to_conversation
-from qweft.data.load import load_data
+from qweft.data.load import Data, load_data
 from qweft.data.read import read_rows
 from qweft.data.split import TooFewRowsError
-from qweft.data.tokens import Encoded, encode
+from qweft.data.tokens import Encoded, encode, total_tokens
 from qweft.errors import QweftError
-from qweft.evaluation.answer_scores import check_packages, check_rows, score_answers
 from qweft.evaluation.checks import check_judging
 from qweft.evaluation.config import EvaluationConfig
-from qweft.evaluation.generation import Answer, generate_answers, reads_whole_text
+from qweft.evaluation.generation import Answer, generate_answers, prompt_of, reads_whole_text
 from qweft.evaluation.harness import check_harness, compare_harness, run_harness
 from qweft.evaluation.loss import check_room, held_out_loss
-from qweft.evaluation.metric import Both
-from qweft.evaluation.outcome import Evaluation
+from qweft.evaluation.metric import check_packages, metric_of, score_answers
 from qweft.evaluation.record import tell_unasked
-from qweft.evaluation.row_scores import HeldOutLoss
-from qweft.evaluation.saved import check_runs
-from qweft.evaluation.scores import compare_losses, compare_perplexities
-from qweft.evaluation.subject import load_subject
+from qweft.evaluation.saved import held_out_data, load_subject, shapes_of
+from qweft.evaluation.scores import Compared, HeldOutLoss, Score, compare_losses, compare_perplexities
 from qweft.models.config import ModelConfig
+from qweft.text import many
 
 KEY = "evaluation.forgetting"
 LENGTH = f"{KEY}_length"
 """The setting by which the rows of other data are cut."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Results of the base model and the adapted model on the same rows.
+
+    `answers` has the pairs of both models' answers, and `judged` the results of the metrics for each. `shown` is the
+    number of answers for the terminal. `forgetting` has both models' losses on the other data, `harness` their results
+    of lm-evaluation-harness.
+    """
+
+    adapter: Path
+    model: str
+    dtype: str
+    device: str
+    data: str
+    split: str
+    base: HeldOutLoss
+    adapted: HeldOutLoss
+    scores: list[Compared]
+    answers: list[tuple[Answer, Answer]]
+    judged: list[dict[str, Any]]
+    shown: int
+    max_new_tokens: int
+    forgetting: tuple[HeldOutLoss, HeldOutLoss] | None = None
+    harness: tuple[dict[str, Any], dict[str, Any]] | None = None
+    left_out: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return scores and answers as JSON can hold them."""
+        answers = [
+            {
+                **base.to_json(),
+                "generated": _of_both(base.generated, adapted.generated),
+                "is_cut": _of_both(base.is_cut, adapted.is_cut),
+                **judged,
+            }
+            for (base, adapted), judged in zip(self.answers, self.judged, strict=True)
+        ]
+        whole = {name: value for name, value in vars(self).items() if name not in ("judged", "shown", "harness")}
+        whole |= {"adapter": str(self.adapter), "rows": len(self.base.rows), "left_out": list(self.left_out)}
+        whole |= {"base": asdict(self.base), "adapted": asdict(self.adapted)}
+        whole |= {"scores": list(map(asdict, self.scores)), "answers": answers}
+        if whole.pop("forgetting"):
+            whole["forgetting"] = _of_both(*map(asdict, self.forgetting or ()))
+        return whole if self.harness is None else whole | {"lm_eval": _of_both(*self.harness)}
+
+    def describe(self) -> Group:
+        """Return a table of scores, their notes, and the answers of both models, for the terminal."""
+        rows, tokens = many(len(self.base.rows), "row"), many(self.base.tokens, "target token")
+        table = Table(title=f"{self.data}, {self.split}: {rows}, {tokens}; {self.dtype} on {self.device}")
+        for column in ("", "base", "adapted", "difference", "rows"):
+            table.add_column(column, justify="right" if column else "left")
+        for each in self.scores:
+            digits = 1 if each.unit == "%" else 2 if each.name == "perplexity" else 4
+            cells = [_with_error(score, f".{digits}f") for score in (each.base, each.adapted)]
+            name = Text(f"{each.name}, {each.unit}" if each.unit else each.name)
+            table.add_row(name, *cells, _with_error(each.difference, f"+.{digits}f"), f"{each.base.rows:,}")
+        panels = []
+        for base, adapted in self.answers[: self.shown]:
+            text = Text()
+            answers = {"reference": base.reference, "base": base.generated, "adapted": adapted.generated}
+            for title, answer in answers.items():
+                text.append(f"{title}: ", style="bold").append(f"{answer}\n")
+            panels.append(Panel(text, title=Text(base.prompt[-200:]), title_align="left"))
+        return Group(table, *map(Text, self._notes()), *panels)
+
+    def _notes(self) -> list[str]:
+        """Return each note on scores once, and the number of cut answers if metrics scored single rows."""
+        names: dict[str, list[str]] = {}
+        for each in self.scores:
+            names.setdefault(each.note, []).append(each.name)
+        notes = [f"{', '.join(of_note)}: {note}" for note, of_note in names.items() if note]
+        cut = [sum(pair[which].is_cut for pair in self.answers) for which in (0, 1)]
+        if any(self.judged) and any(cut):
+            notes.append(
+                f"cut after {self.max_new_tokens} tokens (evaluation.max_new_tokens) or at the end of the context: "
+                f"{cut[0]} of the base model's {many(len(self.answers), 'answer')}, {cut[1]} of the adapted one's"
+            )
+        return [*notes, *self.left_out]
+
+
+def _of_both(base: Any, adapted: Any) -> dict[str, Any]:
+    return {"base": base, "adapted": adapted}
+
+
+def _with_error(score: Score, form: str) -> str:
+    error = "" if score.standard_error is None else f" ± {score.standard_error:{form.removeprefix('+')}}"
+    return f"{score.value:{form}}{error}"
 
 
 def other_rows(judging: EvaluationConfig, data: DataConfig, tokenizer: Any) -> list[Encoded]:
@@ -36,66 +129,60 @@ def other_rows(judging: EvaluationConfig, data: DataConfig, tokenizer: Any) -> l
 
     They are drawn like the test rows of a run on that data, or are its first rows.
     """
-    if judging.forgetting is None:
+    source, count = judging.forgetting, judging.forgetting_rows
+    if source is None:
         return []
     config = DataConfig(
-        judging.forgetting,
+        source,
         train_rows=1,
         validation_rows=0,
-        test_rows=judging.forgetting_rows,
+        test_rows=count,
         max_length=judging.forgetting_length,
         split_seed=data.split_seed,
         skip_bad_rows=data.skip_bad_rows,
     )
     try:
-        if judging.forgetting_first:
-            return _first_rows(judging.forgetting, judging, tokenizer)
-        return load_data(config, tokenizer).test
+        if not judging.forgetting_first:
+            return load_data(config, tokenizer).test
+        conversations = [to_conversation(row, where) for where, row in read_rows(source, count)]
     except TooFewRowsError as error:
         raise QweftError(
-            f"{KEY} {judging.forgetting}: it has too few rows for {judging.forgetting_rows} and one of another group; "
-            "lower evaluation.forgetting_rows, or give more data"
+            f"{KEY} {source}: it has too few rows for {count} and one of another group; lower evaluation."
+            "forgetting_rows, or give more data"
         ) from error
     except QweftError as error:
         raise QweftError(f"{KEY}: {error}") from error
-
-
-def _first_rows(source: str, judging: EvaluationConfig, tokenizer: Any) -> list[Encoded]:
-    """Return the first rows, cut to the maximum length; a long plain text is not split into several rows."""
-    rows = [
-        encode(to_conversation(row, where), tokenizer, judging.forgetting_length)
-        for where, row in read_rows(source, judging.forgetting_rows)
-    ]
+    # cut to the maximum length: a long plain text is not split into several rows
+    rows = [encode(conversation, tokenizer, judging.forgetting_length) for conversation in conversations]
     kept = [row for row in rows if row is not None]
-    if len(kept) < judging.forgetting_rows:
+    if len(kept) < count:
         raise QweftError(
-            f"{source}: of its first {judging.forgetting_rows} rows {len(kept)} have an answer within "
+            f"{KEY}: {source}: of its first {count} rows {len(kept)} have an answer within "
             f"{judging.forgetting_length} tokens; lower evaluation.forgetting_rows, or raise {LENGTH}"
         )
     return kept
 
 
-def checked_sections(adapter: Path, overrides: dict[str, Any]) -> tuple[ModelConfig, DataConfig, EvaluationConfig]:
+def _sections(adapter: Path, overrides: Mapping[str, Any]) -> tuple[ModelConfig, DataConfig, EvaluationConfig]:
     """Return the sections of `check_judging`, after checking the packages they need."""
     model, data, judging = check_judging(adapter, overrides, needs_weights=False)
-    tell_unasked(adapter, overrides)
+    tell_unasked(adapter, dict(overrides))
     check_packages(judging.metrics)
     if judging.lm_eval:
         check_harness(judging.lm_eval)
     return model, data, judging
 
 
-@dataclass(frozen=True)
-class _Judged:
-    """Results of one model; those that were not requested are empty or `None`."""
+def _scored(judging: EvaluationConfig, data: Data) -> list[Conversation]:
+    """Return the conversations whose answers the metrics score, after checking that they can score some."""
+    conversations = data.to_answer(judging.split)[: judging.generated] if judging.metrics else []
+    references = [prompt_of(each, data.tokenizer).reference for each in conversations]
+    for name in judging.metrics:
+        metric_of(name).check_rows(references)
+    return conversations
 
-    loss: HeldOutLoss
-    elsewhere: HeldOutLoss | None
-    answers: list[Answer]
-    harness: dict[str, Any] | None
 
-
-def evaluate(adapter: Path, overrides: dict[str, Any] | None = None) -> Evaluation:
+def evaluate(adapter: Path, overrides: Mapping[str, Any] | None = None) -> Evaluation:
     """Evaluate an adapter and its base model on held-out rows.
 
     Args:
@@ -109,23 +196,20 @@ def evaluate(adapter: Path, overrides: dict[str, Any] | None = None) -> Evaluati
         QweftError: If the folder holds no adapter, its file does not fit the model, a setting is wrong, or the model,
             the data or a package is missing.
     """
-    model_config, data_config, judging = checked_sections(adapter, overrides or {})
+    model_config, data_config, judging = _sections(adapter, overrides or {})
     subject = load_subject(adapter, overrides or {}, model_config, data_config, judging)
     data, loaded, tokenizer = subject.data, subject.loaded, subject.data.tokenizer
     other = other_rows(judging, data_config, loaded.tokenizer)
     check_room(loaded.model, other, LENGTH)
-    texts = data.to_answer(judging.split)
-    scored = texts[: judging.generated] if judging.metrics else []
-    asked = texts[: max(len(scored), judging.answers)]
-    check_rows(judging.metrics, scored, tokenizer)
-    check_runs(subject.model, loaded, adapter)
+    scored = _scored(judging, data)
+    asked = data.to_answer(judging.split)[: max(len(scored), judging.answers)]
     if judging.lm_eval and reads_whole_text(subject.model):
         raise QweftError(
             f"evaluation.lm_eval: {adapter} has virtual tokens, or tokens from which on it acts, and the harness knows "
             "neither; leave it out"
         )
 
-    def judge(model: Any) -> _Judged:
+    def judge(model: Any) -> tuple[HeldOutLoss, HeldOutLoss | None, dict[str, Any] | None, list[Answer]]:
         pad, size = tokenizer.pad_token_id, judging.batch_size
         loss = held_out_loss(model, subject.rows, pad, size)
         elsewhere = held_out_loss(model, other, pad, size, key=LENGTH) if other else None
@@ -133,25 +217,20 @@ def evaluate(adapter: Path, overrides: dict[str, Any] | None = None) -> Evaluati
         if judging.lm_eval:  # before the answers, which may take hours: only the harness knows whether a task exists
             harness = run_harness(model, tokenizer, judging.lm_eval, judging.lm_eval_limit, size)
         answers = generate_answers(model, tokenizer, asked, judging.max_new_tokens, judging.generation_batch)
-        return _Judged(loss, elsewhere, answers, harness)
+        return loss, elsewhere, harness, answers
 
     with subject.base() as untouched:
-        base = judge(untouched)
-    adapted = judge(subject.model)
+        of_base = judge(untouched)
+    pairs: Any = zip(of_base, judge(subject.model), strict=True)
+    losses, elsewhere, harness, answers = pairs
     source = data_config.source_of(judging.split)
-    scores = [compare_losses(base.loss, adapted.loss), compare_perplexities(base.loss, adapted.loss)]
-    rows_of_answers: list[dict[str, Any]] = []
-    if scored:
-        both = Both(base.answers[: len(scored)], adapted.answers[: len(scored)])
-        of_answers, rows_of_answers = score_answers(judging.metrics, source, scored, both)
-        scores += of_answers
-    forgetting = harness = None
-    if base.elsewhere and adapted.elsewhere:
-        forgetting = base.elsewhere, adapted.elsewhere
-        name = f"loss on {judging.forgetting}"
-        scores.append(compare_losses(*forgetting, name=name, note="forgetting is its rise"))
-    if base.harness and adapted.harness:
-        harness = base.harness, adapted.harness
+    scores = [compare_losses(*losses), compare_perplexities(*losses)]
+    of_answers, judged = score_answers(judging.metrics, source, scored, *(each[: len(scored)] for each in answers))
+    scores += of_answers
+    if other:
+        name, note = f"loss on {judging.forgetting}", "forgetting is its rise"
+        scores.append(compare_losses(elsewhere[0], elsewhere[1], name, note))
+    if judging.lm_eval:
         scores += compare_harness(*harness)
     return Evaluation(
         adapter=adapter,
@@ -160,15 +239,51 @@ def evaluate(adapter: Path, overrides: dict[str, Any] | None = None) -> Evaluati
         device=str(loaded.device),
         data=source,
         split=judging.split,
-        base=base.loss,
-        adapted=adapted.loss,
+        base=losses[0],
+        adapted=losses[1],
         scores=scores,
-        base_answers=base.answers,
-        adapted_answers=adapted.answers,
-        judged=rows_of_answers + [{} for _ in asked[len(scored) :]],
+        answers=list(zip(*answers, strict=True)),
+        judged=judged + [{} for _ in asked[len(scored) :]],
         shown=judging.answers,
         max_new_tokens=judging.max_new_tokens,
-        forgetting=forgetting,
-        harness=harness,
+        forgetting=elsewhere if other else None,
+        harness=harness if judging.lm_eval else None,
         left_out=tuple(data.report.judged_without(judging.split)),
     )
+
+
+@dataclass(frozen=True)
+class Preview:
+    """Lines that describe the work that a command would do."""
+
+    lines: tuple[str, ...]
+
+    def describe(self) -> Group:
+        """Return the lines for the terminal."""
+        return Group(*map(Text, self.lines))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the lines as JSON can hold them."""
+        return {"dry_run": list(self.lines)}
+
+
+def preview_evaluation(adapter: Path, overrides: Mapping[str, Any] | None = None) -> Preview:
+    """Describe the work of `qweft evaluate`, without loading weights."""
+    model_config, data_config, judging = _sections(adapter, overrides or {})
+    loaded, lines = shapes_of(adapter, model_config)
+    data = held_out_data(adapter, overrides or {}, data_config, loaded, judging.split)
+    scored = len(_scored(judging, data))
+    places = {f"{data_config.source} ({judging.split})": data.held_out(judging.split)}
+    if judging.forgetting is not None:
+        places[judging.forgetting] = other_rows(judging, data_config, loaded.tokenizer)
+        check_room(loaded.model, places[judging.forgetting], LENGTH)
+    for source, rows in places.items():
+        what = f"{many(len(rows), 'row')} ({total_tokens(rows):,} tokens)"
+        lines.append(f"loss without and with it on {what} of {source}")
+    if answers := max(scored, min(judging.answers, len(data.held_out(judging.split)))):
+        by = f", {scored} scored by {', '.join(judging.metrics)}" if scored else ""
+        lines.append(f"{many(answers, 'answer')} of at most {judging.max_new_tokens} tokens, without and with it{by}")
+    if judging.lm_eval:
+        most = "" if judging.lm_eval_limit is None else f", at most {judging.lm_eval_limit} examples of each"
+        lines.append(f"tasks of lm-evaluation-harness without and with it: {', '.join(judging.lm_eval)}{most}")
+    return Preview(tuple(lines))

@@ -1,8 +1,9 @@
-"""Loading a saved adapter onto its base model."""
+"""A saved adapter on its base model, beside the held-out rows that it is judged on."""
 
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -11,17 +12,106 @@ import torch
 from peft import PeftModel
 from peft.utils import ModulesToSaveWrapper
 
-from qweft.adapter.attach import quiet_peft
+from qweft.adapter.attach import attach, quiet_peft
+from qweft.adapter.config import QwthnConfig
 from qweft.adapter.folder import find_weights, read_config, read_header
+from qweft.adapter.strict_loading import check_tensors
+from qweft.claims import State, check_state, state_of
+from qweft.data.config import DataConfig
+from qweft.data.load import Data, load_data
+from qweft.data.tokens import Encoded
 from qweft.errors import QweftError
-from qweft.evaluation.record import recorded_weights, tell
+from qweft.evaluation.checks import check_evaluation
+from qweft.evaluation.config import EvaluationConfig
+from qweft.evaluation.loss import check_room
+from qweft.evaluation.unseen import check_unseen
 from qweft.internals.torch import version
 from qweft.method.saved import check_folder, file_key
 from qweft.models.config import ModelConfig
-from qweft.models.load import LoadedModel, checksum, load_model
+from qweft.models.load import LoadedModel, load_model
+from qweft.text import many
 
 Weights = list[tuple[torch.Tensor, int, int, torch.Tensor | None]]
 """Tensors of a model, each with its address and its version, which every write in place raises, and perhaps a copy."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """An adapter on its base model, and rows that it did not see."""
+
+    adapter: Path
+    model: Any
+    loaded: LoadedModel
+    data: Data
+    judging: EvaluationConfig
+    config: ModelConfig
+    is_changed: bool
+    state: State
+
+    @property
+    def rows(self) -> list[Encoded]:
+        """The rows to judge on."""
+        return self.data.held_out(self.judging.split)
+
+    @property
+    def dtype(self) -> str:
+        """Type of the base model's weights."""
+        return str(self.loaded.dtype).removeprefix("torch.")
+
+    def base(self) -> AbstractContextManager[Any]:
+        """Yield the base model without the adapter inside a `with` block."""
+        return base_model(self.is_changed, self.model, self.config)
+
+    def check_same(self) -> None:
+        """Raise if another command has replaced the adapter since it was loaded."""
+        check_state(self.adapter, self.state)
+
+
+def load_subject(
+    adapter: Path,
+    overrides: Mapping[str, Any],
+    config: ModelConfig,
+    data_config: DataConfig,
+    judging: EvaluationConfig,
+) -> Subject:
+    """Load an adapter's base model and held-out rows, check that it did not see them, and put it on the model."""
+    state = state_of(adapter)
+    loaded = load_model(config)
+    data = held_out_data(adapter, overrides, data_config, loaded, judging.split)
+    check_evaluation(judging, data.config)  # again, as the number of rows may be known only now
+    before = weights_of(loaded.model, adapter)
+    model = put_on(loaded, adapter)
+    subject = Subject(adapter, model, loaded, data, judging, config, changed(before, model), state)
+    check_runs(model, loaded, adapter)
+    subject.check_same()
+    return subject
+
+
+def held_out_data(
+    adapter: Path, overrides: Mapping[str, Any], config: DataConfig, loaded: LoadedModel, split: str
+) -> Data:
+    """Load the rows to judge an adapter on, which it did not see and its base model has room for."""
+    # with one training row the others stay unread
+    data = load_data(config if config.sources is not None else replace(config, train_rows=1), loaded.tokenizer)
+    check_unseen(adapter, overrides, data, split, loaded.tokenizer)
+    check_room(loaded.model, data.held_out(split))
+    return data
+
+
+def put_on(loaded: LoadedModel, adapter: Path) -> Any:
+    """Load an adapter onto the base model and return the model in evaluation mode.
+
+    The file may replace weights of the base model: PEFT saves embeddings, and some of its methods rewrite base weights.
+    From then on PyTorch checks the places of all sparse tensors of the process.
+    """
+    check_folder(adapter)
+    read_config(adapter)
+    # SHiRA and FRoD read places in a matrix from the file; PyTorch writes there unseen unless it is asked to look
+    torch.sparse.check_sparse_tensor_invariants.enable()
+    with _said_by_peft(loaded, adapter):
+        # for other methods PEFT only warns about missing keys, and the adapter would have no effect
+        warnings.filterwarnings("error", "Found missing adapter keys", UserWarning)
+        return PeftModel.from_pretrained(loaded.model, str(adapter)).eval()
 
 
 def put_beside_base(loaded: LoadedModel, adapter: Path, so: str) -> Any:
@@ -33,34 +123,61 @@ def put_beside_base(loaded: LoadedModel, adapter: Path, so: str) -> Any:
     return model
 
 
-def changes_the_base(adapter: Path, so: str) -> QweftError:
-    """Return the error for an adapter that is no branch beside the base model, with what follows of it."""
-    return QweftError(f"{adapter}: this adapter changes the base model's own weights when it loads, so {so}")
+def shapes_of(adapter: Path, config: ModelConfig) -> tuple[LoadedModel, list[str]]:
+    """Load the base model on the meta device and check the adapter's file against it; return lines on both."""
+    saved, header = read_config(adapter), read_header(find_weights(adapter))
+    saved.inference_mode = True  # as in loading; else prompt tuning would load a tokenizer that the file names
+    if isinstance(getattr(saved, "init_lora_weights", None), str):
+        saved.init_lora_weights = True  # type: ignore[attr-defined]  # a start by base weights, which are not here
+    loaded = load_model(replace(config, device="meta"))
+    unseen = ""
+    try:
+        with _said_by_peft(loaded, adapter):
+            model = attach(loaded.model, saved)
+        if isinstance(saved, QwthnConfig):
+            check_tensors(model, "default", saved, header)
+    except QweftError as error:
+        if not isinstance(error.__cause__, NotImplementedError):
+            raise
+        unseen = " (whether it fits is seen as it is loaded: the method reads the model's weights)"
+    method, numbers = getattr(saved.peft_type, "value", saved.peft_type), sum(map(torch.Tensor.numel, header.values()))
+    return loaded, [
+        f"adapter {adapter}: {method}, {numbers:,} numbers in {many(len(header), 'tensor')}{unseen}",
+        f"model {loaded.source.origin}",
+    ]
+
+
+def check_runs(model: Any, loaded: LoadedModel, adapter: Path) -> None:
+    """Run a model with its adapter on one token: PEFT's methods use some values of a config only there, unchecked."""
+    try:
+        with torch.no_grad():
+            model(input_ids=torch.zeros(1, 1, dtype=torch.long, device=loaded.device))
+    except QweftError:
+        raise
+    except Exception as error:
+        raise QweftError(
+            f"{adapter}: {loaded.source.name} does not run with this adapter ({type(error).__name__}: "
+            f"{str(error)[:300]}); load it with the adapter_config.json that it was trained with"
+        ) from error
 
 
 @contextmanager
-def base_model(is_changed: bool, model: Any, config: ModelConfig) -> Iterator[Any]:
-    """Yield the base model without anything of an adapter.
-
-    Disabling an adapter does not restore weights that its loading changed: embeddings and biases in its file, or a
-    start that rewrites base weights (PiSSA). Nor does it give a model its own number of layers back that
-    `layer_replication` repeated, or take out modules that were trained whole beside a prompt. The base model is loaded
-    again then.
-    """
-    configs = model.peft_config.values()
-    has_prompt = any(each.is_prompt_learning or each.is_adaption_prompt for each in configs)
-    is_kept = has_prompt and any(isinstance(module, ModulesToSaveWrapper) for module in model.modules())
-    if is_changed or is_kept or any(getattr(each, "layer_replication", None) for each in configs):
-        yield load_model(config).model
-    else:
-        with model.disable_adapter():
-            yield model
+def _said_by_peft(loaded: LoadedModel, adapter: Path) -> Iterator[None]:
+    """Say in one sentence what PEFT raises as it puts an adapter on a model."""
+    try:
+        with quiet_peft():
+            yield
+    except QweftError:
+        raise
+    except Exception as error:  # PEFT's methods raise anything over a config that they do not check
+        raise QweftError(f"{adapter}: the adapter does not load on {loaded.source.name}: {str(error)[:600]}") from error
 
 
 def weights_of(model: torch.nn.Module, adapter: Path | None = None) -> Weights:
-    """Return the tensors of a model, for `changed`."""
-    keys = set() if adapter is None else set(map(_plain, read_header(find_weights(adapter))))
-    copied = {id(weight) for name, weight in model.named_parameters(remove_duplicate=False) if name in keys}
+    """Return the tensors of a model before an adapter is put on it, for `changed`."""
+    keys = [] if adapter is None else read_header(find_weights(adapter))
+    names = {file_key(key).replace(".base_layer.", ".") for key in keys}  # PEFT saves embeddings under either name
+    copied = {id(weight) for name, weight in model.named_parameters(remove_duplicate=False) if name in names}
     return [
         (tensor, tensor.data_ptr(), version(tensor), tensor.detach().clone() if id(tensor) in copied else None)
         for tensor in chain(model.parameters(), model.buffers())
@@ -86,64 +203,25 @@ def changed(before: Weights, model: PeftModel) -> bool:
     )
 
 
-def put_on(loaded: LoadedModel, adapter: Path) -> Any:
-    """Load an adapter onto the base model and return the model in evaluation mode.
-
-    The file may replace weights of the base model: PEFT saves embeddings, and some of its methods rewrite base weights.
-    From then on PyTorch checks the places of all sparse tensors of the process. A line on the terminal says if the base
-    model's weights are not those that the adapter was trained on.
-    """
-    check_folder(adapter)
-    read_config(adapter)
-    _tell_changed(loaded, adapter)
-    # SHiRA and FRoD read places in a matrix from the file; PyTorch writes there unseen unless it is asked to look
-    torch.sparse.check_sparse_tensor_invariants.enable()
-    with put_on_by_peft(loaded, adapter):
-        # for other methods PEFT only warns about missing keys, and the adapter would have no effect
-        warnings.filterwarnings("error", "Found missing adapter keys", UserWarning)
-        model = PeftModel.from_pretrained(loaded.model, str(adapter)).eval()
-    return model
-
-
-def _plain(key: str) -> str:
-    """Return a base weight's key as the base model alone has it: PEFT saves embeddings under either name."""
-    return file_key(key).replace(".base_layer.", ".")
-
-
-def _tell_changed(loaded: LoadedModel, adapter: Path) -> None:
-    """Tell on the terminal that the base model's weights are no longer those of the adapter's run."""
-    found = recorded_weights(adapter)
-    if found is None or hasattr(loaded.model.config, "quantization_config"):
-        return
-    *run, weights = found
-    if run == [loaded.source.name, str(loaded.dtype)] and weights != checksum(loaded.model):
-        tell(
-            f"note: the weights of {loaded.source.name} have changed since {adapter} was trained on them, so it may do "
-            "something else here"
-        )
+def changes_the_base(adapter: Path, so: str) -> QweftError:
+    """Return the error for an adapter that is no branch beside the base model, with what follows of it."""
+    return QweftError(f"{adapter}: this adapter changes the base model's own weights when it loads, so {so}")
 
 
 @contextmanager
-def put_on_by_peft(loaded: LoadedModel, adapter: Path) -> Iterator[None]:
-    """Say in one sentence what PEFT raises as it puts an adapter on a model."""
-    try:
-        with quiet_peft():
-            yield
-    except QweftError:
-        raise
-    except Exception as error:  # PEFT's methods raise anything over a config that they do not check
-        raise QweftError(f"{adapter}: the adapter does not load on {loaded.source.name}: {str(error)[:600]}") from error
+def base_model(is_changed: bool, model: Any, config: ModelConfig) -> Iterator[Any]:
+    """Yield the base model without anything of an adapter.
 
-
-def check_runs(model: Any, loaded: LoadedModel, adapter: Path) -> None:
-    """Run a model with its adapter on one token: PEFT's methods use some values of a config only there, unchecked."""
-    try:
-        with torch.no_grad():
-            model(input_ids=torch.zeros(1, 1, dtype=torch.long, device=loaded.device))
-    except QweftError:
-        raise
-    except Exception as error:
-        raise QweftError(
-            f"{adapter}: {loaded.source.name} does not run with this adapter ({type(error).__name__}: "
-            f"{str(error)[:300]}); load it with the adapter_config.json that it was trained with"
-        ) from error
+    Disabling an adapter does not restore weights that its loading changed: embeddings and biases in its file, or a
+    start that rewrites base weights (PiSSA). Nor does it give a model its own number of layers back that
+    `layer_replication` repeated, or take out modules that were trained whole beside a prompt. The base model is loaded
+    again then.
+    """
+    configs = model.peft_config.values()
+    has_prompt = any(each.is_prompt_learning or each.is_adaption_prompt for each in configs)
+    is_kept = has_prompt and any(isinstance(module, ModulesToSaveWrapper) for module in model.modules())
+    if is_changed or is_kept or any(getattr(each, "layer_replication", None) for each in configs):
+        yield load_model(config).model
+    else:
+        with model.disable_adapter():
+            yield model

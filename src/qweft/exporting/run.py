@@ -19,9 +19,9 @@ from qweft.data.template import in_words, with_template
 from qweft.data.tokens import Encoded, total_tokens
 from qweft.errors import QweftError, saying_when_stopped
 from qweft.evaluation.loss import check_room, held_out_loss
-from qweft.evaluation.preview import Preview, shapes_of
-from qweft.evaluation.row_scores import HeldOutLoss
-from qweft.evaluation.saved import base_model, changed, changes_the_base, put_on, weights_of
+from qweft.evaluation.run import Preview
+from qweft.evaluation.saved import base_model, changed, changes_the_base, put_on, shapes_of, weights_of
+from qweft.evaluation.scores import HeldOutLoss
 from qweft.exporting.config import LORAS
 from qweft.exporting.linearise import LayerFit, fan_in_fan_out, layers_of, linearise
 from qweft.exporting.lora import Lora, lora_config, plain_lora, trained_whole

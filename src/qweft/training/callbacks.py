@@ -25,7 +25,7 @@ BEST_WEIGHTS = "best.safetensors"
 class Validation(TrainerCallback, ExportableState):
     """Computes the validation loss every few steps, saves the best adapter and stops early.
 
-    The attribute `log` receives {"validation_loss": ...}; `fit` sets it to the trainer's.
+    `begin` tells it the trainer's `log`, which receives {"validation_loss": ...}.
     """
 
     def __init__(self, every: int, patience: int | None, folder: Path, judge: Callable[[Any], float]) -> None:
@@ -80,9 +80,10 @@ class Validation(TrainerCallback, ExportableState):
             checkpoint = Path(args.output_dir) / f"checkpoint-{state.global_step}"
             shutil.copyfile(self.folder / WEIGHTS, checkpoint / BEST_WEIGHTS)
 
-    def go_on_from(self, checkpoint: Path) -> None:
+    def begin(self, log: Callable[[dict[str, float]], None], checkpoint: Path | None) -> None:
         """Put the best weights of a checkpoint back, since a later step may have replaced them before a stop."""
-        if self.best_step is not None and is_first_process():
+        self.log = log
+        if checkpoint is not None and self.best_step is not None and is_first_process():
             self.folder.mkdir(exist_ok=True)
             shutil.copyfile(checkpoint / BEST_WEIGHTS, self.folder / WEIGHTS)
 

@@ -4,7 +4,8 @@ import math
 import tempfile
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any
@@ -24,19 +25,9 @@ from qweft.training.apart import check_apart
 from qweft.training.callbacks import ALONE, RunCallbacks, Validation
 from qweft.training.config import TrainingConfig
 from qweft.training.distributed import processes, settle_sharding
-from qweft.training.gradients import GradientWatch
 from qweft.training.on_device import circuits_on_device
 from qweft.training.progress import StepRecorder, peak_memory
-from qweft.training.trainer import RunTrainer, check_rates
-
-
-class RankAllocation(TrainerCallback):
-    """Calls the tuner's `update_and_allocate` after each optimizer step, while gradients exist, as PEFT requires."""
-
-    def on_optimizer_step(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
-        """Update the ranks; `state.global_step` does not count this step yet."""
-        model.base_model.update_and_allocate(state.global_step)
-
+from qweft.training.trainer import GradientWatch, RunTrainer, check_rates
 
 CPU = torch.device("cpu")
 FEW = 30
@@ -84,6 +75,12 @@ class Fit:
     cpu_by_others: float | None = None
     load_average: float | None = None
 
+    @classmethod
+    def of(cls, record: Mapping[str, Any]) -> "Fit":
+        """Return the results in a record."""
+        curves = {name: tuple(map(tuple, record[name])) for name in ("curve", "validation_curve")}
+        return cls(**{**record, **curves, "warnings": tuple(record["warnings"])})
+
 
 def units(training: TrainingConfig, rows: Sequence[Encoded]) -> list[Any]:
     """Return the examples of a batch: the rows, or packs at most as long as the longest row."""
@@ -118,6 +115,14 @@ def planned_tokens(training: TrainingConfig, rows: Sequence[Encoded], steps: int
     """Return how much a run on these rows takes, in one process."""
     passes, examples = steps * training.batches_a_step, len(units(training, rows))
     return trained_tokens(passes, training.batch_size, total_tokens(rows), examples)
+
+
+class RankAllocation(TrainerCallback):
+    """Calls the tuner's `update_and_allocate` after each optimizer step, while gradients exist, as PEFT requires."""
+
+    def on_optimizer_step(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
+        """Update the ranks; `state.global_step` does not count this step yet."""
+        model.base_model.update_and_allocate(state.global_step)
 
 
 class _OneDevice(TrainingArguments):
@@ -165,20 +170,30 @@ def arguments(
     return made
 
 
-def _checkpoint(model: Any, wanted: bool) -> None:
+@contextmanager
+def _set_for_training(model: Any, checkpointing: bool) -> Iterator[None]:
+    """Turn gradient checkpointing on and the cache of keys and values off inside a `with` block."""
+    shape = model.config.get_text_config()  # of a PEFT model, too
+    cached, shape.use_cache = getattr(shape, "use_cache", None), False
     with warnings.catch_warnings():
         # transformers 5.23 renames these methods; earlier releases only have the old names
         warnings.filterwarnings("ignore", ".*gradient_checkpointing.*", FutureWarning)
-        if not wanted:
-            return model.gradient_checkpointing_disable()
         try:
-            model.gradient_checkpointing_enable({"use_reentrant": False})
+            if checkpointing:
+                model.gradient_checkpointing_enable({"use_reentrant": False})
         except ValueError as error:
             raise QweftError(f"training.gradient_checkpointing: {error} Leave it out") from error
+        try:
+            yield
+        finally:
+            shape.use_cache = cached
+            if checkpointing:
+                model.gradient_checkpointing_disable()
+            model.eval()
 
 
 def _find_bases(
-    model: Any, rows: Sequence[Encoded], pad_token_id: int, training: TrainingConfig, args: TrainingArguments
+    model: Any, rows: Sequence[Encoded], pad_token_id: int, training: TrainingConfig, processes: int
 ) -> float:
     """Find the missing fixed bases of an adapter; return the seconds that it took, 0 if no bases were missing."""
     missing = without_bases(model)
@@ -187,7 +202,7 @@ def _find_bases(
     started = time.perf_counter()
     collate, size = Collator(pad_token_id), training.batch_size
     drawn = torch.randperm(len(rows), generator=torch.Generator().manual_seed(training.seed))
-    chosen = [rows[place] for place in drawn[: training.rows_for_bases(args.world_size)].tolist()]
+    chosen = [rows[place] for place in drawn[: training.rows_for_bases(processes)].tolist()]
     batches = [chosen[at : at + size] for at in range(0, len(chosen), size)]
     for name in missing:
         find_bases(model, map(collate, with_progress(batches, "finding the fixed bases", "row", len)), name)
@@ -221,7 +236,7 @@ def _fit(
 ) -> Fit:
     circuits = circuits_on_device(model, training)
     recorder, watch = StepRecorder(label), GradientWatch(training.logging_steps)
-    checkpoints, validation = callbacks.checkpoints, callbacks.validation
+    checkpoints, validation, checkpoint = callbacks.checkpoints, callbacks.validation, callbacks.resume_from
     own = [each for each in (validation, checkpoints) if each is not None]  # a checkpoint is complete last
     state = callbacks.restored(watch, *own)
     if validation is not None and state is not None and validation.is_over:
@@ -231,47 +246,37 @@ def _fit(
     training = training.at(steps_of(training, len(places), processes()))
     if training.packing:
         check_apart(model, places, pad_token_id)
-    shape = model.config.get_text_config()  # of a PEFT model, too
-    cached, shape.use_cache = getattr(shape, "use_cache", None), False  # training does not need cached keys and values
-    if training.gradient_checkpointing:
-        _checkpoint(model, True)
-    try:
-        with tempfile.TemporaryDirectory() as temporary, peak_memory(model.device) as peak, circuits:
-            settle_sharding()
-            # before the bases: creating the arguments sets up the process group that broadcasts the bases
-            folder = temporary if checkpoints is None else str(checkpoints.folder)
-            args = arguments(training, len(places), folder, model.device, callbacks)
-            basis_seconds = 0.0 if state else _find_bases(model, rows, pad_token_id, training, args)
-            if getattr(model, "peft_type", None) == "QWTHN":
-                args.ddp_find_unused_parameters = False  # all parameters get gradients; the search slows each step
-            check_rates(model, training.learning_rates)
-            callbacks.begin()
-            trainer = RunTrainer(
-                training.learning_rates,
-                watch,
-                model=model,
-                args=args,
-                train_dataset=places,
-                data_collator=PackingCollator(pad_token_id) if training.packing else Collator(pad_token_id),
-            )
-            allocates = hasattr(getattr(model, "base_model", None), "update_and_allocate")  # such as AdaLoRA
-            for callback in (watch, recorder, *([RankAllocation()] if allocates else []), *own):
-                trainer.add_callback(callback)
-            trainer.remove_callback(PrinterCallback)
-            if validation is not None:
-                validation.log = trainer.log
-                if callbacks.resume_from is not None:
-                    validation.go_on_from(callbacks.resume_from)
-            checkpoint = callbacks.resume_from
-            outcome = trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
-    finally:
-        recorder.stop()
-        shape.use_cache = cached
-        if training.gradient_checkpointing:
-            _checkpoint(model, False)
-        model.eval()
+    settings = _set_for_training(model, training.gradient_checkpointing)
+    memory = peak_memory(model.device)
+    with recorder, settings, tempfile.TemporaryDirectory() as temporary, memory as peak, circuits:
+        settle_sharding()
+        # before the bases: creating the arguments sets up the process group that broadcasts the bases
+        folder = temporary if checkpoints is None else str(checkpoints.folder)
+        args = arguments(training, len(places), folder, model.device, callbacks)
+        basis_seconds = 0.0 if state else _find_bases(model, rows, pad_token_id, training, args.world_size)
+        if getattr(model, "peft_type", None) == "QWTHN":
+            args.ddp_find_unused_parameters = False  # all parameters get gradients; the search slows each step
+        check_rates(model, training.learning_rates)
+        callbacks.begin()
+        trainer = RunTrainer(
+            training.learning_rates,
+            watch,
+            model=model,
+            args=args,
+            train_dataset=places,
+            data_collator=PackingCollator(pad_token_id) if training.packing else Collator(pad_token_id),
+        )
+        allocates = hasattr(getattr(model, "base_model", None), "update_and_allocate")  # such as AdaLoRA
+        for callback in (watch, recorder, *([RankAllocation()] if allocates else []), *own):
+            trainer.add_callback(callback)
+        trainer.remove_callback(PrinterCallback)
+        if validation is not None:
+            validation.begin(trainer.log, checkpoint)
+        outcome = trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
     last = trainer.state.max_steps
-    curve = _finite_curve(recorder.curve, last, training, validation)
+    # a run that was stopped after its last step but within an epoch makes one more on resuming, at a rate of zero
+    curve = tuple((step, loss) for step, loss in recorder.curve if step <= last)
+    _check_finite(curve, training, validation)
     if validation is not None:
         validation.bring_back(model)
     return Fit(
@@ -290,15 +295,10 @@ def _fit(
     )
 
 
-def _finite_curve(
-    logged: Sequence[tuple[int, float]], last: int, training: TrainingConfig, validation: Validation | None
-) -> tuple[tuple[int, float], ...]:
-    """Return the losses up to the last step.
-
-    If a run was stopped after its last step but within an epoch, transformers makes one more step on resuming. The
-    schedule's learning rate is zero by then, so that step changes nothing and is not counted.
-    """
-    curve = tuple((step, loss) for step, loss in logged if step <= last)
+def _check_finite(
+    curve: tuple[tuple[int, float], ...], training: TrainingConfig, validation: Validation | None
+) -> None:
+    """Raise if a loss is NaN or infinite."""
     broken = [step for step, loss in curve if not math.isfinite(loss)]
     if broken:
         has_best = validation is not None and validation.best_step is not None
@@ -308,12 +308,10 @@ def _finite_curve(
             f"(now {training.learning_rate:g}){best}",
             curve,
         )
-    return curve
 
 
 def _mean(curve: Sequence[tuple[int, float]]) -> float:
     """Return the mean over all steps of a curve whose losses are means since the previous entry."""
     steps = [0, *(step for step, _ in curve)]
-    return (
-        sum((now - before) * loss for before, now, (_, loss) in zip(steps, steps[1:], curve, strict=False)) / steps[-1]
-    )
+    pairs = zip(steps, steps[1:], curve, strict=False)
+    return sum((now - before) * loss for before, now, (_, loss) in pairs) / steps[-1]

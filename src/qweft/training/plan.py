@@ -1,4 +1,4 @@
-"""Parameters, steps and memory of a run, computed from shapes without loading weights."""
+"""Parameters, steps and memory of a run, computed from shapes without loading weights; its duration, from few steps."""
 
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -7,14 +7,16 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
+from transformers import set_seed
 
 from qweft.adapter.attach import adapter_config, attach
 from qweft.adapter.config import QwthnConfig
 from qweft.adapter.counting import count_parameters, function_on, function_parameters
 from qweft.adapter.fixed_maps import COMPRESS, EXPAND
 from qweft.adapter.layer import QwthnLinear
-from qweft.data.load import load_data
+from qweft.data.load import Data, load_data
 from qweft.devices.on_chips import ChipTraining, on_chips
+from qweft.environment import ALONE, share_said
 from qweft.evaluation.checks import check_evaluation
 from qweft.evaluation.loss import check_room
 from qweft.method.names import TWINS, function_of, has_circuit
@@ -24,13 +26,77 @@ from qweft.models.quantization import quantized_as
 from qweft.models.resolve import resolve
 from qweft.training.checks import check_settings
 from qweft.training.config import RunConfig
-from qweft.training.estimates import Footprint, Timing, fixed_tensors, footprint, time_steps
-from qweft.training.loop import few_steps, planned_steps, planned_tokens
+from qweft.training.estimates import Footprint, fixed_tensors, footprint
+from qweft.training.loop import few_steps, fit, planned_steps, planned_tokens
+
+TIMED = 4
+"""Steps to time; the first one is slower, and the median ignores it."""
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Measured times and memory of a few steps on this machine.
+
+    Args:
+        steps: Number of timed steps.
+        step_seconds: Median wall time of a step.
+        peak_memory_bytes: Peak memory during the steps; on a CPU, of the whole process.
+        whole_seconds: Estimated wall time of all steps and of finding the bases, without evaluations and loading the
+            model.
+        basis_seconds: Wall time of finding an adapter's fixed bases, once before the first step.
+        cpu_by_others: Share of the processors that other processes took meanwhile; `None` if it is not known.
+        load_average: The system's load average; `None` if it has none.
+    """
+
+    steps: int
+    step_seconds: float
+    peak_memory_bytes: int
+    whole_seconds: float
+    basis_seconds: float = 0.0
+    cpu_by_others: float | None = None
+    load_average: float | None = None
+
+    def lines(self) -> list[tuple[str, str]]:
+        """Return the rows of a table, as (name, value)."""
+        minutes, seconds = divmod(round(self.whole_seconds), 60)
+        hours, minutes = divmod(minutes, 60)
+        whole = f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds} s"
+        bases = [("time to find the bases", f"{self.basis_seconds:.2f} s")] if self.basis_seconds else []
+        taken = "not known" if self.cpu_by_others is None else share_said(self.cpu_by_others)
+        if (self.cpu_by_others or 0) > ALONE:
+            taken += ": not measured alone, and too long for a quiet machine"
+        return [
+            (f"time of a step (median of {self.steps})", f"{self.step_seconds:.2f} s"),
+            *bases,
+            ("time of all steps" + (" and the bases" if bases else ""), whole),
+            ("CPU used by other programs", taken),
+            ("memory: measured at its peak", f"{self.peak_memory_bytes / 2**20:,.0f} MiB"),
+        ]
+
+
+def time_steps(config: RunConfig, data: Data, steps: int) -> Timing:
+    """Load the weights, train a few steps on the run's rows, and discard the result."""
+    loaded = load_model(config.model)
+    set_seed(config.training.seed)
+    model = attach(loaded.model, adapter_config(config.adapter))
+    timed = min(TIMED, steps)
+    budget = replace(config.training, max_steps=timed)
+    run = fit(model, data.train, loaded.tokenizer.pad_token_id, budget, "timing")
+    assert run.step_seconds_median is not None
+    return Timing(
+        steps=timed,
+        step_seconds=run.step_seconds_median,
+        peak_memory_bytes=run.peak_memory_bytes,
+        whole_seconds=run.basis_seconds + run.step_seconds_median * steps,
+        basis_seconds=run.basis_seconds,
+        cpu_by_others=run.cpu_by_others,
+        load_average=run.load_average,
+    )
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The plan of a run."""
+    """The plan of a run, with numbers by part and LoRA's of the same rank for this method alone."""
 
     model: str
     adapter: dict[str, Any]
@@ -50,9 +116,9 @@ class Plan:
     chips: ChipTraining | None = None
 
     @property
-    def difference(self) -> float | None:
-        """Trained parameters relative to LoRA's in percent: -75.5 means 75.5% fewer."""
-        return None if not self.lora else 100 * (self.trainable / self.lora - 1)
+    def difference(self) -> str | None:
+        """Trained parameters relative to LoRA's: -75.5% means 75.5% fewer."""
+        return None if not self.lora else f"{100 * (self.trainable / self.lora - 1):+.1f}%"
 
     def to_json(self) -> dict[str, Any]:
         """Return the plan as JSON can hold it."""
@@ -65,7 +131,7 @@ class Plan:
             "parts": self.parts,
             "twin": self.twin,
             "lora_parameters": self.lora,
-            "difference_to_lora": None if self.difference is None else f"{self.difference:+.1f}%",
+            "difference_to_lora": self.difference,
             "modes": self.modes,
             "steps": self.steps,
             "data": self.data,
@@ -85,25 +151,22 @@ class Plan:
         table.add_row(f"trainable parameters ({self.layers} layers)", f"{self.trainable:,}", style="bold")
         if self.fixed:
             table.add_row("not trained, in the adapter's file", f"{self.fixed:,}")
-        if self.lora is not None and self.difference is not None:
+        if self.lora:
             table.add_row("LoRA of the same rank", f"{self.lora:,}")
-            table.add_row("difference to LoRA", f"{self.difference:+.1f}%", style="bold")
+            table.add_row("difference to LoRA", self.difference, style="bold")
         if self.steps is not None:
             table.add_row("steps", f"{self.steps:,}")
         for name, value in self.memory.to_json().items():
-            said = "total, without PyTorch itself" if name == "total" else name.replace("_", " ")
-            table.add_row(f"memory: {said}", f"{value / 2**20:,.0f} MiB")
+            part = "total, without PyTorch itself" if name == "total" else name.replace("_", " ")
+            table.add_row(f"memory: {part}", f"{value / 2**20:,.0f} MiB")
         for timed in self.timing.lines() if self.timing else ():
             table.add_row(*timed)
-        twin = []
+        lines = [f"modes {text}" for text in self.modes]
         if self.twin is not None:
-            twin = [
-                f"{self.twin['name']} twin: {self.twin['trained']} numbers a layer for {self.twin['angles']} angles"
-            ]
-        modes = [f"modes {text}" for text in self.modes]
-        lines = [Text(line) for line in [*twin, *modes, self.rate, self.data]]
-        lines += [Text(f"warning: {warning}", style="yellow") for warning in self.warnings]
-        return Group(table, *lines, *([self.chips.describe()] if self.chips is not None else []))
+            lines.insert(0, "{name} twin: {trained} numbers a layer for {angles} angles".format(**self.twin))
+        warnings = [Text(f"warning: {warning}", style="yellow") for warning in self.warnings]
+        chips = [] if self.chips is None else [self.chips.describe()]
+        return Group(table, *map(Text, (*lines, self.rate, self.data)), *warnings, *chips)
 
 
 def plan(config: RunConfig, timed: bool = False, chips: bool = False) -> Plan:
@@ -116,10 +179,14 @@ def plan(config: RunConfig, timed: bool = False, chips: bool = False) -> Plan:
     loaded = load_model(replace(config.model, device="meta", dtype=dtype))
     check_on_quantized(config.adapter, quantized_as(loaded.model))
     data = load_data(config.data, loaded.tokenizer) if loaded.tokenizer is not None else None
+    rows, steps, warnings = [], None, list[str]()
     if data is not None:
-        config = replace(config, training=config.training.for_rows(len(data.train)))
+        rows = data.train
+        config = replace(config, training=config.training.for_rows(len(rows)))
         check_evaluation(config.evaluation, data.config)
         check_room(loaded.model, data.rows(config.evaluation.split))
+        steps, note = planned_steps(config.training, rows), few_steps(config.training, rows)
+        warnings += [note] if note else []
     model = attach(loaded.model, peft_config)
     trainable = int(model.get_nb_trainable_parameters()[0])
     shapes = [
@@ -127,7 +194,6 @@ def plan(config: RunConfig, timed: bool = False, chips: bool = False) -> Plan:
         for layer in model.modules()
         if isinstance(layer, QwthnLinear)
     ]
-    rows = [] if data is None else data.train
     longest = max((len(row["input_ids"]) for row in rows), default=config.data.max_length)
     planned = Plan(
         model=loaded.source.origin,
@@ -137,46 +203,43 @@ def plan(config: RunConfig, timed: bool = False, chips: bool = False) -> Plan:
         fixed=sum(tensor.numel() for tensor in fixed_tensors(model)),
         data="data: not read, since the model has no tokenizer here" if data is None else data.report.describe(),
         memory=footprint(model, trainable, config.training, longest),
-        rate=config.rate_line_at(planned_steps(config.training, rows) if rows else None),
+        rate=config.rate_line_at(steps),
+        steps=steps,
+        warnings=warnings,
+        timing=time_steps(config, data, steps) if timed and data is not None and steps is not None else None,
     )
-    if data is not None:
-        steps, note = planned_steps(config.training, rows), few_steps(config.training, rows)
-        timing = time_steps(config, data, steps) if timed else None
-        planned = replace(planned, steps=steps, warnings=[note] if note else [], timing=timing)
     if not isinstance(peft_config, QwthnConfig):
         return planned
     planned = _with_qwthn(planned, peft_config, shapes)
-    if not chips or planned.steps is None or not has_circuit(peft_config.core):
+    if not chips or steps is None or not has_circuit(peft_config.core):
         return planned
     functions = [function_on(peft_config, r) for _, _, r in shapes]
     on_devices = on_chips(
         [function.circuit for function in functions if function.circuit is not None],
-        *planned_tokens(config.training, rows, planned.steps),
+        *planned_tokens(config.training, rows, steps),
         trained=all(function.trained for function in functions),
     )
     return replace(planned, chips=on_devices)
 
 
 def _with_qwthn(plain: Plan, config: QwthnConfig, shapes: list[tuple[int, int, int]]) -> Plan:
+    """Return the plan with what is known of this method: its parts, its modes, LoRA's numbers, and warnings."""
     counts = [count_parameters(config, into, out, r) for into, out, r in shapes]
-    parts = {name: sum(count[name] for count in counts) for name in counts[0]}
     lora = sum(r * (into + out) for into, out, r in shapes)
     uses_mpo = any("bond_dimension" in kind.sizes for kind in (COMPRESS[config.compress], EXPAND[config.expand]))
     sizes = sorted({size for into, out, _ in shapes for size in (into, out)} | {config.width}) if uses_mpo else []
     at = config.resolved()
     modes = [at.modes_of(size) for size in sizes]
-    warnings = [*plain.warnings] + [
+    warnings = plain.warnings + [
         f"size {entry.size} has no useful factors and is padded to {entry.padded} ({entry.padding / entry.size:.1%})"
         for entry in modes
         if entry.padding
     ]
     twin, name = None, function_of(config.core)
-    if name is not None:
-        circuit = at.ansatz
-        if name not in TWINS and (dead := circuit.dead_parameters()):
-            warnings.append(f"{len(dead)} angles of each circuit, of its last diagonal gates, have no gradient")
-        if name in TWINS:
-            twin = {"name": name, "trained": function_parameters(config, config.r), "angles": circuit.parameters}
+    if name in TWINS:
+        twin = {"name": name, "trained": function_parameters(config, config.r), "angles": at.ansatz.parameters}
+    elif name is not None and (dead := at.ansatz.dead_parameters()):
+        warnings.append(f"{len(dead)} angles of each circuit, of its last diagonal gates, have no gradient")
     saving = 1 - plain.trainable / lora
     if uses_mpo and saving <= 0:
         warnings.append(
@@ -185,7 +248,7 @@ def _with_qwthn(plain: Plan, config: QwthnConfig, shapes: list[tuple[int, int, i
         )
     return replace(
         plain,
-        parts=parts,
+        parts={name: sum(count[name] for count in counts) for name in counts[0]},
         twin=twin,
         lora=lora,
         modes=[str(entry) for entry in modes],

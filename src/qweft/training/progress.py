@@ -103,6 +103,8 @@ class StepRecorder(TrainerCallback):
             if not math.isfinite(loss):
                 control.should_training_stop = True  # the loss will not recover
 
-    def stop(self) -> None:
-        """Say no more how far it is."""
+    def __enter__(self) -> "StepRecorder":
+        return self
+
+    def __exit__(self, *error: Any) -> None:
         self._shown.close()

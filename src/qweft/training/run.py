@@ -4,7 +4,6 @@ import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +19,8 @@ from qweft.errors import QweftError, saying_when_stopped
 from qweft.evaluation.checks import check_evaluation
 from qweft.evaluation.loss import check_room, held_out_loss
 from qweft.evaluation.on_device import circuit_layers
-from qweft.evaluation.row_scores import HeldOutLoss
 from qweft.evaluation.saved import base_model, changed, put_on, weights_of
+from qweft.evaluation.scores import HeldOutLoss
 from qweft.files import folder_beside, remove, write_bytes
 from qweft.method.saved import WEIGHTS
 from qweft.method.specification import check_on_quantized
@@ -63,13 +62,6 @@ class TrainedRun:
     adapted: HeldOutLoss
 
 
-def _fit_of(record: dict[str, Any]) -> Fit:
-    """Return the results of the training in a record."""
-    lists = {name: value for name, value in record["training"].items() if isinstance(value, list)}
-    pairs = {name: tuple(tuple(e) if isinstance(e, list) else e for e in value) for name, value in lists.items()}
-    return Fit(**record["training"] | pairs)
-
-
 def save_adapter(model: Any, folder: Path, state: dict[str, Any] | None = None, hub_id: str | None = None) -> None:
     """Save the adapter in PEFT's format, atomically.
 
@@ -89,122 +81,6 @@ def weights_bytes(folder: Path) -> int | None:
     """Return the size of an adapter's safetensors file in bytes; `None` if there is no file of PEFT's name."""
     file = folder / WEIGHTS
     return file.stat().st_size if file.is_file() else None
-
-
-@dataclass(frozen=True)
-class _Work:
-    """What a run reads, and how it judges and records."""
-
-    config: RunConfig
-    output: Path
-    loaded: LoadedModel
-    data: Data
-    weights: str
-    console: Console
-
-    def judged(self, model: Any) -> HeldOutLoss:
-        """Return the model's loss on the held-out rows."""
-        judging = self.config.evaluation
-        rows = self.data.held_out(judging.split)
-        return held_out_loss(model, rows, self.loaded.tokenizer.pad_token_id, judging.batch_size)
-
-    def callbacks(self) -> RunCallbacks:
-        """Return the run's checkpoints, validation and reporting, with the checkpoint to resume from."""
-        config, output = self.config, self.output
-        validation = None
-        if config.validation.every is not None:
-            pad, size = self.loaded.tokenizer.pad_token_id, config.evaluation.batch_size
-            rows = self.data.validation
-            validation = Validation(
-                config.validation.every,
-                config.validation.patience,
-                output / BEST,
-                lambda model: held_out_loss(model, rows, pad, size).loss,
-            )
-        identity = decides(config) | {
-            "rows": self.data.report.fingerprint,
-            "model_origin": self.loaded.source.origin,
-            "dtype": str(self.loaded.dtype),
-            "weights": self.weights,
-            "processes": processes(),  # by which a batch has other rows, and the passes are so many steps
-        }
-        checkpoints = Checkpoints(output / CHECKPOINTS, identity, config.checkpoints.newest)
-        checkpoint = None
-        if not (output / RECORD).is_file():  # else the run before was killed as it removed them
-            if config.resume == "auto":
-                checkpoint = checkpoints.find(partial(self.console.print, highlight=False))
-            elif newest_step(output / CHECKPOINTS) is not None:
-                raise QweftError(
-                    f"{output} holds checkpoints of a run that was not finished; go on with --resume auto, choose "
-                    f"another --output, or remove {output / CHECKPOINTS} to begin anew"
-                )
-        if checkpoint is not None:
-            self.console.print(f"going on from step {step_of(checkpoint)} ({checkpoint})", highlight=False)
-
-        def begin() -> None:
-            if is_first_process():
-                if checkpoint is None:
-                    _set_earlier_aside(output, self.console)
-                if config.checkpoints.every is not None:
-                    checkpoints.begin()
-
-        return RunCallbacks(
-            checkpoints=checkpoints if config.checkpoints.every is not None else None,
-            every=config.checkpoints.every,
-            resume_from=checkpoint,
-            validation=validation,
-            report_to=config.report_to,
-            begin=begin,
-        )
-
-    def save(self, model: Any, trained: Fit, trainable: int, base: HeldOutLoss) -> None:
-        """Save the adapter with a record of the training, from which a later start goes on: it has yet to be judged.
-
-        Every process calls it, and the first one writes.
-        """
-        state = whole_state(model)
-        if is_first_process():
-            save_adapter(model, self.output / ADAPTER, state, self.loaded.source.hub_id)
-            write_record(self.output / RECORD, self._record(trained, trainable, base, None), "config")
-
-    def finish(self, model: Any, trained: Fit, trainable: int, base: HeldOutLoss) -> TrainedRun:
-        """Judge the saved adapter, which is on the model, and write its record; the first process writes."""
-        adapted = self.judged(model)
-        folder = self.output / ADAPTER
-        if is_first_process():
-            record = self._record(trained, trainable, base, adapted)
-            shapes = {key: tuple(tensor.shape) for key, tensor in read_header(folder / WEIGHTS).items()}
-            write_bytes(folder / "README.md", run_card(record, model.active_peft_config, shapes).encode())
-            write_record(self.output / RECORD, record, "config")
-            _remove_what_is_done(self.output, self.config)
-            seconds = trained.step_seconds_median
-            beside = f", other programs used {share_said(trained.cpu_by_others)} of the CPU"
-            each = "" if seconds is None else f", {seconds:.2f} s each{beside}"
-            self.console.print(
-                f"{self.config.evaluation.split} loss {base.loss:.4f} -> {adapted.loss:.4f}, perplexity "
-                f"{base.perplexity:.2f} -> {adapted.perplexity:.2f} ({trained.steps} steps{each})",
-                highlight=False,
-            )
-        return TrainedRun(folder, trainable, trained, base, adapted)
-
-    def _record(self, trained: Fit, trainable: int, base: HeldOutLoss, adapted: HeldOutLoss | None) -> dict[str, Any]:
-        """Return what `run.json` holds of a run; `adapted` is `None` until it is judged."""
-        return {
-            "config": asdict(self.config),
-            "decides": decides(self.config),
-            "processes": processes(),
-            "examples": len(units(self.config.training, self.data.train)),
-            "model_origin": self.loaded.source.origin,
-            "model_hub_id": self.loaded.source.hub_id,
-            "weights": self.weights,
-            "dtype": str(self.loaded.dtype),
-            "data": asdict(self.data.report),
-            "trainable_parameters": trainable,
-            "training": asdict(trained),
-            "base": asdict(base),
-            "adapted": None if adapted is None else asdict(adapted),
-            "adapter_bytes": weights_bytes(self.output / ADAPTER),
-        }
 
 
 def train(config: RunConfig) -> TrainedRun:
@@ -229,41 +105,143 @@ def train(config: RunConfig) -> TrainedRun:
             stack.enter_context(claimed_output(output, "qweft train"))
             stack.callback(remove_empty, output / CHECKPOINTS)
         stack.enter_context(saying_when_stopped(lambda: _kept(output, config)))
-        return _train(config, output)
+        earlier = finished(output / RECORD, config) if config.resume == "auto" else None
+        run = _loaded(config, Console(quiet=not is_first_process()))
+        is_same = earlier is not None and is_of(earlier, run.data.report.fingerprint, run.weights, run.dtype)
+        if earlier is not None and is_same and weights_bytes(output / ADAPTER) is not None:
+            return _taken_up(run, earlier)
+        return _trained(run)
 
 
-def _train(config: RunConfig, output: Path) -> TrainedRun:
-    """Train as `train` does, with a checked config and a claimed output folder."""
-    earlier = finished(output / RECORD, config) if config.resume == "auto" else None
-    work, peft_config = _loaded(config, output, Console(quiet=not is_first_process()))
-    config, loaded, data, console = work.config, work.loaded, work.data, work.console
-    is_same = earlier is not None and is_of(earlier, data.report.fingerprint, work.weights, str(loaded.dtype))
-    if earlier is not None and is_same and weights_bytes(output / ADAPTER) is not None:
-        return _taken_up(work, earlier)
-    set_seed(config.training.seed)
-    before, pad = weights_of(loaded.model), loaded.tokenizer.pad_token_id
-    model = attach(loaded.model, peft_config)
-    if config.training.measures:
-        circuit_layers(model)  # raises if the adapter has no circuit
-        console.print(describe(config.training), highlight=False)
-    trainable, total = model.get_nb_trainable_parameters()
-    rate = config.rate_line_at(planned_steps(config.training, data.train))
-    console.print(f"training {trainable:,} of {total:,} parameters, {rate}", highlight=False)
-    if note := few_steps(config.training, data.train):
-        console.print(f"note: {note}", highlight=False)
-    callbacks = work.callbacks()
-    with base_model(changed(before, model), model, config.model) as untouched:
-        base = work.judged(untouched)
-    with _curves_in(output):
-        trained = fit(model, data.train, pad, config.training, callbacks=callbacks)
-    for warning in trained.warnings:
-        console.print(f"warning: {warning}", highlight=False)
-    work.save(model, trained, trainable, base)  # before it is judged: a stop there costs no training
-    return work.finish(model, trained, trainable, base)
+@dataclass(frozen=True)
+class _Run:
+    """A run whose model and data are loaded, and what it writes."""
+
+    config: RunConfig
+    loaded: LoadedModel
+    data: Data
+    weights: str
+    console: Console
+
+    @property
+    def output(self) -> Path:
+        return Path(self.config.output)
+
+    @property
+    def dtype(self) -> str:
+        return str(self.loaded.dtype)
+
+    def tell(self, line: str) -> None:
+        self.console.print(line, highlight=False)
+
+    def judged(self, model: Any) -> HeldOutLoss:
+        """Return the model's loss on the held-out rows."""
+        judging, pad = self.config.evaluation, self.loaded.tokenizer.pad_token_id
+        return held_out_loss(model, self.data.held_out(judging.split), pad, judging.batch_size)
+
+    def callbacks(self) -> RunCallbacks:
+        """Return the run's checkpoints, validation and reporting, with the checkpoint to resume from."""
+        config, output = self.config, self.output
+        identity = decides(config) | {
+            "rows": self.data.report.fingerprint,
+            "model_origin": self.loaded.source.origin,
+            "dtype": self.dtype,
+            "weights": self.weights,
+            "processes": processes(),  # by which a batch has other rows, and the passes are so many steps
+        }
+        checkpoints = Checkpoints(output / CHECKPOINTS, identity, config.checkpoints.newest)
+        checkpoint = None
+        if not (output / RECORD).is_file():  # else the run before was killed as it removed them
+            if config.resume == "auto":
+                checkpoint = checkpoints.find(self.tell)
+            elif newest_step(output / CHECKPOINTS) is not None:
+                raise QweftError(
+                    f"{output} holds checkpoints of a run that was not finished; go on with --resume auto, choose "
+                    f"another --output, or remove {output / CHECKPOINTS} to begin anew"
+                )
+        if checkpoint is not None:
+            self.tell(f"going on from step {step_of(checkpoint)} ({checkpoint})")
+
+        def begin() -> None:
+            if is_first_process():
+                if checkpoint is None:
+                    self.set_earlier_aside()
+                if config.checkpoints.every is not None:
+                    checkpoints.begin()
+
+        def loss(model: Any) -> float:
+            pad, size = self.loaded.tokenizer.pad_token_id, config.evaluation.batch_size
+            return held_out_loss(model, self.data.validation, pad, size).loss
+
+        every, patience = config.validation.every, config.validation.patience
+        return RunCallbacks(
+            checkpoints=checkpoints if config.checkpoints.every is not None else None,
+            every=config.checkpoints.every,
+            resume_from=checkpoint,
+            validation=None if every is None else Validation(every, patience, output / BEST, loss),
+            report_to=config.report_to,
+            begin=begin,
+        )
+
+    def set_earlier_aside(self) -> None:
+        """Move what an earlier run left to a folder beside, so that no trained adapter is overwritten."""
+        names = (RECORD, ADAPTER, BEST, CURVES, CHECKPOINTS)
+        there = [self.output / name for name in names if os.path.lexists(self.output / name)]
+        if not any(path.name in (RECORD, ADAPTER, BEST) for path in there):
+            return
+        aside = free_name(self.output.resolve())
+        aside.mkdir()
+        for path in reversed(there):  # the record last: until then a kill leaves a run without an adapter
+            os.replace(path, aside / path.name)
+        self.tell(f"the earlier run in {self.output} is now in {aside}")
+
+    def finish(self, model: Any, trained: Fit, trainable: int, base: HeldOutLoss) -> TrainedRun:
+        """Judge the saved adapter, which is on the model, and write its record; the first process writes."""
+        adapted = self.judged(model)
+        folder = self.output / ADAPTER
+        if is_first_process():
+            record = self.record(trained, trainable, base, adapted)
+            shapes = {key: tuple(tensor.shape) for key, tensor in read_header(folder / WEIGHTS).items()}
+            write_bytes(folder / "README.md", run_card(record, model.active_peft_config, shapes).encode())
+            write_record(self.output / RECORD, record, "config")
+            self.remove_what_is_done()
+            seconds, others = trained.step_seconds_median, share_said(trained.cpu_by_others)
+            each = "" if seconds is None else f", {seconds:.2f} s each, other programs used {others} of the CPU"
+            self.tell(
+                f"{self.config.evaluation.split} loss {base.loss:.4f} -> {adapted.loss:.4f}, perplexity "
+                f"{base.perplexity:.2f} -> {adapted.perplexity:.2f} ({trained.steps} steps{each})"
+            )
+        return TrainedRun(folder, trainable, trained, base, adapted)
+
+    def record(self, trained: Fit, trainable: int, base: HeldOutLoss, adapted: HeldOutLoss | None) -> dict[str, Any]:
+        """Return what `run.json` holds of a run; `adapted` is `None` until it is judged."""
+        return {
+            "config": asdict(self.config),
+            "decides": decides(self.config),
+            "processes": processes(),
+            "examples": len(units(self.config.training, self.data.train)),
+            "model_origin": self.loaded.source.origin,
+            "model_hub_id": self.loaded.source.hub_id,
+            "weights": self.weights,
+            "dtype": self.dtype,
+            "data": asdict(self.data.report),
+            "trainable_parameters": trainable,
+            "training": asdict(trained),
+            "base": asdict(base),
+            "adapted": None if adapted is None else asdict(adapted),
+            "adapter_bytes": weights_bytes(self.output / ADAPTER),
+        }
+
+    def remove_what_is_done(self) -> None:
+        """Remove the checkpoints and the best adapter of a finished run."""
+        if self.config.validation.every is not None:
+            remove(self.output / BEST)
+        if (self.output / CHECKPOINTS / IDENTITY).is_file():
+            remove(self.output / CHECKPOINTS)
 
 
-def _loaded(config: RunConfig, output: Path, console: Console) -> tuple[_Work, Any]:
-    """Load the base model and the rows, and check the adapter on them; return them with the adapter's config."""
+def _loaded(config: RunConfig, console: Console) -> _Run:
+    """Load the base model and the rows, and check the adapter on them."""
     check_places(config.data)
     peft_config = adapter_config(config.adapter)
     if config.model.quantization is not None:  # what cannot be trained there is told before the weights are read
@@ -277,40 +255,56 @@ def _loaded(config: RunConfig, output: Path, console: Console) -> tuple[_Work, A
     config = replace(config, data=data.config, training=config.training.for_rows(len(data.train)))
     check_evaluation(config.evaluation, config.data)  # again, as the number of rows may be known only now
     console.print(data.report.describe(), highlight=False)
-    return _Work(config, output, loaded, data, checksum(loaded.model), console), peft_config
+    return _Run(config, loaded, data, checksum(loaded.model), console)
 
 
-def _taken_up(work: _Work, earlier: dict[str, Any]) -> TrainedRun:
+def _trained(run: _Run) -> TrainedRun:
+    """Train, save and judge the adapter."""
+    config, data, loaded = run.config, run.data, run.loaded
+    set_seed(config.training.seed)
+    before = weights_of(loaded.model)
+    model = attach(loaded.model, adapter_config(config.adapter))
+    if config.training.measures:
+        circuit_layers(model)  # raises if the adapter has no circuit
+        run.tell(describe(config.training))
+    trainable, total = model.get_nb_trainable_parameters()
+    rate = config.rate_line_at(planned_steps(config.training, data.train))
+    run.tell(f"training {trainable:,} of {total:,} parameters, {rate}")
+    if note := few_steps(config.training, data.train):
+        run.tell(f"note: {note}")
+    callbacks = run.callbacks()
+    with base_model(changed(before, model), model, config.model) as untouched:
+        base = run.judged(untouched)
+    with _curves_in(run.output):
+        trained = fit(model, data.train, loaded.tokenizer.pad_token_id, config.training, callbacks=callbacks)
+    for warning in trained.warnings:
+        run.tell(f"warning: {warning}")
+    state = whole_state(model)
+    if is_first_process():  # before it is judged: a stop there costs no training, and a later start judges it
+        save_adapter(model, run.output / ADAPTER, state, loaded.source.hub_id)
+        write_record(run.output / RECORD, run.record(trained, trainable, base, None), "config")
+    return run.finish(model, trained, trainable, base)
+
+
+def _taken_up(run: _Run, earlier: dict[str, Any]) -> TrainedRun:
     """Return the results of a finished run from its record; one that was stopped as it was judged is judged now."""
-    output, trained = work.output, _fit_of(earlier)
+    output, trainable = run.output, earlier["trainable_parameters"]
+    trained = Fit.of(earlier["training"])
     if earlier["adapted"] is None:
-        work.console.print(f"this run is trained already ({output / RECORD}), and is judged now", highlight=False)
-        base = work.judged(work.loaded.model)
-        return work.finish(put_on(work.loaded, output / ADAPTER), trained, earlier["trainable_parameters"], base)
+        run.tell(f"this run is trained already ({output / RECORD}), and is judged now")
+        base = run.judged(run.loaded.model)
+        return run.finish(put_on(run.loaded, output / ADAPTER), trained, trainable, base)
     split = earlier["config"]["evaluation"]["split"]
-    if split != work.config.evaluation.split:
+    if split != run.config.evaluation.split:
         raise QweftError(
             f"the run in {output} is finished and was judged on its {split} rows; judge the others by qweft evaluate "
-            f"{shown(str(output / ADAPTER))} --evaluation.split {work.config.evaluation.split}"
+            f"{shown(str(output / ADAPTER))} --evaluation.split {run.config.evaluation.split}"
         )
-    work.console.print(f"this run is finished already ({output / RECORD})", highlight=False)
+    run.tell(f"this run is finished already ({output / RECORD})")
     if is_first_process():
-        _remove_what_is_done(output, work.config)  # a kill may have left some
+        run.remove_what_is_done()  # a kill may have left some
     base, adapted = (HeldOutLoss(**earlier[name]) for name in ("base", "adapted"))
-    return TrainedRun(output / ADAPTER, earlier["trainable_parameters"], trained, base, adapted)
-
-
-def _set_earlier_aside(output: Path, console: Console) -> None:
-    """Move what an earlier run left to a folder beside, so that no trained adapter is overwritten."""
-    names = (RECORD, ADAPTER, BEST, CURVES, CHECKPOINTS)
-    there = [output / name for name in names if os.path.lexists(output / name)]
-    if not any(path.name in (RECORD, ADAPTER, BEST) for path in there):
-        return
-    aside = free_name(output.resolve())
-    aside.mkdir()
-    for path in reversed(there):  # the record last: until then a kill leaves a run without an adapter
-        os.replace(path, aside / path.name)
-    console.print(f"the earlier run in {output} is now in {aside}", highlight=False)
+    return TrainedRun(output / ADAPTER, trainable, trained, base, adapted)
 
 
 def _kept(output: Path, config: RunConfig) -> str:
@@ -329,19 +323,10 @@ def _kept(output: Path, config: RunConfig) -> str:
 def _curves_in(output: Path) -> Iterator[None]:
     """Direct TensorBoard's files to the output folder inside a `with` block, unless the user set another folder."""
     name = "TENSORBOARD_LOGGING_DIR"
-    if name in os.environ:
-        yield
-        return
-    os.environ[name] = str(output / CURVES)
+    is_set = name in os.environ
+    os.environ.setdefault(name, str(output / CURVES))
     try:
         yield
     finally:
-        del os.environ[name]
-
-
-def _remove_what_is_done(output: Path, config: RunConfig) -> None:
-    """Remove the checkpoints and the best adapter of a finished run."""
-    if config.validation.every is not None:
-        remove(output / BEST)
-    if (output / CHECKPOINTS / IDENTITY).is_file():
-        remove(output / CHECKPOINTS)
+        if not is_set:
+            del os.environ[name]

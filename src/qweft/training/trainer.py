@@ -1,36 +1,42 @@
 """A `Trainer` with an evaluation's loss, and learning rates and gradient norms by part."""
 
+import math
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
 import torch
-from transformers import Trainer
+from transformers import Trainer, TrainerCallback
+from transformers.trainer_callback import ExportableState
 
 from qweft.adapter.branch import parts_of
 from qweft.errors import QweftError
 from qweft.evaluation.loss import target_loss
 from qweft.method.names import OTHER, RATED
-from qweft.training.gradients import GradientWatch
+from qweft.training.distributed import whole
+
+VANISHED = 1e-5
+"""Circuit gradients vanish if their root mean square is below this fraction of the other parts'."""
+EXPLODED = 1e3
+"""Circuit gradients explode if their root mean square exceeds this multiple of its median so far."""
+IN_A_ROW = 5
+"""Consecutive steps before the warning that gradients vanish, and earlier steps that the median needs."""
+ADD_TO_LOSS = ("ADALORA", "CPT", "SHADOW")
+"""Methods of PEFT that add a term to the model's own loss, or weigh its targets."""
 
 
-def split_by_part(optimizer: torch.optim.Optimizer, model: Any, rates: Mapping[str, float]) -> None:
-    """Split the optimizer's parameter groups by part and set each part's learning rate."""
-    check_rates(model, rates)
-    parts = parts_of(model)
-    groups = []
-    for group in optimizer.param_groups:
-        for part in RATED:
-            members = [parameter for parameter in group["params"] if parts.get(id(parameter), OTHER) == part]
-            if members:
-                rate = rates.get(part, group["lr"])
-                groups.append({**group, "params": members, "lr": rate, "part": part})
-    optimizer.param_groups[:] = groups
+def trained_parts(model: torch.nn.Module) -> dict[str, list[torch.nn.Parameter]]:
+    """Return the trained parameters by their part."""
+    parts, found = parts_of(model), dict[str, list[torch.nn.Parameter]]()
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            found.setdefault(parts.get(id(parameter), OTHER), []).append(parameter)
+    return found
 
 
 def check_rates(model: torch.nn.Module, rates: Mapping[str, float]) -> None:
     """Check that the model trains each part that has a rate of its own."""
-    parts = parts_of(model)
-    there = {parts.get(id(parameter), OTHER) for parameter in model.parameters() if parameter.requires_grad}
+    there = trained_parts(model)
     missing = [part for part in rates if part not in there]
     if missing:
         trained = ", ".join(part for part in RATED if part in there)
@@ -39,8 +45,72 @@ def check_rates(model: torch.nn.Module, rates: Mapping[str, float]) -> None:
         )
 
 
-ADD_TO_LOSS = ("ADALORA", "CPT", "SHADOW")
-"""Methods of PEFT that add a term to the model's own loss, or weigh its targets."""
+class GradientWatch(TrainerCallback, ExportableState):
+    """Measures each part's gradient norm before an optimizer step, and warns if circuit gradients vanish or explode.
+
+    The trainer has already clipped the gradient by then; `scaled` undoes the clipping with the norm that the trainer
+    logs.
+    """
+
+    def __init__(self, every: int = 1) -> None:
+        self._every = every
+        self._parts: dict[str, list[torch.nn.Parameter]] | None = None
+        self.norms: dict[str, float] = {}
+        self.step = 0
+        self.warnings: list[str] = []
+        self.vanished = 0
+        self.earlier: list[float] = []
+
+    def state(self) -> dict[str, Any]:
+        """Return what the trainer stores in a checkpoint."""
+        return {"args": {}, "attributes": {name: getattr(self, name) for name in ("warnings", "vanished", "earlier")}}
+
+    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
+        """Measure the norms and check the circuit's."""
+        step = state.global_step + 1
+        if step % self._every:
+            return
+        self.step = step
+        self._parts = self._parts or trained_parts(model)
+        squares: dict[str, float] = {}
+        sizes: Counter[str] = Counter()
+        for part, members in self._parts.items():
+            gradients = [whole(member.grad) for member in members if member.grad is not None]
+            sizes[part] = sum(gradient.numel() for gradient in gradients)
+            squares[part] = float(sum((gradient.double().square().sum() for gradient in gradients), torch.zeros(())))
+        self.norms = {part: math.sqrt(square) for part, square in squares.items()}
+        if "circuit" in squares and len(squares) > 1 and all(map(math.isfinite, squares.values())):
+            others = [part for part in squares if part != "circuit"]
+            rest = sum(squares[part] for part in others) / max(1, sum(sizes[part] for part in others))
+            self._check(step, math.sqrt(squares["circuit"] / max(1, sizes["circuit"])), math.sqrt(rest))
+
+    def scaled(self, total: float) -> dict[str, float]:
+        """Return the norms by part before clipping, from the norm of the full gradient before clipping."""
+        now = math.sqrt(sum(norm**2 for norm in self.norms.values()))
+        return {part: norm * total / now if now else norm for part, norm in self.norms.items()}
+
+    def _check(self, step: int, circuit: float, rest: float) -> None:
+        """Check the root mean squares of the gradients of the circuit and of the other parts."""
+        self.vanished = self.vanished + 1 if rest > 0 and circuit < VANISHED * rest else 0
+        if self.vanished == IN_A_ROW:
+            self._warn(
+                f"step {step}: the circuits' gradients have vanished: for {IN_A_ROW} steps their root mean square is "
+                f"below {VANISHED:g} of the other parts' ({circuit:.1e} against {rest:.1e}), so they do not learn; try "
+                "fewer qubits or layers (adapter.r, adapter.circuit_layers), or training.learning_rates.circuit"
+            )
+        middle = sorted(self.earlier)[len(self.earlier) // 2] if len(self.earlier) >= IN_A_ROW else 0.0
+        if middle > 0 and circuit > EXPLODED * middle:
+            self._warn(
+                f"step {step}: the circuits' gradients explode: {circuit:.1e} a parameter, {circuit / middle:,.0f} "
+                "times their median so far; lower training.learning_rate, or training.learning_rates.circuit"
+            )
+        self.earlier.append(circuit)
+
+    def _warn(self, sentence: str) -> None:
+        """Add the warning unless there is one of its kind; the text between the first two colons is the kind."""
+        kind = sentence.split(":")[1]
+        if not any(kind in earlier for earlier in self.warnings):
+            self.warnings.append(sentence)
 
 
 class RunTrainer(Trainer):
@@ -59,7 +129,15 @@ class RunTrainer(Trainer):
         is_new = self.optimizer is None
         optimizer = super().create_optimizer(model)
         if is_new and self._rates:
-            split_by_part(optimizer, self.model if model is None else model, self._rates)
+            trained: Any = self.model if model is None else model
+            parts, groups = parts_of(trained), []
+            for group in optimizer.param_groups:
+                for part in RATED:
+                    members = [each for each in group["params"] if parts.get(id(each), OTHER) == part]
+                    if members:
+                        rate = self._rates.get(part, group["lr"])
+                        groups.append({**group, "params": members, "lr": rate, "part": part})
+            optimizer.param_groups[:] = groups
         return optimizer
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:

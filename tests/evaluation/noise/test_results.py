@@ -6,7 +6,7 @@ import pytest
 
 from qweft.evaluation.noise.plan import Setting
 from qweft.evaluation.noise.results import NoiseResults, Point, Scored, enough_shots
-from qweft.evaluation.row_scores import RowScore
+from qweft.evaluation.scores import RowScore
 
 EXACT = Scored((RowScore(4.0, (1, 2)), RowScore(9.0, (3, 4, 5))), ("yes", "no"))
 BASE = Scored((RowScore(6.0, (1, 2)), RowScore(12.0, (3, 4, 5))), ("", ""))

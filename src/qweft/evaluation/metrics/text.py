@@ -7,16 +7,19 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from importlib.metadata import version
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from qweft.data.conversation import Conversation
 from qweft.errors import require
-from qweft.evaluation.metric import AnswerMetric, Both
-from qweft.evaluation.reasoning import with_its_thought
+from qweft.evaluation.metric import AnswerMetric
+from qweft.evaluation.metrics.reasoning import with_its_thought
 from qweft.evaluation.scores import Array, Compared, compare_means, compare_statistics
 from qweft.files import cache_folder
+
+if TYPE_CHECKING:
+    from qweft.evaluation.generation import Answer
 
 EXTRA, WHAT = "metrics", "evaluation.metrics text"
 HAN_SHARE = 0.2
@@ -112,11 +115,12 @@ def _rouge(references: Sequence[str], base: Sequence[str], adapted: Sequence[str
     ]
 
 
-def _score(source: str, conversations: Sequence[Conversation], both: Both) -> tuple[list[Compared], list[Any]]:
-    texts = [
-        [with_its_thought(each.generated, each.in_thought) for each in answers] for answers in (both.base, both.adapted)
-    ]
-    return compare_texts([with_its_thought(each.reference) for each in both.base], *texts), []
+def _score(
+    source: str, conversations: Sequence[Conversation], base: Sequence["Answer"], adapted: Sequence["Answer"]
+) -> tuple[list[Compared], list[Any]]:
+    references = [with_its_thought(each.reference) for each in base]
+    texts = [[with_its_thought(each.generated, each.in_thought) for each in answers] for answers in (base, adapted)]
+    return compare_texts(references, *texts), []
 
 
 METRIC = AnswerMetric(_score, packages=("sacrebleu", "rouge_score", "jieba"), extra=EXTRA)

@@ -7,8 +7,8 @@ from qweft.data.conversation import Conversation
 from qweft.data.embedded import Verifier, gym_task
 from qweft.errors import QweftError
 from qweft.evaluation.final_answer import marked_text
-from qweft.evaluation.metric import AnswerMetric, Both
-from qweft.evaluation.reasoning import take_apart
+from qweft.evaluation.metric import AnswerMetric
+from qweft.evaluation.metrics.reasoning import take_apart
 from qweft.evaluation.scores import Compared, compare_means
 
 if TYPE_CHECKING:
@@ -23,23 +23,23 @@ def _check(source: str) -> None:
         )
 
 
-def _score(source: str, conversations: Sequence[Conversation], both: Both) -> tuple[list[Compared], list[Any]]:
+def _score(
+    source: str, conversations: Sequence[Conversation], base: Sequence["Answer"], adapted: Sequence["Answer"]
+) -> tuple[list[Compared], list[Any]]:
     task = gym_task(source)
     assert task is not None  # by `_check`
     questions = [conversation.prompt[-1].content for conversation in conversations]
     verifier = Verifier(task, set(questions))
-    base, adapted = (
+    one, other = (
         [verifier.score(question, answer_alone(answer)) for question, answer in zip(questions, answers, strict=True)]
-        for answers in (both.base, both.adapted)
+        for answers in (base, adapted)
     )
-    solved_base, solved_adapted = ([100.0 * (score >= 1) for score in scores] for scores in (base, adapted))
+    solved, solved_adapted = ([100.0 * (score >= 1) for score in scores] for scores in (one, other))
     compared = [
-        compare_means(
-            "solved", solved_base, solved_adapted, unit="%", note="rows to which the task's verifier gives 1"
-        ),
-        compare_means("verifier's score", base, adapted, note="from 0 to 1"),
+        compare_means("solved", solved, solved_adapted, unit="%", note="rows to which the task's verifier gives 1"),
+        compare_means("verifier's score", one, other, note="from 0 to 1"),
     ]
-    return compared, [{"base": theirs, "adapted": mine} for theirs, mine in zip(base, adapted, strict=True)]
+    return compared, [{"base": theirs, "adapted": mine} for theirs, mine in zip(one, other, strict=True)]
 
 
 def answer_alone(answer: "Answer") -> str:

@@ -1,7 +1,11 @@
 """Options for measuring a trained adapter's circuits on a device."""
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, Literal
+
+from annotated_types import Ge, Lt
+
+from qweft.schema import Count, Rate
 
 
 @dataclass(frozen=True)
@@ -34,21 +38,21 @@ class NoiseConfig:
     """
 
     device: str = "exact"
-    shots: list[int] | None = None
+    shots: list[Count] | None = None
     noise: str | None = None
-    noise_scale: list[float] = field(default_factory=lambda: [1.0])
+    noise_scale: list[Annotated[float, Ge(0)]] = field(default_factory=lambda: [1.0])
     readout: Literal["inverse"] | None = None
     zne: list[int] | None = None
     extrapolation: Literal["richardson", "linear", "quadratic"] = "richardson"
     layers: list[str] | None = None
     tokens: Literal["all", "targets"] = "all"
-    max_circuits: int | None = None
-    max_cost: float | None = None
-    max_seconds: float | None = None
+    max_circuits: Count | None = None
+    max_cost: Rate | None = None
+    max_seconds: Rate | None = None
     prices: str | None = None
     any_calibration: bool = False
-    timeout: float = 3600.0
-    seed: int = 0
+    timeout: Rate = 3600.0
+    seed: Annotated[int, Ge(0), Lt(2**63)] = 0
     output: str | None = None
 
     @property

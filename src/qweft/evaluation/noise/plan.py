@@ -1,6 +1,5 @@
 """The devices, settings and rows of a measurement, and what it takes; checked before PyTorch is imported."""
 
-import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -9,8 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from rich.console import Group
-from rich.text import Text
 
 from qweft.circuit import Circuit
 from qweft.data.config import DataConfig
@@ -25,6 +22,7 @@ from qweft.evaluation.config import EvaluationConfig
 from qweft.evaluation.noise.config import NoiseConfig
 from qweft.files import check_can_be_written, named_path
 from qweft.models.config import ModelConfig
+from qweft.schema import check_values
 from qweft.text import many
 
 if TYPE_CHECKING:
@@ -62,19 +60,10 @@ class Grid:
                     )
 
 
-@dataclass(frozen=True)
-class Checked:
-    """The sections of the run, the grid and the output folder."""
-
-    model: ModelConfig
-    data: DataConfig
-    evaluation: EvaluationConfig
-    grid: Grid
-    output: Path
-
-
-def check_start(adapter: Path, overrides: Mapping[str, Any], config: NoiseConfig) -> Checked:
-    """Check everything that can be checked before a model is loaded."""
+def check_start(
+    adapter: Path, overrides: Mapping[str, Any], config: NoiseConfig
+) -> tuple[tuple[ModelConfig, DataConfig, EvaluationConfig], Grid, Path]:
+    """Check what can be checked before a model is loaded; return the run's sections, the grid and the output folder."""
     sections = check_judging(adapter, overrides)
     grid = make_grid(config)
     output = Path(config.output or adapter.parent / f"robustness-{config.device.replace(':', '-')}")
@@ -83,7 +72,7 @@ def check_start(adapter: Path, overrides: Mapping[str, Any], config: NoiseConfig
     if adapter.resolve().is_relative_to(os.path.realpath(output)):
         raise QweftError(f"output {output} holds the adapter; choose another --output")
     check_can_be_written(output)
-    return Checked(*sections, grid, output)
+    return sections, grid, output
 
 
 def make_grid(config: NoiseConfig) -> Grid:
@@ -92,53 +81,41 @@ def make_grid(config: NoiseConfig) -> Grid:
     A device that can compute exact probabilities gets them as a further setting, the limit of many shots, unless shots
     are paid for.
     """
-    _check(config)
-    devices = {scale: _device(config, scale) for scale in sorted(set(config.noise_scale))}
+    check_values(config, "")
+    if config.extrapolation != NoiseConfig.extrapolation and not config.zne:
+        raise QweftError(f"--extrapolation {config.extrapolation} says nothing without --zne; give --zne 1,3,5 too")
+    scales = sorted(set(config.noise_scale)) or [1.0]
+    if config.device in NOISELESS and (config.noise is not None or scales != [1.0]):
+        raise QweftError(f"device {config.device} has no noise; use device noisy for --noise and --noise-scale")
+
+    def device_at(scale: float) -> Device | RemoteDevice:
+        return make_device(config.device, DeviceSettings(config.seed, config.noise, scale))
+
+    devices = {scale: device_at(scale) for scale in scales}
     price = PriceList.load(named_path(config.prices) if config.prices else None).of(config.device)
-    wanted: list[int | None] = [*sorted(set(config.shots))] if config.shots else [None]
-    first = next(iter(devices.values()))
-    for shots in wanted:
-        first.check(shots)
+    shots: list[int | None] = [*sorted(set(config.shots))] if config.shots else [None]
+    first = devices[scales[0]]
+    for each in shots:
+        first.check(each)
     if price.counts_shots and not config.shots:
         raise QweftError(f"device {config.device} has a price or a time for each shot; give --shots")
     if config.shots and not price.counts_shots and isinstance(first, Device):
         with suppress(DeviceError):
             first.check(None)
-            wanted.append(None)
-    identity = _device(config, 1.0).identity()
-    has_noise = identity != _device(config, 0.0).identity()
-    if config.noise_scale != [1.0] and not has_noise:
+            shots.append(None)
+    identity = device_at(1.0).identity()
+    has_noise = identity != device_at(0.0).identity()
+    if scales != [1.0] and not has_noise:
         raise QweftError(
-            f"--noise-scale {','.join(f'{scale:g}' for scale in config.noise_scale)}: device {config.device} has no "
-            "noise model that could be scaled; name one with --noise, or use device noisy"
+            f"--noise-scale {','.join(f'{scale:g}' for scale in scales)}: device {config.device} has no noise model "
+            "that could be scaled; name one with --noise, or use device noisy"
         )
-    settings = tuple(Setting(shots, scale) for scale in devices for shots in wanted)
+    settings = tuple(Setting(each, scale) for scale in scales for each in shots)
     most = config.max_circuits
     caps = Caps(most and most * len(settings), config.max_cost, config.max_seconds)
-    budget = Budget(first.name, price, caps)
     mitigation = make_mitigation(config.readout, tuple(config.zne) if config.zne else None, config.extrapolation)
+    budget = Budget(first.name, price, caps)
     return Grid(devices, settings, identity, has_noise, budget, mitigation)
-
-
-def _device(config: NoiseConfig, scale: float) -> Device | RemoteDevice:
-    return make_device(config.device, DeviceSettings(config.seed, config.noise, scale))
-
-
-def _check(config: NoiseConfig) -> None:
-    if config.shots and min(config.shots) < 1:
-        raise QweftError(f"--shots must be at least 1, got {min(config.shots)}; leave them out for exact probabilities")
-    if not config.noise_scale or not all(math.isfinite(scale) and scale >= 0 for scale in config.noise_scale):
-        raise QweftError(f"--noise-scale takes numbers of at least 0, got {config.noise_scale}; 1 scales nothing")
-    if config.extrapolation != NoiseConfig.extrapolation and not config.zne:
-        raise QweftError(f"--extrapolation {config.extrapolation} says nothing without --zne; give --zne 1,3,5 too")
-    if config.device in NOISELESS and (config.noise is not None or config.noise_scale != [1.0]):
-        raise QweftError(f"device {config.device} has no noise; use device noisy for --noise and --noise-scale")
-    if not 0 <= config.seed < 2**63:
-        raise QweftError(f"--seed {config.seed}: give 0 or more, below 2^63")
-    for name in ("max_circuits", "max_cost", "max_seconds", "timeout"):
-        value = getattr(config, name)
-        if value is not None and not value > 0:
-            raise QweftError(f"--{name.replace('_', '-')} must be above 0, got {value}")
 
 
 @dataclass(frozen=True)
@@ -168,10 +145,15 @@ class Wanted:
 
     def draw(self, max_circuits: int | None, seed: int) -> Sample:
         """Draw as many random rows as fit. If not everything fits, answers take at most half of the circuits."""
-        costs = {place: len(self._places(row)) for place, row in enumerate(self.rows) if target_tokens(row)}
+        is_all = self.which == "all"
+        costs = {
+            place: len(row["input_ids"] if is_all else targets_in(row))
+            for place, row in enumerate(self.rows)
+            if target_tokens(row)
+        }
         if not costs:
             raise QweftError("no row holds a token that is predicted; are the answers longer than data.max_length?")
-        calls = [[*read] if self.which == "all" else [1] * len(read) for read in self.answers]
+        calls = [[*read] if is_all else [1] * len(read) for read in self.answers]
         of_answers = [sum(each) for each in calls]
         most = everything = sum(costs.values()) + sum(of_answers)
         if max_circuits is not None:
@@ -192,16 +174,6 @@ class Wanted:
         measured += [call for each in calls[:answers] for call in each]
         circuits = sum(measured) * self.circuits_a_token + self.circuits_once
         return Sample(tuple(chosen), answers, circuits, tuple(filter(None, measured)))
-
-    def describe(self, sample: Sample) -> str:
-        """Return a description of a sample of these rows."""
-        part = "all" if len(sample.rows) == len(self.rows) else f"{len(sample.rows)} of"
-        what = "measured whole" if self.which == "all" else "of which the tokens that predict a target are measured"
-        return f"{part} {many(len(self.rows), 'row')}, {what}, {many(sample.answers, 'answer')}"
-
-    def _places(self, row: Encoded) -> list[int]:
-        """Return the positions to measure in a row."""
-        return list(range(len(row["input_ids"]))) if self.which == "all" else targets_in(row)
 
     def choose(self, pad: int) -> Callable[["torch.Tensor"], "torch.Tensor"] | None:
         """Return a function from right-padded ids (rows, tokens) to the tokens to measure, for `on_device`.
@@ -252,27 +224,3 @@ def estimated(sample: Sample, grid: Grid, layers: int, forms: int) -> Estimate:
                 "nothing was sent; lower --max-circuits, or name fewer layers with --layers"
             )
     return whole
-
-
-@dataclass(frozen=True)
-class Plan:
-    """The plan of a measurement."""
-
-    measures: str
-    dtype: str
-    settings: int
-    estimate: Estimate
-
-    @property
-    def headline(self) -> str:
-        """A summary in one line."""
-        circuits = many(self.estimate.circuits, "circuit")
-        return f"{self.measures}, model in {self.dtype}; {many(self.settings, 'setting')}, at most {circuits}"
-
-    def describe(self) -> Group:
-        """Return the plan for the terminal."""
-        return Group(Text(self.headline), self.estimate.describe())
-
-    def to_json(self) -> dict[str, Any]:
-        """Return all fields as JSON can hold them."""
-        return vars(self) | {"estimate": self.estimate.to_json()}

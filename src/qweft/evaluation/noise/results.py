@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from operator import eq
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -11,12 +12,16 @@ from rich.table import Table
 from rich.text import Text
 
 from qweft.evaluation.noise.plan import Setting
-from qweft.evaluation.row_scores import CLEAR, HeldOutLoss, RowScore, loss_of, ratio
-from qweft.evaluation.scores import Score, compare_losses
+from qweft.evaluation.scores import CLEAR, HeldOutLoss, RowScore, Score, compare_losses, loss_of, ratio
 from qweft.text import many
 
 AGREEING = 0.99
 """Share of equal next tokens from which on so many shots are called enough."""
+HEADS = ("noise", "shots", "loss", "above exact", "same next token", "same answers", "circuits")
+LEGEND = (
+    "loss: nats a target token; ±: one standard error over rows, paired; same next token: share of the targets whose "
+    "most probable token stays what it is when computed exactly; circuits: those that had no result yet."
+)
 
 
 @dataclass(frozen=True)
@@ -57,10 +62,19 @@ class Point:
         """Compare the measured adapter with exact computation."""
         rise = compare_losses(exact.loss, measured.loss).difference
         pairs = [(a.predicted, b.predicted) for a, b in zip(measured.scores, exact.scores, strict=True)]
-        same = [(sum(a == b for a, b in zip(*pair, strict=True)), len(pair[0])) for pair in pairs]
-        equal = sum(a == b for a, b in zip(measured.answers, exact.answers, strict=True))
-        compared = (measured.loss, rise.value, rise.standard_error, *ratio(same), measured.answers, equal)
-        return cls(setting, *compared, circuits, seconds)
+        agreement, error = ratio([(sum(map(eq, *pair)), len(pair[0])) for pair in pairs])
+        return cls(
+            setting=setting,
+            loss=measured.loss,
+            rise=rise.value,
+            rise_error=rise.standard_error,
+            agreement=agreement,
+            agreement_error=error,
+            answers=measured.answers,
+            same_answers=sum(map(eq, measured.answers, exact.answers)),
+            circuits=circuits,
+            seconds=seconds,
+        )
 
     @property
     def rise_text(self) -> str:
@@ -71,6 +85,18 @@ class Point:
     def shots_text(self) -> str:
         """The number of shots."""
         return "exact probabilities" if self.setting.shots is None else many(self.setting.shots, "shot")
+
+    def cells(self) -> tuple[str, ...]:
+        """Return the row of the point below `HEADS`."""
+        return (
+            f"x {self.setting.noise_scale:g}",
+            "all" if self.setting.shots is None else f"{self.setting.shots:,}",
+            f"{self.loss.loss:.4f}",
+            self.rise_text,
+            f"{100 * self.agreement:.1f}%",
+            f"{self.same_answers} of {len(self.answers)}" if self.answers else "-",
+            f"{self.circuits:,}",
+        )
 
 
 @dataclass(frozen=True)
@@ -109,11 +135,12 @@ class NoiseResults:
         """Loss of the base model minus loss of the adapter computed exactly."""
         return compare_losses(self.adapted, self.base).difference
 
-    def by_scale(self) -> dict[float, tuple[Point, ...]]:
+    def by_scale(self) -> dict[float, list[Point]]:
         """Return the points of each noise scale by ascending shots, with exact probabilities last."""
-        points = sorted(self.points, key=lambda point: point.setting.shots or math.inf)
-        scales = sorted({point.setting.noise_scale for point in points})
-        return {scale: tuple(each for each in points if each.setting.noise_scale == scale) for scale in scales}
+        found: dict[float, list[Point]] = {}
+        for point in sorted(self.points, key=lambda each: (each.setting.noise_scale, each.setting.shots or math.inf)):
+            found.setdefault(point.setting.noise_scale, []).append(point)
+        return found
 
     def describe(self) -> Group:
         """Return the table of settings, its legend, and the findings, for the terminal."""
@@ -123,21 +150,12 @@ class NoiseResults:
         first = slice(0 if self.has_noise else 1, None)  # without a noise model the column of noise is left out
         for head in HEADS[first]:
             table.add_column(head, justify="right")
-        rows = [
-            ("", "computed", f"{self.adapted.loss:.4f}", "", "", "", "0"),
-            *(_cells(each) for points in self.by_scale().values() for each in points),
-            ("", "base model", f"{self.base.loss:.4f}", f"{self.gain.value:+.4f}", "", "", "0"),
-        ]
-        for row in rows:
-            table.add_row(*row[first])
+        table.add_row(*("", "computed", f"{self.adapted.loss:.4f}", "", "", "", "0")[first])
+        for points in self.by_scale().values():
+            for point in points:
+                table.add_row(*point.cells()[first])
+        table.add_row(*("", "base model", f"{self.base.loss:.4f}", f"{self.gain.value:+.4f}", "", "", "0")[first])
         return Group(table, Text(LEGEND), Text(""), *map(Text, self.findings()))
-
-    def progress(self) -> str:
-        """Return the last result in one line."""
-        last = self.points[-1]
-        noise = f"noise x {last.setting.noise_scale:g}, " if self.has_noise else ""
-        circuits = many(last.circuits, "circuit")
-        return f"{noise}{last.shots_text}: loss {last.loss.loss:.4f}, {circuits}, {last.seconds:.0f} s"
 
     def findings(self) -> list[str]:
         """Return sentences on what is left of the adapter's gain, and how many shots are needed."""
@@ -162,25 +180,6 @@ class NoiseResults:
             return f"{line}: no loss {of} is seen on these rows"
         left, spread = 100 * (1 - last.rise / gain), 100 * spread / gain
         return f"{line}: {f'{left:.1f}% ± {spread:.1f}% are left' if left + spread > 0 else 'nothing is left'} {of}"
-
-
-HEADS = ("noise", "shots", "loss", "above exact", "same next token", "same answers", "circuits")
-LEGEND = (
-    "loss: nats a target token; ±: one standard error over rows, paired; same next token: share of the targets whose "
-    "most probable token stays what it is when computed exactly; circuits: those that had no result yet."
-)
-
-
-def _cells(point: Point) -> tuple[str, ...]:
-    return (
-        f"x {point.setting.noise_scale:g}",
-        "all" if point.setting.shots is None else f"{point.setting.shots:,}",
-        f"{point.loss.loss:.4f}",
-        point.rise_text,
-        f"{100 * point.agreement:.1f}%",
-        f"{point.same_answers} of {len(point.answers)}" if point.answers else "-",
-        f"{point.circuits:,}",
-    )
 
 
 def _shots_needed(points: Sequence[Point]) -> str:

@@ -3,33 +3,59 @@
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
+from rich.console import Group
+from rich.text import Text
 
 from qweft.adapter.cores import Measure
 from qweft.circuit import Circuit, expectation_values
 from qweft.claims import claimed_output, keep_earlier
 from qweft.devices import Measurer
-from qweft.devices.jobs import Executor, Retry, confirm
+from qweft.devices.jobs import Estimate, Executor, Retry, confirm
 from qweft.environment import environment
 from qweft.errors import saying_when_stopped
 from qweft.evaluation.generation import generate_answers, prompt_of, tokens_read
 from qweft.evaluation.loss import score_rows
 from qweft.evaluation.noise.config import NoiseConfig
-from qweft.evaluation.noise.plan import Checked, Plan, Setting, Wanted, check_start, estimated
+from qweft.evaluation.noise.plan import Grid, Wanted, check_start, estimated
 from qweft.evaluation.noise.results import NoiseResults, Point, Scored
 from qweft.evaluation.on_device import circuit_layers, on_device
-from qweft.evaluation.subject import Subject, load_subject
+from qweft.evaluation.saved import Subject, load_subject
 from qweft.output import Console
 from qweft.records import write_record
 from qweft.text import many, progress
 
 NUMBERS = "robustness.json"
 """File with the results, written anew after each setting."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The plan of a measurement."""
+
+    measures: str
+    dtype: str
+    settings: int
+    estimate: Estimate
+
+    @property
+    def headline(self) -> str:
+        """A summary in one line."""
+        circuits = many(self.estimate.circuits, "circuit")
+        return f"{self.measures}, model in {self.dtype}; {many(self.settings, 'setting')}, at most {circuits}"
+
+    def describe(self) -> Group:
+        """Return the plan for the terminal."""
+        return Group(Text(self.headline), self.estimate.describe())
+
+    def to_json(self) -> dict[str, Any]:
+        """Return all fields as JSON can hold them."""
+        return vars(self) | {"estimate": self.estimate.to_json()}
 
 
 def evaluate_on_device(
@@ -58,10 +84,9 @@ def evaluate_on_device(
         QweftError: Before any measurement, if an option is invalid, a cap is exceeded or the user declines; later, if
             the device fails.
     """
-    console = console or Console()
-    tell = partial(console.print, highlight=False, soft_wrap=True)
-    checked = check_start(adapter, overrides, config)
-    output, numbers = checked.output, checked.output / NUMBERS
+    tell = partial((console or Console()).print, highlight=False, soft_wrap=True)
+    (model_config, data_config, judging), grid, output = check_start(adapter, overrides, config)
+    numbers = output / NUMBERS
     points: list[Point] = []
 
     def what_is_kept() -> str:
@@ -72,11 +97,11 @@ def evaluate_on_device(
         if yes is not None:
             stack.enter_context(claimed_output(output, "qweft evaluate"))
             stack.enter_context(saying_when_stopped(what_is_kept))
-        subject = load_subject(adapter, overrides, checked.model, checked.data, checked.evaluation)
-        measurement = Measurement(subject, config, checked)
+        subject = load_subject(adapter, overrides, model_config, data_config, judging)
+        measurement = Measurement(subject, config, grid)
         if yes is None:
             return measurement.plan
-        console.print(measurement.plan.headline, highlight=False)
+        tell(measurement.plan.headline)
         confirm(measurement.plan.estimate, yes)
         with subject.base() as untouched:
             base = measurement.score(untouched)
@@ -84,12 +109,24 @@ def evaluate_on_device(
         results = measurement.results(base, exact, command)
         if numbers.exists():
             tell(f"the earlier numbers in {output} are now in {keep_earlier(output, 'robustness', [numbers])}")
-        for setting in checked.grid.settings:
-            points.append(measurement.measure(setting, exact, tell))
+        for setting in grid.settings:
+            executor = Executor(
+                grid.devices[setting.noise_scale],
+                budget=grid.budget,
+                retry=Retry(timeout=config.timeout),
+                any_calibration=config.any_calibration,
+                tell=tell,
+            )
+            began, before = time.perf_counter(), grid.budget.circuits
+            measured = measurement.score_with(Measurer(executor, setting.shots, grid.mitigation))
+            circuits, seconds = grid.budget.circuits - before, time.perf_counter() - began
+            points.append(Point.of(setting, measured, exact, circuits, seconds))
             subject.check_same()
             results = replace(results, points=tuple(points))
             write_record(numbers, results.to_json())
-            console.print(results.progress(), highlight=False)
+            noise = f"noise x {setting.noise_scale:g}, " if grid.has_noise else ""
+            loss = f"loss {points[-1].loss.loss:.4f}"
+            tell(f"{noise}{points[-1].shots_text}: {loss}, {many(circuits, 'circuit')}, {seconds:.0f} s")
         tell(f"written to {numbers}")
         return results
 
@@ -97,16 +134,16 @@ def evaluate_on_device(
 class Measurement:
     """What all settings have in common: the layers, and the sample of rows and answers."""
 
-    def __init__(self, subject: Subject, config: NoiseConfig, checked: Checked) -> None:
-        self.subject, self.config, self.data, self.grid = subject, config, checked.data, checked.grid
+    def __init__(self, subject: Subject, config: NoiseConfig, grid: Grid) -> None:
+        self.subject, self.config, self.grid = subject, config, grid
         self.layers = circuit_layers(subject.model, config.layers)
         circuits = {name: core.circuit for name, core in self.layers.items() if core.circuit is not None}
-        self.grid.check_qubits(circuits)
+        grid.check_qubits(circuits)
         judging, tokenizer = subject.judging, subject.data.tokenizer
         texts = subject.data.to_answer(judging.split)[: judging.answers]
         lengths = [len(prompt_of(each, tokenizer).ids) for each in texts]
-        mitigation, forms = self.grid.mitigation, len(set(circuits.values()))
-        self.wanted = Wanted(
+        mitigation, forms = grid.mitigation, len(set(circuits.values()))
+        wanted = Wanted(
             rows=subject.rows,
             which=config.tokens,
             answers=[tokens_read(subject.model, length, judging.max_new_tokens) for length in lengths],
@@ -114,14 +151,19 @@ class Measurement:
             circuits_a_token=len(self.layers) * mitigation.folds,
             circuits_once=2 * forms * mitigation.folds if mitigation.undoes_readout else 0,
         )
-        self.sample = self.wanted.draw(config.max_circuits, config.seed)
+        self.choose = wanted.choose(tokenizer.pad_token_id)
+        self.sample = wanted.draw(config.max_circuits, config.seed)
         self.rows = [subject.rows[place] for place in self.sample.rows]
         self.conversations = texts[: self.sample.answers]
+        part = "all" if len(self.rows) == len(subject.rows) else f"{len(self.rows)} of"
+        is_all = config.tokens == "all"
+        what = "measured whole" if is_all else "of which the tokens that predict a target are measured"
         self.plan = Plan(
-            measures=f"{self.wanted.describe(self.sample)}, {many(len(self.layers), 'layer')}",
+            measures=f"{part} {many(len(subject.rows), 'row')}, {what}, {many(self.sample.answers, 'answer')}, "
+            f"{many(len(self.layers), 'layer')}",
             dtype=subject.dtype,
-            settings=len(self.grid.settings),
-            estimate=estimated(self.sample, self.grid, len(self.layers), forms),
+            settings=len(grid.settings),
+            estimate=estimated(self.sample, grid, len(self.layers), forms),
         )
 
     def results(self, base: Scored, exact: Scored, command: str) -> NoiseResults:
@@ -129,7 +171,7 @@ class Measurement:
         subject, loaded, split = self.subject, self.subject.loaded, self.subject.judging.split
         return NoiseResults(
             adapter=str(subject.adapter),
-            data=f"{self.data.source_of(split)} ({split})",
+            data=f"{subject.data.config.source_of(split)} ({split})",
             device=self.config.device,
             identity=self.grid.identity,
             has_noise=self.grid.has_noise,
@@ -158,23 +200,8 @@ class Measurement:
 
     def score_with(self, measure: Measure) -> Scored:
         """Score the adapted model with the circuits of the sample's tokens measured."""
-        choose = self.wanted.choose(self.subject.data.tokenizer.pad_token_id)
-        with on_device(self.subject.model, measure, list(self.layers), choose):
+        with on_device(self.subject.model, measure, list(self.layers), self.choose):
             return self.score(self.subject.model)
-
-    def measure(self, setting: Setting, exact: Scored, tell: Any) -> Point:
-        """Return the result at a setting."""
-        budget = self.grid.budget
-        executor = Executor(
-            self.grid.devices[setting.noise_scale],
-            budget=budget,
-            retry=Retry(timeout=self.config.timeout),
-            any_calibration=self.config.any_calibration,
-            tell=tell,
-        )
-        began, before = time.perf_counter(), budget.circuits
-        measured = self.score_with(Measurer(executor, setting.shots, self.grid.mitigation))
-        return Point.of(setting, measured, exact, budget.circuits - before, time.perf_counter() - began)
 
 
 def in_float64(circuit: Circuit, c: torch.Tensor, angles: torch.Tensor) -> torch.Tensor:
