@@ -4,10 +4,10 @@ import pytest
 
 from qweft.cli.main import main
 from qweft.devices import JobState, registry
-from qweft.devices.catalogue import catalogue
-from qweft.devices.jobs.prices import Charge
+from qweft.devices.device import Provider
 from qweft.devices.jobs.store import Job, Store, Where
-from qweft.devices.provider import Provider
+from qweft.devices.prices import Charge
+from qweft.devices.registry import catalogue
 from tests.devices.jobs.circuits import circuits
 from tests.devices.jobs.fake_provider import Cloud, FakeDevice, make
 
@@ -115,9 +115,9 @@ def test_devices_are_named_whole_and_nothing_is_cut(capsys, monkeypatch, width):
     out = capsys.readouterr().out
     lines = out.splitlines()
     assert "…" not in out and max(map(len, lines)) <= width
-    for entry in catalogue():
-        (line,) = [line for line in lines if line.startswith(f"{entry.name} ")]
-        assert f" {'no' if entry.missing else 'yes'} " in line
-        assert not entry.missing or f"{entry.extra}: {entry.install}" in lines
+    for row in catalogue():
+        (line,) = [line for line in lines if line.startswith(f"{row['name']} ")]
+        assert f" {'no' if row['missing'] else 'yes'} " in line
+        assert not row["missing"] or f"{row['extra']}: {row['install']}" in lines
     words = out.split()
-    assert all(word in words for entry in catalogue() for word in f"{entry.what} {entry.price}".split())
+    assert all(word in words for row in catalogue() for word in f"{row['what']} {row['price']}".split())

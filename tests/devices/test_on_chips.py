@@ -6,8 +6,8 @@ import pytest
 
 from qweft.circuit import crz_ring_ansatz
 from qweft.cli.main import main
-from qweft.devices.jobs.prices import Price, PriceList
 from qweft.devices.on_chips import on_chips
+from qweft.devices.prices import Price, PriceList
 from tests.tiny_folder import save_rows, save_tiny_model
 
 PRICES = PriceList(

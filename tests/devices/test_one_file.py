@@ -24,7 +24,7 @@ from qweft.devices.bound import BoundCircuits
 from qweft.devices.device import JobState, RemoteDevice
 from qweft.devices.device import DeviceError
 from qweft.devices.simulators import LibrarySimulator
-from qweft.devices.provider import Entry, Provider
+from qweft.devices.device import Entry, Provider
 from qweft.devices.simulators import probabilities
 
 
@@ -74,16 +74,24 @@ def make(name, target, settings):
 PROVIDER = Provider(
     make,
     (Entry("toy:now", "a toy that answers"), Entry("toy:later", "a toy that takes jobs", ("no_such_package",), "toys")),
-    ({"match": "toy:now", "job": 0}, {"match": ["toy:l*"], "circuit": 0.5, "currency": "EUR", "date": "today"}),
     credentials=lambda: credentials(),
 )
 '''
+
+
+PRICES = """
+devices:
+- {match: "toy:now", job: 0}
+- {match: ["toy:l*"], circuit: 0.5, currency: EUR, date: today}
+"""
 
 
 @pytest.fixture(autouse=True)
 def toy(tmp_path, monkeypatch):
     monkeypatch.setenv("QWEFT_CACHE", str(tmp_path / "cache"))
     (tmp_path / "toy.py").write_text(TOY)
+    (tmp_path / "prices.yaml").write_text(PRICES)
+    monkeypatch.setenv("QWEFT_PRICES", str(tmp_path / "prices.yaml"))
     monkeypatch.setattr(folder, "__path__", [*folder.__path__, str(tmp_path)])
     families.cache_clear()
     yield

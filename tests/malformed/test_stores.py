@@ -5,8 +5,8 @@ import math
 
 import yaml
 
-from qweft.devices.jobs.prices import PriceList
 from qweft.devices.noise.model import noise_model
+from qweft.devices.prices import PriceList
 from tests.malformed.cases import cases, outcome
 from tests.malformed.mutations import mutated, with_other_numbers
 from tests.malformed.test_configs import text_of

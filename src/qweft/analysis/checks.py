@@ -49,7 +49,7 @@ def check_inspection(
     check_places(data_config)
     check_model(model_config, needs_weights)
     if is_circuit:  # for what its training would take on a chip
-        from qweft.devices.jobs.prices import PriceList  # here: it imports numpy
+        from qweft.devices.prices import PriceList  # here: it imports numpy
 
         PriceList.load().by_pattern()
     return config, model_config, data_config

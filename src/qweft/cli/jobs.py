@@ -32,26 +32,18 @@ def run(call: Call) -> None:
         raise QweftError(f"qweft jobs {verb}: expected {what} after it, got {' '.join(words) or 'nothing'}")
     from rich.console import Group
 
-    from qweft.devices.jobs.describe import describe, describe_one
-    from qweft.devices.jobs.store import Store
+    from qweft.devices.jobs import Store, manage
 
-    jobs = _do(Store(), verb, words)
+    store = Store()
+    if verb in ("list", "show"):
+        jobs = [(job, "") for job in (store.jobs() if verb == "list" else [store.job(*words)])]
+    else:
+        done = getattr(manage, verb)(store, *words)
+        jobs = done if verb == "fetch" else [done] if verb == "adopt" else [(done, "")]
 
     def as_text() -> Any:
         if verb == "list":
-            return describe([job for job, _ in jobs])
-        return Group(*(part for job, message in jobs for part in (describe_one(job), message) if part))
+            return manage.table([job for job, _ in jobs])
+        return Group(*(part for job, message in jobs for part in (manage.table_of_one(job), message) if part))
 
-    call.answer(lambda: [job.to_json() | ({"said": message} if message else {}) for job, message in jobs], as_text)
-
-
-def _do(store: Any, verb: str, words: list[str]) -> list[tuple[Any, str]]:
-    """Run the action; return the jobs concerned, each with a message or ""."""
-    from qweft.devices.jobs import manage
-
-    if verb == "list":
-        return [(job, "") for job in store.jobs()]
-    if verb == "show":
-        return [(store.job(*words), "")]
-    done = getattr(manage, verb)(store, *words)
-    return done if verb == "fetch" else [done] if verb == "adopt" else [(done, "")]
+    call.answer(lambda: [vars(job) | ({"said": message} if message else {}) for job, message in jobs], as_text)

@@ -63,23 +63,20 @@ class BoundCircuits:
 
     @classmethod
     def of(cls, circuit: Circuit, inputs: "torch.Tensor", parameters: "torch.Tensor") -> "BoundCircuits":
-        """Bind a circuit to the data of each token."""
+        """Bind a circuit to the data (tokens, inputs) of each token and its trained angles."""
         if circuit.amplitudes:
             raise QweftError("the circuit starts from amplitudes, which devices do not prepare")
-        data = inputs.detach().double().cpu().numpy()
-        trained = parameters.detach().double().cpu().numpy()
-        angles = np.empty((len(data), len(circuit.gates)))
-        names = []
+        data, trained = (each.detach().double().cpu().numpy() for each in (inputs, parameters))
+        angles = np.zeros((len(data), len(circuit.gates)))
+        gates = []
         for place, gate in enumerate(circuit.gates):
-            kind = GATES[gate.name]
-            if kind.has_angle:
+            name = gate.name
+            if GATES[name].has_angle:
                 angles[:, place] = bound(gate, data, trained)
-                names.append(gate.name)
-            else:  # S and T as RZ, whose inverse is RZ too; the others are their own
-                angles[:, place] = kind.turns[0][2] if gate.name in ("s", "t") else 0.0
-                names.append("rz" if gate.name in ("s", "t") else gate.name)
-        wires = (gate.wires for gate in circuit.gates)
-        return cls(circuit.qubits, tuple(zip(names, wires, strict=True)), angles)
+            elif name in ("s", "t"):  # as RZ, whose inverse is RZ too; other gates without an angle are their own
+                name, angles[:, place] = "rz", GATES[name].turns[0][2]
+            gates.append((name, gate.wires))
+        return cls(circuit.qubits, tuple(gates), angles)
 
     def __len__(self) -> int:
         return len(self.angles)
@@ -97,18 +94,13 @@ class BoundCircuits:
         return Circuit(self.qubits, len(gates), 0, gates)
 
     def keys(self) -> list[str]:
-        """Return a SHA-256 hash of each circuit; equal circuits have equal keys.
-
-        Angles are hashed as 64-bit floats, with -0.0 replaced by 0.0.
-        """
-        form = hashlib.sha256(repr(self._form()).encode()).digest()
-        plain = np.ascontiguousarray(self.angles + 0.0).astype("<f8")
-        return [hashlib.sha256(form + row.tobytes()).hexdigest() for row in plain]
-
-    def _form(self) -> tuple[object, ...]:
-        """Return all but the angles. One fold is left out."""
-        what = (self.qubits, *_without_one_fold((self.gates, self.barriers, self.folds)))
-        return what if self.placed_like is None else (*what, _without_one_fold(self.placed_like))
+        """Return a SHA-256 hash of each circuit; equal circuits have equal keys."""
+        form: tuple[object, ...] = (self.qubits, *_without_one_fold((self.gates, self.barriers, self.folds)))
+        if self.placed_like is not None:
+            form = (*form, _without_one_fold(self.placed_like))
+        begin = hashlib.sha256(repr(form).encode()).digest()
+        angles = np.ascontiguousarray(self.angles + 0.0).astype("<f8")  # -0.0 is 0.0
+        return [hashlib.sha256(begin + row.tobytes()).hexdigest() for row in angles]
 
     def unique(self) -> tuple["BoundCircuits", np.ndarray]:
         """Return the distinct circuits in order of first appearance, and each circuit's index among them."""
@@ -125,10 +117,9 @@ def _without_one_fold(shape: Shape) -> tuple[object, ...]:
 
 def pack_circuits(circuits: BoundCircuits) -> bytes:
     """Serialize circuits: gates as JSON, a zero byte, angles as little-endian doubles, all compressed."""
-    form = json.dumps(
-        [circuits.qubits, circuits.gates, circuits.barriers, circuits.placed_like, circuits.folds]
-    ).encode()
-    return zlib.compress(form + b"\0" + np.ascontiguousarray(circuits.angles).astype("<f8").tobytes())
+    form = [circuits.qubits, circuits.gates, circuits.barriers, circuits.placed_like, circuits.folds]
+    angles = np.ascontiguousarray(circuits.angles).astype("<f8").tobytes()
+    return zlib.compress(json.dumps(form).encode() + b"\0" + angles)
 
 
 def unpack_circuits(packed: bytes) -> BoundCircuits:
@@ -140,5 +131,5 @@ def unpack_circuits(packed: bytes) -> BoundCircuits:
     return BoundCircuits(qubits, _gates(gates), table, tuple(barriers), folds, placed_like)
 
 
-def _gates(found: list[tuple[str, list[int]]]) -> tuple[tuple[str, tuple[int, ...]], ...]:
-    return tuple((name, tuple(wires)) for name, wires in found)
+def _gates(listed: list[tuple[str, list[int]]]) -> tuple[tuple[str, tuple[int, ...]], ...]:
+    return tuple((name, tuple(wires)) for name, wires in listed)

@@ -14,53 +14,58 @@ from qweft.text import many, near
 Edges = tuple[tuple[int, int], ...]
 
 
-def line(qubits: int) -> Edges:
-    """Return the edges of a line, each qubit coupled to the next."""
-    return tuple((place, place + 1) for place in range(qubits - 1))
-
-
-def lattice(rows: int, columns: int) -> Edges:
-    """Return the edges of a square lattice, with qubits numbered row by row."""
-    along = ((row * columns + i, row * columns + i + 1) for row in range(rows) for i in range(columns - 1))
-    across = ((row * columns + i, (row + 1) * columns + i) for row in range(rows - 1) for i in range(columns))
-    return (*along, *across)
-
-
 @dataclass(frozen=True)
 class Chip:
-    """A chip."""
+    """A chip: its gates, its qubits (as many as the circuit has if `None`), and which of them are coupled."""
 
     name: str
     gates: tuple[str, ...]
-    qubits: int | None
-    edges: Callable[[int], Edges] | None
     source: str
+    qubits: int | None = None
+    edges: Callable[[int], Edges] | None = None
 
 
-SUPERCONDUCTING = ("u3", "cz")
+def _line(qubits: int) -> Edges:
+    return tuple((place, place + 1) for place in range(qubits - 1))
+
+
+def _lattice(qubits: int, columns: int = 12) -> Edges:
+    """Return the edges of a square lattice, with qubits numbered row by row."""
+    along = ((place, place + 1) for place in range(qubits - 1) if (place + 1) % columns)
+    return (*along, *((place, place + columns) for place in range(qubits - columns)))
+
+
 CHIPS = {
     chip.name: chip
     for chip in (
         Chip(
-            "all-to-all", SUPERCONDUCTING, None, None,
+            "all-to-all",
+            ("u3", "cz"),
             "u3 and cz between any two qubits: what the noise models of this package assume; no chip is like that",
         ),
-        Chip("line", SUPERCONDUCTING, None, line, "u3 and cz along a line of as many qubits as the circuit has: ours"),
         Chip(
-            "lattice", SUPERCONDUCTING, 72, lambda _: lattice(6, 12),
+            "line",
+            ("u3", "cz"),
+            "u3 and cz along a line of as many qubits as the circuit has: ours",
+            edges=_line,
+        ),
+        Chip(
+            "lattice",
+            ("u3", "cz"),
             "u3 and cz on a square lattice of 6 x 12. Origin's Wukong has 72 qubits and 126 couplers (its maker, "
             "January 2024), as many as this lattice; that they form it whole, and that all of them work, is our "
             "simplification",
+            qubits=72,
+            edges=_lattice,
         ),
         Chip(
-            "ion-trap", ("r", "rz", "rzz"), None, None,
+            "ion-trap",
+            ("r", "rz", "rzz"),
             "rotations and exp(-i t ZZ / 2) of any angle between any two ions, as Quantinuum describes its machines "
             "(U1q, Rz, ZZPhase); as many ions as the circuit has",
         ),
     )
-}  # fmt: skip
-
-
+}
 OPTIMIZATION, SEED = 3, 0
 """Highest level of Qiskit's preset pass manager, and a fixed seed for reproducible compilation."""
 
@@ -94,6 +99,12 @@ class Place:
     options: dict[str, Any]
 
 
+def check_chip(name: str) -> None:
+    """Check that a chip has a description here; those of Qiskit's package pass, since only it knows them."""
+    if name not in CHIPS and not name.startswith("qiskit:fake_"):
+        raise DeviceError(f"there is no chip {name}; there are {', '.join(CHIPS)}, and qiskit:fake_NAME")
+
+
 def find_chip(name: str, qubits: int) -> Place:
     """Return the chip with this name: one of `CHIPS`, or `qiskit:fake_NAME`."""
     check_chip(name)
@@ -104,39 +115,6 @@ def find_chip(name: str, qubits: int) -> Place:
             f"chip {name} has {many(place.qubits, 'qubit')}, and the circuit has {qubits}; name a larger one"
         )
     return place
-
-
-def compiled_for(
-    place: Place, circuit: Circuit, inputs: Numbers | None, parameters: Numbers | None
-) -> tuple[Any, Compilation]:
-    """Compile a circuit for a chip.
-
-    The circuit is compiled without measurements, so the compiler keeps gates that no measurement could detect.
-    """
-    import qiskit
-    from qiskit.transpiler import generate_preset_pass_manager
-
-    manager = generate_preset_pass_manager(optimization_level=OPTIMIZATION, seed_transpiler=SEED, **place.options)
-    found = manager.run(to_qiskit(circuit, inputs, parameters, measured=False))
-    gates = [
-        (step.operation.name, tuple(found.find_bit(qubit).index for qubit in step.qubits))
-        for step in found.data
-        if step.operation.name != "barrier"
-    ]
-    start, end = range(circuit.qubits), range(circuit.qubits)
-    if found.layout is not None:
-        start = found.layout.initial_index_layout(filter_ancillas=True)
-        end = found.layout.final_index_layout()
-    compiler = f"Qiskit {qiskit.__version__}, optimisation level {OPTIMIZATION}, seed {SEED}"
-    return found, Compilation(
-        place.name, place.source, place.native, place.qubits, counts_of(gates), tuple(start), tuple(end), compiler
-    )
-
-
-def check_chip(name: str) -> None:
-    """Check that a chip has a description here; those of Qiskit's package pass, since only it knows them."""
-    if name not in CHIPS and not name.startswith("qiskit:fake_"):
-        raise DeviceError(f"there is no chip {name}; there are {', '.join(CHIPS)}, and qiskit:fake_NAME")
 
 
 def _place(chip: Chip, qubits: int) -> Place:
@@ -156,10 +134,38 @@ def _fake(name: str) -> Place:
     if name not in backends:
         close = near(name, backends, most=3) or ["qiskit:fake_torino"]
         raise DeviceError(f"there is no chip {name}; there are {', '.join(close)} and others")
-    backend = backends[name]
-    target = backend.target
-    known = target.operation_names
-    gates = [each for each in known if getattr(target.operation_from_name(each), "num_qubits", 0) in (1, 2)]
-    native = tuple(sorted(set(gates) - {"measure", "reset", "delay", "id"}))
+    target = backends[name].target
+    sizes = {each: getattr(target.operation_from_name(each), "num_qubits", 0) for each in target.operation_names}
+    native = sorted({each for each, size in sizes.items() if size in (1, 2)} - {"measure", "reset", "delay", "id"})
     source = f"qiskit_ibm_runtime's record of IBM's chip {name.partition('_')[2]}"
-    return Place(name, source, native, backend.num_qubits, {"backend": backend})
+    return Place(name, source, tuple(native), target.num_qubits, {"backend": backends[name]})
+
+
+def compiled_for(
+    place: Place, circuit: Circuit, inputs: Numbers | None, parameters: Numbers | None
+) -> tuple[Any, Compilation]:
+    """Compile a circuit for a chip, without measurements: the compiler keeps gates that no measurement could detect."""
+    import qiskit
+    from qiskit.transpiler import generate_preset_pass_manager
+
+    manager = generate_preset_pass_manager(optimization_level=OPTIMIZATION, seed_transpiler=SEED, **place.options)
+    compiled = manager.run(to_qiskit(circuit, inputs, parameters, measured=False))
+    gates = [
+        (step.operation.name, tuple(compiled.find_bit(qubit).index for qubit in step.qubits))
+        for step in compiled.data
+        if step.operation.name != "barrier"
+    ]
+    start = end = tuple(range(circuit.qubits))
+    if compiled.layout is not None:
+        start = tuple(compiled.layout.initial_index_layout(filter_ancillas=True))
+        end = tuple(compiled.layout.final_index_layout())
+    return compiled, Compilation(
+        chip=place.name,
+        source=place.source,
+        native=place.native,
+        chip_qubits=place.qubits,
+        counts=counts_of(gates),
+        start=start,
+        end=end,
+        compiler=f"Qiskit {qiskit.__version__}, optimisation level {OPTIMIZATION}, seed {SEED}",
+    )

@@ -1,7 +1,10 @@
-"""The device protocol: what a device offers, its settings and its errors."""
+"""What a device and a family of devices offer, their settings, and their errors."""
 
+import importlib.util
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Protocol
 
@@ -9,6 +12,7 @@ from qweft import errors
 from qweft.devices.bound import BoundCircuits
 from qweft.devices.outcomes import Frequencies
 from qweft.errors import QweftError
+from qweft.redaction import without_secrets
 
 
 class DeviceError(QweftError):
@@ -46,27 +50,15 @@ class DeviceSettings:
     noise_scale: float = 1.0
 
 
-def require(module: str, extra: str, what: str) -> Any:
-    """Import a package as `qweft.errors.require` does.
-
-    Raises:
-        DeviceError: The module is not installed or does not load.
-    """
-    try:
-        return errors.require(module, extra, what)
-    except QweftError as error:
-        raise DeviceError(str(error)) from error
-
-
 @dataclass(frozen=True)
 class Limits:
-    """Upper limits of a device.
+    """Upper limits of a device; `None` means no limit.
 
     Args:
         qubits: Qubits of a circuit. `None` means that memory is the limit.
-        circuits: Circuits of one job. `None` means no limit.
-        shots: Shots of a circuit. `None` means no limit.
-        executions: Shots of all circuits of one job together. `None` means no limit.
+        circuits: Circuits of one job.
+        shots: Shots of a circuit.
+        executions: Shots of all circuits of one job together.
     """
 
     qubits: int | None = None
@@ -75,7 +67,7 @@ class Limits:
     executions: int | None = None
 
     def circuits_at(self, shots: int | None) -> int | None:
-        """Return how many circuits with this many shots fit in one job. `None` means no limit."""
+        """Return how many circuits with this many shots fit in one job."""
         if self.executions is None or not shots:
             return self.circuits
         most = max(1, self.executions // shots)
@@ -83,11 +75,7 @@ class Limits:
 
 
 class Named:
-    """What all devices have in common: a name, an identity and limits.
-
-    Args:
-        name: As the user gave it ("shots", "qiskit:aer", "origin:WK_C180").
-    """
+    """What all devices have in common. The name is as the user gave it ("shots", "qiskit:aer", "origin:WK_C180")."""
 
     limits = Limits()
     keeps_results = True
@@ -97,10 +85,7 @@ class Named:
         self.name = name
 
     def identity(self) -> str:
-        """Return everything but circuit and shots that results depend on: name, seed, noise model, settings.
-
-        Devices with equal identities may reuse each other's results.
-        """
+        """Return all that results depend on besides circuit and shots; equal identities share results."""
         return self.name
 
     def calibration(self) -> str:
@@ -108,11 +93,7 @@ class Named:
         return ""
 
     def check(self, shots: int | None) -> None:
-        """Check before a run that the device can execute it.
-
-        Raises:
-            DeviceError: A package or credentials are missing, or the device does not support this number of shots.
-        """
+        """Raise `DeviceError` if a package, credentials or the device are missing, or it cannot do these shots."""
 
 
 class Device(Named, ABC):
@@ -145,7 +126,10 @@ class JobState(Enum):
 
 
 class RemoteDevice(Named, ABC):
-    """A device that takes jobs. They cost money and outlive this process."""
+    """A device that takes jobs. They cost money and outlive this process.
+
+    A question that the provider does not answer raises `UnavailableError`, one that it rejects `RefusedError`.
+    """
 
     can_find = False
     """Whether `find` can establish that no job with a given token exists."""
@@ -168,12 +152,7 @@ class RemoteDevice(Named, ABC):
 
     @abstractmethod
     def state(self, job: str) -> JobState:
-        """Return the job's state at the provider.
-
-        Raises:
-            UnavailableError: The provider does not answer.
-            RefusedError: The provider does not know the job.
-        """
+        """Return the state of a job, by the provider's id."""
 
     @abstractmethod
     def fetch(self, job: str, circuits: BoundCircuits, shots: int) -> dict[int, dict[str, int]]:
@@ -183,7 +162,6 @@ class RemoteDevice(Named, ABC):
             For each circuit's index in the job, counts by bit string with qubit 0 first. Circuits may be missing.
 
         Raises:
-            UnavailableError: The provider does not answer.
             RefusedError: The job failed. The message gives the provider's reason.
         """
 
@@ -202,3 +180,99 @@ class Runner(Protocol):
     def run(self, circuits: BoundCircuits, shots: int | None) -> Frequencies:
         """Measure every circuit."""
         ...
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A row of `qweft devices`: a device, or a group of devices with one price.
+
+    Args:
+        name: As the user types it. Capitals mark what the user fills in.
+        what: Short description.
+        packages: Required packages.
+        extra: The extra of Qweft that installs them.
+    """
+
+    name: str
+    what: str
+    packages: tuple[str, ...] = ()
+    extra: str = ""
+
+    @property
+    def missing(self) -> list[str]:
+        """Required packages that are not installed."""
+        return [package for package in self.packages if importlib.util.find_spec(package) is None]
+
+
+@dataclass(frozen=True)
+class Provider:
+    """A family of devices, named "FAMILY:TARGET". Each module of `providers`, named as its family, has a `PROVIDER`.
+
+    Args:
+        make: Creates a device from (name as the user gave it, target, settings); raises `DeviceError`. It has to import
+            the family's packages itself, because every list of devices imports the module.
+        entries: The family's rows in `qweft devices`.
+        credentials: Returns the credentials that the family's packages have saved, which no message may show. It is
+            cheap and imports nothing, because every message asks for them. What it raises counts as no credential.
+        limits: Limits of the family's chips, by which `qweft plan --chips` counts jobs without making a device.
+    """
+
+    make: Callable[[str, str, DeviceSettings], Device | RemoteDevice]
+    entries: tuple[Entry, ...] = ()
+    credentials: Callable[[], Iterable[str]] = tuple
+    limits: Limits = field(default_factory=Limits)
+
+
+def require(module: str, extra: str, what: str) -> Any:
+    """Import a package as `qweft.errors.require` does; raise `DeviceError` if it cannot be imported."""
+    try:
+        return errors.require(module, extra, what)
+    except QweftError as error:
+        raise DeviceError(str(error)) from error
+
+
+class Fate(Enum):
+    """Outcome of a request to a provider."""
+
+    REFUSED = "not done, and asking again changes nothing"
+    LATER = "not done, for certain, and it may be asked again"
+    UNKNOWN = "nobody knows"
+
+
+class Step(Enum):
+    """Stage of a request. Only while a job is sent can it be accepted without our knowledge."""
+
+    ASKING = "a question, which changes nothing at the provider"
+    PREPARING = "a job is made and has not left this machine"
+    SENDING = "a job is sent"
+
+
+@contextmanager
+def told(device: str, fate_of: Callable[[Exception, Step], Fate], step: Step = Step.ASKING) -> Iterator[None]:
+    """Turn exceptions of a provider's package into ours, which tell the ledger whether a job may be sent again."""
+    try:
+        yield
+    except DeviceError:
+        raise
+    except Exception as error:
+        fate = fate_of(error, step)
+        kind: type[DeviceError] = UnavailableError
+        if fate is Fate.REFUSED:
+            kind = RefusedError
+        elif step is Step.PREPARING or (step is Step.SENDING and fate is Fate.LATER):
+            kind = NotTakenError
+        raise kind(f"device {device}: {one_line(error)}") from None  # the cause may show a credential
+
+
+def one_line(error: BaseException, more: Iterable[str] = ()) -> str:
+    """Return an exception's message on one line without credentials, or its type if the message is empty."""
+    text = str(error).encode(errors="backslashreplace").decode()  # the ledger cannot hold half a surrogate pair
+    return " ".join(without_secrets(text, more).split()) or type(error).__name__
+
+
+def unknown_places(device: str) -> RefusedError:
+    """Return the error of a device whose readout errors cannot be calibrated."""
+    return RefusedError(
+        f"device {device} does not tell on which qubits it puts a circuit, so errors in reading out cannot be measured "
+        "for them; leave readout mitigation out"
+    )

@@ -70,18 +70,9 @@ class Measurer:
 
 
 def measured(measurer: Measurer, circuit: Circuit, inputs: torch.Tensor, parameters: torch.Tensor) -> torch.Tensor:
-    """Measure the outputs for every token, with gradients measured on the same device.
+    """Measure the outputs as the measurer does, with gradients by parameter shifts on the same device.
 
     The backward pass measures shifted circuits only for tokens with a nonzero incoming gradient. Differentiable once.
-
-    Args:
-        measurer: Runner, shots and mitigation.
-        circuit: The circuit.
-        inputs: (..., circuit.inputs), in radians.
-        parameters: (circuit.parameters,), in radians.
-
-    Returns:
-        (..., outputs), with the dtype and device of `inputs`.
     """
     if is_transformed():
         return measurer(circuit, inputs, parameters)  # which refuses
@@ -91,9 +82,9 @@ def measured(measurer: Measurer, circuit: Circuit, inputs: torch.Tensor, paramet
 
 
 def gradient_circuits(circuit: Circuit, tokens: int, inputs: bool = True, parameters: bool = True) -> int:
-    """Return the most circuits of a backward pass, tokens (2 g_RY + 4 g_CRZ), where g gates need a gradient.
+    """Return the most circuits of a backward pass: tokens times the shifts of all gates whose angle needs a gradient.
 
-    The method's circuit with r = 4 and L = 2 takes 112 circuits per token.
+    A rotation has two shifts, one with a control four: the method's circuit with r = 4 and L = 2 takes 112 circuits.
     """
     return tokens * sum(len(GATES[circuit.gates[place].name].shifts) for place in _asked(circuit, inputs, parameters))
 
@@ -113,10 +104,10 @@ def derivatives(measurer: Measurer, circuits: BoundCircuits, gates: Sequence[int
     for row, (_, place, shift, _) in enumerate(terms):
         angles[row, :, place] += shift
     values = measurer.expectations(replace(circuits, angles=angles.reshape(-1, len(circuits.gates))))
-    found = np.zeros((len(gates), len(circuits), circuits.qubits))
+    slopes = np.zeros((len(gates), len(circuits), circuits.qubits))
     for (number, _, _, coefficient), value in zip(terms, values.reshape(len(terms), len(circuits), -1), strict=True):
-        found[number] += coefficient * value
-    return found
+        slopes[number] += coefficient * value
+    return slopes
 
 
 class _Measured(torch.autograd.Function):
@@ -138,19 +129,17 @@ class _Measured(torch.autograd.Function):
         inputs, parameters = ctx.saved_tensors
         circuit, asked = ctx.circuit, ctx.needs_input_grad[2:]
         weights = gradients[0].detach().double().cpu().reshape(-1, circuit.qubits).numpy()
-        rows = np.flatnonzero(weights.any(1))
-        to_inputs = np.zeros((len(weights), circuit.inputs))
-        to_parameters = np.zeros(circuit.parameters)
-        places = _asked(circuit, *asked)
+        rows, places = np.flatnonzero(weights.any(1)), _asked(circuit, *asked)
+        to_inputs, to_parameters = np.zeros((len(weights), circuit.inputs)), np.zeros(circuit.parameters)
         if len(rows) and places:
             circuits = BoundCircuits.of(circuit, inputs.reshape(-1, circuit.inputs), parameters).pick(rows)
-            found = (derivatives(ctx.measurer, circuits, places) * weights[rows]).sum(2)
-            for place, of_gate in zip(places, found, strict=True):
+            slopes = (derivatives(ctx.measurer, circuits, places) * weights[rows]).sum(2)
+            for place, slope in zip(places, slopes, strict=True):
                 gate = circuit.gates[place]
                 if gate.source == "input":
-                    to_inputs[rows, gate.index] += gate.scale * of_gate
+                    to_inputs[rows, gate.index] += gate.scale * slope
                 else:
-                    to_parameters[gate.index] += gate.scale * of_gate.sum()
+                    to_parameters[gate.index] += gate.scale * slope.sum()
         return (
             None,
             None,

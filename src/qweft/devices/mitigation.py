@@ -20,9 +20,8 @@ LEAST = 0.05
 class Mitigation:
     """Estimates expectation values from further circuits. Readout errors come first, then the noise is extrapolated.
 
-    Two calibration circuits measure p(a|b) of each qubit, for each form of the circuits. They go through the same
-    runner as the others, so that an `Executor` pays for them once. Preparing |1> takes one gate per qubit, whose error
-    counts as readout error. Extrapolated values may leave -1 to 1.
+    Two calibration circuits measure p(a|b) of each qubit, for each form of the circuits. Extrapolated values may leave
+    -1 to 1.
 
     Args:
         undoes_readout: Whether to correct readout errors that are independent between qubits.
@@ -66,7 +65,7 @@ class Mitigation:
 def make_mitigation(
     readout: str | None = None, zne: tuple[int, ...] | None = None, extrapolation: str = "richardson"
 ) -> Mitigation:
-    """Create a mitigation. Readout errors are corrected first, then the noise is extrapolated to zero.
+    """Create a mitigation.
 
     Args:
         readout: "inverse" inverts each qubit's matrix. `None` leaves readout errors uncorrected.
@@ -100,27 +99,24 @@ def extrapolation_weights(name: str, factors: Sequence[int]) -> tuple[float, ...
 def folded(circuits: BoundCircuits, factor: int) -> BoundCircuits:
     """Return U (U^dagger U)^k with factor = 1 + 2 k: the same unitary with `factor` times as many gates.
 
-    The inverse of a gate with angle t is the same gate with angle -t. Barriers separate the parts, because a compiler
-    would cancel them.
+    Barriers separate the parts, because a compiler would cancel them.
     """
     count, gates, angles = len(circuits.gates), circuits.gates, circuits.angles
-    inside = {
-        part * count + (count - place if part % 2 else place) for part in range(factor) for place in circuits.barriers
-    }
-    between = {count * part for part in range(1, factor)}
-    return BoundCircuits(
-        circuits.qubits,
-        tuple(gate for part in range(factor) for gate in (gates[::-1] if part % 2 else gates)),
-        np.concatenate([-angles[:, ::-1] if part % 2 else angles for part in range(factor)], 1),
-        tuple(sorted(inside | between)),
-        factor,
-    )
+    barriers, all_gates, all_angles = set[int](), list[tuple[str, tuple[int, ...]]](), list[np.ndarray]()
+    for part in range(factor):  # every second one is the inverse, with angles -t
+        turned = part % 2 == 1
+        barriers |= {part * count + (count - place if turned else place) for place in circuits.barriers}
+        barriers |= {part * count} if part else set()
+        all_gates += gates[::-1] if turned else gates
+        all_angles.append(-angles[:, ::-1] if turned else angles)
+    joined = np.concatenate(all_angles, 1)
+    return BoundCircuits(circuits.qubits, tuple(all_gates), joined, tuple(sorted(barriers)), factor)
 
 
 def calibration_circuits(circuits: BoundCircuits) -> BoundCircuits:
-    """Return the circuits that prepare |0...0> and |1...1>, by RY(0) and RY(pi) on each qubit.
+    """Return circuits that prepare |0...0> and |1...1> on the physical qubits where the given circuits end.
 
-    They are placed on the physical qubits where the given circuits end.
+    RY(pi) prepares |1>, so that its gate error counts as readout error.
     """
     gates = tuple(("ry", (qubit,)) for qubit in range(circuits.qubits))
     angles = np.array([[0.0], [math.pi]]) * np.ones(circuits.qubits)

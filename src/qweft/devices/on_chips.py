@@ -9,8 +9,8 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from qweft.circuit import Circuit
-from qweft.devices.jobs.prices import PriceList
 from qweft.devices.measure import gradient_circuits
+from qweft.devices.prices import PriceList
 from qweft.devices.registry import families
 
 STANDARD_ERROR = 0.01
@@ -47,9 +47,9 @@ class ChipTraining:
 
     def sentence(self) -> str:
         """Return circuits, shots and the money on the cheapest chip of each currency."""
-        size = f"{self.evaluations:,} circuits at most, of {self.shots:,} shots"
         cheapest = {cost.currency: cost for cost in reversed(self.costs)}
         prices = [f"{cost.money:,.0f} {cost.currency} ({cost.device}, {cost.date})" for cost in cheapest.values()]
+        size = f"{self.evaluations:,} circuits at most, of {self.shots:,} shots"
         return f"{size}; on the cheapest chip {' or '.join(prices) or 'at an unknown price'}"
 
     def describe(self) -> Table:
@@ -77,33 +77,29 @@ def on_chips(
 ) -> ChipTraining:
     """Return what a training takes with its circuits on a chip and gradients by parameter shift.
 
-        evaluations = tokens * sum over circuits of (1 + 2 g_RY + 4 g_CRZ)
+        evaluations = tokens * sum over circuits of (1 + g)
         shots = ceil(1 / standard_error^2)
         jobs = passes * sum over circuits of (ceil(t / m) + ceil(t g / m))
 
-    g_RY and g_CRZ count the gates that need a gradient: those that the input feeds, and those with trained angles. The
-    gradient of a token takes g = 2 g_RY + 4 g_CRZ circuits; a pass has t = tokens / passes tokens, a job m circuits.
-    The standard error of z is sqrt((1 - z^2) / shots), so at most 1 / sqrt(shots). Errors of the chip, their mitigation
-    and the evaluation come on top.
+    g is the number of shifted circuits of a token (`gradient_circuits`); a pass has t = tokens / passes tokens, a job m
+    circuits. The standard error of z is sqrt((1 - z^2) / shots), so at most 1 / sqrt(shots). Errors of the chip, their
+    mitigation and the evaluation come on top.
     """
     backward = [gradient_circuits(circuit, 1, parameters=trained) for circuit in circuits]
     a_token = sum(1 + more for more in backward)
-    evaluations = tokens * a_token
     shots = math.ceil(round(standard_error**-2, 6))  # 1 / 0.01^2 is a little above 10,000
-    prices, there = PriceList.load() if prices is None else prices, families()
 
     def jobs(most: int | None) -> int:
-        """Return the number of jobs of at most this many circuits."""
         if most is None:
             return 2 * len(circuits) * passes
         return passes * sum(-(-tokens * each // (passes * most)) for more in backward for each in (1, more))
 
     costs = []
-    for name, price in prices.by_pattern().items():
-        family = there.get(name.partition(":")[0])
+    for name, price in (prices or PriceList.load()).by_pattern().items():
+        family = families().get(name.partition(":")[0])
         sent = jobs(None if family is None else family.limits.circuits_at(shots))
-        charge = price.charge(sent, evaluations, shots)
+        charge = price.charge(sent, tokens * a_token, shots)
         if charge.money:
             costs.append(ChipCost(name, sent, charge.seconds, charge.money, charge.currency, price.date))
     costs.sort(key=lambda cost: cost.money)
-    return ChipTraining(a_token, evaluations, jobs(None), shots, standard_error, tuple(costs))
+    return ChipTraining(a_token, tokens * a_token, jobs(None), shots, standard_error, tuple(costs))

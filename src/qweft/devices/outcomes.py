@@ -29,18 +29,13 @@ class Frequencies:
 
     def expectations(self) -> np.ndarray:
         """Return z_i = sum over outcomes b of frequency(b) (-1)^(b_i), shape (circuits, n)."""
-        return self.values @ signs(self.qubits)
+        outcomes = np.arange(2**self.qubits)[:, None]
+        return self.values @ (1.0 - 2.0 * (outcomes >> np.arange(self.qubits)[::-1] & 1))
 
     def standard_errors(self) -> np.ndarray:
         """Return sqrt((1 - z_i^2) / shots), shape (circuits, n); zero for exact probabilities."""
         z = self.expectations()
         return np.zeros_like(z) if self.shots is None else np.sqrt(np.clip(1 - z**2, 0, None) / self.shots)
-
-
-def signs(qubits: int) -> np.ndarray:
-    """Return (-1)^(b_i) for outcome b and qubit i, shape (2^n, n)."""
-    outcomes = np.arange(2**qubits)[:, None]
-    return 1.0 - 2.0 * (outcomes >> np.arange(qubits)[::-1] & 1)
 
 
 def from_counts(counts: dict[str, int], qubits: int, shots: int) -> np.ndarray:
@@ -58,28 +53,23 @@ def from_counts(counts: dict[str, int], qubits: int, shots: int) -> np.ndarray:
 
 
 def sample(probabilities: np.ndarray, shots: int, keys: Sequence[str], seed: int) -> np.ndarray:
-    """Sample shots of each circuit and return relative frequencies.
-
-    The result for a circuit depends only on its key, the shots and the seed. Other circuits and the batch size do not
-    change it.
-    """
-    found = np.empty_like(probabilities)
+    """Sample shots of each circuit, by its key, the shots and the seed alone; return relative frequencies."""
+    frequencies = np.empty_like(probabilities)
     for row, key in enumerate(keys):
         digest = hashlib.sha256(f"{key} {shots} {seed}".encode()).digest()
         draws = np.random.Generator(np.random.SFC64(int.from_bytes(digest[:16], "little")))
         clean = np.clip(probabilities[row], 0, None)  # rounding may leave -1e-17
-        found[row] = draws.multinomial(shots, clean / clean.sum()) / shots
-    return found
+        frequencies[row] = draws.multinomial(shots, clean / clean.sum()) / shots
+    return frequencies
 
 
 def on_each_qubit(values: np.ndarray, matrices: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
-    """Multiply rows by the Kronecker product of one matrix per qubit, without building the product.
+    """Multiply rows by the Kronecker product of one matrix per qubit.
 
-    With p(a|b) in row b and column a of each matrix, this turns true probabilities into reported ones. The inverse
-    matrices reverse it.
+    With p(a|b) in row b and column a of each matrix, this turns true probabilities into reported ones.
     """
-    found = values
+    shape = values.shape
     for qubit, matrix in enumerate(matrices):
-        split = found.reshape(len(values), 2**qubit, 2, 2 ** (len(matrices) - qubit - 1))
-        found = np.einsum("rpbs,ba->rpas", split, matrix)
-    return found.reshape(values.shape)
+        split = values.reshape(len(values), 2**qubit, 2, 2 ** (len(matrices) - qubit - 1))
+        values = np.einsum("rpbs,ba->rpas", split, matrix)
+    return values.reshape(shape)

@@ -1,13 +1,14 @@
-"""Create devices by name: "shots", or "FAMILY:TARGET" as in "qiskit:aer"."""
+"""Create devices by name: "shots", or "FAMILY:TARGET" as in "qiskit:aer"; list them with their prices."""
 
 import importlib
 import pkgutil
 from contextlib import suppress
+from dataclasses import asdict
 from functools import lru_cache
+from typing import Any
 
 import qweft.devices.providers as folder
-from qweft.devices.device import Device, DeviceError, DeviceSettings, RemoteDevice
-from qweft.devices.provider import Entry, Provider
+from qweft.devices.device import Device, DeviceError, DeviceSettings, Entry, Provider, RemoteDevice
 from qweft.redaction import SAVED
 
 OWN = {
@@ -28,19 +29,31 @@ def families() -> dict[str, Provider]:
     return {name: importlib.import_module(module).PROVIDER for name, module in modules.items()}
 
 
-def entries() -> list[Entry]:
-    """Return the rows of `qweft devices`: all devices that a user can name."""
+def catalogue() -> list[dict[str, Any]]:
+    """Return the rows of `qweft devices` with their prices, those without required packages first."""
+    from qweft.devices.prices import PriceList  # here: a quantum layer with noise needs no package for YAML
+
     own = [Entry(name, what) for name, (_, what) in OWN.items()]
-    return [*own, *(entry for provider in families().values() for entry in provider.entries)]
+    entries = [*own, *(entry for provider in families().values() for entry in provider.entries)]
+    prices = PriceList.load()
+    return [
+        asdict(entry)
+        | {
+            "missing": entry.missing,
+            "install": f"pip install '.[{entry.extra}]'" if entry.missing else "",
+            "price": prices.of(entry.name).in_words(),
+        }
+        for entry in sorted(entries, key=lambda entry: bool(entry.packages))
+    ]
 
 
 def saved_credentials() -> set[str]:
     """Return the credentials that the packages of all families have saved."""
-    found: set[str] = set()
+    credentials: set[str] = set()
     for provider in families().values():
         with suppress(Exception):  # such as a damaged file of accounts; the message is told all the same
-            found.update(provider.credentials())
-    return found
+            credentials.update(provider.credentials())
+    return credentials
 
 
 SAVED.append(saved_credentials)
@@ -58,13 +71,13 @@ def make_device(name: str, settings: DeviceSettings | None = None) -> Device | R
             does not support.
     """
     settings = settings or DeviceSettings()
-    if name in NOISELESS and settings.noise is not None:
+    family, _, target = name.partition(":")
+    if settings.noise is not None and family not in ("noisy", "rehearsal"):
         raise DeviceError(f"device {name} takes no noise model, got {settings.noise}; use noisy, or leave noise out")
     if name in OWN:
         kind = getattr(importlib.import_module("qweft.devices.simulators"), OWN[name][0])
         device: Device = kind(name, settings)
         return device
-    family, _, target = name.partition(":")
     if family not in families():
         raise DeviceError(
             f"there is no device {name}; there are {', '.join([*OWN, *(f'{each}:NAME' for each in families())])}"

@@ -5,7 +5,6 @@ It rehearses a hardware experiment at no cost: estimate, consent, jobs, waiting,
 """
 
 import time
-from dataclasses import replace
 from pathlib import Path
 
 from qweft.devices.bound import BoundCircuits, pack_circuits
@@ -13,12 +12,13 @@ from qweft.devices.device import (
     Device,
     DeviceError,
     DeviceSettings,
+    Entry,
     JobState,
     Limits,
+    Provider,
     RefusedError,
     RemoteDevice,
 )
-from qweft.devices.provider import Entry, Provider
 from qweft.devices.registry import make_device
 from qweft.files import cache_folder, write_bytes
 
@@ -29,20 +29,16 @@ class RehearsalDevice(RemoteDevice):
     """Stores one file per job in `devices/rehearsal` of the cache. A job is done after `SECONDS_IN_QUEUE`."""
 
     can_find = True
-    limits = Limits(circuits=200)  # batch size on record for Origin's Wukong
 
     def __init__(self, name: str, inner: Device) -> None:
         super().__init__(name)
         self._inner = inner
-        self.limits = replace(self.limits, qubits=inner.limits.qubits)
+        self.limits = Limits(qubits=inner.limits.qubits, circuits=200)  # on record for Origin's Wukong
+        self.check = inner.check  # type: ignore[method-assign]
 
     def identity(self) -> str:
         """Return the inner device's identity, prefixed with `rehearsal:`."""
         return f"rehearsal:{self._inner.identity()}"
-
-    def check(self, shots: int | None) -> None:
-        """Check that the inner device accepts the shots."""
-        self._inner.check(shots)
 
     def submit(self, circuits: BoundCircuits, shots: int, token: str) -> str:
         """Write the job's file and return its id."""
@@ -57,16 +53,15 @@ class RehearsalDevice(RemoteDevice):
             age = time.time() - _file(job).stat().st_mtime
         except FileNotFoundError:
             raise RefusedError(f"there is no job {job} in {_file(job).parent}") from None
-        # below 0 the clock was set back
         return JobState.QUEUED if 0 <= age < SECONDS_IN_QUEUE else JobState.DONE
 
     def fetch(self, job: str, circuits: BoundCircuits, shots: int) -> dict[int, dict[str, int]]:
         """Measure now."""
-        values = self._inner.run(circuits, shots).values
-        outcomes = [f"{outcome:0{circuits.qubits}b}" for outcome in range(2**circuits.qubits)]
         return {
-            place: {bits: round(value * shots) for bits, value in zip(outcomes, row, strict=True) if value > 0}
-            for place, row in enumerate(values)
+            place: {
+                f"{outcome:0{circuits.qubits}b}": round(value * shots) for outcome, value in enumerate(row) if value
+            }
+            for place, row in enumerate(self._inner.run(circuits, shots).values)
         }
 
     def find(self, token: str) -> str | None:

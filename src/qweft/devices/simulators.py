@@ -10,7 +10,7 @@ from qweft.devices.bound import BoundCircuits
 from qweft.devices.device import Device, DeviceError, DeviceSettings, Limits
 from qweft.devices.noise.model import MOST_QUBITS, NoiseModel, noise_model
 from qweft.devices.noise.native import native_gates
-from qweft.devices.outcomes import Frequencies, on_each_qubit, sample
+from qweft.devices.outcomes import Frequencies, sample
 
 AMPLITUDES_AT_A_TIME = 2**22
 """Amplitudes per batch: 64 MiB in complex128."""
@@ -25,16 +25,14 @@ class Simulator(Device, ABC):
     keeps_results = False
     needs_shots: ClassVar[bool | None] = None
     """Whether shots must be given; `None` if they are optional."""
-    noise: NoiseModel | None = None
 
     def __init__(self, name: str, settings: DeviceSettings) -> None:
         super().__init__(name)
         self._seed = settings.seed
 
     def identity(self) -> str:
-        """Return name, noise and seed."""
-        noise = "" if self.noise is None else f" {self.noise.identity()}"
-        return f"{self.name}{noise} seed {self._seed}"
+        """Return name and seed."""
+        return f"{self.name} seed {self._seed}"
 
     def check(self, shots: int | None) -> None:
         """Check the number of shots."""
@@ -61,20 +59,6 @@ class Simulator(Device, ABC):
         """Return the probability of every outcome, shape (circuits, 2^n), qubit 0 first."""
 
 
-class ExactDevice(Simulator):
-    """Exact probabilities from the state vector, without shots or noise."""
-
-    needs_shots = False
-
-    def identity(self) -> str:
-        """Return the name."""
-        return self.name
-
-    def probabilities(self, circuits: BoundCircuits) -> np.ndarray:
-        """Return the exact probabilities."""
-        return probabilities(circuits)
-
-
 class ShotsDevice(Simulator):
     """Outcomes sampled from the exact probabilities: shot noise only."""
 
@@ -83,6 +67,16 @@ class ShotsDevice(Simulator):
     def probabilities(self, circuits: BoundCircuits) -> np.ndarray:
         """Return the exact probabilities."""
         return probabilities(circuits)
+
+
+class ExactDevice(ShotsDevice):
+    """Exact probabilities from the state vector, without shots or noise."""
+
+    needs_shots = False
+
+    def identity(self) -> str:
+        """Return the name."""
+        return self.name
 
 
 class NoisyDevice(Simulator):
@@ -94,43 +88,25 @@ class NoisyDevice(Simulator):
         super().__init__(name, settings)
         self.noise: NoiseModel = noise_model(settings.noise).scaled(settings.noise_scale)
 
+    def identity(self) -> str:
+        """Return name, noise and seed."""
+        return f"{self.name} {self.noise.identity()} seed {self._seed}"
+
     def probabilities(self, circuits: BoundCircuits) -> np.ndarray:
         """Return the probability of every reported outcome."""
         return noisy_probabilities(circuits, self.noise)
 
 
 class LibrarySimulator(Simulator):
-    """A simulator of another package.
+    """A simulator of another package, which computes the probabilities of all circuits in one call.
 
-    The package computes the probabilities, and Qweft samples the shots. The packages either cannot be seeded or seed a
-    whole batch, so that a circuit's counts would depend on the other circuits. One call for all circuits is also 10 to
-    100 times as fast as one call per circuit.
+    Qweft samples the shots: the packages either cannot be seeded or seed a whole batch, so that a circuit's counts
+    would depend on the other circuits.
     """
-
-    def __init__(self, name: str, settings: DeviceSettings) -> None:
-        super().__init__(name, settings)
-        if settings.noise is not None:
-            self.noise = noise_model(settings.noise).scaled(settings.noise_scale)
 
     def keys(self, circuits: BoundCircuits) -> list[str]:
         """Return the circuits' keys with the device's name: each simulator samples its own numbers."""
         return [f"{self.name} {key}" for key in super().keys(circuits)]
-
-    def probabilities(self, circuits: BoundCircuits) -> np.ndarray:
-        """Return the probability of every outcome, under the noise model if there is one."""
-        if not len(circuits):
-            return np.zeros((0, 2**circuits.qubits))
-        if self.noise is None:
-            return self.exact(circuits)
-        return on_each_qubit(self.noisy(circuits, self.noise), [np.array(self.noise.readout)] * circuits.qubits)
-
-    def exact(self, circuits: BoundCircuits) -> np.ndarray:
-        """Return the probability of every outcome without noise."""
-        raise NotImplementedError
-
-    def noisy(self, circuits: BoundCircuits, noise: NoiseModel) -> np.ndarray:
-        """Return the probability of every outcome under gate errors, before reading out."""
-        raise NotImplementedError
 
 
 def probabilities(circuits: BoundCircuits) -> np.ndarray:
@@ -139,14 +115,13 @@ def probabilities(circuits: BoundCircuits) -> np.ndarray:
 
     from qweft.circuit import final_states
 
-    template = circuits.template()
+    template, none = circuits.template(), torch.zeros(0, dtype=torch.float64)
     at_a_time = max(1, AMPLITUDES_AT_A_TIME >> circuits.qubits)
-    none = torch.zeros(0, dtype=torch.float64)
-    found = np.empty((len(circuits), 2**circuits.qubits))
+    chances = np.empty((len(circuits), 2**circuits.qubits))
     for first in range(0, len(circuits), at_a_time):
         angles = torch.from_numpy(circuits.angles[first : first + at_a_time])
-        found[first : first + at_a_time] = final_states(template, angles, none).abs().square().numpy()
-    return found
+        chances[first : first + at_a_time] = final_states(template, angles, none).abs().square().numpy()
+    return chances
 
 
 def noisy_probabilities(circuits: BoundCircuits, model: NoiseModel) -> np.ndarray:
@@ -162,5 +137,4 @@ def noisy_probabilities(circuits: BoundCircuits, model: NoiseModel) -> np.ndarra
     gates = native_gates(circuits.gates, circuits.barriers)
     with torch.no_grad():
         read = read_probabilities(circuits.qubits, model)
-        found = simulate(circuits.qubits, gates, columns, len(circuits), model, read)
-    return found.t().contiguous().numpy()
+        return simulate(circuits.qubits, gates, columns, len(circuits), model, read).t().contiguous().numpy()

@@ -18,9 +18,9 @@ from qweft.devices import (
 from qweft.devices.jobs import Budget, Executor, Price
 from qweft.devices.jobs.budget import Caps
 from qweft.devices.jobs.manage import adopt, cancel, fetch, forget
-from qweft.devices.jobs.prices import Charge
 from qweft.devices.jobs.store import Job, Store, Where
 from qweft.devices.outcomes import from_counts
+from qweft.devices.prices import Charge
 from tests.devices.jobs.circuits import SHOTS, Time, circuits, executor, retry
 from tests.devices.jobs.fake_provider import API_KEY, Cloud, FakeDevice, true_counts
 
@@ -271,10 +271,10 @@ def meanwhile(cloud, happen, first_state=JobState.QUEUED):
         (
             "slow",
             lambda store: cancel(store, store.jobs()[0].token),
-            "job-1 .* was cancelled: stopped at the provider",
+            "job-1 .* is cancelled: stopped at the provider",
             "cancelled",
         ),
-        ("slow", lambda store: forget(store, store.jobs()[0].token), r"was given up: given up by", "forgotten"),
+        ("slow", lambda store: forget(store, store.jobs()[0].token), "is forgotten: given up by", "forgotten"),
     ],
 )
 def test_a_job_that_another_process_ended_is_not_sent_again_in_silence(cloud, store, fault, happen, words, last):

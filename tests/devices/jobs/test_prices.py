@@ -8,7 +8,7 @@ import pytest
 from qweft.devices import DeviceError, make_device
 from qweft.devices.jobs import Budget, PriceList, confirm, estimate
 from qweft.devices.jobs.budget import Caps
-from qweft.devices.jobs.prices import Price
+from qweft.devices.prices import Price
 from tests.devices.jobs.circuits import PRICE
 from tests.devices.jobs.fake_provider import Cloud, FakeDevice
 
@@ -48,7 +48,7 @@ def test_the_users_own_list_is_asked_first(prices):
     )
     assert own.of("origin:wk_c180").charge(1, 2, 5).money == pytest.approx(0.002)
     assert own.of("pennylane:braket.aws.qubit").charge(20, 20, 4000).money == pytest.approx(122.0)
-    assert own.of("qiskit:ibm_kingston").known
+    assert own.of("qiskit:ibm_kingston").amounts == {"second": 1.6}
 
 
 @pytest.mark.parametrize(

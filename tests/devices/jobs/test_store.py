@@ -7,8 +7,8 @@ import pytest
 
 from qweft.devices import DeviceError
 from qweft.devices.bound import pack_circuits, unpack_circuits
-from qweft.devices.jobs.prices import Charge
 from qweft.devices.jobs.store import Job, Store, Where, pack_counts, unpack_counts
+from qweft.devices.prices import Charge
 from tests.devices.jobs.circuits import circuits
 
 WHERE = Where("chip", 10, "monday")

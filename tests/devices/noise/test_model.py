@@ -33,7 +33,7 @@ def test_what_reading_out_makes_of_an_expectation():
         ({"two_qubit": float("nan")}, "two_qubit is nan"),
         ({"readout": ((0.9, 0.2), (0.1, 0.9))}, "readout is"),
         ({"readout": ((0.9, 0.1), (-0.1, 1.1))}, "readout is"),
-        ({"channel": "both"}, "channel is both; there are each and pair"),
+        ({"channel": "both"}, "channel is .both.; there are each and pair"),
     ],
 )
 def test_numbers_that_are_no_probabilities(numbers, words):

@@ -6,7 +6,7 @@ import pytest
 
 from qweft.cli.main import main
 from qweft.devices import DeviceError, make_device
-from qweft.devices.error_policy import one_line
+from qweft.devices.device import one_line
 from qweft.redaction import without_secrets
 
 

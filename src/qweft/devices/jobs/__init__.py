@@ -2,9 +2,9 @@
 
 from qweft.devices.jobs.budget import Budget, Caps, Estimate, confirm, estimate, together
 from qweft.devices.jobs.executor import Executor
-from qweft.devices.jobs.prices import Price, PriceList
 from qweft.devices.jobs.retry import Retry
 from qweft.devices.jobs.store import Store
+from qweft.devices.prices import Price, PriceList
 
 __all__ = [
     "Budget",

@@ -8,7 +8,7 @@ from operator import add
 from typing import TYPE_CHECKING, Any
 
 from qweft.devices.device import DeviceError, Named, OutOfBudgetError, RemoteDevice
-from qweft.devices.jobs.prices import Charge, Price
+from qweft.devices.prices import Charge, Price
 from qweft.text import many
 
 if TYPE_CHECKING:
@@ -62,15 +62,15 @@ class Estimate:
             known = f", of which {self.cached:,} have results"
         if self.other_calibrations:
             known += f" ({self.other_calibrations:,} more under other calibrations of the chip)"
-        shots = [f"{shots:,} of each circuit" if shots else "none, exact probabilities" for shots in self.shots]
         money, seconds = self.charge.money, self.charge.seconds
         price = "not known" if money is None else "nothing" if self.free else f"{money:,.2f} {self.charge.currency}"
+        time = "not known" if seconds is None else f"about {seconds:,.0f} s on the device, without queues"
+        shots = [f"{shots:,} of each circuit" if shots else "none, exact probabilities" for shots in self.shots]
         table = Table.grid(padding=(0, 2))
         table.add_row("device", self.device)
         table.add_row("circuits", f"{self.circuits:,}{known}")
         table.add_row("shots", "; ".join(shots))
         table.add_row("jobs", f"{self.jobs:,}")
-        time = "not known" if seconds is None else f"about {seconds:,.0f} s on the device, without queues"
         table.add_row("time", time)
         table.add_row("money", f"{price} ({self.source})" if self.source else price)
         return table
@@ -152,13 +152,9 @@ class Budget:
     """
 
     def __init__(self, device: str, price: Price, caps: Caps | None = None) -> None:
-        self.device = device
-        self.price = price
-        self.caps = caps or Caps()
-        self.jobs = 0
-        self.circuits = 0
-        self.money = 0.0
-        self.seconds = 0.0
+        self.device, self.price, self.caps = device, price, caps or Caps()
+        self.jobs = self.circuits = 0
+        self.money = self.seconds = 0.0
         one = price.charge(1, 1, 1)
         for what in ("money", "seconds"):
             cap = getattr(self.caps, what)
@@ -170,12 +166,11 @@ class Budget:
 
     def spend(self, circuits: int, shots: int) -> Charge:
         """Count a job before it is sent and return its cost; raise `OutOfBudgetError` if it exceeds the rest."""
-        charge = self.price.charge(1, circuits, shots)
-        self._count(1, circuits, charge)
+        charge = self._count(circuits, shots)
         for what, cap in vars(self.caps).items():
             spent = getattr(self, what)
             if cap is not None and spent > cap * (1 + 1e-9):  # sums of prices have rounding errors
-                self._count(-1, circuits, charge)
+                self.refund(circuits, shots)
                 unit = charge.currency if what == "money" else what
                 raise OutOfBudgetError(
                     f"device {self.device}: the next job of {many(circuits, 'circuit')} with {many(shots, 'shot')} "
@@ -186,19 +181,19 @@ class Budget:
 
     def refund(self, circuits: int, shots: int) -> None:
         """Uncount a job that the provider certainly did not accept."""
-        self._count(-1, circuits, self.price.charge(1, circuits, shots))
+        self._count(circuits, shots, -1)
 
-    def _count(self, sign: int, circuits: int, charge: Charge) -> None:
+    def _count(self, circuits: int, shots: int, sign: int = 1) -> Charge:
+        charge = self.price.charge(1, circuits, shots)
         self.jobs += sign
         self.circuits += sign * circuits
         self.money += sign * (charge.money or 0.0)
         self.seconds += sign * (charge.seconds or 0.0)
+        return charge
 
 
 def confirm(estimate: Estimate, yes: bool) -> None:
     """Print the estimate to standard error and ask for consent, if circuits would be sent or may cost money.
-
-    Local simulators send nothing, so they never ask, however long they take.
 
     Args:
         estimate: Estimate of the run.

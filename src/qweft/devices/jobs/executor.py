@@ -10,11 +10,11 @@ import numpy as np
 from qweft.devices.bound import BoundCircuits
 from qweft.devices.device import Device, DeviceError, NotTakenError, RemoteDevice, UnavailableError
 from qweft.devices.jobs.budget import Budget, Estimate, estimate
-from qweft.devices.jobs.prices import PriceList
 from qweft.devices.jobs.remote import RemoteRun
 from qweft.devices.jobs.retry import Retry
 from qweft.devices.jobs.store import Counts, Store, Where
 from qweft.devices.outcomes import Frequencies, from_counts
+from qweft.devices.prices import PriceList
 from qweft.text import many
 
 JOBS_AT_ONCE = 4
@@ -67,23 +67,16 @@ class Executor:
         shots = self._checked(circuits, shots)
         once, places = circuits.unique()
         if shots is None or not self._keeps_results:
-            assert isinstance(self.device, Device)
-            keys = once.keys()
-            new = once.pick([row for row, key in enumerate(keys) if (key, shots) not in self._recent])
-            for batch, frequencies in self._measure(self.device, new, shots):
-                self._recent.update(zip([(key, shots) for key in new.keys()[batch]], frequencies, strict=True))
-            values = np.array([self._recent[key, shots] for key in keys]).reshape(-1, 2**once.qubits)
-            if len(self._recent) << once.qubits > MOST_NUMBERS:
-                self._recent.clear()
-            return Frequencies(values[places], shots)
-        keys = once.keys()
-        where = self._where(keys, shots)
-        if isinstance(self.device, RemoteDevice):
-            run = RemoteRun(self.device, self.store, self.budget, self.retry, self.jobs_at_once, self.tell, once, where)
-            counts = run.finish()
+            rows = self._from_memory(once, shots)
         else:
-            counts = self._missing_measured(self.device, once, where)
-        rows = [from_counts(counts[key], once.qubits, shots) for key in keys]
+            keys = once.keys()
+            where = self._where(keys, shots)
+            if isinstance(self.device, RemoteDevice):
+                waiting = self.retry, self.jobs_at_once, self.tell
+                counts = RemoteRun(self.device, self.store, self.budget, *waiting, once, where).finish()
+            else:
+                counts = self._from_store(self.device, once, where)
+            rows = [from_counts(counts[key], once.qubits, shots) for key in keys]
         return Frequencies(np.array(rows).reshape(-1, 2**once.qubits)[places], shots)
 
     def estimate(self, circuits: BoundCircuits, shots: int | None) -> Estimate:
@@ -138,7 +131,19 @@ class Executor:
                 "takes"
             ) from error
 
-    def _missing_measured(self, device: Device, circuits: BoundCircuits, where: Where) -> dict[str, Counts]:
+    def _from_memory(self, circuits: BoundCircuits, shots: int | None) -> list[np.ndarray]:
+        """Return frequencies that are not worth a place on disk; recent ones are remembered."""
+        assert isinstance(self.device, Device)
+        keys = circuits.keys()
+        new = circuits.pick([row for row, key in enumerate(keys) if (key, shots) not in self._recent])
+        for batch, frequencies in self._measure(self.device, new, shots):
+            self._recent.update(zip([(key, shots) for key in new.keys()[batch]], frequencies, strict=True))
+        rows = [self._recent[key, shots] for key in keys]
+        if len(self._recent) << circuits.qubits > MOST_NUMBERS:
+            self._recent.clear()
+        return rows
+
+    def _from_store(self, device: Device, circuits: BoundCircuits, where: Where) -> dict[str, Counts]:
         """Return the counts of all circuits, after those without a result were measured and stored."""
         keys = circuits.keys()
         counts = self.store.results(keys, where)
@@ -163,12 +168,7 @@ class Executor:
             yield batch, self.retry.ask(partial(self._measure_batch, device, circuits.pick(batch), shots))
 
     def _measure_batch(self, device: Device, batch: BoundCircuits, shots: int | None) -> np.ndarray:
-        """Measure one batch once, and count it in the budget.
-
-        Raises:
-            UnavailableError: A retry costs nothing: the device is free, or it certainly did not accept the batch.
-            DeviceError: The device did not answer but may have measured the batch.
-        """
+        """Measure one batch once, and count it in the budget; `UnavailableError` means that a retry costs nothing."""
         self.budget.spend(len(batch), shots or 0)
         try:
             return device.run(batch, shots).values
@@ -185,11 +185,7 @@ class Executor:
 
 
 def _counts(frequencies: np.ndarray, shots: int, device: str) -> list[Counts]:
-    """Convert each row of frequencies to counts.
-
-    Raises:
-        DeviceError: The frequencies are not counts of this many shots.
-    """
+    """Convert each row of frequencies to counts; raise `DeviceError` if they are no counts of this many shots."""
     numbers = np.rint(frequencies * shots).astype(int)
     if not np.allclose(numbers, frequencies * shots, rtol=0, atol=1e-6) or (numbers.sum(1) != shots).any():
         raise DeviceError(f"device {device} gives frequencies that are no counts of {many(shots, 'shot')}")

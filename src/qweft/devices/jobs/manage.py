@@ -1,21 +1,27 @@
-"""User commands for jobs of the ledger: fetch, adopt, forget, cancel."""
+"""`qweft jobs`: fetch, adopt, forget and cancel jobs of the ledger, and show them."""
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import datetime
+from typing import TYPE_CHECKING
 
 from qweft.devices.device import DeviceError, JobState, RemoteDevice
 from qweft.devices.jobs.remote import collect, fetch_twice, settle
 from qweft.devices.jobs.retry import Retry
 from qweft.devices.jobs.store import FORGOTTEN, OPEN, SENDING, SENT, Job, Store
 from qweft.devices.registry import make_device
+from qweft.text import many
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 
 def fetch(store: Store, token: str | None = None) -> list[tuple[Job, str]]:
     """Query open jobs, or one job, once, and store available results. Return each with a message, or ""."""
-    asked = [store.job(token)] if token else [job for job in store.jobs() if job.state in OPEN]
     jobs = []
-    for job in asked:
+    for job in [store.job(token)] if token else [job for job in store.jobs() if job.state in OPEN]:
         try:
             message = _ask(store, job)
         except DeviceError as error:
@@ -30,8 +36,7 @@ def _ask(store: Store, job: Job) -> str:
         return f"job {job.token} is {job.state} and over"
     device = _same_device(job)
     if job.state == SENDING:
-        with _alone(store, job.token):
-            job = store.job(job.token)  # another process may have settled it since it was listed
+        with _alone(store, job.token) as job:  # another process may have settled it since it was listed
             if job.state == SENDING and not settle(device, store, job):
                 return "the provider lists no such job; run the command that sent it again"
     job = store.job(job.token)
@@ -42,8 +47,7 @@ def _ask(store: Store, job: Job) -> str:
 
 def adopt(store: Store, token: str, number: str) -> tuple[Job, str]:
     """Record the provider's id of a job in state `SENDING`; return it with what could not be verified."""
-    with _alone(store, token):
-        job = store.job(token)
+    with _alone(store, token) as job:
         if job.state != SENDING:
             raise DeviceError(f"job {token} is {job.state}, and only one that is {SENDING} can be adopted")
         other = [known.token for known in store.jobs() if (known.device, known.job) == (job.device, number)]
@@ -76,12 +80,8 @@ def _compare(device: RemoteDevice, store: Store, job: Job, number: str) -> str:
 
 
 def forget(store: Store, token: str) -> Job:
-    """Give up a job. Its circuits are sent again when they are next requested.
-
-    If the provider accepted the job, they are paid for again.
-    """
-    with _alone(store, token):
-        job = store.job(token)
+    """Give up a job. Its circuits are sent again when next requested, and paid again if the provider took the job."""
+    with _alone(store, token) as job:
         if not store.close(token, FORGOTTEN, job.reason or "given up by the user"):
             raise DeviceError(f"job {token} is {job.state} and over; there is nothing to forget")
     return store.job(token)
@@ -99,13 +99,13 @@ def cancel(store: Store, token: str) -> Job:
 
 
 @contextmanager
-def _alone(store: Store, token: str) -> Iterator[None]:
+def _alone(store: Store, token: str) -> Iterator[Job]:
     """Decide alone about a job inside the block; raise if another process is sending it."""
     store.job(token)  # raises where there is none
     with store.sole(token) as alone:
         if not alone:
             raise DeviceError(f"job {token} is being sent by another process; wait for it")
-        yield
+        yield store.job(token)
 
 
 def _same_device(job: Job) -> RemoteDevice:
@@ -123,3 +123,56 @@ def _device(job: Job) -> RemoteDevice:
     if not isinstance(device, RemoteDevice):
         raise DeviceError(f"job {job.token}: device {job.name} takes no jobs")
     return device
+
+
+def table(jobs: Sequence[Job]) -> "Table | str":
+    """Return a table with one row per job and totals below. Tokens are never cut, because commands take them."""
+    if not jobs:
+        return "no job was sent"
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
+
+    accepted, paid = [job for job in jobs if job.job], Counter[str]()
+    for job in accepted:
+        paid[job.currency] += job.cost or 0.0  # type: ignore[assignment] # a counter of money
+    made = Table(box=SIMPLE_HEAD, show_footer=True, show_edge=False, padding=0)
+    made.add_column("token", f"{sum(job.state in OPEN for job in jobs)} open", no_wrap=True)
+    made.add_column("device", overflow="fold")
+    made.add_column("circuits", str(sum(job.circuits for job in accepted)), justify="right", no_wrap=True)
+    made.add_column("state", no_wrap=True)
+    made.add_column("provider's id", overflow="fold")
+    totals = "\n".join(f"{money:,.2f} {currency}" for currency, money in paid.items() if money)
+    made.add_column("cost", totals, justify="right", no_wrap=True)
+    for job in jobs:
+        cells = [job.token, job.name, str(job.circuits), job.state, job.job or "", _cost(job)]
+        made.add_row(*(Text(cell) for cell in cells))  # in a str, a provider's brackets would be markup
+    return made
+
+
+def table_of_one(job: Job) -> "Table":
+    """Return a table of everything that the ledger holds about a job."""
+    from rich.table import Table
+    from rich.text import Text
+
+    made = Table.grid(padding=(0, 2))
+    for name, value in (
+        ("token", job.token),
+        ("device", job.name if job.device == job.name else f"{job.name} ({job.device})"),
+        ("calibration", job.calibration or "none"),
+        ("circuits", f"{job.circuits:,}, {many(job.shots, 'shot')} each"),
+        ("state", f"{job.state}: {job.reason}" if job.reason else job.state),
+        ("provider's id", job.job or "not known"),
+        ("cost", _cost(job)),
+        ("written down", f"{datetime.fromtimestamp(job.created):%Y-%m-%d %H:%M}"),
+        ("changed", f"{datetime.fromtimestamp(job.changed):%Y-%m-%d %H:%M}"),
+    ):
+        made.add_row(name, Text(value))
+    return made
+
+
+def _cost(job: Job) -> str:
+    """Return a job's estimated cost as text."""
+    if job.cost is None:
+        return "not known"
+    return f"{job.cost:,.2f} {job.currency}" if job.cost else "nothing"

@@ -7,29 +7,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from qweft.devices.bound import BoundCircuits
-from qweft.devices.device import (
-    DeviceError,
-    JobState,
-    NotTakenError,
-    RefusedError,
-    RemoteDevice,
-    UnavailableError,
-)
+from qweft.devices.device import DeviceError, JobState, NotTakenError, RefusedError, RemoteDevice, UnavailableError
+from qweft.devices.jobs import store as ledger
 from qweft.devices.jobs.budget import Budget
 from qweft.devices.jobs.retry import Retry
-from qweft.devices.jobs.store import (
-    CANCELLED,
-    DONE,
-    FAILED,
-    FORGOTTEN,
-    REFUSED,
-    SENDING,
-    UNSENT,
-    Counts,
-    Job,
-    Store,
-    Where,
-)
+from qweft.devices.jobs.store import Counts, Job, Store, Where
 from qweft.devices.outcomes import from_counts
 from qweft.text import many, shown
 
@@ -56,7 +38,7 @@ class RemoteRun:
 
     def __post_init__(self) -> None:
         self.keys = self.circuits.keys()
-        self.found: dict[str, Counts] = {}
+        self.results: dict[str, Counts] = {}
         self.seen = self.store.last_loss()
         self.repeats: Counter[str] = Counter()
         self.spent: set[str] = set()  # tokens of jobs that this run has counted in the budget
@@ -70,7 +52,12 @@ class RemoteRun:
         """Send and wait as needed, and return the counts of all circuits by key."""
         waits, since = 0, self.retry.clock()
         while missing := self._missing():
-            if self._advance(missing):
+            self.may_send, self.silence = True, ""
+            has_news = self._look([self.keys[row] for row in missing])
+            self._count_losses()
+            while self._has_place() and self._send(missing):
+                has_news = True
+            if has_news:
                 waits, since = 0, self.retry.clock()
                 continue
             waited = self.retry.clock() - since
@@ -84,21 +71,12 @@ class RemoteRun:
                 )
             self.retry.wait(waits)
             waits += 1
-        return self.found
+        return self.results
 
     def _missing(self) -> list[int]:
         """Return the indices of circuits without a result."""
-        self.found |= self.store.results([key for key in self.keys if key not in self.found], self.where)
-        return [row for row, key in enumerate(self.keys) if key not in self.found]
-
-    def _advance(self, missing: list[int]) -> bool:
-        """Check open jobs, then send new ones. Return whether anything changed."""
-        self.may_send, self.silence = True, ""
-        news = self._look([self.keys[row] for row in missing])
-        self._count_losses()
-        while self._has_place() and self._send(missing):
-            news = True
-        return news
+        self.results |= self.store.results([key for key in self.keys if key not in self.results], self.where)
+        return [row for row, key in enumerate(self.keys) if key not in self.results]
 
     def _look(self, missing: list[str]) -> bool:
         """Ask for every open job of the device and return whether one of ours changed.
@@ -107,10 +85,11 @@ class RemoteRun:
         """
         ours = {job.token for job in self.store.open_jobs(self.where.device, missing, self.where.shots)}
         self.where = replace(self.where, jobs=self.where.jobs | ours)
-        news, self.broken = False, set()
+        has_news, self.broken = False, set()
         for job in self.store.open_jobs(self.where.device):
             try:
-                over = self._settle(job) if job.state == SENDING else collect(self.device, self.store, job, self.retry)
+                is_sending = job.state == ledger.SENDING
+                is_over = self._settle(job) if is_sending else collect(self.device, self.store, job, self.retry)
             except UnavailableError as error:
                 self.silence = str(error)
             except DeviceError:
@@ -118,15 +97,15 @@ class RemoteRun:
                     raise
                 self.broken.add(job.token)  # its own run reports the error; the job stays in the ledger
             else:
-                news |= over and job.token in ours
-                if over and job.job and job.token in self.where.jobs:
+                has_news |= is_over and job.token in ours
+                if is_over and job.job and job.token in self.where.jobs:
                     self.tell(f"job {job.job} ({job.token}) is over")
-        return news
+        return has_news
 
     def _settle(self, job: Job) -> bool:
         """Find out whether the provider accepted a job that no process is still sending."""
         with self.store.sole(job.token) as alone:
-            if not alone or self.store.job(job.token).state != SENDING:
+            if not alone or self.store.job(job.token).state != ledger.SENDING:
                 return False
             if not settle(self.device, self.store, job):
                 if self._is_settling(self.not_listed.setdefault(job.token, self.retry.clock())):
@@ -149,8 +128,12 @@ class RemoteRun:
             if loss.key not in missing:
                 continue
             job = self.store.job(loss.token)
-            if job.state != DONE:
-                raise RefusedError(ended(job))
+            if job.state != ledger.DONE:
+                number = f"{job.job} ({job.token})" if job.job else job.token
+                raise RefusedError(
+                    f"device {job.name}: job {number} of {job.size} is {job.state}: {job.reason}; "
+                    "results so far are kept, and the same command sends again what is missing, which costs again"
+                )
             self.repeats[loss.key] += 1
         often = [key for key in missing if self.repeats[key] > REPEATS]
         if often:
@@ -163,7 +146,7 @@ class RemoteRun:
     def _has_place(self) -> bool:
         """Whether a place is free and none of our jobs has an unknown outcome, since it may take one."""
         taken = [job for job in self.store.open_jobs(self.where.device) if job.token not in self.broken]
-        unanswered = any(job.state == SENDING and job.token in self.spent for job in taken)
+        unanswered = any(job.state == ledger.SENDING and job.token in self.spent for job in taken)
         return self.may_send and not unanswered and len(taken) < self.jobs_at_once
 
     def _send(self, missing: list[int]) -> bool:
@@ -173,7 +156,7 @@ class RemoteRun:
         if not free:
             return False
         try:
-            now = self._prepare()
+            calibration = self._prepare()
         except UnavailableError as error:
             if free == len(missing):
                 raise
@@ -182,7 +165,7 @@ class RemoteRun:
         token, shots = f"qweft-{secrets.token_hex(8)}", self.where.shots
         with self.store.sole(token):
             job = self.store.claim(
-                Job(token, self.device.name, self.where.device, now, shots),
+                Job(token, self.device.name, self.where.device, calibration, shots),
                 circuits,
                 self.where,
                 self.device.limits.circuits_at(shots),
@@ -200,10 +183,10 @@ class RemoteRun:
         if not self.checked:
             self.retry.ask(lambda: self.device.check(self.where.shots))
             self.checked = True
-        now = self.retry.ask(self.device.calibration)
+        calibration = self.retry.ask(self.device.calibration)
         if self.where.calibration is not None:
-            self.where = replace(self.where, calibration=now)
-        return now
+            self.where = replace(self.where, calibration=calibration)
+        return calibration
 
     def _submit(self, job: Job) -> bool:
         circuits = self.store.circuits_of(job.token)
@@ -211,7 +194,7 @@ class RemoteRun:
         try:
             number = self.device.submit(circuits, job.shots, job.token)
         except RefusedError as error:
-            self._give_back(job, REFUSED, str(error))
+            self._give_back(job, ledger.REFUSED, str(error))
             raise RefusedError(
                 f"device {job.name} refused a job of {job.size}: {error}; results so far are kept"
             ) from error
@@ -235,7 +218,7 @@ class RemoteRun:
         return True
 
     def _not_taken(self, job: Job, reason: str) -> None:
-        self._give_back(job, UNSENT, reason)
+        self._give_back(job, ledger.UNSENT, reason)
         self.may_send = False  # until open jobs have been checked again
         if job.token not in self.where.jobs:
             return
@@ -270,21 +253,11 @@ def undecided(job: Job) -> DeviceError:
     )
 
 
-def ended(job: Job) -> str:
-    """Return the sentence on a job that ended without all its results, whichever process ended it."""
-    number = f"job {job.job} ({job.token})" if job.job else f"job {job.token}"
-    verb = {FAILED: "failed", CANCELLED: "was cancelled", FORGOTTEN: "was given up"}.get(job.state, f"is {job.state}")
-    return (
-        f"device {job.name}: {number} of {job.size} {verb}: {job.reason}; results so far are kept, and the same "
-        "command sends again what is missing, which costs again"
-    )
-
-
 def collect(device: RemoteDevice, store: Store, job: Job, retry: Retry) -> bool:
     """Query a job that was sent; store its results if it has ended, well or badly. Return whether it has ended."""
     assert job.job is not None
     good: dict[int, Counts] = {}
-    end, reason = FAILED, ""
+    end, reason = ledger.FAILED, ""
     try:
         state = device.state(job.job)
         if state in (JobState.QUEUED, JobState.RUNNING):
@@ -293,16 +266,17 @@ def collect(device: RemoteDevice, store: Store, job: Job, retry: Retry) -> bool:
         if circuits is None:
             return True
         if state is JobState.CANCELLED:
-            end, reason = CANCELLED, "stopped at the provider"
+            end, reason = ledger.CANCELLED, "stopped at the provider"
         elif state is JobState.FAILED:
-            good, reason = _remains(device, job, circuits)
+            try:  # what it has; the refusal says why it failed
+                good, reason = _fetch(device, job, circuits)[0], "the provider gives no reason"
+            except RefusedError as error:
+                reason = str(error)
         else:
             good, fault = fetch_twice(device, job, circuits)
-            left = job.circuits - len(good)
-            end = FAILED if fault else DONE
-            reason = f"its results do not fit, {fault}" if fault else ""
-            if left and not fault:
-                reason = f"{left:,} of {job.size} did not come"
+            end, reason = (ledger.FAILED, f"its results do not fit, {fault}") if fault else (ledger.DONE, "")
+            if not fault and len(good) < job.circuits:
+                reason = f"{job.circuits - len(good):,} of {job.size} did not come"
     except RefusedError as error:
         raise RefusedError(
             f"device {job.name} does not give job {job.job} ({job.token}): {error}; run the same command later, or, if "
@@ -314,14 +288,6 @@ def collect(device: RemoteDevice, store: Store, job: Job, retry: Retry) -> bool:
         now = job.calibration  # a retired chip reports none
     store.close(job.token, end, reason, good, now)
     return True
-
-
-def _remains(device: RemoteDevice, job: Job, circuits: BoundCircuits) -> tuple[dict[int, Counts], str]:
-    """Return the counts that a failed job has, and why it failed."""
-    try:
-        return _fetch(device, job, circuits)[0], "the provider gives no reason"
-    except RefusedError as error:
-        return {}, str(error)
 
 
 def fetch_twice(device: RemoteDevice, job: Job, circuits: BoundCircuits) -> tuple[dict[int, Counts], str]:

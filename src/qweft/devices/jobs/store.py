@@ -1,5 +1,6 @@
 """Results by circuit, and the ledger of jobs, in one SQLite file."""
 
+import json
 import sqlite3
 import time
 import zlib
@@ -13,28 +14,19 @@ import numpy as np
 
 from qweft.devices.bound import BoundCircuits, pack_circuits, unpack_circuits
 from qweft.devices.device import DeviceError
-from qweft.devices.jobs.prices import Charge
+from qweft.devices.prices import Charge
 from qweft.files import cache_folder, locked
 from qweft.redaction import without_secrets
 from qweft.text import many
 
-SENDING = "sending"
-"""Recorded; whether the provider accepted it is not known yet."""
-SENT = "sent"
-"""Accepted by the provider, whose id for it is known."""
-DONE = "done"
-"""Finished with its results stored; `reason` says how many are missing."""
-UNSENT = "unsent"
-"""Certainly not accepted by the provider."""
-REFUSED = "refused"
-"""Rejected by the provider."""
-FAILED = "failed"
-"""Accepted by the provider, but without usable results."""
-CANCELLED = "cancelled"
-"""Stopped at the provider."""
-FORGOTTEN = "forgotten"
-"""Given up by the user."""
-
+SENDING = "sending"  # recorded; whether the provider accepted it is not known yet
+SENT = "sent"  # accepted by the provider, whose id for it is known
+DONE = "done"  # finished with its results stored; `reason` says how many are missing
+UNSENT = "unsent"  # certainly not accepted by the provider
+REFUSED = "refused"  # rejected by the provider
+FAILED = "failed"  # accepted by the provider, but without usable results
+CANCELLED = "cancelled"  # stopped at the provider
+FORGOTTEN = "forgotten"  # given up by the user
 OPEN = (SENDING, SENT)
 """States of a job whose circuits must not be sent again."""
 PAID = (DONE, FAILED, CANCELLED, FORGOTTEN)
@@ -71,10 +63,6 @@ class Job:
         """Number of circuits, as text."""
         return many(self.circuits, "circuit")
 
-    def to_json(self) -> dict[str, Any]:
-        """Return all fields."""
-        return dict(vars(self))
-
 
 @dataclass(frozen=True)
 class Where:
@@ -89,10 +77,6 @@ class Where:
     calibration: str | None
     jobs: frozenset[str] = frozenset()
 
-    def accepts(self, calibration: str, fetched_under: str, token: str | None) -> bool:
-        """Whether these conditions accept a result."""
-        return self.calibration is None or self.calibration in (calibration, fetched_under) or token in self.jobs
-
 
 class Loss(NamedTuple):
     """A circuit without a result from a job that has ended; the number increases with every loss."""
@@ -102,16 +86,12 @@ class Loss(NamedTuple):
     token: str
 
 
-APPLICATION = 0x71776A6F
-"""SQLite application id ("qwjo"), which distinguishes the file from other programs' databases."""
-VERSION = 2
-"""Version of the schema."""
+APPLICATION, VERSION = 0x71776A6F, 2
+"""SQLite application id ("qwjo"), which distinguishes the file from other programs' databases; and the schema's."""
 SYNCHRONOUS = "EXTRA"
 """A finished transaction is on the disk, including the removal of its journal."""
 SECONDS_FOR_OTHERS = 60
 """How long a process waits for another's transaction."""
-KEYS_AT_A_TIME = 500
-"""Keys per query."""
 COLUMNS = ", ".join(each.name for each in fields(Job))
 SHOTS = "shots INTEGER NOT NULL CHECK (typeof(shots) = 'integer')"
 """SQLite would store NumPy integers as bytes, and queries would never find such rows."""
@@ -137,6 +117,7 @@ SCHEMA = (
 """`claims` has the circuits of open jobs; its primary key keeps a circuit from being in two of them. `losses` has the
 circuits without a result from an ended job, in order of time. From its numbers a run knows which losses came after its
 start, whichever process ended the job."""
+MATCHING = "key IN (SELECT value FROM json_each(?)) AND device = ? AND shots = ?"
 
 
 class Store:
@@ -193,20 +174,21 @@ class Store:
         is not known under which of them it was measured.
         """
         with self.transaction() as db:
-            found = {key: unpack_counts(packed, qubits) for key, qubits, packed in _accepted(db, keys, where)}
-        for key, counts in found.items():
+            results = {key: unpack_counts(packed, qubits) for key, qubits, packed in _accepted(db, keys, where)}
+        for key, counts in results.items():
             if sum(counts.values()) != where.shots:
                 raise DeviceError(f"{self.path}: the result of circuit {key} is damaged; it was left as it is")
-        return found
+        return results
 
     def other_calibrations(self, keys: Sequence[str], where: Where) -> int:
         """Return how many circuits have results from other calibrations only."""
-        return len(self.results(keys, replace(where, calibration=None)).keys() - self.results(keys, where).keys())
+        return len(self.results(keys, replace(where, calibration=None))) - len(self.results(keys, where))
 
-    def keep(self, found: dict[str, Counts], where: Where, qubits: int) -> None:
+    def keep(self, results: dict[str, Counts], where: Where, qubits: int) -> None:
         """Store results of a device that answers directly."""
+        calibration = where.calibration or ""
         with self.transaction() as db:
-            _insert(db, found, qubits, (where.device, where.shots, where.calibration or "", where.calibration or ""))
+            _insert(db, results, qubits, (where.device, where.shots, calibration, calibration))
 
     # The ledger
 
@@ -231,12 +213,10 @@ class Store:
                 return None
             cost = approve(len(free))
             job = replace(job, circuits=len(free), cost=cost.money, currency=cost.currency)
-            content = pack_circuits(circuits.pick(free))
-            db.execute(f"INSERT INTO jobs ({COLUMNS}, content) VALUES ({_marks(14)})", (*astuple(job), content))
-            db.executemany(
-                "INSERT INTO claims VALUES (?, ?, ?, ?)",
-                [(keys[row], where.device, where.shots, job.token) for row in free],
-            )
+            row = (*astuple(job), pack_circuits(circuits.pick(free)))
+            db.execute(f"INSERT INTO jobs ({COLUMNS}, content) VALUES ({_marks(14)})", row)
+            claims = [(keys[each], where.device, where.shots, job.token) for each in free]
+            db.executemany("INSERT INTO claims VALUES (?, ?, ?, ?)", claims)
         return job
 
     def unclaimed(self, keys: Sequence[str], where: Where) -> int:
@@ -257,42 +237,39 @@ class Store:
     def note(self, token: str, reason: str) -> None:
         """Record the provider's message as a job's reason."""
         with self.transaction() as db:
-            _update(db, token, reason=without_secrets(reason))
+            _update(db, token, reason=reason)
 
     def sent(self, token: str, job: str) -> bool:
         """Record the provider's id of a job. Return whether the job was still in state `SENDING`."""
         with self.transaction() as db:
-            found = _job(db, token)
-            is_open = found is not None and found.state == SENDING
-            if is_open:
-                _update(db, token, state=SENT, job=job, reason="")
-            return is_open
+            row = _job(db, token)
+            if row is None or row.state != SENDING:
+                return False
+            _update(db, token, state=SENT, job=job, reason="")
+        return True
 
     def close(
-        self, token: str, state: str, reason: str = "", found: dict[int, Counts] | None = None, now: str = ""
+        self, token: str, state: str, reason: str = "", results: dict[int, Counts] | None = None, now: str = ""
     ) -> bool:
         """Store an open job's results and end it, in one transaction. Its other circuits may then be sent again."""
         with self.transaction() as db:
             job = _job(db, token)
             if job is None or job.state not in OPEN:
                 return False
-            came: set[str] = set()
-            if found:  # otherwise not read: a job with damaged circuits can still be ended
+            came: dict[str, Counts] = {}
+            if results:  # otherwise not read: a job with damaged circuits can still be ended
                 circuits = _circuits(db, token)
-                results = {circuits.keys()[place]: counts for place, counts in found.items()}
+                came = {circuits.keys()[place]: counts for place, counts in results.items()}
                 under = job.device, job.shots, job.calibration, now or job.calibration
-                _insert(db, results, circuits.qubits, under, token)
-                came = set(results)
+                _insert(db, came, circuits.qubits, under, token)
             if state in PAID:
                 claimed = db.execute("SELECT key FROM claims WHERE token = ?", (token,)).fetchall()
-                db.executemany(
-                    "INSERT INTO losses (key, device, shots, token) VALUES (?, ?, ?, ?)",
-                    [(key, job.device, job.shots, token) for (key,) in claimed if key not in came],
-                )
+                losses = [(key, job.device, job.shots, token) for (key,) in claimed if key not in came]
+                db.executemany("INSERT INTO losses (key, device, shots, token) VALUES (?, ?, ?, ?)", losses)
             db.execute("DELETE FROM claims WHERE token = ?", (token,))
-            _update(db, token, state=state, reason=without_secrets(reason))
+            _update(db, token, state=state, reason=reason)
             if state == DONE:  # its circuits are no longer needed
-                db.execute("UPDATE jobs SET content = x'' WHERE token = ?", (token,))
+                _update(db, token, content=b"")
         return True
 
     def jobs(self) -> list[Job]:
@@ -316,16 +293,12 @@ class Store:
 
     def open_jobs(self, device: str, keys: Sequence[str] | None = None, shots: int = 0) -> list[Job]:
         """Return a device's open jobs, oldest first: all, or those that contain some of these circuits."""
+        jobs = [job for job in self.jobs() if job.device == device and job.state in OPEN]
+        if keys is None:
+            return jobs
         with self.transaction() as db:
-            rows = db.execute(
-                f"SELECT {COLUMNS} FROM jobs WHERE device = ? AND state IN (?, ?) ORDER BY created, token",
-                (device, *OPEN),
-            )
-            jobs = [Job(*row) for row in rows]
-            if keys is not None:
-                tokens = {token for _, token in _claims(db, keys, Where(device, shots, None))}
-                jobs = [job for job in jobs if job.token in tokens]
-        return jobs
+            tokens = {token for _, token in _rows(db, "key, token FROM claims", keys, Where(device, shots, None))}
+        return [job for job in jobs if job.token in tokens]
 
     @contextmanager
     def sole(self, token: str) -> Iterator[bool]:
@@ -349,45 +322,35 @@ def _marks(number: int) -> str:
     return ", ".join("?" * number)
 
 
-def _rows(db: sqlite3.Connection, query: str, keys: Sequence[str], where: Where) -> Iterator[Any]:
-    """Yield the rows of a query for these keys, the device and the shots."""
-    for first in range(0, len(keys), KEYS_AT_A_TIME):
-        some = keys[first : first + KEYS_AT_A_TIME]
-        asked = f"{query} WHERE key IN ({_marks(len(some))}) AND device = ? AND shots = ?"
-        yield from db.execute(asked, (*some, where.device, where.shots)).fetchall()
+def _rows(db: sqlite3.Connection, query: str, keys: Sequence[str], where: Where) -> list[Any]:
+    """Return the rows of a query for these keys, the device and the shots."""
+    asked = json.dumps(list(keys)), where.device, where.shots
+    return db.execute(f"SELECT {query} WHERE {MATCHING}", asked).fetchall()
 
 
 def _accepted(db: sqlite3.Connection, keys: Sequence[str], where: Where) -> Iterator[tuple[str, int, bytes]]:
     """Yield key, qubits and packed counts of accepted results, newest last."""
-    query = "SELECT stored, key, qubits, counts, calibration, fetched_under, token FROM results"
-    for _, key, qubits, counts, *under in sorted(_rows(db, query, keys, where), key=lambda row: row[0]):
-        if where.accepts(*under):
+    query = "key, qubits, counts, calibration, fetched_under, token, stored FROM results"
+    for key, qubits, counts, *under, token, _ in sorted(_rows(db, query, keys, where), key=lambda row: row[-1]):
+        if where.calibration in (None, *under) or token in where.jobs:
             yield key, qubits, counts
-
-
-def _claims(db: sqlite3.Connection, keys: Sequence[str], where: Where) -> Iterator[tuple[str, str]]:
-    """Yield the key and the open job's token of each circuit that is in one."""
-    return _rows(db, "SELECT key, token FROM claims", keys, where)
 
 
 def _unclaimed(db: sqlite3.Connection, keys: Sequence[str], where: Where) -> list[int]:
     """Return the indices of circuits without a result that are in no open job."""
-    known = {key for key, *_ in _accepted(db, keys, where)} | {key for key, _ in _claims(db, keys, where)}
+    known = {key for key, *_ in _accepted(db, keys, where)}
+    known |= {key for (key,) in _rows(db, "key FROM claims", keys, where)}
     return [row for row, key in enumerate(keys) if key not in known]
 
 
 def _losses(db: sqlite3.Connection, keys: Sequence[str], where: Where, seen: int) -> list[Loss]:
-    rows = db.execute(
-        "SELECT number, key, token FROM losses WHERE number > ? AND device = ? AND shots = ? ORDER BY number",
-        (seen, where.device, where.shots),
-    )
-    wanted = set(keys)
-    return [Loss(*row) for row in rows if row[1] in wanted]
+    losses = [Loss(*row) for row in _rows(db, "number, key, token FROM losses", keys, where)]
+    return sorted(loss for loss in losses if loss.number > seen)
 
 
 def _insert(
     db: sqlite3.Connection,
-    found: dict[str, Counts],
+    results: dict[str, Counts],
     qubits: int,
     under: tuple[str, int, str, str],
     token: str | None = None,
@@ -395,12 +358,14 @@ def _insert(
     """Insert results under a device, shots, and the calibrations of sending and fetching; existing ones stay."""
     db.executemany(
         f"INSERT OR IGNORE INTO results VALUES ({_marks(9)})",
-        [(key, *under, qubits, pack_counts(counts), token, time.time()) for key, counts in found.items()],
+        [(key, *under, qubits, pack_counts(counts), token, time.time()) for key, counts in results.items()],
     )
 
 
 def _update(db: sqlite3.Connection, token: str, **values: Any) -> None:
     values["changed"] = time.time()
+    if "reason" in values:
+        values["reason"] = without_secrets(values["reason"])
     columns = ", ".join(f"{name} = ?" for name in values)
     db.execute(f"UPDATE jobs SET {columns} WHERE token = ?", (*values.values(), token))
 

@@ -2,10 +2,8 @@
 
 import math
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, Literal, get_args
 
-from qweft import yaml_file
 from qweft.devices.device import DeviceError
 from qweft.errors import QweftError
 from qweft.files import named_path
@@ -56,20 +54,18 @@ class NoiseModel:
                 raise DeviceError(f"noise {self.name}: {key} is {shown(getattr(self, key))}, no number from 0 to 1")
             object.__setattr__(self, key, float(getattr(self, key)))
         try:
-            (right, up), (down, wrong) = self.readout
+            (right, up), (down, wrong) = rows = self.readout
+            is_right = all(map(_is_probability, (right, up, down, wrong))) and all(abs(sum(r) - 1) < 1e-9 for r in rows)
         except (TypeError, ValueError):
-            right = up = down = wrong = math.nan
-        rows = ((right, up), (down, wrong))
-        if not all(_is_probability(each) for row in rows for each in row) or any(abs(sum(r) - 1) > 1e-9 for r in rows):
+            is_right = False
+        if not is_right:
             raise DeviceError(
                 f"noise {self.name}: readout is {shown(self.readout)}, expected [[p(0|0), p(1|0)], [p(0|1), p(1|1)]], "
                 "rows that add up to 1"
             )
         object.__setattr__(self, "readout", tuple(tuple(map(float, row)) for row in rows))
         if self.channel not in get_args(Channel):
-            raise DeviceError(
-                f"noise {self.name}: channel is {self.channel}; there are {' and '.join(get_args(Channel))}"
-            )
+            raise DeviceError(f"noise {self.name}: channel is {shown(self.channel)}; there are each and pair")
 
     def scaled(self, factor: float) -> "NoiseModel":
         """Return the model with every error probability multiplied by the factor; 0 removes all noise."""
@@ -111,14 +107,11 @@ PAPER = NoiseModel(
     one_qubit=0.01,
     two_qubit=0.1,
     readout=((0.95, 0.05), (0.1, 0.9)),
-    channel="each",
 )
 MOST_QUBITS = 10
 """A state of 4^10 float64 numbers has 8 MiB. A few are needed at a time, plus 12 MiB of tables per CZ pair."""
-NAMED = {model.name: model for model in (PAPER,)}
-
-KEYS = {"one_qubit", "two_qubit", "readout"}
-OPTIONAL = {"channel", "source"}
+NAMED = {PAPER.name: PAPER}
+KEYS, OPTIONAL = {"one_qubit", "two_qubit", "readout"}, {"channel", "source"}
 
 
 def noise_model(name: str | None) -> NoiseModel:
@@ -127,35 +120,23 @@ def noise_model(name: str | None) -> NoiseModel:
     A file contains the fields of `NoiseModel` except the name, which is the file's stem. `channel` and `source` are
     optional.
     """
-    if name is None:
-        return PAPER
-    if name in NAMED:
-        return NAMED[name]
+    if name is None or name in NAMED:
+        return NAMED.get(name or "", PAPER)
+    from qweft import yaml_file  # here: a model by name needs no package for YAML
+
     try:
         path = named_path(name)
+        if not path.is_file():
+            raise DeviceError(f"there is no noise model {name}; name one of {', '.join(NAMED)}, or a YAML file")
+        fields = yaml_file.load(yaml_file.read_text(path), str(path), is_file=True)
+    except DeviceError:
+        raise
     except QweftError as error:
         raise DeviceError(f"noise model {error}") from error
-    if not path.is_file():
-        raise DeviceError(f"there is no noise model {name}; name one of {', '.join(NAMED)}, or a YAML file")
-    return _from_file(path)
-
-
-def _from_file(path: Path) -> NoiseModel:
-    try:
-        fields = yaml_file.load(yaml_file.read_text(path), f"noise model {path}", is_file=True)
-    except QweftError as error:
-        raise DeviceError(str(error)) from error
     if not isinstance(fields, dict) or not KEYS <= set(fields) <= KEYS | OPTIONAL:
-        found = some(str(each)[:80] for each in fields) if isinstance(fields, dict) else shown(fields)
+        held = some(str(each)[:80] for each in fields) if isinstance(fields, dict) else shown(fields)
         raise DeviceError(
             f"{path}: a noise model has the keys {', '.join(sorted(KEYS))}, and may have "
-            f"{' and '.join(sorted(OPTIONAL))}; this file has {found}"
+            f"{' and '.join(sorted(OPTIONAL))}; this file has {held}"
         )
-    return NoiseModel(
-        path.stem,
-        str(fields.get("source", f"from {path.name}")),
-        fields["one_qubit"],
-        fields["two_qubit"],
-        fields["readout"],
-        fields.get("channel", "each"),
-    )
+    return NoiseModel(path.stem, **{**fields, "source": str(fields.get("source", f"from {path.name}"))})

@@ -9,15 +9,12 @@ one U3. The result depends only on gates and wires, never on angles: no gate is 
 two qubits can be coupled.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
-import numpy as np
-
 from qweft.circuit.gates import GATES
-from qweft.devices.bound import BoundCircuits
 
 Gates = tuple[tuple[str, tuple[int, ...]], ...]
 
@@ -30,82 +27,38 @@ class Turn:
     constant: float = 0.0
     terms: tuple[tuple[int, float], ...] = ()
 
-    def after(self, other: "Turn") -> "Turn":
-        """Return the rotation that applies `other` first, then this one. Both must have the same axis."""
-        return Turn(self.axis, self.constant + other.constant, other.terms + self.terms)
-
 
 @dataclass(frozen=True)
 class NativeGate:
-    """A native gate."""
+    """A CZ, or a one-qubit gate with its rotations in the order in which they act."""
 
     wires: tuple[int, ...]
     turns: tuple[Turn, ...] = ()
 
 
-@dataclass
-class _Waiting:
-    """Collects each qubit's rotations until a CZ or barrier turns them into a native gate."""
-
-    turns: dict[int, list[Turn]] = field(default_factory=dict)
-    gates: list[NativeGate] = field(default_factory=list)
-
-    def turn(self, wire: int, turn: Turn) -> None:
-        waiting = self.turns.setdefault(wire, [])
-        if waiting and waiting[-1].axis == turn.axis:
-            turn = turn.after(waiting.pop())
-        waiting.append(turn)
-
-    def flush(self, wires: Sequence[int]) -> None:
-        for wire in wires:
-            if turns := self.turns.pop(wire, None):
-                self.gates.append(NativeGate((wire,), tuple(turns)))
-
-    def cz(self, control: int, target: int) -> None:
-        self.flush((control, target))
-        self.gates.append(NativeGate((control, target)))
-
-
 @lru_cache(maxsize=256)
 def native_gates(gates: Gates, barriers: tuple[int, ...] = ()) -> tuple[NativeGate, ...]:
     """Return a circuit's native gates in the order of execution."""
-    waiting = _Waiting()
+    native: list[NativeGate] = []
+    waiting: dict[int, list[Turn]] = {}  # rotations of each wire, until a CZ or a barrier makes a gate of them
+
+    def flush(wires: Iterable[int]) -> None:
+        native.extend(NativeGate((wire,), tuple(waiting.pop(wire))) for wire in wires if wire in waiting)
+
     for place, (name, wires) in enumerate(gates):
         if place in barriers:
-            waiting.flush(sorted(waiting.turns))
+            flush(sorted(waiting))
         for step in GATES[name].native:
-            on = [wires[each] for each in step.places]
+            on = tuple(wires[each] for each in step.places)
             if step.name == "cz":
-                waiting.cz(*on)
-            else:
-                terms = ((place, step.factor),) if step.factor else ()
-                waiting.turn(on[0], Turn(step.name, step.constant, terms))
-    waiting.flush(sorted(waiting.turns))
-    return tuple(waiting.gates)
-
-
-@dataclass(frozen=True)
-class Step:
-    """One step of a circuit in native gates: a rotation by a column of angles, a CZ, or a one-qubit gate's error."""
-
-    name: Literal["rx", "ry", "rz", "cz", "error"]
-    wires: tuple[int, ...]
-    column: int = -1
-
-
-def noisy_steps(circuits: BoundCircuits) -> tuple[tuple[Step, ...], np.ndarray]:
-    """Convert circuits to native gates, for simulators of other packages; return the steps and columns of angles.
-
-    Rotations have no error; an "error" after each one-qubit gate carries it.
-    """
-    steps: list[Step] = []
-    columns: list[np.ndarray] = []
-    for gate in native_gates(circuits.gates, circuits.barriers):
-        for turn in gate.turns:
-            angle = np.full(len(circuits), turn.constant)
-            for place, factor in turn.terms:
-                angle = angle + factor * circuits.angles[:, place]
-            steps.append(Step(f"r{turn.axis}", gate.wires, len(columns)))  # type: ignore[arg-type]
-            columns.append(angle)
-        steps.append(Step("error" if gate.turns else "cz", gate.wires))
-    return tuple(steps), np.stack(columns, 1) if columns else np.zeros((len(circuits), 0))
+                flush(on)
+                native.append(NativeGate(on))
+                continue
+            turns = waiting.setdefault(on[0], [])
+            turn = Turn(step.name, step.constant, ((place, step.factor),) if step.factor else ())
+            if turns and turns[-1].axis == turn.axis:
+                last = turns.pop()
+                turn = Turn(turn.axis, turn.constant + last.constant, last.terms + turn.terms)
+            turns.append(turn)
+    flush(sorted(waiting))
+    return tuple(native)

@@ -33,8 +33,8 @@ def simulate(
     """Simulate the noisy circuit for every token, block by block. A backward pass recomputes each block."""
     if qubits > MOST_QUBITS:
         raise RefusedError(
-            f"the noisy simulator keeps 4^n numbers and takes at most {MOST_QUBITS} qubits, got {qubits}; use a device "
-            "of another package"
+            f"the noisy simulator keeps 4^n numbers and takes at most {MOST_QUBITS} qubits, got {qubits}; lower the "
+            "number of qubits"
         )
     like = angles[0] if angles else torch.zeros((), dtype=torch.float64)
     parts = _parts(qubits, gates, angles, tokens, model)

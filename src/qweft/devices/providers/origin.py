@@ -19,62 +19,38 @@ from qweft.devices.device import (
     Device,
     DeviceError,
     DeviceSettings,
+    Entry,
+    Fate,
     JobState,
     Limits,
+    Provider,
     RefusedError,
     RemoteDevice,
+    Step,
     UnavailableError,
+    one_line,
     require,
+    told,
+    unknown_places,
 )
-from qweft.devices.error_policy import Fate, Step, one_line, told, unknown_places
-from qweft.devices.noise.model import NoiseModel
-from qweft.devices.noise.native import noisy_steps
-from qweft.devices.provider import Entry, Provider
 from qweft.devices.simulators import LibrarySimulator
 from qweft.text import near
 
-SIMULATORS = ("single_amplitude", "partial_amplitude")
-"""Cloud simulators that return amplitudes, not counts."""
-
-CLIENTS_OWN = ("curl_", "response")
-"""Parts of pyqpanda3's own messages: it did not reach the cloud, or could not read the response."""
-TRY_AGAIN = {"408", "425"}
-"""4xx HTTP status codes that do not mean that the request is wrong."""
-NOT_REACHED = re.compile(r"(failed to|could ?n[o']t) connect|could ?n[o']t resolve", re.IGNORECASE)
-"""Matches curl's messages when nothing has left this machine."""
-LATER = ("busy", "maintenance", "too many", "later", "offline", "繁忙", "维护", "稍后")
-"""Parts of the cloud's messages when it would accept the same job at another time."""
-TIMED_OUT = ("timeout", "timed out", "time out", "超时")
-"""Parts of the cloud's messages when it does not know the outcome itself."""
-NO = (
-    "unknown error.",  # pyqpanda3's text for "success": false without a reason
-    "insufficient",
-    "permission",
-    "not allowed",
-    "denied",
-    "unauthorized",
-    "forbidden",
-    "expired",
-    "exceed",
-    "quota",
-    "balance",
-    "not support",
-    "not exist",
-    "not found",
-    "illegal",
-    "invalid api",
-    "invalid key",
-    "invalid token",
-    "invalid param",
-)
-"""Parts of the cloud's messages when it rejects a job."""
-
 KEY, URL = "ORIGIN_API_KEY", "ORIGIN_API_URL"
 SIMULATOR = "full_amplitude"
-
-_stderr = threading.RLock()
-"""Held while standard error is turned away, so that two threads do not restore each other's."""
-
+SIMULATORS = ("single_amplitude", "partial_amplitude")
+"""Cloud simulators that return amplitudes, not counts."""
+NOT_REACHED = re.compile(r"curl_.*(failed to|could ?n[o']t) (connect|resolve)")
+"""Matches curl's messages when nothing has left this machine."""
+UNKNOWN = re.compile(r"curl_|response|time ?out|timed out|超时")
+"""Matches messages of a cloud that was not reached, or not understood, or does not know the outcome itself."""
+LATER = re.compile(r"busy|maintenance|too many|later|offline|繁忙|维护|稍后")
+"""Matches the cloud's messages when it would accept the same job at another time."""
+NO = re.compile(
+    r"unknown error\.|insufficient|permission|not (allowed|support|exist|found)|denied|unauthorized|forbidden|expired|"
+    r"exceed|quota|balance|illegal|invalid (api|key|token|param)"
+)
+"""Matches the cloud's messages when it rejects a job. "unknown error." is pyqpanda3's text for no reason."""
 STATES = {
     "WAITING": JobState.QUEUED,
     "QUEUING": JobState.QUEUED,
@@ -82,6 +58,11 @@ STATES = {
     "FINISHED": JobState.DONE,
     "FAILED": JobState.FAILED,
 }
+CHIPS = Limits(circuits=200)
+"""On record for the paper and in pyqpanda3's documentation."""
+
+_stderr = threading.RLock()
+"""Held while standard error is turned away, so that two threads do not restore each other's."""
 
 
 class OriginCPUDevice(LibrarySimulator):
@@ -90,77 +71,34 @@ class OriginCPUDevice(LibrarySimulator):
     def __init__(self, name: str, settings: DeviceSettings) -> None:
         super().__init__(name, settings)
         self._core = require("pyqpanda3.core", "origin", f"device {name}")
-        if self.noise is not None and self.noise.channel == "pair":
-            raise DeviceError(
-                f"device {name} has no depolarizing error of a pair of qubits, as noise {self.noise.name} has it; use "
-                "channel: each, or qiskit:aer"
-            )
 
-    def exact(self, circuits: BoundCircuits) -> np.ndarray:
-        """Return the probability of every outcome without noise."""
+    def probabilities(self, circuits: BoundCircuits) -> np.ndarray:
         order = list(range(circuits.qubits))[::-1]  # pyqpanda3's qubit 0 is the least significant bit
         machine, rows = self._core.CPUQVM(), []
         for row in circuits.angles:
             machine.run(program(circuits.qubits, circuits.gates, row, circuits.barriers, measured=False), 1)
             rows.append(machine.result().get_prob_list(order))
-        return np.array(rows)
-
-    def noisy(self, circuits: BoundCircuits, noise: NoiseModel) -> np.ndarray:
-        """Return the probability of every outcome under the gate errors."""
-        simulator, errors = self._core.DensityMatrixSimulator(), self._gate_errors(noise)
-        steps, angles = noisy_steps(circuits)
-        rows = []
-        for row in angles.tolist():
-            simulator.run(self._native_program(circuits.qubits, steps, row), errors)
-            rows.append(np.array(simulator.state_probs()).reshape([2] * circuits.qubits).T.ravel())
-        return np.stack(rows)
-
-    def _native_program(self, qubits: int, steps: tuple[Any, ...], row: list[float]) -> Any:
-        """Build native gates. Rotations have no error; an identity after each one-qubit gate carries it."""
-        core = self._core
-        rotations = {"rx": core.RX, "ry": core.RY, "rz": core.RZ}
-        found = core.QProg(qubits)
-        for step in steps:
-            if step.name in rotations:
-                found << rotations[step.name](*step.wires, row[step.column])
-            else:
-                found << (core.I(*step.wires) if step.name == "error" else core.CZ(*step.wires))
-        return found
-
-    def _gate_errors(self, noise: NoiseModel) -> Any:
-        """Build the gate errors. pyqpanda3's depolarizing error is (1 - p) rho + p I/2.
-
-        It acts on each qubit of a CZ separately, as in channel "each".
-        """
-        core = self._core
-        model = core.NoiseModel()
-        model.add_all_qubit_quantum_error(core.depolarizing_error(noise.one_qubit), core.GateType.I)
-        model.add_all_qubit_quantum_error(core.depolarizing_error(noise.two_qubit), core.GateType.CZ)
-        return model
+        return np.array(rows).reshape(-1, 2**circuits.qubits)
 
 
-def fate_of(text: str) -> Fate:
+def fate_of(error: Exception, step: Step) -> Fate:
     """Return the outcome of a request from pyqpanda3's message.
 
     pyqpanda3 raises the same exception for the cloud's messages and for responses that it cannot read. A job wrongly
     classified as refused would be sent, and paid for, again. So only known refusals count as refused.
     """
-    code, words = re.search(r"failed with status (\d{3})", text), text.lower()
-    if code is not None:
+    text = one_line(error).lower()
+    if code := re.search(r"failed with status (\d{3})", text):
         if code[1] == "429":
             return Fate.LATER
-        return Fate.REFUSED if code[1][0] == "4" and code[1] not in TRY_AGAIN else Fate.UNKNOWN
-    if "curl_" in words and NOT_REACHED.search(text):
+        return Fate.REFUSED if code[1][0] == "4" and code[1] not in ("408", "425") else Fate.UNKNOWN
+    if NOT_REACHED.search(text):
         return Fate.LATER
-    if any(word in words for word in CLIENTS_OWN + TIMED_OUT):
+    if UNKNOWN.search(text):
         return Fate.UNKNOWN
-    if any(word in words for word in LATER):
+    if LATER.search(text):
         return Fate.LATER
-    from_the_cloud = any(word in words for word in NO) or not text.isascii()  # pyqpanda3's own messages are English
-    return Fate.REFUSED if from_the_cloud else Fate.UNKNOWN
-
-
-CHIPS = Limits(circuits=200)  # on record for the paper and in pyqpanda3's documentation: 200 circuits per batch
+    return Fate.REFUSED if NO.search(text) or not text.isascii() else Fate.UNKNOWN  # pyqpanda3's own are English
 
 
 class OriginCloudDevice(RemoteDevice):
@@ -193,7 +131,6 @@ class OriginCloudDevice(RemoteDevice):
         return "fidelities " + hashlib.sha256(repr((single, double)).encode()).hexdigest()[:16]
 
     def check(self, shots: int | None) -> None:
-        """Check key and device."""
         with self._told():
             there = dict(self._service.backends())
         if self._target not in there:
@@ -213,14 +150,11 @@ class OriginCloudDevice(RemoteDevice):
             options.set_amend(False)
             options.set_mapping(True)
             options.set_optimization(not circuits.barriers)
+        sent = (programs[0], shots) if self._target == SIMULATOR else (programs, shots, options)
         with self._told(Step.SENDING):
-            if self._target == SIMULATOR:
-                (only,) = programs
-                return str(backend.run(only, shots, batch_id=token).job_id())
-            return str(backend.run(programs, shots, options, batch_id=token).job_id())
+            return str(backend.run(*sent, batch_id=token).job_id())
 
     def state(self, job: str) -> JobState:
-        """Return the job's state."""
         with self._told():
             return STATES[self._asked(job).job_status().name]
 
@@ -242,16 +176,15 @@ class OriginCloudDevice(RemoteDevice):
         return {place: _by_bits(row, circuits.qubits) for place, row in enumerate(counts) if row}
 
     def cancel(self, job: str) -> None:
-        """Ask the cloud to stop the job."""
         with self._told():
             self._job(job).cancel()
 
     def _asked(self, job: str) -> Any:
         """Query a job. pyqpanda3 also reports it as failed when the query itself failed."""
         result = self._job(job).query()
-        said = result.error_message()
-        if said.startswith("query qcloud task") or "unsupported taskState" in said:
-            raise RuntimeError(said)
+        message = result.error_message()
+        if message.startswith("query qcloud task") or "unsupported taskState" in message:
+            raise RuntimeError(message)
         return result
 
     def _job(self, job: str) -> Any:
@@ -261,11 +194,10 @@ class OriginCloudDevice(RemoteDevice):
 
     @cached_property
     def _service(self) -> Any:
-        key = os.environ.get(KEY, "").strip()
+        key, url = (os.environ.get(name, "").strip() for name in (KEY, URL))
         if not key:
             raise RefusedError(f"device {self.name} needs a key of Origin Quantum's cloud in the environment, as {KEY}")
-        url = os.environ.get(URL, "").strip()
-        return self._cloud.QCloudService(key, url) if url else self._cloud.QCloudService(key)
+        return self._cloud.QCloudService(key, *filter(None, [url]))
 
     @cached_property
     def _backend(self) -> Any:
@@ -273,54 +205,35 @@ class OriginCloudDevice(RemoteDevice):
 
     @contextmanager
     def _told(self, step: Step = Step.ASKING) -> Iterator[None]:
-        """Convert exceptions of pyqpanda3 into ours, without the key."""
-        with told(self.name, lambda error, _: fate_of(one_line(error)), step), _unheard():
-            yield
-
-
-@contextmanager
-def _unheard() -> Iterator[None]:
-    """Drop what is written to standard error, below Python.
-
-    There pyqpanda3 repeats the cloud's words, with control characters and the key; its exceptions have them too.
-    """
-    with _stderr:
-        kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, 2)
-        try:
-            yield
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)
-            os.close(nowhere)
+        """Convert pyqpanda3's exceptions, and drop what it writes to standard error: the cloud's words and the key."""
+        with told(self.name, fate_of, step), _stderr:
+            kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, 2)
+            try:
+                yield
+            finally:
+                os.dup2(kept, 2)
+                os.close(kept)
+                os.close(nowhere)
 
 
 def _by_bits(counts: dict[str, int], qubits: int) -> dict[str, int]:
-    """Convert counts to bit strings with qubit 0 first. The cloud's keys are hex or binary, and bit i is qubit i.
-
-    Other keys are returned as they are: whoever checks the counts reports them.
-    """
-    found: dict[str, int] = {}
+    """Convert counts to bit strings with qubit 0 first. The cloud's keys are hex or binary, and bit i is qubit i."""
+    by_bits: dict[str, int] = {}
     for key, count in counts.items():
         try:
             bits = format(int(key, 16 if key.lower().startswith("0x") else 2), f"0{qubits}b")[::-1]
         except ValueError:
-            bits = key
-        found[bits] = found.get(bits, 0) + int(count)
-    return found
+            bits = key  # whoever checks the counts reports it
+        by_bits[bits] = by_bits.get(bits, 0) + int(count)
+    return by_bits
 
 
 def make(name: str, target: str, settings: DeviceSettings) -> Device | RemoteDevice:
     """Create the device `target`: "cpu", "full_amplitude", or a chip such as "WK_C180"."""
-    if target == "cpu":
-        return OriginCPUDevice(name, settings)
     if target in SIMULATORS:
         raise DeviceError(f"device {name} gives amplitudes and no counts; use origin:full_amplitude or origin:cpu")
-    if settings.noise is not None:
-        raise DeviceError(
-            f"device {name} takes no noise model, got {settings.noise}; use origin:cpu, or leave noise out"
-        )
-    return OriginCloudDevice(name, target)
+    return OriginCPUDevice(name, settings) if target == "cpu" else OriginCloudDevice(name, target)
 
 
 PROVIDER = Provider(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from importlib.metadata import entry_points
 from typing import Any
 
@@ -13,12 +13,22 @@ import numpy as np
 
 from qweft.circuit.formats.pennylane import apply_gates
 from qweft.devices.bound import BoundCircuits
-from qweft.devices.device import Device, DeviceError, DeviceSettings, Limits, RefusedError, require
-from qweft.devices.error_policy import Fate, Step, one_line, told, unknown_places
-from qweft.devices.noise.model import NoiseModel
-from qweft.devices.noise.native import noisy_steps
+from qweft.devices.device import (
+    Device,
+    DeviceError,
+    DeviceSettings,
+    Entry,
+    Fate,
+    Limits,
+    Provider,
+    RefusedError,
+    Step,
+    one_line,
+    require,
+    told,
+    unknown_places,
+)
 from qweft.devices.outcomes import Frequencies, from_counts
-from qweft.devices.provider import Entry, Provider
 from qweft.devices.simulators import LibrarySimulator
 from qweft.internals.providers import settings_in
 from qweft.redaction import names_credential
@@ -26,21 +36,9 @@ from qweft.text import near
 
 SIMULATORS = {"default.qubit": 1, "default.mixed": 2, "lightning.qubit": 1, "lightning.gpu": 1, "lightning.kokkos": 1}
 """Devices that take many circuits in one call: name to k, where n qubits take 2^(k n) numbers."""
-
 NUMBERS_AT_A_TIME = 2**22
 """Numbers per batch: 64 MiB in complex128."""
-
-TRANSIENT = (ConnectionError, TimeoutError)
-TRANSIENT_WORDS = (
-    "timed out",
-    "timeout",
-    "temporarily",
-    "connection",
-    "unavailable",
-    "too many requests",
-    "503",
-    "429",
-)
+TRANSIENT = ("timed out", "timeout", "temporarily", "connection", "unavailable", "too many requests", "503", "429")
 
 
 def operations(circuits: BoundCircuits, angles: Sequence[Any]) -> list[Any]:
@@ -57,62 +55,25 @@ class PennyLaneSimulator(LibrarySimulator):
 
     def __init__(self, name: str, target: str, settings: DeviceSettings) -> None:
         super().__init__(name, settings)
-        self._library = require("pennylane", "pennylane", f"device {name}")
-        self._target = target
+        self._library, self._target = require("pennylane", "pennylane", f"device {name}"), target
 
-    def exact(self, circuits: BoundCircuits) -> np.ndarray:
-        """Return the probability of every outcome without noise."""
-        return self._run(circuits, lambda some: operations(some, list(some.angles.T)))
-
-    def noisy(self, circuits: BoundCircuits, noise: NoiseModel) -> np.ndarray:
-        """Return the probability of every outcome under PennyLane's channels for the gate errors."""
-        return self._run(circuits, lambda some: list(self._noisy_operations(some, noise)))
-
-    def _run(self, circuits: BoundCircuits, operations_of: Callable[[BoundCircuits], list[Any]]) -> np.ndarray:
-        device = self._library.device(self._target, wires=circuits.qubits, config={})  # none of a config.toml
-        measured = [self._library.probs(wires=range(circuits.qubits))]
+    def probabilities(self, circuits: BoundCircuits) -> np.ndarray:
+        device = self._library.device(self._target, wires=circuits.qubits, config={})
         at_a_time = max(1, NUMBERS_AT_A_TIME >> circuits.qubits * SIMULATORS[self._target])
-        found = np.empty((len(circuits), 2**circuits.qubits))
+        chances = np.empty((len(circuits), 2**circuits.qubits))
         for first in range(0, len(circuits), at_a_time):
             some = slice(first, first + at_a_time)
-            tape = self._library.tape.QuantumScript(operations_of(circuits.pick(some)), measured)
-            (found[some],) = self._library.execute([tape], device, diff_method=None)
-        return found
-
-    def _noisy_operations(self, circuits: BoundCircuits, noise: NoiseModel) -> Iterator[Any]:
-        """Yield native gates with channels. PennyLane's depolarizing probability is the total of X, Y and Z: 3p/4."""
-        qml = self._library
-        rotations = {"rx": qml.RX, "ry": qml.RY, "rz": qml.RZ}
-        steps, angles = noisy_steps(circuits)
-        for step in steps:
-            if step.name in rotations:
-                yield rotations[step.name](angles[:, step.column], wires=step.wires)
-            elif step.name == "error":
-                yield qml.DepolarizingChannel(0.75 * noise.one_qubit, wires=step.wires)
-            else:
-                yield qml.CZ(wires=step.wires)
-                if noise.channel == "pair":
-                    yield qml.QubitChannel(_pair(noise.two_qubit), wires=step.wires)
-                else:
-                    yield from (qml.DepolarizingChannel(0.75 * noise.two_qubit, wires=wire) for wire in step.wires)
-
-
-def _pair(p: float) -> list[np.ndarray]:
-    """Return Kraus operators of (1 - p) rho + p I/4 on two qubits.
-
-    These are 16 Pauli products, each with weight p/16, and the remaining 1 - p on I I.
-    """
-    paulis = [np.eye(2), np.array([[0, 1], [1, 0]]), np.array([[0, -1j], [1j, 0]]), np.diag([1, -1])]
-    weights = np.full(16, p / 16)
-    weights[0] += 1 - p
-    products = [np.kron(one, two) for one in paulis for two in paulis]
-    return [np.sqrt(weight) * product for weight, product in zip(weights, products, strict=True)]
+            measured = [self._library.probs(wires=range(circuits.qubits))]
+            tape = self._library.tape.QuantumScript(operations(circuits, list(circuits.angles[some].T)), measured)
+            (chances[some],) = self._library.execute([tape], device, diff_method=None)
+        return chances
 
 
 def fate_of(error: Exception, step: Step) -> Fate:
     """Return the outcome of a request from an exception of a plugin."""
-    transient = isinstance(error, TRANSIENT) or any(word in one_line(error).lower() for word in TRANSIENT_WORDS)
-    return Fate.UNKNOWN if transient else Fate.REFUSED
+    is_transient = isinstance(error, ConnectionError | TimeoutError)
+    is_transient |= any(word in one_line(error).lower() for word in TRANSIENT)
+    return Fate.UNKNOWN if is_transient else Fate.REFUSED
 
 
 class PennyLanePlugin(Device):
@@ -125,10 +86,9 @@ class PennyLanePlugin(Device):
 
     limits = Limits(circuits=10)
 
-    def __init__(self, name: str, target: str, settings: DeviceSettings) -> None:
+    def __init__(self, name: str, target: str) -> None:
         super().__init__(name)
-        self._library = require("pennylane", "pennylane", f"device {name}")
-        self._target = target
+        self._library, self._target = require("pennylane", "pennylane", f"device {name}"), target
 
     def identity(self) -> str:
         """Return the name, and a hash of the device's settings in PennyLane's configuration file.
@@ -140,8 +100,8 @@ class PennyLanePlugin(Device):
         options = _without_credentials({place: config[place] for place in places}) if _settings() else {}
         if not any(options.values()):
             return self.name
-        said = json.dumps(options, sort_keys=True, default=str)
-        return f"{self.name} settings {hashlib.sha256(said.encode()).hexdigest()[:16]}"
+        text = json.dumps(options, sort_keys=True, default=str)
+        return f"{self.name} settings {hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
     def check(self, shots: int | None) -> None:
         """Check that the device can be created, which is when plugins ask for credentials."""
@@ -209,13 +169,7 @@ def make(name: str, target: str, settings: DeviceSettings) -> Device:
     if target not in there:
         known = ", ".join(near(target, there, 3) or there)
         raise DeviceError(f"PennyLane has no device {target}; install its plugin, or name one of {known}")
-    if settings.noise is not None and target != "default.mixed":
-        raise DeviceError(
-            f"device {name} takes no noise model, got {settings.noise}; use pennylane:default.mixed, or leave noise out"
-        )
-    if target in SIMULATORS:
-        return PennyLaneSimulator(name, target, settings)
-    return PennyLanePlugin(name, target, settings)
+    return PennyLaneSimulator(name, target, settings) if target in SIMULATORS else PennyLanePlugin(name, target)
 
 
 PROVIDER = Provider(

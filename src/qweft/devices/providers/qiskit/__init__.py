@@ -5,8 +5,7 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
-from qweft.devices.device import Device, DeviceError, DeviceSettings, RemoteDevice, require
-from qweft.devices.provider import Entry, Provider
+from qweft.devices.device import Device, DeviceError, DeviceSettings, Entry, Provider, RemoteDevice, require
 from qweft.devices.providers.qiskit.ibm import IBMDevice, saved_tokens
 from qweft.devices.providers.qiskit.simulators import AerSimulatorDevice, FakeBackendDevice
 from qweft.text import near
@@ -23,10 +22,6 @@ def make(name: str, target: str, settings: DeviceSettings) -> Device | RemoteDev
     """Create the device `target`: "aer", "fake_NAME" or "ibm_NAME"."""
     if target == "aer":
         return AerSimulatorDevice(name, settings)
-    if target.startswith(("fake_", "ibm_")) and settings.noise is not None:
-        raise DeviceError(
-            f"device {name} has noise of its own, got noise {settings.noise}; use qiskit:aer, or leave noise out"
-        )
     if target.startswith("ibm_"):
         return IBMDevice(name, target)
     backends = fake_backends(f"device {name}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import sys
 import warnings
@@ -13,16 +12,21 @@ from functools import cached_property
 from typing import Any
 
 from qweft.devices.bound import BoundCircuits
-from qweft.devices.device import JobState, Limits, RefusedError, RemoteDevice, UnavailableError, require
-from qweft.devices.error_policy import Fate, Step, told
-from qweft.devices.providers.qiskit.simulators import Form, compile_for, values_of
-from qweft.internals.providers import instance_of
-from qweft.text import many, near
-
-NO_ACCOUNT = (
-    "there is no IBM Quantum account; set QISKIT_IBM_TOKEN, or save one with "
-    "QiskitRuntimeService.save_account(token=...)"
+from qweft.devices.device import (
+    Fate,
+    JobState,
+    Limits,
+    RefusedError,
+    RemoteDevice,
+    Step,
+    UnavailableError,
+    require,
+    told,
 )
+from qweft.devices.providers.qiskit.simulators import Form, check_size, compile_for, values_of
+from qweft.internals.providers import instance_of
+from qweft.text import near
+
 TRY_AGAIN = {408, 425}
 """4xx HTTP status codes that do not mean that the request is wrong."""
 REFUSALS = ("Account", "NotAuthorized", "InputValue", "ProgramNotFound")
@@ -53,22 +57,15 @@ def fate_of(error: Exception, step: Step) -> Fate:
     kind, text = type(error).__name__, str(error)
     if any(mark in kind for mark in (REFUSALS if step is Step.SENDING else REFUSALS + NOT_THERE)):
         return Fate.REFUSED
-    code = _code(error, text)
+    code = getattr(error, "status_code", None) or 0
+    if not code and (words := re.search(r"\b([45]\d\d) (?:Client|Server) Error", text)):
+        code = int(words[1])
     if code == 429 or any(mark in text for mark in NOT_REACHED):
         return Fate.LATER
     if 400 <= code < 500 and code not in TRY_AGAIN:
         return Fate.REFUSED
     about_a_circuit = not isinstance(error, OSError) and not type(error).__module__.startswith(OF_THE_NETWORK)
     return Fate.REFUSED if step is Step.PREPARING and about_a_circuit else Fate.UNKNOWN
-
-
-def _code(error: Exception, text: str) -> int:
-    """Return the HTTP status code, or 0 without one."""
-    code = getattr(error, "status_code", None)
-    if isinstance(code, int) and code > 0:
-        return code
-    said = re.search(r"\b([45]\d\d) (?:Client|Server) Error", text)
-    return int(said[1]) if said else 0
 
 
 STATES = {
@@ -115,14 +112,12 @@ class IBMDevice(RemoteDevice):
             return str(self._calibrated.astimezone(UTC).isoformat())
 
     def check(self, shots: int | None) -> None:
-        """Check account and backend."""
         with self._told():
             status = self._backend.status()
         if not status.operational:
             raise UnavailableError(f"device {self.name} is switched off: {status.status_msg}")
 
     def submit(self, circuits: BoundCircuits, shots: int, token: str) -> str:
-        """Submit one job, tagged with the token."""
         from qiskit.primitives.containers.sampler_pub import SamplerPub
 
         with self._told(Step.PREPARING):
@@ -136,7 +131,6 @@ class IBMDevice(RemoteDevice):
             return str(sampler.run([pub]).job_id())
 
     def state(self, job: str) -> JobState:
-        """Return the job's state."""
         with self._told():
             return STATES[str(self._service.job(job).status())]
 
@@ -149,16 +143,18 @@ class IBMDevice(RemoteDevice):
                     f"device {self.name}: job {job} has results of shape {bits.shape} for {len(circuits)} circuits, "
                     "and nobody knows which belong together"
                 )
-            rows = [bits.get_counts(place) for place in range(len(circuits))]
-            return {place: {key[::-1]: count for key, count in row.items()} for place, row in enumerate(rows)}
+            places = range(len(circuits))
+            return {place: {key[::-1]: n for key, n in bits.get_counts(place).items()} for place in places}
 
     def find(self, token: str) -> str | None:
         """Return the id of the job with this token as a tag, from any instance of the account.
 
         By default IBM's service searches only the instance used last, which may not be the chip's.
         """
-        home = self._home()
-        for instance in [home, *(other for other in self._instances() if other != home)]:
+        with self._told():
+            home = instance_of(self._backend)
+            instances = [str(instance["crn"]) for instance in self._service.instances()]
+        for instance in [home, *(other for other in instances if other != home)]:
             try:
                 with self._told():
                     jobs = self._service.jobs(job_tags=[token], limit=1, instance=instance)
@@ -170,7 +166,6 @@ class IBMDevice(RemoteDevice):
         return None
 
     def cancel(self, job: str) -> None:
-        """Ask IBM to stop the job."""
         try:
             with self._told():
                 self._service.job(job).cancel()
@@ -180,32 +175,21 @@ class IBMDevice(RemoteDevice):
 
     def _compiled(self, form: Form) -> Any:
         if form not in self._forms:
-            if form.qubits > self._backend.num_qubits:
-                raise RefusedError(
-                    f"device {self.name} has {many(self._backend.num_qubits, 'qubit')}, and a circuit has {form.qubits}"
-                )
+            check_size(self.name, self._backend, form)
             self._forms[form] = compile_for(self._backend, form)
         return self._forms[form]
 
-    def _home(self) -> str:
-        """Return the instance that jobs are sent to."""
-        with self._told():
-            return instance_of(self._backend)
-
-    def _instances(self) -> list[str]:
-        with self._told():
-            return [str(instance["crn"]) for instance in self._service.instances()]
-
     @cached_property
     def _service(self) -> Any:
-        # Without the variable IBM's package would take its addresses from such a file of the current folder.
-        os.environ.setdefault("IBM_CREDENTIALS_FILE", os.path.expanduser("~/ibm-credentials.env"))
         try:
             return self._runtime.QiskitRuntimeService()
         except Exception as error:
             if "AccountNotFound" not in type(error).__name__:
                 raise
-            raise RefusedError(f"device {self.name}: {NO_ACCOUNT}") from None
+            raise RefusedError(
+                f"device {self.name}: there is no IBM Quantum account; set QISKIT_IBM_TOKEN, or save one with "
+                "QiskitRuntimeService.save_account(token=...)"
+            ) from None
 
     @cached_property
     def _backend(self) -> Any:

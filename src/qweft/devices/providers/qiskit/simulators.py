@@ -1,4 +1,4 @@
-"""Aer, Qiskit's simulator: exact, with a noise model, or with a real chip's noise."""
+"""Aer, Qiskit's simulator: exact, or with a real chip's noise; and compilation to a chip's gates."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ import numpy as np
 from qweft.circuit.formats.qiskit import template
 from qweft.devices.bound import BoundCircuits
 from qweft.devices.device import DeviceSettings, Limits, RefusedError, require
-from qweft.devices.noise.model import NoiseModel
-from qweft.devices.noise.native import noisy_steps
 from qweft.devices.outcomes import on_each_qubit
 from qweft.devices.simulators import LibrarySimulator
 from qweft.text import many
@@ -20,6 +18,8 @@ from qweft.text import many
 SEED = 0
 """Seed of the transpiler: a circuit compiles the same way in every process."""
 CIRCUITS_AT_A_TIME = 1000
+MOST_QUBITS = 12
+"""A density matrix of 12 qubits takes 256 MiB."""
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,7 @@ def values_of(circuit: Any, angles: np.ndarray) -> np.ndarray:
 
 def probabilities_of(simulator: Any, circuit: Any, angles: np.ndarray) -> np.ndarray:
     """Return what `save_probabilities` of a circuit saves, for every row of angles, in few runs."""
-    values = values_of(circuit, angles)
-    rows: list[np.ndarray] = []
+    values, rows = values_of(circuit, angles), []
     for first in range(0, len(values), CIRCUITS_AT_A_TIME):
         some = values[first : first + CIRCUITS_AT_A_TIME]
         binds = {parameter: some[:, column].tolist() for column, parameter in enumerate(circuit.parameters)}
@@ -64,8 +63,8 @@ def probabilities_of(simulator: Any, circuit: Any, angles: np.ndarray) -> np.nda
         ).result()
         if not result.success:
             raise RefusedError(f"Aer: {' '.join(str(result.status).split())}")
-        rows.extend(np.asarray(one.data.probabilities) for one in result.results)
-    return np.stack(rows)
+        rows += [np.asarray(one.data.probabilities) for one in result.results]
+    return np.array(rows)
 
 
 def compile_for(backend: Any, form: Form) -> Any:
@@ -89,22 +88,21 @@ def compile_for(backend: Any, form: Form) -> Any:
 
 def repeat(circuit: Any, folds: int, target: Any) -> Any:
     """Return C (C^dagger C)^k of a compiled and measured circuit C, with folds = 1 + 2 k. Parameters are those of C."""
-    found = circuit.copy_empty_like()
-    found.global_phase = 0  # phases of C and its inverse cancel; nothing measures one
+    repeated = circuit.copy_empty_like()
+    repeated.global_phase = 0  # phases of C and its inverse cancel; nothing measures one
     gates = [step for step in circuit.data if step.operation.name != "measure"]
     for part in range(folds):
         if part:
-            found.barrier()
-        if part % 2 == 0:
-            for step in gates:
-                found.append(step)
-        else:
-            for step in reversed(gates):
-                _undo(found, step, target)
+            repeated.barrier()
+        for step in reversed(gates) if part % 2 else gates:
+            if part % 2:
+                _undo(repeated, step, target)
+            else:
+                repeated.append(step)
     for step in circuit.data:
         if step.operation.name == "measure":
-            found.append(step)
-    return found
+            repeated.append(step)
+    return repeated
 
 
 def _undo(circuit: Any, step: Any, target: Any) -> None:
@@ -132,25 +130,18 @@ def measured_places(circuit: Any) -> list[int]:
 
 
 class AerSimulatorDevice(LibrarySimulator):
-    """Aer with state vectors, or density matrices under noise. It runs one circuit with an array of angles."""
+    """Aer with state vectors. It runs one circuit with an array of angles."""
 
     def __init__(self, name: str, settings: DeviceSettings) -> None:
         super().__init__(name, settings)
         require("qiskit", "qiskit", f"device {name}")
         require("qiskit_aer", "qiskit", f"device {name}")
 
-    def exact(self, circuits: BoundCircuits) -> np.ndarray:
-        """Return the probability of every outcome without noise."""
+    def probabilities(self, circuits: BoundCircuits) -> np.ndarray:
         from qiskit_aer import AerSimulator
 
-        return probabilities_of(AerSimulator(method="statevector"), _decomposed(Form.of(circuits)), circuits.angles)
-
-    def noisy(self, circuits: BoundCircuits, noise: NoiseModel) -> np.ndarray:
-        """Return the probability of every outcome under the gate errors."""
-        from qiskit_aer import AerSimulator
-
-        simulator = AerSimulator(method="density_matrix", noise_model=aer_noise(noise))
-        return probabilities_of(simulator, *_noisy(circuits))
+        chances = probabilities_of(AerSimulator(method="statevector"), _decomposed(Form.of(circuits)), circuits.angles)
+        return chances.reshape(-1, 2**circuits.qubits)
 
 
 @lru_cache(maxsize=16)
@@ -158,49 +149,12 @@ def _decomposed(form: Form) -> Any:
     """Decompose controlled rotations, which Aer would run at angle zero. Everything else is unchanged."""
     from qiskit.transpiler import generate_preset_pass_manager
 
-    plain = template(form.qubits, form.gates, form.barriers)
     manager = generate_preset_pass_manager(
         optimization_level=0, basis_gates=["rx", "ry", "rz", "cx"], seed_transpiler=SEED
     )
-    found = manager.run(plain)
-    found.save_probabilities(range(form.qubits)[::-1])  # Qiskit's qubit 0 is the least significant bit
-    return found
-
-
-def _noisy(circuits: BoundCircuits) -> tuple[Any, np.ndarray]:
-    """Build native gates. Rotations have no error; an identity after each one-qubit gate carries it."""
-    from qiskit import QuantumCircuit
-    from qiskit.circuit import ParameterVector
-
-    steps, angles = noisy_steps(circuits)
-    circuit = QuantumCircuit(circuits.qubits)
-    parameters = ParameterVector("t", angles.shape[1])
-    for step in steps:
-        if step.name == "error":
-            circuit.id(*step.wires)
-        elif step.name == "cz":
-            circuit.cz(*step.wires)
-        else:
-            getattr(circuit, step.name)(parameters[step.column], *step.wires)
-    circuit.save_probabilities(range(circuits.qubits)[::-1])
-    return circuit, angles
-
-
-def aer_noise(noise: NoiseModel) -> Any:
-    """Convert gate errors to Aer's noise model. Its depolarizing error is ours: (1 - p) rho + p I / 2^n."""
-    from qiskit_aer.noise import NoiseModel as AerNoise
-    from qiskit_aer.noise import depolarizing_error
-
-    two = depolarizing_error(noise.two_qubit, 1)
-    model = AerNoise(basis_gates=["rx", "ry", "rz", "id", "cz"])
-    model.add_all_qubit_quantum_error(depolarizing_error(noise.one_qubit, 1), ["id"])
-    pair = depolarizing_error(noise.two_qubit, 2) if noise.channel == "pair" else two.tensor(two)
-    model.add_all_qubit_quantum_error(pair, ["cz"])
-    return model
-
-
-MOST_QUBITS = 12
-"""A density matrix of 12 qubits takes 256 MiB."""
+    circuit = manager.run(template(form.qubits, form.gates, form.barriers))
+    circuit.save_probabilities(range(form.qubits)[::-1])  # Qiskit's qubit 0 is the least significant bit
+    return circuit
 
 
 class FakeBackendDevice(LibrarySimulator):
@@ -219,24 +173,21 @@ class FakeBackendDevice(LibrarySimulator):
         self._compiled: dict[Form, Compiled] = {}
         self.limits = Limits(qubits=min(backend.num_qubits, MOST_QUBITS))
 
-    def exact(self, circuits: BoundCircuits) -> np.ndarray:
-        """Return the probability of every outcome, including readout errors."""
+    def probabilities(self, circuits: BoundCircuits) -> np.ndarray:
+        """Return the probability of every outcome, including gate and readout errors."""
         form = Form.of(circuits)
         if form not in self._compiled:
             self._compiled[form] = self._compile(form)
         compiled = self._compiled[form]
-        found = probabilities_of(compiled.simulator, compiled.saved, circuits.angles)
-        return on_each_qubit(found, compiled.readout)
+        chances = probabilities_of(compiled.simulator, compiled.saved, circuits.angles)
+        return on_each_qubit(chances.reshape(-1, 2**circuits.qubits), compiled.readout)
 
     def compiled(self, circuits: BoundCircuits) -> Any:
         """Return the circuits' form in the chip's gates, on its wires, measured at the end."""
         return compile_for(self._backend, Form.of(circuits))
 
     def _compile(self, form: Form) -> Compiled:
-        if form.qubits > self._backend.num_qubits:
-            raise RefusedError(
-                f"device {self.name} has {many(self._backend.num_qubits, 'qubit')}, and a circuit has {form.qubits}"
-            )
+        check_size(self.name, self._backend, form)
         compiled = Compiled(compile_for(self._backend, form), self._backend.target)
         if len(compiled.active) > MOST_QUBITS:
             raise RefusedError(
@@ -244,6 +195,12 @@ class FakeBackendDevice(LibrarySimulator):
                 f"takes {len(compiled.active)}"
             )
         return compiled
+
+
+def check_size(name: str, backend: Any, form: Form) -> None:
+    """Raise `RefusedError` if a backend has too few qubits."""
+    if form.qubits > backend.num_qubits:
+        raise RefusedError(f"device {name} has {many(backend.num_qubits, 'qubit')}, and a circuit has {form.qubits}")
 
 
 @dataclass
@@ -260,12 +217,8 @@ class Compiled:
     @cached_property
     def active(self) -> set[int]:
         """Physical qubits that an operation acts on."""
-        return {
-            self.circuit.find_bit(qubit).index
-            for step in self.circuit.data
-            if step.operation.name != "barrier"
-            for qubit in step.qubits
-        }
+        steps = [step for step in self.circuit.data if step.operation.name != "barrier"]
+        return {self.circuit.find_bit(qubit).index for step in steps for qubit in step.qubits}
 
     @cached_property
     def places(self) -> list[int]:
@@ -275,20 +228,17 @@ class Compiled:
     @cached_property
     def saved(self) -> Any:
         """The circuit with its measurements replaced by saved probabilities, circuit qubit 0 first."""
-        found = self.circuit.remove_final_measurements(inplace=False)
-        found.save_probabilities(self.places[::-1])
-        return found
+        saved = self.circuit.remove_final_measurements(inplace=False)
+        saved.save_probabilities(self.places[::-1])
+        return saved
 
     @cached_property
     def readout(self) -> list[np.ndarray]:
         """p(reported | true) of each circuit qubit, with one row per true outcome."""
         from qiskit_aer.noise.device import basic_device_readout_errors
 
-        found = {
-            qubits[0]: np.asarray(error.probabilities)
-            for qubits, error in basic_device_readout_errors(target=self._used)
-        }
-        return [found.get(place, np.eye(2)) for place in self.places]
+        errors = {qubits[0]: error for qubits, error in basic_device_readout_errors(target=self._used)}
+        return [np.asarray(errors[place].probabilities) if place in errors else np.eye(2) for place in self.places]
 
     @cached_property
     def simulator(self) -> Any:
@@ -307,14 +257,13 @@ class Compiled:
         """The part of the target that the circuit uses."""
         from qiskit.transpiler import Target
 
-        found = Target(
-            num_qubits=self.target.num_qubits, dt=self.target.dt, qubit_properties=self.target.qubit_properties
-        )
+        whole = self.target
+        used = Target(num_qubits=whole.num_qubits, dt=whole.dt, qubit_properties=whole.qubit_properties)
         for name in set(self.circuit.count_ops()) - {"barrier"}:
             properties = {
                 qubits: of_gate
-                for qubits, of_gate in self.target[name].items()
+                for qubits, of_gate in whole[name].items()
                 if qubits is not None and set(qubits) <= self.active
             }
-            found.add_instruction(self.target.operation_from_name(name), properties)
-        return found
+            used.add_instruction(whole.operation_from_name(name), properties)
+        return used

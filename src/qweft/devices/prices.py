@@ -1,22 +1,23 @@
-"""Prices of devices: the user's list, the shipped list, and entries of providers."""
+"""Prices of devices: the user's list, then the shipped list."""
 
 import fnmatch
-import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Annotated
+
+from annotated_types import Ge
 
 from qweft import yaml_file
 from qweft.devices.device import DeviceError
-from qweft.devices.registry import families
 from qweft.errors import QweftError
 from qweft.files import named_path
 from qweft.schema import Reader, build
 
 PRICED = ("job", "circuit", "shot", "second")
+Amount = Annotated[float, Ge(0)] | None
 
 
 @dataclass(frozen=True)
@@ -34,50 +35,33 @@ class Charge:
     currency: str = ""
 
     def __add__(self, other: "Charge") -> "Charge":
-        return Charge(_sum(self.money, other.money), _sum(self.seconds, other.seconds), self.currency or other.currency)
+        def both(one: float | None, two: float | None) -> float | None:
+            return None if one is None or two is None else one + two
 
-
-def _sum(one: float | None, other: float | None) -> float | None:
-    return None if one is None or other is None else one + other
+        return Charge(both(self.money, other.money), both(self.seconds, other.seconds), self.currency or other.currency)
 
 
 @dataclass(frozen=True)
 class Price:
-    """Price of a device. `prices.yaml` explains each number.
-
-    Args:
-        match: Patterns for the device's name, or one of them.
-        currency: Currency of the prices.
-        job: Price of a job.
-        circuit: Price of a circuit.
-        shot: Price of a shot of a circuit.
-        second: Price of a second on the device.
-        seconds_a_job: Seconds of a job in addition to its shots.
-        seconds_a_shot: Seconds of a shot of a circuit.
-        source: Where the numbers were read.
-        date: When they were read.
+    """Price of a device. `prices.yaml` explains each number; `match` has patterns for the device's name.
 
     Raises:
-        DeviceError: A number is negative or not finite, or a price has no currency.
+        DeviceError: A price has no currency.
     """
 
     match: list[str] | str
     currency: str = ""
-    job: float | None = None
-    circuit: float | None = None
-    shot: float | None = None
-    second: float | None = None
-    seconds_a_job: float | None = None
-    seconds_a_shot: float | None = None
+    job: Amount = None
+    circuit: Amount = None
+    shot: Amount = None
+    second: Amount = None
+    seconds_a_job: Amount = None
+    seconds_a_shot: Amount = None
     source: str = ""
     date: str = ""
 
     def __post_init__(self) -> None:
-        for name in (*PRICED, "seconds_a_job", "seconds_a_shot"):
-            value = getattr(self, name)
-            if value is not None and not 0 <= value < math.inf:
-                raise DeviceError(f"price of {self.name}: {name}: expected a number of at least 0, got {value}")
-        if not self.currency and any(getattr(self, name) for name in PRICED):
+        if not self.currency and any(self.amounts.values()):
             raise DeviceError(f"price of {self.name}: it has no currency; add one, for example currency: USD")
 
     @property
@@ -91,19 +75,26 @@ class Price:
         return next(iter(self.patterns), "")
 
     @property
-    def known(self) -> bool:
-        """Whether any price is given."""
-        return any(getattr(self, name) is not None for name in PRICED)
+    def amounts(self) -> dict[str, float]:
+        """The given prices."""
+        return {name: value for name in PRICED if (value := getattr(self, name)) is not None}
 
     @property
     def free(self) -> bool:
-        """Whether all given prices are zero."""
-        return self.known and not any(getattr(self, name) for name in PRICED)
+        """Whether prices are given and all are zero."""
+        return bool(self.amounts) and not any(self.amounts.values())
 
     @property
     def counts_shots(self) -> bool:
         """Whether money or time depends on the number of shots."""
         return bool(self.shot or self.seconds_a_shot)
+
+    def in_words(self) -> str:
+        """Return "USD 0.3 a circuit, 0.001 a shot (2026-09)", "nothing" or "not known"."""
+        if self.free or not self.amounts:
+            return "nothing" if self.free else "not known"
+        parts = ", ".join(f"{value:g} a {name}" for name, value in self.amounts.items())
+        return f"{self.currency} {parts} ({self.date})"
 
     def fits(self, device: str) -> bool:
         """Return whether a pattern matches a device's name. Case is ignored."""
@@ -118,7 +109,7 @@ class Price:
         seconds = None
         if self.seconds_a_job is not None or self.seconds_a_shot is not None:
             seconds = (self.seconds_a_job or 0.0) * jobs + (self.seconds_a_shot or 0.0) * circuits * shots
-        if not self.known or (self.second and seconds is None):
+        if not self.amounts or (self.second and seconds is None):
             return Charge(None, seconds, self.currency)
         money = (self.job or 0.0) * jobs + (self.circuit or 0.0) * circuits + (self.shot or 0.0) * circuits * shots
         return Charge(money + (self.second or 0.0) * (seconds or 0.0), seconds, self.currency)
@@ -137,17 +128,14 @@ class PriceList:
 
     @classmethod
     def load(cls, path: Path | None = None) -> "PriceList":
-        """Load the user's list, followed by the shipped list and the entries of providers."""
-        named = path or (named_path(os.environ["QWEFT_PRICES"]) if os.environ.get("QWEFT_PRICES") else None)
-        own = named or Path.home() / ".config" / "qweft" / "prices.yaml"
+        """Load the user's list, or that at the path, followed by the shipped list."""
         prices: list[Price] = []
         try:
+            named = path or (named_path(os.environ["QWEFT_PRICES"]) if os.environ.get("QWEFT_PRICES") else None)
+            own = named or Path.home() / ".config" / "qweft" / "prices.yaml"
             if named is not None or own.is_file():
-                prices += _prices(yaml_file.load(yaml_file.read_text(own), str(own), is_file=True), str(own))
-            shipped = (files("qweft.devices.jobs") / "prices.yaml").read_text(encoding="utf-8")
-            prices += _prices(yaml_file.load(shipped, "prices.yaml", is_file=True), "prices.yaml")
-            for family, provider in families().items():
-                prices += _prices({"devices": list(provider.prices)}, f"prices of {family}")
+                prices += _prices(yaml_file.read_text(own), str(own))
+            prices += _prices((files("qweft.devices") / "prices.yaml").read_text(encoding="utf-8"), "prices.yaml")
         except QweftError as error:
             raise DeviceError(f"price list {error}") from error
         return cls(prices)
@@ -157,17 +145,15 @@ class PriceList:
         return next((price for price in self.prices if price.fits(device)), Price([]))
 
     def by_pattern(self) -> dict[str, Price]:
-        """Return the price of each entry by its first pattern, or of an earlier entry that decides for that pattern.
-
-        A pattern with brackets does not match itself as a name, so it is not looked up as one.
-        """
-        found: dict[str, Price] = {}
-        for number, price in enumerate(self.prices):
+        """Return the price of each entry by its first pattern, or of an earlier entry that decides for that pattern."""
+        by_name: dict[str, Price] = {}
+        for number, price in enumerate(self.prices):  # a pattern with brackets does not match itself as a name
             earlier = next((one for one in self.prices[:number] if one.fits(price.name)), price)
-            found.setdefault(price.name, earlier)
-        return found
+            by_name.setdefault(price.name, earlier)
+        return by_name
 
 
-def _prices(content: Any, where: str) -> list[Price]:
+def _prices(text: str, where: str) -> list[Price]:
+    content = yaml_file.load(text, where, is_file=True)
     listed = build(_File, Reader(_File, where).check(_File, content, ""), where)
     return [Price(**entry) for entry in listed.devices]
