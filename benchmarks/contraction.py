@@ -15,7 +15,7 @@ from torch.nn.functional import linear
 from qweft.adapter.branch import make_branch
 from qweft.adapter.build import prepare
 from qweft.adapter.config import QwthnConfig
-from qweft.adapter.maps import MpoCompress, MpoExpand
+from qweft.adapter.maps import MpoMap
 
 LAYERS, WIDTH, MLP, KEYS, TOKENS, R = 28, 3584, 18944, 512, 4096, 10
 
@@ -55,7 +55,7 @@ def computed() -> dict[str, float]:
     both = 0
     for out in (WIDTH, KEYS):
         branch = make_branch(QwthnConfig(r=R), WIDTH, R, out)
-        assert isinstance(branch.compress, MpoCompress) and isinstance(branch.expand, MpoExpand)
+        assert isinstance(branch.compress, MpoMap) and isinstance(branch.expand, MpoMap)
         compress = [tuple(core.shape) for core in branch.compress.operator.cores]
         expand = [tuple(core.shape) for core in branch.expand.operator.cores]
         turned = [(left, into, out_mode, right) for left, out_mode, into, right in expand]

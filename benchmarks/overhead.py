@@ -51,9 +51,9 @@ def look() -> None:
     for _ in range(25):
         other.mul_(1.0)  # 240 MB pass through the caches, as the base model does
         start = time.perf_counter()
-        assert session.taken.still_holds(session.layers)
+        assert session.still_holds()
         cold.append(time.perf_counter() - start)
-    warm = milliseconds(lambda: session.taken.still_holds(session.layers))
+    warm = milliseconds(lambda: session.still_holds())
     print(f"look at the parameters before a token: {warm:.2f} ms warm, {1e3 * median(cold):.2f} ms cold")
 
 

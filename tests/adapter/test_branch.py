@@ -6,7 +6,7 @@ import pytest
 
 from qweft import QwthnConfig
 from qweft.adapter.branch import count_parameters, make_branch
-from qweft.adapter.fixed_maps import COMPRESS, EXPAND
+from qweft.method.names import COMPRESS, EXPAND
 
 D_IN, D_OUT, R = 24, 18, 3
 

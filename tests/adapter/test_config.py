@@ -1,10 +1,7 @@
 """The config: presets, JSON, and a sentence for each wrong value."""
 
-import dataclasses
-import inspect
-
 import pytest
-from peft import LoraConfig, PeftType, get_peft_model
+from peft import PeftType, get_peft_model
 
 import qweft
 from qweft import QweftError, QwthnConfig
@@ -83,22 +80,3 @@ def test_registered_once_as_a_real_member():
     assert PeftType("QWTHN") is PeftType.QWTHN
     assert "QWTHN" in list(PeftType)
     assert isinstance(PeftType.QWTHN, PeftType)
-
-
-@pytest.mark.parametrize(("name", "way"), [("lora_alpha", "called alpha"), ("use_dora", "DoRA normalises")])
-def test_a_name_of_lora_is_answered_with_what_to_do(name, way):
-    with pytest.raises(TypeError, match=f"unexpected keyword argument '{name}': .*{way}"):
-        QwthnConfig(**{name: 16})
-
-
-def test_every_field_of_lora_is_ours_or_answered():
-    own = {entry.name for entry in dataclasses.fields(QwthnConfig)}
-    for entry in dataclasses.fields(LoraConfig):
-        if entry.name not in own:
-            with pytest.raises(TypeError, match=f"unexpected keyword argument '{entry.name}': "):
-                QwthnConfig(**{entry.name: None})
-            with pytest.raises(QweftError, match=f"no field '{entry.name}': "):
-                QwthnConfig.preset("qtha", **{entry.name: None})
-    with pytest.raises(TypeError, match=r"unexpected keyword argument 'surprise'$"):
-        QwthnConfig(surprise=1)
-    assert "bond_dimension" in inspect.signature(QwthnConfig).parameters

@@ -107,7 +107,7 @@ BAD_FILES = {
     "missing": (lambda found: {k: t for k, t in found.items() if "0.self_attn.q_proj.qwthn_core" not in k}, "missing"),
     "renamed": (lambda found: {k.replace("qwthn_", "other_"): t for k, t in found.items()}, "missing.*not known"),
     "unknown": (lambda found: {**found, "surprise": torch.ones(1)}, r"1 are not known \(first: surprise\)"),
-    "no head": (lambda found: {k: t for k, t in found.items() if "lm_head" not in k}, r"missing \(first: lm_head"),
+    "no head": (lambda found: {k: t for k, t in found.items() if "lm_head" not in k}, "lm_head.* missing"),
     "empty": (lambda found: {k: t[:0] if "angles" in k else t for k, t in found.items()}, "size mismatch"),
     "shape": (
         lambda found: {k: torch.ones(7) if "angles" in k else t for k, t in found.items()},

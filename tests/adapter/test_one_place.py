@@ -13,7 +13,7 @@ import qweft
 
 MAP = '''
 
-class ToyExpand(LinearMap):
+class ToyMap(LinearMap):
     """The map r -> d_out by two matrices, the first of which counts as a tensor network."""
 
     words = "a toy map"
@@ -25,11 +25,11 @@ class ToyExpand(LinearMap):
         self.left, self.right = nn.Parameter(torch.zeros(out, width)), nn.Parameter(torch.zeros(width, r))
 
     @classmethod
-    def on_layer(cls, config, d_in, d_out):
+    def on_layer(cls, config, d_in, d_out, writes):
         return cls(config.r, config.width, d_out)
 
     @classmethod
-    def trained_on(cls, config, d_in, d_out):
+    def trained_on(cls, config, d_in, d_out, writes):
         return Count(d_out * config.width, config.width * config.r)
 
     def tensors(self):
@@ -47,7 +47,7 @@ class ToyExpand(LinearMap):
         (nn.init.zeros_ if zero else nn.init.kaiming_uniform_)(self.left)
 
 
-EXPAND: dict[str, type[LinearMap]] = {"toy": ToyExpand, '''
+MAPS: dict[str, type[LinearMap]] = {"toy": ToyMap, '''
 FUNCTION = """
 import torch
 
@@ -120,7 +120,7 @@ def record(tmp_path_factory):
     folder = tmp_path_factory.mktemp("copy")
     adapter, method = folder / "qweft" / "adapter", folder / "qweft" / "method"
     shutil.copytree(Path(qweft.__file__).parent, folder / "qweft", ignore=shutil.ignore_patterns("__pycache__"))
-    edited(adapter / "maps.py", "\nEXPAND: dict[str, type[LinearMap]] = {", MAP)
+    edited(adapter / "fixed_maps.py", "\nMAPS: dict[str, type[LinearMap]] = {", MAP)
     edited(method / "presets.py", "PRESETS: dict[str, Preset] = {", PRESET)
     edited(method / "names.py", "EXPAND: dict[str, Trained] = {", 'EXPAND: dict[str, Trained] = {"toy": "whole", ')
     product = '"product": FunctionName("altered"),'

@@ -141,10 +141,6 @@ def test_every_change_of_a_parameter_is_seen():
     assert layer.prepared("default").expand.requires_grad
 
 
-def set_limit(first, last):
-    last.branch_of("default").set_limit(0.01)
-
-
 def test_a_parameter_changed_before_backward_is_an_error():
     model = ready()
     loss = loss_of(model)

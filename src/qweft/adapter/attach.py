@@ -14,7 +14,7 @@ from transformers.pytorch_utils import Conv1D
 from qweft.adapter.config import QwthnConfig
 from qweft.errors import QweftError
 from qweft.internals.peft import HAS_ADAPTERS
-from qweft.method.checks import check_order, closest
+from qweft.method.checks import closest
 from qweft.method.resolved import default_alpha
 from qweft.method.specification import check_method, check_specification, method_of
 from qweft.models.quantization import bits_of
@@ -67,7 +67,6 @@ def linear_names(model: nn.Module) -> list[str]:
 def check_targets(model: nn.Module, config: PeftConfig) -> None:
     """Check that the model has every module that the config names; PEFT is satisfied with one of them."""
     present = [name for name, _ in model.named_modules()]
-    check_order(config, present)
     targets = getattr(config, "target_modules", None)
     if isinstance(targets, str) and targets != "all-linear":
         # of AdaptionPrompt it is how the attention's name ends, which PEFT looks for by itself

@@ -13,7 +13,7 @@ from torch import nn
 from qweft.adapter.config import QwthnConfig
 from qweft.adapter.cores import Core, make_core
 from qweft.adapter.counting import count_parameters
-from qweft.adapter.fixed_maps import COMPRESS, EXPAND, BasisMap
+from qweft.adapter.fixed_maps import MAPS, FixedMap
 from qweft.adapter.maps import LinearMap, alike
 from qweft.circuit.precision import exact_products
 from qweft.errors import QweftError
@@ -85,24 +85,18 @@ class Branch(NamedTuple):
         self.compress.limit = self.expand.limit = limit
 
     @property
-    def bases(self) -> list[BasisMap]:
+    def bases(self) -> list[FixedMap]:
         """The maps that are fixed or have a fixed part."""
-        return [part for part in (self.compress, self.expand) if isinstance(part, BasisMap)]
+        return [part for part in (self.compress, self.expand) if isinstance(part, FixedMap)]
 
 
 def make_branch(config: QwthnConfig, into: int, r: int, out: int) -> Branch:
     """Return the branch into -> r -> out, before initialisation."""
     at = config.resolved(r)
     core = make_core(at)
-    compress, expand = COMPRESS[at.compress], EXPAND[at.expand]
-    branch = Branch(compress.on_layer(at, into, out), core, expand.on_layer(at, into, out))
+    compress = MAPS[at.compress].on_layer(at, into, out, writes=False)
+    branch = Branch(compress, core, MAPS[at.expand].on_layer(at, into, out, writes=True))
     branch.set_limit(config.factor_limit)
-    if (compress.is_fixed() or expand.is_fixed()) and at.basis != "random" and r > min(into, out):
-        raise QweftError(
-            f"r = {r} directions of basis {at.basis!r} are more than a layer with d_in = {into} and "
-            f"d_out = {out} has; choose r of at most {min(into, out)}, by rank_pattern for this layer alone, or basis "
-            "'random'"
-        )
     return branch
 
 

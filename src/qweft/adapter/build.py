@@ -30,7 +30,7 @@ class Prepared:
     expand: torch.Tensor
     angles: tuple[torch.Tensor, ...]
     has_graph: bool
-    taken: Any = None
+    session: Any = None
     few: Any = None
 
     def is_of(self, tensors: Sequence[torch.Tensor]) -> bool:

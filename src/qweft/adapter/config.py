@@ -7,7 +7,6 @@ from peft import PeftConfig
 
 from qweft.adapter.functions import FUNCTIONS
 from qweft.internals.peft import add_peft_type
-from qweft.method.checks import answers_lora_names
 from qweft.method.fields import QwthnFields
 from qweft.method.names import function_of
 from qweft.method.presets import read_circuits, with_preset
@@ -18,7 +17,6 @@ def peft_type() -> Any:
     return add_peft_type("QWTHN")
 
 
-@answers_lora_names
 @dataclass
 class QwthnConfig(QwthnFields, PeftConfig):
     """Configuration of a QWTHN adapter: a frozen linear layer W0 gets a branch of three maps C, core and E.

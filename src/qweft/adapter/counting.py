@@ -12,7 +12,7 @@ from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 from qweft.adapter.cores import count_matrices
-from qweft.adapter.fixed_maps import COMPRESS, EXPAND
+from qweft.adapter.fixed_maps import MAPS
 from qweft.adapter.functions import Function, make_function
 from qweft.errors import QweftError
 from qweft.method.fields import QwthnFields
@@ -38,7 +38,8 @@ def count_parameters(config: QwthnFields, into: int, out: int, r: int | None = N
     circuit          4 qubits L (a single qubit: 2 L), or the trained parameters of a classical control
     """
     at = config.resolved(r)
-    compress, expand = (kind.trained_on(at, into, out) for kind in (COMPRESS[at.compress], EXPAND[at.expand]))
+    compress = MAPS[at.compress].trained_on(at, into, out, writes=False)
+    expand = MAPS[at.expand].trained_on(at, into, out, writes=True)
     linear = compress.linear + expand.linear + count_matrices(at.core, at.r, at.qubits)
     function = "twin" if function_of(at.core) in TWINS else "circuit"
     network = compress.tensor_network + expand.tensor_network

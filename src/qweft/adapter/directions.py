@@ -16,7 +16,7 @@ as the sums, G itself is summed, which is faster.
 import torch
 
 from qweft.adapter.branch import Branch
-from qweft.adapter.fixed_maps import BasisMap, Directions, Side
+from qweft.adapter.fixed_maps import Directions, FixedMap, Side
 
 OVERSAMPLING = 4
 """Columns of Omega for each wanted direction; Psi has twice as many rows."""
@@ -168,7 +168,7 @@ def wanted_by(branch: Branch) -> int:
 def give(branch: Branch, directions: Directions) -> None:
     """Set these directions in the branch's fixed maps; all processes take those of the first."""
     for part, found in zip((branch.compress, branch.expand), directions, strict=True):
-        if isinstance(part, BasisMap):
+        if isinstance(part, FixedMap):
             part.set(found)
             if is_distributed():
                 torch.distributed.broadcast(part.weight, 0)

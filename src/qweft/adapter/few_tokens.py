@@ -58,7 +58,7 @@ def add_to_few(y: torch.Tensor, x: torch.Tensor, built: Prepared, core: Any, sca
     if x.dim() < 3 or x.shape[-2] != 1:
         return None  # whole texts go one way, whatever the mode, so that their losses are equal bit for bit
     few = built.few
-    if few is False or torch.is_grad_enabled() or built.taken is None or x.dtype != torch.float32:
+    if few is False or torch.is_grad_enabled() or built.session is None or x.dtype != torch.float32:
         return None
     if few is None:
         few = built.few = _few_tokens(built, core) or False

@@ -175,7 +175,7 @@ class QwthnLinear(nn.Module, BaseTunerLayer):
         self.qwthn_compress[adapter_name], self.qwthn_core[adapter_name], self.qwthn_expand[adapter_name] = branch
         self.qwthn_fixed[adapter_name] = bool(branch.bases)
         self.qwthn_shapes[adapter_name] = [tensor.shape for tensor in branch.tensors()]
-        self.forget_prepared(adapter_name)
+        self.qwthn_prepared = {}
         self._move_adapter_to_device_of_base_layer(adapter_name)
         self.set_adapter(self.active_adapters, inference_mode=config.inference_mode)
 
@@ -216,14 +216,13 @@ class QwthnLinear(nn.Module, BaseTunerLayer):
             compress, expand, *angles = branch.build(branch.tensors())
             return Prepared((), (), compress, expand, tuple(angles), torch.is_grad_enabled())
         found = self.qwthn_prepared.get(adapter_name)
-        taken = found.taken if found is not None else None
-        checked = taken is not None and taken.open
-        if found is not None and checked and (found.has_graph or not torch.is_grad_enabled()):
+        is_checked = found is not None and found.session is not None and found.session.is_open
+        if found is not None and is_checked and (found.has_graph or not torch.is_grad_enabled()):
             return found
         branch = self.branch_of(adapter_name)
         tensors = branch.tensors()
         graph = needs_graph(tensors)
-        if found is not None and checked and not graph:
+        if found is not None and is_checked and not graph:
             return found
         # outside the model's call all is rebuilt, except for a checkpoint recomputed in a backward pass
         usable = found is not None and graph and found.has_graph and in_backward()
@@ -236,10 +235,6 @@ class QwthnLinear(nn.Module, BaseTunerLayer):
         """Store these matrices and angles for the model's call, and for later ones that find nothing changed."""
         # a new dictionary, since replicas of this layer share the old one
         self.qwthn_prepared = {**self.qwthn_prepared, adapter_name: prepared}
-
-    def forget_prepared(self, adapter_name: str) -> None:
-        """Rebuild the branch at the next call."""
-        self.qwthn_prepared = {name: kept for name, kept in self.qwthn_prepared.items() if name != adapter_name}
 
     def train(self, mode: bool = True) -> "QwthnLinear":
         """Set the mode, and release what was built, with the graph of the last training step."""

@@ -8,101 +8,81 @@ import inspect
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from copy import copy
 from typing import Any
 
 import torch
 from peft import PeftConfig
-from peft.utils.other import AuxiliaryTrainingWrapper
 from torch import nn
 
-from qweft.adapter.batched_build import unwatch
 from qweft.adapter.config import peft_type
 from qweft.adapter.folder import HUB_ARGUMENTS, SCALES, check_same_structure, find_config, find_weights, read_header
 from qweft.adapter.layer import QwthnLinear
 from qweft.adapter.merging import check_not_merged
-from qweft.adapter.strict_loading import check_finite, check_tensors, has_copy
+from qweft.adapter.strict_loading import check_finite, check_tensors
 from qweft.errors import QweftError
 from qweft.internals.keys import COMPILED, is_compiled
-from qweft.internals.peft import HAS_ADAPTERS, renames_keys, replace_peft_loading, replace_transformers_loading
+from qweft.internals.peft import HAS_ADAPTERS, replace_peft_loading, replace_transformers_loading
 
-KEYS_CHANGE: Mapping[str, torch.Tensor] = {}
-"""Announced if keys are renamed while the file is read, so that they can only be checked then."""
-_announced: ContextVar[Mapping[str, torch.Tensor] | None] = ContextVar("announced", default=None)
+BY_PEFT: Mapping[str, torch.Tensor] = {}
+"""What stands for a file that PEFT reads: `QwthnModel` sees its tensors before they are loaded, and checks them."""
+_file: ContextVar[Mapping[str, torch.Tensor] | None] = ContextVar("file", default=None)
 
 
 def check_announced(model: nn.Module, adapter_name: str, config: Any) -> None:
-    """Check an adapter that was just attached against the file that is about to be loaded into it, if any."""
-    found = _announced.get()
-    if found is not None and found is not KEYS_CHANGE:
+    """Check an adapter that was just attached against the file that transformers is about to load into it, if any."""
+    found = _file.get()
+    if found is not None and found is not BY_PEFT:
         check_tensors(model, adapter_name, config, found)
 
 
 def reads_a_file() -> bool:
     """Whether an adapter is being loaded from a file rather than from tensors of the caller."""
-    return _announced.get() is not None
+    return _file.get() is not None
 
 
 @contextmanager
-def _announcing(found: Mapping[str, torch.Tensor]) -> Iterator[None]:
-    token = _announced.set(found)
+def _loading(root: nn.Module, adapter_name: str, found: Mapping[str, torch.Tensor]) -> Iterator[None]:
+    token = _file.set(found)
     try:
-        yield
+        with untouched_on_error(root, adapter_name):
+            yield
+    except KeyError as error:  # PEFT's, of a module that is trained whole
+        raise QweftError(f"the file of adapter {adapter_name!r} does not fit the model: {error} is missing") from error
     finally:
-        _announced.reset(token)
+        _file.reset(token)
 
 
 @contextmanager
 def untouched_on_error(root: nn.Module, adapter_name: str) -> Iterator[None]:
-    """If the body fails, detach the adapter and restore modules, `requires_grad` and PEFT's attributes."""
-    modules = set(root.modules())
+    """If the body fails, put back all modules with their attributes, and `requires_grad`; tensors are not copied."""
     gradients = [(parameter, parameter.requires_grad) for parameter in root.parameters()]
-    modes = [(module, module.training) for module in modules]
-    # PEFT stores the config before it attaches the adapter, so only the layers show whether it was there
-    known = {module for module in modules if _has(module, adapter_name)}
-    configs = dict(getattr(root, "peft_config", None) or {})
-    notes = {name: root.__dict__.get(name) for name in ("peft_config", HAS_ADAPTERS)}
+    attributes = [(vars(module), dict(vars(module))) for module in root.modules()]
+    # dictionaries, lists and sets are filled again in place: PEFT shares some of them
+    contents = [(v, copy(v)) for _, held in attributes for v in held.values() if isinstance(v, dict | list | set)]
     try:
         yield
     except BaseException:
-        for path, module in list(root.named_modules()):
-            if not isinstance(module, QwthnLinear | AuxiliaryTrainingWrapper):
-                continue
-            if module not in modules:
-                parent, _, name = path.rpartition(".")
-                # one level: below it may be another method's layer
-                inner = module.base_layer if isinstance(module, QwthnLinear) else module.original_module
-                setattr(root.get_submodule(parent), name, inner)
-            elif module not in known:
-                _drop(module, adapter_name)
-        if not any(isinstance(module, QwthnLinear) for module in root.modules()):
-            unwatch(root)
+        for present, before in attributes:
+            present.clear()
+            present.update(before)
+        for value, content in contents:
+            value.clear()
+            (value.extend if isinstance(value, list) else value.update)(content)
         for parameter, flag in gradients:
             parameter.requires_grad_(flag)
-        for module, mode in modes:
-            module.training = mode
-        current = getattr(root, "peft_config", None)
-        if isinstance(current, dict) and (adapter_name not in configs or not known):
-            current.pop(adapter_name, None)
-        for name, value in notes.items():
-            if value is None:
-                root.__dict__.pop(name, None)
-            else:
-                root.__dict__[name] = value
-        if root.__dict__.get(HAS_ADAPTERS) and not getattr(root, "peft_config", None):
-            root.__dict__[HAS_ADAPTERS] = False  # transformers sets it before it tries
+        _forget_config(root, adapter_name)
         raise
 
 
-def _has(module: Any, adapter_name: str) -> bool:
-    if isinstance(module, QwthnLinear):
-        return adapter_name in module.qwthn_compress
-    return isinstance(module, AuxiliaryTrainingWrapper) and has_copy(module, adapter_name)
-
-
-def _drop(module: Any, adapter_name: str) -> None:
-    """Remove an adapter from a layer that has others, if it is there."""
-    active = [name for name in module.active_adapters if name != adapter_name]
-    module.delete_adapter(adapter_name, *([active] if isinstance(module, AuxiliaryTrainingWrapper) else []))
+def _forget_config(root: Any, adapter_name: str) -> None:
+    """Remove the config that PEFT stores before it attaches an adapter, and the flag that transformers then sets."""
+    configs = getattr(root, "peft_config", None)
+    attached = any(isinstance(each, QwthnLinear) and adapter_name in each.qwthn_core for each in root.modules())
+    if isinstance(configs, dict) and not attached:
+        configs.pop(adapter_name, None)
+    if vars(root).get(HAS_ADAPTERS) and not configs:
+        setattr(root, HAS_ADAPTERS, False)
 
 
 def _is_qwthn(adapter: Any, config: Any, hub: Mapping[str, Any]) -> bool:
@@ -147,9 +127,8 @@ def _peft_from_pretrained(original: Any) -> Any:
             return original(cls, model, model_id, adapter_name, *args, **kwargs)
         if config is not None:
             check_same_structure(_config_of(model_id, hub), config, f"the adapter in {model_id}")
-        found = read_header(find_weights(model_id, **hub))
-        renamed = bound.arguments.get("key_mapping") or renames_keys(model)
-        with untouched_on_error(model, adapter_name), _announcing(KEYS_CHANGE if renamed else found):
+        read_header(find_weights(model_id, **hub))
+        with _loading(model, adapter_name, BY_PEFT):
             adapted = original(cls, model, model_id, adapter_name, *args, **kwargs)
             check_finite(adapted, adapter_name, adapted.peft_config[adapter_name])
         return adapted
@@ -164,23 +143,18 @@ def _peft_load_adapter(original: Any) -> Any:
         if not _is_qwthn(model_id, present, hub):
             return original(self, model_id, adapter_name, *args, **kwargs)
         bound = inspect.signature(original).bind_partial(self, model_id, adapter_name, *args, **kwargs)
-        renamed = bound.arguments.get("key_mapping")
-        if not renamed and is_compiled(self.get_base_model()):
+        if not bound.arguments.get("key_mapping") and is_compiled(self.get_base_model()):
             kwargs["key_mapping"] = {"^": COMPILED}  # PEFT looks for modules_to_save by their names in the model
-        if _announced.get() is not None:  # called by from_pretrained, which has checked the file
+        if reads_a_file():  # called by from_pretrained, which has found the file
             return original(self, model_id, adapter_name, *args, **kwargs)
-        found: Mapping[str, torch.Tensor] = read_header(find_weights(model_id, **hub))
-        if renamed:
-            found = KEYS_CHANGE
+        read_header(find_weights(model_id, **hub))
         if present is not None:
             layers = [layer for layer in self.modules() if isinstance(layer, QwthnLinear)]
             check_not_merged(layers, adapter_name)  # unmerging would subtract the new weights
             new, what = _config_of(model_id, hub), f"the adapter in {model_id}"
             check_same_structure(new, present, what)
             check_same_structure(new, present, what, SCALES, ", or replace this one by qweft.hotswap_adapter")
-            if not renamed:
-                check_tensors(self, adapter_name, present, found)
-        with untouched_on_error(self.get_base_model(), adapter_name), _announcing(found):
+        with _loading(self.get_base_model(), adapter_name, BY_PEFT):
             loaded = original(self, model_id, adapter_name, *args, **kwargs)
             check_finite(self, adapter_name, self.peft_config[adapter_name])
         return loaded
@@ -193,10 +167,8 @@ def _transformers_load_adapter(original: Any) -> Any:
         given = inspect.signature(original).bind_partial(self, *args, **kwargs).arguments
         load_config = given.get("load_config")
         adapter = given.get("peft_model_id") or getattr(load_config, "pretrained_model_name_or_path", None)
-        extra = given.get("kwargs", {})
-        hub = _hub_arguments(
-            getattr(load_config, "download_kwargs", None) or {}, given, extra, given.get("adapter_kwargs") or {}
-        )
+        downloads = getattr(load_config, "download_kwargs", None) or {}
+        hub = _hub_arguments(downloads, given, given.get("kwargs", {}), given.get("adapter_kwargs") or {})
         if not _is_qwthn(adapter, given.get("peft_config"), hub):
             return original(self, *args, **kwargs)
         found = given.get("adapter_state_dict")
@@ -209,7 +181,7 @@ def _transformers_load_adapter(original: Any) -> Any:
                 "modules of this model are compiled one by one, and transformers finds no tensor by their names; load "
                 "the adapter first, and compile then"
             )
-        with untouched_on_error(self, name), _announcing(found or {}):
+        with _loading(self, name, dict(found or {})):
             loaded = original(self, *args, **kwargs)
             for layer in self.modules():  # transformers sets tensors without calling the modules that hold them
                 if isinstance(layer, QwthnLinear) and name in layer.qwthn_core:

@@ -1,9 +1,10 @@
-"""The trained maps C (compress, d_in -> r) and E (expand, r -> d_out): dense, or a matrix product operator.
+"""The maps C (compress, d_in -> r) and E (expand, r -> d_out): trained ones, and what all maps have in common.
 
-Every map is contracted into one small dense matrix once a step, so a token costs as much as in LoRA.
+Every map is contracted into one small dense matrix once a step, so a token costs as much as in LoRA. A class serves
+both sides: a map that `writes` is E, another one C.
 
-To add a kind of map, write its class here, or in `fixed_maps.py` if part of it is not trained, and add it to that
-file's `COMPRESS` or `EXPAND`, and its name to those of `qweft.method.names`. The counts and the model card follow.
+To add a kind of map, write its class here, or in `fixed_maps.py` if part of it is not trained, and add it to `MAPS` in
+that file, and its name to those of `qweft.method.names`. The counts and the model card follow.
 """
 
 import math
@@ -24,14 +25,11 @@ from qweft.tensornet.mpo import recorded_start, scaled_start, small_start, zero_
 SMALLEST = 1e-7
 """Least divisor of a tensor's entries, in any floating-point type."""
 
-Given = torch.Tensor | tuple[torch.Tensor, ...]
-"""A tensor, a stack of one for each branch, or a tuple of one for each branch where a stack would cost more."""
-
 
 def alike(tensors: Sequence[Any], least: torch.dtype = torch.bfloat16) -> list[Any]:
     """Convert tensors to one dtype: the most precise among them, but at least `least`.
 
-    Fixed directions are stored in bfloat16, or packed in whole numbers. Those, and tuples of tensors, stay as they are.
+    Packed directions, in whole numbers, and tuples of tensors stay as they are.
     """
     real = [isinstance(tensor, torch.Tensor) and tensor.is_floating_point() for tensor in tensors]
     found = [tensor.dtype for tensor, is_real in zip(tensors, real, strict=True) if is_real]
@@ -86,15 +84,19 @@ class LinearMap(nn.Module):
     parts: ClassVar[Mapping[str, Part]]
     """Names of trained parameters, or of modules that hold them, each with its part. Empty: nothing is trained."""
     fixed_tensors: ClassVar[tuple[str, ...]] = ()
-    """Names of tensors that are saved but not trained. A map that has some is a `BasisMap`."""
+    """Names of tensors that are saved but not trained. A map that has some is a `FixedMap`."""
     one_by_one: tuple[int, ...] = ()
     """Indices in `tensors` of tensors that are too large to stack with those of other branches on a CPU."""
     limit: float | None = None
     """`QwthnConfig.factor_limit`."""
+    is_found = True
+    """Whether the directions are known; always true of a map without fixed directions."""
+    is_settled = True
+    """Whether the directions were known before any backward pass that is now running."""
 
     @classmethod
-    def on_layer(cls, config: ResolvedConfig, d_in: int, d_out: int) -> Self:
-        """Return the map of a config on a layer d_in -> d_out, before initialisation.
+    def on_layer(cls, config: ResolvedConfig, d_in: int, d_out: int, writes: bool) -> Self:
+        """Return the map on a layer d_in -> d_out, before initialisation.
 
         Raises:
             QweftError: If it does not fit the layer.
@@ -102,7 +104,7 @@ class LinearMap(nn.Module):
         raise NotImplementedError
 
     @classmethod
-    def trained_on(cls, config: ResolvedConfig, d_in: int, d_out: int) -> Count:
+    def trained_on(cls, config: ResolvedConfig, d_in: int, d_out: int, writes: bool) -> Count:
         """Count the trained parameters on a layer d_in -> d_out, from shapes alone."""
         raise NotImplementedError
 
@@ -121,21 +123,11 @@ class LinearMap(nn.Module):
         """Whether the map has a tensor network."""
         return "tensor_network" in cls.parts.values()
 
-    @property
-    def is_found(self) -> bool:
-        """Whether the directions are known; always true of a map without fixed directions."""
-        return True
-
-    @property
-    def is_settled(self) -> bool:
-        """Whether the directions were known before any backward pass that is now running."""
-        return True
-
     def tensors(self) -> list[torch.Tensor]:
-        """Return the parameters and buffers, or those of a replica of the module."""
+        """Return the parameters and buffers, or those of a replica of the module; trained ones come first."""
         raise NotImplementedError
 
-    def contract(self, tensors: Sequence[torch.Tensor]) -> torch.Tensor:
+    def contract(self, tensors: Sequence[Any]) -> torch.Tensor:
         """Return the dense matrix (..., out, in) for such tensors; leading dimensions stand for several maps."""
         raise NotImplementedError
 
@@ -144,7 +136,7 @@ class LinearMap(nn.Module):
         if self.limit is None or self.is_fixed():
             return self.contract(tensors)
         own = self.tensors()
-        trained = len(own) - len(self.fixed_tensors)  # they come first
+        trained = len(own) - len(self.fixed_tensors)
         factors = [limited(t, self.limit, like.dim()) for t, like in zip(tensors, own[:trained], strict=False)]
         return limited(self.contract([*factors, *tensors[trained:]]), self.limit)
 
@@ -170,6 +162,17 @@ class LinearMap(nn.Module):
         return self.contract_limited(alike(self.tensors()))
 
 
+@torch.no_grad()
+def reset_weight(weight: torch.Tensor, start: str, zero: bool, scale: float, a: float = 0) -> None:
+    """Set a matrix to zero, to kaiming-uniform values, or scaled to entries of variance scale^2 / columns."""
+    if zero:
+        nn.init.zeros_(weight)
+    elif start == "scaled":
+        nn.init.normal_(weight, std=scale * weight.shape[1] ** -0.5)
+    else:
+        nn.init.kaiming_uniform_(weight, a=a)
+
+
 class DenseMap(LinearMap):
     """One matrix (out, in), as in LoRA."""
 
@@ -180,170 +183,94 @@ class DenseMap(LinearMap):
         super().__init__()
         self.weight = nn.Parameter(torch.zeros(out, into))
 
+    @classmethod
+    def on_layer(cls, config: ResolvedConfig, d_in: int, d_out: int, writes: bool) -> Self:
+        """Return the map with a matrix (r, d_in), or (d_out, r)."""
+        return cls(config.r, d_out) if writes else cls(d_in, config.r)
+
+    @classmethod
+    def trained_on(cls, config: ResolvedConfig, d_in: int, d_out: int, writes: bool) -> Count:
+        """Count r d_in or r d_out parameters."""
+        return Count(linear=config.r * (d_out if writes else d_in))
+
     def tensors(self) -> list[torch.Tensor]:
         """Return the weight."""
         return [self.weight]
 
-    def contract(self, tensors: Sequence[torch.Tensor]) -> torch.Tensor:
+    def contract(self, tensors: Sequence[Any]) -> torch.Tensor:
         """Return the weight itself."""
-        return tensors[0]
+        found: torch.Tensor = tensors[0]
+        return found
 
     def form(self) -> Hashable:
         """Return a constant: the shape determines the rest."""
         return "dense"
 
-    @torch.no_grad()
     def reset(self, start: str, zero: bool, scale: float = 1.0) -> None:
-        """Set the weight to zero, to kaiming-uniform values (a = 0), or scaled to entries of variance scale^2 / in."""
-        if zero:
-            nn.init.zeros_(self.weight)
-        elif start == "scaled":
-            nn.init.normal_(self.weight, std=scale * self.weight.shape[1] ** -0.5)
-        else:
-            nn.init.kaiming_uniform_(self.weight)
+        """Initialise the weight."""
+        reset_weight(self.weight, start, zero, scale)
 
 
-class DenseCompress(DenseMap):
-    """The map d_in -> r by one matrix (r, d_in)."""
+class MpoMap(LinearMap):
+    """A matrix product operator W at the layer's size, and a linear map between its width and r.
 
-    @classmethod
-    def on_layer(cls, config: ResolvedConfig, d_in: int, d_out: int) -> Self:
-        """Return the map with a matrix (r, d_in)."""
-        return cls(d_in, config.r)
-
-    @classmethod
-    def trained_on(cls, config: ResolvedConfig, d_in: int, d_out: int) -> Count:
-        """Count r d_in parameters."""
-        return Count(linear=config.r * d_in)
-
-
-class DenseExpand(DenseMap):
-    """The map r -> d_out by one matrix (d_out, r)."""
-
-    @classmethod
-    def on_layer(cls, config: ResolvedConfig, d_in: int, d_out: int) -> Self:
-        """Return the map with a matrix (d_out, r)."""
-        return cls(config.r, d_out)
-
-    @classmethod
-    def trained_on(cls, config: ResolvedConfig, d_in: int, d_out: int) -> Count:
-        """Count r d_out parameters."""
-        return Count(linear=config.r * d_out)
-
-
-class _MpoMap(LinearMap):
-    """A matrix product operator at the layer's size, and a linear map between its width and r."""
+    C is A W, (r, d_in), with A (r, width); E is W B, (d_out, r), with B (width, r).
+    """
 
     words = "a matrix product operator and a linear map"
     sizes: ClassVar[Mapping[str, str]] = {"width": "width {}", "bond_dimension": "bond dimension {}"}
     parts: ClassVar[Mapping[str, Part]] = {"operator": "tensor_network", "weight": "linear"}
-    operator: MatrixProductOperator
-    weight: nn.Parameter
+
+    def __init__(self, size: Modes, width: Modes, r: int, bond: int, writes: bool):
+        super().__init__()
+        self.writes = writes
+        self.weight = nn.Parameter(torch.zeros(width.size, r) if writes else torch.zeros(r, width.size))
+        self.operator = MatrixProductOperator(*((size, width) if writes else (width, size)), bond)
+
+    @classmethod
+    def on_layer(cls, config: ResolvedConfig, d_in: int, d_out: int, writes: bool) -> Self:
+        """Return the operator and the linear map.
+
+        Raises:
+            QweftError: If the two sizes have different numbers of factors.
+        """
+        size, width = d_out if writes else d_in, config.width
+        try:
+            return cls(config.modes_of(size), config.modes_of(width), config.r, config.bond_dimension, writes)
+        except ValueError as error:
+            raise QweftError(f"an operator between {size} and {width}: {error}; give both sizes in modes") from error
+
+    @classmethod
+    def trained_on(cls, config: ResolvedConfig, d_in: int, d_out: int, writes: bool) -> Count:
+        """Count sum_k B_{k-1} j_k i_k B_k parameters of the operator and width r of the linear map."""
+        width, size = config.modes_of(config.width), config.modes_of(d_out if writes else d_in)
+        return Count(parameter_count(width.modes, size.modes, config.bond_dimension), config.r * config.width)
 
     def tensors(self) -> list[torch.Tensor]:
         """Return the linear map and the cores."""
         return [self.weight, *self.operator.cores]
 
+    def contract(self, tensors: Sequence[Any]) -> torch.Tensor:
+        """Return A W or W B, by r applications of the network."""
+        multiply = self.operator.right_multiply if self.writes else self.operator.left_multiply
+        return multiply(tensors[0], tensors[1:])
+
     def form(self) -> Hashable:
         """Return modes and padding, which the shapes of the cores do not determine."""
-        return type(self).__name__, self.operator.out, self.operator.into
+        return self.writes, self.operator.out, self.operator.into
 
-
-class MpoCompress(_MpoMap):
-    """The map d_in -> width by a matrix product operator W, width -> r by a linear map A: matrix A W, (r, d_in)."""
-
-    def __init__(self, into: Modes, width: Modes, r: int, bond: int):
-        super().__init__()
-        self.operator = MatrixProductOperator(width, into, bond)
-        self.weight = nn.Parameter(torch.zeros(r, width.size))
-
-    @classmethod
-    def on_layer(cls, config: ResolvedConfig, d_in: int, d_out: int) -> Self:
-        """Return the operator d_in -> width and the linear map width -> r.
-
-        Raises:
-            QweftError: If the two sizes have different numbers of factors.
-        """
-        try:
-            return cls(config.modes_of(d_in), config.modes_of(config.width), config.r, config.bond_dimension)
-        except ValueError as error:
-            raise QweftError(f"compress {d_in} -> {config.width}: {error}; give both sizes in modes") from error
-
-    @classmethod
-    def trained_on(cls, config: ResolvedConfig, d_in: int, d_out: int) -> Count:
-        """Count sum_k B_{k-1} j_k i_k B_k parameters of the operator and width r of the linear map."""
-        width, into = config.modes_of(config.width), config.modes_of(d_in)
-        return Count(parameter_count(width.modes, into.modes, config.bond_dimension), config.r * config.width)
-
-    def contract(self, tensors: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Return A W, by r applications of the network."""
-        return self.operator.left_multiply(tensors[0], tensors[1:])
-
-    @torch.no_grad()
     def reset(self, start: str, zero: bool, scale: float = 1.0) -> None:
         """Initialise cores and linear map by the named start; `zero` zeroes the operator's last core.
 
-        Scaled: entries of W have variance 1 / d_in and those of A scale^2 / width, so A W x has rms `scale` for x of
-        rms 1.
-        """
-        if start == "scaled":
-            scaled_start(self.operator, 1 / self.operator.into.size)
-            nn.init.normal_(self.weight, std=scale * self.operator.out.size**-0.5)
-        else:
-            (small_start if start == "small" else recorded_start)(self.operator)
-            nn.init.kaiming_uniform_(self.weight)
-        if zero:
-            zero_last(self.operator)
-
-
-class MpoExpand(_MpoMap):
-    """The map r -> width by a linear map B, width -> d_out by a matrix product operator W: matrix W B, (d_out, r)."""
-
-    def __init__(self, r: int, width: Modes, out: Modes, bond: int):
-        super().__init__()
-        self.weight = nn.Parameter(torch.zeros(width.size, r))
-        self.operator = MatrixProductOperator(out, width, bond)
-
-    @classmethod
-    def on_layer(cls, config: ResolvedConfig, d_in: int, d_out: int) -> Self:
-        """Return the linear map r -> width and the operator width -> d_out.
-
-        Raises:
-            QweftError: If the two sizes have different numbers of factors.
-        """
-        try:
-            return cls(config.r, config.modes_of(config.width), config.modes_of(d_out), config.bond_dimension)
-        except ValueError as error:
-            raise QweftError(f"expand {config.width} -> {d_out}: {error}; give both sizes in modes") from error
-
-    @classmethod
-    def trained_on(cls, config: ResolvedConfig, d_in: int, d_out: int) -> Count:
-        """Count sum_k B_{k-1} j_k i_k B_k parameters of the operator and width r of the linear map."""
-        width, out = config.modes_of(config.width), config.modes_of(d_out)
-        return Count(parameter_count(out.modes, width.modes, config.bond_dimension), config.r * config.width)
-
-    def contract(self, tensors: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Return W B, by r applications of the network."""
-        return self.operator.right_multiply(tensors[0], tensors[1:])
-
-    @torch.no_grad()
-    def reset(self, start: str, zero: bool, scale: float = 1.0) -> None:
-        """Initialise cores and linear map by the named start; `zero` zeroes the operator's last core.
-
-        Scaled: entries of B have variance scale^2 / r, those of W 1 / width, those of its last core 1 / r. At scale 1 a
-        random change of the last core then changes W B by entries of the same standard deviation. The last core's
+        Scaled: entries of W have variance 1 / its inputs, those of A and B scale^2 / their columns, those of E's last
+        core 1 / r. At scale 1 a random change of that core changes W B by entries of the same standard deviation. Its
         gradient then has the norm of the gradient of a dense W B, which is that of LoRA's second matrix.
         """
         if start == "scaled":
-            r = self.weight.shape[1]
-            scaled_start(self.operator, 1 / self.operator.into.size, last=r**-0.5)
-            nn.init.normal_(self.weight, std=scale * r**-0.5)
+            last = self.weight.shape[1] ** -0.5 if self.writes else None
+            scaled_start(self.operator, 1 / self.operator.into.size, last)
         else:
             (small_start if start == "small" else recorded_start)(self.operator)
-            nn.init.kaiming_uniform_(self.weight)
+        reset_weight(self.weight, start, False, scale)
         if zero:
             zero_last(self.operator)
-
-
-COMPRESS: dict[str, type[LinearMap]] = {"mpo": MpoCompress, "dense": DenseCompress}
-EXPAND: dict[str, type[LinearMap]] = {"mpo": MpoExpand, "dense": DenseExpand}

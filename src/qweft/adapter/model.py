@@ -2,9 +2,8 @@
 
 import re
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -23,11 +22,10 @@ from qweft.adapter.batched_build import unwatch, watch
 from qweft.adapter.fixed_maps import DIRECTIONS
 from qweft.adapter.layer import QwthnLinear
 from qweft.adapter.loading import check_announced, reads_a_file, untouched_on_error
-from qweft.adapter.merging import check_mergeable, other_places
+from qweft.adapter.merging import check_mergeable
 from qweft.adapter.strict_loading import DELTA, check_tensors, has_copy, trained_biases
 from qweft.errors import QweftError
 from qweft.internals.keys import COMPILED, SHARDED
-from qweft.method.checks import check_order
 from qweft.method.names import TWINS, function_of
 from qweft.method.saved import PEFT_PREFIX
 
@@ -36,15 +34,6 @@ def _name_rows(_module: nn.Module, args: Any, kwargs: Any, adapter_names: list[s
     """Forward pre-hook that passes a layer the adapter of each row of a mixed batch."""
     kwargs["adapter_names"] = adapter_names
     return args, kwargs
-
-
-def _warn_of_the_fast_path(parent: nn.Module, path: str) -> None:
-    if isinstance(parent, nn.TransformerEncoderLayer):
-        warnings.warn(
-            f"in evaluation PyTorch computes the {type(parent).__name__} of {path} without calling it, and so without "
-            "the adapter; call torch.backends.mha.set_fastpath_enabled(False)",
-            stacklevel=2,
-        )
 
 
 class QwthnModel(BaseTuner):
@@ -56,20 +45,11 @@ class QwthnModel(BaseTuner):
 
     def inject_adapter(self, model: nn.Module, adapter_name: str, *args: Any, **kwargs: Any) -> None:
         """Attach the adapter's branches to the model; if one fails, the model is left unchanged."""
-        names = [name for name, _ in model.named_modules()]
-        if not reads_a_file():
-            check_order(self.peft_config[adapter_name], names)
         _warn_of_dead_angles(self.peft_config[adapter_name])
         with untouched_on_error(model, adapter_name):
             super().inject_adapter(model, adapter_name, *args, **kwargs)
             check_announced(model, adapter_name, self.peft_config[adapter_name])
         _share_fixed(model, adapter_name, self.peft_config)
-        for name, place in other_places(model).items():
-            warnings.warn(
-                f"{name} is also {place}, where it runs without the adapter, as with LoRA; to adapt both, put a copy "
-                "(copy.deepcopy) in one of the places and target both",
-                stacklevel=2,
-            )
         watch(model)
 
     def unload(self) -> Any:
@@ -135,7 +115,6 @@ class QwthnModel(BaseTuner):
                 f"target module {current_key} is a {type(base).__name__}; QWTHN adapts nn.Linear, transformers' Conv1D "
                 "and quantized linear layers: name such layers in target_modules"
             )
-        _warn_of_the_fast_path(parent, current_key)
         layer = QwthnLinear(target, adapter_name, peft_config, r, alpha, **get_quantization_kwargs(self))
         if adapter_name not in self.active_adapters:
             layer.requires_grad_(False)  # an additional adapter is trained only after it is made active
@@ -175,8 +154,8 @@ class QwthnModel(BaseTuner):
     def add_weighted_adapter(self, *args: Any, **kwargs: Any) -> None:
         """Not supported: PEFT combines adapters of its own LoRA only."""
         raise NotImplementedError(
-            "adapters of QWTHN cannot be combined into one: their networks and circuits do not add up to one of the "
-            "same form; make both active with model.base_model.set_adapter([first, second]), and their branches add up"
+            "adapters of QWTHN cannot be combined into one; make both active with "
+            "model.base_model.set_adapter([first, second]), and their branches add up"
         )
 
     @classmethod
@@ -189,24 +168,17 @@ class QwthnModel(BaseTuner):
         unwanted_adapter_names: list[str],
     ) -> dict[str, torch.Tensor]:
         # PEFT drops every key that contains another adapter's name, even if a module or a tensor has that name
-        whole = dict(state_dict)
+        found = {}
         for path, layer in model.named_modules():
             for container in layer.adapter_layer_names if isinstance(layer, QwthnLinear) else ():
                 parts: Any = getattr(layer, container)
                 if adapter_name in parts:
                     for key, tensor in parts[adapter_name].state_dict().items():
-                        place = f"{path}.{container}.{adapter_name}.{key}"
-                        if _is_dropped(place, unwanted_adapter_names):
-                            whole.setdefault(place.replace(SHARDED, ""), tensor)
-        found: dict[str, torch.Tensor] = super()._get_adapter_state_dict(
-            model, replace(config, bias="none"), adapter_name, whole, unwanted_adapter_names
-        )
-        # where that would drop every key of the model, PEFT drops none
-        found = {key: tensor for key, tensor in found.items() if _adapter_of(key) in (None, adapter_name)}
-        biases = trained_biases(model, adapter_name, config)
-        if any(_is_dropped(place, unwanted_adapter_names) for place in biases):
-            whole = model.state_dict() | whole
-        found |= {key: whole[place] for place, key in biases.items() if place in whole}
+                        place = f"{path}.{container}.{adapter_name}.{key}".replace(SHARDED, "")
+                        found[place] = state_dict.get(place, tensor)
+        if biases := trained_biases(model, adapter_name, config):
+            whole = model.state_dict() | state_dict
+            found |= {key: whole[place] for place, key in biases.items()}
         if empty := [key for key, tensor in found.items() if not tensor.numel()]:
             raise QweftError(
                 f"{empty[0]} is empty here, because the model is sharded over several processes; gather its parameters "
@@ -245,18 +217,6 @@ def _place_of(key: str, present: Mapping[str, str]) -> str:
     return present.get(plain) or present.get(plain.removeprefix(PEFT_PREFIX)) or key
 
 
-def _is_dropped(key: str, adapter_names: Iterable[str]) -> bool:
-    """Whether PEFT takes a key for one of these other adapters', by their names alone."""
-    return any(f".{name}." in key or key.endswith(f".{name}") for name in adapter_names)
-
-
-def _adapter_of(key: str) -> str | None:
-    """Return the name of the adapter whose tensor a key of the model's state dict is; `None` for other tensors."""
-    containers = "|".join(QwthnLinear.adapter_layer_names)
-    match = re.search(rf"\.(?:{containers})\.([^.]+)\.", key)
-    return match.group(1) if match else None
-
-
 @torch.no_grad()
 def _share_fixed(model: nn.Module, adapter_name: str, configs: dict[str, Any]) -> None:
     """Copy the untrained angles and bases between adapters of one config object.
@@ -264,32 +224,26 @@ def _share_fixed(model: nn.Module, adapter_name: str, configs: dict[str, Any]) -
     TRL makes its reference model this way: a second adapter with the first one's config, and a copy of what is trained.
     """
     config = configs[adapter_name]
-    if not config.fixed_function_tensors and not config.has_fixed_map:
-        return
     first = next((name for name, other in configs.items() if other is config), adapter_name)
+    if first == adapter_name:
+        return
     for layer in model.modules():
-        if (
-            isinstance(layer, QwthnLinear)
-            and {first, adapter_name} <= layer.qwthn_core.keys()
-            and first != adapter_name
-        ):
-            for new, old in zip(layer.branch_of(adapter_name), layer.branch_of(first), strict=True):
+        if isinstance(layer, QwthnLinear) and {first, adapter_name} <= layer.qwthn_core.keys():
+            branch = layer.branch_of(adapter_name)
+            for new, old in zip(branch, layer.branch_of(first), strict=True):
                 for name, fixed in new.named_buffers():
                     fixed.copy_(old.get_buffer(name))
-            layer.branch_of(adapter_name).look_again()
+            branch.look_again()
 
 
 def _warn_of_dead_angles(config: Any) -> None:
     function = function_of(config.core)
-    if function is not None and function not in TWINS:
-        at = config.resolved()
-        dead = at.ansatz.dead_parameters()
-        if dead:
-            warnings.warn(
-                f"the last diagonal gates of the circuit stand before the measurement: angles {dead[0]} to {dead[-1]} "
-                "of each circuit have no gradient and stay as they start",
-                stacklevel=2,
-            )
+    if function is not None and function not in TWINS and (dead := config.resolved().ansatz.dead_parameters()):
+        warnings.warn(
+            f"the last diagonal gates of the circuit stand before the measurement: angles {dead[0]} to {dead[-1]} of "
+            "each circuit have no gradient and stay as they start",
+            stacklevel=2,
+        )
 
 
 def _is_quantized_linear(layer: nn.Module) -> bool:

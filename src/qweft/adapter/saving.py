@@ -10,7 +10,7 @@ from peft.utils import SAFETENSORS_WEIGHTS_NAME
 
 from qweft.adapter.config import QwthnConfig
 from qweft.adapter.cores import Core, core_class
-from qweft.adapter.fixed_maps import COMPRESS, EXPAND, PLAIN
+from qweft.adapter.fixed_maps import MAPS, PLAIN
 from qweft.adapter.folder import read_header
 from qweft.adapter.functions import FUNCTIONS
 from qweft.adapter.maps import LinearMap
@@ -51,7 +51,7 @@ def method_section(config: QwthnConfig, shapes: dict[str, tuple[int, ...]]) -> s
             else f" q is what a simulated circuit of {at.ansatz.qubits} qubits measures, exactly."
         )
     parts = ", ".join(f"{name} {count:,}" for name, count in counts.items() if count)
-    compress, expand = COMPRESS[config.compress], EXPAND[config.expand]
+    compress, expand = MAPS[config.compress], MAPS[config.expand]
     network = compress.has_network() or expand.has_network()
     packed = ", directions packed, counted in bytes" if config.has_fixed_map and at.basis_bits < PLAIN else ""
     untrained = f"\n- not trained, and in the file: {fixed:,} numbers{packed}" if fixed else ""
@@ -75,9 +75,9 @@ Beside each adapted layer W0: c = C x, {formula(config.core)}, y = W0 x + ({at.a
 def is_fixed(config: QwthnConfig, key: str) -> bool:
     """Whether a tensor of an adapter's file is not trained: directions of a basis, or angles of a frozen circuit."""
     names = {
-        "compress": COMPRESS[config.compress].fixed_tensors,
+        "compress": MAPS[config.compress].fixed_tensors,
         "core": config.fixed_function_tensors,
-        "expand": EXPAND[config.expand].fixed_tensors,
+        "expand": MAPS[config.expand].fixed_tensors,
     }
     return any(key.endswith(f"qwthn_{holder}.{name}") for holder, fixed in names.items() for name in fixed)
 
@@ -85,7 +85,7 @@ def is_fixed(config: QwthnConfig, key: str) -> bool:
 def _sizes(config: QwthnConfig) -> str:
     """Return what the card says of the sizes of the maps; a field that both read is said as for the tensor network."""
     said: dict[str, str] = {}
-    for kind in sorted((COMPRESS[config.compress], EXPAND[config.expand]), key=lambda kind: not kind.has_network()):
+    for kind in sorted((MAPS[config.compress], MAPS[config.expand]), key=lambda kind: not kind.has_network()):
         for name, words in kind.sizes.items():
             said.setdefault(name, f", {words.format(getattr(config, name))}")
     return "".join(said.values())
@@ -95,9 +95,9 @@ def count_by_part(config: QwthnConfig, shapes: dict[str, tuple[int, ...]]) -> di
     """Count the parameters of a file's tensors by part; heads, embeddings and biases count as the base model's."""
     counts = {"tensor network": 0, "linear maps": 0, "circuit": 0, "twin": 0, "of the base model": 0}
     kinds: dict[str, type[LinearMap | Core]] = {
-        "compress": COMPRESS[config.compress],
+        "compress": MAPS[config.compress],
         "core": core_class(config.core),
-        "expand": EXPAND[config.expand],
+        "expand": MAPS[config.expand],
     }
     names = {
         "tensor_network": "tensor network",

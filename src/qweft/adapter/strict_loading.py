@@ -1,11 +1,10 @@
 """Checks that a file holds exactly the adapter: PEFT only warns if it does not, and the adapter then does nothing."""
 
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
-from peft.tuners.tuners_utils import BaseTunerLayer
 from peft.utils.other import AuxiliaryTrainingWrapper, TrainableTokensWrapper
 from torch import nn
 
@@ -52,26 +51,19 @@ def trained_biases(model: nn.Module, adapter_name: str, config: QwthnConfig) -> 
     A layer that only other adapters wrap has its plain name in the file, and is left out if `bias` is "qwthn_only". A
     head's bias is saved with the head.
     """
-    parts = {name.replace(SHARDED, ""): part for name, part in model.named_modules()}  # as the keys of a state dict are
-    layers = {f"{name}.base_layer.bias": part for name, part in parts.items() if isinstance(part, QwthnLinear)}
-    heads = tuple(f"{name}." for name, part in parts.items() if isinstance(part, AuxiliaryTrainingWrapper))
-    found = {}
-    for key in _bias_keys(parts, model.state_dict(), config.bias):
-        foreign = key in layers and adapter_name not in layers[key].qwthn_compress
-        if not key.startswith(heads) and not (foreign and config.bias == "qwthn_only"):
-            found[key] = key.replace(".base_layer.bias", ".bias") if foreign else key
-    return found
-
-
-def _bias_keys(parts: Mapping[str, nn.Module], present: Iterable[str], bias: str) -> list[str]:
-    """Return the keys, among those present, of all biases that PEFT trains for this value of `bias`."""
-    if bias == "none":
-        return []
-    if bias == "all":
-        return [key for key in present if f".{key}".endswith(".bias")]
-    tuned = (name for name, part in parts.items() if isinstance(part, BaseTunerLayer))
-    known = set(present)
-    return [key for key in (f"{name}.base_layer.bias".lstrip(".") for name in tuned) if key in known]
+    if config.bias == "none":
+        return {}
+    own, heads = dict[str, bool](), []
+    for name, module in model.named_modules():
+        name = name.replace(SHARDED, "")  # as the keys of a state dict are
+        if isinstance(module, QwthnLinear):
+            own[f"{name}.base_layer.bias"] = adapter_name in module.qwthn_compress
+        elif isinstance(module, AuxiliaryTrainingWrapper):
+            heads.append(f"{name}.")
+    keys = [key for key in model.state_dict() if f".{key}".endswith(".bias") and not key.startswith(tuple(heads))]
+    if config.bias == "qwthn_only":
+        keys = [key for key in keys if own.get(key)]
+    return {key: key if own.get(key, True) else key.replace(".base_layer.bias", ".bias") for key in keys}
 
 
 def check_tensors(

@@ -58,11 +58,6 @@ def sizes_of(layer: nn.Module) -> tuple[int | None, int | None]:
     return into, out
 
 
-def renames_keys(model: nn.Module) -> bool:
-    """Whether the model's class renames the keys of files as they are read; PEFT checks the same attribute."""
-    return bool(getattr(model, "_checkpoint_conversion_mapping", None))
-
-
 def replace_peft_loading(from_pretrained: Make, load_adapter: Make) -> None:
     """Replace two functions of `PeftModel`: `AutoPeftModel` calls the first, and the first calls the second.
 

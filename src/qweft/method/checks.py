@@ -2,39 +2,14 @@
 
 import re
 import sys
-from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import fields
-from functools import wraps
-from typing import Any, TypeVar
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from qweft.errors import QweftError
-from qweft.method.peft_methods import fields_of
 from qweft.text import near, shown
 
-FORMS = {
-    "rank_pattern": r"(.*\.)?({})$",
-    "alpha_pattern": r"(.*\.)?({})$",
-    "n_frequency_pattern": r"(.*\.)?({})$",
-    "block_size_pattern": r".*\.{}$",
-    "lambda_pattern": r"(.*\.)?({})$",
-}
-"""Fields of patterns, of which PEFT takes the first that matches a module, and its expression for each pattern."""
-INSTEAD = {
-    "lora_alpha": "it is called alpha here",
-    "lora_dropout": "it is called dropout here",
-    "init_lora_weights": "it is called init_weights here",
-    "use_rslora": "choose alpha yourself; the branch is scaled by alpha / r",
-    "use_dora": "DoRA normalises a merged weight, which a branch with a circuit has not",
-    "target_parameters": "the branch adapts linear layers, not bare parameters",
-    "layer_replication": "repeat the layers of the base model before the adapter is put on",
-    "megatron_config": "Megatron's parallel layers are not adapted",
-    "megatron_core": "Megatron's parallel layers are not adapted",
-    "fan_in_fan_out": "it is found out from the layer",
-    "lora_bias": "the branch has no bias; train the layer's own with bias",
-    "ensure_weight_tying": "a branch beside a tied layer is its own; what is trained whole stays tied as PEFT ties it",
-}
-"""What to do instead, for each name of LoRA's that this method lacks."""
-Config = TypeVar("Config", bound=type)
+PATTERNS = ("rank_pattern", "alpha_pattern", "n_frequency_pattern", "block_size_pattern", "lambda_pattern")
+"""Fields of PEFT's configs that give layers values of their own, by regular expressions."""
 
 
 def closest(name: str, known: Iterable[str]) -> str:
@@ -57,7 +32,7 @@ def check_number(name: str, value: Any) -> None:
 
 def check_shared(values: Mapping[str, Any]) -> None:
     """Check the types of fields that methods share: names of modules, patterns, tokens and blocks."""
-    for name in FORMS:
+    for name in PATTERNS:
         patterns = values.get(name)
         if patterns is not None and not isinstance(patterns, dict):
             raise QweftError(f"{name} must map names to values, as {{name: value}}, got {shown(patterns)}")
@@ -87,38 +62,6 @@ def check_expression(name: str, value: Any) -> None:
         raise QweftError(f"{name} {str(value)[:80]!r} is no regular expression: {error}") from error
 
 
-def _adapted(config: Any, names: Collection[str]) -> Collection[str]:
-    """Return the names of the modules that a config targets; all of them where PEFT chooses them by the model."""
-    from peft.tuners.tuners_utils import check_target_module_exists
-
-    if not getattr(config, "target_modules", None) or config.target_modules == "all-linear":
-        return names
-    return [name for name in names if check_target_module_exists(config, name)]
-
-
-def check_order(config: Any, names: Collection[str]) -> None:
-    """Check that each layer has the value of the same pattern before and after the config is saved.
-
-    PEFT takes the first pattern that matches a layer, and its file has the patterns in alphabetical order.
-    """
-    for field, form in FORMS.items():
-        patterns = getattr(config, field, None) or {}
-        if len(patterns) < 2 or list(patterns) == sorted(patterns, key=str):
-            continue
-        try:
-            forms = {text: re.compile(form.replace("{}", text)) for text in patterns}
-        except re.error:  # PEFT says which
-            continue
-        for name in _adapted(config, names):
-            matching = [text for text, form in forms.items() if form.match(name)]
-            if matching and patterns[matching[0]] != patterns[min(matching)]:
-                raise QweftError(
-                    f"{field}: {name} matches {shown(matching[0])} and {shown(min(matching))}. The first one counts, "
-                    f"and a saved adapter has them in alphabetical order. So {patterns[matching[0]]} would become "
-                    f"{patterns[min(matching)]}; let each layer match one"
-                )
-
-
 def check_drawn_start(start: Any) -> None:
     """Raise for LoRA's start from a random decomposition, which PEFT makes anew at each load of the saved adapter."""
     if str(start).startswith("pissa") and len(str(start).split("_niter_")) > 1:  # as PEFT reads it
@@ -126,27 +69,3 @@ def check_drawn_start(start: Any) -> None:
             f"init_lora_weights {shown(start)} draws base weights at random whenever the adapter is loaded, so that it "
             "is another one each time; choose pissa, which draws nothing, or save it converted to a plain LoRA by PEFT"
         )
-
-
-def instead_of(name: str) -> str | None:
-    """Return the way out for a name of `LoraConfig`, or `None` if LoRA has no such name."""
-    if name in INSTEAD:
-        return INSTEAD[name]
-    known = name in (fields_of("LORA") or ())
-    return "it belongs to a variant of PEFT's LoRA that has no counterpart here; leave it out" if known else None
-
-
-def answers_lora_names(config_class: Config) -> Config:
-    """Make a config dataclass reject names of `LoraConfig` with the way out; the signature stays the same."""
-    made: Callable[..., None] = config_class.__init__  # type: ignore[misc]
-    own = {entry.name for entry in fields(config_class)}
-
-    @wraps(made)
-    def initialise(self: Any, *args: Any, **given: Any) -> None:
-        for name in given.keys() - own:
-            if instead := instead_of(name):
-                raise TypeError(f"{config_class.__name__} got an unexpected keyword argument {name!r}: {instead}")
-        made(self, *args, **given)
-
-    config_class.__init__ = initialise  # type: ignore[misc]
-    return config_class

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from qweft.errors import QweftError
-from qweft.method.checks import closest, instead_of
+from qweft.method.checks import closest
 from qweft.method.names import form_of, function_of
 
 
@@ -149,7 +149,5 @@ def with_preset(name: str, changes: Mapping[str, Any], known: Collection[str]) -
         raise QweftError(f"there is no preset {name!r}{closest(name, PRESETS)}; presets: {', '.join(PRESETS)}")
     for key in changes:
         if key not in known:
-            instead = instead_of(key)
-            way = f": {instead}" if instead else f"{closest(key, known)}; fields: {', '.join(known)}"
-            raise QweftError(f"QwthnConfig has no field {key!r}{way}")
+            raise QweftError(f"QwthnConfig has no field {key!r}{closest(key, known)}; fields: {', '.join(known)}")
     return {**PRESETS[name].fields, **changes}

@@ -6,7 +6,7 @@ from dataclasses import fields
 from typing import Any
 
 from qweft.errors import QweftError
-from qweft.method.checks import FORMS, check_drawn_start, check_number, check_shared, check_whole, closest
+from qweft.method.checks import PATTERNS, check_drawn_start, check_number, check_shared, check_whole, closest
 from qweft.method.fields import QwthnFields
 from qweft.method.peft_methods import OWN, common_fields, config_name, fields_of, methods
 from qweft.method.presets import PRESETS, learning_rate_hint, with_preset
@@ -42,7 +42,7 @@ def check_specification(specification: Mapping[str, Any]) -> None:
 def _check_shared(given: Mapping[str, Any], method: str) -> None:
     """Check fields that PEFT's methods share, which PEFT takes apart, or fails on after the training."""
     check_shared(given)
-    for name in FORMS if method != "ADALORA" else ():  # whose ranks by layer are its own record
+    for name in PATTERNS if method != "ADALORA" else ():  # whose ranks by layer are its own record
         if name in given and given[name] is None and method != "OSF":  # whose own default it is
             raise QweftError(f"{name} must map names to values, got null; leave it out")
         is_whole = name not in ("alpha_pattern", "lambda_pattern") and method != "OSF"  # which has shares of ranks, too

@@ -12,7 +12,7 @@ from transformers import set_seed
 from qweft.adapter.attach import adapter_config, attach
 from qweft.adapter.config import QwthnConfig
 from qweft.adapter.counting import count_parameters, function_on, function_parameters
-from qweft.adapter.fixed_maps import COMPRESS, EXPAND
+from qweft.adapter.fixed_maps import MAPS
 from qweft.adapter.layer import QwthnLinear
 from qweft.data.load import Data, load_data
 from qweft.devices.on_chips import ChipTraining, on_chips
@@ -226,7 +226,7 @@ def _with_qwthn(plain: Plan, config: QwthnConfig, shapes: list[tuple[int, int, i
     """Return the plan with what is known of this method: its parts, its modes, LoRA's numbers, and warnings."""
     counts = [count_parameters(config, into, out, r) for into, out, r in shapes]
     lora = sum(r * (into + out) for into, out, r in shapes)
-    uses_mpo = any("bond_dimension" in kind.sizes for kind in (COMPRESS[config.compress], EXPAND[config.expand]))
+    uses_mpo = any("bond_dimension" in kind.sizes for kind in (MAPS[config.compress], MAPS[config.expand]))
     sizes = sorted({size for into, out, _ in shapes for size in (into, out)} | {config.width}) if uses_mpo else []
     at = config.resolved()
     modes = [at.modes_of(size) for size in sizes]

@@ -14,7 +14,7 @@ from peft import get_peft_model
 
 import qweft
 from qweft import QwthnConfig
-from qweft.adapter.fixed_maps import PLAIN, BasisMap, Side, SparseExpand
+from qweft.adapter.fixed_maps import PLAIN, FixedMap, Side, SparseMap
 from tests.adapter.frozen.base import Base, example, fill
 
 HERE = Path(__file__).parent
@@ -36,15 +36,15 @@ def make(preset: str, folder: Path) -> None:
     )
     model = get_peft_model(Base(), config).eval()
     fill((parameter for name, parameter in model.named_parameters() if "qwthn_" in name), 0.6)
-    maps = [module for module in model.modules() if isinstance(module, BasisMap)]
+    maps = [module for module in model.modules() if isinstance(module, FixedMap)]
     for module in maps:
-        if not isinstance(module, SparseExpand) and module.bits < PLAIN:
+        if not isinstance(module, SparseMap) and module.bits < PLAIN:
             directions = torch.empty(module.size, module.count)
             fill([directions], 0.6)
             module.set(Side(torch.linalg.qr(directions).Q, directions[:, 0]))
-    fill((module.weight for module in maps if not isinstance(module, SparseExpand) and module.bits == PLAIN), 0.6)
+    fill((module.weight for module in maps if not isinstance(module, SparseMap) and module.bits == PLAIN), 0.6)
     for module in maps:
-        if isinstance(module, SparseExpand):  # every third output first, then the others
+        if isinstance(module, SparseMap):  # every third output first, then the others
             norms = torch.tensor([place % 3 == 0 for place in range(module.size)]).float()
             module.set(Side(norms[:, None], norms - torch.arange(len(norms)) * 1e-3))
     model.save_pretrained(folder)
