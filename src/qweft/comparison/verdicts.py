@@ -67,10 +67,14 @@ def findings(summary: Mapping[str, Summary]) -> list[Verdict]:
     for hybrid in [entry for entry in methods if entry.kind == "hybrid"]:
         found += [*circuit_findings(hybrid, methods), *_on_size(hybrid, methods, reference)]
     for entry in methods:
-        if entry.method != entry.reference:
-            found += _on_reference(entry, reference)
-        if entry.matches_time is not None and entry.matches_time != entry.reference:
-            found.append(_on_time(entry, summary.get(entry.matches_time)))
+        # a method that was matched to a third one's time has other steps than the reference
+        rival = None if entry is reference else reference
+        if rival is not None and entry.matches_time in (rival.matches_time, rival.method):
+            found.append(held_against("reference" if entry.kind == "hybrid" else "other", entry, rival))
+        timed = summary.get(entry.matches_time or "")
+        if timed is not None and timed is not reference:
+            is_turned = timed.kind == "hybrid" and entry.kind != "hybrid"  # the hybrid is the subject
+            found.append(held_against("time", *((timed, entry) if is_turned else (entry, timed))))
     return sorted(
         found, key=lambda each: IMPORTANCE.index("control" if each.topic == "circuit" and each.other else each.topic)
     )
@@ -190,26 +194,6 @@ def _unlike(method: Summary, hybrid: Summary) -> list[str]:
     if method.steps != hybrid.steps and not stopped and not by_the_clock:
         found.append(f"steps ({method.steps}, not {hybrid.steps})")
     return [f"differs in {found[0]}", *found[1:]] if found else []
-
-
-def _on_reference(entry: Summary, reference: Summary | None) -> list[Verdict]:
-    """Compare a method with the reference, if both have the same budget."""
-    if reference is None:
-        lacking = f"the reference {entry.reference} has no run"
-        return [Verdict("reference", entry.method, entry.reference, "open", lacking=(lacking,))]
-    if entry.matches_time not in (reference.matches_time, reference.method):
-        return []  # matched to a third method's time: its steps differ from the reference's
-    return [held_against("reference" if entry.kind == "hybrid" else "other", entry, reference)]
-
-
-def _on_time(entry: Summary, other: Summary | None) -> Verdict:
-    """Compare a method with the one whose time it was given; the hybrid of the two is the subject."""
-    if other is None:
-        lacking = f"{entry.matches_time}, whose time it was given, has no run"
-        return Verdict("time", entry.method, str(entry.matches_time), "open", lacking=(lacking,))
-    if other.kind == "hybrid" and entry.kind != "hybrid":
-        entry, other = other, entry
-    return held_against("time", entry, other)
 
 
 def _on_size(hybrid: Summary, methods: Sequence[Summary], reference: Summary | None) -> list[Verdict]:
