@@ -6,7 +6,7 @@ from qweft.comparison.config import ComparisonConfig, MethodConfig
 from qweft.comparison.decision import recommend
 from qweft.comparison.starter import that_ship
 from qweft.comparison.summarise import summarise
-from qweft.comparison.table import HEADERS, cells
+from qweft.comparison.table import COLUMNS
 from qweft.errors import QweftError
 from tests.comparison.comparison_examples import run
 
@@ -50,7 +50,7 @@ def test_among_equals_one_that_ships_is_recommended_and_the_table_says_how():
         for seed, loss in enumerate(row)
     ]
     summary = summarise(made, "lora", 1.0, is_strict=True)
-    ways = {name: cells(entry)[HEADERS.index("ships as")] for name, entry in summary.items()}
+    ways = {name: COLUMNS["ships as"](entry) for name, entry in summary.items()}
     assert ways == {"lora": "LoRA file", "prompt": "Python only", "ia3": "merged only"}
     found = recommend(summary)
     assert found.method == "ia3" and "It ships merged only." in found.text

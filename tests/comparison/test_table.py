@@ -5,7 +5,7 @@ import io
 from rich.console import Console
 
 from qweft.comparison.summarise import summarise
-from qweft.comparison.table import HEADERS, SHORT, cells, markdown_rows, summary_rows
+from qweft.comparison.table import COLUMNS, SHORT, markdown_rows, summary_rows
 from qweft.comparison.terminal import table_of
 from qweft.text import escaped
 from tests.comparison.comparison_examples import run, runs
@@ -20,14 +20,14 @@ SUMMARY = summarise(
 
 
 def test_the_cells():
-    row = dict(zip(HEADERS, cells(SUMMARY["qtha"]), strict=True))
+    row = {name: column(SUMMARY["qtha"]) for name, column in COLUMNS.items()}
     assert row["trained parameters"] == "180" and row["vs ref."] == "-82%"
     assert row["held-out loss"] == "0.9500 ± 0.0100" and row["perplexity"] == "2.59"
     assert row["diff. to ref."] == "+9.2%" and row["s/step (others)"] == "0.2 (?)" and row["peak memory"] == "1.00 GiB"
-    assert dict(zip(HEADERS, cells(SUMMARY["lora"]), strict=True))["diff. to ref."] == "ref."
+    assert COLUMNS["diff. to ref."](SUMMARY["lora"]) == "ref."
     none = summarise(runs(lora=[1.0], qtha=[0.9999]))["qtha"]
-    assert dict(zip(HEADERS, cells(none), strict=True))["diff. to ref."] == "+0.0%"
-    assert dict(zip(HEADERS, cells(SUMMARY["base"]), strict=True))["late train loss"] == "–"
+    assert COLUMNS["diff. to ref."](none) == "+0.0%"
+    assert COLUMNS["late train loss"](SUMMARY["base"]) == "–"
 
 
 def test_a_terminal_of_80_characters_loses_no_digits():
@@ -43,4 +43,4 @@ def test_markdown_has_one_line_a_method_and_escapes_bars():
     lines = markdown_rows([[escaped(cell) for cell in row] for row in summary_rows(summary)]).splitlines()
     assert len(lines) == 4 and lines[1].startswith("|---|---:|") and r"a\|b" in lines[3]
     unescaped = [line.replace(r"\|", "").count("|") for line in lines]
-    assert set(unescaped) == {len(HEADERS) + 1}
+    assert set(unescaped) == {len(COLUMNS) + 1}
