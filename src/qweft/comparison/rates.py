@@ -4,12 +4,14 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
 from qweft.comparison.random_effects import LEVEL
 from qweft.comparison.student import quantile
 
+Array = np.ndarray[Any, np.dtype[np.float64]]
 Losses = Mapping[float, Sequence[float]]
 """Validation loss by learning rate, at each seed in order; infinite where the training diverged."""
 
@@ -54,11 +56,6 @@ class Shortfall:
 class Parabola:
     """y(x) = y1 + slope (x - x1) + curvature / 2 (x - x1)^2 through three points, x = log2(rate).
 
-    Both coefficients are sums over the three losses, with the distances h = x1 - x0 and k = x2 - x1:
-
-        slope     = sum_i a_i y_i,   a = (-k / (h (h + k)), (k - h) / (h k), h / (k (h + k)))
-        curvature = sum_i b_i y_i,   b = (2 / (h (h + k)), -2 / (h k), 2 / (k (h + k)))
-
     Args:
         rates: Three learning rates, ascending.
         losses: The mean loss at each, that of the middle one the lowest.
@@ -68,22 +65,25 @@ class Parabola:
     losses: tuple[float, ...]
 
     @property
-    def weights(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        """The a_i and the b_i."""
-        low, middle, high = map(math.log2, self.rates)
-        h, k = middle - low, high - middle
-        slope = (-k / (h * (h + k)), (k - h) / (h * k), h / (k * (h + k)))
-        return slope, (2 / (h * (h + k)), -2 / (h * k), 2 / (k * (h + k)))
+    def weights(self) -> tuple[Array, Array]:
+        """What the losses are weighted with in the slope at the middle rate, and in the curvature."""
+        x = np.log2(np.array(self.rates) / self.rates[1])
+        inverse = np.linalg.inv(np.vander(x, 3))
+        return inverse[1], 2 * inverse[0]
+
+    @property
+    def _rises(self) -> Array:
+        return np.array(self.losses) - self.losses[1]
 
     @property
     def slope(self) -> float:
         """The slope at the middle rate, in nats per factor of two."""
-        return _weighted(self.weights[0], self.losses)
+        return float(self.weights[0] @ self._rises)
 
     @property
     def curvature(self) -> float:
         """The second derivative, in nats per squared factor of two; zero if the three losses are equal."""
-        return _weighted(self.weights[1], self.losses)
+        return float(self.weights[1] @ self._rises)
 
     @property
     def vertex(self) -> float:
@@ -177,10 +177,10 @@ def shortfall(losses: Losses, rate: float) -> Shortfall:
         loss(rate) - loss(vertex) = g^2 / (2 c)
         shortfall = (|g| + t s(g))^2 / (2 c),   s(g)^2 = s^2 / n sum_i (a_i + u b_i)^2,   u = log2(rate / middle rate)
 
-    with the weights of `Parabola`. s^2 is what is left of the 3 x n losses without the means of rates and of seeds,
-    with 2 (n - 1) degrees of freedom. t is the two-sided 95% quantile of Student's t with as many. At the vertex g is
-    zero. The curvature counts as known, and the curve between the three rates as a parabola. docs/statistics.md has how
-    often it holds the true shortfall.
+    with the weights a_i of the slope and b_i of the curvature (`Parabola`). s^2 is what is left of the 3 x n losses
+    without the means of rates and of seeds, with 2 (n - 1) degrees of freedom. t is the two-sided 95% quantile of
+    Student's t with as many. At the vertex g is zero. The curvature counts as known, and the curve between the three
+    rates as a parabola. docs/statistics.md has how often it holds the true shortfall.
 
     With one seed, or where the losses of single seeds were not recorded, s is unknown. The result is then g^2 / (2 c),
     which leaves out the chance of the seeds.
@@ -188,24 +188,12 @@ def shortfall(losses: Losses, rate: float) -> Shortfall:
     curve, seeds = _curve(losses), len(losses[best_tried(losses)])
     if isinstance(curve, str):
         return Shortfall(None, None, curve)
-    x = math.log2(rate / curve.rates[1])
-    weights = [a + x * b for a, b in zip(*curve.weights, strict=True)]
-    reason, spread = ONE_SEED, 0.0
+    weights = curve.weights[0] + math.log2(rate / curve.rates[1]) * curve.weights[1]
+    spread = 0.0
     if seeds > 1:
-        reason = ""
-        freedom = 2 * (seeds - 1)
-        variance = _unexplained([losses[each] for each in curve.rates]) / freedom / seeds
-        spread = quantile(LEVEL, freedom) * math.sqrt(variance * _weighted(weights, weights))
-    nats = (abs(_weighted(weights, curve.losses)) + spread) ** 2 / (2 * curve.curvature)
-    return Shortfall(nats, 100 * nats / curve.losses[1], reason)
-
-
-def _unexplained(rows: Sequence[Sequence[float]]) -> float:
-    """Return the sum of squares that is left of a table without the means of its rows and of its columns."""
-    table = np.array(rows)
-    left = table - table.mean(1, keepdims=True) - table.mean(0) + table.mean()
-    return float(np.square(left).sum())
-
-
-def _weighted(weights: Sequence[float], values: Sequence[float]) -> float:
-    return math.fsum(weight * value for weight, value in zip(weights, values, strict=True))
+        freedom, table = 2 * (seeds - 1), np.array([losses[each] for each in curve.rates])
+        left = table - table.mean(1, keepdims=True) - table.mean(0) + table.mean()
+        variance = float(np.square(left).sum()) / freedom / seeds
+        spread = quantile(LEVEL, freedom) * math.sqrt(variance * float(weights @ weights))
+    nats = (abs(curve.slope + math.log2(rate / curve.rates[1]) * curve.curvature) + spread) ** 2 / (2 * curve.curvature)
+    return Shortfall(nats, 100 * nats / curve.losses[1], "" if seeds > 1 else ONE_SEED)

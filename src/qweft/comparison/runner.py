@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -55,17 +54,9 @@ Planned = tuple[Method | None, int]
 
 @dataclass(frozen=True)
 class Prepared:
-    """A comparison that is ready to run: model and data are loaded, and everything is settled but the losses.
+    """A comparison that is ready to run: what the runs share, the plan, and the methods with their rates.
 
-    Args:
-        context: What the runs share.
-        plan: The plan.
-        methods: The methods that make the runs, with their rates.
-        command: The command line, and `config_yaml` the config as text, for the report.
-        begun: When the command began.
-        timed: What the budget of time allows; `None` without one.
-        search: The searches for learning rates; `None` without one.
-        rungs: The halving; empty without one.
+    `timed` is what the budget of time allows, `search` the searches for learning rates, `rungs` the halving, if any.
     """
 
     context: Context
@@ -101,34 +92,13 @@ def describe(config: ComparisonConfig) -> Group:
 
 
 def compare(config: ComparisonConfig, config_yaml: str, command: str, begin: Callable[[], None] = lambda: None) -> Path:
-    """Make the missing runs and write the results.
-
-    `config.output` gets:
-
-    - a folder `<method>-<seed>` per run with its adapter and record, and `base` for the untouched model,
-    - results.json, report.html, report.md and its pictures, written anew while the runs go on,
-    - plan.json, the margin, reference, seeds and methods of the first results,
-    - with `search`, a folder of that name with its runs,
-    - with `halving`, a folder `rung-1` and so on with the runs of each rung, and with a budget of time budget.json,
-    - with `recommend`, a folder `winner` with the adapter of the method to use,
-    - with `match_time`, step_times.json.
+    """Make the missing runs and write the results; return the path of report.html.
 
     At each seed all methods get the same rows in the same order, and the same number of steps except under
-    `match_time`. Several processes with one output folder share the runs. Each writes the same results after the
-    last run.
-
-    Args:
-        config: The comparison.
-        config_yaml: The same as YAML text, for the report.
-        command: The command line, which is recorded.
-        begin: Called once everything is checked and loaded; it may start workers.
-
-    Returns:
-        The path of report.html.
-
-    Raises:
-        QweftError: If anything in the config is wrong, the folder holds runs of another configuration, or another
-            command writes there.
+    `match_time`. Several processes with one output folder share the runs, and each writes the same results after the
+    last one. `config_yaml` and `command` are recorded. `begin` is called once everything is checked and loaded; it may
+    start workers. Raise `QweftError` if anything in the config is wrong, the folder holds runs of another
+    configuration, or another command writes there.
     """
     with shared_output("qweft compare", config):
         it = prepare(config, config_yaml, command, begin)
@@ -286,30 +256,24 @@ def _make_runs(
     planned: list[Planned] = [(None, first)] if first in seeds and (BASE, first) not in had else []
     planned += [(method, seed) for seed in seeds for method in methods if (method.name, seed) not in had]
     folders = [run_folder(context.output, method.name if method else BASE, seed) for method, seed in planned]
-
-    def finished() -> list[Run]:
-        runs = [finished_trial(context, *each, folder) for each, folder in zip(planned, folders, strict=True)]
-        return [each for each in runs if each is not None]
-
-    finished()  # refuses those of another configuration
+    pairs = list(zip(planned, folders, strict=True))
+    waiting = {at for at, (each, folder) in enumerate(pairs) if finished_trial(context, *each, folder) is None}
     costs = [cost(context, *each) for each in planned]
     _tell(context, planned)
     runs: dict[int, Run] = {}
     begun, written = time.perf_counter(), -SECONDS_BETWEEN_REPORTS
-    started = datetime.now(UTC).isoformat(timespec="seconds")
-    tasks = [partial(run_trial, context, *each, folder) for each, folder in zip(planned, folders, strict=True)]
-    for place, made in done_by_any(tasks, context.wait):
+    for place, made in done_by_any([partial(run_trial, context, *each, at) for each, at in pairs], context.wait):
         runs[place] = made
         seconds = time.perf_counter() - begun
-        recent = [at for at, each in runs.items() if (each.started or "") >= started]  # by anyone
-        spent = sum(costs[at] for at in recent)
-        waiting = sum(each for at, each in enumerate(costs) if not (folders[at] / RECORD).is_file())
-        left = seconds / spent * waiting if spent and waiting else None
-        print_run(made, context.config.evaluation.split, (len(runs), len(tasks)), seconds, left, context.console)
-        if place in recent and len(runs) < len(tasks) and seconds - written >= SECONDS_BETWEEN_REPORTS:
-            _report_so_far(it, [*before, *finished()], looks, len(before) + len(planned), is_first=written < 0)
+        spent = sum(costs[at] for at in waiting & runs.keys())
+        left = seconds / spent * sum(costs[at] for at in waiting - runs.keys()) if spent else None
+        place_of = len(runs), len(planned)
+        print_run(made, context.config.evaluation.split, place_of, seconds, left or None, context.console)
+        if place in waiting and len(runs) < len(planned) and seconds - written >= SECONDS_BETWEEN_REPORTS:
+            so_far = [*before, *(runs[at] for at in sorted(runs))]
+            _report_so_far(it, so_far, looks, len(before) + len(planned), is_first=written < 0)
             written = time.perf_counter() - begun
-    return [*before, *(runs[place] for place in sorted(runs))]
+    return [*before, *(runs[at] for at in sorted(runs))]
 
 
 def _tell(context: Context, planned: Sequence[Planned]) -> None:

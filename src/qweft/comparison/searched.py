@@ -16,7 +16,6 @@ from qweft.comparison.rates import (
     parabola,
     shortfall,
 )
-from qweft.comparison.results import number
 from qweft.comparison.verdicts import Verdict
 from qweft.text import many
 
@@ -75,27 +74,22 @@ def search_of(method: str, by_seed: Losses, is_grid: bool) -> Search:
 
 
 def searches(record: Mapping[str, Any] | None) -> list[Search]:
-    """Return the searches in results.json; empty without a search."""
+    """Return the searches in results.json; empty without a search. Raise `ValueError` for what no search writes."""
     found = []
     for method, entry in (record or {}).items():
         single = {rate: [loss] for rate, loss in entry["validation_loss"].items()}
         losses = {
-            float(rate): tuple(_loss(loss) for loss in seeds) for rate, seeds in entry.get("by_seed", single).items()
+            float(rate): tuple(math.inf if loss is None else float(loss) for loss in seeds)
+            for rate, seeds in entry.get("by_seed", single).items()
         }
         if losses:  # empty if the rate was given, or is another method's
-            seeds = {len(each) for each in losses.values()}
-            if len(seeds) > 1 or 0 in seeds or not all(0 < rate < math.inf for rate in losses):
-                raise ValueError(f"search.{method} is not a loss at each seed for each learning rate")
             best = float(entry["best"])
-            if not min(losses) / SLACK <= best <= max(losses) * SLACK:
-                raise ValueError(f"search.{method}.best is {best:g}, which lies outside of the rates that were tried")
+            if len({len(each) for each in losses.values()}) > 1 or not (
+                0 < min(losses) / SLACK <= best <= max(losses) * SLACK
+            ):
+                raise ValueError(f"search.{method} is not a search")
             found.append(Search(method, best, dict(sorted(losses.items()))))
     return found
-
-
-def _loss(value: float | None) -> float:
-    loss = number(value)
-    return loss if math.isfinite(loss) else math.inf
 
 
 def doubt(verdict: Verdict, found: Mapping[str, Search]) -> str:
