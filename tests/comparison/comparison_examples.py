@@ -1,12 +1,20 @@
-"""Runs with chosen numbers."""
+"""Runs with chosen numbers, and comparisons on a tiny model."""
 
+import json
 import math
+from dataclasses import replace
 
+from qweft.comparison import runner
+from qweft.comparison.config import ComparisonConfig, MethodConfig
 from qweft.comparison.results import Run
 from qweft.comparison.statistics import Pairing
 from qweft.comparison.verdicts import Verdict, findings
 from qweft.comparison.wording import text_of
+from qweft.data.config import DataConfig
+from qweft.evaluation.config import EvaluationConfig
 from qweft.method.presets import stated
+from qweft.models.config import ModelConfig
+from qweft.training.config import TrainingConfig
 
 ADAPTERS = {
     "lora": {"peft_type": "LORA", "r": 8},
@@ -66,3 +74,30 @@ def verdict(method, other, direction="not decided", difference=None, interval=No
     margins = (room, None, 0.0) if direction == "equivalent" else (None, None, None)
     pairing = Pairing((), (), difference, None, interval, None, 0, None, None, None, direction, "", *margins)
     return Verdict(topic, method, other, direction, pairing)
+
+
+LORA = {"peft_type": "LORA", "r": 2, "target_modules": ["q_proj", "v_proj"]}
+
+
+def comparison(places, folder, **changes):
+    """A comparison on a tiny model, with some keys changed: methods and sections are dicts."""
+    methods = changes.pop("methods", {"lora": LORA})
+    sections = {
+        "model": ModelConfig(name=places[0]),
+        "data": DataConfig(source=places[1], validation_rows=4, test_rows=4, max_length=48),
+        "training": TrainingConfig(max_steps=4, batch_size=2, gradient_accumulation=1),
+        "evaluation": EvaluationConfig(answers=0),
+    }
+    return ComparisonConfig(
+        methods={
+            name: each if isinstance(each, MethodConfig) else MethodConfig(each) for name, each in methods.items()
+        },
+        **{name: replace(section, **changes.pop(name, {})) for name, section in sections.items()},
+        **{"seeds": [0, 1, 2], "output": str(folder / "out"), **changes},
+    )
+
+
+def results(config):
+    """Run a comparison; the content of results.json."""
+    path = runner.compare(config, "methods: {}\n", "qweft compare test.yaml")
+    return json.loads(path.with_name("results.json").read_text())

@@ -34,7 +34,6 @@ def context(evaluation):
         (replace(LORA, steps=5), TEST_ROWS, "e55b458f7749d5dce3fba710d96fd8708c439639f0f5d0d129daa9e58827d8b2"),
         (LORA, OTHER_ROWS, "7b94f48e7e01440420b73b95c505d4f275d1726c59bf896f7bc9e00480bf9b17"),
     ],
-    ids=["base", "method", "own steps", "other rows"],
 )
 def test_a_finished_run_is_known_by_its_fingerprint(method, evaluation, recorded):
     assert trial._fingerprint(context(evaluation), method, 1) == recorded

@@ -52,14 +52,9 @@ def check_start(config: ComparisonConfig, needs_weights: bool = False) -> None:
     check_launch()
     check_comparison(config)
     check_methods(config)
-    check_data_config(config.data)
-    check_executor(config.executor)
-    check_can_be_written(Path(config.output))
-    check_holds_no_model(Path(config.output))
-    check_report(Path(config.output))
-    check_places(config.data, config.output)
     check_elsewhere(config.evaluation)
-    check_model(config.model, needs_weights)
+    check_report(Path(config.output))
+    check_places_of(config, needs_weights)
 
 
 def for_search(config: ComparisonConfig) -> ComparisonConfig:
@@ -80,10 +75,15 @@ def for_search(config: ComparisonConfig) -> ComparisonConfig:
     )
 
 
-def check_executor(executor: str) -> None:
-    """Check that the executor's package is installed."""
-    if executor == "ray" and find_spec("ray") is None:
+def check_places_of(config: Any, needs_weights: bool) -> None:
+    """Check the data, the model, the executor and the output folder of a comparison or a sweep."""
+    check_data_config(config.data)
+    if config.executor == "ray" and find_spec("ray") is None:
         require("ray", "ray", "--executor ray")
+    check_can_be_written(Path(config.output))
+    check_holds_no_model(Path(config.output))
+    check_places(config.data, config.output)
+    check_model(config.model, needs_weights)
 
 
 def check_comparison(config: ComparisonConfig) -> None:

@@ -5,7 +5,8 @@ from typing import Any, Literal
 
 from qweft.method.effective import OF_FUNCTIONS, RESOLVED, complete
 from qweft.method.names import FIELDS, TWINS, function_of, has_role
-from qweft.method.presets import PRESETS
+from qweft.method.peft_methods import OWN
+from qweft.method.presets import stated
 from qweft.method.resolved import resolve
 
 Kind = Literal["base", "lora", "hybrid", "no_circuit", "twin", "other"]
@@ -27,36 +28,36 @@ def kind_of(method: str, adapter: Mapping[str, Any] | None) -> Kind:
     """Return the kind of a method, from its adapter's specification."""
     if method == "base":
         return "base"
-    spec = _resolved(adapter)
-    if _peft_type(spec) == "LORA":
-        return "other" if spec.get("use_dora") else "lora"
-    core = core_of(adapter)
+    core, maps, spec = core_of(adapter), maps_of(adapter), adapter or {}
     if core is None:
-        return "other"
+        return "lora" if str(spec.get("peft_type")).upper() == "LORA" and not spec.get("use_dora") else "other"
     function = function_of(core)
     if function is not None:
         return "twin" if function in TWINS else "hybrid"
-    dense = spec.get("compress") == spec.get("expand") == "dense"
-    return "lora" if dense and core == "identity" else "no_circuit"
+    return "lora" if maps == ("dense", "dense") and core == "identity" else "no_circuit"
 
 
 def core_of(adapter: Mapping[str, Any] | None) -> str | None:
     """Return the name of the core between the maps ("quantum_linear"); `None` for adapters of other kinds."""
-    spec = _resolved(adapter)
-    return str(spec.get("core", "quantum_linear")) if _peft_type(spec) == "QWTHN" else None
+    spec = _own(adapter)
+    return None if spec is None else str(spec.get("core", "quantum_linear"))
 
 
 def maps_of(adapter: Mapping[str, Any] | None) -> tuple[str, str] | None:
     """Return the kinds of the maps around the core ("mpo" or "dense"); `None` for adapters of other kinds."""
-    spec = _resolved(adapter)
-    if _peft_type(spec) != "QWTHN":
-        return None
-    return str(spec.get("compress", "mpo")), str(spec.get("expand", "mpo"))
+    spec = _own(adapter)
+    return None if spec is None else (str(spec.get("compress", "mpo")), str(spec.get("expand", "mpo")))
+
+
+def _own(adapter: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Return the specification of an adapter of this package with its preset's fields; `None` for any other."""
+    spec = stated({"peft_type": OWN, **adapter} if adapter and "preset" in adapter else adapter or {})
+    return spec if str(spec.get("peft_type")).upper() == OWN else None
 
 
 def differences(adapter: dict[str, Any], other: dict[str, Any]) -> list[str]:
     """Return the differences between two adapters of this package besides the core: ["r (1, not 8)"]."""
-    ours, theirs = complete(_resolved(adapter)), complete(_resolved(other))
+    ours, theirs = complete(adapter), complete(other)
     left_out = set(NOT_COMPARED)
     if None in (function_of(ours["core"]), function_of(theirs["core"])):
         left_out.update(OF_FUNCTIONS)
@@ -78,16 +79,3 @@ def _meant(spec: dict[str, Any], key: str) -> Any:
 def _said(value: Any) -> str:
     """Return a field's value as text."""
     return " ".join(map(str, value)) if isinstance(value, list) else str(value)
-
-
-def _resolved(adapter: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return the specification with its preset's fields; empty without one."""
-    if adapter is None or "preset" not in adapter:
-        return dict(adapter or {})
-    preset = PRESETS.get(str(adapter["preset"]))
-    return {"peft_type": "QWTHN", **(preset.fields if preset else {}), **adapter}
-
-
-def _peft_type(spec: dict[str, Any]) -> str | None:
-    """Return the PEFT type in capitals; `None` without one."""
-    return str(spec["peft_type"]).upper() if "peft_type" in spec else None

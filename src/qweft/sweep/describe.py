@@ -1,15 +1,11 @@
 """The plan of a sweep, for the terminal."""
 
-import statistics
 from dataclasses import replace
-from pathlib import Path
 
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from qweft.comparison.times import duration
-from qweft.comparison.trial import RECORD, read_record
 from qweft.data.load import load_data
 from qweft.evaluation.loss import check_room
 from qweft.models.load import load_model
@@ -22,7 +18,7 @@ DRAWN = 200
 
 
 def describe(config: SweepConfig) -> Group:
-    """Return the space, how much of it fits the budget, and the time."""
+    """Return the space, and how much of it fits the budget."""
     check_start(config)
     space = space_of(config)
     shapes = load_model(replace(config.model, device="meta"))
@@ -33,8 +29,8 @@ def describe(config: SweepConfig) -> Group:
     table = Table("field", "values", title=f"{config.model.name} on {config.data.source}")
     for axis in space.axes:
         table.add_row(axis.name, axis.describe())
-    lines = [f"{config.trials} trials, {config.sampler}", *_fitting(fitting, config.seed), _time(config)]
-    return Group(table, *map(Text, [*lines, *filter(None, [unread_said(config)])]))
+    lines = [f"{config.trials} trials, {config.sampler}", *_fitting(fitting, config.seed), unread_said(config)]
+    return Group(table, *(Text(line) for line in lines if line))
 
 
 def _fitting(fitting: Fitting, seed: int) -> list[str]:
@@ -43,25 +39,9 @@ def _fitting(fitting: Fitting, seed: int) -> list[str]:
     drawn = space.grid() if is_whole else (draw(space.axes, seed, [], each, learning=False) for each in range(DRAWN))
     points = {key_of(point): point for point in drawn}.values()
     counts = [found for point in points if fitting.fits(point) and isinstance(found := fitting.parameters(point), int)]
-    limit = (
-        "can be trained" if fitting.max_parameters is None else f"train at most {fitting.max_parameters:,} parameters"
-    )
+    most = fitting.max_parameters
+    limit = "can be trained" if most is None else f"train at most {most:,} parameters"
     line = f"{len(counts)} of {len(points)} {'all' if is_whole else 'drawn'} configurations {limit}"
     lines = [f"{line}: from {min(counts):,} to {max(counts):,}" if counts else line]
     refused = next(((point, why) for point in points if (why := fitting.why_not(point))), None)
     return lines if refused is None else [*lines, f"refused, for one: {point_said(refused[0])} ({refused[1]})"]
-
-
-def _time(config: SweepConfig) -> str:
-    """Return the remaining time, estimated from the finished trials in the folder."""
-    records = sorted(Path(config.output).glob(f"trial-*/{RECORD}"))
-    seconds = [taken for record in records if (taken := read_record(record)[1].seconds)]
-    if not seconds:
-        return "time: not known before the first trial is finished; qweft plan --timed times one configuration"
-    left = max(0, config.trials - len(seconds))
-    each = statistics.median(seconds)
-    workers = min(config.workers or 1, config.at_once if config.sampler == "tpe" else left or 1)
-    return (
-        f"time: {len(seconds)} trials are finished, {each:.0f} s each; the other {left} take some "
-        f"{duration(left * each / workers)} with {workers} at once"
-    )

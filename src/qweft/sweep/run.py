@@ -82,15 +82,12 @@ class Sweep:
         learns_from = range(len(self.points) - self.config.at_once + 1) if self.config.sampler == "tpe" else range(0)
         if self.ended == EXHAUSTED or any(earlier not in self.trials for earlier in learns_from):
             return None
-        known = [Known(point, self._loss(at) if at in learns_from else None) for at, point in enumerate(self.points)]
+        losses = {at: self.trials[at].loss for at in learns_from}
+        known = [Known(point, losses.get(at)) for at, point in enumerate(self.points)]
         point = propose(self.config, self.fitting, known)
         if point is None:
             self.ended = self.ended or EXHAUSTED
         return point
-
-    def _loss(self, number: int) -> float:
-        loss = self.trials[number].run.eval_loss
-        return math.inf if loss is None else loss
 
     def folder(self, number: int) -> Path:
         """Return the folder of a trial."""
@@ -150,7 +147,7 @@ def _made(here: Sweep, console: Console) -> Run:
             base = found
         if not isinstance(found, Trial):
             continue
-        loss = found.ended if found.run.eval_loss is None else f"validation loss {found.run.eval_loss:.4f}"
+        loss = f"validation loss {found.loss:.4f}" if math.isfinite(found.loss) else found.ended
         best = best_of(list(here.trials.values()))
         console.print(
             f"[{len(here.trials)}/{here.config.trials}] trial {found.number}: {point_said(found.point)}; "

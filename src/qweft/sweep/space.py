@@ -7,19 +7,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
-from qweft.comparison.checks import check_executor, check_on_shared
-from qweft.data.checks import check_data_config, check_places
+from qweft.comparison.checks import check_on_shared, check_places_of
 from qweft.errors import QweftError, require
 from qweft.evaluation.checks import check_evaluation
-from qweft.files import check_can_be_written
 from qweft.method.checks import closest
 from qweft.method.effective import MAY_BE_UNREAD, effective, fields_read
 from qweft.method.presets import stated
 from qweft.method.specification import check_names
-from qweft.models.resolve import check_holds_no_model, check_model
 from qweft.schema import check_values
 from qweft.sweep.config import SweepConfig
 from qweft.training.checks import check_training
@@ -161,14 +157,9 @@ def check_start(config: SweepConfig, needs_weights: bool = False) -> None:
     check_sweep(config)
     check_names({**config.space.adapter, **config.adapter})
     check_on_shared(config.adapter, config.model.quantization)
-    check_data_config(config.data)
     if find_spec("optuna") is None:
         require("optuna", "workbench", "a sweep")
-    check_executor(config.executor)
-    check_can_be_written(Path(config.output))
-    check_holds_no_model(Path(config.output))
-    check_places(config.data, config.output)
-    check_model(config.model, needs_weights)
+    check_places_of(config, needs_weights)
 
 
 def check_sweep(config: SweepConfig) -> None:
