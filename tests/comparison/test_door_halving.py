@@ -4,25 +4,22 @@ import json
 import math
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy import stats
 
 from qweft.cli.main import main
-from qweft.comparison import runner
 from qweft.comparison import starter as starters
 from qweft.comparison.checks import check_comparison
-from qweft.comparison.config import ComparisonConfig, HalvingConfig, MethodConfig
+from qweft.comparison.config import HalvingConfig, MethodConfig
 from qweft.comparison.halving import how_far_behind, standings
 from qweft.comparison.methods import Method
 from qweft.comparison.plan import rung_sizes, rung_steps
-from qweft.data.config import DataConfig
 from qweft.errors import QweftError
-from qweft.evaluation.config import EvaluationConfig
-from qweft.models.config import ModelConfig
-from qweft.training.config import TrainingConfig
-from tests.comparison.comparison_examples import run as made
+from tests.comparison.comparison_examples import LORA, comparison, results
+from tests.comparison.comparison_examples import run as example
 
 TOKENS = (10, 20, 30, 40)
 
@@ -31,7 +28,7 @@ def judged(name, rows, seed=1000):
     """A run with a mean loss of each row."""
     pairs = tuple((loss * count, count) for loss, count in zip(rows, TOKENS, strict=True))
     total = math.fsum(loss for loss, _ in pairs) / sum(TOKENS)
-    return made(name, seed, total if math.isfinite(total) else None, eval_row_losses=pairs)
+    return example(name, seed, total if math.isfinite(total) else None, eval_row_losses=pairs)
 
 
 def methods(*names):
@@ -85,116 +82,97 @@ def test_steps_of_the_rungs():
         rung_steps(HalvingConfig(3, [5, 9]), 6)  # of one epoch, as is known with the data
 
 
-LORA = {"peft_type": "LORA", "r": 2, "target_modules": ["q_proj", "v_proj"]}
-
-
-def comparison(places, folder, **changes):
-    made_of = ComparisonConfig(
-        methods={
-            "lora": MethodConfig({**LORA, "r": 1}, learning_rate=1e-5),
-            "fast": MethodConfig(LORA, search_from=0.05),
-            "faster": MethodConfig({**LORA, "target_modules": "all-linear"}, search_from=0.05),
-            "same_rate": MethodConfig({**LORA, "r": 3}, rate_of="fast"),
-            "wild": MethodConfig(LORA, learning_rate=1e38),
-        },
-        model=ModelConfig(name=places[0]),
-        data=DataConfig(source=places[1], validation_rows=8, test_rows=8, max_length=48),
-        training=TrainingConfig(max_steps=4, batch_size=2, gradient_accumulation=1),
-        evaluation=EvaluationConfig(answers=0),
-        seeds=[0, 1, 2],
-        search=True,
-        search_seeds=1,
-        search_rates=3,
-        halving=HalvingConfig(2),
-        recommend=True,
-        output=str(folder / "out"),
-    )
-    return replace(made_of, **changes)
-
-
-def run(config):
-    path = runner.compare(config, "methods: {}\n", "qweft compare test.yaml")
-    return path, json.loads((path.parent / "results.json").read_text())
+def halved(places, folder, **changes):
+    methods = {
+        "lora": MethodConfig({**LORA, "r": 1}, learning_rate=1e-5),
+        "fast": MethodConfig(LORA, search_from=0.05),
+        "faster": MethodConfig({**LORA, "target_modules": "all-linear"}, search_from=0.05),
+        "same_rate": MethodConfig({**LORA, "r": 3}, rate_of="fast"),
+        "wild": MethodConfig(LORA, learning_rate=1e38),
+    }
+    search = {"search": True, "search_seeds": 1, "search_rates": 3, "halving": HalvingConfig(2), "recommend": True}
+    data = {"validation_rows": 8, "test_rows": 8, **changes.pop("data", {})}
+    return comparison(places, folder, **{"methods": methods, "data": data, **search, **changes})
 
 
 @pytest.fixture(scope="module")
 def finished(places, tmp_path_factory):
-    config = comparison(places, tmp_path_factory.mktemp("halved"))
-    return config, *run(config)
+    config = halved(places, tmp_path_factory.mktemp("halved"))
+    return config, Path(config.output), results(config)
 
 
 def test_finalists_make_fresh_seeds_on_the_test_rows(finished):
-    config, path, results = finished
-    first, second = results["halving"]
+    config, output, made = finished
+    first, second = made["halving"]
     assert (first["steps"], second["steps"]) == (1, 2) and first["seeds"] == [1000]
     assert {each["method"] for each in first["standings"]} == set(config.methods)
     on = [each["method"] for each in second["standings"] if each["goes_on"]]
-    assert len(on) == 2 and {run["method"] for run in results["runs"]} == {"base", *on}
-    assert {run["seed"] for run in results["runs"]} == {0, 1, 2}
-    assert {entry["reference"] for entry in results["summary"].values()} == {second["standings"][0]["method"]}
-    kept = json.loads(next(path.parent.glob("rung-1/fast-*/run.json")).read_text())
+    assert len(on) == 2 and {run["method"] for run in made["runs"]} == {"base", *on}
+    assert {run["seed"] for run in made["runs"]} == {0, 1, 2}
+    assert {entry["reference"] for entry in made["summary"].values()} == {second["standings"][0]["method"]}
+    kept = json.loads(next(output.glob("rung-1/fast-*/run.json")).read_text())
     assert kept["config"]["evaluation"]["split"] == "validation" and kept["config"]["training"]["seed"] == 1000
-    assert kept["config"]["training"]["max_steps"] == 1 and not list(path.parent.glob("rung-*/*/adapter"))
-    judged_by = json.loads((path.parent / f"{on[0]}-0" / "run.json").read_text())["config"]
+    assert kept["config"]["training"]["max_steps"] == 1 and not list(output.glob("rung-*/*/adapter"))
+    judged_by = json.loads((output / f"{on[0]}-0" / "run.json").read_text())["config"]
     assert judged_by["evaluation"]["split"] == "test" and judged_by["training"]["max_steps"] == 4
 
 
 def test_the_rates_of_the_last_rung_are_used(finished):
-    _, path, results = finished
-    for entry in results["runs"]:
-        if entry["method"] in results["search"]:
-            assert entry["learning_rate"] == results["search"][entry["method"]]["best"]
-    rates = {each["method"]: each["rate"] for each in results["halving"][0]["standings"]}
-    found = json.loads((path.parent / "rung-1" / "learning_rates.json").read_text())["methods"]
+    _, output, made = finished
+    for entry in made["runs"]:
+        if entry["method"] in made["search"]:
+            assert entry["learning_rate"] == made["search"][entry["method"]]["best"]
+    rates = {each["method"]: each["rate"] for each in made["halving"][0]["standings"]}
+    found = json.loads((output / "rung-1" / "learning_rates.json").read_text())["methods"]
     assert set(found) == {"fast", "faster"} and rates["same_rate"] == found["fast"]["best"]
     losses = {float(rate): loss for rate, loss in found["fast"]["validation_loss"].items()}
     assert rates["lora"] == 1e-5 and rates["fast"] == min(losses, key=losses.get)
 
 
 def test_the_winners_adapter_is_kept(finished, places):
-    _, path, results = finished
-    found, winner = results["recommendation"], path.parent / "winner"
-    own = path.parent / f"{found['method']}-{found['seed']}"
-    assert found["seed"] == 0 and found["method"] in {entry["method"] for entry in results["runs"]}
+    _, output, made = finished
+    found, winner = made["recommendation"], output / "winner"
+    own = output / f"{found['method']}-{found['seed']}"
+    assert found["seed"] == 0 and found["method"] in {entry["method"] for entry in made["runs"]}
     for file in (own / "adapter").iterdir():
         assert (winner / "adapter" / file.name).read_bytes() == file.read_bytes()
     assert (winner / "run.json").read_bytes() == (own / "run.json").read_bytes()
-    card, kept = (winner / "adapter/README.md").read_text(), results["runs"]
+    card, kept = (winner / "adapter/README.md").read_text(), made["runs"]
     assert "## Choice" in card and found["method"] in card
     losses = [run["eval_loss"] for run in kept if run["method"] in ("base", found["method"]) and run["seed"] == 0]
     assert all(f"{loss:.4f}" in card for loss in losses) and "| test rows" in card
-    text = (path.parent / "report.md").read_text()
+    text = (output / "report.md").read_text()
     assert found["text"].split(" (")[0] in text.replace("\\", "")
 
 
 def test_what_was_done_is_not_done_again(finished, monkeypatch, capsys):
-    config, path, results = finished
-    before = {file: file.stat().st_mtime_ns for file in path.parent.rglob("run.json")}
-    again = run(config)[1]
+    config, output, made = finished
+    before = {file: file.stat().st_mtime_ns for file in output.rglob("run.json")}
+    again = results(config)
     assert {file: file.stat().st_mtime_ns for file in before if "winner" not in file.parts} == {
         file: time for file, time in before.items() if "winner" not in file.parts
     }
-    assert again["recommendation"] == results["recommendation"] and again["halving"] == results["halving"]
+    assert again["recommendation"] == made["recommendation"] and again["halving"] == made["halving"]
     said = capsys.readouterr().out
     assert "rung 1 of 2, 1 step: " in said and "wild (diverged)" in said
     assert (
         "talk with it: qweft chat " in said
         and "serve it: qweft serve " in said
-        and f"winner: {path.parent / 'winner' / 'adapter'}" in said
+        and f"winner: {output / 'winner' / 'adapter'}" in said
     )
 
 
 def test_a_stopped_one_goes_on_where_it_was(finished, tmp_path, capsys):
-    config, path, results = finished
+    config, output, made = finished
     copy = tmp_path / "out"
-    shutil.copytree(path.parent, copy)
-    gone = [next(copy.glob("rung-2/*/run.json")).parent, copy / f"{results['recommendation']['method']}-1"]
+    shutil.copytree(output, copy)
+    gone = [next(copy.glob("rung-2/*/run.json")).parent, copy / f"{made['recommendation']['method']}-1"]
     for folder in gone:
         shutil.rmtree(folder)
-    again = run(replace(config, output=str(copy)))[1]
+    again = results(replace(config, output=str(copy)))
     assert all((folder / "run.json").is_file() for folder in gone)
-    losses = [[entry["eval_loss"] for entry in each["runs"]] for each in (again, results)]
-    assert losses[0] == losses[1] and again["recommendation"] == results["recommendation"]
+    losses = [[entry["eval_loss"] for entry in each["runs"]] for each in (again, made)]
+    assert losses[0] == losses[1] and again["recommendation"] == made["recommendation"]
 
 
 @pytest.mark.parametrize(
@@ -206,13 +184,13 @@ def test_a_stopped_one_goes_on_where_it_was(finished, tmp_path, capsys):
         ({"halving": HalvingConfig(2, [4, 4])}, "halving.rungs must be ascending"),
         ({"halving": HalvingConfig(2, [0, 4])}, "halving.rungs: expected"),
         ({"halving": HalvingConfig(), "budget": "1h"}, "budget 1h: a time needs halving.finalists"),
-        ({"search": False, "data": DataConfig(validation_rows=0)}, "halving needs validation rows"),
-        ({"search": False, "evaluation": EvaluationConfig(split="validation")}, "halving would choose the methods"),
+        ({"search": False, "data": {"validation_rows": 0}}, "halving needs validation rows"),
+        ({"search": False, "evaluation": {"split": "validation"}}, "halving would choose the methods"),
     ],
 )
 def test_what_cannot_be_halved(places, tmp_path, changes, key):
     with pytest.raises(QweftError) as fault:
-        check_comparison(comparison(places, tmp_path, **changes))
+        check_comparison(halved(places, tmp_path, **changes))
     assert str(fault.value).startswith(key)
 
 

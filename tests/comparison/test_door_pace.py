@@ -2,18 +2,20 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from qweft.comparison import pacing, runner
+from qweft.comparison import pacing
 from qweft.comparison.config import HalvingConfig
 from qweft.comparison.context import Context
 from qweft.comparison.pacing import Costs, Estimate, Pace
 from qweft.comparison.plan import rung_steps
 from qweft.environment import MachineLoad
 from qweft.errors import QweftError
-from tests.comparison.test_door_halving import comparison
+from tests.comparison.comparison_examples import results
+from tests.comparison.test_door_halving import halved
 
 NAMES = tuple("abcdefgh")
 COSTS = Costs(dict.fromkeys(NAMES, 1.0), dict.fromkeys(NAMES, 0.5), 2.0, 2.0, 3.0)
@@ -60,12 +62,12 @@ def test_little_time_judges_fewer_rows_before_it_leaves_methods_out():
 def test_fewer_rows_are_judged_in_every_run(places, tmp_path, timed, capsys, monkeypatch):
     monkeypatch.setattr(pacing, "LEAST_ROWS", (2, 3))
     monkeypatch.setattr(pacing, "SAVING", ((3, 0.25, 1, 1.0),))
-    results, kept = run(paced(places, tmp_path, "60s"))
+    made, kept = run(paced(places, tmp_path, "60s"))
     assert (
-        results["judged_rows"] == kept["pace"]["rows"] == [2, 3]
+        made["judged_rows"] == kept["pace"]["rows"] == [2, 3]
         and "judged on 2 validation and 3 test rows" in capsys.readouterr().out
     )
-    assert {len(entry["eval_row_losses"]) for entry in results["runs"]} == {3}
+    assert {len(entry["eval_row_losses"]) for entry in made["runs"]} == {3}
     rung = [json.loads(path.read_text())["run"] for path in (tmp_path / "out").glob("rung-1/*/run.json")]
     assert rung and {len(entry["eval_row_losses"]) for entry in rung} == {2}
     run(paced(places, tmp_path, "60s"))  # finished runs are found again
@@ -114,37 +116,36 @@ def timed(monkeypatch):
     return asked
 
 
-def paced(places, folder, budget, **changes):
-    config = comparison(places, folder, budget=budget, **changes)
+def paced(places, folder, budget):
+    config = halved(places, folder, budget=budget)
     names = ("lora", "fast", "faster")
     return replace(config, methods={name: config.methods[name] for name in names}, search_rates=3)
 
 
 def run(config):
-    path = runner.compare(config, "", "qweft compare test.yaml")
-    return json.loads((path.parent / "results.json").read_text()), json.loads((path.parent / "budget.json").read_text())
+    return results(config), json.loads((Path(config.output) / "budget.json").read_text())
 
 
 def test_the_budget_sets_the_steps_and_a_second_start_keeps_them(places, tmp_path, timed, capsys, monkeypatch):
     monkeypatch.setattr("qweft.environment.LoadMeter.read", lambda _: MachineLoad(0.4, 2.0))
     config = paced(places, tmp_path, "60s")
-    results, kept = run(config)
+    made, kept = run(config)
     assert timed == [["lora", "fast", "faster"]]
     steps = kept["pace"]["steps"]
-    assert {entry["steps"] for entry in results["runs"] if entry["method"] != "base"} == {steps}
-    assert [rung["steps"] for rung in results["halving"]] == kept["pace"]["rungs"]
+    assert {entry["steps"] for entry in made["runs"] if entry["method"] != "base"} == {steps}
+    assert [rung["steps"] for rung in made["halving"]] == kept["pace"]["rungs"]
     said = capsys.readouterr().out
     assert "timing a step of 3 methods" in said and f"then 2 for {steps} steps at" in said
     assert "of a budget of 60 s" in said
     assert "other processes took 40% of the processors meanwhile, and the plan is for such times" in said
     again, _ = run(config)
     assert len(timed) == 1 and "timing a step" not in capsys.readouterr().out
-    assert [entry["started"] for entry in again["runs"]] == [entry["started"] for entry in results["runs"]]
+    assert [entry["started"] for entry in again["runs"]] == [entry["started"] for entry in made["runs"]]
 
 
 def test_time_that_the_rungs_left_goes_to_seeds(places, tmp_path, timed):
-    results, kept = run(paced(places, tmp_path, "10min"))
-    seeds = {entry["seed"] for entry in results["runs"] if entry["method"] != "base"}
+    made, kept = run(paced(places, tmp_path, "10min"))
+    seeds = {entry["seed"] for entry in made["runs"] if entry["method"] != "base"}
     assert kept["pace"]["steps"] == 4 and seeds == set(range(8))  # the tiny model's rungs took next to nothing
 
 

@@ -6,18 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from qweft.comparison import runner, tune
-from qweft.comparison.config import ComparisonConfig, MethodConfig
+from qweft.comparison import tune
 from qweft.comparison.summarise import forgotten
-from qweft.data.config import DataConfig
 from qweft.errors import QweftError
-from qweft.evaluation.config import EvaluationConfig
 from qweft.evaluation.run import evaluate
-from qweft.models.config import ModelConfig
-from qweft.training.config import TrainingConfig
-from tests.comparison.comparison_examples import run
-
-LORA = {"peft_type": "LORA", "r": 2, "target_modules": ["q_proj"]}
+from tests.comparison.comparison_examples import comparison, results, run
 
 
 def measured(method, seed, rows, **changes):
@@ -52,30 +45,22 @@ def test_it_is_none_where_a_run_lacks_it_and_refused_on_other_rows():
 
 @pytest.fixture
 def config(places, tmp_path):
-    other = tmp_path / "other.jsonl"
+    other, tests = tmp_path / "other.jsonl", tmp_path / "test.jsonl"
     other.write_text("\n".join(json.dumps({"text": f"There are {n} apples."}) for n in range(9)))
-    tests = tmp_path / "test.jsonl"
     tests.write_text("\n".join(json.dumps({"question": f"And {n}?", "answer": f"{n} it is."}) for n in range(5)))
-    return ComparisonConfig(
-        methods={"lora": MethodConfig(LORA)},
-        model=ModelConfig(name=places[0]),
-        data=DataConfig(
-            places[1], validation_rows=4, test_rows=5, max_length=48, test_source=str(tests), template="Q {query} A",
-        ),
-        training=TrainingConfig(max_steps=2, batch_size=2, gradient_accumulation=1),
-        evaluation=EvaluationConfig(
-            answers=1, max_new_tokens=2, forgetting=str(other), forgetting_rows=4, forgetting_first=True
-        ),
+    return comparison(
+        places,
+        tmp_path,
+        data={"test_rows": 5, "test_source": str(tests), "template": "Q {query} A"},
+        evaluation={"forgetting": str(other), "forgetting_rows": 4, "forgetting_first": True},
         seeds=[0],
         rates=[1e-3],
-        output=str(tmp_path / "out"),
-    )  # fmt: skip
+    )
 
 
 def test_a_comparison_measures_it_and_evaluate_by_the_folder_alone_finds_the_same(config, capsys):
-    report = runner.compare(config, "", "")
-    results = json.loads((report.parent / "results.json").read_text())
-    base, lora = results["runs"]
+    made = results(config)
+    base, lora = made["runs"]
     assert len(base["forgetting"]["row_losses"]) == 4 and base["forgetting"]["source"] == config.evaluation.forgetting
     found = evaluate(Path(config.output) / "lora-0" / "adapter")
     assert found.data == config.data.test_source
@@ -83,18 +68,18 @@ def test_a_comparison_measures_it_and_evaluate_by_the_folder_alone_finds_the_sam
     assert found.adapted.loss == pytest.approx(lora["eval_loss"], rel=1e-5)
     for loss, record in zip(found.forgetting, (base, lora), strict=True):
         assert loss.loss == pytest.approx(record["forgetting"]["loss"], rel=1e-5)
-    rise = results["summary"]["lora"]["forgetting"]["rise"]
+    rise = made["summary"]["lora"]["forgetting"]["rise"]
     assert rise == pytest.approx(found.forgetting[1].loss - found.forgetting[0].loss, abs=1e-5)
     weights = Path(config.output) / "lora-0" / "adapter" / "adapter_model.safetensors"
     assert lora["adapter_bytes"] == weights.stat().st_size and base["adapter_bytes"] is None
     assert "rise" in capsys.readouterr().out
-    assert "judged on" in (report.parent / "report.md").read_text().splitlines()[0]
+    assert "judged on" in (Path(config.output) / "report.md").read_text().splitlines()[0]
     # nothing is done twice, and other rows are another question
     before = weights.stat().st_mtime_ns
-    runner.compare(config, "", "")
+    results(config)
     assert weights.stat().st_mtime_ns == before
     with pytest.raises(QweftError, match="a run of another configuration"):
-        runner.compare(replace(config, evaluation=replace(config.evaluation, forgetting_rows=3)), "", "")
+        results(replace(config, evaluation=replace(config.evaluation, forgetting_rows=3)))
 
 
 def test_a_search_does_not_look_elsewhere(config, monkeypatch):

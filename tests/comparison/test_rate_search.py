@@ -8,35 +8,19 @@ from pathlib import Path
 
 import pytest
 
-from qweft.comparison import runner, trial, tune, workers
-from qweft.comparison.config import ComparisonConfig, MethodConfig
+from qweft.comparison import trial, tune, workers
+from qweft.comparison.config import MethodConfig
 from qweft.comparison.plan import resolve
 from qweft.comparison.report.content import Content
-from qweft.data.config import DataConfig
-from qweft.evaluation.config import EvaluationConfig
-from qweft.models.config import ModelConfig
-from qweft.training.config import TrainingConfig
+from tests.comparison.comparison_examples import comparison, results
 
 LORA = {"peft_type": "LORA", "r": 2, "target_modules": ["q_proj"]}
 
 
 @pytest.fixture
 def config(places, tmp_path):
-    return ComparisonConfig(
-        methods={"lora": MethodConfig(LORA), "given": MethodConfig({**LORA, "r": 1}, learning_rate=1e-2)},
-        model=ModelConfig(name=places[0]),
-        data=DataConfig(source=places[1], validation_rows=4, test_rows=4, max_length=48),
-        training=TrainingConfig(max_steps=4, batch_size=2, gradient_accumulation=1, learning_rate=2e-2),
-        evaluation=EvaluationConfig(answers=0),
-        seeds=[0, 1, 2],
-        search=True,
-        output=str(tmp_path / "out"),
-    )
-
-
-def run(config):
-    path = runner.compare(config, "methods: {}\n", "qweft compare test.yaml")
-    return json.loads((path.parent / "results.json").read_text())
+    methods = {"lora": LORA, "given": MethodConfig({**LORA, "r": 1}, learning_rate=1e-2)}
+    return comparison(places, tmp_path, methods=methods, training={"learning_rate": 2e-2}, search=True)
 
 
 def on_curve(monkeypatch, loss):
@@ -59,13 +43,13 @@ def tuned(config):
 
 
 def test_the_whole_search_on_a_model_and_what_becomes_of_it(config, monkeypatch, capsys):
-    results = run(config)
-    found = results["search"]["lora"]
+    made = results(config)
+    found = made["search"]["lora"]
     rates = sorted(float(rate) for rate in found["validation_loss"])
     assert 0.02 in rates and 3 <= len(rates) <= 12
     assert all(high == 2 * low for low, high in itertools.pairwise(rates))
     assert found["steps"] == 4 and found["seeds"] == [1000, 1001]  # all steps, at seeds that are not judged
-    assert not set(found["seeds"]) & {record["seed"] for record in results["runs"]}
+    assert not set(found["seeds"]) & {record["seed"] for record in made["runs"]}
     kept = [json.loads(path.read_text())["run"] for path in Path(config.output).glob("search/*/run.json")]
     assert len(kept) == 2 * len(rates) and {record["seed"] for record in kept} == {1000, 1001}
     for rate in rates:
@@ -75,17 +59,17 @@ def test_the_whole_search_on_a_model_and_what_becomes_of_it(config, monkeypatch,
     lowest = float(min(found["validation_loss"], key=found["validation_loss"].get))
     assert found["at_end_of_grid"] == (lowest in (rates[0], rates[-1]))
     assert lowest / 2 < found["best"] < lowest * 2 and (found["best"] == lowest) == found["at_end_of_grid"]
-    judged = {record["method"]: record["learning_rate"] for record in results["runs"]}
+    judged = {record["method"]: record["learning_rate"] for record in made["runs"]}
     assert judged == {"base": None, "lora": found["best"], "given": 1e-2}
     said = capsys.readouterr().out
     assert f"{len(rates)}, {rates[0]:g} to {rates[-1]:g}" in said
-    content = Content.read(results)
+    content = Content.read(made)
     assert [entry.method for entry in content.search] == ["lora"]
     assert content.search[0].shortfall.nats == pytest.approx(found["shortfall"]["nats"])
     assert (Path(config.output) / "learning_rates.png").is_file()
 
     monkeypatch.setattr(trial, "fit", lambda *_: pytest.fail("a finished run was repeated"))
-    assert run(config)["search"] == results["search"]
+    assert results(config)["search"] == made["search"]
 
 
 def test_a_stopped_search_goes_on_where_it_was(config, monkeypatch, tmp_path):
@@ -161,8 +145,8 @@ def test_a_list_of_rates_is_tried_on_validation_rows_alone_before_the_runs(confi
     monkeypatch.setattr(
         trial, "held_out_loss", lambda model, rows, *rest: judged.append(rows) or real(model, rows, *rest)
     )
-    results = run(config)
-    found = results["search"]
+    made = results(config)
+    found = made["search"]
     searched = len(found["large"]["validation_loss"]) * 2
     validation, test = judged[0], judged[-1]
     assert validation != test and judged == [validation] * searched + [test] * 7  # 3 methods at 2 seeds and the base
@@ -171,11 +155,11 @@ def test_a_list_of_rates_is_tried_on_validation_rows_alone_before_the_runs(confi
     best = min(losses, key=losses.get)
     assert (found["large"]["best"], found["large"]["steps"], found["large"]["seeds"]) == (float(best), 2, [3, 1])
     assert found["taker"] == {"rate_of": "large", "best": float(best), "validation_loss": {}}
-    rates = {record["method"]: record["learning_rate"] for record in results["runs"]}
+    rates = {record["method"]: record["learning_rate"] for record in made["runs"]}
     assert rates == {"base": None, "lora": 1e-2, "large": float(best), "taker": float(best)}
     assert not list(Path(config.output).glob("search/*/adapter"))
     monkeypatch.setattr(trial, "fit", lambda *_: pytest.fail("a finished run was repeated"))
-    assert run(config)["search"] == found
+    assert results(config)["search"] == found
 
 
 def test_a_list_grows_so_often_and_no_more(config, monkeypatch):

@@ -11,18 +11,16 @@ from safetensors.torch import load_file, save_file
 
 from qweft.cli.main import main
 from qweft.comparison import runner, trial
-from qweft.comparison.config import ComparisonConfig, MethodConfig
+from qweft.comparison.config import MethodConfig
 from qweft.comparison.plan import resolve, resolve_search
 from qweft.data.config import DataConfig
 from qweft.environment import ALONE
 from qweft.errors import QweftError
 from qweft.evaluation.config import EvaluationConfig
 from qweft.evaluation.run import evaluate
-from qweft.models.config import ModelConfig
-from qweft.training.config import TrainingConfig
+from tests.comparison.comparison_examples import LORA, comparison, results
 
 HYBRID = {"preset": "qtha", "r": 2, "width": 8, "bond_dimension": 2, "target_modules": ["q_proj", "v_proj"]}
-LORA = {"peft_type": "LORA", "r": 4, "target_modules": ["q_proj", "v_proj"]}
 FILES = {
     "results.json", "plan.json", "report.md", "report.html", "loss_curves.png", "loss_by_size.png",
 }  # fmt: skip
@@ -31,41 +29,32 @@ KEYS = {
 }  # fmt: skip
 
 
-def comparison(places, folder, **changes):
-    config = ComparisonConfig(
-        methods={
-            "lora": MethodConfig(LORA),
-            "lora_small": MethodConfig(LORA, match_parameters="qtha"),
-            "qtha": MethodConfig(HYBRID, learning_rate=1e-2),
-            "mpo": MethodConfig({**HYBRID, "preset": "mpo"}),
-        },
-        model=ModelConfig(name=places[0]),
-        data=DataConfig(source=places[1], validation_rows=4, test_rows=4, max_length=48),
-        training=TrainingConfig(max_steps=3, batch_size=2, gradient_accumulation=1),
-        evaluation=EvaluationConfig(answers=1, max_new_tokens=4),
-        seeds=[0, 1],
-        inspect=True,
-        output=str(folder / "out"),
-    )
-    return dataclasses.replace(config, **changes)
-
-
 @pytest.fixture
 def config(places, tmp_path):
     """Of one method at one seed."""
-    return comparison(places, tmp_path, methods={"lora": MethodConfig(LORA)}, seeds=[0], inspect=False)
-
-
-def run(config):
-    path = runner.compare(config, "methods: {}\n", "qweft compare test.yaml")
-    return json.loads((path.parent / "results.json").read_text())
+    return comparison(places, tmp_path, training={"max_steps": 3}, seeds=[0])
 
 
 @pytest.fixture(scope="module")
 def finished(places, tmp_path_factory):
     """A comparison that was made, and its results: for tests that change neither."""
-    config = comparison(places, tmp_path_factory.mktemp("finished"))
-    return config, run(config)
+    methods = {
+        "lora": LORA,
+        "lora_small": MethodConfig(LORA, match_parameters="qtha"),
+        "qtha": MethodConfig(HYBRID, learning_rate=1e-2),
+        "mpo": {**HYBRID, "preset": "mpo"},
+    }
+    judging = {"answers": 1, "max_new_tokens": 4}
+    config = comparison(
+        places,
+        tmp_path_factory.mktemp("finished"),
+        methods=methods,
+        training={"max_steps": 3},
+        evaluation=judging,
+        seeds=[0, 1],
+        inspect=True,
+    )
+    return config, results(config)
 
 
 @pytest.fixture
@@ -75,26 +64,26 @@ def nothing_trained(monkeypatch):
 
 
 def test_writes_everything_and_does_not_repeat_what_is_finished(finished, nothing_trained):
-    config, results = finished
+    config, made = finished
     output = Path(config.output)
-    assert {file.name for file in output.iterdir() if file.is_file()} >= FILES and set(results) == KEYS
-    assert results["step_times"]["alone"] is not True or results["step_times"]["cpu_by_others"] <= ALONE
-    base, *runs = results["runs"]
+    assert {file.name for file in output.iterdir() if file.is_file()} >= FILES and set(made) == KEYS
+    assert made["step_times"]["alone"] is not True or made["step_times"]["cpu_by_others"] <= ALONE
+    base, *runs = made["runs"]
     assert (base["method"], base["steps"], base["trainable_parameters"], len(runs)) == ("base", 0, 0, 2 * 4)
     for record in runs:
         assert record["steps"] == 3 and [step for step, _ in record["train_loss_curve"]] == [1, 2, 3]
         assert (output / f"{record['method']}-{record['seed']}" / "adapter" / "adapter_model.safetensors").is_file()
-    for record in results["runs"]:
+    for record in made["runs"]:
         sums, tokens = zip(*record["eval_row_losses"], strict=True)
         assert len(sums) == 4 and sum(sums) / sum(tokens) == pytest.approx(record["eval_loss"], rel=1e-6)
     # all methods start from the same model on the same rows, so their first losses are one number
     for seed in (0, 1):
         firsts = [record["train_loss_curve"][0][1] for record in runs if record["seed"] == seed]
         assert firsts == pytest.approx([firsts[0]] * 4, rel=1e-5)
-    assert set(results["summary"]) == {"base", "lora", "lora_small", "qtha", "mpo"}
-    assert results["summary"]["lora"]["difference"]["mean"] == 0
+    assert set(made["summary"]) == {"base", "lora", "lora_small", "qtha", "mpo"}
+    assert made["summary"]["lora"]["difference"]["mean"] == 0
     nothing_trained()
-    assert run(config)["runs"] == results["runs"] == run(dataclasses.replace(config, inspect=False))["runs"]
+    assert results(config)["runs"] == made["runs"] == results(dataclasses.replace(config, inspect=False))["runs"]
 
 
 def test_adapters_of_the_first_seed_are_inspected(finished):
@@ -119,16 +108,16 @@ def test_goes_on_where_it_was_stopped(config, monkeypatch):
 
     monkeypatch.setattr(trial, "fit", stopping)
     with pytest.raises(KeyboardInterrupt):
-        run(config)
+        results(config)
     report = Path(config.output) / "report.html"
     assert "4 of 5 runs" in report.read_text() and main(["report", config.output]) == 0
     counted = []
     monkeypatch.setattr(trial, "fit", lambda *arguments: counted.append(1) or fit(*arguments))
-    stopped = run(config)
+    stopped = results(config)
     assert len(counted) == 1 and stopped["planned_runs"] == len(stopped["runs"])
     assert "4 of 5 runs" not in report.read_text()
     monkeypatch.setattr(trial, "fit", fit)
-    whole = run(dataclasses.replace(config, output=config.output + "-whole"))
+    whole = results(dataclasses.replace(config, output=config.output + "-whole"))
     assert [each["eval_loss"] for each in stopped["runs"]] == [each["eval_loss"] for each in whole["runs"]]
 
 
@@ -136,12 +125,12 @@ def test_another_configuration_is_not_mixed_in(finished):
     config, _ = finished
     changed = dataclasses.replace(config, training=dataclasses.replace(config.training, max_steps=2))
     with pytest.raises(QweftError, match="lora-0 holds a run of another configuration"):
-        run(changed)
+        results(changed)
 
 
 def test_runs_of_another_configuration_are_refused_before_the_search(config, monkeypatch, nothing_trained):
     config = dataclasses.replace(config, methods={"lora": MethodConfig(LORA), "more": MethodConfig(LORA)})
-    made = run(config)
+    made = results(config)
     searched = []
 
     def search(context, methods, grid):
@@ -151,10 +140,10 @@ def test_runs_of_another_configuration_are_refused_before_the_search(config, mon
     asked = dataclasses.replace(config, search=True)
     with monkeypatch.context() as patch:
         patch.setattr(runner, "with_searched_rates", search)
-        assert [each["eval_loss"] for each in run(asked)["runs"]] == [each["eval_loss"] for each in made["runs"]]
+        assert [each["eval_loss"] for each in results(asked)["runs"]] == [each["eval_loss"] for each in made["runs"]]
         other = dataclasses.replace(asked, training=dataclasses.replace(config.training, max_steps=2))
         with pytest.raises(QweftError, match="lora-0 holds a run of another configuration"):
-            run(other)
+            results(other)
         assert len(searched) == 1
 
         def finds(context, methods, grid):
@@ -162,14 +151,14 @@ def test_runs_of_another_configuration_are_refused_before_the_search(config, mon
 
         patch.setattr(runner, "with_searched_rates", finds)
         with pytest.raises(QweftError, match=r"this search found 0\.02"):
-            run(asked)
+            results(asked)
     nothing_trained()
     saved = json.loads((Path(config.output) / "more-0/run.json").read_text())
     folder = Path(config.output) / f"search/more-{config.training.learning_rate or 5e-4!r}-1001"
     folder.mkdir(parents=True)
     (folder / "run.json").write_text(json.dumps(saved | {"fingerprint": "another"}))
     with pytest.raises(QweftError, match="-1001 holds a run of another configuration"):
-        run(asked)  # before the search of lora
+        results(asked)  # before the search of lora
 
 
 def test_a_run_that_changes_the_shared_base_model_stops_the_comparison(config, monkeypatch):
@@ -182,7 +171,7 @@ def test_a_run_that_changes_the_shared_base_model_stops_the_comparison(config, m
 
     monkeypatch.setattr(trial, "fit", changing)
     with pytest.raises(QweftError, match=r"methods\.lora changes the base model"):
-        run(config)
+        results(config)
     assert not list(Path(config.output).glob("lora-*/run.json"))
 
 
@@ -191,47 +180,47 @@ def test_a_run_that_diverges_is_an_outcome(config, monkeypatch):
         raise trial.DivergedError("the loss is not a number", ((1, 4.0), (2, float("nan"))))
 
     monkeypatch.setattr(trial, "fit", diverging)
-    results = run(config)
-    assert [(each["eval_loss"], each["steps"]) for each in results["runs"][1:]] == [(None, 2)]
-    assert results["summary"]["lora"]["diverged"] == 1
+    made = results(config)
+    assert [(each["eval_loss"], each["steps"]) for each in made["runs"][1:]] == [(None, 2)]
+    assert made["summary"]["lora"]["diverged"] == 1
 
 
 def test_a_kept_adapter_can_be_evaluated_by_its_folder_alone(finished):
-    config, results = finished
-    record = next(record for record in results["runs"] if record["method"] == "qtha" and record["seed"] == 0)
+    config, made = finished
+    record = next(record for record in made["runs"] if record["method"] == "qtha" and record["seed"] == 0)
     found = evaluate(Path(config.output) / "qtha-0" / "adapter", {"evaluation": {"answers": 0}})
     assert found.adapted.loss == pytest.approx(record["eval_loss"], rel=1e-5)
 
 
 def test_rows_that_have_moved_are_the_same_rows(config, places, tmp_path):
-    run(config)
+    results(config)
     moved = dataclasses.replace(config.data, source=str(shutil.copy(places[1], tmp_path / "moved.jsonl")))
-    later = run(dataclasses.replace(config, data=moved, seeds=[0, 1]))["runs"]
+    later = results(dataclasses.replace(config, data=moved, seeds=[0, 1]))["runs"]
     assert {each["data"] for each in later} == {moved.source} and len(later) == 3
 
 
 def test_a_damaged_record_is_named_with_the_way_out(config):
-    before = run(config)["runs"]
+    before = results(config)["runs"]
     record = Path(config.output) / "lora-0" / "run.json"
     made = json.loads(record.read_text())
     made["run"]["inspection"] = {"layers": 3}  # which only the report reads, after all runs
     for text in (b"{", b"{}", b'{"format": 1, "fingerprint": "x", "run": {}}', json.dumps(made).encode()):
         record.write_bytes(text)
         with pytest.raises(QweftError, match=r"run\.json .*; remove that file to make the run again"):
-            run(config)
+            results(config)
     record.unlink()
-    assert run(config)["runs"][1]["eval_loss"] == before[1]["eval_loss"]
+    assert results(config)["runs"][1]["eval_loss"] == before[1]["eval_loss"]
 
 
 def test_runs_on_other_weights_of_the_same_folder_are_told(config, tmp_path):
     folder = tmp_path / "model"
     shutil.copytree(config.model.name, folder)
     config = dataclasses.replace(config, model=dataclasses.replace(config.model, name=str(folder)))
-    run(config)
+    results(config)
     weights = load_file(folder / "model.safetensors")
     save_file({key: 1.5 * each for key, each in weights.items()}, folder / "model.safetensors", {"format": "pt"})
     with pytest.raises(QweftError, match="base holds a run on other weights"):
-        run(config)
+        results(config)
 
 
 @pytest.mark.parametrize("name", ["results.json", "report.md", "report.html"])
@@ -239,7 +228,7 @@ def test_files_of_another_program_are_not_replaced(config, name):
     Path(config.output).mkdir()
     (Path(config.output) / name).write_text('{"mine": 1}')
     with pytest.raises(QweftError, match=f"holds {name}"):
-        run(config)
+        results(config)
     assert (Path(config.output) / name).read_text() == '{"mine": 1}'
 
 
@@ -277,7 +266,7 @@ ONE = {"lora": MethodConfig(LORA)}
 )
 def test_a_wrong_comparison_is_named_before_training(config, changes, key):
     with pytest.raises(QweftError, match=key):
-        run(dataclasses.replace(config, **changes))
+        results(dataclasses.replace(config, **changes))
 
 
 def test_rates_of_methods(config):

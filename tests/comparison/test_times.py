@@ -1,50 +1,31 @@
 """Equal wall-clock: the steps that fit into another method's time."""
 
 import dataclasses
-import json
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from qweft.comparison import runner, times
-from qweft.comparison.config import ComparisonConfig, MethodConfig
+from qweft.comparison.config import MethodConfig
 from qweft.comparison.methods import resolve_methods
 from qweft.comparison.set_up import set_up
-from qweft.comparison.speed import one_at_a_time
-from qweft.data.config import DataConfig
 from qweft.errors import QweftError
-from qweft.evaluation.config import EvaluationConfig
-from qweft.models.config import ModelConfig
 from qweft.records import read_record
-from qweft.training.config import TrainingConfig
 from qweft.training.loop import Fit
-from tests.comparison.comparison_examples import run as example
+from tests.comparison.comparison_examples import comparison, results
 
 LORA = {"peft_type": "LORA", "r": 2, "target_modules": ["q_proj"]}
 
 
 @pytest.fixture
 def config(places, tmp_path):
-    return ComparisonConfig(
-        methods={
-            "lora": MethodConfig(LORA, learning_rate=1e-2),
-            "large": MethodConfig({**LORA, "r": 8}),
-            "as_long": MethodConfig({**LORA, "r": 4}, match_parameters="large", match_time="lora", rate_of="large"),
-        },
-        model=ModelConfig(name=places[0]),
-        data=DataConfig(source=places[1], validation_rows=4, test_rows=4, max_length=48),
-        training=TrainingConfig(max_steps=6, batch_size=2, gradient_accumulation=1),
-        evaluation=EvaluationConfig(answers=0),
-        seeds=[3, 1],
-        rates=[1e-3, 1e-2],
-        output=str(tmp_path / "out"),
-    )
-
-
-def run(config):
-    path = runner.compare(config, "methods: {}\n", "qweft compare test.yaml")
-    return json.loads((path.parent / "results.json").read_text())
+    methods = {
+        "lora": MethodConfig(LORA, learning_rate=1e-2),
+        "large": MethodConfig({**LORA, "r": 8}),
+        "as_long": MethodConfig({**LORA, "r": 4}, match_parameters="large", match_time="lora", rate_of="large"),
+    }
+    training = {"max_steps": 6}
+    return comparison(places, tmp_path, methods=methods, training=training, seeds=[3, 1], rates=[1e-3, 1e-2])
 
 
 @pytest.fixture
@@ -60,31 +41,31 @@ def timed(monkeypatch):
     return asked
 
 
-def took(step, bases=0.0):
-    return Fit(1.0, (), 4, step, 1, basis_seconds=bases)
+def took(step):
+    return Fit(1.0, (), 4, step, 1, basis_seconds=0.0)
 
 
 def test_equal_time_is_as_many_steps_as_the_medians_of_interleaved_rounds_say(config, timed):
-    results = run(config)
+    made = results(config)["runs"]
     assert timed == ["lora", "as_long"] * 4
-    steps = {record["method"]: record["steps"] for record in results["runs"]}
+    steps = {record["method"]: record["steps"] for record in made}
     assert steps == {"base": 0, "lora": 6, "large": 6, "as_long": 3}  # 6 steps of 2 s are 3 steps of 4 s
-    budgets = {record["method"]: record["budget"] for record in results["runs"]}
     matched = {"matches_time": "lora", "matches_parameters": "large"}
     matched |= {"step_seconds": [4.0, 2.0], "basis_seconds": [0.0, 0.0], "cpu_by_others": None}
+    budgets = {record["method"]: record["budget"] for record in made}
     assert budgets == {"base": None, "lora": None, "large": None, "as_long": matched}
-    sizes = {record["method"]: record["trainable_parameters"] for record in results["runs"]}
+    sizes = {record["method"]: record["trainable_parameters"] for record in made}
     assert sizes["as_long"] == sizes["large"]
     # what goes on later has the same steps, whatever a step takes then
-    assert [r["steps"] for r in run(config)["runs"]] == [r["steps"] for r in results["runs"]] and len(timed) == 8
+    assert [r["steps"] for r in results(config)["runs"]] == [r["steps"] for r in made] and len(timed) == 8
 
 
 def test_times_are_measured_on_the_shared_model_and_leave_it_as_it_was(config):
-    results = run(config)  # each run holds the base model against its checksum
+    made = results(config)["runs"]  # each run holds the base model against its checksum
     (kept,) = read_record(Path(config.output) / "step_times.json", "").values()
     assert (kept["method"], kept["matches_time"]) == ("as_long", "lora")
     assert len(kept["seconds"]) == 2 and all(0 < found < 10 for found in kept["seconds"])
-    assert next(r["budget"]["step_seconds"] for r in results["runs"] if r["budget"]) == kept["seconds"]
+    assert next(r["budget"]["step_seconds"] for r in made if r["budget"]) == kept["seconds"]
 
 
 def test_times_are_kept_by_what_they_depend_on(config, monkeypatch):
@@ -103,57 +84,30 @@ def test_times_are_kept_by_what_they_depend_on(config, monkeypatch):
         found = {m.name: m.steps for m in times.with_matched_time(context, methods, changed.seeds[0])}
         return {name: number for name, number in found.items() if number is not None}, sorted(set(asked))
 
-    training = config.training
-    assert steps() == ({"as_long": 3}, ["as_long", "lora"])
+    training, fresh = config.training, ({"as_long": 3}, ["as_long", "lora"])
+    assert steps() == fresh
     assert steps(training=dataclasses.replace(training, learning_rate=1.0, max_steps=12)) == ({"as_long": 6}, [])
     assert steps(seeds=[7]) == ({"as_long": 3}, [])
     methods = {**config.methods, "longer": MethodConfig({**LORA, "r": 9}, match_time="large")}
     assert steps(methods=methods) == ({"as_long": 3, "longer": 6}, ["large", "longer"])
-    assert steps(methods=methods) == ({"as_long": 3, "longer": 6}, [])
-    wider = dataclasses.replace(training, batch_size=4)
-    assert steps(training=wider) == ({"as_long": 3}, ["as_long", "lora"])
-    assert steps(training=wider) == steps() == ({"as_long": 3}, [])
-    for changes in ({"packing": True}, {"device": "noisy"}, {"gradient": "parameter_shift"}):
+    for changes in ({"batch_size": 4}, {"packing": True}, {"device": "noisy"}, {"gradient": "parameter_shift"}):
         slower = dataclasses.replace(training, **changes)
-        assert steps(training=slower) == ({"as_long": 3}, ["as_long", "lora"]), changes
-        assert steps(training=slower) == ({"as_long": 3}, [])
-    negative = '{"format": 1, "x": {"seconds": [1.0, 1.0], "basis_seconds": [-1.0, 0.0]}}'
-    for text in ("{}", negative, '{"format": 1, "x": {"seconds": [1.0]}}'):
+        assert steps(training=slower) == fresh, changes
+        assert steps(training=slower) == steps() == ({"as_long": 3}, [])
+    for text in ("{}", '{"format": 1, "x": {"seconds": [1.0, 1.0], "basis_seconds": [-1.0, 0.0]}}'):
         (Path(config.output) / "step_times.json").write_text(text)
-        with pytest.raises(QweftError, match=r"step_times\.json .*; remove that file to measure again"):
+        with pytest.raises(QweftError, match=r"step_times\.json .*; remove that file"):
             steps()
 
 
 def test_the_steps_of_the_search_keep_the_ratio_of_equal_time(config, timed):
     methods = {**config.methods, "as_long": dataclasses.replace(config.methods["as_long"], rate_of=None)}
-    found = run(dataclasses.replace(config, methods=methods, search=True, search_steps=2))["search"]
+    found = results(dataclasses.replace(config, methods=methods, search=True, search_steps=2))["search"]
     assert {name: entry.get("steps") for name, entry in found.items()} == {"lora": None, "large": 2, "as_long": 1}
 
 
-def test_a_dry_run_says_what_each_method_gets(config, capsys):
+def test_a_dry_run_says_what_each_method_gets(config):
     table = runner.describe(dataclasses.replace(config, search=True)).renderables[0]
     cells = {str(column.header).replace("\n", " "): list(map(str, column.cells)) for column in table.columns}
     assert cells["learning rate"] == ["0.01", "searched", "as large"]
     assert cells["steps"] == ["6", "6", "time of lora"]
-    assert table.caption == "all adapters: peft_type LORA, target_modules q_proj"  # once, not in every row
-    assert not any("target_modules" in cell for cell in cells["adapter"])
-
-
-@pytest.mark.parametrize(
-    ("spans", "alone"),
-    [
-        ([(0, 10.0), (10, 5.0), (15, 3.0)], True),
-        ([(0, 10.9), (10, 5.0)], True),  # it began somewhere in the second 10
-        ([(10, 5.0), (0, 10.0)], True),  # in whatever order they are told
-        ([(0, 10.0), (8, 10.0)], False),
-        ([(0, 100.0), (10, 5.0), (50, 5.0)], False),  # the last one lies in the first, not in its neighbour
-        ([(0, 10.0), (3, None), (12, 1.0)], True),
-    ],
-)
-def test_runs_that_were_made_at_once_are_told(spans, alone):
-    begin = datetime(2026, 1, 1, 23, 59, 50, tzinfo=UTC)
-    runs = [
-        example("lora", seed, started=(begin + timedelta(seconds=at)).isoformat(timespec="seconds"), seconds=taken)
-        for seed, (at, taken) in enumerate(spans)
-    ]
-    assert one_at_a_time(runs) == alone

@@ -9,13 +9,11 @@ import yaml
 from qweft.cli.main import main
 from qweft.comparison.decision import Recommendation
 from qweft.comparison.winner import commands_for, keep_winner
-from qweft.data.config import DataConfig
 from qweft.files import write_json
-from qweft.models.config import ModelConfig
 from qweft.models.load import load_model
-from qweft.training.config import RunConfig, TrainingConfig
+from qweft.training.config import RunConfig
 from qweft.training.run import train
-from tests.comparison.comparison_examples import run
+from tests.comparison.comparison_examples import comparison, run
 
 FOUND = Recommendation("lora", 0, "Use lora.")
 FULL = {"training": {"max_steps": 4, "epochs": 3.0, "learning_rate": 0.01}, "output": "x"}
@@ -52,20 +50,10 @@ def test_the_adapter_its_record_and_a_config_for_the_whole_training_are_kept(out
 def test_train_from_a_comparison_takes_the_winner_s_config(tmp_path, places, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "runs/my/winner").mkdir(parents=True)
-    small = [
-        "--data.train_rows",
-        "8",
-        "--data.validation_rows",
-        "4",
-        "--data.test_rows",
-        "4",
-        "--training.max_steps",
-        "1",
-    ]
-    config = {"model": {"name": str(places[0]), "device": "cpu"}, "data": {"source": str(places[1])}}
-    config |= {"adapter": {"preset": "mpo", "r": 2}, "output": "runs/my/trained"}
-    (tmp_path / "runs/my/winner/train.yaml").write_text(yaml.safe_dump(config))
-    assert main(["train", "--from", "runs/my", *small]) == 0
+    config = {"model": {"name": str(places[0]), "device": "cpu"}, "adapter": {"preset": "mpo", "r": 2}}
+    config["data"] = {"source": str(places[1]), "train_rows": 8, "validation_rows": 4, "test_rows": 4}
+    (tmp_path / "runs/my/winner/train.yaml").write_text(yaml.safe_dump({**config, "output": "runs/my/trained"}))
+    assert main(["train", "--from", "runs/my", "--training.max_steps", "1"]) == 0
     assert (tmp_path / "runs/my/trained/adapter/adapter_model.safetensors").is_file()
     for words in (["--from", "runs/other"], ["--from", "runs/my", "a.yaml"], ["--from"]):
         assert main(["train", *words]) == 2
@@ -86,37 +74,26 @@ def test_what_a_user_made_of_the_winner_stays(output, capsys, name):
     assert (output / "winner" / name).read_text() == "the user's" and "stays as it is" in capsys.readouterr().out
 
 
-TARGETS = ["q_proj", "v_proj"]
-READERS = {"merged-gguf": "for llama.cpp", "merged": "for vLLM"}
+TARGETS = {"target_modules": ["q_proj", "v_proj"]}
+EXPORTS = {"merged-gguf": "for llama.cpp", "merged": "for vLLM"}
 
 
 @pytest.mark.parametrize(
-    ("adapter", "quantization", "exports"),
+    ("adapter", "has_exports"),
     [
-        ({"peft_type": "LORA", "r": 2, "target_modules": TARGETS}, None, ["merged-gguf", "merged"]),
-        ({"preset": "qtha", "r": 2, "width": 8, "target_modules": TARGETS}, None, ["merged-gguf", "merged"]),
-        ({"peft_type": "LORA", "r": 2, "target_modules": TARGETS}, "4bit", ["merged-gguf", "merged"]),
-        ({"peft_type": "LORA", "r": 2, "use_dora": True, "target_modules": TARGETS}, None, ["merged-gguf", "merged"]),
-        ({"peft_type": "PROMPT_TUNING", "num_virtual_tokens": 2}, None, []),
-        (
-            {"peft_type": "IA3", "target_modules": ["k_proj"], "feedforward_modules": []},
-            None,
-            ["merged-gguf", "merged"],
-        ),
+        ({"peft_type": "LORA", "r": 2, "use_dora": True, **TARGETS}, True),
+        ({"preset": "qtha", "r": 2, "width": 8, **TARGETS}, True),
+        ({"peft_type": "PROMPT_TUNING", "num_virtual_tokens": 2}, False),
     ],
 )
-def test_each_command_that_is_named_for_the_winner_runs(places, tmp_path, capsys, adapter, quantization, exports):
+def test_each_command_that_is_named_for_the_winner_runs(places, tmp_path, capsys, adapter, has_exports):
     """An adapter that has no export is told apart before a command is named."""
-    if quantization:
-        pytest.importorskip("bitsandbytes")
-    model = ModelConfig(name=places[0], device="cpu", dtype="float32", quantization=quantization)
-    data = DataConfig(source=places[1], train_rows=16, validation_rows=6, test_rows=6, max_length=48)
-    budget = TrainingConfig(max_steps=2, batch_size=2, gradient_accumulation=1, learning_rate=1e-2)
-    found = train(RunConfig(model, data, adapter, budget, output=str(tmp_path / "the winner")))
+    config = comparison(places, tmp_path, model={"device": "cpu"})
+    found = train(RunConfig(config.model, config.data, adapter, config.training, output=str(tmp_path / "the winner")))
     place = shlex.quote(str(found.adapter_folder))
-    lines = commands_for(found.adapter_folder, load_model(model))
+    lines = commands_for(found.adapter_folder, load_model(config.model))
     assert lines[:2] == [f"talk with it: qweft chat {place}", f"serve it: qweft serve {place}"]
-    assert lines[2:] == [f"{READERS[to]}: qweft export {place} --to {to}" for to in exports]
+    assert lines[2:] == [f"{reader}: qweft export {place} --to {to}" for to, reader in EXPORTS.items() if has_exports]
     capsys.readouterr()
     for line in lines[2:]:
         words = shlex.split(line.partition(": qweft ")[2])

@@ -4,10 +4,8 @@ import pytest
 
 pytest.importorskip("optuna")
 
-from qweft.data.config import DataConfig
-from qweft.models.config import ModelConfig
 from qweft.sweep.config import SpaceConfig, SweepConfig
-from qweft.training.config import TrainingConfig
+from tests.comparison.comparison_examples import comparison
 from tests.tiny_folder import save_rows, save_tiny_model
 
 
@@ -20,10 +18,11 @@ def places(tmp_path_factory):
 
 @pytest.fixture
 def config(places, tmp_path):
+    shared = comparison(places, tmp_path, training={"max_steps": 2})
     return SweepConfig(
-        model=ModelConfig(name=places[0]),
-        data=DataConfig(source=places[1], validation_rows=4, test_rows=4, max_length=48),
-        training=TrainingConfig(max_steps=2, batch_size=2, gradient_accumulation=1),
+        shared.model,
+        shared.data,
+        shared.training,
         adapter={"preset": "qtha", "target_modules": ["q_proj", "v_proj"]},
         space=SpaceConfig(
             adapter={"r": {"values": [2, 3]}, "bond_dimension": {"low": 1, "high": 4}, "width": {"values": [8, 16]}},

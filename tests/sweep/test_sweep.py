@@ -200,11 +200,18 @@ def test_two_processes_one_of_them_killed_give_what_one_gives(config, tmp_path):
     assert outcomes(read(tmp_path / "workers")) == expected
 
 
-@pytest.mark.parametrize("name", ["sweep.json", "sweep.md", "loss_by_size.png"])
-def test_a_file_of_another_program_is_not_replaced(config, name):
+def test_files_of_others_are_not_replaced(config, tmp_path):
     output = Path(config.output)
     output.mkdir()
-    (output / name).write_text('{"mine": 1}')
-    with pytest.raises(QweftError, match=f"holds {name}, and no sweep wrote it"):
+    (output / "sweep.md").write_text("mine")
+    with pytest.raises(QweftError, match=r"sweep\.md"):
         made(config)
-    assert (output / name).read_text() == '{"mine": 1}'
+    assert (output / "sweep.md").read_text() == "mine"
+    (output / "sweep.md").unlink()
+    precious = tmp_path / "elsewhere" / "adapter" / "precious"
+    precious.parent.mkdir(parents=True)
+    precious.write_text("mine")
+    (output / "trial-000").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(QweftError, match="is a link to"):
+        made(config)
+    assert precious.read_text() == "mine"

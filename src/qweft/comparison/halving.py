@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from qweft.comparison.config import HalvingConfig
 from qweft.comparison.context import Context
 from qweft.comparison.methods import Method
-from qweft.comparison.plan import Grid, rung_sizes, rung_steps
+from qweft.comparison.plan import Plan, rung_sizes, rung_steps
 from qweft.comparison.random_effects import pulls
 from qweft.comparison.results import Run
 from qweft.comparison.rungs import Rung, Standing
@@ -28,21 +27,20 @@ LEAST = 2
 
 
 def with_halving(
-    context: Context,
-    methods: Sequence[Method],
-    grid: Grid,
-    halving: HalvingConfig,
-    after: Callable[[Rung, int], None] = lambda rung, rungs: None,
+    context: Context, plan: Plan, methods: Sequence[Method], after: Callable[[Rung, int], None]
 ) -> tuple[list[Method], dict[str, Any], list[Rung]]:
     """Make the rungs and return the finalists with their rates, the searches by method, and the rungs."""
-    alive, searched, rungs = list(methods), dict[str, Any](), list[Rung]()
-    steps = rung_steps(halving, context.steps)
-    sizes = rung_sizes(len(methods), halving.finalists or LEAST, len(steps))
+    alive, searches, rungs = list(methods), dict[str, Any](), list[Rung]()
+    steps = rung_steps(plan.halving, context.steps)
+    sizes = rung_sizes(len(methods), plan.halving.finalists or LEAST, len(steps))
     for number, (count, most) in enumerate(zip(steps, sizes, strict=True), 1):
-        own = replace(grid, steps=count)
-        found, runs, alive = _made(context, alive, own, number)
-        searched.update(found)
-        rung = Rung(number, count, own.seeds, tuple(standings(alive, runs, most)))
+        grid, folder = replace(plan.grid, steps=count), context.output / f"{FOLDERS}{number}"
+        searched = search(context, folder, [method for method in alive if method.searched], grid)
+        alive = with_rates(alive, searched)  # of methods that use another one's rate, too
+        given = at_own_rates(context, folder, [method for method in alive if not method.searched], grid)
+        searches.update({name: trials.to_json() for name, trials in searched.items()})
+        runs = {name: trials.best for name, trials in {**searched, **given}.items()}
+        rung = Rung(number, count, grid.seeds, tuple(standings(alive, runs, most)))
         rungs.append(rung)
         after(rung, len(steps))
         if not rung.going_on:
@@ -51,36 +49,23 @@ def with_halving(
                 "training.learning_rate"
             )
         alive = [method for method in alive if method.name in rung.going_on]
-    return alive, searched, rungs
-
-
-def _made(
-    context: Context, methods: Sequence[Method], grid: Grid, number: int
-) -> tuple[dict[str, Any], dict[str, list[Run]], list[Method]]:
-    """Return the searches of a rung, each method's runs at its best rate, and the methods with the rates found."""
-    folder = context.output / f"{FOLDERS}{number}"
-    searched = search(context, folder, [method for method in methods if method.searched], grid)
-    methods = with_rates(methods, searched)
-    given = at_own_rates(context, folder, [method for method in methods if not method.searched], grid)
-    found = {name: trials.to_json() for name, trials in searched.items()}
-    return found, {name: trials.best for name, trials in {**searched, **given}.items()}, methods
+    return alive, searches, rungs
 
 
 def standings(methods: Sequence[Method], runs: Mapping[str, Sequence[Run]], most: int) -> list[Standing]:
     """Return how the methods stand after a rung, the leader first."""
     losses = {method.name: _mean(runs[method.name]) for method in methods}
     order = sorted(methods, key=lambda method: losses[method.name])
-    found = []
-    going = 0
+    found: list[Standing] = []
     for method in order:
-        loss, rate = losses[method.name], runs[method.name][0].learning_rate or method.learning_rate
-        if not math.isfinite(loss):
-            found.append(Standing(method.name, method.adapter, rate, None))
-            continue
-        behind, bound = how_far_behind(runs[method.name], runs[order[0].name])
-        goes_on = going < LEAST or (going < most and not (bound is not None and bound > 0))
-        going += goes_on
-        found.append(Standing(method.name, method.adapter, rate, loss, behind, bound, goes_on))
+        own = runs[method.name]
+        standing = Standing(method.name, method.adapter, own[0].learning_rate or method.learning_rate, None)
+        if math.isfinite(losses[method.name]):
+            behind, bound = how_far_behind(own, runs[order[0].name])
+            going = sum(each.goes_on for each in found)
+            goes_on = going < LEAST or (going < most and not (bound is not None and bound > 0))
+            standing = replace(standing, loss=losses[method.name], behind=behind, bound=bound, goes_on=goes_on)
+        found.append(standing)
     return found
 
 

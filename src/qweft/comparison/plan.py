@@ -31,20 +31,18 @@ class Grid:
     seeds: tuple[int, ...]
     steps: int | None
     most: int = 12
-    extensions: int = EXTENSIONS
 
     def following(self, losses: Losses, start: float) -> list[float]:
         """Return the rates to try after those that have losses: of a list, or by factors of two from a start."""
         if self.rates:
-            return following(losses, self.rates, self.extensions)
+            return following(losses, self.rates, self.most)
         rate = next_rate(losses, start, self.most)
         return [] if rate is None else [rate]
 
     @property
     def trainings(self) -> tuple[int, int]:
         """Number of trainings of one method: at least, at most."""
-        least, most = (len(self.rates), len(self.rates) + self.extensions) if self.rates else (3, self.most)
-        return least * len(self.seeds), most * len(self.seeds)
+        return (len(self.rates) or 3) * len(self.seeds), self.most * len(self.seeds)
 
 
 @dataclass(frozen=True)
@@ -155,7 +153,8 @@ def _grid(config: ComparisonConfig) -> Grid:
     if config.rates is not None:
         rates = tuple(sorted({float(rate) for rate in config.rates}))
         own = config.seeds if config.halving.finalists is None else others  # those chosen here are judged at fresh ones
-        return Grid(rates, tuple(islice(own, config.search_seeds or 1)), config.search_steps)
+        seeds = tuple(islice(own, config.search_seeds or 1))
+        return Grid(rates, seeds, config.search_steps, len(rates) + EXTENSIONS)
     return Grid((), tuple(islice(others, config.search_seeds or 2)), config.search_steps, config.search_rates)
 
 

@@ -120,11 +120,11 @@ def next_rate(losses: Losses, start: float, most: int) -> float | None:
     return next((rate for rate in beside if rate not in losses and len(losses) < most), None)
 
 
-def following(losses: Losses, rates: Sequence[float], extensions: int) -> list[float]:
+def following(losses: Losses, rates: Sequence[float], most: int) -> list[float]:
     """Return the rates of an ascending list that are left, and then one beyond the end at which the best one lies."""
     if untried := [rate for rate in rates if rate not in losses]:
         return untried
-    if len(losses) >= len(rates) + extensions or not is_at_end(losses):
+    if len(losses) >= most or not is_at_end(losses):
         return []
     best = best_tried(losses)
     ratio = (rates[-1] / rates[0]) ** (1 / (len(rates) - 1)) if len(rates) > 1 else math.sqrt(10)

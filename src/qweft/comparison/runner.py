@@ -139,7 +139,7 @@ def choose(it: Prepared) -> Prepared:
         limit = f", of {duration(plan.budget.seconds)}" if plan.budget.seconds else ""
         context.console.say(f"{rung.said(rungs)}; {duration(time.perf_counter() - it.begun)} since the start{limit}")
 
-    finalists, search, rungs = with_halving(context, methods, plan.grid, plan.halving, after)
+    finalists, search, rungs = with_halving(context, plan, methods, after)
     plan = replace(plan, reference=rungs[-1].leader)  # before anything is judged on the test rows
     if it.timed is not None:
         plan = with_seeds(context, plan, finalists, it.timed)

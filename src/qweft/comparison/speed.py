@@ -87,16 +87,10 @@ def doubt_on(runs: Sequence[Run], others: Sequence[Run]) -> Doubt | None:
 
 def load_said(runs: Sequence[Run]) -> str:
     """Return a sentence on the machine's load beside the step times of a comparison."""
-    alone, most = measured_alone(runs), most_by_others(runs)
-    averages = [run.load_average for run in timed(runs) if run.load_average is not None]
-    average = f" (load average {max(averages):.1f})" if averages else ""
+    alone = measured_alone(runs)
     if alone is None:
         return "The load of the machine was not recorded, so the step times say nothing about speed."
-    if most is None and not one_at_a_time(runs):
-        beside = "Several runs shared the machine"
-    else:  # the shares of some runs, too short to measure them, may be unknown
-        most = max(run.cpu_by_others or 0 for run in timed(runs))
-        beside = f"Other programs used up to {share_said(most)} of the CPU"
-    if alone:
-        return f"{beside}{average}, so the step times can be compared."
-    return f"{beside}{average}, so the step times say nothing about speed."
+    most = max((run.cpu_by_others or 0 for run in timed(runs)), default=0)
+    beside = f"Other programs used up to {share_said(most)} of the CPU"
+    beside = beside if one_at_a_time(runs) else "Several runs shared the machine"
+    return f"{beside}, so the step times {'can be compared' if alone else 'say nothing about speed'}."

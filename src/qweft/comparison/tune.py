@@ -105,7 +105,7 @@ def search(
 def at_own_rates(context: Context, folder: Path, methods: Sequence[Method], grid: Grid) -> dict[str, "Trials"]:
     """Train the methods at their own rates as the trials of a search, and keep the runs in the folder."""
     short = _short(context, methods, grid)
-    return dict(_train(context, folder, [(m, replace(grid, rates=(m.learning_rate,), extensions=0)) for m in short]))
+    return dict(_train(context, folder, [(m, replace(grid, rates=(m.learning_rate,), most=1)) for m in short]))
 
 
 def _train(context: Context, folder: Path, tasks: Sequence[tuple[Method, Grid]]) -> Iterator[tuple[str, "Trials"]]:
