@@ -71,7 +71,7 @@ def test_looks_double_up_to_the_cap_with_seeds_not_yet_used(places, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("changes", "key"), [({"seeds": [0, 1]}, "give 3 seeds"), ({"most_seeds": 3}, "give --most-seeds 6")]
+    ("changes", "key"), [({"seeds": [0, 1]}, "got 5 and 2 seeds"), ({"most_seeds": 3}, "got 3 and 3 seeds")]
 )
 def test_looks_that_cannot_be_planned(places, tmp_path, changes, key):
     with pytest.raises(QweftError, match=f"most_seeds .*{key}"):

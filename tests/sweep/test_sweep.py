@@ -1,7 +1,6 @@
 """A sweep from config to page, on a tiny model: the same trials however it is made, stopped and started."""
 
 import dataclasses
-import itertools
 import json
 import time
 import weakref
@@ -19,7 +18,6 @@ from qweft.evaluation.saved import put_on
 from qweft.method.presets import stated
 from qweft.sweep import run
 from qweft.sweep.config import SpaceConfig
-from qweft.sweep.run import sweep
 from qweft.training import loop
 from tests.forked import Forked
 
@@ -28,7 +26,7 @@ TIMED = ("seconds", "step_seconds_median", "cpu_by_others")
 
 def made(config):
     """The content of sweep.json."""
-    sweep(config, "space: {}\n", "qweft sweep test.yaml")
+    run.sweep(config, "space: {}\n", "qweft sweep test.yaml")
     return read(config.output)
 
 
@@ -42,45 +40,30 @@ def outcomes(record):
 
 
 def test_writes_everything_and_judges_the_best_alone_on_the_test_rows(config, monkeypatch):
-    split, tested = [], []
-    held_out, judged = trial.held_out_loss, run.losses
+    split, held_out = [], trial.held_out_loss
     monkeypatch.setattr(
         trial, "held_out_loss", lambda model, rows, *rest: split.append(len(rows)) or held_out(model, rows, *rest)
     )
-    monkeypatch.setattr(
-        run, "losses", lambda context, adapter, files: tested.append(adapter) or judged(context, adapter, files)
-    )
     config = dataclasses.replace(config, data=dataclasses.replace(config.data, test_rows=5))
-    record = made(config)
-    output = Path(config.output)
+    record, output = made(config), Path(config.output)
+    trials = record["trials"]
     assert {"sweep.json", "sweep.md", "loss_by_size.png"} <= {path.name for path in output.iterdir()}
-    assert [each["number"] for each in record["trials"]] == [0, 1, 2, 3, 4]
+    assert [each["number"] for each in trials] == [0, 1, 2, 3, 4]
     assert split == [4] * 6  # the base model and five trials, on the validation rows
-    best = min(record["trials"], key=lambda each: each["validation_loss"])
-    assert record["best"] == best["number"] and tested == [best["adapter"]]
-    assert record["test"].keys() == {"base", "adapted", "standard_error"}
-    for each in record["trials"]:
+    for each in trials:
         values = {name.partition(".")[2]: value for name, value in each["values"].items()}
-        assert values["learning_rate"] == each["learning_rate"]
-        assert each["adapter"] == stated(config.adapter | {k: v for k, v in values.items() if k != "learning_rate"})
-    front = [record["trials"][number] for number in record["front"]]
-    assert record["best"] == front[-1]["number"]
-    for own in front:
-        assert not any(
-            other["trainable_parameters"] <= own["trainable_parameters"]
-            and other["validation_loss"] < own["validation_loss"]
-            for other in record["trials"]
-        )
-    page = (output / "sweep.md").read_text()
-    assert f"The best is trial {record['best']}" in page and "loss_by_size.png" in page
-
-
-def test_the_test_loss_is_that_of_the_kept_adapter(config):
-    record = made(dataclasses.replace(config, trials=2))
+        assert values.pop("learning_rate") == each["learning_rate"]
+        assert each["adapter"] == stated(config.adapter | values)
+    best = min(trials, key=lambda each: each["validation_loss"])["number"]
+    assert record["best"] == best == record["front"][-1]
+    costs = [(trials[number]["trainable_parameters"], trials[number]["validation_loss"]) for number in record["front"]]
+    assert costs == sorted(costs) and [loss for _, loss in costs] == sorted((loss for _, loss in costs), reverse=True)
+    assert f"The best is trial {best}" in (output / "sweep.md").read_text()
+    assert [path.parent.name for path in output.glob("trial-*/test.json")] == [f"trial-{best:03d}"]
     context = run.set_up(run.shared(config), run.Console(quiet=True))
-    model = put_on(context.loaded, Path(config.output) / f"trial-{record['best']:03d}" / "adapter")
-    found = trial.held_out_loss(model, context.data.test, context.loaded.tokenizer.pad_token_id, 4)
-    assert found.loss == pytest.approx(record["test"]["adapted"], rel=1e-6)
+    model = put_on(context.loaded, output / f"trial-{best:03d}" / "adapter")
+    loss = held_out(model, context.data.test, context.loaded.tokenizer.pad_token_id, 4).loss
+    assert loss == pytest.approx(record["test"]["adapted"], rel=1e-6)
 
 
 def test_goes_on_where_it_was_stopped_and_repeats_nothing(config, monkeypatch):
@@ -100,16 +83,10 @@ def test_goes_on_where_it_was_stopped_and_repeats_nothing(config, monkeypatch):
     stopped = made(config)
     assert len(counted) == 2
     longer = made(dataclasses.replace(config, trials=6))
-    assert len(counted) == 3
-    assert outcomes(longer)[:5] == outcomes(stopped)
-    monkeypatch.setattr(trial, "fit", fit)
+    assert len(counted) == 3 and outcomes(longer)[:5] == outcomes(stopped)
     whole = made(dataclasses.replace(config, trials=6, output=config.output + "-whole"))
     assert outcomes(whole) == outcomes(longer)
-
-
-def test_another_configuration_is_not_mixed_in(config):
-    made(dataclasses.replace(config, trials=1))
-    with pytest.raises(QweftError, match=r"trial-000 holds a run of another configuration; choose another --output"):
+    with pytest.raises(QweftError, match="trial-000 holds a run of another configuration"):
         made(dataclasses.replace(config, seed=1))
 
 
@@ -122,8 +99,8 @@ def test_a_trial_that_diverges_is_an_outcome(config, monkeypatch):
         return fit(model, rows, pad, training, label)
 
     monkeypatch.setattr(trial, "fit", diverging)
-    record = made(config)
-    assert [each["state"] for each in record["trials"]] == ["complete", "diverged", "complete", "complete", "complete"]
+    record = made(dataclasses.replace(config, trials=2))
+    assert [each["state"] for each in record["trials"]] == ["complete", "diverged"]
     assert "diverged" in (Path(config.output) / "sweep.md").read_text()
     monkeypatch.setattr(trial, "fit", lambda *_: (_ for _ in ()).throw(trial.DivergedError("no number", ())))
     none = made(dataclasses.replace(config, trials=2, output=config.output + "-none"))
@@ -146,31 +123,25 @@ def test_a_trial_without_memory_is_an_outcome_and_the_sweep_goes_on(config, monk
     config = dataclasses.replace(config, trials=3)
     record = made(config)
     assert [each["state"] for each in record["trials"]] == ["complete", "out of memory", "complete"]
-    page = (Path(config.output) / "sweep.md").read_text()
-    assert "1 trial ran out of memory, the first of them trial 1; once more memory is free" in page
+    assert "1 trial ran out of memory" in (Path(config.output) / "sweep.md").read_text()
     assert outcomes(made(config)) == outcomes(record) and len(tried) == 3
 
 
-def test_no_trial_begins_when_the_time_is_spent(config):
+def test_why_a_sweep_ends(config):
     record = made(dataclasses.replace(config, seconds=1e-6))
-    assert len(record["trials"]) == 1 and record["ended"] == "The time was spent after 1 trial."
-
-
-def test_a_small_grid_ends_early(config):
+    assert len(record["trials"]) == 1 and "time was spent" in record["ended"]
     space = SpaceConfig(adapter={"r": {"values": [2, 3]}})
-    record = made(dataclasses.replace(config, space=space, sampler="grid"))
+    record = made(dataclasses.replace(config, space=space, sampler="grid", output=config.output + "-grid"))
     assert [each["values"]["adapter.r"] for each in record["trials"]] == [2, 3]
-    assert record["ended"] == "The space has no further configuration within the budget after 2 trials."
+    assert "no further configuration" in record["ended"]
 
 
 def test_nothing_within_the_budget_is_said_before_anything_is_loaded(config, monkeypatch):
     monkeypatch.setattr(run, "set_up", lambda *_: pytest.fail("weights were loaded"))
-    with pytest.raises(
-        QweftError, match=r"no configuration of the space can be trained within max_parameters 1; .*more than"
-    ):
+    with pytest.raises(QweftError, match="max_parameters 1"):
         made(dataclasses.replace(config, max_parameters=1))
     typo = dataclasses.replace(config, space=SpaceConfig(adapter={"bond_dimensio": {"values": [1]}}))
-    with pytest.raises(QweftError, match=r"has no field 'bond_dimensio'.*bond_dimension"):
+    with pytest.raises(QweftError, match=r"'bond_dimensio'.*bond_dimension"):
         made(typo)
 
 
@@ -178,26 +149,20 @@ def test_two_processes_one_of_them_killed_give_what_one_gives(config, tmp_path):
     path = tmp_path / "config.yaml"
     path.write_text(yaml.safe_dump(asdict(dataclasses.replace(config, trials=4))))
 
-    def start(name, *more):
+    def start(name, number, *more):
         words = ["sweep", str(path), "--output", str(tmp_path / name), *more]
-        said = tmp_path / f"{name}-{next(numbers)}.txt"
-        return Forked(lambda: main(words), said)
+        return Forked(lambda: main(words), tmp_path / f"{name}-{number}.txt")
 
-    numbers = itertools.count()
-    first, second = start("two"), start("two")
+    first, second = start("two", 1), start("two", 2)
     while not list((tmp_path / "two").glob("trial-*")):
         assert first.ended() is None and second.ended() is None
         time.sleep(0.05)
     first.kill()
     assert second.ended(600) == 0, second.said
-    several = start("workers", "--workers", "2")
-    assert several.ended(600) == 0 and "sweep:" in several.said, several.said
-    assert (tmp_path / "workers" / "worker-2.log").is_file()
-    one = start("one")
+    several, one = start("workers", 1, "--workers", "2"), start("one", 1)
+    assert several.ended(600) == 0 and (tmp_path / "workers" / "worker-2.log").is_file(), several.said
     assert one.ended(600) == 0 and "[4/4]" in one.said, one.said
-    expected = outcomes(read(tmp_path / "one"))
-    assert outcomes(read(tmp_path / "two")) == expected
-    assert outcomes(read(tmp_path / "workers")) == expected
+    assert outcomes(read(tmp_path / "two")) == outcomes(read(tmp_path / "workers")) == outcomes(read(tmp_path / "one"))
 
 
 def test_files_of_others_are_not_replaced(config, tmp_path):
@@ -206,7 +171,6 @@ def test_files_of_others_are_not_replaced(config, tmp_path):
     (output / "sweep.md").write_text("mine")
     with pytest.raises(QweftError, match=r"sweep\.md"):
         made(config)
-    assert (output / "sweep.md").read_text() == "mine"
     (output / "sweep.md").unlink()
     precious = tmp_path / "elsewhere" / "adapter" / "precious"
     precious.parent.mkdir(parents=True)

@@ -1,5 +1,6 @@
 """Checks of a comparison, before PyTorch is imported."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib.util import find_spec
@@ -8,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from qweft.comparison.budget import budget_of
-from qweft.comparison.config import ComparisonConfig, HalvingConfig, MethodConfig
+from qweft.comparison.config import ComparisonConfig, HalvingConfig
 from qweft.comparison.results_file import check_report
 from qweft.comparison.statistics import SEEDS_NEEDED
 from qweft.data.checks import check_data_config, check_places
@@ -97,8 +98,11 @@ def check_comparison(config: ComparisonConfig) -> None:
         raise QweftError(f"seeds must be different numbers, at least one, got {str(seeds)[:200]}")
     if config.rates == []:
         raise QweftError("rates must be at least one learning rate; leave it out for a search by factors of two")
-    if config.most_seeds is not None:
-        _check_looks(len(seeds), config.most_seeds)
+    if config.most_seeds is not None and not SEEDS_NEEDED <= len(seeds) < config.most_seeds:
+        raise QweftError(
+            f"most_seeds (--until-decided) adds to at least {SEEDS_NEEDED} seeds and must be above their number, got "
+            f"{config.most_seeds} and {many(len(seeds), 'seed')}"
+        )
     if config.rates is not None and (config.search_seeds or 1) > len(seeds):
         raise QweftError(
             f"search_seeds must be at most the number of seeds ({len(seeds)}), on which given rates are tried, got "
@@ -158,59 +162,38 @@ def _check_halving(config: ComparisonConfig) -> None:
         check_rungs(rungs, config.training.max_steps)
 
 
-def _check_looks(count: int, most: int) -> None:
-    """Check that seeds can be added to `count` of them, up to `most`."""
-    if count < SEEDS_NEEDED:
-        raise QweftError(
-            f"most_seeds (--until-decided) adds to seeds, of which it needs {SEEDS_NEEDED} for a first look, got "
-            f"{count}; give {SEEDS_NEEDED} seeds"
-        )
-    if most <= count:
-        raise QweftError(
-            f"most_seeds (--until-decided) must be above the number of seeds ({count}), got {most}; give --most-seeds "
-            f"{2 * count}"
-        )
-
-
 def check_methods(config: ComparisonConfig) -> None:
     """Check the methods as far as that is possible without a model."""
-    if not config.methods:
+    methods = config.methods
+    if not methods:
         raise QweftError("methods: a comparison needs at least one method")
-    if config.reference not in config.methods:
+    if config.reference not in methods:
         raise QweftError(
-            f"reference {config.reference!r} is not among the methods {', '.join(config.methods)}"
-            f"{closest(config.reference, config.methods)}"
+            f"reference {config.reference!r} is not among the methods {', '.join(methods)}"
+            f"{closest(config.reference, methods)}"
         )
-    for name, method in config.methods.items():
-        _check_method(name, method, config.methods)
-    for name, method in config.methods.items():
+    for name, method in methods.items():
+        if name.casefold() in ("rung", "base") or not re.fullmatch(r"(?=.*\w)[\w.-]+", name):
+            raise QweftError(
+                f"methods.{name}: a name is letters, digits, - _ and ., and not base or rung, whose folders are others"
+            )
+        if method.learning_rate is not None and method.rate_of is not None:
+            raise QweftError(f"methods.{name}: give either learning_rate or rate_of")
+        for key, what in OTHERS.items():
+            other = getattr(method, key)
+            own = [entry for entry in methods if getattr(methods[entry], key) is None]
+            if other is not None and other not in own:
+                others = ", ".join(each for each in own if each != name)
+                way = f"; give one of {others}" if others else ""
+                raise QweftError(
+                    f"methods.{name}.{key}: {other!r} is no method with a {what} of its own{closest(other, own)}{way}"
+                )
+    for name, method in methods.items():
         try:
             check_adapter(method.adapter)
             check_on_shared(method.adapter, config.model.quantization)
         except QweftError as error:
             raise refused(name, method.match_parameters, error) from error
-
-
-def _check_method(name: str, method: MethodConfig, methods: Mapping[str, MethodConfig]) -> None:
-    if name.casefold() == "rung":
-        raise QweftError(
-            f"methods.{name}: its runs would stand in the folders of a halving (rung-1); choose another name"
-        )
-    if name == "base" or not name.replace("-", "").replace("_", "").replace(".", "").isalnum():
-        raise QweftError(
-            f"methods.{name}: a name is letters, digits, - _ and ., and not 'base', which is the base model"
-        )
-    if method.learning_rate is not None and method.rate_of is not None:
-        raise QweftError(f"methods.{name}: give either learning_rate or rate_of")
-    for key, what in OTHERS.items():
-        other = getattr(method, key)
-        own = [entry for entry in methods if getattr(methods[entry], key) is None]
-        if other is not None and other not in own:
-            others = ", ".join(each for each in own if each != name)
-            way = f"; give one of {others}" if others else ""
-            raise QweftError(
-                f"methods.{name}.{key}: {other!r} is no method with a {what} of its own{closest(other, own)}{way}"
-            )
 
 
 def refused(name: str, to_match: str | None, error: QweftError) -> QweftError:

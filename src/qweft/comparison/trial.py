@@ -3,7 +3,7 @@
 import gc
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
@@ -17,7 +17,7 @@ from transformers import set_seed
 from qweft import records
 from qweft.adapter.attach import detach
 from qweft.comparison.context import Context
-from qweft.comparison.method_kinds import core_of
+from qweft.comparison.method_kinds import core_of, kind_of
 from qweft.comparison.methods import Method, put_on
 from qweft.comparison.report.inspection import inspections
 from qweft.comparison.results import BASE, Run
@@ -265,16 +265,10 @@ def _groups(texts: Sequence[Conversation]) -> tuple[int, ...]:
     return tuple(numbers[text.group] for text in texts) if len(numbers) < len(texts) else ()
 
 
-def _can_be_inspected(adapter: Mapping[str, Any]) -> bool:
-    """Whether a specification is this package's or a plain LoRA's, as far as the specification tells."""
-    kind = str(adapter.get("peft_type")).upper()
-    plain_lora = kind == "LORA" and not adapter.get("use_dora") and not adapter.get("lora_bias")
-    return "preset" in adapter or kind == "QWTHN" or plain_lora
-
-
 def _inspected(model: Any, context: Context, method: Method) -> dict[str, Any] | None:
-    """Return the inspection as JSON; `None` if nothing of the adapter can be measured."""
-    if not _can_be_inspected(method.adapter):
+    """Return the inspection as JSON of this package's adapters and of plain LoRAs; `None` of all others."""
+    core, kind = core_of(method.adapter), kind_of(method.name, method.adapter)
+    if core is None and (kind != "lora" or method.adapter.get("lora_bias")):
         return None
     from qweft.analysis.checks import LEAST_ROWS
     from qweft.analysis.dequantise import dequantise
@@ -290,7 +284,7 @@ def _inspected(model: Any, context: Context, method: Method) -> dict[str, Any] |
     trained = planned_tokens(training, train, planned_steps(training, train))
     with suppress(QweftError):
         inspection = replace(inspection, chips=on_a_chip(model, trained))
-    if len(rows) >= LEAST_ROWS and has_circuit(core_of(method.adapter) or "identity"):
+    if len(rows) >= LEAST_ROWS and has_circuit(core or "identity"):
         with suppress(QweftError):
             inspection = replace(inspection, dequantised=dequantise(model, rows[:DEQUANTISED_ROWS], pad_token_id))
     return inspection.to_json()

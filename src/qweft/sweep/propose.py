@@ -74,35 +74,15 @@ class Fitting:
         return not is_refused
 
 
-def optuna() -> Any:
-    """Return the optuna package, set to log only errors."""
-    package = require("optuna", "workbench", "a sweep")
-    package.logging.set_verbosity(package.logging.ERROR)
-    return package
-
-
-def distribution(axis: Axis) -> Any:
+def _distribution(axis: Axis) -> Any:
     """Return the axis as an Optuna distribution."""
-    kinds = optuna().distributions
+    kinds = require("optuna", "workbench", "a sweep").distributions
     if axis.values:
         return kinds.CategoricalDistribution([axis.encoded(value) for value in axis.values])
     high = axis.choices[-1] if axis.step and axis.choices else axis.high  # Optuna warns of one that no step meets
     if axis.whole:
         return kinds.IntDistribution(axis.low, high, log=axis.log, step=axis.step or 1)
     return kinds.FloatDistribution(axis.low, high, log=axis.log, step=axis.step)
-
-
-def frozen(axes: Sequence[Axis], point: Point, loss: float | None) -> Any:
-    """Return an Optuna trial: running without a loss, pruned if the loss is infinite."""
-    package = optuna()
-    states = package.trial.TrialState
-    state = states.RUNNING if loss is None else states.COMPLETE if math.isfinite(loss) else states.PRUNED
-    return package.trial.create_trial(
-        state=state,
-        value=loss if state == states.COMPLETE else None,
-        params={axis.name: axis.encoded(point[axis.name]) for axis in axes},
-        distributions={axis.name: distribution(axis) for axis in axes},
-    )
 
 
 def propose(config: SweepConfig, fitting: Fitting, known: Sequence[Known]) -> Point | None:
@@ -121,19 +101,28 @@ def propose(config: SweepConfig, fitting: Fitting, known: Sequence[Known]) -> Po
 
 
 def draw(axes: Sequence[Axis], seed: int, known: Sequence[Known], attempt: int, learning: bool) -> Point:
-    """Return a point of the space."""
-    package = optuna()
+    """Return a point of the space; `learning` from the known trials: running without a loss, pruned if it diverged."""
+    optuna = require("optuna", "workbench", "a sweep")
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
     own_seed = int.from_bytes(hashlib.sha256(f"{seed} {len(known)} {attempt}".encode()).digest()[:4])
-    if learning:
-        sampler = package.samplers.TPESampler(seed=own_seed, n_startup_trials=STARTUP, constant_liar=True)
-    else:
-        sampler = package.samplers.RandomSampler(seed=own_seed)
+    space, states = {axis.name: _distribution(axis) for axis in axes}, optuna.trial.TrialState
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # on choices that are no numbers or strings, and experimental features
-        study = package.create_study(sampler=sampler)
+        sampler = optuna.samplers.RandomSampler(seed=own_seed)
         if learning:
-            study.add_trials([frozen(axes, each.point, each.loss) for each in known])
-        drawn = study.ask({axis.name: distribution(axis) for axis in axes}).params
+            sampler = optuna.samplers.TPESampler(seed=own_seed, n_startup_trials=STARTUP, constant_liar=True)
+        study = optuna.create_study(sampler=sampler)
+        for each in known if learning else ():
+            is_complete = each.loss is not None and math.isfinite(each.loss)
+            study.add_trial(
+                optuna.trial.create_trial(
+                    state=states.RUNNING if each.loss is None else states.COMPLETE if is_complete else states.PRUNED,
+                    value=each.loss if is_complete else None,
+                    params={axis.name: axis.encoded(each.point[axis.name]) for axis in axes},
+                    distributions=space,
+                )
+            )
+        drawn = study.ask(space).params
     return {axis.name: axis.decoded(drawn[axis.name]) for axis in axes}
 
 
