@@ -16,6 +16,7 @@ from qweft.comparison.checks import check_comparison
 from qweft.comparison.config import HalvingConfig, MethodConfig
 from qweft.comparison.halving import how_far_behind, standings
 from qweft.comparison.methods import Method
+from qweft.comparison.pacing import Costs
 from qweft.comparison.plan import rung_sizes, rung_steps
 from qweft.errors import QweftError
 from tests.comparison.comparison_examples import LORA, comparison, results
@@ -198,8 +199,8 @@ def test_a_data_file_alone_ends_in_a_sentence(places, tmp_path, monkeypatch, cap
     """From the command line, with three candidates; 40 rows are enough, and 10 are told what is missing."""
     own = {"lora": (LORA, 0.01, ""), "wide": ({**LORA, "r": 4}, 0.01, ""), "ia3": ({"peft_type": "IA3"}, 0.01, "")}
     monkeypatch.setitem(starters.CANDIDATES, "quick", own)
-    monkeypatch.setattr("qweft.comparison.pacing.measured", lambda context, methods, *_: {
-        "": (1e-4, 0.0), **{method.name: (5.0, 0.1) for method in methods}})  # fmt: skip
+    costs = Costs(dict.fromkeys(own, 5.0), dict.fromkeys(own, 0.1), 0.01, 0.01, 0.01)
+    monkeypatch.setattr("qweft.comparison.pacing.measured", lambda *_: costs)
     monkeypatch.chdir(tmp_path)
     words = ["compare", places[1], "--model", places[0], "--budget", "4min", "--train", "--training.batch_size", "8"]
     assert main([*words, "--evaluation.answers", "0"]) == 0

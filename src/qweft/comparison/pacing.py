@@ -3,7 +3,7 @@
 import math
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import count, islice
 from statistics import fmean
@@ -26,7 +26,7 @@ FILE = "budget.json"
 WAY = "remove that file and the folders rung-*, and the budget is planned anew"
 SHORTEST = 1e-9
 SHARE = 0.1
-"""Share of the budget that timing may take. Methods that are left then count as the mean of those that were timed."""
+"""Share of the budget that timing may take."""
 FEW_STEPS, LEAST_STEPS = 16, 4
 """With fewer steps than the first, rates, rows, rungs and methods are saved; fewer than the second are never made."""
 SAVING = (math.inf, 1, 2, 1), (3, 1, 2, 1), (3, 0.25, 2, 1), (3, 0.25, 1, 1), (3, 0.25, 1, 0.6), (3, 0.25, 1, 0.3)
@@ -177,14 +177,13 @@ def _timed(context: Context, plan: Plan, before: float) -> Timed:
     """Time the methods, and set the pace."""
     begun, load, budget = clock(), LoadMeter(with_children=True), plan.budget.seconds or 0.0
     context.console.say(f"timing a step of {many(len(plan.methods), 'method')}")
-    times = context.call(measured, plan.methods, plan.grid.seeds[0], SHARE * budget)
+    costs: Costs = context.call(measured, plan.methods, plan.grid.seeds[0], SHARE * budget)
     others = load.read().cpu_by_others or 0.0
     if others > ALONE and context.cluster is None:  # a cluster's processes would count as others
         context.console.say(
             f"other processes took {share_said(others)} of the processors meanwhile, and the plan is for such times"
         )
     before += clock() - begun
-    costs = _costs(context, times)
     timed = Timed(_of(context, plan), before, _estimate(context, plan, costs).pace(budget - before), costs)
     write_record(context.output / FILE, asdict(timed))
     return timed
@@ -239,9 +238,10 @@ def with_seeds(context: Context, plan: Plan, methods: Sequence[Method], timed: T
     return replace(plan, looks=((*plan.seeds, *islice(unused, seeds - len(plan.seeds))),))
 
 
-def measured(context: Context, methods: Sequence[Method], seed: int, most: float) -> dict[str, tuple[float, float]]:
-    """Return seconds of a step and of a run beside its steps, by method, and of an evaluated token as ("", 0)."""
+def measured(context: Context, methods: Sequence[Method], seed: int, most: float) -> Costs:
+    """Return the costs by measurement; methods that come after so many seconds count as the mean of those before."""
     start, times = clock(), dict[str, tuple[float, float]]()
+    data, judging = context.data, context.config.evaluation
     token = seconds_of_a_token(context) or SHORTEST
     timed_fit(context, methods[0], seed, 1)  # the first one compiles and fills caches
     for method in methods:
@@ -251,15 +251,9 @@ def measured(context: Context, methods: Sequence[Method], seed: int, most: float
         step = timed_fit(context, method, seed, 1).step_seconds_median or SHORTEST
         times[method.name] = (step, max(0.0, clock() - begun - step))
     mean = fmean(step for step, _ in times.values()), fmean(beside for _, beside in times.values())
-    return {"": (token, 0.0), **{method.name: times.get(method.name, mean) for method in methods}}
-
-
-def _costs(context: Context, times: Mapping[str, tuple[float, float]]) -> Costs:
-    """Return the costs of a comparison's parts from what was measured."""
-    token, data, judging = times[""][0], context.data, context.config.evaluation
     return Costs(
-        step={name: step for name, (step, _) in times.items() if name},
-        beside={name: beside for name, (_, beside) in times.items() if name},
+        step={method.name: times.get(method.name, mean)[0] for method in methods},
+        beside={method.name: times.get(method.name, mean)[1] for method in methods},
         validation=token * tokens(data.validation),
         test=token * tokens(data.test),
         answers=token * GENERATED * min(judging.answers, len(data.test)) * judging.max_new_tokens,

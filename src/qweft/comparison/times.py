@@ -3,7 +3,7 @@
 import os
 import statistics
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -104,51 +104,35 @@ def with_matched_time(context: Context, methods: Sequence[Method], seed: int) ->
     steps = max(1, round((steps of the other * its seconds per step + seconds of its bases - seconds of own bases)
                          / own seconds per step))
     """
-    pairs = {method.name: other for method in methods if (other := method.matches_time) is not None}
-    if not pairs:
-        return list(methods)
+    names = {method.name: method for method in methods}
+    return [
+        method if method.matches_time is None else _matched(context, method, names[method.matches_time], seed)
+        for method in methods
+    ]
+
+
+def _matched(context: Context, method: Method, other: Method, seed: int) -> Method:
+    path, key = context.output / FILE, _key(context, method, other)
     with alone(context.output):
-        times = _times(context, methods, pairs, seed)
-    return [_matched(context, method, times) for method in methods]
-
-
-def _matched(context: Context, method: Method, times: Mapping[str, Mapping[str, Any]]) -> Method:
-    if method.name not in times:
-        return method
-    kept = times[method.name]
-    (step, its_step), (bases, its_bases) = kept["seconds"], kept["basis_seconds"]
-    used = {"step_seconds": [step, its_step], "basis_seconds": [bases, its_bases]}
-    steps = max(1, round((context.steps * its_step + its_bases - bases) / step))
-    return replace(
-        method, steps=steps, budget={**(method.budget or {}), **used, "cpu_by_others": kept.get("cpu_by_others")}
-    )
-
-
-def _times(
-    context: Context, methods: Sequence[Method], pairs: Mapping[str, str], seed: int
-) -> dict[str, Mapping[str, Any]]:
-    """Return the seconds of a step and of the bases, own and the other's, of each method with `match_time`."""
-    by_name = {method.name: method for method in methods}
-    path = context.output / FILE
-    kept = _read(path)
-    keys = {name: _key(context, by_name[name], by_name[other]) for name, other in pairs.items()}
-    missing = {name: other for name, other in pairs.items() if keys[name] not in kept}
-    if missing:
-        asked = [method for method in methods if method.name in {*missing, *missing.values()}]
-        context.console.print(f"measuring a step of {', '.join(each.name for each in asked)}", highlight=False)
-        measured = context.call(_measure, asked, seed)
-        for name, other in missing.items():
-            steps, bases, shares = zip(measured[name], measured[other], strict=True)
+        kept = _read(path)
+        if key not in kept:
+            context.console.say(f"measuring a step of {other.name}, {method.name}")
+            theirs, own = context.call(_measure, [other, method], seed)
+            steps, bases, shares = zip(own, theirs, strict=True)
             others = None if None in shares else max(shares)
+            times = {"seconds": list(steps), "basis_seconds": list(bases), "cpu_by_others": others}
+            kept[key] = {"method": method.name, "matches_time": other.name, **times}
+            write_record(path, kept)
             if (others or 0) > ALONE:
                 context.console.say(
-                    f"warning: {name} gets its number of steps from step times that were not measured alone (others "
-                    f"took {share_said(others)} of the processors); to measure again, remove {path}"
+                    f"warning: {method.name} gets its number of steps from step times that were not measured alone "
+                    f"(others took {share_said(others)} of the processors); to measure again, remove {path}"
                 )
-            seconds = {"seconds": list(steps), "basis_seconds": list(bases), "cpu_by_others": others}
-            kept[keys[name]] = {"method": name, "matches_time": other, **seconds}
-        write_record(path, kept)
-    return {name: kept[key] for name, key in keys.items()}
+    (step, its_step), (bases, its_bases) = kept[key]["seconds"], kept[key]["basis_seconds"]
+    used = {"step_seconds": [step, its_step], "basis_seconds": [bases, its_bases]}
+    budget = {**(method.budget or {}), **used, "cpu_by_others": kept[key].get("cpu_by_others")}
+    steps = max(1, round((context.steps * its_step + its_bases - bases) / step))
+    return replace(method, steps=steps, budget=budget)
 
 
 def _key(context: Context, own: Method, other: Method) -> str:
@@ -182,19 +166,14 @@ def _read(path: Path) -> dict[str, dict[str, Any]]:
     raise QweftError(f"{path} {WRONG}; {way}")
 
 
-def _measure(context: Context, methods: Sequence[Method], seed: int) -> dict[str, tuple[float, float, float | None]]:
-    """Return seconds of a step, seconds of the bases, and the processors' share of others, by method."""
-    fits: dict[str, list[Fit]] = {method.name: [] for method in methods}
-    for number in range(ROUNDS + 1):
-        for method in methods:
-            fitted = timed_fit(context, method, seed)
-            if number:  # the first round compiles and fills caches
-                fits[method.name].append(fitted)
-    return {
-        name: (
-            statistics.median(step for each in own if (step := each.step_seconds_median) is not None),
-            statistics.median(each.basis_seconds for each in own),
-            max((share for each in own if (share := each.cpu_by_others) is not None), default=None),
+def _measure(context: Context, methods: Sequence[Method], seed: int) -> list[tuple[float, float, float | None]]:
+    """Return each method's seconds of a step, seconds of the bases, and the processors' share of others."""
+    rounds = [[timed_fit(context, method, seed) for method in methods] for _ in range(ROUNDS + 1)]
+    return [
+        (
+            statistics.median(step for each in fits if (step := each.step_seconds_median) is not None),
+            statistics.median(each.basis_seconds for each in fits),
+            max((share for each in fits if (share := each.cpu_by_others) is not None), default=None),
         )
-        for name, own in fits.items()
-    }
+        for fits in zip(*rounds[1:], strict=True)  # the first round compiles and fills caches
+    ]

@@ -95,7 +95,7 @@ def search(
     """Train the methods at several rates, judged by the validation loss; a folder keeps the runs and the rates."""
     check_tuned(folder)
     made: dict[str, Trials] = {}
-    for name, trials in _train(context, folder, [(each, grid) for each in _short(context, methods, grid)]):
+    for name, trials in _train(context, folder, [(each, grid) for each in methods]):
         made[name] = trials
         own = {each.name: made[each.name].to_json() for each in methods if each.name in made}
         write_record(folder / FILE, {**(record or {}), "methods": own})
@@ -104,8 +104,7 @@ def search(
 
 def at_own_rates(context: Context, folder: Path, methods: Sequence[Method], grid: Grid) -> dict[str, "Trials"]:
     """Train the methods at their own rates as the trials of a search, and keep the runs in the folder."""
-    short = _short(context, methods, grid)
-    return dict(_train(context, folder, [(m, replace(grid, rates=(m.learning_rate,), most=1)) for m in short]))
+    return dict(_train(context, folder, [(m, replace(grid, rates=(m.learning_rate,), most=1)) for m in methods]))
 
 
 def _train(context: Context, folder: Path, tasks: Sequence[tuple[Method, Grid]]) -> Iterator[tuple[str, "Trials"]]:
@@ -113,19 +112,17 @@ def _train(context: Context, folder: Path, tasks: Sequence[tuple[Method, Grid]])
     config = context.config
     judging = replace(config.evaluation, split="validation", answers=0, forgetting=None)
     apart = replace(context, config=replace(config, output=str(folder), evaluation=judging, inspect=False))
-    waiting = [Trials(apart, method, grid) for method, grid in tasks]
+    waiting = [Trials(apart, replace(method, steps=_steps(context, method, grid)), grid) for method, grid in tasks]
     for trials in waiting:
         trials.check()
     for _, trials in done_by_any([each.advance for each in waiting], context.wait):
         yield trials.method.name, trials
 
 
-def _short(context: Context, methods: Sequence[Method], grid: Grid) -> list[Method]:
-    """Return the methods with the steps of the search, scaled where `match_time` set their own number of steps."""
-    whole = context.steps
-    owns = [whole if method.steps is None else method.steps for method in methods]
-    steps = [own if grid.steps is None else max(1, round(grid.steps * own / whole)) for own in owns]
-    return [replace(method, steps=each) for method, each in zip(methods, steps, strict=True)]
+def _steps(context: Context, method: Method, grid: Grid) -> int:
+    """Return the steps of a search's training, scaled where `match_time` set the method's own number of steps."""
+    own = context.steps if method.steps is None else method.steps
+    return own if grid.steps is None else max(1, round(grid.steps * own / context.steps))
 
 
 @dataclass

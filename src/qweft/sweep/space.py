@@ -230,14 +230,12 @@ def _axis(section: str, key: str, given: Any) -> Axis:
     low: Any = given.get("low")
     high: Any = given.get("high")
     log, step = given.get("log", False), given.get("step")
-    if not (_is_number(low) and _is_number(high) and low < high):
-        raise QweftError(f"{name}: low and high must be numbers, low below high, got {said(low)} and {said(high)}")
-    if not isinstance(log, bool):
-        raise QweftError(f"{name}.log must be true or false, got {said(log)}")
-    if log and (low <= 0 or step is not None):
-        raise QweftError(f"{name}: log: true needs a low above 0 and no step, got low {low} and step {said(step)}")
-    if step is not None and not (_is_number(step) and 0 < step <= high - low):
-        raise QweftError(f"{name}.step must be a number above 0 and at most high - low, got {said(step)}")
+    is_range = _is_number(low) and _is_number(high) and low < high and isinstance(log, bool)
+    if not is_range or (log and (low <= 0 or step)) or (step and not (_is_number(step) and 0 < step <= high - low)):
+        raise QweftError(
+            f"{name} is {said(given)}; a range is {{low: 1, high: 9}}, with a step of at most high - low, or with "
+            "log: true and a low above 0"
+        )
     return Axis(section, key, (), low, high, log, step)
 
 
