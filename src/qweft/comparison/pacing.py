@@ -223,15 +223,15 @@ def _estimate(context: Context, plan: Plan, costs: Costs) -> Estimate:
     return Estimate(plan, costs, context.steps, context.workers, rows)
 
 
-def with_seeds(context: Context, plan: Plan, methods: Sequence[Method], timed: Timed) -> Plan:
+def with_seeds(context: Context, plan: Plan, timed: Timed) -> Plan:
     """Return the plan with as many seeds of the last runs as the time that the rungs left allows."""
     if len(plan.looks) > 1:
         return plan
     costs, (_, test) = timed.costs, _estimate(context, plan, timed.costs).judging(timed.pace)
     rungs = [read_run(path)[1] for path in sorted(context.output.glob(f"{FOLDERS}*/*/{RECORD}"))]
     left = ((plan.budget.seconds or 0.0) - timed.before) * context.workers - sum(run.seconds or 0.0 for run in rungs)
-    left -= (len(methods) + 1) * costs.answers + test
-    names = [method.name for method in methods]
+    left -= (len(plan.methods) + 1) * costs.answers + test
+    names = [method.name for method in plan.methods]
     fitting = int(left / (len(names) * costs.run(names, timed.pace.steps, test)))
     seeds = max(len(plan.seeds), min(MOST_SEEDS, fitting))
     unused = (seed for seed in count() if seed not in plan.seeds)

@@ -54,14 +54,13 @@ Planned = tuple[Method | None, int]
 
 @dataclass(frozen=True)
 class Prepared:
-    """A comparison that is ready to run: what the runs share, the plan, and the methods with their rates.
+    """A comparison that is ready to run: what the runs share, and the plan with its methods.
 
     `timed` is what the budget of time allows, `search` the searches for learning rates, `rungs` the halving, if any.
     """
 
     context: Context
     plan: Plan
-    methods: Sequence[Method]
     command: str
     config_yaml: str
     begun: float
@@ -120,45 +119,48 @@ def prepare(config: ComparisonConfig, config_yaml: str, command: str, begin: Cal
     elif plan.halving.finalists is not None:
         context.console.say(halving_said(plan, context.steps))
     begin()
-    return Prepared(context, plan, plan.methods, command, config_yaml, begun, timed)
+    return Prepared(context, plan, command, config_yaml, begun, timed)
 
 
 def choose(it: Prepared) -> Prepared:
     """Return it with the methods and rates that the halving, or else the search, leaves: on validation rows alone."""
     context, plan = it.context, it.plan
-    methods = with_matched_time(context, plan.methods, plan.seeds[0])
+    methods, search = with_matched_time(context, plan.methods, plan.seeds[0]), None
     check_steps(plan, methods, context.steps)
-    if plan.halving.finalists is None and not plan.config.search:
-        return replace(it, methods=methods)
-    _check_runs(context, methods, plan.seeds)
     if plan.halving.finalists is None:
-        methods, search = with_searched_rates(context, methods, plan.grid)
-        return replace(it, methods=methods, search=search)
+        if plan.config.search:
+            _check_runs(context, methods, plan.seeds)
+            methods, search = with_searched_rates(context, methods, plan.grid)
+        return replace(it, plan=replace(plan, methods=tuple(methods)), search=search)
+    _check_runs(context, methods, plan.seeds)
 
     def after(rung: Rung, rungs: int) -> None:
         limit = f", of {duration(plan.budget.seconds)}" if plan.budget.seconds else ""
         context.console.say(f"{rung.said(rungs)}; {duration(time.perf_counter() - it.begun)} since the start{limit}")
 
-    finalists, search, rungs = with_halving(context, plan, methods, after)
-    plan = replace(plan, reference=rungs[-1].leader)  # before anything is judged on the test rows
+    finalists, searches, rungs = with_halving(context, plan, methods, after)
+    # the reference is fixed before anything is judged on the test rows
+    chosen = replace(plan, methods=tuple(finalists), reference=rungs[-1].leader)
     if it.timed is not None:
-        plan = with_seeds(context, plan, finalists, it.timed)
-    return replace(it, plan=plan, methods=finalists, search=search if plan.config.search else None, rungs=rungs)
+        chosen = with_seeds(context, chosen, it.timed)
+    return replace(it, plan=chosen, search=searches if plan.config.search else None, rungs=rungs)
 
 
 def run(it: Prepared) -> tuple[list[Run], list[Look]]:
     """Make the runs of each look, until every question is decided; return them with the looks that were made."""
     runs: list[Run] = []
     looks: list[Look] = []
-    asked: Sequence[Method] = it.methods
+    asked: Sequence[Method] = it.plan.methods
     for seeds, look in zip(it.plan.looks, it.plan.judging, strict=True):
         runs = _make_runs(it, asked, seeds, runs, looks or [look])
         looks.append(look)
         summary, _ = judge(it, runs, looks)
         left = undecided(summary)
         if look.planned > 1:
-            it.context.console.say(f"look {look.number} of {look.planned}: {_open_said(it.methods, left, summary)}")
-        asked = [method for method in it.methods if method.name in left]
+            it.context.console.say(
+                f"look {look.number} of {look.planned}: {_open_said(it.plan.methods, left, summary)}"
+            )
+        asked = [method for method in it.plan.methods if method.name in left]
         if not asked:
             break
     return runs, looks
@@ -199,7 +201,7 @@ def _results(
     plan = {
         "margin": it.plan.config.equivalent_within,
         "reference": it.plan.reference,
-        "methods": sorted(method.name for method in it.methods),
+        "methods": sorted(method.name for method in it.plan.methods),
         "seeds": [sorted(seeds) for seeds in it.plan.looks],
     }
     optional = {

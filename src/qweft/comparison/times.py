@@ -148,21 +148,10 @@ def _read(path: Path) -> dict[str, dict[str, Any]]:
     """Return the saved times by key."""
     if not os.path.lexists(path):
         return {}
-    way = (
-        "remove that file to measure again, and with it the finished runs of methods with match_time where their "
-        "number of steps changes"
-    )
+    way = "remove that file to measure again, and with it finished runs whose number of steps changes"
     kept = read_record(path, way)
-    try:
-        if all(
-            len(each["seconds"]) == len(each["basis_seconds"]) == 2
-            and min(each["seconds"]) > 0
-            and min(each["basis_seconds"]) >= 0
-            for each in kept.values()
-        ):
-            return kept
-    except (KeyError, TypeError):
-        pass
+    if all(isinstance(each, dict) and {"seconds", "basis_seconds"} <= each.keys() for each in kept.values()):
+        return kept
     raise QweftError(f"{path} {WRONG}; {way}")
 
 

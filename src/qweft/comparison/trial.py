@@ -34,7 +34,7 @@ from qweft.method.effective import needs_rows_first
 from qweft.method.names import has_circuit
 from qweft.models.load import checksum
 from qweft.training.config import RunConfig, TrainingConfig
-from qweft.training.loop import DivergedError, Fit, fit, planned_steps, planned_tokens
+from qweft.training.loop import DivergedError, fit, planned_steps, planned_tokens
 from qweft.training.run import save_adapter, weights_bytes
 
 RECORD = "run.json"
@@ -45,6 +45,18 @@ INSPECTED_ROWS = 4
 """Number of validation rows in an inspection, read as one batch."""
 DEQUANTISED_ROWS = 32
 """Most validation rows on which circuits are replaced by fits: half to fit, half to judge."""
+
+NO_RESULTS: dict[str, Any] = {
+    "steps": 0,
+    "train_loss_curve": (),
+    **dict.fromkeys(("train_loss", "eval_loss", "eval_perplexity", "step_seconds_median", "peak_memory_bytes")),
+}
+"""Fields of the record of a run before it is made."""
+OF_TRAINING = (
+    "steps", "train_loss", "step_seconds_median", "step_seconds_spread", "peak_memory_bytes", "cpu_by_others",
+    "load_average",
+)  # fmt: skip
+"""Fields of a record that are those of its training."""
 
 
 def run_folder(output: Path, method: str, seed: int) -> Path:
@@ -129,22 +141,20 @@ def _make(context: Context, method: Method | None, seed: int, folder: Path, keep
             "which the runs of a comparison share; leave that out"
         )
     run = replace(run, started=started, seconds=time.perf_counter() - clock)
+    config: dict[str, Any] = {}  # with which `qweft train` makes this run; `qweft evaluate` finds model and data in it
+    if method is not None:
+        of, training = context.config, _training(context, method, seed)
+        config = asdict(RunConfig(of.model, of.data, method.adapter, training, of.evaluation, output=of.output))
     record = {
         "fingerprint": _fingerprint(context, method, seed),
         "weights": context.base_checksum,
         "dtype": str(context.loaded.dtype),
         "data": {"fingerprint": context.data.report.fingerprint},
         "run": run.to_json(),
-        "config": {} if method is None else asdict(_run_config(context, method, seed)),
+        "config": config,
     }
     records.write_record(folder / RECORD, record, "config")
     return run
-
-
-def _run_config(context: Context, method: Method, seed: int) -> RunConfig:
-    """Return the config with which `qweft train` would make this run. `qweft evaluate` finds model and data in it."""
-    config, training = context.config, _training(context, method, seed)
-    return RunConfig(config.model, config.data, method.adapter, training, config.evaluation, output=config.output)
 
 
 def _fingerprint(context: Context, method: Method | None, seed: int) -> str:
@@ -166,23 +176,13 @@ def _training(context: Context, method: Method, seed: int) -> TrainingConfig:
 
 def _untrained(context: Context, method: Method | None, seed: int) -> Run:
     """Return the record of a run without its results."""
+    base, source = context.loaded.source.name, context.config.data.source
+    if method is None:
+        return Run(base, source, BASE, seed, 0, **NO_RESULTS)
     return Run(
-        model=context.loaded.source.name,
-        data=context.config.data.source,
-        method=BASE if method is None else method.name,
-        seed=seed,
-        trainable_parameters=0 if method is None else method.trainable_parameters,
-        steps=0,
-        train_loss=None,
-        train_loss_curve=(),
-        eval_loss=None,
-        eval_perplexity=None,
-        step_seconds_median=None,
-        peak_memory_bytes=None,
-        learning_rate=method.learning_rate if method else None,
-        adapter=method.adapter if method else None,
-        budget=method.budget if method else None,
-    )
+        base, source, method.name, seed, method.trainable_parameters,
+        learning_rate=method.learning_rate, adapter=method.adapter, budget=method.budget, **NO_RESULTS,
+    )  # fmt: skip
 
 
 def _scored(context: Context, method: Method | None, run: Run, keep: Path | None) -> Run:
@@ -201,7 +201,8 @@ def _scored(context: Context, method: Method | None, run: Run, keep: Path | None
         model = put_on(loaded.model, method.adapter, planned_steps(training, data.train))
     try:
         if method is not None:
-            run = _with_training(run, fit(model, data.train, pad, training, f"{method.name}, seed {run.seed}"))
+            fitted = fit(model, data.train, pad, training, f"{method.name}, seed {run.seed}")
+            run = replace(run, train_loss_curve=fitted.curve, **{name: getattr(fitted, name) for name in OF_TRAINING})
         loss = held_out_loss(model, rows, pad, judging.batch_size)
     except BaseException:
         if method is not None:
@@ -228,20 +229,6 @@ def _scored(context: Context, method: Method | None, run: Run, keep: Path | None
         eval_row_groups=_groups(texts),
         answers=tuple(answer.to_json() for answer in answers),
         forgetting=forgetting,
-    )
-
-
-def _with_training(run: Run, fitted: Fit) -> Run:
-    return replace(
-        run,
-        steps=fitted.steps,
-        train_loss=fitted.train_loss,
-        train_loss_curve=fitted.curve,
-        step_seconds_median=fitted.step_seconds_median,
-        step_seconds_spread=fitted.step_seconds_spread,
-        peak_memory_bytes=fitted.peak_memory_bytes,
-        cpu_by_others=fitted.cpu_by_others,
-        load_average=fitted.load_average,
     )
 
 
