@@ -69,10 +69,11 @@ class Pace:
 
 @dataclass(frozen=True)
 class Timed:
-    """The content of budget.json: a pace, the costs that it is made of, and the seconds before the first run."""
+    """The content of budget.json, on which all processes agree: the pace, and what it is made of."""
 
     of: str
     before: float
+    workers: int
     pace: Pace
     costs: Costs
 
@@ -184,7 +185,8 @@ def _timed(context: Context, plan: Plan, before: float) -> Timed:
             f"other processes took {share_said(others)} of the processors meanwhile, and the plan is for such times"
         )
     before += clock() - begun
-    timed = Timed(_of(context, plan), before, _estimate(context, plan, costs).pace(budget - before), costs)
+    pace = _estimate(context, plan, costs).pace(budget - before)
+    timed = Timed(_of(context, plan), before, context.workers, pace, costs)
     write_record(context.output / FILE, asdict(timed))
     return timed
 
@@ -198,7 +200,7 @@ def _kept(context: Context, plan: Plan) -> Timed | None:
     try:
         pace, rows = record["pace"], record["pace"]["rows"]
         pace = Pace(**{**pace, "rungs": tuple(pace["rungs"]), "rows": None if rows is None else tuple(rows)})
-        timed = Timed(record["of"], record["before"], pace, Costs(**record["costs"]))
+        timed = Timed(record["of"], record["before"], record["workers"], pace, Costs(**record["costs"]))
     except (LookupError, TypeError) as error:
         raise QweftError(f"{path} {WRONG}; {WAY}") from error
     if timed.of == _of(context, plan):
@@ -229,7 +231,7 @@ def with_seeds(context: Context, plan: Plan, timed: Timed) -> Plan:
         return plan
     costs, (_, test) = timed.costs, _estimate(context, plan, timed.costs).judging(timed.pace)
     rungs = [read_run(path)[1] for path in sorted(context.output.glob(f"{FOLDERS}*/*/{RECORD}"))]
-    left = ((plan.budget.seconds or 0.0) - timed.before) * context.workers - sum(run.seconds or 0.0 for run in rungs)
+    left = ((plan.budget.seconds or 0.0) - timed.before) * timed.workers - sum(run.seconds or 0.0 for run in rungs)
     left -= (len(plan.methods) + 1) * costs.answers + test
     names = [method.name for method in plan.methods]
     fitting = int(left / (len(names) * costs.run(names, timed.pace.steps, test)))
