@@ -6,7 +6,7 @@ with a `block`; a circuit with another gate runs gate by gate.
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
@@ -56,42 +56,37 @@ class GateKind:
     """A gate: G(t) of one angle t in radians, with G(0) = 1 and G(-t) the inverse of G(t), or one without an angle.
 
     Args:
-        controls: Number of leading wires that control it: it acts where all of them are |1>.
-        targets: Number of wires after them, on which `matrix` acts.
+        name: Name of the gate here, in OpenQASM and of the method of Qiskit's `QuantumCircuit`, if that is not given.
         matrix: Maps angles to the matrix on the targets, the first target being the most significant bit. A gate
             without an angle reads shape and type alone.
         native: The gate in native steps, up to a global phase, in the order in which they act.
-        box: Text of a drawing's boxes on the targets, before the angle.
-        openqasm2: Statements with {0} for the first wire and {angle}, in the gates of qelib1.inc.
-        openqasm3: The same in the gates of stdgates.inc; empty where it is the same text.
-        originir: The same in OriginIR; may have several lines.
-        qiskit: Name of the method of `QuantumCircuit` that takes (angle, *wires), or (*wires).
-        pennylane: Name of PennyLane's operation, which takes (angle, wires=...), or (wires=...).
-        pyqpanda3: Name of the function of `pyqpanda3.core` that takes (*wires, angle), or (*wires).
+        controls: Number of leading wires that control it: it acts where all of them are |1>.
+        targets: Number of wires after them, on which `matrix` acts.
         generator: P, a letter for each target, if the gate is exp(-i t P / 2); else empty.
         turns: A gate without an angle as rotations exp(-i t P / 2) of its wires, up to a global phase.
         flips: Whether it is X on its target, with its controls.
-        shifts: Parameter-shift rule of the gate; empty without an angle.
         block: The block of the fast engines that it belongs to: "rotation" for exp(-i t Y / 2), "diagonal" for the same
             of Z with one control. `None` for other gates.
+        openqasm2: Statements with {0} for the first wire and {angle}, in the gates of qelib1.inc, if the gate itself is
+            not among them.
+        originir: The same in OriginIR, if the gate itself is not among them; may have several lines.
+        qiskit: Name in OpenQASM 3 and of the method of `QuantumCircuit` that takes (angle, *wires), or (*wires).
+        pennylane: Name of PennyLane's operation, which takes (angle, wires=...), or (wires=...).
     """
 
-    controls: int
-    targets: int
+    name: str
     matrix: Callable[["torch.Tensor"], Matrix]
     native: tuple[NativeStep, ...]
-    box: str
-    openqasm2: str
-    originir: str
-    qiskit: str
-    pennylane: str
-    pyqpanda3: str
-    openqasm3: str = ""
+    controls: int = 0
+    targets: int = 1
     generator: str = ""
     turns: tuple[tuple[str, tuple[int, ...], float], ...] = ()
     flips: bool = False
-    shifts: Shifts = ()
     block: Literal["rotation", "diagonal"] | None = None
+    openqasm2: str = ""
+    originir: str = ""
+    qiskit: str = ""
+    pennylane: str = ""
 
     @property
     def wires(self) -> int:
@@ -104,9 +99,40 @@ class GateKind:
         return bool(self.generator)
 
     @property
+    def shifts(self) -> Shifts:
+        """Parameter-shift rule of the gate; empty without an angle."""
+        return (FOUR_SHIFTS if self.controls else TWO_SHIFTS) if self.has_angle else ()
+
+    @property
     def is_diagonal(self) -> bool:
         """Whether its matrix is diagonal at every angle."""
         return not self.flips and set(self.generator + "".join(paulis for paulis, _, _ in self.turns)) == {"Z"}
+
+    @property
+    def box(self) -> str:
+        """Text of a drawing's boxes on the targets, before the angle."""
+        return f"R{self.generator}" if self.has_angle else "X" if self.flips else self.name[-1:].upper()
+
+    @property
+    def method(self) -> str:
+        """Name of the method of Qiskit's `QuantumCircuit`."""
+        return self.qiskit or self.name
+
+    def spelled(self, language: str, wires: tuple[int, ...], angle: str) -> str:
+        """Return statements in "openqasm2", "openqasm3" or "originir", with qubits q[i]; the angle is any text."""
+        qubits = [f"q[{wire}]" for wire in wires]
+        call = f"({angle})" if self.has_angle else ""
+        template = {"openqasm2": self.openqasm2, "originir": self.originir}.get(language, "")
+        if language == "openqasm3" and self.targets > 1:  # no gate of stdgates.inc
+            template = self.openqasm2
+        if template:
+            return template.format(*qubits, angle=angle)
+        if language != "originir":
+            return f"{self.method}{call} {(', ' if language == 'openqasm3' else ',').join(qubits)};"
+        last = f",{call}" if call else ""
+        if self.controls and call:
+            return f"CONTROL {qubits[0]}\n{self.box} {qubits[1]}{last}\nENDCONTROL"
+        return f"{self.name.upper()} {','.join(qubits)}{last}"
 
     def called(self, make: Callable[..., Any], wires: tuple[int, ...], angle: Any) -> Any:
         """Return make(angle, *wires), without the angle for a gate that has none."""
@@ -146,13 +172,7 @@ def _rxx(angle: "torch.Tensor") -> Matrix:
 def _rzz(angle: "torch.Tensor") -> Matrix:
     """Return exp(-i t Z Z / 2)."""
     cos, sin = _halves(angle)
-    equal, unequal = cos + sin, cos - sin
-    return [
-        [equal, None, None, None],
-        [None, unequal, None, None],
-        [None, None, unequal, None],
-        [None, None, None, equal],
-    ]
+    return [[(cos - sin if i in (1, 2) else cos + sin) if i == j else None for j in range(4)] for i in range(4)]
 
 
 def _fixed(*rows: tuple[complex, ...]) -> Callable[["torch.Tensor"], Matrix]:
@@ -178,230 +198,93 @@ _CNOT = (_TO_X, _CZ, _FROM_X)
 _CRZ = (_TO_X, _CZ, NativeStep("x", (1,), factor=0.5), _CZ, _FROM_X, NativeStep("z", (1,), factor=0.5))
 """CRZ(t) = RZ(t/2) CNOT RZ(-t/2) CNOT, the CNOTs as above."""
 
+_ROTATIONS = {"X": _rx, "Y": _ry, "Z": _rz}
+
+
+def _rotation(axis: str, block: Literal["rotation"] | None = None) -> GateKind:
+    """Return exp(-i t P / 2) of one qubit."""
+    name: Any = axis.lower()
+    steps = (NativeStep(name, (0,), factor=1.0),)
+    return GateKind(f"r{name}", _ROTATIONS[axis], steps, generator=axis, block=block, pennylane=f"R{axis}")
+
+
+def _turn(name: str, matrix: Callable[["torch.Tensor"], Matrix], *angles: tuple[str, float]) -> GateKind:
+    """Return a gate on one qubit without an angle that is some rotations of it."""
+    steps = tuple(NativeStep(axis.lower(), (0,), constant=angle) for axis, angle in angles)  # type: ignore[arg-type]
+    turns = tuple((axis, (0,), angle) for axis, angle in angles)
+    return GateKind(name, matrix, steps, turns=turns, pennylane=name.upper())
+
+
+def _controlled(axis: str, native: tuple[NativeStep, ...], **more: Any) -> GateKind:
+    """Return exp(-i t P / 2) of the target where the control is |1>."""
+    name = f"cr{axis.lower()}"
+    return GateKind(name, _ROTATIONS[axis], native, controls=1, generator=axis, pennylane=name.upper(), **more)
+
+
+_EIGHTH = complex(math.sqrt(0.5), math.sqrt(0.5))
 GATES: dict[str, GateKind] = {
-    # exp(-i t X / 2)
-    "rx": GateKind(
-        controls=0,
-        targets=1,
-        matrix=_rx,
-        generator="X",
-        shifts=TWO_SHIFTS,
-        native=(NativeStep("x", (0,), factor=1.0),),
-        box="RX",
-        openqasm2="rx({angle}) {0};",
-        originir="RX {0},({angle})",
-        qiskit="rx",
-        pennylane="RX",
-        pyqpanda3="RX",
-    ),
-    # exp(-i t Y / 2)
-    "ry": GateKind(
-        controls=0,
-        targets=1,
-        matrix=_ry,
-        generator="Y",
-        shifts=TWO_SHIFTS,
-        native=(NativeStep("y", (0,), factor=1.0),),
-        box="RY",
-        openqasm2="ry({angle}) {0};",
-        originir="RY {0},({angle})",
-        qiskit="ry",
-        pennylane="RY",
-        pyqpanda3="RY",
-        block="rotation",
-    ),
-    # exp(-i t Z / 2)
-    "rz": GateKind(
-        controls=0,
-        targets=1,
-        matrix=_rz,
-        generator="Z",
-        shifts=TWO_SHIFTS,
-        native=(NativeStep("z", (0,), factor=1.0),),
-        box="RZ",
-        openqasm2="rz({angle}) {0};",
-        originir="RZ {0},({angle})",
-        qiskit="rz",
-        pennylane="RZ",
-        pyqpanda3="RZ",
-    ),
-    # (X + Z) / sqrt(2) = RY(pi/2) Z
-    "h": GateKind(
-        controls=0,
-        targets=1,
-        matrix=_H,
-        turns=(("Z", (0,), math.pi), ("Y", (0,), _RIGHT)),
-        native=(NativeStep("z", (0,), constant=math.pi), NativeStep("y", (0,), constant=_RIGHT)),
-        box="H",
-        openqasm2="h {0};",
-        originir="H {0}",
-        qiskit="h",
-        pennylane="Hadamard",
-        pyqpanda3="H",
-    ),
-    # [0 1; 1 0]
-    "x": GateKind(
-        controls=0,
-        targets=1,
-        matrix=_X,
-        flips=True,
-        native=(NativeStep("x", (0,), constant=math.pi),),
-        box="X",
-        openqasm2="x {0};",
-        originir="X {0}",
-        qiskit="x",
-        pennylane="X",
-        pyqpanda3="X",
-    ),
-    # diag(1, i)
-    "s": GateKind(
-        controls=0,
-        targets=1,
-        matrix=_fixed((1, 0), (0, 1j)),
-        turns=(("Z", (0,), _RIGHT),),
-        native=(NativeStep("z", (0,), constant=_RIGHT),),
-        box="S",
-        openqasm2="s {0};",
-        originir="S {0}",
-        qiskit="s",
-        pennylane="S",
-        pyqpanda3="S",
-    ),
-    # diag(1, exp(i pi/4))
-    "t": GateKind(
-        controls=0,
-        targets=1,
-        matrix=_fixed((1, 0), (0, complex(math.sqrt(0.5), math.sqrt(0.5)))),
-        turns=(("Z", (0,), _RIGHT / 2),),
-        native=(NativeStep("z", (0,), constant=_RIGHT / 2),),
-        box="T",
-        openqasm2="t {0};",
-        originir="T {0}",
-        qiskit="t",
-        pennylane="T",
-        pyqpanda3="T",
-    ),
-    # X on the target where the control is |1>
-    "cnot": GateKind(
-        controls=1,
-        targets=1,
-        matrix=_X,
-        flips=True,
-        native=_CNOT,
-        box="X",
-        openqasm2="cx {0},{1};",
-        openqasm3="cx {0}, {1};",
-        originir="CNOT {0},{1}",
-        qiskit="cx",
-        pennylane="CNOT",
-        pyqpanda3="CNOT",
-    ),
-    # diag(1, 1, 1, -1) = RZZ(-pi/2) RZ(pi/2) RZ(pi/2), up to a phase
-    "cz": GateKind(
-        controls=1,
-        targets=1,
-        matrix=_fixed((1, 0), (0, -1)),
-        turns=(("Z", (0,), _RIGHT), ("Z", (1,), _RIGHT), ("ZZ", (0, 1), -_RIGHT)),
-        native=(_CZ,),
-        box="Z",
-        openqasm2="cz {0},{1};",
-        openqasm3="cz {0}, {1};",
-        originir="CZ {0},{1}",
-        qiskit="cz",
-        pennylane="CZ",
-        pyqpanda3="CZ",
-    ),
-    # RX on the target where the control is |1>: RY(pi/2) CRZ(t) RY(-pi/2)
-    "crx": GateKind(
-        controls=1,
-        targets=1,
-        matrix=_rx,
-        generator="X",
-        shifts=FOUR_SHIFTS,
-        native=(_TO_X, *_CRZ, _FROM_X),
-        box="RX",
-        openqasm2="h {1};\ncrz({angle}) {0},{1};\nh {1};",
-        openqasm3="crx({angle}) {0}, {1};",
-        originir="CONTROL {0}\nRX {1},({angle})\nENDCONTROL",
-        qiskit="crx",
-        pennylane="CRX",
-        pyqpanda3="CRX",
-    ),
-    # RY on the target where the control is |1>: CNOT RY(-t/2) CNOT RY(t/2)
-    "cry": GateKind(
-        controls=1,
-        targets=1,
-        matrix=_ry,
-        generator="Y",
-        shifts=FOUR_SHIFTS,
-        native=(NativeStep("y", (1,), factor=0.5), *_CNOT, NativeStep("y", (1,), factor=-0.5), *_CNOT),
-        box="RY",
-        openqasm2="ry(({angle})/2) {1};\ncx {0},{1};\nry(-({angle})/2) {1};\ncx {0},{1};",
-        openqasm3="cry({angle}) {0}, {1};",
-        originir="CONTROL {0}\nRY {1},({angle})\nENDCONTROL",
-        qiskit="cry",
-        pennylane="CRY",
-        pyqpanda3="CRY",
-    ),
-    # diag(1, 1, exp(-i t / 2), exp(i t / 2)) on (control, target)
-    "crz": GateKind(
-        controls=1,
-        targets=1,
-        matrix=_rz,
-        generator="Z",
-        shifts=FOUR_SHIFTS,
-        native=_CRZ,
-        box="RZ",
-        openqasm2="crz({angle}) {0},{1};",
-        openqasm3="crz({angle}) {0}, {1};",
-        originir="CONTROL {0}\nRZ {1},({angle})\nENDCONTROL",
-        qiskit="crz",
-        pennylane="CRZ",
-        pyqpanda3="CRZ",
-        block="diagonal",
-    ),
-    # exp(-i t X X / 2): RZZ between the turns that take X to Z and back
-    "rxx": GateKind(
-        controls=0,
-        targets=2,
-        matrix=_rxx,
-        generator="XX",
-        shifts=TWO_SHIFTS,
-        native=(
-            NativeStep("y", (0,), constant=-_RIGHT),
-            _TO_X,
-            *_CNOT,
-            NativeStep("z", (1,), factor=1.0),
-            *_CNOT,
-            NativeStep("y", (0,), constant=_RIGHT),
-            _FROM_X,
+    kind.name: kind
+    for kind in (
+        _rotation("X"),
+        _rotation("Y", "rotation"),
+        _rotation("Z"),
+        # (X + Z) / sqrt(2) = RY(pi/2) Z
+        replace(_turn("h", _H, ("Z", math.pi), ("Y", _RIGHT)), pennylane="Hadamard"),
+        GateKind("x", _X, (NativeStep("x", (0,), constant=math.pi),), flips=True, pennylane="X"),
+        # diag(1, i) and diag(1, exp(i pi/4))
+        _turn("s", _fixed((1, 0), (0, 1j)), ("Z", _RIGHT)),
+        _turn("t", _fixed((1, 0), (0, _EIGHTH)), ("Z", _RIGHT / 2)),
+        # X on the target where the control is |1>
+        GateKind("cnot", _X, _CNOT, controls=1, flips=True, qiskit="cx", pennylane="CNOT"),
+        # diag(1, 1, 1, -1) = RZZ(-pi/2) RZ(pi/2) RZ(pi/2), up to a phase
+        GateKind(
+            "cz",
+            _fixed((1, 0), (0, -1)),
+            (_CZ,),
+            controls=1,
+            turns=(("Z", (0,), _RIGHT), ("Z", (1,), _RIGHT), ("ZZ", (0, 1), -_RIGHT)),
+            pennylane="CZ",
         ),
-        box="RXX",
-        openqasm2="h {0};\nh {1};\ncx {0},{1};\nrz({angle}) {1};\ncx {0},{1};\nh {0};\nh {1};",
-        originir="H {0}\nH {1}\nCNOT {0},{1}\nRZ {1},({angle})\nCNOT {0},{1}\nH {0}\nH {1}",
-        qiskit="rxx",
-        pennylane="IsingXX",
-        pyqpanda3="RXX",
-    ),
-    # exp(-i t Z Z / 2) = CNOT RZ(t) CNOT
-    "rzz": GateKind(
-        controls=0,
-        targets=2,
-        matrix=_rzz,
-        generator="ZZ",
-        shifts=TWO_SHIFTS,
-        native=(*_CNOT, NativeStep("z", (1,), factor=1.0), *_CNOT),
-        box="RZZ",
-        openqasm2="cx {0},{1};\nrz({angle}) {1};\ncx {0},{1};",
-        originir="CNOT {0},{1}\nRZ {1},({angle})\nCNOT {0},{1}",
-        qiskit="rzz",
-        pennylane="IsingZZ",
-        pyqpanda3="RZZ",
-    ),
+        # RY(pi/2) CRZ(t) RY(-pi/2)
+        _controlled("X", (_TO_X, *_CRZ, _FROM_X), openqasm2="h {1};\ncrz({angle}) {0},{1};\nh {1};"),
+        # CNOT RY(-t/2) CNOT RY(t/2)
+        _controlled(
+            "Y",
+            (NativeStep("y", (1,), factor=0.5), *_CNOT, NativeStep("y", (1,), factor=-0.5), *_CNOT),
+            openqasm2="ry(({angle})/2) {1};\ncx {0},{1};\nry(-({angle})/2) {1};\ncx {0},{1};",
+        ),
+        # diag(1, 1, exp(-i t / 2), exp(i t / 2)) on (control, target)
+        _controlled("Z", _CRZ, block="diagonal"),
+        # exp(-i t X X / 2): RZZ between the turns that take X to Z and back
+        GateKind(
+            "rxx",
+            _rxx,
+            (
+                NativeStep("y", (0,), constant=-_RIGHT),
+                _TO_X,
+                *_CNOT,
+                NativeStep("z", (1,), factor=1.0),
+                *_CNOT,
+                NativeStep("y", (0,), constant=_RIGHT),
+                _FROM_X,
+            ),
+            targets=2,
+            generator="XX",
+            openqasm2="h {0};\nh {1};\ncx {0},{1};\nrz({angle}) {1};\ncx {0},{1};\nh {0};\nh {1};",
+            originir="H {0}\nH {1}\nCNOT {0},{1}\nRZ {1},({angle})\nCNOT {0},{1}\nH {0}\nH {1}",
+            pennylane="IsingXX",
+        ),
+        # exp(-i t Z Z / 2) = CNOT RZ(t) CNOT
+        GateKind(
+            "rzz",
+            _rzz,
+            (*_CNOT, NativeStep("z", (1,), factor=1.0), *_CNOT),
+            targets=2,
+            generator="ZZ",
+            openqasm2="cx {0},{1};\nrz({angle}) {1};\ncx {0},{1};",
+            originir="CNOT {0},{1}\nRZ {1},({angle})\nCNOT {0},{1}",
+            pennylane="IsingZZ",
+        ),
+    )
 }
 """The gates by name."""
-
-
-def spelled(template: str, wires: tuple[int, ...], angle: str) -> str:
-    """Return statements of a text format, its qubits written q[i]; the angle is a number, a name or a multiple."""
-    return template.format(*(f"q[{wire}]" for wire in wires), angle=angle)

@@ -1,100 +1,180 @@
-"""A circuit as a picture file: stand-alone SVG, or the same drawn by matplotlib as PNG and PDF."""
+"""A circuit as a picture: SVG for a page, and files in SVG, PNG and PDF."""
 
 import io
-import re
-from typing import Any
-from xml.etree import ElementTree
+from collections.abc import Iterator
+from html import escape
+from typing import Any, NamedTuple
 
-from qweft.circuit.description import Circuit
-from qweft.circuit.drawing import circuit_svg
+from qweft.circuit.description import Circuit, Gate
+from qweft.circuit.drawing import endings, label, lines
+from qweft.circuit.gates import GATES
+from qweft.text import many
 
+ROW, BOX, GAP, TOP = 44, 28, 14, 30
+"""Height of a wire's row, height of a box, space between columns, space above the first wire for a heading."""
+MARGIN, LEFT, RIGHT = 10, 44, 42
+"""Space at the edges, before the gates (the names of the wires), and after them (⟨Z⟩)."""
+CHARACTER = 7.4
+"""Width of a character in the fixed-width font of 12 units."""
 INK, INPUT = "#222324", "#D6E8F5"
-"""Colours of lines and text, and of boxes fed by a token's data."""
+"""Colours of lines and text, and of boxes fed by a token's data, in a file."""
 POINT = 0.75 / 72
-"""Inches per unit of the SVG."""
+"""Inches per unit."""
 DPI = 200
 LONGEST = 14
-"""Largest number of columns of gates in a line; a longer circuit continues below."""
+"""Largest number of columns of gates in a line of a file."""
 KINDS = ("svg", "png", "pdf")
-SVG = "{http://www.w3.org/2000/svg}"
+
+
+class Shape(NamedTuple):
+    """A line from (x, y) over (width, height), a box, a dot, or a text that begins at (x, y) or has its middle there.
+
+    `look` is "faint" for a line, the source of the angle for a box, "middle" or "heading" for a text.
+    """
+
+    kind: str
+    x: float
+    y: float
+    width: float = 0
+    height: float = 0
+    text: str = ""
+    look: str = ""
+
+
+class Drawing:
+    """The shapes of a circuit: of wires and headings, and of each gate. Lines have at most `longest` columns."""
+
+    def __init__(self, circuit: Circuit, longest: int) -> None:
+        self.width = self.height = 0.0
+        self.shapes: list[tuple[Gate | None, list[Shape]]] = []
+        self._box = _box(circuit)
+        room = max(RIGHT, MARGIN + CHARACTER * max(map(len, endings(circuit))))
+        for heading, columns, ends in lines(circuit, lambda column: 1, longest):
+            right = LEFT + (self._box + GAP) * len(columns)
+            self.width = max(self.width, right + room, LEFT + CHARACTER * len(heading) + MARGIN)
+            frame = [Shape("text", LEFT, self.height + TOP - 14, text=heading, look="heading")] if heading else []
+            for wire, end in enumerate(ends):
+                y = self._middle(wire)
+                frame.append(Shape("line", LEFT - 4, y, right - LEFT + 4, look="faint"))
+                frame.append(Shape("text", MARGIN, y + 4, text=f"q{wire}"))
+                frame.append(Shape("text", right + 6, y + 4, text=end))
+            self.shapes.append((None, frame))
+            for number, column in enumerate(columns):
+                middle = LEFT + (self._box + GAP) * (number + 0.5)
+                self.shapes += [(gate, list(self._gate(gate, middle))) for gate in column]
+            self.height += TOP + ROW * circuit.qubits + 8
+
+    def _middle(self, wire: int) -> float:
+        return self.height + TOP + ROW * wire + ROW / 2 - 5
+
+    def _gate(self, gate: Gate, middle: float) -> Iterator[Shape]:
+        """Yield the line between a gate's wires, a dot on each control, and a box on each target."""
+        heights = [self._middle(wire) for wire in gate.wires]
+        if len(heights) > 1:
+            yield Shape("line", middle, min(heights), 0, max(heights) - min(heights))
+        for place, y in enumerate(heights):
+            if place < GATES[gate.name].controls:
+                yield Shape("dot", middle, y)
+            else:
+                yield Shape("box", middle - self._box / 2, y - BOX / 2, self._box, BOX, look=gate.source)
+                yield Shape("text", middle, y + 4, text=label(gate), look="middle")
+
+
+def circuit_svg(circuit: Circuit, longest: int = 12) -> str:
+    """Return the circuit as an <svg> element in the colour of the surrounding text, in lines of `longest` columns.
+
+    Boxes have the class input, parameter or constant, by which a page may fill them.
+    """
+    return _svg(circuit, longest, "currentColor", "white")
+
+
+def fitting(circuit: Circuit, width: float) -> int:
+    """Return the number of columns of gates that fit into a width of the SVG, at least 1; headings may be wider."""
+    return max(1, int((width - LEFT - RIGHT) // (_box(circuit) + GAP)))
 
 
 def circuit_picture(circuit: Circuit, kind: str) -> bytes:
-    """Return the content of a picture file; equal layers are drawn once.
-
-    Args:
-        circuit: Any circuit.
-        kind: One of `KINDS`.
-    """
-    svg = _svg_file(circuit)
+    """Return the content of a picture file of a circuit, of one of `KINDS`; equal circuits give equal files."""
     if kind == "svg":
-        return svg.encode()
+        begin = '<svg xmlns="http://www.w3.org/2000/svg" font-family="DejaVu Sans Mono, Menlo, Consolas, monospace" '
+        text = _svg(circuit, LONGEST, INK, INPUT).replace("<svg ", begin, 1)
+        return text.replace(">", '><rect width="100%" height="100%" fill="white"/>', 1).encode() + b"\n"
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     buffer = io.BytesIO()
-    dates: Any = {"CreationDate": None} if kind == "pdf" else None  # the same circuit gives the same file
+    dates: Any = {"CreationDate": None} if kind == "pdf" else None
     with matplotlib.rc_context():
         matplotlib.rcdefaults()  # pictures are the same everywhere
-        figure = _drawn(ElementTree.fromstring(svg))
+        figure = _figure(Drawing(circuit, LONGEST))
         FigureCanvasAgg(figure)
         figure.savefig(buffer, format=kind, dpi=DPI, facecolor="white", metadata=dates)
     return buffer.getvalue()
 
 
-def _svg_file(circuit: Circuit) -> str:
-    """Return the SVG as a file: on white, with its own font and colours, without CSS that only browsers know."""
-    text = circuit_svg(circuit, "circuit", LONGEST)
-    start = f'<svg xmlns="{SVG[1:-1]}" font-family="DejaVu Sans Mono, Menlo, Consolas, monospace" '
-    text = text.replace("<svg ", start, 1).replace("currentColor", INK)
-    text = re.sub(r'(<rect class="input".*?) style="fill: var\(--page, white\)"', rf'\1 fill="{INPUT}"', text)
-    text = text.replace('style="fill: var(--page, white)"', 'fill="white"')
-    end = text.index("</desc>") + len("</desc>")
-    return f'{text[:end]}<rect width="100%" height="100%" fill="white"/>{text[end:]}\n'
+def _box(circuit: Circuit) -> float:
+    """Return the width of a box, that of the longest label."""
+    return CHARACTER * max((len(label(gate)) for gate in circuit.gates), default=1) + 10
 
 
-def _drawn(root: Any) -> Any:
-    """Return the figure of an SVG of `circuit_svg`, in whose axes y grows downwards."""
+def _svg(circuit: Circuit, longest: int, ink: str, fill: str) -> str:
+    drawing, groups = Drawing(circuit, longest), []
+    for gate, shapes in drawing.shapes:
+        inside = "".join(_svg_shape(shape, ink, fill) for shape in shapes)
+        if gate is not None:
+            wires = " ".join(map(str, gate.wires))
+            title = f"<title>{label(gate)} on {' → '.join(f'q{wire}' for wire in gate.wires)}</title>"
+            inside = f'<g class="gate" data-gate="{gate.name}" data-wires="{wires}">{title}{inside}</g>'
+        groups.append(inside)
+    sizes = (circuit.qubits, "qubit"), (len(circuit.gates), "gate"), (circuit.parameters, "trained angle")
+    name = "Circuit of {}, {} and {}".format(*(many(*size) for size in sizes))
+    size = f"{drawing.width:.0f}", f"{drawing.height:.0f}"
+    return (
+        f'<svg class="circuit" viewBox="0 0 {" ".join(size)}" width="{size[0]}" height="{size[1]}" role="img" '
+        f'aria-label="{name}" font-size="12">{"".join(groups)}</svg>'
+    )
+
+
+def _svg_shape(shape: Shape, ink: str, fill: str) -> str:
+    at = f'x="{shape.x:.1f}" y="{shape.y:g}"'
+    if shape.kind == "line":
+        faint = ' opacity=".55"' if shape.look == "faint" else ""
+        way = f"M{shape.x:.1f} {shape.y:g}l{shape.width:.1f} {shape.height:g}"
+        return f'<path d="{way}" stroke="{ink}"{faint}/>'
+    if shape.kind == "dot":
+        return f'<circle cx="{shape.x:.1f}" cy="{shape.y:g}" r="4.5" fill="{ink}"/>'
+    if shape.kind == "box":
+        is_input = shape.look == "input"
+        return (
+            f'<rect class="{shape.look}" {at} width="{shape.width:.1f}" height="{shape.height}" rx="4" '
+            f'fill="{fill if is_input else "white"}" stroke="{ink}" stroke-width="{2 if is_input else 1}"/>'
+        )
+    look = {"middle": ' text-anchor="middle"', "heading": ' class="times" font-weight="600"'}.get(shape.look, "")
+    return f'<text {at} fill="{ink}"{look}>{escape(shape.text)}</text>'
+
+
+def _figure(drawing: Drawing) -> Any:
+    """Return a drawing as a figure of matplotlib, in whose axes y grows downwards."""
     from matplotlib.figure import Figure
-
-    width, height = float(root.get("width")), float(root.get("height"))
-    figure = Figure(figsize=(width * POINT, height * POINT))
-    axes = figure.add_axes((0, 0, 1, 1))
-    axes.set(xlim=(0, width), ylim=(height, 0))
-    axes.axis("off")
-    for line in root.iter(f"{SVG}g"):
-        moved = re.fullmatch(r"translate\(0 (\d+)\)", line.get("transform", ""))
-        for order, part in enumerate(line.iter() if moved else ()):
-            _draw(axes, part, float(moved[1]), order)  # type: ignore[index]
-    return figure
-
-
-def _draw(axes: Any, part: Any, top: float, order: int) -> None:
-    """Draw one path, box, dot or text of the SVG, above all that came before it."""
     from matplotlib.patches import Circle, Rectangle
 
-    at = {name: float(part.get(name)) for name in ("x", "y", "cx", "cy", "r", "width", "height") if part.get(name)}
-    kind: str = part.tag.removeprefix(SVG)
-    look: Any = {"alpha": float(part.get("opacity", 1)), "zorder": order}
-    if kind == "path":  # "M x y" and then "H x" or "V y"
-        x, y, end = (float(number) for number in re.findall(r"[\d.]+", part.get("d")))
-        ends = ((x, end), (y + top, y + top)) if "H" in part.get("d") else ((x, x), (y + top, end + top))
-        axes.plot(*ends, color=INK, lw=0.8, **look)
-    elif kind == "circle":
-        axes.add_patch(Circle((at["cx"], at["cy"] + top), at["r"], facecolor=INK, **look))
-    elif kind == "rect":
-        dashes = (0, (4, 4)) if part.get("stroke-dasharray") else "-"
-        place, fill = (at["x"], at["y"] + top), part.get("fill")
-        axes.add_patch(
-            Rectangle(place, at["width"], at["height"], facecolor=fill, edgecolor=INK, ls=dashes, lw=0.8, **look)
-        )
-    elif kind == "text":
-        side = "center" if part.get("text-anchor") == "middle" else "left"
-        font = {
-            "family": "DejaVu Sans Mono",
-            "size": 12 * POINT * 72,
-            "weight": "bold" if part.get("font-weight") else "normal",
-        }
-        axes.text(
-            at["x"], at["y"] + top, part.text, ha=side, va="baseline", color=INK, parse_math=False, **font, **look
-        )
+    figure = Figure(figsize=(drawing.width * POINT, drawing.height * POINT))
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set(xlim=(0, drawing.width), ylim=(drawing.height, 0))
+    axes.axis("off")
+    for order, shape in enumerate(shape for _, shapes in drawing.shapes for shape in shapes):
+        at, look = (shape.x, shape.y), shape.look
+        if shape.kind == "line":
+            ends = (shape.x, shape.x + shape.width), (shape.y, shape.y + shape.height)
+            axes.plot(*ends, color=INK, lw=0.8, alpha=0.55 if look == "faint" else 1, zorder=order)
+        elif shape.kind == "dot":
+            axes.add_patch(Circle(at, 4.5, facecolor=INK, zorder=order))
+        elif shape.kind == "box":
+            fill = INPUT if look == "input" else "white"
+            box = Rectangle(at, shape.width, shape.height, facecolor=fill, edgecolor=INK, lw=0.8, zorder=order)
+            axes.add_patch(box)
+        else:
+            side, weight = "center" if look == "middle" else "left", "bold" if look == "heading" else "normal"
+            font: dict[str, Any] = {"family": "DejaVu Sans Mono", "size": 12 * POINT * 72, "weight": weight}
+            axes.text(*at, shape.text, ha=side, color=INK, parse_math=False, zorder=order, **font)
+    return figure

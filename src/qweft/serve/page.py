@@ -10,7 +10,7 @@ from fastapi import HTTPException
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse, Response
 
-from qweft.circuit.drawing import circuit_svg, fitting
+from qweft.circuit.picture import circuit_svg, fitting
 from qweft.evaluation.loss import context_of
 from qweft.files import finite
 from qweft.serve.circuits import Circuits
@@ -64,9 +64,7 @@ def add_page(app: Any, models: Mapping[str, Any], tokenizer: Any, origin: str, c
     def drawing(model: str, layer: str, width: int) -> Any:
         circuit = of(model).circuit_of(layer)
         sizes = ((circuit.qubits, "qubit"), (len(circuit.gates), "gate"), (circuit.parameters, "trained angle"))
-        svg = circuit_svg(circuit, "drawing", fitting(circuit, width))
-        # the page's security policy forbids inline styles; page.css has the boxes' colour
-        svg = svg.replace(' style="fill: var(--page, white)"', "")
+        svg = circuit_svg(circuit, fitting(circuit, width))
         return {"svg": svg, "size": ", ".join(many(*size) for size in sizes)}
 
     @app.get("/page/expectations")

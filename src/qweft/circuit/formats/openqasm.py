@@ -6,7 +6,7 @@ import re
 
 from qweft.circuit.description import Circuit, Gate, Source
 from qweft.circuit.formats.common import Format, Numbers, given_numbers, heading, numbers_of_gates, texts_of_gates
-from qweft.circuit.gates import GATES, spelled
+from qweft.circuit.gates import GATES
 from qweft.errors import QweftError
 from qweft.text import shown
 
@@ -37,7 +37,7 @@ def to_openqasm2(
     if measured:
         lines.append(f"creg b[{n}];")
     for gate, angle in zip(circuit.gates, numbers_of_gates(circuit, inputs, parameters, "OpenQASM 2"), strict=True):
-        lines.append(spelled(GATES[gate.name].openqasm2, gate.wires, angle))
+        lines.append(GATES[gate.name].spelled("openqasm2", gate.wires, angle))
     if measured:
         lines.append("measure q -> b;")
     return heading(circuit, about) + "\n".join(lines) + "\n"
@@ -81,8 +81,7 @@ def to_openqasm3(
     if measured:
         lines.append(f"bit[{len(read)}] b;")
     for gate, angle in zip(circuit.gates, texts_of_gates(circuit, *rows), strict=True):
-        kind = GATES[gate.name]
-        lines.append(spelled(kind.openqasm3 or kind.openqasm2, gate.wires, angle))
+        lines.append(GATES[gate.name].spelled("openqasm3", gate.wires, angle))
     if measured and read == list(range(circuit.qubits)):
         lines.append("b = measure q;")
     elif measured:

@@ -5,7 +5,7 @@ from typing import Any
 
 from qweft.circuit.description import Circuit
 from qweft.circuit.formats.common import Format, Gates, Numbers, heading, numbers_of_gates
-from qweft.circuit.gates import GATES, spelled
+from qweft.circuit.gates import GATES
 from qweft.errors import require
 
 
@@ -36,7 +36,7 @@ def to_originir(
     n = circuit.qubits
     lines = [f"QINIT {n}", f"CREG {n}"]
     for gate, angle in zip(circuit.gates, numbers_of_gates(circuit, inputs, parameters, "OriginIR"), strict=True):
-        lines.append(spelled(GATES[gate.name].originir, gate.wires, angle))
+        lines.append(GATES[gate.name].spelled("originir", gate.wires, angle))
     if measured:
         lines += [f"MEASURE q[{wire}],c[{wire}]" for wire in range(n)]
     return heading(circuit, about) + "\n".join(lines) + "\n"
@@ -53,7 +53,7 @@ def program(
     A barrier over all qubits precedes the gates with the indices in `barriers`.
     """
     core = require("pyqpanda3.core", "origin", "an Origin program")
-    make = {name: getattr(core, GATES[name].pyqpanda3) for name, _ in gates}
+    make = {name: getattr(core, name.upper()) for name, _ in gates}
     made = core.QProg(qubits)
     for place, ((name, wires), angle) in enumerate(zip(gates, angles, strict=True)):
         if place in barriers:

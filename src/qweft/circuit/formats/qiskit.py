@@ -44,7 +44,7 @@ def to_qiskit(
         found.initialize(start, found.qubits[::-1])  # Qiskit's first qubit is the least significant bit
     for gate in circuit.gates:
         row = {"input": of_input, "parameter": trained, "constant": [1.0]}[gate.source]
-        GATES[gate.name].called(getattr(found, GATES[gate.name].qiskit), gate.wires, gate.scale * row[gate.index])
+        GATES[gate.name].called(getattr(found, GATES[gate.name].method), gate.wires, gate.scale * row[gate.index])
     if measured:
         bits = qiskit.ClassicalRegister(circuit.qubits, "b")
         found.add_register(bits)
@@ -63,5 +63,5 @@ def template(qubits: int, gates: Gates, barriers: Collection[int] = ()) -> "Quan
     for place, (name, wires) in enumerate(gates):
         if place in barriers:
             found.barrier()
-        GATES[name].called(getattr(found, GATES[name].qiskit), wires, angles[place])
+        GATES[name].called(getattr(found, GATES[name].method), wires, angles[place])
     return found

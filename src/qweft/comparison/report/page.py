@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup, escape
 
-from qweft.circuit.drawing import circuit_svg, circuit_text
+from qweft.circuit.drawing import circuit_text
+from qweft.circuit.picture import circuit_svg
 from qweft.comparison.report.content import Content, Figures
 from qweft.comparison.report.curves import MOST
 from qweft.comparison.report.inspection import means
