@@ -7,7 +7,7 @@ import pytest
 
 from qweft import QwthnConfig
 from tests.browser.browser import CONTRASTS, OVERFLOWING
-from tests.chat.conftest import TARGETS, save_adapter, save_talkative_model
+from tests.serve.conftest import TARGETS, save_adapter, save_talkative_model
 
 pytest.importorskip("fastapi")
 from qweft.serve.requests import Seeded

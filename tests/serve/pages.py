@@ -10,9 +10,9 @@ from contextlib import contextmanager
 
 import uvicorn
 
-from qweft.chat.checks import check_chat
+from qweft.serve.app import Server, page_application
+from qweft.serve.checks import check_chat
 from qweft.serve.config import PageConfig
-from qweft.serve.run import Server, page_application
 
 COMPLETIONS = "/v1/chat/completions"
 

@@ -23,20 +23,21 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 from qweft import QweftError
-from qweft.chat.config import ChatConfig
-from qweft.chat.models import open_chat_models
 from qweft.cli.main import main
 from qweft.cli.parser import parse
 from qweft.data.conversation import Conversation, Message
 from qweft.data.template import for_others, in_its_form, render, with_template
 from qweft.data.turns import read_tools, read_turns
 from qweft.models.config import ModelConfig
-from qweft.serve.config import ServeConfig, check_serve
+from qweft.serve.checks import check_adapters
+from qweft.serve.models import Voices, open_voices, prepare
 from qweft.training.config import RunConfig
 from qweft.training.run import train
 from tests.data.tiny_tokenizer import CHATML, make_tokenizer
 from tests.export.conftest import run_config
+from tests.serve.conftest import talk
 from tests.tiny_folder import save_rows, save_tiny_model
+from tests.tiny_models import tiny_llama
 
 MOST = 32
 """Tokens of an answer: enough for a tiny model to write some that can be shown."""
@@ -62,11 +63,11 @@ def address(trained):
     pytest.importorskip("openai")
     import uvicorn
 
-    from qweft.serve.run import application, open_served
+    from qweft.serve.app import application
 
-    targets = [str(trained / "qtha/adapter"), f"second={trained / 'sparse/adapter'}"]
-    model, folders = check_serve(targets, ServeConfig(), {})
-    server = uvicorn.Server(uvicorn.Config(application(open_served(model, folders), "127.0.0.1"), log_level="error"))
+    checked = check_adapters([str(trained / "qtha/adapter"), f"second={trained / 'sparse/adapter'}"], {})
+    app = application(open_voices(*checked, with_base=True, own_templates=True), "127.0.0.1")
+    server = uvicorn.Server(uvicorn.Config(app, log_level="error"))
     listening = socket.create_server(("127.0.0.1", 0))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
     thread.start()
@@ -153,15 +154,14 @@ def test_a_name_that_leads_here_is_not_answered(address):
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["{qtha}", "--port", "70000"], "--port 70000"),
+        (["{qtha}", "--port", "70000"], "--port"),
         (["{qtha}", "nowhere"], "nowhere: no such folder"),
-        (["{qtha}", "{qtha}"], "the name 'qtha' is taken"),
+        (["{qtha}", "qtha={qtha}"], "the name 'qtha' is taken"),
         (["base={qtha}"], "the name 'base' is taken"),
         (["{folder}"], "no adapter_config.json in it"),
     ],
 )
-def test_wrong_input_is_one_sentence(trained, capsys, monkeypatch, words, sentence):
-    monkeypatch.setattr("qweft.serve.config.PACKAGES", ())
+def test_wrong_input_is_one_sentence(trained, capsys, words, sentence):
     given = [word.format(qtha=trained / "qtha/adapter", folder=trained) for word in words]
     assert main(["serve", *given]) == 2
     assert sentence in capsys.readouterr().err.strip().splitlines()[-1]
@@ -184,7 +184,7 @@ def refused(address, path="/v1/chat/completions", **body):
         ),
         ({"generation_config": json.dumps({"num_beams": 20000})}, "generation_config"),
         ({"logit_bias": {"99999999": 1}}, "logit_bias names token 99999999"),
-        ({"temperature": 1e-45}, "temperature is 0, or from 0.001 to 100"),
+        ({"temperature": -1}, "temperature is from 0 to 100"),
         ({"max_tokens": 0}, "max_tokens is a whole number from 1"),
         ({"max_tokens": 5.5}, "max_tokens is a whole number"),
         ({"frequency_penalty": -2}, "frequency_penalty is from"),
@@ -202,6 +202,7 @@ def test_a_wrong_setting_is_refused_before_the_answer_begins(address, body, name
         ({}, None),
         ({"temperature": 1.0}, True),
         ({"temperature": 0}, False),
+        ({"temperature": 1e-45}, False),
         ({"top_p": 0.9}, True),
         ({"seed": 3}, None),
     ],
@@ -307,7 +308,7 @@ def test_an_answer_of_qwens_kin_is_without_its_question(template):
     from transformers import Qwen2Config, Qwen2ForCausalLM
     from transformers.cli.serving.utils import build_response_parser, parse_assistant_message
 
-    from qweft.serve.run import answers, application
+    from qweft.serve.app import application, parsed
 
     plain = make_tokenizer(CHATML)
     if template is QWEN:
@@ -316,21 +317,22 @@ def test_an_answer_of_qwens_kin_is_without_its_question(template):
     else:
         tokenizer = with_template(plain, template)
     config = Qwen2Config(vocab_size=len(plain), hidden_size=16, num_hidden_layers=1, num_attention_heads=2)
-    model, served = answers(Qwen2ForCausalLM(config), tokenizer)
+    own = Qwen2ForCausalLM(config)
+    model, served = parsed(own, prepare(own, tokenizer))
     prompt = served.apply_chat_template(QUESTION, add_generation_prompt=True)["input_ids"]
 
-    def parsed(text):
+    def read(text):
         ids = plain(text, add_special_tokens=False).input_ids
         cleaned = plain.decode(ids, skip_special_tokens=True)
         return parse_assistant_message(served, model, ids, prompt, cleaned)
 
     assert (build_response_parser(served, model, prompt) is None) == (template is not QWEN)
-    of_gemma = SimpleNamespace(config=SimpleNamespace(model_type="gemma4"), generation_config=GenerationConfig())
-    assert answers(of_gemma, tokenizer)[0].config.model_type == "text"  # Gemma 4 has two anchors
-    assert application({"base": (model, served)}, "127.0.0.1")
-    assert parsed("It is 13.")[0] == "It is 13."
+    of_gemma = SimpleNamespace(config=SimpleNamespace(model_type="gemma4"))
+    assert parsed(of_gemma, prepare(own, tokenizer))[0].config.model_type == "text"  # Gemma 4 has two anchors
+    assert application(Voices({"base": (own, served)}, "here", 64), "127.0.0.1")
+    assert read("It is 13.")[0] == "It is 13."
     cut = '<tool_call>{"name": "w", "arg'
-    assert parsed(cut)[0] == cut
+    assert read(cut)[0] == cut
 
 
 @pytest.mark.parametrize(
@@ -340,7 +342,7 @@ def test_an_answer_of_qwens_kin_is_without_its_question(template):
         ("/v1/chat/completions", {"logprobs": True}),
         ("/v1/chat/completions", {"response_format": {"type": "json_object"}}),
         ("/v1/chat/completions", {"tool_choice": "required"}),
-        ("/v1/completions", {"messages": None, "prompt": "a", "logprobs": 0}),
+        ("/v1/completions", {"messages": None, "prompt": "a", "logprobs": 1}),
         ("/v1/responses", {"messages": None, "input": "a", "previous_response_id": "resp_1"}),
     ],
 )
@@ -395,35 +397,27 @@ def test_paths_that_read_further_files_are_not_there(address):
 
 
 def test_a_base_models_own_settings_are_those_of_other_commands(trained, tmp_path):
-    pytest.importorskip("fastapi")
-    from qweft.serve.run import open_served
-
     shutil.copytree(trained / "model", tmp_path / "model")
     (tmp_path / "model/generation_config.json").write_text(
         json.dumps({"num_beams": 50000, "top_k": 7, "repetition_penalty": 1.5})
     )
-    models = open_served(ModelConfig(name=str(tmp_path / "model"), device="cpu"), {"a": trained / "qtha/adapter"})
-    for model, tokenizer in models.values():
+    config = ModelConfig(name=str(tmp_path / "model"), device="cpu")
+    for model, tokenizer in open_voices(config, {"a": trained / "qtha/adapter"}, with_base=True).models.values():
         assert model.generation_config.num_beams in (None, 1) and model.generation_config.top_k == 7
         assert model.generation_config.repetition_penalty in (None, 1)  # temperature 0 answers as other commands do
         assert tokenizer.eos_token_id in model.generation_config.eos_token_id  # where other commands end an answer
 
 
-def test_an_adapter_of_another_dtype_is_told(trained, tmp_path, monkeypatch, capsys):
-    """In serve, and beside another one in chat; the weights of the base model are in memory once."""
-    monkeypatch.setattr("qweft.serve.config.PACKAGES", ())
+def test_an_adapter_of_another_dtype_is_told(trained, tmp_path, capsys):
+    """The weights of the base model are in memory once."""
     shutil.copytree(trained / "sparse", tmp_path / "other")
     record = json.loads((tmp_path / "other/run.json").read_text())
     record["config"]["model"]["dtype"] = "bfloat16"
     (tmp_path / "other/run.json").write_text(json.dumps(record))
-    both = [trained / "qtha/adapter", tmp_path / "other/adapter"]
-    check_serve([str(each) for each in both], ServeConfig(), {})
+    both = [str(trained / "qtha/adapter"), str(tmp_path / "other/adapter")]
+    check_adapters(both, {})
     assert "note: other was trained with model.dtype bfloat16" in capsys.readouterr().err
-    open_chat_models(both[0], ChatConfig(beside=str(both[1])), {})
-    assert "was trained with model.dtype bfloat16, and answers in that of" in " ".join(capsys.readouterr().err.split())
-    chosen = {"model": {"dtype": "float32"}}
-    check_serve([str(each) for each in both], ServeConfig(), chosen)
-    open_chat_models(both[0], ChatConfig(beside=str(both[1])), chosen)
+    check_adapters(both, {"model": {"dtype": "float32"}})
     assert "note" not in capsys.readouterr().err
 
 
@@ -461,35 +455,23 @@ def test_a_signal_ends_the_answers_in_progress(trained, tmp_path):
 
 def test_a_file_behind_a_models_name_is_no_part_of_it(address):
     """transformers' server takes it for one of the model's folder."""
-    for name in ("qtha:other.gguf", "qtha:"):
-        status, answer = refused(address, model=name)
-        assert status == 404 and "there are qtha, second, base" in answer
+    status, answer = refused(address, model="qtha:other.gguf")
+    assert status == 404 and "there are qtha, second, base" in answer
 
 
 def test_all_tokens_are_drawn_from():
     """transformers' generate takes the 50 most likely ones where nothing is said."""
-    pytest.importorskip("fastapi")
-    from qweft.serve.run import plain
-    from tests.tiny_models import tiny_llama
-
     model = tiny_llama()
-    model.generation_config = plain(model.generation_config)
-    for own in (model.generation_config, GenerationConfig()):  # the second as a request's generation_config names it
-        asked = {"do_sample": True, "temperature": 100.0, "max_new_tokens": 1, "num_return_sequences": 400}
-        found = model.generate(torch.tensor([[5, 6]]), generation_config=own, **asked)
-        assert len(found[:, -1].unique()) > 50
-    assert plain(GenerationConfig(top_k=7)).top_k == 7
+    prepare(model, make_tokenizer(CHATML))
+    asked = {"do_sample": True, "temperature": 100.0, "max_new_tokens": 1, "num_return_sequences": 400}
+    assert len(model.generate(torch.tensor([[5, 6]]), **asked)[:, -1].unique()) > 50
 
 
-def test_an_adapter_that_changes_the_base_model_is_refused_with_a_way_out(trained, tmp_path):
-    pytest.importorskip("fastapi")
-    from qweft.serve.run import open_served
-
+def test_an_adapter_that_changes_the_base_model_is_refused(trained, tmp_path):
     model = AutoModelForCausalLM.from_pretrained(trained / "model")
     made = get_peft_model(model, LoraConfig(r=2, target_modules=["q_proj"], init_lora_weights="pissa"))
     made.save_pretrained(tmp_path / "pissa")
     config = ModelConfig(name=str(trained / "model"), device="cpu")
-    with pytest.raises(QweftError, match="talk with it in qweft chat without --beside, or give another server what"):
-        open_served(config, {"a": tmp_path / "pissa"})
-    found = open_chat_models(tmp_path / "pissa", ChatConfig(), {"model": {"name": config.name, "device": "cpu"}})
-    assert found.names == ["pissa"]  # the first way out
+    with pytest.raises(QweftError, match="qweft chat"):
+        open_voices(config, {"a": tmp_path / "pissa"}, with_base=True)
+    assert talk(tmp_path / "pissa", {"model": {"name": config.name}}).names == ["pissa"]  # the first way out

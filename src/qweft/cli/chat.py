@@ -1,8 +1,9 @@
 """`qweft chat`."""
 
-from qweft.chat.config import ChatConfig
 from qweft.cli.command import Command
 from qweft.cli.parser import Call
+from qweft.serve.checks import check_chat
+from qweft.serve.config import ChatConfig
 
 COMMAND = Command(
     name="chat",
@@ -19,11 +20,9 @@ COMMAND = Command(
 def run(call: Call) -> None:
     """Chat."""
     folder, (options, overrides) = call.folder, call.apart("model")
-    from qweft.chat.checks import check_chat
-
     config = ChatConfig(**options)
-    check_chat(folder, config, overrides)
-    from qweft.chat.loop import chat
+    model, folders = check_chat(folder, config, overrides)
+    from qweft.serve.terminal import chat
 
     with call.printing():
-        chat(folder, config, overrides, as_json="json" in call.flags)
+        chat(model, folders, config, as_json="json" in call.flags)

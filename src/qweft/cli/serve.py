@@ -2,8 +2,8 @@
 
 from qweft.cli.command import Command
 from qweft.cli.parser import Call
-from qweft.serve import server
-from qweft.serve.config import ServeConfig, check_serve
+from qweft.serve.checks import check_adapters, server
+from qweft.serve.config import ServeConfig
 
 COMMAND = Command(
     name="serve",
@@ -21,7 +21,7 @@ def run(call: Call) -> None:
     """Serve."""
     options, overrides = call.apart("model")
     config = ServeConfig(**options)
-    model, folders = check_serve(call.targets, config, overrides)
+    model, folders = check_adapters(call.targets, overrides)
 
     def tell(address: str) -> None:
         print(f"serving {', '.join(folders)} and base at {address} (Ctrl-C ends it)", flush=True)

@@ -1,10 +1,9 @@
 """`qweft ui`."""
 
-from qweft.chat.checks import check_chat
 from qweft.cli.command import Command
 from qweft.cli.parser import Call
-from qweft.serve import server
-from qweft.serve.config import PageConfig, check_server
+from qweft.serve.checks import check_chat, server
+from qweft.serve.config import PageConfig
 
 COMMAND = Command(
     name="ui",
@@ -21,6 +20,5 @@ def run(call: Call) -> None:
     """Serve the page."""
     folder, (options, overrides) = call.folder, call.apart("model")
     config = PageConfig(**options)
-    check_server(config.port, "ui")
     model, folders = check_chat(folder, config, overrides)
     server().serve_page(model, folders, config, lambda address: print(f"page: {address} (Ctrl-C ends it)", flush=True))

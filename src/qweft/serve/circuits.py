@@ -2,14 +2,12 @@
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from threading import Lock
 from typing import Any
 
 import torch
 
 from qweft.adapter.attach import base_of
-from qweft.adapter.cores import FunctionCore
 from qweft.circuit import Circuit
 from qweft.errors import QweftError
 from qweft.evaluation.on_device import circuit_layers
@@ -18,28 +16,13 @@ NEWEST = 24
 """Number of latest tokens whose values are kept."""
 
 
-@dataclass(frozen=True)
-class TokenExpectations:
-    """Expectation values of a layer's circuit for one token.
-
-    Args:
-        place: Index of the token, from 0, in the prompt and the answer.
-        text: Text of the token.
-        expectations: <Z_i> for each qubit i, as used for the answer.
-    """
-
-    place: int
-    text: str
-    expectations: tuple[float, ...]
-
-
 class Circuits:
     """The circuits of one model and their recorded values.
 
     The values are those that the answer uses. So nothing is computed twice, and the answer does not change.
     """
 
-    def __init__(self, model: Any, tokenizer: Any):
+    def __init__(self, model: Any, tokenizer: Any) -> None:
         self._tokenizer = tokenizer
         try:
             self._cores = circuit_layers(model)
@@ -47,7 +30,8 @@ class Circuits:
             self._cores = {}
         self._lock = Lock()  # one thread generates the answer while others read the values
         self._forget()
-        base_of(model).register_forward_pre_hook(self._read, with_kwargs=True)
+        if self._cores:
+            base_of(model).register_forward_pre_hook(self._read, with_kwargs=True)
         for layer, core in self._cores.items():
             core.observed_by = self._note(layer)
 
@@ -58,44 +42,44 @@ class Circuits:
 
     def circuit_of(self, layer: str) -> Circuit:
         """Return the circuit of a layer."""
-        circuit = self._core(layer).circuit
+        self._check(layer)
+        circuit = self._cores[layer].circuit
         assert circuit is not None  # circuit_layers
         return circuit
 
-    def expectations_of(self, layer: str) -> list[TokenExpectations]:
-        """Return the values of a layer's circuit for the latest tokens in text order; empty before an answer."""
-        self._core(layer)
+    def expectations_of(self, layer: str) -> list[dict[str, Any]]:
+        """Return <Z_i> of each qubit i for the latest tokens in text order; empty before an answer.
+
+        Each has the token's `place` in prompt and answer, its `text`, and its `expectations`.
+        """
+        self._check(layer)
         with self._lock:
-            if layer in self._uneven:
-                raise QweftError(f"{layer} does not see each token once, so its values belong to no token")
             chunks, seen, ids = list(self._kept[layer]), self._seen[layer], list(self._ids)
-        if not chunks:
-            return []
-        rows = torch.cat(chunks)[-NEWEST:].float().cpu().tolist()
-        first = seen - len(rows)
+            is_uneven = layer in self._uneven
+        if is_uneven:
+            raise QweftError(f"{layer} does not see each token once, so its values belong to no token")
+        rows = torch.cat(chunks)[-NEWEST:].float().cpu().tolist() if chunks else []
         return [
-            TokenExpectations(first + number, self._tokenizer.decode([ids[first + number]]), tuple(row))
-            for number, row in enumerate(rows)
+            {"place": place, "text": self._tokenizer.decode([ids[place]]), "expectations": row}
+            for place, row in enumerate(rows, seen - len(rows))
         ]
 
-    def _core(self, layer: str) -> FunctionCore:
+    def _check(self, layer: str) -> None:
         if layer not in self._cores:
             raise QweftError(f"there is no layer {layer} with a circuit")
-        return self._cores[layer]
 
     def _forget(self) -> None:
-        with self._lock:
-            self._ids: list[int] = []
-            self._kept: dict[str, deque[torch.Tensor]] = {layer: deque(maxlen=NEWEST) for layer in self._cores}
-            self._seen = dict.fromkeys(self._cores, 0)
-            self._uneven: set[str] = set()
+        self._ids: list[int] = []
+        self._kept: dict[str, deque[torch.Tensor]] = {layer: deque(maxlen=NEWEST) for layer in self._cores}
+        self._seen = dict.fromkeys(self._cores, 0)
+        self._uneven: set[str] = set()
 
     def _read(self, _: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Record the tokens of a model call, a forward pre-hook; a call with several tokens begins the text."""
         ids = kwargs["input_ids"].reshape(-1).tolist()
-        if len(ids) > 1:
-            self._forget()
         with self._lock:
+            if len(ids) > 1:
+                self._forget()
             self._ids += ids
 
     def _note(self, layer: str) -> Callable[[torch.Tensor], None]:
@@ -103,8 +87,7 @@ class Circuits:
             rows = values.detach().reshape(-1, values.shape[-1])
             with self._lock:
                 self._seen[layer] += len(rows)
-                # an expert gets some of the tokens, and a shared layer gets each token twice
-                if self._seen[layer] != len(self._ids):
+                if self._seen[layer] != len(self._ids):  # an expert gets some tokens, and a shared layer each one twice
                     self._uneven.add(layer)
                 self._kept[layer].append(rows[-NEWEST:].clone())  # a view would keep all rows of a long prompt
 

@@ -1,18 +1,49 @@
-"""Options of `qweft serve` and `qweft ui`, and their checks before PyTorch is imported."""
+"""Options of `qweft chat`, `qweft ui` and `qweft serve`."""
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.util import find_spec
-from pathlib import Path
-from typing import Any
+from typing import Annotated
 
-from qweft.chat.checks import BASE, check_adapters, short_name
-from qweft.chat.config import ChatConfig
-from qweft.errors import QweftError
+from annotated_types import Ge, Gt, Le, Lt
+
 from qweft.models.config import ModelConfig
+from qweft.schema import Count
 
-PACKAGES = ("fastapi", "uvicorn", "openai", "pydantic")
-"""What transformers' server needs."""
+Port = Annotated[int, Ge(0), Le(65535)]
+
+
+@dataclass(frozen=True)
+class ChatConfig:
+    """The chat models and their generation.
+
+    Args:
+        beside: Second model to answer side by side with the adapter: base for the base model alone, or the folder of
+            another adapter of the same base model.
+        system: The system message; by default that of the model's chat template.
+        max_new_tokens: Most tokens of an answer.
+        temperature: 0 always chooses the most probable token; above 0 tokens are sampled, more evenly the higher it is.
+        top_p: Sample from the smallest set of tokens with at least this total probability; 1 samples from all.
+        seed: Seed of the samples. The same questions in the same order get the same answers.
+        model: The base model, where it differs from the training run.
+    """
+
+    beside: str | None = None
+    system: str | None = None
+    max_new_tokens: Count = 256
+    temperature: Annotated[float, Ge(0)] = 0.0
+    top_p: Annotated[float, Gt(0), Le(1)] = 1.0
+    seed: Annotated[int, Ge(0), Lt(2**63)] = 0
+    model: ModelConfig = field(default_factory=ModelConfig)
+
+
+@dataclass(frozen=True)
+class PageConfig(ChatConfig):
+    """The options of `ChatConfig`, and the port of the page.
+
+    Args:
+        port: Local port of the page; 0 chooses a free one.
+    """
+
+    port: Port = 7860
 
 
 @dataclass(frozen=True)
@@ -26,48 +57,5 @@ class ServeConfig:
     """
 
     host: str = "127.0.0.1"
-    port: int = 8000
+    port: Port = 8000
     model: ModelConfig = field(default_factory=ModelConfig)
-
-
-@dataclass(frozen=True)
-class PageConfig(ChatConfig):
-    """The options of `ChatConfig`, and the port of the page.
-
-    Args:
-        port: Local port of the page; 0 chooses a free one.
-    """
-
-    port: int = 7860
-
-
-def check_server(port: int, command: str) -> None:
-    """Check a port, and that the packages of a server are there."""
-    if not 0 <= port < 65536:
-        raise QweftError(f"--port {port}: ports are 0 to 65535")
-    missing = next((name for name in PACKAGES if find_spec(name) is None), None)
-    if missing is not None:
-        raise QweftError(f"qweft {command} needs the package {missing}; pip install '.[workbench]'")
-
-
-def check_serve(
-    targets: Sequence[str], config: ServeConfig, overrides: Mapping[str, Any]
-) -> tuple[ModelConfig, dict[str, Path]]:
-    """Check what can be checked before a model is loaded.
-
-    Returns:
-        The base model, and the adapters' folders by name.
-    """
-    check_server(config.port, "serve")
-    folders: dict[str, Path] = {}
-    for target in targets:
-        given, equals, path = target.partition("=")
-        has_name = bool(equals) and not Path(target).exists()
-        folder = Path(path if has_name else target)
-        if not folder.is_dir():
-            raise QweftError(f"{folder}: no such folder; qweft serve takes folders of trained adapters, or NAME=FOLDER")
-        name = given if has_name else short_name(folder)
-        if not name or name == BASE or name in folders:
-            raise QweftError(f"{target}: the name {name!r} is taken or empty; give another as NAME={folder}")
-        folders[name] = folder
-    return check_adapters(folders, overrides), folders

@@ -1,6 +1,5 @@
 """The page of `qweft ui`: static files and views of circuits beside the answers of the server's application."""
 
-from collections.abc import Mapping
 from importlib.resources import files
 from secrets import compare_digest, token_urlsafe
 from typing import Any
@@ -11,10 +10,10 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse, Response
 
 from qweft.circuit.picture import circuit_svg, fitting
-from qweft.evaluation.loss import context_of
 from qweft.files import finite
 from qweft.serve.circuits import Circuits
 from qweft.serve.config import PageConfig
+from qweft.serve.models import Voices
 from qweft.text import many
 
 FILES = {
@@ -33,28 +32,33 @@ HEADERS = {
 }
 
 
-def add_page(app: Any, models: Mapping[str, Any], tokenizer: Any, origin: str, config: PageConfig) -> str:
+def add_page(app: Any, voices: Voices, config: PageConfig) -> str:
     """Add the page to the server's application; return its token."""
-    circuits = {name: Circuits(model, tokenizer) for name, model in models.items()}
+    circuits = {name: Circuits(model, tokenizer) for name, (model, tokenizer) in voices.models.items()}
     state = {
         "voices": [{"name": name, "layers": each.layers} for name, each in circuits.items()],
-        "origin": origin,
+        "origin": voices.origin,
         "system": config.system,
-        "context": context_of(next(iter(models.values()))),
+        "context": voices.context,
         "settings": {
-            "max_tokens": config.max_new_tokens, "temperature": config.temperature, "top_p": config.top_p,
+            "max_tokens": config.max_new_tokens,
+            "temperature": config.temperature,
+            "top_p": config.top_p,
             "seed": config.seed,
         },
-    }  # fmt: skip
+    }
 
     def of(model: str) -> Circuits:
         if model not in circuits:
             raise HTTPException(404, f"no model {model!r} is on the page; there are {', '.join(circuits)}")
         return circuits[model]
 
-    for path, (name, kind) in FILES.items():
+    def add_file(path: str, name: str, kind: str) -> None:
         content = files("qweft.serve").joinpath("static", name).read_bytes()
-        app.add_route(path, _file(content, kind), methods=["GET"])
+        app.add_api_route(path, lambda: Response(content, media_type=kind))
+
+    for path, (name, kind) in FILES.items():
+        add_file(path, name, kind)
 
     @app.get("/page/state")
     def page_state() -> Any:
@@ -69,18 +73,11 @@ def add_page(app: Any, models: Mapping[str, Any], tokenizer: Any, origin: str, c
 
     @app.get("/page/expectations")
     def expectations(model: str, layer: str) -> Any:
-        return [finite(vars(token)) for token in of(model).expectations_of(layer)]
+        return finite(of(model).expectations_of(layer))
 
     token = token_urlsafe(32)
     app.add_middleware(Guarded, token=token)
     return token
-
-
-def _file(content: bytes, kind: str) -> Any:
-    async def sent(_: Any) -> Response:
-        return Response(content, media_type=kind)
-
-    return sent
 
 
 class Guarded:

@@ -17,8 +17,8 @@ from transformers.cli.serving.response import ResponseHandler
 from transformers.cli.serving.utils import GenerateManager
 
 from qweft.data.turns import read_turns
-from qweft.evaluation.loss import context_of
 from qweft.internals.providers import ignored_settings
+from qweft.serve.models import FINITE, drawn_from
 
 RANGES = {
     "temperature": (0.0, 100.0), "top_p": (0.0, 1.0), "frequency_penalty": (-0.99, 2.0), "seed": (0, 2**63 - 1),
@@ -28,24 +28,21 @@ RANGES = {
 USUAL = 1024
 """Most tokens of an answer for which a client asks no number, as transformers' server has it."""
 COLDEST = 1e-3
-"""Lowest temperature above 0: with a lower one numbers overflow, which ends a server on a GPU."""
+"""Lowest temperature that draws: with a lower one numbers overflow, which ends a server on a GPU."""
 SEED = "qweft_seed"
 """Attribute of a request's settings that holds its seed until the answer is drawn."""
-NOT_TAKEN: dict[str, tuple[Any, ...]] = {
-    "n": (1,), "best_of": (1,), "logprobs": (False,), "top_logprobs": (0,), "echo": (False,), "presence_penalty": (0,),
-    "response_format": ({"type": "text"},), "modalities": (["text"],), "generation_config": (),
-    "tool_choice": ("auto", "none"), "parallel_tool_calls": (True,), "function_call": ("auto",), "functions": ([],),
-    "audio": (), "web_search_options": (), "previous_response_id": (), "prompt": (), "background": (False,),
-    "truncation": ("disabled",), "max_tool_calls": (), "reasoning_effort": (), "reasoning": ({},), "include": ([],),
-    "verbosity": ("medium",), "conversation": (), "context_management": ([],), "moderation": (), "image": (),
-    "access_programs": (), "background_options": (), "suffix": ("",), "text": ({}, {"format": {"type": "text"}}),
-}  # fmt: skip
-"""Settings that transformers' server ignores or, as `suffix`, misreads, with the values that ask for nothing else."""
+REFUSED = {"generation_config", "suffix", "reasoning", "conversation", "context_management", "moderation"}
+"""Settings that transformers' server ignores or misreads, beside those that it lists itself."""
 PASSED = {"user", "metadata", "store", "service_tier", "stream_options", "prediction"}
-"""Of those that it ignores, the ones that change nothing of an answer."""
+"""Settings that it ignores, and that change nothing of an answer."""
+DEFAULTS: dict[str, Any] = {
+    "n": 1, "best_of": 1, "tool_choice": "auto", "function_call": "auto", "parallel_tool_calls": True,
+    "truncation": "disabled", "modalities": ["text"], "response_format": {"type": "text"},
+    "text": {"format": {"type": "text"}},
+}  # fmt: skip
+"""Values of ignored settings that ask for nothing else; empty ones and zeros do not either."""
 OWN = frozenset(signature(PreTrainedTokenizerBase.apply_chat_template).parameters) - {"self", "kwargs", "documents"}
 """Arguments of transformers that are no variables of a chat template: another template, a length to fill up."""
-STOPPING = "the server is being stopped"
 
 
 def _refusal(sentence: str) -> HTTPException:
@@ -55,9 +52,6 @@ def _refusal(sentence: str) -> HTTPException:
 class Checked:
     """What transformers' handlers of requests lack: a check of the settings."""
 
-    model_manager: Any
-    takes: frozenset[str] = frozenset()
-    """Names of `NOT_TAKEN` that mean something else here."""
     asks = "messages"
     """Key of what is asked."""
 
@@ -66,30 +60,23 @@ class Checked:
             if body[name] is None or (name in ("stop", "logit_bias") and not body[name]):
                 del body[name]
         for name in ("model", self.asks):
-            if name not in body:
+            if name not in body or body[name] == []:
                 raise _refusal(f"the request has no {name}; give one")
-        if body.get("messages") == []:
-            raise _refusal("there are no messages; give one at least")
         if not isinstance(body["model"], str):
             raise _refusal("model is a text; GET /v1/models lists those that are served")
-        self.model_manager.load_model_and_processor(body["model"])  # transformers' server would cut off `:x.gguf`
         super()._validate_request(body)  # type: ignore[misc]
         for name in RANGES.keys() & body.keys():
             _check_number(name, body[name])
-        for name in sorted((NOT_TAKEN.keys() | ignored_settings(self)) & body.keys() - self.takes - PASSED):
-            if json.dumps(body[name]) not in map(json.dumps, NOT_TAKEN.get(name, ())):  # to Python 0 is False
+        if body.get("tool_choice") == "none":
+            body.pop("tools", None)
+            del body["tool_choice"]
+        for name in sorted((REFUSED | ignored_settings(self)) & body.keys() - PASSED):
+            if body[name] and json.dumps(body[name]) != json.dumps(DEFAULTS.get(name)):  # to Python 1 is True
                 raise _refusal(f"{name} {json.dumps(body[name])[:100]} is not taken here; leave it out")
         variables = body.get("chat_template_kwargs", {})
         if not isinstance(variables, dict) or OWN & variables.keys():
             raise _refusal(f"chat_template_kwargs are variables of the chat template, none of {', '.join(sorted(OWN))}")
-        first = body["input"][:1] if body.get("instructions") and isinstance(body.get("input"), list) else []
-        if any(isinstance(item, dict) and item.get("role") == "system" for item in first):  # it would be dropped
-            raise _refusal("instructions and a system message are given; put the one into the other")
-        if body.get("tool_choice") == "none":
-            body.pop("tools", None)
         body.setdefault("stream", False)  # as OpenAI's interface; transformers' server streams responses by default
-        if body.get("logit_bias"):  # whole numbers are none to transformers
-            body["logit_bias"] = {token: float(bias) for token, bias in body["logit_bias"].items()}
 
     @staticmethod
     def get_processor_inputs_from_messages(messages: Any, *_: Any) -> list[dict[str, Any]]:
@@ -103,19 +90,17 @@ class Checked:
         """
         settings = super()._build_generation_config({**body, "seed": None}, *given, **named)  # type: ignore[misc]
         setattr(settings, SEED, body.get("seed"))
-        if body.get("logit_bias"):  # which transformers' server leaves out of completions
-            settings.sequence_bias = {(int(token),): bias for token, bias in body["logit_bias"].items()}
-        temperature, top_p = body.get("temperature"), body.get("top_p")
-        if temperature is not None or top_p is not None:
-            settings.do_sample = temperature is None or temperature > 0
+        if body.get("logit_bias"):  # left out of completions, and whole numbers are none to transformers
+            settings.sequence_bias = {(int(token),): float(bias) for token, bias in body["logit_bias"].items()}
+        temperature = body.get("temperature")
+        if temperature is not None or body.get("top_p") is not None:
+            settings.do_sample = temperature is None or temperature >= COLDEST
         return settings
 
 
 def _check_number(name: str, value: Any) -> None:
     low, high = RANGES[name]
     is_number = isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high
-    if name == "temperature" and not (is_number and (value == 0 or value >= COLDEST)):
-        raise _refusal(f"{name} is 0, or from {COLDEST:g} to {high:g}")
     if not is_number or (isinstance(high, int) and value != int(value)):
         raise _refusal(f"{name} is {'a whole number ' if isinstance(high, int) else ''}from {low:g} to {high:g}")
 
@@ -127,7 +112,7 @@ class Chat(Checked, ChatCompletionHandler):
 class Completion(Checked, CompletionHandler):
     """Answers `/v1/completions`."""
 
-    takes, asks = frozenset({"prompt"}), "prompt"
+    asks = "prompt"
 
 
 class Response(Checked, ResponseHandler):
@@ -168,16 +153,12 @@ class Seeded(Standing):
         self._stopped = stopped
 
     def generate(self, **given: Any) -> Any:
-        """Generate as the model does. A request's seed changes what it draws, and nothing of other answers."""
-        given["stopping_criteria"] = StoppingCriteriaList([self._is_over])
-        device = self._model.device
-        cuda = [device] if device.type == "cuda" else []
-        with torch.random.fork_rng(cuda, enabled=self._seed is not None):
-            if self._seed is not None:
-                torch.manual_seed(self._seed)
+        """Generate as the model does, until the server is stopped."""
+        given |= {"stopping_criteria": StoppingCriteriaList([self._is_over]), "logits_processor": FINITE}
+        with drawn_from(self._seed, self._model.device):
             tokens = given["input_ids"] if self._stopped.is_set() else self._model.generate(**given)
         if self._stopped.is_set():
-            raise HTTPException(503, STOPPING)
+            raise HTTPException(503, "the server is being stopped")
         return tokens
 
     def _is_over(self, tokens: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
@@ -205,30 +186,30 @@ class WithinContext(GenerateManager):
         self.submit(self._stopped.is_set).result()
 
     def generate_streaming(
-        self, model: Any, processor: Any, inputs: Any, gen_config: Any, *more: Any, **named: Any
+        self, model: Any, processor: Any, inputs: Any, gen_config: Any, *_: Any, **named: Any
     ) -> Any:
         """Start an answer that is streamed."""
-        seeded: Any = self._bounded(model, inputs, gen_config)
-        return super().generate_streaming(seeded, processor, inputs, gen_config, *more, **named)
+        return super().generate_streaming(
+            self._bounded(model, inputs, gen_config), processor, inputs, gen_config, **named
+        )
 
     async def generate_non_streaming(
-        self, model: Any, processor: Any, inputs: Any, gen_config: Any, *more: Any, **named: Any
+        self, model: Any, processor: Any, inputs: Any, gen_config: Any, *_: Any, **named: Any
     ) -> Any:
         """Return an answer."""
-        seeded: Any = self._bounded(model, inputs, gen_config)
-        return await super().generate_non_streaming(seeded, processor, inputs, gen_config, *more, **named)
+        bounded = self._bounded(model, inputs, gen_config)
+        return await super().generate_non_streaming(bounded, processor, inputs, gen_config, **named)
 
-    def _bounded(self, model: Any, inputs: Any, settings: Any) -> Seeded:
+    def _bounded(self, model: Any, inputs: Any, settings: Any) -> Any:
+        known, asked = model.config.get_text_config().vocab_size, inputs["input_ids"].shape[-1]
         for (token,) in settings.sequence_bias or {}:
-            if not 0 <= token < (known := model.config.get_text_config().vocab_size):
+            if not 0 <= token < known:
                 raise _refusal(f"logit_bias names token {token}, and the model has {known:,}; leave it out")
-        asked = inputs["input_ids"].shape[-1]
         if not asked:
             raise _refusal("the prompt is empty; give it a text")
-        most = min(self.context, context_of(model) or self.context)
-        if asked >= most:
+        if asked >= self.context:
             raise HTTPException(
-                413, f"the question is {asked:,} tokens long, and the model takes {most:,}; ask a shorter one"
+                413, f"the question is {asked:,} tokens long, and the model takes {self.context:,}; ask a shorter one"
             )
-        settings.max_new_tokens = min(settings.max_new_tokens or USUAL, most - asked)
+        settings.max_new_tokens = min(settings.max_new_tokens or USUAL, self.context - asked)
         return Seeded(model, settings, self._stopped)

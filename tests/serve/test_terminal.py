@@ -4,6 +4,7 @@ import io
 import json
 import os
 import pty
+import re
 import select
 import signal
 import subprocess
@@ -12,10 +13,11 @@ import time
 
 import pytest
 
-from qweft.chat.dialogue import Dialogue, obey
 from qweft.cli.main import main
 from qweft.data.read import read_rows
-from qweft.errors import QweftError
+from qweft.output import Console
+from qweft.serve.chat import Answer
+from qweft.serve.terminal import Tail, Terminal, columns
 
 
 @pytest.fixture
@@ -65,54 +67,19 @@ def test_save_writes_rows_that_training_reads(say, tmp_path):
 @pytest.mark.parametrize(
     ("options", "lines", "told"),
     [
-        ((), ["/nonsense"], "there is no /nonsense; there are /reset, /system, /save, /help, /quit"),
-        ((), ["/save x.txt"], "/save: expected the name of a file that ends in .jsonl after it, got x.txt"),
-        ((), ["/save x.jsonl"], "/save: nothing was said yet"),
-        ((), b"\xff\xfe\n", "standard input: a line is not UTF-8"),
-        (("--max-new-tokens", "0"), [], "--max-new-tokens 0: an answer has at least 1 token"),
-        (("--temperature", "-1"), [], "--temperature -1: give 0 (no draws) or more"),
-        (("--top-p", "0"), [], "--top-p 0: a probability above 0 and at most 1"),
-        (("--seed", "-1"), [], "--seed -1: give 0 or more"),
-        (("--model.device", "meta"), [], "--model.device meta has shapes and no numbers"),
-        (("--beside", "nowhere"), [], "--beside nowhere: no such folder"),
+        ((), ["/nonsense"], "/nonsense"),
+        ((), ["/save x.txt"], ".jsonl"),
+        ((), ["/save x.jsonl"], "nothing was said yet"),
+        ((), b"\xff\xfe\n", "UTF-8"),
+        (("--max-new-tokens", "0"), [], "--max-new-tokens"),
+        (("--temperature", "-1"), [], "--temperature"),
+        (("--model.device", "meta"), [], "--model.device meta"),
+        (("--beside", "nowhere"), [], "nowhere"),
     ],
 )
 def test_what_is_wrong_is_one_sentence(say, options, lines, told):
     status, out, err = say(*options, lines=lines)
     assert status == 2 and out == "" and told in err and err.count("\n") == 1
-
-
-def test_save_replaces_only_what_it_saved(tmp_path):
-    file = tmp_path / "said.jsonl"
-    dialogue, _ = obey(f"/save {file}", Dialogue().and_then("q\u2028r", ["a"]), ["base"])
-    file.chmod(0o600)
-    dialogue, _ = obey(f"/save {file}", dialogue.and_then("r", ["b"]), ["base"])
-    assert len(json.loads(file.read_text())["messages"]) == 4 and file.stat().st_mode & 0o777 == 0o600
-    file.write_text(text := file.read_text() + "mine")
-    with pytest.raises(QweftError, match="exists"):
-        obey(f"/save {file}", dialogue, ["base"])
-    assert file.read_text() == text
-
-
-def test_save_opens_a_thought_that_the_prompt_opened():
-    """As with QwQ's template; training takes no row whose answer closes a thought alone."""
-    dialogue = Dialogue().and_then("q", ["why\n</think>\n\na"]).and_then("r", ["<think>\nso\n</think>\n\nb"])
-    said = [message["content"] for message in json.loads(dialogue.as_rows(["base"]))["messages"]]
-    assert said == ["q", "<think>\nwhy\n</think>\n\na", "r", "<think>\nso\n</think>\n\nb"]
-
-
-def test_commands():
-    dialogue = Dialogue("old").and_then("q", ["a"])
-    assert obey("/system new one", dialogue, ["a"]) == (
-        Dialogue("new one", asked=1), "system message: new one; a new conversation begins, 1 turn forgotten"
-    )  # fmt: skip
-    assert obey("/system", dialogue, ["a"])[0] == Dialogue(asked=1)
-    assert obey("/system old", dialogue, ["a"]) == (dialogue, "system message: old")
-    assert obey("/reset", dialogue, ["a"])[0] == Dialogue("old", asked=1)
-    assert obey("/quit", dialogue, ["a"])[0] is None
-    assert "/save FILE" in obey("/help", dialogue, ["a"])[1]
-    with pytest.raises(QweftError, match="begin a question that starts with / with a space"):
-        obey("/etc/passwd", dialogue, ["a"])
 
 
 class Screen:
@@ -153,9 +120,9 @@ class Screen:
 
 def test_at_a_terminal_ctrl_c_ends_the_answers_and_ctrl_d_the_program(hybrid):
     slow = (
-        "import time, sys\nfrom qweft.chat import answering\nfrom qweft.cli.main import main\n"
-        "read = answering.Answering._read\n"
-        "answering.Answering._read = lambda *a: (time.sleep(0.3), read(*a))[1]\n"
+        "import time, sys\nfrom qweft.serve.chat import Pieces\nfrom qweft.cli.main import main\n"
+        "put = Pieces.put\n"
+        "Pieces.put = lambda *a: (time.sleep(0.3), put(*a))[1]\n"
         "sys.exit(main(sys.argv[1:]))"
     )
     screen = Screen(sys.executable, "-c", slow, "chat", str(hybrid), "--beside", "base", "--max-new-tokens", "40")
@@ -175,3 +142,55 @@ def test_at_a_terminal_ctrl_c_ends_the_answers_and_ctrl_d_the_program(hybrid):
     finally:
         screen.process.kill()
         os.close(screen.inner)
+
+
+LONG = "The cat sat down. " * 12
+
+
+def seen(width, **answers):
+    console = Console(
+        file=io.StringIO(), force_terminal=True, width=width, height=20, color_system=None, legacy_windows=False
+    )
+
+    def ask(name, show):
+        for part in (slice(0, 5), slice(5, None)):
+            show(answers[name].text[part])
+        return answers[name]
+
+    Terminal(console).show("?", list(answers), ask)
+    return console.file.getvalue()
+
+
+def given(text, **changes):
+    return Answer(text, **{"tokens": 6, "seconds": 2.0, "end": "end token", **changes})
+
+
+def test_two_columns_where_there_is_room():
+    out = seen(90, qtha=given("Meow, meow."), base=given("Woof.", left_out=2))
+    lines = re.sub(r"\x1b\[[\d;?]*[a-zA-Z]", "", out).rstrip().splitlines()[-4:]  # without moves of the cursor
+    assert lines[0].split() == ["qtha", "base"]
+    assert lines[1].split("  ")[0] == "Meow, meow." and lines[1].rstrip().endswith("Woof.")
+    assert lines[2].split("  ")[0] == "6 tokens, 3.0 a second"
+    assert "base was not shown everything: the oldest 2 turns" in lines[3]
+
+
+def test_one_below_the_other_where_there_is_not():
+    out = seen(60, qtha=given("Meow, meow."), base=given("Woof.", end="max_new_tokens"))
+    assert [line.rstrip() for line in out.splitlines()] == [
+        "qtha", "Meow, meow.", "6 tokens, 3.0 a second", "base", "Woof.",
+        "6 tokens, 3.0 a second; cut by --max-new-tokens",
+    ]  # fmt: skip
+
+
+def test_while_it_grows_the_end_of_a_long_answer_is_seen():
+    console = Console(file=io.StringIO(), width=80, height=6)
+    console.print(Tail(columns({"a": LONG + "the end", "b": ""}, {"a": "", "b": ""})))
+    out = console.file.getvalue()
+    assert len(out.splitlines()) <= 6 and "the end" in out
+
+
+@pytest.mark.parametrize("width", [60, 100])
+def test_brackets_are_brackets_and_nothing_commands_the_terminal(width):
+    out = seen(width, a=given("[red]\x1b]0;title\x07 \x9b2J ok\r"), b=given("[/nothing] :smile:"))
+    assert "[red]]0;title 2J ok" in out and "[/nothing] :smile:" in out
+    assert "\x1b]0" not in out and "\x07" not in out and "\x9b" not in out

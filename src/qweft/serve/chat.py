@@ -1,0 +1,247 @@
+"""A conversation with one or two models, and its commands."""
+
+import copy
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from transformers.generation.streamers import BaseStreamer
+
+from qweft.adapter.attach import base_of
+from qweft.errors import QweftError, StoppedError
+from qweft.evaluation.loss import device_of
+from qweft.files import write_bytes
+from qweft.serve.config import ChatConfig
+from qweft.serve.models import FINITE, Voices, drawn_from
+from qweft.text import json_text, many, plain
+
+HALF = "\ufffd"
+"""What a decoder writes for bytes of an incomplete character."""
+End = Literal["end token", "max_new_tokens", "context", "stopped"]
+Show = Callable[[str], None]
+"""Takes the next piece of an answer's text."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A complete answer.
+
+    Args:
+        text: Text of the answer, without leading and trailing white space.
+        tokens: Number of its tokens, without its end token.
+        seconds: Time from the start of the generation to the last token.
+        end: Why it ended: the model's end token, the limit on new tokens, the model's context, or a stop by the user.
+        left_out: Number of the oldest turns that did not fit into the prompt.
+    """
+
+    text: str = ""
+    tokens: int = 0
+    seconds: float = 0.0
+    end: End = "stopped"
+    left_out: int = 0
+
+    @property
+    def tokens_per_second(self) -> float:
+        """Tokens of the answer per second, including the time to process the prompt."""
+        return self.tokens / self.seconds if self.seconds else 0.0
+
+    def note(self) -> str:
+        """Return the length and speed of the answer, and why it ended if not by its end token."""
+        cut = {
+            "end token": "",
+            "stopped": "; stopped",
+            "max_new_tokens": "; cut by --max-new-tokens",
+            "context": "; cut: the model takes no more tokens",
+        }
+        return f"{many(self.tokens, 'token')}, {self.tokens_per_second:.1f} a second{cut[self.end]}"
+
+
+class Pieces(BaseStreamer):
+    """Shows the text of an answer as it is generated, in whole characters: a token may be a part of one."""
+
+    def __init__(self, tokenizer: Any, ends: Sequence[int], show: Show) -> None:
+        self._tokenizer, self._ends, self._show = tokenizer, ends, show
+        self._shown = ""
+        self.tokens: list[int] = []
+        self.has_ended = False
+
+    def put(self, value: torch.Tensor) -> None:
+        """Take the next token."""
+        if value.dim() > 1:  # the prompt, which comes first
+            return
+        self.has_ended = value.item() in self._ends
+        if not self.has_ended:
+            self.tokens.append(int(value))
+            self._show_new(self._decoded().rstrip(HALF))
+
+    def end(self) -> None:
+        """Show the rest, incomplete characters included."""
+        self._show_new(self._decoded())
+
+    @property
+    def text(self) -> str:
+        """The text so far, without white space around it."""
+        return self._shown.strip()
+
+    def _decoded(self) -> str:
+        # all tokens, since the text of a token depends on those before it
+        text: str = self._tokenizer.decode(self.tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        return text.lstrip()
+
+    def _show_new(self, text: str) -> None:
+        # some decoders retract characters while the bytes after them are incomplete; what was shown stays
+        if len(text) > len(self._shown) and text.startswith(self._shown):
+            self._show(text[len(self._shown) :])
+            self._shown = text
+
+
+COMMANDS = {
+    "/reset": "forget what was said; the system message stays",
+    "/system TEXT": "begin anew with a system message; without TEXT take it away",
+    "/save FILE": "write the conversation to FILE, which ends in .jsonl: a row for each voice",
+    "/help": "show this",
+    "/quit": "end, as Ctrl-D does",
+}
+HELP = "\n".join(f"{name:<14}{text}" for name, text in COMMANDS.items()) + (
+    "\nCtrl-C ends the answers that are being given.\n"
+    "A line that begins with a space is a question, whatever comes after it."
+)
+
+
+class Chat:
+    """A conversation with all models at once, each of which sees its own answers alone.
+
+    `turns` are questions with the answers of all models. `asked` also counts questions before a reset, so that no two
+    use the same random numbers.
+    """
+
+    def __init__(self, voices: Voices, config: ChatConfig) -> None:
+        self.voices, self.config, self.system = voices, config, config.system
+        self.names = list(voices.models)
+        self.turns: list[tuple[str, list[str]]] = []
+        self.asked = 0
+        self._saved = b""
+
+    def messages(self, name: str, left_out: int = 0) -> list[dict[str, str]]:
+        """Return the conversation as a model sees it."""
+        number = self.names.index(name)
+        said = [] if self.system is None else [("system", self.system)]
+        for question, answers in self.turns[left_out:]:
+            said += [("user", question), ("assistant", answers[number])]
+        return [{"role": role, "content": content} for role, content in said]
+
+    def take(self, question: str, answers: Sequence[Answer]) -> None:
+        """Add a turn; one with empty answers alone is counted but not added."""
+        self.asked += 1
+        if any(answer.text for answer in answers):
+            self.turns.append((question, [answer.text for answer in answers]))
+
+    def answer(self, name: str, question: str, show: Show, may_stop: bool = False) -> Answer:
+        """Generate a model's answer; with `may_stop` Ctrl-C ends it, and not the program.
+
+        All models use the same random numbers, so answers differ only because of the weights.
+
+        Raises:
+            QweftError: If the question alone exceeds the model's context, or the chat template rejects it.
+        """
+        model, tokenizer = self.voices.models[name]
+        prompt, left_out = self.prompt(name, question)
+        room, wanted = self.voices.context - prompt.input_ids.shape[1], self.config.max_new_tokens
+        settings = copy.deepcopy(base_of(model).generation_config)
+        settings.max_new_tokens, settings.do_sample = min(room, wanted), self.config.temperature > 0
+        if settings.do_sample:
+            settings.temperature, settings.top_p = self.config.temperature, self.config.top_p
+        pieces = Pieces(tokenizer, settings.eos_token_id or (), show)
+        began, end = time.perf_counter(), None
+        try:
+            with drawn_from(self.config.seed + self.asked, device_of(model)):
+                given = prompt.to(device_of(model))
+                model.generate(**given, generation_config=settings, logits_processor=FINITE, streamer=pieces)
+        except KeyboardInterrupt as stop:
+            if not may_stop or isinstance(stop, StoppedError):
+                raise
+            end = "stopped"
+        seconds = time.perf_counter() - began
+        cut = "max_new_tokens" if wanted <= room else "context"
+        reason: Any = end or ("end token" if pieces.has_ended else cut)
+        return Answer(pieces.text, len(pieces.tokens), seconds, reason, left_out)
+
+    def prompt(self, name: str, question: str) -> tuple[Any, int]:
+        """Return the tokens of a model's prompt, and how many of the oldest turns were left out of it."""
+        _, tokenizer = self.voices.models[name]
+        context = self.voices.context
+        # reserves room for the answer, but at most half of the context, so that the conversation still fits
+        most = context - min(self.config.max_new_tokens, context // 2)
+        for left_out in range(len(self.turns) + 1):
+            messages = [*self.messages(name, left_out), {"role": "user", "content": question}]
+            prompt = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_tensors="pt")
+            length = prompt.input_ids.shape[1]
+            if length <= most:
+                break
+        if length >= context:
+            raise QweftError(
+                f"the question is {many(length, 'token')} long with what the chat template adds, and the model takes "
+                f"{context:,}; ask a shorter one"
+            )
+        return prompt, left_out
+
+    def rows(self) -> str:
+        """Return JSON lines with a row of messages for each model, as `qweft data check` and training read.
+
+        Turns that a model did not answer are left out of its row. A thought that the prompt opened is opened here.
+        """
+        rows = []
+        for number, name in enumerate(self.names):
+            said = [] if self.system is None else [{"role": "system", "content": self.system}]
+            answered = [(question, answers[number]) for question, answers in self.turns if answers[number]]
+            for question, answer in answered:
+                is_open = "</think>" in answer and "<think>" not in answer
+                said.append({"role": "user", "content": question})
+                said.append({"role": "assistant", "content": f"<think>\n{answer}" if is_open else answer})
+            if answered:
+                rows.append(json_text({"messages": said, "answered_by": name}) + "\n")
+        return "".join(rows)
+
+    def obey(self, line: str) -> str | None:
+        """Execute a command; return what is to be said, or `None` to end the chat."""
+        name, _, rest = line.strip().partition(" ")
+        rest, forgotten = rest.strip(), many(len(self.turns), "turn")
+        if name in ("/quit", "/exit"):
+            return None
+        if name == "/help":
+            return HELP
+        if name == "/reset":
+            self.turns = []
+            return f"{forgotten} forgotten"
+        if name == "/system":
+            message = f"system message: {rest}" if rest else "no system message"
+            if self.turns and (rest or None) != self.system:
+                message += f"; a new conversation begins, {forgotten} forgotten"
+                self.turns = []
+            self.system = rest or None
+            return message
+        if name == "/save":
+            self._save(rest)
+            return f"saved: {rest}, {forgotten}"
+        known = ", ".join(command.partition(" ")[0] for command in COMMANDS)
+        raise QweftError(f"there is no {name}; there are {known}; begin a question that starts with / with a space")
+
+    def _save(self, file: str) -> None:
+        if not file.endswith(".jsonl"):
+            raise QweftError(
+                f"/save: expected the name of a file that ends in .jsonl after it, got {file or 'nothing'}"
+            )
+        if not self.turns:
+            raise QweftError("/save: nothing was said yet")
+        rows = self.rows().encode()
+        try:
+            path = Path(file).expanduser()
+            if path.exists() and not (path.is_file() and path.read_bytes() == self._saved):
+                raise QweftError(f"/save {plain(file)}: it exists, and this chat did not write it; name another file")
+            write_bytes(path, rows)
+        except (OSError, RuntimeError) as error:  # no such user in "~user"
+            raise QweftError(f"/save {plain(file)}: it cannot be written ({error}); name another file") from error
+        self._saved = rows

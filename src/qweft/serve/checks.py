@@ -1,0 +1,90 @@
+"""Checks of adapters that are to answer, before PyTorch is imported."""
+
+from collections.abc import Iterable, Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from qweft.errors import QweftError
+from qweft.evaluation.record import dtype_of, model_of, tell
+from qweft.method.saved import check_saved
+from qweft.models.config import ModelConfig
+from qweft.models.packages import prepared_folder
+from qweft.models.resolve import ModelSource, check_model, find
+from qweft.serve.config import ChatConfig
+
+BASE = "base"
+"""Name of the base model without an adapter."""
+
+
+def check_chat(adapter: Path, config: ChatConfig, overrides: Mapping[str, Any]) -> tuple[ModelConfig, dict[str, Path]]:
+    """Check the models of a chat; return the base model, and the adapters' folders by name."""
+    beside = [] if config.beside in (None, BASE) else [str(config.beside)]
+    return check_adapters([str(adapter), *beside], overrides)
+
+
+def check_adapters(targets: Iterable[str], overrides: Mapping[str, Any]) -> tuple[ModelConfig, dict[str, Path]]:
+    """Check that adapters, each as FOLDER or NAME=FOLDER, can answer on one copy of one base model.
+
+    Returns:
+        The base model, and the adapters' folders by name.
+    """
+    folders = _named(targets)
+    for folder in folders.values():
+        check_saved(folder)
+    given = overrides.get("model", {})
+    models = {name: model_of(folder, dict(overrides)) for name, folder in folders.items()}
+    (first, model), *more = models.items()
+    for name, other in more:
+        if "name" not in given and other.name != model.name and _location(other) != _location(model):
+            raise QweftError(
+                f"{name} is an adapter of {other.name}, and {first} one of {model.name}; all must be of one base "
+                "model, which --model.name names where the names mean the same"
+            )
+        if "quantization" not in given and other.quantization != model.quantization:
+            raise QweftError(
+                f"{name} was trained on a base model with quantization {other.quantization}, and {first} on one with "
+                f"{model.quantization}; give all the same with --model.quantization"
+            )
+        dtype, other_dtype = dtype_of(folders[first], model), dtype_of(folders[name], other)
+        if "dtype" not in given and other_dtype != dtype:
+            tell(
+                f"note: {name} was trained with model.dtype {other_dtype}, and answers in that of {first}, {dtype}; "
+                "--model.dtype names another"
+            )
+    check_model(model)
+    return model, folders
+
+
+def _named(targets: Iterable[str]) -> dict[str, Path]:
+    """Return adapters' folders by name: the given one, or that of the run's folder, or the whole path."""
+    folders: dict[str, Path] = {}
+    for target in targets:
+        name, equals, path = target.partition("=")
+        is_named = bool(equals) and not Path(target).exists()
+        folder = Path(path if is_named else target)
+        if not folder.is_dir():
+            raise QweftError(f"{folder}: no such folder; give that of a trained adapter, as FOLDER or NAME=FOLDER")
+        if not is_named:
+            path = folder.resolve()
+            name = path.parent.name if path.name == "adapter" else path.name
+            name = str(folder) if name in (BASE, *folders) else name
+        if not name or name in (BASE, *folders):
+            raise QweftError(f"{target}: the name {name!r} is taken or empty; give another as NAME={folder}")
+        folders[name] = folder
+    return folders
+
+
+def _location(config: ModelConfig) -> str:
+    found = find(config)
+    return found.location if isinstance(found, ModelSource) else str(prepared_folder(found))
+
+
+def server() -> Any:
+    """Import and return the server's module."""
+    try:
+        return import_module("qweft.serve.app")
+    except ImportError as error:
+        raise QweftError(
+            f"a page and a server need transformers 5.23 and pip install '.[workbench]' ({error})"
+        ) from error
