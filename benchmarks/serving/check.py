@@ -214,8 +214,8 @@ def written(adapter: Path, reuse: bool) -> dict[str, dict[str, Any]]:
             reports[to] = json.loads(kept.read_text())
             continue
         report = export(adapter, {"to": to, "calibration_tokens": CALIBRATION, **FLOAT32}, force=True)
-        reports[to], difference = report.to_json(), report.written_logit_difference
-        print(f"{adapter.parent.name} to {to}: read back within {difference:.2g} of a logit", flush=True)
+        reports[to], difference = report.to_json(), report.written_relative_difference
+        print(f"{adapter.parent.name} to {to}: read back within {difference:.2g} of the largest logit", flush=True)
     return reports
 
 
@@ -245,7 +245,7 @@ def rows_of(name: str, adapter: Path, engines: Sequence[str], folder: Path, reus
     base_gguf = folder / f"{Path(loaded.source.name).name}.gguf"
     if not base_gguf.exists():
         write_model(base_gguf, loaded.model, loaded.tokenizer, "base")
-    asked = list(prefixes(load_rows(plan, loaded.tokenizer)[0][:PROMPTS]))
+    asked = list(prefixes(load_rows(plan, loaded.tokenizer)[0].held_out(plan.evaluation.split)[:PROMPTS]))
     prompts = asked[::2]
     fit = adapter.parent / "lora" if "lora" in reports else adapter
     # a circuit's merged weights are those of its linear fit; all others merge as they are

@@ -262,7 +262,7 @@ def export(adapter: str | Path, to: Target = "lora", force: bool = False, **keys
 
     report = run_export(Path(adapter), options, force)
     if report.refusal is not None and not force:
-        raise QweftError(f"nothing was written: {report.refusal}; give more calibration_tokens, or distill_steps=50")
+        raise QweftError(f"nothing was written: {report.refusal}; give more calibration_tokens, or force=True")
     return ExportResult(
         output=report.output,
         to=report.to,

@@ -136,4 +136,4 @@ def test_a_gate_that_adds_nothing_is_exported_exactly_and_another_is_fitted():
     for layer in layers_of(model, "default").values():
         layer.branch_of("default").core.randomise()
     _, notes = linearise(model, batches)
-    assert len(notes) == len(wanted) and all(0 < note.explained < 1 for note in notes)
+    assert len(notes) == len(wanted) and all(0 < share < 1 for share in notes.values())

@@ -41,7 +41,7 @@ def commands(place):
         "evaluate": [adapter, "--evaluation.metrics", "reasoning", "--evaluation.forgetting", str(place / "more.jsonl"),
                      "--evaluation.forgetting_rows", "3"],
         "inspect": [adapter, "--output", "found.json"],
-        "export": [adapter, "--distill-steps", "3", "--output", "out"],
+        "export": [adapter, "--output", "out"],
         "push": [adapter, "--repository", "me/mine", "--base-model", "owner/base"],
     }  # fmt: skip
 
@@ -53,7 +53,7 @@ SAID = {
     "sweep": ["adapter.r", "2 of 2"],
     "evaluate": ["QWTHN, ", "4 rows (", "more.jsonl", "3 rows (", "4 answers"],
     "inspect": ["4 rows (", "256", "found.json"],
-    "export": ["circuits fitted on ", "3 steps of distillation"],
+    "export": ["circuits fitted on "],
     "push": ["me/mine", "private"],
 }
 

@@ -50,7 +50,7 @@ OWN = {
 JUDGED = (
     "export run/adapter --calibration nowhere.jsonl",
     "export lora/adapter --calibration rows.jsonl",
-    "export run/adapter --distill-steps -1",
+    "export run/adapter --calibration-tokens 0",
     "export run/adapter --largest-lost-share 0 --calibration-tokens 2",
     "evaluate run/adapter --data.source nowhere.jsonl --device noisy --shots 8",
     "evaluate lora/adapter --device noisy --shots 8",

@@ -49,7 +49,7 @@ SMALL = {
         "1024",
     ],
     "inspect": ["--rows", "4", "--tokens", "8"],
-    "export": ["--calibration", "rows.jsonl", "--calibration-tokens", "64", "--distill-steps", "1", "--force"],
+    "export": ["--calibration", "rows.jsonl", "--calibration-tokens", "64", "--force"],
     "push": ["--dry-run"],
     "chat": ["--max-new-tokens", "2"],
 }

@@ -13,7 +13,7 @@ from qweft.adapter import QwthnLinear
 from qweft.exporting.fit import collect
 from qweft.exporting.linearise import fan_in_fan_out, layers_of, linearise
 from qweft.exporting.lora import lora_config, target_names, write_lora
-from qweft.exporting.measure import distil, replaced
+from qweft.exporting.measure import replaced
 from tests.conformance.families import FAMILIES
 from tests.tiny_models import tiny_gpt2, tiny_llama
 
@@ -98,7 +98,7 @@ def test_a_circuit_is_met_better_than_by_its_linear_part_alone(preset):
     model = adapted(tiny_llama, preset)
     lora, notes = linearise(model, batches(256))
     names = list(layers_of(model, "default"))
-    assert [note.layer for note in notes] == names
+    assert list(notes) == names
     fitted, without = 0.0, 0.0
     for name, layer in layers_of(model, "default").items():
         x = seen_by(model, name, batches(32, seed=6))
@@ -193,14 +193,11 @@ def test_a_module_trained_whole_goes_along(tmp_path):
         torch.testing.assert_close(logits(model), logits(again), rtol=1e-4, atol=1e-5)
 
 
-def test_measuring_and_distilling_leave_nothing_behind():
+def test_measuring_leaves_nothing_behind():
     model = adapted(tiny_llama, "qtha")
     before, state = logits(model), {name: tensor.clone() for name, tensor in model.state_dict().items()}
     lora, _ = linearise(model, batches())
-    batch = batches()[0]
-    taught, losses = distil(model, lora, [batch | {"labels": batch["input_ids"]}], 20, 1e-3)
-    assert losses[-1] < losses[0]
-    with replaced(model, taught):
+    with replaced(model, lora):
         assert not torch.equal(logits(model), before)
     assert all(torch.equal(tensor, state[name]) for name, tensor in model.state_dict().items())
     assert torch.equal(logits(model), before) and model.active_adapters == ["default"]
@@ -262,7 +259,7 @@ def test_a_model_that_is_no_language_model():
     model = get_peft_model(Net(), config).eval()
     lora, notes = linearise(model, [{"x": torch.randn(4096, 12)}])
     assert {name: tuple(down.shape) for name, down in lora.down.items()} == {"first": (3, 12), "second": (3, 20)}
-    assert min(note.explained for note in notes) > 0
+    assert min(notes.values()) > 0
 
 
 @pytest.mark.parametrize("core", ["quantum", "quantum_linear", "quantum_weighted", "quantum_gated"])

@@ -87,7 +87,7 @@ def test_names_in_a_card_are_text(tmp_path):
     config = QwthnConfig.preset("qtha", r=2, rank_pattern={"<b>|q*": 2}, target_modules=["q_proj"])
     card = run_card(record, config, {})
     front, text = card.split("\n---\n", 1)
-    assert [line.partition(":")[0] for line in front.splitlines()] == ["---", "library_name", "pipeline_tag", "tags"]
+    assert set(yaml.safe_load(front.removeprefix("---"))) == {"library_name", "pipeline_tag", "tags"}
     for mark in ("<script>", "[link]", " **bold**", "\n# heading", "\n---\n", "<b>", "\x1b", "\u202e"):
         assert mark not in text, mark
     record |= {"model_hub_id": "owner/name_1"}

@@ -71,7 +71,8 @@ def test_answers_are_those_of_evaluate(model, hybrid, tmp_path, name):
     chat = talk(folder, beside="base", max_new_tokens=12)
     row = Conversation((Message("user", "How many?"), Message("assistant", "")), "g")
     bare = load_model(ModelConfig(model))
-    for each, answer in zip((put_on(bare, folder), load_model(ModelConfig(model)).model), answers(chat, "How many?")):
+    alone = put_on(bare, folder), load_model(ModelConfig(model)).model
+    for each, answer in zip(alone, answers(chat, "How many?"), strict=True):
         (reference,) = generate_answers(each, bare.tokenizer, [row], 12)
         assert answer.text == reference.generated
         assert answer.tokens == 12 and answer.end == "max_new_tokens" and answer.tokens_per_second > 0
@@ -95,7 +96,9 @@ def test_shares_of_draws_are_those_of_the_logits(hybrid):
     with torch.no_grad():
         shares, tokens = (model(**prompt).logits[0, -1] / 0.5).softmax(-1).sort(descending=True)
     kept = int((shares.cumsum(-1) - shares < 0.5).sum())
-    wanted = {int(token): float(share / shares[:kept].sum()) for token, share in zip(tokens[:kept], shares)}
+    wanted = {
+        int(token): float(share / shares[:kept].sum()) for token, share in zip(tokens[:kept], shares, strict=False)
+    }
     drawn = Counter()
     for chat.asked in range(300):
         pieces = []
@@ -199,7 +202,7 @@ def test_save_replaces_only_what_it_saved(empty, tmp_path):
     for question in ("q\u2028r", "r"):
         empty.take(question, said("a", "b"))
         empty.obey(f"/save {file}")
-    assert [len(json.loads(line)["messages"]) for line in file.read_text().splitlines()] == [4, 4]
+    assert [len(json.loads(line)["messages"]) for line in file.read_text().strip().split("\n")] == [4, 4]
     file.write_text(text := file.read_text() + "mine")
     with pytest.raises(QweftError, match="exists"):
         empty.obey(f"/save {file}")

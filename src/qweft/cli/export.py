@@ -39,7 +39,7 @@ def run(call: Call) -> None:
     report = export(folder, options, force)
     call.answer(report.to_json, report.describe)
     if report.refusal is not None and not force:
-        more = "--distill-steps 50, more --calibration-tokens, or " if report.layers else ""
+        more = "more --calibration-tokens, or " if report.layers else ""
         raise QweftError(f"nothing was written: {report.refusal}; try {more}--force")
     if "json" not in call.flags:
         show(f"exported: {report.output}")

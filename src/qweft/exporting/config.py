@@ -1,12 +1,15 @@
-"""Options of `qweft export` and their checks."""
+"""Options of `qweft export`."""
 
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
+
+from annotated_types import Ge, Gt, Le, Lt
 
 from qweft.data.config import DataConfig
 from qweft.errors import QweftError
 from qweft.evaluation.config import EvaluationConfig
 from qweft.models.config import ModelConfig
+from qweft.schema import Count
 from qweft.text import shown
 
 Target = Literal["lora", "gguf", "merged", "merged-gguf"]
@@ -30,8 +33,6 @@ class ExportConfig:
         calibration: Text to fit circuits and LoRAs on, in the form of data.source; by default the run's training rows.
             Losses are reported on held-out rows of the run. Without its run.json, rows of this text are held out.
         calibration_tokens: Most calibration tokens; 16384 unless given.
-        distill_steps: Training steps against the hybrid model after the fit; 0 unless given.
-        distill_learning_rate: Learning rate of these steps, which decays to zero; 0.001 unless given.
         largest_lost_share: Refuse the export if it loses more than this share of the adapter's gain over the base model
             in held-out loss; 0.1 unless given.
         rank: Rank of the LoRA. By default that of an adapter that is one or has one; of others the smallest power of
@@ -45,37 +46,14 @@ class ExportConfig:
 
     to: Target = "lora"
     calibration: str | None = None
-    calibration_tokens: int = 16384
-    distill_steps: int = 0
-    distill_learning_rate: float = 1e-3
-    largest_lost_share: float = 0.1
-    rank: int | None = None
-    keep_share: float = 0.99
+    calibration_tokens: Count = 16384
+    largest_lost_share: Annotated[float, Ge(0), Le(1)] = 0.1
+    rank: Count | None = None
+    keep_share: Annotated[float, Gt(0), Lt(1)] = 0.99
     output: str | None = None
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = field(default_factory=DataConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
-
-
-def check_export(config: ExportConfig) -> None:
-    """Check value ranges."""
-    for name, least in (("calibration_tokens", 1), ("distill_steps", 0), ("rank", 1)):
-        if getattr(config, name) is not None and getattr(config, name) < least:
-            raise QweftError(f"{name} must be at least {least}, got {getattr(config, name)}")
-    if not config.distill_learning_rate > 0:
-        raise QweftError(f"distill_learning_rate must be above 0, got {config.distill_learning_rate}")
-    if config.distill_learning_rate != ExportConfig.distill_learning_rate and not config.distill_steps:
-        raise QweftError(
-            f"--distill-learning-rate {config.distill_learning_rate:g} says nothing without --distill-steps; give both"
-        )
-    if config.rank is not None and config.to not in LORAS:
-        raise QweftError(f"--rank {config.rank} is of a LoRA, and --to {config.to} writes none; leave it out")
-    if not 0 < config.keep_share < 1:
-        raise QweftError(f"keep_share is a share of the adapter's gain, above 0 and below 1, got {config.keep_share}")
-    if not 0 <= config.largest_lost_share <= 1:
-        raise QweftError(
-            f"largest_lost_share is a share of the adapter's gain, from 0 to 1, got {config.largest_lost_share}"
-        )
 
 
 def check_gguf_type(model_type: Any) -> None:

@@ -2,8 +2,8 @@
 
 import json
 import tempfile
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,73 +29,48 @@ from qweft.text import shown
 
 ARCHITECTURES = dict(zip(GGUF_MODEL_TYPES, (MODEL_ARCH.LLAMA, MODEL_ARCH.QWEN2), strict=True))
 """GGUF's architecture by the `model_type` of transformers."""
-ROTATED_IN_PAIRS = {MODEL_ARCH.LLAMA: ("q_proj", "k_proj")}
-"""Layers whose rows GGUF stores in another order, by architecture."""
-TYPES = {torch.bfloat16: GGMLQuantizationType.BF16}
-"""Types of GGUF that numpy does not have."""
 
 
-@dataclass(frozen=True)
-class Layout:
-    """Names and orders of a model's tensors in GGUF files.
+def names_of(config: Any) -> TensorNameMap:
+    """Return GGUF's names of a model's tensors; an error if its type is not supported."""
+    check_gguf_type(config.model_type)
+    return get_tensor_name_map(ARCHITECTURES[config.model_type], config.num_hidden_layers)
+
+
+def reordered(config: Any, layer: str, tensor: torch.Tensor, is_back: bool = False) -> torch.Tensor:
+    """Return a tensor (d_out, ...) of a layer of transformers as GGUF stores it; `is_back` is the inverse.
 
     transformers rotates coordinate i of a head together with i + d/2, and GGUF's llama 2i together with 2i + 1. So the
     rows of q and k are stored in another order there.
     """
-
-    config: Any
-
-    @property
-    def architecture(self) -> MODEL_ARCH:
-        """GGUF's architecture; an error if it is not supported."""
-        check_gguf_type(self.config.model_type)
-        return ARCHITECTURES[self.config.model_type]
-
-    def names(self) -> TensorNameMap:
-        """Return the names of all tensors."""
-        return get_tensor_name_map(self.architecture, self.config.num_hidden_layers)
-
-    def stored(self, name: str, tensor: torch.Tensor) -> torch.Tensor:
-        """Return a tensor (d_out, ...) of a layer of transformers as GGUF stores it."""
-        heads = self._heads(name)
-        return tensor.unflatten(0, (heads, 2, -1)).transpose(1, 2).flatten(0, 2) if heads else tensor
-
-    def restored(self, name: str, tensor: torch.Tensor) -> torch.Tensor:
-        """Return a tensor of a GGUF file as transformers stores it; the inverse of `stored`."""
-        heads = self._heads(name)
-        return tensor.unflatten(0, (heads, -1, 2)).transpose(1, 2).flatten(0, 2) if heads else tensor
-
-    def _heads(self, name: str) -> int | None:
-        """Return the number of heads of a layer that is stored in another order; `None` for all others."""
-        last = name.rpartition(".")[2]
-        if last not in ROTATED_IN_PAIRS.get(self.architecture, ()):
-            return None
-        return int(self.config.num_attention_heads if last == "q_proj" else self.config.num_key_value_heads)
+    last = layer.rpartition(".")[2]
+    if config.model_type != "llama" or last not in ("q_proj", "k_proj"):
+        return tensor
+    heads = config.num_attention_heads if last == "q_proj" else config.num_key_value_heads
+    return tensor.unflatten(0, (heads, -1, 2) if is_back else (heads, 2, -1)).transpose(1, 2).flatten(0, 2)
 
 
-def opened(path: Path, layout: Layout, kind: str, name: str) -> GGUFWriter:
-    """Return a writer of a new file of a kind in `GGUFType`, with the general keys."""
-    writer = GGUFWriter(path, MODEL_ARCH_NAMES[layout.architecture])
+@contextmanager
+def writing(path: Path, config: Any, kind: str, name: str) -> Iterator[GGUFWriter]:
+    """Yield a writer of a file of a kind in `GGUFType`, which is written at the end of the block."""
+    check_gguf_type(config.model_type)
+    writer = GGUFWriter(path, MODEL_ARCH_NAMES[ARCHITECTURES[config.model_type]])
     writer.add_type(kind)
     writer.add_name(name)
-    return writer
-
-
-def add_tensor(writer: GGUFWriter, name: str, tensor: torch.Tensor) -> None:
-    """Add a tensor in its own type; the writer keeps it until `finish`."""
-    tensor = tensor.detach().cpu().contiguous()
-    if tensor.dtype in TYPES:
-        writer.add_tensor(name, tensor.view(torch.uint8).numpy(), raw_dtype=TYPES[tensor.dtype])
-    else:
-        writer.add_tensor(name, tensor.numpy())
-
-
-def finish(writer: GGUFWriter) -> None:
-    """Write the file."""
+    yield writer
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
+
+
+def add_tensor(writer: GGUFWriter, name: str, tensor: torch.Tensor) -> None:
+    """Add a tensor in its own type; numpy has no bfloat16."""
+    tensor = tensor.detach().cpu().contiguous()
+    if tensor.dtype == torch.bfloat16:
+        writer.add_tensor(name, tensor.view(torch.uint8).numpy(), raw_dtype=GGMLQuantizationType.BF16)
+    else:
+        writer.add_tensor(name, tensor.numpy())
 
 
 def write_adapter(path: Path, lora: Lora, config: Any, name: str, base: str) -> None:
@@ -103,38 +78,35 @@ def write_adapter(path: Path, lora: Lora, config: Any, name: str, base: str) -> 
 
     llama.cpp scales B A by alpha over the rank; both are equal here, since B contains the scaling.
     """
-    layout = Layout(config)
-    writer = opened(path, layout, GGUFType.ADAPTER, name)
-    writer.add_base_model_count(1)
-    writer.add_base_model_name(0, base)
-    writer.add_string(Keys.Adapter.TYPE, "lora")
-    writer.add_float32(Keys.Adapter.LORA_ALPHA, float(lora.rank))
-    for layer, stored in stored_names(layout, lora.down).items():
-        add_tensor(writer, f"{stored}.lora_a", lora.down[layer].float())
-        add_tensor(writer, f"{stored}.lora_b", layout.stored(layer, lora.up[layer].float()))
-    finish(writer)
+    names = _names_of(lora, config)
+    with writing(path, config, GGUFType.ADAPTER, name) as writer:
+        writer.add_base_model_count(1)
+        writer.add_base_model_name(0, base)
+        writer.add_string(Keys.Adapter.TYPE, "lora")
+        writer.add_float32(Keys.Adapter.LORA_ALPHA, float(lora.rank))
+        for layer, stored in names.items():
+            add_tensor(writer, f"{stored}.lora_a", lora.down[layer].float())
+            add_tensor(writer, f"{stored}.lora_b", reordered(config, layer, lora.up[layer].float()))
 
 
 def read_adapter(path: Path, lora: Lora, config: Any) -> Lora:
     """Return the LoRA in a GGUF file, which `write_adapter` wrote of another, with the same names of layers."""
-    layout, reader = Layout(config), GGUFReader(path)
+    reader, names = GGUFReader(path), _names_of(lora, config)
     found = {tensor.name: torch.from_numpy(tensor.data.copy()) for tensor in reader.tensors}
-    names = stored_names(layout, lora.down)
     down = {layer: found[f"{stored}.lora_a"] for layer, stored in names.items()}
-    up = {layer: layout.restored(layer, found[f"{stored}.lora_b"]) for layer, stored in names.items()}
+    up = {layer: reordered(config, layer, found[f"{stored}.lora_b"], is_back=True) for layer, stored in names.items()}
     return Lora(round(reader.fields[Keys.Adapter.LORA_ALPHA].contents()), down, up, {})
 
 
-def stored_names(layout: Layout, layers: Mapping[str, Any]) -> dict[str, str]:
+def _names_of(lora: Lora, config: Any) -> dict[str, str]:
     """Return GGUF's name of each layer's weight, "blk.0.attn_q.weight"."""
-    names = layout.names()
-    found = {layer: names.get_name(f"{layer}.weight", (".weight",)) for layer in layers}
-    lost = next((layer for layer, name in found.items() if name is None), None)
-    if lost is not None:
-        raise QweftError(
-            f"layer {lost}: GGUF's {MODEL_ARCH_NAMES[layout.architecture]} has no such tensor; give --to lora"
-        )
-    return {layer: name for layer, name in found.items() if name is not None}
+    names, found = names_of(config), dict[str, str]()
+    for layer in lora.down:
+        name = names.get_name(f"{layer}.weight", (".weight",))
+        if name is None:
+            raise QweftError(f"layer {layer}: GGUF has no such tensor in a {config.model_type}; give --to lora")
+        found[layer] = name
+    return found
 
 
 SPLIT = (
@@ -162,15 +134,17 @@ def check_convertible(model: Any, tokenizer: Any) -> None:
     """Check that `write_model` can convert a model and its tokenizer."""
     config = model.config
     check_gguf_type(config.model_type)
-    if config.hidden_act != "silu":
-        raise QweftError(
-            f"llama.cpp computes silu in such a model, and its hidden_act is {config.hidden_act}; {GGUF_WAY}"
-        )
-    kind = config.rope_parameters.get("rope_type", "default")
-    if kind not in (("default", "linear", "llama3") if config.model_type == "llama" else ("default",)):
-        raise QweftError(f"rope_type {shown(kind)} of a {config.model_type} model is not written to GGUF; {GGUF_WAY}")
-    if getattr(config, "use_sliding_window", False):
-        raise QweftError(f"llama.cpp has no sliding window in such a model, and use_sliding_window is set; {GGUF_WAY}")
+    rope = config.rope_parameters.get("rope_type", "default")
+    written = ("default", "linear", "llama3") if config.model_type == "llama" else ("default",)
+    known = {
+        "hidden_act": config.hidden_act == "silu",
+        "rope_type": rope in written,
+        "use_sliding_window": not getattr(config, "use_sliding_window", False),
+    }
+    for name, is_known in known.items():
+        if not is_known:
+            value = shown(getattr(config, name, rope))
+            raise QweftError(f"llama.cpp does not compute {name} {value} in a {config.model_type} model; {GGUF_WAY}")
     if model.dtype not in FILE_TYPES:
         raise QweftError(f"weights of type {model.dtype} are not written to GGUF; give --model.dtype float32")
     pre_tokenizer(tokenizer)
@@ -179,38 +153,32 @@ def check_convertible(model: Any, tokenizer: Any) -> None:
 def write_model(path: Path, model: Any, tokenizer: Any, name: str) -> None:
     """Write a model as a GGUF file in the type of its weights; vectors are float32, as llama.cpp wants them."""
     check_convertible(model, tokenizer)
-    layout = Layout(model.config)
-    writer = opened(path, layout, GGUFType.MODEL, name)
-    writer.add_file_type(FILE_TYPES[model.dtype])
-    _add_sizes(writer, model.config)
-    _add_vocabulary(writer, tokenizer, model.config.vocab_size)
-    names = layout.names()
-    for key, tensor in model.named_parameters():  # a tied output embedding comes once, as its input embedding
-        stored = names.get_name(key, (".weight", ".bias"))
-        if stored is None:
-            raise QweftError(f"GGUF has no tensor for {key}; {GGUF_WAY}")
-        made = layout.stored(key.rpartition(".")[0], tensor.detach())
-        add_tensor(writer, stored, made.float() if made.dim() < 2 else made)
-    factors = _rope_factors(model)
-    if factors is not None:
-        add_tensor(writer, "rope_freqs.weight", factors)
-    finish(writer)
-
-
-def _add_sizes(writer: GGUFWriter, config: Any) -> None:
+    config, names = model.config, names_of(model.config)
     width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    writer.add_vocab_size(config.vocab_size)
-    writer.add_context_length(config.max_position_embeddings)
-    writer.add_embedding_length(config.hidden_size)
-    writer.add_block_count(config.num_hidden_layers)
-    writer.add_feed_forward_length(config.intermediate_size)
-    writer.add_head_count(config.num_attention_heads)
-    writer.add_head_count_kv(config.num_key_value_heads)
-    writer.add_key_length(width)
-    writer.add_value_length(width)
-    writer.add_rope_dimension_count(width)
-    writer.add_rope_freq_base(config.rope_parameters["rope_theta"])
-    writer.add_layer_norm_rms_eps(config.rms_norm_eps)
+    with writing(path, config, GGUFType.MODEL, name) as writer:
+        writer.add_file_type(FILE_TYPES[model.dtype])
+        writer.add_vocab_size(config.vocab_size)
+        writer.add_context_length(config.max_position_embeddings)
+        writer.add_embedding_length(config.hidden_size)
+        writer.add_block_count(config.num_hidden_layers)
+        writer.add_feed_forward_length(config.intermediate_size)
+        writer.add_head_count(config.num_attention_heads)
+        writer.add_head_count_kv(config.num_key_value_heads)
+        writer.add_key_length(width)
+        writer.add_value_length(width)
+        writer.add_rope_dimension_count(width)
+        writer.add_rope_freq_base(config.rope_parameters["rope_theta"])
+        writer.add_layer_norm_rms_eps(config.rms_norm_eps)
+        _add_vocabulary(writer, tokenizer, config.vocab_size)
+        for key, tensor in model.named_parameters():  # a tied output embedding comes once, as its input embedding
+            stored = names.get_name(key, (".weight", ".bias"))
+            if stored is None:
+                raise QweftError(f"GGUF has no tensor for {key}; {GGUF_WAY}")
+            made = reordered(config, key.rpartition(".")[0], tensor.detach())
+            add_tensor(writer, stored, made.float() if made.dim() < 2 else made)
+        factors = _rope_factors(model)
+        if factors is not None:
+            add_tensor(writer, "rope_freqs.weight", factors)
 
 
 def _rope_factors(model: Any) -> torch.Tensor | None:

@@ -1,7 +1,6 @@
 """Converts an adapter with circuits to a LoRA: the linear part exactly, the circuits by a linear fit."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -16,14 +15,6 @@ from qweft.evaluation.loss import judged
 from qweft.exporting.fit import HALVES, Fit, Moments, fit_features, moments_of
 from qweft.exporting.lora import Lora, padded, trained_whole
 from qweft.text import progress
-
-
-@dataclass(frozen=True)
-class LayerFit:
-    """The layer, and the share of its features' mean square that the fit explains; see `Fit`."""
-
-    layer: str
-    explained: float
 
 
 def layers_of(model: Any, adapter_name: str) -> dict[str, QwthnLinear]:
@@ -41,7 +32,7 @@ def layers_of(model: Any, adapter_name: str) -> dict[str, QwthnLinear]:
 
 def linearise(
     model: Any, batches: Sequence[Mapping[str, Any]], adapter_name: str = "default"
-) -> tuple[Lora, list[LayerFit]]:
+) -> tuple[Lora, dict[str, float]]:
     """Return the LoRA closest to an adapter on the tokens of some batches.
 
         y = W0 x + s E (Q q(C x) + K C x)   becomes   y = W0 x + B A x,   B = s E,   A = Q G + K C
@@ -50,7 +41,7 @@ def linearise(
     the largest rank of the adapter's layers. Without a circuit nothing is fitted.
 
     The adapter becomes the active one. Batches are inputs of the model, on its device, with at least two rows. Returns
-    the quality of the fit of each fitted layer, too.
+    the share of its features' mean square that the fit of each layer explains, too; see `Fit`.
     """
     layers = layers_of(model, adapter_name)
     if any(layer.merged for layer in layers.values()):
@@ -63,15 +54,15 @@ def linearise(
         )
     model.set_adapter(adapter_name)
     rank = max(layer.qwthn_r[adapter_name] for layer in layers.values())
-    down, up, notes = {}, {}, []
+    down, up, explained = {}, {}, {}
     with judged(model), progress("making the LoRA", len(layers), "layer") as tick:
         for name, layer, moments in _with_moments(model, layers, batches, adapter_name):
             matrices, fit = _linearise_layer(layer, adapter_name, moments)
             down[name], up[name] = padded(*matrices, rank)
             if fit is not None:
-                notes.append(LayerFit(name, fit.explained))
+                explained[name] = fit.explained
             tick(1)
-    return Lora(rank, down, up, trained_whole(model, adapter_name)), notes
+    return Lora(rank, down, up, trained_whole(model, adapter_name)), explained
 
 
 def fan_in_fan_out(layers: Mapping[str, Any]) -> bool:

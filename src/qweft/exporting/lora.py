@@ -34,6 +34,11 @@ class Lora:
     up: Mapping[str, torch.Tensor]
     whole: Mapping[str, torch.Tensor]
 
+    @property
+    def parameters(self) -> int:
+        """Number of its parameters, with those of fully trained modules."""
+        return sum(tensor.numel() for part in (self.down, self.up, self.whole) for tensor in part.values())
+
     def tensors(self) -> dict[str, torch.Tensor]:
         """Return all tensors in float32 on the CPU, by the keys of PEFT's files."""
         found = {f"{PREFIX}{name}.lora_A.weight": tensor for name, tensor in self.down.items()}

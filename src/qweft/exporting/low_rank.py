@@ -9,7 +9,6 @@ import torch
 from qweft.errors import QweftError
 from qweft.evaluation.loss import judged
 from qweft.exporting.fit import Batch, Moments, moments_of
-from qweft.exporting.linearise import LayerFit
 from qweft.exporting.lora import Lora, padded
 from qweft.text import progress
 
@@ -72,13 +71,14 @@ def all_factors(
     return made
 
 
-def lora_of(found: Mapping[str, Factors], rank: int, whole: Mapping[str, torch.Tensor]) -> tuple[Lora, list[LayerFit]]:
+def lora_of(
+    found: Mapping[str, Factors], rank: int, whole: Mapping[str, torch.Tensor]
+) -> tuple[Lora, dict[str, float]]:
     """Return the LoRA of a rank, and what share of each layer's change it keeps."""
     rank = min(rank, max(len(each.down) for each in found.values()))
     pairs = {name: padded(each.down[:rank], each.up[:, :rank], rank) for name, each in found.items()}
     down, up = ({name: pair[place] for name, pair in pairs.items()} for place in (0, 1))
-    fits = [LayerFit(name, float(each.kept[:rank][-1])) for name, each in found.items()]
-    return Lora(rank, down, up, whole), fits
+    return Lora(rank, down, up, whole), {name: float(each.kept[:rank][-1]) for name, each in found.items()}
 
 
 def smallest(keeps: Callable[[int], bool], ranks: Sequence[int] = RANKS) -> int:

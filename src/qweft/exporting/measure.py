@@ -1,4 +1,4 @@
-"""Compares an exported LoRA with its adapter on held-out text, and improves it by distillation."""
+"""Compares an exported LoRA with its adapter on held-out text."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -6,11 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch.nn.functional import kl_div, log_softmax
 
 from qweft.data.batches import Collator
 from qweft.data.tokens import IGNORED, Encoded
-from qweft.errors import QweftError
 from qweft.evaluation.loss import device_of, held_out_loss, judged
 from qweft.evaluation.scores import CLEAR, HeldOutLoss, ratio
 from qweft.exporting.lora import Lora
@@ -91,9 +89,9 @@ def measure(
         parts = [rows[start : start + batch_size] for start in range(0, len(rows), batch_size)]
         for part in with_progress(parts, "comparing the logits", "row", len):
             batch = {key: tensor.to(device_of(model)) for key, tensor in Collator(pad_token_id)(part).items()}
-            one = target_logits(model, batch)
+            one = _target_logits(model, batch)
             with replaced(model, lora):
-                other = target_logits(model, batch)
+                other = _target_logits(model, batch)
             if len(one):
                 change = max(change, (one - other).abs().max().item())
             equal += int((one.argmax(-1) == other.argmax(-1)).sum())
@@ -101,47 +99,7 @@ def measure(
     return Measured(base.loss, hybrid.loss, exported.loss, change, equal / positions, base.tokens, error)
 
 
-def target_logits(model: Any, batch: Batch) -> torch.Tensor:
+def _target_logits(model: Any, batch: Batch) -> torch.Tensor:
     """Return float32 logits (positions, vocabulary) at the positions followed by a target token."""
     logits = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], use_cache=False).logits
     return logits[:, :-1][batch["labels"][:, 1:] != IGNORED].float()
-
-
-def distil(
-    model: Any, lora: Lora, batches: Sequence[Batch], steps: int, learning_rate: float
-) -> tuple[Lora, list[float]]:
-    """Train a LoRA to match the hybrid model's token probabilities.
-
-        loss = mean of KL(hybrid || exported) over the positions before target tokens
-
-    The optimizer is AdamW with a learning rate that decays linearly to zero. Batches are used in turn. Returns the
-    trained LoRA, and the loss of each step in nats.
-    """
-    device = device_of(model)
-    down, up = (
-        {name: tensor.detach().to(device).float().clone().requires_grad_() for name, tensor in part.items()}
-        for part in (lora.down, lora.up)
-    )
-    student, parameters = Lora(lora.rank, down, up, lora.whole), [*down.values(), *up.values()]
-    optimizer = torch.optim.AdamW(parameters, lr=learning_rate, weight_decay=0.0)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / steps)
-    losses = []
-    for step in with_progress(range(steps), "distilling", "step"):
-        batch = batches[step % len(batches)]
-        with torch.no_grad():
-            wanted = log_softmax(target_logits(model, batch), -1)
-        with replaced(model, student):
-            logits = log_softmax(target_logits(model, batch), -1)
-        loss = kl_div(logits, wanted, reduction="batchmean", log_target=True)
-        if not torch.isfinite(loss):
-            raise QweftError(
-                f"distillation: the loss is not a number at step {step + 1}; lower distill_learning_rate "
-                f"(now {learning_rate:g})"
-            )
-        optimizer.zero_grad()
-        torch.autograd.backward(loss, inputs=parameters)
-        optimizer.step()
-        schedule.step()
-        losses.append(loss.item())
-    trained = [{name: tensor.detach() for name, tensor in part.items()} for part in (down, up)]
-    return Lora(lora.rank, trained[0], trained[1], lora.whole), losses

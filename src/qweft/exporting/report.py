@@ -1,7 +1,7 @@
 """The report of an export: terminal output, JSON, and the model card of its folder."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import fmean
@@ -11,52 +11,49 @@ from rich.console import Group
 from rich.table import Table
 
 from qweft.exporting.config import Target
-from qweft.exporting.linearise import LayerFit
 from qweft.exporting.measure import Measured
-from qweft.publish.card import public_name
+from qweft.publish.card import card, public_name
 from qweft.text import escaped
 
 ROUNDING, ROUNDING_SHARE = 1e-4, 0.01
 """Rounding tolerance of a loss in float32, in nats and as a share of the gain; the smaller one applies."""
 
 
+PYTHON = """It loads wherever {} does:
+
+```python
+{}
+```"""
 USES: dict[Target, tuple[str, str, str]] = {
     "lora": (
         "peft",
         "A LoRA made from a {} adapter",
-        """It loads wherever LoRA does:
-
-```python
-from peft import AutoPeftModelForCausalLM
-
-model = AutoPeftModelForCausalLM.from_pretrained("this folder")
-```""",
+        PYTHON.format(
+            "LoRA",
+            "from peft import AutoPeftModelForCausalLM\n\n"
+            'model = AutoPeftModelForCausalLM.from_pretrained("this folder")',
+        ),
     ),
     "gguf": (
         "gguf",
         "A LoRA in GGUF, made from a {} adapter",
-        """llama.cpp adds it to any GGUF file of the base model:
-
-    llama-server --model base.gguf --lora adapter.gguf""",
+        "llama.cpp adds it to any GGUF file of the base model:\n\n"
+        "    llama-server --model base.gguf --lora adapter.gguf",
     ),
     "merged": (
         "transformers",
         "A model with a {} adapter in its weights",
-        """It loads wherever transformers' models do:
-
-```python
-from transformers import AutoModelForCausalLM, AutoTokenizer
-
-model = AutoModelForCausalLM.from_pretrained("this folder")
-tokenizer = AutoTokenizer.from_pretrained("this folder")
-```""",
+        PYTHON.format(
+            "transformers",
+            "from transformers import AutoModelForCausalLM, AutoTokenizer\n\n"
+            'model = AutoModelForCausalLM.from_pretrained("this folder")\n'
+            'tokenizer = AutoTokenizer.from_pretrained("this folder")',
+        ),
     ),
     "merged-gguf": (
         "gguf",
         "A model with a {} adapter in its weights, in GGUF",
-        """llama.cpp and what is built on it load the file:
-
-    llama-server --model model.gguf""",
+        "llama.cpp and what is built on it load the file:\n\n    llama-server --model model.gguf",
     ),
 }
 """The hub's name of the library, the title, and the use of an export, for its card."""
@@ -68,8 +65,9 @@ class ExportReport:
 
     `calibration` is the text that a circuit or a LoRA was fitted on, `None` where nothing was. `rank` and `parameters`
     are those of the LoRA, with fully trained modules; `None` if the adapter itself was merged.
-    `written_logit_difference` is the largest difference of a logit between what was measured and the written files,
-    read back, on one row; the relative one is a share of the largest logit.
+    `layers` has the share of each fitted layer's output that the fit explains. `written_relative_difference` is the
+    largest difference of a logit between what was measured and the written files, read back, over the largest logit of
+    one row.
     """
 
     adapter: Path
@@ -77,19 +75,17 @@ class ExportReport:
     model: str
     calibration: str | None
     calibration_tokens: int
-    distill_steps: int
     held_out: str
     measured: Measured
     rank: int | None
     parameters: int | None
     modules_to_save: Sequence[str]
-    layers: Sequence[LayerFit]
+    layers: Mapping[str, float]
     largest_lost_share: float
     hub_id: str | None = None
     to: Target = "lora"
     method: str = "QWTHN"
     has_circuit: bool = False
-    written_logit_difference: float | None = None
     written_relative_difference: float | None = None
 
     @property
@@ -138,7 +134,7 @@ class ExportReport:
         if measured.kept_share is not None:
             lines.append(f"share of the gain kept {measured.kept_share:.1%}")
         if self.layers:
-            shares = [layer.explained for layer in self.layers]
+            shares = self.layers.values()
             what = "circuits" if self.has_circuit else "a LoRA"
             lines.append(
                 f"{what} fitted on {self.calibration_tokens:,} tokens of {self.calibration}: it explains "
@@ -149,8 +145,8 @@ class ExportReport:
         if self.modules_to_save:
             refused = " (vLLM refuses such a LoRA)" if self.to == "lora" else ""
             lines.append(f"trained whole and in the folder too: {', '.join(self.modules_to_save)}{refused}")
-        if self.written_logit_difference is not None:
-            lines.append(f"read back, a logit of a held-out row differs by {self.written_logit_difference:.2g} at most")
+        if self.written_relative_difference is not None:
+            lines.append(f"read back, logits differ by {self.written_relative_difference:.1g} of the largest at most")
         return Group(table, *lines)
 
     def _changes(self) -> list[str]:
@@ -172,22 +168,12 @@ class ExportReport:
             how = f"The LoRA is the one of its rank that is nearest to the adapter {text}."
             if self.has_circuit:
                 how = f"The circuit was replaced by its best linear fit {text}; what was linear is exact."
-        if self.distill_steps:
-            how += f" {self.distill_steps} steps of distillation followed."
-        base = f"base_model: {self.hub_id}\n" if self.hub_id else ""
-        method = "LoRA" if self.method == "LORA" else self.method
         sizes = (
             "" if self.rank is None else f" Rank {self.rank}, lora_alpha {self.rank}, {self.parameters:,} parameters."
         )
+        method = "LoRA" if self.method == "LORA" else self.method
         library, title, use = USES[self.to]
-        return f"""---
-library_name: {library}
-{base}tags: [lora, qweft]
----
-
-# {title.format(method)}
-
-`qweft export` made it; qweft is not needed to use it. {how}
+        body = f"""`qweft export` made it; qweft is not needed to use it. {how}
 
 | held-out rows, {measured.tokens:,} target tokens | loss |
 |---|---:|
@@ -201,3 +187,4 @@ Base model: {escaped(str(public["model"]))}.{sizes}
 
 {use}
 """
+        return card(title.format(method), body, self.hub_id, library_name=library, tags=["lora", "qweft"])

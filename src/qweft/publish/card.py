@@ -1,10 +1,11 @@
-"""Model card of an adapter from `qweft train`, with names that reveal no local paths."""
+"""Model cards, with names that reveal no local paths."""
 
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from huggingface_hub import ModelCardData
 from peft.utils import CONFIG_NAME
 
 from qweft.adapter import QwthnConfig
@@ -12,7 +13,7 @@ from qweft.adapter.saving import END, START, method_section
 from qweft.data.config import TOGETHER
 from qweft.files import named_path, write_bytes
 from qweft.models.resolve import HUB_ID
-from qweft.publish.push import renamed
+from qweft.publish.push import for_the_hub, renamed
 from qweft.text import escaped
 
 
@@ -31,22 +32,31 @@ def public_name(source: str) -> str:
     return path.name or source if is_path else source
 
 
+def card(title: str, body: str, base_model: str | None, **front: Any) -> str:
+    """Return a model card: front matter as the hub reads it, a title, and Markdown.
+
+    Args:
+        title: Title of the card.
+        body: Markdown.
+        base_model: Hub id of the base model; `None` for one that is not on the hub.
+        **front: Further fields of the front matter.
+    """
+    named = base_model if base_model and HUB_ID.fullmatch(base_model) else None
+    return f"---\n{ModelCardData(base_model=named, **front).to_yaml()}\n---\n\n# {title}\n\n{body}"
+
+
 def name_base_model(folder: Path, hub_id: str | None) -> None:
     """Replace the local path of the base model in an adapter that was just saved, as PEFT writes it.
 
     The config names the hub id. Without one it keeps the path, as nothing else can be loaded; the card never does.
     """
-    file, card = folder / CONFIG_NAME, folder / "README.md"
+    file, readme = folder / CONFIG_NAME, folder / "README.md"
     config = json.loads(file.read_text("utf-8"))
     named = config.get("base_model_name_or_path")
     if hub_id and named != hub_id:
-        told = {"base_model_name_or_path": hub_id}
-        if named is not None and config.get("tokenizer_name_or_path") == named:  # as prompt tuning has it
-            told["tokenizer_name_or_path"] = hub_id
-        write_bytes(file, json.dumps({**config, **told}, indent=2, sort_keys=True).encode())
-    public = hub_id or public_name(named or "")
-    if named and named != public and card.is_file():
-        write_bytes(card, renamed(card.read_text("utf-8"), named, public).encode())
+        write_bytes(file, json.dumps(for_the_hub(config, hub_id), indent=2, sort_keys=True).encode())
+    if named and readme.is_file():
+        write_bytes(readme, renamed(readme.read_text("utf-8"), named, hub_id or public_name(named)).encode())
 
 
 LORA_LOADING = """```python
@@ -61,27 +71,18 @@ def run_card(record: Mapping[str, Any], adapter: Any, shapes: dict[str, tuple[in
     """Return the text of README.md for an adapter's folder."""
     config, data, training = record["config"], record["data"], record["config"]["training"]
     base, adapted, fit = record["base"], record["adapted"], record["training"]
-    method = escaped(str(config["adapter"].get("preset") or adapter.peft_type.value))
+    kind = adapter.peft_type.value
+    method = escaped(str(config["adapter"].get("preset") or kind))
     sources = [each["source"] for each in config.get("data", {}).get("sources") or ()] or [data["source"]]
     source = escaped(TOGETHER.join(map(public_name, sources)))
     origin = escaped(public_name(record["model_origin"].removeprefix("local folder ")))
     model = escaped(public_name(record.get("model_hub_id") or config["model"]["name"]))
+    section = f"## {kind} adapter\n\n- parameters: {record.get('trainable_parameters', 0):,}\n\n{LORA_LOADING}"
     if isinstance(adapter, QwthnConfig):
         section = method_section(adapter, shapes)
-    else:
-        parameters = f"- parameters: {record['trainable_parameters']:,}"
-        section = f"## {adapter.peft_type.value} adapter\n\n{parameters}\n\n{LORA_LOADING}"
     rows, learned = data["parts"]["train"]["rows"], data["parts"]["train"]["target_tokens"]
-    held_out = config["evaluation"]["split"]
-    return f"""---
-library_name: peft
-pipeline_tag: text-generation
-{_base_model(record)}tags: [qweft, {adapter.peft_type.value.lower()}]
----
-
-# {method} for {model}
-
-{START}
+    chosen = f"\n## Choice\n\nBy `qweft compare`: {escaped(record['chosen'])}\n" if record.get("chosen") else ""
+    body = f"""{START}
 
 Trained with qweft from {origin}.
 
@@ -97,20 +98,17 @@ Trained with qweft from {origin}.
 
 ## Results
 
-| {held_out} rows, {base["tokens"]:,} target tokens | loss | perplexity |
+| {config["evaluation"]["split"]} rows, {base["tokens"]:,} target tokens | loss | perplexity |
 |---|---:|---:|
 | base model | {_with_error(base)} | {base["perplexity"]:.2f} |
 | with this adapter | {_with_error(adapted)} | {adapted["perplexity"]:.2f} |
 
 The rows were not trained on. The error is the standard error over rows; one run, one seed.
-{_choice(record)}
+{chosen}
 {END}
 """
-
-
-def _choice(record: Mapping[str, Any]) -> str:
-    """Return the section on how a comparison chose the adapter; empty without one."""
-    return f"\n## Choice\n\nBy `qweft compare`: {escaped(record['chosen'])}\n" if record.get("chosen") else ""
+    front = {"library_name": "peft", "pipeline_tag": "text-generation", "tags": ["qweft", kind.lower()]}
+    return card(f"{method} for {model}", body, record.get("model_hub_id"), **front)
 
 
 def _training(training: Mapping[str, Any], fit: Mapping[str, Any]) -> str:
@@ -123,12 +121,6 @@ def _training(training: Mapping[str, Any], fit: Mapping[str, Any]) -> str:
         f"{fit['steps']} steps of {rows}, AdamW, learning rate {training['learning_rate']:g}{rates}, cosine schedule, "
         f"seed\n{training['seed']}; mean training loss {fit['train_loss']:.4f}.{taken}"
     )
-
-
-def _base_model(record: Mapping[str, Any]) -> str:
-    """Return the front matter's line with the base model; empty if the model is not on the hub."""
-    hub_id = record.get("model_hub_id")
-    return f"base_model: {hub_id}\n" if hub_id and HUB_ID.fullmatch(str(hub_id)) else ""
 
 
 def _with_error(loss: Mapping[str, Any]) -> str:

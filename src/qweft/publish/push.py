@@ -2,7 +2,8 @@
 
 import json
 import os
-import re
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from yaml import YAMLError
 from qweft.errors import QweftError
 from qweft.method.saved import CONFIG, WEIGHTS, check_folder
 from qweft.records import read_json
-from qweft.text import escaped, shown
+from qweft.text import shown
 
 REQUIRED = (CONFIG, WEIGHTS)
 OPTIONAL = ("README.md", "export.json")
@@ -66,47 +67,48 @@ def plan_push(folder: Path, repository: str, private: bool = True, base_model: s
     for what, name in (("repository", repository), ("base_model", base_model or "unnamed")):
         if not _is_hub_id(name):
             raise QweftError(f"{what} {name!r} is no hub id, as OWNER/NAME")
-    config = read_json(folder / REQUIRED[0], "save the adapter again")
+    files = REQUIRED + tuple(name for name in OPTIONAL if (folder / name).is_file())
+    for name in files:
+        if (folder / name).is_symlink():
+            raise QweftError(f"{folder / name} is a link, and a push sends only files of the folder; put a copy there")
+    config = read_json(folder / CONFIG, "save the adapter again")
     own = config.get(BASE)
-    if not isinstance(own, str | None):
-        raise QweftError(f"{folder / REQUIRED[0]}: base_model_name_or_path is no text; save the adapter again")
-    named = base_model or own
+    named = base_model or (own if isinstance(own, str) and not Path(own).exists() else None)
     # an existing path counts as a local folder even if it could be a hub id: never publish a local path
-    if not named or not _is_hub_id(named) or (base_model is None and Path(named).exists()):
+    if not named or not _is_hub_id(named):
         raise QweftError(
-            f"{folder}: its adapter_config.json names {named or 'no base model'}, which nobody else can load; give the "
+            f"{folder}: its adapter_config.json names {own or 'no base model'}, which nobody else can load; give the "
             "base model's hub id with --base-model"
         )
-    _check_paths(folder / REQUIRED[0], config, own)
-    for name in REQUIRED + OPTIONAL:
-        if (folder / name).is_symlink():
+    for name, text in _texts(for_the_hub(config, named)):
+        if _is_path(text):
             raise QweftError(
-                f"{folder / name} is a link to {(folder / name).resolve()}, and a push sends only files of the folder "
-                "itself; put a copy in its place"
+                f"{folder / CONFIG}: {name} names {shown(text)}, a path of this machine that would be sent; name a hub "
+                "id there, or remove it"
             )
-    files = REQUIRED + tuple(name for name in OPTIONAL if (folder / name).is_file())
     return Push(folder, repository, private, files, named)
 
 
-def _check_paths(file: Path, config: dict[str, Any], base_model: str | None) -> None:
-    """Check that an adapter's config names no path of this machine but that of the base model, which is replaced."""
-    waiting = [(name, value) for name, value in config.items() if name not in (BASE, *TEXTS)]
-    while waiting:
-        name, value = waiting.pop()
-        if isinstance(value, dict):
-            waiting += [(f"{name}.{key}", each) for key, each in value.items()]
-        elif isinstance(value, list):
-            waiting += [(name, each) for each in value]
-        elif isinstance(value, str) and _is_path(value) and (name, value) != (TOKENIZER, base_model):
-            raise QweftError(
-                f"{file}: {name} names {shown(value)}, a path of this machine that would be sent; name a hub id there, "
-                "or remove it"
-            )
+def for_the_hub(config: Mapping[str, Any], base_model: str) -> dict[str, Any]:
+    """Return an adapter's config with the hub id of its base model; prompt tuning names that as its tokenizer, too."""
+    is_tokenizer = config.get(TOKENIZER) is not None and config.get(TOKENIZER) == config.get(BASE)
+    return {**config, BASE: base_model, **({TOKENIZER: base_model} if is_tokenizer else {})}
+
+
+def _texts(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
+    """Yield all texts of a config with the names of their fields."""
+    if isinstance(value, str):
+        yield name, value
+    for key, each in value.items() if isinstance(value, dict) else ():
+        if key not in (BASE, *TEXTS):
+            yield from _texts(each, f"{name}.{key}".lstrip("."))
+    for each in value if isinstance(value, list) else ():
+        yield from _texts(each, name)
 
 
 def _is_path(text: str) -> bool:
     is_one = Path(text).is_absolute() or text.startswith(("~", "./", "../"))
-    return is_one or (("/" in text or os.sep in text) and os.path.exists(text))
+    return is_one or ("/" in text and os.path.exists(text))
 
 
 def _is_hub_id(name: str) -> bool:
@@ -146,14 +148,14 @@ def push(wanted: Push, token: str | None = None) -> str:
         raise QweftError("no access token was found; run hf auth login, or set HF_TOKEN") from error
     except HfHubHTTPError as error:
         raise QweftError(
-            f"the hub refused to take {wanted.repository} ({_first_line(error)}); check its name, and that your token "
-            "may write there"
+            f"the hub refused to take {wanted.repository} ({str(error).strip().splitlines()[0]}); check its name, and "
+            "that your token may write there"
         ) from error
     except Exception as error:
         # the hub client has replaced its HTTP library twice, and their errors have no common base class
         if not isinstance(error, OSError) and not type(error).__module__.startswith(("httpx", "requests")):
             raise
-        raise QweftError(f"the hub cannot be reached ({_first_line(error)}); check the connection") from error
+        raise QweftError(f"the hub cannot be reached ({error}); check the connection") from error
     return str(made)
 
 
@@ -161,45 +163,20 @@ def contents(wanted: Push) -> dict[str, bytes | Path]:
     """Return what is sent of each file; config and card get the base model's hub id."""
     sent: dict[str, bytes | Path] = {name: wanted.folder / name for name in wanted.files}
     config = read_json(wanted.folder / CONFIG, "save the adapter again")
-    named = config[BASE] if isinstance(config.get(BASE), str) else ""
-    changes = {BASE: wanted.base_model}
-    if named and config.get(TOKENIZER) == named:
-        changes[TOKENIZER] = wanted.base_model
-    sent[CONFIG] = json.dumps({**config, **changes}, indent=2).encode()
-    if "export.json" in sent:  # without what tells of files that differ from here on
-        report = read_json(wanted.folder / "export.json", "export the adapter again")
-        sent["export.json"] = json.dumps({key: report[key] for key in report if key != "files"}, indent=2).encode()
+    sent[CONFIG] = json.dumps(for_the_hub(config, wanted.base_model), indent=2).encode()
     if "README.md" in sent:
         text = (wanted.folder / "README.md").read_text(encoding="utf-8", errors="replace")
-        for each in filter(None, (named, Path(named).name)):  # our cards name the last part of a path
-            text = renamed(text, each, wanted.base_model)
-        sent["README.md"] = _with_base_model(text, wanted.base_model).encode()
+        sent["README.md"] = renamed(text, str(config.get(BASE) or ""), wanted.base_model).encode()
     return sent
 
 
-def renamed(card: str, named: str, public: str) -> str:
-    """Return a card with the name of the base model replaced.
-
-    A path is replaced wherever it stands. A plain word, as "model", is replaced in the front matter and in the lines of
-    our own cards alone: it is in other sentences, too.
-    """
+def renamed(text: str, named: str, public: str) -> str:
+    """Return a card with the public name of its base model: in the front matter, and in place of a path anywhere."""
     if "/" in named or os.sep in named:
-        return re.sub(rf"{re.escape(named)}(?![\w-])", lambda _: public, card)
-    place = rf"(?m)^(base_model: *|- *base_model:adapter:)(['\"]?){re.escape(named)}\2 *$"
-    card = re.sub(place, lambda found: f"{found[1]}{found[2]}{public}{found[2]}", card)
-    place = rf"(?m)^(Base model: |# \S+ for |Trained with qweft from ){re.escape(escaped(named))}(?=\. Rank |\.?$)"
-    return re.sub(place, lambda found: f"{found[1]}{escaped(public)}", card)
-
-
-def _with_base_model(text: str, base_model: str) -> str:
-    """Return a card with the base model in its front matter, or as it is if that is malformed."""
-    try:
+        text = text.replace(named, public)
+    with suppress(ValueError, YAMLError):  # of a malformed front matter
         card = ModelCard(text, ignore_metadata_errors=True)
-    except (ValueError, YAMLError):
-        return text
-    card.data["base_model"] = base_model
-    return str(card)
-
-
-def _first_line(error: Exception) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        card.data["base_model"] = public
+        card.data["tags"] = [tag for tag in card.data.get("tags") or [] if tag != f"base_model:adapter:{named}"] or None
+        return str(card)
+    return text

@@ -66,8 +66,8 @@ def _named(targets: Iterable[str]) -> dict[str, Path]:
         if not folder.is_dir():
             raise QweftError(f"{folder}: no such folder; give that of a trained adapter, as FOLDER or NAME=FOLDER")
         if not is_named:
-            path = folder.resolve()
-            name = path.parent.name if path.name == "adapter" else path.name
+            place = folder.resolve()
+            name = place.parent.name if place.name == "adapter" else place.name
             name = str(folder) if name in (BASE, *folders) else name
         if not name or name in (BASE, *folders):
             raise QweftError(f"{target}: the name {name!r} is taken or empty; give another as NAME={folder}")
