@@ -6,13 +6,10 @@ import re
 import pytest
 import torch
 from peft import LoraConfig, VeraConfig, get_peft_model
-from transformers import LlamaConfig, LlamaForSequenceClassification
 
 from qweft import QweftError, QwthnConfig, find_bases
 from qweft.analysis.describe import describe, sentences
 from qweft.analysis.run import inspect_adapter
-from qweft.analysis.states import gradient_variance
-from qweft.circuit import crz_ring_ansatz
 from tests.analysis.examples import LORA, SMALL, adapted, batches, with_lora
 from tests.conformance.families import FAMILIES
 from tests.tiny_models import tiny_llama
@@ -144,32 +141,6 @@ def test_gradients_are_those_of_a_backward_pass():
             assert layer.gradient_norms[part] == pytest.approx(float(norm), rel=1e-5)
 
 
-@pytest.mark.parametrize("start", ["recorded", "scaled"])
-def test_the_variance_of_gradients_is_that_of_the_adapters_own_start(start):
-    found = inspect_adapter(adapted("qtha", start=start), batches())
-    wanted = gradient_variance(crz_ring_ansatz(3, 2), start, 2, 200)
-    for layer in found.layers:
-        assert (layer.numbers["gradient_variance"], layer.numbers["gradient_variance_mean"]) == (
-            wanted.first_rotation,
-            wanted.mean,
-        )
-    assert f"variance {wanted.first_rotation:.2g} for the first rotation" in text_of(found)
-
-
-def test_a_classifiers_gradients_are_of_its_own_loss():
-    """Its labels are one a row, and no next tokens."""
-    torch.manual_seed(3)
-    base = LlamaForSequenceClassification(LlamaConfig(**tiny_llama().config.to_dict() | {"pad_token_id": 0}))
-    config = QwthnConfig.preset("qtha", **SMALL, target_modules=["v_proj"], task_type="SEQ_CLS")
-    model = get_peft_model(base, config).eval()
-    rows = batches(8)[0]
-    rows["labels"] = torch.arange(8) % 2
-    found = inspect_adapter(model, [rows])
-    model(**{key: value[:2] for key, value in rows.items()}).loss.backward()
-    core = model.get_base_model().get_submodule(found.layers[0].layer).qwthn_core["default"]
-    assert found.layers[0].gradient_norms["circuit"] == pytest.approx(float(core.angles.grad.norm()), rel=1e-5)
-
-
 @pytest.mark.parametrize("training", [True, False])
 def test_the_model_is_left_as_it_was(training):
     model = adapted("qtha", dropout=0.2).train(training)
@@ -202,18 +173,6 @@ def test_what_is_padded_changes_nothing():
             batch["input_ids"][batch["attention_mask"] == 0] = filling
         found.append(inspect_adapter(adapted("qwthn"), rows).to_json())
     assert found[0] == found[1]
-
-
-def test_so_many_tokens_are_looked_at_and_no_more():
-    few = inspect_adapter(adapted("qtha"), batches(), tokens=10)
-    assert few.tokens == 10
-    assert few.layers[0].numbers["non_affinity"] is None  # too few to say
-    assert few.layers[0].numbers["rank_maps"] <= 10
-    all_of_them = inspect_adapter(adapted("qtha"), batches(), tokens=10_000)
-    assert all_of_them.tokens == 204
-    assert (
-        all_of_them.layers[0].numbers["relative_size"] == few.layers[0].numbers["relative_size"]
-    )  # of all tokens, always
 
 
 def test_an_untrained_adapter_changes_nothing():

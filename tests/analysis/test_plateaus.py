@@ -62,7 +62,3 @@ def test_the_gradients_are_differences_of_the_plain_circuit(monkeypatch):
     assert found.first_rotation == pytest.approx(float(variances[3]), rel=1e-6)
     assert found.last_rotation == pytest.approx(float(variances[21]), rel=1e-6)
     assert all(t.abs().max() <= math.pi / 4 for _, t in seen)
-
-
-def test_more_qubits_at_full_depth_have_smaller_gradients():
-    assert ansatz_variance(6, 6, "recorded", 100).mean < 0.5 * ansatz_variance(2, 2, "recorded", 100).mean

@@ -113,8 +113,8 @@ def test_circuits_are_replaced_where_that_is_asked(trained, capsys):
     ("options", "expected"),
     [
         ({"rows": 3, "dequantise": True}, "dequantise needs at least 4 rows, got 3"),
-        ({"rows": 0}, "rows must be at least 1, got 0"),
-        ({"tokens": -1}, "tokens must be at least 1, got -1"),
+        ({"rows": 0}, "rows: expected int of at least 1"),
+        ({"tokens": -1}, "tokens: expected int of at least 1"),
         ({"data": {"validation_rows": 0}}, r"data\.validation_rows must be at least 1"),
         ({"data": {"test_rows": 0}, "split": "test"}, r"data\.test_rows must be at least 1"),
         ({"output": "."}, r"output \. is a folder"),

@@ -55,16 +55,6 @@ def test_parts_that_cancel_have_shares_above_one():
     assert found.varying == pytest.approx(4 * mean_square(c - c.mean(0)) / mean_square(c))
 
 
-def test_a_circuit_that_never_changes_is_a_bias():
-    def constant(core):
-        core.angles.zero_()
-        core.features = lambda c, *angles: torch.cat([torch.ones_like(c), c], -1)
-
-    found, _, _ = case("quantum_linear", constant)
-    assert found.circuit > 0
-    assert found.varying == pytest.approx(0, abs=1e-25)
-
-
 def test_a_weight_is_taken_apart_into_its_mean_and_the_rest():
     found, layer, x = case("quantum_weighted")
     branch = layer.branch_of("default")

@@ -9,7 +9,6 @@ import torch
 from qweft.analysis.states import (
     BINS,
     ansatz_expressibility,
-    divergence_from_haar,
     expressibility,
     haar_log_shares,
     meyer_wallach,
@@ -31,17 +30,6 @@ def haar(count, n, seed=0):
     return states / states.norm(dim=1, keepdim=True)
 
 
-def reduced(state, n, qubit):
-    """The state of one qubit by a dense partial trace over the others."""
-    tensor = torch.outer(state, state.conj()).reshape([2] * (2 * n))
-    rho = torch.zeros(2, 2, dtype=torch.complex128)
-    for i in range(2):
-        for j in range(2):
-            part = tensor.select(qubit, i).select(n - 1 + qubit, j)
-            rho[i, j] = part.reshape(2 ** (n - 1), 2 ** (n - 1)).trace()
-    return rho
-
-
 @pytest.mark.parametrize(
     ("state", "expected"),
     [
@@ -58,15 +46,6 @@ def test_entanglement_of_known_states(state, expected):
     found = float(meyer_wallach(state))
     assert found == pytest.approx(expected)
     assert 0 <= found <= 1
-
-
-def test_entanglement_by_partial_traces():
-    states = haar(4, 4)
-    wanted = [
-        2 * (1 - sum(float((rho @ rho).trace().real) for rho in (reduced(s, 4, k) for k in range(4))) / 4)
-        for s in states
-    ]
-    assert meyer_wallach(states).tolist() == pytest.approx(wanted)
 
 
 @pytest.mark.parametrize(("qubits", "layers"), [(2, 1), (3, 2), (4, 2)])
@@ -107,14 +86,6 @@ def test_random_states_are_near_zero_nats(n):
 def test_states_that_are_all_one(n):
     """The last bin alone, whose share under Haar is (1/75)^(N - 1)."""
     assert expressibility(basis(n, 1).repeat(5, 1)) == pytest.approx((2**n - 1) * math.log(BINS))
-
-
-def test_the_bias_of_a_histogram_of_independent_pairs():
-    """(occupied bins - 1) / (2 m) nats, on fidelities drawn from Haar's distribution itself, which is flat at N = 2."""
-    generator, pairs, bins = torch.Generator().manual_seed(0), 2000, 20
-    drawn = torch.rand(400, pairs, dtype=torch.float64, generator=generator)
-    found = [divergence_from_haar(fidelities, 2, bins) for fidelities in drawn]
-    assert sum(found) / len(found) == pytest.approx((bins - 1) / (2 * pairs), rel=0.1)
 
 
 def test_a_circuit_that_turns_one_angle_covers_less_than_the_ansatz():

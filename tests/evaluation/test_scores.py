@@ -8,7 +8,6 @@ import pytest
 from qweft.evaluation.scores import (
     RowScore,
     compare_losses,
-    compare_means,
     compare_perplexities,
     compare_statistics,
     loss_of,
@@ -21,12 +20,6 @@ def test_a_mean_by_hand():
     assert (found.value, found.rows) == (3.0, 4)
     assert found.standard_error == pytest.approx(math.sqrt(14 / 12))
     assert mean([2.0]).standard_error is None
-
-
-def test_a_difference_is_paired():
-    found = compare_means("x", [0.0, 1.0, 0.0, 1.0], [1.0, 2.0, 1.0, 2.0])
-    assert (found.difference.value, found.difference.standard_error) == (1.0, 0.0)
-    assert found.base.standard_error > 0
 
 
 def test_the_bootstrap_of_a_mean_is_the_means_error():

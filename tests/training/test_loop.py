@@ -134,14 +134,6 @@ def test_accumulation_equals_a_larger_batch(batch, accumulation):
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
 
 
-def test_checkpointing_changes_nothing():
-    curves = [
-        fit(adapted(), rows(), 0, dataclasses.replace(TRAINING, gradient_checkpointing=value)).curve
-        for value in (False, True)
-    ]
-    assert [loss for _, loss in curves[0]] == pytest.approx([loss for _, loss in curves[1]], rel=1e-5)
-
-
 def test_steps_and_warm_up():
     by_epochs = TrainingConfig(epochs=3, batch_size=4, gradient_accumulation=8)
     assert steps_of(by_epochs, 3000) == 3 * 94

@@ -17,8 +17,8 @@ from qweft.method.saved import check_saved, read_saved
 from qweft.models.config import ModelConfig
 from qweft.models.resolve import check_model
 from qweft.records import read_record
+from qweft.schema import check_values
 
-SECTIONS = ("model", "data")
 LEAST_ROWS = 4
 """Rows to dequantise on: two to fit and two to judge, the fewest with a standard error."""
 
@@ -29,8 +29,9 @@ def check_inspection(
     """Check everything that can be checked before an adapter is inspected."""
     check_saved(adapter)
     given = dict(options or {})
-    overrides = {name: given.pop(name) for name in SECTIONS if name in given}
+    overrides: dict[str, Any] = {name: given.pop(name) for name in ("model", "data") if name in given}
     config = InspectionConfig(**given)
+    check_values(config, "")
     saved = read_saved(adapter)
     core = saved.get("core")
     is_circuit = isinstance(core, str) and core in CORES and has_circuit(core)
@@ -42,7 +43,13 @@ def check_inspection(
         )
     model_config, data_config, _ = sections_of(adapter, overrides)
     check_evaluation(EvaluationConfig(split=config.split), data_config)
-    _check(config, getattr(data_config, f"{config.split}_rows"))
+    there = getattr(data_config, f"{config.split}_rows")
+    rows = config.rows if there is None else min(config.rows, there)
+    if config.dequantise and rows < LEAST_ROWS:
+        raise QweftError(
+            f"dequantise needs at least {LEAST_ROWS} rows, got {rows}: half of them are for the fits, half for the "
+            f"losses; raise rows or data.{config.split}_rows"
+        )
     if config.output is not None:
         _check_output(Path(config.output))
     check_data_config(data_config)
@@ -55,19 +62,6 @@ def check_inspection(
     return config, model_config, data_config
 
 
-def _check(config: InspectionConfig, available: int | None) -> None:
-    """Check value ranges before a model is loaded."""
-    for name in ("rows", "tokens"):
-        if getattr(config, name) < 1:
-            raise QweftError(f"{name} must be at least 1, got {getattr(config, name)}")
-    most = config.rows if available is None else min(config.rows, available)
-    if config.dequantise and most < LEAST_ROWS:
-        raise QweftError(
-            f"dequantise needs at least {LEAST_ROWS} rows, got {most}: half of them are for the fits, half for the "
-            f"losses; raise rows or data.{config.split}_rows"
-        )
-
-
 def _check_output(file: Path) -> None:
     """Raise if a file would replace anything but an earlier inspection, as an adapter's config or the rows."""
     check_file(file, "--output")
@@ -77,6 +71,4 @@ def _check_output(file: Path) -> None:
         except QweftError:
             is_ours = False
         if not is_ours:
-            raise QweftError(
-                f"--output {file} is there already, and no inspection wrote it; give another --output, or remove it"
-            )
+            raise QweftError(f"--output {file} is there already, and no inspection wrote it; give another --output")

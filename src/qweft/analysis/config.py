@@ -5,6 +5,7 @@ from typing import Literal
 
 from qweft.data.config import DataConfig
 from qweft.models.config import ModelConfig
+from qweft.schema import Count
 
 
 @dataclass(frozen=True)
@@ -22,9 +23,9 @@ class InspectionConfig:
         data: The text.
     """
 
-    rows: int = 8
+    rows: Count = 8
     split: Literal["validation", "test"] = "validation"
-    tokens: int = 256
+    tokens: Count = 256
     dequantise: bool = False
     output: str | None = None
     model: ModelConfig = field(default_factory=ModelConfig)

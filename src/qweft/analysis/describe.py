@@ -1,6 +1,6 @@
 """Terminal output of an inspection: tables by module name and by block, and sentences on the means."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from statistics import fmean
 from typing import Any
 
@@ -43,10 +43,10 @@ ONE_MAP = 1e-9
 def describe(inspection: Inspection) -> Group:
     """Return tables by module and, with several blocks, by block, followed by `sentences`."""
     title = f"{inspection.adapter}: {inspection.rows} rows, {inspection.tokens} tokens a layer"
-    tables = [_table(title, "module", {layer.module: layer.module for layer in inspection.layers}, inspection.layers)]
-    blocks = {layer.block: str(layer.block) for layer in inspection.layers if layer.block is not None}
-    if len(blocks) > 1:
-        tables.append(_table("", "block", blocks, inspection.layers))
+    tables = [_table(title, "module", inspection.layers)]
+    in_blocks = [layer for layer in inspection.layers if layer.block is not None]
+    if len({layer.block for layer in in_blocks}) > 1:
+        tables.append(_table("", "block", in_blocks))
     replaced = [] if inspection.dequantised is None else _on_replacements(inspection.dequantised)
     return Group(*tables, *sentences(inspection), *replaced)
 
@@ -78,18 +78,18 @@ def _error(error: float | None, form: str) -> str:
     return "" if error is None else f" ± {error:{form}}"
 
 
-def _table(title: str, kind: str, groups: Mapping[Any, str], layers: Sequence[LayerInspection]) -> Table:
-    """Return a table of the means of each group of layers, without columns that are empty everywhere."""
+def _table(title: str, kind: str, layers: Sequence[LayerInspection]) -> Table:
+    """Return a table of the means of layers grouped by module or block, without columns that are empty everywhere."""
     overall = means(layers)
     shown = {name: head for name, head in COLUMNS.items() if overall[name] is not None}
     table = Table(title=title or None, box=SIMPLE_HEAD, padding=(0, 0), pad_edge=False, show_edge=False)
     table.add_column(kind, overflow="fold")
     for head in ("layers", *shown.values()):
         table.add_column(head, justify="right")
-    for key, label in groups.items():
+    for key in dict.fromkeys(getattr(layer, kind) for layer in layers):
         members = [layer for layer in layers if getattr(layer, kind) == key]
-        found = means(members)
-        table.add_row(label, str(len(members)), *(_cell(name, found[name]) for name in shown))
+        of_group = means(members)
+        table.add_row(str(key), str(len(members)), *(_cell(name, of_group[name]) for name in shown))
     return table
 
 

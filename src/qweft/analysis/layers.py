@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from peft.tuners.lora import LoraLayer
@@ -31,7 +31,7 @@ class LayerMap:
     mix: torch.Tensor
     features: Callable[[torch.Tensor], torch.Tensor]
     function_features: int = 0
-    weighs: Literal["", "weighted", "gated"] = ""
+    weighs: str = ""
     circuit: Circuit | None = None
     angles: torch.Tensor | None = None
     start: str = "recorded"
@@ -49,11 +49,6 @@ def _right_factor(matrix: torch.Tensor) -> torch.Tensor:
     """Return R of the QR decomposition matrix = Q R."""
     factor: torch.Tensor = torch.linalg.qr(matrix, mode="r").R
     return factor
-
-
-def _weighs(core_name: str) -> Literal["", "weighted", "gated"]:
-    form = form_of(core_name)
-    return "weighted" if form == "weighted" else "gated" if form == "gated" else ""
 
 
 @torch.no_grad()
@@ -74,7 +69,7 @@ def _of_qwthn(layer: QwthnLinear, adapter_name: str, core_name: str, start: str)
         mix=core.combine(torch.eye(len(compress), dtype=torch.float64), tensors[first:last]),
         features=lambda c: core.features(c, *angles),
         function_features=core.circuit_features,
-        weighs=_weighs(core_name),
+        weighs=form if (form := form_of(core_name)) in ("weighted", "gated") else "",
         circuit=circuit,
         angles=None if circuit is None else core.angles.detach().cpu().double(),
         start=start,

@@ -10,7 +10,7 @@ import torch
 
 from qweft.adapter import QwthnLinear
 from qweft.analysis.checks import check_inspection
-from qweft.analysis.dequantise import dequantise
+from qweft.analysis.dequantise import BATCH, dequantise
 from qweft.analysis.inspection import OF_THE_BRANCH, Inspection, LayerInspection
 from qweft.analysis.jacobian import small_jacobians, spread_of
 from qweft.analysis.layers import LayerMap, layer_maps, non_affinity, shares_of
@@ -33,9 +33,6 @@ TOKENS = 256
 """Default number of tokens at which the branch of a layer is differentiated."""
 AMPLITUDES = 2**16
 """Most amplitudes in memory at a time: 256 tokens fit up to 8 qubits, 64 tokens at 10 qubits."""
-
-BATCH = 8
-"""Rows in a batch; results do not depend on it."""
 
 
 @torch.no_grad()
@@ -108,8 +105,9 @@ def _inspect_layer(name: str, layer_map: LayerMap, seen: Seen, tokens: int, grad
     numbers = {name: value for name, value in spread.items() if name != "spectrum"} | dict.fromkeys(OF_THE_BRANCH)
     if seen.base_square:
         numbers["relative_size"] = (float(update.square().sum()) / seen.base_square) ** 0.5
-    shares = None if layer_map.is_lora else shares_of(layer_map, c)
+    shares = None
     if not layer_map.is_lora:
+        shares = shares_of(layer_map, c)
         h = layer_map.features(c) @ layer_map.mix.T
         numbers["non_affinity"] = non_affinity(c, h)
         numbers["non_affinity_output"] = non_affinity(c, h @ layer_map.core_out.T)

@@ -30,12 +30,6 @@ def meyer_wallach(states: torch.Tensor) -> torch.Tensor:
     return (2 * (1 - torch.stack(purities, 1).mean(1))).clamp(0, 1)  # rounding error can leave the interval
 
 
-def fidelities(states: torch.Tensor) -> torch.Tensor:
-    """Return the fidelities |<a|b>|^2 of all pairs of different rows."""
-    one, other = torch.triu_indices(len(states), len(states), 1)
-    return (states.conj() @ states.T)[one, other].abs().square().clamp(max=1)
-
-
 def haar_log_shares(dimension: int, bins: int = BINS) -> torch.Tensor:
     """Return the logarithm of the probability of each bin [l, u) for fidelities of Haar-random states.
 
@@ -65,10 +59,12 @@ def divergence_from_haar(found: torch.Tensor, dimension: int, bins: int = BINS) 
 
 
 def expressibility(states: torch.Tensor) -> float | None:
-    """Return `divergence_from_haar` of all pairs of states (m, 2^n); `None` with fewer than two states."""
+    """Return `divergence_from_haar` of the fidelities |<a|b>|^2 of all pairs of states (m, 2^n); `None` if m < 2."""
     if len(states) < 2:
         return None
-    return divergence_from_haar(fidelities(states), states.shape[1])
+    one, other = torch.triu_indices(len(states), len(states), 1)
+    fidelities = (states.conj() @ states.T)[one, other].abs().square().clamp(max=1)
+    return divergence_from_haar(fidelities, states.shape[1])
 
 
 @lru_cache(maxsize=16)
@@ -113,7 +109,9 @@ def gradient_variance(
         leaf = t.clone().requires_grad_()
         gradients[draw] = torch.autograd.grad(expectation_values(circuit, c, leaf)[0, 0], leaf)[0]
     variances = gradients.var(0)
-    rotations, phases = _places(circuit)
+    trained = [gate for gate in circuit.gates if gate.source == "parameter"]
+    rotations = [gate.index for gate in trained if gate.wires == (0,)] or [gate.index for gate in trained]
+    phases = [gate.index for gate in trained if len(gate.wires) > 1]
     return GradientVariance(
         first_rotation=float(variances[rotations[0]]),
         first_phase=float(variances[phases[0]]) if phases else None,
@@ -135,12 +133,3 @@ def variance_at_start(
         return None
     with torch.enable_grad():  # an inspection runs without gradients
         return gradient_variance(circuit, start, uploads, draws=200, is_normalised=is_normalised)
-
-
-def _places(circuit: Circuit) -> tuple[list[int], list[int]]:
-    """Return the angle indices of trained gates on qubit 0 alone, or of all without any, and of those on two qubits."""
-    trained = [gate for gate in circuit.gates if gate.source == "parameter"]
-    return (
-        [gate.index for gate in trained if gate.wires == (0,)] or [gate.index for gate in trained],
-        [gate.index for gate in trained if len(gate.wires) > 1],
-    )

@@ -13,6 +13,10 @@ from qweft.evaluation.loss import device_of, target_loss
 from qweft.evaluation.watching import watch
 from qweft.method.names import PARTS
 
+ROWS = 2
+"""Rows of text for the gradients; few, since the backward pass through the model is the slowest step."""
+Norms = dict[str, float | None]
+
 
 @dataclass
 class Seen:
@@ -51,30 +55,13 @@ def collect(
     return {name: Seen(torch.cat(parts or [nothing]), squares[name]) for name, parts in inputs.items()}
 
 
-ROWS = 2
-"""Rows of text for the gradients; few, since the backward pass through the model is the slowest step."""
-
-Norms = dict[str, float | None]
-
-
 def _parts(layer: Any, adapter_name: str) -> Iterator[tuple[str, nn.Parameter]]:
     """Yield each parameter of the layer's branch with the name of its part."""
-    for holder in layer.adapter_layer_names:
-        holders = getattr(layer, holder)
-        if not isinstance(holders, nn.ModuleDict) or adapter_name not in holders:
-            continue
-        parts = parts_of(holders[adapter_name])
-        for parameter in holders[adapter_name].parameters():
-            yield parts.get(id(parameter), "linear"), parameter
-
-
-def _loss(model: Any, rows: dict[str, Any]) -> torch.Tensor:
-    """Return the loss of training; of a classifier or an encoder-decoder, whose labels are others, its own."""
-    base = model.get_base_model()
-    if not base.can_generate() or base.config.is_encoder_decoder:
-        own: torch.Tensor = model(**rows).loss
-        return own
-    return target_loss(model(**{key: rows[key] for key in rows if key != "labels"}), rows["labels"])
+    for holders in (getattr(layer, name) for name in layer.adapter_layer_names):
+        if isinstance(holders, nn.ModuleDict) and adapter_name in holders:
+            parts = parts_of(holders[adapter_name])
+            for parameter in holders[adapter_name].parameters():
+                yield parts.get(id(parameter), "linear"), parameter
 
 
 def gradient_norms(
@@ -84,19 +71,23 @@ def gradient_norms(
     if "labels" not in batch:
         return None
     parts = [(name, part, p) for name, layer in layers.items() for part, p in _parts(layer, adapter_name)]
-    before = [parameter.requires_grad for _, _, parameter in parts]
+    parameters = [parameter for _, _, parameter in parts]
+    before = [parameter.requires_grad for parameter in parameters]
     rows = {key: value[:ROWS] for key, value in as_inputs(model, batch).items()}
+    base = model.get_base_model()
+    has_own_loss = not base.can_generate() or base.config.is_encoder_decoder  # whose labels are others
     try:
-        for _, _, parameter in parts:
+        for parameter in parameters:
             parameter.requires_grad_(True)
         with torch.enable_grad():
-            loss = _loss(model, rows)
-            found = torch.autograd.grad(loss, [parameter for _, _, parameter in parts], allow_unused=True)
+            outputs = model(**{key: rows[key] for key in rows if has_own_loss or key != "labels"})
+            loss = outputs.loss if has_own_loss else target_loss(outputs, rows["labels"])
+            gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
     finally:
-        for (_, _, parameter), required in zip(parts, before, strict=True):
+        for parameter, required in zip(parameters, before, strict=True):
             parameter.requires_grad_(required)
     squares: dict[str, Norms] = {name: dict.fromkeys(PARTS) for name in layers}
-    for (name, part, _), gradient in zip(parts, found, strict=True):
+    for (name, part, _), gradient in zip(parts, gradients, strict=True):
         square = 0.0 if gradient is None else float(gradient.float().square().sum().cpu().double())
         squares[name][part] = (squares[name][part] or 0.0) + square
     return {

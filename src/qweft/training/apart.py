@@ -21,9 +21,19 @@ def check_apart(model: Any, packs: Sequence[Pack], pad_token_id: int) -> None:
         return
     collate = PackingCollator(pad_token_id)
     first = len(two[0]["input_ids"])
+
+    def logits(packs: list[Pack]) -> torch.Tensor:
+        batch = collate(packs)
+        inputs = {name: batch[name].to(device_of(model)) for name in ("input_ids", "position_ids")}
+        try:
+            return model(**inputs, use_cache=False).logits[0].float()
+        except TypeError as error:  # the model takes no position_ids
+            raise QweftError(
+                f"training.packing: the model takes no position_ids ({error}); set training.packing to false"
+            ) from error
+
     with judged(model):
-        packed = _logits(model, collate([two]))[0, first:].float()
-        alone = _logits(model, collate([[two[1]]]))[0].float()
+        packed, alone = logits([two])[first:], logits([[two[1]]])
     is_rounded = next(model.parameters()).dtype.itemsize < 4 or quantized_as(model) == "8bit"
     tolerance = COARSE_TOLERANCE if is_rounded else TOLERANCE
     # the logits may not show it yet: an adapter starts near nothing
@@ -34,15 +44,3 @@ def check_apart(model: Any, packs: Sequence[Pack], pad_token_id: int) -> None:
             f"training.packing: a model of type {name} does not keep packed rows apart (it takes no position_ids, its "
             "attention does not heed them, or its adapter needs the whole text); set training.packing to false"
         )
-
-
-def _logits(model: Any, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-    device = device_of(model)
-    inputs = {name: batch[name].to(device) for name in ("input_ids", "position_ids")}
-    try:
-        logits: torch.Tensor = model(**inputs, use_cache=False).logits
-    except TypeError as error:  # the model takes no position_ids
-        raise QweftError(
-            f"training.packing: the model takes no position_ids ({error}); set training.packing to false"
-        ) from error
-    return logits

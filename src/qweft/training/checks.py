@@ -16,7 +16,13 @@ from qweft.training.config import RunConfig, TrainingConfig
 from qweft.training.distributed import check_launch, check_sharding
 from qweft.training.on_device import check_device
 
-KNOWN_REPORTS = ("tensorboard", "trackio", "wandb", "mlflow", "comet_ml", "swanlab", "neptune", "dvclive")
+NOT_TAKEN_BACK = {
+    "ADALORA": (None, "its file has fewer ranks than it trains"),
+    "P_TUNING": (None, "its file holds what its encoder gave, and not the encoder"),
+    "PREFIX_TUNING": ("prefix_projection", "its file holds what its encoder gave, and not the encoder"),
+    "VBLORA": ("save_only_topk_weights", "its file holds the chosen vectors alone"),
+}
+"""Methods that PEFT does not load as they were trained, with the field that makes it so, and why."""
 
 
 def check_training(training: TrainingConfig) -> None:
@@ -38,38 +44,11 @@ def check_run(config: RunConfig) -> None:
         raise QweftError("validation.patience needs validation.every: so many steps lie between two validations")
     if config.validation.every is not None and config.data.validation_rows == 0:
         raise QweftError("validation.every needs validation rows: set data.validation_rows")
-    _check_reports(config.report_to)
-
-
-def _check_reports(report_to: list[str]) -> None:
-    for name in report_to:
-        if name not in KNOWN_REPORTS:
-            raise QweftError(f"report_to {name}: there is no such place; there are {', '.join(KNOWN_REPORTS)}")
+    for name in config.report_to:
         from transformers.integrations import get_available_reporting_integrations  # takes seconds, and is rarely asked
 
         if name not in get_available_reporting_integrations():
             raise QweftError(f"report_to {name}: its package is not installed; pip install {name}")
-
-
-NOT_TAKEN_BACK = {
-    "ADALORA": (None, "its file has fewer ranks than it trains"),
-    "P_TUNING": (None, "its file holds what its encoder gave, and not the encoder"),
-    "PREFIX_TUNING": ("prefix_projection", "its file holds what its encoder gave, and not the encoder"),
-    "VBLORA": ("save_only_topk_weights", "its file holds the chosen vectors alone"),
-}
-"""Methods that PEFT does not load as they were trained, with the field that makes it so, and why."""
-
-
-def _check_taken_back(config: RunConfig) -> None:
-    """Raises where a checkpoint, or the best adapter, would be loaded as another one."""
-    method = method_of(config.adapter)
-    field, why = NOT_TAKEN_BACK.get(method, (None, None))
-    if why is None or (field is not None and not config.adapter.get(field)):
-        return
-    for key, value in (("checkpoints.every", config.checkpoints.every), ("validation.every", config.validation.every)):
-        if value is not None:
-            named = method if field is None else f"{method} with {field}"
-            raise QweftError(f"{key} does not go with {named}, which cannot be trained on: {why}; leave it out")
 
 
 def check_settings(config: RunConfig) -> None:
@@ -79,8 +58,13 @@ def check_settings(config: RunConfig) -> None:
     check_specification(config.adapter)
     check_ranks(config.adapter)
     check_on_quantized(config.adapter, config.model.quantization)
-    _check_taken_back(config)
     check_data_config(config.data)
+    method = method_of(config.adapter)
+    field, why = NOT_TAKEN_BACK.get(method, (None, None))
+    for key, every in (("checkpoints", config.checkpoints.every), ("validation", config.validation.every)):
+        if every is not None and why is not None and (field is None or config.adapter.get(field)):
+            named = method if field is None else f"{method} with {field}"
+            raise QweftError(f"{key}.every does not go with {named}, which cannot be trained on: {why}; leave it out")
 
 
 def check_start(config: RunConfig) -> None:
@@ -104,14 +88,12 @@ def check_plan(config: RunConfig) -> None:
 def check_no_adapter(targets: Sequence[str]) -> None:
     """Name the way where `qweft train` is given a trained adapter or the config of a comparison."""
     for target in targets:
-        path, what = Path(target), ""
-        if path.name == "run.json" or (path / "adapter_config.json").is_file() or (path / "adapter").is_dir():
-            what = "is or tells of a trained adapter"
-        elif path.suffix in (".yaml", ".yml") and path.is_file() and "methods" in yaml_file.read(target):
-            what = "has the methods of a comparison"
-        if what:
+        path = Path(target)
+        is_run = path.name == "run.json" or (path / "adapter_config.json").is_file() or (path / "adapter").is_dir()
+        is_comparison = path.suffix in (".yaml", ".yml") and path.is_file() and "methods" in yaml_file.read(target)
+        if is_run or is_comparison:
             raise QweftError(
-                f"{target} {what}, and qweft train takes the config of one run; give its method, rate and data as "
-                "options: qweft train --model.name MODEL --data.source DATA --adapter.preset METHOD "
-                "--training.learning_rate RATE"
+                f"{target} is {'a trained adapter' if is_run else 'of a comparison'}, and qweft train takes the config "
+                "of one run; give its method, rate and data as options: qweft train --model.name MODEL --data.source "
+                "DATA --adapter.preset METHOD --training.learning_rate RATE"
             )

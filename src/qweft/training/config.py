@@ -20,6 +20,10 @@ MOST_BATCHES, STEPS_AN_EPOCH = 4, 16
 """Batches per optimizer step that are chosen where none are given, and the steps that an epoch should then have."""
 
 
+Report = Literal["tensorboard", "trackio", "wandb", "mlflow", "comet_ml", "swanlab", "neptune", "dvclive"]
+"""Services of transformers that receive curves."""
+
+
 @dataclass(frozen=True)
 class TrainingConfig:
     """Training settings: AdamW with a cosine schedule and warm-up, as published for the method.
@@ -105,11 +109,7 @@ class TrainingConfig:
         return replace(self, gradient_accumulation=min(max(batches // STEPS_AN_EPOCH, 1), MOST_BATCHES))
 
     def rows_for_bases(self, processes: int = 1) -> int:
-        """Return the number of training rows that give an adapter its fixed bases.
-
-        Args:
-            processes: Processes that share an optimizer step; each takes `batch_size` rows at a time.
-        """
+        """Return the number of training rows that give an adapter its fixed bases; processes share a step."""
         if self.basis_rows is not None:
             return self.basis_rows
         return min(max(self.batch_size * self.batches_a_step * processes // 2, 1), MOST_BASIS_ROWS)
@@ -117,26 +117,20 @@ class TrainingConfig:
     def decides(self, fixed_bases: bool) -> dict[str, Any]:
         """Return the settings that determine the result, as records store them.
 
-        Device settings are omitted if the exact engine runs the circuits. A noise model in a file counts by its
-        numbers.
-
-        Args:
-            fixed_bases: Whether an adapter takes its bases from rows.
+        Device settings are omitted if the exact engine runs the circuits. A noise model in a file, which may change,
+        counts by its numbers. With `fixed_bases` an adapter takes its bases from rows.
         """
         settings = asdict(self) | {
             "basis_rows": self.rows_for_bases() if fixed_bases else None,
             "gradient_accumulation": self.batches_a_step,
         }
-        if self.measures:
-            return settings | {"noise": self.noise and _noise_said(self.noise)}
-        return {name: value for name, value in settings.items() if name not in OF_DEVICES}
+        if not self.measures:
+            return {name: value for name, value in settings.items() if name not in OF_DEVICES}
+        if self.noise:
+            from qweft.devices.noise.model import NAMED, noise_model  # here, since few trainings have noise
 
-
-def _noise_said(noise: str) -> str:
-    """Return a noise model as records store it: its name, or the numbers of a file, which may change."""
-    from qweft.devices.noise.model import NAMED, noise_model  # here, since few trainings have noise
-
-    return noise if noise in NAMED else noise_model(noise).identity()
+            settings["noise"] = self.noise if self.noise in NAMED else noise_model(self.noise).identity()
+        return settings
 
 
 @dataclass(frozen=True)
@@ -181,8 +175,8 @@ class RunConfig:
         output: Output folder of the run.
         resume: "auto" resumes from the newest checkpoint in the output folder, or starts over without one; "no" starts
             over, and refuses a folder with checkpoints of an unfinished run.
-        report_to: Services that also receive the curves: tensorboard (files in the output folder), trackio, wandb,
-            mlflow, comet_ml, swanlab, neptune, dvclive. By default nothing is sent anywhere.
+        report_to: Services that also receive the curves, as tensorboard (files in the output folder). By default
+            nothing is sent anywhere.
     """
 
     model: ModelConfig = field(default_factory=ModelConfig)
@@ -194,7 +188,7 @@ class RunConfig:
     validation: ValidationConfig = field(default_factory=ValidationConfig)
     output: str = "runs/train"
     resume: Literal["no", "auto"] = "no"
-    report_to: list[str] = field(default_factory=list)
+    report_to: list[Report] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         if self.training.learning_rate is None:

@@ -9,48 +9,37 @@ from qweft.errors import QweftError
 from qweft.training.config import TrainingConfig
 
 if TYPE_CHECKING:
-    from qweft.adapter.cores import Measure
     from qweft.devices import Device
-
-_DEFAULT = TrainingConfig()
 
 
 def check_device(training: TrainingConfig) -> None:
     """Check that the device exists and can train, before anything is loaded."""
+    name, default = training.device, TrainingConfig()
     if training.measures:
         from qweft.devices.jobs import PriceList
 
         if not PriceList.load().of(_device(training).name).free:
             raise QweftError(
-                f"training.device {training.device} may cost money: its price is not known to be zero, and a training "
-                "runs millions of circuits; train on noisy and evaluate on the device, or give it a price of 0 in "
-                "a list named by QWEFT_PRICES"
+                f"training.device {name} may cost money: its price is not known to be zero, and a training runs "
+                "millions of circuits; train on noisy and evaluate on the device, or give it a price of 0 in a list "
+                "named by QWEFT_PRICES"
             )
-    told = [name for name in ("noise", "noise_scale", "shots") if getattr(training, name) != getattr(_DEFAULT, name)]
-    has = {"exact": set(), "shots": {"shots"}}.get(training.device, set(told))
-    for name in told:
-        if name not in has:
+    for key in ("noise", "noise_scale", "shots"):
+        value = getattr(training, key)
+        if value != getattr(default, key) and (name == "exact" or (name == "shots" and key != "shots")):
             raise QweftError(
-                f"training.{name} is {getattr(training, name)}, which training.device {training.device} does not know; "
-                "name one that does, as noisy"
+                f"training.{key} is {value}, which training.device {name} does not know; name one that does, as noisy"
             )
-    if "noise_scale" in told:
+    if training.noise_scale != default.noise_scale:
         without, whole = (_device(replace(training, noise_scale=scale)).identity() for scale in (0.0, 1.0))
         if without == whole:
             raise QweftError(
-                f"training.noise_scale is {training.noise_scale:g}, and training.device {training.device} has no noise "
-                "model that could be scaled; name one with training.noise, or use noisy"
+                f"training.noise_scale is {training.noise_scale:g}, and training.device {name} has no noise model that "
+                "could be scaled; name one with training.noise, or use noisy"
             )
-    if training.gradient == "exact":
-        if training.device not in ("exact", "noisy"):
-            raise QweftError(
-                f"training.device {training.device} has no exact gradients; use training.gradient parameter_shift"
-            )
-        if training.shots is not None:
-            raise QweftError(
-                f"training.shots is {training.shots}, and with shots there are no exact gradients; use "
-                "training.gradient parameter_shift, or leave the shots out"
-            )
+    if training.gradient == "exact" and (name not in ("exact", "noisy") or training.shots is not None):
+        what = f"training.device {name}" if training.shots is None else f"training.shots {training.shots}"
+        raise QweftError(f"{what} has no exact gradients; use training.gradient parameter_shift")
 
 
 def describe(training: TrainingConfig) -> str:
@@ -65,11 +54,16 @@ def circuits_on_device(model: Any, training: TrainingConfig) -> AbstractContextM
     if not training.measures:
         return nullcontext()
     from qweft.adapter.cores import FunctionCore
+    from qweft.devices import Measurer
+    from qweft.devices.measure import measured
+    from qweft.devices.noise.paulis import noisy_expectations
+    from qweft.devices.simulators import NoisyDevice
     from qweft.evaluation.on_device import circuit_layers, on_device
 
     if not any(isinstance(part, FunctionCore) and part.circuit is not None for part in model.modules()):
         return nullcontext()  # a comparison also trains methods without circuits
-    most = _device(training).limits.qubits
+    device = _device(training)
+    most = device.limits.qubits
     for name, core in circuit_layers(model).items():
         assert core.circuit is not None
         if most is not None and core.circuit.qubits > most:
@@ -77,27 +71,16 @@ def circuits_on_device(model: Any, training: TrainingConfig) -> AbstractContextM
                 f"training.device {training.device} takes at most {most} qubits, and the circuit of {name} has "
                 f"{core.circuit.qubits}; lower adapter.r"
             )
-    return on_device(model, _measure(training))
-
-
-def _measure(training: TrainingConfig) -> "Measure":
-    from qweft.devices import Measurer
-    from qweft.devices.measure import measured
-    from qweft.devices.noise.paulis import noisy_expectations
-    from qweft.devices.simulators import NoisyDevice
-
-    device = _device(training)
     if training.gradient == "exact":
         assert isinstance(device, NoisyDevice)
-        return partial(noisy_expectations, model=device.noise)
-    return partial(measured, Measurer(device, training.shots))
+        return on_device(model, partial(noisy_expectations, model=device.noise))
+    return on_device(model, partial(measured, Measurer(device, training.shots)))
 
 
 def _device(training: TrainingConfig) -> "Device":
     from qweft.devices import Device, DeviceSettings, make_device
 
-    settings = DeviceSettings(training.seed, training.noise, training.noise_scale)
-    device = make_device(training.device, settings)
+    device = make_device(training.device, DeviceSettings(training.seed, training.noise, training.noise_scale))
     if not isinstance(device, Device):
         raise QweftError(
             f"training.device {training.device} takes jobs, and training needs a device that answers at once; train on "

@@ -140,28 +140,6 @@ def test_a_run_that_is_stopped_leaves_what_it_has(adapter, tmp_path, capsys, mon
     assert [point["setting"]["shots"] for point in read(tmp_path)["points"]] == [10, 100]
 
 
-def test_caps_stop_before_anything_is_sent(adapter, tmp_path, capsys, monkeypatch):
-    prices = tmp_path / "prices.yaml"
-    prices.write_text("devices: [{match: 'rehearsal:*', currency: EUR, circuit: 0.5, seconds_a_shot: 0.01}]")
-    own_ledger(tmp_path / "cache", monkeypatch)
-    common = ["--device", "rehearsal:shots", "--shots", "10", "--prices", str(prices), "--yes"]
-    for cap in (["--max-cost", "20"], ["--max-seconds", "3"]):
-        assert evaluate(adapter, *common, *cap) == 2
-        assert "nothing was sent" in " ".join(capsys.readouterr().err.split())
-    assert not (tmp_path / "cache" / "devices").exists()
-
-
-def test_only_tokens_that_predict_targets(adapter, tmp_path):
-    common = ["--device", "shots", "--shots", "10", "--output", str(tmp_path)]
-    circuits = {}
-    for which in ("all", "targets"):
-        assert evaluate(adapter, *common, "--tokens", which) == 0
-        (point,) = read(tmp_path)["points"]
-        circuits[which] = point["circuits"]
-        assert point["rise"] != 0
-    assert 0 < circuits["targets"] < circuits["all"] / 2
-
-
 @pytest.mark.parametrize(
     ("options", "word"),
     [

@@ -1,0 +1,77 @@
+"""What a training config decides by itself: rates, rows for bases, and the memory that a plan foretells."""
+
+import pytest
+import torch
+from peft import LoraConfig, get_peft_model
+from transformers import AutoModelForCausalLM
+
+from qweft import QwthnConfig
+from qweft.method.presets import PRESETS
+from qweft.training.config import RunConfig, TrainingConfig
+from qweft.training.estimates import footprint
+from tests.tiny_models import tiny_llama
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_each_preset_brings_its_rate(name):
+    rate = PRESETS[name].rates["recorded"]
+    assert QwthnConfig.preset(name).learning_rate_hint == rate
+    config = RunConfig(adapter={"preset": name})
+    assert config.training.learning_rate == rate
+    assert f"{rate:g}" in config.rate_line_at(None) and name in config.rate_line_at(None)
+
+
+def test_a_control_has_the_rate_of_its_circuit_and_another_start_its_own():
+    qtha = QwthnConfig.preset("qtha")
+    assert QwthnConfig.preset("qtha", core="mlp_linear").learning_rate_hint == qtha.learning_rate_hint
+    assert QwthnConfig.preset("qtha", start="small").learning_rate_hint > 5 * qtha.learning_rate_hint
+    assert QwthnConfig(compress="dense", expand="mpo").learning_rate_hint is None
+
+
+def test_what_is_given_stands_and_peft_keeps_its_default():
+    given = RunConfig(adapter={"preset": "qtha"}, training=TrainingConfig(learning_rate=0.25))
+    assert given.training.learning_rate == 0.25
+    assert given.rate_line_at(None) == "learning rate 0.25"
+    assert RunConfig(adapter={"peft_type": "LORA"}).training.learning_rate == 5e-4
+
+
+def test_a_longer_run_says_which_rate_it_takes():
+    config = RunConfig(adapter={"preset": "qtha"}, training=TrainingConfig(learning_rate=0.01, found_in_steps=17))
+    assert config.rate_line_at(17) == "learning rate 0.01"
+    assert config.rate_line_at(544) == "learning rate 0.005 (0.01 was found in 17 steps)"
+
+
+@pytest.mark.parametrize(
+    ("given", "fixed", "stated"),
+    [
+        ({}, False, None),
+        ({}, True, 8),
+        ({"batch_size": 1, "gradient_accumulation": 1}, True, 1),
+        ({"batch_size": 64, "gradient_accumulation": 64}, True, 64),
+        ({"basis_rows": 32}, True, 32),
+        ({"basis_rows": 32}, False, None),
+    ],
+)
+def test_rows_are_stated_where_an_adapter_needs_them(given, fixed, stated):
+    assert TrainingConfig(**given).decides(fixed)["basis_rows"] == stated
+
+
+LORA = LoraConfig(r=2, target_modules=["q_proj", "v_proj"])
+
+
+def on_meta(config, dtype=torch.bfloat16):
+    with torch.device("meta"):
+        return AutoModelForCausalLM.from_config(config, dtype=dtype)
+
+
+def test_four_bits_are_counted_by_the_config_that_asks_for_them():
+    config = tiny_llama().config
+    plain = footprint(get_peft_model(on_meta(config), LORA), 0, TrainingConfig(), 16)
+    config.quantization_config = {"load_in_4bit": True, "quant_method": "bitsandbytes"}
+    model = get_peft_model(on_meta(config), LORA)
+    packed = footprint(model, 0, TrainingConfig(), 16)
+    linear = sum(
+        module.weight.numel() for name, module in model.get_base_model().named_modules()
+        if isinstance(module, torch.nn.Linear) and name != "lm_head" and "lora_" not in name
+    )  # fmt: skip
+    assert plain.base_weights - packed.base_weights == round(linear * (2 - 0.5 - 4 / 64))
