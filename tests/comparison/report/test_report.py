@@ -6,6 +6,7 @@ from html.parser import HTMLParser
 
 import pytest
 
+from qweft.comparison.report.circuits import circuits
 from qweft.comparison.report.content import Content
 from qweft.comparison.report.page import page_of, render_markdown
 from qweft.comparison.report.write import remake_report, write_report
@@ -117,7 +118,7 @@ def test_each_distinct_circuit_is_drawn_once_for_all_its_methods():
                 "d": {"preset": "mpo", "r": 3}, "lora": {"peft_type": "LORA", "r": 3},
                 "unknown": {"preset": "qtha", "core": "of another version"}}  # fmt: skip
     found, _ = content_of(results(adapters, seeds=1, inspected=False))
-    assert [each.methods for each in found.circuits] == [("a", "b"), ("c",)]
+    assert [each.methods for each in circuits(found.runs)] == [("a", "b"), ("c",)]
 
 
 def test_text_from_models_data_and_configuration_is_no_markup_and_controls_no_terminal(tmp_path):

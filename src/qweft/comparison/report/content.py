@@ -6,7 +6,6 @@ from functools import cached_property
 from typing import Any
 
 from qweft.comparison.decision import conclusion
-from qweft.comparison.report.circuits import Drawn, circuits
 from qweft.comparison.report.curves import curves_figure, emphasised
 from qweft.comparison.report.forest import forest_figure
 from qweft.comparison.report.inspection import Inspection, inspections
@@ -99,11 +98,6 @@ class Content:
         if self.planned_runs is None or len(self.runs) >= self.planned_runs:
             return ""
         return f"{len(self.runs)} of {self.planned_runs} runs are finished: all that follows may change."
-
-    @cached_property
-    def circuits(self) -> list[Drawn]:
-        """The distinct circuits of its methods."""
-        return circuits(self.runs)
 
     @property
     def facts(self) -> dict[str, str]:

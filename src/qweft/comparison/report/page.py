@@ -8,6 +8,7 @@ from markupsafe import Markup, escape
 
 from qweft.circuit.drawing import circuit_text
 from qweft.circuit.picture import circuit_svg
+from qweft.comparison.report.circuits import circuits
 from qweft.comparison.report.content import Content, Figures
 from qweft.comparison.report.curves import MOST
 from qweft.comparison.report.inspection import means
@@ -53,6 +54,7 @@ def _rendered(name: str, content: Content, drawn: Figures) -> str:
     templates.filters |= {"md": escaped, "fenced": fenced, "table": _markdown, "circuit_text": circuit_text}
     return templates.get_template(name).render(
         content=content,
+        circuits=circuits(content.runs),
         figures=drawn,
         crowded=len(content.styles) > MOST,
         questions=questions(content),

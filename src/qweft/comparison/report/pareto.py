@@ -12,11 +12,11 @@ from qweft.figures.figure import SMALL, End, ReportFigure, dress, name_at_right,
 from qweft.figures.styles import INK, Style
 
 Cost = Literal["parameters", "time"]
-WORDS: dict[Cost, tuple[str, str, str]] = {
-    "parameters": ("loss_by_size", "trained parameters", "parameters"),
-    "time": ("loss_by_time", "seconds a step", "seconds a step"),
+NAMES: dict[Cost, tuple[str, str]] = {
+    "parameters": ("loss_by_size", "trained parameters"),
+    "time": ("loss_by_time", "seconds a step"),
 }
-"""Name of the figure, label of its axis, and unit."""
+"""Name of the figure, and of its axis."""
 
 
 class Point(NamedTuple):
@@ -61,7 +61,7 @@ def pareto_figure(
     doubts = {entry.step_time_doubt for entry in summary.values()}
     if not own or (cost == "time" and doubts & {"load not recorded", "not alone"}):
         return None
-    name, axis, unit = WORDS[cost]
+    name, axis = NAMES[cost]
     base = next((entry.eval_loss for entry in summary.values() if entry.kind == "base"), None)
     off = off_scale(base, own)
     differ = len({entry.seeds for entry in summary.values() if _cost(entry, cost) and entry.eval_loss is not None}) > 1
@@ -72,7 +72,7 @@ def pareto_figure(
         "Dotted: the front, methods that no other beats in both."
         + (f" Off the scale: untouched model, {base:.3f}." if base is not None and off else ""),
         f"On the front: {', '.join(point.method for point in front(own))}. "
-        + "; ".join(f"{p.method}: {p.cost:,.3g} {unit}, loss {p.loss:.3f}" for p in own),
+        + "; ".join(f"{p.method}: {p.cost:,.3g} {axis}, loss {p.loss:.3f}" for p in own),
         3.9,
         lambda figure: draw_points(figure, own, axis, styles, named, None if off else base),
     )
