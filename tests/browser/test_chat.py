@@ -6,11 +6,9 @@ import threading
 import pytest
 
 from qweft import QwthnConfig
+from qweft.serve.requests import Seeded
 from tests.browser.browser import CONTRASTS, OVERFLOWING
 from tests.serve.conftest import TARGETS, save_adapter, save_talkative_model
-
-pytest.importorskip("fastapi")
-from qweft.serve.requests import Seeded
 from tests.serve.pages import served_page
 
 DONE = "#send:not([hidden])"

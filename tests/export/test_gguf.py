@@ -5,6 +5,7 @@ import json
 
 import pytest
 import torch
+from benchmarks.serving.engines import llama_cpp
 from gguf import GGUFReader
 from peft import LoraConfig, get_peft_model
 from tokenizers import Regex, normalizers, pre_tokenizers
@@ -160,25 +161,28 @@ def test_transformers_reads_the_same_model_and_tokenizer(tokenizer, tmp_path, ki
     assert read.eos_token == "<|im_end|>"
 
 
+def by_llama_cpp(model, lora=None, tokens=(), texts=TEXTS):
+    """What llama.cpp computes: log-probabilities of the 20 most likely next tokens, and the tokens of texts."""
+    job = {"model": str(model), "lora": lora and str(lora), "prefixes": tokens, "top": 20, "texts": texts}
+    return llama_cpp({**job, "prompts": [], "new_tokens": 1, "chats": []})
+
+
 @NEEDS_LLAMA_CPP
 @pytest.mark.parametrize("kind", KINDS)
 def test_llama_cpp_computes_what_transformers_does(tokenizer, tmp_path, kind):
-    from tests.export.llama_cpp import LlamaCpp
-
     model = tiny(kind, tokenizer)
     write_model(tmp_path / "base.gguf", model, tokenizer, "tiny")
     model, lora = adapted(model)
     write_adapter(tmp_path / "adapter.gguf", lora, model.get_base_model().config, "mine", "its/base")
     whole = merged(put(tiny(kind, tokenizer), lora))
     write_model(tmp_path / "merged.gguf", whole, tokenizer, "tiny")
+    asked = [tokenizer(text).input_ids for text in TEXTS]
     base = tiny(kind, tokenizer)
     for one, files in ((base, ["base"]), (model, ["base", "adapter"]), (whole, ["merged"])):
-        served = LlamaCpp(*(tmp_path / f"{name}.gguf" for name in files))
-        for text in TEXTS:
-            tokens = tokenizer(text).input_ids
-            assert served.tokens(text) == tokens
+        served = by_llama_cpp(*(tmp_path / f"{name}.gguf" for name in files), tokens=asked)
+        assert served["tokens"] == asked
+        for tokens, found in zip(asked, served["log_probabilities"], strict=True):
             wanted = next_logits(one, tokens).log_softmax(-1)
-            found = served.log_probabilities(tokens, 20)
             assert len(found) == 20 and max(found, key=found.get) == wanted.argmax()
             assert max(abs(wanted[token].item() - value) for token, value in found.items()) < 2e-3
 
@@ -244,13 +248,10 @@ def test_llama_3s_tokenizer_is_recognised():
     ],
 )
 def test_llama_cpp_splits_text_so(tmp_path, steps):
-    from tests.export.llama_cpp import LlamaCpp
-
     made = with_pre_tokenizer(steps)
     write_model(tmp_path / "model.gguf", tiny("llama", made), made, "tiny")
-    served = LlamaCpp(tmp_path / "model.gguf")
-    for text in (*TEXTS, "<|im_start|>user\nthere are 12<|im_end|>\n"):
-        assert served.tokens(text) == made(text).input_ids
+    texts = (*TEXTS, "<|im_start|>user\nthere are 12<|im_end|>\n")
+    assert by_llama_cpp(tmp_path / "model.gguf", texts=texts)["tokens"] == [made(text).input_ids for text in texts]
 
 
 @pytest.mark.parametrize(

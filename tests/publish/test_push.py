@@ -1,19 +1,18 @@
 """`qweft push` against a hub on this machine: what is sent, and to whom it is shown."""
 
 import json
-import os
-import subprocess
-import sys
+from types import SimpleNamespace
+from unittest.mock import MagicMock
 
 import pytest
 import yaml
+from huggingface_hub.errors import HfHubHTTPError
 from peft import LoraConfig, get_peft_model
 
 from qweft import QweftError, QwthnConfig
 from qweft.cli.main import main
 from qweft.publish.card import public_name
 from qweft.publish.push import contents, plan_push, push, renamed
-from tests.publish.fake_hub import FakeHub
 from tests.tiny_models import tiny_llama
 
 
@@ -28,24 +27,42 @@ def adapter(tmp_path):
     return tmp_path / "adapter"
 
 
+class Hub:
+    """Stands in for the hub's client: it keeps what it is sent."""
+
+    def __init__(self):
+        self.repositories, self.files, self.commits = {}, {}, []
+        self.refusal = None
+
+    def create_repo(self, name, private, exist_ok):
+        if self.refusal:
+            raise self.refusal
+        self.repositories.setdefault(name, private)
+        return SimpleNamespace(repo_id=name)
+
+    def model_info(self, name):
+        return SimpleNamespace(private=self.repositories[name])
+
+    def create_commit(self, name, operations, commit_message):
+        self.commits.append(commit_message)
+        for each in operations:
+            with each.as_file() as file:
+                self.files[each.path_in_repo] = file.read()
+
+
 @pytest.fixture
-def hub():
-    hub = FakeHub()
-    yield hub
-    hub.close()
+def hub(monkeypatch):
+    hub = Hub()
+    monkeypatch.setattr("qweft.publish.push.HfApi", lambda token: hub)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    return hub
 
 
-def qweft(hub, *words):
-    """The command in a process of its own, where the hub is the one of this machine."""
-    environment = {**os.environ, "HF_ENDPOINT": hub.address, "HF_HUB_OFFLINE": "0", "HF_TOKEN": "hf_test"}
-    return subprocess.run(
-        [sys.executable, "-m", "qweft", *map(str, words)], env=environment, capture_output=True, text=True, timeout=600
-    )
+WORDS = ("--repository", "me/mine", "--base-model", "owner/base")
 
 
-def test_a_push_is_private_and_holds_the_adapter_alone(adapter, hub):
-    done = qweft(hub, "push", adapter, "--repository", "me/mine", "--base-model", "owner/base")
-    assert done.returncode == 0, done.stderr
+def test_a_push_is_private_and_holds_the_adapter_alone(adapter, hub, capsys):
+    assert main(["push", str(adapter), *WORDS]) == 0
     assert hub.repositories == {"me/mine": True}
     assert set(hub.files) == {"adapter_config.json", "adapter_model.safetensors", "README.md"}
     assert hub.files["adapter_model.safetensors"] == (adapter / "adapter_model.safetensors").read_bytes()
@@ -54,7 +71,7 @@ def test_a_push_is_private_and_holds_the_adapter_alone(adapter, hub):
     assert "base_model: owner/base" in card and "import qweft" in card
     assert str(adapter.parent) not in card
     assert len(hub.commits) == 1
-    said = " ".join(done.stdout.split())
+    said = " ".join(capsys.readouterr().out.split())
     assert "to me/mine (private)" in said and "pushed: " in said
 
 
@@ -68,26 +85,22 @@ def test_a_link_to_a_file_elsewhere_is_not_sent(adapter, tmp_path, name):
         plan_push(adapter, "me/mine", base_model="owner/base")
 
 
-def test_public_only_where_it_is_said(adapter, hub):
-    words = ["push", adapter, "--repository", "me/mine", "--base-model", "owner/base"]
-    assert qweft(hub, *words, "--public").returncode == 0
+def test_public_only_where_it_is_said(adapter, hub, capsys):
+    assert main(["push", str(adapter), *WORDS, "--public"]) == 0
     assert hub.repositories == {"me/mine": False}
-    done = qweft(hub, *words)  # it is public now, and private was asked for
-    assert done.returncode == 2
-    assert "me/mine exists and is public" in done.stderr.splitlines()[-1]
+    assert main(["push", str(adapter), *WORDS]) == 2  # it is public now, and private was asked for
+    assert "me/mine exists and is public" in capsys.readouterr().err
     assert len(hub.commits) == 1
 
 
-def test_a_refusal_of_the_hub_is_one_sentence(adapter, hub):
-    hub.refuses = True
-    done = qweft(hub, "push", adapter, "--repository", "me/mine", "--base-model", "owner/base")
-    assert done.returncode == 2
-    assert "the hub refused to take me/mine" in done.stderr.splitlines()[-1]
+def test_a_refusal_of_the_hub_is_one_sentence(adapter, hub, capsys):
+    hub.refusal = HfHubHTTPError("you may not", response=MagicMock())
+    assert main(["push", str(adapter), *WORDS]) == 2
+    assert "the hub refused to take me/mine" in capsys.readouterr().err
 
 
 def test_a_dry_run_sends_nothing(adapter, capsys):
-    words = ["--repository", "me/mine", "--base-model", "owner/base", "--dry-run"]
-    assert main(["push", str(adapter), *words]) == 0
+    assert main(["push", str(adapter), *WORDS, "--dry-run"]) == 0
     assert "me/mine (private), base model owner/base" in " ".join(capsys.readouterr().out.split())
 
 

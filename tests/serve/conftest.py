@@ -11,6 +11,7 @@ from qweft.serve.chat import Chat
 from qweft.serve.checks import check_chat
 from qweft.serve.config import ChatConfig
 from qweft.serve.models import open_voices
+from tests.export.conftest import trained  # noqa: F401  # a fixture
 from tests.tiny_folder import save_tiny_model
 
 TARGETS = ["q_proj", "v_proj"]

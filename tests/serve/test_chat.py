@@ -1,7 +1,6 @@
 """Who answers: each exactly as it would alone, over one copy of the weights."""
 
 import json
-from collections import Counter
 
 import pytest
 import torch
@@ -87,29 +86,6 @@ def test_draws_differ_from_question_to_question_and_repeat_with_the_seed(hybrid)
     chat = talk(hybrid, beside="base")
     assert texts(1) == texts(1) != texts(2)
     assert texts(1) != texts(1, asked=1)
-
-
-def test_shares_of_draws_are_those_of_the_logits(hybrid):
-    chat = talk(hybrid, max_new_tokens=1, temperature=0.5, top_p=0.5)
-    model, tokenizer = chat.voices.models["qtha-0"]
-    prompt, _ = chat.prompt("qtha-0", "How?")
-    with torch.no_grad():
-        shares, tokens = (model(**prompt).logits[0, -1] / 0.5).softmax(-1).sort(descending=True)
-    kept = int((shares.cumsum(-1) - shares < 0.5).sum())
-    wanted = {
-        int(token): float(share / shares[:kept].sum()) for token, share in zip(tokens[:kept], shares, strict=False)
-    }
-    drawn = Counter()
-    for chat.asked in range(300):
-        pieces = []
-        chat.answer("qtha-0", "How?", pieces.append)
-        drawn["".join(pieces)] += 1
-    by_text = Counter()
-    for token, share in wanted.items():
-        by_text[tokenizer.decode([token], skip_special_tokens=True).replace(HALF, "?").lstrip()] += share
-    for text, share in by_text.items():
-        count = sum(number for shown, number in drawn.items() if shown.replace(HALF, "?") == text)
-        assert count / 300 == pytest.approx(share, abs=0.1)
 
 
 def test_without_probabilities_nothing_is_answered(hybrid):

@@ -12,9 +12,6 @@ import urllib.request
 
 import pytest
 
-pytest.importorskip("fastapi")
-pytest.importorskip("openai")
-
 from qweft.cli.main import main
 from qweft.serve.page import FILES
 from qweft.serve.requests import Seeded

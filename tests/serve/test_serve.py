@@ -16,27 +16,26 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from types import SimpleNamespace
 
+import openai
 import pytest
 import torch
-import yaml
+import uvicorn
 from peft import LoraConfig, PeftModel, get_peft_model
-from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, Qwen2Config, Qwen2ForCausalLM
+from transformers.cli.serving.utils import build_response_parser, parse_assistant_message
 
 from qweft import QweftError
 from qweft.cli.main import main
-from qweft.cli.parser import parse
 from qweft.data.conversation import Conversation, Message
 from qweft.data.template import for_others, in_its_form, render, with_template
 from qweft.data.turns import read_tools, read_turns
 from qweft.models.config import ModelConfig
+from qweft.serve import requests
+from qweft.serve.app import application, parsed
 from qweft.serve.checks import check_adapters
 from qweft.serve.models import Voices, open_voices, prepare
-from qweft.training.config import RunConfig
-from qweft.training.run import train
 from tests.data.tiny_tokenizer import CHATML, make_tokenizer
-from tests.export.conftest import run_config
 from tests.serve.conftest import talk
-from tests.tiny_folder import save_rows, save_tiny_model
 from tests.tiny_models import tiny_llama
 
 MOST = 32
@@ -45,27 +44,9 @@ QUESTION = [{"role": "user", "content": "What follows 12?"}]
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("serve")
-    save_tiny_model(folder / "model")
-    save_rows(folder / "rows.jsonl")
-    for preset in ("qtha", "sparse"):
-        (folder / f"{preset}.yaml").write_text(yaml.safe_dump(run_config(folder, preset)))
-        train(parse(RunConfig, [str(folder / f"{preset}.yaml")]))
-    return folder
-
-
-@pytest.fixture(scope="module")
 def address(trained):
     """The address of a server of two adapters."""
-    pytest.importorskip("fastapi")
-    pytest.importorskip("uvicorn")
-    pytest.importorskip("openai")
-    import uvicorn
-
-    from qweft.serve.app import application
-
-    checked = check_adapters([str(trained / "qtha/adapter"), f"second={trained / 'sparse/adapter'}"], {})
+    checked = check_adapters([str(trained / "qtha/adapter"), f"second={trained / 'mpo/adapter'}"], {})
     app = application(open_voices(*checked, with_base=True, own_templates=True), "127.0.0.1")
     server = uvicorn.Server(uvicorn.Config(app, log_level="error"))
     listening = socket.create_server(("127.0.0.1", 0))
@@ -109,7 +90,7 @@ def expected(trained, adapter):
 def test_each_adapter_answers_under_its_name(address, trained):
     models = [each["id"] for each in json.loads(ask(address, "/v1/models"))["data"]]
     assert models == ["qtha", "second", "base"]
-    wanted = {"qtha": expected(trained, "qtha"), "second": expected(trained, "sparse"), "base": expected(trained, None)}
+    wanted = {"qtha": expected(trained, "qtha"), "second": expected(trained, "mpo"), "base": expected(trained, None)}
     assert {name: said(address, name) for name in models} == wanted
     assert len(set(wanted.values())) > 1
     assert json.loads(chat(address, "qtha"))["model"] == "qtha"
@@ -117,7 +98,7 @@ def test_each_adapter_answers_under_its_name(address, trained):
 
 def test_an_answer_is_streamed(address, trained):
     name, adapter = max(
-        {"qtha": "qtha", "second": "sparse", "base": None}.items(), key=lambda one: len(said(address, one[0]))
+        {"qtha": "qtha", "second": "mpo", "base": None}.items(), key=lambda one: len(said(address, one[0]))
     )
     lines = [line for line in chat(address, name, stream=True).splitlines() if line.startswith("data: {")]
     chunks = [json.loads(line.removeprefix("data: ")) for line in lines]
@@ -126,10 +107,9 @@ def test_an_answer_is_streamed(address, trained):
 
 
 def test_openais_client_talks_to_it(address, trained):
-    openai = pytest.importorskip("openai")
     client = openai.OpenAI(base_url=f"{address}/v1", api_key="none")
     answer = client.chat.completions.create(model="second", messages=QUESTION, temperature=0, max_tokens=MOST)
-    assert answer.choices[0].message.content == expected(trained, "sparse")
+    assert answer.choices[0].message.content == expected(trained, "mpo")
     text = client.completions.create(model="qtha", prompt="What follows", temperature=0, max_tokens=3)
     assert 1 <= text.usage.completion_tokens <= 3 and text.model == "qtha"
 
@@ -209,9 +189,6 @@ def test_a_wrong_setting_is_refused_before_the_answer_begins(address, body, name
 )
 def test_an_answer_is_drawn_where_the_client_asks_for_it(own, asked, drawn):
     """transformers' server stays greedy at any temperature, unless the model's own settings draw."""
-    pytest.importorskip("fastapi")
-    from qweft.serve import requests
-
     handler = requests.Chat.__new__(requests.Chat)
     handler.generation_state = SimpleNamespace(_compile=False)
     found = handler._build_generation_config(asked, GenerationConfig(do_sample=own))
@@ -304,12 +281,6 @@ QWEN = (
 @pytest.mark.parametrize("template", ["Question: {query} Answer:", QWEN])
 def test_an_answer_of_qwens_kin_is_without_its_question(template):
     """By the type of the model transformers' server looks for ChatML, and takes any other prompt into the answer."""
-    pytest.importorskip("fastapi")
-    from transformers import Qwen2Config, Qwen2ForCausalLM
-    from transformers.cli.serving.utils import build_response_parser, parse_assistant_message
-
-    from qweft.serve.app import application, parsed
-
     plain = make_tokenizer(CHATML)
     if template is QWEN:
         plain.chat_template = QWEN
@@ -410,7 +381,7 @@ def test_a_base_models_own_settings_are_those_of_other_commands(trained, tmp_pat
 
 def test_an_adapter_of_another_dtype_is_told(trained, tmp_path, capsys):
     """The weights of the base model are in memory once."""
-    shutil.copytree(trained / "sparse", tmp_path / "other")
+    shutil.copytree(trained / "mpo", tmp_path / "other")
     record = json.loads((tmp_path / "other/run.json").read_text())
     record["config"]["model"]["dtype"] = "bfloat16"
     (tmp_path / "other/run.json").write_text(json.dumps(record))
@@ -423,8 +394,6 @@ def test_an_adapter_of_another_dtype_is_told(trained, tmp_path, capsys):
 
 def test_a_signal_ends_the_answers_in_progress(trained, tmp_path):
     """A thread that the interpreter ends while it is within PyTorch takes the whole program down with an abort."""
-    for name in ("fastapi", "uvicorn", "openai"):
-        pytest.importorskip(name)
     shutil.copytree(trained / "model", tmp_path / "model")
     config = json.loads((tmp_path / "model/config.json").read_text())
     (tmp_path / "model/config.json").write_text(json.dumps({**config, "max_position_embeddings": 10**6}))

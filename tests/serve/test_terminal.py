@@ -4,7 +4,6 @@ import io
 import json
 import os
 import pty
-import re
 import select
 import signal
 import subprocess
@@ -15,9 +14,8 @@ import pytest
 
 from qweft.cli.main import main
 from qweft.data.read import read_rows
-from qweft.output import Console
 from qweft.serve.chat import Answer
-from qweft.serve.terminal import Tail, Terminal, columns
+from qweft.serve.terminal import Terminal
 
 
 @pytest.fixture
@@ -130,7 +128,7 @@ def test_at_a_terminal_ctrl_c_ends_the_answers_and_ctrl_d_the_program(hybrid):
         screen.until("qtha-0 beside base")  # a library's warnings before it may hold what a prompt is
         screen.until("> ")
         screen.type("How many?\n")
-        screen.until("base")  # drawn above the columns with the first piece
+        screen.until("qtha-0: ")
         os.kill(screen.process.pid, signal.SIGINT)
         assert screen.until("> ").count("; stopped") >= 2  # of both answers
         screen.type("/nonsense\n")
@@ -144,53 +142,19 @@ def test_at_a_terminal_ctrl_c_ends_the_answers_and_ctrl_d_the_program(hybrid):
         os.close(screen.inner)
 
 
-LONG = "The cat sat down. " * 12
-
-
-def seen(width, **answers):
-    console = Console(
-        file=io.StringIO(), force_terminal=True, width=width, height=20, color_system=None, legacy_windows=False
-    )
+def test_a_terminal_shows_names_notes_and_no_command_that_a_model_wrote(capsys):
+    given = {
+        "qtha": Answer("[red]\x1b]0;title\x07 \x9b2J ok\r", 6, 2.0, "end token"),
+        "base": Answer("[/nothing] :smile:", 6, 2.0, "max_new_tokens", left_out=2),
+    }
 
     def ask(name, show):
-        for part in (slice(0, 5), slice(5, None)):
-            show(answers[name].text[part])
-        return answers[name]
+        show(given[name].text[:3])
+        show(given[name].text[3:])
+        return given[name]
 
-    Terminal(console).show("?", list(answers), ask)
-    return console.file.getvalue()
-
-
-def given(text, **changes):
-    return Answer(text, **{"tokens": 6, "seconds": 2.0, "end": "end token", **changes})
-
-
-def test_two_columns_where_there_is_room():
-    out = seen(90, qtha=given("Meow, meow."), base=given("Woof.", left_out=2))
-    lines = re.sub(r"\x1b\[[\d;?]*[a-zA-Z]", "", out).rstrip().splitlines()[-4:]  # without moves of the cursor
-    assert lines[0].split() == ["qtha", "base"]
-    assert lines[1].split("  ")[0] == "Meow, meow." and lines[1].rstrip().endswith("Woof.")
-    assert lines[2].split("  ")[0] == "6 tokens, 3.0 a second"
-    assert "base was not shown everything: the oldest 2 turns" in lines[3]
-
-
-def test_one_below_the_other_where_there_is_not():
-    out = seen(60, qtha=given("Meow, meow."), base=given("Woof.", end="max_new_tokens"))
-    assert [line.rstrip() for line in out.splitlines()] == [
-        "qtha", "Meow, meow.", "6 tokens, 3.0 a second", "base", "Woof.",
-        "6 tokens, 3.0 a second; cut by --max-new-tokens",
-    ]  # fmt: skip
-
-
-def test_while_it_grows_the_end_of_a_long_answer_is_seen():
-    console = Console(file=io.StringIO(), width=80, height=6)
-    console.print(Tail(columns({"a": LONG + "the end", "b": ""}, {"a": "", "b": ""})))
-    out = console.file.getvalue()
-    assert len(out.splitlines()) <= 6 and "the end" in out
-
-
-@pytest.mark.parametrize("width", [60, 100])
-def test_brackets_are_brackets_and_nothing_commands_the_terminal(width):
-    out = seen(width, a=given("[red]\x1b]0;title\x07 \x9b2J ok\r"), b=given("[/nothing] :smile:"))
-    assert "[red]]0;title 2J ok" in out and "[/nothing] :smile:" in out
-    assert "\x1b]0" not in out and "\x07" not in out and "\x9b" not in out
+    Terminal().show("?", list(given), ask)
+    assert " ".join(capsys.readouterr().out.split()) == (
+        "qtha: [red]]0;title 2J ok 6 tokens, 3.0 a second base: [/nothing] :smile: 6 tokens, 3.0 a second; cut by "
+        "--max-new-tokens base was not shown everything: the oldest 2 turns were left out, for room"
+    )

@@ -82,26 +82,25 @@ def _told() -> Iterator[None]:
 
 
 def _add_biases(base: Any, layers: dict[str, Any]) -> None:
-    """Give a model the zero biases that an adapter trains and its family has by config (`attention_bias`)."""
+    """Give a model the zero biases that an adapter (BEFT) trains and its family has by config."""
     lacking = [
         name for name, each in layers.items() if hasattr(each, "beft_bias") and each.get_base_layer().bias is None
     ]
     if not lacking:
         return
     flags = {name: True for name in ("attention_bias", "mlp_bias") if getattr(base.config, name, None) is False}
-    config = copy.deepcopy(base.config)
-    config.update(flags)
-    with torch.device("meta"):
-        shapes = dict(CausalLM.from_config(config).named_parameters())
-    if any(f"{name}.bias" not in shapes for name in lacking):
-        raise QweftError(f"layer {lacking[0]} has no bias in a model of type {config.model_type}, so none can be saved")
     base.config.update(flags)
-    for name, shape in shapes.items():
+    with torch.device("meta"):
+        shapes = {name: each.shape for name, each in CausalLM.from_config(base.config).named_parameters()}
+    if any(f"{name}.bias" not in shapes for name in lacking):
+        kind = base.config.model_type
+        raise QweftError(f"layer {lacking[0]} has no bias in a model of type {kind}, so none can be saved")
+    for name in shapes:
         place, _, last = name.rpartition(".")
         layer: Any = base.get_submodule(place)
         layer = layer.get_base_layer() if isinstance(layer, BaseTunerLayer) else layer
         if last == "bias" and getattr(layer, "bias", None) is None:
-            layer.bias = nn.Parameter(torch.zeros(shape.shape, dtype=layer.weight.dtype, device=layer.weight.device))
+            layer.bias = nn.Parameter(layer.weight.new_zeros(shapes[name]))
 
 
 def check_ties(base: Any) -> None:

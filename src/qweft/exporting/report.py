@@ -19,41 +19,34 @@ ROUNDING, ROUNDING_SHARE = 1e-4, 0.01
 """Rounding tolerance of a loss in float32, in nats and as a share of the gain; the smaller one applies."""
 
 
-PYTHON = """It loads wherever {} does:
-
-```python
-{}
-```"""
 USES: dict[Target, tuple[str, str, str]] = {
     "lora": (
         "peft",
         "A LoRA made from a {} adapter",
-        PYTHON.format(
-            "LoRA",
-            "from peft import AutoPeftModelForCausalLM\n\n"
-            'model = AutoPeftModelForCausalLM.from_pretrained("this folder")',
-        ),
+        """```python
+from peft import AutoPeftModelForCausalLM
+
+model = AutoPeftModelForCausalLM.from_pretrained("this folder")
+```""",
     ),
     "gguf": (
         "gguf",
         "A LoRA in GGUF, made from a {} adapter",
-        "llama.cpp adds it to any GGUF file of the base model:\n\n"
         "    llama-server --model base.gguf --lora adapter.gguf",
     ),
     "merged": (
         "transformers",
         "A model with a {} adapter in its weights",
-        PYTHON.format(
-            "transformers",
-            "from transformers import AutoModelForCausalLM, AutoTokenizer\n\n"
-            'model = AutoModelForCausalLM.from_pretrained("this folder")\n'
-            'tokenizer = AutoTokenizer.from_pretrained("this folder")',
-        ),
+        """```python
+from transformers import AutoModelForCausalLM
+
+model = AutoModelForCausalLM.from_pretrained("this folder")
+```""",
     ),
     "merged-gguf": (
         "gguf",
         "A model with a {} adapter in its weights, in GGUF",
-        "llama.cpp and what is built on it load the file:\n\n    llama-server --model model.gguf",
+        "    llama-server --model model.gguf",
     ),
 }
 """The hub's name of the library, the title, and the use of an export, for its card."""
@@ -122,69 +115,68 @@ class ExportReport:
 
     def describe(self) -> Group:
         """Return the report for the terminal."""
-        measured = self.measured
-        table = Table(title=f"{self.held_out}, {measured.tokens:,} target tokens")
+        table = Table(title=f"{self.held_out}, {self.measured.tokens:,} target tokens")
         for column in ("", "loss", "gain over base"):
             table.add_column(column, justify="right" if column else "left")
-        own = "hybrid" if self.has_circuit else "adapter"
-        losses = {"base": measured.base_loss, own: measured.hybrid_loss, "exported": measured.exported_loss}
-        for name, loss in losses.items():
-            table.add_row(name, f"{loss:.4f}", f"{measured.base_loss - loss:.4f}")
-        lines = self._changes()
-        if measured.kept_share is not None:
-            lines.append(f"share of the gain kept {measured.kept_share:.1%}")
+        for name, loss in self._losses().items():
+            table.add_row(name, f"{loss:.4f}", f"{self.measured.base_loss - loss:.4f}")
+        return Group(table, *self._sentences(str(self.calibration)))
+
+    def _losses(self) -> dict[str, float]:
+        own = "LoRA" if self.method == "LORA" else self.method
+        measured = self.measured
+        return {
+            "base model": measured.base_loss,
+            f"{own} adapter": measured.hybrid_loss,
+            "export": measured.exported_loss,
+        }
+
+    def _sentences(self, calibration: str) -> list[str]:
+        """Return what was fitted, measured and written."""
+        measured, sentences = self.measured, []
         if self.layers:
+            what = (
+                "The circuit was replaced by its best linear fit" if self.has_circuit else "The LoRA is the nearest one"
+            )
             shares = self.layers.values()
-            what = "circuits" if self.has_circuit else "a LoRA"
-            lines.append(
-                f"{what} fitted on {self.calibration_tokens:,} tokens of {self.calibration}: it explains "
-                f"{fmean(shares):.1%} of what the layers do (worst layer {min(shares):.1%})"
+            sentences.append(
+                f"{what} on {self.calibration_tokens:,} tokens of {calibration}: it explains {fmean(shares):.1%} of "
+                f"what the layers do (worst layer {min(shares):.1%})."
+            )
+        if measured.kept_share is not None:
+            sentences.append(f"It keeps {measured.kept_share:.1%} of the gain.")
+        if measured.largest_logit_change is not None and measured.equal_greedy_share is not None:
+            sentences.append(
+                f"Largest change of a logit {measured.largest_logit_change:.4g}, equal greedy tokens "
+                f"{measured.equal_greedy_share:.2%}."
             )
         if self.rank is not None:
-            lines.append(f"rank {self.rank}, {self.parameters:,} parameters")
+            sentences.append(f"Rank {self.rank}, lora_alpha {self.rank}, {self.parameters:,} parameters.")
         if self.modules_to_save:
             refused = " (vLLM refuses such a LoRA)" if self.to == "lora" else ""
-            lines.append(f"trained whole and in the folder too: {', '.join(self.modules_to_save)}{refused}")
+            sentences.append(f"Trained whole and in the folder too: {', '.join(self.modules_to_save)}{refused}.")
         if self.written_relative_difference is not None:
-            lines.append(f"read back, logits differ by {self.written_relative_difference:.1g} of the largest at most")
-        return Group(table, *lines)
-
-    def _changes(self) -> list[str]:
-        """Return what was measured of single logits."""
-        change, equal = self.measured.largest_logit_change, self.measured.equal_greedy_share
-        if change is None or equal is None:
-            return []
-        return [f"largest change of a logit {change:.4g}", f"equal greedy tokens {equal:.2%}"]
+            sentences.append(
+                f"Read back, logits differ by {self.written_relative_difference:.1g} of the largest at most."
+            )
+        return sentences
 
     def card(self) -> str:
         """Return the README.md of the exported folder."""
-        measured, public = self.measured, self.public()
-        lines = [f"{line[:1].upper()}{line[1:]}." for line in self._changes()]
-        if measured.kept_share is not None:
-            lines.append(f"It keeps {measured.kept_share:.1%} of the gain.")
-        how = "It equals the adapter, up to rounding."
-        if self.layers:
-            text = f"on {self.calibration_tokens:,} tokens of {escaped(str(public['calibration']))}"
-            how = f"The LoRA is the one of its rank that is nearest to the adapter {text}."
-            if self.has_circuit:
-                how = f"The circuit was replaced by its best linear fit {text}; what was linear is exact."
-        sizes = (
-            "" if self.rank is None else f" Rank {self.rank}, lora_alpha {self.rank}, {self.parameters:,} parameters."
-        )
-        method = "LoRA" if self.method == "LORA" else self.method
+        public = self.public()
+        rows = "\n".join(f"| {name} | {loss:.4f} |" for name, loss in self._losses().items())
         library, title, use = USES[self.to]
-        body = f"""`qweft export` made it; qweft is not needed to use it. {how}
+        body = f"""`qweft export` made it; qweft is not needed to use it.
 
-| held-out rows, {measured.tokens:,} target tokens | loss |
+| held-out rows, {self.measured.tokens:,} target tokens | loss |
 |---|---:|
-| base model | {measured.base_loss:.4f} |
-| {method} adapter | {measured.hybrid_loss:.4f} |
-| this export | {measured.exported_loss:.4f} |
+{rows}
 
-{" ".join(lines)}
+{" ".join(self._sentences(escaped(str(public["calibration"]))))}
 
-Base model: {escaped(str(public["model"]))}.{sizes}
+Base model: {escaped(str(public["model"]))}.
 
 {use}
 """
+        method = "LoRA" if self.method == "LORA" else self.method
         return card(title.format(method), body, self.hub_id, library_name=library, tags=["lora", "qweft"])

@@ -12,7 +12,6 @@ from torch import nn
 from transformers import AutoModelForCausalLM, GenerationConfig
 
 from qweft.adapter.attach import quiet_peft
-from qweft.errors import QweftError
 from qweft.evaluation.generation import end_tokens
 from qweft.exporting.config import Target, check_gguf_type
 from qweft.exporting.gguf import check_convertible, read_adapter, write_adapter, write_model
@@ -41,11 +40,6 @@ def check_target(to: Target, base: nn.Module, tokenizer: Any) -> None:
     if to not in ("merged", "merged-gguf"):
         return
     check_ties(model)
-    if 0 < getattr(model.config, "rescale_every", 0) < model.config.num_hidden_layers:  # RWKV
-        raise QweftError(
-            "the base model halves weights of its later layers as it runs (rescale_every), and they would be saved so; "
-            "give --to lora"
-        )
     if to == "merged-gguf":
         check_convertible(model, tokenizer)
 

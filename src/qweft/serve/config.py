@@ -16,7 +16,7 @@ class ChatConfig:
     """The chat models and their generation.
 
     Args:
-        beside: Second model to answer side by side with the adapter: base for the base model alone, or the folder of
+        beside: Second model to answer the same questions: base for the base model alone, or the folder of
             another adapter of the same base model.
         system: The system message; by default that of the model's chat template.
         max_new_tokens: Most tokens of an answer.
