@@ -5,9 +5,10 @@ import json
 import pytest
 
 from qweft.cli.main import main
-from qweft.data.check import Overlap, check_data, overlap, stretches
+from qweft.data.check import check_data, overlap, spans
 from qweft.data.config import DataConfig
 from qweft.data.conversation import TEXT, Conversation, Message
+from qweft.data.report import shared_note
 from qweft.data.tokens import tokenise
 from tests.tiny_folder import save_tiny_model
 
@@ -32,20 +33,20 @@ ROWS = [{"question": f"How many is {number}?", "answer": f"It is {number}."} for
 def test_formats_lengths_and_what_would_be_cut(source, chatml):
     long = {"messages": [{"role": "user", "content": "hello " * 80}, {"role": "assistant", "content": "hi"}] * 2}
     found = check_data(config(source([*ROWS, long])), chatml, "tiny")
-    assert found.formats == {"question [+ context] + answer": 20, "messages (role, content)": 1}
-    assert found.turns == {1: 20, 2: 1} and found.rows == 21
-    assert found.longer == 1 and found.lost == 1 and found.held_out == {"validation": 2, "test": 2}
+    assert found.report.formats == {"question [+ context] + answer": 20, "messages (role, content)": 1}
+    assert found.turns == {1: 20, 2: 1} and found.report.rows == 21
+    assert found.longer == 1 and found.lost == 1 and found.report.parts["test"].rows == 2
     assert found.lengths["most"] > 64 > found.lengths["median"] and found.learned["least"] > 2
-    assert "train: 16 rows" in found.split and len(found.shown) == 3
+    assert found.report.parts["train"].rows == 16 and len(found.shown) == 3
     dropped = check_data(config(source([*ROWS, long]), overlong="drop"), chatml, "tiny")
-    assert dropped.longer == 1 and "longer than 64 tokens" in dropped.split
+    assert dropped.longer == 1 and "longer than 64 tokens" in dropped.report.describe()
 
 
 def test_rows_are_shown_with_what_is_learned(chatml, talk):
     row = tokenise(talk("äöü 你好?", "How many 😀 are there?", "hello", "hi 你"), chatml)
-    found = stretches(row, chatml)
-    assert "".join(stretch.text for stretch in found) == chatml.decode(row["input_ids"])
-    assert [stretch.text for stretch in found if stretch.is_learned] == [
+    found = spans(row, chatml)
+    assert "".join(text for text, _ in found) == chatml.decode(row["input_ids"])
+    assert [text for text, is_learned in found if is_learned] == [
         "How many 😀 are there?<|im_end|>",
         "hi 你<|im_end|>",
     ]
@@ -55,12 +56,13 @@ def test_what_training_and_held_out_rows_share(chatml, talk):
     long = "How many apples are there? There are 12 apples. hello how are you hi there"
     train = [talk("a", "b"), talk("what", long)]
     held_out = [talk(" A ", "c"), talk("d", "B"), talk("why", f"well {long}"), talk("new", "words")]
-    found = overlap(train, held_out, chatml)
-    assert (found.rows, found.prompts, found.answers, found.stretches) == (4, 1, 1, 1)
-    assert overlap(train, held_out[3:], chatml) == Overlap(1, 0, 0, 0)
+    assert overlap(train, held_out, chatml) == 1 and overlap(train, held_out[3:], chatml) == 0
+    note = shared_note("test", {"train": train, "test": [*held_out, talk("other", long)]})
+    assert "2 test rows repeat" in note and shared_note("test", {"train": train, "test": held_out[1:]}) == ""
     text = Conversation((Message(TEXT, long),), "g")
-    assert overlap([text], [text], chatml) == overlap([text], [text], chatml)
-    assert overlap([text], [text], chatml).answers == 1 and overlap([text], [text], chatml).prompts == 0
+    assert overlap([text], [text], chatml) == 1 and "1 test row repeats" in shared_note(
+        "test", {"train": [text], "test": [text]}
+    )
 
 
 def test_the_command(source, tmp_path, capsys):
@@ -75,7 +77,7 @@ def test_the_command(source, tmp_path, capsys):
     assert main(["data", "check", str(tmp_path / "book.txt"), *model, "--data.test_rows", "4", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["formats"] == {"text": pytest.approx(19, abs=2)} and found["longer"] == 0 and found["rows"] > 100
-    assert found["overlaps"]["test"]["answers"] > 0
+    assert found["overlaps"]["test"] > 0
     assert main(["data", "list"]) == 0
     out = capsys.readouterr().out
     assert "CPsyCounD" in out and "embedded:chitchat" in out

@@ -39,7 +39,7 @@ def test_the_report_accounts_for_every_row(config, chatml):
     assert sum(part.cut for part in report.parts.values()) == 10
     assert "rows cut at 64 tokens" in report.describe()
     report = load_data(replace(config, overlong="drop"), chatml).report
-    assert (report.parts["train"].rows, report.dropped) == (68, 10)
+    assert (report.parts["train"].rows, report.left_out) == (68, {"longer than 64 tokens": 10})
     assert report.parts["test"].rows == 12
     assert "left out: 10 rows longer than 64 tokens" in report.describe()
 

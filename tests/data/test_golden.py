@@ -163,7 +163,12 @@ def record_of(changes, tokenizer):
         for name, (rows, said) in parts.items()
     }
     report = data.report
-    counts = {"rows": report.rows, "groups": report.groups, "left_over": report.left_over, "unread": report.unread}
+    counts = {
+        "rows": report.rows,
+        "groups": report.groups,
+        "left_over": report.left_out.get("left over from groups held out", 0),
+        "unread": report.unread,
+    }
     return record | counts | {"fingerprint": report.fingerprint}
 
 

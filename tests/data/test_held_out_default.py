@@ -7,7 +7,6 @@ import pytest
 from qweft.data.config import DataConfig
 from qweft.data.load import load_data
 from qweft.errors import QweftError
-from qweft.training.record import decides
 
 
 def rows_file(path, count, bad=()):
@@ -24,14 +23,7 @@ def test_a_tenth_of_the_rows_is_held_out(tmp_path, chatml, count, held_out):
     assert (data.config.validation_rows, data.config.test_rows) == (held_out, held_out)
     few = f"note: {2 * held_out} rows are held out and {count - 2 * held_out} trained on; lower data.test_rows"
     assert (few in data.report.describe()) == (count < 4 * held_out)
-    assert f"test: {held_out} rows of" in data.report.describe() and "a tenth of the rows" in data.report.describe()
-
-
-def record(data, config):
-    """What run.json holds of a run with such data."""
-    report = {"source": "a", "rows": data, "groups": 1, "max_length": 9, "dropped": 0, "nothing_learned": 0,
-              "left_over": 0, "parts": {}, "fingerprint": "x"}  # fmt: skip
-    return json.dumps({"decides": decides(config), "data": report})
+    assert f"test: {held_out} rows in" in data.report.describe() and "a tenth of the rows" in data.report.describe()
 
 
 def test_rows_that_cannot_be_read_are_left_out_counted_and_listed(tmp_path, chatml):
@@ -41,7 +33,7 @@ def test_rows_that_cannot_be_read_are_left_out_counted_and_listed(tmp_path, chat
         load_data(DataConfig(source), chatml)
     data = load_data(DataConfig(source, skip_bad_rows=True), chatml)
     assert data.report.rows == 300 - len(bad)
-    assert data.report.skipped == {source: [(f"a.jsonl, row {n}", "nothing stands in answer") for n in sorted(bad)]}
+    assert data.report.skipped == [(f"a.jsonl, row {n}", "nothing stands in answer") for n in sorted(bad)]
     said = data.report.describe()
     assert "left out: 14 rows that cannot be read" in said and "... and 4 more" in said
     assert said.count("nothing stands in answer") == 10

@@ -49,10 +49,10 @@ def test_what_is_held_out_is_not_trained_on(config, chatml):
     # by group: both ways of asking what validation asks; by prompt: the two that test asks, in another case and spacing
     assert not any(question.rstrip("?").split()[-1] in held_out for question in trained)
     assert not {"What is 28?", "What is 29?"} & set(trained) and "28?" in trained
-    assert data.report.asked_elsewhere == 4 * 2 + 2 and len(data.train) == 60 - 10
+    assert data.report.left_out == {"whose group or prompt is held out in another source": 10} and len(data.train) == 50
     text = data.report.describe()
     assert "left out: 10 rows whose group or prompt is held out in another source" in text
-    assert f"test: 12 rows of 12 groups, of 12 in {config.test_source}" in text
+    assert f"test: 12 rows in 12 groups of {config.test_source}" in text
 
 
 def test_the_test_rows_alone_may_be_of_another_source(config, chatml):

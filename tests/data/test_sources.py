@@ -34,6 +34,7 @@ def files(tmp_path):
 
 
 COLUMNS = {"prompt": "Q", "response": "A"}
+ELSEWHERE = "whose group or prompt is held out in another source"
 
 
 def config_of(files, *changes, **more):
@@ -59,7 +60,7 @@ def test_without_weights_all_rows_are_taken_and_each_source_is_held_out_by_its_s
     assert [found[name]["test"] for name in ("a.jsonl", "b.jsonl", "c.jsonl")] == [6, 4, 2]
     assert [found[name]["validation"] for name in found] == [3, 2, 1]
     # what b asks as a does, and a holds out, is in no part
-    assert data.report.rows == 120 and len(data.train) == 120 - 18 - data.report.asked_elsewhere
+    assert data.report.rows == 120 and len(data.train) == 120 - 18 - data.report.left_out[ELSEWHERE]
     assert sum(trained(data).values()) == len(data.train)
     assert [len(row["input_ids"]) > 0 for row in data.train]
 

@@ -1,9 +1,7 @@
 """`qweft data`."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
 
 from qweft.cli.command import JSON, Command
 from qweft.cli.parser import Call
@@ -32,7 +30,7 @@ COMMAND = Command(
     description="Look at data before anything is trained. check: the format, the lengths in tokens, what would be cut, "
     "what the split gives, what training and held-out rows share, and three rows as the model sees them, with what is "
     "learned marked. list: the data sets that have a name. The columns of a row tell its format: "
-    f"{'; '.join(known())}. Other names are given by --data.columns.",
+    f"{known()}. Other names are given by --data.columns.",
     example="qweft data check rows.jsonl --data.max_length 512",
     target="VERB SOURCE",
     target_help="check SOURCE (a file, a folder, embedded:NAME, a name, or a hub id), check with --data.sources, or "
@@ -47,7 +45,11 @@ def run(call: Call) -> None:
     """Check or list the data, and print the result."""
     verb, *sources = call.targets
     tree = call.given()
-    _check(verb, sources, tree.get("data", {}))
+    named = {key: value for key in ("source", "sources") if (value := tree.get("data", {}).get(key)) is not None}
+    given = [*sources, *(f"--data.{key}" for key in named)]
+    if len(given) != (1 if verb == "check" else 0):
+        expected = f"the data once; for example: {COMMAND.example}" if verb == "check" else "nothing after it"
+        raise QweftError(f"qweft data {verb}: got {' and '.join(given) or 'nothing'}, expected {expected}")
     if verb == "list":
         _list(call)
         return
@@ -71,16 +73,6 @@ def run(call: Call) -> None:
         tell(f"note: the rows are not held against the model's positions: {error}")
     checked = check_data(data, load_tokenizer(source), source.name, room)
     call.answer(checked.to_json, checked.describe)
-
-
-def _check(verb: str, sources: list[str], data: Mapping[str, Any]) -> None:
-    """Check that the data to look at are named once."""
-    given = [f"--data.{key}" for key in ("source", "sources") if data.get(key) is not None]
-    if verb == "list" and (sources or given):
-        raise QweftError(f"qweft data list: expected nothing after it, got {' '.join([*sources, *given])}")
-    if verb == "check" and len(sources) + len(given) != 1:
-        named = " and ".join([*sources, *given]) or "nothing"
-        raise QweftError(f"qweft data check: expected the data once, got {named}; for example: {COMMAND.example}")
 
 
 def _list(call: Call) -> None:

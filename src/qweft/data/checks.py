@@ -1,5 +1,8 @@
 """Checks of the data section, before a model is loaded."""
 
+import re
+from pathlib import Path
+
 from qweft.data.config import DataConfig, SourceConfig
 from qweft.data.formats import formats_of
 from qweft.data.hub import named
@@ -51,28 +54,23 @@ def _check_sources(config: DataConfig, sources: list[SourceConfig]) -> None:
 
 def same_source(one: str, other: str) -> bool:
     """Return whether two sources are equal, or two names of one file, folder or data set on the hub."""
-    paths = [named_path(source) for source in (one, other)]
-    if any(path.exists() for path in paths):
-        return all(path.exists() for path in paths) and paths[0].samefile(paths[1])
-    return _in_full(one) == _in_full(other)
+    return _place(one) == _place(other)
 
 
 def may_share(one: str, other: str) -> bool:
     """Return whether two sources are the same, a folder and a file in it, or one data set with and without its part."""
-    if same_source(one, other):
-        return True
-    paths = [named_path(source) for source in (one, other)]
-    if any(path.exists() for path in paths):
-        first, second = (path.resolve() for path in paths)
-        return all(path.exists() for path in paths) and (first == second.parent or second == first.parent)
-    (name, split), (other_name, other_split) = (_in_full(source).split("@", 1) for source in (one, other))
-    names = (name.partition(":")[0], other_name.partition(":")[0])
-    has_no_part = name == names[0] or other_name == names[1]
-    return split == other_split and names[0] == names[1] and has_no_part
+    first, second = _place(one), _place(other)
+    if isinstance(first, Path) and isinstance(second, Path):
+        return first == second or first == second.parent or second == first.parent
+    wholes = {re.sub(":[^@]*", "", str(place)) for place in (first, second)}
+    return first == second or (len(wholes) == 1 and bool(wholes & {first, second}))
 
 
-def _in_full(source: str) -> str:
-    """Return the hub id for a name that Qweft knows, and the split that is read where a source names none."""
+def _place(source: str) -> Path | str:
+    """Return the path of a source that is here, else its id on the hub with the split that is read."""
+    path = named_path(source)
+    if path.exists():
+        return path.resolve()
     name, _, split = source.partition("@")
     data = named(source)
     return f"{data.source if data else name}@{split or 'train'}"

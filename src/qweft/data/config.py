@@ -120,17 +120,18 @@ class DataConfig:
         Args:
             rows: Number of rows of the source of "validation" and of "test".
         """
+        shares = {part: min(MOST_HELD_OUT, max(LEAST_HELD_OUT, rows[part] // 10)) for part in HELD_OUT}
+        return self.with_held_out(shares)
+
+    def with_held_out(self, rows: Mapping[str, int]) -> "DataConfig":
+        """Return the config with these numbers of held-out rows where they are `None`."""
         return replace(
             self,
-            validation_rows=_share(rows["validation"]) if self.validation_rows is None else self.validation_rows,
-            test_rows=_share(rows["test"]) if self.test_rows is None else self.test_rows,
+            validation_rows=rows["validation"] if self.validation_rows is None else self.validation_rows,
+            test_rows=rows["test"] if self.test_rows is None else self.test_rows,
         )
 
 
 HELD_OUT = ("validation", "test")
 LEAST_HELD_OUT, MOST_HELD_OUT = 8, 64
 """Limits of a held-out part whose size is not given."""
-
-
-def _share(rows: int) -> int:
-    return min(MOST_HELD_OUT, max(LEAST_HELD_OUT, rows // 10))

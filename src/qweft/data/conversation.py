@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 ROLES = ("system", "user", "assistant", "tool")
 TEXT = "text"
@@ -13,8 +13,7 @@ CALL = "<tool_call>\n{}\n</tool_call>"
 """Plain form of a tool call, as in Hermes and Qwen."""
 
 
-@dataclass(frozen=True)
-class Message:
+class Message(NamedTuple):
     """One turn of a conversation.
 
     `more` is what else a chat template reads of it, as a JSON object: `tool_calls` of an assistant, `name` and
@@ -28,13 +27,12 @@ class Message:
     @property
     def turn(self) -> dict[str, Any]:
         """The turn as chat templates take it."""
-        turn = {"role": self.role, "content": self.content}
-        return turn | json.loads(self.more) if self.more else turn
+        return {"role": self.role, "content": self.content, **(json.loads(self.more) if self.more else {})}
 
     @property
     def calls(self) -> list[dict[str, Any]]:
         """Name and arguments of each tool call."""
-        return [call["function"] for call in self.turn.get("tool_calls", [])]
+        return [call["function"] for call in self.turn.get("tool_calls", [])] if self.more else []
 
     @property
     def said(self) -> str:
@@ -77,6 +75,11 @@ class Conversation:
         return self.messages[-1].said
 
     @property
+    def answers(self) -> int:
+        """Number of answers; 0 for a plain text."""
+        return sum(message.role == "assistant" for message in self.messages)
+
+    @property
     def characters(self) -> int:
         """Number of characters of all messages, plus one between each two."""
         return sum(len(message.said) + 1 for message in self.messages) - 1
@@ -84,7 +87,7 @@ class Conversation:
     @property
     def asked(self) -> str:
         """The default group: a hash of the prompt, equal for equal prompts in two data sets."""
-        return text_group(self.messages[0]) if self.is_text else prompt_group(self.messages)
+        return default_group(self.messages)
 
     @property
     def question(self) -> str:
@@ -102,8 +105,8 @@ def folded(text: str) -> str:
     return " ".join(text.casefold().split())
 
 
-def prompt_group(messages: Sequence[Message]) -> str:
-    """Return the default group: a hash of the messages before the first answer to one, without system messages.
+def default_group(messages: Sequence[Message]) -> str:
+    """Return a hash of the messages before the first answer to one, without system messages; of a plain text its own.
 
     Duplicates share it, and so do several answers to one question. So do the prefixes of a dialogue, which some data
     sets list as separate rows. Case and white space are ignored. Where nothing is asked, the whole row is hashed.
@@ -114,13 +117,5 @@ def prompt_group(messages: Sequence[Message]) -> str:
             break
         if message.role not in ("assistant", "system"):
             asked.append(folded(message.content))
-    return _hash("\n".join(asked or [folded(message.said) for message in messages]))
-
-
-def text_group(message: Message) -> str:
-    """Return the default group of a plain text: a hash of it, case and white space ignored."""
-    return _hash(folded(message.content))
-
-
-def _hash(text: str) -> str:
+    text = "\n".join(asked or [folded(message.said) for message in messages])
     return hashlib.sha256(text.encode()).hexdigest()[:16]

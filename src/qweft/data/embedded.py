@@ -2,14 +2,14 @@
 
 import hashlib
 import importlib.util
-import json
 import re
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
+
+from pydantic_core import from_json
 
 from qweft.errors import QweftError
 from qweft.files import cache_folder, write_bytes
@@ -24,22 +24,14 @@ _STEP = re.compile(
 _LAST = re.compile(r"####\s*(-?[\d,]+(?:\.\d+)?)\s*$")
 
 PREFIX = "reasoning_gym:"
-SEED = 1
-"""Seed of the generators; fixed, so that all runs see the same rows."""
-GENERATED = 2000
-"""Entries generated per task, including repeated questions and entries without a text answer."""
-TRIED = 50
-"""Number of first entries without a text answer after which a task is rejected."""
-
+SEED, GENERATED = 1, 2000
+"""Seed of the generators, so that all runs see the same rows, and their entries a task, with those left out later."""
 WINDOW = 6
 """Maximum length of a window of a chitchat conversation, in turns."""
 SETTING = "Small talk between two people."
 """System message of all chitchat rows, in place of the chat template's longer default."""
-
 CHITCHAT = "chitchat-dataset==0.9.0"
 CHITCHAT_SHA256 = "d2a5d0bf6acf354fef51f3af39cbece2220d3b8f6086b658c3d335105798312a"
-
-Rows = Iterator[tuple[str, dict[str, Any]]]
 
 
 def tidy(text: str) -> str:
@@ -61,27 +53,28 @@ def false_step(text: str) -> str | None:
     for step in _STEP.finditer(text):
         left, right, result = (float(step.group(part).replace(",", "")) for part in (1, 3, 4))
         sign = step.group(2)
-        if sign in "/÷" and right == 0:
-            return step.group(0)
-        value = {"+": left + right, "-": left - right, "*": left * right, "×": left * right}.get(sign)
-        if abs((left / right if value is None else value) - result) > 0.01:
+        if sign in "/÷":
+            value = left / right if right else float("inf")
+        else:
+            value = {"+": left + right, "-": left - right}.get(sign, left * right)
+        if abs(value - result) > 0.01:
             return step.group(0)
     return None
 
 
 def gym_task(source: str) -> str | None:
     """Return the reasoning-gym task of a data source; `None` for other sources."""
-    if source == "embedded:gsm_symbolic":
-        return "gsm_symbolic"
     before, _, task = source.partition(f"embedded:{PREFIX}")
-    return task if task and not before else None
+    return "gsm_symbolic" if source == "embedded:gsm_symbolic" else task if task and not before else None
 
 
 def check_embedded(source: str) -> None:
     """Raise if an embedded data set is not known, or the package of a generated one is not installed."""
-    if source.startswith("embedded:"):
-        _maker(source.removeprefix("embedded:"))
-    if gym_task(source) is not None and importlib.util.find_spec("reasoning_gym") is None:
+    is_task = gym_task(source) is not None
+    if source.startswith("embedded:") and not is_task and source.removeprefix("embedded:") not in EMBEDDED_DATA:
+        names = ", ".join(f"embedded:{name}" for name in (*EMBEDDED_DATA, f"{PREFIX}TASK"))
+        raise QweftError(f"data {source}: unknown; there are {names}")
+    if is_task and importlib.util.find_spec("reasoning_gym") is None:
         raise QweftError(
             f"data {source}: the package reasoning-gym is not installed: pip install '.[embedded]', or name your "
             "own data: --data.source FILE"
@@ -90,32 +83,24 @@ def check_embedded(source: str) -> None:
 
 def gym_dataset(task: str) -> Any:
     """Return the reasoning-gym data set of a task, with seed `SEED` and size `GENERATED`."""
-    source = "embedded:gsm_symbolic" if task == "gsm_symbolic" else f"embedded:{PREFIX}{task}"
-    check_embedded(source)
     import reasoning_gym
-    from reasoning_gym.factory import DATASETS
 
-    if task not in DATASETS:
-        raise QweftError(f"data {source}: reasoning-gym has no task of that name; it has {len(DATASETS)} others")
     try:
         return reasoning_gym.create_dataset(task, seed=SEED, size=GENERATED)
-    except AssertionError as fault:  # "composite" combines other tasks, and none are given here
-        raise QweftError(f"data {source}: it cannot be made by itself ({fault}); name a task") from fault
+    except (AssertionError, ValueError) as fault:  # "composite" combines other tasks, and none are given here
+        raise QweftError(f"data embedded:{PREFIX}{task}: cannot be made ({fault}); give another task") from fault
 
 
 def gym_rows(task: str) -> Iterator[dict[str, Any]]:
     """Yield the questions and answers of a task, each question once; raise if it has no text answers."""
     seen: set[str] = set()
-    for number, entry in enumerate(gym_dataset(task)):
+    for entry in gym_dataset(task):
         question, answer = entry["question"], entry["answer"]
-        if not seen and number == TRIED:
-            raise QweftError(
-                f"data embedded:{PREFIX}{task}: its entries have no answer to learn from, only a verifier; choose "
-                "another task"
-            )
         if isinstance(answer, str) and answer.strip() and question not in seen:
             seen.add(question)
             yield {"question": question, "answer": answer}
+    if not seen:
+        raise QweftError(f"data embedded:{PREFIX}{task}: no entry has an answer, only a verifier; give another task")
 
 
 class Verifier:
@@ -140,20 +125,11 @@ class Verifier:
             return 0.0
 
 
-def embedded_rows(name: str) -> Rows:
+def embedded_rows(name: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield (where, row) of an embedded data set: "gsm_symbolic", "chitchat", or "reasoning_gym:TASK"."""
-    for number, row in enumerate(_maker(name)(), 1):
+    rows = EMBEDDED_DATA[name]() if name in EMBEDDED_DATA else gym_rows(name.removeprefix(PREFIX))
+    for number, row in enumerate(rows, 1):
         yield f"embedded:{name}, row {number}", row
-
-
-def _maker(name: str) -> Callable[[], Iterator[dict[str, Any]]]:
-    """Return the function that makes the rows of an embedded data set."""
-    if name in EMBEDDED_DATA:
-        return EMBEDDED_DATA[name]
-    if name.startswith(PREFIX):
-        return partial(gym_rows, name.removeprefix(PREFIX))
-    names = ", ".join(f"embedded:{known}" for known in (*EMBEDDED_DATA, f"{PREFIX}TASK"))
-    raise QweftError(f"data embedded:{name}: unknown; there are {names}")
 
 
 def gsm_symbolic() -> Iterator[dict[str, Any]]:
@@ -182,16 +158,20 @@ def chitchat() -> Iterator[dict[str, Any]]:
     """
     # Read the file directly: all that importing the package would give is its path.
     path = installed_file("chitchat_dataset", "dataset.json") or _downloaded_chitchat()
-    for name, conversation in json.loads(path.read_text(encoding="utf-8")).items():
-        turns = _merge(conversation["messages"])
-        if len({sender for sender, _ in turns}) != 2:
-            continue
-        said = [
-            {"role": "assistant" if number % 2 else "user", "content": text} for number, (_, text) in enumerate(turns)
-        ]
-        for start in range(0, len(said) - 1, WINDOW):
-            window = said[start : start + WINDOW]
-            yield {"system": SETTING, "messages": window[: len(window) // 2 * 2], "group": name}
+    for name, conversation in from_json(path.read_bytes(), cache_strings="keys").items():
+        senders: list[str] = []
+        turns: list[dict[str, str]] = []
+        for message in (message for block in conversation["messages"] for message in block):
+            text = message["text"].strip()
+            if text and senders and senders[-1] == message["sender"]:
+                turns[-1]["content"] += f"\n{text}"
+            elif text:
+                turns.append({"role": "assistant" if len(turns) % 2 else "user", "content": text})
+                senders.append(message["sender"])
+        if len({*senders}) == 2:
+            for start in range(0, len(turns) - 1, WINDOW):
+                window = turns[start : start + WINDOW]
+                yield {"system": SETTING, "messages": window[: len(window) // 2 * 2], "group": name}
 
 
 def _downloaded_chitchat() -> Path:
@@ -210,19 +190,6 @@ def _downloaded_chitchat() -> Path:
             )
         write_bytes(kept, content)
     return kept
-
-
-def _merge(blocks: list[list[dict[str, str]]]) -> list[tuple[str, str]]:
-    """Return (sender, text) turns: consecutive texts of one sender joined, empty texts dropped."""
-    turns: list[tuple[str, str]] = []
-    for message in (message for block in blocks for message in block):
-        text = message["text"].strip()
-        if not text:
-            continue
-        if turns and turns[-1][0] == message["sender"]:
-            text = f"{turns.pop()[1]}\n{text}"
-        turns.append((message["sender"], text))
-    return turns
 
 
 EMBEDDED_DATA: dict[str, Callable[[], Iterator[dict[str, Any]]]] = {"gsm_symbolic": gsm_symbolic, "chitchat": chitchat}

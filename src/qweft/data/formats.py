@@ -1,17 +1,19 @@
 """Formats of rows: the columns of a row tell which one it has, and each row becomes a conversation."""
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
-from qweft.data.conversation import TEXT, Conversation, Message, prompt_group, text_group
+from qweft.data.conversation import TEXT, Conversation, Message, default_group
 from qweft.data.turns import (
     THOUGHT,
     Row,
     RowError,
     UnknownFormatError,
+    is_list,
     is_text,
-    parsed,
+    parsed_list,
     plain_text,
     read_tools,
     read_turns,
@@ -43,23 +45,32 @@ class Format:
     keys: str = ""
     is_listed: bool = True
 
-    @property
+    @cached_property
     def name(self) -> str:
         """Its name for people: "instruction [+ input, context, history] + output"."""
         more = [each for each in self.more if each != "tools"]
         asks = f"{self.needs[0]} [+ {', '.join(more)}]" if more else self.needs[0]
         return " + ".join([asks, *self.needs[1:]]) + (f" ({self.keys})" if self.keys else "")
 
-    @property
-    def columns(self) -> tuple[str, ...]:
+    @cached_property
+    def columns(self) -> frozenset[str]:
         """All columns that it reads."""
-        return (*self.needs, *self.more, *(("group",) if self.needs == ("text",) else SHARED))
+        return frozenset((*self.needs, *self.more, *(("group",) if self.needs == ("text",) else SHARED)))
 
     def fits(self, row: Row) -> bool:
         """Return whether something stands in each needed column; an `input` may ask in place of an instruction."""
         asks, *others = self.needs
-        asked = not is_blank(row.get(asks)) or ("input" in self.more and asks in row and not is_blank(row.get("input")))
-        return asked and not any(is_blank(row.get(each)) for each in others)
+        if asks not in row or any(is_blank(row.get(each)) for each in others):
+            return False
+        return not is_blank(row[asks]) or ("input" in self.more and not is_blank(row.get("input")))
+
+    def reads(self, name: str, row: Row) -> bool:
+        """Return whether it reads a column of a row: an optional one only with something that it understands."""
+        if name not in self.more:
+            return name in self.columns
+        if name == "tools":
+            return len(self.needs) == 1 or any(is_list(row.get(each)) for each in self.needs)
+        return not is_blank(row.get(name)) and (name == "history" or is_text(row[name]))
 
 
 ALPACA = ("input", "context", "history")
@@ -81,17 +92,17 @@ FORMATS = (
 """The first that fits a row is used. A new format is an entry here."""
 
 
-def known(formats: Collection[Format] = FORMATS) -> tuple[str, ...]:
+def known(formats: Collection[Format] = FORMATS) -> str:
     """Return the names of the formats for people."""
-    return tuple(each.name for each in formats if each.is_listed)
+    return "; ".join(each.name for each in formats if each.is_listed)
 
 
 def formats_of(columns: Mapping[str, str], key: str = KEY) -> tuple[Format, ...]:
     """Return the formats that read all columns named in `data.columns`; without any, all formats."""
     named = {name for name, own in columns.items() if own}
-    formats = tuple(each for each in FORMATS if named <= {*each.columns})
+    formats = tuple(each for each in FORMATS if named <= each.columns)
     if not formats:
-        raise QweftError(f"{key}: no format has the columns {', '.join(sorted(named))}; there are {'; '.join(known())}")
+        raise QweftError(f"{key}: no format has the columns {', '.join(sorted(named))}; there are {known()}")
     return formats
 
 
@@ -101,16 +112,15 @@ def renamed(row: Row, columns: Mapping[str, str], where: str, key: str = KEY) ->
         return row
     taken = {own if own in row else own.partition(".")[0] for own in columns.values()} | {*columns}
     kept = {name: value for name, value in row.items() if name not in taken}
-    return kept | {name: _inner(row, own, f"{key}.{name}", where) for name, own in columns.items() if own}
-
-
-def _inner(row: Row, name: str, key: str, where: str) -> Any:
-    value: Any = row
-    for part in [name] if name in row else name.split("."):
-        if not isinstance(value, Mapping) or part not in value:
-            raise UnknownFormatError(where, f"{key}: the row has no column {name!r}; its columns are {_names(row)}")
-        value = value[part]
-    return value
+    for name, own in columns.items():
+        if own:
+            kept[name] = row
+            for part in [own] if own in row else own.split("."):
+                if not isinstance(kept[name], Mapping) or part not in kept[name]:
+                    what = f"{key}.{name}: the row has no column {own!r}; its columns are {_names(row)}"
+                    raise UnknownFormatError(where, what)
+                kept[name] = kept[name][part]
+    return kept
 
 
 def format_of(row: Row, where: str, formats: Collection[Format] = FORMATS) -> Format:
@@ -122,7 +132,8 @@ def format_of(row: Row, where: str, formats: Collection[Format] = FORMATS) -> Fo
         )
     form = next((each for each in formats if each.fits(row)), None)
     if form is not None:
-        _refuse_label(row, form, where)
+        if "label" in row:
+            _refuse_label(row["label"], form, where)
         return form
     for each in formats:
         if {*each.needs} <= row.keys():
@@ -130,20 +141,19 @@ def format_of(row: Row, where: str, formats: Collection[Format] = FORMATS) -> Fo
             raise RowError(where, f"nothing stands in {' and '.join(blank)}")
     raise UnknownFormatError(
         where,
-        f"the format is not known; its columns are {_names(row)}; known are {'; '.join(known(formats))}; name yours "
-        f"by --{KEY}.prompt NAME --{KEY}.response NAME",
+        f"the format is not known; its columns are {_names(row)}; known are {known(formats)}; name yours by "
+        f"--{KEY}.prompt NAME --{KEY}.response NAME",
     )
 
 
-def _refuse_label(row: Row, form: Format, where: str) -> None:
+def _refuse_label(label: Any, form: Format, where: str) -> None:
     """Refuse an answer that a label calls good or bad, as bad ones would be learned too. A text's label is its class.
 
     Numbers are such labels in TRL's format, and classes in others.
     """
-    label = row.get("label")
     told = str(label).strip().casefold()
-    is_number = label in (0, 1) or told in ("0", "1", "0.0", "1.0")
-    if (told in ("true", "false") or (is_number and form.needs[0] == "prompt")) and form.needs != ("text",):
+    is_verdict = told in ("true", "false") or (form.needs[0] == "prompt" and told in ("0", "1", "0.0", "1.0"))
+    if is_verdict and form.needs != ("text",):
         raise QweftError(
             f"{where}: label {told} tells good answers from bad ones, and here every answer is learned; keep the good "
             f"rows, or use TRL's KTOTrainer with a QwthnConfig; --{KEY}.label '' leaves the column out"
@@ -159,29 +169,35 @@ def to_conversation(row: Row, where: str, form: Format | None = None) -> Convers
     The group is the column `group` if present, else a hash of the prompt, or of a plain text. MetaMathQA rewrites each
     question in several ways: its group is the hash of `original_question`, as of a data set with that question.
     """
+
+    def text(name: str) -> str:
+        return "" if is_blank(row.get(name)) else plain_text(row[name], name, where)
+
     form = form or format_of(row, where)
-    group = "" if is_blank(row.get("group")) else plain_text(row["group"], "group", where)
     if form.needs == ("text",):
-        text = Message(TEXT, plain_text(row["text"], "text", where))
-        return Conversation((text,), group or text_group(text), where=where)
+        messages = [Message(TEXT, plain_text(row["text"], "text", where))]
+        return Conversation(tuple(messages), text("group") or default_group(messages), where=where)
     messages = _messages(row, form, where)
     while messages and messages[-1].role != "assistant":
         messages.pop()
-    first = next((place for place, message in enumerate(messages) if message.role == "assistant"), None)
-    if first is None:
+    if not messages:
         raise RowError(where, "there is no answer to learn from")
+    first = next(place for place, message in enumerate(messages) if message.role == "assistant")
     if not any(message.content.strip() for message in messages[:first]):
         raise RowError(where, "nothing stands before the answer that asks for it; put a system message there")
-    _put_system(messages, row, where)
-    thought = "" if is_blank(row.get(THOUGHT_COLUMN)) else plain_text(row[THOUGHT_COLUMN], THOUGHT_COLUMN, where)
-    answer = messages[-1].content.strip()
-    if thought.strip() and "</think>" not in answer:
-        messages[-1] = replace(messages[-1], content=THOUGHT.format(thought.strip(), answer))
-    if not group:
-        asked = row.get("original_question")
-        original = [] if is_blank(asked) else [Message("user", plain_text(asked, "original_question", where))]
-        group = prompt_group(original or messages)
-    tools = read_tools(row.get("tools"), where) if "tools" in form.more and _has_turns(row, form) else ""
+    system = text("system")
+    held = messages[0].content if messages[0].role == "system" else ""
+    if system and held.split() != system.split():
+        if held.strip():
+            what = f"its column system and its system message differ; drop the column by --{KEY}.system ''"
+            raise RowError(where, what)
+        messages[: int(messages[0].role == "system")] = [Message("system", system)]
+    thought, answer = text(THOUGHT_COLUMN).strip(), messages[-1].content.strip()
+    if thought and "</think>" not in answer:
+        messages[-1] = messages[-1]._replace(content=THOUGHT.format(thought, answer))
+    original = text("original_question")
+    group = text("group") or default_group([Message("user", original)] if original else messages)
+    tools = read_tools(row.get("tools"), where) if "tools" in form.more and form.reads("tools", row) else ""
     return Conversation(tuple(messages), group, tools, where)
 
 
@@ -189,58 +205,28 @@ def _messages(row: Row, form: Format, where: str) -> list[Message]:
     asks = row.get(form.needs[0])
     if len(form.needs) == 1:
         return read_turns(asks, where)
-    asked: list[Message] = []
-    given = row.get("history") if "history" in form.more else None
-    history = [] if is_blank(given) else parsed(given, "history", where)
-    if not _is_list(history):
-        raise RowError(where, f"history is {type(history).__name__}, not a list of pairs of question and answer")
-    for pair in history:
-        if not isinstance(pair, Sequence) or isinstance(pair, str) or len(pair) != 2:
+    messages: list[Message] = []
+    history = row.get("history") if "history" in form.more else None
+    for pair in () if is_blank(history) else parsed_list(history, "history", where):
+        if not is_list(pair) or len(pair) != 2:
             raise RowError(where, "an entry of history is not a pair of question and answer")
         question, answer = (plain_text(part, "an entry of history", where) for part in pair)
-        asked += [Message("user", question), Message("assistant", answer)]
-    if _is_list(asks):
-        asked += read_turns(asks, where)
+        messages += [Message("user", question), Message("assistant", answer)]
+    if is_list(asks):
+        messages += read_turns(asks, where)
     else:
-        more = [row[each] for each in ("input", "context") if _is_added(each, row, form)]
+        more = [row[each] for each in ("input", "context") if each in form.more and form.reads(each, row)]
         parts = [plain_text(part, form.needs[0], where) for part in (asks, *more) if not is_blank(part)]
-        asked.append(Message("user", "\n\n".join(parts)))
+        messages.append(Message("user", "\n\n".join(parts)))
     name = form.needs[1]
-    if _is_list(row[name]):
-        return asked + read_turns(row[name], where)
-    return [*asked, Message("assistant", plain_text(row[name], name, where))]
-
-
-def _put_system(messages: list[Message], row: Row, where: str) -> None:
-    """Put a row's column `system` in front, unless the first message says the same already."""
-    system = "" if is_blank(row.get("system")) else plain_text(row["system"], "system", where)
-    held = messages[0].content if messages[0].role == "system" else ""
-    if not system.strip() or held.split() == system.split():
-        return
-    if held.strip():
-        raise RowError(where, f"its column system and its system message differ; drop the column by --{KEY}.system ''")
-    messages[: int(messages[0].role == "system")] = [Message("system", system)]
+    if is_list(row[name]):
+        return messages + read_turns(row[name], where)
+    return [*messages, Message("assistant", plain_text(row[name], name, where))]
 
 
 def unread_of(row: Row, form: Format) -> list[str]:
     """Return the columns of a row that hold something and are not read."""
-    read = {*form.needs, *(name for name in form.columns if name not in form.more or _is_added(name, row, form))}
-    return [str(name) for name, value in row.items() if name not in read and not is_blank(value)]
-
-
-def _is_added(name: str, row: Row, form: Format) -> bool:
-    """Return whether an optional column holds what the format reads of it."""
-    if name == "tools":
-        return "tools" in form.more and _has_turns(row, form)
-    return name in form.more and not is_blank(row.get(name)) and (name == "history" or is_text(row[name]))
-
-
-def _has_turns(row: Row, form: Format) -> bool:
-    return len(form.needs) == 1 or any(_is_list(row.get(each)) for each in form.needs)
-
-
-def _is_list(value: object) -> bool:
-    return isinstance(value, Sequence) and not isinstance(value, str)
+    return [str(name) for name, value in row.items() if not form.reads(name, row) and not is_blank(value)]
 
 
 def is_blank(value: object) -> bool:

@@ -4,11 +4,10 @@ import re
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
-from itertools import count
 from typing import Any
 
 from qweft.errors import QweftError
-from qweft.internals.providers import datasets_are_offline, from_the_cache
+from qweft.internals.providers import from_the_cache
 from qweft.models.resolve import hub_answers, no_answer
 
 HUB_ID = re.compile(r"(?P<id>[A-Za-z0-9][\w.-]*(/[\w.-]+)?)(:(?P<part>[\w.-]+))?(@(?P<split>[\w.-]+))?")
@@ -56,32 +55,17 @@ def read_hub(source: str, stream: bool) -> Iterator[tuple[str, dict[str, Any]]]:
 
     parts = HUB_ID.fullmatch(source)
     assert parts is not None  # `read_rows` takes every other source for a path
-    split = parts["split"] or "train"
-    is_offline = datasets_are_offline()
-    answers = not is_offline and hub_answers(f"datasets/{parts['id']}/resolve/main/README.md")
+    split, number = parts["split"] or "train", 0
+    answers = hub_answers(f"datasets/{parts['id']}/resolve/main/README.md")
     try:
         with nullcontext() if answers else from_the_cache():
-            rows = iter(datasets.load_dataset(parts["id"], parts["part"], split=split, streaming=stream))
-    except Exception as fault:
-        reason = _first_line(fault) if answers else no_answer()
-        reason = "HF_HUB_OFFLINE or HF_DATASETS_OFFLINE is set" if is_offline else reason
+            rows = datasets.load_dataset(parts["id"], parts["part"], split=split, streaming=stream)
+        for number, row in enumerate(rows, 1):
+            yield f"{source}, row {number}", dict(row)
+    except Exception as fault:  # a connection may break while rows are streamed
+        first = next((line.strip() for line in str(fault).splitlines() if line.strip()), type(fault).__name__)
+        reason = first[:200].rstrip(".") if answers else no_answer()
         raise QweftError(
-            f"data {source}: neither a file or folder here, nor a data set whose {split} split the hub gave "
+            f"data {source}: not a file or folder here, and the hub gave no row {number + 1} of the {split} split "
             f"({reason}); check the name, connect, or give a file of it (data.file for one that has a name)"
         ) from fault
-    for number in count(1):
-        try:
-            row = next(rows, None)
-        except Exception as fault:  # a connection that breaks while rows are streamed
-            raise QweftError(
-                f"data {source}: row {number} could not be read ({_first_line(fault)}); check the connection, and run "
-                "it again"
-            ) from fault
-        if row is None:
-            return
-        yield f"{source}, row {number}", dict(row)
-
-
-def _first_line(fault: Exception) -> str:
-    reason = next((line.strip() for line in str(fault).splitlines() if line.strip()), type(fault).__name__)
-    return reason[:200].rstrip(".")

@@ -1,17 +1,19 @@
 """Loading the rows of a run: read, split and tokenised."""
 
+import gc
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 from qweft.data.checks import check_data_config
-from qweft.data.config import HELD_OUT, LEAST_HELD_OUT, DataConfig
-from qweft.data.conversation import Conversation, text_group
+from qweft.data.config import HELD_OUT, LEAST_HELD_OUT, MOST_HELD_OUT, DataConfig
+from qweft.data.conversation import Conversation
 from qweft.data.formats import KEY, format_of, formats_of, renamed, to_conversation, unread_of
-from qweft.data.read import beside_training, read_rows
+from qweft.data.read import beside_training, located_rows
 from qweft.data.report import COLUMNS, DataReport, PartReport, fingerprint, shared_note
-from qweft.data.split import Share, TooFewRowsError, split
+from qweft.data.split import Share, Split, TooFewRowsError, split
 from qweft.data.template import shows_tools, with_template
 from qweft.data.tokens import (
     Encoded,
@@ -63,129 +65,142 @@ class Data:
         return [texts[number] for number in sorted(range(len(texts)), key=places.__getitem__)]
 
 
-class _Fitted(NamedTuple):
-    """A conversation as a row; `None` where it is dropped as too long, or where no learned token is left."""
+@dataclass
+class Source:
+    """The rows of a source, and what was seen while they were read."""
 
-    row: Encoded | None
-    is_long: bool
-    has_last_only: bool
+    rows: list[Conversation] = field(default_factory=list)
+    skipped: list[RowError] = field(default_factory=list)
+    too_many_characters: int = 0
+    formats: Counter[str] = field(default_factory=Counter)
+    unread: Counter[str] = field(default_factory=Counter)
+    notes: list[str] = field(default_factory=list)
 
 
 @dataclass
-class _Encoder:
-    """Encodes conversations when the split needs them, each at most once."""
+class Encoder:
+    """Encodes conversations when the split needs them, each once."""
 
     tokenizer: Any
     config: DataConfig
-    whole: Mapping[Conversation, Encoded]
-    seen: dict[Conversation, _Fitted] = field(default_factory=dict)
+    whole: dict[int, Encoded] = field(default_factory=dict)
 
-    def fitted(self, conversation: Conversation) -> _Fitted:
-        if conversation not in self.seen:
-            whole = self.whole.get(conversation) or tokenise(conversation, self.tokenizer)
-            answers = sum(turn.role == "assistant" for turn in conversation.messages)
-            self.seen[conversation] = _Fitted(
-                row=fit(whole, self.config.max_length, self.config.overlong),
-                is_long=len(whole["input_ids"]) > self.config.max_length,
-                has_last_only=answer_count(whole) < answers,
-            )
-        return self.seen[conversation]
+    def encode(self, conversation: Conversation) -> Encoded:
+        """Return all tokens of a conversation."""
+        if id(conversation) not in self.whole:
+            self.whole[id(conversation)] = tokenise(conversation, self.tokenizer)
+        return self.whole[id(conversation)]
+
+    def row(self, conversation: Conversation) -> Encoded | None:
+        """Return a conversation as a row; `None` where it is dropped as too long, or no learned token is left."""
+        return fit(self.encode(conversation), self.config.max_length, self.config.overlong)
 
     def usable(self, conversation: Conversation) -> bool:
-        """Return whether a row has a learned token after `fit`."""
-        return self.fitted(conversation).row is not None
+        """Return whether a conversation is a row."""
+        return self.row(conversation) is not None
 
-    def part(self, conversations: Sequence[Conversation]) -> list[Encoded]:
-        return [row for conversation in conversations if (row := self.fitted(conversation).row) is not None]
-
-    def left_out(self, conversations: Iterable[Conversation]) -> tuple[int, int]:
-        """Return the numbers of seen rows that are dropped as too long, and that have no learned token."""
-        drops = self.config.overlong == "drop"
-        found = [self.seen[each] for each in conversations if each in self.seen]
-        dropped = sum(each.row is None and each.is_long and drops for each in found)
-        return dropped, sum(each.row is None for each in found) - dropped
+    def is_long(self, conversation: Conversation) -> bool:
+        """Return whether a conversation has more tokens than a row may have."""
+        return len(self.encode(conversation)["input_ids"]) > self.config.max_length
 
     def report(self, conversations: Sequence[Conversation], rows: Sequence[Encoded]) -> PartReport:
-        fitted = [self.fitted(conversation) for conversation in conversations]
+        """Return the counts of a part."""
         return PartReport(
             rows=len(rows),
             groups=len({conversation.group for conversation in conversations}),
             tokens=total_tokens(rows),
             target_tokens=sum(map(target_tokens, rows)),
-            cut=sum(each.is_long for each in fitted),
-            only_last=sum(each.has_last_only for each in fitted),
+            cut=sum(map(self.is_long, conversations)),
+            only_last=sum(answer_count(self.encode(each)) < each.answers for each in conversations),
             fingerprint=fingerprint({"": rows}),
         )
 
 
-@dataclass
-class _Rows:
-    """The rows of all sources, and what was seen while they were read."""
-
-    of: dict[str, list[Conversation]] = field(default_factory=dict)
-    too_many_characters: int = 0
-    skipped: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
-    unread: Counter[str] = field(default_factory=Counter)
-    notes: list[str] = field(default_factory=list)
-
-
 @progress("reading the data")
-def load_data(config: DataConfig, tokenizer: Any, whole: Mapping[Conversation, Encoded] | None = None) -> Data:
+def load_data(config: DataConfig, tokenizer: Any) -> Data:
     """Read, split and tokenise the data of a run.
 
     Only rows that the split needs are tokenised. The numbers of validation and test rows are exact: a row that is too
     long or has no token to learn is skipped, and the next row takes its place.
     """
-    check_data_config(config)
     tokenizer = with_template(tokenizer, config.template)
-    read = _read(config, tokenizer)
-    shares = [Share(each.source, read.of[each.source], each.weight, each.rows) for each in config.training_sources]
-    conversations = [row for each in shares for row in each.conversations]
+    return split_data(config, read_sources(config, tokenizer), Encoder(tokenizer, config))
+
+
+def split_data(config: DataConfig, sources: Mapping[str, Source], encoder: Encoder) -> Data:
+    """Split and tokenise rows that were read."""
+    shares = [Share(each.source, sources[each.source].rows, each.weight, each.rows) for each in config.training_sources]
+    conversations = [row for share in shares for row in share.conversations]
     # Skipped rows count: the others are then split as they are once those are mended.
-    sizes = {source: len(rows) + len(read.skipped.get(source, ())) for source, rows in read.of.items()}
-    sizes[config.source] = sum(sizes[each.name] for each in shares)
-    by_default = tuple(part for part in HELD_OUT if getattr(config, f"{part}_rows") is None)
-    config = config.sized({part: sizes[config.source_of(part)] for part in HELD_OUT})
-    encoder = _Encoder(tokenizer, config, whole or {})
+    sizes = {name: len(source.rows) + len(source.skipped) for name, source in sources.items()}
+    sizes[config.source] = sum(sizes[share.name] for share in shares)
+    given, config = config, config.sized({part: sizes[config.source_of(part)] for part in HELD_OUT})
     held_out = {part: source for part in HELD_OUT if (source := config.source_of(part)) != config.source}
     numbers = {part: getattr(config, f"{part}_rows") for part in PARTS}
-    elsewhere = {part: read.of[source] for part, source in held_out.items()}
+    elsewhere = {part: sources[source].rows for part, source in held_out.items()}
     try:
         parts = split(shares, numbers, config.split_seed, encoder.usable, elsewhere)
     except TooFewRowsError as fault:
-        raise _too_few(fault, encoder, conversations, by_default) from fault
+        out = [each for each in conversations if not encoder.usable(each)]
+        if out:
+            raise QweftError(
+                f"{fault} ({many(len(out), 'row')} left out as too long for max_length {config.max_length}; raise it: "
+                f"the first has {len(encoder.encode(out[0])['input_ids']):,} tokens)"
+            ) from fault
+        by_default = None in (given.validation_rows, given.test_rows)
+        hint = f" (where a number is not given, at least {LEAST_HELD_OUT} are held out for each)" if by_default else ""
+        raise TooFewRowsError(f"{fault}{hint}") from fault
     chosen = {"train": parts.train, "validation": parts.validation, "test": parts.test}
-    rows = {name: encoder.part(part) for name, part in chosen.items()}
+    rows = {name: [row for each in part if (row := encoder.row(each)) is not None] for name, part in chosen.items()}
     if config.learn == "all":
         rows["train"] = [learn_all(row) for row in rows["train"]]
-    places = [config.file] if config.file is not None else [each.name for each in shares]
-    notes = [*read.notes, *map(beside_training, places), *(shared_note(part, chosen) for part in HELD_OUT)]
-    dropped, nothing_learned = encoder.left_out(row for source in read.of.values() for row in source)
+    unread = sum((source.unread for source in sources.values()), Counter[str]())
     report = DataReport(
         source=config.source,
         rows=len(conversations),
         groups=len({conversation.group for conversation in conversations}),
         max_length=config.max_length,
-        dropped=dropped,
-        nothing_learned=nothing_learned,
-        left_over=parts.left_over,
         parts={name: encoder.report(part, rows[name]) for name, part in chosen.items()},
         fingerprint=fingerprint(rows),
+        formats=dict(sum((sources[share.name].formats for share in shares), Counter[str]()).most_common()),
+        left_out=_left_out(sources.values(), encoder, parts),
         held_out=held_out,
-        held_out_rows={part: len(source) for part, source in elsewhere.items()},
-        too_many_characters=read.too_many_characters,
-        asked_elsewhere=parts.asked_elsewhere,
-        skipped=read.skipped,
-        tools_as_text=0 if shows_tools(tokenizer) else sum(conversation.has_tools for conversation in conversations),
-        by_default=by_default,
         sources={} if config.sources is None else _counts(shares, chosen),
-        no_end="" if all(conversation.is_text for conversation in conversations) else no_end(tokenizer),
-        wanted=config.train_rows if len(rows["train"]) < (config.train_rows or 0) else None,
-        notes=tuple(filter(None, notes)),
-        unread=dict(read.unread.most_common(COLUMNS + 1)),
+        skipped=[(fault.where, fault.what) for source in sources.values() for fault in source.skipped],
+        unread=dict(unread.most_common(COLUMNS + 1)),
+        notes=[
+            *(note for source in sources.values() for note in source.notes),
+            *_advice(given, conversations, parts, encoder.tokenizer),
+            *filter(None, (shared_note(part, chosen) for part in HELD_OUT)),
+        ],
     )
-    train, validation, test = (list(part) for part in chosen.values())
-    return Data(rows["train"], rows["validation"], rows["test"], train, validation, test, report, tokenizer, config)
+    return Data(
+        train=rows["train"],
+        validation=rows["validation"],
+        test=rows["test"],
+        train_conversations=parts.train,
+        validation_conversations=parts.validation,
+        test_conversations=parts.test,
+        report=report,
+        tokenizer=encoder.tokenizer,
+        config=config,
+    )
+
+
+def _left_out(sources: Collection[Source], encoder: Encoder, parts: Split) -> dict[str, int]:
+    """Return the numbers of rows in no part by their reason, without zeros."""
+    length, drops = f"{encoder.config.max_length:,}", encoder.config.overlong == "drop"
+    tried = [row for source in sources for row in source.rows if id(row) in encoder.whole and not encoder.usable(row)]
+    dropped = sum(map(encoder.is_long, tried)) if drops else 0
+    counts = {
+        f"longer than {length} tokens": dropped,
+        f"without an answer token in the first {length}": len(tried) - dropped,
+        "left over from groups held out": parts.left_over,
+        "with more characters than data.max_characters": sum(source.too_many_characters for source in sources),
+        "whose group or prompt is held out in another source": parts.asked_elsewhere,
+        "that cannot be read (data.skip_bad_rows)": sum(len(source.skipped) for source in sources),
+    }
+    return {reason: count for reason, count in counts.items() if count}
 
 
 def _counts(shares: Sequence[Share], chosen: Mapping[str, Sequence[Conversation]]) -> dict[str, dict[str, int]]:
@@ -198,90 +213,102 @@ def _counts(shares: Sequence[Share], chosen: Mapping[str, Sequence[Conversation]
     }
 
 
-def _read(config: DataConfig, tokenizer: Any) -> _Rows:
-    """Read all sources, plain texts in windows."""
-    read = _Rows()
+def _advice(given: DataConfig, rows: Sequence[Conversation], parts: Split, tokenizer: Any) -> Iterator[str]:
+    """Yield what a user may want to change."""
+    by_default = [part for part in HELD_OUT if getattr(given, f"{part}_rows") is None]
+    if by_default:
+        settings = " and ".join(f"data.{part}_rows" for part in by_default)
+        limits = f"at least {LEAST_HELD_OUT} and at most {MOST_HELD_OUT}"
+        yield f"a tenth of the rows is held out for each part, but {limits}; {settings} set other numbers"
+    held_out = sum(len(getattr(parts, part)) for part in by_default)
+    if held_out > len(parts.train):
+        yield (
+            f"{held_out:,} rows are held out and {len(parts.train):,} trained on; lower data.test_rows and "
+            "data.validation_rows, or give more data"
+        )
+    if len(parts.train) < (given.train_rows or 0):
+        yield f"data.train_rows asks for {given.train_rows:,} rows, and {len(parts.train):,} are there"
+    if parts.left_over > len(rows) // 3:
+        yield (
+            "much is left over, since rows of one group, as dialogues that open alike, stay together; draw others by "
+            "data.split_seed, or name smaller groups in a column group"
+        )
+    with_tools = sum(row.has_tools for row in rows)
+    if with_tools and not shows_tools(tokenizer):
+        yield f"{many(with_tools, 'row')} with tools written as text, as the chat template has no place for them"
+    no_end_reason = "" if all(row.is_text for row in rows) else no_end(tokenizer)
+    if no_end_reason:
+        yield f"the end of an answer is not learned, as {no_end_reason}"
+
+
+@contextmanager
+def _collector_paused() -> Iterator[None]:
+    """Pause Python's search for cycles, which rows do not have: it takes as long as reading them."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+@_collector_paused()
+def read_sources(config: DataConfig, tokenizer: Any) -> dict[str, Source]:
+    """Read all sources by name, plain texts in windows."""
+    check_data_config(config)
+    sources: dict[str, Source] = {}
     own = {each.source for each in config.training_sources}
     parts = 1 + sum(config.source_of(p) == config.source and getattr(config, f"{p}_rows") != 0 for p in HELD_OUT)
-    for source in config.places:
-        rows = read.of[source] = []
-        faults: list[tuple[str, str]] = []
-        texts = left_out = 0
-        for _, conversation in _conversations(config, source, faults, read):
-            texts += 1
-            if source in own and not has_room(conversation, config):
-                left_out += 1
+    for name in config.places:
+        source = sources[name] = Source()
+        for conversation in _conversations(config, name, source):
+            if name not in own or config.max_characters is None or conversation.characters <= config.max_characters:
+                source.rows += windows(conversation, tokenizer, config.max_length)
             else:
-                rows += windows(conversation, tokenizer, config.max_length)
-        read.too_many_characters += left_out
-        if faults:
-            read.skipped[source] = faults
-        if not rows:
-            short = " of at most so many characters as data.max_characters says" if left_out else ""
-            first = f"; none of {many(len(faults), 'row')} can be read: {faults[0][1]}" if faults else ""
-            raise QweftError(f"data {source}: there are no rows{short} in it{first}")
-        if own == {source} and texts < parts:
+                source.too_many_characters += 1
+        if not source.rows:
+            short = " of at most so many characters as data.max_characters says" if source.too_many_characters else ""
+            faults = source.skipped
+            first = f"; none of {many(len(faults), 'row')} can be read: {faults[0].what}" if faults else ""
+            raise QweftError(f"data {name}: there are no rows{short} in it{first}")
+        if own == {name} and source.formats.total() < parts:
             # whole texts could not fill the parts, so each piece is a group
-            rows[:] = [replace(row, group=text_group(row.messages[0])) if row.is_text else row for row in rows]
-    return read
+            source.rows = [replace(row, group=row.asked) if row.is_text else row for row in source.rows]
+        if name in own and (note := beside_training(config.file or name)):
+            source.notes.append(note)
+    return sources
 
 
-def read_conversations(config: DataConfig) -> Iterator[tuple[str, Conversation]]:
-    """Yield (format, conversation) of each row of the training sources, as `load_data` reads them."""
+def read_conversations(config: DataConfig) -> Iterator[Conversation]:
+    """Yield the conversation of each row of the training sources, as `load_data` reads them."""
     for each in config.training_sources:
-        yield from _conversations(config, each.source, [], _Rows())
+        yield from _conversations(config, each.source, Source())
 
 
-def _conversations(
-    config: DataConfig, source: str, skipped: list[tuple[str, str]], read: _Rows
-) -> Iterator[tuple[str, Conversation]]:
-    """Yield (format, conversation) of each row of a source; `max_rows` and `file` are those of training sources."""
-    faults = skipped if config.skip_bad_rows else None
-    own = next((each for each in config.training_sources if each.source == source), None)
+def _conversations(config: DataConfig, name: str, source: Source) -> Iterator[Conversation]:
+    """Yield the conversations of a source; `max_rows` and `file` are those of training sources."""
+    own = next((each for each in config.training_sources if each.source == name), None)
     columns, key = config.columns, KEY
     if own is not None and own.columns and config.sources is not None:
         columns, key = own.columns, f"data.sources[{config.sources.index(own)}].columns"
     formats = formats_of(columns, key)
     limits = (None, None) if own is None else (config.max_rows, config.file)
-    some_read = False
-    try:
-        for where, row in read_rows(source, *limits, faults, read.notes):
-            try:
-                named = renamed(row, columns, where, key)
-                form = format_of(named, where, formats)
-                conversation = to_conversation(named, where, form)
-            except RowError as fault:
-                if faults is None:
-                    raise
-                faults.append((fault.where, fault.what))
-            else:
-                some_read = True
-                read.unread.update(unread_of(named, form))
-                yield form.name, conversation
-    except RowError as fault:
-        if isinstance(fault, UnknownFormatError) and not some_read:
-            raise  # leaving such rows out would leave none
-        raise QweftError(f"{fault}; --data.skip_bad_rows true leaves such rows out") from fault
-
-
-def has_room(conversation: Conversation, config: DataConfig) -> bool:
-    """Return whether a row of a training source is within `max_characters`."""
-    return config.max_characters is None or conversation.characters <= config.max_characters
-
-
-def _too_few(
-    fault: TooFewRowsError, encoder: _Encoder, conversations: Sequence[Conversation], by_default: Sequence[str]
-) -> QweftError:
-    """Return the error for too few rows, with what left them out."""
-    out = [each for each in conversations if not encoder.usable(each)]
-    if out:
-        length = len(tokenise(out[0], encoder.tokenizer)["input_ids"])
-        too_long = (
-            f"{many(len(out), 'row')} left out as too long for max_length {encoder.config.max_length}; raise it: the "
-            f"first has {length:,} tokens"
-        )
-        is_all = len(out) == len(conversations)
-        return QweftError(f"data {encoder.config.source}: {too_long}" if is_all else f"{fault} ({too_long})")
-    if by_default:
-        return QweftError(f"{fault} (where a number is not given, at least {LEAST_HELD_OUT} are held out for each)")
-    return fault
+    for where, read in located_rows(name, *limits, source.notes):
+        try:
+            if isinstance(read, RowError):
+                raise read
+            row = renamed(read, columns, where, key)
+            form = format_of(row, where, formats)
+            conversation = to_conversation(row, where, form)
+        except RowError as fault:
+            if not config.skip_bad_rows:
+                if isinstance(fault, UnknownFormatError) and not source.formats:
+                    raise  # leaving such rows out would leave none
+                raise QweftError(f"{fault}; --data.skip_bad_rows true leaves such rows out") from fault
+            source.skipped.append(fault)
+        else:
+            source.formats[form.name] += 1
+            if unread := unread_of(row, form):
+                source.unread.update(unread)
+            yield conversation

@@ -8,9 +8,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
-from qweft.data.conversation import TEXT, Message, text_group
+from qweft.data.conversation import TEXT, Message, default_group
 from qweft.data.embedded import check_embedded, embedded_rows
 from qweft.data.hub import HUB_ID, NAMED, named, read_hub
 from qweft.data.turns import RowError
@@ -25,19 +25,30 @@ PIECE = 8000
 CHUNK = 1 << 16
 MARKS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 """What stands between the columns of a CSV file."""
+PLAIN = (".txt", ".md")
+ABOUT = {
+    *("readme", "license", "licence", "changelog", "citation", "notice"),
+    *("dataset_infos", "dataset_info", "dataset_dict"),
+}
+"""Names of files that tell of a data set, in its folder."""
+HELD_OUT = {"test", "testing", "val", "valid", "validation", "dev", "eval", "evaluation", "heldout", "holdout"}
+"""Words in the names of files with held-out rows."""
 
 
 def read_rows(
-    source: str,
-    max_rows: int | None = None,
-    file: str | None = None,
-    skipped: list[tuple[str, str]] | None = None,
-    notes: list[str] | None = None,
+    source: str, max_rows: int | None = None, file: str | None = None, notes: list[str] | None = None
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield (where, row) of a data source, in its order.
+    """Yield (where, row) of a data source, in its order; raise where a line holds no row."""
+    for where, row in located_rows(source, max_rows, file, notes):
+        if isinstance(row, RowError):
+            raise row
+        yield where, row
 
-    Lines without a row go to `skipped`, or raise without it. `notes` receives encodings and delimiters that were taken.
-    """
+
+def located_rows(
+    source: str, max_rows: int | None = None, file: str | None = None, notes: list[str] | None = None
+) -> Iterator[Located]:
+    """Yield (where, row or error) of a data source. `notes` receives encodings and delimiters that were taken."""
     data = named(source)
     if file is not None and data is None:
         names = ", ".join(each.name for each in NAMED)
@@ -46,23 +57,13 @@ def read_rows(
         raise QweftError(f"data.file {file}: there is no such file or folder")
     _, at, split = source.partition("@")
     place = file or (f"{data.source}{at}{split}" if data else source)
-    for where, row in islice(_rows(place, max_rows is not None, [] if notes is None else notes), max_rows):
-        if not isinstance(row, RowError):
-            yield where, row
-        elif skipped is None:
-            raise row
-        else:
-            skipped.append((row.where, row.what))
+    yield from islice(_rows(place, max_rows is not None, [] if notes is None else notes), max_rows)
 
 
 def check_place(source: str) -> None:
     """Raise if a path does not exist, or an embedded data set is not known or installed; both are cheap."""
     check_embedded(source)
-    is_path = (
-        Path(source).suffix.lower() in {*READERS, ".xlsx", ".gz"}
-        or source.startswith((".", "/", "~"))
-        or HUB_ID.fullmatch(source) is None
-    )
+    is_path = Path(source).suffix.lower() in READERS or HUB_ID.fullmatch(source) is None
     if not source.startswith("embedded:") and is_path and not named_path(source).exists():
         raise QweftError(
             f"data {source}: there is no such file or folder; check the path, or give a hub id or embedded:NAME"
@@ -70,6 +71,7 @@ def check_place(source: str) -> None:
 
 
 def _rows(source: str, stream: bool, notes: list[str]) -> Iterator[Located]:
+    check_place(source)
     path = named_path(source)
     if source.startswith("embedded:"):
         yield from embedded_rows(source.removeprefix("embedded:"))
@@ -78,7 +80,6 @@ def _rows(source: str, stream: bool, notes: list[str]) -> Iterator[Located]:
     elif path.exists():
         yield from _read_file(path, notes)
     else:
-        check_place(source)
         yield from read_hub(source, stream)
 
 
@@ -106,22 +107,21 @@ def _read_folder(folder: Path, notes: list[str]) -> Iterator[Located]:
     for file in files:
         for where, row in _read_file(file, notes):
             if file.suffix.lower() in PLAIN and isinstance(row, dict):
-                row["group"] = groups.setdefault(text_group(Message(TEXT, row["text"])), row["group"])
+                row["group"] = groups.setdefault(default_group([Message(TEXT, row["text"])]), row["group"])
             yield where, row
 
 
 def beside_training(source: str) -> str:
     """Return a note on a folder where a training file stands beside those of held-out parts; else an empty text."""
     path = named_path(source)
-    is_folder = not source.startswith("embedded:") and named(source) is None and path.is_dir()
-    stems = {file: re.sub(r"held[-_ ]out", "heldout", file.stem.lower()) for file in _files(path)} if is_folder else {}
-    words = {file: set(re.split(r"[\W_\d]+", stem)) for file, stem in stems.items()}
-    held_out = [file for file in words if words[file] & HELD_OUT]
-    train = [file for file in words if words[file] & {"train", "training"} and file not in held_out]
+    files = _files(path) if named(source) is None and path.is_dir() else []
+    stems = {file.name: re.sub(r"held[-_ ]out", "heldout", file.stem.lower()) for file in files}
+    words = {name: {*re.split(r"[\W_\d]+", stem)} for name, stem in stems.items()}
+    held_out = [name for name in words if words[name] & HELD_OUT]
+    train = [name for name in words if words[name] & {"train", "training"} and name not in held_out]
     if not held_out or not train:
         return ""
-    files = some(file.name for file in held_out)
-    return f"rows of {files} are read like those of {train[0].name}; give {train[0]} in place of {source}"
+    return f"rows of {some(held_out)} are read like those of {train[0]}; give {path / train[0]} in place of {source}"
 
 
 def _read_file(path: Path, notes: list[str]) -> Iterator[Located]:
@@ -145,20 +145,31 @@ def _read_file(path: Path, notes: list[str]) -> Iterator[Located]:
         raise QweftError(f"data {path}: the file holds no rows")
 
 
-def _encoding_of(path: Path, notes: list[str]) -> str:
+def _encoding_of(path: Path) -> str:
     """Return the encoding of a text: by its byte-order mark, else UTF-8 if it is that, else cp1252."""
     with path.open("rb") as handle:
-        encoding = "utf-16" if handle.read(2) in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
-    if encoding == "utf-8-sig":
-        try:
-            with path.open(encoding="utf-8") as text:
-                while text.read(CHUNK):
-                    pass
-        except UnicodeDecodeError:
-            encoding = "cp1252"
-    if encoding != "utf-8-sig":
-        notes.append(f"{path.name} is read as {encoding.upper()}, since it is not UTF-8")
-    return encoding
+        if handle.read(2) in (b"\xff\xfe", b"\xfe\xff"):
+            return "utf-16"
+    try:
+        with path.open(encoding="utf-8") as text:
+            while text.read(CHUNK):
+                pass
+    except UnicodeDecodeError:
+        return "cp1252"
+    return "utf-8-sig"
+
+
+def _taken(path: Path, encoding: str, mark: str = ",") -> list[str]:
+    """Return a note on the encoding and on the mark between columns where they are not the usual ones."""
+    taken = [f"as {encoding.upper()}"] * (encoding != "utf-8-sig")
+    taken += [f"with {MARKS[mark]} between its columns"] * (mark != ",")
+    return [f"{path.name} is read {listed(taken)}"] if taken else []
+
+
+def _opened(path: Path, notes: list[str]) -> TextIO:
+    encoding = _encoding_of(path)
+    notes += _taken(path, encoding)
+    return path.open(encoding=encoding)
 
 
 def _read_text(path: Path, notes: list[str]) -> Iterator[dict[str, Any]]:
@@ -168,7 +179,7 @@ def _read_text(path: Path, notes: list[str]) -> Iterator[dict[str, Any]]:
     memory as a whole.
     """
     rest, number = "", 0
-    with path.open(encoding=_encoding_of(path, notes)) as handle:
+    with _opened(path, notes) as handle:
         while chunk := handle.read(CHUNK):
             rest += chunk
             while len(rest) >= 2 * PIECE:
@@ -182,33 +193,32 @@ def _read_text(path: Path, notes: list[str]) -> Iterator[dict[str, Any]]:
         yield {"text": rest, "group": f"{path.name}:{number + 1}"}
 
 
-def _why(fault: Exception) -> str:
-    """Return the reason of a JSON error; nesting too deep raises no `JSONDecodeError`."""
+def _not_json(path: Path, line: int, fault: Exception, way: str) -> RowError:
+    reason = str(fault)[:100]  # of nesting too deep
     if isinstance(fault, json.JSONDecodeError):
-        return f"{fault.msg.removesuffix(' at')} at column {fault.colno}"
-    return str(fault)[:100]
+        reason = f"{fault.msg.removesuffix(' at')} at column {fault.colno}"
+        line += fault.lineno - 1
+    return RowError(f"{path.name}, line {line}", f"not JSON ({reason}); {way}")
 
 
 def _read_jsonl(path: Path, notes: list[str]) -> Iterator[Any]:
-    with path.open(encoding=_encoding_of(path, notes)) as handle:
+    with _opened(path, notes) as handle:
         for number, line in enumerate(handle, 1):
             if line.strip():
                 try:
                     yield json.loads(line.rstrip("\r\n"))
                 except (ValueError, RecursionError) as fault:
-                    what = f"not JSON ({_why(fault)}); each line of a .jsonl file is one whole object"
-                    yield RowError(f"{path.name}, line {number}", what)
+                    yield _not_json(path, number, fault, "each line of a .jsonl file is one whole object")
 
 
 def _read_json(path: Path, notes: list[str]) -> Iterator[Any]:
-    text = path.read_text(encoding=_encoding_of(path, notes))
+    with _opened(path, notes) as handle:
+        text = handle.read()
     try:
         content = json.loads(text) if text.strip() else []
     except (ValueError, RecursionError) as fault:
-        line = f", line {fault.lineno}" if isinstance(fault, json.JSONDecodeError) else ""
-        raise QweftError(
-            f"{path.name}{line}: not JSON ({_why(fault)}); a file with one object on each line ends in .jsonl"
-        ) from fault
+        way = "a file with one object on each line ends in .jsonl"
+        raise QweftError(str(_not_json(path, 1, fault, way))) from fault
     rows = content.get("data") if isinstance(content, dict) else content
     if not isinstance(rows, list):
         raise QweftError(f"data {path}: a list of rows was expected, or an object whose data is such a list")
@@ -217,15 +227,12 @@ def _read_json(path: Path, notes: list[str]) -> Iterator[Any]:
 
 def _read_csv(path: Path, notes: list[str]) -> Iterator[Any]:
     csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
-    taken: list[str] = []
-    encoding = _encoding_of(path, [])
+    encoding = _encoding_of(path)
     with path.open(encoding=encoding, newline="") as handle:
         sample = list(islice(handle, 20))
         mark = _delimiter(sample)
+        notes += _taken(path, encoding, mark)
         handle.seek(0)
-        taken += [f"as {encoding.upper()}"] * (encoding != "utf-8-sig")
-        taken += [f"with {MARKS[mark]} between its columns"] * (mark != ",")
-        notes += [f"{path.name} is read {listed(taken)}"] if taken else []
         # strict: else an unclosed quote would swallow the following rows, and a quote inside a field would cut it
         has_spaces = any(f'{mark} "' in line for line in sample)
         reader = csv.DictReader(handle, strict=True, delimiter=mark, skipinitialspace=has_spaces)
@@ -249,8 +256,8 @@ def _delimiter(sample: Sequence[str]) -> str:
     """Return the mark by which all rows are as long as the first, and have most columns; of equals the first."""
 
     def fit(mark: str) -> tuple[bool, int]:
-        sizes = [len(row) for row in csv.reader(sample, delimiter=mark) if row]
-        return (len({*sizes}) == 1 and sizes[0] > 1, sizes[0]) if sizes else (False, 0)
+        sizes = [len(row) for row in csv.reader(sample, delimiter=mark) if row] or [0]
+        return len({*sizes}) == 1 and sizes[0] > 1, sizes[0]
 
     return max(MARKS, key=fit)
 
@@ -274,14 +281,6 @@ def _without_nulls(value: Any, in_list: bool = False) -> Any:
     return [_without_nulls(each, in_list=True) for each in value] if isinstance(value, list) else value
 
 
-PLAIN = (".txt", ".md")
-ABOUT = {
-    *("readme", "license", "licence", "changelog", "citation", "notice"),
-    *("dataset_infos", "dataset_info", "dataset_dict"),
-}
-"""Names of files that tell of a data set, in its folder."""
-HELD_OUT = {"test", "testing", "val", "valid", "validation", "dev", "eval", "evaluation", "heldout", "holdout"}
-"""Words in the names of files with held-out rows."""
 READERS: dict[str, Callable[[Path, list[str]], Iterator[Any]]] = {
     ".jsonl": _read_jsonl,
     ".json": _read_json,

@@ -1,7 +1,7 @@
 """Split of conversations into training, validation and test parts, by group."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -13,6 +13,7 @@ from qweft.text import listed
 GROUPS = 16
 """Minimum number of groups in a held-out part, if there are enough: 64 rows of two templates test two templates."""
 Usable = Callable[[Conversation], bool]
+Rank = tuple[str, Conversation]
 
 
 class TooFewRowsError(QweftError):
@@ -38,9 +39,9 @@ class Split:
     row held out from another source.
     """
 
-    train: tuple[Conversation, ...]
-    validation: tuple[Conversation, ...]
-    test: tuple[Conversation, ...]
+    train: list[Conversation]
+    validation: list[Conversation]
+    test: list[Conversation]
     left_over: int
     asked_elsewhere: int = 0
 
@@ -69,33 +70,28 @@ def split(
     in proportion to its training rows as asked for. The training rows of all are then ordered together.
     """
     wanted = {part: rows[part] or 0 for part in HELD_OUT}
-    asked, own = proportions(shares), elsewhere or {}
-
-    def sources_of(part: str) -> Iterator[tuple[Sequence[Conversation], int]]:
-        if part in own:
-            yield own[part], wanted[part]
-        else:
-            yield from zip((each.conversations for each in shares), allotted(wanted[part], asked), strict=True)
-
+    own, names = elsewhere or {}, [each.name for each in shares]
+    sources = {id(each): each for each in (*(share.conversations for share in shares), *own.values())}
+    asked = proportions(shares)
     # Try with the spread first, then without: uneven groups may give too few rows with it.
     for spread in (GROUPS, 1):
-        every = [*(each.conversations for each in shares), *own.values()]
-        pools = {id(each): _Pool(each, seed, spread) for each in every}
-        test, validation = (
-            [row for source, count in sources_of(part) for row in _hold_out(pools, source, count, usable)]
-            for part in ("test", "validation")
-        )
+        pools = {place: _Pool(each, seed, spread) for place, each in sources.items()}
+        held_out: dict[str, list[Conversation]] = {"test": [], "validation": []}
+        for part, taken in held_out.items():
+            given = [id(own[part])] if part in own else [id(share.conversations) for share in shares]
+            counts = [wanted[part]] if part in own else allotted(wanted[part], asked)
+            for source, count in zip(given, counts, strict=True):
+                taken += _hold_out(pools, source, count, usable)
         left = [pools[id(each.conversations)] for each in shares]
         train = _mix([pool.groups for pool in left], shares, seed, rows["train"], usable)
-        if len(test) == wanted["test"] and len(validation) == wanted["validation"] and train:
+        if train and all(len(held_out[part]) == wanted[part] for part in HELD_OUT):
             left_over, asked_elsewhere = sum(p.left_over for p in left), sum(p.asked_elsewhere for p in left)
-            return Split(tuple(train), tuple(validation), tuple(test), left_over, asked_elsewhere)
-    groups = [row.group for source in {id(each): each for each in every}.values() for row in source if usable(row)]
-    names, (validation_rows, test_rows) = listed([each.name for each in shares]), (wanted[part] for part in HELD_OUT)
+            return Split(train, held_out["validation"], held_out["test"], left_over, asked_elsewhere)
+    groups = [row.group for source in sources.values() for row in source if usable(row)]
     raise TooFewRowsError(
-        f"data {names} gives {len(groups):,} usable rows in {len({*groups}):,} groups, too few for "
-        f"{validation_rows:,} validation rows, {test_rows:,} test rows and training rows of different groups: lower "
-        "data.test_rows or data.validation_rows, or give more data"
+        f"data {listed(names)} gives {len(groups):,} usable rows in {len({*groups}):,} groups, too few for "
+        f"{wanted['validation']:,} validation rows, {wanted['test']:,} test rows and training rows of different "
+        "groups: lower data.test_rows or data.validation_rows, or give more data"
     )
 
 
@@ -138,44 +134,35 @@ class _Pool:
             groups.setdefault(conversation.group, []).append(conversation)
         self.groups = [groups[name] for name in sorted(groups, key=lambda name: _rank(seed, name))]
         self.spread = min(spread, max(1, len(self.groups) // 4))
-        self.left_over = 0
-        self.asked_elsewhere = 0
+        self.left_over = self.asked_elsewhere = 0
 
     def take(self, wanted: int, usable: Usable) -> list[Conversation]:
         """Take `wanted` rows from the first groups, at most ceil(wanted / spread) from each."""
-        share = -(-wanted // self.spread)
         taken: list[Conversation] = []
-        used = 0
-        while len(taken) < wanted and used < len(self.groups):
-            room = min(share, wanted - len(taken))
-            for conversation in self.groups[used]:
+        while len(taken) < wanted and self.groups:
+            room = min(-(-wanted // self.spread), wanted - len(taken))
+            for conversation in self.groups.pop(0):
                 if room == 0:
                     self.left_over += 1
                 elif usable(conversation):
                     taken.append(conversation)
                     room -= 1
-            used += 1
-        self.groups = self.groups[used:]
         return taken
 
     def leave_out(self, groups: set[str], prompts: set[str]) -> None:
         """Remove the rows of these groups and those with these prompts."""
         before = sum(map(len, self.groups))
-        kept = [
-            [each for each in group if each.group not in groups and each.asked not in prompts] for group in self.groups
-        ]
+        kept = [[row for row in group if row.group not in groups and row.asked not in prompts] for group in self.groups]
         self.groups = [group for group in kept if group]
         self.asked_elsewhere += before - sum(map(len, self.groups))
 
 
-def _hold_out(
-    pools: dict[int, _Pool], source: Sequence[Conversation], wanted: int, usable: Usable
-) -> list[Conversation]:
+def _hold_out(pools: Mapping[int, _Pool], source: int, wanted: int, usable: Usable) -> list[Conversation]:
     """Take rows of a source, and remove their groups and prompts from the other sources."""
-    taken = pools[id(source)].take(wanted, usable)
-    groups, prompts = {each.group for each in taken}, {each.asked for each in taken}
+    taken = pools[source].take(wanted, usable)
+    groups, prompts = {row.group for row in taken}, {row.asked for row in taken}
     for other, pool in pools.items():
-        if other != id(source) and taken:
+        if other != source and taken:
             pool.leave_out(groups, prompts)
     return taken
 
@@ -193,11 +180,11 @@ def _mix(
     room = None if most is None else most - sum(counts.values())
     weights = _weights(shares)
     if len(shares) > 1 and any(weights):
-        good = [sum(usable(row) for _, row in rows) if w else 0 for rows, w in zip(ranked, weights, strict=True)]
-        total = int(min(count * sum(weights) / w for count, w in zip(good, weights, strict=True) if w) + 1e-9)
+        usable_rows = [sum(usable(row) for _, row in rows) if w else 0 for rows, w in zip(ranked, weights, strict=True)]
+        total = int(min(count * sum(weights) / w for count, w in zip(usable_rows, weights, strict=True) if w) + 1e-9)
         by_weight = allotted(total if room is None else min(total, room), weights)
         counts |= {place: by_weight[place] for place, w in enumerate(weights) if w}
-    chosen: list[tuple[str, Conversation]] = []
+    chosen: list[Rank] = []
     for place, count in counts.items():
         taken = list(islice((one for one in ranked[place] if usable(one[1])), count))
         if len(taken) < count or not count:
@@ -211,17 +198,14 @@ def _mix(
     return [row for _, row in sorted(chosen, key=_first)]
 
 
-def _first(ranked: tuple[str, Conversation]) -> str:
+def _first(ranked: Rank) -> str:
     return ranked[0]
 
 
-def _ranked(groups: Iterable[list[Conversation]], seed: int) -> list[tuple[str, Conversation]]:
-    ranked = [
-        (_rank(seed, f"{conversation.group}\n{number}"), conversation)
-        for group in groups
-        for number, conversation in enumerate(group)
-    ]
-    return sorted(ranked, key=_first)
+def _ranked(groups: Iterable[list[Conversation]], seed: int) -> list[Rank]:
+    """Return rows in a shuffled order, by the hash of their group and their number in it."""
+    rows = ((row, number) for group in groups for number, row in enumerate(group))
+    return sorted(((_rank(seed, f"{row.group}\n{number}"), row) for row, number in rows), key=_first)
 
 
 def _rank(seed: int, name: str) -> str:

@@ -12,6 +12,27 @@ from qweft.data.turns import read_tools, read_turns
 from qweft.errors import QweftError
 
 QUERY = "{query}"
+DAY = (
+    "%d=26 %-d=26 %m=07 %-m=7 %b=Jul %B=July %Y=2024 %y=24 %a=Fri %A=Friday %e=26 %j=208 %F=2024-07-26 %H=12 %I=12 "
+    "%M=00 %S=00 %p=PM"
+)
+"""The day that Llama 3.2's template falls back on, in the forms in which templates write the present one."""
+ONE_DAY = (
+    "{% macro strftime_now(format) %}{{ format"
+    + "".join(".replace('{}', '{}')".format(*form.split("=")) for form in DAY.split())
+    + " }}{% endmacro %}\n"
+)
+"""Stands before a template that writes the present day: its rows would be others tomorrow, and no run could go on."""
+# The space belongs to the answer's first word, not to "Assistant:". Byte-pair tokens start with their space, so the
+# prompt ends in the same token in training and in generation.
+PLAIN_TEMPLATE = (
+    "{% for message in messages %}"
+    "{% if message['role'] == 'system' %}{{ message['content'] + '\n' }}"
+    "{% elif message['role'] == 'assistant' %}{{ 'Assistant: ' + message['content'] + (eos_token or '') + '\n' }}"
+    "{% else %}{{ 'User: ' + message['content'] + '\n' }}{% endif %}"
+    "{% endfor %}{% if add_generation_prompt %}{{ 'Assistant:' }}{% endif %}"
+)
+"""Chat template for a tokenizer without one: "User: ...\\nAssistant: ...", each answer followed by the end token."""
 
 
 def check_template(template: str) -> None:
@@ -38,12 +59,11 @@ def with_template(tokenizer: Any, template: str | None) -> Any:
     check_template(template)
     before, after = template.split(QUERY)
     space = " " * (len(after) - len(after.rstrip(" ")))  # belongs to the answer, as in `PLAIN_TEMPLATE`
-    start = tokenizer.bos_token if opens_with_start(tokenizer) else ""
-    before = before.removeprefix(start)  # which stands once, whoever writes it
-    before, after, space = (json.dumps(part, ensure_ascii=False) for part in (before, after.rstrip(" "), space))
+    before = before.removeprefix(_start(tokenizer))  # which stands once, whoever writes it
+    before, after, space = map(_quoted, (before, after.rstrip(" "), space))
     made = copy.copy(tokenizer)
     made.chat_template = (
-        f"{{{{ {json.dumps(start, ensure_ascii=False)} }}}}"
+        f"{{{{ {_quoted(_start(tokenizer))} }}}}"
         "{% for message in messages %}"
         "{% if message['role'] == 'system' %}{{ message['content'] + '\n' }}"
         "{% elif message['role'] == 'user' %}"
@@ -58,63 +78,40 @@ def with_template(tokenizer: Any, template: str | None) -> Any:
     return made
 
 
-def opens_with_start(tokenizer: Any) -> bool:
-    """Return whether the tokenizer puts its start token before a text."""
-    return bool(tokenizer("").input_ids[:1] == [tokenizer.bos_token_id])
+def in_words(tokenizer: Any) -> Any:
+    """Return a copy of a tokenizer that has the plain chat template if it has none, for programs that know only it."""
+    made = copy.copy(tokenizer)
+    made.chat_template = tokenizer.chat_template or _plain_template(tokenizer)
+    return made
 
 
-# The space belongs to the answer's first word, not to "Assistant:". Byte-pair tokens start with their space, so the
-# prompt ends in the same token in training and in generation.
-PLAIN_TEMPLATE = (
-    "{% for message in messages %}"
-    "{% if message['role'] == 'system' %}{{ message['content'] + '\n' }}"
-    "{% elif message['role'] == 'assistant' %}{{ 'Assistant: ' + message['content'] + (eos_token or '') + '\n' }}"
-    "{% else %}{{ 'User: ' + message['content'] + '\n' }}{% endif %}"
-    "{% endfor %}{% if add_generation_prompt %}{{ 'Assistant:' }}{% endif %}"
-)
-"""Chat template for a tokenizer without one: "User: ...\\nAssistant: ...", each answer followed by the end token."""
+def _plain_template(tokenizer: Any) -> str:
+    return f"{{{{ {_quoted(_start(tokenizer))} }}}}{PLAIN_TEMPLATE}"
 
 
-DAY = (
-    "%d=26 %-d=26 %m=07 %-m=7 %b=Jul %B=July %Y=2024 %y=24 %a=Fri %A=Friday %e=26 %j=208 %F=2024-07-26 %H=12 %I=12 "
-    "%M=00 %S=00 %p=PM"
-)
-"""A day that Llama 3.2's template falls back on, in the forms in which templates write the present one."""
-ONE_DAY = (
-    "{% macro strftime_now(format) %}{{ format"
-    + "".join(".replace('{}', '{}')".format(*form.split("=")) for form in DAY.split())
-    + " }}{% endmacro %}\n"
-)
-"""Stands before a chat template that writes the present day: tomorrow its rows would be others, and no run could go on.
-"""
+def _start(tokenizer: Any) -> str:
+    """Return the start token if the tokenizer puts it before a text."""
+    is_put = tokenizer("").input_ids[:1] == [tokenizer.bos_token_id]
+    return str(tokenizer.bos_token) if is_put else ""
 
 
-def template_of(tokenizer: Any) -> str | None:
-    """Return `PLAIN_TEMPLATE` for a tokenizer without a chat template; `None` means the tokenizer's own."""
-    return None if getattr(tokenizer, "chat_template", None) else PLAIN_TEMPLATE
-
-
-def _of_one_day(tokenizer: Any, tools: list[Any] | None) -> str | None:
-    """Return the tokenizer's chat template with `DAY` for the present one; `None` if it does not write that."""
-    text = str(tokenizer.get_chat_template(None, tools))
-    return ONE_DAY + text if "strftime_now" in text else None
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
 
 
 def render(messages: Sequence[Message], tokenizer: Any, answer_next: bool = False, tools: str = "") -> str:
     """Return the text of a conversation, special tokens included; tokenise it with `add_special_tokens=False`."""
-    own, given = template_of(tokenizer), json.loads(tools) if tools else None
-    template = own or _of_one_day(tokenizer, given)
-    text = _applied(tokenizer, messages, {"tools": given, "chat_template": template}, answer_next)
-    _check_shown(messages, text)
-    # A model's own template writes its start token. The plain one does not, as it cannot know whether there is one.
-    start = getattr(tokenizer, "bos_token", None) if own and opens_with_start(tokenizer) else None
-    return f"{start or ''}{text}"
+    template = None if tokenizer.chat_template else _plain_template(tokenizer)
+    options = {"tools": json.loads(tools) if tools else None, "chat_template": template}
+    return _applied(tokenizer, messages, options, answer_next)
 
 
 def _applied(tokenizer: Any, messages: Sequence[Message], options: dict[str, Any], answer_next: bool) -> str:
     """Return what a chat template writes; a space at a prompt's end is in training the answer's first, and goes."""
     turns = [message.turn for message in messages]
-    options = {**options, "tokenize": False, "return_tensors": None, "return_dict": False}
+    template = options.get("chat_template") or str(tokenizer.get_chat_template(None, options["tools"]))
+    options |= {"chat_template": ONE_DAY + template} if "strftime_now" in template else {}
+    options |= {"tokenize": False, "return_tensors": None, "return_dict": False}
     try:
         text = str(tokenizer.apply_chat_template(turns, **options, add_generation_prompt=answer_next))
     except Exception as fault:
@@ -123,15 +120,16 @@ def _applied(tokenizer: Any, messages: Sequence[Message], options: dict[str, Any
             f"the chat template refuses a conversation of roles {roles} ({str(fault)[:300] or type(fault).__name__}); "
             "change those rows, for instance put the system text into the first user turn"
         ) from fault
+    _check_shown(messages, text)
     return text.rstrip(" ") if answer_next else text
 
 
 def _check_shown(messages: Sequence[Message], text: str) -> None:
     """Raise if the last message of a role is not in a rendered text; white space and switches may differ."""
     for role in ROLES:
-        said = next((message.content for message in reversed(messages) if message.role == role), "")
-        shown = said.rpartition("</think>")[2].strip()
-        forms = (shown, json.dumps(shown, ensure_ascii=False)[1:-1])  # results may stand as JSON
+        content = next((message.content for message in reversed(messages) if message.role == role), "")
+        shown = content.rpartition("</think>")[2].strip()
+        forms = (shown, _quoted(shown)[1:-1])  # results may stand as JSON
         if not any(form in text for form in forms) and _bare(shown) not in _bare(text):
             raise QweftError(
                 f"the chat template leaves out what the {role} says ({shown[:40]!r}); give another one by data.template"
@@ -141,15 +139,6 @@ def _check_shown(messages: Sequence[Message], text: str) -> None:
 def _bare(text: str) -> str:
     """Return a text without white space, and without the switches that SmolLM3's and Nemotron's templates take out."""
     return "".join(text.replace("/no_think", "").replace("/think", "").split())
-
-
-def in_words(tokenizer: Any) -> Any:
-    """Return a copy of a tokenizer that has the plain chat template if it has none, for programs that know only it."""
-    made = copy.copy(tokenizer)
-    if template_of(tokenizer) is not None:
-        start = tokenizer.bos_token if opens_with_start(tokenizer) else ""
-        made.chat_template = f"{{{{ {json.dumps(start, ensure_ascii=False)} }}}}{PLAIN_TEMPLATE}"
-    return made
 
 
 def for_others(tokenizer: Any) -> Any:
@@ -163,20 +152,15 @@ def for_others(tokenizer: Any) -> Any:
 
     def apply_chat_template(conversation: Sequence[Any], **options: Any) -> Any:
         where = "the request"
-        turns = [
-            replace(turn, content=turn.content.removeprefix(spaces()[0]).removesuffix(spaces()[1]))
-            if turn.role == "assistant"
-            else turn
-            for turn in read_turns(conversation, where, may_be_empty=True)
-        ]
+        turns = read_turns(conversation, where, may_be_empty=True)
+        for place, turn in enumerate(turns):
+            if turn.role == "assistant":
+                turns[place] = turn._replace(content=turn.content.removeprefix(spaces()[0]).removesuffix(spaces()[1]))
         asked = Conversation(tuple(turns), "", read_tools(options.get("tools"), where), where)
         formed = in_its_form(asked, tokenizer)
-        tools = json.loads(formed.tools) if formed.tools else None
-        template = options.get("chat_template") or _of_one_day(plain, tools)
         answer_next, tensors = options.pop("add_generation_prompt", False), options.get("return_tensors")
-        options |= {"tools": tools, "chat_template": template}
+        options |= {"tools": json.loads(formed.tools) if formed.tools else None}
         text = _applied(plain, formed.messages, options, answer_next)
-        _check_shown(formed.messages, text)
         return made(text, add_special_tokens=False, return_tensors=tensors)
 
     made.apply_chat_template = apply_chat_template
@@ -188,10 +172,10 @@ def _spaces(tokenizer: Any) -> tuple[str, str]:
     """Return the white space that the chat template writes before an answer, and after it before its end."""
     question, answer = Message("user", "question-of-probe"), PROBE[-1]
     try:
-        asked, said = render([question], tokenizer, answer_next=True), render([question, answer], tokenizer)
+        asked, talk = render([question], tokenizer, answer_next=True), render([question, answer], tokenizer)
     except QweftError:
         return "", ""
-    before, _, after = said.removeprefix(asked).partition(answer.content)
+    before, _, after = talk.removeprefix(asked).partition(answer.content)
     ending = after[: len(after) - len(after.lstrip())] if after.strip() else ""
     return "" if before.strip() else before, ending
 
@@ -199,16 +183,13 @@ def _spaces(tokenizer: Any) -> tuple[str, str]:
 TOOLS = "You may call these tools:\n<tools>\n{}\n</tools>\nA call looks like this: {}"
 RESULT = "<tool_response>\n{}\n</tool_response>"
 """Plain form of what a tool returned, as in Hermes and Qwen."""
+CALLED = {"name": "name_of_probe", "arguments": {"place": "argument-of-probe"}}
 PROBE = (
     Message("user", "question-of-probe"),
-    Message(
-        "assistant", "",
-        '{"tool_calls": [{"type": "function", "id": "abcDEF123", "function": '
-        '{"name": "name_of_probe", "arguments": {"place": "argument-of-probe"}}}]}',
-    ),
+    Message("assistant", "", json.dumps({"tool_calls": [{"type": "function", "id": "abcDEF123", "function": CALLED}]})),
     Message("tool", "result-of-probe", '{"name": "name_of_probe", "tool_call_id": "abcDEF123"}'),
     Message("assistant", "answer-of-probe"),
-)  # fmt: skip
+)
 PROBE_TOOLS = (
     '[{"type": "function", "function": {"name": "name_of_probe", "description": "described-for-probe", "parameters": '
     '{"type": "object", "properties": {"place": {"type": "string", "description": "a place"}}}}}]'
@@ -236,8 +217,8 @@ def in_its_form(conversation: Conversation, tokenizer: Any) -> Conversation:
         return replace(conversation, messages=tuple(_in_plain_form(conversation)), tools="")
     text = render(conversation.messages, tokenizer, tools=conversation.tools)
     for number, message in enumerate(conversation.messages, 1):
-        said = message.content.rpartition("</think>")[2].strip() if message.calls else ""
-        if said not in text or not all(call["name"] in text for call in message.calls):
+        content = message.content.rpartition("</think>")[2].strip() if message.calls else ""
+        if content not in text or not all(call["name"] in text for call in message.calls):
             raise QweftError(
                 f"the chat template leaves out a part of message {number}, which calls a tool; split the message, or "
                 "take out what stands beside the call"

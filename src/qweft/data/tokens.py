@@ -16,6 +16,9 @@ NEAR, NEAR_TOKENS = 400, 16
 """Characters before an answer that are tokenised again, and tokens that are compared."""
 
 
+Span = tuple[int, int]
+
+
 class TrainedTokens(NamedTuple):
     """How much a training takes: tokens of all its steps together, and forward and backward passes."""
 
@@ -31,9 +34,6 @@ def trained_tokens(passes: int, batch_size: int, tokens: int, examples: int) -> 
     where passes are steps * gradient_accumulation * processes, and examples are rows, or packs of rows.
     """
     return TrainedTokens(round(passes * min(batch_size, examples) * tokens / examples), passes)
-
-
-Span = tuple[int, int]
 
 
 class Encoded(TypedDict):
@@ -114,9 +114,9 @@ def _apart(text: str, starts: set[int], tokenizer: Any) -> tuple[list[int], list
     parts: list[int] = []
     places: list[Span] = []
     for cut, following in pairwise(sorted({0, *starts, len(text)})):
-        found, where = _offsets(text[cut:following], tokenizer)
-        parts += found
-        places += [(start + cut, end + cut) for start, end in where]
+        part, within = _offsets(text[cut:following], tokenizer)
+        parts += part
+        places += [(start + cut, end + cut) for start, end in within]
     return (parts, places) if tokenizer.decode(parts) == tokenizer.decode(ids) else (ids, offsets)
 
 
@@ -125,14 +125,16 @@ def _offsets(text: str, tokenizer: Any) -> tuple[list[int], list[Span]]:
     return tokens["input_ids"], tokens["offset_mapping"]
 
 
+TALK = Conversation((Message("user", "a"), Message("assistant", "answer-of-probe")), "")
+
+
 def closing_tokens(tokenizer: Any) -> set[int]:
     """Return the token that ends an answer in the chat template, if no text is made of it; else nothing.
 
     It need not be the tokenizer's end token: base models of Qwen end a text by <|endoftext|>, an answer by <|im_end|>.
     """
-    talk = Conversation((Message("user", "a"), Message("assistant", "b")), "")
     try:
-        learned = [label for label in tokenise(talk, tokenizer)["labels"] if label != IGNORED]
+        learned = [label for label in tokenise(TALK, tokenizer)["labels"] if label != IGNORED]
     except QweftError:  # the template refuses such a conversation
         return set()
     return {*learned[-1:]} & tokenizer.added_tokens_decoder.keys()
@@ -140,12 +142,11 @@ def closing_tokens(tokenizer: Any) -> set[int]:
 
 def no_end(tokenizer: Any) -> str:
     """Return why no end of an answer is learned, with the way out; empty where the chat template writes one."""
-    probe = "answer-of-probe"
     try:
-        text, spans = answer_spans(Conversation((Message("user", "a"), Message("assistant", probe)), ""), tokenizer)
+        text, spans = answer_spans(TALK, tokenizer)
     except QweftError:  # the template refuses such a conversation
         return ""
-    if not text[: spans[-1][1]].endswith(probe):
+    if not text[: spans[-1][1]].endswith(TALK.answer):
         return ""
     end = tokenizer.eos_token
     if end is None:
@@ -158,7 +159,7 @@ def check_offsets(tokenizer: Any) -> None:
     if not getattr(tokenizer, "is_fast", False):
         raise QweftError(
             f"the tokenizer {type(tokenizer).__name__} gives no character offsets, so answers cannot be told from "
-            f"prompts; use a fast tokenizer (one with a tokenizer.json)"
+            "prompts; use a fast tokenizer (one with a tokenizer.json)"
         )
 
 
@@ -196,19 +197,14 @@ def answer_spans(conversation: Conversation, tokenizer: Any) -> tuple[str, list[
             spans.append((0, 0))
     spans = spans[-1:] if (0, 0) in spans else spans
     answers = [message for message in messages if message.role == "assistant"]
-    for message, span in zip(answers[-len(spans) :], spans, strict=False):
-        _check_thought(message, text[slice(*span)])
+    for message, span in zip(answers[-len(spans) :], spans, strict=True):
+        thought = message.content.rpartition("</think>")[0].strip().removeprefix("<think>").strip()
+        if "".join(thought.split()) not in "".join(text[slice(*span)].split()):  # some templates take all thoughts out
+            raise QweftError(
+                f"the chat template leaves out the chain of thought of an answer ({thought[:40]!r}), so that it would "
+                "not be learned; give another one by data.template, or take such thoughts out of the rows"
+            )
     return text, spans
-
-
-def _check_thought(message: Message, learned: str) -> None:
-    """Raise if a chain of thought is not in the learned text of its answer: some templates take all thoughts out."""
-    thought = message.content.rpartition("</think>")[0].strip().removeprefix("<think>").strip()
-    if "".join(thought.split()) not in "".join(learned.split()):
-        raise QweftError(
-            f"the chat template leaves out the chain of thought of an answer ({thought[:40]!r}), so that it would not "
-            "be learned; give another one by data.template, or take such thoughts out of the rows"
-        )
 
 
 def answer_count(row: Encoded) -> int:
@@ -227,13 +223,12 @@ def windows(conversation: Conversation, tokenizer: Any, max_length: int) -> Iter
 
     A piece ends between two tokens, but not inside a character. All pieces keep the group of the text.
     """
-    text = conversation.answer
-    if not conversation.is_text or len(text) <= max_length // 5:  # a character has at most four tokens, its bytes
+    text = conversation.answer if conversation.is_text else ""
+    if len(text) <= max_length // 5:  # a character has at most four tokens, its bytes
         yield conversation
         return
     check_offsets(tokenizer)
-    tokens = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
-    starts = [start for start, _ in tokens["offset_mapping"]]
+    starts = [start for start, _ in _offsets(text, tokenizer)[1]]
     room = max(1, max_length - tokenizer.num_special_tokens_to_add())
     first = 0
     while first < len(starts):

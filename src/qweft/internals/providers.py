@@ -24,13 +24,6 @@ def ignored_settings(handler: Any) -> frozenset[str]:
     return frozenset(getattr(handler, "_unused_fields", ()))
 
 
-def datasets_are_offline() -> bool:
-    """Return whether HF_DATASETS_OFFLINE or HF_HUB_OFFLINE keeps the package datasets from the hub."""
-    import datasets
-
-    return bool(datasets.config.HF_HUB_OFFLINE)
-
-
 @contextmanager
 def from_the_cache() -> Iterator[None]:
     """Keep the package datasets from asking a hub that does not answer, five times, for most of a minute."""

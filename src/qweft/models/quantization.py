@@ -75,15 +75,14 @@ def mark_shapes(model: Any, asked: "BitsAndBytesConfig") -> Any:
     return model
 
 
-def _settings_of(model: Any) -> dict[str, Any]:
-    """Return the quantisation that a model's config states; empty if it states none."""
-    asked = getattr(getattr(model, "config", None), "quantization_config", None) or {}
-    return asked if isinstance(asked, dict) else dict(asked.to_dict())
-
-
 def scheme_of(settings: Mapping[str, Any]) -> str | None:
     """Return what a config's `quantization_config` asks of bitsandbytes: "4bit", "8bit", or `None`."""
     return "4bit" if settings.get("load_in_4bit") else "8bit" if settings.get("load_in_8bit") else None
+
+
+def _settings_of(model: Any) -> dict[str, Any]:
+    asked = getattr(getattr(model, "config", None), "quantization_config", None) or {}
+    return asked if isinstance(asked, dict) else dict(asked.to_dict())
 
 
 def quantized_as(model: Any) -> str | None:
@@ -96,10 +95,9 @@ def bits_of(model: Any, name: str, module: Any) -> int | None:
     from torch import nn
     from transformers.pytorch_utils import Conv1D
 
-    asked = _settings_of(model)
-    bits = {"4bit": 4, "8bit": 8}.get(quantized_as(model) or "")
-    skipped = any(part in name for part in asked.get("llm_int8_skip_modules") or ["lm_head"])
-    return None if skipped or not isinstance(module, nn.Linear | Conv1D) else bits
+    skipped = any(part in name for part in _settings_of(model).get("llm_int8_skip_modules") or ["lm_head"])
+    is_linear = isinstance(module, nn.Linear | Conv1D)
+    return {"4bit": 4, "8bit": 8}.get(quantized_as(model) or "") if is_linear and not skipped else None
 
 
 def keep_unpacked(model: Any) -> Any:

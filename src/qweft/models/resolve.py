@@ -25,6 +25,9 @@ from qweft.text import cut
 
 PATIENCE = 3.0
 """Seconds to wait for an answer of the hub."""
+DEVICES = ("auto", "cpu", "cuda", "mps", "meta")
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json")
+HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
 
 
 def offline() -> bool:
@@ -35,14 +38,8 @@ def offline() -> bool:
     return constants.HF_HUB_OFFLINE or any(value in {"1", "ON", "YES", "TRUE"} for value in wanted)
 
 
-def reachable(hub_id: str) -> bool:
-    """Return whether the hub serves a model; asked once per model and process, never when offline."""
-    status = None if offline() else _status(_config(hub_id))
-    return status is not None and status < 400
-
-
 def hub_answers(path: str) -> bool:
-    """Return whether the hub answers, whatever it says, for the path of a file: asked once, with the same patience."""
+    """Return whether the hub answers, whatever it says, for the path of a file: asked once, never when offline."""
     return not offline() and _status(path) is not None
 
 
@@ -51,16 +48,13 @@ def no_answer() -> str:
     return "HF_HUB_OFFLINE is set" if offline() else f"the hub did not answer within {PATIENCE:.0f} s"
 
 
-def why_not(hub_id: str) -> str:
-    """Return why `reachable` returned False, as the end of a sentence."""
-    status = None if offline() else _status(_config(hub_id))
-    if status is None:
+def why_not(hub_id: str) -> str | None:
+    """Return why the hub does not serve a model, as the end of a sentence; `None` if it does."""
+    path = f"{hub_id}/resolve/main/config.json"
+    if not hub_answers(path):
         return no_answer()
-    return f"the hub answered {status}, so there is no such model, or it asks for a login"
-
-
-def _config(hub_id: str) -> str:
-    return f"{hub_id}/resolve/main/config.json"
+    status = _status(path) or 0
+    return None if status < 400 else f"the hub answered {status}, so there is no such model, or it asks for a login"
 
 
 @cache
@@ -102,23 +96,17 @@ def has_weights(folder: Path) -> bool:
     return any(folder.glob("*.safetensors")) or any(folder.glob("pytorch_model*.bin"))
 
 
-def check_holds_no_model(output: Path) -> None:
-    """Raise if an output is the folder of a model or an adapter itself, whose files a run would be mixed with."""
-    with suppress(OSError):  # what cannot be looked into is told where it is written
-        is_model = (output / "config.json").is_file() and has_weights(output)
-        if is_model or (output / "adapter_config.json").is_file():
-            what = "a model" if is_model else "an adapter"
-            raise QweftError(f"output {output} is the folder of {what}; choose another --output, as {output}-run")
-
-
-DEVICES = ("auto", "cpu", "cuda", "mps", "meta")
-TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json")
-HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
-
-
 def has_tokenizer(folder: Path) -> bool:
     """Return whether a folder holds a tokenizer."""
     return any((folder / name).is_file() for name in TOKENIZER_FILES)
+
+
+def check_holds_no_model(output: Path) -> None:
+    """Raise if an output is the folder of a model or an adapter itself, whose files a run would be mixed with."""
+    is_model = (output / "config.json").is_file() and has_weights(output)
+    if is_model or (output / "adapter_config.json").is_file():
+        what = "a model" if is_model else "an adapter"
+        raise QweftError(f"output {output} is the folder of {what}; choose another --output, as {output}-run")
 
 
 @dataclass(frozen=True)
@@ -175,7 +163,7 @@ def check_model(config: ModelConfig, needs_weights: bool = True) -> ModelSource 
     source = find(config)
     folder = Path(source.location) if isinstance(source, ModelSource) and source.local else None
     check_quantization(config.quantization, config.name, folder)
-    if needs_weights and config.device != "meta" and isinstance(source, ModelSource):
+    if needs_weights and isinstance(source, ModelSource):
         check_weights(source)
     return source
 
@@ -192,7 +180,7 @@ def check_weights(source: ModelSource) -> None:
     if source.local and not has_weights(Path(source.location)):
         raise QweftError(
             f"model {source.name}: the folder holds a config.json and no weights (*.safetensors, pytorch_model*.bin); "
-            f"copy the weights there, or use device meta to work with the shapes alone"
+            "copy the weights there, or use device meta to work with the shapes alone"
         )
 
 
@@ -203,71 +191,57 @@ def find(config: ModelConfig) -> ModelSource | EmbeddedModel:
     of an embedded model is such an alias. The path of a prepared folder that is not there is its package.
     The hub is never queried when `offline()`.
     """
-    folder = named_path(config.name)
+    name, folder = config.name, named_path(config.name)
     if (folder / "config.json").is_file():
-        return _from_folder(config.name, folder)
+        return _from_folder(name, folder)
     if folder.exists():
         what = "the folder has no config.json" if folder.is_dir() else "it is a file"
-        raise QweftError(f"model {cut(config.name)}: {what}; give the folder that save_pretrained wrote, or a hub id")
-    model = embedded_model(config.name)
-    if model is not None:
-        return _from_alias(config, model)
-    model = once_prepared(config.name)
-    if model is not None:
-        if config.source != "package":
-            check_asked_for(model, f"model {cut(config.name)}: the folder is not there, and")
-        return _from_alias(replace(config, source="package"), model)
+        raise QweftError(f"model {cut(name)}: {what}; give the folder that save_pretrained wrote, or a hub id")
+    alias, prepared = embedded_model(name), once_prepared(name)
+    if prepared is not None and config.source != "package":
+        check_asked_for(prepared, f"model {cut(name)}: the folder is not there, and")
+    model = alias or prepared
+    if model is not None and (config.source == "package" or prepared is not None):
+        return model
     if config.source == "package":
         raise QweftError(
-            f"model {cut(config.name)}: no package holds it; the aliases with a package are "
-            f"{', '.join(EMBEDDED_MODELS)}; or set source to hub"
+            f"model {cut(name)}: no package holds it; the aliases with a package are {', '.join(EMBEDDED_MODELS)}; or "
+            "set source to hub"
         )
-    return _from_hub(config.name, config.name) or _nothing(config.name)
+    hub_id = name if model is None else model.hub_id
+    source = _from_hub(name, hub_id)
+    if source is not None:
+        return source
+    if model is None:
+        raise QweftError(
+            f"model {cut(name)}: not found; give a local folder that holds a config.json, or an alias "
+            f"({', '.join(EMBEDDED_MODELS)}), or a hub id, which needs a connection or a filled hub cache: "
+            f"{why_not(name)}"
+        )
+    missing = f"model {name}: {hub_id} is not in the hub cache ({why_not(hub_id)})"
+    if config.source == "hub":
+        raise QweftError(f"{missing}; fill the hub cache, or give --model.source package")
+    check_asked_for(model, f"{missing}, and")
+    return model
 
 
 def _from_folder(name: str, folder: Path) -> ModelSource:
     """Return a local folder as a source; for one that `prepare` made in the cache, `origin` names the package."""
-    made = None
     with suppress(OSError, QweftError):  # there is no home folder
-        prepared = {model.alias: prepared_folder(model) for model in EMBEDDED_MODELS.values()}
-        made = next((alias for alias, place in prepared.items() if place.exists() and place.samefile(folder)), None)
-    model = EMBEDDED_MODELS.get(made or "")
-    origin = f"local folder {name}" if model is None else model.origin
-    return ModelSource(name, os.fspath(folder), origin, True, "folder", None if model is None else model.hub_id)
-
-
-def _from_alias(config: ModelConfig, model: EmbeddedModel) -> ModelSource | EmbeddedModel:
-    if config.source != "package":
-        source = _from_hub(config.name, model.hub_id)
-        if source:
-            return source
-    if config.source == "hub":
-        raise QweftError(
-            f"model {config.name}: {model.hub_id} is not in the hub cache, and {why_not(model.hub_id)}; "
-            f"fill the hub cache, or give --model.source package"
-        )
-    if config.source == "auto":
-        check_asked_for(
-            model, f"model {config.name}: {model.hub_id} is not in the hub cache, {why_not(model.hub_id)}, and"
-        )
-    return model
+        for model in EMBEDDED_MODELS.values():
+            if folder.resolve() == prepared_folder(model).resolve():
+                return ModelSource(name, os.fspath(folder), model.origin, True, "folder", model.hub_id)
+    return ModelSource(name, os.fspath(folder), f"local folder {name}", local=True, kind="folder")
 
 
 def _from_hub(name: str, hub_id: str) -> ModelSource | None:
     """Return the model on the hub, else its copy in the local cache; `None` if neither has it."""
     if not HUB_ID.fullmatch(hub_id):
         return None
-    if reachable(hub_id):
+    if why_not(hub_id) is None:
         return ModelSource(name, hub_id, f"{hub_id} from the hub", local=False, kind="hub", hub_id=hub_id)
     folder = cached_snapshot(hub_id)
     if folder is None:
         return None
     origin = f"{hub_id} from the hub cache, revision {folder.name[:8]}"
     return ModelSource(name, os.fspath(folder), origin, local=True, kind="hub", hub_id=hub_id)
-
-
-def _nothing(name: str) -> ModelSource:
-    raise QweftError(
-        f"model {cut(name)}: not found; give a local folder that holds a config.json, or an alias "
-        f"({', '.join(EMBEDDED_MODELS)}), or a hub id, which needs a connection or a filled hub cache: {why_not(name)}"
-    )

@@ -5,8 +5,6 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from qweft.data.config import HELD_OUT
-from qweft.data.report import DataReport
 from qweft.errors import QweftError
 from qweft.method.effective import needs_rows_first
 from qweft.method.presets import stated
@@ -36,10 +34,10 @@ def finished(record: Path, config: RunConfig) -> dict[str, Any] | None:
     """Return the record if a run with the same settings has finished, else `None`."""
     try:
         saved = read_record(record, "remove it to train anew")
-        report = DataReport(**saved["data"])  # settings that follow from the rows are those of the record
-        if None in (config.data.validation_rows, config.data.test_rows):
-            config = replace(config, data=config.data.sized({part: report.rows_of(part) for part in HELD_OUT}))
-        config = replace(config, training=config.training.for_rows(saved["data"]["parts"]["train"]["rows"]))
+        rows = {part: counts["rows"] for part, counts in saved["data"]["parts"].items()}
+        # settings that follow from the rows are those of the record
+        data, training = config.data.with_held_out(rows), config.training.for_rows(rows["train"])
+        config = replace(config, data=data, training=training)
         return saved if saved["decides"] == json.loads(json.dumps(decides(config))) else None
     except (QweftError, AttributeError, KeyError, TypeError):
         return None
