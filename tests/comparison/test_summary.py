@@ -86,6 +86,7 @@ def test_a_difference_has_its_interval_and_p():
             [run(name, eval_row_losses=ROWS[0], eval_row_groups=(0, 0, last)) for last, name in enumerate("ab")],
             "groups of test rows",
         ),
+        ([run("lora", eval_row_losses=ROWS[0], eval_row_groups=(0, 0))], "to which group"),
     ],
 )
 def test_runs_that_do_not_belong_together(made, message):

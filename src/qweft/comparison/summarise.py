@@ -51,6 +51,8 @@ def check_alike(runs: Sequence[Run]) -> None:
     for what, found in values.items():
         if len(found) > 1:
             raise QweftError(f"the runs differ in their {what}: compare them one at a time")
+    if any(run.eval_row_groups and len(run.eval_row_groups) != len(run.eval_row_losses) for run in judged_on):
+        raise QweftError("the runs do not say of each test row to which group it belongs")
     for (method, seed), number in Counter((run.method, run.seed) for run in runs).items():
         if number > 1:
             raise QweftError(f"the method {method!r} has {number} runs at seed {seed}")

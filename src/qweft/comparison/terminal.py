@@ -1,6 +1,5 @@
 """What a comparison and a search for learning rates print: tables of plans and results, and lines on runs."""
 
-import math
 from collections.abc import Mapping, Sequence
 from itertools import zip_longest
 from typing import Any
@@ -11,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from qweft.comparison.methods import Method
-from qweft.comparison.plan import Grid, Plan, rung_sizes, rung_steps
+from qweft.comparison.plan import Grid, Plan, rung_steps
 from qweft.comparison.results import Run
 from qweft.comparison.searched import Search, searches
 from qweft.comparison.summary import Summary
@@ -72,13 +71,8 @@ def runs_plan(plan: Plan, steps: int | None) -> Table:
     methods, grid, halving = plan.methods, plan.grid, plan.halving
     searched = {method.name for method in methods if method.searched}
     if halving.finalists is not None:
-        # some methods stop earlier
         finalists = min(halving.finalists, len(methods))
-        sizes = rung_sizes(len(methods), finalists, len(halving.rungs) if halving.rungs else 2)
-        trainings = grid.trainings[1] * len(searched) + len(grid.seeds) * (len(methods) - len(searched))
-        most = math.ceil(sum([len(methods), *sizes[:-1]]) * trainings / len(methods))
-        runs = many(finalists * len(plan.seeds), "run")
-        runs += f" of {many(finalists, 'finalist')}, after {most} trainings at most"
+        runs = f"{many(finalists * len(plan.seeds), 'run')} of {many(finalists, 'finalist')}"
     else:
         runs = many(len(methods) * len(plan.seeds), "run")
         if searched:
