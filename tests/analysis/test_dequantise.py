@@ -10,7 +10,7 @@ from torch.nn.functional import cross_entropy
 
 from qweft.analysis.dequantise import dequantise
 from qweft.analysis.describe import _on_replacements
-from qweft.analysis.fits import KINDS, count_terms, fitted, terms, unexplained
+from qweft.analysis.fits import KINDS, fitted, terms, unexplained
 from qweft.circuit import crz_ring_ansatz, gate_by_gate
 from qweft.evaluation.on_device import circuit_layers
 from tests.analysis.examples import adapted
@@ -60,15 +60,6 @@ def test_the_fourier_fit_has_the_circuits_own_coefficients(n, layers, reupload):
     torch.testing.assert_close(fit.coefficients, exact, rtol=0, atol=1e-8)
     torch.testing.assert_close(fit(circuit, c[700:], angles), q[700:], rtol=0, atol=1e-8)
     assert unexplained(fit, circuit, c[700:], q[700:]) < 1e-15
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_terms_are_as_many_as_are_counted(kind):
-    for circuit in (crz_ring_ansatz(3, 2), crz_ring_ansatz(2, 4, reupload=False)):
-        c = torch.randn(5, circuit.inputs, dtype=torch.float64)
-        assert terms(kind, circuit, c).shape == (5, count_terms(kind, circuit))
-    wanted = {"constant": 1, "affine": 5, "quadratic": 15, "fourier": 625}
-    assert count_terms(kind, crz_ring_ansatz(4, 2)) == wanted[kind]
 
 
 def test_a_planted_quadratic_is_found_and_an_affine_map_misses_its_squares():

@@ -87,17 +87,6 @@ def test_without_a_circuit_there_is_no_share(core):
     assert case(core)[0] is None
 
 
-def test_of_a_weighting_that_reads_some_entries_the_rest_does_not_pass_the_circuit():
-    model, _ = one_layer(QwthnConfig(core="quantum_weighted", **{**SMALL, "target_modules": ["only"], "qubits": 2}))
-    x = torch.randn(50, 7, dtype=torch.float64, generator=torch.Generator().manual_seed(8))
-    (_, layer_map) = layer_maps(model, "default")[0]["only"]
-    c = x @ layer_map.compress.T
-    own = layer_map.features(c) * torch.tensor([1.0, 1.0] + [0.0] * (c.shape[1] - 2))
-    whole = mean_square(layer_map.features(c) @ layer_map.out.T)
-    assert c.shape[1] > 2
-    assert shares_of(layer_map, c).circuit == pytest.approx(mean_square(own @ layer_map.out.T) / whole)
-
-
 @pytest.mark.parametrize("core", ["quantum", "quantum_linear", "quantum_weighted", "quantum_gated"])
 @pytest.mark.parametrize("qubits", [2, None])
 def test_the_states_that_are_measured_are_those_that_run(core, qubits):

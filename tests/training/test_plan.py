@@ -55,19 +55,6 @@ def test_directions_are_counted_apart(small_qwen, bits, share):
     assert f"{found.fixed:,}" in told.getvalue()
 
 
-@pytest.mark.parametrize(
-    ("twin", "numbers"), [("mlp", 40), ("fourier", 80), ("frozen", 0), ("product", 16), ("bias", 4)]
-)
-def test_a_twin_is_told_with_the_angles_that_it_stands_in_for(small_qwen, twin, numbers):
-    adapter = {"preset": "qtha", "core": f"{twin}_linear", "r": 4, "circuit_layers": 2, "target_modules": TARGETS}
-    found = plan(RunConfig(model=small_qwen, adapter=adapter))
-    assert found.twin == {"name": twin, "trained": numbers, "angles": 32}
-    assert found.parts["twin"] == 48 * numbers and "circuit" not in found.parts
-    console = Console(width=100, file=io.StringIO())
-    console.print(found.describe())
-    assert f"{twin} twin: {numbers} numbers a layer for 32 angles" in console.file.getvalue()
-
-
 def test_a_few_steps_are_timed(tmp_path, capsys):
     import json
 
