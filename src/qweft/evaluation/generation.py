@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from transformers import GenerationConfig
 
 from qweft.adapter.attach import base_of
 from qweft.data.conversation import Conversation
@@ -19,8 +20,8 @@ NEAR = 1e-4
 """Relative distance of the two largest logits below which a row is generated alone: rounding makes 1e-6."""
 FELT = 2e-5
 """Relative change of a logit by padding above which rows are generated alone."""
-BEGINS_ANEW = ("bamba", "minimax")
-"""Model types of transformers that count positions from 0 at each call, whatever their cache holds."""
+CACHES = {"past_key_values", "cache_params", "state"}
+"""Names by which a model's forward takes what it kept of the tokens before."""
 
 
 @dataclass(frozen=True)
@@ -72,44 +73,10 @@ def reads_whole_text(model: torch.nn.Module) -> bool:
     return bool(getattr(config, "is_prompt_learning", False) or getattr(config, "alora_invocation_tokens", None))
 
 
-class Reading:
-    """One text that a model reads piece by piece, with the model's cache of it where it has one that is of help."""
-
-    def __init__(self, model: torch.nn.Module):
-        self._model, self._ids, self._cache = model, list[int](), None
-        self._has_cache = has_cache(model)
-        self._begins_anew = base_of(model).config.model_type in BEGINS_ANEW
-
-    def logits_after(self, ids: Sequence[int]) -> torch.Tensor:
-        """Returns the logits of the next token, shape (vocabulary,), after these further tokens."""
-        known, device = len(self._ids), device_of(self._model)
-        self._ids += ids
-        if not self._has_cache:
-            return self._model(input_ids=torch.tensor([self._ids], device=device), use_cache=False).logits[0, -1]
-        positions = {}
-        if self._begins_anew:
-            positions["position_ids"] = torch.arange(known, len(self._ids), device=device)[None]
-        given = torch.tensor([list(ids)], device=device)
-        output = self._model(input_ids=given, past_key_values=self._cache, use_cache=True, **positions)
-        self._cache = getattr(output, "past_key_values", None)
-        self._has_cache = self._cache is not None
-        return output.logits[0, -1]
-
-
-def has_cache(model: Any) -> bool:
-    """Whether a model reads a text piece by piece: its cache of keys and values is there and of help.
-
-    A state in their place (Mamba's) would have to be given back in each family's own way. RecurrentGemma takes a cache
-    and gives none.
-    """
-    is_taken = "past_key_values" in taken_by(model) and base_of(model).config.model_type != "recurrent_gemma"
-    return is_taken and not reads_whole_text(model)
-
-
 def tokens_read(model: Any, prompt: int, new_tokens: int) -> list[int]:
-    """Return the number of tokens that each call of `Reading` gives the model, for an answer without an end."""
-    whole = not has_cache(model)
-    return [length if whole or length == prompt else 1 for length in range(prompt, prompt + new_tokens)]
+    """Return the number of tokens that each call gives the model, for an answer without an end."""
+    keeps = CACHES & {*taken_by(model)} or base_of(model).config.model_type == "recurrent_gemma"
+    return [1 if keeps and length > prompt else length for length in range(prompt, prompt + new_tokens)]
 
 
 def taken_by(model: Any) -> Collection[str]:
@@ -117,17 +84,24 @@ def taken_by(model: Any) -> Collection[str]:
     return inspect.signature(base_of(model).forward).parameters.keys()
 
 
-def greedy(model: torch.nn.Module, prompt: Sequence[int], ends: set[int], max_new_tokens: int) -> Continuation:
+def greedy(model: Any, prompt: Sequence[int], ends: set[int], max_new_tokens: int) -> Continuation:
     """Generate the greedy continuation of one prompt; the reference for batched generation."""
     most = min(max_new_tokens, (context_of(model) or math.inf) - len(prompt))  # a position beyond is an error, or none
-    reading, new, ids = Reading(model), list[int](), list(prompt)
-    while len(new) < most:
-        token = int(reading.logits_after(ids).argmax())
-        if token in ends:
-            return Continuation(new, is_cut=False)
-        new.append(token)
-        ids = [token]
-    return Continuation(new, is_cut=True)
+    if most < 1:
+        return Continuation([], is_cut=True)
+    ids = torch.tensor([list(prompt)], device=device_of(model))
+    settings = GenerationConfig(
+        do_sample=False, max_new_tokens=most, eos_token_id=sorted(ends) or None, pad_token_id=0, use_cache=True
+    )
+    base = base_of(model)
+    own, base.generation_config = base.generation_config, settings  # else a penalty of repetition would hold
+    try:
+        found = model.generate(input_ids=ids, attention_mask=torch.ones_like(ids))
+    finally:
+        base.generation_config = own
+    new: list[int] = found[0, len(prompt) :].tolist()
+    is_cut = not new or new[-1] not in ends
+    return Continuation(new if is_cut else new[:-1], is_cut)
 
 
 def greedy_together(
