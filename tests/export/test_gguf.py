@@ -95,7 +95,7 @@ def adapted(model):
 
 
 def put(base, lora):
-    return with_lora(base, lora, lora_config(lora, base, LoraConfig(), False))
+    return with_lora(base, lora, lora_config(lora, base, LoraConfig()))
 
 
 def next_logits(model, tokens):

@@ -11,8 +11,8 @@ from torch import nn
 from qweft import QweftError, QwthnConfig
 from qweft.adapter import QwthnLinear
 from qweft.exporting.fit import collect
-from qweft.exporting.linearise import fan_in_fan_out, layers_of, linearise
-from qweft.exporting.lora import lora_config, target_names, write_lora
+from qweft.exporting.linearise import layers_of, linearise
+from qweft.exporting.lora import lora_config, write_lora
 from qweft.exporting.measure import replaced
 from tests.conformance.families import FAMILIES
 from tests.tiny_models import tiny_gpt2, tiny_llama
@@ -39,9 +39,7 @@ def logits(model):
 
 def written(folder, model, lora):
     """The LoRA as a folder."""
-    layers = layers_of(model, "default")
-    config = lora_config(lora, model.get_base_model(), model.peft_config["default"], fan_in_fan_out(layers))
-    write_lora(folder, lora, config)
+    write_lora(folder, lora, lora_config(lora, model.get_base_model(), model.peft_config["default"]))
     return folder
 
 
@@ -218,19 +216,6 @@ def test_a_process_without_qweft_loads_the_folder(tmp_path):
         "torch.testing.assert_close(found, torch.load(path + '/logits.pt'), rtol=1e-4, atol=1e-5)\n"
     )
     subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=True, timeout=600)
-
-
-@pytest.mark.parametrize(
-    ("layers", "expected"),
-    [
-        (["q", "h.0.q", "h.1.q", "h.0.v", "h.1.v"], ["q", "v"]),
-        (["h.0.q"], ["h.0.q"]),
-        (["h.0.q", "h.0.v", "h.1.q"], ["h.0.q", "h.0.v", "h.1.q"]),
-        (["q"], "q"),  # as a list it would mean the others too
-    ],
-)
-def test_target_names_mean_these_layers_alone(layers, expected):
-    assert target_names(layers, ["q", "h.0.q", "h.0.v", "h.1.q", "h.1.v", "h.0", "h.1"]) == expected
 
 
 def test_what_cannot_be_exported_is_said():

@@ -96,7 +96,7 @@ def test_public_only_where_it_is_said(adapter, hub, capsys):
 def test_a_refusal_of_the_hub_is_one_sentence(adapter, hub, capsys):
     hub.refusal = HfHubHTTPError("you may not", response=MagicMock())
     assert main(["push", str(adapter), *WORDS]) == 2
-    assert "the hub refused to take me/mine" in capsys.readouterr().err
+    assert "the hub did not take me/mine (you may not)" in capsys.readouterr().err
 
 
 def test_a_dry_run_sends_nothing(adapter, capsys):
@@ -123,7 +123,7 @@ def test_without_a_connection_it_says_so(adapter, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
     monkeypatch.setenv("HF_TOKEN", "hf_test")
-    with pytest.raises(QweftError, match="the hub cannot be reached"):
+    with pytest.raises(QweftError, match="the hub did not take"):
         push(plan_push(adapter, "me/mine", base_model="owner/base"), token="hf_test")
 
 

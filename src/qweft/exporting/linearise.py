@@ -5,7 +5,6 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers.pytorch_utils import Conv1D
 
 from qweft.adapter import QwthnLinear
 from qweft.adapter.attach import base_of
@@ -63,11 +62,6 @@ def linearise(
                 explained[name] = fit.explained
             tick(1)
     return Lora(rank, down, up, trained_whole(model, adapter_name)), explained
-
-
-def fan_in_fan_out(layers: Mapping[str, Any]) -> bool:
-    """Whether the layers store their weights as (d_in, d_out), as GPT-2's do."""
-    return any(isinstance(layer.get_base_layer(), Conv1D) for layer in layers.values())
 
 
 def _with_moments(

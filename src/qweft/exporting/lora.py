@@ -9,9 +9,11 @@ from typing import Any
 import torch
 from peft import LoraConfig, PeftConfig
 from peft.tuners.lora import LoraLayer
+from peft.tuners.tuners_utils import BaseTunerLayer
 from peft.utils import ModulesToSaveWrapper
 from safetensors.torch import save_file
 from torch import nn
+from transformers.pytorch_utils import Conv1D
 
 from qweft.adapter.attach import base_of
 from qweft.errors import QweftError
@@ -58,17 +60,17 @@ def padded(down: torch.Tensor, up: torch.Tensor, rank: int) -> tuple[torch.Tenso
     return torch.nn.functional.pad(down, (0, 0, 0, missing)), torch.nn.functional.pad(up, (0, missing))
 
 
-def lora_config(
-    lora: Lora, model: nn.Module, adapter: PeftConfig, fan_in_fan_out: bool, hub_id: str | None = None
-) -> LoraConfig:
+def lora_config(lora: Lora, model: nn.Module, adapter: PeftConfig, hub_id: str | None = None) -> LoraConfig:
     """Return the PEFT config of an exported LoRA for a base model, which is named as the adapter does or by hub id."""
+    layers: list[Any] = [model.get_submodule(name) for name in lora.down]
+    weights = [each.get_base_layer() if isinstance(each, BaseTunerLayer) else each for each in layers]
     return LoraConfig(
         r=lora.rank,
         lora_alpha=lora.rank,
         lora_dropout=0.0,
         target_modules=target_names(lora.down, [name for name, _ in model.named_modules()]),
         modules_to_save=sorted(getattr(adapter, "modules_to_save", None) or []) or None,
-        fan_in_fan_out=fan_in_fan_out,
+        fan_in_fan_out=any(isinstance(each, Conv1D) for each in weights),
         task_type=adapter.task_type,
         base_model_name_or_path=hub_id or adapter.base_model_name_or_path,
         revision=getattr(adapter, "revision", None),

@@ -21,7 +21,7 @@ from qweft.evaluation.loss import check_room, held_out_loss
 from qweft.evaluation.run import Preview
 from qweft.evaluation.saved import Subject, changed, changes_the_base, put_on, shapes_of, weights_of
 from qweft.exporting.config import LORAS
-from qweft.exporting.linearise import fan_in_fan_out, layers_of, linearise
+from qweft.exporting.linearise import layers_of, linearise
 from qweft.exporting.lora import Lora, lora_config, plain_lora, trained_whole
 from qweft.exporting.low_rank import RANKS, Factors, all_factors, lora_of, smallest
 from qweft.exporting.measure import Batch, measure, replaced
@@ -250,9 +250,7 @@ def _write(source: _Source, lora: Lora | None, report: ExportReport, force: bool
         wanted = source.logits(model)
     made = None
     if lora is not None:
-        transposed = fan_in_fan_out(tuner_layers(model))
-        hub_id = loaded.source.hub_id
-        made = lora, lora_config(lora, model.get_base_model(), model.peft_config[NAME], transposed, hub_id)
+        made = lora, lora_config(lora, model.get_base_model(), model.peft_config[NAME], loaded.source.hub_id)
         model = detach(model)
     if report.to not in LORAS:
         model = merged(model if made is None else with_lora(model, *made))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from huggingface_hub import CommitOperationAdd, HfApi, ModelCard, constants
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalTokenNotFoundError
+from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id
 from yaml import YAMLError
 
@@ -130,8 +130,8 @@ def push(wanted: Push, token: str | None = None) -> str:
         URL of the repository.
 
     Raises:
-        QweftError: If there is no connection or token, HF_HUB_OFFLINE is set, the hub refuses the upload, or a private
-            upload meets an existing public repository.
+        QweftError: If HF_HUB_OFFLINE is set, the hub does not take the upload, or a private one meets a public
+            repository.
     """
     if constants.HF_HUB_OFFLINE:
         raise QweftError("HF_HUB_OFFLINE is set, so nothing is sent; unset it to push")
@@ -144,18 +144,15 @@ def push(wanted: Push, token: str | None = None) -> str:
                 f"{made.repo_id} exists and is public; make it private there, choose another name, or say --public"
             )
         api.create_commit(made.repo_id, operations, commit_message="Upload adapter with qweft")
-    except LocalTokenNotFoundError as error:
-        raise QweftError("no access token was found; run hf auth login, or set HF_TOKEN") from error
-    except HfHubHTTPError as error:
-        raise QweftError(
-            f"the hub refused to take {wanted.repository} ({str(error).strip().splitlines()[0]}); check its name, and "
-            "that your token may write there"
-        ) from error
     except Exception as error:
         # the hub client has replaced its HTTP library twice, and their errors have no common base class
         if not isinstance(error, OSError) and not type(error).__module__.startswith(("httpx", "requests")):
             raise
-        raise QweftError(f"the hub cannot be reached ({error}); check the connection") from error
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise QweftError(
+            f"the hub did not take {wanted.repository} ({reason}); check the connection, the name, and that you are "
+            "logged in by hf auth login with a token that may write there"
+        ) from error
     return str(made)
 
 

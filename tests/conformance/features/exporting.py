@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 import qweft
 from qweft import QweftError
 from qweft.adapter import QwthnLinear
-from qweft.exporting.linearise import fan_in_fan_out, layers_of, linearise
+from qweft.exporting.linearise import linearise
 from qweft.exporting.lora import lora_config, write_lora
 from qweft.exporting.measure import replaced
 from tests.conformance.case import Case, NotApplicable
@@ -26,9 +26,7 @@ def export(case: Case, folder: Path) -> None:
     model = case.adapted(modules_to_save=[case.family.head])
     wanted = case.output(model)
     lora, _ = linearise(model, [case.family.inputs()])
-    layers = layers_of(model, "default")
-    config = lora_config(lora, model.get_base_model(), model.peft_config["default"], fan_in_fan_out(layers))
-    write_lora(folder, lora, config)
+    write_lora(folder, lora, lora_config(lora, model.get_base_model(), model.peft_config["default"]))
     again = PeftModel.from_pretrained(case.base(), str(folder)).eval()
     assert not any(isinstance(module, QwthnLinear) for module in again.modules())
     if case.has_circuit:  # how near the fit comes is for pretrained models to say
