@@ -11,8 +11,7 @@ from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
 import qweft.adapter  # noqa: F401  registers the method
 from qweft.adapter.attach import adapter_config
 from qweft.adapter.fixed_maps import MAPS
-from qweft.adapter.functions import FUNCTIONS
-from qweft.adapter.functions.circuits import CircuitFunction
+from qweft.adapter.functions import FUNCTIONS, CircuitFunction
 from qweft.errors import QweftError
 from qweft.method import names, peft_methods
 from qweft.method.presets import PRESETS, stated

@@ -12,8 +12,7 @@ from typing import ClassVar
 import torch
 from torch import nn
 
-from qweft.adapter.functions import Function, make_function
-from qweft.adapter.functions.base import ANGLE_BOUND
+from qweft.adapter.functions import ANGLE_BOUND, Function, make_function
 from qweft.circuit import Circuit
 from qweft.circuit.precision import exact_products
 from qweft.method.names import Part, form_of, function_of
@@ -29,6 +28,8 @@ class Core(nn.Module):
     """A map r -> r.
 
     Attributes:
+        matrices: Names of the trained matrices, K ("linear_weight") and Q ("quantum_weight"), in the order of their
+            features; all other parameters are the function's.
         reads_angles: Whether the input is used as angles, which need full precision.
         circuit_features: Number of leading features that the circuit or its classical control contributes to; the
             others are entries of c.
@@ -36,8 +37,7 @@ class Core(nn.Module):
         output_scale: The approximate rms of h at that start.
     """
 
-    matrices: ClassVar[tuple[str, ...]] = ("linear_weight", "quantum_weight")
-    """Names of the trained matrices, K and Q; all other parameters are the function's."""
+    matrices: ClassVar[tuple[str, ...]] = ()
     reads_angles = False
     circuit_features = 0
     input_scale = 1.0
@@ -48,9 +48,14 @@ class Core(nn.Module):
         """Return the part of a parameter, given its name inside the core; a classical control counts as "circuit"."""
         return "linear" if name.rpartition(".")[2] in cls.matrices else "circuit"
 
+    @classmethod
+    def count_matrices(cls, r: int, qubits: int) -> int:
+        """Return the number of trained parameters in the core's matrices: r^2 for K plus r qubits for Q."""
+        return sum(r * (qubits if name == "quantum_weight" else r) for name in cls.matrices)
+
     def tensors(self) -> list[torch.Tensor]:
-        """Return the parameters and buffers, or those of a replica of the module."""
-        return []
+        """Return the parameters and buffers, or those of a replica of the module; the matrices come last."""
+        return [getattr(self, name) for name in self.matrices]
 
     def angles_of(self, tensors: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
         """Return what the function needs of such tensors: rotations and diagonals of a circuit. Leading axes stay."""
@@ -82,13 +87,11 @@ class IdentityCore(Core):
 class LinearCore(Core):
     """h = K c."""
 
+    matrices = ("linear_weight",)
+
     def __init__(self, r: int):
         super().__init__()
         self.linear_weight = nn.Parameter(torch.zeros(r, r))
-
-    def tensors(self) -> list[torch.Tensor]:
-        """Return K."""
-        return [self.linear_weight]
 
     def combine(self, expand: torch.Tensor, tensors: Sequence[torch.Tensor]) -> torch.Tensor:
         """Return E K."""
@@ -106,6 +109,7 @@ class FunctionCore(Core):
     names that the function gives.
     """
 
+    matrices = ("quantum_weight",)
     reads_angles = True
     measured_by: Measure | None = None
     """If set, replaces the exact engine: maps the circuit, c (..., r) and the trained angles to q(c)."""
@@ -116,39 +120,33 @@ class FunctionCore(Core):
         super().__init__()
         function.make_ready()
         self.function = function
+        self._names = *function.trained, *function.fixed
         for name, shape in function.trained.items():
             setattr(self, name, nn.Parameter(torch.zeros(shape)))
         for name, shape in function.fixed.items():
             self.register_buffer(name, torch.zeros(shape))
+        for name in self.matrices:
+            setattr(self, name, nn.Parameter(torch.zeros(r, function.r if name == "quantum_weight" else r)))
         self.input_scale = function.input_scale
         self.circuit_features = function.r
-        self._add_matrices(r)
-
-    def _add_matrices(self, r: int) -> None:
-        self.quantum_weight = nn.Parameter(torch.zeros(r, self.function.r))
 
     @property
     def circuit(self) -> Circuit | None:
         """The circuit, or `None` if the function is not one."""
         return self.function.circuit
 
-    def _function_tensors(self) -> list[torch.Tensor]:
-        return [getattr(self, name) for name in (*self.function.trained, *self.function.fixed)]
-
     def tensors(self) -> list[torch.Tensor]:
-        """Return the function's tensors and Q."""
-        return [*self._function_tensors(), self.quantum_weight]
-
-    def _matrices(self, tensors: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
-        return tensors[len(self.function.trained) + len(self.function.fixed) :]
+        """Return the function's tensors and the matrices."""
+        return [getattr(self, name) for name in (*self._names, *self.matrices)]
 
     def angles_of(self, tensors: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
         """Return what the function needs of its tensors: of a circuit, rotations and diagonals."""
-        return self.function.prepare(tensors[: len(self.function.trained) + len(self.function.fixed)])
+        return self.function.prepare(tensors[: len(self._names)])
 
     def combine(self, expand: torch.Tensor, tensors: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Return E Q."""
-        return expand @ self._matrices(tensors)[0]
+        """Return E Q, or E Q and E K concatenated, (..., out, qubits + r)."""
+        first, *others = tensors[len(self._names) :]
+        return expand @ (torch.cat([first, *others], -1) if others else first)
 
     def form(self) -> Hashable:
         """Return the class and the function's key."""
@@ -169,8 +167,12 @@ class FunctionCore(Core):
         self._reset_matrices(start, zero)
 
     def _reset_matrices(self, start: str, zero: bool) -> None:
-        """Set Q to kaiming-uniform values, to the identity with the scaled start, or to zero."""
-        _reset_matrix(self.quantum_weight, start, zero)
+        """Set Q and K to kaiming-uniform values, or to zero.
+
+        With the scaled start Q is the identity, and K the identity over input_scale, so that K c is of order 1.
+        """
+        for name in self.matrices:
+            _reset_matrix(getattr(self, name), start, zero, 1 / self.input_scale if name == "linear_weight" else 1.0)
 
     def read(self, c: torch.Tensor) -> torch.Tensor:
         """Return what the function reads of c, (..., r) to (..., qubits)."""
@@ -181,7 +183,7 @@ class FunctionCore(Core):
         c = self.read(c)
         if self.measured_by is not None:
             assert self.circuit is not None
-            values = self.measured_by(self.circuit, c, self._function_tensors()[0]).to(c.dtype)
+            values = self.measured_by(self.circuit, c, self.tensors()[0]).to(c.dtype)
         else:
             with exact_products(c.device):  # of a control, as of a circuit
                 values = self.function.values(c, *prepared)
@@ -197,48 +199,25 @@ class FunctionCore(Core):
 class LinearFunctionCore(FunctionCore):
     """h = Q q(c) + K c: the linear fusion of QTHA."""
 
-    def _add_matrices(self, r: int) -> None:
-        super()._add_matrices(r)
-        self.linear_weight = nn.Parameter(torch.zeros(r, r))
-
-    def tensors(self) -> list[torch.Tensor]:
-        """Return the function's tensors, Q and K."""
-        return [*super().tensors(), self.linear_weight]
-
-    def combine(self, expand: torch.Tensor, tensors: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Return E Q and E K concatenated, (..., out, qubits + r)."""
-        return expand @ torch.cat(list(self._matrices(tensors)), -1)
+    matrices = ("quantum_weight", "linear_weight")
 
     def features(self, c: torch.Tensor, *angles: torch.Tensor) -> torch.Tensor:
         """Return q(c) and c concatenated, (..., qubits + r)."""
         return torch.cat([self.function_values(c, *angles), c], -1)
 
-    def _reset_matrices(self, start: str, zero: bool) -> None:
-        """Initialise K as Q; with the scaled start K is the identity over input_scale, so that K c is of order 1."""
-        super()._reset_matrices(start, zero)
-        _reset_matrix(self.linear_weight, start, zero, 1 / self.input_scale)
-
 
 class WeightedFunctionCore(FunctionCore):
     """h = q(c) * c, element by element: the weighting of QWTHN. Entries that no qubit reads stay as they are."""
+
+    matrices = ()
 
     def __init__(self, r: int, function: Function):
         super().__init__(r, function)
         self.output_scale = self.input_scale
 
-    def _add_matrices(self, r: int) -> None:
-        """Add nothing: this form has neither Q nor K."""
-
-    def tensors(self) -> list[torch.Tensor]:
-        """Return the function's tensors."""
-        return self._function_tensors()
-
     def combine(self, expand: torch.Tensor, tensors: Sequence[torch.Tensor]) -> torch.Tensor:
         """Return E."""
         return expand
-
-    def _reset_matrices(self, start: str, zero: bool) -> None:
-        """Do nothing: this form has neither Q nor K."""
 
     def features(self, c: torch.Tensor, *angles: torch.Tensor) -> torch.Tensor:
         """Return q(c) * c, (..., r)."""
@@ -269,7 +248,7 @@ class GatedFunctionCore(FunctionCore):
 
     def angles_of(self, tensors: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
         """Return what the function needs of its tensors, and Q, which here acts on every token."""
-        return *super().angles_of(tensors), self._matrices(tensors)[0].clone()
+        return *super().angles_of(tensors), tensors[len(self._names)].clone()
 
     def _reset_matrices(self, start: str, zero: bool) -> None:
         """Set Q to zero, or to I for the scaled start; h need not be zero, since E is."""
@@ -317,13 +296,6 @@ def make_core(at: ResolvedConfig) -> Core:
     if function is None:
         return LinearCore(at.r) if at.core == "linear" else IdentityCore()
     return FORM_CLASSES[form_of(at.core)](at.r, make_function(function, at))
-
-
-def count_matrices(name: str, r: int, qubits: int) -> int:
-    """Return the number of trained parameters in the core's matrices: r^2 for K plus r qubits for Q."""
-    form = form_of(name)
-    has_q = function_of(name) is not None and form != "weighted"
-    return r * r * (form == "linear") + r * qubits * has_q
 
 
 @torch.no_grad()

@@ -11,7 +11,7 @@ from peft.tuners.tuners_utils import BaseTunerLayer, check_target_module_exists
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
-from qweft.adapter.cores import count_matrices
+from qweft.adapter.cores import core_class
 from qweft.adapter.fixed_maps import MAPS
 from qweft.adapter.functions import Function, make_function
 from qweft.errors import QweftError
@@ -40,7 +40,7 @@ def count_parameters(config: QwthnFields, into: int, out: int, r: int | None = N
     at = config.resolved(r)
     compress = MAPS[at.compress].trained_on(at, into, out, writes=False)
     expand = MAPS[at.expand].trained_on(at, into, out, writes=True)
-    linear = compress.linear + expand.linear + count_matrices(at.core, at.r, at.qubits)
+    linear = compress.linear + expand.linear + core_class(at.core).count_matrices(at.r, at.qubits)
     function = "twin" if function_of(at.core) in TWINS else "circuit"
     network = compress.tensor_network + expand.tensor_network
     return {"tensor_network": network, "linear": linear, function: function_parameters(config, at.r)}

@@ -21,7 +21,7 @@ from qweft.adapter.cores import (
     LinearFunctionCore,
     WeightedFunctionCore,
 )
-from qweft.adapter.functions.circuits import CircuitFunction
+from qweft.adapter.functions import CircuitFunction
 from qweft.circuit import compiled
 from qweft.errors import QweftError
 from qweft.internals.torch import is_recorded

@@ -6,7 +6,7 @@ from functools import lru_cache
 
 import torch
 
-from qweft.adapter.functions.base import ANGLE_BOUND
+from qweft.adapter.functions import ANGLE_BOUND
 from qweft.circuit import Circuit, expectation_values, final_states
 
 BINS = 75

@@ -1,0 +1,324 @@
+"""Functions of c in a core, R^r -> R^r: the circuit, and the classical controls ("twins") that replace it.
+
+To add one, write its class here, add it to `FUNCTIONS`, and enter its name in `qweft.method.names`. The names of cores,
+the model card, the plan and the reports follow.
+"""
+
+import hashlib
+import math
+from collections.abc import Hashable, Mapping, Sequence
+from typing import ClassVar
+
+import torch
+from torch import nn
+from torch.nn.functional import silu
+
+from qweft.circuit import Circuit, general, unentangled
+from qweft.circuit.alternating import Alternating, alternating_form
+from qweft.circuit.engine import expectations
+from qweft.method import names
+from qweft.method.resolved import ResolvedConfig
+
+Shapes = Mapping[str, tuple[int, ...]]
+ANGLE_BOUND = math.pi / 4
+"""Largest absolute angle of the scaled start, in radians."""
+SILU_GAIN = 1.68
+"""1 / rms of SiLU of a standard normal number."""
+
+
+class Function:
+    """A function R^r -> R^r in a core: the circuit q(c), or a classical control t(c) in its place.
+
+    It holds no tensors: the core registers them under the names given here and passes them in. All functions start from
+    the angles that the circuit would have drawn, so the rest of an adapter starts the same for each of them.
+
+    Args:
+        ansatz: The circuit of the method, r inputs to r outputs.
+    """
+
+    name: ClassVar[str]
+    words: ClassVar[str]
+    """Description for the model card."""
+    called: ClassVar[str] = "{}"
+    """A control in a sentence of a comparison, its method's name for {}."""
+    report: ClassVar[str] = ""
+    """Description of a control for the notes of a report."""
+    fixed_tensors: ClassVar[tuple[str, ...]] = ()
+    """Names of tensors in `fixed`."""
+    trained: Shapes
+    """Names and shapes of trained tensors."""
+    fixed: Shapes
+    """Names and shapes of tensors that are saved with the adapter but not trained."""
+    circuit: Circuit | None = None
+    """The circuit that is run, or `None`."""
+
+    def __init__(self, ansatz: Circuit) -> None:
+        self.fixed = {}
+        self.ansatz = ansatz
+        self.r = ansatz.inputs
+        self.uploads = ansatz.uploads
+
+    @property
+    def input_scale(self) -> float:
+        """The rms of c that the scaled start is made for, 1 / sqrt(U)."""
+        return self.uploads**-0.5
+
+    def make_ready(self) -> None:
+        """Derive what `values` needs beyond tensors; skipped when only parameters are counted."""
+
+    def form(self) -> Hashable:
+        """Return a key that two functions must share to be prepared in one batch."""
+        return self.name, self.ansatz
+
+    def draw(self) -> torch.Tensor:
+        """Return a zero tensor of the shape of the circuit's angles."""
+        return torch.zeros(self.ansatz.parameters)
+
+    def start(self, angles: torch.Tensor, start: str) -> dict[str, torch.Tensor]:
+        """Return the initial tensors, given the circuit's angles under the named start."""
+        raise NotImplementedError
+
+    def prepare(self, tensors: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
+        """Return what `values` needs, computed once a step; leading dimensions stand for several functions."""
+        return tuple(tensors)
+
+    def values(self, c: torch.Tensor, *prepared: torch.Tensor) -> torch.Tensor:
+        """Return the function of every token, (..., r) to (..., r), computed in float32 or better, in c's dtype."""
+        raise NotImplementedError
+
+    def phases(self, angles: torch.Tensor) -> torch.Tensor:
+        """Return (r,): the sum of the trained RY angles on the first r qubits.
+
+        Without CRZ gates the recorded circuit is q_i = cos(U c_i + phase_i).
+        """
+        phases = angles.new_zeros(self.r)
+        for gate in self.ansatz.gates:
+            if gate.name == "ry" and gate.source == "parameter" and gate.wires[0] < self.r:
+                phases[gate.wires[0]] += gate.scale * angles[gate.index]
+        return phases
+
+    @staticmethod
+    def generator(angles: torch.Tensor) -> torch.Generator:
+        """Return a generator that is seeded by the angles, which leaves the global one untouched."""
+        digest = hashlib.sha256(angles.detach().double().cpu().numpy().tobytes()).digest()
+        return torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
+
+
+class CircuitFunction(Function):
+    """q(c): the exact expectation of Z on each qubit of the method's circuit.
+
+    The recorded start draws angles uniformly from (-pi, pi), the scaled start from (-pi/4, pi/4). With small angles q_i
+    is about cos(U c_i + a phase) for U uploads. Its standard deviation then stays near 0.5 for any number of qubits,
+    while under the recorded start it falls to 0.1 (10 qubits, 10 layers). For c of rms 1 / sqrt(U) a change of c by a
+    tenth leaves q correlated by 0.95. Angles of zero would leave the CRZ gates without gradient.
+    """
+
+    name = "quantum"
+    words = "the circuit of the method"
+    circuit: Circuit
+
+    def __init__(self, ansatz: Circuit) -> None:
+        super().__init__(ansatz)
+        self.circuit = ansatz
+        self.trained = {"angles": (ansatz.parameters,)}
+
+    def make_ready(self) -> None:
+        """Derive what the engines run: the alternating form with its tables of 2^r phases, or the circuit's text."""
+        self.alternating: Alternating | None = alternating_form(self.circuit)
+        _ = self.circuit.text
+
+    def start(self, angles: torch.Tensor, start: str) -> dict[str, torch.Tensor]:
+        """Return the angles themselves."""
+        return {"angles": angles}
+
+    def prepare(self, tensors: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
+        """Return rotations and diagonals, as `Alternating.angles` does, or the angles, in float32 or better."""
+        (angles,) = tensors
+        angles = angles if angles.dtype == torch.float64 else angles.float()
+        return (angles,) if self.alternating is None else self.alternating.angles(angles)
+
+    def values(self, c: torch.Tensor, *prepared: torch.Tensor) -> torch.Tensor:
+        """Return q(c), (..., r)."""
+        if self.alternating is not None:
+            return expectations(self.alternating, c, *prepared).to(c.dtype)
+        (angles,) = prepared
+        flat = c.to(angles.dtype).reshape(c.shape[:-1].numel(), self.r)
+        return general.values(self.circuit, flat, angles).reshape(c.shape).to(c.dtype)
+
+
+class FrozenCircuit(CircuitFunction):
+    """The circuit with random angles that are saved but not trained: shows whether training the angles matters."""
+
+    name = "frozen"
+    words = "the circuit of the method with random angles that were not trained"
+    called = "{} (its circuit, angles not trained)"
+    report = "the same circuit with its angles left as they were drawn, untrained"
+    fixed_tensors = ("angles",)
+
+    def __init__(self, ansatz: Circuit) -> None:
+        super().__init__(ansatz)
+        self.trained, self.fixed = {}, self.trained
+
+
+class ProductCircuit(CircuitFunction):
+    """The circuit without its CRZ gates: q_i = cos(U c_i + sum of the angles on qubit i), without entanglement.
+
+    It keeps every RY of the circuit, 2 r L angles, of which only the sum on each qubit matters.
+    """
+
+    name = "product"
+    words = "the circuit of the method without its CRZ gates"
+    called = "{} (its circuit without entanglement)"
+    report = "the same circuit without its CRZ gates, so without entanglement"
+
+    def __init__(self, ansatz: Circuit) -> None:
+        super().__init__(ansatz)
+        self.circuit, self._kept = unentangled(ansatz)
+        self.trained = {"angles": (self.circuit.parameters,)}
+
+    def start(self, angles: torch.Tensor, start: str) -> dict[str, torch.Tensor]:
+        """Return those of the circuit's angles that belong to RY gates."""
+        return {"angles": angles[list(self._kept)]}
+
+
+class Perceptron(Function):
+    """t(c) = W_k silu(... silu(W_1 c + b_1) ...) + b_k, with W_j of shape (r, r) and b_j of shape (r,).
+
+    k is the number of linear layers, at least 2, that brings k (r^2 + r) nearest to the circuit's number of angles. The
+    layers have biases because a circuit's output at c = 0 depends on its angles, too.
+
+    Start: W_j kaiming-uniform, or with the scaled start W_1 = sqrt(U) I and the others 1.68 I, which preserves the rms
+    through a SiLU. b_k = cos(phase), the value at c = 0 of the circuit without its CRZ gates; the other biases are
+    zero.
+    """
+
+    name = "mlp"
+    called = "its classical twin {}"
+    report = "a small neural network (linear maps with SiLU between them), as near to the circuit in size as it can be"
+    words = "a perceptron of two or more linear layers with SiLU between them"
+
+    def __init__(self, ansatz: Circuit) -> None:
+        super().__init__(ansatz)
+        r = self.r
+        self.depth = max(2, round(ansatz.parameters / (r * r + r)))
+        self.trained = {"mlp_weights": (self.depth, r, r), "mlp_biases": (self.depth, r)}
+
+    def start(self, angles: torch.Tensor, start: str) -> dict[str, torch.Tensor]:
+        """Return weights (k, r, r) and biases (k, r)."""
+        weights = angles.new_zeros(self.trained["mlp_weights"])
+        biases = angles.new_zeros(self.trained["mlp_biases"])
+        biases[-1] = self.phases(angles).cos()
+        if start == "scaled":
+            weights[:] = SILU_GAIN * torch.eye(self.r)
+            weights[0] = torch.eye(self.r) / self.input_scale
+        else:
+            generator = self.generator(angles)
+            for weight in weights:
+                nn.init.kaiming_uniform_(weight, generator=generator)
+        return {"mlp_weights": weights, "mlp_biases": biases}
+
+    def values(self, c: torch.Tensor, *prepared: torch.Tensor) -> torch.Tensor:
+        """Return t(c), (..., r)."""
+        weights, biases = prepared
+        x = c.to(weights.dtype)
+        for place in range(self.depth):
+            x = (silu(x) if place else x) @ weights[place].t() + biases[place]
+        return x.to(c.dtype)
+
+
+class FourierSeries(Function):
+    """Sums of products of trigonometric polynomials with the frequencies of the circuit.
+
+        t_j(c) = sum_k prod_i g_kji(c_i),   g(x) = a_0 + sum_{m=1..U} (a_m cos m x + b_m sin m x)
+
+    Theorem (Schuld, Sweke, Meyer, Phys. Rev. A 103, 032430, 2021, arXiv:2008.08605): let the input c_i be the angle of
+    U gates exp(-i c_i G / 2), where G has the eigenvalues +-1. Then an expectation value of the circuit is a Fourier
+    series in c with the integer frequencies -U ... U for each c_i: sum over w in {-U..U}^r of A_w exp(i w c).
+
+    Sums of (2 U + 1)^(r - 1) products represent every such series, and so every circuit on this input. The full series
+    has (2 U + 1)^r coefficients for each output, while a circuit of L layers has 4 L angles for each. The coefficients
+    are therefore a sum of few products (a tensor of low canonical rank). The default number of products is at least 1
+    and brings the number of coefficients, terms r^2 (2 U + 1), nearest to the circuit's number of angles.
+
+    Start: the first term is the circuit without its CRZ gates, t_j = cos(U c_j + phase_j). In the further terms g_kjj
+    is zero and the others are small random polynomials.
+    """
+
+    name = "fourier"
+    words = "a sum of products of trigonometric polynomials with the frequencies of the circuit"
+    called = "its classical twin {}"
+    report = (
+        "products of sums of sines and cosines of the circuit's inputs with trained coefficients: a classical function "
+        "of the same frequencies"
+    )
+
+    def __init__(self, ansatz: Circuit, fourier_terms: int | None = None) -> None:
+        super().__init__(ansatz)
+        basis = 2 * self.uploads + 1
+        self.terms = fourier_terms or max(1, round(ansatz.parameters / (self.r**2 * basis)))
+        self.trained = {"fourier_coefficients": (self.terms, self.r, self.r, basis)}
+
+    def start(self, angles: torch.Tensor, start: str) -> dict[str, torch.Tensor]:
+        """Return the coefficients (terms, outputs j, inputs i, 2 U + 1), the last axis as in `basis`."""
+        drawn = torch.randn(self.trained["fourier_coefficients"], generator=self.generator(angles))
+        coefficients = drawn.to(angles) * (2 * self.uploads + 1) ** -0.5
+        coefficients[0] = 0
+        coefficients[0, ..., 0] = 1
+        own = torch.arange(self.r)
+        coefficients[:, own, own] = 0
+        phases = self.phases(angles)
+        coefficients[0, own, own, self.uploads] = phases.cos()
+        coefficients[0, own, own, 2 * self.uploads] = -phases.sin()
+        return {"fourier_coefficients": coefficients}
+
+    def basis(self, c: torch.Tensor) -> torch.Tensor:
+        """Return 1, cos x ... cos U x, sin x ... sin U x: (..., r) to (..., r, 2 U + 1)."""
+        multiples = c.unsqueeze(-1) * torch.arange(1, self.uploads + 1, device=c.device, dtype=c.dtype)
+        return torch.cat([torch.ones_like(c).unsqueeze(-1), multiples.cos(), multiples.sin()], -1)
+
+    def values(self, c: torch.Tensor, *prepared: torch.Tensor) -> torch.Tensor:
+        """Return t(c), (..., r)."""
+        (coefficients,) = prepared
+        basis = self.basis(c.to(coefficients.dtype))
+        products = None
+        for i in range(self.r):  # r is small; a running product needs less memory than all factors at once
+            factors = torch.einsum("...b,kjb->...kj", basis[..., i, :], coefficients[:, :, i])
+            products = factors if products is None else products * factors
+        assert products is not None
+        return products.sum(-2).to(c.dtype)
+
+
+class Bias(Function):
+    """t(c) = b, trained numbers b of shape (r,): a circuit whose output does not depend on the token.
+
+    Start: b = cos(phase), the value at c = 0 of the circuit without its CRZ gates.
+    """
+
+    name = "bias"
+    words = "numbers that do not depend on the token"
+    called = "{} (a constant in place of its circuit)"
+    report = "trained numbers that are the same for every token: what is left of a circuit that ignores its input"
+
+    def __init__(self, ansatz: Circuit) -> None:
+        super().__init__(ansatz)
+        self.trained = {"constant": (self.r,)}
+
+    def start(self, angles: torch.Tensor, start: str) -> dict[str, torch.Tensor]:
+        """Return b."""
+        return {"constant": self.phases(angles).cos()}
+
+    def values(self, c: torch.Tensor, *prepared: torch.Tensor) -> torch.Tensor:
+        """Return b for every token, (..., r). The zero keeps C in the graph, so that each parameter has a gradient."""
+        (constant,) = prepared
+        return (0 * c + constant).to(c.dtype)
+
+
+FUNCTIONS: dict[str, type[Function]] = {
+    kind.name: kind for kind in (CircuitFunction, Perceptron, FourierSeries, FrozenCircuit, ProductCircuit, Bias)
+}
+"""The circuit and its controls, which show what the circuit contributes, by the name in that of a core."""
+
+
+def make_function(name: str, at: ResolvedConfig) -> Function:
+    """Return the function of this name on a layer."""
+    return FUNCTIONS[name](at.ansatz, **{field: getattr(at, field) for field in names.FUNCTIONS[name].fields})
