@@ -10,8 +10,6 @@ from qweft.adapter.attach import adapter_config
 from qweft.circuit import c, circuit_of, gate_by_gate, hardware_efficient_ansatz, t
 from qweft.circuit.formats import to_openqasm3
 from qweft.cli.parser import parse
-from qweft.devices import Measurer, make_device
-from qweft.evaluation.on_device import on_device
 from qweft.method.presets import stated
 from qweft.training.config import RunConfig
 from tests.tiny_models import tiny_llama
@@ -81,15 +79,6 @@ def test_controls_have_the_size_of_its_circuit(own):
     layers = 4
     assert sizes["quantum_linear"] - sizes["frozen_linear"] == layers * OWN.parameters
     assert sizes["product_linear"] == sizes["quantum_linear"] - layers * 2  # without CRX and CRZ
-
-
-def test_its_circuits_run_on_a_device(circuit):
-    model = get_peft_model(
-        tiny_llama(), QwthnConfig.preset("qtha", circuit=circuit, init_weights=False, **SMALL)
-    ).eval()
-    exact = model(input_ids=IDS).logits
-    with on_device(model, Measurer(make_device("exact"))):
-        torch.testing.assert_close(model(input_ids=IDS).logits, exact, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -95,15 +95,6 @@ def test_the_circuit_of_one_token(qubits):
 
 
 @torch.no_grad()
-def test_a_base_model_in_half_precision(taken):
-    model = adapted("quantum_linear", dtype=torch.bfloat16)
-    x = torch.randn(2, 1, 24).bfloat16()
-    found = model(x)
-    assert found.dtype == torch.bfloat16 and taken == [True]
-    assert torch.equal(found, ordinary(model, x))
-
-
-@torch.no_grad()
 def test_a_write_is_seen(taken):
     model = adapted("quantum_linear")
     x = torch.randn(1, 1, 24)

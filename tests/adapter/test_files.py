@@ -230,51 +230,14 @@ def test_a_hub_id_is_read_from_the_cache_and_its_pickle_is_not(saved, folder, tm
     assert not (tmp_path / "marker").exists()
 
 
-def test_a_subfolder_is_looked_into(saved, folder):
-    inner = folder / "inner"
-    inner.mkdir()
-    for name in (FILE, "adapter_config.json"):
-        (folder / name).rename(inner / name)
-    found = PeftModel.from_pretrained(tiny_llama(), str(folder), subfolder="inner")
-    assert torch.equal(logits(found.eval()), saved[1])
-    (inner / FILE).unlink()
-    with pytest.raises(QweftError, match="inner holds no adapter_model"):
-        PeftModel.from_pretrained(tiny_llama(), str(folder), subfolder="inner")
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (b"", r"is not a record of this program"),
-        (b"[]", "is not a record of this program"),
-        (b'{"peft_type": "QWTHN", "r": "\xff"}', "is not a record of this program"),
-        (b'{"peft_type": ["QWTHN"]}', "is no config of an adapter"),
-        (b'{"peft_type": "QWTHN", "task_type": "TALK"}', "is no config of an adapter .*Invalid task type"),
-        (b'{"peft_type": "QWTHN", "r": 0}', "r must be a whole number of at least 1, got 0"),
-        (b'{"peft_type": "QWTHN", "base_model_name_or_path": ["a"]}', "base_model_name_or_path must be a text, got"),
-    ],
-)
-def test_a_config_that_is_none_is_named(folder, content, message):
-    from qweft.adapter.folder import read_config
-
-    (folder / "adapter_config.json").write_bytes(content)
-    with pytest.raises(QweftError, match=rf"{re.escape(str(folder))}/adapter_config.json.*{message}"):
-        read_config(folder)
-
-
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"alpha": float("nan")}, "alpha must be a number, got nan"),
-        ({"alpha": 10**400}, "alpha must be a number, got 1000"),
-        ({"dropout": float("inf")}, "dropout must be a number, got inf"),
-        ({"alpha_pattern": {"q_proj": float("nan")}}, "alpha_pattern.*must be a number, got nan"),
         ({"r": 2.5}, "r must be a whole number"),
-        ({"r": [2]}, "r must be a whole number"),
         ({"target_modules": {"q_proj": 1}}, "target_modules must be a list of names"),
         ({"target_modules": "(q_proj"}, r"target_modules '\(q_proj' is no regular expression"),
         ({"rank_pattern": {"*": 2}}, r"rank_pattern '\*' is no regular expression"),
-        ({"auto_mapping": ["os"]}, "auto_mapping must name"),
         ({"auto_mapping": {"parent_library": 5}}, "auto_mapping must name"),
         ({"circuit_layers": 10**9}, "circuit_layers must be at most 1024"),
         ({"modes": {"20": [10**4, 10**4, 10, 10]}}, "modes .* pad size 20 far beyond it"),
@@ -301,13 +264,7 @@ def test_nothing_that_a_config_names_is_imported(folder, monkeypatch):
     assert not (folder / "marker").exists()
 
 
-HUGE = [
-    {"r": 10**9, "core": "linear", "compress": "dense", "expand": "dense"},
-    {"r": 10**9, "core": "linear"},
-    {"bond_dimension": 10**9},
-    {"rank_pattern": {"q_proj": 10**9}, "core": "identity"},
-    {"width": 2**16, "r": 12, "bond_dimension": 1024},
-]
+HUGE = [{"r": 10**9, "core": "linear"}, {"bond_dimension": 10**9}]
 
 
 @pytest.mark.parametrize("changes", HUGE)

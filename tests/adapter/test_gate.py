@@ -85,22 +85,6 @@ def test_it_starts_as_no_gate_and_learns_one(function):
     assert all(p.any() for name, p in gated.named_parameters() if name.endswith("quantum_weight"))
 
 
-@pytest.mark.parametrize("function", FUNCTIONS)
-def test_with_the_scaled_start_it_is_open_and_adds_nothing_yet(function):
-    model = get_peft_model(tiny_llama(), QwthnConfig(core=f"{function}_gated", start="scaled", **SMALL)).eval()
-    matrices = [p for name, p in model.named_parameters() if name.endswith("quantum_weight")]
-    assert matrices and all(torch.equal(p, torch.eye(4)) for p in matrices)
-    with torch.no_grad():
-        torch.testing.assert_close(model(**BATCH).logits, tiny_llama().eval()(**BATCH).logits)
-    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=0.01)
-    for _ in range(2):  # E moves in the first step, so what is inside has a gradient in the second
-        optimizer.zero_grad()
-        model(**BATCH).loss.backward()
-        optimizer.step()
-    trained = [p for name, p in model.named_parameters() if ".qwthn_core." in name and p.requires_grad]
-    assert all(p.grad is not None and p.grad.any() for p in trained)
-
-
 def test_what_measures_the_circuit_elsewhere_is_given_the_angles():
     """On shots and chips: the circuit's input is t, not c."""
     core = core_of()

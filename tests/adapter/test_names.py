@@ -14,7 +14,6 @@ from qweft.adapter.fixed_maps import MAPS
 from qweft.adapter.functions import FUNCTIONS, CircuitFunction
 from qweft.errors import QweftError
 from qweft.method import names, peft_methods
-from qweft.method.presets import PRESETS, stated
 from qweft.method.specification import check_specification
 
 CLASSES = {str(method.value): config_class for method, config_class in PEFT_TYPE_TO_CONFIG_MAPPING.items()}
@@ -98,13 +97,3 @@ def test_a_specification_is_refused_with_and_without_peft(specification):
         check_specification(specification)
     with pytest.raises(QweftError, match=f"^{re.escape(str(light.value))}$"):
         adapter_config(specification)
-
-
-@pytest.mark.parametrize("given", [{"preset": "qtha", "r": 2}, {"preset": "sparse", "share": 0.5}, {"preset": "lora"}])
-def test_a_record_states_the_fields_of_its_preset(given):
-    assert stated(given) == {**PRESETS[given["preset"]].fields, **given}
-
-
-@pytest.mark.parametrize("given", [{"peft_type": "LORA", "r": 2}, {"preset": ["of another program"], "compress": {}}])
-def test_what_has_no_preset_is_stated_as_it_is(given):
-    assert stated(given) == given

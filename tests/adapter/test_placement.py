@@ -17,7 +17,6 @@ import qweft
 from qweft import QwthnConfig
 from qweft.adapter.directions import GradientSketch
 from qweft.adapter.layer import QwthnLinear
-from qweft.circuit import crz_ring_ansatz, expectation_values
 from qweft.method.names import CORES
 from tests.tiny_models import tiny_llama
 
@@ -89,17 +88,6 @@ def test_the_device_tells_what_a_gpu_would():
     with OneDevice():
         assert (there + torch.tensor(2.0)).device == META
     step(get_peft_model(tiny_llama(), LoraConfig(r=2, target_modules=["q_proj"])).to(META))
-
-
-@pytest.mark.parametrize(("qubits", "layers", "reupload"), [(1, 2, True), (4, 3, True), (5, 2, False), (7, 2, True)])
-def test_the_paths_of_the_engine(qubits, layers, reupload):
-    circuit = crz_ring_ansatz(qubits, layers, reupload)
-    inputs = torch.empty(9, qubits, device=META, requires_grad=True)
-    angles = torch.empty(circuit.parameters, device=META, requires_grad=True)
-    for place in (nullcontext(), OneDevice()):  # the first fills caches
-        with place:
-            values = expectation_values(circuit, inputs, angles)
-            torch.autograd.grad(values.square().sum(), [inputs, angles])
 
 
 @pytest.mark.parametrize(("into", "out"), [(6, 4), (60, 90)])

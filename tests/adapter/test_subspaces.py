@@ -2,11 +2,10 @@
 
 import pytest
 import torch
-from peft import PeftModel, get_peft_model
+from peft import get_peft_model
 
 from qweft import QwthnConfig, find_bases
 from qweft.adapter.branch import count_parameters
-from qweft.adapter.find_bases import without_bases
 from qweft.method.names import CORES
 from tests.adapter.test_bases import BATCH, layers_of, trained
 from tests.tiny_models import tiny_llama
@@ -58,17 +57,3 @@ def test_the_matrices_are_the_linear_map_in_the_leading_directions_of_the_gradie
         torch.testing.assert_close(out @ out.T, left[:, :width] @ left[:, :width].T, atol=5e-3, rtol=0)
         torch.testing.assert_close(branch.compress.matrix(), branch.compress.linear_weight @ into)
         assert not branch.expand.matrix().any()
-
-
-@pytest.mark.parametrize("core", ["identity", "linear", "qwthn"])
-def test_saved_loaded_and_merged(core, tmp_path):
-    core = "quantum_weighted" if core == "qwthn" else core
-    model = trained(adapted(core))
-    model.save_pretrained(tmp_path)
-    torch.manual_seed(9)
-    loaded = PeftModel.from_pretrained(tiny_llama(), tmp_path, is_trainable=True).eval()
-    with torch.no_grad():
-        wanted = model(**BATCH).logits
-        assert without_bases(loaded) == [] and torch.equal(loaded(**BATCH).logits, wanted)
-        if core != "quantum_weighted":
-            torch.testing.assert_close(model.merge_and_unload()(**BATCH).logits, wanted, rtol=1e-4, atol=1e-5)

@@ -9,7 +9,6 @@ from torch import nn
 
 from qweft import QwthnConfig
 from qweft.adapter import QwthnLinear
-from qweft.adapter.branch import count_parameters
 from qweft.adapter.functions import make_function
 from qweft.circuit import crz_ring_ansatz, gate_by_gate
 from qweft.method.names import TWINS
@@ -206,20 +205,3 @@ def test_sizes_are_the_nearest_to_the_circuits(r, layers):
     term = r * r * (2 * layers + 1)
     sizes = {terms: abs(terms * term - angles) for terms in range(1, 20)}
     assert sizes[fourier.terms] == min(sizes.values())
-
-
-@pytest.mark.parametrize("twin", TWINS)
-@pytest.mark.parametrize("form", FORMS)
-def test_counts_are_those_of_the_tensors(twin, form):
-    layer = branch(f"{twin}{form}")
-    counts = count_parameters(
-        layer_config := QwthnConfig.preset(
-            "qtha", core=f"{twin}{form}", r=4, circuit_layers=2, width=16, bond_dimension=4
-        ),
-        64,
-        32,
-    )
-    trained = sum(p.numel() for name, p in layer.named_parameters() if "qwthn_" in name)
-    assert sum(counts.values()) == trained and layer_config.core == f"{twin}{form}"
-    if twin == "frozen":
-        assert counts["twin"] == 0
