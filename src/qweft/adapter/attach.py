@@ -2,7 +2,7 @@
 
 import re
 import warnings
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,7 +14,7 @@ from transformers.pytorch_utils import Conv1D
 from qweft.adapter.config import QwthnConfig
 from qweft.errors import QweftError
 from qweft.internals.peft import HAS_ADAPTERS
-from qweft.method.checks import closest
+from qweft.method.checks import check_expression, closest
 from qweft.method.resolved import default_alpha
 from qweft.method.specification import check_method, check_specification, method_of
 from qweft.models.quantization import bits_of
@@ -58,74 +58,54 @@ def quiet_peft() -> Iterator[None]:
 
 def linear_names(model: nn.Module) -> list[str]:
     """Return the last parts of the names of the model's linear layers, each once, in the model's order."""
-    names = (
-        name.rpartition(".")[2] for name, module in model.named_modules() if isinstance(module, nn.Linear | Conv1D)
-    )
-    return list(dict.fromkeys(names))
+    linear = (name for name, module in model.named_modules() if isinstance(module, nn.Linear | Conv1D))
+    return list(dict.fromkeys(name.rpartition(".")[2] for name in linear))
 
 
 def check_targets(model: nn.Module, config: PeftConfig) -> None:
     """Check that the model has every module that the config names; PEFT is satisfied with one of them."""
     present = [name for name, _ in model.named_modules()]
-    targets = getattr(config, "target_modules", None)
+    targets, whole = getattr(config, "target_modules", None), sorted(getattr(config, "modules_to_save", None) or [])
+    way = f"its linear layers are {', '.join(linear_names(model))}"
     if isinstance(targets, str) and targets != "all-linear":
+        check_expression("target_modules", targets)
         # of AdaptionPrompt it is how the attention's name ends, which PEFT looks for by itself
-        if not config.is_adaption_prompt and not any(_matches(targets, name) for name in present):
-            raise QweftError(
-                f"the expression {targets!r} in target_modules matches no module of the model; its linear layers are "
-                f"{', '.join(linear_names(model))}: give a list of names, as [q_proj]"
-            )
-        targets = None
+        if not config.is_adaption_prompt and not any(re.fullmatch(targets, name) for name in present):
+            raise QweftError(f"the expression {targets!r} in target_modules matches no module of the model; {way}")
     named = [] if targets is None or isinstance(targets, str) else [("target module", name) for name in sorted(targets)]
-    named += [("module to save", name) for name in sorted(getattr(config, "modules_to_save", None) or [])]
-    for kind, wanted in named:
+    for kind, wanted in [*named, *(("module to save", name) for name in whole)]:
         if not any(name == wanted or name.endswith(f".{wanted}") for name in present):
-            linear = linear_names(model)
             raise QweftError(
-                f"{kind} {wanted!r} does not exist in the model{closest(wanted, linear)}; its linear layers are "
-                f"{', '.join(linear)}"
+                f"{kind} {wanted!r} does not exist in the model{closest(wanted, linear_names(model))}; {way}"
             )
-    _check_trained_whole(model, getattr(config, "modules_to_save", None) or [])
-    _check_tokens(model, config)
-    start = str(getattr(config, "init_lora_weights", "")).lower()
-    if start in ("olora", "loftq") and any(isinstance(module, Conv1D) for module in model.modules()):
-        raise QweftError(
-            f"init_lora_weights {start} is for weights (d_out, d_in), and those of this model's Conv1D layers are "
-            "their transposes: with it the model would be another one; take pissa, or leave it out"
-        )
-
-
-def _check_tokens(model: nn.Module, config: PeftConfig) -> None:
-    """Raise for a token to train that the model has not, or a method of tokens without one."""
-    own = config.peft_type == "TRAINABLE_TOKENS"
-    asked: Any = getattr(config, "token_indices" if own else "trainable_token_indices", None) or ()
-    if own and not asked:
-        raise QweftError("token_indices names no token to train; list some, as [5, 7]")
-    of_model: Any = model
-    embeddings: Any = of_model.get_input_embeddings() if asked and hasattr(model, "get_input_embeddings") else None
-    size: int = getattr(embeddings, "num_embeddings", 0)
-    for tokens in asked.values() if isinstance(asked, dict) else [asked]:
-        for token in tokens if size else ():
-            if not (isinstance(token, int) and 0 <= token < size):
-                raise QweftError(f"token index {token} is none of the model's; give one from 0 to {size - 1:,}")
-
-
-def _check_trained_whole(model: nn.Module, names: Collection[str]) -> None:
-    """Raise for a module to train whole that holds a layer of bitsandbytes, whose integers have no gradient."""
-    quantized = [name for name, module in model.named_modules() if bits_of(model, name, module)] if names else []
-    for wanted in names:
+    quantized = [name for name, module in model.named_modules() if bits_of(model, name, module)] if whole else []
+    for wanted in whole:
         if any(f".{wanted}." in f".{name}." for name in quantized):
             raise QweftError(
                 f"module to save {wanted!r} is quantised, and only plain numbers can be trained; leave it out, or take "
                 "the base model without model.quantization"
             )
+    _check_tokens(model, config)
+    start = str(getattr(config, "init_lora_weights", "")).lower()
+    if start in ("olora", "loftq") and any(isinstance(module, Conv1D) for module in model.modules()):
+        raise QweftError(
+            f"init_lora_weights {start} reads weights (d_out, d_in), and this model's Conv1D layers have their "
+            "transposes; take pissa, or leave it out"
+        )
 
 
-def _matches(expression: str, name: str) -> bool:
-    try:
-        return re.fullmatch(expression, name) is not None
-    except re.error as error:
-        raise QweftError(f"target_modules {expression!r} is no regular expression: {error}") from error
+def _check_tokens(model: Any, config: PeftConfig) -> None:
+    """Raise for a token to train that the model has not, or a method of tokens without one."""
+    own = config.peft_type == "TRAINABLE_TOKENS"
+    asked: Any = getattr(config, "token_indices" if own else "trainable_token_indices", None) or ()
+    if own and not asked:
+        raise QweftError("token_indices names no token to train; list some, as [5, 7]")
+    embeddings = model.get_input_embeddings() if asked and hasattr(model, "get_input_embeddings") else None
+    size: int = getattr(embeddings, "num_embeddings", 0)
+    for tokens in asked.values() if isinstance(asked, dict) else [asked]:
+        for token in tokens if size else ():
+            if not (isinstance(token, int) and 0 <= token < size):
+                raise QweftError(f"token index {token} is none of the model's; give one from 0 to {size - 1:,}")
 
 
 REFUSALS = (ValueError, TypeError, KeyError, RuntimeError, ArithmeticError, AssertionError)
@@ -145,7 +125,7 @@ def attach(model: nn.Module, config: PeftConfig) -> Any:
 
 
 def base_of(model: Any) -> Any:
-    """Returns the model that an adapter is attached to, or a model without an adapter as it is."""
+    """Return the model that an adapter is attached to, or a model without an adapter as it is."""
     return model.get_base_model() if hasattr(model, "get_base_model") else model
 
 

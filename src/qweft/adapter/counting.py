@@ -1,8 +1,6 @@
 """How many parameters a branch trains, by its config and a layer's sizes alone, and the config of a given number."""
 
 import math
-import operator
-import warnings
 from collections import Counter
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -23,8 +21,6 @@ Config = TypeVar("Config", bound=QwthnFields)
 WITHOUT_HEAD = ("CAUSAL_LM", "SEQ_2_SEQ_LM", "FEATURE_EXTRACTION")
 """Tasks for which PEFT trains no head beside the adapter."""
 LINEAR = nn.Linear, Conv1D
-FAR = 2
-"""A budget of this many times the most that a config takes is warned of."""
 HALVINGS = 40
 """Halvings of the range of shares, until the last is finer than one output of any layer."""
 
@@ -63,11 +59,8 @@ def function_on(config: QwthnFields, r: int) -> Function:
 
 def largest_share(model: Any, numbers: int, config: Config) -> Config:
     """Return a config of sparse maps with the largest share of outputs, up to its own, that a budget allows."""
-    numbers = _whole(numbers)
-    if not isinstance(model, nn.Module):
-        raise QweftError(f"for_budget counts on a loaded model, got {shown(model)}; load it with transformers first")
-    if any(isinstance(each, BaseTunerLayer) for each in model.modules()):
-        raise QweftError("for_budget counts on a model without adapters, and this one has one; give the base model")
+    if not isinstance(model, nn.Module) or any(isinstance(each, BaseTunerLayer) for each in model.modules()):
+        raise QweftError(f"for_budget counts on a loaded model without adapters, got {shown(model)}")
     _check_counted(config)
     sizes = _sizes(model, config)
 
@@ -76,36 +69,17 @@ def largest_share(model: Any, numbers: int, config: Config) -> Config:
         return sum(many * sum(count_parameters(at, *size).values()) for size, many in sizes.items())
 
     low, high = 0.0, config.share
-    least, most = count(1e-9), count(high)
-    if numbers < least:
-        width = numbers // (2 * sizes.total())
-        smaller = f", or take the preset subspace with r 1 and width {width}" if width else ""
+    if numbers < (least := count(1e-9)):
         raise QweftError(
             f"a budget of {numbers:,} trained parameters is below the {least:,} that one output of each of the "
-            f"{sizes.total()} layers takes; give more{smaller}, or name fewer layers by target_modules"
+            f"{sizes.total()} layers takes; give more, or name fewer layers by target_modules"
         )
-    if numbers >= most:
-        if numbers >= FAR * most:
-            more = "give for_budget a larger share, up to 1, or " if high < 1 else ""
-            said = f"a budget of {numbers:,} trained parameters: at share {high:g} sparse has {most:,} here, the most"
-            warnings.warn(f"{said}; {more}take another adapter", stacklevel=3)
+    if numbers >= count(high):
         return config
     for _ in range(HALVINGS):
         middle = (low + high) / 2
         low, high = (middle, high) if count(middle) <= numbers else (low, middle)
     return replace(config, share=low)
-
-
-def _whole(numbers: Any) -> int:
-    """Return a budget as an int, of whatever integer type; raise for all else."""
-    try:
-        if isinstance(numbers, bool):
-            raise TypeError
-        return operator.index(numbers)
-    except TypeError:
-        raise QweftError(
-            f"the budget is a whole number of trained parameters, got {numbers!r}; give one, as 10_000"
-        ) from None
 
 
 def _check_counted(config: QwthnFields) -> None:

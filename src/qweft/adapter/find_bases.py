@@ -78,15 +78,11 @@ def find_bases(
 
 def without_bases(model: nn.Module) -> list[str]:
     """Return the names of trained adapters with a fixed basis whose directions are still missing."""
-    found: dict[str, None] = {}
-    for layer in model.modules():
-        if not isinstance(layer, QwthnLinear):
-            continue
-        for name in layer.qwthn_core:
-            branch = layer.branch_of(name)
-            if not branch.is_found and any(tensor.requires_grad for tensor in branch.tensors()):
-                found[name] = None
-    return list(found)
+    branches = [
+        (name, m.branch_of(name)) for m in model.modules() if isinstance(m, QwthnLinear) for name in m.qwthn_core
+    ]
+    missing = (name for name, each in branches if not each.is_found and any(t.requires_grad for t in each.tensors()))
+    return list(dict.fromkeys(missing))
 
 
 def _of_gradients(
@@ -147,22 +143,21 @@ def _as_the_base_model(model: nn.Module) -> Iterator[None]:
     tuned = [m for m in model.modules() if isinstance(m, BaseTunerLayer | AuxiliaryTrainingWrapper)]
     enabled = [module for module in tuned if not module.disable_adapters]
     trained = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
+
+    def switch(on: bool) -> None:
+        for module in enabled:
+            module.enable_adapters(on)
+        for parameter, was in trained:  # which PEFT changes
+            parameter.requires_grad_(was)
+
     try:
         model.eval()
-        _enable(enabled, False, trained)
+        switch(False)
         yield
     finally:
         for part, was in training:
             part.training = was
-        _enable(enabled, True, trained)
-
-
-def _enable(modules: Iterable[Any], enabled: bool, trained: Iterable[tuple[nn.Parameter, bool]]) -> None:
-    """Switch adapters on or off, and restore `requires_grad`, which PEFT would change for other parameters."""
-    for module in modules:
-        module.enable_adapters(enabled)
-    for parameter, was in trained:
-        parameter.requires_grad_(was)
+        switch(True)
 
 
 class _Watch:

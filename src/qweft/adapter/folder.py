@@ -16,6 +16,7 @@ from safetensors import SafetensorError, safe_open
 from qweft.adapter.config import QwthnConfig
 from qweft.errors import QweftError
 from qweft.method.saved import read_saved, unreadable
+from qweft.text import cut
 
 HUB_ARGUMENTS = tuple(name for name in signature(hf_hub_download).parameters if name not in ("repo_id", "filename"))
 """Arguments that decide where a file is fetched from, selected as PEFT selects them."""
@@ -63,13 +64,13 @@ def read_config(folder: Path) -> PeftConfig:
     except QweftError as error:
         raise QweftError(f"{path}: {error}") from error
     except ImportError as error:
-        said = " ".join(str(error).split())[:300]
-        raise QweftError(f"{path}: its method needs a package that is not installed ({said}); install it") from error
-    except (ValueError, TypeError, KeyError, AttributeError, OSError, RecursionError) as error:
-        said = (str(error).splitlines() or [""])[0][:300]
         raise QweftError(
-            f"{path} is no config of an adapter ({type(error).__name__}: {said}); save the adapter again, or get the "
-            "file that was saved with it"
+            f"{path}: its method needs a package that is not installed ({cut(str(error), 300)})"
+        ) from error
+    except (ValueError, TypeError, KeyError, AttributeError, OSError, RecursionError) as error:
+        raise QweftError(
+            f"{path} is no config of an adapter ({type(error).__name__}: {cut(str(error), 300)}); save the adapter "
+            "again, or get the file that was saved with it"
         ) from error
     return config
 
@@ -80,29 +81,25 @@ def find_weights(adapter: str | os.PathLike[str], subfolder: str | None = None, 
     Loading looks for the file in the same cache.
     """
     folder = Path(adapter, subfolder or "")
-    local = folder.is_dir()
-    if local:
-        path = folder / SAFETENSORS_WEIGHTS_NAME
-        if path.is_file():
-            return path
-    else:
+    if not folder.is_dir():
         try:
             return Path(hf_hub_download(str(adapter), SAFETENSORS_WEIGHTS_NAME, subfolder=subfolder or None, **hub))
         except LocalEntryNotFoundError as error:
             raise QweftError(
-                f"{SAFETENSORS_WEIGHTS_NAME} of {adapter} is not in the cache, and the hub was not reached (a "
-                f"{WEIGHTS_NAME} is not read); check the connection, or fill the cache"
+                f"{SAFETENSORS_WEIGHTS_NAME} of {adapter} is not in the cache, and the hub was not reached; check the "
+                "connection, or fill the cache"
             ) from error
         except EntryNotFoundError:
             pass
-    where = folder if local else adapter
-    if local and (folder / WEIGHTS_NAME).exists():
+    elif (folder / SAFETENSORS_WEIGHTS_NAME).is_file():
+        return folder / SAFETENSORS_WEIGHTS_NAME
+    elif (folder / WEIGHTS_NAME).exists():
         raise QweftError(
-            f"the adapter in {where} is stored as {WEIGHTS_NAME}, a pickle, which can run code when it is read; save "
+            f"the adapter in {folder} is stored as {WEIGHTS_NAME}, a pickle, which can run code when it is read; save "
             f"it again as {SAFETENSORS_WEIGHTS_NAME}"
         )
     raise QweftError(
-        f"{where} holds no {SAFETENSORS_WEIGHTS_NAME}, the file of the adapter's weights (a {WEIGHTS_NAME} is not "
+        f"{folder} holds no {SAFETENSORS_WEIGHTS_NAME}, the file of the adapter's weights (a {WEIGHTS_NAME} is not "
         "read); copy it there, or save the adapter again"
     )
 
@@ -125,8 +122,7 @@ def read_header(path: Path) -> dict[str, torch.Tensor]:
     """
     try:
         with safe_open(path, framework="pt") as file:
-            keys = list(file.keys())
-            slices = {key: file.get_slice(key) for key in keys}
+            slices = {key: file.get_slice(key) for key in file.keys()}  # noqa: SIM118  it is no dictionary
             return {
                 key: torch.empty(each.get_shape(), dtype=FLOATS.get(each.get_dtype(), torch.int64), device="meta")
                 for key, each in slices.items()

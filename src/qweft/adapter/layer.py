@@ -271,22 +271,21 @@ class QwthnLinear(nn.Module, BaseTunerLayer):
     @torch.no_grad()
     def merge(self, safe_merge: bool = False, adapter_names: list[str] | None = None) -> None:
         """Add the branches' weights to the base weight."""
-        names = [name for name in check_adapters_to_merge(self, adapter_names) or [] if name in self.qwthn_compress]
-        deltas = {name: self.get_delta_weight(name) for name in names}
+        names = check_adapters_to_merge(self, adapter_names) or []
         if safe_merge:
-            self._check_finite(deltas)
-        for name, delta in deltas.items():
+            self.check_finite(names)
+        for name, delta in self._deltas(names).items():
             self._add_to_base(delta)
             self.merged_adapters.append(name)
+
+    def _deltas(self, adapter_names: list[str]) -> dict[str, torch.Tensor]:
+        return {name: self.get_delta_weight(name) for name in adapter_names if name in self.qwthn_compress}
 
     @torch.no_grad()
     def check_finite(self, adapter_names: list[str]) -> None:
         """Raise unless the base weight is finite after each of these adapters was merged."""
-        self._check_finite({name: self.get_delta_weight(name) for name in adapter_names if name in self.qwthn_compress})
-
-    def _check_finite(self, deltas: dict[str, torch.Tensor]) -> None:
         merged = self.get_base_weight()
-        for name, delta in deltas.items():
+        for name, delta in self._deltas(adapter_names).items():
             merged = (merged + delta).to(merged.dtype)
             if not torch.isfinite(merged).all():
                 raise ValueError(f"NaNs detected in the merged weights. The adapter {name} seems to be broken")

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -38,38 +38,45 @@ def method_section(config: QwthnConfig, shapes: dict[str, tuple[int, ...]]) -> s
     """Return the section of the model card, as Markdown: what the adapter computes, its parameters, how to load it."""
     fixed = sum(math.prod(shape) for key, shape in shapes.items() if is_fixed(config, key))
     counts = count_by_part(config, {key: shape for key, shape in shapes.items() if not is_fixed(config, key)})
-    at, circuit = config.resolved(), ""
-    function = function_of(config.core)
-    if function in TWINS:
-        circuit = f" t stands in the place of the method's circuit, as a control: {FUNCTIONS[function].words}."
-    elif function:
-        upload = "before every layer" if config.reupload else "once"
-        circuit = (
-            f" q is the exact expectation of Z on each of {at.qubits} qubits of a simulated circuit of "
-            f"{at.circuit_layers} layers, its input uploaded {upload}."
-            if config.circuit == RECORDED
-            else f" q is what a simulated circuit of {at.ansatz.qubits} qubits measures, exactly."
-        )
     parts = ", ".join(f"{name} {count:,}" for name, count in counts.items() if count)
-    compress, expand = MAPS[config.compress], MAPS[config.expand]
-    network = compress.has_network() or expand.has_network()
+    at, function = config.resolved(), function_of(config.core)
+    maps = MAPS[config.compress], MAPS[config.expand]
+    circuit = "" if function is None else f" {_function(config, function)}"
+    method = METHOD if function or any(kind.has_network() for kind in maps) else ""
+    sizes = dict[str, str]()
+    for kind in sorted(maps, key=lambda kind: not kind.has_network()):  # a field that both read, as for the network
+        for name, words in kind.sizes.items():
+            sizes.setdefault(name, f", {words.format(getattr(config, name))}")
+    patterns = {"ranks": config.rank_pattern, "alphas": config.alpha_pattern}
+    differing = "".join(f"; {name} that differ: {escaped(str(each))}" for name, each in patterns.items() if each)
     packed = ", directions packed, counted in bytes" if config.has_fixed_map and at.basis_bits < PLAIN else ""
     untrained = f"\n- not trained, and in the file: {fixed:,} numbers{packed}" if fixed else ""
-    patterns = {"ranks": config.rank_pattern, "alphas": config.alpha_pattern}
-    differing = "".join(
-        f"; {name} that differ: {escaped(str(pattern))}" for name, pattern in patterns.items() if pattern
-    )
+    layers = {match[1] for key in shapes if (match := re.match(r"(.+)\.qwthn_", key))}
+    names = sorted({name.rpartition(".")[2] for name in layers})
     return f"""{HEADING}
 
 Beside each adapted layer W0: c = C x, {formula(config.core)}, y = W0 x + ({at.alpha:g} / {config.r}) E h. C is
-{compress.words}, E {expand.words}.{circuit}{METHOD if circuit or network else ""}
+{maps[0].words}, E {maps[1].words}.{circuit}{method}
 
-- rank r = {config.r}{_sizes(config)}{differing}
-- layers: {_layers(shapes)}
+- rank r = {config.r}{"".join(sizes.values())}{differing}
+- layers: {", ".join(names)} ({len(layers)} in all)
 - parameters: {sum(counts.values()):,} ({parts}){untrained}
 
 {LOADING}
 """
+
+
+def _function(config: QwthnConfig, function: str) -> str:
+    """Return the card's sentence on a circuit, or on the control in its place."""
+    at = config.resolved()
+    if function in TWINS:
+        return f"t stands in the place of the method's circuit, as a control: {FUNCTIONS[function].words}."
+    if config.circuit != RECORDED:
+        return f"q is what a simulated circuit of {at.ansatz.qubits} qubits measures, exactly."
+    return (
+        f"q is the exact expectation of Z on each of {at.qubits} qubits of a simulated circuit of {at.circuit_layers} "
+        f"layers, its input uploaded {'before every layer' if config.reupload else 'once'}."
+    )
 
 
 def is_fixed(config: QwthnConfig, key: str) -> bool:
@@ -80,15 +87,6 @@ def is_fixed(config: QwthnConfig, key: str) -> bool:
         "expand": MAPS[config.expand].fixed_tensors,
     }
     return any(key.endswith(f"qwthn_{holder}.{name}") for holder, fixed in names.items() for name in fixed)
-
-
-def _sizes(config: QwthnConfig) -> str:
-    """Return what the card says of the sizes of the maps; a field that both read is said as for the tensor network."""
-    said: dict[str, str] = {}
-    for kind in sorted((MAPS[config.compress], MAPS[config.expand]), key=lambda kind: not kind.has_network()):
-        for name, words in kind.sizes.items():
-            said.setdefault(name, f", {words.format(getattr(config, name))}")
-    return "".join(said.values())
 
 
 def count_by_part(config: QwthnConfig, shapes: dict[str, tuple[int, ...]]) -> dict[str, int]:
@@ -111,20 +109,15 @@ def count_by_part(config: QwthnConfig, shapes: dict[str, tuple[int, ...]]) -> di
     return counts
 
 
-def _layers(shapes: Iterable[str]) -> str:
-    """Return the last parts of the names of the adapted layers, each once, and the number of layers."""
-    found = {match[1] for key in shapes if (match := re.match(r"(.+)\.qwthn_", key))}
-    return f"{', '.join(sorted({name.rpartition('.')[2] for name in found}))} ({len(found)} in all)"
-
-
 def refresh_card(card: Path, adapters: Mapping[str, tuple[Path, QwthnConfig]]) -> None:
     """Describe the saved adapters in PEFT's README.md, replacing an earlier description."""
     if not card.is_file():
         return
-    sections = [
-        _section_of(folder / "adapter_model.safetensors", config, "" if name == "default" else f" {name!r}")
-        for name, (folder, config) in adapters.items()
-    ]
+    sections = []
+    for name, (folder, config) in adapters.items():
+        shapes = {key: tuple(each.shape) for key, each in read_header(folder / SAFETENSORS_WEIGHTS_NAME).items()}
+        heading = HEADING if name == "default" else f"{HEADING} {name!r}"
+        sections.append(method_section(config, shapes).replace(HEADING, heading, 1))
     block = START + "\n\n" + "\n".join(sections) + END
     text = card.read_text(encoding="utf-8")
     if START in text and END in text:
@@ -134,11 +127,6 @@ def refresh_card(card: Path, adapters: Mapping[str, tuple[Path, QwthnConfig]]) -
         at = front.end() if front else 0
         text = f"{text[:at]}\n{block}\n\n{text[at:].lstrip()}"
     write_bytes(card, text.encode())
-
-
-def _section_of(weights: Path, config: QwthnConfig, name: str) -> str:
-    shapes = {key: tuple(tensor.shape) for key, tensor in read_header(weights).items()}
-    return method_section(config, shapes).replace(HEADING, f"{HEADING}{name}", 1)
 
 
 def complete_saving() -> None:

@@ -2,11 +2,11 @@
 
 import math
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from qweft.errors import QweftError
 from qweft.method.checks import check_expression, check_number, check_shared, check_whole, closest
-from qweft.method.names import COMPRESS, CORES, EXPAND, FUNCTIONS, form_of, function_of, has_circuit
+from qweft.method.names import COMPRESS, CORES, EXPAND, FUNCTIONS, form_of, function_of
 from qweft.method.presets import learning_rate_hint
 from qweft.method.resolved import ANSATZES, RECORDED, ResolvedConfig, resolve
 from qweft.text import shown
@@ -14,9 +14,9 @@ from qweft.text import shown
 Basis = Literal["gradient", "weight", "random"]
 Start = Literal["recorded", "small", "scaled"]
 Bias = Literal["none", "all", "qwthn_only"]
-BASES = get_args(Basis)
 LEAST_LIMIT, FACTOR_LIMIT = 10, 100.0
 """The default is far above trained adapters: no entry of a factor exceeded 5 there (research/LOG.md)."""
+BASIS_BITS = (1, 2, 4, 8, 16)
 CHOICES = {
     "compress": tuple(COMPRESS),
     "expand": tuple(EXPAND),
@@ -24,13 +24,10 @@ CHOICES = {
     "start": get_args(Start),
     "bias": get_args(Bias),
 }
-BASIS_BITS = (1, 2, 4, 8, 16)
 MOST_QUBITS = 12
 """Largest number of qubits: a token takes 2^qubits amplitudes, and more would need tables of gigabytes per circuit."""
-LARGEST_WIDTH = 2**16
-"""Far beyond any layer's size; larger widths take long to factorise."""
-MOST_LAYERS = 1024
-"""Largest number of circuit layers, whose gates are listed one by one; the recorded method has r layers."""
+MOST = {"width": 2**16, "circuit_layers": 1024}
+"""Far beyond any layer's size, and beyond the recorded r layers: factors and gates are listed one by one."""
 MOST_PADDING = 16
 """Largest ratio of a padded size to the size, or to 4096 if larger: matrices of the padded size are built."""
 
@@ -119,6 +116,87 @@ class QwthnFields:
         return COMPRESS[self.compress] != "whole" or EXPAND[self.expand] != "whole"
 
 
+def _check(config: QwthnFields) -> None:
+    """Check each field, then the fields together."""
+    _check_types(config)
+    choices: dict[str, tuple[Any, ...]] = {**CHOICES, "basis": (None, *get_args(Basis)), "basis_bits": BASIS_BITS}
+    for name, allowed in choices.items():
+        value = getattr(config, name)
+        if value not in allowed:
+            raise QweftError(
+                f"{name} must be one of {', '.join(map(str, allowed))}, got {shown(value)}"
+                f"{closest(str(value)[:80], map(str, allowed))}"
+            )
+    if type(config.basis_bits) is not int:
+        raise QweftError(f"basis_bits must be one of 1, 2, 4, 8 and 16, got {shown(config.basis_bits)}")
+    for name in ("r", "width", "bond_dimension", "qubits", "fourier_terms", "circuit_layers"):
+        if (value := getattr(config, name)) is not None or name in ("r", "width", "bond_dimension"):
+            check_whole(name, value)
+    for name, most in MOST.items():
+        if (value := getattr(config, name)) is not None and value > most:
+            raise QweftError(f"{name} must be at most {most}, got {value}")
+    for name in ("alpha", "factor_limit", "share", "dropout"):
+        if (value := getattr(config, name)) is not None or name in ("share", "dropout"):
+            check_number(name, value)
+    if config.factor_limit is not None and config.factor_limit < LEAST_LIMIT:
+        raise QweftError(
+            f"factor_limit must be at least {LEAST_LIMIT}, got {config.factor_limit}, or null for no limit"
+        )
+    if not 0 < config.share <= 1:
+        raise QweftError(f"share must be above 0 and at most 1, got {config.share}: of a layer's outputs")
+    if not 0 <= config.dropout < 1:
+        raise QweftError(f"dropout must be at least 0 and below 1, got {config.dropout}")
+    for name in ("reupload", "init_weights"):
+        if not isinstance(getattr(config, name), bool):
+            raise QweftError(f"{name} must be true or false, got {shown(getattr(config, name))}")
+    for pattern, rank in (config.rank_pattern or {}).items():
+        check_whole(f"rank_pattern[{pattern!r}]", rank)
+    for pattern, alpha in (config.alpha_pattern or {}).items():
+        check_number(f"alpha_pattern[{pattern!r}]", alpha)
+    _check_core(config)
+    _check_circuit(config)
+    _check_maps(config)
+    if isinstance(config.target_modules, str) and config.layers_to_transform is not None:
+        raise QweftError(
+            f"layers_to_transform picks blocks from a list of module names, but target_modules is the expression "
+            f"{config.target_modules!r}; put the block numbers into the expression, or give a list of names"
+        )
+    if config.layers_pattern and config.layers_to_transform is None:
+        raise QweftError(
+            f"layers_pattern {config.layers_pattern!r} does nothing without layers_to_transform; give both"
+        )
+
+
+def _check_types(config: QwthnFields) -> None:
+    if config.modes is not None and not isinstance(config.modes, dict):
+        raise QweftError(f"modes must map names to values, as {{name: value}}, got {shown(config.modes)}")
+    check_shared(vars(config))
+    for name in ("target_modules", "exclude_modules", "layers_pattern"):
+        if isinstance(value := getattr(config, name), str):
+            check_expression(name, value)
+    mapping = getattr(config, "auto_mapping", None)  # a field of PEFT's
+    if mapping is not None and not (isinstance(mapping, dict) and all(isinstance(v, str) for v in mapping.values())):
+        raise QweftError(f"auto_mapping must name the base model's class and library, got {shown(mapping)}")
+
+
+def _check_core(config: QwthnFields) -> None:
+    """Check what the core's function reads, and the number of qubits."""
+    function = function_of(config.core)
+    fields = FUNCTIONS[function].fields if function else ()
+    for name, is_read in (("qubits", function is not None), ("fourier_terms", "fourier_terms" in fields)):
+        if (value := getattr(config, name)) is not None and not is_read:
+            raise QweftError(f"{name} {value} does nothing with core {config.core!r}; leave it out")
+    most = max([config.r, *(config.rank_pattern or {}).values()])
+    if config.qubits is not None and config.qubits > most:
+        raise QweftError(f"qubits must be at most r, got {config.qubits} with r = {most}; a circuit reads entries of c")
+    qubits = config.resolved(most).qubits
+    if function and qubits > MOST_QUBITS:
+        raise QweftError(
+            f"r = {most} means a circuit of {qubits} qubits and 2^{qubits} amplitudes for every token; use r, or "
+            f"qubits, of at most {MOST_QUBITS} with core {config.core!r}, or core 'linear'"
+        )
+
+
 def _check_circuit(config: QwthnFields) -> None:
     if not isinstance(config.circuit, str):
         raise QweftError(f"circuit must be a name or a file, got {shown(config.circuit)}")
@@ -139,83 +217,7 @@ def _check_circuit(config: QwthnFields) -> None:
             raise QweftError(f"the circuit has more than {MOST_QUBITS} qubits; take fewer")
 
 
-def _check_types(config: QwthnFields) -> None:
-    if config.modes is not None and not isinstance(config.modes, dict):
-        raise QweftError(f"modes must map names to values, as {{name: value}}, got {shown(config.modes)}")
-    check_shared(vars(config))
-    for name in ("target_modules", "exclude_modules", "layers_pattern"):
-        if isinstance(value := getattr(config, name), str):
-            check_expression(name, value)
-    mapping = getattr(config, "auto_mapping", None)  # a field of PEFT's
-    if mapping is not None and not (isinstance(mapping, dict) and all(isinstance(v, str) for v in mapping.values())):
-        raise QweftError(f"auto_mapping must name the base model's class and library, got {shown(mapping)}")
-
-
-def _check(config: QwthnFields) -> None:
-    """Check each field, then the fields together."""
-    _check_types(config)
-    for name, allowed in CHOICES.items():
-        value = getattr(config, name)
-        if value not in allowed:
-            raise QweftError(
-                f"{name} must be one of {', '.join(allowed)}, got {shown(value)}{closest(str(value)[:80], allowed)}"
-            )
-    for name in ("r", "width", "bond_dimension", "qubits", "fourier_terms", "circuit_layers"):
-        if (value := getattr(config, name)) is not None or name in ("r", "width", "bond_dimension"):
-            check_whole(name, value)
-    if config.qubits is not None:
-        if function_of(config.core) is None:
-            raise QweftError(
-                f"qubits {config.qubits} does nothing with core {config.core!r}, which has no circuit; leave it out"
-            )
-        if config.qubits > (most := max([config.r, *(config.rank_pattern or {}).values()])):
-            raise QweftError(
-                f"qubits must be at most r, got {config.qubits} with r = {most}; a circuit reads entries of c"
-            )
-    if config.basis not in (None, *BASES):
-        raise QweftError(
-            f"basis must be one of {', '.join(BASES)}, got {config.basis!r}{closest(str(config.basis), BASES)}"
-        )
-    if config.fourier_terms is not None:
-        readers = [name for name, kind in FUNCTIONS.items() if "fourier_terms" in kind.fields]
-        if function_of(config.core) not in readers:
-            raise QweftError(
-                f"fourier_terms {config.fourier_terms} does nothing with core {config.core!r}; leave it out, or take a "
-                f"core of the {' or '.join(readers)} twin: "
-                f"{', '.join(core for core in CORES if function_of(core) in readers)}"
-            )
-    if config.width > LARGEST_WIDTH:
-        raise QweftError(f"width must be at most {LARGEST_WIDTH}, got {config.width}; 256 is on record")
-    if config.circuit_layers is not None and config.circuit_layers > MOST_LAYERS:
-        raise QweftError(f"circuit_layers must be at most {MOST_LAYERS}, got {config.circuit_layers}")
-    if config.alpha is not None:
-        check_number("alpha", config.alpha)
-    if config.factor_limit is not None:
-        check_number("factor_limit", config.factor_limit)
-        if config.factor_limit < LEAST_LIMIT:
-            raise QweftError(
-                f"factor_limit must be at least {LEAST_LIMIT}, got {config.factor_limit}: a start itself may come near "
-                "that; leave it out for 100, or give null for no limit"
-            )
-    check_number("share", config.share)
-    if not 0 < config.share <= 1:
-        raise QweftError(f"share must be above 0 and at most 1, got {config.share}: of a layer's outputs")
-    check_number("dropout", config.dropout)
-    if not 0 <= config.dropout < 1:
-        raise QweftError(f"dropout must be at least 0 and below 1, got {config.dropout}")
-    for name in ("reupload", "init_weights"):
-        if not isinstance(getattr(config, name), bool):
-            raise QweftError(f"{name} must be true or false, got {shown(getattr(config, name))}")
-    for pattern, rank in (config.rank_pattern or {}).items():
-        check_whole(f"rank_pattern[{pattern!r}]", rank)
-    for pattern, alpha in (config.alpha_pattern or {}).items():
-        check_number(f"alpha_pattern[{pattern!r}]", alpha)
-    _check_together(config)
-
-
-def _check_basis(config: QwthnFields) -> None:
-    if type(config.basis_bits) is not int or config.basis_bits not in BASIS_BITS:
-        raise QweftError(f"basis_bits must be one of 1, 2, 4, 8 and 16, got {shown(config.basis_bits)}")
+def _check_maps(config: QwthnFields) -> None:
     if config.basis is not None and not config.has_fixed_map:
         raise QweftError(
             f"basis {config.basis!r} does nothing with compress {config.compress!r} and expand {config.expand!r}; set "
@@ -224,22 +226,8 @@ def _check_basis(config: QwthnFields) -> None:
     if EXPAND[config.expand] == "nothing" and form_of(config.core) in ("identity", "weighted", "gated"):
         raise QweftError(
             f"expand {config.expand!r} does not start at zero, and core {config.core!r} has no matrix that would make "
-            "the branch zero; take a core that has one: linear, quantum or quantum_linear, or a twin's; or expand "
-            "'subspace'"
+            "the branch zero; take a core that has one: linear, quantum or quantum_linear, or expand 'subspace'"
         )
-
-
-def _check_together(config: QwthnFields) -> None:
-    ranks = [config.r, *(config.rank_pattern or {}).values()]
-    qubits = config.resolved(max(ranks)).qubits
-    if function_of(config.core) and qubits > MOST_QUBITS:
-        raise QweftError(
-            f"r = {max(ranks)} means a circuit of {qubits} qubits and 2^{qubits} amplitudes for every token"
-            f"{'' if has_circuit(config.core) else ', which core ' + config.core + ' would stand in for'}; "
-            f"use r, or qubits, of at most {MOST_QUBITS} with core {config.core!r}, or core 'linear'"
-        )
-    _check_circuit(config)
-    _check_basis(config)
     for size, modes in (config.modes or {}).items():
         if not str(size).isdecimal() or not isinstance(modes, list) or not all(type(mode) is int for mode in modes):
             raise QweftError(
@@ -250,14 +238,3 @@ def _check_together(config: QwthnFields) -> None:
             raise QweftError(
                 f"modes {shown(modes)} pad size {size} far beyond it; choose factors whose product is little above it"
             )
-    if len({int(size) for size in config.modes or {}}) < len(config.modes or {}):
-        raise QweftError(f"modes name a size twice, in {shown(sorted(map(str, config.modes or {})))}; give it once")
-    if isinstance(config.target_modules, str) and config.layers_to_transform is not None:
-        raise QweftError(
-            f"layers_to_transform picks blocks from a list of module names, but target_modules is the expression "
-            f"{config.target_modules!r}; put the block numbers into the expression, or give a list of names"
-        )
-    if config.layers_pattern and config.layers_to_transform is None:
-        raise QweftError(
-            f"layers_pattern {config.layers_pattern!r} does nothing without layers_to_transform; give both"
-        )

@@ -104,13 +104,12 @@ def check_names(specification: Mapping[str, Any]) -> dict[str, Any]:
         raise QweftError(
             f"adapter {dict(specification)}: give either preset (qtha, qwthn, ...) or peft_type (LORA, VERA, ...)"
         )
+    own = (*(common_fields() or given), *OWN_FIELDS)
     if preset is not None:
-        common = common_fields()
-        known = (*(given if common is None else common), *OWN_FIELDS)
-        return with_preset(str(preset), given, known)
+        return with_preset(str(preset), given, own)
     name = str(method).upper()
-    check_method(str(method), methods())
-    known = (*(common_fields() or given), *OWN_FIELDS) if name == OWN else fields_of(name) or tuple(given)
+    check_method(name, methods())
+    known = own if name == OWN else fields_of(name) or tuple(given)
     for key in given:
         if key not in known:
             meant = ALSO_CALLED.get(key)
