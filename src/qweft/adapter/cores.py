@@ -87,7 +87,7 @@ class IdentityCore(Core):
 class LinearCore(Core):
     """h = K c."""
 
-    matrices = ("linear_weight",)
+    matrices: ClassVar[tuple[str, ...]] = ("linear_weight",)
 
     def __init__(self, r: int):
         super().__init__()
@@ -109,7 +109,7 @@ class FunctionCore(Core):
     names that the function gives.
     """
 
-    matrices = ("quantum_weight",)
+    matrices: ClassVar[tuple[str, ...]] = ("quantum_weight",)
     reads_angles = True
     measured_by: Measure | None = None
     """If set, replaces the exact engine: maps the circuit, c (..., r) and the trained angles to q(c)."""
@@ -199,7 +199,7 @@ class FunctionCore(Core):
 class LinearFunctionCore(FunctionCore):
     """h = Q q(c) + K c: the linear fusion of QTHA."""
 
-    matrices = ("quantum_weight", "linear_weight")
+    matrices: ClassVar[tuple[str, ...]] = ("quantum_weight", "linear_weight")
 
     def features(self, c: torch.Tensor, *angles: torch.Tensor) -> torch.Tensor:
         """Return q(c) and c concatenated, (..., qubits + r)."""
@@ -209,7 +209,7 @@ class LinearFunctionCore(FunctionCore):
 class WeightedFunctionCore(FunctionCore):
     """h = q(c) * c, element by element: the weighting of QWTHN. Entries that no qubit reads stay as they are."""
 
-    matrices = ()
+    matrices: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, r: int, function: Function):
         super().__init__(r, function)
@@ -236,6 +236,8 @@ class GatedFunctionCore(FunctionCore):
     c_read are the entries of c that the function reads, U the number of uploads; the rms is taken for each token. The
     normalisation keeps the angles of order 1, since the size of c differs by orders of magnitude between layers.
     """
+
+    quantum_weight: nn.Parameter
 
     def __init__(self, r: int, function: Function):
         super().__init__(r, function)
