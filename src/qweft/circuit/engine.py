@@ -257,16 +257,8 @@ def expectations(
 ) -> torch.Tensor:
     """Return `expectation_values` from the angles of the circuit's blocks.
 
-    Callers can compute these angles for many circuits at once.
-
-    Args:
-        form: The circuit.
-        inputs: (..., inputs), in radians.
-        rotations: (k + 1, n) from `Alternating.angles`, float32 or float64, in radians.
-        diagonals: (k, 2^n) likewise.
-
-    Returns:
-        (..., n), float64 if inputs or rotations are, else float32.
+    inputs (..., inputs), rotations (k + 1, n) and diagonals (k, 2^n) are in radians, the last two from
+    `Alternating.angles`, which computes them for many circuits at once. The result is (..., n).
     """
     dtype = circuit_dtype(inputs, rotations)
     uploaded = form.uploaded(inputs.to(dtype))

@@ -171,16 +171,9 @@ def forward_kernel(
 ) -> None:
     """Compute the expectations.
 
-    Args:
-        inputs: (tokens, n), in radians.
-        table: ((k + 1) n + k 2^n, 2): cosine and sine of half of each trained rotation, then of each phase.
-        uploads: (k + 1,) int32: 1 for blocks that take the inputs.
-        values: (tokens, n), output.
-        tokens: Number of tokens.
-        layers: k.
-        tiles: ceil(tokens / BLOCK).
-        n: Number of qubits.
-        BLOCK: Tokens in a tile.
+    inputs and values are (tokens, n), uploads (k + 1,) int32: 1 for blocks that take the inputs, layers is k, and tiles
+    ceil(tokens / BLOCK). table ((k + 1) n + k 2^n, 2) has cosine and sine of half of each trained rotation, then of
+    each phase.
     """
     for tile in range(tl.program_id(0), tiles, tl.num_programs(0)):
         token = tile * BLOCK + tl.arange(0, BLOCK)
@@ -215,19 +208,9 @@ def backward_kernel(
     At the end G = 2 (sum_q w_q Z_q) psi. Rotating by dt moves psi by -i/2 Y psi dt, so a rotation's gradient is 1/2 Re
     <G| -iY psi> = 1/2 sum_d lean_d Re(conj(G_d) psi_partner(d)), and a phase's is Im G Re psi - Re G Im psi.
 
-    Args:
-        inputs: (tokens, n), in radians.
-        table: As in the forward kernel.
-        uploads: As in the forward kernel.
-        weights: (tokens, n), the gradient w of the values.
-        to_inputs: (tokens, n), output.
-        partial: (programs, (k + 1) n + k 2^n), output: each program's sums over its tokens, in the table's order.
-        tokens: Number of tokens.
-        layers: k.
-        tiles: ceil(tokens / BLOCK), at least the number of programs.
-        n: Number of qubits.
-        ROWS: The smallest power of two that is at least n.
-        BLOCK: Tokens in a tile.
+    Arguments are those of `forward_kernel` and `weights` (tokens, n), the gradient w of the values. Outputs are
+    `to_inputs` (tokens, n) and `partial` (programs, (k + 1) n + k 2^n): each program's sums over its tokens, in the
+    table's order. ROWS is the smallest power of two that is at least n; there are at most as many programs as tiles.
     """
     state = tl.arange(0, 2**n)
     row = tl.arange(0, ROWS)

@@ -90,15 +90,9 @@ class _Angle:
 
 @dataclass
 class _Part:
-    """Gates of one generator that act together.
+    """Gates of one generator, a letter for each of its wires, that act together under the same controls.
 
-    Args:
-        paulis: The generator, a letter for each wire.
-        wires: Its wires.
-        controls: The wires that control it.
-        named: How often basis states had been renamed before.
-        rows: (2^n,): row of each basis state.
-        angle: The sum of the gates' angles.
+    named: how often basis states had been renamed before; rows (2^n,): row of each basis state.
     """
 
     paulis: str

@@ -124,16 +124,10 @@ def find_values(
 ) -> None:
     """Write the n expectations of one token.
 
-    Args:
-        values: (n,).
-        n: Number of qubits.
-        uploads: For each rotation block, whether the input is added.
-        rotations: Cosines, then sines, of the trained half angles.
-        diagonals: Cosines, then sines, of the phases, each diagonal padded to a whole number of vectors.
-        signs: (LANE_QUBITS, LANES): for each of the last qubits -1 in lanes where its bit is 0, else 1.
-        inputs: Cosines, then sines, of the token's n half angles.
-        state: 2 max(2^n, LANES) numbers to work in.
-        turns: 2 n more.
+    uploads says for each rotation block whether the input is added; rotations are cosines, then sines, of the trained
+    half angles, inputs those of the token's n half angles, diagonals those of the phases, each padded to whole vectors.
+    signs (LANE_QUBITS, LANES) is for each of the last qubits -1 in lanes where its bit is 0, else 1. state has room for
+    2 max(2^n, LANES) numbers, turns for 2 n.
     """
     kind = values.dtype
     low = min(n, LANE_QUBITS)
