@@ -78,28 +78,25 @@ def check_tensors(
     needed = adapter_tensors(model, adapter_name, config)
     replaced = _embeddings(model) if embeddings else {}
     given = {_without_name(file_key(key), adapter_name): found[key] for key in found}
-    missing = sorted(needed.keys() - given.keys())
     places = {key.rpartition(".")[0] for key in replaced}
+    missing = sorted(needed.keys() - given.keys())
     unknown = sorted(key for key in given.keys() - needed.keys() - replaced.keys() if not _is_left_over(key, places))
     if biases:
         own = {file_key(key): tensor.shape for key, tensor in model.state_dict().items() if key.endswith(".bias")}
         unknown = [key for key in unknown if own.get(key) != given[key].shape]
-    if missing or unknown:
-        parts = [f"{len(missing)} tensors are missing (first: {missing[0]})"] if missing else []
-        parts += [f"{len(unknown)} are not known (first: {unknown[0][:200]})"] if unknown else []
-        raise QweftError(
-            f"the file of adapter {adapter_name!r} does not fit the model: {' and '.join(parts)}; load it on the base "
-            "model and with the adapter_config.json that it was trained with"
-        )
+    wrong = [f"{len(missing)} tensors are missing (first: {missing[0]})"] if missing else []
+    wrong += [f"{len(unknown)} are not known (first: {unknown[0][:200]})"] if unknown else []
     replaced = {key: tensor for key, tensor in replaced.items() if key in given.keys() - needed.keys()}
-    for key, present in sorted((needed | replaced).items()):
+    for key, present in sorted((needed | replaced).items() if not wrong else ()):
         held = given[key]
         if (held.shape, held.is_floating_point()) != (present.shape, present.is_floating_point()):
-            raise QweftError(
-                f"size mismatch in the file of adapter {adapter_name!r}: {key} is {_by(held)} there, and "
-                f"{_by(present)} by its config on this model; load it on the base model and with the "
-                "adapter_config.json that it was trained with"
-            )
+            wrong = [f"size mismatch, {key} is {_by(held)} there, and {_by(present)} by its config on this model"]
+            break
+    if wrong:
+        raise QweftError(
+            f"the file of adapter {adapter_name!r} does not fit the model: {' and '.join(wrong)}; load it on the base "
+            "model and with the adapter_config.json that it was trained with"
+        )
     if replaced:
         warnings.warn(
             f"the file of adapter {adapter_name!r} holds embeddings of the base model ({', '.join(sorted(replaced))}), "
