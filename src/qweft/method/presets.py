@@ -149,5 +149,6 @@ def with_preset(name: str, changes: Mapping[str, Any], known: Collection[str]) -
         raise QweftError(f"there is no preset {name!r}{closest(name, PRESETS)}; presets: {', '.join(PRESETS)}")
     for key in changes:
         if key not in known:
-            raise QweftError(f"QwthnConfig has no field {key!r}{closest(key, known)}; fields: {', '.join(known)}")
+            way = closest(key, known) or f"; fields: {', '.join(known)}"
+            raise QweftError(f"QwthnConfig has no field {key!r}{way}")
     return {**PRESETS[name].fields, **changes}
