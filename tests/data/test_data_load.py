@@ -29,10 +29,6 @@ def test_parts_are_exact_aligned_and_repeatable(config, chatml):
     assert load_data(config, chatml) == data
 
 
-OPEN = "{% for m in messages %}{{ m['role'] + ': ' + m['content'] + '\n' }}{% endfor %}"
-"""Writes no end token, as Falcon's and GLM-4's."""
-
-
 def test_the_report_accounts_for_every_row(config, chatml):
     report = load_data(config, chatml).report
     assert sum(part.rows for part in report.parts.values()) == report.rows == 100

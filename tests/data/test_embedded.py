@@ -1,10 +1,12 @@
 import hashlib
 import json
+from itertools import islice
 
 import pytest
 
 from qweft.data import embedded
-from qweft.data.embedded import WINDOW, chitchat, false_step, gsm_symbolic, last_number, tidy
+from qweft.data.embedded import WINDOW, Verifier, chitchat, false_step, gsm_symbolic, gym_rows, last_number, tidy
+from qweft.data.read import read_rows
 from qweft.errors import QweftError
 
 
@@ -85,3 +87,24 @@ def test_chitchat_windows(monkeypatch, tmp_path):
         ("long", spoken[WINDOW:8]),
         ("merged", [("u", "hi\nthere"), ("a", "yes")]),
     ]
+
+
+@pytest.mark.parametrize("task", ["chain_sum", "maze"])
+def test_rows_of_a_task_are_the_same_at_every_call_and_right_by_its_verifier(task):
+    pytest.importorskip("reasoning_gym")
+    rows = [row for _, row in read_rows(f"embedded:reasoning_gym:{task}", 20)]
+    assert rows == list(islice(gym_rows(task), 20)) and len({row["question"] for row in rows}) == 20
+    verifier = Verifier(task, {row["question"] for row in rows})
+    for row in rows:
+        assert verifier.score(row["question"], row["answer"]) == 1.0
+        assert verifier.score(row["question"], "no idea") < 0.1 and verifier.score(row["question"], "") < 0.1
+
+
+def test_another_right_answer_than_the_one_on_record():
+    """Four numbers have one expression on record and many that are right; only the verifier knows."""
+    pytest.importorskip("reasoning_gym")
+    row = next(gym_rows("puzzle24"))
+    verifier = Verifier("puzzle24", {row["question"]})
+    other = f"({row['answer']})"
+    assert other != row["answer"] and verifier.score(row["question"], other) == 1.0
+    assert verifier.score(row["question"], "24") < 1.0

@@ -6,8 +6,7 @@ import pytest
 from pyarrow import parquet
 
 from qweft.data.config import DataConfig
-from qweft.data.formats import to_conversation
-from qweft.data.load import load_data
+from qweft.data.load import read_sources
 from qweft.data.read import beside_training, read_rows
 from qweft.errors import QweftError
 
@@ -48,20 +47,18 @@ def test_csv_files_of_spreadsheets_are_read_and_what_was_taken_is_told(tmp_path,
     expected = [*(["UTF-16"] * ("16" in encoding)), *(["CP1252"] * (encoding == "cp1252"))]
     expected += [{";": "semicolons", "\t": "tabs", "|": "bars"}[mark]] if mark != "," else []
     assert len(notes) == bool(expected) and all(word in notes[0] for word in expected)
-    config = DataConfig(str(tmp_path / "a.csv"), columns={"question": "Frage", "answer": "Antwort"}, test_rows=2)
-    rows = [{**row, "Frage": f"{n}. {row['Frage']}"} for n, row in enumerate(GERMAN)]
-    lines[1:] = [mark.join(f'"{value}"' for value in row.values()) for row in rows]
-    (tmp_path / "a.csv").write_bytes((mark_of_order + "\r\n".join(lines) + "\r\n").encode(encoding))
-    assert all(note in load_data(config, chatml).report.describe() for note in notes)
+    config = DataConfig(str(tmp_path / "a.csv"), columns={"question": "Frage", "answer": "Antwort"}, skip_bad_rows=True)
+    (source,) = read_sources(config, chatml).values()
+    assert source.notes == notes and len(source.rows) == 30
 
 
-@pytest.mark.parametrize("ending", [".jsonl", ".json", ".txt"])
-def test_a_byte_order_mark_names_the_encoding(tmp_path, ending):
-    text = json.dumps(ROWS[1], ensure_ascii=False)
-    (tmp_path / f"a{ending}").write_bytes((f"[{text}]" if ending == ".json" else text).encode("utf-16"))
-    notes = []
-    ((_, row),) = read_rows(str(tmp_path / f"a{ending}"), notes=notes)
-    assert (row == ROWS[1] or row["text"] == text) and "UTF-16" in notes[0]
+@pytest.mark.parametrize("name", ["GSM8K", "gsm8k@test"])
+def test_a_public_data_set_by_name_from_the_hub_and_from_a_file(tmp_path, monkeypatch, name):
+    calls = []
+    monkeypatch.setattr("datasets.load_dataset", lambda *asked, split, **_: calls.append((*asked, split)) or ROWS)
+    assert [row for _, row in read_rows(name)] == ROWS
+    assert calls == [("openai/gsm8k", "main", name.partition("@")[2] or "train")]
+    assert [row for _, row in read_rows(name, file=str(write(tmp_path, ".jsonl")))] == ROWS and len(calls) == 1
 
 
 def test_a_folder_is_read_in_the_order_of_its_names(tmp_path):
@@ -171,37 +168,3 @@ def test_plain_text_is_read_in_stretches_that_end_with_a_paragraph(tmp_path):
     assert all(4000 <= len(row["text"]) <= 16000 for row in rows) and len(rows) > 5
     assert all(row["text"].startswith("Paragraph") for row in rows)
     assert len({row["group"] for row in rows}) == len(rows)
-
-
-def test_only_the_first_rows(tmp_path):
-    assert [row for _, row in read_rows(str(write(tmp_path, ".jsonl")), max_rows=1)] == ROWS[:1]
-
-
-SETS = {
-    "CPsyCounD": {"instruction": "你好", "input": "", "output": "您好", "history": [["在吗", "在的"]]},
-    "R1-Distill-SFT": {
-        "id": "1",
-        "reannotated_messages": [
-            {"role": "user", "content": "2+2?"}, {"role": "assistant", "content": "<think>\nadd\n</think>\n\n4"},
-        ],
-        "messages": [{"role": "user", "content": "2+2?"}, {"role": "assistant", "content": "5"}],
-        "reannotated_assistant_content": "4", "source": "numinamath", "source_dataset": "x", "verified": None,
-    },
-    "Chinese-DeepSeek-R1-Distill-data-110k": {
-        "input": "二加二？", "reasoning_content": "加起来。", "content": "四", "repo_name": "math", "score": 10,
-        "prompt_tokens_len": 3, "content_tokens_len": 1, "reasoning_content_tokens_len": 3,
-    },
-    "MetaMathQA": {"query": "2+2?", "response": "4", "type": "GSM_AnsAug", "original_question": "2+2?"},
-    "GSM8K": {"question": "2+2?", "answer": "2+2=<<2+2=4>>4\n#### 4"},
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("name", SETS)
-def test_a_public_data_set_by_name_from_the_hub_and_from_a_file(tmp_path, monkeypatch, name):
-    calls = []
-    monkeypatch.setattr("datasets.load_dataset", lambda *asked, **_: calls.append(asked) or [SETS[name]])
-    ((where, row),) = read_rows(name.upper())
-    assert row == SETS[name] and calls[0][0].count("/") == 1 and to_conversation(row, where).answer
-    path = tmp_path / "copy.jsonl"
-    path.write_text(json.dumps(SETS[name], ensure_ascii=False), encoding="utf-8")
-    assert [row for _, row in read_rows(name, file=str(path))] == [SETS[name]] and len(calls) == 1

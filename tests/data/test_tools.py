@@ -109,17 +109,3 @@ def test_a_template_without_a_place_for_tools_gets_them_as_text(tokenizer, reque
     assert learned[1].strip().startswith("It is cold.") and len(learned) == 2
     prompt = prompt_of(conversation, made)  # answers are asked for in the same form
     assert row["input_ids"][: len(prompt.ids)] == prompt.ids
-
-
-def test_answers_are_asked_for_with_the_tools(qwen):
-    conversation = to_conversation(FORMS["openai"], "here")
-    assert (
-        tokenise(conversation, qwen)["input_ids"][: len(prompt_of(conversation, qwen).ids)]
-        == prompt_of(conversation, qwen).ids
-    )
-    ends_with_call = to_conversation({**FORMS["openai"], "messages": turns([call()])[:3]}, "here")
-    assert ends_with_call.answer == '<tool_call>\n{"name": "weather", "arguments": {"city": "Oslo"}}\n</tool_call>'
-
-
-def asked(content=None, **more):
-    return {"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": content, **more}]}

@@ -5,7 +5,6 @@ and its number alone, so a failure says what to run again.
 """
 
 import contextlib
-import io
 import math
 import os
 import random
@@ -14,22 +13,16 @@ from dataclasses import fields, is_dataclass
 
 import pytest
 
-from qweft.cli.main import main
 from qweft.errors import QweftError
-from qweft.text import CONTROLS
 
 IN_ALL = int(os.environ.get("QWEFT_MALFORMED", "400"))
 SHARES = {
     "rows": 0.20,
     "files": 0.2,
     "configs": 0.18,
-    "configs held against model and data": 0.03,
     "adapter configs": 0.07,
     "adapter files": 0.05,
     "records": 0.2,
-    "results": 0.03,
-    "price files": 0.04,
-    "noise files": 0.02,
 }
 """Of all cases, by kind."""
 LONGEST_SECONDS = 10
@@ -81,20 +74,6 @@ def outcome(what, call, *args, **kwargs):
         return None
     except Exception as error:
         pytest.fail(f"{what}\ngave {type(error).__name__}: {str(error)[:500]}")
-
-
-def command(what, *argv):
-    """Whether a command succeeded; else it said one sentence. Neither controls the terminal."""
-    out, told = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(told):
-        status = outcome(what, main, [str(word) for word in argv])
-    assert status in (0, 2), what
-    for text in (out.getvalue(), told.getvalue()):
-        assert not CONTROLS.search(text), (what, text)
-    if status:
-        check_sentence(told.getvalue(), what)
-        assert told.getvalue().count("qweft: error:") == 1, (what, told.getvalue())
-    return not status
 
 
 def check_sentence(sentence, what):

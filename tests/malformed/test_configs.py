@@ -17,7 +17,7 @@ from qweft.sweep.config import SweepConfig
 from qweft.sweep.space import check_sweep
 from qweft.training.checks import check_run
 from qweft.training.config import RunConfig
-from tests.malformed.cases import cases, check_typed, command, outcome
+from tests.malformed.cases import cases, check_typed, outcome
 from tests.malformed.mutations import mutated, mutated_bytes, with_other_numbers
 
 ADAPTER = {"preset": "qtha", "r": 2, "circuit_layers": 1, "width": 8, "bond_dimension": 2, "target_modules": ["q_proj"]}
@@ -112,16 +112,3 @@ def test_mutated_config_files(tmp_path):
         config = outcome(f"{verb} {number}:\n{content.decode('utf-8', 'replace')}", check, verb, path)
         if config is not None:
             check_sane(config)
-
-
-def test_mutated_config_files_held_against_model_and_data(tiny_run, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    model, rows = tiny_run
-    known = {"model": {"name": model, "dtype": "float32"}, "data": {**DATA, "source": rows}}
-    for number, draw in cases("configs held against model and data"):
-        verb = draw.choice(("train", "compare", "sweep"))
-        content = malformed(verb, draw, **known)
-        (tmp_path / "config.yaml").write_bytes(content)
-        what = f"{verb} {number}:\n{content.decode('utf-8', 'replace')}"
-        command(what, verb, "config.yaml", "--dry-run")
-        assert sorted(path.name for path in tmp_path.iterdir()) == ["config.yaml"], what

@@ -12,10 +12,9 @@ from qweft.comparison.report.page import render_markdown
 from qweft.comparison.results_file import reading
 from qweft.comparison.summarise import summarise
 from qweft.comparison.trial import read_record as read_run
-from qweft.errors import QweftError
 from qweft.evaluation.record import sections_of
 from tests.comparison.comparison_examples import run, runs
-from tests.malformed.cases import cases, check_typed, command, outcome
+from tests.malformed.cases import cases, check_typed, outcome
 from tests.malformed.mutations import malformed_json
 
 
@@ -79,22 +78,3 @@ def test_mutated_records(trained, tmp_path):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(content)
         outcome(f"{name} {number}: {content!r:.3000}", read, tmp_path / name)
-
-
-def test_mutated_records_of_a_finished_run(trained, tmp_path, monkeypatch):
-    """`train --resume auto` takes the results of a finished run from its record, or trains."""
-
-    def train(config):
-        raise QweftError("it would train")
-
-    monkeypatch.setattr("qweft.training.run.load_model", train)
-    monkeypatch.chdir(tmp_path)
-    record = tmp_path / "out" / "run.json"
-    record.parent.mkdir()
-    whole = json.loads((trained / "whole" / "run.json").read_text())
-    kept = json.dumps({name: whole[name] for name in ("format", "config", "decides")}).encode()[:-1]
-    rest = {name: value for name, value in whole.items() if name not in ("format", "config", "decides")}
-    for number, draw in cases("results"):
-        content = kept + b", " + malformed_json(rest, draw).lstrip(b"{")
-        record.write_bytes(content)
-        command(f"{number}: {content!r:.3000}", "train", trained / "config.yaml", "--output", "out")

@@ -77,12 +77,6 @@ def test_a_config_that_names_a_module_to_import_is_refused(tmp_path):
     assert "megatron_config" in refused(config, read_config, tmp_path)
 
 
-def test_a_start_that_is_drawn_at_each_load_is_refused(tmp_path):
-    config = {"peft_type": "LORA", "init_lora_weights": "pissa__niter_4"}
-    (tmp_path / "adapter_config.json").write_text(json.dumps(config))
-    assert "'pissa__niter_4' draws base weights at random" in refused(config, read_config, tmp_path)
-
-
 def test_a_config_that_names_other_folders_to_read_is_refused(tmp_path):
     config = {"peft_type": "XLORA", "adapters": {"a": "/elsewhere"}, "hidden_size": 8}
     (tmp_path / "adapter_config.json").write_text(json.dumps(config))

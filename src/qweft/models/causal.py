@@ -10,7 +10,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_N
 
 from qweft.errors import QweftError
 from qweft.models.config import remote_code_allowed
-from qweft.models.quantization import check_plain
+from qweft.models.quantization import check_plain, check_quantization
 from qweft.models.resolve import ModelSource
 from qweft.text import shown
 
@@ -25,13 +25,21 @@ ENDS = ("bos_token_id", "eos_token_id", "pad_token_id")
 WAY = "give a decoder (a model saved as ...ForCausalLM)"
 
 
-def check_config(source: ModelSource, quantization: str | None = None) -> None:
-    """Check that a model's config describes a decoder; cheap, as nothing but the config is read."""
+def config_of(source: ModelSource) -> Any:
+    """Return what a model's config.json holds; `None` where it cannot be read, which loading tells."""
     try:
         # Only the JSON: the config class of a model with code of its own would be run.
-        config, _ = PretrainedConfig.get_config_dict(source.location, local_files_only=source.local)
+        return PretrainedConfig.get_config_dict(source.location, local_files_only=source.local)[0]
     except Exception:
-        return  # loading tells what is wrong with the file
+        return None
+
+
+def check_config(source: ModelSource, quantization: str | None = None) -> None:
+    """Check that a model's config describes a decoder; cheap, as nothing but the config is read."""
+    check_quantization(quantization, source.name, None)
+    config = config_of(source)
+    if config is None:
+        return
     if not isinstance(config, Mapping) or not isinstance(config.get("model_type"), str | None):
         raise QweftError(f"model {source.name}: its config.json is damaged; get it anew")
     check_plain(quantization, source.name, config)

@@ -3,20 +3,20 @@
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PretrainedConfig
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from qweft.errors import OutOfMemoryError, QweftError, memory_said
-from qweft.models.causal import check_config, check_found, check_outputs
+from qweft.models.causal import check_config, check_found, check_outputs, config_of
 from qweft.models.config import ModelConfig, remote_code_allowed
 from qweft.models.embedded import quiet
-from qweft.models.quantization import check_device, check_quantization, keep_unpacked, mark_shapes, scheme
+from qweft.models.quantization import check_device, keep_unpacked, mark_shapes, scheme
 from qweft.models.resolve import ModelSource, check_device_name, check_weights, has_tokenizer, resolve
 from qweft.text import progress
 
@@ -59,7 +59,7 @@ def choose_dtype(name: str, device: torch.device, source: ModelSource | None = N
         if device.type == "cuda":  # by default torch also returns True for emulated bfloat16
             hardware = torch.cuda.is_bf16_supported(including_emulation=False)
         else:
-            hardware = device.type == "cpu" and _is_saved_in_bfloat16(source) and cpu_computes_bfloat16()
+            hardware = device.type == "cpu" and cpu_computes_bfloat16() and _is_saved_in_bfloat16(source)
         return torch.bfloat16 if hardware else torch.float32
     if name not in DTYPES:
         raise QweftError(f"dtype {name}: unknown; use auto, {', '.join(DTYPES)}")
@@ -73,15 +73,10 @@ def cpu_computes_bfloat16() -> bool:
 
 
 def _is_saved_in_bfloat16(source: ModelSource | None) -> bool:
-    if source is None:
-        return False
-    try:
-        config, _ = PretrainedConfig.get_config_dict(source.location, local_files_only=source.local)
-    except Exception:
-        return False  # loading tells what is wrong with the file
-    text = config.get("text_config") if isinstance(config, dict) else None
-    named = [each.get(key) for each in (config, text) if isinstance(each, dict) for key in ("dtype", "torch_dtype")]
-    return "bfloat16" in named
+    config = None if source is None else config_of(source)
+    text = config.get("text_config") if isinstance(config, Mapping) else None
+    parts = [each for each in (config, text) if isinstance(each, Mapping)]
+    return any(each.get(key) == "bfloat16" for each in parts for key in ("dtype", "torch_dtype"))
 
 
 CausalLM: Any = AutoModelForCausalLM  # its stubs lack output_loading_info and from_config
@@ -103,7 +98,6 @@ def load_model(config: ModelConfig) -> LoadedModel:
     device = choose_device(config.device)
     source = resolve(config)
     dtype = choose_dtype(config.dtype, device, source)
-    check_quantization(config.quantization, config.name, None)
     check_config(source, config.quantization)
     check_device(config.quantization, device)
     asked = None if config.quantization is None else scheme(config.quantization, dtype)
@@ -200,27 +194,26 @@ def _told(source: ModelSource, what: str) -> Iterator[None]:
 
 def _fault(source: ModelSource, what: str, fault: Exception) -> QweftError:
     """Return an error with the first line of what transformers raised, and a way to fix it."""
-    said = memory_said(fault)
-    if said is not None:
+    memory, name = memory_said(fault), f"model {source.name}"
+    if memory is not None:
         return OutOfMemoryError(
-            f"model {source.name}: the memory is too small ({said}); load it with model.quantization or on another "
-            "model.device, or choose a smaller model"
+            f"{name}: the memory is too small ({memory}); load it with model.quantization or on another model.device, "
+            "or choose a smaller model"
         )
     if "trust_remote_code" in str(fault):
         return QweftError(
-            f"model {source.name}: {source.location} holds Python code of its own that has to run, and it is not run "
-            "unasked; read that code, then give --trust-remote-code"
+            f"{name}: {source.location} holds Python code of its own that has to run, and it is not run unasked; read "
+            "that code, then give --trust-remote-code"
         )
     if "weights_only" in str(fault):  # torch's own words say how to run the code
         return QweftError(
-            f"model {source.name}: {what} (a .bin file is a pickle of more than tensors, which could run code); "
-            "convert it to safetensors where you trust it"
+            f"{name}: {what} (a .bin file is a pickle of more than tensors, which could run code); convert it to "
+            "safetensors where you trust it"
         )
     reason = next((line.strip() for line in str(fault).splitlines() if line.strip()), type(fault).__name__)
-    way = source.way
-    if "does not recognize this architecture" in str(fault) or "Unrecognized" in reason:
-        way = "the installed transformers does not know this architecture: update it, or choose another model"
-    return QweftError(f"model {source.name}: {what} ({reason[:300].rstrip('.')}); {way}")
+    is_unknown = "does not recognize this architecture" in str(fault) or "Unrecognized" in reason
+    way = "the installed transformers does not know this architecture: update it, or choose another model"
+    return QweftError(f"{name}: {what} ({reason[:300].rstrip('.')}); {way if is_unknown else source.way}")
 
 
 def checksum(model: Any) -> str:
