@@ -1,13 +1,10 @@
-import hashlib
 import json
 from itertools import islice
 
 import pytest
 
-from qweft.data import embedded
 from qweft.data.embedded import WINDOW, Verifier, chitchat, false_step, gsm_symbolic, gym_rows, last_number, tidy
 from qweft.data.read import read_rows
-from qweft.errors import QweftError
 
 
 @pytest.mark.parametrize(
@@ -40,31 +37,6 @@ def test_gsm_symbolic_ends_in_the_checked_answer_and_groups_by_template():
     # One template a group and one group a template, told without looking at the template's number.
     assert all(len(tasks) == 1 for tasks in groups.values())
     assert len(groups) == len(set.union(*groups.values())) == 85
-
-
-def downloaded(monkeypatch, tmp_path, content):
-    """chitchat where its package is not installed and its wheel holds `content`."""
-
-    def fetch(requirements, pieces, folder):
-        (folder / "dataset.json").write_bytes(content)
-        return [folder / "dataset.json"]
-
-    monkeypatch.setenv("QWEFT_CACHE", str(tmp_path))
-    monkeypatch.setattr(embedded, "installed_file", lambda *_: None)
-    monkeypatch.setattr(embedded, "fetch_pieces", fetch)
-
-
-def test_chitchat_is_fetched_once_and_checked(monkeypatch, tmp_path, capsys):
-    content = json.dumps({"talk": {"messages": [[{"sender": s, "text": "hi"}] for s in "ab"]}}).encode()
-    downloaded(monkeypatch, tmp_path, content)
-    with pytest.raises(QweftError, match="holds other data"):
-        next(iter(chitchat()))
-    assert not list(tmp_path.rglob("*.json"))
-    monkeypatch.setattr(embedded, "CHITCHAT_SHA256", hashlib.sha256(content).hexdigest())
-    assert next(iter(chitchat()))["group"] == "talk"
-    monkeypatch.setattr(embedded, "fetch_pieces", lambda *_: pytest.fail("fetched again"))
-    assert next(iter(chitchat()))["group"] == "talk"
-    assert capsys.readouterr().err.count("fetching chitchat-dataset") == 2
 
 
 def test_chitchat_windows(monkeypatch, tmp_path):

@@ -32,7 +32,7 @@ ENCODERS = [
     ("T5", "ForConditionalGeneration", T5, "T5ForConditionalGeneration is an encoder-decoder"),
     ("Bart", "ForConditionalGeneration", BART, "BartForConditionalGeneration is an encoder-decoder"),
 ]
-SOURCE = ModelSource("mine", "mine", "folder", local=True, kind="folder")
+SOURCE = ModelSource("mine", "mine", "folder", local=True)
 
 
 def saved(folder, stem, head, sizes, **changes):

@@ -54,7 +54,7 @@ def test_a_local_folder_is_taken_before_anything_else(tmp_path, monkeypatch):
     (tmp_path / SMOL.alias).mkdir()
     (tmp_path / SMOL.alias / "config.json").write_text("{}")
     source = resolve(ModelConfig(name=SMOL.alias))
-    assert (source.location, source.local, source.kind) == (SMOL.alias, True, "folder")
+    assert (source.location, source.local) == (SMOL.alias, True)
 
 
 def test_a_prepared_folder_keeps_saying_where_its_weights_came_from(tmp_path):
@@ -88,10 +88,10 @@ def test_an_alias_offline_is_the_package():
 def test_an_alias_is_the_original_where_the_hub_answers(answers):
     asked = answers(200)
     source = resolve(ModelConfig(name=SMOL.alias))
-    assert (source.location, source.local, source.kind) == (SMOL.hub_id, False, "hub")
+    assert (source.location, source.local) == (SMOL.hub_id, False)
     resolve(ModelConfig(name=SMOL.alias))
     assert len(asked) == 1  # asked once a process
-    assert resolve(ModelConfig(name=SMOL.alias, source="package")).kind == "package"
+    assert resolve(ModelConfig(name=SMOL.alias, source="package")).location == f"prepared {SMOL.alias}"
 
 
 def test_the_hub_cache_works_offline(monkeypatch, tmp_path):
@@ -104,7 +104,7 @@ def test_the_hub_cache_works_offline(monkeypatch, tmp_path):
 def test_the_hub_is_never_asked_when_offline(answers, monkeypatch):
     asked = answers(200)
     monkeypatch.setattr(hub, "offline", lambda: True)
-    assert resolve(ModelConfig(name=SMOL.alias)).kind == "package"
+    assert resolve(ModelConfig(name=SMOL.alias)).location == f"prepared {SMOL.alias}"
     assert asked == []
 
 
@@ -129,4 +129,4 @@ def test_the_second_model_is_downloaded_only_on_request(monkeypatch):
         resolve(ModelConfig(name=QWEN.alias))
     assert resolve(ModelConfig(name=QWEN.alias, source="package")).location == f"prepared {QWEN.alias}"
     monkeypatch.setattr("qweft.models.packages.is_prepared", lambda _: True)
-    assert resolve(ModelConfig(name=QWEN.alias)).kind == "package"
+    assert resolve(ModelConfig(name=QWEN.alias)).location == f"prepared {QWEN.alias}"

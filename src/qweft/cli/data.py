@@ -51,7 +51,9 @@ def run(call: Call) -> None:
         expected = f"the data once; for example: {COMMAND.example}" if verb == "check" else "nothing after it"
         raise QweftError(f"qweft data {verb}: got {' and '.join(given) or 'nothing'}, expected {expected}")
     if verb == "list":
-        _list(call)
+        from qweft.data.check import describe_named, named_data
+
+        call.answer(named_data, describe_named)
         return
     config: CheckConfig = build(CheckConfig, tree, "command line")
     from qweft.data.checks import check_data_config, check_places
@@ -73,13 +75,3 @@ def run(call: Call) -> None:
         tell(f"note: the rows are not held against the model's positions: {error}")
     checked = check_data(data, load_tokenizer(source), source.name, room)
     call.answer(checked.to_json, checked.describe)
-
-
-def _list(call: Call) -> None:
-    from qweft.data.check import describe_sources
-    from qweft.data.embedded import EMBEDDED_DATA, PREFIX
-    from qweft.data.hub import NAMED
-
-    embedded = [{"name": f"embedded:{name}"} for name in (*EMBEDDED_DATA, f"{PREFIX}TASK")]
-    named = [{"name": each.name, "hub": each.source, "about": each.about} for each in NAMED]
-    call.answer(lambda: [*embedded, *named], describe_sources)

@@ -173,14 +173,18 @@ def _styled(span: Span) -> tuple[str, str]:
     return (f"⟦{text}⟧", "bold green") if span.is_learned else (text, "dim")
 
 
-def describe_sources() -> Group:
-    """Return the list of data sets that have a name."""
-    listed = [
-        (f"embedded:{name}", (rows.__doc__ or "").splitlines()[0].removeprefix("Yield ").rstrip("."))
-        for name, rows in EMBEDDED_DATA.items()
+def named_data() -> list[dict[str, str]]:
+    """Return the data sets that have a name, each with a line about it and, if it is on the hub, its id there."""
+    abouts = {name: (rows.__doc__ or "").splitlines()[0].removeprefix("Yield ") for name, rows in EMBEDDED_DATA.items()}
+    abouts[f"{PREFIX}TASK"] = "Any task of reasoning-gym whose entries have a text answer, with its verifier."
+    embedded = [{"name": f"embedded:{name}", "about": about.rstrip(".")} for name, about in abouts.items()]
+    return embedded + [{"name": each.name, "hub": each.source, "about": each.about} for each in NAMED]
+
+
+def describe_named() -> Group:
+    """Return the list of data sets that have a name, for the terminal."""
+    lines = [
+        Text.assemble((each["name"], "bold"), f"\n  {each['about']}; from {each.get('hub', 'a Python package')}")
+        for each in named_data()
     ]
-    listed.append((f"embedded:{PREFIX}TASK", "Any task of reasoning-gym whose entries have a text answer"))
-    listed = [(name, f"{about}; from a Python package") for name, about in listed]
-    listed += [(each.name, f"{each.about}; from the hub, {each.source}") for each in NAMED]
-    lines = [Text.assemble((name, "bold"), f"\n  {about}") for name, about in listed]
     return Group(*lines, Text("\nA copy of one of the hub's: --data.source NAME --data.file FILE"))

@@ -1,19 +1,14 @@
 """Embedded data sets from Python packages: dialogues, and generated tasks with their verifiers."""
 
-import hashlib
 import importlib.util
 import re
-import sys
-import tempfile
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 from pydantic_core import from_json
 
 from qweft.errors import QweftError
-from qweft.files import cache_folder, write_bytes
-from qweft.models.packages import fetch_pieces, installed_file
+from qweft.models.packages import installed_file
 
 _NUMBER = r"[$€£]?(\d[\d,]*(?:\.\d+)?)"
 # "a op b = c" of plain numbers that is not part of a longer expression: no operator, digit or unit sign before it, no
@@ -30,8 +25,6 @@ WINDOW = 6
 """Maximum length of a window of a chitchat conversation, in turns."""
 SETTING = "Small talk between two people."
 """System message of all chitchat rows, in place of the chat template's longer default."""
-CHITCHAT = "chitchat-dataset==0.9.0"
-CHITCHAT_SHA256 = "d2a5d0bf6acf354fef51f3af39cbece2220d3b8f6086b658c3d335105798312a"
 
 
 def tidy(text: str) -> str:
@@ -70,14 +63,17 @@ def gym_task(source: str) -> str | None:
 
 def check_embedded(source: str) -> None:
     """Raise if an embedded data set is not known, or the package of a generated one is not installed."""
+    if not source.startswith("embedded:"):
+        return
     is_task = gym_task(source) is not None
-    if source.startswith("embedded:") and not is_task and source.removeprefix("embedded:") not in EMBEDDED_DATA:
+    if not is_task and source.removeprefix("embedded:") not in EMBEDDED_DATA:
         names = ", ".join(f"embedded:{name}" for name in (*EMBEDDED_DATA, f"{PREFIX}TASK"))
         raise QweftError(f"data {source}: unknown; there are {names}")
-    if is_task and importlib.util.find_spec("reasoning_gym") is None:
+    package = "reasoning-gym" if is_task else "chitchat-dataset"
+    if importlib.util.find_spec(package.replace("-", "_")) is None:
         raise QweftError(
-            f"data {source}: the package reasoning-gym is not installed: pip install '.[embedded]', or name your "
-            "own data: --data.source FILE"
+            f"data {source}: the package {package} is not installed: pip install '.[embedded]', or name your own data: "
+            "--data.source FILE"
         )
 
 
@@ -157,7 +153,8 @@ def chitchat() -> Iterator[dict[str, Any]]:
     message is `SETTING`, the group is the conversation.
     """
     # Read the file directly: all that importing the package would give is its path.
-    path = installed_file("chitchat_dataset", "dataset.json") or _downloaded_chitchat()
+    path = installed_file("chitchat_dataset", "dataset.json")
+    assert path is not None  # `check_embedded` comes first
     for name, conversation in from_json(path.read_bytes(), cache_strings="keys").items():
         senders: list[str] = []
         turns: list[dict[str, str]] = []
@@ -172,24 +169,6 @@ def chitchat() -> Iterator[dict[str, Any]]:
             for start in range(0, len(turns) - 1, WINDOW):
                 window = turns[start : start + WINDOW]
                 yield {"system": SETTING, "messages": window[: len(window) // 2 * 2], "group": name}
-
-
-def _downloaded_chitchat() -> Path:
-    """Return the data set's file in the cache; the first call downloads it (8 MB) and checks its SHA-256."""
-    kept = cache_folder() / "data" / f"chitchat-{CHITCHAT_SHA256[:8]}.json"
-    if not kept.is_file():
-        print(f"fetching {CHITCHAT} once (8 MB, kept in {kept})", file=sys.stderr)
-        with tempfile.TemporaryDirectory() as folder:
-            (piece,) = fetch_pieces([CHITCHAT], [("chitchat_dataset", "dataset.json")], Path(folder))
-            content = piece.read_bytes()
-        sha256 = hashlib.sha256(content).hexdigest()
-        if sha256 != CHITCHAT_SHA256:
-            raise QweftError(
-                f"data embedded:chitchat: {CHITCHAT} holds other data (SHA-256 {sha256[:16]}...) than the known one; "
-                "install the package yourself, or give another data.source"
-            )
-        write_bytes(kept, content)
-    return kept
 
 
 EMBEDDED_DATA: dict[str, Callable[[], Iterator[dict[str, Any]]]] = {"gsm_symbolic": gsm_symbolic, "chitchat": chitchat}

