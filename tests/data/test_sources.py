@@ -9,7 +9,6 @@ from qweft.data.conversation import Conversation, Message
 from qweft.data.load import load_data
 from qweft.data.split import Share, TooFewRowsError, split
 from qweft.errors import QweftError
-from qweft.schema import build
 from tests.data.test_held_out_sources import asked, write
 
 
@@ -169,8 +168,9 @@ def test_what_is_wrong_is_one_sentence_before_training(tmp_path, monkeypatch, ch
     monkeypatch.chdir(tmp_path)
     for name in "ab":
         write(tmp_path / f"{name}.jsonl", questions(name, 10))
+    sources = data.get("sources")
+    if sources:
+        data = {**data, "sources": [{"source": each} if isinstance(each, str) else each for each in sources]}
     with pytest.raises(QweftError) as fault:
-        load_data(
-            build(DataConfig, {"validation_rows": 2, "test_rows": 2, "max_length": 64, **data}, "", "data"), chatml
-        )
+        load_data(DataConfig(**{"validation_rows": 2, "test_rows": 2, "max_length": 64, **data}), chatml)
     assert expected in str(fault.value)
