@@ -26,7 +26,7 @@ from qweft.comparison.report.write import write_report
 from qweft.comparison.results import BASE, Run
 from qweft.comparison.results_file import stated
 from qweft.comparison.rungs import Rung
-from qweft.comparison.set_up import set_up
+from qweft.comparison.set_up import load_rows, set_up
 from qweft.comparison.speed import load_said, measured_alone, most_by_others
 from qweft.comparison.statistics import Look
 from qweft.comparison.summarise import summarise
@@ -38,9 +38,6 @@ from qweft.comparison.tune import with_searched_rates
 from qweft.comparison.winner import card_of, commands_for, keep_winner
 from qweft.comparison.wording import kind_said
 from qweft.comparison.workers import done_by_any, shared_output
-from qweft.data.load import load_data
-from qweft.evaluation.loss import check_room
-from qweft.evaluation.run import LENGTH, other_rows
 from qweft.output import Console
 from qweft.text import many
 from qweft.training.loop import planned_steps
@@ -78,11 +75,7 @@ def describe(config: ComparisonConfig) -> Group:
     """Return the runs that `compare` would make; it loads only the shapes of the model, and reads the data."""
     plan, steps = resolve(config), None
     if plan.shapes.tokenizer is not None:
-        data = load_data(config.data, plan.shapes.tokenizer)
-        check_room(plan.shapes.model, data.rows(config.evaluation.split))
-        elsewhere = other_rows(config.evaluation, config.data, plan.shapes.tokenizer)
-        check_room(plan.shapes.model, elsewhere, LENGTH)
-        steps = planned_steps(config.training, data.train)
+        steps = planned_steps(config.training, load_rows(config, plan.shapes)[0].train)
         if plan.budget.seconds is None:  # a time sets the steps once the machine is known
             check_steps(plan, plan.methods, steps)
     return Group(

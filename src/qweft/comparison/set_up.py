@@ -5,11 +5,21 @@ from dataclasses import replace
 from qweft.comparison.config import ComparisonConfig
 from qweft.comparison.context import Context
 from qweft.comparison.on_ray import OnRay
-from qweft.data.load import load_data
+from qweft.data.load import Data, load_data
+from qweft.data.tokens import Encoded
 from qweft.evaluation.loss import check_room
 from qweft.evaluation.run import LENGTH, other_rows
-from qweft.models.load import checksum, load_model
+from qweft.models.load import LoadedModel, checksum, load_model
 from qweft.output import Console
+
+
+def load_rows(config: ComparisonConfig, loaded: LoadedModel) -> tuple[Data, list[Encoded]]:
+    """Return the data and the rows on which forgetting is measured; raise if the model has no room for them."""
+    data = load_data(config.data, loaded.tokenizer)
+    check_room(loaded.model, data.rows(config.evaluation.split))
+    elsewhere = other_rows(config.evaluation, config.data, loaded.tokenizer)
+    check_room(loaded.model, elsewhere, LENGTH)
+    return data, elsewhere
 
 
 def set_up(config: ComparisonConfig, console: Console) -> Context:
@@ -18,11 +28,8 @@ def set_up(config: ComparisonConfig, console: Console) -> Context:
     loaded = load_model(replace(config.model, device="meta") if on_ray else config.model)
     if not on_ray:
         console.print(f"model {loaded.source.origin}, {loaded.dtype}, {loaded.device}", highlight=False)
-    data = load_data(config.data, loaded.tokenizer)
-    check_room(loaded.model, data.rows(config.evaluation.split))
+    data, elsewhere = load_rows(config, loaded)
     console.print(data.report.describe(), highlight=False)
-    elsewhere = other_rows(config.evaluation, config.data, loaded.tokenizer)
-    check_room(loaded.model, elsewhere, LENGTH)
     config = replace(config, data=data.config)  # with the numbers of held-out rows, as runs record them
     if not on_ray:
         return Context(config, loaded, data, console, checksum(loaded.model), elsewhere)

@@ -18,12 +18,11 @@ from qweft.comparison.rates import best_tried, means
 from qweft.comparison.results import Run
 from qweft.comparison.results_file import check_free_of_others
 from qweft.comparison.searched import Search, search_of
-from qweft.comparison.set_up import set_up
+from qweft.comparison.set_up import load_rows, set_up
 from qweft.comparison.terminal import search_plan, search_table
 from qweft.comparison.times import with_matched_time
 from qweft.comparison.trial import finished_trial, run_trial
 from qweft.comparison.workers import done_by_any, shared_output
-from qweft.data.load import load_data
 from qweft.output import Console
 from qweft.records import write_record
 from qweft.training.loop import planned_steps
@@ -39,7 +38,7 @@ def describe(config: ComparisonConfig) -> Group:
     plan = resolve_search(config)
     methods, grid = _with_own_rate(plan.methods), plan.grid
     if plan.shapes.tokenizer is not None:
-        whole = planned_steps(config.training, load_data(config.data, plan.shapes.tokenizer).train)
+        whole = planned_steps(config.training, load_rows(plan.config, plan.shapes)[0].train)
         check_steps(plan, methods, whole, is_search=True)
         grid = replace(grid, steps=grid.steps or whole)
     title = f"{config.model.name} on {config.data.source}, judged on its validation rows"
