@@ -48,7 +48,7 @@ def commands(place):
 
 SAID = {
     "train": ["trainable parameters (2 layers)", "steps", "memory"],
-    "compare": ["lora", "qtha", "6 runs", "312 0.0007 2 preset qtha"],
+    "compare": ["lora", "qtha", "6 runs", "312 0.0007 2"],
     "tune": ["0.001, 0.01", "4 to 10 trainings of 2 steps"],
     "sweep": ["adapter.r", "2 of 2"],
     "evaluate": ["QWTHN, ", "4 rows (", "more.jsonl", "3 rows (", "4 answers"],
