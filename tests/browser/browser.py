@@ -28,8 +28,9 @@ FIGURES = """() => [...document.querySelectorAll('figure svg')].map(e => {
     return inner.right > box.right + 2 || inner.left < box.left - 2
       || inner.bottom > box.bottom + 2 || inner.top < box.top - 2;
   }).map(t => t.textContent);
-  return {title: e.querySelector('title').textContent, width: box.width, height: box.height, out,
-          smallest: Math.min(...small), described: !!e.querySelector('desc').textContent.trim()};
+  const words = e.getAttribute('aria-label') || e.querySelector('desc').textContent;
+  return {width: box.width, height: box.height, out,
+          smallest: Math.min(...small), described: !!words.trim()};
 })"""
 """The boxes of the figures, the height of their smallest text, and texts that are cut off."""
 

@@ -54,12 +54,15 @@ def on_circuit(verdict: Verdict) -> str:
     if verdict.direction == "equivalent" and verdict.entry is not None:  # held to its share of the level
         own = [each for each in own if is_equal(verdict.entry, each.against, len(asked))]
     names = listed([each.other for each in own] or [""])
+    without = f"{names} {'is' if len(own) == 1 else 'are'}"
     if verdict.direction == "lower":
         return f"The circuit helps: {name} is better than {names}."
     if verdict.direction == "higher":
-        return f"The circuit of {name} does not help: better without it: {names}."
+        return f"The circuit of {name} does not help: {without} better, without it."
     if verdict.direction == "equivalent":
-        return f"The circuit is not needed in {name}: equivalent within {own[0].pairing.margin:g}% without it: {names}."
+        return (
+            f"The circuit is not needed in {name}: {without} equivalent within {own[0].pairing.margin:g}%, without it."
+        )
     if verdict.direction == "open":
         return f"Whether the circuit of {name} helps is open: {'; '.join(verdict.lacking)}."
     seen = [each.pairing.visible for each in own if each.pairing.visible is not None]
