@@ -1,4 +1,4 @@
-"""Counts, steps and pictures read the description, and nothing of it is lost."""
+"""Counts and pictures read the description, and nothing of it is lost."""
 
 import io
 import xml.etree.ElementTree as ET
@@ -9,7 +9,7 @@ from PIL import Image
 from qiskit import QuantumCircuit
 
 from qweft.circuit import Circuit, crz_ring_ansatz, unentangled
-from qweft.circuit.description import counts, trained_steps
+from qweft.circuit.description import counts
 from qweft.circuit.formats import to_qiskit
 from qweft.circuit.picture import circuit_picture
 
@@ -33,23 +33,6 @@ def test_counts_are_those_that_qiskit_finds(circuit):
     )  # fmt: skip
     assert found.depth == other.depth()
     assert found.two_qubit_depth == other.depth(lambda step: len(step.qubits) == 2)
-
-
-@pytest.mark.parametrize("layers", [1, 3])
-def test_steps_of_the_circuit_on_record(layers):
-    steps = trained_steps(crz_ring_ansatz(4, layers), layers)
-    assert [step.layer for step in steps] == [layer for layer in range(1, layers + 1) for _ in range(4)]
-    assert [step.label(4) for step in steps[:4]] == ["CRZ i to i+1", "RY on i", "CRZ i to i-1", "RY on i"]
-    # the angles are numbered layer, step, qubit (docs/method.md, The circuit)
-    assert [step.gates[i].index for step in steps for i in range(4)] == list(range(16 * layers))
-
-
-@pytest.mark.parametrize("circuit", CIRCUITS)
-def test_steps_hold_every_trained_gate_once(circuit):
-    steps = trained_steps(circuit, 2)
-    found = [gate for step in steps for gate in step.gates.values()]
-    assert found == [gate for gate in circuit.gates if gate.source == "parameter"]
-    assert all(gate.wires[0] == wire for step in steps for wire, gate in step.gates.items())
 
 
 def test_the_svg_file_stands_alone():

@@ -374,25 +374,13 @@ def _to_z(letters: dict[int, str]) -> tuple[Gate, ...]:
 
 @dataclass(frozen=True)
 class Counts:
-    """The size of a circuit in some gate set.
-
-    Args:
-        gates: Number of gates by name, the most frequent first.
-        one_qubit: Number of gates on one qubit.
-        two_qubit: Number of gates on two qubits.
-        depth: Number of steps if gates on different qubits act at the same time.
-        two_qubit_depth: The depth if only gates on two qubits count.
-    """
+    """The size of a circuit in some gate set: gates by name, by qubits, and steps if other qubits act meanwhile."""
 
     gates: dict[str, int]
     one_qubit: int
     two_qubit: int
     depth: int
     two_qubit_depth: int
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the fields as a JSON object."""
-        return asdict(self)
 
 
 def counts(circuit: Circuit) -> Counts:
@@ -419,49 +407,3 @@ def _depth(steps: Iterable[Sequence[int]]) -> int:
         time = 1 + max(reached.get(wire, 0) for wire in wires)
         reached.update(dict.fromkeys(wires, time))
     return max(reached.values(), default=0)
-
-
-@dataclass(frozen=True)
-class Step:
-    """Trained gates of one kind, at most one for each qubit.
-
-    Args:
-        layer: Layer of the circuit, from 1.
-        name: Name of the gates, a key of `GATES`.
-        hop: Distance from control to target, modulo the number of qubits; 0 for gates on one qubit.
-        gates: The gates by their qubit, or by their control.
-    """
-
-    layer: int
-    name: str
-    hop: int
-    gates: dict[int, Gate]
-
-    def label(self, qubits: int) -> str:
-        """Return what the gates do, with i for the qubit."""
-        if not self.hop:
-            return f"{self.name.upper()} on i"
-        target = f"i+{self.hop}" if self.hop <= qubits - self.hop else f"i-{qubits - self.hop}"
-        return f"{self.name.upper()} i to {target}"
-
-
-def trained_steps(circuit: Circuit, layers: int) -> list[Step]:
-    """Return the trained gates, one step for each run of gates of one kind and hop.
-
-    Args:
-        circuit: A circuit of an ansatz: its trained angles are numbered layer by layer.
-        layers: Number of its layers.
-    """
-    of_layer = max(circuit.parameters // layers, 1)
-    found: list[Step] = []
-    for gate in circuit.gates:
-        if gate.source != "parameter":
-            continue
-        wire, layer = gate.wires[0], 1 + gate.index // of_layer
-        hop = (gate.wires[-1] - wire) % circuit.qubits
-        last = found[-1] if found else None
-        if last is None or (last.layer, last.name, last.hop) != (layer, gate.name, hop) or wire in last.gates:
-            last = Step(layer, gate.name, hop, {})
-            found.append(last)
-        last.gates[wire] = gate
-    return found

@@ -1,24 +1,18 @@
 """Terminal output of a circuit: drawing, gate counts, angles, and values by token."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
+from rich.columns import Columns
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from qweft.circuit.description import counts, trained_steps
+from qweft.circuit.description import counts
 from qweft.circuit.drawing import circuit_text
 from qweft.circuit_view.run import CircuitView
 from qweft.method.names import formula
 from qweft.text import many, some
-
-CELL = 9
-"""Width of a number in a table, in characters."""
-LABELS = 26
-"""Width of the label columns before the numbers, in characters."""
-LONGEST_TOKEN = 14
 
 
 def describe(view: CircuitView, width: int) -> Group:
@@ -32,8 +26,8 @@ def describe(view: CircuitView, width: int) -> Group:
         Text(""),
         _sizes(view),
         *(Text(sentence) for sentence in _sentences(view)),
-        *_angles(view, width),
-        *(_tokens(view, width) if view.tokens else ()),
+        *_angles(view),
+        *(_tokens(view) if view.tokens else ()),
         *(Text(f"written: {file}") for file in view.files),
     )
 
@@ -88,59 +82,22 @@ def _sentences(view: CircuitView) -> list[str]:
     ]
 
 
-def _angles(view: CircuitView, width: int) -> list[Any]:
-    """Return tables of the angles by layer, gate and qubit."""
-    saved, circuit = view.saved, view.saved.circuit
-    dead = set(circuit.dead_parameters())
-    rows = []
-    for step in trained_steps(circuit, saved.layers):
-        cells = [
-            f"{saved.angles[step.gates[wire].index]:.4f}" + ("*" if step.gates[wire].index in dead else "")
-            if wire in step.gates
-            else ""
-            for wire in range(circuit.qubits)
-        ]
-        rows.append(([str(step.layer), step.label(circuit.qubits)], cells))
-    heads = [f"i = {wire}" for wire in range(circuit.qubits)]
-    note = "; * dead" if dead else ""
-    tables = _tables(f"Angles in radians, for each qubit i{note}", ["layer", "gate"], heads, rows, width)
-    return [Text(""), *tables]
-
-
-def _tokens(view: CircuitView, width: int) -> list[Any]:
-    """Return tables of inputs and expectation values by token."""
+def _angles(view: CircuitView) -> list[Any]:
+    """Return the trained angles by the numbers that the drawing has."""
     circuit = view.saved.circuit
-    rows = [
-        ([str(token.place), _quoted(token.text)], [f"{value:.4f}" for value in (*token.c, *token.q)])
-        for token in view.tokens
-    ]
-    heads = [f"c{i}" for i in range(circuit.inputs)] + [f"q{i}" for i in range(circuit.qubits)]
-    title = "Inputs c in radians, and expectation values q, for each token"
-    return [Text(""), *_tables(title, ["", "token"], heads, rows, width)]
+    dead = set(circuit.dead_parameters())
+    angles = enumerate(view.saved.angles.tolist())
+    cells = [f"t{number} {value:.4f}{'*' if number in dead else ''}" for number, value in angles]
+    title = Text(f"Angles t in radians{'; * dead' if dead else ''}")
+    return [Text(""), title, Columns(cells, equal=True, padding=(0, 2))]
 
 
-def _quoted(text: str) -> str:
-    """Return a token's text in quotes, which shows spaces and line ends; long text is shortened."""
-    quoted = repr(text)
-    return quoted if len(quoted) <= LONGEST_TOKEN else quoted[: LONGEST_TOKEN - 1] + "…"
-
-
-def _tables(
-    title: str, labels: Sequence[str], heads: Sequence[str], rows: Sequence[tuple[list[str], list[str]]], width: int
-) -> list[Table]:
-    """Return a table, split into several if its number columns do not fit the width."""
-    fitting = max(1, (width - LABELS) // CELL)
-    if fitting < len(heads):  # balances the number of columns
-        pieces = -(-len(heads) // fitting)
-        fitting = -(-len(heads) // pieces)
-    made = []
-    for first in range(0, len(heads), fitting):
-        table = Table(box=SIMPLE_HEAD, title=title if not first else None, title_justify="left", title_style="")
-        for name in labels:
-            table.add_column(name)
-        for name in heads[first : first + fitting]:
-            table.add_column(name, justify="right")
-        for names, cells in rows:
-            table.add_row(*map(Text, names), *cells[first : first + fitting])
-        made.append(table)
-    return made
+def _tokens(view: CircuitView) -> list[Any]:
+    """Return a table of inputs and outputs by token."""
+    table = Table(box=SIMPLE_HEAD, title="Inputs c in radians, and outputs q, of each token", title_justify="left")
+    for head in ("", "token", "c", "q"):
+        table.add_column(head)
+    for token in view.tokens:
+        c, q = ("  ".join(f"{value:.4f}" for value in values) for values in (token.c, token.q))
+        table.add_row(str(token.place), Text(repr(token.text)), c, q)
+    return [Text(""), table]

@@ -1,7 +1,7 @@
 """Chips by name, and compilation for them with Qiskit."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from qweft.circuit import Circuit
@@ -82,10 +82,6 @@ class Compilation:
     start: tuple[int, ...]
     end: tuple[int, ...]
     compiler: str
-
-    def to_json(self) -> dict[str, Any]:
-        """Return all fields."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,11 @@ from safetensors.torch import load_file
 from tests.evaluation.noise.test_noise import HYBRID, trained
 
 TOY = """
-from qweft.circuit.formats.common import Format, heading, texts_of_gates
+from qweft.circuit.formats.common import Format, text_of, texts_of_gates
 
 
 def _write(circuit, inputs=None, parameters=None, measured=True, about=""):
-    angles = texts_of_gates(circuit, inputs, parameters)
-    return heading(circuit, about) + "\\n".join(f"{g.name} {a}" for g, a in zip(circuit.gates, angles))
+    return text_of(circuit, about, [f"{g.name} {a}" for g, a in texts_of_gates(circuit, inputs, parameters)])
 
 
 OPEN = Format(_write, "toy", can_stay_open=True)

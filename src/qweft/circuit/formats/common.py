@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, Union
 
 import numpy as np
@@ -16,27 +15,21 @@ if TYPE_CHECKING:
     import torch
 
 
-def heading(circuit: Circuit, about: str = "") -> str:
-    """Return comment lines, each with its newline, in the syntax of OpenQASM and OriginIR; `about` is the last."""
+def text_of(circuit: Circuit, about: str, lines: Sequence[str]) -> str:
+    """Return a program with comment lines before it, the last of which is `about`."""
     # a comment ends with its line, and names of folders and tokens may contain line breaks
     line = "".join(letter if letter.isprintable() else " " for letter in about)
     if circuit.amplitudes:
         raise QweftError("the circuit starts from amplitudes, which text formats lack; take to_pennylane or to_qiskit")
     outputs = {"Z": "the expectation of Z on q[i]", "probabilities": "the probability of basis state i"}
     output = outputs.get(str(circuit.measured)) or f"the expectation of number i of {', '.join(circuit.measured)}"
-    return (
-        f"// A quantum circuit written by qweft{_version()}. Qubits: {circuit.qubits}, gates: {len(circuit.gates)}.\n"
-        f"// All qubits start in |0>; the output z_i is {output}. Angles are in radians.\n"
-        "// q[0] is the most significant bit of the number of a basis state.\n" + (f"// {line}\n" if line else "")
-    )
-
-
-def _version() -> str:
-    """Return the version of this package after a space, or an empty string if it is not installed."""
-    try:
-        return f" {version('qweft')}"
-    except PackageNotFoundError:
-        return ""
+    comments = [
+        f"// A quantum circuit written by qweft. Qubits: {circuit.qubits}, gates: {len(circuit.gates)}.",
+        f"// All qubits start in |0>; the output z_i is {output}. Angles are in radians.",
+        "// q[0] is the most significant bit of the number of a basis state.",
+        *([f"// {line}"] if line else []),
+    ]
+    return "\n".join([*comments, *lines, ""])
 
 
 @dataclass(frozen=True)
@@ -71,8 +64,10 @@ def given_numbers(
     return _row("inputs", inputs, circuit.inputs), _row("parameters", parameters, circuit.parameters)
 
 
-def numbers_of_gates(circuit: Circuit, inputs: Numbers | None, parameters: Numbers | None, language: str) -> list[str]:
-    """Return every gate's angle as a decimal, for a language without parameters, which needs both rows."""
+def numbers_of_gates(
+    circuit: Circuit, inputs: Numbers | None, parameters: Numbers | None, language: str
+) -> list[tuple[Gate, str]]:
+    """Return every gate with its angle as a decimal, for a language without parameters, which needs both rows."""
     rows = dict(zip(("inputs", "parameters"), given_numbers(circuit, inputs, parameters), strict=True))
     missing = [name for name, row in rows.items() if row is None]
     if missing:
@@ -83,13 +78,13 @@ def numbers_of_gates(circuit: Circuit, inputs: Numbers | None, parameters: Numbe
     return texts_of_gates(circuit, rows["inputs"], rows["parameters"])
 
 
-def texts_of_gates(circuit: Circuit, inputs: np.ndarray | None, parameters: np.ndarray | None) -> list[str]:
-    """Return every gate's angle as a decimal, or as a name (c0 or t0) if there is no number."""
-    found = []
-    for gate in circuit.gates:
-        row = {"input": inputs, "parameter": parameters, "constant": np.ones(1)}[gate.source]
-        found.append(angle(gate) if row is None else number(gate.scale * row[gate.index]))
-    return found
+def texts_of_gates(
+    circuit: Circuit, inputs: np.ndarray | None, parameters: np.ndarray | None
+) -> list[tuple[Gate, str]]:
+    """Return every gate with its angle as a decimal, or as a name (c0 or t0) if there is no number."""
+    rows = {"input": inputs, "parameter": parameters, "constant": np.ones(1)}
+    with_rows = [(gate, rows[gate.source]) for gate in circuit.gates]
+    return [(g, angle(g) if row is None else number(g.scale * row[g.index])) for g, row in with_rows]
 
 
 def bound(gate: Gate, inputs: Any, parameters: Any) -> Any:

@@ -5,7 +5,7 @@ import math
 import re
 
 from qweft.circuit.description import Circuit, Gate, Source
-from qweft.circuit.formats.common import Format, Numbers, given_numbers, heading, numbers_of_gates, texts_of_gates
+from qweft.circuit.formats.common import Format, Numbers, given_numbers, numbers_of_gates, text_of, texts_of_gates
 from qweft.circuit.gates import GATES
 from qweft.errors import QweftError
 from qweft.text import shown
@@ -18,29 +18,17 @@ def to_openqasm2(
     measured: bool = True,
     about: str = "",
 ) -> str:
-    """Return the circuit of one token in OpenQASM 2.0, in the gates of qelib1.inc.
+    """Return the circuit of one token in OpenQASM 2.0, in the gates of qelib1.inc; arguments as in `to_openqasm3`.
 
-    Args:
-        circuit: The circuit.
-        inputs: (circuit.inputs,), in radians.
-        parameters: (circuit.parameters,), in radians.
-        measured: Whether every q[i] is measured into b[i] at the end.
-        about: Origin of the circuit, as a line of the heading.
-
-    Raises:
-        QweftError: If numbers are missing, do not fit the circuit, or are not finite.
+    Both rows of numbers are needed. Every q[i] is measured into b[i].
 
     Source: Cross, Bishop, Smolin and Gambetta, "Open Quantum Assembly Language", arXiv 1707.03429.
     """
-    n = circuit.qubits
-    lines = ["OPENQASM 2.0;", 'include "qelib1.inc";', f"qreg q[{n}];"]
-    if measured:
-        lines.append(f"creg b[{n}];")
-    for gate, angle in zip(circuit.gates, numbers_of_gates(circuit, inputs, parameters, "OpenQASM 2"), strict=True):
-        lines.append(GATES[gate.name].spelled("openqasm2", gate.wires, angle))
-    if measured:
-        lines.append("measure q -> b;")
-    return heading(circuit, about) + "\n".join(lines) + "\n"
+    angles = numbers_of_gates(circuit, inputs, parameters, "OpenQASM 2")
+    lines = ["OPENQASM 2.0;", 'include "qelib1.inc";', f"qreg q[{circuit.qubits}];"]
+    lines += [f"creg b[{circuit.qubits}];"] if measured else []
+    lines += [GATES[gate.name].spelled("openqasm2", gate.wires, angle) for gate, angle in angles]
+    return text_of(circuit, about, [*lines, "measure q -> b;"] if measured else lines)
 
 
 def to_openqasm3(
@@ -80,13 +68,13 @@ def to_openqasm3(
     lines.append(f"qubit[{circuit.qubits}] q;")
     if measured:
         lines.append(f"bit[{len(read)}] b;")
-    for gate, angle in zip(circuit.gates, texts_of_gates(circuit, *rows), strict=True):
-        lines.append(GATES[gate.name].spelled("openqasm3", gate.wires, angle))
+    angles = texts_of_gates(circuit, *rows)
+    lines += [GATES[gate.name].spelled("openqasm3", gate.wires, angle) for gate, angle in angles]
     if measured and read == list(range(circuit.qubits)):
         lines.append("b = measure q;")
     elif measured:
         lines += [f"b[{bit}] = measure q[{qubit}];" for bit, qubit in enumerate(read)]
-    return heading(circuit, about) + "\n".join(lines) + "\n"
+    return text_of(circuit, about, lines)
 
 
 ALIASES: dict[str, tuple[tuple[str, float | None], ...]] = {
@@ -181,11 +169,18 @@ def _gates(name: str, angle: str | None, wires: tuple[int, ...], names: tuple[di
     return made
 
 
-def _linear(text: str, names: tuple[dict[str, int], ...]) -> tuple[float, dict[tuple[Source, int], float]]:
-    """Return an angle as a constant and multiples of inputs and trained angles."""
+Linear = tuple[float, dict[tuple[Source, int], float]]
+"""A constant, and multiples of inputs and trained angles."""
+
+
+def _linear(text: str, names: tuple[dict[str, int], ...]) -> Linear:
+    """Return the constant and the multiples of an angle."""
     constants = {"pi": math.pi, "tau": math.tau, "π": math.pi}
 
-    def read(node: ast.AST) -> tuple[float, dict[tuple[Source, int], float]]:
+    def scaled(angle: Linear, factor: float) -> Linear:
+        return factor * angle[0], {key: factor * value for key, value in angle[1].items()}
+
+    def read(node: ast.AST) -> Linear:
         if isinstance(node, ast.Constant) and isinstance(node.value, int | float):
             return float(node.value), {}
         if isinstance(node, ast.Name):
@@ -214,14 +209,6 @@ def _linear(text: str, names: tuple[dict[str, int], ...]) -> tuple[float, dict[t
         return read(ast.parse(text.strip(), mode="eval").body)
     except SyntaxError as error:
         raise QweftError(f"OpenQASM: {shown(text)} is not an angle") from error
-
-
-def scaled(
-    angle: tuple[float, dict[tuple[Source, int], float]], factor: float
-) -> tuple[float, dict[tuple[Source, int], float]]:
-    """Return a multiple of an angle."""
-    constant, terms = angle
-    return factor * constant, {key: factor * value for key, value in terms.items()}
 
 
 QASM2 = Format(to_openqasm2, "qasm")

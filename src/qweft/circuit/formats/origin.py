@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from qweft.circuit.description import Circuit
-from qweft.circuit.formats.common import Format, Gates, Numbers, heading, numbers_of_gates
+from qweft.circuit.formats.common import Format, Gates, Numbers, numbers_of_gates, text_of
 from qweft.circuit.gates import GATES
 from qweft.errors import require
 
@@ -16,30 +16,18 @@ def to_originir(
     measured: bool = True,
     about: str = "",
 ) -> str:
-    """Return the circuit of one token in OriginIR.
+    """Return the circuit of one token in OriginIR; arguments as in `to_openqasm3`.
 
-    A CRZ is an RZ between CONTROL and ENDCONTROL, as pyqpanda3 writes it. OriginIR's own CR is another gate, diag(1, 1,
-    1, exp(i t)).
-
-    Args:
-        circuit: The circuit.
-        inputs: (circuit.inputs,), in radians.
-        parameters: (circuit.parameters,), in radians.
-        measured: Whether every q[i] is measured into c[i] at the end.
-        about: Origin of the circuit, as a line of the heading.
-
-    Raises:
-        QweftError: If numbers are missing, do not fit the circuit, or are not finite.
+    Both rows of numbers are needed. Every q[i] is measured into c[i]. A CRZ is an RZ between CONTROL and ENDCONTROL, as
+    pyqpanda3 writes it: OriginIR's own CR is another gate, diag(1, 1, 1, exp(i t)).
 
     Source: what pyqpanda3 0.5.1 writes and reads; that its gates equal ours was checked by running them.
     """
-    n = circuit.qubits
-    lines = [f"QINIT {n}", f"CREG {n}"]
-    for gate, angle in zip(circuit.gates, numbers_of_gates(circuit, inputs, parameters, "OriginIR"), strict=True):
-        lines.append(GATES[gate.name].spelled("originir", gate.wires, angle))
-    if measured:
-        lines += [f"MEASURE q[{wire}],c[{wire}]" for wire in range(n)]
-    return heading(circuit, about) + "\n".join(lines) + "\n"
+    angles = numbers_of_gates(circuit, inputs, parameters, "OriginIR")
+    lines = [f"QINIT {circuit.qubits}", f"CREG {circuit.qubits}"]
+    lines += [GATES[gate.name].spelled("originir", gate.wires, angle) for gate, angle in angles]
+    lines += [f"MEASURE q[{wire}],c[{wire}]" for wire in range(circuit.qubits)] if measured else []
+    return text_of(circuit, about, lines)
 
 
 ORIGINIR = Format(to_originir, "originir")
