@@ -299,7 +299,6 @@ def test_a_file_of_another_structure_is_not_loaded_over_an_adapter(tmp_path):
     [
         {"trainable_token_indices": [40, 41]},
         {"modules_to_save": ["embed_tokens", "lm_head"]},
-        {"modules_to_save": ["embed_tokens"]},
     ],
 )
 def test_embeddings_and_tokens_load_under_any_name_after_a_change_of_the_vocabulary(tmp_path, tied, resized, changes):

@@ -66,12 +66,6 @@ def test_compress_gives_the_circuit_angles_of_its_scale(preset, r, depth, width,
     assert all(0.4 < value * math.sqrt(depth) < 2.5 for value in found)
 
 
-@pytest.mark.parametrize(("preset", "scale"), [("mpo", 1), ("lora", 1), ("quantum_lora", 2)])
-def test_without_a_circuit_or_an_operator_too(preset, scale):
-    found = [rms(outputs(layer)[0]) for layer in layers(preset, depth=4)]
-    assert 0.75 < mean_square(found) * scale < 1.33
-
-
 @pytest.mark.parametrize(("r", "depth", "width", "bond"), SHAPES)
 @pytest.mark.parametrize("preset", ["qtha", "qwthn", "mpo"])
 def test_the_core_gives_order_one(preset, r, depth, width, bond):
@@ -79,14 +73,6 @@ def test_the_core_gives_order_one(preset, r, depth, width, bond):
     scale = parts(made[0])[1].output_scale
     assert scale == (depth**-0.5 if preset == "qwthn" else 1)
     assert 0.4 < mean_square([rms(outputs(layer)[1]) for layer in made]) / scale < 1.6
-
-
-@pytest.mark.parametrize("depth", [1, 4, 9])
-def test_the_linear_path_undoes_the_angles_scale(depth):
-    layer = layers("qtha", depth=depth, draws=1)[0]
-    _, core, _ = parts(layer)
-    torch.testing.assert_close(core.linear_weight.detach(), math.sqrt(depth) * torch.eye(4))
-    assert torch.equal(core.quantum_weight.detach(), torch.eye(4))
 
 
 @pytest.mark.parametrize(("start", "least", "most"), [("scaled", 0.35, 0.8), ("recorded", 0, 0.2)])

@@ -1,6 +1,6 @@
 """Find the fixed directions of an adapter before training, from some batches of training data."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -93,19 +93,14 @@ def _of_gradients(
         branch = layer.branch_of(adapter_name)
         device = branch.bases[0].weight.device
         sketches[name] = GradientSketch(layer.in_features, layer.out_features, wanted_by(branch), device, drawn)
-    watch, count = _Watch(), 0
-    for name, layer in layers.items():
-        watch.look_at(layer.get_base_layer(), sketches[name])
-    try:
-        with _as_the_base_model(model), torch.enable_grad():
-            for count, batch in enumerate(batches or (), 1):  # noqa: B007
-                moved = {
-                    key: v.to(getattr(model, "device", place)) if isinstance(v, torch.Tensor) else v
-                    for key, v in batch.items()
-                }
-                watch.backward(model(**moved).loss, _labelled(moved, model))
-    finally:
-        watch.stop()
+    count, of_base = 0, {layer.get_base_layer(): sketches[name] for name, layer in layers.items()}
+    with _watching(of_base) as leaves, _as_the_base_model(model), torch.enable_grad():
+        for count, batch in enumerate(batches or (), 1):  # noqa: B007
+            moved = {
+                key: v.to(getattr(model, "device", place)) if isinstance(v, torch.Tensor) else v
+                for key, v in batch.items()
+            }
+            _backward(model(**moved).loss, _labelled(moved, model), leaves.values())
     if not count:
         raise QweftError(
             "the directions of a basis 'gradient' are found on batches of what the adapter is to learn: give at least "
@@ -160,41 +155,35 @@ def _as_the_base_model(model: nn.Module) -> Iterator[None]:
         switch(True)
 
 
-class _Watch:
-    """Passes inputs and output gradients of base layers to their sketches while a model runs forward and backward."""
+@contextmanager
+def _watching(sketches: Mapping[nn.Module, GradientSketch]) -> Iterator[dict[torch.device, torch.Tensor]]:
+    """Pass inputs and output gradients of base layers to their sketches while a model runs forward and backward.
 
-    def __init__(self) -> None:
-        self._handles: list[Any] = []
-        self._leaves: dict[torch.device, torch.Tensor] = {}
+    Yields the leaves of the graph, one for each device: zeros that are added to each layer's output.
+    """
+    leaves: dict[torch.device, torch.Tensor] = {}
 
-    def look_at(self, base: nn.Module, sketch: GradientSketch) -> None:
-        """Watch one layer."""
+    def after(base: nn.Module, args: tuple[Any, ...], y: torch.Tensor) -> torch.Tensor:
+        if y.device not in leaves:
+            leaves[y.device] = torch.zeros((), device=y.device, dtype=torch.float32, requires_grad=True)
+        x, sketch = args[0].detach(), sketches[base]
+        # there may be no graph, since nothing is trained: a zero that requires a gradient creates one
+        y = y + leaves[y.device].to(y.dtype)
+        y.register_hook(lambda dy: sketch.add(x, dy))
+        return y
 
-        def after(_: nn.Module, args: tuple[Any, ...], y: torch.Tensor) -> torch.Tensor:
-            if y.device not in self._leaves:
-                self._leaves[y.device] = torch.zeros((), device=y.device, dtype=torch.float32, requires_grad=True)
-            x = args[0].detach()
-            # there may be no graph, since nothing is trained: a zero that requires a gradient creates one
-            y = y + self._leaves[y.device].to(y.dtype)
-            y.register_hook(lambda dy: sketch.add(x, dy))
-            return y
-
-        self._handles.append(base.register_forward_hook(after))
-
-    def backward(self, loss: torch.Tensor | None, weight: int) -> None:
-        """Run backward from the loss times a weight, without leaving a gradient in any parameter.
-
-        Raises:
-            QweftError: If there is no loss, or it does not depend on any watched layer.
-        """
-        if loss is None:
-            raise QweftError("the model returned no loss for a batch; a batch needs labels")
-        leaves = list(self._leaves.values())
-        if not leaves or not loss.requires_grad:
-            raise QweftError("the loss does not depend on any adapted layer, so it has no gradient there")
-        torch.autograd.grad(loss * weight, leaves, allow_unused=True)
-
-    def stop(self) -> None:
-        """Remove the hooks."""
-        for handle in self._handles:
+    handles = [base.register_forward_hook(after) for base in sketches]
+    try:
+        yield leaves
+    finally:
+        for handle in handles:
             handle.remove()
+
+
+def _backward(loss: torch.Tensor | None, weight: int, leaves: Collection[torch.Tensor]) -> None:
+    """Run backward from the loss times a weight, without leaving a gradient in any parameter."""
+    if loss is None:
+        raise QweftError("the model returned no loss for a batch; a batch needs labels")
+    if not leaves or not loss.requires_grad:
+        raise QweftError("the loss does not depend on any adapted layer, so it has no gradient there")
+    torch.autograd.grad(loss * weight, list(leaves), allow_unused=True)

@@ -61,7 +61,6 @@ class QwthnLinear(nn.Module, BaseTunerLayer):
     other_param_names: tuple[str, ...] = (
         "qwthn_dropout",
         "qwthn_r",
-        "qwthn_alpha",
         "scaling",
         "qwthn_shapes",
         "qwthn_prepared",
@@ -82,7 +81,6 @@ class QwthnLinear(nn.Module, BaseTunerLayer):
         self.qwthn_expand = nn.ModuleDict()
         self.qwthn_dropout = nn.ModuleDict()
         self.qwthn_r: dict[str, int] = {}
-        self.qwthn_alpha: dict[str, float] = {}
         self.scaling: dict[str, float] = {}
         self.qwthn_shapes: dict[str, list[torch.Size]] = {}
         self.qwthn_prepared: dict[str, Prepared] = {}
@@ -182,8 +180,7 @@ class QwthnLinear(nn.Module, BaseTunerLayer):
     def set_alpha(self, adapter_name: str, alpha: float | None) -> None:
         """Scale the adapter's branch by alpha / r. `None` means 2 r."""
         r = self.qwthn_r[adapter_name]
-        self.qwthn_alpha[adapter_name] = default_alpha(r) if alpha is None else alpha
-        self.scaling[adapter_name] = self.qwthn_alpha[adapter_name] / r
+        self.scaling[adapter_name] = (default_alpha(r) if alpha is None else alpha) / r
 
     def branch_of(self, adapter_name: str) -> Branch:
         """Return the three parts of the adapter's branch."""
