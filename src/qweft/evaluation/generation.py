@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from transformers import GenerationConfig
+from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
 
 from qweft.adapter.attach import base_of
 from qweft.data.conversation import Conversation
@@ -87,21 +87,38 @@ def taken_by(model: Any) -> Collection[str]:
 def greedy(model: Any, prompt: Sequence[int], ends: set[int], max_new_tokens: int) -> Continuation:
     """Generate the greedy continuation of one prompt; the reference for batched generation."""
     most = min(max_new_tokens, (context_of(model) or math.inf) - len(prompt))  # a position beyond is an error, or none
-    if most < 1:
-        return Continuation([], is_cut=True)
-    ids = torch.tensor([list(prompt)], device=device_of(model))
+    return _generated(model, [prompt], ends, int(most))[0] if most > 0 else Continuation([], is_cut=True)
+
+
+def _generated(
+    model: Any, prompts: Sequence[Sequence[int]], ends: set[int], most: int, *processors: LogitsProcessor
+) -> list[Continuation]:
+    """Generate the most probable tokens after each prompt, padded on the left."""
+    ids, mask, _ = _padded(model, prompts)
     settings = GenerationConfig(
         do_sample=False, max_new_tokens=most, eos_token_id=sorted(ends) or None, pad_token_id=0, use_cache=True
     )
     base = base_of(model)
     own, base.generation_config = base.generation_config, settings  # else a penalty of repetition would hold
     try:
-        found = model.generate(input_ids=ids, attention_mask=torch.ones_like(ids))
+        tokens = model.generate(input_ids=ids, attention_mask=mask, logits_processor=LogitsProcessorList(processors))
     finally:
         base.generation_config = own
-    new: list[int] = found[0, len(prompt) :].tolist()
-    is_cut = not new or new[-1] not in ends
-    return Continuation(new if is_cut else new[:-1], is_cut)
+    rows = tokens[:, ids.shape[1] :].tolist()
+    stops = [next((place for place, token in enumerate(row) if token in ends), None) for row in rows]
+    return [Continuation(row[:stop], stop is None) for row, stop in zip(rows, stops, strict=True)]
+
+
+class _NearTies(LogitsProcessor):
+    """Notes the rows of a batch that came close to a tie of their two most probable tokens."""
+
+    def __init__(self, rows: int) -> None:
+        self.found = torch.zeros(rows, dtype=torch.bool)
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        best = scores.topk(2).values
+        self.found |= (best[:, 0] - best[:, 1] < NEAR * scores.abs().amax(1)).cpu()
+        return scores
 
 
 def greedy_together(
@@ -122,9 +139,10 @@ def greedy_together(
         fitting = []
     together = [fitting[start : start + batch] for start in range(0, len(fitting), batch)]
     for chosen in with_progress(together, "answering", "prompt", len):
-        rows = _batch(model, [prompts[index] for index in chosen], ends, max_new_tokens)
-        for index, row in zip(chosen, rows, strict=True):
-            found[index] = row
+        near = _NearTies(len(chosen))
+        rows = _generated(model, [prompts[index] for index in chosen], ends, max_new_tokens, near)
+        for index, row, is_near in zip(chosen, rows, near.found.tolist(), strict=True):
+            found[index] = None if is_near else row
     for index in with_progress([index for index in order if found[index] is None], "answering", "prompt"):
         found[index] = greedy(model, prompts[index], ends, max_new_tokens)
     return [row for row in found if row is not None]
@@ -157,39 +175,6 @@ def _padded(
         ids[row, longest - len(prompt) :] = torch.tensor(list(prompt), device=device)
         mask[row, longest - len(prompt) :] = 1
     return ids, mask, (mask.cumsum(1) - 1).clamp(min=0)
-
-
-def _batch(
-    model: torch.nn.Module, prompts: Sequence[Sequence[int]], ends: set[int], max_new_tokens: int
-) -> list[Continuation | None]:
-    """Return the continuations of one batch, `None` for a row that came close to a tie."""
-    ids, mask, positions = _padded(model, prompts)
-    cache = None
-    new: list[list[int]] = [[] for _ in prompts]
-    running, ended, near = set(range(len(prompts))), set(), set()
-    for _ in range(max_new_tokens):
-        output = model(
-            input_ids=ids, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True
-        )
-        cache = output.past_key_values
-        last = output.logits[:, -1]  # (rows, vocabulary)
-        best = last.topk(2)
-        is_near = best.values[:, 0] - best.values[:, 1] < NEAR * last.abs().amax(1)
-        for row in [*running]:
-            token = int(best.indices[row, 0])
-            if is_near[row]:
-                near.add(row)
-            elif token in ends:
-                ended.add(row)
-            else:
-                new[row].append(token)
-        running -= ended | near
-        if not running:
-            break
-        ids = best.indices[:, :1]  # finished rows go on, and their tokens are ignored
-        mask = torch.cat([mask, mask.new_ones(len(prompts), 1)], 1)
-        positions = positions[:, -1:] + 1
-    return [None if row in near else Continuation(new[row], row not in ended) for row in range(len(prompts))]
 
 
 @dataclass(frozen=True)
