@@ -47,39 +47,34 @@ def compare_harness(base: dict[str, Any], adapted: dict[str, Any]) -> list[Compa
     Standard errors of the models are the harness's. That of a difference is paired by examples; it is `None` if the
     metric is not the mean of recorded values.
     """
-    return [
-        _compare(base, adapted, task, key)
-        for task, values in base["results"].items()
-        for key in values
-        if isinstance(values[key], int | float) and "," in key and "_stderr," not in key
-    ]
+    compared = []
+    for task, results in base["results"].items():
+        for key, value in results.items():
+            if isinstance(value, int | float) and "," in key and "_stderr," not in key:
+                (one, its_values), (other, values) = (_score(found, task, key) for found in (base, adapted))
+                difference = Score(other.value - one.value, None, len(values))
+                if values and len(values) == len(its_values):
+                    paired = compare_means("", its_values, values).difference
+                    if abs(paired.value - difference.value) < 1e-9:  # else the metric is no mean
+                        difference = paired
+                metric, _, kept = key.partition(",")
+                name = f"{task} {metric}" + ("" if kept == "none" else f" ({kept})")
+                compared.append(Compared(name, one, other, difference, note="lm-evaluation-harness"))
+    return compared
 
 
-def _compare(base: dict[str, Any], adapted: dict[str, Any], task: str, key: str) -> Compared:
+def _score(found: dict[str, Any], task: str, key: str) -> tuple[Score, list[float]]:
+    """Return a model's score by a metric, and its values for the examples."""
     metric, _, kept = key.partition(",")
-    name = f"{task} {metric}" + ("" if kept == "none" else f" ({kept})")
     values = [
-        [
-            float(sample[metric])
-            for sample in found.get("samples", {}).get(task, ())
-            if isinstance(sample.get(metric), int | float) and sample.get("filter", kept) == kept  # one a filter
-        ]
-        for found in (base, adapted)
+        float(sample[metric])
+        for sample in found.get("samples", {}).get(task, ())
+        if isinstance(sample.get(metric), int | float) and sample.get("filter", kept) == kept  # one a filter
     ]
-    paired = compare_means(name, values[0], values[1]) if values[0] and len(values[0]) == len(values[1]) else None
-    scores = [_score(found, task, metric, kept, len(values[0])) for found in (base, adapted)]
-    value = scores[1].value - scores[0].value
-    # the harness may aggregate a metric in another way than by its mean; the error of a mean does not apply then
-    is_mean = paired is not None and abs(paired.difference.value - value) < 1e-9
-    error = paired.difference.standard_error if paired is not None and is_mean else None
-    return Compared(name, scores[0], scores[1], Score(value, error, len(values[0])), note="lm-evaluation-harness")
-
-
-def _score(found: dict[str, Any], task: str, metric: str, kept: str, rows: int) -> Score:
-    values = found["results"][task]
-    error = values.get(f"{metric}_stderr,{kept}")
-    counted = found.get("n-samples", {}).get(task, {}).get("effective", rows)
-    return Score(float(values[f"{metric},{kept}"]), float(error) if isinstance(error, int | float) else None, counted)
+    error = found["results"][task].get(f"{metric}_stderr,{kept}")
+    counted = found.get("n-samples", {}).get(task, {}).get("effective", len(values))
+    value = float(found["results"][task][key])
+    return Score(value, float(error) if isinstance(error, int | float) else None, counted), values
 
 
 @contextlib.contextmanager

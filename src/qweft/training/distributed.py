@@ -51,15 +51,12 @@ def of_the_first(number: float, device: "torch.device") -> float:
 
 def check_sharding(quantization: str | None = None) -> None:
     """Check that accelerate uses FSDP version 2, if it uses FSDP, and shares no quantised base model."""
-    if _is_asked() and quantization is not None:
+    version = os.environ.get("FSDP_VERSION", "1")
+    if _is_asked() and (quantization is not None or version != "2"):
+        what = f"FSDP of version {version}" if quantization is None else f"FSDP with model.quantization {quantization}"
         raise QweftError(
-            f"model.quantization {quantization}: FSDP does not share such weights here; leave it out, or train without "
+            f"{what} is not supported; give accelerate launch --fsdp_version 2, and no quantization, or train without "
             "--use_fsdp"
-        )
-    if _is_asked() and os.environ.get("FSDP_VERSION", "1") != "2":
-        raise QweftError(
-            f"accelerate was told to use FSDP of version {os.environ.get('FSDP_VERSION', '1')}, in which adapters of "
-            "this kind cannot be trained; give accelerate launch --fsdp_version 2"
         )
 
 

@@ -24,12 +24,7 @@ MLP_STATES = 3
 class Footprint:
     """Rough estimate of a run's memory in bytes, without PyTorch and its libraries.
 
-    Args:
-        base_weights: The frozen model.
-        adapter_and_optimizer: Trained parameters, their gradients and AdamW's two moments, all in float32, and the
-            adapter's fixed tensors.
-        activations: Activations of a batch, stored for the backward pass.
-        logits: Logits of a batch, their gradient and softmax.
+    Trained parameters count with their gradients and AdamW's two moments, all in float32.
     """
 
     base_weights: int

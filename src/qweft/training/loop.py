@@ -44,22 +44,10 @@ class DivergedError(QweftError):
 
 @dataclass(frozen=True)
 class Fit:
-    """Results of a training run, without the weights.
+    """Results of a training run, without the weights; losses are in nats per target token.
 
-    Args:
-        train_loss: Mean training loss over all steps, in nats per target token.
-        curve: (step, loss) as logged.
-        steps: Optimizer steps, including those before the run was resumed.
-        step_seconds_median: Median wall time of a step, in seconds; `None` if a resumed run had no steps left.
-        peak_memory_bytes: Peak memory while training.
-        best_step: Step of the adapter with the lowest validation loss; `None` without validation.
-        validation_curve: (step, validation loss).
-        warnings: Warnings about the circuits' gradients.
-        basis_seconds: Wall time of finding an adapter's fixed bases before the first step.
-        step_seconds_spread: Half the distance between the quartiles of the steps' times, over their median; `None` if
-            unknown.
-        cpu_by_others: As in `MachineLoad`, while the steps were made.
-        load_average: As in `MachineLoad`.
+    `steps` include those before the run was resumed. The times are `None` if a resumed run had no steps left. Their
+    spread is half the distance between the quartiles over the median. The load is as in `MachineLoad`.
     """
 
     train_loss: float

@@ -37,15 +37,8 @@ TIMED = 4
 class Timing:
     """Measured times and memory of a few steps on this machine.
 
-    Args:
-        steps: Number of timed steps.
-        step_seconds: Median wall time of a step.
-        peak_memory_bytes: Peak memory during the steps; on a CPU, of the whole process.
-        whole_seconds: Estimated wall time of all steps and of finding the bases, without evaluations and loading the
-            model.
-        basis_seconds: Wall time of finding an adapter's fixed bases, once before the first step.
-        cpu_by_others: Share of the processors that other processes took meanwhile; `None` if it is not known.
-        load_average: The system's load average; `None` if it has none.
+    `whole_seconds` estimates all steps and finding the bases, without evaluations and loading the model. On a CPU the
+    peak memory is that of the process.
     """
 
     steps: int
