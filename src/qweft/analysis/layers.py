@@ -127,53 +127,38 @@ def layer_maps(model: Any, adapter_name: str) -> tuple[dict[str, tuple[nn.Module
     return found, left_out
 
 
-@dataclass(frozen=True)
-class Shares:
-    """Shares of the mean square of the update u = a + b over tokens.
+def shares_of(layer_map: LayerMap, c: torch.Tensor) -> dict[str, float | None]:
+    """Return the shares of the mean square of the update u = a + b over tokens, by name; none without a circuit.
 
         circuit + linear + cross = 1,   mean |a|^2, mean |b|^2 and 2 mean <a, b> over mean |u|^2
 
-    a passes through the circuit, and b is linear in the input. `shares_of` has the definitions for weighted and gated
-    cores, whose shares satisfy varying + linear + cross = 1 instead.
-    """
+    For h = Q q(c) + K c: a = s E Q q(c) passes through the circuit, and b = s E K c. For h = Q q(c): b = 0. What varies
+    is a minus its mean.
 
-    circuit: float
-    varying: float
-    linear: float
-    cross: float
-    weighs: bool = False
-
-
-def shares_of(layer_map: LayerMap, c: torch.Tensor) -> Shares | None:
-    """Return the shares of the update over tokens.
-
-    For h = Q q(c) + K c: a = s E Q q(c) and b = s E K c. For h = Q q(c): b = 0.
-
-    For h = q(c) * c the whole update passes through the circuit, so `circuit` is 1. A constant q is a weight here and
-    not a bias. So the update is split into s E (mean q * c) for `linear` and s E ((q(c) - mean q) * c) for `varying`.
-    `cross` is the cross term of these two.
-
-    For h = w * c with w = 1 + Q q(c / |c|) the split is the same with w for q, and a = s E ((w - 1) * c).
+    For h = q(c) * c the whole update passes through the circuit, so its share is 1. A constant q is a weight here and
+    not a bias. So the update is split into s E (mean q * c) for linear and s E ((q(c) - mean q) * c) for varying, and
+    varying + linear + cross = 1. For h = w * c with w = 1 + Q q(c / |c|) the split is the same with w for q, and
+    a = s E ((w - 1) * c).
     """
     own = layer_map.function_features
-    if not own:
-        return None
     f = layer_map.features(c)
     total = _mean_square(f @ layer_map.out.T)
-    if not total:
-        return None
+    if not own or not total:
+        return {}
     if layer_map.weighs:
         through = f - c if layer_map.weighs == "gated" else f * (torch.arange(f.shape[1]) < own)
-        circuit = _mean_square(through @ layer_map.out.T) / total
         q = torch.where(c == 0, 0, f / torch.where(c == 0, 1, c))
+        circuit = _mean_square(through @ layer_map.out.T) / total
         varying = _mean_square(((q - q.mean(0)) * c) @ layer_map.out.T) / total
         linear = _mean_square((q.mean(0) * c) @ layer_map.out.T) / total
-        return Shares(circuit, varying, linear, 1 - varying - linear, True)
-    a, b = (
-        part @ out.T for part, out in zip(f.tensor_split([own], 1), layer_map.out.tensor_split([own], 1), strict=True)
-    )
-    circuit, linear = _mean_square(a) / total, _mean_square(b) / total
-    return Shares(circuit, _mean_square(a - a.mean(0)) / total, linear, 1 - circuit - linear)
+        cross = 1 - varying - linear
+    else:
+        parts = zip(f.tensor_split([own], 1), layer_map.out.tensor_split([own], 1), strict=True)
+        a, b = (part @ out.T for part, out in parts)
+        circuit, linear = _mean_square(a) / total, _mean_square(b) / total
+        varying, cross = _mean_square(a - a.mean(0)) / total, 1 - circuit - linear
+    shares = {"circuit_share": circuit, "circuit_share_varying": varying}
+    return {**shares, "linear_share": linear, "cross_share": cross}
 
 
 def _mean_square(vectors: torch.Tensor) -> float:

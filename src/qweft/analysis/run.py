@@ -105,18 +105,15 @@ def _inspect_layer(name: str, layer_map: LayerMap, seen: Seen, tokens: int, grad
     numbers = {name: value for name, value in spread.items() if name != "spectrum"} | dict.fromkeys(OF_THE_BRANCH)
     if seen.base_square:
         numbers["relative_size"] = (float(update.square().sum()) / seen.base_square) ** 0.5
-    shares = None
+    shares: dict[str, float | None] = {}
     if not layer_map.is_lora:
         shares = shares_of(layer_map, c)
         h = layer_map.features(c) @ layer_map.mix.T
         numbers["non_affinity"] = non_affinity(c, h)
         numbers["non_affinity_output"] = non_affinity(c, h @ layer_map.core_out.T)
         numbers |= _of_states(layer_map, c)
-    if shares is not None:
-        numbers |= {"circuit_share": shares.circuit, "circuit_share_varying": shares.varying}
-        numbers |= {"linear_share": shares.linear, "cross_share": shares.cross}
-    weighs = shares is not None and shares.weighs
-    return LayerInspection(name, layer_map.rank, numbers, spread["spectrum"], gradients, weighs)
+    weighs = bool(shares and layer_map.weighs)
+    return LayerInspection(name, layer_map.rank, numbers | shares, spread["spectrum"], gradients, weighs)
 
 
 def _of_states(layer_map: LayerMap, c: torch.Tensor) -> dict[str, float | None]:
