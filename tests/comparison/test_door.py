@@ -22,17 +22,13 @@ from tests.comparison.comparison_examples import LORA, comparison
     ("text", "seconds", "parameters"),
     [
         (None, None, None),
-        ("20min", 1200.0, None),
         ("90 s", 90.0, None),
         ("1.5h", 5400.0, None),
         ("2 days", 172800.0, None),
         ("200k", None, 200_000),
-        ("200k parameters", None, 200_000),
-        ("1.5M", None, 1_500_000),
         ("16.1k", None, 16_100),
-        ("4.1M", None, 4_100_000),
+        ("1.5M", None, 1_500_000),
         ("200_000 parameters", None, 200_000),
-        ("1 parameter", None, 1),
         ("20min,200k", 1200.0, 200_000),
         (" 200k parameters , 2 hours ", 7200.0, 200_000),
     ],
@@ -42,34 +38,17 @@ def test_budgets_are_read(text, seconds, parameters):
 
 
 @pytest.mark.parametrize(
-    ("text", "why"),
-    [
-        ("20", "'20' is neither"),
-        ("", "'' is neither"),
-        ("20m", "'20m' is neither"),
-        ("20min,30min", "two limits"),
-        ("5s", "at least 10 seconds"),
-        ("0k", "at least 1"),
-        ("20min parameters", "'20min parameters' is neither"),
-        ("-20min", "'-20min' is neither"),
-        ("1e3 parameters", "'1e3 parameters' is neither"),
-        ("20K", "'20K' is neither"),
-        ("\x1b[2J", "is neither"),
-    ],
+    "text", ["20", "", "20m", "20min,30min", "5s", "0k", "20min parameters", "-20min", "1e3 parameters", "\x1b[2J"]
 )
-def test_other_budgets_are_refused_in_one_sentence(text, why):
-    with pytest.raises(QweftError) as fault:
+def test_other_budgets_are_refused_in_one_sentence(text):
+    with pytest.raises(QweftError, match=r"^budget .*give 20min, .*'20min,200k'$") as fault:
         budget_of(text)
-    message = str(fault.value)
-    assert why in message and "20min,200k" in message and "\x1b" not in message
+    assert "\x1b" not in str(fault.value)
 
 
-@pytest.mark.parametrize(
-    ("target", "is_one"),
-    [("a.yaml", True), ("a.YML", True), ("a.csv", False), ("owner/set", False), ("yaml", False), ("a.yaml/", False)],
-)
-def test_the_ending_tells_a_config_from_data(target, is_one):
-    assert is_config(target) is is_one
+def test_the_ending_tells_a_config_from_data():
+    assert all(map(is_config, ("a.yaml", "a.YML")))
+    assert not any(map(is_config, ("a.csv", "owner/set", "yaml", "a.yaml/")))
 
 
 @pytest.mark.parametrize(
@@ -210,10 +189,7 @@ def test_models_without_default_layers_of_pefts_are_compared_too(tmp_path, famil
     (tmp_path / "model.safetensors").write_bytes(b"")
     model = ModelConfig(name=str(tmp_path))
     methods = starter("a.csv", model)["methods"]
-    assert (
-        methods["lora"]["adapter"].get("target_modules") == methods["qtha"]["adapter"].get("target_modules") == layers
-    )
     whole = ["in_proj", "x_proj"] if family == "mamba" else "all-linear"
-    assert methods["lora_all"]["adapter"]["target_modules"] == whole
-    assert ("ia3" not in methods) == (without == "ia3")
+    targets = [methods[name]["adapter"].get("target_modules") for name in ("lora", "qtha", "lora_all")]
+    assert targets == [layers, layers, whole] and ("ia3" not in methods) == (without == "ia3")
     assert starters.unfit_of(model, starters.QUICK) == ([without] if without else [])

@@ -161,17 +161,9 @@ def _made(here: Sweep, console: Console) -> Run:
 
 def shared(config: SweepConfig) -> ComparisonConfig:
     """Return what the trials share, as the runs of a comparison do; they are evaluated on the validation rows."""
-    return ComparisonConfig(
-        methods={},
-        model=config.model,
-        data=config.data,
-        training=config.training,
-        evaluation=replace(config.evaluation, split="validation", answers=0, forgetting=None),
-        seeds=[config.training.seed],
-        executor=config.executor,
-        workers=config.workers,
-        output=config.output,
-    )
+    judging = replace(config.evaluation, split="validation", answers=0, forgetting=None)
+    same = {name: getattr(config, name) for name in ("model", "data", "training", "executor", "workers", "output")}
+    return ComparisonConfig(methods={}, evaluation=judging, seeds=[config.training.seed], **same)
 
 
 def tested(context: Context, adapter: dict[str, Any], folder: Path) -> dict[str, float | None]:
