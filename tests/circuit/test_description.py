@@ -3,8 +3,7 @@
 import pytest
 import torch
 
-from qweft.circuit import Circuit, Gate, crz_ring_ansatz, expectation_values
-from qweft.errors import QweftError
+from qweft.circuit import crz_ring_ansatz, expectation_values
 
 
 @pytest.mark.parametrize(("qubits", "layers"), [(4, 4), (10, 10), (2, 3)])
@@ -46,22 +45,6 @@ def test_dead_parameters_are_those_without_gradient(qubits, layers, reupload):
     dead = tuple((gradient.abs() < 1e-12).nonzero().flatten().tolist())
     assert circuit.dead_parameters() == dead
     assert len(dead) == (0 if reupload else qubits)
-
-
-@pytest.mark.parametrize(
-    "gate",
-    [
-        Gate("ry", (3,), "input", 0),
-        Gate("ry", (0,), "input", 1),
-        Gate("ry", (0,), "parameter", 1),
-        Gate("crz", (1, 1), "parameter", 0),
-        Gate("crz", (1,), "parameter", 0),
-        Gate("swap", (0, 1), "parameter", 0),
-    ],
-)
-def test_a_gate_that_cannot_be_is_refused(gate):
-    with pytest.raises(QweftError, match=gate.name):
-        Circuit(2, 1, 1, (gate,))
 
 
 @pytest.mark.parametrize(("qubits", "layers"), [(0, 1), (1, 0)])

@@ -18,19 +18,13 @@ from qweft.devices.jobs import Budget, Caps, Executor, PriceList, Store
 from qweft.devices.registry import families
 
 TOY = '''
-"""A toy family: the exact probabilities at once, or as jobs that are done when they are sent."""
+"""A toy family: jobs that are done when they are sent."""
 
 from qweft.devices.bound import BoundCircuits
 from qweft.devices.device import JobState, RemoteDevice
-from qweft.devices.device import DeviceError
-from qweft.devices.simulators import LibrarySimulator
 from qweft.devices.device import Entry, Provider
+from qweft.devices.outcomes import sample
 from qweft.devices.simulators import probabilities
-
-
-class Now(LibrarySimulator):
-    def probabilities(self, circuits):
-        return probabilities(circuits)
 
 
 class Later(RemoteDevice):
@@ -38,7 +32,7 @@ class Later(RemoteDevice):
     sent = {}
 
     def submit(self, circuits, shots, token):
-        self.sent[token] = Now(self.name, SETTINGS).run(circuits, shots).values
+        self.sent[token] = sample(probabilities(circuits), shots, circuits.keys(), 0)
         return token
 
     def state(self, job):
@@ -64,16 +58,12 @@ def credentials():
 
 
 def make(name, target, settings):
-    global SETTINGS
-    SETTINGS = settings
-    if target not in ("now", "later"):
-        raise DeviceError(f"there is no device {name}")
-    return Now(name, settings) if target == "now" else Later(name)
+    return Later(name)
 
 
 PROVIDER = Provider(
     make,
-    (Entry("toy:now", "a toy that answers"), Entry("toy:later", "a toy that takes jobs", ("no_such_package",), "toys")),
+    (Entry("toy:later", "a toy that takes jobs", ("no_such_package",), "toys"),),
     credentials=lambda: credentials(),
 )
 '''
@@ -81,7 +71,6 @@ PROVIDER = Provider(
 
 PRICES = """
 devices:
-- {match: "toy:now", job: 0}
 - {match: ["toy:l*"], circuit: 0.5, currency: EUR, date: today}
 """
 
@@ -108,15 +97,9 @@ def arguments():
 
 def test_it_is_listed_with_its_price_and_what_it_needs(capsys):
     assert main(["devices", "--json"]) == 0
-    now, later = (entry for entry in json.loads(capsys.readouterr().out) if entry["name"].startswith("toy:"))
-    assert (now["what"], now["missing"], now["price"]) == ("a toy that answers", [], "nothing")
+    (later,) = (entry for entry in json.loads(capsys.readouterr().out) if entry["name"].startswith("toy:"))
+    assert (later["what"], later["missing"]) == ("a toy that takes jobs", ["no_such_package"])
     assert (later["install"], later["price"]) == ("pip install '.[toys]'", "EUR 0.5 a circuit (today)")
-
-
-def test_what_answers_at_once_is_measured_on():
-    circuit, inputs, angles = arguments()
-    found = Measurer(make_device("toy:now"))(circuit, inputs, angles)
-    np.testing.assert_allclose(found, expectation_values(circuit, inputs, angles), atol=1e-12)
 
 
 def test_what_takes_jobs_is_measured_on_and_paid():

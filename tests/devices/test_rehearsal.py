@@ -7,9 +7,6 @@ import pytest
 
 from qweft.devices import (
     DeviceSettings,
-    JobState,
-    RefusedError,
-    RemoteDevice,
     UnavailableError,
     make_device,
 )
@@ -50,14 +47,3 @@ def test_what_was_sent_with_other_settings_is_not_fetched_with_the_default_ones(
     later(cache)
     ((job, said),) = fetch(Store())
     assert job.state == "sent" and "other settings of the device (rehearsal:shots seed 3)" in said
-
-
-def test_a_job_can_be_found_and_stopped(cache):
-    device = make_device("rehearsal:shots")
-    assert isinstance(device, RemoteDevice) and device.find("qweft-1") is None
-    number = device.submit(circuits(0), 30, "qweft-1")
-    assert device.find("qweft-1") == number and device.state(number) is JobState.QUEUED
-    device.cancel(number)
-    assert device.state(number) is JobState.CANCELLED
-    with pytest.raises(RefusedError, match="there is no job R-2"):
-        device.state("R-2")

@@ -43,15 +43,6 @@ def test_random_circuits_in_qiskit(qiskit, case):
         assert_same(readers.by_qiskit(left.assign_parameters(numbers)), case)
 
 
-def test_open_angles_in_qiskit_are_two_vectors(qiskit):
-    circuit, inputs, parameters = CASE
-    left = to_qiskit(circuit)
-    assert {angle.vector.name for angle in left.parameters} == {"c", "t"}
-    assert len(left.parameters) == circuit.inputs + circuit.parameters
-    c, t = (next(a.vector for a in left.parameters if a.vector.name == name) for name in "ct")
-    assert_same(readers.by_qiskit(left.assign_parameters({c: inputs.tolist(), t: parameters.tolist()})), CASE)
-
-
 def test_qiskit_measures_qubit_i_into_bit_i(qiskit):
     circuit = crz_ring_ansatz(3, 1)
     case = (circuit, [0, np.pi, 0], torch.zeros(circuit.parameters))
@@ -59,15 +50,6 @@ def test_qiskit_measures_qubit_i_into_bit_i(qiskit):
     case = (circuit, [np.pi, 0, 0], torch.zeros(circuit.parameters))
     assert readers.counts_by_qiskit(to_qiskit(*case)) == {"001": 20}  # the last letter is bit 0
     assert not to_qiskit(circuit, measured=False).clbits
-
-
-def test_qiskits_estimator_has_our_values(qiskit):
-    from qiskit.primitives import StatevectorEstimator
-    from qiskit.quantum_info import SparsePauliOp
-
-    circuit = to_qiskit(*CASE, measured=False)
-    z = [SparsePauliOp.from_sparse_list([("Z", [wire], 1)], num_qubits=4) for wire in range(4)]
-    assert_same(StatevectorEstimator().run([(circuit, z)]).result()[0].data.evs, CASE)
 
 
 @settings(max_examples=25, deadline=None)
@@ -89,10 +71,3 @@ def test_pennylane_differentiates_it_as_we_do(pennylane):
     found = torch.autograd.grad((torch.stack(node(*tensors)) * weights).sum(), tensors)
     wanted = torch.autograd.grad((expectation_values(circuit, *tensors) * weights).sum(), tensors)
     torch.testing.assert_close(found, wanted, rtol=0, atol=1e-9)
-
-
-def test_many_tokens_at_once_in_pennylane(pennylane):
-    circuit, _, parameters = CASE
-    tokens = torch.randn(5, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
-    found = node_of(pennylane, 4, to_pennylane(circuit, parameters=parameters))(tokens)
-    assert_same(np.stack(found, 1), (circuit, tokens, parameters))

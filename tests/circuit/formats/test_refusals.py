@@ -1,7 +1,5 @@
 """Each wrong use is one sentence with the way out."""
 
-import sys
-
 import numpy as np
 import pytest
 import torch
@@ -9,7 +7,6 @@ import torch
 from qweft import QweftError
 from qweft.circuit import crz_ring_ansatz
 from qweft.circuit.formats import FORMATS, to_openqasm2, to_originir, to_pennylane, to_qiskit
-from qweft.devices.device import DeviceError, require
 
 CIRCUIT = crz_ring_ansatz(2, 1)
 ALL = [*(form.write for form in FORMATS.values()), to_qiskit, to_pennylane]
@@ -46,12 +43,3 @@ def test_numbers_that_do_not_fit(write, numbers, words):
     needs(write)
     with pytest.raises(QweftError, match=words):
         write(CIRCUIT, **numbers)
-
-
-@pytest.mark.parametrize(("write", "package"), [(to_qiskit, "qiskit"), (to_pennylane, "pennylane")])
-def test_a_missing_package_is_told_with_how_it_is_installed(monkeypatch, write, package):
-    monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(QweftError, match=rf"needs the package {package}; pip install '\.\[{package}\]'"):
-        write(CIRCUIT)
-    with pytest.raises(DeviceError, match=rf"device d needs the package {package}; pip install '\.\[{package}\]'"):
-        require(package, package, "device d")

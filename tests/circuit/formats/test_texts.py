@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qweft.circuit import Circuit, Gate, crz_ring_ansatz, expectation_values
-from qweft.circuit.formats import FORMATS, to_openqasm2, to_openqasm3, to_originir
+from qweft.circuit.formats import to_openqasm2, to_openqasm3, to_originir
 from qweft.circuit.formats.common import number
 from tests.circuit.formats import readers
 from tests.circuit.formats.cases import RECORDED, random_cases, with_angles
@@ -77,13 +77,6 @@ def test_readers_get_all_64_bits(name):
     circuit = Circuit(1, 1, 0, (Gate("ry", (0,), "input", 0),))
     found = way_of(name)(circuit, [x], [], True)
     np.testing.assert_allclose(found, np.cos(x), rtol=0, atol=1e-12)
-
-
-@pytest.mark.parametrize("measured", [True, False])
-@pytest.mark.parametrize("name", FORMATS)
-def test_measurements_are_there_if_asked_for(name, measured):
-    text = FORMATS[name].write(*with_angles(crz_ring_ansatz(3, 1)), measured=measured)
-    assert ("measure" in text.lower().split("\n", 3)[3]) == measured
 
 
 @pytest.mark.parametrize("qubits", [1, 3])

@@ -37,9 +37,6 @@ def test_a_charge_is_the_sum_of_its_parts():
     assert charge.money == pytest.approx(3 * 2.0 + 500 * 0.3 + 500_000 * 0.001 + 1.6 * seconds)
 
 
-# By hand from the providers' pages: 30 s at 1.60 USD; 20 tasks and 80,000 shots.
-
-
 def test_the_users_own_list_is_asked_first(prices):
     own = prices(
         "devices:\n"
@@ -54,15 +51,11 @@ def test_the_users_own_list_is_asked_first(prices):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("devices: {a: 1}", "devices"),
         ("- [", "not valid YAML"),
         ("devices: [{currency: USD}]", r"devices\[0\].match"),
-        ("devices: [{match: 5}]", "match"),
         ("devices: [{match: x, shots: 1}]", "shots"),
         ("devices: [{match: x, shot: 1}]", "no currency"),
         ("devices: [{match: x, currency: USD, shot: -1}]", "shot: .* got -1"),
-        ("devices: [{match: x, currency: USD, shot: dear}]", "dear"),
-        ("devices: [{match: x, currency: USD, shot: 1, shot: 0}]", "line 1: duplicate key shot"),
         ("devices: [{match: x, currency: USD, shot: .nan}]", "NaN"),
     ],
     ids=lambda text: text[:50],

@@ -3,10 +3,9 @@
 import math
 
 import numpy as np
-import pytest
 
 from qweft.devices.noise.native import native_gates
-from tests.devices.noise.native_matrices import CZ, unitary_of
+from tests.devices.noise.native_matrices import unitary_of
 
 
 def gates_of(circuit):
@@ -25,14 +24,6 @@ def plain_unitary(name, angle):
     if name == "ry":
         return np.array([[math.cos(half), -math.sin(half)], [math.sin(half), math.cos(half)]])
     return np.diag([1, 1, np.exp(-1j * half), np.exp(1j * half)])
-
-
-@pytest.mark.parametrize("angle", [0.0, 0.7, -2.9, math.pi, 9.0])
-def test_a_controlled_phase_in_native_gates(angle):
-    found = np.eye(4)
-    for gate in native_gates((("crz", (0, 1)),)):
-        found = (CZ if not gate.turns else np.kron(np.eye(2), unitary_of(gate, [angle]))) @ found
-    np.testing.assert_allclose(found, plain_unitary("crz", angle), rtol=0, atol=1e-14)
 
 
 def test_rotations_that_follow_each_other_are_one_gate():

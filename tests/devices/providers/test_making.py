@@ -28,18 +28,10 @@ def test_a_missing_package_is_told_with_the_way_to_install_it(monkeypatch, name,
         make_device(name)
 
 
-@pytest.mark.parametrize(
-    ("name", "words"),
-    [
-        ("pennylane:default.qubt", "no device default.qubt.*default.qubit"),
-        ("pennylane:ionq.simulator", "install its plugin"),
-        ("pennylane:braket.aws.qubit", "install its plugin"),
-    ],
-)
-def test_a_device_that_pennylane_does_not_have(name, words):
+def test_a_device_that_pennylane_does_not_have():
     pytest.importorskip("pennylane")
-    with pytest.raises(DeviceError, match=words):
-        make_device(name)
+    with pytest.raises(DeviceError, match="install its plugin"):
+        make_device("pennylane:ionq.simulator")
 
 
 def test_a_plugins_words_are_told_without_its_credentials(monkeypatch):
