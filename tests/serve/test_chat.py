@@ -59,7 +59,7 @@ def test_adapters_of_two_methods_beside_each_other(model, hybrid, lora):
 
 
 METHODS = {
-    "prompt": PromptTuningConfig(num_virtual_tokens=3, task_type="CAUSAL_LM"),
+    "prompt": PromptTuningConfig(num_virtual_tokens=8, task_type="CAUSAL_LM"),
     "activated": LoraConfig(target_modules=TARGETS, task_type="CAUSAL_LM", alora_invocation_tokens=[1]),
 }
 

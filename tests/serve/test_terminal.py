@@ -105,16 +105,6 @@ class Screen:
     def type(self, text):
         os.write(self.inner, text.encode())
 
-    def interrupt(self, until, seconds=600):
-        """Ctrl-C, again where readline was not yet listening: between its prompt and its wait it forgets one."""
-        end = time.monotonic() + seconds
-        while until not in self.seen:
-            assert time.monotonic() < end, self.seen
-            os.kill(self.process.pid, signal.SIGINT)
-            while until not in self.seen and select.select([self.inner], [], [], 2)[0]:
-                self.seen += os.read(self.inner, 4096).decode(errors="replace")
-        self.seen = self.seen.partition(until)[2]
-
 
 def test_at_a_terminal_ctrl_c_ends_the_answers_and_ctrl_d_the_program(hybrid):
     slow = (
@@ -134,7 +124,6 @@ def test_at_a_terminal_ctrl_c_ends_the_answers_and_ctrl_d_the_program(hybrid):
         screen.type("/nonsense\n")
         screen.until("there is no /nonsense")
         screen.until("> ")
-        screen.interrupt(until="> ")
         screen.type("\x04")
         assert screen.process.wait(300) == 0
     finally:

@@ -16,7 +16,6 @@ from transformers.cli.serving.completion import CompletionHandler
 from transformers.cli.serving.response import ResponseHandler
 from transformers.cli.serving.utils import GenerateManager
 
-from qweft.data.turns import read_turns
 from qweft.internals.providers import ignored_settings
 from qweft.serve.models import FINITE, drawn_from
 
@@ -80,8 +79,8 @@ class Checked:
 
     @staticmethod
     def get_processor_inputs_from_messages(messages: Any, *_: Any) -> list[dict[str, Any]]:
-        """Return messages as rows of data are read: parts joined as they are, and no part that is not text."""
-        return [message.turn for message in read_turns(messages, "the request", may_be_empty=True)]
+        """Return messages as they are; the chat template reads them as rows of data."""
+        return list(messages)
 
     def _build_generation_config(self, body: dict[str, Any], *given: Any, **named: Any) -> Any:
         """Draw an answer where a client gives a temperature above 0 or top_p; transformers' server would be greedy.
