@@ -261,8 +261,8 @@ def export(adapter: str | Path, to: Target = "lora", force: bool = False, **keys
     from qweft.exporting.run import export as run_export
 
     report = run_export(Path(adapter), options, force)
-    if report.refusal is not None and not force:
-        raise QweftError(f"nothing was written: {report.refusal}; give more calibration_tokens, or force=True")
+    if not force:
+        report.check()
     return ExportResult(
         output=report.output,
         to=report.to,

@@ -15,7 +15,7 @@ import pytest
 from qweft.cli.main import main
 from qweft.data.read import read_rows
 from qweft.serve.chat import Answer
-from qweft.serve.terminal import Terminal
+from qweft.serve.terminal import Lines, Terminal, converse
 
 
 @pytest.fixture
@@ -119,6 +119,7 @@ def test_at_a_terminal_ctrl_c_ends_the_answers_and_ctrl_d_the_program(hybrid):
         screen.until("> ")
         screen.type("How many?\n")
         screen.until("qtha-0: ")
+        time.sleep(2)  # some tokens
         os.kill(screen.process.pid, signal.SIGINT)
         assert screen.until("> ").count("; stopped") >= 2  # of both answers
         screen.type("/nonsense\n")
@@ -129,6 +130,26 @@ def test_at_a_terminal_ctrl_c_ends_the_answers_and_ctrl_d_the_program(hybrid):
     finally:
         screen.process.kill()
         os.close(screen.inner)
+
+
+class Chat:
+    """Stands in for a chat that is stopped before its model answers."""
+
+    names, turns = ("one", "two"), ()
+
+    def answer(self, name, question, show, may_stop):
+        raise KeyboardInterrupt
+
+    def take(self, question, answers):
+        self.taken = question, answers
+
+
+def test_ctrl_c_before_an_answer_begins_does_not_end_the_chat(capsys):
+    talk = Chat()
+    converse(talk, Lines(), ["How?"], at_terminal=True)
+    assert talk.taken == ("How?", [Answer(), Answer()])
+    with pytest.raises(KeyboardInterrupt):
+        converse(talk, Lines(), ["How?"])
 
 
 def test_a_terminal_shows_names_notes_and_no_command_that_a_model_wrote(capsys):

@@ -3,7 +3,6 @@
 from qweft.cli.command import JSON, Command
 from qweft.cli.parser import Call
 from qweft.cli.terminal import show
-from qweft.errors import QweftError
 from qweft.exporting.config import ExportConfig
 
 COMMAND = Command(
@@ -38,8 +37,7 @@ def run(call: Call) -> None:
         return
     report = export(folder, options, force)
     call.answer(report.to_json, report.describe)
-    if report.refusal is not None and not force:
-        more = "more --calibration-tokens, or " if report.layers else ""
-        raise QweftError(f"nothing was written: {report.refusal}; try {more}--force")
+    if not force:
+        report.check()
     if "json" not in call.flags:
         show(f"exported: {report.output}")

@@ -10,6 +10,7 @@ from typing import Any
 from rich.console import Group
 from rich.table import Table
 
+from qweft.errors import QweftError
 from qweft.exporting.config import Target
 from qweft.exporting.measure import Measured
 from qweft.publish.card import card, public_name
@@ -99,6 +100,12 @@ class ExportReport:
             error = f"{measured.gain:.4f} ± {measured.gain_error:.4f}"
             return f"the adapter's gain is within twice its error ({error}), and the export loses {lost:.4f} ({losses})"
         return f"the export loses {lost / measured.gain:.1%} of the adapter's gain, more than {share:.1%} ({losses})"
+
+    def check(self) -> None:
+        """Raise if nothing was written."""
+        if self.refusal is not None:
+            more = "more --calibration-tokens, or " if self.layers else ""
+            raise QweftError(f"nothing was written: {self.refusal}; try {more}--force")
 
     def to_json(self) -> dict[str, Any]:
         """Return all fields as JSON-compatible values, with the losses and differences at the top level."""

@@ -124,8 +124,13 @@ def _ask(talk: Chat, screen: Lines, question: str, may_stop: bool) -> None:
         answers.append(Answer() if is_stopped else talk.answer(name, question, show, may_stop))
         return answers[-1]
 
-    screen.show(question, talk.names, ask)
-    talk.take(question, answers)
+    try:
+        screen.show(question, talk.names, ask)
+    except KeyboardInterrupt as stop:  # before an answer begins, or after it
+        if not may_stop or isinstance(stop, StoppedError):
+            raise
+        screen.say("stopped")
+    talk.take(question, [*answers, *[Answer()] * (len(talk.names) - len(answers))])
 
 
 def typed() -> Iterator[str]:
