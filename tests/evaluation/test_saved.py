@@ -25,7 +25,7 @@ from qweft.exporting.run import export
 from qweft.files import write_json
 from qweft.models.config import ModelConfig
 from qweft.models.load import load_model
-from qweft.models.packages import QWEN_CODER, SMOLLM2
+from qweft.models.packages import SMOLLM2
 from qweft.records import write_record
 from qweft.training.config import RunConfig, TrainingConfig
 from qweft.training.run import train
@@ -115,23 +115,6 @@ def test_another_source_is_judged_and_not_the_test_source_of_the_run(stranger, t
     assert sections_of(adapter, {"data": both})[1].source_of("test") == "embedded:chitchat"
     same = sections_of(adapter, {})[1]
     assert (same.source_of("test"), same.max_rows) == (str(tmp_path / "test.jsonl"), 5)
-
-
-def test_a_package_of_an_unknown_uploader_is_not_asked_for_by_the_record_of_another(stranger, monkeypatch):
-    monkeypatch.setattr("qweft.models.packages.is_prepared", lambda _: False)
-    monkeypatch.setattr("qweft.models.packages.installed_file", lambda *_: None)
-    write_named(stranger(), None)
-    for name in (QWEN_CODER.alias, QWEN_CODER.hub_id, f"/home/someone/{QWEN_CODER.folder}"):
-        wanted = {"name": name, "source": "package"}
-        adapter = stranger(own=False, model=wanted)
-        for read in (sections_of, model_of):
-            with pytest.raises(QweftError, match=r"not written by you .* asks for qwen.* give --model.source package"):
-                read(adapter, {})
-        assert model_of(adapter, {"model": {"source": "package"}}).source == "package"
-        assert model_of(stranger(own=False, model=wanted | {"name": SMOLLM2.alias}), {}).source == "package"
-        assert model_of(stranger(model=wanted), {}).source == "package"
-    monkeypatch.setattr("qweft.models.packages.is_prepared", lambda _: True)
-    assert model_of(stranger(own=False, model=wanted), {}).source == "package"
 
 
 def test_only_embedded_data_are_taken_from_the_record_of_another(stranger, tmp_path, monkeypatch):

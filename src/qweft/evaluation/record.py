@@ -12,7 +12,7 @@ from qweft.errors import QweftError
 from qweft.evaluation.config import EvaluationConfig
 from qweft.method.saved import check_folder, read_saved
 from qweft.models.config import ModelConfig
-from qweft.models.packages import check_asked_for, embedded_model, once_prepared
+from qweft.models.packages import embedded_model
 from qweft.records import is_own, read_record, typed_keys
 from qweft.text import cut
 
@@ -170,18 +170,11 @@ def _model_section(adapter: Path, saved: dict[str, Any], overrides: dict[str, An
             f"{adapter}: its adapter_config.json names the base model {cut(named)}, and {record_file(adapter)} beside "
             f"it {cut(model['name'])}; give the one that it was trained on with --model.name"
         )
-    packaged = embedded_model(model["name"]) or once_prepared(model["name"])
-    if packaged and model.get("source") == "package" and "source" not in given and not is_own_run(adapter):
-        check_asked_for(
-            packaged,
-            f"{record_file(adapter)} was not written by you on this machine, and asks for {packaged.alias} from a "
-            "package;",
-        )
     return model
 
 
 def _is_same_model(one: str, other: str) -> bool:
     """Whether two names are those of one base model: hub ids, aliases or folders."""
-    known = [embedded_model(name) or once_prepared(name) or name.lower() for name in (one, other)]
+    known = [embedded_model(name) or name.lower() for name in (one, other)]
     paths = [os.path.realpath(os.path.expanduser(name.replace("\0", ""))) for name in (one, other)]
     return known[0] == known[1] or paths[0] == paths[1]

@@ -15,7 +15,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging as untyped_logging
 
 from qweft.errors import QweftError
-from qweft.models.packages import MARK, EmbeddedModel, fetch_pieces, is_prepared, join, prepared_folder
+from qweft.models.packages import MARK, EmbeddedModel, installed_file, is_prepared, join, prepared_folder
 from qweft.text import progress
 
 logging: Any = untyped_logging
@@ -48,14 +48,13 @@ def prepare(model: EmbeddedModel) -> Path:
     final = prepared_folder(model)
     if is_prepared(model):
         return final
-    about = f"{model.size_mb} MB from {model.packages}, dequantised into {final}"
-    print(f"preparing {model.title} once ({about})", file=sys.stderr, flush=True)
+    print(f"preparing {model.title} once ({model.packages}, dequantised into {final})", file=sys.stderr, flush=True)
     final.parent.mkdir(parents=True, exist_ok=True)
     # The same parent keeps the final rename within one file system, and so atomic.
     scratch = tempfile.TemporaryDirectory(prefix=f".{final.name}-", dir=final.parent)
     with scratch as name, progress(f"preparing {model.title}"):
         gguf, done = Path(name, "model.gguf"), Path(name, "done")
-        sha256 = join(fetch_pieces(model.requirements, model.pieces, Path(name, "fetched")), gguf)
+        sha256 = join([path for piece in model.pieces if (path := installed_file(*piece))], gguf)
         if sha256 != model.sha256:
             raise QweftError(
                 f"{model.packages} holds other weights than the known ones of {model.alias} (SHA-256 {sha256[:16]}..., "

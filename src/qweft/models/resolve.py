@@ -12,14 +12,7 @@ from urllib.parse import quote
 from qweft.errors import QweftError
 from qweft.files import named_path
 from qweft.models.config import ModelConfig
-from qweft.models.packages import (
-    EMBEDDED_MODELS,
-    EmbeddedModel,
-    check_asked_for,
-    embedded_model,
-    once_prepared,
-    prepared_folder,
-)
+from qweft.models.packages import EMBEDDED_MODELS, EmbeddedModel, check_installed, embedded_model, prepared_folder
 from qweft.models.quantization import SAID, check_quantization
 from qweft.text import cut
 
@@ -191,11 +184,9 @@ def find(config: ModelConfig) -> ModelSource | EmbeddedModel:
     if folder.exists():
         what = "the folder has no config.json" if folder.is_dir() else "it is a file"
         raise QweftError(f"model {cut(name)}: {what}; give the folder that save_pretrained wrote, or a hub id")
-    alias, prepared = embedded_model(name), once_prepared(name)
-    if prepared is not None and config.source != "package":
-        check_asked_for(prepared, f"model {cut(name)}: the folder is not there, and")
-    model = alias or prepared
-    if model is not None and (config.source == "package" or prepared is not None):
+    model = embedded_model(name)
+    if model is not None and (config.source == "package" or not HUB_ID.fullmatch(name)):
+        check_installed(model, f"model {cut(name)}: not here")
         return model
     if config.source == "package":
         raise QweftError(
@@ -215,7 +206,7 @@ def find(config: ModelConfig) -> ModelSource | EmbeddedModel:
     missing = f"model {name}: {hub_id} is not in the hub cache ({why_not(hub_id)})"
     if config.source == "hub":
         raise QweftError(f"{missing}; fill the hub cache, or give --model.source package")
-    check_asked_for(model, f"{missing}, and")
+    check_installed(model, missing)
     return model
 
 
