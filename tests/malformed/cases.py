@@ -4,11 +4,9 @@
 and its number alone, so a failure says what to run again.
 """
 
-import contextlib
 import math
 import os
 import random
-import signal
 from dataclasses import fields, is_dataclass
 
 import pytest
@@ -24,8 +22,6 @@ SHARES = {
     "records": 0.1,
 }
 """Of all cases, by kind."""
-LONGEST_SECONDS = 10
-"""Of one case."""
 LONGEST = 2000
 """Characters of a sentence; one that is longer has swallowed the input."""
 
@@ -41,33 +37,10 @@ def cases(kind):
         yield number, random.Random(f"{kind} {number}")
 
 
-class TooSlowError(BaseException):
-    """A case took too long; no `except Exception` takes it for a fault of the input."""
-
-
-def _end(number, frame):
-    raise TooSlowError
-
-
-@contextlib.contextmanager
-def bounded(what):
-    """End the test if the block takes too long. The timer reaches only the main thread, as do tests."""
-    before = signal.signal(signal.SIGALRM, _end)
-    signal.setitimer(signal.ITIMER_REAL, LONGEST_SECONDS)
-    try:
-        yield
-    except TooSlowError:
-        pytest.fail(f"{what}\ntook longer than {LONGEST_SECONDS} s")
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
-
-
 def outcome(what, call, *args, **kwargs):
     """What a call returns, or none after one clear sentence; everything else is a fault, told with the input."""
     try:
-        with bounded(what):
-            return call(*args, **kwargs)
+        return call(*args, **kwargs)
     except QweftError as error:
         check_sentence(str(error), what)
         return None

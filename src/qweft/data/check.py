@@ -15,7 +15,7 @@ from qweft.data.config import HELD_OUT, DataConfig
 from qweft.data.conversation import Conversation, folded
 from qweft.data.embedded import EMBEDDED_DATA, PREFIX
 from qweft.data.hub import NAMED
-from qweft.data.load import Encoder, read_sources, split_data
+from qweft.data.load import Encoder, collector_paused, read_sources, split_data
 from qweft.data.report import DataReport
 from qweft.data.template import with_template
 from qweft.data.tokens import IGNORED, Encoded, fit, learn_all, target_tokens
@@ -104,6 +104,7 @@ class DataCheck:
 
 
 @progress("reading the data")
+@collector_paused()
 def check_data(
     config: DataConfig, tokenizer: Any, model: str, check_rows: Callable[[list[Encoded]], None] | None = None
 ) -> DataCheck:

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 ROLES = ("system", "user", "assistant", "tool")
@@ -62,7 +63,7 @@ class Conversation:
     @property
     def has_tools(self) -> bool:
         """Whether there are tools or calls of tools, for which not every chat template has a place."""
-        return bool(self.tools) or any(message.more for message in self.messages)
+        return bool(self.tools) or any(map(itemgetter(2), self.messages))  # `more`
 
     @property
     def prompt(self) -> tuple[Message, ...]:

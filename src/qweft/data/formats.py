@@ -171,7 +171,7 @@ def to_conversation(row: Row, where: str, form: Format | None = None) -> Convers
     """
 
     def text(name: str) -> str:
-        return "" if is_blank(row.get(name)) else plain_text(row[name], name, where)
+        return "" if name not in row or is_blank(row[name]) else plain_text(row[name], name, where)
 
     form = form or format_of(row, where)
     if form.needs == ("text",):

@@ -116,7 +116,20 @@ class Encoder:
         )
 
 
+@contextmanager
+def collector_paused() -> Iterator[None]:
+    """Pause Python's search for cycles, which rows do not have: it takes as long as reading them."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
 @progress("reading the data")
+@collector_paused()
 def load_data(config: DataConfig, tokenizer: Any) -> Data:
     """Read, split and tokenise the data of a run.
 
@@ -241,19 +254,6 @@ def _advice(given: DataConfig, rows: Sequence[Conversation], parts: Split, token
         yield f"the end of an answer is not learned, as {no_end_reason}"
 
 
-@contextmanager
-def _collector_paused() -> Iterator[None]:
-    """Pause Python's search for cycles, which rows do not have: it takes as long as reading them."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
-
-
-@_collector_paused()
 def read_sources(config: DataConfig, tokenizer: Any) -> dict[str, Source]:
     """Read all sources by name, plain texts in windows."""
     check_data_config(config)

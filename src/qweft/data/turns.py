@@ -54,7 +54,7 @@ def is_list(value: object) -> bool:
 
 def plain_text(value: Any, name: str, where: str) -> str:
     """Return a text or number as text; raise for anything else, and for half a character."""
-    if not is_text(value) or (isinstance(value, float) and not math.isfinite(value)):
+    if type(value) is not str and (not is_text(value) or (isinstance(value, float) and not math.isfinite(value))):
         kind = value if isinstance(value, float) else type(value).__name__
         raise RowError(where, f"{name} is {kind}, not text; write it as a text or a number")
     text = str(value)
