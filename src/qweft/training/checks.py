@@ -12,7 +12,7 @@ from qweft.method.names import RATED
 from qweft.method.specification import check_on_quantized, check_ranks, check_specification, method_of
 from qweft.models.resolve import ModelSource, check_holds_no_model, check_model, has_tokenizer
 from qweft.schema import check_values
-from qweft.training.config import RunConfig, TrainingConfig
+from qweft.training.config import REPORTS, RunConfig, TrainingConfig
 from qweft.training.distributed import check_launch, check_sharding
 from qweft.training.on_device import check_device
 
@@ -45,6 +45,8 @@ def check_run(config: RunConfig) -> None:
     if config.validation.every is not None and config.data.validation_rows == 0:
         raise QweftError("validation.every needs validation rows: set data.validation_rows")
     for name in config.report_to:
+        if name not in REPORTS:
+            raise QweftError(f"report_to {name}: there is no such place; there are {', '.join(REPORTS)}")
         from transformers.integrations import get_available_reporting_integrations  # takes seconds, and is rarely asked
 
         if name not in get_available_reporting_integrations():
@@ -92,8 +94,9 @@ def check_no_adapter(targets: Sequence[str]) -> None:
         is_run = path.name == "run.json" or (path / "adapter_config.json").is_file() or (path / "adapter").is_dir()
         is_comparison = path.suffix in (".yaml", ".yml") and path.is_file() and "methods" in yaml_file.read(target)
         if is_run or is_comparison:
+            what = "tells of a trained adapter" if is_run else "has the methods of a comparison"
             raise QweftError(
-                f"{target} is {'a trained adapter' if is_run else 'of a comparison'}, and qweft train takes the config "
-                "of one run; give its method, rate and data as options: qweft train --model.name MODEL --data.source "
-                "DATA --adapter.preset METHOD --training.learning_rate RATE"
+                f"{target} {what}, and qweft train takes the config of one run; give its method, rate and data as "
+                "options: qweft train --model.name MODEL --data.source DATA --adapter.preset METHOD "
+                "--training.learning_rate RATE"
             )

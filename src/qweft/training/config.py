@@ -20,7 +20,7 @@ MOST_BATCHES, STEPS_AN_EPOCH = 4, 16
 """Batches per optimizer step that are chosen where none are given, and the steps that an epoch should then have."""
 
 
-Report = Literal["tensorboard", "trackio", "wandb", "mlflow", "comet_ml", "swanlab", "neptune", "dvclive"]
+REPORTS = ("tensorboard", "trackio", "wandb", "mlflow", "comet_ml", "swanlab", "neptune", "dvclive")
 """Services of transformers that receive curves."""
 
 
@@ -175,8 +175,8 @@ class RunConfig:
         output: Output folder of the run.
         resume: "auto" resumes from the newest checkpoint in the output folder, or starts over without one; "no" starts
             over, and refuses a folder with checkpoints of an unfinished run.
-        report_to: Services that also receive the curves, as tensorboard (files in the output folder). By default
-            nothing is sent anywhere.
+        report_to: Services that also receive the curves: tensorboard (files in the output folder), trackio, wandb,
+            mlflow, comet_ml, swanlab, neptune, dvclive. By default nothing is sent anywhere.
     """
 
     model: ModelConfig = field(default_factory=ModelConfig)
@@ -188,7 +188,7 @@ class RunConfig:
     validation: ValidationConfig = field(default_factory=ValidationConfig)
     output: str = "runs/train"
     resume: Literal["no", "auto"] = "no"
-    report_to: list[Report] = field(default_factory=list)
+    report_to: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         if self.training.learning_rate is None:
