@@ -137,13 +137,13 @@ import sys, time
 import numpy, torch, numba
 class Blocked:
     def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in "peft transformers safetensors pydantic yaml scipy wrapt optuna".split():
+        if name.partition(".")[0] in "peft transformers safetensors pydantic yaml wrapt annotated_types".split():
             raise ModuleNotFoundError(name)
 sys.meta_path.insert(0, Blocked())
 start = time.process_time()
 from qweft import QuantumLayer, c, circuit_of, t
 seconds = time.process_time() - start
-layer = QuantumLayer(circuit_of(2, ("ry", 0, c(0)), ("cnot", 0, 1), ("rx", 1, t(0))), shots=10)
+layer = QuantumLayer(circuit_of(2, ("ry", 0, c(0)), ("cnot", 0, 1), ("rx", 1, t(0))), shots=10, noise="paper")
 layer(torch.randn(4, 2)[:, :1]).sum().backward()
 print(layer.draw(), layer.to_qasm())
 print(seconds)

@@ -24,6 +24,16 @@ class Chip:
     qubits: int | None = None
     edges: Callable[[int], Edges] | None = None
 
+    def place(self, qubits: int) -> "Place":
+        """Return the chip as Qiskit's compiler takes it, for a circuit of this many qubits."""
+        size = self.qubits or qubits
+        options: dict[str, Any] = {"basis_gates": list(self.gates)}
+        if self.edges is not None and size > 1:
+            from qiskit.transpiler import CouplingMap
+
+            options["coupling_map"] = CouplingMap([*self.edges(size), *(pair[::-1] for pair in self.edges(size))])
+        return Place(self.name, self.source, self.gates, size, options)
+
 
 def _line(qubits: int) -> Edges:
     return tuple((place, place + 1) for place in range(qubits - 1))
@@ -105,22 +115,12 @@ def find_chip(name: str, qubits: int) -> Place:
     """Return the chip with this name: one of `CHIPS`, or `qiskit:fake_NAME`."""
     check_chip(name)
     require("qiskit", "qiskit", f"chip {name}")
-    place = _fake(name) if name.startswith("qiskit:fake_") else _place(CHIPS[name], qubits)
+    place = _fake(name) if name not in CHIPS else CHIPS[name].place(qubits)
     if place.qubits < qubits:
         raise DeviceError(
             f"chip {name} has {many(place.qubits, 'qubit')}, and the circuit has {qubits}; name a larger one"
         )
     return place
-
-
-def _place(chip: Chip, qubits: int) -> Place:
-    size = chip.qubits or qubits
-    options: dict[str, Any] = {"basis_gates": list(chip.gates)}
-    if chip.edges is not None and size > 1:
-        from qiskit.transpiler import CouplingMap
-
-        options["coupling_map"] = CouplingMap([*chip.edges(size), *(pair[::-1] for pair in chip.edges(size))])
-    return Place(chip.name, chip.source, chip.gates, size, options)
 
 
 def _fake(name: str) -> Place:

@@ -19,17 +19,8 @@ if TYPE_CHECKING:
 class Estimate:
     """Estimated cost of circuits on a device.
 
-    Args:
-        device: Name of the device.
-        takes_jobs: Whether the device takes jobs, which outlive this process.
-        circuits: Number of distinct circuits requested.
-        cached: Number of them with stored results. `None` if that is not known beforehand.
-        other_calibrations: Number of circuits with results from other calibrations only.
-        shots: Distinct shots per circuit. `None` requests exact probabilities.
-        jobs: Number of jobs.
-        charge: Money, and time on the device without queues.
-        free: Whether the device is known to cost nothing.
-        source: Where and when the price was read.
+    `circuits` counts distinct ones, `cached` those with stored results (`None` if not known beforehand). A number of
+    shots of `None` requests exact probabilities. Time is that on the device, without queues.
     """
 
     device: str
