@@ -3,6 +3,7 @@
 import importlib.util
 import re
 from collections.abc import Callable, Iterator
+from itertools import cycle
 from typing import Any
 
 from pydantic_core import from_json
@@ -157,15 +158,18 @@ def chitchat() -> Iterator[dict[str, Any]]:
     assert path is not None  # `check_embedded` comes first
     for name, conversation in from_json(path.read_bytes(), cache_strings="keys").items():
         senders: list[str] = []
-        turns: list[dict[str, str]] = []
-        for message in (message for block in conversation["messages"] for message in block):
-            text = message["text"].strip()
-            if text and senders and senders[-1] == message["sender"]:
-                turns[-1]["content"] += f"\n{text}"
-            elif text:
-                turns.append({"role": "assistant" if len(turns) % 2 else "user", "content": text})
-                senders.append(message["sender"])
+        texts: list[str] = []
+        for block in conversation["messages"]:
+            for message in block:
+                text, sender = message["text"].strip(), message["sender"]
+                if text and senders and senders[-1] == sender:
+                    texts[-1] += f"\n{text}"
+                elif text:
+                    texts.append(text)
+                    senders.append(sender)
         if len({*senders}) == 2:
+            roles = cycle(("user", "assistant"))
+            turns = [{"role": role, "content": text} for role, text in zip(roles, texts, strict=False)]
             for start in range(0, len(turns) - 1, WINDOW):
                 window = turns[start : start + WINDOW]
                 yield {"system": SETTING, "messages": window[: len(window) // 2 * 2], "group": name}

@@ -197,7 +197,8 @@ def to_conversation(row: Row, where: str, form: Format | None = None) -> Convers
         messages[-1] = messages[-1]._replace(content=THOUGHT.format(thought, answer))
     original = text("original_question")
     group = text("group") or default_group([Message("user", original)] if original else messages)
-    tools = read_tools(row.get("tools"), where) if "tools" in form.more and form.reads("tools", row) else ""
+    has_tools = "tools" in row and "tools" in form.more and form.reads("tools", row)
+    tools = read_tools(row["tools"], where) if has_tools else ""
     return Conversation(tuple(messages), group, tools, where)
 
 
