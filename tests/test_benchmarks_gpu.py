@@ -1,14 +1,12 @@
 """`make gpu` without a GPU: what it says, that all of it runs on a CPU with tiny sizes, and its pack."""
 
 import json
-import subprocess
-import sys
 import tarfile
 from pathlib import Path
 
 import pytest
 import torch
-from benchmarks import gpu, gpu_clock, gpu_models, gpu_page, gpu_registers
+from benchmarks import gpu, gpu_clock, gpu_models, gpu_page
 from scripts import pack_gpu
 
 ROOT = Path(gpu.__file__).parents[1]
@@ -50,18 +48,6 @@ def test_a_ratio_is_of_the_same_round():
     rows = gpu_clock.against(seconds(lora_of_peft=[1, 10, 2], qtha=[2, 20, 4]), "lora_of_peft")
     assert rows["qtha"]["ratio"] == 2 and rows["qtha"]["quartiles"] == [2, 2] and rows["qtha"]["rounds"] == 3
     assert rows["qtha"]["seconds"] == 4
-
-
-def test_timing_stops_at_its_time_and_keeps_a_round(monkeypatch):
-    clock, now = gpu_clock.Clock(torch.device("cpu")), [0.0]
-    monkeypatch.setattr(gpu_clock.time, "monotonic", lambda: now[0])
-    monkeypatch.setattr(gpu_clock.time, "perf_counter", lambda: now[0])
-
-    def work():
-        now[0] += 10
-
-    assert clock.alternate({"one": work}, until=35) == {"one": [10, 10]}
-    assert clock.alternate({"one": work}, until=0) == {"one": [10]}
 
 
 def test_a_part_that_fails_or_has_no_time_stops_no_other(monkeypatch):
@@ -110,30 +96,6 @@ def test_shapes_are_those_of_the_models():
             assert 2 * layer == shape.layer_bytes()
 
 
-def test_adapters_share_the_weights_of_their_base_model():
-    base = gpu_models.base_model(gpu_models.TINY["135M"], torch.device("cpu"), 1)
-    first, second = (gpu_models.with_adapter(base, kind, 4, 4) for kind in ("qtha", "lora_of_peft"))
-    assert any("qwthn_" in name for name, _ in first.named_parameters())
-    assert not any("lora_" in name for name, _ in (*first.named_parameters(), *base.named_parameters()))
-    for model in (first, second):
-        frozen = [p for p in model.parameters() if not p.requires_grad]
-        assert {id(p) for p in frozen} == {id(p) for p in base.parameters()}
-
-
-def test_the_assembler_is_read():
-    said = "32 bytes stack frame, 160 bytes spill stores, 232 bytes spill loads\nptxas info    : Used 255 registers"
-    assert gpu_registers.use_said(said, 8) == (255, 160, 232, 8)
-    with pytest.raises(ValueError, match="another form"):
-        gpu_registers.use_said("nothing", 0)
-
-
-def test_registers_of_a_kernel():
-    pytest.importorskip("triton")
-    from qweft.circuit.fused_kernels import forward_kernel
-
-    assert 16 <= gpu_registers.use_of(forward_kernel, 2, torch.float32, 90).registers <= 255
-
-
 @pytest.fixture(scope="module")
 def unpacked(tmp_path_factory):
     folder = tmp_path_factory.mktemp("pack")
@@ -157,37 +119,6 @@ def test_the_pack_has_the_source_and_packages_for_any_python(unpacked):
         assert (folder / wanted).is_file(), wanted
     assert not [name for name in names if name.startswith("packed/") and Path(name).suffix in pack_gpu.COMPILED]
     assert (folder / "packed" / "commit").read_text().strip()
-
-
-def test_a_machine_that_lacks_packages_takes_the_packed_ones(unpacked):
-    """In a process that has none of them on its own."""
-    folder, _ = unpacked
-    code = f"""
-import importlib.metadata, sys
-missing = {pack_gpu.PACKAGES!r}
-real = importlib.metadata.version
-def version(name):
-    if name in missing:
-        raise importlib.metadata.PackageNotFoundError(name)
-    return real(name)
-importlib.metadata.version = version
-from benchmarks import gpu
-sys.path[:0] = gpu.packed()
-import wrapt, pytest, peft, pluggy
-for package in (wrapt, pytest, peft, pluggy):
-    assert "packed" in package.__file__, package.__file__
-import qweft
-assert qweft.presets()
-assert all(folder in gpu.child_environment()["PYTHONPATH"] for folder in gpu.packed()) and len(gpu.packed()) >= 3
-"""
-    child = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=folder,
-        env={**gpu.os.environ, "PYTHONPATH": f"{folder / 'src'}{gpu.os.pathsep}{folder}"},
-        capture_output=True,
-        text=True,
-    )
-    assert child.returncode == 0, child.stderr
 
 
 def test_interrupted_tests_count_as_far_as_they_came(tmp_path):

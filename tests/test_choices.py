@@ -1,7 +1,5 @@
 """How often a short comparison is right: what its benchmark counts."""
 
-from itertools import pairwise
-
 from benchmarks import choices
 
 LONG = {
@@ -34,14 +32,3 @@ def test_a_choice_is_judged_by_the_long_comparison():
     }
     assert found[0].steps is None and found[0].tried == ()
     assert longer["right"] == 0.0 and longer["harmless"] == 100.0 and both["comparisons"] == 3
-
-
-def test_each_short_comparison_has_its_own_seeds_and_split(tmp_path):
-    data = {"source": "embedded:chitchat", "max_length": 64, "overlong": "drop"}
-    asked = [
-        choices.command(data, {"name": "m", "source": "package", "dtype": "bfloat16"}, "5min", number, tmp_path)
-        for number in (0, 1)
-    ]
-    after = [dict(pairwise(one)) for one in asked]
-    assert [one["--seeds"] for one in after] == ["100,101,102", "200,201,202"]
-    assert [one["--data.split_seed"] for one in after] == ["1", "2"] and after[0]["--budget"] == "5min"

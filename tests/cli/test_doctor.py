@@ -5,10 +5,9 @@ import json
 import pytest
 import torch
 
-from qweft import circuit
+from qweft import circuit, doctor
 from qweft.circuit import engine, fused
 from qweft.cli.main import main
-from qweft.doctor import machine, run
 
 
 def test_a_sound_machine(capsys):
@@ -20,8 +19,8 @@ def test_a_sound_machine(capsys):
 
 
 def test_a_fault_is_told_and_the_exit_status_says_so(capsys, monkeypatch):
-    monkeypatch.setattr(run, "STEPS", 0)
-    monkeypatch.setitem(run.PARTS, "circuit engine, exact", lambda: 1 / 0)
+    monkeypatch.setattr(doctor, "STEPS", 0)
+    monkeypatch.setitem(doctor.PARTS, "circuit engine, exact", lambda: 1 / 0)
     assert main(["doctor"]) == 2
     captured = capsys.readouterr()
     assert "FAULT  circuit engine, exact: ZeroDivisionError: division by zero" in captured.out
@@ -38,7 +37,7 @@ def test_a_version_out_of_range_and_a_package_that_is_missing(monkeypatch):
             "numba>=99; extra == 'fast'",
         ],
     )
-    found = {each.name: each for each in machine._packages()}
+    found = {each.name: each for each in doctor.packages()}
     assert found["torch"].state == "fault" and "pip install 'torch>=99'" in found["torch"].said
     assert found["no-such-package"].state == "fault" and "not installed" in found["no-such-package"].said
     assert found["rich"].state == "ok" and "numba" not in found
@@ -47,16 +46,16 @@ def test_a_version_out_of_range_and_a_package_that_is_missing(monkeypatch):
 def test_a_gpu_is_compared_with_the_cpu_and_its_engine_named(monkeypatch):
     """The CPU stands for the GPU."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(run, "GPU", "cpu")
+    monkeypatch.setattr(doctor, "GPU", "cpu")
     said = "values and gradients equal to the CPU's to 0e+00, by "
-    assert run._on_gpu() == f"{said}PyTorch's operations, which are slower; the fused kernels need Triton"
+    assert doctor._on_gpu() == f"{said}PyTorch's operations, which are slower; the fused kernels need Triton"
     kernels, true_values = engine.kernels_for, circuit.expectation_values
     monkeypatch.setattr(engine, "kernels_for", lambda *_: fused)
     monkeypatch.setattr(circuit, "expectation_values", lambda c, x, t: engine.by_gates(c, x, t), raising=False)
     monkeypatch.setattr(engine, "by_gates", circuit.gate_by_gate, raising=False)
-    assert run._on_gpu().endswith("by the fused kernels")
+    assert doctor._on_gpu().endswith("by the fused kernels")
     monkeypatch.setattr(engine, "kernels_for", kernels)
     turn = iter([0.0, 1e-3])
     monkeypatch.setattr(circuit, "expectation_values", lambda c, x, t: true_values(c, x, t) + next(turn), raising=False)
     with pytest.raises(ArithmeticError, match=r"differ by 1\.0e-03 from the CPU's"):
-        run._on_gpu()
+        doctor._on_gpu()

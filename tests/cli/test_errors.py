@@ -1,6 +1,4 @@
 import os
-import subprocess
-import sys
 
 import pytest
 
@@ -47,18 +45,6 @@ def test_file_that_cannot_be_read(capsys, write, tmp_path):
     (tmp_path / "latin.yaml").write_bytes(b"output: \xe9")
     write("")
     assert sentence(capsys, ["train", "latin.yaml"]) == "latin.yaml: not UTF-8 text (byte 8)"
-
-
-def test_the_process_exits_with_status_2_and_no_traceback():
-    command = [sys.executable, "-m", "qweft", "plan", "--training.batch_size", "four"]
-    ran = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
-    assert (ran.returncode, ran.stdout) == (2, "")
-    assert ran.stderr == 'qweft: error: --training.batch_size: expected int of at least 1, got "four"\n'
-
-
-@pytest.mark.parametrize("name", ["rows.jsonl", "rows.txt", "rows.MD"])
-def test_rows_in_the_place_of_a_config(capsys, name):
-    assert f"--data.source {name}" in sentence(capsys, ["train", name])
 
 
 def test_a_run_s_folder_in_the_place_of_its_adapter(tmp_path, capsys):

@@ -2,8 +2,6 @@
 
 import os
 import signal
-import subprocess
-import sys
 import time
 
 import pytest
@@ -82,22 +80,6 @@ def test_a_folder_that_is_written_is_refused_with_its_holder(place, tmp_path, ca
     released.touch()
     assert process.ended(60) == 0
     assert not output.exists()  # it had made it, and left nothing there
-
-
-def test_two_real_trainings_of_one_folder(place, tmp_path):
-    """The second one is refused while the first one runs, and not once the first one was killed."""
-    words = [*words_of("train", place, tmp_path / "out"), "--training.max_steps", "100000"]
-    first = subprocess.Popen([sys.executable, "-m", "qweft", *words], stdout=subprocess.PIPE, text=True)
-    try:
-        while "training" not in first.stdout.readline():
-            assert first.poll() is None
-        assert main([*words, "--resume", "auto"]) == 2
-    finally:
-        first.kill()
-        first.wait()
-    assert (tmp_path / "out" / CLAIM).exists()  # the file is there, and the lock is not
-    assert main(words_of("train", place, tmp_path / "out")) == 0
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {"adapter", "run.json"}
 
 
 def signal_at(monkeypatch, step, number):

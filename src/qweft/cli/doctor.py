@@ -22,7 +22,7 @@ def run(call: Call) -> None:
     from rich.text import Text
 
     from qweft.cli.terminal import print_json
-    from qweft.doctor.run import findings
+    from qweft.doctor import findings
     from qweft.output import Console
 
     console, found = Console(quiet="json" in call.flags), []

@@ -1,0 +1,192 @@
+"""All checks of `qweft doctor`: versions, devices, caches, extras, and a self-test."""
+
+import importlib.metadata
+import os
+import platform
+import shutil
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from packaging.requirements import Requirement
+
+from qweft.files import cache_folder
+from qweft.models.packages import EMBEDDED_MODELS
+from qweft.text import many, progress
+
+WORKBENCH = "workbench"
+NOT_LISTED = {WORKBENCH, "test", "lint", "docs", "dist"}
+"""Extras that every command needs, or that are for developers."""
+ROOM = 2 * 2**30
+"""Free disk space in bytes below which the finding is a note."""
+GPU = "cuda"
+STEPS, ROWS = 12, 8
+ADAPTER = {"preset": "qtha", "r": 3, "width": 8, "bond_dimension": 2, "target_modules": ["q_proj", "v_proj"]}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Result of one check in a few words; a "fault" if qweft cannot work here, a "note" if worth knowing."""
+
+    name: str
+    said: str
+    state: Literal["ok", "note", "fault"] = "ok"
+
+
+def findings() -> Iterator[Finding]:
+    """Yield what is found of the machine, the extras, and by the self-test."""
+    yield Finding("python", f"{platform.python_version()} on {platform.platform()}")
+    yield from packages()
+    yield from _devices()
+    yield from _caches()
+    yield from self_test()
+
+
+def packages() -> Iterator[Finding]:
+    """Yield the installed version of each required package, and which extras are whole."""
+    extras: dict[str, list[str]] = {}
+    for wanted in map(Requirement, importlib.metadata.requires("qweft") or []):
+        try:
+            version = importlib.metadata.version(wanted.name)
+        except importlib.metadata.PackageNotFoundError:
+            version = None
+        fits = version is not None and wanted.specifier.contains(version, prereleases=True)
+        if wanted.marker is None or wanted.marker.evaluate({"extra": WORKBENCH}):
+            wrong = f"{version or 'not installed'}; pip install '{wanted.name}{wanted.specifier}'"
+            yield Finding(wanted.name, version or "") if fits else Finding(wanted.name, wrong, "fault")
+            continue
+        for extra in importlib.metadata.metadata("qweft").get_all("Provides-Extra") or []:
+            if extra not in NOT_LISTED and wanted.marker.evaluate({"extra": extra}):
+                extras.setdefault(extra, []).extend([] if fits else [wanted.name])
+    for extra, missing in extras.items():
+        lacking = f"not installed ({', '.join(missing)}); pip install '.[{extra}]'"
+        yield Finding(f"extra {extra}", lacking, "note") if missing else Finding(f"extra {extra}", "installed")
+
+
+def _devices() -> Iterator[Finding]:
+    from qweft.circuit import compiled  # here, since numba takes a second
+
+    vectors = torch.backends.cpu.get_cpu_capability()
+    slow = "" if "512" in vectors else "; bfloat16 models are slow here, --model.dtype float32 is faster"
+    cores, threads = many(os.cpu_count() or 1, "core"), many(torch.get_num_threads(), "thread")
+    yield Finding("cpu", f"{cores}, {threads}, {vectors}{slow}")
+    for number in range(torch.cuda.device_count()):
+        free, whole = (bytes_ / 2**30 for bytes_ in torch.cuda.mem_get_info(number))
+        yield Finding(f"cuda:{number}", f"{torch.cuda.get_device_name(number)}, {free:.1f} of {whole:.1f} GiB free")
+    if not torch.cuda.is_available():
+        yield Finding("cuda", f"none that PyTorch {torch.__version__} sees; training runs on the CPU", "note")
+    slower = Finding("circuit engine", "numba does not work here: PyTorch's paths are used, which are slower", "note")
+    yield Finding("circuit engine", "compiled") if compiled.available() else slower
+
+
+def _caches() -> Iterator[Finding]:
+    folder = cache_folder()
+    kept = [name for name in EMBEDDED_MODELS if any((folder / "models").glob(f"{name}*"))]
+    holds = f"holds {', '.join(kept)}" if kept else "no model yet; the first run prepares one (93 MB)"
+    yield Finding("model cache", f"{folder}: {holds}")
+    offline = os.environ.get("HF_HUB_OFFLINE", "0").upper() in {"1", "TRUE", "YES", "ON"}
+    yield Finding("hub", "not asked (HF_HUB_OFFLINE is set)" if offline else "asked where a name is not known here")
+    free = shutil.disk_usage(next(place for place in (folder, *folder.parents) if place.exists())).free
+    yield Finding("disk", f"{free / 2**30:.1f} GiB free for the cache", "ok" if free > ROOM else "note")
+
+
+def self_test() -> Iterator[Finding]:
+    """Run each part of the self-test; a failure ends it, since later parts build on earlier ones."""
+    for name, part in PARTS.items():
+        try:
+            with warnings.catch_warnings(), progress(name):
+                warnings.simplefilter("ignore", FutureWarning)  # raised by libraries about each other
+                result = part()
+        except Exception as error:  # report any failure as a finding
+            reason = next((line for line in str(error).splitlines() if line.strip()), "")
+            yield Finding(name, f"{type(error).__name__}: {reason[:300]}", "fault")
+            return
+        yield Finding(name, result)
+
+
+def _difference(tokens: int, dtype: torch.dtype, ways: list[tuple[Callable[..., torch.Tensor], str]]) -> float:
+    """Return how far values and gradients of one circuit are apart when computed in two ways, each on a device."""
+    from qweft.circuit import crz_ring_ansatz
+
+    circuit, generator = crz_ring_ansatz(4, 2), torch.Generator().manual_seed(0)
+    case = [torch.rand(size, generator=generator, dtype=dtype) for size in ((tokens, 4), (circuit.parameters,))]
+    results = []
+    for compute, device in ways:
+        inputs, angles = (tensor.to(device, copy=True).requires_grad_() for tensor in case)
+        values = compute(circuit, inputs, angles)
+        # of a mean, so that a gradient is not larger than a value
+        results.append([values, *torch.autograd.grad(values.square().mean(), [inputs, angles])])
+    return max(float((one.cpu() - other.cpu()).detach().abs().max()) for one, other in zip(*results, strict=True))
+
+
+def _engine() -> str:
+    """Compare the engine's values and gradients with gate-by-gate simulation."""
+    from qweft.circuit import expectation_values
+    from qweft.circuit.reference import gate_by_gate
+
+    worst = _difference(32, torch.float64, [(expectation_values, "cpu"), (gate_by_gate, "cpu")])
+    if not worst < 1e-10:
+        raise ArithmeticError(f"values or gradients differ by {worst:.1e} from those gate by gate")
+    return f"equal to gate by gate, values and gradients, to {worst:.0e}"
+
+
+def _tiny() -> Any:
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    torch.manual_seed(0)
+    shape = {"vocab_size": 64, "hidden_size": 32, "intermediate_size": 64, "max_position_embeddings": 64}
+    heads = {"num_hidden_layers": 2, "num_attention_heads": 2, "num_key_value_heads": 1}
+    return LlamaForCausalLM(LlamaConfig(**shape, **heads)).eval()
+
+
+def _train_save_load() -> str:
+    """Train and save an adapter, load it onto a fresh base model, and compare losses."""
+    from peft import PeftModel
+
+    from qweft.adapter.attach import adapter_config, attach
+    from qweft.evaluation.loss import held_out_loss
+    from qweft.training.config import TrainingConfig
+    from qweft.training.loop import fit
+    from qweft.training.run import save_adapter
+
+    tokens = torch.randint(3, 64, (ROWS, 16), generator=torch.Generator().manual_seed(1)).tolist()
+    rows = [{"input_ids": ids, "labels": [-100, *ids[1:]]} for ids in tokens]
+    model = attach(_tiny(), adapter_config(ADAPTER))
+    before = held_out_loss(model, rows, 0, ROWS).loss
+    budget = TrainingConfig(learning_rate=5e-2, max_steps=STEPS, batch_size=ROWS, gradient_accumulation=1)
+    fit(model, rows, 0, budget, "self-test")
+    after = held_out_loss(model, rows, 0, ROWS).loss
+    if not after < before:
+        raise ArithmeticError(f"{STEPS} steps took the loss from {before:.4f} to {after:.4f}")
+    with tempfile.TemporaryDirectory() as folder:
+        save_adapter(model, Path(folder) / "adapter")
+        again = PeftModel.from_pretrained(_tiny(), str(Path(folder) / "adapter"))
+        loaded = held_out_loss(again, rows, 0, ROWS).loss
+    if abs(loaded - after) > 1e-6:
+        raise ArithmeticError(f"the loss is {after:.6f} before saving and {loaded:.6f} after loading")
+    return f"loss {before:.3f} -> {after:.3f} in {STEPS} steps, and {loaded:.3f} when loaded again"
+
+
+def _on_gpu() -> str:
+    """Compare the engine's values and gradients on the GPU and the CPU, and say which engine it is."""
+    from qweft.circuit import crz_ring_ansatz, engine, expectation_values, fused
+
+    if not torch.cuda.is_available():
+        return "left out: no GPU"
+    worst = _difference(512, torch.float32, [(expectation_values, "cpu"), (expectation_values, GPU)])
+    if not worst < 1e-5:
+        raise ArithmeticError(f"values or gradients differ by {worst:.1e} from the CPU's")
+    is_fused = engine.kernels_for(crz_ring_ansatz(4, 2).qubits, torch.device(GPU)) is fused
+    by = "the fused kernels" if is_fused else "PyTorch's operations, which are slower; the fused kernels need Triton"
+    return f"values and gradients equal to the CPU's to {worst:.0e}, by {by}"
+
+
+PARTS: dict[str, Callable[[], str]] = {
+    "circuit engine, exact": _engine,
+    "train, save, load": _train_save_load,
+    "circuit engine on the GPU": _on_gpu,
+}
