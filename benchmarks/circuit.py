@@ -1,8 +1,9 @@
 """The circuit alone, forward and backward, against other packages: every one in its own process, alternating."""
 
 import contextlib
+import json
 import statistics
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,8 @@ def compare(peers: Iterable[str], shapes: Iterable[Shape], rounds: int, threads:
     takes too long is named with the reason.
     """
     found: dict[str, Any] = {"threads": threads, "left_out": {}, "deviation": {}, "versions": {}, "shapes": {}}
+    if PART.exists():  # of a run that was stopped
+        found = json.loads(PART.read_text())
     with contextlib.ExitStack() as stack:
         workers: dict[str, Worker] = {}
         for peer in peers:
@@ -60,11 +63,14 @@ def compare(peers: Iterable[str], shapes: Iterable[Shape], rounds: int, threads:
                 found["versions"][peer] = version_of(peer, environment(peer))
         for shape in shapes:
             name = shape_name(*shape)
+            if name in found["shapes"]:
+                continue
             able = {peer: worker for peer, worker in workers.items() if not _is_left_out(found, shape, peer)}
             found["shapes"][name] = _one_shape(able, shape, rounds, found["left_out"])
             write_json(PART, found)  # a stop loses one shape
             summary = found["shapes"][name]["speedup"]
             print(f"  {name:14} " + "  ".join(f"{peer} {ratio:.1f}x" for peer, ratio in summary.items()), flush=True)
+    PART.unlink()
     return found
 
 
@@ -86,36 +92,43 @@ def _one_shape(workers: dict[str, Worker], shape: Shape, rounds: int, left_out: 
     """One shape: medians over rounds in which each package runs once; then each one's peak of memory."""
     seconds: dict[str, list[float]] = {}
     slow = set()
-    for peer, worker in list(workers.items()):
+    crowded = shape[1] >= CROWDED_QUBITS
+
+    @contextlib.contextmanager
+    def turn(peer: str) -> Iterator[Worker]:
+        """A package's turn; one that fails, as for want of memory, is left out from then on."""
+        worker = workers[peer]
         try:
-            worker.prepare(*shape, timeout=6 * SECONDS_A_RUN)
-            seconds[peer] = []
-            first = worker.time(timeout=SECONDS_A_RUN)["wall"]
-            if first > SECONDS_A_RUN:
-                raise PeerError(f"more than {SECONDS_A_RUN} s")
-            if first > SLOW:
-                slow.add(peer)
-            if shape[1] >= CROWDED_QUBITS:
+            yield worker
+            if crowded:
                 worker.rest()
         except PeerError as error:
             seconds.pop(peer, None)
             left_out[f"{peer} at {shape_name(*shape)}"] = str(error)
             if worker.process is None:  # it was ended: start it again for the next shape
                 worker.__enter__()
-    crowded = shape[1] >= CROWDED_QUBITS
+
+    for peer in workers:
+        with turn(peer) as worker:
+            worker.prepare(*shape, timeout=6 * SECONDS_A_RUN)
+            first = worker.time(timeout=SECONDS_A_RUN)["wall"]
+            if first > SECONDS_A_RUN:
+                raise PeerError(f"more than {SECONDS_A_RUN} s")
+            seconds[peer] = []
+            if first > SLOW:
+                slow.add(peer)
     for number in range(min(rounds, 3) if crowded else rounds):
-        for peer in seconds:
-            if peer in slow:
-                if number < 3:
-                    seconds[peer].append(workers[peer].time()["wall"])
-            else:
-                seconds[peer].append(_turn(workers[peer]))
-            if crowded:
-                workers[peer].rest()
+        for peer in list(seconds):
+            with turn(peer) as worker:
+                if peer not in slow:
+                    seconds[peer].append(_turn(worker))
+                elif number < 3:
+                    seconds[peer].append(worker.time()["wall"])
     memory = {}
-    for peer in seconds:
-        memory[peer] = workers[peer].memory()["bytes"]
-        workers[peer].rest()
+    for peer in list(seconds):
+        with turn(peer) as worker:
+            memory[peer] = worker.memory()["bytes"]
+            worker.rest()
     typical = {peer: statistics.median(each) for peer, each in seconds.items()}
     ours = typical.pop(OURS)
     return {
@@ -138,7 +151,8 @@ def _turn(worker: Worker) -> float:
 def summary_of(found: dict[str, Any], targets: dict[int, int], circuit: str = "recorded") -> dict[str, Any]:
     """Against the fastest other package at L = n, which the targets are about; `targets`: tokens for each n."""
     result = {}
-    for n, tokens in targets.items():
+    for n, wanted in targets.items():
+        tokens = wanted if shape_name(circuit, n, n, wanted) in found["shapes"] else FEW_TOKENS
         one = found["shapes"][shape_name(circuit, n, n, tokens)]
         fastest = next(peer for peer in one["speedup"] if peer != PLAIN)
         result[f"n{n}"] = {

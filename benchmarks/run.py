@@ -88,10 +88,11 @@ def parts(everything: bool) -> dict[str, Part]:
 def summary_of(results: dict[str, Any], everything: bool) -> dict[str, Any]:
     """What the targets are about."""
     contracted = results["contraction_7b"]
+    tokens = dict.fromkeys(TOKENS, max(TOKENS.values())) if everything else TOKENS
     return {
         "load": results["load"],
-        "circuit": circuit.summary_of(results["circuit"], TOKENS),
-        "hardware_efficient": circuit.summary_of(results["circuit"], TOKENS, "hardware-efficient")
+        "circuit": circuit.summary_of(results["circuit"], tokens),
+        "hardware_efficient": circuit.summary_of(results["circuit"], tokens, "hardware-efficient")
         if everything
         else {},
         "step": {name: results["step"][name] for name in step.TARGETS},

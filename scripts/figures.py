@@ -3,6 +3,7 @@
 Nothing is measured here. A picture is drawn anew after its results have changed; tests/test_figures.py tells which.
 """
 
+import math
 from functools import partial
 from typing import Any
 
@@ -75,13 +76,14 @@ PACKAGES = {
     "pennylane_lightning": ("PennyLane Lightning", BLUE, "^"),
     "tensorcircuit_jax": ("TensorCircuit-NG, JAX", ORANGE, "o"),
     "tensorcircuit_torch": ("TensorCircuit-NG, PyTorch", ORANGE, "s"), "torchquantum": ("TorchQuantum", GREEN, "D"),
-    "deepquantum": ("DeepQuantum", PINK, "D"), "pyqtorch": ("PyQTorch", OLIVE, "D"),
+    "deepquantum": ("DeepQuantum", PINK, "D"), "pyqtorch": ("PyQTorch", OLIVE, "D"), "torq": ("TorQ", GREEN, "o"),
+    "fastqml": ("fastQML", PINK, "o"), "qandle": ("QANDLE", OLIVE, "o"), "flagquantum": ("FlagQuantum", GREEN, "s"),
 }  # fmt: skip
 SHAPES = {
-    "n4_L4_T512": "4 qubits, 512 tokens", "n4_L4_T4096": "4 qubits, 4096 tokens", "n6_L6_T512": "6 qubits, 512 tokens",
-    "n6_L6_T4096": "6 qubits, 4096 tokens", "n8_L8_T512": "8 qubits, 512 tokens",
-    "n10_L10_T512": "10 qubits, 512 tokens",
-}  # fmt: skip
+    f"{prefix}n{n}_L{n}_T512": f"{name}, {n} qubits"
+    for prefix, name in (("", "recorded"), ("he_", "RY, RZ, CNOT"))
+    for n in (4, 6, 8, 10)
+}
 
 
 def read_speed() -> Numbers:
@@ -90,7 +92,8 @@ def read_speed() -> Numbers:
     shapes = full["circuit"]["shapes"]
     return {
         "circuit": {
-            said: {name: shapes[shape]["speedup"][name] for name in PACKAGES} for shape, said in SHAPES.items()
+            said: {name: shapes[shape]["speedup"].get(name, math.nan) for name in PACKAGES}
+            for shape, said in SHAPES.items()
         },
         "against LoRA": {
             "training step, r = 4": found["step"]["r4_L4"]["vs_lora"],

@@ -1,8 +1,10 @@
 """A peer's process, as the benchmark sees it. The protocol is described in `worker.py`."""
 
+import contextlib
 import json
 import os
 import select
+import signal
 import subprocess
 import tempfile
 import time
@@ -143,6 +145,8 @@ class Worker:
         self.end()
         self.printed.seek(0)
         printed = self.printed.read().decode(errors="replace").strip().splitlines()[-1:]
+        if status == -signal.SIGKILL:
+            return f"{self.peer} ran out of memory"
         return f"{self.peer} ended with status {status}" + "".join(f": {line}" for line in printed)
 
     def end(self) -> None:
@@ -152,6 +156,7 @@ class Worker:
         process, into, out = self.running()
         process.kill()
         process.wait()
-        into.close()
+        with contextlib.suppress(BrokenPipeError):  # a command that it did not read
+            into.close()
         out.close()
         self.process = None
