@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from qweft.cli.compare import _train_winner
 from qweft.cli.main import main
 from qweft.comparison import starter as starters
 from qweft.comparison.checks import check_comparison
@@ -210,6 +211,12 @@ def test_a_data_file_alone_ends_in_a_sentence(places, tmp_path, monkeypatch, cap
     assert "adapter: runs/rows/trained/adapter" in said
     record = json.loads((tmp_path / "runs/rows/trained/run.json").read_text())
     assert record["config"]["training"]["found_in_steps"] and record["config"]["training"]["max_steps"] is None
+    lines = []
+    with monkeypatch.context() as patched:
+        patched.setattr("qweft.cli.compare.show", lines.append)
+        _train_winner(Path("runs/rows"), 0.0)
+    assert lines[0].startswith("0 of the ") and lines[1].endswith("qweft train --from runs/rows")
+    assert not Path("runs/rows/trained-1").exists()
     kept = (tmp_path / "runs" / "rows" / "config.yaml").read_text()
     assert kept.startswith("# Which adapter for this data and this model?")
     assert main(["compare", "runs/rows/config.yaml"]) == 0

@@ -109,7 +109,7 @@ def _choosing(budget: str | None) -> str | None:
 
 
 def _train_winner(output: Path, seconds: float | None) -> None:
-    """Train the winner of a comparison in full, or for as many steps as the time allows."""
+    """Train the winner in full, or for as many steps as the time allows, if that is an epoch or more."""
     from qweft.comparison.results_file import WINNER
     from qweft.comparison.trial import RECORD, read_record
     from qweft.data.load import load_data
@@ -125,8 +125,12 @@ def _train_winner(output: Path, seconds: float | None) -> None:
         rows = len(load_data(config.data, load_tokenizer(resolve(config.model))).train)
         steps, most = steps_of(config.training, rows), int(max(seconds, 0.0) / max(pace, 1e-3))
         if most < steps:
-            show(f"{max(1, most)} of the {steps} steps of {config.training.epochs:g} epochs fit into the time left")
-            config = replace(config, training=replace(config.training, max_steps=max(1, most)))
+            show(f"{most} of the {steps} steps of {config.training.epochs:g} epochs fit into the time left")
+            if most < steps / config.training.epochs:
+                way = f"qweft train --from {shlex.quote(str(output))}"
+                show(f"that is less than an epoch, and is not done; without a limit: {way}")
+                return
+            config = replace(config, training=replace(config.training, max_steps=most))
     show(f"adapter: {train(config).adapter_folder}")
 
 
