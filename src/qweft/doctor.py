@@ -138,8 +138,8 @@ def _tiny() -> Any:
     from transformers import LlamaConfig, LlamaForCausalLM
 
     torch.manual_seed(0)
-    shape = {"vocab_size": 64, "hidden_size": 32, "intermediate_size": 64, "max_position_embeddings": 64}
-    heads = {"num_hidden_layers": 2, "num_attention_heads": 2, "num_key_value_heads": 1}
+    shape: dict[str, Any] = {"vocab_size": 64, "hidden_size": 32, "intermediate_size": 64, "max_position_embeddings": 64}
+    heads: dict[str, Any] = {"num_hidden_layers": 2, "num_attention_heads": 2, "num_key_value_heads": 1}
     return LlamaForCausalLM(LlamaConfig(**shape, **heads)).eval()
 
 
@@ -154,7 +154,7 @@ def _train_save_load() -> str:
     from qweft.training.run import save_adapter
 
     tokens = torch.randint(3, 64, (ROWS, 16), generator=torch.Generator().manual_seed(1)).tolist()
-    rows = [{"input_ids": ids, "labels": [-100, *ids[1:]]} for ids in tokens]
+    rows: list[Any] = [{"input_ids": ids, "labels": [-100, *ids[1:]]} for ids in tokens]
     model = attach(_tiny(), adapter_config(ADAPTER))
     before = held_out_loss(model, rows, 0, ROWS).loss
     budget = TrainingConfig(learning_rate=5e-2, max_steps=STEPS, batch_size=ROWS, gradient_accumulation=1)
