@@ -34,7 +34,6 @@ INTERNALS = {
         "PreTrainedModel.save_pretrained": 1,
         "PushToHubMixin.push_to_hub": 1,
         "_hf_peft_config_loaded": 1,
-        "_checkpoint_conversion_mapping": 1,
     },
     "internals/providers.py": {
         "_config": 1,

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from qweft.adapter.cores import Core
+from qweft.adapter.cores import LinearCore
 from qweft.evaluation.loss import held_out_loss
 from qweft.training.callbacks import RunCallbacks, Validation
 from qweft.training.loop import fit
@@ -90,7 +90,7 @@ def test_rates_by_part_are_logged():
 def watched(circuit, other, steps):
     """Warnings where the two parts have gradients of these sizes, step by step."""
     model = torch.nn.Module()
-    model.qwthn_core = torch.nn.ModuleDict({"default": Core()})
+    model.qwthn_core = torch.nn.ModuleDict({"default": LinearCore(3)})
     model.qwthn_core["default"].angles = torch.nn.Parameter(torch.zeros(5))
     model.qwthn_core["default"].linear_weight = torch.nn.Parameter(torch.zeros(3, 3))
     watch = GradientWatch()

@@ -6,6 +6,8 @@ from pathlib import Path
 from qweft.cli.command import Command
 from qweft.cli.parser import Call
 from qweft.cli.terminal import show
+from qweft.comparison.results_file import RESULTS
+from qweft.errors import QweftError
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,10 @@ COMMAND = Command(
 def run(call: Call) -> None:
     """Write the report and print its path."""
     output = ReportConfig(**call.given()).output
+    results = Path(call.targets[0])
+    if not (results / RESULTS if results.is_dir() else results).is_file():
+        what = f"no {RESULTS} in it" if results.is_dir() else "no such file or folder"
+        raise QweftError(f"{results}: {what}; give the folder that qweft compare wrote")
     from qweft.comparison.report.write import remake_report
 
-    show(f"report: {remake_report(Path(call.targets[0]), Path(output) if output else None)}")
+    show(f"report: {remake_report(results, Path(output) if output else None)}")
