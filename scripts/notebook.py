@@ -1,6 +1,7 @@
 """Run examples/tutorial.ipynb from top to bottom and store its outputs: `python -m scripts.notebook`."""
 
 import os
+import re
 import sys
 import tempfile
 from pathlib import Path
@@ -12,6 +13,10 @@ from nbclient import NotebookClient
 NOTEBOOK = Path(__file__).resolve().parents[1] / "examples" / "tutorial.ipynb"
 
 
+PROGRESS = re.compile(r"\r?[^\r\n]*\x1b\[K")
+"""A line of progress, which a slow machine shows and a terminal overwrites."""
+
+
 def executed(folder: Path) -> Any:
     """Return the notebook, run in a folder. What goes to stderr, warnings and progress, is left out."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
@@ -21,7 +26,11 @@ def executed(folder: Path) -> Any:
     for cell in notebook.cells:
         cell.metadata = {}
         if cell.cell_type == "code":
-            cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
+            for output in cell.outputs:
+                if "text" in output:
+                    output.text = PROGRESS.sub("", output.text)
+            wanted = (each for each in cell.outputs if each.get("name") != "stderr" and each.get("text") != "")
+            cell.outputs = list(wanted)
     return notebook
 
 

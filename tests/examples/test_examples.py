@@ -53,7 +53,7 @@ def has_the_tutorial(text):
         "lowest held-out loss after 8 steps",
         "58,800",
         "'adapted': ",
-        "CRZ",
+        "32 crz",
         "noise x 1",
         "as a LoRA of rank 4",
     )
