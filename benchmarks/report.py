@@ -247,10 +247,10 @@ Versions:
 
 
 def _unfinished(found: dict[str, Any]) -> str:
-    """Return the shapes that no other package finished."""
+    """Return the shapes that were begun and have no times."""
     lost = dict.fromkeys(name.rpartition(" at ")[2] for name in found["left_out"] if " at " in name)
     names = [_parts(each) for each in lost if each not in found["shapes"]]
-    return "".join(f" None finished the {kind} circuit with {n} qubits and {rows:,} rows." for kind, n, rows in names)
+    return "".join(f" Not timed: the {kind} circuit with {n} qubits and {rows:,} rows." for kind, n, rows in names)
 
 
 def _parts(shape: str) -> tuple[str, int, int]:
