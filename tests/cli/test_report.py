@@ -3,7 +3,10 @@ from pathlib import Path
 from qweft.cli.main import main
 
 
-def test_report_makes_one_anew(fake, capsys):
+def test_report_makes_one_anew(fake, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("runs/demo").mkdir(parents=True)
+    Path("runs/demo/results.json").write_text("{}")
     seen = []
     fake("qweft.comparison.report.write", remake_report=lambda *given: seen.append(given) or Path("a/report.html"))
     assert main(["report", "runs/demo"]) == 0
