@@ -2,9 +2,10 @@
 
 import pytest
 import torch
-from peft import LoraConfig, get_peft_model
+from peft import LoraConfig, PeftModel, get_peft_model
 from torch import nn
 
+import qweft
 from qweft import QwthnConfig
 from qweft.adapter.maps import limited
 from qweft.method.fields import FACTOR_LIMIT
@@ -103,3 +104,20 @@ def test_no_size_overflows(dtype, size):
     assert found.isfinite().all() and given.grad.isfinite().all()
     most = 100 * (2 / 300) ** 0.5
     torch.testing.assert_close(found, torch.full_like(found, min(size, most)), rtol=0.01, atol=0)
+
+
+def test_weights_that_are_swapped_in_bring_their_limit(tmp_path):
+    for name, limit in (("limited", FACTOR_LIMIT), ("free", None)):
+        torch.manual_seed(0)
+        model = get_peft_model(Perceptron(), QwthnConfig(**ROWS["first"], init_weights=False, factor_limit=limit))
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.mul_(300 if parameter.dim() == 4 and parameter.requires_grad else 1)
+        model.save_pretrained(tmp_path / name)
+    torch.manual_seed(0)
+    wanted = PeftModel.from_pretrained(Perceptron(), tmp_path / "free").eval()
+    torch.manual_seed(0)  # the same base model
+    model = PeftModel.from_pretrained(Perceptron(), tmp_path / "limited").eval()
+    assert not torch.allclose(model(INPUTS), wanted(INPUTS))
+    qweft.hotswap_adapter(model, tmp_path / "free")
+    assert torch.equal(model(INPUTS), wanted(INPUTS))

@@ -6,6 +6,7 @@ import re
 import pytest
 import torch
 from peft import LoraConfig, VeraConfig, get_peft_model
+from transformers import LlamaConfig, LlamaForSequenceClassification
 
 from qweft import QweftError, QwthnConfig, find_bases
 from qweft.analysis.describe import describe, sentences
@@ -218,3 +219,17 @@ def test_what_is_merged_or_without_a_token_is_said():
         inspect_adapter(adapted("qtha"), [])
     with pytest.raises(QweftError, match="tokens is 0"):
         inspect_adapter(adapted("qtha"), batches(), tokens=0)
+
+
+def test_a_classifiers_gradients_are_of_its_own_loss():
+    """Its labels are one a row, and no next tokens."""
+    torch.manual_seed(3)
+    base = LlamaForSequenceClassification(LlamaConfig(**tiny_llama().config.to_dict() | {"pad_token_id": 0}))
+    config = QwthnConfig.preset("qtha", **SMALL, target_modules=["v_proj"], task_type="SEQ_CLS")
+    model = get_peft_model(base, config).eval()
+    rows = batches(8)[0]
+    rows["labels"] = torch.arange(8) % 2
+    found = inspect_adapter(model, [rows])
+    model(**{key: value[:2] for key, value in rows.items()}).loss.backward()
+    core = model.get_base_model().get_submodule(found.layers[0].layer).qwthn_core["default"]
+    assert found.layers[0].gradient_norms["circuit"] == pytest.approx(float(core.angles.grad.norm()), rel=1e-5)

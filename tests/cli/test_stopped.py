@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
 
 import pytest
@@ -149,3 +151,19 @@ def test_a_second_signal_ends_a_clean_up_that_hangs(place, tmp_path):
         time.sleep(0.01)
     os.kill(process.number, signal.SIGTERM)
     assert process.ended(60) == -signal.SIGTERM
+
+
+def test_two_real_trainings_of_one_folder(place, tmp_path):
+    """The second one is refused while the first one runs, and not once the first one was killed."""
+    words = [*words_of("train", place, tmp_path / "out"), "--training.max_steps", "100000"]
+    first = subprocess.Popen([sys.executable, "-m", "qweft", *words], stdout=subprocess.PIPE, text=True)
+    try:
+        while "training" not in first.stdout.readline():
+            assert first.poll() is None
+        assert main([*words, "--resume", "auto"]) == 2
+    finally:
+        first.kill()
+        first.wait()
+    assert (tmp_path / "out" / CLAIM).exists()  # the file is there, and the lock is not
+    assert main(words_of("train", place, tmp_path / "out")) == 0
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"adapter", "run.json"}

@@ -8,7 +8,7 @@ from benchmarks import coverage
 from scipy import stats
 
 from qweft.comparison.random_effects import errors_of, paired_interval
-from qweft.comparison.statistics import Look, pair, sign_flip_p
+from qweft.comparison.statistics import LONE, Look, pair, sign_flip_p
 from qweft.comparison.student import quantile, tail
 
 
@@ -324,3 +324,49 @@ def test_of_one_row_or_one_group_nothing_is_shown():
 def test_a_loss_of_zero_has_no_percentage():
     found = pair({0: 0.1, 1: 0.1, 2: 0.1}, {0: 0.0, 1: 0.0, 2: 0.0})
     assert (found.direction, found.reason) == ("not decided", "the other method's loss is zero")
+
+
+def test_a_single_test_row_tells_nothing_also_where_one_seed_has_none_recorded():
+    rows = {0: ((1.0, 3),), 1: ((1.0, 3), (0.0, 0)), 2: ()}
+    for given in ({"rows": rows}, {"other_rows": rows}):
+        found = against_one([0.9, 0.91, 0.92], **given)
+        assert found.direction == "not decided" and found.reason == LONE and found.interval is None
+
+
+def test_a_diverged_run_is_not_equivalent():
+    assert against_one([1.001, 0.999, 1.0, None], margin=5).direction == "not decided"
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_fewer_than_three_seeds_have_differences_and_p_but_no_interval(count):
+    found = against_one([0.5] * count)
+    assert found.differences == (-50.0,) * count and found.mean == -50
+    assert found.interval is found.visible is found.p_value is None and found.sign_flip == 2 / 2**count
+
+
+def test_a_diverged_run_leaves_no_interval():
+    found = against_one([0.5, 0.51, 0.52, None])
+    assert found.interval is None and len(found.differences) == 3
+
+
+def test_what_rows_do_at_one_seed_alone_does_not_count_twice():
+    """All chance is of the rows by seed: the spread of the seeds holds it, and the rows add little to it."""
+    ratios = []
+    for draw in range(40):
+        losses, others = made(8, 60, over_rows=0.0, by_seed=7.0, draw=draw)
+        d = coverage.relative(losses, others)
+        ratios.append(np.ptp(paired_interval(d, losses, others)) / np.ptp(paired_interval(d)))
+    assert np.median(ratios) < 1.1  # counted twice, it would be 1.3
+
+
+def test_the_order_of_seeds_and_rows_does_not_matter():
+    losses, others = made(5, 60, over_seeds=1.0, by_seed=5.0)
+    d = coverage.relative(losses, others)
+    interval = paired_interval(d, losses, others)
+    turned = paired_interval(d[::-1], losses[::-1, ::-1], others[::-1, ::-1])
+    assert turned == pytest.approx(interval)
+
+
+def test_no_difference_at_all_has_no_width():
+    _, others = made(3, 10)
+    assert paired_interval((0.0, 0.0, 0.0), others, others) == (0.0, 0.0)

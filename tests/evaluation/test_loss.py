@@ -142,3 +142,36 @@ def test_rows_longer_than_a_table_of_positions_are_refused():
         held_out_loss(rotary, rows, 0, 1)
     with warnings.catch_warnings(action="error"):
         held_out_loss(rotary, [{"input_ids": [5] * 64, "labels": [5] * 64}], 0, 1)
+
+
+def test_equals_the_models_own_loss_on_one_row(model, rows):
+    row = rows[0]
+    model.eval()
+    own = model(torch.tensor([row["input_ids"]]), labels=torch.tensor([row["labels"]])).loss.item()
+    assert held_out_loss(model, [row], PAD, 1).loss == pytest.approx(own, rel=1e-6)
+
+
+def test_adapters_hear_of_the_change_back_to_training(rows, model):
+    """An adapter drops its cached weights in train(); setting the flag alone would leave them in use."""
+    heard = []
+    model.train()
+    original = type(model.lm_head).train
+
+    class Listening(type(model.lm_head)):
+        def train(self, mode=True):
+            heard.append(mode)
+            return original(self, mode)
+
+    model.lm_head.__class__ = Listening
+    try:
+        held_out_loss(model, rows, PAD, 2)
+    finally:
+        model.lm_head.__class__ = torch.nn.Linear
+    assert heard[0] is False and heard[-1] is True
+
+
+def test_standard_error_of_rows_of_unequal_length_is_of_the_ratio():
+    """All tokens alike: nothing varies but the length of the rows, and that is no error of the loss."""
+    rows = [{"input_ids": [1] + [4] * n, "labels": [-100] + [4] * n} for n in (1, 5, 9)]
+    held_out = held_out_loss(Fixed(), rows, PAD, 1)
+    assert held_out.standard_error == pytest.approx(0, abs=1e-7)

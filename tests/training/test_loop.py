@@ -169,3 +169,11 @@ def test_a_rate_of_short_trainings_is_lowered_for_a_longer_one():
     assert torch.equal(trained(found_in_steps=2), trained(learning_rate=scaled))
     assert torch.equal(trained(found_in_steps=9), trained())
     assert not torch.equal(trained(found_in_steps=2), trained())
+
+
+def test_checkpointing_changes_nothing():
+    curves = [
+        fit(adapted(), rows(), 0, dataclasses.replace(TRAINING, gradient_checkpointing=value)).curve
+        for value in (False, True)
+    ]
+    assert [loss for _, loss in curves[0]] == pytest.approx([loss for _, loss in curves[1]], rel=1e-5)

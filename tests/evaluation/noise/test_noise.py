@@ -165,3 +165,14 @@ def test_a_link_in_place_of_the_default_output_is_not_followed(adapter, tmp_path
     assert evaluate(adapter, "--device", "shots", "--shots", "10") == 2
     link.unlink()
     assert "is a link to" in " ".join(capsys.readouterr().err.split()) and not list(tmp_path.iterdir())
+
+
+def test_caps_stop_before_anything_is_sent(adapter, tmp_path, capsys, monkeypatch):
+    prices = tmp_path / "prices.yaml"
+    prices.write_text("devices: [{match: 'rehearsal:*', currency: EUR, circuit: 0.5, seconds_a_shot: 0.01}]")
+    own_ledger(tmp_path / "cache", monkeypatch)
+    common = ["--device", "rehearsal:shots", "--shots", "10", "--prices", str(prices), "--yes"]
+    for cap in (["--max-cost", "20"], ["--max-seconds", "3"]):
+        assert evaluate(adapter, *common, *cap) == 2
+        assert "nothing was sent" in " ".join(capsys.readouterr().err.split())
+    assert not (tmp_path / "cache" / "devices").exists()
