@@ -154,12 +154,7 @@ def circuit_paths(qubits: int, tokens: int, device: torch.device) -> dict[str, C
 
     def call(by_pytorch: bool) -> Callable[[], Any]:
         def run() -> Any:
-            if not by_pytorch:
-                values = engine.by_kernels(own, inputs, rotations, diagonals, uploads)
-            elif qubits <= engine.DENSE_QUBITS:
-                values = engine.by_segments(inputs, rotations, diagonals, uploads)
-            else:
-                values = engine.by_kernels(dense, inputs, rotations, diagonals, uploads)
+            values = engine.by_kernels(dense if by_pytorch else own, inputs, rotations, diagonals, uploads)
             return torch.autograd.grad(values, [inputs, rotations, diagonals], outer)
 
         return run

@@ -161,12 +161,11 @@ def test_forward_mode_carries_tangents(name, frozen):
     assert_close(found, wanted, DIFFERENCES)
 
 
-@pytest.mark.parametrize("path", ["compiled", "halves", "segments"])
+@pytest.mark.parametrize("path", ["compiled", "dense"])
 @pytest.mark.parametrize("reupload", [True, False])
 def test_second_derivatives_of_every_engine(path, reupload, monkeypatch):
-    if path != "compiled":
+    if path == "dense":
         monkeypatch.setattr(engine, "kernels_for", lambda qubits, device: dense)
-        monkeypatch.setattr(engine, "DENSE_QUBITS", 6 if path == "segments" else 0)
     circuit = crz_ring_ansatz(3, 2, reupload)
     torch.manual_seed(0)
     arguments = torch.randn(4, 3).double(), torch.randn(circuit.parameters).double()

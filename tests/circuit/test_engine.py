@@ -17,8 +17,8 @@ from qweft.circuit import (
     gate_by_gate,
     precision,
 )
-from qweft.circuit.alternating import alternating_form
-from qweft.circuit.dense import basis_signs_of, eigenbasis, segment_length
+from qweft.circuit.alternating import alternating_form, basis_signs
+from qweft.circuit.dense import eigenbasis
 
 SHAPES = [(qubits, layers, reupload) for qubits in range(1, 9) for layers in range(1, 5) for reupload in (True, False)]
 
@@ -64,8 +64,7 @@ def test_equals_pennylane(qubits, layers, reupload):
 PATHS = {
     "compiled": partial(engine.by_kernels, compiled),
     "opaque": engine.opaque_expectations,
-    "segments": engine.by_segments,
-    "halves": partial(engine.by_kernels, dense),
+    "dense": partial(engine.by_kernels, dense),
 }
 
 
@@ -83,12 +82,6 @@ def assert_paths_agree(found, wanted, tolerance=1e-12):
 
 @pytest.mark.parametrize(("qubits", "layers", "reupload"), SHAPES)
 def test_each_path_equals_gate_by_gate(path, qubits, layers, reupload):
-    if (
-        path == "segments"
-        and segment_length(alternating_form(crz_ring_ansatz(qubits, layers, reupload)).uploads) is None
-    ):
-        assert qubits == 1  # without a ring all rotations are one
-        pytest.skip("a circuit without a diagonal has no segment")
     circuit = crz_ring_ansatz(qubits, layers, reupload)
     case = random_case(circuit, tokens=19, seed=layers)
     assert_paths_agree(
@@ -96,7 +89,7 @@ def test_each_path_equals_gate_by_gate(path, qubits, layers, reupload):
     )
 
 
-@pytest.mark.parametrize("path", ["compiled", "halves"], indirect=True)
+@pytest.mark.parametrize("path", ["compiled", "dense"], indirect=True)
 @pytest.mark.parametrize(("qubits", "layers"), [(9, 2), (10, 1), (12, 1)])
 def test_many_qubits(path, qubits, layers):
     circuit = crz_ring_ansatz(qubits, layers)
@@ -115,14 +108,6 @@ def test_without_numba_all_still_works(monkeypatch, qubits):
     assert_paths_agree(values_and_gradients(expectation_values, circuit, *case), wanted)
     monkeypatch.setattr("qweft.circuit.engine.run", engine.opaque_expectations)
     assert_paths_agree(values_and_gradients(expectation_values, circuit, *case), wanted)
-
-
-def test_segments_of_the_recorded_ansatz():
-    assert segment_length(alternating_form(crz_ring_ansatz(4, 4)).uploads) == 2
-    assert segment_length(alternating_form(crz_ring_ansatz(4, 4, reupload=False)).uploads) == 7
-    assert segment_length((True,)) is None  # nothing but an upload
-    assert segment_length((False, True, False)) is None
-    assert segment_length((True, False, True, False, False, False)) is None
 
 
 def test_phases_fed_by_the_input_are_served_gate_by_gate():
@@ -145,7 +130,7 @@ def test_phases_fed_by_the_input_are_served_gate_by_gate():
     )
 
 
-@pytest.mark.parametrize("path", ["compiled", "halves"], indirect=True)
+@pytest.mark.parametrize("path", ["compiled", "dense"], indirect=True)
 def test_another_ansatz_in_alternating_form(path):
     """Crossed wires, one input on two qubits, a parameter used twice, rotations before the first upload, no ring."""
     gates = (
@@ -173,8 +158,6 @@ def test_another_ansatz_in_alternating_form(path):
 def test_inputs_that_no_gate_reads(path, qubits, extra):
     """Straight uploads, and more entries of the input than qubits."""
     ansatz = crz_ring_ansatz(qubits, 2)
-    if path == "segments" and qubits == 1:
-        pytest.skip("a circuit without a diagonal has no segment")
     circuit = Circuit(qubits, qubits + extra, ansatz.parameters, ansatz.gates)
     inputs, parameters, weights = random_case(circuit, tokens=4)
     found = values_and_gradients(expectation_values, circuit, inputs, parameters, weights)
@@ -188,13 +171,12 @@ def test_gradients_by_finite_differences(path, qubits):
     assert torch.autograd.gradcheck(lambda x, t: expectation_values(circuit, x, t), (inputs, parameters))
 
 
-@pytest.mark.parametrize("path", ["segments", "halves"], indirect=True)
+@pytest.mark.parametrize("path", ["dense"], indirect=True)
 def test_many_tokens_in_chunks(path, monkeypatch):
     circuit = crz_ring_ansatz(4, 2)
     case = random_case(circuit, tokens=50)
     whole = values_and_gradients(expectation_values, circuit, *case)
-    monkeypatch.setattr("qweft.circuit.dense.SEGMENTS_CHUNK", 7 * 16)
-    monkeypatch.setattr("qweft.circuit.dense.HALVES_CHUNK", 8 * 16)
+    monkeypatch.setattr("qweft.circuit.dense.CHUNK", 8 * 16)
     assert_paths_agree(values_and_gradients(expectation_values, circuit, *case), whole)
 
 
@@ -214,8 +196,6 @@ def test_tokens_shared_out_to_threads(monkeypatch, tokens):
 
 @pytest.mark.parametrize("qubits", [1, 4, 7])
 def test_shapes_types_and_second_use(path, qubits):
-    if path == "segments" and qubits == 1:
-        pytest.skip("a circuit without a diagonal has no segment")
     circuit = crz_ring_ansatz(qubits, 2)
     inputs, parameters, _ = random_case(circuit, tokens=12)
     values = expectation_values(circuit, inputs.detach().view(3, 4, qubits), parameters)
@@ -240,7 +220,7 @@ def test_a_circuit_that_was_first_used_in_inference_mode_has_second_derivatives(
     """What is kept for later calls must not be a tensor of inference mode."""
     circuit = crz_ring_ansatz(3, 5)
     inputs, parameters, _ = random_case(circuit, tokens=4)
-    for kept in (alternating_form, basis_signs_of, eigenbasis, precision._moved):
+    for kept in (alternating_form, basis_signs, eigenbasis, precision._moved):
         kept.cache_clear()
     with torch.inference_mode():
         expectation_values(circuit, inputs, parameters)
@@ -271,7 +251,7 @@ def test_float32_and_autocast_keep_six_digits(path, qubits, scale):
 
 
 def test_no_state_is_kept_between_forward_and_backward(path):
-    """What the graph holds is the arguments (and matrices that depend on parameters alone), not one state a token."""
+    """What the graph holds is the arguments, not one state a token."""
     circuit = crz_ring_ansatz(6, 4)
     inputs, parameters, _ = random_case(circuit, tokens=2000)
     kept = []

@@ -99,6 +99,8 @@ class _Angles(torch.autograd.Function):
             return None, ctx.form._to_parameters(*gradients)
 
 
+@lru_cache(maxsize=16)
+@for_later_calls()
 def basis_signs(qubits: int) -> torch.Tensor:
     """Return (2^n, n): +1 where the qubit's bit is 0, -1 where it is 1; qubit 0 is the most significant bit."""
     index = torch.arange(2**qubits, device="cpu")[:, None]  # whatever the default device is

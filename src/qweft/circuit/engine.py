@@ -8,15 +8,11 @@ import torch
 
 from qweft.circuit import compiled, dense, fused, general
 from qweft.circuit.alternating import Alternating, alternating_form
-from qweft.circuit.dense import SegmentExpectation, differentiable_gradients, segment_length, segment_matrices
 from qweft.circuit.description import Circuit, measured_as_z
 from qweft.circuit.precision import circuit_dtype, exact_products
-from qweft.circuit.reference import block_by_block
+from qweft.circuit.reference import block_by_block, differentiable_gradients
 from qweft.errors import QweftError
 from qweft.internals.torch import followed_backward, in_forward_mode, is_transformed
-
-DENSE_QUBITS = 6
-"""PyTorch paths: up to this many qubits one dense matrix per layer is faster, above it rotations over halves."""
 
 
 def kernels_for(qubits: int, device: torch.device) -> ModuleType:
@@ -43,10 +39,7 @@ def run(
     qubits = inputs.shape[-1]
     if is_transformed():
         return block_by_block(inputs.reshape(-1, qubits), rotations, diagonals, uploads).reshape(inputs.shape)
-    kernels = kernels_for(qubits, inputs.device)
-    if kernels is dense and qubits <= DENSE_QUBITS and segment_length(uploads) is not None:
-        return by_segments(inputs.reshape(-1, qubits), rotations, diagonals, uploads).reshape(inputs.shape)
-    return by_kernels(kernels, inputs, rotations, diagonals, uploads)
+    return by_kernels(kernels_for(qubits, inputs.device), inputs, rotations, diagonals, uploads)
 
 
 def by_kernels(
@@ -65,15 +58,6 @@ def by_kernels(
 def _values_of(kernels: ModuleType, inputs: torch.Tensor, *rest: Any) -> torch.Tensor:
     values: torch.Tensor = kernels.values_of(inputs.reshape(-1, inputs.shape[-1]), *rest)
     return values.view(inputs.shape)
-
-
-def by_segments(
-    inputs: torch.Tensor, rotations: torch.Tensor, diagonals: torch.Tensor, uploads: tuple[bool, ...]
-) -> torch.Tensor:
-    """Return expectations by PyTorch, one dense matrix per layer; shapes as in `run`."""
-    with exact_products(inputs.device):
-        matrices = segment_matrices(rotations, diagonals, uploads)
-    return SegmentExpectation.apply(inputs, matrices)
 
 
 class _Expectations(torch.autograd.Function):

@@ -7,10 +7,9 @@ import numpy as np
 import torch
 
 from qweft.circuit import compiled
-from qweft.circuit.dense import differentiable_gradients
 from qweft.circuit.description import Circuit
 from qweft.circuit.program import program_of
-from qweft.circuit.reference import adjoint_gradients, gate_by_gate
+from qweft.circuit.reference import adjoint_gradients, differentiable_gradients, gate_by_gate
 from qweft.circuit.threads import share_out
 from qweft.internals.torch import followed_backward, is_transformed
 

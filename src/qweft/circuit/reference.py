@@ -3,11 +3,14 @@
 It consists of plain operations, so PyTorch differentiates it to any order, in forward mode and under `torch.func`.
 """
 
+from collections.abc import Callable, Sequence
+
 import torch
 
 from qweft.circuit.alternating import basis_signs
 from qweft.circuit.description import Circuit
 from qweft.circuit.gates import GATES, Matrix
+from qweft.circuit.precision import exact_products
 
 
 def final_states(circuit: Circuit, inputs: torch.Tensor, parameters: torch.Tensor) -> torch.Tensor:
@@ -198,3 +201,16 @@ def _turned(state: torch.Tensor, half: torch.Tensor) -> torch.Tensor:
         zero, one = state.unflatten(-1, (2**qubit, 2, size >> (qubit + 1))).unbind(-2)
         state = torch.stack([cos * zero - sin * one, sin * zero + cos * one], -2).flatten(1)
     return state
+
+
+def differentiable_gradients(
+    function: Callable[..., torch.Tensor], arguments: Sequence[torch.Tensor], gradient: torch.Tensor
+) -> tuple[torch.Tensor | None, ...]:
+    """Return the gradients to the arguments by plain operations, with a graph if they are differentiated again."""
+    again = torch.is_grad_enabled()
+    with exact_products(gradient.device), torch.enable_grad():
+        # copies in the graph, since one argument may depend on another
+        copies = [tensor.view_as(tensor) if tensor.requires_grad else tensor for tensor in arguments]
+        wanted = [tensor for tensor in copies if tensor.requires_grad]
+        found = iter(torch.autograd.grad(function(*copies), wanted, gradient, create_graph=again, allow_unused=True))
+    return tuple(next(found) if tensor.requires_grad else None for tensor in arguments)
