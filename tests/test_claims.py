@@ -4,8 +4,9 @@ import time
 
 import pytest
 
-from qweft.claims import CLAIM, claimed_output, keep_earlier
+from qweft.claims import CLAIM, claimed_output
 from qweft.errors import QweftError
+from qweft.files import free_name
 from tests.forked import Forked, needs_fork
 
 
@@ -38,18 +39,8 @@ def test_another_process_is_refused_unless_it_does_the_same_work(tmp_path):
     assert [path.name for path in output.iterdir()] == ["made"]
 
 
-def test_earlier_results_are_kept_by_number(tmp_path):
-    for number in (1, 2):
-        (tmp_path / "report.md").write_text(str(number))
-        assert keep_earlier(tmp_path, "report", [tmp_path / "report.md"]) == tmp_path / "earlier" / f"report-{number}"
-        assert (tmp_path / "earlier" / f"report-{number}" / "report.md").read_text() == str(number)
-
-
-@pytest.mark.parametrize("kind", ["link", "file"])
-def test_nothing_is_kept_where_something_else_has_the_name(tmp_path, kind):
-    (tmp_path / "report.md").touch()
-    place = tmp_path / "earlier"
-    place.symlink_to(tmp_path / "elsewhere") if kind == "link" else place.touch()
-    with pytest.raises(QweftError, match="earlier"):
-        keep_earlier(tmp_path, "report", [tmp_path / "report.md"])
-    assert (tmp_path / "report.md").exists()
+def test_a_free_name_keeps_the_ending_of_a_file(tmp_path):
+    (tmp_path / "a.json").touch()
+    (tmp_path / "qwen2.5").mkdir()
+    assert free_name(tmp_path / "a.json").name == "a-1.json"
+    assert free_name(tmp_path / "qwen2.5").name == "qwen2.5-1"

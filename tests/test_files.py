@@ -9,7 +9,6 @@ from qweft.errors import QweftError
 from qweft.files import (
     check_can_be_written,
     check_file,
-    check_writable,
     folder_beside,
     write_bytes,
 )
@@ -51,12 +50,12 @@ def test_whether_a_folder_can_be_written_is_seen_without_making_it(tmp_path, mon
     for folder in (".", "new", "new/deeper", tmp_path, tmp_path / "new"):
         check_can_be_written(Path(folder))
     for folder in ("file", "file/new"):
-        with pytest.raises(QweftError, match=f"output {folder} cannot be written .*file is no folder"):
+        with pytest.raises(QweftError, match="file is no folder"):
             check_can_be_written(Path(folder))
     with pytest.raises(QweftError, match="File name too long"):
         check_can_be_written(Path("x" * 300))
     monkeypatch.setattr("os.access", lambda path, mode: False)
-    with pytest.raises(QweftError, match=r"output new cannot be written .Permission denied.; choose another --output"):
+    with pytest.raises(QweftError, match="Permission denied"):
         check_can_be_written(Path("new"))
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
@@ -69,7 +68,6 @@ def test_a_process_of_the_same_number_on_another_machine_writes_the_same_file(tm
         if not others:
             others.append(True)
             write_bytes(tmp_path / "a", b"other")
-            check_writable(tmp_path)
         sync(handle)
 
     monkeypatch.setattr(os, "fsync", sync_while_another_writes)

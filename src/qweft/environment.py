@@ -3,9 +3,10 @@
 import os
 import platform
 import subprocess
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -41,11 +42,7 @@ class LoadMeter:
         now = cpu_seconds(self._with_children)
         whole, busy, own = (after - before for before, after in zip(self._begun, now, strict=True))
         share = None if whole < SHORTEST else round(min(1.0, max(0.0, (busy - own) / whole)), 4)
-        try:
-            average = round(psutil.getloadavg()[0], 2)
-        except OSError:
-            average = None
-        return MachineLoad(share, average)
+        return MachineLoad(share, round(psutil.getloadavg()[0], 2))
 
 
 def cpu_seconds(with_children: bool = False) -> tuple[float, float, float]:
@@ -53,10 +50,8 @@ def cpu_seconds(with_children: bool = False) -> tuple[float, float, float]:
     process = psutil.Process()
     own = sum(process.cpu_times()[:4])  # user and system, of itself and of ended children
     for child in process.children(recursive=True) if with_children else ():
-        try:
+        with suppress(psutil.NoSuchProcess):
             own += sum(child.cpu_times()[:4])
-        except psutil.NoSuchProcess:
-            continue
     each = psutil.cpu_times(percpu=True)
     allowed = process.cpu_affinity() if hasattr(process, "cpu_affinity") else range(len(each))
     cores = [each[core]._asdict() for core in allowed if core < len(each)]
@@ -75,14 +70,13 @@ def environment(
 ) -> dict[str, Any]:
     """Return the environment that produced a set of results, for their record.
 
-    `model_origin` is `ModelSource.origin`, `data_fingerprint` a hash of the rows. `device` is by default "cuda" if
-    available, else "cpu".
+    `model_origin` is `ModelSource.origin`, `data_fingerprint` a hash of the rows.
     """
     import torch  # here, since what other functions measure is told without it
 
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     return {
-        **{name: _version(name) for name in ("qweft", "torch", "transformers", "peft")},
+        **{name: version(name) for name in ("qweft", "torch", "transformers", "peft")},
         "python": platform.python_version(),
         "platform": platform.platform(),
         "cpu": _cpu_name(),
@@ -99,14 +93,6 @@ def environment(
     }
 
 
-def _version(package: str) -> str | None:
-    """Return the version of a package; `None` if it is not installed."""
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
-
-
 def _cpu_name() -> str:
     """Return the vendor's name of the processor, else what `platform` reports."""
     try:
@@ -118,19 +104,16 @@ def _cpu_name() -> str:
 
 def source_commit() -> str | None:
     """Return the commit of Qweft's source, with "+" if tracked files differ; `None` without a repository of its own."""
-    here = Path(__file__).resolve()
-    root = here.parents[2]
-    # An installed copy may lie inside the working tree of another project, whose commit is irrelevant, and whose
-    # settings of git may name programs.
-    if here.parents[1].name != "src" or not (root / ".git").exists():
+    source = Path(__file__).resolve().parents[1]
+    root = source.parent
+    if source.name != "src" or not (root / ".git").exists():  # an installed copy may lie in another project's tree
         return None
 
     def git(*words: str) -> str:
-        command = ["git", "-c", "core.fsmonitor=false", "-C", str(root), *words]
+        command = ["git", "-C", str(root), *words]
         return subprocess.run(command, check=True, capture_output=True, text=True, timeout=10).stdout.strip()
 
     try:
-        git("ls-files", "--error-unmatch", str(here))
         return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain", "--untracked-files=no") else "")
     except (OSError, subprocess.SubprocessError):
         return None

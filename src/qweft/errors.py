@@ -26,16 +26,11 @@ NO_MEMORY = re.compile(
 
 
 def memory_said(error: BaseException) -> str | None:
-    """Return what an error says of memory that is not there, in short; `None` if it says something else.
-
-    PyTorch raises errors of its own for some devices, and a RuntimeError for others.
-    """
-    said = (str(error).splitlines() or [""])[0]
-    is_named = isinstance(error, RuntimeError) and NO_MEMORY.search(said)
-    if not is_named and not isinstance(error, MemoryError) and getattr(error, "errno", None) != ENOMEM:
-        return None
-    sentences = re.sub(r"^\[enforce fail[^]]*\] (\S+ == 0\. )?", "", said).split(". ")
-    return ". ".join(sentences[:3]).rstrip(".")[:200] or "MemoryError"
+    """Return the first line of an error that says that memory is not there; `None` if it says something else."""
+    message = (str(error).splitlines() or [""])[0][:200].rstrip(". ")
+    is_named = isinstance(error, RuntimeError) and NO_MEMORY.search(message)
+    is_typed = isinstance(error, MemoryError) or getattr(error, "errno", None) == ENOMEM
+    return message or "MemoryError" if is_named or is_typed else None
 
 
 @contextmanager

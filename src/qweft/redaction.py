@@ -3,16 +3,11 @@
 import json
 import os
 import re
-from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Callable, Iterable, Iterator
-from urllib.parse import quote, quote_plus
+from urllib.parse import quote
 
-MARKS = ("KEY", "TOKEN", "SECRET", "PASS", "CREDENTIAL", "AUTH")
-"""Parts of names of environment variables and settings that may hold a credential."""
-WORDS = {"PW", "PWD", "PAT", "CRED", "CREDS"}
-"""Words of such names, too short to be looked for as parts."""
-FOLDERS = {"PWD", "OLDPWD"}
-"""Variables of shells that hold the working folder."""
+NAMES = re.compile(r"KEY|TOKEN|SECRET|PASS|CREDENTIAL|AUTH|(?<![A-Z])(?:PWD?|PAT|CREDS?)(?![A-Z])")
+"""Meets names of environment variables and settings that may hold a credential."""
 SHORTEST = 6
 """Minimum length of a credential. Shorter values occur in too many ordinary words."""
 REMOVED = "[credential removed]"
@@ -29,40 +24,31 @@ SHOWN = re.compile(
     | (?<! [\w-] ) eyJ [\w-]{8,}+ \. [\w-]+ (?: \. [\w-]+ )?    # a signed token, wherever it stands
     """
 )
-"""Matches a long word with a digit after a credential's label, tokens with a known beginning, and signed tokens.
-
-All that may fail after it was read is bounded, so that a text of a stranger takes time with its length alone.
-"""
+"""Matches a long word with a digit after a credential's label, tokens with a known beginning, and signed tokens."""
 
 
 def names_credential(name: str) -> bool:
     """Whether a variable or setting with this name may hold a credential."""
-    upper = name.upper()
-    if upper in FOLDERS:
-        return False
-    return any(mark in upper for mark in MARKS) or not WORDS.isdisjoint(re.split(r"[^A-Z]+", upper))
+    return name != "PWD" and NAMES.search(name.upper()) is not None
 
 
 def without_secrets(text: str, more: Iterable[str] = ()) -> str:
-    """Return the text with every credential replaced, in any case and however it is encoded (see `forms_of`).
+    """Return the text with every credential replaced, in any case, also escaped and URL-encoded, and each of its lines.
 
     Credentials are values of environment variables whose names say so, those that the families of devices have saved,
     those in `more`, and anything that looks like one.
     """
     found = {value for name, value in os.environ.items() if names_credential(name) and not _is_path(value)}
     found.update(*(saved() for saved in SAVED), more)
-    forms = {form for value in found if len(value.strip()) >= SHORTEST for form in forms_of(value.strip())}
+    forms = {form for value in found if len(value.strip()) >= SHORTEST for form in _forms_of(value.strip())}
     if forms:  # longest first: one may contain another
         either = "|".join(map(re.escape, sorted(forms, key=len, reverse=True)))
         text = re.sub(either, REMOVED, text, flags=re.IGNORECASE)
     return SHOWN.sub(lambda match: (match[1] or "") + REMOVED, text)
 
 
-def forms_of(secret: str) -> Iterator[str]:
-    """Yield a credential as it stands, escaped, URL-encoded, in hex, in base64, and by line."""
-    raw = secret.encode(errors="surrogateescape")
-    yield from (secret, json.dumps(secret)[1:-1], quote(raw, safe=""), quote_plus(raw), raw.hex())
-    yield from (encode(raw).decode().rstrip("=") for encode in (b64encode, urlsafe_b64encode))
+def _forms_of(secret: str) -> Iterator[str]:
+    yield from (secret, json.dumps(secret)[1:-1], quote(secret.encode(errors="surrogateescape"), safe=""))
     yield from (line.strip() for line in secret.splitlines() if len(line.strip()) >= 2 * SHORTEST)
 
 

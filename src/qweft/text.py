@@ -69,7 +69,7 @@ def listed(names: Sequence[str]) -> str:
 
 def met_by(pattern: str, names: Iterable[str]) -> list[str]:
     """Return the names that match a pattern: a full name, its end after a dot, or either with * and ?."""
-    return [name for name in names if fnmatch.fnmatchcase(name, pattern) or fnmatch.fnmatchcase(name, f"*.{pattern}")]
+    return [name for name in names if any(fnmatch.fnmatchcase(name, each) for each in (pattern, f"*.{pattern}"))]
 
 
 def some(names: Iterable[str]) -> str:
@@ -124,8 +124,7 @@ class PlainStream:
 
     def writelines(self, lines: Iterable[str]) -> None:
         """Write several texts."""
-        for line in lines:
-            self.write(line)
+        self.write("".join(lines))
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.stream, name)
@@ -141,19 +140,6 @@ def protect_streams() -> None:
         redirect_stdout(PlainStream(sys.stdout or io.StringIO())).__enter__()
     if not isinstance(sys.stderr, PlainStream):
         redirect_stderr(PlainStream(sys.stderr or io.StringIO(), has_bars=True)).__enter__()
-
-
-def how_far(what: str, done: int, total: int | None, seconds: float, thing: str = "") -> str:
-    """Return how far a step is, with an estimate of the rest.
-
-    >>> how_far("evaluating", 16, 64, 12.3, "row"), how_far("loading a model", 0, None, 7)
-    ('evaluating: 16 of 64 rows, 12 s, about 37 s left', 'loading a model: 7 s')
-    """
-    parts = [f"{seconds:.0f} s"]
-    if total is not None:
-        parts.insert(0, f"{done:,} of {many(total, thing) if thing else f'{total:,}'}")
-        parts += [f"about {seconds / done * (total - done):.0f} s left"] if done else []
-    return f"{what}: {', '.join(parts)}"
 
 
 def is_launched() -> bool:
@@ -194,8 +180,12 @@ def progress(what: str, total: int | None = None, thing: str = "") -> Iterator[C
     def show() -> None:
         wait = QUIET_SECONDS
         while not over.wait(wait):
-            line = how_far(what, done, total, time.monotonic() - begun, thing)
-            line = plain(", ".join(filter(None, (line, notes))))
+            seconds = time.monotonic() - begun
+            parts = [f"{seconds:.0f} s", notes]
+            if total is not None:
+                left = f"about {seconds / done * (total - done):.0f} s left" if done else ""
+                parts = [f"{done:,} of {many(total, thing)}", parts[0], left, notes]
+            line = plain(f"{what}: {', '.join(filter(None, parts))}")
             print(f"\r{line}\x1b[K" if drawn else line, end="" if drawn else "\n", file=stream, flush=True)
             wait = REDRAWN_SECONDS if drawn else PIPED_SECONDS
         if drawn and wait == REDRAWN_SECONDS:

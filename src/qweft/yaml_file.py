@@ -39,8 +39,7 @@ class _Loader(yaml.SafeLoader):
     def flatten_mapping(self, node: yaml.MappingNode) -> None:
         """Merge mappings by `<<`; a key of its own stands in place of a merged one, also where it is merged again."""
         super().flatten_mapping(node)
-        pairs = {(key.tag, str(key.value)): (key, value) for key, value in node.value}
-        node.value = list(pairs.values())
+        node.value = list({(key.tag, str(key.value)): (key, value) for key, value in node.value}.values())
 
 
 class _Dumper(yaml.SafeDumper):

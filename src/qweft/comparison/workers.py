@@ -43,7 +43,7 @@ def claimed(folder: Path) -> Iterator[bool]:
     with suppress(FileExistsError, NotADirectoryError):  # a file here or above, in which no lock can be
         folder.mkdir(parents=True, exist_ok=True)
     with locked(folder / LOCK) as held:
-        yield held is not False
+        yield held
 
 
 @contextmanager

@@ -16,7 +16,6 @@ from qweft.adapter.attach import attach, quiet_peft
 from qweft.adapter.config import QwthnConfig
 from qweft.adapter.folder import find_weights, read_config, read_header
 from qweft.adapter.strict_loading import check_tensors
-from qweft.claims import State, check_state, state_of
 from qweft.data.config import DataConfig
 from qweft.data.load import Data, load_data
 from qweft.data.tokens import Encoded
@@ -46,7 +45,6 @@ class Subject:
     judging: EvaluationConfig
     config: ModelConfig
     is_changed: bool
-    state: State
 
     @property
     def rows(self) -> list[Encoded]:
@@ -62,10 +60,6 @@ class Subject:
         """Yield the base model without the adapter inside a `with` block."""
         return base_model(self.is_changed, self.model, self.config)
 
-    def check_same(self) -> None:
-        """Raise if another command has replaced the adapter since it was loaded."""
-        check_state(self.adapter, self.state)
-
 
 def load_subject(
     adapter: Path,
@@ -75,15 +69,13 @@ def load_subject(
     judging: EvaluationConfig,
 ) -> Subject:
     """Load an adapter's base model and held-out rows, check that it did not see them, and put it on the model."""
-    state = state_of(adapter)
     loaded = load_model(config)
     data = held_out_data(adapter, overrides, data_config, loaded, judging.split)
     check_evaluation(judging, data.config)  # again, as the number of rows may be known only now
     before = weights_of(loaded.model, adapter)
     model = put_on(loaded, adapter)
-    subject = Subject(adapter, model, loaded, data, judging, config, changed(before, model), state)
+    subject = Subject(adapter, model, loaded, data, judging, config, changed(before, model))
     check_runs(model, loaded, adapter)
-    subject.check_same()
     return subject
 
 

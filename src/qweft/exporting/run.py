@@ -12,7 +12,7 @@ import torch
 from qweft.adapter.attach import detach
 from qweft.adapter.config import QwthnConfig
 from qweft.adapter.folder import read_config
-from qweft.claims import CLAIM, claimed_output, free_name, state_of
+from qweft.claims import CLAIM, claimed_output
 from qweft.data.batches import Collator
 from qweft.data.template import in_words, with_template
 from qweft.data.tokens import Encoded, total_tokens
@@ -29,7 +29,7 @@ from qweft.exporting.merging import changes, merged, tuner_layers, with_lora
 from qweft.exporting.plan import REPORT, ExportPlan, first_rows, load_rows, plan_export
 from qweft.exporting.report import ExportReport
 from qweft.exporting.write import WRITERS, Made, check_target
-from qweft.files import folder_beside, leftovers, remove
+from qweft.files import folder_beside, free_name
 from qweft.method.saved import read_saved
 from qweft.method.shipping import is_plain_lora, method_name
 from qweft.models.load import LoadedModel, load_model
@@ -86,8 +86,6 @@ def export(adapter: Path, options: Mapping[str, Any] | None = None, force: bool 
         claimed_output(output, "qweft export", lock=lock),
         saying_when_stopped(lambda: "the export was not written; the same command begins anew"),
     ):
-        for path in leftovers(output.parent, (output.name,)):  # of a killed export, since this one holds the claim
-            remove(path)
         source = _open(plan)
         lora, explained = _fit(source)
         report = _measure(source, lora, explained)
@@ -139,7 +137,7 @@ class _Source:
 
 
 def _open(plan: ExportPlan) -> _Source:
-    state, saved = state_of(plan.adapter), read_saved(plan.adapter)
+    saved = read_saved(plan.adapter)
     loaded = load_model(plan.model)
     is_lora = plan.config.to in LORAS
     if getattr(loaded.model, "is_quantized", False) and not (is_lora and saved.get("peft_type") in ("QWTHN", "LORA")):
@@ -153,7 +151,7 @@ def _open(plan: ExportPlan) -> _Source:
         raise changes_the_base(plan.adapter, "a LoRA on that model would be another one; give --to merged")
     check_target(plan.config.to, model.get_base_model(), loaded.tokenizer)
     tokenizer = in_words(with_template(loaded.tokenizer, plan.held_out.template))
-    subject = Subject(plan.adapter, model, loaded, data, plan.evaluation, plan.model, is_changed, state)
+    subject = Subject(plan.adapter, model, loaded, data, plan.evaluation, plan.model, is_changed)
     is_own, has_circuit, rank = isinstance(model.peft_config[NAME], QwthnConfig), False, None
     if is_own:
         layers = layers_of(model, NAME).values()
@@ -268,7 +266,6 @@ def _write(source: _Source, lora: Lora | None, report: ExportReport, force: bool
             report = _judged_as_written(source, written, report, force)
         (temporary / "README.md").write_text(report.card(), encoding="utf-8")
         write_record(temporary / REPORT, report.public())
-        source.subject.check_same()  # a training that begins anew renames the folder around both
         if report.output.exists() and any(report.output.iterdir()):
             aside = free_name(report.output)
             os.replace(report.output, aside)

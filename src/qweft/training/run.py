@@ -11,7 +11,7 @@ from transformers import set_seed
 
 from qweft.adapter.attach import adapter_config, attach, check_targets
 from qweft.adapter.folder import read_header
-from qweft.claims import claimed_output, free_name
+from qweft.claims import claimed_output
 from qweft.data.checks import check_places
 from qweft.data.load import Data, load_data
 from qweft.environment import share_said
@@ -21,7 +21,7 @@ from qweft.evaluation.loss import check_room, held_out_loss
 from qweft.evaluation.on_device import circuit_layers
 from qweft.evaluation.saved import base_model, changed, put_on, weights_of
 from qweft.evaluation.scores import HeldOutLoss
-from qweft.files import folder_beside, remove, write_bytes
+from qweft.files import folder_beside, free_name, remove, write_bytes
 from qweft.method.saved import WEIGHTS
 from qweft.method.specification import check_on_quantized
 from qweft.models.load import LoadedModel, checksum, load_model

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from qweft.adapter.cores import Measure
 from qweft.circuit import Circuit, expectation_values
-from qweft.claims import claimed_output, keep_earlier
+from qweft.claims import claimed_output
 from qweft.devices import Measurer
 from qweft.devices.jobs import Estimate, Executor, Retry, confirm
 from qweft.environment import environment
@@ -26,6 +26,7 @@ from qweft.evaluation.noise.plan import Grid, Wanted, check_start, estimated
 from qweft.evaluation.noise.results import NoiseResults, Point, Scored
 from qweft.evaluation.on_device import circuit_layers, on_device
 from qweft.evaluation.saved import Subject, load_subject
+from qweft.files import free_name
 from qweft.output import Console
 from qweft.records import write_record
 from qweft.text import many, progress
@@ -108,7 +109,7 @@ def evaluate_on_device(
         exact = measurement.score_with(in_float64)
         results = measurement.results(base, exact, command)
         if numbers.exists():
-            tell(f"the earlier numbers in {output} are now in {keep_earlier(output, 'robustness', [numbers])}")
+            tell(f"the earlier numbers are now {numbers.rename(free_name(numbers))}")
         for setting in grid.settings:
             executor = Executor(
                 grid.devices[setting.noise_scale],
@@ -121,7 +122,6 @@ def evaluate_on_device(
             measured = measurement.score_with(Measurer(executor, setting.shots, grid.mitigation))
             circuits, seconds = grid.budget.circuits - before, time.perf_counter() - began
             points.append(Point.of(setting, measured, exact, circuits, seconds))
-            subject.check_same()
             results = replace(results, points=tuple(points))
             write_record(numbers, results.to_json())
             noise = f"noise x {setting.noise_scale:g}, " if grid.has_noise else ""
