@@ -17,11 +17,12 @@ def test_train_calls_the_library_with_the_config(fake, run_file, capsys):
     seen = []
     fake(
         "qweft.training.run",
-        train=lambda config: seen.append(config) or SimpleNamespace(adapter_folder="runs/a/adapter"),
+        train=lambda config: seen.append(config) or SimpleNamespace(adapter_folder=Path("runs/a/adapter")),
     )
     assert main(["train", run_file, "--adapter.r", "8"]) == 0
     assert seen == [parse(RunConfig, [run_file, "--adapter.r", "8"])]
-    assert capsys.readouterr().out == "adapter: runs/a/adapter\n"
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:2] == ["adapter: runs/a/adapter", "talk with it: qweft chat runs/a/adapter"]
 
 
 def test_plan_json_prints_only_json(fake, capsys):

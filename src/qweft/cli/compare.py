@@ -12,7 +12,7 @@ from typing import Any
 
 from qweft.cli.command import Command
 from qweft.cli.parser import Call, dump_yaml, parse, read, winner_config
-from qweft.cli.terminal import show
+from qweft.cli.terminal import show, show_adapter
 from qweft.comparison.budget import budget_of
 from qweft.comparison.config import ComparisonConfig
 from qweft.comparison.starter import (
@@ -131,7 +131,7 @@ def _train_winner(output: Path, seconds: float | None) -> None:
                 show(f"that is less than an epoch, and is not done; without a limit: {way}")
                 return
             config = replace(config, training=replace(config.training, max_steps=most))
-    show(f"adapter: {train(config).adapter_folder}")
+    show_adapter(train(config).adapter_folder)
 
 
 def config_of(argv: Sequence[str]) -> tuple[ComparisonConfig, str]:

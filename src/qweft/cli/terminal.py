@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from pathlib import Path
 from typing import Any
 
 from qweft.files import finite
@@ -14,6 +15,13 @@ def show(renderable: Any) -> None:
     from qweft.output import Console
 
     Console().print(renderable)
+
+
+def show_adapter(folder: Path) -> None:
+    """Show where an adapter is, and the commands that use it."""
+    from qweft.comparison.winner import commands_for
+
+    show("\n".join([f"adapter: {folder}", *commands_for(folder)]))
 
 
 def print_json(value: Any) -> None:

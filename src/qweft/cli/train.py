@@ -4,7 +4,7 @@ from pathlib import Path
 
 from qweft.cli.command import Command
 from qweft.cli.parser import Call
-from qweft.cli.terminal import show
+from qweft.cli.terminal import show, show_adapter
 from qweft.training.config import RunConfig
 
 COMMAND = Command(
@@ -42,4 +42,4 @@ def run(call: Call) -> None:
 
     trained = train(config)
     if is_first_process():
-        show(f"adapter: {trained.adapter_folder}")
+        show_adapter(trained.adapter_folder)

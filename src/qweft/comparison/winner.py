@@ -121,8 +121,8 @@ def _full(run: Path, output: Path) -> str:
     return yaml_file.dump({**config, "output": str(output / "trained")})
 
 
-def commands_for(adapter: Path, loaded: LoadedModel) -> list[str]:
-    """Return lines with the commands that use a kept adapter: to train it in full, talk with it, serve it, export it.
+def commands_for(adapter: Path, loaded: LoadedModel | None = None) -> list[str]:
+    """Return lines with the commands that use an adapter: to train a winner in full, talk with it, serve it, export it.
 
     An export is named if this adapter on this base model has one.
     """
@@ -135,7 +135,7 @@ def commands_for(adapter: Path, loaded: LoadedModel) -> list[str]:
     for to, reader in EXPORTS.items():
         with suppress(QweftError, AttributeError, KeyError, TypeError):  # of a config that no check foresaw
             plan_export(adapter, {"to": to})
-            if to == "merged-gguf":
+            if to == "merged-gguf" and loaded is not None:
                 check_convertible(loaded.model, loaded.tokenizer)
             lines.append(f"{reader}: qweft export {place} --to {to}")
     return lines
