@@ -19,10 +19,10 @@ def test_train_calls_the_library_with_the_config(fake, run_file, capsys):
         "qweft.training.run",
         train=lambda config: seen.append(config) or SimpleNamespace(adapter_folder=Path("runs/a/adapter")),
     )
+    fake("qweft.comparison.winner", commands_for=lambda folder: [f"talk with it: qweft chat {folder}"])
     assert main(["train", run_file, "--adapter.r", "8"]) == 0
     assert seen == [parse(RunConfig, [run_file, "--adapter.r", "8"])]
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[:2] == ["adapter: runs/a/adapter", "talk with it: qweft chat runs/a/adapter"]
+    assert capsys.readouterr().out == "adapter: runs/a/adapter\ntalk with it: qweft chat runs/a/adapter\n"
 
 
 def test_plan_json_prints_only_json(fake, capsys):
