@@ -100,7 +100,7 @@ def foretold(config: RunConfig) -> dict[str, Any]:
     """What `qweft plan --timed` says."""
     found = plan(config, timed=True)
     assert found.timing is not None
-    return {**found.memory.to_json(), "step_seconds": found.timing.step_seconds}
+    return {**found.memory_bytes.to_json(), "step_seconds": found.timing.step_seconds}
 
 
 def trained(config: RunConfig) -> dict[str, Any]:

@@ -22,7 +22,7 @@ def test_the_adapter_is_the_largest_within_the_budget(make, changes):
     least = trained(make(), QwthnConfig.preset("sparse", **sparse, share=1e-9))
     with pytest.raises(QweftError, match="budget"):
         QwthnConfig.for_budget(make(), least - 1, **changes)
-    for share in (1e-9, 0.03, 0.1, 0.17, 0.25, 0.31):
+    for share in (1e-9, 0.1, 0.31):
         numbers = trained(make(), QwthnConfig.preset("sparse", **sparse, share=share))
         assert trained(make(), QwthnConfig.for_budget(make(), numbers, **changes)) == numbers
         assert trained(make(), QwthnConfig.for_budget(make(), numbers + 1, **changes)) in (numbers, numbers + 1)

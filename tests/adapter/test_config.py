@@ -3,27 +3,8 @@
 import pytest
 from peft import PeftType, get_peft_model
 
-import qweft
 from qweft import QweftError, QwthnConfig
 from tests.tiny_models import tiny_llama
-
-
-def test_presets_are_those_of_the_method():
-    assert list(qweft.presets()) == [
-        "qtha",
-        "qwthn",
-        "quantum_lora",
-        "qtha_cnot",
-        "qwthn_cnot",
-        "mpo",
-        "subspace",
-        "readout",
-        "sparse",
-        "lora",
-    ]
-    assert QwthnConfig.preset("qwthn").core == "quantum_weighted"
-    assert QwthnConfig.preset("quantum_lora").compress == "dense"
-    assert QwthnConfig.preset("qtha", r=4).r == 4
 
 
 @pytest.mark.parametrize(

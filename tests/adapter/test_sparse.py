@@ -5,8 +5,8 @@ import torch
 from peft import PeftModel, get_peft_model
 
 from qweft import QwthnConfig, find_bases
-from qweft.adapter import QwthnLinear
 from qweft.adapter.directions import GradientSketch
+from tests.adapter.test_bases import layers_of
 from tests.tiny_models import tiny_llama
 
 TOKENS = torch.arange(48).view(4, 12) % 40
@@ -20,10 +20,6 @@ def adapted(found=True, **changes):
     if found and config.init_weights:  # which has random ones already
         find_bases(model, [BATCH])
     return model
-
-
-def layers_of(model):
-    return {name: layer for name, layer in model.named_modules() if isinstance(layer, QwthnLinear)}
 
 
 def outputs(layer):

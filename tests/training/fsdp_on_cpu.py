@@ -31,9 +31,11 @@ def shards_on_cpus(self, *args, fsdp_plugin=None, **kwargs):
         self.distributed_type, self.fsdp_plugin = DistributedType.FSDP, fsdp_plugin
 
 
-def run(words, port, stop_after):
+def run(words, port, stop_after, is_shared):
     """One command in a store of its own; it may end, as if it were killed, right after the checkpoint of a step."""
     os.environ |= {"MASTER_PORT": str(port), "TORCHELASTIC_USE_AGENT_STORE": "False"}
+    if not is_shared:
+        os.environ |= {"ACCELERATE_USE_FSDP": "false", "ACCELERATE_USE_CPU": "true"}
 
     def stop(self, args, state, control, **kwargs):
         complete(self, args, state, control, **kwargs)
@@ -47,9 +49,9 @@ def run(words, port, stop_after):
 def run_all(plan):
     """Leave in files what each command said on each rank, its status there, and the names of its checkpoints."""
     rank = os.environ["RANK"]
-    for name, (words, port, stop_after) in json.loads(plan.read_text()).items():
+    for name, (words, *how) in json.loads(plan.read_text()).items():
         said = plan.with_name(f"{name}-{rank}.said")
-        one = Forked(lambda words=words, port=port, last=stop_after: run(words, port, last), said)
+        one = Forked(lambda words=words, how=how: run(words, *how), said)
         status = one.ended(SECONDS)
         one.kill()
         plan.with_name(f"{name}-{rank}.ended").touch()
@@ -62,7 +64,6 @@ def run_all(plan):
 
 
 if __name__ == "__main__":
-    if os.environ.get("ACCELERATE_USE_FSDP") == "true":
-        AcceleratorState.__init__ = shards_on_cpus
+    AcceleratorState.__init__ = shards_on_cpus
     load.choose_dtype = lambda *_: torch.float64
     run_all(Path(sys.argv[1]))

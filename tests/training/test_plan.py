@@ -29,8 +29,8 @@ def small_qwen(tmp_path):
 
 def test_the_papers_count():
     found = plan(RunConfig(model=ModelConfig(name=str(SHAPES)), adapter={"preset": "qtha", "r": 10, **RECORDED}))
-    assert found.trainable == sum(found.parts.values()) == 772_800
-    assert found.lora == 3_153_920
+    assert found.trainable_parameters == sum(found.parts.values()) == 772_800
+    assert found.lora_parameters == 3_153_920
     assert found.to_json()["difference_to_lora"] == "-75.5%"
     assert not found.warnings
 
@@ -46,13 +46,13 @@ def test_directions_are_counted_apart(small_qwen, bits, share):
     """In numbers of two bytes, or packed, in bytes."""
     adapter = {"preset": "subspace", "width": 200, "basis_bits": bits, "target_modules": TARGETS}
     found = plan(RunConfig(model=small_qwen, adapter=adapter))
-    assert found.trainable == found.parts["linear"] == 24 * 2 * 4 * (200 + 128)
-    assert found.fixed == found.to_json()["fixed_numbers"] == share * 24 * (200 * (896 + 896) + 128 * (896 + 128))
+    assert found.trainable_parameters == found.parts["linear"] == 24 * 2 * 4 * (200 + 128)
+    assert found.fixed_numbers == share * 24 * (200 * (896 + 896) + 128 * (896 + 128))
     width = 2 if bits == 16 else 1
-    assert found.memory.adapter_and_optimizer == 16 * found.trainable + width * found.fixed
+    assert found.memory_bytes.adapter_and_optimizer == 16 * found.trainable_parameters + width * found.fixed_numbers
     told = io.StringIO()
     Console(file=told, width=100).print(found.describe())
-    assert f"{found.fixed:,}" in told.getvalue()
+    assert f"{found.fixed_numbers:,}" in told.getvalue()
 
 
 def test_a_few_steps_are_timed(tmp_path, capsys):

@@ -9,7 +9,7 @@ from datasets import Dataset
 from peft import get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
 from torch.nn.functional import logsigmoid
 from transformers import Trainer, TrainerCallback, TrainingArguments
-from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
+from trl import DPOConfig, DPOTrainer
 
 from tests.conformance.features.training import QUIET, fit
 from tests.conformance.methods import CONTROL, make_config
@@ -28,34 +28,6 @@ def adapted(method, **changes):
 
 def rows():
     return [{"input_ids": row, "labels": row} for row in ROWS]
-
-
-@pytest.mark.parametrize("method", METHODS)
-def test_sft_stopped_and_resumed_is_sft_in_one_go(tmp_path, method):
-    def trainer(folder, steps, **changes):
-        torch.manual_seed(1)
-        return SFTTrainer(
-            tiny_llama(),
-            SFTConfig(
-                str(folder),
-                **{**QUIET, "max_steps": steps, "max_length": 12, "lr_scheduler_type": "constant", **changes},
-            ),
-            train_dataset=Dataset.from_dict({"input_ids": ROWS.tolist()}),
-            processing_class=words(),
-            peft_config=make_config(method, target_modules=["q_proj", "v_proj"], task_type="CAUSAL_LM"),
-        )
-
-    straight = trainer(tmp_path / "straight", 4)
-    fit(straight)
-    fit(trainer(tmp_path / "halves", 2, save_strategy="steps", save_steps=2))
-    resumed = trainer(tmp_path / "halves", 4)
-    resumed.train(resume_from_checkpoint=True)
-    assert resumed.state.global_step == 4
-    wanted = {name: p for name, p in straight.model.named_parameters() if p.requires_grad}
-    assert wanted
-    for name, parameter in resumed.model.named_parameters():
-        if name in wanted:
-            assert torch.equal(parameter, wanted[name]), name
 
 
 class OnStep(TrainerCallback):

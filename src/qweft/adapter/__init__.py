@@ -8,9 +8,10 @@ from qweft.adapter.config import QwthnConfig, peft_type
 from qweft.adapter.find_bases import find_bases
 from qweft.adapter.hotswap import hotswap_adapter
 from qweft.adapter.layer import QwthnLinear
-from qweft.adapter.loading import check_files_in_peft, check_files_in_transformers
+from qweft.adapter.loading import peft_from_pretrained, peft_load_adapter, transformers_load_adapter
 from qweft.adapter.model import QwthnModel
-from qweft.adapter.saving import complete_saving
+from qweft.adapter.saving import peft_save_pretrained, push_to_hub, transformers_save_pretrained
+from qweft.internals.peft import replace_peft_loading, replace_saving, replace_transformers_loading
 from qweft.method.presets import presets
 
 __all__ = ["QwthnConfig", "QwthnLinear", "QwthnModel", "find_bases", "hotswap_adapter", "presets"]
@@ -24,9 +25,11 @@ def register() -> None:
     """
     if peft_type() not in PEFT_TYPE_TO_CONFIG_MAPPING:
         register_peft_method(name="qwthn", config_cls=QwthnConfig, model_cls=QwthnModel, prefix="qwthn_")
-    check_files_in_peft()
-    complete_saving()
-    register_post_import_hook(lambda _: check_files_in_transformers(), "transformers.integrations.peft")
+    replace_peft_loading(peft_from_pretrained, peft_load_adapter)
+    replace_saving(peft_save_pretrained, transformers_save_pretrained, push_to_hub)
+    register_post_import_hook(
+        lambda _: replace_transformers_loading(transformers_load_adapter), "transformers.integrations.peft"
+    )
 
 
 register()

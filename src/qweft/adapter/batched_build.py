@@ -22,10 +22,7 @@ Member = tuple[QwthnLinear, str, Branch]
 
 
 class Session:
-    """The adapted layers of one model, and what was built for its last call. A copy starts empty.
-
-    While the model runs (`is_open`), its layers use what was built for all of them.
-    """
+    """The adapted layers of one model, and what was built for its last call. A copy starts empty."""
 
     def __init__(self, root: nn.Module | None = None) -> None:
         self.owner = id(root)
@@ -45,9 +42,7 @@ class Session:
     def still_holds(self) -> bool:
         """Whether the same adapters are active with the same tensors, and none of these was written to.
 
-        What was built with a graph is not reused, since an optimizer step follows it. No version counter sees a write
-        through `parameter.data`; after one, or after another part was put in, call `model.eval()`, which lets go of
-        what was built.
+        No version counter sees a write through `parameter.data`: call `model.eval()` after one, which lets go of all.
         """
         return (
             self._states is not None
@@ -66,10 +61,7 @@ class Session:
         return [(version(tensor), tensor.data_ptr()) for tensor in self._tensors]
 
     def _active_adapters(self) -> list[object]:
-        """Return what decides which branches run, by the first layer: PEFT switches all layers together.
-
-        A layer that was switched alone runs what it should, but builds its branch by itself at every call.
-        """
+        """Return what decides which branches run, by the first layer: PEFT switches all layers together."""
         return [
             (str(each.active_adapter), each.disable_adapters, len(each.merged_adapters)) for each in self.layers[:1]
         ]
@@ -77,9 +69,8 @@ class Session:
     def _build(self) -> None:
         """Build the active branches of all layers, one batch for each form.
 
-        A layer builds its own branch if it is called by itself, or if its parameters are sharded or on the meta device.
-        So does every layer that needs gradients in several processes: each parameter's gradient must arrive there as
-        early as possible, and once.
+        A layer whose parameters are sharded or on the meta device builds its own. So does one that needs gradients in
+        several processes: each parameter's gradient must arrive there as early as possible, and once.
         """
         groups: dict[tuple[object, object, bool], list[Member]] = defaultdict(list)
         for layer in self.layers:

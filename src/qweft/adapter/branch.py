@@ -1,7 +1,7 @@
 """One branch, x (d_in,) to s E(core(C x)) (d_out,): its three parts, from a config and a layer's sizes.
 
-`make_branch` builds the parts, and `check_size` rejects absurd sizes before memory is allocated. `parts_of` finds the
-part of every parameter of a model.
+`make_branch` builds the parts, `count_parameters` counts what they train, and `check_size` rejects absurd sizes before
+memory is allocated. `parts_of` finds the part of every parameter of a model.
 """
 
 from collections.abc import Hashable, Sequence
@@ -10,14 +10,13 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-from qweft.adapter.config import QwthnConfig
 from qweft.adapter.cores import Core, make_core
-from qweft.adapter.counting import count_parameters
 from qweft.adapter.fixed_maps import MAPS, FixedMap
 from qweft.adapter.maps import LinearMap, alike
 from qweft.circuit.precision import exact_products
 from qweft.errors import QweftError
-from qweft.method.names import Part
+from qweft.method.fields import QwthnFields
+from qweft.method.names import TWINS, Part, function_of
 
 ALWAYS_ALLOWED = 2**24
 """Parameters that any branch may have, 64 MiB in float32: the branch of a small layer may be larger than the layer."""
@@ -37,10 +36,7 @@ class Branch(NamedTuple):
         return [*self.compress.tensors(), *self.core.tensors(), *self.expand.tensors()]
 
     def one_by_one(self) -> set[int]:
-        """Return the indices in `tensors` that are not stacked with those of other branches: large directions on a CPU.
-
-        On a GPU they are stacked, since each small product would need its own launch; this has not been timed.
-        """
+        """Return the indices in `tensors` of what is not stacked with other branches: large directions on a CPU."""
         found = set(self.compress.one_by_one)
         first = len(self.compress.tensors()) + len(self.core.tensors())
         found |= {first + place for place in self.expand.one_by_one}
@@ -48,10 +44,7 @@ class Branch(NamedTuple):
         return {place for place in found if tensors[place].device.type == "cpu"}
 
     def build(self, tensors: Sequence[Any]) -> tuple[torch.Tensor, ...]:
-        """Contract such tensors, or stacks of them, to the matrices and angles that a token needs.
-
-        With a circuit everything is in float32 or better; fixed directions take the dtype of the trained tensors.
-        """
+        """Contract such tensors, or stacks of them, to the matrices and angles that a token needs."""
         # in half precision the matrix that produces the angles would round them, too
         tensors = alike(tensors, torch.float32 if self.core.reads_angles else torch.bfloat16)
         first = len(self.compress.tensors())
@@ -90,28 +83,46 @@ class Branch(NamedTuple):
         return [part for part in (self.compress, self.expand) if isinstance(part, FixedMap)]
 
 
-def make_branch(config: QwthnConfig, into: int, r: int, out: int) -> Branch:
+def make_branch(config: QwthnFields, into: int, r: int, out: int) -> Branch:
     """Return the branch into -> r -> out, before initialisation."""
     at = config.resolved(r)
     core = make_core(at)
-    compress = MAPS[at.compress].on_layer(at, into, out, writes=False)
-    branch = Branch(compress, core, MAPS[at.expand].on_layer(at, into, out, writes=True))
+    branch = Branch(MAPS[at.compress](at, into, out, False), core, MAPS[at.expand](at, into, out, True))
     branch.set_limit(config.factor_limit)
     return branch
 
 
-def check_size(config: QwthnConfig, into: int, out: int, r: int) -> None:
+def count_parameters(config: QwthnFields, into: int, out: int, r: int | None = None) -> dict[str, int]:
+    """Count the trained parameters of one branch into -> out, by part.
+
+    tensor network   sum_k B_{k-1} j_k i_k B_k of each operator
+    linear maps      width r for each operator, k r for each subspace with k = min(width, d_in, d_out),
+                     size r for each dense map, round(share d_out) r for a sparse one, r^2 for K, r qubits for Q
+    circuit          4 qubits L (a single qubit: 2 L), or the trained parameters of a classical control
+    """
+    with torch.device("meta"):
+        branch = make_branch(config, into, config.r if r is None else r, out)
+    function = "twin" if function_of(config.core) in TWINS else "circuit"
+    counts = {"tensor_network": 0, "linear": 0, function: 0}
+    for part in branch:
+        for name, parameter in part.named_parameters():
+            kind = part.part_of(name)
+            counts[function if kind == "circuit" else kind] += parameter.numel()
+    return counts
+
+
+def check_size(config: QwthnFields, into: int, out: int, r: int) -> None:
     """Check the number of parameters of a branch into -> r -> out."""
-    try:
-        count = sum(count_parameters(config, into, out, r).values())
-    except ValueError:  # modes that do not fit: building the branch reports them
-        return
     most = max(ALWAYS_ALLOWED, TIMES_THE_LAYER * into * out)
-    if count > most:
+    try:
+        is_small = sum(count_parameters(config, into, out, r).values()) <= most
+    except RuntimeError:  # a tensor of more numbers than PyTorch can count
+        is_small = False
+    if not is_small:
         raise QweftError(
-            f"a branch on a layer {into} -> {out} would have {count:,} parameters with r = {r}, width = "
-            f"{config.width}, bond_dimension = {config.bond_dimension}, circuit_layers = {config.circuit_layers}; at "
-            f"most {most:,} are built: choose them smaller"
+            f"a branch on a layer {into} -> {out} would have more than {most:,} parameters with r = {r}, width = "
+            f"{config.width}, bond_dimension = {config.bond_dimension}, circuit_layers = {config.circuit_layers}; "
+            "choose them smaller"
         )
 
 

@@ -1,11 +1,8 @@
 """Build what a branch applies to tokens from its parameters, once a step: the matrices C and E M, and angles.
 
 One differentiable function stacks all branches of one form and builds them together. Its backward pass stores no
-intermediates: it rebuilds the branches that received a gradient. So it can run more than once, as re-entrant gradient
-checkpointing does for each block, and accumulation for each step. A backward pass with `create_graph` rebuilds them
-with a graph, so it can be differentiated again.
-
-What was built without a graph is kept for later calls as long as the parameters have the same versions and addresses.
+intermediates: it rebuilds the branches that received a gradient, so it can run more than once and be differentiated.
+What was built without a graph is kept as long as the parameters have the same versions and addresses.
 """
 
 from collections.abc import Sequence
@@ -34,10 +31,7 @@ class Prepared:
     few: Any = None
 
     def is_of(self, tensors: Sequence[torch.Tensor]) -> bool:
-        """Whether it was built from these parameters, and none has changed since as far as version counters show.
-
-        That suffices between a forward pass and its backward pass, where PyTorch relies on the same counters.
-        """
+        """Whether it was built from these parameters, and version counters show no change since."""
         return bool(self.counts) and all(map(is_, tensors, self.tensors)) and _counts_of(tensors) == self.counts
 
 
@@ -78,7 +72,6 @@ class _BatchedBuild(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, branch: Branch, count: int, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """Build in stacks; the parameters are stored outside of autograd, so that backward may run again."""
         ctx.set_materialize_grads(False)
         ctx.branch, ctx.count, ctx.tensors = branch, count, tensors
         ctx.versions = [0 if tensor.is_inference() else version(tensor) for tensor in tensors]
@@ -89,7 +82,6 @@ class _BatchedBuild(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor | None) -> tuple[torch.Tensor | None, ...]:
-        """Return gradients to the tensors of the branches that received one."""
         tensors, count = ctx.tensors, ctx.count
         each, parts = len(tensors) // count, len(gradients) // count
         reached = [b for b in range(count) if any(g is not None for g in gradients[b * parts : (b + 1) * parts])]

@@ -25,33 +25,18 @@ Observe = Callable[[torch.Tensor], None]
 
 
 class Core(nn.Module):
-    """A map r -> r.
+    """A map r -> r."""
 
-    Attributes:
-        matrices: Names of the trained matrices, K ("linear_weight") and Q ("quantum_weight"), in the order of their
-            features; all other parameters are the function's.
-        reads_angles: Whether the input is used as angles, which need full precision.
-        circuit_features: Number of leading features that the circuit or its classical control contributes to; the
-            others are entries of c.
-        input_scale: The rms of c that the scaled start is made for.
-        output_scale: The approximate rms of h at that start.
-    """
+    matrices: ClassVar[tuple[str, ...]] = ()  # K ("linear_weight") and Q ("quantum_weight"), as their features follow
+    reads_angles = False  # whether the input is used as angles, which need full precision
+    circuit_features = 0  # leading features to which the circuit or its control contributes; others are entries of c
+    input_scale = 1.0  # the rms of c that the scaled start is made for
+    output_scale = 1.0  # the approximate rms of h at that start
 
-    matrices: ClassVar[tuple[str, ...]] = ()
-    reads_angles = False
-    circuit_features = 0
-    input_scale = 1.0
-    output_scale = 1.0
-
-    @classmethod
-    def part_of(cls, name: str) -> Part:
+    @staticmethod
+    def part_of(name: str) -> Part:
         """Return the part of a parameter, given its name inside the core; a classical control counts as "circuit"."""
-        return "linear" if name.rpartition(".")[2] in cls.matrices else "circuit"
-
-    @classmethod
-    def count_matrices(cls, r: int, qubits: int) -> int:
-        """Return the number of trained parameters in the core's matrices: r^2 for K plus r qubits for Q."""
-        return sum(r * (qubits if name == "quantum_weight" else r) for name in cls.matrices)
+        return "linear" if name in ("linear_weight", "quantum_weight") else "circuit"
 
     def tensors(self) -> list[torch.Tensor]:
         """Return the parameters and buffers, or those of a replica of the module; the matrices come last."""
@@ -94,20 +79,14 @@ class LinearCore(Core):
         self.linear_weight = nn.Parameter(torch.zeros(r, r))
 
     def combine(self, expand: torch.Tensor, tensors: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Return E K."""
         return expand @ tensors[0]
 
     def reset(self, start: str, zero: bool = False) -> None:
-        """Set K to kaiming-uniform values, to the identity with the scaled start, or to zero."""
         _reset_matrix(self.linear_weight, start, zero)
 
 
 class FunctionCore(Core):
-    """h = Q q(c), with the circuit q or a classical control in its place.
-
-    The function reads the first entries of c, one for each qubit. The core registers the function's tensors under the
-    names that the function gives.
-    """
+    """h = Q q(c), with the circuit q, or a control in its place, of the first entries of c, one for each qubit."""
 
     matrices: ClassVar[tuple[str, ...]] = ("quantum_weight",)
     reads_angles = True
@@ -136,29 +115,22 @@ class FunctionCore(Core):
         return self.function.circuit
 
     def tensors(self) -> list[torch.Tensor]:
-        """Return the function's tensors and the matrices."""
         return [getattr(self, name) for name in (*self._names, *self.matrices)]
 
     def angles_of(self, tensors: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
-        """Return what the function needs of its tensors: of a circuit, rotations and diagonals."""
         return self.function.prepare(tensors[: len(self._names)])
 
     def combine(self, expand: torch.Tensor, tensors: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Return E Q, or E Q and E K concatenated, (..., out, qubits + r)."""
         first, *others = tensors[len(self._names) :]
         return expand @ (torch.cat([first, *others], -1) if others else first)
 
     def form(self) -> Hashable:
-        """Return the class and the function's key."""
         return type(self).__name__, self.function.form()
 
     @torch.no_grad()
     def reset(self, start: str, zero: bool = False) -> None:
-        """Initialise the function, then its matrices.
-
-        The circuit's angles are drawn for every function, so that the random numbers after them are the same.
-        """
-        angles = self.function.draw()
+        # the circuit's angles are drawn for every function, so that the random numbers after them are the same
+        angles = torch.zeros(self.function.ansatz.parameters)
         bound = ANGLE_BOUND if start == "scaled" else math.pi
         nn.init.uniform_(angles, -bound, bound)
         if not angles.is_meta:  # on the meta device the tensors are assigned later
@@ -167,11 +139,7 @@ class FunctionCore(Core):
         self._reset_matrices(start, zero)
 
     def _reset_matrices(self, start: str, zero: bool) -> None:
-        """Set Q and K to kaiming-uniform values, or to zero.
-
-        With the scaled start Q is the identity, and K the identity over input_scale, so that K c is of order 1.
-        """
-        for name in self.matrices:
+        for name in self.matrices:  # by the scaled start K c is of order 1
             _reset_matrix(getattr(self, name), start, zero, 1 / self.input_scale if name == "linear_weight" else 1.0)
 
     def read(self, c: torch.Tensor) -> torch.Tensor:
@@ -192,7 +160,6 @@ class FunctionCore(Core):
         return values
 
     def features(self, c: torch.Tensor, *angles: torch.Tensor) -> torch.Tensor:
-        """Return q(c), (..., qubits)."""
         return self.function_values(c, *angles)
 
 
@@ -202,7 +169,6 @@ class LinearFunctionCore(FunctionCore):
     matrices: ClassVar[tuple[str, ...]] = ("quantum_weight", "linear_weight")
 
     def features(self, c: torch.Tensor, *angles: torch.Tensor) -> torch.Tensor:
-        """Return q(c) and c concatenated, (..., qubits + r)."""
         return torch.cat([self.function_values(c, *angles), c], -1)
 
 
@@ -216,25 +182,19 @@ class WeightedFunctionCore(FunctionCore):
         self.output_scale = self.input_scale
 
     def combine(self, expand: torch.Tensor, tensors: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Return E."""
         return expand
 
     def features(self, c: torch.Tensor, *angles: torch.Tensor) -> torch.Tensor:
-        """Return q(c) * c, (..., r)."""
         own = self.function.r
         weighted = self.function_values(c, *angles) * c[..., :own]
         return weighted if own == c.shape[-1] else torch.cat([weighted, c[..., own:]], -1)
 
 
 class GatedFunctionCore(FunctionCore):
-    """h = (1 + Q q(t)) * c, element by element.
+    """h = (1 + Q q(t)) * c, element by element, with t = c_read / (sqrt(U) rms(c_read)) for each token.
 
-    Q starts at zero, so the core starts as h = c. With the scaled start Q is I: the gate is open from the first step.
-
-        t = c_read / (sqrt(U) rms(c_read))
-
-    c_read are the entries of c that the function reads, U the number of uploads; the rms is taken for each token. The
-    normalisation keeps the angles of order 1, since the size of c differs by orders of magnitude between layers.
+    c_read are the entries of c that the function reads, U the number of uploads. Q starts at zero, and so as h = c;
+    with the scaled start Q is I. The size of c differs by orders of magnitude between layers, that of t does not.
     """
 
     quantum_weight: nn.Parameter
@@ -245,23 +205,18 @@ class GatedFunctionCore(FunctionCore):
         self.circuit_features = r
 
     def combine(self, expand: torch.Tensor, tensors: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Return E."""
         return expand
 
     def angles_of(self, tensors: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
-        """Return what the function needs of its tensors, and Q, which here acts on every token."""
         return *super().angles_of(tensors), tensors[len(self._names)].clone()
 
     def _reset_matrices(self, start: str, zero: bool) -> None:
-        """Set Q to zero, or to I for the scaled start; h need not be zero, since E is."""
         _reset_matrix(self.quantum_weight, start, zero=start != "scaled")
 
     def randomise(self) -> None:
-        """Set Q to kaiming-uniform values."""
         nn.init.kaiming_uniform_(self.quantum_weight)
 
     def read(self, c: torch.Tensor) -> torch.Tensor:
-        """Return t = c / (sqrt(U) rms(c)) of the entries that the function reads."""
         read = super().read(c)
         size = read.square().mean(-1, keepdim=True).add(SMALLEST).sqrt()
         return read / size * self.function.input_scale
@@ -273,7 +228,6 @@ class GatedFunctionCore(FunctionCore):
         return 1 + values @ q.to(values.dtype).mT
 
     def features(self, c: torch.Tensor, *angles: torch.Tensor) -> torch.Tensor:
-        """Return (1 + Q q(t)) * c, (..., r)."""
         return self.factors(c, *angles) * c
 
 
@@ -283,13 +237,6 @@ FORM_CLASSES: dict[str, type[FunctionCore]] = {
     "weighted": WeightedFunctionCore,
     "gated": GatedFunctionCore,
 }
-
-
-def core_class(name: str) -> type[Core]:
-    """Return the class of the core of this name, one of `CORES`."""
-    if function_of(name) is None:
-        return LinearCore if name == "linear" else IdentityCore
-    return FORM_CLASSES[form_of(name)]
 
 
 def make_core(at: ResolvedConfig) -> Core:

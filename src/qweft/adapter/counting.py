@@ -1,6 +1,5 @@
-"""How many parameters a branch trains, by its config and a layer's sizes alone, and the config of a given number."""
+"""The config of a given number of trained parameters."""
 
-import math
 from collections import Counter
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -9,12 +8,9 @@ from peft.tuners.tuners_utils import BaseTunerLayer, check_target_module_exists
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
-from qweft.adapter.cores import core_class
-from qweft.adapter.fixed_maps import MAPS
-from qweft.adapter.functions import Function, make_function
+from qweft.adapter.branch import count_parameters
 from qweft.errors import QweftError
 from qweft.method.fields import QwthnFields
-from qweft.method.names import TWINS, function_of
 from qweft.text import shown
 
 Config = TypeVar("Config", bound=QwthnFields)
@@ -23,38 +19,6 @@ WITHOUT_HEAD = ("CAUSAL_LM", "SEQ_2_SEQ_LM", "FEATURE_EXTRACTION")
 LINEAR = nn.Linear, Conv1D
 HALVINGS = 40
 """Halvings of the range of shares, until the last is finer than one output of any layer."""
-
-
-def count_parameters(config: QwthnFields, into: int, out: int, r: int | None = None) -> dict[str, int]:
-    """Count the trained parameters of one branch into -> out, by part.
-
-    tensor network   sum_k B_{k-1} j_k i_k B_k of each operator
-    linear maps      width r for each operator, k r for each subspace with k = min(width, d_in, d_out),
-                     size r for each dense map, round(share d_out) r for a sparse one, r^2 for K, r qubits for Q
-    circuit          4 qubits L (a single qubit: 2 L), or the trained parameters of a classical control
-    """
-    at = config.resolved(r)
-    compress = MAPS[at.compress].trained_on(at, into, out, writes=False)
-    expand = MAPS[at.expand].trained_on(at, into, out, writes=True)
-    linear = compress.linear + expand.linear + core_class(at.core).count_matrices(at.r, at.qubits)
-    function = "twin" if function_of(at.core) in TWINS else "circuit"
-    network = compress.tensor_network + expand.tensor_network
-    return {"tensor_network": network, "linear": linear, function: function_parameters(config, at.r)}
-
-
-def function_parameters(config: QwthnFields, r: int) -> int:
-    """Count the trained parameters of the circuit of a layer of rank r, or of its classical control; 0 for neither."""
-    if function_of(config.core) is None:
-        return 0
-    return sum(math.prod(shape) for shape in function_on(config, r).trained.values())
-
-
-def function_on(config: QwthnFields, r: int) -> Function:
-    """Return the function in the core of a layer of rank r; the core must have one."""
-    at = config.resolved(r)
-    name = function_of(at.core)
-    assert name is not None
-    return make_function(name, at)
 
 
 def largest_share(model: Any, numbers: int, config: Config) -> Config:

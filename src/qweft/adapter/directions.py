@@ -3,14 +3,11 @@
     G = d loss / d W0 = sum over tokens of dy x^T,   G = U S V^T,   C = (V_1 .. V_r)^T,   E = (U_1 .. U_r)
 
 At K = 0 the gradient with respect to K is then alpha / r times the r x r block of G with the largest norm. LoRA-GA
-(arXiv 2407.05000) starts trained maps from the gradient's directions. LoRA-SB (arXiv 2411.19557) fixes bases that
-approximate the first update, with another start of K.
+(arXiv 2407.05000) and LoRA-SB (arXiv 2411.19557) start from such directions.
 
-G of a large layer is never formed. Two products of G with random matrices are summed over the batches, and G is rebuilt
-from them (the one-pass sketch of Tropp, Yurtsever, Udell and Cevher, arXiv 1609.00048). For r directions the sums take
-4 r numbers for each output and 8 r for each input, the random matrices 8 r and 4 r. It needs one pass over the batches,
-and only inputs and output gradients of the base layer, which may be quantized. If G has at most twice as many entries
-as the sums, G itself is summed, which is faster.
+G of a large layer is never formed: two products of G with random matrices are summed over the batches, and G is rebuilt
+from them (the one-pass sketch of Tropp, Yurtsever, Udell and Cevher, arXiv 1609.00048). That needs only inputs and
+output gradients of the base layer, which may be quantized.
 """
 
 import torch
@@ -70,8 +67,8 @@ class GradientSketch:
     def directions(self) -> Directions:
         """Return V (d_in, r) and U (d_out, r), the leading singular directions of G, and norms of G's columns and rows.
 
-        All are on the CPU. If G was not formed, the norms are scaled norms of Z's columns and Y's rows: estimates with
-        a relative standard error of 1 / sqrt(4 k) for columns and 1 / sqrt(2 k) for rows.
+        If G was not formed, the norms are estimates with a relative standard error of 1 / sqrt(4 k) for columns and 1 /
+        sqrt(2 k) for rows.
         """
         return tuple(map(Side, self._leading(), self._norms()))  # type: ignore[return-value]
 
@@ -120,11 +117,9 @@ def _draw(into: int, out: int, k: int, device: torch.device) -> tuple[torch.Tens
 def _leading(matrix: torch.Tensor, r: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the leading r left and right singular vectors of a matrix that is no taller than wide.
 
-    They come from the eigenvectors of M M^T in float64, several times as fast as a singular value decomposition. This
-    squares the singular values, so directions below 1e-8 of the largest are arbitrary. M is the matrix, or where it has
-    many rows what it is in a random subspace of r + 8 directions after one power iteration (Halko, Martinsson and
-    Tropp, arXiv 0909.4061). The largest entry of each left vector is positive: sums that differ only by rounding, as
-    between processes, then give the same signs.
+    They come from the eigenvectors of M M^T in float64; directions below 1e-8 of the largest are arbitrary. M is the
+    matrix, or where it has many rows what it is in a random subspace of r + 8 directions after one power iteration
+    (Halko, Martinsson and Tropp, arXiv 0909.4061). The largest entry of each left vector is positive, in every process.
     """
     frame = None
     if len(matrix) > 2 * (r + SPARE):
@@ -143,10 +138,7 @@ def _leading(matrix: torch.Tensor, r: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 @torch.no_grad()
 def of_weight(weight: torch.Tensor, r: int) -> Directions:
-    """Return the leading r singular directions of W0, (d_out, d_in), with the norms of its columns and rows.
-
-    Source: LoRA-XS (arXiv 2405.17604) fixes these bases, with the singular values, which are left out here.
-    """
+    """Return the leading r singular directions of W0, (d_out, d_in), as LoRA-XS (arXiv 2405.17604), and its norms."""
     weight = weight.detach().float()
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(SEED)  # the CPU's generator only: the fork restores no other

@@ -119,8 +119,8 @@ def _of_gradients(
 def _labelled(batch: Mapping[str, Any], model: Any = None) -> int:
     """Return the number that the loss is a mean over.
 
-    For a causal model that is the number of labelled tokens, without the first of a row. For an encoder-decoder, a
-    masked model and a classifier of tokens it is that of all of them, and with one label a row the number of rows.
+    A causal model counts the labelled tokens without the first of a row; other models, and rows of one label, all of
+    them.
     """
     labels = batch.get("labels")
     if not isinstance(labels, torch.Tensor):
@@ -157,10 +157,7 @@ def _as_the_base_model(model: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def _watching(sketches: Mapping[nn.Module, GradientSketch]) -> Iterator[dict[torch.device, torch.Tensor]]:
-    """Pass inputs and output gradients of base layers to their sketches while a model runs forward and backward.
-
-    Yields the leaves of the graph, one for each device: zeros that are added to each layer's output.
-    """
+    """Pass inputs and output gradients of base layers to their sketches; yield the leaves of the graph by device."""
     leaves: dict[torch.device, torch.Tensor] = {}
 
     def after(base: nn.Module, args: tuple[Any, ...], y: torch.Tensor) -> torch.Tensor:

@@ -3,12 +3,12 @@
 import math
 from collections.abc import Hashable, Mapping, Sequence
 from functools import partial
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import nn
 
-from qweft.adapter.maps import Count, DenseMap, LinearMap, MpoMap, alike, reset_weight
+from qweft.adapter.maps import DenseMap, LinearMap, MpoMap, alike, reset_weight
 from qweft.adapter.packing import gathered, pack, pack_codes, packed_bytes, unpack, unpack_codes
 from qweft.errors import QweftError
 from qweft.internals.torch import is_transformed
@@ -24,13 +24,7 @@ LEAST_FOR_OUTPUTS = 8
 
 
 class Side(NamedTuple):
-    """Directions and norms on one side of a layer.
-
-    Args:
-        directions: Orthonormal columns, (size, r).
-        norms: Importance of each input or output, (size,): norms of the columns (inputs) or rows (outputs) of the
-            gradient G, or of W0.
-    """
+    """Orthonormal directions of one side of a layer, (size, r), and norms of the gradient's rows or columns."""
 
     directions: torch.Tensor
     norms: torch.Tensor
@@ -43,16 +37,8 @@ Directions = tuple[Side, Side]
 class FixedMap(LinearMap):
     """Fixed directions V (size, count), zero until they are found; they are saved with the adapter.
 
-    Signs of singular vectors, and the order of equal ones, differ between machines, so they cannot be recomputed when
-    the adapter is loaded. Directions make up most of the adapter's file, so they are rounded when they are found:
-    packed in few bits, (count, bytes), or to bfloat16, V where the map writes and V^T where it reads. Training uses the
-    rounded ones.
-
-    Args:
-        config: The adapter's config on the layer.
-        size: Number of entries of a direction.
-        count: Number of directions.
-        writes: Whether the map is E.
+    They are rounded when they are found: packed in few bits, (count, bytes), or to bfloat16, V where the map writes and
+    V^T where it reads. Signs of singular vectors differ between machines, so they cannot be computed again at loading.
     """
 
     parts: ClassVar[Mapping[str, Part]] = {}
@@ -107,33 +93,22 @@ class FixedMap(LinearMap):
         self._is_found = True
 
     def randomise(self) -> None:
-        """Set random directions."""
         directions = torch.linalg.qr(torch.randn(self.size, self.count, dtype=torch.float32)).Q
         self.set(Side(directions, torch.ones(self.size)))
 
-    def tensors(self) -> list[torch.Tensor]:
-        """Return the directions."""
-        return [self.weight]
-
     def matrix(self) -> torch.Tensor:
-        """Return the dense matrix (out, in) in float32 or better."""
         return self.contract_limited(alike(self.tensors(), torch.float32))
 
     def form(self) -> Hashable:
-        """Return class, size and bits, which the shape of packed directions does not determine."""
-        return type(self), self.writes, self.size, self.bits
+        return type(self), self.writes, self.size, self.bits  # the shape of packed directions does not determine them
 
     @torch.no_grad()
     def reset(self, start: str, zero: bool, scale: float = 1.0) -> None:
-        """Clear the directions, whatever the start."""
         self.weight.zero_()
         self._is_found = False
 
     def times(self, trained: torch.Tensor | None, directions: Any) -> torch.Tensor:
-        """Return trained (..., r, count) times V^T, or V times trained (..., count, r) where the map writes.
-
-        Without a trained map it returns V^T, or V. A tuple has the directions of several branches.
-        """
+        """Return trained times V^T, or V times trained where the map writes; a tuple has one V a branch."""
         turned = self.is_packed and self.writes  # packed directions are rows on both sides
         on_the_left = self.is_packed or not self.writes
         if trained is not None and turned:
@@ -161,7 +136,6 @@ class FixedMap(LinearMap):
         return unpack(directions, self.bits, self.size, dtype) if self.is_packed else directions.to(dtype)
 
     def look_again(self) -> None:
-        """Check whether directions are set after something else wrote to the matrix."""
         self._is_found = not self.weight.is_meta and bool(self.weight.any())
 
 
@@ -193,13 +167,7 @@ class BasisMap(FixedMap):
 
     words = "an orthonormal basis that was not trained"
 
-    @classmethod
-    def on_layer(cls, config: ResolvedConfig, d_in: int, d_out: int, writes: bool) -> Self:
-        """Return the map with r directions.
-
-        Raises:
-            QweftError: If the layer has fewer.
-        """
+    def __init__(self, config: ResolvedConfig, d_in: int, d_out: int, writes: bool):
         size = d_out if writes else d_in
         most = size if config.basis == "random" else min(d_in, d_out)
         if config.r > most:
@@ -207,15 +175,9 @@ class BasisMap(FixedMap):
                 f"r = {config.r} directions of basis {config.basis!r} are more than a layer with d_in = {d_in} and "
                 f"d_out = {d_out} has; choose r of at most {most}, by rank_pattern for this layer alone"
             )
-        return cls(config, size, config.r, writes)
-
-    @classmethod
-    def trained_on(cls, config: ResolvedConfig, d_in: int, d_out: int, writes: bool) -> Count:
-        """Count nothing: no part is trained."""
-        return Count()
+        super().__init__(config, size, config.r, writes)
 
     def contract(self, tensors: Sequence[Any]) -> torch.Tensor:
-        """Return the directions themselves."""
         return self.times(None, tensors[0])
 
 
@@ -227,62 +189,44 @@ class SubspaceMap(FixedMap):
     parts: ClassVar[Mapping[str, Part]] = {"linear_weight": "linear"}
     one_by_one: tuple[int, ...] = (1,)
 
-    def __init__(self, config: ResolvedConfig, size: int, count: int, writes: bool):
-        super().__init__(config, size, count, writes)
+    def __init__(self, config: ResolvedConfig, d_in: int, d_out: int, writes: bool):
+        count = self.count_on(config, d_in, d_out)
+        super().__init__(config, d_out if writes else d_in, count, writes)
         self.linear_weight = nn.Parameter(torch.zeros((count, config.r) if writes else (config.r, count)))
 
-    @classmethod
-    def on_layer(cls, config: ResolvedConfig, d_in: int, d_out: int, writes: bool) -> Self:
-        """Return the map with min(width, d_in, d_out) directions."""
-        return cls(config, d_out if writes else d_in, config.directions(d_in, d_out), writes)
-
-    @classmethod
-    def trained_on(cls, config: ResolvedConfig, d_in: int, d_out: int, writes: bool) -> Count:
-        """Count k r parameters of the linear map, k directions."""
-        return Count(linear=config.r * config.directions(d_in, d_out))
-
-    def tensors(self) -> list[torch.Tensor]:
-        """Return the linear map and the directions."""
-        return [self.linear_weight, self.weight]
+    @staticmethod
+    def count_on(config: ResolvedConfig, d_in: int, d_out: int) -> int:
+        """Return the number of directions on a layer, min(width, d_in, d_out)."""
+        return min(config.width, d_in, d_out)
 
     def contract(self, tensors: Sequence[Any]) -> torch.Tensor:
-        """Return A V^T, or V B."""
         return self.times(tensors[0], tensors[1])
 
     def reset(self, start: str, zero: bool, scale: float = 1.0) -> None:
-        """Clear the directions, and initialise the linear map, kaiming-uniform with LoRA's a = sqrt(5)."""
         super().reset(start, zero, scale)
-        reset_weight(self.linear_weight, start, zero, scale, a=math.sqrt(5))
+        reset_weight(self.linear_weight, start, zero, scale, a=math.sqrt(5))  # as in LoRA
 
 
 class SparseMap(SubspaceMap):
     """The map r -> d_out by a trained B (count, r) that writes to `count` chosen outputs: (d_out, r), other rows zero.
 
-    `weight` (d_out,) is 1 at the chosen outputs and 0 elsewhere, packed in one bit each if directions are packed. The
-    rows of B are in the order of the outputs.
+    `weight` (d_out,) is 1 at the chosen outputs and 0 elsewhere, packed in one bit each if directions are packed.
     """
 
     words = "a linear map to some outputs, which were chosen before the training"
     sizes: ClassVar[Mapping[str, str]] = {"share": "{:g} of a layer's outputs"}
     one_by_one = ()
 
-    @classmethod
-    def on_layer(cls, config: ResolvedConfig, d_in: int, d_out: int, writes: bool) -> Self:
-        """Return the map with round(share d_out) outputs, at least 1."""
-        return cls(config, d_out, config.outputs(d_out), writes)
-
-    @classmethod
-    def trained_on(cls, config: ResolvedConfig, d_in: int, d_out: int, writes: bool) -> Count:
-        """Count round(share d_out) r parameters."""
-        return Count(linear=config.r * config.outputs(d_out))
+    @staticmethod
+    def count_on(config: ResolvedConfig, d_in: int, d_out: int) -> int:
+        """Return the number of outputs, round(share d_out) but at least 1."""
+        return max(1, round(config.share * d_out))
 
     @property
     def wanted(self) -> int:
-        """Number of directions from which the sketch estimates the lengths of the gradient's rows well enough."""
         return LEAST_FOR_OUTPUTS
 
     def empty(self) -> torch.Tensor:
-        """Return the tensor of outputs that are not chosen yet."""
         if self.is_packed:
             return torch.zeros(-(-self.size // 8), dtype=torch.uint8)
         return torch.zeros(self.size, dtype=DIRECTIONS)
@@ -292,13 +236,11 @@ class SparseMap(SubspaceMap):
         return unpack_codes(weight, 1, self.size) if self.is_packed else weight
 
     def rounded(self, side: Side) -> torch.Tensor:
-        """Return the outputs with the largest norms as they will be saved."""
         chosen = torch.zeros(self.size, dtype=torch.uint8)
         chosen[side.norms.topk(self.count).indices.cpu()] = 1
         return pack_codes(chosen, 1) if self.is_packed else chosen
 
     def randomise(self) -> None:
-        """Choose random outputs."""
         norms = torch.rand(self.size)
         self.set(Side(norms[:, None], norms))
 

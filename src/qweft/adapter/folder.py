@@ -21,38 +21,13 @@ from qweft.text import cut
 HUB_ARGUMENTS = tuple(name for name in signature(hf_hub_download).parameters if name not in ("repo_id", "filename"))
 """Arguments that decide where a file is fetched from, selected as PEFT selects them."""
 STRUCTURE = (
-    "compress",
-    "core",
-    "expand",
-    "r",
-    "rank_pattern",
-    "width",
-    "share",
-    "basis_bits",
-    "bond_dimension",
-    "modes",
-    "circuit",
-    "circuit_layers",
-    "reupload",
-    "fourier_terms",
-    "qubits",
-    "dropout",
-    "bias",
-    "trainable_token_indices",
+    *("compress", "core", "expand", "r", "rank_pattern", "width", "share", "basis_bits", "bond_dimension", "modes"),
+    *("circuit", "circuit_layers", "reupload", "fourier_terms", "qubits"),
+    *("dropout", "bias", "trainable_token_indices"),
 )
 """Fields that the model already has built when tensors arrive; equal shapes do not imply equal fields."""
 SCALES = ("alpha", "alpha_pattern", "factor_limit")
 """Further ones that decide what the tensors compute; `hotswap_adapter` takes them over."""
-
-FLOATS = {
-    "F64": torch.float64,
-    "F32": torch.float32,
-    "F16": torch.float16,
-    "BF16": torch.bfloat16,
-    "F8_E4M3": torch.float8_e4m3fn,
-    "F8_E5M2": torch.float8_e5m2,
-}
-"""Floating-point types by their names in safetensors; all others count as integers here."""
 
 
 def read_config(folder: Path) -> PeftConfig:
@@ -76,10 +51,7 @@ def read_config(folder: Path) -> PeftConfig:
 
 
 def find_weights(adapter: str | os.PathLike[str], subfolder: str | None = None, **hub: Any) -> Path:
-    """Return the path of the adapter's safetensors file, in a local folder or in the hub's cache.
-
-    Loading looks for the file in the same cache.
-    """
+    """Return the path of the adapter's safetensors file, in a local folder or in the hub's cache."""
     folder = Path(adapter, subfolder or "")
     if not folder.is_dir():
         try:
@@ -93,14 +65,9 @@ def find_weights(adapter: str | os.PathLike[str], subfolder: str | None = None, 
             pass
     elif (folder / SAFETENSORS_WEIGHTS_NAME).is_file():
         return folder / SAFETENSORS_WEIGHTS_NAME
-    elif (folder / WEIGHTS_NAME).exists():
-        raise QweftError(
-            f"the adapter in {folder} is stored as {WEIGHTS_NAME}, a pickle, which can run code when it is read; save "
-            f"it again as {SAFETENSORS_WEIGHTS_NAME}"
-        )
     raise QweftError(
-        f"{folder} holds no {SAFETENSORS_WEIGHTS_NAME}, the file of the adapter's weights (a {WEIGHTS_NAME} is not "
-        "read); copy it there, or save the adapter again"
+        f"{folder} holds no {SAFETENSORS_WEIGHTS_NAME} of an adapter ({WEIGHTS_NAME}, a pickle, could run code and is "
+        f"not read); save it again as {SAFETENSORS_WEIGHTS_NAME}"
     )
 
 
@@ -116,26 +83,19 @@ def find_config(adapter: str | os.PathLike[str], subfolder: str | None = None, *
 
 
 def read_header(path: Path) -> dict[str, torch.Tensor]:
-    """Return the file's tensors by name, as shapes and dtypes on the meta device.
-
-    Types that are not floating-point become int64.
-    """
+    """Return the file's tensors by name, on the meta device: their shapes, as real numbers or as whole ones."""
     try:
         with safe_open(path, framework="pt") as file:
             slices = {key: file.get_slice(key) for key in file.keys()}  # noqa: SIM118  it is no dictionary
-            return {
-                key: torch.empty(each.get_shape(), dtype=FLOATS.get(each.get_dtype(), torch.int64), device="meta")
-                for key, each in slices.items()
-            }
+            kinds = {key: torch.float32 if "F" in each.get_dtype() else torch.int64 for key, each in slices.items()}
+            return {k: torch.empty(each.get_shape(), dtype=kinds[k], device="meta") for k, each in slices.items()}
     except (SafetensorError, OSError) as error:
         raise unreadable(path, error) from error
     except (RuntimeError, OverflowError, TypeError) as error:  # torch's, whose words are pages long
         raise unreadable(path, ValueError("a tensor has a size that none has")) from error
 
 
-def check_same_structure(
-    new: QwthnConfig, old: QwthnConfig, what: str, fields: Sequence[str] = STRUCTURE, way: str = ""
-) -> None:
+def check_same_structure(new: QwthnConfig, old: QwthnConfig, what: str, fields: Sequence[str] = STRUCTURE) -> None:
     """Compare the config of an adapter with that of the adapter that its tensors will replace."""
     if not isinstance(new, QwthnConfig):
         raise QweftError(f"{what} is of type {new.peft_type}, which cannot take the place of a QWTHN adapter")
@@ -143,5 +103,5 @@ def check_same_structure(
         if getattr(old, name) != getattr(new, name):
             raise QweftError(
                 f"{what} cannot take the place of the one that is here: {name} is {getattr(new, name)!r} there and "
-                f"{getattr(old, name)!r} here; load it under another name with load_adapter{way}"
+                f"{getattr(old, name)!r} here; load it under another name with load_adapter"
             )

@@ -31,9 +31,6 @@ class Function:
 
     It holds no tensors: the core registers them under the names given here and passes them in. All functions start from
     the angles that the circuit would have drawn, so the rest of an adapter starts the same for each of them.
-
-    Args:
-        ansatz: The circuit of the method, r inputs to r outputs.
     """
 
     name: ClassVar[str]
@@ -70,10 +67,6 @@ class Function:
         """Return a key that two functions must share to be prepared in one batch."""
         return self.name, self.ansatz
 
-    def draw(self) -> torch.Tensor:
-        """Return a zero tensor of the shape of the circuit's angles."""
-        return torch.zeros(self.ansatz.parameters)
-
     def start(self, angles: torch.Tensor, start: str) -> dict[str, torch.Tensor]:
         """Return the initial tensors, given the circuit's angles under the named start."""
         raise NotImplementedError
@@ -87,10 +80,7 @@ class Function:
         raise NotImplementedError
 
     def phases(self, angles: torch.Tensor) -> torch.Tensor:
-        """Return (r,): the sum of the trained RY angles on the first r qubits.
-
-        Without CRZ gates the recorded circuit is q_i = cos(U c_i + phase_i).
-        """
+        """Return the sum of the trained RY angles on each of the first r qubits, (r,)."""
         phases = angles.new_zeros(self.r)
         for gate in self.ansatz.gates:
             if gate.name == "ry" and gate.source == "parameter" and gate.wires[0] < self.r:
@@ -107,10 +97,9 @@ class Function:
 class CircuitFunction(Function):
     """q(c): the exact expectation of Z on each qubit of the method's circuit.
 
-    The recorded start draws angles uniformly from (-pi, pi), the scaled start from (-pi/4, pi/4). With small angles q_i
-    is about cos(U c_i + a phase) for U uploads. Its standard deviation then stays near 0.5 for any number of qubits,
-    while under the recorded start it falls to 0.1 (10 qubits, 10 layers). For c of rms 1 / sqrt(U) a change of c by a
-    tenth leaves q correlated by 0.95. Angles of zero would leave the CRZ gates without gradient.
+    The recorded start draws angles from (-pi, pi), the scaled start from (-pi/4, pi/4): the standard deviation of q_i
+    then stays near 0.5 for any number of qubits, while under the recorded start it falls to 0.1 (10 qubits, 10 layers).
+    Angles of zero would leave the CRZ gates without gradient.
     """
 
     name = "quantum"
@@ -123,22 +112,18 @@ class CircuitFunction(Function):
         self.trained = {"angles": (ansatz.parameters,)}
 
     def make_ready(self) -> None:
-        """Derive what the engines run: the alternating form with its tables of 2^r phases, or the circuit's text."""
         self.alternating: Alternating | None = alternating_form(self.circuit)
         _ = self.circuit.text
 
     def start(self, angles: torch.Tensor, start: str) -> dict[str, torch.Tensor]:
-        """Return the angles themselves."""
         return {"angles": angles}
 
     def prepare(self, tensors: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
-        """Return rotations and diagonals, as `Alternating.angles` does, or the angles, in float32 or better."""
         (angles,) = tensors
         angles = angles if angles.dtype == torch.float64 else angles.float()
         return (angles,) if self.alternating is None else self.alternating.angles(angles)
 
     def values(self, c: torch.Tensor, *prepared: torch.Tensor) -> torch.Tensor:
-        """Return q(c), (..., r)."""
         if self.alternating is not None:
             return expectations(self.alternating, c, *prepared).to(c.dtype)
         (angles,) = prepared
@@ -161,10 +146,7 @@ class FrozenCircuit(CircuitFunction):
 
 
 class ProductCircuit(CircuitFunction):
-    """The circuit without its CRZ gates: q_i = cos(U c_i + sum of the angles on qubit i), without entanglement.
-
-    It keeps every RY of the circuit, 2 r L angles, of which only the sum on each qubit matters.
-    """
+    """The circuit without its CRZ gates: q_i = cos(U c_i + sum of the angles on qubit i), without entanglement."""
 
     name = "product"
     words = "the circuit of the method without its CRZ gates"
@@ -177,19 +159,16 @@ class ProductCircuit(CircuitFunction):
         self.trained = {"angles": (self.circuit.parameters,)}
 
     def start(self, angles: torch.Tensor, start: str) -> dict[str, torch.Tensor]:
-        """Return those of the circuit's angles that belong to RY gates."""
         return {"angles": angles[list(self._kept)]}
 
 
 class Perceptron(Function):
     """t(c) = W_k silu(... silu(W_1 c + b_1) ...) + b_k, with W_j of shape (r, r) and b_j of shape (r,).
 
-    k is the number of linear layers, at least 2, that brings k (r^2 + r) nearest to the circuit's number of angles. The
-    layers have biases because a circuit's output at c = 0 depends on its angles, too.
+    k is the number of linear layers, at least 2, that brings k (r^2 + r) nearest to the circuit's number of angles.
 
     Start: W_j kaiming-uniform, or with the scaled start W_1 = sqrt(U) I and the others 1.68 I, which preserves the rms
-    through a SiLU. b_k = cos(phase), the value at c = 0 of the circuit without its CRZ gates; the other biases are
-    zero.
+    through a SiLU. b_k = cos(phase), the value at c = 0 of the circuit without its CRZ gates; other biases are zero.
     """
 
     name = "mlp"
@@ -204,7 +183,6 @@ class Perceptron(Function):
         self.trained = {"mlp_weights": (self.depth, r, r), "mlp_biases": (self.depth, r)}
 
     def start(self, angles: torch.Tensor, start: str) -> dict[str, torch.Tensor]:
-        """Return weights (k, r, r) and biases (k, r)."""
         weights = angles.new_zeros(self.trained["mlp_weights"])
         biases = angles.new_zeros(self.trained["mlp_biases"])
         biases[-1] = self.phases(angles).cos()
@@ -218,7 +196,6 @@ class Perceptron(Function):
         return {"mlp_weights": weights, "mlp_biases": biases}
 
     def values(self, c: torch.Tensor, *prepared: torch.Tensor) -> torch.Tensor:
-        """Return t(c), (..., r)."""
         weights, biases = prepared
         x = c.to(weights.dtype)
         for place in range(self.depth):
@@ -231,14 +208,11 @@ class FourierSeries(Function):
 
         t_j(c) = sum_k prod_i g_kji(c_i),   g(x) = a_0 + sum_{m=1..U} (a_m cos m x + b_m sin m x)
 
-    Theorem (Schuld, Sweke, Meyer, Phys. Rev. A 103, 032430, 2021, arXiv:2008.08605): let the input c_i be the angle of
-    U gates exp(-i c_i G / 2), where G has the eigenvalues +-1. Then an expectation value of the circuit is a Fourier
-    series in c with the integer frequencies -U ... U for each c_i: sum over w in {-U..U}^r of A_w exp(i w c).
-
-    Sums of (2 U + 1)^(r - 1) products represent every such series, and so every circuit on this input. The full series
-    has (2 U + 1)^r coefficients for each output, while a circuit of L layers has 4 L angles for each. The coefficients
-    are therefore a sum of few products (a tensor of low canonical rank). The default number of products is at least 1
-    and brings the number of coefficients, terms r^2 (2 U + 1), nearest to the circuit's number of angles.
+    Theorem (Schuld, Sweke, Meyer, Phys. Rev. A 103, 032430, 2021, arXiv:2008.08605): where the input c_i is the angle
+    of U gates exp(-i c_i G / 2), G with eigenvalues +-1, an expectation value of the circuit is a Fourier series in c
+    with the frequencies -U ... U for each c_i. Sums of (2 U + 1)^(r - 1) products represent every such series. The
+    default number of products is at least 1 and brings terms r^2 (2 U + 1) coefficients nearest to the circuit's number
+    of angles.
 
     Start: the first term is the circuit without its CRZ gates, t_j = cos(U c_j + phase_j). In the further terms g_kjj
     is zero and the others are small random polynomials.
@@ -259,7 +233,6 @@ class FourierSeries(Function):
         self.trained = {"fourier_coefficients": (self.terms, self.r, self.r, basis)}
 
     def start(self, angles: torch.Tensor, start: str) -> dict[str, torch.Tensor]:
-        """Return the coefficients (terms, outputs j, inputs i, 2 U + 1), the last axis as in `basis`."""
         drawn = torch.randn(self.trained["fourier_coefficients"], generator=self.generator(angles))
         coefficients = drawn.to(angles) * (2 * self.uploads + 1) ** -0.5
         coefficients[0] = 0
@@ -277,7 +250,6 @@ class FourierSeries(Function):
         return torch.cat([torch.ones_like(c).unsqueeze(-1), multiples.cos(), multiples.sin()], -1)
 
     def values(self, c: torch.Tensor, *prepared: torch.Tensor) -> torch.Tensor:
-        """Return t(c), (..., r)."""
         (coefficients,) = prepared
         basis = self.basis(c.to(coefficients.dtype))
         products = None
@@ -304,13 +276,11 @@ class Bias(Function):
         self.trained = {"constant": (self.r,)}
 
     def start(self, angles: torch.Tensor, start: str) -> dict[str, torch.Tensor]:
-        """Return b."""
         return {"constant": self.phases(angles).cos()}
 
     def values(self, c: torch.Tensor, *prepared: torch.Tensor) -> torch.Tensor:
-        """Return b for every token, (..., r). The zero keeps C in the graph, so that each parameter has a gradient."""
         (constant,) = prepared
-        return (0 * c + constant).to(c.dtype)
+        return (0 * c + constant).to(c.dtype)  # the zero keeps C in the graph: each parameter has a gradient
 
 
 FUNCTIONS: dict[str, type[Function]] = {

@@ -1,9 +1,7 @@
 """Finds fixed directions in the first backward pass if `qweft.find_bases` was not called before training.
 
 A branch without directions adds nothing, so the first forward pass does not need them. When the gradient dy of the loss
-with respect to the layer's output arrives, the branch takes the leading directions of G = sum over tokens of dy x^T.
-Its trained parameters then get the gradient that they have with these directions. `qweft.find_bases` uses more rows
-than one batch.
+arrives, the branch takes the leading directions of G = sum over tokens of dy x^T, and its gradient with them.
 """
 
 import warnings
@@ -35,8 +33,7 @@ class LazyBasis:
     def is_searching(self) -> bool:
         """Whether the branch adds nothing because its directions come from the next gradient; other kinds are set now.
 
-        A recomputed checkpoint behaves as it did the first time, whatever was found since. Re-entrant checkpoints run
-        without a graph the first time; dropout draws nothing then either.
+        A recomputed checkpoint behaves as it did the first time, whatever was found since.
         """
         branch = self.branch
         if any(part.found_in_backward for part in branch.bases):
@@ -69,15 +66,13 @@ class LazyBasis:
         return searched
 
     def find(self, x: torch.Tensor, dy: torch.Tensor) -> bool | None:
-        """Return whether the branch has its directions now, or `None` if the gradient contains NaN or infinity.
-
-        Several processes sum their gradients, so that all get the same directions.
-        """
+        """Return whether the branch has its directions now, or `None` if the gradient contains NaN or infinity."""
         if self.branch.is_found:
             return True
         device = self.branch.bases[0].weight.device
         sketch = GradientSketch(x.shape[-1], dy.shape[-1], wanted_by(self.branch), device)
         sketch.add(x, dy)
+        # several processes sum their gradients, so that all get the same directions
         for total in sketch.sums() if is_distributed() else ():
             torch.distributed.all_reduce(total)
         if not sketch.is_finite:
@@ -109,14 +104,12 @@ class _Search(torch.autograd.Function):
     def forward(
         ctx: Any, result: torch.Tensor, x: torch.Tensor, basis: LazyBasis, *tensors: torch.Tensor
     ) -> torch.Tensor:
-        """Return the result."""
         ctx.save_for_backward(x)
         ctx.basis, ctx.tensors = basis, tensors
         return result.clone()  # later code may write to it in place, which a view made here would not allow
 
     @staticmethod
     def backward(ctx: Any, dy: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        """Return dy for the result, gradients with dy's directions for trained tensors, none for x, since E(h) is 0."""
         if followed_backward(dy):
             raise QweftError(
                 "the directions of this adapter's basis would be found in a backward pass that is differentiated "

@@ -1,7 +1,7 @@
 """Checks an adapter's file before PEFT or transformers load it; a failed load leaves the model unchanged.
 
-PEFT and transformers offer no hook before a pickle is opened or weights of the base model are overwritten. So the three
-functions that every load of a file goes through are wrapped in memory, once. Adapters of other methods load as before.
+They offer no hook before a pickle is opened or weights of the base model are overwritten. So the three functions that
+every load of a file goes through are wrapped in memory, once. Adapters of other methods load as before.
 """
 
 import inspect
@@ -16,13 +16,21 @@ from peft import PeftConfig
 from torch import nn
 
 from qweft.adapter.config import peft_type
-from qweft.adapter.folder import HUB_ARGUMENTS, SCALES, check_same_structure, find_config, find_weights, read_header
+from qweft.adapter.folder import (
+    HUB_ARGUMENTS,
+    SCALES,
+    STRUCTURE,
+    check_same_structure,
+    find_config,
+    find_weights,
+    read_header,
+)
 from qweft.adapter.layer import QwthnLinear
 from qweft.adapter.merging import check_not_merged
 from qweft.adapter.strict_loading import check_finite, check_tensors
 from qweft.errors import QweftError
 from qweft.internals.keys import COMPILED, is_compiled
-from qweft.internals.peft import HAS_ADAPTERS, replace_peft_loading, replace_transformers_loading
+from qweft.internals.peft import HAS_ADAPTERS
 
 BY_PEFT: Mapping[str, torch.Tensor] = {}
 """What stands for a file that PEFT reads: `QwthnModel` sees its tensors before they are loaded, and checks them."""
@@ -96,27 +104,15 @@ def _is_qwthn(adapter: Any, config: Any, hub: Mapping[str, Any]) -> bool:
     return found is not None and found == peft_type()
 
 
-def _config_of(adapter: Any, hub: Mapping[str, Any]) -> Any:
-    return PeftConfig.from_pretrained(str(adapter), **hub)
-
-
 def _hub_arguments(*sources: Mapping[str, Any]) -> dict[str, Any]:
     """Return the arguments that decide where a file is fetched from; later sources win, and `None` is dropped."""
     merged = {name: value for source in sources for name, value in source.items() if value is not None}
     return {name: merged[name] for name in HUB_ARGUMENTS if name in merged}
 
 
-def check_files_in_peft() -> None:
-    """Wrap PEFT's loading calls; `AutoPeftModel` uses them, too."""
-    replace_peft_loading(_peft_from_pretrained, _peft_load_adapter)
+def peft_from_pretrained(original: Any) -> Any:
+    """Return PEFT's `from_pretrained`, which `AutoPeftModel` calls, with checks of the file."""
 
-
-def check_files_in_transformers() -> None:
-    """Wrap transformers' loading call; `from_pretrained` of an adapter uses it, too."""
-    replace_transformers_loading(_transformers_load_adapter)
-
-
-def _peft_from_pretrained(original: Any) -> Any:
     def from_pretrained(
         cls: Any, model: Any, model_id: Any, adapter_name: str = "default", *args: Any, **kwargs: Any
     ) -> Any:
@@ -126,7 +122,7 @@ def _peft_from_pretrained(original: Any) -> Any:
         if not _is_qwthn(model_id, config, hub):
             return original(cls, model, model_id, adapter_name, *args, **kwargs)
         if config is not None:
-            check_same_structure(_config_of(model_id, hub), config, f"the adapter in {model_id}")
+            check_same_structure(PeftConfig.from_pretrained(str(model_id), **hub), config, f"the adapter in {model_id}")
         read_header(find_weights(model_id, **hub))
         with _loading(model, adapter_name, BY_PEFT):
             adapted = original(cls, model, model_id, adapter_name, *args, **kwargs)
@@ -136,7 +132,9 @@ def _peft_from_pretrained(original: Any) -> Any:
     return from_pretrained
 
 
-def _peft_load_adapter(original: Any) -> Any:
+def peft_load_adapter(original: Any) -> Any:
+    """Return PEFT's `load_adapter`, which `from_pretrained` calls, with checks of the file."""
+
     def load_adapter(self: Any, model_id: Any, adapter_name: str, *args: Any, **kwargs: Any) -> Any:
         hub = _hub_arguments(kwargs)
         present = self.peft_config.get(adapter_name)
@@ -151,9 +149,8 @@ def _peft_load_adapter(original: Any) -> Any:
         if present is not None:
             layers = [layer for layer in self.modules() if isinstance(layer, QwthnLinear)]
             check_not_merged(layers, adapter_name)  # unmerging would subtract the new weights
-            new, what = _config_of(model_id, hub), f"the adapter in {model_id}"
-            check_same_structure(new, present, what)
-            check_same_structure(new, present, what, SCALES, ", or replace this one by qweft.hotswap_adapter")
+            new = PeftConfig.from_pretrained(str(model_id), **hub)
+            check_same_structure(new, present, f"the adapter in {model_id}", (*STRUCTURE, *SCALES))
         with _loading(self.get_base_model(), adapter_name, BY_PEFT):
             loaded = original(self, model_id, adapter_name, *args, **kwargs)
             check_finite(self, adapter_name, self.peft_config[adapter_name])
@@ -162,7 +159,9 @@ def _peft_load_adapter(original: Any) -> Any:
     return load_adapter
 
 
-def _transformers_load_adapter(original: Any) -> Any:
+def transformers_load_adapter(original: Any) -> Any:
+    """Return transformers' `load_adapter`, which its `from_pretrained` calls, with checks of the file."""
+
     def load_adapter(self: Any, *args: Any, **kwargs: Any) -> Any:
         given = inspect.signature(original).bind_partial(self, *args, **kwargs).arguments
         load_config = given.get("load_config")

@@ -4,13 +4,14 @@ Every map is contracted into one small dense matrix once a step, so a token cost
 both sides: a map that `writes` is E, another one C.
 
 To add a kind of map, write its class here, or in `fixed_maps.py` if part of it is not trained, and add it to `MAPS` in
-that file, and its name to those of `qweft.method.names`. The counts and the model card follow.
+that file, and its name to those of `qweft.method.names`. The counts and the model card follow. A class is called with
+the config, the layer's sizes d_in and d_out, and whether it writes; it is initialised by `reset`.
 """
 
 import math
 from collections.abc import Hashable, Mapping, Sequence
 from functools import reduce
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, ClassVar
 
 import torch
 from torch import nn
@@ -19,7 +20,7 @@ from qweft.errors import QweftError
 from qweft.internals.torch import is_transformed
 from qweft.method.names import Part
 from qweft.method.resolved import ResolvedConfig
-from qweft.tensornet import MatrixProductOperator, Modes, parameter_count
+from qweft.tensornet import MatrixProductOperator
 from qweft.tensornet.mpo import recorded_start, scaled_start, small_start, zero_last
 
 SMALLEST = 1e-7
@@ -44,15 +45,9 @@ def limited(tensor: torch.Tensor, limit: float, dims: int = 2) -> torch.Tensor:
 
         G min(1, t / rms(G)),   t = limit sqrt(2 / fan_in)
 
-    fan_in is B_{k-1} i_k of a core (B_{k-1}, j_k, i_k, B_k), and the columns of a matrix: as in the recorded start.
-
-    Below the limit values and gradients stay the same bit for bit. Above it the size of G has no gradient, so a
-    product of many factors does not overflow, however large a step of the optimizer was.
-
-    Args:
-        tensor: G; axes before its last `dims` stand for several branches.
-        limit: In standard deviations of the recorded start.
-        dims: Axes of G, 4 of a core and 2 of a matrix.
+    fan_in is B_{k-1} i_k of a core (B_{k-1}, j_k, i_k, B_k), dims 4, and the columns of a matrix, dims 2: as in the
+    recorded start, in whose standard deviations `limit` is given. Axes before the last `dims` stand for several
+    branches. Below the limit values and gradients stay the same bit for bit; above it the size of G has no gradient.
     """
     own, shape = tuple(range(-dims, 0)), tensor.shape[-dims:]
     fan_in = shape[0] * shape[2] if dims == 4 else math.prod(shape[1:])
@@ -65,13 +60,6 @@ def limited(tensor: torch.Tensor, limit: float, dims: int = 2) -> torch.Tensor:
     peak = tensor.detach().abs().amax(own, keepdim=True).clamp_min(SMALLEST)
     excess = torch.linalg.vector_norm(tensor / peak, dim=own, keepdim=True) * (peak / most)
     return tensor / excess.clamp_min(1)
-
-
-class Count(NamedTuple):
-    """Trained parameters of a map: in its tensor network, and in its linear map."""
-
-    tensor_network: int = 0
-    linear: int = 0
 
 
 class LinearMap(nn.Module):
@@ -95,20 +83,6 @@ class LinearMap(nn.Module):
     """Whether the directions were known before any backward pass that is now running."""
 
     @classmethod
-    def on_layer(cls, config: ResolvedConfig, d_in: int, d_out: int, writes: bool) -> Self:
-        """Return the map on a layer d_in -> d_out, before initialisation.
-
-        Raises:
-            QweftError: If it does not fit the layer.
-        """
-        raise NotImplementedError
-
-    @classmethod
-    def trained_on(cls, config: ResolvedConfig, d_in: int, d_out: int, writes: bool) -> Count:
-        """Count the trained parameters on a layer d_in -> d_out, from shapes alone."""
-        raise NotImplementedError
-
-    @classmethod
     def part_of(cls, name: str) -> Part:
         """Return the part of a trained parameter, given its name inside the map."""
         return cls.parts[name.partition(".")[0]]
@@ -125,7 +99,7 @@ class LinearMap(nn.Module):
 
     def tensors(self) -> list[torch.Tensor]:
         """Return the parameters and buffers, or those of a replica of the module; trained ones come first."""
-        raise NotImplementedError
+        return [getattr(self, name) for name in (*self.parts, *self.fixed_tensors)]
 
     def contract(self, tensors: Sequence[Any]) -> torch.Tensor:
         """Return the dense matrix (..., out, in) for such tensors; leading dimensions stand for several maps."""
@@ -179,35 +153,18 @@ class DenseMap(LinearMap):
     words = "a linear map"
     parts: ClassVar[Mapping[str, Part]] = {"weight": "linear"}
 
-    def __init__(self, into: int, out: int):
+    def __init__(self, config: ResolvedConfig, d_in: int, d_out: int, writes: bool):
         super().__init__()
-        self.weight = nn.Parameter(torch.zeros(out, into))
-
-    @classmethod
-    def on_layer(cls, config: ResolvedConfig, d_in: int, d_out: int, writes: bool) -> Self:
-        """Return the map with a matrix (r, d_in), or (d_out, r)."""
-        return cls(config.r, d_out) if writes else cls(d_in, config.r)
-
-    @classmethod
-    def trained_on(cls, config: ResolvedConfig, d_in: int, d_out: int, writes: bool) -> Count:
-        """Count r d_in or r d_out parameters."""
-        return Count(linear=config.r * (d_out if writes else d_in))
-
-    def tensors(self) -> list[torch.Tensor]:
-        """Return the weight."""
-        return [self.weight]
+        self.weight = nn.Parameter(torch.zeros((d_out, config.r) if writes else (config.r, d_in)))
 
     def contract(self, tensors: Sequence[Any]) -> torch.Tensor:
-        """Return the weight itself."""
-        found: torch.Tensor = tensors[0]
-        return found
+        weight: torch.Tensor = tensors[0]
+        return weight
 
     def form(self) -> Hashable:
-        """Return a constant: the shape determines the rest."""
-        return "dense"
+        return "dense"  # the shape determines the rest
 
     def reset(self, start: str, zero: bool, scale: float = 1.0) -> None:
-        """Initialise the weight."""
         reset_weight(self.weight, start, zero, scale)
 
 
@@ -215,57 +172,38 @@ class MpoMap(LinearMap):
     """A matrix product operator W at the layer's size, and a linear map between its width and r.
 
     C is A W, (r, d_in), with A (r, width); E is W B, (d_out, r), with B (width, r).
+
+    The scaled start: entries of W have variance 1 / its inputs, those of A and B scale^2 / their columns, those of E's
+    last core 1 / r. At scale 1 a random change of that core changes W B by entries of the same standard deviation. Its
+    gradient then has the norm of the gradient of a dense W B, which is that of LoRA's second matrix.
     """
 
     words = "a matrix product operator and a linear map"
     sizes: ClassVar[Mapping[str, str]] = {"width": "width {}", "bond_dimension": "bond dimension {}"}
     parts: ClassVar[Mapping[str, Part]] = {"operator": "tensor_network", "weight": "linear"}
 
-    def __init__(self, size: Modes, width: Modes, r: int, bond: int, writes: bool):
+    def __init__(self, config: ResolvedConfig, d_in: int, d_out: int, writes: bool):
         super().__init__()
         self.writes = writes
-        self.weight = nn.Parameter(torch.zeros(width.size, r) if writes else torch.zeros(r, width.size))
-        self.operator = MatrixProductOperator(*((size, width) if writes else (width, size)), bond)
-
-    @classmethod
-    def on_layer(cls, config: ResolvedConfig, d_in: int, d_out: int, writes: bool) -> Self:
-        """Return the operator and the linear map.
-
-        Raises:
-            QweftError: If the two sizes have different numbers of factors.
-        """
-        size, width = d_out if writes else d_in, config.width
+        size, width, r = d_out if writes else d_in, config.width, config.r
+        self.weight = nn.Parameter(torch.zeros((width, r) if writes else (r, width)))
+        outputs, inputs = map(config.modes_of, (size, width) if writes else (width, size))
         try:
-            return cls(config.modes_of(size), config.modes_of(width), config.r, config.bond_dimension, writes)
+            self.operator = MatrixProductOperator(outputs, inputs, config.bond_dimension)
         except ValueError as error:
             raise QweftError(f"an operator between {size} and {width}: {error}; give both sizes in modes") from error
 
-    @classmethod
-    def trained_on(cls, config: ResolvedConfig, d_in: int, d_out: int, writes: bool) -> Count:
-        """Count sum_k B_{k-1} j_k i_k B_k parameters of the operator and width r of the linear map."""
-        width, size = config.modes_of(config.width), config.modes_of(d_out if writes else d_in)
-        return Count(parameter_count(width.modes, size.modes, config.bond_dimension), config.r * config.width)
-
     def tensors(self) -> list[torch.Tensor]:
-        """Return the linear map and the cores."""
         return [self.weight, *self.operator.cores]
 
     def contract(self, tensors: Sequence[Any]) -> torch.Tensor:
-        """Return A W or W B, by r applications of the network."""
         multiply = self.operator.right_multiply if self.writes else self.operator.left_multiply
         return multiply(tensors[0], tensors[1:])
 
     def form(self) -> Hashable:
-        """Return modes and padding, which the shapes of the cores do not determine."""
-        return self.writes, self.operator.out, self.operator.into
+        return self.writes, self.operator.out, self.operator.into  # modes and padding
 
     def reset(self, start: str, zero: bool, scale: float = 1.0) -> None:
-        """Initialise cores and linear map by the named start; `zero` zeroes the operator's last core.
-
-        Scaled: entries of W have variance 1 / its inputs, those of A and B scale^2 / their columns, those of E's last
-        core 1 / r. At scale 1 a random change of that core changes W B by entries of the same standard deviation. Its
-        gradient then has the norm of the gradient of a dense W B, which is that of LoRA's second matrix.
-        """
         if start == "scaled":
             last = self.weight.shape[1] ** -0.5 if self.writes else None
             scaled_start(self.operator, 1 / self.operator.into.size, last)

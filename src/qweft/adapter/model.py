@@ -219,10 +219,7 @@ def _place_of(key: str, present: Mapping[str, str]) -> str:
 
 @torch.no_grad()
 def _share_fixed(model: nn.Module, adapter_name: str, configs: dict[str, Any]) -> None:
-    """Copy the untrained angles and bases between adapters of one config object.
-
-    TRL makes its reference model this way: a second adapter with the first one's config, and a copy of what is trained.
-    """
+    """Copy the untrained angles and bases between adapters of one config object, as TRL makes its reference model."""
     config = configs[adapter_name]
     first = next((name for name, other in configs.items() if other is config), adapter_name)
     if first == adapter_name:

@@ -2,10 +2,9 @@
 
     V = S (D (x) H)^T Q,   Q_ij = (q_ij - (2^b - 1) / 2) step / sqrt(n),   q_ij in 0 .. 2^b - 1
 
-Columns of V are directions of length 1. S (D (x) H)^T is an orthogonal matrix (n, n): random signs, a Hadamard matrix
-H and a cosine transform D. It spreads the few large entries that directions of a language model have, so that all
-entries of Q have about the size 1 / sqrt(n) and one step serves them all (as in QuaRot, arXiv 2404.00456). Nothing of
-it is saved, since n determines it. The multiplication is by small factors, on the few rows of A V^T and not on V.
+Columns of V are directions of length 1. S (D (x) H)^T is an orthogonal matrix (n, n): random signs, a Hadamard matrix H
+and a cosine transform D. It spreads the few large entries of directions, so that one step serves all entries (as in
+QuaRot, arXiv 2404.00456). n determines it, so none of it is saved.
 """
 
 import math

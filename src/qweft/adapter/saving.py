@@ -9,13 +9,12 @@ from typing import Any
 from peft.utils import SAFETENSORS_WEIGHTS_NAME
 
 from qweft.adapter.config import QwthnConfig
-from qweft.adapter.cores import Core, core_class
+from qweft.adapter.cores import Core
 from qweft.adapter.fixed_maps import MAPS, PLAIN
 from qweft.adapter.folder import read_header
 from qweft.adapter.functions import FUNCTIONS
 from qweft.adapter.maps import LinearMap
 from qweft.files import write_bytes
-from qweft.internals.peft import replace_saving
 from qweft.method.names import TWINS, formula, function_of, has_circuit
 from qweft.method.resolved import RECORDED
 from qweft.text import escaped
@@ -94,7 +93,7 @@ def count_by_part(config: QwthnConfig, shapes: dict[str, tuple[int, ...]]) -> di
     counts = {"tensor network": 0, "linear maps": 0, "circuit": 0, "twin": 0, "of the base model": 0}
     kinds: dict[str, type[LinearMap | Core]] = {
         "compress": MAPS[config.compress],
-        "core": core_class(config.core),
+        "core": Core,
         "expand": MAPS[config.expand],
     }
     names = {
@@ -129,21 +128,13 @@ def refresh_card(card: Path, adapters: Mapping[str, tuple[Path, QwthnConfig]]) -
     write_bytes(card, text.encode())
 
 
-def complete_saving() -> None:
-    """Wrap `save_pretrained` and `push_to_hub` of PEFT's and transformers' models.
-
-    For models without a QWTHN adapter they do what they did before.
-    """
-    replace_saving(_peft_save_pretrained, _transformers_save_pretrained, _push_to_hub)
-
-
 def _qwthn_configs(model: Any) -> dict[str, QwthnConfig]:
     configs = getattr(model, "peft_config", None)
     found = configs.items() if isinstance(configs, dict) else ()
     return {name: config for name, config in found if isinstance(config, QwthnConfig)}
 
 
-def _peft_save_pretrained(original: Any) -> Any:
+def peft_save_pretrained(original: Any) -> Any:
     """Also save safetensors, which loading reads, if a pickle was requested, and describe the adapters in the card."""
 
     def save_pretrained(self: Any, save_directory: str, safe_serialization: bool = True, *args: Any, **kw: Any) -> None:
@@ -159,7 +150,7 @@ def _peft_save_pretrained(original: Any) -> Any:
     return save_pretrained
 
 
-def _transformers_save_pretrained(original: Any) -> Any:
+def transformers_save_pretrained(original: Any) -> Any:
     """Describe this save in the card, if there is one, and push to a private repository by default."""
 
     def save_pretrained(self: Any, save_directory: Any, *args: Any, **kw: Any) -> Any:
@@ -182,12 +173,12 @@ def _refresh(root: Path, adapters: dict[str, tuple[Path, QwthnConfig]]) -> None:
         refresh_card(root / "README.md", there)
 
 
-def _push_to_hub(original: Any) -> Any:
+def push_to_hub(original: Any) -> Any:
     """Make a new repository private by default."""
 
-    def push_to_hub(self: Any, repo_id: str, *args: Any, **kw: Any) -> Any:
+    def push(self: Any, repo_id: str, *args: Any, **kw: Any) -> Any:
         if _qwthn_configs(self) and kw.get("private") is None:
             kw["private"] = True
         return original(self, repo_id, *args, **kw)
 
-    return push_to_hub
+    return push

@@ -48,8 +48,7 @@ def has_copy(wrapper: AuxiliaryTrainingWrapper, adapter_name: str) -> bool:
 def trained_biases(model: nn.Module, adapter_name: str, config: QwthnConfig) -> dict[str, str]:
     """Return the base model's biases that the config trains: keys in the model to keys in a file.
 
-    A layer that only other adapters wrap has its plain name in the file, and is left out if `bias` is "qwthn_only". A
-    head's bias is saved with the head.
+    A layer that only other adapters wrap has its plain name in the file. A head's bias is saved with the head.
     """
     if config.bias == "none":
         return {}

@@ -88,14 +88,6 @@ class ResolvedConfig:
         except ValueError as error:
             raise QweftError(str(error)) from error
 
-    def directions(self, d_in: int, d_out: int) -> int:
-        """Return the number of directions of a subspace on a layer, min(width, d_in, d_out)."""
-        return min(self.width, d_in, d_out)
-
-    def outputs(self, d_out: int) -> int:
-        """Return the number of outputs that a sparse map writes to, round(share d_out) but at least 1."""
-        return max(1, round(self.share * d_out))
-
 
 def resolve(fields: Mapping[str, Any], r: int | None = None, alpha: float | None = None) -> ResolvedConfig:
     """Fill in the default of every `None` of a config."""

@@ -23,10 +23,7 @@ BEST_WEIGHTS = "best.safetensors"
 
 
 class Validation(TrainerCallback, ExportableState):
-    """Computes the validation loss every few steps, saves the best adapter and stops early.
-
-    `begin` tells it the trainer's `log`, which receives {"validation_loss": ...}.
-    """
+    """Computes the validation loss every few steps, saves the best adapter and stops early."""
 
     def __init__(self, every: int, patience: int | None, folder: Path, judge: Callable[[Any], float]) -> None:
         self.every = every

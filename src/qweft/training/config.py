@@ -85,11 +85,7 @@ class TrainingConfig:
         return self.device != "exact" or self.gradient != "exact"
 
     def at(self, steps: int) -> "TrainingConfig":
-        """Return the settings of a run of this many steps: the rates that were found in fewer, scaled (ours).
-
-        From 60 to 1,000 steps the best rates of eight methods fell to 0.58 of what they were, in the geometric mean,
-        with a wide spread (research/data/long-60.json and thousand.json; tests/test_research.py).
-        """
+        """Return the settings of a run of this many steps: rates found in fewer are lowered (docs/training.md)."""
         if self.found_in_steps is None or self.learning_rate is None or steps <= self.found_in_steps:
             return self
         factor = (self.found_in_steps / steps) ** 0.2
@@ -117,8 +113,8 @@ class TrainingConfig:
     def decides(self, fixed_bases: bool) -> dict[str, Any]:
         """Return the settings that determine the result, as records store them.
 
-        Device settings are omitted if the exact engine runs the circuits. A noise model in a file, which may change,
-        counts by its numbers. With `fixed_bases` an adapter takes its bases from rows.
+        A noise model in a file, which may change, counts by its numbers. With `fixed_bases` an adapter takes its bases
+        from rows.
         """
         settings = asdict(self) | {
             "basis_rows": self.rows_for_bases() if fixed_bases else None,

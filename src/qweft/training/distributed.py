@@ -36,10 +36,7 @@ def check_launch() -> None:
 
 
 def of_the_first(number: float, device: "torch.device") -> float:
-    """Return the first process's value in every process, so that all make the same decision.
-
-    Every process must call it at the same time.
-    """
+    """Return the first process's value in every process; all must call it at the same time."""
     import torch  # here, since `check_sharding` needs none
 
     if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
@@ -63,9 +60,7 @@ def check_sharding(quantization: str | None = None) -> None:
 def settle_sharding() -> None:
     """Set FSDP's environment variables for accelerate; call it before creating the trainer.
 
-    RAM-efficient loading is turned off: every process has loaded the full model, so none needs the first one's weights.
-    In accelerate 1.15 it also fails on buffers in the state, such as fixed bases. The wrap policy defaults to
-    transformer blocks.
+    Every process has loaded the full model, and in accelerate 1.15 RAM-efficient loading fails on buffers in the state.
     """
     if _is_asked():
         os.environ["FSDP_CPU_RAM_EFFICIENT_LOADING"] = "false"
@@ -78,10 +73,7 @@ def _is_asked() -> bool:
 
 
 def whole_state(model: Any) -> dict[str, Any]:
-    """Gather the trained tensors of a sharded model.
-
-    Every process must call it at the same time, since each holds a shard.
-    """
+    """Gather the trained tensors of a sharded model; every process must call it at the same time."""
     from torch.distributed.tensor import DTensor
 
     if not any(isinstance(parameter, DTensor) for parameter in model.parameters()):

@@ -22,10 +22,7 @@ MLP_STATES = 3
 
 @dataclass(frozen=True)
 class Footprint:
-    """Rough estimate of a run's memory in bytes, without PyTorch and its libraries.
-
-    Trained parameters count with their gradients and AdamW's two moments, all in float32.
-    """
+    """Rough estimate of a run's memory in bytes, without PyTorch; trained parameters with gradients and moments."""
 
     base_weights: int
     adapter_and_optimizer: int
@@ -74,10 +71,7 @@ def _quantized(model: Any, name: str) -> float:
 
 
 def _adapted_inputs(model: nn.Module, width: int) -> int:
-    """Return the bytes of a token's inputs to adapted layers, which adapters store in float32.
-
-    In a base model of fewer bytes each adapted layer makes its own copy, else neighbours share one.
-    """
+    """Return the bytes of a token's inputs to adapted layers, in float32; in a smaller type each layer has its copy."""
     sizes: dict[str, list[int]] = {}
     for name, module in model.named_modules():
         size = getattr(module, "in_features", None)

@@ -47,7 +47,7 @@ class Fit:
     """Results of a training run, without the weights; losses are in nats per target token.
 
     `steps` include those before the run was resumed. The times are `None` if a resumed run had no steps left. Their
-    spread is half the distance between the quartiles over the median. The load is as in `MachineLoad`.
+    spread is half the distance between the quartiles over the median.
     """
 
     train_loss: float
@@ -206,22 +206,6 @@ def fit(
     callbacks: RunCallbacks = ALONE,
 ) -> Fit:
     """Train the model's parameters that require gradients."""
-    way = (
-        f"lower training.batch_size (now {training.batch_size}) and raise training.gradient_accumulation by as much, "
-        "set training.gradient_checkpointing, shorten data.max_length, or load the model with model.quantization"
-    )
-    with told_of_memory(way):
-        return _fit(model, rows, pad_token_id, training, label, callbacks)
-
-
-def _fit(
-    model: Any,
-    rows: Sequence[Encoded],
-    pad_token_id: int,
-    training: TrainingConfig,
-    label: str,
-    callbacks: RunCallbacks,
-) -> Fit:
     circuits = circuits_on_device(model, training)
     recorder, watch = StepRecorder(label), GradientWatch(training.logging_steps)
     checkpoints, validation, checkpoint = callbacks.checkpoints, callbacks.validation, callbacks.resume_from
@@ -236,7 +220,11 @@ def _fit(
         check_apart(model, places, pad_token_id)
     settings = _set_for_training(model, training.gradient_checkpointing)
     memory = peak_memory(model.device)
-    with recorder, settings, tempfile.TemporaryDirectory() as temporary, memory as peak, circuits:
+    way = (
+        f"lower training.batch_size (now {training.batch_size}) and raise training.gradient_accumulation by as much, "
+        "set training.gradient_checkpointing, shorten data.max_length, or load the model with model.quantization"
+    )
+    with told_of_memory(way), recorder, settings, tempfile.TemporaryDirectory() as temporary, memory as peak, circuits:
         settle_sharding()
         # before the bases: creating the arguments sets up the process group that broadcasts the bases
         folder = temporary if checkpoints is None else str(checkpoints.folder)

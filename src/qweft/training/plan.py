@@ -10,9 +10,10 @@ from rich.text import Text
 from transformers import set_seed
 
 from qweft.adapter.attach import adapter_config, attach
+from qweft.adapter.branch import count_parameters
 from qweft.adapter.config import QwthnConfig
-from qweft.adapter.counting import count_parameters, function_on, function_parameters
 from qweft.adapter.fixed_maps import MAPS
+from qweft.adapter.functions import make_function
 from qweft.adapter.layer import QwthnLinear
 from qweft.data.load import Data, load_data
 from qweft.devices.on_chips import ChipTraining, on_chips
@@ -35,10 +36,9 @@ TIMED = 4
 
 @dataclass(frozen=True)
 class Timing:
-    """Measured times and memory of a few steps on this machine.
+    """Measured times and memory of a few steps on this machine; on a CPU the memory of the process.
 
-    `whole_seconds` estimates all steps and finding the bases, without evaluations and loading the model. On a CPU the
-    peak memory is that of the process.
+    `whole_seconds` estimates all steps and finding the bases, without evaluations and loading the model.
     """
 
     steps: int
@@ -93,45 +93,34 @@ class Plan:
 
     model: str
     adapter: dict[str, Any]
-    layers: int
-    trainable: int
-    fixed: int
+    adapted_layers: int
+    trainable_parameters: int
+    fixed_numbers: int
     data: str
-    memory: Footprint
+    memory_bytes: Footprint
     rate: str
     steps: int | None = None
     warnings: list[str] = field(default_factory=list)
     parts: dict[str, int] = field(default_factory=dict)
     twin: dict[str, Any] | None = None
-    lora: int | None = None
+    lora_parameters: int | None = None
     modes: list[str] = field(default_factory=list)
     timing: Timing | None = None
     chips: ChipTraining | None = None
 
     @property
-    def difference(self) -> str | None:
+    def difference_to_lora(self) -> str | None:
         """Trained parameters relative to LoRA's: -75.5% means 75.5% fewer."""
-        return None if not self.lora else f"{100 * (self.trainable / self.lora - 1):+.1f}%"
+        lora = self.lora_parameters
+        return f"{100 * (self.trainable_parameters / lora - 1):+.1f}%" if lora else None
 
     def to_json(self) -> dict[str, Any]:
         """Return the plan as JSON can hold it."""
         return {
-            "model": self.model,
-            "adapter": self.adapter,
-            "adapted_layers": self.layers,
-            "trainable_parameters": self.trainable,
-            "fixed_numbers": self.fixed,
-            "parts": self.parts,
-            "twin": self.twin,
-            "lora_parameters": self.lora,
-            "difference_to_lora": self.difference,
-            "modes": self.modes,
-            "steps": self.steps,
-            "data": self.data,
-            "memory_bytes": self.memory.to_json(),
-            "timing": None if self.timing is None else asdict(self.timing),
+            **asdict(self),
+            "difference_to_lora": self.difference_to_lora,
+            "memory_bytes": self.memory_bytes.to_json(),
             "chips": None if self.chips is None else self.chips.to_json(),
-            "warnings": self.warnings,
         }
 
     def describe(self) -> Group:
@@ -141,15 +130,17 @@ class Plan:
         table.add_column(justify="right")
         for name, value in self.parts.items():
             table.add_row(name.replace("_", " "), f"{value:,}")
-        table.add_row(f"trainable parameters ({self.layers} layers)", f"{self.trainable:,}", style="bold")
-        if self.fixed:
-            table.add_row("not trained, in the adapter's file", f"{self.fixed:,}")
-        if self.lora:
-            table.add_row("LoRA of the same rank", f"{self.lora:,}")
-            table.add_row("difference to LoRA", self.difference, style="bold")
+        table.add_row(
+            f"trainable parameters ({self.adapted_layers} layers)", f"{self.trainable_parameters:,}", style="bold"
+        )
+        if self.fixed_numbers:
+            table.add_row("not trained, in the adapter's file", f"{self.fixed_numbers:,}")
+        if self.lora_parameters:
+            table.add_row("LoRA of the same rank", f"{self.lora_parameters:,}")
+            table.add_row("difference to LoRA", self.difference_to_lora, style="bold")
         if self.steps is not None:
             table.add_row("steps", f"{self.steps:,}")
-        for name, value in self.memory.to_json().items():
+        for name, value in self.memory_bytes.to_json().items():
             part = "total, without PyTorch itself" if name == "total" else name.replace("_", " ")
             table.add_row(f"memory: {part}", f"{value / 2**20:,.0f} MiB")
         for timed in self.timing.lines() if self.timing else ():
@@ -191,11 +182,11 @@ def plan(config: RunConfig, timed: bool = False, chips: bool = False) -> Plan:
     planned = Plan(
         model=loaded.source.origin,
         adapter=dict(config.adapter),
-        layers=len(shapes) or sum(isinstance(module, BaseTunerLayer) for module in model.modules()),
-        trainable=trainable,
-        fixed=sum(tensor.numel() for tensor in fixed_tensors(model)),
+        adapted_layers=len(shapes) or sum(isinstance(module, BaseTunerLayer) for module in model.modules()),
+        trainable_parameters=trainable,
+        fixed_numbers=sum(tensor.numel() for tensor in fixed_tensors(model)),
         data="data: not read, since the model has no tokenizer here" if data is None else data.report.describe(),
-        memory=footprint(model, trainable, config.training, longest),
+        memory_bytes=footprint(model, trainable, config.training, longest),
         rate=config.rate_line_at(steps),
         steps=steps,
         warnings=warnings,
@@ -206,7 +197,7 @@ def plan(config: RunConfig, timed: bool = False, chips: bool = False) -> Plan:
     planned = _with_qwthn(planned, peft_config, shapes)
     if not chips or steps is None or not has_circuit(peft_config.core):
         return planned
-    functions = [function_on(peft_config, r) for _, _, r in shapes]
+    functions = [make_function(function_of(peft_config.core) or "", peft_config.resolved(r)) for _, _, r in shapes]
     on_devices = on_chips(
         [function.circuit for function in functions if function.circuit is not None],
         *planned_tokens(config.training, rows, steps),
@@ -230,10 +221,11 @@ def _with_qwthn(plain: Plan, config: QwthnConfig, shapes: list[tuple[int, int, i
     ]
     twin, name = None, function_of(config.core)
     if name in TWINS:
-        twin = {"name": name, "trained": function_parameters(config, config.r), "angles": at.ansatz.parameters}
+        trained = count_parameters(config, *shapes[0][:2])["twin"]
+        twin = {"name": name, "trained": trained, "angles": at.ansatz.parameters}
     elif name is not None and (dead := at.ansatz.dead_parameters()):
         warnings.append(f"{len(dead)} angles of each circuit, of its last diagonal gates, have no gradient")
-    saving = 1 - plain.trainable / lora
+    saving = 1 - plain.trainable_parameters / lora
     if uses_mpo and saving <= 0:
         warnings.append(
             f"width {config.width} and bond dimension {config.bond_dimension} cost {-saving:.0%} more than LoRA of the "
@@ -243,7 +235,7 @@ def _with_qwthn(plain: Plan, config: QwthnConfig, shapes: list[tuple[int, int, i
         plain,
         parts={name: sum(count[name] for count in counts) for name in counts[0]},
         twin=twin,
-        lora=lora,
+        lora_parameters=lora,
         modes=[str(entry) for entry in modes],
         warnings=warnings,
     )

@@ -85,10 +85,7 @@ class StepRecorder(TrainerCallback):
         self._begun = time.perf_counter()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Record the time of the step, and have the loss logged at the last step and at checkpoints.
-
-        The trainer forgets the losses since its last log when it ends, and when a checkpoint is loaded.
-        """
+        """Record the time, and have the loss logged at checkpoints and the last step: the trainer forgets it there."""
         self.seconds.append(time.perf_counter() - self._begun)
         saves = args.save_strategy == "steps" and state.global_step % args.save_steps == 0
         control.should_log = control.should_log or saves or state.global_step >= state.max_steps

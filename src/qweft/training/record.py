@@ -17,10 +17,7 @@ RECORD = "run.json"
 
 
 def decides(config: RunConfig) -> dict[str, Any]:
-    """Return the settings that determine the result: two runs with equal settings give the same adapter.
-
-    `is_of` compares what else decides: rows, base weights and the number of processes.
-    """
+    """Return the settings that determine the result, beside what `is_of` compares."""
     return {
         "model": config.model.decides(),
         "data": config.data.decides(),

@@ -45,15 +45,7 @@ ADAPTER, BEST, CHECKPOINTS, CURVES = "adapter", "best", "checkpoints", "logs"
 
 @dataclass(frozen=True)
 class TrainedRun:
-    """Results of a run.
-
-    Args:
-        adapter_folder: Folder of the adapter, in PEFT's format.
-        trainable_parameters: Number of trained parameters.
-        fit: Results of the training.
-        base: The base model's held-out loss.
-        adapted: The adapted model's held-out loss on the same rows.
-    """
+    """Results of a run: the adapter's folder, the training, and held-out losses of base and adapted model."""
 
     adapter_folder: Path
     trainable_parameters: int
@@ -63,14 +55,13 @@ class TrainedRun:
 
 
 def save_adapter(model: Any, folder: Path, state: dict[str, Any] | None = None, hub_id: str | None = None) -> None:
-    """Save the adapter in PEFT's format, atomically.
+    """Save the adapter in PEFT's format, atomically; an existing folder is replaced.
 
     Args:
         model: The adapted model.
-        folder: Folder to write; an existing one is replaced.
+        folder: Folder to write.
         state: What `whole_state` returned, if tensors are sharded over processes.
-        hub_id: Hub id of the base model, which the config and the card name, so that others can load the adapter;
-            `None` if it is not on the hub, and only its folder can be named.
+        hub_id: Hub id of the base model, which the config and the card name; `None` if it is not on the hub.
     """
     with folder_beside(folder) as temporary:
         model.save_pretrained(temporary, **(state or {}))

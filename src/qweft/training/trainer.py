@@ -46,11 +46,7 @@ def check_rates(model: torch.nn.Module, rates: Mapping[str, float]) -> None:
 
 
 class GradientWatch(TrainerCallback, ExportableState):
-    """Measures each part's gradient norm before an optimizer step, and warns if circuit gradients vanish or explode.
-
-    The trainer has already clipped the gradient by then; `scaled` undoes the clipping with the norm that the trainer
-    logs.
-    """
+    """Measures each part's gradient norm before an optimizer step, after clipping, and warns of circuits' gradients."""
 
     def __init__(self, every: int = 1) -> None:
         self._every = every
@@ -141,13 +137,11 @@ class RunTrainer(Trainer):
         return optimizer
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Add gradient norms and learning rates by part to the log.
-
-        No name continues that of the whole, of which DVCLive makes a file.
-        """
+        """Add gradient norms and learning rates by part to the log."""
         if "grad_norm" in logs and self._watch.step == self.state.global_step:
             norms = self._watch.scaled(float(logs["grad_norm"]))
             if len(norms) > 1:
+                # no name continues that of the whole, of which DVCLive makes a file
                 logs |= {f"grad_norm_of/{part}": norm for part, norm in norms.items()}
             if self._rates and self.optimizer is not None:
                 groups = {group["part"]: group["lr"] for group in self.optimizer.param_groups}
