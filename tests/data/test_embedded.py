@@ -1,9 +1,8 @@
-import json
 from itertools import islice
 
 import pytest
 
-from qweft.data.embedded import WINDOW, Verifier, chitchat, false_step, gsm_symbolic, gym_rows, last_number, tidy
+from qweft.data.embedded import Verifier, false_step, gsm_symbolic, gym_rows, last_number, tidy
 from qweft.data.read import read_rows
 
 
@@ -37,28 +36,6 @@ def test_gsm_symbolic_ends_in_the_checked_answer_and_groups_by_template():
     # One template a group and one group a template, told without looking at the template's number.
     assert all(len(tasks) == 1 for tasks in groups.values())
     assert len(groups) == len(set.union(*groups.values())) == 85
-
-
-def test_chitchat_windows(monkeypatch, tmp_path):
-    def block(sender, *texts):
-        return [{"sender": sender, "text": text} for text in texts]
-
-    turns = [block("ab"[number % 2], f"{number}") for number in range(9)]
-    data = {
-        "long": {"messages": turns},
-        "merged": {"messages": [block("a", "hi", " "), block("a", "there"), block("b", "yes")]},
-        "alone": {"messages": [block("a", "anyone?")]},
-        "three": {"messages": [block("a", "x"), block("b", "y"), block("c", "z")]},
-    }
-    (tmp_path / "dataset.json").write_text(json.dumps(data))
-    monkeypatch.setattr("qweft.data.embedded.installed_file", lambda *_: tmp_path / "dataset.json")
-    rows = [(row["group"], [(m["role"][0], m["content"]) for m in row["messages"]]) for row in chitchat()]
-    spoken = [("ua"[number % 2], f"{number}") for number in range(9)]
-    assert rows == [
-        ("long", spoken[:WINDOW]),
-        ("long", spoken[WINDOW:8]),
-        ("merged", [("u", "hi\nthere"), ("a", "yes")]),
-    ]
 
 
 @pytest.mark.parametrize("task", ["chain_sum", "maze"])

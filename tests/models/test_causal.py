@@ -19,18 +19,11 @@ BERT = {
     "max_position_embeddings": 64,
 }  # fmt: skip
 T5 = {"vocab_size": 400, "d_model": 16, "d_ff": 16, "d_kv": 8, "num_layers": 1, "num_heads": 2}
-BART = {
-    "vocab_size": 400, "d_model": 16, "encoder_layers": 1, "decoder_layers": 1, "encoder_ffn_dim": 16,
-    "decoder_ffn_dim": 16, "encoder_attention_heads": 2, "decoder_attention_heads": 2,
-}  # fmt: skip
 DISTIL = {"vocab_size": 400, "dim": 16, "hidden_dim": 16, "n_layers": 1, "n_heads": 2}
 ENCODERS = [
     ("Bert", "ForMaskedLM", BERT, "BertForMaskedLM is an encoder (is_decoder is not true): it would see the answers"),
-    ("Bert", "Model", BERT, "BertModel is an encoder (is_decoder is not true)"),
-    ("Roberta", "ForSequenceClassification", BERT, "RobertaForSequenceClassification is an encoder"),
     ("DistilBert", "ForMaskedLM", DISTIL, "DistilBertForMaskedLM is an encoder"),
     ("T5", "ForConditionalGeneration", T5, "T5ForConditionalGeneration is an encoder-decoder"),
-    ("Bart", "ForConditionalGeneration", BART, "BartForConditionalGeneration is an encoder-decoder"),
 ]
 SOURCE = ModelSource("mine", "mine", "folder", local=True)
 

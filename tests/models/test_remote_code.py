@@ -18,7 +18,6 @@ from tests.tiny_folder import save_rows, save_tiny_model
 TARGETS = ["q_proj", "v_proj"]
 SMALL = "{preset: qtha, r: 2, width: 8, bond_dimension: 2, target_modules: [q_proj]}"
 COMPARED = f"methods: {{qtha: {{adapter: {SMALL}, learning_rate: 1e-3}}}}\nreference: qtha\n"
-SWEPT = f"adapter: {SMALL}\nspace: {{adapter: {{r: {{values: [2, 3]}}}}}}\n"
 
 
 @pytest.fixture
@@ -42,12 +41,7 @@ WORDS = {
     "plan": [*ON_ADAPTER, *SIZES, "--adapter", SMALL],
     "train": [*ON_ADAPTER, *SIZES, "--adapter", SMALL, "--output", "out"],
     "compare": ["compared.yaml", *ON_ADAPTER, *SIZES, "--output", "out"],
-    "tune": ["compared.yaml", *ON_ADAPTER, *SIZES, "--output", "out"],
-    "sweep": ["sweep.yaml", *ON_ADAPTER, *SIZES, "--output", "out"],
     "evaluate": ["adapter", *ON_ADAPTER, *SIZES],
-    "inspect": ["adapter", *ON_ADAPTER, *SIZES],
-    "chat": ["adapter", "--model.name", "model"],
-    "ui": ["adapter", "--model.name", "model", "--port", "0"],
     "serve": ["adapter", "--model.name", "model", "--port", "0"],
 }
 
@@ -57,7 +51,6 @@ def test_no_command_runs_it_or_asks(command, places, monkeypatch, capsys):
     for name in ("fastapi", "uvicorn", "openai") if command == "serve" else ():
         pytest.importorskip(name)
     (places / "compared.yaml").write_text(COMPARED)
-    (places / "sweep.yaml").write_text(SWEPT)
     monkeypatch.setattr(sys, "stdin", io.StringIO("y\n" * 9))
     assert main([command, *WORDS[command]]) == 2
     said = capsys.readouterr()
@@ -81,7 +74,8 @@ def test_every_command_that_loads_a_model_has_the_flag():
     having = {
         name for name in COMMANDS if "trust-remote-code" in importlib.import_module(f"qweft.cli.{name}").COMMAND.flags
     }
-    assert having == {*WORDS, "circuit", "data", "export", "init"}
+    others = {"tune", "sweep", "inspect", "chat", "ui", "circuit", "data", "export", "init"}
+    assert having == {*WORDS, *others}
 
 
 @pytest.mark.parametrize("text", ["model: {name: m, trust_remote_code: true}", "trust_remote_code: true"])

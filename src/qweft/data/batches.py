@@ -12,8 +12,8 @@ from qweft.data.tokens import IGNORED, Encoded
 class Collator:
     """Pads rows on the right to the longest row of a batch.
 
-    The mask comes from the lengths, not from the token ids, since the end token of an answer must be learned even where
-    it pads. The first token has no label, since no token predicts it.
+    The mask comes from the lengths, since the end token of an answer must be learned even where it pads. The first
+    token has no label, since no token predicts it.
     """
 
     pad_token_id: int
@@ -60,10 +60,9 @@ def pack(rows: Sequence[Encoded], length: int) -> list[Pack]:
 
 @dataclass(frozen=True)
 class PackingCollator:
-    """Lays packs out as `input_ids`, `labels` and `position_ids`, which start at 0 in each row.
+    """Lays packs out as `input_ids`, `labels` and `position_ids`, which start at 0 in each row and at padding.
 
-    There is no mask: transformers finds the start of each row by its position 0, and tokens attend only within their
-    row. Each padding token is a row of its own.
+    transformers finds the start of each row by its position 0, and tokens attend only within their row.
     """
 
     pad_token_id: int

@@ -41,10 +41,10 @@ class Span(NamedTuple):
 
 @dataclass(frozen=True)
 class DataCheck:
-    """Findings of a check of data.
+    """Findings of a check of data; `turns` counts rows by answers, `lengths` and `learned` are tokens of a row.
 
-    `turns` counts rows by their answers. `lengths` and `learned` are tokens of a row. `longer` rows exceed the limit,
-    and of `lost` rows no learned token is within it. `overlaps` counts the rows of a part that stand in training rows.
+    `longer` rows exceed the limit, and of `lost` rows no learned token is within it. `overlaps` counts the rows of a
+    part that stand in training rows.
     """
 
     report: DataReport

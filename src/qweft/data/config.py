@@ -115,11 +115,7 @@ class DataConfig:
         return {**asdict(self), "columns": {name: own for name, own in self.columns.items() if own}}
 
     def sized(self, rows: Mapping[str, int]) -> "DataConfig":
-        """Return the config with numbers of held-out rows where they are `None`.
-
-        Args:
-            rows: Number of rows of the source of "validation" and of "test".
-        """
+        """Return the config with numbers of held-out rows where they are `None`, by the rows of each part's source."""
         shares = {part: min(MOST_HELD_OUT, max(LEAST_HELD_OUT, rows[part] // 10)) for part in HELD_OUT}
         return self.with_held_out(shares)
 

@@ -17,8 +17,7 @@ CALL = "<tool_call>\n{}\n</tool_call>"
 class Message(NamedTuple):
     """One turn of a conversation.
 
-    `more` is what else a chat template reads of it, as a JSON object: `tool_calls` of an assistant, `name` and
-    `tool_call_id` of a tool. It is empty without any.
+    `more` is what else a chat template reads of it, as a JSON object: `tool_calls`, `name`, `tool_call_id`.
     """
 
     role: str
@@ -46,8 +45,8 @@ class Message(NamedTuple):
 class Conversation:
     """Messages that end with an answer, or a plain text: a single message of role `TEXT`.
 
-    A split puts rows of one group into the same part. `tools` is a JSON list of functions with schemas; empty without
-    any. `where` is the place of the row for errors, such as "data.jsonl, row 3".
+    A split puts rows of one group into the same part. `tools` is a JSON list of functions. `where` is the place of the
+    row.
     """
 
     messages: tuple[Message, ...]
@@ -109,8 +108,8 @@ def folded(text: str) -> str:
 def default_group(messages: Sequence[Message]) -> str:
     """Return a hash of the messages before the first answer to one, without system messages; of a plain text its own.
 
-    Duplicates share it, and so do several answers to one question. So do the prefixes of a dialogue, which some data
-    sets list as separate rows. Case and white space are ignored. Where nothing is asked, the whole row is hashed.
+    Duplicates share it, as do several answers to one question and the prefixes of a dialogue. Case and white space are
+    ignored. Where nothing is asked, the whole row is hashed.
     """
     asked: list[str] = []
     for message in messages:

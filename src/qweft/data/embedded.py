@@ -40,10 +40,7 @@ def last_number(text: str) -> str | None:
 
 
 def false_step(text: str) -> str | None:
-    """Return the first "a op b = c" whose result is off by more than 0.01; `None` if there is none.
-
-    Only steps with two plain numbers are checked; units, percentages and longer expressions are skipped.
-    """
+    """Return the first "a op b = c" of two plain numbers whose result is off by more than 0.01; `None` without one."""
     for step in _STEP.finditer(text):
         left, right, result = (float(step.group(part).replace(",", "")) for part in (1, 3, 4))
         sign = step.group(2)
@@ -133,8 +130,8 @@ def gsm_symbolic() -> Iterator[dict[str, Any]]:
     """Yield grade-school word problems with worked answers, made by reasoning-gym (85 templates, 2,000 entries).
 
     The answer is the worked solution, which ends in "#### N". Left out are repeated questions, rows whose "#### N"
-    differs from the entry's answer, and rows with a false step, from templates that round silently. The group is the
-    template, identified by the difficulty and the names of its variables, so a split tests on other templates.
+    differs from the entry's answer, and rows with a false step. The group is the template: a split tests on other
+    templates.
     """
     seen: set[str] = set()
     for made in gym_dataset("gsm_symbolic"):
@@ -149,9 +146,8 @@ def gsm_symbolic() -> Iterator[dict[str, Any]]:
 def chitchat() -> Iterator[dict[str, Any]]:
     """Yield windows of 7,168 human-human conversations (chitchat-dataset).
 
-    Consecutive texts of one sender are one turn; the first speaker is the user. A conversation is cut into windows of
-    at most six turns, each ending with an answer. Conversations of other than two people are left out. The system
-    message is `SETTING`, the group is the conversation.
+    Consecutive texts of one sender are one turn; the first speaker is the user. A conversation of two people is cut
+    into windows of at most six turns, each ending with an answer. The group is the conversation.
     """
     # Read the file directly: all that importing the package would give is its path.
     path = installed_file("chitchat_dataset", "dataset.json")

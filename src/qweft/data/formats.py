@@ -32,8 +32,7 @@ class Format:
     """A format of rows.
 
     Args:
-        needs: Columns that a row must have: a list of messages, a plain text, or what asks and the answer. Both of
-            these may be lists of messages.
+        needs: Columns that a row must have: a list of messages, a plain text, or what asks and the answer.
         more: Columns that are read where a row has them. `input` and `context` are added to what asks, `history`
             holds earlier pairs of question and answer, and `tools` goes with lists of messages.
         keys: Keys of the messages, for people.
@@ -147,11 +146,9 @@ def format_of(row: Row, where: str, formats: Collection[Format] = FORMATS) -> Fo
 
 
 def _refuse_label(label: Any, form: Format, where: str) -> None:
-    """Refuse an answer that a label calls good or bad, as bad ones would be learned too. A text's label is its class.
-
-    Numbers are such labels in TRL's format, and classes in others.
-    """
+    """Refuse an answer that a label calls good or bad, as bad ones would be learned, too; a text has a class."""
     told = str(label).strip().casefold()
+    # numbers are such labels in TRL's format, and classes in others
     is_verdict = told in ("true", "false") or (form.needs[0] == "prompt" and told in ("0", "1", "0.0", "1.0"))
     if is_verdict and form.needs != ("text",):
         raise QweftError(
@@ -161,10 +158,7 @@ def _refuse_label(label: Any, form: Format, where: str) -> None:
 
 
 def to_conversation(row: Row, where: str, form: Format | None = None) -> Conversation:
-    """Turn a row into a conversation.
-
-    A `system` column becomes the first message, and a chain of thought in `reasoning_content` stands in <think> tags
-    before the last answer. Turns after the last answer are dropped, since nothing is learned from them.
+    """Turn a row into a conversation; turns after the last answer are dropped, since nothing is learned from them.
 
     The group is the column `group` if present, else a hash of the prompt, or of a plain text. MetaMathQA rewrites each
     question in several ways: its group is the hash of `original_question`, as of a data set with that question.

@@ -175,8 +175,7 @@ def _opened(path: Path, notes: list[str]) -> TextIO:
 def _read_text(path: Path, notes: list[str]) -> Iterator[dict[str, Any]]:
     """Yield a text file as rows with a `text` of 4,000 to 8,000 characters; the last one has up to 16,000.
 
-    A piece ends with a paragraph, line, sentence or word where possible, and is its own group. The file is never in
-    memory as a whole.
+    A piece ends with a paragraph, line, sentence or word where possible, and is its own group.
     """
     rest, number = "", 0
     with _opened(path, notes) as handle:

@@ -22,8 +22,7 @@ LONG_ANSWER = 40
 class PartReport:
     """Counts of one part of a split.
 
-    `only_last` are rows of which only the last answer is learned, since the template rewrites the earlier ones. The
-    fingerprint is the SHA-256, in hex, of the token ids and labels of these rows.
+    `only_last` are rows of which only the last answer is learned. The fingerprint is that of these rows.
     """
 
     rows: int
@@ -37,11 +36,11 @@ class PartReport:
 
 @dataclass(frozen=True)
 class DataReport:
-    """Counts of the data of a run; rows of a source are those within `max_characters`, a long plain text is several.
+    """Counts of the data of a run; a long plain text is several rows.
 
-    `formats` and `unread` count rows by format and by column that is not read. `left_out` counts rows that are in no
-    part by their reason: of the rows that are too long or have no learned token, those that the split tried. `held_out`
-    names the source of a part that has its own. `skipped` has the place and the fault of each row that cannot be read.
+    `formats` and `unread` count rows by format and by column that is not read, `left_out` rows in no part by their
+    reason. `held_out` names the source of a part that has its own. `skipped` has the place and the fault of each bad
+    row.
     """
 
     source: str

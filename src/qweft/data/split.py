@@ -35,8 +35,7 @@ class Split:
     """The training, validation and test parts; no group is in two of them.
 
     Training rows are shuffled by the seed alone, so the first n are the same for any number of them. Rows `left_over`
-    are of held-out groups: training on them would leak the test. Rows `asked_elsewhere` have the group or prompt of a
-    row held out from another source.
+    are of held-out groups. Rows `asked_elsewhere` have the group or prompt of a row held out from another source.
     """
 
     train: list[Conversation]
@@ -56,18 +55,12 @@ def split(
     """Split by group; deterministic in the conversations and the seed.
 
     Groups are sorted by sha256(seed, group). The test part takes rows from the first groups and validation from the
-    next; training gets the rest. So the test rows do not depend on the sizes of the other parts, unless
-    there are few rows (see below).
+    next; training gets the rest. A held-out group gives at most ceil(n / s) rows to a part of n rows, where s is
+    `GROUPS` or a quarter of the number of groups, if that is less. If the rows do not suffice that way, s is 1.
 
-    A held-out group gives at most ceil(n / s) rows to a part of n rows, where s is `GROUPS` or a quarter of the number
-    of groups, if that is less. Its other rows are left over. If the rows do not suffice that way, since the groups are
-    uneven, s is 1: a held-out group gives all of its rows.
-
-    Held-out parts may have sources of their own. Rows with a held-out group or prompt are then removed from the other
-    sources. The group alone is not enough, since its name may mean nothing in another source.
-
-    Several training sources are each split in this way. A held-out part without a source of its own takes rows of each
-    in proportion to its training rows as asked for. The training rows of all are then ordered together.
+    Held-out parts may have sources of their own. Rows with a held-out group or prompt are then removed from the others.
+    Of several training sources each is split in this way. A held-out part without a source of its own takes rows of
+    each in proportion to its training rows as asked for. The training rows of all are then ordered together.
     """
     wanted = {part: rows[part] or 0 for part in HELD_OUT}
     own, names = elsewhere or {}, [each.name for each in shares]

@@ -45,14 +45,11 @@ def check_template(template: str) -> None:
 
 
 def with_template(tokenizer: Any, template: str | None) -> Any:
-    r"""Return a copy of a tokenizer with a template as its chat template; without a template the tokenizer itself.
+    """Return a copy of a tokenizer with a template as its chat template; without a template the tokenizer itself.
 
-    A dialogue is rendered as
+        start + system + newline + before + question + after + answer + end + before + question + ...
 
-        start + system + "\n" + before + question + after + answer + end + before + question + ...
-
-    where before and after are the parts of the template around {query}, start is the tokenizer's start token, if it
-    adds one, and end is its end token. The answer follows the template directly.
+    before and after are the parts of the template around {query}; start is the tokenizer's start token, if it adds one.
     """
     if template is None:
         return tokenizer
@@ -144,8 +141,8 @@ def _bare(text: str) -> str:
 def for_others(tokenizer: Any) -> Any:
     """Return a copy of a tokenizer for programs that use its `apply_chat_template`, as a server does.
 
-    Without a template it has the plain one. Messages and tools are read as those of a row of data, and written in the
-    same form. A generated answer is sent back with the spaces that the template writes around it, and has them once.
+    Messages and tools are read and written as those of a row of data. A generated answer is sent back with the spaces
+    that the template writes around it, and has them once.
     """
     made, plain = in_words(tokenizer), in_words(tokenizer)
     spaces = cache(lambda: _spaces(tokenizer))
@@ -208,8 +205,7 @@ def shows_tools(tokenizer: Any) -> bool:
 def in_its_form(conversation: Conversation, tokenizer: Any) -> Conversation:
     """Return a conversation whose tools, calls and results the chat template writes, if need be as text.
 
-    As text the first message begins with the list of tools, a call stands as `<tool_call>` in its answer, and results
-    stand as `<tool_response>` in a user turn.
+    Then the first message begins with the tools, a call stands in its answer, and results stand in a user turn.
     """
     if not conversation.has_tools:
         return conversation

@@ -69,11 +69,7 @@ def target_tokens(row: Encoded) -> int:
 
 
 def tokenise(conversation: Conversation, tokenizer: Any) -> Encoded:
-    """Tokenise a conversation as a whole and label the tokens that start inside an answer.
-
-    An answer starts after the opening of its turn and ends with its end-of-turn token, which is learned too. White
-    space after it belongs to the template. All tokens of a plain text are learned.
-    """
+    """Tokenise a conversation as a whole and label the tokens of its answers, end-of-turn included; a text's all."""
     check_offsets(tokenizer)
     if conversation.is_text:
         tokens = text_tokens(conversation.answer, tokenizer)
@@ -96,9 +92,8 @@ def tokenise(conversation: Conversation, tokenizer: Any) -> Encoded:
 def _apart(text: str, starts: set[int], tokenizer: Any) -> tuple[list[int], list[Span]]:
     """Return the tokens of a text and their offsets, where answers follow the tokens of their prompts alone.
 
-    Vocabularies have tokens such as ":true": of "Answer:true" nothing of the answer would be learned, and "Answer:"
-    alone, as generation reads it, ends in another token. So such a text is tokenised in parts, unless that changes it:
-    SentencePiece begins each part with a space. What follows changes only the last few tokens, which are compared.
+    Vocabularies have tokens such as ":true": of "Answer:true" nothing of the answer would be learned. Such a text is
+    tokenised in parts, unless that changes it. What follows changes only the last few tokens, which are compared.
     """
     ids, offsets = _offsets(text, tokenizer)
     begins = [start for start, _ in offsets]
@@ -129,10 +124,7 @@ TALK = Conversation((Message("user", "a"), Message("assistant", "answer-of-probe
 
 
 def closing_tokens(tokenizer: Any) -> set[int]:
-    """Return the token that ends an answer in the chat template, if no text is made of it; else nothing.
-
-    It need not be the tokenizer's end token: base models of Qwen end a text by <|endoftext|>, an answer by <|im_end|>.
-    """
+    """Return the token that ends an answer in the chat template, if no text is made of it; else nothing."""
     try:
         learned = [label for label in tokenise(TALK, tokenizer)["labels"] if label != IGNORED]
     except QweftError:  # the template refuses such a conversation
@@ -174,8 +166,7 @@ def answer_spans(conversation: Conversation, tokenizer: Any) -> tuple[str, list[
     """Return the rendered text and the character spans of its answers.
 
     To find an answer, the conversation is rendered without it and with it; both must be prefixes of the whole text.
-    Some templates rewrite earlier answers, for example without their chain of thought. Then only the last answer is
-    learned, since the model never generates the earlier ones in that form.
+    Where a template rewrites earlier answers, only the last one is learned.
     """
     conversation = in_its_form(conversation, tokenizer)
     messages, tools = conversation.messages, conversation.tools

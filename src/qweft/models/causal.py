@@ -90,11 +90,7 @@ def check_found(model: Any, missing: Collection[str], source: ModelSource) -> No
 
 @torch.no_grad()
 def check_outputs(model: Any, source: ModelSource) -> None:
-    """Check that the logits before the last token do not depend on it.
-
-    Two texts that differ in the last token go through the model, which takes as long as generating two tokens. An
-    encoder, a prefix LM, or a decoder with its causal mask taken out would see the answers that it is to predict.
-    """
+    """Check that the logits before the last token do not depend on it, on two texts that differ in it alone."""
     embeddings = model.get_input_embeddings().weight
     size = len(embeddings)
     ids = torch.arange(size // 2, size // 2 + TOKENS, device=embeddings.device)[None] % size

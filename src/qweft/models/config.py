@@ -35,13 +35,7 @@ class _Permission:
 
 
 def allow_remote_code(allowed: bool = True) -> None:
-    """Let this process run Python code from the folder or repository of a base model, or forbid it again.
-
-    It is no key of a config or a record, because those may come from the same stranger as the code.
-
-    Args:
-        allowed: Whether code may run.
-    """
+    """Let this process run Python code of a base model, or forbid it; no file can, as it may come with the code."""
     _Permission.remote_code = allowed
 
 

@@ -41,10 +41,7 @@ def quiet() -> Iterator[None]:
 
 
 def prepare(model: EmbeddedModel) -> Path:
-    """Return the prepared folder of a model, and create it if missing (about half a minute for SmolLM2).
-
-    The folder appears atomically. If two processes prepare the same model, both use that of the first to finish.
-    """
+    """Return the prepared folder of a model, and create it atomically if missing (half a minute for SmolLM2)."""
     final = prepared_folder(model)
     if is_prepared(model):
         return final
@@ -95,11 +92,8 @@ def convert(gguf: Path, folder: Path) -> None:
 def tie_twin_embeddings(model: Any) -> None:
     """Tie the input and output embeddings, as in the original model, if a GGUF file holds one matrix twice.
 
-    The copies may be quantised differently. The input embedding A and the output embedding B count as one matrix if
-    |A - B| <= TWINS |B| (Frobenius norm); otherwise the model is unchanged.
-
-    The tied weights are those of B, since quantisers store it more precisely. In Qwen2.5-Coder-0.5B the copies differ
-    by 4.4%, and the tied model's loss is within 0.01 of the untied one's.
+    The input embedding A and the output embedding B count as one if |A - B| <= TWINS |B| (Frobenius norm). The tied
+    weights are those of B, which quantisers store more precisely.
     """
     head, table = model.get_output_embeddings(), model.get_input_embeddings()
     if head is None or head.weight is table.weight or head.weight.shape != table.weight.shape:

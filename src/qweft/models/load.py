@@ -26,8 +26,7 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 def choose_device(name: str) -> torch.device:
     """Return the device with a name; "auto" is CUDA if available, else MPS, else the CPU.
 
-    With several worker processes on a machine, started by accelerate, "auto" and "cuda" give each process its own CUDA
-    device, by LOCAL_RANK. A name with a number ("cuda:1") is used as is.
+    With several worker processes "auto" and "cuda" give each its own CUDA device, by LOCAL_RANK.
     """
     if name == "auto":
         if torch.cuda.is_available():
@@ -52,8 +51,7 @@ def _cuda_of_this_process() -> int:
 def choose_dtype(name: str, device: torch.device, source: ModelSource | None = None) -> torch.dtype:
     """Return the type with a name; "auto" is bfloat16 where the hardware computes in it, else float32.
 
-    On a CPU "auto" is bfloat16 only if the weights were saved so. Then no weight is rounded, and a step takes 0.6 times
-    as long. Emulated bfloat16 is tens of times slower than float32.
+    On a CPU "auto" is bfloat16 only if the weights were saved so, and none is rounded.
     """
     if name == "auto":
         if device.type == "cuda":  # by default torch also returns True for emulated bfloat16
@@ -133,10 +131,7 @@ def _take_padding(model: Any, tokenizer: Any) -> None:
 
 
 def load_tokenizer(source: ModelSource) -> Any:
-    """Return the tokenizer of a model, with padding on the right, by the end token if it has no pad token.
-
-    That is safe with `qweft.data`, which masks padding by length: the end token of an answer is still learned.
-    """
+    """Return the tokenizer of a model, with padding on the right, by the end token if it has no pad token."""
     with _told(source, "its tokenizer cannot be loaded"), quiet():
         tokenizer: Any = AutoTokenizer.from_pretrained(source.location, **_arguments(source))
         tokenizer("a \u4e2d")  # some of its settings are looked at only now, and its token for unknown characters

@@ -1,7 +1,4 @@
-"""Base models and data in installed Python packages: the registry of embedded models, and where their files are.
-
-The module leaves PyTorch out, so that data can be listed and checked without it.
-"""
+"""Base models and data in installed Python packages, and where their files are; without PyTorch."""
 
 import hashlib
 import importlib.util

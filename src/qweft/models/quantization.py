@@ -54,11 +54,7 @@ def check_device(quantization: str | None, device: "torch.device") -> None:
 
 
 def scheme(quantization: str, dtype: "torch.dtype") -> "BitsAndBytesConfig":
-    """Return what `from_pretrained` takes as `quantization_config`.
-
-    4 bits are NF4 in blocks of 64 with a scale in float32 each, and compute in `dtype`. 8 bits are LLM.int8: a scale
-    per row, with columns of outliers computed apart. The output head keeps its type, as transformers decides.
-    """
+    """Return what `from_pretrained` takes as `quantization_config`: NF4 in blocks of 64, or LLM.int8."""
     from transformers import BitsAndBytesConfig
 
     if quantization == "8bit":
@@ -103,8 +99,7 @@ def bits_of(model: Any, name: str, module: Any) -> int | None:
 def keep_unpacked(model: Any) -> Any:
     """Return the model with 4-bit layers that do not repack their weights when they first run.
 
-    On a CPU with AVX512_BF16 bitsandbytes packs them for a kernel without gradients. It rounds their scales to bfloat16
-    and keeps a copy of all weights, so that losses would depend on what ran before.
+    On some CPUs bitsandbytes packs them with rounded scales for a kernel without gradients: losses would depend on it.
     """
     for module in model.modules():
         if hasattr(module, "support_avx512bf16_for_cpu"):

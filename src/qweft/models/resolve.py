@@ -174,9 +174,7 @@ def check_weights(source: ModelSource) -> None:
 def find(config: ModelConfig) -> ModelSource | EmbeddedModel:
     """Find a base model: a local folder with a config.json, else an alias, else a hub id.
 
-    An alias with source "auto" is the original model if the hub or its local cache has it, else the package. The hub id
-    of an embedded model is such an alias. The path of a prepared folder that is not there is its package.
-    The hub is never queried when `offline()`.
+    An alias with source "auto" is the original model if the hub or its local cache has it, else the package.
     """
     name, folder = config.name, named_path(config.name)
     if (folder / "config.json").is_file():
