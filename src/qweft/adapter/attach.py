@@ -17,7 +17,6 @@ from qweft.internals.peft import HAS_ADAPTERS
 from qweft.method.checks import check_expression, closest
 from qweft.method.resolved import default_alpha
 from qweft.method.specification import check_method, check_specification, method_of
-from qweft.models.quantization import bits_of
 
 
 def adapter_config(specification: Mapping[str, Any]) -> PeftConfig:
@@ -78,20 +77,7 @@ def check_targets(model: nn.Module, config: PeftConfig) -> None:
             raise QweftError(
                 f"{kind} {wanted!r} does not exist in the model{closest(wanted, linear_names(model))}; {way}"
             )
-    quantized = [name for name, module in model.named_modules() if bits_of(model, name, module)] if whole else []
-    for wanted in whole:
-        if any(f".{wanted}." in f".{name}." for name in quantized):
-            raise QweftError(
-                f"module to save {wanted!r} is quantised, and only plain numbers can be trained; leave it out, or take "
-                "the base model without model.quantization"
-            )
     _check_tokens(model, config)
-    start = str(getattr(config, "init_lora_weights", "")).lower()
-    if start in ("olora", "loftq") and any(isinstance(module, Conv1D) for module in model.modules()):
-        raise QweftError(
-            f"init_lora_weights {start} reads weights (d_out, d_in), and this model's Conv1D layers have their "
-            "transposes; take pissa, or leave it out"
-        )
 
 
 def _check_tokens(model: Any, config: PeftConfig) -> None:
@@ -108,7 +94,7 @@ def _check_tokens(model: Any, config: PeftConfig) -> None:
                 raise QweftError(f"token index {token} is none of the model's; give one from 0 to {size - 1:,}")
 
 
-REFUSALS = (ValueError, TypeError, KeyError, RuntimeError, ArithmeticError, AssertionError)
+REFUSALS = (ValueError, TypeError, LookupError, RuntimeError, ArithmeticError, AssertionError)
 """Errors with which PEFT refuses a config, the last one of a PyTorch without CUDA."""
 
 

@@ -5,10 +5,8 @@ from typing import Any
 
 from peft import PeftConfig
 
-from qweft.adapter.functions import FUNCTIONS
 from qweft.internals.peft import add_peft_type
 from qweft.method.fields import QwthnFields
-from qweft.method.names import function_of
 from qweft.method.presets import read_circuits, with_preset
 
 
@@ -127,13 +125,12 @@ class QwthnConfig(QwthnFields, PeftConfig):
 
             QwthnConfig.for_budget(model, 5_000)
 
-        The share is at most the preset's. On one text it is shown better than UniLoRA within 30,000 numbers. Within
-        5,000, 10,000 and 60,000 no lead over the best of PEFT's is shown there (docs/which-adapter.md).
+        The share is at most the preset's (docs/which-adapter.md says how it compares).
 
         Args:
             model: The base model, before any adapter.
             numbers: Most trained parameters.
-            **changes: Fields that replace those of the preset, as `target_modules`; none that trains anything else.
+            **changes: Fields that replace those of the preset; none that trains anything else.
 
         Raises:
             QweftError: As `preset`; or the budget is below what one output of each layer takes.
@@ -145,9 +142,3 @@ class QwthnConfig(QwthnFields, PeftConfig):
     def push_to_hub(self, repo_id: str, **kwargs: Any) -> Any:
         """Push as PEFT does, but to a private repository unless `private` is False."""
         return super().push_to_hub(repo_id, **{**kwargs, "private": kwargs.get("private") is not False})
-
-    @property
-    def fixed_function_tensors(self) -> tuple[str, ...]:
-        """Names of the core's tensors that are saved but not trained: the angles of a frozen circuit."""
-        function = function_of(self.core)
-        return FUNCTIONS[function].fixed_tensors if function else ()

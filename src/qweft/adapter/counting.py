@@ -16,7 +16,6 @@ from qweft.text import shown
 Config = TypeVar("Config", bound=QwthnFields)
 WITHOUT_HEAD = ("CAUSAL_LM", "SEQ_2_SEQ_LM", "FEATURE_EXTRACTION")
 """Tasks for which PEFT trains no head beside the adapter."""
-LINEAR = nn.Linear, Conv1D
 HALVINGS = 40
 """Halvings of the range of shares, until the last is finer than one output of any layer."""
 
@@ -48,8 +47,8 @@ def largest_share(model: Any, numbers: int, config: Config) -> Config:
 
 def _check_counted(config: QwthnFields) -> None:
     """Raise if a config trains more than its maps, or has other maps."""
-    counted: dict[str, Any] = {"expand": "sparse", "bias": "none", "rank_pattern": {}, "modules_to_save": None}
-    counted["trainable_token_indices"] = None
+    counted = {"expand": "sparse", "bias": "none"}
+    counted |= dict.fromkeys(("rank_pattern", "modules_to_save", "trainable_token_indices"), "")
     others = [name for name, usual in counted.items() if getattr(config, name) not in (usual, None, [], {})]
     if getattr(config, "task_type", None) not in (None, *WITHOUT_HEAD):  # PEFT trains the others' heads whole
         others.append("task_type")
@@ -59,20 +58,14 @@ def _check_counted(config: QwthnFields) -> None:
         raise QweftError(f"a budget counts sparse maps alone, and {others[0]} changes what is trained; leave it out")
 
 
-def all_linear(model: Any) -> list[str]:
-    """Return the names of all linear layers but the output head, which are PEFT's "all-linear"."""
-    head = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
-    return [name for name, module in model.named_modules() if isinstance(module, LINEAR) and module is not head]
-
-
 def _sizes(model: Any, config: QwthnFields) -> Counter[tuple[int, int]]:
     """Return (d_in, d_out) of the layers that a config adapts, with their number."""
-    if config.target_modules == "all-linear":
-        config = replace(config, target_modules=all_linear(model))
+    head = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
+    linear = {name: module for name, module in model.named_modules() if isinstance(module, nn.Linear | Conv1D)}
+    if config.target_modules == "all-linear":  # but the output head, as PEFT takes it
+        config = replace(config, target_modules=[name for name in linear if linear[name] is not head])
     found: Counter[tuple[int, int]] = Counter()
-    for name, module in model.named_modules():
-        if not isinstance(module, LINEAR):
-            continue
+    for name, module in linear.items():
         if check_target_module_exists(config, name):
             size = (module.in_features, module.out_features) if isinstance(module, nn.Linear) else module.weight.shape
             found[size[0], size[1]] += 1

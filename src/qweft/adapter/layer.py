@@ -26,7 +26,6 @@ from qweft.adapter.few_tokens import add_to_few
 from qweft.adapter.fixed_maps import Directions
 from qweft.adapter.lazy_basis import LazyBasis
 from qweft.circuit.precision import autocast_enabled, exact_products
-from qweft.errors import QweftError
 from qweft.internals.peft import sizes_of
 from qweft.internals.torch import in_backward, is_transformed
 from qweft.method.resolved import default_alpha
@@ -122,11 +121,6 @@ class QwthnLinear(nn.Module, BaseTunerLayer):
             if not settled and (basis := self._lazy_basis(adapter_name)).is_searching():
                 return basis.search(result, x)
         built = self.prepared(adapter_name)
-        if built.compress.is_meta and not x.is_meta:
-            raise QweftError(
-                f"adapter {adapter_name} is on the meta device, and its input is not: accelerate's offloading loads no "
-                "tensors of an adapter's parts; do not offload the layers that this adapter is on"
-            )
         if self.cast_input_dtype_enabled and x.dtype != built.compress.dtype:
             x = x.to(built.compress.dtype)
         if isinstance(dropout := self.qwthn_dropout[adapter_name], nn.Dropout):

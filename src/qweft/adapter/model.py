@@ -1,7 +1,6 @@
 """The tuner: which layers get a branch, and how adapters are read from files."""
 
 import re
-import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
@@ -26,7 +25,6 @@ from qweft.adapter.merging import check_mergeable
 from qweft.adapter.strict_loading import DELTA, check_tensors, has_copy, trained_biases
 from qweft.errors import QweftError
 from qweft.internals.keys import COMPILED, SHARDED
-from qweft.method.names import TWINS, function_of
 from qweft.method.saved import PEFT_PREFIX
 
 
@@ -45,7 +43,6 @@ class QwthnModel(BaseTuner):
 
     def inject_adapter(self, model: nn.Module, adapter_name: str, *args: Any, **kwargs: Any) -> None:
         """Attach the adapter's branches to the model; if one fails, the model is left unchanged."""
-        _warn_of_dead_angles(self.peft_config[adapter_name])
         with untouched_on_error(model, adapter_name):
             super().inject_adapter(model, adapter_name, *args, **kwargs)
             check_announced(model, adapter_name, self.peft_config[adapter_name])
@@ -231,16 +228,6 @@ def _share_fixed(model: nn.Module, adapter_name: str, configs: dict[str, Any]) -
                 for name, fixed in new.named_buffers():
                     fixed.copy_(old.get_buffer(name))
             branch.look_again()
-
-
-def _warn_of_dead_angles(config: Any) -> None:
-    function = function_of(config.core)
-    if function is not None and function not in TWINS and (dead := config.resolved().ansatz.dead_parameters()):
-        warnings.warn(
-            f"the last diagonal gates of the circuit stand before the measurement: angles {dead[0]} to {dead[-1]} of "
-            "each circuit have no gradient and stay as they start",
-            stacklevel=2,
-        )
 
 
 def _is_quantized_linear(layer: nn.Module) -> bool:

@@ -35,8 +35,8 @@ METHOD = " The method is arXiv 2503.12790's, as qweft reads it."
 
 def method_section(config: QwthnConfig, shapes: dict[str, tuple[int, ...]]) -> str:
     """Return the section of the model card, as Markdown: what the adapter computes, its parameters, how to load it."""
-    fixed = sum(math.prod(shape) for key, shape in shapes.items() if is_fixed(config, key))
-    counts = count_by_part(config, {key: shape for key, shape in shapes.items() if not is_fixed(config, key)})
+    counts = count_by_part(config, shapes)
+    fixed = counts.pop("fixed")
     parts = ", ".join(f"{name} {count:,}" for name, count in counts.items() if count)
     at, function = config.resolved(), function_of(config.core)
     maps = MAPS[config.compress], MAPS[config.expand]
@@ -78,32 +78,22 @@ def _function(config: QwthnConfig, function: str) -> str:
     )
 
 
-def is_fixed(config: QwthnConfig, key: str) -> bool:
-    """Whether a tensor of an adapter's file is not trained: directions of a basis, or angles of a frozen circuit."""
-    names = {
-        "compress": MAPS[config.compress].fixed_tensors,
-        "core": config.fixed_function_tensors,
-        "expand": MAPS[config.expand].fixed_tensors,
-    }
-    return any(key.endswith(f"qwthn_{holder}.{name}") for holder, fixed in names.items() for name in fixed)
-
-
-def count_by_part(config: QwthnConfig, shapes: dict[str, tuple[int, ...]]) -> dict[str, int]:
-    """Count the parameters of a file's tensors by part; heads, embeddings and biases count as the base model's."""
-    counts = {"tensor network": 0, "linear maps": 0, "circuit": 0, "twin": 0, "of the base model": 0}
-    kinds: dict[str, type[LinearMap | Core]] = {
-        "compress": MAPS[config.compress],
-        "core": Core,
-        "expand": MAPS[config.expand],
-    }
-    names = {
-        "tensor_network": "tensor network",
-        "linear": "linear maps",
-        "circuit": "circuit" if has_circuit(config.core) else "twin",
-    }
+def count_by_part(config: QwthnConfig, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, int]:
+    """Count the numbers of a file's tensors by part; "fixed" ones are not trained, as directions and frozen angles."""
+    function = function_of(config.core)
+    fixed = {"core": FUNCTIONS[function].fixed_tensors if function else ()}
+    kinds: dict[str, type[LinearMap | Core]] = {"core": Core}
+    for side, kind in (("compress", MAPS[config.compress]), ("expand", MAPS[config.expand])):
+        fixed[side], kinds[side] = kind.fixed_tensors, kind
+    counts = {"tensor network": 0, "linear maps": 0, "circuit": 0, "twin": 0, "of the base model": 0, "fixed": 0}
+    names = {"tensor_network": "tensor network", "linear": "linear maps"}
+    names["circuit"] = "circuit" if has_circuit(config.core) else "twin"
     for key, shape in shapes.items():
-        found = re.search(r"\.qwthn_(compress|core|expand)\.(.+)$", key)
-        part = names[kinds[found[1]].part_of(found[2])] if found else "of the base model"
+        match = re.search(r"\.qwthn_(compress|core|expand)\.(.+)$", key)
+        if match is None:  # heads, embeddings and biases
+            part = "of the base model"
+        else:
+            part = "fixed" if match[2] in fixed[match[1]] else names[kinds[match[1]].part_of(match[2])]
         counts[part] += math.prod(shape)
     return counts
 

@@ -1,6 +1,6 @@
 """Checks that a base model predicts each token from the tokens before it, by its config and by its outputs."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -10,7 +10,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_N
 
 from qweft.errors import QweftError
 from qweft.models.config import remote_code_allowed
-from qweft.models.quantization import check_plain, check_quantization
+from qweft.models.quantization import check_quantization
 from qweft.models.resolve import ModelSource
 from qweft.text import shown
 
@@ -36,13 +36,12 @@ def config_of(source: ModelSource) -> Any:
 
 def check_config(source: ModelSource, quantization: str | None = None) -> None:
     """Check that a model's config describes a decoder; cheap, as nothing but the config is read."""
-    check_quantization(quantization, source.name, None)
     config = config_of(source)
     if config is None:
         return
     if not isinstance(config, Mapping) or not isinstance(config.get("model_type"), str | None):
         raise QweftError(f"model {source.name}: its config.json is damaged; get it anew")
-    check_plain(quantization, source.name, config)
+    check_quantization(quantization, source.name, config)
     kernel = next(_kernels(config), None)
     if kernel is not None and not remote_code_allowed():
         raise QweftError(
@@ -77,15 +76,6 @@ def _reason(config: Mapping[str, Any]) -> str | None:
     if "auto_map" not in config and kind in CONFIG_MAPPING_NAMES and kind not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
         return f"{name} is no causal language model"
     return None
-
-
-def check_found(model: Any, missing: Collection[str], source: ModelSource) -> None:
-    """Raise if a weight was missing, which transformers initialises at random."""
-    if missing:
-        raise QweftError(
-            f"model {source.name}: {len(missing)} weights are missing ({', '.join(sorted(missing)[:3])}...); the files "
-            f"are not whole, or belong to another architecture than {type(model).__name__}: {source.way}"
-        )
 
 
 @torch.no_grad()

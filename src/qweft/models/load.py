@@ -13,7 +13,7 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from qweft.errors import OutOfMemoryError, QweftError, memory_said
-from qweft.models.causal import check_config, check_found, check_outputs, config_of
+from qweft.models.causal import check_config, check_outputs, config_of
 from qweft.models.config import ModelConfig, remote_code_allowed
 from qweft.models.embedded import quiet
 from qweft.models.quantization import check_device, keep_unpacked, mark_shapes, scheme
@@ -66,15 +66,14 @@ def choose_dtype(name: str, device: torch.device, source: ModelSource | None = N
 
 def cpu_computes_bfloat16() -> bool:
     """Whether the processor has instructions that multiply in bfloat16, as far as this PyTorch tells."""
-    told: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
-    return any(told.get(name, False) for name in ("avx512_bf16", "amx_bf16"))
+    capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
+    return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16"))
 
 
 def _is_saved_in_bfloat16(source: ModelSource | None) -> bool:
-    config = None if source is None else config_of(source)
-    text = config.get("text_config") if isinstance(config, Mapping) else None
-    parts = [each for each in (config, text) if isinstance(each, Mapping)]
-    return any(each.get(key) == "bfloat16" for each in parts for key in ("dtype", "torch_dtype"))
+    config = source and config_of(source)
+    parts = (config, config.get("text_config")) if isinstance(config, Mapping) else ()
+    return any("bfloat16" in (p.get("dtype"), p.get("torch_dtype")) for p in parts if isinstance(p, Mapping))
 
 
 CausalLM: Any = AutoModelForCausalLM  # its stubs lack output_loading_info and from_config
@@ -172,7 +171,11 @@ def _weights(source: ModelSource, dtype: torch.dtype, device: torch.device, aske
     with _told(source, "its weights cannot be loaded"), quiet(), progress(f"loading {source.name}"):
         model, info = CausalLM.from_pretrained(source.location, **options)
         model = model if quantized else model.to(device)
-    check_found(model, info["missing_keys"], source)
+    if missing := sorted(info["missing_keys"]):
+        raise QweftError(
+            f"model {source.name}: {len(missing)} weights are missing ({', '.join(missing[:3])}...); the files are not "
+            f"whole, or belong to another architecture than {type(model).__name__}: {source.way}"
+        )
     return model
 
 

@@ -2,11 +2,9 @@
 
 from collections.abc import Mapping
 from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qweft.errors import QweftError
-from qweft.records import read_json
 from qweft.text import shown
 
 if TYPE_CHECKING:
@@ -17,22 +15,17 @@ SAID = {"4bit": "in 4 bits (NF4)", "8bit": "in 8 bits (LLM.int8)"}
 """How records and reports name a quantization; fingerprints of runs hold these words."""
 
 
-def check_quantization(quantization: str | None, name: str, folder: Path | None) -> None:
-    """Raise, without PyTorch, if bitsandbytes is not installed, or the model of a folder is quantised already."""
-    if quantization is not None and find_spec("bitsandbytes") is None:
+def check_quantization(quantization: str | None, name: str, config: Mapping[str, Any]) -> None:
+    """Raise, without PyTorch, if bitsandbytes is not installed, or a model is quantised already by its config."""
+    if quantization is None:
+        return
+    if find_spec("bitsandbytes") is None:
         raise QweftError(
             f"model.quantization {quantization} needs the package bitsandbytes; pip install '.[quantized]', or "
             "leave it out"
         )
-    if quantization is not None and folder is not None:
-        check_plain(quantization, name, read_json(folder / "config.json", f"check that {folder} is whole"))
-
-
-def check_plain(quantization: str | None, name: str, config: Mapping[str, Any]) -> None:
-    """Raise if a base model to quantise is quantised already, by its config."""
-    settings = config.get("quantization_config")
-    if quantization is not None and settings is not None:
-        by = shown(settings.get("quant_method", settings)) if isinstance(settings, Mapping) else shown(settings)
+    if (settings := config.get("quantization_config")) is not None:
+        by = shown(settings.get("quant_method", settings) if isinstance(settings, Mapping) else settings)
         raise QweftError(
             f"model {name} is quantised already (quant_method {by} in its config.json); leave model.quantization "
             f"{quantization} out"

@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from qweft.errors import QweftError
@@ -14,6 +15,7 @@ from qweft.files import named_path
 from qweft.models.config import ModelConfig
 from qweft.models.packages import EMBEDDED_MODELS, EmbeddedModel, check_installed, embedded_model, prepared_folder
 from qweft.models.quantization import SAID, check_quantization
+from qweft.records import read_json
 from qweft.text import cut
 
 PATIENCE = 3.0
@@ -148,8 +150,10 @@ def check_model(config: ModelConfig, needs_weights: bool = True) -> ModelSource 
     if needs_weights and config.device == "meta":
         raise QweftError("--model.device meta has shapes and no numbers; give auto, cpu or cuda")
     source = find(config)
-    folder = Path(source.location) if isinstance(source, ModelSource) and source.local else None
-    check_quantization(config.quantization, config.name, folder)
+    held: dict[str, Any] = {}
+    if config.quantization is not None and isinstance(source, ModelSource) and source.local:
+        held = read_json(Path(source.location) / "config.json", f"check that {source.location} is whole")
+    check_quantization(config.quantization, config.name, held)
     if needs_weights and isinstance(source, ModelSource):
         check_weights(source)
     return source

@@ -235,8 +235,6 @@ def _loaded(config: RunConfig, console: Console) -> _Run:
     """Load the base model and the rows, and check the adapter on them."""
     check_places(config.data)
     peft_config = adapter_config(config.adapter)
-    if config.model.quantization is not None:  # what cannot be trained there is told before the weights are read
-        check_targets(load_model(replace(config.model, device="meta")).model, peft_config)
     loaded = load_model(config.model)
     check_on_quantized(config.adapter, quantized_as(loaded.model))  # known only now of a model that was saved so
     check_targets(loaded.model, peft_config)
