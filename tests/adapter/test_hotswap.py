@@ -78,10 +78,8 @@ def test_a_compiled_model_is_not_compiled_again(tmp_path, wrapped):
 @pytest.mark.parametrize(
     ("preset", "changes", "message"),
     [
-        ("qtha", {"r": 2}, "r is 2 there and 3 here"),
         ("qwthn", {}, "core is 'quantum_weighted' there and 'quantum_linear' here"),
         ("qtha", {"reupload": False}, "reupload is False there and True here"),
-        ("qtha", {"dropout": 0.5}, "dropout is 0.5 there and 0.0 here"),
         ("qtha", {"rank_pattern": {"v_proj": 2}}, "rank_pattern is"),
         ("qtha", {"target_modules": ["q_proj"]}, "missing"),
         ("qtha", {"modules_to_save": ["lm_head"]}, r"not known \(first: lm_head"),

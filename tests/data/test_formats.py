@@ -104,17 +104,12 @@ def test_groups():
         ({"messages": [{"role": "user", "content": "q"}]}, "no answer"),
         ({"messages": [{"role": "assistant", "content": "a"}]}, "asks for it"),
         ({"messages": [{"role": "usr", "content": "q"}]}, "role 'usr'"),
-        ({"messages": [{"role": "user", "content": None}]}, "no text content"),
         ({"messages": [TURNS[0], {**TURNS[1], "reasoning_content": ["r"]}]}, "thought of message 2"),
-        ({"messages": ["q"]}, "message 1 is str"),
-        ({"messages": "q"}, "not JSON"),
         ({"messages": [TURNS[0], {**TURNS[1], "weight": 0}]}, "not to learn"),
         ({"instruction": "q", "output": "a", "history": ["x"]}, "history"),
-        ({"question": {"a": 1}, "answer": "a"}, "question is dict"),
         ({"question": "q", "answer": float("inf")}, "answer is inf"),
         ({"question": "q", "answer": "a\x00b"}, "NUL"),
         ({"question": "q\ud800", "answer": "a"}, "half a character"),
-        ({"question": "q", "answer": "a", "group": ["g"]}, "group is list"),
     ],
 )
 def test_a_bad_row_is_named(row, word):
@@ -166,16 +161,8 @@ def test_preferences_are_refused(tmp_path, chatml, row, word):
 
 
 def test_columns_that_are_not_read_are_told(tmp_path, chatml):
-    row = {
-        "question": "q",
-        "answer": "a",
-        "context": ["c"],
-        "Input": "i",
-        "topic": "t",
-        "note": "",
-        "score": float("nan"),
-    }
-    assert unread_of(row, format_of(row, "here")) == ["context", "Input", "topic"]
+    row = {"question": "q", "answer": "a", "context": ["c"], "Input": "i", "note": "", "score": float("nan")}
+    assert unread_of(row, format_of(row, "here")) == ["context", "Input"]
     row = {"messages": TURNS, "tools": TOOLS, "functions": TOOLS}
     assert unread_of(row, format_of(row, "here")) == ["functions"]
     row = {"question": "q", "answer": "a", "tools": "hammer"}

@@ -90,12 +90,7 @@ def test_unusable_rows_are_passed_over_and_only_needed_ones_looked_at():
 @pytest.mark.parametrize(
     ("sizes", "validation", "test", "words"),
     [
-        (
-            [1] * 10,
-            5,
-            5,
-            "gives 10 usable rows in 10 groups",
-        ),
+        ([1] * 10, 5, 5, "gives 10 usable rows in 10 groups"),
         ([10, 10, 10], 6, 15, "too few for 6 validation rows"),
         ([100], 1, 0, "100 usable rows in 1 groups"),
     ],

@@ -10,7 +10,7 @@ from qweft.adapter.hotswap import hotswap_adapter
 from qweft.adapter.layer import QwthnLinear
 from qweft.adapter.loading import peft_from_pretrained, peft_load_adapter, transformers_load_adapter
 from qweft.adapter.model import QwthnModel
-from qweft.adapter.saving import peft_save_pretrained, push_to_hub, transformers_save_pretrained
+from qweft.adapter.saving import peft_save_pretrained, private_by_default
 from qweft.internals.peft import replace_peft_loading, replace_saving, replace_transformers_loading
 from qweft.method.presets import presets
 
@@ -26,7 +26,7 @@ def register() -> None:
     if peft_type() not in PEFT_TYPE_TO_CONFIG_MAPPING:
         register_peft_method(name="qwthn", config_cls=QwthnConfig, model_cls=QwthnModel, prefix="qwthn_")
     replace_peft_loading(peft_from_pretrained, peft_load_adapter)
-    replace_saving(peft_save_pretrained, transformers_save_pretrained, push_to_hub)
+    replace_saving(peft_save_pretrained, private_by_default, private_by_default)
     register_post_import_hook(
         lambda _: replace_transformers_loading(transformers_load_adapter), "transformers.integrations.peft"
     )

@@ -98,15 +98,17 @@ def count_by_part(config: QwthnConfig, shapes: Mapping[str, tuple[int, ...]]) ->
     return counts
 
 
-def refresh_card(card: Path, adapters: Mapping[str, tuple[Path, QwthnConfig]]) -> None:
-    """Describe the saved adapters in PEFT's README.md, replacing an earlier description."""
-    if not card.is_file():
+def describe_in_card(root: Path, configs: Mapping[str, QwthnConfig]) -> None:
+    """Describe the adapters saved in a folder in PEFT's README.md, replacing an earlier description."""
+    card, sections = root / "README.md", []
+    for name, config in configs.items():
+        file = (root if name == "default" else root / name) / SAFETENSORS_WEIGHTS_NAME
+        if file.is_file():  # others were not saved this time, or by another process
+            shapes = {key: tuple(each.shape) for key, each in read_header(file).items()}
+            heading = HEADING if name == "default" else f"{HEADING} {name!r}"
+            sections.append(method_section(config, shapes).replace(HEADING, heading, 1))
+    if not sections or not card.is_file():
         return
-    sections = []
-    for name, (folder, config) in adapters.items():
-        shapes = {key: tuple(each.shape) for key, each in read_header(folder / SAFETENSORS_WEIGHTS_NAME).items()}
-        heading = HEADING if name == "default" else f"{HEADING} {name!r}"
-        sections.append(method_section(config, shapes).replace(HEADING, heading, 1))
     block = START + "\n\n" + "\n".join(sections) + END
     text = card.read_text(encoding="utf-8")
     if START in text and END in text:
@@ -133,42 +135,18 @@ def peft_save_pretrained(original: Any) -> Any:
             original(self, save_directory, False, *args, **kw)
         if safe_serialization or configs:
             original(self, save_directory, True, *args, **kw)
-        root = Path(save_directory)
-        folders = {name: root if name == "default" else root / name for name in configs}
-        _refresh(root, {name: (folder, configs[name]) for name, folder in folders.items()})
+        describe_in_card(Path(save_directory), configs)
 
     return save_pretrained
 
 
-def transformers_save_pretrained(original: Any) -> Any:
-    """Describe this save in the card, if there is one, and push to a private repository by default."""
+def private_by_default(original: Any) -> Any:
+    """Make a new repository on the hub a private one, unless the caller says otherwise."""
 
-    def save_pretrained(self: Any, save_directory: Any, *args: Any, **kw: Any) -> Any:
-        configs = _qwthn_configs(self)
-        if configs and kw.get("push_to_hub") and kw.get("private") is None:
+    def save_or_push(self: Any, *args: Any, **kw: Any) -> Any:
+        pushes = original.__name__ == "push_to_hub" or kw.get("push_to_hub")
+        if pushes and kw.get("private") is None and _qwthn_configs(self):
             kw["private"] = True
-        saved = original(self, save_directory, *args, **kw)
-        for name in self.active_adapters() if configs else ():
-            if name in configs:  # transformers saves one adapter, without its name
-                _refresh(Path(save_directory), {"default": (Path(save_directory), configs[name])})
-        return saved
+        return original(self, *args, **kw)
 
-    return save_pretrained
-
-
-def _refresh(root: Path, adapters: dict[str, tuple[Path, QwthnConfig]]) -> None:
-    """Update the card, leaving out adapters without a file: those not saved this time or saved by another process."""
-    there = {name: found for name, found in adapters.items() if (found[0] / SAFETENSORS_WEIGHTS_NAME).is_file()}
-    if there:
-        refresh_card(root / "README.md", there)
-
-
-def push_to_hub(original: Any) -> Any:
-    """Make a new repository private by default."""
-
-    def push(self: Any, repo_id: str, *args: Any, **kw: Any) -> Any:
-        if _qwthn_configs(self) and kw.get("private") is None:
-            kw["private"] = True
-        return original(self, repo_id, *args, **kw)
-
-    return push
+    return save_or_push
