@@ -90,10 +90,8 @@ class FunctionCore(Core):
 
     matrices: ClassVar[tuple[str, ...]] = ("quantum_weight",)
     reads_angles = True
-    measured_by: Measure | None = None
-    """If set, replaces the exact engine: maps the circuit, c (..., r) and the trained angles to q(c)."""
-    observed_by: Observe | None = None
-    """If set, is called with q(c), (..., r), of every call, and changes nothing."""
+    measured_by: Measure | None = None  # replaces the exact engine: the circuit, c (..., r) and angles to q(c)
+    observed_by: Observe | None = None  # is called with q(c), (..., r), of every call
 
     def __init__(self, r: int, function: Function):
         super().__init__()

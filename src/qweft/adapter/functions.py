@@ -34,20 +34,13 @@ class Function:
     """
 
     name: ClassVar[str]
-    words: ClassVar[str]
-    """Description for the model card."""
-    called: ClassVar[str] = "{}"
-    """A control in a sentence of a comparison, its method's name for {}."""
-    report: ClassVar[str] = ""
-    """Description of a control for the notes of a report."""
-    fixed_tensors: ClassVar[tuple[str, ...]] = ()
-    """Names of tensors in `fixed`."""
-    trained: Shapes
-    """Names and shapes of trained tensors."""
-    fixed: Shapes
-    """Names and shapes of tensors that are saved with the adapter but not trained."""
-    circuit: Circuit | None = None
-    """The circuit that is run, or `None`."""
+    words: ClassVar[str]  # description for the model card
+    called: ClassVar[str] = "{}"  # a control in a sentence of a comparison, its method's name for {}
+    report: ClassVar[str] = ""  # description of a control for the notes of a report
+    fixed_tensors: ClassVar[tuple[str, ...]] = ()  # names of tensors in `fixed`
+    trained: Shapes  # names and shapes of trained tensors
+    fixed: Shapes  # names and shapes of tensors that are saved with the adapter but not trained
+    circuit: Circuit | None = None  # the circuit that is run
 
     def __init__(self, ansatz: Circuit) -> None:
         self.fixed = {}

@@ -65,22 +65,14 @@ def limited(tensor: torch.Tensor, limit: float, dims: int = 2) -> torch.Tensor:
 class LinearMap(nn.Module):
     """A linear map without bias; a branch contracts it to a matrix before applying it."""
 
-    words: ClassVar[str]
-    """Description for the model card."""
-    sizes: ClassVar[Mapping[str, str]] = {}
-    """Config fields that set the map's size, each as the model card says it."""
-    parts: ClassVar[Mapping[str, Part]]
-    """Names of trained parameters, or of modules that hold them, each with its part. Empty: nothing is trained."""
-    fixed_tensors: ClassVar[tuple[str, ...]] = ()
-    """Names of tensors that are saved but not trained. A map that has some is a `FixedMap`."""
-    one_by_one: tuple[int, ...] = ()
-    """Indices in `tensors` of tensors that are too large to stack with those of other branches on a CPU."""
-    limit: float | None = None
-    """`QwthnConfig.factor_limit`."""
-    is_found = True
-    """Whether the directions are known; always true of a map without fixed directions."""
-    is_settled = True
-    """Whether the directions were known before any backward pass that is now running."""
+    words: ClassVar[str]  # description for the model card
+    sizes: ClassVar[Mapping[str, str]] = {}  # config fields that set the map's size, each as the model card says it
+    parts: ClassVar[Mapping[str, Part]]  # names of trained parameters, or of modules that hold them, with their part
+    fixed_tensors: ClassVar[tuple[str, ...]] = ()  # names of tensors that are saved but not trained, of a `FixedMap`
+    one_by_one: tuple[int, ...] = ()  # indices in `tensors` of those too large to stack with other branches' on a CPU
+    limit: float | None = None  # `QwthnConfig.factor_limit`
+    is_found = True  # whether the directions are known; always true of a map without fixed directions
+    is_settled = True  # whether they were known before any backward pass that is now running
 
     @classmethod
     def part_of(cls, name: str) -> Part:

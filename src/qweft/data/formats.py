@@ -31,18 +31,14 @@ SHARED = ("system", "group", "original_question", THOUGHT_COLUMN)
 class Format:
     """A format of rows.
 
-    Args:
-        needs: Columns that a row must have: a list of messages, a plain text, or what asks and the answer.
-        more: Columns that are read where a row has them. `input` and `context` are added to what asks, `history`
-            holds earlier pairs of question and answer, and `tools` goes with lists of messages.
-        keys: Keys of the messages, for people.
-        is_listed: Whether help and errors name it.
+    `input` and `context` are added to what asks, `history` holds earlier pairs of question and answer, and `tools` goes
+    with lists of messages.
     """
 
-    needs: tuple[str, ...]
-    more: tuple[str, ...] = ()
-    keys: str = ""
-    is_listed: bool = True
+    needs: tuple[str, ...]  # columns that a row must have: a list of messages, a text, or what asks and the answer
+    more: tuple[str, ...] = ()  # columns that are read where a row has them
+    keys: str = ""  # keys of the messages, for people
+    is_listed: bool = True  # whether help and errors name it
 
     @cached_property
     def name(self) -> str:

@@ -15,25 +15,15 @@ MARK = "qweft.json"
 
 @dataclass(frozen=True)
 class EmbeddedModel:
-    """A model whose GGUF file is in one package, or in pieces in several.
+    """A model whose GGUF file is in one package, or in pieces in several."""
 
-    Args:
-        alias: Name in configs.
-        title: Name in reports.
-        hub_id: Hub id of the original model, of which the package holds a quantised copy.
-        requirements: One pip requirement per package.
-        pieces: (import package, file inside it) of each piece; the GGUF file is their concatenation.
-        sha256: SHA-256 of the GGUF file, in hex.
-        quantization: GGUF type of most of its weights; they are dequantised once, into the cache.
-    """
-
-    alias: str
-    title: str
-    hub_id: str
-    requirements: tuple[str, ...]
-    pieces: tuple[tuple[str, str], ...]
-    sha256: str
-    quantization: str
+    alias: str  # its name in configs
+    title: str  # its name in reports
+    hub_id: str  # of the original model, of which the package holds a quantised copy
+    requirements: tuple[str, ...]  # one pip requirement per package
+    pieces: tuple[tuple[str, str], ...]  # (import package, file inside it) of each piece of the GGUF file
+    sha256: str  # of the GGUF file, in hex
+    quantization: str  # GGUF type of most of its weights; they are dequantised once, into the cache
 
     @property
     def folder(self) -> str:

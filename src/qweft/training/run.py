@@ -55,14 +55,7 @@ class TrainedRun:
 
 
 def save_adapter(model: Any, folder: Path, state: dict[str, Any] | None = None, hub_id: str | None = None) -> None:
-    """Save the adapter in PEFT's format, atomically; an existing folder is replaced.
-
-    Args:
-        model: The adapted model.
-        folder: Folder to write.
-        state: What `whole_state` returned, if tensors are sharded over processes.
-        hub_id: Hub id of the base model, which the config and the card name; `None` if it is not on the hub.
-    """
+    """Save the adapter in PEFT's format, atomically, naming its base model's hub id; `state` is of `whole_state`."""
     with folder_beside(folder) as temporary:
         model.save_pretrained(temporary, **(state or {}))
         name_base_model(temporary, hub_id)
