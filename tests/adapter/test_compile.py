@@ -88,19 +88,3 @@ def test_all_of_a_file_arrives_on_a_compiled_base_model(tmp_path, compiled, fiel
     found = {key.replace("_orig_mod.", ""): tensor for key, tensor in again.state_dict().items()}
     wanted = model.state_dict()
     assert trained and all(torch.equal(found[name], wanted[name]) for name in trained)
-
-
-def test_tangents_pass_through_a_compiled_circuit():
-    """The engine is one operator of the compiled graph, which would take its values for constants."""
-    model = Case(FAMILIES["nn.Module"], "qtha", torch.float64).adapted()
-    layer = next(module for module in model.modules() if isinstance(module, QwthnLinear))
-    x, t = torch.linspace(-1, 1, 6 * layer.in_features, dtype=torch.float64).view(2, 3, layer.in_features)
-    wanted = torch.func.jvp(layer, (x,), (t,))[1]
-    torch.compiler.reset()
-    inside = torch.compile(lambda x: torch.func.jvp(layer, (x,), (t,))[1], backend="eager")
-    assert_close(inside(x), wanted)
-    compiled = torch.compile(layer, backend="eager")
-    with torch.no_grad():
-        compiled(x)  # the plain call's graph is not taken for one of tangents
-        with forward_ad.dual_level():
-            assert_close(forward_ad.unpack_dual(compiled(forward_ad.make_dual(x, t))).tangent, wanted)

@@ -38,41 +38,19 @@ def circuit(core, c):
     return core.function_values(c, *core.angles_of(core.tensors()))
 
 
-def applied(core, c):
-    """h = core(c)."""
-    tensors = core.tensors()
-    features = core.features(c, *core.angles_of(tensors))
-    return features @ core.combine(torch.eye(c.shape[-1]), tensors).t()
-
-
 def mean_square(values):
     return math.sqrt(sum(value**2 for value in values) / len(values))
-
-
-def outputs(layer, tokens=64):
-    """c and h for inputs of rms 1."""
-    compress, core, _ = parts(layer)
-    with torch.no_grad():
-        c = torch.randn(tokens, layer.in_features) @ compress.matrix().t()
-        return c, applied(core, c)
 
 
 @pytest.mark.parametrize("sizes", SIZES)
 @pytest.mark.parametrize(("r", "depth", "width", "bond"), SHAPES)
 @pytest.mark.parametrize("preset", ["qtha", "qwthn"])
 def test_compress_gives_the_circuit_angles_of_its_scale(preset, r, depth, width, bond, sizes):
-    found = [rms(outputs(layer)[0]) for layer in layers(preset, sizes, r, depth, width, bond)]
+    found = []
+    for layer in layers(preset, sizes, r, depth, width, bond):
+        found.append(rms(torch.randn(64, layer.in_features) @ parts(layer)[0].matrix().t()))
     assert 0.75 < mean_square(found) * math.sqrt(depth) < 1.33
     assert all(0.4 < value * math.sqrt(depth) < 2.5 for value in found)
-
-
-@pytest.mark.parametrize(("r", "depth", "width", "bond"), SHAPES)
-@pytest.mark.parametrize("preset", ["qtha", "qwthn", "mpo"])
-def test_the_core_gives_order_one(preset, r, depth, width, bond):
-    made = layers(preset, r=r, depth=depth, width=width, bond=bond)
-    scale = parts(made[0])[1].output_scale
-    assert scale == (depth**-0.5 if preset == "qwthn" else 1)
-    assert 0.4 < mean_square([rms(outputs(layer)[1]) for layer in made]) / scale < 1.6
 
 
 @pytest.mark.parametrize(("start", "least", "most"), [("scaled", 0.35, 0.8), ("recorded", 0, 0.2)])
@@ -84,16 +62,6 @@ def test_the_spread_of_a_large_circuit(start, least, most):
         q = circuit(core, torch.randn(64, 10) * core.input_scale).detach()
         spreads.append(rms(q - q.mean(0)))
     assert least < mean_square(spreads) < most
-
-
-@pytest.mark.parametrize(("r", "depth"), [(4, 1), (4, 10), (8, 4), (10, 10)])
-def test_the_circuit_is_no_hash_of_its_input(r, depth):
-    core = parts(layers("qtha", r=r, depth=depth, draws=1)[0])[1]
-    c = torch.randn(128, r) * core.input_scale
-    with torch.no_grad():
-        q, near = circuit(core, c), circuit(core, c + 0.1 * core.input_scale * torch.randn_like(c))
-    q, near = q - q.mean(0), near - near.mean(0)
-    assert (q * near).sum() / (q.norm() * near.norm()) > 0.9
 
 
 @pytest.mark.parametrize("sizes", SIZES)

@@ -216,8 +216,13 @@ def test_checkpoints_of_another_run_are_not_gone_on_from(files, half, tmp_path, 
         train(config(files, tmp_path / "run", resume="auto"))
 
 
-def test_a_run_that_is_stopped_as_it_is_judged_is_judged_by_the_next_start(files, tmp_path, monkeypatch):
-    whole = train(config(files, tmp_path / "whole", every=None))
+@pytest.fixture(scope="module")
+def whole(files, tmp_path_factory):
+    """A run in one go."""
+    return train(config(files, tmp_path_factory.mktemp("whole"), every=None))
+
+
+def test_a_run_that_is_stopped_as_it_is_judged_is_judged_by_the_next_start(files, whole, tmp_path, monkeypatch):
     made, out, judge, times = config(files, tmp_path / "out", every=None), tmp_path / "out", run.held_out_loss, []
 
     def stop(*words):
@@ -243,17 +248,17 @@ def test_a_run_that_is_stopped_as_it_is_judged_is_judged_by_the_next_start(files
 TIMES = ("step_seconds_median", "peak_memory_bytes", "step_seconds_spread", "cpu_by_others", "load_average")
 
 
-def test_a_finished_run_is_not_made_again(files, tmp_path, capsys):
+def test_a_finished_run_is_not_made_again(files, whole, tmp_path, capsys):
     own = config(files, tmp_path, every=None, resume="auto")
-    first = train(own)
+    shutil.copytree(whole.adapter_folder.parent, tmp_path, dirs_exist_ok=True)
     before = (tmp_path / "run.json").stat().st_mtime_ns
     again = train(own)
     assert "finished already" in said(capsys) and (tmp_path / "run.json").stat().st_mtime_ns == before
-    assert again.adapted.loss == first.adapted.loss and again.fit.steps == 8
+    assert again.adapted.loss == whole.adapted.loss and again.fit.steps == 8
     with pytest.raises(QweftError, match=r"was judged on its test rows; .*validation"):
         train(replace(own, evaluation=replace(own.evaluation, split="validation")))
     shutil.rmtree(tmp_path / "adapter")
-    assert train(own).adapted.loss == first.adapted.loss
+    assert train(own).adapted.loss == whole.adapted.loss
 
 
 @pytest.mark.parametrize("what", ["settings", "rows", "weights"])
