@@ -2,11 +2,9 @@
 
 import pytest
 import torch
-import torch.autograd.forward_ad as forward_ad
 from peft import PeftModel, get_peft_model
 
 from qweft import QwthnConfig
-from qweft.adapter.layer import QwthnLinear
 from tests.conformance.case import Case
 from tests.conformance.families import FAMILIES
 from tests.rounding import assert_close
@@ -24,36 +22,6 @@ def test_the_whole_model_is_one_graph(family):
     compiled = torch.compile(model, backend="eager", fullgraph=True)
     assert_close(case.output(compiled), wanted)
     assert not torch.equal(wanted, case.output(case.base()))
-
-
-def test_a_backward_pass_of_a_compiled_circuit_carries_tangents_and_is_differentiated_again():
-    model = Case(FAMILIES["nn.Module"], "qtha", torch.float64).adapted()
-    layer = next(module for module in model.modules() if isinstance(module, QwthnLinear))
-    x = torch.linspace(-1, 1, 6 * layer.in_features, dtype=torch.float64).view(2, 3, layer.in_features)
-    parameters = [each for each in layer.parameters() if each.requires_grad]
-
-    def tangents(call):
-        values = call(x)
-        t = torch.linspace(-1, 1, values.numel(), dtype=values.dtype).view_as(values)
-        with forward_ad.dual_level():
-            gradient = forward_ad.make_dual(torch.ones_like(values), t)
-            found = torch.autograd.grad(values, parameters, gradient, retain_graph=True)
-            carried = [forward_ad.unpack_dual(each).tangent for each in found]
-        return carried, torch.autograd.grad(values, parameters, t)  # the pass is linear in its gradient
-
-    def second(call):
-        first = torch.autograd.grad((call(x) ** 3).sum(), parameters, create_graph=True)
-        return torch.autograd.grad(sum(each.square().sum() for each in first), parameters)
-
-    torch.compiler.reset()
-    compiled = torch.compile(layer, backend="eager")
-    carried, wanted = tangents(compiled)
-    for one, other in zip(carried, wanted, strict=True):
-        assert_close(one, other)
-    for one, other in zip(second(compiled), second(layer), strict=True):
-        assert_close(one, other)
-    with pytest.raises(RuntimeError, match=r"carries no tangents; call the model without torch\.compile"):
-        tangents(torch.compile(layer, backend="aot_eager"))  # which compiles the backward pass, too
 
 
 def each_block_compiled(model):

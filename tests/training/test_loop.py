@@ -115,16 +115,6 @@ def test_every_method_sees_the_same_rows_in_the_same_order(monkeypatch, seed):
     assert orders[0][0] != [row["input_ids"] for row in rows()[:2]]
 
 
-def test_the_same_seed_gives_the_same_weights_and_another_does_not():
-    def weights(seed):
-        model = adapted()
-        fit(model, rows(), 0, dataclasses.replace(TRAINING, seed=seed))
-        return torch.cat([p.detach().flatten() for p in model.parameters() if p.requires_grad])
-
-    assert torch.equal(weights(3), weights(3))
-    assert not torch.equal(weights(3), weights(4))
-
-
 @pytest.mark.parametrize(("batch", "accumulation"), [(1, 4), (2, 2)])
 def test_accumulation_equals_a_larger_batch(batch, accumulation):
     losses = []

@@ -38,14 +38,10 @@ def read_config(folder: Path) -> PeftConfig:
         config: PeftConfig = PeftConfig.from_pretrained(str(folder))
     except QweftError as error:
         raise QweftError(f"{path}: {error}") from error
-    except ImportError as error:
+    except Exception as error:  # ImportError of a package that a method needs, and anything over a wrong value
         raise QweftError(
-            f"{path}: its method needs a package that is not installed ({cut(str(error), 300)})"
-        ) from error
-    except (ValueError, TypeError, KeyError, AttributeError, OSError, RecursionError) as error:
-        raise QweftError(
-            f"{path} is no config of an adapter ({type(error).__name__}: {cut(str(error), 300)}); save the adapter "
-            "again, or get the file that was saved with it"
+            f"{path}: PEFT does not read it ({type(error).__name__}: {cut(str(error), 300)}); install what its method "
+            "needs, or get the file that was saved with the adapter"
         ) from error
     return config
 

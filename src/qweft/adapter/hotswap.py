@@ -1,7 +1,6 @@
 """Replaces an adapter's weights by another's while the model stays as it is, compiled or not."""
 
 import os
-from collections.abc import Mapping
 from copy import copy
 from typing import Any
 
@@ -61,26 +60,15 @@ def hotswap_adapter(
     check_same_structure(new, old, f"the adapter in {folder}")
     check_tensors(model, adapter_name, old, read_header(path), embeddings=False)
     tensors = {file_key(key): tensor for key, tensor in load_file(path, device=str(torch_device or "cpu")).items()}
-    held = adapter_tensors(model, adapter_name, old)
-    before = {key: tensor.to("cpu", copy=True) for key, tensor in held.items()}
-    patterns = list(new.alpha_pattern)
-    alphas = {name: new.alpha_pattern.get(get_pattern_key(patterns, name), new.alpha) for name in layers}
-    try:
-        _copy(held, tensors)
-        check_finite(model, adapter_name, old)
-    except BaseException:  # Ctrl-C too, or half of the weights would be new
-        _copy(held, before)
-        raise
+    check_finite(adapter_name, tensors)
+    for key, tensor in adapter_tensors(model, adapter_name, old).items():
+        tensor.copy_(tensors[key])  # a counted write, so that results built from the old weights are not reused
     for name, layer in layers.items():
-        layer.set_alpha(adapter_name, alphas[name])
+        alpha_key = get_pattern_key(list(new.alpha_pattern), name)
+        layer.set_alpha(adapter_name, new.alpha_pattern.get(alpha_key, new.alpha))
         branch = layer.branch_of(adapter_name)
         branch.set_limit(new.factor_limit)
         branch.look_again()
     taken = copy(old)  # other adapters and models may have been made with this very object
     taken.alpha, taken.alpha_pattern, taken.factor_limit = new.alpha, new.alpha_pattern, new.factor_limit
     present[adapter_name] = taken
-
-
-def _copy(held: Mapping[str, torch.Tensor], given: Mapping[str, torch.Tensor]) -> None:
-    for key, tensor in held.items():
-        tensor.copy_(given[key])  # a counted write, so that results built from the old weights are not reused

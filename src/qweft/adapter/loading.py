@@ -27,7 +27,7 @@ from qweft.adapter.folder import (
 )
 from qweft.adapter.layer import QwthnLinear
 from qweft.adapter.merging import check_not_merged
-from qweft.adapter.strict_loading import check_finite, check_tensors
+from qweft.adapter.strict_loading import adapter_tensors, check_finite, check_tensors
 from qweft.errors import QweftError
 from qweft.internals.keys import COMPILED, is_compiled
 from qweft.internals.peft import HAS_ADAPTERS
@@ -104,6 +104,10 @@ def _is_qwthn(adapter: Any, config: Any, hub: Mapping[str, Any]) -> bool:
     return found is not None and found == peft_type()
 
 
+def _check_loaded(model: Any, adapter_name: str) -> None:
+    check_finite(adapter_name, adapter_tensors(model, adapter_name, model.peft_config[adapter_name]))
+
+
 def _hub_arguments(*sources: Mapping[str, Any]) -> dict[str, Any]:
     """Return the arguments that decide where a file is fetched from; later sources win, and `None` is dropped."""
     merged = {name: value for source in sources for name, value in source.items() if value is not None}
@@ -126,7 +130,7 @@ def peft_from_pretrained(original: Any) -> Any:
         read_header(find_weights(model_id, **hub))
         with _loading(model, adapter_name, BY_PEFT):
             adapted = original(cls, model, model_id, adapter_name, *args, **kwargs)
-            check_finite(adapted, adapter_name, adapted.peft_config[adapter_name])
+            _check_loaded(adapted, adapter_name)
         return adapted
 
     return from_pretrained
@@ -153,7 +157,7 @@ def peft_load_adapter(original: Any) -> Any:
             check_same_structure(new, present, f"the adapter in {model_id}", (*STRUCTURE, *SCALES))
         with _loading(self.get_base_model(), adapter_name, BY_PEFT):
             loaded = original(self, model_id, adapter_name, *args, **kwargs)
-            check_finite(self, adapter_name, self.peft_config[adapter_name])
+            _check_loaded(self, adapter_name)
         return loaded
 
     return load_adapter
@@ -185,7 +189,7 @@ def transformers_load_adapter(original: Any) -> Any:
             for layer in self.modules():  # transformers sets tensors without calling the modules that hold them
                 if isinstance(layer, QwthnLinear) and name in layer.qwthn_core:
                     layer.branch_of(name).look_again()
-            check_finite(self, name, self.peft_config[name])
+            _check_loaded(self, name)
         return loaded
 
     return load_adapter

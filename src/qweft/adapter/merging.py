@@ -19,7 +19,7 @@ def check_not_merged(layers: Iterable[BaseTunerLayer], adapter_name: str) -> Non
 
 def check_mergeable(model: nn.Module, adapter_names: list[str] | None, safe_merge: bool) -> None:
     """Check that the branches of adapters can be added to the base weights of a model."""
-    layers = {}
+    layers: dict[str, Any] = {}
     for name, layer in model.named_modules():
         if isinstance(layer, QwthnLinear):
             wanted = layer.active_adapters if adapter_names is None else adapter_names
@@ -34,8 +34,17 @@ def check_mergeable(model: nn.Module, adapter_names: list[str] | None, safe_merg
         for parameter in module.parameters(recurse=False):
             owners.setdefault(id(parameter), {})[module] = name
     for name, layer in layers.items():
-        _check_layer(name, layer)
-        base = layer.get_base_layer()
+        backend, base = layer.quantization_backend, layer.get_base_layer()
+        if backend is not None and not backend.supports_merge:
+            raise ValueError(
+                f"target module {name} is quantized by {backend.backend_name}, whose weights cannot be changed; keep "
+                "the adapter unmerged, or load it on the unquantized model"
+            )
+        if isinstance(base, AuxiliaryTrainingWrapper):
+            raise ValueError(
+                f"target module {name} is also trained by itself (trainable_token_indices or modules_to_save); do not "
+                "merge, or leave it out of one of the two"
+            )
         weight = getattr(base, "weight", None)
         others = [(module, place) for module, place in owners.get(id(weight), {}).items() if module is not base]
         if others:
@@ -48,22 +57,3 @@ def check_mergeable(model: nn.Module, adapter_names: list[str] | None, safe_merg
     if safe_merge:
         for layer in layers.values():
             layer.check_finite(check_adapters_to_merge(layer, adapter_names) or [])
-
-
-def _check_layer(name: str, layer: Any) -> None:
-    backend, base = layer.quantization_backend, layer.get_base_layer()
-    if backend is not None and not backend.supports_merge:
-        raise ValueError(
-            f"target module {name} is quantized by {backend.backend_name}, whose weights cannot be changed; keep the "
-            "adapter unmerged, or load it on the unquantized model"
-        )
-    if isinstance(base, AuxiliaryTrainingWrapper):
-        raise ValueError(
-            f"target module {name} is also trained by itself (trainable_token_indices or modules_to_save); do not "
-            "merge, or leave it out of one of the two"
-        )
-    if backend is None and "weight" not in dict(base.named_parameters(recurse=False)):
-        raise ValueError(
-            f"target module {name} computes its weight from others (a parametrization, or pruning), so what is merged "
-            "would be lost; remove that from the layer first, or do not merge"
-        )

@@ -104,9 +104,9 @@ def check_tensors(
         )
 
 
-def check_finite(model: nn.Module, adapter_name: str, config: QwthnConfig) -> None:
-    """Check that a loaded adapter has no NaN or infinity."""
-    for key, tensor in sorted(adapter_tensors(model, adapter_name, config).items()):
+def check_finite(adapter_name: str, tensors: Mapping[str, torch.Tensor]) -> None:
+    """Check that an adapter's tensors have no NaN or infinity."""
+    for key, tensor in sorted(tensors.items()):
         if not tensor.is_meta and not bool(torch.isfinite(tensor.detach().float()).all()):
             raise QweftError(
                 f"the file of adapter {adapter_name!r} holds numbers that are none (NaN or infinite, first in {key}): "
