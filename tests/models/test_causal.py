@@ -19,11 +19,9 @@ BERT = {
     "max_position_embeddings": 64,
 }  # fmt: skip
 T5 = {"vocab_size": 400, "d_model": 16, "d_ff": 16, "d_kv": 8, "num_layers": 1, "num_heads": 2}
-DISTIL = {"vocab_size": 400, "dim": 16, "hidden_dim": 16, "n_layers": 1, "n_heads": 2}
 ENCODERS = [
-    ("Bert", "ForMaskedLM", BERT, "BertForMaskedLM is an encoder (is_decoder is not true): it would see the answers"),
-    ("DistilBert", "ForMaskedLM", DISTIL, "DistilBertForMaskedLM is an encoder"),
-    ("T5", "ForConditionalGeneration", T5, "T5ForConditionalGeneration is an encoder-decoder"),
+    ("Bert", "ForMaskedLM", BERT, "bert is an encoder (is_decoder is not true)"),
+    ("T5", "ForConditionalGeneration", T5, "t5 is an encoder-decoder"),
 ]
 SOURCE = ModelSource("mine", "mine", "folder", local=True)
 

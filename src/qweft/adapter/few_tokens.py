@@ -49,9 +49,6 @@ class FewTokens(NamedTuple):
     rest: tuple[float, int, int]
     held: tuple[np.ndarray, np.ndarray]
 
-    def __reduce__(self) -> tuple[type[None], tuple[()]]:
-        return type(None), ()  # a copy's arrays stand elsewhere, so a copy of the branch describes itself anew
-
 
 def add_to_few(y: torch.Tensor, x: torch.Tensor, built: Prepared, core: Any, scaling: float) -> torch.Tensor | None:
     """Return y + s E(core(C x)) by one compiled call, or `None` where another way is faster or needed."""
@@ -156,17 +153,11 @@ def _few_tokens(built: Prepared, core: Core) -> FewTokens | None:
     return FewTokens(most * d_in, d_in, d_out, blocks > 0, *described)
 
 
-def lanes() -> int:
-    """Return the numbers in a vector of the kernels, which importing this file does not need."""
-    from qweft.circuit.vector import LANES
-
-    return LANES
-
-
 def by_lanes(diagonals: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
     """Return the diagonals' table, each diagonal padded to whole vectors, and the signs of the last qubits in lanes."""
-    count = lanes()
-    padded = torch.nn.functional.pad(diagonals.detach(), (0, max(0, count - diagonals.shape[1]))).reshape(-1)
-    bits = np.arange(count.bit_length() - 1)[:, None]
-    signs = np.float32(2 * ((np.arange(count) >> bits) & 1) - 1)
+    from qweft.circuit.vector import LANES  # here, since it needs Numba
+
+    padded = torch.nn.functional.pad(diagonals.detach(), (0, max(0, LANES - diagonals.shape[1]))).reshape(-1)
+    bits = np.arange(LANES.bit_length() - 1)[:, None]
+    signs = np.float32(2 * ((np.arange(LANES) >> bits) & 1) - 1)
     return torch.cat([padded.cos(), padded.sin()]).numpy(), signs.reshape(-1)

@@ -5,8 +5,7 @@ from typing import Any
 
 import torch
 from transformers import PretrainedConfig
-from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
-from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES, MODEL_FOR_MASKED_LM_MAPPING_NAMES
+from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
 
 from qweft.errors import QweftError
 from qweft.models.config import remote_code_allowed
@@ -48,9 +47,11 @@ def check_config(source: ModelSource, quantization: str | None = None) -> None:
             f"model {source.name}: its config.json names {shown(kernel)}, code of the hub that would run in place of "
             "its attention or experts; take that out of config.json, or give --trust-remote-code"
         )
-    reason = _reason(config)
-    if reason:
-        raise QweftError(f"model {source.name}: {reason}; {WAY}")
+    kind, whole = config.get("model_type"), config.get("is_encoder_decoder") is True
+    # XLM has the last of these keys
+    if whole or (kind in MODEL_FOR_MASKED_LM_MAPPING_NAMES and not (config.get("is_decoder") or config.get("causal"))):
+        what = "an encoder-decoder" if whole else "an encoder (is_decoder is not true)"
+        raise QweftError(f"model {source.name}: {kind} is {what}, which sees the answers that it is to predict; {WAY}")
 
 
 def _kernels(value: Any, is_named: bool = False) -> Iterator[str]:
@@ -60,22 +61,6 @@ def _kernels(value: Any, is_named: bool = False) -> Iterator[str]:
             yield from _kernels(each, is_named or "implementation" in str(key))
     elif is_named and isinstance(value, str) and "/" in value:
         yield value
-
-
-def _reason(config: Mapping[str, Any]) -> str | None:
-    """Return why a config describes no decoder; `None` if it does, or if transformers does not know its kind."""
-    kind = config.get("model_type")
-    named = config.get("architectures")
-    name = str(named[0]) if isinstance(named, list) and named else str(kind)
-    if config.get("is_encoder_decoder") is True:
-        return f"{name} is an encoder-decoder, and here the prompt and the answer are one text"
-    if kind in MODEL_FOR_MASKED_LM_MAPPING_NAMES:
-        decodes = config.get("is_decoder") or config.get("causal")  # XLM has the second
-        if kind not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES or not decodes:
-            return f"{name} is an encoder (is_decoder is not true): it would see the answers that it is to predict"
-    if "auto_map" not in config and kind in CONFIG_MAPPING_NAMES and kind not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
-        return f"{name} is no causal language model"
-    return None
 
 
 @torch.no_grad()
