@@ -124,9 +124,11 @@ def matrices(model):
     }
 
 
-@pytest.mark.parametrize("make", [tiny_llama, tiny_gpt2])
-@pytest.mark.parametrize("checkpointing", [None, False, True], ids=["plain", "checkpointing", "re-entrant"])
-@pytest.mark.parametrize("core", ["linear", "quantum_linear"])
+@pytest.mark.parametrize(
+    ("core", "checkpointing", "make"),
+    [("linear", None, tiny_gpt2), ("linear", True, tiny_llama), ("quantum_linear", False, tiny_llama)],
+    ids=["plain", "re-entrant", "checkpointing"],
+)
 def test_nobody_need_ask_the_first_backward_pass_finds_them(core, checkpointing, make):
     targets = ["c_attn", "c_fc"] if make is tiny_gpt2 else ["q_proj", "down_proj"]
     model = adapted(core, make, found=False, target_modules=targets)
@@ -177,8 +179,10 @@ def test_compiled_or_not_they_are_found_and_as_one_graph_it_is_told():
     torch.compiler.reset()
 
 
-@pytest.mark.parametrize("core", ["linear", "quantum_linear", "frozen_linear"])
-@pytest.mark.parametrize("kind", [torch.bfloat16, torch.float16, torch.float32])
+@pytest.mark.parametrize(
+    ("kind", "core"),
+    [(torch.bfloat16, "linear"), (torch.float16, "quantum_linear"), (torch.float32, "frozen_linear")],
+)
 def test_directions_are_rounded_once_and_a_saved_adapter_has_them(kind, core, tmp_path):
     model = get_peft_model(tiny_llama().to(kind), config(core))
     find_bases(model, [BATCH])

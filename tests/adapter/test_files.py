@@ -282,13 +282,13 @@ def test_a_file_of_another_structure_is_not_loaded_over_an_adapter(tmp_path):
             PeftModel.from_pretrained(tiny_llama(), tmp_path / folder, config=model.peft_config["default"])
 
 
-@pytest.mark.parametrize("tied", [False, True])
-@pytest.mark.parametrize("resized", [False, True])
 @pytest.mark.parametrize(
-    "changes",
+    ("tied", "resized", "changes"),
     [
-        {"trainable_token_indices": [40, 41]},
-        {"modules_to_save": ["embed_tokens", "lm_head"]},
+        (False, True, {"trainable_token_indices": [40, 41]}),
+        (True, True, {"trainable_token_indices": [40, 41]}),
+        (True, False, {"modules_to_save": ["embed_tokens", "lm_head"]}),
+        (False, True, {"modules_to_save": ["embed_tokens", "lm_head"]}),
     ],
 )
 def test_embeddings_and_tokens_load_under_any_name_after_a_change_of_the_vocabulary(tmp_path, tied, resized, changes):

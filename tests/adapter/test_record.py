@@ -21,7 +21,7 @@ from qweft.adapter import QwthnLinear
 
 BATCH = 5
 MODES = {16: (2, 2, 2, 2), 256: (4, 4, 4, 4), 576: (6, 6, 4, 4), 1024: (8, 8, 4, 4), 3584: (8, 8, 8, 7)}
-SHAPES = [(size, width, bond) for size in (576, 1024, 3584) for width, bond in ((16, 4), (256, 8))]
+SHAPES = [(576, 16, 4), (1024, 256, 8), (3584, 16, 4), (3584, 256, 8)]
 
 
 def network(matrices, x, into, out, bonds):

@@ -261,24 +261,27 @@ def test_a_finished_run_is_not_made_again(files, whole, tmp_path, capsys):
     assert train(own).adapted.loss == whole.adapted.loss
 
 
-@pytest.mark.parametrize("what", ["settings", "rows", "weights"])
-def test_an_earlier_run_is_kept_beside(tmp_path, capsys, what):
-    files = save_tiny_model(tmp_path / "model"), save_rows(tmp_path / "rows.jsonl")
-    out, made = tmp_path / "out", config((files[0], files[1]), tmp_path / "out", every=None)
-    first = weights(train(made))
+def test_an_earlier_run_is_kept_beside(tmp_path, capsys):
+    """One of other settings, of other rows, and of other weights, one after another."""
+    model, rows = save_tiny_model(tmp_path / "model"), tmp_path / "rows.jsonl"
+    out, made = tmp_path / "out", config((model, save_rows(rows)), tmp_path / "out", every=None, resume="auto")
+    earlier = weights(train(made))
     (out / "notes.txt").write_text("mine")
-    if what == "rows":
-        (tmp_path / "rows.jsonl").write_text((tmp_path / "rows.jsonl").read_text().replace("follows", "precedes"))
-    elif what == "weights":
-        file = tmp_path / "model" / "model.safetensors"
-        save_file({key: 1.5 * tensor for key, tensor in load_file(file).items()}, file, {"format": "pt"})
-    changes = {"training": replace(made.training, learning_rate=2e-2)} if what == "settings" else {}
-    second = train(replace(made, resume="auto", **changes))
-    assert "finished already" not in (words := said(capsys)) and "the earlier run in" in words
-    kept = load_file(tmp_path / "out-1" / "adapter" / "adapter_model.safetensors")
-    assert all(torch.equal(kept[key], tensor) for key, tensor in first.items())
-    assert any(not torch.equal(weights(second)[key], tensor) for key, tensor in first.items())
-    assert sorted(path.name for path in out.iterdir()) == ["adapter", "notes.txt", "run.json"]
+    for number, what in enumerate(("settings", "rows", "weights"), 1):
+        if what == "settings":
+            made = replace(made, training=replace(made.training, learning_rate=2e-2))
+        elif what == "rows":
+            rows.write_text(rows.read_text().replace("follows", "precedes"))
+        else:
+            file = tmp_path / "model" / "model.safetensors"
+            save_file({key: 1.5 * tensor for key, tensor in load_file(file).items()}, file, {"format": "pt"})
+        now = weights(train(made))
+        assert "finished already" not in (words := said(capsys)) and "the earlier run in" in words
+        kept = load_file(tmp_path / f"out-{number}" / "adapter" / "adapter_model.safetensors")
+        assert all(torch.equal(kept[key], tensor) for key, tensor in earlier.items()), what
+        assert any(not torch.equal(now[key], tensor) for key, tensor in earlier.items()), what
+        assert sorted(path.name for path in out.iterdir()) == ["adapter", "notes.txt", "run.json"]
+        earlier = now
 
 
 def test_what_peft_does_not_take_back_for_training_is_told_before_it(files, tmp_path):

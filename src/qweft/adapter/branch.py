@@ -87,7 +87,8 @@ def make_branch(config: QwthnFields, into: int, r: int, out: int) -> Branch:
     """Return the branch into -> r -> out, before initialisation."""
     at = config.resolved(r)
     core = make_core(at)
-    branch = Branch(MAPS[at.compress](at, into, out, False), core, MAPS[at.expand](at, into, out, True))
+    compress, expand = MAPS[at.compress](at, into, out, writes=False), MAPS[at.expand](at, into, out, writes=True)
+    branch = Branch(compress, core, expand)
     branch.set_limit(config.factor_limit)
     return branch
 

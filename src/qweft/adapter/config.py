@@ -135,7 +135,7 @@ class QwthnConfig(QwthnFields, PeftConfig):
         Raises:
             QweftError: As `preset`; or the budget is below what one output of each layer takes.
         """
-        from qweft.adapter.counting import largest_share  # here, since it builds on this module
+        from qweft.adapter.budget import largest_share  # here, since it builds on this module
 
         return largest_share(model, numbers, cls.preset("sparse", **{"target_modules": "all-linear", **changes}))
 

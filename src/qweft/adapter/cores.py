@@ -191,8 +191,8 @@ class WeightedFunctionCore(FunctionCore):
 class GatedFunctionCore(FunctionCore):
     """h = (1 + Q q(t)) * c, element by element, with t = c_read / (sqrt(U) rms(c_read)) for each token.
 
-    c_read are the entries of c that the function reads, U the number of uploads. Q starts at zero, and so as h = c;
-    with the scaled start Q is I. The size of c differs by orders of magnitude between layers, that of t does not.
+    c_read are the entries of c that the function reads, U the number of uploads. Q starts at zero, so that h = c; with
+    the scaled start it is I. The size of c differs by orders of magnitude between layers, that of t does not.
     """
 
     quantum_weight: nn.Parameter

@@ -138,7 +138,7 @@ def _leading(matrix: torch.Tensor, r: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 @torch.no_grad()
 def of_weight(weight: torch.Tensor, r: int) -> Directions:
-    """Return the leading r singular directions of W0, (d_out, d_in), as LoRA-XS (arXiv 2405.17604), and its norms."""
+    """Return the leading r singular directions of W0 (d_out, d_in), as LoRA-XS (arXiv 2405.17604), and its norms."""
     weight = weight.detach().float()
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(SEED)  # the CPU's generator only: the fork restores no other

@@ -142,7 +142,7 @@ def format_of(row: Row, where: str, formats: Collection[Format] = FORMATS) -> Fo
 
 
 def _refuse_label(label: Any, form: Format, where: str) -> None:
-    """Refuse an answer that a label calls good or bad, as bad ones would be learned, too; a text has a class."""
+    """Refuse a row whose label calls its answer good or bad: bad ones would be learned. A text's label is a class."""
     told = str(label).strip().casefold()
     # numbers are such labels in TRL's format, and classes in others
     is_verdict = told in ("true", "false") or (form.needs[0] == "prompt" and told in ("0", "1", "0.0", "1.0"))

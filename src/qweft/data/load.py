@@ -154,14 +154,12 @@ def split_data(config: DataConfig, sources: Mapping[str, Source], encoder: Encod
         parts = split(shares, numbers, config.split_seed, encoder.usable, elsewhere)
     except TooFewRowsError as fault:
         out = [each for each in conversations if not encoder.usable(each)]
-        if out:
-            raise QweftError(
-                f"{fault} ({many(len(out), 'row')} left out as too long for max_length {config.max_length}; raise it: "
-                f"the first has {len(encoder.encode(out[0])['input_ids']):,} tokens)"
-            ) from fault
-        by_default = None in (given.validation_rows, given.test_rows)
-        hint = f" (where a number is not given, at least {LEAST_HELD_OUT} are held out for each)" if by_default else ""
-        raise TooFewRowsError(f"{fault}{hint}") from fault
+        if not out:
+            raise
+        raise QweftError(
+            f"{fault} ({many(len(out), 'row')} left out as too long for max_length {config.max_length}; raise it: "
+            f"the first has {len(encoder.encode(out[0])['input_ids']):,} tokens)"
+        ) from fault
     chosen = {"train": parts.train, "validation": parts.validation, "test": parts.test}
     rows = {name: [row for each in part if (row := encoder.row(each)) is not None] for name, part in chosen.items()}
     if config.learn == "all":

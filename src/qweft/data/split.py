@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from operator import itemgetter
 
 from qweft.data.config import HELD_OUT
 from qweft.data.conversation import Conversation
@@ -186,19 +187,15 @@ def _mix(
                 f"and {count:,} are taken by its rows or weight; change these, or give more data"
             )
         chosen += taken
-    free = sorted((one for place, rows in enumerate(ranked) if place not in counts for one in rows), key=_first)
+    free = sorted((one for place, rows in enumerate(ranked) if place not in counts for one in rows), key=itemgetter(0))
     chosen += islice((one for one in free if usable(one[1])), room)
-    return [row for _, row in sorted(chosen, key=_first)]
-
-
-def _first(ranked: Rank) -> str:
-    return ranked[0]
+    return [row for _, row in sorted(chosen, key=itemgetter(0))]
 
 
 def _ranked(groups: Iterable[list[Conversation]], seed: int) -> list[Rank]:
     """Return rows in a shuffled order, by the hash of their group and their number in it."""
     rows = ((row, number) for group in groups for number, row in enumerate(group))
-    return sorted(((_rank(seed, f"{row.group}\n{number}"), row) for row, number in rows), key=_first)
+    return sorted(((_rank(seed, f"{row.group}\n{number}"), row) for row, number in rows), key=itemgetter(0))
 
 
 def _rank(seed: int, name: str) -> str:

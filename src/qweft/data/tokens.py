@@ -69,7 +69,7 @@ def target_tokens(row: Encoded) -> int:
 
 
 def tokenise(conversation: Conversation, tokenizer: Any) -> Encoded:
-    """Tokenise a conversation as a whole and label the tokens of its answers, end-of-turn included; a text's all."""
+    """Tokenise a conversation as a whole and label its answers with their ends; of a plain text all is learned."""
     check_offsets(tokenizer)
     if conversation.is_text:
         tokens = text_tokens(conversation.answer, tokenizer)
