@@ -12,6 +12,8 @@ from tests.tiny_models import tiny_gpt2, tiny_llama
 
 TOKENS = torch.arange(24).view(2, 12)
 BATCH = {"input_ids": TOKENS, "labels": TOKENS}
+SUBSPACE = {"compress": "subspace", "expand": "subspace", "r": 2, "width": 6, "circuit_layers": 1}
+SUBSPACE |= {"target_modules": ["q_proj", "v_proj", "down_proj"]}
 STARTS_AT_ZERO = [core for core in CORES if core != "identity" and form_of(core) not in ("weighted", "gated")]
 
 
@@ -213,3 +215,35 @@ def test_batches_without_a_gradient_are_refused(batches):
     with pytest.raises(QweftError, match=r"batch|labels|gradient"):
         find_bases(model, batches)
     assert without_bases(model) == ["default"]
+
+
+@pytest.mark.parametrize("start", ["recorded", "scaled"])
+@pytest.mark.parametrize("core", CORES)
+def test_in_a_subspace_any_core_starts_as_the_base_model_and_all_of_it_is_trained(core, start):
+    base = tiny_llama()(**BATCH)
+    model = adapted(core, start=start, **SUBSPACE)
+    with torch.no_grad():
+        assert torch.equal(model(**BATCH).logits, base.logits)
+    first = {name: p.detach().clone() for name, p in model.named_parameters() if p.requires_grad}
+    fixed = {name: b.clone() for name, b in model.named_buffers() if "qwthn_" in name}
+    assert trained(model)(**BATCH).loss.item() < base.loss.item()
+    assert not [name for name, p in model.named_parameters() if name in first and torch.equal(p, first[name])]
+    assert all(torch.equal(b, fixed[name]) for name, b in model.named_buffers() if name in fixed)
+
+
+def test_matrices_of_a_subspace_are_the_linear_map_in_the_leading_directions_of_the_gradient():
+    model = adapted("identity", **SUBSPACE)
+    base = tiny_llama().requires_grad_()
+    base(**BATCH).loss.backward()
+    for name, layer in layers_of(model).items():
+        gradient = base.get_submodule(name.removeprefix("base_model.model.")).weight.grad
+        left, _, right = torch.linalg.svd(gradient, full_matrices=False)
+        branch = layer.branch_of("default")
+        width = min(6, layer.in_features, layer.out_features)
+        assert branch.compress.weight.shape == (width, layer.in_features)
+        assert branch.expand.weight.shape == (layer.out_features, width)
+        into, out = branch.compress.weight.float(), branch.expand.weight.float()  # of bfloat16
+        torch.testing.assert_close(into.T @ into, right[:width].T @ right[:width], atol=5e-3, rtol=0)
+        torch.testing.assert_close(out @ out.T, left[:, :width] @ left[:, :width].T, atol=5e-3, rtol=0)
+        torch.testing.assert_close(branch.compress.matrix(), branch.compress.linear_weight @ into)
+        assert not branch.expand.matrix().any()

@@ -1,12 +1,14 @@
-"""Every kind of map: counted as it is built, named as it is saved; and what every `None` of a config became."""
+"""Every kind of map: counted as by hand, named as it is saved; and what every `None` of a config became."""
 
 import dataclasses
+import math
 
 import pytest
 
 from qweft import QwthnConfig
 from qweft.adapter.branch import count_parameters, make_branch
 from qweft.method.names import COMPRESS, EXPAND
+from qweft.tensornet import choose_modes, core_shapes
 
 D_IN, D_OUT, R = 24, 18, 3
 
@@ -15,14 +17,27 @@ def config_of(compress, expand):
     return QwthnConfig(r=R, core="linear", compress=compress, expand=expand, width=8, bond_dimension=2, share=0.5)
 
 
+def trained_in(kind, size):
+    """By hand: an operator of width 8 and bond 2 with its linear map, or r for each input, output or direction."""
+    shapes = core_shapes(choose_modes(8).modes, choose_modes(size).modes, 2)
+    operator = sum(math.prod(shape) for shape in shapes) + 8 * R
+    return {"mpo": operator, "dense": R * size, "basis": 0, "subspace": 8 * R, "sparse": R * size // 2}[kind]
+
+
 @pytest.mark.parametrize("compress", COMPRESS)
 @pytest.mark.parametrize("expand", EXPAND)
-def test_a_kind_counts_what_it_builds(compress, expand):
+def test_the_numbers_of_a_branch_are_those_by_hand(compress, expand):
     config = config_of(compress, expand)
-    branch = make_branch(config, D_IN, R, D_OUT)
-    built = sum(parameter.numel() for part in branch for parameter in part.parameters())
-    assert sum(count_parameters(config, D_IN, D_OUT).values()) == built
-    assert config.has_fixed_map == bool(branch.bases)
+    wanted = trained_in(compress, D_IN) + trained_in(expand, D_OUT) + R * R
+    assert sum(count_parameters(config, D_IN, D_OUT).values()) == wanted
+    assert config.has_fixed_map == bool(make_branch(config, D_IN, R, D_OUT).bases)
+
+
+@pytest.mark.parametrize(("core", "part", "count"), [("quantum_linear", "circuit", 24), ("mlp_weighted", "twin", 24)])
+def test_a_core_counts_its_circuit_or_its_control(core, part, count):
+    """Of 3 qubits in 2 layers 4 angles each; two linear layers of 3 x 3 with biases."""
+    counts = count_parameters(QwthnConfig(r=R, core=core, circuit_layers=2, width=8), D_IN, D_OUT)
+    assert counts[part] == count
 
 
 @pytest.mark.parametrize(("side", "kind"), [("compress", k) for k in COMPRESS] + [("expand", k) for k in EXPAND])

@@ -1,7 +1,7 @@
 """Matrix product operators: a large matrix as a chain of small cores."""
 
 from qweft.tensornet.modes import Modes, choose_modes
-from qweft.tensornet.mpo import MatrixProductOperator, core_shapes, left_multiply, parameter_count, right_multiply
+from qweft.tensornet.mpo import MatrixProductOperator, core_shapes, left_multiply, right_multiply
 
 __all__ = [
     "MatrixProductOperator",
@@ -9,6 +9,5 @@ __all__ = [
     "choose_modes",
     "core_shapes",
     "left_multiply",
-    "parameter_count",
     "right_multiply",
 ]

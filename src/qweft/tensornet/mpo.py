@@ -27,11 +27,6 @@ def core_shapes(out_modes: Sequence[int], in_modes: Sequence[int], bond: int) ->
     ]
 
 
-def parameter_count(out_modes: Sequence[int], in_modes: Sequence[int], bond: int) -> int:
-    """Return sum_k B_{k-1} j_k i_k B_k."""
-    return sum(math.prod(shape) for shape in core_shapes(out_modes, in_modes, bond))
-
-
 def left_multiply(matrix: torch.Tensor, cores: Sequence[torch.Tensor]) -> torch.Tensor:
     """Return M W for a dense M and the operator W of the cores, without forming W.
 
