@@ -25,7 +25,7 @@ from qweft.models.load import load_model, load_tokenizer
 from qweft.models.quantization import SAID
 from qweft.models.resolve import resolve
 from qweft.training.config import TrainingConfig
-from qweft.training.estimates import footprint
+from qweft.training.plan import footprint
 
 KINDS: tuple[Any, ...] = (None, *SAID)
 TURNS = 8

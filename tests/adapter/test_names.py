@@ -10,8 +10,8 @@ from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
 
 import qweft.adapter  # noqa: F401  registers the method
 from qweft.adapter.attach import adapter_config
-from qweft.adapter.fixed_maps import MAPS
 from qweft.adapter.functions import FUNCTIONS, CircuitFunction
+from qweft.adapter.maps import MAPS
 from qweft.errors import QweftError
 from qweft.method import names, peft_methods
 from qweft.method.specification import check_specification

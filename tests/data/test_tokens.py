@@ -1,4 +1,5 @@
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Regex, Tokenizer, decoders, pre_tokenizers
@@ -7,9 +8,10 @@ from tokenizers.processors import ByteLevel
 from tokenizers.trainers import BpeTrainer
 from transformers import PreTrainedTokenizerFast
 
-from qweft.data.conversation import Conversation, Message
+from qweft.data.batches import Collator
+from qweft.data.conversation import TEXT, Conversation, Message
 from qweft.data.template import render, with_template
-from qweft.data.tokens import IGNORED, answer_count, encode, target_tokens, tokenise
+from qweft.data.tokens import IGNORED, answer_count, encode, target_tokens, tokenise, windows
 from qweft.errors import QweftError
 from tests.data.tiny_tokenizer import CHATML, learned_text, make_tokenizer
 
@@ -136,3 +138,30 @@ def test_spaces_are_learned_where_a_tokenizer_takes_them_off_its_offsets(talk):
     said = talk("  a  ?", "if x:\n        y    = 1")
     row = tokenise(said, tokenizer)
     assert learned_text(row, tokenizer) == ["if x:\n        y    = 1<|im_end|>"]
+
+
+@settings(max_examples=200, deadline=None)
+@given(content=st.text(st.sampled_from("ab 你好😀ä\n."), min_size=1, max_size=200), limit=st.integers(4, 40))
+def test_pieces_make_up_the_text_and_none_is_too_long(content, limit):
+    pieces = list(windows(Conversation((Message(TEXT, content),), "book"), PLAIN, limit))
+    kept = "".join(piece.answer for piece in pieces)
+    assert kept.replace(" ", "").replace("\n", "") == content.replace(" ", "").replace("\n", "")
+    for piece in pieces:
+        assert piece.group == "book" and piece.is_text
+        row = tokenise(piece, PLAIN)
+        assert len(row["input_ids"]) <= limit
+        assert row["labels"] == row["input_ids"]
+
+
+def test_padding_is_on_the_right_and_masked_by_length_not_by_token():
+    end = 1
+    rows = [
+        {"input_ids": [7, 8, end], "labels": [IGNORED, 8, end]},
+        {"input_ids": [9, end, 5, 6, end], "labels": [IGNORED, IGNORED, 5, 6, end]},
+    ]
+    batch = Collator(pad_token_id=end)(rows)
+    assert batch["input_ids"].tolist() == [[7, 8, end, end, end], [9, end, 5, 6, end]]
+    assert batch["attention_mask"].tolist() == [[1, 1, 1, 0, 0], [1, 1, 1, 1, 1]]
+    # The end of each answer is a target although it equals the pad token; padding never is.
+    assert batch["labels"].tolist() == [[IGNORED, 8, end, IGNORED, IGNORED], [IGNORED, IGNORED, 5, 6, end]]
+    assert {tensor.dtype for tensor in batch.values()} == {torch.int64}

@@ -22,8 +22,8 @@ from qweft.models.config import ModelConfig
 from qweft.models.load import load_model
 from qweft.models.quantization import SAID
 from qweft.training.config import TrainingConfig
-from qweft.training.estimates import footprint
 from qweft.training.loop import fit
+from qweft.training.plan import footprint
 from tests.data.tiny_tokenizer import CHATML, make_tokenizer
 from tests.tiny_folder import save_rows
 

@@ -1,4 +1,5 @@
 import importlib
+import sys
 from pathlib import Path
 
 import pytest
@@ -6,7 +7,7 @@ import pytest
 from qweft.errors import QweftError
 from qweft.models import resolve as hub
 from qweft.models.config import ModelConfig
-from qweft.models.packages import EMBEDDED_MODELS
+from qweft.models.packages import EMBEDDED_MODELS, installed_file
 from qweft.models.resolve import resolve
 
 # The package exports the function of the same name, which hides the module.
@@ -105,3 +106,15 @@ def test_a_package_that_is_not_installed_is_named(monkeypatch, source):
         resolve(ModelConfig(name=QWEN.alias, source=source))
     monkeypatch.setattr("qweft.models.packages.is_prepared", lambda _: True)
     assert resolve(ModelConfig(name=QWEN.alias, source=source)).location == f"prepared {QWEN.alias}"
+
+
+def test_an_installed_file_is_found_without_importing_its_package(tmp_path, monkeypatch):
+    package = tmp_path / "heavy_package"
+    package.mkdir()
+    (package / "__init__.py").write_text("raise SystemExit('imported')")
+    (package / "weights.bin").write_bytes(b"x")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert installed_file("heavy_package", "weights.bin") == package / "weights.bin"
+    assert installed_file("heavy_package", "other.bin") is None
+    assert installed_file("no_such_package", "weights.bin") is None
+    assert "heavy_package" not in sys.modules

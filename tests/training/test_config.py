@@ -8,7 +8,7 @@ from transformers import AutoModelForCausalLM
 from qweft import QwthnConfig
 from qweft.method.presets import PRESETS
 from qweft.training.config import RunConfig, TrainingConfig
-from qweft.training.estimates import footprint
+from qweft.training.plan import footprint
 from tests.tiny_models import tiny_llama
 
 

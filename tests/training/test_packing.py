@@ -10,7 +10,7 @@ from transformers import GPT2Config, GPT2LMHeadModel, GPTNeoXConfig, GPTNeoXForC
 from qweft import QwthnConfig
 from qweft.data.batches import Collator, PackingCollator, pack
 from qweft.errors import QweftError
-from qweft.training.apart import check_apart
+from qweft.training.loop import check_apart
 from tests.rounding import assert_close
 from tests.tiny_models import tiny_llama
 from tests.training.test_loop import rows

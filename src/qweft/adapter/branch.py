@@ -11,8 +11,7 @@ import torch
 from torch import nn
 
 from qweft.adapter.cores import Core, make_core
-from qweft.adapter.fixed_maps import MAPS, FixedMap
-from qweft.adapter.maps import LinearMap, alike
+from qweft.adapter.maps import MAPS, FixedMap, LinearMap, alike
 from qweft.circuit.precision import exact_products
 from qweft.errors import QweftError
 from qweft.method.fields import QwthnFields

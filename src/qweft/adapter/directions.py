@@ -13,7 +13,7 @@ output gradients of the base layer, which may be quantized.
 import torch
 
 from qweft.adapter.branch import Branch
-from qweft.adapter.fixed_maps import Directions, FixedMap, Side
+from qweft.adapter.maps import Directions, FixedMap, Side
 
 OVERSAMPLING = 4
 """Columns of Omega for each wanted direction; Psi has twice as many rows."""

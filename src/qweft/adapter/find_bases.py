@@ -11,8 +11,8 @@ from torch import nn
 
 from qweft.adapter.config import QwthnConfig
 from qweft.adapter.directions import Drawn, GradientSketch, give, wanted_by
-from qweft.adapter.fixed_maps import Directions
 from qweft.adapter.layer import QwthnLinear
+from qweft.adapter.maps import Directions
 from qweft.errors import QweftError
 
 IGNORED = -100

@@ -23,8 +23,8 @@ from qweft.adapter.config import QwthnConfig
 from qweft.adapter.cores import Core
 from qweft.adapter.directions import of_chance, of_weight
 from qweft.adapter.few_tokens import add_to_few
-from qweft.adapter.fixed_maps import Directions
 from qweft.adapter.lazy_basis import LazyBasis
+from qweft.adapter.maps import Directions
 from qweft.circuit.precision import autocast_enabled, exact_products
 from qweft.internals.peft import sizes_of
 from qweft.internals.torch import in_backward, is_transformed

@@ -14,7 +14,7 @@ import torch
 from qweft.adapter.branch import Branch
 from qweft.adapter.build import needs_graph
 from qweft.adapter.directions import GradientSketch, give, is_distributed, wanted_by
-from qweft.adapter.fixed_maps import Directions
+from qweft.adapter.maps import Directions
 from qweft.circuit.precision import exact_products
 from qweft.errors import QweftError
 from qweft.internals.torch import followed_backward, in_backward, is_replica, is_transformed

@@ -18,11 +18,18 @@ from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 from qweft.adapter.batched_build import unwatch, watch
-from qweft.adapter.fixed_maps import DIRECTIONS
 from qweft.adapter.layer import QwthnLinear
-from qweft.adapter.loading import check_announced, reads_a_file, untouched_on_error
+from qweft.adapter.loading import (
+    DELTA,
+    check_announced,
+    check_tensors,
+    has_copy,
+    reads_a_file,
+    trained_biases,
+    untouched_on_error,
+)
+from qweft.adapter.maps import DIRECTIONS
 from qweft.adapter.merging import check_mergeable
-from qweft.adapter.strict_loading import DELTA, check_tensors, has_copy, trained_biases
 from qweft.errors import QweftError
 from qweft.internals.keys import COMPILED, SHARDED
 from qweft.method.saved import PEFT_PREFIX

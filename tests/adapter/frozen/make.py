@@ -14,7 +14,7 @@ from peft import get_peft_model
 
 import qweft
 from qweft import QwthnConfig
-from qweft.adapter.fixed_maps import PLAIN, FixedMap, Side, SparseMap
+from qweft.adapter.maps import PLAIN, FixedMap, Side, SparseMap
 from tests.adapter.frozen.base import Base, example, fill
 
 HERE = Path(__file__).parent
