@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from qweft.adapter.folder import read_config
+from qweft.adapter.loading import read_config
 from qweft.cli.main import main
 from qweft.comparison.report.write import remake_report
 from qweft.comparison.trial import read_record as read_run

@@ -11,10 +11,16 @@ from safetensors.torch import load_file
 from torch import nn
 
 from qweft.adapter.config import QwthnConfig
-from qweft.adapter.folder import check_same_structure, find_weights, read_header
 from qweft.adapter.layer import QwthnLinear
-from qweft.adapter.loading import adapter_tensors, check_finite, check_tensors
-from qweft.adapter.merging import check_not_merged
+from qweft.adapter.loading import (
+    adapter_tensors,
+    check_finite,
+    check_not_merged,
+    check_same_structure,
+    check_tensors,
+    find_weights,
+    read_header,
+)
 from qweft.errors import QweftError
 from qweft.method.saved import file_key
 

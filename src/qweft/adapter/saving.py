@@ -10,8 +10,8 @@ from peft.utils import SAFETENSORS_WEIGHTS_NAME
 
 from qweft.adapter.config import QwthnConfig
 from qweft.adapter.cores import Core
-from qweft.adapter.folder import read_header
 from qweft.adapter.functions import FUNCTIONS
+from qweft.adapter.loading import read_header
 from qweft.adapter.maps import MAPS, PLAIN, LinearMap
 from qweft.files import write_bytes
 from qweft.method.names import TWINS, formula, function_of, has_circuit

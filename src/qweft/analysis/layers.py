@@ -10,7 +10,7 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import nn
 
 from qweft.adapter import QwthnLinear
-from qweft.adapter.merging import check_not_merged
+from qweft.adapter.loading import check_not_merged
 from qweft.circuit import Circuit
 from qweft.errors import QweftError
 from qweft.method.names import form_of

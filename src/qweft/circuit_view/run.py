@@ -11,8 +11,8 @@ from peft.utils.other import get_pattern_key
 from safetensors import safe_open
 
 from qweft.adapter import QwthnConfig
-from qweft.adapter.folder import find_weights, read_config
 from qweft.adapter.functions import FUNCTIONS, make_function
+from qweft.adapter.loading import find_weights, read_config
 from qweft.circuit import Circuit, expectation_values
 from qweft.circuit.description import counts
 from qweft.circuit.formats import FORMATS

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from qweft import yaml_file
 from qweft.adapter.attach import adapter_config
-from qweft.adapter.folder import read_header
+from qweft.adapter.loading import read_header
 from qweft.comparison.context import Context
 from qweft.comparison.decision import Recommendation
 from qweft.comparison.results import BASE, Run

@@ -14,8 +14,7 @@ from peft.utils import ModulesToSaveWrapper
 
 from qweft.adapter.attach import attach, quiet_peft
 from qweft.adapter.config import QwthnConfig
-from qweft.adapter.folder import find_weights, read_config, read_header
-from qweft.adapter.loading import check_tensors
+from qweft.adapter.loading import check_tensors, find_weights, read_config, read_header
 from qweft.data.config import DataConfig
 from qweft.data.load import Data, load_data
 from qweft.data.tokens import Encoded

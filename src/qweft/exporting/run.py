@@ -11,7 +11,7 @@ import torch
 
 from qweft.adapter.attach import detach
 from qweft.adapter.config import QwthnConfig
-from qweft.adapter.folder import read_config
+from qweft.adapter.loading import read_config
 from qweft.claims import CLAIM, claimed_output
 from qweft.data.batches import Collator
 from qweft.data.template import in_words, with_template

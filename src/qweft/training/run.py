@@ -10,7 +10,7 @@ from typing import Any
 from transformers import set_seed
 
 from qweft.adapter.attach import adapter_config, attach, check_targets
-from qweft.adapter.folder import read_header
+from qweft.adapter.loading import read_header
 from qweft.claims import claimed_output
 from qweft.data.checks import check_places
 from qweft.data.load import Data, load_data
