@@ -13,7 +13,7 @@ from qweft.errors import QweftError
 from qweft.evaluation.record import run_config, sections_of
 from qweft.publish.push import plan_push
 from qweft.training.config import RunConfig
-from qweft.training.record import finished
+from qweft.training.run import finished
 from tests.malformed.cases import cases, check_sentence, check_typed, outcome
 from tests.malformed.mutations import malformed_json
 

@@ -16,7 +16,7 @@ from accelerate.utils import DistributedType
 
 from qweft.cli.main import main
 from qweft.models import load
-from qweft.training.checkpoints import Checkpoints
+from qweft.training.callbacks import Checkpoints
 from tests.forked import Forked
 
 SECONDS = 300

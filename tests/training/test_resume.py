@@ -13,7 +13,7 @@ from qweft.data.config import DataConfig
 from qweft.errors import QweftError
 from qweft.files import write_json
 from qweft.models.config import ModelConfig
-from qweft.training import checkpoints as module
+from qweft.training import callbacks as module
 from qweft.training import run
 from qweft.training.checks import check_settings
 from qweft.training.config import CheckpointConfig, RunConfig, TrainingConfig, ValidationConfig

@@ -1,5 +1,6 @@
 """One run: load, attach, train, evaluate, save."""
 
+import json
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -22,25 +23,57 @@ from qweft.evaluation.on_device import circuit_layers
 from qweft.evaluation.saved import base_model, changed, put_on, weights_of
 from qweft.evaluation.scores import HeldOutLoss
 from qweft.files import folder_beside, free_name, remove, write_bytes
+from qweft.method.effective import needs_rows_first
+from qweft.method.presets import stated
 from qweft.method.saved import WEIGHTS
 from qweft.method.specification import check_on_quantized
 from qweft.models.load import LoadedModel, checksum, load_model
 from qweft.models.quantization import quantized_as
 from qweft.output import Console
 from qweft.publish.card import name_base_model, run_card
-from qweft.records import write_record
+from qweft.records import read_record, write_record
 from qweft.text import shown
-from qweft.training.callbacks import RunCallbacks, Validation
-from qweft.training.checkpoints import IDENTITY, Checkpoints, newest_step, remove_empty, step_of
+from qweft.training.callbacks import IDENTITY, Checkpoints, RunCallbacks, Validation, newest_step, remove_empty, step_of
 from qweft.training.checks import check_settings
 from qweft.training.config import RunConfig
 from qweft.training.distributed import is_first_process, processes, whole_state
 from qweft.training.loop import Fit, few_steps, fit, planned_steps, units
 from qweft.training.on_device import describe
-from qweft.training.record import RECORD, decides, finished, is_of
 
+RECORD = "run.json"
+"""File next to the adapter's folder with the run's full config and results."""
 ADAPTER, BEST, CHECKPOINTS, CURVES = "adapter", "best", "checkpoints", "logs"
 """Folders in a run's output folder."""
+
+
+def decides(config: RunConfig) -> dict[str, Any]:
+    """Return the settings that determine the result, beside what `is_of` compares."""
+    return {
+        "model": config.model.decides(),
+        "data": config.data.decides(),
+        "adapter": stated(config.adapter),
+        "training": config.training.decides(needs_rows_first(config.adapter)),
+        "validation": asdict(config.validation),
+    }
+
+
+def finished(record: Path, config: RunConfig) -> dict[str, Any] | None:
+    """Return the record if a run with the same settings has finished, else `None`."""
+    try:
+        saved = read_record(record, "remove it to train anew")
+        rows = {part: counts["rows"] for part, counts in saved["data"]["parts"].items()}
+        # settings that follow from the rows are those of the record
+        data, training = config.data.with_held_out(rows), config.training.for_rows(rows["train"])
+        config = replace(config, data=data, training=training)
+        return saved if saved["decides"] == json.loads(json.dumps(decides(config))) else None
+    except (QweftError, AttributeError, KeyError, TypeError):
+        return None
+
+
+def is_of(saved: dict[str, Any], fingerprint: str, weights: str, dtype: str) -> bool:
+    """Return whether a record is of these rows and base weights, and of as many processes."""
+    theirs = saved["data"]["fingerprint"], saved["weights"], saved["dtype"], saved["processes"]
+    return theirs == (fingerprint, weights, dtype, processes())
 
 
 @dataclass(frozen=True)
