@@ -5,8 +5,7 @@ from pathlib import Path
 
 from qweft.data.config import DataConfig, SourceConfig
 from qweft.data.formats import formats_of
-from qweft.data.hub import named
-from qweft.data.read import check_place
+from qweft.data.read import check_place, named
 from qweft.errors import QweftError
 from qweft.files import named_path
 from qweft.schema import check_values
