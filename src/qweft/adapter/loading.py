@@ -90,17 +90,6 @@ def find_weights(adapter: str | os.PathLike[str], subfolder: str | None = None, 
     )
 
 
-def find_config(adapter: str | os.PathLike[str], subfolder: str | None = None, **hub: Any) -> Path:
-    """Return the path of the adapter's config, in a local folder or in the hub's cache, as PEFT looks for it."""
-    path = Path(adapter, subfolder or "", CONFIG_NAME)
-    if path.is_file():
-        return path
-    try:
-        return Path(hf_hub_download(str(adapter), CONFIG_NAME, subfolder=subfolder, **hub))
-    except Exception as error:  # not a hub id, no connection, no such file: PEFT does not distinguish them
-        raise ValueError(f"there is no {CONFIG_NAME} in {adapter}") from error
-
-
 def read_header(path: Path) -> dict[str, torch.Tensor]:
     """Return the file's tensors by name, on the meta device: their shapes, as real numbers or as whole ones."""
     try:
@@ -323,9 +312,11 @@ def _is_qwthn(adapter: Any, config: Any, hub: Mapping[str, Any]) -> bool:
     """Whether the config, or that of the folder or hub id, is of this method."""
     found = config.get("peft_type") if isinstance(config, dict) else getattr(config, "peft_type", None)
     if found is None and adapter is not None:
+        path = Path(adapter, hub.get("subfolder") or "", CONFIG_NAME)
         try:
-            found = PeftConfig.from_json_file(str(find_config(adapter, **hub)))["peft_type"]
-        except (ValueError, KeyError, TypeError, RecursionError):  # the wrapped function reports it in its own words
+            path = path if path.is_file() else Path(hf_hub_download(str(adapter), CONFIG_NAME, **hub))
+            found = PeftConfig.from_json_file(str(path))["peft_type"]
+        except Exception:  # no hub id, no connection, no such file: the wrapped function reports it in its own words
             return False
     return found is not None and found == peft_type()
 
