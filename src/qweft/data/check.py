@@ -179,7 +179,7 @@ def named_data() -> list[dict[str, str]]:
     abouts = {name: (rows.__doc__ or "").splitlines()[0].removeprefix("Yield ") for name, rows in EMBEDDED_DATA.items()}
     abouts[f"{PREFIX}TASK"] = "Any task of reasoning-gym whose entries have a text answer, with its verifier."
     embedded = [{"name": f"embedded:{name}", "about": about.rstrip(".")} for name, about in abouts.items()]
-    return embedded + [{"name": each.name, "hub": each.source, "about": each.about} for each in NAMED]
+    return embedded + [{"name": name, "hub": hub, "about": about} for name, (hub, about) in NAMED.items()]
 
 
 def describe_named() -> Group:

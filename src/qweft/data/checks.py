@@ -71,8 +71,7 @@ def _place(source: str) -> Path | str:
     if path.exists():
         return path.resolve()
     name, _, split = source.partition("@")
-    data = named(source)
-    return f"{data.source if data else name}@{split or 'train'}"
+    return f"{named(source) or name}@{split or 'train'}"
 
 
 def check_places(config: DataConfig, output: str | None = None) -> None:

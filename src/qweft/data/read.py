@@ -7,7 +7,6 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any, TextIO
@@ -37,36 +36,23 @@ ABOUT = {
 HELD_OUT = {"test", "testing", "val", "valid", "validation", "dev", "eval", "evaluation", "heldout", "holdout"}
 """Words in the names of files with held-out rows."""
 HUB_ID = re.compile(r"(?P<id>[A-Za-z0-9][\w.-]*(/[\w.-]+)?)(:(?P<part>[\w.-]+))?(@(?P<split>[\w.-]+))?")
-
-
-@dataclass(frozen=True)
-class NamedData:
-    """A public data set that has a name in Qweft: its id on the hub as `source`, and one line about it."""
-
-    name: str
-    source: str
-    about: str
-
-
-NAMED = (
-    NamedData("CPsyCounD", "CAS-SIAT-XinHai/CPsyCoun", "3,134 Chinese counselling dialogues; the paper's"),
-    NamedData(
-        "R1-Distill-SFT",
+NAMED = {
+    "CPsyCounD": ("CAS-SIAT-XinHai/CPsyCoun", "3,134 Chinese counselling dialogues; the paper's"),
+    "R1-Distill-SFT": (
         "ServiceNow-AI/R1-Distill-SFT:v1",
         "1.7 million problems with DeepSeek-R1's chains of thought; the paper's",
     ),
-    NamedData(
-        "Chinese-DeepSeek-R1-Distill-data-110k",
+    "Chinese-DeepSeek-R1-Distill-data-110k": (
         "Congliu/Chinese-DeepSeek-R1-Distill-data-110k",
         "110,000 Chinese questions with DeepSeek-R1's chains of thought; the paper's",
     ),
-    NamedData(
-        "MetaMathQA",
+    "MetaMathQA": (
         "meta-math/MetaMathQA",
         "395,000 questions with worked answers, made of GSM8K's and MATH's training questions",
     ),
-    NamedData("GSM8K", "openai/gsm8k:main", "7,473 word problems with worked answers; GSM8K@test has 1,319 others"),
-)
+    "GSM8K": ("openai/gsm8k:main", "7,473 word problems with worked answers; GSM8K@test has 1,319 others"),
+}
+"""Public data sets that have a name in Qweft: their id on the hub, and one line about each."""
 
 
 def read_rows(
@@ -85,12 +71,12 @@ def located_rows(
     """Yield (where, row or error) of a data source. `notes` receives encodings and delimiters that were taken."""
     data = named(source)
     if file is not None and data is None:
-        names = ", ".join(each.name for each in NAMED)
+        names = ", ".join(NAMED)
         raise QweftError(f"data.file {file}: data.source {source} is not the name of a public data set ({names})")
     if file is not None and not named_path(file).exists():
         raise QweftError(f"data.file {file}: there is no such file or folder")
     _, at, split = source.partition("@")
-    place = file or (f"{data.source}{at}{split}" if data else source)
+    place = file or (f"{data}{at}{split}" if data else source)
     yield from islice(_rows(place, max_rows is not None, [] if notes is None else notes), max_rows)
 
 
@@ -117,10 +103,10 @@ def _rows(source: str, stream: bool, notes: list[str]) -> Iterator[Located]:
         yield from read_hub(source, stream)
 
 
-def named(source: str) -> NamedData | None:
-    """Return the public data set of a source, case and @SPLIT ignored; `None` if the name is not known."""
+def named(source: str) -> str | None:
+    """Return the hub id of a public data set by its name, case and @SPLIT ignored; `None` if the name is not known."""
     name = source.partition("@")[0].casefold()
-    return next((each for each in NAMED if name == each.name.casefold()), None)
+    return next((hub_id for known, (hub_id, _) in NAMED.items() if name == known.casefold()), None)
 
 
 def read_hub(source: str, stream: bool) -> Iterator[tuple[str, dict[str, Any]]]:
