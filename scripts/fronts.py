@@ -128,7 +128,7 @@ def draw_front(figure: Figure, numbers: Numbers, places: Mapping[str, tuple[Plac
         low, high = min(row[column] for row in numbers.values()), max(row[column] for row in numbers.values())
         axes.set_xlim(low / 2, high * 2.2)
         axes.step(
-            [point.cost for point in best] + [high * 2.2], [point.loss for point in best] + [best[-1].loss],
+            [point.size for point in best] + [high * 2.2], [point.loss for point in best] + [best[-1].loss],
             where="post", color=INK, linewidth=1.1, linestyle=(0, (1, 2)), alpha=0.8, zorder=1,
         )  # fmt: skip
         for name, methods in LINES.items():

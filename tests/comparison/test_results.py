@@ -18,7 +18,6 @@ def test_a_run_comes_back_from_json_as_it_was(method):
         answers=({"prompt": "p", "reference": "r", "generated": "g"},),
         seconds=1.5,
         eval_row_losses=((12.345678, 3), (0.0, 0), (4.5, 2)),
-        budget={"matches_time": "qtha", "matches_parameters": None},
     )
     assert Run.from_json(json.loads(json.dumps(before.to_json()))) == before
 

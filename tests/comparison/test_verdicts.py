@@ -142,7 +142,7 @@ def test_a_claim_never_reads_as_zero():
 def test_the_most_important_comes_first():
     made = found(dora=[1.0] * 3, mpo=[1.0] * 3, lora=[1.0] * 3, lora_r1=[1.0] * 3, qwthn=[0.9] * 3, qtha=[0.9] * 3)
     topics = [topic_of(each) for each in made]
-    assert topics == sorted(topics, key=["circuit", "reference", "time", "size", "control", "other"].index)
+    assert topics == sorted(topics, key=["circuit", "reference", "size", "control", "other"].index)
 
 
 def test_the_corrected_p_decides():

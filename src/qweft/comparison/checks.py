@@ -44,7 +44,7 @@ REFUSED = {
 """PEFT methods that cannot be compared, and why."""
 REFUSED_STARTS = ("pissa", "olora", "loftq")
 """How the initialisations of LoRA begin that rewrite base weights."""
-OTHERS = {"match_parameters": "size", "match_time": "number of steps", "rate_of": "learning rate"}
+OTHERS = {"match_parameters": "size", "rate_of": "learning rate"}
 """Keys that name another method, and what they take from it."""
 
 
@@ -109,11 +109,6 @@ def check_comparison(config: ComparisonConfig) -> None:
             f"{config.search_seeds}"
         )
     _check_halving(config)
-    if config.recommend and (timed := [name for name, method in config.methods.items() if method.match_time]):
-        raise QweftError(
-            f"recommend compares methods at equal steps, and methods.{timed[0]}.match_time gives it others; leave one "
-            "of the two out"
-        )
     uses = {
         "search": config.search and "choose the learning rates",
         "halving": config.halving.finalists is not None and "choose the methods",

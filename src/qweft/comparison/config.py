@@ -24,8 +24,6 @@ class MethodConfig:
             training section's.
         match_parameters: Name of another method. The rank is chosen so that the number of trainable parameters is
             nearest to that method's.
-        match_time: Name of another method. Trains for as many steps as fit into that method's training time. Step times
-            are measured before the runs, the methods in turn.
         rate_of: Name of another method whose learning rate this one uses.
         search_from: Learning rate at which this method's search begins. `None` means the training section's.
     """
@@ -33,7 +31,6 @@ class MethodConfig:
     adapter: dict[str, Any]
     learning_rate: Rate | None = None
     match_parameters: str | None = None
-    match_time: str | None = None
     rate_of: str | None = None
     search_from: Rate | None = None
 

@@ -72,7 +72,10 @@ def recommend(
     lines = [f"Use {_called(chosen)}: {why}.", *smaller]
     if directions & {"equivalent", "not decided"} and "higher" not in directions:
         lines += _standings(leader, pairs)
-    lines += [_kept(chosen, summary), *_circuits_and_diverged(summary), *_stopped(rungs, at_end)]
+    lines.append(_kept(chosen, summary))
+    if rungs:
+        lines.append("The order of the methods may change in a longer training.")
+    lines += [*_circuits_and_diverged(summary), *_stopped(rungs, at_end)]
     if untried:
         lines.append(f"The budget left out {listed(untried)}.")
     return Recommendation(chosen.method, chosen.seeds[0], " ".join(lines))

@@ -38,14 +38,8 @@ class Method:
     learning_rate: float
     trainable_parameters: int
     steps: int | None = None
-    budget: dict[str, Any] | None = None
     rate_of: str | None = None
     searched: bool = False
-
-    @property
-    def matches_time(self) -> str | None:
-        """The method whose training time it is given."""
-        return (self.budget or {}).get("matches_time")
 
 
 @progress("checking the methods")
@@ -70,7 +64,6 @@ def resolve_methods(config: ComparisonConfig, model: nn.Module) -> list[Method]:
             adapters[name],
             _rate(config, method),
             counts[name],
-            budget=_budget(method),
             rate_of=method.rate_of,
             searched=config.search and method.learning_rate is None and method.rate_of is None,
         )
@@ -82,13 +75,6 @@ def _rate(config: ComparisonConfig, method: MethodConfig) -> float:
     source = method if method.rate_of is None else config.methods[method.rate_of]
     given = source.learning_rate or (config.search and source.search_from) or config.training.learning_rate
     return given or default_rate(source.adapter)[0]
-
-
-def _budget(method: MethodConfig) -> dict[str, Any] | None:
-    if method.match_parameters is None and method.match_time is None:
-        return None
-    matches = {"matches_time": method.match_time, "matches_parameters": method.match_parameters}
-    return {**matches, "step_seconds": None, "basis_seconds": None}
 
 
 def put_on(model: nn.Module, specification: Mapping[str, Any], steps: int | None) -> Any:

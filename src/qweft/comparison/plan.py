@@ -135,12 +135,6 @@ def _is_lora(method: Method) -> bool:
 def only(methods: Sequence[Method], kept: Sequence[Method], search: bool) -> tuple[Method, ...]:
     """Return the methods that are kept; one that used the rate of another one that is not has its own."""
     names = {each.name for each in kept}
-    for each in kept:
-        if each.matches_time is not None and each.matches_time not in names:
-            raise QweftError(
-                f"methods.{each.name}.match_time: the budget leaves {each.matches_time} out; leave match_time out, or "
-                "raise the budget"
-            )
     return tuple(
         each if each.rate_of is None or each.rate_of in names else replace(each, rate_of=None, searched=search)
         for each in kept
@@ -182,12 +176,12 @@ def rung_sizes(methods: int, finalists: int, rungs: int) -> list[int]:
 def check_steps(plan: Plan, methods: Iterable[Method], whole: int, is_search: bool = False) -> None:
     """Check the methods that follow a schedule on their shortest trainings: of a rung, of the search, or the run."""
     for method in methods:
-        own, short = method.steps or whole, None
+        short = None
         if plan.halving.finalists is not None:
             short = rung_steps(plan.halving, whole)[0]
         elif method.searched or is_search:
             short = plan.grid.steps
-        check_schedule(method.name, method.adapter, own if short is None else max(1, round(short * own / whole)))
+        check_schedule(method.name, method.adapter, short or whole)
 
 
 def planned_looks(config: ComparisonConfig) -> tuple[tuple[int, ...], ...]:

@@ -46,9 +46,6 @@ class Run:
         eval_row_losses: Held-out loss of each test row; empty if not recorded.
         eval_row_groups: Group number of each row. Rows of a group are dependent: the windows of one conversation, the
             problems of one template. Empty if all rows are independent.
-        budget: What the run was matched to: {"matches_time", "matches_parameters"}, each a method or `None`, and
-            {"step_seconds", "basis_seconds"}, each [own, other] or `None`, and "cpu_by_others" while these were
-            measured. `None` if nothing was matched.
         forgetting: Loss on other data, which the run did not train on: {"source", "loss", "row_losses" as
             eval_row_losses}. `None` if it was not measured. Forgetting is its rise over the base model's loss.
         step_seconds_spread: Half the distance between the quartiles of the steps' times, over their median.
@@ -76,7 +73,6 @@ class Run:
     seconds: Amount | None = None
     eval_row_losses: tuple[tuple[Number, int], ...] = ()
     eval_row_groups: tuple[int, ...] = ()
-    budget: dict[str, Any] | None = None
     inspection: dict[str, Any] | None = None
     adapter_bytes: Count | None = None
     forgetting: dict[str, Any] | None = None

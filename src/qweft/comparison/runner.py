@@ -32,7 +32,7 @@ from qweft.comparison.statistics import Look
 from qweft.comparison.summarise import summarise
 from qweft.comparison.summary import Summary, paired
 from qweft.comparison.terminal import halving_said, print_run, print_summary, runs_plan, too_large_said
-from qweft.comparison.times import cost, duration, with_matched_time
+from qweft.comparison.times import cost, duration
 from qweft.comparison.trial import RECORD, finished_trial, read_record, run_folder, run_trial
 from qweft.comparison.tune import with_searched_rates
 from qweft.comparison.winner import card_of, commands_for, keep_winner
@@ -86,11 +86,10 @@ def describe(config: ComparisonConfig) -> Group:
 def compare(config: ComparisonConfig, config_yaml: str, command: str, begin: Callable[[], None] = lambda: None) -> Path:
     """Make the missing runs and write the results; return the path of report.html.
 
-    At each seed all methods get the same rows in the same order, and the same number of steps except under
-    `match_time`. Several processes with one output folder share the runs, and each writes the same results after the
-    last one. `config_yaml` and `command` are recorded. `begin` is called once everything is checked and loaded; it may
-    start workers. Raise `QweftError` if anything in the config is wrong, the folder holds runs of another
-    configuration, or another command writes there.
+    At each seed all methods get the same rows in the same order, and the same number of steps. Several processes with
+    one output folder share the runs, and each writes the same results after the last one. `config_yaml` and `command`
+    are recorded. `begin` is called once everything is checked and loaded; it may start workers. Raise `QweftError` if
+    anything in the config is wrong, the folder holds runs of another configuration, or another command writes there.
     """
     with shared_output("qweft compare", config):
         it = prepare(config, config_yaml, command, begin)
@@ -118,20 +117,19 @@ def prepare(config: ComparisonConfig, config_yaml: str, command: str, begin: Cal
 def choose(it: Prepared) -> Prepared:
     """Return it with the methods and rates that the halving, or else the search, leaves: on validation rows alone."""
     context, plan = it.context, it.plan
-    methods, search = with_matched_time(context, plan.methods, plan.seeds[0]), None
-    check_steps(plan, methods, context.steps)
+    check_steps(plan, plan.methods, context.steps)
+    _check_runs(context, plan.methods, plan.seeds)
     if plan.halving.finalists is None:
-        if plan.config.search:
-            _check_runs(context, methods, plan.seeds)
-            methods, search = with_searched_rates(context, methods, plan.grid)
+        if not plan.config.search:
+            return it
+        methods, search = with_searched_rates(context, plan.methods, plan.grid)
         return replace(it, plan=replace(plan, methods=tuple(methods)), search=search)
-    _check_runs(context, methods, plan.seeds)
 
     def after(rung: Rung, rungs: int) -> None:
         limit = f", of {duration(plan.budget.seconds)}" if plan.budget.seconds else ""
         context.console.say(f"{rung.said(rungs)}; {duration(time.perf_counter() - it.begun)} since the start{limit}")
 
-    finalists, searches, rungs = with_halving(context, plan, methods, after)
+    finalists, searches, rungs = with_halving(context, plan, plan.methods, after)
     # the reference is fixed before anything is judged on the test rows
     chosen = replace(plan, methods=tuple(finalists), reference=rungs[-1].leader)
     if it.timed is not None:

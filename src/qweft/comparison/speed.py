@@ -1,21 +1,13 @@
-"""Whether measured step times carry a statement on speed: the load of the machine beside them, and their spread."""
+"""Whether measured step times carry a statement on speed: the load of the machine beside them."""
 
-import math
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from itertools import accumulate
-from statistics import fmean, stdev
-from typing import Literal
 
-from qweft.comparison.random_effects import LEVEL
 from qweft.comparison.results import Run
-from qweft.comparison.statistics import SEEDS_NEEDED
-from qweft.comparison.student import quantile
 from qweft.environment import ALONE, share_said
 
 EPOCH = datetime.fromtimestamp(0, UTC)
-Doubt = Literal["load not recorded", "not alone", "within spread"]
-"""Why a ratio of step times is no finding."""
 
 
 def one_at_a_time(runs: Sequence[Run]) -> bool:
@@ -44,45 +36,6 @@ def measured_alone(runs: Sequence[Run]) -> bool | None:
     if not one_at_a_time(runs) or any((run.cpu_by_others or 0) > ALONE for run in timed(runs)):
         return False
     return None if most_by_others(runs) is None else True
-
-
-def ratio_interval(runs: Sequence[Run], others: Sequence[Run]) -> tuple[float, float] | None:
-    """Return the interval of the ratio of two methods' step times; `None` if its spread is unknown.
-
-    From three shared seeds on it is the 95% interval of the geometric mean over seeds, of Student's t. For fewer it is
-
-        median ratio times exp(-s) to exp(s),   s = sum of both runs' step_seconds_spread, the largest over seeds
-    """
-    by_seed = {run.seed: run for run in timed(others)}
-    pairs = [(run, by_seed[run.seed]) for run in timed(runs) if run.seed in by_seed]
-    logs = [
-        math.log(a) - math.log(b)
-        for run, other in pairs
-        if (a := run.step_seconds_median) and (b := other.step_seconds_median)
-    ]
-    if not logs or len(logs) < len(pairs):
-        return None
-    middle = fmean(logs)
-    if len(logs) >= SEEDS_NEEDED:
-        half = quantile(LEVEL, len(logs) - 1) * stdev(logs) / math.sqrt(len(logs))
-    else:
-        spreads = [run.step_seconds_spread for pair in pairs for run in pair]
-        known = [spread for spread in spreads if spread is not None]
-        if len(known) < len(spreads):
-            return None
-        half = max(own + other for own, other in zip(known[::2], known[1::2], strict=True))
-    return math.exp(middle - half), math.exp(middle + half)
-
-
-def doubt_on(runs: Sequence[Run], others: Sequence[Run]) -> Doubt | None:
-    """Return why the ratio of two methods' step times is no finding; `None` if it is one."""
-    alone = measured_alone([*runs, *others])
-    if alone is None:
-        return "load not recorded"
-    if not alone:
-        return "not alone"
-    interval = ratio_interval(runs, others)
-    return "within spread" if interval is None or interval[0] <= 1 <= interval[1] else None
 
 
 def load_said(runs: Sequence[Run]) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 from qweft.comparison.family import judged
 from qweft.comparison.method_kinds import core_of, kind_of, maps_of
 from qweft.comparison.results import BASE, Run
-from qweft.comparison.speed import doubt_on, most_by_others
+from qweft.comparison.speed import most_by_others
 from qweft.comparison.statistics import ONCE, Look, deviation, mean, pair
 from qweft.comparison.summary import Forgotten, Summary
 from qweft.errors import QweftError
@@ -67,7 +67,6 @@ def _summary(runs: list[Run], reference: str, others: list[Run], untouched: Run 
     train = [run.late_train_loss for run in runs if run.late_train_loss is not None]
     # the base model has one run, which stands for every seed
     own = [replace(first, seed=run.seed) for run in others] if first.method == BASE else runs
-    timed = None not in (_middle(runs, "step_seconds_median"), _middle(others, "step_seconds_median"))
     size, other_size = first.trainable_parameters, others[0].trainable_parameters if others else 0
     return Summary(
         method=first.method,
@@ -79,7 +78,6 @@ def _summary(runs: list[Run], reference: str, others: list[Run], untouched: Run 
         seeds=tuple(run.seed for run in runs),
         learning_rate=first.learning_rate,
         steps=max(run.steps for run in runs),
-        matches_time=(first.budget or {}).get("matches_time"),
         trainable_parameters=size,
         parameter_difference=100 * (size / other_size - 1) if other_size else None,
         late_train_loss=mean(train) if len(train) == len(runs) else None,
@@ -96,9 +94,7 @@ def _summary(runs: list[Run], reference: str, others: list[Run], untouched: Run 
             {run.seed: run.independent_losses for run in others},
         ),
         step_seconds=_middle(runs, "step_seconds_median"),
-        step_time_doubt=doubt_on(runs, others) if timed and first.method != reference else None,
         cpu_by_others=most_by_others(runs),
-        matched_beside=(first.budget or {}).get("cpu_by_others"),
         peak_memory_bytes=_middle(runs, "peak_memory_bytes"),
         adapter_bytes=_middle(runs, "adapter_bytes"),
         forgetting=forgotten(runs, None if first.method == BASE else untouched),

@@ -5,7 +5,6 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from qweft.comparison.method_kinds import Kind
-from qweft.comparison.speed import Doubt
 from qweft.comparison.statistics import NO_PAIR, ONCE, Look, Pairing, RowLosses, pair
 
 
@@ -36,7 +35,6 @@ class Summary:
         core: The core between its maps ("quantum_linear"); `None`, like `maps`, for adapters of other kinds.
         adapter: Its specification, with the rank that was chosen for it; `None` if not recorded.
         steps: Optimizer steps; the longest run's if one diverged and stopped.
-        matches_time: The method whose wall-clock time its runs were given; `None` for equal steps.
         parameter_difference: 100 * (its parameters - the reference's) / the reference's.
         late_train_loss: Mean over seeds of the training loss over the last quarter of the steps.
         eval_losses: Held-out loss at each seed, in the order of `seeds`.
@@ -44,9 +42,7 @@ class Summary:
         perplexity: exp(eval_loss), of the mean loss.
         diverged: Number of seeds whose held-out loss is NaN or infinity.
         difference: The differences to the reference, at all seeds that both have, alone: corrected for no others.
-        step_time_doubt: Why the ratio of step times to the reference is no finding; `None` if it is one, or unknown.
         cpu_by_others: Largest share of the processors that other processes took beside its steps; `None` if unknown.
-        matched_beside: The same while the step times for `matches_time` were measured.
         equivalent_within: The comparison's margin of equivalence in percent; `None` if none was stated.
         looks: How each question on the method is judged, by the other method's name.
         looks_made: The looks of the comparison at a growing number of seeds; empty if it looked once.
@@ -61,7 +57,6 @@ class Summary:
     seeds: tuple[int, ...]
     learning_rate: float | None
     steps: int
-    matches_time: str | None
     trainable_parameters: int
     parameter_difference: float | None
     late_train_loss: float | None
@@ -73,9 +68,7 @@ class Summary:
     diverged: int
     difference: Pairing = NO_PAIR
     step_seconds: float | None = None
-    step_time_doubt: Doubt | None = None
     cpu_by_others: float | None = None
-    matched_beside: float | None = None
     peak_memory_bytes: float | None = None
     adapter_bytes: float | None = None
     forgetting: Forgotten | None = None

@@ -86,7 +86,7 @@ def runs_plan(plan: Plan, steps: int | None) -> Table:
         rate = "searched" if method.searched else f"{method.learning_rate:g}"
         if method.rate_of in searched:
             rate = f"as {method.rate_of}"
-        made = f"time of {method.matches_time}" if method.matches_time else "all" if steps is None else f"{steps:,}"
+        made = "all" if steps is None else f"{steps:,}"
         own = {key: value for key, value in method.adapter.items() if key not in shared}
         rows.append((method.name, f"{method.trainable_parameters:,}", rate, made, _adapter_said(own)))
     table = table_of(rows, title)

@@ -106,7 +106,7 @@ def finished_trial(context: Context, method: Method | None, seed: int, folder: P
     if saved.get("weights") != context.base_checksum:
         raise QweftError(f"{folder} holds a run on other weights of the base model, which has changed since; {way}")
     # the rows are the same by their hash, wherever the file has moved
-    return replace(run, budget=method.budget if method else None, data=context.config.data.source)
+    return replace(run, data=context.config.data.source)
 
 
 def read_record(record: Path) -> tuple[dict[str, Any], Run]:
@@ -181,7 +181,7 @@ def _untrained(context: Context, method: Method | None, seed: int) -> Run:
         return Run(base, source, BASE, seed, 0, **NO_RESULTS)
     return Run(
         base, source, method.name, seed, method.trainable_parameters,
-        learning_rate=method.learning_rate, adapter=method.adapter, budget=method.budget, **NO_RESULTS,
+        learning_rate=method.learning_rate, adapter=method.adapter, **NO_RESULTS,
     )  # fmt: skip
 
 

@@ -20,7 +20,6 @@ from qweft.comparison.results_file import check_free_of_others
 from qweft.comparison.searched import Search, search_of
 from qweft.comparison.set_up import load_rows, set_up
 from qweft.comparison.terminal import search_plan, search_table
-from qweft.comparison.times import with_matched_time
 from qweft.comparison.trial import finished_trial, run_trial
 from qweft.comparison.workers import done_by_any, shared_output
 from qweft.output import Console
@@ -53,7 +52,7 @@ def tune(config: ComparisonConfig, command: str, begin: Callable[[], None] = lam
         context = set_up(plan.config, Console())
         begin()
         with closing(context):
-            methods = _with_own_rate(with_matched_time(context, plan.methods, plan.seeds[0]))
+            methods = _with_own_rate(plan.methods)
             check_steps(plan, methods, context.steps, is_search=True)
             searched = search(context, context.output, methods, plan.grid, {"command": command})
         context.console.print(search_table({name: trials.to_json() for name, trials in searched.items()}))
@@ -111,17 +110,11 @@ def _train(context: Context, folder: Path, tasks: Sequence[tuple[Method, Grid]])
     config = context.config
     judging = replace(config.evaluation, split="validation", answers=0, forgetting=None)
     apart = replace(context, config=replace(config, output=str(folder), evaluation=judging, inspect=False))
-    waiting = [Trials(apart, replace(method, steps=_steps(context, method, grid)), grid) for method, grid in tasks]
+    waiting = [Trials(apart, replace(method, steps=grid.steps or context.steps), grid) for method, grid in tasks]
     for trials in waiting:
         trials.check()
     for _, trials in done_by_any([each.advance for each in waiting], context.wait):
         yield trials.method.name, trials
-
-
-def _steps(context: Context, method: Method, grid: Grid) -> int:
-    """Return the steps of a search's training, scaled where `match_time` set the method's own number of steps."""
-    own = context.steps if method.steps is None else method.steps
-    return own if grid.steps is None else max(1, round(grid.steps * own / context.steps))
 
 
 @dataclass

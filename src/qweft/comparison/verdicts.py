@@ -10,14 +10,14 @@ from qweft.comparison.statistics import NO_PAIR, ONCE, Pairing
 from qweft.comparison.summary import Summary, paired
 from qweft.method.names import form_of, function_of
 
-Topic = Literal["circuit", "reference", "time", "size", "other", "claim"]
+Topic = Literal["circuit", "reference", "size", "other", "claim"]
 Direction = Literal["lower", "higher", "equivalent", "not decided", "open"]
 
 SAME_SIZE = 10.0
 """Largest difference in number of parameters, in percent, at which two methods count as equal in size."""
 TO_BEAT = (None, *CONSTANTS, *CLASSICAL_CONTROLS)
 """Functions of the controls that a circuit must beat if it is to help; `None` means no function."""
-IMPORTANCE = ("circuit", "reference", "time", "size", "control", "other", "claim")
+IMPORTANCE = ("circuit", "reference", "size", "control", "other", "claim")
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Verdict:
 
     Args:
         topic: "circuit" (does it help: all controls together, or one of them if `other` is set), "reference" (a hybrid
-            against it), "time" (at equal wall-clock), "size" (against the LoRA of equal size), "other" (another method
+            against it), "size" (against the LoRA of equal size), "other" (another method
             against the reference), or "claim" (the lowest loss against another method, if no question is on that pair).
         other: The method that it is compared with; empty if there is none or more than one.
         direction: Of the method's held-out loss; "open" if a run is missing.
@@ -67,14 +67,8 @@ def findings(summary: Mapping[str, Summary]) -> list[Verdict]:
     for hybrid in [entry for entry in methods if entry.kind == "hybrid"]:
         found += [*circuit_findings(hybrid, methods), *_on_size(hybrid, methods, reference)]
     for entry in methods:
-        # a method that was matched to a third one's time has other steps than the reference
-        rival = None if entry is reference else reference
-        if rival is not None and entry.matches_time in (rival.matches_time, rival.method):
-            found.append(held_against("reference" if entry.kind == "hybrid" else "other", entry, rival))
-        timed = summary.get(entry.matches_time or "")
-        if timed is not None and timed is not reference:
-            is_turned = timed.kind == "hybrid" and entry.kind != "hybrid"  # the hybrid is the subject
-            found.append(held_against("time", *((timed, entry) if is_turned else (entry, timed))))
+        if reference is not None and entry is not reference:
+            found.append(held_against("reference" if entry.kind == "hybrid" else "other", entry, reference))
     return sorted(
         found, key=lambda each: IMPORTANCE.index("control" if each.topic == "circuit" and each.other else each.topic)
     )
@@ -118,11 +112,11 @@ def claimed(summary: Mapping[str, Summary], is_recommended: bool = False) -> lis
 def circuit_findings(hybrid: Summary, methods: Sequence[Summary]) -> list[Verdict]:
     """Return the answer for one hybrid, followed by the comparison with each control.
 
-    A control shares the hybrid's steps (or is matched to the same method's time), and its adapter except for the core.
+    A control shares the hybrid's steps, and its adapter except for the core.
     A control with a function in place of the circuit also shares the form of the core. Of several candidates, the
     nearest in size counts. For the network without a circuit, a linear core comes before the identity.
     """
-    alike = [m for m in methods if m.maps == hybrid.maps and m.matches_time == hybrid.matches_time]
+    alike = [m for m in methods if m.maps == hybrid.maps]
     alike.sort(key=lambda method: distance(method, hybrid))
     found: dict[str | None, Verdict] = {}
     unlike: dict[str | None, str] = {}
@@ -141,8 +135,6 @@ def circuit_findings(hybrid: Summary, methods: Sequence[Summary]) -> list[Verdic
         elif differing:
             nearest, fields = min(differing, key=lambda each: len(each[1]))
             unlike[function] = f"{named(nearest)} was run, but {', '.join(fields)}"
-    if not found and not unlike and hybrid.matches_time is not None:
-        return []  # the run of this method at equal steps has the answer
     direction = _answer(hybrid, found)
     missing = [] if None in {*found, *unlike} else ["the same network without a circuit was not run"]
     if not {*found, *unlike} & {*CLASSICAL_CONTROLS}:
@@ -190,24 +182,17 @@ def _unlike(method: Summary, hybrid: Summary) -> list[str]:
         return ["its adapter was not recorded"]
     found = differences(method.adapter, hybrid.adapter)
     stopped = len(method.seeds) == method.diverged or len(hybrid.seeds) == hybrid.diverged
-    by_the_clock = method.matches_time is not None and method.matches_time == hybrid.matches_time
-    if method.steps != hybrid.steps and not stopped and not by_the_clock:
+    if method.steps != hybrid.steps and not stopped:
         found.append(f"steps ({method.steps}, not {hybrid.steps})")
     return [f"differs in {found[0]}", *found[1:]] if found else []
 
 
 def _on_size(hybrid: Summary, methods: Sequence[Summary], reference: Summary | None) -> list[Verdict]:
     """Compare a hybrid with the LoRA nearest in number of parameters, at the same budget."""
-    loras = [
-        entry
-        for entry in methods
-        if entry.kind == "lora" and entry.trainable_parameters > 0 and entry.matches_time == hybrid.matches_time
-    ]
+    loras = [entry for entry in methods if entry.kind == "lora" and entry.trainable_parameters > 0]
     nearest = min(loras, key=lambda entry: distance(entry, hybrid), default=None)
     equal = nearest is not None and abs(percent_more(hybrid, nearest)) <= SAME_SIZE
     if nearest is None or (nearest is reference and not equal):
-        if hybrid.matches_time is not None:
-            return []  # the same method at equal steps has the answer
         return [Verdict("size", hybrid.method, "", "open", lacking=("no LoRA of its size was run",))]
     if nearest is reference:
         return []  # the comparison with the reference covers it

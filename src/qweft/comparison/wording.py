@@ -9,7 +9,6 @@ from qweft.comparison.method_kinds import core_of, maps_of
 from qweft.comparison.statistics import LARGEST_P, Pairing
 from qweft.comparison.summary import Summary
 from qweft.comparison.verdicts import TO_BEAT, Verdict, is_equal, named, percent_more
-from qweft.environment import ALONE, share_said
 from qweft.method.names import function_of
 from qweft.text import listed, many
 
@@ -104,10 +103,7 @@ def kind_said(adapter: Mapping[str, Any]) -> str:
 
 
 def equal_budget(entry: Summary, other: Summary) -> str:
-    """Return what two methods had equal: time if one was given the other's or both a third's, else steps."""
-    same_clock = entry.matches_time is not None and entry.matches_time == other.matches_time
-    if same_clock or entry.matches_time == other.method or other.matches_time == entry.method:
-        return "at equal wall-clock"
+    """Return the steps of two methods as text."""
     return "at equal steps" if entry.steps == other.steps else f"at {entry.steps} steps against {other.steps}"
 
 
@@ -204,11 +200,6 @@ def caveats(summary: Mapping[str, Summary], searched: Collection[str] = ()) -> l
                 f"{entry.method} ended above the base model's loss at {len(worse)} of {len(entry.seeds)} seeds "
                 f"({max(worse):.4f} against {base:.4f}). Its learning rate may be too high: try a lower one, or a "
                 "search with more steps, seeds and rows."
-            )
-        if entry.matches_time is not None and (entry.matched_beside or 0) > ALONE:
-            lines.append(
-                f"The step times that set the steps of {entry.method} were not measured alone: other processes took "
-                f"{share_said(entry.matched_beside)} of the processors."
             )
     rates = {entry.learning_rate for entry in methods}
     unsearched = [entry.method for entry in methods if entry.method not in searched]

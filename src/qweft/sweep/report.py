@@ -78,7 +78,7 @@ class Outcome:
     def places(self) -> list[Place]:
         """The trials that have a loss, by parameters and loss."""
         return [
-            Place(str(each.number), float(each.run.trainable_parameters), each.loss, (each.loss,))
+            Place(str(each.number), each.run.trainable_parameters, each.loss, (each.loss,))
             for each in self.trials
             if math.isfinite(each.loss)
         ]
@@ -191,7 +191,7 @@ def size_figure(outcome: Outcome) -> ReportFigure | None:
     if not drawn:
         return None
     left = len(places) - len(drawn)
-    texts = "; ".join(f"trial {place.method}: {place.cost:,.0f}, loss {place.loss:.3f}" for place in places)
+    texts = "; ".join(f"trial {place.method}: {place.size:,}, loss {place.loss:.3f}" for place in places)
     looks = dict.fromkeys([place.method for place in drawn], Style(colour=0, dash=0, marker="o"))
     line, named = None if off_scale(base, drawn) else base, set(map(str, outcome.front))
     return ReportFigure(
@@ -201,5 +201,5 @@ def size_figure(outcome: Outcome) -> ReportFigure | None:
         + (f" Left out: {many(left, 'trial')} worse than the untouched model." if left else ""),
         f"On the front: trials {', '.join(map(str, outcome.front))}. {texts}.",
         3.9,
-        lambda figure: draw_points(figure, drawn, "trained parameters", looks, named, line),
+        lambda figure: draw_points(figure, drawn, looks, named, line),
     )

@@ -38,7 +38,7 @@ def test_every_figure_is_there_and_written_whole_as_png(full, tmp_path):
     assert names == {
         "short": ["differences", "loss_curves"],
         "found": ["differences_others"],
-        "cost": ["loss_by_size", "loss_by_time"],
+        "cost": ["loss_by_size"],
         "search": ["learning_rates"],
     }
     for figure in (drawn["short"][0], drawn["search"][0]):
@@ -110,14 +110,14 @@ def brute_force_front(found):
     return {
         a
         for a in found
-        if not any(b.cost <= a.cost and b.loss <= a.loss and (b.cost, b.loss) != (a.cost, a.loss) for b in found)
+        if not any(b.size <= a.size and b.loss <= a.loss and (b.size, b.loss) != (a.size, a.loss) for b in found)
     }
 
 
 def test_the_front_is_what_no_other_method_beats():
     grid = [Point(f"{i}", (7 * i) % 11, (5 * i) % 13, ()) for i in range(1, 40)]
-    expected = {(point.cost, point.loss) for point in brute_force_front(grid)}
-    assert [(p.cost, p.loss) for p in front(grid)] == sorted(expected)
+    expected = {(point.size, point.loss) for point in brute_force_front(grid)}
+    assert [(p.size, p.loss) for p in front(grid)] == sorted(expected)
 
 
 def test_a_front_is_of_the_seeds_that_all_methods_have():
@@ -132,9 +132,9 @@ def test_a_front_is_of_the_seeds_that_all_methods_have():
             ),
         ]
     )
-    found = points(summary, "parameters")
+    found = points(summary)
     assert [(p.method, p.loss, len(p.seeds)) for p in front(found)] == [("small", 3.63, 2), ("lora", 3.60, 2)]
-    assert pareto_figure(summary, "parameters", {}, ()).caption.count("mean over the seeds that all have") == 1
+    assert pareto_figure(summary, {}, ()).caption.count("mean over the seeds that all have") == 1
 
 
 def test_the_forests_have_each_difference_once_under_its_heading_and_fill_those_that_are_shown():
@@ -170,4 +170,4 @@ def test_a_method_is_inspected_as_the_mean_over_its_seeds(full):
 def test_a_method_that_diverged_at_a_seed_is_on_no_front():
     """The mean of its other seeds would flatter it."""
     found = Content.read(results(diverged=("lora_small",), inspected=False))
-    assert {point.method for point in points(found.summary, "parameters")} == set(ADAPTERS) - {"lora_small"}
+    assert {point.method for point in points(found.summary)} == set(ADAPTERS) - {"lora_small"}

@@ -130,7 +130,7 @@ def figures(content: Content) -> Figures:
     found: dict[str, Sequence[ReportFigure | None]] = {
         "short": [*forests[:1], curves_figure(content.runs, looks, named)],
         "found": forests[1:],
-        "cost": [pareto_figure(summary, cost, looks, named) for cost in ("parameters", "time")],
+        "cost": [pareto_figure(summary, looks, named)],
         "search": [search_figure(content.search, looks)],
     }
     return {section: [figure for figure in each if figure is not None] for section, each in found.items()}

@@ -24,7 +24,6 @@ KINDS: dict[Kind, str] = {
 QUESTIONS: dict[Topic, str] = {
     "circuit": "Does the circuit help?",
     "reference": "Better than the reference, {}?",
-    "time": "Better at equal wall-clock?",
     "size": "Better than the LoRA nearest in size?",
     "other": "Other methods better than {}?",
     "claim": "The lowest loss against the rest (corrected for all pairs)",
