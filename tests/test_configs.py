@@ -25,7 +25,13 @@ from qweft.training.config import RunConfig
 ROOT = Path(__file__).parents[1]
 CONFIGS = sorted(path for folder in ("configs", "research/configs") for path in (ROOT / folder).rglob("*.yaml"))
 PROTOCOLS = ROOT / "configs" / "protocols"
-CLASSES = {"compare": ComparisonConfig, "sweep": SweepConfig, "train": RunConfig, "plan": RunConfig}
+CLASSES = {
+    "tune": ComparisonConfig,
+    "compare": ComparisonConfig,
+    "sweep": SweepConfig,
+    "train": RunConfig,
+    "plan": RunConfig,
+}
 SHAPES = {
     "meta-llama/Llama-3.2-3B": "llama-3.2-3b",
     "deepseek-ai/DeepSeek-R1-Distill-Qwen-7B": "deepseek-r1-distill-qwen-7b",

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from qweft.comparison import times, trial
+from qweft.comparison import trial
 from qweft.comparison.config import ComparisonConfig
 from qweft.comparison.context import Context
 from qweft.comparison.methods import Method
@@ -37,9 +37,3 @@ def context(evaluation):
 )
 def test_a_finished_run_is_known_by_its_fingerprint(method, evaluation, recorded):
     assert trial._fingerprint(context(evaluation), method, 1) == recorded
-
-
-def test_measured_times_are_known_by_their_key():
-    other = replace(LORA, adapter={"peft_type": "LORA", "r": 4})
-    recorded = "3e88bc9c168c3ac1160970ce7bbc95d1a64536265a1fcae65b0235a6867183cc"
-    assert times._key(context(TEST_ROWS), LORA, other) == recorded
