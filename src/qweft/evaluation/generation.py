@@ -64,11 +64,7 @@ class Continuation:
 
 
 def reads_whole_text(model: torch.nn.Module) -> bool:
-    """Whether an adapter needs the whole text at each call, so that the model's cache of it is no help.
-
-    PEFT puts virtual tokens before whatever a call is given. An activated LoRA looks in it for the tokens from which on
-    it acts.
-    """
+    """Whether an adapter needs the whole text at each call: virtual tokens, or tokens from which on it acts."""
     config = getattr(model, "active_peft_config", None)
     return bool(getattr(config, "is_prompt_learning", False) or getattr(config, "alora_invocation_tokens", None))
 
@@ -113,39 +109,36 @@ class _NearTies(LogitsProcessor):
     """Notes the rows of a batch that came close to a tie of their two most probable tokens."""
 
     def __init__(self, rows: int) -> None:
-        self.found = torch.zeros(rows, dtype=torch.bool)
+        self.rows = torch.zeros(rows, dtype=torch.bool)
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         best = scores.topk(2).values
-        self.found |= (best[:, 0] - best[:, 1] < NEAR * scores.abs().amax(1)).cpu()
+        self.rows |= (best[:, 0] - best[:, 1] < NEAR * scores.abs().amax(1)).cpu()
         return scores
 
 
 def greedy_together(
     model: torch.nn.Module, prompts: Sequence[Sequence[int]], ends: set[int], max_new_tokens: int, batch: int
 ) -> list[Continuation]:
-    """Generate the continuations that `greedy` gives, several prompts at a time.
+    """Generate the continuations that `greedy` gives, several prompts at a time, padded on the left.
 
-    Prompts are padded on the left, and position ids skip the padding. Floating-point sums depend on the batch in their
-    last digits, so `greedy` generates a row again if its two most probable tokens come close to a tie.
+    Sums depend on the batch in their last digits, so a row that comes close to a tie is generated again alone.
     """
-    batch = batch if _takes_batches(model) else 1
-    found: list[Continuation | None] = [None] * len(prompts)
+    answers: dict[int, Continuation] = {}
     # longest first: little padding, and a batch that does not fit in memory fails at once
     order = sorted(range(len(prompts)), key=lambda index: -len(prompts[index]))
     most = (context_of(model) or math.inf) - max_new_tokens  # longer ones end at the context, each at its own
-    fitting = [index for index in order if len(prompts[index]) <= most] if batch > 1 else []
+    fitting = [index for index in order if len(prompts[index]) <= most] if batch > 1 and _takes_batches(model) else []
     if len(fitting) > 1 and feels_padding(model, [prompts[index] for index in fitting]):
         fitting = []
     together = [fitting[start : start + batch] for start in range(0, len(fitting), batch)]
     for chosen in with_progress(together, "answering", "prompt", len):
         near = _NearTies(len(chosen))
         rows = _generated(model, [prompts[index] for index in chosen], ends, max_new_tokens, near)
-        for index, row, is_near in zip(chosen, rows, near.found.tolist(), strict=True):
-            found[index] = None if is_near else row
-    for index in with_progress([index for index in order if found[index] is None], "answering", "prompt"):
-        found[index] = greedy(model, prompts[index], ends, max_new_tokens)
-    return [row for row in found if row is not None]
+        answers |= {index: row for index, row, tie in zip(chosen, rows, near.rows.tolist(), strict=True) if not tie}
+    for index in with_progress([index for index in order if index not in answers], "answering", "prompt"):
+        answers[index] = greedy(model, prompts[index], ends, max_new_tokens)
+    return [answers[index] for index in range(len(prompts))]
 
 
 def _takes_batches(model: torch.nn.Module) -> bool:
@@ -199,11 +192,7 @@ def generate_answers(
     max_new_tokens: int,
     batch: int = 1,
 ) -> list[Answer]:
-    """Generate a greedy answer to each conversation's prompt.
-
-    The next token is always the most probable one, regardless of the model's generation settings. Two models' answers
-    therefore differ only because of their weights. An answer does not depend on the batch size.
-    """
+    """Generate a greedy answer to each conversation's prompt, whatever the model's own settings and the batch."""
     prompts = [prompt_of(conversation, tokenizer) for conversation in conversations]
     return answers_to(model, tokenizer, prompts, end_tokens(model, tokenizer), max_new_tokens, batch)
 

@@ -59,8 +59,7 @@ def _virtual(model: Any) -> int:
 def check_room(model: Any, rows: Sequence[Encoded], key: str = MAX_LENGTH) -> None:
     """Check that a model has an embedding for each token of the rows, and room for the longest row.
 
-    A table of positions, as GPT-2 has, ends at the context. Rotary positions go on beyond it, which is told. `key` is
-    the setting by which the rows were cut.
+    `key` is the setting by which the rows were cut. Rotary positions go on beyond the context, which is told.
     """
     embeddings = model.get_input_embeddings() if hasattr(model, "get_input_embeddings") else None
     known = getattr(embeddings, "num_embeddings", None)
@@ -87,11 +86,7 @@ def check_room(model: Any, rows: Sequence[Encoded], key: str = MAX_LENGTH) -> No
 
 
 def target_loss(outputs: Any, labels: torch.Tensor, num_items_in_batch: Any = None) -> torch.Tensor:
-    """Return the mean loss over the target tokens of a step, in nats: what `held_out_loss` measures.
-
-    The model's own loss may be another one. Decoders of encoder-decoder models do not shift the labels, some models
-    average each batch alone, and experts have a term for their balance.
-    """
+    """Return the mean loss over the target tokens of a step, in nats, whatever the model's own loss is."""
     logits = outputs.logits[:, -labels.shape[1] : -1]  # without the virtual tokens before the text
     wanted = labels[:, 1:].to(logits.device)
     learned = wanted != IGNORED
@@ -107,9 +102,8 @@ def held_out_loss(
 
         loss = sum_i S_i / sum_i n_i,   S_i = sum over targets t of row i of -log p(t | tokens before t)
 
-    Here n_i is the number of targets of row i. The mean is over all tokens of the set, so it depends on neither the
-    batch size nor the order of rows. The first token of a row has no context and never counts. The standard error is
-    that of `ratio`. Log-probabilities are computed in float32 and summed in float64. `key` is as for `check_room`.
+    n_i is the number of targets of row i, without its first token. The standard error is that of `ratio`.
+    Log-probabilities are computed in float32 and summed in float64. `key` is as for `check_room`.
 
     Raises:
         QweftError: If no row has a target token, or the memory is too small for a batch.

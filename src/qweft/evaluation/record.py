@@ -2,7 +2,6 @@
 
 import os
 import shlex
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +17,6 @@ from qweft.text import cut
 
 SECTIONS = {"model": ModelConfig, "data": DataConfig, "evaluation": EvaluationConfig}
 """Sections that commands on an adapter take over from the record of its run."""
-RUNS_CODE: dict[str, Callable[[str], bool]] = {"lm_eval": lambda _: True, "metrics": lambda name: name == "verifier"}
-"""Evaluation settings of which some values can run code, each with a test of a value."""
 DAMAGED = "remove it and give --model.name and --data.source"
 
 
@@ -36,8 +33,7 @@ def run_record(adapter: Path) -> dict[str, Any]:
 
 def is_own_run(adapter: Path) -> bool:
     """Return whether the record of the adapter's run was written by this user on this machine."""
-    record = run_record(adapter)
-    return bool(record) and is_own(record)
+    return is_own(run_record(adapter))
 
 
 def run_config(adapter: Path) -> dict[str, dict[str, Any]]:
@@ -45,7 +41,9 @@ def run_config(adapter: Path) -> dict[str, dict[str, Any]]:
     file, config = record_file(adapter), run_record(adapter).get("config", {})
     if not isinstance(config, dict):
         raise QweftError(f"{file} is not a record of this program (config is no mapping of sections); {DAMAGED}")
-    return {name: typed_keys(SECTIONS[name], config[name], file, DAMAGED, name) for name in SECTIONS if name in config}
+    return {
+        name: typed_keys(kind, config[name], file, DAMAGED, name) for name, kind in SECTIONS.items() if name in config
+    }
 
 
 def recorded_tokens(adapter: Path) -> TrainedTokens | None:
@@ -77,8 +75,7 @@ def dtype_of(adapter: Path, model: ModelConfig) -> str:
 def sections_of(adapter: Path, overrides: dict[str, Any]) -> tuple[ModelConfig, DataConfig, EvaluationConfig]:
     """Return the training run's model, data and evaluation sections, with overrides.
 
-    Without a run's record, the model's name comes from the adapter's config. What `unasked` returns is not taken from
-    a record. Data sets are taken from a record that this user wrote here; of others, embedded ones only.
+    What `unasked` returns is not taken from a record, nor are data sets from one that another user wrote.
     """
     check_folder(adapter)
     saved = run_config(adapter)
@@ -115,7 +112,8 @@ def _data_section(saved: dict[str, Any], overrides: dict[str, Any]) -> dict[str,
 def unasked(saved: dict[str, Any], overrides: dict[str, Any]) -> dict[str, list[str]]:
     """Return the evaluation settings of a run's record that can run code, and so must be asked for by an option."""
     recorded, given = saved.get("evaluation", {}), overrides.get("evaluation", {})
-    wanted = {name: [each for each in recorded.get(name, ()) if runs(each)] for name, runs in RUNS_CODE.items()}
+    metrics = [each for each in recorded.get("metrics", ()) if each == "verifier"]
+    wanted = {"lm_eval": recorded.get("lm_eval"), "metrics": metrics}
     return {name: values for name, values in wanted.items() if values and name not in given}
 
 
@@ -134,9 +132,9 @@ def _check_places(adapter: Path, data: dict[str, Any], evaluation: dict[str, Any
     if is_own_run(adapter):
         return
     several = data.get("sources")
-    named = {"--data.source": None if several else data.get("source")}
-    named["--data.sources"] = ",".join(each["source"] for each in several) if several else None
-    named |= {f"--data.{name}": data.get(name) for name in ("file", "validation_source", "test_source")}
+    named = {f"--data.{name}": data.get(name) for name in ("source", "file", "validation_source", "test_source")}
+    if several:
+        named |= {"--data.source": None, "--data.sources": ",".join(each["source"] for each in several)}
     named["--evaluation.forgetting"] = evaluation.get("forgetting")
     given = {f"--{section}.{name}" for section, values in overrides.items() for name in values}
     options = [

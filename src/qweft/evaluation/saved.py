@@ -90,11 +90,7 @@ def held_out_data(
 
 
 def put_on(loaded: LoadedModel, adapter: Path) -> Any:
-    """Load an adapter onto the base model and return the model in evaluation mode.
-
-    The file may replace weights of the base model: PEFT saves embeddings, and some of its methods rewrite base weights.
-    From then on PyTorch checks the places of all sparse tensors of the process.
-    """
+    """Load an adapter onto the base model, whose weights the file may replace; return it in evaluation mode."""
     check_folder(adapter)
     read_config(adapter)
     # SHiRA and FRoD read places in a matrix from the file; PyTorch writes there unseen unless it is asked to look
@@ -176,10 +172,8 @@ def weights_of(model: torch.nn.Module, adapter: Path | None = None) -> Weights:
 
 
 def changed(before: Weights, model: PeftModel) -> bool:
-    """Whether a base model's tensors were replaced or written since, where the adapted model may wrap its layers.
-
-    OLoRA's start writes to `.data` in place, which leaves a tensor's address and version as they were.
-    """
+    """Whether a base model's tensors were replaced or written since, where the adapted model may wrap its layers."""
+    # OLoRA's start writes to `.data` in place, which leaves a tensor's address and version as they were
     if any(str(getattr(each, "init_lora_weights", "")).lower() == "olora" for each in model.peft_config.values()):
         return True
     present = {id(tensor) for tensor in chain(model.parameters(), model.buffers())}
@@ -201,12 +195,9 @@ def changes_the_base(adapter: Path, so: str) -> QweftError:
 
 @contextmanager
 def base_model(is_changed: bool, model: Any, config: ModelConfig) -> Iterator[Any]:
-    """Yield the base model without anything of an adapter.
+    """Yield the base model without anything of an adapter; it is loaded again where disabling leaves a trace.
 
-    Disabling an adapter does not restore weights that its loading changed: embeddings and biases in its file, or a
-    start that rewrites base weights (PiSSA). Nor does it give a model its own number of layers back that
-    `layer_replication` repeated, or take out modules that were trained whole beside a prompt. The base model is loaded
-    again then.
+    A trace is a changed weight, a repeated layer (`layer_replication`), or a module trained whole beside a prompt.
     """
     configs = model.peft_config.values()
     has_prompt = any(each.is_prompt_learning or each.is_adaption_prompt for each in configs)

@@ -15,11 +15,9 @@ CLEAR = 2.0
 
 @dataclass(frozen=True)
 class HeldOutLoss:
-    """The loss of one model on one set of rows.
+    """The loss of one model in nats a target token, with its standard error over rows.
 
-    It is the mean of -log p(token | tokens before it) over all target tokens, in nats, and its standard error is that
-    over rows. `rows` has (sum of -log p, target tokens) of each row; one without targets is (0, 0), so that two models'
-    rows can be paired.
+    `rows` has (sum of -log p, target tokens) of each row; one without targets is (0, 0).
     """
 
     loss: float
@@ -46,8 +44,7 @@ def loss_of(scores: Sequence[RowScore]) -> HeldOutLoss:
     """Return the loss over scored rows."""
     rows = tuple((score.total, score.targets) for score in scores)
     loss, error = ratio(rows)
-    # exp overflows above 709. Only a diverged run has such a loss, and its perplexity may as well be infinite.
-    perplexity = math.exp(loss) if loss < 700 else math.inf
+    perplexity = math.exp(loss) if loss < 700 else math.inf  # exp overflows above 709
     return HeldOutLoss(loss, perplexity, sum(count for _, count in rows), error, rows)
 
 
@@ -58,10 +55,8 @@ def ratio(rows: Sequence[tuple[float, float]]) -> tuple[float, float | None]:
 
         se = sqrt( (m - 1) / m * sum_i ((S_i - ratio * n_i) / (1 - h_i))^2 ) / sum_i n_i,   h_i = n_i / sum_i n_i
 
-    A long row pulls the ratio towards itself, and would look nearer to it than it is without the factor 1 / (1 - h_i).
-    Where some n_i are negative, as gains may be, no row holds a share: the factor is m / (m - 1).
-
-    `rows` has (S_i, n_i) of each row. The error is `None` if m < 2, or if one row holds all of the denominator.
+    `rows` has (S_i, n_i) of each row. Where some n_i are negative, as gains may be, h_i is 1 / m. The error is `None`
+    if m < 2, or if one row holds all of the denominator.
     """
     scored = [(total, count) for total, count in rows if count]
     tokens, m = sum(count for _, count in scored), len(scored)
@@ -118,11 +113,7 @@ def compare_means(
 def compare_statistics(
     name: str, base: Array, adapted: Array, score: Callable[[Array], float], unit: str = "", note: str = ""
 ) -> Compared:
-    """Compare two models by a score of all rows together, with bootstrap standard errors.
-
-    Statistics are (rows, statistics), and `score` takes their sums over rows. Rows are drawn with replacement `DRAWS`
-    times, the same for both models and at every call. The error is the standard deviation of the score over the draws.
-    """
+    """Compare two models by a score of the sums over rows of statistics (rows, k), with bootstrap standard errors."""
     rows = len(base)
     weights = np.random.default_rng(0).multinomial(rows, np.full(rows, 1 / rows), size=DRAWS)
     drawn = [np.array([score(sums) for sums in weights @ each]) for each in (base, adapted)]

@@ -16,8 +16,8 @@ See = Callable[[str, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor], No
 def rows_and_kept(x: torch.Tensor, mask: torch.Tensor | None, before: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
     """Return each token's row number, counted from `before`, and whether the mask (rows, tokens) keeps it.
 
-    Some models flatten the tokens of all rows into one dimension before a layer; the mask then tells their rows.
-    Without a matching mask, rows are the first dimension of x and all tokens are kept.
+    Some models flatten the tokens of all rows into one dimension before a layer. Without a matching mask, rows are the
+    first dimension of x and all tokens are kept.
     """
     tokens = x.numel() // x.shape[-1]
     if mask is None or mask.numel() != tokens:

@@ -60,15 +60,14 @@ def test_shots_that_are_enough_are_enough_ever_after():
 
 
 def test_what_is_left_of_the_gain():
-    assert "95.0% ± 2.0% are left" in findings(at(None, 0.05, error=0.02))[0]
-    assert "no loss" in findings(at(None, 0.04, error=0.05))[0]
-    assert "nothing is left" in findings(at(20, 1.5))[0]
+    assert "95.0% ± 2.0%" in findings(at(None, 0.05, error=0.02))[0]
+    assert "0.0% ± 0.0%" in findings(at(20, 1.5, error=0.0))[0]
     unsure = Scored((RowScore(8.0, (1, 2)), RowScore(8.5, (3, 4, 5))), ("", ""))  # one row gains, the other loses
     assert "does not clearly lower" in findings(at(None, 0.05, error=0.02), base=unsure)[0]
 
 
 def test_how_many_shots_are_needed():
     points = [at(10, 0.9, changed=1, answers=("a", "b")), at(100, 0.1), at(None, 0.05, error=0.02)]
-    assert findings(*points)[1].count("from 100 shots on") == 2
+    assert "from 100 shots on" in findings(*points)[1]
     never = [at(10, 0.0), at(None, 0.0, changed=1, answers=("yes", "No"))]
-    assert findings(*never)[1].count("at none") == 2
+    assert "at none" in findings(*never)[1]

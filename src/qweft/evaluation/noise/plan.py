@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     import torch
 
 
+Sections = tuple[ModelConfig, DataConfig, EvaluationConfig]
+
+
 @dataclass(frozen=True)
 class Setting:
     """Shots of each circuit, `None` for exact probabilities, and a factor for the noise model's error probabilities."""
@@ -60,9 +63,7 @@ class Grid:
                     )
 
 
-def check_start(
-    adapter: Path, overrides: Mapping[str, Any], config: NoiseConfig
-) -> tuple[tuple[ModelConfig, DataConfig, EvaluationConfig], Grid, Path]:
+def check_start(adapter: Path, overrides: Mapping[str, Any], config: NoiseConfig) -> tuple[Sections, Grid, Path]:
     """Check what can be checked before a model is loaded; return the run's sections, the grid and the output folder."""
     sections = check_judging(adapter, overrides)
     grid = make_grid(config)
@@ -78,8 +79,7 @@ def check_start(
 def make_grid(config: NoiseConfig) -> Grid:
     """Return a setting for each number of shots at each noise scale, with checked devices.
 
-    A device that can compute exact probabilities gets them as a further setting, the limit of many shots, unless shots
-    are paid for.
+    A free device that computes exact probabilities gets them as a further setting.
     """
     check_values(config, "")
     if config.extrapolation != NoiseConfig.extrapolation and not config.zne:
@@ -88,10 +88,10 @@ def make_grid(config: NoiseConfig) -> Grid:
     if config.device in NOISELESS and (config.noise is not None or scales != [1.0]):
         raise QweftError(f"device {config.device} has no noise; use device noisy for --noise and --noise-scale")
 
-    def device_at(scale: float) -> Device | RemoteDevice:
-        return make_device(config.device, DeviceSettings(config.seed, config.noise, scale))
-
-    devices = {scale: device_at(scale) for scale in scales}
+    devices = {
+        scale: make_device(config.device, DeviceSettings(config.seed, config.noise, scale))
+        for scale in {*scales, 0.0, 1.0}
+    }
     price = PriceList.load(named_path(config.prices) if config.prices else None).of(config.device)
     shots: list[int | None] = [*sorted(set(config.shots))] if config.shots else [None]
     first = devices[scales[0]]
@@ -103,8 +103,8 @@ def make_grid(config: NoiseConfig) -> Grid:
         with suppress(DeviceError):
             first.check(None)
             shots.append(None)
-    identity = device_at(1.0).identity()
-    has_noise = identity != device_at(0.0).identity()
+    identity = devices[1.0].identity()
+    has_noise = identity != devices[0.0].identity()
     if scales != [1.0] and not has_noise:
         raise QweftError(
             f"--noise-scale {','.join(f'{scale:g}' for scale in scales)}: device {config.device} has no noise model "
@@ -120,10 +120,9 @@ def make_grid(config: NoiseConfig) -> Grid:
 
 @dataclass(frozen=True)
 class Sample:
-    """The rows and the number of answers that are measured at each setting.
+    """The rows and the number of answers that are measured at each setting, and the circuits that they take.
 
-    `circuits` is the most that they take, and `calls` the tokens that each call of a layer measures. Circuits of one
-    call can share a job; those of two calls cannot, since a layer reads the results of the previous one.
+    `calls` has the tokens that each call of a layer measures; only circuits of one call can share a job.
     """
 
     rows: tuple[int, ...]
@@ -176,10 +175,7 @@ class Wanted:
         return Sample(tuple(chosen), answers, circuits, tuple(filter(None, measured)))
 
     def choose(self, pad: int) -> Callable[["torch.Tensor"], "torch.Tensor"] | None:
-        """Return a function from right-padded ids (rows, tokens) to the tokens to measure, for `on_device`.
-
-        Of a text that is none of the rows, as a prompt, that is the last token.
-        """
+        """Return a function from right-padded ids (rows, tokens) to the tokens to measure; of a prompt, the last."""
         if self.which == "all":
             return None
         known = [(list(row["input_ids"]), targets_in(row)) for row in self.rows]

@@ -39,11 +39,10 @@ class Scored:
 
 @dataclass(frozen=True)
 class Point:
-    """The adapter measured at one setting, compared with exact computation on the same rows and prompts.
+    """The adapter measured at one setting, beside exact computation on the same rows and prompts.
 
-    The rise of the loss is in nats per target token, `agreement` the share of targets with the same most probable
-    token. Errors are standard errors over rows, `None` with fewer than two. `circuits` are those without an earlier
-    result.
+    `rise` is that of the loss in nats a target token, `agreement` the share of targets with the same most probable
+    token. Errors are standard errors over rows. `circuits` are those without an earlier result.
     """
 
     setting: Setting
@@ -81,11 +80,6 @@ class Point:
         """The rise of the loss with its standard error."""
         return f"{self.rise:+z.4f}" + ("" if self.rise_error is None else f" ± {self.rise_error:.4f}")
 
-    @property
-    def shots_text(self) -> str:
-        """The number of shots."""
-        return "exact probabilities" if self.setting.shots is None else many(self.setting.shots, "shot")
-
     def cells(self) -> tuple[str, ...]:
         """Return the row of the point below `HEADS`."""
         return (
@@ -104,8 +98,7 @@ class NoiseResults:
     """Results of a trained adapter on a device.
 
     `base` is the base model's loss, `adapted` that of the adapter computed exactly, on the same rows. `identity` names
-    all that the device's results depend on at noise scale 1, `planned` is the number of settings of the complete run,
-    and `points` are those measured so far.
+    all that the device's results depend on at noise scale 1. `planned` is the number of settings of the complete run.
     """
 
     adapter: str
@@ -135,13 +128,6 @@ class NoiseResults:
         """Loss of the base model minus loss of the adapter computed exactly."""
         return compare_losses(self.adapted, self.base).difference
 
-    def by_scale(self) -> dict[float, list[Point]]:
-        """Return the points of each noise scale by ascending shots, with exact probabilities last."""
-        found: dict[float, list[Point]] = {}
-        for point in sorted(self.points, key=lambda each: (each.setting.noise_scale, each.setting.shots or math.inf)):
-            found.setdefault(point.setting.noise_scale, []).append(point)
-        return found
-
     def describe(self) -> Group:
         """Return the table of settings, its legend, and the findings, for the terminal."""
         mitigation = f"; {self.mitigation}" if self.mitigation else ""
@@ -151,9 +137,8 @@ class NoiseResults:
         for head in HEADS[first]:
             table.add_column(head, justify="right")
         table.add_row(*("", "computed", f"{self.adapted.loss:.4f}", "", "", "", "0")[first])
-        for points in self.by_scale().values():
-            for point in points:
-                table.add_row(*point.cells()[first])
+        for point in _in_order(self.points):
+            table.add_row(*point.cells()[first])
         table.add_row(*("", "base model", f"{self.base.loss:.4f}", f"{self.gain.value:+.4f}", "", "", "0")[first])
         return Group(table, Text(LEGEND), Text(""), *map(Text, self.findings()))
 
@@ -161,36 +146,30 @@ class NoiseResults:
         """Return sentences on what is left of the adapter's gain, and how many shots are needed."""
         is_whole = len(self.points) == self.planned
         lines = [] if is_whole else [f"{len(self.points)} of {many(self.planned, 'setting')} measured so far."]
-        for scale, points in self.by_scale().items():
+        for scale in sorted({point.setting.noise_scale for point in self.points}):
+            points = [point for point in _in_order(self.points) if point.setting.noise_scale == scale]
             where = f"noise x {scale:g}: " if self.has_noise else ""
             lines.append(f"{where}{self._share_left(points[-1])}.")
             if any(point.setting.shots is not None for point in points):
-                lines.append(f"{where}{_shots_needed(points)}.")
+                enough = enough_shots(points, lambda point: point.agreement >= AGREEING)
+                shots = "at none of these numbers of shots" if enough is None else f"from {enough:,} shots on"
+                lines.append(f"{where}at least {AGREEING:.0%} of the next tokens stay the same {shots}.")
         return lines
 
     def _share_left(self, last: Point) -> str:
         """Return a clause on the share of the adapter's gain that is left at a point."""
-        shots = "without shot noise" if last.setting.shots is None else f"at {last.shots_text}"
+        shots = "without shot noise" if last.setting.shots is None else f"at {many(last.setting.shots, 'shot')}"
         line = f"{shots} the loss is {last.rise_text} from the exact one"
         gain, error, spread = self.gain.value, self.gain.standard_error or 0.0, last.rise_error or 0.0
         if gain <= CLEAR * error:
             return f"{line}; the adapter does not clearly lower the base model's loss on these rows"
-        of = f"of the {gain:.4f}{f' ± {error:.4f}' if error else ''} by which the adapter lowers the base model's loss"
-        if last.rise <= spread:
-            return f"{line}: no loss {of} is seen on these rows"
-        left, spread = 100 * (1 - last.rise / gain), 100 * spread / gain
-        return f"{line}: {f'{left:.1f}% ± {spread:.1f}% are left' if left + spread > 0 else 'nothing is left'} {of}"
+        left, spread = 100 * max(0.0, 1 - last.rise / gain), 100 * spread / gain
+        return f"{line}: {left:.1f}% ± {spread:.1f}% of the adapter's gain of {gain:.4f} ± {error:.4f} are left"
 
 
-def _shots_needed(points: Sequence[Point]) -> str:
-    def shots(holds: Callable[[Point], bool]) -> str:
-        enough = enough_shots(points, holds)
-        return "at none of these numbers of shots" if enough is None else f"from {enough:,} shots on"
-
-    parts = [f"at least {AGREEING:.0%} of the next tokens stay the same {shots(lambda p: p.agreement >= AGREEING)}"]
-    if points[0].answers:
-        parts.append(f"all answers stay the same {shots(lambda p: p.same_answers == len(p.answers))}")
-    return ", ".join(parts)
+def _in_order(points: Sequence[Point]) -> list[Point]:
+    """Return the points by noise scale and ascending shots, exact probabilities last."""
+    return sorted(points, key=lambda each: (each.setting.noise_scale, each.setting.shots or math.inf))
 
 
 def enough_shots(points: Sequence[Point], holds: Callable[[Point], bool]) -> int | None:

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Mapping
-from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -67,7 +66,7 @@ def evaluate_on_device(
     console: Console | None = None,
     yes: bool | None = False,
 ) -> NoiseResults | Plan:
-    """Evaluate an adapter at each number of shots and noise scale, compared with exact computation.
+    """Evaluate an adapter at each number of shots and noise scale, beside exact computation.
 
     Args:
         adapter: A folder with adapter_config.json and adapter_model.safetensors.
@@ -86,7 +85,9 @@ def evaluate_on_device(
             the device fails.
     """
     tell = partial((console or Console()).print, highlight=False, soft_wrap=True)
-    (model_config, data_config, judging), grid, output = check_start(adapter, overrides, config)
+    sections, grid, output = check_start(adapter, overrides, config)
+    if yes is None:
+        return Measurement(load_subject(adapter, overrides, *sections), config, grid).plan
     numbers = output / NUMBERS
     points: list[Point] = []
 
@@ -94,17 +95,11 @@ def evaluate_on_device(
         what = f"what was measured is in {numbers}" if points else "no setting was measured to its end"
         return f"{what}; the same command begins anew, and takes up the jobs that were sent"
 
-    with ExitStack() as stack:
-        if yes is not None:
-            stack.enter_context(claimed_output(output, "qweft evaluate"))
-            stack.enter_context(saying_when_stopped(what_is_kept))
-        subject = load_subject(adapter, overrides, model_config, data_config, judging)
-        measurement = Measurement(subject, config, grid)
-        if yes is None:
-            return measurement.plan
+    with claimed_output(output, "qweft evaluate"), saying_when_stopped(what_is_kept):
+        measurement = Measurement(load_subject(adapter, overrides, *sections), config, grid)
         tell(measurement.plan.headline)
         confirm(measurement.plan.estimate, yes)
-        with subject.base() as untouched:
+        with measurement.subject.base() as untouched:
             base = measurement.score(untouched)
         exact = measurement.score_with(in_float64)
         results = measurement.results(base, exact, command)
@@ -124,9 +119,9 @@ def evaluate_on_device(
             points.append(Point.of(setting, measured, exact, circuits, seconds))
             results = replace(results, points=tuple(points))
             write_record(numbers, results.to_json())
-            noise = f"noise x {setting.noise_scale:g}, " if grid.has_noise else ""
-            loss = f"loss {points[-1].loss.loss:.4f}"
-            tell(f"{noise}{points[-1].shots_text}: {loss}, {many(circuits, 'circuit')}, {seconds:.0f} s")
+            shots = "exact probabilities" if setting.shots is None else many(setting.shots, "shot")
+            loss = f"loss {measured.loss.loss:.4f}, {many(circuits, 'circuit')}, {seconds:.0f} s"
+            tell(f"noise x {setting.noise_scale:g}, {shots}: {loss}")
         tell(f"written to {numbers}")
         return results
 
@@ -155,12 +150,10 @@ class Measurement:
         self.sample = wanted.draw(config.max_circuits, config.seed)
         self.rows = [subject.rows[place] for place in self.sample.rows]
         self.conversations = texts[: self.sample.answers]
-        part = "all" if len(self.rows) == len(subject.rows) else f"{len(self.rows)} of"
-        is_all = config.tokens == "all"
-        what = "measured whole" if is_all else "of which the tokens that predict a target are measured"
+        tokens = "measured whole" if config.tokens == "all" else "measured at the tokens that predict a target"
         self.plan = Plan(
-            measures=f"{part} {many(len(subject.rows), 'row')}, {what}, {many(self.sample.answers, 'answer')}, "
-            f"{many(len(self.layers), 'layer')}",
+            measures=f"{len(self.rows)} of {many(len(subject.rows), 'row')}, {tokens}, "
+            f"{many(self.sample.answers, 'answer')}, {many(len(self.layers), 'layer')}",
             dtype=subject.dtype,
             settings=len(grid.settings),
             estimate=estimated(self.sample, grid, len(self.layers), forms),
