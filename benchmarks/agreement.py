@@ -15,7 +15,7 @@ import torch
 
 from qweft.circuit import Circuit, expectation_values
 from qweft.devices import BoundCircuits, DeviceSettings, RemoteDevice, make_device
-from qweft.devices.device import require
+from qweft.errors import require
 from qweft.evaluation.loss import judged
 from qweft.evaluation.on_device import on_device
 from qweft.evaluation.record import model_of

@@ -51,9 +51,9 @@ SAID = {
     "compare": ["lora", "qtha", "6 runs", "312 0.0007 2"],
     "tune": ["0.001, 0.01", "4 to 10 trainings of 2 steps"],
     "sweep": ["adapter.r", "2 of 2"],
-    "evaluate": ["QWTHN, ", "4 rows (", "more.jsonl", "3 rows (", "4 answers"],
-    "inspect": ["4 rows (", "256", "found.json"],
-    "export": ["circuits fitted on "],
+    "evaluate": ["on the test rows", "3 rows of", "more.jsonl", "scored by reasoning"],
+    "inspect": ["8 validation rows", "256", "found.json"],
+    "export": ["what is fitted, on at most 16,384 tokens"],
     "push": ["me/mine", "private"],
 }
 

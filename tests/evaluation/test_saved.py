@@ -72,8 +72,7 @@ def test_what_can_run_code_is_not_taken_from_a_record(stranger, wanted, monkeypa
     def refuse(*arguments):
         pytest.fail(f"the record ran {arguments}")
 
-    for name in ("check_harness", "run_harness"):
-        monkeypatch.setattr(f"qweft.evaluation.run.{name}", refuse)
+    monkeypatch.setattr("qweft.evaluation.run.run_harness", refuse)
     adapter = stranger(evaluation=wanted | {"answers": 0, "batch_size": 5})
     found = sections_of(adapter, {})[2]
     assert (found.lm_eval, found.metrics, found.batch_size) == ([], [], 5)

@@ -9,7 +9,7 @@ from qweft.analysis.run import inspect
 from qweft.cli.main import main
 from qweft.data.config import DataConfig
 from qweft.errors import QweftError
-from qweft.evaluation.run import evaluate, preview_evaluation
+from qweft.evaluation.run import evaluate
 from qweft.models.config import ModelConfig
 from qweft.training.config import RunConfig, TrainingConfig
 from qweft.training.run import train
@@ -37,9 +37,8 @@ SAID = (
 @pytest.mark.parametrize(("key", "value"), [("test_rows", 40), ("split_seed", 5), ("max_rows", 20)])
 def test_another_split_of_the_runs_data_is_refused(folder, key, value):
     options = {"data": {key: value}, "evaluation": {"answers": 0}}
-    for command in (evaluate, preview_evaluation):
-        with pytest.raises(QweftError, match=SAID.format("test", key)):
-            command(folder / "run/adapter", options)
+    with pytest.raises(QweftError, match=SAID.format("test", key)):
+        evaluate(folder / "run/adapter", options)
 
 
 def test_so_are_they_where_circuits_are_measured_and_adapters_inspected(folder, monkeypatch, capsys):

@@ -18,7 +18,7 @@ from qweft.evaluation.loss import held_out_loss
 from qweft.evaluation.scores import HeldOutLoss
 from qweft.exporting import run, write
 from qweft.exporting.plan import load_rows, plan_export
-from qweft.exporting.run import export, preview
+from qweft.exporting.run import export
 from qweft.training.config import RunConfig
 from qweft.training.run import train
 from tests.export.conftest import ADAPTERS, run_config
@@ -158,9 +158,8 @@ def test_what_is_written_wrongly_is_not_kept(trained, tmp_path, monkeypatch):
     ],
 )
 def test_adapters_that_a_format_cannot_hold_are_refused_at_once(trained, tmp_path, name, to, sentence):
-    for start in (preview, export):
-        with pytest.raises(QweftError, match=sentence):
-            start(trained / name / "adapter", {"to": to, "output": str(tmp_path / "out")})
+    with pytest.raises(QweftError, match=sentence):
+        export(trained / name / "adapter", {"to": to, "output": str(tmp_path / "out")})
     assert not (tmp_path / "out").exists()
 
 
@@ -173,7 +172,7 @@ def test_a_format_that_the_base_model_does_not_have_is_refused_at_once(trained, 
         with pytest.raises(
             QweftError, match="of type llama and qwen2, and the base model's is 'gpt2'; give --to merged"
         ):
-            preview(trained / "mpo/adapter", {"to": to, "model": {"name": str(tmp_path / "gpt2")}})
+            export(trained / "mpo/adapter", {"to": to, "model": {"name": str(tmp_path / "gpt2")}})
 
 
 def test_one_tensor_in_two_places_is_not_changed_in_one(trained, tmp_path):

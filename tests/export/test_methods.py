@@ -11,7 +11,7 @@ from qweft import QweftError
 from qweft.adapter.attach import adapter_config, attach
 from qweft.exporting.fit import Moments
 from qweft.exporting.low_rank import RIDGE, factors, smallest
-from qweft.exporting.run import export, preview
+from qweft.exporting.run import export
 from qweft.method.shipping import is_plain_lora, ships
 from qweft.models.quantization import keep_unpacked
 
@@ -120,9 +120,8 @@ def test_a_base_model_in_4_bits_is_merged_as_numbers(trained, tmp_path, to, quan
 )
 def test_what_a_format_cannot_hold_is_refused_at_once(trained, tmp_path, specification, to, words):
     adapter, _ = saved(trained, tmp_path, specification)
-    for start in (preview, export):
-        with pytest.raises(QweftError, match=words):
-            start(adapter, {"to": to, "calibration": str(trained / "rows.jsonl")})
+    with pytest.raises(QweftError, match=words):
+        export(adapter, {"to": to, "calibration": str(trained / "rows.jsonl")})
 
 
 def test_how_methods_ship():

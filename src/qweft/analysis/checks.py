@@ -8,7 +8,7 @@ from qweft.analysis.config import InspectionConfig
 from qweft.data.checks import check_data_config, check_places
 from qweft.data.config import DataConfig
 from qweft.errors import QweftError
-from qweft.evaluation.checks import check_evaluation
+from qweft.evaluation.checks import Preview, check_evaluation
 from qweft.evaluation.config import EvaluationConfig
 from qweft.evaluation.record import sections_of
 from qweft.files import check_file
@@ -24,7 +24,7 @@ LEAST_ROWS = 4
 
 
 def check_inspection(
-    adapter: Path, options: Mapping[str, Any] | None, needs_weights: bool = False
+    adapter: Path, options: Mapping[str, Any] | None
 ) -> tuple[InspectionConfig, ModelConfig, DataConfig]:
     """Check everything that can be checked before an adapter is inspected."""
     check_saved(adapter)
@@ -54,12 +54,24 @@ def check_inspection(
         _check_output(Path(config.output))
     check_data_config(data_config)
     check_places(data_config)
-    check_model(model_config, needs_weights)
+    check_model(model_config)
     if is_circuit:  # for what its training would take on a chip
         from qweft.devices.prices import PriceList  # here: it imports numpy
 
         PriceList.load().by_pattern()
     return config, model_config, data_config
+
+
+def preview(adapter: Path, options: Mapping[str, Any] | None = None) -> Preview:
+    """Describe the work of `qweft inspect`, after all checks that need no model."""
+    config, model, data = check_inspection(adapter, options)
+    text = f"{config.rows} {config.split} rows of {data.source_of(config.split)}"
+    lines = [
+        f"adapter {adapter} on {model.name}",
+        f"every adapted layer on {text}, at most {config.tokens} tokens a layer",
+    ]
+    lines += ["the circuits replaced by classical fits: half of the rows to fit, half to judge"] * config.dequantise
+    return Preview((*lines, f"written to {config.output}" if config.output else "nothing is written"))
 
 
 def _check_output(file: Path) -> None:

@@ -18,16 +18,15 @@ from qweft.analysis.states import ansatz_expressibility, expressibility, meyer_w
 from qweft.analysis.tokens import Norms, Seen, collect, evenly, gradient_norms
 from qweft.circuit import final_states
 from qweft.data.batches import Collator
-from qweft.data.tokens import TrainedTokens, total_tokens
+from qweft.data.tokens import TrainedTokens
 from qweft.devices.on_chips import ChipTraining, on_chips
 from qweft.errors import QweftError
 from qweft.evaluation.config import EvaluationConfig
 from qweft.evaluation.loss import judged
 from qweft.evaluation.record import recorded_tokens
-from qweft.evaluation.run import Preview
-from qweft.evaluation.saved import changes_the_base, check_runs, held_out_data, load_subject, shapes_of
+from qweft.evaluation.saved import changes_the_base, load_subject
 from qweft.records import write_record
-from qweft.text import many, progress, with_progress
+from qweft.text import progress, with_progress
 
 TOKENS = 256
 """Default number of tokens at which the branch of a layer is differentiated."""
@@ -135,19 +134,6 @@ def _of_states(layer_map: LayerMap, c: torch.Tensor) -> dict[str, float | None]:
     }
 
 
-def preview(adapter: Path, options: Mapping[str, Any] | None = None) -> Preview:
-    """Return a summary of what `inspect` would measure, without loading weights."""
-    config, model_config, data_config = check_inspection(adapter, options)
-    loaded, lines = shapes_of(adapter, model_config)
-    data = held_out_data(adapter, options or {}, data_config, loaded, config.split)
-    rows = data.held_out(config.split)[: config.rows]
-    what = f"{many(len(rows), 'row')} ({total_tokens(rows):,} tokens) of {data_config.source} ({config.split})"
-    lines.append(f"every adapted layer on {what}, of which at most {many(config.tokens, 'token')} are looked at")
-    if config.dequantise:
-        lines.append("the circuits replaced by classical fits: half of the rows to fit, half to judge")
-    return Preview((*lines, f"written to {config.output}" if config.output else "nothing is written"))
-
-
 def inspect(adapter: Path, options: Mapping[str, Any] | None = None) -> Inspection:
     """Measure a saved adapter."""
     config, model_config, data_config = check_inspection(adapter, options)
@@ -156,7 +142,6 @@ def inspect(adapter: Path, options: Mapping[str, Any] | None = None) -> Inspecti
     if config.dequantise and subject.is_changed:
         raise changes_the_base(adapter, "its gain over the base model cannot be told; leave dequantise out")
     rows, pad_token_id = subject.rows[: config.rows], subject.loaded.tokenizer.pad_token_id
-    check_runs(subject.model, subject.loaded, adapter)
     collate = Collator(pad_token_id)
     batches = [collate(rows[start : start + BATCH]) for start in range(0, len(rows), BATCH)]
     inspection = replace(inspect_adapter(subject.model, batches, tokens=config.tokens), adapter=str(adapter))

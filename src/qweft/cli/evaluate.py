@@ -58,14 +58,15 @@ def run(call: Call) -> None:
     if measured:
         _measure(call, folder, sections, NoiseConfig(**options))
         return
-    from qweft.evaluation.checks import check_judging
+    from qweft.evaluation.checks import preview_evaluation
 
-    check_judging(folder, sections, needs_weights=not call.is_dry)
+    planned = preview_evaluation(folder, sections)
     if call.is_dry:
-        from qweft.evaluation.run import preview_evaluation as judge
-    else:
-        from qweft.evaluation.run import evaluate as judge  # type: ignore[assignment]
-    judged = judge(folder, sections)
+        call.answer(planned.to_json, planned.describe)
+        return
+    from qweft.evaluation.run import evaluate
+
+    judged = evaluate(folder, sections)
     call.answer(judged.to_json, judged.describe)
 
 

@@ -28,13 +28,12 @@ def run(call: Call) -> None:
     folder, options, force = call.folder, call.given(), "force" in call.flags
     from qweft.exporting.plan import plan_export
 
-    plan_export(folder, options, needs_weights=not call.is_dry)
-    from qweft.exporting.run import export, preview
-
+    planned = plan_export(folder, options).preview()
     if call.is_dry:
-        planned = preview(folder, options)
         call.answer(planned.to_json, planned.describe)
         return
+    from qweft.exporting.run import export
+
     report = export(folder, options, force)
     call.answer(report.to_json, report.describe)
     if not force:

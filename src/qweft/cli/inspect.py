@@ -21,13 +21,10 @@ COMMAND = Command(
 def run(call: Call) -> None:
     """Inspect the adapter and print."""
     folder, options = call.folder, call.given()
-    from qweft.analysis.checks import check_inspection
+    from qweft.analysis.checks import preview
 
-    check_inspection(folder, options, needs_weights=not call.is_dry)
+    planned = preview(folder, options)
     if call.is_dry:
-        from qweft.analysis.run import preview
-
-        planned = preview(folder, options)
         call.answer(planned.to_json, planned.describe)
         return
     from qweft.analysis.describe import describe

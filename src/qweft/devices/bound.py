@@ -32,15 +32,12 @@ class BoundCircuits:
         qubits: Number of qubits n.
         gates: (name, wires) in the order of execution. Names and conventions are those of `qweft.circuit.gates.GATES`.
         angles: (circuits, gates), float64, in radians.
-        barriers: Indices of gates. A compiler must not optimize across the point before such a gate, or it would remove
-            gates that cancel on purpose (folding for zero-noise extrapolation).
-        folds: Odd number f = 1 + 2 k of parts of equal length: U (U^dagger U)^k, with the angles that follow from those
-            of U. A compiler that changes gates must compile U alone and repeat that, or the parts differ in noise.
-        placed_like: Gates, barriers and folds of other circuits with as many qubits, whose readout errors these
-            circuits calibrate. A compiler must end both on the same physical qubits.
+        barriers: Indices of gates; a compiler must not optimize across the point before such a gate.
+        folds: Odd number f = 1 + 2 k of parts of equal length: U (U^dagger U)^k. A compiler must compile U alone.
+        placed_like: Gates, barriers and folds of other circuits, whose readout errors these circuits calibrate. A
+            compiler must end both on the same physical qubits.
 
     Raises:
-        ValueError: The angles are not a table with one column per gate.
         QweftError: An angle is NaN or infinite.
     """
 
@@ -57,8 +54,8 @@ class BoundCircuits:
         if not np.isfinite(self.angles).all():
             bad = int(np.flatnonzero(~np.isfinite(self.angles).all(1))[0])
             raise QweftError(
-                f"circuit {bad} has an angle that is not a finite number (NaN or infinity): the adapter's weights or "
-                "alpha are too large, or its training diverged; train it anew with a lower learning rate"
+                f"circuit {bad} has an angle that is not a finite number (NaN or infinity): the training diverged; "
+                "train it anew with a lower learning rate"
             )
 
     @classmethod
@@ -95,9 +92,10 @@ class BoundCircuits:
 
     def keys(self) -> list[str]:
         """Return a SHA-256 hash of each circuit; equal circuits have equal keys."""
-        form: tuple[object, ...] = (self.qubits, *_without_one_fold((self.gates, self.barriers, self.folds)))
-        if self.placed_like is not None:
-            form = (*form, _without_one_fold(self.placed_like))
+        shapes: list[Shape] = [(self.gates, self.barriers, self.folds)]
+        shapes += [] if self.placed_like is None else [self.placed_like]
+        first, *like = (shape if shape[2] > 1 else shape[:2] for shape in shapes)  # one fold is none
+        form: tuple[object, ...] = (self.qubits, *first, *like)
         begin = hashlib.sha256(repr(form).encode()).digest()
         angles = np.ascontiguousarray(self.angles + 0.0).astype("<f8")  # -0.0 is 0.0
         return [hashlib.sha256(begin + row.tobytes()).hexdigest() for row in angles]
@@ -109,10 +107,6 @@ class BoundCircuits:
         place = np.empty_like(order)
         place[order] = np.arange(len(order))
         return self.pick(first[order]), place[inverse.reshape(-1)]
-
-
-def _without_one_fold(shape: Shape) -> tuple[object, ...]:
-    return shape if shape[2] > 1 else shape[:2]
 
 
 def pack_circuits(circuits: BoundCircuits) -> bytes:

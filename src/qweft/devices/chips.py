@@ -8,7 +8,8 @@ from qweft.circuit import Circuit
 from qweft.circuit.description import Counts, counts_of
 from qweft.circuit.formats import to_qiskit
 from qweft.circuit.formats.common import Numbers
-from qweft.devices.device import DeviceError, require
+from qweft.devices.device import DeviceError
+from qweft.errors import require
 from qweft.text import many, near
 
 Edges = tuple[tuple[int, int], ...]
@@ -81,6 +82,17 @@ OPTIMIZATION, SEED = 3, 0
 
 
 @dataclass(frozen=True)
+class Place:
+    """A chip in the form that Qiskit's compiler accepts."""
+
+    name: str
+    source: str
+    native: tuple[str, ...]
+    qubits: int
+    options: dict[str, Any]
+
+
+@dataclass(frozen=True)
 class Compilation:
     """Result of compiling a circuit for a chip."""
 
@@ -92,17 +104,6 @@ class Compilation:
     start: tuple[int, ...]
     end: tuple[int, ...]
     compiler: str
-
-
-@dataclass(frozen=True)
-class Place:
-    """A chip in the form that Qiskit's compiler accepts."""
-
-    name: str
-    source: str
-    native: tuple[str, ...]
-    qubits: int
-    options: dict[str, Any]
 
 
 def check_chip(name: str) -> None:

@@ -6,9 +6,8 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, Protocol
+from typing import Protocol
 
-from qweft import errors
 from qweft.devices.bound import BoundCircuits
 from qweft.devices.outcomes import Frequencies
 from qweft.errors import QweftError
@@ -75,7 +74,7 @@ class Limits:
 
 
 class Named:
-    """What all devices have in common. The name is as the user gave it ("shots", "qiskit:aer", "origin:WK_C180")."""
+    """What all devices have in common; the name is as the user gave it."""
 
     limits = Limits()
     keeps_results = True
@@ -126,7 +125,7 @@ class JobState(Enum):
 
 
 class RemoteDevice(Named, ABC):
-    """A device that takes jobs. They cost money and outlive this process.
+    """A device that takes jobs, which cost money and outlive this process.
 
     A question that the provider does not answer raises `UnavailableError`, one that it rejects `RefusedError`.
     """
@@ -156,13 +155,10 @@ class RemoteDevice(Named, ABC):
 
     @abstractmethod
     def fetch(self, job: str, circuits: BoundCircuits, shots: int) -> dict[int, dict[str, int]]:
-        """Return the counts of a finished job.
-
-        Returns:
-            For each circuit's index in the job, counts by bit string with qubit 0 first. Circuits may be missing.
+        """Return a finished job's counts by bit string, qubit 0 first, for each circuit's index; some may be missing.
 
         Raises:
-            RefusedError: The job failed. The message gives the provider's reason.
+            RefusedError: The job failed, for the provider's reason.
         """
 
     def find(self, token: str) -> str | None:
@@ -177,21 +173,12 @@ class RemoteDevice(Named, ABC):
 class Runner(Protocol):
     """Anything that measures circuits: a `Device`, or an `Executor` in front of any device."""
 
-    def run(self, circuits: BoundCircuits, shots: int | None) -> Frequencies:
-        """Measure every circuit."""
-        ...
+    def run(self, circuits: BoundCircuits, shots: int | None) -> Frequencies: ...  # noqa: D102
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A row of `qweft devices`: a device, or a group of devices with one price.
-
-    Args:
-        name: As the user types it. Capitals mark what the user fills in.
-        what: Short description.
-        packages: Required packages.
-        extra: The extra of Qweft that installs them.
-    """
+    """A row of `qweft devices`: a name with capitals for what the user fills in, and the extra with its packages."""
 
     name: str
     what: str
@@ -209,26 +196,17 @@ class Provider:
     """A family of devices, named "FAMILY:TARGET". Each module of `providers`, named as its family, has a `PROVIDER`.
 
     Args:
-        make: Creates a device from (name as the user gave it, target, settings); raises `DeviceError`. It has to import
-            the family's packages itself, because every list of devices imports the module.
+        make: Creates a device from (name as the user gave it, target, settings), and imports the family's packages.
         entries: The family's rows in `qweft devices`.
-        credentials: Returns the credentials that the family's packages have saved, which no message may show. It is
-            cheap and imports nothing, because every message asks for them. What it raises counts as no credential.
-        limits: Limits of the family's chips, by which `qweft plan --chips` counts jobs without making a device.
+        credentials: Returns the credentials that the family's packages have saved, which no message may show. It
+            imports nothing, because every message asks for them.
+        limits: Limits of the family's chips, by which `qweft plan --chips` counts jobs.
     """
 
     make: Callable[[str, str, DeviceSettings], Device | RemoteDevice]
     entries: tuple[Entry, ...] = ()
     credentials: Callable[[], Iterable[str]] = tuple
     limits: Limits = field(default_factory=Limits)
-
-
-def require(module: str, extra: str, what: str) -> Any:
-    """Import a package as `qweft.errors.require` does; raise `DeviceError` if it cannot be imported."""
-    try:
-        return errors.require(module, extra, what)
-    except QweftError as error:
-        raise DeviceError(str(error)) from error
 
 
 class Fate(Enum):
@@ -252,7 +230,7 @@ def told(device: str, fate_of: Callable[[Exception, Step], Fate], step: Step = S
     """Turn exceptions of a provider's package into ours, which tell the ledger whether a job may be sent again."""
     try:
         yield
-    except DeviceError:
+    except QweftError:
         raise
     except Exception as error:
         fate = fate_of(error, step)
@@ -273,6 +251,5 @@ def one_line(error: BaseException, more: Iterable[str] = ()) -> str:
 def unknown_places(device: str) -> RefusedError:
     """Return the error of a device whose readout errors cannot be calibrated."""
     return RefusedError(
-        f"device {device} does not tell on which qubits it puts a circuit, so errors in reading out cannot be measured "
-        "for them; leave readout mitigation out"
+        f"device {device} does not tell on which qubits it puts a circuit; leave readout mitigation out"
     )

@@ -82,10 +82,7 @@ def measured(measurer: Measurer, circuit: Circuit, inputs: torch.Tensor, paramet
 
 
 def gradient_circuits(circuit: Circuit, tokens: int, inputs: bool = True, parameters: bool = True) -> int:
-    """Return the most circuits of a backward pass: tokens times the shifts of all gates whose angle needs a gradient.
-
-    A rotation has two shifts, one with a control four: the method's circuit with r = 4 and L = 2 takes 112 circuits.
-    """
+    """Return the most circuits of a backward pass: tokens times the shifts of the gates with a gradient."""
     return tokens * sum(len(GATES[circuit.gates[place].name].shifts) for place in _asked(circuit, inputs, parameters))
 
 

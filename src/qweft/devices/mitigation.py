@@ -18,10 +18,7 @@ LEAST = 0.05
 
 @dataclass(frozen=True)
 class Mitigation:
-    """Estimates expectation values from further circuits. Readout errors come first, then the noise is extrapolated.
-
-    Two calibration circuits measure p(a|b) of each qubit, for each form of the circuits. Extrapolated values may leave
-    -1 to 1.
+    """Estimates expectation values from further circuits; readout errors first, then the noise is extrapolated.
 
     Args:
         undoes_readout: Whether to correct readout errors that are independent between qubits.
@@ -65,15 +62,12 @@ class Mitigation:
 def make_mitigation(
     readout: str | None = None, zne: tuple[int, ...] | None = None, extrapolation: str = "richardson"
 ) -> Mitigation:
-    """Create a mitigation.
+    """Return a mitigation.
 
     Args:
         readout: "inverse" inverts each qubit's matrix. `None` leaves readout errors uncorrected.
         zne: Folding factors for zero-noise extrapolation, such as (1, 3, 5). `None` leaves gate noise uncorrected.
         extrapolation: "richardson", "linear" or "quadratic".
-
-    Raises:
-        DeviceError: An argument is invalid.
     """
     if readout not in (None, "inverse"):
         raise DeviceError(f"there is no readout mitigation {readout}; there is inverse")
@@ -97,10 +91,7 @@ def extrapolation_weights(name: str, factors: Sequence[int]) -> tuple[float, ...
 
 
 def folded(circuits: BoundCircuits, factor: int) -> BoundCircuits:
-    """Return U (U^dagger U)^k with factor = 1 + 2 k: the same unitary with `factor` times as many gates.
-
-    Barriers separate the parts, because a compiler would cancel them.
-    """
+    """Return U (U^dagger U)^k with factor = 1 + 2 k, its parts separated by barriers."""
     count, gates, angles = len(circuits.gates), circuits.gates, circuits.angles
     barriers, all_gates, all_angles = set[int](), list[tuple[str, tuple[int, ...]]](), list[np.ndarray]()
     for part in range(factor):  # every second one is the inverse, with angles -t
@@ -114,10 +105,7 @@ def folded(circuits: BoundCircuits, factor: int) -> BoundCircuits:
 
 
 def calibration_circuits(circuits: BoundCircuits) -> BoundCircuits:
-    """Return circuits that prepare |0...0> and |1...1> on the physical qubits where the given circuits end.
-
-    RY(pi) prepares |1>, so that its gate error counts as readout error.
-    """
+    """Return circuits that prepare |0...0> and, by RY(pi), |1...1> on the qubits where the given circuits end."""
     gates = tuple(("ry", (qubit,)) for qubit in range(circuits.qubits))
     angles = np.array([[0.0], [math.pi]]) * np.ones(circuits.qubits)
     like = (circuits.gates, circuits.barriers, circuits.folds)
@@ -132,7 +120,7 @@ def confusion_matrices(calibration: Frequencies) -> np.ndarray:
         if left < LEAST:
             raise DeviceError(
                 f"readout mitigation: qubit {qubit} reads 1 with probability {up[qubit]:.3g} in |0> and "
-                f"{1 - down[qubit]:.3g} in |1>, which tells too little of its state; leave the mitigation out"
+                f"{1 - down[qubit]:.3g} in |1>, which is too similar; leave the mitigation out"
             )
     return np.stack([np.stack([1 - up, up], 1), np.stack([down, 1 - down], 1)], 1)
 

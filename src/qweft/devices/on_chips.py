@@ -43,7 +43,7 @@ class ChipTraining:
 
     def to_json(self) -> dict[str, Any]:
         """Return all fields as JSON-compatible values."""
-        return asdict(self) | {"costs": [asdict(cost) for cost in self.costs]}
+        return asdict(self) | {"costs": [vars(cost) for cost in self.costs]}
 
     def sentence(self) -> str:
         """Return circuits, shots and the money on the cheapest chip of each currency."""
@@ -82,8 +82,7 @@ def on_chips(
         jobs = passes * sum over circuits of (ceil(t / m) + ceil(t g / m))
 
     g is the number of shifted circuits of a token (`gradient_circuits`); a pass has t = tokens / passes tokens, a job m
-    circuits. The standard error of z is sqrt((1 - z^2) / shots), so at most 1 / sqrt(shots). Errors of the chip, their
-    mitigation and the evaluation come on top.
+    circuits. Errors of the chip, their mitigation and the evaluation come on top.
     """
     backward = [gradient_circuits(circuit, 1, parameters=trained) for circuit in circuits]
     a_token = sum(1 + more for more in backward)

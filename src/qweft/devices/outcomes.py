@@ -52,6 +52,12 @@ def from_counts(counts: dict[str, int], qubits: int, shots: int) -> np.ndarray:
     return row / shots
 
 
+def to_counts(frequencies: np.ndarray, shots: int) -> list[dict[str, int]]:
+    """Convert each row of frequencies to counts by bit string, qubit 0 first."""
+    numbers, qubits = np.rint(frequencies * shots).astype(int), int(frequencies.shape[1]).bit_length() - 1
+    return [{f"{outcome:0{qubits}b}": int(row[outcome]) for outcome in np.flatnonzero(row)} for row in numbers]
+
+
 def sample(probabilities: np.ndarray, shots: int, keys: Sequence[str], seed: int) -> np.ndarray:
     """Sample shots of each circuit, by its key, the shots and the seed alone; return relative frequencies."""
     frequencies = np.empty_like(probabilities)
@@ -64,10 +70,7 @@ def sample(probabilities: np.ndarray, shots: int, keys: Sequence[str], seed: int
 
 
 def on_each_qubit(values: np.ndarray, matrices: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
-    """Multiply rows by the Kronecker product of one matrix per qubit.
-
-    With p(a|b) in row b and column a of each matrix, this turns true probabilities into reported ones.
-    """
+    """Multiply rows by the Kronecker product of one matrix per qubit, with p(a|b) in row b and column a of each."""
     shape = values.shape
     for qubit, matrix in enumerate(matrices):
         split = values.reshape(len(values), 2**qubit, 2, 2 ** (len(matrices) - qubit - 1))

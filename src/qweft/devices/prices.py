@@ -22,13 +22,7 @@ Amount = Annotated[float, Ge(0)] | None
 
 @dataclass(frozen=True)
 class Charge:
-    """Estimated cost of some circuits.
-
-    Args:
-        money: In the currency. `None` if no price is known.
-        seconds: Time on the device. `None` if its speed is not known.
-        currency: Empty if no price is known or the device is free.
-    """
+    """Estimated cost of some circuits; `None` where no price or no speed of the device is known."""
 
     money: float | None = 0.0
     seconds: float | None = None
@@ -43,11 +37,7 @@ class Charge:
 
 @dataclass(frozen=True)
 class Price:
-    """Price of a device. `prices.yaml` explains each number; `match` has patterns for the device's name.
-
-    Raises:
-        DeviceError: A price has no currency.
-    """
+    """Price of a device. `prices.yaml` explains each number; `match` has patterns for the device's name."""
 
     match: list[str] | str
     currency: str = ""
@@ -62,17 +52,12 @@ class Price:
 
     def __post_init__(self) -> None:
         if not self.currency and any(self.amounts.values()):
-            raise DeviceError(f"price of {self.name}: it has no currency; add one, for example currency: USD")
+            raise DeviceError(f"price of {self.match}: it has no currency; add one, for example currency: USD")
 
     @property
     def patterns(self) -> Sequence[str]:
-        """Patterns for the device's name."""
+        """Patterns for the device's name; the first one is the price's name."""
         return [self.match] if isinstance(self.match, str) else self.match
-
-    @property
-    def name(self) -> str:
-        """The first pattern."""
-        return next(iter(self.patterns), "")
 
     @property
     def amounts(self) -> dict[str, float]:
@@ -101,7 +86,7 @@ class Price:
         return any(fnmatch.fnmatchcase(device.lower(), pattern.lower()) for pattern in self.patterns)
 
     def charge(self, jobs: int, circuits: int, shots: int) -> Charge:
-        """Compute the cost of some jobs.
+        """Return the cost of some jobs.
 
         money = job * jobs + circuit * circuits + shot * circuits * shots + second * seconds
         seconds = seconds_a_job * jobs + seconds_a_shot * circuits * shots
@@ -148,8 +133,8 @@ class PriceList:
         """Return the price of each entry by its first pattern, or of an earlier entry that decides for that pattern."""
         by_name: dict[str, Price] = {}
         for number, price in enumerate(self.prices):  # a pattern with brackets does not match itself as a name
-            earlier = next((one for one in self.prices[:number] if one.fits(price.name)), price)
-            by_name.setdefault(price.name, earlier)
+            name = price.patterns[0]
+            by_name.setdefault(name, next((one for one in self.prices[:number] if one.fits(name)), price))
         return by_name
 
 

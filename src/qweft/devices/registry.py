@@ -60,15 +60,11 @@ SAVED.append(saved_credentials)
 
 
 def make_device(name: str, settings: DeviceSettings | None = None) -> Device | RemoteDevice:
-    """Create the device with this name.
+    """Return the device with this name.
 
     Args:
         name: "exact", "shots", "noisy", or "pennylane:DEVICE", "qiskit:BACKEND", "origin:CHIP", "rehearsal:DEVICE".
-        settings: Settings of the device. `None` means the defaults.
-
-    Raises:
-        DeviceError: The device is unknown, a package is missing, or the settings name a noise model that the device
-            does not support.
+        settings: Settings of the device.
     """
     settings = settings or DeviceSettings()
     family, _, target = name.partition(":")

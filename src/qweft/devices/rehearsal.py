@@ -1,8 +1,4 @@
-"""A local device that behaves like a provider: it takes jobs, queues them, and outlives the process.
-
-It rehearses a hardware experiment at no cost: estimate, consent, jobs, waiting, fetching the next day. Examples are
-`rehearsal:noisy` and `rehearsal:shots`. The queue is simulated, and the inner device does the measurement.
-"""
+"""`rehearsal:DEVICE`: a local device that behaves like a provider, with jobs, a queue and files that outlive it."""
 
 import time
 from pathlib import Path
@@ -19,6 +15,7 @@ from qweft.devices.device import (
     RefusedError,
     RemoteDevice,
 )
+from qweft.devices.outcomes import to_counts
 from qweft.devices.registry import make_device
 from qweft.files import cache_folder, write_bytes
 
@@ -57,12 +54,7 @@ class RehearsalDevice(RemoteDevice):
 
     def fetch(self, job: str, circuits: BoundCircuits, shots: int) -> dict[int, dict[str, int]]:
         """Measure now."""
-        return {
-            place: {
-                f"{outcome:0{circuits.qubits}b}": round(value * shots) for outcome, value in enumerate(row) if value
-            }
-            for place, row in enumerate(self._inner.run(circuits, shots).values)
-        }
+        return dict(enumerate(to_counts(self._inner.run(circuits, shots).values, shots)))
 
     def find(self, token: str) -> str | None:
         """Return the job's id if its file exists."""

@@ -98,11 +98,7 @@ class NoisyDevice(Simulator):
 
 
 class LibrarySimulator(Simulator):
-    """A simulator of another package, which computes the probabilities of all circuits in one call.
-
-    Qweft samples the shots: the packages either cannot be seeded or seed a whole batch, so that a circuit's counts
-    would depend on the other circuits.
-    """
+    """A simulator of another package; Qweft samples the shots, so that a circuit's counts depend on no other."""
 
     def keys(self, circuits: BoundCircuits) -> list[str]:
         """Return the circuits' keys with the device's name: each simulator samples its own numbers."""

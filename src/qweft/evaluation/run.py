@@ -16,18 +16,17 @@ from qweft.data.formats import to_conversation
 from qweft.data.load import Data, load_data
 from qweft.data.read import read_rows
 from qweft.data.split import TooFewRowsError
-from qweft.data.tokens import Encoded, encode, total_tokens
+from qweft.data.tokens import Encoded, encode
 from qweft.errors import QweftError
 from qweft.evaluation.checks import check_judging
 from qweft.evaluation.config import EvaluationConfig
 from qweft.evaluation.generation import Answer, generate_answers, prompt_of, reads_whole_text
-from qweft.evaluation.harness import check_harness, compare_harness, run_harness
+from qweft.evaluation.harness import compare_harness, run_harness
 from qweft.evaluation.loss import check_room, held_out_loss
-from qweft.evaluation.metric import check_packages, metric_of, score_answers
+from qweft.evaluation.metric import metric_of, score_answers
 from qweft.evaluation.record import tell_unasked
-from qweft.evaluation.saved import held_out_data, load_subject, shapes_of
+from qweft.evaluation.saved import load_subject
 from qweft.evaluation.scores import Compared, HeldOutLoss, Score, compare_losses, compare_perplexities
-from qweft.models.config import ModelConfig
 from qweft.text import many
 
 KEY = "evaluation.forgetting"
@@ -163,16 +162,6 @@ def other_rows(judging: EvaluationConfig, data: DataConfig, tokenizer: Any) -> l
     return kept
 
 
-def _sections(adapter: Path, overrides: Mapping[str, Any]) -> tuple[ModelConfig, DataConfig, EvaluationConfig]:
-    """Return the sections of `check_judging`, after checking the packages they need."""
-    model, data, judging = check_judging(adapter, overrides, needs_weights=False)
-    tell_unasked(adapter, dict(overrides))
-    check_packages(judging.metrics)
-    if judging.lm_eval:
-        check_harness(judging.lm_eval)
-    return model, data, judging
-
-
 def _scored(judging: EvaluationConfig, data: Data) -> list[Conversation]:
     """Return the conversations whose answers the metrics score, after checking that they can score some."""
     conversations = data.to_answer(judging.split)[: judging.generated] if judging.metrics else []
@@ -196,7 +185,8 @@ def evaluate(adapter: Path, overrides: Mapping[str, Any] | None = None) -> Evalu
         QweftError: If the folder holds no adapter, its file does not fit the model, a setting is wrong, or the model,
             the data or a package is missing.
     """
-    model_config, data_config, judging = _sections(adapter, overrides or {})
+    model_config, data_config, judging = check_judging(adapter, overrides or {})
+    tell_unasked(adapter, dict(overrides or {}))
     subject = load_subject(adapter, overrides or {}, model_config, data_config, judging)
     data, loaded, tokenizer = subject.data, subject.loaded, subject.data.tokenizer
     other = other_rows(judging, data_config, loaded.tokenizer)
@@ -250,40 +240,3 @@ def evaluate(adapter: Path, overrides: Mapping[str, Any] | None = None) -> Evalu
         harness=harness if judging.lm_eval else None,
         left_out=tuple(data.report.judged_without(judging.split)),
     )
-
-
-@dataclass(frozen=True)
-class Preview:
-    """Lines that describe the work that a command would do."""
-
-    lines: tuple[str, ...]
-
-    def describe(self) -> Group:
-        """Return the lines for the terminal."""
-        return Group(*map(Text, self.lines))
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the lines as JSON can hold them."""
-        return {"dry_run": list(self.lines)}
-
-
-def preview_evaluation(adapter: Path, overrides: Mapping[str, Any] | None = None) -> Preview:
-    """Describe the work of `qweft evaluate`, without loading weights."""
-    model_config, data_config, judging = _sections(adapter, overrides or {})
-    loaded, lines = shapes_of(adapter, model_config)
-    data = held_out_data(adapter, overrides or {}, data_config, loaded, judging.split)
-    scored = len(_scored(judging, data))
-    places = {f"{data_config.source} ({judging.split})": data.held_out(judging.split)}
-    if judging.forgetting is not None:
-        places[judging.forgetting] = other_rows(judging, data_config, loaded.tokenizer)
-        check_room(loaded.model, places[judging.forgetting], LENGTH)
-    for source, rows in places.items():
-        what = f"{many(len(rows), 'row')} ({total_tokens(rows):,} tokens)"
-        lines.append(f"loss without and with it on {what} of {source}")
-    if answers := max(scored, min(judging.answers, len(data.held_out(judging.split)))):
-        by = f", {scored} scored by {', '.join(judging.metrics)}" if scored else ""
-        lines.append(f"{many(answers, 'answer')} of at most {judging.max_new_tokens} tokens, without and with it{by}")
-    if judging.lm_eval:
-        most = "" if judging.lm_eval_limit is None else f", at most {judging.lm_eval_limit} examples of each"
-        lines.append(f"tasks of lm-evaluation-harness without and with it: {', '.join(judging.lm_eval)}{most}")
-    return Preview(tuple(lines))

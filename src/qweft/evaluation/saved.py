@@ -12,9 +12,8 @@ import torch
 from peft import PeftModel
 from peft.utils import ModulesToSaveWrapper
 
-from qweft.adapter.attach import attach, quiet_peft
-from qweft.adapter.config import QwthnConfig
-from qweft.adapter.loading import check_tensors, find_weights, read_config, read_header
+from qweft.adapter.attach import quiet_peft
+from qweft.adapter.loading import find_weights, read_config, read_header
 from qweft.data.config import DataConfig
 from qweft.data.load import Data, load_data
 from qweft.data.tokens import Encoded
@@ -27,7 +26,6 @@ from qweft.internals.torch import version
 from qweft.method.saved import check_folder, file_key
 from qweft.models.config import ModelConfig
 from qweft.models.load import LoadedModel, load_model
-from qweft.text import many
 
 Weights = list[tuple[torch.Tensor, int, int, torch.Tensor | None]]
 """Tensors of a model, each with its address and its version, which every write in place raises, and perhaps a copy."""
@@ -108,30 +106,6 @@ def put_beside_base(loaded: LoadedModel, adapter: Path, so: str) -> Any:
     if changed(before, model):
         raise changes_the_base(adapter, so)
     return model
-
-
-def shapes_of(adapter: Path, config: ModelConfig) -> tuple[LoadedModel, list[str]]:
-    """Load the base model on the meta device and check the adapter's file against it; return lines on both."""
-    saved, header = read_config(adapter), read_header(find_weights(adapter))
-    saved.inference_mode = True  # as in loading; else prompt tuning would load a tokenizer that the file names
-    if isinstance(getattr(saved, "init_lora_weights", None), str):
-        saved.init_lora_weights = True  # type: ignore[attr-defined]  # a start by base weights, which are not here
-    loaded = load_model(replace(config, device="meta"))
-    unseen = ""
-    try:
-        with _said_by_peft(loaded, adapter):
-            model = attach(loaded.model, saved)
-        if isinstance(saved, QwthnConfig):
-            check_tensors(model, "default", saved, header)
-    except QweftError as error:
-        if not isinstance(error.__cause__, NotImplementedError):
-            raise
-        unseen = " (whether it fits is seen as it is loaded: the method reads the model's weights)"
-    method, numbers = getattr(saved.peft_type, "value", saved.peft_type), sum(map(torch.Tensor.numel, header.values()))
-    return loaded, [
-        f"adapter {adapter}: {method}, {numbers:,} numbers in {many(len(header), 'tensor')}{unseen}",
-        f"model {loaded.source.origin}",
-    ]
 
 
 def check_runs(model: Any, loaded: LoadedModel, adapter: Path) -> None:

@@ -10,7 +10,7 @@ from qweft.data.config import DataConfig
 from qweft.data.load import Data, load_data
 from qweft.data.tokens import Encoded
 from qweft.errors import QweftError
-from qweft.evaluation.checks import check_evaluation
+from qweft.evaluation.checks import Preview, check_evaluation
 from qweft.evaluation.config import EvaluationConfig
 from qweft.evaluation.record import run_config, sections_of
 from qweft.evaluation.unseen import check_unseen
@@ -48,8 +48,17 @@ class ExportPlan:
         """Source of the calibration rows."""
         return (self.calibration or self.held_out).source
 
+    def preview(self) -> Preview:
+        """Describe the work of `qweft export`."""
+        lines = [
+            f"adapter {self.adapter} on {self.model.name} to {self.config.to}",
+            f"what is fitted, on at most {self.config.calibration_tokens:,} tokens of {self.calibration_source}",
+            f"judged on the {self.evaluation.split} rows of {self.held_out.source_of(self.evaluation.split)}",
+        ]
+        return Preview((*lines, f"written to {self.output}"))
 
-def plan_export(adapter: Path, options: Mapping[str, Any] | None, needs_weights: bool = False) -> ExportPlan:
+
+def plan_export(adapter: Path, options: Mapping[str, Any] | None) -> ExportPlan:
     """Check everything that can be checked before an adapter is exported."""
     given = dict(options or {})
     overrides = {name: given.pop(name) for name in SECTIONS if name in given}
@@ -63,7 +72,7 @@ def plan_export(adapter: Path, options: Mapping[str, Any] | None, needs_weights:
         if data is not None:
             check_data_config(data)
             check_places(data)
-    base = check_model(plan.model, needs_weights)
+    base = check_model(plan.model)
     if "gguf" in config.to and isinstance(base, ModelSource) and base.local:
         check_gguf_type(read_json(Path(base.location) / "config.json", "copy the model anew").get("model_type"))
     return plan

@@ -11,15 +11,13 @@ import torch
 
 from qweft.adapter.attach import detach
 from qweft.adapter.config import QwthnConfig
-from qweft.adapter.loading import read_config
 from qweft.claims import CLAIM, claimed_output
 from qweft.data.batches import Collator
 from qweft.data.template import in_words, with_template
 from qweft.data.tokens import Encoded, total_tokens
 from qweft.errors import QweftError, saying_when_stopped
 from qweft.evaluation.loss import check_room, held_out_loss
-from qweft.evaluation.run import Preview
-from qweft.evaluation.saved import Subject, changed, changes_the_base, put_on, shapes_of, weights_of
+from qweft.evaluation.saved import Subject, changed, changes_the_base, put_on, weights_of
 from qweft.exporting.config import LORAS
 from qweft.exporting.linearise import layers_of, linearise
 from qweft.exporting.lora import Lora, lora_config, plain_lora, trained_whole
@@ -35,7 +33,6 @@ from qweft.method.shipping import is_plain_lora, method_name
 from qweft.models.load import LoadedModel, load_model
 from qweft.output import Console
 from qweft.records import write_record
-from qweft.text import many
 
 NAME = "default"
 CHOICE_TOKENS = 4096
@@ -44,23 +41,6 @@ TOLERANCE, HALF_TOLERANCE = 1e-4, 5e-2
 """Largest logit difference between what was measured and what was written, over the largest logit.
 
 In float32 and in half precision: both compute in a different order, and a merged weight is rounded again."""
-
-
-def preview(adapter: Path, options: Mapping[str, Any] | None = None) -> Preview:
-    """Return a summary of what `export` would do, without loading weights."""
-    plan = plan_export(adapter, options)
-    loaded, lines = shapes_of(adapter, plan.model)
-    data, calibration = load_rows(plan, loaded.tokenizer)
-    held_out = data.held_out(plan.evaluation.split)
-    check_room(loaded.model, [*held_out, *calibration])
-    saved, tokens = read_config(adapter), f"{total_tokens(calibration):,} tokens of {plan.calibration_source}"
-    if isinstance(saved, QwthnConfig):
-        lines += [] if saved.is_linear else [f"circuits fitted on {tokens}"]
-    elif plan.config.to in LORAS and not is_plain_lora(read_saved(adapter)):
-        lines.append(f"a LoRA fitted on {tokens}")
-    check_target(plan.config.to, loaded.model, loaded.tokenizer)
-    lines.append(f"judged on {many(len(held_out), 'row')} of {plan.held_out.source} ({plan.evaluation.split})")
-    return Preview((*lines, f"written to {plan.output}"))
 
 
 def export(adapter: Path, options: Mapping[str, Any] | None = None, force: bool = False) -> ExportReport:

@@ -8,6 +8,7 @@ import pytest
 from qweft.cli.main import main
 from qweft.devices import DeviceError, make_device
 from qweft.devices.device import one_line
+from qweft.errors import QweftError
 from qweft.redaction import without_secrets
 
 
@@ -25,7 +26,7 @@ from qweft.redaction import without_secrets
 def test_a_missing_package_is_told_with_the_way_to_install_it(monkeypatch, name, module, extra):
     monkeypatch.setitem(sys.modules, module, None)
     package = module.partition(".")[0]
-    with pytest.raises(DeviceError, match=rf"^device {name} needs the package {package}; pip install '\.\[{extra}\]'"):
+    with pytest.raises(QweftError, match=rf"^device {name} needs the package {package}; pip install '\.\[{extra}\]'"):
         make_device(name)
 
 

@@ -17,11 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Estimate:
-    """Estimated cost of circuits on a device.
-
-    `circuits` counts distinct ones, `cached` those with stored results (`None` if not known beforehand). A number of
-    shots of `None` requests exact probabilities. Time is that on the device, without queues.
-    """
+    """Estimated cost of distinct circuits on a device; `cached` have results (`None` if not known beforehand)."""
 
     device: str
     takes_jobs: bool
@@ -107,15 +103,12 @@ def together(parts: Sequence[Estimate]) -> Estimate:
 
 @dataclass(frozen=True)
 class Caps:
-    """Limits on what a run may send. `None` means no cap.
+    """Limits on what a run may send; `None` means no cap.
 
     Args:
         circuits: Circuits, whatever their shots. Repeats and the circuits of a mitigation count too.
         money: In the currency of the device's price.
         seconds: Time on the device.
-
-    Raises:
-        DeviceError: A cap is NaN or negative.
     """
 
     circuits: int | None = None
@@ -129,18 +122,7 @@ class Caps:
 
 
 class Budget:
-    """Caps, and what this process has spent.
-
-    Jobs of earlier processes are not counted again: their results are stored, or the run waits for them.
-
-    Args:
-        device: Name of the device, for messages.
-        price: Price of the device.
-        caps: Limits on what may be sent. `None` means no caps.
-
-    Raises:
-        DeviceError: Money or time is capped, but the device's price or speed is not known.
-    """
+    """Caps, and what this process has spent on a device, whose price or speed must be known where it is capped."""
 
     def __init__(self, device: str, price: Price, caps: Caps | None = None) -> None:
         self.device, self.price, self.caps = device, price, caps or Caps()
@@ -186,12 +168,7 @@ class Budget:
 def confirm(estimate: Estimate, yes: bool) -> None:
     """Print the estimate to standard error and ask for consent, if circuits would be sent or may cost money.
 
-    Args:
-        estimate: Estimate of the run.
-        yes: Whether the user has already agreed. The estimate is printed anyway.
-
-    Raises:
-        DeviceError: The user does not agree, or there is no terminal to ask at.
+    `yes` agrees beforehand. Without consent, or a terminal to ask at, a `DeviceError` is raised.
     """
     if not estimate.needs_consent:
         return

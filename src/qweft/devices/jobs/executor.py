@@ -13,7 +13,7 @@ from qweft.devices.jobs.budget import Budget, Estimate, estimate
 from qweft.devices.jobs.remote import RemoteRun
 from qweft.devices.jobs.retry import Retry
 from qweft.devices.jobs.store import Counts, Store, Where
-from qweft.devices.outcomes import Frequencies, from_counts
+from qweft.devices.outcomes import Frequencies, from_counts, to_counts
 from qweft.devices.prices import PriceList
 from qweft.text import many
 
@@ -27,9 +27,9 @@ class Executor:
 
     Args:
         device: Device that answers directly, or one that takes jobs.
-        store: Results and ledger. `None` means the store in the cache folder.
-        budget: Limits on what is sent. `None` means no caps, with the device's price from the price list.
-        retry: Waiting times. `None` means the defaults.
+        store: Results and ledger; by default those in the cache folder.
+        budget: Limits on what is sent; by default no caps, with the device's price from the price list.
+        retry: Waiting times.
         jobs_at_once: Maximum number of open jobs at the provider.
         any_calibration: Whether to accept results from other calibrations of the chip.
         tell: Receives a line for each job that is sent or has ended.
@@ -56,10 +56,6 @@ class Executor:
 
     def run(self, circuits: BoundCircuits, shots: int | None) -> Frequencies:
         """Measure every circuit; equal circuits are measured once.
-
-        Args:
-            circuits: Any number of circuits.
-            shots: Measurements of each circuit. `None` requests exact probabilities, which only simulators have.
 
         Raises:
             DeviceError: The device, the budget or the store reports an error. Results so far are stored.
@@ -151,7 +147,10 @@ class Executor:
         if len(missing) and where.calibration is None:
             where = replace(where, calibration=self.retry.ask(device.calibration))
         for batch, frequencies in self._measure(device, missing, where.shots):
-            some = dict(zip(missing.keys()[batch], _counts(frequencies, where.shots, device.name), strict=True))
+            made = to_counts(frequencies, where.shots)
+            if any(sum(each.values()) != where.shots for each in made):
+                raise DeviceError(f"device {device.name} gives no counts of {many(where.shots, 'shot')}")
+            some = dict(zip(missing.keys()[batch], made, strict=True))
             self.store.keep(some, where, missing.qubits)
             counts |= some
         return counts
@@ -182,12 +181,3 @@ class Executor:
                 f"{error}; nobody knows whether {device.name} measured these {len(batch)} circuits and bills them, so "
                 "they are not sent again: the same command does that"
             ) from error
-
-
-def _counts(frequencies: np.ndarray, shots: int, device: str) -> list[Counts]:
-    """Convert each row of frequencies to counts; raise `DeviceError` if they are no counts of this many shots."""
-    numbers = np.rint(frequencies * shots).astype(int)
-    if not np.allclose(numbers, frequencies * shots, rtol=0, atol=1e-6) or (numbers.sum(1) != shots).any():
-        raise DeviceError(f"device {device} gives frequencies that are no counts of {many(shots, 'shot')}")
-    qubits = int(frequencies.shape[1]).bit_length() - 1
-    return [{f"{outcome:0{qubits}b}": int(row[outcome]) for outcome in np.flatnonzero(row)} for row in numbers]

@@ -121,7 +121,7 @@ MATCHING = "key IN (SELECT value FROM json_each(?)) AND device = ? AND shots = ?
 
 
 class Store:
-    """Results and ledger in one file, `devices/jobs.sqlite` of the cache. It contains no credentials."""
+    """Results and ledger in one file, `devices/jobs.sqlite` of the cache, without credentials."""
 
     def __init__(self, folder: Path | None = None) -> None:
         self.folder = folder or cache_folder() / "devices"
@@ -131,8 +131,7 @@ class Store:
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """Run the block as one transaction, which is on the disk when the block ends. The first one creates the file.
 
-        SQLite uses the rollback journal: a write-ahead log needs shared memory, which network file systems lack. Each
-        transaction has its own connection, so processes and threads share only the file.
+        It uses the rollback journal, which network file systems can hold, and a connection of its own.
         """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -170,8 +169,7 @@ class Store:
     def results(self, keys: Sequence[str], where: Where) -> dict[str, Counts]:
         """Return the counts of circuits that have a result, by key.
 
-        If the device was calibrated between sending and fetching, the result counts for both calibrations, because it
-        is not known under which of them it was measured.
+        A result counts for the calibrations of sending and of fetching: either may be that of the measurement.
         """
         with self.transaction() as db:
             results = {key: unpack_counts(packed, qubits) for key, qubits, packed in _accepted(db, keys, where)}

@@ -5,8 +5,7 @@ A controlled rotation takes two CZ gates and rotations of the target, for every 
     CRZ(t) = RZ(t/2) RY(pi/2) . CZ . RX(t/2) . CZ . RY(-pi/2)
 
 because RY(pi/2) CZ RY(-pi/2) is CNOT, and CRZ(t) = RZ(t/2) CNOT RZ(-t/2) CNOT. Consecutive rotations of a qubit form
-one U3. The result depends only on gates and wires, never on angles: no gate is dropped because an angle is zero. Any
-two qubits can be coupled.
+one U3. The result depends only on gates and wires, never on angles. Any two qubits can be coupled.
 """
 
 from collections.abc import Iterable

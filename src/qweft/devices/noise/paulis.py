@@ -30,7 +30,7 @@ Read = Callable[[torch.Tensor], torch.Tensor]
 def simulate(
     qubits: int, gates: Sequence[NativeGate], angles: Angles, tokens: int, model: NoiseModel, read: Read
 ) -> torch.Tensor:
-    """Simulate the noisy circuit for every token, block by block. A backward pass recomputes each block."""
+    """Simulate the noisy circuit for every token, block by block; a backward pass recomputes each block."""
     if qubits > MOST_QUBITS:
         raise RefusedError(
             f"the noisy simulator keeps 4^n numbers and takes at most {MOST_QUBITS} qubits, got {qubits}; lower the "
@@ -153,8 +153,7 @@ def read_expectations(qubits: int, model: NoiseModel) -> Read:
 def read_probabilities(qubits: int, model: NoiseModel) -> Read:
     """Return a reader that maps states to the probabilities of reported outcomes, shape (2^n, tokens).
 
-    p(b) = 2^-n sum over s in {I, Z}^n of <s>, with a sign of -1 for each Z on a qubit where b is 1. Readout changes
-    each qubit on its own: p(0) = (1 + a)/2 <I> + b/2 <Z>, p(1) = (1 - a)/2 <I> - b/2 <Z>.
+    Of each qubit p(0) = (1 + a)/2 <I> + b/2 <Z> and p(1) = (1 - a)/2 <I> - b/2 <Z>, see `NoiseModel.read_out`.
     """
     shift, factor = model.read_out()
 

@@ -29,11 +29,11 @@ from qweft.devices.device import (
     Step,
     UnavailableError,
     one_line,
-    require,
     told,
     unknown_places,
 )
 from qweft.devices.simulators import LibrarySimulator
+from qweft.errors import require
 from qweft.text import near
 
 KEY, URL = "ORIGIN_API_KEY", "ORIGIN_API_URL"

@@ -24,12 +24,12 @@ from qweft.devices.device import (
     RefusedError,
     Step,
     one_line,
-    require,
     told,
     unknown_places,
 )
 from qweft.devices.outcomes import Frequencies, from_counts
 from qweft.devices.simulators import LibrarySimulator
+from qweft.errors import require
 from qweft.internals.providers import settings_in
 from qweft.redaction import names_credential
 from qweft.text import near

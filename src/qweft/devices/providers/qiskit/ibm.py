@@ -20,10 +20,10 @@ from qweft.devices.device import (
     RemoteDevice,
     Step,
     UnavailableError,
-    require,
     told,
 )
 from qweft.devices.providers.qiskit.simulators import Form, check_size, compile_for, values_of
+from qweft.errors import require
 from qweft.internals.providers import instance_of
 from qweft.text import near
 

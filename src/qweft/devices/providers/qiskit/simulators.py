@@ -10,9 +10,10 @@ import numpy as np
 
 from qweft.circuit.formats.qiskit import template
 from qweft.devices.bound import BoundCircuits
-from qweft.devices.device import DeviceSettings, Limits, RefusedError, require
+from qweft.devices.device import DeviceSettings, Limits, RefusedError
 from qweft.devices.outcomes import on_each_qubit
 from qweft.devices.simulators import LibrarySimulator
+from qweft.errors import require
 from qweft.text import many
 
 SEED = 0
