@@ -206,3 +206,17 @@ def test_many_gradients_at_once_are_those_of_one_at_a_time(name):
     mapped = torch.func.vmap(lambda row: torch.autograd.grad(values, parameters, row, retain_graph=True))(rows)
     for each, other in zip(mapped, together, strict=True):
         assert_close(each, other)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "mlp_linear"])  # nor has SiLU any
+def test_a_backward_pass_carries_the_tangents_of_its_gradient(name):
+    model, x = net(name).eval(), X[:2].clone().requires_grad_()
+    arguments = [x, *trained(model).values()]
+    values = model(x)[0]
+    gradient, tangent = torch.linspace(-1, 1, 8, dtype=torch.float64).view(2, 4)
+    wanted = torch.autograd.grad(values, arguments, tangent, retain_graph=True)
+    with forward_ad.dual_level():
+        dual = forward_ad.make_dual(gradient, tangent)
+        found = torch.autograd.grad(values, arguments, dual, retain_graph=True)
+        for each, other in zip(found, wanted, strict=True):  # a backward pass is linear in its gradient
+            assert_close(forward_ad.unpack_dual(each).tangent, other)

@@ -1,5 +1,6 @@
 """A branch on few tokens in one compiled call: equal to the ordinary way, and taken only where it may be."""
 
+import numpy as np
 import pytest
 import torch
 from peft import get_peft_model
@@ -7,7 +8,8 @@ from torch import nn
 
 from qweft import QwthnConfig
 from qweft.adapter import few_tokens, layer
-from qweft.circuit import compiled
+from qweft.circuit import compiled, crz_ring_ansatz, gate_by_gate
+from qweft.circuit.alternating import alternating_form
 
 CORES = ["identity", "linear", "quantum", "quantum_linear", "quantum_weighted", "quantum_gated", "frozen_linear"]
 pytestmark = pytest.mark.skipif(not compiled.available(), reason="Numba cannot compile here")
@@ -151,3 +153,26 @@ def test_an_output_of_another_size_is_not_read_beyond_its_end(taken, change):
     with pytest.raises((RuntimeError, IndexError)):  # the ordinary way refuses it
         model(torch.randn(5, 1, 24))
     assert taken == [False]
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("qubits", range(1, 11))
+def test_the_circuit_of_one_token(qubits):
+    from qweft.circuit.token_kernel import find_values
+    from qweft.circuit.vector import LANES
+
+    circuit = crz_ring_ansatz(qubits, 3)
+    generator = torch.Generator().manual_seed(qubits)
+    x = torch.randn(1, qubits, dtype=torch.float64, generator=generator)
+    angles = torch.randn(circuit.parameters, dtype=torch.float64, generator=generator) * 2
+    form = alternating_form(circuit)
+    rotations, diagonals = (found.float() for found in form.angles(angles))
+    size = max(2**qubits, LANES)
+    half = (x[0] * form.repeats / 2).float()
+    inputs = torch.cat([half.cos(), half.sin()]).numpy()
+    values, state, turns = (np.empty(count, np.float32) for count in (qubits, 2 * size, 2 * qubits))
+    tables = compiled.table_of(rotations, 0.5), *few_tokens.by_lanes(diagonals)
+    find_values(values, qubits, compiled.flags_of(form.uploads), *tables, inputs, state, turns)
+    torch.testing.assert_close(
+        torch.from_numpy(values)[None].double(), gate_by_gate(circuit, x, angles), rtol=0, atol=5e-6
+    )

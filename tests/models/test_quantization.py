@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from peft import LoraConfig, get_peft_model
+from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import (
     AutoModelForCausalLM,
     BitsAndBytesConfig,
@@ -13,17 +13,20 @@ from transformers import (
     LlamaForCausalLM,
 )
 
+from qweft.adapter.attach import adapter_config, attach
 from qweft.cli.main import main
 from qweft.data.config import DataConfig
 from qweft.data.load import load_data
 from qweft.errors import QweftError
 from qweft.evaluation.loss import held_out_loss
+from qweft.method.specification import ON_QUANTIZED, check_on_quantized
 from qweft.models.config import ModelConfig
 from qweft.models.load import load_model
 from qweft.models.quantization import SAID
 from qweft.training.config import TrainingConfig
 from qweft.training.loop import fit
 from qweft.training.plan import footprint
+from tests.comparison.test_peft_methods import COMPARED, rows
 from tests.data.tiny_tokenizer import CHATML, make_tokenizer
 from tests.tiny_folder import save_rows
 
@@ -162,3 +165,43 @@ def test_a_model_that_is_quantised_already(folder, tmp_path, capsys, kind):
     with pytest.raises(QweftError, match="is quantised already"):
         load_model(config_of(tmp_path / "packed", kind))
     load_model(config_of(tmp_path / "packed", None))
+
+
+ON_THEM = {name: each for name, each in COMPARED.items() if each["peft_type"] in ON_QUANTIZED}
+SETTINGS = {
+    "ADALORA": {"total_step": 100, "tinit": 1, "tfinal": 1, "deltaT": 1},
+    "TRAINABLE_TOKENS": {"token_indices": [*range(1, 64)]},
+}
+
+
+def taken(specification, kind):
+    try:
+        check_on_quantized(specification, kind)
+    except QweftError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", ON_THEM)
+def test_a_method_that_is_taken_trains_and_comes_back(folder, tmp_path, name, kind):
+    specification = {**COMPARED[name], **SETTINGS.get(name, {})}
+    if not taken(specification, kind):
+        pytest.skip("refused in one sentence")
+    model = load_model(config_of(folder, kind)).model
+    ids = torch.tensor([rows()[0]["input_ids"]])
+    with torch.no_grad():
+        base = model(ids).logits
+    torch.manual_seed(0)
+    adapted = attach(model, adapter_config(specification)).eval()
+    with torch.no_grad():
+        first = adapted(ids).logits
+    assert name in ("FOURIERFT", "C3A", "VBLORA", "WAVEFT") or (first - base).norm() < 1e-5 * base.norm()
+    fit(adapted, rows(), 0, TrainingConfig(max_steps=3, batch_size=4, gradient_accumulation=1, learning_rate=1e-2))
+    with torch.no_grad():
+        last = adapted.eval()(ids).logits
+    assert 1e-5 * base.norm() < (last - first).norm() < base.norm()
+    adapted.save_pretrained(tmp_path)
+    again = PeftModel.from_pretrained(load_model(config_of(folder, kind)).model, tmp_path).eval()
+    with torch.no_grad():
+        assert torch.equal(again(ids).logits, last)

@@ -167,3 +167,13 @@ def test_checkpointing_changes_nothing():
         for value in (False, True)
     ]
     assert [loss for _, loss in curves[0]] == pytest.approx([loss for _, loss in curves[1]], rel=1e-5)
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_does_not():
+    def weights(seed):
+        model = adapted()
+        fit(model, rows(), 0, dataclasses.replace(TRAINING, seed=seed))
+        return torch.cat([p.detach().flatten() for p in model.parameters() if p.requires_grad])
+
+    assert torch.equal(weights(3), weights(3))
+    assert not torch.equal(weights(3), weights(4))
