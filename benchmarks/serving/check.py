@@ -221,12 +221,13 @@ def written(adapter: Path, reuse: bool) -> dict[str, dict[str, Any]]:
 
 def trained(name: str, model: str, folder: Path) -> Path:
     """The folder of an adapter, trained if it is not there yet."""
+    rate = None if "preset" in ADAPTERS[name] else 1e-2  # a preset has its own
     config = {
         "model": {"name": model, "source": "package", "dtype": "float32", "device": "cpu"},
         "data": {"source": "embedded:chitchat", "train_rows": 256, "validation_rows": 16, "test_rows": 16,
                  "max_length": 48, "overlong": "drop"},
         "adapter": ADAPTERS[name],
-        "training": {"max_steps": 12, "batch_size": 4, "gradient_accumulation": 1, "learning_rate": 1e-2},
+        "training": {"max_steps": 12, "batch_size": 4, "gradient_accumulation": 1, "learning_rate": rate},
         "evaluation": {"batch_size": 8, "answers": 1},
         "output": str(folder / name),
         "resume": "auto",

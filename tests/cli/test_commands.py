@@ -71,7 +71,7 @@ def test_evaluate_passes_only_what_was_given(fake, tmp_path, capsys, flags):
         seen.append((adapter, overrides))
         return SimpleNamespace(describe=lambda: "loss 1.5", to_json=lambda: {"loss": 1.5})
 
-    fake("qweft.evaluation.checks", check_judging=lambda *_, **__: None)
+    fake("qweft.evaluation.checks", preview_evaluation=lambda *_: None)
     fake("qweft.evaluation.run", evaluate=evaluate)
     options = ["--evaluation.answers", "5", "--model.name", "a/b", "--data.train_rows", "null"]
     assert main(["evaluate", str(tmp_path), *options, *flags]) == 0

@@ -63,7 +63,7 @@ def test_memory_that_is_too_small_is_one_sentence_with_what_is_kept(monkeypatch,
 
 @pytest.mark.parametrize(("command", "kept"), [("train", "nothing was kept"), ("compare", "finished runs are kept")])
 def test_a_training_without_memory_says_what_is_kept(place, tmp_path, monkeypatch, capsys, command, kept):  # noqa: F811
-    monkeypatch.setattr(loop, "_fit", lambda *_: (_ for _ in ()).throw(torch.OutOfMemoryError(CUDA)))
+    monkeypatch.setattr(loop, "_find_bases", lambda *_: (_ for _ in ()).throw(torch.OutOfMemoryError(CUDA)))
     assert main(words_of(command, place, tmp_path / "out")) == 2
     said = capsys.readouterr().err.splitlines()[-1]
     assert CUDA in said and "lower training.batch_size (now 2)" in said
