@@ -80,6 +80,15 @@ def _cell(runs: dict[str, Outcomes], others: dict[str, str], names: Sequence[str
     return "not run" if run is None else difference(runs[run]["qtha"], runs[run][others[run]])
 
 
+def recorded_circuit() -> str:
+    """`qtha` with the record's start against its controls."""
+    found = outcomes("decide-recorded", "mpo", 0.5, TWO_LOOKS)
+    said = {"mpo": "no circuit", "perceptron": "a perceptron", "fourier": "a Fourier series"}
+    said["no_entanglement"] = "no entanglement"
+    rows = [[words, difference(found["qtha"], found[name])] for name, words in said.items()]
+    return markdown(["`qtha` against", "held-out loss, difference in %"], rows, left=2)
+
+
 def gates() -> str:
     """The circuit in a gate of two and of eight layers against its controls."""
     two, eight = (outcomes(name, "none", 0.5, TWO_LOOKS) for name in ("gate-2", "gate"))
@@ -177,6 +186,7 @@ TABLES: dict[str, Callable[[], str]] = {
         ("method", "in PEFT", "merged", "merged-gguf", "as a LoRA"), exports.table_rows(), left=2
     ),
     "circuit": circuit,
+    "recorded-circuit": recorded_circuit,
     "gates": gates,
     "planted": planted,
     "steps": steps,
