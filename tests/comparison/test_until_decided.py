@@ -40,11 +40,11 @@ def test_seeds_are_added_to_open_questions_and_a_stopped_comparison_goes_on(plac
     assert "look 1 of 2: not decided for lora, twin" in " ".join(capsys.readouterr().out.split())
     looks_told = (output / "report.md").read_text().count("look 1 of 2")
     shutil.rmtree(output / "lora-4")
-    started = [
-        {(entry["method"], entry["seed"]): entry["started"] for entry in each["runs"]}
+    took = [
+        {(entry["method"], entry["seed"]): entry["seconds"] for entry in each["runs"]}
         for each in (made, results(config))
     ]
-    assert {key for key in started[0] if started[0][key] != started[1][key]} == {("lora", 4)}
+    assert {key for key in took[0] if took[0][key] != took[1][key]} == {("lora", 4)}
     remade = remake_report(output, tmp_path / "again").with_name("report.md").read_text()
     assert remade.count("look 1 of 2") == looks_told > 0
 
