@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from qweft.circuit import crz_ring_ansatz, gate_by_gate, unentangled
-from qweft.circuit_view.config import _natural
+from qweft.circuit_view.config import ANGLES, angle_keys
 from qweft.cli.main import main
 from tests.evaluation.noise.test_noise import HYBRID, trained
 
@@ -173,13 +173,18 @@ def test_pictures(adapter, capsys, tmp_path, ending, start):
     assert [path.name for path in tmp_path.iterdir()] == [file.name]
 
 
+def test_layers_are_in_the_order_of_their_numbers(adapter, monkeypatch):
+    keys = [f"base_model.model.{name}{ANGLES}" for name in ("h.10.q", "h.2.v", "h.2.q")]
+    monkeypatch.setattr("qweft.circuit_view.config.keys_in", lambda _: keys)
+    assert list(angle_keys(adapter)) == ["h.2.q", "h.2.v", "h.10.q"]
+
+
 def test_without_a_layer_the_first_one_is_shown(capsys, adapter):
     out = " ".join(shown(capsys, adapter).split())
     assert out.startswith("model.layers.0.self_attn.q_proj: ")
     others = f"model.layers.0.self_attn.v_proj, model.layers.1.self_attn.q_proj, {LAYER}"
     assert f"the first layer with a circuit; choose another with --layer: {others}" in out
     assert "choose another" not in shown(capsys, adapter, "--layer", LAYER)
-    assert min(["h.10.q", "h.2.v", "h.2.q"], key=_natural) == "h.2.q"
 
 
 @pytest.mark.parametrize(

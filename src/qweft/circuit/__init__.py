@@ -1,22 +1,23 @@
 """The quantum neural network: the circuit as data, and exact engines that compute its expectation values.
 
-Importing this package imports no module of it, because the names in `formats` are read without PyTorch.
+Importing it imports no PyTorch, without which commands read circuits and the names of formats.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from qweft.circuit.description import (
+    Circuit,
+    Gate,
+    c,
+    circuit_of,
+    crz_ring_ansatz,
+    hardware_efficient_ansatz,
+    t,
+    unentangled,
+)
+
 if TYPE_CHECKING:
-    from qweft.circuit.description import (
-        Circuit,
-        Gate,
-        c,
-        circuit_of,
-        crz_ring_ansatz,
-        hardware_efficient_ansatz,
-        t,
-        unentangled,
-    )
     from qweft.circuit.engine import expectation_values
     from qweft.circuit.reference import final_states, gate_by_gate
 
@@ -34,22 +35,9 @@ __all__ = [
     "unentangled",
 ]
 
-_HOMES = {
-    "Circuit": "description",
-    "Gate": "description",
-    "c": "description",
-    "circuit_of": "description",
-    "crz_ring_ansatz": "description",
-    "expectation_values": "engine",
-    "final_states": "reference",
-    "gate_by_gate": "reference",
-    "hardware_efficient_ansatz": "description",
-    "t": "description",
-    "unentangled": "description",
-}
-
 
 def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    if name in ("expectation_values", "final_states", "gate_by_gate"):
+        home = "engine" if name == "expectation_values" else "reference"
+        return getattr(import_module(f"{__name__}.{home}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

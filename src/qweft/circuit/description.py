@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, lru_cache
+from itertools import count
 from typing import Any, Literal
 
 from qweft.circuit.gates import GATES
@@ -211,15 +212,13 @@ def circuit_of(
     """
     made: list[Gate] = []
     for name, *rest in gates:
-        if name == "rot":
-            if len(rest) != 4:
-                raise QweftError(f"rot takes a qubit and three angles, got {rest}")
-            wire, *angles = rest
-            made += [
-                _gate(axis, [wire, angle], amplitudes) for axis, angle in zip(("rz", "ry", "rz"), angles, strict=True)
-            ]
-        else:
+        if name != "rot":
             made.append(_gate(name, rest, amplitudes))
+        elif len(rest) == 4:
+            turns = zip(("rz", "ry", "rz"), rest[1:], strict=True)
+            made += [_gate(axis, [rest[0], angle], amplitudes) for axis, angle in turns]
+        else:
+            raise QweftError(f"rot takes a qubit and three angles, got {rest}")
     counted = {source: [1 + g.index for g in made if g.source == source] for source in ("input", "parameter")}
     inputs, parameters = max([amplitudes, *counted["input"]]), max([0, *counted["parameter"]])
     return Circuit(qubits, inputs, parameters, tuple(made), _measured(measured), amplitudes)
@@ -232,12 +231,9 @@ def _gate(name: str, rest: list[Any], amplitudes: int) -> Gate:
     if len(rest) != kind.wires + kind.has_angle:
         takes = f"{many(kind.wires, 'qubit')} and {'an' if kind.has_angle else 'no'} angle"
         raise QweftError(f"{name} takes {takes}, got {tuple(rest)}")
-    wires = tuple(rest[: kind.wires])
-    if not kind.has_angle:
-        return Gate(name, wires)
-    angle = rest[-1]
-    if not isinstance(angle, Angle):
-        return Gate(name, wires, scale=float(angle))
+    wires, angle = tuple(rest[: kind.wires]), rest[-1]
+    if not kind.has_angle or not isinstance(angle, Angle):
+        return Gate(name, wires, scale=float(angle) if kind.has_angle else 1.0)
     return Gate(name, wires, angle.source, angle.index + (amplitudes if angle.source == "input" else 0), angle.scale)
 
 
@@ -264,34 +260,26 @@ def crz_ring_ansatz(qubits: int, layers: int, reupload: bool = True) -> Circuit:
         reupload: Whether the input is uploaded before every layer, or once.
 
     Raises:
-        ValueError: If there is no qubit or no layer.
+        QweftError: If there is no qubit or no layer.
 
     Source: docs/method.md, The circuit (on record in the authors' later public code).
     """
-    if qubits < 1 or layers < 1:
-        raise ValueError(f"a circuit needs at least 1 qubit and 1 layer, got {qubits} qubits and {layers} layers")
-    upload = [Gate("ry", (i,), "input", i) for i in range(qubits)]
-    gates: list[Gate] = [] if reupload else list(upload)
-    count = 0
-
-    def add(name: str, hop: int) -> None:
-        nonlocal count
-        if hop and qubits == 1:
-            return
-        for i in range(qubits):
-            wires = (i, (i + hop) % qubits) if hop else (i,)
-            gates.append(Gate(name, wires, "parameter", count))
-            count += 1
-
+    _check_size(qubits, layers)
+    upload: list[tuple[Any, ...]] = [("ry", i, c(i)) for i in range(qubits)]
+    rows, number = [] if reupload else list(upload), count()
     for _ in range(layers):
-        if reupload:
-            gates.extend(upload)
-            steps = [("crz", 1), ("ry", 0), ("crz", -1), ("ry", 0)]
-        else:
-            steps = [("ry", 0), ("crz", 1), ("ry", 0), ("crz", -1)]
-        for name, hop in steps:
-            add(name, hop)
-    return Circuit(qubits, qubits, count, tuple(gates))
+        rows += upload if reupload else []
+        for hop in (1, 0, -1, 0) if reupload else (0, 1, 0, -1):
+            if hop == 0:
+                rows += [("ry", i, t(next(number))) for i in range(qubits)]
+            elif qubits > 1:
+                rows += [("crz", i, (i + hop) % qubits, t(next(number))) for i in range(qubits)]
+    return circuit_of(qubits, *rows)
+
+
+def _check_size(qubits: int, layers: int) -> None:
+    if qubits < 1 or layers < 1:
+        raise QweftError(f"a circuit needs at least 1 qubit and 1 layer, got {qubits} qubits and {layers} layers")
 
 
 @lru_cache(maxsize=64)
@@ -310,8 +298,7 @@ def hardware_efficient_ansatz(qubits: int, layers: int) -> Circuit:
 
     Source: the form of Kandala et al., Nature 549, 242 (2017), with an upload in each layer; not on record for QWTHN.
     """
-    if qubits < 1 or layers < 1:
-        raise QweftError(f"a circuit needs at least 1 qubit and 1 layer, got {qubits} qubits and {layers} layers")
+    _check_size(qubits, layers)
     wires = range(qubits)
     ring = [(i, (i + 1) % qubits) for i in wires][: qubits if qubits > 2 else qubits - 1]
     rows: list[tuple[Any, ...]] = []
@@ -342,29 +329,24 @@ def measured_as_z(circuit: Circuit) -> tuple[tuple[Circuit, tuple[int, ...], tup
     H before the end brings X to Z, and RX(pi/2) brings Y. CNOTs bring a product to Z of its last qubit. Observables of
     one qubit share a circuit where they can.
     """
-    shared: list[dict[int, tuple[str, list[int]]]] = []  # letter and outputs by qubit
-    products: list[tuple[str, int]] = []
+    shared: list[tuple[dict[int, str], dict[int, int]]] = []  # letter by qubit, and qubit by output
+    products: list[tuple[tuple[Gate, ...], dict[int, int]]] = []
     for output, letters in enumerate(circuit.observables or ()):
-        wires = [wire for wire, letter in enumerate(letters) if letter != "I"]
-        if len(wires) > 1:
-            products.append((letters, output))
+        by_wire = {wire: letter for wire, letter in enumerate(letters) if letter != "I"}
+        *others, last = by_wire
+        if others:
+            products.append((_to_z(by_wire) + tuple(Gate("cnot", (wire, last)) for wire in others), {output: last}))
             continue
-        (wire,) = wires
-        group = next((g for g in shared if g.get(wire, (letters[wire],))[0] == letters[wire]), None)
+        group = next((g for g in shared if g[0].get(last, by_wire[last]) == by_wire[last]), None)
         if group is None:
-            shared.append(group := {})
-        group.setdefault(wire, (letters[wire], []))[1].append(output)
-    found: list[tuple[Circuit, tuple[int, ...], tuple[int, ...]]] = []
-    for group in shared:
-        gates = _to_z({wire: letter for wire, (letter, _) in group.items()})
-        places = [(output, wire) for wire, (_, outputs) in group.items() for output in outputs]
-        numbers, wired = zip(*places, strict=True)
-        found.append((replace(circuit, gates=circuit.gates + gates, measured="Z"), numbers, wired))
-    for letters, output in products:
-        *others, last = (wire for wire, letter in enumerate(letters) if letter != "I")
-        gates = _to_z(dict(enumerate(letters))) + tuple(Gate("cnot", (wire, last)) for wire in others)
-        found.append((replace(circuit, gates=circuit.gates + gates, measured="Z"), (output,), (last,)))
-    return tuple(found)
+            shared.append(group := ({}, {}))
+        group[0].update(by_wire)
+        group[1][output] = last
+    measured = [*((_to_z(letters), wires) for letters, wires in shared), *products]
+    return tuple(
+        (replace(circuit, gates=circuit.gates + gates, measured="Z"), tuple(wires), tuple(wires.values()))
+        for gates, wires in measured
+    )
 
 
 def _to_z(letters: dict[int, str]) -> tuple[Gate, ...]:

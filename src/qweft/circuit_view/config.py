@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from qweft.circuit.formats import names
+from qweft.circuit.formats import FORMATS
 from qweft.circuit.picture import KINDS
 from qweft.errors import QweftError
 from qweft.evaluation.record import model_of
@@ -23,7 +23,7 @@ from qweft.text import met_by, some
 if TYPE_CHECKING:
     Language = str
 else:
-    Language = Literal[names()]
+    Language = Literal[tuple(FORMATS)]
 """Name of a text format in `qweft.circuit.formats`."""
 ANGLES = ".qwthn_core.angles"
 """Suffix of the key of a circuit's angles in an adapter's file, after the layer's name."""
@@ -66,9 +66,7 @@ def check_view(adapter: Path, options: Mapping[str, Any] | None) -> tuple[Circui
     if config.token is not None and config.tokens is None:
         raise QweftError(f"--token {config.token}: there is no text to take it from; give one with --tokens")
     _check_files(config)
-    layers = angle_keys(adapter)
-    if config.layer:
-        one_layer(config.layer, layers)
+    one_layer(config.layer, angle_keys(adapter))
     if config.chip is not None:
         from qweft.devices.chips import check_chip  # here, to keep the help fast
 
@@ -80,8 +78,6 @@ def check_view(adapter: Path, options: Mapping[str, Any] | None) -> tuple[Circui
 
 def _check_files(config: CircuitConfig) -> None:
     """Check the export, the picture and their files."""
-    from qweft.circuit.formats import FORMATS  # here, to keep the help fast
-
     if config.picture and config.output and os.path.realpath(config.picture) == os.path.realpath(config.output):
         raise QweftError(f"--picture {config.picture} and --output {config.output} are the same file; give two names")
     if config.output is not None and config.export is None:
@@ -104,32 +100,26 @@ def _check_files(config: CircuitConfig) -> None:
 
 
 def angle_keys(folder: Path) -> dict[str, str]:
-    """Return the key of the angles in an adapter's file by layer name, in natural order of the names."""
+    """Return the key of the angles in an adapter's file by layer name, layers.2 before layers.10."""
     check_folder(folder)
     saved = read_saved(folder)
-    method = str(saved.get("peft_type"))
+    method, core = saved.get("peft_type"), str(saved.get("core", QwthnFields.core))
     if method != OWN:
         raise QweftError(
             f"{folder}: an adapter of PEFT's method {method} has no circuit; qweft circuit takes a QWTHN adapter "
             "with one, as of the presets qtha and qwthn"
         )
-    core = str(saved.get("core", QwthnFields.core))
     if not has_circuit(core):
         raise QweftError(f"{folder}: core {core} ({formula(core)}) has no circuit; presets with one are qtha and qwthn")
     keys = {file_key(key).removesuffix(ANGLES): key for key in keys_in(folder) if key.endswith(ANGLES)}
     if not keys:
         raise QweftError(f"{folder}: its file holds no angles of a circuit; copy the adapter again")
-    return {layer: keys[layer] for layer in sorted(keys, key=_natural)}
-
-
-def _natural(name: str) -> list[str]:
-    """Return a sort key that puts layers.2 before layers.10."""
-    return [part.zfill(20) if place % 2 else part for place, part in enumerate(re.split(r"([0-9]+)", name))]
+    return dict(sorted(keys.items(), key=lambda item: [part.zfill(20) for part in re.split(r"([0-9]+)", item[0])]))
 
 
 def one_layer(pattern: str, layers: Collection[str]) -> str:
-    """Return the one layer that matches a pattern."""
-    met = [pattern] if pattern in layers else met_by(pattern, layers)
+    """Return the one layer that matches a pattern, or the first without one."""
+    met = list(layers)[:1] if not pattern else [pattern] if pattern in layers else met_by(pattern, layers)
     if len(met) == 1:
         return met[0]
     if met:

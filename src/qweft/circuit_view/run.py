@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,18 +33,6 @@ from qweft.text import many
 
 
 @dataclass(frozen=True)
-class SavedCircuit:
-    """The circuit of one layer and its angles; those of the control `frozen` are not trained."""
-
-    layer: str
-    core: str
-    circuit: Circuit
-    layers: int
-    angles: torch.Tensor
-    is_trained: bool
-
-
-@dataclass(frozen=True)
 class TokenValues:
     """Inputs and expectation values of a circuit for one token."""
 
@@ -57,10 +45,15 @@ class TokenValues:
 
 @dataclass(frozen=True)
 class CircuitView:
-    """A circuit with its values, compilation and files."""
+    """The circuit of one layer with its angles, values, compilation and files; the control `frozen` trains no angle."""
 
     adapter: str
-    saved: SavedCircuit
+    layer: str
+    core: str
+    circuit: Circuit
+    layers: int
+    angles: torch.Tensor
+    is_trained: bool
     text: str | None = None
     tokens: tuple[TokenValues, ...] = ()
     bound: TokenValues | None = None
@@ -70,21 +63,20 @@ class CircuitView:
 
     def to_json(self) -> dict[str, Any]:
         """Return everything as JSON-compatible values, with numbers in full precision."""
-        saved, circuit = self.saved, self.saved.circuit
         return {
             "adapter": self.adapter,
-            "layer": saved.layer,
-            "core": saved.core,
+            "layer": self.layer,
+            "core": self.core,
             "circuit": {
-                "qubits": circuit.qubits,
-                "layers": saved.layers,
-                "inputs": circuit.inputs,
-                "gates": [asdict(gate) for gate in circuit.gates],
+                "qubits": self.circuit.qubits,
+                "layers": self.layers,
+                "inputs": self.circuit.inputs,
+                "gates": [asdict(gate) for gate in self.circuit.gates],
             },
-            "angles": saved.angles.tolist(),
-            "angles_trained": saved.is_trained,
-            "dead_angles": list(circuit.dead_parameters()),
-            "written": asdict(counts(circuit)),
+            "angles": self.angles.tolist(),
+            "angles_trained": self.is_trained,
+            "dead_angles": list(self.circuit.dead_parameters()),
+            "written": asdict(counts(self.circuit)),
             "compiled": self.compilation and asdict(self.compilation),
             "text": self.text,
             "tokens": [asdict(token) for token in self.tokens],
@@ -97,9 +89,9 @@ def view_circuit(adapter: Path, options: Mapping[str, Any] | None = None) -> Cir
     """Return the circuit of one layer, and write the requested files."""
     config, overrides = check_view(adapter, options)
     keys = angle_keys(adapter)
-    layer = one_layer(config.layer, keys) if config.layer else next(iter(keys))
-    saved = _saved_circuit(adapter, layer, keys[layer])
-    chip = None if config.chip is None else find_chip(config.chip, saved.circuit.qubits)
+    layer = one_layer(config.layer, keys)
+    view = _saved_circuit(adapter, layer, keys[layer])
+    chip = None if config.chip is None else find_chip(config.chip, view.circuit.qubits)
     tokens: tuple[TokenValues, ...] = ()
     if config.tokens is not None:
         tokens = tuple(_token_values(adapter, model_of(adapter, overrides), layer, config.tokens))
@@ -111,13 +103,13 @@ def view_circuit(adapter: Path, options: Mapping[str, Any] | None = None) -> Cir
         bound = tokens[config.token]
         tokens = (bound,)
     inputs = None if bound is None else bound.c
-    compilation = None if chip is None else compiled_for(chip, saved.circuit, inputs, saved.angles)[1]
-    files = _write(config, adapter, saved, bound)
+    compilation = None if chip is None else compiled_for(chip, view.circuit, inputs, view.angles)[1]
     others = () if config.layer else tuple(name for name in keys if name != layer)
-    return CircuitView(str(adapter), saved, config.tokens, tokens, bound, compilation, files, others)
+    view = replace(view, text=config.tokens, tokens=tokens, bound=bound, compilation=compilation, others=others)
+    return replace(view, files=_write(config, view))
 
 
-def _saved_circuit(folder: Path, layer: str, key: str) -> SavedCircuit:
+def _saved_circuit(folder: Path, layer: str, key: str) -> CircuitView:
     """Read the circuit of a layer with its angles from an adapter's folder, without a base model."""
     config = read_config(folder)
     assert isinstance(config, QwthnConfig)  # angle_keys checks the method
@@ -135,7 +127,7 @@ def _saved_circuit(folder: Path, layer: str, key: str) -> SavedCircuit:
             )
         angles = file.get_tensor(key).double()
     is_trained = "angles" not in FUNCTIONS[name].fixed_tensors
-    return SavedCircuit(layer, config.core, circuit, at.circuit_layers, angles, is_trained)
+    return CircuitView(str(folder), layer, config.core, circuit, at.circuit_layers, angles, is_trained)
 
 
 def _token_values(adapter: Path, model: ModelConfig, layer: str, text: str) -> list[TokenValues]:
@@ -171,25 +163,24 @@ def _token_values(adapter: Path, model: ModelConfig, layer: str, text: str) -> l
             f"--tokens: layer {layer} was given {many(len(inputs), 'row')} for the {many(len(ids), 'token')} of the "
             "text; choose a layer that every token passes once"
         )
-    texts = [loaded.tokenizer.decode([token]) for token in ids]
     return [
-        TokenValues(place, token, texts[place], tuple(inputs[place]), tuple(values[place]))
-        for place, token in enumerate(ids)
+        TokenValues(place, token, loaded.tokenizer.decode([token]), tuple(c), tuple(q))
+        for place, (token, c, q) in enumerate(zip(ids, inputs, values, strict=True))
     ]
 
 
-def _write(config: CircuitConfig, adapter: Path, saved: SavedCircuit, bound: TokenValues | None) -> tuple[str, ...]:
+def _write(config: CircuitConfig, view: CircuitView) -> tuple[str, ...]:
     """Write the files atomically; return their names. An export names the last two parts of the adapter's path."""
-    written = []
+    contents: dict[str, bytes] = {}
     if config.picture is not None:
-        write_bytes(config.picture, circuit_picture(saved.circuit, Path(config.picture).suffix.lower()[1:]))
-        written.append(config.picture)
+        contents[config.picture] = circuit_picture(view.circuit, Path(config.picture).suffix.lower()[1:])
     if config.export is not None and config.output is not None:
-        path = Path(os.path.abspath(adapter))
+        path, bound = Path(os.path.abspath(view.adapter)), view.bound
         folder = "/".join(path.relative_to(path.anchor).parts[-2:])
         inputs = "its inputs open" if bound is None else f"its inputs those of token {bound.place} ({bound.text!r})"
-        about = f"From adapter {folder}, layer {saved.layer}, {inputs}."
-        text = FORMATS[config.export].write(saved.circuit, bound and bound.c, saved.angles, about=about)
-        write_bytes(config.output, text.encode())
-        written.append(config.output)
-    return tuple(written)
+        about = f"From adapter {folder}, layer {view.layer}, {inputs}."
+        text = FORMATS[config.export].write(view.circuit, bound and bound.c, view.angles, about=about)
+        contents[config.output] = text.encode()
+    for name, content in contents.items():
+        write_bytes(name, content)
+    return tuple(contents)

@@ -20,11 +20,13 @@ OPEN = Format(_write, "toy", can_stay_open=True)
 CLOSED = Format(_write, "shut")
 """
 RUN = """
+import importlib
 import sys
 import qweft.circuit.formats as folder
 
 folder.__path__.append(sys.argv.pop(1))
-folder.TEXTS.update({"toy": "toy.OPEN", "shut": "toy.CLOSED"})
+toy = importlib.import_module("qweft.circuit.formats.toy")
+folder.FORMATS.update({"toy": toy.OPEN, "shut": toy.CLOSED})
 from qweft.cli.main import main
 
 sys.exit(main(sys.argv[1:]))

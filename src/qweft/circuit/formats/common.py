@@ -5,14 +5,33 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Union
 
-import numpy as np
-
 from qweft.circuit.description import Circuit, Gate
 from qweft.circuit.drawing import angle
 from qweft.errors import QweftError
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
+
+Numbers = Union["torch.Tensor", "np.ndarray", Sequence[float]]
+"""A row of angles in radians."""
+Gates = Sequence[tuple[str, tuple[int, ...]]]
+"""(name, wires) in the order in which they act; names as in `qweft.circuit.gates.GATES`, controls first."""
+
+
+@dataclass(frozen=True)
+class Format:
+    """A text format of circuits.
+
+    Args:
+        write: Returns the text, from (circuit, inputs, parameters, measured, about); see `to_openqasm3`.
+        ending: Ending of a file's name, without the point.
+        can_stay_open: Whether inputs that are not given become parameters of the text. If not, `write` needs them.
+    """
+
+    write: Callable[..., str]
+    ending: str
+    can_stay_open: bool = False
 
 
 def text_of(circuit: Circuit, about: str, lines: Sequence[str]) -> str:
@@ -32,30 +51,9 @@ def text_of(circuit: Circuit, about: str, lines: Sequence[str]) -> str:
     return "\n".join([*comments, *lines, ""])
 
 
-@dataclass(frozen=True)
-class Format:
-    """A text format of circuits.
-
-    Args:
-        write: Returns the text, from (circuit, inputs, parameters, measured, about); see `to_openqasm3`.
-        ending: Ending of a file's name, without the point.
-        can_stay_open: Whether inputs that are not given become parameters of the text. If not, `write` needs them.
-    """
-
-    write: Callable[..., str]
-    ending: str
-    can_stay_open: bool = False
-
-
-Numbers = Union["torch.Tensor", np.ndarray, Sequence[float]]
-"""A row of angles in radians."""
-Gates = Sequence[tuple[str, tuple[int, ...]]]
-"""(name, wires) in the order in which they act; names as in `qweft.circuit.gates.GATES`, controls first."""
-
-
 def given_numbers(
     circuit: Circuit, inputs: Numbers | None, parameters: Numbers | None
-) -> tuple[np.ndarray | None, np.ndarray | None]:
+) -> tuple["np.ndarray | None", "np.ndarray | None"]:
     """Return both rows in float64, or `None` for a row that is not given; a row of length 0 counts as given.
 
     Raises:
@@ -64,26 +62,41 @@ def given_numbers(
     return _row("inputs", inputs, circuit.inputs), _row("parameters", parameters, circuit.parameters)
 
 
-def numbers_of_gates(
-    circuit: Circuit, inputs: Numbers | None, parameters: Numbers | None, language: str
-) -> list[tuple[Gate, str]]:
-    """Return every gate with its angle as a decimal, for a language without parameters, which needs both rows."""
-    rows = dict(zip(("inputs", "parameters"), given_numbers(circuit, inputs, parameters), strict=True))
-    missing = [name for name, row in rows.items() if row is None]
-    if missing:
+def _row(name: str, values: Numbers | None, length: int) -> "np.ndarray | None":
+    import numpy as np  # here, to keep the help fast
+
+    if values is None:
+        return np.zeros(0) if length == 0 else None
+    if hasattr(values, "detach"):  # a tensor, told without PyTorch
+        values = values.detach().double().cpu().numpy()
+    row = np.asarray(values, np.float64)
+    if row.shape != (length,):
         raise QweftError(
-            f"{language} has no parameters, so it needs a number for every angle, and {' and '.join(missing)} were not "
-            "given; give them, or take OpenQASM 3"
+            f"{name} are of shape {row.shape}, and one circuit takes {length} numbers of shape ({length},)"
+            + ("; give one token at a time" if row.ndim > 1 else "")
         )
-    return texts_of_gates(circuit, rows["inputs"], rows["parameters"])
+    wrong = np.flatnonzero(~np.isfinite(row))
+    if len(wrong):
+        raise QweftError(f"{name}[{wrong[0]}] is {row[wrong[0]]}; an angle is a finite number")
+    return row
 
 
 def texts_of_gates(
-    circuit: Circuit, inputs: np.ndarray | None, parameters: np.ndarray | None
+    circuit: Circuit, inputs: Numbers | None, parameters: Numbers | None, closed: str = ""
 ) -> list[tuple[Gate, str]]:
-    """Return every gate with its angle as a decimal, or as a name (c0 or t0) if there is no number."""
-    rows = {"input": inputs, "parameter": parameters, "constant": np.ones(1)}
-    with_rows = [(gate, rows[gate.source]) for gate in circuit.gates]
+    """Return every gate with its angle as a decimal, or as a name (c0 or t0) if there is no number.
+
+    A language without parameters, `closed`, needs both rows.
+    """
+    rows = dict(zip(("inputs", "parameters"), given_numbers(circuit, inputs, parameters), strict=True))
+    missing = [name for name, row in rows.items() if row is None]
+    if missing and closed:
+        raise QweftError(
+            f"{closed} has no parameters, so it needs a number for every angle, and {' and '.join(missing)} were not "
+            "given; give them, or take OpenQASM 3"
+        )
+    sources: dict[str, Any] = {"input": rows["inputs"], "parameter": rows["parameters"], "constant": (1.0,)}
+    with_rows = [(gate, sources[gate.source]) for gate in circuit.gates]
     return [(g, angle(g) if row is None else number(g.scale * row[g.index])) for g, row in with_rows]
 
 
@@ -104,21 +117,3 @@ def number(value: float) -> str:
     value = 0.0 if abs(value) < sys.float_info.min else float(value)
     digits, e, exponent = repr(value).partition("e")
     return (digits if "." in digits else f"{digits}.0") + e + exponent
-
-
-def _row(name: str, values: Numbers | None, length: int) -> np.ndarray | None:
-    """Return the values in float64, after checking their length and every entry."""
-    if values is None:
-        return np.zeros(0) if length == 0 else None
-    if hasattr(values, "detach"):  # a tensor, told without PyTorch
-        values = values.detach().double().cpu().numpy()
-    row = np.asarray(values, np.float64)
-    if row.shape != (length,):
-        raise QweftError(
-            f"{name} are of shape {row.shape}, and one circuit takes {length} numbers of shape ({length},)"
-            + ("; give one token at a time" if row.ndim > 1 else "")
-        )
-    wrong = np.flatnonzero(~np.isfinite(row))
-    if len(wrong):
-        raise QweftError(f"{name}[{wrong[0]}] is {row[wrong[0]]}; an angle is a finite number")
-    return row

@@ -3,9 +3,10 @@
 import ast
 import math
 import re
+from dataclasses import replace
 
 from qweft.circuit.description import Circuit, Gate, Source
-from qweft.circuit.formats.common import Format, Numbers, given_numbers, numbers_of_gates, text_of, texts_of_gates
+from qweft.circuit.formats.common import Numbers, given_numbers, text_of, texts_of_gates
 from qweft.circuit.gates import GATES
 from qweft.errors import QweftError
 from qweft.text import shown
@@ -24,7 +25,7 @@ def to_openqasm2(
 
     Source: Cross, Bishop, Smolin and Gambetta, "Open Quantum Assembly Language", arXiv 1707.03429.
     """
-    angles = numbers_of_gates(circuit, inputs, parameters, "OpenQASM 2")
+    angles = texts_of_gates(circuit, inputs, parameters, "OpenQASM 2")
     lines = ["OPENQASM 2.0;", 'include "qelib1.inc";', f"qreg q[{circuit.qubits}];"]
     lines += [f"creg b[{circuit.qubits}];"] if measured else []
     lines += [GATES[gate.name].spelled("openqasm2", gate.wires, angle) for gate, angle in angles]
@@ -55,25 +56,21 @@ def to_openqasm3(
 
     Source: the OpenQASM 3.0 specification, openqasm.com.
     """
-    rows = given_numbers(circuit, inputs, parameters)
-    letters = circuit.observables or ()
+    letters, every = circuit.observables or (), list(range(circuit.qubits))
     some = [row.index("Z") for row in letters if row.count("I") == circuit.qubits - 1 and "Z" in row]
-    read = some if letters and len(some) == len(letters) else list(range(circuit.qubits))
+    read = some if letters and len(some) == len(letters) else every
     lines = ["OPENQASM 3.0;", 'include "stdgates.inc";']
     sources = (("c", circuit.inputs, "the circuit's inputs"), ("t", circuit.parameters, "its trained angles"))
-    for row, (letter, count, what) in zip(rows, sources, strict=True):
+    for row, (letter, count, what) in zip(given_numbers(circuit, inputs, parameters), sources, strict=True):
         if row is None:
             lines.append(f"// {what}")
             lines += [f"input float[64] {letter}{index};" for index in range(count)]
-    lines.append(f"qubit[{circuit.qubits}] q;")
-    if measured:
-        lines.append(f"bit[{len(read)}] b;")
-    angles = texts_of_gates(circuit, *rows)
+    lines += [f"qubit[{circuit.qubits}] q;", *([f"bit[{len(read)}] b;"] if measured else [])]
+    angles = texts_of_gates(circuit, inputs, parameters)
     lines += [GATES[gate.name].spelled("openqasm3", gate.wires, angle) for gate, angle in angles]
-    if measured and read == list(range(circuit.qubits)):
-        lines.append("b = measure q;")
-    elif measured:
-        lines += [f"b[{bit}] = measure q[{qubit}];" for bit, qubit in enumerate(read)]
+    if measured:
+        single = [f"b[{bit}] = measure q[{qubit}];" for bit, qubit in enumerate(read)]
+        lines += ["b = measure q;"] if read == every else single
     return text_of(circuit, about, lines)
 
 
@@ -88,6 +85,9 @@ ALIASES: dict[str, tuple[tuple[str, float | None], ...]] = {
     "sx": (("rx", math.pi / 2),),
 }
 """Gates of stdgates.inc in ours, up to a global phase, with their angles where these are fixed."""
+Terms = dict[tuple[Source, int], float]
+"""An angle as multiples of inputs and trained angles, and of one for its constant part."""
+ONE: tuple[Source, int] = ("constant", 0)
 
 
 def from_openqasm3(text: str) -> Circuit:
@@ -101,14 +101,13 @@ def from_openqasm3(text: str) -> Circuit:
     Raises:
         QweftError: If a statement is none of these.
     """
-    inputs: dict[str, int] = {}
-    trained: dict[str, int] = {}
+    names: dict[str, Terms] = {"pi": {ONE: math.pi}, "tau": {ONE: math.tau}, "π": {ONE: math.pi}}
+    inputs = parameters = qubits = 0
     registers: dict[str, tuple[int, int]] = {}
     bits: dict[int, int] = {}  # the measured qubit of each bit
     gates: list[Gate] = []
-    qubits = 0
 
-    def wire(name: str) -> list[int]:
+    def wires(name: str) -> list[int]:
         register, _, index = name.strip().partition("[")
         if register not in registers:
             raise QweftError(f"OpenQASM: there is no register {register!r}")
@@ -125,32 +124,30 @@ def from_openqasm3(text: str) -> Circuit:
         if not statement or re.match(r"OPENQASM\b|include\b|barrier\b|bit\b", statement):
             continue
         if found := re.fullmatch(r"input (?:float|angle)(?: ?\[\d+\])? (\w+)", statement):
-            name = found[1]
-            if number := re.fullmatch(r"c(\d+)", name):
-                inputs[name] = int(number[1])
+            if number := re.fullmatch(r"c(\d+)", found[1]):
+                names[found[1]], inputs = {("input", int(number[1])): 1.0}, max(inputs, int(number[1]) + 1)
             else:
-                trained[name] = len(trained)
+                names[found[1]], parameters = {("parameter", parameters): 1.0}, parameters + 1
         elif found := re.fullmatch(r"qubit(?: ?\[(\d+)\])? (\w+)", statement):
             registers[found[2]] = qubits, int(found[1] or 1)
             qubits += int(found[1] or 1)
         elif found := re.fullmatch(r"(?:\w+(?: ?\[(\d+)\])? ?= ?)?measure (\w+(?: ?\[\d+\])?)", statement):
             first = len(bits) if found[1] is None else int(found[1])
-            bits |= {first + place: qubit for place, qubit in enumerate(wire(found[2]))}
+            bits |= {first + place: qubit for place, qubit in enumerate(wires(found[2]))}
         elif found := re.fullmatch(r"(\w+) ?(?:\((.*)\))? ?((?:\w+ ?\[ ?\d+ ?\] ?,? ?)+)", statement):
             if bits:
                 raise QweftError(f"OpenQASM: {statement!r} comes after a measurement")
-            wires = tuple(each for name in found[3].split(",") for each in wire(name))
-            gates += _gates(found[1], found[2], wires, (inputs, trained))
+            on = tuple(wire for name in found[3].split(",") for wire in wires(name))
+            gates += _gates(found[1], found[2], on, names)
         else:
             raise QweftError(f"OpenQASM: {shown(statement)} is no gate, declaration or measurement that is read")
-    counts = [1 + max(numbers.values(), default=-1) for numbers in (inputs, trained)]
-    parts = qubits, counts[0], counts[1], tuple(gates)
     measured = [bits[bit] for bit in sorted(bits)]
+    circuit = Circuit(qubits, inputs, parameters, tuple(gates))
     plain_z = measured in ([], list(range(qubits)))
-    return Circuit(*parts) if plain_z else Circuit(*parts, tuple(f"Z{qubit}" for qubit in measured))
+    return circuit if plain_z else replace(circuit, measured=tuple(f"Z{qubit}" for qubit in measured))
 
 
-def _gates(name: str, angle: str | None, wires: tuple[int, ...], names: tuple[dict[str, int], ...]) -> list[Gate]:
+def _gates(name: str, angle: str | None, wires: tuple[int, ...], names: dict[str, Terms]) -> list[Gate]:
     """Return the gates of one statement."""
     made: list[Gate] = []
     for own, fixed in ALIASES.get(name, ((name, None),)):
@@ -163,53 +160,43 @@ def _gates(name: str, angle: str | None, wires: tuple[int, ...], names: tuple[di
         elif not angle:
             raise QweftError(f"OpenQASM: {name} needs an angle")
         else:
-            constant, terms = _linear(angle, names)
+            terms = _terms(angle, names)
+            constant = terms.pop(ONE, 0.0)
             made += [Gate(own, wires, source, index, scale) for (source, index), scale in terms.items()]
             made += [Gate(own, wires, scale=constant)] if constant or not terms else []
     return made
 
 
-Linear = tuple[float, dict[tuple[Source, int], float]]
-"""A constant, and multiples of inputs and trained angles."""
+def _terms(text: str, names: dict[str, Terms]) -> Terms:
+    """Return the terms of an angle."""
 
+    def scaled(terms: Terms, factor: float) -> Terms:
+        return {key: factor * value for key, value in terms.items()}
 
-def _linear(text: str, names: tuple[dict[str, int], ...]) -> Linear:
-    """Return the constant and the multiples of an angle."""
-    constants = {"pi": math.pi, "tau": math.tau, "π": math.pi}
-
-    def scaled(angle: Linear, factor: float) -> Linear:
-        return factor * angle[0], {key: factor * value for key, value in angle[1].items()}
-
-    def read(node: ast.AST) -> Linear:
-        if isinstance(node, ast.Constant) and isinstance(node.value, int | float):
-            return float(node.value), {}
-        if isinstance(node, ast.Name):
-            if node.id in constants:
-                return constants[node.id], {}
-            sources: tuple[Source, Source] = ("input", "parameter")
-            for source, numbers in zip(sources, names, strict=True):
-                if node.id in numbers:
-                    return 0.0, {(source, numbers[node.id]): 1.0}
-            raise QweftError(f"OpenQASM: {node.id} is not declared")
-        if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub | ast.UAdd):
-            return scaled(read(node.operand), -1.0 if isinstance(node.op, ast.USub) else 1.0)
-        if isinstance(node, ast.BinOp):
-            left, right = read(node.left), read(node.right)
-            if isinstance(node.op, ast.Add | ast.Sub):
-                constant, terms = scaled(right, -1.0 if isinstance(node.op, ast.Sub) else 1.0)
-                keys = {**left[1], **terms}
-                return left[0] + constant, {key: left[1].get(key, 0.0) + terms.get(key, 0.0) for key in keys}
-            if isinstance(node.op, ast.Mult) and not (left[1] and right[1]):
-                return scaled(left, right[0]) if left[1] else scaled(right, left[0])
-            if isinstance(node.op, ast.Div) and not right[1] and right[0]:
-                return scaled(left, 1 / right[0])
+    def read(node: ast.AST) -> Terms:
+        match node:
+            case ast.Constant(value=int() | float() as value):
+                return {ONE: float(value)}
+            case ast.Name(id=name):
+                if name not in names:
+                    raise QweftError(f"OpenQASM: {name} is not declared")
+                return dict(names[name])
+            case ast.UnaryOp(op=ast.USub() | ast.UAdd() as sign, operand=operand):
+                return scaled(read(operand), -1.0 if isinstance(sign, ast.USub) else 1.0)
+            case ast.BinOp(left=one, op=operator, right=other):
+                left, right = read(one), read(other)
+                if isinstance(operator, ast.Add | ast.Sub):
+                    right = scaled(right, -1.0 if isinstance(operator, ast.Sub) else 1.0)
+                    return {key: left.get(key, 0.0) + right.get(key, 0.0) for key in {**left, **right}}
+                if isinstance(operator, ast.Mult) and left.keys() <= {ONE}:
+                    return scaled(right, left[ONE])
+                if isinstance(operator, ast.Mult) and right.keys() <= {ONE}:
+                    return scaled(left, right[ONE])
+                if isinstance(operator, ast.Div) and right.keys() <= {ONE} and right[ONE]:
+                    return scaled(left, 1 / right[ONE])
         raise QweftError(f"OpenQASM: {shown(text)} is not a number, a multiple of a name or a sum of them")
 
     try:
         return read(ast.parse(text.strip(), mode="eval").body)
     except SyntaxError as error:
         raise QweftError(f"OpenQASM: {shown(text)} is not an angle") from error
-
-
-QASM2 = Format(to_openqasm2, "qasm")
-QASM3 = Format(to_openqasm3, "qasm", can_stay_open=True)

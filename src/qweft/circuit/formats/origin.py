@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from qweft.circuit.description import Circuit
-from qweft.circuit.formats.common import Format, Gates, Numbers, numbers_of_gates, text_of
+from qweft.circuit.formats.common import Gates, Numbers, text_of, texts_of_gates
 from qweft.circuit.gates import GATES
 from qweft.errors import require
 
@@ -23,14 +23,11 @@ def to_originir(
 
     Source: what pyqpanda3 0.5.1 writes and reads; that its gates equal ours was checked by running them.
     """
-    angles = numbers_of_gates(circuit, inputs, parameters, "OriginIR")
+    angles = texts_of_gates(circuit, inputs, parameters, "OriginIR")
     lines = [f"QINIT {circuit.qubits}", f"CREG {circuit.qubits}"]
     lines += [GATES[gate.name].spelled("originir", gate.wires, angle) for gate, angle in angles]
     lines += [f"MEASURE q[{wire}],c[{wire}]" for wire in range(circuit.qubits)] if measured else []
     return text_of(circuit, about, lines)
-
-
-ORIGINIR = Format(to_originir, "originir")
 
 
 def program(
@@ -41,12 +38,12 @@ def program(
     A barrier over all qubits precedes the gates with the indices in `barriers`.
     """
     core = require("pyqpanda3.core", "origin", "an Origin program")
-    make = {name: getattr(core, name.upper()) for name, _ in gates}
-    made = core.QProg(qubits)
+    made, wires_of_all = core.QProg(qubits), list(range(qubits))
     for place, ((name, wires), angle) in enumerate(zip(gates, angles, strict=True)):
         if place in barriers:
-            made << core.BARRIER(list(range(qubits)))
-        made << (make[name](*wires, float(angle)) if GATES[name].has_angle else make[name](*wires))
+            made << core.BARRIER(wires_of_all)
+        make = getattr(core, name.upper())
+        made << (make(*wires, float(angle)) if GATES[name].has_angle else make(*wires))
     if measured:
-        made << core.measure(list(range(qubits)), list(range(qubits)))
+        made << core.measure(wires_of_all, wires_of_all)
     return made
