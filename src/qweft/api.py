@@ -22,96 +22,55 @@ from qweft.training.config import RunConfig
 
 @dataclass(frozen=True)
 class TrainResult:
-    """A trained adapter.
+    """A trained adapter, with losses on held-out rows in nats per token."""
 
-    Args:
-        adapter: Folder of the adapter, in PEFT's format.
-        output: Folder of the run, with its record run.json.
-        steps: Optimizer steps.
-        trainable_parameters: Number of trained parameters.
-        split: The held-out rows of both losses, "test" or "validation".
-        base_loss: Held-out loss of the base model, in nats per token.
-        loss: Held-out loss with the adapter on the same rows.
-    """
-
-    adapter: Path
-    output: Path
-    steps: int
+    adapter: Path  # folder of the adapter, in PEFT's format
+    output: Path  # folder of the run, with its record run.json
+    steps: int  # of the optimizer
     trainable_parameters: int
-    split: str
-    base_loss: float
-    loss: float
+    split: str  # of the rows of both losses: "test" or "validation"
+    base_loss: float  # of the base model
+    loss: float  # with the adapter
 
 
 @dataclass(frozen=True)
 class EvaluateResult:
-    """An adapter beside its base model on the same rows.
+    """An adapter beside its base model on the same rows, with losses in nats per token."""
 
-    Args:
-        adapter: Folder of the adapter.
-        split: The held-out rows, "test" or "validation".
-        rows: Number of rows.
-        base_loss: Loss of the base model, in nats per token.
-        loss: Loss with the adapter.
-        loss_error: Standard error of their difference over rows; `None` if it is unknown.
-        scores: The difference with the adapter, adapted minus base, by the name of each score.
-        answers: Per answered row the prompt, the reference and both models' answers.
-    """
-
-    adapter: Path
-    split: str
+    adapter: Path  # folder of the adapter
+    split: str  # "test" or "validation"
     rows: int
     base_loss: float
-    loss: float
-    loss_error: float | None
-    scores: Mapping[str, float]
-    answers: tuple[Mapping[str, Any], ...]
+    loss: float  # with the adapter
+    loss_error: float | None  # standard error of their difference over rows; `None` if it is unknown
+    scores: Mapping[str, float]  # difference, adapted minus base, by the name of each score
+    answers: tuple[Mapping[str, Any], ...]  # per answered row the prompt, the reference and both models' answers
 
 
 @dataclass(frozen=True)
 class CompareResult:
-    """A finished comparison.
+    """A finished comparison; the last two are `None` without a recommendation."""
 
-    Args:
-        output: Folder of the comparison.
-        report: The page with its report.
-        conclusion: What the comparison found, in sentences; the recommendation, if one was asked for.
-        losses: Mean held-out loss of each method over its seeds; `None` if a run diverged.
-        method: The recommended method; `None` without a recommendation.
-        adapter: Folder of its adapter; `None` without a recommendation.
-    """
-
-    output: Path
-    report: Path
-    conclusion: str
-    losses: Mapping[str, float | None]
-    method: str | None = None
-    adapter: Path | None = None
+    output: Path  # folder of the comparison
+    report: Path  # the page with its report
+    conclusion: str  # what the comparison found, in sentences; the recommendation, if one was asked for
+    losses: Mapping[str, float | None]  # mean held-out loss of each method over its seeds; `None` if a run diverged
+    method: str | None = None  # the recommended method
+    adapter: Path | None = None  # folder of its adapter
 
 
 @dataclass(frozen=True)
 class ExportResult:
-    """A written export.
+    """A written export, with held-out losses in nats per token."""
 
-    Args:
-        output: Folder of the export.
-        to: Its format.
-        rank: Rank of the LoRA; `None` if the adapter itself was merged.
-        parameters: Number of parameters of the LoRA, or `None`.
-        base_loss: Held-out loss of the base model, in nats per token.
-        adapter_loss: Held-out loss with the adapter.
-        loss: Held-out loss of the export.
-        kept_share: Share of the adapter's gain over the base model that the export keeps; `None` without a clear gain.
-    """
-
-    output: Path
+    output: Path  # folder of the export
     to: Target
-    rank: int | None
-    parameters: int | None
+    rank: int | None  # of the LoRA; `None` if the adapter itself was merged
+    parameters: int | None  # of the LoRA
     base_loss: float
     adapter_loss: float
-    loss: float
-    kept_share: float | None
+    loss: float  # of the export
+    kept_share: float | None  # of the adapter's gain over the base model; `None` without a clear gain
 
 
 @dataclass(frozen=True)
