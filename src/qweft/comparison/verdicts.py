@@ -17,7 +17,6 @@ SAME_SIZE = 10.0
 """Largest difference in number of parameters, in percent, at which two methods count as equal in size."""
 TO_BEAT = (None, *CONSTANTS, *CLASSICAL_CONTROLS)
 """Functions of the controls that a circuit must beat if it is to help; `None` means no function."""
-IMPORTANCE = ("circuit", "reference", "size", "control", "other", "claim")
 
 
 @dataclass(frozen=True)
@@ -26,13 +25,13 @@ class Verdict:
 
     Args:
         topic: "circuit" (does it help: all controls together, or one of them if `other` is set), "reference" (a hybrid
-            against it), "size" (against the LoRA of equal size), "other" (another method
-            against the reference), or "claim" (the lowest loss against another method, if no question is on that pair).
+            against it), "size" (against the LoRA of equal size), "other" (another method against the reference), or
+            "claim" (the lowest loss against another method, if no question is on that pair).
         other: The method that it is compared with; empty if there is none or more than one.
         direction: Of the method's held-out loss; "open" if a run is missing.
         entry, against: The summaries of both methods; `None` where no pair was compared.
         function: Function of the control: a name, `None` for the network without one.
-        equal: What was equal beside the steps: "size", or nothing.
+        controls: The controls on which the answer for a circuit rests.
         lacking: Why an answer is open: runs that are missing, or differ in more than the core.
         doubt: What the learning rates leave open of the claim; empty if nothing.
     """
@@ -45,33 +44,36 @@ class Verdict:
     entry: Summary | None = None
     against: Summary | None = None
     function: str | None = None
-    equal: str = ""
     controls: tuple["Verdict", ...] = ()
     lacking: tuple[str, ...] = ()
     doubt: str = ""
 
 
-def held_against(topic: Topic, entry: Summary, other: Summary, function: str | None = None, equal: str = "") -> Verdict:
+def held_against(topic: Topic, entry: Summary, other: Summary, function: str | None = None) -> Verdict:
     """Compare one method with another."""
     pairing = paired(entry, other)
-    return Verdict(topic, entry.method, other.method, pairing.direction, pairing, entry, other, function, equal)
+    return Verdict(topic, entry.method, other.method, pairing.direction, pairing, entry, other, function)
 
 
 def findings(summary: Mapping[str, Summary]) -> list[Verdict]:
     """Return the verdicts, most important first: circuits, hybrids against LoRA, other methods."""
     methods = [entry for entry in summary.values() if entry.kind != "base"]
-    if not methods:
-        return []
-    reference = summary.get(methods[0].reference)
-    found: list[Verdict] = []
-    for hybrid in [entry for entry in methods if entry.kind == "hybrid"]:
-        found += [*circuit_findings(hybrid, methods), *_on_size(hybrid, methods, reference)]
-    for entry in methods:
-        if reference is not None and entry is not reference:
-            found.append(held_against("reference" if entry.kind == "hybrid" else "other", entry, reference))
-    return sorted(
-        found, key=lambda each: IMPORTANCE.index("control" if each.topic == "circuit" and each.other else each.topic)
-    )
+    reference = summary.get(methods[0].reference) if methods else None
+    hybrids = [entry for entry in methods if entry.kind == "hybrid"]
+    circuits = [circuit_findings(hybrid, methods) for hybrid in hybrids]
+    to_reference = [] if reference is None else [entry for entry in methods if entry is not reference]
+    pairs = [
+        held_against("reference" if entry.kind == "hybrid" else "other", entry, reference)
+        for entry in to_reference
+        if reference is not None
+    ]
+    return [
+        *(answers[0] for answers in circuits),
+        *(each for each in pairs if each.topic == "reference"),
+        *(each for hybrid in hybrids for each in _on_size(hybrid, methods, reference)),
+        *(each for answers in circuits for each in answers[1:]),
+        *(each for each in pairs if each.topic == "other"),
+    ]
 
 
 def best_of(summary: Mapping[str, Summary]) -> str | None:
@@ -96,6 +98,12 @@ def best_of(summary: Mapping[str, Summary]) -> str | None:
     return best
 
 
+def _ahead(losses: Mapping[int, float | None], others: Mapping[int, float | None]) -> float:
+    """Return how far the mean loss is above the other method's, at the seeds that both have; 0 without any."""
+    shared = losses.keys() & others.keys()
+    return math.fsum((losses[seed] or 0.0) - (others[seed] or 0.0) for seed in shared) / max(1, len(shared))
+
+
 def claimed(summary: Mapping[str, Summary], is_recommended: bool = False) -> list[Verdict]:
     """Return what the conclusion claims: the best method against each other one, also where that is no question.
 
@@ -112,56 +120,52 @@ def claimed(summary: Mapping[str, Summary], is_recommended: bool = False) -> lis
 def circuit_findings(hybrid: Summary, methods: Sequence[Summary]) -> list[Verdict]:
     """Return the answer for one hybrid, followed by the comparison with each control.
 
-    A control shares the hybrid's steps, and its adapter except for the core.
-    A control with a function in place of the circuit also shares the form of the core. Of several candidates, the
-    nearest in size counts. For the network without a circuit, a linear core comes before the identity.
+    A control shares the hybrid's steps, and its adapter except for the core. With a function in place of the circuit it
+    also shares the form of the core. Of several candidates, the nearest in size counts. Without the circuit,
+    Q q(c) + K c reduces to K c: a linear core comes before the identity, which has fewer parameters.
     """
-    alike = [m for m in methods if m.maps == hybrid.maps]
-    alike.sort(key=lambda method: distance(method, hybrid))
+    alike = sorted((m for m in methods if m.maps == hybrid.maps), key=lambda method: distance(method, hybrid))
     found: dict[str | None, Verdict] = {}
     unlike: dict[str | None, str] = {}
     for function in (*TO_BEAT, *ALTERED_CIRCUITS):
         form = (function, form_of(hybrid.core or ""))
         candidates = [m for m in alike if m.core and (function_of(m.core), form_of(m.core)) == form]
         if function is None:
-            # Without the circuit, Q q(c) + K c reduces to K c: a linear core. The identity has fewer parameters.
-            candidates = sorted(
-                (m for m in alike if m.kind == "no_circuit"), key=lambda method: method.core != "linear"
-            )
+            candidates = sorted((m for m in alike if m.kind == "no_circuit"), key=lambda m: m.core != "linear")
         differing = [(method, _unlike(method, hybrid)) for method in candidates]
         control = next((method for method, fields in differing if not fields), None)
         if control is not None:
             found[function] = held_against("circuit", hybrid, control, function)
         elif differing:
             nearest, fields = min(differing, key=lambda each: len(each[1]))
-            unlike[function] = f"{named(nearest)} was run, but {', '.join(fields)}"
-    direction = _answer(hybrid, found)
+            unlike[function] = f"{nearest.method} was run, but {', '.join(fields)}"
+    direction, controls = _answer(hybrid, found)
     missing = [] if None in {*found, *unlike} else ["the same network without a circuit was not run"]
     if not {*found, *unlike} & {*CLASSICAL_CONTROLS}:
         missing.append("a classical twin of its form was not run")
     lacking = (*missing, *unlike.values())
-    controls = tuple(found.values())
-    return [
-        Verdict("circuit", hybrid.method, "", direction, entry=hybrid, controls=controls, lacking=lacking),
-        *controls,
-    ]
+    answer = Verdict("circuit", hybrid.method, "", direction, entry=hybrid, controls=tuple(controls), lacking=lacking)
+    return [answer, *found.values()]
 
 
-def _answer(hybrid: Summary, found: Mapping[str | None, Verdict]) -> Direction:
-    """Return the answer over all controls.
+def _answer(hybrid: Summary, found: Mapping[str | None, Verdict]) -> tuple[Direction, list[Verdict]]:
+    """Return the answer over all controls, and those that it rests on.
 
     No: the hybrid is shown to be worse than no circuit, a constant or a classical control. Otherwise equivalent: it is
     equivalent to one of them, by the share of the level that is one control's. Otherwise open: the run without a
     circuit is missing, or there is no classical control. Yes: it is shown to be better than all of these.
     """
     asked = [found[function] for function in TO_BEAT if function in found]
-    if any(each.direction == "higher" for each in asked):
-        return "higher"
-    if any(is_equal(hybrid, each.against, len(asked)) for each in asked if each.direction == "equivalent"):
-        return "equivalent"
+    if worse := [each for each in asked if each.direction == "higher"]:
+        return "higher", worse
+    same = [each for each in asked if each.direction == "equivalent" and is_equal(hybrid, each.against, len(asked))]
+    if same:
+        return "equivalent", same
     if None not in found or found.keys().isdisjoint(CLASSICAL_CONTROLS):
-        return "open"
-    return "lower" if all(each.direction == "lower" for each in asked) else "not decided"
+        return "open", []
+    if all(each.direction == "lower" for each in asked):
+        return "lower", asked
+    return "not decided", [each for each in asked if each.direction == "not decided"]
 
 
 def is_equal(hybrid: Summary, control: Summary | None, number: int) -> bool:
@@ -188,15 +192,14 @@ def _unlike(method: Summary, hybrid: Summary) -> list[str]:
 
 
 def _on_size(hybrid: Summary, methods: Sequence[Summary], reference: Summary | None) -> list[Verdict]:
-    """Compare a hybrid with the LoRA nearest in number of parameters, at the same budget."""
+    """Compare a hybrid with the LoRA nearest in number of parameters, unless that is the reference."""
     loras = [entry for entry in methods if entry.kind == "lora" and entry.trainable_parameters > 0]
     nearest = min(loras, key=lambda entry: distance(entry, hybrid), default=None)
-    equal = nearest is not None and abs(percent_more(hybrid, nearest)) <= SAME_SIZE
-    if nearest is None or (nearest is reference and not equal):
-        return [Verdict("size", hybrid.method, "", "open", lacking=("no LoRA of its size was run",))]
-    if nearest is reference:
+    if nearest is not None and nearest is not reference:
+        return [held_against("size", hybrid, nearest)]
+    if nearest is not None and abs(percent_more(hybrid, nearest)) <= SAME_SIZE:
         return []  # the comparison with the reference covers it
-    return [held_against("size", hybrid, nearest, equal="size" if equal else "")]
+    return [Verdict("size", hybrid.method, "", "open", lacking=("no LoRA of its size was run",))]
 
 
 def percent_more(entry: Summary, other: Summary) -> float:
@@ -209,16 +212,3 @@ def percent_more(entry: Summary, other: Summary) -> float:
 def distance(entry: Summary, other: Summary) -> float:
     """Return the absolute logarithm of the ratio of two parameter counts."""
     return abs(math.log(max(entry.trainable_parameters, 1) / max(other.trainable_parameters, 1)))
-
-
-def named(control: Summary) -> str:
-    """Return the control's name, with its core if the name does not show it."""
-    core = control.core or ""
-    tells = core in control.method or function_of(core) is None
-    return control.method if tells else f"{control.method} ({core})"
-
-
-def _ahead(losses: Mapping[int, float | None], others: Mapping[int, float | None]) -> float:
-    """Return how far the mean loss is above the other method's, at the seeds that both have; 0 without any."""
-    shared = losses.keys() & others.keys()
-    return math.fsum((losses[seed] or 0.0) - (others[seed] or 0.0) for seed in shared) / max(1, len(shared))

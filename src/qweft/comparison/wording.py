@@ -8,7 +8,7 @@ from qweft.adapter.functions import FUNCTIONS
 from qweft.comparison.method_kinds import core_of, maps_of
 from qweft.comparison.statistics import LARGEST_P, Pairing
 from qweft.comparison.summary import Summary
-from qweft.comparison.verdicts import TO_BEAT, Verdict, is_equal, named, percent_more
+from qweft.comparison.verdicts import Direction, Topic, Verdict, percent_more
 from qweft.method.names import function_of
 from qweft.text import listed, many
 
@@ -19,63 +19,58 @@ ANSWERS = {"lower": "yes", "higher": "no", "equivalent": "equivalent", "not deci
 LARGEST_SHARE = 0.5
 """Share of the target tokens above which one test row, or group of dependent rows, is warned of."""
 
+PAIR = "{method} better than {other} {budget}: {answer}, {numbers}, {size}."
+SENTENCES: dict[tuple[Topic, Direction], str] = {
+    ("circuit", "lower"): "The circuit helps: {method} is better than {controls}.",
+    ("circuit", "higher"): "The circuit of {method} does not help: {controls} better, without it.",
+    ("circuit", "equivalent"): "The circuit is not needed in {method}: {controls} equivalent{within}, without it.",
+    ("circuit", "not decided"): "Whether the circuit of {method} helps is not decided{limit}.",
+    ("circuit", "open"): "Whether the circuit of {method} helps is open: {lacking}.",
+    ("size", "open"): "{method}: {lacking}.",
+}
+"""Verdicts on no single pair of methods; `PAIR` is for all that are."""
+
 
 def text_of(verdict: Verdict) -> str:
     """Return a verdict as a sentence, with the doubt of its learning rates.
 
-    qtha better than lora (LoRA, rank 8) at equal steps: no, +2.1% [+1.3, +2.8] (3 seeds: +1.8, +2.0, +2.4; p = 0.0072;
+    qtha better than lora at equal steps: no, +2.1% [+1.3, +2.8] (3 seeds: +1.8, +2.0, +2.4; p = 0.0072;
     smallest visible effect 0.94%), with 82% fewer parameters.
     """
-    pairing, entry, other = verdict.pairing, verdict.entry, verdict.against
-    if entry is not None and other is not None:
-        called = label(other)
-        if verdict.topic == "circuit":
-            words = "{} (the same maps, no circuit)" if verdict.function is None else FUNCTIONS[verdict.function].called
-            called = words.format(named(other))
-        elif verdict.topic == "size" and not verdict.equal:
-            called += ", the LoRA nearest in size,"
-        budget = equal_budget(entry, other) + (f" and {verdict.equal}" if verdict.equal else "")
-        answer = ANSWERS[pairing.direction]
-        if pairing.direction == "equivalent":
-            answer += f" within {pairing.margin:g}%{'' if pairing.reason else ' (a smaller difference is shown)'}"
-        text = f"{entry.method} better than {called} {budget}: {answer}, {numbers(pairing)}, {size(entry, other)}."
-    elif verdict.topic == "circuit":
-        text = on_circuit(verdict)
+    entry, other = verdict.entry, verdict.against
+    words = {"method": verdict.method, "lacking": "; ".join(verdict.lacking)}
+    if entry is None or other is None:
+        template = SENTENCES[verdict.topic, verdict.direction]
+        words |= _on_controls(verdict)
     else:
-        text = f"{verdict.method}: {'; '.join(verdict.lacking)}."
-    return f"{text} {verdict.doubt}" if verdict.doubt else text
+        template, name = PAIR, other.method
+        if verdict.topic == "circuit":
+            control = "{} (the same maps, no circuit)"
+            name = (control if verdict.function is None else FUNCTIONS[verdict.function].called).format(other.method)
+        equal = "at equal steps"
+        budget = equal if entry.steps == other.steps else f"at {entry.steps} steps against {other.steps}"
+        answer = ANSWERS[verdict.direction] + (_within(verdict.pairing) if verdict.direction == "equivalent" else "")
+        words |= {"other": name, "budget": budget, "answer": answer}
+        words |= {"numbers": numbers(verdict.pairing), "size": size(entry, other)}
+    return " ".join(filter(None, (template.format(**words), verdict.doubt)))
 
 
-def on_circuit(verdict: Verdict) -> str:
-    """Return whether a circuit helps, against all of its controls."""
-    name = verdict.method
-    asked = [each for each in verdict.controls if each.function in TO_BEAT]
-    own = [each for each in asked if each.direction == verdict.direction]
-    if verdict.direction == "equivalent" and verdict.entry is not None:  # held to its share of the level
-        own = [each for each in own if is_equal(verdict.entry, each.against, len(asked))]
-    names = listed([each.other for each in own] or [""])
-    without = f"{names} {'is' if len(own) == 1 else 'are'}"
-    if verdict.direction == "lower":
-        return f"The circuit helps: {name} is better than {names}."
-    if verdict.direction == "higher":
-        return f"The circuit of {name} does not help: {without} better, without it."
-    if verdict.direction == "equivalent":
-        return (
-            f"The circuit is not needed in {name}: {without} equivalent within {own[0].pairing.margin:g}%, without it."
-        )
-    if verdict.direction == "open":
-        return f"Whether the circuit of {name} helps is open: {'; '.join(verdict.lacking)}."
-    seen = [each.pairing.visible for each in own if each.pairing.visible is not None]
+def _within(pairing: Pairing) -> str:
+    return f" within {pairing.margin:g}%"
+
+
+def _on_controls(verdict: Verdict) -> dict[str, str]:
+    """Return the words on the controls of a circuit: who they are, and how large an effect had to be to be seen."""
+    controls = verdict.controls
+    names = listed([each.other for each in controls] or [""])
+    if verdict.direction != "lower":
+        names += " is" if len(controls) == 1 else " are"
+    seen = [each.pairing.visible for each in controls if each.pairing.visible is not None]
     limit = f" (smallest visible effect {effect_said(max(seen))})" if seen else ""
-    if not own and any(each.direction == "equivalent" for each in asked):
-        limit = f": no control is equivalent at 1/{len(asked)} of the level, the share of each"
-    return f"Whether the circuit of {name} helps is not decided{limit}."
-
-
-def label(entry: Summary) -> str:
-    """Return a method's name, for a LoRA with the word LoRA and its rank."""
-    rank = (entry.adapter or {}).get("r")
-    return f"{entry.method} (LoRA{'' if rank is None else f', rank {rank}'})" if entry.kind == "lora" else entry.method
+    if not controls:
+        limit = ": no control is equivalent at its share of the level"
+    within = _within(controls[0].pairing) if verdict.direction == "equivalent" else ""
+    return {"controls": names, "limit": limit, "within": within}
 
 
 MAPS = {"mpo": "tensor networks", "dense": "dense maps", "subspace": "fixed directions", "sparse": "chosen outputs"}
@@ -102,9 +97,11 @@ def kind_said(adapter: Mapping[str, Any]) -> str:
     return f"{kind} of PEFT"
 
 
-def equal_budget(entry: Summary, other: Summary) -> str:
-    """Return the steps of two methods as text."""
-    return "at equal steps" if entry.steps == other.steps else f"at {entry.steps} steps against {other.steps}"
+def called(entry: Summary) -> str:
+    """Return a method's name with what it is: lora_all (LoRA, rank 8 on all linear layers)."""
+    where = (entry.adapter or {}).get("target_modules")
+    place = "all linear layers" if where == "all-linear" else " ".join(where) if isinstance(where, list) else where
+    return f"{entry.method} ({kind_said(entry.adapter or {})}{f' on {place}' if place else ''})"
 
 
 def size(entry: Summary, other: Summary) -> str:
@@ -125,43 +122,36 @@ def numbers(pairing: Pairing) -> str:
     """Return the mean with its interval, and in brackets each seed's difference and the test; else the reason."""
     if not any(pairing.differences) or pairing.mean is None:
         return pairing.reason
-    # small values would round to zero with one decimal
-    ends = pairing.interval or ()
-    large = max(map(abs, pairing.differences)) >= 1 and all(abs(end) >= 0.05 for end in ends)
-    is_claimed = pairing.direction in ("lower", "higher")
-    digits = digits_for(ends if is_claimed else (), 1 if large else 2)
-    signed = [f"{each:+z.{digits}f}" for each in (pairing.mean, *ends, *pairing.differences)]
-    seeds = signed[1 + len(ends) :]
-    details = [f"{many(len(seeds), 'seed')}: {', '.join(seeds)}"]
-    look = pairing.look
+    form, look = f"+z.{digits_of(pairing)}f", pairing.look
+    seeds = ", ".join(format(each, form) for each in pairing.differences)
+    details = [f"{many(len(pairing.differences), 'seed')}: {seeds}"]
     if pairing.p_value is None or pairing.corrected is None or pairing.visible is None:
         details.append(pairing.reason)
     else:
         plain, corrected = p_said(pairing.p_value, look.level), p_said(pairing.corrected, look.level)
         details.append(f"p {plain}" + (f", corrected {corrected.removeprefix('= ')}" if corrected != plain else ""))
-        if pairing.reason.startswith("the sign-flip") and pairing.sign_flip is not None:
-            details.append(f"sign-flip p {p_said(pairing.sign_flip)}, above {LARGEST_P}")
+        if pairing.reason.startswith("the sign-flip"):
+            details.append(pairing.reason)
         details.append(f"smallest visible effect {effect_said(pairing.visible)}")
         if look.planned > 1:
             details.append(f"look {look.number} of {look.planned} at level {look.level:.4g}")
-    interval = f" [{', '.join(signed[1 : 1 + len(ends)])}]" if ends else ""
-    return f"{signed[0]}%{interval} ({'; '.join(details)})"
+    ends = ", ".join(format(end, form) for end in pairing.interval or ())
+    return f"{format(pairing.mean, form)}%{f' [{ends}]' if ends else ''} ({'; '.join(details)})"
 
 
 def lower_by(pairing: Pairing) -> str:
     """Return how much lower the first method's loss is: 2.1% [1.2, 3.0] lower loss."""
     if pairing.mean is None or pairing.interval is None:
         return "lower loss"
-    low, high = -pairing.interval[1], -pairing.interval[0]
-    digits = digits_for([end for end in (low, high) if end], 1 if abs(pairing.mean) >= 1 else 2)
-    return f"{-pairing.mean:.{digits}f}% [{low:.{digits}f}, {high:.{digits}f}] lower loss"
+    mean, low, high = (f"{-each:.{digits_of(pairing)}f}" for each in (pairing.mean, *reversed(pairing.interval)))
+    return f"{mean}% [{low}, {high}] lower loss"
 
 
-def digits_for(ends: Sequence[float], least: int) -> int:
-    """Return the least number of decimals with which no end of an interval looks like zero."""
-    return next(
-        (digits for digits in range(least, MOST_DIGITS) if all(round(end, digits) for end in ends)), MOST_DIGITS
-    )
+def digits_of(pairing: Pairing) -> int:
+    """Return the decimals of a difference: one, below 1% two, and as many as keep the ends of a claim off zero."""
+    ends = pairing.interval if pairing.direction in ("lower", "higher") and pairing.interval else ()
+    least = 1 if abs(pairing.mean or 0.0) >= 1 else 2
+    return next((some for some in range(least, MOST_DIGITS) if all(round(end, some) for end in ends)), MOST_DIGITS)
 
 
 def effect_said(visible: float) -> str:
@@ -195,15 +185,14 @@ def caveats(summary: Mapping[str, Summary], searched: Collection[str] = ()) -> l
     lines = []
     for entry in methods:
         worse = [each for each in entry.eval_losses if base and each is not None and round(each, 4) > round(base, 4)]
-        if worse and base:
+        if worse:
             lines.append(
                 f"{entry.method} ended above the base model's loss at {len(worse)} of {len(entry.seeds)} seeds "
                 f"({max(worse):.4f} against {base:.4f}). Its learning rate may be too high: try a lower one, or a "
                 "search with more steps, seeds and rows."
             )
     rates = {entry.learning_rate for entry in methods}
-    unsearched = [entry.method for entry in methods if entry.method not in searched]
-    if len(methods) > 1 and len(rates) == 1 and rates != {None} and unsearched:
+    if len(methods) > 1 and len(rates) == 1 and rates != {None} and {each.method for each in methods} - {*searched}:
         lines.append(
             f"All methods trained at one learning rate ({rates.pop():g}), which was not searched. A method with "
             "another best rate is at a disadvantage."
@@ -224,9 +213,9 @@ def caveats(summary: Mapping[str, Summary], searched: Collection[str] = ()) -> l
 def judged_by(summary: Mapping[str, Summary], verdicts: Sequence[Verdict]) -> list[str]:
     """Return how the questions were judged: the correction of p for their number, and the looks at more seeds."""
     methods = [entry for entry in summary.values() if entry.kind != "base"]
+    asked = {frozenset((e.method, e.other)) for e in verdicts if e.other in summary and e.topic != "claim"}
     # if the reference diverged, all pairs of methods share the level
     shared = max((look.questions for entry in methods for look in entry.looks.values()), default=1)
-    asked = {frozenset((e.method, e.other)) for e in verdicts if e.other in summary and e.topic != "claim"}
     count, how = len(asked), "Holm's correction"
     if shared > 1:
         count, how = shared, "Bonferroni's correction, equivalence included"
