@@ -1,6 +1,6 @@
 """Models whose circuits run on a device, while everything else runs as usual."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -11,9 +11,10 @@ from qweft.adapter import QwthnLinear
 from qweft.adapter.attach import base_of
 from qweft.adapter.cores import FunctionCore, Measure
 from qweft.circuit import Circuit, expectation_values
+from qweft.devices import Device, RemoteDevice
 from qweft.errors import QweftError
 from qweft.evaluation.watching import beyond_the_mask, mask_of, rows_and_kept
-from qweft.text import met_by, some
+from qweft.text import many, met_by, some
 
 Choose = Callable[[torch.Tensor], torch.Tensor]
 """From token ids, (rows, tokens), to whether each token goes to the device, a bool tensor of the same shape."""
@@ -51,6 +52,17 @@ def circuit_layers(model: nn.Module, patterns: Sequence[str] | None = None) -> d
             raise QweftError(f"layers: {pattern} meets no layer with a circuit; there are {some(found)}")
         chosen |= {name: found[name] for name in met}
     return {name: core for name, core in found.items() if name in chosen}  # the model's order
+
+
+def check_qubits(device: Device | RemoteDevice, circuits: Mapping[str, Circuit]) -> None:
+    """Raise if a device has too few qubits for the circuit of a layer, by its name."""
+    most = device.limits.qubits
+    for name, circuit in circuits.items():
+        if most is not None and circuit.qubits > most:
+            raise QweftError(
+                f"device {device.name} has {many(most, 'qubit')}, and the circuit of {name} needs {circuit.qubits}; "
+                "choose another device or other layers, or lower adapter.r"
+            )
 
 
 @contextmanager

@@ -58,19 +58,13 @@ def circuits_on_device(model: Any, training: TrainingConfig) -> AbstractContextM
     from qweft.devices.measure import measured
     from qweft.devices.noise.paulis import noisy_expectations
     from qweft.devices.simulators import NoisyDevice
-    from qweft.evaluation.on_device import circuit_layers, on_device
+    from qweft.evaluation.on_device import check_qubits, circuit_layers, on_device
 
     if not any(isinstance(part, FunctionCore) and part.circuit is not None for part in model.modules()):
         return nullcontext()  # a comparison also trains methods without circuits
     device = _device(training)
-    most = device.limits.qubits
-    for name, core in circuit_layers(model).items():
-        assert core.circuit is not None
-        if most is not None and core.circuit.qubits > most:
-            raise QweftError(
-                f"training.device {training.device} takes at most {most} qubits, and the circuit of {name} has "
-                f"{core.circuit.qubits}; lower adapter.r"
-            )
+    layers = circuit_layers(model)
+    check_qubits(device, {name: core.circuit for name, core in layers.items() if core.circuit is not None})
     if training.gradient == "exact":
         assert isinstance(device, NoisyDevice)
         return on_device(model, partial(noisy_expectations, model=device.noise))

@@ -13,6 +13,7 @@ from qweft.devices.providers.qiskit.ibm import IBMDevice
 from qweft.errors import QweftError
 from qweft.evaluation.noise.config import NoiseConfig
 from qweft.evaluation.noise.plan import Grid, Setting, Wanted, estimated, make_grid
+from qweft.evaluation.on_device import check_qubits
 
 IBM = types.SimpleNamespace(name="qiskit:ibm_x", limits=IBMDevice.limits)
 TIMED = Price(["qiskit:ibm_*"], "USD", second=1.6, seconds_a_job=2.0, seconds_a_shot=0.00035)
@@ -100,6 +101,6 @@ def test_without_shots_a_price_a_shot_is_refused_and_exact_probabilities_are_not
 def test_too_few_qubits_are_told_by_layer():
     for device, shots in (("noisy", None), ("rehearsal:noisy", [9])):
         grid = make_grid(NoiseConfig(device=device, shots=shots))
-        grid.check_qubits({"a": crz_ring_ansatz(10, 1)})
-        with pytest.raises(QweftError, match="10 qubits, and the circuit of b needs 11"):
-            grid.check_qubits({"b": crz_ring_ansatz(11, 1)})
+        check_qubits(grid.devices[1.0], {"a": crz_ring_ansatz(10, 1)})
+        with pytest.raises(QweftError, match="circuit of b"):
+            check_qubits(grid.devices[1.0], {"b": crz_ring_ansatz(11, 1)})

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from qweft.evaluation.noise.plan import Setting
-from qweft.evaluation.noise.results import NoiseResults, Point, Scored, enough_shots
+from qweft.evaluation.noise.run import NoiseResults, Point, Scored, enough_shots
 from qweft.evaluation.scores import RowScore
 
 EXACT = Scored((RowScore(4.0, (1, 2)), RowScore(9.0, (3, 4, 5))), ("yes", "no"))

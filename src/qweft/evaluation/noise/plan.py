@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from qweft.circuit import Circuit
 from qweft.data.config import DataConfig
 from qweft.data.tokens import IGNORED, Encoded, target_tokens
 from qweft.devices import Device, DeviceError, DeviceSettings, RemoteDevice, make_device
@@ -23,7 +22,6 @@ from qweft.evaluation.noise.config import NoiseConfig
 from qweft.files import check_can_be_written, named_path
 from qweft.models.config import ModelConfig
 from qweft.schema import check_values
-from qweft.text import many
 
 if TYPE_CHECKING:
     import torch
@@ -50,17 +48,6 @@ class Grid:
     has_noise: bool
     budget: Budget
     mitigation: Mitigation
-
-    def check_qubits(self, circuits: Mapping[str, Circuit]) -> None:
-        """Raise if a device has too few qubits for the circuit of a layer, by its name."""
-        for device in self.devices.values():
-            most = device.limits.qubits
-            for name, circuit in circuits.items():
-                if most is not None and circuit.qubits > most:
-                    raise QweftError(
-                        f"device {device.name} has {many(most, 'qubit')}, and the circuit of {name} needs "
-                        f"{circuit.qubits}; choose another --device, or other --layers"
-                    )
 
 
 def check_start(adapter: Path, overrides: Mapping[str, Any], config: NoiseConfig) -> tuple[Sections, Grid, Path]:

@@ -1,30 +1,34 @@
 """`qweft evaluate ADAPTER --device ...`: evaluates a trained adapter with its circuits measured on a device."""
 
+import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from operator import eq
 from pathlib import Path
 from typing import Any
 
 import torch
+from rich.box import SIMPLE_HEAD
 from rich.console import Group
+from rich.table import Table
 from rich.text import Text
 
 from qweft.adapter.cores import Measure
 from qweft.circuit import Circuit, expectation_values
 from qweft.claims import claimed_output
 from qweft.devices import Measurer
-from qweft.devices.jobs import Estimate, Executor, Retry, confirm
+from qweft.devices.jobs import Executor, Retry, confirm
 from qweft.environment import environment
 from qweft.errors import saying_when_stopped
 from qweft.evaluation.generation import generate_answers, prompt_of, tokens_read
 from qweft.evaluation.loss import score_rows
 from qweft.evaluation.noise.config import NoiseConfig
-from qweft.evaluation.noise.plan import Grid, Wanted, check_start, estimated
-from qweft.evaluation.noise.results import NoiseResults, Point, Scored
-from qweft.evaluation.on_device import circuit_layers, on_device
+from qweft.evaluation.noise.plan import Grid, Setting, Wanted, check_start, estimated
+from qweft.evaluation.on_device import check_qubits, circuit_layers, on_device
 from qweft.evaluation.saved import Subject, load_subject
+from qweft.evaluation.scores import CLEAR, HeldOutLoss, RowScore, Score, compare_losses, loss_of, ratio
 from qweft.files import free_name
 from qweft.output import Console
 from qweft.records import write_record
@@ -32,30 +36,168 @@ from qweft.text import many, progress
 
 NUMBERS = "robustness.json"
 """File with the results, written anew after each setting."""
+AGREEING = 0.99
+"""Share of equal next tokens from which on so many shots are called enough."""
+HEADS = ("noise", "shots", "loss", "above exact", "same next token", "same answers", "circuits")
+LEGEND = (
+    "loss: nats a target token; ±: one standard error over rows, paired; same next token: share of the targets whose "
+    "most probable token stays what it is when computed exactly; circuits: those that had no result yet."
+)
 
 
 @dataclass(frozen=True)
-class Plan:
-    """The plan of a measurement."""
+class Scored:
+    """Score of each row of a sample, and the generated answer to each prompt."""
 
-    measures: str
-    dtype: str
-    settings: int
-    estimate: Estimate
+    scores: tuple[RowScore, ...]
+    answers: tuple[str, ...]
 
     @property
-    def headline(self) -> str:
-        """A summary in one line."""
-        circuits = many(self.estimate.circuits, "circuit")
-        return f"{self.measures}, model in {self.dtype}; {many(self.settings, 'setting')}, at most {circuits}"
+    def loss(self) -> HeldOutLoss:
+        """The loss over the rows."""
+        return loss_of(self.scores)
 
-    def describe(self) -> Group:
-        """Return the plan for the terminal."""
-        return Group(Text(self.headline), self.estimate.describe())
+
+@dataclass(frozen=True)
+class Point:
+    """The adapter measured at one setting, beside exact computation on the same rows and prompts.
+
+    `rise` is that of the loss in nats a target token, `agreement` the share of targets with the same most probable
+    token. Errors are standard errors over rows. `circuits` are those without an earlier result.
+    """
+
+    setting: Setting
+    loss: HeldOutLoss
+    rise: float
+    rise_error: float | None
+    agreement: float
+    agreement_error: float | None
+    answers: tuple[str, ...]
+    same_answers: int
+    circuits: int = 0
+    seconds: float = 0.0
+
+    @classmethod
+    def of(cls, setting: Setting, measured: Scored, exact: Scored, circuits: int = 0, seconds: float = 0.0) -> "Point":
+        """Compare the measured adapter with exact computation."""
+        rise = compare_losses(exact.loss, measured.loss).difference
+        pairs = [(a.predicted, b.predicted) for a, b in zip(measured.scores, exact.scores, strict=True)]
+        agreement, error = ratio([(sum(map(eq, *pair)), len(pair[0])) for pair in pairs])
+        return cls(
+            setting=setting,
+            loss=measured.loss,
+            rise=rise.value,
+            rise_error=rise.standard_error,
+            agreement=agreement,
+            agreement_error=error,
+            answers=measured.answers,
+            same_answers=sum(map(eq, measured.answers, exact.answers)),
+            circuits=circuits,
+            seconds=seconds,
+        )
+
+    @property
+    def rise_text(self) -> str:
+        """The rise of the loss with its standard error."""
+        return f"{self.rise:+z.4f}" + ("" if self.rise_error is None else f" ± {self.rise_error:.4f}")
+
+
+@dataclass(frozen=True)
+class NoiseResults:
+    """Results of a trained adapter on a device.
+
+    `base` is the base model's loss, `adapted` that of the adapter computed exactly, on the same rows. `identity` names
+    all that the device's results depend on at noise scale 1. `planned` is the number of settings of the complete run.
+    """
+
+    adapter: str
+    data: str
+    device: str
+    identity: str
+    has_noise: bool
+    mitigation: str
+    measures: str
+    rows: tuple[int, ...]
+    layers: tuple[str, ...]
+    base: HeldOutLoss
+    adapted: HeldOutLoss
+    prompts: tuple[str, ...]
+    answers: tuple[str, ...]
+    planned: int
+    config: dict[str, Any]
+    environment: dict[str, Any]
+    points: tuple[Point, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return all fields as JSON can hold them."""
-        return vars(self) | {"estimate": self.estimate.to_json()}
+        return asdict(self)
+
+    @property
+    def gain(self) -> Score:
+        """Loss of the base model minus loss of the adapter computed exactly."""
+        return compare_losses(self.adapted, self.base).difference
+
+    @property
+    def in_order(self) -> list[Point]:
+        """The points by noise scale and ascending shots, exact probabilities last."""
+        return sorted(self.points, key=lambda each: (each.setting.noise_scale, each.setting.shots or math.inf))
+
+    def describe(self) -> Group:
+        """Return the table of settings, its legend, and the findings, for the terminal."""
+        mitigation = f"; {self.mitigation}" if self.mitigation else ""
+        title = f"{self.device} on {self.data}: {self.measures}, model in {self.environment.get('dtype')}{mitigation}"
+        table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+        first = slice(0 if self.has_noise else 1, None)  # without a noise model the column of noise is left out
+        for head in HEADS[first]:
+            table.add_column(head, justify="right")
+        table.add_row(*("", "computed", f"{self.adapted.loss:.4f}", "", "", "", "0")[first])
+        for point in self.in_order:
+            cells = (
+                f"x {point.setting.noise_scale:g}",
+                "all" if point.setting.shots is None else f"{point.setting.shots:,}",
+                f"{point.loss.loss:.4f}",
+                point.rise_text,
+                f"{100 * point.agreement:.1f}%",
+                f"{point.same_answers} of {len(point.answers)}" if point.answers else "-",
+                f"{point.circuits:,}",
+            )
+            table.add_row(*cells[first])
+        table.add_row(*("", "base model", f"{self.base.loss:.4f}", f"{self.gain.value:+.4f}", "", "", "0")[first])
+        return Group(table, Text(LEGEND), Text(""), *map(Text, self.findings()))
+
+    def findings(self) -> list[str]:
+        """Return sentences on what is left of the adapter's gain, and how many shots are needed."""
+        is_whole = len(self.points) == self.planned
+        lines = [] if is_whole else [f"{len(self.points)} of {many(self.planned, 'setting')} measured so far."]
+        for scale in sorted({point.setting.noise_scale for point in self.points}):
+            points = [point for point in self.in_order if point.setting.noise_scale == scale]
+            where = f"noise x {scale:g}: " if self.has_noise else ""
+            lines.append(f"{where}{self._share_left(points[-1])}.")
+            if any(point.setting.shots is not None for point in points):
+                enough = enough_shots(points, lambda point: point.agreement >= AGREEING)
+                shots = "at none of these numbers of shots" if enough is None else f"from {enough:,} shots on"
+                lines.append(f"{where}at least {AGREEING:.0%} of the next tokens stay the same {shots}.")
+        return lines
+
+    def _share_left(self, last: Point) -> str:
+        """Return a clause on the share of the adapter's gain that is left at a point."""
+        shots = "without shot noise" if last.setting.shots is None else f"at {many(last.setting.shots, 'shot')}"
+        line = f"{shots} the loss is {last.rise_text} from the exact one"
+        gain, error, spread = self.gain.value, self.gain.standard_error or 0.0, last.rise_error or 0.0
+        if gain <= CLEAR * error:
+            return f"{line}; the adapter does not clearly lower the base model's loss on these rows"
+        left, spread = 100 * max(0.0, 1 - last.rise / gain), 100 * spread / gain
+        return f"{line}: {left:.1f}% ± {spread:.1f}% of the adapter's gain of {gain:.4f} ± {error:.4f} are left"
+
+
+def enough_shots(points: Sequence[Point], holds: Callable[[Point], bool]) -> int | None:
+    """Return the fewest shots from which a condition holds at all further points; `None` if there are none."""
+    fewest = None
+    for each in reversed(points):
+        if not holds(each):
+            break
+        fewest = each.setting.shots
+    return fewest
 
 
 def evaluate_on_device(
@@ -65,7 +207,7 @@ def evaluate_on_device(
     command: str = "",
     console: Console | None = None,
     yes: bool | None = False,
-) -> NoiseResults | Plan:
+) -> "NoiseResults | Measurement":
     """Evaluate an adapter at each number of shots and noise scale, beside exact computation.
 
     Args:
@@ -77,8 +219,8 @@ def evaluate_on_device(
         yes: Skip the confirmation for devices that take jobs or cost money; `None` stops before anything is measured.
 
     Returns:
-        The results, or the plan for a dry run. The output folder is rewritten after each setting, so an interrupted run
-        leaves its results.
+        The results, or the planned measurement for a dry run. The output folder is rewritten after each setting, so an
+        interrupted run leaves its results.
 
     Raises:
         QweftError: Before any measurement, if an option is invalid, a cap is exceeded or the user declines; later, if
@@ -87,7 +229,7 @@ def evaluate_on_device(
     tell = partial((console or Console()).print, highlight=False, soft_wrap=True)
     sections, grid, output = check_start(adapter, overrides, config)
     if yes is None:
-        return Measurement(load_subject(adapter, overrides, *sections), config, grid).plan
+        return Measurement(load_subject(adapter, overrides, *sections), config, grid)
     numbers = output / NUMBERS
     points: list[Point] = []
 
@@ -97,8 +239,8 @@ def evaluate_on_device(
 
     with claimed_output(output, "qweft evaluate"), saying_when_stopped(what_is_kept):
         measurement = Measurement(load_subject(adapter, overrides, *sections), config, grid)
-        tell(measurement.plan.headline)
-        confirm(measurement.plan.estimate, yes)
+        tell(measurement.headline)
+        confirm(measurement.estimate, yes)
         with measurement.subject.base() as untouched:
             base = measurement.score(untouched)
         exact = measurement.score_with(in_float64)
@@ -127,13 +269,14 @@ def evaluate_on_device(
 
 
 class Measurement:
-    """What all settings have in common: the layers, and the sample of rows and answers."""
+    """What all settings have in common: the layers, the sample of rows and answers, and what it takes."""
 
     def __init__(self, subject: Subject, config: NoiseConfig, grid: Grid) -> None:
         self.subject, self.config, self.grid = subject, config, grid
         self.layers = circuit_layers(subject.model, config.layers)
         circuits = {name: core.circuit for name, core in self.layers.items() if core.circuit is not None}
-        grid.check_qubits(circuits)
+        for device in grid.devices.values():
+            check_qubits(device, circuits)
         judging, tokenizer = subject.judging, subject.data.tokenizer
         texts = subject.data.to_answer(judging.split)[: judging.answers]
         lengths = [len(prompt_of(each, tokenizer).ids) for each in texts]
@@ -151,13 +294,26 @@ class Measurement:
         self.rows = [subject.rows[place] for place in self.sample.rows]
         self.conversations = texts[: self.sample.answers]
         tokens = "measured whole" if config.tokens == "all" else "measured at the tokens that predict a target"
-        self.plan = Plan(
-            measures=f"{len(self.rows)} of {many(len(subject.rows), 'row')}, {tokens}, "
-            f"{many(self.sample.answers, 'answer')}, {many(len(self.layers), 'layer')}",
-            dtype=subject.dtype,
-            settings=len(grid.settings),
-            estimate=estimated(self.sample, grid, len(self.layers), forms),
+        self.measures = (
+            f"{len(self.rows)} of {many(len(subject.rows), 'row')}, {tokens}, {many(self.sample.answers, 'answer')}, "
+            f"{many(len(self.layers), 'layer')}"
         )
+        self.estimate = estimated(self.sample, grid, len(self.layers), forms)
+
+    @property
+    def headline(self) -> str:
+        """The plan in one line."""
+        settings, circuits = many(len(self.grid.settings), "setting"), many(self.estimate.circuits, "circuit")
+        return f"{self.measures}, model in {self.subject.dtype}; {settings}, at most {circuits}"
+
+    def describe(self) -> Group:
+        """Return the plan for the terminal."""
+        return Group(Text(self.headline), self.estimate.describe())
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the plan as JSON can hold it."""
+        settings, estimate = len(self.grid.settings), self.estimate.to_json()
+        return {"measures": self.measures, "dtype": self.subject.dtype, "settings": settings, "estimate": estimate}
 
     def results(self, base: Scored, exact: Scored, command: str) -> NoiseResults:
         """Return results without a point yet."""
@@ -169,14 +325,14 @@ class Measurement:
             identity=self.grid.identity,
             has_noise=self.grid.has_noise,
             mitigation=self.config.mitigation,
-            measures=self.plan.measures,
+            measures=self.measures,
             rows=self.sample.rows,
             layers=tuple(self.layers),
             base=base.loss,
             adapted=exact.loss,
             prompts=tuple(prompt_of(each, subject.data.tokenizer).shown for each in self.conversations),
             answers=exact.answers,
-            planned=self.plan.settings,
+            planned=len(self.grid.settings),
             config=asdict(self.config),
             environment=environment(
                 loaded.source.origin, subject.data.report.fingerprint, command, str(loaded.device), subject.dtype
