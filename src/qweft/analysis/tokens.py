@@ -10,7 +10,7 @@ from torch import nn
 from qweft.adapter.branch import parts_of
 from qweft.analysis.layers import LayerMap
 from qweft.evaluation.loss import device_of, target_loss
-from qweft.evaluation.watching import watch
+from qweft.evaluation.on_device import watch
 from qweft.method.names import PARTS
 
 ROWS = 2

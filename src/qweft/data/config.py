@@ -110,6 +110,11 @@ class DataConfig:
         own = {"validation": self.validation_source, "test": self.test_source}.get(part)
         return own or self.source
 
+    def sources_of(self, part: str) -> list[str]:
+        """Return the sources of the rows of a part."""
+        place = self.source_of(part)
+        return [each.source for each in self.training_sources] if place == self.source else [place]
+
     def decides(self) -> dict[str, Any]:
         """Return all settings for the record of a run; an empty name in `columns`, which leaves one out, is none."""
         return {**asdict(self), "columns": {name: own for name, own in self.columns.items() if own}}

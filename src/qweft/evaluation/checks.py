@@ -10,15 +10,17 @@ from qweft.data.config import DataConfig
 from qweft.data.read import check_place
 from qweft.errors import QweftError
 from qweft.evaluation.config import EVERYWHERE, FORGETTING, EvaluationConfig
-from qweft.evaluation.metric import check_packages, metric_of
-from qweft.evaluation.record import sections_of
+from qweft.evaluation.metrics import check_packages, metric_of
+from qweft.evaluation.record import is_own_run, recorded_rows, run_config, sections_of, tell
 from qweft.method.saved import check_saved
 from qweft.models.config import ModelConfig
 from qweft.models.resolve import check_model
 from qweft.schema import check_values
 
 if TYPE_CHECKING:
-    from rich.console import Group
+    from rich.text import Text
+
+    from qweft.data.load import Data
 
 BELONGS = {"generated": "metrics", "lm_eval_limit": "lm_eval", **dict.fromkeys(FORGETTING[1:], FORGETTING[0])}
 """Settings that mean nothing without another one."""
@@ -77,18 +79,66 @@ def check_judging(adapter: Path, overrides: Mapping[str, Any]) -> tuple[ModelCon
     return model, data, judging
 
 
+def check_unseen(adapter: Path, overrides: Mapping[str, Any], data: "Data", split: str, tokenizer: Any) -> None:
+    """Refuse to judge an adapter on rows that its run trained on."""
+    from qweft.data.load import load_data
+
+    given, own = overrides.get("data"), run_config(adapter).get("data")
+    if not own or not is_own_run(adapter):  # a stranger's record does not choose what is read
+        return
+    compares = "name" not in overrides.get("model", {})  # another model may have another tokenizer
+    if not given:
+        if compares:
+            _tell_changed(adapter, data, split)
+        return
+    run = DataConfig(**own)
+    known = [*run.sources_of("train"), *run.sources_of(split)]
+    if not any(may_share(one, other) for one in known for other in data.config.sources_of(split)):
+        return
+    try:
+        before = load_data(run, tokenizer)
+    except QweftError as error:
+        tell(f"note: whether the adapter was trained on rows that it is judged on cannot be told ({error})")
+        return
+    if compares:
+        _tell_changed(adapter, before, split)
+    learned, own_rows = before.train_conversations, getattr(before, f"{split}_conversations")
+    groups, texts = {row.group for row in learned}, {row.messages for row in learned}
+    held_out = {(row.group, row.messages) for row in own_rows}  # by the run's own split, which groups alone decide
+    judged = getattr(data, f"{split}_conversations")
+    seen = sum(
+        (row.group in groups or row.messages in texts) and (row.group, row.messages) not in held_out for row in judged
+    )
+    if seen:
+        options = " and ".join(f"--data.{name}" for name, value in given.items() if own.get(name) != value)
+        raise QweftError(
+            f"the adapter was trained on {seen:,} of the {len(judged):,} {split} rows, or on others of their groups, "
+            f"as {options or 'the options for data'} split its run's data in another way; leave that out, or give "
+            "other data with --data.source"
+        )
+
+
+def _tell_changed(adapter: Path, data: "Data", split: str) -> None:
+    """Tell on the terminal that the rows that are judged are no longer those that the run held out."""
+    before = recorded_rows(adapter, split)
+    if before is not None and before != data.report.parts[split].fingerprint:
+        tell(
+            f"note: the rows of {data.config.source} are not those of the run (the data, the tokenizer or qweft itself "
+            "have changed since), so the adapter may have been trained on some that it is judged on"
+        )
+
+
 @dataclass(frozen=True)
 class Preview:
     """Lines that describe the work that a command would do."""
 
     lines: tuple[str, ...]
 
-    def describe(self) -> "Group":
+    def describe(self) -> "Text":
         """Return the lines for the terminal."""
-        from rich.console import Group
         from rich.text import Text
 
-        return Group(*map(Text, self.lines))
+        return Text("\n".join(self.lines))
 
     def to_json(self) -> dict[str, Any]:
         """Return the lines as JSON can hold them."""
@@ -101,13 +151,17 @@ def preview_evaluation(adapter: Path, overrides: Mapping[str, Any]) -> Preview:
     places = [f"the {judging.split} rows of {data.source_of(judging.split)}"]
     if judging.forgetting is not None:
         places.append(f"{judging.forgetting_rows} rows of {judging.forgetting}")
-    lines = [f"adapter {adapter} on {model.name}"]
-    lines += [f"loss without and with it on {place}" for place in places]
     count = (judging.generated or "all") if judging.metrics else judging.answers
     by = f", scored by {', '.join(judging.metrics)}" if judging.metrics else ""
-    lines.append(f"answers to show or score: {count}, of at most {judging.max_new_tokens} tokens{by}")
-    lines += [f"tasks of lm-evaluation-harness: {', '.join(judging.lm_eval)}"] if judging.lm_eval else []
-    return Preview(tuple(lines))
+    tasks = [f"tasks of lm-evaluation-harness: {', '.join(judging.lm_eval)}"] if judging.lm_eval else []
+    return Preview(
+        (
+            f"adapter {adapter} on {model.name}",
+            *(f"loss without and with it on {place}" for place in places),
+            f"answers to show or score: {count}, of at most {judging.max_new_tokens} tokens{by}",
+            *tasks,
+        )
+    )
 
 
 def check_judged_by_loss(evaluation: EvaluationConfig) -> None:

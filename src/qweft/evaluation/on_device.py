@@ -1,6 +1,6 @@
-"""Models whose circuits run on a device, while everything else runs as usual."""
+"""Models watched while they run, or with their circuits on a device, while everything else runs as usual."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -13,7 +13,6 @@ from qweft.adapter.cores import FunctionCore, Measure
 from qweft.circuit import Circuit, expectation_values
 from qweft.devices import Device, RemoteDevice
 from qweft.errors import QweftError
-from qweft.evaluation.watching import beyond_the_mask, mask_of, rows_and_kept
 from qweft.text import many, met_by, some
 
 Choose = Callable[[torch.Tensor], torch.Tensor]
@@ -125,3 +124,63 @@ def _kept(kwargs: dict[str, Any], choose: Choose | None) -> torch.Tensor | None:
         chosen = choose(ids).to(ids.device)
         kept = chosen if kept is None or kept.shape != chosen.shape else kept & chosen
     return kept
+
+
+See = Callable[[str, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor], None]
+"""Takes a layer's name, its input (..., d_in) and output (..., d_out), and row numbers and kept flags of its tokens."""
+
+
+def rows_and_kept(x: torch.Tensor, mask: torch.Tensor | None, before: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return each token's row number, counted from `before`, and whether the mask (rows, tokens) keeps it.
+
+    Some models flatten the tokens of all rows into one dimension before a layer. Without a matching mask, rows are the
+    first dimension of x and all tokens are kept.
+    """
+    tokens = x.numel() // x.shape[-1]
+    if mask is None or mask.numel() != tokens:
+        mask = torch.ones(x.shape[0], tokens // x.shape[0], dtype=torch.bool)
+    rows = torch.arange(len(mask)).repeat_interleave(mask.shape[1])
+    return (rows + before).to(x.device), mask.reshape(-1).to(x.device)
+
+
+def beyond_the_mask(model: Any) -> set[nn.Module]:
+    """Return the decoder modules of an encoder-decoder model; the attention mask only covers the encoder's tokens."""
+    if not getattr(getattr(model, "config", None), "is_encoder_decoder", False):
+        return set()
+    return set(base_of(model).get_decoder().modules())
+
+
+def mask_of(batch: Mapping[str, Any]) -> torch.Tensor | None:
+    """Return a batch's mask (rows, tokens), False at padding; `None` without one."""
+    mask = batch.get("attention_mask")
+    return mask.bool() if isinstance(mask, torch.Tensor) and mask.dim() == 2 else None
+
+
+@torch.no_grad()
+def watch(
+    model: nn.Module,
+    layers: Mapping[str, nn.Module],
+    batches: Iterable[Mapping[str, Any]],
+    see: See,
+    at_base: bool = True,
+) -> None:
+    """Run an adapted model on batches, and show what goes into and comes out of the base layers of these layers.
+
+    Without `at_base` of the layers themselves: some methods of PEFT compute with changed weights, past the base layer.
+    """
+    decoders, mask, before = beyond_the_mask(model), None, 0
+
+    def hook(name: str, layer: nn.Module) -> Any:
+        def after(_: nn.Module, args: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
+            see(name, args[0], output, *rows_and_kept(args[0], None if layer in decoders else mask, before))
+
+        return after
+
+    with ExitStack() as stack:
+        for name, layer in layers.items():
+            at: Any = layer.get_base_layer() if at_base else layer  # type: ignore[operator]
+            stack.callback(at.register_forward_hook(hook(name, layer)).remove)
+        for batch in batches:
+            mask = mask_of(batch)
+            model(**batch)
+            before += len(next(iter(batch.values())))

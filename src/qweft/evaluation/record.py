@@ -17,17 +17,14 @@ from qweft.text import cut
 
 SECTIONS = {"model": ModelConfig, "data": DataConfig, "evaluation": EvaluationConfig}
 """Sections that commands on an adapter take over from the record of its run."""
+RECORD = "run.json"
+"""File beside an adapter's folder with its run's full config and results."""
 DAMAGED = "remove it and give --model.name and --data.source"
 
 
-def record_file(adapter: Path) -> Path:
-    """Return the place of the record of an adapter's run, beside its folder."""
-    return adapter.parent / "run.json"
-
-
 def run_record(adapter: Path) -> dict[str, Any]:
-    """Return the record of the adapter's run; empty without one."""
-    file = record_file(adapter)
+    """Return the record of the adapter's run, beside its folder; empty without one."""
+    file = adapter.parent / RECORD
     return read_record(file, DAMAGED) if os.path.lexists(file) else {}
 
 
@@ -38,7 +35,7 @@ def is_own_run(adapter: Path) -> bool:
 
 def run_config(adapter: Path) -> dict[str, dict[str, Any]]:
     """Return sections of the config that trained the adapter; empty without a record of its run."""
-    file, config = record_file(adapter), run_record(adapter).get("config", {})
+    file, config = adapter.parent / RECORD, run_record(adapter).get("config", {})
     if not isinstance(config, dict):
         raise QweftError(f"{file} is not a record of this program (config is no mapping of sections); {DAMAGED}")
     return {
@@ -48,8 +45,8 @@ def run_config(adapter: Path) -> dict[str, dict[str, Any]]:
 
 def recorded_tokens(adapter: Path) -> TrainedTokens | None:
     """Return how much the adapter was trained on, by the record of its run; `None` if that does not tell."""
-    record = run_record(adapter)
     try:
+        record = run_record(adapter)
         training = record["config"]["training"]
         passes = record["training"]["steps"] * training["gradient_accumulation"] * record["processes"]
         numbers = passes, training["batch_size"], record["data"]["parts"]["train"]["tokens"], record["examples"]
@@ -79,8 +76,7 @@ def sections_of(adapter: Path, overrides: dict[str, Any]) -> tuple[ModelConfig, 
     """
     check_folder(adapter)
     saved = run_config(adapter)
-    model = _model_section(adapter, saved, overrides)
-    data = _data_section(saved, overrides)
+    model, data = _model_section(adapter, saved, overrides), _data_section(saved, overrides)
     if data.get("source") is None and not data.get("sources"):
         raise QweftError(f"{adapter}: no run.json beside it says on which data to judge; give --data.source")
     evaluation = {**saved.get("evaluation", {}), **overrides.get("evaluation", {})}
@@ -122,8 +118,8 @@ def tell_unasked(adapter: Path, overrides: dict[str, Any]) -> None:
     for name, wanted in unasked(run_config(adapter), overrides).items():
         listed = cut(",".join(wanted))
         tell(
-            f"{record_file(adapter)} also wants evaluation.{name} {listed}, which can run code and is left out; give "
-            f"--evaluation.{name} {shlex.quote(listed)} to run it"
+            f"{adapter.parent / RECORD} also wants evaluation.{name} {listed}, which can run code and is left out; "
+            f"give --evaluation.{name} {shlex.quote(listed)} to run it"
         )
 
 
@@ -144,8 +140,8 @@ def _check_places(adapter: Path, data: dict[str, Any], evaluation: dict[str, Any
     ]
     if options:
         raise QweftError(
-            f"{record_file(adapter)} was not written by you on this machine, so the data that it names are not read; "
-            f"to read them give {' '.join(options)}"
+            f"{adapter.parent / RECORD} was not written by you on this machine, so the data that it names are not "
+            f"read; to read them give {' '.join(options)}"
         )
 
 
@@ -165,8 +161,8 @@ def _model_section(adapter: Path, saved: dict[str, Any], overrides: dict[str, An
         model["name"] = named
     elif named and "name" not in given and not _is_same_model(named, model["name"]):  # the record is another run's
         raise QweftError(
-            f"{adapter}: its adapter_config.json names the base model {cut(named)}, and {record_file(adapter)} beside "
-            f"it {cut(model['name'])}; give the one that it was trained on with --model.name"
+            f"{adapter}: its adapter_config.json names the base model {cut(named)}, and {adapter.parent / RECORD} "
+            f"beside it {cut(model['name'])}; give the one that it was trained on with --model.name"
         )
     return model
 

@@ -11,9 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from qweft.data.config import DataConfig
-from qweft.data.conversation import Conversation
 from qweft.data.formats import to_conversation
-from qweft.data.load import Data, load_data
+from qweft.data.load import load_data
 from qweft.data.read import read_rows
 from qweft.data.split import TooFewRowsError
 from qweft.data.tokens import Encoded, encode
@@ -23,14 +22,13 @@ from qweft.evaluation.config import EvaluationConfig
 from qweft.evaluation.generation import Answer, generate_answers, prompt_of, reads_whole_text
 from qweft.evaluation.harness import compare_harness, run_harness
 from qweft.evaluation.loss import check_room, held_out_loss
-from qweft.evaluation.metric import metric_of, score_answers
+from qweft.evaluation.metrics import metric_of, score_answers
 from qweft.evaluation.record import tell_unasked
 from qweft.evaluation.saved import load_subject
 from qweft.evaluation.scores import Compared, HeldOutLoss, Score, compare_losses, compare_perplexities
 from qweft.text import many
 
-KEY = "evaluation.forgetting"
-LENGTH = f"{KEY}_length"
+LENGTH = "evaluation.forgetting_length"
 """The setting by which the rows of other data are cut."""
 
 
@@ -124,51 +122,39 @@ def _with_error(score: Score, form: str) -> str:
 
 
 def other_rows(judging: EvaluationConfig, data: DataConfig, tokenizer: Any) -> list[Encoded]:
-    """Return the rows on which forgetting is measured; empty if it is not requested.
-
-    They are drawn like the test rows of a run on that data, or are its first rows.
-    """
+    """Return the rows on which forgetting is measured: drawn like test rows, or the first ones; empty if unasked."""
     source, count = judging.forgetting, judging.forgetting_rows
     if source is None:
         return []
-    config = DataConfig(
-        source,
-        train_rows=1,
-        validation_rows=0,
-        test_rows=count,
-        max_length=judging.forgetting_length,
-        split_seed=data.split_seed,
-        skip_bad_rows=data.skip_bad_rows,
-    )
     try:
         if not judging.forgetting_first:
+            config = DataConfig(
+                source,
+                train_rows=1,
+                validation_rows=0,
+                test_rows=count,
+                max_length=judging.forgetting_length,
+                split_seed=data.split_seed,
+                skip_bad_rows=data.skip_bad_rows,
+            )
             return load_data(config, tokenizer).test
         conversations = [to_conversation(row, where) for where, row in read_rows(source, count)]
     except TooFewRowsError as error:
         raise QweftError(
-            f"{KEY} {source}: it has too few rows for {count} and one of another group; lower evaluation."
-            "forgetting_rows, or give more data"
+            f"evaluation.forgetting {source}: it has too few rows for {count} and one of another group; lower "
+            "evaluation.forgetting_rows, or give more data"
         ) from error
     except QweftError as error:
-        raise QweftError(f"{KEY}: {error}") from error
+        raise QweftError(f"evaluation.forgetting: {error}") from error
     # cut to the maximum length: a long plain text is not split into several rows
     rows = [encode(conversation, tokenizer, judging.forgetting_length) for conversation in conversations]
     kept = [row for row in rows if row is not None]
     if len(kept) < count:
         raise QweftError(
-            f"{KEY}: {source}: of its first {count} rows {len(kept)} have an answer within "
+            f"evaluation.forgetting: {source}: of its first {count} rows {len(kept)} have an answer within "
             f"{judging.forgetting_length} tokens; lower evaluation.forgetting_rows, or raise {LENGTH}"
         )
     return kept
-
-
-def _scored(judging: EvaluationConfig, data: Data) -> list[Conversation]:
-    """Return the conversations whose answers the metrics score, after checking that they can score some."""
-    conversations = data.to_answer(judging.split)[: judging.generated] if judging.metrics else []
-    references = [prompt_of(each, data.tokenizer).reference for each in conversations]
-    for name in judging.metrics:
-        metric_of(name).check_rows(references)
-    return conversations
 
 
 def evaluate(adapter: Path, overrides: Mapping[str, Any] | None = None) -> Evaluation:
@@ -191,8 +177,12 @@ def evaluate(adapter: Path, overrides: Mapping[str, Any] | None = None) -> Evalu
     data, loaded, tokenizer = subject.data, subject.loaded, subject.data.tokenizer
     other = other_rows(judging, data_config, loaded.tokenizer)
     check_room(loaded.model, other, LENGTH)
-    scored = _scored(judging, data)
-    asked = data.to_answer(judging.split)[: max(len(scored), judging.answers)]
+    to_answer = data.to_answer(judging.split)
+    scored = to_answer[: judging.generated] if judging.metrics else []
+    references = [prompt_of(each, tokenizer).reference for each in scored]
+    for metric in judging.metrics:
+        metric_of(metric).check_rows(references)
+    asked = to_answer[: max(len(scored), judging.answers)]
     if judging.lm_eval and reads_whole_text(subject.model):
         raise QweftError(
             f"evaluation.lm_eval: {adapter} has virtual tokens, or tokens from which on it acts, and the harness knows "

@@ -1,4 +1,4 @@
-"""A saved adapter on its base model, beside the held-out rows that it is judged on."""
+"""A saved adapter on its base model, beside held-out rows that it did not see."""
 
 import warnings
 from collections.abc import Iterator, Mapping
@@ -18,10 +18,9 @@ from qweft.data.config import DataConfig
 from qweft.data.load import Data, load_data
 from qweft.data.tokens import Encoded
 from qweft.errors import QweftError
-from qweft.evaluation.checks import check_evaluation
+from qweft.evaluation.checks import check_evaluation, check_unseen
 from qweft.evaluation.config import EvaluationConfig
 from qweft.evaluation.loss import check_room
-from qweft.evaluation.unseen import check_unseen
 from qweft.internals.torch import version
 from qweft.method.saved import check_folder, file_key
 from qweft.models.config import ModelConfig
@@ -67,7 +66,11 @@ def load_subject(
 ) -> Subject:
     """Load an adapter's base model and held-out rows, check that it did not see them, and put it on the model."""
     loaded = load_model(config)
-    data = held_out_data(adapter, overrides, data_config, loaded, judging.split)
+    # with one training row the others stay unread
+    read = data_config if data_config.sources is not None else replace(data_config, train_rows=1)
+    data = load_data(read, loaded.tokenizer)
+    check_unseen(adapter, overrides, data, judging.split, loaded.tokenizer)
+    check_room(loaded.model, data.held_out(judging.split))
     check_evaluation(judging, data.config)  # again, as the number of rows may be known only now
     before = weights_of(loaded.model, adapter)
     model = put_on(loaded, adapter)
@@ -76,27 +79,21 @@ def load_subject(
     return subject
 
 
-def held_out_data(
-    adapter: Path, overrides: Mapping[str, Any], config: DataConfig, loaded: LoadedModel, split: str
-) -> Data:
-    """Load the rows to judge an adapter on, which it did not see and its base model has room for."""
-    # with one training row the others stay unread
-    data = load_data(config if config.sources is not None else replace(config, train_rows=1), loaded.tokenizer)
-    check_unseen(adapter, overrides, data, split, loaded.tokenizer)
-    check_room(loaded.model, data.held_out(split))
-    return data
-
-
 def put_on(loaded: LoadedModel, adapter: Path) -> Any:
     """Load an adapter onto the base model, whose weights the file may replace; return it in evaluation mode."""
     check_folder(adapter)
     read_config(adapter)
     # SHiRA and FRoD read places in a matrix from the file; PyTorch writes there unseen unless it is asked to look
     torch.sparse.check_sparse_tensor_invariants.enable()
-    with _said_by_peft(loaded, adapter):
-        # for other methods PEFT only warns about missing keys, and the adapter would have no effect
-        warnings.filterwarnings("error", "Found missing adapter keys", UserWarning)
-        return PeftModel.from_pretrained(loaded.model, str(adapter)).eval()
+    try:
+        with quiet_peft():
+            # for other methods PEFT only warns about missing keys, and the adapter would have no effect
+            warnings.filterwarnings("error", "Found missing adapter keys", UserWarning)
+            return PeftModel.from_pretrained(loaded.model, str(adapter)).eval()
+    except QweftError:
+        raise
+    except Exception as error:  # PEFT's methods raise anything over a config that they do not check
+        raise QweftError(f"{adapter}: the adapter does not load on {loaded.source.name}: {str(error)[:600]}") from error
 
 
 def put_beside_base(loaded: LoadedModel, adapter: Path, so: str) -> Any:
@@ -120,18 +117,6 @@ def check_runs(model: Any, loaded: LoadedModel, adapter: Path) -> None:
             f"{adapter}: {loaded.source.name} does not run with this adapter ({type(error).__name__}: "
             f"{str(error)[:300]}); load it with the adapter_config.json that it was trained with"
         ) from error
-
-
-@contextmanager
-def _said_by_peft(loaded: LoadedModel, adapter: Path) -> Iterator[None]:
-    """Say in one sentence what PEFT raises as it puts an adapter on a model."""
-    try:
-        with quiet_peft():
-            yield
-    except QweftError:
-        raise
-    except Exception as error:  # PEFT's methods raise anything over a config that they do not check
-        raise QweftError(f"{adapter}: the adapter does not load on {loaded.source.name}: {str(error)[:600]}") from error
 
 
 def weights_of(model: torch.nn.Module, adapter: Path | None = None) -> Weights:

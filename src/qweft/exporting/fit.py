@@ -9,7 +9,7 @@ import torch
 
 from qweft.circuit.precision import exact_products
 from qweft.errors import QweftError
-from qweft.evaluation.watching import watch
+from qweft.evaluation.on_device import watch
 
 Batch = Mapping[str, Any]
 Features = Callable[[str, torch.Tensor], torch.Tensor]

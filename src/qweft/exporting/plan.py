@@ -10,10 +10,9 @@ from qweft.data.config import DataConfig
 from qweft.data.load import Data, load_data
 from qweft.data.tokens import Encoded
 from qweft.errors import QweftError
-from qweft.evaluation.checks import Preview, check_evaluation
+from qweft.evaluation.checks import Preview, check_evaluation, check_unseen
 from qweft.evaluation.config import EvaluationConfig
 from qweft.evaluation.record import run_config, sections_of
-from qweft.evaluation.unseen import check_unseen
 from qweft.exporting.config import LORAS, ExportConfig, check_gguf_type
 from qweft.files import check_can_be_written
 from qweft.method.saved import check_saved, read_saved

@@ -20,6 +20,7 @@ from qweft.errors import QweftError, saying_when_stopped
 from qweft.evaluation.checks import check_evaluation
 from qweft.evaluation.loss import check_room, held_out_loss
 from qweft.evaluation.on_device import circuit_layers
+from qweft.evaluation.record import RECORD
 from qweft.evaluation.saved import base_model, changed, put_on, weights_of
 from qweft.evaluation.scores import HeldOutLoss
 from qweft.files import folder_beside, free_name, remove, write_bytes
@@ -40,8 +41,6 @@ from qweft.training.distributed import is_first_process, processes, whole_state
 from qweft.training.loop import Fit, few_steps, fit, planned_steps, units
 from qweft.training.on_device import describe
 
-RECORD = "run.json"
-"""File next to the adapter's folder with the run's full config and results."""
 ADAPTER, BEST, CHECKPOINTS, CURVES = "adapter", "best", "checkpoints", "logs"
 """Folders in a run's output folder."""
 

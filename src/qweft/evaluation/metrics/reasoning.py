@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from qweft.data.conversation import Conversation
 from qweft.errors import QweftError
 from qweft.evaluation.final_answer import FinalAnswer, final_answers, plain
-from qweft.evaluation.metric import AnswerMetric
+from qweft.evaluation.metrics import AnswerMetric
 from qweft.evaluation.scores import Compared, compare_means
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ import numpy as np
 
 from qweft.data.conversation import Conversation
 from qweft.errors import require
-from qweft.evaluation.metric import AnswerMetric
+from qweft.evaluation.metrics import AnswerMetric
 from qweft.evaluation.metrics.reasoning import with_its_thought
 from qweft.evaluation.scores import Array, Compared, compare_means, compare_statistics
 from qweft.files import cache_folder
@@ -123,4 +123,4 @@ def _score(
     return compare_texts(references, *texts), []
 
 
-METRIC = AnswerMetric(_score, packages=("sacrebleu", "rouge_score", "jieba"), extra=EXTRA)
+METRIC = AnswerMetric(_score, packages=("sacrebleu", "rouge_score", "jieba"))

@@ -7,7 +7,7 @@ from qweft.data.conversation import Conversation
 from qweft.data.embedded import Verifier, gym_task
 from qweft.errors import QweftError
 from qweft.evaluation.final_answer import marked_text
-from qweft.evaluation.metric import AnswerMetric
+from qweft.evaluation.metrics import AnswerMetric
 from qweft.evaluation.metrics.reasoning import take_apart
 from qweft.evaluation.scores import Compared, compare_means
 
