@@ -42,7 +42,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Reports by name: with all that there can be, with 16 methods, and of one seed."""
     folder = tmp_path_factory.mktemp("pages")
     some = {name: ADAPTERS[name] for name in ("lora", "lora_small", "qtha", "qwthn", "mpo", "mlp_linear")}
-    write_report(results(some, diverged=("qwthn",)), "", "", folder / "full")
-    write_report(results(many_adapters(16), inspected=False), "", "", folder / "many")
-    write_report(results({"lora": ADAPTERS["lora"]}, seeds=1, inspected=False), "", "", folder / "one")
+    write_report(results(some, diverged=("qwthn",)), folder / "full")
+    write_report(results(many_adapters(16), inspected=False), folder / "many")
+    write_report(results({"lora": ADAPTERS["lora"]}, seeds=1, inspected=False), folder / "one")
     return {name: folder / name / "report.html" for name in ("full", "many", "one")}

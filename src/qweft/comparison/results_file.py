@@ -12,6 +12,7 @@ from qweft.records import read_record, write_record
 from qweft.text import cut
 
 RESULTS = "results.json"
+OF_REPORT = (RESULTS, "report.md", "report.html")
 PLAN = "plan.json"
 """Margin, reference, seeds and methods, as they were at the first results."""
 WINNER = "winner"
@@ -57,7 +58,7 @@ def check_free_of_others(folder: Path, wrote: str, keys: Set[str], names: Sequen
 
 def check_report(folder: Path) -> None:
     """Raise if a report would replace a file that no comparison wrote."""
-    check_free_of_others(folder, "comparison", {"runs"}, [RESULTS, "report.md", "report.html"])
+    check_free_of_others(folder, "comparison", {"runs"}, OF_REPORT)
 
 
 def stated(folder: Path, plan: Mapping[str, Any]) -> dict[str, Any]:

@@ -21,7 +21,6 @@ from qweft.comparison.halving import with_halving
 from qweft.comparison.methods import Method
 from qweft.comparison.pacing import Timed, pace_said, with_pace, with_seeds
 from qweft.comparison.plan import Plan, check_steps, resolve
-from qweft.comparison.report.content import Content
 from qweft.comparison.report.write import write_report
 from qweft.comparison.results import BASE, Run
 from qweft.comparison.results_file import stated
@@ -168,8 +167,7 @@ def report(it: Prepared, runs: Sequence[Run], looks: Sequence[Look]) -> Path:
     """Write the report of all runs, say the answer, and keep the winner."""
     console, budget = it.context.console, it.plan.budget.seconds
     results, recommendation = _results(it, runs, looks, len(runs))
-    page = write_report(results, it.config_yaml, it.plan.title, it.context.output)
-    content = Content.read(results)
+    content, page = write_report(results, it.context.output), it.context.output / "report.html"
     print_summary(content.summary, content.search, console)
     console.say(load_said(runs))
     if budget is not None:
@@ -202,7 +200,9 @@ def _results(
         "judged_rows": it.context.most_rows,
     }
     return {
+        "title": it.plan.title,
         "runs": [run.to_json() for run in runs],
+        "config_yaml": it.config_yaml,
         "planned_runs": total,
         "summary": {name: entry.to_json() for name, entry in summary.items()},
         "environment": it.context.environment(it.command),
@@ -289,9 +289,9 @@ def _report_so_far(it: Prepared, runs: Sequence[Run], looks: Sequence[Look], tot
     console = it.context.console
     try:
         results, _ = _results(it, runs, looks, total)
-        page = write_report(results, it.config_yaml, it.plan.title, it.context.output)
+        write_report(results, it.context.output)
     except Exception as fault:  # hours of training do not end for a picture; the last report raises what is wrong
         console.say(f"the report so far could not be written ({type(fault).__name__}: {fault}); the runs go on")
         return
     if is_first:
-        console.say(f"report so far, updated after each run: {page}")
+        console.say(f"report so far, updated after each run: {it.context.output / 'report.html'}")

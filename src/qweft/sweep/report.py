@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from qweft.comparison.report.page import fenced
 from qweft.comparison.report.pareto import Point as Place
 from qweft.comparison.report.pareto import draw_points, front, off_scale
+from qweft.comparison.report.write import fenced
 from qweft.comparison.results import Run
 from qweft.comparison.results_file import check_free_of_others
 from qweft.comparison.table import EMPTY, markdown_rows

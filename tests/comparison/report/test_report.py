@@ -6,10 +6,8 @@ from html.parser import HTMLParser
 
 import pytest
 
-from qweft.comparison.report.circuits import circuits
 from qweft.comparison.report.content import Content
-from qweft.comparison.report.page import page_of, render_markdown
-from qweft.comparison.report.write import remake_report, write_report
+from qweft.comparison.report.write import page_of, remake_report, render_markdown, write_report
 from qweft.comparison.summarise import summarise
 from qweft.errors import QweftError
 from qweft.text import CONTROLS
@@ -50,24 +48,15 @@ def of(made):
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """A comparison's folder with its report."""
-    made = results(SOME)
-    del made["config_yaml"]
     folder = tmp_path_factory.mktemp("comparison")
-    assert write_report(made, CONFIG, "Three methods", folder) == folder / "report.html"
+    assert write_report({**results(SOME), "title": "Three methods"}, folder).title == "Three methods"
     return folder
 
 
 def test_it_writes_page_markdown_pictures_and_results(folder):
     names = {path.name for path in folder.iterdir()}
-    assert {
-        "report.html",
-        "report.md",
-        "results.json",
-        "loss_curves.png",
-        "loss_by_size.png",
-        "learning_rates.png",
-    } <= names
-    assert not [name for name in names if name.startswith(".")]
+    files = {"report.html", "report.md", "results.json"}
+    assert files | {"loss_curves.png", "loss_by_size.png", "learning_rates.png"} <= names
     kept = json.loads((folder / "results.json").read_text())
     assert kept["config_yaml"] == CONFIG and kept["runs"] == json.loads(json.dumps(results(SOME)["runs"]))
 
@@ -118,7 +107,7 @@ def test_each_distinct_circuit_is_drawn_once_for_all_its_methods():
                 "d": {"preset": "mpo", "r": 3}, "lora": {"peft_type": "LORA", "r": 3},
                 "unknown": {"preset": "qtha", "core": "of another version"}}  # fmt: skip
     found, _ = content_of(results(adapters, seeds=1, inspected=False))
-    assert [each.methods for each in circuits(found.runs)] == [("a", "b"), ("c",)]
+    assert [each.methods for each in found.circuits] == [("a", "b"), ("c",)]
 
 
 def test_text_from_models_data_and_configuration_is_no_markup_and_controls_no_terminal(tmp_path):
@@ -127,7 +116,8 @@ def test_text_from_models_data_and_configuration_is_no_markup_and_controls_no_te
         record |= {"model": EVIL, "data": EVIL}
         record["answers"] = [{"prompt": EVIL, "reference": EVIL, "generated": EVIL}]
     made["environment"] |= {"cpu": EVIL, "command": EVIL, "model_origin": EVIL}
-    write_report(json.loads(json.dumps(made).replace("NaN", "null")), EVIL, EVIL, tmp_path)
+    made |= {"config_yaml": EVIL, "title": EVIL}
+    write_report(json.loads(json.dumps(made).replace("NaN", "null")), tmp_path)
     files = {name: (tmp_path / name).read_text("utf-8") for name in ("report.md", "report.html")}
     assert not any(map(CONTROLS.search, files.values()))
     reader = Reader(files["report.html"])
@@ -147,10 +137,10 @@ def test_a_report_is_made_again_from_what_it_left(folder, tmp_path):
     assert (folder / "report.html").read_text() == (tmp_path / "again" / "report.html").read_text()
     assert remake_report(tmp_path / "again" / "results.json") == tmp_path / "again" / "report.html"
     (tmp_path / "other").mkdir()
-    (tmp_path / "other" / "results.json").write_text("its own")
-    with pytest.raises(QweftError, match=r"other holds the results of another comparison"):
+    (tmp_path / "other" / "report.md").write_text("its own")
+    with pytest.raises(QweftError, match="other holds another report"):
         remake_report(folder, tmp_path / "other")
-    assert (tmp_path / "other" / "results.json").read_text() == "its own"
+    assert [path.read_text() for path in (tmp_path / "other").iterdir()] == ["its own"]
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,7 @@ import torch
 from qweft.analysis.inspection import OF_THE_BRANCH
 from qweft.analysis.jacobian import spread_of
 from qweft.comparison.report.content import Content, figures
-from qweft.comparison.report.curves import emphasised
-from qweft.comparison.report.forest import rows
+from qweft.comparison.report.figures import emphasised, rows
 from qweft.comparison.report.inspection import MEASURES
 from qweft.comparison.report.pareto import Point, front, pareto_figure, points
 from qweft.comparison.summarise import summarise

@@ -1,34 +1,59 @@
-"""`Content`, the parsed results.json of a comparison, and the figures of its report."""
+"""`Content`: what the page and the Markdown of a report say, parsed from results.json."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
+from qweft.adapter.attach import adapter_config
+from qweft.adapter.config import QwthnConfig
+from qweft.adapter.functions import FUNCTIONS, make_function
+from qweft.circuit import Circuit
 from qweft.comparison.decision import conclusion
-from qweft.comparison.report.curves import curves_figure, emphasised
-from qweft.comparison.report.forest import forest_figure
+from qweft.comparison.report.figures import curves_figure, emphasised, forest_figure, search_figure
 from qweft.comparison.report.inspection import Inspection, inspections
 from qweft.comparison.report.pareto import pareto_figure
-from qweft.comparison.report.search import search_figure
 from qweft.comparison.results import BASE, Run
 from qweft.comparison.results_file import changed_said
 from qweft.comparison.searched import Search, doubts_said, searches, with_doubts
+from qweft.comparison.speed import load_said
 from qweft.comparison.statistics import ONCE, Look
 from qweft.comparison.summarise import summarise
 from qweft.comparison.summary import Summary
-from qweft.comparison.verdicts import Verdict, claimed, findings
+from qweft.comparison.verdicts import Topic, Verdict, claimed, findings
+from qweft.comparison.wording import ANSWERS, caveats, judged_by
 from qweft.errors import QweftError
 from qweft.figures.figure import ReportFigure
 from qweft.figures.styles import Style, styles
+from qweft.method.names import TWINS, function_of, has_circuit
 
+QUESTIONS: dict[Topic, str] = {
+    "circuit": "Does the circuit help?",
+    "reference": "Better than the reference, {}?",
+    "size": "Better than the LoRA nearest in size?",
+    "other": "Other methods better than {}?",
+    "claim": "The lowest loss against the rest (corrected for all pairs)",
+}
+"""Questions by topic, in report order."""
+
+Answers = list[tuple[Verdict, list[Any]]]
+"""Verdicts, each with the answers that it sums up."""
 Figures = dict[str, list[ReportFigure]]
 """The figures of a report by its section, in report order."""
 
 
+class Drawn(NamedTuple):
+    """A circuit, the methods that have it, and whether they train its angles."""
+
+    circuit: Circuit
+    methods: tuple[str, ...]
+    trained: bool
+
+
 @dataclass(frozen=True)
 class Content:
-    """One comparison, as a report shows it: the parsed results.json.
+    """One comparison, as a report shows it.
 
     `environment` is without the command and unknown values. `recommendation` is empty if the comparison was to
     recommend none, `changed` if the plan is that of the first results.
@@ -38,7 +63,7 @@ class Content:
     runs: tuple[Run, ...]
     summary: dict[str, Summary]
     reference: str
-    environment: dict[str, Any]
+    environment: dict[str, str]
     command: str | None
     config_yaml: str
     search: list[Search]
@@ -60,15 +85,19 @@ class Content:
             for e in first.get("looks_made") or []
         ]
         recommended = str((results.get("recommendation") or {}).get("text", ""))
-        environment = {key: value for key, value in (results.get("environment") or {}).items() if value is not None}
+        environment = results.get("environment") or {}
         reference, margin = str(first.get("reference") or "lora"), first.get("equivalent_within")
         return cls(
             title=str(results.get("title") or f"{runs[0].model} on {runs[0].data}"),
             runs=runs,
             summary=summarise(runs, reference, margin, looks or (ONCE,), bool(recommended)),
             reference=reference,
-            command=environment.pop("command", None),
-            environment=environment,
+            command=environment.get("command"),
+            environment={
+                key.replace("_", " "): str(value)
+                for key, value in environment.items()
+                if value is not None and key != "command"
+            },
             config_yaml=str(results.get("config_yaml") or ""),
             search=searches(results.get("search")),
             inspected=inspections(records),
@@ -111,6 +140,73 @@ class Content:
             "Steps": ", ".join(map(str, sorted({run.steps for run in trained}))) or "none",
         }
 
+    @property
+    def questions(self) -> list[tuple[str, Answers]]:
+        """The verdicts grouped by question, the circuit first."""
+        found = []
+        for topic, text in QUESTIONS.items():
+            group = [each for each in self.verdicts if each.topic == topic]
+            single = [each for each in group if topic == "circuit" and each.other]
+            asked = [each for each in group if each not in single]
+            answers: Answers = [(each, [(one, []) for one in single if one.method == each.method]) for each in asked]
+            found += [(text.format(self.reference), answers)] if answers else []
+        return found
+
+    @property
+    def circuits(self) -> list[Drawn]:
+        """Every distinct circuit with the names of its methods."""
+        found: dict[tuple[Circuit, bool], list[str]] = {}
+        for method, adapter in {run.method: run.adapter for run in self.runs if run.adapter}.items():
+            for circuit in _circuits_of(adapter):
+                found.setdefault(circuit, []).append(method)
+        return [Drawn(circuit, tuple(methods), trained) for (circuit, trained), methods in found.items()]
+
+    @property
+    def examples(self) -> list[tuple[str, str, list[tuple[str, str]]]]:
+        """For each prompt, the reference answer and what each method generated at its first seed."""
+        prompts: dict[str, tuple[str, str, list[tuple[str, str]]]] = {}
+        for method in self.summary:
+            own = sorted((run for run in self.runs if run.method == method), key=lambda run: run.seed)
+            first = next((run for run in own if run.answers), own[0])  # seeds below the first one may be added
+            name = "untouched model" if method == BASE else f"{method}, seed {first.seed}"
+            for answer in first.answers:
+                prompt = answer.get("prompt", "")
+                given = prompts.setdefault(prompt, (prompt, answer.get("reference", ""), []))
+                given[2].append((name, answer.get("generated", "")))
+        return list(prompts.values())
+
+    @property
+    def measured_on(self) -> str:
+        """A sentence on the rows and tokens of the layer measurements; empty if they are unknown."""
+        first = next(iter(self.inspected.values()), None)
+        if first is None or first.rows is None or first.tokens is None:
+            return ""
+        return f"Measured on {first.rows:,} rows, {first.tokens:,} tokens."
+
+    @property
+    def notes(self) -> list[str]:
+        """What was not controlled, how the numbers were judged, and what they mean."""
+        errors = [run.eval_standard_error for run in self.runs if run.eval_standard_error is not None]
+        lines = [
+            *caveats(self.summary, [entry.method for entry in self.search]),
+            *judged_by(self.summary, self.verdicts),
+            "“Yes” and “no” are differences with a corrected p of at most 0.05; “equivalent” lies within the stated "
+            "margin by two one-sided tests; “not decided” is not “equal”. docs/statistics.md has the rules.",
+            "Held-out loss is the mean of −log p over the target tokens of the held-out rows; perplexity is exp of "
+            f"it. A difference is paired by seed and in percent of {self.reference}'s mean loss.",
+            load_said(self.runs),
+        ]
+        if errors:
+            lines.append(f"The standard error of a run's loss over the held-out rows is up to {max(errors):.4f}.")
+        if "dequant" in self.environment.get("model origin", "").lower():
+            lines.append("The base model's weights were dequantised: do not compare its scores with published ones.")
+        if any(entry.kind == "hybrid" for entry in self.summary.values()):
+            lines.append("Circuits were simulated exactly; no quantum hardware took part.")
+        for entry in self.summary.values():
+            if entry.core and (function := function_of(entry.core)) in TWINS:
+                lines.append(f"{entry.method} has a stand-in for the circuit: {FUNCTIONS[function].report}.")
+        return lines
+
     @cached_property
     def styles(self) -> dict[str, Style]:
         """The style of every method in the figures, also of those that were searched and have no run yet.
@@ -122,14 +218,32 @@ class Content:
         return styles([*methods, *(entry.method for entry in self.search)])
 
 
+def tally(answers: Answers) -> str:
+    """Return how often each answer was given: 1 yes, 2 not decided."""
+    counts = Counter(ANSWERS[verdict.direction] for verdict, _ in answers)
+    return ", ".join(f"{counts[word]} {word}" for word in ANSWERS.values() if counts[word])
+
+
+def _circuits_of(adapter: Mapping[str, Any]) -> list[tuple[Circuit, bool]]:
+    """Return the circuits of an adapter's layers, one per rank, and whether they are trained."""
+    try:
+        config = adapter_config(adapter)
+    except QweftError:
+        return []
+    if not isinstance(config, QwthnConfig) or not has_circuit(config.core):
+        return []
+    ranks = dict.fromkeys([config.r, *config.rank_pattern.values()])
+    functions = [make_function(function_of(config.core) or "", config.resolved(rank)) for rank in ranks]
+    return [(function.circuit, bool(function.trained)) for function in functions if function.circuit is not None]
+
+
 def figures(content: Content) -> Figures:
     """Return the figures of a report, by its section."""
     summary, looks, named = content.summary, content.styles, emphasised(content.summary)
-    forests = [forest_figure(content.verdicts, of_hybrids, looks) for of_hybrids in (True, False)]
-    forests = [figure for figure in forests if figure is not None]
+    hybrids, others = (forest_figure(content.verdicts, of_hybrids, looks) for of_hybrids in (True, False))
     found: dict[str, Sequence[ReportFigure | None]] = {
-        "short": [*forests[:1], curves_figure(content.runs, looks, named)],
-        "found": forests[1:],
+        "short": [hybrids or others, curves_figure(content.runs, looks, named)],
+        "found": [others if hybrids else None],
         "cost": [pareto_figure(summary, looks, named)],
         "search": [search_figure(content.search, looks)],
     }

@@ -43,48 +43,16 @@ MEASURES = (
     Measure("rank_maps", "Linearly independent maps", "1 for a linear branch, at most the square of the rank."),
     Measure("varying_share", "What of the Jacobian varies", "0 for every linear branch.", percent=True),
     Measure("relative_size", "Size of the update", "As a share of the frozen layer's output.", percent=True),
-    Measure(
-        "non_affinity",
-        "What no affine map explains",
-        "Share of the variance of the core's output, on unseen tokens. Near 0%, a LoRA with a bias does the same.",
-        percent=True,
-    ),
+    Measure("non_affinity", "What no affine map explains", "Near 0%, a LoRA with a bias does the same.", percent=True),
     Measure("non_affinity_output", "... weighted as the model sees it", "Of the branch's output.", percent=True),
-    Measure(
-        "circuit_share",
-        "What passes through the circuit",
-        "Share of the update's mean square. Above 100% where parts cancel; always 100% where the circuit weights.",
-        percent=True,
-    ),
-    Measure(
-        "circuit_share_varying",
-        "... and differs from token to token",
-        "Share of the update's mean square. The rest of the circuit's part is a bias or a fixed weight.",
-        percent=True,
-    ),
-    Measure(
-        "linear_share",
-        "What is linear in the input",
-        "Share of the update's mean square, the mean of a circuit that weights or gates included.",
-        percent=True,
-    ),
+    Measure("circuit_share", "What passes through the circuit", "Above 100% where parts cancel.", percent=True),
+    Measure("circuit_share_varying", "... and differs between tokens", "The rest is a bias or a weight.", percent=True),
+    Measure("linear_share", "What is linear in the input", "Share of the update's mean square.", percent=True),
     Measure("cross_share", "What both parts share", "Negative where they cancel.", percent=True),
-    Measure(
-        "entanglement",
-        "Entanglement of the circuit's states",
-        "Meyer-Wallach: 0 for product states, at most 1. Random states have much, so much is no sign of use.",
-    ),
-    Measure(
-        "expressibility",
-        "Distance of the circuit's states from random ones",
-        "Divergence of their fidelities from those of random states, in nats: 0 reaches all states alike.",
-    ),
+    Measure("entanglement", "Entanglement of the circuit's states", "Meyer-Wallach: 0 for product states, at most 1."),
+    Measure("expressibility", "Distance of the states from random ones", "In nats: 0 reaches all states alike."),
     Measure("expressibility_ansatz", "... over random angles", "Of the untrained circuit."),
-    Measure(
-        "gradient_variance",
-        "Variance of the circuit's gradient at the start",
-        "Of the first rotation, over random starts: near 0 on a barren plateau.",
-    ),
+    Measure("gradient_variance", "Variance of the circuit's gradient at the start", "Near 0 on a barren plateau."),
     Measure("gradient_variance_mean", "... mean over all angles", "Of every angle."),
     Measure("gradient_norms.circuit", "Gradient of the circuit or its stand-in", "Norm of the loss's gradient."),
     Measure("gradient_norms.tensor_network", "Gradient of the tensor networks", "Norm of the loss's gradient."),
@@ -92,12 +60,7 @@ MEASURES = (
 )
 """The measures of a report, in this order."""
 
-REPLACED = {
-    "constant": "constants",
-    "affine": "affine maps",
-    "quadratic": "quadratics",
-    "fourier": "Fourier series",
-}
+REPLACED = {"constant": "constants", "affine": "affine maps", "quadratic": "quadratics", "fourier": "Fourier series"}
 """Fits that take the place of circuits, in a sentence."""
 KEPT = "Fitted on half of some validation rows, judged on the others; small, the standard error over rows."
 

@@ -1,56 +1,134 @@
-"""Writes and remakes the files of a report."""
+"""Writes and remakes a report: one self-contained HTML file without scripts, Markdown, and the figures as PNG."""
 
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from markupsafe import Markup, escape
+
+from qweft.circuit.drawing import circuit_text
+from qweft.circuit.picture import circuit_svg
 from qweft.claims import claimed_output
-from qweft.comparison.report.content import Content, figures
-from qweft.comparison.report.page import page_of, render_markdown
-from qweft.comparison.results_file import RESULTS, check_report, read_results, reading
+from qweft.comparison.method_kinds import Kind
+from qweft.comparison.report.content import Content, Figures, figures, tally
+from qweft.comparison.report.figures import MOST
+from qweft.comparison.report.inspection import means
+from qweft.comparison.results_file import OF_REPORT, RESULTS, read_results, reading
+from qweft.comparison.table import FORGETTING, forgetting_rows, markdown_rows, search_rows, summary_rows
+from qweft.comparison.wording import ANSWERS, text_of
 from qweft.errors import QweftError
 from qweft.files import write_bytes
 from qweft.records import write_record
-from qweft.text import plain, progress
+from qweft.text import escaped, plain, progress
+
+KINDS: dict[Kind, str] = {
+    "base": "untouched model",
+    "lora": "LoRA",
+    "hybrid": "with a circuit",
+    "no_circuit": "no circuit",
+    "twin": "stand-in for the circuit",
+    "other": "other adapter",
+}
+"""What a method is, printed below its name."""
+MARKS = {"yes": "✓", "no": "✗", "equivalent": "=", "not decided": "≈", "open": "?"}
+"""Symbols shown with the answers, so that colour is not the only cue."""
+NUMBERS = (
+    "Losses in nats a token, mean over seeds; ± is the sample standard deviation over seeds. The late training loss is "
+    "that of the last quarter of the steps. In brackets beside a step time: the share of the CPU that other programs "
+    "used meanwhile."
+)
+SEARCHED = (
+    "Rates were chosen on the validation rows alone. “May fall short by” is how far the loss at the chosen rate may be "
+    "above the optimum (95%): from the parabola through the best rate and its neighbours, and the spread over seeds. "
+    "With one seed the spread is not known: “or more”."
+)
 
 
 @progress("writing the report")
-def write_report(results: dict[str, Any], config_yaml: str, title: str, folder: Path) -> Path:
+def write_report(results: dict[str, Any], folder: Path) -> Content:
     """Write results.json, report.html, report.md and the figures as PNG, each file atomically."""
-    record = {**results, "config_yaml": config_yaml} if config_yaml else results
-    record = {**record, "title": title} if title else record
-    content = Content.read(record)
+    content = Content.read(results)
     drawn = figures(content)
     # plain: `cat report.md` would else let a method's name control the terminal
-    page, text = plain(page_of(content, drawn)), plain(render_markdown(content, drawn))
-    write_record(folder / RESULTS, record)
+    files = {"report.md": plain(render_markdown(content, drawn)), "report.html": plain(page_of(content, drawn))}
+    write_record(folder / RESULTS, results)
     for section in drawn.values():
         for figure in section:
             figure.write(folder)
-    write_bytes(folder / "report.md", text.encode())
-    write_bytes(folder / "report.html", page.encode())
-    return folder / "report.html"
+    for name, text in files.items():
+        write_bytes(folder / name, text.encode())
+    return content
 
 
 def remake_report(source: Path, output: Path | None = None) -> Path:
-    """Write the report again from saved results."""
-    file, results = read_results(source)
-    folder = file.parent if output is None else output
-    if os.path.lexists(folder / RESULTS) and not _is_earlier(folder / RESULTS, results):
-        raise QweftError(f"output {folder} holds the results of another comparison; choose another --output")
-    if folder != file.parent:
-        check_report(folder)
+    """Write the report again from saved results, given their file or its folder; return the path of the page."""
+    own = source if source.is_dir() else source.parent
+    folder = output or own
+    if folder.resolve() != own.resolve() and any(os.path.lexists(folder / name) for name in OF_REPORT):
+        raise QweftError(f"output {folder} holds another report; choose another --output")
     with claimed_output(folder, "qweft report"):
-        file, results = read_results(source)  # again: a comparison may have ended before the folder was claimed
+        file, results = read_results(source)
         with reading(file):
-            return write_report(results, "", "", folder)
+            write_report(results, folder)
+    return folder / "report.html"
 
 
-def _is_earlier(there: Path, results: Mapping[str, Any]) -> bool:
-    """Whether a file holds the same results, or those of fewer runs of the same comparison."""
-    try:
-        _, found = read_results(there)
-        return all(run in results["runs"] for run in found["runs"])
-    except (QweftError, LookupError, TypeError):
-        return False
+def page_of(content: Content, drawn: Figures) -> str:
+    """Return the text of report.html: a whole HTML document with its styles and figures inside."""
+    return _rendered("page.html.j2", content, drawn)
+
+
+def render_markdown(content: Content, drawn: Figures) -> str:
+    """Return the text of report.md; its pictures are the figures' files in the same folder."""
+    return _rendered("report.md.j2", content, drawn).rstrip("\n") + "\n"
+
+
+def _rendered(name: str, content: Content, drawn: Figures) -> str:
+    templates = Environment(
+        loader=PackageLoader("qweft.comparison.report", "."),
+        autoescape=select_autoescape(["html.j2"]),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    templates.filters |= {"minus": minus, "breakable": breakable, "tally": tally, "circuit_svg": circuit_svg}
+    templates.filters |= {"text_of": text_of, "word": lambda verdict: ANSWERS[verdict.direction]}
+    templates.filters |= {"md": escaped, "fenced": fenced, "table": _markdown, "circuit_text": circuit_text}
+    return templates.get_template(name).render(
+        content=content,
+        figures=drawn,
+        crowded=len(content.styles) > MOST,
+        numbers=summary_rows(content.summary),
+        numbers_note=NUMBERS,
+        kinds=KINDS,
+        forgetting=forgetting_rows(content.summary),
+        forgetting_note=FORGETTING,
+        means=means(content.inspected),
+        searched=search_rows(content.search),
+        searched_note=SEARCHED,
+        marks=MARKS,
+    )
+
+
+def _markdown(rows: Sequence[Sequence[str]]) -> str:
+    return markdown_rows([[escaped(cell) for cell in row] for row in rows]).rstrip()
+
+
+def fenced(text: str, language: str = "") -> str:
+    """Return text unchanged in a code fence longer than any in it."""
+    longest = max(map(len, re.findall("`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}{language}\n{text.rstrip()}\n{fence}"
+
+
+def breakable(name: str) -> Markup:
+    """Return the escaped name, with line breaks allowed after underscores."""
+    return escape(name).replace("_", Markup("_<wbr>"))
+
+
+def minus(text: str) -> str:
+    """Return the text with true minus signs before negative numbers; names keep their hyphens."""
+    return re.sub(r"(?<![\w.])-(?=[\d.])", "−", text)
