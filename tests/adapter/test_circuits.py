@@ -89,7 +89,10 @@ def test_controls_have_the_size_of_its_circuit(own):
         ({"circuit": "own", "r": 4}, "3 inputs .* and 3 outputs, and this adapter's takes 4"),
         ({"circuit": "own", "circuit_layers": 2}, "circuit_layers does nothing"),
         ({"circuit": "hardware-efficient", "reupload": False}, "reupload false is of the recorded circuit alone"),
-        ({"circuit": "hardware-efficient", "core": "linear"}, "circuit does nothing with core 'linear'"),
+        (
+            {"circuit": "hardware-efficient", "core": "linear"},
+            "circuit 'hardware-efficient' does nothing with core 'linear'",
+        ),
         ({"circuit": "OPENQASM 3; qubit[2] q; u3(1, 2, 3) q[0];"}, "u3|angle"),
     ],
 )

@@ -1,6 +1,8 @@
 """`qweft schema`."""
 
+import ast
 from dataclasses import fields
+from pathlib import Path
 from typing import Any, get_type_hints
 
 from qweft.cli.command import Command
@@ -76,17 +78,21 @@ def _adapter() -> dict[str, Any]:
 
 def _own_fields() -> dict[str, Any]:
     """Return the schemas of the fields of `QwthnConfig`, which are taken as YAML gives them."""
-    from qweft.method.fields import BASIS_BITS, CHOICES, QwthnFields
+    from docstring_parser import parse
+
+    from qweft.method.fields import CHOICES, QwthnFields
     from qweft.schema import is_mapping, json_schema
 
+    module = ast.parse(Path(__file__).parents[1].joinpath("adapter", "config.py").read_bytes())  # it imports PyTorch
+    config = next(node for node in module.body if isinstance(node, ast.ClassDef) and node.name == "QwthnConfig")
+    texts = {each.arg_name: each.description or "" for each in parse(ast.get_docstring(config) or "").params}
     schemas: dict[str, Any] = {}
     for each in fields(QwthnFields):
         kind = get_type_hints(QwthnFields)[each.name]
         schema = json_schema(kind | None if is_mapping(kind) else kind, {})
-        schemas[each.name] = {"description": each.metadata["help"], **schema}
-    for name, words in CHOICES.items():
-        schemas[name] = {"description": schemas[name]["description"], "enum": [*words]}
-    schemas["basis_bits"]["enum"] = [*BASIS_BITS]
+        schemas[each.name] = {"description": " ".join(texts[each.name].split()), **schema}
+    for name, values in CHOICES.items():
+        schemas[name] = {"description": schemas[name]["description"], "enum": [*values]}
     schemas["layers_pattern"] = {"description": schemas["layers_pattern"]["description"]}  # PEFT takes a list, too
     return schemas
 

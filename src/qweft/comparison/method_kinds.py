@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from qweft.method.effective import OF_FUNCTIONS, RESOLVED, complete
-from qweft.method.names import FIELDS, TWINS, function_of, has_role
+from qweft.method.effective import RESOLVED, complete
+from qweft.method.names import FIELDS, OF_FUNCTIONS, TWINS, function_of, has_role
 from qweft.method.peft_methods import OWN
 from qweft.method.presets import stated
 from qweft.method.resolved import resolve

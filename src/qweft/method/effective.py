@@ -5,24 +5,10 @@ from dataclasses import MISSING, fields
 from typing import Any
 
 from qweft.method.fields import QwthnFields
-from qweft.method.names import COMPRESS, EXPAND, FIELDS, FUNCTIONS, function_of
+from qweft.method.names import COMPRESS, EXPAND, MAY_BE_UNREAD, unread
 from qweft.method.presets import stated
 from qweft.method.resolved import resolve
 
-ENDS = {"compress": COMPRESS, "expand": EXPAND}
-OF_MAPS = {
-    "width": ("mpo", "subspace"),
-    "bond_dimension": ("mpo",),
-    "modes": ("mpo",),
-    "share": ("sparse",),
-    "basis": ("basis", "subspace", "sparse"),
-    "basis_bits": ("basis", "subspace", "sparse"),
-}
-"""Fields that only some maps read, with the names of these maps."""
-OF_FUNCTIONS = ("circuit", "circuit_layers", "reupload", "qubits")
-"""Fields that only cores with a function read."""
-MAY_BE_UNREAD = (*OF_MAPS, *OF_FUNCTIONS, *FIELDS)
-"""Fields that some adapters of this package do not read."""
 RESOLVED = ("alpha", "qubits", "circuit_layers", "basis")
 """Fields whose `None` stands for a number or a name."""
 
@@ -34,18 +20,6 @@ def complete(specification: Mapping[str, Any]) -> dict[str, Any]:
         for entry in fields(QwthnFields)
     }
     return {**defaults, **stated(specification)}
-
-
-def unread(whole: Mapping[str, Any]) -> set[str]:
-    """Return the fields that the maps and the core of an adapter do not read."""
-    maps = {str(whole["compress"]), str(whole["expand"])}
-    function = function_of(str(whole["core"]))
-    of_function = FUNCTIONS[function].fields if function in FUNCTIONS else ()
-    return {
-        *(name for name, readers in OF_MAPS.items() if not maps.intersection(readers)),
-        *(OF_FUNCTIONS if function is None else ()),
-        *(name for name in FIELDS if name not in of_function),
-    }
 
 
 def fields_read(specification: Mapping[str, Any]) -> set[str]:
@@ -74,7 +48,10 @@ def effective(specification: Mapping[str, Any]) -> dict[str, Any]:
 def needs_rows_first(specification: Mapping[str, Any]) -> bool:
     """Return whether an adapter takes its directions from rows before its first step."""
     whole = stated(specification)
-    return any(names.get(str(whole.get(end)), "whole") != "whole" for end, names in ENDS.items())
+    return any(
+        kinds.get(str(whole.get(side)), "whole") != "whole"
+        for side, kinds in (("compress", COMPRESS), ("expand", EXPAND))
+    )
 
 
 def _is_ours(specification: Mapping[str, Any]) -> bool:

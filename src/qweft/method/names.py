@@ -3,7 +3,8 @@
 The classes are in `qweft.adapter`; an entry here makes a name known to configs.
 """
 
-from typing import Literal, NamedTuple, get_args
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple, get_args
 
 Part = Literal["circuit", "tensor_network", "linear"]
 """The part of a branch that a parameter belongs to: each has its learning rate, gradient norm and count."""
@@ -51,6 +52,19 @@ CIRCUITS = tuple(name for name, function in FUNCTIONS.items() if function.role i
 """Functions that run a circuit, whole or altered."""
 FIELDS = tuple(dict.fromkeys(field for function in FUNCTIONS.values() for field in function.fields))
 """Config fields that not every function reads."""
+OF_MAPS = {
+    "width": ("mpo", "subspace"),
+    "bond_dimension": ("mpo",),
+    "modes": ("mpo",),
+    "share": ("sparse",),
+    "basis": ("basis", "subspace", "sparse"),
+    "basis_bits": ("basis", "subspace", "sparse"),
+}
+"""Fields that only some maps read, with the names of these maps."""
+OF_FUNCTIONS = ("circuit", "circuit_layers", "reupload", "qubits")
+"""Fields that only cores with a function read."""
+MAY_BE_UNREAD = (*OF_MAPS, *OF_FUNCTIONS, *FIELDS)
+"""Fields that some adapters of this package do not read."""
 
 FORMS = {
     "": "h = Q {f}(c)",
@@ -92,3 +106,12 @@ def formula(core: str) -> str:
     if core in WITHOUT_FUNCTION:
         return WITHOUT_FUNCTION[core]
     return FORMS[form_of(core)].format(f="t" if function_of(core) in TWINS else "q")
+
+
+def unread(fields: Mapping[str, Any]) -> set[str]:
+    """Return which of `MAY_BE_UNREAD` the maps and the core of an adapter do not read."""
+    maps, function = {str(fields["compress"]), str(fields["expand"])}, function_of(str(fields["core"]))
+    read = {name for name, readers in OF_MAPS.items() if maps.intersection(readers)}
+    if function is not None:
+        read.update(OF_FUNCTIONS, FUNCTIONS[function].fields if function in FUNCTIONS else ())
+    return set(MAY_BE_UNREAD) - read

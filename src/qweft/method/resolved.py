@@ -1,7 +1,7 @@
 """Defaults of a config: the value of every `None` on a layer of rank r."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from qweft.tensornet import Modes
 
 DEFAULT_BASIS = "gradient"
-
-
 RECORDED, HARDWARE_EFFICIENT = "recorded", "hardware-efficient"
 ANSATZES = (RECORDED, HARDWARE_EFFICIENT)
 """Circuits by name; any other value is a text in OpenQASM 3."""
@@ -89,26 +87,17 @@ class ResolvedConfig:
             raise QweftError(str(error)) from error
 
 
-def resolve(fields: Mapping[str, Any], r: int | None = None, alpha: float | None = None) -> ResolvedConfig:
-    """Fill in the default of every `None` of a config."""
-    r = fields["r"] if r is None else r
-    alpha = fields["alpha"] if alpha is None else alpha
-    qubits = min(fields["qubits"] or r, r)
-    return ResolvedConfig(
-        compress=fields["compress"],
-        core=fields["core"],
-        expand=fields["expand"],
-        r=r,
-        alpha=default_alpha(r) if alpha is None else alpha,
-        basis=fields["basis"] or DEFAULT_BASIS,
-        basis_bits=fields["basis_bits"],
-        qubits=qubits,
-        circuit=fields["circuit"],
-        circuit_layers=fields["circuit_layers"] or (qubits if fields["circuit"] in ANSATZES else 1),
-        reupload=fields["reupload"],
-        fourier_terms=fields["fourier_terms"],
-        width=fields["width"],
-        share=fields["share"],
-        bond_dimension=fields["bond_dimension"],
-        modes={str(size): modes for size, modes in (fields["modes"] or {}).items()},
-    )
+def resolve(given: Mapping[str, Any], r: int | None = None, alpha: float | None = None) -> ResolvedConfig:
+    """Return the fields of a config with the default of every `None` filled in, for a layer of rank r."""
+    r = given["r"] if r is None else r
+    alpha = given["alpha"] if alpha is None else alpha
+    qubits = min(given["qubits"] or r, r)
+    filled = {
+        "r": r,
+        "alpha": default_alpha(r) if alpha is None else alpha,
+        "basis": given["basis"] or DEFAULT_BASIS,
+        "qubits": qubits,
+        "circuit_layers": given["circuit_layers"] or (qubits if given["circuit"] in ANSATZES else 1),
+        "modes": {str(size): modes for size, modes in (given["modes"] or {}).items()},
+    }
+    return ResolvedConfig(**{each.name: filled.get(each.name, given[each.name]) for each in fields(ResolvedConfig)})

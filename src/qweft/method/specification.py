@@ -34,20 +34,15 @@ def check_specification(specification: Mapping[str, Any]) -> None:
     if method == OWN:
         QwthnFields(**{name: value for name, value in chosen.items() if name in OWN_FIELDS})
         return
-    _check_shared(chosen, method)
-    if method == "LORA":
-        _check_lora(chosen)
-
-
-def _check_shared(given: Mapping[str, Any], method: str) -> None:
-    """Check fields that PEFT's methods share, which PEFT takes apart, or fails on after the training."""
-    check_shared(given)
+    check_shared(chosen)
     for name in PATTERNS if method != "ADALORA" else ():  # whose ranks by layer are its own record
-        if name in given and given[name] is None and method != "OSF":  # whose own default it is
+        if name in chosen and chosen[name] is None and method != "OSF":  # whose own default it is
             raise QweftError(f"{name} must map names to values, got null; leave it out")
         is_whole = name not in ("alpha_pattern", "lambda_pattern") and method != "OSF"  # which has shares of ranks, too
-        for pattern, value in (given.get(name) or {}).items():
+        for pattern, value in (chosen.get(name) or {}).items():
             (check_whole if is_whole else check_number)(f"{name}[{pattern!r}]", value)
+    if method == "LORA":
+        _check_lora(chosen)
 
 
 def check_ranks(specification: Mapping[str, Any]) -> None:

@@ -13,7 +13,8 @@ from qweft.comparison.checks import check_on_shared, check_places_of
 from qweft.errors import QweftError, require
 from qweft.evaluation.checks import check_evaluation
 from qweft.method.checks import closest
-from qweft.method.effective import MAY_BE_UNREAD, effective, fields_read
+from qweft.method.effective import effective, fields_read
+from qweft.method.names import MAY_BE_UNREAD
 from qweft.method.presets import stated
 from qweft.method.specification import check_names
 from qweft.schema import check_values
