@@ -15,13 +15,13 @@ from tests.cli.test_stopped import place, words_of  # noqa: F401
 def said_of(monkeypatch, capsys, error, kept=None):
     """What the command line says of an error."""
 
-    def fail(words):
+    def fail():
         if kept is None:
             raise error
         with saying_when_stopped(kept):
             raise error
 
-    monkeypatch.setattr("qweft.cli.presets.run", fail)
+    monkeypatch.setattr("qweft.method.presets.presets", fail)
     assert main(["presets"]) == 2
     return capsys.readouterr().err.removeprefix("qweft: error: ").rstrip("\n")
 

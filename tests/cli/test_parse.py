@@ -147,7 +147,7 @@ def test_dump_yaml_reads_back_the_same(comparison_file, write):
 @pytest.mark.parametrize("word", ["--dry-run", "--dry_run"])
 @pytest.mark.parametrize("name", ["dry-run", "dry_run"])
 def test_flags_are_the_same_with_hyphens_and_underscores(word, name):
-    assert split([word, "x"], Command("x", "", "", flags={name: ""})).flags == {name}
+    assert split([word, "x"], Command("x", flags={name: ""})).flags == {name}
 
 
 @pytest.mark.parametrize(

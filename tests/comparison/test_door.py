@@ -5,8 +5,10 @@ import shutil
 
 import pytest
 
-from qweft.cli import compare as command
+from qweft.cli.command import COMMANDS
+from qweft.cli.comparisons import comparison_of
 from qweft.cli.main import main
+from qweft.cli.parser import read
 from qweft.comparison import runner
 from qweft.comparison import starter as starters
 from qweft.comparison.budget import Budget, budget_of
@@ -16,6 +18,10 @@ from qweft.comparison.starter import hidden_size, is_config, short_name, starter
 from qweft.errors import QweftError
 from qweft.models.config import ModelConfig
 from tests.comparison.comparison_examples import LORA, comparison
+
+
+def config_of(argv):
+    return comparison_of(read(argv, COMMANDS["compare"]))
 
 
 @pytest.mark.parametrize(
@@ -80,16 +86,16 @@ def test_init_writes_what_compare_would_run(places, tmp_path, monkeypatch, capsy
     shutil.copy(places[1], "my rows.jsonl")
     argv = ["my rows.jsonl", "--model", places[0], "--budget", "5min,1M", "--data.max_length", "48"]
     assert main(["init", *argv]) == 0 and "run it: qweft compare my-rows.yaml" in capsys.readouterr().out
-    in_memory, text = command.config_of(argv)
-    assert (in_memory, "") == command.config_of(["my-rows.yaml"]) and len(in_memory.methods) == 8
+    in_memory, text = config_of(argv)
+    assert (in_memory, "") == config_of(["my-rows.yaml"]) and len(in_memory.methods) == 8
     assert in_memory.data.max_length == 48 and in_memory.output == "runs/my-rows" and in_memory.model.name == places[0]
     (tmp_path / "kept.yaml").write_text(text)
-    assert command.config_of(["kept.yaml"])[0] == in_memory
+    assert config_of(["kept.yaml"])[0] == in_memory
 
 
 def test_options_change_the_config_of_data(places):
     argv = ["a.csv", "--methods.lora.learning_rate", "1e-3", "--seeds", "5,6,7", "--output", "out", "--preset=thorough"]
-    config, _ = command.config_of(argv)
+    config, _ = config_of(argv)
     assert config.methods["lora"].learning_rate == 1e-3 and config.seeds == [5, 6, 7] and config.output == "out"
     assert len(config.methods) == 13 and config.halving == HalvingConfig(4)
 
@@ -162,7 +168,7 @@ def test_a_config_that_was_changed_by_hand_is_not_replaced(places, tmp_path, mon
     words = ["compare", places[1], "--model", places[0], "--output", "mine"]
     assert main(words) == 0
     kept = tmp_path / "mine/config.yaml"
-    assert kept.read_text() == command.config_of(words[1:])[1]
+    assert kept.read_text() == config_of(words[1:])[1]
     kept.write_text("# my own\n")
     for _ in range(2):
         assert main(words) == 0 and "mine/config-2.yaml" in capsys.readouterr().out

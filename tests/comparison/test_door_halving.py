@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from qweft.cli.compare import _train_winner
+from qweft.cli.comparisons import _train_winner
 from qweft.cli.main import main
 from qweft.comparison import starter as starters
 from qweft.comparison.checks import check_comparison
@@ -213,7 +213,7 @@ def test_a_data_file_alone_ends_in_a_sentence(places, tmp_path, monkeypatch, cap
     assert record["config"]["training"]["found_in_steps"] and record["config"]["training"]["max_steps"] is None
     lines = []
     with monkeypatch.context() as patched:
-        patched.setattr("qweft.cli.compare.show", lines.append)
+        patched.setattr("qweft.cli.comparisons.show", lines.append)
         _train_winner(Path("runs/rows"), 0.0)
     assert lines[0].startswith("0 of the ") and lines[1].endswith("qweft train --from runs/rows")
     assert not Path("runs/rows/trained-1").exists()

@@ -11,7 +11,7 @@ from transformers import set_seed
 
 import qweft  # noqa: F401
 from qweft.adapter.attach import detach
-from qweft.cli.compare import COMMAND
+from qweft.cli.main import COMMANDS
 from qweft.cli.parser import parse
 from qweft.comparison.checks import check_schedule
 from qweft.comparison.config import ComparisonConfig
@@ -195,7 +195,7 @@ def test_the_matched_size_is_the_nearest_of_all(specification, field, wanted):
 
 def test_the_controls_differ_from_their_hybrid_in_the_core_alone():
     path = Path(__file__).parents[2] / "configs" / "controls.yaml"
-    config = parse(ComparisonConfig, [str(path)], COMMAND)
+    config = parse(ComparisonConfig, [str(path)], COMMANDS["compare"])
     sizes = {method.name: method.trainable_parameters for method in resolve_methods(config, meta_llama())}
     assert sizes["mpo"] < sizes["frozen_linear"] < sizes["bias_linear"] < sizes["product_linear"] < sizes["qtha"]
     for hybrid, form in (("qtha", "linear"), ("qwthn", "weighted")):

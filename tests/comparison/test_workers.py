@@ -95,7 +95,7 @@ def fresh(code):
 
 def test_importing_workers_leaves_torch_out():
     code = (
-        "import sys, qweft.cli.compare, qweft.cli.tune, qweft.cli.sweep, qweft.comparison.workers\n"
+        "import sys, qweft.cli.comparisons, qweft.comparison.workers\n"
         "print([name for name in ('torch', 'transformers', 'numba') if name in sys.modules])"
     )
     assert fresh(code) == ["[]"]

@@ -1,6 +1,5 @@
 """Every command line of the README and the documentation: checked as it stands, and run on a tiny model."""
 
-import importlib
 import io
 import re
 import shlex
@@ -8,7 +7,7 @@ import tomllib
 
 import pytest
 
-from qweft.cli.compare import config_of
+from qweft.cli.comparisons import comparison_of
 from qweft.cli.main import COMMANDS, main
 from qweft.cli.parser import parse, read
 from qweft.comparison.checks import check_comparison, for_search
@@ -35,11 +34,13 @@ CONFIGS = ("train", "plan", "compare", "tune", "sweep")
 def check_as_it_stands(words):
     """What a command does with its arguments before it loads anything."""
     command, *argv = words
-    described = importlib.import_module(f"qweft.cli.{command}").COMMAND
+    described = COMMANDS[command]
     if command not in CONFIGS:
         read(argv, described).given()
         return
-    config = config_of(argv)[0] if command == "compare" else parse(described.options, argv, described)
+    config = (
+        comparison_of(read(argv, described))[0] if command == "compare" else parse(described.options, argv, described)
+    )
     if command == "sweep":
         check_sweep(config)
     elif command in ("compare", "tune"):

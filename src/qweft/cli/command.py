@@ -1,105 +1,58 @@
-"""`Command`, the description of a command, and its help, formatted by argparse."""
+"""`Command`, the description of a command, and `COMMANDS`, the table of them all. It imports next to nothing."""
 
-import argparse
-import shutil
-import textwrap
-from dataclasses import MISSING, dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pkgutil import resolve_name
 from typing import Any
 
-from qweft import yaml_file
-from qweft.schema import NAME, is_leaf, is_mapping, keys_of, kinds_of, placeholder, shown
-
-TRUST = "trust-remote-code"
-TRUST_HELP = "Run Python code that the base model's folder or repository holds. Read it first."
-"""Flag of every command that loads a base model. It is no config key, so that no file can give the permission."""
 JSON = {"json": "Print the result as JSON, and nothing else, on standard output."}
-TARGETS = {
-    "ADAPTER": "Folder of the adapter, as `qweft train` or PEFT wrote it.",
-    "CONFIG": "YAML file with any of the keys below.",
-    "[CONFIG]": "YAML file with any of the keys below; without it, their defaults.",
-}
-"""Help of the common targets."""
+TRUST = {"trust-remote-code": "Run Python code that the base model's folder or repository holds. Read it first."}
+"""Flag of every command that loads a base model. It is no config key, so that no file can give the permission."""
+
+COMMANDS: dict[str, "Command"] = {}
+"""Every command by its name, in the order of `qweft --help`."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Command:
-    """One command of `qweft`: the source of its usage line and its help.
+    """One command of `qweft`, the source of its help; used as a decorator, it adds a function to `COMMANDS`.
 
     Args:
         name: As typed: `qweft NAME`.
+        short: What it does in a few words, for `qweft --help`.
         description: One paragraph.
         example: One line that can be typed as it stands.
         target: The positional arguments as in the usage line, in brackets if they may be left out; empty without any.
-        target_help: Help of the target, if it is not one of `TARGETS`.
+        target_help: Help of the target, if it is not a common one.
         flags: Options without a value, each with its help.
         values: Options with a value that are no key of the config, each with the word for its value, and its help.
         shows_defaults: Whether the defaults of the config class are the defaults of the command.
-        options: The config dataclass whose fields are the options with values; `None` without options.
+        config: The config dataclass whose fields are the options with values, or its place as "module:name".
         verbs: Allowed words for the first target, if it is one of a few.
         unused: Options that only other commands with the same config files use; accepted, but not offered.
     """
 
     name: str
-    description: str
-    example: str
+    short: str = ""
+    description: str = ""
+    example: str = ""
     target: str = ""
     target_help: str = ""
     flags: dict[str, str] = field(default_factory=dict)
     values: dict[str, tuple[str, str]] = field(default_factory=dict)
     shows_defaults: bool = True
-    options: Any = None
+    config: Any = None
     verbs: tuple[str, ...] = ()
     unused: tuple[str, ...] = ()
 
-    def __post_init__(self) -> None:
-        if "model" in kinds_of(self.options):
-            object.__setattr__(self, "flags", {**self.flags, TRUST: TRUST_HELP})
+    def __call__(self, run: Callable[[Any], None]) -> Callable[[Any], None]:
+        """Make a function, which takes a `Call`, what the command runs."""
+        self.run = run
+        COMMANDS[self.name] = self
+        return run
 
-    def settings(self) -> list[tuple[str, Any, Any, str]]:
-        """Return dotted name, type, default and text of each option that takes a value, and of each section."""
-        return [key for key in keys_of(self.options) if key[0] not in self.unused] if self.options else []
-
-
-class _Layout(argparse.RawDescriptionHelpFormatter):
-    """argparse's layout, except that a name with hyphens stays on one line and can be copied."""
-
-    def _split_lines(self, text: str, width: int) -> list[str]:
-        return textwrap.wrap(text, width, break_on_hyphens=False)
-
-
-def help_text(command: Command) -> str:
-    """Return the help of a command: usage, description, example, then every option by section."""
-    width = max(20, min(100, shutil.get_terminal_size().columns - 2))
-    parser = argparse.ArgumentParser(
-        usage=f"qweft {command.name} [OPTIONS] {command.target}",
-        description=textwrap.fill(command.description, width, break_on_hyphens=False)
-        + f"\n\nexample:\n  {command.example}",
-        formatter_class=lambda prog: _Layout(prog, max_help_position=30, width=width),
-    )
-    if command.target:
-        text = command.target_help or TARGETS[command.target]
-        parser.add_argument("target", metavar=command.target.strip("[]"), help=text)
-    for flag, text in command.flags.items():
-        parser.add_argument(f"--{flag}", action="store_true", help=text)
-    for name, (value, text) in command.values.items():
-        parser.add_argument(f"--{name}", metavar=value, help=text)
-    groups: dict[str, Any] = {"": parser}
-    for name, kind, default, text in command.settings():
-        if not is_leaf(kind):
-            section = f"{name}.{NAME}" if is_mapping(kind) else name
-            title = f"{section}: {text[:1].lower()}{text[1:].rstrip('.')}"
-            groups[section] = parser.add_argument_group(textwrap.fill(title, width - 1, break_on_hyphens=False))
-            continue
-        of_run = name.startswith("model.") and "ADAPTER" in command.target  # its default is what the run had
-        if command.shows_defaults and default != MISSING and not of_run:
-            text += f" (default: {_typed(default)})"
-        option = f"--{shown(name)}{'.KEY' if is_mapping(kind) else ''}"
-        groups[name.rpartition(".")[0]].add_argument(option, metavar=placeholder(kind), help=text)
-    return parser.format_help()
-
-
-def _typed(default: Any) -> str:
-    """Return a default as typed on the command line; "none" for `None` and an empty list."""
-    if default is None or isinstance(default, list):
-        return ",".join(map(_typed, default or ())) or "none"
-    return default if isinstance(default, str) and default else yaml_file.dump(default, flow=True).partition("\n")[0]
+    @cached_property
+    def options(self) -> Any:
+        """The config dataclass; `None` without options."""
+        return resolve_name(self.config) if isinstance(self.config, str) else self.config

@@ -1,6 +1,5 @@
 """Entry point of `qweft`: finds and runs the command, and turns errors into one sentence and an exit status."""
 
-import importlib
 import os
 import signal
 import sys
@@ -10,34 +9,12 @@ from contextlib import contextmanager, nullcontext, redirect_stdout
 from errno import EDQUOT, EFBIG, EIO, ENAMETOOLONG, ENOENT, ENOSPC, EROFS
 from typing import Any, NoReturn
 
+from qweft import __version__
+from qweft.cli import adapters, comparisons, machine  # noqa: F401  # they fill COMMANDS
+from qweft.cli.command import COMMANDS
 from qweft.cli.terminal import complain, hush_libraries
 from qweft.errors import ASKED_TO_STOP, QweftError, StoppedError, memory_said
 from qweft.text import near, protect_streams, shown
-
-# Each name is a module of qweft.cli with a function run(argv), imported only when its command is called.
-COMMANDS = {
-    "train": "train one adapter",
-    "data": "look at data before training: format, lengths, what would be cut, what is learned",
-    "evaluate": "judge a trained adapter beside its base model",
-    "chat": "talk with a trained adapter, beside its base model or another adapter",
-    "ui": "the same on a page in the browser, with the adapter's circuits while it answers",
-    "serve": "serve trained adapters to clients of OpenAI's interface",
-    "inspect": "measure what a trained adapter does, layer by layer",
-    "circuit": "draw, count, compile and write out the circuit of one layer, and its values for each token",
-    "export": "make a plain LoRA of a trained adapter, and measure what that costs",
-    "init": "write the config by which compare finds the adapter for your data and model",
-    "compare": "which adapter for these data? or: methods times seeds under one budget, and a report",
-    "report": "make a comparison's report anew, or two of them side by side",
-    "tune": "find each method's learning rate on the validation rows",
-    "sweep": "try many configurations of one adapter within a budget of parameters or time",
-    "push": "upload an adapter to the hub, private unless you say otherwise",
-    "plan": "parameters, memory and steps of a run, without running it",
-    "presets": "list the adapter presets",
-    "doctor": "look whether this machine is ready, with a self-test of ten seconds",
-    "devices": "list where circuits can run, what is installed, and what it costs",
-    "jobs": "what was sent to devices that take jobs: list, show, fetch, adopt, forget, cancel",
-    "schema": "print the JSON schema of a config file, by which editors complete and check it",
-}
 
 FULL = (ENOSPC, EDQUOT, EFBIG)
 MEMORY = "take fewer or shorter rows at a time, model.quantization, or a machine or a device with more memory"
@@ -146,19 +123,16 @@ def _dispatch(words: list[str]) -> None:
         words = [words[1], "--help"]
     name = words[0] if words else "--help"
     if name in ("-h", "--help", "help"):
-        print(HELP.format(commands="\n".join(f"  {name:<11}{text}" for name, text in COMMANDS.items())), end="")
+        print(HELP.format(commands="\n".join(f"  {name:<11}{each.short}" for name, each in COMMANDS.items())), end="")
     elif name == "--version":
-        from importlib.metadata import version
-
-        print(f"qweft {version('qweft')}")
+        print(f"qweft {__version__}")
     elif name in COMMANDS:
         protect_streams()
-        command = importlib.import_module(f"qweft.cli.{name}")
-        from qweft.cli.parser import read
+        from qweft.cli.parser import read  # here, since --help needs no package of the workbench
 
-        call = read(words[1:], command.COMMAND)
+        call = read(words[1:], COMMANDS[name])
         with redirect_stdout(sys.stderr) if "json" in call.flags else nullcontext():  # it holds the JSON alone
-            command.run(call)
+            call.command.run(call)
     else:
         close = near(name, [*COMMANDS, "--help", "--version"], cutoff=0.75)
         raise QweftError(f"unknown command {name}; " + (f"did you mean {close[0]}?" if close else "see qweft --help"))

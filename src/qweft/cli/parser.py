@@ -11,7 +11,8 @@ from types import NoneType, UnionType
 from typing import IO, Any, Literal, TypeVar, Union, get_args, get_origin
 
 from qweft import yaml_file
-from qweft.cli.command import TRUST, Command, help_text
+from qweft.cli.command import TRUST, Command
+from qweft.cli.help import help_text
 from qweft.cli.terminal import print_json, show
 from qweft.errors import QweftError
 from qweft.files import named_path
@@ -33,8 +34,6 @@ from qweft.schema import (
 
 Config = TypeVar("Config")
 
-OWN_KEYS = {"methods": "compare", "space": "sweep", "adapter": "train"}
-"""Keys that identify another command's config file; the first match counts."""
 WRITTEN = ("output", "picture")
 """Keys that name a folder or a file to write."""
 DATA_FILES = (".jsonl", ".csv", ".parquet", ".txt", ".md")
@@ -86,15 +85,14 @@ class Call:
     def given(self, config_class: Any = None, tree: dict[str, Any] | None = None) -> dict[str, Any]:
         """Return a checked tree with each option set in it; of a new one, the keys that were given alone.
 
-        In the name of something to write, `~` is the home folder, as the shell has it: neither YAML nor
-        `--output=~/runs` is read by one.
+        In the name of something to write, `~` is the home folder: neither YAML nor `--output=~/runs` is read by a
+        shell.
         """
         tree = {} if tree is None else tree
         names = {typed.replace("-", "_") for typed, _ in self.options}
         for name in sorted(names):
             section, _, key = name.rpartition(".")
-            other = f"{section}.{ALTERNATIVES.get(key)}"
-            if other in names:
+            if (other := f"{section}.{ALTERNATIVES.get(key)}") in names:
                 raise QweftError(f"--{name} and --{other} exclude each other; leave one of them out")
         options = Options(config_class or self.command.options, flags=self.command.flags)
         for typed, text in self.options:
@@ -116,10 +114,15 @@ class Call:
     def config(self, config_class: Any = None) -> Any:
         """Return the config that the file and the options, which win over it, describe."""
         kind = config_class or self.command.options
-        file = self.targets[0] if self.targets else None
+        file = next(iter(self.targets), None)
         if "from" in self.values:
             file = winner_config(self.values["from"], self.targets)
-        tree = {} if file is None else _config_file(kind, file, self.command)
+        tree: dict[str, Any] = {}
+        if file is not None:
+            if Path(file).is_dir() or Path(file).suffix.lower() in DATA_FILES:
+                what = f"qweft {self.command.name} takes a config file (YAML) there"
+                raise QweftError(f"{file}: {what}; data are given as --data.source {file}")
+            tree = Reader(kind, file).check(kind, yaml_file.read(file), "")
         return build(kind, read_circuits(self.given(kind, tree)), file or "command line")
 
     @contextmanager
@@ -128,10 +131,13 @@ class Call:
         with redirect_stdout(self.stdout):
             yield
 
-    def answer(self, as_json: Callable[[], Any], as_text: Callable[[], Any]) -> None:
-        """Print the result in the form that was asked for."""
+    def answer(self, result: Any, as_text: Callable[[], Any] | None = None) -> None:
+        """Print a result by its `to_json` or `describe`, as was asked for; a plain value comes with its text."""
         with self.printing():
-            print_json(as_json()) if "json" in self.flags else show(as_text())
+            if "json" in self.flags:
+                print_json(result.to_json() if hasattr(result, "to_json") else result)
+            else:
+                show((as_text or result.describe)())
 
 
 def split(argv: Sequence[str], command: Command) -> Call:
@@ -190,17 +196,13 @@ def read(argv: Sequence[str], command: Command) -> Call:
     if "help" in call.flags:
         print(help_text(command), end="")
         raise SystemExit(0)
-    allow_remote_code(TRUST in call.flags)
+    allow_remote_code(bool(call.flags & set(TRUST)))
     if call.targets and not command.target:
         raise QweftError(f"{name} takes no arguments, got {call.targets[0]}")
     if not call.targets and command.target and not command.target.startswith("["):
         raise QweftError(f"{name}: {command.target} is missing; for example: {command.example}")
-    verb = next(iter(call.targets), None)
-    if verb is not None and command.verbs and verb not in command.verbs:
-        way = f"there are {', '.join(command.verbs)}"
-        if command.target == "VERB SOURCE" and named_path(verb).exists():
-            way = f"did you mean {name} check {verb}?"
-        raise QweftError(f"{name}: there is no {verb}; {way}")
+    if call.targets and command.verbs and call.targets[0] not in command.verbs:
+        raise QweftError(f"{name}: there is no {call.targets[0]}; there are {', '.join(command.verbs)}")
     if command.options is None:
         call.given()
     return call
@@ -217,7 +219,7 @@ def parse(config_class: type[Config], argv: Sequence[str], command: Command | No
     >>> parse(RunConfig, ["--adapter.r", "8", "--training.learning_rate", "1e-3"]).adapter
     {'preset': 'qtha', 'r': 8}
     """
-    command = command or Command("COMMAND", "", "", "[CONFIG]", options=config_class)
+    command = command or Command("COMMAND", target="[CONFIG]", config=config_class)
     config: Config = read(argv, command).config(config_class)
     return config
 
@@ -225,18 +227,6 @@ def parse(config_class: type[Config], argv: Sequence[str], command: Command | No
 def dump_yaml(config: Any) -> str:
     """Return the YAML of a config dataclass, with every key; `parse` reads it back to an equal config."""
     return yaml_file.dump(asdict(config))
-
-
-def _config_file(config_class: Any, file: str, command: Command) -> dict[str, Any]:
-    """Return a config file's checked tree; reject data files and other commands' configs with their own sentence."""
-    name = f"qweft {command.name}"
-    if Path(file).is_dir() or Path(file).suffix.lower() in DATA_FILES:
-        raise QweftError(f"{file}: {name} takes a config file (YAML) there; data are given as --data.source {file}")
-    tree = yaml_file.read(file)
-    for key, owner in OWN_KEYS.items():
-        if key in tree and key not in kinds_of(config_class):
-            raise QweftError(f"{file}: {key} stands in a config of qweft {owner}, and {name} takes another one")
-    return Reader(config_class, file).check(config_class, tree, "")
 
 
 class Options(Reader):

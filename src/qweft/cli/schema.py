@@ -1,35 +1,15 @@
-"""`qweft schema`."""
+"""The JSON schemas of config files."""
 
 import ast
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from qweft.cli.command import Command
-from qweft.cli.parser import Call
-from qweft.cli.terminal import print_json
-
 FILES = {"train": "train", "plan": "train", "compare": "compare", "tune": "compare", "sweep": "sweep"}
 """The command whose config files each command reads."""
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
 METHODS = ("LORA", "VERA", "LOKR", "LOHA", "IA3", "ADALORA", "OFT", "BOFT", "HRA", "FOURIERFT", "VBLORA", "RANDLORA")
 """Methods of PEFT that an editor suggests. Any other one is taken, too, as each version of PEFT has more."""
-
-COMMAND = Command(
-    name="schema",
-    description="Print the JSON schema (draft 2020-12) of a command's config file: its keys, types, choices, "
-    "defaults and texts. Editors complete and check a config by it, if the first line of the config is "
-    "# yaml-language-server: $schema=FILE, where FILE is relative to the config.",
-    example="qweft schema compare > compare.json",
-    target="KIND",
-    target_help=f"One of {', '.join(FILES)}.",
-    verbs=tuple(FILES),
-)
-
-
-def run(call: Call) -> None:
-    """Print the schema of a command's config files."""
-    print_json(schema_of(call.targets[0]))
 
 
 def schema_of(name: str) -> dict[str, Any]:

@@ -1,0 +1,393 @@
+"""Commands around one adapter: look at data, train, judge, talk with it, measure, export and upload it."""
+
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qweft.cli.command import JSON, TRUST, Command
+from qweft.cli.terminal import show, show_adapter
+from qweft.data.formats import known
+from qweft.errors import QweftError
+
+if TYPE_CHECKING:
+    from qweft.cli.parser import Call
+
+RUN_CONFIG = "qweft.training.config:RunConfig"
+RECOMMENDED = """
+For SmolLM2-135M on dialogues an adapter that is no preset is recommended: LoRA of rank 1 on all linear layers.
+
+  --adapter.peft_type LORA --adapter.r 1 --adapter.target_modules all-linear
+
+docs/which-adapter.md says on what it was measured. `qweft compare DATA` asks the same on your own rows."""
+
+
+@Command(
+    "train",
+    "train one adapter",
+    "Train one adapter and write it, with the effective config, to the output folder. Every key of the config file is "
+    "also an option, which wins over the file.",
+    "qweft train configs/train.yaml --adapter.preset qwthn",
+    target="[CONFIG]",
+    values={"from": ("FOLDER", "Of a comparison: train its winner in full, on the same rows, for whole epochs.")},
+    flags={"dry-run": "Show the plan (parameters, memory, steps) and stop.", **TRUST},
+    config=RUN_CONFIG,
+)
+def _train(call: "Call") -> None:
+    from qweft.training.checks import check_no_adapter, check_plan, check_start
+
+    check_no_adapter(call.targets)
+    config = call.config()
+    if call.is_dry:
+        from qweft.files import check_can_be_written
+        from qweft.models.resolve import check_holds_no_model
+
+        check_plan(config)
+        check_can_be_written(Path(config.output))
+        check_holds_no_model(Path(config.output))
+        from qweft.training.plan import plan
+
+        show(plan(config).describe())
+        return
+    check_start(config)
+    from qweft.training.distributed import is_first_process
+    from qweft.training.run import train
+
+    trained = train(config)
+    if is_first_process():
+        show_adapter(trained.adapter_folder)
+
+
+@Command(
+    "data",
+    "look at data before training: format, lengths, what would be cut, what is learned",
+    "Look at data before anything is trained. check: the format, the lengths in tokens, what would be cut, what the "
+    "split gives, what training and held-out rows share, and three rows as the model sees them, with what is learned "
+    f"marked. list: the data sets that have a name. The columns of a row tell its format: {known()}. Other names are "
+    "given by --data.columns.",
+    "qweft data check rows.jsonl --data.max_length 512",
+    target="VERB SOURCE",
+    target_help="check SOURCE (a file, a folder, embedded:NAME, a name, or a hub id), check with --data.sources, or "
+    "list.",
+    flags=JSON | TRUST,
+    config="qweft.cli.options:Check",
+    verbs=("check", "list"),
+)
+def _data(call: "Call") -> None:
+    verb, *sources = call.targets
+    tree = call.given()
+    named = [f"--data.{key}" for key in ("source", "sources") if tree.get("data", {}).get(key) is not None]
+    given = [*sources, *named]
+    if len(given) != (1 if verb == "check" else 0):
+        expected = f"the data once; for example: {call.command.example}" if verb == "check" else "nothing after it"
+        raise QweftError(f"qweft data {verb}: got {' and '.join(given) or 'nothing'}, expected {expected}")
+    if verb == "list":
+        from qweft.data.check import describe_named, named_data
+
+        call.answer(named_data(), describe_named)
+        return
+    from qweft.data.checks import check_data_config, check_places
+    from qweft.models.resolve import check_model, resolve
+    from qweft.schema import build
+
+    config = build(call.command.options, tree, "command line")
+    data = replace(config.data, source=sources[0]) if sources else config.data
+    check_data_config(data)
+    check_places(data)
+    check_model(config.model, needs_weights=False)
+    from qweft.data.check import check_data
+    from qweft.evaluation.loss import check_room
+    from qweft.evaluation.record import tell
+    from qweft.models.load import load_model, load_tokenizer
+
+    source, room = resolve(config.model), None
+    try:
+        room = partial(check_room, load_model(replace(config.model, device="meta")).model)
+    except QweftError as error:  # no fault of the data
+        tell(f"note: the rows are not held against the model's positions: {error}")
+    call.answer(check_data(data, load_tokenizer(source), source.name, room))
+
+
+@Command(
+    "evaluate",
+    "judge a trained adapter beside its base model",
+    "Judge a trained adapter beside its base model: loss and perplexity, and on request its answers, the loss on other "
+    "text, and tasks of lm-evaluation-harness; with a device, also with its circuits measured there, at several "
+    "numbers of shots and strengths of noise. Options change single keys of the config that the adapter was trained "
+    "with; what is not given stays as it was in that run.",
+    "qweft evaluate runs/train/adapter --device noisy --shots 100,1000 --max-circuits 20000",
+    target="ADAPTER",
+    flags={
+        "dry-run": "Say what would be measured, with a device what it would take, and stop.",
+        "yes": "Agree to what is sent to a device that takes jobs or costs money, without being asked.",
+        **JSON,
+        **TRUST,
+    },
+    shows_defaults=False,
+    config="qweft.cli.options:Overrides",
+)
+def _evaluate(call: "Call") -> None:
+    folder, (options, sections) = call.folder, call.apart("model", "data", "evaluation")
+    measured = sorted({*options, *call.flags} - {"json", "dry-run", *TRUST})
+    if measured and "device" not in options:
+        raise QweftError(
+            f"--{measured[0].replace('_', '-')} is about circuits measured on a device; name one with --device "
+            "(qweft devices lists them)"
+        )
+    if measured:
+        _measure(call, folder, options, sections)
+        return
+    from qweft.evaluation.checks import preview_evaluation
+
+    planned = preview_evaluation(folder, sections)
+    if call.is_dry:
+        call.answer(planned)
+        return
+    from qweft.evaluation.run import evaluate
+
+    call.answer(evaluate(folder, sections))
+
+
+def _measure(call: "Call", folder: Path, options: dict[str, Any], sections: dict[str, Any]) -> None:
+    """Evaluate with the circuits measured on a device."""
+    from qweft.evaluation.config import EVERYWHERE
+    from qweft.evaluation.noise.config import NoiseConfig
+
+    for name in sections.get("evaluation", {}):
+        if name not in EVERYWHERE:
+            raise QweftError(f"--evaluation.{name} is not measured on a device; leave it out, or leave out --device")
+    config = NoiseConfig(**options)
+    from qweft.evaluation.noise.plan import check_start
+
+    check_start(folder, sections, config)
+    from qweft.evaluation.noise.run import evaluate_on_device
+    from qweft.output import Console
+
+    console = Console(stderr="json" in call.flags)
+    yes = None if call.is_dry else "yes" in call.flags
+    call.answer(evaluate_on_device(folder, sections, config, call.line, console, yes=yes))
+
+
+@Command(
+    "chat",
+    "talk with a trained adapter, beside its base model or another adapter",
+    "Talk with a trained adapter in the terminal, alone or beside its base model or another adapter; /help there says "
+    "what else can be typed. Without a terminal each line of standard input is a question, and the answers go to "
+    "standard output.",
+    "qweft chat runs/train/adapter --beside base",
+    target="ADAPTER",
+    flags={"json": "Print a JSON object a question, with all answers, and nothing else, on standard output.", **TRUST},
+    config="qweft.serve.config:ChatConfig",
+)
+def _chat(call: "Call") -> None:
+    from qweft.serve.checks import check_chat
+
+    folder, (options, overrides) = call.folder, call.apart("model")
+    config = call.command.options(**options)
+    model, folders = check_chat(folder, config, overrides)
+    from qweft.serve.terminal import chat
+
+    with call.printing():
+        chat(model, folders, config, as_json="json" in call.flags)
+
+
+@Command(
+    "ui",
+    "the same on a page in the browser, with the adapter's circuits while it answers",
+    "Talk with a trained adapter on a page in the browser, alone or beside its base model or another adapter, and see "
+    "the circuit of any layer with its expectation values for the last tokens. The page is served on 127.0.0.1 alone "
+    "until Ctrl-C, loads nothing from elsewhere and sends nothing anywhere.",
+    "qweft ui runs/train/adapter --beside base",
+    target="ADAPTER",
+    flags=TRUST,
+    config="qweft.serve.config:PageConfig",
+)
+def _ui(call: "Call") -> None:
+    from qweft.serve.checks import check_chat, server
+
+    folder, (options, overrides) = call.folder, call.apart("model")
+    config = call.command.options(**options)
+    model, folders = check_chat(folder, config, overrides)
+    server().serve_page(model, folders, config, lambda address: print(f"page: {address} (Ctrl-C ends it)", flush=True))
+
+
+@Command(
+    "serve",
+    "serve trained adapters to clients of OpenAI's interface",
+    "Serve trained adapters, with their circuits, to clients of OpenAI's interface: chat and text completions, "
+    "streamed or not, each adapter as a model of its own name, and their base model as base. It is transformers' own "
+    "server, listens on 127.0.0.1 alone unless --host says otherwise, and has no password.",
+    "qweft serve runs/train/adapter second=runs/chat/adapter --port 8000",
+    target="ADAPTER...",
+    target_help="Folders of adapters of one base model, each as FOLDER or NAME=FOLDER.",
+    flags=TRUST,
+    config="qweft.serve.config:ServeConfig",
+)
+def _serve(call: "Call") -> None:
+    from qweft.serve.checks import check_adapters, server
+
+    options, overrides = call.apart("model")
+    config = call.command.options(**options)
+    model, folders = check_adapters(call.targets, overrides)
+    line = f"serving {', '.join(folders)} and base at {{}} (Ctrl-C ends it)"
+    server().serve(model, folders, config, lambda address: print(line.format(address), flush=True))
+
+
+@Command(
+    "inspect",
+    "measure what a trained adapter does, layer by layer",
+    "Measure what a trained adapter does on text that it was not trained on, layer by layer: the ranks of its Jacobian "
+    "and how much it differs from token to token, how far the core is from affine, how much passes through the "
+    "circuit, the circuit's entanglement and expressibility, and the gradients. A LoRA can be inspected too, to stand "
+    "beside it.",
+    "qweft inspect runs/train/adapter --output runs/train/inspection.json",
+    target="ADAPTER",
+    flags={"dry-run": "Say what would be measured, and stop.", **JSON, **TRUST},
+    shows_defaults=False,
+    config="qweft.analysis.config:InspectionConfig",
+)
+def _inspect(call: "Call") -> None:
+    folder, options = call.folder, call.given()
+    from qweft.analysis.checks import preview
+
+    planned = preview(folder, options)
+    if call.is_dry:
+        call.answer(planned)
+        return
+    from qweft.analysis.describe import describe
+    from qweft.analysis.run import inspect
+
+    inspection = inspect(folder, options)
+    call.answer(inspection, lambda: describe(inspection))
+
+
+@Command(
+    "circuit",
+    "draw, count, compile and write out the circuit of one layer, and its values for each token",
+    "Show the circuit of one layer of a trained adapter: drawn, its gates counted as written and as compiled for a "
+    "chip, its trained angles, and what it makes of each token of a text; write it as a picture, or in a language that "
+    "other programs read.",
+    "qweft circuit runs/train/adapter --layer layers.0.self_attn.q_proj --chip lattice",
+    target="ADAPTER",
+    flags={"json": "Print everything as JSON, with all digits, and nothing else, on standard output.", **TRUST},
+    shows_defaults=False,
+    config="qweft.circuit_view.config:CircuitConfig",
+)
+def _circuit(call: "Call") -> None:
+    from qweft.circuit_view.config import check_view
+
+    folder, options = call.folder, call.given()
+    check_view(folder, options)
+    from qweft.circuit_view.describe import describe
+    from qweft.circuit_view.run import view_circuit
+    from qweft.output import Console
+
+    view = view_circuit(folder, options)
+    call.answer(view, lambda: describe(view, Console().width))
+
+
+@Command(
+    "export",
+    "make a plain LoRA of a trained adapter, and measure what that costs",
+    "Make a plain LoRA or a merged model of a trained adapter, for programs that know nothing of qweft: PEFT, "
+    "transformers, vLLM, llama.cpp, Ollama. What is linear in the adapter is taken over exactly; a circuit is replaced "
+    "by its best linear fit on calibration text. The cost is measured on held-out text, and an export that loses too "
+    "much is refused.",
+    "qweft export runs/train/adapter --to lora --calibration embedded:gsm_symbolic",
+    target="ADAPTER",
+    flags={
+        "dry-run": "Say what would be fitted and measured, and stop.",
+        "force": "Write the export whatever it loses.",
+        **JSON,
+        **TRUST,
+    },
+    shows_defaults=False,
+    config="qweft.exporting.config:ExportConfig",
+)
+def _export(call: "Call") -> None:
+    folder, options, force = call.folder, call.given(), "force" in call.flags
+    from qweft.exporting.plan import plan_export
+
+    planned = plan_export(folder, options).preview()
+    if call.is_dry:
+        call.answer(planned)
+        return
+    from qweft.exporting.run import export
+
+    report = export(folder, options, force)
+    call.answer(report)
+    if not force:
+        report.check()
+    if "json" not in call.flags:
+        show(f"exported: {report.output}")
+
+
+@Command(
+    "push",
+    "upload an adapter to the hub, private unless you say otherwise",
+    "Upload an adapter to the hub, with its card, as a private repository: the adapter's files and nothing else. Log "
+    "in first: hf auth login.",
+    "qweft push runs/train/adapter --repository me/my-adapter --base-model owner/base-model",
+    target="ADAPTER",
+    target_help="Folder of the adapter, as `qweft train`, `qweft export` or PEFT wrote it.",
+    flags={"public": "Let everybody see the repository.", "dry-run": "Show what would be sent and stop."},
+    shows_defaults=False,
+    config="qweft.cli.options:Push",
+)
+def _push(call: "Call") -> None:
+    folder, options = call.folder, call.command.options(**call.given())
+    if not options.repository:
+        raise QweftError("--repository: expected OWNER/NAME, the repository on the hub")
+    from qweft.publish.push import plan_push, push
+
+    planned = plan_push(folder, options.repository, "public" not in call.flags, options.base_model)
+    show(planned.describe())
+    if not call.is_dry:
+        show(f"pushed: {push(planned)}")
+
+
+@Command(
+    "plan",
+    "parameters, memory and steps of a run, without running it",
+    "Say what a run would take (trainable parameters, memory, steps) without training. It reads the same config file "
+    "and options as `qweft train`.",
+    "qweft plan configs/train.yaml --adapter.r 8 --json",
+    target="[CONFIG]",
+    flags={
+        "timed": "Load the weights too, train for four steps, and say how long the run would take.",
+        "chips": "Say too how many circuits and shots the training would take on a chip, and its time and price there.",
+        **JSON,
+        **TRUST,
+    },
+    config=RUN_CONFIG,
+)
+def _plan(call: "Call") -> None:
+    config = call.config()
+    from qweft.training.checks import check_plan
+
+    check_plan(config)
+    from qweft.training.plan import plan
+
+    planned = plan(config, timed="timed" in call.flags, chips="chips" in call.flags)
+    call.answer(planned)
+    if "chips" in call.flags and planned.chips is None and "json" not in call.flags:
+        why = "the adapter has no circuit that one could run" if planned.steps is not None else "no data were read"
+        show(f"chips: {why}")
+
+
+@Command(
+    "presets",
+    "list the adapter presets",
+    "List the adapter presets, each with what it stands for. Use one with --adapter.preset NAME.",
+    "qweft presets",
+)
+def _presets(call: "Call") -> None:
+    from rich.table import Table
+
+    from qweft.method.presets import presets
+
+    table = Table.grid(padding=(0, 2))
+    for name, description in presets().items():
+        table.add_row(name, description)
+    show(table)
+    show(RECOMMENDED)

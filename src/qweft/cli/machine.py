@@ -1,0 +1,131 @@
+"""Commands about the machine and the program: doctor, devices, their jobs, and the schema of config files."""
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from qweft.cli.command import JSON, Command
+from qweft.cli.schema import FILES, schema_of
+from qweft.cli.terminal import print_json
+from qweft.errors import QweftError
+from qweft.text import many
+
+if TYPE_CHECKING:
+    from qweft.cli.parser import Call
+
+MARKS = {"ok": ("ok   ", "green"), "note": ("note ", "yellow"), "fault": ("FAULT", "bold red")}
+VERBS = {"list": 0, "show": 1, "fetch": 1, "adopt": 2, "forget": 1, "cancel": 1}
+"""The actions on jobs, with the number of words that follow each; `fetch` also works without a token."""
+
+
+@Command(
+    "doctor",
+    "look whether this machine is ready, with a self-test of ten seconds",
+    "Look whether this machine is ready: versions, devices, the model cache, extras, and a self-test of ten seconds "
+    "that trains, saves, loads and compares a tiny model. The exit status is 2 if there is a fault.",
+    "qweft doctor",
+    flags=JSON,
+)
+def _doctor(call: "Call") -> None:
+    from rich.text import Text
+
+    from qweft.doctor import findings
+    from qweft.output import Console
+
+    console, made = Console(quiet="json" in call.flags), []
+    for finding in findings():
+        made.append(finding)
+        mark, style = MARKS[finding.state]
+        name = Text(f"{mark}  ", style=style).append(f"{finding.name}: ", style="bold")
+        console.print(name.append(finding.said, style="default"))
+    if "json" in call.flags:
+        call.answer([asdict(finding) for finding in made])
+    faults = [finding.name for finding in made if finding.state == "fault"]
+    if faults:
+        raise QweftError(f"{many(len(faults), 'fault')}: {', '.join(faults)}")
+
+
+@Command(
+    "devices",
+    "list where circuits can run, what is installed, and what it costs",
+    "List where circuits can run: the devices of this package and the families of other packages, what is installed of "
+    "them and how the rest is installed, and what they cost.",
+    "qweft devices --json",
+    flags=JSON,
+)
+def _devices(call: "Call") -> None:
+    from qweft.devices.registry import catalogue
+
+    rows = catalogue()
+    call.answer(rows, lambda: _table(rows))
+
+
+def _table(rows: list[dict[str, Any]]) -> Any:
+    """Return a table for a terminal, followed by the install commands of missing packages."""
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=SIMPLE_HEAD, expand=True, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("device", overflow="fold")  # not narrowed, because users type the names
+    table.add_column("what it is", ratio=3, overflow="fold")
+    table.add_column("installed")
+    table.add_column("costs", ratio=2, overflow="fold")
+    for row in rows:
+        table.add_row(row["name"], row["what"], "no" if row["missing"] else "yes", row["price"])
+    commands = dict.fromkeys(f"{row['extra']}: {row['install']}" for row in rows if row["missing"])
+    return Group(table, *([Text("")] if commands else []), *map(Text, commands))
+
+
+@Command(
+    "jobs",
+    "what was sent to devices that take jobs: list, show, fetch, adopt, forget, cancel",
+    "What was sent to devices that take jobs. list: every job. show: one of them. fetch: ask for one that is open, or "
+    "for all, and store the results. adopt: say the provider's id of a job of which nobody knows whether it was taken. "
+    "forget: give a job up; its circuits are sent again when they are asked for, and paid again if it was taken. "
+    "cancel: ask the provider to stop a job.",
+    "qweft jobs fetch",
+    target="[VERB TOKEN ID]",
+    target_help="list (without any, too), show TOKEN, fetch [TOKEN], adopt TOKEN ID, forget TOKEN, or cancel TOKEN.",
+    flags=JSON,
+    verbs=tuple(VERBS),
+)
+def _jobs(call: "Call") -> None:
+    verb, *words = call.targets or ["list"]
+    wanted = VERBS[verb]
+    if len(words) != wanted and not (verb == "fetch" and not words):
+        what = ("nothing", "the token of a job", "the token of a job and the provider's id")[wanted]
+        raise QweftError(f"qweft jobs {verb}: expected {what} after it, got {' '.join(words) or 'nothing'}")
+    from rich.console import Group
+
+    from qweft.devices.jobs import Store, manage
+
+    store = Store()
+    if verb in ("list", "show"):
+        jobs = [(job, "") for job in (store.jobs() if verb == "list" else [store.job(*words)])]
+    else:
+        done = getattr(manage, verb)(store, *words)
+        jobs = done if verb == "fetch" else [done] if verb == "adopt" else [(done, "")]
+
+    def as_text() -> Any:
+        if verb == "list":
+            return manage.table([job for job, _ in jobs])
+        return Group(*(part for job, message in jobs for part in (manage.table_of_one(job), message) if part))
+
+    call.answer([vars(job) | ({"said": message} if message else {}) for job, message in jobs], as_text)
+
+
+@Command(
+    "schema",
+    "print the JSON schema of a config file, by which editors complete and check it",
+    "Print the JSON schema (draft 2020-12) of a command's config file: its keys, types, choices, defaults and texts. "
+    "Editors complete and check a config by it, if the first line of the config is "
+    "# yaml-language-server: $schema=FILE, where FILE is relative to the config.",
+    "qweft schema compare > compare.json",
+    target="KIND",
+    target_help=f"One of {', '.join(FILES)}.",
+    verbs=tuple(FILES),
+)
+def _schema(call: "Call") -> None:
+
+    print_json(schema_of(call.targets[0]))
