@@ -9,7 +9,7 @@ is made is kept in results/coverage.json beside what was there.
 
 import argparse
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import product
 from pathlib import Path
@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qweft.comparison.family import holm
-from qweft.comparison.random_effects import paired_interval
+from qweft.comparison.random_effects import errors_of
 from qweft.comparison.statistics import ONCE, Look, Pairing, pair
+from qweft.comparison.summarise import holm
 from qweft.files import write_json
 
 RESULTS = Path(__file__).parent / "results" / "coverage.json"
@@ -78,11 +78,16 @@ def relative(losses: Array, others: Array) -> tuple[float, ...]:
     return tuple((100 * (losses - others).sum(1) / others.sum(1).mean()).tolist())
 
 
+def interval(differences: Sequence[float], *losses: Array) -> tuple[float, float]:
+    """The interval of the mean of paired differences, in percent."""
+    return errors_of(differences, *losses).interval(float(np.mean(differences)))
+
+
 def measure(seeds: int, rows: int, shape: str, source: str, repeats: int) -> tuple[float, float]:
     """The share of intervals that hold zero, and their median width in percentage points."""
     random = np.random.default_rng(0)
     made = (comparison(seeds, rows, shape, source, random) for _ in range(repeats))
-    ends = np.array([paired_interval(relative(losses, others), losses, others) for losses, others in made])
+    ends = np.array([interval(relative(losses, others), losses, others) for losses, others in made])
     return float(np.mean((ends[:, 0] <= 0) & (ends[:, 1] >= 0))), float(np.median(ends[:, 1] - ends[:, 0]))
 
 

@@ -21,14 +21,13 @@ from benchmarks.coverage import LOSS, LOSS_SPREAD, SOURCES
 from numpy.typing import NDArray
 
 from qweft.comparison.decision import recommend
-from qweft.comparison.family import questions
 from qweft.comparison.halving import standings
 from qweft.comparison.methods import Method
 from qweft.comparison.plan import rung_sizes
 from qweft.comparison.results import Run
 from qweft.comparison.rungs import Rung
 from qweft.comparison.statistics import pair
-from qweft.comparison.summarise import summarise
+from qweft.comparison.summarise import questions, summarise
 from qweft.comparison.summary import Summary, paired
 from qweft.files import write_json
 

@@ -26,9 +26,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
-from qweft.comparison.family import holm, levels
 from qweft.comparison.random_effects import LEVEL, errors_of
 from qweft.comparison.student import quantile
+from qweft.comparison.summarise import holm, levels
 from qweft.files import write_json
 
 RESULTS = Path(__file__).parent / "results" / "judges.json"
@@ -83,7 +83,7 @@ def _half(variance: float, freedom: float) -> float:
 
 def widest(y: Array) -> float:
     """Half-width as `qweft compare` has it."""
-    return errors_of(list(y.mean(1)), y / y.shape[1], np.full(y.shape, 100 / y.shape[1])).half_width(LEVEL)
+    return errors_of(list(y.mean(1)), y / y.shape[1], np.full(y.shape, 100 / y.shape[1])).interval(0.0)[1]
 
 
 def bootstrap(y: Array, multipliers: Array, picked: Array) -> tuple[float, float]:
@@ -191,7 +191,7 @@ def looks_rows(repeats: int) -> Iterator[dict[str, Any]]:
 
 def _equivalent(y: Array, margin: float, level: float) -> bool:
     rows = y.shape[1]
-    half = errors_of(list(y.mean(1)), y / rows, np.full(y.shape, 100 / rows)).half_width(1 - 2 * level)
+    half = errors_of(list(y.mean(1)), y / rows, np.full(y.shape, 100 / rows)).interval(0.0, 1 - 2 * level)[1]
     return bool(abs(y.mean()) + half < margin)
 
 

@@ -16,9 +16,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from qweft.comparison.family import holm
 from qweft.comparison.results import Run
-from qweft.comparison.summarise import summarise
+from qweft.comparison.summarise import holm, summarise
 from qweft.comparison.summary import Summary, paired
 from qweft.comparison.wording import effect_said
 from qweft.errors import QweftError

@@ -5,9 +5,8 @@ import pytest
 from benchmarks import judges
 
 from qweft.comparison.decision import conclusion
-from qweft.comparison.family import holm, levels, questions, undecided
 from qweft.comparison.statistics import Look
-from qweft.comparison.summarise import summarise
+from qweft.comparison.summarise import holm, levels, questions, summarise, undecided
 from qweft.comparison.summary import paired
 from qweft.comparison.verdicts import findings
 from tests.comparison.comparison_examples import runs

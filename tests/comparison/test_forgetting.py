@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from qweft.comparison import tune
-from qweft.comparison.summarise import forgotten
+from qweft.comparison.summary import forgotten
 from qweft.errors import QweftError
 from qweft.evaluation.run import evaluate
 from tests.comparison.comparison_examples import comparison, results, run

@@ -54,7 +54,7 @@ def test_the_late_training_loss_is_that_of_the_last_quarter_of_the_steps():
 @pytest.mark.parametrize(
     "change",
     [
-        {"steps": None}, {"train_loss_curve": 5}, {"train_loss_curve": [[1]]}, {"eval_loss": None},
+        {"model": None}, {"train_loss_curve": 5}, {"train_loss_curve": [[1]]},
         {"eval_loss": -0.1},
     ],
 )  # fmt: skip

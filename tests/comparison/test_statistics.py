@@ -7,7 +7,7 @@ import pytest
 from benchmarks import coverage
 from scipy import stats
 
-from qweft.comparison.random_effects import errors_of, paired_interval
+from qweft.comparison.random_effects import errors_of
 from qweft.comparison.statistics import LONE, Look, pair, sign_flip_p
 from qweft.comparison.student import quantile, tail
 
@@ -172,7 +172,7 @@ def test_students_t_equals_scipy(freedom):
 def test_the_seeds_part_is_the_t_interval_and_its_p_the_t_test(count):
     d = np.random.default_rng(count).normal(-2, 1, count)
     half = stats.t.ppf(0.975, count - 1) * d.std(ddof=1) / math.sqrt(count)
-    assert paired_interval(tuple(d)) == pytest.approx((d.mean() - half, d.mean() + half))
+    assert coverage.interval(tuple(d)) == pytest.approx((d.mean() - half, d.mean() + half))
     found = against_one([1 + x / 100 for x in d])
     assert found.p_value == pytest.approx(stats.ttest_1samp(d, 0).pvalue)
     assert found.visible == pytest.approx(half * (1 + stats.t.ppf(0.8, count - 1) / stats.t.ppf(0.975, count - 1)))
@@ -227,7 +227,7 @@ def test_rows_alone_are_the_jackknife_of_the_ratio():
     left = (whole - losses[0] + others[0]) / (scale - others[0])
     error = 100 * math.sqrt(29 / 30 * np.square(left - whole / scale).sum())
     half = stats.t.ppf(0.975, scale**2 / np.square(others[0]).sum() - 1) * error
-    assert paired_interval(d, losses, others) == pytest.approx((d[0] - half, d[0] + half), rel=1e-3)
+    assert coverage.interval(d, losses, others) == pytest.approx((d[0] - half, d[0] + half), rel=1e-3)
 
 
 @pytest.mark.parametrize("large", [1, 12, 40, 400], ids="{0}x".format)
@@ -252,7 +252,7 @@ def test_a_negative_part_never_narrows_an_interval(by_seed):
         losses, others = made(3, 4, over_rows=2.0, by_seed=by_seed, draw=draw)
         d = coverage.relative(losses, others)
         found = errors_of(d, losses, others)
-        half = found.half_width(0.95)
+        half = found.interval(0.0)[1]
         for error, freedom in (found.seeds, found.rows):
             assert half >= stats.t.ppf(0.975, freedom) * error * (1 - 1e-9)
         clipped += found.both is None
@@ -355,18 +355,18 @@ def test_what_rows_do_at_one_seed_alone_does_not_count_twice():
     for draw in range(40):
         losses, others = made(8, 60, over_rows=0.0, by_seed=7.0, draw=draw)
         d = coverage.relative(losses, others)
-        ratios.append(np.ptp(paired_interval(d, losses, others)) / np.ptp(paired_interval(d)))
+        ratios.append(np.ptp(coverage.interval(d, losses, others)) / np.ptp(coverage.interval(d)))
     assert np.median(ratios) < 1.1  # counted twice, it would be 1.3
 
 
 def test_the_order_of_seeds_and_rows_does_not_matter():
     losses, others = made(5, 60, over_seeds=1.0, by_seed=5.0)
     d = coverage.relative(losses, others)
-    interval = paired_interval(d, losses, others)
-    turned = paired_interval(d[::-1], losses[::-1, ::-1], others[::-1, ::-1])
+    interval = coverage.interval(d, losses, others)
+    turned = coverage.interval(d[::-1], losses[::-1, ::-1], others[::-1, ::-1])
     assert turned == pytest.approx(interval)
 
 
 def test_no_difference_at_all_has_no_width():
     _, others = made(3, 10)
-    assert paired_interval((0.0, 0.0, 0.0), others, others) == (0.0, 0.0)
+    assert coverage.interval((0.0, 0.0, 0.0), others, others) == (0.0, 0.0)

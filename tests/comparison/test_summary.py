@@ -84,7 +84,7 @@ def test_a_difference_has_its_interval_and_p():
         ([run("lora", eval_row_losses=((1.0, 2),)), run("qtha", eval_row_losses=((1.0, 3),))], "their test rows"),
         (
             [run(name, eval_row_losses=ROWS[0], eval_row_groups=(0, 0, last)) for last, name in enumerate("ab")],
-            "groups of test rows",
+            "their test rows",
         ),
         ([run("lora", eval_row_losses=ROWS[0], eval_row_groups=(0, 0))], "to which group"),
     ],

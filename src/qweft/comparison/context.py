@@ -22,16 +22,8 @@ from qweft.training.loop import planned_steps
 class Context:
     """One base model, one data set, one budget.
 
-    Args:
-        config: The comparison, or what a sweep's trials share.
-        loaded: The base model.
-        data: The rows.
-        console: What is told goes here.
-        base_checksum: Checksum of the base model's weights, which no run may change.
-        elsewhere: Rows on which forgetting is measured.
-        most_rows: Most validation and test rows that are judged; `None` means all.
-        takes_failures: Whether a run without enough memory is an outcome.
-        cluster: The Ray actors that make the runs (`OnRay`); `None` means this process.
+    `elsewhere` are the rows on which forgetting is measured, `most_rows` the most validation and test rows that are
+    judged. With `takes_failures` a run without enough memory is an outcome. `cluster` (`OnRay`) makes the runs, if any.
     """
 
     config: ComparisonConfig

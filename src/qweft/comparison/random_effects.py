@@ -20,10 +20,7 @@ Array = NDArray[np.float64]
 class Errors:
     """Standard errors of a mean difference with their degrees of freedom, each a bound on the chance in it.
 
-    Args:
-        seeds: From the spread over seeds.
-        rows: From the spread over test rows; `None` if their losses were not recorded.
-        both: From the sum of both; `None` if the sum is no larger than one of them, or without rows.
+    `rows` is `None` if the losses of test rows were not recorded, `both` if the sum is no larger than one of the two.
     """
 
     seeds: tuple[float, float]
@@ -38,9 +35,10 @@ class Errors:
         """Whether no loss behind them is NaN or infinity."""
         return all(math.isfinite(error) for error, _ in self._each())
 
-    def half_width(self, level: float) -> float:
-        """Return the half-width of the widest interval, t * standard error."""
-        return max(quantile(level, freedom) * error for error, freedom in self._each())
+    def interval(self, middle: float, level: float = LEVEL) -> tuple[float, float]:
+        """Return the widest interval around a mean difference, middle +- t * standard error."""
+        half = max(quantile(level, freedom) * error for error, freedom in self._each())
+        return middle - half, middle + half
 
     def p_value(self, difference: float) -> float:
         """Return the largest two-sided p of a mean difference."""
@@ -108,12 +106,3 @@ def pulls(scale: Array) -> tuple[Array, float]:
     shares = scale / scale.sum()
     spared = np.maximum(1 - shares, np.finfo(np.float64).eps)  # of a row beside which all others are zero
     return (1 - 1 / len(scale)) / spared, max(1.0, 1 / float(np.square(shares).sum()) - 1)
-
-
-def paired_interval(
-    differences: Sequence[float], losses: Array | None = None, others: Array | None = None, level: float = LEVEL
-) -> tuple[float, float]:
-    """Return the interval of the mean of paired differences, in percent, from `errors_of`."""
-    middle = float(np.mean(differences))
-    half = errors_of(differences, losses, others).half_width(level)
-    return middle - half, middle + half

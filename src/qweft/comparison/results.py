@@ -19,12 +19,8 @@ LATE = 0.75
 """Share of the steps that `late_train_loss` leaves out."""
 
 
-def number(value: float | None) -> float:
-    """Return a number from JSON, where null stands for NaN or infinity."""
-    return math.nan if value is None else float(value)
-
-
-Number = Annotated[float, BeforeValidator(number)]
+Number = Annotated[float, BeforeValidator(lambda value: math.nan if value is None else value)]
+"""A number of JSON, where null stands for NaN or infinity."""
 Count = Annotated[int, Ge(0)]
 Amount = Annotated[float, Ge(0)]
 
@@ -58,13 +54,13 @@ class Run:
     method: str
     seed: int
     trainable_parameters: Count
-    steps: Count
-    train_loss: float | None
-    train_loss_curve: tuple[tuple[int, Number], ...]
-    eval_loss: Amount | None
-    eval_perplexity: float | None
-    step_seconds_median: Amount | None
-    peak_memory_bytes: Count | None
+    steps: Count = 0
+    train_loss: float | None = None
+    train_loss_curve: tuple[tuple[int, Number], ...] = ()
+    eval_loss: Amount | None = None
+    eval_perplexity: float | None = None
+    step_seconds_median: Amount | None = None
+    peak_memory_bytes: Count | None = None
     learning_rate: Amount | None = None
     eval_standard_error: float | None = None
     adapter: dict[str, Any] | None = None
@@ -91,17 +87,14 @@ class Run:
     def late_train_loss(self) -> float | None:
         """Mean training loss over the last quarter of the steps, in nats per token.
 
-        The mean over all steps is mostly about the first ones. `None` for the base model, and if the training diverged,
-        its curve is not recorded, or no loss was logged of steps that all lie in that quarter.
+        The mean over all steps is mostly about the first ones. `None` for the base model, if the training diverged, and
+        if no loss was logged of steps that all lie in that quarter.
         """
         steps = [0, *(step for step, _ in self.train_loss_curve)]
         first = math.floor(LATE * steps[-1])
         # an entry is the mean over the steps since the one before
-        late = [
-            (step - before, loss)
-            for before, (step, loss) in zip(steps, self.train_loss_curve, strict=False)
-            if before >= first
-        ]
+        entries = zip(steps, self.train_loss_curve, strict=False)
+        late = [(step - before, loss) for before, (step, loss) in entries if before >= first]
         whole = sum(weight for weight, _ in late)
         if self.train_loss is None or whole <= 0 or not all(math.isfinite(loss) for _, loss in late):
             return None
@@ -132,10 +125,8 @@ class Run:
         except ValidationError as error:
             first = error.errors()[0]
             name = f"{record.get('method')}, seed {record.get('seed')}" if isinstance(record, dict) else "no record"
-            where = ".".join(map(str, first["loc"]))
-            raise QweftError(
-                f"results.json: the run ({cut(name, 100)}) is not complete or not well formed: {where}: {first['msg']}"
-            ) from error
+            where = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+            raise QweftError(f"results.json: the run ({cut(name, 100)}) is not well formed: {where}") from error
 
 
 @cache

@@ -91,6 +91,6 @@ def changed_said(results: Mapping[str, Any]) -> str:
 
 
 def _plain(value: Any) -> str:
-    if not isinstance(value, list):
-        return "none" if value is None else str(value)
-    return " ".join(map(str, value[-1] if isinstance(value[-1], list) else value))
+    if isinstance(value, list):
+        return " ".join(map(str, value[-1] if isinstance(value[-1], list) else value))
+    return "none" if value is None else str(value)

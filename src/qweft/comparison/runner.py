@@ -16,7 +16,6 @@ from rich.text import Text
 from qweft.comparison.config import ComparisonConfig
 from qweft.comparison.context import Context
 from qweft.comparison.decision import Recommendation, recommend
-from qweft.comparison.family import questions, undecided
 from qweft.comparison.halving import with_halving
 from qweft.comparison.methods import Method
 from qweft.comparison.pacing import Timed, pace_said, with_pace, with_seeds
@@ -28,7 +27,7 @@ from qweft.comparison.rungs import Rung
 from qweft.comparison.set_up import load_rows, set_up
 from qweft.comparison.speed import load_said, measured_alone, most_by_others
 from qweft.comparison.statistics import Look
-from qweft.comparison.summarise import summarise
+from qweft.comparison.summarise import questions, summarise, undecided
 from qweft.comparison.summary import Summary, paired
 from qweft.comparison.terminal import halving_said, print_run, print_summary, runs_plan, too_large_said
 from qweft.comparison.times import cost, duration

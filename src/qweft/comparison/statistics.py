@@ -1,13 +1,13 @@
 """Paired comparison of two methods: when a difference is shown, and the sign-flip test."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from statistics import fmean, stdev
 from typing import Literal
 
 import numpy as np
 
-from qweft.comparison.random_effects import LEVEL, Array, errors_of
+from qweft.comparison.random_effects import Array, errors_of
 
 RowLosses = tuple[tuple[float, int], ...]
 """(sum of -log p in nats, number of target tokens) of each test row, in row order."""
@@ -62,15 +62,12 @@ class Pairing:
     Two methods are equivalent if the first three hold, and the 90% interval lies within the stated margin, in
     percent of either method's loss: two one-sided tests at 5% (Schuirmann 1987). That comes first: a difference that is
     shown, and is within the margin, is one that the user said not to matter. docs/statistics.md has the reasons.
-    `python -m benchmarks.coverage` measures the coverage.
 
     Args:
         seeds: Seeds at which both methods have a finite loss.
         differences: In percent, one per seed; below zero where the method's loss is lower.
-        spread: Sample standard deviation in percentage points; `None` with fewer than two differences.
-        interval: Both ends of the 95% interval of the mean, in percent. `None`, like p and the visible effect, with
-            fewer than three seeds, if a run diverged, if there is a single test row or group, or if the loss of a test
-            row is NaN or infinity.
+        interval: Both ends of the 95% interval of the mean. `None`, like p and the visible effect, where nothing can be
+            shown: `reason` says why.
         visible: The smallest true difference in percent that would be shown with 80% power at 5% two-sided.
         rows: Number of test rows whose sampling error the interval covers, 0 if their losses were not recorded.
         corrected: `p_value`, two-sided by the errors of the interval, corrected for the family of questions.
@@ -150,15 +147,15 @@ def pair(
     narrow, widest = None, None
     if margin is not None:
         level = 1 - 2 * look.level / look.questions
-        narrow, turned = _around(middle, errors.half_width(level)), _in_percent([(b, a) for _, a, b in finite])
+        narrow, turned = errors.interval(middle, level), _in_percent([(b, a) for _, a, b in finite])
         # in percent of either method's loss, so that a pair is equivalent in both orders or in none
         if turned:
-            back = _around(mean(turned) or 0.0, errors_of(turned, other_sums, sums).half_width(level))
+            back = errors_of(turned, other_sums, sums).interval(mean(turned) or 0.0, level)
             widest = max(map(abs, (*narrow, *back)))
             direction = "equivalent" if widest < margin else direction
     return replace(
         found,
-        interval=_around(middle, errors.half_width(LEVEL)),
+        interval=errors.interval(middle),
         visible=None if equal else errors.visible(),
         rows=0 if sums is None else sums.shape[1],
         p_value=p,
@@ -174,7 +171,7 @@ def _doubt(p: float, corrected: float, flip: float | None, seeds: int, look: Loo
     """Return why a difference is not shown under the rule of `Pairing`; empty if it is shown."""
     if corrected > look.level:
         return f"{'p' if p > look.level else 'the corrected p'} is above {look.level:.4g}"
-    if flip is not None and flip > LARGEST_P >= smallest_p(seeds):
+    if flip is not None and flip > LARGEST_P >= 2.0 ** (1 - seeds):  # the smallest p of so many seeds
         return f"the sign-flip p is above {LARGEST_P}"
     return ""
 
@@ -185,21 +182,14 @@ def _in_percent(losses: Sequence[tuple[float, float]]) -> tuple[float, ...]:
     return tuple(100 * (own - other) / scale for own, other in losses) if scale else ()
 
 
-def _around(middle: float, half: float) -> tuple[float, float]:
-    return middle - half, middle + half
-
-
 def mean(values: Sequence[float]) -> float | None:
     """Return the arithmetic mean, or `None` without values."""
-    return math.fsum(values) / len(values) if values else None
+    return fmean(values) if values else None
 
 
 def deviation(values: Sequence[float]) -> float | None:
     """Return the sample standard deviation (denominator n - 1), or `None` with fewer than two values."""
-    if len(values) < 2:
-        return None
-    middle = math.fsum(values) / len(values)
-    return math.sqrt(math.fsum((v - middle) ** 2 for v in values) / (len(values) - 1))
+    return stdev(values) if len(values) > 1 else None
 
 
 def _is_lone(rows: Mapping[int, RowLosses]) -> bool:
@@ -230,11 +220,6 @@ def sign_flip_p(differences: Sequence[float]) -> float | None:
     # Sums that are equal in exact arithmetic differ by rounding.
     rounding = 1e-9 * float(np.abs(differences).sum())
     return float(np.mean(np.abs(sums) >= abs(sum(differences)) - rounding))
-
-
-def smallest_p(seeds: int) -> float:
-    """Return the smallest p that the sign-flip test can give: 2 / 2^n, if all n signs agree."""
-    return float(2.0 ** (1 - seeds))
 
 
 NO_PAIR = pair({}, {})

@@ -1,20 +1,20 @@
-"""Summaries of the runs of a comparison, method by method."""
+"""All methods of a comparison judged together: Holm's correction, and looks at a growing number of seeds."""
 
-import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from statistics import median
+from itertools import combinations
 from typing import Any
 
-from qweft.comparison.family import judged
-from qweft.comparison.method_kinds import core_of, kind_of, maps_of
+from qweft.comparison.method_kinds import ALTERED_CIRCUITS
 from qweft.comparison.results import BASE, Run
-from qweft.comparison.speed import most_by_others
-from qweft.comparison.statistics import ONCE, Look, deviation, mean, pair
-from qweft.comparison.summary import Forgotten, Summary
+from qweft.comparison.statistics import LARGEST_P, ONCE, Look
+from qweft.comparison.summary import Summary, paired, summary_of
+from qweft.comparison.verdicts import best_of, findings
 from qweft.errors import QweftError
-from qweft.evaluation.scores import ratio
+from qweft.method.names import function_of
+
+Pair = tuple[str, str]
 
 
 def summarise(
@@ -25,105 +25,128 @@ def summarise(
     is_strict: bool = False,
 ) -> dict[str, Summary]:
     """Return a summary of each method, in the order in which the methods first appear, the base model first."""
-    check_alike(runs)
+    _check_alike(runs)
     groups: dict[str, list[Run]] = {}
     for run in sorted(runs, key=lambda run: run.method != BASE):
         groups.setdefault(run.method, []).append(run)
-    for group in groups.values():
-        group.sort(key=lambda run: run.seed)
-    untouched = groups[BASE][0] if BASE in groups else None
-    made = {name: _summary(group, reference, groups.get(reference, []), untouched) for name, group in groups.items()}
+    groups = {name: sorted(group, key=lambda run: run.seed) for name, group in groups.items()}
+    untouched, others = groups[BASE][0] if BASE in groups else None, groups.get(reference, [])
+    made = {name: summary_of(group, reference, others, untouched) for name, group in groups.items()}
     margin = {name: replace(each, equivalent_within=equivalent_within) for name, each in made.items()}
     return judged(margin, looks, is_strict)
 
 
-def check_alike(runs: Sequence[Run]) -> None:
+def _check_alike(runs: Sequence[Run]) -> None:
     """Raise if runs do not belong to one comparison."""
     if not runs:
         raise QweftError("there is no run to sum up")
-    judged_on = [run for run in runs if run.eval_row_losses]
+    on_rows = [run for run in runs if run.eval_row_losses]
     values: dict[str, set[Any]] = {
         "model": {run.model for run in runs},
         "data": {run.data for run in runs},
-        "test rows": {tuple(tokens for _, tokens in run.eval_row_losses) for run in judged_on},
-        "groups of test rows": {run.eval_row_groups for run in judged_on},
+        "test rows": {(tuple(tokens for _, tokens in run.eval_row_losses), run.eval_row_groups) for run in on_rows},
     }
-    for what, found in values.items():
-        if len(found) > 1:
-            raise QweftError(f"the runs differ in their {what}: compare them one at a time")
-    if any(run.eval_row_groups and len(run.eval_row_groups) != len(run.eval_row_losses) for run in judged_on):
+    if what := next((what for what, found in values.items() if len(found) > 1), None):
+        raise QweftError(f"the runs differ in their {what}: compare them one at a time")
+    if any(run.eval_row_groups and len(run.eval_row_groups) != len(run.eval_row_losses) for run in on_rows):
         raise QweftError("the runs do not say of each test row to which group it belongs")
-    for (method, seed), number in Counter((run.method, run.seed) for run in runs).items():
-        if number > 1:
-            raise QweftError(f"the method {method!r} has {number} runs at seed {seed}")
+    (method, seed), number = Counter((run.method, run.seed) for run in runs).most_common(1)[0]
+    if number > 1:
+        raise QweftError(f"the method {method!r} has {number} runs at seed {seed}")
 
 
-def _summary(runs: list[Run], reference: str, others: list[Run], untouched: Run | None) -> Summary:
-    """Return one method's summary, with differences from the reference and forgetting against the base model."""
-    first = runs[0]
-    finite = [run.eval_loss for run in runs if run.eval_loss is not None]
-    diverged = len(runs) - len(finite)
-    loss = None if diverged else mean(finite)
-    train = [run.late_train_loss for run in runs if run.late_train_loss is not None]
-    # the base model has one run, which stands for every seed
-    own = [replace(first, seed=run.seed) for run in others] if first.method == BASE else runs
-    size, other_size = first.trainable_parameters, others[0].trainable_parameters if others else 0
-    return Summary(
-        method=first.method,
-        kind=kind_of(first.method, first.adapter),
-        core=core_of(first.adapter),
-        maps=maps_of(first.adapter),
-        adapter=first.adapter,
-        reference=reference,
-        seeds=tuple(run.seed for run in runs),
-        learning_rate=first.learning_rate,
-        steps=max(run.steps for run in runs),
-        trainable_parameters=size,
-        parameter_difference=100 * (size / other_size - 1) if other_size else None,
-        late_train_loss=mean(train) if len(train) == len(runs) else None,
-        eval_losses=tuple(run.eval_loss for run in runs),
-        eval_row_losses=tuple(run.independent_losses for run in runs),
-        eval_loss=loss,
-        eval_loss_deviation=None if diverged else deviation(finite),
-        perplexity=None if loss is None else (math.exp(loss) if loss < 700 else math.inf),
-        diverged=diverged,
-        difference=pair(
-            {run.seed: run.eval_loss for run in own},
-            {run.seed: run.eval_loss for run in others},
-            {run.seed: run.independent_losses for run in own},
-            {run.seed: run.independent_losses for run in others},
-        ),
-        step_seconds=_middle(runs, "step_seconds_median"),
-        cpu_by_others=most_by_others(runs),
-        peak_memory_bytes=_middle(runs, "peak_memory_bytes"),
-        adapter_bytes=_middle(runs, "adapter_bytes"),
-        forgetting=forgotten(runs, None if first.method == BASE else untouched),
-    )
+def questions(summary: Mapping[str, Summary]) -> list[Pair]:
+    """Return the pairs of methods that the findings compare, each once: what the configuration asks."""
+    found: dict[frozenset[str], Pair] = {}
+    for each in findings(summary):
+        if each.method in summary and each.other in summary:
+            found.setdefault(frozenset((each.method, each.other)), (each.method, each.other))
+    return list(found.values())
 
 
-def _middle(runs: list[Run], name: str) -> float | None:
-    """Return the median of a field over the runs that measured it."""
-    values = [value for value in (getattr(run, name) for run in runs) if value is not None]
-    return float(median(values)) if values else None
+def judged(summary: Mapping[str, Summary], looks: Sequence[Look], is_strict: bool = False) -> dict[str, Summary]:
+    """Return the summary with the look by which each question is judged.
+
+    At each look `holm` corrects the p of every question. The first look that shows a difference or equivalence decides
+    a question; the last look judges those that are left. The conclusion compares the best method with each other one.
+    Which one is best is known from the results only, so these pairs are corrected for all pairs of methods, at the last
+    look, except those that are questions.
+    """
+    everyone = list(combinations([name for name, entry in summary.items() if entry.kind != "base"], 2))
+    # without the reference, results alone say with which method the others are compared: any pair may be claimed
+    is_lost = any(name == entry.reference and entry.eval_loss is None for name, entry in summary.items())
+    asked = everyone if is_strict and is_lost else questions(summary)
+    found: dict[str, dict[str, Look]] = {name: {} for name in summary}
+
+    def note(pair: Pair, look: Look) -> None:
+        found[pair[0]][pair[1]] = found[pair[1]][pair[0]] = look
+
+    for pair, look in zip(everyone, _corrected(summary, everyone, looks[-1]), strict=True):
+        if best_of(summary) in pair:
+            note(pair, look)
+    decided: set[Pair] = set()
+    for each in looks:
+        for pair, look in zip(asked, _corrected(summary, asked, each, is_strict), strict=True):
+            if pair in decided:
+                continue
+            note(pair, look)
+            if paired(summary[pair[0]], summary[pair[1]], look).direction != "not decided":
+                decided.add(pair)
+    made = tuple(looks) if looks[-1].planned > 1 else ()
+    return {name: replace(entry, looks=found[name], looks_made=made) for name, entry in summary.items()}
 
 
-def forgotten(runs: Sequence[Run], base: Run | None) -> Forgotten | None:
-    """Return a method's forgetting; `None` if it was not measured in all of its runs."""
-    found = [run.forgetting for run in runs if run.forgetting is not None]
-    losses = [entry["loss"] for entry in found if entry["loss"] is not None]
-    if not losses or len(losses) < len(runs):
-        return None
-    source = str(found[0]["source"])
-    loss, spread = math.fsum(losses) / len(losses), deviation(losses)
-    if base is None or base.forgetting is None:
-        return Forgotten(source, loss, deviation=spread)
-    before = base.forgetting["row_losses"]
-    after = [entry["row_losses"] for entry in found]
-    if any([tokens for _, tokens in rows] != [tokens for _, tokens in before] for rows in after):
-        raise QweftError("the runs' forgetting was measured on different rows: compare them one at a time")
-    rows = [
-        (math.fsum(row[0] for row in each) / len(each) - theirs, tokens)
-        for (theirs, tokens), each in zip(before, zip(*after, strict=True), strict=True)
-    ]
-    rise, error = ratio(rows)
-    return Forgotten(source, loss, rise, error, spread)
+def _corrected(
+    summary: Mapping[str, Summary], family: Sequence[Pair], look: Look, is_strict: bool = False
+) -> list[Look]:
+    """Return the look with each pair's corrected p; a pair without a p keeps `None`, and counts."""
+    plain = [paired(summary[one], summary[other], look).p_value for one, other in family]
+    if is_strict:
+        count = len(family)
+        return [replace(look, p_value=p if p is None else min(1.0, count * p), questions=count) for p in plain]
+    corrected = holm([1.0 if p is None else p for p in plain])
+    return [replace(look, p_value=None if p is None else least) for p, least in zip(plain, corrected, strict=True)]
+
+
+def undecided(summary: Mapping[str, Summary]) -> set[str]:
+    """Return the methods of the questions that further seeds may decide: none of their runs diverged.
+
+    A circuit's answer may be open where its pairs are not: an equivalence takes a share of the level there. Then the
+    hybrid and its equivalent controls count.
+    """
+    pairs = {pair: paired(summary[pair[0]], summary[pair[1]]) for pair in questions(summary)}
+    open_pairs = [pair for pair, each in pairs.items() if each.direction == "not decided" and each.p_value is not None]
+    answers = [each for each in findings(summary) if each.topic == "circuit"]
+    short = {each.method for each in answers if not each.other and each.direction == "not decided"}
+    for each in answers:
+        enters = each.other in summary and function_of(summary[each.other].core or "") not in ALTERED_CIRCUITS
+        if enters and each.direction == "equivalent" and each.method in short:
+            open_pairs.append((each.method, each.other))
+    return {name for pair in open_pairs for name in pair}
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Return Holm's corrected p of each question of a family (Holm 1979).
+
+        corrected_(i) = max over j <= i of min(1, (count - j + 1) * p_(j)),   p_(1) <= p_(2) <= ...
+
+    Whatever the dependence between the questions, the chance that any true null has a corrected p of at most 0.05 is
+    at most 0.05.
+    """
+    order = sorted(range(len(p_values)), key=lambda place: p_values[place])
+    found, largest = [0.0] * len(p_values), 0.0
+    for rank, place in enumerate(order):
+        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[place]))
+        found[place] = largest
+    return found
+
+
+def levels(seeds: Sequence[int]) -> list[float]:
+    """Return the level of each look at a growing number of seeds, which add up to 0.05.
+
+        level_j = 0.05 * (n_j - n_(j - 1)) / n_last,   n_0 = 0
+
+    A question is judged wrongly at look j with a chance of at most level_j, so at any look with at most 0.05
+    (Bonferroni). The numbers of seeds are fixed before the first look.
+    """
+    return [LARGEST_P * (own - before) / seeds[-1] for before, own in zip([0, *seeds], seeds, strict=False)]

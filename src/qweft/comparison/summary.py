@@ -1,11 +1,17 @@
 """`Summary`: the results of one method over its seeds."""
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from statistics import median
 from typing import Any
 
-from qweft.comparison.method_kinds import Kind
-from qweft.comparison.statistics import NO_PAIR, ONCE, Look, Pairing, RowLosses, pair
+from qweft.comparison.method_kinds import Kind, core_of, kind_of, maps_of
+from qweft.comparison.results import BASE, Run
+from qweft.comparison.speed import most_by_others
+from qweft.comparison.statistics import NO_PAIR, ONCE, Look, Pairing, RowLosses, deviation, mean, pair
+from qweft.errors import QweftError
+from qweft.evaluation.scores import ratio
 
 
 @dataclass(frozen=True)
@@ -91,3 +97,74 @@ def paired(method: Summary, other: Summary, look: Look | None = None) -> Pairing
         method.equivalent_within,
         look or method.looks.get(other.method, ONCE),
     )
+
+
+def summary_of(runs: list[Run], reference: str, others: list[Run], untouched: Run | None) -> Summary:
+    """Return one method's summary, with differences from the reference and forgetting against the base model."""
+    first = runs[0]
+    finite = [run.eval_loss for run in runs if run.eval_loss is not None]
+    diverged = len(runs) - len(finite)
+    loss = None if diverged else mean(finite)
+    train = [run.late_train_loss for run in runs if run.late_train_loss is not None]
+    # the base model has one run, which stands for every seed
+    own = [replace(first, seed=run.seed) for run in others] if first.method == BASE else runs
+    size, other_size = first.trainable_parameters, others[0].trainable_parameters if others else 0
+    return Summary(
+        method=first.method,
+        kind=kind_of(first.method, first.adapter),
+        core=core_of(first.adapter),
+        maps=maps_of(first.adapter),
+        adapter=first.adapter,
+        reference=reference,
+        seeds=tuple(run.seed for run in runs),
+        learning_rate=first.learning_rate,
+        steps=max(run.steps for run in runs),
+        trainable_parameters=size,
+        parameter_difference=100 * (size / other_size - 1) if other_size else None,
+        late_train_loss=mean(train) if len(train) == len(runs) else None,
+        eval_losses=tuple(run.eval_loss for run in runs),
+        eval_row_losses=tuple(run.independent_losses for run in runs),
+        eval_loss=loss,
+        eval_loss_deviation=None if diverged else deviation(finite),
+        perplexity=None if loss is None else (math.exp(loss) if loss < 700 else math.inf),
+        diverged=diverged,
+        difference=pair(
+            {run.seed: run.eval_loss for run in own},
+            {run.seed: run.eval_loss for run in others},
+            {run.seed: run.independent_losses for run in own},
+            {run.seed: run.independent_losses for run in others},
+        ),
+        step_seconds=_middle(runs, "step_seconds_median"),
+        cpu_by_others=most_by_others(runs),
+        peak_memory_bytes=_middle(runs, "peak_memory_bytes"),
+        adapter_bytes=_middle(runs, "adapter_bytes"),
+        forgetting=forgotten(runs, None if first.method == BASE else untouched),
+    )
+
+
+def _middle(runs: list[Run], name: str) -> float | None:
+    """Return the median of a field over the runs that measured it."""
+    values = [value for value in (getattr(run, name) for run in runs) if value is not None]
+    return float(median(values)) if values else None
+
+
+def forgotten(runs: Sequence[Run], base: Run | None) -> Forgotten | None:
+    """Return a method's forgetting; `None` if it was not measured in all of its runs."""
+    found = [run.forgetting for run in runs if run.forgetting is not None]
+    losses = [entry["loss"] for entry in found if entry["loss"] is not None]
+    if not losses or len(losses) < len(runs):
+        return None
+    source = str(found[0]["source"])
+    loss, spread = math.fsum(losses) / len(losses), deviation(losses)
+    if base is None or base.forgetting is None:
+        return Forgotten(source, loss, deviation=spread)
+    before = base.forgetting["row_losses"]
+    after = [entry["row_losses"] for entry in found]
+    if any([tokens for _, tokens in rows] != [tokens for _, tokens in before] for rows in after):
+        raise QweftError("the runs' forgetting was measured on different rows: compare them one at a time")
+    rows = [
+        (math.fsum(row[0] for row in each) / len(each) - theirs, tokens)
+        for (theirs, tokens), each in zip(before, zip(*after, strict=True), strict=True)
+    ]
+    rise, error = ratio(rows)
+    return Forgotten(source, loss, rise, error, spread)

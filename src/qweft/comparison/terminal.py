@@ -29,12 +29,9 @@ def table_of(rows: Rows, title: str | None = None, styles: Sequence[str] = ()) -
     table = Table(title=title, box=SIMPLE_HEAD, padding=(0, 0), pad_edge=False, show_edge=False)
     for place, name in enumerate(rows[0]):
         wraps = place == 0 or max((len(row[place]) for row in rows[1:]), default=0) > LONGEST_NUMBER
+        heading = Text(name.replace(" ", "\n", 1), justify="left" if wraps else "right")
         table.add_column(
-            Text(name.replace(" ", "\n", 1)),
-            justify="left" if wraps else "right",
-            overflow="fold",
-            no_wrap=not wraps,
-            vertical="bottom",
+            heading, justify=heading.justify or "left", overflow="fold", no_wrap=not wraps, vertical="bottom"
         )
     for row, style in zip_longest(rows[1:], styles, fillvalue=""):
         # Text, not str: rich would read brackets in a method's name as markup.
@@ -68,36 +65,24 @@ def print_run(
 
 def runs_plan(plan: Plan, steps: int | None) -> Table:
     """Return the planned runs of a comparison as a table."""
-    methods, grid, halving = plan.methods, plan.grid, plan.halving
-    searched = {method.name for method in methods if method.searched}
-    if halving.finalists is not None:
-        finalists = min(halving.finalists, len(methods))
+    methods, searched = plan.methods, {method.name for method in plan.methods if method.searched}
+    if plan.halving.finalists is not None:
+        finalists = min(plan.halving.finalists, len(methods))
         runs = f"{many(finalists * len(plan.seeds), 'run')} of {many(finalists, 'finalist')}"
     else:
         runs = many(len(methods) * len(plan.seeds), "run")
-        if searched:
-            runs += f", after a search of {trainings_said(grid, len(searched))}"
+        runs += f", after a search of {trainings_said(plan.grid, len(searched))}" if searched else ""
     further = f" (until decided, at most {len(plan.looks[-1])} seeds)" if len(plan.looks) > 1 else ""
     title = f"{plan.title}{further}, seeds {', '.join(map(str, plan.seeds))}: {runs}"
-    first, *others = [method.adapter for method in methods]
-    shared = {key: value for key, value in first.items() if others and all(o.get(key) == value for o in others)}
     rows: Rows = [("method", "parameters", "learning rate", "steps", "adapter")]
     for method in methods:
         rate = "searched" if method.searched else f"{method.learning_rate:g}"
-        if method.rate_of in searched:
-            rate = f"as {method.rate_of}"
+        rate = f"as {method.rate_of}" if method.rate_of in searched else rate
+        fields = {key: " ".join(map(str, v)) if isinstance(v, list) else v for key, v in method.adapter.items()}
+        adapter = ", ".join(f"{key} {value}" for key, value in fields.items())
         made = "all" if steps is None else f"{steps:,}"
-        own = {key: value for key, value in method.adapter.items() if key not in shared}
-        rows.append((method.name, f"{method.trainable_parameters:,}", rate, made, _adapter_said(own)))
-    table = table_of(rows, title)
-    table.caption = f"all adapters: {_adapter_said(shared)}" if shared else None
-    return table
-
-
-def _adapter_said(adapter: dict[str, Any]) -> str:
-    """Return a specification as text: preset qtha, r 4."""
-    texts = {key: " ".join(map(str, value)) if isinstance(value, list) else value for key, value in adapter.items()}
-    return ", ".join(f"{key} {text}" for key, text in texts.items())
+        rows.append((method.name, f"{method.trainable_parameters:,}", rate, made, adapter))
+    return table_of(rows, title)
 
 
 def trainings_said(grid: Grid, methods: int) -> str:
