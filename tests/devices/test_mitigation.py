@@ -130,5 +130,5 @@ def test_what_will_run_is_known_before_and_calibrated_where_it_ends():
         mitigation.expectations(Runner(), some, 100)
         assert [one.keys() for one in asked] == [one.keys() for one in mitigation.runs(some)]
     for run in asked[::2]:
-        assert run.placed_like[0] in (some.gates, folded(some, 3).gates)
+        assert run.placed_like.gates in (some.gates, folded(some, 3).gates)
         assert run.keys() != dataclasses.replace(run, placed_like=None).keys()

@@ -5,7 +5,7 @@ import json
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,9 +17,7 @@ from qweft.errors import QweftError
 if TYPE_CHECKING:
     import torch
 
-
-Shape = tuple[tuple[tuple[str, tuple[int, ...]], ...], tuple[int, ...], int]
-"""Gates, barriers and folds."""
+Gates = tuple[tuple[str, tuple[int, ...]], ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,28 +32,27 @@ class BoundCircuits:
         angles: (circuits, gates), float64, in radians.
         barriers: Indices of gates; a compiler must not optimize across the point before such a gate.
         folds: Odd number f = 1 + 2 k of parts of equal length: U (U^dagger U)^k. A compiler must compile U alone.
-        placed_like: Gates, barriers and folds of other circuits, whose readout errors these circuits calibrate. A
-            compiler must end both on the same physical qubits.
+        placed_like: Circuits whose readout errors these circuits calibrate. A compiler must end both on the same
+            physical qubits.
 
     Raises:
         QweftError: An angle is NaN or infinite.
     """
 
     qubits: int
-    gates: tuple[tuple[str, tuple[int, ...]], ...]
+    gates: Gates
     angles: np.ndarray
     barriers: tuple[int, ...] = ()
     folds: int = 1
-    placed_like: Shape | None = None
+    placed_like: "BoundCircuits | None" = None
 
     def __post_init__(self) -> None:
         if self.angles.ndim != 2 or self.angles.shape[1] != len(self.gates):
             raise ValueError(f"angles are {self.angles.shape}, expected (circuits, {len(self.gates)})")
         if not np.isfinite(self.angles).all():
-            bad = int(np.flatnonzero(~np.isfinite(self.angles).all(1))[0])
             raise QweftError(
-                f"circuit {bad} has an angle that is not a finite number (NaN or infinity): the training diverged; "
-                "train it anew with a lower learning rate"
+                "an angle of a circuit is not a finite number (NaN or infinity): the training diverged; train it anew "
+                "with a lower learning rate"
             )
 
     @classmethod
@@ -90,13 +87,16 @@ class BoundCircuits:
         )
         return Circuit(self.qubits, len(gates), 0, gates)
 
+    @property
+    def form(self) -> tuple[Any, ...]:
+        """Everything that circuits have in common, hashable: all but the angles."""
+        folds = () if self.folds == 1 else (self.folds,)
+        like = () if self.placed_like is None else (self.placed_like.form[1:],)
+        return self.qubits, self.gates, self.barriers, *folds, *like
+
     def keys(self) -> list[str]:
         """Return a SHA-256 hash of each circuit; equal circuits have equal keys."""
-        shapes: list[Shape] = [(self.gates, self.barriers, self.folds)]
-        shapes += [] if self.placed_like is None else [self.placed_like]
-        first, *like = (shape if shape[2] > 1 else shape[:2] for shape in shapes)  # one fold is none
-        form: tuple[object, ...] = (self.qubits, *first, *like)
-        begin = hashlib.sha256(repr(form).encode()).digest()
+        begin = hashlib.sha256(repr(self.form).encode()).digest()
         angles = np.ascontiguousarray(self.angles + 0.0).astype("<f8")  # -0.0 is 0.0
         return [hashlib.sha256(begin + row.tobytes()).hexdigest() for row in angles]
 
@@ -111,7 +111,9 @@ class BoundCircuits:
 
 def pack_circuits(circuits: BoundCircuits) -> bytes:
     """Serialize circuits: gates as JSON, a zero byte, angles as little-endian doubles, all compressed."""
-    form = [circuits.qubits, circuits.gates, circuits.barriers, circuits.placed_like, circuits.folds]
+    like = circuits.placed_like
+    form = [circuits.qubits, circuits.gates, circuits.barriers, circuits.folds]
+    form += [] if like is None else [like.gates, like.barriers, like.folds]
     angles = np.ascontiguousarray(circuits.angles).astype("<f8").tobytes()
     return zlib.compress(json.dumps(form).encode() + b"\0" + angles)
 
@@ -119,11 +121,14 @@ def pack_circuits(circuits: BoundCircuits) -> bytes:
 def unpack_circuits(packed: bytes) -> BoundCircuits:
     """Deserialize circuits; their keys are unchanged."""
     form, _, angles = zlib.decompress(packed).partition(b"\0")
-    qubits, gates, barriers, like, folds = json.loads(form)
+    qubits, gates, barriers, folds, *like = json.loads(form)
     table = np.frombuffer(angles, "<f8").reshape(-1, len(gates)).copy()  # frombuffer gives a read-only array
-    placed_like = None if like is None else (_gates(like[0]), tuple(like[1]), like[2])
+    placed_like = None
+    if like:
+        none = np.zeros((0, len(like[0])))
+        placed_like = BoundCircuits(qubits, _gates(like[0]), none, tuple(like[1]), like[2])
     return BoundCircuits(qubits, _gates(gates), table, tuple(barriers), folds, placed_like)
 
 
-def _gates(listed: list[tuple[str, list[int]]]) -> tuple[tuple[str, tuple[int, ...]], ...]:
+def _gates(listed: list[tuple[str, list[int]]]) -> Gates:
     return tuple((name, tuple(wires)) for name, wires in listed)

@@ -17,23 +17,29 @@ Edges = tuple[tuple[int, int], ...]
 
 @dataclass(frozen=True)
 class Chip:
-    """A chip: its gates, its qubits (as many as the circuit has if `None`), and which of them are coupled."""
+    """A chip: its gates, its qubits (as many as the circuit has if `None`), and which of them are coupled.
+
+    `backend` is Qiskit's record of a real one.
+    """
 
     name: str
     gates: tuple[str, ...]
     source: str
     qubits: int | None = None
     edges: Callable[[int], Edges] | None = None
+    backend: Any = None
 
-    def place(self, qubits: int) -> "Place":
+    def options(self, qubits: int) -> dict[str, Any]:
         """Return the chip as Qiskit's compiler takes it, for a circuit of this many qubits."""
-        size = self.qubits or qubits
+        if self.backend is not None:
+            return {"backend": self.backend}
         options: dict[str, Any] = {"basis_gates": list(self.gates)}
+        size = self.qubits or qubits
         if self.edges is not None and size > 1:
             from qiskit.transpiler import CouplingMap
 
             options["coupling_map"] = CouplingMap([*self.edges(size), *(pair[::-1] for pair in self.edges(size))])
-        return Place(self.name, self.source, self.gates, size, options)
+        return options
 
 
 def _line(qubits: int) -> Edges:
@@ -82,17 +88,6 @@ OPTIMIZATION, SEED = 3, 0
 
 
 @dataclass(frozen=True)
-class Place:
-    """A chip in the form that Qiskit's compiler accepts."""
-
-    name: str
-    source: str
-    native: tuple[str, ...]
-    qubits: int
-    options: dict[str, Any]
-
-
-@dataclass(frozen=True)
 class Compilation:
     """Result of compiling a circuit for a chip."""
 
@@ -112,19 +107,19 @@ def check_chip(name: str) -> None:
         raise DeviceError(f"there is no chip {name}; there are {', '.join(CHIPS)}, and qiskit:fake_NAME")
 
 
-def find_chip(name: str, qubits: int) -> Place:
-    """Return the chip with this name: one of `CHIPS`, or `qiskit:fake_NAME`."""
+def find_chip(name: str, qubits: int) -> Chip:
+    """Return the chip with this name, one of `CHIPS` or `qiskit:fake_NAME`, if it is large enough."""
     check_chip(name)
     require("qiskit", "qiskit", f"chip {name}")
-    place = _fake(name) if name not in CHIPS else CHIPS[name].place(qubits)
-    if place.qubits < qubits:
+    chip = CHIPS[name] if name in CHIPS else _fake(name)
+    if (chip.qubits or qubits) < qubits:
         raise DeviceError(
-            f"chip {name} has {many(place.qubits, 'qubit')}, and the circuit has {qubits}; name a larger one"
+            f"chip {name} has {many(chip.qubits or 0, 'qubit')}, and the circuit has {qubits}; name a larger one"
         )
-    return place
+    return chip
 
 
-def _fake(name: str) -> Place:
+def _fake(name: str) -> Chip:
     from qweft.devices.providers.qiskit import fake_backends
 
     backends = {f"qiskit:{key}": backend for key, backend in fake_backends(f"chip {name}").items()}
@@ -135,17 +130,19 @@ def _fake(name: str) -> Place:
     sizes = {each: getattr(target.operation_from_name(each), "num_qubits", 0) for each in target.operation_names}
     native = sorted({each for each, size in sizes.items() if size in (1, 2)} - {"measure", "reset", "delay", "id"})
     source = f"qiskit_ibm_runtime's record of IBM's chip {name.partition('_')[2]}"
-    return Place(name, source, tuple(native), target.num_qubits, {"backend": backends[name]})
+    return Chip(name, tuple(native), source, target.num_qubits, backend=backends[name])
 
 
 def compiled_for(
-    place: Place, circuit: Circuit, inputs: Numbers | None, parameters: Numbers | None
+    chip: Chip, circuit: Circuit, inputs: Numbers | None, parameters: Numbers | None
 ) -> tuple[Any, Compilation]:
     """Compile a circuit for a chip, without measurements: the compiler keeps gates that no measurement could detect."""
     import qiskit
     from qiskit.transpiler import generate_preset_pass_manager
 
-    manager = generate_preset_pass_manager(optimization_level=OPTIMIZATION, seed_transpiler=SEED, **place.options)
+    manager = generate_preset_pass_manager(
+        optimization_level=OPTIMIZATION, seed_transpiler=SEED, **chip.options(circuit.qubits)
+    )
     compiled = manager.run(to_qiskit(circuit, inputs, parameters, measured=False))
     gates = [
         (step.operation.name, tuple(compiled.find_bit(qubit).index for qubit in step.qubits))
@@ -157,10 +154,10 @@ def compiled_for(
         start = tuple(compiled.layout.initial_index_layout(filter_ancillas=True))
         end = tuple(compiled.layout.final_index_layout())
     return compiled, Compilation(
-        chip=place.name,
-        source=place.source,
-        native=place.native,
-        chip_qubits=place.qubits,
+        chip=chip.name,
+        source=chip.source,
+        native=chip.gates,
+        chip_qubits=chip.qubits or circuit.qubits,
         counts=counts_of(gates),
         start=start,
         end=end,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Protocol
+from typing import Literal, Protocol
 
 from qweft.devices.bound import BoundCircuits
 from qweft.devices.outcomes import Frequencies
@@ -100,13 +100,10 @@ class Device(Named, ABC):
 
     @abstractmethod
     def run(self, circuits: BoundCircuits, shots: int | None) -> Frequencies:
-        """Measure every circuit.
+        """Measure every circuit, at most `limits.circuits` of them.
 
         On a simulator with a seed, equal circuits give equal frequencies, whichever other circuits the call has.
-
-        Args:
-            circuits: At most `limits.circuits` of them.
-            shots: Measurements of each circuit. `None` requests exact probabilities, which only simulators have.
+        Without shots it returns exact probabilities, which only simulators have.
 
         Raises:
             RefusedError: A retry will not help.
@@ -135,12 +132,9 @@ class RemoteDevice(Named, ABC):
 
     @abstractmethod
     def submit(self, circuits: BoundCircuits, shots: int, token: str) -> str:
-        """Submit a job and return the provider's id.
+        """Submit a job of at most `limits.circuits_at(shots)` circuits, with our unique token as a tag if possible.
 
-        Args:
-            circuits: At most `limits.circuits_at(shots)` of them.
-            shots: Measurements of each circuit.
-            token: Our unique token of the job, sent along where the provider supports tags.
+        Return the provider's id.
 
         Raises:
             RefusedError: The provider did not accept the job and never will.
@@ -198,8 +192,7 @@ class Provider:
     Args:
         make: Creates a device from (name as the user gave it, target, settings), and imports the family's packages.
         entries: The family's rows in `qweft devices`.
-        credentials: Returns the credentials that the family's packages have saved, which no message may show. It
-            imports nothing, because every message asks for them.
+        credentials: Returns the saved credentials, which no message may show, without an import: every message asks.
         limits: Limits of the family's chips, by which `qweft plan --chips` counts jobs.
     """
 
@@ -209,36 +202,21 @@ class Provider:
     limits: Limits = field(default_factory=Limits)
 
 
-class Fate(Enum):
-    """Outcome of a request to a provider."""
-
-    REFUSED = "not done, and asking again changes nothing"
-    LATER = "not done, for certain, and it may be asked again"
-    UNKNOWN = "nobody knows"
-
-
-class Step(Enum):
-    """Stage of a request. Only while a job is sent can it be accepted without our knowledge."""
-
-    ASKING = "a question, which changes nothing at the provider"
-    PREPARING = "a job is made and has not left this machine"
-    SENDING = "a job is sent"
+Step = Literal["asking", "preparing", "sending"]
+"""Stage of a request. Only while a job is sent can it be accepted without our knowledge."""
 
 
 @contextmanager
-def told(device: str, fate_of: Callable[[Exception, Step], Fate], step: Step = Step.ASKING) -> Iterator[None]:
+def told(device: str, sort: Callable[[Exception, Step], type[DeviceError]], step: Step = "asking") -> Iterator[None]:
     """Turn exceptions of a provider's package into ours, which tell the ledger whether a job may be sent again."""
     try:
         yield
     except QweftError:
         raise
     except Exception as error:
-        fate = fate_of(error, step)
-        kind: type[DeviceError] = UnavailableError
-        if fate is Fate.REFUSED:
-            kind = RefusedError
-        elif step is Step.PREPARING or (step is Step.SENDING and fate is Fate.LATER):
-            kind = NotTakenError
+        kind = sort(error, step)
+        if kind is not RefusedError and step != "sending":
+            kind = NotTakenError if step == "preparing" else UnavailableError
         raise kind(f"device {device}: {one_line(error)}") from None  # the cause may show a credential
 
 

@@ -108,8 +108,7 @@ def calibration_circuits(circuits: BoundCircuits) -> BoundCircuits:
     """Return circuits that prepare |0...0> and, by RY(pi), |1...1> on the qubits where the given circuits end."""
     gates = tuple(("ry", (qubit,)) for qubit in range(circuits.qubits))
     angles = np.array([[0.0], [math.pi]]) * np.ones(circuits.qubits)
-    like = (circuits.gates, circuits.barriers, circuits.folds)
-    return BoundCircuits(circuits.qubits, gates, angles, placed_like=like)
+    return BoundCircuits(circuits.qubits, gates, angles, placed_like=circuits.pick(slice(0)))
 
 
 def confusion_matrices(calibration: Frequencies) -> np.ndarray:

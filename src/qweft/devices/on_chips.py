@@ -77,12 +77,11 @@ def on_chips(
 ) -> ChipTraining:
     """Return what a training takes with its circuits on a chip and gradients by parameter shift.
 
-        evaluations = tokens * sum over circuits of (1 + g)
+        evaluations = tokens * sum over circuits of (1 + g),   g shifted circuits of a token
         shots = ceil(1 / standard_error^2)
-        jobs = passes * sum over circuits of (ceil(t / m) + ceil(t g / m))
+        jobs = passes * sum over circuits of (ceil(t / m) + ceil(t g / m)),   t = tokens / passes, m circuits a job
 
-    g is the number of shifted circuits of a token (`gradient_circuits`); a pass has t = tokens / passes tokens, a job m
-    circuits. Errors of the chip, their mitigation and the evaluation come on top.
+    Errors of the chip, their mitigation and the evaluation come on top.
     """
     backward = [gradient_circuits(circuit, 1, parameters=trained) for circuit in circuits]
     a_token = sum(1 + more for more in backward)

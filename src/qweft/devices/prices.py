@@ -16,7 +16,6 @@ from qweft.errors import QweftError
 from qweft.files import named_path
 from qweft.schema import Reader, build
 
-PRICED = ("job", "circuit", "shot", "second")
 Amount = Annotated[float, Ge(0)] | None
 
 
@@ -62,7 +61,8 @@ class Price:
     @property
     def amounts(self) -> dict[str, float]:
         """The given prices."""
-        return {name: value for name in PRICED if (value := getattr(self, name)) is not None}
+        priced = ("job", "circuit", "shot", "second")
+        return {name: value for name in priced if (value := getattr(self, name)) is not None}
 
     @property
     def free(self) -> bool:
@@ -101,15 +101,10 @@ class Price:
 
 
 @dataclass(frozen=True)
-class _File:
-    devices: list[Price]
-
-
 class PriceList:
     """Prices by device name, in order of precedence. The first match applies."""
 
-    def __init__(self, prices: Sequence[Price]) -> None:
-        self.prices = tuple(prices)
+    devices: list[Price]
 
     @classmethod
     def load(cls, path: Path | None = None) -> "PriceList":
@@ -119,26 +114,26 @@ class PriceList:
             named = path or (named_path(os.environ["QWEFT_PRICES"]) if os.environ.get("QWEFT_PRICES") else None)
             own = named or Path.home() / ".config" / "qweft" / "prices.yaml"
             if named is not None or own.is_file():
-                prices += _prices(yaml_file.read_text(own), str(own))
-            prices += _prices((files("qweft.devices") / "prices.yaml").read_text(encoding="utf-8"), "prices.yaml")
+                prices += cls._read(yaml_file.read_text(own), str(own))
+            prices += cls._read((files("qweft.devices") / "prices.yaml").read_text(encoding="utf-8"), "prices.yaml")
         except QweftError as error:
             raise DeviceError(f"price list {error}") from error
         return cls(prices)
 
+    @classmethod
+    def _read(cls, text: str, where: str) -> list[Price]:
+        content = yaml_file.load(text, where, is_file=True)
+        listed = build(cls, Reader(cls, where).check(cls, content, ""), where)
+        return [Price(**entry) for entry in listed.devices]
+
     def of(self, device: str) -> Price:
         """Return the price of a device, or an unknown price if no pattern matches its name."""
-        return next((price for price in self.prices if price.fits(device)), Price([]))
+        return next((price for price in self.devices if price.fits(device)), Price([]))
 
     def by_pattern(self) -> dict[str, Price]:
         """Return the price of each entry by its first pattern, or of an earlier entry that decides for that pattern."""
         by_name: dict[str, Price] = {}
-        for number, price in enumerate(self.prices):  # a pattern with brackets does not match itself as a name
+        for number, price in enumerate(self.devices):  # a pattern with brackets does not match itself as a name
             name = price.patterns[0]
-            by_name.setdefault(name, next((one for one in self.prices[:number] if one.fits(name)), price))
+            by_name.setdefault(name, next((one for one in self.devices[:number] if one.fits(name)), price))
         return by_name
-
-
-def _prices(text: str, where: str) -> list[Price]:
-    content = yaml_file.load(text, where, is_file=True)
-    listed = build(_File, Reader(_File, where).check(_File, content, ""), where)
-    return [Price(**entry) for entry in listed.devices]

@@ -18,7 +18,6 @@ OWN = {
 }
 """Built-in devices: name to class in `simulators` and description."""
 NOISELESS = ("exact", "shots")
-"""Built-in devices without noise."""
 
 
 @lru_cache(maxsize=1)

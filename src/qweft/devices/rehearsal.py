@@ -38,7 +38,6 @@ class RehearsalDevice(RemoteDevice):
         return f"rehearsal:{self._inner.identity()}"
 
     def submit(self, circuits: BoundCircuits, shots: int, token: str) -> str:
-        """Write the job's file and return its id."""
         write_bytes(_file(_number(token)), pack_circuits(circuits))
         return _number(token)
 
@@ -53,15 +52,12 @@ class RehearsalDevice(RemoteDevice):
         return JobState.QUEUED if 0 <= age < SECONDS_IN_QUEUE else JobState.DONE
 
     def fetch(self, job: str, circuits: BoundCircuits, shots: int) -> dict[int, dict[str, int]]:
-        """Measure now."""
         return dict(enumerate(to_counts(self._inner.run(circuits, shots).values, shots)))
 
     def find(self, token: str) -> str | None:
-        """Return the job's id if its file exists."""
         return _number(token) if _file(_number(token)).exists() else None
 
     def cancel(self, job: str) -> None:
-        """Cancel a job that is still queued."""
         if self.state(job) is JobState.QUEUED:
             write_bytes(_file(f"{job}.cancelled"), b"")
 

@@ -31,11 +31,9 @@ class Simulator(Device, ABC):
         self._seed = settings.seed
 
     def identity(self) -> str:
-        """Return name and seed."""
         return f"{self.name} seed {self._seed}"
 
     def check(self, shots: int | None) -> None:
-        """Check the number of shots."""
         if shots is not None and self.needs_shots is False:
             raise DeviceError(f"device {self.name} has no shots, got {shots}; use device shots, or leave them out")
         if (shots is not None and shots < 1) or (shots is None and self.needs_shots):
@@ -43,7 +41,6 @@ class Simulator(Device, ABC):
             raise DeviceError(f"device {self.name} takes a number of shots of at least 1, got {shots}; {none}")
 
     def run(self, circuits: BoundCircuits, shots: int | None) -> Frequencies:
-        """Return the probabilities, or sampled frequencies."""
         self.check(shots)
         values = self.probabilities(circuits)
         if shots is not None:
@@ -56,7 +53,7 @@ class Simulator(Device, ABC):
 
     @abstractmethod
     def probabilities(self, circuits: BoundCircuits) -> np.ndarray:
-        """Return the probability of every outcome, shape (circuits, 2^n), qubit 0 first."""
+        """Return the probability of every reported outcome, shape (circuits, 2^n), qubit 0 first."""
 
 
 class ShotsDevice(Simulator):
@@ -65,7 +62,6 @@ class ShotsDevice(Simulator):
     needs_shots = True
 
     def probabilities(self, circuits: BoundCircuits) -> np.ndarray:
-        """Return the exact probabilities."""
         return probabilities(circuits)
 
 
@@ -75,7 +71,6 @@ class ExactDevice(ShotsDevice):
     needs_shots = False
 
     def identity(self) -> str:
-        """Return the name."""
         return self.name
 
 
@@ -89,11 +84,9 @@ class NoisyDevice(Simulator):
         self.noise: NoiseModel = noise_model(settings.noise).scaled(settings.noise_scale)
 
     def identity(self) -> str:
-        """Return name, noise and seed."""
         return f"{self.name} {self.noise.identity()} seed {self._seed}"
 
     def probabilities(self, circuits: BoundCircuits) -> np.ndarray:
-        """Return the probability of every reported outcome."""
         return noisy_probabilities(circuits, self.noise)
 
 

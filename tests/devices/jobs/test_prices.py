@@ -2,6 +2,7 @@
 
 import io
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -85,7 +86,7 @@ def test_without_a_terminal_nobody_is_asked(device, monkeypatch, capsys):
     monkeypatch.setattr(sys, "stdin", io.StringIO("y\n"))
     monkeypatch.setenv("COLUMNS", "120")
     with pytest.raises(DeviceError, match="no terminal to ask at; pass --yes"):
-        confirm(estimate(device, PRICE, 450, 10, cached=100, other_calibrations=7), False)
+        confirm(replace(estimate(device, PRICE, 450, 10, cached=100), other_calibrations=7), False)
     out, err = capsys.readouterr()
     assert out == "" and "450, of which 100 have results (7 more under other calibrations of the chip)" in err
     assert "126.50 USD" in err

@@ -3,8 +3,7 @@
 import pytest
 
 from qweft.devices import NotTakenError, RefusedError, UnavailableError, make_device
-from qweft.devices.jobs import Executor
-from qweft.devices.jobs.retry import Retry
+from qweft.devices.jobs import Executor, Retry
 from qweft.devices.jobs.store import Store, Where
 from tests.devices.providers.forms import circuits
 

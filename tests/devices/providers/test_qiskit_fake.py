@@ -23,13 +23,13 @@ def test_every_factor_runs_the_same_compiled_gates_on_the_same_qubits(name):
     """Compiled each by itself, foldings were routed over other qubits, and factor 3 had 3.06 times the gates."""
     from collections import Counter
 
-    from qweft.devices.providers.qiskit.simulators import Form, compile_for, measured_places
+    from qweft.devices.providers.qiskit.simulators import compile_for, measured_places
 
     backend = getattr(fakes, name)()
     for qubits in (3, 4, 5):
         for mitigation in (None, "inverse"):
             runs = make_mitigation(mitigation, (1, 3, 5), "linear").runs(circuits(1, qubits, 2, seed=qubits))
-            compiled = [compile_for(backend, Form.of(run)) for run in runs]
+            compiled = [compile_for(backend, run) for run in runs]
             assert len({tuple(measured_places(one)) for one in compiled}) == 1
         noisy = [
             Counter(
@@ -51,12 +51,12 @@ def test_a_repeated_circuit_computes_what_the_circuit_computes(name):
     """Without errors, on gates of three kinds of chips."""
     from qiskit_aer import AerSimulator
 
-    from qweft.devices.providers.qiskit.simulators import Compiled, Form, compile_for, probabilities_of
+    from qweft.devices.providers.qiskit.simulators import Compiled, compile_for, probabilities_of
 
     backend, some = getattr(fakes, name)(), circuits(3, 4)
     for factor in (1, 3, 5):
         run = folded(some, factor)
-        compiled = Compiled(compile_for(backend, Form.of(run)), backend.target)
+        compiled = Compiled(compile_for(backend, run), backend.target)
         found = probabilities_of(AerSimulator(method="statevector"), compiled.saved, run.angles)
         np.testing.assert_allclose(found, make_device("exact").run(some, None).values, rtol=0, atol=1e-9)
 
@@ -85,7 +85,7 @@ def test_errors_are_those_of_all_the_chips_qubits():
 
 def test_calibration_circuits_end_on_the_qubits_of_the_others(manila):
     """Compiled by themselves they would be put where reading out is best, and tell of other qubits."""
-    from qweft.devices.providers.qiskit.simulators import Compiled, Form, compile_for, measured_places
+    from qweft.devices.providers.qiskit.simulators import Compiled, compile_for, measured_places
 
     some = circuits(2)
     calibration = calibration_circuits(some)
@@ -93,6 +93,6 @@ def test_calibration_circuits_end_on_the_qubits_of_the_others(manila):
     main = Compiled(manila.compiled(some), backend.target)
     assert measured_places(manila.compiled(calibration)) == main.places
     alone = dataclasses.replace(calibration, placed_like=None)
-    assert measured_places(compile_for(backend, Form.of(alone))) != main.places
+    assert measured_places(compile_for(backend, alone)) != main.places
     matrices = confusion_matrices(manila.run(calibration, None))
     np.testing.assert_allclose(matrices, main.readout, rtol=0, atol=3e-3)  # a gate's error is in the measured ones

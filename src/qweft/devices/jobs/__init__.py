@@ -2,7 +2,7 @@
 
 from qweft.devices.jobs.budget import Budget, Caps, Estimate, confirm, estimate, together
 from qweft.devices.jobs.executor import Executor
-from qweft.devices.jobs.retry import Retry
+from qweft.devices.jobs.remote import Retry
 from qweft.devices.jobs.store import Store
 from qweft.devices.prices import Price, PriceList
 

@@ -23,12 +23,12 @@ class Estimate:
     takes_jobs: bool
     circuits: int
     cached: int | None
-    other_calibrations: int
     shots: tuple[int | None, ...]
     jobs: int
     charge: Charge
     free: bool
     source: str
+    other_calibrations: int = 0
 
     @property
     def needs_consent(self) -> bool:
@@ -69,7 +69,6 @@ def estimate(
     circuits: int,
     shots: int | None,
     cached: int | None = None,
-    other_calibrations: int = 0,
     jobs: int | None = None,
 ) -> Estimate:
     """Estimate the cost of this many circuits, in the fewest jobs that the device allows if `jobs` is not given."""
@@ -81,7 +80,6 @@ def estimate(
         takes_jobs=isinstance(device, RemoteDevice),
         circuits=circuits,
         cached=cached,
-        other_calibrations=other_calibrations,
         shots=(shots,),
         jobs=jobs,
         charge=price.charge(jobs, left, shots or 0),
@@ -130,10 +128,9 @@ class Budget:
         self.money = self.seconds = 0.0
         one = price.charge(1, 1, 1)
         for what in ("money", "seconds"):
-            cap = getattr(self.caps, what)
-            if cap is not None and getattr(one, what) is None:
+            if getattr(self.caps, what) is not None and getattr(one, what) is None:
                 raise DeviceError(
-                    f"a cap of {cap:g} on {what} cannot be kept: what device {device} takes is not known; add it to "
+                    f"a cap on {what} cannot be kept: what device {device} takes is not known; add it to "
                     "~/.config/qweft/prices.yaml, or cap the circuits"
                 )
 

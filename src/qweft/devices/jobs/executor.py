@@ -1,7 +1,7 @@
 """Runs circuits on any device: each once, reusing stored results, within a budget."""
 
 import operator
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
@@ -10,14 +10,12 @@ import numpy as np
 from qweft.devices.bound import BoundCircuits
 from qweft.devices.device import Device, DeviceError, NotTakenError, RemoteDevice, UnavailableError
 from qweft.devices.jobs.budget import Budget, Estimate, estimate
-from qweft.devices.jobs.remote import RemoteRun
-from qweft.devices.jobs.retry import Retry
-from qweft.devices.jobs.store import Counts, Store, Where
+from qweft.devices.jobs.remote import RemoteRun, Retry
+from qweft.devices.jobs.store import Store, Where
 from qweft.devices.outcomes import Frequencies, from_counts, to_counts
 from qweft.devices.prices import PriceList
 from qweft.text import many
 
-JOBS_AT_ONCE = 4
 MOST_NUMBERS = 2**24
 """Largest size of the frequencies of simulators that an executor keeps in memory: 128 MiB in float64."""
 
@@ -41,7 +39,7 @@ class Executor:
         store: Store | None = None,
         budget: Budget | None = None,
         retry: Retry | None = None,
-        jobs_at_once: int = JOBS_AT_ONCE,
+        jobs_at_once: int = 4,
         any_calibration: bool = False,
         tell: Callable[[str], None] = lambda line: None,
     ) -> None:
@@ -62,29 +60,26 @@ class Executor:
         """
         shots = self._checked(circuits, shots)
         once, places = circuits.unique()
-        if shots is None or not self._keeps_results:
-            rows = self._from_memory(once, shots)
+        if isinstance(self.device, RemoteDevice):
+            assert shots is not None  # `_checked` raises
+            run = RemoteRun(self.device, self.store, self.budget, self.retry, self.jobs_at_once, self.tell)
+            counts = run.finish(once, self._where(shots))
+            rows = [from_counts(row, once.qubits, shots) for row in counts]
         else:
-            keys = once.keys()
-            where = self._where(keys, shots)
-            if isinstance(self.device, RemoteDevice):
-                waiting = self.retry, self.jobs_at_once, self.tell
-                counts = RemoteRun(self.device, self.store, self.budget, *waiting, once, where).finish()
-            else:
-                counts = self._from_store(self.device, once, where)
-            rows = [from_counts(counts[key], once.qubits, shots) for key in keys]
+            rows = self._measured(self.device, once, shots)
         return Frequencies(np.array(rows).reshape(-1, 2**once.qubits)[places], shots)
 
     def estimate(self, circuits: BoundCircuits, shots: int | None) -> Estimate:
         """Estimate what `run` would take, without sending anything."""
         shots = self._checked(circuits, shots)
         once, _ = circuits.unique()
-        cached = others = 0
-        if shots is not None and self._keeps_results:
-            where = self._where(once.keys(), shots)
-            cached = len(self.store.results(once.keys(), where))
-            others = self.store.other_calibrations(once.keys(), where)
-        return estimate(self.device, self.budget.price, len(once), shots, cached, others)
+        if shots is None or not self._keeps_results:
+            return estimate(self.device, self.budget.price, len(once), shots, cached=0)
+        where = self._where(shots)
+        cached = len(self.store.results(once.keys(), where))
+        others = len(self.store.results(once.keys(), replace(where, calibration=None))) - cached
+        known = estimate(self.device, self.budget.price, len(once), shots, cached)
+        return replace(known, other_calibrations=others)
 
     @property
     def _keeps_results(self) -> bool:
@@ -111,60 +106,37 @@ class Executor:
             )
         return number
 
-    def _where(self, keys: list[str], shots: int) -> Where:
-        anywhere = Where(self.device.identity(), shots, None)
-        if self.any_calibration:
-            return anywhere
-        try:
-            return replace(anywhere, calibration=self.retry.ask(self.device.calibration))
-        except DeviceError as error:
-            kept = len(self.store.results(keys, anywhere))
-            if not kept:
-                raise
-            raise type(error)(
-                f"{error}; so nobody knows which results are of the present calibration: {kept} of "
-                f"{many(len(keys), 'circuit')} have some of any, which --any-calibration true (any_calibration=True) "
-                "takes"
-            ) from error
+    def _where(self, shots: int) -> Where:
+        calibration = None if self.any_calibration else self.retry.ask(self.device.calibration)
+        return Where(self.device.identity(), shots, calibration)
 
-    def _from_memory(self, circuits: BoundCircuits, shots: int | None) -> list[np.ndarray]:
-        """Return frequencies that are not worth a place on disk; recent ones are remembered."""
-        assert isinstance(self.device, Device)
-        keys = circuits.keys()
-        new = circuits.pick([row for row, key in enumerate(keys) if (key, shots) not in self._recent])
-        for batch, frequencies in self._measure(self.device, new, shots):
-            self._recent.update(zip([(key, shots) for key in new.keys()[batch]], frequencies, strict=True))
-        rows = [self._recent[key, shots] for key in keys]
-        if len(self._recent) << circuits.qubits > MOST_NUMBERS:
-            self._recent.clear()
-        return rows
-
-    def _from_store(self, device: Device, circuits: BoundCircuits, where: Where) -> dict[str, Counts]:
-        """Return the counts of all circuits, after those without a result were measured and stored."""
-        keys = circuits.keys()
-        counts = self.store.results(keys, where)
-        missing = circuits.pick([row for row, key in enumerate(keys) if key not in counts])
-        if len(missing) and where.calibration is None:
-            where = replace(where, calibration=self.retry.ask(device.calibration))
-        for batch, frequencies in self._measure(device, missing, where.shots):
-            made = to_counts(frequencies, where.shots)
-            if any(sum(each.values()) != where.shots for each in made):
-                raise DeviceError(f"device {device.name} gives no counts of {many(where.shots, 'shot')}")
-            some = dict(zip(missing.keys()[batch], made, strict=True))
-            self.store.keep(some, where, missing.qubits)
-            counts |= some
-        return counts
-
-    def _measure(
-        self, device: Device, circuits: BoundCircuits, shots: int | None
-    ) -> Iterator[tuple[slice, np.ndarray]]:
-        """Measure in batches that the device accepts; yield each batch's place and frequencies."""
-        if len(circuits):
+    def _measured(self, device: Device, circuits: BoundCircuits, shots: int | None) -> list[np.ndarray]:
+        """Return the frequencies of all circuits; those not known are measured in batches, and then stored."""
+        keys, known, where = circuits.keys(), {}, None
+        if shots is not None and device.keeps_results:
+            where = self._where(shots)
+            results = self.store.results(keys, where)
+            known = {key: from_counts(counts, circuits.qubits, shots) for key, counts in results.items()}
+        else:
+            known = {key: self._recent[key, shots] for key in keys if (key, shots) in self._recent}
+        missing = circuits.pick([row for row, key in enumerate(keys) if key not in known])
+        if len(missing):
             self.retry.ask(lambda: device.check(shots))
-        at_a_time = device.limits.circuits or max(len(circuits), 1)
-        for first in range(0, len(circuits), at_a_time):
-            batch = slice(first, first + at_a_time)
-            yield batch, self.retry.ask(partial(self._measure_batch, device, circuits.pick(batch), shots))
+            if where is not None and where.calibration is None:
+                where = replace(where, calibration=self.retry.ask(device.calibration))
+        at_a_time = device.limits.circuits or max(len(missing), 1)
+        for first in range(0, len(missing), at_a_time):
+            batch = missing.pick(slice(first, first + at_a_time))
+            values = self.retry.ask(partial(self._measure_batch, device, batch, shots))
+            known |= zip(batch.keys(), values, strict=True)
+            if where is not None:
+                counts = to_counts(values, where.shots)
+                self.store.keep(dict(zip(batch.keys(), counts, strict=True)), where, batch.qubits)
+        if where is None:
+            self._recent |= {(key, shots): row for key, row in known.items()}
+            if len(self._recent) << circuits.qubits > MOST_NUMBERS:
+                self._recent.clear()
+        return [known[key] for key in keys]
 
     def _measure_batch(self, device: Device, batch: BoundCircuits, shots: int | None) -> np.ndarray:
         """Measure one batch once, and count it in the budget; `UnavailableError` means that a retry costs nothing."""

@@ -8,8 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from qweft.devices.device import DeviceError, JobState, RemoteDevice
-from qweft.devices.jobs.remote import collect, fetch_twice, settle
-from qweft.devices.jobs.retry import Retry
+from qweft.devices.jobs.remote import Retry, collect, fetch_twice, settle
 from qweft.devices.jobs.store import FORGOTTEN, OPEN, SENDING, SENT, Job, Store
 from qweft.devices.registry import make_device
 from qweft.text import many
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 def fetch(store: Store, token: str | None = None) -> list[tuple[Job, str]]:
     """Query open jobs, or one job, once, and store available results. Return each with a message, or ""."""
     jobs = []
-    for job in [store.job(token)] if token else [job for job in store.jobs() if job.state in OPEN]:
+    for job in [store.job(token)] if token else store.open_jobs():
         try:
             message = _ask(store, job)
         except DeviceError as error:
@@ -34,7 +33,7 @@ def _ask(store: Store, job: Job) -> str:
     """Settle and collect a job. Return a message that may be empty."""
     if job.state not in OPEN:
         return f"job {job.token} is {job.state} and over"
-    device = _same_device(job)
+    device = _device(job)
     if job.state == SENDING:
         with _alone(store, job.token) as job:  # another process may have settled it since it was listed
             if job.state == SENDING and not settle(device, store, job):
@@ -62,10 +61,11 @@ def _compare(device: RemoteDevice, store: Store, job: Job, number: str) -> str:
     """Check as far as possible that the provider's job is ours, and return what could not be verified."""
     state = device.state(number)
     if device.can_find:
-        known = device.find(job.token)
-        if known != number:
-            other = f"job {known} has it: adopt that" if known else f"no job has it: qweft jobs forget {job.token}"
-            raise DeviceError(f"the provider's job {number} does not have the tag {job.token}, and {other}")
+        if device.find(job.token) != number:
+            raise DeviceError(
+                f"the provider's job {number} does not have the tag {job.token}; qweft jobs fetch finds the one that "
+                f"has it, and if none has, qweft jobs forget {job.token}"
+            )
         return ""
     circuits = store.circuits_of(job.token)
     if circuits is None or state is not JobState.DONE:
@@ -92,7 +92,7 @@ def cancel(store: Store, token: str) -> Job:
     job = store.job(token)
     if job.state != SENT or job.job is None:
         raise DeviceError(f"job {token} is {job.state}, and only one that is {SENT} can be cancelled")
-    device = _same_device(job)
+    device = _device(job)
     device.cancel(job.job)
     collect(device, store, job, Retry())
     return store.job(token)
@@ -108,20 +108,15 @@ def _alone(store: Store, token: str) -> Iterator[Job]:
         yield store.job(token)
 
 
-def _same_device(job: Job) -> RemoteDevice:
+def _device(job: Job) -> RemoteDevice:
     """Return the device; raise if the job was sent under other settings, such as another seed or noise model."""
-    device = _device(job)
+    device = make_device(job.name)
+    if not isinstance(device, RemoteDevice):
+        raise DeviceError(f"job {job.token}: device {job.name} takes no jobs")
     if device.identity() != job.device:
         raise DeviceError(
             f"it was sent with other settings of the device ({job.device}); run the command that sent it again"
         )
-    return device
-
-
-def _device(job: Job) -> RemoteDevice:
-    device = make_device(job.name)
-    if not isinstance(device, RemoteDevice):
-        raise DeviceError(f"job {job.token}: device {job.name} takes no jobs")
     return device
 
 
@@ -145,7 +140,7 @@ def table(jobs: Sequence[Job]) -> "Table | str":
     totals = "\n".join(f"{money:,.2f} {currency}" for currency, money in paid.items() if money)
     made.add_column("cost", totals, justify="right", no_wrap=True)
     for job in jobs:
-        cells = [job.token, job.name, str(job.circuits), job.state, job.job or "", _cost(job)]
+        cells = [job.token, job.name, str(job.circuits), job.state, job.job or "", job.price]
         made.add_row(*(Text(cell) for cell in cells))  # in a str, a provider's brackets would be markup
     return made
 
@@ -156,23 +151,16 @@ def table_of_one(job: Job) -> "Table":
     from rich.text import Text
 
     made = Table.grid(padding=(0, 2))
-    for name, value in (
-        ("token", job.token),
-        ("device", job.name if job.device == job.name else f"{job.name} ({job.device})"),
-        ("calibration", job.calibration or "none"),
-        ("circuits", f"{job.circuits:,}, {many(job.shots, 'shot')} each"),
-        ("state", f"{job.state}: {job.reason}" if job.reason else job.state),
-        ("provider's id", job.job or "not known"),
-        ("cost", _cost(job)),
-        ("written down", f"{datetime.fromtimestamp(job.created):%Y-%m-%d %H:%M}"),
-        ("changed", f"{datetime.fromtimestamp(job.changed):%Y-%m-%d %H:%M}"),
-    ):
+    for name, value in {
+        "token": job.token,
+        "device": job.device,
+        "calibration": job.calibration or "none",
+        "circuits": f"{job.circuits:,}, {many(job.shots, 'shot')} each",
+        "state": f"{job.state}: {job.reason}" if job.reason else job.state,
+        "provider's id": job.job or "not known",
+        "cost": job.price,
+        "written down": f"{datetime.fromtimestamp(job.created):%Y-%m-%d %H:%M}",
+        "changed": f"{datetime.fromtimestamp(job.changed):%Y-%m-%d %H:%M}",
+    }.items():
         made.add_row(name, Text(value))
     return made
-
-
-def _cost(job: Job) -> str:
-    """Return a job's estimated cost as text."""
-    if job.cost is None:
-        return "not known"
-    return f"{job.cost:,.2f} {job.currency}" if job.cost else "nothing"

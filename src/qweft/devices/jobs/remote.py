@@ -1,22 +1,62 @@
 """One run on a device that takes jobs: send missing circuits, wait for open jobs, collect results."""
 
 import secrets
+import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
 
 from qweft.devices.bound import BoundCircuits
 from qweft.devices.device import DeviceError, JobState, NotTakenError, RefusedError, RemoteDevice, UnavailableError
 from qweft.devices.jobs import store as ledger
 from qweft.devices.jobs.budget import Budget
-from qweft.devices.jobs.retry import Retry
 from qweft.devices.jobs.store import Counts, Job, Store, Where
 from qweft.devices.outcomes import from_counts
 from qweft.text import many, shown
 
+Answer = TypeVar("Answer")
 REPEATS = 2
 """How often one run sends a circuit again after a finished job returned no result for it."""
+
+
+@dataclass(frozen=True)
+class Retry:
+    """Waiting times in seconds, with exponential backoff.
+
+    Args:
+        first: The first wait.
+        factor: Ratio of consecutive waits.
+        longest: Maximum wait.
+        timeout: A run ends after this long without progress: no job was sent, settled or finished. Its jobs continue.
+        attempts: Consecutive attempts to send a job that was not accepted, or to ask a question.
+        settle: How long a provider may take to list an accepted job. Until then, a missing entry proves nothing, and
+            the run goes on beyond the timeout.
+        sleep: Function that waits.
+        clock: Monotonic clock in seconds. The time of day can jump.
+    """
+
+    first: float = 2.0
+    factor: float = 1.5
+    longest: float = 60.0
+    timeout: float = 3600.0
+    attempts: int = 5
+    settle: float = 60.0
+    sleep: Callable[[float], None] = time.sleep
+    clock: Callable[[], float] = time.monotonic
+
+    def wait(self, number: int) -> None:
+        """Wait for the number-th time in a row, counted from 0."""
+        self.sleep(min(self.longest, self.first * self.factor ** min(number, 50)))
+
+    def ask(self, question: Callable[[], Answer]) -> Answer:
+        """Ask a question that costs nothing and return the answer. Retry after increasing waits."""
+        for number in range(self.attempts - 1):
+            try:
+                return question()
+            except UnavailableError:
+                self.wait(number)
+        return question()
 
 
 @dataclass
@@ -33,23 +73,19 @@ class RemoteRun:
     retry: Retry
     jobs_at_once: int
     tell: Callable[[str], None]
-    circuits: BoundCircuits
-    where: Where
+    repeats: Counter[str] = field(default_factory=Counter)
+    spent: set[str] = field(default_factory=set)  # tokens of jobs that this run has counted in the budget
+    not_listed: dict[str, float] = field(default_factory=dict)  # since when the provider does not list a job
+    broken: set[str] = field(default_factory=set)  # tokens of other runs' jobs of which the provider tells nothing
+    checked = may_send = False
+    attempts = 0  # in a row that the provider did not accept
+    silence = ""  # the latest message of a provider that does not answer
 
-    def __post_init__(self) -> None:
-        self.keys = self.circuits.keys()
+    def finish(self, circuits: BoundCircuits, where: Where) -> list[Counts]:
+        """Send and wait as needed, and return the counts of all circuits."""
+        self.circuits, self.keys, self.where = circuits, circuits.keys(), where
         self.results: dict[str, Counts] = {}
         self.seen = self.store.last_loss()
-        self.repeats: Counter[str] = Counter()
-        self.spent: set[str] = set()  # tokens of jobs that this run has counted in the budget
-        self.not_listed: dict[str, float] = {}  # since when the provider does not list a job
-        self.broken: set[str] = set()  # tokens of other runs' jobs of which the provider tells nothing
-        self.checked = self.may_send = False
-        self.attempts = 0  # in a row that the provider did not accept
-        self.silence = ""  # the latest message of a provider that does not answer
-
-    def finish(self) -> dict[str, Counts]:
-        """Send and wait as needed, and return the counts of all circuits by key."""
         waits, since = 0, self.retry.clock()
         while missing := self._missing():
             self.may_send, self.silence = True, ""
@@ -71,7 +107,7 @@ class RemoteRun:
                 )
             self.retry.wait(waits)
             waits += 1
-        return self.results
+        return [self.results[key] for key in self.keys]
 
     def _missing(self) -> list[int]:
         """Return the indices of circuits without a result."""
@@ -79,11 +115,8 @@ class RemoteRun:
         return [row for row, key in enumerate(self.keys) if key not in self.results]
 
     def _look(self, missing: list[str]) -> bool:
-        """Ask for every open job of the device and return whether one of ours changed.
-
-        Jobs of other runs are queried too, because this run may wait for the places they take.
-        """
-        ours = {job.token for job in self.store.open_jobs(self.where.device, missing, self.where.shots)}
+        """Ask for every open job of the device, since others take places too; return whether one of ours changed."""
+        ours = self.store.claimed_by(missing, self.where)
         self.where = replace(self.where, jobs=self.where.jobs | ours)
         has_news, self.broken = False, set()
         for job in self.store.open_jobs(self.where.device):
@@ -128,20 +161,18 @@ class RemoteRun:
             if loss.key not in missing:
                 continue
             job = self.store.job(loss.token)
+            number = f"{job.job} ({job.token})" if job.job else job.token
             if job.state != ledger.DONE:
-                number = f"{job.job} ({job.token})" if job.job else job.token
                 raise RefusedError(
                     f"device {job.name}: job {number} of {job.size} is {job.state}: {job.reason}; "
                     "results so far are kept, and the same command sends again what is missing, which costs again"
                 )
             self.repeats[loss.key] += 1
-        often = [key for key in missing if self.repeats[key] > REPEATS]
-        if often:
-            raise RefusedError(
-                f"device {self.device.name}: no result for {many(len(often), 'circuit')} after {REPEATS + 1} jobs, the "
-                f"last {job.job} ({job.token}); results so far are kept, and the same command asks again, which costs "
-                "again"
-            )
+            if self.repeats[loss.key] > REPEATS:
+                raise RefusedError(
+                    f"device {job.name}: a circuit has no result after {REPEATS + 1} jobs, the last {number}; results "
+                    "so far are kept, and the same command asks again, which costs again"
+                )
 
     def _has_place(self) -> bool:
         """Whether a place is free and none of our jobs has an unknown outcome, since it may take one."""
@@ -156,12 +187,17 @@ class RemoteRun:
         if not free:
             return False
         try:
-            calibration = self._prepare()
+            if not self.checked:
+                self.retry.ask(lambda: self.device.check(self.where.shots))
+                self.checked = True
+            calibration = self.retry.ask(self.device.calibration)  # may have changed since the last job
         except UnavailableError as error:
             if free == len(missing):
                 raise
             self.silence = str(error)  # open jobs may still finish
             return False
+        if self.where.calibration is not None:
+            self.where = replace(self.where, calibration=calibration)
         token, shots = f"qweft-{secrets.token_hex(8)}", self.where.shots
         with self.store.sole(token):
             job = self.store.claim(
@@ -177,16 +213,6 @@ class RemoteRun:
             self.spent.add(token)
             self.where = replace(self.where, jobs=self.where.jobs | {token})
             return self._submit(job)
-
-    def _prepare(self) -> str:
-        """Check the device once, and return its calibration, which may have changed since the last job."""
-        if not self.checked:
-            self.retry.ask(lambda: self.device.check(self.where.shots))
-            self.checked = True
-        calibration = self.retry.ask(self.device.calibration)
-        if self.where.calibration is not None:
-            self.where = replace(self.where, calibration=calibration)
-        return calibration
 
     def _submit(self, job: Job) -> bool:
         circuits = self.store.circuits_of(job.token)

@@ -6,7 +6,7 @@ import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import astuple, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -63,6 +63,13 @@ class Job:
         """Number of circuits, as text."""
         return many(self.circuits, "circuit")
 
+    @property
+    def price(self) -> str:
+        """Estimated cost, as text."""
+        if self.cost is None:
+            return "not known"
+        return f"{self.cost:,.2f} {self.currency}" if self.cost else "nothing"
+
 
 @dataclass(frozen=True)
 class Where:
@@ -114,9 +121,8 @@ SCHEMA = (
     f"PRAGMA application_id = {APPLICATION}",
     f"PRAGMA user_version = {VERSION}",
 )
-"""`claims` has the circuits of open jobs; its primary key keeps a circuit from being in two of them. `losses` has the
-circuits without a result from an ended job, in order of time. From its numbers a run knows which losses came after its
-start, whichever process ended the job."""
+"""`claims` has the circuits of open jobs, each in one of them alone. `losses` has the circuits without a result from an
+ended job, in order of time: from its numbers a run knows which came after its start, whoever ended the job."""
 MATCHING = "key IN (SELECT value FROM json_each(?)) AND device = ? AND shots = ?"
 
 
@@ -167,20 +173,9 @@ class Store:
     # Results
 
     def results(self, keys: Sequence[str], where: Where) -> dict[str, Counts]:
-        """Return the counts of circuits that have a result, by key.
-
-        A result counts for the calibrations of sending and of fetching: either may be that of the measurement.
-        """
+        """Return the counts of circuits that have a result of the calibration at sending or at fetching, by key."""
         with self.transaction() as db:
-            results = {key: unpack_counts(packed, qubits) for key, qubits, packed in _accepted(db, keys, where)}
-        for key, counts in results.items():
-            if sum(counts.values()) != where.shots:
-                raise DeviceError(f"{self.path}: the result of circuit {key} is damaged; it was left as it is")
-        return results
-
-    def other_calibrations(self, keys: Sequence[str], where: Where) -> int:
-        """Return how many circuits have results from other calibrations only."""
-        return len(self.results(keys, replace(where, calibration=None))) - len(self.results(keys, where))
+            return {key: unpack_counts(packed, qubits) for key, qubits, packed in _accepted(db, keys, where)}
 
     def keep(self, results: dict[str, Counts], where: Where, qubits: int) -> None:
         """Store results of a device that answers directly."""
@@ -201,8 +196,8 @@ class Store:
     ) -> Job | None:
         """Record a job that is about to be sent. It is on the disk when this returns.
 
-        The job takes circuits that have no result and are in no open job, checked in the same transaction. It takes
-        none if the caller has not seen all losses of these circuits, because lost circuits are paid for again.
+        It takes circuits that have no result and are in no open job, and none if the caller has not seen all of their
+        losses, because lost circuits are paid for again.
         """
         keys = circuits.keys()
         with self.transaction() as db:
@@ -211,8 +206,9 @@ class Store:
                 return None
             cost = approve(len(free))
             job = replace(job, circuits=len(free), cost=cost.money, currency=cost.currency)
-            row = (*astuple(job), pack_circuits(circuits.pick(free)))
-            db.execute(f"INSERT INTO jobs ({COLUMNS}, content) VALUES ({_marks(14)})", row)
+            values = asdict(job) | {"content": pack_circuits(circuits.pick(free))}
+            names = ", ".join(values)
+            db.execute(f"INSERT INTO jobs ({names}) VALUES ({', '.join('?' * len(values))})", [*values.values()])
             claims = [(keys[each], where.device, where.shots, job.token) for each in free]
             db.executemany("INSERT INTO claims VALUES (?, ?, ?, ?)", claims)
         return job
@@ -289,14 +285,14 @@ class Store:
             job = _job(db, token)
             return _circuits(db, token) if job and job.state in OPEN else None
 
-    def open_jobs(self, device: str, keys: Sequence[str] | None = None, shots: int = 0) -> list[Job]:
-        """Return a device's open jobs, oldest first: all, or those that contain some of these circuits."""
-        jobs = [job for job in self.jobs() if job.device == device and job.state in OPEN]
-        if keys is None:
-            return jobs
+    def open_jobs(self, device: str | None = None) -> list[Job]:
+        """Return the open jobs of a device, or of all, oldest first."""
+        return [job for job in self.jobs() if job.state in OPEN and device in (None, job.device)]
+
+    def claimed_by(self, keys: Sequence[str], where: Where) -> set[str]:
+        """Return the tokens of the open jobs that contain some of these circuits."""
         with self.transaction() as db:
-            tokens = {token for _, token in _rows(db, "key, token FROM claims", keys, Where(device, shots, None))}
-        return [job for job in jobs if job.token in tokens]
+            return {token for (token,) in _rows(db, "token FROM claims", keys, where)}
 
     @contextmanager
     def sole(self, token: str) -> Iterator[bool]:
@@ -311,11 +307,6 @@ class Store:
             yield held
             if held:
                 lock.unlink(missing_ok=True)
-
-
-def _marks(number: int) -> str:
-    """Return this many SQL placeholders."""
-    return ", ".join("?" * number)
 
 
 def _rows(db: sqlite3.Connection, query: str, keys: Sequence[str], where: Where) -> list[Any]:
@@ -352,10 +343,8 @@ def _insert(
     token: str | None = None,
 ) -> None:
     """Insert results under a device, shots, and the calibrations of sending and fetching; existing ones stay."""
-    db.executemany(
-        f"INSERT OR IGNORE INTO results VALUES ({_marks(9)})",
-        [(key, *under, qubits, pack_counts(counts), token, time.time()) for key, counts in results.items()],
-    )
+    rows = [(key, *under, qubits, pack_counts(counts), token, time.time()) for key, counts in results.items()]
+    db.executemany("INSERT OR IGNORE INTO results VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
 
 
 def _update(db: sqlite3.Connection, token: str, **values: Any) -> None:

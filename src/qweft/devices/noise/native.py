@@ -14,8 +14,7 @@ from functools import lru_cache
 from typing import Literal
 
 from qweft.circuit.gates import GATES
-
-Gates = tuple[tuple[str, tuple[int, ...]], ...]
+from qweft.devices.bound import Gates
 
 
 @dataclass(frozen=True)

@@ -20,9 +20,9 @@ from qweft.devices.device import (
     DeviceError,
     DeviceSettings,
     Entry,
-    Fate,
     JobState,
     Limits,
+    NotTakenError,
     Provider,
     RefusedError,
     RemoteDevice,
@@ -36,21 +36,21 @@ from qweft.devices.simulators import LibrarySimulator
 from qweft.errors import require
 from qweft.text import near
 
-KEY, URL = "ORIGIN_API_KEY", "ORIGIN_API_URL"
 SIMULATOR = "full_amplitude"
-SIMULATORS = ("single_amplitude", "partial_amplitude")
-"""Cloud simulators that return amplitudes, not counts."""
-NOT_REACHED = re.compile(r"curl_.*(failed to|could ?n[o']t) (connect|resolve)")
-"""Matches curl's messages when nothing has left this machine."""
-UNKNOWN = re.compile(r"curl_|response|time ?out|timed out|超时")
-"""Matches messages of a cloud that was not reached, or not understood, or does not know the outcome itself."""
-LATER = re.compile(r"busy|maintenance|too many|later|offline|繁忙|维护|稍后")
-"""Matches the cloud's messages when it would accept the same job at another time."""
-NO = re.compile(
-    r"unknown error\.|insufficient|permission|not (allowed|support|exist|found)|denied|unauthorized|forbidden|expired|"
-    r"exceed|quota|balance|illegal|invalid (api|key|token|param)"
+MESSAGES = (
+    (re.compile(r"curl_.*(failed to|could ?n[o']t) (connect|resolve)"), NotTakenError),  # nothing has left this machine
+    (re.compile(r"curl_|response|time ?out|timed out|超时"), UnavailableError),  # or the cloud itself does not know
+    (re.compile(r"busy|maintenance|too many|later|offline|繁忙|维护|稍后"), NotTakenError),
+    (
+        re.compile(
+            r"unknown error\.|insufficient|permission|not (allowed|support|exist|found)|denied|unauthorized|forbidden|"
+            r"expired|exceed|quota|balance|illegal|invalid (api|key|token|param)|[^\x00-\x7f]"
+        ),
+        RefusedError,
+    ),
 )
-"""Matches the cloud's messages when it rejects a job. "unknown error." is pyqpanda3's text for no reason."""
+"""What a message of pyqpanda3 means, the first that matches. "unknown error." is its text for a refusal without a
+reason; its own messages are English, and the cloud's may be Chinese."""
 STATES = {
     "WAITING": JobState.QUEUED,
     "QUEUING": JobState.QUEUED,
@@ -81,24 +81,14 @@ class OriginCPUDevice(LibrarySimulator):
         return np.array(rows).reshape(-1, 2**circuits.qubits)
 
 
-def fate_of(error: Exception, step: Step) -> Fate:
-    """Return the outcome of a request from pyqpanda3's message.
-
-    pyqpanda3 raises the same exception for the cloud's messages and for responses that it cannot read. A job wrongly
-    classified as refused would be sent, and paid for, again. So only known refusals count as refused.
-    """
+def sort(error: Exception, step: Step) -> type[DeviceError]:
+    """Return what a message of pyqpanda3 means for a job: only known refusals are, as others may be paid for."""
     text = one_line(error).lower()
     if code := re.search(r"failed with status (\d{3})", text):
         if code[1] == "429":
-            return Fate.LATER
-        return Fate.REFUSED if code[1][0] == "4" and code[1] not in ("408", "425") else Fate.UNKNOWN
-    if NOT_REACHED.search(text):
-        return Fate.LATER
-    if UNKNOWN.search(text):
-        return Fate.UNKNOWN
-    if LATER.search(text):
-        return Fate.LATER
-    return Fate.REFUSED if NO.search(text) or not text.isascii() else Fate.UNKNOWN  # pyqpanda3's own are English
+            return NotTakenError
+        return RefusedError if code[1][0] == "4" and code[1] not in ("408", "425") else UnavailableError
+    return next((kind for pattern, kind in MESSAGES if pattern.search(text)), UnavailableError)
 
 
 class OriginCloudDevice(RemoteDevice):
@@ -144,14 +134,14 @@ class OriginCloudDevice(RemoteDevice):
         if circuits.placed_like is not None and self._target != SIMULATOR:
             raise unknown_places(self.name)
         programs = [program(circuits.qubits, circuits.gates, row, circuits.barriers) for row in circuits.angles]
-        with self._told(Step.PREPARING):
+        with self._told("preparing"):
             backend = self._backend
             options = self._cloud.QCloudOptions()
             options.set_amend(False)
             options.set_mapping(True)
             options.set_optimization(not circuits.barriers)
         sent = (programs[0], shots) if self._target == SIMULATOR else (programs, shots, options)
-        with self._told(Step.SENDING):
+        with self._told("sending"):
             return str(backend.run(*sent, batch_id=token).job_id())
 
     def state(self, job: str) -> JobState:
@@ -169,10 +159,7 @@ class OriginCloudDevice(RemoteDevice):
                 raise UnavailableError(f"device {self.name}: job {job} is {state.value}")
             counts = result.get_counts_list()
         if len(counts) != len(circuits):
-            raise RefusedError(
-                f"device {self.name}: job {job} has {len(counts)} results for {len(circuits)} circuits, and nobody "
-                "knows which belong together"
-            )
+            raise RefusedError(f"device {self.name}: job {job} has {len(counts)} results for {len(circuits)} circuits")
         return {place: _by_bits(row, circuits.qubits) for place, row in enumerate(counts) if row}
 
     def cancel(self, job: str) -> None:
@@ -194,9 +181,11 @@ class OriginCloudDevice(RemoteDevice):
 
     @cached_property
     def _service(self) -> Any:
-        key, url = (os.environ.get(name, "").strip() for name in (KEY, URL))
+        key, url = (os.environ.get(name, "").strip() for name in ("ORIGIN_API_KEY", "ORIGIN_API_URL"))
         if not key:
-            raise RefusedError(f"device {self.name} needs a key of Origin Quantum's cloud in the environment, as {KEY}")
+            raise RefusedError(
+                f"device {self.name} needs a key of Origin Quantum's cloud in the environment, as ORIGIN_API_KEY"
+            )
         return self._cloud.QCloudService(key, *filter(None, [url]))
 
     @cached_property
@@ -204,9 +193,9 @@ class OriginCloudDevice(RemoteDevice):
         return self._service.backend(self._target)
 
     @contextmanager
-    def _told(self, step: Step = Step.ASKING) -> Iterator[None]:
+    def _told(self, step: Step = "asking") -> Iterator[None]:
         """Convert pyqpanda3's exceptions, and drop what it writes to standard error: the cloud's words and the key."""
-        with told(self.name, fate_of, step), _stderr:
+        with told(self.name, sort, step), _stderr:
             kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, 2)
             try:
@@ -231,7 +220,7 @@ def _by_bits(counts: dict[str, int], qubits: int) -> dict[str, int]:
 
 def make(name: str, target: str, settings: DeviceSettings) -> Device | RemoteDevice:
     """Create the device `target`: "cpu", "full_amplitude", or a chip such as "WK_C180"."""
-    if target in SIMULATORS:
+    if target in ("single_amplitude", "partial_amplitude"):
         raise DeviceError(f"device {name} gives amplitudes and no counts; use origin:full_amplitude or origin:cpu")
     return OriginCPUDevice(name, settings) if target == "cpu" else OriginCloudDevice(name, target)
 

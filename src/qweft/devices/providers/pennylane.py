@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import sys
 from collections.abc import Iterator, Sequence
 from importlib.metadata import entry_points
@@ -18,11 +17,11 @@ from qweft.devices.device import (
     DeviceError,
     DeviceSettings,
     Entry,
-    Fate,
     Limits,
     Provider,
     RefusedError,
     Step,
+    UnavailableError,
     one_line,
     told,
     unknown_places,
@@ -69,11 +68,11 @@ class PennyLaneSimulator(LibrarySimulator):
         return chances
 
 
-def fate_of(error: Exception, step: Step) -> Fate:
-    """Return the outcome of a request from an exception of a plugin."""
+def sort(error: Exception, step: Step) -> type[DeviceError]:
+    """Return what an exception of a plugin means."""
     is_transient = isinstance(error, ConnectionError | TimeoutError)
     is_transient |= any(word in one_line(error).lower() for word in TRANSIENT)
-    return Fate.UNKNOWN if is_transient else Fate.REFUSED
+    return UnavailableError if is_transient else RefusedError
 
 
 class PennyLanePlugin(Device):
@@ -91,23 +90,19 @@ class PennyLanePlugin(Device):
         self._library, self._target = require("pennylane", "pennylane", f"device {name}"), target
 
     def identity(self) -> str:
-        """Return the name, and a hash of the device's settings in PennyLane's configuration file.
-
-        The settings may select the chip. Credentials are excluded.
-        """
-        config = self._library.default_config
-        places = ("main", f"{self._target.partition('.')[0]}.global", self._target)  # the sections that PennyLane reads
-        options = _without_credentials({place: config[place] for place in places}) if _settings() else {}
-        if not any(options.values()):
+        """Return the name, and a hash of the device's settings in PennyLane's file, which may select the chip."""
+        vendor = self._target.partition(".")[0]
+        read = tuple(f"{section}." for section in ("main", f"{vendor}.global", self._target))
+        options = [(key, value) for key, value in _settings() if key.startswith(read) and not _is_secret(key)]
+        if not options:
             return self.name
-        text = json.dumps(options, sort_keys=True, default=str)
-        return f"{self.name} settings {hashlib.sha256(text.encode()).hexdigest()[:16]}"
+        return f"{self.name} settings {hashlib.sha256(repr(sorted(options)).encode()).hexdigest()[:16]}"
 
     def check(self, shots: int | None) -> None:
         """Check that the device can be created, which is when plugins ask for credentials."""
         if shots is not None and shots < 1:
             raise DeviceError(f"device {self.name} takes a number of shots of at least 1, got {shots}")
-        self._device(1, Step.ASKING)
+        self._device(1, "asking")
 
     def run(self, circuits: BoundCircuits, shots: int | None) -> Frequencies:
         """Return frequencies, or probabilities if no shots are given and the device supports it."""
@@ -118,48 +113,42 @@ class PennyLanePlugin(Device):
         tapes = [qml.tape.QuantumScript(operations(circuits, row), [measured], shots=shots) for row in circuits.angles]
         if not tapes:
             return Frequencies(np.zeros((0, 2**circuits.qubits)), shots)
-        device = self._device(circuits.qubits, Step.PREPARING)
-        with told(self.name, fate_of, Step.SENDING):
+        device = self._device(circuits.qubits, "preparing")
+        with told(self.name, sort, "sending"):
             results = qml.execute(tapes, device, diff_method=None)
         try:
-            rows = [_row(found, circuits.qubits, shots) for _, found in zip(tapes, results, strict=True)]
+            rows = [_row(result, circuits.qubits, shots) for _, result in zip(tapes, results, strict=True)]
         except (AttributeError, OverflowError, TypeError, ValueError) as error:
             raise RefusedError(f"device {self.name} gave results that do not fit: {one_line(error)}") from None
         return Frequencies(np.stack(rows), shots)
 
     def _device(self, qubits: int, step: Step) -> Any:
-        with told(self.name, fate_of, step):
+        with told(self.name, sort, step):
             return self._library.device(self._target, wires=qubits)
 
 
-def _row(found: Any, qubits: int, shots: int | None) -> np.ndarray:
+def _row(result: Any, qubits: int, shots: int | None) -> np.ndarray:
     if shots is not None:
-        return from_counts({str(bits): int(count) for bits, count in found.items()}, qubits, shots)
-    row = np.array(found, dtype=float)
+        return from_counts({str(bits): int(count) for bits, count in result.items()}, qubits, shots)
+    row = np.array(result, dtype=float)
     if row.shape != (2**qubits,) or not abs(row.sum() - 1) <= 1e-3:  # some plugins compute in single precision
         raise ValueError(f"{row.shape} probabilities that add up to {row.sum():g}")
     return row
 
 
-def _without_credentials(settings: dict[str, Any]) -> dict[str, Any]:
-    return {
-        name: _without_credentials(value) if isinstance(value, dict) else value
-        for name, value in settings.items()
-        if isinstance(value, dict) or not names_credential(name)
-    }
-
-
-def _settings() -> dict[str, Any]:
-    """Return the settings in PennyLane's configuration file; empty if PennyLane is not imported."""
-    return settings_in(getattr(sys.modules.get("pennylane"), "default_config", None))
-
-
-def _credentials(settings: dict[str, Any]) -> Iterator[str]:
-    for name, value in settings.items():
+def _settings(held: dict[str, Any] | None = None, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield dotted keys and values of PennyLane's configuration file; nothing if PennyLane is not imported."""
+    if held is None:
+        held = settings_in(getattr(sys.modules.get("pennylane"), "default_config", None))
+    for name, value in held.items():
         if isinstance(value, dict):
-            yield from _credentials(value)
-        elif isinstance(value, str) and names_credential(name):
-            yield value
+            yield from _settings(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def _is_secret(key: str) -> bool:
+    return names_credential(key.rpartition(".")[2])
 
 
 def make(name: str, target: str, settings: DeviceSettings) -> Device:
@@ -183,6 +172,6 @@ PROVIDER = Provider(
             "pennylane",
         ),
     ),
-    credentials=lambda: _credentials(_settings()),
+    credentials=lambda: [str(value) for key, value in _settings() if _is_secret(key)],
     limits=PennyLanePlugin.limits,
 )

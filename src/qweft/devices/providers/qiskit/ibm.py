@@ -13,22 +13,21 @@ from typing import Any
 
 from qweft.devices.bound import BoundCircuits
 from qweft.devices.device import (
-    Fate,
+    DeviceError,
     JobState,
     Limits,
+    NotTakenError,
     RefusedError,
     RemoteDevice,
     Step,
     UnavailableError,
     told,
 )
-from qweft.devices.providers.qiskit.simulators import Form, check_size, compile_for, values_of
+from qweft.devices.providers.qiskit.simulators import check_size, compile_for, values_of
 from qweft.errors import require
 from qweft.internals.providers import instance_of
 from qweft.text import near
 
-TRY_AGAIN = {408, 425}
-"""4xx HTTP status codes that do not mean that the request is wrong."""
 REFUSALS = ("Account", "NotAuthorized", "InputValue", "ProgramNotFound")
 """Parts of names of exceptions for which a retry does not help, even while a job is sent."""
 NOT_THERE = ("BackendNotFound", "JobNotFound", "JobFailure", "JobMaxTimeout", "InvalidState")
@@ -48,24 +47,20 @@ def saved_tokens() -> Iterator[str]:
                 yield str(account["token"])
 
 
-def fate_of(error: Exception, step: Step) -> Fate:
-    """Return the outcome of a request from an exception of IBM's package.
-
-    IBM's package itself repeats a request after a 5xx status, because IBM says that the request was not accepted. If
-    the last answer was a 5xx status, `find` tells whether it was.
-    """
+def sort(error: Exception, step: Step) -> type[DeviceError]:
+    """Return what an exception of IBM's package means; after a 5xx status `find` tells whether a job was accepted."""
     kind, text = type(error).__name__, str(error)
-    if any(mark in kind for mark in (REFUSALS if step is Step.SENDING else REFUSALS + NOT_THERE)):
-        return Fate.REFUSED
+    if any(mark in kind for mark in (REFUSALS if step == "sending" else REFUSALS + NOT_THERE)):
+        return RefusedError
     code = getattr(error, "status_code", None) or 0
     if not code and (words := re.search(r"\b([45]\d\d) (?:Client|Server) Error", text)):
         code = int(words[1])
     if code == 429 or any(mark in text for mark in NOT_REACHED):
-        return Fate.LATER
-    if 400 <= code < 500 and code not in TRY_AGAIN:
-        return Fate.REFUSED
+        return NotTakenError
+    if 400 <= code < 500 and code not in (408, 425):  # these two do not mean that the request is wrong
+        return RefusedError
     about_a_circuit = not isinstance(error, OSError) and not type(error).__module__.startswith(OF_THE_NETWORK)
-    return Fate.REFUSED if step is Step.PREPARING and about_a_circuit else Fate.UNKNOWN
+    return RefusedError if step == "preparing" and about_a_circuit else UnavailableError
 
 
 STATES = {
@@ -92,14 +87,13 @@ class IBMDevice(RemoteDevice):
         super().__init__(name)
         self._runtime = require("qiskit_ibm_runtime", "qiskit", f"device {name}")
         self._target = target
-        self._forms: dict[Form, Any] = {}
+        self._forms: dict[Any, Any] = {}
         self._calibrated: Any = None
 
     def calibration(self) -> str:
         """Return the time in UTC when the backend's properties were last updated. IBM's package gives local time.
 
-        After a new calibration, circuits are compiled again, because the calibration determines their physical qubits.
-        So all stored results of one calibration belong to one compilation.
+        After a new one circuits are compiled again: all results of one calibration belong to one compilation.
         """
         with self._told():
             properties = self._backend.properties(refresh=True)
@@ -120,14 +114,14 @@ class IBMDevice(RemoteDevice):
     def submit(self, circuits: BoundCircuits, shots: int, token: str) -> str:
         from qiskit.primitives.containers.sampler_pub import SamplerPub
 
-        with self._told(Step.PREPARING):
-            compiled = self._compiled(Form.of(circuits))
+        with self._told("preparing"):
+            compiled = self._compiled(circuits)
             self._backend.check_faulty(compiled)
             pub = SamplerPub.coerce((compiled, values_of(compiled, circuits.angles)), shots)
             with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
                 # the present class of this name is deprecated; IBM will replace it and keep the name
                 sampler = self._runtime.Sampler(mode=self._backend, options={"environment": {"job_tags": [token]}})
-        with self._told(Step.SENDING):
+        with self._told("sending"):
             return str(sampler.run([pub]).job_id())
 
     def state(self, job: str) -> JobState:
@@ -140,17 +134,13 @@ class IBMDevice(RemoteDevice):
             bits = self._service.job(job).result()[0].data.meas
             if bits.shape != (len(circuits),):
                 raise RefusedError(
-                    f"device {self.name}: job {job} has results of shape {bits.shape} for {len(circuits)} circuits, "
-                    "and nobody knows which belong together"
+                    f"device {self.name}: job {job} has results of shape {bits.shape} for {len(circuits)} circuits"
                 )
             places = range(len(circuits))
             return {place: {key[::-1]: n for key, n in bits.get_counts(place).items()} for place in places}
 
     def find(self, token: str) -> str | None:
-        """Return the id of the job with this token as a tag, from any instance of the account.
-
-        By default IBM's service searches only the instance used last, which may not be the chip's.
-        """
+        """Return the id of the job with this tag, from any instance: IBM's service searches only the one used last."""
         with self._told():
             home = instance_of(self._backend)
             instances = [str(instance["crn"]) for instance in self._service.instances()]
@@ -173,11 +163,11 @@ class IBMDevice(RemoteDevice):
             if self.state(job) not in (JobState.DONE, JobState.FAILED, JobState.CANCELLED):
                 raise
 
-    def _compiled(self, form: Form) -> Any:
-        if form not in self._forms:
-            check_size(self.name, self._backend, form)
-            self._forms[form] = compile_for(self._backend, form)
-        return self._forms[form]
+    def _compiled(self, circuits: BoundCircuits) -> Any:
+        if circuits.form not in self._forms:
+            check_size(self.name, self._backend, circuits)
+            self._forms[circuits.form] = compile_for(self._backend, circuits)
+        return self._forms[circuits.form]
 
     @cached_property
     def _service(self) -> Any:
@@ -204,5 +194,5 @@ class IBMDevice(RemoteDevice):
                 f"this account has no backend {self._target}; it has {', '.join(close) or 'none'}"
             ) from None
 
-    def _told(self, step: Step = Step.ASKING) -> AbstractContextManager[None]:
-        return told(self.name, fate_of, step)
+    def _told(self, step: Step = "asking") -> AbstractContextManager[None]:
+        return told(self.name, sort, step)

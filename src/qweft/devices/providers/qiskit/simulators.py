@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from qweft.circuit.formats.qiskit import template
-from qweft.devices.bound import BoundCircuits
+from qweft.devices.bound import BoundCircuits, Gates
 from qweft.devices.device import DeviceSettings, Limits, RefusedError
 from qweft.devices.outcomes import on_each_qubit
 from qweft.devices.simulators import LibrarySimulator
@@ -21,28 +21,6 @@ SEED = 0
 CIRCUITS_AT_A_TIME = 1000
 MOST_QUBITS = 12
 """A density matrix of 12 qubits takes 256 MiB."""
-
-
-@dataclass(frozen=True)
-class Form:
-    """What circuits of one form share: gates, wires, barriers and placement. Hashable, so that it is compiled once."""
-
-    qubits: int
-    gates: tuple[tuple[str, tuple[int, ...]], ...]
-    barriers: tuple[int, ...]
-    folds: int = 1
-    placed_like: Form | None = None
-
-    @classmethod
-    def of(cls, circuits: BoundCircuits) -> Form:
-        """Return the form of these circuits."""
-        like = None if circuits.placed_like is None else cls(circuits.qubits, *circuits.placed_like)
-        return cls(circuits.qubits, circuits.gates, circuits.barriers, circuits.folds, like)
-
-    def unfolded(self) -> Form:
-        """Return the form of U in U (U^dagger U)^k."""
-        count = len(self.gates) // self.folds
-        return Form(self.qubits, self.gates[:count], tuple(place for place in self.barriers if place < count))
 
 
 def values_of(circuit: Any, angles: np.ndarray) -> np.ndarray:
@@ -68,19 +46,22 @@ def probabilities_of(simulator: Any, circuit: Any, angles: np.ndarray) -> np.nda
     return np.array(rows)
 
 
-def compile_for(backend: Any, form: Form) -> Any:
-    """Compile a form to a backend's gates, with symbolic parameters and a measurement of every qubit.
+def compile_for(backend: Any, circuits: BoundCircuits) -> Any:
+    """Compile the common form of circuits to a backend's gates, with symbolic parameters, and measure every qubit.
 
     The result is the same in every process, for the same calibration of the backend. Of a folded form U is compiled
     once and repeated, so that factor f has f times the gates, on the same wires.
     """
     from qiskit.transpiler import generate_preset_pass_manager
 
-    if form.folds > 1:
-        return repeat(compile_for(backend, form.unfolded()), form.folds, backend.target)
-    circuit = template(form.qubits, form.gates, form.barriers)
+    if circuits.folds > 1:
+        count = len(circuits.gates) // circuits.folds
+        barriers = tuple(place for place in circuits.barriers if place < count)
+        once = BoundCircuits(circuits.qubits, circuits.gates[:count], circuits.angles[:, :count], barriers)
+        return repeat(compile_for(backend, once), circuits.folds, backend.target)
+    circuit = template(circuits.qubits, circuits.gates, circuits.barriers)
     circuit.measure_all()
-    layout = None if form.placed_like is None else measured_places(compile_for(backend, form.placed_like))
+    layout = None if circuits.placed_like is None else measured_places(compile_for(backend, circuits.placed_like))
     manager = generate_preset_pass_manager(
         optimization_level=1, backend=backend, seed_transpiler=SEED, initial_layout=layout
     )
@@ -141,20 +122,21 @@ class AerSimulatorDevice(LibrarySimulator):
     def probabilities(self, circuits: BoundCircuits) -> np.ndarray:
         from qiskit_aer import AerSimulator
 
-        chances = probabilities_of(AerSimulator(method="statevector"), _decomposed(Form.of(circuits)), circuits.angles)
+        circuit = _decomposed(circuits.qubits, circuits.gates, circuits.barriers)
+        chances = probabilities_of(AerSimulator(method="statevector"), circuit, circuits.angles)
         return chances.reshape(-1, 2**circuits.qubits)
 
 
 @lru_cache(maxsize=16)
-def _decomposed(form: Form) -> Any:
+def _decomposed(qubits: int, gates: Gates, barriers: tuple[int, ...]) -> Any:
     """Decompose controlled rotations, which Aer would run at angle zero. Everything else is unchanged."""
     from qiskit.transpiler import generate_preset_pass_manager
 
     manager = generate_preset_pass_manager(
         optimization_level=0, basis_gates=["rx", "ry", "rz", "cx"], seed_transpiler=SEED
     )
-    circuit = manager.run(template(form.qubits, form.gates, form.barriers))
-    circuit.save_probabilities(range(form.qubits)[::-1])  # Qiskit's qubit 0 is the least significant bit
+    circuit = manager.run(template(qubits, gates, barriers))
+    circuit.save_probabilities(range(qubits)[::-1])  # Qiskit's qubit 0 is the least significant bit
     return circuit
 
 
@@ -171,37 +153,33 @@ class FakeBackendDevice(LibrarySimulator):
         super().__init__(name, settings)
         require("qiskit_aer", "qiskit", f"device {name}")
         self._backend = backend
-        self._compiled: dict[Form, Compiled] = {}
+        self._compiled: dict[Any, Compiled] = {}
         self.limits = Limits(qubits=min(backend.num_qubits, MOST_QUBITS))
 
     def probabilities(self, circuits: BoundCircuits) -> np.ndarray:
-        """Return the probability of every outcome, including gate and readout errors."""
-        form = Form.of(circuits)
-        if form not in self._compiled:
-            self._compiled[form] = self._compile(form)
-        compiled = self._compiled[form]
+        if circuits.form not in self._compiled:
+            check_size(self.name, self._backend, circuits)
+            compiled = Compiled(self.compiled(circuits), self._backend.target)
+            if len(compiled.active) > MOST_QUBITS:
+                raise RefusedError(
+                    f"device {self.name} keeps a density matrix of at most {MOST_QUBITS} qubits, and the compiled "
+                    f"circuit takes {len(compiled.active)}"
+                )
+            self._compiled[circuits.form] = compiled
+        compiled = self._compiled[circuits.form]
         chances = probabilities_of(compiled.simulator, compiled.saved, circuits.angles)
         return on_each_qubit(chances.reshape(-1, 2**circuits.qubits), compiled.readout)
 
     def compiled(self, circuits: BoundCircuits) -> Any:
         """Return the circuits' form in the chip's gates, on its wires, measured at the end."""
-        return compile_for(self._backend, Form.of(circuits))
-
-    def _compile(self, form: Form) -> Compiled:
-        check_size(self.name, self._backend, form)
-        compiled = Compiled(compile_for(self._backend, form), self._backend.target)
-        if len(compiled.active) > MOST_QUBITS:
-            raise RefusedError(
-                f"device {self.name} keeps a density matrix of at most {MOST_QUBITS} qubits, and the compiled circuit "
-                f"takes {len(compiled.active)}"
-            )
-        return compiled
+        return compile_for(self._backend, circuits)
 
 
-def check_size(name: str, backend: Any, form: Form) -> None:
+def check_size(name: str, backend: Any, circuits: BoundCircuits) -> None:
     """Raise `RefusedError` if a backend has too few qubits."""
-    if form.qubits > backend.num_qubits:
-        raise RefusedError(f"device {name} has {many(backend.num_qubits, 'qubit')}, and a circuit has {form.qubits}")
+    has, takes = backend.num_qubits, circuits.qubits
+    if takes > has:
+        raise RefusedError(f"device {name} has {many(has, 'qubit')}, and a circuit has {takes}")
 
 
 @dataclass
