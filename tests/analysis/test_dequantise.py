@@ -9,7 +9,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from qweft.analysis.dequantise import dequantise
-from qweft.analysis.describe import _on_replacements
+from qweft.analysis.describe import replacements
 from qweft.analysis.fits import KINDS, fitted, terms, unexplained
 from qweft.circuit import crz_ring_ansatz, gate_by_gate
 from qweft.evaluation.on_device import circuit_layers
@@ -142,5 +142,5 @@ def test_of_a_gain_within_twice_its_error_no_share_is_told():
     found = dequantise(model, [*own[:4], *own[4:7], base[7]], PAD)
     assert 0 < found.gain < 2 * found.gain_error
     assert all(fit.kept is None and fit.kept_error is None for fit in found.fits.values())
-    *_, line, left = _on_replacements(found)
+    *_, line, left = replacements(found)
     assert "nats a token, within twice its standard error: shares of it mean nothing" in line and "left out" in left

@@ -11,12 +11,8 @@ INPUTS, FEATURES, RANK = 12, 3, 2
 
 def halves_of(x, f):
     """The moments of even and odd tokens."""
-    halves = []
-    for part in (slice(0, None, 2), slice(1, None, 2)):
-        moments = Moments(x.shape[1], f.shape[1])
-        moments.add(x[part], f[part], (x[part].T @ x[part]).double())
-        halves.append(moments)
-    return halves
+    parts = slice(0, None, 2), slice(1, None, 2)
+    return [Moments.of(x[part], f[part], (x[part].T @ x[part]).double()) for part in parts]
 
 
 def draw(tokens, seed=0):

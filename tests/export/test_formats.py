@@ -77,8 +77,7 @@ def test_a_merged_model_keeps_the_settings_of_its_base_model(tmp_path, own):
     model = AutoModelForCausalLM.from_pretrained(tmp_path / "model")
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / "model")
     (tmp_path / "out").mkdir()
-    made = write.Made(model, tokenizer, "tiny")
-    write.WRITERS["merged"](tmp_path / "out", made)
+    write.write_whole("merged", tmp_path / "out", model, "tiny", tokenizer)
     kept = json.loads((tmp_path / "out/generation_config.json").read_text())
     assert {name: kept[name] for name in own} == own and kept["eos_token_id"] == [tokenizer.eos_token_id]
 

@@ -137,11 +137,7 @@ def test_no_lora_of_the_rank_has_a_smaller_error_on_the_tokens(shape):
     generator = torch.Generator().manual_seed(0)
     change = torch.randn(shape, generator=generator, dtype=torch.float64)
     x = torch.randn(200, shape[1], generator=generator, dtype=torch.float64) * torch.logspace(0, 2, shape[1])
-    halves = []
-    for part in (x[::2], x[1::2]):
-        moments = Moments(shape[1], 0)
-        moments.add(part, part.new_zeros(len(part), 0), part.T @ part)
-        halves.append(moments)
+    halves = [Moments.of(part, part.new_zeros(len(part), 0), part.T @ part) for part in (x[::2], x[1::2])]
     found = factors(change, halves)
     second = x.T @ x
     second.diagonal().add_(RIDGE * second.diagonal().mean())

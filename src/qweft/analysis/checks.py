@@ -36,29 +36,20 @@ def check_inspection(
     core = saved.get("core")
     is_circuit = isinstance(core, str) and core in CORES and has_circuit(core)
     if config.dequantise and not is_circuit:  # before all that would be measured first
-        what = f"core {core}" if core else f"peft_type {saved.get('peft_type')}"
-        raise QweftError(
-            f"dequantise replaces circuits, and {adapter} has none ({what}); leave dequantise out, or give an adapter "
-            "with a circuit, as of the presets qtha and qwthn"
-        )
+        raise QweftError(f"dequantise replaces circuits, and {adapter} has none; leave dequantise out")
     model_config, data_config, _ = sections_of(adapter, overrides)
     check_evaluation(EvaluationConfig(split=config.split), data_config)
     there = getattr(data_config, f"{config.split}_rows")
     rows = config.rows if there is None else min(config.rows, there)
     if config.dequantise and rows < LEAST_ROWS:
         raise QweftError(
-            f"dequantise needs at least {LEAST_ROWS} rows, got {rows}: half of them are for the fits, half for the "
-            f"losses; raise rows or data.{config.split}_rows"
+            f"dequantise needs at least {LEAST_ROWS} rows, got {rows}; raise rows or data.{config.split}_rows"
         )
     if config.output is not None:
         _check_output(Path(config.output))
     check_data_config(data_config)
     check_places(data_config)
     check_model(model_config)
-    if is_circuit:  # for what its training would take on a chip
-        from qweft.devices.prices import PriceList  # here: it imports numpy
-
-        PriceList.load().by_pattern()
     return config, model_config, data_config
 
 

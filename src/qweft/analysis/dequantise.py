@@ -1,7 +1,7 @@
 """Trained circuits replaced by classical fits, and the share of the adapter's gain that each fit keeps."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from qweft.adapter.cores import FunctionCore, Measure
+from qweft.adapter.cores import Measure
 from qweft.analysis.checks import LEAST_ROWS
 from qweft.analysis.fits import KINDS, MOST_TERMS, FittedCircuit, Kind, count_terms, fitted, unexplained
 from qweft.circuit import Circuit, expectation_values
@@ -18,12 +18,10 @@ from qweft.data.tokens import Encoded, target_tokens
 from qweft.errors import QweftError
 from qweft.evaluation.loss import score_rows
 from qweft.evaluation.on_device import circuit_layers, on_device
-from qweft.evaluation.scores import CLEAR, RowScore, loss_of, ratio
+from qweft.evaluation.scores import CLEAR, loss_of, ratio
 
 BATCH = 8
 """Rows in a batch; results do not depend on it."""
-Judge = Callable[[Any], Sequence[RowScore]]
-"""From a model to its scores on the judged rows."""
 
 
 @dataclass(frozen=True)
@@ -63,22 +61,35 @@ class _Seen:
 
 
 def dequantise(model: Any, rows: Sequence[Encoded], pad_token_id: int) -> Dequantised:
-    """Replace each circuit of the active adapter by its fits, and returns the losses.
+    """Replace each circuit of the active adapter by its fits, and return the losses.
 
-    The first half of the rows is for the fits, the second for the losses. Fits are least squares in float64, on the
-    inputs that the circuits get in the adapted model. A fit with more than `MOST_TERMS` terms, or with more terms than
-    tokens, is left out.
+    The first half of the rows is for the fits, by least squares in float64, the second for the losses. A fit with more
+    than `MOST_TERMS` terms, or with more terms than tokens, is left out.
     """
     cores = circuit_layers(model)
     rows = [row for row in rows if target_tokens(row)]
     if len(rows) < LEAST_ROWS:
-        raise QweftError(
-            f"dequantise needs at least {LEAST_ROWS} rows with targets, got {len(rows)}: half of them are for the "
-            "fits, half for the losses"
-        )
+        raise QweftError(f"dequantise needs at least {LEAST_ROWS} rows with targets, got {len(rows)}")
     half = len(rows) // 2
     judge = partial(score_rows, rows=rows[half:], pad_token_id=pad_token_id, batch_size=BATCH)
-    seen, adapter = _see(model, cores, rows[:half], pad_token_id, judge)
+    parts: dict[str, list[torch.Tensor]] = {name: [] for name in cores}
+
+    def recorder(name: str) -> Measure:
+        def measure(circuit: Circuit, c: torch.Tensor, angles: torch.Tensor) -> torch.Tensor:
+            parts[name].append(c.detach().reshape(-1, circuit.inputs).cpu().double())
+            return expectation_values(circuit, c, angles)
+
+        return measure
+
+    with _instead(model, {name: recorder(name) for name in cores}):
+        score_rows(model, rows[:half], pad_token_id, BATCH)
+        ends = {name: len(each) for name, each in parts.items()}
+        adapter = judge(model)
+    seen = {
+        name: _Seen(core.circuit, _values(core, parts[name][: ends[name]]), _values(core, parts[name][ends[name] :]))
+        for name, core in cores.items()
+        if core.circuit is not None and 0 < ends[name] < len(parts[name])  # no token reached the others
+    }
     with model.disable_adapter():
         base = judge(model)
     gain, error = ratio([(one.total - two.total, one.targets) for one, two in zip(base, adapter, strict=True)])
@@ -117,36 +128,6 @@ def _instead(model: Any, measures: Mapping[str, Measure]) -> Iterator[None]:
         for name, measure in measures.items():
             stack.enter_context(on_device(model, measure, [name]))
         yield
-
-
-def _see(
-    model: Any,
-    cores: Mapping[str, FunctionCore],
-    to_fit: Sequence[Encoded],
-    pad_token_id: int,
-    judge: Judge,
-) -> tuple[dict[str, _Seen], Sequence[RowScore]]:
-    """Return what each circuit does on both halves of the rows, and the adapter's scores on the second."""
-    parts: dict[str, list[torch.Tensor]] = {name: [] for name in cores}
-
-    def recorder(name: str) -> Measure:
-        def measure(circuit: Circuit, c: torch.Tensor, angles: torch.Tensor) -> torch.Tensor:
-            parts[name].append(c.detach().reshape(-1, circuit.inputs).cpu().double())
-            return expectation_values(circuit, c, angles)
-
-        return measure
-
-    with _instead(model, {name: recorder(name) for name in cores}):
-        score_rows(model, to_fit, pad_token_id, BATCH)
-        ends = {name: len(found) for name, found in parts.items()}
-        scores = judge(model)
-    seen = {}
-    for name, core in cores.items():
-        first, second = parts[name][: ends[name]], parts[name][ends[name] :]
-        if first and second:  # no token reached the others
-            assert core.circuit is not None  # `circuit_layers` has no others
-            seen[name] = _Seen(core.circuit, _values(core, first), _values(core, second))
-    return seen, scores
 
 
 def _values(core: Any, parts: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:

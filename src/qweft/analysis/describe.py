@@ -33,11 +33,36 @@ FITS = {
     "quadratic": "a quadratic",
     "fourier": "a Fourier series",
 }
-"""What takes the place of a circuit."""
 AFFINE = 0.01
 """A core counts as affine below this share of variance that no affine map explains."""
 ONE_MAP = 1e-9
 """A branch counts as one linear map below this varying share, which is rounding error."""
+
+UPDATE = {
+    "relative_size": "size: the update is {relative_size:.1%} of the base layers' outputs (rms)",
+    "effective_rank_token": "rank at a token: {effective_rank_token:.1f} (effective) of at most {rank}, the limit of a "
+    "LoRA of rank {rank} too",
+    "rank_input": "over all tokens the update still reads {rank_input:.3g} directions of the input and writes "
+    "{rank_output:.3g} of the output (effective {effective_rank_input:.1f} and {effective_rank_output:.1f}){between}",
+    "different_maps": "different maps: the adapter is {different_maps:.1f} linear maps in effect, LoRA is 1; "
+    "{varying_share:.1%} of the mean square of its Jacobian is not in the mean map",
+    "non_affinity": "core: {non_affinity:.1%} of the variance of h is beyond any affine map of c{affine}",
+}
+SHARES = {
+    False: "{what}: {circuit_share:.1%} of the update's mean square passes through it, {circuit_share_varying:.1%} "
+    "differs from token to token and {bias:.1%} is a bias; its cross term with the linear part is {cross_share:+.1%}",
+    # h = w * c has no bias: what does not vary is a fixed weight
+    True: "{what}: {circuit_share_varying:.1%} of the update's mean square is due to its changes from token to token "
+    "and {linear_share:.1%} to its mean, a fixed weight; their cross term is {cross_share:+.1%}",
+}
+STATES = {
+    "entanglement": "states: entanglement {entanglement:.2f} (Meyer-Wallach, 0 product to 1)",
+    "expressibility": "states: {expressibility:.2f} nats from random states over these tokens (the untrained circuit "
+    "over random angles: {expressibility_ansatz:.2f}; 0 covers everything)",
+    "gradient_variance": "gradient of <Z_0> over random starts of the circuit: variance {gradient_variance:.2g} for "
+    "the first rotation, {gradient_variance_mean:.2g} over all angles",
+}
+"""Sentences on the means, each told if the number that it is named by was measured."""
 
 
 def describe(inspection: Inspection) -> Group:
@@ -47,34 +72,31 @@ def describe(inspection: Inspection) -> Group:
     in_blocks = [layer for layer in inspection.layers if layer.block is not None]
     if len({layer.block for layer in in_blocks}) > 1:
         tables.append(_table("", "block", in_blocks))
-    replaced = [] if inspection.dequantised is None else _on_replacements(inspection.dequantised)
+    replaced = [] if inspection.dequantised is None else replacements(inspection.dequantised)
     return Group(*tables, *sentences(inspection), *replaced)
 
 
-def _on_replacements(found: Dequantised) -> list[Any]:
+def replacements(dequantised: Dequantised) -> list[Any]:
     """Return a table of the fits, and lines on the gain and on the fits that were left out."""
-    table = Table(
-        title=f"{found.circuits} circuits replaced: fitted on {found.rows_fitted} rows, judged on {found.rows_judged}",
-        box=SIMPLE_HEAD,
-        pad_edge=False,
-        show_edge=False,
-    )
+    rows = f"fitted on {dequantised.rows_fitted} rows, judged on {dequantised.rows_judged}"
+    title = f"{dequantised.circuits} circuits replaced: {rows}"
+    table = Table(title=title, box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
     table.add_column("q(c) replaced by")
     for head in ("terms", "variance\nmissed", "loss", "gain kept"):
         table.add_column(head, justify="right")
-    table.add_row("base model", "", "", f"{found.base:.4f}", "0%")
-    for kind, fit in found.fits.items():
+    table.add_row("base model", "", "", f"{dequantised.base:.4f}", "0%")
+    for kind, fit in dequantised.fits.items():
         kept = "-" if fit.kept is None else f"{fit.kept:.1%}{_error(fit.kept_error, '.1%')}"
         table.add_row(FITS[kind], f"{fit.terms:,}", f"{fit.unexplained:.2%}", f"{fit.loss:.4f}", kept)
-    table.add_row("nothing: the circuit", "", "", f"{found.adapter:.4f}", "100%")
-    line = f"gain over the base model: {found.gain:.4f}{_error(found.gain_error, '.4f')} nats a token"
-    if 0 < found.gain <= CLEAR * (found.gain_error or 0.0):
+    table.add_row("nothing: the circuit", "", "", f"{dequantised.adapter:.4f}", "100%")
+    gain, error = dequantised.gain, dequantised.gain_error
+    line = f"gain over the base model: {gain:.4f}{_error(error, '.4f')} nats a token"
+    if 0 < gain <= CLEAR * (error or 0.0):
         line += ", within twice its standard error: shares of it mean nothing"
-    return [table, line, *(f"left out, {FITS[kind]}: {why}" for kind, why in found.left_out.items())]
+    return [table, line, *(f"left out, {FITS[kind]}: {why}" for kind, why in dequantised.left_out.items())]
 
 
 def _error(error: float | None, form: str) -> str:
-    """Return a standard error as text."""
     return "" if error is None else f" ± {error:{form}}"
 
 
@@ -101,9 +123,12 @@ def _cell(name: str, value: float | None) -> str:
 
 def sentences(inspection: Inspection) -> list[str]:
     """Return the findings from the means over layers, and the layers that were not measured."""
-    found, layers = means(inspection.layers), inspection.layers
-    lines = [*_on_ranks(found, max(layer.rank for layer in layers))]
-    lines += [*_on_the_core(found, any(layer.weighs for layer in layers)), *_on_gradients(layers)]
+    layers = inspection.layers
+    lines = [*_on_means(means(layers), max(layer.rank for layer in layers), any(layer.weighs for layer in layers))]
+    norms = [layer.gradient_norms for layer in layers if layer.gradient_norms is not None]
+    values = {part: [value for each in norms if (value := each[part]) is not None] for part in PARTS}
+    if parts := [f"{part.replace('_', ' ')} {fmean(each):.2g}" for part, each in values.items() if each]:
+        lines.append(f"gradient of the loss, mean norm over layers: {', '.join(parts)}")
     if inspection.chips is not None:
         lines.append(f"on a chip: its training would take {inspection.chips.sentence()}")
     if inspection.left_out:
@@ -113,65 +138,18 @@ def sentences(inspection: Inspection) -> list[str]:
     return lines
 
 
-def _on_ranks(found: dict[str, Any], rank: int) -> Iterator[str]:
+def _on_means(found: dict[str, Any], rank: int, weighs: bool) -> Iterator[str]:
     if not found["rank_token"]:
         yield "the update is zero: an adapter that was not trained changes nothing"
-        return
-    if found["relative_size"] is not None:
-        yield f"size: the update is {found['relative_size']:.1%} of the base layers' outputs (rms)"
-    limit = f"{rank}, the limit of a LoRA of rank {rank} too"
-    yield f"rank at a token: {found['effective_rank_token']:.1f} (effective) of at most {limit}"
-    varying = found["varying_share"] or 0.0
-    line = (
-        "over all tokens the update still reads {rank_input:.3g} directions of the input and writes {rank_output:.3g} "
-        "of the output (effective {effective_rank_input:.1f} and {effective_rank_output:.1f})"
-    ).format(**found)
-    yield line + ("" if varying < ONE_MAP else ": what differs from token to token is the map between them")
-    yield (
-        f"different maps: the adapter is {found['different_maps']:.1f} linear maps in effect, LoRA is 1; {varying:.1%} "
-        "of the mean square of its Jacobian is not in the mean map"
-    )
-
-
-def _on_the_core(found: dict[str, Any], weighs: bool) -> Iterator[str]:
-    """Yield lines on the core, and on the states of its circuit."""
-    if (beyond := found["non_affinity"]) is not None:
-        verdict = "; in effect it is affine, so a LoRA and a bias do nearly the same" if beyond < AFFINE else ""
-        yield f"core: {beyond:.1%} of the variance of h is beyond any affine map of c{verdict}"
-    has_states = found["entanglement"] is not None
+    else:
+        words: dict[str, Any] = {"rank": rank, "between": "", "affine": ""}
+        if (found["varying_share"] or 0.0) >= ONE_MAP:
+            words["between"] = ": what differs from token to token is the map between them"
+        if (found["non_affinity"] or 0.0) < AFFINE:
+            words["affine"] = "; in effect it is affine, so a LoRA and a bias do nearly the same"
+        yield from (text.format(**found | words) for name, text in UPDATE.items() if found[name] is not None)
     if found["circuit_share"] is not None:
-        what = "circuit" if has_states else "function in the circuit's place"
+        what = "circuit" if found["entanglement"] is not None else "function in the circuit's place"
         bias = found["circuit_share"] - found["circuit_share_varying"]
-        yield (WEIGHS if weighs else ADDS).format(what=what, bias=bias, **found)
-    if has_states:
-        covers = "" if found["expressibility"] is None else COVERS.format(**found)
-        yield f"states: entanglement {found['entanglement']:.2f} (Meyer-Wallach, 0 product to 1){covers}"
-        if found["gradient_variance"] is not None:
-            yield STARTS.format(**found)
-
-
-ADDS = (
-    "{what}: {circuit_share:.1%} of the update's mean square passes through it, {circuit_share_varying:.1%} differs "
-    "from token to token and {bias:.1%} is a bias; its cross term with the linear part is {cross_share:+.1%}"
-)
-WEIGHS = (
-    "{what}: {circuit_share_varying:.1%} of the update's mean square is due to its changes from token to token and "
-    "{linear_share:.1%} to its mean, a fixed weight; their cross term is {cross_share:+.1%}"
-)
-"""Of h = w * c, which has no bias: what does not vary is a fixed weight."""
-COVERS = (
-    "; {expressibility:.2f} nats from random states over these tokens (the untrained circuit over random angles: "
-    "{expressibility_ansatz:.2f}; 0 covers everything)"
-)
-STARTS = (
-    "gradient of <Z_0> over random starts of the circuit: variance {gradient_variance:.2g} for the first rotation, "
-    "{gradient_variance_mean:.2g} over all angles"
-)
-
-
-def _on_gradients(layers: Sequence[LayerInspection]) -> Iterator[str]:
-    norms = [layer.gradient_norms for layer in layers if layer.gradient_norms is not None]
-    values = {part: [value for found in norms if (value := found[part]) is not None] for part in PARTS}
-    parts = [f"{part.replace('_', ' ')} {fmean(each):.2g}" for part, each in values.items() if each]
-    if parts:
-        yield f"gradient of the loss, mean norm over layers: {', '.join(parts)}"
+        yield SHARES[weighs].format(what=what, bias=bias, **found)
+    yield from (text.format(**found) for name, text in STATES.items() if found[name] is not None)

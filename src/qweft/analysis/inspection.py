@@ -1,5 +1,6 @@
 """Results of an inspection: numbers of each layer, their means, and their JSON form."""
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -55,15 +56,6 @@ def means(layers: Sequence[LayerInspection]) -> dict[str, float | None]:
     return {name: fmean(values) if values else None for name, values in found.items()}
 
 
-def _rounded(value: Any) -> Any:
-    """Round all floats in a JSON value to six significant digits."""
-    if isinstance(value, float):
-        return float(f"{value:.6g}")
-    if isinstance(value, dict):
-        return {key: _rounded(entry) for key, entry in value.items()}
-    return [_rounded(entry) for entry in value] if isinstance(value, list | tuple) else value
-
-
 @dataclass(frozen=True)
 class Inspection:
     """Measurements of one adapter on some text."""
@@ -80,13 +72,11 @@ class Inspection:
 
     def to_json(self) -> dict[str, Any]:
         """Return all fields and the means as JSON-compatible values with six significant digits."""
-        values: dict[str, Any] = _rounded(
-            vars(self)
-            | {
-                "layers": [layer.to_json() for layer in self.layers],
-                "means": means(self.layers),
-                "dequantised": self.dequantised and asdict(self.dequantised),
-                "chips": self.chips and self.chips.to_json(),
-            }
-        )
-        return values
+        values = vars(self) | {
+            "layers": [layer.to_json() for layer in self.layers],
+            "means": means(self.layers),
+            "dequantised": self.dequantised and asdict(self.dequantised),
+            "chips": self.chips and self.chips.to_json(),
+        }
+        rounded: dict[str, Any] = json.loads(json.dumps(values), parse_float=lambda text: float(f"{float(text):.6g}"))
+        return rounded

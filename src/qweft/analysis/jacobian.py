@@ -47,22 +47,17 @@ def numerical_rank(singular: torch.Tensor) -> torch.Tensor:
     return (singular > TOLERANCE * singular.amax(-1, keepdim=True)).sum(-1)
 
 
-def feature_jacobians(layer_map: LayerMap, c: torch.Tensor) -> torch.Tensor:
-    """Return f'(c), (tokens, features, r), with one backward pass for each feature."""
-    with torch.enable_grad():
-        leaf = c.detach().clone().requires_grad_()
-        features = layer_map.features(leaf)
-        # tokens do not mix, so the gradient of a sum over tokens is the gradient of each
-        rows = [torch.autograd.grad(feature.sum(), leaf, retain_graph=True)[0] for feature in features.unbind(-1)]
-    return torch.stack(rows, 1)
-
-
 def small_jacobians(layer_map: LayerMap, c: torch.Tensor) -> torch.Tensor:
     """Return the small factors S, (tokens, f', r'), of J(x) = X f'(c) C = Q_X S Q_C.
 
     Q_X has orthonormal columns and Q_C orthonormal rows, so S has the singular values of J.
     """
-    return layer_map.out @ feature_jacobians(layer_map, c) @ layer_map.into
+    with torch.enable_grad():
+        leaf = c.detach().clone().requires_grad_()
+        features = layer_map.features(leaf)
+        # tokens do not mix, so the gradient of a sum over tokens is the gradient of each
+        rows = [torch.autograd.grad(feature.sum(), leaf, retain_graph=True)[0] for feature in features.unbind(-1)]
+    return layer_map.out @ torch.stack(rows, 1) @ layer_map.into
 
 
 def spread_of(jacobians: torch.Tensor) -> Spread:

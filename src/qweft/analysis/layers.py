@@ -46,7 +46,6 @@ class LayerMap:
 
 
 def _right_factor(matrix: torch.Tensor) -> torch.Tensor:
-    """Return R of the QR decomposition matrix = Q R."""
     factor: torch.Tensor = torch.linalg.qr(matrix, mode="r").R
     return factor
 
@@ -132,12 +131,9 @@ def shares_of(layer_map: LayerMap, c: torch.Tensor) -> dict[str, float | None]:
 
         circuit + linear + cross = 1,   mean |a|^2, mean |b|^2 and 2 mean <a, b> over mean |u|^2
 
-    For h = Q q(c) + K c: a = s E Q q(c) passes through the circuit, and b = s E K c. For h = Q q(c): b = 0. What varies
-    is a minus its mean.
-
-    For h = q(c) * c the whole update passes through the circuit, so its share is 1. A constant q is a weight here and
-    not a bias. So the update is split into s E (mean q * c) for linear and s E ((q(c) - mean q) * c) for varying, and
-    varying + linear + cross = 1. For h = w * c with w = 1 + Q q(c / |c|) the split is the same with w for q, and
+    For h = Q q(c) + K c: a = s E Q q(c), which varies by a - mean a, and b = s E K c.
+    For h = q(c) * c: a = u, and varying + linear + cross = 1 with s E ((q(c) - mean q) * c) and s E (mean q * c), since
+    a constant q is a weight and not a bias. For h = w * c with w = 1 + Q q(c / |c|) the same with w for q, and
     a = s E ((w - 1) * c).
     """
     own = layer_map.function_features
@@ -162,7 +158,6 @@ def shares_of(layer_map: LayerMap, c: torch.Tensor) -> dict[str, float | None]:
 
 
 def _mean_square(vectors: torch.Tensor) -> float:
-    """Return the mean squared length of vectors (tokens, d)."""
     return float(vectors.square().sum(-1).mean())
 
 

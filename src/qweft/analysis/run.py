@@ -76,11 +76,8 @@ def on_a_chip(model: Any, trained: TrainedTokens, adapter_name: str = "default")
 
 @contextmanager
 def _only_active(model: Any, adapter_name: str) -> Iterator[None]:
-    """Make the adapter the only active one; restores active adapters and `requires_grad` on exit."""
+    """Make the adapter the only active one; restore active adapters and `requires_grad` on exit."""
     active, one = list(model.active_adapters), model.active_adapter
-    if active == [adapter_name]:
-        yield
-        return
     trainable = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
     model.set_adapter(adapter_name)
     try:

@@ -48,8 +48,7 @@ def divergence_from_haar(found: torch.Tensor, dimension: int, bins: int = BINS) 
         sum over bins of P_b ln(P_b / Haar_b)
 
     It is 0 for states spread like Haar-random ones, and (N - 1) ln(bins) if all states are equal. With m independent
-    pairs the estimate is too high by about (occupied bins - 1) / (2 m) nats. Pairs among few states are not
-    independent, which raises it further.
+    pairs the estimate is too high by about (occupied bins - 1) / (2 m) nats; with dependent ones by more.
     """
     places = (found * bins).long().clamp(max=bins - 1)
     shares = torch.bincount(places, minlength=bins).double() / len(found)
@@ -124,11 +123,7 @@ def gradient_variance(
 def variance_at_start(
     circuit: Circuit, start: str, uploads: int, is_normalised: bool = False
 ) -> GradientVariance | None:
-    """Return `gradient_variance` over 200 draws, a relative standard error of 10% and more.
-
-    `None` for a circuit without trained angles, and for one whose gates times amplitudes are more than `LARGEST`, which
-    would take minutes.
-    """
+    """Return `gradient_variance` over 200 draws; `None` without trained angles, or where it would take minutes."""
     if not circuit.parameters or len(circuit.gates) << circuit.qubits > LARGEST:
         return None
     with torch.enable_grad():  # an inspection runs without gradients

@@ -20,36 +20,25 @@ HALVES = 2
 """Even and odd rows, for cross-validation: a fit to one half is checked on the other."""
 
 
+@dataclass(frozen=True)
 class Moments:
     """Sums over tokens of x x^T, f x^T, f f^T, x and f in float64, and the number of tokens."""
 
-    def __init__(self, inputs: int, features: int) -> None:
-        self.tokens = 0
-        self.xx = torch.zeros(inputs, inputs, dtype=torch.float64)
-        self.fx = torch.zeros(features, inputs, dtype=torch.float64)
-        self.ff = torch.zeros(features, features, dtype=torch.float64)
-        self.x = torch.zeros(inputs, dtype=torch.float64)
-        self.f = torch.zeros(features, dtype=torch.float64)
+    tokens: int
+    xx: torch.Tensor
+    fx: torch.Tensor
+    ff: torch.Tensor
+    x: torch.Tensor
+    f: torch.Tensor
+
+    @classmethod
+    def of(cls, x: torch.Tensor, f: torch.Tensor, xx: torch.Tensor) -> "Moments":
+        """Return those of tokens x (tokens, d) with features f; xx = x^T x is shared by layers with the same input."""
+        fx, ff, x_sum, f_sum = (sums.cpu().double() for sums in (f.T @ x, f.T @ f, x.sum(0), f.sum(0)))
+        return cls(len(x), xx, fx, ff, x_sum, f_sum)
 
     def __add__(self, other: "Moments") -> "Moments":
-        total = Moments(len(self.x), len(self.f))
-        total.tokens = self.tokens + other.tokens
-        for name in ("xx", "fx", "ff", "x", "f"):
-            setattr(total, name, getattr(self, name) + getattr(other, name))
-        return total
-
-    def is_finite(self) -> bool:
-        """Whether no sum is NaN or infinite."""
-        return bool(self.xx.isfinite().all() and self.fx.isfinite().all() and self.ff.isfinite().all())
-
-    def add(self, x: torch.Tensor, f: torch.Tensor, xx: torch.Tensor) -> None:
-        """Add tokens x (tokens, d) with features f; xx = x^T x is shared by layers with the same input."""
-        self.tokens += len(x)
-        self.xx += xx
-        self.fx += (f.T @ x).cpu().double()
-        self.ff += (f.T @ f).cpu().double()
-        self.x += x.sum(0).cpu().double()
-        self.f += f.sum(0).cpu().double()
+        return Moments(*(one + two for one, two in zip(vars(self).values(), vars(other).values(), strict=True)))
 
 
 def moments_of(
@@ -82,21 +71,19 @@ def collect(
             with exact_products(x.device):
                 shared = x, [(part, (part.T @ part).cpu().double()) for part in parts]
         found = [part.new_zeros(len(part), 0) if features is None else features(name, part) for part, _ in shared[1]]
-        if name not in moments:
-            moments[name] = [Moments(x.shape[-1], found[0].shape[1]) for _ in range(HALVES)]
-        for half, f, (part, square) in zip(moments[name], found, shared[1], strict=True):
-            half.add(part, f, square)
+        new = [Moments.of(part, f, square) for f, (part, square) in zip(found, shared[1], strict=True)]
+        known = moments.get(name)
+        moments[name] = new if known is None else [one + other for one, other in zip(known, new, strict=True)]
 
     watch(model, layers, batches, see, at_base=False)
     enough = any if features is None else all
     for name in layers:
         if name not in moments or not enough(half.tokens for half in moments[name]):
             raise QweftError(f"no token reached layer {name}, which is to be fitted; give more rows of text")
-        if not all(half.is_finite() for half in moments[name]):
+        if not all(bool(sums.isfinite().all()) for half in moments[name] for sums in (half.xx, half.fx, half.ff)):
             raise QweftError(
-                f"the inputs of layer {name}, or what its circuit makes of them, are beyond what a number holds, "
-                "so nothing can be fitted; the adapter's weights or alpha are too large: train it anew with a "
-                "lower learning rate"
+                f"the inputs of layer {name}, or what its circuit makes of them, are beyond what a number holds; "
+                "train the adapter anew with a lower learning rate"
             )
     return moments
 
@@ -111,8 +98,8 @@ CHOICES = (None, *RIDGES) * 2
 class Fit:
     """A linear map that replaces a circuit: f(x) is approximately G x, with `matrix` G (features, d).
 
-    `explained` is the share of the features' mean square that maps fitted to one half of the rows explain on the other
-    half, weighted by the effect on the branch. Below zero it is worse than no map. A ridge of `None` means R = 0.
+    `explained` is the share of the features' mean square, weighted by the effect on the branch, that maps fitted to one
+    half of the rows explain on the other. Below zero it is worse than no map.
     """
 
     matrix: torch.Tensor
@@ -125,15 +112,10 @@ def fit_features(halves: Sequence[Moments], compress: torch.Tensor, weight: torc
 
         G = L C + R,   L, b = argmin sum |f - L C x - b|^2,   R = argmin sum |f - L C x - R x|^2 + ridge tr(R D R^T)
 
-    L is the affine fit in the r numbers that the circuit reads. A LoRA cannot express its constant b. R recovers what a
-    linear map of the whole x can, both of b and of what else x says about f. D is the diagonal of sum x x^T. Where R
-    cannot replace b, the linear fit without b gives a better L. So L, the ridge, and whether R is used are chosen for
-    each feature by two-fold cross-validation over the halves.
-
-    Args:
-        halves: Moments of even and of odd rows.
-        compress: C, (r, d).
-        weight: W (features, features), symmetric: an error e of the features costs e^T W e.
+    L is the affine fit in c = C x, C = `compress` (r, d), or the linear one where that is better, as a LoRA cannot
+    express b. R recovers what a linear map of the whole x can. D is the diagonal of sum x x^T. L, the ridge, and
+    whether R is used are chosen for each feature by two-fold cross-validation over the halves. An error e of the
+    features costs e^T W e, W = `weight` (features, features), symmetric.
     """
     compress, weight = compress.double().cpu(), weight.double().cpu()
     folds = [(_candidates(fitted, compress), checked) for fitted, checked in (halves, halves[::-1])]

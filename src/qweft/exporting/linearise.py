@@ -32,15 +32,13 @@ def layers_of(model: Any, adapter_name: str) -> dict[str, QwthnLinear]:
 def linearise(
     model: Any, batches: Sequence[Mapping[str, Any]], adapter_name: str = "default"
 ) -> tuple[Lora, dict[str, float]]:
-    """Return the LoRA closest to an adapter on the tokens of some batches.
+    """Return the LoRA closest to an adapter on the tokens of some batches, and what each layer's `Fit` explains.
 
         y = W0 x + s E (Q q(C x) + K C x)   becomes   y = W0 x + B A x,   B = s E,   A = Q G + K C
 
     G is the best linear map for q(C x), or for q(c) * c, on these tokens; see `fit_features`. The rank of the LoRA is
-    the largest rank of the adapter's layers. Without a circuit nothing is fitted.
-
-    The adapter becomes the active one. Batches are inputs of the model, on its device, with at least two rows. Returns
-    the share of its features' mean square that the fit of each layer explains, too; see `Fit`.
+    the largest rank of the adapter's layers. Without a circuit nothing is fitted. The adapter becomes the active one.
+    Batches are inputs of the model, on its device, with at least two rows.
     """
     layers = layers_of(model, adapter_name)
     if any(layer.merged for layer in layers.values()):

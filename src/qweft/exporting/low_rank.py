@@ -22,10 +22,8 @@ RIDGE = 1e-3
 class Factors:
     """A change of a weight as a sum of products, the one that matters most first.
 
-    Args:
-        down: (k, d_in).
-        up: (d_out, k), orthonormal.
-        kept: (k,): the share of the change's mean square output that the first ones keep.
+    `down` (k, d_in), `up` (d_out, k), orthonormal, and `kept` (k,), the share of the change's mean square output that
+    the first ones keep.
     """
 
     down: torch.Tensor

@@ -73,10 +73,7 @@ class Measured:
 def measure(
     model: Any, lora: Lora | None, base: HeldOutLoss, rows: Sequence[Encoded], pad_token_id: int, batch_size: int
 ) -> Measured:
-    """Compare base model, adapter and LoRA at all positions followed by a target token.
-
-    Without a LoRA the adapter itself is exported, and the export loses nothing.
-    """
+    """Compare base model, adapter and LoRA at all target tokens; without a LoRA the adapter itself is exported."""
     hybrid = held_out_loss(model, rows, pad_token_id, batch_size)
     pairs = zip(base.rows, hybrid.rows, strict=True)
     error = ratio([(one - other, count) for (one, count), (other, _) in pairs])[1]

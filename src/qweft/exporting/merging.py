@@ -52,11 +52,7 @@ def merged(model: Any) -> Any:
 
 @torch.no_grad()
 def changes(model: Any) -> Iterator[tuple[str, Any, torch.Tensor]]:
-    """Yield each linear layer that an adapter changes: name, layer, and change (d_out, d_in) of its weight in float32.
-
-    Raises:
-        QweftError: If it changes a bias, or a layer that is not linear.
-    """
+    """Yield each linear layer that an adapter changes, with its name and the change (d_out, d_in) in float32."""
     for name, layer in tuner_layers(model).items():
         made = copy.deepcopy(layer).float()  # the layer itself stays as it is
         before: Any = copy.deepcopy(made.get_base_layer())

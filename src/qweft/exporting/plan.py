@@ -28,10 +28,7 @@ REPORT = "export.json"
 
 @dataclass(frozen=True)
 class ExportPlan:
-    """An export that can start.
-
-    `held_out` has the held-out rows and, without other text in `calibration`, the calibration rows: its training rows.
-    """
+    """An export that can start. Without other text in `calibration` the training rows of `held_out` calibrate."""
 
     adapter: Path
     config: ExportConfig
@@ -49,12 +46,14 @@ class ExportPlan:
 
     def preview(self) -> Preview:
         """Describe the work of `qweft export`."""
-        lines = [
-            f"adapter {self.adapter} on {self.model.name} to {self.config.to}",
-            f"what is fitted, on at most {self.config.calibration_tokens:,} tokens of {self.calibration_source}",
-            f"judged on the {self.evaluation.split} rows of {self.held_out.source_of(self.evaluation.split)}",
-        ]
-        return Preview((*lines, f"written to {self.output}"))
+        return Preview(
+            (
+                f"adapter {self.adapter} on {self.model.name} to {self.config.to}",
+                f"what is fitted, on at most {self.config.calibration_tokens:,} tokens of {self.calibration_source}",
+                f"judged on the {self.evaluation.split} rows of {self.held_out.source_of(self.evaluation.split)}",
+                f"written to {self.output}",
+            )
+        )
 
 
 def plan_export(adapter: Path, options: Mapping[str, Any] | None) -> ExportPlan:
@@ -133,10 +132,7 @@ def _sections(
 
 
 def load_rows(plan: ExportPlan, tokenizer: Any) -> tuple[Data, list[Encoded]]:
-    """Return the data with the held-out rows, used neither for training nor for the fit, and the calibration rows.
-
-    The first calibration rows within the limit of tokens are taken, but at least two.
-    """
+    """Return the data with the held-out rows, used neither for training nor for the fit, and the calibration rows."""
     data, split = load_data(plan.held_out, tokenizer), plan.evaluation.split
     check_unseen(plan.adapter, plan.overrides, data, split, tokenizer)
     text = data if plan.calibration is None else load_data(plan.calibration, tokenizer)

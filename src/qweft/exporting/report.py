@@ -18,18 +18,13 @@ from qweft.text import escaped
 
 ROUNDING, ROUNDING_SHARE = 1e-4, 0.01
 """Rounding tolerance of a loss in float32, in nats and as a share of the gain; the smaller one applies."""
+IN_PYTHON = """```python
+from {0} import {1}
 
-
+model = {1}.from_pretrained("this folder")
+```"""
 USES: dict[Target, tuple[str, str, str]] = {
-    "lora": (
-        "peft",
-        "A LoRA made from a {} adapter",
-        """```python
-from peft import AutoPeftModelForCausalLM
-
-model = AutoPeftModelForCausalLM.from_pretrained("this folder")
-```""",
-    ),
+    "lora": ("peft", "A LoRA made from a {} adapter", IN_PYTHON.format("peft", "AutoPeftModelForCausalLM")),
     "gguf": (
         "gguf",
         "A LoRA in GGUF, made from a {} adapter",
@@ -38,11 +33,7 @@ model = AutoPeftModelForCausalLM.from_pretrained("this folder")
     "merged": (
         "transformers",
         "A model with a {} adapter in its weights",
-        """```python
-from transformers import AutoModelForCausalLM
-
-model = AutoModelForCausalLM.from_pretrained("this folder")
-```""",
+        IN_PYTHON.format("transformers", "AutoModelForCausalLM"),
     ),
     "merged-gguf": (
         "gguf",
@@ -57,11 +48,10 @@ model = AutoModelForCausalLM.from_pretrained("this folder")
 class ExportReport:
     """An exported adapter and the change in its loss.
 
-    `calibration` is the text that a circuit or a LoRA was fitted on, `None` where nothing was. `rank` and `parameters`
-    are those of the LoRA, with fully trained modules; `None` if the adapter itself was merged.
-    `layers` has the share of each fitted layer's output that the fit explains. `written_relative_difference` is the
-    largest difference of a logit between what was measured and the written files, read back, over the largest logit of
-    one row.
+    `calibration` is the text that a circuit or a LoRA was fitted on, `None` where nothing was, and `layers` the share
+    of each fitted layer's output that the fit explains. `rank` and `parameters` are those of the LoRA, with fully
+    trained modules; `None` if the adapter itself was merged. `written_relative_difference` is the largest difference of
+    a logit between what was measured and the written files, over the largest logit of one row.
     """
 
     adapter: Path
@@ -129,43 +119,37 @@ class ExportReport:
             table.add_row(name, f"{loss:.4f}", f"{self.measured.base_loss - loss:.4f}")
         return Group(table, *self._sentences(str(self.calibration)))
 
+    @property
+    def _method(self) -> str:
+        return "LoRA" if self.method == "LORA" else self.method
+
     def _losses(self) -> dict[str, float]:
-        own = "LoRA" if self.method == "LORA" else self.method
-        measured = self.measured
-        return {
-            "base model": measured.base_loss,
-            f"{own} adapter": measured.hybrid_loss,
-            "export": measured.exported_loss,
-        }
+        base, hybrid, exported = self.measured.base_loss, self.measured.hybrid_loss, self.measured.exported_loss
+        return {"base model": base, f"{self._method} adapter": hybrid, "export": exported}
 
     def _sentences(self, calibration: str) -> list[str]:
         """Return what was fitted, measured and written."""
         measured, sentences = self.measured, []
         if self.layers:
-            what = (
-                "The circuit was replaced by its best linear fit" if self.has_circuit else "The LoRA is the nearest one"
-            )
+            fit = "The circuit was replaced by its best linear fit" if self.has_circuit else "The LoRA is the nearest"
             shares = self.layers.values()
             sentences.append(
-                f"{what} on {self.calibration_tokens:,} tokens of {calibration}: it explains {fmean(shares):.1%} of "
+                f"{fit} on {self.calibration_tokens:,} tokens of {calibration}: it explains {fmean(shares):.1%} of "
                 f"what the layers do (worst layer {min(shares):.1%})."
             )
         if measured.kept_share is not None:
             sentences.append(f"It keeps {measured.kept_share:.1%} of the gain.")
         if measured.largest_logit_change is not None and measured.equal_greedy_share is not None:
-            sentences.append(
-                f"Largest change of a logit {measured.largest_logit_change:.4g}, equal greedy tokens "
-                f"{measured.equal_greedy_share:.2%}."
-            )
+            change, equal = f"{measured.largest_logit_change:.4g}", f"{measured.equal_greedy_share:.2%}"
+            sentences.append(f"Largest change of a logit {change}, equal greedy tokens {equal}.")
         if self.rank is not None:
             sentences.append(f"Rank {self.rank}, lora_alpha {self.rank}, {self.parameters:,} parameters.")
         if self.modules_to_save:
             refused = " (vLLM refuses such a LoRA)" if self.to == "lora" else ""
             sentences.append(f"Trained whole and in the folder too: {', '.join(self.modules_to_save)}{refused}.")
         if self.written_relative_difference is not None:
-            sentences.append(
-                f"Read back, logits differ by {self.written_relative_difference:.1g} of the largest at most."
-            )
+            difference = f"{self.written_relative_difference:.1g}"
+            sentences.append(f"Read back, logits differ by {difference} of the largest at most.")
         return sentences
 
     def card(self) -> str:
@@ -185,5 +169,4 @@ Base model: {escaped(str(public["model"]))}.
 
 {use}
 """
-        method = "LoRA" if self.method == "LORA" else self.method
-        return card(title.format(method), body, self.hub_id, library_name=library, tags=["lora", "qweft"])
+        return card(title.format(self._method), body, self.hub_id, library_name=library, tags=["lora", "qweft"])

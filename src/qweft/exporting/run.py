@@ -18,19 +18,20 @@ from qweft.data.tokens import Encoded, total_tokens
 from qweft.errors import QweftError, saying_when_stopped
 from qweft.evaluation.loss import check_room, held_out_loss
 from qweft.evaluation.saved import Subject, changed, changes_the_base, put_on, weights_of
-from qweft.exporting.config import LORAS
+from qweft.exporting.config import LORAS, check_gguf_type
+from qweft.exporting.gguf import check_convertible
 from qweft.exporting.linearise import layers_of, linearise
 from qweft.exporting.lora import Lora, lora_config, plain_lora, trained_whole
 from qweft.exporting.low_rank import RANKS, Factors, all_factors, lora_of, smallest
 from qweft.exporting.measure import Batch, measure, replaced
-from qweft.exporting.merging import changes, merged, tuner_layers, with_lora
+from qweft.exporting.merging import changes, check_ties, merged, tuner_layers, with_lora
 from qweft.exporting.plan import REPORT, ExportPlan, first_rows, load_rows, plan_export
 from qweft.exporting.report import ExportReport
-from qweft.exporting.write import WRITERS, Made, check_target
+from qweft.exporting.write import write_beside, write_whole
 from qweft.files import folder_beside, free_name
 from qweft.method.saved import read_saved
 from qweft.method.shipping import is_plain_lora, method_name
-from qweft.models.load import LoadedModel, load_model
+from qweft.models.load import load_model
 from qweft.output import Console
 from qweft.records import write_record
 
@@ -117,11 +118,17 @@ class _Source:
 
 
 def _open(plan: ExportPlan) -> _Source:
-    saved = read_saved(plan.adapter)
-    loaded = load_model(plan.model)
-    is_lora = plan.config.to in LORAS
+    """Load the model, its rows and the adapter, and check that the export can be written."""
+    saved, loaded = read_saved(plan.adapter), load_model(plan.model)
+    to, is_lora = plan.config.to, plan.config.to in LORAS
     if getattr(loaded.model, "is_quantized", False) and not (is_lora and saved.get("peft_type") in ("QWTHN", "LORA")):
-        loaded = _dequantised(loaded)
+        try:
+            loaded = replace(loaded, model=loaded.model.dequantize(loaded.dtype).eval())
+        except (NotImplementedError, AttributeError, ValueError, TypeError) as error:
+            raise QweftError(
+                f"transformers does not dequantise {loaded.source.name}; name the model that is not quantised with "
+                "--model.name"
+            ) from error
     data, calibration = load_rows(plan, loaded.tokenizer)
     check_room(loaded.model, [*data.held_out(plan.evaluation.split), *calibration])
     before = weights_of(loaded.model, plan.adapter)
@@ -129,8 +136,13 @@ def _open(plan: ExportPlan) -> _Source:
     is_changed = changed(before, model)
     if is_changed and is_lora:
         raise changes_the_base(plan.adapter, "a LoRA on that model would be another one; give --to merged")
-    check_target(plan.config.to, model.get_base_model(), loaded.tokenizer)
-    tokenizer = in_words(with_template(loaded.tokenizer, plan.held_out.template))
+    base = model.get_base_model()
+    if to == "gguf":
+        check_gguf_type(base.config.model_type)
+    if not is_lora:
+        check_ties(base)
+    if to == "merged-gguf":
+        check_convertible(base, loaded.tokenizer)
     subject = Subject(plan.adapter, model, loaded, data, plan.evaluation, plan.model, is_changed)
     is_own, has_circuit, rank = isinstance(model.peft_config[NAME], QwthnConfig), False, None
     if is_own:
@@ -139,19 +151,8 @@ def _open(plan: ExportPlan) -> _Source:
         rank = max(layer.qwthn_r[NAME] for layer in layers)
     elif is_plain_lora(saved):
         rank = plain_lora(model, NAME).rank
+    tokenizer = in_words(with_template(loaded.tokenizer, plan.held_out.template))
     return _Source(plan, subject, tokenizer, calibration, is_own=is_own, has_circuit=has_circuit, rank=rank)
-
-
-def _dequantised(loaded: LoadedModel) -> LoadedModel:
-    """Return a model with its quantised weights as numbers, which an adapter can be added to."""
-    try:
-        model = loaded.model.dequantize(loaded.dtype)
-    except (NotImplementedError, AttributeError, ValueError, TypeError) as error:
-        raise QweftError(
-            f"transformers does not dequantise {loaded.source.name} ({' '.join(str(error).split())[:200]}); name the "
-            "model that is not quantised with --model.name"
-        ) from error
-    return replace(loaded, model=model.eval())
 
 
 def _fit(source: _Source) -> tuple[Lora | None, dict[str, float]]:
@@ -223,47 +224,40 @@ def _measure(source: _Source, lora: Lora | None, explained: Mapping[str, float])
 def _write(source: _Source, lora: Lora | None, report: ExportReport, force: bool) -> ExportReport:
     """Write the folder atomically, if the model that is read from it reproduces the measured logits."""
     model, loaded = source.subject.model, source.subject.loaded
-    is_float32 = loaded.dtype == torch.float32
+    is_lora, is_float32 = report.to in LORAS, loaded.dtype == torch.float32
+    name = loaded.source.hub_id or report.public()["model"]
     with nullcontext() if lora is None else replaced(model, lora):
         wanted = source.logits(model)
-    made = None
-    if lora is not None:
-        made = lora, lora_config(lora, model.get_base_model(), model.peft_config[NAME], loaded.source.hub_id)
-        model = detach(model)
-    if report.to not in LORAS:
-        model = merged(model if made is None else with_lora(model, *made))
     with folder_beside(report.output) as temporary:
-        name = loaded.source.hub_id or report.public()["model"]
-        written = WRITERS[report.to](temporary, Made(model, source.tokenizer, name, made)).eval()
-        difference = ((source.logits(written) - wanted).abs().max() / wanted.abs().max()).item()
+        if lora is not None:
+            config = lora_config(lora, model.get_base_model(), model.peft_config[NAME], loaded.source.hub_id)
+            model = detach(model)
+            if is_lora:
+                written = write_beside(report.to, temporary, model, name, lora, config)
+            else:
+                model = with_lora(model, lora, config)
+        if not is_lora:
+            written = write_whole(report.to, temporary, merged(model), name, source.tokenizer)
+        difference = ((source.logits(written.eval()) - wanted).abs().max() / wanted.abs().max()).item()
         if not difference <= (TOLERANCE if is_float32 else HALF_TOLERANCE):
             raise QweftError(
                 f"the export, read back, differs from what was measured by {difference:.2g} of the largest logit; "
                 f"nothing was written: {'please report this' if is_float32 else 'give --model.dtype float32'}"
             )
         report = replace(report, written_relative_difference=difference)
-        if report.to not in LORAS and not is_float32:
-            report = _judged_as_written(source, written, report, force)
+        if not is_lora and not is_float32:  # half precision has rounded the merged weights again
+            loss = source.loss(written, source.subject.rows)
+            measured = replace(report.measured, exported_loss=loss, largest_logit_change=None, equal_greedy_share=None)
+            report = replace(report, measured=measured)
+            if report.refusal is not None and not force:
+                raise QweftError(
+                    f"{report.refusal}, as {source.subject.dtype} rounds the merged weights; nothing was written: give "
+                    "--model.dtype float32, --to lora or gguf, or --force"
+                )
         (temporary / "README.md").write_text(report.card(), encoding="utf-8")
         write_record(temporary / REPORT, report.public())
         if report.output.exists() and any(report.output.iterdir()):
             aside = free_name(report.output)
             os.replace(report.output, aside)
             Console(stderr=True).say(f"the earlier export in {report.output} is now {aside}")
-    return report
-
-
-def _judged_as_written(source: _Source, written: Any, report: ExportReport, force: bool) -> ExportReport:
-    """Return the report with the loss of the merged model, whose weights half precision has rounded again.
-
-    The differences of single logits were those of the adapter before that, and are left out.
-    """
-    loss = source.loss(written, source.subject.rows)
-    measured = replace(report.measured, exported_loss=loss, largest_logit_change=None, equal_greedy_share=None)
-    report = replace(report, measured=measured)
-    if report.refusal is not None and not force:
-        raise QweftError(
-            f"{report.refusal}, as {source.subject.dtype} rounds the merged weights; nothing was written: give "
-            "--model.dtype float32, --to lora or gguf, or --force"
-        )
     return report
