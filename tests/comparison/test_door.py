@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 
@@ -159,7 +160,9 @@ def test_methods_above_the_limit_of_parameters_are_left_out(places, tmp_path):
     assert [method.name for method in same.methods] == ["lora", "small"] and same.methods[1].rate_of == "lora"
     with pytest.raises(QweftError, match="every method trains more than 3 parameters; the smallest, small"):
         limited(places, tmp_path, "3 parameters")
-    assert within(whole.methods, None, True) == (whole.methods, ())
+    assert within(whole.methods, Budget(), True) == (whole.methods, ())
+    other = replace(whole.methods[1], name="ia3", adapter={"peft_type": "IA3"})
+    assert within([other, whole.methods[0]], Budget(seconds=60.0), True)[0][0].name == "lora"  # which is never left out
 
 
 def test_a_config_that_was_changed_by_hand_is_not_replaced(places, tmp_path, monkeypatch, capsys):

@@ -200,7 +200,7 @@ def test_a_data_file_alone_ends_in_a_sentence(places, tmp_path, monkeypatch, cap
     """From the command line, with three candidates; 40 rows are enough, and 10 are told what is missing."""
     own = {"lora": (LORA, 0.01, ""), "wide": ({**LORA, "r": 4}, 0.01, ""), "ia3": ({"peft_type": "IA3"}, 0.01, "")}
     monkeypatch.setitem(starters.CANDIDATES, "quick", own)
-    costs = Costs(dict.fromkeys(own, 5.0), dict.fromkeys(own, 0.1), 0.01, 0.01, 0.01)
+    costs = Costs(dict.fromkeys(own, 0.5), dict.fromkeys(own, 0.1), 0.01, 0.01, 0.01)
     monkeypatch.setattr("qweft.comparison.pacing.measured", lambda *_: costs)
     monkeypatch.chdir(tmp_path)
     words = ["compare", places[1], "--model", places[0], "--budget", "4min", "--train", "--training.batch_size", "8"]

@@ -27,14 +27,15 @@ WAY = "remove that file and the folders rung-*, and the budget is planned anew"
 SHORTEST = 1e-9
 SHARE = 0.1
 """Share of the budget that timing may take."""
-FEW_STEPS, LEAST_STEPS = 16, 4
-"""With fewer steps than the first, rates, rows, rungs and methods are saved; fewer than the second are never made."""
-SAVING = (math.inf, 1, 2, 1), (3, 1, 2, 1), (3, 0.25, 2, 1), (3, 0.25, 1, 1), (3, 0.25, 1, 0.6), (3, 0.25, 1, 0.3)
-"""Most rates of a search, share of the held-out rows, rungs, and share of the methods, saved one after another."""
+ENOUGH_STEPS, LEAST_STEPS = 30, 4
+"""Below the first, rates, rows, rungs and methods are saved: a choice after a few steps is a poor one. Fewer steps than
+the second are never made."""
+SAVING = (math.inf, 1, 2), (3, 1, 2), (3, 0.25, 2), (3, 0.25, 1)
+"""Most rates of a search, share of the held-out rows, and rungs, saved one after another before methods are."""
 LEAST_ROWS = 16, 32
 """Validation and test rows that are judged at least, where there are as many."""
-FEWEST = 3
-"""Methods are left out for want of time down to these."""
+FEWEST = 2
+"""Methods are left out for want of time down to these, the last one first. The first LoRA leads the list."""
 MOST_SEEDS = 8
 """Most seeds of the last runs that time left over is spent on."""
 
@@ -104,8 +105,8 @@ class Estimate:
         sum over rungs of methods * runs a method * (steps * t + t_beside + t_validation)
         + finalists * seeds * (steps * t + t_beside + t_test),   each t the mean of all methods
         """
-        methods, costs, (validation, test) = self.plan.methods, self.costs, self.judging(pace)
-        names = [method.name for method in methods[: pace.methods]]
+        methods, costs, (validation, test) = self.plan.methods[: pace.methods], self.costs, self.judging(pace)
+        names = [method.name for method in methods]
         sizes = [len(names), *rung_sizes(len(names), self.finalists(len(names)), len(pace.rungs))]
         searched = sum(method.searched for method in methods) / len(methods)
         each = len(self.plan.grid.seeds) * (searched * (3 + pace.rates) / 2 + 1 - searched)
@@ -124,9 +125,11 @@ class Estimate:
             pace = replace(pace, **changes)
             return replace(pace, seconds=self.seconds(pace))
 
-        for most, share_of_rows, rungs, share in SAVING:
-            rates = int(min(max(3, grid.trainings[1] // len(grid.seeds)), most))
-            methods = max(math.ceil(share * len(plan.methods)), min(FEWEST, len(plan.methods)))
+        most = len(plan.methods)
+        savings = [(*each, most) for each in SAVING]
+        savings += [(*SAVING[-1], methods) for methods in range(most - 1, FEWEST - 1, -1)]
+        for most_rates, share_of_rows, rungs, methods in savings:
+            rates = int(min(max(3, grid.trainings[1] // len(grid.seeds)), most_rates))
             begun = Pace(0, (), rates, len(plan.seeds), methods, 0.0, self.judged(share_of_rows))
 
             def of(steps: int, begun: Pace = begun, rungs: int = rungs) -> Pace:
@@ -137,7 +140,7 @@ class Estimate:
                 middle = (low + high + 1) // 2
                 low, high = (middle, high) if of(middle).seconds <= left else (low, middle - 1)
             pace = of(low)
-            if low >= min(FEW_STEPS, self.steps) and pace.seconds <= left:
+            if low >= min(ENOUGH_STEPS, self.steps) and pace.seconds <= left:
                 break
         while pace.seeds < MOST_SEEDS and len(plan.looks) == 1:
             more = timed(pace, seeds=pace.seeds + 1)
@@ -273,7 +276,10 @@ def pace_said(pace: Pace, plan: Plan) -> str:
     if pace.rows is not None:
         text = f"judged on {pace.rows[0]} validation and {pace.rows[1]} test rows; {text}"
     if plan.too_slow:
-        text = f"no time for {', '.join(plan.too_slow)}; {text}"
+        text = (
+            f"left out, from the end of the list until the rest trains for {ENOUGH_STEPS} steps or {FEWEST} are left: "
+            f"{', '.join(plan.too_slow)}; {text}"
+        )
     limit = plan.budget.seconds or 0.0
     if pace.seconds > limit:
         return f"{text}: more than the budget of {duration(limit)}, and the least that compares them"

@@ -93,7 +93,7 @@ def resolve(config: ComparisonConfig) -> Plan:
     check_start(config)
     shapes = load_model(replace(config.model, device="meta"))
     budget = budget_of(config.budget)
-    methods, too_large = within(resolve_methods(config, shapes.model), budget.parameters, config.search)
+    methods, too_large = within(resolve_methods(config, shapes.model), budget, config.search)
     return Plan(
         config=config,
         shapes=shapes,
@@ -112,8 +112,9 @@ def resolve_search(config: ComparisonConfig) -> Plan:
     return resolve(for_search(config))
 
 
-def within(methods: Sequence[Method], most: int | None, search: bool) -> tuple[tuple[Method, ...], tuple[Method, ...]]:
-    """Return the methods of at most so many trained parameters, and the others."""
+def within(methods: Sequence[Method], budget: Budget, search: bool) -> tuple[tuple[Method, ...], tuple[Method, ...]]:
+    """Return the methods of at most so many trained parameters, and the others; a LoRA leads where some may go."""
+    most = budget.parameters
     kept = [each for each in methods if most is None or each.trainable_parameters <= most]
     if not kept:
         least = min(methods, key=lambda each: each.trainable_parameters)
@@ -123,7 +124,7 @@ def within(methods: Sequence[Method], most: int | None, search: bool) -> tuple[t
         )
     large = tuple(each for each in methods if each not in kept)
     first = next(filter(_is_lora, kept), None)
-    if any(map(_is_lora, large)):
+    if budget.seconds is not None or any(map(_is_lora, large)):
         kept.sort(key=lambda each: each is not first)
     return only(methods, kept, search), large
 
