@@ -31,9 +31,9 @@ def test_numbers_are_read_alike_in_file_and_option(write, text):
 
 
 def test_none_is_typed_as_the_help_writes_it(comparison_file, write):
-    argv = ["--training.max_steps", "none", "--model.quantization", "none", "--data.file", "none"]
+    argv = ["--training.max_steps", "none", "--model.quantization", "none", "--data.template", "none"]
     config = parse(RunConfig, argv)
-    assert (config.training.max_steps, config.model.quantization, config.data.file) == (None, None, "none")
+    assert (config.training.max_steps, config.model.quantization, config.data.template) == (None, None, "none")
     assert parse(ComparisonConfig, [comparison_file, "--rates", "none"]).rates is None
     with pytest.raises(QweftError, match=r'training\.batch_size: expected int of at least 1, got "none"'):
         parse(RunConfig, ["--training.batch_size", "none"])

@@ -118,7 +118,7 @@ CONFIGS = {
     "reasoning_gym": {"source": "embedded:reasoning_gym:chain_sum", "train_rows": 100, "split_seed": 3},
     **{name: {"source": name, **SHORT} for name in ROWS if name not in ("named.csv", "metamath.jsonl")},
     "named.csv": {"source": "named.csv", **SHORT, "columns": {"prompt": "Frage", "response": "Antwort"}},
-    "MetaMathQA": {"source": "MetaMathQA", "file": "metamath.jsonl", **SHORT},
+    "MetaMathQA": {"source": "metamath.jsonl", **SHORT},
     "book.txt": {"source": "book.txt", **SHORT, "max_length": 200},
     "texts": {"source": "texts", **SHORT, "max_length": 400, "validation_rows": 2, "test_rows": 3},
     "parts": {"source": "parts", **SHORT, "split_seed": 5},

@@ -7,6 +7,8 @@ import torch
 
 from qweft.data.tokens import IGNORED, Encoded
 
+Pack = list[Encoded]
+
 
 @dataclass(frozen=True)
 class Collator:
@@ -20,22 +22,11 @@ class Collator:
 
     def __call__(self, rows: Sequence[Encoded]) -> dict[str, torch.Tensor]:
         """Return `input_ids`, `attention_mask` (1 for text, 0 for padding) and `labels`, each B x T of int64."""
-        longest = max(len(row["input_ids"]) for row in rows)
-        shape = (len(rows), longest)
-        batch = {
-            "input_ids": torch.full(shape, self.pad_token_id),
-            "attention_mask": torch.zeros(shape, dtype=torch.int64),
-            "labels": torch.full(shape, IGNORED),
-        }
+        batch = _laid_out([[row] for row in rows], self.pad_token_id)
+        batch["attention_mask"] = torch.zeros_like(batch.pop("position_ids"))
         for place, row in enumerate(rows):
-            length = len(row["input_ids"])
-            batch["input_ids"][place, :length] = torch.tensor(row["input_ids"])
-            batch["attention_mask"][place, :length] = 1
-            batch["labels"][place, 1:length] = torch.tensor(row["labels"][1:], dtype=torch.int64)
+            batch["attention_mask"][place, : len(row["input_ids"])] = 1
         return batch
-
-
-Pack = list[Encoded]
 
 
 def pack(rows: Sequence[Encoded], length: int) -> list[Pack]:
@@ -69,20 +60,18 @@ class PackingCollator:
 
     def __call__(self, packs: Sequence[Pack]) -> dict[str, torch.Tensor]:
         """Return `input_ids`, `position_ids` and `labels`, each B x T of int64."""
-        longest = max(sum(len(row["input_ids"]) for row in one) for one in packs)
-        shape = (len(packs), longest)
-        batch = {
-            "input_ids": torch.full(shape, self.pad_token_id),
-            "position_ids": torch.zeros(shape, dtype=torch.int64),
-            "labels": torch.full(shape, IGNORED),
-        }
-        for place, one in enumerate(packs):
-            at = 0
-            for row in one:
-                length = len(row["input_ids"])
-                here = slice(at, at + length)
-                batch["input_ids"][place, here] = torch.tensor(row["input_ids"])
-                batch["position_ids"][place, here] = torch.arange(length)
-                batch["labels"][place, here] = torch.tensor([IGNORED, *row["labels"][1:]])
-                at += length
-        return batch
+        return _laid_out(packs, self.pad_token_id)
+
+
+def _laid_out(packs: Sequence[Pack], pad_token_id: int) -> dict[str, torch.Tensor]:
+    shape = (len(packs), max(sum(len(row["input_ids"]) for row in one) for one in packs))
+    ids, labels = torch.full(shape, pad_token_id), torch.full(shape, IGNORED)
+    positions = torch.zeros(shape, dtype=torch.int64)
+    for place, one in enumerate(packs):
+        at = 0
+        for row in one:
+            here = slice(at, at := at + len(row["input_ids"]))
+            ids[place, here] = torch.tensor(row["input_ids"])
+            positions[place, here] = torch.arange(len(row["input_ids"]))
+            labels[place, here] = torch.tensor([IGNORED, *row["labels"][1:]])
+    return {"input_ids": ids, "position_ids": positions, "labels": labels}

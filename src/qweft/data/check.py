@@ -188,4 +188,4 @@ def describe_named() -> Group:
         Text.assemble((each["name"], "bold"), f"\n  {each['about']}; from {each.get('hub', 'a Python package')}")
         for each in named_data()
     ]
-    return Group(*lines, Text("\nA copy of one of the hub's: --data.source NAME --data.file FILE"))
+    return Group(*lines)

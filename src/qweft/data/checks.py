@@ -34,8 +34,6 @@ def _check_sources(config: DataConfig, sources: list[SourceConfig]) -> None:
         raise QweftError("data.sources is empty; name at least one source, or leave it out")
     if config.source != config.together:
         raise QweftError(f"data.source {config.source} and data.sources are both given; leave one of them out")
-    if config.file is not None:
-        raise QweftError(f"data.file {config.file} does not go with data.sources; give the file as one of them")
     for place, each in enumerate(sources):
         name = f"data.sources[{place}]"
         if each.weight is not None and each.rows is not None:

@@ -46,7 +46,6 @@ class DataConfig:
         overlong: What to do with a longer row: "drop" leaves it out, "cut" cuts its end. The report counts both.
             A plain text is split into several rows instead.
         split_seed: Seed of the split; the same seed and source always give the same split.
-        file: Local copy of the public data set named by source; it is read instead of the hub.
         max_rows: Read only the first max_rows rows of source. A data set on the hub is streamed, not downloaded whole.
         validation_source: Source of the validation rows, written like source; `None` means source.
         test_source: Source of the test rows, written like source; `None` means source. Training rows with the prompt
@@ -71,7 +70,6 @@ class DataConfig:
     max_length: Annotated[int, Ge(2)] = 1024
     overlong: Literal["cut", "drop"] = "cut"
     split_seed: int = 0
-    file: str | None = None
     max_rows: Count | None = None
     validation_source: str | None = None
     test_source: str | None = None

@@ -89,16 +89,6 @@ class Conversation:
         """The default group: a hash of the prompt, equal for equal prompts in two data sets."""
         return default_group(self.messages)
 
-    @property
-    def question(self) -> str:
-        """The prompt without system messages, case and white space ignored."""
-        return folded("\n".join(message.said for message in self.prompt if message.role != "system"))
-
-    @property
-    def reply(self) -> str:
-        """The answer, case and white space ignored."""
-        return folded(self.answer)
-
 
 def folded(text: str) -> str:
     """Return a text for comparisons that ignore case and white space."""

@@ -28,19 +28,8 @@ SETTING = "Small talk between two people."
 """System message of all chitchat rows, in place of the chat template's longer default."""
 
 
-def tidy(text: str) -> str:
-    """Write whole numbers without ".0": "14.0" becomes "14"."""
-    return re.sub(r"(?<=\d)\.0+(?!\d)", "", text)
-
-
-def last_number(text: str) -> str | None:
-    """Return N of a text that ends in "#### N", without commas; `None` if it ends otherwise."""
-    end = _LAST.search(text)
-    return end.group(1).replace(",", "") if end else None
-
-
-def false_step(text: str) -> str | None:
-    """Return the first "a op b = c" of two plain numbers whose result is off by more than 0.01; `None` without one."""
+def _has_false_step(text: str) -> bool:
+    """Return whether the result of any "a op b = c" of two plain numbers is off by more than 0.01."""
     for step in _STEP.finditer(text):
         left, right, result = (float(step.group(part).replace(",", "")) for part in (1, 3, 4))
         sign = step.group(2)
@@ -49,8 +38,8 @@ def false_step(text: str) -> str | None:
         else:
             value = {"+": left + right, "-": left - right}.get(sign, left * right)
         if abs(value - result) > 0.01:
-            return step.group(0)
-    return None
+            return True
+    return False
 
 
 def gym_task(source: str) -> str | None:
@@ -122,8 +111,7 @@ class Verifier:
 def embedded_rows(name: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield (where, row) of an embedded data set: "gsm_symbolic", "chitchat", or "reasoning_gym:TASK"."""
     rows = EMBEDDED_DATA[name]() if name in EMBEDDED_DATA else gym_rows(name.removeprefix(PREFIX))
-    for number, row in enumerate(rows, 1):
-        yield f"embedded:{name}, row {number}", row
+    yield from ((f"embedded:{name}, row {number}", row) for number, row in enumerate(rows, 1))
 
 
 def gsm_symbolic() -> Iterator[dict[str, Any]]:
@@ -135,8 +123,10 @@ def gsm_symbolic() -> Iterator[dict[str, Any]]:
     """
     seen: set[str] = set()
     for made in gym_dataset("gsm_symbolic"):
-        question, worked = made["question"], tidy(made["metadata"]["answer_cot"])
-        if question in seen or last_number(worked) != made["answer"] or false_step(worked):
+        question = made["question"]
+        worked = re.sub(r"(?<=\d)\.0+(?!\d)", "", made["metadata"]["answer_cot"])  # "14.0" becomes "14"
+        end = _LAST.search(worked)
+        if question in seen or end is None or end[1].replace(",", "") != made["answer"] or _has_false_step(worked):
             continue
         seen.add(question)
         names = "+".join(sorted(made["metadata"]["variables"]))

@@ -272,7 +272,7 @@ def read_sources(config: DataConfig, tokenizer: Any) -> dict[str, Source]:
         if own == {name} and source.formats.total() < parts:
             # whole texts could not fill the parts, so each piece is a group
             source.rows = [replace(row, group=row.asked) if row.is_text else row for row in source.rows]
-        if name in own and (note := beside_training(config.file or name)):
+        if name in own and (note := beside_training(name)):
             source.notes.append(note)
     return sources
 
@@ -284,14 +284,13 @@ def read_conversations(config: DataConfig) -> Iterator[Conversation]:
 
 
 def _conversations(config: DataConfig, name: str, source: Source) -> Iterator[Conversation]:
-    """Yield the conversations of a source; `max_rows` and `file` are those of training sources."""
+    """Yield the conversations of a source; `max_rows` is that of training sources."""
     own = next((each for each in config.training_sources if each.source == name), None)
     columns, key = config.columns, KEY
     if own is not None and own.columns and config.sources is not None:
         columns, key = own.columns, f"data.sources[{config.sources.index(own)}].columns"
     formats = formats_of(columns, key)
-    limits = (None, None) if own is None else (config.max_rows, config.file)
-    for where, read in located_rows(name, *limits, source.notes):
+    for where, read in located_rows(name, None if own is None else config.max_rows, source.notes):
         try:
             if isinstance(read, RowError):
                 raise read

@@ -56,28 +56,32 @@ NAMED = {
 
 
 def read_rows(
-    source: str, max_rows: int | None = None, file: str | None = None, notes: list[str] | None = None
+    source: str, max_rows: int | None = None, notes: list[str] | None = None
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield (where, row) of a data source, in its order; raise where a line holds no row."""
-    for where, row in located_rows(source, max_rows, file, notes):
+    for where, row in located_rows(source, max_rows, [] if notes is None else notes):
         if isinstance(row, RowError):
             raise row
         yield where, row
 
 
-def located_rows(
-    source: str, max_rows: int | None = None, file: str | None = None, notes: list[str] | None = None
-) -> Iterator[Located]:
+def located_rows(source: str, max_rows: int | None, notes: list[str]) -> Iterator[Located]:
     """Yield (where, row or error) of a data source. `notes` receives encodings and delimiters that were taken."""
     data = named(source)
-    if file is not None and data is None:
-        names = ", ".join(NAMED)
-        raise QweftError(f"data.file {file}: data.source {source} is not the name of a public data set ({names})")
-    if file is not None and not named_path(file).exists():
-        raise QweftError(f"data.file {file}: there is no such file or folder")
     _, at, split = source.partition("@")
-    place = file or (f"{data}{at}{split}" if data else source)
-    yield from islice(_rows(place, max_rows is not None, [] if notes is None else notes), max_rows)
+    place = f"{data}{at}{split}" if data else source
+    check_place(place)
+    path = named_path(place)
+    rows: Iterator[Located]
+    if place.startswith("embedded:"):
+        rows = embedded_rows(place.removeprefix("embedded:"))
+    elif path.is_dir():
+        rows = _read_folder(path, notes)
+    elif path.exists():
+        rows = _read_file(path, notes)
+    else:
+        rows = read_hub(place, stream=max_rows is not None)
+    yield from islice(rows, max_rows)
 
 
 def check_place(source: str) -> None:
@@ -88,19 +92,6 @@ def check_place(source: str) -> None:
         raise QweftError(
             f"data {source}: there is no such file or folder; check the path, or give a hub id or embedded:NAME"
         )
-
-
-def _rows(source: str, stream: bool, notes: list[str]) -> Iterator[Located]:
-    check_place(source)
-    path = named_path(source)
-    if source.startswith("embedded:"):
-        yield from embedded_rows(source.removeprefix("embedded:"))
-    elif path.is_dir():
-        yield from _read_folder(path, notes)
-    elif path.exists():
-        yield from _read_file(path, notes)
-    else:
-        yield from read_hub(source, stream)
 
 
 def named(source: str) -> str | None:
@@ -127,7 +118,7 @@ def read_hub(source: str, stream: bool) -> Iterator[tuple[str, dict[str, Any]]]:
         reason = first[:200].rstrip(".") if answers else no_answer()
         raise QweftError(
             f"data {source}: not a file or folder here, and the hub gave no row {number + 1} of the {split} split "
-            f"({reason}); check the name, connect, or give a file of it (data.file for one that has a name)"
+            f"({reason}); check the name, connect, or give a file of it as data.source"
         ) from fault
 
 
@@ -207,16 +198,9 @@ def _encoding_of(path: Path) -> str:
     return "utf-8-sig"
 
 
-def _taken(path: Path, encoding: str, mark: str = ",") -> list[str]:
-    """Return a note on the encoding and on the mark between columns where they are not the usual ones."""
-    taken = [f"as {encoding.upper()}"] * (encoding != "utf-8-sig")
-    taken += [f"with {MARKS[mark]} between its columns"] * (mark != ",")
-    return [f"{path.name} is read {listed(taken)}"] if taken else []
-
-
 def _opened(path: Path, notes: list[str]) -> TextIO:
     encoding = _encoding_of(path)
-    notes += _taken(path, encoding)
+    notes += [f"{path.name} is read as {encoding.upper()}"] * (encoding != "utf-8-sig")
     return path.open(encoding=encoding)
 
 
@@ -278,7 +262,10 @@ def _read_csv(path: Path, notes: list[str]) -> Iterator[Any]:
     with path.open(encoding=encoding, newline="") as handle:
         sample = list(islice(handle, 20))
         mark = _delimiter(sample)
-        notes += _taken(path, encoding, mark)
+        taken = [f"as {encoding.upper()}"] * (encoding != "utf-8-sig")
+        taken += [f"with {MARKS[mark]} between its columns"] * (mark != ",")
+        if taken:
+            notes.append(f"{path.name} is read {listed(taken)}")
         handle.seek(0)
         # strict: else an unclosed quote would swallow the following rows, and a quote inside a field would cut it
         has_spaces = any(f'{mark} "' in line for line in sample)

@@ -5,7 +5,7 @@ from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from qweft.data.conversation import Conversation
+from qweft.data.conversation import Conversation, folded
 from qweft.data.formats import shown_name
 from qweft.data.tokens import Encoded
 from qweft.text import many
@@ -108,8 +108,12 @@ def fingerprint(parts: Mapping[str, Sequence[Encoded]]) -> str:
 
 def shared_note(name: str, parts: Mapping[str, Sequence[Conversation]]) -> str:
     """Return what a held-out part shares with the rows of "train", case and white space ignored; empty if nothing."""
-    prompts = {row.question for row in parts["train"] if not row.is_text}
-    answers = {text for row in parts["train"] if len(text := row.reply) >= LONG_ANSWER}
-    count = sum(row.question in prompts or row.reply in answers for row in parts[name])
+
+    def question(row: Conversation) -> str:
+        return folded("\n".join(message.said for message in row.prompt if message.role != "system"))
+
+    prompts = {question(row) for row in parts["train"] if not row.is_text}
+    answers = {text for row in parts["train"] if len(text := folded(row.answer)) >= LONG_ANSWER}
+    count = sum(question(row) in prompts or folded(row.answer) in answers for row in parts[name])
     what = "the prompt or the long answer of a training row, which flatters the result"
     return f"{many(count, f'{name} row')} repeat{'s' if count == 1 else ''} {what}" if count else ""

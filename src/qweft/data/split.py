@@ -75,15 +75,20 @@ def split(
             given = [id(own[part])] if part in own else [id(share.conversations) for share in shares]
             counts = [wanted[part]] if part in own else allotted(wanted[part], asked)
             for source, count in zip(given, counts, strict=True):
-                taken += _hold_out(pools, source, count, usable)
+                rows_taken = pools[source].take(count, usable)
+                groups, prompts = {row.group for row in rows_taken}, {row.asked for row in rows_taken}
+                for other, pool in pools.items():
+                    if other != source and rows_taken:
+                        pool.leave_out(groups, prompts)
+                taken += rows_taken
         left = [pools[id(each.conversations)] for each in shares]
         train = _mix([pool.groups for pool in left], shares, seed, rows["train"], usable)
         if train and all(len(held_out[part]) == wanted[part] for part in HELD_OUT):
             left_over, asked_elsewhere = sum(p.left_over for p in left), sum(p.asked_elsewhere for p in left)
             return Split(train, held_out["validation"], held_out["test"], left_over, asked_elsewhere)
-    groups = [row.group for source in sources.values() for row in source if usable(row)]
+    usable_in = [row.group for source in sources.values() for row in source if usable(row)]
     raise TooFewRowsError(
-        f"data {listed(names)} gives {len(groups):,} usable rows in {len({*groups}):,} groups, too few for "
+        f"data {listed(names)} gives {len(usable_in):,} usable rows in {len({*usable_in}):,} groups, too few for "
         f"{wanted['validation']:,} validation rows, {wanted['test']:,} test rows and training rows of different "
         "groups: lower data.test_rows or data.validation_rows, or give more data"
     )
@@ -149,16 +154,6 @@ class _Pool:
         kept = [[row for row in group if row.group not in groups and row.asked not in prompts] for group in self.groups]
         self.groups = [group for group in kept if group]
         self.asked_elsewhere += before - sum(map(len, self.groups))
-
-
-def _hold_out(pools: Mapping[int, _Pool], source: int, wanted: int, usable: Usable) -> list[Conversation]:
-    """Take rows of a source, and remove their groups and prompts from the other sources."""
-    taken = pools[source].take(wanted, usable)
-    groups, prompts = {row.group for row in taken}, {row.asked for row in taken}
-    for other, pool in pools.items():
-        if other != source and taken:
-            pool.leave_out(groups, prompts)
-    return taken
 
 
 def _mix(

@@ -100,7 +100,7 @@ def _data_section(saved: dict[str, Any], overrides: dict[str, Any]) -> dict[str,
             data[name] = {**own[name], **given[name]}
     for name, other in (("source", "sources"), ("sources", "source")):
         if given.get(name) not in (None, own.get(name)):  # what the run said of its source is not said of another
-            of_the_old = {"test_source", "validation_source", "file", "max_rows", other} - given.keys()
+            of_the_old = {"test_source", "validation_source", "max_rows", other} - given.keys()
             data = {key: value for key, value in data.items() if key not in of_the_old}
     return data
 
@@ -128,7 +128,7 @@ def _check_places(adapter: Path, data: dict[str, Any], evaluation: dict[str, Any
     if is_own_run(adapter):
         return
     several = data.get("sources")
-    named = {f"--data.{name}": data.get(name) for name in ("source", "file", "validation_source", "test_source")}
+    named = {f"--data.{name}": data.get(name) for name in ("source", "validation_source", "test_source")}
     if several:
         named |= {"--data.source": None, "--data.sources": ",".join(each["source"] for each in several)}
     named["--evaluation.forgetting"] = evaluation.get("forgetting")
