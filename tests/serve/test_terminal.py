@@ -15,7 +15,8 @@ import pytest
 from qweft.cli.main import main
 from qweft.data.read import read_rows
 from qweft.serve.chat import Answer
-from qweft.serve.terminal import Lines, Terminal, converse
+from qweft.serve.terminal import Screen as Shown
+from qweft.serve.terminal import converse
 
 
 @pytest.fixture
@@ -146,10 +147,10 @@ class Chat:
 
 def test_ctrl_c_before_an_answer_begins_does_not_end_the_chat(capsys):
     talk = Chat()
-    converse(talk, Lines(), ["How?"], at_terminal=True)
+    converse(talk, Shown(at_terminal=True), ["How?"])
     assert talk.taken == ("How?", [Answer(), Answer()])
     with pytest.raises(KeyboardInterrupt):
-        converse(talk, Lines(), ["How?"])
+        converse(talk, Shown(), ["How?"])
 
 
 def test_a_terminal_shows_names_notes_and_no_command_that_a_model_wrote(capsys):
@@ -163,7 +164,7 @@ def test_a_terminal_shows_names_notes_and_no_command_that_a_model_wrote(capsys):
         show(given[name].text[3:])
         return given[name]
 
-    Terminal().show("?", list(given), ask)
+    Shown(at_terminal=True).show("?", list(given), ask)
     assert " ".join(capsys.readouterr().out.split()) == (
         "qtha: [red]]0;title 2J ok 6 tokens, 3.0 a second base: [/nothing] :smile: 6 tokens, 3.0 a second; cut by "
         "--max-new-tokens base was not shown everything: the oldest 2 turns were left out, for room"

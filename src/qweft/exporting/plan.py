@@ -122,9 +122,7 @@ def _sections(
     check_evaluation(evaluation, data)
     other = None
     if calibration is not None and not same_source(calibration, data.source):
-        other = replace(
-            data, source=calibration, sources=None, file=None, test_rows=0, validation_rows=0, train_rows=None
-        )
+        other = replace(data, source=calibration, sources=None, test_rows=0, validation_rows=0, train_rows=None)
         if own and "source" not in given and "columns" in given:  # those of the run's text are known
             data = replace(data, columns=own.get("columns") or {})
             other = replace(other, columns=given["columns"])

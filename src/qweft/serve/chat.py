@@ -21,6 +21,12 @@ from qweft.text import json_text, many, plain
 HALF = "\ufffd"
 """What a decoder writes for bytes of an incomplete character."""
 End = Literal["end token", "max_new_tokens", "context", "stopped"]
+ENDED = {
+    "end token": "",
+    "stopped": "; stopped",
+    "max_new_tokens": "; cut by --max-new-tokens",
+    "context": "; cut: the model takes no more tokens",
+}
 Show = Callable[[str], None]
 """Takes the next piece of an answer's text."""
 
@@ -50,13 +56,7 @@ class Answer:
 
     def note(self) -> str:
         """Return the length and speed of the answer, and why it ended if not by its end token."""
-        cut = {
-            "end token": "",
-            "stopped": "; stopped",
-            "max_new_tokens": "; cut by --max-new-tokens",
-            "context": "; cut: the model takes no more tokens",
-        }
-        return f"{many(self.tokens, 'token')}, {self.tokens_per_second:.1f} a second{cut[self.end]}"
+        return f"{many(self.tokens, 'token')}, {self.tokens_per_second:.1f} a second{ENDED[self.end]}"
 
 
 class Pieces(BaseStreamer):

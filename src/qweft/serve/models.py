@@ -69,9 +69,11 @@ def open_voices(
     if with_base:
         models[BASE] = loaded.model
     first = next(iter(folders.values()))
-    tokenizers = {name: _templated(loaded.tokenizer, folders.get(name)) for name in models} if own_templates else {}
-    tokenizer = _templated(loaded.tokenizer, first)
-    prepared = {name: (each, prepare(each, tokenizers.get(name, tokenizer))) for name, each in models.items()}
+    prepared = {}
+    for name, each in models.items():
+        own = folders.get(name) if own_templates else first
+        template = None if own is None else run_config(own).get("data", {}).get("template")
+        prepared[name] = (each, prepare(each, with_template(loaded.tokenizer, template)))
     return Voices(prepared, loaded.source.origin, min(context_of(each) or CONTEXT for each in models.values()))
 
 
@@ -83,11 +85,6 @@ def same_weights(model: nn.Module) -> nn.Module:
     """
     shared: dict[int, Any] = {id(tensor): tensor for tensor in chain(model.parameters(), model.buffers())}
     return copy.deepcopy(model, shared)
-
-
-def _templated(tokenizer: Any, folder: Path | None) -> Any:
-    """Return a tokenizer with the chat template of an adapter's run, if that set its own."""
-    return tokenizer if folder is None else with_template(tokenizer, run_config(folder).get("data", {}).get("template"))
 
 
 def prepare(model: Any, tokenizer: Any) -> Any:

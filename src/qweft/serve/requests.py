@@ -44,10 +44,6 @@ OWN = frozenset(signature(PreTrainedTokenizerBase.apply_chat_template).parameter
 """Arguments of transformers that are no variables of a chat template: another template, a length to fill up."""
 
 
-def _refusal(sentence: str) -> HTTPException:
-    return HTTPException(422, sentence)
-
-
 class Checked:
     """What transformers' handlers of requests lack: a check of the settings."""
 
@@ -60,21 +56,27 @@ class Checked:
                 del body[name]
         for name in ("model", self.asks):
             if name not in body or body[name] == []:
-                raise _refusal(f"the request has no {name}; give one")
+                raise HTTPException(422, f"the request has no {name}; give one")
         if not isinstance(body["model"], str):
-            raise _refusal("model is a text; GET /v1/models lists those that are served")
+            raise HTTPException(422, "model is a text; GET /v1/models lists those that are served")
         super()._validate_request(body)  # type: ignore[misc]
         for name in RANGES.keys() & body.keys():
-            _check_number(name, body[name])
+            (low, high), value = RANGES[name], body[name]
+            is_number = isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high
+            if not is_number or (isinstance(high, int) and value != int(value)):
+                kind = "a whole number " if isinstance(high, int) else ""
+                raise HTTPException(422, f"{name} is {kind}from {low:g} to {high:g}")
         if body.get("tool_choice") == "none":
             body.pop("tools", None)
             del body["tool_choice"]
         for name in sorted((REFUSED | ignored_settings(self)) & body.keys() - PASSED):
             if body[name] and json.dumps(body[name]) != json.dumps(DEFAULTS.get(name)):  # to Python 1 is True
-                raise _refusal(f"{name} {json.dumps(body[name])[:100]} is not taken here; leave it out")
+                raise HTTPException(422, f"{name} {json.dumps(body[name])[:100]} is not taken here; leave it out")
         variables = body.get("chat_template_kwargs", {})
         if not isinstance(variables, dict) or OWN & variables.keys():
-            raise _refusal(f"chat_template_kwargs are variables of the chat template, none of {', '.join(sorted(OWN))}")
+            raise HTTPException(
+                422, f"chat_template_kwargs are variables of the chat template, none of {', '.join(sorted(OWN))}"
+            )
         body.setdefault("stream", False)  # as OpenAI's interface; transformers' server streams responses by default
 
     @staticmethod
@@ -95,13 +97,6 @@ class Checked:
         if temperature is not None or body.get("top_p") is not None:
             settings.do_sample = temperature is None or temperature >= COLDEST
         return settings
-
-
-def _check_number(name: str, value: Any) -> None:
-    low, high = RANGES[name]
-    is_number = isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high
-    if not is_number or (isinstance(high, int) and value != int(value)):
-        raise _refusal(f"{name} is {'a whole number ' if isinstance(high, int) else ''}from {low:g} to {high:g}")
 
 
 class Chat(Checked, ChatCompletionHandler):
@@ -203,9 +198,9 @@ class WithinContext(GenerateManager):
         known, asked = model.config.get_text_config().vocab_size, inputs["input_ids"].shape[-1]
         for (token,) in settings.sequence_bias or {}:
             if not 0 <= token < known:
-                raise _refusal(f"logit_bias names token {token}, and the model has {known:,}; leave it out")
+                raise HTTPException(422, f"logit_bias names token {token}, and the model has {known:,}; leave it out")
         if not asked:
-            raise _refusal("the prompt is empty; give it a text")
+            raise HTTPException(422, "the prompt is empty; give it a text")
         if asked >= self.context:
             raise HTTPException(
                 413, f"the question is {asked:,} tokens long, and the model takes {self.context:,}; ask a shorter one"

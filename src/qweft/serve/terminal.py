@@ -4,7 +4,6 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from rich.text import Text
 
@@ -21,80 +20,61 @@ Ask = Callable[[str, Show], Answer]
 """Generates the answer of the model with a name."""
 
 
-class Lines:
-    """Prints questions and answers as plain text to standard output, and messages to standard error."""
+class Screen:
+    """Prints answers to standard output: as text, with notes at a terminal, or one JSON object for each question."""
+
+    def __init__(self, at_terminal: bool = False, as_json: bool = False) -> None:
+        self.at_terminal, self._as_json = at_terminal, as_json
+        self._console = Console(highlight=False, stderr=not at_terminal)
 
     def say(self, sentence: str) -> None:
-        """Print a message of the program."""
-        print(sentence, file=sys.stderr, flush=True)
+        """Print a message of the program: dim at a terminal, else on standard error."""
+        if self.at_terminal:
+            self._console.print(Text(sentence, style="dim"))
+        else:
+            print(sentence, file=sys.stderr, flush=True)
 
     def show(self, question: str, names: Sequence[str], ask: Ask) -> None:
-        """Print the question after "> ", and stream each answer, after the model's name if there are two."""
-        print(f"> {plain(question)}", flush=True)
-        self.stream(names, ask)
-
-    def stream(self, names: Sequence[str], ask: Ask) -> None:
-        """Print the answers of all models."""
+        """Stream the answers of all models to a question, each after the model's name if there are two."""
+        if self._as_json:
+            self._write(question, {name: ask(name, lambda _: None) for name in names})
+            return
+        if not self.at_terminal:
+            print(f"> {plain(question)}", flush=True)
         for name in names:
             if len(names) > 1:
                 print(plain(f"{name}: "), end="", flush=True)
             answer = ask(name, lambda piece: print(plain(piece), end="", flush=True))
             print(flush=True)
-            self.end(name, answer)
+            if self.at_terminal:
+                self.say(answer.note())
+            if answer.left_out:
+                verb = "was" if answer.left_out == 1 else "were"
+                turns = many(answer.left_out, "turn")
+                self.say(f"{name} was not shown everything: the oldest {turns} {verb} left out, for room")
 
-    def end(self, name: str, answer: Answer) -> None:
-        """Say what is to be said of an answer: that it was not shown everything."""
-        if answer.left_out:
-            verb = "was" if answer.left_out == 1 else "were"
-            turns = many(answer.left_out, "turn")
-            self.say(f"{name} was not shown everything: the oldest {turns} {verb} left out, for room")
-
-
-class JsonLines(Lines):
-    """Prints one JSON object per question to standard output, and messages to standard error."""
-
-    def show(self, question: str, names: Sequence[str], ask: Ask) -> None:
-        """Print all answers to one question in one line."""
-        answers: dict[str, Any] = {}
-        for name in names:
-            answer = ask(name, lambda _: None)
-            speed = round(answer.tokens_per_second, 2)
-            answers[name] = {**vars(answer), "seconds": round(answer.seconds, 3), "tokens_per_second": speed}
-        print(json_text({"question": question, "answers": answers}), flush=True)
-
-
-class Terminal(Lines):
-    """Prints answers, their length and speed, and dim messages."""
-
-    def __init__(self) -> None:
-        self._console = Console(highlight=False)
-
-    def say(self, sentence: str) -> None:
-        """Print a message in dim text."""
-        self._console.print(Text(sentence, style="dim"))
-
-    def show(self, question: str, names: Sequence[str], ask: Ask) -> None:
-        """Stream each answer."""
-        self.stream(names, ask)
-
-    def end(self, name: str, answer: Answer) -> None:
-        """Say the length and speed of an answer, too."""
-        self.say(answer.note())
-        super().end(name, answer)
+    def _write(self, question: str, answers: Mapping[str, Answer]) -> None:
+        rounded = {
+            name: {
+                **vars(answer),
+                "seconds": round(answer.seconds, 3),
+                "tokens_per_second": round(answer.tokens_per_second, 2),
+            }
+            for name, answer in answers.items()
+        }
+        print(json_text({"question": question, "answers": rounded}), flush=True)
 
 
 def chat(model: ModelConfig, folders: Mapping[str, Path], config: ChatConfig, as_json: bool = False) -> None:
     """Chat in a terminal until Ctrl-D, or read one question per line of standard input."""
     talk = Chat(open_voices(model, folders, config.beside == BASE), config)
-    if as_json or not (sys.stdin.isatty() and sys.stdout.isatty()):
-        converse(talk, JsonLines() if as_json else Lines(), piped())
-        return
-    screen = Terminal()
-    screen.say(f"{' beside '.join(talk.names)}; {talk.voices.origin}; /help says what else can be typed")
-    converse(talk, screen, typed(), at_terminal=True)
+    screen = Screen(not as_json and sys.stdin.isatty() and sys.stdout.isatty(), as_json)
+    if screen.at_terminal:
+        screen.say(f"{' beside '.join(talk.names)}; {talk.voices.origin}; /help says what else can be typed")
+    converse(talk, screen, typed() if screen.at_terminal else piped())
 
 
-def converse(talk: Chat, screen: Lines, lines: Iterable[str], at_terminal: bool = False) -> None:
+def converse(talk: Chat, screen: Screen, lines: Iterable[str]) -> None:
     """Answer questions and execute commands line by line.
 
     At a terminal errors are shown and do not end the chat, and Ctrl-C ends only the current answers.
@@ -109,25 +89,25 @@ def converse(talk: Chat, screen: Lines, lines: Iterable[str], at_terminal: bool 
                         return
                     screen.say(message)
                 else:
-                    _ask(talk, screen, line.strip(), at_terminal)
+                    _ask(talk, screen, line.strip())
             except QweftError as error:
-                if not at_terminal:
+                if not screen.at_terminal:
                     raise
                 screen.say(str(error))
 
 
-def _ask(talk: Chat, screen: Lines, question: str, may_stop: bool) -> None:
+def _ask(talk: Chat, screen: Screen, question: str) -> None:
     answers: list[Answer] = []
 
     def ask(name: str, show: Show) -> Answer:
         is_stopped = bool(answers) and answers[-1].end == "stopped"
-        answers.append(Answer() if is_stopped else talk.answer(name, question, show, may_stop))
+        answers.append(Answer() if is_stopped else talk.answer(name, question, show, screen.at_terminal))
         return answers[-1]
 
     try:
         screen.show(question, talk.names, ask)
     except KeyboardInterrupt as stop:  # before an answer begins, or after it
-        if not may_stop or isinstance(stop, StoppedError):
+        if not screen.at_terminal or isinstance(stop, StoppedError):
             raise
         screen.say("stopped")
     talk.take(question, [*answers, *[Answer()] * (len(talk.names) - len(answers))])
