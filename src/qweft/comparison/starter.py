@@ -21,6 +21,7 @@ from qweft.models.config import ModelConfig
 from qweft.models.packages import EmbeddedModel
 from qweft.models.quantization import scheme_of
 from qweft.models.resolve import find
+from qweft.schema import texts_of
 from qweft.text import plain
 
 Preset = Literal["quick", "thorough"]
@@ -31,7 +32,7 @@ WIDTH = 576
 FALL = 1.6
 """Power by which the best rate falls with the hidden size: LoRA's was found to be 0.006 at 576, 0.002 at 896."""
 EMBEDDED_SIZES = {"smollm2-135m-instruct": 576, "qwen2.5-coder-0.5b-instruct": 896}
-"""Hidden sizes of the embedded models, which are known before they are prepared."""
+"""Hidden sizes of the embedded models."""
 MOST_BYTES = 2**20
 """Largest config.json that is read."""
 SHIPPING = {"lora": why_no_lora, "gguf": why_not_merged, "merged": why_not_merged}
@@ -52,7 +53,7 @@ class CompareOptions(ComparisonConfig):
 
 @dataclass(frozen=True)
 class InitOptions:
-    """What `qweft init` reads.
+    """The options of `qweft init`.
 
     Args:
         model: The base model, as model.name.
@@ -102,7 +103,7 @@ PROJECTIONS = (
 MAMBA = ("falcon_h1", "mamba", "mamba2", "falcon_mamba", "nemotron_h")
 UNFIT = ("out_proj", "conv1d", "dt_proj", "lm_head")
 """Layers of these models that PEFT refuses, whose weight is read without a call, or that give the logits."""
-CANDIDATES: dict[str, dict[str, Candidate]] = {"quick": QUICK, "thorough": THOROUGH}
+CANDIDATES = {"quick": QUICK, "thorough": THOROUGH}
 TIMES = {"quick": "20min", "thorough": "2h"}
 
 
@@ -149,6 +150,11 @@ def starter(
     thorough, width = preset == "thorough", hidden_size(model)
     unfit, layers = unfit_of(model, candidates), layers_of(model)
 
+    def placed(adapter: dict[str, Any]) -> dict[str, Any]:
+        targets = adapter.get("target_modules")
+        own = None if isinstance(targets, list) else layers.get(targets)
+        return adapter if own is None else {**adapter, "target_modules": own}
+
     def scaled(rate: float) -> float:
         return float(f"{rate * (1.0 if width is None else min(1.0, (WIDTH / width) ** FALL)):.2g}")
 
@@ -158,7 +164,7 @@ def starter(
         "training": {"epochs": 3.0, "batch_size": 4, "gradient_accumulation": 1, "learning_rate": scaled(4e-3)},
         "evaluation": {"answers": 1, "max_new_tokens": 48},
         "methods": {
-            name: {"adapter": _on_layers(adapter, *layers), "search_from": scaled(rate)}
+            name: {"adapter": placed(adapter), "search_from": scaled(rate)}
             for name, (adapter, rate, _) in candidates.items()
             if name not in unfit
         },
@@ -175,36 +181,20 @@ def starter(
     }
 
 
-COMMENTS = {
-    "model": "The base model: a hub id, a folder, or an alias.",
-    "data": "A tenth of the rows is held out to choose by (validation), a tenth to judge by (test): 8 to 64 each.",
-    "training": "The most that a run trains; the budget may lower it. A method's search_from stands before this rate.",
-    "methods": "Each on the layers that suit it. Take some out, or add others: any preset, any method of PEFT.",
-    "reference": "The method that others are compared with, until the validation rows name a leader.",
-    "seeds": "Seeds of the last runs. The searches use others, so that no choice is made by what is judged.",
-    "equivalent_within": "Two methods are as good as each other if their losses differ by less than this many percent.",
-    "search": "Each method's own learning rate, on validation rows.",
-    "halving": "Short runs of all methods, then longer ones of those that can still win, then the finalists.",
-    "recommend": "End in one sentence, and keep the winner's adapter in OUTPUT/winner.",
-    "budget": "The most time, and the most trained parameters of a method: 20min,200k.",
-    "output": "What is made, and where the same command goes on after a stop.",
-}
-
-
 def commented(tree: Mapping[str, Any], command: str) -> str:
-    """Return the YAML of a comparison with a comment before each section and method."""
+    """Return the YAML of a comparison with a comment before each key and method: what the key's documentation says."""
     plain_command = " ".join(plain(command).split())
     lines = ["# Which adapter for this data and this model?", "#", f"#     {plain_command}", "#"]
     lines.append("# docs/comparison.md explains every key.")
+    texts = texts_of(ComparisonConfig)
     for key, value in tree.items():
-        if key in COMMENTS:
-            lines.append(f"# {COMMENTS[key]}")
+        lines.append(f"# {texts[key].partition('. ')[0].removesuffix('.')}.")
         if key != "methods":
             lines.append(yaml_file.dump({key: value}).rstrip())
             continue
         lines.append("methods:")
         for name, method in value.items():
-            comment = next((f" # {each[name][2]}" for each in CANDIDATES.values() if name in each), "")
+            comment = f" # {THOROUGH[name][2]}" if name in THOROUGH else ""
             lines.append(f"  {yaml_file.dump({name: None}).partition(': null')[0]}:{comment}")
             for part, inner in method.items():
                 text = yaml_file.dump(inner, flow=True).partition("\n...")[0].strip()
@@ -212,29 +202,19 @@ def commented(tree: Mapping[str, Any], command: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-Layers = list[str] | Literal["all-linear"] | None
-
-
-def layers_of(model: ModelConfig) -> tuple[Layers, Layers]:
-    """Return layers for candidates that name none, and for those on all linear layers; `None` leaves them."""
+def layers_of(model: ModelConfig) -> dict[str | None, list[str] | str]:
+    """Return layers for candidates that name none (`None`) and for "all-linear", where these do not serve a model."""
     kind = config_of_model(model).get("model_type")
     is_mamba, has_defaults = kind in MAMBA, _has_defaults(kind, "LORA")
     if has_defaults and not is_mamba:
-        return None, None
+        return {}
     from qweft.adapter.attach import linear_names  # here: these import PyTorch
     from qweft.models.load import load_model
 
     names = linear_names(load_model(replace(model, device="meta")).model)
-    whole: Layers = [name for name in names if name not in UNFIT] if is_mamba else "all-linear"
+    whole: list[str] | str = [name for name in names if name not in UNFIT] if is_mamba else "all-linear"
     some = next(([*wanted] for wanted in PROJECTIONS if {*wanted} <= {*names}), whole)
-    return (None if has_defaults else some), (whole if is_mamba else None)
-
-
-def _on_layers(adapter: Mapping[str, Any], default: Layers, whole: Layers) -> dict[str, Any]:
-    """Return a candidate on the layers that `layers_of` found."""
-    targets = adapter.get("target_modules")
-    layers = default if targets is None else whole if targets == "all-linear" else None
-    return {**adapter, **({} if layers is None else {"target_modules": layers})}
+    return {"all-linear": whole, **({} if has_defaults else {None: some})}
 
 
 def _has_defaults(kind: str | None, method: str) -> bool:
@@ -252,15 +232,13 @@ def unfit_of(model: ModelConfig, candidates: Mapping[str, Candidate]) -> list[st
 
     config = config_of_model(model)
     quantization = model.quantization or scheme_of(config.get("quantization_config") or {})
-    unfit = []
+    unfit = ["ia3"] if "ia3" in candidates and not _has_defaults(config.get("model_type"), "IA3") else []
     for name, (adapter, _, _) in candidates.items():
         try:
             check_on_shared(adapter, quantization)
         except QweftError:
             unfit.append(name)
-        else:
-            unfit += [name] if name == "ia3" and not _has_defaults(config.get("model_type"), "IA3") else []
-    return unfit
+    return list(dict.fromkeys(unfit))
 
 
 def that_ship(config: ComparisonConfig, tell: Callable[[str], object]) -> ComparisonConfig:

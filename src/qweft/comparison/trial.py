@@ -3,8 +3,7 @@
 import gc
 import os
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,7 +22,6 @@ from qweft.comparison.report.inspection import inspections
 from qweft.comparison.results import BASE, Run
 from qweft.comparison.workers import claimed
 from qweft.data.batches import Collator
-from qweft.data.conversation import Conversation
 from qweft.data.report import fingerprint as fingerprint_of
 from qweft.errors import OutOfMemoryError, QweftError
 from qweft.evaluation.generation import answers_to, end_tokens, prompt_of
@@ -46,12 +44,6 @@ INSPECTED_ROWS = 4
 DEQUANTISED_ROWS = 32
 """Most validation rows on which circuits are replaced by fits: half to fit, half to judge."""
 
-NO_RESULTS: dict[str, Any] = {
-    "steps": 0,
-    "train_loss_curve": (),
-    **dict.fromkeys(("train_loss", "eval_loss", "eval_perplexity", "step_seconds_median", "peak_memory_bytes")),
-}
-"""Fields of the record of a run before it is made."""
 OF_TRAINING = (
     "steps", "train_loss", "step_seconds_median", "step_seconds_spread", "peak_memory_bytes", "cpu_by_others",
     "load_average",
@@ -78,13 +70,13 @@ def run_trial(
 
 def trial_here(context: Context, method: Method | None, seed: int, folder: Path, keep_adapter: bool) -> Run | None:
     """Read or make the run in this process, as `run_trial`."""
-    finished = finished_trial(context, method, seed, folder)
-    if finished is not None:
+    if finished := finished_trial(context, method, seed, folder):
         return finished
     with claimed(folder) as is_own:
         if not is_own:
             return None
-        finished = finished_trial(context, method, seed, folder)  # another process may have finished it meanwhile
+        # another process may have finished it meanwhile
+        finished = finished_trial(context, method, seed, folder)
         return finished or _make(context, method, seed, folder, keep_adapter)
 
 
@@ -121,7 +113,13 @@ def read_record(record: Path) -> tuple[dict[str, Any], Run]:
 
 def _make(context: Context, method: Method | None, seed: int, folder: Path, keep_adapter: bool) -> Run:
     started, clock = datetime.now(UTC).isoformat(timespec="seconds"), time.perf_counter()
-    run = _untrained(context, method, seed)
+    run = Run(context.loaded.source.name, context.config.data.source, BASE, seed, 0)
+    config: dict[str, Any] = {}  # with which `qweft train` makes this run; `qweft evaluate` finds model and data in it
+    if method is not None:
+        of, size, rate = context.config, method.trainable_parameters, method.learning_rate
+        run = replace(run, method=method.name, trainable_parameters=size, learning_rate=rate, adapter=method.adapter)
+        training = _training(context, method, seed)
+        config = asdict(RunConfig(of.model, of.data, method.adapter, training, of.evaluation, output=of.output))
     try:
         run = _scored(context, method, run, folder if keep_adapter else None)
     except DivergedError as error:  # a valid outcome: the method failed at this rate and seed
@@ -141,10 +139,6 @@ def _make(context: Context, method: Method | None, seed: int, folder: Path, keep
             "which the runs of a comparison share; leave that out"
         )
     run = replace(run, started=started, seconds=time.perf_counter() - clock)
-    config: dict[str, Any] = {}  # with which `qweft train` makes this run; `qweft evaluate` finds model and data in it
-    if method is not None:
-        of, training = context.config, _training(context, method, seed)
-        config = asdict(RunConfig(of.model, of.data, method.adapter, training, of.evaluation, output=of.output))
     record = {
         "fingerprint": _fingerprint(context, method, seed),
         "weights": context.base_checksum,
@@ -174,17 +168,6 @@ def _training(context: Context, method: Method, seed: int) -> TrainingConfig:
     return replace(training, learning_rate=method.learning_rate, seed=seed, max_steps=steps)
 
 
-def _untrained(context: Context, method: Method | None, seed: int) -> Run:
-    """Return the record of a run without its results."""
-    base, source = context.loaded.source.name, context.config.data.source
-    if method is None:
-        return Run(base, source, BASE, seed, 0, **NO_RESULTS)
-    return Run(
-        base, source, method.name, seed, method.trainable_parameters,
-        learning_rate=method.learning_rate, adapter=method.adapter, **NO_RESULTS,
-    )  # fmt: skip
-
-
 def _scored(context: Context, method: Method | None, run: Run, keep: Path | None) -> Run:
     """Return the run with its training and its losses."""
     loaded, data, judging = context.loaded, context.data, context.config.evaluation
@@ -194,39 +177,34 @@ def _scored(context: Context, method: Method | None, run: Run, keep: Path | None
     # before the training, which a chat template that is refused shall not cost
     prompts = [prompt_of(text, data.tokenizer) for text in shown]
     ends = end_tokens(loaded.model, data.tokenizer) if shown else set()
-    model = loaded.model
-    if method is not None:
-        set_seed(run.seed)
-        training = _training(context, method, run.seed)
-        model = put_on(loaded.model, method.adapter, planned_steps(training, data.train))
-    try:
+    with ExitStack() as stack:
+        model = loaded.model
         if method is not None:
+            set_seed(run.seed)
+            training = _training(context, method, run.seed)
+            model = put_on(model, method.adapter, planned_steps(training, data.train))
+            stack.callback(detach, model)
             fitted = fit(model, data.train, pad, training, f"{method.name}, seed {run.seed}")
             run = replace(run, train_loss_curve=fitted.curve, **{name: getattr(fitted, name) for name in OF_TRAINING})
         loss = held_out_loss(model, rows, pad, judging.batch_size)
-    except BaseException:
-        if method is not None:
-            detach(model)
-        raise
-    answers = answers_to(model, data.tokenizer, prompts, ends, judging.max_new_tokens) if shown else []
-    forgetting = None
-    if judging.forgetting is not None:
-        there = held_out_loss(model, context.elsewhere, pad, judging.batch_size, key=LENGTH)
-        forgetting = {"source": judging.forgetting, "loss": there.loss, "row_losses": _rows(there)}
-    if method is not None:
-        if context.config.inspect and is_first:
+        answers = answers_to(model, data.tokenizer, prompts, ends, judging.max_new_tokens) if shown else []
+        forgetting = None
+        if judging.forgetting is not None:
+            there = held_out_loss(model, context.elsewhere, pad, judging.batch_size, key=LENGTH)
+            forgetting = {"source": judging.forgetting, "loss": there.loss, "row_losses": _rows(there)}
+        if method is not None and context.config.inspect and is_first:
             run = replace(run, inspection=_inspected(model, context, method))
-        if keep is not None:
+        if method is not None and keep is not None:
             _save(model, keep / ADAPTER, loaded.source.hub_id)
             run = replace(run, adapter_bytes=weights_bytes(keep / ADAPTER))
-        detach(model)
+    groups = {group: number for number, group in enumerate(dict.fromkeys(text.group for text in texts))}
     return replace(
         run,
         eval_loss=loss.loss,
         eval_perplexity=loss.perplexity,
         eval_standard_error=loss.standard_error,
         eval_row_losses=_rows(loss),
-        eval_row_groups=_groups(texts),
+        eval_row_groups=tuple(groups[text.group] for text in texts) if len(groups) < len(texts) else (),
         answers=tuple(answer.to_json() for answer in answers),
         forgetting=forgetting,
     )
@@ -244,12 +222,6 @@ def _save(model: Any, folder: Path, hub_id: str | None) -> None:
 
 def _rows(loss: HeldOutLoss) -> tuple[tuple[float, int], ...]:
     return tuple((round(total, 6), tokens) for total, tokens in loss.rows)
-
-
-def _groups(texts: Sequence[Conversation]) -> tuple[int, ...]:
-    """Return the group of each row as a number; empty if no two rows share one."""
-    numbers = {group: number for number, group in enumerate(dict.fromkeys(text.group for text in texts))}
-    return tuple(numbers[text.group] for text in texts) if len(numbers) < len(texts) else ()
 
 
 def _inspected(model: Any, context: Context, method: Method) -> dict[str, Any] | None:
