@@ -10,7 +10,7 @@ from torch import nn
 
 from qweft.adapter.branch import Branch
 from qweft.adapter.build import needs_graph, prepare
-from qweft.adapter.directions import is_distributed
+from qweft.adapter.directions import is_distributed, is_searching
 from qweft.adapter.layer import QwthnLinear
 from qweft.internals.torch import is_transformed, places, version
 
@@ -79,8 +79,8 @@ class Session:
             tensors = branch.tensors()
             graph = needs_graph(tensors)
             # random directions are drawn here: a checkpoint would draw them in the first of its two passes only
-            if graph and not branch.is_found and (branch.bases[0].kind != "random" or layer.is_searching(name)):
-                continue  # it adds nothing yet, see `lazy_basis`
+            if graph and not branch.is_found and (branch.bases[0].kind != "random" or is_searching(layer, name)):
+                continue  # it adds nothing yet
             plain = all(type(t) in (nn.Parameter, torch.Tensor) and t.device.type != "meta" for t in tensors)
             if plain and [t.shape for t in tensors] == layer.qwthn_shapes[name] and not (graph and is_distributed()):
                 shapes = tuple((t.shape, t.dtype, t.device) for t in tensors)

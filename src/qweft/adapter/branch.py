@@ -5,7 +5,7 @@ memory is allocated. `parts_of` finds the part of every parameter of a model.
 """
 
 from collections.abc import Hashable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import nn
@@ -34,15 +34,7 @@ class Branch(NamedTuple):
         """Return all parameters and fixed tensors."""
         return [*self.compress.tensors(), *self.core.tensors(), *self.expand.tensors()]
 
-    def one_by_one(self) -> set[int]:
-        """Return the indices in `tensors` of what is not stacked with other branches: large directions on a CPU."""
-        found = set(self.compress.one_by_one)
-        first = len(self.compress.tensors()) + len(self.core.tensors())
-        found |= {first + place for place in self.expand.one_by_one}
-        tensors = self.tensors() if found else []
-        return {place for place in found if tensors[place].device.type == "cpu"}
-
-    def build(self, tensors: Sequence[Any]) -> tuple[torch.Tensor, ...]:
+    def build(self, tensors: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
         """Contract such tensors, or stacks of them, to the matrices and angles that a token needs."""
         # in half precision the matrix that produces the angles would round them, too
         tensors = alike(tensors, torch.float32 if self.core.reads_angles else torch.bfloat16)
@@ -50,7 +42,7 @@ class Branch(NamedTuple):
         last = first + len(self.core.tensors())
         compress, core, expand = tensors[:first], tensors[first:last], tensors[last:]
         # the type of what is trained; packed directions have none
-        kind = next(t.dtype for t in tensors if isinstance(t, torch.Tensor) and t.is_floating_point())
+        kind = next(tensor.dtype for tensor in tensors if tensor.is_floating_point())
         with exact_products(tensors[0].device):
             return (
                 self.compress.contract_limited(compress).to(kind),

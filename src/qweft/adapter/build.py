@@ -59,12 +59,11 @@ def prepare(branches: Sequence[Branch], graph: bool) -> list[Prepared]:
     ]
 
 
-def _stacks(tensors: Sequence[torch.Tensor], count: int, one_by_one: set[int]) -> list[Any]:
-    """Turn the tensors of `count` branches, branch by branch, into one stack or tuple for each index in a branch."""
+def _stacks(tensors: Sequence[torch.Tensor], count: int) -> list[torch.Tensor]:
+    """Turn the tensors of `count` branches, branch by branch, into one stack for each index in a branch."""
     each = len(tensors) // count
-    rows = [tuple(tensors[branch * each + place] for branch in range(count)) for place in range(each)]
     with exact_products(tensors[0].device):  # autocast in float16 stacks no bfloat16, which directions are
-        return [row if place in one_by_one else torch.stack(row) for place, row in enumerate(rows)]
+        return [torch.stack(tuple(tensors[place::each])) for place in range(each)]
 
 
 class _BatchedBuild(torch.autograd.Function):
@@ -75,7 +74,7 @@ class _BatchedBuild(torch.autograd.Function):
         ctx.set_materialize_grads(False)
         ctx.branch, ctx.count, ctx.tensors = branch, count, tensors
         ctx.versions = [0 if tensor.is_inference() else version(tensor) for tensor in tensors]
-        built = [part.unbind() for part in branch.build(_stacks(tensors, count, branch.one_by_one()))]
+        built = [part.unbind() for part in branch.build(_stacks(tensors, count))]
         if branch.compress.is_fixed():
             ctx.mark_non_differentiable(*built[0])
         return tuple(part[place] for place in range(count) for part in built)
@@ -100,7 +99,7 @@ class _BatchedBuild(torch.autograd.Function):
             has_graph = again or is_transformed()
             rows = [tensors[at] if has_graph else tensors[at].detach() for at in places]
             with torch.set_grad_enabled(has_graph), for_later_calls():
-                stacks = _stacks(rows, len(reached), ctx.branch.one_by_one())
+                stacks = _stacks(rows, len(reached))
             # fixed tensors get none: the directions of a basis can be as large as all that is trained
             wanted = [p for p in range(each) if any(ctx.needs_input_grad[2 + b * each + p] for b in reached)]
             for place in wanted:

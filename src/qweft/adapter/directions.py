@@ -1,4 +1,4 @@
-"""Directions of a layer for fixed maps: from the loss's gradient, from its weight, or random.
+"""Directions of a layer for fixed maps: from the loss's gradient, from its weight, or random; and their search.
 
     G = d loss / d W0 = sum over tokens of dy x^T,   G = U S V^T,   C = (V_1 .. V_r)^T,   E = (U_1 .. U_r)
 
@@ -8,12 +8,24 @@ At K = 0 the gradient with respect to K is then alpha / r times the r x r block 
 G of a large layer is never formed: two products of G with random matrices are summed over the batches, and G is rebuilt
 from them (the one-pass sketch of Tropp, Yurtsever, Udell and Cevher, arXiv 1609.00048). That needs only inputs and
 output gradients of the base layer, which may be quantized.
+
+Without `qweft.find_bases` the first backward pass finds them. A branch without directions adds nothing, so the first
+forward pass does not need them. When the gradient dy of the loss arrives, the branch takes the leading directions of
+its own tokens, and its gradient with them.
 """
+
+import warnings
+from functools import cache
+from typing import Any
 
 import torch
 
 from qweft.adapter.branch import Branch
+from qweft.adapter.build import needs_graph
 from qweft.adapter.maps import Directions, FixedMap, Side
+from qweft.circuit.precision import exact_products
+from qweft.errors import QweftError
+from qweft.internals.torch import followed_backward, in_backward, is_replica, is_transformed
 
 OVERSAMPLING = 4
 """Columns of Omega for each wanted direction; Psi has twice as many rows."""
@@ -25,9 +37,6 @@ POWER_STEPS = 8
 """Power iterations of the decomposition of W0, whose singular values decay slowly."""
 
 
-Drawn = dict[tuple[int, int, int, torch.device], tuple[torch.Tensor, torch.Tensor]]
-
-
 class GradientSketch:
     """Y = G Omega (d_out, k) and Z = Psi G (2 k, d_in) of one layer, summed over tokens.
 
@@ -35,19 +44,16 @@ class GradientSketch:
     d_in <= 2 k (d_out + 2 d_in) it sums G itself.
     """
 
-    def __init__(self, into: int, out: int, r: int, device: torch.device, drawn: Drawn | None = None):
+    def __init__(self, into: int, out: int, r: int, device: torch.device):
         self.r = r
         k = min(OVERSAMPLING * r, into, out)
         self._whole: torch.Tensor | None = None
         if into * out <= 2 * (k * out + 2 * k * into):
             self._whole = torch.zeros(out, into, device=device, dtype=torch.float32)
             return
-        self._omega, self._psi = (drawn or {}).get((into, out, k, device)) or _draw(into, out, k, device)
-        if drawn is not None:
-            drawn[into, out, k, device] = self._omega, self._psi
-        self._y, self._z = (
-            torch.zeros(shape, device=device, dtype=torch.float32) for shape in ((out, k), (2 * k, into))
-        )
+        self._omega, self._psi = drawn(into, out, k, device)
+        self._y = torch.zeros(out, k, device=device, dtype=torch.float32)
+        self._z = torch.zeros(2 * k, into, device=device, dtype=torch.float32)
 
     @torch.no_grad()
     def add(self, x: torch.Tensor, dy: torch.Tensor) -> None:
@@ -105,13 +111,12 @@ class GradientSketch:
         return not bool(self.sums()[0].any())
 
 
-def _draw(into: int, out: int, k: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return Omega (d_in, k) and Psi (2 k, d_out)."""
+@cache
+def drawn(into: int, out: int, k: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return Omega (d_in, k) and Psi (2 k, d_out), kept for layers of one size until `drawn.cache_clear()`."""
     generator = torch.Generator().manual_seed(SEED)
-    drawn = (
-        torch.randn(shape, generator=generator, dtype=torch.float32).to(device) for shape in ((into, k), (2 * k, out))
-    )
-    return next(drawn), next(drawn)
+    omega = torch.randn(into, k, generator=generator, dtype=torch.float32)
+    return omega.to(device), torch.randn(2 * k, out, generator=generator, dtype=torch.float32).to(device)
 
 
 def _leading(matrix: torch.Tensor, r: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -169,3 +174,110 @@ def give(branch: Branch, directions: Directions) -> None:
 def is_distributed() -> bool:
     """Whether several processes train the same adapter."""
     return torch.distributed.is_available() and torch.distributed.is_initialized()
+
+
+def is_searching(layer: Any, adapter_name: str) -> bool:
+    """Whether a branch adds nothing yet because its directions come from the next gradient; other kinds are set now.
+
+    A recomputed checkpoint behaves as it did the first time, whatever was found since.
+    """
+    branch = layer.branch_of(adapter_name)
+    if any(part.found_in_backward for part in branch.bases):
+        if in_backward():
+            return True
+        for part in branch.bases:
+            part.found_in_backward = False
+    if branch.is_found:
+        return False
+    is_trained = needs_graph(branch.tensors())
+    if torch.compiler.is_compiling() or is_replica(branch.compress) or is_transformed():
+        if not is_trained:
+            return False
+        raise QweftError(
+            "the directions of this adapter's basis have not been found, so it cannot be trained here, compiled, "
+            "transformed or in a replica: call qweft.find_bases(model, batches) after get_peft_model, with some "
+            "batches of what it is to learn"
+        )
+    kind = branch.bases[0].kind
+    if kind != "gradient" and is_trained:
+        _give_missing(layer, adapter_name, layer.directions(kind, wanted_by(branch)))
+    return kind == "gradient" and (is_trained or branch.compress.training)
+
+
+def search(layer: Any, adapter_name: str, result: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    """Return the layer's output unchanged; its gradient gives a trained branch its directions."""
+    tensors = layer.branch_of(adapter_name).tensors()
+    if not needs_graph(tensors):
+        return result
+    searched: torch.Tensor = _Search.apply(result, x, layer, adapter_name, *tensors)
+    return searched
+
+
+def _give_missing(layer: Any, adapter_name: str, directions: Directions) -> list[Branch]:
+    """Set directions in the branches of one config object that have none; return these branches."""
+    missing = [branch for branch in layer.sharing(adapter_name) if not branch.is_found]
+    for branch in missing:
+        give(branch, directions)
+    return missing
+
+
+def _find(layer: Any, adapter_name: str, x: torch.Tensor, dy: torch.Tensor) -> bool | None:
+    """Return whether the branch has its directions now, or `None` if the gradient contains NaN or infinity."""
+    branch = layer.branch_of(adapter_name)
+    if branch.is_found:
+        return True
+    sketch = GradientSketch(x.shape[-1], dy.shape[-1], wanted_by(branch), branch.bases[0].weight.device)
+    drawn.cache_clear()
+    sketch.add(x, dy)
+    # several processes sum their gradients, so that all get the same directions
+    for total in sketch.sums() if is_distributed() else ():
+        torch.distributed.all_reduce(total)
+    if not sketch.is_finite:
+        return None
+    if sketch.is_zero:
+        return False
+    for given in _give_missing(layer, adapter_name, sketch.directions()):
+        for part in given.bases:
+            part.found_in_backward = True
+    warnings.warn(
+        f"the directions of the bases of adapter {adapter_name!r} are those of its first batch alone; "
+        "qweft.find_bases(model, batches) after get_peft_model finds them on more rows",
+        stacklevel=2,
+    )
+    return True
+
+
+class _Search(torch.autograd.Function):
+    """The identity forward; backward it finds the branch's directions and computes its gradients."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, result: torch.Tensor, x: torch.Tensor, layer: Any, name: str, *tensors: torch.Tensor
+    ) -> torch.Tensor:
+        ctx.save_for_backward(x)
+        ctx.layer, ctx.name, ctx.tensors = layer, name, tensors
+        return result.clone()  # later code may write to it in place, which a view made here would not allow
+
+    @staticmethod
+    def backward(ctx: Any, dy: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        if followed_backward(dy):
+            raise QweftError(
+                "the directions of this adapter's basis would be found in a backward pass that is differentiated "
+                "again, carries tangents, or is made for many gradients at once: call "
+                "qweft.find_bases(model, batches) before it"
+            )
+        (x,) = ctx.saved_tensors
+        # not the parameters themselves, whose hooks would run here, too
+        tensors = [tensor.detach().requires_grad_(tensor.requires_grad) for tensor in ctx.tensors]
+        trained = [tensor for tensor in tensors if tensor.requires_grad]
+        if found := _find(ctx.layer, ctx.name, x, dy):
+            branch = ctx.layer.branch_of(ctx.name)
+            with torch.enable_grad(), exact_products(x.device):
+                compress, expand, *angles = branch.build(tensors)
+                c = torch.nn.functional.linear(x.to(compress.dtype), compress)
+                y = torch.nn.functional.linear(branch.core.features(c, *angles) * ctx.layer.scaling[ctx.name], expand)
+                gradients = torch.autograd.grad(y, trained, dy.to(y.dtype), allow_unused=True, materialize_grads=True)
+        else:  # a gradient scaler skips a step of NaN
+            gradients = tuple(torch.full_like(tensor, torch.nan if found is None else 0) for tensor in trained)
+        each = iter(gradients)
+        return (dy, None, None, None, *(next(each) if tensor.requires_grad else None for tensor in tensors))

@@ -10,7 +10,7 @@ from peft.utils.other import AuxiliaryTrainingWrapper
 from torch import nn
 
 from qweft.adapter.config import QwthnConfig
-from qweft.adapter.directions import Drawn, GradientSketch, give, wanted_by
+from qweft.adapter.directions import GradientSketch, drawn, give, wanted_by
 from qweft.adapter.layer import QwthnLinear
 from qweft.adapter.maps import Directions
 from qweft.errors import QweftError
@@ -31,7 +31,7 @@ def find_bases(
 
     Call it once, after `get_peft_model` and before the first step, in every process with the same batches. `qweft
     train` and `qweft compare` do. Without this call the first backward pass finds the gradient's directions from its
-    own batch alone (`qweft.adapter.lazy_basis`).
+    own batch alone (`qweft.adapter.directions`).
 
         model = get_peft_model(base, QwthnConfig(compress="basis", core="linear", expand="basis", r=16))
         find_bases(model, [collate(rows[:32])])
@@ -71,9 +71,9 @@ def find_bases(
         found = {
             name: layer.directions(kind, wanted_by(layer.branch_of(adapter_name))) for name, layer in layers.items()
         }
-    for each in [name for name, other in configs.items() if other is config]:
-        for name, (into, out) in found.items():
-            give(layers[name].branch_of(each), (into, out))
+    for name, directions in found.items():
+        for branch in layers[name].sharing(adapter_name):
+            give(branch, directions)
 
 
 def without_bases(model: nn.Module) -> list[str]:
@@ -88,18 +88,17 @@ def without_bases(model: nn.Module) -> list[str]:
 def _of_gradients(
     model: Any, layers: Mapping[str, QwthnLinear], batches: Iterable[Mapping[str, Any]] | None, adapter_name: str
 ) -> dict[str, Directions]:
-    sketches, drawn, place = {}, Drawn(), next(model.parameters()).device  # a plain module has no `device`
+    sketches = {}
     for name, layer in layers.items():
         branch = layer.branch_of(adapter_name)
         device = branch.bases[0].weight.device
-        sketches[name] = GradientSketch(layer.in_features, layer.out_features, wanted_by(branch), device, drawn)
+        sketches[name] = GradientSketch(layer.in_features, layer.out_features, wanted_by(branch), device)
+    drawn.cache_clear()
     count, of_base = 0, {layer.get_base_layer(): sketches[name] for name, layer in layers.items()}
+    place = getattr(model, "device", None) or next(model.parameters()).device  # a plain module has no `device`
     with _watching(of_base) as leaves, _as_the_base_model(model), torch.enable_grad():
         for count, batch in enumerate(batches or (), 1):  # noqa: B007
-            moved = {
-                key: v.to(getattr(model, "device", place)) if isinstance(v, torch.Tensor) else v
-                for key, v in batch.items()
-            }
+            moved = {key: v.to(place) if isinstance(v, torch.Tensor) else v for key, v in batch.items()}
             _backward(model(**moved).loss, _labelled(moved, model), leaves.values())
     if not count:
         raise QweftError(

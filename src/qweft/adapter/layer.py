@@ -21,9 +21,8 @@ from qweft.adapter.branch import Branch, check_size, make_branch
 from qweft.adapter.build import Prepared, needs_graph, prepare
 from qweft.adapter.config import QwthnConfig
 from qweft.adapter.cores import Core
-from qweft.adapter.directions import of_chance, of_weight
+from qweft.adapter.directions import is_searching, of_chance, of_weight, search
 from qweft.adapter.few_tokens import add_to_few
-from qweft.adapter.lazy_basis import LazyBasis
 from qweft.adapter.maps import Directions
 from qweft.circuit.precision import autocast_enabled, exact_products
 from qweft.internals.peft import sizes_of
@@ -118,8 +117,8 @@ class QwthnLinear(nn.Module, BaseTunerLayer):
         """Return result + (alpha / r) E(core(C(dropout(x)))) for x (..., d_in) and result (..., d_out)."""
         if self.qwthn_fixed[adapter_name]:
             settled = self.qwthn_compress[adapter_name].is_settled and self.qwthn_expand[adapter_name].is_settled
-            if not settled and (basis := self._lazy_basis(adapter_name)).is_searching():
-                return basis.search(result, x)
+            if not settled and is_searching(self, adapter_name):
+                return search(self, adapter_name, result, x)
         built = self.prepared(adapter_name)
         if self.cast_input_dtype_enabled and x.dtype != built.compress.dtype:
             x = x.to(built.compress.dtype)
@@ -190,15 +189,10 @@ class QwthnLinear(nn.Module, BaseTunerLayer):
         weight = self.get_base_weight()
         return of_weight(weight.T if isinstance(self.get_base_layer(), Conv1D) else weight, r)
 
-    def is_searching(self, adapter_name: str) -> bool:
-        """Whether the adapter's branch adds nothing yet because its directions come from the next gradient."""
-        return self._lazy_basis(adapter_name).is_searching()
-
-    def _lazy_basis(self, adapter_name: str) -> LazyBasis:
+    def sharing(self, adapter_name: str) -> list[Branch]:
+        """Return the branches of the adapters with the same config object, which share their directions."""
         config = self.qwthn_configs[adapter_name]
-        sharing = [self.branch_of(name) for name, other in self.qwthn_configs.items() if other is config]
-        branch, scaling = self.branch_of(adapter_name), self.scaling[adapter_name]
-        return LazyBasis(adapter_name, branch, scaling, sharing, self.directions)
+        return [self.branch_of(name) for name, other in self.qwthn_configs.items() if other is config]
 
     def prepared(self, adapter_name: str) -> Prepared:
         """Return the branch's matrices and angles: those built for the whole model, or its own if those do not fit."""

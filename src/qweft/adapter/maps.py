@@ -10,7 +10,7 @@ it is initialised by `reset`.
 
 import math
 from collections.abc import Hashable, Mapping, Sequence
-from functools import partial, reduce
+from functools import reduce
 from typing import Any, ClassVar, NamedTuple
 
 import torch
@@ -34,17 +34,15 @@ LEAST_FOR_OUTPUTS = 8
 """Directions that the sketch computes to choose outputs: it then estimates the lengths of rows to within 13%."""
 
 
-def alike(tensors: Sequence[Any], least: torch.dtype = torch.bfloat16) -> list[Any]:
+def alike(tensors: Sequence[torch.Tensor], least: torch.dtype = torch.bfloat16) -> list[torch.Tensor]:
     """Convert tensors to one dtype: the most precise among them, but at least `least`.
 
-    Packed directions, in whole numbers, and tuples of tensors stay as they are.
+    Packed directions, in whole numbers, stay as they are.
     """
-    real = [isinstance(tensor, torch.Tensor) and tensor.is_floating_point() for tensor in tensors]
-    found = [tensor.dtype for tensor, is_real in zip(tensors, real, strict=True) if is_real]
-    kind = reduce(torch.promote_types, found) if found else least
-    if kind.itemsize < least.itemsize:
-        kind = least
-    return [tensor.to(kind) if is_real else tensor for tensor, is_real in zip(tensors, real, strict=True)]
+    kinds = [tensor.dtype for tensor in tensors if tensor.is_floating_point()]
+    kind = reduce(torch.promote_types, kinds) if kinds else least
+    kind = least if kind.itemsize < least.itemsize else kind
+    return [tensor.to(kind) if tensor.is_floating_point() else tensor for tensor in tensors]
 
 
 def limited(tensor: torch.Tensor, limit: float, dims: int = 2) -> torch.Tensor:
@@ -76,7 +74,6 @@ class LinearMap(nn.Module):
     sizes: ClassVar[Mapping[str, str]] = {}  # config fields that set the map's size, each as the model card says it
     parts: ClassVar[Mapping[str, Part]]  # names of trained parameters, or of modules that hold them, with their part
     fixed_tensors: ClassVar[tuple[str, ...]] = ()  # names of tensors that are saved but not trained, of a `FixedMap`
-    one_by_one: tuple[int, ...] = ()  # indices in `tensors` of those too large to stack with other branches' on a CPU
     limit: float | None = None  # `QwthnConfig.factor_limit`
     is_found = True  # whether the directions are known; always true of a map without fixed directions
     is_settled = True  # whether they were known before any backward pass that is now running
@@ -100,11 +97,11 @@ class LinearMap(nn.Module):
         """Return the parameters and buffers, or those of a replica of the module; trained ones come first."""
         return [getattr(self, name) for name in (*self.parts, *self.fixed_tensors)]
 
-    def contract(self, tensors: Sequence[Any]) -> torch.Tensor:
+    def contract(self, tensors: Sequence[torch.Tensor]) -> torch.Tensor:
         """Return the dense matrix (..., out, in) for such tensors; leading dimensions stand for several maps."""
         raise NotImplementedError
 
-    def contract_limited(self, tensors: Sequence[Any]) -> torch.Tensor:
+    def contract_limited(self, tensors: Sequence[torch.Tensor]) -> torch.Tensor:
         """Return `contract` with the trained tensors and their product kept within `limit`."""
         if self.limit is None or self.is_fixed():
             return self.contract(tensors)
@@ -156,7 +153,7 @@ class DenseMap(LinearMap):
         super().__init__()
         self.weight = nn.Parameter(torch.zeros((d_out, config.r) if writes else (config.r, d_in)))
 
-    def contract(self, tensors: Sequence[Any]) -> torch.Tensor:
+    def contract(self, tensors: Sequence[torch.Tensor]) -> torch.Tensor:
         weight: torch.Tensor = tensors[0]
         return weight
 
@@ -195,7 +192,7 @@ class MpoMap(LinearMap):
     def tensors(self) -> list[torch.Tensor]:
         return [self.weight, *self.operator.cores]
 
-    def contract(self, tensors: Sequence[Any]) -> torch.Tensor:
+    def contract(self, tensors: Sequence[torch.Tensor]) -> torch.Tensor:
         multiply = self.operator.right_multiply if self.writes else self.operator.left_multiply
         return multiply(tensors[0], tensors[1:])
 
@@ -297,33 +294,25 @@ class FixedMap(LinearMap):
         self.weight.zero_()
         self._is_found = False
 
-    def times(self, trained: torch.Tensor | None, directions: Any) -> torch.Tensor:
-        """Return trained times V^T, or V times trained where the map writes; a tuple has one V a branch."""
+    def times(self, trained: torch.Tensor | None, directions: torch.Tensor) -> torch.Tensor:
+        """Return trained times V^T, or V times trained where the map writes; V alone for `None`."""
         turned = self.is_packed and self.writes  # packed directions are rows on both sides
-        on_the_left = self.is_packed or not self.writes
-        if trained is not None and turned:
-            trained = trained.mT
         if trained is None:
-            product = self.dense(directions, torch.float32) if self.is_packed else directions
-        elif isinstance(directions, tuple):
-            # a transform of `torch.func` follows plain operations only
-            products: Any = self.products if is_transformed() else partial(_OneByOne.apply, self)
-            product = products(trained, on_the_left, *directions)
+            product = unpack(directions, self.bits, self.size, torch.float32) if self.is_packed else directions
         else:
-            fixed = self.dense(directions, trained.dtype) if self.is_packed else directions
-            product = trained @ fixed if on_the_left else fixed @ trained
-        if self.is_packed:
-            product = gathered(product, self.size)
+            trained = trained.mT if turned else trained
+            if directions.dim() == 3 and directions.device.type == "cpu":  # one at a time stays in a processor's cache
+                product = torch.stack([self._product(*pair) for pair in zip(trained, directions, strict=True)])
+            else:
+                product = self._product(trained, directions)
+        product = gathered(product, self.size) if self.is_packed else product
         return product.mT if turned else product
 
-    def products(self, trained: torch.Tensor, on_the_left: bool, *directions: torch.Tensor) -> torch.Tensor:
-        """Return the product of each branch's trained map and directions, stacked."""
-        pairs = zip(trained.unbind(), (self.dense(each, trained.dtype) for each in directions), strict=True)
-        return torch.stack([own @ fixed if on_the_left else fixed @ own for own, fixed in pairs])
-
-    def dense(self, directions: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-        """Return the numbers of directions; of packed ones the spread numbers, (count, n)."""
-        return unpack(directions, self.bits, self.size, dtype) if self.is_packed else directions.to(dtype)
+    def _product(self, trained: torch.Tensor, directions: torch.Tensor) -> torch.Tensor:
+        if self.is_packed:
+            return trained @ unpack(directions, self.bits, self.size, trained.dtype)
+        directions = directions.to(trained.dtype)
+        return directions @ trained if self.writes else trained @ directions
 
     def look_again(self) -> None:
         self._is_found = not self.weight.is_meta and bool(self.weight.any())
@@ -333,23 +322,6 @@ def _look_again(module: nn.Module, _: Any) -> None:
     """Hook after a state dict was loaded."""
     if isinstance(module, FixedMap):
         module.look_again()
-
-
-class _OneByOne(torch.autograd.Function):
-    """`FixedMap.products` whose directions stay in their own dtype between forward and backward."""
-
-    @staticmethod
-    def forward(
-        ctx: Any, fixed_map: FixedMap, trained: torch.Tensor, on_the_left: bool, *directions: torch.Tensor
-    ) -> torch.Tensor:
-        ctx.map, ctx.on_the_left, ctx.directions = fixed_map, on_the_left, directions
-        return fixed_map.products(trained, on_the_left, *directions)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        pairs = zip(gradient.unbind(), (ctx.map.dense(each, gradient.dtype) for each in ctx.directions), strict=True)
-        found = torch.stack([g @ fixed.mT if ctx.on_the_left else fixed.mT @ g for g, fixed in pairs])
-        return None, found, None, *(None for _ in ctx.directions)
 
 
 class BasisMap(FixedMap):
@@ -367,7 +339,7 @@ class BasisMap(FixedMap):
             )
         super().__init__(config, size, config.r, writes)
 
-    def contract(self, tensors: Sequence[Any]) -> torch.Tensor:
+    def contract(self, tensors: Sequence[torch.Tensor]) -> torch.Tensor:
         return self.times(None, tensors[0])
 
 
@@ -377,7 +349,6 @@ class SubspaceMap(FixedMap):
     words = "an orthonormal basis that was not trained and a linear map"
     sizes: ClassVar[Mapping[str, str]] = {"width": "{} directions where a layer has as many"}
     parts: ClassVar[Mapping[str, Part]] = {"linear_weight": "linear"}
-    one_by_one: tuple[int, ...] = (1,)
 
     def __init__(self, config: ResolvedConfig, d_in: int, d_out: int, writes: bool):
         count = self.count_on(config, d_in, d_out)
@@ -389,7 +360,7 @@ class SubspaceMap(FixedMap):
         """Return the number of directions on a layer, min(width, d_in, d_out)."""
         return min(config.width, d_in, d_out)
 
-    def contract(self, tensors: Sequence[Any]) -> torch.Tensor:
+    def contract(self, tensors: Sequence[torch.Tensor]) -> torch.Tensor:
         return self.times(tensors[0], tensors[1])
 
     def reset(self, start: str, zero: bool, scale: float = 1.0) -> None:
@@ -405,7 +376,6 @@ class SparseMap(SubspaceMap):
 
     words = "a linear map to some outputs, which were chosen before the training"
     sizes: ClassVar[Mapping[str, str]] = {"share": "{:g} of a layer's outputs"}
-    one_by_one = ()
 
     @staticmethod
     def count_on(config: ResolvedConfig, d_in: int, d_out: int) -> int:
@@ -434,7 +404,7 @@ class SparseMap(SubspaceMap):
         norms = torch.rand(self.size)
         self.set(Side(norms[:, None], norms))
 
-    def contract(self, tensors: Sequence[Any]) -> torch.Tensor:
+    def contract(self, tensors: Sequence[torch.Tensor]) -> torch.Tensor:
         """Scatter the rows of B: a chosen output takes the row numbered by the chosen outputs before it."""
         trained, chosen = tensors[0], self.chosen(tensors[1])
         places = ((chosen != 0).long().cumsum(-1) - 1).clamp(0, trained.shape[-2] - 1)
