@@ -236,19 +236,17 @@ def export(adapter: str | Path, to: Target = "lora", force: bool = False, **keys
 
 def _tree(config_class: Any, config: Any) -> dict[str, Any]:
     """Return a config as the tree of its file."""
-    if config is None:
-        return {}
-    if isinstance(config, config_class):
-        return asdict(config)
-    if isinstance(config, Mapping):
-        return _checked(config_class, config, "the config")
-    tree = yaml_file.read(str(config))
-    return dict(Reader(config_class, str(config)).check(config_class, tree, ""))
+    if isinstance(config, str | Path):
+        return dict(Reader(config_class, str(config)).check(config_class, yaml_file.read(str(config)), ""))
+    return asdict(config) if isinstance(config, config_class) else _checked(config_class, config or {}, "the config")
 
 
 def _checked(config_class: Any, keys: Mapping[str, Any], function: str) -> dict[str, Any]:
-    """Return keyword arguments as a checked tree."""
-    return dict(Reader(config_class, f"{function}()").check(config_class, _plain(keys), ""))
+    """Return keyword arguments as a checked tree: paths as texts, dataclasses as dicts."""
+    from pydantic_core import to_jsonable_python
+
+    plain = to_jsonable_python(dict(keys), serialize_unknown=True, inf_nan_mode="constants")
+    return dict(Reader(config_class, f"{function}()").check(config_class, plain, ""))
 
 
 def _built(config_class: Any, tree: dict[str, Any], keys: Mapping[str, Any], function: str) -> Any:
@@ -259,14 +257,3 @@ def _built(config_class: Any, tree: dict[str, Any], keys: Mapping[str, Any], fun
             value = before | value
         tree[key] = value
     return build(config_class, read_circuits(tree), f"{function}()")
-
-
-def _plain(value: Any) -> Any:
-    """Return a value with paths as texts, and dataclasses as dicts."""
-    if isinstance(value, Mapping):
-        return {key: _plain(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
-    if is_dataclass(value) and not isinstance(value, type):
-        return asdict(value)
-    return str(value) if isinstance(value, Path) else value

@@ -4,8 +4,8 @@ A field's range is in its type: `batch_size: Count` or `share: Annotated[float, 
 """
 
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import MISSING, asdict, fields, is_dataclass
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import MISSING, asdict, is_dataclass
 from functools import cache
 from types import NoneType
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 from annotated_types import Ge, Gt
 
 from qweft.errors import QweftError
-from qweft.text import near
+from qweft.text import cut, near
 
 NAME = "NAME"
 """Placeholder for a key that the user chooses, in a dict of dataclasses: `methods.NAME.learning_rate`."""
@@ -29,20 +29,22 @@ ALTERNATIVES = {"preset": "peft_type", "peft_type": "preset", "source": "sources
 
 def keys_of(config_class: Any, prefix: str = "") -> Iterator[tuple[str, Any, Any, str]]:
     """Yield dotted name, type, default and docstring text of each key below a dataclass, a section before its keys."""
-    kinds = kinds_of(config_class)
-    texts = texts_of(config_class) if kinds else {}
-    for key, kind in kinds.items():
+    texts = texts_of(config_class)
+    for key, kind in kinds_of(config_class).items():
         name = joined(prefix, key)
         yield name, kind, default_of(config_class, key), texts.get(key, "")
-        if not is_leaf(kind):
-            yield from keys_of(*((get_args(kind)[1], f"{name}.{NAME}") if is_mapping(kind) else (kind, name)))
+        if is_mapping(kind) and not is_leaf(kind):
+            yield from keys_of(get_args(kind)[1], f"{name}.{NAME}")
+        elif not is_leaf(kind):
+            yield from keys_of(kind, name)
 
 
 def texts_of(config_class: Any) -> dict[str, str]:
     """Return the docstring text of each key of a dataclass, those of its base classes included."""
     from docstring_parser import parse
 
-    texts = [each for owner in config_class.__mro__ for each in parse(owner.__doc__ or "").params]
+    owners: Any = getattr(config_class, "__mro__", ())
+    texts = [each for owner in owners for each in parse(owner.__doc__ or "").params]
     return {each.arg_name: " ".join((each.description or "").split()) for each in reversed(texts)}
 
 
@@ -54,7 +56,7 @@ def kinds_of(config_class: Any) -> dict[str, Any]:
 
 def default_of(config_class: Any, key: str) -> Any:
     """Return a fresh default of a dataclass's field, or `MISSING` without one."""
-    field = next(field for field in fields(config_class) if field.name == key)
+    field = config_class.__dataclass_fields__[key]
     return field.default if field.default_factory is MISSING else field.default_factory()
 
 
@@ -80,11 +82,7 @@ def is_leaf(kind: Any) -> bool:
 
 
 def shown(name: str) -> str:
-    """Return a dotted name as help and errors show its option: with hyphens if it has no dots.
-
-    >>> shown("max_circuits"), shown("training.learning_rate")
-    ('max-circuits', 'training.learning_rate')
-    """
+    """Return a dotted name as help and errors show its option: with hyphens if it has no dots."""
     return name if "." in name else name.replace("_", "-")
 
 
@@ -94,22 +92,22 @@ def entry_of(kind: Any) -> Any:
     return next((get_args(each)[0] for each in lists if is_dataclass(get_args(each)[0])), None)
 
 
-def call(kind: Any) -> str:
+def described(kind: Any) -> str:
     """Return the name of a type for a sentence.
 
-    >>> call(Count | None), call(list[float])
+    >>> described(Count | None), described(list[float])
     ('int of at least 1 or null', 'list of float')
     """
     if get_origin(kind) is Annotated:
         ranges = [f"{RANGES[name]} {end:g}" for each in kind.__metadata__ for name, end in asdict(each).items()]
-        return " ".join([call(get_args(kind)[0]), " and ".join(ranges)])
+        return " ".join([described(get_args(kind)[0]), " and ".join(ranges)])
     if is_dataclass(kind) or is_mapping(kind):
         return "a mapping of keys to values"
     if get_origin(kind) is Literal:
         return f"one of {', '.join(get_args(kind))}"
     if get_origin(kind) is list:
-        return "list of texts or mappings" if entry_of(kind) else f"list of {call(get_args(kind)[0])}"
-    return " or ".join(map(call, get_args(kind))) or WORDS[kind]
+        return "list of texts or mappings" if entry_of(kind) else f"list of {described(get_args(kind)[0])}"
+    return " or ".join(map(described, get_args(kind))) or WORDS[kind]
 
 
 def placeholder(kind: Any) -> str:
@@ -118,21 +116,15 @@ def placeholder(kind: Any) -> str:
     >>> placeholder(int | None), placeholder(list[int]), placeholder(bool)
     ('INT', 'INT,...', '{true,false}')
     """
-    if get_origin(kind) is Annotated:
-        return placeholder(get_args(kind)[0])
     if get_origin(kind) is list:
         return f"{placeholder(get_args(kind)[0])},..."
-    if NoneType in get_args(kind):
+    if get_origin(kind) is Annotated or NoneType in get_args(kind):
         return placeholder(get_args(kind)[0])
     return f"{{{','.join(choices(kind))}}}" if choices(kind) else WORDS.get(kind, "value").upper()
 
 
 def choices(kind: Any) -> tuple[str, ...]:
-    """Return the words that a type allows; for a list, those of its entries. Empty if any text is allowed.
-
-    >>> choices(bool), choices(list[Literal["a", "b"]] | None), choices(int)
-    (('true', 'false'), ('a', 'b'), ())
-    """
+    """Return the words that a type allows; for a list, those of its entries. Empty if any text is allowed."""
     if kind is bool:
         return ("true", "false")
     return get_args(kind) if get_origin(kind) is Literal else sum(map(choices, get_args(kind)), ())
@@ -142,16 +134,12 @@ def json_schema(kind: Any, parts: Mapping[str, Any], name: str = "") -> dict[str
     """Return the JSON schema of what `Reader` takes from a file, in words that drafts 7 and 2020-12 share.
 
     `parts` has the schemas of keys whose type says less than is known of them, by dotted name.
-
-    >>> json_schema(int | None, {})
-    {'anyOf': [{'type': 'integer'}, {'type': 'null'}]}
     """
     if name in parts:
         return dict(parts[name])
     if is_mapping(kind) and not is_leaf(kind):
         return {"type": "object", "additionalProperties": json_schema(get_args(kind)[1], parts, joined(name, NAME))}
-    entry: Any = entry_of(kind)
-    if entry is not None:
+    if (entry := entry_of(kind)) is not None:
         types = ["array", *(["null"] if NoneType in get_args(kind) else [])]
         return {"type": types, "items": json_schema(entry, parts, f"{name}[]")}
     if not is_dataclass(kind):
@@ -177,21 +165,6 @@ def _adapter(kind: Any) -> Any:
     return TypeAdapter(kind, config=ConfigDict(strict=True, allow_inf_nan=False))
 
 
-def suggest(name: str, known: Sequence[str]) -> str | None:
-    """Return the known dotted name that the user most likely meant, or `None`.
-
-    A name that only lacks its section (`batch_size` for `training.batch_size`) is found by its last part.
-
-    >>> suggest("lerning_rate", ["training.learning_rate", "output"])
-    'training.learning_rate'
-    """
-    last = name.rpartition(".")[2]
-    wanted = SHORT.get(last, last)
-    names = {each.rpartition(".")[2]: each for each in reversed(known)} | {each: each for each in known}
-    close = [wanted] if wanted in names else [*near(name, known, cutoff=0.75), *near(wanted, names, cutoff=0.75)]
-    return names[close[0]] if close else None
-
-
 class Reader:
     """Checks values against a config class; errors name the file, or the option of a command line."""
 
@@ -200,20 +173,15 @@ class Reader:
 
     def check(self, kind: Any, value: Any, name: str, source: Any = MISSING) -> Any:
         """Return a value converted to a type; in sections, check every key and value. Errors quote the source."""
-        entry = entry_of(kind)
         if kind is Any:
             return value
         if isinstance(value, str) and (key := text_key(kind)):
             value = {key: value}
-        if entry is not None and isinstance(value, list):
-            return [self._entry(entry, each, f"{name}[{place}]") for place, each in enumerate(value)]
         if is_dataclass(kind) or is_mapping(kind):
             if isinstance(value, dict) or (value is None and is_dataclass(kind)):  # None: all keys are commented out
                 named = [(str(key), joined(name, str(key)), inner) for key, inner in (value or {}).items()]
                 return {key: self.check(self.known(kind, key, full), inner, full) for key, full, inner in named}
-        elif entry is not None and value is None and NoneType in get_args(kind):
-            return None
-        elif entry is None:
+        elif (entry := entry_of(kind)) is None:
             from pydantic import ValidationError
 
             try:
@@ -221,36 +189,48 @@ class Reader:
                 return _adapter(kind).validate_python("no" if value is False and "no" in choices(kind) else value)
             except ValidationError:
                 pass
-        raise self.fault(name, f"expected {call(kind)}, got {shown_value(value if source is MISSING else source)}")
-
-    def _entry(self, kind: Any, value: Any, name: str) -> Any:
-        """Return an entry of a list of dataclasses, checked."""
-        checked = self.check(kind, value, name)
-        build(kind, checked, self.file or "command line", name)  # raises for a missing key
-        return checked
+        elif isinstance(value, list):
+            entries = [(f"{name}[{place}]", each) for place, each in enumerate(value)]
+            checked = [(full, self.check(entry, each, full)) for full, each in entries]
+            for full, each in checked:
+                build(entry, each, self.file or "command line", full)  # raises for a missing key
+            return [each for _, each in checked]
+        elif value is None and NoneType in get_args(kind):
+            return None
+        raise self.fault(name, f"expected {described(kind)}, got {shown_value(value if source is MISSING else source)}")
 
     def known(self, kind: Any, key: str, name: str) -> Any:
         """Return the type of a key below a type; raises if there is no such key."""
-        if not is_mapping(kind) and key not in kinds_of(kind):
+        if is_mapping(kind):
+            return get_args(kind)[1]
+        if key not in kinds_of(kind):
             raise self.unknown(name, kinds_of(kind))
-        return get_args(kind)[1] if is_mapping(kind) else kinds_of(kind)[key]
+        return kinds_of(kind)[key]
 
     def fault(self, name: str, what: str) -> QweftError:
         """Return the error for a value, with its source."""
         return QweftError(f"{self.file}: {name}: {what}" if self.file else f"--{shown(name)}: {what}")
 
     def unknown(self, name: str, here: Collection[str]) -> QweftError:
-        """Return the error for an unknown name; without a close match, it lists the names `here`."""
+        """Return the error for an unknown name, with one like it: without a close match, it lists the names `here`.
+
+        A name that only lacks its section (`batch_size` for `training.batch_size`) is found by its last part.
+        """
         what = f"{self.file}: unknown key {name}" if self.file else f"unknown option --{name}"
-        if name.rpartition(".")[2] == "trust_remote_code":
+        section, _, last = name.rpartition(".")
+        if last == "trust_remote_code":
             return QweftError(f"{what}: no file can let code run; read that code, then give --trust-remote-code")
-        known = [joined(name.rpartition(".")[0], each) for each in here]
+        known = [joined(section, each) for each in here]
         # The name's own section is no suggestion: training.foo does not mean training.
         known += [each for each, kind, *_ in keys_of(self.root) if is_leaf(kind) or not name.startswith(f"{each}.")]
-        close = suggest(name, [*known, *self.flags])
+        known += self.flags
+        names = {each.rpartition(".")[2]: each for each in reversed(known)} | {each: each for each in known}
+        wanted = SHORT.get(last, last)
+        close = [wanted] if wanted in names else [*near(name, known, cutoff=0.75), *near(wanted, names, cutoff=0.75)]
         if close:
-            return QweftError(f"{what}; did you mean {close if self.file else f'--{shown(close)}'}?")
-        listed = ", ".join(here if self.file or "." in name else map(shown, here))
+            option = names[close[0]]
+            return QweftError(f"{what}; did you mean {option if self.file else f'--{shown(option)}'}?")
+        listed = ", ".join(here if self.file or section else map(shown, here))
         return QweftError(f"{what}; known here: {listed}" if listed else what)
 
 
@@ -273,7 +253,7 @@ def build(kind: Any, tree: Any, where: str, name: str = "") -> Any:
     for key, inner in kinds_of(kind).items():
         if key not in tree and default_of(kind, key) is MISSING:
             what = "key" if is_leaf(inner) else "section"
-            raise QweftError(f"{where}: missing required {what} {joined(name, key)} ({call(inner)})")
+            raise QweftError(f"{where}: missing required {what} {joined(name, key)} ({described(inner)})")
     kinds = dict.fromkeys(tree, get_args(kind)[1]) if is_mapping(kind) else kinds_of(kind)
     made = {key: build(kinds[key], inner, where, joined(name, key)) for key, inner in tree.items()}
     return made if is_mapping(kind) else kind(**made)
@@ -281,5 +261,4 @@ def build(kind: Any, tree: Any, where: str, name: str = "") -> Any:
 
 def shown_value(value: Any) -> str:
     """Return a value as JSON, shortened to 60 characters."""
-    text = json.dumps(value, ensure_ascii=False, default=str)
-    return text if len(text) <= 60 else text[:57] + "..."
+    return cut(json.dumps(value, ensure_ascii=False, default=str), 60)

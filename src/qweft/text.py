@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -135,11 +135,10 @@ def protect_streams() -> None:
 
     It also holds for libraries: warnings, logging and tracebacks write there.
     """
-    # redirections are never left: a traceback is printed last of all; a stream is None where it was closed (>&-)
-    if not isinstance(sys.stdout, PlainStream):
-        redirect_stdout(PlainStream(sys.stdout or io.StringIO())).__enter__()
-    if not isinstance(sys.stderr, PlainStream):
-        redirect_stderr(PlainStream(sys.stderr or io.StringIO(), has_bars=True)).__enter__()
+    for name in ("stdout", "stderr"):
+        stream: Any = getattr(sys, name)
+        if not isinstance(stream, PlainStream):  # None where it was closed (>&-)
+            setattr(sys, name, PlainStream(stream or io.StringIO(), has_bars=name == "stderr"))
 
 
 def is_launched() -> bool:

@@ -26,14 +26,12 @@ class _Loader(yaml.SafeLoader):
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         """Compose a mapping; raise if it has a key twice."""
-        node = super().compose_mapping_node(anchor)
-        names = set()
+        node, names = super().compose_mapping_node(anchor), set()
         for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode):
-                if (key.tag, key.value) in names:
-                    what = f"duplicate key {key.value}"
-                    raise yaml.constructor.ConstructorError(None, None, what, key.start_mark)
-                names.add((key.tag, key.value))
+            name = (key.tag, str(key.value))
+            if isinstance(key, yaml.ScalarNode) and name in names:
+                raise yaml.constructor.ConstructorError(None, None, f"duplicate key {key.value}", key.start_mark)
+            names.add(name)
         return node
 
     def flatten_mapping(self, node: yaml.MappingNode) -> None:
@@ -83,7 +81,7 @@ def read(path: str) -> dict[str, Any]:
     """Return the mapping that a YAML file holds; empty for an empty file.
 
     Raises:
-        QweftError: The file cannot be read as `read_text` does, is not YAML, or is not a mapping.
+        QweftError: The file cannot be read, is not YAML, or is not a mapping.
     """
     value = load(read_text(Path(path)), path, is_file=True)
     if value is not None and not isinstance(value, dict):
@@ -92,18 +90,12 @@ def read(path: str) -> dict[str, Any]:
 
 
 def read_text(path: Path) -> str:
-    """Return the text of a YAML file.
-
-    Raises:
-        QweftError: It does not exist, is no regular file, is too large or not UTF-8, or cannot be read.
-    """
+    """Return the text of a YAML file; raise `QweftError` if it cannot be read, is too large, or is not UTF-8."""
     try:
         return read_bytes(path, LARGEST).decode("utf-8")
-    except FileNotFoundError:
-        raise QweftError(f"{path}: no such file") from None
-    except IsADirectoryError:
-        raise QweftError(f"{path}: expected a YAML file, got a folder") from None
-    except UnicodeDecodeError as error:
-        raise QweftError(f"{path}: not UTF-8 text (byte {error.start})") from None
+    except UnicodeDecodeError:
+        raise QweftError(f"{path}: no UTF-8 text; give a YAML file") from None
     except (OSError, ValueError) as error:
-        raise QweftError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
+        raise QweftError(
+            f"{path}: {(getattr(error, 'strerror', None) or str(error)).lower()}; give a YAML file"
+        ) from None

@@ -37,14 +37,14 @@ def test_file_that_is_not_yaml(capsys, write, text, key):
 
 
 def test_file_that_cannot_be_read(capsys, write, tmp_path):
-    assert sentence(capsys, ["train", "none.yaml"]) == "none.yaml: no such file"
+    assert sentence(capsys, ["train", "none.yaml"]).startswith("none.yaml: no such file")
     assert f"--data.source {tmp_path}" in sentence(capsys, ["train", str(tmp_path)])
     os.mkfifo(tmp_path / "pipe.yaml")
     for place in ("/dev/zero", f"{tmp_path}/pipe.yaml"):
-        assert "cannot be read" in sentence(capsys, ["train", place])
+        assert "no regular file" in sentence(capsys, ["train", place])
     (tmp_path / "latin.yaml").write_bytes(b"output: \xe9")
     write("")
-    assert sentence(capsys, ["train", "latin.yaml"]) == "latin.yaml: not UTF-8 text (byte 8)"
+    assert sentence(capsys, ["train", "latin.yaml"]).startswith("latin.yaml: no UTF-8 text")
 
 
 def test_a_run_s_folder_in_the_place_of_its_adapter(tmp_path, capsys):

@@ -18,7 +18,6 @@ from qweft.files import read_bytes
 from qweft.method.presets import PRESETS
 from qweft.method.shipping import why_no_lora, why_not_merged
 from qweft.models.config import ModelConfig
-from qweft.models.packages import EmbeddedModel
 from qweft.models.quantization import scheme_of
 from qweft.models.resolve import find
 from qweft.schema import texts_of
@@ -269,8 +268,8 @@ def config_of_model(model: ModelConfig) -> dict[str, Any]:
     """Return a base model's config.json; of an embedded model its size, and nothing of one that cannot be had."""
     with suppress(Exception):  # whatever is wrong with the model is said where it is loaded
         found = find(model)
-        if isinstance(found, EmbeddedModel):
-            return {"hidden_size": EMBEDDED_SIZES[found.alias]}
+        if found.package:
+            return {"hidden_size": EMBEDDED_SIZES[found.package.alias]}
         from huggingface_hub import hf_hub_download  # here: its import takes longer than all else
 
         local = Path(found.location) / "config.json" if found.local else None

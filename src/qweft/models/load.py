@@ -59,8 +59,6 @@ def choose_dtype(name: str, device: torch.device, source: ModelSource | None = N
         else:
             hardware = device.type == "cpu" and cpu_computes_bfloat16() and _is_saved_in_bfloat16(source)
         return torch.bfloat16 if hardware else torch.float32
-    if name not in DTYPES:
-        raise QweftError(f"dtype {name}: unknown; use auto, {', '.join(DTYPES)}")
     return DTYPES[name]
 
 
@@ -181,37 +179,28 @@ def _weights(source: ModelSource, dtype: torch.dtype, device: torch.device, aske
 
 @contextmanager
 def _told(source: ModelSource, what: str) -> Iterator[None]:
-    """Raise what transformers raises in the block as one sentence."""
+    """Raise what transformers raises in the block as one sentence, with its first line and a way out."""
+    name, kind = f"model {source.name}", QweftError
     try:
         yield
     except QweftError:
         raise
     except Exception as fault:
-        raise _fault(source, what, fault) from fault
-
-
-def _fault(source: ModelSource, what: str, fault: Exception) -> QweftError:
-    """Return an error with the first line of what transformers raised, and a way to fix it."""
-    memory, name = memory_said(fault), f"model {source.name}"
-    if memory is not None:
-        return OutOfMemoryError(
-            f"{name}: the memory is too small ({memory}); load it with model.quantization or on another model.device, "
-            "or choose a smaller model"
-        )
-    if "trust_remote_code" in str(fault):
-        return QweftError(
-            f"{name}: {source.location} holds Python code of its own that has to run, and it is not run unasked; read "
-            "that code, then give --trust-remote-code"
-        )
-    if "weights_only" in str(fault):  # torch's own words say how to run the code
-        return QweftError(
-            f"{name}: {what} (a .bin file is a pickle of more than tensors, which could run code); convert it to "
-            "safetensors where you trust it"
-        )
-    reason = next((line.strip() for line in str(fault).splitlines() if line.strip()), type(fault).__name__)
-    is_unknown = "does not recognize this architecture" in str(fault) or "Unrecognized" in reason
-    way = "the installed transformers does not know this architecture: update it, or choose another model"
-    return QweftError(f"{name}: {what} ({reason[:300].rstrip('.')}); {way if is_unknown else source.way}")
+        text = str(fault)
+        reason = next((line.strip() for line in text.splitlines() if line.strip()), type(fault).__name__)
+        way = source.way
+        if (memory := memory_said(fault)) is not None:
+            kind, what, reason = OutOfMemoryError, "the memory is too small", memory
+            way = "load it with model.quantization or on another model.device, or choose a smaller model"
+        elif "trust_remote_code" in text:
+            what, reason = f"{source.location} holds Python code of its own", "it is not run unasked"
+            way = "read that code, then give --trust-remote-code"
+        elif "weights_only" in text:  # torch's own words say how to run the code
+            reason = "a .bin file is a pickle of more than tensors, which could run code"
+            way = "convert it to safetensors where you trust it"
+        elif "does not recognize this architecture" in text or "Unrecognized" in reason:
+            way = "the installed transformers does not know this architecture: update it, or choose another model"
+        raise kind(f"{name}: {what} ({reason[:300].rstrip('.')}); {way}") from fault
 
 
 def checksum(model: Any) -> str:

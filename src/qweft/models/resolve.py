@@ -113,6 +113,7 @@ class ModelSource:
     origin: str  # for reports; ends in ", in 4 bits (NF4)" if it is quantised at loading
     local: bool  # whether `location` is a folder, so the hub is not used
     hub_id: str | None = None  # of the original model, if known
+    package: EmbeddedModel | None = None  # what the folder is prepared from
 
     @property
     def way(self) -> str:
@@ -125,27 +126,26 @@ class ModelSource:
 def resolve(config: ModelConfig) -> ModelSource:
     """Find a base model as `find` does, and prepare an embedded one."""
     source = find(config)
-    if not isinstance(source, ModelSource):
+    if source.package is not None:
         from qweft.models.embedded import prepare
 
-        folder = os.fspath(prepare(source))
-        source = ModelSource(config.name, folder, source.origin, local=True, hub_id=source.hub_id)
+        source = replace(source, location=os.fspath(prepare(source.package)), package=None)
     if config.quantization is None:
         return source
     return replace(source, origin=f"{source.origin}, {SAID[config.quantization]}")
 
 
-def check_model(config: ModelConfig, needs_weights: bool = True) -> ModelSource | EmbeddedModel:
+def check_model(config: ModelConfig, needs_weights: bool = True) -> ModelSource:
     """Check a base model as far as that is possible before PyTorch is imported: its name, device and files."""
     check_device_name(config.device)
     if needs_weights and config.device == "meta":
         raise QweftError("--model.device meta has shapes and no numbers; give auto, cpu or cuda")
     source = find(config)
     held: dict[str, Any] = {}
-    if config.quantization is not None and isinstance(source, ModelSource) and source.local:
+    if config.quantization is not None and source.local and source.package is None:
         held = read_json(Path(source.location) / "config.json", f"check that {source.location} is whole")
     check_quantization(config.quantization, config.name, held)
-    if needs_weights and isinstance(source, ModelSource):
+    if needs_weights:
         check_weights(source)
     return source
 
@@ -159,67 +159,46 @@ def check_device_name(name: str) -> None:
 
 def check_weights(source: ModelSource) -> None:
     """Raise if a local folder holds no weights: missing ones would be filled with random numbers."""
-    if source.local and not has_weights(Path(source.location)):
+    if source.local and source.package is None and not has_weights(Path(source.location)):
         raise QweftError(
             f"model {source.name}: the folder holds a config.json and no weights (*.safetensors, pytorch_model*.bin); "
             "copy the weights there, or use device meta to work with the shapes alone"
         )
 
 
-def find(config: ModelConfig) -> ModelSource | EmbeddedModel:
+def find(config: ModelConfig) -> ModelSource:
     """Find a base model: a local folder with a config.json, else an alias, else a hub id.
 
     An alias with source "auto" is the original model if the hub or its local cache has it, else the package.
     """
     name, folder = config.name, named_path(config.name)
     if (folder / "config.json").is_file():
-        return _from_folder(name, folder)
+        made = [each for each in EMBEDDED_MODELS.values() if prepared_folder(each).resolve() == folder.resolve()]
+        origin, hub_id = (made[0].origin, made[0].hub_id) if made else (f"local folder {name}", None)
+        return ModelSource(name, os.fspath(folder), origin, local=True, hub_id=hub_id)
     if folder.exists():
         what = "the folder has no config.json" if folder.is_dir() else "it is a file"
         raise QweftError(f"model {cut(name)}: {what}; give the folder that save_pretrained wrote, or a hub id")
-    model = embedded_model(name)
-    if model is not None and (config.source == "package" or not HUB_ID.fullmatch(name)):
-        check_installed(model, f"model {cut(name)}: not here")
-        return model
-    if config.source == "package":
+    model, aliases, missing = embedded_model(name), ", ".join(EMBEDDED_MODELS), f"model {cut(name)}: not here"
+    if config.source == "package" and model is None:
         raise QweftError(
-            f"model {cut(name)}: no package holds it; the aliases with a package are {', '.join(EMBEDDED_MODELS)}; or "
-            "set source to hub"
+            f"model {cut(name)}: no package holds it; the aliases with a package are {aliases}; or set source to hub"
         )
-    hub_id = name if model is None else model.hub_id
-    source = _from_hub(name, hub_id)
-    if source is not None:
-        return source
+    if config.source != "package" and HUB_ID.fullmatch(name):
+        hub_id = name if model is None else model.hub_id
+        reason = why_not(hub_id)
+        if reason is None:
+            return ModelSource(name, hub_id, f"{hub_id} from the hub", local=False, hub_id=hub_id)
+        if (snapshot := cached_snapshot(hub_id)) is not None:
+            origin = f"{hub_id} from the hub cache, revision {snapshot.name[:8]}"
+            return ModelSource(name, os.fspath(snapshot), origin, local=True, hub_id=hub_id)
+        missing = f"model {name}: {hub_id} is not in the hub cache ({reason})"
+        if model is not None and config.source == "hub":
+            raise QweftError(f"{missing}; fill the hub cache, or give --model.source package")
     if model is None:
         raise QweftError(
-            f"model {cut(name)}: not found; give a local folder that holds a config.json, or an alias "
-            f"({', '.join(EMBEDDED_MODELS)}), or a hub id, which needs a connection or a filled hub cache: "
-            f"{why_not(name)}"
+            f"model {cut(name)}: not found; give a local folder that holds a config.json, or an alias ({aliases}), or "
+            f"a hub id, which needs a connection or a filled hub cache: {why_not(name)}"
         )
-    missing = f"model {name}: {hub_id} is not in the hub cache ({why_not(hub_id)})"
-    if config.source == "hub":
-        raise QweftError(f"{missing}; fill the hub cache, or give --model.source package")
     check_installed(model, missing)
-    return model
-
-
-def _from_folder(name: str, folder: Path) -> ModelSource:
-    """Return a local folder as a source; for one that `prepare` made in the cache, `origin` names the package."""
-    with suppress(OSError, QweftError):  # there is no home folder
-        for model in EMBEDDED_MODELS.values():
-            if folder.resolve() == prepared_folder(model).resolve():
-                return ModelSource(name, os.fspath(folder), model.origin, local=True, hub_id=model.hub_id)
-    return ModelSource(name, os.fspath(folder), f"local folder {name}", local=True)
-
-
-def _from_hub(name: str, hub_id: str) -> ModelSource | None:
-    """Return the model on the hub, else its copy in the local cache; `None` if neither has it."""
-    if not HUB_ID.fullmatch(hub_id):
-        return None
-    if why_not(hub_id) is None:
-        return ModelSource(name, hub_id, f"{hub_id} from the hub", local=False, hub_id=hub_id)
-    folder = cached_snapshot(hub_id)
-    if folder is None:
-        return None
-    origin = f"{hub_id} from the hub cache, revision {folder.name[:8]}"
-    return ModelSource(name, os.fspath(folder), origin, local=True, hub_id=hub_id)
+    return ModelSource(name, os.fspath(prepared_folder(model)), model.origin, True, model.hub_id, package=model)

@@ -9,8 +9,7 @@ from qweft.errors import QweftError
 from qweft.evaluation.record import dtype_of, model_of, tell
 from qweft.method.saved import check_saved
 from qweft.models.config import ModelConfig
-from qweft.models.packages import prepared_folder
-from qweft.models.resolve import ModelSource, check_model, find
+from qweft.models.resolve import check_model, find
 from qweft.serve.config import ChatConfig
 
 BASE = "base"
@@ -36,7 +35,7 @@ def check_adapters(targets: Iterable[str], overrides: Mapping[str, Any]) -> tupl
     models = {name: model_of(folder, dict(overrides)) for name, folder in folders.items()}
     (first, model), *more = models.items()
     for name, other in more:
-        if "name" not in given and other.name != model.name and _location(other) != _location(model):
+        if "name" not in given and other.name != model.name and find(other).location != find(model).location:
             raise QweftError(
                 f"{name} is an adapter of {other.name}, and {first} one of {model.name}; all must be of one base "
                 "model, which --model.name names where the names mean the same"
@@ -73,11 +72,6 @@ def _named(targets: Iterable[str]) -> dict[str, Path]:
             raise QweftError(f"{target}: the name {name!r} is taken or empty; give another as NAME={folder}")
         folders[name] = folder
     return folders
-
-
-def _location(config: ModelConfig) -> str:
-    found = find(config)
-    return found.location if isinstance(found, ModelSource) else str(prepared_folder(found))
 
 
 def server() -> Any:

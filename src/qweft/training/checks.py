@@ -10,7 +10,7 @@ from qweft.evaluation.checks import check_evaluation
 from qweft.files import check_can_be_written
 from qweft.method.names import RATED
 from qweft.method.specification import check_on_quantized, check_ranks, check_specification, method_of
-from qweft.models.resolve import ModelSource, check_holds_no_model, check_model, has_tokenizer
+from qweft.models.resolve import check_holds_no_model, check_model, has_tokenizer
 from qweft.schema import check_values
 from qweft.training.config import REPORTS, RunConfig, TrainingConfig
 from qweft.training.distributed import check_launch, check_sharding
@@ -83,7 +83,7 @@ def check_plan(config: RunConfig) -> None:
     """Check everything that can be checked before a run is planned; a model without a tokenizer needs no data."""
     check_settings(config)
     found = check_model(config.model, needs_weights=False)
-    if not isinstance(found, ModelSource) or not found.local or has_tokenizer(Path(found.location)):
+    if found.package or not found.local or has_tokenizer(Path(found.location)):
         check_places(config.data)
 
 
