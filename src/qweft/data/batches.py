@@ -12,11 +12,7 @@ Pack = list[Encoded]
 
 @dataclass(frozen=True)
 class Collator:
-    """Pads rows on the right to the longest row of a batch.
-
-    The mask comes from the lengths, since the end token of an answer must be learned even where it pads. The first
-    token has no label, since no token predicts it.
-    """
+    """Pads rows to the longest one; the mask comes from lengths, since an end token may pad and be learned."""
 
     pad_token_id: int
 
@@ -51,10 +47,7 @@ def pack(rows: Sequence[Encoded], length: int) -> list[Pack]:
 
 @dataclass(frozen=True)
 class PackingCollator:
-    """Lays packs out as `input_ids`, `labels` and `position_ids`, which start at 0 in each row and at padding.
-
-    transformers finds the start of each row by its position 0, and tokens attend only within their row.
-    """
+    """Lays packs out; each row's positions begin at 0, by which transformers keeps their tokens apart."""
 
     pad_token_id: int
 

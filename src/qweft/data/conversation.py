@@ -15,10 +15,7 @@ CALL = "<tool_call>\n{}\n</tool_call>"
 
 
 class Message(NamedTuple):
-    """One turn of a conversation.
-
-    `more` is what else a chat template reads of it, as a JSON object: `tool_calls`, `name`, `tool_call_id`.
-    """
+    """One turn; `more` is what else a chat template reads, as JSON: `tool_calls`, `name`, `tool_call_id`."""
 
     role: str
     content: str
@@ -43,11 +40,7 @@ class Message(NamedTuple):
 
 @dataclass(frozen=True)
 class Conversation:
-    """Messages that end with an answer, or a plain text: a single message of role `TEXT`.
-
-    A split puts rows of one group into the same part. `tools` is a JSON list of functions. `where` is the place of the
-    row.
-    """
+    """Messages that end with an answer, or one of role `TEXT`; a group stays in one part; `tools` is JSON."""
 
     messages: tuple[Message, ...]
     group: str

@@ -131,10 +131,7 @@ def collector_paused() -> Iterator[None]:
 @progress("reading the data")
 @collector_paused()
 def load_data(config: DataConfig, tokenizer: Any) -> Data:
-    """Read, split and tokenise the data of a run; only rows that the split needs are tokenised.
-
-    The numbers of validation and test rows are exact: a row that is too long or has no token to learn is skipped.
-    """
+    """Read, split and tokenise the data of a run; held-out rows are exactly as many as asked for."""
     tokenizer = with_template(tokenizer, config.template)
     return split_data(config, read_sources(config, tokenizer), Encoder(tokenizer, config))
 

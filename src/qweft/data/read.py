@@ -205,10 +205,7 @@ def _opened(path: Path, notes: list[str]) -> TextIO:
 
 
 def _read_text(path: Path, notes: list[str]) -> Iterator[dict[str, Any]]:
-    """Yield a text file as rows with a `text` of 4,000 to 8,000 characters; the last one has up to 16,000.
-
-    A piece ends with a paragraph, line, sentence or word where possible, and is its own group.
-    """
+    """Yield a text file in rows of 4,000 to 16,000 characters that end with a paragraph, line or word if possible."""
     rest, number = "", 0
     with _opened(path, notes) as handle:
         while chunk := handle.read(CHUNK):

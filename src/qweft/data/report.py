@@ -20,10 +20,7 @@ LONG_ANSWER = 40
 
 @dataclass(frozen=True)
 class PartReport:
-    """Counts of one part of a split.
-
-    `only_last` are rows of which only the last answer is learned. The fingerprint is that of these rows.
-    """
+    """Counts and fingerprint of one part of a split; of `only_last` rows only the last answer is learned."""
 
     rows: int
     groups: int

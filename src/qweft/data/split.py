@@ -95,10 +95,7 @@ def split(
 
 
 def proportions(shares: Sequence[Share]) -> list[float]:
-    """Return the number of training rows that each source is asked for, before any is held out.
-
-    Sources with weights w_i give n w_i rows each, with the largest n for which no source of n_i rows gives more.
-    """
+    """Return the rows asked of each source: n w_i for weights w_i, with the largest n that no source exceeds."""
     weights = _weights(shares)
     most = min((len(each.conversations) / w for each, w in zip(shares, weights, strict=True) if w), default=0.0)
     return [each.rows or (most * w if w else len(each.conversations)) for each, w in zip(shares, weights, strict=True)]

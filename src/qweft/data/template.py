@@ -139,11 +139,7 @@ def _bare(text: str) -> str:
 
 
 def for_others(tokenizer: Any) -> Any:
-    """Return a copy of a tokenizer for programs that use its `apply_chat_template`, as a server does.
-
-    Messages and tools are read and written as those of a row of data. A generated answer is sent back with the spaces
-    that the template writes around it, and has them once.
-    """
+    """Return a copy of a tokenizer whose `apply_chat_template` reads and writes requests as rows of data."""
     made, plain = in_words(tokenizer), in_words(tokenizer)
     spaces = cache(lambda: _spaces(tokenizer))
 
@@ -203,10 +199,7 @@ def shows_tools(tokenizer: Any) -> bool:
 
 
 def in_its_form(conversation: Conversation, tokenizer: Any) -> Conversation:
-    """Return a conversation whose tools, calls and results the chat template writes, if need be as text.
-
-    Then the first message begins with the tools, a call stands in its answer, and results stand in a user turn.
-    """
+    """Return a conversation whose tools, calls and results the chat template writes: if need be as text."""
     if not conversation.has_tools:
         return conversation
     if not shows_tools(tokenizer):

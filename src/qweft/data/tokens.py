@@ -210,10 +210,7 @@ def total_tokens(rows: Sequence[Encoded]) -> int:
 
 
 def windows(conversation: Conversation, tokenizer: Any, max_length: int) -> Iterator[Conversation]:
-    """Yield a plain text in pieces of at most `max_length` tokens, without overlap; other conversations unchanged.
-
-    A piece ends between two tokens, but not inside a character. All pieces keep the group of the text.
-    """
+    """Yield a plain text in pieces of at most `max_length` tokens, of one group; other rows unchanged."""
     text = conversation.answer if conversation.is_text else ""
     if len(text) <= max_length // 5:  # a character has at most four tokens, its bytes
         yield conversation

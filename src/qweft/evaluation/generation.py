@@ -120,10 +120,7 @@ class _NearTies(LogitsProcessor):
 def greedy_together(
     model: torch.nn.Module, prompts: Sequence[Sequence[int]], ends: set[int], max_new_tokens: int, batch: int
 ) -> list[Continuation]:
-    """Generate the continuations that `greedy` gives, several prompts at a time, padded on the left.
-
-    Sums depend on the batch in their last digits, so a row that comes close to a tie is generated again alone.
-    """
+    """Generate what `greedy` gives, several prompts at a time; near ties are generated again alone."""
     answers: dict[int, Continuation] = {}
     # longest first: little padding, and a batch that does not fit in memory fails at once
     order = sorted(range(len(prompts)), key=lambda index: -len(prompts[index]))

@@ -42,11 +42,7 @@ def run_harness(model: Any, tokenizer: Any, tasks: Sequence[str], limit: int | N
 
 
 def compare_harness(base: dict[str, Any], adapted: dict[str, Any]) -> list[Compared]:
-    """Compare two models' results by task and metric.
-
-    Standard errors of the models are the harness's. That of a difference is paired by examples; it is `None` if the
-    metric is not the mean of recorded values.
-    """
+    """Compare two models' results by task and metric, with paired errors of differences where the metric is a mean."""
     compared = []
     for task, results in base["results"].items():
         for key, value in results.items():

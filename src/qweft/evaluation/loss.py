@@ -57,10 +57,7 @@ def _virtual(model: Any) -> int:
 
 
 def check_room(model: Any, rows: Sequence[Encoded], key: str = MAX_LENGTH) -> None:
-    """Check that a model has an embedding for each token of the rows, and room for the longest row.
-
-    `key` is the setting by which the rows were cut. Rotary positions go on beyond the context, which is told.
-    """
+    """Check that a model has embeddings for the tokens and room for the longest row, which the setting `key` cuts."""
     embeddings = model.get_input_embeddings() if hasattr(model, "get_input_embeddings") else None
     known = getattr(embeddings, "num_embeddings", None)
     largest = max((max(row["input_ids"], default=0) for row in rows), default=0)

@@ -131,11 +131,7 @@ See = Callable[[str, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor], No
 
 
 def rows_and_kept(x: torch.Tensor, mask: torch.Tensor | None, before: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return each token's row number, counted from `before`, and whether the mask (rows, tokens) keeps it.
-
-    Some models flatten the tokens of all rows into one dimension before a layer. Without a matching mask, rows are the
-    first dimension of x and all tokens are kept.
-    """
+    """Return each token's row number, from `before` on, and whether the mask, if it fits, keeps it."""
     tokens = x.numel() // x.shape[-1]
     if mask is None or mask.numel() != tokens:
         mask = torch.ones(x.shape[0], tokens // x.shape[0], dtype=torch.bool)
@@ -164,10 +160,7 @@ def watch(
     see: See,
     at_base: bool = True,
 ) -> None:
-    """Run an adapted model on batches, and show what goes into and comes out of the base layers of these layers.
-
-    Without `at_base` of the layers themselves: some methods of PEFT compute with changed weights, past the base layer.
-    """
+    """Run an adapted model on batches, and show what its layers, or their base layers, take and give."""
     decoders, mask, before = beyond_the_mask(model), None, 0
 
     def hook(name: str, layer: nn.Module) -> Any:

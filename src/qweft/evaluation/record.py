@@ -70,10 +70,7 @@ def dtype_of(adapter: Path, model: ModelConfig) -> str:
 
 
 def sections_of(adapter: Path, overrides: dict[str, Any]) -> tuple[ModelConfig, DataConfig, EvaluationConfig]:
-    """Return the training run's model, data and evaluation sections, with overrides.
-
-    What `unasked` returns is not taken from a record, nor are data sets from one that another user wrote.
-    """
+    """Return the run's model, data and evaluation sections with overrides, without what `unasked` returns."""
     check_folder(adapter)
     saved = run_config(adapter)
     model, data = _model_section(adapter, saved, overrides), _data_section(saved, overrides)

@@ -154,10 +154,7 @@ def changes_the_base(adapter: Path, so: str) -> QweftError:
 
 @contextmanager
 def base_model(is_changed: bool, model: Any, config: ModelConfig) -> Iterator[Any]:
-    """Yield the base model without anything of an adapter; it is loaded again where disabling leaves a trace.
-
-    A trace is a changed weight, a repeated layer (`layer_replication`), or a module trained whole beside a prompt.
-    """
+    """Yield the base model; it is loaded again where disabling an adapter leaves a trace."""
     configs = model.peft_config.values()
     has_prompt = any(each.is_prompt_learning or each.is_adaption_prompt for each in configs)
     is_kept = has_prompt and any(isinstance(module, ModulesToSaveWrapper) for module in model.modules())

@@ -15,10 +15,7 @@ CLEAR = 2.0
 
 @dataclass(frozen=True)
 class HeldOutLoss:
-    """The loss of one model in nats a target token, with its standard error over rows.
-
-    `rows` has (sum of -log p, target tokens) of each row; one without targets is (0, 0).
-    """
+    """A loss in nats a target token, its standard error over rows, and (sum of -log p, targets) of each row."""
 
     loss: float
     perplexity: float

@@ -189,10 +189,7 @@ class Chat:
         return prompt, left_out
 
     def rows(self) -> str:
-        """Return JSON lines with a row of messages for each model, as `qweft data check` and training read.
-
-        Turns that a model did not answer are left out of its row. A thought that the prompt opened is opened here.
-        """
+        """Return a row of messages for each model, as training reads them: no empty answers, thoughts opened."""
         rows = []
         for number, name in enumerate(self.names):
             said = [] if self.system is None else [{"role": "system", "content": self.system}]

@@ -23,11 +23,7 @@ def check_chat(adapter: Path, config: ChatConfig, overrides: Mapping[str, Any]) 
 
 
 def check_adapters(targets: Iterable[str], overrides: Mapping[str, Any]) -> tuple[ModelConfig, dict[str, Path]]:
-    """Check that adapters, each as FOLDER or NAME=FOLDER, can answer on one copy of one base model.
-
-    Returns:
-        The base model, and the adapters' folders by name.
-    """
+    """Check that adapters, each FOLDER or NAME=FOLDER, can answer on one base model; return both by name."""
     folders = _named(targets)
     for folder in folders.values():
         check_saved(folder)

@@ -17,10 +17,7 @@ NEWEST = 24
 
 
 class Circuits:
-    """The circuits of one model and their recorded values.
-
-    The values are those that the answer uses. So nothing is computed twice, and the answer does not change.
-    """
+    """The circuits of one model and their values, which are those that the answer uses."""
 
     def __init__(self, model: Any, tokenizer: Any) -> None:
         self._tokenizer = tokenizer
@@ -48,10 +45,7 @@ class Circuits:
         return circuit
 
     def expectations_of(self, layer: str) -> list[dict[str, Any]]:
-        """Return <Z_i> of each qubit i for the latest tokens in text order; empty before an answer.
-
-        Each has the token's `place` in prompt and answer, its `text`, and its `expectations`.
-        """
+        """Return `place`, `text` and `expectations` <Z_i> of each of the latest tokens, in text order."""
         self._check(layer)
         with self._lock:
             chunks, seen, ids = list(self._kept[layer]), self._seen[layer], list(self._ids)

@@ -78,20 +78,13 @@ def open_voices(
 
 
 def same_weights(model: nn.Module) -> nn.Module:
-    """Return a copy of the module tree that shares all parameters and buffers.
-
-    An adapter changes the tree and not the weights. So adapters of different methods, which PEFT does not combine on
-    one model, can be used side by side. No adapter has to be switched, and the weights are in memory once.
-    """
+    """Return a copy of the module tree that shares all parameters: adapters of any methods stand side by side on it."""
     shared: dict[int, Any] = {id(tensor): tensor for tensor in chain(model.parameters(), model.buffers())}
     return copy.deepcopy(model, shared)
 
 
 def prepare(model: Any, tokenizer: Any) -> Any:
-    """Make a model's answers end where those of the other commands do; return its tokenizer for prompts.
-
-    Without a top_k all tokens are drawn from; transformers would take the 50 most likely ones.
-    """
+    """Make a model's answers end as in other commands, drawn from all tokens without a top_k; return its tokenizer."""
     base = base_of(model)
     kept = {name: getattr(base.generation_config, name, None) for name in KEPT}
     kept |= {"top_k": kept["top_k"] or 0, "eos_token_id": sorted(end_tokens(model, tokenizer)) or None}

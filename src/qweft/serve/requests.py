@@ -126,11 +126,7 @@ class Standing:
 
 
 class Unparsed(Standing):
-    """A model whose answers are texts as they are.
-
-    By the type of a model transformers' server looks for thoughts and calls of tools in its answers. Where the prompt
-    is not in the form of that type, it takes the whole prompt into the answer.
-    """
+    """A model whose answers stay texts: by a model's type transformers' server looks for thoughts and calls in them."""
 
     def __init__(self, model: Any) -> None:
         super().__init__(model)
@@ -172,10 +168,7 @@ class WithinContext(GenerateManager):
         return asyncio.shield(super().async_submit(fn, *given, **named))
 
     def stop(self) -> None:
-        """End all answers, and wait until the thread generates nothing.
-
-        A thread that still computes at interpreter exit would be ended inside PyTorch, which aborts the process.
-        """
+        """End all answers, and wait for the thread: one that computes at interpreter exit would abort the process."""
         self._stopped.set()
         self.submit(self._stopped.is_set).result()
 

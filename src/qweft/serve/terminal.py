@@ -75,10 +75,7 @@ def chat(model: ModelConfig, folders: Mapping[str, Path], config: ChatConfig, as
 
 
 def converse(talk: Chat, screen: Screen, lines: Iterable[str]) -> None:
-    """Answer questions and execute commands line by line.
-
-    At a terminal errors are shown and do not end the chat, and Ctrl-C ends only the current answers.
-    """
+    """Answer questions and execute commands line by line; at a terminal errors and Ctrl-C do not end the chat."""
     unsaved = "the conversation is gone; /save FILE.jsonl keeps one"
     with saying_when_stopped(lambda: unsaved if talk.turns else "nothing was said yet"):
         for line in filter(str.strip, lines):

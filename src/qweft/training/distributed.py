@@ -58,10 +58,7 @@ def check_sharding(quantization: str | None = None) -> None:
 
 
 def settle_sharding() -> None:
-    """Set FSDP's environment variables for accelerate; call it before creating the trainer.
-
-    Every process has loaded the full model, and in accelerate 1.15 RAM-efficient loading fails on buffers in the state.
-    """
+    """Set FSDP's variables before the trainer is made; accelerate 1.15's RAM-efficient loading fails on buffers."""
     if _is_asked():
         os.environ["FSDP_CPU_RAM_EFFICIENT_LOADING"] = "false"
         if os.environ.get("FSDP_AUTO_WRAP_POLICY", "NO_WRAP").upper() == "NO_WRAP":

@@ -45,10 +45,7 @@ MLP_STATES = 3
 
 @dataclass(frozen=True)
 class Timing:
-    """Measured times and memory of a few steps on this machine; on a CPU the memory of the process.
-
-    `whole_seconds` estimates all steps and finding the bases, without evaluations and loading the model.
-    """
+    """Times and memory of a few steps on this machine; `whole_seconds` is for all steps and the bases."""
 
     steps: int
     step_seconds: float

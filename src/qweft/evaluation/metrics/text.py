@@ -60,10 +60,7 @@ def tokenizer_for(chinese: bool) -> Callable[[str], list[str]]:
 
 
 def _words(text: str) -> list[str]:
-    """Return the words in lower case; an accent is one sign with its letter.
-
-    Vowels of Hindi, Bengali, Tamil and Thai are marks, which regular expressions of Python do not count to a word.
-    """
+    """Return the words in lower case; Python's expressions count marks, such as Hindi's vowels, to no word."""
     text = unicodedata.normalize("NFC", text.lower())
     marks = {sign for sign in text if unicodedata.category(sign) in MARKS} - SELECTORS
     inside = f"[^\\W_]|[{''.join(marks)}]" if marks else r"[^\W_]"

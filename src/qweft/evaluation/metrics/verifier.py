@@ -43,11 +43,7 @@ def _score(
 
 
 def answer_alone(answer: "Answer") -> str:
-    """Return the part of an answer that a verifier scores.
-
-    It is the marked answer, or the reply after the chain of thought if the reference has no mark either. Failing both,
-    it is the last number. It is empty without an answer, or if the chain of thought is not closed.
-    """
+    """Return what a verifier scores: the marked answer, else the whole reply or the last number."""
     solution = take_apart(answer.generated, answer.in_thought)
     if solution.is_open:
         return ""

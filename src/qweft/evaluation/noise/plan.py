@@ -64,10 +64,7 @@ def check_start(adapter: Path, overrides: Mapping[str, Any], config: NoiseConfig
 
 
 def make_grid(config: NoiseConfig) -> Grid:
-    """Return a setting for each number of shots at each noise scale, with checked devices.
-
-    A free device that computes exact probabilities gets them as a further setting.
-    """
+    """Return a setting for each number of shots at each noise scale, and exact probabilities where they are free."""
     check_values(config, "")
     if config.extrapolation != NoiseConfig.extrapolation and not config.zne:
         raise QweftError(f"--extrapolation {config.extrapolation} says nothing without --zne; give --zne 1,3,5 too")
@@ -107,10 +104,7 @@ def make_grid(config: NoiseConfig) -> Grid:
 
 @dataclass(frozen=True)
 class Sample:
-    """The rows and the number of answers that are measured at each setting, and the circuits that they take.
-
-    `calls` has the tokens that each call of a layer measures; only circuits of one call can share a job.
-    """
+    """The rows and answers measured, their circuits, and tokens by call: only one call's circuits share a job."""
 
     rows: tuple[int, ...]
     answers: int
