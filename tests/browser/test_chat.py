@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from qweft import QwthnConfig
-from qweft.serve.requests import Seeded
+from qweft.serve.app import Seeded
 from tests.browser.browser import CONTRASTS, OVERFLOWING
 from tests.serve.conftest import TARGETS, save_adapter, save_talkative_model
 from tests.serve.pages import served_page

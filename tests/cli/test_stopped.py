@@ -12,7 +12,7 @@ import yaml
 from qweft.claims import CLAIM, claimed_output
 from qweft.cli.main import main
 from qweft.evaluation import saved
-from qweft.training.progress import StepRecorder
+from qweft.training.trainer import StepRecorder
 from tests.forked import Forked, needs_fork
 from tests.tiny_folder import save_rows, save_tiny_model
 

@@ -8,7 +8,7 @@ from qweft.cli.main import main
 from qweft.data.check import check_data, overlap, spans
 from qweft.data.config import DataConfig
 from qweft.data.conversation import TEXT, Conversation, Message
-from qweft.data.report import shared_note
+from qweft.data.load import shared_note
 from qweft.data.tokens import tokenise
 from tests.tiny_folder import save_tiny_model
 

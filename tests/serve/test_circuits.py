@@ -9,7 +9,7 @@ from qweft.evaluation.on_device import circuit_layers, on_device
 from qweft.evaluation.saved import put_on
 from qweft.models.config import ModelConfig
 from qweft.models.load import load_model
-from qweft.serve.circuits import NEWEST, Circuits
+from qweft.serve.page import NEWEST, Circuits
 from tests.serve.conftest import talk
 
 LAYER = "model.layers.1.self_attn.v_proj"

@@ -14,8 +14,8 @@ import pytest
 from peft import PromptTuningConfig
 
 from qweft.cli.main import main
+from qweft.serve.app import Seeded
 from qweft.serve.page import FILES
-from qweft.serve.requests import Seeded
 from tests.serve.conftest import save_adapter, talk
 from tests.serve.pages import COMPLETIONS, Client, served_page
 

@@ -30,8 +30,7 @@ from qweft.data.conversation import Conversation, Message
 from qweft.data.template import for_others, in_its_form, render, with_template
 from qweft.data.turns import read_tools, read_turns
 from qweft.models.config import ModelConfig
-from qweft.serve import requests
-from qweft.serve.app import application, parsed
+from qweft.serve.app import Chat, application, parsed
 from qweft.serve.checks import check_adapters
 from qweft.serve.models import Voices, open_voices, prepare
 from tests.data.tiny_tokenizer import CHATML, make_tokenizer
@@ -189,7 +188,7 @@ def test_a_wrong_setting_is_refused_before_the_answer_begins(address, body, name
 )
 def test_an_answer_is_drawn_where_the_client_asks_for_it(own, asked, drawn):
     """transformers' server stays greedy at any temperature, unless the model's own settings draw."""
-    handler = requests.Chat.__new__(requests.Chat)
+    handler = Chat.__new__(Chat)
     handler.generation_state = SimpleNamespace(_compile=False)
     found = handler._build_generation_config(asked, GenerationConfig(do_sample=own))
     assert found.do_sample == (own if drawn is None else drawn)

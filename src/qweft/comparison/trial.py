@@ -22,7 +22,7 @@ from qweft.comparison.report.inspection import inspections
 from qweft.comparison.results import BASE, Run
 from qweft.comparison.workers import claimed
 from qweft.data.batches import Collator
-from qweft.data.report import fingerprint as fingerprint_of
+from qweft.data.load import fingerprint as fingerprint_of
 from qweft.errors import OutOfMemoryError, QweftError
 from qweft.evaluation.generation import answers_to, end_tokens, prompt_of
 from qweft.evaluation.loss import held_out_loss

@@ -14,9 +14,8 @@ from rich.text import Text
 from qweft.data.config import HELD_OUT, DataConfig
 from qweft.data.conversation import Conversation, folded
 from qweft.data.embedded import EMBEDDED_DATA, PREFIX
-from qweft.data.load import Encoder, collector_paused, read_sources, split_data
+from qweft.data.load import DataReport, Encoder, collector_paused, read_sources, split_data
 from qweft.data.read import NAMED
-from qweft.data.report import DataReport
 from qweft.data.template import with_template
 from qweft.data.tokens import IGNORED, Encoded, fit, learn_all, target_tokens
 from qweft.text import many, progress

@@ -27,8 +27,7 @@ from qweft.training.callbacks import ALONE, RunCallbacks, Validation
 from qweft.training.config import TrainingConfig
 from qweft.training.distributed import processes, settle_sharding
 from qweft.training.on_device import circuits_on_device
-from qweft.training.progress import StepRecorder, peak_memory
-from qweft.training.trainer import GradientWatch, RunTrainer, check_rates
+from qweft.training.trainer import GradientWatch, RunTrainer, StepRecorder, check_rates, peak_memory
 
 CPU = torch.device("cpu")
 TOLERANCE, COARSE_TOLERANCE = 1e-4, 0.02  # largest difference, relative to the largest logit; in half precision
