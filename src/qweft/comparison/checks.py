@@ -64,16 +64,15 @@ def for_search(config: ComparisonConfig) -> ComparisonConfig:
         name: method if method.rate_of else replace(method, learning_rate=method.learning_rate or method.search_from)
         for name, method in config.methods.items()
     }
-    return replace(
-        config,
-        methods=methods,
-        evaluation=replace(config.evaluation, split="validation", forgetting=None),
-        search=False,
-        inspect=False,
-        most_seeds=None,
-        halving=HalvingConfig(),
-        budget=None,
-    )
+    alone: dict[str, Any] = {
+        "search": False,
+        "inspect": False,
+        "most_seeds": None,
+        "halving": HalvingConfig(),
+        "budget": None,
+    }
+    judging = replace(config.evaluation, split="validation", forgetting=None)
+    return replace(config, methods=methods, evaluation=judging, **alone)
 
 
 def check_places_of(config: Any, needs_weights: bool) -> None:
@@ -163,10 +162,8 @@ def check_methods(config: ComparisonConfig) -> None:
     if not methods:
         raise QweftError("methods: a comparison needs at least one method")
     if config.reference not in methods:
-        raise QweftError(
-            f"reference {config.reference!r} is not among the methods {', '.join(methods)}"
-            f"{closest(config.reference, methods)}"
-        )
+        near = closest(config.reference, methods)
+        raise QweftError(f"reference {config.reference!r} is not among the methods {', '.join(methods)}{near}")
     for name, method in methods.items():
         if name.casefold() in ("rung", "base") or not re.fullmatch(r"(?=.*\w)[\w.-]+", name):
             raise QweftError(
@@ -178,12 +175,8 @@ def check_methods(config: ComparisonConfig) -> None:
             other = getattr(method, key)
             own = [entry for entry in methods if getattr(methods[entry], key) is None]
             if other is not None and other not in own:
-                others = ", ".join(each for each in own if each != name)
-                way = f"; give one of {others}" if others else ""
-                raise QweftError(
-                    f"methods.{name}.{key}: {other!r} is no method with a {what} of its own{closest(other, own)}{way}"
-                )
-    for name, method in methods.items():
+                way = closest(other, own) or f"; give one of {', '.join(own)}"
+                raise QweftError(f"methods.{name}.{key}: {other!r} is no method with a {what} of its own{way}")
         try:
             check_adapter(method.adapter)
             check_on_shared(method.adapter, config.model.quantization)
@@ -244,10 +237,8 @@ def check_schedule(name: str, adapter: Mapping[str, Any], steps: int) -> None:
 def check_comparable(specification: Mapping[str, Any]) -> None:
     """Check that a method shares a base model and is judged by its held-out loss."""
     name = method_of(specification)
-    reason = REFUSED.get(name)
-    if reason is None and "num_virtual_tokens" in (fields_of(name) or ()):
-        reason = PROMPT
-    if reason is not None:
+    is_prompt = "num_virtual_tokens" in (fields_of(name) or ())
+    if reason := REFUSED.get(name, PROMPT if is_prompt else None):
         raise QweftError(f"{name} cannot be compared: {reason}; leave it out")
     _check_start_of(specification)
     if specification.get("kasa_config") is not None:
@@ -256,8 +247,7 @@ def check_comparable(specification: Mapping[str, Any]) -> None:
         raise QweftError("inference_mode true trains nothing; leave it out")
     if saved := specification.get("modules_to_save"):
         raise QweftError(
-            f"modules_to_save {sorted(saved)} trains modules of the base model, which the runs of a "
-            "comparison share; leave it out"
+            f"modules_to_save {sorted(saved)} trains modules of the base model, which the runs share; leave it out"
         )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from torch import nn
 
 from qweft.adapter.attach import adapter_config, attach, detach, peft_config_class
-from qweft.comparison.checks import check_adapter, check_comparable, check_methods, check_on_shared, refused, with_steps
+from qweft.comparison.checks import check_adapter, check_comparable, check_on_shared, refused, with_steps
 from qweft.comparison.config import ComparisonConfig, MethodConfig
 from qweft.errors import QweftError
 from qweft.method.presets import stated
@@ -45,15 +45,16 @@ class Method:
 @progress("checking the methods")
 def resolve_methods(config: ComparisonConfig, model: nn.Module) -> list[Method]:
     """Check every method on the model (on the meta device), and choose the ranks that match other methods."""
-    check_methods(config)
     adapters: dict[str, dict[str, Any]] = {}
     counts: dict[str, int] = {}
     for name in sorted(config.methods, key=lambda name: config.methods[name].match_parameters is not None):
         wanted = config.methods[name].match_parameters  # methods that match another come after it
         try:
             adapter = stated(config.methods[name].adapter)
-            adapters[name] = adapter if wanted is None else matched(model, adapter, counts[wanted])
-            check_adapter(adapters[name])  # a matched rank may lie outside its bounds
+            adapters[name] = adapter
+            if wanted is not None:
+                adapters[name] = matched(model, adapter, counts[wanted])
+                check_adapter(adapters[name])  # its rank may lie outside its bounds
             check_on_shared(adapters[name], quantized_as(model))
             counts[name] = count(model, adapters[name], config.training.learning_rates)
         except QweftError as error:

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -15,12 +15,12 @@ from rich.text import Text
 
 from qweft.comparison.config import ComparisonConfig
 from qweft.comparison.context import Context
-from qweft.comparison.decision import Recommendation, recommend
+from qweft.comparison.decision import recommend
 from qweft.comparison.halving import with_halving
 from qweft.comparison.methods import Method
 from qweft.comparison.pacing import Timed, pace_said, with_pace, with_seeds
 from qweft.comparison.plan import Plan, check_steps, resolve
-from qweft.comparison.report.write import write_report
+from qweft.comparison.report.write import PAGE, write_report
 from qweft.comparison.results import BASE, Run
 from qweft.comparison.results_file import stated
 from qweft.comparison.rungs import Rung
@@ -43,9 +43,6 @@ from qweft.training.loop import planned_steps
 SECONDS_BETWEEN_REPORTS = 10.0
 """Shortest time between two reports while runs are made; drawing one takes a second."""
 
-Planned = tuple[Method | None, int]
-"""A run to make: a method, or `None` for the untouched model, and a seed."""
-
 
 @dataclass(frozen=True)
 class Prepared:
@@ -63,11 +60,6 @@ class Prepared:
     search: dict[str, Any] | None = None
     rungs: Sequence[Rung] = ()
 
-    @property
-    def at_end(self) -> set[str]:
-        """Names of the methods whose best rate was the lowest or the highest that was tried."""
-        return {name for name, each in (self.search or {}).items() if each.get("at_end_of_grid")}
-
 
 def describe(config: ComparisonConfig) -> Group:
     """Return the runs that `compare` would make; it loads only the shapes of the model, and reads the data."""
@@ -76,9 +68,8 @@ def describe(config: ComparisonConfig) -> Group:
         steps = planned_steps(config.training, load_rows(config, plan.shapes)[0].train)
         if plan.budget.seconds is None:  # a time sets the steps once the machine is known
             check_steps(plan, plan.methods, steps)
-    return Group(
-        runs_plan(plan, steps), *(Text(line) for line in (too_large_said(plan), halving_said(plan, steps)) if line)
-    )
+    lines = filter(None, (too_large_said(plan), halving_said(plan, steps)))
+    return Group(runs_plan(plan, steps), *map(Text, lines))
 
 
 def compare(config: ComparisonConfig, config_yaml: str, command: str, begin: Callable[[], None] = lambda: None) -> Path:
@@ -94,7 +85,8 @@ def compare(config: ComparisonConfig, config_yaml: str, command: str, begin: Cal
         with closing(it.context):
             it = choose(it)
             runs, looks = run(it)
-        return report(it, runs, looks)
+        report(it, runs, looks)
+    return it.context.output / PAGE
 
 
 def prepare(config: ComparisonConfig, config_yaml: str, command: str, begin: Callable[[], None]) -> Prepared:
@@ -135,92 +127,6 @@ def choose(it: Prepared) -> Prepared:
     return replace(it, plan=chosen, search=searches if plan.config.search else None, rungs=rungs)
 
 
-def run(it: Prepared) -> tuple[list[Run], list[Look]]:
-    """Make the runs of each look, until every question is decided; return them with the looks that were made."""
-    runs: list[Run] = []
-    looks: list[Look] = []
-    asked: Sequence[Method] = it.plan.methods
-    for seeds, look in zip(it.plan.looks, it.plan.judging, strict=True):
-        runs = _make_runs(it, asked, seeds, runs, looks or [look])
-        looks.append(look)
-        summary, _ = judge(it, runs, looks)
-        left = undecided(summary)
-        if look.planned > 1:
-            it.context.console.say(
-                f"look {look.number} of {look.planned}: {_open_said(it.plan.methods, left, summary)}"
-            )
-        asked = [method for method in it.plan.methods if method.name in left]
-        if not asked:
-            break
-    return runs, looks
-
-
-def judge(it: Prepared, runs: Sequence[Run], looks: Sequence[Look]) -> tuple[dict[str, Summary], Recommendation | None]:
-    """Return the summary of each method, with the looks that judge it, and the recommendation if one is asked for."""
-    plan, config = it.plan, it.plan.config
-    summary = summarise(runs, plan.reference, config.equivalent_within, looks, config.recommend)
-    return summary, recommend(summary, it.rungs, plan.untried, it.at_end) if config.recommend else None
-
-
-def report(it: Prepared, runs: Sequence[Run], looks: Sequence[Look]) -> Path:
-    """Write the report of all runs, say the answer, and keep the winner."""
-    console, budget = it.context.console, it.plan.budget.seconds
-    results, recommendation = _results(it, runs, looks, len(runs))
-    content, page = write_report(results, it.context.output), it.context.output / "report.html"
-    print_summary(content.summary, content.search, console)
-    console.say(load_said(runs))
-    if budget is not None:
-        console.say(f"took {duration(time.perf_counter() - it.begun)}, of a budget of {duration(budget)}")
-    console.say(f"report: {page}\n\n{content.conclusion}")
-    if recommendation is None:
-        return page
-    card = card_of(it.context, runs, recommendation)
-    if adapter := keep_winner(it.context.output, recommendation, console.say, card):
-        for line in ["", f"winner: {adapter}", *commands_for(adapter, it.context.loaded)]:
-            console.say(line)
-    return page
-
-
-def _results(
-    it: Prepared, runs: Sequence[Run], looks: Sequence[Look], total: int
-) -> tuple[dict[str, Any], Recommendation | None]:
-    """Return the content of results.json, and the recommendation in it."""
-    summary, recommendation = judge(it, runs, looks)
-    plan = {
-        "margin": it.plan.config.equivalent_within,
-        "reference": it.plan.reference,
-        "methods": sorted(method.name for method in it.plan.methods),
-        "seeds": [sorted(seeds) for seeds in it.plan.looks],
-    }
-    optional = {
-        "search": it.search,
-        "halving": [asdict(rung) for rung in it.rungs] or None,
-        "recommendation": recommendation and asdict(recommendation),
-        "judged_rows": it.context.most_rows,
-    }
-    return {
-        "title": it.plan.title,
-        "runs": [run.to_json() for run in runs],
-        "config_yaml": it.config_yaml,
-        "planned_runs": total,
-        "summary": {name: entry.to_json() for name, entry in summary.items()},
-        "environment": it.context.environment(it.command),
-        "step_times": {"alone": measured_alone(runs), "cpu_by_others": most_by_others(runs)},
-        **{name: value for name, value in optional.items() if value is not None},
-        **stated(it.context.output, plan),
-    }, recommendation
-
-
-def _open_said(methods: Sequence[Method], left: Collection[str], summary: Mapping[str, Summary]) -> str:
-    """Return the methods whose questions are still open, as text, or else why seeds decide no more of them."""
-    names = [method.name for method in methods if method.name in left]
-    if names:
-        return f"not decided for {', '.join(names)}"
-    pairs = [paired(summary[one], summary[other]) for one, other in questions(summary)]
-    reasons = dict.fromkeys(pair.reason for pair in pairs if pair.direction == "not decided")
-    return f"no seed decides what is left: {'; '.join(reasons)}" if reasons else "every question is decided"
-
-
 def _check_runs(context: Context, methods: Sequence[Method], seeds: Sequence[int]) -> None:
     """Refuse runs of another configuration before a search or a halving, which may take hours.
 
@@ -236,6 +142,33 @@ def _check_runs(context: Context, methods: Sequence[Method], seeds: Sequence[int
         finished_trial(context, method, seed, folder)
 
 
+def run(it: Prepared) -> tuple[list[Run], list[Look]]:
+    """Make the runs of each look, until every question is decided; return them with the looks that were made."""
+    runs: list[Run] = []
+    looks: list[Look] = []
+    asked: Sequence[Method] = it.plan.methods
+    for seeds, look in zip(it.plan.looks, it.plan.judging, strict=True):
+        runs = _make_runs(it, asked, seeds, runs, looks or [look])
+        looks.append(look)
+        summary = judge(it, runs, looks)
+        names = undecided(summary)
+        asked = [method for method in it.plan.methods if method.name in names]
+        if look.planned > 1:
+            it.context.console.say(f"look {look.number} of {look.planned}: {_open_said(asked, summary)}")
+        if not asked:
+            break
+    return runs, looks
+
+
+def _open_said(asked: Sequence[Method], summary: Mapping[str, Summary]) -> str:
+    """Return the methods whose questions are still open, as text, or else why seeds decide no more of them."""
+    if asked:
+        return f"not decided for {', '.join(method.name for method in asked)}"
+    pairs = [paired(summary[one], summary[other]) for one, other in questions(summary)]
+    reasons = dict.fromkeys(pair.reason for pair in pairs if pair.direction == "not decided")
+    return f"no seed decides what is left: {'; '.join(reasons)}" if reasons else "every question is decided"
+
+
 def _make_runs(
     it: Prepared, methods: Sequence[Method], seeds: Sequence[int], before: Sequence[Run], looks: Sequence[Look]
 ) -> list[Run]:
@@ -245,13 +178,21 @@ def _make_runs(
     """
     context, first = it.context, it.context.first_seed
     had = {(run.method, run.seed) for run in before}
-    planned: list[Planned] = [(None, first)] if first in seeds and (BASE, first) not in had else []
+    planned: list[tuple[Method | None, int]] = [(None, first)] if first in seeds and (BASE, first) not in had else []
+    base = "the base model, and " if planned else ""
     planned += [(method, seed) for seed in seeds for method in methods if (method.name, seed) not in had]
     folders = [run_folder(context.output, method.name if method else BASE, seed) for method, seed in planned]
     pairs = list(zip(planned, folders, strict=True))
     waiting = {at for at, (each, folder) in enumerate(pairs) if finished_trial(context, *each, folder) is None}
     costs = [cost(context, *each) for each in planned]
-    _tell(context, planned)
+    context.console.say(
+        f"{many(len(planned), 'run')}: {base}{many(len(methods), 'method')} at "
+        f"{'seed' if len(seeds) == 1 else 'seeds'} {', '.join(map(str, seeds))}"
+    )
+    width = max(len(method.name) for method in methods)
+    for method in methods:
+        size = many(method.trainable_parameters, "trained parameter")
+        context.console.say(f"  {method.name:<{width}}  {kind_said(method.adapter)}: {size}")
     runs: dict[int, Run] = {}
     begun, written = time.perf_counter(), -SECONDS_BETWEEN_REPORTS
     for place, made in done_by_any([partial(run_trial, context, *each, at) for each, at in pairs], context.wait):
@@ -268,29 +209,67 @@ def _make_runs(
     return [*before, *(runs[at] for at in sorted(runs))]
 
 
-def _tell(context: Context, planned: Sequence[Planned]) -> None:
-    """Say how many runs there are, and what each method is."""
-    methods = list({method.name: method for method, _ in planned if method is not None}.values())
-    seeds = sorted({seed for method, seed in planned if method is not None})
-    base = "the base model, and " if any(method is None for method, _ in planned) else ""
-    context.console.say(
-        f"{many(len(planned), 'run')}: {base}{many(len(methods), 'method')} at "
-        f"{'seed' if len(seeds) == 1 else 'seeds'} {', '.join(map(str, seeds))}"
-    )
-    width = max(len(method.name) for method in methods)
-    for method in methods:
-        size = many(method.trainable_parameters, "trained parameter")
-        context.console.say(f"  {method.name:<{width}}  {kind_said(method.adapter)}: {size}")
-
-
 def _report_so_far(it: Prepared, runs: Sequence[Run], looks: Sequence[Look], total: int, is_first: bool) -> None:
     """Write the report of the runs that are finished, whoever made them; a fault is told, and the runs go on."""
-    console = it.context.console
+    console, output = it.context.console, it.context.output
     try:
-        results, _ = _results(it, runs, looks, total)
-        write_report(results, it.context.output)
+        write_report(_results(it, runs, looks, total), output)
     except Exception as fault:  # hours of training do not end for a picture; the last report raises what is wrong
         console.say(f"the report so far could not be written ({type(fault).__name__}: {fault}); the runs go on")
         return
     if is_first:
-        console.say(f"report so far, updated after each run: {it.context.output / 'report.html'}")
+        console.say(f"report so far, updated after each run: {output / PAGE}")
+
+
+def judge(it: Prepared, runs: Sequence[Run], looks: Sequence[Look]) -> dict[str, Summary]:
+    """Return the summary of each method, with the looks that judge it."""
+    config = it.plan.config
+    return summarise(runs, it.plan.reference, config.equivalent_within, looks, config.recommend)
+
+
+def report(it: Prepared, runs: Sequence[Run], looks: Sequence[Look]) -> None:
+    """Write the report of all runs, say the answer, and keep the winner."""
+    output, say, budget = it.context.output, it.context.console.say, it.plan.budget.seconds
+    content = write_report(_results(it, runs, looks, len(runs)), output)
+    print_summary(content.summary, content.search, it.context.console)
+    say(load_said(runs))
+    if budget is not None:
+        say(f"took {duration(time.perf_counter() - it.begun)}, of a budget of {duration(budget)}")
+    say(f"report: {output / PAGE}\n\n{content.conclusion}")
+    if content.recommendation is None:
+        return
+    card = card_of(it.context, runs, content.recommendation)
+    if adapter := keep_winner(output, content.recommendation, say, card):
+        for line in ["", f"winner: {adapter}", *commands_for(adapter, it.context.loaded)]:
+            say(line)
+
+
+def _results(it: Prepared, runs: Sequence[Run], looks: Sequence[Look], total: int) -> dict[str, Any]:
+    """Return the content of results.json."""
+    plan, summary, recommendation = it.plan, judge(it, runs, looks), None
+    if plan.config.recommend:
+        at_end = {name for name, each in (it.search or {}).items() if each.get("at_end_of_grid")}
+        recommendation = recommend(summary, it.rungs, plan.untried, at_end)
+    stated_plan = {
+        "margin": plan.config.equivalent_within,
+        "reference": plan.reference,
+        "methods": sorted(method.name for method in plan.methods),
+        "seeds": [sorted(seeds) for seeds in plan.looks],
+    }
+    optional = {
+        "search": it.search,
+        "halving": [asdict(rung) for rung in it.rungs] or None,
+        "recommendation": recommendation and asdict(recommendation),
+        "judged_rows": it.context.most_rows,
+    }
+    return {
+        "title": plan.title,
+        "runs": [run.to_json() for run in runs],
+        "config_yaml": it.config_yaml,
+        "planned_runs": total,
+        "summary": {name: entry.to_json() for name, entry in summary.items()},
+        "environment": it.context.environment(it.command),
+        "step_times": {"alone": measured_alone(runs), "cpu_by_others": most_by_others(runs)},
+        **{name: value for name, value in optional.items() if value is not None},
+        **stated(it.context.output, stated_plan),
+    }

@@ -10,7 +10,7 @@ from qweft.adapter.attach import adapter_config
 from qweft.adapter.config import QwthnConfig
 from qweft.adapter.functions import FUNCTIONS, make_function
 from qweft.circuit import Circuit
-from qweft.comparison.decision import conclusion
+from qweft.comparison.decision import Recommendation, conclusion
 from qweft.comparison.report.figures import curves_figure, emphasised, forest_figure, search_figure
 from qweft.comparison.report.inspection import Inspection, inspections
 from qweft.comparison.report.pareto import pareto_figure
@@ -55,8 +55,7 @@ class Drawn(NamedTuple):
 class Content:
     """One comparison, as a report shows it.
 
-    `environment` is without the command and unknown values. `recommendation` is empty if the comparison was to
-    recommend none, `changed` if the plan is that of the first results.
+    `environment` is without the command and unknown values. `changed` is empty if the plan is the first results'.
     """
 
     title: str
@@ -69,7 +68,7 @@ class Content:
     search: list[Search]
     inspected: dict[str, Inspection]
     planned_runs: int | None
-    recommendation: str
+    recommendation: Recommendation | None
     changed: str
 
     @classmethod
@@ -84,13 +83,13 @@ class Content:
             Look(None, float(e["level"]), tuple(map(int, e["seeds"])), int(e["number"]), int(e["planned"]))
             for e in first.get("looks_made") or []
         ]
-        recommended = str((results.get("recommendation") or {}).get("text", ""))
+        use = results.get("recommendation") or None
         environment = results.get("environment") or {}
         reference, margin = str(first.get("reference") or "lora"), first.get("equivalent_within")
         return cls(
             title=str(results.get("title") or f"{runs[0].model} on {runs[0].data}"),
             runs=runs,
-            summary=summarise(runs, reference, margin, looks or (ONCE,), bool(recommended)),
+            summary=summarise(runs, reference, margin, looks or (ONCE,), bool(use)),
             reference=reference,
             command=environment.get("command"),
             environment={
@@ -102,7 +101,7 @@ class Content:
             search=searches(results.get("search")),
             inspected=inspections(records),
             planned_runs=planned if type(planned := results.get("planned_runs")) is int else None,
-            recommendation=recommended,
+            recommendation=use and Recommendation(str(use["method"]), int(use["seed"]), str(use["text"])),
             changed=changed_said(results),
         )
 
@@ -118,7 +117,7 @@ class Content:
     @cached_property
     def conclusion(self) -> str:
         """The first sentences: which adapter, by how much, how sure. The terminal ends in them, too."""
-        answer = self.recommendation or conclusion(self.summary)
+        answer = self.recommendation.text if self.recommendation else conclusion(self.summary)
         return " ".join(filter(None, (answer, doubts_said(self.verdicts), self.changed)))
 
     @property

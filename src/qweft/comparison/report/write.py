@@ -24,6 +24,7 @@ from qweft.files import write_bytes
 from qweft.records import write_record
 from qweft.text import escaped, plain, progress
 
+PAGE = "report.html"
 KINDS: dict[Kind, str] = {
     "base": "untouched model",
     "lora": "LoRA",
@@ -53,7 +54,7 @@ def write_report(results: dict[str, Any], folder: Path) -> Content:
     content = Content.read(results)
     drawn = figures(content)
     # plain: `cat report.md` would else let a method's name control the terminal
-    files = {"report.md": plain(render_markdown(content, drawn)), "report.html": plain(page_of(content, drawn))}
+    files = {"report.md": plain(render_markdown(content, drawn)), PAGE: plain(page_of(content, drawn))}
     write_record(folder / RESULTS, results)
     for section in drawn.values():
         for figure in section:
@@ -73,7 +74,7 @@ def remake_report(source: Path, output: Path | None = None) -> Path:
         file, results = read_results(source)
         with reading(file):
             write_report(results, folder)
-    return folder / "report.html"
+    return folder / PAGE
 
 
 def page_of(content: Content, drawn: Figures) -> str:
