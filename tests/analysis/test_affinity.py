@@ -23,11 +23,6 @@ def test_a_constant_core_is_affine():
     assert non_affinity(tokens(), torch.full((4000, 2), 0.1, dtype=torch.float64)) == 0
 
 
-def test_an_even_function_of_a_symmetric_input_is_nothing_else():
-    c = tokens()
-    assert non_affinity(c, c.square()) == pytest.approx(1, abs=0.01)
-
-
 @pytest.mark.parametrize("weight", [0.1, 1.0, 3.0])
 def test_a_share_that_is_known(weight):
     """h = c + w (c^2 - 1) / sqrt 2 of a standard normal c: two uncorrelated parts of variance 1 and w^2."""

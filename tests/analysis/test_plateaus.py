@@ -8,7 +8,7 @@ from benchmarks.plateaus import ansatz_variance
 
 from qweft.analysis import states
 from qweft.analysis.states import gradient_variance
-from qweft.circuit import Circuit, Gate, crz_ring_ansatz, gate_by_gate
+from qweft.circuit import crz_ring_ansatz, gate_by_gate
 
 
 @pytest.mark.parametrize(
@@ -25,15 +25,6 @@ def test_one_qubit_is_a_cosine(start, layers, uploads_are_small):
     assert found.mean == pytest.approx(expected, rel=0.03)
     assert found.first_rotation == pytest.approx(found.last_rotation) == pytest.approx(found.mean)
     assert found.first_phase is None
-
-
-def test_independent_rotations_share_out_nothing():
-    """Two RY in a row on qubit 0 and two that Z_0 does not see: variances 1/2, 1/2, 0, 0."""
-    gates = [Gate("ry", (q,), "parameter", 2 * q + i) for q in range(2) for i in range(2)]
-    circuit = Circuit(2, 2, 4, (*gates, Gate("ry", (0,), "input", 0), Gate("ry", (1,), "input", 1)))
-    found = gradient_variance(circuit, "recorded", 1, 4000)
-    assert found.first_rotation == pytest.approx(0.5, rel=0.03)
-    assert found.mean == pytest.approx(0.25, rel=0.03)
 
 
 def test_the_gradients_are_differences_of_the_plain_circuit(monkeypatch):

@@ -1,5 +1,7 @@
 """The shares of an update, against the branch with one part or the other taken away."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -48,7 +50,7 @@ def test_parts_that_cancel_have_shares_above_one():
     """a = c and b = -c / 2, by hand: u = c / 2."""
     eye = torch.eye(3, dtype=torch.float64)
     both = torch.cat([eye, -eye / 2], 1)
-    by_hand = LayerMap(eye, eye, both, eye, both, lambda c: torch.cat([c, c], 1), function_features=3)
+    by_hand = LayerMap(eye, eye, both, eye, both, lambda c: torch.cat([c, c], 1), SimpleNamespace(circuit_features=3))
     c = torch.randn(20, 3, dtype=torch.float64)
     found = shares_of(by_hand, c)
     assert (found["circuit_share"], found["linear_share"], found["cross_share"]) == tuple(
@@ -57,33 +59,22 @@ def test_parts_that_cancel_have_shares_above_one():
     assert found["circuit_share_varying"] == pytest.approx(4 * mean_square(c - c.mean(0)) / mean_square(c))
 
 
-def test_a_weight_is_taken_apart_into_its_mean_and_the_rest():
-    found, layer, x = case("quantum_weighted")
-    branch = layer.branch_of("default")
+@pytest.mark.parametrize(("core", "at_rest"), [("quantum_weighted", 0), ("quantum_gated", 1)])
+def test_a_weight_is_taken_apart_into_its_mean_and_the_rest(core, at_rest):
+    """Of a gate, what it adds to one passes through the circuit."""
+    shares, layer, x = case(core)
     prepared = layer.prepared("default")
     c = x @ prepared.compress.T
-    q = branch.core.features(c, *prepared.angles) / c
-    expand = prepared.expand * layer.scaling["default"]
+    w = layer.branch_of("default").core.features(c, *prepared.angles) / c
     total = mean_square(branch_of(layer)(x))
-    assert found["circuit_share"] == 1
-    assert found["linear_share"] == pytest.approx(mean_square((q.mean(0) * c) @ expand.T) / total)
-    assert found["circuit_share_varying"] == pytest.approx(mean_square(((q - q.mean(0)) * c) @ expand.T) / total)
 
+    def share(weights):
+        return pytest.approx(mean_square((weights * c) @ (prepared.expand * layer.scaling["default"]).T) / total)
 
-def test_a_gate_is_what_it_adds_to_one():
-    found, layer, x = case("quantum_gated")
-    branch = layer.branch_of("default")
-    prepared = layer.prepared("default")
-    c = x @ prepared.compress.T
-    added = branch.core.features(c, *prepared.angles) / c - 1
-    expand = prepared.expand * layer.scaling["default"]
-    total = mean_square(branch_of(layer)(x))
-    assert found["circuit_share"] == pytest.approx(mean_square((added * c) @ expand.T) / total)
-    assert found["linear_share"] == pytest.approx(mean_square(((1 + added.mean(0)) * c) @ expand.T) / total)
-    assert found["circuit_share_varying"] == pytest.approx(
-        mean_square(((added - added.mean(0)) * c) @ expand.T) / total
-    )
-    assert found["circuit_share_varying"] > 0 and found["circuit_share"] > 0
+    assert shares["circuit_share"] == share(w - at_rest)
+    assert shares["linear_share"] == share(w.mean(0))
+    assert shares["circuit_share_varying"] == share(w - w.mean(0))
+    assert shares["circuit_share_varying"] > 0
 
 
 @pytest.mark.parametrize("core", ["identity", "linear"])
@@ -103,5 +94,5 @@ def test_the_states_that_are_measured_are_those_that_run(core, qubits):
     measuring.measured_by = lambda circuit, c, _: given.append(c) or torch.zeros(len(c), circuit.qubits)
     branch_of(layer)(x.double())
     measuring.measured_by = None
-    read = layer_map.read(x.double() @ layer_map.compress.T)
+    read = layer_map.core.read(x.double() @ layer_map.compress.T)
     torch.testing.assert_close(given[-1].double(), read[..., : given[-1].shape[-1]], rtol=1e-4, atol=1e-5)

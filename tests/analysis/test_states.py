@@ -95,23 +95,3 @@ def test_a_circuit_that_turns_one_angle_covers_less_than_the_ansatz():
     shares = (edges.sqrt().asin() * 2 / math.pi).diff()
     assert ansatz_expressibility(circle, 1024) == pytest.approx(float((shares * (shares * BINS).log()).sum()), abs=0.02)
     assert ansatz_expressibility(crz_ring_ansatz(4, 4), 256) < 0.02
-
-
-def reduced(state, n, qubit):
-    """The state of one qubit by a dense partial trace over the others."""
-    tensor = torch.outer(state, state.conj()).reshape([2] * (2 * n))
-    rho = torch.zeros(2, 2, dtype=torch.complex128)
-    for i in range(2):
-        for j in range(2):
-            part = tensor.select(qubit, i).select(n - 1 + qubit, j)
-            rho[i, j] = part.reshape(2 ** (n - 1), 2 ** (n - 1)).trace()
-    return rho
-
-
-def test_entanglement_by_partial_traces():
-    states = haar(4, 4)
-    wanted = [
-        2 * (1 - sum(float((rho @ rho).trace().real) for rho in (reduced(s, 4, k) for k in range(4))) / 4)
-        for s in states
-    ]
-    assert meyer_wallach(states).tolist() == pytest.approx(wanted)

@@ -61,7 +61,6 @@ def test_each_circuit_once_in_the_order_they_came(tokens):
 def test_qubit_zero_is_the_first_letter_and_the_most_significant_bit():
     frequencies = Frequencies(from_counts({"100": 3, "110": 1}, 3, 4)[None], 4)
     np.testing.assert_allclose(frequencies.expectations(), [[-1, 0.5, 1]])
-    np.testing.assert_allclose(frequencies.standard_errors(), [[0, 0.75**0.5 / 2, 0]])
 
 
 @pytest.mark.parametrize(

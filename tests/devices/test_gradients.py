@@ -1,5 +1,7 @@
 """Gradients from shifted circuits."""
 
+from functools import partial
+
 import pytest
 import torch
 
@@ -55,19 +57,15 @@ CIRCUITS = [crz_ring_ansatz(1, 2), crz_ring_ansatz(2, 2), crz_ring_ansatz(3, 2),
 
 
 @pytest.mark.parametrize("circuit", CIRCUITS)
-def test_on_the_exact_device_they_are_those_of_the_engine(circuit):
+@pytest.mark.parametrize(
+    ("name", "engine"),
+    [("exact", expectation_values), ("noisy", partial(noisy_expectations, model=noise_model("paper")))],
+)
+def test_on_a_device_without_shots_they_are_those_of_its_engine(circuit, name, engine):
     inputs, angles, weights = arguments(circuit)
-    found = gradients(measured(Measurer(make_device("exact")), circuit, inputs, angles), weights, inputs, angles)
-    expected = gradients(expectation_values(circuit, inputs, angles), weights, inputs, angles)
+    found = gradients(measured(Measurer(make_device(name)), circuit, inputs, angles), weights, inputs, angles)
+    expected = gradients(engine(circuit, inputs, angles), weights, inputs, angles)
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
-
-
-@pytest.mark.parametrize("circuit", CIRCUITS)
-def test_under_noise_they_are_those_of_the_noisy_simulator(circuit):
-    inputs, angles, weights = arguments(circuit)
-    found = gradients(measured(Measurer(make_device("noisy")), circuit, inputs, angles), weights, inputs, angles)
-    noisy = noisy_expectations(circuit, inputs, angles, noise_model("paper"))
-    torch.testing.assert_close(found, gradients(noisy, weights, inputs, angles), rtol=0, atol=1e-12)
 
 
 def test_finite_differences():
@@ -94,17 +92,9 @@ def test_shots_scatter_around_the_exact_gradient():
     angles = torch.tensor([1.1], dtype=torch.float64, requires_grad=True)
     weights = torch.tensor([[0.0, 1.0]], dtype=torch.float64)
     exact = gradients(expectation_values(circuit, inputs, angles), weights, inputs, angles)[1]
-    found = torch.stack(
-        [
-            gradients(
-                measured(Measurer(make_device("shots", DeviceSettings(seed=seed)), shots), circuit, inputs, angles),
-                weights,
-                inputs,
-                angles,
-            )[1]
-            for seed in range(200)
-        ]
-    )
+    measurers = [Measurer(make_device("shots", DeviceSettings(seed=seed)), shots) for seed in range(200)]
+    values = [measured(measurer, circuit, inputs, angles) for measurer in measurers]
+    found = torch.stack([gradients(each, weights, inputs, angles)[1] for each in values])
     more, less = (2**0.5 + 1) / (4 * 2**0.5), (2**0.5 - 1) / (4 * 2**0.5)
     variance = 0.0
     for shift, coefficient in ((0.5, more), (-0.5, more), (1.5, less), (-1.5, less)):

@@ -106,10 +106,13 @@ def test_noise_that_falls_in_a_line_is_extrapolated_to_none():
 @pytest.mark.parametrize(
     ("arguments", "word"),
     [
-        (("m4",), "m4"), ((None, (1, 2)), "odd"), ((None, (1, 1)), "odd"), ((None, (1, 3), "cubic"), "cubic"),
-        ((None, (1, 3), "quadratic"), "needs 3 factors"), ((None, (1,)), "needs 2 factors"),
+        (("m4",), "m4"),
+        ((None, (1, 2)), "odd"),
+        ((None, (1, 1)), "odd"),
+        ((None, (1, 3), "cubic"), "cubic"),
+        ((None, (1, 3), "quadratic"), "needs 3"),
     ],
-)  # fmt: skip
+)
 def test_wrong_arguments(arguments, word):
     with pytest.raises(DeviceError, match=word):
         make_mitigation(*arguments)

@@ -6,7 +6,6 @@ What it has saved is shown nowhere.
 import json
 import sys
 
-import numpy as np
 import pytest
 import torch
 
@@ -16,40 +15,11 @@ from qweft.cli.main import main
 from qweft.devices import Measurer, make_device
 from qweft.devices.jobs import Budget, Caps, Executor, PriceList, Store
 from qweft.devices.registry import families
+from qweft.redaction import without_secrets
 
-TOY = '''
-"""A toy family: jobs that are done when they are sent."""
-
-from qweft.devices.bound import BoundCircuits
-from qweft.devices.device import JobState, RemoteDevice
+TOY = """
 from qweft.devices.device import Entry, Provider
-from qweft.devices.outcomes import sample
-from qweft.devices.simulators import probabilities
-
-
-class Later(RemoteDevice):
-    can_find = True
-    sent = {}
-
-    def submit(self, circuits, shots, token):
-        self.sent[token] = sample(probabilities(circuits), shots, circuits.keys(), 0)
-        return token
-
-    def state(self, job):
-        return JobState.DONE
-
-    def fetch(self, job, circuits, shots):
-        rows = self.sent[job]
-        return {
-            place: {f"{b:0{circuits.qubits}b}": round(value * shots) for b, value in enumerate(row) if value}
-            for place, row in enumerate(rows)
-        }
-
-    def find(self, token):
-        return token if token in self.sent else None
-
-    def cancel(self, job):
-        pass
+from tests.devices.jobs.fake_provider import make
 
 
 def credentials():
@@ -57,27 +27,13 @@ def credentials():
     raise OSError("its file of accounts is damaged")
 
 
-def make(name, target, settings):
-    return Later(name)
-
-
-PROVIDER = Provider(
-    make,
-    (Entry("toy:later", "a toy that takes jobs", ("no_such_package",), "toys"),),
-    credentials=lambda: credentials(),
-)
-'''
-
-
-PRICES = """
-devices:
-- {match: ["toy:l*"], circuit: 0.5, currency: EUR, date: today}
+PROVIDER = Provider(make, (Entry("toy:later", "a toy", ("no_such_package",), "toys"),), credentials)
 """
+PRICES = "devices: [{match: 'toy:*', circuit: 0.5, currency: EUR, date: today}]"
 
 
 @pytest.fixture(autouse=True)
 def toy(tmp_path, monkeypatch):
-    monkeypatch.setenv("QWEFT_CACHE", str(tmp_path / "cache"))
     (tmp_path / "toy.py").write_text(TOY)
     (tmp_path / "prices.yaml").write_text(PRICES)
     monkeypatch.setenv("QWEFT_PRICES", str(tmp_path / "prices.yaml"))
@@ -88,25 +44,21 @@ def toy(tmp_path, monkeypatch):
     sys.modules.pop(f"{folder.__name__}.toy", None)
 
 
-def arguments():
-    circuit = crz_ring_ansatz(3, 2)
-    generator = torch.Generator().manual_seed(1)
-    draw = [torch.randn(shape, dtype=torch.float64, generator=generator) for shape in ((4, 3), (circuit.parameters,))]
-    return circuit, *draw
-
-
 def test_it_is_listed_with_its_price_and_what_it_needs(capsys):
     assert main(["devices", "--json"]) == 0
     (later,) = (entry for entry in json.loads(capsys.readouterr().out) if entry["name"].startswith("toy:"))
-    assert (later["what"], later["missing"]) == ("a toy that takes jobs", ["no_such_package"])
+    assert (later["what"], later["missing"]) == ("a toy", ["no_such_package"])
     assert (later["install"], later["price"]) == ("pip install '.[toys]'", "EUR 0.5 a circuit (today)")
+    assert "word" not in without_secrets("it has the word of the toy")
 
 
-def test_what_takes_jobs_is_measured_on_and_paid():
-    circuit, inputs, angles = arguments()
-    budget = Budget("toy:later", PriceList.load().of("toy:later"), Caps(money=3.0))
-    device, store = make_device("toy:later"), Store()
-    found = Measurer(Executor(device, store, budget), 4000)(circuit, inputs, angles)
-    np.testing.assert_allclose(found, expectation_values(circuit, inputs, angles), atol=0.1)
+def test_what_takes_jobs_is_measured_on_and_paid(tmp_path):
+    circuit, generator = crz_ring_ansatz(3, 2), torch.Generator().manual_seed(1)
+    shapes = (4, 3), (circuit.parameters,)
+    inputs, angles = (torch.randn(shape, dtype=torch.float64, generator=generator) for shape in shapes)
+    device, store = make_device(f"toy:{tmp_path / 'cloud'}"), Store(tmp_path)
+    budget = Budget(device.name, PriceList.load().of(device.name), Caps(money=3.0))
+    measured = Measurer(Executor(device, store, budget), 4000)(circuit, inputs, angles)
+    torch.testing.assert_close(measured, expectation_values(circuit, inputs, angles), rtol=0, atol=0.1)
     (job,) = store.jobs()
-    assert (job.device, job.cost, job.currency) == ("toy:later", 2.0, "EUR")
+    assert (job.device, job.cost, job.currency) == (device.name, 2.0, "EUR")

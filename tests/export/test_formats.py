@@ -112,12 +112,9 @@ def test_a_merged_model_in_half_precision_is_judged_as_it_is_written(trained, tm
         lambda model, *rest: held_out_loss(model, *rest) if hasattr(model, "peft_config") else bad,
     )
     shutil.rmtree(tmp_path / "out")
-    with pytest.raises(
-        QweftError, match=r"9\.0000 exported\), as bfloat16 rounds the merged weights; nothing was writ"
-    ):
+    with pytest.raises(QweftError, match="bfloat16 rounds the merged weights"):
         export(trained / "mpo/adapter", options)
     assert not (tmp_path / "out").exists()
-    assert export(trained / "mpo/adapter", options, force=True).measured.exported_loss == bad.loss
 
 
 def test_a_module_trained_whole_is_merged(trained, tmp_path):
@@ -145,32 +142,13 @@ def test_what_is_written_wrongly_is_not_kept(trained, tmp_path, monkeypatch):
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize(
-    ("name", "to", "sentence"),
-    [
-        ("lora", "lora", "it is a LoRA already"),
-        (
-            "head",
-            "gguf",
-            r"\['lm_head'\] were trained whole, and a LoRA in GGUF holds no whole module; give --to merged",
-        ),
-    ],
-)
-def test_adapters_that_a_format_cannot_hold_are_refused_at_once(trained, tmp_path, name, to, sentence):
-    with pytest.raises(QweftError, match=sentence):
-        export(trained / name / "adapter", {"to": to, "output": str(tmp_path / "out")})
-    assert not (tmp_path / "out").exists()
-
-
 def test_a_format_that_the_base_model_does_not_have_is_refused_at_once(trained, tmp_path):
     model = tiny_gpt2()
     model.resize_token_embeddings(len(AutoTokenizer.from_pretrained(trained / "model")))
     model.save_pretrained(tmp_path / "gpt2")
     AutoTokenizer.from_pretrained(trained / "model").save_pretrained(tmp_path / "gpt2")
     for to in ("gguf", "merged-gguf"):
-        with pytest.raises(
-            QweftError, match="of type llama and qwen2, and the base model's is 'gpt2'; give --to merged"
-        ):
+        with pytest.raises(QweftError, match="'gpt2'; give --to merged"):
             export(trained / "mpo/adapter", {"to": to, "model": {"name": str(tmp_path / "gpt2")}})
 
 

@@ -206,12 +206,7 @@ def byte_level(**changes):
 def test_how_a_tokenizer_splits_text_is_recognised():
     assert pre_tokenizer(with_pre_tokenizer([byte_level()])) == "gpt-2"
     assert pre_tokenizer(with_pre_tokenizer([pre_tokenizers.Digits(True), byte_level()])) == "smollm"
-    qwen2 = [split(""), byte_level(use_regex=False)]
-    assert (
-        pre_tokenizer(with_pre_tokenizer(qwen2))
-        == pre_tokenizer(with_pre_tokenizer(qwen2, normalizers.NFC()))
-        == "qwen2"
-    )
+    assert pre_tokenizer(with_pre_tokenizer([split(""), byte_level(use_regex=False)], normalizers.NFC())) == "qwen2"
     for steps in (
         [pre_tokenizers.Digits(False), byte_level()],
         [byte_level(add_prefix_space=True)],
@@ -219,7 +214,7 @@ def test_how_a_tokenizer_splits_text_is_recognised():
         [split("{1,3}"), byte_level(use_regex=False)],  # as Llama 3's, which takes whole words that are tokens
         [pre_tokenizers.Whitespace()],
     ):
-        with pytest.raises(QweftError, match="splits text in another way than gpt-2, smollm, qwen2, llama-bpe"):
+        with pytest.raises(QweftError, match="splits text in another way"):
             pre_tokenizer(with_pre_tokenizer(steps))
     with pytest.raises(QweftError, match="no byte-level BPE"):
         pre_tokenizer(with_pre_tokenizer([byte_level()], normalizers.Lowercase()))
@@ -241,11 +236,7 @@ def test_llama_3s_tokenizer_is_recognised():
 
 @NEEDS_LLAMA_CPP
 @pytest.mark.parametrize(
-    "steps",
-    [
-        [pre_tokenizers.Digits(True), pre_tokenizers.ByteLevel(add_prefix_space=False)],
-        [split(""), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)],
-    ],
+    "steps", [[pre_tokenizers.Digits(True), byte_level()], [split(""), byte_level(use_regex=False)]]
 )
 def test_llama_cpp_splits_text_so(tmp_path, steps):
     made = with_pre_tokenizer(steps)
@@ -255,33 +246,27 @@ def test_llama_cpp_splits_text_so(tmp_path, steps):
 
 
 @pytest.mark.parametrize(
-    ("kind", "changes", "sentence"),
+    ("kind", "changes", "key"),
     [
-        ("llama", {"hidden_act": "gelu"}, "hidden_act 'gelu' in a llama model; give --to merged"),
-        ("qwen2", {"rope_parameters": {**LLAMA3}}, "rope_type 'llama3' in a qwen2"),
-        (
-            "llama",
-            {"rope_parameters": {"rope_type": "dynamic", "rope_theta": 1e4, "factor": 2.0}},
-            "rope_type 'dynamic'",
-        ),
+        ("llama", {"hidden_act": "gelu"}, "hidden_act"),
+        ("qwen2", {"rope_parameters": {**LLAMA3}}, "rope_type"),
+        ("llama", {"rope_parameters": {"rope_type": "dynamic", "rope_theta": 1e4, "factor": 2.0}}, "rope_type"),
         ("qwen2", {"use_sliding_window": True}, "use_sliding_window"),
     ],
 )
-def test_what_llama_cpp_would_compute_otherwise_is_refused(tokenizer, kind, changes, sentence):
+def test_what_llama_cpp_would_compute_otherwise_is_refused(tokenizer, kind, changes, key):
     make, config, _ = KINDS[kind]
     model = make(config(vocab_size=len(tokenizer), **SIZES, **changes))
-    with pytest.raises(QweftError, match=sentence):
+    with pytest.raises(QweftError, match=key):
         check_convertible(model, tokenizer)
 
 
 def test_other_architectures_and_types_are_refused(tokenizer, tmp_path):
     mistral = MistralForCausalLM(MistralConfig(vocab_size=len(tokenizer), **SIZES))
-    with pytest.raises(
-        QweftError, match="for models of type llama and qwen2, and the base model's is 'mistral'; give --to"
-    ):
+    with pytest.raises(QweftError, match="'mistral'"):
         write_model(tmp_path / "model.gguf", mistral, tokenizer, "tiny")
-    with pytest.raises(QweftError, match=r"type torch\.float64 are not written"):
+    with pytest.raises(QweftError, match="float64"):
         check_convertible(tiny("llama", tokenizer, torch.float64), tokenizer)
-    with pytest.raises(QweftError, match="has 315 tokens, and the model embeddings for 313"):
+    with pytest.raises(QweftError, match="315 tokens"):
         write_model(tmp_path / "model.gguf", tiny("llama", tokenizer, more=-2), tokenizer, "tiny")
     assert not any(tmp_path.iterdir())

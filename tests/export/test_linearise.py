@@ -6,7 +6,6 @@ import sys
 import pytest
 import torch
 from peft import PeftModel, get_peft_model
-from torch import nn
 
 from qweft import QweftError, QwthnConfig
 from qweft.adapter import QwthnLinear
@@ -123,21 +122,6 @@ def seen_by(model, name, rows):
     return torch.cat(found)
 
 
-def test_padding_is_not_fitted():
-    """What stands in padded places changes nothing."""
-    found = []
-    for filling in (0, 7):
-        model = adapted(tiny_llama, "qwthn")
-        rows = []
-        for batch in batches():
-            ids, mask = batch["input_ids"].clone(), batch["attention_mask"].clone()
-            ids[::3, 6:], mask[::3, 6:] = filling, 0
-            rows.append({"input_ids": ids, "attention_mask": mask})
-        found.append(linearise(model, rows)[0])
-    for name, down in found[0].down.items():
-        torch.testing.assert_close(down, found[1].down[name])
-
-
 def test_padding_is_not_fitted_where_a_model_flattens_its_rows():
     """OPT does so before its feed-forward layers; the rows of a token are then known by the mask alone."""
     model = FAMILIES["OPT"].make()
@@ -191,7 +175,7 @@ def test_a_module_trained_whole_goes_along(tmp_path):
         torch.testing.assert_close(logits(model), logits(again), rtol=1e-4, atol=1e-5)
 
 
-def test_measuring_leaves_nothing_behind():
+def test_measuring_leaves_nothing_behind_and_a_process_without_qweft_loads_the_folder(tmp_path):
     model = adapted(tiny_llama, "qtha")
     before, state = logits(model), {name: tensor.clone() for name, tensor in model.state_dict().items()}
     lora, _ = linearise(model, batches())
@@ -199,11 +183,6 @@ def test_measuring_leaves_nothing_behind():
         assert not torch.equal(logits(model), before)
     assert all(torch.equal(tensor, state[name]) for name, tensor in model.state_dict().items())
     assert torch.equal(logits(model), before) and model.active_adapters == ["default"]
-
-
-def test_a_process_without_qweft_loads_the_folder(tmp_path):
-    model = adapted(tiny_llama, "qtha")
-    lora, _ = linearise(model, batches())
     written(tmp_path, model, lora)
     tiny_llama().save_pretrained(tmp_path / "base")
     with replaced(model, lora):
@@ -228,23 +207,6 @@ def test_what_cannot_be_exported_is_said():
     merged.merge_adapter()
     with pytest.raises(QweftError, match="unmerge_adapter"):
         linearise(merged, [])
-
-
-def test_a_model_that_is_no_language_model():
-    class Net(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.first, self.second = nn.Linear(12, 20), nn.Linear(20, 6)
-
-        def forward(self, x):
-            return self.second(torch.relu(self.first(x)))
-
-    torch.manual_seed(0)
-    config = QwthnConfig.preset("qtha", **{**SMALL, "target_modules": ["first", "second"]})
-    model = get_peft_model(Net(), config).eval()
-    lora, notes = linearise(model, [{"x": torch.randn(4096, 12)}])
-    assert {name: tuple(down.shape) for name, down in lora.down.items()} == {"first": (3, 12), "second": (3, 20)}
-    assert min(notes.values()) > 0
 
 
 @pytest.mark.parametrize("core", ["quantum", "quantum_linear", "quantum_weighted", "quantum_gated"])

@@ -11,7 +11,6 @@ from torch import nn
 
 from qweft.adapter import QwthnLinear
 from qweft.adapter.loading import check_not_merged
-from qweft.circuit import Circuit
 from qweft.errors import QweftError
 from qweft.method.names import form_of
 
@@ -30,14 +29,9 @@ class LayerMap:
     core_out: torch.Tensor
     mix: torch.Tensor
     features: Callable[[torch.Tensor], torch.Tensor]
-    function_features: int = 0
+    core: Any = None  # `None` for PEFT's LoRA
     weighs: str = ""
-    circuit: Circuit | None = None
-    angles: torch.Tensor | None = None
     start: str = "recorded"
-    uploads: int = 1
-    is_lora: bool = False
-    read: Callable[[torch.Tensor], torch.Tensor] = lambda c: c
 
     @property
     def rank(self) -> int:
@@ -58,7 +52,6 @@ def _of_qwthn(layer: QwthnLinear, adapter_name: str, core_name: str, start: str)
     compress, expand, *angles = branch.build(tensors)
     core: Any = branch.core
     first, last = len(branch.compress.tensors()), len(tensors) - len(branch.expand.tensors())
-    circuit = getattr(core, "circuit", None)
     scaling = layer.scaling[adapter_name]
     return LayerMap(
         compress=compress,
@@ -67,13 +60,9 @@ def _of_qwthn(layer: QwthnLinear, adapter_name: str, core_name: str, start: str)
         core_out=_right_factor(branch.expand.contract_limited(tensors[last:]).double() * scaling),
         mix=core.combine(torch.eye(len(compress), dtype=torch.float64), tensors[first:last]),
         features=lambda c: core.features(c, *angles),
-        function_features=core.circuit_features,
+        core=core,
         weighs=form if (form := form_of(core_name)) in ("weighted", "gated") else "",
-        circuit=circuit,
-        angles=None if circuit is None else core.angles.detach().cpu().double(),
         start=start,
-        uploads=1 if circuit is None else core.function.uploads,
-        read=(lambda c: c) if circuit is None else core.read,
     )
 
 
@@ -83,7 +72,7 @@ def _of_lora(layer: LoraLayer, adapter_name: str) -> LayerMap:
     down, up = (getattr(layer, name)[adapter_name].weight.cpu().double() for name in ("lora_A", "lora_B"))
     out = _right_factor(up * layer.scaling[adapter_name])
     identity = torch.eye(len(down), dtype=torch.float64)
-    return LayerMap(down, _right_factor(down.T).T, out, out, identity, lambda c: c, is_lora=True)
+    return LayerMap(down, _right_factor(down.T).T, out, out, identity, lambda c: c)
 
 
 def _is_plain_lora(layer: LoraLayer, adapter_name: str) -> bool:
@@ -136,7 +125,7 @@ def shares_of(layer_map: LayerMap, c: torch.Tensor) -> dict[str, float | None]:
     a constant q is a weight and not a bias. For h = w * c with w = 1 + Q q(c / |c|) the same with w for q, and
     a = s E ((w - 1) * c).
     """
-    own = layer_map.function_features
+    own = getattr(layer_map.core, "circuit_features", 0)
     f = layer_map.features(c)
     total = _mean_square(f @ layer_map.out.T)
     if not own or not total:

@@ -1,7 +1,6 @@
 """`qweft inspect`: measures a saved adapter layer by layer on held-out rows."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -38,11 +37,13 @@ AMPLITUDES = 2**16
 def inspect_adapter(
     model: Any, batches: Sequence[Mapping[str, Any]], adapter_name: str = "default", tokens: int = TOKENS
 ) -> Inspection:
-    """Measure an adapter on the tokens of some batches. docs/analysis.md explains each number."""
+    """Measure the active adapter on the tokens of some batches. docs/analysis.md explains each number."""
     if tokens < 1:
         raise QweftError(f"tokens is {tokens}: an adapter is measured on at least one token a layer; 256 are usual")
     layers, left_out = layer_maps(model, adapter_name)
-    with _only_active(model, adapter_name), judged(model):
+    if list(model.active_adapters) != [adapter_name]:
+        raise QweftError(f"adapter {adapter_name!r} is not the active one; call set_adapter({adapter_name!r}) before")
+    with judged(model):
         with progress("running the text"):
             seen = collect(model, layers, batches)
         reached = {name: layer for name, layer in layers.items() if len(seen[name].c)}
@@ -74,21 +75,6 @@ def on_a_chip(model: Any, trained: TrainedTokens, adapter_name: str = "default")
     return on_chips(circuits, *trained, trained=all(core.function.trained for core in cores))
 
 
-@contextmanager
-def _only_active(model: Any, adapter_name: str) -> Iterator[None]:
-    """Make the adapter the only active one; restore active adapters and `requires_grad` on exit."""
-    active, one = list(model.active_adapters), model.active_adapter
-    trainable = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
-    model.set_adapter(adapter_name)
-    try:
-        yield
-    finally:
-        model.base_model.set_adapter(active)
-        model.active_adapter = one
-        for parameter, required in trainable:
-            parameter.requires_grad_(required)
-
-
 def _inspect_layer(name: str, layer_map: LayerMap, seen: Seen, tokens: int, gradients: Norms | None) -> LayerInspection:
     c = evenly(seen.c, tokens)
     update = layer_map.features(seen.c) @ layer_map.out.T
@@ -102,7 +88,7 @@ def _inspect_layer(name: str, layer_map: LayerMap, seen: Seen, tokens: int, grad
     if seen.base_square:
         numbers["relative_size"] = (float(update.square().sum()) / seen.base_square) ** 0.5
     shares: dict[str, float | None] = {}
-    if not layer_map.is_lora:
+    if layer_map.core is not None:
         shares = shares_of(layer_map, c)
         h = layer_map.features(c) @ layer_map.mix.T
         numbers["non_affinity"] = non_affinity(c, h)
@@ -114,13 +100,14 @@ def _inspect_layer(name: str, layer_map: LayerMap, seen: Seen, tokens: int, grad
 
 def _of_states(layer_map: LayerMap, c: torch.Tensor) -> dict[str, float | None]:
     """Return entanglement, expressibility and variances of gradients of the circuit; an empty dict without one."""
-    circuit, angles = layer_map.circuit, layer_map.angles
-    if circuit is None or angles is None:
+    core = layer_map.core
+    circuit = getattr(core, "circuit", None)
+    if circuit is None:
         return {}
     count = min(len(c), max(2, AMPLITUDES >> circuit.qubits))
-    states = final_states(circuit, layer_map.read(evenly(c, count)), angles)
+    states = final_states(circuit, core.read(evenly(c, count)), core.angles.detach().cpu().double())
     entangled = meyer_wallach(states)
-    at_start = variance_at_start(circuit, layer_map.start, layer_map.uploads, layer_map.weighs == "gated")
+    at_start = variance_at_start(circuit, layer_map.start, core.function.uploads, layer_map.weighs == "gated")
     return {
         "entanglement": float(entangled.mean()),
         "entanglement_sd": float(entangled.std()) if len(entangled) > 1 else None,

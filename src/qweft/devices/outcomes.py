@@ -32,11 +32,6 @@ class Frequencies:
         outcomes = np.arange(2**self.qubits)[:, None]
         return self.values @ (1.0 - 2.0 * (outcomes >> np.arange(self.qubits)[::-1] & 1))
 
-    def standard_errors(self) -> np.ndarray:
-        """Return sqrt((1 - z_i^2) / shots), shape (circuits, n); zero for exact probabilities."""
-        z = self.expectations()
-        return np.zeros_like(z) if self.shots is None else np.sqrt(np.clip(1 - z**2, 0, None) / self.shots)
-
 
 def from_counts(counts: dict[str, int], qubits: int, shots: int) -> np.ndarray:
     """Convert counts by bit string, qubit 0 first, to one row of frequencies."""

@@ -1,4 +1,4 @@
-"""Simulators: our own `exact`, `shots` and `noisy`, and the base class of other packages' simulators."""
+"""Simulators: our own `exact`, `shots` and `noisy`, and the base class of those of other packages."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -19,12 +19,14 @@ AMPLITUDES_AT_A_TIME = 2**22
 class Simulator(Device, ABC):
     """A device that computes probabilities, and samples from them if shots are given.
 
-    Equal circuits, shots and settings give equal frequencies.
+    Equal circuits, shots and settings give equal frequencies, whatever is beside them. Each simulator draws its own.
     """
 
     keeps_results = False
     needs_shots: ClassVar[bool | None] = None
     """Whether shots must be given; `None` if they are optional."""
+    is_ours = False
+    """Whether its samples are drawn by the circuits alone; others draw by their names too."""
 
     def __init__(self, name: str, settings: DeviceSettings) -> None:
         super().__init__(name)
@@ -44,12 +46,9 @@ class Simulator(Device, ABC):
         self.check(shots)
         values = self.probabilities(circuits)
         if shots is not None:
-            values = sample(values, shots, self.keys(circuits), self._seed)
+            keys, own = circuits.keys(), "" if self.is_ours else f"{self.name} "
+            values = sample(values, shots, [own + key for key in keys], self._seed)
         return Frequencies(values, shots)
-
-    def keys(self, circuits: BoundCircuits) -> list[str]:
-        """Return what the samples of each circuit are drawn by, besides shots and seed."""
-        return circuits.keys()
 
     @abstractmethod
     def probabilities(self, circuits: BoundCircuits) -> np.ndarray:
@@ -59,7 +58,7 @@ class Simulator(Device, ABC):
 class ShotsDevice(Simulator):
     """Outcomes sampled from the exact probabilities: shot noise only."""
 
-    needs_shots = True
+    needs_shots = is_ours = True
 
     def probabilities(self, circuits: BoundCircuits) -> np.ndarray:
         return probabilities(circuits)
@@ -78,6 +77,7 @@ class NoisyDevice(Simulator):
     """Runs native gates with an error after each, and readout errors; exactly or with shots."""
 
     limits = Limits(qubits=MOST_QUBITS)
+    is_ours = True
 
     def __init__(self, name: str, settings: DeviceSettings) -> None:
         super().__init__(name, settings)
@@ -88,14 +88,6 @@ class NoisyDevice(Simulator):
 
     def probabilities(self, circuits: BoundCircuits) -> np.ndarray:
         return noisy_probabilities(circuits, self.noise)
-
-
-class LibrarySimulator(Simulator):
-    """A simulator of another package; Qweft samples the shots, so that a circuit's counts depend on no other."""
-
-    def keys(self, circuits: BoundCircuits) -> list[str]:
-        """Return the circuits' keys with the device's name: each simulator samples its own numbers."""
-        return [f"{self.name} {key}" for key in super().keys(circuits)]
 
 
 def probabilities(circuits: BoundCircuits) -> np.ndarray:

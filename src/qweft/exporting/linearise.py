@@ -1,6 +1,7 @@
 """Converts an adapter with circuits to a LoRA: the linear part exactly, the circuits by a linear fit."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import torch
@@ -50,25 +51,8 @@ def linearise(
             "take along; train without bias and trainable_token_indices, or use modules_to_save"
         )
     model.set_adapter(adapter_name)
-    rank = max(layer.qwthn_r[adapter_name] for layer in layers.values())
-    down, up, explained = {}, {}, {}
-    with judged(model), progress("making the LoRA", len(layers), "layer") as tick:
-        for name, layer, moments in _with_moments(model, layers, batches, adapter_name):
-            matrices, fit = _linearise_layer(layer, adapter_name, moments)
-            down[name], up[name] = padded(*matrices, rank)
-            if fit is not None:
-                explained[name] = fit.explained
-            tick(1)
-    return Lora(rank, down, up, trained_whole(model, adapter_name)), explained
-
-
-def _with_moments(
-    model: Any, layers: Mapping[str, QwthnLinear], batches: Sequence[Mapping[str, Any]], adapter_name: str
-) -> Iterator[tuple[str, QwthnLinear, Sequence[Moments] | None]]:
-    """Yield each layer with its moments, or `None` without a circuit."""
     cores: dict[str, Any] = {name: layer.qwthn_core[adapter_name] for name, layer in layers.items()}
     fitted = {name: layer for name, layer in layers.items() if getattr(cores[name], "circuit_features", 0)}
-    yield from ((name, layer, None) for name, layer in layers.items() if name not in fitted)
     if fitted and sum(len(next(iter(batch.values()))) for batch in batches) < HALVES:
         raise QweftError("a circuit is fitted to rows of text, and checked on others: give at least two rows")
 
@@ -79,8 +63,17 @@ def _with_moments(
         made: torch.Tensor = cores[name].features(c, *prepared.angles)[:, : cores[name].circuit_features]
         return made.float()
 
-    for name, moments in moments_of(model, fitted, batches, features):
-        yield name, layers[name], moments
+    rank = max(layer.qwthn_r[adapter_name] for layer in layers.values())
+    down, up, explained = {}, {}, {}
+    with judged(model), progress("making the LoRA", len(layers), "layer") as tick:
+        exact = ((name, None) for name in layers if name not in fitted)
+        for name, moments in chain(exact, moments_of(model, fitted, batches, features)):
+            matrices, fit = _linearise_layer(layers[name], adapter_name, moments)
+            down[name], up[name] = padded(*matrices, rank)
+            if fit is not None:
+                explained[name] = fit.explained
+            tick(1)
+    return Lora(rank, down, up, trained_whole(model, adapter_name)), explained
 
 
 @torch.no_grad()

@@ -1,5 +1,6 @@
 """The LoRA of a rank that meets a change of weights best on text: layer by layer, from second moments of the inputs."""
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -81,8 +82,4 @@ def lora_of(
 
 def smallest(keeps: Callable[[int], bool], ranks: Sequence[int] = RANKS) -> int:
     """Return the smallest rank that keeps enough, by bisection; the largest if none does."""
-    low, high = 0, len(ranks) - 1
-    while low < high:
-        middle = (low + high) // 2
-        low, high = (low, middle) if keeps(ranks[middle]) else (middle + 1, high)
-    return ranks[low]
+    return ranks[bisect_left(ranks, True, hi=len(ranks) - 1, key=keeps)]

@@ -4,16 +4,15 @@ It bills every circuit that it takes. Calls are counted in the file, so that a r
 of the script and not the same again.
 """
 
-import json
 import random
 import sqlite3
 from collections import Counter
 from contextlib import closing, contextmanager
 from itertools import chain
 
-from qweft.devices import DeviceSettings, JobState, Limits, NotTakenError, RefusedError, RemoteDevice, UnavailableError
+from qweft.devices import JobState, Limits, NotTakenError, RefusedError, RemoteDevice, UnavailableError
 from qweft.devices.bound import pack_circuits, unpack_circuits
-from qweft.devices.outcomes import sample
+from qweft.devices.outcomes import sample, to_counts
 from qweft.devices.simulators import probabilities
 
 API_KEY = "sk-fake-4f1d8a7c"
@@ -23,7 +22,7 @@ SCHEMA = (
     "CREATE TABLE IF NOT EXISTS jobs (id INTEGER PRIMARY KEY, token, shots, content BLOB, fault, polls)",
     "CREATE TABLE IF NOT EXISTS calls (kind TEXT PRIMARY KEY, number INTEGER)",
     "CREATE TABLE IF NOT EXISTS script (kind TEXT, number INTEGER, fault TEXT, PRIMARY KEY (kind, number))",
-    "CREATE TABLE IF NOT EXISTS settings (name TEXT PRIMARY KEY, value TEXT)",
+    "CREATE TABLE IF NOT EXISTS calibrations (number INTEGER PRIMARY KEY)",
 )
 
 FAULTS = {
@@ -41,11 +40,7 @@ LATE = 4
 
 
 class Cloud:
-    """The provider's side.
-
-    Args:
-        path: Its file.
-    """
+    """The provider's side."""
 
     def __init__(self, path):
         self.path = path
@@ -106,42 +101,27 @@ class Cloud:
     def calibration(self):
         with self.open() as db:
             if self.next_fault(db, "calibration") == "new":
-                db.execute(
-                    "INSERT INTO settings VALUES ('calibration', '1') ON CONFLICT DO UPDATE SET value = value + 1"
-                )
-            row = db.execute("SELECT value FROM settings WHERE name = 'calibration'").fetchone()
-        return f"2026-01-{1 + int(row[0] if row else 0):02d}"
+                db.execute("INSERT INTO calibrations DEFAULT VALUES")
+            return f"2026-01-{1 + db.execute('SELECT count(*) FROM calibrations').fetchone()[0]:02d}"
 
 
 def spoilt_places(fault, circuits):
     """Places in a job whose results never come, with a fault."""
     places = range(circuits)
-    return {
-        "partial": [place for place in places if place % 3 == 1],
-        "wrong": [place for place in places if place % 2 == 0],
-        "duplicates": list(places),
-        "failed": list(places),
-        "failed in part": [place for place in places if place % 2 == 0],
-        "gone": list(places),
-        "cancelled": list(places),
-    }.get(fault, [])
+    if fault in ("duplicates", "failed", "gone", "cancelled"):
+        return places
+    if fault == "partial":
+        return places[1::3]
+    return places[::2] if fault in ("wrong", "failed in part") else []
 
 
 def true_counts(circuits, shots):
     """What the provider measures: the same for the same circuit and shots."""
-    values = sample(probabilities(circuits), shots, circuits.keys(), 0)
-    outcomes = [f"{outcome:0{circuits.qubits}b}" for outcome in range(2**circuits.qubits)]
-    return [{bits: round(value * shots) for bits, value in zip(outcomes, row, strict=True) if value} for row in values]
+    return to_counts(sample(probabilities(circuits), shots, circuits.keys(), 0), shots)
 
 
 class FakeDevice(RemoteDevice):
-    """The client's side, as a provider's package would be.
-
-    Args:
-        cloud: Where its jobs run.
-        can_find: Whether it can look jobs up by token.
-        most: Circuits of a job.
-    """
+    """The client's side, as a provider's package would be."""
 
     def __init__(self, cloud, can_find=True, most=4, name="fake:chip"):
         super().__init__(name)
@@ -224,9 +204,6 @@ class FakeDevice(RemoteDevice):
             db.execute("UPDATE jobs SET fault = 'cancelled' WHERE id = ? AND polls = 0", (job.removeprefix("job-"),))
 
 
-def make(name, target, settings: DeviceSettings):
+def make(name, target, settings):
     """For the registry: "fake:PATH" is the provider whose cloud is that file."""
-    cloud = Cloud(target)
-    with cloud.open() as db:
-        row = db.execute("SELECT value FROM settings WHERE name = 'device'").fetchone()
-    return FakeDevice(cloud, name=name, **(json.loads(row[0]) if row else {}))
+    return FakeDevice(Cloud(target), name=name)

@@ -1,13 +1,16 @@
 """Real processes: killed at each step, and two at once."""
 
 import itertools
+import os
+import signal
 
 import pytest
 
+from qweft.devices.jobs import Retry
 from qweft.devices.jobs.store import OPEN, Store
-from tests.devices.jobs.circuits import circuits
-from tests.devices.jobs.fake_provider import Cloud
-from tests.devices.jobs.process import send
+from tests.devices.jobs.circuits import SHOTS, circuits, executor
+from tests.devices.jobs.fake_provider import Cloud, FakeDevice
+from tests.devices.jobs.killing import Clockwork, KillingStore, killing_device
 from tests.forked import Forked, needs_fork
 
 pytestmark = needs_fork
@@ -15,9 +18,16 @@ NUMBERS = itertools.count()
 
 
 def start(folder, kill_at="none", numbers=(0, 1, 2)):
-    """A process that ends itself by SIGKILL before the step of that name."""
-    said = folder.parent / f"said-{next(NUMBERS)}.txt"
-    return Forked(lambda: send(folder, f"{folder}.cloud", kill_at, numbers), said)
+    """A process that has circuits measured and ends itself by SIGKILL before the step of that name."""
+
+    def send():
+        clock = Clockwork(kill_at, lambda: os.kill(os.getpid(), signal.SIGKILL))
+        device = killing_device(FakeDevice(Cloud(f"{folder}.cloud"), most=2), clock)
+        waiting = Retry(first=0.01, longest=0.05, settle=0.5, timeout=60)
+        runner = executor(device, KillingStore(folder, clock), jobs_at_once=2, retry=waiting)
+        runner.run(circuits(*numbers), SHOTS)
+
+    return Forked(send, folder.parent / f"said-{next(NUMBERS)}.txt")
 
 
 def is_right(folder, numbers):

@@ -2,15 +2,12 @@
 
 import io
 import sys
-from dataclasses import replace
 
 import pytest
 
-from qweft.devices import DeviceError, make_device
-from qweft.devices.jobs import Budget, PriceList, confirm, estimate
-from qweft.devices.jobs.budget import Caps
-from qweft.devices.prices import Price
-from tests.devices.jobs.circuits import PRICE
+from qweft.devices import DeviceError, Limits, make_device
+from qweft.devices.jobs import Budget, Caps, Price, PriceList, Store, confirm, estimate
+from tests.devices.jobs.circuits import PRICE, SHOTS, circuits, executor
 from tests.devices.jobs.fake_provider import Cloud, FakeDevice
 
 
@@ -53,13 +50,11 @@ def test_the_users_own_list_is_asked_first(prices):
     ("text", "words"),
     [
         ("- [", "not valid YAML"),
-        ("devices: [{currency: USD}]", r"devices\[0\].match"),
         ("devices: [{match: x, shots: 1}]", "shots"),
         ("devices: [{match: x, shot: 1}]", "no currency"),
         ("devices: [{match: x, currency: USD, shot: -1}]", "shot: .* got -1"),
         ("devices: [{match: x, currency: USD, shot: .nan}]", "NaN"),
     ],
-    ids=lambda text: text[:50],
 )
 def test_what_is_no_price_list(prices, text, words):
     with pytest.raises(DeviceError, match=words):
@@ -68,9 +63,30 @@ def test_what_is_no_price_list(prices, text, words):
 
 @pytest.mark.parametrize("caps", [Caps(money=5.0), Caps(seconds=5.0)])
 def test_a_cap_on_what_nobody_knows_is_refused(caps):
-    with pytest.raises(DeviceError, match="cannot be kept: what device origin:WK_C180 takes is not known"):
+    with pytest.raises(DeviceError, match="cannot be kept"):
         Budget("origin:WK_C180", PriceList.load().of("origin:WK_C180"), caps)
     Budget("origin:WK_C180", PriceList.load().of("origin:WK_C180"), Caps(circuits=5))
+
+
+@pytest.mark.parametrize(
+    ("limits", "shots", "most"),
+    [
+        (Limits(), 10, None),
+        (Limits(circuits=5), 10, 5),
+        (Limits(executions=100), None, None),
+        (Limits(circuits=5, executions=100), 30, 3),
+        (Limits(circuits=5, executions=100), 1000, 1),
+    ],
+)
+def test_circuits_of_one_job(limits, shots, most):
+    assert limits.circuits_at(shots) == most
+
+
+def test_what_is_estimated_is_what_is_sent(device, tmp_path):
+    device.limits = Limits(circuits=100, executions=2 * SHOTS)
+    assert estimate(device, PRICE, 5, SHOTS).jobs == 3
+    executor(device, Store(tmp_path)).run(circuits(*range(5)), SHOTS)
+    assert len(device.cloud.jobs()) == 3
 
 
 def test_an_estimate_counts_what_is_not_there_yet(device):
@@ -86,9 +102,9 @@ def test_without_a_terminal_nobody_is_asked(device, monkeypatch, capsys):
     monkeypatch.setattr(sys, "stdin", io.StringIO("y\n"))
     monkeypatch.setenv("COLUMNS", "120")
     with pytest.raises(DeviceError, match="no terminal to ask at; pass --yes"):
-        confirm(replace(estimate(device, PRICE, 450, 10, cached=100), other_calibrations=7), False)
+        confirm(estimate(device, PRICE, 450, 10, cached=100), False)
     out, err = capsys.readouterr()
-    assert out == "" and "450, of which 100 have results (7 more under other calibrations of the chip)" in err
+    assert out == "" and "450, of which 100 have results" in err
     assert "126.50 USD" in err
     confirm(estimate(device, PRICE, 450, 10), True)
     assert "450" in capsys.readouterr().err

@@ -6,18 +6,13 @@ from qweft.devices import Frequencies
 
 
 def check_scatter(found: Frequencies, exact: np.ndarray) -> None:
-    """Every z-score is within what so many of them may reach, and their spread is that of counting.
+    """Every z-score of counts against expectations (circuits, n), and their spread, is that of counting.
 
-    Of m independent scores the mean of squares is 1 with a standard deviation of sqrt(2 / m). With fixed seeds it
-    cannot flake; without them all bounds together fail by chance less than once in ten thousand runs.
-
-    Args:
-        found: Measured with shots.
-        exact: (circuits, n), the expectations without shots.
+    Of m independent scores the mean of squares is 1 with a standard deviation of sqrt(2 / m). Without fixed seeds all
+    bounds together fail by chance less than once in ten thousand runs.
     """
     assert found.shots is not None
-    deviations = np.sqrt(np.maximum(1 - exact**2, 1e-4) / found.shots)
-    scores = (found.expectations() - exact) / deviations
+    scores = (found.expectations() - exact) / np.sqrt(np.maximum(1 - exact**2, 1e-4) / found.shots)
     assert scores.size >= 60
     assert abs(scores).max() < 5
     assert abs(scores.mean()) < 4.5 / np.sqrt(scores.size)

@@ -60,8 +60,6 @@ def test_a_circuit_measures_the_same_whatever_is_beside_it(name):
     assert not np.array_equal(make_device("shots").run(some, 300).values, whole)  # as two chips would differ
 
 
-@pytest.mark.parametrize("name", [name for name in SIMULATORS if not name.startswith("pennylane:l")])
 def test_a_noise_model_is_for_noisy_alone(name):
-    pytest.importorskip(SIMULATORS[name])
     with pytest.raises(DeviceError, match="use noisy"):
         make_device(name, DeviceSettings(noise="paper"))

@@ -150,10 +150,9 @@ def test_states(service, said, state):
     assert device.state("job-0") is JobState[state]
 
 
-@pytest.mark.parametrize("hours", [8])
-def test_calibration_is_when_the_properties_were_updated(service, hours):
+def test_calibration_is_when_the_properties_were_updated(service):
     """In universal time: IBM's package gives the machine's own."""
-    service.date = service.date.astimezone(datetime.timezone(datetime.timedelta(hours=hours)))
+    service.date = service.date.astimezone(datetime.timezone(datetime.timedelta(hours=8)))
     assert make_device("qiskit:ibm_manila").calibration() == "2026-11-25T06:30:00+00:00"
 
 
@@ -162,32 +161,28 @@ def ran(words):
 
 
 @pytest.mark.parametrize(
-    ("failure", "asking", "sending", "words"),
+    ("failure", "sending"),
     [
-        (
-            exceptions.IBMNotAuthorizedError(f"401: bad token {TOKEN}"),
-            RefusedError,
-            RefusedError,
-            "bad token .credential removed.",
-        ),
-        (ran("400 Client Error: x"), RefusedError, RefusedError, "400 Client"),
-        (ran("408 Client Error: x"), UnavailableError, UnavailableError, "408 Client"),
-        (ran("429 Client Error: x"), UnavailableError, NotTakenError, "429 Client"),
-        (ran("503 Server Error: x"), UnavailableError, UnavailableError, "503 Server"),
-        (ran("(Caused by NewConnectionError(x))"), UnavailableError, NotTakenError, "NewConnection"),
-        (ran("(Caused by NameResolutionError(x))"), UnavailableError, NotTakenError, "NameResolution"),
-        (ConnectionError("Connection aborted"), UnavailableError, UnavailableError, "aborted"),
-        (TimeoutError(), UnavailableError, UnavailableError, "TimeoutError"),
-        (ValueError("what nobody has seen"), UnavailableError, UnavailableError, "nobody"),
-        (KeyError("id"), UnavailableError, UnavailableError, "id"),
-        (json.JSONDecodeError("no JSON", "<html>", 0), UnavailableError, UnavailableError, "no JSON"),
-        (ApiException(503, message="down"), UnavailableError, UnavailableError, "down"),
-        (ApiException(429, message="slow down"), UnavailableError, NotTakenError, "slow down"),
-        (ApiException(403, message="no"), RefusedError, RefusedError, "no"),
+        (exceptions.IBMNotAuthorizedError(f"401: bad token {TOKEN}"), RefusedError),
+        (ran("400 Client Error: x"), RefusedError),
+        (ran("408 Client Error: x"), UnavailableError),
+        (ran("429 Client Error: x"), NotTakenError),
+        (ran("503 Server Error: x"), UnavailableError),
+        (ran("(Caused by NewConnectionError(x))"), NotTakenError),
+        (ran("(Caused by NameResolutionError(x))"), NotTakenError),
+        (ConnectionError("Connection aborted"), UnavailableError),
+        (TimeoutError(), UnavailableError),
+        (ValueError("what nobody has seen"), UnavailableError),
+        (KeyError("id"), UnavailableError),
+        (json.JSONDecodeError("no JSON", "<html>", 0), UnavailableError),
+        (ApiException(503, message="down"), UnavailableError),
+        (ApiException(429, message="slow down"), NotTakenError),
+        (ApiException(403, message="no"), RefusedError),
     ],
 )
-def test_what_ibm_says_is_sorted(service, failure, asking, sending, words):
+def test_what_ibm_says_is_sorted(service, failure, sending):
     """Only what was certainly not taken may be sent again, and only what is known for a refusal is one."""
+    asking = UnavailableError if sending is NotTakenError else sending
     device = make_device("qiskit:ibm_manila")
     device.submit(circuits(1), 10, "t")
     service.failure = failure
@@ -196,7 +191,7 @@ def test_what_ibm_says_is_sorted(service, failure, asking, sending, words):
         (lambda: device.state("job-0"), asking),
         (lambda: device.find("t"), asking),
     ]:
-        with pytest.raises(kind, match=words) as caught:
+        with pytest.raises(kind) as caught:
             call()
         assert type(caught.value) is kind
         assert TOKEN not in str(caught.value)

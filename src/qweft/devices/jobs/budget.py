@@ -28,7 +28,6 @@ class Estimate:
     charge: Charge
     free: bool
     source: str
-    other_calibrations: int = 0
 
     @property
     def needs_consent(self) -> bool:
@@ -47,8 +46,6 @@ class Estimate:
         known = " at most; what has results already is not measured again"
         if self.cached is not None:
             known = f", of which {self.cached:,} have results"
-        if self.other_calibrations:
-            known += f" ({self.other_calibrations:,} more under other calibrations of the chip)"
         money, seconds = self.charge.money, self.charge.seconds
         price = "not known" if money is None else "nothing" if self.free else f"{money:,.2f} {self.charge.currency}"
         time = "not known" if seconds is None else f"about {seconds:,.0f} s on the device, without queues"

@@ -73,17 +73,10 @@ class Executor:
         """Estimate what `run` would take, without sending anything."""
         shots = self._checked(circuits, shots)
         once, _ = circuits.unique()
-        if shots is None or not self._keeps_results:
-            return estimate(self.device, self.budget.price, len(once), shots, cached=0)
-        where = self._where(shots)
-        cached = len(self.store.results(once.keys(), where))
-        others = len(self.store.results(once.keys(), replace(where, calibration=None))) - cached
-        known = estimate(self.device, self.budget.price, len(once), shots, cached)
-        return replace(known, other_calibrations=others)
-
-    @property
-    def _keeps_results(self) -> bool:
-        return isinstance(self.device, RemoteDevice) or self.device.keeps_results
+        cached = 0
+        if shots is not None and (isinstance(self.device, RemoteDevice) or self.device.keeps_results):
+            cached = len(self.store.results(once.keys(), self._where(shots)))
+        return estimate(self.device, self.budget.price, len(once), shots, cached)
 
     def _checked(self, circuits: BoundCircuits, shots: object) -> int | None:
         """Return the shots as a Python integer, after checks that need no answer of the provider."""
@@ -131,7 +124,7 @@ class Executor:
             known |= zip(batch.keys(), values, strict=True)
             if where is not None:
                 counts = to_counts(values, where.shots)
-                self.store.keep(dict(zip(batch.keys(), counts, strict=True)), where, batch.qubits)
+                self.store.keep(dict(zip(batch.keys(), counts, strict=True)), where)
         if where is None:
             self._recent |= {(key, shots): row for key, row in known.items()}
             if len(self._recent) << circuits.qubits > MOST_NUMBERS:

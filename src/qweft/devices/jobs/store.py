@@ -10,8 +10,6 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from qweft.devices.bound import BoundCircuits, pack_circuits, unpack_circuits
 from qweft.devices.device import DeviceError
 from qweft.devices.prices import Charge
@@ -93,7 +91,7 @@ class Loss(NamedTuple):
     token: str
 
 
-APPLICATION, VERSION = 0x71776A6F, 2
+APPLICATION, VERSION = 0x71776A6F, 3
 """SQLite application id ("qwjo"), which distinguishes the file from other programs' databases; and the schema's."""
 SYNCHRONOUS = "EXTRA"
 """A finished transaction is on the disk, including the removal of its journal."""
@@ -105,7 +103,7 @@ SHOTS = "shots INTEGER NOT NULL CHECK (typeof(shots) = 'integer')"
 SCHEMA = (
     f"""CREATE TABLE results (
         key TEXT NOT NULL, device TEXT NOT NULL, {SHOTS}, calibration TEXT NOT NULL,
-        fetched_under TEXT NOT NULL, qubits INTEGER NOT NULL, counts BLOB NOT NULL, token TEXT, stored REAL NOT NULL,
+        fetched_under TEXT NOT NULL, counts BLOB NOT NULL, token TEXT, stored REAL NOT NULL,
         PRIMARY KEY (key, device, shots, calibration)) WITHOUT ROWID""",
     f"""CREATE TABLE jobs (
         token TEXT PRIMARY KEY, name TEXT NOT NULL, device TEXT NOT NULL, calibration TEXT NOT NULL,
@@ -145,7 +143,7 @@ class Store:
                 db.execute(f"PRAGMA synchronous = {SYNCHRONOUS}")
                 db.execute("BEGIN IMMEDIATE")
                 try:
-                    self._check_version(db)
+                    self._prepare(db)
                     yield db
                     db.execute("COMMIT")
                 finally:
@@ -159,29 +157,27 @@ class Store:
                 "that uses it, put a copy in its place, or choose another cache (QWEFT_CACHE)"
             ) from error
 
-    def _check_version(self, db: sqlite3.Connection) -> None:
+    def _prepare(self, db: sqlite3.Connection) -> None:
+        """Create the tables in a new file; raise for one of another program or version."""
+        if not db.execute("SELECT 1 FROM sqlite_master").fetchone():
+            for statement in SCHEMA:
+                db.execute(statement)
         ((application,),), ((version,),) = db.execute("PRAGMA application_id"), db.execute("PRAGMA user_version")
-        if (application, version) == (APPLICATION, VERSION):
-            return
-        if application or version or db.execute("SELECT 1 FROM sqlite_master").fetchone():
-            raise DeviceError(
-                f"{self.path} is no ledger of version {VERSION} of Qweft's; choose another cache (QWEFT_CACHE)"
-            )
-        for statement in SCHEMA:
-            db.execute(statement)
+        if (application, version) != (APPLICATION, VERSION):
+            raise DeviceError(f"{self.path} is no ledger of this version of Qweft; choose another cache (QWEFT_CACHE)")
 
     # Results
 
     def results(self, keys: Sequence[str], where: Where) -> dict[str, Counts]:
         """Return the counts of circuits that have a result of the calibration at sending or at fetching, by key."""
         with self.transaction() as db:
-            return {key: unpack_counts(packed, qubits) for key, qubits, packed in _accepted(db, keys, where)}
+            return {key: json.loads(zlib.decompress(packed)) for key, packed in _accepted(db, keys, where)}
 
-    def keep(self, results: dict[str, Counts], where: Where, qubits: int) -> None:
+    def keep(self, results: dict[str, Counts], where: Where) -> None:
         """Store results of a device that answers directly."""
         calibration = where.calibration or ""
         with self.transaction() as db:
-            _insert(db, results, qubits, (where.device, where.shots, calibration, calibration))
+            _insert(db, results, (where.device, where.shots, calibration, calibration))
 
     # The ledger
 
@@ -255,7 +251,7 @@ class Store:
                 circuits = _circuits(db, token)
                 came = {circuits.keys()[place]: counts for place, counts in results.items()}
                 under = job.device, job.shots, job.calibration, now or job.calibration
-                _insert(db, came, circuits.qubits, under, token)
+                _insert(db, came, under, token)
             if state in PAID:
                 claimed = db.execute("SELECT key FROM claims WHERE token = ?", (token,)).fetchall()
                 losses = [(key, job.device, job.shots, token) for (key,) in claimed if key not in came]
@@ -315,12 +311,12 @@ def _rows(db: sqlite3.Connection, query: str, keys: Sequence[str], where: Where)
     return db.execute(f"SELECT {query} WHERE {MATCHING}", asked).fetchall()
 
 
-def _accepted(db: sqlite3.Connection, keys: Sequence[str], where: Where) -> Iterator[tuple[str, int, bytes]]:
-    """Yield key, qubits and packed counts of accepted results, newest last."""
-    query = "key, qubits, counts, calibration, fetched_under, token, stored FROM results"
-    for key, qubits, counts, *under, token, _ in sorted(_rows(db, query, keys, where), key=lambda row: row[-1]):
+def _accepted(db: sqlite3.Connection, keys: Sequence[str], where: Where) -> Iterator[tuple[str, bytes]]:
+    """Yield key and packed counts of accepted results, newest last."""
+    query = "key, counts, calibration, fetched_under, token, stored FROM results"
+    for key, counts, *under, token, _ in sorted(_rows(db, query, keys, where), key=lambda row: row[-1]):
         if where.calibration in (None, *under) or token in where.jobs:
-            yield key, qubits, counts
+            yield key, counts
 
 
 def _unclaimed(db: sqlite3.Connection, keys: Sequence[str], where: Where) -> list[int]:
@@ -336,15 +332,12 @@ def _losses(db: sqlite3.Connection, keys: Sequence[str], where: Where, seen: int
 
 
 def _insert(
-    db: sqlite3.Connection,
-    results: dict[str, Counts],
-    qubits: int,
-    under: tuple[str, int, str, str],
-    token: str | None = None,
+    db: sqlite3.Connection, results: dict[str, Counts], under: tuple[str, int, str, str], token: str | None = None
 ) -> None:
     """Insert results under a device, shots, and the calibrations of sending and fetching; existing ones stay."""
-    rows = [(key, *under, qubits, pack_counts(counts), token, time.time()) for key, counts in results.items()]
-    db.executemany("INSERT OR IGNORE INTO results VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+    packed = {key: zlib.compress(json.dumps(counts).encode()) for key, counts in results.items()}
+    rows = [(key, *under, counts, token, time.time()) for key, counts in packed.items()]
+    db.executemany("INSERT OR IGNORE INTO results VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
 
 
 def _update(db: sqlite3.Connection, token: str, **values: Any) -> None:
@@ -368,15 +361,3 @@ def _circuits(db: sqlite3.Connection, token: str) -> BoundCircuits:
             f"the ledger's circuits of job {token} are damaged, so that nobody knows what its results belong to; qweft "
             f"jobs forget {token} gives it up: its circuits are then paid again"
         ) from error
-
-
-def pack_counts(counts: Counts) -> bytes:
-    """Serialize counts: pairs (outcome, count), 32 bits each, compressed. Supports up to 32 qubits."""
-    pairs = sorted((int(bits, 2), count) for bits, count in counts.items() if count)
-    return zlib.compress(np.array(pairs, "<u4").tobytes())
-
-
-def unpack_counts(packed: bytes, qubits: int) -> Counts:
-    """Deserialize counts. Outcomes that did not occur are absent."""
-    pairs = np.frombuffer(zlib.decompress(packed), "<u4").reshape(-1, 2)
-    return {f"{outcome:0{qubits}b}": int(count) for outcome, count in pairs.tolist()}

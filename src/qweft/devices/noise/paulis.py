@@ -143,13 +143,6 @@ def _controlled(size: int, wires: tuple[int, ...], error: float, channel: Channe
     return source.int(), signs * (1 - error) ** weights
 
 
-def read_expectations(qubits: int, model: NoiseModel) -> Read:
-    """Return a reader that maps states to the reported expectations a + b z_i, shape (n, tokens)."""
-    rows = [3 * 4 ** (qubits - 1 - wire) for wire in range(qubits)]
-    shift, factor = model.read_out()
-    return lambda state: shift + factor * state[rows]
-
-
 def read_probabilities(qubits: int, model: NoiseModel) -> Read:
     """Return a reader that maps states to the probabilities of reported outcomes, shape (2^n, tokens).
 
@@ -159,12 +152,11 @@ def read_probabilities(qubits: int, model: NoiseModel) -> Read:
 
     def read(state: torch.Tensor) -> torch.Tensor:
         tokens = state.shape[1]
-        found = state
         for wire in range(qubits):
-            one, _, _, z = found.reshape(2**wire, 4, 4 ** (qubits - 1 - wire), tokens).unbind(1)
+            one, _, _, z = state.reshape(2**wire, 4, 4 ** (qubits - 1 - wire), tokens).unbind(1)
             half, part = one / 2, factor / 2 * z
-            found = torch.stack([(1 + shift) * half + part, (1 - shift) * half - part], 1)
-        return found.reshape(2**qubits, tokens)
+            state = torch.stack([(1 + shift) * half + part, (1 - shift) * half - part], 1)
+        return state.reshape(2**qubits, tokens)
 
     return read
 
@@ -190,6 +182,10 @@ def noisy_expectations(
         entries = {"input": data, "parameter": trained, "constant": (parameters.new_ones((), dtype=dtype),)}
         angles = [gate.scale * entries[gate.source][gate.index] for gate in circuit.gates]
         gates = native_gates(tuple((gate.name, gate.wires) for gate in circuit.gates))
-        read = (read_expectations if circuit.measured == "Z" else read_probabilities)(circuit.qubits, model)
+        read = read_probabilities(circuit.qubits, model)
+        if circuit.measured == "Z":
+            shift, factor = model.read_out()
+            rows = [3 * 4 ** (circuit.qubits - 1 - wire) for wire in range(circuit.qubits)]
+            read = lambda state: shift + factor * state[rows]  # noqa: E731
         values = simulate(circuit.qubits, gates, angles, inputs.shape[:-1].numel(), model, read)
         return values.t().reshape(*inputs.shape[:-1], circuit.outputs)

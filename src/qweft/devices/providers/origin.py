@@ -32,11 +32,10 @@ from qweft.devices.device import (
     told,
     unknown_places,
 )
-from qweft.devices.simulators import LibrarySimulator
+from qweft.devices.simulators import Simulator
 from qweft.errors import require
 from qweft.text import near
 
-SIMULATOR = "full_amplitude"
 MESSAGES = (
     (re.compile(r"curl_.*(failed to|could ?n[o']t) (connect|resolve)"), NotTakenError),  # nothing has left this machine
     (re.compile(r"curl_|response|time ?out|timed out|超时"), UnavailableError),  # or the cloud itself does not know
@@ -65,7 +64,7 @@ _stderr = threading.RLock()
 """Held while standard error is turned away, so that two threads do not restore each other's."""
 
 
-class OriginCPUDevice(LibrarySimulator):
+class OriginCPUDevice(Simulator):
     """The local simulator. It runs one circuit at a time, about 1 ms each, because pyqpanda3 has no batches here."""
 
     def __init__(self, name: str, settings: DeviceSettings) -> None:
@@ -105,12 +104,10 @@ class OriginCloudDevice(RemoteDevice):
         super().__init__(name)
         self._cloud = require("pyqpanda3.qcloud", "origin", f"device {name}")
         self._target = target
-        self.limits = Limits(qubits=33, circuits=1) if target == SIMULATOR else CHIPS
+        self.limits = CHIPS
 
     def calibration(self) -> str:
         """Return a hash of the chip's fidelities, because pyqpanda3 gives no calibration date."""
-        if self._target == SIMULATOR:
-            return ""
         with self._told():
             chip = self._backend.chip_info()
             single = [
@@ -131,7 +128,7 @@ class OriginCloudDevice(RemoteDevice):
 
     def submit(self, circuits: BoundCircuits, shots: int, token: str) -> str:
         """Submit all circuits as one job. The token is its batch id, but the cloud has no lookup by batch id."""
-        if circuits.placed_like is not None and self._target != SIMULATOR:
+        if circuits.placed_like is not None:
             raise unknown_places(self.name)
         programs = [program(circuits.qubits, circuits.gates, row, circuits.barriers) for row in circuits.angles]
         with self._told("preparing"):
@@ -140,9 +137,8 @@ class OriginCloudDevice(RemoteDevice):
             options.set_amend(False)
             options.set_mapping(True)
             options.set_optimization(not circuits.barriers)
-        sent = (programs[0], shots) if self._target == SIMULATOR else (programs, shots, options)
         with self._told("sending"):
-            return str(backend.run(*sent, batch_id=token).job_id())
+            return str(backend.run(programs, shots, options, batch_id=token).job_id())
 
     def state(self, job: str) -> JobState:
         with self._told():
@@ -219,9 +215,9 @@ def _by_bits(counts: dict[str, int], qubits: int) -> dict[str, int]:
 
 
 def make(name: str, target: str, settings: DeviceSettings) -> Device | RemoteDevice:
-    """Create the device `target`: "cpu", "full_amplitude", or a chip such as "WK_C180"."""
-    if target in ("single_amplitude", "partial_amplitude"):
-        raise DeviceError(f"device {name} gives amplitudes and no counts; use origin:full_amplitude or origin:cpu")
+    """Create the device `target`: "cpu", or a chip such as "WK_C180"."""
+    if target.endswith("_amplitude"):
+        raise DeviceError(f"device {name} is a simulator of the cloud; use origin:cpu")
     return OriginCPUDevice(name, settings) if target == "cpu" else OriginCloudDevice(name, target)
 
 

@@ -27,7 +27,7 @@ from qweft.devices.device import (
     unknown_places,
 )
 from qweft.devices.outcomes import Frequencies, from_counts
-from qweft.devices.simulators import LibrarySimulator
+from qweft.devices.simulators import Simulator
 from qweft.errors import require
 from qweft.internals.providers import settings_in
 from qweft.redaction import names_credential
@@ -49,7 +49,7 @@ def operations(circuits: BoundCircuits, angles: Sequence[Any]) -> list[Any]:
     return list(qml.tape.QuantumScript.from_queue(queue).operations)
 
 
-class PennyLaneSimulator(LibrarySimulator):
+class PennyLaneSimulator(Simulator):
     """A simulator that runs all circuits as one tape with arrays of angles (parameter broadcasting)."""
 
     def __init__(self, name: str, target: str, settings: DeviceSettings) -> None:

@@ -115,7 +115,10 @@ class IBMDevice(RemoteDevice):
         from qiskit.primitives.containers.sampler_pub import SamplerPub
 
         with self._told("preparing"):
-            compiled = self._compiled(circuits)
+            if circuits.form not in self._forms:
+                check_size(self.name, self._backend, circuits)
+                self._forms[circuits.form] = compile_for(self._backend, circuits)
+            compiled = self._forms[circuits.form]
             self._backend.check_faulty(compiled)
             pub = SamplerPub.coerce((compiled, values_of(compiled, circuits.angles)), shots)
             with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
@@ -162,12 +165,6 @@ class IBMDevice(RemoteDevice):
         except RefusedError:
             if self.state(job) not in (JobState.DONE, JobState.FAILED, JobState.CANCELLED):
                 raise
-
-    def _compiled(self, circuits: BoundCircuits) -> Any:
-        if circuits.form not in self._forms:
-            check_size(self.name, self._backend, circuits)
-            self._forms[circuits.form] = compile_for(self._backend, circuits)
-        return self._forms[circuits.form]
 
     @cached_property
     def _service(self) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
 
@@ -12,7 +11,7 @@ from qweft.circuit.formats.qiskit import template
 from qweft.devices.bound import BoundCircuits, Gates
 from qweft.devices.device import DeviceSettings, Limits, RefusedError
 from qweft.devices.outcomes import on_each_qubit
-from qweft.devices.simulators import LibrarySimulator
+from qweft.devices.simulators import Simulator
 from qweft.errors import require
 from qweft.text import many
 
@@ -111,7 +110,7 @@ def measured_places(circuit: Any) -> list[int]:
     return [qubits[qubit] for qubit in range(len(qubits))]
 
 
-class AerSimulatorDevice(LibrarySimulator):
+class AerSimulatorDevice(Simulator):
     """Aer with state vectors. It runs one circuit with an array of angles."""
 
     def __init__(self, name: str, settings: DeviceSettings) -> None:
@@ -140,7 +139,7 @@ def _decomposed(qubits: int, gates: Gates, barriers: tuple[int, ...]) -> Any:
     return circuit
 
 
-class FakeBackendDevice(LibrarySimulator):
+class FakeBackendDevice(Simulator):
     """Aer with the noise of a chip's recorded calibration. A form is compiled once to the chip's gates and wires.
 
     Aer derives the errors from the calibration: depolarizing errors and relaxation of every gate, and each qubit's
@@ -182,34 +181,33 @@ def check_size(name: str, backend: Any, circuits: BoundCircuits) -> None:
         raise RefusedError(f"device {name} has {many(has, 'qubit')}, and a circuit has {takes}")
 
 
-@dataclass
 class Compiled:
     """A compiled form, and Aer with the errors of only the qubits that it uses.
 
     The errors of all qubits of a large chip take 12 seconds to build and make every circuit 20 times slower, for the
     same probabilities.
+
+    Args:
+        circuit: In the gates of the target.
+        target: The chip.
     """
 
-    circuit: Any
-    target: Any
+    def __init__(self, circuit: Any, target: Any) -> None:
+        from qiskit.transpiler import Target
 
-    @cached_property
-    def active(self) -> set[int]:
-        """Physical qubits that an operation acts on."""
-        steps = [step for step in self.circuit.data if step.operation.name != "barrier"]
-        return {self.circuit.find_bit(qubit).index for step in steps for qubit in step.qubits}
-
-    @cached_property
-    def places(self) -> list[int]:
-        """Physical qubit on which each circuit qubit is measured."""
-        return measured_places(self.circuit)
-
-    @cached_property
-    def saved(self) -> Any:
-        """The circuit with its measurements replaced by saved probabilities, circuit qubit 0 first."""
-        saved = self.circuit.remove_final_measurements(inplace=False)
-        saved.save_probabilities(self.places[::-1])
-        return saved
+        steps = [step for step in circuit.data if step.operation.name != "barrier"]
+        self.active = {circuit.find_bit(qubit).index for step in steps for qubit in step.qubits}
+        self.places = measured_places(circuit)
+        self.saved = circuit.remove_final_measurements(inplace=False)
+        self.saved.save_probabilities(self.places[::-1])  # circuit qubit 0 first
+        self._used = Target(num_qubits=target.num_qubits, dt=target.dt, qubit_properties=target.qubit_properties)
+        for name in {step.operation.name for step in steps}:
+            properties = {
+                qubits: of_gate
+                for qubits, of_gate in target[name].items()
+                if qubits is not None and set(qubits) <= self.active
+            }
+            self._used.add_instruction(target.operation_from_name(name), properties)
 
     @cached_property
     def readout(self) -> list[np.ndarray]:
@@ -230,19 +228,3 @@ class Compiled:
         for name, qubits, error in basic_device_gate_errors(target=self._used):
             model.add_quantum_error(error, name, qubits)
         return AerSimulator(method="density_matrix", noise_model=model)
-
-    @cached_property
-    def _used(self) -> Any:
-        """The part of the target that the circuit uses."""
-        from qiskit.transpiler import Target
-
-        whole = self.target
-        used = Target(num_qubits=whole.num_qubits, dt=whole.dt, qubit_properties=whole.qubit_properties)
-        for name in set(self.circuit.count_ops()) - {"barrier"}:
-            properties = {
-                qubits: of_gate
-                for qubits, of_gate in whole[name].items()
-                if qubits is not None and set(qubits) <= self.active
-            }
-            used.add_instruction(whole.operation_from_name(name), properties)
-        return used
