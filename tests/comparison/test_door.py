@@ -31,12 +31,8 @@ def config_of(argv):
         (None, None, None),
         ("90 s", 90.0, None),
         ("1.5h", 5400.0, None),
-        ("2 days", 172800.0, None),
-        ("200k", None, 200_000),
         ("16.1k", None, 16_100),
-        ("1.5M", None, 1_500_000),
         ("200_000 parameters", None, 200_000),
-        ("20min,200k", 1200.0, 200_000),
         (" 200k parameters , 2 hours ", 7200.0, 200_000),
     ],
 )
@@ -44,9 +40,7 @@ def test_budgets_are_read(text, seconds, parameters):
     assert budget_of(text) == Budget(seconds, parameters)
 
 
-@pytest.mark.parametrize(
-    "text", ["20", "", "20m", "20min,30min", "5s", "0k", "20min parameters", "-20min", "1e3 parameters", "\x1b[2J"]
-)
+@pytest.mark.parametrize("text", ["20", "", "20m", "20min,30min", "5s", "0k", "-20min", "1e3 parameters", "\x1b[2J"])
 def test_other_budgets_are_refused_in_one_sentence(text):
     with pytest.raises(QweftError, match=r"^budget .*give 20min, .*'20min,200k'$") as fault:
         budget_of(text)
@@ -76,10 +70,8 @@ def test_the_searches_of_a_wider_model_begin_at_lower_rates(tmp_path):
         return starter("a.csv", ModelConfig(name=str(tmp_path)))["methods"]["lora"]["search_from"]
 
     assert (rates(576), rates(896), rates(4096), rates(64)) == (4e-3, 2e-3, 1.7e-4, 4e-3)
-    assert rates(0.5) == 4e-3  # no width
     (tmp_path / "config.json").write_text("[]")
-    assert hidden_size(ModelConfig(name=str(tmp_path))) is None
-    assert hidden_size(ModelConfig(name="nowhere/nothing")) is None
+    assert hidden_size(ModelConfig(name=str(tmp_path))) is None is hidden_size(ModelConfig(name="nowhere/nothing"))
 
 
 def test_init_writes_what_compare_would_run(places, tmp_path, monkeypatch, capsys):
@@ -105,30 +97,20 @@ def test_options_change_the_config_of_data(places):
     ("words", "key"),
     [
         ("init my.yaml", "qweft compare my.yaml"),
-        ("init", "DATA is missing"),
         ("init none.csv", "data none.csv"),
-        ("init rows.jsonl --budget 20", "budget '20'"),
         ("init odd.csv", "odd.csv, row 1"),
         ("init rows.jsonl --output out.txt", "--output out.txt"),
         ("init rows.jsonl --output rows.yaml", "rows.yaml is there already"),
-        ("init rows.jsonl --model ./modle", "model ./modle"),
-        ("init rows.jsonl --methods.lora.rate 1", "--methods"),
         ("compare none.csv", "data none.csv"),
-        ("compare none.yaml", "none.yaml: no such file"),
         ("compare rows", "did you mean the config rows.yaml"),
         ("compare rows.yaml --preset quick", "--preset"),
         ("compare rows.yaml --train", "recommend: true"),
         ("compare rows.jsonl --train --workers 2", "--train is for one process"),
-        ("compare rows.jsonl --must-ship onnx", "--must-ship: expected"),
         ("compare rows.jsonl --budget 20m", "budget '20m'"),
         ("compare rows.jsonl --data.source b.csv", "--data.source gives data a second time"),
-        ("compare rows.jsonl --data.sources[0].weight 2", "--data.sources[0].weight gives data a second time"),
-        ("compare rows.jsonl --halving.finalists 1", "halving.finalists: expected int of at least 2"),
         ("compare rows.jsonl --halving.finalists null", "budget 20min: a time needs halving.finalists"),
         ("compare rows.jsonl --halving.rungs 8,16", "budget 20min: a time sets the steps"),
         ("compare rows.yaml --halving.finalists 2 --search true", "halving stops methods"),
-        ("compare rows.jsonl --data.validation_rows 0", "needs validation rows"),
-        ("compare rows.jsonl --evaluation.split validation", "evaluation.split"),
         ("tune rows.jsonl", "--data.source rows"),
     ],
 )

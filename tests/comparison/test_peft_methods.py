@@ -151,8 +151,7 @@ def test_biases_of_the_base_model_are_not_trained():
 def test_a_schedule_of_adalora_needs_steps_between_its_ends():
     check_schedule("lora", {"peft_type": "LORA"}, 1)
     check_schedule("ranks", {"peft_type": "adalora", "tinit": 6, "tfinal": 12}, 19)
-    said = r"methods\.ranks: tinit 6 and tfinal 12 leave AdaLoRA no step to give up ranks in a training of 18 steps"
-    with pytest.raises(QweftError, match=said):
+    with pytest.raises(QweftError, match=r"methods\.ranks: tinit 6 and tfinal 12 .* 18 steps"):
         check_schedule("ranks", {"peft_type": "adalora", "tinit": 6, "tfinal": 12}, 18)
 
 
@@ -177,7 +176,6 @@ def test_adalora_gives_up_ranks_on_its_schedule():
     [
         ({"peft_type": "LORA", **TARGETS}, "r", 560),
         ({"peft_type": "FOURIERFT", **TARGETS}, "n_frequency", 37),
-        ({"peft_type": "VERA", **TARGETS}, "r", 120),
         ({"peft_type": "VERA", **TARGETS}, "r", 5),  # d_out alone is more
         ({"peft_type": "ADALORA", **TARGETS}, "init_r", 300),
         ({"preset": "mpo", "width": 8, "bond_dimension": 2, **TARGETS}, "r", 700),

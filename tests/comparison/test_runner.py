@@ -17,7 +17,6 @@ from qweft.data.config import DataConfig
 from qweft.environment import ALONE
 from qweft.errors import QweftError
 from qweft.evaluation.config import EvaluationConfig
-from qweft.evaluation.run import evaluate
 from tests.comparison.comparison_examples import LORA, comparison, results
 
 HYBRID = {"preset": "qtha", "r": 2, "width": 8, "bond_dimension": 2, "target_modules": ["q_proj", "v_proj"]}
@@ -178,13 +177,6 @@ def test_a_run_that_diverges_is_an_outcome(config, monkeypatch):
     assert made["summary"]["lora"]["diverged"] == 1
 
 
-def test_a_kept_adapter_can_be_evaluated_by_its_folder_alone(finished):
-    config, made = finished
-    record = next(record for record in made["runs"] if record["method"] == "qtha" and record["seed"] == 0)
-    found = evaluate(Path(config.output) / "qtha-0" / "adapter", {"evaluation": {"answers": 0}})
-    assert found.adapted.loss == pytest.approx(record["eval_loss"], rel=1e-5)
-
-
 def test_rows_that_have_moved_are_the_same_rows(config, places, tmp_path):
     results(config)
     moved = dataclasses.replace(config.data, source=str(shutil.copy(places[1], tmp_path / "moved.jsonl")))
@@ -197,7 +189,7 @@ def test_a_damaged_record_is_named_with_the_way_out(config):
     record = Path(config.output) / "lora-0" / "run.json"
     made = json.loads(record.read_text())
     made["run"]["inspection"] = {"layers": 3}  # which only the report reads, after all runs
-    for text in (b"{", b"{}", b'{"format": 1, "fingerprint": "x", "run": {}}', json.dumps(made).encode()):
+    for text in (b"{", json.dumps(made).encode()):
         record.write_bytes(text)
         with pytest.raises(QweftError, match=r"run\.json .*; remove that file to make the run again"):
             results(config)
@@ -217,17 +209,16 @@ def test_runs_on_other_weights_of_the_same_folder_are_told(config, tmp_path):
 
 
 def test_files_of_another_program_are_not_replaced(config):
-    Path(config.output).mkdir()
-    for name in ("results.json", "report.md", "report.html"):
-        path = Path(config.output) / name
-        path.write_text('{"mine": 1}')
-        with pytest.raises(QweftError, match=f"holds {name}"):
-            results(config)
-        assert path.read_text() == '{"mine": 1}'
-        path.unlink()
+    path = Path(config.output) / "report.md"
+    path.parent.mkdir()
+    path.write_text("mine")
+    with pytest.raises(QweftError, match=r"holds report\.md"):
+        results(config)
+    assert path.read_text() == "mine"
 
 
-ONE = {"lora": MethodConfig(LORA)}
+def named(name, **method):
+    return {"methods": {name: MethodConfig(LORA, **method)}, "reference": name}
 
 
 @pytest.mark.parametrize(
@@ -241,16 +232,13 @@ ONE = {"lora": MethodConfig(LORA)}
         ({"data": DataConfig(test_rows=0)}, "data.test_rows"),
         ({"methods": {"lora": MethodConfig({**LORA, "target_modules": ["q"]})}}, "methods.lora: target module 'q'"),
         ({"methods": {"lora": MethodConfig({**LORA, "modules_to_save": ["x"]})}}, "modules_to_save"),
-        ({"methods": {"base": MethodConfig(LORA)}, "reference": "base"}, "methods.base: a name"),
-        ({"methods": {"../x": MethodConfig(LORA)}, "reference": "../x"}, "a name is letters"),
-        ({"methods": {"rung": MethodConfig(LORA)}, "reference": "rung"}, "methods.rung"),
-        ({"methods": {"lora": MethodConfig(LORA, learning_rate=0.0)}}, "methods.lora.learning_rate: expected"),
-        ({"methods": {"lora": MethodConfig(LORA, match_parameters="qtha")}}, "lora.match_parameters: 'qtha'"),
-        ({"methods": {**ONE, "a": MethodConfig(LORA, rate_of="lor")}}, "a.rate_of: .*'lora'"),
-        ({"methods": {"lora": MethodConfig(LORA, learning_rate=1.0, rate_of="lora")}}, "learning_rate or rate_of"),
+        (named("base"), "methods.base: a name"),
+        (named("../x"), "a name is letters"),
+        (named("lora", learning_rate=0.0), "methods.lora.learning_rate: expected"),
+        (named("lora", match_parameters="qtha"), "lora.match_parameters: 'qtha'"),
+        (named("lora", rate_of="lor"), "lora.rate_of: 'lor'"),
+        (named("lora", learning_rate=1.0, rate_of="lora"), "learning_rate or rate_of"),
         ({"rates": []}, "rates must be"),
-        ({"rates": [0.0]}, "rates: expected"),
-        ({"search_rates": 2}, "search-rates: expected int of at least 3"),
         ({"rates": [1e-2], "search_seeds": 3}, "search_seeds must be at most"),
         ({"search": True, "data": DataConfig(validation_rows=0)}, "search needs validation rows"),
         ({"inspect": True, "data": DataConfig(validation_rows=0)}, "inspect needs validation rows"),

@@ -42,5 +42,3 @@ def test_markdown_has_one_line_a_method_and_escapes_bars():
     summary = summarise([run("lora", 0, 1.0), run("a|b", 0, 1.0)])
     lines = markdown_rows([[escaped(cell) for cell in row] for row in summary_rows(summary)]).splitlines()
     assert len(lines) == 4 and lines[1].startswith("|---|---:|") and r"a\|b" in lines[3]
-    unescaped = [line.replace(r"\|", "").count("|") for line in lines]
-    assert set(unescaped) == {len(COLUMNS) + 1}

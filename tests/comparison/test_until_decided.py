@@ -70,11 +70,9 @@ def test_looks_double_up_to_the_cap_with_seeds_not_yet_used(places, tmp_path):
     assert planned_looks(replace(config, most_seeds=None)) == ((7, 1, 5),)
 
 
-@pytest.mark.parametrize(
-    ("changes", "key"), [({"seeds": [0, 1]}, "got 5 and 2 seeds"), ({"most_seeds": 3}, "got 3 and 3 seeds")]
-)
-def test_looks_that_cannot_be_planned(places, tmp_path, changes, key):
-    with pytest.raises(QweftError, match=f"most_seeds .*{key}"):
+@pytest.mark.parametrize("changes", [{"seeds": [0, 1]}, {"most_seeds": 3}])
+def test_looks_that_cannot_be_planned(places, tmp_path, changes):
+    with pytest.raises(QweftError, match="most_seeds"):
         check_comparison(looking(places, tmp_path, **changes))
 
 
@@ -85,7 +83,6 @@ PLAN = {"margin": None, "reference": "lora", "methods": ["lora", "qtha"], "seeds
     ("change", "words"),
     [
         ({"margin": 0.5}, "margin (none, now 0.5)"),
-        ({"reference": "qtha"}, "reference (lora, now qtha)"),
         ({"methods": ["lora", "mpo"]}, "methods (lora qtha, now lora mpo)"),
         ({"seeds": [[0, 1, 2, 3]]}, "seeds (0 1 2, now 0 1 2 3)"),
         ({}, ""),

@@ -6,26 +6,17 @@ from qweft.comparison.report.content import Content, figures
 from qweft.comparison.summarise import summarise
 from tests.comparison.comparison_examples import run
 
-CONFIG = """\
-model: {name: tiny}
-training: {max_steps: 40, learning_rate: 0.001}
-seeds: [0, 1, 2]
-methods:
-  lora: {adapter: {peft_type: LORA, r: 8}, learning_rate: 0.01}
-  qtha: {adapter: {preset: qtha, r: 4, circuit_layers: 2}}
-"""
-
+CONFIG = "model: {name: tiny}\nmethods:\n  qtha: {adapter: {preset: qtha, r: 4, circuit_layers: 2}}\n"
+QTHA = {"preset": "qtha", "r": 4}
 ADAPTERS = {
     "lora": {"peft_type": "LORA", "r": 8},
     "lora_small": {"peft_type": "LORA", "r": 1},
-    "qtha": {"preset": "qtha", "r": 4, "circuit_layers": 2},
+    "qtha": {**QTHA, "circuit_layers": 2},
     "qwthn": {"preset": "qwthn", "r": 4, "circuit_layers": 2},
     "mpo": {"preset": "mpo", "r": 4},
-    "mlp_linear": {"preset": "qtha", "core": "mlp_linear", "r": 4},
-    "fourier_linear": {"preset": "qtha", "core": "fourier_linear", "r": 4},
-    "frozen_linear": {"preset": "qtha", "core": "frozen_linear", "r": 4},
-    "product_linear": {"preset": "qtha", "core": "product_linear", "r": 4},
+    **{core: {**QTHA, "core": core} for core in ("mlp_linear", "fourier_linear", "frozen_linear", "product_linear")},
 }
+RATES = (0.001, 0.003, 0.01, 0.03)
 
 
 def many_adapters(number=16):
@@ -35,18 +26,12 @@ def many_adapters(number=16):
     return {"lora": ADAPTERS["lora"], **{name: {"preset": "qtha", "r": 2 + i % 3} for i, name in enumerate(names)}}
 
 
-def results(adapters=ADAPTERS, seeds=3, inspected=True, diverged=(), answers=True):
-    """The content of a results.json, as a comparison writes it.
+def results(adapters=ADAPTERS, seeds=3, inspected=True, diverged=()):
+    """The content of a results.json, as a comparison writes it: by default of inspected methods.
 
-    Args:
-        adapters: Specifications by method.
-        seeds: Number of seeds.
-        inspected: Whether adapters were looked into.
-        diverged: Methods whose first seed diverged.
-        answers: Whether there are example answers.
+    `diverged` are the methods whose first seed diverged.
     """
     told = ({"prompt": "user: What is 6 times 7?", "reference": "42", "generated": "It is 42, I think."},)
-    told = told if answers else ()
     made = [run("base", 0, 1.9, answers=told)]
     for seed in range(seeds):
         for i, (method, adapter) in enumerate(adapters.items()):
@@ -59,18 +44,17 @@ def results(adapters=ADAPTERS, seeds=3, inspected=True, diverged=(), answers=Tru
                     step_seconds_median=0.2 + 0.04 * ((3 * i) % 8), cpu_by_others=0.01, answers=told)
             )  # fmt: skip
     records = [entry.to_json() for entry in made]
-    if inspected:
-        for record in records:
-            if record["method"] != "base":
-                record["inspection"] = inspection(record["method"], record["seed"])
+    for record in records:
+        if inspected and record["method"] != "base":
+            record["inspection"] = inspection(record["method"], record["seed"])
     return {
         "format": 1,
         "runs": records,
         "summary": {name: entry.to_json() for name, entry in summarise(made).items()},
         "environment": {
-            "qweft": "0.1.0", "torch": "2.13.0", "cpu": "some processor", "date": "2026-01-01T00:00:00+00:00",
+            "qweft": "0.1.0", "cpu": "some processor", "date": "2026-01-01T00:00:00+00:00",
             "command": "qweft compare configs/demo.yaml --output runs/demo", "git_commit": "0123abc",
-            "model_origin": "a package, Q4_1 dequantised", "data_fingerprint": "af08c93c3738d09e" * 4,
+            "model_origin": "a package, Q4_1 dequantised",
         },
         "config_yaml": CONFIG,
         "search": {
@@ -81,9 +65,6 @@ def results(adapters=ADAPTERS, seeds=3, inspected=True, diverged=(), answers=Tru
             for i, method in enumerate(adapters)
         },
     }  # fmt: skip
-
-
-RATES = (0.001, 0.003, 0.01, 0.03)
 
 
 def searched_loss(decade, i):
@@ -119,7 +100,6 @@ def layer(name, has_circuit, value):
         "layer": name,
         "effective_rank_token": 1 + value,
         "relative_size": 0.01 * value,
-        "different_maps": value if has_circuit else 1.0,
         "varying_share": 0.1 * value if has_circuit else 1e-31,
         **dict.fromkeys(of_circuit, 0.3 * value if has_circuit else None),
         "gradient_norms": {"circuit": value if has_circuit else None, "linear": 2 * value},
