@@ -8,7 +8,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from research import evidence
 from scripts.picture import Numbers
 
-from qweft.comparison.report.pareto import Point, front
+from qweft.comparison.report.figures import Point, front
 from qweft.figures.figure import SMALL, dress, short
 from qweft.figures.styles import COLOURS, INK
 

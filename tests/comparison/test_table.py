@@ -5,8 +5,7 @@ import io
 from rich.console import Console
 
 from qweft.comparison.summarise import summarise
-from qweft.comparison.table import COLUMNS, SHORT, markdown_rows, summary_rows
-from qweft.comparison.terminal import table_of
+from qweft.comparison.table import COLUMNS, SHORT, markdown_rows, summary_rows, table_of
 from qweft.text import escaped
 from tests.comparison.comparison_examples import run, runs
 

@@ -85,20 +85,14 @@ class Run:
 
     @property
     def late_train_loss(self) -> float | None:
-        """Mean training loss over the last quarter of the steps, in nats per token.
+        """Mean of the training losses that were logged in the last quarter of the steps, in nats per token.
 
-        The mean over all steps is mostly about the first ones. `None` for the base model, if the training diverged, and
-        if no loss was logged of steps that all lie in that quarter.
+        The mean over all steps is mostly about the first ones. `None` for the base model, or if the training diverged.
         """
-        steps = [0, *(step for step, _ in self.train_loss_curve)]
-        first = math.floor(LATE * steps[-1])
-        # an entry is the mean over the steps since the one before
-        entries = zip(steps, self.train_loss_curve, strict=False)
-        late = [(step - before, loss) for before, (step, loss) in entries if before >= first]
-        whole = sum(weight for weight, _ in late)
-        if self.train_loss is None or whole <= 0 or not all(math.isfinite(loss) for _, loss in late):
-            return None
-        return math.fsum(weight * loss for weight, loss in late) / whole
+        last = max((step for step, _ in self.train_loss_curve), default=0)
+        late = [loss for step, loss in self.train_loss_curve if step > LATE * last]
+        known = self.train_loss is not None and late and all(map(math.isfinite, late))
+        return math.fsum(late) / len(late) if known else None
 
     @property
     def independent_losses(self) -> RowLosses:

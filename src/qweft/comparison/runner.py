@@ -29,7 +29,7 @@ from qweft.comparison.speed import load_said, measured_alone, most_by_others
 from qweft.comparison.statistics import Look
 from qweft.comparison.summarise import questions, summarise, undecided
 from qweft.comparison.summary import Summary, paired
-from qweft.comparison.terminal import halving_said, print_run, print_summary, runs_plan, too_large_said
+from qweft.comparison.table import halving_said, print_run, print_summary, runs_plan, too_large_said
 from qweft.comparison.times import cost, duration
 from qweft.comparison.trial import RECORD, finished_trial, read_record, run_folder, run_trial
 from qweft.comparison.tune import with_searched_rates

@@ -1,14 +1,30 @@
-"""The tables of a comparison as rows of text, titles first: for the terminal, the page and Markdown."""
+"""The tables of a comparison and its search, as rows of text for all reports and as the terminal prints them."""
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import zip_longest
+from typing import Any
 
-from qweft.comparison.searched import Search
+from rich.box import SIMPLE_HEAD
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from qweft.comparison.methods import Method
+from qweft.comparison.plan import Grid, Plan, rung_steps
+from qweft.comparison.results import Run
+from qweft.comparison.searched import Search, searches
 from qweft.comparison.summary import Summary
+from qweft.comparison.times import duration, span
+from qweft.comparison.wording import caveats
 from qweft.environment import share_said
 from qweft.method.shipping import SAID, ships
+from qweft.output import Console
+from qweft.text import many
 
 Rows = list[tuple[str, ...]]
 
+LONGEST_NUMBER = 30
+"""Longest cell that is taken for a number, or a few."""
 EMPTY = "–"
 FORGETTING = (
     "Forgetting is the rise of the loss over the base model's on data that was not learned from, nats a token. ± "
@@ -96,3 +112,106 @@ def markdown_rows(rows: Sequence[Sequence[str]]) -> str:
     """Return rows of escaped text as a Markdown table, all columns except the first aligned to the right."""
     lines = [f"| {' | '.join(row)} |" for row in rows]
     return "\n".join([lines[0], f"|---{'|---:' * (len(rows[0]) - 1)}|", *lines[1:]]) + "\n"
+
+
+def table_of(rows: Rows, title: str | None = None, styles: Sequence[str] = ()) -> Table:
+    """Return rows, titles first, as a table: names and long texts may wrap in little space, numbers never do."""
+    table = Table(title=title, box=SIMPLE_HEAD, padding=(0, 0), pad_edge=False, show_edge=False)
+    for place, name in enumerate(rows[0]):
+        wraps = place == 0 or max((len(row[place]) for row in rows[1:]), default=0) > LONGEST_NUMBER
+        heading = Text(name.replace(" ", "\n", 1), justify="left" if wraps else "right")
+        table.add_column(
+            heading, justify=heading.justify or "left", overflow="fold", no_wrap=not wraps, vertical="bottom"
+        )
+    for row, style in zip_longest(rows[1:], styles, fillvalue=""):
+        # Text, not str: rich would read brackets in a method's name as markup.
+        table.add_row(*(Text(cell, style=str(style)) for cell in row))
+    return table
+
+
+def print_summary(summary: Mapping[str, Summary], searched: Sequence[Search], console: Console) -> None:
+    """Print the results, forgetting if measured, and what was not controlled. Reports have all columns and findings.
+
+    The reference is bold, the base model dim.
+    """
+    styles = {"base": "dim", **{entry.reference: "bold" for entry in summary.values()}}
+    console.print(table_of(summary_rows(summary, SHORT), styles=[styles.get(name, "") for name in summary]))
+    if rows := forgetting_rows(summary):
+        console.print(table_of(rows))
+    for line in caveats(summary, [each.method for each in searched]):
+        console.print(f"note: {line}", highlight=False)
+
+
+def print_run(
+    run: Run, split: str, place: tuple[int, int], seconds: float, left: float | None, console: Console
+) -> None:
+    """Print a line on a finished run: its place, its loss, its own time, and the whole command's."""
+    loss = "not a number" if run.eval_loss is None else f"{run.eval_loss:.4f}"
+    times = [] if run.seconds is None else [f"took {run.seconds:.0f} s"]
+    times.append(f"{seconds:.0f} s since the start")
+    times += [] if left is None else [f"about {duration(left)} left"]
+    console.say(f"[{place[0]}/{place[1]}] {run.method}, seed {run.seed}: {split} loss {loss} ({', '.join(times)})")
+
+
+def runs_plan(plan: Plan, steps: int | None) -> Table:
+    """Return the planned runs of a comparison as a table."""
+    methods, searched = plan.methods, {method.name for method in plan.methods if method.searched}
+    if plan.halving.finalists is not None:
+        finalists = min(plan.halving.finalists, len(methods))
+        runs = f"{many(finalists * len(plan.seeds), 'run')} of {many(finalists, 'finalist')}"
+    else:
+        runs = many(len(methods) * len(plan.seeds), "run")
+        runs += f", after a search of {trainings_said(plan.grid, len(searched))}" if searched else ""
+    further = f" (until decided, at most {len(plan.looks[-1])} seeds)" if len(plan.looks) > 1 else ""
+    title = f"{plan.title}{further}, seeds {', '.join(map(str, plan.seeds))}: {runs}"
+    rows: Rows = [("method", "parameters", "learning rate", "steps", "adapter")]
+    for method in methods:
+        rate = "searched" if method.searched else f"{method.learning_rate:g}"
+        rate = f"as {method.rate_of}" if method.rate_of in searched else rate
+        fields = {key: " ".join(map(str, v)) if isinstance(v, list) else v for key, v in method.adapter.items()}
+        adapter = ", ".join(f"{key} {value}" for key, value in fields.items())
+        made = "all" if steps is None else f"{steps:,}"
+        rows.append((method.name, f"{method.trainable_parameters:,}", rate, made, adapter))
+    return table_of(rows, title)
+
+
+def trainings_said(grid: Grid, methods: int) -> str:
+    """Return how many trainings a search makes, as text."""
+    least, most = grid.trainings
+    return f"{span(f'{least * methods:,}', f'{most * methods:,}')} trainings"
+
+
+def too_large_said(plan: Plan) -> str:
+    """Return the sentence on the methods that the budget leaves out; empty if there is none."""
+    names = [f"{each.name} ({each.trainable_parameters:,})" for each in plan.too_large]
+    limit = f"{plan.budget.parameters:,}" if plan.budget.parameters else ""
+    return f"left out, as they train more than {limit} parameters: {', '.join(names)}" if names else ""
+
+
+def halving_said(plan: Plan, whole: int | None) -> str:
+    """Return the sentence on the rungs before the runs; empty without halving."""
+    if plan.halving.finalists is None:
+        return ""
+    finalists = many(min(plan.halving.finalists, len(plan.methods)), "method")
+    steps = "" if whole is None else f" of {' and '.join(map(str, rung_steps(plan.halving, whole)))} steps"
+    limit = plan.budget.seconds
+    timed = "" if limit is None else f", with as many steps and seeds as fit into {duration(limit)}"
+    return f"before the runs, rungs{steps} leave {finalists}{timed}"
+
+
+def search_plan(title: str, methods: Sequence[Method], grid: Grid) -> Group:
+    """Return the planned trainings of a search."""
+    rows: Rows = [("method", "parameters", "rates")]
+    for method in methods:
+        rates = ", ".join(f"{rate:g}" for rate in grid.rates) or f"{method.learning_rate:g}, doubled and halved"
+        rows.append((method.name, f"{method.trainable_parameters:,}", rates))
+    steps = "all steps" if grid.steps is None else many(grid.steps, "step")
+    seeds = f"{'seed' if len(grid.seeds) == 1 else 'seeds'} {', '.join(map(str, grid.seeds))}"
+    until = "until the best rate lies between two others" if not grid.rates else "more where the best lies at an end"
+    made = Text(f"{trainings_said(grid, len(methods))} of {steps}, {seeds}: {until}")
+    return Group(table_of(rows, title), made)
+
+
+def search_table(found: dict[str, Any]) -> Table:
+    """Return the result of a search as a table."""
+    return table_of(search_rows(searches(found)), "learning rates by the loss on the validation rows")

@@ -19,7 +19,7 @@ from qweft.comparison.results import Run
 from qweft.comparison.results_file import check_free_of_others
 from qweft.comparison.searched import Search, search_of
 from qweft.comparison.set_up import load_rows, set_up
-from qweft.comparison.terminal import search_plan, search_table
+from qweft.comparison.table import search_plan, search_table
 from qweft.comparison.trial import finished_trial, run_trial
 from qweft.comparison.workers import done_by_any, shared_output
 from qweft.output import Console

@@ -13,8 +13,8 @@ from qweft.method.names import form_of, function_of
 Topic = Literal["circuit", "reference", "size", "other", "claim"]
 Direction = Literal["lower", "higher", "equivalent", "not decided", "open"]
 
-SAME_SIZE = 10.0
-"""Largest difference in number of parameters, in percent, at which two methods count as equal in size."""
+SAME_SIZE = math.log(1.1)
+"""Largest distance at which two methods count as equal in size."""
 TO_BEAT = (None, *CONSTANTS, *CLASSICAL_CONTROLS)
 """Functions of the controls that a circuit must beat if it is to help; `None` means no function."""
 
@@ -197,16 +197,9 @@ def _on_size(hybrid: Summary, methods: Sequence[Summary], reference: Summary | N
     nearest = min(loras, key=lambda entry: distance(entry, hybrid), default=None)
     if nearest is not None and nearest is not reference:
         return [held_against("size", hybrid, nearest)]
-    if nearest is not None and abs(percent_more(hybrid, nearest)) <= SAME_SIZE:
+    if nearest is not None and distance(hybrid, nearest) <= SAME_SIZE:
         return []  # the comparison with the reference covers it
     return [Verdict("size", hybrid.method, "", "open", lacking=("no LoRA of its size was run",))]
-
-
-def percent_more(entry: Summary, other: Summary) -> float:
-    """Return by how many percent a method has more parameters than another; infinity if the other trains none."""
-    if not other.trainable_parameters:
-        return math.inf
-    return 100 * (entry.trainable_parameters / other.trainable_parameters - 1)
 
 
 def distance(entry: Summary, other: Summary) -> float:

@@ -1,6 +1,5 @@
 """The words of a comparison: one place that turns verdicts into text, for the terminal, the page and Markdown."""
 
-import math
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -8,12 +7,12 @@ from qweft.adapter.functions import FUNCTIONS
 from qweft.comparison.method_kinds import core_of, maps_of
 from qweft.comparison.statistics import LARGEST_P, Pairing
 from qweft.comparison.summary import Summary
-from qweft.comparison.verdicts import Direction, Topic, Verdict, percent_more
+from qweft.comparison.verdicts import Direction, Topic, Verdict
 from qweft.method.names import function_of
 from qweft.text import listed, many
 
 MOST_DIGITS = 6
-"""Largest number of digits of a percentage or a p, where fewer would hide a sign or look like the level."""
+"""Largest number of digits of a percentage, where fewer would hide its sign."""
 ANSWERS = {"lower": "yes", "higher": "no", "equivalent": "equivalent", "not decided": "not decided", "open": "open"}
 """Answer to "is it better?" by the direction of its loss."""
 LARGEST_SHARE = 0.5
@@ -34,8 +33,8 @@ SENTENCES: dict[tuple[Topic, Direction], str] = {
 def text_of(verdict: Verdict) -> str:
     """Return a verdict as a sentence, with the doubt of its learning rates.
 
-    qtha better than lora at equal steps: no, +2.1% [+1.3, +2.8] (3 seeds: +1.8, +2.0, +2.4; p = 0.0072;
-    smallest visible effect 0.94%), with 82% fewer parameters.
+    qtha better than lora at equal steps: no, +2.1% [+1.3, +2.8] (3 seeds: +1.8, +2.0, +2.4; p = 0.00722;
+    smallest visible effect 0.94%), with 18% of lora's parameters.
     """
     entry, other = verdict.entry, verdict.against
     words = {"method": verdict.method, "lacking": "; ".join(verdict.lacking)}
@@ -105,17 +104,10 @@ def called(entry: Summary) -> str:
 
 
 def size(entry: Summary, other: Summary) -> str:
-    """Return a size comparison as text: with 82% fewer parameters."""
-    percent = percent_more(entry, other)
-    if entry.trainable_parameters == other.trainable_parameters:
-        return "with as many parameters"
-    if math.isinf(percent):
-        return "which trains none"
-    if percent > 300:
-        return f"with {1 + percent / 100:.1f} times the parameters"
-    # near zero whole percents would read "0% more"
-    amount = f"{abs(percent):.0f}%" if abs(percent) >= 2 else f"{abs(percent):.1f}%"
-    return f"with {amount} {'more' if percent > 0 else 'fewer'} parameters"
+    """Return a size comparison as text: with 18% of lora's parameters."""
+    if not other.trainable_parameters:
+        return f"and {other.method} trains none"
+    return f"with {100 * entry.trainable_parameters / other.trainable_parameters:.3g}% of {other.method}'s parameters"
 
 
 def numbers(pairing: Pairing) -> str:
@@ -128,7 +120,7 @@ def numbers(pairing: Pairing) -> str:
     if pairing.p_value is None or pairing.corrected is None or pairing.visible is None:
         details.append(pairing.reason)
     else:
-        plain, corrected = p_said(pairing.p_value, look.level), p_said(pairing.corrected, look.level)
+        plain, corrected = p_said(pairing.p_value), p_said(pairing.corrected)
         details.append(f"p {plain}" + (f", corrected {corrected.removeprefix('= ')}" if corrected != plain else ""))
         if pairing.reason.startswith("the sign-flip"):
             details.append(pairing.reason)
@@ -159,23 +151,13 @@ def effect_said(visible: float) -> str:
     return f"{float(f'{visible:.2g}'):g}%"
 
 
-def p_said(value: float, level: float = LARGEST_P) -> str:
-    """Return p after its relation, with two decimals, or with two significant digits below 0.1.
+def p_said(value: float) -> str:
+    """Return p after its relation, with three significant digits.
 
-    Beside the level it takes more digits, so that the two do not look equal, and p is on its side.
-
-    >>> p_said(0.251), p_said(0.0123), p_said(3e-7), p_said(0.0504)
-    ('= 0.25', '= 0.012', '< 0.0001', '= 0.0504')
+    >>> p_said(0.25), p_said(0.01234), p_said(3e-7)
+    ('= 0.25', '= 0.0123', '< 0.0001')
     """
-    if value < 0.0001:
-        return "< 0.0001"
-    if value >= 0.1:
-        return f"= {value:.2f}"
-    for digits in range(2, MOST_DIGITS + 1):
-        rounded = float(f"{value:.{digits}g}")
-        if value == level or (rounded != level and (rounded > level) == (value > level)):
-            break
-    return f"= {value:.{digits}g}"
+    return "< 0.0001" if value < 0.0001 else f"= {value:.3g}"
 
 
 def caveats(summary: Mapping[str, Summary], searched: Collection[str] = ()) -> list[str]:

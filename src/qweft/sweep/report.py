@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from qweft.comparison.report.pareto import Point as Place
-from qweft.comparison.report.pareto import draw_points, front, off_scale
+from qweft.comparison.report.figures import Point as Place
+from qweft.comparison.report.figures import draw_points, front, off_scale
 from qweft.comparison.report.write import fenced
 from qweft.comparison.results import Run
 from qweft.comparison.results_file import check_free_of_others

@@ -9,9 +9,8 @@ import torch
 from qweft.analysis.inspection import OF_THE_BRANCH
 from qweft.analysis.jacobian import spread_of
 from qweft.comparison.report.content import Content, figures
-from qweft.comparison.report.figures import emphasised, rows
+from qweft.comparison.report.figures import Point, emphasised, front, points, rows
 from qweft.comparison.report.inspection import MEASURES
-from qweft.comparison.report.pareto import Point, front, points
 from qweft.comparison.summarise import summarise
 from qweft.figures.styles import COLOURS, DASHES, SHAPES, styles
 from qweft.method.names import PARTS

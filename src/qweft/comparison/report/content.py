@@ -11,9 +11,8 @@ from qweft.adapter.config import QwthnConfig
 from qweft.adapter.functions import FUNCTIONS, make_function
 from qweft.circuit import Circuit
 from qweft.comparison.decision import Recommendation, conclusion
-from qweft.comparison.report.figures import curves_figure, emphasised, forest_figure, search_figure
+from qweft.comparison.report.figures import curves_figure, emphasised, forest_figure, pareto_figure, search_figure
 from qweft.comparison.report.inspection import Inspection, inspections
-from qweft.comparison.report.pareto import pareto_figure
 from qweft.comparison.results import BASE, Run
 from qweft.comparison.results_file import changed_said
 from qweft.comparison.searched import Search, doubts_said, searches, with_doubts

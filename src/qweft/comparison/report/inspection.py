@@ -24,13 +24,7 @@ class Measure:
     def said(self, number: float) -> str:
         """Return a number as text; rounding errors become zero."""
         value = 100 * number if self.percent else number
-        if abs(value) < ROUNDING:
-            text = "0"
-        elif abs(value) >= 0.1:
-            text = f"{value:.1f}" if self.percent or abs(value) >= 10 else f"{value:.2f}"
-        else:
-            text = f"{value:.2g}"
-        return text + "%" * self.percent
+        return ("0" if abs(value) < ROUNDING else f"{value:.3g}") + "%" * self.percent
 
 
 MEASURES = (
