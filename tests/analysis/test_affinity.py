@@ -19,10 +19,6 @@ def test_tokens_in_fewer_dimensions_than_c_has():
     assert non_affinity(c, 2 * c - 1) == pytest.approx(0, abs=1e-20)
 
 
-def test_a_constant_core_is_affine():
-    assert non_affinity(tokens(), torch.full((4000, 2), 0.1, dtype=torch.float64)) == 0
-
-
 @pytest.mark.parametrize("weight", [0.1, 1.0, 3.0])
 def test_a_share_that_is_known(weight):
     """h = c + w (c^2 - 1) / sqrt 2 of a standard normal c: two uncorrelated parts of variance 1 and w^2."""

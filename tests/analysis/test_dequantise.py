@@ -8,9 +8,8 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from qweft.analysis.dequantise import dequantise
+from qweft.analysis.dequantise import KINDS, dequantise, fitted, terms, unexplained
 from qweft.analysis.describe import replacements
-from qweft.analysis.fits import KINDS, fitted, terms, unexplained
 from qweft.circuit import crz_ring_ansatz, gate_by_gate
 from qweft.evaluation.on_device import circuit_layers
 from tests.analysis.examples import adapted
@@ -122,7 +121,7 @@ def test_a_constant_by_hand():
 
 
 def test_the_model_is_left_as_it_was():
-    model = adapted("qtha").train()
+    model = adapted("qtha")
     rows = rows_for(model, [8] * 6)
     model.train()
     own = lambda circuit, c, angles: c  # noqa: E731

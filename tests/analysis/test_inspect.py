@@ -1,10 +1,12 @@
 """The whole inspection: what it reports, what it leaves alone, and what it refuses."""
 
+import io
 import json
 
 import pytest
 import torch
 from peft import LoraConfig, VeraConfig, get_peft_model
+from rich.console import Console
 from transformers import LlamaConfig, LlamaForSequenceClassification
 
 from qweft import QweftError, QwthnConfig, find_bases
@@ -20,12 +22,10 @@ OF_A_CIRCUIT = (
 )  # fmt: skip
 
 
-def text_of(found, width=160):
-    from rich.console import Console
-
-    console = Console(width=width, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+def text_of(found):
+    console = Console(width=160, file=io.StringIO())
     console.print(describe(found))
-    return " ".join(console.export_text().split())
+    return " ".join(console.file.getvalue().split())
 
 
 @pytest.mark.parametrize("preset", ["qtha", "qwthn", "mpo", "lora"])

@@ -7,7 +7,7 @@ import torch
 from peft import LoraConfig
 
 from qweft import QwthnConfig
-from qweft.analysis.jacobian import effective_rank, numerical_rank, small_jacobians, spread_of
+from qweft.analysis.jacobian import small_jacobians, spread_of
 from qweft.analysis.layers import layer_maps
 from tests.analysis.examples import SMALL, branch_of, one_layer
 
@@ -82,10 +82,3 @@ def test_a_zero_branch_has_rank_zero():
     found, _, _ = spread_and_dense(QwthnConfig(core="quantum", **{**QWTHN, "init_weights": True}))
     assert (found.effective_rank_token, found.different_maps, found.rank_input, found.rank_token) == (0, 0, 0, 0)
     assert (found.varying_share, found.spectrum) == (None, [0, 0, 0])
-
-
-@pytest.mark.parametrize(("singular", "expected"), [([1, 1, 1, 1], 4), ([5, 0, 0], 1), ([0, 0], 0), ([3, 3, 0], 2)])
-def test_equal_singular_values_are_counted(singular, expected):
-    values = torch.tensor(singular, dtype=torch.float64)
-    assert float(effective_rank(values)) == pytest.approx(expected)
-    assert int(numerical_rank(values)) == expected

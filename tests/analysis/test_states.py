@@ -33,7 +33,6 @@ def haar(count, n, seed=0):
 @pytest.mark.parametrize(
     ("state", "expected"),
     [
-        (basis(1, 0, 1), 0),
         (basis(3, 0), 0),
         (basis(3, 0, 1, 2, 3, 4, 5, 6, 7), 0),
         (basis(2, 0, 3), 1),

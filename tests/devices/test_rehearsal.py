@@ -5,11 +5,7 @@ import os
 import numpy as np
 import pytest
 
-from qweft.devices import (
-    DeviceSettings,
-    UnavailableError,
-    make_device,
-)
+from qweft.devices import DeviceSettings, UnavailableError, make_device
 from qweft.devices.jobs import Executor, Retry, Store
 from qweft.devices.jobs.manage import fetch
 from tests.devices.jobs.circuits import circuits

@@ -36,12 +36,8 @@ def test_the_command_reports_and_writes_a_lora(trained, tmp_path, capsys):
     assert 0 <= found["equal_greedy_share"] <= 1
     kept = json.loads((output / "export.json").read_text())
     assert {key: kept[key] for key in KEYS} == {key: found[key] for key in KEYS}
-    assert {path.name for path in output.iterdir()} == {
-        "adapter_config.json",
-        "adapter_model.safetensors",
-        "README.md",
-        "export.json",
-    }
+    files = {"adapter_config.json", "adapter_model.safetensors", "README.md", "export.json"}
+    assert {path.name for path in output.iterdir()} == files
     config = json.loads((output / "adapter_config.json").read_text())
     assert (config["peft_type"], config["r"], config["lora_alpha"]) == ("LORA", 2, 2)
     assert sorted(config["target_modules"]) == ["q_proj", "v_proj"]

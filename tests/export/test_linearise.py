@@ -94,32 +94,23 @@ def test_a_circuit_is_met_better_than_by_its_linear_part_alone(preset):
     """On rows that were not fitted, the branch is nearer to the fit than to what is linear in it anyway."""
     model = adapted(tiny_llama, preset)
     lora, notes = linearise(model, batches(256))
-    names = list(layers_of(model, "default"))
-    assert list(notes) == names
+    assert list(notes) == list(layers_of(model, "default"))
     fitted, without = 0.0, 0.0
     for name, layer in layers_of(model, "default").items():
-        x = seen_by(model, name, batches(32, seed=6))
-        branch = layer.branch_of("default")
-        c, core = x @ branch.compress.matrix().T, branch.core
+        seen, branch = [], layer.branch_of("default")
+        hook = layer.register_forward_pre_hook(lambda _, args, seen=seen: seen.append(args[0].flatten(0, -2)))
         with torch.no_grad():
+            for batch in batches(32, seed=6):
+                model(**batch)
+            hook.remove()
+            x, core = torch.cat(seen), branch.core
+            c = x @ branch.compress.matrix().T
             wanted = layer.add_branch(torch.zeros(len(x), layer.out_features), x, "default")
             h = c @ core.linear_weight.T if hasattr(core, "linear_weight") else torch.zeros_like(c)
             linear = layer.scaling["default"] * h @ branch.expand.matrix().T
             fitted += float((x @ (lora.up[name] @ lora.down[name]).float().T - wanted).square().sum())
             without += float((linear - wanted).square().sum())
     assert fitted < 0.98 * without
-
-
-def seen_by(model, name, rows):
-    """The inputs (tokens, d) of one layer."""
-    found = []
-    layer = model.get_base_model().get_submodule(name)
-    hook = layer.register_forward_pre_hook(lambda _, args: found.append(args[0].flatten(0, -2)))
-    with torch.no_grad():
-        for batch in rows:
-            model(**batch)
-    hook.remove()
-    return torch.cat(found)
 
 
 def test_padding_is_not_fitted_where_a_model_flattens_its_rows():

@@ -12,10 +12,7 @@ TOLERANCE = 1e-6
 
 @dataclass(frozen=True)
 class Spread:
-    """Ranks and spread of the Jacobians of one layer over tokens.
-
-    For a branch that is zero, ranks are zero and `varying_share` is `None`.
-    """
+    """Ranks and spread of the Jacobians of one layer over tokens; zero and `None` for a branch that is zero."""
 
     effective_rank_token: float
     stable_rank_token: float
@@ -31,10 +28,7 @@ class Spread:
 
 
 def effective_rank(singular: torch.Tensor) -> torch.Tensor:
-    """Return the effective rank, exp(- sum_k p_k ln p_k) with p_k = s_k^2 / sum_j s_j^2.
-
-    It lies between 1 and the number of nonzero singular values, which it reaches if all are equal.
-    """
+    """Return the effective rank, exp(- sum_k p_k ln p_k) with p_k = s_k^2 / sum_j s_j^2."""
     energy = singular.square()
     total = energy.sum(-1, keepdim=True)
     shares = energy / torch.where(total > 0, total, 1)

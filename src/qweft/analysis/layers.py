@@ -19,8 +19,7 @@ from qweft.method.names import form_of
 class LayerMap:
     """The branch s E core(C x) = X f(c) of one layer, c = C x and X = s E M, in float64 on the CPU.
 
-    X = Q_X `out` and C = `into` Q_C, where Q_X has orthonormal columns and Q_C orthonormal rows. Norms, singular values
-    and inner products of the branch equal those of the small factors. So no matrix of d_out x d_in is formed.
+    X = Q_X `out` and C = `into` Q_C with orthonormal Q, so the small factors have the branch's norms and products.
     """
 
     compress: torch.Tensor

@@ -17,10 +17,7 @@ BOUNDS = {"recorded": math.pi, "small": math.pi, "scaled": ANGLE_BOUND}
 
 
 def meyer_wallach(states: torch.Tensor) -> torch.Tensor:
-    """Return the Meyer-Wallach entanglement Q = 2 (1 - 1/n sum_k tr rho_k^2), rho_k the reduced state of qubit k.
-
-    Q is 0 for a product state and 1 for a GHZ state.
-    """
+    """Return the Meyer-Wallach entanglement Q = 2 (1 - 1/n sum_k tr rho_k^2), rho_k the reduced state of qubit k."""
     tokens, n = states.shape[0], states.shape[1].bit_length() - 1
     purities = []
     for qubit in range(n):

@@ -17,10 +17,7 @@ Edges = tuple[tuple[int, int], ...]
 
 @dataclass(frozen=True)
 class Chip:
-    """A chip: its gates, its qubits (as many as the circuit has if `None`), and which of them are coupled.
-
-    `backend` is Qiskit's record of a real one.
-    """
+    """A chip: gates, qubits (those of the circuit if `None`), coupled pairs, and Qiskit's record of a real one."""
 
     name: str
     gates: tuple[str, ...]

@@ -149,11 +149,7 @@ class RemoteDevice(Named, ABC):
 
     @abstractmethod
     def fetch(self, job: str, circuits: BoundCircuits, shots: int) -> dict[int, dict[str, int]]:
-        """Return a finished job's counts by bit string, qubit 0 first, for each circuit's index; some may be missing.
-
-        Raises:
-            RefusedError: The job failed, for the provider's reason.
-        """
+        """Return counts by bit string, qubit 0 first, by circuit; some may be missing. `RefusedError` if it failed."""
 
     def find(self, token: str) -> str | None:
         """Return the id of the job that was submitted with this token, or `None`."""

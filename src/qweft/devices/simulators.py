@@ -17,10 +17,7 @@ AMPLITUDES_AT_A_TIME = 2**22
 
 
 class Simulator(Device, ABC):
-    """A device that computes probabilities, and samples from them if shots are given.
-
-    Equal circuits, shots and settings give equal frequencies, whatever is beside them. Each simulator draws its own.
-    """
+    """Computes probabilities, and samples from them if shots are given; equal circuits give equal frequencies."""
 
     keeps_results = False
     needs_shots: ClassVar[bool | None] = None

@@ -44,10 +44,7 @@ class Moments:
 def moments_of(
     model: Any, layers: Mapping[str, Any], batches: Sequence[Batch], features: Features | None = None
 ) -> Iterator[tuple[str, list[Moments]]]:
-    """Yield each layer's moments of even and of odd rows, without padding; a pass records as many layers as fit.
-
-    Without `features` those of the inputs alone.
-    """
+    """Yield each layer's moments of even and of odd rows, without padding; a pass records as many layers as fit."""
     waiting = list(layers.items())
     while waiting:
         sizes = accumulate(HALVES * 8 * layer.in_features**2 for _, layer in waiting)
@@ -98,8 +95,7 @@ CHOICES = (None, *RIDGES) * 2
 class Fit:
     """A linear map that replaces a circuit: f(x) is approximately G x, with `matrix` G (features, d).
 
-    `explained` is the share of the features' mean square, weighted by the effect on the branch, that maps fitted to one
-    half of the rows explain on the other. Below zero it is worse than no map.
+    `explained`: share of the features' mean square that maps fitted to one half of the rows explain on the other.
     """
 
     matrix: torch.Tensor

@@ -40,8 +40,7 @@ def names_of(config: Any) -> TensorNameMap:
 def reordered(config: Any, layer: str, tensor: torch.Tensor, is_back: bool = False) -> torch.Tensor:
     """Return a tensor (d_out, ...) of a layer of transformers as GGUF stores it; `is_back` is the inverse.
 
-    transformers rotates coordinate i of a head together with i + d/2, and GGUF's llama 2i together with 2i + 1. So the
-    rows of q and k are stored in another order there.
+    transformers rotates coordinate i of a head together with i + d/2, and GGUF's llama 2i together with 2i + 1.
     """
     last = layer.rpartition(".")[2]
     if config.model_type != "llama" or last not in ("q_proj", "k_proj"):
@@ -74,10 +73,7 @@ def add_tensor(writer: GGUFWriter, name: str, tensor: torch.Tensor) -> None:
 
 
 def write_adapter(path: Path, lora: Lora, config: Any, name: str, base: str) -> None:
-    """Write a LoRA as a GGUF file, which llama.cpp adds to any GGUF file of the base model.
-
-    llama.cpp scales B A by alpha over the rank; both are equal here, since B contains the scaling.
-    """
+    """Write a LoRA for llama.cpp, which scales B A by alpha over the rank: both are equal, as B has the scaling."""
     names = _names_of(lora, config)
     with writing(path, config, GGUFType.ADAPTER, name) as writer:
         writer.add_base_model_count(1)
@@ -182,10 +178,7 @@ def write_model(path: Path, model: Any, tokenizer: Any, name: str) -> None:
 
 
 def _rope_factors(model: Any) -> torch.Tensor | None:
-    """Return by what llama.cpp divides the frequencies of the rotation; `None` without scaling.
-
-    transformers has the scaled frequencies; those without scaling are theta^(-2i/d).
-    """
+    """Return by what llama.cpp divides the frequencies theta^(-2i/d) of the rotation; `None` without scaling."""
     if model.config.rope_parameters.get("rope_type", "default") == "default":
         return None
     scaled = model.model.rotary_emb.inv_freq.float().cpu()

@@ -24,11 +24,9 @@ PREFIX = "base_model.model."
 
 @dataclass(frozen=True)
 class Lora:
-    """A LoRA, y = W0 x + B A x on each layer, with the same rank in all layers.
+    """A LoRA, y = W0 x + B A x on each layer, with one rank, and the scaling in B: lora_alpha equals the rank.
 
-    B contains the scaling, so lora_alpha equals the rank. Programs that read one rank and alpha for all layers, and
-    programs that read the rank off each tensor, then agree. A (r, d_in) is `down` and B (d_out, r) `up`, by layer name;
-    `whole` are tensors of fully trained modules (`modules_to_save`) by their names in the model.
+    A (r, d_in) is `down` and B (d_out, r) `up`, by layer name; `whole` are tensors of `modules_to_save` by their names.
     """
 
     rank: int

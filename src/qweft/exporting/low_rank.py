@@ -21,10 +21,9 @@ RIDGE = 1e-3
 
 @dataclass(frozen=True)
 class Factors:
-    """A change of a weight as a sum of products, the one that matters most first.
+    """A change as a sum of products of `up` (d_out, k), orthonormal, and `down` (k, d_in), that with most effect first.
 
-    `down` (k, d_in), `up` (d_out, k), orthonormal, and `kept` (k,), the share of the change's mean square output that
-    the first ones keep.
+    `kept` (k,) is the share of the change's mean square output that the first ones keep.
     """
 
     down: torch.Tensor

@@ -40,10 +40,9 @@ def replaced(model: Any, lora: Lora) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Measured:
-    """Base model, hybrid model and exported LoRA on the same held-out rows; see `measure`.
+    """Base model, hybrid model and exported LoRA on the same held-out rows; losses are in nats per target token.
 
-    Losses are in nats per target token. The change of a logit and the share of positions with the same most likely
-    token are those of hybrid and LoRA, `None` if weights were written that half precision has rounded again.
+    Logits and greedy tokens are those of hybrid and LoRA, `None` if half precision has rounded written weights again.
     """
 
     base_loss: float

@@ -75,10 +75,7 @@ def export(adapter: Path, options: Mapping[str, Any] | None = None, force: bool 
 
 @dataclass(frozen=True)
 class _Source:
-    """The adapter that is exported, on its base model, with the rows of text.
-
-    `rank` is that of the LoRA that the adapter is or has, `None` if it has none.
-    """
+    """The adapter, the rank of the LoRA that it is or has, its base model, and the rows of text."""
 
     plan: ExportPlan
     subject: Subject

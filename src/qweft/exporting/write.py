@@ -31,10 +31,7 @@ def write_beside(to: Target, folder: Path, model: Any, name: str, lora: Lora, co
 
 
 def write_whole(to: Target, folder: Path, model: Any, name: str, tokenizer: Any) -> Any:
-    """Write a model into an existing folder; return the one that transformers reads from there.
-
-    The written one gives its memory back.
-    """
+    """Write a model into an existing folder and free its memory; return what transformers reads from there."""
     options: dict[str, Any] = {}
     if to == "merged":
         settings = model.generation_config

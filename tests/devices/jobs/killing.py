@@ -10,13 +10,7 @@ class Killed(BaseException):
 
 
 class Clockwork:
-    """Counts steps, and ends the process at one of them.
-
-    Args:
-        at: The step: its number from 0, or its name; none for no end.
-        end: What ends it.
-        between: What else happens at a step, unless the file is locked by it.
-    """
+    """Counts steps, and ends the process at one of them, by number or name; between them others may go on."""
 
     def __init__(self, at, end, between=lambda: None):
         self.at, self.end, self.between, self.steps = at, end, between, []

@@ -37,12 +37,7 @@ class WatchedStore(KillingStore):
 
 
 class Schedule:
-    """One provider, one ledger, and whoever uses them.
-
-    Args:
-        seed: Decides on everything.
-        folder: For the files.
-    """
+    """One provider, one ledger, and whoever uses them; a seed decides on everything."""
 
     def __init__(self, seed, folder):
         self.draw = random.Random(seed)

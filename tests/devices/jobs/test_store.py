@@ -116,10 +116,3 @@ def test_credentials_in_what_a_provider_said_are_not_written(store, monkeypatch)
     store.close("a", "refused", "key=sk-very-secret")
     assert store.job("a").reason == "key=[credential removed]"
     assert b"sk-very-secret" not in store.path.read_bytes()
-
-
-def test_one_process_decides_about_a_job(store):
-    with store.sole("a") as first, store.sole("a") as second, store.sole("b") as other:
-        assert (first, second, other) == (True, False, True)
-    with store.sole("a") as again:
-        assert again

@@ -4,11 +4,7 @@ import threading
 
 
 class Turns:
-    """Runs some functions at once, each a thread, in an order that a seed decides.
-
-    Args:
-        draw: Says who is next.
-    """
+    """Runs some functions at once, each a thread, in an order that a seed decides."""
 
     def __init__(self, draw):
         self._draw, self._waiting, self._now = draw, [], None

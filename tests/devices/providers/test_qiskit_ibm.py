@@ -38,16 +38,14 @@ class Job:
     """A job of the sampler's local mode, with the states of a real one."""
 
     def __init__(self, number, inner, tags):
-        self.number, self.inner, self.tags, self.said = number, inner, tags, "QUEUED"
+        self.number, self.tags, self.said = number, tags, "QUEUED"
+        self.result = inner and inner.result
 
     def job_id(self):
         return f"job-{self.number}"
 
     def status(self):
         return self.said
-
-    def result(self):
-        return self.inner.result()
 
     def cancel(self):
         if self.said == "DONE":
@@ -61,7 +59,6 @@ class Service:
     def __init__(self):
         self.sent, self.failure = {}, None
         self.date = datetime.datetime(2026, 11, 25, 6, 30, tzinfo=datetime.UTC)
-        self.refreshed = 0
 
     def _fail(self):
         if self.failure is not None:
@@ -69,26 +66,16 @@ class Service:
 
     def backend(self, name):
         self._fail()
-        if name != "ibm_manila":
-            from qiskit.providers.exceptions import QiskitBackendNotFoundError
-
-            raise QiskitBackendNotFoundError("No backend matches the criteria.")
         backend = aer.AerSimulator.from_backend(fakes.FakeManilaV2(), seed_simulator=1)
         backend.status = lambda: types.SimpleNamespace(operational=True, status_msg="active")
         backend.properties = lambda refresh=False: types.SimpleNamespace(last_update_date=self.date)
         backend.check_faulty = lambda circuit: None
-        backend.refresh = self.refresh
+        backend.refresh = lambda: None
         backend._instance = "crn:home"
         return backend
 
-    def refresh(self):
-        self.refreshed += 1
-
     def instances(self):
         return [{"crn": "crn:home"}]
-
-    def backends(self):
-        return [types.SimpleNamespace(name="ibm_manila"), types.SimpleNamespace(name="ibm_torino")]
 
     def job(self, number):
         self._fail()

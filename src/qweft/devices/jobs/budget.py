@@ -160,10 +160,7 @@ class Budget:
 
 
 def confirm(estimate: Estimate, yes: bool) -> None:
-    """Print the estimate to standard error and ask for consent, if circuits would be sent or may cost money.
-
-    `yes` agrees beforehand. Without consent, or a terminal to ask at, a `DeviceError` is raised.
-    """
+    """Print the estimate and ask for consent if circuits would be sent or may cost money; `yes` agrees beforehand."""
     if not estimate.needs_consent:
         return
     from qweft.output import Console

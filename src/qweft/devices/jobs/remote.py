@@ -63,8 +63,7 @@ class Retry:
 class RemoteRun:
     """Obtains results of circuits, each once, and stores them.
 
-    This object holds no state that decides what is paid for: every step reads the store. So a killed run continues when
-    the same circuits are requested again, and several processes can run the same circuits.
+    What is paid for is decided by the store alone, so that killed runs go on and several processes share circuits.
     """
 
     device: RemoteDevice
@@ -151,10 +150,7 @@ class RemoteRun:
         return self.retry.clock() - since < self.retry.settle
 
     def _count_losses(self) -> None:
-        """Count circuits that ended jobs have no result for, whichever process ended the job.
-
-        They are paid for again: after a job that ended well at once, else by another command.
-        """
+        """Count circuits without a result from ended jobs; after `DONE` they are paid again at once, else on demand."""
         missing = {self.keys[row] for row in self._missing()}
         for loss in self.store.losses(self.keys, self.where, self.seen):
             self.seen = loss.number

@@ -36,10 +36,9 @@ Counts = dict[str, int]
 
 @dataclass(frozen=True)
 class Job:
-    """One row of the ledger.
+    """One row of the ledger, with times in seconds since 1970 and the calibration of its beginning.
 
-    `token` is ours, `job` the provider's id, `name` the device as the user gave it and `device` its `identity()`. The
-    calibration is that at the time of recording. Times are in seconds since 1970.
+    `token` is ours, `job` the provider's id, `name` the device as the user gave it and `device` its `identity()`.
     """
 
     token: str
@@ -73,8 +72,7 @@ class Job:
 class Where:
     """Conditions of a measurement. Together with a circuit's key they identify a result.
 
-    `calibration` `None` accepts results of any calibration. Results of `jobs` are accepted under any: a run accepts the
-    jobs that it waited for.
+    `calibration` `None` accepts results of any, which those of `jobs`, for which a run waited, always are.
     """
 
     device: str
@@ -133,10 +131,7 @@ class Store:
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """Run the block as one transaction, which is on the disk when the block ends. The first one creates the file.
-
-        It uses the rollback journal, which network file systems can hold, and a connection of its own.
-        """
+        """Run the block as one transaction, which is on the disk when it ends. The first one creates the file."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with closing(sqlite3.connect(self.path, SECONDS_FOR_OTHERS, isolation_level=None)) as db:
@@ -190,10 +185,9 @@ class Store:
         approve: Callable[[int], Charge],
         seen: int | None = None,
     ) -> Job | None:
-        """Record a job that is about to be sent. It is on the disk when this returns.
+        """Record a job that is about to be sent, of circuits without a result and in no open job, on the disk.
 
-        It takes circuits that have no result and are in no open job, and none if the caller has not seen all of their
-        losses, because lost circuits are paid for again.
+        It takes none if the caller has not seen all of their losses, because lost circuits are paid for again.
         """
         keys = circuits.keys()
         with self.transaction() as db:
@@ -294,8 +288,7 @@ class Store:
     def sole(self, token: str) -> Iterator[bool]:
         """Whether this process alone decides about a job that is being sent, until the block ends.
 
-        A process holds this lock from before the job is recorded until its outcome is known. So a job in state
-        `SENDING` whose lock is free was left behind by a process that has ended.
+        A job in state `SENDING` whose lock is free was left behind by a process that has ended.
         """
         lock = self.folder / "sending" / token
         lock.parent.mkdir(parents=True, exist_ok=True)

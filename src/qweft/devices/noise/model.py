@@ -91,10 +91,7 @@ class NoiseModel:
         return f"one_qubit {self.one_qubit!r} two_qubit {self.two_qubit!r} {self.channel} readout {self.readout!r}"
 
     def read_out(self) -> tuple[float, float]:
-        """Return (a, b) of z' = a + b z, the reported expectation of Z for a true one z.
-
-        b = 1 - p(1|0) - p(0|1) and a = p(0|1) - p(1|0).
-        """
+        """Return a = p(0|1) - p(1|0) and b = 1 - p(1|0) - p(0|1) of a + b z, which is reported for a true z."""
         up, down = self.readout[0][1], self.readout[1][0]
         return down - up, 1 - up - down
 

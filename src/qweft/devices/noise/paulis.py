@@ -61,10 +61,7 @@ def _computed_again(function: Callable[..., torch.Tensor], *arguments: object) -
 def _parts(
     qubits: int, gates: Sequence[NativeGate], angles: Angles, tokens: int, model: NoiseModel
 ) -> list[torch.Tensor | list[NativeGate]]:
-    """Group the gates into runs that all tokens share and runs that depend on the token.
-
-    A shared run becomes one matrix if that is cheaper.
-    """
+    """Group the gates into runs that all tokens share, a matrix each if that is cheaper, and runs that differ."""
     runs: list[list[NativeGate]] = [[]]  # even indices: shared by all tokens; odd: not
     latest = [0] * qubits  # index of the run with each wire's last gate
     for gate in gates:
@@ -126,8 +123,7 @@ def _turned(state: torch.Tensor, wire: int, turns: Sequence[Turn], angles: Angle
 def _controlled(size: int, wires: tuple[int, ...], error: float, channel: Channel) -> tuple[torch.Tensor, torch.Tensor]:
     """Return a noisy CZ as source indices and factors, (4^n,) each.
 
-    CZ P CZ: an X or Y on one wire multiplies the other wire's factor by Z (I and Z swap, X and Y swap). X Y and Y X
-    change sign.
+    An X or Y on one wire multiplies the other's factor by Z (I and Z swap, X and Y swap); X Y and Y X change sign.
     """
     index = torch.arange(size)
     qubits = (size.bit_length() - 1) // 2

@@ -76,11 +76,9 @@ def sort(error: Exception, step: Step) -> type[DeviceError]:
 
 
 class PennyLanePlugin(Device):
-    """A device of a plugin.
+    """A device of a plugin, with the options and credentials of PennyLane's configuration file or the environment.
 
-    It blocks until all circuits are measured, and a job is lost if the process ends. So it gets few circuits per call,
-    and results are stored after each call. Options and credentials come from PennyLane's configuration file or the
-    environment, as the plugin specifies.
+    It blocks, and a job is lost if the process ends. So it gets few circuits per call, whose results are then stored.
     """
 
     limits = Limits(circuits=10)

@@ -76,8 +76,7 @@ STATES = {
 class IBMDevice(RemoteDevice):
     """A chip of IBM. Circuits of one form are compiled once, and a job is one circuit with an array of angles.
 
-    `qiskit_ibm_runtime` finds the account: QISKIT_IBM_TOKEN (and QISKIT_IBM_INSTANCE) in the environment, or the one
-    saved by `QiskitRuntimeService.save_account`.
+    The account is that of QISKIT_IBM_TOKEN (and QISKIT_IBM_INSTANCE), or of `QiskitRuntimeService.save_account`.
     """
 
     can_find = True
@@ -91,10 +90,7 @@ class IBMDevice(RemoteDevice):
         self._calibrated: Any = None
 
     def calibration(self) -> str:
-        """Return the time in UTC when the backend's properties were last updated. IBM's package gives local time.
-
-        After a new one circuits are compiled again: all results of one calibration belong to one compilation.
-        """
+        """Return when the properties were last updated, in UTC; circuits are compiled anew after each calibration."""
         with self._told():
             properties = self._backend.properties(refresh=True)
             if properties is None:

@@ -23,10 +23,7 @@ MOST_QUBITS = 12
 
 
 def values_of(circuit: Any, angles: np.ndarray) -> np.ndarray:
-    """Return the columns of angles for a compiled circuit's parameters, in the order of `circuit.parameters`.
-
-    A compiler removes gates that cannot change a measurement, and their parameters with them.
-    """
+    """Return the angles of a compiled circuit's parameters, in its order; a compiler removes gates without effect."""
     return angles[:, [parameter.index for parameter in circuit.parameters]]
 
 
@@ -46,10 +43,9 @@ def probabilities_of(simulator: Any, circuit: Any, angles: np.ndarray) -> np.nda
 
 
 def compile_for(backend: Any, circuits: BoundCircuits) -> Any:
-    """Compile the common form of circuits to a backend's gates, with symbolic parameters, and measure every qubit.
+    """Compile the form of circuits to a backend's gates, with symbolic parameters, and measure every qubit.
 
-    The result is the same in every process, for the same calibration of the backend. Of a folded form U is compiled
-    once and repeated, so that factor f has f times the gates, on the same wires.
+    Of a folded form U is compiled once and repeated, so that factor f has f times the gates, on the same wires.
     """
     from qiskit.transpiler import generate_preset_pass_manager
 
@@ -140,11 +136,7 @@ def _decomposed(qubits: int, gates: Gates, barriers: tuple[int, ...]) -> Any:
 
 
 class FakeBackendDevice(Simulator):
-    """Aer with the noise of a chip's recorded calibration. A form is compiled once to the chip's gates and wires.
-
-    Aer derives the errors from the calibration: depolarizing errors and relaxation of every gate, and each qubit's
-    readout errors. They never change, because they come from a recorded snapshot.
-    """
+    """Aer with the errors of gates, relaxation and readout that it derives from a chip's recorded calibration."""
 
     keeps_results = True
 
@@ -184,12 +176,7 @@ def check_size(name: str, backend: Any, circuits: BoundCircuits) -> None:
 class Compiled:
     """A compiled form, and Aer with the errors of only the qubits that it uses.
 
-    The errors of all qubits of a large chip take 12 seconds to build and make every circuit 20 times slower, for the
-    same probabilities.
-
-    Args:
-        circuit: In the gates of the target.
-        target: The chip.
+    Those of all qubits of a large chip take 12 seconds to build and make every circuit 20 times slower.
     """
 
     def __init__(self, circuit: Any, target: Any) -> None:
