@@ -42,9 +42,6 @@ def test_the_adapter_its_record_and_a_config_for_the_whole_training_are_kept(out
     full = yaml.safe_load((output / "winner/train.yaml").read_text())
     assert full["training"]["max_steps"] is None and full["training"]["learning_rate"] == 0.01
     assert full["training"]["found_in_steps"] == 4
-    before = (output / "winner").stat().st_ino
-    keep_winner(output, FOUND, print)
-    assert (output / "winner").stat().st_ino == before
 
 
 def test_train_from_a_comparison_takes_the_winner_s_config(tmp_path, places, capsys, monkeypatch):

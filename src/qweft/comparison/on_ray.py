@@ -5,7 +5,7 @@ import socket
 import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -65,15 +65,6 @@ class Worker:
         return function(replace(self._context(), **changes), *arguments)
 
 
-@dataclass
-class Task:
-    """A run in progress: its actor, Ray's reference to the result, and what keeps other processes out."""
-
-    worker: Any
-    reference: Any
-    claim: ExitStack
-
-
 class OnRay:
     """Makes runs in actors of a Ray cluster.
 
@@ -89,7 +80,7 @@ class OnRay:
         if self.is_own:
             self._connect(config.workers or 1)
         self.workers, self.resources = self._share(config.model.device, config.workers)
-        self.tasks: dict[Path, Task] = {}
+        self.tasks: dict[Path, tuple[Any, Any, ExitStack]] = {}  # actor, reference to its result, claim of the folder
         self.actors: list[Any] = []
         self.idle: list[Any] = []
 
@@ -143,17 +134,17 @@ class OnRay:
                 return None
             worker = self.idle.pop()
             reference = worker.run.remote(_changes(context), method, seed, keep_adapter)
-            self.tasks[folder] = Task(worker, reference, stack.pop_all())
+            self.tasks[folder] = worker, reference, stack.pop_all()
         return None
 
     def _collected(self, folder: Path) -> Run | None:
-        task = self.tasks[folder]
-        if not self.ray.wait([task.reference], timeout=0)[0]:
+        worker, reference, claim = self.tasks[folder]
+        if not self.ray.wait([reference], timeout=0)[0]:
             return None
         del self.tasks[folder]
-        with task.claim:
-            run, files = self._result(task.reference)
-            self.idle.append(task.worker)
+        with claim:
+            run, files = self._result(reference)
+            self.idle.append(worker)
             # the record last: a folder without a record is an unfinished run
             for name in sorted(files, key=lambda name: name == RECORD):
                 write_bytes(folder / name, files[name])
@@ -182,16 +173,15 @@ class OnRay:
 
     def wait(self) -> None:
         """Wait for an actor, or one polling interval for other processes."""
-        waiting = [task.reference for task in self.tasks.values()]
-        if waiting:
+        if waiting := [reference for _, reference, _ in self.tasks.values()]:
             self.ray.wait(waiting, timeout=SECONDS_BETWEEN_LOOKS)
         else:
             sleep()
 
     def close(self) -> None:
         """Release the actors, and shut down the cluster if it was started here."""
-        for task in self.tasks.values():
-            task.claim.close()
+        for _, _, claim in self.tasks.values():
+            claim.close()
         if self.is_own:
             self.ray.shutdown()
             return

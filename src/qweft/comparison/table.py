@@ -26,10 +26,7 @@ Rows = list[tuple[str, ...]]
 LONGEST_NUMBER = 30
 """Longest cell that is taken for a number, or a few."""
 EMPTY = "–"
-FORGETTING = (
-    "Forgetting is the rise of the loss over the base model's on data that was not learned from, nats a token. ± "
-    "beside a loss is the sample standard deviation over seeds, beside a rise the standard error over rows."
-)
+FORGETTING = "rise elsewhere"
 
 
 def _number(value: float | None, form: str, unit: str = "") -> str:
@@ -61,6 +58,11 @@ def _to_reference(entry: Summary, percent: float | None, form: str) -> str:
     return "ref." if entry.method == entry.reference else _number(percent, form, "%")
 
 
+def _rise(entry: Summary) -> str:
+    found = entry.forgetting
+    return EMPTY if found is None else _number(found.rise, "+z.4f", _spread(found.standard_error))
+
+
 COLUMNS: dict[str, Callable[[Summary], str]] = {
     "method": lambda entry: entry.method,
     "trained parameters": lambda entry: f"{entry.trainable_parameters:,}",
@@ -72,29 +74,22 @@ COLUMNS: dict[str, Callable[[Summary], str]] = {
     "diff. to ref.": lambda entry: _to_reference(
         entry, None if entry.difference.diverged else entry.difference.mean, "+z.1f"
     ),
+    FORGETTING: _rise,
     "s/step (others)": lambda entry: _number(entry.step_seconds, ".3g", f" ({share_said(entry.cpu_by_others)})"),
     "peak memory": lambda entry: _bytes(entry.peak_memory_bytes),
     "adapter's file": lambda entry: _bytes(entry.adapter_bytes),
     "ships as": lambda entry: SAID[ships(entry.adapter)] if entry.adapter else EMPTY,
 }
 """The results of a method by column."""
-SHORT = ("method", "trained parameters", "learning rate", "held-out loss", "diff. to ref.", "ships as")
+SHORT = ("method", "trained parameters", "learning rate", "held-out loss", "diff. to ref.", FORGETTING, "ships as")
 """The columns that a terminal shows."""
 
 
 def summary_rows(summary: Mapping[str, Summary], columns: Sequence[str] = tuple(COLUMNS)) -> Rows:
-    """Return the results, a row a method."""
+    """Return the results, a row a method; forgetting only if it was measured."""
+    if all(entry.forgetting is None for entry in summary.values()):
+        columns = [name for name in columns if name != FORGETTING]
     return [tuple(columns), *(tuple(COLUMNS[name](entry) for name in columns) for entry in summary.values())]
-
-
-def forgetting_rows(summary: Mapping[str, Summary]) -> Rows:
-    """Return the loss on other data, its rise, and the size of the adapter's file; empty if it was not measured."""
-    measured = [(entry, entry.forgetting) for entry in summary.values() if entry.forgetting is not None]
-    rows: Rows = [("method", f"loss on {found.source}", "rise", "adapter's file") for _, found in measured[:1]]
-    for entry, found in measured:
-        rise = _number(found.rise, "+z.4f", _spread(found.standard_error))
-        rows.append((entry.method, f"{found.loss:.4f}{_spread(found.deviation)}", rise, _bytes(entry.adapter_bytes)))
-    return rows
 
 
 def search_rows(found: Sequence[Search]) -> Rows:
@@ -130,14 +125,12 @@ def table_of(rows: Rows, title: str | None = None, styles: Sequence[str] = ()) -
 
 
 def print_summary(summary: Mapping[str, Summary], searched: Sequence[Search], console: Console) -> None:
-    """Print the results, forgetting if measured, and what was not controlled. Reports have all columns and findings.
+    """Print the results, and what was not controlled. Reports have all columns and findings.
 
     The reference is bold, the base model dim.
     """
     styles = {"base": "dim", **{entry.reference: "bold" for entry in summary.values()}}
     console.print(table_of(summary_rows(summary, SHORT), styles=[styles.get(name, "") for name in summary]))
-    if rows := forgetting_rows(summary):
-        console.print(table_of(rows))
     for line in caveats(summary, [each.method for each in searched]):
         console.print(f"note: {line}", highlight=False)
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from transformers import set_seed
 
 from qweft import records
@@ -195,7 +194,7 @@ def _scored(context: Context, method: Method | None, run: Run, keep: Path | None
         if method is not None and context.config.inspect and is_first:
             run = replace(run, inspection=_inspected(model, context, method))
         if method is not None and keep is not None:
-            _save(model, keep / ADAPTER, loaded.source.hub_id)
+            save_adapter(model, keep / ADAPTER, hub_id=loaded.source.hub_id)
             run = replace(run, adapter_bytes=weights_bytes(keep / ADAPTER))
     groups = {group: number for number, group in enumerate(dict.fromkeys(text.group for text in texts))}
     return replace(
@@ -208,16 +207,6 @@ def _scored(context: Context, method: Method | None, run: Run, keep: Path | None
         answers=tuple(answer.to_json() for answer in answers),
         forgetting=forgetting,
     )
-
-
-def _save(model: Any, folder: Path, hub_id: str | None) -> None:
-    try:
-        save_adapter(model, folder, hub_id=hub_id)
-    except (OSError, RuntimeError, SafetensorError) as error:  # a full disk raises any of these
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
-        raise QweftError(
-            f"{folder} cannot be written ({reason}); make room there, or allow writing, and the same command goes on"
-        ) from error
 
 
 def _rows(loss: HeldOutLoss) -> tuple[tuple[float, int], ...]:

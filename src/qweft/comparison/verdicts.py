@@ -30,7 +30,6 @@ class Verdict:
         other: The method that it is compared with; empty if there is none or more than one.
         direction: Of the method's held-out loss; "open" if a run is missing.
         entry, against: The summaries of both methods; `None` where no pair was compared.
-        function: Function of the control: a name, `None` for the network without one.
         controls: The controls on which the answer for a circuit rests.
         lacking: Why an answer is open: runs that are missing, or differ in more than the core.
         doubt: What the learning rates leave open of the claim; empty if nothing.
@@ -43,16 +42,15 @@ class Verdict:
     pairing: Pairing = NO_PAIR
     entry: Summary | None = None
     against: Summary | None = None
-    function: str | None = None
     controls: tuple["Verdict", ...] = ()
     lacking: tuple[str, ...] = ()
     doubt: str = ""
 
 
-def held_against(topic: Topic, entry: Summary, other: Summary, function: str | None = None) -> Verdict:
+def held_against(topic: Topic, entry: Summary, other: Summary) -> Verdict:
     """Compare one method with another."""
     pairing = paired(entry, other)
-    return Verdict(topic, entry.method, other.method, pairing.direction, pairing, entry, other, function)
+    return Verdict(topic, entry.method, other.method, pairing.direction, pairing, entry, other)
 
 
 def findings(summary: Mapping[str, Summary]) -> list[Verdict]:
@@ -61,11 +59,10 @@ def findings(summary: Mapping[str, Summary]) -> list[Verdict]:
     reference = summary.get(methods[0].reference) if methods else None
     hybrids = [entry for entry in methods if entry.kind == "hybrid"]
     circuits = [circuit_findings(hybrid, methods) for hybrid in hybrids]
-    to_reference = [] if reference is None else [entry for entry in methods if entry is not reference]
     pairs = [
         held_against("reference" if entry.kind == "hybrid" else "other", entry, reference)
-        for entry in to_reference
-        if reference is not None
+        for entry in methods
+        if reference is not None and entry is not reference
     ]
     return [
         *(answers[0] for answers in circuits),
@@ -79,29 +76,19 @@ def findings(summary: Mapping[str, Summary]) -> list[Verdict]:
 def best_of(summary: Mapping[str, Summary]) -> str | None:
     """Return the name of the method with the lowest mean held-out loss; `None` without one.
 
-    Means over different seeds are not comparable: where methods have different seeds, each pair is compared at those
-    that both have.
+    Means over different seeds are not comparable: a method is ahead of another by the mean at the seeds that both have.
     """
-    losses = {
-        name: dict(zip(entry.seeds, entry.eval_losses, strict=True))
-        for name, entry in summary.items()
-        if entry.kind != "base" and entry.eval_loss is not None
-    }
-    left, best = dict(losses), None
-    while left:  # each step takes one out: it ends
-        lowest = min(left, key=lambda name: _ahead(left[name], left[best]) if best else summary[name].eval_loss or 0.0)
-        if best is not None and _ahead(left[lowest], left[best]) >= 0:
-            break
-        if best is not None:
-            del left[best]
-        best = lowest
-    return best
 
+    def ahead(entry: Summary, other: Summary) -> float:
+        losses, others = (dict(zip(each.seeds, each.eval_losses, strict=True)) for each in (entry, other))
+        return math.fsum((losses[seed] or 0.0) - (others[seed] or 0.0) for seed in losses.keys() & others.keys())
 
-def _ahead(losses: Mapping[int, float | None], others: Mapping[int, float | None]) -> float:
-    """Return how far the mean loss is above the other method's, at the seeds that both have; 0 without any."""
-    shared = losses.keys() & others.keys()
-    return math.fsum((losses[seed] or 0.0) - (others[seed] or 0.0) for seed in shared) / max(1, len(shared))
+    entries = [entry for entry in summary.values() if entry.kind != "base" and entry.eval_loss is not None]
+    best: Summary | None = None
+    for entry in sorted(entries, key=lambda entry: entry.eval_loss or 0.0):
+        if best is None or ahead(entry, best) < 0:
+            best = entry
+    return None if best is None else best.method
 
 
 def claimed(summary: Mapping[str, Summary], is_recommended: bool = False) -> list[Verdict]:
@@ -135,7 +122,7 @@ def circuit_findings(hybrid: Summary, methods: Sequence[Summary]) -> list[Verdic
         differing = [(method, _unlike(method, hybrid)) for method in candidates]
         control = next((method for method, fields in differing if not fields), None)
         if control is not None:
-            found[function] = held_against("circuit", hybrid, control, function)
+            found[function] = held_against("circuit", hybrid, control)
         elif differing:
             nearest, fields = min(differing, key=lambda each: len(each[1]))
             unlike[function] = f"{nearest.method} was run, but {', '.join(fields)}"

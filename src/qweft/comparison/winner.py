@@ -59,12 +59,8 @@ def card_of(context: Context, runs: Sequence[Run], found: Recommendation) -> str
 
 def _loss_of(run: Run) -> dict[str, float | int | None]:
     tokens = sum(count for _, count in run.eval_row_losses)
-    return {
-        "loss": run.eval_loss,
-        "perplexity": run.eval_perplexity,
-        "standard_error": run.eval_standard_error,
-        "tokens": tokens,
-    }
+    loss, error = run.eval_loss, run.eval_standard_error
+    return {"loss": loss, "perplexity": run.eval_perplexity, "standard_error": error, "tokens": tokens}
 
 
 def keep_winner(
@@ -79,59 +75,40 @@ def keep_winner(
     if not (run / ADAPTER).is_dir():
         return None
     with alone(output):
-        stays = os.path.lexists(winner) and not _is_own(output, winner)  # before the card changes
+        stays = os.path.lexists(winner) and not _is_untouched(output, winner)  # before the card changes
         if card is not None:
             write_bytes(run / ADAPTER / "README.md", card.encode())
         if stays:
             tell(f"{winner} was changed, or holds other files, and stays as it is; the winner is {run}")
             return run / ADAPTER
-        if winner.exists() and _is_copy(winner, run):
-            return winner / ADAPTER
+        config = read_record(run / RECORD)[0]["config"]  # for whole epochs in place of a number of steps
+        config["training"] |= {"max_steps": None, "found_in_steps": config["training"]["max_steps"]}
         with folder_beside(winner) as folder:
-            (folder / ADAPTER).mkdir()
-            for name in _names(run / ADAPTER):
-                shutil.copy2(run / ADAPTER / name, folder / ADAPTER / name)
+            shutil.copytree(run / ADAPTER, folder / ADAPTER, ignore=shutil.ignore_patterns(".*"))
             shutil.copy2(run / RECORD, folder / RECORD)
-            write_bytes(folder / FULL, _full(run, output).encode())
+            write_bytes(folder / FULL, yaml_file.dump({**config, "output": str(output / "trained")}).encode())
     return winner / ADAPTER
 
 
-def _is_own(output: Path, winner: Path) -> bool:
+def _is_untouched(output: Path, winner: Path) -> bool:
     """Whether the winner's folder holds nothing but an unchanged copy of a run of this comparison."""
     with suppress(QweftError, OSError):
         run = read_record(winner / RECORD)[1]
-        others = {path.name for path in winner.iterdir()} - OWN
-        return not winner.is_symlink() and not others and _is_copy(winner, run_folder(output, run.method, run.seed))
+        names = [f"{ADAPTER}/{path.name}" for path in (winner / ADAPTER).glob("[!.]*")]
+        source, others = run_folder(output, run.method, run.seed), {path.name for path in winner.iterdir()} - OWN
+        differing = filecmp.cmpfiles(source, winner, [*names, RECORD], shallow=False)[1:]
+        return not (winner.is_symlink() or others or any(differing))
     return False
 
 
-def _is_copy(winner: Path, run: Path) -> bool:
-    names = [f"{ADAPTER}/{name}" for name in _names(winner / ADAPTER)]
-    return not any(filecmp.cmpfiles(run, winner, [*names, RECORD], shallow=False)[1:])
-
-
-def _names(folder: Path) -> list[str]:
-    return [path.name for path in folder.iterdir() if not path.name.startswith(".")]
-
-
-def _full(run: Path, output: Path) -> str:
-    """Return the config of a run, with whole epochs in place of its number of steps."""
-    config = read_record(run / RECORD)[0]["config"]
-    config["training"] |= {"max_steps": None, "found_in_steps": config["training"]["max_steps"]}
-    return yaml_file.dump({**config, "output": str(output / "trained")})
-
-
 def commands_for(adapter: Path, loaded: LoadedModel | None = None) -> list[str]:
-    """Return lines with the commands that use an adapter: to train a winner in full, talk with it, serve it, export it.
-
-    An export is named if this adapter on this base model has one.
-    """
-    place = shlex.quote(str(adapter))
-    lines = [f"talk with it: qweft chat {place}", f"serve it: qweft serve {place}"]
+    """Return lines with the commands that use an adapter, and train a winner in full; with the exports that it has."""
+    place = named = shlex.quote(str(adapter))
+    lines, comparison = [], adapter.parent.parent
     if adapter.parent.name == WINNER:
-        named = shlex.quote(f"{adapter.parent.parent.resolve().name}={adapter}")  # two winners do not share one name
-        lines = [f"talk with it: qweft chat {place}", f"serve it: qweft serve {named}"]
-        lines.insert(0, f"train it in full: qweft train --from {shlex.quote(str(adapter.parent.parent))}")
+        named = shlex.quote(f"{comparison.resolve().name}={adapter}")  # two winners do not share one name
+        lines.append(f"train it in full: qweft train --from {shlex.quote(str(comparison))}")
+    lines += [f"talk with it: qweft chat {place}", f"serve it: qweft serve {named}"]
     for to, reader in EXPORTS.items():
         with suppress(QweftError, AttributeError, KeyError, TypeError):  # of a config that no check foresaw
             plan_export(adapter, {"to": to})

@@ -44,10 +44,11 @@ def text_of(verdict: Verdict) -> str:
     else:
         template, name = PAIR, other.method
         if verdict.topic == "circuit":
-            control = "{} (the same maps, no circuit)"
-            name = (control if verdict.function is None else FUNCTIONS[verdict.function].called).format(other.method)
-        equal = "at equal steps"
-        budget = equal if entry.steps == other.steps else f"at {entry.steps} steps against {other.steps}"
+            function = function_of(other.core or "linear")
+            control = "{} (the same maps, no circuit)" if function is None else FUNCTIONS[function].called
+            name = control.format(other.method)
+        steps = (entry.steps, other.steps)
+        budget = "at equal steps" if len({*steps}) == 1 else "at {} steps against {}".format(*steps)
         answer = ANSWERS[verdict.direction] + (_within(verdict.pairing) if verdict.direction == "equivalent" else "")
         words |= {"other": name, "budget": budget, "answer": answer}
         words |= {"numbers": numbers(verdict.pairing), "size": size(entry, other)}

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from qweft.claims import claimed_output
-from qweft.errors import QweftError, saying_when_stopped
+from qweft.errors import saying_when_stopped
 from qweft.files import locked
 from qweft.output import Console
 
@@ -95,15 +95,9 @@ def local_workers(
         def begin() -> None:
             for number in range(2, workers + 1):
                 path = output / f"worker-{number}.log"
-                try:
-                    path.unlink(missing_ok=True)  # a link would be written through, and a pipe waited for
-                    log = files.enter_context(path.open("xb"))
-                except OSError as error:
-                    raise QweftError(f"{path} cannot be written ({error.strerror}); choose another --output") from error
+                log, null = files.enter_context(path.open("wb")), subprocess.DEVNULL
                 command = [sys.executable, "-P", "-m", "qweft", *words, "--workers", "1"]
-                started[path] = subprocess.Popen(
-                    command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
-                )
+                started[path] = subprocess.Popen(command, stdin=null, stdout=log, stderr=subprocess.STDOUT)
 
         try:
             yield begin

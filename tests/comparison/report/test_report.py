@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 import pytest
 
 from qweft.comparison.report.content import Content
-from qweft.comparison.report.write import page_of, remake_report, render_markdown, write_report
+from qweft.comparison.report.write import remake_report, rendered, write_report
 from qweft.errors import QweftError
 from qweft.text import CONTROLS
 from tests.comparison.comparison_examples import runs, verdicts
@@ -80,7 +80,7 @@ def test_the_page_needs_nothing_else(folder):
 
 def test_a_verdict_is_a_word_and_a_sign_with_its_question():
     made = of(runs(lora=[1.0] * 3, qtha=[0.8] * 3, mpo=[0.9] * 3))
-    text = Reader(page_of(*content_of(made))).text
+    text = Reader(rendered("report.html", *content_of(made))).text
     assert "Does the circuit help? ? open" in text
     assert "Against each control 1 yes ✓ yes qtha better than mpo" in text
     assert "Better than the reference, lora? ✓ yes qtha better than lora" in text
@@ -114,7 +114,7 @@ def test_text_from_models_data_and_configuration_is_no_markup_and_controls_no_te
 @pytest.mark.parametrize("made", [runs(base=[1.3]), runs(lora=[None]), runs(qtha=[1.0, 2.0])])
 def test_unfinished_comparisons_have_a_report(made):
     found = content_of(of(made))
-    assert "<h1>" in page_of(*found) and "## Notes" in render_markdown(*found)
+    assert "<h1>" in rendered("report.html", *found) and "## Notes" in rendered("report.md", *found)
 
 
 def test_a_report_is_made_again_from_what_it_left(folder, tmp_path):

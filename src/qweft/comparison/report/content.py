@@ -196,6 +196,11 @@ class Content:
         ]
         if errors:
             lines.append(f"The standard error of a run's loss over the held-out rows is up to {max(errors):.4f}.")
+        if source := next((each.forgetting.source for each in self.summary.values() if each.forgetting), None):
+            lines.append(
+                f"A rise elsewhere is forgetting: the loss on {source} above the base model's, ± the standard "
+                "error over rows."
+            )
         if "dequant" in self.environment.get("model origin", "").lower():
             lines.append("The base model's weights were dequantised: do not compare its scores with published ones.")
         if any(entry.kind == "hybrid" for entry in self.summary.values()):

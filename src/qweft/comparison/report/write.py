@@ -2,7 +2,6 @@
 
 import os
 import re
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from qweft.comparison.report.content import Content, Figures, figures, tally
 from qweft.comparison.report.figures import MOST
 from qweft.comparison.report.inspection import means
 from qweft.comparison.results_file import OF_REPORT, RESULTS, read_results, reading
-from qweft.comparison.table import FORGETTING, forgetting_rows, markdown_rows, search_rows, summary_rows
+from qweft.comparison.table import markdown_rows, search_rows, summary_rows
 from qweft.comparison.wording import ANSWERS, text_of
 from qweft.errors import QweftError
 from qweft.files import write_bytes
@@ -53,8 +52,7 @@ def write_report(results: dict[str, Any], folder: Path) -> Content:
     """Write results.json, report.html, report.md and the figures as PNG, each file atomically."""
     content = Content.read(results)
     drawn = figures(content)
-    # plain: `cat report.md` would else let a method's name control the terminal
-    files = {"report.md": plain(render_markdown(content, drawn)), PAGE: plain(page_of(content, drawn))}
+    files = {name: rendered(name, content, drawn) for name in ("report.md", PAGE)}
     write_record(folder / RESULTS, results)
     for section in drawn.values():
         for figure in section:
@@ -77,17 +75,8 @@ def remake_report(source: Path, output: Path | None = None) -> Path:
     return folder / PAGE
 
 
-def page_of(content: Content, drawn: Figures) -> str:
-    """Return the text of report.html: a whole HTML document with its styles and figures inside."""
-    return _rendered("page.html.j2", content, drawn)
-
-
-def render_markdown(content: Content, drawn: Figures) -> str:
-    """Return the text of report.md; its pictures are the figures' files in the same folder."""
-    return _rendered("report.md.j2", content, drawn).rstrip("\n") + "\n"
-
-
-def _rendered(name: str, content: Content, drawn: Figures) -> str:
+def rendered(name: str, content: Content, drawn: Figures) -> str:
+    """Return the text of report.md or report.html, by the template of that name."""
     templates = Environment(
         loader=PackageLoader("qweft.comparison.report", "."),
         autoescape=select_autoescape(["html.j2"]),
@@ -97,25 +86,21 @@ def _rendered(name: str, content: Content, drawn: Figures) -> str:
     )
     templates.filters |= {"minus": minus, "breakable": breakable, "tally": tally, "circuit_svg": circuit_svg}
     templates.filters |= {"text_of": text_of, "word": lambda verdict: ANSWERS[verdict.direction]}
-    templates.filters |= {"md": escaped, "fenced": fenced, "table": _markdown, "circuit_text": circuit_text}
-    return templates.get_template(name).render(
+    templates.filters |= {"md": escaped, "fenced": fenced, "circuit_text": circuit_text}
+    templates.filters["table"] = lambda rows: markdown_rows([[escaped(cell) for cell in row] for row in rows]).rstrip()
+    text = templates.get_template(f"{name}.j2").render(
         content=content,
         figures=drawn,
         crowded=len(content.styles) > MOST,
         numbers=summary_rows(content.summary),
         numbers_note=NUMBERS,
         kinds=KINDS,
-        forgetting=forgetting_rows(content.summary),
-        forgetting_note=FORGETTING,
         means=means(content.inspected),
         searched=search_rows(content.search),
         searched_note=SEARCHED,
         marks=MARKS,
     )
-
-
-def _markdown(rows: Sequence[Sequence[str]]) -> str:
-    return markdown_rows([[escaped(cell) for cell in row] for row in rows]).rstrip()
+    return plain(text).rstrip("\n") + "\n"
 
 
 def fenced(text: str, language: str = "") -> str:
