@@ -85,39 +85,26 @@ def test_two_processes_share_a_comparison_and_give_what_one_gives(places, tmp_pa
     assert [{**run, **dict.fromkeys(TIMED)} for run in two] == [{**run, **dict.fromkeys(TIMED)} for run in one]
 
 
-def fresh(code):
-    """Standard output of the code in a new process in which no number of threads is set."""
-    env = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
-    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=600, check=True, env=env)
-    return ran.stdout.split()
-
-
-def test_importing_workers_leaves_torch_out():
-    code = (
-        "import sys, qweft.cli.comparisons, qweft.comparison.workers\n"
-        "print([name for name in ('torch', 'transformers', 'numba') if name in sys.modules])"
-    )
-    assert fresh(code) == ["[]"]
-
-
-def test_the_first_process_takes_its_share_of_the_cores(tmp_path):
+def test_the_first_process_takes_its_share_of_the_cores_and_imports_no_torch_before(tmp_path):
     # The runs are replaced by a look at the threads, and the other worker by the program `true`.
     code = f"""
 import os, sys, types
-from qweft.cli.main import main
+import qweft.cli.main, qweft.comparison.workers
+print([name for name in ('torch', 'transformers', 'numba') if name in sys.modules])
 
 def compare(*_, begin, **__):
     begin()
     import torch
     print(torch.get_num_threads(), os.environ["OMP_NUM_THREADS"], os.environ["NUMBA_NUM_THREADS"])
-    return "none"
 
 sys.modules["qweft.comparison.runner"] = types.SimpleNamespace(compare=compare)
 sys.executable = "true"
 os.cpu_count = lambda: 2
-main(["compare", {str(DEMO)!r}, "--workers", "2", "--output", {str(tmp_path)!r}])
+qweft.cli.main.main(["compare", {str(DEMO)!r}, "--workers", "2", "--output", {str(tmp_path)!r}])
 """
-    assert fresh(code)[:3] == ["1", "1", "1"] and (tmp_path / "worker-2.log").is_file()
+    env = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=600, check=True, env=env)
+    assert ran.stdout.split()[:4] == ["[]", "1", "1", "1"] and (tmp_path / "worker-2.log").is_file()
 
 
 def test_a_stop_ends_the_workers_too(tmp_path, monkeypatch):

@@ -45,8 +45,8 @@ def results(adapters=ADAPTERS, seeds=3, inspected=True, diverged=()):
             )  # fmt: skip
     records = [entry.to_json() for entry in made]
     for record in records:
-        if inspected and record["method"] != "base":
-            record["inspection"] = inspection(record["method"], record["seed"])
+        if inspected and record["method"] != "base" and record["seed"] == 0:
+            record["inspection"] = inspection(record["method"])
     return {
         "format": 1,
         "runs": records,
@@ -77,7 +77,7 @@ def learned(step, i, seed, loss):
     return loss + 1.1 * math.exp(-step / (9 + i)) + 0.05 * math.sin(step * (i + 2) + seed)
 
 
-def inspection(method, seed, blocks=12):
+def inspection(method, blocks=12):
     """What is measured inside a method's adapters; a LoRA has no circuit."""
     has_circuit = "lora" not in method and method != "mpo"
     kept = {"constant": {"kept": 0.42, "kept_error": 0.031}, "affine": {"kept": 0.973, "kept_error": None}}
@@ -85,7 +85,7 @@ def inspection(method, seed, blocks=12):
         "rows": 16,
         "tokens": 1024,
         "layers": [
-            layer(f"model.layers.{block}.self_attn.{module}", has_circuit, 1 + 0.5 * math.sin(block / 5 + j + seed))
+            layer(f"model.layers.{block}.self_attn.{module}", has_circuit, 1 + 0.5 * math.sin(block / 5 + j))
             for block in range(blocks)
             for j, module in enumerate(("q_proj", "v_proj"))
         ],

@@ -91,7 +91,7 @@ def test_each_distinct_circuit_is_drawn_once_for_all_its_methods():
                 "d": {"preset": "mpo", "r": 3}, "lora": {"peft_type": "LORA", "r": 3},
                 "unknown": {"preset": "qtha", "core": "of another version"}}  # fmt: skip
     found, _ = content_of(results(adapters, seeds=1, inspected=False))
-    assert [each.methods for each in found.circuits] == [("a", "b"), ("c",)]
+    assert [methods for _, methods, _ in found.circuits] == [["a", "b"], ["c"]]
 
 
 def test_text_from_models_data_and_configuration_is_no_markup_and_controls_no_terminal(tmp_path):

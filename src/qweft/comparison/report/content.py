@@ -2,9 +2,10 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 from qweft.adapter.attach import adapter_config
 from qweft.adapter.config import QwthnConfig
@@ -40,14 +41,6 @@ Answers = list[tuple[Verdict, list[Any]]]
 """Verdicts, each with the answers that it sums up."""
 Figures = dict[str, list[ReportFigure]]
 """The figures of a report by its section, in report order."""
-
-
-class Drawn(NamedTuple):
-    """A circuit, the methods that have it, and whether they train its angles."""
-
-    circuit: Circuit
-    methods: tuple[str, ...]
-    trained: bool
 
 
 @dataclass(frozen=True)
@@ -151,13 +144,18 @@ class Content:
         return found
 
     @property
-    def circuits(self) -> list[Drawn]:
-        """Every distinct circuit with the names of its methods."""
+    def circuits(self) -> list[tuple[Circuit, list[str], bool]]:
+        """Every distinct circuit, the methods that have it, and whether they train its angles."""
         found: dict[tuple[Circuit, bool], list[str]] = {}
         for method, adapter in {run.method: run.adapter for run in self.runs if run.adapter}.items():
-            for circuit in _circuits_of(adapter):
-                found.setdefault(circuit, []).append(method)
-        return [Drawn(circuit, tuple(methods), trained) for (circuit, trained), methods in found.items()]
+            with suppress(QweftError):  # of an adapter of another version
+                config = adapter_config(adapter)
+                if isinstance(config, QwthnConfig) and has_circuit(config.core):
+                    for rank in dict.fromkeys([config.r, *config.rank_pattern.values()]):
+                        function = make_function(function_of(config.core) or "", config.resolved(rank))
+                        if function.circuit is not None:
+                            found.setdefault((function.circuit, bool(function.trained)), []).append(method)
+        return [(circuit, methods, trained) for (circuit, trained), methods in found.items()]
 
     @property
     def examples(self) -> list[tuple[str, str, list[tuple[str, str]]]]:
@@ -225,19 +223,6 @@ def tally(answers: Answers) -> str:
     """Return how often each answer was given: 1 yes, 2 not decided."""
     counts = Counter(ANSWERS[verdict.direction] for verdict, _ in answers)
     return ", ".join(f"{counts[word]} {word}" for word in ANSWERS.values() if counts[word])
-
-
-def _circuits_of(adapter: Mapping[str, Any]) -> list[tuple[Circuit, bool]]:
-    """Return the circuits of an adapter's layers, one per rank, and whether they are trained."""
-    try:
-        config = adapter_config(adapter)
-    except QweftError:
-        return []
-    if not isinstance(config, QwthnConfig) or not has_circuit(config.core):
-        return []
-    ranks = dict.fromkeys([config.r, *config.rank_pattern.values()])
-    functions = [make_function(function_of(config.core) or "", config.resolved(rank)) for rank in ranks]
-    return [(function.circuit, bool(function.trained)) for function in functions if function.circuit is not None]
 
 
 def figures(content: Content) -> Figures:

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -124,15 +123,12 @@ def emphasised(summary: Mapping[str, Summary]) -> frozenset[str]:
     return frozenset(list(ordered)[:MOST])
 
 
-@dataclass(frozen=True)
-class Line:
-    """One method's training loss at each logged step: mean over seeds, lowest and highest seed."""
+class Line(NamedTuple):
+    """One method's training loss at each logged step, at each seed: arrays of (steps) and (seeds, steps)."""
 
     method: str
     steps: np.ndarray
-    middle: np.ndarray
-    low: np.ndarray
-    high: np.ndarray
+    losses: np.ndarray
 
 
 def lines(runs: Sequence[Run], window: int) -> list[Line]:
@@ -143,8 +139,8 @@ def lines(runs: Sequence[Run], window: int) -> list[Line]:
         steps = sorted(set.intersection(*(set(curve) for curve in curves))) if curves else []
         if steps:  # NaN breaks a line
             losses = np.array([[curve[step] for step in steps] for curve in curves])
-            smooth = np.array([losses[:, max(0, i + 1 - window) : i + 1].mean(axis=1) for i in range(len(steps))]).T
-            found.append(Line(method, np.array(steps), smooth.mean(axis=0), smooth.min(axis=0), smooth.max(axis=0)))
+            smooth = [losses[:, max(0, i + 1 - window) : i + 1].mean(axis=1) for i in range(len(steps))]
+            found.append(Line(method, np.array(steps), np.array(smooth).T))
     return found
 
 
@@ -156,12 +152,12 @@ def curves_figure(runs: Sequence[Run], styles: Mapping[str, Style], named: Colle
         return None
     average = f", averaged over the last {window} logged steps" if window > 1 else ""
     band = "Line: mean over seeds" + ("." if len(own) > MOST else "; band: lowest to highest seed.")
-    first_to_last = (f"{line.method} {line.middle[0]:.3f} to {line.middle[-1]:.3f}" for line in own)
+    ends = ((line.method, *line.losses.mean(0)[[0, -1]]) for line in own)
     return ReportFigure(
         "loss_curves",
         "Training loss by step",
         f"Nats a token{average}. {band}",
-        f"Training loss from the first to the last step: {', '.join(first_to_last)}.",
+        f"Training loss from first to last step: {', '.join(f'{name} {a:.3f} to {b:.3f}' for name, a, b in ends)}.",
         3.9,
         lambda figure: _draw_curves(figure, own, styles, named),
     )
@@ -169,19 +165,22 @@ def curves_figure(runs: Sequence[Run], styles: Mapping[str, Style], named: Colle
 
 def _draw_curves(figure: Figure, own: Sequence[Line], styles: Mapping[str, Style], named: Collection[str]) -> None:
     """Draw each method's line; labelled methods stand out."""
-    axes = figure.subplots()
-    for line in own:
-        style, front = styles[line.method], line.method in named
+    axes, ends = figure.subplots(), []
+    for method, steps, losses in own:
+        style, front, middle = styles[method], method in named, losses.mean(0)
         if len(own) <= MOST:
-            axes.fill_between(line.steps, line.low, line.high, color=style.hex, alpha=0.12, linewidth=0)
-        marked = max(1, len(line.steps) // 6)
-        axes.plot(line.steps, line.middle, color=style.hex, linestyle=style.line, linewidth=1.6 if front else 0.8,
+            axes.fill_between(steps, losses.min(0), losses.max(0), color=style.hex, alpha=0.12, linewidth=0)
+        marked = max(1, len(steps) // 6)
+        axes.plot(steps, middle, color=style.hex, linestyle=style.line, linewidth=1.6 if front else 0.8,
                   marker=style.marker, markersize=4.5 if front else 2.5, markeredgewidth=0, zorder=3 if front else 2,
                   markevery=(marked // 2, marked), alpha=1 if front else 0.6)  # fmt: skip
-    values = np.concatenate([array for line in own for array in (line.low, line.high)])
+        # the label of a line that broke off is at its last finite value
+        finite = middle[np.isfinite(middle)]
+        ends += [End(float(finite[-1]), method, style)] if front and finite.size else []
+    values = np.concatenate([line.losses.ravel() for line in own])
     values = values[np.isfinite(values)]
     if values.size:
-        first = [line.high[0] for line in own if np.isfinite(line.high[0])]
+        first = [loss for line in own for loss in line.losses[:, 0] if np.isfinite(loss)]
         low, high = values.min(), min(values.max(), CUT * max(first, default=np.inf))
         room = 0.05 * (high - low or 1)
         axes.set_ylim(low - room, high + room)
@@ -189,9 +188,7 @@ def _draw_curves(figure: Figure, own: Sequence[Line], styles: Mapping[str, Style
     axes.set_xlim(steps.min(), max(steps.max(), steps.min() + 1))
     axes.set_xlabel("step")
     dress(axes)
-    # The label of a line that broke off is at its last finite value
-    finite = [(line.method, line.middle[np.isfinite(line.middle)]) for line in own if line.method in named]
-    name_at_right(axes, [End(float(values[-1]), method, styles[method]) for method, values in finite if values.size])
+    name_at_right(axes, ends)
 
 
 def search_figure(found: Sequence[Search], styles: Mapping[str, Style]) -> ReportFigure | None:

@@ -61,10 +61,10 @@ KEPT = "Fitted on half of some validation rows, judged on the others; small, the
 
 @dataclass(frozen=True)
 class Inspection:
-    """One method's layers.
+    """One method's layers, at its first seed.
 
-    `values` has for each measure a number a layer, the mean over the seeds that have it; `kept` the share of the gain
-    that a fit in place of the circuits keeps, with its standard error, by kind of fit.
+    `values` has for each measure a number a layer; `kept` the share of the gain that a fit in place of the circuits
+    keeps, with its standard error, by kind of fit.
     """
 
     values: Mapping[str, Sequence[float]]
@@ -75,26 +75,17 @@ class Inspection:
 
 def inspections(records: Sequence[Mapping[str, Any]]) -> dict[str, Inspection]:
     """Return the inspections of a results.json by method; empty if nothing was inspected."""
-    grouped: dict[str, list[Mapping[str, Any]]] = {}
+    found: dict[str, Inspection] = {}
     for record in records:
-        if (record.get("inspection") or {}).get("layers"):
-            grouped.setdefault(str(record["method"]), []).append(record["inspection"])
-    return {method: _joined(found) for method, found in grouped.items()}
-
-
-def _joined(found: Sequence[Mapping[str, Any]]) -> Inspection:
-    """Merge one method's inspections over its seeds."""
-    values: dict[str, list[float]] = {}
-    for measure in MEASURES:
-        numbers: dict[str, list[float]] = {}
-        for layer in [layer for inspection in found for layer in inspection["layers"]]:
-            if (number := _number(layer, measure.key)) is not None:
-                numbers.setdefault(str(layer["layer"]), []).append(number)
-        values[measure.key] = [fmean(each) for each in numbers.values()]
-    fits = (found[0].get("dequantised") or {}).get("fits") or {}
-    shares = {kind: (_number(fits, f"{kind}.kept"), _number(fits, f"{kind}.kept_error")) for kind in REPLACED}
-    kept = {kind: (share, error) for kind, (share, error) in shares.items() if share is not None}
-    return Inspection(values, found[0].get("rows"), found[0].get("tokens"), kept)
+        own, method = record.get("inspection") or {}, str(record["method"])
+        if own.get("layers") and method not in found:
+            numbers = {measure.key: [_number(layer, measure.key) for layer in own["layers"]] for measure in MEASURES}
+            values = {key: [each for each in layers if each is not None] for key, layers in numbers.items()}
+            fits = (own.get("dequantised") or {}).get("fits") or {}
+            shares = {kind: (_number(fits, f"{kind}.kept"), _number(fits, f"{kind}.kept_error")) for kind in REPLACED}
+            kept = {kind: (share, error) for kind, (share, error) in shares.items() if share is not None}
+            found[method] = Inspection(values, own.get("rows"), own.get("tokens"), kept)
+    return found
 
 
 def _number(layer: Mapping[str, Any], key: str) -> float | None:
