@@ -10,12 +10,9 @@ from qweft import QweftError
 from qweft.analysis.run import inspect
 from qweft.cli.main import main
 from qweft.data.config import DataConfig
-from qweft.evaluation.record import recorded_tokens
 from qweft.models.config import ModelConfig
 from qweft.training.config import RunConfig, TrainingConfig
-from qweft.training.plan import plan
 from qweft.training.run import train
-from tests.analysis.test_inspect import text_of
 from tests.tiny_folder import save_rows, save_tiny_model
 
 HYBRID = {"preset": "qtha", "r": 2, "width": 8, "bond_dimension": 2, "target_modules": ["q_proj", "v_proj"]}
@@ -52,38 +49,6 @@ def test_a_hybrid_and_a_lora(trained, tmp_path):
     lora = inspect(trained["lora"], {"split": "test", "rows": 99})
     assert (lora.kind, lora.rows) == ("lora", 4)
     assert all(layer.numbers["different_maps"] == pytest.approx(1) for layer in lora.layers)
-
-
-@pytest.mark.parametrize("packing", [False, True])
-def test_what_its_training_would_take_on_a_chip_is_what_the_plan_says(trained, tmp_path, packing):
-    """The plan counts from the rows and the shapes, the inspection from the run's record and the loaded layers."""
-    there = json.loads((trained["hybrid"].parent / "run.json").read_text())["config"]
-    training, data = TrainingConfig(**there["training"] | {"packing": packing}), DataConfig(**there["data"])
-    places = {"model": ModelConfig(**there["model"]), "data": data, "adapter": there["adapter"]}
-    config = RunConfig(**places, training=training, output=str(tmp_path / "run"))
-    planned = plan(config, chips=True).chips
-    found = inspect(train(config).adapter_folder if packing else trained["hybrid"])
-    assert found.chips == planned and planned.evaluations > 0
-    assert f"its training would take {planned.evaluations:,} circuits at most, of 10,000 shots" in text_of(found)
-    assert "on the cheapest chip" in text_of(found)
-    assert found.to_json()["chips"]["evaluations"] == planned.evaluations
-    assert inspect(trained["lora"]).chips is None
-
-
-def test_the_tokens_of_a_training_are_those_of_its_rows(trained, tmp_path):
-    record = json.loads((trained["hybrid"].parent / "run.json").read_text())
-    tokens, rows = (record["data"]["parts"]["train"][what] for what in ("tokens", "rows"))
-    assert recorded_tokens(trained["hybrid"]) == (round(2 * 2 * tokens / rows), 2)
-
-    def told():
-        (tmp_path / "run.json").write_text(json.dumps(record))
-        return recorded_tokens(tmp_path / "adapter")
-
-    record |= {"processes": 3, "examples": 7}
-    assert told() == (round(3 * 2 * 2 * tokens / 7), 6)
-    record["config"]["training"]["batch_size"] = 1000
-    assert told() == (3 * 2 * tokens, 6)  # a batch has no more than all of them
-    assert recorded_tokens(tmp_path / "elsewhere" / "adapter") is None
 
 
 @pytest.mark.parametrize("kind", ["hybrid", "lora"])

@@ -88,10 +88,8 @@ def test_writes_everything_and_does_not_repeat_what_is_finished(finished, nothin
 def test_adapters_of_the_first_seed_are_inspected(finished):
     inspections = {f"{each['method']}-{each['seed']}": each["inspection"] for each in finished[1]["runs"]}
     assert {name for name, found in inspections.items() if found} == {"lora-0", "lora_small-0", "qtha-0", "mpo-0"}
-    assert inspections["lora-0"]["dequantised"] is None and inspections["lora-0"]["chips"] is None
+    assert inspections["lora-0"]["dequantised"] is None
     assert inspections["qtha-0"]["dequantised"]["fits"].keys() >= {"constant", "affine", "quadratic"}
-    chips = inspections["qtha-0"]["chips"]
-    assert chips["evaluations"] % chips["circuits_a_token"] == 0 and chips["costs"]
 
 
 def test_goes_on_where_it_was_stopped(config, monkeypatch):

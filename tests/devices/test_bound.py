@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from qweft.circuit import crz_ring_ansatz, expectation_values
-from qweft.devices import BoundCircuits, DeviceError, DeviceSettings, Frequencies, Measurer, make_device
+from qweft.devices import BoundCircuits, DeviceError, Frequencies, Measurer, make_device
 from qweft.devices.outcomes import from_counts
 from qweft.errors import QweftError
 
@@ -28,23 +28,6 @@ def test_the_exact_device_is_the_engine(tokens):
 def test_a_device_that_takes_jobs_needs_an_executor():
     with pytest.raises(QweftError, match=r"rehearsal:shots takes jobs; give Measurer\(Executor\(device\), ...\)"):
         Measurer(make_device("rehearsal:shots"), 100)
-
-
-def test_shots_scatter_as_counting_does(tokens):
-    exact = expectation_values(CIRCUIT, *tokens)
-    measured = [Measurer(make_device("shots", DeviceSettings(seed=seed)), 200)(CIRCUIT, *tokens) for seed in range(100)]
-    scores = (torch.stack(measured) - exact) / ((1 - exact**2) / 200).sqrt()
-    assert scores.mean().abs() < 0.1  # of 3,300 independent numbers of mean 0 and variance 1
-    assert 0.9 < scores.var() < 1.1
-
-
-def test_a_circuit_measures_the_same_whatever_is_beside_it(tokens):
-    inputs, angles = tokens
-    measure = Measurer(make_device("shots"), 100)
-    whole = measure(CIRCUIT, inputs, angles)
-    assert torch.equal(whole[1, 2], whole[0, 4])  # the same circuit
-    assert torch.equal(measure(CIRCUIT, inputs[1:, 1:], angles), whole[1:, 1:])
-    assert not torch.equal(Measurer(make_device("shots"), 101)(CIRCUIT, inputs, angles), whole)
 
 
 def test_each_circuit_once_in_the_order_they_came(tokens):

@@ -129,8 +129,6 @@ def sentences(inspection: Inspection) -> list[str]:
     values = {part: [value for each in norms if (value := each[part]) is not None] for part in PARTS}
     if parts := [f"{part.replace('_', ' ')} {fmean(each):.2g}" for part, each in values.items() if each]:
         lines.append(f"gradient of the loss, mean norm over layers: {', '.join(parts)}")
-    if inspection.chips is not None:
-        lines.append(f"on a chip: its training would take {inspection.chips.sentence()}")
     if inspection.left_out:
         lines.append(f"not measured, no plain LoRA on a linear layer: {', '.join(inspection.left_out)}")
     if inspection.unreached:

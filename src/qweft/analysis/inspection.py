@@ -9,7 +9,6 @@ from typing import Any, Literal
 
 from qweft.analysis.dequantise import Dequantised
 from qweft.analysis.tokens import Norms
-from qweft.devices.on_chips import ChipTraining
 
 OF_THE_BRANCH = (
     *("relative_size", "non_affinity", "non_affinity_output"),
@@ -68,7 +67,6 @@ class Inspection:
     left_out: Sequence[str] = ()
     unreached: Sequence[str] = ()
     dequantised: Dequantised | None = None
-    chips: ChipTraining | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return all fields and the means as JSON-compatible values with six significant digits."""
@@ -76,7 +74,6 @@ class Inspection:
             "layers": [layer.to_json() for layer in self.layers],
             "means": means(self.layers),
             "dequantised": self.dequantised and asdict(self.dequantised),
-            "chips": self.chips and self.chips.to_json(),
         }
         rounded: dict[str, Any] = json.loads(json.dumps(values), parse_float=lambda text: float(f"{float(text):.6g}"))
         return rounded

@@ -17,12 +17,9 @@ from qweft.analysis.states import ansatz_expressibility, expressibility, meyer_w
 from qweft.analysis.tokens import Norms, Seen, collect, evenly, gradient_norms
 from qweft.circuit import final_states
 from qweft.data.batches import Collator
-from qweft.data.tokens import TrainedTokens
-from qweft.devices.on_chips import ChipTraining, on_chips
 from qweft.errors import QweftError
 from qweft.evaluation.config import EvaluationConfig
 from qweft.evaluation.loss import judged
-from qweft.evaluation.record import recorded_tokens
 from qweft.evaluation.saved import changes_the_base, load_subject
 from qweft.records import write_record
 from qweft.text import progress, with_progress
@@ -63,16 +60,6 @@ def inspect_adapter(
         left_out=left_out,
         unreached=[name for name in layers if name not in reached],
     )
-
-
-def on_a_chip(model: Any, trained: TrainedTokens, adapter_name: str = "default") -> ChipTraining | None:
-    """Return what the training of an adapter would take with its circuits on a chip; `None` without circuits."""
-    layers = [module for module in model.modules() if isinstance(module, QwthnLinear)]
-    cores: list[Any] = [each.branch_of(adapter_name).core for each in layers if adapter_name in each.qwthn_compress]
-    circuits = [core.circuit for core in cores if getattr(core, "circuit", None) is not None]
-    if not circuits:
-        return None
-    return on_chips(circuits, *trained, trained=all(core.function.trained for core in cores))
 
 
 def _inspect_layer(name: str, layer_map: LayerMap, seen: Seen, tokens: int, gradients: Norms | None) -> LayerInspection:
@@ -129,8 +116,6 @@ def inspect(adapter: Path, options: Mapping[str, Any] | None = None) -> Inspecti
     collate = Collator(pad_token_id)
     batches = [collate(rows[start : start + BATCH]) for start in range(0, len(rows), BATCH)]
     inspection = replace(inspect_adapter(subject.model, batches, tokens=config.tokens), adapter=str(adapter))
-    if (trained := recorded_tokens(adapter)) is not None:
-        inspection = replace(inspection, chips=on_a_chip(subject.model, trained))
     if config.dequantise:
         inspection = replace(inspection, dequantised=dequantise(subject.model, rows, pad_token_id))
     if config.output is not None:

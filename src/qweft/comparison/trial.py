@@ -31,7 +31,7 @@ from qweft.method.effective import needs_rows_first
 from qweft.method.names import has_circuit
 from qweft.models.load import checksum
 from qweft.training.config import RunConfig, TrainingConfig
-from qweft.training.loop import DivergedError, fit, planned_steps, planned_tokens
+from qweft.training.loop import DivergedError, fit, planned_steps
 from qweft.training.run import save_adapter, weights_bytes
 
 RECORD = "run.json"
@@ -220,7 +220,7 @@ def _inspected(model: Any, context: Context, method: Method) -> dict[str, Any] |
         return None
     from qweft.analysis.checks import LEAST_ROWS
     from qweft.analysis.dequantise import dequantise
-    from qweft.analysis.run import inspect_adapter, on_a_chip  # here: few comparisons need it
+    from qweft.analysis.run import inspect_adapter  # here: few comparisons need it
 
     rows, pad_token_id = context.data.validation, context.loaded.tokenizer.pad_token_id
     batch = Collator(pad_token_id)(rows[:INSPECTED_ROWS])
@@ -228,10 +228,6 @@ def _inspected(model: Any, context: Context, method: Method) -> dict[str, Any] |
         inspection = inspect_adapter(model, [batch])
     except QweftError:
         return None
-    training, train = _training(context, method, context.first_seed), context.data.train
-    trained = planned_tokens(training, train, planned_steps(training, train))
-    with suppress(QweftError):
-        inspection = replace(inspection, chips=on_a_chip(model, trained))
     if len(rows) >= LEAST_ROWS and has_circuit(core or "identity"):
         with suppress(QweftError):
             inspection = replace(inspection, dequantised=dequantise(model, rows[:DEQUANTISED_ROWS], pad_token_id))

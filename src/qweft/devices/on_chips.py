@@ -43,14 +43,7 @@ class ChipTraining:
 
     def to_json(self) -> dict[str, Any]:
         """Return all fields as JSON-compatible values."""
-        return asdict(self) | {"costs": [vars(cost) for cost in self.costs]}
-
-    def sentence(self) -> str:
-        """Return circuits, shots and the money on the cheapest chip of each currency."""
-        cheapest = {cost.currency: cost for cost in reversed(self.costs)}
-        prices = [f"{cost.money:,.0f} {cost.currency} ({cost.device}, {cost.date})" for cost in cheapest.values()]
-        size = f"{self.evaluations:,} circuits at most, of {self.shots:,} shots"
-        return f"{size}; on the cheapest chip {' or '.join(prices) or 'at an unknown price'}"
+        return asdict(self)
 
     def describe(self) -> Table:
         """Return the chips as a table for the terminal."""

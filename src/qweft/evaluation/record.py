@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from qweft.data.config import DataConfig
-from qweft.data.tokens import TrainedTokens, trained_tokens
 from qweft.errors import QweftError
 from qweft.evaluation.config import EvaluationConfig
 from qweft.method.saved import check_folder, read_saved
@@ -41,18 +40,6 @@ def run_config(adapter: Path) -> dict[str, dict[str, Any]]:
     return {
         name: typed_keys(kind, config[name], file, DAMAGED, name) for name, kind in SECTIONS.items() if name in config
     }
-
-
-def recorded_tokens(adapter: Path) -> TrainedTokens | None:
-    """Return how much the adapter was trained on, by the record of its run; `None` if that does not tell."""
-    try:
-        record = run_record(adapter)
-        training = record["config"]["training"]
-        passes = record["training"]["steps"] * training["gradient_accumulation"] * record["processes"]
-        numbers = passes, training["batch_size"], record["data"]["parts"]["train"]["tokens"], record["examples"]
-        return trained_tokens(*numbers) if all(type(number) is int and number > 0 for number in numbers) else None
-    except (LookupError, TypeError):
-        return None
 
 
 def recorded_rows(adapter: Path, split: str) -> str | None:
