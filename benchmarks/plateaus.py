@@ -9,14 +9,13 @@ import argparse
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
 from itertools import product
 from typing import Any
 
 import torch
 
-from qweft.analysis.states import BOUNDS, GradientVariance, gradient_variance
-from qweft.circuit import crz_ring_ansatz
+from qweft.analysis.states import BOUNDS, gradient_variances
+from qweft.circuit import Circuit, crz_ring_ansatz
 from qweft.files import write_json
 
 QUBITS = range(2, 11)
@@ -32,9 +31,19 @@ def decay(qubits: Sequence[int], variances: Sequence[float]) -> float:
     return math.exp(float((xs * ys).sum() / xs.square().sum()))
 
 
-def ansatz_variance(qubits: int, layers: int, start: str, draws: int) -> GradientVariance:
-    """Returns `gradient_variance` of the CRZ ring ansatz, with its input uploaded before every layer."""
-    return gradient_variance(crz_ring_ansatz(qubits, layers), start, layers, draws)
+def variances_of(circuit: Circuit, start: str, uploads: int, draws: int) -> dict[str, float | None]:
+    """Returns `gradient_variances` of the rotations of qubit 0, of the first phase, and their mean over all angles."""
+    variances = gradient_variances(circuit, start, uploads, draws).tolist()
+    trained = [gate for gate in circuit.gates if gate.source == "parameter"]
+    rotations = [variances[gate.index] for gate in trained if gate.wires == (0,)]
+    phases = [variances[gate.index] for gate in trained if len(gate.wires) > 1] or [None]
+    kept = rotations[0], phases[0], rotations[-1], sum(variances) / len(variances)
+    return dict(zip(SHOWN, kept, strict=True))
+
+
+def ansatz_variance(qubits: int, layers: int, start: str, draws: int) -> dict[str, float | None]:
+    """Returns the variances of the CRZ ring ansatz, with its input uploaded before every layer."""
+    return variances_of(crz_ring_ansatz(qubits, layers), start, layers, draws)
 
 
 def rounded(value: float) -> float:
@@ -48,7 +57,7 @@ def measured(draws: int) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     for start, depth in product(BOUNDS, LAYERS):
         own = []
         for n in QUBITS:
-            found = asdict(ansatz_variance(n, LAYERS[depth](n), start, draws))
+            found: dict[str, Any] = ansatz_variance(n, LAYERS[depth](n), start, draws)
             own.append(found)
             lines.append({"start": start, "layers": depth, "qubits": n, **{k: rounded(v) for k, v in found.items()}})
             print(f"{start:9} L = {depth:2} n = {n:2}", *(f"{found[key]:10.3g}" for key in SHOWN), flush=True)

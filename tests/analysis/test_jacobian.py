@@ -1,6 +1,7 @@
 """Ranks and numbers of maps against dense Jacobians by automatic differentiation of the layer itself."""
 
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -25,7 +26,8 @@ def spread_and_dense(config, into=7, out=9):
     dense = torch.stack([torch.autograd.functional.jacobian(branch, row[None]).squeeze() for row in x])
     (_, layer_map) = layer_maps(model, "default")[0]["only"]
     small = small_jacobians(layer_map, x @ layer_map.compress.T)
-    return spread_of(small), small, dense
+    spread, spectrum = spread_of(small)
+    return SimpleNamespace(**spread, spectrum=spectrum), small, dense
 
 
 def by_entropy(singular):

@@ -1,30 +1,11 @@
 """Jacobians of a branch over real tokens: ranks at a token, ranks over all tokens, and number of different maps."""
 
-from dataclasses import dataclass
-
 import torch
 
 from qweft.analysis.layers import LayerMap
 
 TOLERANCE = 1e-6
 """Share of the largest singular value above which a singular value counts towards the numerical rank."""
-
-
-@dataclass(frozen=True)
-class Spread:
-    """Ranks and spread of the Jacobians of one layer over tokens; zero and `None` for a branch that is zero."""
-
-    effective_rank_token: float
-    stable_rank_token: float
-    rank_token: float
-    effective_rank_input: float
-    effective_rank_output: float
-    rank_input: int
-    rank_output: int
-    different_maps: float
-    rank_maps: int
-    varying_share: float | None
-    spectrum: list[float]
 
 
 def effective_rank(singular: torch.Tensor) -> torch.Tensor:
@@ -54,8 +35,8 @@ def small_jacobians(layer_map: LayerMap, c: torch.Tensor) -> torch.Tensor:
     return layer_map.out @ torch.stack(rows, 1) @ layer_map.into
 
 
-def spread_of(jacobians: torch.Tensor) -> Spread:
-    """Return ranks and spread of Jacobians over tokens."""
+def spread_of(jacobians: torch.Tensor) -> tuple[dict[str, float | None], list[float]]:
+    """Return ranks and spread of Jacobians over tokens by name, and the spectrum; ranks of a zero branch are zero."""
     per_token = torch.linalg.svdvals(jacobians)
     energy, largest = per_token.square().sum(-1), per_token.amax(-1).square()
     read = torch.linalg.svdvals(jacobians.flatten(0, 1))  # their squares are the eigenvalues of sum J^T J
@@ -63,16 +44,15 @@ def spread_of(jacobians: torch.Tensor) -> Spread:
     maps = torch.linalg.svdvals(jacobians.flatten(1))
     total = float(energy.mean())
     around = (jacobians - jacobians.mean(0)).square().sum((1, 2)).mean()
-    return Spread(
-        effective_rank_token=float(effective_rank(per_token).mean()),
-        stable_rank_token=float((energy / torch.where(largest > 0, largest, 1)).mean()),
-        rank_token=float(numerical_rank(per_token).double().mean()),
-        effective_rank_input=float(effective_rank(read)),
-        effective_rank_output=float(effective_rank(written)),
-        rank_input=int(numerical_rank(read)),
-        rank_output=int(numerical_rank(written)),
-        different_maps=float(effective_rank(maps)),
-        rank_maps=int(numerical_rank(maps)),
-        varying_share=float(around) / total if total else None,
-        spectrum=(read / torch.where(read[0] > 0, read[0], 1)).tolist(),
-    )
+    return {
+        "effective_rank_token": float(effective_rank(per_token).mean()),
+        "stable_rank_token": float((energy / torch.where(largest > 0, largest, 1)).mean()),
+        "rank_token": float(numerical_rank(per_token).double().mean()),
+        "effective_rank_input": float(effective_rank(read)),
+        "effective_rank_output": float(effective_rank(written)),
+        "rank_input": int(numerical_rank(read)),
+        "rank_output": int(numerical_rank(written)),
+        "different_maps": float(effective_rank(maps)),
+        "rank_maps": int(numerical_rank(maps)),
+        "varying_share": float(around) / total if total else None,
+    }, (read / torch.where(read[0] > 0, read[0], 1)).tolist()

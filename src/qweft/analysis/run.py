@@ -70,8 +70,8 @@ def _inspect_layer(name: str, layer_map: LayerMap, seen: Seen, tokens: int, grad
             f"the inputs or the update of layer {name} are beyond what a number holds, so nothing can be measured "
             "there; the adapter's weights or alpha are too large: train it anew with a lower learning rate"
         )
-    spread = vars(spread_of(small_jacobians(layer_map, c)))
-    numbers = {name: value for name, value in spread.items() if name != "spectrum"} | dict.fromkeys(OF_THE_BRANCH)
+    spread, spectrum = spread_of(small_jacobians(layer_map, c))
+    numbers = spread | dict.fromkeys(OF_THE_BRANCH)
     if seen.base_square:
         numbers["relative_size"] = (float(update.square().sum()) / seen.base_square) ** 0.5
     shares: dict[str, float | None] = {}
@@ -82,7 +82,7 @@ def _inspect_layer(name: str, layer_map: LayerMap, seen: Seen, tokens: int, grad
         numbers["non_affinity_output"] = non_affinity(c, h @ layer_map.core_out.T)
         numbers |= _of_states(layer_map, c)
     weighs = bool(shares and layer_map.weighs)
-    return LayerInspection(name, layer_map.rank, numbers | shares, spread["spectrum"], gradients, weighs)
+    return LayerInspection(name, layer_map.rank, numbers | shares, spectrum, gradients, weighs)
 
 
 def _of_states(layer_map: LayerMap, c: torch.Tensor) -> dict[str, float | None]:
@@ -95,13 +95,14 @@ def _of_states(layer_map: LayerMap, c: torch.Tensor) -> dict[str, float | None]:
     states = final_states(circuit, core.read(evenly(c, count)), core.angles.detach().cpu().double())
     entangled = meyer_wallach(states)
     at_start = variance_at_start(circuit, layer_map.start, core.function.uploads, layer_map.weighs == "gated")
+    first, mean = at_start or (None, None)
     return {
         "entanglement": float(entangled.mean()),
         "entanglement_sd": float(entangled.std()) if len(entangled) > 1 else None,
         "expressibility": expressibility(states),
         "expressibility_ansatz": ansatz_expressibility(circuit, max(2, min(TOKENS, AMPLITUDES >> circuit.qubits))),
-        "gradient_variance": None if at_start is None else at_start.first_rotation,
-        "gradient_variance_mean": None if at_start is None else at_start.mean,
+        "gradient_variance": first,
+        "gradient_variance_mean": mean,
     }
 
 
