@@ -71,10 +71,7 @@ class Content:
         if not runs:
             raise QweftError("there is no run to report on")
         first: Mapping[str, Any] = next(iter((results.get("summary") or {}).values()), {})
-        looks = [
-            Look(None, float(e["level"]), tuple(map(int, e["seeds"])), int(e["number"]), int(e["planned"]))
-            for e in first.get("looks_made") or []
-        ]
+        looks = [Look(**{**each, "seeds": tuple(each["seeds"])}) for each in first.get("looks_made") or []]
         use = results.get("recommendation") or None
         environment = results.get("environment") or {}
         reference, margin = str(first.get("reference") or "lora"), first.get("equivalent_within")
