@@ -11,7 +11,6 @@ from markupsafe import Markup, escape
 from qweft.circuit.drawing import circuit_text
 from qweft.circuit.picture import circuit_svg
 from qweft.claims import claimed_output
-from qweft.comparison.method_kinds import Kind
 from qweft.comparison.report.content import Content, Figures, figures, tally
 from qweft.comparison.report.figures import MOST
 from qweft.comparison.report.inspection import means
@@ -24,27 +23,6 @@ from qweft.records import write_record
 from qweft.text import escaped, plain, progress
 
 PAGE = "report.html"
-KINDS: dict[Kind, str] = {
-    "base": "untouched model",
-    "lora": "LoRA",
-    "hybrid": "with a circuit",
-    "no_circuit": "no circuit",
-    "twin": "stand-in for the circuit",
-    "other": "other adapter",
-}
-"""What a method is, printed below its name."""
-MARKS = {"yes": "✓", "no": "✗", "equivalent": "=", "not decided": "≈", "open": "?"}
-"""Symbols shown with the answers, so that colour is not the only cue."""
-NUMBERS = (
-    "Losses in nats a token, mean over seeds; ± is the sample standard deviation over seeds. The late training loss is "
-    "that of the last quarter of the steps. In brackets beside a step time: the share of the CPU that other programs "
-    "used meanwhile."
-)
-SEARCHED = (
-    "Rates were chosen on the validation rows alone. “May fall short by” is how far the loss at the chosen rate may be "
-    "above the optimum (95%): from the parabola through the best rate and its neighbours, and the spread over seeds. "
-    "With one seed the spread is not known: “or more”."
-)
 
 
 @progress("writing the report")
@@ -93,12 +71,8 @@ def rendered(name: str, content: Content, drawn: Figures) -> str:
         figures=drawn,
         crowded=len(content.styles) > MOST,
         numbers=summary_rows(content.summary),
-        numbers_note=NUMBERS,
-        kinds=KINDS,
         means=means(content.inspected),
         searched=search_rows(content.search),
-        searched_note=SEARCHED,
-        marks=MARKS,
     )
     return plain(text).rstrip("\n") + "\n"
 
