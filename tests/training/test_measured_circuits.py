@@ -66,9 +66,7 @@ def test_shots_train_too_and_their_seed_decides():
 def test_a_device_that_may_cost_money_is_refused(tmp_path, monkeypatch):
     """A plugin may stand for a chip, and a training asks it for millions of circuits."""
     paid = dataclasses.replace(SHIFTED, device="pennylane:reference.qubit", shots=100)
-    with pytest.raises(
-        QweftError, match=r"pennylane:reference\.qubit may cost money: its price is not known to be zero"
-    ):
+    with pytest.raises(QweftError, match=r"pennylane:reference\.qubit may cost money"):
         check_training(paid)
     (tmp_path / "prices.yaml").write_text("devices:\n  - match: ['pennylane:reference.qubit']\n    job: 0\n")
     monkeypatch.setenv("QWEFT_PRICES", str(tmp_path / "prices.yaml"))

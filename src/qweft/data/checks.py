@@ -43,10 +43,7 @@ def _check_sources(config: DataConfig, sources: list[SourceConfig]) -> None:
             raise QweftError(f"{name}: {each.source} is {twice.source} once more; give each source once, with a weight")
     asked = sum(each.rows or 0 for each in sources)
     if config.train_rows is not None and asked > config.train_rows:
-        raise QweftError(
-            f"data.sources ask for {asked:,} training rows, and data.train_rows is {config.train_rows:,}; raise it, or "
-            "leave it out"
-        )
+        raise QweftError(f"data.sources ask for {asked:,} training rows; raise data.train_rows ({config.train_rows:,})")
 
 
 def same_source(one: str, other: str) -> bool:
@@ -78,7 +75,4 @@ def check_places(config: DataConfig, output: str | None = None) -> None:
         check_place(source)
         folder = named_path(source)
         if output is not None and folder.is_dir() and folder.resolve() == named_path(output).resolve():
-            raise QweftError(
-                f"output {output} is the folder of the data, and what is written there would be read as rows; choose "
-                f"another --output, as {output}/run"
-            )
+            raise QweftError(f"output {output} is the folder of the data; choose another --output, as {output}/run")

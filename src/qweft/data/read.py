@@ -117,8 +117,7 @@ def read_hub(source: str, stream: bool) -> Iterator[tuple[str, dict[str, Any]]]:
         first = next((line.strip() for line in str(fault).splitlines() if line.strip()), type(fault).__name__)
         reason = first[:200].rstrip(".") if answers else no_answer()
         raise QweftError(
-            f"data {source}: not a file or folder here, and the hub gave no row {number + 1} of the {split} split "
-            f"({reason}); check the name, connect, or give a file of it as data.source"
+            f"data {source}: no file or folder, and no row {number + 1} of {split} on the hub ({reason})"
         ) from fault
 
 
@@ -278,8 +277,7 @@ def _read_csv(path: Path, notes: list[str]) -> Iterator[Any]:
                 yield RowError(f"{path.name}, line {reader.line_num}", what) if beyond else row
         except csv.Error as fault:
             raise QweftError(
-                f"data {path}: not readable as CSV ({fault}, after line {reader.line_num}); a text with commas, quotes "
-                "or line ends stands in double quotes, and quotes in it are doubled"
+                f"data {path}: not readable as CSV ({fault}, after line {reader.line_num}); double quotes in a text"
             ) from fault
 
 

@@ -175,8 +175,7 @@ def _mix(
         taken = list(islice((one for one in ranked[place] if usable(one[1])), count))
         if len(taken) < count or not count:
             raise TooFewRowsError(
-                f"data.sources: {shares[place].name} has {len(ranked[place]):,} training rows beside what is held out, "
-                f"and {count:,} are taken by its rows or weight; change these, or give more data"
+                f"data.sources: {shares[place].name} has {len(ranked[place]):,} training rows, not {count:,}; give more"
             )
         chosen += taken
     free = sorted((one for place, rows in enumerate(ranked) if place not in counts for one in rows), key=itemgetter(0))

@@ -38,10 +38,8 @@ PLAIN_TEMPLATE = (
 def check_template(template: str) -> None:
     """Raise unless a template contains {query} once."""
     if template.count(QUERY) != 1:
-        raise QweftError(
-            f"data.template {template!r}: it has {template.count(QUERY) or 'no'} {QUERY}, and needs one, in the place "
-            f"of the question, such as 'Question: {QUERY}\\nAnswer:'"
-        )
+        number = template.count(QUERY) or "no"
+        raise QweftError(f"data.template {template!r}: it has {number} {QUERY}, and needs one in place of the question")
 
 
 def with_template(tokenizer: Any, template: str | None) -> Any:
@@ -114,8 +112,7 @@ def _applied(tokenizer: Any, messages: Sequence[Message], options: dict[str, Any
     except Exception as fault:
         roles = ", ".join(message.role for message in messages)[:200]
         raise QweftError(
-            f"the chat template refuses a conversation of roles {roles} ({str(fault)[:300] or type(fault).__name__}); "
-            "change those rows, for instance put the system text into the first user turn"
+            f"the chat template refuses roles {roles} ({str(fault)[:300] or type(fault).__name__}); change those rows"
         ) from fault
     _check_shown(messages, text)
     return text.rstrip(" ") if answer_next else text
@@ -209,8 +206,7 @@ def in_its_form(conversation: Conversation, tokenizer: Any) -> Conversation:
         content = message.content.rpartition("</think>")[2].strip() if message.calls else ""
         if content not in text or not all(call["name"] in text for call in message.calls):
             raise QweftError(
-                f"the chat template leaves out a part of message {number}, which calls a tool; split the message, or "
-                "take out what stands beside the call"
+                f"the chat template leaves out a part of message {number} beside its call; split the message"
             )
     return conversation
 

@@ -150,8 +150,7 @@ def check_offsets(tokenizer: Any) -> None:
     """Raise unless a tokenizer returns character offsets: unless it is a fast one."""
     if not getattr(tokenizer, "is_fast", False):
         raise QweftError(
-            f"the tokenizer {type(tokenizer).__name__} gives no character offsets, so answers cannot be told from "
-            "prompts; use a fast tokenizer (one with a tokenizer.json)"
+            f"{type(tokenizer).__name__} gives no character offsets; use a tokenizer with a tokenizer.json"
         )
 
 
@@ -181,8 +180,7 @@ def answer_spans(conversation: Conversation, tokenizer: Any) -> tuple[str, list[
             spans.append((len(before), len(upto.rstrip())))
         elif number == len(messages) - 1:
             raise QweftError(
-                "the model's chat template does not keep the prompt when the answer follows "
-                f"({before[-60:]!r} when asked); give another by data.template"
+                f"the chat template changes the prompt before an answer ({before[-60:]!r}); give data.template"
             )
         else:
             spans.append((0, 0))
@@ -192,8 +190,7 @@ def answer_spans(conversation: Conversation, tokenizer: Any) -> tuple[str, list[
         thought = message.content.rpartition("</think>")[0].strip().removeprefix("<think>").strip()
         if "".join(thought.split()) not in "".join(text[slice(*span)].split()):  # some templates take all thoughts out
             raise QweftError(
-                f"the chat template leaves out the chain of thought of an answer ({thought[:40]!r}), so that it would "
-                "not be learned; give another one by data.template, or take such thoughts out of the rows"
+                f"the chat template leaves out the chain of thought of an answer ({thought[:40]!r}); give data.template"
             )
     return text, spans
 

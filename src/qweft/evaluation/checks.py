@@ -34,8 +34,7 @@ def check_evaluation(evaluation: EvaluationConfig, data: DataConfig) -> None:
         raise QweftError(f"data.{evaluation.split}_rows must be at least 1 to judge on the {evaluation.split} rows")
     if evaluation.generated is not None and rows is not None and evaluation.generated > rows:
         raise QweftError(
-            f"evaluation.generated is {evaluation.generated}, and there are {rows} {evaluation.split} rows; raise "
-            f"data.{evaluation.split}_rows, or leave evaluation.generated out to answer all"
+            f"evaluation.generated is {evaluation.generated}, and data.{evaluation.split}_rows {rows}; raise that"
         )
     for name in evaluation.metrics:
         metric_of(name).check(data.source_of(evaluation.split))
@@ -64,9 +63,7 @@ def check_judging(adapter: Path, overrides: Mapping[str, Any]) -> tuple[ModelCon
     for name, owner in BELONGS.items():  # of the options alone: a run's record may hold them for later
         default = getattr(EvaluationConfig, name)
         if given.get(name, default) != default and not getattr(judging, owner):
-            raise QweftError(
-                f"evaluation.{name} {given[name]} says nothing without evaluation.{owner}; give both, or leave it out"
-            )
+            raise QweftError(f"evaluation.{name} {given[name]} says nothing without evaluation.{owner}; give both")
     check_data_config(data)
     check_places(data)
     check_elsewhere(judging)
@@ -170,6 +167,5 @@ def check_judged_by_loss(evaluation: EvaluationConfig) -> None:
     for name in vars(plain).keys() - {*EVERYWHERE, *FORGETTING}:
         if getattr(plain, name) != getattr(evaluation, name):
             raise QweftError(
-                f"evaluation.{name}: a comparison judges by loss and shows answers; leave it out, and score an adapter "
-                f"of the comparison by qweft evaluate OUTPUT/METHOD-SEED/adapter --evaluation.{name}"
+                f"evaluation.{name}: a comparison judges by loss; run qweft evaluate OUTPUT/METHOD-SEED/adapter"
             )

@@ -35,8 +35,7 @@ def run_harness(model: Any, tokenizer: Any, tasks: Sequence[str], limit: int | N
     except Exception as error:
         reason = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
         raise QweftError(
-            f"evaluation.lm_eval {named}: the harness stopped ({type(error).__name__}: {reason[:200]}); its tasks are "
-            "by name (lm-eval ls tasks), most of them need the hub; a .yaml file may be a task of local data"
+            f"evaluation.lm_eval {named}: {type(error).__name__}: {reason[:200]}; lm-eval ls tasks lists the tasks"
         ) from error
     return {key: found[key] for key in RELEVANT if key in found}
 

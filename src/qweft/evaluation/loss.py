@@ -63,8 +63,7 @@ def check_room(model: Any, rows: Sequence[Encoded], key: str = MAX_LENGTH) -> No
     largest = max((max(row["input_ids"], default=0) for row in rows), default=0)
     if known is not None and largest >= known:
         raise QweftError(
-            f"the tokenizer gives token {largest:,}, and the model has embeddings for {known:,}; resize them "
-            "(model.resize_token_embeddings), or use the model's own tokenizer"
+            f"the tokenizer gives token {largest:,}, and the model has {known:,}; use the model's own tokenizer"
         )
     longest, most = max((len(row["input_ids"]) for row in rows), default=0), context_of(model)
     if most is None or longest <= most:
@@ -114,16 +113,10 @@ def score_rows(
     """Score each row, as `held_out_loss` does, and return its loss and most probable tokens."""
     adapters = getattr(model, "peft_config", None) or {}
     if any(each.peft_type == "LILY" for each in adapters.values()):
-        raise QweftError(
-            "LILY weighs its parts by the mean over all tokens of a batch, those to be predicted too, so that its loss "
-            "on held-out rows is none; choose another method"
-        )
+        raise QweftError("LILY weighs its parts by the mean over all tokens of a batch, so its loss says nothing")
     order = [index for index, row in enumerate(rows) if target_tokens(row) > 0]
     if not order:
-        raise QweftError(
-            f"none of the {len(rows)} evaluation rows holds a target token: every label is -100 (or is a row's first "
-            "token); are the answers longer than data.max_length leaves room for?"
-        )
+        raise QweftError(f"none of the {len(rows)} evaluation rows holds a target token; raise data.max_length")
     # Longest rows first: little padding, and a batch that does not fit in memory fails at once.
     order.sort(key=lambda index: len(rows[index]["input_ids"]), reverse=True)
     check_room(model, rows, key)

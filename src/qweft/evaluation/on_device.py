@@ -60,7 +60,7 @@ def check_qubits(device: Device | RemoteDevice, circuits: Mapping[str, Circuit])
         if most is not None and circuit.qubits > most:
             raise QweftError(
                 f"device {device.name} has {many(most, 'qubit')}, and the circuit of {name} needs {circuit.qubits}; "
-                "choose another device or other layers, or lower adapter.r"
+                "choose another device, other layers, or a lower adapter.r"
             )
 
 

@@ -124,8 +124,7 @@ def _check_places(adapter: Path, data: dict[str, Any], evaluation: dict[str, Any
     ]
     if options:
         raise QweftError(
-            f"{adapter.parent / RECORD} was not written by you on this machine, so the data that it names are not "
-            f"read; to read them give {' '.join(options)}"
+            f"{adapter.parent / RECORD} was not written by you on this machine; for its data give {' '.join(options)}"
         )
 
 

@@ -141,8 +141,7 @@ def other_rows(judging: EvaluationConfig, data: DataConfig, tokenizer: Any) -> l
         conversations = [to_conversation(row, where) for where, row in read_rows(source, count)]
     except TooFewRowsError as error:
         raise QweftError(
-            f"evaluation.forgetting {source}: it has too few rows for {count} and one of another group; lower "
-            "evaluation.forgetting_rows, or give more data"
+            f"evaluation.forgetting {source}: too few rows for {count}; lower evaluation.forgetting_rows"
         ) from error
     except QweftError as error:
         raise QweftError(f"evaluation.forgetting: {error}") from error
@@ -150,10 +149,7 @@ def other_rows(judging: EvaluationConfig, data: DataConfig, tokenizer: Any) -> l
     rows = [encode(conversation, tokenizer, judging.forgetting_length) for conversation in conversations]
     kept = [row for row in rows if row is not None]
     if len(kept) < count:
-        raise QweftError(
-            f"evaluation.forgetting: {source}: of its first {count} rows {len(kept)} have an answer within "
-            f"{judging.forgetting_length} tokens; lower evaluation.forgetting_rows, or raise {LENGTH}"
-        )
+        raise QweftError(f"evaluation.forgetting: {source}: {len(kept)} of {count} rows fit; raise {LENGTH}")
     return kept
 
 
@@ -184,10 +180,7 @@ def evaluate(adapter: Path, overrides: Mapping[str, Any] | None = None) -> Evalu
         metric_of(metric).check_rows(references)
     asked = to_answer[: max(len(scored), judging.answers)]
     if judging.lm_eval and reads_whole_text(subject.model):
-        raise QweftError(
-            f"evaluation.lm_eval: {adapter} has virtual tokens, or tokens from which on it acts, and the harness knows "
-            "neither; leave it out"
-        )
+        raise QweftError(f"evaluation.lm_eval: the harness has no whole texts, which {adapter} reads; leave it out")
 
     def judge(model: Any) -> tuple[HeldOutLoss, HeldOutLoss | None, dict[str, Any] | None, list[Answer]]:
         pad, size = tokenizer.pad_token_id, judging.batch_size

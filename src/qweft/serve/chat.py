@@ -183,8 +183,7 @@ class Chat:
                 break
         if length >= context:
             raise QweftError(
-                f"the question is {many(length, 'token')} long with what the chat template adds, and the model takes "
-                f"{context:,}; ask a shorter one"
+                f"the question has {many(length, 'token')}, and the model takes {context:,}; ask a shorter one"
             )
         return prompt, left_out
 

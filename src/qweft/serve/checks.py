@@ -33,13 +33,13 @@ def check_adapters(targets: Iterable[str], overrides: Mapping[str, Any]) -> tupl
     for name, other in more:
         if "name" not in given and other.name != model.name and find(other).location != find(model).location:
             raise QweftError(
-                f"{name} is an adapter of {other.name}, and {first} one of {model.name}; all must be of one base "
-                "model, which --model.name names where the names mean the same"
+                f"{name} is an adapter of {other.name}, and {first} of {model.name}; all must be of one base model, "
+                "which --model.name gives"
             )
         if "quantization" not in given and other.quantization != model.quantization:
             raise QweftError(
-                f"{name} was trained on a base model with quantization {other.quantization}, and {first} on one with "
-                f"{model.quantization}; give all the same with --model.quantization"
+                f"{name} was trained with quantization {other.quantization}, {first} with {model.quantization}; give "
+                "--model.quantization"
             )
         dtype, other_dtype = dtype_of(folders[first], model), dtype_of(folders[name], other)
         if "dtype" not in given and other_dtype != dtype:

@@ -103,10 +103,7 @@ def drawn_from(seed: int | None, device: torch.device) -> Iterator[None]:
 
 def _check_finite(_: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
     if not scores.max().isfinite():  # also of NaN; on a GPU a draw from it would end the process
-        raise QweftError(
-            "the model gives no probabilities for the next token (NaN or infinity); the adapter's weights or alpha are "
-            "too large: train it anew with a lower learning rate"
-        )
+        raise QweftError("the model gives no probabilities (NaN or infinity); train it anew with a lower learning rate")
     return scores
 
 

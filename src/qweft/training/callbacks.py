@@ -66,16 +66,12 @@ class Checkpoints(TrainerCallback):
             return None
         record = read_record(self.folder / IDENTITY, "remove the checkpoints to train anew")
         if difference := _difference(record.get("run"), self.identity):
-            raise QweftError(
-                f"{self.folder} holds checkpoints of another run: {difference}; choose another --output, or remove "
-                "that folder"
-            )
+            raise QweftError(f"{self.folder} holds checkpoints of another run: {difference}; choose another --output")
         for checkpoint in reversed(folders_in(self.folder)):
             if (checkpoint / COMPLETE).is_file():
                 if any(checkpoint.rglob("*.distcp")) and not is_own(record, "run"):
                     raise QweftError(
-                        f"checkpoint {checkpoint} holds shards that PyTorch unpickles, and no mark that you wrote it; "
-                        "go on where it was written (with its QWEFT_CACHE), or move it away"
+                        f"checkpoint {checkpoint} holds shards that PyTorch unpickles, of another user; move it away"
                     )
                 return checkpoint
             tell(f"checkpoint {checkpoint} is incomplete and passed over")

@@ -23,15 +23,11 @@ def processes() -> int:
 def check_launch() -> None:
     """Check what accelerate was told in the environment."""
     if os.environ.get("ACCELERATE_USE_DEEPSPEED", "false").lower() == "true":
-        raise QweftError(
-            "accelerate was told to use DeepSpeed, which is not supported; give accelerate launch --use_fsdp "
-            "--fsdp_version 2, or train without sharding"
-        )
+        raise QweftError("DeepSpeed is not supported; give accelerate launch --use_fsdp --fsdp_version 2")
     precision = os.environ.get("ACCELERATE_MIXED_PRECISION", "no")
     if precision != "no":
         raise QweftError(
-            f"ACCELERATE_MIXED_PRECISION is {shown(precision)}; give accelerate launch --mixed_precision no, and the "
-            "precision of the base model by --model.dtype"
+            f"ACCELERATE_MIXED_PRECISION is {shown(precision)}; give no, and the precision by --model.dtype"
         )
 
 
@@ -51,10 +47,7 @@ def check_sharding(quantization: str | None = None) -> None:
     version = os.environ.get("FSDP_VERSION", "1")
     if _is_asked() and (quantization is not None or version != "2"):
         what = f"FSDP of version {version}" if quantization is None else f"FSDP with model.quantization {quantization}"
-        raise QweftError(
-            f"{what} is not supported; give accelerate launch --fsdp_version 2, and no quantization, or train without "
-            "--use_fsdp"
-        )
+        raise QweftError(f"{what} is not supported; give --fsdp_version 2 and no quantization, or leave out --use_fsdp")
 
 
 def settle_sharding() -> None:

@@ -224,10 +224,7 @@ def check_apart(model: Any, packs: Sequence[Pack], pad_token_id: int) -> None:
     if reads_whole_text(model) or not bool((packed - alone).abs().max() <= tolerance * alone.abs().max()):
         kind = type(getattr(model, "base_model", model)).__name__
         name = getattr(getattr(model, "config", None), "model_type", kind)
-        raise QweftError(
-            f"training.packing: a model of type {name} does not keep packed rows apart (it takes no position_ids, its "
-            "attention does not heed them, or its adapter needs the whole text); set training.packing to false"
-        )
+        raise QweftError(f"training.packing: a model of type {name} does not keep packed rows apart; leave it out")
 
 
 def fit(

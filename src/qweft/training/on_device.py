@@ -20,9 +20,7 @@ def check_device(training: TrainingConfig) -> None:
 
         if not PriceList.load().of(_device(training).name).free:
             raise QweftError(
-                f"training.device {name} may cost money: its price is not known to be zero, and a training runs "
-                "millions of circuits; train on noisy and evaluate on the device, or give it a price of 0 in a list "
-                "named by QWEFT_PRICES"
+                f"training.device {name} may cost money: train on noisy, or price it 0 in a list named by QWEFT_PRICES"
             )
     for key in ("noise", "noise_scale", "shots"):
         value = getattr(training, key)
@@ -76,9 +74,6 @@ def _device(training: TrainingConfig) -> "Device":
 
     device = make_device(training.device, DeviceSettings(training.seed, training.noise, training.noise_scale))
     if not isinstance(device, Device):
-        raise QweftError(
-            f"training.device {training.device} takes jobs, and training needs a device that answers at once; train on "
-            "noisy, and evaluate on the chip"
-        )
+        raise QweftError(f"training.device {training.device} takes jobs; train on noisy, and evaluate on the chip")
     device.check(training.shots)
     return device

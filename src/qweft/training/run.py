@@ -171,10 +171,7 @@ class _Run:
             if config.resume == "auto":
                 checkpoint = checkpoints.find(self.tell)
             elif newest_step(output / CHECKPOINTS) is not None:
-                raise QweftError(
-                    f"{output} holds checkpoints of a run that was not finished; go on with --resume auto, choose "
-                    f"another --output, or remove {output / CHECKPOINTS} to begin anew"
-                )
+                raise QweftError(f"{output} holds checkpoints of a run that was not finished; go on with --resume auto")
         if checkpoint is not None:
             self.tell(f"going on from step {step_of(checkpoint)} ({checkpoint})")
 
@@ -311,7 +308,7 @@ def _taken_up(run: _Run, earlier: dict[str, Any]) -> TrainedRun:
     split = earlier["config"]["evaluation"]["split"]
     if split != run.config.evaluation.split:
         raise QweftError(
-            f"the run in {output} is finished and was judged on its {split} rows; judge the others by qweft evaluate "
+            f"the run in {output} was judged on its {split} rows; run qweft evaluate "
             f"{shown(str(output / ADAPTER))} --evaluation.split {run.config.evaluation.split}"
         )
     run.tell(f"this run is finished already ({output / RECORD})")

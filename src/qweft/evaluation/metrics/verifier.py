@@ -17,10 +17,7 @@ if TYPE_CHECKING:
 
 def _check(source: str) -> None:
     if gym_task(source) is None:
-        raise QweftError(
-            f"evaluation.metrics verifier: data {source} has no verifier; embedded:gsm_symbolic and "
-            "embedded:reasoning_gym:TASK have one"
-        )
+        raise QweftError(f"evaluation.metrics verifier: data {source} has none; embedded:reasoning_gym:TASK has one")
 
 
 def _score(

@@ -90,10 +90,8 @@ def make_grid(config: NoiseConfig) -> Grid:
     identity = devices[1.0].identity()
     has_noise = identity != devices[0.0].identity()
     if scales != [1.0] and not has_noise:
-        raise QweftError(
-            f"--noise-scale {','.join(f'{scale:g}' for scale in scales)}: device {config.device} has no noise model "
-            "that could be scaled; name one with --noise, or use device noisy"
-        )
+        factors = ",".join(f"{scale:g}" for scale in scales)
+        raise QweftError(f"--noise-scale {factors}: device {config.device} has no noise model; name one with --noise")
     settings = tuple(Setting(each, scale) for scale in scales for each in shots)
     most = config.max_circuits
     caps = Caps(most and most * len(settings), config.max_cost, config.max_seconds)
@@ -143,10 +141,9 @@ class Wanted:
         answers = _fitting(of_answers, left)
         chosen = sorted(drawn[: _fitting([costs[row] for row in drawn], most - sum(of_answers[:answers]))])
         if not chosen:
+            row = costs[drawn[0]] * self.circuits_a_token + self.circuits_once
             raise QweftError(
-                f"--max-circuits {max_circuits} is fewer than one row takes "
-                f"({costs[drawn[0]] * self.circuits_a_token + self.circuits_once:,}); raise it, name fewer layers with "
-                "--layers, or give --tokens targets"
+                f"--max-circuits {max_circuits} is fewer than one row takes ({row:,}); raise it, or give --layers"
             )
         order = sorted(chosen, key=lambda row: -len(self.rows[row]["input_ids"]))
         batches = [order[first : first + self.batch_size] for first in range(0, len(order), self.batch_size)]
@@ -197,7 +194,6 @@ def estimated(sample: Sample, grid: Grid, layers: int, forms: int) -> Estimate:
         cap, total = getattr(caps, name), getattr(whole.charge, name)
         if cap is not None and total is not None and total > cap:
             raise QweftError(
-                f"--max-{option} is {cap:g}, and {sample.circuits:,} circuits at a setting take up to {total:,.6g}; "
-                "nothing was sent; lower --max-circuits, or name fewer layers with --layers"
+                f"--max-{option} is {cap:g}, and up to {total:,.6g} are taken; nothing was sent; lower --max-circuits"
             )
     return whole
