@@ -76,14 +76,6 @@ def test_every_score_has_its_error_and_its_rows(everything, folder):
             assert score.standard_error is not None and score.rows == each.base.rows
 
 
-def test_scores_do_not_depend_on_the_batch(everything, folder):
-    one_by_one = judged(
-        folder, metrics=["text", "reasoning"], generated=5, answers=1,
-        forgetting=str(folder / "other.jsonl"), forgetting_rows=6,
-    )  # fmt: skip
-    assert one_by_one == everything
-
-
 def test_json_holds_every_answer_and_what_was_found_of_it(everything):
     plain = json.loads(json.dumps(everything.to_json()))
     assert len(plain["answers"]) == 5

@@ -144,13 +144,6 @@ def test_rows_longer_than_a_table_of_positions_are_refused():
         held_out_loss(rotary, [{"input_ids": [5] * 64, "labels": [5] * 64}], 0, 1)
 
 
-def test_equals_the_models_own_loss_on_one_row(model, rows):
-    row = rows[0]
-    model.eval()
-    own = model(torch.tensor([row["input_ids"]]), labels=torch.tensor([row["labels"]])).loss.item()
-    assert held_out_loss(model, [row], PAD, 1).loss == pytest.approx(own, rel=1e-6)
-
-
 def test_adapters_hear_of_the_change_back_to_training(rows, model):
     """An adapter drops its cached weights in train(); setting the flag alone would leave them in use."""
     heard = []

@@ -34,9 +34,8 @@ docs/which-adapter.md says on what it was measured. `qweft compare DATA` asks th
     config=RUN_CONFIG,
 )
 def _train(call: "Call") -> None:
-    from qweft.training.checks import check_no_adapter, check_plan, check_start
+    from qweft.training.checks import check_plan, check_start
 
-    check_no_adapter(call.targets)
     config = call.config()
     if call.is_dry:
         from qweft.files import check_can_be_written

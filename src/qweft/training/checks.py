@@ -1,9 +1,7 @@
 """Checks of a run's config, before PyTorch is imported."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
-from qweft import yaml_file
 from qweft.data.checks import check_data_config, check_places
 from qweft.errors import QweftError
 from qweft.evaluation.checks import check_evaluation
@@ -85,18 +83,3 @@ def check_plan(config: RunConfig) -> None:
     found = check_model(config.model, needs_weights=False)
     if found.package or not found.local or has_tokenizer(Path(found.location)):
         check_places(config.data)
-
-
-def check_no_adapter(targets: Sequence[str]) -> None:
-    """Name the way where `qweft train` is given a trained adapter or the config of a comparison."""
-    for target in targets:
-        path = Path(target)
-        is_run = path.name == "run.json" or (path / "adapter_config.json").is_file() or (path / "adapter").is_dir()
-        is_comparison = path.suffix in (".yaml", ".yml") and path.is_file() and "methods" in yaml_file.read(target)
-        if is_run or is_comparison:
-            what = "tells of a trained adapter" if is_run else "has the methods of a comparison"
-            raise QweftError(
-                f"{target} {what}, and qweft train takes the config of one run; give its method, rate and data as "
-                "options: qweft train --model.name MODEL --data.source DATA --adapter.preset METHOD "
-                "--training.learning_rate RATE"
-            )
