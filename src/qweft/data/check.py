@@ -40,11 +40,7 @@ class Span(NamedTuple):
 
 @dataclass(frozen=True)
 class DataCheck:
-    """Findings of a check of data; `turns` counts rows by answers, `lengths` and `learned` are tokens of a row.
-
-    `longer` rows exceed the limit, and of `lost` rows no learned token is within it. `overlaps` counts the rows of a
-    part that stand in training rows.
-    """
+    """Findings of a check of data; of `lost` rows no learned token is within the limit."""
 
     report: DataReport
     model: str

@@ -89,11 +89,7 @@ def folded(text: str) -> str:
 
 
 def default_group(messages: Sequence[Message]) -> str:
-    """Return a hash of the messages before the first answer to one, without system messages; of a plain text its own.
-
-    Duplicates share it, as do several answers to one question and the prefixes of a dialogue. Case and white space are
-    ignored. Where nothing is asked, the whole row is hashed.
-    """
+    """Return a hash of what is asked before the first answer, without system messages; of a plain text its own."""
     asked: list[str] = []
     for message in messages:
         if message.role == "assistant" and asked:  # one that comes before any question is a greeting

@@ -29,11 +29,7 @@ SHARED = ("system", "group", "original_question", THOUGHT_COLUMN)
 
 @dataclass(frozen=True)
 class Format:
-    """A format of rows.
-
-    `input` and `context` are added to what asks, `history` holds earlier pairs of question and answer, and `tools` goes
-    with lists of messages.
-    """
+    """A format of rows; `input` and `context` are added to what asks, `history` holds earlier pairs."""
 
     needs: tuple[str, ...]  # columns that a row must have: a list of messages, a text, or what asks and the answer
     more: tuple[str, ...] = ()  # columns that are read where a row has them

@@ -33,11 +33,7 @@ class Share:
 
 @dataclass(frozen=True)
 class Split:
-    """The training, validation and test parts; no group is in two of them.
-
-    Training rows are shuffled by the seed alone, so the first n are the same for any number of them. Rows `left_over`
-    are of held-out groups. Rows `asked_elsewhere` have the group or prompt of a row held out from another source.
-    """
+    """Parts that share no group, and the numbers of rows left over with groups held out here or elsewhere."""
 
     train: list[Conversation]
     validation: list[Conversation]

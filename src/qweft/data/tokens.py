@@ -90,11 +90,7 @@ def tokenise(conversation: Conversation, tokenizer: Any) -> Encoded:
 
 
 def _apart(text: str, starts: set[int], tokenizer: Any) -> tuple[list[int], list[Span]]:
-    """Return the tokens of a text and their offsets, where answers follow the tokens of their prompts alone.
-
-    Vocabularies have tokens such as ":true": of "Answer:true" nothing of the answer would be learned. Such a text is
-    tokenised in parts, unless that changes it. What follows changes only the last few tokens, which are compared.
-    """
+    """Return tokens and offsets where no token, such as ":true", holds the end of a prompt and more."""
     ids, offsets = _offsets(text, tokenizer)
     begins = [start for start, _ in offsets]
     for cut in starts:
@@ -162,11 +158,7 @@ def text_tokens(text: str, tokenizer: Any) -> list[int]:
 
 
 def answer_spans(conversation: Conversation, tokenizer: Any) -> tuple[str, list[Span]]:
-    """Return the rendered text and the character spans of its answers.
-
-    To find an answer, the conversation is rendered without it and with it; both must be prefixes of the whole text.
-    Where a template rewrites earlier answers, only the last one is learned.
-    """
+    """Return the rendered text and its answers' spans; the last alone where a template rewrites earlier ones."""
     conversation = in_its_form(conversation, tokenizer)
     messages, tools = conversation.messages, conversation.tools
     text = render(messages, tokenizer, tools=tools)

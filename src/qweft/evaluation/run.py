@@ -34,12 +34,7 @@ LENGTH = "evaluation.forgetting_length"
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Results of the base model and the adapted model on the same rows.
-
-    `answers` has the pairs of both models' answers, and `judged` the results of the metrics for each. `shown` is the
-    number of answers for the terminal. `forgetting` has both models' losses on the other data, `harness` their results
-    of lm-evaluation-harness.
-    """
+    """Results of both models on the same rows; `judged` has what metrics found of each answer."""
 
     adapter: Path
     model: str

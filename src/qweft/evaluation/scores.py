@@ -77,10 +77,7 @@ class Score:
 
 @dataclass(frozen=True)
 class Compared:
-    """One score of both models, and adapted minus base, with a standard error paired by rows.
-
-    The unit is "%" for shares and other values from 0 to 100. The note has details that the name leaves out.
-    """
+    """One score of both models, and adapted minus base, with an error paired by rows; the unit is "%" from 0 to 100."""
 
     name: str
     base: Score

@@ -101,10 +101,7 @@ class Checked:
         return list(messages)
 
     def _build_generation_config(self, body: dict[str, Any], *given: Any, **named: Any) -> Any:
-        """Draw an answer where a client gives a temperature above 0 or top_p; transformers' server would be greedy.
-
-        The seed is kept for the moment of drawing: an answer before this one may still be drawn.
-        """
+        """Draw where a client gives a temperature or top_p, and keep the seed until the answer is drawn."""
         settings = super()._build_generation_config({**body, "seed": None}, *given, **named)  # type: ignore[misc]
         setattr(settings, SEED, body.get("seed"))
         if body.get("logit_bias"):  # left out of completions, and whole numbers are none to transformers

@@ -112,11 +112,7 @@ HELP = "\n".join(f"{name:<14}{text}" for name, text in COMMANDS.items()) + (
 
 
 class Chat:
-    """A conversation with all models at once, each of which sees its own answers alone.
-
-    `turns` are questions with the answers of all models. `asked` also counts questions before a reset, so that no two
-    use the same random numbers.
-    """
+    """A conversation with all models, each of which sees its own answers; `asked` outlives a reset."""
 
     def __init__(self, voices: Voices, config: ChatConfig) -> None:
         self.voices, self.config, self.system = voices, config, config.system

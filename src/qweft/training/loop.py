@@ -45,11 +45,7 @@ class DivergedError(QweftError):
 
 @dataclass(frozen=True)
 class Fit:
-    """Results of a training run, without the weights; losses are in nats per target token.
-
-    `steps` include those before the run was resumed. The times are `None` if a resumed run had no steps left. Their
-    spread is half the distance between the quartiles over the median.
-    """
+    """Results of a training, losses in nats a target; times are `None` if a resumed run had no steps left."""
 
     train_loss: float
     curve: tuple[tuple[int, float], ...]

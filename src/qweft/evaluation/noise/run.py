@@ -60,11 +60,7 @@ class Scored:
 
 @dataclass(frozen=True)
 class Point:
-    """The adapter measured at one setting, beside exact computation on the same rows and prompts.
-
-    `rise` is that of the loss in nats a target token, `agreement` the share of targets with the same most probable
-    token. Errors are standard errors over rows. `circuits` are those without an earlier result.
-    """
+    """The adapter at one setting beside exact computation: rise of the loss, share of equal tokens, new circuits."""
 
     setting: Setting
     loss: HeldOutLoss
