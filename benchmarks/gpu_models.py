@@ -154,7 +154,7 @@ def circuit_paths(qubits: int, tokens: int, device: torch.device) -> dict[str, C
 
     def call(by_pytorch: bool) -> Callable[[], Any]:
         def run() -> Any:
-            values = engine.by_kernels(dense if by_pytorch else own, inputs, rotations, diagonals, uploads)
+            values = engine.run(engine.Blocks(uploads, dense if by_pytorch else own), inputs, rotations, diagonals)
             return torch.autograd.grad(values, [inputs, rotations, diagonals], outer)
 
         return run

@@ -1,4 +1,4 @@
-"""Where the time of one circuit call goes, on one thread: kernels, what surrounds them, and the whole call.
+"""Where the time of one circuit call goes, on one thread: kernels with their tables, and the whole call.
 
 The kernels' multiply-adds a second stand beside those of a float32 matrix product, the fastest that the processor does.
 It also times the look at an adapter's parameters before each token, with caches that other work has emptied, and reads
@@ -14,13 +14,11 @@ from collections.abc import Callable
 from statistics import median
 from typing import Any
 
-import numpy as np
 import torch
 from benchmarks.adapted import RECORDED, adapted, batch
 
 from qweft.adapter.batched_build import SESSION
-from qweft.circuit import Circuit, compiled, crz_ring_ansatz, expectation_values, kernels
-from qweft.circuit.alternating import alternating_form
+from qweft.circuit import Circuit, compiled, crz_ring_ansatz, expectation_values
 
 TOKENS = 512
 
@@ -94,23 +92,12 @@ def main() -> None:
     print(f"a float32 matrix product: {fastest:.1f} x 10^9 multiply-adds a second")
     for n, layers in ((4, 4), (6, 6), (8, 8), (4, 1), (6, 1), (8, 1), (10, 1)):
         circuit = crz_ring_ansatz(n, layers)
-        form = alternating_form(circuit)
-        assert form is not None
         x, t = torch.randn(TOKENS, n, requires_grad=True), torch.randn(circuit.parameters, requires_grad=True)
         outer = torch.randn(TOKENS, n)
-        numbers = outer.numpy()
-        rotations, diagonals = (angles.detach() for angles in form.angles(t))
-        tables = (
-            compiled.table_of(rotations, 0.5),
-            compiled.table_of(diagonals, 1),
-            compiled.inputs_table(x.detach().numpy()),
-        )
-        flags, values = compiled.flags_of(form.uploads), np.empty((TOKENS, n), np.float32)
-        sums = np.empty(rotations.numel(), np.float32), np.empty(diagonals.numel(), np.float32)
 
-        def both(at: Any = (n, flags, *tables, 0, TOKENS), values: Any = values, rest: Any = (*sums, numbers)) -> None:
-            kernels.forward(values, *at)
-            kernels.backward(values, *rest, *at)
+        def both(circuit: Circuit = circuit, x: Any = x, t: Any = t, outer: Any = outer) -> None:
+            compiled.values_at(circuit, x, t)
+            compiled.gradients_at(circuit, outer, x, t)
 
         def whole(circuit: Circuit = circuit, x: Any = x, t: Any = t, outer: Any = outer) -> None:
             torch.autograd.grad(expectation_values(circuit, x, t), [x, t], outer)

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from qweft.circuit import engine, general
-from qweft.circuit.alternating import alternating_form
+from qweft.circuit.compiled import MOST_QUBITS
 from qweft.circuit.description import Circuit
+from qweft.circuit.engine import expectation_values
 from qweft.circuit.precision import circuit_dtype, exact_products
 from qweft.errors import QweftError
 
@@ -56,7 +56,7 @@ class QuantumLayer(nn.Module):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        most = 10 if noise is not None else general.MOST_QUBITS
+        most = 10 if noise is not None else MOST_QUBITS
         if circuit.qubits > most:
             raise QweftError(f"the circuit has {circuit.qubits} qubits; a layer takes at most {most}")
         if not circuit.parameters and not circuit.inputs:
@@ -70,7 +70,6 @@ class QuantumLayer(nn.Module):
         self.circuit, self.shots, self.generator = circuit, shots, generator
         self.noise: NoiseModel | None = noise
         self.weight = nn.Parameter(torch.empty(circuit.parameters).uniform_(-math.pi, math.pi, generator=generator))
-        self._form = alternating_form(circuit)
         _ = circuit.text  # found now, since a compiler cannot trace it
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -97,12 +96,7 @@ class QuantumLayer(nn.Module):
             from qweft.devices.noise.paulis import noisy_expectations
 
             return noisy_expectations(self.circuit, x, weight, self.noise)
-        if not torch.compiler.is_compiling():
-            return engine.expectation_values(self.circuit, x, weight)
-        if self._form is not None:
-            return engine.expectations(self._form, x, *self._form.angles(weight))
-        flat = x.reshape(x.shape[:-1].numel(), self.circuit.inputs)
-        return general.values(self.circuit, flat, weight).reshape(*x.shape[:-1], self.circuit.outputs)
+        return expectation_values(self.circuit, x, weight)
 
     def _sampled(self, values: torch.Tensor) -> torch.Tensor:
         """Return frequencies in place of expectations or probabilities."""

@@ -172,7 +172,7 @@ def test_the_circuit_of_one_token(qubits):
     inputs = torch.cat([half.cos(), half.sin()]).numpy()
     values, state, turns = (np.empty(count, np.float32) for count in (qubits, 2 * size, 2 * qubits))
     tables = compiled.table_of(rotations, 0.5), *few_tokens.by_lanes(diagonals)
-    find_values(values, qubits, compiled.flags_of(form.uploads), *tables, inputs, state, turns)
+    find_values(values, qubits, np.array(form.uploads), *tables, inputs, state, turns)
     torch.testing.assert_close(
         torch.from_numpy(values)[None].double(), gate_by_gate(circuit, x, angles), rtol=0, atol=5e-6
     )

@@ -1,7 +1,5 @@
 """Every path of the engine against the gate-by-gate one, and that one against PennyLane."""
 
-from functools import partial
-
 import pennylane
 import pytest
 import torch
@@ -61,17 +59,26 @@ def test_equals_pennylane(qubits, layers, reupload):
         torch.testing.assert_close(found, wanted, rtol=0, atol=1e-10)
 
 
-PATHS = {
-    "compiled": partial(engine.by_kernels, compiled),
-    "opaque": engine.opaque_expectations,
-    "dense": partial(engine.by_kernels, dense),
-}
+def opaque(way, *arguments):
+    return engine.in_rows(lambda *rows: engine.opaque(list(rows), way.text), *arguments)
+
+
+PATHS = {"compiled": compiled, "opaque": None, "dense": dense}
 
 
 @pytest.fixture(params=PATHS)
 def path(request, monkeypatch):
-    """Sends every call through one path."""
-    monkeypatch.setattr("qweft.circuit.engine.run", PATHS[request.param])
+    """Sends every call through one path: the whole circuit in one operator, or its blocks through some kernels."""
+    run, kernels = engine.run, PATHS[request.param]
+
+    def by_blocks(way, inputs, parameters):
+        form = alternating_form(way.circuit)
+        if form is None:
+            return run(way, inputs, parameters)
+        blocks = engine.Blocks(form.uploads, kernels)
+        return run(blocks, form.uploaded(inputs), *form.angles(parameters))
+
+    monkeypatch.setattr(engine, "run", opaque if kernels is None else by_blocks)
     return request.param
 
 
@@ -106,7 +113,7 @@ def test_without_numba_all_still_works(monkeypatch, qubits):
     wanted = values_and_gradients(expectation_values, circuit, *case)
     monkeypatch.setattr(compiled, "available", lambda: False)
     assert_paths_agree(values_and_gradients(expectation_values, circuit, *case), wanted)
-    monkeypatch.setattr("qweft.circuit.engine.run", engine.opaque_expectations)
+    monkeypatch.setattr(engine, "run", opaque)
     assert_paths_agree(values_and_gradients(expectation_values, circuit, *case), wanted)
 
 
@@ -263,7 +270,10 @@ def test_no_state_is_kept_between_forward_and_backward(path):
 def test_a_compiled_model_calls_the_engine_as_one_operator():
     inputs, rotations, diagonals = torch.randn(5, 3), torch.randn(3, 3), torch.randn(2, 8)
     tensors = [tensor.requires_grad_() for tensor in (inputs, rotations, diagonals)]
-    torch.library.opcheck(engine._expectations, (*tensors, [1, 0, 1]))
+    torch.library.opcheck(engine.opaque, (tensors, engine.Blocks((True, False, True)).text))
+    circuit = crz_ring_ansatz(3, 2)
+    x, t, _ = random_case(circuit)
+    torch.library.opcheck(engine.opaque, ([x, t], circuit.text))
 
 
 def test_a_wrong_shape_is_named():

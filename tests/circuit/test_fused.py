@@ -24,10 +24,14 @@ TOLERANCES = {torch.float64: 1e-10, torch.float32: 2e-5}
 needs_triton = pytest.mark.skipif(not INSTALLED, reason="Triton is not installed")
 
 
+def by_blocks(inputs, rotations, diagonals, uploads):
+    return engine.run(engine.Blocks(uploads, fused), inputs, rotations, diagonals)
+
+
 def by_triton(circuit, inputs, parameters):
     form = alternating_form(circuit)
     rotations, diagonals = form.angles(parameters)
-    return engine.by_kernels(fused, inputs[:, list(form.wires)] * form.repeats, rotations, diagonals, form.uploads)
+    return by_blocks(inputs[:, list(form.wires)] * form.repeats, rotations, diagonals, form.uploads)
 
 
 def random_case(circuit, tokens, seed=0):
@@ -130,9 +134,7 @@ class TestKernels:
         tensors = [torch.randn(*shape, dtype=torch.float64, generator=generator).to(DEVICE) for shape in shapes]
         for tensor in tensors:
             tensor.requires_grad_()
-        assert torch.autograd.gradcheck(
-            lambda *tensors: engine.by_kernels(fused, *tensors, (False, True, True)), tensors, atol=1e-7
-        )
+        assert torch.autograd.gradcheck(lambda *tensors: by_blocks(*tensors, (False, True, True)), tensors, atol=1e-7)
 
     def test_layouts_in_memory(self):
         circuit = crz_ring_ansatz(3, 2)
@@ -140,7 +142,7 @@ class TestKernels:
         form = alternating_form(circuit)
         rotations, diagonals = form.angles(parameters.to(DEVICE))
         wanted_inputs = inputs.to(DEVICE).requires_grad_()
-        wanted = engine.by_kernels(fused, wanted_inputs, rotations, diagonals, form.uploads)
+        wanted = by_blocks(wanted_inputs, rotations, diagonals, form.uploads)
         (wanted_gradient,) = torch.autograd.grad((wanted * weights.to(DEVICE)).sum(), wanted_inputs)
         spread = torch.zeros(3, 20, dtype=torch.float64, device=DEVICE)
         spread[:, 1:19:2] = inputs.to(DEVICE).t()
@@ -148,7 +150,7 @@ class TestKernels:
         strided_rotations = rotations.t().contiguous().t()
         strided_diagonals = diagonals.t().contiguous().t()
         assert not strided.is_contiguous()
-        found = engine.by_kernels(fused, strided, strided_rotations, strided_diagonals, form.uploads)
+        found = by_blocks(strided, strided_rotations, strided_diagonals, form.uploads)
         gradient = weights.t().contiguous().t().to(DEVICE)
         assert not gradient.is_contiguous()
         (found_gradient,) = torch.autograd.grad(found, strided, gradient)

@@ -13,9 +13,9 @@ import torch
 from torch import nn
 from torch.nn.functional import silu
 
-from qweft.circuit import Circuit, general, unentangled
+from qweft.circuit import Circuit, unentangled
 from qweft.circuit.alternating import Alternating, alternating_form
-from qweft.circuit.engine import expectations
+from qweft.circuit.engine import expectation_values, expectations
 from qweft.method import names
 from qweft.method.resolved import ResolvedConfig
 
@@ -120,8 +120,7 @@ class CircuitFunction(Function):
         if self.alternating is not None:
             return expectations(self.alternating, c, *prepared).to(c.dtype)
         (angles,) = prepared
-        flat = c.to(angles.dtype).reshape(c.shape[:-1].numel(), self.r)
-        return general.values(self.circuit, flat, angles).reshape(c.shape).to(c.dtype)
+        return expectation_values(self.circuit, c.to(angles.dtype), angles).to(c.dtype)
 
 
 class FrozenCircuit(CircuitFunction):

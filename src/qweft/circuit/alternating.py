@@ -78,7 +78,12 @@ class Alternating:
         turns = chosen[..., count:].unflatten(-1, (self.diagonals, pairs)) @ constant(self.pair_phases, parameters)
         return rotations, turns
 
-    def _to_parameters(self, rotations: torch.Tensor, diagonals: torch.Tensor) -> torch.Tensor:
+    def to_inputs(self, uploaded: torch.Tensor, inputs: torch.Tensor) -> torch.Tensor:
+        """Return the transpose of `uploaded`: from a gradient (tokens, n) to that of the inputs (tokens, inputs)."""
+        wires = torch.tensor(self.wires, device=inputs.device)
+        return torch.zeros_like(inputs).index_add_(1, wires, uploaded * self.repeats)
+
+    def to_parameters(self, rotations: torch.Tensor, diagonals: torch.Tensor) -> torch.Tensor:
         """Return the transpose of `plain_angles`: from gradients of angles to the gradient of the parameters."""
         pairs = diagonals @ constant(self.pair_phases, diagonals).t()
         flat = [each.reshape(*each.shape[:-2], -1) for each in (rotations, pairs)]  # batched gradients have no flatten
@@ -96,7 +101,7 @@ class _Angles(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[None, torch.Tensor]:
         with exact_products(gradients[0].device):
-            return None, ctx.form._to_parameters(*gradients)
+            return None, ctx.form.to_parameters(*gradients)
 
 
 @lru_cache(maxsize=16)

@@ -2,17 +2,20 @@
 
 import warnings
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 import torch
 
-from qweft.circuit.alternating import Alternating
-from qweft.circuit.precision import constant
+from qweft.circuit.description import Circuit
+from qweft.circuit.program import Program, program_of, program_of_blocks
 from qweft.circuit.threads import share_out
 from qweft.errors import QweftError
 
 WORK_OF_A_THREAD = 2**19
 """Amplitudes times blocks below which a second thread costs more than it saves (about 0.1 ms)."""
+MOST_QUBITS = 12
+"""Of any circuit: a state of 16 tokens and its gradient take 2 MiB then. The recorded form may have more."""
 
 
 @lru_cache(maxsize=1)
@@ -37,16 +40,6 @@ def available() -> bool:
     return True
 
 
-@lru_cache(maxsize=64)
-def flags_of(uploads: tuple[bool, ...]) -> np.ndarray:
-    """Return the uploads as an array that the kernels read."""
-    return np.array(uploads)
-
-
-def _numbers(tensor: torch.Tensor) -> np.ndarray:
-    return tensor.detach().numpy()
-
-
 def _cosines_and_sines(angles: np.ndarray, factor: float) -> np.ndarray:
     scaled = angles * angles.dtype.type(factor) if factor != 1 else angles
     both = np.empty(2 * angles.size, angles.dtype)
@@ -57,7 +50,7 @@ def _cosines_and_sines(angles: np.ndarray, factor: float) -> np.ndarray:
 
 def table_of(angles: torch.Tensor, factor: float) -> np.ndarray:
     """Return cosines and sines of trained angles, cached on the tensor: generation needs them for every token."""
-    numbers = _numbers(angles)
+    numbers = angles.detach().numpy()
     written = numbers.tobytes()  # no version counter sees every write
     kept: tuple[bytes, np.ndarray] | None = getattr(angles, "_cosines_and_sines", None)
     if kept is None or kept[0] != written:
@@ -66,70 +59,114 @@ def table_of(angles: torch.Tensor, factor: float) -> np.ndarray:
     return kept[1]
 
 
-def inputs_table(inputs: np.ndarray) -> np.ndarray:
-    """Return cosines and sines of half the inputs, (2, n, padded tokens), for inputs (tokens, n)."""
-    from qweft.circuit.vector import LANES
+class _Numbers(NamedTuple):
+    """What a program's tables are made of, in one number type; see `Program` and `Diagonals`."""
 
-    tokens, n = inputs.shape
-    half = np.zeros((n, -(-tokens // LANES) * LANES), inputs.dtype)
-    np.multiply(inputs.T, 0.5, out=half[:, :tokens])
-    return _cosines_and_sines(half, 1)
-
-
-def shares_of(tokens: int, qubits: int, blocks: int) -> list[tuple[int, int]]:
-    """Return parts of the tokens, one per thread, in whole vectors."""
-    from qweft.circuit.vector import LANES
-
-    work = (tokens << qubits) * blocks
-    if work < WORK_OF_A_THREAD:
-        return [(0, tokens)]
-    threads = max(1, min(torch.get_num_threads(), work // WORK_OF_A_THREAD, -(-tokens // LANES)))
-    step = max(LANES, -(-tokens // (threads * LANES)) * LANES)
-    return [(start, min(start + step, tokens)) for start in range(0, max(tokens, 1), step)]
+    selection: np.ndarray
+    constants: np.ndarray
+    diagonals: list[tuple[slice | list[int], np.ndarray, np.ndarray, np.ndarray]]
+    wires: slice | list[int]
+    half_scales: np.ndarray
+    is_plain: bool
 
 
-def _values(inputs: np.ndarray, tables: tuple[np.ndarray, np.ndarray], uploads: tuple[bool, ...]) -> np.ndarray:
-    """Return expectations (tokens, n), given the tables of rotations and diagonals."""
-    from qweft.circuit import kernels
-
-    tokens, n = inputs.shape
-    of_inputs, values, flags = inputs_table(inputs), np.empty((tokens, n), inputs.dtype), flags_of(uploads)
-
-    def some(_: int, start: int, stop: int) -> None:
-        kernels.forward(values, n, flags, *tables, of_inputs, start, stop)
-
-    share_out(some, shares_of(tokens, n, len(uploads)))
-    return values
-
-
-def _gradients(
-    gradient: np.ndarray, inputs: np.ndarray, tables: tuple[np.ndarray, np.ndarray], uploads: tuple[bool, ...]
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return gradients to inputs (tokens, n), and to all rotations and diagonals in a row each."""
-    from qweft.circuit import kernels
-
-    tokens, n = inputs.shape
-    of_inputs, flags = inputs_table(inputs), flags_of(uploads)
-    outer = np.ascontiguousarray(gradient)
-    shares = shares_of(tokens, n, len(uploads))
-    to_inputs = np.empty((tokens, n), outer.dtype)
-    to_rotations = np.zeros((len(shares), tables[0].size // 2), outer.dtype)
-    to_diagonals = np.zeros((len(shares), tables[1].size // 2), outer.dtype)
-    share_out(
-        lambda share, start, stop: kernels.backward(
-            to_inputs, to_rotations[share], to_diagonals[share], outer, n, flags, *tables, of_inputs, start, stop
-        ),
-        shares,
+@lru_cache(maxsize=128)
+def _numbers_of(program: Program, kind: np.dtype) -> _Numbers:
+    diagonals = []
+    for each in program.diagonals:
+        first, count = each.numbers[0], len(each.numbers)
+        follow = each.numbers == list(range(first, first + count))
+        where = slice(first, first + count) if follow else each.numbers
+        half = (each.signs / 2).astype(kind)
+        diagonals.append((where, half, each.selection.astype(kind), each.constants.astype(kind)))
+    wires, scales = [wire for wire, _ in program.uploads], [scale / 2 for _, scale in program.uploads]
+    in_order = slice(0, len(wires)) if wires == list(range(len(wires))) else wires
+    return _Numbers(
+        program.selection.astype(kind),
+        program.constants.astype(kind),
+        diagonals,
+        in_order,
+        np.array(scales, kind)[:, None],
+        isinstance(in_order, slice) and set(scales) <= {0.5},
     )
-    return to_inputs, to_rotations.sum(0), to_diagonals.sum(0)
+
+
+class _Call:
+    """A program on some tokens, given the tables of its trained angles: `halves` and `phases` as the kernels take them.
+
+    inputs (tokens, inputs) are in radians.
+    """
+
+    def __init__(self, program: Program, inputs: np.ndarray, halves: np.ndarray, phases: np.ndarray) -> None:
+        from qweft.circuit.vector import LANES
+
+        self.program, self.x, self.kind = program, inputs, inputs.dtype
+        self.numbers = _numbers_of(program, self.kind)
+        tokens, uploads, given = len(inputs), len(program.uploads), program.amplitudes
+        table = np.zeros((2 * uploads + given, -(-tokens // LANES) * LANES), self.kind)
+        half = table[uploads : 2 * uploads]
+        np.multiply(inputs.T[self.numbers.wires], self.numbers.half_scales, out=half[:, :tokens])
+        np.cos(half, out=table[:uploads])
+        np.sin(half, out=half)
+        if given:
+            first = inputs[:, :given]
+            self.norms = np.sqrt(np.maximum(np.square(first).sum(1, keepdims=True), np.finfo(self.kind).tiny))
+            self.unit = first / self.norms
+            table[2 * uploads :, :tokens] = self.unit.T
+        self.tables = program.code, halves, phases, table.reshape(-1)
+        self.shares = _shares_of(tokens, program.qubits, program.blocks)
+
+    def values(self) -> torch.Tensor:
+        """Return the outputs (tokens, outputs)."""
+        from qweft.circuit import kernels
+
+        values = np.empty((len(self.x), self.program.outputs), self.kind)
+        share_out(lambda _, start, stop: kernels.forward(values, *self.tables, start, stop), self.shares)
+        return torch.from_numpy(values)
+
+    def gradients(self, gradient: torch.Tensor) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the gradients to the inputs (tokens, inputs), the angles (angles,) and the phases (diagonals 2^n,)."""
+        from qweft.circuit import kernels
+
+        outer, parts = np.ascontiguousarray(gradient.detach().numpy(), self.kind), len(self.shares)
+        _, halves, phases, _ = self.tables
+        uploads, given = len(self.program.uploads), self.program.amplitudes
+        to_uploads = np.empty((len(self.x), uploads + given), self.kind)
+        to_angles, to_phases = (
+            np.empty((parts, halves.size // 2), self.kind),
+            np.empty((parts, phases.size // 2), self.kind),
+        )
+
+        def some(part: int, start: int, stop: int) -> None:
+            found = to_uploads, to_angles[part], to_phases[part]
+            kernels.backward(found, outer, *self.tables, start, stop)
+
+        share_out(some, self.shares)
+        if self.numbers.is_plain and not given and uploads == self.x.shape[1]:
+            to_inputs = to_uploads
+        else:
+            to_inputs = np.zeros_like(self.x)
+            for column, (wire, scale) in enumerate(self.program.uploads):
+                to_inputs[:, wire] += self.kind.type(scale) * to_uploads[:, column]
+        if given:
+            to_unit = to_uploads[:, uploads:]
+            along = (self.unit * to_unit).sum(1, keepdims=True)
+            to_inputs[:, :given] += (to_unit - along * self.unit) / self.norms
+        if parts == 1:
+            return to_inputs, to_angles[0], to_phases[0]
+        return to_inputs, to_angles.sum(0), to_phases.sum(0)
+
+
+def _blocks(inputs: torch.Tensor, rotations: torch.Tensor, diagonals: torch.Tensor, uploads: tuple[bool, ...]) -> _Call:
+    program = program_of_blocks(inputs.shape[1], uploads)
+    return _Call(program, inputs.detach().numpy(), table_of(rotations, 0.5), table_of(diagonals, 1))
 
 
 def values_of(
     inputs: torch.Tensor, rotations: torch.Tensor, diagonals: torch.Tensor, uploads: tuple[bool, ...]
 ) -> torch.Tensor:
     """Return expectations (tokens, n) without a graph."""
-    tables = table_of(rotations, 0.5), table_of(diagonals, 1)
-    return torch.from_numpy(_values(_numbers(inputs), tables, uploads))
+    return _blocks(inputs, rotations, diagonals, uploads).values()
 
 
 def gradients_of(
@@ -140,43 +177,46 @@ def gradients_of(
     uploads: tuple[bool, ...],
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Return gradients to inputs (tokens, n), rotations (k + 1, n) and diagonals (k, 2^n)."""
-    tables = table_of(rotations, 0.5), table_of(diagonals, 1)
-    to_inputs, *found = map(torch.from_numpy, _gradients(_numbers(gradient), _numbers(inputs), tables, uploads))
-    return to_inputs, found[0].view_as(rotations), found[1].view_as(diagonals)
+    found = _blocks(inputs, rotations, diagonals, uploads).gradients(gradient)
+    to_inputs, to_rotations, to_diagonals = map(torch.from_numpy, found)
+    return to_inputs, to_rotations.view_as(rotations), to_diagonals.view_as(diagonals)
 
 
-def _at(
-    form: Alternating, inputs: torch.Tensor, parameters: torch.Tensor
-) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray], np.ndarray, np.ndarray]:
-    """Return what an upload adds (tokens, n), both tables, and the form's two matrices."""
-    selection, phases = (_numbers(constant(matrix, parameters)) for matrix in (form.selection, form.pair_phases))
-    chosen = selection @ _numbers(parameters)
-    count = len(form.uploads) * form.qubits
-    turns = chosen[count:].reshape(form.diagonals, len(phases)) @ phases
-    flat = _numbers(inputs).reshape(-1, inputs.shape[-1])
-    if form.repeats != 1 or form.wires != tuple(range(flat.shape[1])):
-        flat = flat[:, form.wires] * flat.dtype.type(form.repeats)
-    return flat, (_cosines_and_sines(chosen[:count], 0.5), _cosines_and_sines(turns, 1)), selection, phases
+def _whole(circuit: Circuit, inputs: torch.Tensor, parameters: torch.Tensor) -> _Call:
+    program, x, trained = program_of(circuit), inputs.detach().numpy(), parameters.detach().numpy()
+    numbers = _numbers_of(program, x.dtype)
+    halves = _cosines_and_sines(numbers.selection @ trained + numbers.constants, 0.5)
+    phases = np.empty((sum(len(each.numbers) for each in program.diagonals), 2**circuit.qubits), x.dtype)
+    for where, half_signs, selection, constants in numbers.diagonals:
+        phases[where] = (selection @ trained + constants).reshape(-1, len(half_signs)) @ half_signs
+    return _Call(program, x, halves, _cosines_and_sines(phases, 1))
 
 
-def values_at(form: Alternating, inputs: torch.Tensor, parameters: torch.Tensor) -> torch.Tensor:
-    """Return expectations (..., n) of a circuit from inputs (..., inputs) and parameters, without a graph."""
-    flat, tables, _, _ = _at(form, inputs, parameters)
-    return torch.from_numpy(_values(flat, tables, form.uploads)).view(*inputs.shape[:-1], form.qubits)
+def values_at(circuit: Circuit, inputs: torch.Tensor, parameters: torch.Tensor) -> torch.Tensor:
+    """Return what a circuit measures, (tokens, outputs), without a graph."""
+    return _whole(circuit, inputs, parameters).values()
 
 
 def gradients_at(
-    form: Alternating, gradient: torch.Tensor, inputs: torch.Tensor, parameters: torch.Tensor
+    circuit: Circuit, gradient: torch.Tensor, inputs: torch.Tensor, parameters: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return gradients to the inputs (..., inputs) and the parameters."""
-    flat, tables, selection, phases = _at(form, inputs, parameters)
-    outer = _numbers(gradient).reshape(-1, form.qubits)
-    to_uploads, to_rotations, to_diagonals = _gradients(outer, flat, tables, form.uploads)
-    to_pairs = to_diagonals.reshape(form.diagonals, phases.shape[1]) @ phases.T
-    to_parameters = np.concatenate([to_rotations, to_pairs.ravel()]) @ selection
-    to_inputs = to_uploads
-    if to_inputs.shape[1] != inputs.shape[-1] or form.repeats != 1 or form.wires != tuple(range(form.qubits)):
-        to_inputs = np.zeros((len(flat), inputs.shape[-1]), flat.dtype)
-        for qubit, wire in enumerate(form.wires):
-            to_inputs[:, wire] += form.repeats * to_uploads[:, qubit]
-    return torch.from_numpy(to_inputs).view(inputs.shape), torch.from_numpy(to_parameters)
+    """Return gradients to the inputs (tokens, inputs) and the parameters."""
+    call = _whole(circuit, inputs, parameters)
+    to_inputs, to_angles, to_phases = call.gradients(gradient)
+    to_parameters = to_angles @ call.numbers.selection
+    by_diagonal = to_phases.reshape(-1, 2**circuit.qubits)
+    for where, half_signs, selection, _ in call.numbers.diagonals:
+        to_parameters += (by_diagonal[where] @ half_signs.T).reshape(-1) @ selection
+    return torch.from_numpy(to_inputs), torch.from_numpy(to_parameters)
+
+
+def _shares_of(tokens: int, qubits: int, blocks: int) -> list[tuple[int, int]]:
+    """Return parts of the tokens, one per thread, in whole vectors."""
+    from qweft.circuit.vector import LANES
+
+    work = (tokens << qubits) * blocks
+    if work < WORK_OF_A_THREAD:
+        return [(0, tokens)]
+    threads = max(1, min(torch.get_num_threads(), work // WORK_OF_A_THREAD, -(-tokens // LANES)))
+    step = max(LANES, -(-tokens // (threads * LANES)) * LANES)
+    return [(start, min(start + step, tokens)) for start in range(0, max(tokens, 1), step)]

@@ -1,16 +1,18 @@
 """The exact engine: computes a circuit of any form by the fastest available path."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from types import ModuleType
 from typing import Any
 
 import torch
 
-from qweft.circuit import compiled, dense, fused, general
+from qweft.circuit import compiled, dense, fused
 from qweft.circuit.alternating import Alternating, alternating_form
 from qweft.circuit.description import Circuit, measured_as_z
 from qweft.circuit.precision import circuit_dtype, exact_products
-from qweft.circuit.reference import block_by_block, differentiable_gradients
+from qweft.circuit.reference import adjoint_gradients, block_by_block, differentiable_gradients, gate_by_gate
 from qweft.errors import QweftError
 from qweft.internals.torch import followed_backward, in_forward_mode, is_transformed
 
@@ -22,172 +24,172 @@ def kernels_for(qubits: int, device: torch.device) -> ModuleType:
     return fused if qubits <= fused.MAX_QUBITS and fused.available(device) else dense
 
 
-def run(
-    inputs: torch.Tensor, rotations: torch.Tensor, diagonals: torch.Tensor, uploads: tuple[bool, ...]
-) -> torch.Tensor:
-    """Return expectations by the fastest path for this number of qubits on this device.
+@dataclass(frozen=True)
+class Blocks:
+    """Expectations (tokens, n) of Z from inputs (tokens, n), rotations (k + 1, n) and diagonals (k, 2^n), in radians.
 
     Args:
-        inputs: (..., n), in radians.
-        rotations: (k + 1, n), the trained part of the angles of the rotation blocks, in radians.
-        diagonals: (k, 2^n), the angles of the diagonals, in radians.
         uploads: For each rotation block, whether the inputs are added to its angles.
-
-    Returns:
-        (..., n).
+        kernels: A module as of `kernels_for`; `None` means the fastest.
     """
-    qubits = inputs.shape[-1]
+
+    uploads: tuple[bool, ...]
+    kernels: ModuleType | None = None
+
+    def _kernels(self, inputs: torch.Tensor) -> ModuleType:
+        return self.kernels or kernels_for(inputs.shape[1], inputs.device)
+
+    def values(self, inputs: torch.Tensor, rotations: torch.Tensor, diagonals: torch.Tensor) -> torch.Tensor:
+        """Return the expectations without a graph."""
+        return self._kernels(inputs).values_of(inputs, rotations, diagonals, self.uploads)
+
+    def gradients(self, gradient: torch.Tensor, *arguments: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Return the gradients to the arguments of `values`."""
+        return self._kernels(gradient).gradients_of(gradient, *arguments, self.uploads)
+
+    def plain(self, inputs: torch.Tensor, rotations: torch.Tensor, diagonals: torch.Tensor) -> torch.Tensor:
+        """Return the expectations by plain operations."""
+        return block_by_block(inputs, rotations, diagonals, self.uploads)
+
+    @property
+    def text(self) -> str:
+        """The text that `_read` reads."""
+        return "".join(str(int(upload)) for upload in self.uploads)
+
+
+@dataclass(frozen=True)
+class Whole:
+    """What a circuit of any kind measures, (tokens, outputs), from inputs (tokens, inputs) and parameters."""
+
+    circuit: Circuit
+
+    def _is_compiled(self, inputs: torch.Tensor) -> bool:
+        return inputs.device.type == "cpu" and self.circuit.qubits <= compiled.MOST_QUBITS and compiled.available()
+
+    def values(self, inputs: torch.Tensor, parameters: torch.Tensor) -> torch.Tensor:
+        """Return the outputs without a graph."""
+        if self._is_compiled(inputs):
+            return compiled.values_at(self.circuit, inputs, parameters)
+        with torch.no_grad():
+            form = alternating_form(self.circuit)
+            if form is None:
+                return gate_by_gate(self.circuit, inputs, parameters)
+            return Blocks(form.uploads).values(form.uploaded(inputs), *form.plain_angles(parameters))
+
+    def gradients(
+        self, gradient: torch.Tensor, inputs: torch.Tensor, parameters: torch.Tensor
+    ) -> tuple[torch.Tensor, ...]:
+        """Return the gradients to the arguments of `values`."""
+        if self._is_compiled(inputs):
+            return compiled.gradients_at(self.circuit, gradient, inputs, parameters)
+        form = alternating_form(self.circuit)
+        if form is None:
+            return adjoint_gradients(self.circuit, gradient, inputs, parameters)
+        with torch.no_grad():
+            angles = form.plain_angles(parameters)
+            to_uploaded, *to_angles = Blocks(form.uploads).gradients(gradient, form.uploaded(inputs), *angles)
+            return form.to_inputs(to_uploaded, inputs), form.to_parameters(*to_angles)
+
+    def plain(self, inputs: torch.Tensor, parameters: torch.Tensor) -> torch.Tensor:
+        """Return the outputs by plain operations."""
+        form = alternating_form(self.circuit)
+        if form is None:
+            return gate_by_gate(self.circuit, inputs, parameters)
+        return Blocks(form.uploads).plain(form.uploaded(inputs), *form.plain_angles(parameters))
+
+    @property
+    def text(self) -> str:
+        """The text that `_read` reads."""
+        return self.circuit.text
+
+
+Way = Blocks | Whole
+
+
+def run(way: Way, *arguments: torch.Tensor) -> torch.Tensor:
+    """Return a way's values, differentiable any number of times, and one operator to a compiler.
+
+    The first of the arguments, the inputs, may have any leading axes.
+    """
     if is_transformed():
-        return block_by_block(inputs.reshape(-1, qubits), rotations, diagonals, uploads).reshape(inputs.shape)
-    return by_kernels(kernels_for(qubits, inputs.device), inputs, rotations, diagonals, uploads)
+        return in_rows(way.plain, *arguments)
+    if torch.compiler.is_compiling():
+        return in_rows(lambda *rows: opaque(list(rows), way.text), *arguments)
+    if torch.is_grad_enabled() and any(argument.requires_grad for argument in arguments):
+        return _Exact.apply(way, *arguments)
+    return in_rows(way.values, *arguments)
 
 
-def by_kernels(
-    kernels: ModuleType,
-    inputs: torch.Tensor,
-    rotations: torch.Tensor,
-    diagonals: torch.Tensor,
-    uploads: tuple[bool, ...],
-) -> torch.Tensor:
-    """Return expectations by a module's `values_of`, with gradients by its `gradients_of`; shapes as in `run`."""
-    if torch.is_grad_enabled() and (inputs.requires_grad or rotations.requires_grad or diagonals.requires_grad):
-        return _Expectations.apply(kernels, inputs, rotations, diagonals, uploads)
-    return _values_of(kernels, inputs, rotations, diagonals, uploads)
+def in_rows(function: Callable[..., torch.Tensor], inputs: torch.Tensor, *others: torch.Tensor) -> torch.Tensor:
+    """Return what a function of inputs (tokens, ...) makes of inputs with any leading axes."""
+    found = function(inputs.reshape(inputs.shape[:-1].numel(), inputs.shape[-1]), *others)
+    return found.reshape(*inputs.shape[:-1], found.shape[-1])
 
 
-def _values_of(kernels: ModuleType, inputs: torch.Tensor, *rest: Any) -> torch.Tensor:
-    values: torch.Tensor = kernels.values_of(inputs.reshape(-1, inputs.shape[-1]), *rest)
-    return values.view(inputs.shape)
-
-
-class _Expectations(torch.autograd.Function):
-    """Only the arguments are stored between forward and backward.
-
-    A backward pass that is differentiated, transformed or batched goes block by block in plain operations.
-    """
+class _Exact(torch.autograd.Function):
+    """Only the arguments are stored between forward and backward. It flattens axes itself: each node takes time."""
 
     @staticmethod
-    def forward(
-        ctx: Any,
-        kernels: ModuleType,
-        inputs: torch.Tensor,
-        rotations: torch.Tensor,
-        diagonals: torch.Tensor,
-        uploads: tuple[bool, ...],
-    ) -> torch.Tensor:
-        ctx.save_for_backward(inputs, rotations, diagonals)
-        ctx.kernels, ctx.uploads = kernels, uploads
-        return _values_of(kernels, inputs, rotations, diagonals, uploads)
+    def forward(ctx: Any, way: Way, *arguments: torch.Tensor) -> torch.Tensor:
+        ctx.save_for_backward(*arguments)
+        ctx.way = way
+        return in_rows(way.values, *arguments)
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        inputs, rotations, diagonals = ctx.saved_tensors
-        flat = (-1, inputs.shape[-1])
-        if followed_backward(gradients[0]):
-            again = differentiable_gradients(
-                lambda x, turns, phases: block_by_block(x.reshape(flat), turns, phases, ctx.uploads).reshape(x.shape),
-                (inputs, rotations, diagonals),
-                gradients[0],
-            )
-            return (None, *again, None)
-        to_inputs, *to_angles = ctx.kernels.gradients_of(
-            gradients[0].reshape(flat), inputs.reshape(flat), rotations, diagonals, ctx.uploads
-        )
-        return (None, to_inputs.view(inputs.shape), *to_angles, None)
+        way, (gradient,), (inputs, *others) = ctx.way, gradients, ctx.saved_tensors
+        if followed_backward(gradient):
+            return None, *differentiable_gradients(partial(in_rows, way.plain), (inputs, *others), gradient)
+        rows = inputs.shape[:-1].numel()
+        flat = gradient.reshape(rows, gradient.shape[-1]), inputs.reshape(rows, inputs.shape[-1])
+        to_inputs, *rest = way.gradients(*flat, *others)
+        return None, to_inputs.reshape(inputs.shape), *rest
 
 
-class _OfParameters(torch.autograd.Function):
-    """The compiled engine from inputs and parameters, in one node of the graph; more would take most of the time."""
-
-    @staticmethod
-    def forward(ctx: Any, form: Alternating, inputs: torch.Tensor, parameters: torch.Tensor) -> torch.Tensor:
-        ctx.save_for_backward(inputs, parameters)
-        ctx.form = form
-        return compiled.values_at(form, inputs, parameters)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        inputs, parameters = ctx.saved_tensors
-        form: Alternating = ctx.form
-        if followed_backward(gradients[0]):
-
-            def values(x: torch.Tensor, parameters: torch.Tensor) -> torch.Tensor:
-                uploaded = form.uploaded(x)
-                flat = uploaded.reshape(-1, form.qubits)
-                return block_by_block(flat, *form.plain_angles(parameters), form.uploads).reshape(uploaded.shape)
-
-            return (None, *differentiable_gradients(values, (inputs, parameters), gradients[0]))
-        return (None, *compiled.gradients_at(form, gradients[0], inputs, parameters))
+def _read(text: str) -> Way:
+    return Whole(Circuit.from_text(text)) if text.startswith("{") else Blocks(tuple(each == "1" for each in text))
 
 
-@torch.library.custom_op("qweft::expectations", mutates_args=())
-def _expectations(
-    inputs: torch.Tensor, rotations: torch.Tensor, diagonals: torch.Tensor, uploads: list[int]
-) -> torch.Tensor:
-    kernels = kernels_for(inputs.shape[1], inputs.device)
-    return kernels.values_of(inputs, rotations, diagonals, tuple(map(bool, uploads)))
+@torch.library.custom_op("qweft::circuit", mutates_args=())
+def opaque(arguments: list[torch.Tensor], way: str) -> torch.Tensor:
+    """Return the values of a way, given as its text, as one operator for a compiler."""
+    return _read(way).values(*arguments)
 
 
-@torch.library.custom_op("qweft::expectations_backward", mutates_args=())
-def _expectations_backward(
-    gradient: torch.Tensor,
-    inputs: torch.Tensor,
-    rotations: torch.Tensor,
-    diagonals: torch.Tensor,
-    uploads: list[int],
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+@torch.library.custom_op("qweft::circuit_backward", mutates_args=())
+def _opaque_backward(gradient: torch.Tensor, arguments: list[torch.Tensor], way: str) -> list[torch.Tensor]:
     if in_forward_mode():  # a compiled backward pass hands on no tangents, and would lose them without a word
         raise RuntimeError(
             "the compiled backward pass of a circuit carries no tangents; call the model without torch.compile for them"
         )
-    kernels = kernels_for(inputs.shape[1], inputs.device)
-    to_inputs, to_rotations, to_diagonals = kernels.gradients_of(
-        gradient, inputs, rotations, diagonals, tuple(map(bool, uploads))
-    )
-    return to_inputs, to_rotations, to_diagonals
+    return list(_read(way).gradients(gradient, *arguments))
 
 
-@_expectations.register_fake
-def _shapes(inputs: torch.Tensor, rotations: torch.Tensor, diagonals: torch.Tensor, uploads: list[int]) -> torch.Tensor:
-    return inputs.new_empty(inputs.shape)
+@opaque.register_fake
+def _shape(arguments: list[torch.Tensor], way: str) -> torch.Tensor:
+    found = _read(way)
+    outputs = found.circuit.outputs if isinstance(found, Whole) else arguments[0].shape[1]
+    return arguments[0].new_empty(arguments[0].shape[0], outputs)
 
 
-@_expectations_backward.register_fake
-def _shapes_backward(
-    gradient: torch.Tensor,
-    inputs: torch.Tensor,
-    rotations: torch.Tensor,
-    diagonals: torch.Tensor,
-    uploads: list[int],
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    return inputs.new_empty(inputs.shape), rotations.new_empty(rotations.shape), diagonals.new_empty(diagonals.shape)
+@_opaque_backward.register_fake
+def _shapes(gradient: torch.Tensor, arguments: list[torch.Tensor], way: str) -> list[torch.Tensor]:
+    return [argument.new_empty(argument.shape) for argument in arguments]
 
 
-def _keep(ctx: object, inputs: tuple[object, ...], output: torch.Tensor) -> None:
-    *tensors, ctx.uploads = inputs  # type: ignore[attr-defined]
-    ctx.save_for_backward(*tensors)  # type: ignore[attr-defined]
+def _keep(ctx: Any, inputs: tuple[Any, ...], output: torch.Tensor) -> None:
+    arguments, ctx.way = inputs
+    ctx.save_for_backward(*arguments)
 
 
-def _differentiate(ctx: object, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-    saved: tuple[torch.Tensor, ...] = ctx.saved_tensors  # type: ignore[attr-defined]
-    uploads: list[int] = ctx.uploads  # type: ignore[attr-defined]
+def _differentiate(ctx: Any, gradient: torch.Tensor) -> tuple[list[torch.Tensor | None], None]:
+    arguments = list(ctx.saved_tensors)
     if followed_backward(gradient):
-        blocks = tuple(map(bool, uploads))
-        again = differentiable_gradients(
-            lambda x, turns, phases: block_by_block(x, turns, phases, blocks), saved, gradient
-        )
-        return (*again, None)
-    return (*_expectations_backward(gradient.contiguous(), *saved, uploads), None)
+        return list(differentiable_gradients(_read(ctx.way).plain, arguments, gradient)), None
+    return list(_opaque_backward(gradient.contiguous(), arguments, ctx.way)), None
 
 
-_expectations.register_autograd(_differentiate, setup_context=_keep)
-
-
-def opaque_expectations(
-    inputs: torch.Tensor, rotations: torch.Tensor, diagonals: torch.Tensor, uploads: tuple[bool, ...]
-) -> torch.Tensor:
-    """Return expectations by the engine inside a compiled model; shapes as in `run`."""
-    return _expectations(inputs, rotations, diagonals, list(map(int, uploads)))
+opaque.register_autograd(_differentiate, setup_context=_keep)
 
 
 def expectation_values(circuit: Circuit, inputs: torch.Tensor, parameters: torch.Tensor) -> torch.Tensor:
@@ -196,7 +198,7 @@ def expectation_values(circuit: Circuit, inputs: torch.Tensor, parameters: torch
     Equal to `gate_by_gate` up to rounding, in values and in gradients to inputs and parameters. Without entanglement
     L uploads of x are computed as one of L x. float32 rounds that by some 1e-7 of it: by 0.01 L at x = 1e5.
     Computes in float32, or in float64 if an argument is float64, with autocast off. Second derivatives, forward mode
-    and `torch.func` go the slower way of `block_by_block`.
+    and `torch.func` go a slower way, in plain operations.
 
     Args:
         circuit: The circuit.
@@ -214,26 +216,9 @@ def expectation_values(circuit: Circuit, inputs: torch.Tensor, parameters: torch
             f"the circuit takes inputs (..., {circuit.inputs}) and parameters ({circuit.parameters},), "
             f"got {tuple(inputs.shape)} and {tuple(parameters.shape)}"
         )
-    form = alternating_form(circuit)
     with exact_products(inputs.device):
         dtype = circuit_dtype(inputs, parameters)
-        if form is None:
-            flat = inputs.to(dtype).reshape(inputs.shape[:-1].numel(), circuit.inputs)
-            found = general.values(circuit, flat, parameters.to(dtype))
-            return found.reshape(*inputs.shape[:-1], circuit.outputs)
-        if _in_one_call(form, inputs, parameters):
-            return _OfParameters.apply(form, inputs.to(dtype), parameters.to(dtype))
-        return expectations(form, inputs, *form.angles(parameters.to(dtype)))
-
-
-def _in_one_call(form: Alternating, inputs: torch.Tensor, parameters: torch.Tensor) -> bool:
-    """Whether the compiled engine can go from the parameters themselves."""
-    return (
-        inputs.device.type == parameters.device.type == "cpu"
-        and not torch.compiler.is_compiling()
-        and not is_transformed()
-        and kernels_for(form.qubits, inputs.device) is compiled
-    )
+        return run(Whole(circuit), inputs.to(dtype), parameters.to(dtype))
 
 
 def expectations(
@@ -245,11 +230,7 @@ def expectations(
     `Alternating.angles`, which computes them for many circuits at once. The result is (..., n).
     """
     dtype = circuit_dtype(inputs, rotations)
-    uploaded = form.uploaded(inputs.to(dtype))
-    if torch.compiler.is_compiling() and not is_transformed():  # a compiler sees the engine as one operator
-        flat = uploaded.reshape(-1, form.qubits)
-        return opaque_expectations(flat, rotations.to(dtype), diagonals.to(dtype), form.uploads).reshape(uploaded.shape)
-    return run(uploaded, rotations.to(dtype), diagonals.to(dtype), form.uploads)
+    return run(Blocks(form.uploads), form.uploaded(inputs.to(dtype)), rotations.to(dtype), diagonals.to(dtype))
 
 
 def outputs_by_z(circuit: Circuit, values: Callable[[Circuit], torch.Tensor]) -> torch.Tensor:

@@ -1,18 +1,44 @@
-"""CPU kernels: the circuit on as many tokens at a time as a vector register has lanes, all in cache.
+"""CPU kernels: a program on as many tokens at a time as a vector register has lanes, all in cache.
 
 A state is an array of 2^n rows of `width` vectors: real and imaginary part, then (width 4) those of its gradient.
+
+RY on every qubit is done over the product of the cosines of half its angles, as a - tan(p) b and b + tan(p) a: half the
+multiplications. The next diagonal multiplies the state by that product.
 """
 
 from typing import Any
 
 import numpy as np
 
+from qweft.circuit.program import (
+    AMPLITUDES,
+    DIAGONAL,
+    DIAGONAL_OF_TOKEN,
+    EACH_Z,
+    IMAGINARY,
+    MODE,
+    PAIRS,
+    PROBABILITIES,
+    QUBITS,
+    REAL,
+    REAL_TWO,
+    ROWS,
+    SIGNS,
+    STEPS,
+    TABLE,
+    TERMS,
+    TURN_ALL,
+    UPLOADS,
+    Z_OUTPUTS,
+)
 from qweft.circuit.vector import (
-    KERNELS,
     LANES,
     add,
     any_below,
+    apart,
+    compiled,
     divide,
+    inlined,
     load,
     magnitude,
     multiply,
@@ -20,70 +46,163 @@ from qweft.circuit.vector import (
     negative,
     splat,
     store,
-    stored_by,
     subtract,
-    with_sign,
 )
 
 ROWS_IN_CACHE = 64
 """Rows that pass through all their qubits before the next ones: 16 KiB with a gradient, a third of an L1 cache."""
+SMALLEST = 2.0**-40
+"""Of a product of cosines; below it a block is turned by cosines and sines, since the state over it could overflow."""
 
-compiled = stored_by(*KERNELS, nogil=True, error_model="numpy", boundscheck=False)
-_apart = stored_by(*KERNELS, nogil=True, error_model="numpy", boundscheck=False, inline="never")
 
-
-@compiled
-def _rotated(a: Any, b: Any, u: Any, s: Any, fast: bool) -> Any:
-    """Return a and b rotated: over cos p by u = -tan p, s = tan p; or by shears, u = -tan(p / 2), s = sin p."""
+@inlined
+def _turned(a: Any, b: Any, c: Any, s: Any, fast: bool) -> Any:
+    """Return c a - s b and c b + s a; if `fast`, a - s b and b + s a, where s is the tangent."""
     if fast:
-        return multiply_add(u, b, a), multiply_add(s, a, b)
-    a = multiply_add(u, b, a)
-    b = multiply_add(s, a, b)
-    return multiply_add(u, b, a), b
+        return multiply_add(negative(s), b, a), multiply_add(s, a, b)
+    return multiply_add(negative(s), b, multiply(c, a)), multiply_add(s, a, multiply(c, b))
 
 
-@_apart
+@inlined
+def _pair(state: Any, i: int, k: int, turn: Any, fast: bool) -> None:
+    """Turn two vectors."""
+    a, b = _turned(load(state, i), load(state, k), turn[0], turn[1], fast)
+    store(state, i, a)
+    store(state, k, b)
+
+
+@inlined
+def _four(state: Any, places: Any, turns: Any, fast: bool, flipped: bool) -> None:
+    """Turn (i, k) and (j, m) by c and s, then (i, j) and (k, m) by d and t; if `flipped`, with -m in the place of m."""
+    (i, j, k, m), (c, s, d, t) = places, turns
+    a, b, e, g = load(state, i), load(state, j), load(state, k), load(state, m)
+    g = negative(g) if flipped else g
+    a, e = _turned(a, e, c, s, fast)
+    b, g = _turned(b, g, c, s, fast)
+    a, b = _turned(a, b, d, t, fast)
+    e, g = _turned(e, g, d, t, fast)
+    store(state, i, a)
+    store(state, j, b)
+    store(state, k, e)
+    store(state, m, negative(g) if flipped else g)
+
+
+@inlined
+def _cross(total: Any, a: Any, b: Any, e: Any, g: Any) -> Any:
+    """Return total + a b - e g."""
+    return multiply_add(negative(e), g, multiply_add(a, b, total))
+
+
+@inlined
+def _undo_pair(state: Any, i: int, k: int, turn: Any, fast: bool, total: Any) -> Any:
+    """Turn two vectors and their gradients; return total + twice the derivative by the angle."""
+    c, s = turn
+    a, b, g, h = load(state, i), load(state, k), load(state, i + 2 * LANES), load(state, k + 2 * LANES)
+    total = _cross(total, h, a, g, b)
+    a, b = _turned(a, b, c, s, fast)
+    g, h = _turned(g, h, c, s, fast)
+    store(state, i, a)
+    store(state, k, b)
+    store(state, i + 2 * LANES, g)
+    store(state, k + 2 * LANES, h)
+    return total
+
+
+@inlined
+def _undo_four(state: Any, places: Any, turns: Any, fast: bool, flipped: bool, totals: Any) -> Any:
+    """Turn four vectors and their gradients; return both totals + twice the derivatives by the angles."""
+    (i, j, k, m), (c, s, d, t), half = places, turns, 2 * LANES
+    a, b, e, g = load(state, i), load(state, j), load(state, k), load(state, m)
+    ga, gb, ge, gg = load(state, i + half), load(state, j + half), load(state, k + half), load(state, m + half)
+    if flipped:
+        g, gg = negative(g), negative(gg)
+    total = _cross(_cross(totals[0], ge, a, ga, e), gg, b, gb, g)
+    other = _cross(_cross(totals[1], gb, a, ga, b), gg, e, ge, g)
+    a, e = _turned(a, e, c, s, fast)
+    b, g = _turned(b, g, c, s, fast)
+    a, b = _turned(a, b, d, t, fast)
+    e, g = _turned(e, g, d, t, fast)
+    store(state, i, a)
+    store(state, j, b)
+    store(state, k, e)
+    store(state, m, negative(g) if flipped else g)
+    ga, ge = _turned(ga, ge, c, s, fast)
+    gb, gg = _turned(gb, gg, c, s, fast)
+    ga, gb = _turned(ga, gb, d, t, fast)
+    ge, gg = _turned(ge, gg, d, t, fast)
+    store(state, i + half, ga)
+    store(state, j + half, gb)
+    store(state, k + half, ge)
+    store(state, m + half, negative(gg) if flipped else gg)
+    return total, other
+
+
+@inlined
+def _turn(turns: Any, q: int) -> Any:
+    return load(turns, 2 * q * LANES), load(turns, (2 * q + 1) * LANES)
+
+
+@inlined
+def _back(turn: Any) -> Any:
+    return turn[0], negative(turn[1])
+
+
+@apart
 def _turn_one(state: Any, start: int, stop: int, step: int, width: int, turns: Any, q: int, fast: bool) -> None:
     """Rotate qubit q, whose bit has a stride of `step` rows."""
-    u, s = load(turns, 2 * q * LANES), load(turns, (2 * q + 1) * LANES)
-    hop = step * width * LANES
+    turn = _turn(turns, q)
     for base in range(start, stop, 2 * step):
         for row in range(base, base + step):
             for part in range(2):
                 i = (row * width + part) * LANES
-                a, b = _rotated(load(state, i), load(state, i + hop), u, s, fast)
-                store(state, i, a)
-                store(state, i + hop, b)
+                _pair(state, i, i + step * width * LANES, turn, fast)
 
 
-@_apart
+@apart
 def _turn_two(state: Any, start: int, stop: int, step: int, width: int, turns: Any, q: int, fast: bool) -> None:
     """Rotate qubits q and q + 1, whose bits have strides of 2 `step` and `step` rows."""
-    u, s = load(turns, 2 * q * LANES), load(turns, (2 * q + 1) * LANES)
-    v, t = load(turns, (2 * q + 2) * LANES), load(turns, (2 * q + 3) * LANES)
+    both = _turn(turns, q) + _turn(turns, q + 1)
     hop = step * width * LANES
     for base in range(start, stop, 4 * step):
         for row in range(base, base + step):
             for part in range(2):
                 i = (row * width + part) * LANES
-                a, b = load(state, i), load(state, i + hop)
-                c, d = load(state, i + 2 * hop), load(state, i + 3 * hop)
-                a, c = _rotated(a, c, u, s, fast)
-                b, d = _rotated(b, d, u, s, fast)
-                a, b = _rotated(a, b, v, t, fast)
-                c, d = _rotated(c, d, v, t, fast)
-                store(state, i, a)
-                store(state, i + hop, b)
-                store(state, i + 2 * hop, c)
-                store(state, i + 3 * hop, d)
+                _four(state, (i, i + hop, i + 2 * hop, i + 3 * hop), both, fast, False)
 
 
-@compiled
-def turn(state: Any, n: int, width: int, turns: Any, fast: bool) -> None:
-    """Apply RY to every qubit, over the product of its cosines if `fast`; turns hold u and s of each qubit."""
-    size = 1 << n
-    rows, first = size, 0
-    while rows > ROWS_IN_CACHE:
+@apart
+def _undo_one(state: Any, start: int, stop: int, step: int, turns: Any, q: int, fast: bool, sums: Any, at: int) -> None:
+    """Undo the rotation of qubit q on state and gradient, after adding its derivative to the sums."""
+    turn, total = _back(_turn(turns, q)), load(sums, at + q * LANES)
+    for base in range(start, stop, 2 * step):
+        for row in range(base, base + step):
+            for part in range(2):
+                i = (row * 4 + part) * LANES
+                total = _undo_pair(state, i, i + step * 4 * LANES, turn, fast, total)
+    store(sums, at + q * LANES, total)
+
+
+@apart
+def _undo_two(state: Any, start: int, stop: int, step: int, turns: Any, q: int, fast: bool, sums: Any, at: int) -> None:
+    """Undo the rotations of qubits q and q + 1 on state and gradient; they commute, so their sums need no order."""
+    both = _back(_turn(turns, q)) + _back(_turn(turns, q + 1))
+    at += q * LANES
+    totals, hop = (load(sums, at), load(sums, at + LANES)), step * 4 * LANES
+    for base in range(start, stop, 4 * step):
+        for row in range(base, base + step):
+            for part in range(2):
+                i = (row * 4 + part) * LANES
+                totals = _undo_four(state, (i, i + hop, i + 2 * hop, i + 3 * hop), both, fast, False, totals)
+    store(sums, at, totals[0])
+    store(sums, at + LANES, totals[1])
+
+
+@inlined
+def _turn_all(state: Any, n: int, width: int, turns: Any, fast: bool) -> None:
+    """Apply RY to every qubit: near qubits on `ROWS_IN_CACHE` rows at a time."""
+    size = rows = 1 << n
+    first = 0
+    while rows > ROWS_IN_CACHE:  # shifts by constants, since those by a variable cost half as much again at 4 qubits
         if rows > 2 * ROWS_IN_CACHE:
             _turn_two(state, 0, size, rows >> 2, width, turns, first, fast)
             rows, first = rows >> 2, first + 2
@@ -101,244 +220,352 @@ def turn(state: Any, n: int, width: int, turns: Any, fast: bool) -> None:
                 near, q = near >> 1, q + 1
 
 
-@_apart
-def _undo_one(state: Any, start: int, stop: int, step: int, turns: Any, q: int, fast: bool, sums: Any) -> None:
-    """Undo the rotation of qubit q on state and gradient, after adding its pairs' psi_0 g_1 - psi_1 g_0 to sums."""
-    u, s = negative(load(turns, 2 * q * LANES)), negative(load(turns, (2 * q + 1) * LANES))
-    total = load(sums, q * LANES)
-    hop = step * 4 * LANES
-    for base in range(start, stop, 2 * step):
-        for row in range(base, base + step):
-            for part in range(2):
-                i = (row * 4 + part) * LANES
-                g = i + 2 * LANES
-                a, b = load(state, i), load(state, i + hop)
-                ga, gb = load(state, g), load(state, g + hop)
-                total = multiply_add(gb, a, total)
-                total = multiply_add(negative(ga), b, total)
-                a, b = _rotated(a, b, u, s, fast)
-                ga, gb = _rotated(ga, gb, u, s, fast)
-                store(state, i, a)
-                store(state, i + hop, b)
-                store(state, g, ga)
-                store(state, g + hop, gb)
-    store(sums, q * LANES, total)
-
-
-@_apart
-def _undo_two(state: Any, start: int, stop: int, step: int, turns: Any, q: int, fast: bool, sums: Any) -> None:
-    """Undo the rotations of qubits q and q + 1 on state and gradient; they commute, so their sums need no order."""
-    u, s = negative(load(turns, 2 * q * LANES)), negative(load(turns, (2 * q + 1) * LANES))
-    v, t = negative(load(turns, (2 * q + 2) * LANES)), negative(load(turns, (2 * q + 3) * LANES))
-    total, other = load(sums, q * LANES), load(sums, (q + 1) * LANES)
-    hop = step * 4 * LANES
-    for base in range(start, stop, 4 * step):
-        for row in range(base, base + step):
-            for part in range(2):
-                i = (row * 4 + part) * LANES
-                g = i + 2 * LANES
-                a, b = load(state, i), load(state, i + hop)
-                c, d = load(state, i + 2 * hop), load(state, i + 3 * hop)
-                ga, gb = load(state, g), load(state, g + hop)
-                gc, gd = load(state, g + 2 * hop), load(state, g + 3 * hop)
-                total = multiply_add(gc, a, total)
-                total = multiply_add(negative(ga), c, total)
-                total = multiply_add(gd, b, total)
-                total = multiply_add(negative(gb), d, total)
-                other = multiply_add(gb, a, other)
-                other = multiply_add(negative(ga), b, other)
-                other = multiply_add(gd, c, other)
-                other = multiply_add(negative(gc), d, other)
-                a, c = _rotated(a, c, u, s, fast)
-                b, d = _rotated(b, d, u, s, fast)
-                a, b = _rotated(a, b, v, t, fast)
-                c, d = _rotated(c, d, v, t, fast)
-                store(state, i, a)
-                store(state, i + hop, b)
-                store(state, i + 2 * hop, c)
-                store(state, i + 3 * hop, d)
-                ga, gc = _rotated(ga, gc, u, s, fast)
-                gb, gd = _rotated(gb, gd, u, s, fast)
-                ga, gb = _rotated(ga, gb, v, t, fast)
-                gc, gd = _rotated(gc, gd, v, t, fast)
-                store(state, g, ga)
-                store(state, g + hop, gb)
-                store(state, g + 2 * hop, gc)
-                store(state, g + 3 * hop, gd)
-    store(sums, q * LANES, total)
-    store(sums, (q + 1) * LANES, other)
-
-
-@compiled
-def undo(state: Any, n: int, turns: Any, fast: bool, sums: Any) -> None:
-    """Undo RY on every qubit of state and gradient (width 4); sums take one vector per qubit.
-
-    If `fast`, both come out over the product of the cosines.
-    """
-    sums[: n * LANES] = 0
-    size = 1 << n
-    rows, first = size, 0
+@inlined
+def _undo_all(state: Any, n: int, turns: Any, fast: bool, sums: Any, at: int) -> None:
+    """Undo RY on every qubit of state and gradient; the sums from `at` on take one vector a qubit."""
+    size = rows = 1 << n
+    first = 0
     while rows > ROWS_IN_CACHE:
         if rows > 2 * ROWS_IN_CACHE:
-            _undo_two(state, 0, size, rows >> 2, turns, first, fast, sums)
+            _undo_two(state, 0, size, rows >> 2, turns, first, fast, sums, at)
             rows, first = rows >> 2, first + 2
         else:
-            _undo_one(state, 0, size, rows >> 1, turns, first, fast, sums)
+            _undo_one(state, 0, size, rows >> 1, turns, first, fast, sums, at)
             rows, first = rows >> 1, first + 1
     for start in range(0, size, rows):
         near, q = rows, first
         while near > 1:
             if near > 2:
-                _undo_two(state, start, start + rows, near >> 2, turns, q, fast, sums)
+                _undo_two(state, start, start + rows, near >> 2, turns, q, fast, sums, at)
                 near, q = near >> 2, q + 2
             else:
-                _undo_one(state, start, start + rows, near >> 1, turns, q, fast, sums)
+                _undo_one(state, start, start + rows, near >> 1, turns, q, fast, sums, at)
                 near, q = near >> 1, q + 1
 
 
 @compiled
-def _find_turns(
-    turns: Any, n: int, block: int, rotations: Any, inputs: Any, tile: int, padded: int, uploads: bool
-) -> bool:
-    """Compute u and s of each qubit, its cosine c and, at 3 n, the product of all c; return whether `turn` is fast.
-
-    p is half the angle modulo pi, in [-pi/2, pi/2]. A rotation by p + pi differs in the sign of a token's whole state,
-    which no expectation value shows. Where tan p is so large that sums of the scaled state could overflow, a block is
-    turned by shears: u = -tan(p / 2) = -s / (1 + c), |u| <= 1. Then every c is given as 1.
-    """
-    kind, sines, fast = rotations.dtype, rotations.size // 2, True
-    one, least = splat(kind.type(1)), splat(kind.type(2.0 ** -min(8.0, 52.0 / max(n - 2, 1))))
-    for q in range(n):
-        c, s = splat(rotations[block * n + q]), splat(rotations[sines + block * n + q])
-        if uploads:
-            x_c, x_s = load(inputs, q * padded + tile), load(inputs, (n + q) * padded + tile)
-            c, s = (
-                multiply_add(c, x_c, negative(multiply(s, x_s))),
-                multiply_add(c, x_s, multiply(s, x_c)),
-            )
-        s, c = multiply(s, with_sign(one, c)), magnitude(c)
-        fast = fast and not any_below(c, least)
-        store(turns, (2 * q + 1) * LANES, s)
-        store(turns, (2 * n + q) * LANES, c)
-    product = one
-    for q in range(n):
-        c, s = load(turns, (2 * n + q) * LANES), load(turns, (2 * q + 1) * LANES)
-        if fast:
-            product, s = multiply(product, c), divide(s, c)
-            store(turns, 2 * q * LANES, negative(s))
-            store(turns, (2 * q + 1) * LANES, s)
-        else:
-            store(turns, 2 * q * LANES, negative(divide(s, add(one, c))))
-            store(turns, (2 * n + q) * LANES, one)
-    store(turns, 3 * n * LANES, product)
-    return fast
-
-
-@compiled
-def _correct_sums(sums: Any, n: int, turns: Any) -> None:
-    """Multiply the sums of each qubit by the squared cosines of those undone before it, in the order of `undo`."""
+def _correct_sums(sums: Any, at: int, n: int, turns: Any) -> None:
+    """Multiply the sums of each qubit by the squared cosines of those undone before it, in the order of `_turn_all`."""
     gain, rows, q = splat(sums.dtype.type(1)), 1 << n, 0
     while q < n:
         count, square = 1 if rows == 2 or ROWS_IN_CACHE < rows <= 2 * ROWS_IN_CACHE else 2, multiply(gain, gain)
         for other in range(q, q + count):
-            store(sums, other * LANES, multiply(square, load(sums, other * LANES)))
-            gain = multiply(gain, load(turns, (2 * n + other) * LANES))
+            store(sums, at + other * LANES, multiply(square, load(sums, at + other * LANES)))
+            gain = multiply(gain, load(turns, 2 * other * LANES))
         rows, q = rows >> count, q + count
 
 
+@inlined
+def _angle(code: Any, halves: Any, inputs: Any, angle: int, padded: int, tile: int) -> Any:
+    """Return cosine and sine of half an angle, the upload's added to the trained one's."""
+    turn, upload = (splat(halves[angle]), splat(halves[halves.size // 2 + angle])), code[code[TERMS] + angle]
+    if upload >= 0:
+        at = upload * padded + tile
+        return _turned(turn[0], turn[1], load(inputs, at), load(inputs, code[UPLOADS] * padded + at), False)
+    return turn
+
+
 @compiled
-def _turn_phases(state: Any, size: int, width: int, diagonals: Any, block: int, scale: Any) -> None:
+def _find_turns(turns: Any, code: Any, halves: Any, inputs: Any, first: int, padded: int, tile: int) -> bool:
+    """Write cosine and sine of half the angle of every qubit, or its tangent, and the scale; return whether tangents.
+
+    The scale, the product of the cosines or one, stands behind them.
+    """
+    n, one = code[QUBITS], splat(turns.dtype.type(1))
+    product = one
+    for q in range(n):
+        c, s = _angle(code, halves, inputs, first + q, padded, tile)
+        store(turns, 2 * q * LANES, c)
+        store(turns, (2 * q + 1) * LANES, s)
+        product = multiply(product, c)
+    fast = not any_below(magnitude(product), splat(turns.dtype.type(SMALLEST)))
+    if fast:
+        for q in range(n):
+            c, s = _turn(turns, q)
+            store(turns, (2 * q + 1) * LANES, divide(s, c))
+    store(turns, 2 * n * LANES, product if fast else one)
+    return fast
+
+
+@apart
+def _rotate(state: Any, width: int, code: Any, at: int, turn: Any, other: Any) -> None:
+    """Apply a step of rotations by its table."""
+    kind, first, row, wide = code[at], code[TABLE] + code[at + 1], width * LANES, LANES
+    if kind == REAL:
+        for place in range(first, first + 2 * code[at + 2], 2):
+            i, k = code[place] * row, code[place + 1] * row
+            _pair(state, i, k, turn, False)
+            _pair(state, i + wide, k + wide, turn, False)
+    elif kind == IMAGINARY:
+        for place in range(first, first + 2 * code[at + 2], 2):
+            i, k = code[place] * row, code[place + 1] * row
+            _pair(state, i + wide, k, turn, False)
+            _pair(state, k + wide, i, turn, False)
+    else:
+        both = turn + other
+        for place in range(first, first + 4 * code[at + 2], 4):
+            i, j = code[place] * row, code[place + 1] * row
+            k, m = code[place + 2] * row, code[place + 3] * row
+            if kind == REAL_TWO:
+                _four(state, (i, j, k, m), both, False, False)
+                _four(state, (i + wide, j + wide, k + wide, m + wide), both, False, False)
+            else:
+                _four(state, (i + wide, j, k, m + wide), both, False, True)
+                _four(state, (k + wide, m, i, j + wide), both, False, True)
+
+
+@apart
+def _undo(state: Any, code: Any, at: int, turn: Any, other: Any, sums: Any) -> None:
+    """Undo a step of rotations by its table, after adding the derivatives by its angles to the sums."""
+    kind, first, row, wide = code[at], code[TABLE] + code[at + 1], 4 * LANES, LANES
+    turn, both = _back(turn), _back(turn) + _back(other)
+    total = load(sums, code[at + 3] * LANES)
+    totals = total, load(sums, code[at + 4] * LANES)
+    if kind == REAL:
+        for place in range(first, first + 2 * code[at + 2], 2):
+            i, k = code[place] * row, code[place + 1] * row
+            total = _undo_pair(state, i, k, turn, False, total)
+            total = _undo_pair(state, i + wide, k + wide, turn, False, total)
+    elif kind == IMAGINARY:
+        for place in range(first, first + 2 * code[at + 2], 2):
+            i, k = code[place] * row, code[place + 1] * row
+            total = _undo_pair(state, i + wide, k, turn, False, total)
+            total = _undo_pair(state, k + wide, i, turn, False, total)
+    else:
+        for place in range(first, first + 4 * code[at + 2], 4):
+            i, j = code[place] * row, code[place + 1] * row
+            k, m = code[place + 2] * row, code[place + 3] * row
+            if kind == REAL_TWO:
+                totals = _undo_four(state, (i, j, k, m), both, False, False, totals)
+                totals = _undo_four(state, (i + wide, j + wide, k + wide, m + wide), both, False, False, totals)
+            else:
+                totals = _undo_four(state, (i + wide, j, k, m + wide), both, False, True, totals)
+                totals = _undo_four(state, (k + wide, m, i, j + wide), both, False, True, totals)
+        store(sums, code[at + 4] * LANES, totals[1])
+        total = totals[0]
+    store(sums, code[at + 3] * LANES, total)
+
+
+@inlined
+def _phase(state: Any, i: int, c: Any, s: Any) -> None:
+    """Multiply one row by c + i s."""
+    re, im = load(state, i), load(state, i + LANES)
+    store(state, i, multiply_add(c, re, negative(multiply(s, im))))
+    store(state, i + LANES, multiply_add(s, re, multiply(c, im)))
+
+
+@inlined
+def _undo_phase(state: Any, i: int, c: Any, s: Any) -> Any:
+    """Multiply one row of state and gradient by c - i s; return the derivative by the phase, g_im re - g_re im."""
+    re, im, g_re, g_im = load(state, i), load(state, i + LANES), load(state, i + 2 * LANES), load(state, i + 3 * LANES)
+    store(state, i, multiply_add(c, re, multiply(s, im)))
+    store(state, i + LANES, multiply_add(c, im, negative(multiply(s, re))))
+    store(state, i + 2 * LANES, multiply_add(c, g_re, multiply(s, g_im)))
+    store(state, i + 3 * LANES, multiply_add(c, g_im, negative(multiply(s, g_re))))
+    return multiply_add(re, g_im, negative(multiply(im, g_re)))
+
+
+@compiled
+def _turn_phases(state: Any, size: int, width: int, phases: Any, first: int, scale: Any) -> None:
     """Multiply each amplitude by its phase and the scale."""
-    sines = diagonals.size // 2 + block * size
-    for row in range(size):
-        i, c, s = row * width * LANES, splat(diagonals[block * size + row]), splat(diagonals[sines + row])
-        c, s = multiply(scale, c), multiply(scale, s)
-        re, im = load(state, i), load(state, i + LANES)
-        store(state, i, multiply_add(c, re, negative(multiply(s, im))))
-        store(state, i + LANES, multiply_add(s, re, multiply(c, im)))
+    sines = phases.size // 2 + first
+    for d in range(size):
+        c, s = multiply(scale, splat(phases[first + d])), multiply(scale, splat(phases[sines + d]))
+        _phase(state, d * width * LANES, c, s)
 
 
 @compiled
-def _undo_phases(state: Any, size: int, diagonals: Any, block: int, scale: Any, sums: Any) -> None:
+def _undo_phases(state: Any, size: int, phases: Any, first: int, scale: Any, sums: Any) -> None:
     """Undo one diagonal on state and gradient and scale both, after adding its angles' gradients to sums."""
-    sines = diagonals.size // 2 + block * size
-    square = multiply(scale, scale)
-    for row in range(size):
-        c, s = multiply(scale, splat(diagonals[block * size + row])), multiply(scale, splat(diagonals[sines + row]))
-        i, d = row * 4 * LANES, (block * size + row) * LANES
-        re, im = load(state, i), load(state, i + LANES)
-        g_re, g_im = load(state, i + 2 * LANES), load(state, i + 3 * LANES)
-        turned = multiply_add(re, g_im, negative(multiply(im, g_re)))
-        store(sums, d, multiply_add(square, turned, load(sums, d)))
-        store(state, i, multiply_add(c, re, multiply(s, im)))
-        store(state, i + LANES, multiply_add(c, im, negative(multiply(s, re))))
-        store(state, i + 2 * LANES, multiply_add(c, g_re, multiply(s, g_im)))
-        store(state, i + 3 * LANES, multiply_add(c, g_im, negative(multiply(s, g_re))))
+    sines, square = phases.size // 2 + first, multiply(scale, scale)
+    for d in range(size):
+        c, s = multiply(scale, splat(phases[first + d])), multiply(scale, splat(phases[sines + d]))
+        _add(sums, (first + d) * LANES, square, _undo_phase(state, d * 4 * LANES, c, s))
 
 
 @compiled
-def _run(
-    state: Any, n: int, width: int, uploads: Any, rotations: Any, diagonals: Any, inputs: Any, tile: int, padded: int,
-    turns: Any,
-) -> None:  # fmt: skip
-    """Compute the final state of the tokens from `tile` on."""
-    size = 1 << n
+def _scale(state: Any, size: int, width: int, parts: int, factor: Any) -> None:
+    """Multiply the first parts of every row."""
     for row in range(size):
-        for lane in range(2 * LANES):
-            state[row * width * LANES + lane] = 0
-    for lane in range(LANES):
-        state[lane] = 1
-    for block in range(uploads.size):
-        if block:
-            _turn_phases(state, size, width, diagonals, block - 1, load(turns, 3 * n * LANES))
-        fast = _find_turns(turns, n, block, rotations, inputs, tile, padded, uploads[block])
-        turn(state, n, width, turns, fast)
+        for part in range(parts):
+            i = (row * width + part) * LANES
+            store(state, i, multiply(factor, load(state, i)))
+
+
+@compiled
+def _run(state: Any, width: int, code: Any, numbers: Any, padded: int, tile: int, turns: Any) -> None:
+    """Compute the final state of the tokens from `tile` on."""
+    (halves, phases, inputs), n, given = numbers, code[QUBITS], code[AMPLITUDES]
+    size, zero, one = 1 << n, splat(state.dtype.type(0)), splat(state.dtype.type(1))
     for row in range(size):
         for part in range(2):
-            i = (row * width + part) * LANES
-            store(state, i, multiply(load(turns, 3 * n * LANES), load(state, i)))
+            store(state, (row * width + part) * LANES, zero)
+    for row in range(given):
+        store(state, row * width * LANES, load(inputs, (2 * code[UPLOADS] + row) * padded + tile))
+    if given == 0:
+        store(state, 0, one)
+    scale = one
+    for at in range(code[STEPS], code[TERMS], 5):
+        kind, first = code[at], code[at + 3]
+        if kind == TURN_ALL:
+            fast = _find_turns(turns, code, halves, inputs, first, padded, tile)
+            _turn_all(state, n, width, turns, fast)
+            scale = load(turns, 2 * n * LANES)
+            if at + 5 == code[TERMS] or code[at + 5] != DIAGONAL:
+                _scale(state, size, width, 2, scale)
+                scale = one
+        elif kind == DIAGONAL:
+            _turn_phases(state, size, width, phases, first * size, scale)
+            scale = one
+        else:
+            turn = _angle(code, halves, inputs, first, padded, tile)
+            if kind == DIAGONAL_OF_TOKEN:
+                table = code[TABLE] + code[at + 1]
+                for d in range(size):
+                    if code[table + d] != 1:
+                        _phase(
+                            state, d * width * LANES, turn[0], turn[1] if code[table + d] == 2 else negative(turn[1])
+                        )
+            else:
+                _rotate(state, width, code, at, turn, _angle(code, halves, inputs, code[at + 4], padded, tile))
 
 
 @compiled
-def _write_values(state: Any, n: int, values: Any, tile: int, lanes: Any) -> None:
-    """Write <Z_q>, the sum of probabilities where q's bit is 0 minus those where it is 1; this overwrites the state."""
-    rows = 1 << n
-    for row in range(rows):
-        re, im = load(state, 2 * row * LANES), load(state, (2 * row + 1) * LANES)
-        store(state, row * LANES, multiply_add(re, re, multiply(im, im)))
-    for q in range(n - 1, -1, -1):  # neighbours differ in the last qubit: their sum is a register without it
-        rows >>= 1
-        total = splat(values.dtype.type(0))
-        for row in range(rows):
-            zero, one = load(state, 2 * row * LANES), load(state, (2 * row + 1) * LANES)
-            total = add(total, subtract(zero, one))
-            store(state, row * LANES, add(zero, one))
+def _run_back(
+    state: Any, code: Any, numbers: Any, padded: int, tile: int, turns: Any, sums: Any, of_phases: Any
+) -> None:
+    """Take state and gradient back to the start; add the derivatives by phases, and twice those by angles, to sums."""
+    (halves, phases, inputs), n, one = numbers, code[QUBITS], splat(state.dtype.type(1))
+    size, scale = 1 << n, one
+    for at in range(code[TERMS] - 5, code[STEPS] - 1, -5):
+        kind, first = code[at], code[at + 3]
+        if kind == TURN_ALL:
+            fast = _find_turns(turns, code, halves, inputs, first, padded, tile)
+            _undo_all(state, n, turns, fast, sums, first * LANES)
+            if fast:
+                _correct_sums(sums, first * LANES, n, turns)
+            scale = load(turns, 2 * n * LANES)
+            if (at > code[STEPS] and code[at - 5] != DIAGONAL) or code[AMPLITUDES]:
+                _scale(state, size, 4, 4, scale)
+                scale = one
+        elif kind == DIAGONAL:
+            _undo_phases(state, size, phases, first * size, scale, of_phases)
+            scale = one
+        else:
+            turn = _angle(code, halves, inputs, first, padded, tile)
+            if kind == DIAGONAL_OF_TOKEN:
+                table, total = code[TABLE] + code[at + 1], load(sums, first * LANES)
+                for d in range(size):
+                    if code[table + d] == 0:
+                        total = subtract(total, _undo_phase(state, d * 4 * LANES, turn[0], negative(turn[1])))
+                    elif code[table + d] == 2:
+                        total = add(total, _undo_phase(state, d * 4 * LANES, turn[0], turn[1]))
+                store(sums, first * LANES, total)
+            else:
+                _undo(state, code, at, turn, _angle(code, halves, inputs, code[at + 4], padded, tile), sums)
+
+
+@compiled
+def _write(lanes: Any, vector: Any, values: Any, output: int, tile: int) -> None:
+    store(lanes, 0, vector)
+    for lane in range(min(LANES, values.shape[0] - tile)):
+        values[tile + lane, output] = lanes[lane]
+
+
+@inlined
+def _square(state: Any, row: int) -> Any:
+    re, im = load(state, 2 * row * LANES), load(state, (2 * row + 1) * LANES)
+    return multiply_add(re, re, multiply(im, im))
+
+
+@compiled
+def _write_values(state: Any, code: Any, values: Any, tile: int, lanes: Any, turns: Any) -> None:
+    """Write what is measured; <Z_q> is the probability where q's bit is 0 minus that where it is 1."""
+    size, mode, rows, zero = 1 << code[QUBITS], code[MODE], code[ROWS], splat(state.dtype.type(0))
+    for d in range(size):
+        store(lanes, d * LANES, _square(state, code[rows + d]))
+    if mode == PROBABILITIES:
+        for d in range(size):
+            _write(turns, load(lanes, d * LANES), values, d, tile)
+    elif mode == EACH_Z:
+        for q in range(values.shape[1] - 1, -1, -1):  # neighbours differ in the last qubit: their sum is without it
+            size >>= 1
+            total = zero
+            for d in range(size):
+                a, b = load(lanes, 2 * d * LANES), load(lanes, (2 * d + 1) * LANES)
+                total = add(total, subtract(a, b))
+                store(lanes, d * LANES, add(a, b))
+            _write(turns, total, values, q, tile)
+    else:
+        place, stop = code[PAIRS], code[SIGNS]
+        while place < stop:  # the rows of one output follow each other
+            output, total = code[place], zero
+            while place < stop and code[place] == output:
+                i, k, entry = 2 * code[place + 1] * LANES, 2 * code[place + 2] * LANES, code[place + 3]
+                a, b, e, g = load(state, i), load(state, i + LANES), load(state, k), load(state, k + LANES)
+                # Re(conj(e + i g) (a + i b)), or the same of i (a + i b)
+                part = (
+                    multiply_add(a, e, multiply(b, g)) if entry % 2 == 0 else subtract(multiply(a, g), multiply(b, e))
+                )
+                total = add(total, part) if entry < 2 else subtract(total, part)
+                place += 4
+            _write(turns, add(total, total), values, output, tile)
+        for number in range(code[PAIRS] - code[Z_OUTPUTS]):
+            total, signs = zero, code[SIGNS] + number * size
+            for d in range(size):
+                square = load(lanes, d * LANES)
+                total = add(total, square) if code[signs + code[rows + d]] > 0 else subtract(total, square)
+            _write(turns, total, values, code[code[Z_OUTPUTS] + number], tile)
+
+
+@compiled
+def _start_gradient(state: Any, code: Any, gradient: Any, tile: int, lanes: Any) -> None:
+    """Set dL/d psi = 2 sum over outputs k of g_k O_k psi; zero for padding lanes."""
+    size, mode, rows, outputs = 1 << code[QUBITS], code[MODE], code[ROWS], gradient.shape[1]
+    count, zero = min(LANES, gradient.shape[0] - tile), splat(state.dtype.type(0))
+    twice = lanes[size * LANES :]
+    for output in range(outputs):
+        for lane in range(LANES):
+            twice[output * LANES + lane] = 2 * gradient[tile + lane, output] if lane < count else 0
+    for d in range(size):  # the weight of each basis state
+        store(lanes, d * LANES, load(twice, d * LANES) if mode == PROBABILITIES else zero)
+    if mode == EACH_Z:
+        total = zero
+        for q in range(outputs):
+            total = add(total, load(twice, q * LANES))
         store(lanes, 0, total)
-        for lane in range(min(LANES, values.shape[0] - tile)):
-            values[tile + lane, q] = lanes[lane]
-
-
-@compiled
-def _start_gradient(state: Any, n: int, gradient: Any, tile: int, lanes: Any, weights: Any) -> None:
-    """Set dL/d psi_d = 2 (sum over q of +-g_q) psi_d with the sign of bit q of row d; zero for padding lanes."""
-    size = 1 << n
-    count = min(LANES, gradient.shape[0] - tile)
-    for lane in range(LANES):
-        total = gradient.dtype.type(0)
-        for q in range(n):
-            g = 2 * gradient[tile + lane, q] if lane < count else gradient.dtype.type(0)
-            lanes[q * LANES + lane] = 2 * g
-            total += g
-        weights[lane] = total
-    for q in range(n):
-        step = size >> (q + 1)
-        twice = load(lanes, q * LANES)
-        for row in range(0, size, 2 * step):
-            store(weights, (row + step) * LANES, subtract(load(weights, row * LANES), twice))
-    for row in range(size):
-        weight, i = load(weights, row * LANES), row * 4 * LANES
+        for q in range(outputs):
+            g, step = load(twice, q * LANES), size >> (q + 1)
+            for d in range(0, size, 2 * step):
+                store(lanes, (d + step) * LANES, subtract(load(lanes, d * LANES), add(g, g)))
+    for number in range(code[PAIRS] - code[Z_OUTPUTS]):
+        g, signs = load(twice, code[code[Z_OUTPUTS] + number] * LANES), code[SIGNS] + number * size
+        for d in range(size):
+            weight = load(lanes, d * LANES)
+            store(lanes, d * LANES, add(weight, g) if code[signs + code[rows + d]] > 0 else subtract(weight, g))
+    for d in range(size):
+        i, weight = code[rows + d] * 4 * LANES, load(lanes, d * LANES)
         store(state, i + 2 * LANES, multiply(weight, load(state, i)))
         store(state, i + 3 * LANES, multiply(weight, load(state, i + LANES)))
+    for place in range(code[PAIRS], code[SIGNS], 4):
+        g = load(twice, code[place] * LANES)
+        i, k, entry = code[place + 1] * 4 * LANES, code[place + 2] * 4 * LANES, code[place + 3]
+        if entry > 1:
+            g = negative(g)
+        if entry % 2 == 0:  # O_ba = O_ab = 1
+            for part in range(0, 2 * LANES, LANES):
+                _add(state, i + 2 * LANES + part, g, load(state, k + part))
+                _add(state, k + 2 * LANES + part, g, load(state, i + part))
+        else:  # O_ba = i, O_ab = -i
+            _add(state, i + 2 * LANES, g, load(state, k + LANES))
+            _add(state, i + 3 * LANES, negative(g), load(state, k))
+            _add(state, k + 2 * LANES, negative(g), load(state, i + LANES))
+            _add(state, k + 3 * LANES, g, load(state, i))
+
+
+@compiled
+def _add(sums: Any, place: int, factor: Any, vector: Any) -> None:
+    store(sums, place, multiply_add(factor, vector, load(sums, place)))
 
 
 @compiled
@@ -351,50 +578,80 @@ def _add_lanes(sums: Any, result: Any, factor: float) -> None:
 
 
 @compiled
-def forward(
-    values: Any, n: int, uploads: Any, rotations: Any, diagonals: Any, inputs: Any, start: int, stop: int
-) -> None:
-    """Write the expectations of the tokens from start to stop into values (tokens, n)."""
-    state = np.empty((2 << n) * LANES, values.dtype)
-    turns = np.empty((3 * n + 1) * LANES, values.dtype)
-    padded = inputs.size // (2 * n)
+def _room(vectors: int, like: Any) -> Any:
+    """Return room for vectors from the beginning of a cache line on; one across two lines takes twice as long."""
+    found = np.empty((vectors + 1) * LANES, like.dtype)
+    first = (-found.ctypes.data % 64) // found.itemsize
+    return found[first : first + vectors * LANES]
+
+
+@compiled
+def _padded(tokens: int) -> int:
+    return -(-tokens // LANES) * LANES
+
+
+@compiled
+def forward(values: Any, code: Any, halves: Any, phases: Any, inputs: Any, start: int, stop: int) -> None:
+    """Write the outputs of the tokens from start to stop into values (tokens, outputs).
+
+    Args:
+        values: (tokens, outputs).
+        code: `Program.code`.
+        halves: Cosines, then sines, of half the trained angles.
+        phases: Cosines, then sines, of the phases (diagonals, 2^n).
+        inputs: Cosines, then sines, of half the uploads, then amplitudes; each a row of padded tokens.
+        start: First token.
+        stop: The token after the last.
+    """
+    n, numbers, padded = code[QUBITS], (halves, phases, inputs), _padded(values.shape[0])
+    state, lanes, turns = _room(2 << n, values), _room(1 << n, values), _room(2 * n + 1, values)
     for tile in range(start, stop, LANES):
-        _run(state, n, 2, uploads, rotations, diagonals, inputs, tile, padded, turns)
-        _write_values(state, n, values, tile, turns)
+        _run(state, 2, code, numbers, padded, tile, turns)
+        _write_values(state, code, values, tile, lanes, turns)
 
 
 @compiled
 def backward(
-    to_inputs: Any, to_rotations: Any, to_diagonals: Any, gradient: Any, n: int, uploads: Any, rotations: Any,
-    diagonals: Any, inputs: Any, start: int, stop: int,
-) -> None:  # fmt: skip
-    """Compute gradients of the tokens from start to stop: to_inputs (tokens, n), the others summed over tokens."""
-    size, blocks = 1 << n, uploads.size
-    state = np.empty(4 * size * LANES, gradient.dtype)
-    weights = np.empty(size * LANES, gradient.dtype)
-    turns = np.empty((3 * n + 1) * LANES, gradient.dtype)
-    pairs = np.empty(n * LANES, gradient.dtype)
-    of_rotations = np.zeros(blocks * n * LANES, gradient.dtype)
-    of_diagonals = np.zeros((blocks - 1) * size * LANES, gradient.dtype)
-    padded = inputs.size // (2 * n)
+    found: Any, gradient: Any, code: Any, halves: Any, phases: Any, inputs: Any, start: int, stop: int
+) -> None:
+    """Compute gradients of the tokens from start to stop; those of angles and phases are summed over tokens.
+
+    Args:
+        found: Gradients to write: of uploads and amplitudes (tokens, uploads + amplitudes), angles (angles,) and phases
+            (diagonals 2^n,).
+        gradient: (tokens, outputs).
+        code: As in `forward`, like the rest.
+        halves: See there.
+        phases: See there.
+        inputs: See there.
+        start: See there.
+        stop: See there.
+    """
+    (to_inputs, to_angles, to_phases), n, padded = found, code[QUBITS], _padded(gradient.shape[0])
+    uploads, given, kind, numbers = code[UPLOADS], code[AMPLITUDES], gradient.dtype, (halves, phases, inputs)
+    state, turns, lanes = (
+        _room(4 << n, gradient),
+        _room(2 * n + 1, gradient),
+        _room((1 << n) + gradient.shape[1], gradient),
+    )
+    sums, of_uploads = _room(to_angles.size, gradient), _room(uploads, gradient)
+    of_angles, of_phases = _room(to_angles.size, gradient), _room(to_phases.size, gradient)
+    of_angles[:], of_phases[:], half = 0, 0, splat(kind.type(0.5))
     for tile in range(start, stop, LANES):
-        _run(state, n, 4, uploads, rotations, diagonals, inputs, tile, padded, turns)
-        _start_gradient(state, n, gradient, tile, pairs, weights)
+        _run(state, 4, code, numbers, padded, tile, turns)
+        _start_gradient(state, code, gradient, tile, lanes)
+        sums[:] = 0
+        _run_back(state, code, numbers, padded, tile, turns, sums, of_phases)
+        of_uploads[:] = 0
+        for angle in range(to_angles.size):
+            _add(of_angles, angle * LANES, half, load(sums, angle * LANES))
+            upload = code[code[TERMS] + angle]
+            if upload >= 0:
+                _add(of_uploads, upload * LANES, half, load(sums, angle * LANES))
         for lane in range(min(LANES, stop - tile)):
-            for q in range(n):
-                to_inputs[tile + lane, q] = 0
-        for block in range(blocks - 1, -1, -1):
-            fast = _find_turns(turns, n, block, rotations, inputs, tile, padded, uploads[block])
-            undo(state, n, turns, fast, pairs)
-            if fast:
-                _correct_sums(pairs, n, turns)
-            for i in range(n * LANES):
-                of_rotations[block * n * LANES + i] += pairs[i]
-            if uploads[block]:
-                for lane in range(min(LANES, stop - tile)):
-                    for q in range(n):
-                        to_inputs[tile + lane, q] += pairs[q * LANES + lane] / 2
-            if block:
-                _undo_phases(state, size, diagonals, block - 1, load(turns, 3 * n * LANES), of_diagonals)
-    _add_lanes(of_rotations, to_rotations, 0.5)
-    _add_lanes(of_diagonals, to_diagonals, 1.0)
+            for upload in range(uploads):
+                to_inputs[tile + lane, upload] = of_uploads[upload * LANES + lane]
+            for row in range(given):
+                to_inputs[tile + lane, uploads + row] = state[(row * 4 + 2) * LANES + lane]
+    _add_lanes(of_angles, to_angles, 1.0)
+    _add_lanes(of_phases, to_phases, 1.0)

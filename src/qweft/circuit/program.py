@@ -1,4 +1,4 @@
-"""Any circuit as a short program for the compiled engine.
+"""Any circuit as a short program for the kernels of CPUs.
 
 A state of n qubits is 2^n rows of real and imaginary parts. Three identities make the program short:
 
@@ -15,57 +15,67 @@ import numpy as np
 from qweft.circuit.description import Circuit, Gate
 from qweft.circuit.gates import GATES
 
-REAL, REAL_TWO, IMAGINARY, IMAGINARY_TWO, DIAGONAL, DIAGONAL_OF_TOKEN = range(6)
-"""Kinds of steps: rotations by Y or by X, one or two at a time; a diagonal that all tokens share, or one of a token."""
+REAL, REAL_TWO, IMAGINARY, IMAGINARY_TWO, TURN_ALL, DIAGONAL, DIAGONAL_OF_TOKEN = range(7)
+"""Kinds of steps: rotations by Y or by X, one or two at a time; RY on every qubit, whose rows are in their own order; a
+diagonal that all tokens share, or one of a token.
+"""
+STEPS, TERMS, ROWS, Z_OUTPUTS, PAIRS, SIGNS, TABLE, END, QUBITS, MODE, UPLOADS, AMPLITUDES = range(12)
+"""Places in the code: where its parts begin, and four numbers."""
+EACH_Z, PROBABILITIES, PRODUCTS = range(3)
+"""What is measured."""
 
 
-@dataclass(frozen=True)
-class Diagonal:
-    """Phases that all tokens share: the sum over its angles of half the angle times a sign for each row.
+@dataclass(frozen=True, eq=False)
+class Diagonals:
+    """Diagonals that all tokens share: phases are sums over angles of half the angle times a sign for each row.
 
     Args:
+        numbers: Their numbers in the program.
         signs: (angles, 2^n): -1, 0 or 1.
-        selection: (angles, parameters): each angle as a sum of trained angles.
-        constants: (angles,): its constant part, in radians.
+        selection: (diagonals angles, parameters): each angle as a sum of trained angles.
+        constants: (diagonals angles,): its constant part, in radians.
     """
 
+    numbers: list[int]
     signs: np.ndarray
     selection: np.ndarray
     constants: np.ndarray
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Program:
     """What the kernels read.
 
     Args:
-        steps: (steps, 5): kind, first entry in `table`, number of its pairs, fours or rows, and its one or two angles.
-            A diagonal that all tokens share has its number in place of the angle.
-        table: Row numbers: two a pair, four a four. For a diagonal of a token 0, 1 or 2 for each row: the phase is
+        code: Integers: where the parts begin, `QUBITS` and so on, and the parts.
+            Steps, five numbers each: kind, first entry in the table, number of its pairs, fours or rows, and its one or
+            two angles. A diagonal that all tokens share has its number in place of the angle.
+            Terms: the number of the upload that is added to each angle, or -1.
+            Rows: the row of each basis state at the end.
+            Z outputs: the outputs that are products of Z; their signs by row are a part too.
+            Pairs, four numbers each: output, rows a and b, and the entry P_ba of the product of Paulis: 0 for 1, 1 for
+            i, 2 for -1, 3 for -i.
+            Table: row numbers, two a pair, four a four. For a diagonal of a token 0, 1 or 2 for each row: the phase is
             -t/2, 0 or t/2.
-        terms: (angles,): number of the upload that is added to the angle, or -1.
+        qubits: n.
+        outputs: Number of outputs.
+        blocks: Number of steps that are no diagonals that all tokens share.
         selection: (angles, parameters): each angle as a sum of trained angles.
         constants: (angles,): its constant part, in radians.
         uploads: Input and scale of each upload.
+        amplitudes: Number of leading inputs that are amplitudes.
         diagonals: Those that all tokens share.
-        signs: (products of Z, 2^n): their signs by row.
-        z_outputs: The outputs that these products are.
-        pairs: (pairs, 4): output, rows a and b, and the entry P_ba of the product of Paulis: 0 for 1, 1 for i, 2 for
-            -1, 3 for -i.
-        probabilities: (2^n,): row of each basis state at the end; empty if no probabilities are measured.
     """
 
-    steps: np.ndarray
-    table: np.ndarray
-    terms: np.ndarray
+    code: np.ndarray
+    qubits: int
+    outputs: int
+    blocks: int
     selection: np.ndarray
     constants: np.ndarray
     uploads: tuple[tuple[int, float], ...]
-    diagonals: tuple[Diagonal, ...]
-    signs: np.ndarray
-    z_outputs: np.ndarray
-    pairs: np.ndarray
-    probabilities: np.ndarray
+    amplitudes: int
+    diagonals: tuple[Diagonals, ...]
 
 
 @dataclass
@@ -86,6 +96,11 @@ class _Angle:
             self.trained[gate.index] = self.trained.get(gate.index, 0.0) + gate.scale
         else:
             self.constant += gate.scale
+
+    def join(self, other: "_Angle") -> None:
+        self.constant += other.constant
+        for index, scale in other.trained.items():
+            self.trained[index] = self.trained.get(index, 0.0) + scale
 
 
 @dataclass
@@ -210,52 +225,54 @@ def _sorted(*columns: np.ndarray) -> np.ndarray:
 class _Writer:
     """Collects steps, tables and angles."""
 
-    def __init__(self, parameters: int) -> None:
-        self.parameters = parameters
+    def __init__(self, made: _Blocks, parameters: int) -> None:
+        self.made, self.parameters = made, parameters
         self.steps: list[tuple[int, ...]] = []
         self.tables: list[np.ndarray] = []
         self.places: dict[bytes, int] = {}
-        self.length = 1
         self.angles: list[_Angle] = []
         self.uploads: dict[tuple[int, float], int] = {}
-        self.diagonals: list[Diagonal] = []
+        self.shared: dict[frozenset[int], list[tuple[int, list[_Part]]]] = {}  # by how basis states were named
 
-    def rotations_of(self, made: _Blocks, block: list[_Part]) -> None:
-        """Write a block of rotations, two neighbours in one step where they can be."""
+    def rotations_of(self, block: list[_Part]) -> None:
+        """Write a block of rotations: all at once, or two neighbours in one step where they can be."""
+        parts = sorted(block, key=lambda part: part.wires)
+        one_each = [part.touched for part in parts] == [{wire} for wire in range(self.made.n)]
+        if one_each and all(part.paulis == "Y" and part.named == 0 for part in parts):
+            return self.step(TURN_ALL, np.zeros(0, np.int64), *parts)
         waiting = list(block)
         while waiting:
             part = waiting.pop(0)
             kind = REAL if part.paulis == "Y" else IMAGINARY
             if waiting and part.pairs_with(waiting[0]):
                 other = waiting.pop(0)
-                self.step(kind + 1, made.fours(part, other), part, other)
+                self.step(kind + 1, self.made.fours(part, other), part, other)
             else:
-                self.step(kind, made.pairs(part), part)
+                self.step(kind, self.made.pairs(part), part)
 
-    def diagonals_of(self, made: _Blocks, block: list[_Part]) -> None:
+    def diagonals_of(self, block: list[_Part]) -> None:
         """Write a block of phases: one diagonal for all tokens, and one for each part with an upload."""
         shared = [part for part in block if part.angle.upload is None]
         if shared:
-            signs = np.stack([made.signs(part) for part in shared]).astype(np.float64)
-            self.steps.append((DIAGONAL, 0, signs.shape[1], len(self.diagonals), 0))
-            self.diagonals.append(Diagonal(signs, *self.sums([part.angle for part in shared])))
+            number = sum(map(len, self.shared.values()))
+            self.shared.setdefault(frozenset(part.named for part in shared), []).append((number, shared))
+            self.steps.append((DIAGONAL, 0, 0, number, 0))
         for part in block:
             if part.angle.upload:
-                self.step(DIAGONAL_OF_TOKEN, made.signs(part) + 1, part)
+                self.step(DIAGONAL_OF_TOKEN, self.made.signs(part) + 1, part)
 
     def step(self, kind: int, table: np.ndarray, *parts: _Part) -> None:
         """Write a step; equal tables are kept once."""
-        key = table.astype(np.int32).tobytes()
-        if key not in self.places:
-            self.places[key] = self.length
-            self.tables.append(table.reshape(-1))
-            self.length += table.size
+        numbers = table.reshape(-1).astype(np.int64)
+        if numbers.tobytes() not in self.places:
+            self.places[numbers.tobytes()] = sum(map(len, self.tables))
+            self.tables.append(numbers)
         first = len(self.angles)
         for part in parts:
             self.angles.append(part.angle)
             if part.angle.upload:
                 self.uploads.setdefault(part.angle.upload, len(self.uploads))
-        self.steps.append((kind, self.places[key], len(table), first, len(self.angles) - 1))
+        self.steps.append((kind, self.places[numbers.tobytes()], len(table), first, len(self.angles) - 1))
 
     def sums(self, angles: list[_Angle]) -> tuple[np.ndarray, np.ndarray]:
         """Return the angles as sums of trained angles, (angles, parameters), and their constants."""
@@ -265,22 +282,70 @@ class _Writer:
                 row[index] = scale
         return selection, np.array([angle.constant for angle in angles])
 
+    def diagonals(self) -> tuple[Diagonals, ...]:
+        """Return the diagonals of equal names together, over all signs that one of them has."""
+        found = []
+        for group in self.shared.values():
+            signs: dict[bytes, np.ndarray] = {}
+            entries: list[dict[bytes, _Angle]] = []
+            for _, parts in group:
+                entries.append({})
+                for part in parts:
+                    row = self.made.signs(part)
+                    signs[row.tobytes()] = row
+                    entries[-1].setdefault(row.tobytes(), _Angle()).join(part.angle)
+            angles = [entry.get(key, _Angle()) for entry in entries for key in signs]
+            found.append(Diagonals([number for number, _ in group], np.stack([*signs.values()]), *self.sums(angles)))
+        return tuple(found)
+
 
 @lru_cache(maxsize=64)
 def program_of(circuit: Circuit) -> Program:
     """Return the program of a circuit."""
-    made, written = _Blocks(circuit), _Writer(circuit.parameters)
-    observables = circuit.observables or ()
+    made = _Blocks(circuit)
+    written = _Writer(made, circuit.parameters)
     blocks = made.blocks
-    if len(blocks) % 2 == 0 and not {"X", "Y"} & set("".join(observables)):
+    if len(blocks) % 2 == 0 and not {"X", "Y"} & set("".join(circuit.observables or ())):
         blocks = blocks[:-1]  # phases right before a measurement of Z show in no value
     for number, block in enumerate(blocks):
         if number % 2:
-            written.diagonals_of(made, block)
+            written.diagonals_of(block)
         else:
-            written.rotations_of(made, block)
-    z_outputs, signs, pairs = [], [], []
-    for output, letters in enumerate(observables):
+            written.rotations_of(block)
+    mode, z_outputs, signs, pairs = _measured(circuit, made)
+    parts = {
+        STEPS: np.array(written.steps, np.int64),
+        TERMS: np.array([written.uploads[a.upload] if a.upload else -1 for a in written.angles], np.int64),
+        ROWS: made.rows,
+        Z_OUTPUTS: z_outputs,
+        PAIRS: pairs,
+        SIGNS: signs,
+        TABLE: np.concatenate([*written.tables, np.zeros(0, np.int64)]),
+    }
+    return Program(
+        code=_code(parts, circuit.qubits, mode, len(written.uploads), circuit.amplitudes),
+        qubits=circuit.qubits,
+        outputs=circuit.outputs,
+        blocks=sum(step[0] != DIAGONAL for step in written.steps),
+        selection=written.sums(written.angles)[0],
+        constants=written.sums(written.angles)[1],
+        uploads=tuple(written.uploads),
+        amplitudes=circuit.amplitudes,
+        diagonals=written.diagonals(),
+    )
+
+
+def _code(parts: dict[int, np.ndarray], *numbers: int) -> np.ndarray:
+    """Return the code of a program from its parts in their order, and the four numbers."""
+    starts = np.cumsum([END + 1 + len(numbers), *(part.size for part in parts.values())])
+    return np.concatenate([starts, numbers, *(part.reshape(-1) for part in parts.values())]).astype(np.int64)
+
+
+def _measured(circuit: Circuit, made: _Blocks) -> tuple[int, np.ndarray, np.ndarray, np.ndarray]:
+    """Return the mode, and for `PRODUCTS` the outputs that are products of Z, their signs, and the pairs of others."""
+    z_outputs, signs, pairs = list[int](), list[np.ndarray](), list[np.ndarray]()
+    mode = {"Z": EACH_Z, "probabilities": PROBABILITIES}.get(str(circuit.measured), PRODUCTS)
+    for output, letters in enumerate((circuit.observables or ()) if mode == PRODUCTS else ()):
         flipped = tuple(wire for wire, letter in enumerate(letters) if letter in "XY")
         negative = made.states * 0
         for wire, letter in enumerate(letters):
@@ -288,24 +353,37 @@ def program_of(circuit: Circuit) -> Program:
                 negative = negative ^ made.bit(wire)
         if not flipped:
             z_outputs.append(output)
-            signs.append(_by_row((1 - 2 * negative).astype(np.int8), made.rows))
+            signs.append(_by_row(1 - 2 * negative, made.rows))
             continue
         # Y = i X Z: on state a the product is i^(number of Y) times the sign of the Y and Z bits of a
         first = made.states[made.bit(flipped[0]) == 0]
         entry = (letters.count("Y") + 2 * negative[first]) % 4
         rows = made.rows[first], made.rows[first ^ made.mask(flipped)]
         pairs.append(np.stack([np.full_like(first, output), *rows, entry], 1))
-    selection, constants = written.sums(written.angles)
+    none = np.zeros(0, np.int64)
+    by_row, mixed = (np.concatenate([none, *map(np.ravel, each)]) for each in (signs, pairs))
+    return mode, np.array(z_outputs, np.int64), by_row, mixed
+
+
+@lru_cache(maxsize=64)
+def program_of_blocks(qubits: int, uploads: tuple[bool, ...]) -> Program:
+    """Return the program of the blocks of `alternating.Alternating`, whose angles are given: rotations and phases."""
+    steps, terms = list[tuple[int, ...]](), list[int]()
+    for block, here in enumerate(uploads):
+        steps += [(DIAGONAL, 0, 0, block - 1, 0)] if block else []
+        steps.append((TURN_ALL, 0, 0, block * qubits, (block + 1) * qubits - 1))
+        terms += range(qubits) if here else [-1] * qubits
+    none = np.zeros(0, np.int64)
+    parts = {STEPS: np.array(steps), TERMS: np.array(terms), ROWS: np.arange(2**qubits)}
+    parts |= dict.fromkeys((Z_OUTPUTS, PAIRS, SIGNS, TABLE), none)
     return Program(
-        steps=np.array(written.steps, np.int64).reshape(-1, 5),
-        table=np.concatenate([np.zeros(1, np.int32), *written.tables]).astype(np.int32),
-        terms=np.array([written.uploads[a.upload] if a.upload else -1 for a in written.angles], np.int64),
-        selection=selection,
-        constants=constants,
-        uploads=tuple(written.uploads),
-        diagonals=tuple(written.diagonals),
-        signs=np.stack(signs) if signs else np.zeros((0, 2**circuit.qubits), np.int8),
-        z_outputs=np.array(z_outputs, np.int64),
-        pairs=np.concatenate(pairs) if pairs else np.zeros((0, 4), np.int64),
-        probabilities=made.rows if circuit.observables is None else np.zeros(0, np.int64),
+        code=_code(parts, qubits, EACH_Z, qubits, 0),
+        qubits=qubits,
+        outputs=qubits,
+        blocks=len(uploads),
+        selection=none,
+        constants=none,
+        uploads=tuple((wire, 1.0) for wire in range(qubits)),
+        amplitudes=0,
+        diagonals=(),
     )

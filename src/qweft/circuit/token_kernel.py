@@ -6,10 +6,10 @@ last qubits are bits of a lane's number: turning one exchanges lanes. The other 
 
 from typing import Any
 
-from qweft.circuit.kernels import compiled
 from qweft.circuit.vector import (
     LANES,
     add,
+    compiled,
     first,
     load,
     multiply,

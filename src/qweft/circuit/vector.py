@@ -48,6 +48,11 @@ def stored_by(*sources: Path, **options: Any) -> Callable[[Any], Any]:
     return compiled
 
 
+compiled = stored_by(*KERNELS, nogil=True, error_model="numpy", boundscheck=False)
+inlined = stored_by(*KERNELS, nogil=True, error_model="numpy", boundscheck=False, forceinline=True)
+apart = stored_by(*KERNELS, nogil=True, error_model="numpy", boundscheck=False, inline="never")
+
+
 class Vector(types.Type):
     """`LANES` numbers of one floating-point type."""
 
@@ -149,19 +154,13 @@ def _library(name: str, count: int) -> Callable[..., Any]:
 
         return vector(*vectors), emit
 
-    if count == 1:
-        return intrinsic(lambda _, a: describe(a))
-    if count == 2:
-        return intrinsic(lambda _, a, b: describe(a, b))
-    return intrinsic(lambda _, a, b, c: describe(a, b, c))
+    return intrinsic((lambda _, a: describe(a)) if count == 1 else (lambda _, a, b, c: describe(a, b, c)))
 
 
 add, subtract, multiply, divide = (_instruction(name) for name in ("fadd", "fsub", "fmul", "fdiv"))
 multiply_add = _library("fmuladd", 3)
 """a b + c, in one instruction if the processor has it."""
 magnitude = _library("fabs", 1)
-with_sign = _library("copysign", 2)
-"""The magnitude of a with the sign of b."""
 
 
 @intrinsic
