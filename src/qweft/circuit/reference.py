@@ -174,7 +174,7 @@ def block_by_block(
 ) -> torch.Tensor:
     """Return the expectation of Z on each qubit, from the angles of the blocks of `alternating.Alternating`.
 
-    Shapes and units as in `engine.run`. Every intermediate state is stored, so memory grows with tokens times 2^n times
+    Shapes and units as in `engine.Blocks`. Every intermediate state is stored, so memory grows with tokens, 2^n and
     blocks.
     """
     n = inputs.shape[-1]
