@@ -11,50 +11,34 @@ from typing import TYPE_CHECKING, Any
 
 from qweft.errors import QweftError
 
-if TYPE_CHECKING:
-    from qweft.adapter import QwthnConfig, QwthnModel, find_bases, hotswap_adapter
-    from qweft.api import compare, evaluate, export, train
-    from qweft.circuit.description import Circuit, c, circuit_of, t
-    from qweft.layer import QuantumLayer
-    from qweft.method.presets import presets
+if TYPE_CHECKING:  # for type checkers; `__getattr__` imports them
+    from qweft.adapter import QwthnConfig as QwthnConfig
+    from qweft.adapter import QwthnModel as QwthnModel
+    from qweft.adapter import find_bases as find_bases
+    from qweft.adapter import hotswap_adapter as hotswap_adapter
+    from qweft.api import compare as compare
+    from qweft.api import evaluate as evaluate
+    from qweft.api import export as export
+    from qweft.api import train as train
+    from qweft.circuit.description import Circuit as Circuit
+    from qweft.circuit.description import c as c
+    from qweft.circuit.description import circuit_of as circuit_of
+    from qweft.circuit.description import t as t
+    from qweft.layer import QuantumLayer as QuantumLayer
+    from qweft.method.presets import presets as presets
 
 __version__ = "0.1.0"
 
-__all__ = [
-    "Circuit",
-    "QuantumLayer",
-    "QweftError",
-    "QwthnConfig",
-    "QwthnModel",
-    "__version__",
-    "c",
-    "circuit_of",
-    "compare",
-    "evaluate",
-    "export",
-    "find_bases",
-    "hotswap_adapter",
-    "presets",
-    "t",
-    "train",
-]
-
-_HOMES = {
-    "Circuit": "qweft.circuit.description",
-    "QuantumLayer": "qweft.layer",
-    "QwthnConfig": "qweft.adapter",
-    "QwthnModel": "qweft.adapter",
-    "c": "qweft.circuit.description",
-    "circuit_of": "qweft.circuit.description",
-    "compare": "qweft.api",
-    "evaluate": "qweft.api",
-    "export": "qweft.api",
-    "find_bases": "qweft.adapter",
-    "hotswap_adapter": "qweft.adapter",
-    "presets": "qweft.method.presets",
-    "t": "qweft.circuit.description",
-    "train": "qweft.api",
+_NAMES = {
+    "qweft.adapter": ("QwthnConfig", "QwthnModel", "find_bases", "hotswap_adapter"),
+    "qweft.api": ("compare", "evaluate", "export", "train"),
+    "qweft.circuit.description": ("Circuit", "c", "circuit_of", "t"),
+    "qweft.layer": ("QuantumLayer",),
+    "qweft.method.presets": ("presets",),
 }
+_HOMES = {name: module for module, names in _NAMES.items() for name in names}
+
+__all__ = ["QweftError", "__version__", *_HOMES]
 
 
 def __getattr__(name: str) -> Any:

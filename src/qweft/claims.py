@@ -18,10 +18,9 @@ CLAIM = ".claim"
 
 @contextmanager
 def claimed_output(folder: Path, command: str, work: str | None = None, lock: Path | None = None) -> Iterator[None]:
-    """Hold an output folder for one command until the block ends; raise `QweftError` if another process holds it.
+    """Hold an output folder for one command, and for processes that do the same `work`, until the block ends.
 
-    Processes that do the same `work` share it. A folder that is left empty goes away again. A killed process lets go of
-    the lock file, by default one in the folder.
+    Raise `QweftError` if another process holds it. A folder that is left empty goes away again.
     """
     lock = lock or folder / CLAIM
     note, place = lock.with_name(f"{lock.name}.json"), lock.parent
@@ -38,8 +37,8 @@ def claimed_output(folder: Path, command: str, work: str | None = None, lock: Pa
                 return
             try:
                 since = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-                who = {"command": command, "process": os.getpid(), "machine": socket.gethostname(), "since": since}
-                write_json(note, who | {"work": work})
+                holder = f"{command} (process {os.getpid()} on {socket.gethostname()}, since {since})"
+                write_json(note, {"holder": holder, "work": work})
                 yield
             finally:
                 for path in (note, lock):
@@ -52,13 +51,12 @@ def claimed_output(folder: Path, command: str, work: str | None = None, lock: Pa
 
 def _check_same_work(note: Path, folder: Path, work: str | None) -> None:
     """Raise, and say who holds the folder, unless that process does the same work."""
-    holder = "another process"
+    claim = {"holder": "another process", "work": None}
     for _ in range(20):  # the holder writes its note just after it has the lock
-        with suppress(OSError, ValueError, KeyError, TypeError):
-            who = json.loads(read_bytes(note, 4096))
-            if work is not None and who["work"] == work:
-                return
-            holder = "{command} (process {process} on {machine}, since {since})".format(**who)
+        with suppress(OSError, ValueError):
+            claim = json.loads(read_bytes(note, 4096))
             break
         time.sleep(0.05)
-    raise QweftError(f"output {folder} is in use by {holder}; choose another --output, or wait until it has ended")
+    if work is None or claim["work"] != work:
+        way = "choose another --output, or wait until it has ended"
+        raise QweftError(f"output {folder} is in use by {claim['holder']}; {way}")

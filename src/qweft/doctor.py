@@ -16,6 +16,7 @@ from packaging.requirements import Requirement
 
 from qweft.files import cache_folder
 from qweft.models.packages import EMBEDDED_MODELS
+from qweft.models.resolve import offline
 from qweft.text import many, progress
 
 WORKBENCH = "workbench"
@@ -41,8 +42,7 @@ def findings() -> Iterator[Finding]:
     """Yield what is found of the machine, the extras, and by the self-test."""
     yield Finding("python", f"{platform.python_version()} on {platform.platform()}")
     yield from packages()
-    yield from _devices()
-    yield from _caches()
+    yield from _machine()
     yield from self_test()
 
 
@@ -53,21 +53,21 @@ def packages() -> Iterator[Finding]:
         try:
             version = importlib.metadata.version(wanted.name)
         except importlib.metadata.PackageNotFoundError:
-            version = None
-        fits = version is not None and wanted.specifier.contains(version, prereleases=True)
+            version = "not installed"
+        fits = version != "not installed" and wanted.specifier.contains(version, prereleases=True)
         if wanted.marker is None or wanted.marker.evaluate({"extra": WORKBENCH}):
-            wrong = f"{version or 'not installed'}; pip install '{wanted.name}{wanted.specifier}'"
-            yield Finding(wanted.name, version or "") if fits else Finding(wanted.name, wrong, "fault")
+            way = "" if fits else f"; pip install '{wanted.name}{wanted.specifier}'"
+            yield Finding(wanted.name, f"{version}{way}", "ok" if fits else "fault")
             continue
         for extra in importlib.metadata.metadata("qweft").get_all("Provides-Extra") or []:
             if extra not in NOT_LISTED and wanted.marker.evaluate({"extra": extra}):
                 extras.setdefault(extra, []).extend([] if fits else [wanted.name])
     for extra, missing in extras.items():
         lacking = f"not installed ({', '.join(missing)}); pip install '.[{extra}]'"
-        yield Finding(f"extra {extra}", lacking, "note") if missing else Finding(f"extra {extra}", "installed")
+        yield Finding(f"extra {extra}", lacking if missing else "installed", "note" if missing else "ok")
 
 
-def _devices() -> Iterator[Finding]:
+def _machine() -> Iterator[Finding]:
     from qweft.circuit import compiled  # here, since numba takes a second
 
     vectors = torch.backends.cpu.get_cpu_capability()
@@ -75,23 +75,19 @@ def _devices() -> Iterator[Finding]:
     cores, threads = many(os.cpu_count() or 1, "core"), many(torch.get_num_threads(), "thread")
     yield Finding("cpu", f"{cores}, {threads}, {vectors}{slow}")
     for number in range(torch.cuda.device_count()):
-        free, whole = (bytes_ / 2**30 for bytes_ in torch.cuda.mem_get_info(number))
+        free, whole = (size / 2**30 for size in torch.cuda.mem_get_info(number))
         yield Finding(f"cuda:{number}", f"{torch.cuda.get_device_name(number)}, {free:.1f} of {whole:.1f} GiB free")
     if not torch.cuda.is_available():
         yield Finding("cuda", f"none that PyTorch {torch.__version__} sees; training runs on the CPU", "note")
     slower = Finding("circuit engine", "numba does not work here: PyTorch's paths are used, which are slower", "note")
     yield Finding("circuit engine", "compiled") if compiled.available() else slower
-
-
-def _caches() -> Iterator[Finding]:
     folder = cache_folder()
     kept = [name for name in EMBEDDED_MODELS if any((folder / "models").glob(f"{name}*"))]
     holds = f"holds {', '.join(kept)}" if kept else "no model yet; the first run prepares one (93 MB)"
     yield Finding("model cache", f"{folder}: {holds}")
-    offline = os.environ.get("HF_HUB_OFFLINE", "0").upper() in {"1", "TRUE", "YES", "ON"}
-    yield Finding("hub", "not asked (HF_HUB_OFFLINE is set)" if offline else "asked where a name is not known here")
-    free = shutil.disk_usage(next(place for place in (folder, *folder.parents) if place.exists())).free
-    yield Finding("disk", f"{free / 2**30:.1f} GiB free for the cache", "ok" if free > ROOM else "note")
+    yield Finding("hub", "not asked (offline is set)" if offline() else "asked where a name is not known here")
+    room = shutil.disk_usage(next(place for place in (folder, *folder.parents) if place.exists())).free
+    yield Finding("disk", f"{room / 2**30:.1f} GiB free for the cache", "ok" if room > ROOM else "note")
 
 
 def self_test() -> Iterator[Finding]:
@@ -139,8 +135,7 @@ def _tiny() -> Any:
 
     torch.manual_seed(0)
     shape: dict[str, Any] = {"vocab_size": 64, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2}
-    heads: dict[str, Any] = {"max_position_embeddings": 64, "num_attention_heads": 2, "num_key_value_heads": 1}
-    return LlamaForCausalLM(LlamaConfig(**shape, **heads)).eval()
+    return LlamaForCausalLM(LlamaConfig(**shape, num_attention_heads=2, num_key_value_heads=1)).eval()
 
 
 def _train_save_load() -> str:

@@ -27,10 +27,9 @@ class MachineLoad:
 
 
 class LoadMeter:
-    """Measures the load from its creation on, of the cores on which this process may run.
+    """Measures the load by others from its creation on, of the cores on which this process may run.
 
-    Time that a host takes from a virtual machine counts as others'. With `with_children`, running child processes
-    belong to the measurement, too; ended ones always do.
+    With `with_children`, running child processes belong to the measurement, too; ended ones always do.
     """
 
     def __init__(self, with_children: bool = False):
@@ -68,10 +67,7 @@ def share_said(share: float | None) -> str:
 def environment(
     model_origin: str, data_fingerprint: str, command: str, device: str | None = None, dtype: str | None = None
 ) -> dict[str, Any]:
-    """Return the environment that produced a set of results, for their record.
-
-    `model_origin` is `ModelSource.origin`, `data_fingerprint` a hash of the rows.
-    """
+    """Return the environment that produced a set of results, for their record."""
     import torch  # here, since what other functions measure is told without it
 
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
@@ -104,16 +100,10 @@ def _cpu_name() -> str:
 
 def source_commit() -> str | None:
     """Return the commit of Qweft's source, with "+" if tracked files differ; `None` without a repository of its own."""
-    source = Path(__file__).resolve().parents[1]
-    root = source.parent
-    if source.name != "src" or not (root / ".git").exists():  # an installed copy may lie in another project's tree
+    root = Path(__file__).resolve().parents[2]
+    if not (root / ".git").exists():  # an installed copy may lie in another project's tree
         return None
-
-    def git(*words: str) -> str:
-        command = ["git", "-C", str(root), *words]
-        return subprocess.run(command, check=True, capture_output=True, text=True, timeout=10).stdout.strip()
-
-    try:
-        return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain", "--untracked-files=no") else "")
-    except (OSError, subprocess.SubprocessError):
-        return None
+    describe = ["git", "-C", str(root), "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty=+"]
+    with suppress(OSError, subprocess.SubprocessError):
+        return subprocess.run(describe, check=True, capture_output=True, text=True, timeout=10).stdout.strip()
+    return None

@@ -68,17 +68,17 @@ def _beside(target: Path) -> Path:
     return target.with_name(f".{target.name}.{secrets.token_hex(3)}.tmp")
 
 
-def write_bytes(path: str | os.PathLike[str], content: bytes, mode: int = 0o666) -> None:
-    """Write a file atomically: write and fsync a temporary file in the same folder, which is made, then rename it.
+def _check_no_other(path: Path, name: str = "") -> None:
+    """Raise for a folder, a pipe or a device, or a process's own stream (/dev/stdout), in the place of a file."""
+    if (path.exists() and not path.is_file()) or str(path.absolute()).startswith(("/dev/", "/proc/")):
+        raise QweftError(f"{name}{path} is a folder, a device or a stream; give the name of a file")
 
-    Raises:
-        QweftError: A folder, a device or a process's own stream is there.
-        OSError: The file cannot be written.
-    """
+
+def write_bytes(path: str | os.PathLike[str], content: bytes, mode: int = 0o666) -> None:
+    """Write a file atomically: write and fsync a temporary file in the same folder, which is made, then rename it."""
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    if _is_no_file(target):
-        raise QweftError(f"{target} is a folder, a device or a stream, and a file is to be written there; name a file")
+    _check_no_other(target)
     beside = _beside(target)
     try:
         with open(beside, "xb", opener=lambda path, flags: os.open(path, flags, mode)) as file:
@@ -107,12 +107,9 @@ def finite(value: Any) -> Any:
 
 @contextmanager
 def folder_beside(target: Path) -> Iterator[Path]:
-    """Yield a temporary folder that replaces `target` when the block ends; on an error the old one stays.
-
-    What a killed process left is mended first. One process at a time may write a target.
-    """
+    """Yield a temporary folder that replaces `target` when the block ends; on an error the old one stays."""
     old, beside = target.with_name(f".{target.name}.old"), _beside(target)
-    if old.exists() and not os.path.lexists(target):  # killed between the two renames
+    if old.exists() and not os.path.lexists(target):  # a process was killed between the two renames
         os.replace(old, target)
     for path in (old, *target.parent.glob(f".{escape(target.name)}.*.tmp")):
         remove(path)
@@ -151,18 +148,9 @@ def free_name(path: Path) -> Path:
     return free
 
 
-def _is_no_file(path: Path) -> bool:
-    """Whether a path is a folder, a pipe or a device, or a process's own stream: /dev/stdout, whatever it leads to."""
-    return (path.exists() and not path.is_file()) or str(path.absolute()).startswith(("/dev/", "/proc/"))
-
-
 def check_file(path: Path, name: str, ending: str = "") -> None:
-    """Raise `QweftError` unless `write_bytes` may write a file that an option names, and replaces at most its like.
-
-    `ending` is the beginning of the ending that a replaced file must have.
-    """
-    if _is_no_file(path):
-        raise QweftError(f"{name} {path} is a folder, a device or a stream; give the name of a file")
+    """Raise unless `write_bytes` may write a file that an option names; one that is there must end like `ending`."""
+    _check_no_other(path, f"{name} ")
     if not path.suffix.lower().startswith(ending and f".{ending}") and os.path.lexists(path):
         raise QweftError(f"{name} {path} is there already, and is no .{ending} file; give another name")
     check_can_be_written(path.parent)

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -21,49 +21,33 @@ _outermost = threading.Lock()
 """Held by the progress that is shown: steps inside it say nothing."""
 CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 """Control characters except tab and newline, marks that reverse the direction of text, and lone surrogates."""
+MOVES = re.compile(r"(?:\n|\x1b\[A)*")
+"""What tqdm writes to step between several bars."""
 
 
 def plain(text: str) -> str:
-    r"""Return a text without characters that control a terminal; a lone surrogate becomes U+FFFD.
-
-    >>> plain("a\x1b[2Jb\u202e")
-    'a[2Jb'
-    """
+    """Return a text without characters that control a terminal; a lone surrogate becomes U+FFFD."""
     return CONTROLS.sub(lambda found: "\ufffd" if "\ud800" <= found[0] <= "\udfff" else "", text)
 
 
 def escaped(text: str) -> str:
     """Return text of models, data or the configuration on one line of Markdown, as text and never as markup."""
-    for sign in "\\`*_[]<>#|":
-        text = text.replace(sign, f"\\{sign}")
-    return " ".join(plain(text).split())
+    return " ".join(plain(re.sub(r"([\\`*_\[\]<>#|])", r"\\\1", text)).split())
 
 
 def json_text(value: Any, indent: int | None = None) -> str:
-    r"""Return a value as JSON, with characters that control a terminal as escapes and all others as they are.
-
-    >>> json_text("é\u202e")
-    '"é\\u202e"'
-    """
+    """Return a value as JSON, with characters that control a terminal as escapes and all others as they are."""
     written = json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False)
     return CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", written)
 
 
 def many(count: int, thing: str) -> str:
-    """Return a count with its noun; the plural adds an s.
-
-    >>> many(1, "circuit"), many(2500, "trained angle")
-    ('1 circuit', '2,500 trained angles')
-    """
+    """Return a count with its noun: "1 circuit", "2,500 circuits"."""
     return f"{count:,} {thing}" + ("" if count == 1 else "s")
 
 
 def listed(names: Sequence[str]) -> str:
-    """Return names joined as a sentence has them.
-
-    >>> listed(["a"]), listed(["a", "b", "c"])
-    ('a', 'a, b and c')
-    """
+    """Return names joined as a sentence has them: "a, b and c"."""
     return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
 
 
@@ -74,8 +58,8 @@ def met_by(pattern: str, names: Iterable[str]) -> list[str]:
 
 def some(names: Iterable[str]) -> str:
     """Join names for a sentence; more than four are shortened to the first three, the last and the count."""
-    found = list(names)
-    return ", ".join(found if len(found) <= 4 else [*found[:3], f"... {found[-1]} ({len(found)} in all)"])
+    known = list(names)
+    return ", ".join(known if len(known) <= 4 else [*known[:3], f"... {known[-1]} ({len(known)} in all)"])
 
 
 def near(name: str, known: Iterable[str], most: int = 1, cutoff: float = 0.6) -> list[str]:
@@ -89,22 +73,14 @@ def shown(value: Any) -> str:
 
 
 def cut(text: str, most: int = 500) -> str:
-    """Return a text, cut to some characters: a stranger's record may hold millions.
-
-    >>> cut("model", 4)
-    'm...'
-    """
+    """Return a text, cut to some characters: a stranger's record may hold millions."""
     return text if len(text) <= most else f"{text[: most - 3]}..."
 
 
-MOVES = re.compile(r"(?:\n|\x1b\[A)*")
-"""What tqdm writes to step between several bars."""
-
-
 class PlainStream:
-    """A text stream that removes control characters; `rich` and the system's own layout do not pass through it.
+    """A text stream that removes control characters; with `has_bars`, tqdm may draw its bars.
 
-    With `has_bars`, tqdm may draw its bars: a carriage return at either end of a write, and steps up.
+    `rich` and the system's own layout do not pass through it.
     """
 
     def __init__(self, stream: Any, has_bars: bool = False):
@@ -115,7 +91,7 @@ class PlainStream:
         """Write the text without control characters; return its length."""
         if self.has_bars and MOVES.fullmatch(text):
             self.stream.write(text)
-        elif self.has_bars:
+        elif self.has_bars:  # a carriage return stays at either end
             begin, end = "\r" * text.startswith("\r"), "\r" * (len(text) > 1 and text.endswith("\r"))
             self.stream.write(f"{begin}{plain(text)}{end}")
         else:
@@ -131,14 +107,12 @@ class PlainStream:
 
 
 def protect_streams() -> None:
-    """Make standard output and standard error remove control characters, for the rest of the process.
-
-    It also holds for libraries: warnings, logging and tracebacks write there.
-    """
-    for name in ("stdout", "stderr"):
-        stream: Any = getattr(sys, name)
-        if not isinstance(stream, PlainStream):  # None where it was closed (>&-)
-            setattr(sys, name, PlainStream(stream or io.StringIO(), has_bars=name == "stderr"))
+    """Make standard output and error remove control characters, also of libraries, for the rest of the process."""
+    # redirections are never left: a traceback is printed last of all; a stream is None where it was closed (>&-)
+    if not isinstance(sys.stdout, PlainStream):
+        redirect_stdout(PlainStream(sys.stdout or io.StringIO())).__enter__()
+    if not isinstance(sys.stderr, PlainStream):
+        redirect_stderr(PlainStream(sys.stderr or io.StringIO(), has_bars=True)).__enter__()
 
 
 def is_launched() -> bool:
@@ -153,17 +127,10 @@ def is_beside_the_first() -> bool:
 
 @contextmanager
 def progress(what: str, total: int | None = None, thing: str = "") -> Iterator[Callable[..., None]]:
-    """Say on standard error how far the block is, from its fifth second on; a shorter block says nothing.
+    """Say on standard error how far the block is, from its fifth second on: "evaluating: 3 of 8 rows, 6 s".
 
-    A terminal shows one line that is redrawn and goes away. Otherwise there is a line every ten seconds.
-
-    Args:
-        what: What is done: "evaluating".
-        total: Number of steps; `None` if it is not known.
-        thing: What a step is, as a noun: "row".
-
-    Yields:
-        A function to call after some steps, with their number, and perhaps a note: "loss 2.345".
+    A terminal shows one line that is redrawn and goes away. Otherwise there is a line every ten seconds. Yield a
+    function to call after some steps, with their number, and perhaps a note: "loss 2.345".
     """
     if is_beside_the_first() or not _outermost.acquire(blocking=False):
         yield lambda steps, note="": None

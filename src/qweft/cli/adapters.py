@@ -330,16 +330,18 @@ def _export(call: "Call") -> None:
     target="ADAPTER",
     target_help="Folder of the adapter, as `qweft train`, `qweft export` or PEFT wrote it.",
     flags={"public": "Let everybody see the repository.", "dry-run": "Show what would be sent and stop."},
-    shows_defaults=False,
-    config="qweft.cli.options:Push",
+    values={
+        "repository": ("NAME", "OWNER/NAME on the hub, or NAME of your own; required."),
+        "base-model": ("NAME", "Hub id of the base model, if the adapter names a folder on this machine."),
+    },
 )
 def _push(call: "Call") -> None:
-    folder, options = call.folder, call.command.options(**call.given())
-    if not options.repository:
+    folder, repository = call.folder, call.values.get("repository")
+    if not repository:
         raise QweftError("--repository: expected OWNER/NAME, the repository on the hub")
     from qweft.publish.push import plan_push, push
 
-    planned = plan_push(folder, options.repository, "public" not in call.flags, options.base_model)
+    planned = plan_push(folder, repository, "public" not in call.flags, call.values.get("base-model"))
     show(planned.describe())
     if not call.is_dry:
         show(f"pushed: {push(planned)}")

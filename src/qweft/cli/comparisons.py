@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from qweft.cli.command import TRUST, Command
 from qweft.cli.terminal import show, show_adapter
 from qweft.errors import QweftError
-from qweft.files import write_bytes
+from qweft.files import named_path, write_bytes
 
 if TYPE_CHECKING:
     from qweft.cli.parser import Call
@@ -196,7 +196,7 @@ def _named(call: "Call") -> list[str] | None:
     """Return the names that --methods has; `None` without it."""
     if "methods" not in call.values:
         return None
-    names = [name.strip() for name in (call.values["methods"] or "").split(",")]
+    names = [name.strip() for name in call.values["methods"].split(",")]
     if not all(names):
         raise QweftError("--methods takes names with commas between, as in --methods lora,qtha")
     return list(dict.fromkeys(names))
@@ -238,7 +238,7 @@ def _train_winner(output: Path, seconds: float | None) -> None:
     from qweft.training.loop import steps_of
     from qweft.training.run import train
 
-    config = parse(RunConfig, [winner_config(str(output), [])])
+    config = parse(RunConfig, [winner_config(str(output))])
     if seconds is not None:
         pace = read_record(output / WINNER / RECORD)[1].step_seconds_median or 0.0
         rows = len(load_data(config.data, load_tokenizer(resolve(config.model))).train)
@@ -260,18 +260,18 @@ def _train_winner(output: Path, seconds: float | None) -> None:
     "qweft report runs/demo",
     target="RESULTS",
     target_help="Folder of the comparison, as `qweft compare` wrote it, or its results.json.",
-    config="qweft.cli.options:Report",
+    values={"output": ("FOLDER", "Output folder; by default the comparison's own.")},
 )
 def _report(call: "Call") -> None:
     from qweft.comparison.results_file import RESULTS
 
-    output, results = call.given().get("output"), Path(call.targets[0])
+    output, results = call.values.get("output"), Path(call.targets[0])
     if not (results / RESULTS if results.is_dir() else results).is_file():
         what = f"no {RESULTS} in it" if results.is_dir() else "no such file or folder"
         raise QweftError(f"{results}: {what}; give the folder that qweft compare wrote")
     from qweft.comparison.report.write import remake_report
 
-    show(f"report: {remake_report(results, Path(output) if output else None)}")
+    show(f"report: {remake_report(results, named_path(output) if output else None)}")
 
 
 @Command(

@@ -34,27 +34,3 @@ class Overrides(NoiseConfig):
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = field(default_factory=DataConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
-
-
-@dataclass(frozen=True)
-class Push:
-    """Where an adapter is sent.
-
-    Args:
-        repository: OWNER/NAME on the hub, or NAME of your own; required.
-        base_model: Hub id of the base model, if the adapter names a folder on this machine.
-    """
-
-    repository: str = ""
-    base_model: str | None = None
-
-
-@dataclass(frozen=True)
-class Report:
-    """The output of the report.
-
-    Args:
-        output: Output folder. `None` means the comparison's own.
-    """
-
-    output: str | None = None

@@ -60,7 +60,7 @@ class Call:
     targets: list[str] = field(default_factory=list)
     flags: set[str] = field(default_factory=set)
     options: list[tuple[str, str | None]] = field(default_factory=list)
-    values: dict[str, str | None] = field(default_factory=dict)
+    values: dict[str, str] = field(default_factory=dict)
     stdout: IO[str] = field(default_factory=lambda: sys.stdout)
 
     @property
@@ -94,7 +94,8 @@ class Call:
             section, _, key = name.rpartition(".")
             if (other := f"{section}.{ALTERNATIVES.get(key)}") in names:
                 raise QweftError(f"--{name} and --{other} exclude each other; leave one of them out")
-        options = Options(config_class or self.command.options, flags=self.command.flags)
+        own = {**self.command.flags, **self.command.values}
+        options = Options(config_class or self.command.options, flags=own)
         for typed, text in self.options:
             options.put(tree, typed, text)
         for key in WRITTEN:
@@ -148,11 +149,11 @@ def split(argv: Sequence[str], command: Command) -> Call:
     """
     call, waiting = Call(command, argv), ["--help" if word == "-h" else word for word in argv]
     most = len(argv) if command.target.endswith("...") else max(1, len(command.target.split()))
-    flag_of = {name.replace("_", "-"): name for name in (*command.flags, "help")}  # may be typed with underscores
+    typed = {name.replace("_", "-"): name for name in (*command.flags, *command.values, "help")}  # hyphens or not
     while waiting:
         word = waiting.pop(0)
         name, has_value, text = word[2:].partition("=")
-        flag = flag_of.get(name.replace("_", "-"))
+        own = typed.get(name.replace("_", "-"))
         if not word.startswith("-"):
             if len(call.targets) == most:
                 way = "leave it out, or put a value that has a space in quotes"
@@ -160,24 +161,26 @@ def split(argv: Sequence[str], command: Command) -> Call:
             call.targets.append(word)
         elif not word.startswith("--") or word == "--":
             raise QweftError(f"unknown option {word}; options begin with two dashes and a name")
-        elif flag and has_value:
-            raise QweftError(f"--{name} takes no value, got {text}; leave ={text} out")
-        elif flag:
-            call.flags.add(flag)
+        elif own and own not in command.values:
+            if has_value:
+                raise QweftError(f"--{name} takes no value, got {text}; leave ={text} out")
+            call.flags.add(own)
         else:
             follows = bool(waiting) and not waiting[0].startswith("--")  # a value may begin with one dash (-1)
             value = text if has_value else waiting.pop(0) if follows else None
-            if name in command.values:
-                call.values[name] = value
-            else:
+            if not own:
                 key = text_key(kinds_of(command.options).get(name)) if value and "{" not in value else None
                 call.options.append((f"{name}.{key}" if key else name, value))
+            elif not value:
+                raise QweftError(f"--{own}: expected a value after it")
+            else:
+                call.values[own] = value
     return call
 
 
-def winner_config(folder: str | None, targets: Sequence[str]) -> str:
+def winner_config(folder: str, targets: Sequence[str] = ()) -> str:
     """Return the config that trains the winner of a comparison in full."""
-    if targets or not folder:
+    if targets:
         raise QweftError("--from takes the folder of a comparison, and no config beside it: qweft train --from runs/my")
     path = Path(folder) / "winner" / "train.yaml"
     if not path.is_file():

@@ -42,10 +42,7 @@ def dress(axes: Axes, grid: str = "y") -> None:
 
 
 def name_at_right(axes: Axes, ends: Sequence[End]) -> None:
-    """Label each method's end at the right of the axes, shifted just enough to avoid overlaps.
-
-    The axes have their final limits, and the names are drawn outside.
-    """
+    """Label each method's end outside, at the right of axes with final limits, shifted to avoid overlaps."""
     low, high = axes.get_ylim()
     axes.set_ylim(low, high)
     ordered = sorted(ends)
@@ -54,30 +51,23 @@ def name_at_right(axes: Axes, ends: Sequence[End]) -> None:
     height = size / 72 * 1.12 / (axes.get_position().height * axes.figure.get_figheight())  # type: ignore[union-attr]
     for place, at, end in zip(spread(inside, gap=height), inside, ordered, strict=True):
         style = end.style
-        axes.plot(
-            [1.0, 1.04], [at, place], color=style.hex, linewidth=1, transform=axes.transAxes, clip_on=False, zorder=1
-        )
-        axes.plot([1.065], [place], color=style.hex, marker=style.marker, markersize=5.5, markeredgewidth=0,
-                  transform=axes.transAxes, clip_on=False)  # fmt: skip
-        axes.text(
-            1.095, place, fitting(end.method), transform=axes.transAxes, color=INK, fontsize=size,
-            verticalalignment="center", parse_math=False,
-        )  # fmt: skip
+        how: dict[str, Any] = {"transform": axes.transAxes, "clip_on": False, "color": style.hex}
+        axes.plot([1.0, 1.04], [at, place], linewidth=1, zorder=1, **how)
+        axes.plot([1.065], [place], marker=style.marker, markersize=5.5, markeredgewidth=0, **how)
+        text = axes.text(1.095, place, fitting(end.method), transform=axes.transAxes, color=INK, fontsize=size)
+        text.set(verticalalignment="center", parse_math=False)
 
 
 def spread(places: Sequence[float], gap: float) -> list[float]:
     """Move ascending positions as little as needed to be `gap` apart; crowded groups keep their centre."""
-    groups = [[place, 1] for place in places]  # centre, members
-    merged = True
-    while merged:
-        merged = False
-        for i in range(len(groups) - 1):
-            (a, m), (b, n) = groups[i], groups[i + 1]
-            if b - a < gap * (m + n) / 2 - 1e-12:
-                groups[i : i + 2] = [[(a * m + b * n) / (m + n), m + n]]
-                merged = True
-                break
-    return [centre + gap * (k - (members - 1) / 2) for centre, members in groups for k in range(int(members))]
+    groups: list[tuple[float, int]] = []  # centre, members
+    for place in places:
+        b, n = place, 1
+        while groups and b - groups[-1][0] < gap * (groups[-1][1] + n) / 2 - 1e-12:
+            a, m = groups.pop()
+            b, n = (a * m + b * n) / (m + n), m + n
+        groups.append((b, n))
+    return [centre + gap * (k - (members - 1) / 2) for centre, members in groups for k in range(members)]
 
 
 def short(value: float) -> str:
@@ -96,23 +86,14 @@ UNITS = 72 * WIDTH
 
 @dataclass(frozen=True)
 class ReportFigure:
-    """One figure.
+    """One figure."""
 
-    Args:
-        name: Name of its file and prefix of its ids, such as "loss_curves".
-        title: Short title; it is not drawn in the figure.
-        caption: How to read the figure.
-        description: Text alternative for readers who cannot see the figure.
-        height: Height in inches.
-        draw: Draws into an empty figure.
-    """
-
-    name: str
-    title: str
-    caption: str
-    description: str
-    height: float
-    draw: Callable[[Figure], object]
+    name: str  # of its file, and prefix of its ids, such as "loss_curves"
+    title: str  # not drawn in the figure
+    caption: str  # how to read it
+    description: str  # for readers who cannot see it
+    height: float  # in inches
+    draw: Callable[[Figure], object]  # into an empty figure
 
     def svg(self) -> str:
         """Return the figure as a self-contained <svg>."""

@@ -32,13 +32,7 @@ LONGEST_NAME = 16
 
 @dataclass(frozen=True)
 class Style:
-    """The style of one method.
-
-    Args:
-        colour: Index into `COLOURS`.
-        dash: Index into `DASHES`; no two of the first 36 methods share colour and dash.
-        marker: Key of `SHAPES`; no two of the first 42 methods share colour and marker.
-    """
+    """The style of one method: an index into `COLOURS` and into `DASHES`, and a key of `SHAPES`."""
 
     colour: int
     dash: int
@@ -68,12 +62,9 @@ class Style:
 
 
 def styles(methods: Iterable[str]) -> dict[str, Style]:
-    """Return the style of each method, by its position; reports on one page share the list."""
-    colours = len(COLOURS)
-    return {
-        name: Style(i % colours, (i + i // colours) % len(DASHES), list(SHAPES)[i % len(SHAPES)])
-        for i, name in enumerate(dict.fromkeys(methods))
-    }
+    """Return the style of each method, by its position; no two of the first 36 share colour and dash."""
+    places, colours, shapes = enumerate(dict.fromkeys(methods)), len(COLOURS), list(SHAPES)
+    return {n: Style(i % colours, (i + i // colours) % len(DASHES), shapes[i % len(shapes)]) for i, n in places}
 
 
 def fitting(name: str) -> str:

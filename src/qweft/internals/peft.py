@@ -28,9 +28,8 @@ WRAPPED = "_qwthn_wrapped"
 def add_peft_type(name: str) -> Any:
     """Return the member of PEFT's enum of methods with this name and value; the first call creates it.
 
-    PEFT cannot register methods of other packages. `register_peft_method` refuses names that are not in the enum, and
-    plain strings break `get_model_status`, `load_adapter` and `delete_adapter`. So the enum in memory gets a real
-    member, in the tables that Python 3.11 to 3.14 look members up in. PEFT's files are not changed.
+    `register_peft_method` refuses names that are not in the enum, and plain strings break `get_model_status`. So the
+    enum in memory gets a real member, in the tables that Python 3.11 to 3.14 look members up in.
     """
     existing: Any = PeftType.__members__.get(name)
     if existing is not None:
@@ -50,20 +49,13 @@ def add_peft_type(name: str) -> Any:
 
 
 def sizes_of(layer: nn.Module) -> tuple[int | None, int | None]:
-    """Return the input and output size of a linear layer of any kind that PEFT knows; `None` for unknown sizes.
-
-    Quantized and sharded layers store their sizes under other names, and only PEFT has the list.
-    """
+    """Return the input and output size of a linear layer of any kind, also quantized; `None` for unknown sizes."""
     into, out = _get_in_out_features(layer)
     return into, out
 
 
 def replace_peft_loading(from_pretrained: Make, load_adapter: Make) -> None:
-    """Replace two functions of `PeftModel`: `AutoPeftModel` calls the first, and the first calls the second.
-
-    Only the first sees the base model before the adapter changes it, so that a failed load can be undone. Only the
-    second sees a file that is loaded on a model with adapters.
-    """
+    """Replace `from_pretrained`, which sees the base model before its adapter, and `load_adapter`, which it calls."""
     wrap(PeftModel, "from_pretrained", from_pretrained)
     wrap(PeftModel, "load_adapter", load_adapter)
 
@@ -76,11 +68,7 @@ def replace_transformers_loading(load_adapter: Make) -> None:
 
 
 def replace_saving(peft: Make, transformers: Make, push_to_hub: Make) -> None:
-    """Replace the calls that save to disk and to the hub.
-
-    PEFT saves a pickle on request, which our loading does not read, and writes the card before the weights that it
-    describes. transformers' `save_pretrained` can create a repository. PEFT and transformers share one `push_to_hub`.
-    """
+    """Replace the calls that save to disk and to the hub: PEFT saves a pickle on request, and its card too early."""
     wrap(PeftModel, "save_pretrained", peft)
     wrap(PreTrainedModel, "save_pretrained", transformers)
     wrap(PushToHubMixin, "push_to_hub", push_to_hub)

@@ -18,10 +18,7 @@ def is_replica(module: nn.Module) -> bool:
 
 
 def in_backward() -> bool:
-    """Whether a backward pass is running, as while a checkpoint is recomputed.
-
-    The public hooks report a node of one graph, but not whether any pass is running.
-    """
+    """Whether any backward pass is running; the public hooks report a node of one graph."""
     return bool(torch._C._current_graph_task_id() != -1)
 
 
@@ -32,10 +29,9 @@ def in_forward_mode() -> bool:
 
 
 def is_transformed() -> bool:
-    """Whether a transform of `torch.func` is running, forward-mode differentiation, or `torch.jit.trace`.
+    """Whether a transform of `torch.func`, forward-mode differentiation or `torch.jit.trace` follows plain operations.
 
-    They follow plain operations only. No public function tells that they run, and none tells it of a tensor by which
-    a level was entered further out.
+    No public function tells it.
     """
     return in_forward_mode() or bool(torch._C._are_functorch_transforms_active()) or torch.jit.is_tracing()
 
@@ -51,20 +47,13 @@ def followed_backward(gradient: torch.Tensor) -> bool:
 
 
 def is_recorded() -> bool:
-    """Whether something follows each operation of PyTorch, as `make_fx` and counters of operations do.
-
-    No public function tells that such a mode is entered.
-    """
+    """Whether a mode follows each operation, as `make_fx` does; no public function tells it."""
     return bool(torch._C._len_torch_dispatch_stack())
 
 
 @contextmanager
 def for_later_calls() -> Iterator[None]:
-    """Make tensors as if no transform of `torch.func` and no inference mode were entered.
-
-    A constant that is made inside a transform belongs to it, and one of inference mode cannot be saved for a backward
-    pass. Neither may be kept for later calls.
-    """
+    """Make constants that may be kept: as if no transform of `torch.func` and no inference mode were entered."""
     with torch.inference_mode(False), torch._C._DisableFuncTorch():
         yield
 

@@ -18,11 +18,7 @@ from qweft.text import escaped
 
 
 def public_name(source: str) -> str:
-    """Return the name of a data source or model for a card: for a local path only its last part.
-
-    >>> public_name("embedded:chitchat"), public_name("/"), public_name("/home/me/a.jsonl + owner/rows")
-    ('embedded:chitchat', '/', 'a.jsonl + owner/rows')
-    """
+    """Return the name of a data source or model for a card: for a local path only its last part."""
     path = named_path(source)
     if path.exists():
         return path.resolve().name or source
@@ -33,14 +29,7 @@ def public_name(source: str) -> str:
 
 
 def card(title: str, body: str, base_model: str | None, **front: Any) -> str:
-    """Return a model card: front matter as the hub reads it, a title, and Markdown.
-
-    Args:
-        title: Title of the card.
-        body: Markdown.
-        base_model: Hub id of the base model; `None` for one that is not on the hub.
-        **front: Further fields of the front matter.
-    """
+    """Return a model card: front matter as the hub reads it, with further fields in `front`, a title, and Markdown."""
     named = base_model if base_model and HUB_ID.fullmatch(base_model) else None
     return f"---\n{ModelCardData(base_model=named, **front).to_yaml()}\n---\n\n# {title}\n\n{body}"
 

@@ -27,21 +27,13 @@ TEXTS = ("prompt_tuning_init_text",)
 
 @dataclass(frozen=True)
 class Push:
-    """A planned upload.
+    """A planned upload."""
 
-    Args:
-        folder: The adapter's folder.
-        repository: OWNER/NAME, or NAME in your own account.
-        private: Whether only its owner sees the repository.
-        files: Names of the files to upload.
-        base_model: Hub id of the base model for the uploaded config.
-    """
-
-    folder: Path
-    repository: str
-    private: bool
-    files: tuple[str, ...]
-    base_model: str
+    folder: Path  # of the adapter
+    repository: str  # OWNER/NAME, or NAME in your own account
+    private: bool  # whether only its owner sees the repository
+    files: tuple[str, ...]  # names of the files to upload
+    base_model: str  # hub id for the uploaded config
 
     def describe(self) -> str:
         """Describe the upload in one line for the terminal."""
@@ -50,18 +42,10 @@ class Push:
 
 
 def plan_push(folder: Path, repository: str, private: bool = True, base_model: str | None = None) -> Push:
-    """Plan an upload and check it offline.
+    """Plan an upload of an adapter's folder and check it offline.
 
-    Args:
-        folder: Folder of an adapter from `qweft train`, `qweft export` or PEFT.
-        repository: OWNER/NAME, or NAME in your own account.
-        private: Whether only you see the repository.
-        base_model: Hub id of the base model; `None` takes it from the adapter's config, unless that names a local
-            folder.
-
-    Raises:
-        QweftError: If the folder holds no adapter, a file in it is a link, a name is not a hub id, its config names
-            another path of this machine, or the base model is a local folder or unknown.
+    Without `base_model`, the hub id in the adapter's config counts. Raise `QweftError` if the folder holds no adapter,
+    a file in it is a link, a name is not a hub id, or its config names a path of this machine.
     """
     check_folder(folder)
     for what, name in (("repository", repository), ("base_model", base_model or "unnamed")):
@@ -81,7 +65,7 @@ def plan_push(folder: Path, repository: str, private: bool = True, base_model: s
             "base model's hub id with --base-model"
         )
     for name, text in _texts(for_the_hub(config, named)):
-        if _is_path(text):
+        if text.startswith(("/", "~", "./", "../")) or ("/" in text and os.path.exists(text)):
             raise QweftError(
                 f"{folder / CONFIG}: {name} names {shown(text)}, a path of this machine that would be sent; name a hub "
                 "id there, or remove it"
@@ -106,11 +90,6 @@ def _texts(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
         yield from _texts(each, name)
 
 
-def _is_path(text: str) -> bool:
-    is_one = Path(text).is_absolute() or text.startswith(("~", "./", "../"))
-    return is_one or ("/" in text and os.path.exists(text))
-
-
 def _is_hub_id(name: str) -> bool:
     try:
         validate_repo_id(name)
@@ -120,18 +99,10 @@ def _is_hub_id(name: str) -> bool:
 
 
 def push(wanted: Push, token: str | None = None) -> str:
-    """Create the repository if it does not exist, and upload the files in one commit.
+    """Create the repository if it does not exist, upload the files in one commit, and return its URL.
 
-    Args:
-        wanted: The upload, from `plan_push`.
-        token: Access token; `None` means that of `hf auth login` or HF_TOKEN.
-
-    Returns:
-        URL of the repository.
-
-    Raises:
-        QweftError: If HF_HUB_OFFLINE is set, the hub does not take the upload, or a private one meets a public
-            repository.
+    Without `token`, that of `hf auth login` or HF_TOKEN is used. Raise `QweftError` if HF_HUB_OFFLINE is set, the hub
+    does not take the upload, or a private one meets a public repository.
     """
     if constants.HF_HUB_OFFLINE:
         raise QweftError("HF_HUB_OFFLINE is set, so nothing is sent; unset it to push")
