@@ -32,7 +32,7 @@ CONFIGS = [
     ("train", "adapter: qtha", "adapter"),
     ("train", "adapter: {preset: qhta}", "qtha"),
     ("train", "adapter: {preset: qtha, rr: 3}", "rr"),
-    ("train", "seeds: [0]\nmethods: {}", "methods of a comparison"),
+    ("train", "seeds: [0]\nmethods: {}", "a config of qweft compare"),
     ("train", "output: a\noutput: b", "duplicate key output"),
     ("train", "training:\n\tseed: 1", "line 2"),
     ("train", "- a", "mapping"),
@@ -71,7 +71,7 @@ COMMANDS = [
     ("jobs show", "token"),
     ("schema comapre", "compare"),
     ("evaluate . --max-circuits", "a value after it"),
-    ("train comparison.yaml --dry-run", "--adapter.preset METHOD"),
+    ("train comparison.yaml --dry-run", "a config of qweft compare"),
     ("init run.yaml", "qweft compare run.yaml"),
     ("presets all", "all"),
 ]
