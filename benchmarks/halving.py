@@ -21,11 +21,9 @@ from benchmarks.coverage import LOSS, LOSS_SPREAD, SOURCES
 from numpy.typing import NDArray
 
 from qweft.comparison.decision import recommend
-from qweft.comparison.halving import standings
-from qweft.comparison.methods import Method
+from qweft.comparison.halving import Rung, standings
 from qweft.comparison.plan import rung_sizes
 from qweft.comparison.results import Run
-from qweft.comparison.rungs import Rung
 from qweft.comparison.statistics import pair
 from qweft.comparison.summarise import questions, summarise
 from qweft.comparison.summary import Summary, paired
@@ -90,12 +88,12 @@ class Chance:
 
 def compared(chance: Chance) -> tuple[list[Rung], dict[str, Summary]]:
     """The rungs, and the summary of the finalists on fresh rows and seeds."""
-    alive, rungs = [Method(name, adapter, 1e-3, 1) for name, adapter in ADAPTERS.items()], list[Rung]()
+    alive, rungs = list(ADAPTERS), list[Rung]()
     for number, most in enumerate(rung_sizes(len(alive), 3, 2), 1):
-        runs = {method.name: [chance.run(method.name, 1000, "validation", 8)] for method in alive}
-        rungs.append(Rung(number, 8, (1000,), tuple(standings(alive, runs, most))))
-        alive = [method for method in alive if method.name in rungs[-1].going_on]
-    fresh = [chance.run(method.name, seed, "test", 8) for method in alive for seed in range(3)]
+        runs = {name: [chance.run(name, 1000, "validation", 8)] for name in alive}
+        rungs.append(Rung(number, 8, (1000,), tuple(standings(runs, most))))
+        alive = [name for name in alive if name in rungs[-1].going_on]
+    fresh = [chance.run(name, seed, "test", 8) for name in alive for seed in range(3)]
     return rungs, summarise(fresh, rungs[-1].leader, MARGIN, is_strict=True)
 
 

@@ -12,10 +12,10 @@ from qweft.cli.main import main
 from qweft.cli.parser import read
 from qweft.comparison import runner
 from qweft.comparison import starter as starters
-from qweft.comparison.budget import Budget, budget_of
 from qweft.comparison.config import HalvingConfig, MethodConfig
 from qweft.comparison.plan import resolve, within
 from qweft.comparison.starter import hidden_size, is_config, short_name, starter
+from qweft.comparison.timing import Budget, budget_of
 from qweft.errors import QweftError
 from qweft.models.config import ModelConfig
 from tests.comparison.comparison_examples import LORA, comparison

@@ -16,7 +16,6 @@ from qweft.comparison import starter as starters
 from qweft.comparison.checks import check_comparison
 from qweft.comparison.config import HalvingConfig, MethodConfig
 from qweft.comparison.halving import how_far_behind, standings
-from qweft.comparison.methods import Method
 from qweft.comparison.pacing import Costs
 from qweft.comparison.plan import rung_sizes, rung_steps
 from qweft.errors import QweftError
@@ -31,10 +30,6 @@ def judged(name, rows, seed=1000):
     pairs = tuple((loss * count, count) for loss, count in zip(rows, TOKENS, strict=True))
     total = math.fsum(loss for loss, _ in pairs) / sum(TOKENS)
     return example(name, seed, total if math.isfinite(total) else None, eval_row_losses=pairs)
-
-
-def methods(*names):
-    return [Method(name, {"peft_type": "LORA"}, 1e-3, 100) for name in names]
 
 
 def test_the_bound_is_that_of_the_linearised_ratio():
@@ -60,13 +55,17 @@ def test_who_goes_on():
         "lost": [math.inf] * 4,
     }
     runs = {name: [judged(name, each)] for name, each in rows.items()}
-    found = standings(methods(*reversed(rows)), runs, 4)
+
+    def standing(names, most):
+        return standings({name: runs[name] for name in names}, most)
+
+    found = standing(reversed(rows), 4)
     assert [each.method for each in found] == ["leader", "close", "shown", "last", "lost"]
     assert [each.goes_on for each in found] == [True, True, False, True, False]
     assert found[0].behind == 0 and found[2].bound > 0 > found[3].bound and found[4].loss is None
-    assert [each.goes_on for each in standings(methods(*rows), runs, 2)] == [True, True, False, False, False]
-    assert [each.goes_on for each in standings(methods("shown", "leader"), runs, 2)] == [True, True]
-    assert not any(each.goes_on for each in standings(methods("lost"), runs, 2))
+    assert [each.goes_on for each in standing(rows, 2)] == [True, True, False, False, False]
+    assert [each.goes_on for each in standing(("shown", "leader"), 2)] == [True, True]
+    assert not any(each.goes_on for each in standing(("lost",), 2))
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import pytest
 
 from qweft import environment
-from qweft.comparison.speed import measured_alone
+from qweft.comparison.timing import measured_alone
 from tests.comparison.comparison_examples import run
 
 QUIET = {"cpu_by_others": 0.02, "load_average": 1.9, "step_seconds_spread": 0.03}

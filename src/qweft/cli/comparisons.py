@@ -110,8 +110,8 @@ def _say_unfit(names: list[str]) -> None:
     config="qweft.comparison.starter:CompareOptions",
 )
 def _compare(call: "Call") -> None:
-    from qweft.comparison.budget import budget_of
     from qweft.comparison.starter import that_ship
+    from qweft.comparison.timing import budget_of
 
     begun, trains = time.perf_counter(), "train" in call.flags
     config, text = comparison_of(call)
@@ -204,7 +204,7 @@ def _named(call: "Call") -> list[str] | None:
 
 def _choosing(call: "Call", budget: str | None) -> str | None:
     """Return a budget, with --train with the share of its time in which the winner is chosen."""
-    from qweft.comparison.budget import budget_of
+    from qweft.comparison.timing import budget_of
 
     limits = budget_of(budget)
     if "train" not in call.flags or limits.seconds is None:

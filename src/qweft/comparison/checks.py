@@ -8,10 +8,10 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from qweft.comparison.budget import budget_of
 from qweft.comparison.config import ComparisonConfig, HalvingConfig
 from qweft.comparison.results_file import check_report
 from qweft.comparison.statistics import SEEDS_NEEDED
+from qweft.comparison.timing import budget_of
 from qweft.data.checks import check_data_config, check_places
 from qweft.errors import QweftError, require
 from qweft.evaluation.checks import check_elsewhere, check_evaluation, check_judged_by_loss

@@ -4,8 +4,8 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+from qweft.comparison.halving import Rung
 from qweft.comparison.results import BASE
-from qweft.comparison.rungs import Rung
 from qweft.comparison.statistics import SEEDS_NEEDED, Pairing
 from qweft.comparison.summary import Summary, paired
 from qweft.comparison.verdicts import best_of, findings

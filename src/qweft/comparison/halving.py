@@ -1,78 +1,93 @@
-"""Successive halving before the runs of a comparison: which methods go on, by paired losses on the validation rows."""
+"""Which methods go on after a rung of a successive halving, by paired losses on the validation rows."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from qweft.comparison.context import Context
-from qweft.comparison.methods import Method
-from qweft.comparison.plan import Plan, rung_sizes, rung_steps
 from qweft.comparison.random_effects import pulls
 from qweft.comparison.results import Run
-from qweft.comparison.rungs import Rung, Standing
 from qweft.comparison.student import quantile
-from qweft.comparison.tune import at_own_rates, search, with_rates
-from qweft.errors import QweftError
 from qweft.text import many
 
-FOLDERS = "rung-"
-"""Begins the names of the folders with the runs of a rung, in the output folder of a comparison."""
 ONE_SIDED = 0.95
 """Level of the one-sided bound on how far behind a method is."""
 LEAST = 2
 """So many methods go on, if so many have a loss."""
 
 
-def with_halving(
-    context: Context, plan: Plan, methods: Sequence[Method], after: Callable[[Rung, int], None]
-) -> tuple[list[Method], dict[str, Any], list[Rung]]:
-    """Make the rungs and return the finalists with their rates, the searches by method, and the rungs."""
-    alive, searches, rungs = list(methods), dict[str, Any](), list[Rung]()
-    steps = rung_steps(plan.halving, context.steps)
-    sizes = rung_sizes(len(methods), plan.halving.finalists or LEAST, len(steps))
-    for number, (count, most) in enumerate(zip(steps, sizes, strict=True), 1):
-        grid, folder = replace(plan.grid, steps=count), context.output / f"{FOLDERS}{number}"
-        searched = search(context, folder, [method for method in alive if method.searched], grid)
-        alive = with_rates(alive, searched)  # of methods that use another one's rate, too
-        given = at_own_rates(context, folder, [method for method in alive if not method.searched], grid)
-        searches.update({name: trials.to_json() for name, trials in searched.items()})
-        runs = {name: trials.best for name, trials in {**searched, **given}.items()}
-        rung = Rung(number, count, grid.seeds, tuple(standings(alive, runs, most)))
-        rungs.append(rung)
-        after(rung, len(steps))
-        if not rung.going_on:
-            raise QweftError(
-                f"every method diverged after {many(count, 'step')}: lower search_from of the methods, or "
-                "training.learning_rate"
-            )
-        alive = [method for method in alive if method.name in rung.going_on]
-    return alive, searches, rungs
+@dataclass(frozen=True)
+class Standing:
+    """One method after a rung; `behind` the leader in percent, and `bound`, the lower end of its interval."""
+
+    method: str
+    adapter: dict[str, Any]
+    rate: float
+    loss: float | None
+    behind: float | None = None
+    bound: float | None = None
+    goes_on: bool = False
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether it is behind the leader by more than the chance of the rows."""
+        return self.bound is not None and self.bound > 0
 
 
-def standings(methods: Sequence[Method], runs: Mapping[str, Sequence[Run]], most: int) -> list[Standing]:
-    """Return how the methods stand after a rung, the leader first."""
-    losses = {method.name: _mean(runs[method.name]) for method in methods}
-    order = sorted(methods, key=lambda method: losses[method.name])
+@dataclass(frozen=True)
+class Rung:
+    """One round of runs; the leader stands first."""
+
+    number: int
+    steps: int
+    seeds: tuple[int, ...]
+    standings: tuple[Standing, ...]
+
+    @property
+    def leader(self) -> str:
+        """Name of the method with the lowest loss."""
+        return self.standings[0].method
+
+    @property
+    def going_on(self) -> list[str]:
+        """Names of the methods that go on."""
+        return [each.method for each in self.standings if each.goes_on]
+
+    def said(self, rungs: int) -> str:
+        """Return a line on it."""
+        count, stopped = len(self.going_on), []
+        for each in self.standings:
+            if not each.goes_on:
+                sure = ", beyond the chance of the rows" if each.is_behind else ""
+                reason = "diverged" if each.behind is None else f"{each.behind:+.1f}%{sure}"
+                stopped.append(f"{each.method} ({reason})")
+        text = f"rung {self.number} of {rungs}, {many(self.steps, 'step')}: {self.leader} leads, "
+        text += f"{many(count, 'method')} {'goes' if count == 1 else 'go'} on"
+        return f"{text}; stopped: {', '.join(stopped)}" if stopped else text
+
+
+def standings(runs: Mapping[str, Sequence[Run]], most: int) -> list[Standing]:
+    """Return how the methods stand after a rung, the leader first; at most so many go on."""
+    losses = {name: _mean(own) for name, own in runs.items()}
+    order = sorted(runs, key=lambda name: losses[name])
     found: list[Standing] = []
-    for method in order:
-        own = runs[method.name]
-        standing = Standing(method.name, method.adapter, own[0].learning_rate or method.learning_rate, None)
-        if math.isfinite(losses[method.name]):
-            behind, bound = how_far_behind(own, runs[order[0].name])
+    for name in order:
+        own = runs[name]
+        standing = Standing(name, own[0].adapter or {}, own[0].learning_rate or 0.0, None)
+        if math.isfinite(losses[name]):
+            behind, bound = how_far_behind(own, runs[order[0]])
+            standing = replace(standing, loss=losses[name], behind=behind, bound=bound)
             going = sum(each.goes_on for each in found)
-            goes_on = going < LEAST or (going < most and not (bound is not None and bound > 0))
-            standing = replace(standing, loss=losses[method.name], behind=behind, bound=bound, goes_on=goes_on)
+            standing = replace(standing, goes_on=going < LEAST or (going < most and not standing.is_behind))
         found.append(standing)
     return found
 
 
 def _mean(runs: Sequence[Run]) -> float:
     """Return the mean loss; infinity if a run diverged."""
-    losses = [math.inf if run.eval_loss is None else run.eval_loss for run in runs]
-    return math.fsum(losses) / len(losses)
+    return math.fsum(math.inf if run.eval_loss is None else run.eval_loss for run in runs) / len(runs)
 
 
 def how_far_behind(runs: Sequence[Run], leaders: Sequence[Run]) -> tuple[float, float | None]:

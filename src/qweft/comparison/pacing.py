@@ -1,35 +1,41 @@
-"""`Pace`: what a budget of time allows a halving, by measured step times: steps, rates, rungs and seeds."""
+"""What a budget of time allows a halving, by measured step times: steps, rates, rungs, rows and methods."""
 
 import math
 import os
 import time
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import count, islice
 from statistics import fmean
-from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+from transformers import set_seed
+
+from qweft.adapter.attach import detach
 from qweft.comparison.context import Context
-from qweft.comparison.halving import FOLDERS
-from qweft.comparison.methods import Method
+from qweft.comparison.methods import Method, put_on
 from qweft.comparison.plan import Plan, only, rung_sizes, rung_steps
-from qweft.comparison.times import GENERATED, duration, seconds_of_a_token, timed_fit, tokens
+from qweft.comparison.timing import duration
 from qweft.comparison.trial import RECORD
 from qweft.comparison.trial import read_record as read_run
 from qweft.comparison.workers import alone
+from qweft.data.tokens import Encoded
 from qweft.environment import ALONE, LoadMeter, share_said
 from qweft.errors import QweftError
+from qweft.evaluation.loss import held_out_loss
 from qweft.records import WRONG, read_record, write_record
-from qweft.text import many
+from qweft.text import many, progress
+from qweft.training.loop import Fit, fit
 
 FILE = "budget.json"
 WAY = "remove that file and the folders rung-*, and the budget is planned anew"
-SHORTEST = 1e-9
 SHARE = 0.1
 """Share of the budget that timing may take."""
 ENOUGH_STEPS, LEAST_STEPS = 30, 4
 """Below the first, rates, rows, rungs and methods are saved: a choice after a few steps is a poor one. Fewer steps than
 the second are never made."""
+Saving = tuple[float, float, int, int]
 SAVING = (math.inf, 1, 2), (3, 1, 2), (3, 0.25, 2), (3, 0.25, 1)
 """Most rates of a search, share of the held-out rows, and rungs, saved one after another before methods are."""
 LEAST_ROWS = 16, 32
@@ -38,6 +44,10 @@ FEWEST = 2
 """Methods are left out for want of time down to these, the last one first. The first LoRA leads the list."""
 MOST_SEEDS = 8
 """Most seeds of the last runs that time left over is spent on."""
+GENERATED = 25.0
+"""Cost of a generated token, in evaluated ones: a forward pass for one token reads all weights."""
+HARMLESS = 1e-6
+"""A learning rate at which no method diverges. Step time does not depend on it."""
 
 
 @dataclass(frozen=True)
@@ -57,15 +67,14 @@ class Costs:
 
 @dataclass(frozen=True)
 class Pace:
-    """How a comparison spends its time."""
+    """How a comparison spends its time; `rows` is `None` if all are judged."""
 
     steps: int
     rungs: tuple[int, ...]
     rates: int
-    seeds: int
     methods: int
-    seconds: float
     rows: tuple[int, int] | None = None
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -114,40 +123,31 @@ class Estimate:
             size * each * costs.run(names, steps, validation) for size, steps in zip(sizes, pace.rungs, strict=False)
         )
         last = min(sizes[-1], len(names))
-        total += last * (pace.seeds * costs.run(names, pace.steps, test) + costs.answers)
+        total += last * (len(self.plan.seeds) * costs.run(names, pace.steps, test) + costs.answers)
         return (total + test + costs.answers) / self.workers
 
     def pace(self, left: float) -> Pace:
-        """Return the pace with the most steps that fit, and then with as many seeds as fit."""
-        plan, grid = self.plan, self.plan.grid
-
-        def timed(pace: Pace, **changes: Any) -> Pace:
-            pace = replace(pace, **changes)
-            return replace(pace, seconds=self.seconds(pace))
-
-        most = len(plan.methods)
-        savings = [(*each, most) for each in SAVING]
+        """Return the pace with the most steps that fit; it saves only what it must for enough of them."""
+        most, savings = len(self.plan.methods), [(*each, len(self.plan.methods)) for each in SAVING]
         savings += [(*SAVING[-1], methods) for methods in range(most - 1, FEWEST - 1, -1)]
-        for most_rates, share_of_rows, rungs, methods in savings:
-            rates = int(min(max(3, grid.trainings[1] // len(grid.seeds)), most_rates))
-            begun = Pace(0, (), rates, len(plan.seeds), methods, 0.0, self.judged(share_of_rows))
-
-            def of(steps: int, begun: Pace = begun, rungs: int = rungs) -> Pace:
-                return timed(begun, steps=steps, rungs=rung_steps(plan.halving, steps)[-rungs:])
-
-            low, high = min(LEAST_STEPS, self.steps), self.steps
-            while low < high:
-                middle = (low + high + 1) // 2
-                low, high = (middle, high) if of(middle).seconds <= left else (low, middle - 1)
-            pace = of(low)
-            if low >= min(ENOUGH_STEPS, self.steps) and pace.seconds <= left:
+        for saving in savings:
+            pace = self.longest(left, saving)
+            if pace.seconds <= left and pace.steps >= min(ENOUGH_STEPS, self.steps):
                 break
-        while pace.seeds < MOST_SEEDS and len(plan.looks) == 1:
-            more = timed(pace, seeds=pace.seeds + 1)
-            if more.seconds > left:
-                break
-            pace = more
         return pace
+
+    def longest(self, left: float, saving: Saving) -> Pace:
+        """Return the pace with the most steps that fit, or the least that are made."""
+        possible = range(min(LEAST_STEPS, self.steps), self.steps + 1)
+        fitting = bisect_right(possible, left, key=lambda steps: self.at(steps, saving).seconds)
+        return self.at(possible[max(0, fitting - 1)], saving)
+
+    def at(self, steps: int, saving: Saving) -> Pace:
+        """Return the pace with so many steps."""
+        most_rates, share, rungs, methods = saving
+        rates = int(min(max(3, self.plan.grid.trainings[1] // len(self.plan.grid.seeds)), most_rates))
+        pace = Pace(steps, rung_steps(self.plan.halving, steps)[-rungs:], rates, methods, self.judged(share))
+        return replace(pace, seconds=self.seconds(pace))
 
     def judged(self, share: float) -> tuple[int, int] | None:
         """Return the validation and test rows that a share is; `None` if these are all."""
@@ -158,23 +158,25 @@ class Estimate:
 
 
 def with_pace(context: Context, plan: Plan, before: float) -> tuple[Context, Plan, Timed]:
-    """Return what the runs share and the plan, with the steps, rates and seeds that the budget of time allows."""
+    """Return what the runs share and the plan, with the steps, rates, rows and methods that the time allows."""
     with alone(context.output):
         timed = _kept(context, plan) or _timed(context, plan, before)
     pace = timed.pace
-    finalists = _estimate(context, plan, timed.costs).finalists(pace.methods)
     methods = only(plan.methods, plan.methods[: pace.methods], plan.config.search)
     plan = replace(
         plan,
-        halving=replace(plan.halving, rungs=list(pace.rungs), finalists=finalists),
+        halving=replace(
+            plan.halving,
+            rungs=list(pace.rungs),
+            finalists=_estimate(context, plan, timed.costs).finalists(pace.methods),
+        ),
         grid=replace(plan.grid, most=pace.rates),
         methods=methods,
         reference=plan.reference if any(each.name == plan.reference for each in methods) else methods[0].name,
         too_slow=tuple(each.name for each in plan.methods[pace.methods :]),
     )
     training = replace(context.config.training, max_steps=pace.steps)
-    context = replace(context, config=replace(context.config, training=training), most_rows=pace.rows)
-    return context, plan, timed
+    return replace(context, config=replace(context.config, training=training), most_rows=pace.rows), plan, timed
 
 
 def _timed(context: Context, plan: Plan, before: float) -> Timed:
@@ -199,12 +201,9 @@ def _kept(context: Context, plan: Plan) -> Timed | None:
     path = context.output / FILE
     if not os.path.lexists(path):
         return None
-    record = read_record(path, WAY)
     try:
-        pace, rows = record["pace"], record["pace"]["rows"]
-        pace = Pace(**{**pace, "rungs": tuple(pace["rungs"]), "rows": None if rows is None else tuple(rows)})
-        timed = Timed(record["of"], record["before"], record["workers"], pace, Costs(**record["costs"]))
-    except (LookupError, TypeError) as error:
+        timed = TypeAdapter(Timed).validate_python(read_record(path, WAY))
+    except ValidationError as error:
         raise QweftError(f"{path} {WRONG}; {WAY}") from error
     if timed.of == _of(context, plan):
         return timed
@@ -233,7 +232,7 @@ def with_seeds(context: Context, plan: Plan, timed: Timed) -> Plan:
     if len(plan.looks) > 1:
         return plan
     costs, (_, test) = timed.costs, _estimate(context, plan, timed.costs).judging(timed.pace)
-    rungs = [read_run(path)[1] for path in sorted(context.output.glob(f"{FOLDERS}*/*/{RECORD}"))]
+    rungs = [read_run(path)[1] for path in sorted(context.output.glob(f"rung-*/*/{RECORD}"))]
     left = ((plan.budget.seconds or 0.0) - timed.before) * timed.workers - sum(run.seconds or 0.0 for run in rungs)
     left -= (len(plan.methods) + 1) * costs.answers + test
     names = [method.name for method in plan.methods]
@@ -247,31 +246,59 @@ def measured(context: Context, methods: Sequence[Method], seed: int, most: float
     """Return the costs by measurement; methods that come after so many seconds count as the mean of those before."""
     start, times = clock(), dict[str, tuple[float, float]]()
     data, judging = context.data, context.config.evaluation
-    token = seconds_of_a_token(context) or SHORTEST
-    timed_fit(context, methods[0], seed, 1)  # the first one compiles and fills caches
+    token = _seconds_of_a_token(context)
+    _timed_fit(context, methods[0], seed)  # the first one compiles and fills caches
     for method in methods:
         if times and clock() - start > most:
             break
         begun = clock()
-        step = timed_fit(context, method, seed, 1).step_seconds_median or SHORTEST
+        step = _timed_fit(context, method, seed).step_seconds_median or 0.0
         times[method.name] = (step, max(0.0, clock() - begun - step))
     mean = fmean(step for step, _ in times.values()), fmean(beside for _, beside in times.values())
     return Costs(
         step={method.name: times.get(method.name, mean)[0] for method in methods},
         beside={method.name: times.get(method.name, mean)[1] for method in methods},
-        validation=token * tokens(data.validation),
-        test=token * tokens(data.test),
+        validation=token * _tokens(data.validation),
+        test=token * _tokens(data.test),
         answers=token * GENERATED * min(judging.answers, len(data.test)) * judging.max_new_tokens,
     )
 
 
+def _tokens(rows: Sequence[Encoded]) -> int:
+    return sum(len(row["input_ids"]) for row in rows)
+
+
+def _seconds_of_a_token(context: Context) -> float:
+    """Return the time that the base model takes for a token of an evaluation, on one batch."""
+    batch = context.judged_rows()[0][: context.config.evaluation.batch_size]
+    if not batch:
+        return 0.0
+    with progress("timing the base model"):
+        for _ in range(2):  # the first pass is slower than all others
+            begun = time.perf_counter()
+            held_out_loss(context.loaded.model, batch, context.loaded.tokenizer.pad_token_id, len(batch))
+    return (time.perf_counter() - begun) / _tokens(batch)
+
+
+def _timed_fit(context: Context, method: Method, seed: int) -> Fit:
+    """Return the fit of a training of one step that changes nothing, for its times."""
+    training = replace(context.config.training, max_steps=1, learning_rate=HARMLESS, seed=seed)
+    set_seed(seed)
+    adapted = put_on(context.loaded.model, method.adapter, 1)
+    try:
+        pad = context.loaded.tokenizer.pad_token_id
+        return fit(adapted, context.data.train, pad, training, f"{method.name}, timing")
+    finally:
+        detach(adapted)
+
+
 def pace_said(pace: Pace, plan: Plan) -> str:
     """Return the plan of the time as text."""
-    rungs = " and ".join(map(str, pace.rungs))
+    rungs, limit = " and ".join(map(str, pace.rungs)), plan.budget.seconds or 0.0
     finalists = min(plan.halving.finalists or 2, len(plan.methods))
     text = (
         f"{many(pace.methods, 'method')} in rungs of {rungs} steps, then {finalists} for {pace.steps} steps at "
-        f"{many(pace.seeds, 'seed')}: about {duration(pace.seconds)}"
+        f"{many(len(plan.seeds), 'seed')}: about {duration(pace.seconds)}"
     )
     if pace.rows is not None:
         text = f"judged on {pace.rows[0]} validation and {pace.rows[1]} test rows; {text}"
@@ -280,11 +307,10 @@ def pace_said(pace: Pace, plan: Plan) -> str:
             f"left out, from the end of the list until the rest trains for {ENOUGH_STEPS} steps or {FEWEST} are left: "
             f"{', '.join(plan.too_slow)}; {text}"
         )
-    limit = plan.budget.seconds or 0.0
     if pace.seconds > limit:
         return f"{text}: more than the budget of {duration(limit)}, and the least that compares them"
-    later = "; seeds that are added until it is decided come on top" if len(plan.looks) > 1 else ""
-    return f"{text}, within the budget of {duration(limit)}{later}"
+    later = "seeds that are added until it is decided" if len(plan.looks) > 1 else "more seeds if time is left"
+    return f"{text}, within the budget of {duration(limit)}; {later}"
 
 
 clock = time.perf_counter

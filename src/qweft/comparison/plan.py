@@ -5,13 +5,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count, islice
 
-from qweft.comparison.budget import Budget, budget_of
 from qweft.comparison.checks import check_rungs, check_schedule, check_start, for_search
 from qweft.comparison.config import ComparisonConfig, HalvingConfig
 from qweft.comparison.methods import Method, resolve_methods
 from qweft.comparison.rates import Losses, following, next_rate
 from qweft.comparison.statistics import ONCE, Look
 from qweft.comparison.summarise import levels
+from qweft.comparison.timing import Budget, budget_of
 from qweft.errors import QweftError
 from qweft.method.specification import method_of
 from qweft.models.load import LoadedModel, load_model

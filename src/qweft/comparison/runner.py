@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -16,26 +15,24 @@ from rich.text import Text
 from qweft.comparison.config import ComparisonConfig
 from qweft.comparison.context import Context
 from qweft.comparison.decision import recommend
-from qweft.comparison.halving import with_halving
+from qweft.comparison.halving import Rung
 from qweft.comparison.methods import Method
 from qweft.comparison.pacing import Timed, pace_said, with_pace, with_seeds
 from qweft.comparison.plan import Plan, check_steps, resolve
 from qweft.comparison.report.write import PAGE, write_report
 from qweft.comparison.results import BASE, Run
 from qweft.comparison.results_file import stated
-from qweft.comparison.rungs import Rung
 from qweft.comparison.set_up import load_rows, set_up
-from qweft.comparison.speed import load_said, measured_alone, most_by_others
 from qweft.comparison.statistics import Look
 from qweft.comparison.summarise import questions, summarise, undecided
 from qweft.comparison.summary import Summary, paired
 from qweft.comparison.table import halving_said, print_run, print_summary, runs_plan, too_large_said
-from qweft.comparison.times import cost, duration
+from qweft.comparison.timing import duration, load_said, measured_alone, most_by_others
 from qweft.comparison.trial import RECORD, finished_trial, read_record, run_folder, run_trial
-from qweft.comparison.tune import with_searched_rates
+from qweft.comparison.tune import with_halving, with_searched_rates
 from qweft.comparison.winner import card_of, commands_for, keep_winner
 from qweft.comparison.wording import kind_said
-from qweft.comparison.workers import done_by_any, shared_output
+from qweft.comparison.workers import shared_output, trials
 from qweft.output import Console
 from qweft.text import many
 from qweft.training.loop import planned_steps
@@ -119,7 +116,7 @@ def choose(it: Prepared) -> Prepared:
         limit = f", of {duration(plan.budget.seconds)}" if plan.budget.seconds else ""
         context.console.say(f"{rung.said(rungs)}; {duration(time.perf_counter() - it.begun)} since the start{limit}")
 
-    finalists, searches, rungs = with_halving(context, plan, plan.methods, after)
+    finalists, searches, rungs = with_halving(context, plan, after)
     # the reference is fixed before anything is judged on the test rows
     chosen = replace(plan, methods=tuple(finalists), reference=rungs[-1].leader)
     if it.timed is not None:
@@ -182,9 +179,8 @@ def _make_runs(
     base = "the base model, and " if planned else ""
     planned += [(method, seed) for seed in seeds for method in methods if (method.name, seed) not in had]
     folders = [run_folder(context.output, method.name if method else BASE, seed) for method, seed in planned]
-    pairs = list(zip(planned, folders, strict=True))
-    waiting = {at for at, (each, folder) in enumerate(pairs) if finished_trial(context, *each, folder) is None}
-    costs = [cost(context, *each) for each in planned]
+    places = range(len(planned))
+    waiting = {at for at in places if finished_trial(context, *planned[at], folders[at]) is None}
     context.console.say(
         f"{many(len(planned), 'run')}: {base}{many(len(methods), 'method')} at "
         f"{'seed' if len(seeds) == 1 else 'seeds'} {', '.join(map(str, seeds))}"
@@ -195,11 +191,15 @@ def _make_runs(
         context.console.say(f"  {method.name:<{width}}  {kind_said(method.adapter)}: {size}")
     runs: dict[int, Run] = {}
     begun, written = time.perf_counter(), -SECONDS_BETWEEN_REPORTS
-    for place, made in done_by_any([partial(run_trial, context, *each, at) for each, at in pairs], context.wait):
+    for place, made in trials(
+        lambda: [at for at in places if at not in runs],
+        lambda at: run_trial(context, *planned[at], folders[at]),
+        context.wait,
+    ):
         runs[place] = made
         seconds = time.perf_counter() - begun
-        spent = sum(costs[at] for at in waiting & runs.keys())
-        left = seconds / spent * sum(costs[at] for at in waiting - runs.keys()) if spent else None
+        trained = [at for at in waiting & runs.keys() if planned[at][0] is not None]  # the base model's takes no time
+        left = seconds / len(trained) * len(waiting - runs.keys()) if trained else None
         place_of = len(runs), len(planned)
         print_run(made, context.config.evaluation.split, place_of, seconds, left or None, context.console)
         if place in waiting and len(runs) < len(planned) and seconds - written >= SECONDS_BETWEEN_REPORTS:

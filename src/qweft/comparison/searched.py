@@ -2,20 +2,11 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from qweft.comparison.rates import (
-    Losses,
-    Shortfall,
-    best_tried,
-    is_at_end,
-    means,
-    optimum,
-    parabola,
-    shortfall,
-)
+from qweft.comparison.rates import Losses, Shortfall, is_at_end, means, parabola, shortfall
 from qweft.comparison.verdicts import Verdict
 from qweft.text import many
 
@@ -27,7 +18,7 @@ SLACK = 1.01
 
 @dataclass(frozen=True)
 class Search:
-    """One method's search."""
+    """One method's search; `best` is the rate that it chose."""
 
     method: str
     best: float
@@ -62,15 +53,8 @@ class Search:
             "at_end_of_grid": self.at_end,
             "validation_loss": {repr(rate): loss for rate, loss in self.losses.items()},
             "by_seed": {repr(rate): list(self.by_seed[rate]) for rate in self.losses},
-            "shortfall": {
-                "nats": self.shortfall.nats, "percent": self.shortfall.percent, "reason": self.shortfall.reason
-            },
-        }  # fmt: skip
-
-
-def search_of(method: str, by_seed: Losses, is_grid: bool) -> Search:
-    """Return a finished search: of a grid the best rate is chosen, else the vertex of the parabola."""
-    return Search(method, best_tried(by_seed) if is_grid else optimum(by_seed), by_seed)
+            "shortfall": asdict(self.shortfall),
+        }
 
 
 def searches(record: Mapping[str, Any] | None) -> list[Search]:
@@ -95,9 +79,8 @@ def searches(record: Mapping[str, Any] | None) -> list[Search]:
 def doubt(verdict: Verdict, found: Mapping[str, Search]) -> str:
     """Return what the searches of two methods leave open of a claim about them; empty if nothing.
 
-    A claim is a difference that is shown, or an equivalence. A better rate of the better method makes a difference
-    larger, so only the other one's shortfall counts. Of an equivalence both do, together. Left open is a shortfall that
-    is not known, as that of a rate that was given where others were searched, or that exceeds the room which the
+    A better rate of the better method makes a difference larger, so only the other one's shortfall counts. Of an
+    equivalence both do, together. Left open is a shortfall that is not known, or that exceeds the room which the
     claim's interval leaves. One that leaves out the chance of the seeds counts as it is.
     """
     if not found or verdict.pairing.room is None:
@@ -105,10 +88,9 @@ def doubt(verdict: Verdict, found: Mapping[str, Search]) -> str:
     better = {"lower": verdict.method, "higher": verdict.other}.get(verdict.direction)
     names = [name for name in (verdict.method, verdict.other) if name != better]
     for name in names:
-        if name not in found:
-            return f"How far the rate of {name} is from its optimum is not known: it was not searched."
-        if found[name].shortfall.percent is None:
-            return f"How far the rate of {name} is from its optimum is not known: {found[name].shortfall.reason}."
+        reason = found[name].shortfall.reason if name in found else "it was not searched"
+        if name not in found or found[name].shortfall.percent is None:
+            return f"How far the rate of {name} is from its optimum is not known: {reason}."
     pair = [found[name] for name in names]
     # a room is in percent of the other method's loss, a shortfall in percent of its own method's
     scale = 1 + (verdict.pairing.mean or 0.0) / 100 if verdict.direction == "higher" else 1.0

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from qweft import yaml_file
-from qweft.comparison.budget import budget_of
 from qweft.comparison.config import ComparisonConfig
+from qweft.comparison.timing import budget_of
 from qweft.data.config import DataConfig
 from qweft.errors import QweftError
 from qweft.exporting.config import check_gguf_type

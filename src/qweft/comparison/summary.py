@@ -8,8 +8,8 @@ from typing import Any
 
 from qweft.comparison.method_kinds import Kind, core_of, kind_of, maps_of
 from qweft.comparison.results import BASE, Run
-from qweft.comparison.speed import most_by_others
 from qweft.comparison.statistics import NO_PAIR, ONCE, Look, Pairing, RowLosses, deviation, mean, pair
+from qweft.comparison.timing import most_by_others
 from qweft.errors import QweftError
 from qweft.evaluation.scores import ratio
 

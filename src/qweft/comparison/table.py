@@ -14,7 +14,7 @@ from qweft.comparison.plan import Grid, Plan, rung_steps
 from qweft.comparison.results import Run
 from qweft.comparison.searched import Search, searches
 from qweft.comparison.summary import Summary
-from qweft.comparison.times import duration, span
+from qweft.comparison.timing import duration
 from qweft.comparison.wording import caveats
 from qweft.environment import share_said
 from qweft.method.shipping import SAID, ships
@@ -171,7 +171,8 @@ def runs_plan(plan: Plan, steps: int | None) -> Table:
 def trainings_said(grid: Grid, methods: int) -> str:
     """Return how many trainings a search makes, as text."""
     least, most = grid.trainings
-    return f"{span(f'{least * methods:,}', f'{most * methods:,}')} trainings"
+    number = f"{least * methods:,}" if least == most else f"{least * methods:,} to {most * methods:,}"
+    return f"{number} trainings"
 
 
 def too_large_said(plan: Plan) -> str:

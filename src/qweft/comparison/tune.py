@@ -1,10 +1,9 @@
-"""Search for each method's learning rate on the validation rows: `qweft tune`, and `search` in `qweft compare`."""
+"""Learning rates and successive halving, judged on the validation rows: `qweft tune`, and `qweft compare` at first."""
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +11,21 @@ from rich.console import Group
 
 from qweft.comparison.config import ComparisonConfig
 from qweft.comparison.context import Context
+from qweft.comparison.halving import LEAST, Rung, standings
 from qweft.comparison.methods import Method
-from qweft.comparison.plan import Grid, check_steps, resolve_search
-from qweft.comparison.rates import best_tried, means
+from qweft.comparison.plan import Grid, Plan, check_steps, resolve_search, rung_sizes, rung_steps
+from qweft.comparison.rates import best_tried, means, optimum
 from qweft.comparison.results import Run
 from qweft.comparison.results_file import check_free_of_others
-from qweft.comparison.searched import Search, search_of
+from qweft.comparison.searched import Search
 from qweft.comparison.set_up import load_rows, set_up
 from qweft.comparison.table import search_plan, search_table
 from qweft.comparison.trial import finished_trial, run_trial
-from qweft.comparison.workers import done_by_any, shared_output
+from qweft.comparison.workers import shared_output, trials
+from qweft.errors import QweftError
 from qweft.output import Console
 from qweft.records import write_record
+from qweft.text import many
 from qweft.training.loop import planned_steps
 
 FILE = "learning_rates.json"
@@ -54,8 +56,8 @@ def tune(config: ComparisonConfig, command: str, begin: Callable[[], None] = lam
         with closing(context):
             methods = _with_own_rate(plan.methods)
             check_steps(plan, methods, context.steps, is_search=True)
-            searched = search(context, context.output, methods, plan.grid, {"command": command})
-        context.console.print(search_table({name: trials.to_json() for name, trials in searched.items()}))
+            found = search(context, context.output, methods, plan.grid, {"command": command})
+        context.console.print(search_table({name: tried.to_json() for name, tried in found.items()}))
         return context.output / FILE
 
 
@@ -70,79 +72,98 @@ def _with_own_rate(methods: Sequence[Method]) -> list[Method]:
 
 def with_searched_rates(context: Context, methods: Sequence[Method], grid: Grid) -> tuple[list[Method], dict[str, Any]]:
     """Return the methods with the learning rates of the search, and the record for `results["search"]`."""
-    searched = search(context, context.output / FOLDER, [method for method in methods if method.searched], grid)
-    record = {name: trials.to_json() for name, trials in searched.items()}
-    if record:
-        context.console.print(search_table(record))
-    methods = with_rates(methods, searched)
-    for method in methods:
+    found = search(context, context.output / FOLDER, [method for method in methods if method.searched], grid)
+    if found:
+        context.console.print(search_table({name: tried.to_json() for name, tried in found.items()}))
+    made, record = with_rates(methods, found), {}
+    for method in made:
         given = {"given": method.learning_rate} if method.rate_of is None else {"rate_of": method.rate_of}
-        record.setdefault(method.name, {**given, "best": method.learning_rate, "validation_loss": {}})
-    return methods, {method.name: record[method.name] for method in methods}
+        rest = {**given, "best": method.learning_rate, "validation_loss": {}}
+        record[method.name] = found[method.name].to_json() if method.name in found else rest
+    return made, record
 
 
-def with_rates(methods: Sequence[Method], searched: Mapping[str, "Trials"]) -> list[Method]:
+def with_halving(
+    context: Context, plan: Plan, after: Callable[[Rung, int], None]
+) -> tuple[list[Method], dict[str, Any], list[Rung]]:
+    """Make the rungs and return the finalists with their rates, the searches by method, and the rungs."""
+    alive, searches, rungs = list(plan.methods), dict[str, Any](), list[Rung]()
+    steps = rung_steps(plan.halving, context.steps)
+    sizes = rung_sizes(len(alive), plan.halving.finalists or LEAST, len(steps))
+    for number, (count, most) in enumerate(zip(steps, sizes, strict=True), 1):
+        grid, folder = replace(plan.grid, steps=count), context.output / f"rung-{number}"
+        found = search(context, folder, [method for method in alive if method.searched], grid)
+        searches.update({name: tried.to_json() for name, tried in found.items()})
+        alive = with_rates(alive, found)
+        given = [(m, replace(grid, rates=(m.learning_rate,), most=1)) for m in alive if not m.searched]
+        found.update({tried.method.name: tried for tried in _tried(context, folder, given)})
+        best = {method.name: found[method.name].best for method in alive}
+        rung = Rung(number, count, grid.seeds, tuple(standings(best, most)))
+        rungs.append(rung)
+        after(rung, len(steps))
+        if not rung.going_on:
+            raise QweftError(
+                f"every method diverged after {many(count, 'step')}: lower search_from of the methods, or "
+                "training.learning_rate"
+            )
+        alive = [method for method in alive if method.name in rung.going_on]
+    return alive, searches, rungs
+
+
+def with_rates(methods: Sequence[Method], found: Mapping[str, "Tried"]) -> list[Method]:
     """Return the methods with the rates that were found, those with the rate of another one too."""
-    rates = {name: trials.search.best for name, trials in searched.items()}
+    rates = {name: tried.search.best for name, tried in found.items()}
     return [replace(each, learning_rate=rates.get(each.rate_of or each.name, each.learning_rate)) for each in methods]
 
 
 def search(
     context: Context, folder: Path, methods: Sequence[Method], grid: Grid, record: Mapping[str, Any] | None = None
-) -> dict[str, "Trials"]:
+) -> dict[str, "Tried"]:
     """Train the methods at several rates, judged by the validation loss; a folder keeps the runs and the rates."""
     check_tuned(folder)
-    made: dict[str, Trials] = {}
-    for name, trials in _train(context, folder, [(each, grid) for each in methods]):
-        made[name] = trials
+    made: dict[str, Tried] = {}
+    for tried in _tried(context, folder, [(each, grid) for each in methods]):
+        made[tried.method.name] = tried
         own = {each.name: made[each.name].to_json() for each in methods if each.name in made}
         write_record(folder / FILE, {**(record or {}), "methods": own})
     return {each.name: made[each.name] for each in methods}
 
 
-def at_own_rates(context: Context, folder: Path, methods: Sequence[Method], grid: Grid) -> dict[str, "Trials"]:
-    """Train the methods at their own rates as the trials of a search, and keep the runs in the folder."""
-    return dict(_train(context, folder, [(m, replace(grid, rates=(m.learning_rate,), most=1)) for m in methods]))
-
-
-def _train(context: Context, folder: Path, tasks: Sequence[tuple[Method, Grid]]) -> Iterator[tuple[str, "Trials"]]:
-    """Yield the trials of each method, in the order in which they end: the one engine of tune, search and halving."""
-    config = context.config
-    judging = replace(config.evaluation, split="validation", answers=0, forgetting=None)
-    apart = replace(context, config=replace(config, output=str(folder), evaluation=judging, inspect=False))
-    waiting = [Trials(apart, replace(method, steps=grid.steps or context.steps), grid) for method, grid in tasks]
-    for trials in waiting:
-        trials.check()
-    for _, trials in done_by_any([each.advance for each in waiting], context.wait):
-        yield trials.method.name, trials
-
-
 @dataclass
-class Trials:
-    """One method's trainings at the seeds of a grid, by learning rate."""
+class Tried:
+    """One method's trainings, by rate and seed."""
 
-    context: Context
     method: Method
     grid: Grid
-    runs: dict[float, list[Run]] = field(default_factory=dict)
+    runs: dict[tuple[float, int], Run] = field(default_factory=dict)
 
     @property
     def losses(self) -> dict[float, tuple[float, ...]]:
-        """Validation loss at each seed by rate; infinite where the training diverged."""
+        """Validation loss at each seed, by the rates that were tried at all; infinite where the training diverged."""
+        seeds, rates = self.grid.seeds, dict.fromkeys(rate for rate, _ in self.runs)
+        runs = {rate: [self.runs[rate, seed] for seed in seeds if (rate, seed) in self.runs] for rate in rates}
         return {
-            rate: tuple(math.inf if run.eval_loss is None else run.eval_loss for run in runs)
-            for rate, runs in self.runs.items()
+            rate: tuple(math.inf if run.eval_loss is None else run.eval_loss for run in own)
+            for rate, own in runs.items()
+            if len(own) == len(seeds)
         }
 
     @property
+    def left(self) -> list[tuple[float, int]]:
+        """The rates and seeds to train at, by the losses so far; empty once the search is over."""
+        rates = self.grid.following(self.losses, self.method.learning_rate)
+        return [(rate, seed) for rate in rates for seed in self.grid.seeds if (rate, seed) not in self.runs]
+
+    @property
     def search(self) -> Search:
-        """The search that they make."""
-        return search_of(self.method.name, self.losses, bool(self.grid.rates))
+        """The search that they make: of a list the best rate is chosen, else the vertex of the parabola."""
+        losses = self.losses
+        return Search(self.method.name, best_tried(losses) if self.grid.rates else optimum(losses), losses)
 
     @property
     def best(self) -> list[Run]:
         """The runs at the best rate that was tried."""
-        return self.runs[best_tried(self.losses)]
+        return [self.runs[best_tried(self.losses), seed] for seed in self.grid.seeds]
 
     def to_json(self) -> dict[str, Any]:
         """Return what results.json holds of them."""
@@ -150,31 +171,30 @@ class Trials:
         own = {"steps": self.method.steps, "seeds": list(self.grid.seeds), "trainable_parameters": size}
         return {**self.search.to_json(), **own}
 
-    def check(self) -> None:
-        """Refuse runs of another configuration at the rates that are tried first, before another method's search."""
-        for rate, seed in product(self.grid.following({}, self.method.learning_rate), self.grid.seeds):
-            finished_trial(self.context, *self._run(rate, seed))
 
-    def advance(self) -> "Trials | None":
-        """Make the trials that are left; `None` while other processes make those that decide on the next."""
-        while rates := self.grid.following(self.losses, self.method.learning_rate):
-            made = [rate for rate in rates if self._is_made(rate)]
-            if not made:
-                return None
-        return self
+def _tried(context: Context, folder: Path, tasks: Sequence[tuple[Method, Grid]]) -> Iterator[Tried]:
+    """Yield the trainings of each method, in the order in which they end."""
+    config = context.config
+    judging = replace(config.evaluation, split="validation", answers=0, forgetting=None)
+    apart = replace(context, config=replace(config, output=str(folder), evaluation=judging, inspect=False))
+    methods = [Tried(replace(method, steps=grid.steps or context.steps), grid) for method, grid in tasks]
 
-    def _is_made(self, rate: float) -> bool:
-        runs = [run_trial(self.context, *self._run(rate, seed), keep_adapter=False) for seed in self.grid.seeds]
-        finished = [run for run in runs if run is not None]
-        if len(finished) < len(runs):
-            return False
-        self.runs[rate] = finished
-        loss = means(self.losses)[rate]
-        judged = f"validation loss {loss:.4f}" if math.isfinite(loss) else "diverged"
-        self.context.console.print(f"{self.method.name}, learning rate {rate}: {judged}", highlight=False)
-        return True
+    def proposed() -> list[tuple[Tried, float, int]]:
+        return [(tried, *each) for tried in methods for each in tried.left]
 
-    def _run(self, rate: float, seed: int) -> tuple[Method, int, Path]:
-        """Return method, seed and folder of a training."""
-        folder = self.context.output / f"{self.method.name}-{rate!r}-{seed}"
-        return replace(self.method, learning_rate=rate), seed, folder
+    def run(tried: Tried, rate: float, seed: int) -> tuple[Method, int, Path]:
+        name = f"{tried.method.name}-{rate!r}-{seed}"
+        return replace(tried.method, learning_rate=rate), seed, folder / name
+
+    for trial in proposed():
+        finished_trial(apart, *run(*trial))  # refuses runs of another configuration before any is made
+    for (tried, rate, seed), made in trials(
+        proposed, lambda trial: run_trial(apart, *run(*trial), keep_adapter=False), context.wait
+    ):
+        tried.runs[rate, seed] = made
+        if rate in tried.losses:
+            loss = means(tried.losses)[rate]
+            judged = f"validation loss {loss:.4f}" if math.isfinite(loss) else "diverged"
+            context.console.print(f"{tried.method.name}, learning rate {rate}: {judged}", highlight=False)
+        if not tried.left:
+            yield tried

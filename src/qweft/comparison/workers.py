@@ -18,6 +18,7 @@ from qweft.files import locked
 from qweft.output import Console
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 LOCK = ".lock"
 SECONDS_BETWEEN_LOOKS = 2.0
@@ -62,20 +63,24 @@ def sleep() -> None:
     time.sleep(SECONDS_BETWEEN_LOOKS)
 
 
-def done_by_any(tasks: Sequence[Callable[[], T | None]], wait: Callable[[], None] = sleep) -> Iterator[tuple[int, T]]:
-    """Yield (index, result) of every task, in order of completion; `None` means that another process is at it."""
-    waiting = list(enumerate(tasks))
-    while waiting:
-        busy = []
-        for place, task in waiting:
-            outcome = task()
-            if outcome is None:
-                busy.append((place, task))
-            else:
-                yield place, outcome
-        if len(busy) == len(waiting):
+def trials(
+    propose: Callable[[], Sequence[T]], evaluate: Callable[[T], R | None], wait: Callable[[], None] = sleep
+) -> Iterator[tuple[T, R]]:
+    """Yield trials with their results, in the order in which they end: the one engine of searches and comparisons.
+
+    Args:
+        propose: Returns the trials that may be made now, by the results so far; none at the end.
+        evaluate: Returns the result of a trial; `None` while another process makes it.
+        wait: Waits until another process may have ended one.
+    """
+    while proposed := propose():
+        for trial in proposed:
+            result = evaluate(trial)
+            if result is not None:
+                yield trial, result
+                break
+        else:
             wait()
-        waiting = busy
 
 
 @contextmanager

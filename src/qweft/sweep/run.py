@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from qweft.comparison.methods import Method
 from qweft.comparison.results import Run
 from qweft.comparison.set_up import set_up
 from qweft.comparison.trial import ADAPTER, run_trial
-from qweft.comparison.workers import alone, done_by_any, shared_output
+from qweft.comparison.workers import alone, shared_output, trials
 from qweft.errors import QweftError
 from qweft.evaluation.loss import check_room, held_out_loss
 from qweft.evaluation.saved import check_runs, put_on
@@ -116,18 +115,18 @@ def _sweep(config: SweepConfig, config_yaml: str, command: str, begin: Callable[
         begin()
         here = Sweep(config, fitting, context)
         base = _made(here, console)
-        trials = [here.trials[number] for number in sorted(here.trials)]
-        best, test = best_of(trials), None
+        made = [here.trials[number] for number in sorted(here.trials)]
+        best, test = best_of(made), None
         if best is not None and context.data.test:
             test = tested(context, best.run.adapter or {}, here.folder(best.number))
     outcome = Outcome(
-        title=f"{config.model.name} on {config.data.source}: {len(trials)} trials",
+        title=f"{config.model.name} on {config.data.source}: {len(made)} trials",
         axes=space.axes,
-        trials=trials,
+        trials=made,
         base_loss=base.eval_loss,
         test=test,
         refused=fitting.refused,
-        ended=(here.ended or "{} made.").format(many(len(trials), "trial")),
+        ended=(here.ended or "{} made.").format(many(len(made), "trial")),
         config_yaml=config_yaml,
         environment=context.environment(command),
         judged=len(list(context.output.glob(f"trial-*/{RECORD}"))),
@@ -140,9 +139,13 @@ def _sweep(config: SweepConfig, config_yaml: str, command: str, begin: Callable[
 
 def _made(here: Sweep, console: Console) -> Run:
     """Make all trials; return the untouched model's run."""
-    base, begun = None, time.perf_counter()
-    tasks: list[Any] = [here.base, *(partial(here.advance, number) for number in range(here.config.trials))]
-    for _, found in done_by_any(tasks, here.context.wait):
+    base, begun, ended = None, time.perf_counter(), set[int]()
+    for number, found in trials(
+        lambda: [number for number in range(-1, here.config.trials) if number not in ended],
+        lambda number: here.base() if number < 0 else here.advance(number),
+        here.context.wait,
+    ):
+        ended.add(number)
         if isinstance(found, Run):
             base = found
         if not isinstance(found, Trial):

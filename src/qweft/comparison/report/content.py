@@ -17,10 +17,10 @@ from qweft.comparison.report.inspection import Inspection, inspections
 from qweft.comparison.results import BASE, Run
 from qweft.comparison.results_file import changed_said
 from qweft.comparison.searched import Search, doubts_said, searches, with_doubts
-from qweft.comparison.speed import load_said
 from qweft.comparison.statistics import ONCE, Look
 from qweft.comparison.summarise import summarise
 from qweft.comparison.summary import Summary
+from qweft.comparison.timing import load_said
 from qweft.comparison.verdicts import Topic, Verdict, claimed, findings
 from qweft.comparison.wording import ANSWERS, caveats, judged_by
 from qweft.errors import QweftError
