@@ -77,21 +77,6 @@ def check_targets(model: nn.Module, config: PeftConfig) -> None:
             raise QweftError(
                 f"{kind} {wanted!r} does not exist in the model{closest(wanted, linear_names(model))}; {way}"
             )
-    _check_tokens(model, config)
-
-
-def _check_tokens(model: Any, config: PeftConfig) -> None:
-    """Raise for a token to train that the model has not, or a method of tokens without one."""
-    own = config.peft_type == "TRAINABLE_TOKENS"
-    asked: Any = getattr(config, "token_indices" if own else "trainable_token_indices", None) or ()
-    if own and not asked:
-        raise QweftError("token_indices names no token to train; list some, as [5, 7]")
-    embeddings = model.get_input_embeddings() if asked and hasattr(model, "get_input_embeddings") else None
-    size: int = getattr(embeddings, "num_embeddings", 0)
-    for tokens in asked.values() if isinstance(asked, dict) else [asked]:
-        for token in tokens if size else ():
-            if not (isinstance(token, int) and 0 <= token < size):
-                raise QweftError(f"token index {token} is none of the model's; give one from 0 to {size - 1:,}")
 
 
 REFUSALS = (ValueError, TypeError, LookupError, RuntimeError, ArithmeticError, AssertionError)

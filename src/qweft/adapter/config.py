@@ -130,7 +130,7 @@ class QwthnConfig(QwthnFields, PeftConfig):
         Args:
             model: The base model, before any adapter.
             numbers: Most trained parameters.
-            **changes: Fields that replace those of the preset; none that trains anything else.
+            **changes: Fields that replace those of the preset.
 
         Raises:
             QweftError: As `preset`; or the budget is below what one output of each layer takes.
