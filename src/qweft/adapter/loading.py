@@ -10,7 +10,7 @@ import inspect
 import os
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from copy import copy
 from pathlib import Path
@@ -30,7 +30,6 @@ from qweft.adapter.config import QwthnConfig, peft_type
 from qweft.adapter.layer import QwthnLinear
 from qweft.errors import QweftError
 from qweft.internals.keys import COMPILED, SHARDED, is_compiled
-from qweft.internals.peft import HAS_ADAPTERS
 from qweft.method.saved import file_key, read_saved, unreadable
 from qweft.text import cut
 
@@ -48,6 +47,8 @@ SCALES = ("alpha", "alpha_pattern", "factor_limit")
 """Further ones that decide what the tensors compute; `hotswap_adapter` takes them over."""
 DELTA = "trainable_tokens_delta"
 """PEFT's name for the trained embeddings of single tokens."""
+COPIES = ("modules_to_save.", "original_module.", "token_adapter.")
+"""How keys of an embedding go on in a wrapper of PEFT's."""
 BY_PEFT: Mapping[str, torch.Tensor] = {}
 """What stands for a file that PEFT reads: `QwthnModel` sees its tensors before they are loaded, and checks them."""
 _file: ContextVar[Mapping[str, torch.Tensor] | None] = ContextVar("file", default=None)
@@ -97,10 +98,8 @@ def read_header(path: Path) -> dict[str, torch.Tensor]:
             slices = {key: file.get_slice(key) for key in file.keys()}  # noqa: SIM118  it is no dictionary
             kinds = {key: torch.float32 if "F" in each.get_dtype() else torch.int64 for key, each in slices.items()}
             return {k: torch.empty(each.get_shape(), dtype=kinds[k], device="meta") for k, each in slices.items()}
-    except (SafetensorError, OSError) as error:
+    except (SafetensorError, OSError, RuntimeError, OverflowError, TypeError) as error:  # the last ones of a wrong size
         raise unreadable(path, error) from error
-    except (RuntimeError, OverflowError, TypeError) as error:  # torch's, whose words are pages long
-        raise unreadable(path, ValueError("a tensor has a size that none has")) from error
 
 
 def check_same_structure(new: QwthnConfig, old: QwthnConfig, what: str, fields: Sequence[str] = STRUCTURE) -> None:
@@ -176,23 +175,29 @@ def check_tensors(
     embeddings: bool = True,
     biases: bool = False,
 ) -> None:
-    """Compare the tensors of a file with those that the adapter needs."""
-    needed = adapter_tensors(model, adapter_name, config)
+    """Compare the tensors of a file with those that the adapter needs; it may also hold embeddings, or biases."""
+    given = {_key_in_file(key, adapter_name): tensor for key, tensor in found.items()}
+    wanted = adapter_tensors(model, adapter_name, config)
+    missing = sorted(wanted.keys() - given.keys())
     replaced = _embeddings(model) if embeddings else {}
-    given = {_without_name(file_key(key), adapter_name): found[key] for key in found}
-    places = {key.rpartition(".")[0] for key in replaced}
-    missing = sorted(needed.keys() - given.keys())
-    unknown = sorted(key for key in given.keys() - needed.keys() - replaced.keys() if not _is_left_over(key, places))
+    allowed = set(replaced)
     if biases:
-        own = {file_key(key): tensor.shape for key, tensor in model.state_dict().items() if key.endswith(".bias")}
-        unknown = [key for key in unknown if own.get(key) != given[key].shape]
+        state = ((file_key(key), tensor) for key, tensor in model.state_dict().items() if key.endswith(".bias"))
+        allowed |= {key for key, tensor in state if key in given and given[key].shape == tensor.shape}
+    # PEFT writes a second copy of a trained embedding after a resize of the vocabulary
+    copies = tuple(f"{key.rpartition('.')[0]}.{part}" for key in replaced for part in COPIES)
+    unknown = sorted(key for key in given.keys() - wanted.keys() - allowed if not key.startswith(copies))
     wrong = [f"{len(missing)} tensors are missing (first: {missing[0]})"] if missing else []
     wrong += [f"{len(unknown)} are not known (first: {unknown[0][:200]})"] if unknown else []
-    replaced = {key: tensor for key, tensor in replaced.items() if key in given.keys() - needed.keys()}
-    for key, present in sorted((needed | replaced).items() if not wrong else ()):
-        held = given[key]
-        if (held.shape, held.is_floating_point()) != (present.shape, present.is_floating_point()):
-            wrong = [f"size mismatch, {key} is {_by(held)} there, and {_by(present)} by its config on this model"]
+    replaced = {key: tensor for key, tensor in replaced.items() if key in given.keys() - wanted.keys()}
+    for key, tensor in (wanted | replaced).items() if not wrong else ():
+        there = given[key]
+        if (there.shape, there.is_floating_point()) != (tensor.shape, tensor.is_floating_point()):
+            kinds = ["real" if each.is_floating_point() else "whole" for each in (there, tensor)]
+            wrong = [
+                f"size mismatch, {key} is {list(there.shape)} ({kinds[0]}) there, and {list(tensor.shape)} "
+                f"({kinds[1]}) by its config on this model"
+            ]
             break
     if wrong:
         raise QweftError(
@@ -217,39 +222,25 @@ def check_finite(adapter_name: str, tensors: Mapping[str, torch.Tensor]) -> None
             )
 
 
-def _is_left_over(key: str, embeddings: set[str]) -> bool:
-    """Whether a key is a second copy of a trained embedding, which PEFT writes after a resize of the vocabulary."""
-    return any(
-        part in key and key.split(part)[0] in embeddings
-        for part in (".modules_to_save.", ".original_module.", ".token_adapter.")
-    )
-
-
-def _without_name(key: str, adapter_name: str) -> str:
+def _key_in_file(key: str, adapter_name: str) -> str:
     """Return the key as in a file: PEFT inserts the adapter's name into keys of heads and tokens."""
-    key = key.removesuffix(f".{adapter_name}") if key.endswith(f".{DELTA}.{adapter_name}") else key
-    return key.replace(f".modules_to_save.{adapter_name}.", ".")
+    key = file_key(key).replace(f".modules_to_save.{adapter_name}.", ".")
+    return key.removesuffix(f".{adapter_name}") if f".{DELTA}." in key else key
 
 
-def _by(tensor: torch.Tensor) -> str:
-    size = " x ".join(map(str, tensor.shape)) or "a single number"
-    return size if tensor.is_floating_point() else f"{size} of no real numbers"
-
-
-def _embeddings(model: nn.Module) -> dict[str, torch.Tensor]:
+def _embeddings(model: Any) -> dict[str, torch.Tensor]:
     """Return the weights of the embeddings, which PEFT also saves after a resize of the vocabulary."""
-    found: dict[str, torch.Tensor] = {}
+    embeddings = []
     for get in ("get_input_embeddings", "get_output_embeddings"):
-        try:
-            embedding = getattr(model, get)()
-        except (AttributeError, NotImplementedError):
-            continue
-        for path, module in model.named_modules():
-            if embedding is not None and module is embedding:
-                # inside a wrapper, since the file may come from a model without one
-                inner = getattr(module, "original_module", module)
-                found |= {f"{file_key(path)}.{key}": tensor for key, tensor in inner.state_dict().items()}
-    return found
+        with suppress(AttributeError, NotImplementedError):
+            embeddings.append(getattr(model, get)())
+    return {
+        f"{file_key(path)}.{key}": tensor
+        for path, module in model.named_modules()
+        if any(module is each for each in embeddings)
+        # inside a wrapper, since the file may come from a model without one
+        for key, tensor in getattr(module, "original_module", module).state_dict().items()
+    }
 
 
 def check_announced(model: nn.Module, adapter_name: str, config: Any) -> None:
@@ -265,11 +256,16 @@ def reads_a_file() -> bool:
 
 
 @contextmanager
-def _loading(root: nn.Module, adapter_name: str, found: Mapping[str, torch.Tensor]) -> Iterator[None]:
+def _loading(root: Any, adapter_name: str, found: Mapping[str, torch.Tensor]) -> Iterator[None]:
+    """Load an adapter in the body: check its tensors, and leave the model as it was on an error."""
     token = _file.set(found)
     try:
-        with untouched_on_error(root, adapter_name):
+        with untouched_on_error(root):
             yield
+            for layer in root.modules():  # transformers sets tensors without calling the modules that hold them
+                if isinstance(layer, QwthnLinear) and adapter_name in layer.qwthn_core:
+                    layer.branch_of(adapter_name).look_again()
+            check_finite(adapter_name, adapter_tensors(root, adapter_name, root.peft_config[adapter_name]))
     except KeyError as error:  # PEFT's, of a module that is trained whole
         raise QweftError(f"the file of adapter {adapter_name!r} does not fit the model: {error} is missing") from error
     finally:
@@ -277,9 +273,9 @@ def _loading(root: nn.Module, adapter_name: str, found: Mapping[str, torch.Tenso
 
 
 @contextmanager
-def untouched_on_error(root: nn.Module, adapter_name: str) -> Iterator[None]:
+def untouched_on_error(root: nn.Module) -> Iterator[None]:
     """If the body fails, put back all modules with their attributes, and `requires_grad`; tensors are not copied."""
-    gradients = [(parameter, parameter.requires_grad) for parameter in root.parameters()]
+    flags = [(parameter, parameter.requires_grad) for parameter in root.parameters()]
     attributes = [(vars(module), dict(vars(module))) for module in root.modules()]
     # dictionaries, lists and sets are filled again in place: PEFT shares some of them
     contents = [(v, copy(v)) for _, held in attributes for v in held.values() if isinstance(v, dict | list | set)]
@@ -292,63 +288,47 @@ def untouched_on_error(root: nn.Module, adapter_name: str) -> Iterator[None]:
         for value, content in contents:
             value.clear()
             (value.extend if isinstance(value, list) else value.update)(content)
-        for parameter, flag in gradients:
+        for parameter, flag in flags:
             parameter.requires_grad_(flag)
-        _forget_config(root, adapter_name)
         raise
-
-
-def _forget_config(root: Any, adapter_name: str) -> None:
-    """Remove the config that PEFT stores before it attaches an adapter, and the flag that transformers then sets."""
-    configs = getattr(root, "peft_config", None)
-    attached = any(isinstance(each, QwthnLinear) and adapter_name in each.qwthn_core for each in root.modules())
-    if isinstance(configs, dict) and not attached:
-        configs.pop(adapter_name, None)
-    if vars(root).get(HAS_ADAPTERS) and not configs:
-        setattr(root, HAS_ADAPTERS, False)
 
 
 def _is_qwthn(adapter: Any, config: Any, hub: Mapping[str, Any]) -> bool:
     """Whether the config, or that of the folder or hub id, is of this method."""
-    found = config.get("peft_type") if isinstance(config, dict) else getattr(config, "peft_type", None)
-    if found is None and adapter is not None:
+    method = config.get("peft_type") if isinstance(config, dict) else getattr(config, "peft_type", None)
+    if method is None and adapter is not None:
         path = Path(adapter, hub.get("subfolder") or "", CONFIG_NAME)
         try:
             path = path if path.is_file() else Path(hf_hub_download(str(adapter), CONFIG_NAME, **hub))
-            found = PeftConfig.from_json_file(str(path))["peft_type"]
+            method = PeftConfig.from_json_file(str(path))["peft_type"]
         except Exception:  # no hub id, no connection, no such file: the wrapped function reports it in its own words
             return False
-    return found is not None and found == peft_type()
+    return method is not None and method == peft_type()
 
 
-def _check_loaded(model: Any, adapter_name: str) -> None:
-    check_finite(adapter_name, adapter_tensors(model, adapter_name, model.peft_config[adapter_name]))
-
-
-def _hub_arguments(*sources: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the arguments that decide where a file is fetched from; later sources win, and `None` is dropped."""
-    merged = {name: value for source in sources for name, value in source.items() if value is not None}
-    return {name: merged[name] for name in HUB_ARGUMENTS if name in merged}
+def _arguments(function: Any, *args: Any, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the arguments of a call by name, and those that decide where a file is fetched from."""
+    given = inspect.signature(function).bind_partial(*args, **kwargs).arguments
+    given |= given.pop("kwargs", {})
+    # transformers takes some of them in objects
+    downloads = getattr(given.get("load_config"), "download_kwargs", None) or {}
+    named = {**downloads, **given, **(given.get("adapter_kwargs") or {})}
+    return given, {name: named[name] for name in HUB_ARGUMENTS if named.get(name) is not None}
 
 
 def peft_from_pretrained(original: Any) -> Any:
     """Return PEFT's `from_pretrained`, which `AutoPeftModel` calls, with checks of the file."""
 
-    def from_pretrained(
-        cls: Any, model: Any, model_id: Any, adapter_name: str = "default", *args: Any, **kwargs: Any
-    ) -> Any:
-        bound = inspect.signature(original).bind_partial(cls, model, model_id, adapter_name, *args, **kwargs)
-        hub = _hub_arguments(bound.arguments.get("kwargs", {}))
-        config = bound.arguments.get("config")
+    def from_pretrained(cls: Any, model: Any, model_id: Any, *args: Any, **kwargs: Any) -> Any:
+        given, hub = _arguments(original, cls, model, model_id, *args, **kwargs)
+        config = given.get("config")
         if not _is_qwthn(model_id, config, hub):
-            return original(cls, model, model_id, adapter_name, *args, **kwargs)
+            return original(cls, model, model_id, *args, **kwargs)
         if config is not None:
             check_same_structure(PeftConfig.from_pretrained(str(model_id), **hub), config, f"the adapter in {model_id}")
         read_header(find_weights(model_id, **hub))
-        with _loading(model, adapter_name, BY_PEFT):
-            adapted = original(cls, model, model_id, adapter_name, *args, **kwargs)
-            _check_loaded(adapted, adapter_name)
-        return adapted
+        with _loading(model, given.get("adapter_name", "default"), BY_PEFT):
+            return original(cls, model, model_id, *args, **kwargs)
 
     return from_pretrained
 
@@ -357,12 +337,11 @@ def peft_load_adapter(original: Any) -> Any:
     """Return PEFT's `load_adapter`, which `from_pretrained` calls, with checks of the file."""
 
     def load_adapter(self: Any, model_id: Any, adapter_name: str, *args: Any, **kwargs: Any) -> Any:
-        hub = _hub_arguments(kwargs)
+        given, hub = _arguments(original, self, model_id, adapter_name, *args, **kwargs)
         present = self.peft_config.get(adapter_name)
         if not _is_qwthn(model_id, present, hub):
             return original(self, model_id, adapter_name, *args, **kwargs)
-        bound = inspect.signature(original).bind_partial(self, model_id, adapter_name, *args, **kwargs)
-        if not bound.arguments.get("key_mapping") and is_compiled(self.get_base_model()):
+        if not given.get("key_mapping") and is_compiled(self.get_base_model()):
             kwargs["key_mapping"] = {"^": COMPILED}  # PEFT looks for modules_to_save by their names in the model
         if reads_a_file():  # called by from_pretrained, which has found the file
             return original(self, model_id, adapter_name, *args, **kwargs)
@@ -373,9 +352,7 @@ def peft_load_adapter(original: Any) -> Any:
             new = PeftConfig.from_pretrained(str(model_id), **hub)
             check_same_structure(new, present, f"the adapter in {model_id}", (*STRUCTURE, *SCALES))
         with _loading(self.get_base_model(), adapter_name, BY_PEFT):
-            loaded = original(self, model_id, adapter_name, *args, **kwargs)
-            _check_loaded(self, adapter_name)
-        return loaded
+            return original(self, model_id, adapter_name, *args, **kwargs)
 
     return load_adapter
 
@@ -384,29 +361,20 @@ def transformers_load_adapter(original: Any) -> Any:
     """Return transformers' `load_adapter`, which its `from_pretrained` calls, with checks of the file."""
 
     def load_adapter(self: Any, *args: Any, **kwargs: Any) -> Any:
-        given = inspect.signature(original).bind_partial(self, *args, **kwargs).arguments
-        load_config = given.get("load_config")
-        adapter = given.get("peft_model_id") or getattr(load_config, "pretrained_model_name_or_path", None)
-        downloads = getattr(load_config, "download_kwargs", None) or {}
-        hub = _hub_arguments(downloads, given, given.get("kwargs", {}), given.get("adapter_kwargs") or {})
+        given, hub = _arguments(original, self, *args, **kwargs)
+        adapter = given.get("peft_model_id") or getattr(given.get("load_config"), "pretrained_model_name_or_path", None)
         if not _is_qwthn(adapter, given.get("peft_config"), hub):
             return original(self, *args, **kwargs)
         found = given.get("adapter_state_dict")
         if found is None and adapter is not None:
             found = read_header(find_weights(adapter, **hub))
             kwargs["use_safetensors"] = True  # else a pickle next to the file would be read first
-        name = given.get("adapter_name") or "default"
         if any(COMPILED in key for key, _ in self.named_parameters()):
             raise QweftError(
                 "modules of this model are compiled one by one, and transformers finds no tensor by their names; load "
                 "the adapter first, and compile then"
             )
-        with _loading(self, name, dict(found or {})):
-            loaded = original(self, *args, **kwargs)
-            for layer in self.modules():  # transformers sets tensors without calling the modules that hold them
-                if isinstance(layer, QwthnLinear) and name in layer.qwthn_core:
-                    layer.branch_of(name).look_again()
-            _check_loaded(self, name)
-        return loaded
+        with _loading(self, given.get("adapter_name") or "default", dict(found or {})):
+            return original(self, *args, **kwargs)
 
     return load_adapter

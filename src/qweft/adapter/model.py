@@ -49,7 +49,7 @@ class QwthnModel(BaseTuner):
 
     def inject_adapter(self, model: nn.Module, adapter_name: str, *args: Any, **kwargs: Any) -> None:
         """Attach the adapter's branches to the model; if one fails, the model is left unchanged."""
-        with untouched_on_error(model, adapter_name):
+        with untouched_on_error(model):
             super().inject_adapter(model, adapter_name, *args, **kwargs)
             check_announced(model, adapter_name, self.peft_config[adapter_name])
         _share_fixed(model, adapter_name, self.peft_config)
