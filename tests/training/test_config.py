@@ -38,7 +38,22 @@ def test_what_is_given_stands_and_peft_keeps_its_default():
 def test_a_longer_run_says_which_rate_it_takes():
     config = RunConfig(adapter={"preset": "qtha"}, training=TrainingConfig(learning_rate=0.01, found_in_steps=17))
     assert config.rate_line_at(17) == "learning rate 0.01"
-    assert config.rate_line_at(544) == "learning rate 0.005 (0.01 was found in 17 steps)"
+    assert config.rate_line_at(544) == "learning rate 0.005 (lowered from 0.01: it was found in 17 steps)"
+
+
+def test_a_presets_rate_falls_with_the_loss_of_the_base_model():
+    config = RunConfig(adapter={"preset": "qtha"})
+    rate = config.training.learning_rate
+    assert config.training.on(9.0).learning_rate == rate and config.rate_line_at(None, 9.0).startswith(
+        f"learning rate {rate:g} ("
+    )
+    assert config.training.on(2.35).learning_rate == pytest.approx(rate / 2)
+    assert config.rate_line_at(None, 2.35).startswith(
+        f"learning rate {rate / 2:g} (lowered from {rate:g}, that of the preset qtha"
+    )
+    given = RunConfig(adapter={"preset": "qtha"}, training=TrainingConfig(learning_rate=rate))
+    assert given.training.on(2.35).learning_rate == rate
+    assert RunConfig(adapter={"peft_type": "LORA"}).training.on(0.1).learning_rate == 5e-4
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from qweft.errors import QweftError
 from qweft.method.checks import PATTERNS, check_drawn_start, check_number, check_shared, check_whole, closest
 from qweft.method.fields import QwthnFields
 from qweft.method.peft_methods import OWN, common_fields, config_name, fields_of, methods
-from qweft.method.presets import PRESETS, learning_rate_hint, with_preset
+from qweft.method.presets import PRESETS, RATES_LOSS, learning_rate_hint, with_preset
 from qweft.text import shown
 
 OWN_FIELDS = tuple(entry.name for entry in fields(QwthnFields))
@@ -138,12 +138,12 @@ DEFAULT_RATE = 5e-4
 """Learning rate of methods of PEFT where none is given, as their examples have it."""
 
 
-def default_rate(specification: Mapping[str, Any]) -> tuple[float, str]:
-    """Return the learning rate of an adapter for which none is given, and where it comes from."""
+def default_rate(specification: Mapping[str, Any]) -> tuple[float, str, float | None]:
+    """Return the learning rate of an adapter for which none is given, its origin, and the base loss it was found at."""
     preset = specification.get("preset")
     if preset in PRESETS:
         defaults = {each.name: each.default for each in fields(QwthnFields)}
         rate = learning_rate_hint({**defaults, **PRESETS[preset].fields, **specification})
         if rate is not None:
-            return rate, f"that of the preset {preset}"
-    return DEFAULT_RATE, "the default; qweft sweep finds a better one"
+            return rate, f"that of the preset {preset}", RATES_LOSS
+    return DEFAULT_RATE, "the default; qweft sweep finds a better one", None

@@ -34,6 +34,9 @@ class TrainingConfig:
             weights of a classical control), tensor_network, linear, other.
         found_in_steps: Steps of the short trainings that found the learning rates. A run of more steps trains at
             (found_in_steps / steps)^(1/5) times these rates (docs/training.md).
+        found_at_loss: Loss of the base model, in nats a token, on the text on which the learning rates were found. On
+            rows of a lower loss a run trains at loss / found_at_loss times these rates (docs/training.md). `None` means
+            as given; a preset's own rate brings its own.
         epochs: Passes over the training rows; ignored if max_steps is given.
         max_steps: Optimizer steps; `None` means the number that epochs gives.
         batch_size: Rows per device and batch.
@@ -61,6 +64,7 @@ class TrainingConfig:
     learning_rate: Rate | None = None
     learning_rates: dict[str, Annotated[float, Ge(0)]] = field(default_factory=dict)
     found_in_steps: Count | None = None
+    found_at_loss: Rate | None = None
     epochs: Rate = 3.0
     max_steps: Count | None = None
     batch_size: Count = 4
@@ -88,9 +92,17 @@ class TrainingConfig:
         """Return the settings of a run of this many steps: rates found in fewer are lowered (docs/training.md)."""
         if self.found_in_steps is None or self.learning_rate is None or steps <= self.found_in_steps:
             return self
-        factor = (self.found_in_steps / steps) ** 0.2
+        return self._at_rates((self.found_in_steps / steps) ** 0.2)
+
+    def on(self, loss: float) -> "TrainingConfig":
+        """Return the settings on rows of this loss of the base model: rates found at a higher one are lowered."""
+        if self.found_at_loss is None or self.learning_rate is None or loss >= self.found_at_loss:
+            return self
+        return self._at_rates(loss / self.found_at_loss)
+
+    def _at_rates(self, factor: float) -> "TrainingConfig":
         rates = {part: factor * rate for part, rate in self.learning_rates.items()}
-        return replace(self, learning_rate=factor * self.learning_rate, learning_rates=rates)
+        return replace(self, learning_rate=factor * (self.learning_rate or 0.0), learning_rates=rates)
 
     @property
     def batches_a_step(self) -> int:
@@ -188,14 +200,25 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         if self.training.learning_rate is None:
-            rate, _ = default_rate(self.adapter)
-            object.__setattr__(self, "training", replace(self.training, learning_rate=rate))
+            rate, _, loss = default_rate(self.adapter)
+            training = replace(self.training, learning_rate=rate, found_at_loss=self.training.found_at_loss or loss)
+            object.__setattr__(self, "training", training)
 
-    def rate_line_at(self, steps: int | None) -> str:
-        """The learning rate of a run of this many steps, and where it comes from."""
-        rate, origin = default_rate(self.adapter)
-        found = self.training.learning_rate
-        used = self.training if steps is None else self.training.at(steps)
-        if used.learning_rate != found:
-            return f"learning rate {used.learning_rate:.3g} ({found:g} was found in {used.found_in_steps} steps)"
-        return f"learning rate {found:g}{f' ({origin})' if found == rate else ''}"
+    def rate_line_at(self, steps: int | None, loss: float | None = None) -> str:
+        """The learning rate of a run of this many steps at this loss of the base model, and where it comes from."""
+        rate, origin, _ = default_rate(self.adapter)
+        given = self.training
+        used = given if loss is None else given.on(loss)
+        reasons = []
+        if used is not given:
+            reasons.append(
+                f"the base model's loss is {loss:.2f} here, and was {given.found_at_loss:g} where it was found"
+            )
+        if steps is not None and (lowered := used.at(steps)) is not used:
+            used = lowered
+            reasons.append(f"it was found in {given.found_in_steps} steps")
+        from_preset = given.learning_rate == rate
+        if reasons:
+            named = f"{given.learning_rate:g}{f', {origin}' if from_preset else ''}"
+            return f"learning rate {used.learning_rate:.3g} (lowered from {named}: {'; '.join(reasons)})"
+        return f"learning rate {given.learning_rate:g}{f' ({origin})' if from_preset else ''}"

@@ -43,6 +43,8 @@ from qweft.training.on_device import describe
 
 ADAPTER, BEST, CHECKPOINTS, CURVES = "adapter", "best", "checkpoints", "logs"
 """Folders in a run's output folder."""
+RATE_ROWS = 32
+"""Training rows whose loss under the base model sets a preset's rate."""
 
 
 def decides(config: RunConfig) -> dict[str, Any]:
@@ -154,6 +156,13 @@ class _Run:
         """Return the model's loss on the held-out rows."""
         judging, pad = self.config.evaluation, self.loaded.tokenizer.pad_token_id
         return held_out_loss(model, self.data.held_out(judging.split), pad, judging.batch_size)
+
+    def loss_of_training_rows(self, model: Any) -> float | None:
+        """Return the loss of the first training rows, which sets the rate, where the config asks for that."""
+        if self.config.training.found_at_loss is None:
+            return None
+        pad, size = self.loaded.tokenizer.pad_token_id, self.config.evaluation.batch_size
+        return held_out_loss(model, self.data.train[:RATE_ROWS], pad, size).loss
 
     def callbacks(self) -> RunCallbacks:
         """Return the run's checkpoints, validation and reporting, with the checkpoint to resume from."""
@@ -279,15 +288,16 @@ def _trained(run: _Run) -> TrainedRun:
         circuit_layers(model)  # raises if the adapter has no circuit
         run.tell(describe(config.training))
     trainable, total = model.get_nb_trainable_parameters()
-    rate = config.rate_line_at(planned_steps(config.training, data.train))
+    callbacks = run.callbacks()
+    with base_model(changed(before, model), model, config.model) as untouched:
+        base, loss = run.judged(untouched), run.loss_of_training_rows(untouched)
+    rate = config.rate_line_at(planned_steps(config.training, data.train), loss)
     run.tell(f"training {trainable:,} of {total:,} parameters, {rate}")
     if note := few_steps(config.training, data.train):
         run.tell(f"note: {note}")
-    callbacks = run.callbacks()
-    with base_model(changed(before, model), model, config.model) as untouched:
-        base = run.judged(untouched)
+    training = config.training if loss is None else config.training.on(loss)
     with _curves_in(run.output):
-        trained = fit(model, data.train, loaded.tokenizer.pad_token_id, config.training, callbacks=callbacks)
+        trained = fit(model, data.train, loaded.tokenizer.pad_token_id, training, callbacks=callbacks)
     for warning in trained.warnings:
         run.tell(f"warning: {warning}")
     state = whole_state(model)
