@@ -10,9 +10,10 @@ import torch
 
 from qweft.circuit import compiled, dense, fused
 from qweft.circuit.alternating import Alternating, alternating_form
+from qweft.circuit.dense import block_by_block
 from qweft.circuit.description import Circuit, measured_as_z
 from qweft.circuit.precision import circuit_dtype, exact_products
-from qweft.circuit.reference import adjoint_gradients, block_by_block, differentiable_gradients, gate_by_gate
+from qweft.circuit.reference import differentiable_gradients, gate_by_gate, gradients_in_parts
 from qweft.errors import QweftError
 from qweft.internals.torch import followed_backward, in_forward_mode, is_transformed
 
@@ -84,7 +85,8 @@ class Whole:
             return compiled.gradients_at(self.circuit, gradient, inputs, parameters)
         form = alternating_form(self.circuit)
         if form is None:
-            return adjoint_gradients(self.circuit, gradient, inputs, parameters)
+            amplitudes = 3 * (1 + len(self.circuit.gates)) << self.circuit.qubits
+            return gradients_in_parts(partial(gate_by_gate, self.circuit), gradient, (inputs, parameters), amplitudes)
         with torch.no_grad():
             angles = form.plain_angles(parameters)
             to_uploaded, *to_angles = Blocks(form.uploads).gradients(gradient, form.uploaded(inputs), *angles)

@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from qweft.circuit.alternating import basis_signs
 from qweft.circuit.description import Circuit
 from qweft.circuit.gates import GATES, Matrix
 from qweft.circuit.precision import exact_products
+from qweft.internals.torch import in_new_graph
 
 
 def final_states(circuit: Circuit, inputs: torch.Tensor, parameters: torch.Tensor) -> torch.Tensor:
@@ -121,86 +121,22 @@ def _observed(state: torch.Tensor, letters: str) -> torch.Tensor:
     return turned
 
 
-def adjoint_gradients(
-    circuit: Circuit, gradient: torch.Tensor, inputs: torch.Tensor, parameters: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the gradients of `gate_by_gate` to inputs and parameters, without a graph and its memory.
+def gradients_in_parts(
+    function: Callable[..., torch.Tensor], gradient: torch.Tensor, arguments: Sequence[torch.Tensor], amplitudes: int
+) -> tuple[torch.Tensor, ...]:
+    """Return the gradients of a function of inputs (tokens, ...) and other arguments, some tokens at a time.
 
-    The state and lambda = sum_k g_k O_k psi go back through the gates. On the way a gate exp(-i t P / 2) has
-    dL/dt = Re <lambda| exp(-i pi P / 2) |psi>, taken over the states where its controls are |1>.
-    Source: Jones and Gacon, "Efficient calculation of gradients in classical simulations", arXiv:2009.02823.
+    The graph of a token holds that many amplitudes; the parts are of such a size that all take about a gigabyte.
     """
-    tokens, n = inputs.shape[0], circuit.qubits
-    with torch.no_grad():
-        state = final_states(circuit, inputs, parameters).reshape(tokens, *[2] * n)
-        if circuit.observables is None:
-            adjoint = gradient.reshape(state.shape) * state
-        else:
-            adjoint = torch.zeros_like(state)
-            for output, letters in enumerate(circuit.observables):
-                adjoint += gradient[:, output].reshape(tokens, *[1] * n) * _observed(state, letters)
-        to_inputs, to_parameters = torch.zeros_like(inputs), torch.zeros_like(parameters)
-        angles = gate_angles(circuit, inputs, parameters)
-        for gate, angle in zip(reversed(circuit.gates), reversed(angles), strict=True):
-            kind, axes = GATES[gate.name], tuple(wire + 1 for wire in gate.wires)
-            shaped = angle.reshape(tokens, *[1] * (n - kind.wires))
-            if gate.source != "constant":
-                bra, ket, left = adjoint, state, axes
-                for _ in range(kind.controls):
-                    bra, ket, left = bra.select(left[0], 1), ket.select(left[0], 1), _without_first(left)
-                ket = _acted_on(ket, kind.matrix(torch.full_like(shaped, torch.pi)), left, 0)
-                derivative = gate.scale * (bra.real * ket.real + bra.imag * ket.imag).flatten(1).sum(1)
-                if gate.source == "input":
-                    to_inputs[:, gate.index] += derivative
-                else:
-                    to_parameters[gate.index] += derivative.sum()
-            if kind.has_angle:
-                inverse = kind.matrix(-shaped)
-            else:
-                columns = zip(*kind.matrix(shaped), strict=True)
-                inverse = [[None if entry is None else entry.conj() for entry in column] for column in columns]
-            state, adjoint = (_acted_on(each, inverse, axes, kind.controls) for each in (state, adjoint))
-        if circuit.amplitudes:
-            given = inputs[:, : circuit.amplitudes]
-            norm = given.square().sum(1, keepdim=True).clamp_min(torch.finfo(given.dtype).tiny).sqrt()
-            found = 2 * adjoint.reshape(tokens, -1)[:, : circuit.amplitudes].real
-            unit = given / norm
-            to_inputs[:, : circuit.amplitudes] += (found - (found * unit).sum(1, keepdim=True) * unit) / norm
-    return to_inputs, to_parameters
-
-
-def block_by_block(
-    inputs: torch.Tensor, rotations: torch.Tensor, diagonals: torch.Tensor, uploads: tuple[bool, ...]
-) -> torch.Tensor:
-    """Return the expectation of Z on each qubit, from the angles of the blocks of `alternating.Alternating`.
-
-    Shapes and units as in `engine.Blocks`. Every intermediate state is stored, so memory grows with tokens, 2^n and
-    blocks.
-    """
-    n = inputs.shape[-1]
-    signs = basis_signs(n).to(inputs)
-    one = torch.ones_like(inputs[:, :1])  # sizes that are numbers would be constants of a trace
-    imaginary = torch.zeros_like(one).expand(-1, 2**n)
-    real = torch.cat([one, imaginary[:, 1:]], -1)
-    for block, here in enumerate(uploads):
-        if block:
-            cos, sin = diagonals[block - 1].cos(), diagonals[block - 1].sin()
-            real, imaginary = cos * real - sin * imaginary, sin * real + cos * imaginary
-        trained = rotations[block].expand_as(inputs)
-        # one after the other: a sum of angles would round a small trained one on a large input
-        for angles in (trained, inputs) if here else (trained,):
-            real, imaginary = _turned(real, angles / 2), _turned(imaginary, angles / 2)
-    return (real.square() + imaginary.square()) @ signs
-
-
-def _turned(state: torch.Tensor, half: torch.Tensor) -> torch.Tensor:
-    """Return the real state (tokens, 2^n) after RY on each qubit, for half angles (tokens, n)."""
-    size = state.shape[-1]
-    for qubit in range(half.shape[-1]):
-        cos, sin = half[:, qubit].cos()[:, None, None], half[:, qubit].sin()[:, None, None]
-        zero, one = state.unflatten(-1, (2**qubit, 2, size >> (qubit + 1))).unbind(-2)
-        state = torch.stack([cos * zero - sin * one, sin * zero + cos * one], -2).flatten(1)
-    return state
+    inputs, *others = arguments
+    tokens = max(1, (2**24 if inputs.device.type == "cpu" else 2**26) // amplitudes)
+    found = []
+    with in_new_graph():
+        for part, outer in zip(inputs.split(tokens), gradient.split(tokens), strict=True):
+            copies = [tensor.detach().requires_grad_() for tensor in (part, *others)]
+            found.append(torch.autograd.grad(function(*copies), copies, outer, materialize_grads=True))
+    to_inputs, *rest = zip(*found, strict=True)
+    return torch.cat(to_inputs), *(each[0] if len(each) == 1 else torch.stack(each).sum(0) for each in rest)
 
 
 def differentiable_gradients(

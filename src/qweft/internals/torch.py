@@ -58,6 +58,16 @@ def for_later_calls() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def in_new_graph() -> Iterator[None]:
+    """Record a graph, in an operator of `torch.library` too, inside which no public function can switch it on."""
+    switched_off = torch._C._dispatch_tls_local_exclude_set()
+    for key in ("AutogradFunctionality", "AutogradOther", "ADInplaceOrView"):
+        switched_off = switched_off.remove(getattr(torch._C.DispatchKey, key))
+    with torch._C._ForceDispatchKeyGuard(torch._C._dispatch_tls_local_include_set(), switched_off), torch.enable_grad():
+        yield
+
+
 def places(module: nn.Module) -> Iterator[tuple[dict[str, Any], str, torch.Tensor]]:
     """Yield where each tensor of a module is held, its name there, and the tensor."""
     for held in (module._parameters, module._buffers):
