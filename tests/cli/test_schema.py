@@ -16,7 +16,7 @@ from qweft.errors import QweftError
 from qweft.method.specification import check_specification
 from qweft.schema import Reader, build
 from qweft.sweep.config import SweepConfig
-from qweft.sweep.space import axes_of
+from qweft.sweep.space import space_of
 from qweft.training.config import RunConfig
 from tests.test_configs import CONFIGS, ROOT
 
@@ -40,7 +40,7 @@ def refused(name, tree):
         for each in specifications:
             check_specification(each)
         if name == "sweep":
-            axes_of(config)
+            space_of(config)
     except QweftError as error:
         return str(error)
     return None

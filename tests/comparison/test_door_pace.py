@@ -9,7 +9,6 @@ import pytest
 
 from qweft.comparison import pacing
 from qweft.comparison.config import HalvingConfig
-from qweft.comparison.context import Context
 from qweft.comparison.pacing import Costs, Estimate, Pace
 from qweft.comparison.plan import rung_steps
 from qweft.environment import MachineLoad
@@ -47,42 +46,6 @@ def test_the_most_steps_that_fit(left):
     assert pace.seconds <= left and pace.methods == 8
     more = replace(pace, steps=pace.steps + 1, rungs=rung_steps(PLAN.halving, pace.steps + 1)[-len(pace.rungs) :])
     assert ESTIMATE.seconds(more) > left and pace.steps >= pacing.ENOUGH_STEPS
-
-
-def test_little_time_judges_fewer_rows_before_it_leaves_methods_out():
-    costly = replace(ESTIMATE, costs=replace(COSTS, validation=60.0, test=60.0))  # judging takes as long as 60 steps
-    pace = costly.pace(1200)
-    assert pace.rows == (16, 32) and pace.steps >= pacing.LEAST_STEPS and pace.seconds <= 1200
-    assert pace.methods > replace(costly, rows=(16, 32)).pace(1200).methods  # where there are no more rows
-    assert ESTIMATE.judged(0.25) == (16, 32) and ESTIMATE.judged(1.0) is None
-    assert replace(ESTIMATE, rows=(9, 20)).judged(0.25) is None
-    assert replace(ESTIMATE, rows=(200, 100)).judged(0.25) == (50, 32)
-
-
-def test_fewer_rows_are_judged_in_every_run(places, tmp_path, timed, capsys, monkeypatch):
-    monkeypatch.setattr(pacing, "LEAST_ROWS", (2, 3))
-    monkeypatch.setattr(pacing, "SAVING", ((3, 0.25, 1),))
-    made, kept = run(paced(places, tmp_path, "60s"))
-    assert (
-        made["judged_rows"] == kept["pace"]["rows"] == [2, 3]
-        and "judged on 2 validation and 3 test rows" in capsys.readouterr().out
-    )
-    assert {len(entry["eval_row_losses"]) for entry in made["runs"]} == {3}
-    rung = [json.loads(path.read_text())["run"] for path in (tmp_path / "out").glob("rung-1/*/run.json")]
-    assert rung and {len(entry["eval_row_losses"]) for entry in rung} == {2}
-    run(paced(places, tmp_path, "60s"))  # finished runs are found again
-
-
-def test_fewer_rows_are_of_every_source_and_group():
-    held = SimpleNamespace(test=list(range(64)), test_conversations=[f"text {row}" for row in range(64)])
-    evaluation = SimpleNamespace(split="test")
-    context = Context(SimpleNamespace(evaluation=evaluation), None, held, None, "", most_rows=(16, 32))
-    assert context.judged_rows() == ([*range(0, 64, 2)], [f"text {row}" for row in range(0, 64, 2)])
-    held.validation, held.validation_conversations = list(range(40)), ["text"] * 40
-    evaluation.split = "validation"
-    rows, texts = context.judged_rows()
-    assert len(rows) == len(texts) == len(set(rows)) == 16 and min(rows) == 0 and max(rows) > 36
-    assert replace(context, most_rows=None).judged_rows()[0] == held.validation
 
 
 def test_little_time_saves_rates_then_a_rung_then_methods():

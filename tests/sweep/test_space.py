@@ -8,7 +8,6 @@ from statistics import median
 import pytest
 
 from qweft.errors import QweftError
-from qweft.method.presets import stated
 from qweft.models.config import ModelConfig
 from qweft.models.load import load_model
 from qweft.sweep.config import SpaceConfig
@@ -21,15 +20,12 @@ from qweft.sweep.space import Axis, check_sweep, space_of
     [
         ("adapter", {"r": [2, 4]}, r"space\.adapter\.r .*give \{values"),
         ("adapter", {"r": {"value": [2]}}, r"space\.adapter\.r .*'values'"),
-        ("adapter", {"r": {"values": []}}, "r.values must be"),
         ("adapter", {"r": {"values": [2], "low": 1}}, "stand alone"),
         ("adapter", {"r": {"values": [2, 2]}}, "a value twice"),
         ("adapter", {"r": {"low": 4, "high": 2}}, "a range is"),
         ("adapter", {"r": {"low": 0, "high": 2, "log": True}}, "a range is"),
-        ("adapter", {"r": {"low": 1, "high": 2, "log": "yes"}}, "a range is"),
         ("adapter", {"r": {"low": 1, "high": 2, "step": 3}}, "a range is"),
         ("training", {"learning_rat": {"values": [1.0]}}, "'learning_rate'"),
-        ("training", {"batch_size": {"low": 1.5, "high": 2}}, "expected int of at least 1, got 1.5"),
         ("training", {"learning_rate": {"values": [-1]}}, r"space\.training\.learning_rate: .*expected float above 0"),
         ("adapter", {"peft_type": {"values": ["LORA"]}}, "adapter must name a peft_type"),
         ("adapter", {"preset": {"low": 1, "high": 2}, "width": {"values": [8, 16]}}, "names kinds"),
@@ -44,20 +40,12 @@ def test_a_wrong_axis_is_named(config, section, axis, key):
     ("changes", "key"),
     [
         ({"space": SpaceConfig()}, "nothing varies"),
-        ({"trials": 0}, "trials: expected int of at least 1, got 0"),
-        ({"seconds": 0.0}, "seconds: expected float above 0"),
         ({"sampler": "grid"}, r"space\.training\.learning_rate is a range"),
     ],
 )
 def test_a_wrong_sweep_is_named(config, changes, key):
     with pytest.raises(QweftError, match=key):
         check_sweep(dataclasses.replace(config, **changes))
-
-
-def test_a_point_becomes_adapter_and_training(config):
-    adapter, training = space_of(config).resolved({"adapter.r": 3, "training.learning_rate": 0.01})
-    assert adapter == stated({**config.adapter, "r": 3})
-    assert training == dataclasses.replace(config.training, learning_rate=0.01)
 
 
 def test_ranges_count_their_points(config):
@@ -92,7 +80,7 @@ def test_what_trains_more_than_the_budget_is_not_drawn(config, fitting):
     assert propose(none, fitting(none), []) is None
 
 
-@pytest.mark.parametrize("sampler", ["tpe", "random", "grid"])
+@pytest.mark.parametrize("sampler", ["tpe", "grid"])
 def test_a_small_space_is_proposed_whole_and_nothing_twice(config, fitting, sampler):
     space = SpaceConfig(adapter={"r": {"values": [2, 3]}, "width": {"values": [8, 16, 24]}})
     small = dataclasses.replace(config, space=space, sampler=sampler)
@@ -102,7 +90,7 @@ def test_a_small_space_is_proposed_whole_and_nothing_twice(config, fitting, samp
     assert len({str(each.point) for each in known}) == len(known) == 6
 
 
-@pytest.mark.parametrize("sampler", ["tpe", "random", "grid"])
+@pytest.mark.parametrize("sampler", ["tpe", "grid"])
 def test_points_that_train_the_same_adapter_are_proposed_once(config, fitting, sampler):
     """A dense LoRA reads no width, a linear core no circuit, and qubits are r where they are not given."""
     axes = {
@@ -121,27 +109,6 @@ def test_points_that_train_the_same_adapter_are_proposed_once(config, fitting, s
     while (point := propose(with_circuit, fitting(with_circuit), known)) is not None:
         known.append(Known(point, 3.0))
     assert Counter(each.point["adapter.preset"] for each in known) == {"lora": 1, "mpo": 2, "quantum_lora": 3}
-
-
-@pytest.mark.parametrize(
-    ("adapter", "key", "is_read"),
-    [
-        ({"preset": "lora"}, "width", False),
-        ({"preset": "qtha"}, "width", True),
-        ({"preset": "subspace"}, "basis_bits", True),
-        ({"preset": "qtha"}, "fourier_terms", False),
-        ({"preset": "qtha", "core": "fourier_linear"}, "fourier_terms", True),
-        ({"peft_type": "LORA"}, "lora_alpha", True),
-    ],
-)
-def test_a_field_that_no_adapter_reads_does_not_vary(config, adapter, key, is_read):
-    values = [3, 4] if key == "fourier_terms" else [2, 4]
-    config = dataclasses.replace(config, adapter=adapter, space=SpaceConfig(adapter={key: {"values": values}}))
-    if is_read:
-        check_sweep(config)
-    else:
-        with pytest.raises(QweftError, match=f"no adapter of this sweep reads {key}"):
-            check_sweep(config)
 
 
 def test_a_proposal_follows_from_what_it_may_look_at_alone(config, fitting):

@@ -168,10 +168,12 @@ def test_two_processes_one_of_them_killed_give_what_one_gives(config, tmp_path):
 def test_files_of_others_are_not_replaced(config, tmp_path):
     output = Path(config.output)
     output.mkdir()
-    (output / "sweep.md").write_text("mine")
-    with pytest.raises(QweftError, match=r"sweep\.md"):
-        made(config)
-    (output / "sweep.md").unlink()
+    for name in ("sweep.json", "loss_by_size.png"):
+        (output / name).write_text('{"mine": 1}')
+        with pytest.raises(QweftError, match=f"holds {name}, and no sweep wrote it"):
+            made(config)
+        assert (output / name).read_text() == '{"mine": 1}'
+        (output / name).unlink()
     precious = tmp_path / "elsewhere" / "adapter" / "precious"
     precious.parent.mkdir(parents=True)
     precious.write_text("mine")
@@ -179,19 +181,3 @@ def test_files_of_others_are_not_replaced(config, tmp_path):
     with pytest.raises(QweftError, match="is a link to"):
         made(config)
     assert precious.read_text() == "mine"
-
-
-def test_another_configuration_is_not_mixed_in(config):
-    made(dataclasses.replace(config, trials=1))
-    with pytest.raises(QweftError, match=r"holds a run of another configuration; choose another --output"):
-        made(dataclasses.replace(config, seed=1))
-
-
-@pytest.mark.parametrize("name", ["sweep.json", "sweep.md", "loss_by_size.png"])
-def test_a_file_of_another_program_is_not_replaced(config, name):
-    output = Path(config.output)
-    output.mkdir()
-    (output / name).write_text('{"mine": 1}')
-    with pytest.raises(QweftError, match=f"holds {name}, and no sweep wrote it"):
-        made(config)
-    assert (output / name).read_text() == '{"mine": 1}'

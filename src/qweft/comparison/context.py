@@ -9,7 +9,6 @@ from typing import Any
 
 from qweft.comparison.config import ComparisonConfig
 from qweft.comparison.workers import sleep
-from qweft.data.conversation import Conversation
 from qweft.data.load import Data
 from qweft.data.tokens import Encoded
 from qweft.environment import environment
@@ -22,8 +21,8 @@ from qweft.training.loop import planned_steps
 class Context:
     """One base model, one data set, one budget.
 
-    `elsewhere` are the rows on which forgetting is measured, `most_rows` the most validation and test rows that are
-    judged. With `takes_failures` a run without enough memory is an outcome. `cluster` (`OnRay`) makes the runs, if any.
+    `elsewhere` are the rows on which forgetting is measured. With `takes_failures` a run without enough memory is an
+    outcome. `cluster` (`OnRay`) makes the runs, if any.
     """
 
     config: ComparisonConfig
@@ -32,7 +31,6 @@ class Context:
     console: Console
     base_checksum: str
     elsewhere: Sequence[Encoded] = ()
-    most_rows: tuple[int, int] | None = None
     takes_failures: bool = False
     cluster: Any = None
 
@@ -81,17 +79,6 @@ class Context:
         """Release the actors."""
         if self.cluster is not None:
             self.cluster.close()
-
-    def judged_rows(self) -> tuple[list[Encoded], list[Conversation]]:
-        """Return the held-out rows that runs are judged on, and their texts."""
-        validation, test = self.most_rows or (None, None)
-        rows, texts, most = self.data.test, self.data.test_conversations, test
-        if self.config.evaluation.split == "validation":
-            rows, texts, most = self.data.validation, self.data.validation_conversations, validation
-        if most is None or most >= len(rows):
-            return rows, texts
-        places = [place * len(rows) // most for place in range(most)]
-        return [rows[place] for place in places], [texts[place] for place in places]
 
     def fingerprint(self, decides: dict[str, Any]) -> str:
         """Return a hash of the model, the data, and whatever else determines a run's result."""

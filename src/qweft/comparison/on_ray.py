@@ -191,4 +191,4 @@ class OnRay:
 
 def _changes(context: Context) -> dict[str, Any]:
     """Return what may differ between an actor's context and the one of a run."""
-    return {"config": context.config, "most_rows": context.most_rows, "takes_failures": context.takes_failures}
+    return {"config": context.config, "takes_failures": context.takes_failures}

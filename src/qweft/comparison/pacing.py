@@ -1,4 +1,4 @@
-"""What a budget of time allows a halving, by measured step times: steps, rates, rungs, rows and methods."""
+"""What a budget of time allows a halving, by measured step times: steps, rates, rungs and methods."""
 
 import math
 import os
@@ -33,13 +33,10 @@ WAY = "remove that file and the folders rung-*, and the budget is planned anew"
 SHARE = 0.1
 """Share of the budget that timing may take."""
 ENOUGH_STEPS, LEAST_STEPS = 30, 4
-"""Below the first, rates, rows, rungs and methods are saved: a choice after a few steps is a poor one. Fewer steps than
-the second are never made."""
-Saving = tuple[float, float, int, int]
-SAVING = (math.inf, 1, 2), (3, 1, 2), (3, 0.25, 2), (3, 0.25, 1)
-"""Most rates of a search, share of the held-out rows, and rungs, saved one after another before methods are."""
-LEAST_ROWS = 16, 32
-"""Validation and test rows that are judged at least, where there are as many."""
+"""Below the first, rates, rungs and methods are saved: a choice after a few steps is a poor one. Fewer steps than the
+second are never made."""
+SAVING = (math.inf, 2), (3, 2), (3, 1)
+"""Most rates of a search and rungs, saved one after another before methods are."""
 FEWEST = 2
 """Methods are left out for want of time down to these, the last one first. The first LoRA leads the list."""
 MOST_SEEDS = 8
@@ -67,13 +64,12 @@ class Costs:
 
 @dataclass(frozen=True)
 class Pace:
-    """How a comparison spends its time; `rows` is `None` if all are judged."""
+    """How a comparison spends its time."""
 
     steps: int
     rungs: tuple[int, ...]
     rates: int
     methods: int
-    rows: tuple[int, int] | None = None
     seconds: float = 0.0
 
 
@@ -90,18 +86,12 @@ class Timed:
 
 @dataclass(frozen=True)
 class Estimate:
-    """The time of a comparison by its pace: with the steps of a whole training, and the validation and test rows."""
+    """The time of a comparison by its pace; `steps` are those of a whole training."""
 
     plan: Plan
     costs: Costs
     steps: int
     workers: int
-    rows: tuple[int, int] = (64, 64)
-
-    def judging(self, pace: Pace) -> tuple[float, float]:
-        """Return the seconds of judging a run on the validation and on the test rows."""
-        validation, test = (used / max(1, rows) for used, rows in zip(pace.rows or self.rows, self.rows, strict=True))
-        return self.costs.validation * validation, self.costs.test * test
 
     def finalists(self, methods: int) -> int:
         """Return how many methods come to the end at most; one less than the methods where time left some out."""
@@ -114,51 +104,39 @@ class Estimate:
         sum over rungs of methods * runs a method * (steps * t + t_beside + t_validation)
         + finalists * seeds * (steps * t + t_beside + t_test),   each t the mean of all methods
         """
-        methods, costs, (validation, test) = self.plan.methods[: pace.methods], self.costs, self.judging(pace)
+        methods, costs = self.plan.methods[: pace.methods], self.costs
         names = [method.name for method in methods]
         sizes = [len(names), *rung_sizes(len(names), self.finalists(len(names)), len(pace.rungs))]
         searched = sum(method.searched for method in methods) / len(methods)
         each = len(self.plan.grid.seeds) * (searched * (3 + pace.rates) / 2 + 1 - searched)
-        total = sum(
-            size * each * costs.run(names, steps, validation) for size, steps in zip(sizes, pace.rungs, strict=False)
-        )
+        rungs = zip(sizes, pace.rungs, strict=False)
+        total = sum(size * each * costs.run(names, steps, costs.validation) for size, steps in rungs)
         last = min(sizes[-1], len(names))
-        total += last * (len(self.plan.seeds) * costs.run(names, pace.steps, test) + costs.answers)
-        return (total + test + costs.answers) / self.workers
+        total += last * (len(self.plan.seeds) * costs.run(names, pace.steps, costs.test) + costs.answers)
+        return (total + costs.test + costs.answers) / self.workers
 
     def pace(self, left: float) -> Pace:
         """Return the pace with the most steps that fit; it saves only what it must for enough of them."""
-        most, savings = len(self.plan.methods), [(*each, len(self.plan.methods)) for each in SAVING]
+        most = len(self.plan.methods)
+        savings = [(*each, most) for each in SAVING]
         savings += [(*SAVING[-1], methods) for methods in range(most - 1, FEWEST - 1, -1)]
+        possible = range(min(LEAST_STEPS, self.steps), self.steps + 1)
         for saving in savings:
-            pace = self.longest(left, saving)
+            fitting = bisect_right(possible, left, key=lambda steps: self._at(steps, *saving).seconds)
+            pace = self._at(possible[max(0, fitting - 1)], *saving)
             if pace.seconds <= left and pace.steps >= min(ENOUGH_STEPS, self.steps):
                 break
         return pace
 
-    def longest(self, left: float, saving: Saving) -> Pace:
-        """Return the pace with the most steps that fit, or the least that are made."""
-        possible = range(min(LEAST_STEPS, self.steps), self.steps + 1)
-        fitting = bisect_right(possible, left, key=lambda steps: self.at(steps, saving).seconds)
-        return self.at(possible[max(0, fitting - 1)], saving)
-
-    def at(self, steps: int, saving: Saving) -> Pace:
+    def _at(self, steps: int, most_rates: float, rungs: int, methods: int) -> Pace:
         """Return the pace with so many steps."""
-        most_rates, share, rungs, methods = saving
         rates = int(min(max(3, self.plan.grid.trainings[1] // len(self.plan.grid.seeds)), most_rates))
-        pace = Pace(steps, rung_steps(self.plan.halving, steps)[-rungs:], rates, methods, self.judged(share))
+        pace = Pace(steps, rung_steps(self.plan.halving, steps)[-rungs:], rates, methods)
         return replace(pace, seconds=self.seconds(pace))
-
-    def judged(self, share: float) -> tuple[int, int] | None:
-        """Return the validation and test rows that a share is; `None` if these are all."""
-        validation, test = (
-            max(math.ceil(share * rows), min(least, rows)) for rows, least in zip(self.rows, LEAST_ROWS, strict=True)
-        )
-        return None if (validation, test) == self.rows else (validation, test)
 
 
 def with_pace(context: Context, plan: Plan, before: float) -> tuple[Context, Plan, Timed]:
-    """Return what the runs share and the plan, with the steps, rates, rows and methods that the time allows."""
+    """Return what the runs share and the plan, with the steps, rates and methods that the time allows."""
     with alone(context.output):
         timed = _kept(context, plan) or _timed(context, plan, before)
     pace = timed.pace
@@ -168,7 +146,7 @@ def with_pace(context: Context, plan: Plan, before: float) -> tuple[Context, Pla
         halving=replace(
             plan.halving,
             rungs=list(pace.rungs),
-            finalists=_estimate(context, plan, timed.costs).finalists(pace.methods),
+            finalists=Estimate(plan, timed.costs, context.steps, context.workers).finalists(pace.methods),
         ),
         grid=replace(plan.grid, most=pace.rates),
         methods=methods,
@@ -176,7 +154,7 @@ def with_pace(context: Context, plan: Plan, before: float) -> tuple[Context, Pla
         too_slow=tuple(each.name for each in plan.methods[pace.methods :]),
     )
     training = replace(context.config.training, max_steps=pace.steps)
-    return replace(context, config=replace(context.config, training=training), most_rows=pace.rows), plan, timed
+    return replace(context, config=replace(context.config, training=training)), plan, timed
 
 
 def _timed(context: Context, plan: Plan, before: float) -> Timed:
@@ -190,7 +168,7 @@ def _timed(context: Context, plan: Plan, before: float) -> Timed:
             f"other processes took {share_said(others)} of the processors meanwhile, and the plan is for such times"
         )
     before += clock() - begun
-    pace = _estimate(context, plan, costs).pace(budget - before)
+    pace = Estimate(plan, costs, context.steps, context.workers).pace(budget - before)
     timed = Timed(_of(context, plan), before, context.workers, pace, costs)
     write_record(context.output / FILE, asdict(timed))
     return timed
@@ -222,21 +200,16 @@ def _of(context: Context, plan: Plan) -> str:
     return context.fingerprint({"steps": context.steps, "methods": methods, "halving": halving, "seconds": seconds})
 
 
-def _estimate(context: Context, plan: Plan, costs: Costs) -> Estimate:
-    rows = len(context.data.validation), len(context.data.test)
-    return Estimate(plan, costs, context.steps, context.workers, rows)
-
-
 def with_seeds(context: Context, plan: Plan, timed: Timed) -> Plan:
     """Return the plan with as many seeds of the last runs as the time that the rungs left allows."""
     if len(plan.looks) > 1:
         return plan
-    costs, (_, test) = timed.costs, _estimate(context, plan, timed.costs).judging(timed.pace)
+    costs = timed.costs
     rungs = [read_run(path)[1] for path in sorted(context.output.glob(f"rung-*/*/{RECORD}"))]
     left = ((plan.budget.seconds or 0.0) - timed.before) * timed.workers - sum(run.seconds or 0.0 for run in rungs)
-    left -= (len(plan.methods) + 1) * costs.answers + test
+    left -= (len(plan.methods) + 1) * costs.answers + costs.test
     names = [method.name for method in plan.methods]
-    fitting = int(left / (len(names) * costs.run(names, timed.pace.steps, test)))
+    fitting = int(left / (len(names) * costs.run(names, timed.pace.steps, costs.test)))
     seeds = max(len(plan.seeds), min(MOST_SEEDS, fitting))
     unused = (seed for seed in count() if seed not in plan.seeds)
     return replace(plan, looks=((*plan.seeds, *islice(unused, seeds - len(plan.seeds))),))
@@ -270,7 +243,7 @@ def _tokens(rows: Sequence[Encoded]) -> int:
 
 def _seconds_of_a_token(context: Context) -> float:
     """Return the time that the base model takes for a token of an evaluation, on one batch."""
-    batch = context.judged_rows()[0][: context.config.evaluation.batch_size]
+    batch = context.data.held_out(context.config.evaluation.split)[: context.config.evaluation.batch_size]
     if not batch:
         return 0.0
     with progress("timing the base model"):
@@ -300,8 +273,6 @@ def pace_said(pace: Pace, plan: Plan) -> str:
         f"{many(pace.methods, 'method')} in rungs of {rungs} steps, then {finalists} for {pace.steps} steps at "
         f"{many(len(plan.seeds), 'seed')}: about {duration(pace.seconds)}"
     )
-    if pace.rows is not None:
-        text = f"judged on {pace.rows[0]} validation and {pace.rows[1]} test rows; {text}"
     if plan.too_slow:
         text = (
             f"left out, from the end of the list until the rest trains for {ENOUGH_STEPS} steps or {FEWEST} are left: "

@@ -260,7 +260,6 @@ def _results(it: Prepared, runs: Sequence[Run], looks: Sequence[Look], total: in
         "search": it.search,
         "halving": [asdict(rung) for rung in it.rungs] or None,
         "recommendation": recommendation and asdict(recommendation),
-        "judged_rows": it.context.most_rows,
     }
     return {
         "title": plan.title,

@@ -155,8 +155,6 @@ def _fingerprint(context: Context, method: Method | None, seed: int) -> str:
     judging: dict[str, Any] = context.config.evaluation.compared()
     if context.config.evaluation.forgetting:
         judging["elsewhere"] = fingerprint_of({"elsewhere": list(context.elsewhere)})
-    if context.most_rows:
-        judging["spread_rows"] = context.most_rows
     training = method and _training(context, method, seed).decides(needs_rows_first(method.adapter))
     return context.fingerprint({"judging": judging, "training": training, "adapter": method and method.adapter})
 
@@ -171,7 +169,9 @@ def _scored(context: Context, method: Method | None, run: Run, keep: Path | None
     """Return the run with its training and its losses."""
     loaded, data, judging = context.loaded, context.data, context.config.evaluation
     pad, is_first = loaded.tokenizer.pad_token_id, run.seed == context.first_seed
-    rows, texts = context.judged_rows()
+    rows, texts = data.held_out(judging.split), data.test_conversations
+    if judging.split == "validation":
+        texts = data.validation_conversations
     shown = texts[: judging.answers] if is_first else []
     # before the training, which a chat template that is refused shall not cost
     prompts = [prompt_of(text, data.tokenizer) for text in shown]

@@ -2,9 +2,11 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from qweft.comparison.report.figures import Point as Place
 from qweft.comparison.report.figures import draw_points, front, off_scale
@@ -16,7 +18,7 @@ from qweft.figures.figure import ReportFigure
 from qweft.figures.styles import Style
 from qweft.files import write_bytes
 from qweft.records import write_record
-from qweft.sweep.space import Axis, Point, point_said, said
+from qweft.sweep.space import Point, point_said, said
 from qweft.text import escaped, many, plain
 
 NUMBERS = "sweep.json"
@@ -54,57 +56,6 @@ class Trial:
         return {"number": self.number, "state": self.ended, "values": self.point, **losses, **of_run}
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """The results of a whole sweep."""
-
-    title: str
-    axes: Sequence[Axis]
-    trials: Sequence[Trial]
-    base_loss: float | None
-    test: dict[str, float | None] | None
-    refused: int
-    ended: str
-    config_yaml: str = ""
-    environment: dict[str, Any] = field(default_factory=dict)
-    judged: int = 1
-
-    @property
-    def best(self) -> Trial | None:
-        """The trial with the lowest validation loss."""
-        return best_of(self.trials)
-
-    @property
-    def places(self) -> list[Place]:
-        """The trials that have a loss, by parameters and loss."""
-        return [
-            Place(str(each.number), each.run.trainable_parameters, each.loss, (each.loss,))
-            for each in self.trials
-            if math.isfinite(each.loss)
-        ]
-
-    @property
-    def front(self) -> list[int]:
-        """Numbers of the trials that no other beats in both loss and parameters, smallest first."""
-        return [int(place.method) for place in front(self.places)]
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the outcome as a JSON-compatible dict."""
-        return {
-            "title": self.title,
-            "space": {axis.name: axis.describe() for axis in self.axes},
-            "trials": [trial.to_json() for trial in self.trials],
-            "base_validation_loss": self.base_loss,
-            "best": None if self.best is None else self.best.number,
-            "front": self.front,
-            "test": self.test,
-            "refused": self.refused,
-            "ended": self.ended,
-            "environment": self.environment,
-            "config_yaml": self.config_yaml,
-        }
-
-
 def best_of(trials: Sequence[Trial]) -> Trial | None:
     """Return the trial with the lowest validation loss, the first among equals; `None` if none has one."""
     best = min(trials, key=lambda trial: (trial.loss, trial.number), default=None)
@@ -116,65 +67,49 @@ def check_swept(folder: Path) -> None:
     check_free_of_others(folder, "sweep", {"space", "trials"}, [NUMBERS, PAGE, f"{FIGURE}.png"])
 
 
-def write(outcome: Outcome, folder: Path) -> Path:
-    """Write all files and return the page's path."""
-    write_record(folder / NUMBERS, outcome.to_json())
-    figure = size_figure(outcome)
-    blocks = [f"# {escaped(outcome.title)}", *(f"- {escaped(line)}" for line in lines(outcome))]
+def write(record: dict[str, Any], trials: Sequence[Trial], judged: int, folder: Path) -> str:
+    """Write the files of a sweep, and return the outcome in sentences; `judged` trials were judged on the test rows."""
+    best = best_of(trials)
+    places = [
+        Place(str(each.number), each.run.trainable_parameters, each.loss, (each.loss,))
+        for each in trials
+        if math.isfinite(each.loss)
+    ]
+    ahead = [int(place.method) for place in front(places)]
+    record |= {"trials": [each.to_json() for each in trials], "best": best and best.number, "front": ahead}
+    figure = _figure(places, ahead, record["base_validation_loss"]) if places else None
+    templates = Environment(  # the page is Markdown, which `md` escapes
+        loader=PackageLoader("qweft.sweep", "."), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    templates.filters |= {"md": escaped, "fenced": fenced, "many": many, "point": point_said, "loss": _loss}
+    failed = [each for each in trials if each.run.failure is not None]
+    sentences = templates.get_template("outcome.j2").render(record, best=best, failed=failed, judged=judged)
+    page = templates.get_template("sweep.md.j2").render(
+        record, sentences=sentences, figure=figure, table=_table(list(record["space"]), trials, ahead)
+    )
+    write_record(folder / NUMBERS, record)
     if figure is not None:
         figure.write(folder)
-        picture = f"![{escaped(figure.title)}. {escaped(figure.description)}]({figure.file})"
-        blocks += ["", picture, "", f"*{figure.title}.* {figure.caption}"]
-    blocks += ["", table(outcome).rstrip(), "", "Losses in nats a token on the validation rows; * is the front."]
-    command = outcome.environment.get("command")
-    blocks += ["", *(fenced(text, kind) for text, kind in ((command, "sh"), (outcome.config_yaml, "yaml")) if text)]
-    write_bytes(folder / PAGE, plain("\n".join(blocks) + "\n").encode())  # `cat` would else obey a file's name
-    return folder / PAGE
+    write_bytes(folder / PAGE, plain(page).encode())  # `cat` would else obey a file's name
+    return sentences
 
 
-def lines(outcome: Outcome) -> list[str]:
-    """Return the outcome as sentences."""
-    text, best = [outcome.ended], outcome.best
-    if outcome.refused:
-        text.append(f"{many(outcome.refused, 'draw')} not trained: too many parameters, or not to be built.")
-    if outcome.base_loss is not None:
-        text.append(f"The untouched model: validation loss {outcome.base_loss:.4f}.")
-    if failed := [each for each in outcome.trials if each.run.failure is not None]:
-        text.append(
-            f"{many(len(failed), 'trial')} ran out of memory, the first of them trial {failed[0].number}; once more "
-            "memory is free, remove their folders, and the same command makes them again."
-        )
-    if best is None:
-        return [*text, "No trial has a loss: lower the learning rates."]
-    text.append(
-        f"The best is trial {best.number} ({point_said(best.point)}): {best.run.trainable_parameters:,} parameters, "
-        f"validation loss {best.loss:.4f}."
-    )
-    if outcome.test is not None:
-        loss, base = _loss(outcome.test["adapted"], outcome.test["standard_error"]), _loss(outcome.test["base"])
-        text.append(
-            f"Its test loss is {loss} (± is the standard error over the rows), the untouched model's {base}; "
-            f"{many(outcome.judged - 1, 'other trial')} had been judged on the test rows before."
-        )
-    return text
-
-
-def table(outcome: Outcome) -> str:
+def _table(axes: Sequence[str], trials: Sequence[Trial], ahead: Sequence[int]) -> str:
     """Return the trials as a Markdown table, the lowest loss first, those without one last."""
-    names = [axis.name.partition(".")[2] for axis in outcome.axes]
-    rows = [["trial", *map(escaped, names), "parameters", "train loss", "validation loss"]]
-    for trial in sorted(outcome.trials, key=lambda trial: (trial.loss, trial.number)):
+    names = [name.partition(".")[2] for name in axes]
+    rows = [["trial", *names, "parameters", "train loss", "validation loss"]]
+    for trial in sorted(trials, key=lambda trial: (trial.loss, trial.number)):
         run = trial.run
         rows.append(
             [
-                f"{trial.number}{' *' if trial.number in outcome.front else ''}",
-                *(escaped(said(trial.point[axis.name])) for axis in outcome.axes),
+                f"{trial.number}{' *' if trial.number in ahead else ''}",
+                *(said(trial.point[name]) for name in axes),
                 f"{run.trainable_parameters:,}",
                 EMPTY if run.train_loss is None else f"{run.train_loss:.3f}",
                 _loss(run.eval_loss, run.eval_standard_error) if math.isfinite(trial.loss) else trial.ended,
             ]
         )
-    return markdown_rows(rows)
+    return markdown_rows([[escaped(cell) for cell in row] for row in rows]).rstrip()
 
 
 def _loss(loss: float | None, error: float | None = None) -> str:
@@ -184,22 +119,18 @@ def _loss(loss: float | None, error: float | None = None) -> str:
     return f"{loss:.4f}" if error is None else f"{loss:.4f} ± {error:.4f}"
 
 
-def size_figure(outcome: Outcome) -> ReportFigure | None:
-    """Return the figure, or `None` if no trial has a loss; trials worse than the untouched model flatten the others."""
-    base, places = outcome.base_loss, outcome.places
+def _figure(places: Sequence[Place], ahead: Sequence[int], base: float | None) -> ReportFigure:
+    """Return the figure; trials worse than the untouched model, which would flatten the others, are left out."""
     drawn = [place for place in places if base is None or place.loss <= base] or places
-    if not drawn:
-        return None
     left = len(places) - len(drawn)
-    texts = "; ".join(f"trial {place.method}: {place.size:,}, loss {place.loss:.3f}" for place in places)
     looks = dict.fromkeys([place.method for place in drawn], Style(colour=0, dash=0, marker="o"))
-    line, named = None if off_scale(base, drawn) else base, set(map(str, outcome.front))
+    line, named = None if off_scale(base, drawn) else base, list(map(str, ahead))
     return ReportFigure(
         FIGURE,
         "Validation loss against trained parameters",
         "Nats a token on the validation rows. Large and numbered: the front, which no other trial beats in both."
         + (f" Left out: {many(left, 'trial')} worse than the untouched model." if left else ""),
-        f"On the front: trials {', '.join(map(str, outcome.front))}. {texts}.",
+        f"On the front: trials {', '.join(named)}.",
         3.9,
         lambda figure: draw_points(figure, drawn, looks, named, line),
     )

@@ -19,16 +19,15 @@ from qweft.comparison.results import Run
 from qweft.comparison.set_up import set_up
 from qweft.comparison.trial import ADAPTER, run_trial
 from qweft.comparison.workers import alone, shared_output, trials
-from qweft.errors import QweftError
 from qweft.evaluation.loss import check_room, held_out_loss
 from qweft.evaluation.saved import check_runs, put_on
 from qweft.method.specification import default_rate
 from qweft.models.load import load_model
 from qweft.output import Console
-from qweft.records import WRONG, read_record, write_record
+from qweft.records import read_record, write_record
 from qweft.sweep.config import SweepConfig
 from qweft.sweep.propose import Fitting, Known, check_something_fits, propose
-from qweft.sweep.report import Outcome, Trial, best_of, check_swept, lines, write
+from qweft.sweep.report import PAGE, Trial, best_of, check_swept, write
 from qweft.sweep.space import Point, check_start, point_said, space_of, unread_said
 from qweft.text import many
 
@@ -100,9 +99,9 @@ def sweep(config: SweepConfig, config_yaml: str, command: str, begin: Callable[[
 
 
 def _sweep(config: SweepConfig, config_yaml: str, command: str, begin: Callable[[], None]) -> Path:
-    console = Console()
+    console, output = Console(), Path(config.output)
     check_start(config, needs_weights=True)
-    check_swept(Path(config.output))
+    check_swept(output)
     if unread := unread_said(config):
         console.say(unread)
     space = space_of(config)
@@ -118,23 +117,20 @@ def _sweep(config: SweepConfig, config_yaml: str, command: str, begin: Callable[
         made = [here.trials[number] for number in sorted(here.trials)]
         best, test = best_of(made), None
         if best is not None and context.data.test:
-            test = tested(context, best.run.adapter or {}, here.folder(best.number))
-    outcome = Outcome(
-        title=f"{config.model.name} on {config.data.source}: {len(made)} trials",
-        axes=space.axes,
-        trials=made,
-        base_loss=base.eval_loss,
-        test=test,
-        refused=fitting.refused,
-        ended=(here.ended or "{} made.").format(many(len(made), "trial")),
-        config_yaml=config_yaml,
-        environment=context.environment(command),
-        judged=len(list(context.output.glob(f"trial-*/{RECORD}"))),
-    )
-    page = write(outcome, context.output)
-    for line in lines(outcome):
-        console.print(line, highlight=False)
-    return page
+            test = tested(context, here.folder(best.number))
+    record = {
+        "title": f"{config.model.name} on {config.data.source}: {len(made)} trials",
+        "space": {axis.name: axis.describe() for axis in space.axes},
+        "base_validation_loss": base.eval_loss,
+        "test": test,
+        "refused": fitting.refused,
+        "ended": (here.ended or "{} made.").format(many(len(made), "trial")),
+        "environment": context.environment(command),
+        "config_yaml": config_yaml,
+    }
+    judged = len(list(output.glob(f"trial-*/{RECORD}")))
+    console.print(write(record, made, judged, output).rstrip(), highlight=False)
+    return output / PAGE
 
 
 def _made(here: Sweep, console: Console) -> Run:
@@ -169,21 +165,17 @@ def shared(config: SweepConfig) -> ComparisonConfig:
     return ComparisonConfig(methods={}, evaluation=judging, seeds=[config.training.seed], **same)
 
 
-def tested(context: Context, adapter: dict[str, Any], folder: Path) -> dict[str, float | None]:
+def tested(context: Context, folder: Path) -> dict[str, Any]:
     """Return the test losses of the untouched model and of a trial."""
     with alone(folder):
         if not (folder / RECORD).is_file():
             names = (CONFIG_NAME, SAFETENSORS_WEIGHTS_NAME)
             files = {name: (folder / ADAPTER / name).read_bytes() for name in names}
-            write_record(folder / RECORD, context.call(losses, adapter, files))
-    way = "remove that file to evaluate the trial on the test rows again"
-    record = read_record(folder / RECORD, way)
-    if not all(isinstance(record.get(name, ""), float | None) for name in ("base", "adapted", "standard_error")):
-        raise QweftError(f"{folder / RECORD} {WRONG}; {way}")
-    return record
+            write_record(folder / RECORD, context.call(losses, files))
+    return read_record(folder / RECORD, "remove that file to evaluate the trial on the test rows again")
 
 
-def losses(context: Context, adapter: dict[str, Any], files: dict[str, bytes]) -> dict[str, float | None]:
+def losses(context: Context, files: dict[str, bytes]) -> dict[str, float | None]:
     """Evaluate the test losses in a process that holds the base model's weights."""
     rows, pad, batch = context.data.test, context.loaded.tokenizer.pad_token_id, context.config.evaluation.batch_size
     base = held_out_loss(context.loaded.model, rows, pad, batch)

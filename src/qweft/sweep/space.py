@@ -5,7 +5,6 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from decimal import Decimal
 from importlib.util import find_spec
 from typing import Any
 
@@ -68,12 +67,8 @@ class Axis:
         step = self.step or (1 if self.whole and not self.log else None)
         if step is None:
             return None
-        return [self._at(number, step) for number in range(math.floor((self.high - self.low) / step + 1e-9) + 1)]
-
-    def _at(self, number: int, step: float) -> Any:
-        """Return low + number * step in decimals, as it would be typed: 0.1 * 3 is 0.30000000000000004."""
-        exact = Decimal(str(self.low)) + number * Decimal(str(step))
-        return int(exact) if self.whole else float(exact)
+        steps = range(math.floor((self.high - self.low) / step + 1e-9) + 1)
+        return [self.decoded(self.low + number * step) for number in steps]
 
     def describe(self) -> str:
         """Return the axis as text."""
@@ -90,10 +85,10 @@ class Axis:
         """Return the value for one in Optuna's form."""
         if self.values:
             return next(each for each in self.values if self.encoded(each) == value)
-        if self.step:
-            return self._at(round((value - self.low) / self.step), self.step)
         if self.whole:
             return value
+        if self.step:
+            return float(f"{value:.12g}")  # as it would be typed: 0.1 * 3 is 0.30000000000000004
         return min(max(float(f"{value:.{DIGITS}g}"), float(self.low)), float(self.high))
 
 
@@ -130,11 +125,6 @@ class Space:
         return key_of((effective(adapter), of_training))
 
 
-def space_of(config: SweepConfig) -> Space:
-    """Return the space of a sweep, each axis checked."""
-    return Space(tuple(axes_of(config)), config.adapter, config.training)
-
-
 def key_of(value: Any) -> str:
     """Return a point or a specification as text; equal ones give equal text."""
     return json.dumps(value, sort_keys=True, default=str)
@@ -168,7 +158,7 @@ def check_sweep(config: SweepConfig) -> None:
     check_training(config.training)
     check_evaluation(replace(config.evaluation, split="validation"), config.data)
     check_values(config, "")
-    axes = axes_of(config)
+    axes = space_of(config).axes
     kinds = [axis for axis in axes if axis.name in KINDS]
     for axis in axes:
         if axis.section == "adapter" and axis.key in ("preset", "peft_type") and axis.key not in config.adapter:
@@ -197,8 +187,8 @@ def unread_said(config: SweepConfig) -> str:
     return f"a sweep judges by the validation loss alone, without {', '.join(names)}" if names else ""
 
 
-def axes_of(config: SweepConfig) -> list[Axis]:
-    """Return the axes of the space, each checked."""
+def space_of(config: SweepConfig) -> Space:
+    """Return the space of a sweep, each axis checked."""
     axes = [
         _axis(section, key, given)
         for section in ("adapter", "training")
@@ -211,7 +201,7 @@ def axes_of(config: SweepConfig) -> list[Axis]:
     for axis in axes:
         if axis.section == "training":
             _check_training(config, axis)
-    return axes
+    return Space(tuple(axes), config.adapter, config.training)
 
 
 def _axis(section: str, key: str, given: Any) -> Axis:
