@@ -9,6 +9,7 @@ at each rank. The rank that keeps 99% is found by bisection among powers of two.
 
 import argparse
 import json
+from bisect import bisect_left
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from qweft.evaluation.loss import held_out_loss
 from qweft.evaluation.record import sections_of
 from qweft.evaluation.saved import put_on
 from qweft.exporting.lora import Lora
-from qweft.exporting.low_rank import RANKS, all_factors, lora_of, smallest
+from qweft.exporting.low_rank import RANKS, nearest
 from qweft.exporting.measure import replaced
 from qweft.exporting.merging import changes
 from qweft.exporting.plan import first_rows
@@ -59,13 +60,7 @@ def by_weights(model: Any, most: int) -> Make:
 
 def by_data(model: Any, batches: list[dict[str, torch.Tensor]]) -> Make:
     """Return the export's conversion as a LoRA of any rank."""
-    found = all_factors(model, changes(model), batches)
-
-    def made(rank: int) -> Lora:
-        lora, _ = lora_of(found, rank, {})
-        return lora
-
-    return made
+    return nearest(model, changes(model), batches)[0].first
 
 
 def measured(adapter: Path, rows: int | None) -> dict[str, Any]:
@@ -84,7 +79,7 @@ def measured(adapter: Path, rows: int | None) -> dict[str, Any]:
     text = first_rows(data.train, TOKENS)
     batches = [Collator(pad)(text[start : start + 16]) for start in range(0, len(text), 16)]
     inputs = [{key: batch[key] for key in ("input_ids", "attention_mask")} for batch in batches]
-    most = min(min(each.in_features, each.out_features) for _, each, _ in changes(model))
+    most = min(min(change.shape) for change in changes(model).values())
     found: dict[str, Any] = {"base_loss": base, "loss": own, "rows": len(held_out), "largest_rank": most}
     for name, make in (("weights", by_weights(model, most)), ("data", by_data(model, inputs))):
         shares: dict[int, float] = {}
@@ -95,7 +90,7 @@ def measured(adapter: Path, rows: int | None) -> dict[str, Any]:
             return shares[rank] >= SHARE
 
         ranks = [rank for rank in RANKS if rank <= most]
-        rank = smallest(keeps, ranks)
+        rank = ranks[bisect_left(ranks, True, hi=len(ranks) - 1, key=keeps)]
         if rank not in shares:
             keeps(rank)
         found[name] = {

@@ -109,7 +109,7 @@ def test_a_gate_that_adds_nothing_is_exported_exactly_and_another_is_fitted():
     ).eval()
     batches = [{"input_ids": torch.randint(0, 64, (8, 12)), "attention_mask": torch.ones(8, 12)} for _ in range(4)]
     wanted = {}
-    for name, layer in layers_of(model, "default").items():
+    for name, layer in layers_of(model).items():
         with torch.no_grad():
             layer.branch_of("default").core.quantum_weight.zero_()
         branch = layer.branch_of("default")
@@ -117,7 +117,7 @@ def test_a_gate_that_adds_nothing_is_exported_exactly_and_another_is_fitted():
     lora, _ = linearise(model, batches)
     for name, product in wanted.items():
         torch.testing.assert_close((lora.up[name] @ lora.down[name]).float(), product, rtol=1e-3, atol=1e-4)
-    for layer in layers_of(model, "default").values():
+    for layer in layers_of(model).values():
         layer.branch_of("default").core.randomise()
     _, notes = linearise(model, batches)
     assert len(notes) == len(wanted) and all(0 < share < 1 for share in notes.values())

@@ -46,14 +46,6 @@ def test_the_command_reports_and_writes_a_lora(trained, tmp_path, capsys):
     assert str(trained) not in card + (output / "export.json").read_text()
 
 
-def test_an_adapter_without_circuit_loses_nothing(trained, tmp_path):
-    report = export(trained / "mpo/adapter", {"output": str(tmp_path / "lora")})
-    assert report.refusal is None and report.calibration is None
-    assert report.measured.exported_loss == pytest.approx(report.measured.hybrid_loss, abs=1e-5)
-    assert report.measured.largest_logit_change < 1e-3
-    assert report.measured.equal_greedy_share == 1
-
-
 def test_an_export_that_loses_too_much_is_refused_and_nothing_is_written(trained, tmp_path, capsys, monkeypatch):
     """The fit is spoiled: its half of the LoRA is zero."""
     honest = run.linearise

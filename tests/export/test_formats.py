@@ -5,23 +5,18 @@ import shutil
 
 import pytest
 import torch
-import yaml
-from peft import PeftModel
+from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from qweft import QweftError
-from qweft.cli.main import main
-from qweft.cli.parser import parse
 from qweft.data.conversation import Message
 from qweft.data.template import render
 from qweft.evaluation.loss import held_out_loss
 from qweft.evaluation.scores import HeldOutLoss
 from qweft.exporting import run, write
+from qweft.exporting.merging import check_ties
 from qweft.exporting.plan import load_rows, plan_export
 from qweft.exporting.run import export
-from qweft.training.config import RunConfig
-from qweft.training.run import train
-from tests.export.conftest import ADAPTERS, run_config
 from tests.tiny_folder import save_tiny_model
 from tests.tiny_models import tiny_gpt2
 
@@ -52,6 +47,8 @@ def test_an_adapter_without_circuit_is_the_same_model(trained, tmp_path, name, t
     assert report.refusal is None and report.to == to and report.written_relative_difference < 1e-4
     assert report.measured.exported_loss == pytest.approx(report.measured.hybrid_loss, abs=1e-5)
     assert {path.name for path in (tmp_path / "out").iterdir()} == FILES[to] | {"README.md", "export.json"}
+    for path in (tmp_path / "out").iterdir():
+        assert str(trained).encode() not in path.read_bytes(), f"{path.name} names a local path"
     kept = json.loads((tmp_path / "out/export.json").read_text())
     assert kept["to"] == to and kept["written_relative_difference"] == report.written_relative_difference
     if to == "gguf":
@@ -117,21 +114,6 @@ def test_a_merged_model_in_half_precision_is_judged_as_it_is_written(trained, tm
     assert not (tmp_path / "out").exists()
 
 
-def test_a_module_trained_whole_is_merged(trained, tmp_path):
-    export(trained / "head/adapter", {"to": "merged-gguf", "output": str(tmp_path / "out")})
-    wanted = logits(PeftModel.from_pretrained(base(trained), trained / "head/adapter"))
-    found = logits(AutoModelForCausalLM.from_pretrained(tmp_path / "out", gguf_file="model.gguf"))
-    torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-4)
-
-
-def test_the_command_writes_each_format_beside_the_adapter(trained, capsys):
-    for to in FILES:
-        assert main(["export", str(trained / "mpo/adapter"), "--to", to]) == 0
-        assert f"exported: {trained}/mpo/{to}" in capsys.readouterr().out.replace("\n", "")
-        for path in (trained / "mpo" / to).iterdir():
-            assert str(trained).encode() not in path.read_bytes(), f"{path.name} names a local path"
-
-
 def test_what_is_written_wrongly_is_not_kept(trained, tmp_path, monkeypatch):
     """Whatever goes wrong between the measurement and the file shows when it is read back."""
     monkeypatch.setattr(run, "merged", lambda model: model.unload())
@@ -152,21 +134,14 @@ def test_a_format_that_the_base_model_does_not_have_is_refused_at_once(trained, 
             export(trained / "mpo/adapter", {"to": to, "model": {"name": str(tmp_path / "gpt2")}})
 
 
-def test_one_tensor_in_two_places_is_not_changed_in_one(trained, tmp_path):
+def test_one_tensor_in_two_places_is_not_changed_in_one(trained):
     """The head of a model with tied embeddings is its input embedding, too."""
     model = base(trained)
     model.config.tie_word_embeddings = True
     model.tie_weights(recompute_mapping=True)
-    model.save_pretrained(tmp_path / "model")
-    AutoTokenizer.from_pretrained(trained / "model").save_pretrained(tmp_path / "model")
-    config = {**run_config(trained, "mpo"), "model": {"name": str(tmp_path / "model")}, "output": str(tmp_path / "run")}
-    config["adapter"] = ADAPTERS["head"]["adapter"]
-    (tmp_path / "tied.yaml").write_text(yaml.safe_dump(config))
-    train(parse(RunConfig, [str(tmp_path / "tied.yaml")]))
-    for to in ("merged", "merged-gguf"):
-        with pytest.raises(QweftError, match=r"lm_head\.weight is one tensor with model\.embed_tokens\.weight"):
-            export(tmp_path / "run/adapter", {"to": to})
-    assert export(tmp_path / "run/adapter", force=True).written_relative_difference is not None
+    model = get_peft_model(model, LoraConfig(target_modules=["q_proj"], modules_to_save=["lm_head"]))
+    with pytest.raises(QweftError, match=r"lm_head\.weight is one tensor with model\.embed_tokens\.weight"):
+        check_ties(model.get_base_model())
 
 
 def test_a_link_in_the_place_of_the_output_is_not_followed(trained, tmp_path):

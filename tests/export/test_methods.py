@@ -10,7 +10,7 @@ from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 from qweft import QweftError
 from qweft.adapter.attach import adapter_config, attach
 from qweft.exporting.fit import Moments
-from qweft.exporting.low_rank import RIDGE, factors, smallest
+from qweft.exporting.low_rank import RIDGE, factors
 from qweft.exporting.run import export
 from qweft.method.shipping import is_plain_lora, ships
 from qweft.models.quantization import keep_unpacked
@@ -136,7 +136,7 @@ def test_no_lora_of_the_rank_has_a_smaller_error_on_the_tokens(shape):
     change = torch.randn(shape, generator=generator, dtype=torch.float64)
     x = torch.randn(200, shape[1], generator=generator, dtype=torch.float64) * torch.logspace(0, 2, shape[1])
     halves = [Moments.of(part, part.new_zeros(len(part), 0), part.T @ part) for part in (x[::2], x[1::2])]
-    found = factors(change, halves)
+    down, up, kept = factors(change, halves)
     second = x.T @ x
     second.diagonal().add_(RIDGE * second.diagonal().mean())
     values, vectors = torch.linalg.eigh(second)
@@ -144,20 +144,9 @@ def test_no_lora_of_the_rank_has_a_smaller_error_on_the_tokens(shape):
     u, s, v = torch.linalg.svd(change @ root, full_matrices=False)
     plain = torch.linalg.svd(change, full_matrices=False)
     for rank in (1, 3, 6):
-        made = found.up[:, :rank].double() @ found.down[:rank].double()
+        made = up[:, :rank].double() @ down[:rank].double()
         best = u[:, :rank] * s[:rank] @ v[:rank] @ torch.linalg.inv(root)
         torch.testing.assert_close(made, best, rtol=1e-4, atol=1e-5)
-        assert found.kept[rank - 1] == pytest.approx(float((s[:rank] ** 2).sum() / (s**2).sum()), abs=1e-9)
+        assert kept[rank - 1] == pytest.approx(float((s[:rank] ** 2).sum() / (s**2).sum()), abs=1e-9)
         weights_alone = plain[0][:, :rank] * plain[1][:rank] @ plain[2][:rank]
         assert ((change - made) @ root).norm() <= ((change - weights_alone) @ root).norm() + 1e-3
-
-
-def test_the_rank_is_found_by_bisection():
-    asked = []
-
-    def keeps(rank):
-        asked.append(rank)
-        return rank >= 8
-
-    assert smallest(keeps) == 8 and len(asked) <= 4
-    assert smallest(lambda rank: False) == 256 and smallest(lambda rank: True) == 1

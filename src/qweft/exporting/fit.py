@@ -86,32 +86,19 @@ def collect(
 
 
 RIDGES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
-"""Candidates for the ridge, relative to the sum of squares of each input."""
-CHOICES = (None, *RIDGES) * 2
-"""Ridges of all candidate maps, first with the affine fit in c, then with the linear one; `None` means R = 0."""
+"""Candidates for the ridge, relative to the sum of squares of each input; beside them R = 0."""
 
 
-@dataclass(frozen=True)
-class Fit:
-    """A linear map that replaces a circuit: f(x) is approximately G x, with `matrix` G (features, d).
-
-    `explained`: share of the features' mean square that maps fitted to one half of the rows explain on the other.
-    """
-
-    matrix: torch.Tensor
-    explained: float
-    ridges: tuple[float | None, ...]
-
-
-def fit_features(halves: Sequence[Moments], compress: torch.Tensor, weight: torch.Tensor) -> Fit:
-    """Fit the circuit's features f(x) by G x.
+def fit_features(halves: Sequence[Moments], compress: torch.Tensor, weight: torch.Tensor) -> tuple[torch.Tensor, float]:
+    """Return G (features, d) of the linear map G x nearest to a circuit's features f(x), and what it explains of them.
 
         G = L C + R,   L, b = argmin sum |f - L C x - b|^2,   R = argmin sum |f - L C x - R x|^2 + ridge tr(R D R^T)
 
     L is the affine fit in c = C x, C = `compress` (r, d), or the linear one where that is better, as a LoRA cannot
     express b. R recovers what a linear map of the whole x can. D is the diagonal of sum x x^T. L, the ridge, and
     whether R is used are chosen for each feature by two-fold cross-validation over the halves. An error e of the
-    features costs e^T W e, W = `weight` (features, features), symmetric.
+    features costs e^T W e, W = `weight` (features, features), symmetric. What is explained is the share of the mean
+    square of f that maps fitted to one half of the rows explain on the other.
     """
     compress, weight = compress.double().cpu(), weight.double().cpu()
     folds = [(_candidates(fitted, compress), checked) for fitted, checked in (halves, halves[::-1])]
@@ -120,8 +107,7 @@ def fit_features(halves: Sequence[Moments], compress: torch.Tensor, weight: torc
     missed = sum((_errors(checked, _pick(maps, best)) * weight).sum().item() for maps, checked in folds)
     total = halves[0] + halves[1]
     power = (total.ff * weight).sum().item()
-    ridges = tuple(CHOICES[at] for at in best.tolist())
-    return Fit(_pick(_candidates(total, compress), best), 1 - missed / power if power > 0 else 1.0, ridges)
+    return _pick(_candidates(total, compress), best), 1 - missed / power if power > 0 else 1.0
 
 
 def _pick(maps: Sequence[torch.Tensor], best: torch.Tensor) -> torch.Tensor:
@@ -130,7 +116,7 @@ def _pick(maps: Sequence[torch.Tensor], best: torch.Tensor) -> torch.Tensor:
 
 
 def _candidates(moments: Moments, compress: torch.Tensor) -> list[torch.Tensor]:
-    """Return G for each of `CHOICES`."""
+    """Return G without R and with each ridge, first for the affine fit in c, then for the linear one."""
     diagonal = moments.xx.diagonal()
     scale = diagonal.clamp_min(diagonal.max() * 1e-12 + torch.finfo(torch.float64).tiny).rsqrt()
     bases = [_fit_in_c(moments, compress, affine) @ compress for affine in (True, False)]

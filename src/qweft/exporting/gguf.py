@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from gguf import (
     MODEL_ARCH,
-    MODEL_ARCH_NAMES,
     GGMLQuantizationType,
     GGUFReader,
     GGUFType,
@@ -23,18 +22,14 @@ from gguf import (
 from gguf.tensor_mapping import TensorNameMap, get_tensor_name_map
 
 from qweft.errors import QweftError
-from qweft.exporting.config import GGUF_MODEL_TYPES, GGUF_WAY, check_gguf_type
+from qweft.exporting.config import GGUF_WAY, check_gguf_type
 from qweft.exporting.lora import Lora
 from qweft.text import shown
 
-ARCHITECTURES = dict(zip(GGUF_MODEL_TYPES, (MODEL_ARCH.LLAMA, MODEL_ARCH.QWEN2), strict=True))
-"""GGUF's architecture by the `model_type` of transformers."""
-
 
 def names_of(config: Any) -> TensorNameMap:
-    """Return GGUF's names of a model's tensors; an error if its type is not supported."""
-    check_gguf_type(config.model_type)
-    return get_tensor_name_map(ARCHITECTURES[config.model_type], config.num_hidden_layers)
+    """Return GGUF's names of a model's tensors, by its architecture, whose name is that of transformers."""
+    return get_tensor_name_map(MODEL_ARCH[config.model_type.upper()], config.num_hidden_layers)
 
 
 def reordered(config: Any, layer: str, tensor: torch.Tensor, is_back: bool = False) -> torch.Tensor:
@@ -52,8 +47,7 @@ def reordered(config: Any, layer: str, tensor: torch.Tensor, is_back: bool = Fal
 @contextmanager
 def writing(path: Path, config: Any, kind: str, name: str) -> Iterator[GGUFWriter]:
     """Yield a writer of a file of a kind in `GGUFType`, which is written at the end of the block."""
-    check_gguf_type(config.model_type)
-    writer = GGUFWriter(path, MODEL_ARCH_NAMES[ARCHITECTURES[config.model_type]])
+    writer = GGUFWriter(path, config.model_type)
     writer.add_type(kind)
     writer.add_name(name)
     yield writer
@@ -141,14 +135,11 @@ def check_convertible(model: Any, tokenizer: Any) -> None:
         if not is_known:
             value = shown(getattr(config, name, rope))
             raise QweftError(f"llama.cpp does not compute {name} {value} in a {config.model_type} model; {GGUF_WAY}")
-    if model.dtype not in FILE_TYPES:
-        raise QweftError(f"weights of type {model.dtype} are not written to GGUF; give --model.dtype float32")
     pre_tokenizer(tokenizer)
 
 
 def write_model(path: Path, model: Any, tokenizer: Any, name: str) -> None:
-    """Write a model as a GGUF file in the type of its weights; vectors are float32, as llama.cpp wants them."""
-    check_convertible(model, tokenizer)
+    """Write a model that `check_convertible` passes, in the type of its weights; vectors are float32, as wanted."""
     config, names = model.config, names_of(model.config)
     width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     with writing(path, config, GGUFType.MODEL, name) as writer:

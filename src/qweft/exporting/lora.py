@@ -1,23 +1,24 @@
 """A LoRA as tensors, and its folder in PEFT's format."""
 
-import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from peft import LoraConfig, PeftConfig
-from peft.tuners.lora import LoraLayer
 from peft.tuners.tuners_utils import BaseTunerLayer
 from peft.utils import ModulesToSaveWrapper
 from safetensors.torch import save_file
 from torch import nn
+from torch.nn.functional import pad
 from transformers.pytorch_utils import Conv1D
 
 from qweft.adapter.attach import base_of
 from qweft.errors import QweftError
 
+NAME = "default"
+"""The adapter that is exported, among those that PEFT may hold on one model."""
 PREFIX = "base_model.model."
 """What PEFT writes before the names of layers."""
 
@@ -46,16 +47,29 @@ class Lora:
         found |= {f"{PREFIX}{name}": tensor for name, tensor in self.whole.items()}
         return {key: tensor.detach().float().cpu().contiguous() for key, tensor in found.items()}
 
-    def changes(self, layers: Mapping[str, Any]) -> Iterator[tuple[str, Any, torch.Tensor]]:
-        """Yield each layer's name, the layer, and the change (d_out, d_in) of its weight."""
-        for name, down in self.down.items():
-            yield name, layers[name], self.up[name] @ down
+    @classmethod
+    def of(cls, pairs: Mapping[str, tuple[torch.Tensor, torch.Tensor]], whole: Mapping[str, torch.Tensor]) -> "Lora":
+        """Return that of A and B by layer name, padded to the largest rank: A with zero rows, B with zero columns."""
+        rank = max(len(down) for down, _ in pairs.values())
+        down = {name: pad(down, (0, 0, 0, rank - len(down))) for name, (down, _) in pairs.items()}
+        up = {name: pad(up, (0, rank - up.shape[1])) for name, (_, up) in pairs.items()}
+        return cls(rank, down, up, whole)
+
+    def first(self, rank: int) -> "Lora":
+        """Return the LoRA of the first products alone."""
+        down = {name: tensor[:rank] for name, tensor in self.down.items()}
+        up = {name: tensor[:, :rank] for name, tensor in self.up.items()}
+        return Lora(min(rank, self.rank), down, up, self.whole)
+
+    def changes(self) -> dict[str, torch.Tensor]:
+        """Return the change (d_out, d_in) of each layer's weight."""
+        return {name: self.up[name] @ down for name, down in self.down.items()}
 
 
-def padded(down: torch.Tensor, up: torch.Tensor, rank: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return A and B padded to the rank, A with zero rows and B with zero columns."""
-    missing = rank - len(down)
-    return torch.nn.functional.pad(down, (0, 0, 0, missing)), torch.nn.functional.pad(up, (0, missing))
+def tuner_layers(model: Any) -> dict[str, Any]:
+    """Return the layers that an adapter changes by their names in the base model."""
+    base: nn.Module = base_of(model)
+    return {name: each for name, each in base.named_modules() if isinstance(each, BaseTunerLayer)}
 
 
 def lora_config(lora: Lora, model: nn.Module, adapter: PeftConfig, hub_id: str | None = None) -> LoraConfig:
@@ -66,7 +80,7 @@ def lora_config(lora: Lora, model: nn.Module, adapter: PeftConfig, hub_id: str |
         r=lora.rank,
         lora_alpha=lora.rank,
         lora_dropout=0.0,
-        target_modules=target_names(lora.down, [name for name, _ in model.named_modules()]),
+        target_modules=_target_names(lora.down, model),
         modules_to_save=sorted(getattr(adapter, "modules_to_save", None) or []) or None,
         fan_in_fan_out=any(isinstance(each, Conv1D) for each in weights),
         task_type=adapter.task_type,
@@ -76,25 +90,11 @@ def lora_config(lora: Lora, model: nn.Module, adapter: PeftConfig, hub_id: str |
     )
 
 
-def target_names(layers: Iterable[str], present: Iterable[str]) -> list[str] | str:
-    """Return the shortest value of `target_modules` that matches exactly these layers.
-
-    That is the last parts of the names or, if these match other layers, the whole names. PEFT treats whole names as
-    suffixes; if these match other layers too, the result is a regular expression.
-
-    >>> target_names(["a.0.q", "a.1.q"], ["a.0.q", "a.0.k", "a.1.q"])
-    ['q']
-    >>> target_names(["a.0.q"], ["a.0.q", "a.1.q"])
-    ['a.0.q']
-    >>> target_names(["q"], ["q", "a.q"])
-    'q'
-    """
-    wanted, everything = sorted(layers), list(present)
-    for names in (sorted({name.rpartition(".")[2] for name in wanted}), wanted):
-        meant = {name for name in everything if any(name == end or name.endswith(f".{end}") for end in names)}
-        if meant == set(wanted):
-            return names
-    return "|".join(map(re.escape, wanted))
+def _target_names(layers: Collection[str], model: nn.Module) -> list[str]:
+    """Return the last parts of the names of these layers or, if other layers of a model have them too, the names."""
+    ends = {name.rpartition(".")[2] for name in layers}
+    meant = {name for name, _ in model.named_modules() if name.rpartition(".")[2] in ends}
+    return sorted(ends if meant == set(layers) else layers)
 
 
 def write_lora(folder: Path, lora: Lora, config: LoraConfig) -> None:
@@ -103,26 +103,23 @@ def write_lora(folder: Path, lora: Lora, config: LoraConfig) -> None:
     save_file(lora.tensors(), folder / "adapter_model.safetensors", metadata={"format": "pt"})
 
 
-def plain_lora(model: Any, adapter_name: str = "default") -> Lora:
+def plain_lora(model: Any) -> Lora:
     """Return an adapter of PEFT's LoRA as one rank, with its scaling inside B."""
-    base: nn.Module = model.get_base_model()
-    layers: dict[str, Any] = {name: each for name, each in base.named_modules() if isinstance(each, LoraLayer)}
-    rank = max(len(layer.lora_A[adapter_name].weight) for layer in layers.values() if adapter_name in layer.lora_A)
-    down, up = {}, {}
-    for name, layer in layers.items():
-        if adapter_name not in layer.lora_A or layer.lora_variant.get(adapter_name) is not None:
+    pairs = {}
+    for name, layer in tuner_layers(model).items():
+        if NAME not in layer.lora_A or layer.lora_variant.get(NAME) is not None:
             raise QweftError(f"layer {name}: its LoRA is no product of two matrices; give --to merged")
-        a, b = layer.lora_A[adapter_name].weight.detach(), layer.lora_B[adapter_name].weight.detach()
-        down[name], up[name] = padded(a, b * layer.scaling[adapter_name], rank)
-    return Lora(rank, down, up, trained_whole(model, adapter_name))
+        a, b = layer.lora_A[NAME].weight.detach(), layer.lora_B[NAME].weight.detach()
+        pairs[name] = a, b * layer.scaling[NAME]
+    return Lora.of(pairs, trained_whole(model))
 
 
-def trained_whole(model: Any, adapter_name: str) -> dict[str, torch.Tensor]:
+def trained_whole(model: Any) -> dict[str, torch.Tensor]:
     """Return the tensors of fully trained modules (`modules_to_save`) by their names in the base model."""
     base: nn.Module = base_of(model)
     return {
         f"{name}.{key}": tensor
         for name, module in base.named_modules()
-        if isinstance(module, ModulesToSaveWrapper) and adapter_name in module.modules_to_save
-        for key, tensor in module.modules_to_save[adapter_name].state_dict().items()
+        if isinstance(module, ModulesToSaveWrapper) and NAME in module.modules_to_save
+        for key, tensor in module.modules_to_save[NAME].state_dict().items()
     }

@@ -1,8 +1,6 @@
 """The LoRA of a rank that meets a change of weights best on text: layer by layer, from second moments of the inputs."""
 
-from bisect import bisect_left
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -10,7 +8,7 @@ import torch
 from qweft.errors import QweftError
 from qweft.evaluation.loss import judged
 from qweft.exporting.fit import Batch, Moments, moments_of
-from qweft.exporting.lora import Lora, padded
+from qweft.exporting.lora import Lora, trained_whole, tuner_layers
 from qweft.text import progress
 
 RANKS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
@@ -19,24 +17,15 @@ RIDGE = 1e-3
 """What is added to the mean square of each input, as a share of the mean over inputs: text has unseen directions."""
 
 
-@dataclass(frozen=True)
-class Factors:
-    """A change as a sum of products of `up` (d_out, k), orthonormal, and `down` (k, d_in), that with most effect first.
-
-    `kept` (k,) is the share of the change's mean square output that the first ones keep.
-    """
-
-    down: torch.Tensor
-    up: torch.Tensor
-    kept: torch.Tensor
-
-
-def factors(change: torch.Tensor, moments: Sequence[Moments], most: int = RANKS[-1]) -> Factors:
-    """Return the factors of a change D (d_out, d_in) whose first k have the least error on the tokens, for each k.
+def factors(
+    change: torch.Tensor, moments: Sequence[Moments], most: int = RANKS[-1]
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return A and B for a change D (d_out, d_in), and what share of its mean square output their first k keep.
 
         min over B A of rank k of sum_x |(D - B A) x|^2:   B = U_k,   A = U_k^T D
 
-    U_k are the k first left singular vectors of D M^(1/2), with M the second moments of the inputs x.
+    U_k are the k first left singular vectors of D M^(1/2), with M the second moments of the inputs x. So the first k
+    columns of B and rows of A are best for each k.
     """
     change = change.double().cpu()
     second = sum(half.xx for half in moments)
@@ -50,35 +39,20 @@ def factors(change: torch.Tensor, moments: Sequence[Moments], most: int = RANKS[
         up = seen @ right * squares.clamp_min(squares[-1] * 1e-15 + torch.finfo(torch.float64).tiny).rsqrt()
     squares, up = squares.clamp_min(0).flip(0), up.flip(1)[:, :most]
     kept = squares.cumsum(0) / squares.sum().clamp_min(torch.finfo(torch.float64).tiny)
-    return Factors((up.T @ change).float(), up.float(), kept[:most])
+    return (up.T @ change).float(), up.float(), kept[:most]
 
 
-def all_factors(
-    model: Any, changes: Iterable[tuple[str, Any, torch.Tensor]], batches: Sequence[Batch], most: int = RANKS[-1]
-) -> dict[str, Factors]:
-    """Return the factors of each changed layer on the tokens of some batches."""
-    found = {name: (layer, change) for name, layer, change in changes}
-    layers = {name: layer for name, (layer, _) in found.items()}
+def nearest(
+    model: Any, changes: Mapping[str, torch.Tensor], batches: Sequence[Batch], most: int = RANKS[-1]
+) -> tuple[Lora, dict[str, torch.Tensor]]:
+    """Return the LoRA that is nearest to changes of layers on the tokens of some batches, and what each rank keeps."""
+    layers = {name: layer for name, layer in tuner_layers(model).items() if name in changes}
     if not layers:
         raise QweftError("the adapter changes no linear layer, and a LoRA changes nothing else")
-    made = {}
+    pairs, kept = {}, {}
     with judged(model), progress("making the LoRA", len(layers), "layer") as tick:
         for name, moments in moments_of(model, layers, batches):
-            made[name] = factors(found[name][1], moments, most)
+            down, up, kept[name] = factors(changes[name], moments, most)
+            pairs[name] = down, up
             tick(1)
-    return made
-
-
-def lora_of(
-    found: Mapping[str, Factors], rank: int, whole: Mapping[str, torch.Tensor]
-) -> tuple[Lora, dict[str, float]]:
-    """Return the LoRA of a rank, and what share of each layer's change it keeps."""
-    rank = min(rank, max(len(each.down) for each in found.values()))
-    pairs = {name: padded(each.down[:rank], each.up[:, :rank], rank) for name, each in found.items()}
-    down, up = ({name: pair[place] for name, pair in pairs.items()} for place in (0, 1))
-    return Lora(rank, down, up, whole), {name: float(each.kept[:rank][-1]) for name, each in found.items()}
-
-
-def smallest(keeps: Callable[[int], bool], ranks: Sequence[int] = RANKS) -> int:
-    """Return the smallest rank that keeps enough, by bisection; the largest if none does."""
-    return ranks[bisect_left(ranks, True, hi=len(ranks) - 1, key=keeps)]
+    return Lora.of(pairs, trained_whole(model)), kept

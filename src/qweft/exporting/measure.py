@@ -11,8 +11,7 @@ from qweft.data.batches import Collator
 from qweft.data.tokens import IGNORED, Encoded
 from qweft.evaluation.loss import device_of, held_out_loss, judged
 from qweft.evaluation.scores import CLEAR, HeldOutLoss, ratio
-from qweft.exporting.lora import Lora
-from qweft.exporting.merging import tuner_layers
+from qweft.exporting.lora import Lora, tuner_layers
 from qweft.text import with_progress
 
 Batch = Mapping[str, torch.Tensor]

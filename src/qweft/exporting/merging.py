@@ -16,17 +16,11 @@ from transformers.pytorch_utils import Conv1D
 
 from qweft.adapter.attach import REFUSALS, attach, base_of
 from qweft.errors import QweftError
-from qweft.exporting.lora import Lora
+from qweft.exporting.lora import Lora, tuner_layers
 
 CausalLM: Any = AutoModelForCausalLM
 WRAPPERS = re.compile(r"\.(base_layer|original_module|modules_to_save\.default)(?=\.)")
 """What PEFT puts into the names of a model's own weights."""
-
-
-def tuner_layers(model: Any) -> dict[str, Any]:
-    """Return the layers that an adapter changes by their names in the base model."""
-    base: nn.Module = base_of(model)
-    return {name: each for name, each in base.named_modules() if isinstance(each, BaseTunerLayer)}
 
 
 def with_lora(base: Any, lora: Lora, config: LoraConfig) -> Any:
@@ -51,8 +45,9 @@ def merged(model: Any) -> Any:
 
 
 @torch.no_grad()
-def changes(model: Any) -> Iterator[tuple[str, Any, torch.Tensor]]:
-    """Yield each linear layer that an adapter changes, with its name and the change (d_out, d_in) in float32."""
+def changes(model: Any) -> dict[str, torch.Tensor]:
+    """Return the change (d_out, d_in), in float32, of each linear layer that an adapter changes."""
+    found = {}
     for name, layer in tuner_layers(model).items():
         made = copy.deepcopy(layer).float()  # the layer itself stays as it is
         before: Any = copy.deepcopy(made.get_base_layer())
@@ -64,7 +59,8 @@ def changes(model: Any) -> Iterator[tuple[str, Any, torch.Tensor]]:
         if before.bias is not None and not torch.equal(before.bias, after.bias):
             raise QweftError(f"the adapter changes the bias of layer {name}, and a LoRA changes none")
         change = after.weight - before.weight
-        yield name, layer, change.T if isinstance(before, Conv1D) else change
+        found[name] = change.T if isinstance(before, Conv1D) else change
+    return found
 
 
 @contextmanager

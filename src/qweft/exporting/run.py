@@ -1,16 +1,17 @@
 """`qweft export`: fit a LoRA to an adapter, measure it, write it in a format, and check the written files."""
 
 import os
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from qweft.adapter.attach import detach
-from qweft.adapter.config import QwthnConfig
 from qweft.claims import CLAIM, claimed_output
 from qweft.data.batches import Collator
 from qweft.data.template import in_words, with_template
@@ -18,24 +19,25 @@ from qweft.data.tokens import Encoded, total_tokens
 from qweft.errors import QweftError, saying_when_stopped
 from qweft.evaluation.loss import check_room, held_out_loss
 from qweft.evaluation.saved import Subject, changed, changes_the_base, put_on, weights_of
+from qweft.evaluation.scores import HeldOutLoss
 from qweft.exporting.config import LORAS, check_gguf_type
 from qweft.exporting.gguf import check_convertible
 from qweft.exporting.linearise import layers_of, linearise
-from qweft.exporting.lora import Lora, lora_config, plain_lora, trained_whole
-from qweft.exporting.low_rank import RANKS, Factors, all_factors, lora_of, smallest
+from qweft.exporting.lora import NAME, Lora, lora_config, plain_lora
+from qweft.exporting.low_rank import RANKS, nearest
 from qweft.exporting.measure import Batch, measure, replaced
-from qweft.exporting.merging import changes, check_ties, merged, tuner_layers, with_lora
+from qweft.exporting.merging import changes, check_ties, merged, with_lora
 from qweft.exporting.plan import REPORT, ExportPlan, first_rows, load_rows, plan_export
 from qweft.exporting.report import ExportReport
 from qweft.exporting.write import write_beside, write_whole
 from qweft.files import folder_beside, free_name
+from qweft.method.peft_methods import OWN
 from qweft.method.saved import read_saved
 from qweft.method.shipping import is_plain_lora, method_name
 from qweft.models.load import load_model
 from qweft.output import Console
 from qweft.records import write_record
 
-NAME = "default"
 CHOICE_TOKENS = 4096
 """Calibration tokens on which a rank is chosen."""
 TOLERANCE, HALF_TOLERANCE = 1e-4, 5e-2
@@ -75,27 +77,28 @@ def export(adapter: Path, options: Mapping[str, Any] | None = None, force: bool 
 
 @dataclass(frozen=True)
 class _Source:
-    """The adapter, the rank of the LoRA that it is or has, its base model, and the rows of text."""
+    """The adapter on its base model, and the rows of text."""
 
     plan: ExportPlan
     subject: Subject
-    tokenizer: Any
     calibration: Sequence[Encoded]
-    is_own: bool
-    has_circuit: bool
-    rank: int | None
 
     @property
-    def is_exact(self) -> bool:
-        """Whether nothing is fitted: the adapter is a LoRA without a circuit, or is merged as it is."""
-        asked, is_lora = self.plan.config.rank, self.plan.config.to in LORAS
-        is_kept = self.rank is not None and (asked is None or asked >= self.rank)
-        return not self.has_circuit and (is_kept or not is_lora)
+    def has_circuit(self) -> bool:
+        """Whether a layer has a circuit, or a function in its place."""
+        return any(layer.qwthn_core[NAME].circuit_features for layer in layers_of(self.subject.model).values())
 
     @property
     def pad(self) -> int:
         """The token that fills up rows."""
         return int(self.subject.loaded.tokenizer.pad_token_id)
+
+    @cached_property
+    def fitted_on(self) -> list[Batch]:
+        """The inputs of the model that something is fitted on, which is told once."""
+        tokens = total_tokens(self.calibration)
+        Console(stderr=True).print(f"fitting a LoRA on {tokens:,} tokens of {self.plan.calibration_source}")
+        return self.batches(self.calibration)
 
     def batches(self, rows: Sequence[Encoded]) -> list[Batch]:
         """Return the inputs of the model for some rows, on its device."""
@@ -109,9 +112,9 @@ class _Source:
         logits: torch.Tensor = model(**self.batches(self.subject.rows[:1])[0]).logits
         return logits.float()
 
-    def loss(self, model: Any, rows: Sequence[Encoded]) -> float:
+    def loss(self, model: Any, rows: Sequence[Encoded]) -> HeldOutLoss:
         """Return a model's loss on some rows."""
-        return held_out_loss(model, rows, self.pad, self.plan.evaluation.batch_size).loss
+        return held_out_loss(model, rows, self.pad, self.plan.evaluation.batch_size)
 
 
 def _open(plan: ExportPlan) -> _Source:
@@ -130,8 +133,8 @@ def _open(plan: ExportPlan) -> _Source:
     check_room(loaded.model, [*data.held_out(plan.evaluation.split), *calibration])
     before = weights_of(loaded.model, plan.adapter)
     model = put_on(loaded, plan.adapter)
-    is_changed = changed(before, model)
-    if is_changed and is_lora:
+    subject = Subject(plan.adapter, model, loaded, data, plan.evaluation, plan.model, changed(before, model))
+    if subject.is_changed and is_lora:
         raise changes_the_base(plan.adapter, "a LoRA on that model would be another one; give --to merged")
     base = model.get_base_model()
     if to == "gguf":
@@ -140,71 +143,58 @@ def _open(plan: ExportPlan) -> _Source:
         check_ties(base)
     if to == "merged-gguf":
         check_convertible(base, loaded.tokenizer)
-    subject = Subject(plan.adapter, model, loaded, data, plan.evaluation, plan.model, is_changed)
-    is_own, has_circuit, rank = isinstance(model.peft_config[NAME], QwthnConfig), False, None
-    if is_own:
-        layers = layers_of(model, NAME).values()
-        has_circuit = any(layer.qwthn_core[NAME].circuit_features for layer in layers)
-        rank = max(layer.qwthn_r[NAME] for layer in layers)
-    elif is_plain_lora(saved):
-        rank = plain_lora(model, NAME).rank
-    tokenizer = in_words(with_template(loaded.tokenizer, plan.held_out.template))
-    return _Source(plan, subject, tokenizer, calibration, is_own=is_own, has_circuit=has_circuit, rank=rank)
+    return _Source(plan, subject, calibration)
 
 
 def _fit(source: _Source) -> tuple[Lora | None, dict[str, float]]:
     """Return the LoRA, and how well it fits each layer; no LoRA if the adapter itself is merged."""
-    model, config, rank = source.subject.model, source.plan.config, source.plan.config.rank
-    if source.is_exact and config.to not in LORAS:
+    model, config, saved = source.subject.model, source.plan.config, read_saved(source.plan.adapter)
+    if config.to not in LORAS and not source.has_circuit:
         return None, {}
-    console = Console(stderr=True)
-    inputs: list[Batch] = []
-    if not source.is_exact:
-        inputs, tokens = source.batches(source.calibration), total_tokens(source.calibration)
-        console.print(f"fitting a LoRA on {tokens:,} tokens of {source.plan.calibration_source}")
-    explained: dict[str, float] = {}
     lora: Lora | None = None
-    if source.is_own:
-        lora, explained = linearise(model, inputs, NAME)
-    elif source.rank is not None:
-        lora = plain_lora(model, NAME)
-    if lora is None or (rank is not None and rank < lora.rank):
-        of = changes(model) if lora is None else lora.changes(tuner_layers(model))
-        found = all_factors(model, of, inputs, rank or RANKS[-1])
-        whole = trained_whole(model, NAME) if lora is None else lora.whole
-        lora, explained = lora_of(found, rank or _chosen(source, found), whole)
-    console.print(
+    explained: dict[str, float] = {}
+    if method_name(saved) == OWN:
+        lora, explained = linearise(model, source.fitted_on if source.has_circuit else [])
+    elif is_plain_lora(saved):
+        lora = plain_lora(model)
+    if lora is None or (config.rank is not None and config.rank < lora.rank):
+        of = changes(model) if lora is None else lora.changes()
+        whole, kept = nearest(model, of, source.fitted_on, config.rank or RANKS[-1])
+        lora = whole.first(config.rank or _chosen(source, whole))
+        explained = {name: float(shares[: lora.rank][-1]) for name, shares in kept.items()}
+    Console(stderr=True).print(
         f"the adapter becomes a LoRA of rank {lora.rank} with {lora.parameters:,} parameters", highlight=False
     )
     return lora, explained
 
 
-def _chosen(source: _Source, found: Mapping[str, Factors]) -> int:
+def _chosen(source: _Source, lora: Lora) -> int:
     """Return the smallest rank that keeps the share of the gain that is asked for, on some of the calibration rows."""
     rows, model = first_rows(source.calibration, CHOICE_TOKENS), source.subject.model
     with source.subject.base() as untouched:
-        base = source.loss(untouched, rows)
-    wanted = source.plan.config.keep_share * (base - source.loss(model, rows))
+        base = source.loss(untouched, rows).loss
+    wanted = source.plan.config.keep_share * (base - source.loss(model, rows).loss)
 
     def keeps(rank: int) -> bool:
-        with replaced(model, lora_of(found, rank, {})[0]):
-            return base - source.loss(model, rows) >= wanted
+        with replaced(model, lora.first(rank)):
+            return base - source.loss(model, rows).loss >= wanted
 
-    return smallest(keeps)
+    return RANKS[bisect_left(RANKS, True, hi=len(RANKS) - 1, key=keeps)]  # the largest if none does
 
 
 def _measure(source: _Source, lora: Lora | None, explained: Mapping[str, float]) -> ExportReport:
     plan, subject, size = source.plan, source.subject, source.plan.evaluation.batch_size
     with subject.base() as untouched:
-        base = held_out_loss(untouched, subject.rows, source.pad, size)
-    fitted = lora if source.is_own or not source.is_exact else None
+        base = source.loss(untouched, subject.rows)
+    method = method_name(read_saved(plan.adapter))
+    fitted = lora if method == OWN or explained else None  # a LoRA that stays as it is computes the same
     return ExportReport(
         adapter=plan.adapter,
         output=plan.output,
         to=plan.config.to,
         model=subject.loaded.source.origin,
         hub_id=subject.loaded.source.hub_id,
-        method=method_name(read_saved(plan.adapter)),
+        method=method,
         has_circuit=source.has_circuit,
         calibration=plan.calibration_source if explained else None,
         calibration_tokens=total_tokens(source.calibration) if explained else 0,
@@ -234,7 +224,8 @@ def _write(source: _Source, lora: Lora | None, report: ExportReport, force: bool
             else:
                 model = with_lora(model, lora, config)
         if not is_lora:
-            written = write_whole(report.to, temporary, merged(model), name, source.tokenizer)
+            tokenizer = in_words(with_template(loaded.tokenizer, source.plan.held_out.template))
+            written = write_whole(report.to, temporary, merged(model), name, tokenizer)
         difference = ((source.logits(written.eval()) - wanted).abs().max() / wanted.abs().max()).item()
         if not difference <= (TOLERANCE if is_float32 else HALF_TOLERANCE):
             raise QweftError(
@@ -243,7 +234,7 @@ def _write(source: _Source, lora: Lora | None, report: ExportReport, force: bool
             )
         report = replace(report, written_relative_difference=difference)
         if not is_lora and not is_float32:  # half precision has rounded the merged weights again
-            loss = source.loss(written, source.subject.rows)
+            loss = source.loss(written, source.subject.rows).loss
             measured = replace(report.measured, exported_loss=loss, largest_logit_change=None, equal_greedy_share=None)
             report = replace(report, measured=measured)
             if report.refusal is not None and not force:
