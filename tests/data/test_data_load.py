@@ -22,7 +22,7 @@ def config(tmp_path):
 def test_parts_are_exact_aligned_and_repeatable(config, chatml):
     data = load_data(config, chatml)
     assert [len(part) for part in (data.train, data.validation, data.test)] == [78, 10, 12]
-    for rows, talks in ((data.validation, data.validation_conversations), (data.test, data.test_conversations)):
+    for rows, talks in ((data.validation, data.conversations["validation"]), (data.test, data.conversations["test"])):
         for row, talk in zip(rows, talks, strict=True):
             assert f"{talk.answer}<|im_end|>".startswith(learned_text(row, chatml)[0])
             assert talk.prompt[0].content in chatml.decode(row["input_ids"])

@@ -3,7 +3,7 @@ from itertools import islice
 import pytest
 
 from qweft.data.embedded import Verifier, gsm_symbolic, gym_rows
-from qweft.data.read import read_rows
+from tests.data.test_read import read_rows
 
 
 def test_gsm_symbolic_ends_in_the_checked_answer_and_groups_by_template():

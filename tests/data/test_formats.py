@@ -141,7 +141,7 @@ def test_an_unknown_format_tells_the_columns_the_formats_and_the_way_out(row):
 def test_columns_are_named(tmp_path, chatml, row, columns, expected):
     source = written(tmp_path / "a.jsonl", [row] * 3)
     data = load_data(DataConfig(source, columns=columns, validation_rows=0, test_rows=0), chatml)
-    assert texts(data.train_conversations[0]) == expected
+    assert texts(data.conversations["train"][0]) == expected
 
 
 @pytest.mark.parametrize(

@@ -149,9 +149,9 @@ def record_of(changes, tokenizer):
     """Return what a config's data are: rows, tokens and labels of each part, and whose rows they are."""
     data = load_data(DataConfig(**changes), tokenizer)
     parts = {
-        "train": (data.train, data.train_conversations),
-        "validation": (data.validation, data.validation_conversations),
-        "test": (data.test, data.test_conversations),
+        "train": (data.train, data.conversations["train"]),
+        "validation": (data.validation, data.conversations["validation"]),
+        "test": (data.test, data.conversations["test"]),
     }
     record = {
         name: {

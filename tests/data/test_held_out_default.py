@@ -41,8 +41,8 @@ def test_rows_that_cannot_be_read_are_left_out_counted_and_listed(tmp_path, chat
 
 def test_the_others_are_split_as_if_all_could_be_read(tmp_path, chatml):
     whole = load_data(DataConfig(rows_file(tmp_path / "a.jsonl", 300)), chatml)
-    trained = {conversation.where for conversation in whole.train_conversations}
+    trained = {conversation.where for conversation in whole.conversations["train"]}
     bad = {int(where.split()[-1]) for where in sorted(trained)[:60]}
     some = load_data(DataConfig(rows_file(tmp_path / "a.jsonl", 300, bad), skip_bad_rows=True), chatml)
     assert (some.test, some.validation) == (whole.test, whole.validation) and len(some.test) == 30
-    assert {conversation.where for conversation in some.train_conversations} < trained
+    assert {conversation.where for conversation in some.conversations["train"]} < trained

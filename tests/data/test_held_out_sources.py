@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from qweft.data.config import DataConfig
 from qweft.data.conversation import Conversation, Message
 from qweft.data.load import load_data
-from qweft.data.split import Share, TooFewRowsError, split
+from qweft.data.split import Source, TooFewRowsError, split
 
 
 def write(path, rows):
@@ -43,9 +43,9 @@ def config(tmp_path):
 def test_what_is_held_out_is_not_trained_on(config, chatml):
     data = load_data(config, chatml)
     assert (len(data.validation), len(data.test)) == (4, 12)
-    assert all(question.startswith("Say") for question in asked(data.validation_conversations))
-    held_out = {question.split()[1] for question in asked(data.validation_conversations)}
-    trained = asked(data.train_conversations)
+    assert all(question.startswith("Say") for question in asked(data.conversations["validation"]))
+    held_out = {question.split()[1] for question in asked(data.conversations["validation"])}
+    trained = asked(data.conversations["train"])
     # by group: both ways of asking what validation asks; by prompt: the two that test asks, in another case and spacing
     assert not any(question.rstrip("?").split()[-1] in held_out for question in trained)
     assert not {"What is 28?", "What is 29?"} & set(trained) and "28?" in trained
@@ -58,20 +58,20 @@ def test_what_is_held_out_is_not_trained_on(config, chatml):
 def test_the_test_rows_alone_may_be_of_another_source(config, chatml):
     data = load_data(replace(config, validation_source=None), chatml)
     assert data.report.held_out == {"test": config.test_source}
-    groups = [{row.group for row in part} for part in (data.train_conversations, data.validation_conversations)]
+    groups = [{row.group for row in part} for part in (data.conversations["train"], data.conversations["validation"])]
     assert len(data.validation) == 4 and not groups[0] & groups[1]
     assert not {"What is 28?", "What is 29?"} & {
-        *asked(data.train_conversations),
-        *asked(data.validation_conversations),
+        *asked(data.conversations["train"]),
+        *asked(data.conversations["validation"]),
     }
 
 
 def test_both_may_share_a_source(config, chatml):
     data = load_data(replace(config, validation_source=config.test_source, test_rows=8), chatml)
-    both = asked(data.validation_conversations), asked(data.test_conversations)
+    both = asked(data.conversations["validation"]), asked(data.conversations["test"])
     assert len({*both[0], *both[1]}) == 12
     alone = load_data(replace(config, test_rows=8), chatml)
-    assert asked(alone.test_conversations) == both[1]
+    assert asked(alone.conversations["test"]) == both[1]
 
 
 @given(st.integers(1, 30), st.integers(0, 12), st.integers(0, 12), st.integers(0, 3))
@@ -84,7 +84,7 @@ def test_no_prompt_is_in_two_parts(size, validation, test, seed):
     train, others, tests = rows(0, 40, "a"), rows(0, size, "b"), rows(size // 2, size, "c")
     try:
         sizes = {"train": None, "validation": validation, "test": test}
-        parts = split([Share("train", train)], sizes, seed, elsewhere={"validation": others, "test": tests})
+        parts = split([Source("train", train)], sizes, seed, elsewhere={"validation": others, "test": tests})
     except TooFewRowsError:
         return
     sides = [set(asked(part)) for part in (parts.train, parts.validation, parts.test)]

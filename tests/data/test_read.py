@@ -7,10 +7,17 @@ from pyarrow import parquet
 
 from qweft.data.config import DataConfig
 from qweft.data.load import read_sources
-from qweft.data.read import beside_training, read_rows
+from qweft.data.read import beside_training, located_rows
 from qweft.errors import QweftError
 
 ROWS = [{"question": "2+2?", "answer": "4"}, {"question": "Größe, in cm?", "answer": "12"}]
+
+
+def read_rows(source, max_rows=None, notes=None):
+    for where, row in located_rows(source, max_rows, [] if notes is None else notes):
+        if isinstance(row, QweftError):
+            raise row
+        yield where, row
 
 
 def write(folder, ending, rows=ROWS):
@@ -49,7 +56,7 @@ def test_csv_files_of_spreadsheets_are_read_and_what_was_taken_is_told(tmp_path,
     assert len(notes) == bool(expected) and all(word in notes[0] for word in expected)
     config = DataConfig(str(tmp_path / "a.csv"), columns={"question": "Frage", "answer": "Antwort"}, skip_bad_rows=True)
     (source,) = read_sources(config, chatml).values()
-    assert source.notes == notes and len(source.rows) == 30
+    assert source.notes == notes and len(source.conversations) == 30
 
 
 @pytest.mark.parametrize("name", ["GSM8K", "gsm8k@test"])

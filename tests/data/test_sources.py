@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from qweft.data.config import DataConfig, SourceConfig
 from qweft.data.conversation import Conversation, Message
 from qweft.data.load import load_data
-from qweft.data.split import Share, TooFewRowsError, split
+from qweft.data.split import Source, TooFewRowsError, split
 from qweft.errors import QweftError
 from tests.data.test_held_out_sources import asked, write
 
@@ -66,7 +66,7 @@ def test_without_weights_all_rows_are_taken_and_each_source_is_held_out_by_its_s
 def test_nothing_held_out_of_a_source_is_trained_on_from_another(files, chatml):
     for seed in range(5):
         data = load_data(config_of(files, split_seed=seed), chatml)
-        parts = [data.train_conversations, data.validation_conversations, data.test_conversations]
+        parts = [data.conversations["train"], data.conversations["validation"], data.conversations["test"]]
         prompts = [set(asked(part)) for part in parts]
         assert not prompts[0] & prompts[1] and not prompts[0] & prompts[2] and not prompts[1] & prompts[2]
 
@@ -75,10 +75,10 @@ def test_the_first_rows_to_answer_are_of_all_sources_in_proportion(files, chatml
     data = load_data(config_of(files), chatml)
     names = [question.split()[0] for question in asked(data.to_answer("test"))]
     assert sorted(names[:6]) == ["a", "a", "a", "b", "b", "c"]
-    assert {*data.to_answer("test")} == {*data.test_conversations}
+    assert {*data.to_answer("test")} == {*data.conversations["test"]}
     assert [each.split()[0] for each in asked(data.to_answer("validation"))] == ["a", "b", "a", "c", "b", "a"]
     plain = load_data(DataConfig(files[0], validation_rows=6, test_rows=12, max_length=64), chatml)
-    assert plain.to_answer("test") == plain.test_conversations
+    assert plain.to_answer("test") == plain.conversations["test"]
 
 
 def test_weights_give_the_largest_mixture_that_the_sources_can_fill(files, chatml):
@@ -90,7 +90,7 @@ def test_weights_give_the_largest_mixture_that_the_sources_can_fill(files, chatm
     assert tested == {"a.jsonl": 6, "b.jsonl": 3, "c.jsonl": 3}  # held out as they are trained on
     less = load_data(config_of(files, {"weight": 2}, {"weight": 1}, {"weight": 1}, train_rows=20), chatml)
     assert trained(less) == {"a.jsonl": 10, "b.jsonl": 5, "c.jsonl": 5}
-    assert asked(less.test_conversations) == asked(data.test_conversations)
+    assert asked(less.conversations["test"]) == asked(data.conversations["test"])
 
 
 def test_rows_are_exact_and_the_others_give_all_of_theirs(files, chatml):
@@ -111,8 +111,8 @@ def test_held_out_rows_of_a_source_of_their_own(files, chatml, tmp_path):
     own = write(tmp_path / "own.jsonl", [*questions("a", 5), *questions("z", 20)])
     data = load_data(config_of(files, test_source=own), chatml)
     assert len(data.test) == 12 and sum(each["test"] for each in counts(data).values()) == 0
-    assert data.to_answer("test") == data.test_conversations
-    assert not {*asked(data.train_conversations)} & {*asked(data.test_conversations)}
+    assert data.to_answer("test") == data.conversations["test"]
+    assert not {*asked(data.conversations["train"])} & {*asked(data.conversations["test"])}
     shared = load_data(config_of(files, test_source=files[2]), chatml)  # one of the sources, alone
     assert counts(shared)["c.jsonl"]["test"] == 12
 
@@ -126,7 +126,7 @@ def test_the_numbers_are_exact_or_refused(sizes, validation, test, seed, data):
     """Every held-out number is exact, no row is in two parts, and weights hold to a row."""
     sources = [rows_of([f"{place}-{n // 2}" for n in range(size)]) for place, size in enumerate(sizes)]
     weights = data.draw(st.lists(st.sampled_from([1.0, 2.0, 0.5]), min_size=len(sizes), max_size=len(sizes)))
-    shares = [Share(str(place), rows, w) for place, (rows, w) in enumerate(zip(sources, weights, strict=True))]
+    shares = [Source(str(place), rows, w) for place, (rows, w) in enumerate(zip(sources, weights, strict=True))]
     try:
         found = split(shares, {"train": None, "validation": validation, "test": test}, seed)
     except TooFewRowsError:

@@ -5,14 +5,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qweft.data.conversation import Conversation, Message
-from qweft.data.split import Share
+from qweft.data.split import Source
 from qweft.data.split import split as split_shares
 from qweft.errors import QweftError
 
 
 def split(data, validation, test, seed, train=None, usable=lambda _: True):
     sizes = {"train": train, "validation": validation, "test": test}
-    return split_shares([Share("rows", data)], sizes, seed, usable)
+    return split_shares([Source("rows", data)], sizes, seed, usable)
 
 
 def rows(sizes):

@@ -75,7 +75,7 @@ def test_training_lowers_the_held_out_loss_and_an_export_keeps_that(bench, prese
 
 def test_answers_do_not_depend_on_how_many_are_generated_at_a_time(bench):
     loaded, data, _ = bench
-    asked = data.test_conversations[:5]
+    asked = data.conversations["test"][:5]
     one_by_one = generate_answers(loaded.model, loaded.tokenizer, asked, 10)
     assert generate_answers(loaded.model, loaded.tokenizer, asked, 10, 5) == one_by_one
     assert generate_answers(loaded.model, loaded.tokenizer, asked, 10, 2) == one_by_one

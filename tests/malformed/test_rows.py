@@ -12,7 +12,7 @@ from qweft.data.config import DataConfig
 from qweft.data.conversation import ROLES, TEXT
 from qweft.data.formats import to_conversation
 from qweft.data.load import load_data
-from qweft.data.read import read_rows
+from tests.data.test_read import read_rows
 from tests.malformed.cases import cases, outcome
 from tests.malformed.mutations import mutated, mutated_bytes
 

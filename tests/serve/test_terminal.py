@@ -13,7 +13,7 @@ import time
 import pytest
 
 from qweft.cli.main import main
-from qweft.data.read import read_rows
+from qweft.data.read import located_rows
 from qweft.serve.chat import Answer
 from qweft.serve.terminal import Screen as Shown
 from qweft.serve.terminal import converse
@@ -60,7 +60,7 @@ def test_save_writes_rows_that_training_reads(say, tmp_path):
     rows = [json.loads(line) for line in file.read_text().splitlines()]
     assert [row["answered_by"] for row in rows] == ["qtha-0", "base"]
     assert [message["role"] for message in rows[0]["messages"]] == ["system", "user", "assistant"]
-    assert len(list(read_rows(str(file)))) == 2
+    assert len(list(located_rows(str(file), None, []))) == 2
 
 
 @pytest.mark.parametrize(

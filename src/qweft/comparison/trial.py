@@ -169,9 +169,7 @@ def _scored(context: Context, method: Method | None, run: Run, keep: Path | None
     """Return the run with its training and its losses."""
     loaded, data, judging = context.loaded, context.data, context.config.evaluation
     pad, is_first = loaded.tokenizer.pad_token_id, run.seed == context.first_seed
-    rows, texts = data.held_out(judging.split), data.test_conversations
-    if judging.split == "validation":
-        texts = data.validation_conversations
+    rows, texts = data.held_out(judging.split), data.conversations[judging.split]
     shown = texts[: judging.answers] if is_first else []
     # before the training, which a chat template that is refused shall not cost
     prompts = [prompt_of(text, data.tokenizer) for text in shown]

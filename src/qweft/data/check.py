@@ -106,12 +106,12 @@ def check_data(
     """Read and tokenise all rows of the training sources, and split them as a run would."""
     made = with_template(tokenizer, config.template)
     sources, encoder = read_sources(config, made), Encoder(made, config)
-    conversations = [row for each in config.training_sources for row in sources[each.source].rows]
+    conversations = [row for each in config.training_sources for row in sources[each.source].conversations]
     whole = [encoder.encode(row) for row in conversations]
     data = split_data(config, sources, encoder)
     if check_rows is not None:
         check_rows(data.rows("test"))
-    held_out = {"validation": data.validation_conversations, "test": data.test_conversations}
+    held_out = {part: data.conversations[part] for part in HELD_OUT if data.conversations[part]}
     learned = map(learn_all, whole) if config.learn == "all" else whole
     return DataCheck(
         report=data.report,
@@ -122,7 +122,7 @@ def check_data(
         learned=lengths_of([target_tokens(row) for row in learned]),
         longer=sum(map(encoder.is_long, conversations)),
         lost=sum(fit(row, config.max_length, "cut") is None for row in whole),
-        overlaps={part: overlap(data.train_conversations, held_out[part], made) for part in HELD_OUT if held_out[part]},
+        overlaps={part: overlap(data.conversations["train"], rows, made) for part, rows in held_out.items()},
         shown=[spans(row, tokenizer) for row in data.train[:SHOWN]],
     )
 

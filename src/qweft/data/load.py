@@ -4,17 +4,17 @@ import gc
 import hashlib
 from array import array
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from qweft.data.checks import check_data_config
-from qweft.data.config import HELD_OUT, LEAST_HELD_OUT, MOST_HELD_OUT, DataConfig
+from qweft.data.config import HELD_OUT, LEAST_HELD_OUT, MOST_HELD_OUT, DataConfig, SourceConfig
 from qweft.data.conversation import Conversation, folded
 from qweft.data.formats import KEY, format_of, formats_of, renamed, shown_name, to_conversation, unread_of
 from qweft.data.read import beside_training, located_rows
-from qweft.data.split import Share, Split, TooFewRowsError, split
+from qweft.data.split import Source, Split, TooFewRowsError, split
 from qweft.data.template import shows_tools, with_template
 from qweft.data.tokens import (
     Encoded,
@@ -142,14 +142,12 @@ PARTS = ("train", *HELD_OUT)
 
 @dataclass(frozen=True)
 class Data:
-    """The training, validation and test rows of a run."""
+    """The training, validation and test rows of a run, and the conversations of each by part."""
 
     train: list[Encoded]
     validation: list[Encoded]
     test: list[Encoded]
-    train_conversations: list[Conversation]
-    validation_conversations: list[Conversation]
-    test_conversations: list[Conversation]
+    conversations: dict[str, list[Conversation]]
     report: DataReport
     tokenizer: Any = field(default=None, repr=False, compare=False)
     config: DataConfig = field(default_factory=DataConfig, repr=False, compare=False)
@@ -164,24 +162,12 @@ class Data:
 
     def to_answer(self, split: str) -> list[Conversation]:
         """Return a held-out part's texts so that the first ones are of several sources in proportion."""
-        texts = self.test_conversations if split == "test" else self.validation_conversations
+        texts = self.conversations[split]
         counts = [each[split] for each in self.report.sources.values()]
         if sum(counts) != len(texts):  # they have a source of their own
             return texts
         places = [(place + 0.5) / count for count in counts for place in range(count)]
         return [texts[number] for number in sorted(range(len(texts)), key=places.__getitem__)]
-
-
-@dataclass
-class Source:
-    """The rows of a source, and what was seen while they were read."""
-
-    rows: list[Conversation] = field(default_factory=list)
-    skipped: list[RowError] = field(default_factory=list)
-    too_many_characters: int = 0
-    formats: Counter[str] = field(default_factory=Counter)
-    unread: Counter[str] = field(default_factory=Counter)
-    notes: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -245,17 +231,17 @@ def load_data(config: DataConfig, tokenizer: Any) -> Data:
 
 def split_data(config: DataConfig, sources: Mapping[str, Source], encoder: Encoder) -> Data:
     """Split and tokenise rows that were read."""
-    shares = [Share(each.source, sources[each.source].rows, each.weight, each.rows) for each in config.training_sources]
+    shares = [sources[each.source] for each in config.training_sources]
     conversations = [row for share in shares for row in share.conversations]
     # Skipped rows count: the others are then split as they are once those are mended.
-    sizes = {name: len(source.rows) + len(source.skipped) for name, source in sources.items()}
+    sizes = {name: len(source.conversations) + len(source.skipped) for name, source in sources.items()}
     sizes[config.source] = sum(sizes[share.name] for share in shares)
     given, config = config, config.sized({part: sizes[config.source_of(part)] for part in HELD_OUT})
     held_out = {part: source for part in HELD_OUT if (source := config.source_of(part)) != config.source}
     numbers = {part: getattr(config, f"{part}_rows") for part in PARTS}
-    elsewhere = {part: sources[source].rows for part, source in held_out.items()}
+    elsewhere = {part: sources[source].conversations for part, source in held_out.items()}
     try:
-        parts = split(shares, numbers, config.split_seed, encoder.usable, elsewhere)
+        found = split(shares, numbers, config.split_seed, encoder.usable, elsewhere)
     except TooFewRowsError as fault:
         out = [each for each in conversations if not encoder.usable(each)]
         if not out:
@@ -263,8 +249,8 @@ def split_data(config: DataConfig, sources: Mapping[str, Source], encoder: Encod
         raise QweftError(
             f"{fault} ({many(len(out), 'row')} left out as too long: raise data.max_length {config.max_length})"
         ) from fault
-    chosen = {"train": parts.train, "validation": parts.validation, "test": parts.test}
-    rows = {name: [row for each in part if (row := encoder.row(each)) is not None] for name, part in chosen.items()}
+    parts = {name: getattr(found, name) for name in PARTS}
+    rows = {name: [row for each in part if (row := encoder.row(each)) is not None] for name, part in parts.items()}
     if config.learn == "all":
         rows["train"] = [learn_all(row) for row in rows["train"]]
     unread = sum((source.unread for source in sources.values()), Counter[str]())
@@ -273,50 +259,41 @@ def split_data(config: DataConfig, sources: Mapping[str, Source], encoder: Encod
         rows=len(conversations),
         groups=len({conversation.group for conversation in conversations}),
         max_length=config.max_length,
-        parts={name: encoder.report(part, rows[name]) for name, part in chosen.items()},
+        parts={name: encoder.report(part, rows[name]) for name, part in parts.items()},
         fingerprint=fingerprint(rows),
-        formats=dict(sum((sources[share.name].formats for share in shares), Counter[str]()).most_common()),
-        left_out=_left_out(sources.values(), encoder, parts),
+        formats=dict(sum((share.formats for share in shares), Counter[str]()).most_common()),
+        left_out=_left_out(sources, encoder, found),
         held_out=held_out,
-        sources={} if config.sources is None else _counts(shares, chosen),
+        sources={} if config.sources is None else _counts(shares, parts),
         skipped=[(fault.where, fault.what) for source in sources.values() for fault in source.skipped],
         unread=dict(unread.most_common(COLUMNS + 1)),
         notes=[
             *(note for source in sources.values() for note in source.notes),
-            *_advice(given, conversations, parts, encoder.tokenizer),
-            *filter(None, (shared_note(part, chosen) for part in HELD_OUT)),
+            *_advice(given, conversations, found, encoder.tokenizer),
+            *filter(None, (shared_note(part, parts) for part in HELD_OUT)),
         ],
     )
-    return Data(
-        train=rows["train"],
-        validation=rows["validation"],
-        test=rows["test"],
-        train_conversations=parts.train,
-        validation_conversations=parts.validation,
-        test_conversations=parts.test,
-        report=report,
-        tokenizer=encoder.tokenizer,
-        config=config,
-    )
+    return Data(**rows, conversations=parts, report=report, tokenizer=encoder.tokenizer, config=config)
 
 
-def _left_out(sources: Collection[Source], encoder: Encoder, parts: Split) -> dict[str, int]:
+def _left_out(sources: Mapping[str, Source], encoder: Encoder, parts: Split) -> dict[str, int]:
     """Return the numbers of rows in no part by their reason, without zeros."""
     length, drops = f"{encoder.config.max_length:,}", encoder.config.overlong == "drop"
-    tried = [row for source in sources for row in source.rows if id(row) in encoder.whole and not encoder.usable(row)]
+    read = [row for source in sources.values() for row in source.conversations]
+    tried = [row for row in read if id(row) in encoder.whole and not encoder.usable(row)]
     dropped = sum(map(encoder.is_long, tried)) if drops else 0
     counts = {
         f"longer than {length} tokens": dropped,
         f"without an answer token in the first {length}": len(tried) - dropped,
         "left over from groups held out": parts.left_over,
-        "with more characters than data.max_characters": sum(source.too_many_characters for source in sources),
+        "with more characters than data.max_characters": sum(source.too_many_characters for source in sources.values()),
         "whose group or prompt is held out in another source": parts.asked_elsewhere,
-        "that cannot be read (data.skip_bad_rows)": sum(len(source.skipped) for source in sources),
+        "that cannot be read (data.skip_bad_rows)": sum(len(source.skipped) for source in sources.values()),
     }
     return {reason: count for reason, count in counts.items() if count}
 
 
-def _counts(shares: Sequence[Share], chosen: Mapping[str, Sequence[Conversation]]) -> dict[str, dict[str, int]]:
+def _counts(shares: Sequence[Source], chosen: Mapping[str, Sequence[Conversation]]) -> dict[str, dict[str, int]]:
     """Return the rows of each of several sources, and those in each part, by the source's name."""
     of = {id(row): each.name for each in shares for row in each.conversations}  # two sources may have equal rows
     counts = {name: Counter(of.get(id(row)) for row in part) for name, part in chosen.items()}
@@ -333,14 +310,14 @@ def _advice(given: DataConfig, rows: Sequence[Conversation], parts: Split, token
         settings = " and ".join(f"data.{part}_rows" for part in by_default)
         limits = f"at least {LEAST_HELD_OUT} and at most {MOST_HELD_OUT}"
         yield f"a tenth of the rows is held out for each part, but {limits}; {settings} set other numbers"
-    held_out = sum(len(getattr(parts, part)) for part in by_default)
-    if held_out > len(parts.train):
+    held_out, trained = sum(len(getattr(parts, part)) for part in by_default), len(parts.train)
+    if held_out > trained:
         yield (
-            f"{held_out:,} rows are held out and {len(parts.train):,} trained on; lower data.test_rows and "
+            f"{held_out:,} rows are held out and {trained:,} trained on; lower data.test_rows and "
             "data.validation_rows, or give more data"
         )
-    if len(parts.train) < (given.train_rows or 0):
-        yield f"data.train_rows asks for {given.train_rows:,} rows, and {len(parts.train):,} are there"
+    if trained < (given.train_rows or 0):
+        yield f"data.train_rows asks for {given.train_rows:,} rows, and {trained:,} are there"
     if parts.left_over > len(rows) // 3:
         yield (
             "much is left over, since rows of one group, as dialogues that open alike, stay together; draw others by "
@@ -358,23 +335,25 @@ def read_sources(config: DataConfig, tokenizer: Any) -> dict[str, Source]:
     """Read all sources by name, plain texts in windows."""
     check_data_config(config)
     sources: dict[str, Source] = {}
-    own = {each.source for each in config.training_sources}
+    own = {each.source: each for each in config.training_sources}
     parts = 1 + sum(config.source_of(p) == config.source and getattr(config, f"{p}_rows") != 0 for p in HELD_OUT)
     for name in config.places:
-        source = sources[name] = Source()
+        share = own.get(name, SourceConfig(name))
+        source = sources[name] = Source(name, weight=share.weight, rows=share.rows)
         for conversation in _conversations(config, name, source):
             if name not in own or config.max_characters is None or conversation.characters <= config.max_characters:
-                source.rows += windows(conversation, tokenizer, config.max_length)
+                source.conversations += windows(conversation, tokenizer, config.max_length)
             else:
                 source.too_many_characters += 1
-        if not source.rows:
+        if not source.conversations:
             short = " of at most so many characters as data.max_characters says" if source.too_many_characters else ""
             faults = source.skipped
             first = f"; none of {many(len(faults), 'row')} can be read: {faults[0].what}" if faults else ""
             raise QweftError(f"data {name}: there are no rows{short} in it{first}")
-        if own == {name} and source.formats.total() < parts:
+        if [*own] == [name] and source.formats.total() < parts:
             # whole texts could not fill the parts, so each piece is a group
-            source.rows = [replace(row, group=row.asked) if row.is_text else row for row in source.rows]
+            rows = source.conversations
+            source.conversations = [replace(row, group=row.asked) if row.is_text else row for row in rows]
         if name in own and (note := beside_training(name)):
             source.notes.append(note)
     return sources
@@ -383,7 +362,7 @@ def read_sources(config: DataConfig, tokenizer: Any) -> dict[str, Source]:
 def read_conversations(config: DataConfig) -> Iterator[Conversation]:
     """Yield the conversation of each row of the training sources, as `load_data` reads them."""
     for each in config.training_sources:
-        yield from _conversations(config, each.source, Source())
+        yield from _conversations(config, each.source, Source(each.source))
 
 
 def _conversations(config: DataConfig, name: str, source: Source) -> Iterator[Conversation]:

@@ -55,18 +55,8 @@ NAMED = {
 """Public data sets that have a name in Qweft: their id on the hub, and one line about each."""
 
 
-def read_rows(
-    source: str, max_rows: int | None = None, notes: list[str] | None = None
-) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield (where, row) of a data source, in its order; raise where a line holds no row."""
-    for where, row in located_rows(source, max_rows, [] if notes is None else notes):
-        if isinstance(row, RowError):
-            raise row
-        yield where, row
-
-
 def located_rows(source: str, max_rows: int | None, notes: list[str]) -> Iterator[Located]:
-    """Yield (where, row or error) of a data source. `notes` receives encodings and delimiters that were taken."""
+    """Yield (where, row or error) of a data source in order; `notes` receives encodings and delimiters taken."""
     data = named(source)
     _, at, split = source.partition("@")
     place = f"{data}{at}{split}" if data else source
@@ -105,7 +95,7 @@ def read_hub(source: str, stream: bool) -> Iterator[tuple[str, dict[str, Any]]]:
     import datasets
 
     parts = HUB_ID.fullmatch(source)
-    assert parts is not None  # `read_rows` takes every other source for a path
+    assert parts is not None  # `located_rows` takes every other source for a path
     split, number = parts["split"] or "train", 0
     answers = hub_answers(f"datasets/{parts['id']}/resolve/main/README.md")
     try:

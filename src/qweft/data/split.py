@@ -1,13 +1,15 @@
 """Split of conversations into training, validation and test parts, by group."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from operator import itemgetter
 
 from qweft.data.config import HELD_OUT
 from qweft.data.conversation import Conversation
+from qweft.data.turns import RowError
 from qweft.errors import QweftError
 from qweft.text import listed
 
@@ -21,14 +23,19 @@ class TooFewRowsError(QweftError):
     """The sources have too few rows for the numbers that are asked for."""
 
 
-@dataclass(frozen=True)
-class Share:
-    """A source of training rows: its name for errors, its rows, and a weight or number of rows as in `SourceConfig`."""
+@dataclass
+class Source:
+    """A source with its weight or number of rows as in `SourceConfig`; its rows, and what was seen in reading."""
 
     name: str
-    conversations: Sequence[Conversation]
+    conversations: list[Conversation] = field(default_factory=list)
     weight: float | None = None
     rows: int | None = None
+    skipped: list[RowError] = field(default_factory=list)
+    too_many_characters: int = 0
+    formats: Counter[str] = field(default_factory=Counter)
+    unread: Counter[str] = field(default_factory=Counter)
+    notes: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -43,7 +50,7 @@ class Split:
 
 
 def split(
-    shares: Sequence[Share],
+    shares: Sequence[Source],
     rows: Mapping[str, int | None],
     seed: int,
     usable: Usable = lambda _: True,
@@ -81,7 +88,7 @@ def split(
         train = _mix([pool.groups for pool in left], shares, seed, rows["train"], usable)
         if train and all(len(held_out[part]) == wanted[part] for part in HELD_OUT):
             left_over, asked_elsewhere = sum(p.left_over for p in left), sum(p.asked_elsewhere for p in left)
-            return Split(train, held_out["validation"], held_out["test"], left_over, asked_elsewhere)
+            return Split(train, **held_out, left_over=left_over, asked_elsewhere=asked_elsewhere)
     usable_in = [row.group for source in sources.values() for row in source if usable(row)]
     raise TooFewRowsError(
         f"data {listed(names)} gives {len(usable_in):,} usable rows in {len({*usable_in}):,} groups, too few for "
@@ -90,14 +97,14 @@ def split(
     )
 
 
-def proportions(shares: Sequence[Share]) -> list[float]:
+def proportions(shares: Sequence[Source]) -> list[float]:
     """Return the rows asked of each source: n w_i for weights w_i, with the largest n that no source exceeds."""
     weights = _weights(shares)
     most = min((len(each.conversations) / w for each, w in zip(shares, weights, strict=True) if w), default=0.0)
     return [each.rows or (most * w if w else len(each.conversations)) for each, w in zip(shares, weights, strict=True)]
 
 
-def _weights(shares: Sequence[Share]) -> list[float]:
+def _weights(shares: Sequence[Source]) -> list[float]:
     """Return the weight of each source; 0 for one with a number of rows, and for all where none has a weight."""
     weighted = any(each.weight is not None for each in shares)
     return [0.0 if each.rows is not None or not weighted else each.weight or 1.0 for each in shares]
@@ -151,7 +158,7 @@ class _Pool:
 
 def _mix(
     pools: Sequence[Iterable[list[Conversation]]],
-    shares: Sequence[Share],
+    shares: Sequence[Source],
     seed: int,
     most: int | None,
     usable: Usable,

@@ -3,7 +3,7 @@
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import Any, Literal, NamedTuple, TypedDict
+from typing import Any, Literal, TypedDict
 
 from qweft.data.conversation import TEXT, Conversation, Message
 from qweft.data.template import in_its_form, render
@@ -17,23 +17,6 @@ NEAR, NEAR_TOKENS = 400, 16
 
 
 Span = tuple[int, int]
-
-
-class TrainedTokens(NamedTuple):
-    """How much a training takes: tokens of all its steps together, and forward and backward passes."""
-
-    tokens: int
-    passes: int
-
-
-def trained_tokens(passes: int, batch_size: int, tokens: int, examples: int) -> TrainedTokens:
-    """Return how much a training takes, as if every batch were full.
-
-        tokens of all steps = passes * min(batch_size, examples) * tokens / examples
-
-    where passes are steps * gradient_accumulation * processes, and examples are rows, or packs of rows.
-    """
-    return TrainedTokens(round(passes * min(batch_size, examples) * tokens / examples), passes)
 
 
 class Encoded(TypedDict):

@@ -86,20 +86,11 @@ def read_turns(turns: Any, where: str, may_be_empty: bool = False) -> list[Messa
     messages: list[Message] = []
     called: list[dict[str, Any]] = []  # calls without a result yet
     for number, turn in enumerate(parsed_list(turns, "the list of messages", where), 1):
-        message = _plain_turn(turn) or _read_turn(turn, f"message {number}", called, where, may_be_empty)
+        message = _read_turn(turn, f"message {number}", called, where, may_be_empty)
         if message.more and message.role == "assistant":
             called += message.turn["tool_calls"]
         messages.append(message)
     return messages
-
-
-def _plain_turn(turn: Any) -> Message | None:
-    """Return a turn that is a role and a text and nothing else: most are, and `_read_turn` takes ten times as long."""
-    if type(turn) is dict and len(turn) == 2:
-        role, content = turn.get("role"), turn.get("content")
-        if (role == "user" or role == "assistant") and type(content) is str and content and not content.isspace():
-            return None if NO_TEXT.search(content) else Message(role, content)
-    return None
 
 
 def _read_turn(turn: Any, name: str, called: list[dict[str, Any]], where: str, may_be_empty: bool) -> Message:

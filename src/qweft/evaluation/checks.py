@@ -32,10 +32,6 @@ def check_evaluation(evaluation: EvaluationConfig, data: DataConfig) -> None:
     rows = data.test_rows if evaluation.split == "test" else data.validation_rows
     if rows is not None and rows < 1:
         raise QweftError(f"data.{evaluation.split}_rows must be at least 1 to judge on the {evaluation.split} rows")
-    if evaluation.generated is not None and rows is not None and evaluation.generated > rows:
-        raise QweftError(
-            f"evaluation.generated is {evaluation.generated}, and data.{evaluation.split}_rows {rows}; raise that"
-        )
     for name in evaluation.metrics:
         metric_of(name).check(data.source_of(evaluation.split))
     other = evaluation.forgetting
@@ -99,10 +95,10 @@ def check_unseen(adapter: Path, overrides: Mapping[str, Any], data: "Data", spli
         return
     if compares:
         _tell_changed(adapter, before, split)
-    learned, own_rows = before.train_conversations, getattr(before, f"{split}_conversations")
+    learned, own_rows = before.conversations["train"], before.conversations[split]
     groups, texts = {row.group for row in learned}, {row.messages for row in learned}
     held_out = {(row.group, row.messages) for row in own_rows}  # by the run's own split, which groups alone decide
-    judged = getattr(data, f"{split}_conversations")
+    judged = data.conversations[split]
     seen = sum(
         (row.group in groups or row.messages in texts) and (row.group, row.messages) not in held_out for row in judged
     )

@@ -25,7 +25,7 @@ class EvaluationConfig:
         max_new_tokens: Maximum length of a generated answer in tokens.
         metrics: Metrics of generated answers: text (BLEU-4, ROUGE), reasoning (final answer and chain of thought),
             verifier (of the task, for reasoning-gym data). Only `qweft evaluate` computes them.
-        generated: Number of rows to answer for the metrics; `None` means all rows of the split.
+        generated: Maximum number of rows to answer for the metrics; `None` means all rows of the split.
         generation_batch: Answers to generate at a time; the answers do not depend on it.
         forgetting: Other data, in the form of data.source, on which to measure the rise of the loss.
         forgetting_rows: Number of rows of the other data.

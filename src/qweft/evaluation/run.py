@@ -1,7 +1,7 @@
 """`qweft evaluate`: an adapter and its base model, judged on the run's data and on other data (forgetting)."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from qweft.data.config import DataConfig
-from qweft.data.formats import to_conversation
-from qweft.data.load import load_data
-from qweft.data.read import read_rows
+from qweft.data.load import load_data, read_conversations
 from qweft.data.split import TooFewRowsError
 from qweft.data.tokens import Encoded, encode
 from qweft.errors import QweftError
@@ -122,18 +120,18 @@ def other_rows(judging: EvaluationConfig, data: DataConfig, tokenizer: Any) -> l
     if source is None:
         return []
     try:
+        config = DataConfig(
+            source,
+            train_rows=1,
+            validation_rows=0,
+            test_rows=count,
+            max_length=judging.forgetting_length,
+            split_seed=data.split_seed,
+            skip_bad_rows=data.skip_bad_rows,
+        )
         if not judging.forgetting_first:
-            config = DataConfig(
-                source,
-                train_rows=1,
-                validation_rows=0,
-                test_rows=count,
-                max_length=judging.forgetting_length,
-                split_seed=data.split_seed,
-                skip_bad_rows=data.skip_bad_rows,
-            )
             return load_data(config, tokenizer).test
-        conversations = [to_conversation(row, where) for where, row in read_rows(source, count)]
+        conversations = list(read_conversations(replace(config, max_rows=count)))
     except TooFewRowsError as error:
         raise QweftError(
             f"evaluation.forgetting {source}: too few rows for {count}; lower evaluation.forgetting_rows"

@@ -18,7 +18,7 @@ from qweft.data.config import DataConfig
 from qweft.data.load import Data, load_data
 from qweft.data.tokens import Encoded
 from qweft.errors import QweftError
-from qweft.evaluation.checks import check_evaluation, check_unseen
+from qweft.evaluation.checks import check_unseen
 from qweft.evaluation.config import EvaluationConfig
 from qweft.evaluation.loss import check_room
 from qweft.internals.torch import version
@@ -71,7 +71,6 @@ def load_subject(
     data = load_data(read, loaded.tokenizer)
     check_unseen(adapter, overrides, data, judging.split, loaded.tokenizer)
     check_room(loaded.model, data.held_out(judging.split))
-    check_evaluation(judging, data.config)  # again, as the number of rows may be known only now
     before = weights_of(loaded.model, adapter)
     model = put_on(loaded, adapter)
     subject = Subject(adapter, model, loaded, data, judging, config, changed(before, model))

@@ -16,7 +16,7 @@ from transformers.trainer_callback import PrinterCallback
 
 from qweft.adapter.find_bases import find_bases, without_bases
 from qweft.data.batches import Collator, Pack, PackingCollator, pack
-from qweft.data.tokens import Encoded, TrainedTokens, total_tokens, trained_tokens
+from qweft.data.tokens import Encoded, total_tokens
 from qweft.errors import QweftError, told_of_memory
 from qweft.evaluation.generation import reads_whole_text
 from qweft.evaluation.loss import check_room, device_of, judged
@@ -96,10 +96,10 @@ def few_steps(training: TrainingConfig, rows: Sequence[Encoded]) -> str:
     return f"{steps} steps are few to learn from; {way}"
 
 
-def planned_tokens(training: TrainingConfig, rows: Sequence[Encoded], steps: int) -> TrainedTokens:
-    """Return how much a run on these rows takes, in one process."""
+def planned_tokens(training: TrainingConfig, rows: Sequence[Encoded], steps: int) -> tuple[int, int]:
+    """Return the tokens of all steps of a run, as if every batch were full, and its forward and backward passes."""
     passes, examples = steps * training.batches_a_step, len(units(training, rows))
-    return trained_tokens(passes, training.batch_size, total_tokens(rows), examples)
+    return round(passes * min(training.batch_size, examples) * total_tokens(rows) / examples), passes
 
 
 class RankAllocation(TrainerCallback):

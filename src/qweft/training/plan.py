@@ -20,7 +20,6 @@ from qweft.adapter.maps import MAPS
 from qweft.data.load import Data, load_data
 from qweft.devices.on_chips import ChipTraining, on_chips
 from qweft.environment import ALONE, share_said
-from qweft.evaluation.checks import check_evaluation
 from qweft.evaluation.loss import check_room
 from qweft.method.names import TWINS, function_of, has_circuit
 from qweft.method.specification import check_on_quantized
@@ -233,7 +232,6 @@ def plan(config: RunConfig, timed: bool = False, chips: bool = False) -> Plan:
     if data is not None:
         rows = data.train
         config = replace(config, training=config.training.for_rows(len(rows)))
-        check_evaluation(config.evaluation, data.config)
         check_room(loaded.model, data.rows(config.evaluation.split))
         steps, note = planned_steps(config.training, rows), few_steps(config.training, rows)
         warnings += [note] if note else []

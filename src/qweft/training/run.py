@@ -17,7 +17,6 @@ from qweft.data.checks import check_places
 from qweft.data.load import Data, load_data
 from qweft.environment import share_said
 from qweft.errors import QweftError, saying_when_stopped
-from qweft.evaluation.checks import check_evaluation
 from qweft.evaluation.loss import check_room, held_out_loss
 from qweft.evaluation.on_device import circuit_layers
 from qweft.evaluation.record import RECORD
@@ -273,7 +272,6 @@ def _loaded(config: RunConfig, console: Console) -> _Run:
     data = load_data(config.data, loaded.tokenizer)
     check_room(loaded.model, data.rows(config.evaluation.split))
     config = replace(config, data=data.config, training=config.training.for_rows(len(data.train)))
-    check_evaluation(config.evaluation, config.data)  # again, as the number of rows may be known only now
     console.print(data.report.describe(), highlight=False)
     return _Run(config, loaded, data, checksum(loaded.model), console)
 
