@@ -5,7 +5,7 @@ import json
 import pytest
 
 from qweft.cli.main import main
-from qweft.data.check import check_data, overlap, spans
+from qweft.data.check import check_data, spans
 from qweft.data.config import DataConfig
 from qweft.data.conversation import TEXT, Conversation, Message
 from qweft.data.load import shared_note
@@ -56,13 +56,10 @@ def test_what_training_and_held_out_rows_share(chatml, talk):
     long = "How many apples are there? There are 12 apples. hello how are you hi there"
     train = [talk("a", "b"), talk("what", long)]
     held_out = [talk(" A ", "c"), talk("d", "B"), talk("why", f"well {long}"), talk("new", "words")]
-    assert overlap(train, held_out, chatml) == 1 and overlap(train, held_out[3:], chatml) == 0
     note = shared_note("test", {"train": train, "test": [*held_out, talk("other", long)]})
     assert "2 test rows repeat" in note and shared_note("test", {"train": train, "test": held_out[1:]}) == ""
     text = Conversation((Message(TEXT, long),), "g")
-    assert overlap([text], [text], chatml) == 1 and "1 test row repeats" in shared_note(
-        "test", {"train": [text], "test": [text]}
-    )
+    assert "1 test row repeats" in shared_note("test", {"train": [text], "test": [text]})
 
 
 def test_the_command(source, tmp_path, capsys):
@@ -77,7 +74,6 @@ def test_the_command(source, tmp_path, capsys):
     assert main(["data", "check", str(tmp_path / "book.txt"), *model, "--data.test_rows", "4", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["formats"] == {"text": pytest.approx(19, abs=2)} and found["longer"] == 0 and found["rows"] > 100
-    assert found["overlaps"]["test"] > 0
     assert main(["data", "list"]) == 0
     out = capsys.readouterr().out
     assert "CPsyCounD" in out and "embedded:chitchat" in out

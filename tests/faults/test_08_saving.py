@@ -13,7 +13,6 @@ from peft import PeftModel, get_peft_model
 
 from qweft.training.run import save_adapter
 from tests.adapter.test_method import logits, small, trained
-from tests.faults.test_07_resume import trainer
 from tests.tiny_models import tiny_llama
 
 FILE = "adapter_model.safetensors"
@@ -57,19 +56,3 @@ def test_the_earlier_adapter_is_still_there(tmp_path, way):
     assert [path.name for path in tmp_path.iterdir() if not path.name.startswith(".")] == ["adapter"]
     save_adapter(trained(model), target)
     assert torch.equal(loaded(target), logits(model))
-
-
-def test_a_save_that_fails_deletes_no_earlier_checkpoint(tmp_path, monkeypatch):
-    run = trainer(tmp_path, seed=0)
-    run.args.save_steps, run.args.save_total_limit = 1, 1
-    save = PeftModel.save_pretrained
-
-    def second_fails(self, folder, *args, **kwargs):
-        if "checkpoint-2" in str(folder):
-            raise OSError("no space left on device")
-        return save(self, folder, *args, **kwargs)
-
-    monkeypatch.setattr(PeftModel, "save_pretrained", second_fails)
-    with pytest.raises(OSError, match="no space left"):
-        run.train()
-    PeftModel.from_pretrained(tiny_llama(), tmp_path / "checkpoint-1")

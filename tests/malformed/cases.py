@@ -15,8 +15,6 @@ from qweft.errors import QweftError
 
 IN_ALL = int(os.environ.get("QWEFT_MALFORMED", "400"))
 SHARES = {
-    "rows": 0.20,
-    "files": 0.2,
     "adapter configs": 0.07,
     "adapter files": 0.05,
     "records": 0.1,

@@ -2,13 +2,7 @@
 
 import pytest
 
-from tests.data.tiny_tokenizer import CHATML, make_tokenizer
 from tests.tiny_folder import save_rows, save_tiny_model
-
-
-@pytest.fixture(scope="session")
-def chatml():
-    return make_tokenizer(CHATML)
 
 
 @pytest.fixture(scope="session")

@@ -43,16 +43,6 @@ def test_an_encoder_is_refused_by_its_config(tmp_path, stem, head, sizes, words,
     assert words in str(fault.value)
 
 
-@pytest.mark.parametrize(
-    ("stem", "head", "sizes"),
-    [("Bert", "LMHeadModel", BERT), ("Roberta", "ForCausalLM", BERT)],
-    ids=["bert", "roberta"],
-)
-def test_the_same_kinds_as_decoders_are_taken(tmp_path, stem, head, sizes):
-    folder = saved(tmp_path, stem, head, sizes, is_decoder=True)
-    assert load_model(ModelConfig(name=folder, device="cpu")).model.config.is_decoder
-
-
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16], ids=str)
 @pytest.mark.parametrize("make", [tiny_llama, tiny_gpt2])
 def test_decoders_pass_in_every_type(make, dtype):

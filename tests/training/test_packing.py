@@ -5,7 +5,6 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from peft import get_peft_model
-from transformers import GPT2Config, GPT2LMHeadModel, GPTNeoXConfig, GPTNeoXForCausalLM
 
 from qweft import QwthnConfig
 from qweft.data.batches import Collator, PackingCollator, pack
@@ -76,19 +75,3 @@ def test_models_that_mix_packed_rows_are_refused():
     with pytest.raises(QweftError, match=r"training.packing: a model of type mixing does not keep packed rows apart"):
         check_apart(Mixing(), [[row(4), row(5)]], 0)
     check_apart(Mixing(), [[row(4)]], 0)  # nothing is packed
-
-
-@pytest.mark.parametrize(
-    "model",
-    [
-        GPT2LMHeadModel(GPT2Config(n_layer=2, n_head=2, n_embd=16, vocab_size=64)),
-        GPTNeoXForCausalLM(
-            GPTNeoXConfig(
-                num_hidden_layers=2, hidden_size=16, num_attention_heads=2, intermediate_size=32, vocab_size=64
-            )
-        ),
-    ],
-    ids=["gpt2", "gpt_neox"],
-)
-def test_other_families_keep_rows_apart_or_are_refused(model):
-    check_apart(model.eval(), [[row(6), row(5)]], 0)

@@ -8,7 +8,7 @@ import torch
 from datasets import Dataset
 from peft import get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
 from torch.nn.functional import logsigmoid
-from transformers import Trainer, TrainerCallback, TrainingArguments
+from transformers import TrainerCallback
 from trl import DPOConfig, DPOTrainer
 
 from tests.conformance.features.training import QUIET, fit
@@ -75,22 +75,3 @@ def test_the_reference_of_dpo_is_the_adapter_as_it_was(tmp_path, method):
     ]
     torch.testing.assert_close(losses[1], -logsigmoid(0.5 * (gains[0] - gains[1])).item(), rtol=1e-4, atol=0)
     assert losses[1] < losses[0]
-
-
-def trained_by(folder, method="qtha", model=None, **changes):
-    """The trained parameters of the adapter, after two steps of transformers' trainer."""
-    model = adapted(method) if model is None else model
-    arguments = TrainingArguments(str(folder), **{**QUIET, "max_steps": 2, **changes})
-    fit(Trainer(model, arguments, train_dataset=rows()))
-    return {name: p.detach().clone() for name, p in model.named_parameters() if p.requires_grad}
-
-
-@pytest.mark.parametrize("method", METHODS)
-def test_bfloat16_in_the_trainer_leaves_the_adapter_in_float32(tmp_path, method):
-    wanted = trained_by(tmp_path, method, optim="sgd")
-    found = trained_by(tmp_path, method, optim="sgd", bf16=True)
-    assert {parameter.dtype for parameter in found.values()} == {torch.float32}
-    start = dict(adapted(method).named_parameters())
-    moved = torch.cat([(wanted[name] - start[name]).flatten() for name in wanted])
-    apart = torch.cat([(found[name] - wanted[name]).flatten() for name in wanted])
-    assert 0 < apart.norm() < 0.1 * moved.norm()

@@ -1,7 +1,7 @@
-"""Check of data before training: formats, lengths, split, overlap, examples of learned text; and the named data."""
+"""Check of data before training: formats, lengths, split, examples of learned text; and the named data."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from statistics import quantiles
 from typing import Any, NamedTuple
@@ -11,8 +11,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from qweft.data.config import HELD_OUT, DataConfig
-from qweft.data.conversation import Conversation, folded
+from qweft.data.config import DataConfig
 from qweft.data.embedded import EMBEDDED_DATA, PREFIX
 from qweft.data.load import DataReport, Encoder, collector_paused, read_sources, split_data
 from qweft.data.read import NAMED
@@ -20,10 +19,6 @@ from qweft.data.template import with_template
 from qweft.data.tokens import IGNORED, Encoded, fit, learn_all, target_tokens
 from qweft.text import many, progress
 
-STRETCH = 12
-"""Length of the token n-grams that are compared for overlap."""
-SHARE = 0.5
-"""A row is reported if at least this share of its n-grams is in training rows."""
 SHOWN = 3
 """Number of example rows."""
 LONGEST_SPAN = 600
@@ -50,7 +45,6 @@ class DataCheck:
     learned: dict[str, int]
     longer: int
     lost: int
-    overlaps: dict[str, int]
     shown: list[list[Span]]
 
     def to_json(self) -> dict[str, Any]:
@@ -69,19 +63,12 @@ class DataCheck:
         for name, numbers in (("whole", self.lengths), ("learned", self.learned)):
             lengths.add_row(name, *(f"{number:,}" for number in numbers.values()))
         no_test = [] if self.report.parts["test"].rows else [Text(NO_TEST)]
-        overlaps = [
-            Text(
-                f"{name}: {many(count, 'row')} of which half or more stands in training rows, in stretches of 12 tokens"
-            )
-            for name, count in self.overlaps.items()
-        ]
         return Group(
             Text(f"{self.report.source}: {formats}"),
             Text(self._limit()),
             lengths,
             Text(self.report.describe()),
             *no_test,
-            *overlaps,
             Text(f"\n{many(len(self.shown), 'row')} as {self.model} sees them; learned is what stands in ⟦ ⟧:"),
             *(Panel(Text.assemble(*map(_styled, row))) for row in self.shown),
         )
@@ -111,7 +98,6 @@ def check_data(
     data = split_data(config, sources, encoder)
     if check_rows is not None:
         check_rows(data.rows("test"))
-    held_out = {part: data.conversations[part] for part in HELD_OUT if data.conversations[part]}
     learned = map(learn_all, whole) if config.learn == "all" else whole
     return DataCheck(
         report=data.report,
@@ -122,7 +108,6 @@ def check_data(
         learned=lengths_of([target_tokens(row) for row in learned]),
         longer=sum(map(encoder.is_long, conversations)),
         lost=sum(fit(row, config.max_length, "cut") is None for row in whole),
-        overlaps={part: overlap(data.conversations["train"], rows, made) for part, rows in held_out.items()},
         shown=[spans(row, tokenizer) for row in data.train[:SHOWN]],
     )
 
@@ -132,21 +117,6 @@ def lengths_of(numbers: Sequence[int]) -> dict[str, int]:
     cuts = quantiles([*numbers] if len(numbers) > 1 else [*numbers, *numbers], n=20, method="inclusive")
     middle = {"25%": cuts[4], "median": cuts[9], "75%": cuts[14], "90%": cuts[17]}
     return {"least": min(numbers), **{name: round(cut) for name, cut in middle.items()}, "most": max(numbers)}
-
-
-def overlap(train: Sequence[Conversation], held_out: Sequence[Conversation], tokenizer: Any) -> int:
-    """Return the number of held-out rows of which half of the n-grams of `STRETCH` tokens are in training rows."""
-    known = {gram for row in train for gram in _grams(row, tokenizer)}
-    shares = [[gram in known for gram in _grams(row, tokenizer)] for row in held_out]
-    return sum(bool(share) and sum(share) >= SHARE * len(share) for share in shares)
-
-
-def _grams(row: Conversation, tokenizer: Any) -> Iterator[int]:
-    """Yield the hashes of all n-grams in each message, case and white space ignored, without system messages."""
-    for text in (folded(message.said) for message in row.messages if message.role != "system"):
-        ids = tokenizer(text, add_special_tokens=False, verbose=False).input_ids
-        for first in range(len(ids) - STRETCH + 1):
-            yield hash(tuple(ids[first : first + STRETCH]))
 
 
 def spans(row: Encoded, tokenizer: Any) -> list[Span]:

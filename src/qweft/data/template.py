@@ -4,7 +4,6 @@ import copy
 import json
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import cache
 from typing import Any
 
 from qweft.data.conversation import CALL, ROLES, Conversation, Message
@@ -138,14 +137,12 @@ def _bare(text: str) -> str:
 def for_others(tokenizer: Any) -> Any:
     """Return a copy of a tokenizer whose `apply_chat_template` reads and writes requests as rows of data."""
     made, plain = in_words(tokenizer), in_words(tokenizer)
-    spaces = cache(lambda: _spaces(tokenizer))
 
     def apply_chat_template(conversation: Sequence[Any], **options: Any) -> Any:
         where = "the request"
         turns = read_turns(conversation, where, may_be_empty=True)
-        for place, turn in enumerate(turns):
-            if turn.role == "assistant":
-                turns[place] = turn._replace(content=turn.content.removeprefix(spaces()[0]).removesuffix(spaces()[1]))
+        # an answer that is sent back has the white space that the template writes around it
+        turns = [turn._replace(content=turn.content.strip()) if turn.role == "assistant" else turn for turn in turns]
         asked = Conversation(tuple(turns), "", read_tools(options.get("tools"), where), where)
         formed = in_its_form(asked, tokenizer)
         answer_next, tensors = options.pop("add_generation_prompt", False), options.get("return_tensors")
@@ -156,18 +153,6 @@ def for_others(tokenizer: Any) -> Any:
     made.apply_chat_template = apply_chat_template
     made.model_input_names = ["input_ids", "attention_mask"]  # no model here takes token_type_ids from outside
     return made
-
-
-def _spaces(tokenizer: Any) -> tuple[str, str]:
-    """Return the white space that the chat template writes before an answer, and after it before its end."""
-    question, answer = Message("user", "question-of-probe"), PROBE[-1]
-    try:
-        asked, talk = render([question], tokenizer, answer_next=True), render([question, answer], tokenizer)
-    except QweftError:
-        return "", ""
-    before, _, after = talk.removeprefix(asked).partition(answer.content)
-    ending = after[: len(after) - len(after.lstrip())] if after.strip() else ""
-    return "" if before.strip() else before, ending
 
 
 TOOLS = "You may call these tools:\n<tools>\n{}\n</tools>\nA call looks like this: {}"

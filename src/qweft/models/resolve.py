@@ -27,10 +27,9 @@ HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
 
 def offline() -> bool:
     """Return whether HF_HUB_OFFLINE or TRANSFORMERS_OFFLINE is set, so that the hub must not be used."""
-    from huggingface_hub import constants  # here, since its import takes longer than a look at a folder
+    from huggingface_hub import is_offline_mode  # here, since its import takes longer than a look at a folder
 
-    wanted = (os.environ.get(name, "").upper() for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"))
-    return constants.HF_HUB_OFFLINE or any(value in {"1", "ON", "YES", "TRUE"} for value in wanted)
+    return is_offline_mode()
 
 
 def hub_answers(path: str) -> bool:

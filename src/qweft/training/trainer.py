@@ -115,10 +115,8 @@ class StepRecorder(TrainerCallback):
 
 VANISHED = 1e-5
 """Circuit gradients vanish if their root mean square is below this fraction of the other parts'."""
-EXPLODED = 1e3
-"""Circuit gradients explode if their root mean square exceeds this multiple of its median so far."""
 IN_A_ROW = 5
-"""Consecutive steps before the warning that gradients vanish, and earlier steps that the median needs."""
+"""Consecutive steps before the warning."""
 ADD_TO_LOSS = ("ADALORA", "CPT", "SHADOW")
 """Methods of PEFT that add a term to the model's own loss, or weigh its targets."""
 
@@ -153,11 +151,10 @@ class GradientWatch(TrainerCallback, ExportableState):
         self.step = 0
         self.warnings: list[str] = []
         self.vanished = 0
-        self.earlier: list[float] = []
 
     def state(self) -> dict[str, Any]:
         """Return what the trainer stores in a checkpoint."""
-        return {"args": {}, "attributes": {name: getattr(self, name) for name in ("warnings", "vanished", "earlier")}}
+        return {"args": {}, "attributes": {name: getattr(self, name) for name in ("warnings", "vanished")}}
 
     def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
         """Measure the norms and check the circuit's."""
@@ -186,25 +183,12 @@ class GradientWatch(TrainerCallback, ExportableState):
     def _check(self, step: int, circuit: float, rest: float) -> None:
         """Check the root mean squares of the gradients of the circuit and of the other parts."""
         self.vanished = self.vanished + 1 if rest > 0 and circuit < VANISHED * rest else 0
-        if self.vanished == IN_A_ROW:
-            self._warn(
+        if self.vanished == IN_A_ROW and not self.warnings:
+            self.warnings.append(
                 f"step {step}: the circuits' gradients have vanished: for {IN_A_ROW} steps their root mean square is "
                 f"below {VANISHED:g} of the other parts' ({circuit:.1e} against {rest:.1e}), so they do not learn; try "
                 "fewer qubits or layers (adapter.r, adapter.circuit_layers), or training.learning_rates.circuit"
             )
-        middle = sorted(self.earlier)[len(self.earlier) // 2] if len(self.earlier) >= IN_A_ROW else 0.0
-        if middle > 0 and circuit > EXPLODED * middle:
-            self._warn(
-                f"step {step}: the circuits' gradients explode: {circuit:.1e} a parameter, {circuit / middle:,.0f} "
-                "times their median so far; lower training.learning_rate, or training.learning_rates.circuit"
-            )
-        self.earlier.append(circuit)
-
-    def _warn(self, sentence: str) -> None:
-        """Add the warning unless there is one of its kind; the text between the first two colons is the kind."""
-        kind = sentence.split(":")[1]
-        if not any(kind in earlier for earlier in self.warnings):
-            self.warnings.append(sentence)
 
 
 class RunTrainer(Trainer):
