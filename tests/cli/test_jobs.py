@@ -26,7 +26,7 @@ def token(cloud):
     store, name = Store(), f"fake:{cloud.path}"
     where = Where(name, 20, "monday")
     for place, token in enumerate(("qweft-1", "qweft-2")):
-        cost, wanted = Charge(1.5, None, "USD"), circuits(2 * place, 2 * place + 1)
+        cost, wanted = Charge(1, 2, 1.5, None, "USD"), circuits(2 * place, 2 * place + 1)
         store.claim(Job(token, name, name, "monday", 20), wanted, where, None, lambda number, cost=cost: cost)
     return "qweft-1"
 

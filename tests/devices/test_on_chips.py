@@ -33,13 +33,6 @@ def test_two_layers_by_hand():
     assert counted.money == pytest.approx(22_600 * (0.3 + 100 * 0.001))
 
 
-def test_each_entry_has_its_own_price_unless_an_earlier_one_decides():
-    prices = [Price(("qiskit:ibm_[ft]*",), "EUR", shot=1.0), Price(("QISKIT:*",), job=0.0)]
-    prices += [Price(("chip",), "X", shot=2), Price(("qiskit:ibm_*",), "USD", shot=3.0)]
-    found = on_chips([crz_ring_ansatz(2, 1)], 1, 1, prices=PriceList(prices))
-    assert [(cost.device, cost.currency) for cost in found.costs] == [("qiskit:ibm_[ft]*", "EUR"), ("chip", "X")]
-
-
 def test_the_plan_tells_it_where_that_is_asked(tmp_path, capsys):
     places = ["--model.name", save_tiny_model(tmp_path / "model"), "--data.source", save_rows(tmp_path / "rows.jsonl")]
     sizes = ["--data.train_rows", "6", "--data.validation_rows", "2", "--data.test_rows", "2"]

@@ -105,7 +105,7 @@ def _jobs(call: "Call") -> None:
         jobs = [(job, "") for job in (store.jobs() if verb == "list" else [store.job(*words)])]
     else:
         done = getattr(manage, verb)(store, *words)
-        jobs = done if verb == "fetch" else [done] if verb == "adopt" else [(done, "")]
+        jobs = done if verb == "fetch" else [(done, "")]
 
     def as_text() -> Any:
         if verb == "list":

@@ -2,8 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
@@ -40,10 +39,6 @@ class ChipTraining:
     shots: int
     standard_error: float
     costs: tuple[ChipCost, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        """Return all fields as JSON-compatible values."""
-        return asdict(self)
 
     def describe(self) -> Table:
         """Return the chips as a table for the terminal."""
@@ -85,8 +80,9 @@ def on_chips(
             return 2 * len(circuits) * passes
         return passes * sum(-(-tokens * each // (passes * most)) for more in backward for each in (1, more))
 
-    costs = []
-    for name, price in (prices or PriceList.load()).by_pattern().items():
+    costs, known = [], prices or PriceList.load()
+    for name in dict.fromkeys(each.patterns[0] for each in known.devices):
+        price = known.of(name)
         family = families().get(name.partition(":")[0])
         sent = jobs(None if family is None else family.limits.circuits_at(shots))
         charge = price.charge(sent, tokens * a_token, shots)

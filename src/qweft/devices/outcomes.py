@@ -39,7 +39,7 @@ def from_counts(counts: dict[str, int], qubits: int, shots: int) -> np.ndarray:
     for bits, count in counts.items():
         if len(bits) != qubits or set(bits) - {"0", "1"}:
             raise ValueError(f"{shown(bits)} is no outcome of {qubits} qubits")
-        if count < 0:
+        if not 0 <= count <= shots:
             raise ValueError(f"{shown(bits)} is counted {shown(count)} times")
         row[int(bits, 2)] += count
     if row.sum() != shots:

@@ -21,17 +21,25 @@ Amount = Annotated[float, Ge(0)] | None
 
 @dataclass(frozen=True)
 class Charge:
-    """Estimated cost of some circuits; `None` where no price or no speed of the device is known."""
+    """Jobs, circuits and what they are estimated to cost; `None` where no price or no speed of the device is known."""
 
-    money: float | None = 0.0
-    seconds: float | None = None
+    jobs: int
+    circuits: int
+    money: float | None
+    seconds: float | None
     currency: str = ""
 
     def __add__(self, other: "Charge") -> "Charge":
         def both(one: float | None, two: float | None) -> float | None:
             return None if one is None or two is None else one + two
 
-        return Charge(both(self.money, other.money), both(self.seconds, other.seconds), self.currency or other.currency)
+        return Charge(
+            self.jobs + other.jobs,
+            self.circuits + other.circuits,
+            both(self.money, other.money),
+            both(self.seconds, other.seconds),
+            self.currency,
+        )
 
 
 @dataclass(frozen=True)
@@ -81,10 +89,6 @@ class Price:
         parts = ", ".join(f"{value:g} a {name}" for name, value in self.amounts.items())
         return f"{self.currency} {parts} ({self.date})"
 
-    def fits(self, device: str) -> bool:
-        """Return whether a pattern matches a device's name. Case is ignored."""
-        return any(fnmatch.fnmatchcase(device.lower(), pattern.lower()) for pattern in self.patterns)
-
     def charge(self, jobs: int, circuits: int, shots: int) -> Charge:
         """Return the cost of some jobs.
 
@@ -95,9 +99,9 @@ class Price:
         if self.seconds_a_job is not None or self.seconds_a_shot is not None:
             seconds = (self.seconds_a_job or 0.0) * jobs + (self.seconds_a_shot or 0.0) * circuits * shots
         if not self.amounts or (self.second and seconds is None):
-            return Charge(None, seconds, self.currency)
+            return Charge(jobs, circuits, None, seconds, self.currency)
         money = (self.job or 0.0) * jobs + (self.circuit or 0.0) * circuits + (self.shot or 0.0) * circuits * shots
-        return Charge(money + (self.second or 0.0) * (seconds or 0.0), seconds, self.currency)
+        return Charge(jobs, circuits, money + (self.second or 0.0) * (seconds or 0.0), seconds, self.currency)
 
 
 @dataclass(frozen=True)
@@ -127,13 +131,8 @@ class PriceList:
         return [Price(**entry) for entry in listed.devices]
 
     def of(self, device: str) -> Price:
-        """Return the price of a device, or an unknown price if no pattern matches its name."""
-        return next((price for price in self.devices if price.fits(device)), Price([]))
-
-    def by_pattern(self) -> dict[str, Price]:
-        """Return the price of each entry by its first pattern, or of an earlier entry that decides for that pattern."""
-        by_name: dict[str, Price] = {}
-        for number, price in enumerate(self.devices):  # a pattern with brackets does not match itself as a name
-            name = price.patterns[0]
-            by_name.setdefault(name, next((one for one in self.devices[:number] if one.fits(name)), price))
-        return by_name
+        """Return the price of a device, or an unknown price if no pattern matches its name. Case is ignored."""
+        for price in self.devices:
+            if any(fnmatch.fnmatchcase(device.lower(), pattern.lower()) for pattern in price.patterns):
+                return price
+        return Price([])

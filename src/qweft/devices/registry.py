@@ -17,7 +17,6 @@ OWN = {
     "noisy": ("NoisyDevice", "counts or probabilities under a noise model"),
 }
 """Built-in devices: name to class in `simulators` and description."""
-NOISELESS = ("exact", "shots")
 
 
 @lru_cache(maxsize=1)
@@ -67,8 +66,8 @@ def make_device(name: str, settings: DeviceSettings | None = None) -> Device | R
     """
     settings = settings or DeviceSettings()
     family, _, target = name.partition(":")
-    if settings.noise is not None and family not in ("noisy", "rehearsal"):
-        raise DeviceError(f"device {name} takes no noise model, got {settings.noise}; use noisy, or leave noise out")
+    if family not in ("noisy", "rehearsal") and (settings.noise is not None or settings.noise_scale != 1):
+        raise DeviceError(f"device {name} takes no noise model; use noisy, or leave noise and noise_scale out")
     if name in OWN:
         kind = getattr(importlib.import_module("qweft.devices.simulators"), OWN[name][0])
         device: Device = kind(name, settings)

@@ -1,7 +1,6 @@
 """Training with circuits that run on a device or under a noise model."""
 
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -14,26 +13,13 @@ if TYPE_CHECKING:
 
 def check_device(training: TrainingConfig) -> None:
     """Check that the device exists and can train, before anything is loaded."""
-    name, default = training.device, TrainingConfig()
+    name, device = training.device, _device(training)
     if training.measures:
         from qweft.devices.jobs import PriceList
 
-        if not PriceList.load().of(_device(training).name).free:
+        if not PriceList.load().of(device.name).free:
             raise QweftError(
                 f"training.device {name} may cost money: train on noisy, or price it 0 in a list named by QWEFT_PRICES"
-            )
-    for key in ("noise", "noise_scale", "shots"):
-        value = getattr(training, key)
-        if value != getattr(default, key) and (name == "exact" or (name == "shots" and key != "shots")):
-            raise QweftError(
-                f"training.{key} is {value}, which training.device {name} does not know; name one that does, as noisy"
-            )
-    if training.noise_scale != default.noise_scale:
-        without, whole = (_device(replace(training, noise_scale=scale)).identity() for scale in (0.0, 1.0))
-        if without == whole:
-            raise QweftError(
-                f"training.noise_scale is {training.noise_scale:g}, and training.device {name} has no noise model that "
-                "could be scaled; name one with training.noise, or use noisy"
             )
     if training.gradient == "exact" and (name not in ("exact", "noisy") or training.shots is not None):
         what = f"training.device {name}" if training.shots is None else f"training.shots {training.shots}"

@@ -185,7 +185,6 @@ class Plan:
             **asdict(self),
             "difference_to_lora": self.difference_to_lora,
             "memory_bytes": self.memory_bytes.to_json(),
-            "chips": None if self.chips is None else self.chips.to_json(),
         }
 
     def describe(self) -> Group:

@@ -27,7 +27,7 @@ SCHEMA = (
 
 FAULTS = {
     "submit": ("refuse", "busy", "lost before", "lost after"),
-    "job": ("partial", "wrong", "wrong once", "duplicates", "failed", "failed in part", "gone", "slow"),
+    "job": ("partial", "wrong", "duplicates", "failed", "failed in part", "gone", "slow"),
     "state": ("silent", "running"),
     "fetch": ("silent",),
     "find": ("silent", "late"),
@@ -167,11 +167,9 @@ class FakeDevice(RemoteDevice):
     def fetch(self, job, circuits, shots):
         with self.cloud.open() as db:
             fault = self.cloud.next_fault(db, "fetch")
-            number, kept, shots, mine = db.execute(
-                "SELECT id, content, shots, fault FROM jobs WHERE id = ?", (job.removeprefix("job-"),)
+            kept, shots, mine = db.execute(
+                "SELECT content, shots, fault FROM jobs WHERE id = ?", (job.removeprefix("job-"),)
             ).fetchone()
-            if mine == "wrong once":
-                db.execute("UPDATE jobs SET fault = NULL WHERE id = ?", (number,))
         circuits = unpack_circuits(kept)  # whatever the client takes the job for
         if fault == "silent":
             raise UnavailableError("504 gateway timeout")
@@ -185,8 +183,6 @@ class FakeDevice(RemoteDevice):
                 answer[place] = {bits: count + 1 for bits, count in answer[place].items()}
             else:
                 del answer[place]
-        if mine == "wrong once":
-            answer[0] = {"0" * (circuits.qubits + 1): shots}
         return answer
 
     def find(self, token):

@@ -47,10 +47,10 @@ def test_each_circuit_is_sent_once_and_comes_from_the_store_afterwards(cloud, st
     np.testing.assert_array_equal(found.values, [from_counts(c, 2, SHOTS) for c in true_counts(wanted, SHOTS)])
     assert set(cloud.bill().values()) == {1}
     assert [len(sent) for _, _, sent, _ in cloud.jobs()] == [4, 3]
-    assert runner.budget.circuits == 7 and runner.budget.jobs == 2
+    assert runner.budget.spent.circuits == 7 and runner.budget.spent.jobs == 2
     again = executor(FakeDevice(cloud), store)
     np.testing.assert_array_equal(again.run(wanted, SHOTS).values, found.values)
-    assert again.budget.circuits == 0 and len(cloud.jobs()) == 2
+    assert again.budget.spent.circuits == 0 and len(cloud.jobs()) == 2
     again.run(wanted, SHOTS + 1)  # other shots are another measurement
     assert len(cloud.jobs()) == 4
 
@@ -61,7 +61,7 @@ def test_a_refused_job_stops_the_run_and_keeps_what_came(cloud, store):
     with pytest.raises(RefusedError, match=r"refused a job of 2 circuits: your plan does not include this chip"):
         runner.run(circuits(*range(6)), SHOTS)
     assert states(store) == ["done", "refused"]
-    assert runner.budget.circuits == 4
+    assert runner.budget.spent.circuits == 4
     runner.run(circuits(*range(6)), SHOTS)
     assert set(cloud.bill().values()) == {1}
 
@@ -72,7 +72,7 @@ def test_an_answer_that_never_came_is_looked_up_where_the_provider_can_be_asked(
     runner = executor(FakeDevice(cloud), store)
     runner.run(circuits(1, 2), SHOTS)
     assert states(store) == jobs
-    assert set(cloud.bill().values()) == {1} and runner.budget.circuits == 2
+    assert set(cloud.bill().values()) == {1} and runner.budget.spent.circuits == 2
 
 
 def test_a_job_that_another_process_is_sending_is_left_to_it(cloud, store):
@@ -80,7 +80,7 @@ def test_a_job_that_another_process_is_sending_is_left_to_it(cloud, store):
     where = Where(device.identity(), SHOTS, "")
     with store.sole("qweft-1"):
         job = Job("qweft-1", device.name, where.device, "", SHOTS)
-        store.claim(job, circuits(1), where, None, lambda number: Charge())
+        store.claim(job, circuits(1), where, None, lambda number: Charge(1, number, 0.0, None))
         with pytest.raises(UnavailableError, match="nothing came"):
             executor(device, store).run(circuits(1), SHOTS)
         with pytest.raises(DeviceError, match="being sent by another process"):
@@ -103,8 +103,7 @@ def test_elsewhere_the_user_is_told_to_look_it_up(cloud, store, fault):
         runner.run(circuits(1, 2), SHOTS)
     runner.run(circuits(3), SHOTS)  # other circuits are not held up
     if fault == "lost after":
-        job, said = adopt(store, token, "job-1")
-        assert job.state == "sent" and "2 of 2 circuits" in said
+        assert adopt(store, token, "job-1").state == "sent"
     else:
         with pytest.raises(DeviceError, match="no job job-7"):
             adopt(store, token, "job-7")
@@ -118,7 +117,7 @@ def test_circuits_that_did_not_come_are_asked_for_again_and_paid(cloud, store):
     runner = executor(FakeDevice(cloud), store)
     runner.run(circuits(0, 1, 2), SHOTS)
     assert [job.reason for job in store.jobs()] == ["1 of 3 circuits did not come", ""]
-    assert sorted(cloud.bill().values()) == [1, 1, 2] and runner.budget.circuits == 4
+    assert sorted(cloud.bill().values()) == [1, 1, 2] and runner.budget.spent.circuits == 4
 
 
 @pytest.mark.parametrize(
@@ -152,7 +151,7 @@ def test_a_cap_stops_before_the_job_that_would_break_it(cloud, store, caps):
     runner = executor(FakeDevice(cloud), store, caps)
     with pytest.raises(OutOfBudgetError, match=r"would bring this run to .* and the cap is"):
         runner.run(circuits(*range(12)), SHOTS)
-    assert cloud.bill().total() == runner.budget.circuits == 8
+    assert cloud.bill().total() == runner.budget.spent.circuits == 8
     enough = Caps(money=4.0, circuits=4, seconds=2.2)  # what was sent is not lost
     executor(FakeDevice(cloud), store, enough).run(circuits(*range(12)), SHOTS)
     assert set(cloud.bill().values()) == {1}
@@ -201,7 +200,7 @@ def test_a_simulator_that_is_slow_is_asked_for_what_is_missing_only(store):
     runner = executor(device, store)
     found = runner.run(circuits(0, 1, 2, 3, 4, 0), SHOTS)
     assert device.ran == [2, 2, 2, 1]  # the second was asked again
-    assert runner.budget.circuits == 5
+    assert runner.budget.spent.circuits == 5
     np.testing.assert_array_equal(found.values, super(Slow, device).run(circuits(0, 1, 2, 3, 4, 0), SHOTS).values)
     again = runner.run(circuits(4, 0, 7), SHOTS)
     assert device.ran[4:] == [1] and again.shots == SHOTS
@@ -213,7 +212,7 @@ def test_a_device_that_may_have_billed_what_it_did_not_answer_is_not_asked_again
     runner = executor(device, store)
     with pytest.raises(DeviceError, match=r"come later; nobody knows whether shots measured these 2 circuits"):
         runner.run(circuits(0, 1, 2, 3, 4), SHOTS)
-    assert device.ran == [2, 2] and runner.budget.circuits == 4
+    assert device.ran == [2, 2] and runner.budget.spent.circuits == 4
     free = Slow()
     budget = Budget(free.name, Price(("shots",), job=0.0), Caps(circuits=6))
     with pytest.raises(OutOfBudgetError, match="to 7 circuits"):  # every attempt counts
@@ -262,4 +261,4 @@ def test_without_shots_nothing_is_run_that_has_a_price_a_shot(store):
     for ask in (runner.run, runner.estimate):
         with pytest.raises(DeviceError, match="device noisy has a price or a time for each shot; give a number of"):
             ask(circuits(1), None)
-    assert runner.run(circuits(1), 10).shots == 10 and budget.money == pytest.approx(0.1)
+    assert runner.run(circuits(1), 10).shots == 10 and budget.spent.money == pytest.approx(0.1)

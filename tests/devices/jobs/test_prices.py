@@ -84,14 +84,14 @@ def test_circuits_of_one_job(limits, shots, most):
 
 def test_what_is_estimated_is_what_is_sent(device, tmp_path):
     device.limits = Limits(circuits=100, executions=2 * SHOTS)
-    assert estimate(device, PRICE, 5, SHOTS).jobs == 3
+    assert estimate(device, PRICE, 5, SHOTS).charge.jobs == 3
     executor(device, Store(tmp_path)).run(circuits(*range(5)), SHOTS)
     assert len(device.cloud.jobs()) == 3
 
 
 def test_an_estimate_counts_what_is_not_there_yet(device):
     found = estimate(device, PRICE, 450, 10, cached=100)
-    assert (found.jobs, found.needs_consent) == (4, True)
+    assert (found.charge.jobs, found.needs_consent) == (4, True)
     assert found.charge.money == pytest.approx(4 * 1.0 + 350 * 0.25 + 3500 * 0.01)
     assert found.charge.seconds == pytest.approx(4 * 2.0 + 3500 * 0.001)
     assert not estimate(device, PRICE, 100, 10, cached=100).needs_consent

@@ -21,7 +21,7 @@ def store(tmp_path):
 
 def claim(store, token, wanted, where=WHERE, most=None, seen=None):
     job = Job(token, "fake:chip", where.device, "monday", where.shots)
-    return store.claim(job, wanted, where, most, lambda number: Charge(number, None, "USD"), seen)
+    return store.claim(job, wanted, where, most, lambda number: Charge(1, number, number, None, "USD"), seen)
 
 
 def test_circuits_come_out_as_they_went_in():

@@ -147,7 +147,7 @@ def test_a_run_that_is_stopped_leaves_what_it_has(adapter, tmp_path, capsys, mon
         (["--device", "shots"], "number of shots"),
         (["--device", "shots", "--shots", "10,0"], "--shots"),
         (["--device", "shots", "--shots", "10", "--noise-scale", "0.5"], "no noise"),
-        (["--device", "pennylane:default.qubit", "--noise-scale", "0,1"], "--noise-scale"),
+        (["--device", "pennylane:default.qubit", "--noise-scale", "0,1"], "no noise"),
         (["--device", "shots", "--shots", "10", "--layers", "k_proj"], "k_proj"),
         (["--device", "noisy", "--noise", "papper"], "papper"),
         (["--device", "noisy", "--extrapolation", "linear"], "--zne"),

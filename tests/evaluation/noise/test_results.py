@@ -49,14 +49,14 @@ def test_the_error_of_the_rise_is_paired():
 
 
 def test_shots_that_are_enough_are_enough_ever_after():
-    def good(point):
-        return point.rise < 0.1
-
-    points = [at(10, 0.5), at(30, 0.05), at(100, 0.2), at(300, 0.04), at(1000, 0.0), at(None, 0.0)]
-    assert enough_shots(points, good) == 300
-    assert enough_shots(points[:3], good) is None
-    assert enough_shots(points[-1:], good) is None
-    assert enough_shots([*points[:-1], at(None, 9.0)], good) is None  # luck: more shots lead elsewhere
+    shots = (10, 1), (30, 0), (100, 1), (300, 0), (1000, 0), (None, 0)
+    points = [at(number, 0.0, changed=changed) for number, changed in shots]
+    assert enough_shots(points) == 300
+    assert enough_shots(points[:3]) is None
+    assert enough_shots(points[-1:]) is None
+    luck = [*points[:-1], at(None, 0.0, changed=1)]
+    assert enough_shots(luck) is None  # more shots lead elsewhere
+    assert "from 300 shots on" in findings(*points)[1] and "at none" in findings(*luck)[1]
 
 
 def test_what_is_left_of_the_gain():
@@ -64,10 +64,3 @@ def test_what_is_left_of_the_gain():
     assert "0.0% ± 0.0%" in findings(at(20, 1.5, error=0.0))[0]
     unsure = Scored((RowScore(8.0, (1, 2)), RowScore(8.5, (3, 4, 5))), ("", ""))  # one row gains, the other loses
     assert "does not clearly lower" in findings(at(None, 0.05, error=0.02), base=unsure)[0]
-
-
-def test_how_many_shots_are_needed():
-    points = [at(10, 0.9, changed=1, answers=("a", "b")), at(100, 0.1), at(None, 0.05, error=0.02)]
-    assert "from 100 shots on" in findings(*points)[1]
-    never = [at(10, 0.0), at(None, 0.0, changed=1, answers=("yes", "No"))]
-    assert "at none" in findings(*never)[1]

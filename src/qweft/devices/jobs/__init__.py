@@ -1,6 +1,6 @@
 """Run circuits on paid devices: results are stored, and no circuit is sent twice."""
 
-from qweft.devices.jobs.budget import Budget, Caps, Estimate, confirm, estimate, together
+from qweft.devices.jobs.budget import Budget, Caps, Estimate, confirm, estimate
 from qweft.devices.jobs.executor import Executor
 from qweft.devices.jobs.remote import Retry
 from qweft.devices.jobs.store import Store
@@ -17,5 +17,4 @@ __all__ = [
     "Store",
     "confirm",
     "estimate",
-    "together",
 ]

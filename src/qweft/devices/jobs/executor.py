@@ -1,8 +1,6 @@
 """Runs circuits on any device: each once, reusing stored results, within a budget."""
 
-import operator
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -58,10 +56,10 @@ class Executor:
         Raises:
             DeviceError: The device, the budget or the store reports an error. Results so far are stored.
         """
-        shots = self._checked(circuits, shots)
+        self._check(circuits, shots)
         once, places = circuits.unique()
         if isinstance(self.device, RemoteDevice):
-            assert shots is not None  # `_checked` raises
+            assert shots is not None  # `_check` raises
             run = RemoteRun(self.device, self.store, self.budget, self.retry, self.jobs_at_once, self.tell)
             counts = run.finish(once, self._where(shots))
             rows = [from_counts(row, once.qubits, shots) for row in counts]
@@ -71,37 +69,32 @@ class Executor:
 
     def estimate(self, circuits: BoundCircuits, shots: int | None) -> Estimate:
         """Estimate what `run` would take, without sending anything."""
-        shots = self._checked(circuits, shots)
+        self._check(circuits, shots)
         once, _ = circuits.unique()
         cached = 0
         if shots is not None and (isinstance(self.device, RemoteDevice) or self.device.keeps_results):
             cached = len(self.store.results(once.keys(), self._where(shots)))
         return estimate(self.device, self.budget.price, len(once), shots, cached)
 
-    def _checked(self, circuits: BoundCircuits, shots: object) -> int | None:
-        """Return the shots as a Python integer, after checks that need no answer of the provider."""
+    def _check(self, circuits: BoundCircuits, shots: int | None) -> None:
+        """Raise for what needs no answer of the provider."""
         name, limits = self.device.name, self.device.limits
-        try:
-            number = None if shots is None else operator.index(shots)  # type: ignore[arg-type] # not NumPy's
-        except TypeError:
-            raise DeviceError(f"device {name} takes a whole number of shots, got {shots!r}") from None
-        if isinstance(self.device, RemoteDevice) and (number is None or number < 1):
+        if isinstance(self.device, RemoteDevice) and not shots:
             raise DeviceError(f"device {name} needs a number of shots of at least 1, got {shots}")
-        if limits.shots is not None and (number or 0) > limits.shots:
+        if limits.shots is not None and (shots or 0) > limits.shots:
             raise DeviceError(f"device {name} takes at most {many(limits.shots, 'shot')} of a circuit, got {shots:,}")
         if limits.qubits is not None and circuits.qubits > limits.qubits:
             raise DeviceError(
                 f"device {name} has {many(limits.qubits, 'qubit')}, and the circuit needs {circuits.qubits}"
             )
-        if number is None and self.budget.price.counts_shots:  # a device may take a number of its own then
+        if shots is None and self.budget.price.counts_shots:  # a device may take a number of its own then
             raise DeviceError(
                 f"device {name} has a price or a time for each shot; give a number of shots, so that it can be counted"
             )
-        return number
 
     def _where(self, shots: int) -> Where:
         calibration = None if self.any_calibration else self.retry.ask(self.device.calibration)
-        return Where(self.device.identity(), shots, calibration)
+        return Where(self.device.identity(), int(shots), calibration)  # a NumPy integer too
 
     def _measured(self, device: Device, circuits: BoundCircuits, shots: int | None) -> list[np.ndarray]:
         """Return the frequencies of all circuits; those not known are measured in batches, and then stored."""
@@ -115,8 +108,6 @@ class Executor:
         missing = circuits.pick([row for row, key in enumerate(keys) if key not in known])
         if len(missing):
             self.retry.ask(lambda: device.check(shots))
-            if where is not None and where.calibration is None:
-                where = replace(where, calibration=self.retry.ask(device.calibration))
         at_a_time = device.limits.circuits or max(len(missing), 1)
         for first in range(0, len(missing), at_a_time):
             batch = missing.pick(slice(first, first + at_a_time))

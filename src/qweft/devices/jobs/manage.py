@@ -3,12 +3,11 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from qweft.devices.device import DeviceError, JobState, RemoteDevice
-from qweft.devices.jobs.remote import Retry, collect, fetch_twice, settle
+from qweft.devices.jobs.remote import Retry, collect, fetched, settle
 from qweft.devices.jobs.store import FORGOTTEN, OPEN, SENDING, SENT, Job, Store
 from qweft.devices.registry import make_device
 from qweft.text import many
@@ -44,31 +43,24 @@ def _ask(store: Store, job: Job) -> str:
     return ""
 
 
-def adopt(store: Store, token: str, number: str) -> tuple[Job, str]:
-    """Record the provider's id of a job in state `SENDING`; return it with what could not be verified."""
+def adopt(store: Store, token: str, number: str) -> Job:
+    """Record the provider's id of a job in state `SENDING`, whose counts must fit if they are there."""
     with _alone(store, token) as job:
         if job.state != SENDING:
             raise DeviceError(f"job {token} is {job.state}, and only one that is {SENDING} can be adopted")
         other = [known.token for known in store.jobs() if (known.device, known.job) == (job.device, number)]
         if other:
             raise DeviceError(f"the provider's job {number} is that of job {other[0]} already")
-        message = _compare(_device(job), store, job, number)
+        device, circuits = _device(job), store.circuits_of(token)
+        if device.state(number) is JobState.DONE and circuits is not None:
+            good, fault = fetched(device, number, job, circuits)
+            if not good:
+                raise DeviceError(
+                    f"the provider's job {number} is not job {token} of {job.size} with {job.shots} shots, or is of no "
+                    f"use: {fault or 'it has no counts'}; look the number up again, or qweft jobs forget {token}"
+                )
         store.sent(token, number)
-    return store.job(token), message
-
-
-def _compare(device: RemoteDevice, store: Store, job: Job, number: str) -> str:
-    """Check as far as possible that the provider's job is ours, and return what could not be verified."""
-    circuits = store.circuits_of(job.token)
-    if device.state(number) is not JobState.DONE or circuits is None:
-        return f"it was not checked that the provider's job {number} is job {job.token}: it does not tell"
-    good, fault = fetch_twice(device, replace(job, job=number), circuits)
-    if not good:
-        raise DeviceError(
-            f"the provider's job {number} is not job {job.token} of {job.size} with {job.shots} shots, or is of no "
-            f"use: {fault or 'it has no counts'}; look the number up again, or qweft jobs forget {job.token}"
-        )
-    return f"{len(good)} of {job.size} of the provider's job {number} fit; more it does not tell"
+    return store.job(token)
 
 
 def forget(store: Store, token: str) -> Job:

@@ -5,7 +5,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from qweft.devices.bound import BoundCircuits
 from qweft.devices.device import DeviceError, JobState, NotTakenError, RefusedError, RemoteDevice, UnavailableError
@@ -13,7 +13,7 @@ from qweft.devices.jobs import store as ledger
 from qweft.devices.jobs.budget import Budget
 from qweft.devices.jobs.store import Counts, Job, Store, Where
 from qweft.devices.outcomes import from_counts
-from qweft.text import many, shown
+from qweft.text import many
 
 Answer = TypeVar("Answer")
 REPEATS = 2
@@ -22,11 +22,10 @@ REPEATS = 2
 
 @dataclass(frozen=True)
 class Retry:
-    """Waiting times in seconds, with exponential backoff.
+    """Waiting times in seconds, each wait 1.5 times the one before.
 
     Args:
         first: The first wait.
-        factor: Ratio of consecutive waits.
         longest: Maximum wait.
         timeout: A run ends after this long without progress: no job was sent, settled or finished. Its jobs continue.
         attempts: Consecutive attempts to send a job that was not accepted, or to ask a question.
@@ -37,7 +36,6 @@ class Retry:
     """
 
     first: float = 2.0
-    factor: float = 1.5
     longest: float = 60.0
     timeout: float = 3600.0
     attempts: int = 5
@@ -47,7 +45,7 @@ class Retry:
 
     def wait(self, number: int) -> None:
         """Wait for the number-th time in a row, counted from 0."""
-        self.sleep(min(self.longest, self.first * self.factor ** min(number, 50)))
+        self.sleep(min(self.longest, self.first * 1.5 ** min(number, 50)))
 
     def ask(self, question: Callable[[], Answer]) -> Answer:
         """Ask a question that costs nothing and return the answer. Retry after increasing waits."""
@@ -115,7 +113,7 @@ class RemoteRun:
 
     def _look(self, missing: list[str]) -> bool:
         """Ask for every open job of the device, since others take places too; return whether one of ours changed."""
-        ours = self.store.claimed_by(missing, self.where)
+        ours = set(self.store.claimed(missing, self.where).values())
         self.where = replace(self.where, jobs=self.where.jobs | ours)
         has_news, self.broken = False, set()
         for job in self.store.open_jobs(self.where.device):
@@ -179,8 +177,8 @@ class RemoteRun:
     def _send(self, missing: list[int]) -> bool:
         """Record a job, then send it. Return whether the provider accepted it."""
         circuits = self.circuits.pick(missing)
-        free = self.store.unclaimed(circuits.keys(), self.where)
-        if not free:
+        claimed = self.store.claimed(circuits.keys(), self.where)
+        if len(claimed) == len(missing):
             return False
         try:
             if not self.checked:
@@ -188,7 +186,7 @@ class RemoteRun:
                 self.checked = True
             calibration = self.retry.ask(self.device.calibration)  # may have changed since the last job
         except UnavailableError as error:
-            if free == len(missing):
+            if not claimed:
                 raise
             self.silence = str(error)  # open jobs may still finish
             return False
@@ -291,11 +289,11 @@ def collect(device: RemoteDevice, store: Store, job: Job, retry: Retry) -> bool:
             end, reason = ledger.CANCELLED, "stopped at the provider"
         elif state is JobState.FAILED:
             try:  # what it has; the refusal says why it failed
-                good, reason = _fetch(device, job, circuits)[0], "the provider gives no reason"
+                good, reason = fetched(device, job.job, job, circuits)[0], "the provider gives no reason"
             except RefusedError as error:
                 reason = str(error)
         else:
-            good, fault = fetch_twice(device, job, circuits)
+            good, fault = fetched(device, job.job, job, circuits)
             end, reason = (ledger.FAILED, f"its results do not fit, {fault}") if fault else (ledger.DONE, "")
             if not fault and len(good) < job.circuits:
                 reason = f"{job.circuits - len(good):,} of {job.size} did not come"
@@ -312,25 +310,16 @@ def collect(device: RemoteDevice, store: Store, job: Job, retry: Retry) -> bool:
     return True
 
 
-def fetch_twice(device: RemoteDevice, job: Job, circuits: BoundCircuits) -> tuple[dict[int, Counts], str]:
-    """Return the valid counts and what is wrong with the rest; fetch again, which is free, if something is wrong."""
-    good, fault = _fetch(device, job, circuits)
-    return _fetch(device, job, circuits) if fault else (good, fault)
-
-
-def _fetch(device: RemoteDevice, job: Job, circuits: BoundCircuits) -> tuple[dict[int, Counts], str]:
-    """Return the valid counts of a provider's answer, and the first fault of the rest."""
-    assert job.job is not None
-    answer: dict[Any, Any] = device.fetch(job.job, circuits, job.shots)
+def fetched(device: RemoteDevice, number: str, job: Job, circuits: BoundCircuits) -> tuple[dict[int, Counts], str]:
+    """Return the valid counts of the provider's job with this number, and the first fault of the rest."""
+    answer = device.fetch(number, circuits, job.shots)
     if strangers := set(answer) - set(range(job.circuits)):
-        return {}, f"the answer has a circuit {shown(min(strangers, key=str))}, and the job has {job.circuits}"
+        return {}, f"the answer has a circuit {min(strangers)}, and the job has {job.circuits}"
     good, fault = {}, ""
     for place, counts in sorted(answer.items()):
         try:
-            if any(not 0 <= count < 2**32 or count != int(count) for count in counts.values()):
-                raise ValueError("a count is no whole number from 0 to 2^32")
             from_counts(counts, circuits.qubits, job.shots)
-        except (AttributeError, TypeError, ValueError) as error:
+        except ValueError as error:
             fault = fault or f"circuit {place}: {error}"
         else:
             good[place] = counts

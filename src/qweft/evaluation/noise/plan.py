@@ -4,6 +4,8 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import reduce
+from operator import add
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -12,9 +14,8 @@ import numpy as np
 from qweft.data.config import DataConfig
 from qweft.data.tokens import IGNORED, Encoded, target_tokens
 from qweft.devices import Device, DeviceError, DeviceSettings, RemoteDevice, make_device
-from qweft.devices.jobs import Budget, Caps, Estimate, PriceList, estimate, together
+from qweft.devices.jobs import Budget, Caps, Estimate, PriceList
 from qweft.devices.mitigation import Mitigation, make_mitigation
-from qweft.devices.registry import NOISELESS
 from qweft.errors import QweftError
 from qweft.evaluation.checks import check_judging
 from qweft.evaluation.config import EvaluationConfig
@@ -69,12 +70,8 @@ def make_grid(config: NoiseConfig) -> Grid:
     if config.extrapolation != NoiseConfig.extrapolation and not config.zne:
         raise QweftError(f"--extrapolation {config.extrapolation} says nothing without --zne; give --zne 1,3,5 too")
     scales = sorted(set(config.noise_scale)) or [1.0]
-    if config.device in NOISELESS and (config.noise is not None or scales != [1.0]):
-        raise QweftError(f"device {config.device} has no noise; use device noisy for --noise and --noise-scale")
-
     devices = {
-        scale: make_device(config.device, DeviceSettings(config.seed, config.noise, scale))
-        for scale in {*scales, 0.0, 1.0}
+        scale: make_device(config.device, DeviceSettings(config.seed, config.noise, scale)) for scale in {*scales, 1.0}
     }
     price = PriceList.load(named_path(config.prices) if config.prices else None).of(config.device)
     shots: list[int | None] = [*sorted(set(config.shots))] if config.shots else [None]
@@ -87,17 +84,13 @@ def make_grid(config: NoiseConfig) -> Grid:
         with suppress(DeviceError):
             first.check(None)
             shots.append(None)
-    identity = devices[1.0].identity()
-    has_noise = identity != devices[0.0].identity()
-    if scales != [1.0] and not has_noise:
-        factors = ",".join(f"{scale:g}" for scale in scales)
-        raise QweftError(f"--noise-scale {factors}: device {config.device} has no noise model; name one with --noise")
+    has_noise = config.device.rpartition(":")[2] == "noisy"  # a rehearsal of it has noise too
     settings = tuple(Setting(each, scale) for scale in scales for each in shots)
     most = config.max_circuits
     caps = Caps(most and most * len(settings), config.max_cost, config.max_seconds)
     mitigation = make_mitigation(config.readout, tuple(config.zne) if config.zne else None, config.extrapolation)
     budget = Budget(first.name, price, caps)
-    return Grid(devices, settings, identity, has_noise, budget, mitigation)
+    return Grid(devices, settings, devices[1.0].identity(), has_noise, budget, mitigation)
 
 
 @dataclass(frozen=True)
@@ -181,19 +174,19 @@ def _fitting(costs: Sequence[int], most: int) -> int:
 
 def estimated(sample: Sample, grid: Grid, layers: int, forms: int) -> Estimate:
     """Return an upper estimate for a sample at all settings; raise if it exceeds a cap. `forms` counts circuits."""
-    each, caps = grid.mitigation.folds, grid.budget.caps
-    parts = []
+    each, price, charges = grid.mitigation.folds, grid.budget.price, []
     for setting in grid.settings:
         device = grid.devices[setting.noise_scale]
         most = device.limits.circuits_at(setting.shots) or sample.circuits
         jobs = layers * each * sum(-(-tokens // most) for tokens in sample.calls)
         jobs += forms * each * -(-2 // most) if grid.mitigation.undoes_readout else 0
-        parts.append(estimate(device, grid.budget.price, sample.circuits, setting.shots, jobs=jobs))
-    whole = together(parts)
+        charges.append(price.charge(jobs, sample.circuits, setting.shots or 0))
+    whole = reduce(add, charges)
     for option, name in (("cost", "money"), ("seconds", "seconds")):
-        cap, total = getattr(caps, name), getattr(whole.charge, name)
+        cap, total = getattr(grid.budget.caps, name), getattr(whole, name)
         if cap is not None and total is not None and total > cap:
             raise QweftError(
                 f"--max-{option} is {cap:g}, and up to {total:,.6g} are taken; nothing was sent; lower --max-circuits"
             )
-    return whole
+    shots = tuple(dict.fromkeys(setting.shots for setting in grid.settings))
+    return Estimate(grid.devices[grid.settings[0].noise_scale], price, whole, shots)

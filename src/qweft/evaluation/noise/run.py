@@ -1,10 +1,10 @@
 """`qweft evaluate ADAPTER --device ...`: evaluates a trained adapter with its circuits measured on a device."""
 
-import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from itertools import takewhile
 from operator import eq
 from pathlib import Path
 from typing import Any
@@ -133,11 +133,6 @@ class NoiseResults:
         """Loss of the base model minus loss of the adapter computed exactly."""
         return compare_losses(self.adapted, self.base).difference
 
-    @property
-    def in_order(self) -> list[Point]:
-        """The points by noise scale and ascending shots, exact probabilities last."""
-        return sorted(self.points, key=lambda each: (each.setting.noise_scale, each.setting.shots or math.inf))
-
     def describe(self) -> Group:
         """Return the table of settings, its legend, and the findings, for the terminal."""
         mitigation = f"; {self.mitigation}" if self.mitigation else ""
@@ -147,7 +142,7 @@ class NoiseResults:
         for head in HEADS[first]:
             table.add_column(head, justify="right")
         table.add_row(*("", "computed", f"{self.adapted.loss:.4f}", "", "", "", "0")[first])
-        for point in self.in_order:
+        for point in self.points:
             cells = (
                 f"x {point.setting.noise_scale:g}",
                 "all" if point.setting.shots is None else f"{point.setting.shots:,}",
@@ -163,14 +158,13 @@ class NoiseResults:
 
     def findings(self) -> list[str]:
         """Return sentences on what is left of the adapter's gain, and how many shots are needed."""
-        is_whole = len(self.points) == self.planned
-        lines = [] if is_whole else [f"{len(self.points)} of {many(self.planned, 'setting')} measured so far."]
+        lines = []
         for scale in sorted({point.setting.noise_scale for point in self.points}):
-            points = [point for point in self.in_order if point.setting.noise_scale == scale]
+            points = [point for point in self.points if point.setting.noise_scale == scale]
             where = f"noise x {scale:g}: " if self.has_noise else ""
             lines.append(f"{where}{self._share_left(points[-1])}.")
             if any(point.setting.shots is not None for point in points):
-                enough = enough_shots(points, lambda point: point.agreement >= AGREEING)
+                enough = enough_shots(points)
                 shots = "at none of these numbers of shots" if enough is None else f"from {enough:,} shots on"
                 lines.append(f"{where}at least {AGREEING:.0%} of the next tokens stay the same {shots}.")
         return lines
@@ -186,14 +180,10 @@ class NoiseResults:
         return f"{line}: {left:.1f}% ± {spread:.1f}% of the adapter's gain of {gain:.4f} ± {error:.4f} are left"
 
 
-def enough_shots(points: Sequence[Point], holds: Callable[[Point], bool]) -> int | None:
-    """Return the fewest shots from which a condition holds at all further points; `None` if there are none."""
-    fewest = None
-    for each in reversed(points):
-        if not holds(each):
-            break
-        fewest = each.setting.shots
-    return fewest
+def enough_shots(points: Sequence[Point]) -> int | None:
+    """Return the fewest shots from which on the next tokens agree at all further points; `None` if there are none."""
+    agreeing = list(takewhile(lambda point: point.agreement >= AGREEING, reversed(points)))
+    return agreeing[-1].setting.shots if agreeing else None
 
 
 def evaluate_on_device(
@@ -251,9 +241,9 @@ def evaluate_on_device(
                 any_calibration=config.any_calibration,
                 tell=tell,
             )
-            began, before = time.perf_counter(), grid.budget.circuits
+            began, before = time.perf_counter(), grid.budget.spent.circuits
             measured = measurement.score_with(Measurer(executor, setting.shots, grid.mitigation))
-            circuits, seconds = grid.budget.circuits - before, time.perf_counter() - began
+            circuits, seconds = grid.budget.spent.circuits - before, time.perf_counter() - began
             points.append(Point.of(setting, measured, exact, circuits, seconds))
             results = replace(results, points=tuple(points))
             write_record(numbers, results.to_json())
