@@ -62,7 +62,7 @@ def test_the_unitary_is_ours_and_gates_are_the_chips(chip, qubits, layers, reupl
     circuit = crz_ring_ansatz(qubits, layers, reupload)
     draws = np.random.default_rng(qubits)
     inputs, angles = draws.normal(size=qubits), draws.uniform(-3, 3, circuit.parameters)
-    place = find_chip(chip, qubits)
+    place = find_chip(chip)
     expected = ours(circuit, inputs, angles)
     state = final_states(circuit, torch.tensor(inputs)[None], torch.tensor(angles)).numpy()[0]
     assert np.allclose(expected[:, 0], state)
@@ -82,11 +82,11 @@ def test_the_unitary_is_ours_and_gates_are_the_chips(chip, qubits, layers, reupl
 @pytest.mark.parametrize("chip", ["line", "lattice"])
 def test_only_neighbours_meet(chip):
     circuit = crz_ring_ansatz(5, 2)
-    compiled, made = compiled_for(find_chip(chip, 5), circuit, None, np.ones(circuit.parameters))
+    compiled, made = compiled_for(find_chip(chip), circuit, None, np.ones(circuit.parameters))
     edges = {frozenset(edge) for edge in CHIPS[chip].edges(CHIPS[chip].qubits or 5)}
     met = {
         frozenset(compiled.find_bit(q).index for q in step.qubits) for step in compiled.data if len(step.qubits) == 2
     }
     assert met <= edges
-    free = compiled_for(find_chip("all-to-all", 5), circuit, None, np.ones(circuit.parameters))[1]
+    free = compiled_for(find_chip("all-to-all"), circuit, None, np.ones(circuit.parameters))[1]
     assert made.counts.two_qubit > free.counts.two_qubit  # an odd ring is in neither

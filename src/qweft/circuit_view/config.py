@@ -68,9 +68,9 @@ def check_view(adapter: Path, options: Mapping[str, Any] | None) -> tuple[Circui
     _check_files(config)
     one_layer(config.layer, angle_keys(adapter))
     if config.chip is not None:
-        from qweft.devices.chips import check_chip  # here, to keep the help fast
+        from qweft.devices.chips import find_chip  # here, to keep the help fast
 
-        check_chip(config.chip)
+        find_chip(config.chip)
     if config.tokens is not None:
         check_model(model_of(adapter, overrides))
     return config, overrides

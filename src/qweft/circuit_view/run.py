@@ -91,7 +91,7 @@ def view_circuit(adapter: Path, options: Mapping[str, Any] | None = None) -> Cir
     keys = angle_keys(adapter)
     layer = one_layer(config.layer, keys)
     view = _saved_circuit(adapter, layer, keys[layer])
-    chip = None if config.chip is None else find_chip(config.chip, view.circuit.qubits)
+    chip = None if config.chip is None else find_chip(config.chip)
     tokens: tuple[TokenValues, ...] = ()
     if config.tokens is not None:
         tokens = tuple(_token_values(adapter, model_of(adapter, overrides), layer, config.tokens))

@@ -10,7 +10,7 @@ from qweft.circuit.formats import to_qiskit
 from qweft.circuit.formats.common import Numbers
 from qweft.devices.device import DeviceError
 from qweft.errors import require
-from qweft.text import many, near
+from qweft.text import many
 
 Edges = tuple[tuple[int, int], ...]
 
@@ -98,42 +98,29 @@ class Compilation:
     compiler: str
 
 
-def check_chip(name: str) -> None:
-    """Check that a chip has a description here; those of Qiskit's package pass, since only it knows them."""
+def find_chip(name: str) -> Chip:
+    """Return the chip with this name, one of `CHIPS` or `qiskit:fake_NAME`."""
     if name not in CHIPS and not name.startswith("qiskit:fake_"):
         raise DeviceError(f"there is no chip {name}; there are {', '.join(CHIPS)}, and qiskit:fake_NAME")
-
-
-def find_chip(name: str, qubits: int) -> Chip:
-    """Return the chip with this name, one of `CHIPS` or `qiskit:fake_NAME`, if it is large enough."""
-    check_chip(name)
     require("qiskit", "qiskit", f"chip {name}")
-    chip = CHIPS[name] if name in CHIPS else _fake(name)
-    if (chip.qubits or qubits) < qubits:
-        raise DeviceError(
-            f"chip {name} has {many(chip.qubits or 0, 'qubit')}, and the circuit has {qubits}; name a larger one"
-        )
-    return chip
+    if name in CHIPS:
+        return CHIPS[name]
+    from qweft.devices.providers.qiskit import fake_backend
 
-
-def _fake(name: str) -> Chip:
-    from qweft.devices.providers.qiskit import fake_backends
-
-    backends = {f"qiskit:{key}": backend for key, backend in fake_backends(f"chip {name}").items()}
-    if name not in backends:
-        close = near(name, backends, most=3) or ["qiskit:fake_torino"]
-        raise DeviceError(f"there is no chip {name}; there are {', '.join(close)} and others")
-    target = backends[name].target
-    sizes = {each: getattr(target.operation_from_name(each), "num_qubits", 0) for each in target.operation_names}
-    native = sorted({each for each, size in sizes.items() if size in (1, 2)} - {"measure", "reset", "delay", "id"})
+    backend = fake_backend(name)
+    gates = {gate.name for gate in backend.target.operations if getattr(gate, "num_qubits", 0) in (1, 2)}
     source = f"qiskit_ibm_runtime's record of IBM's chip {name.partition('_')[2]}"
-    return Chip(name, tuple(native), source, target.num_qubits, backend=backends[name])
+    native = sorted(gates - {"measure", "reset", "delay", "id"})
+    return Chip(name, tuple(native), source, backend.num_qubits, backend=backend)
 
 
 def compiled_for(
     chip: Chip, circuit: Circuit, inputs: Numbers | None, parameters: Numbers | None
 ) -> tuple[Any, Compilation]:
     """Compile a circuit for a chip, without measurements: the compiler keeps gates that no measurement could detect."""
+    if chip.qubits is not None and chip.qubits < circuit.qubits:
+        has, needs = many(chip.qubits, "qubit"), circuit.qubits
+        raise DeviceError(f"chip {chip.name} has {has}, and the circuit has {needs}; name a larger one")
     import qiskit
     from qiskit.transpiler import generate_preset_pass_manager
 

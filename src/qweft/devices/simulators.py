@@ -33,11 +33,12 @@ class Simulator(Device, ABC):
         return f"{self.name} seed {self._seed}"
 
     def check(self, shots: int | None) -> None:
-        if shots is not None and self.needs_shots is False:
-            raise DeviceError(f"device {self.name} has no shots, got {shots}; use device shots, or leave them out")
-        if (shots is not None and shots < 1) or (shots is None and self.needs_shots):
-            none = "use device exact for none" if self.needs_shots else "leave them out for none"
-            raise DeviceError(f"device {self.name} takes a number of shots of at least 1, got {shots}; {none}")
+        if shots is None and self.needs_shots:
+            raise DeviceError(f"device {self.name} needs a number of shots, got none; use device exact for none")
+        if shots is not None and (shots < 1 or self.needs_shots is False):
+            raise DeviceError(
+                f"device {self.name} has no {shots} shots; use device shots with a number, or leave them out"
+            )
 
     def run(self, circuits: BoundCircuits, shots: int | None) -> Frequencies:
         self.check(shots)

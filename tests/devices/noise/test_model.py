@@ -17,6 +17,9 @@ def test_scaled_errors():
     assert (none.one_qubit, none.two_qubit, none.readout) == (0, 0, ((1, 0), (0, 1)))
     assert PAPER.scaled(1) is PAPER
     PAPER.scaled(10)
+    for factor in (11, -1):
+        with pytest.raises(DeviceError, match=f"times {factor}"):
+            PAPER.scaled(factor)
 
 
 def test_what_reading_out_makes_of_an_expectation():
@@ -27,18 +30,20 @@ def test_what_reading_out_makes_of_an_expectation():
 
 
 @pytest.mark.parametrize(
-    ("numbers", "words"),
+    "numbers",
     [
-        ({"one_qubit": 1.5}, "one_qubit is 1.5"),
-        ({"two_qubit": float("nan")}, "two_qubit is nan"),
-        ({"readout": ((0.9, 0.2), (0.1, 0.9))}, "readout is"),
-        ({"readout": ((0.9, 0.1), (-0.1, 1.1))}, "readout is"),
-        ({"channel": "both"}, "channel is .both.; there are each and pair"),
+        {"one_qubit": 1.5},
+        {"two_qubit": float("nan")},
+        {"one_qubit": "a little"},
+        {"readout": ((0.9, 0.2), (0.1, 0.9))},
+        {"readout": ((0.9, 0.1), (-0.1, 1.1))},
+        {"readout": ((0.9, 0.1),)},
+        {"channel": "both"},
     ],
 )
-def test_numbers_that_are_no_probabilities(numbers, words):
+def test_numbers_that_are_no_probabilities(numbers):
     plain = {"one_qubit": 0.0, "two_qubit": 0.0, "readout": ((1.0, 0.0), (0.0, 1.0))}
-    with pytest.raises(DeviceError, match=words):
+    with pytest.raises(DeviceError, match="noise own: one_qubit and two_qubit are numbers from 0 to 1"):
         NoiseModel("own", "made up", **{**plain, **numbers})
 
 

@@ -31,8 +31,8 @@ def test_a_missing_package_is_told_with_the_way_to_install_it(monkeypatch, name,
 
 def test_a_device_that_pennylane_does_not_have():
     pytest.importorskip("pennylane")
-    with pytest.raises(DeviceError, match="install its plugin"):
-        make_device("pennylane:ionq.simulator")
+    with pytest.raises(DeviceError, match="plugin is installed"):
+        make_device("pennylane:ionq.simulator").check(10)
 
 
 def test_a_plugins_words_are_told_without_its_credentials(monkeypatch):

@@ -67,11 +67,11 @@ def test_errors_are_those_of_all_the_chips_qubits():
     from qiskit_aer.noise import NoiseModel
 
     from qweft.devices.outcomes import on_each_qubit
-    from qweft.devices.providers.qiskit.simulators import Compiled, probabilities_of
+    from qweft.devices.providers.qiskit.simulators import Compiled, compile_for, probabilities_of
 
     backend, some = fakes.FakeAlgiers(), circuits(2)
     device = make_device("qiskit:fake_algiers")
-    compiled = Compiled(device.compiled(some), backend.target)
+    compiled = Compiled(compile_for(backend, some), backend.target)
     model = NoiseModel.from_backend(backend)
     whole = probabilities_of(AerSimulator(method="density_matrix", noise_model=model), compiled.saved, some.angles)
     errors = {
@@ -90,8 +90,8 @@ def test_calibration_circuits_end_on_the_qubits_of_the_others(manila):
     some = circuits(2)
     calibration = calibration_circuits(some)
     backend = fakes.FakeManilaV2()
-    main = Compiled(manila.compiled(some), backend.target)
-    assert measured_places(manila.compiled(calibration)) == main.places
+    main = Compiled(compile_for(backend, some), backend.target)
+    assert measured_places(compile_for(backend, calibration)) == main.places
     alone = dataclasses.replace(calibration, placed_like=None)
     assert measured_places(compile_for(backend, alone)) != main.places
     matrices = confusion_matrices(manila.run(calibration, None))

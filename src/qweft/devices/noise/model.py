@@ -2,17 +2,12 @@
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 from qweft.devices.device import DeviceError
 from qweft.files import named_path
-from qweft.text import shown
 
 Channel = Literal["each", "pair"]
-
-
-def _is_probability(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
 
 
 @dataclass(frozen=True)
@@ -48,35 +43,24 @@ class NoiseModel:
     channel: Channel = "each"
 
     def __post_init__(self) -> None:
-        for key in ("one_qubit", "two_qubit"):
-            if not _is_probability(getattr(self, key)):
-                raise DeviceError(f"noise {self.name}: {key} is {shown(getattr(self, key))}, no number from 0 to 1")
-            object.__setattr__(self, key, float(getattr(self, key)))
         try:
-            rows = tuple((float(right), float(wrong)) for right, wrong in self.readout)
+            one, two = float(self.one_qubit), float(self.two_qubit)
+            readout = tuple((float(right), float(wrong)) for right, wrong in self.readout)
         except (TypeError, ValueError):
-            rows = ()
-        if len(rows) != 2 or not all(_is_probability(row[0]) and abs(sum(row) - 1) < 1e-9 for row in rows):
+            one, two, readout = math.nan, math.nan, ()
+        is_valid = all(0 <= each <= 1 for each in (one, two, *sum(readout, ()))) and len(readout) == 2
+        if not is_valid or any(abs(sum(row) - 1) > 1e-9 for row in readout) or self.channel not in get_args(Channel):
             raise DeviceError(
-                f"noise {self.name}: readout is {shown(self.readout)}, expected [[p(0|0), p(1|0)], [p(0|1), p(1|1)]], "
-                "rows that add up to 1"
+                f"noise {self.name}: one_qubit and two_qubit are numbers from 0 to 1, readout is [[p(0|0), p(1|0)], "
+                f"[p(0|1), p(1|1)]] with rows that add up to 1, and channel is each or pair; got {self.identity()}"
             )
-        object.__setattr__(self, "readout", rows)
-        if self.channel not in get_args(Channel):
-            raise DeviceError(f"noise {self.name}: channel is {shown(self.channel)}; there are each and pair")
+        for key, value in (("one_qubit", one), ("two_qubit", two), ("readout", readout)):
+            object.__setattr__(self, key, value)
 
     def scaled(self, factor: float) -> "NoiseModel":
         """Return the model with every error probability multiplied by the factor; 0 removes all noise."""
-        if not 0 <= factor < math.inf:
-            raise DeviceError(f"noise {self.name} cannot be scaled by {factor:g}; give a number of at least 0")
         if factor == 1:
             return self
-        largest = max(self.one_qubit, self.two_qubit, self.readout[0][1], self.readout[1][0])
-        if largest * factor > 1:
-            raise DeviceError(
-                f"noise {self.name} times {factor:g} has an error of probability {largest * factor:g}; the largest "
-                f"factor is {math.floor(1e4 / largest) / 1e4:.15g}"
-            )
         up, down = self.readout[0][1] * factor, self.readout[1][0] * factor
         return replace(
             self,

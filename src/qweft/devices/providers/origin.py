@@ -34,7 +34,6 @@ from qweft.devices.device import (
 )
 from qweft.devices.simulators import Simulator
 from qweft.errors import require
-from qweft.text import near
 
 MESSAGES = (
     (re.compile(r"curl_.*(failed to|could ?n[o']t) (connect|resolve)"), NotTakenError),  # nothing has left this machine
@@ -121,8 +120,7 @@ class OriginCloudDevice(RemoteDevice):
         with self._told():
             there = dict(self._service.backends())
         if self._target not in there:
-            close = near(self._target, there, most=3) or sorted(there)
-            raise RefusedError(f"Origin's cloud has no device {self._target}; it has {', '.join(close) or 'none'}")
+            raise RefusedError(f"Origin's cloud has no device {self._target}; it has {', '.join(sorted(there))}")
         if not there[self._target]:
             raise UnavailableError(f"device {self.name} is switched off at present")
 

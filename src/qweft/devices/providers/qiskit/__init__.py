@@ -9,14 +9,16 @@ from qweft.devices.device import Device, DeviceError, DeviceSettings, Entry, Pro
 from qweft.devices.providers.qiskit.ibm import IBMDevice, saved_tokens
 from qweft.devices.providers.qiskit.simulators import AerSimulatorDevice, FakeBackendDevice
 from qweft.errors import require
-from qweft.text import near
 
 
-def fake_backends(what: str) -> dict[str, Any]:
-    """Return the snapshots of chips in IBM's package, by name."""
-    fakes = require("qiskit_ibm_runtime.fake_provider", "qiskit", what)
+def fake_backend(name: str) -> Any:
+    """Return the snapshot of a chip, "qiskit:fake_NAME", in IBM's package."""
+    fakes = require("qiskit_ibm_runtime.fake_provider", "qiskit", f"device {name}")
     with warnings.catch_warnings(action="ignore"):  # one backend emits a warning when it is created
-        return {backend.name: backend for backend in fakes.FakeProviderForBackendV2().backends()}
+        known = {f"qiskit:{backend.name}": backend for backend in fakes.FakeProviderForBackendV2().backends()}
+    if name not in known:
+        raise DeviceError(f"there is no device {name}; there are {', '.join(known)}, qiskit:aer and qiskit:ibm_NAME")
+    return known[name]
 
 
 def make(name: str, target: str, settings: DeviceSettings) -> Device | RemoteDevice:
@@ -25,11 +27,7 @@ def make(name: str, target: str, settings: DeviceSettings) -> Device | RemoteDev
         return AerSimulatorDevice(name, settings)
     if target.startswith("ibm_"):
         return IBMDevice(name, target)
-    backends = fake_backends(f"device {name}")
-    if target not in backends:
-        close = near(target, backends, most=3) or ["fake_torino"]
-        raise DeviceError(f"there is no device {name}; there are qiskit:aer, ibm_NAME, and {', '.join(close)}")
-    return FakeBackendDevice(name, backends[target], settings)
+    return FakeBackendDevice(name, fake_backend(name), settings)
 
 
 PROVIDER = Provider(

@@ -23,10 +23,9 @@ from qweft.devices.device import (
     UnavailableError,
     told,
 )
-from qweft.devices.providers.qiskit.simulators import check_size, compile_for, values_of
+from qweft.devices.providers.qiskit.simulators import compile_for, values_of
 from qweft.errors import require
 from qweft.internals.providers import instance_of
-from qweft.text import near
 
 REFUSALS = ("Account", "NotAuthorized", "InputValue", "ProgramNotFound")
 """Parts of names of exceptions for which a retry does not help, even while a job is sent."""
@@ -112,7 +111,6 @@ class IBMDevice(RemoteDevice):
 
         with self._told("preparing"):
             if circuits.form not in self._forms:
-                check_size(self.name, self._backend, circuits)
                 self._forms[circuits.form] = compile_for(self._backend, circuits)
             compiled = self._forms[circuits.form]
             self._backend.check_faulty(compiled)
@@ -176,16 +174,7 @@ class IBMDevice(RemoteDevice):
 
     @cached_property
     def _backend(self) -> Any:
-        try:
-            return self._service.backend(self._target)
-        except Exception as error:
-            if "BackendNotFound" not in type(error).__name__:
-                raise
-            names = [backend.name for backend in self._service.backends()]
-            close = near(self._target, names, most=3) or names
-            raise RefusedError(
-                f"this account has no backend {self._target}; it has {', '.join(close) or 'none'}"
-            ) from None
+        return self._service.backend(self._target)
 
     def _told(self, step: Step = "asking") -> AbstractContextManager[None]:
         return told(self.name, sort, step)

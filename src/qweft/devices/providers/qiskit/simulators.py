@@ -13,7 +13,6 @@ from qweft.devices.device import DeviceSettings, Limits, RefusedError
 from qweft.devices.outcomes import on_each_qubit
 from qweft.devices.simulators import Simulator
 from qweft.errors import require
-from qweft.text import many
 
 SEED = 0
 """Seed of the transpiler: a circuit compiles the same way in every process."""
@@ -65,38 +64,23 @@ def compile_for(backend: Any, circuits: BoundCircuits) -> Any:
 
 def repeat(circuit: Any, folds: int, target: Any) -> Any:
     """Return C (C^dagger C)^k of a compiled and measured circuit C, with folds = 1 + 2 k. Parameters are those of C."""
-    repeated = circuit.copy_empty_like()
-    repeated.global_phase = 0  # phases of C and its inverse cancel; nothing measures one
-    gates = [step for step in circuit.data if step.operation.name != "measure"]
+    from qiskit.circuit.equivalence_library import SessionEquivalenceLibrary
+    from qiskit.transpiler import PassManager
+    from qiskit.transpiler.passes import BasisTranslator
+
+    once, repeated = circuit.copy_empty_like(), circuit.copy_empty_like()
+    for step in circuit.data:
+        if step.operation.name != "measure":
+            once.append(step)
+    inverse = PassManager([BasisTranslator(SessionEquivalenceLibrary, None, target)]).run(once.inverse())
     for part in range(folds):
         if part:
             repeated.barrier()
-        for step in reversed(gates) if part % 2 else gates:
-            if part % 2:
-                _undo(repeated, step, target)
-            else:
-                repeated.append(step)
+        repeated.compose(inverse if part % 2 else once, inplace=True)
     for step in circuit.data:
         if step.operation.name == "measure":
             repeated.append(step)
     return repeated
-
-
-def _undo(circuit: Any, step: Any, target: Any) -> None:
-    """Append the inverse of a gate, in the target's gates."""
-    gate, wires = step.operation, step.qubits
-    if gate.name == "sx" and "rz" in target:  # rz(pi) sx rz(pi) is its inverse, up to a phase; rz has no error
-        circuit.rz(np.pi, *wires)
-        circuit.sx(*wires)
-        circuit.rz(np.pi, *wires)
-        return
-    inverse = gate.inverse()
-    if gate.name != "barrier" and inverse.name not in target:
-        raise RefusedError(
-            f"zero-noise extrapolation: {inverse.name}, the inverse of {gate.name}, is none of the chip's gates; leave "
-            "the extrapolation out"
-        )
-    circuit.append(inverse, wires)
 
 
 def measured_places(circuit: Any) -> list[int]:
@@ -149,8 +133,7 @@ class FakeBackendDevice(Simulator):
 
     def probabilities(self, circuits: BoundCircuits) -> np.ndarray:
         if circuits.form not in self._compiled:
-            check_size(self.name, self._backend, circuits)
-            compiled = Compiled(self.compiled(circuits), self._backend.target)
+            compiled = Compiled(compile_for(self._backend, circuits), self._backend.target)
             if len(compiled.active) > MOST_QUBITS:
                 raise RefusedError(
                     f"device {self.name} keeps a density matrix of at most {MOST_QUBITS} qubits, and the compiled "
@@ -160,17 +143,6 @@ class FakeBackendDevice(Simulator):
         compiled = self._compiled[circuits.form]
         chances = probabilities_of(compiled.simulator, compiled.saved, circuits.angles)
         return on_each_qubit(chances.reshape(-1, 2**circuits.qubits), compiled.readout)
-
-    def compiled(self, circuits: BoundCircuits) -> Any:
-        """Return the circuits' form in the chip's gates, on its wires, measured at the end."""
-        return compile_for(self._backend, circuits)
-
-
-def check_size(name: str, backend: Any, circuits: BoundCircuits) -> None:
-    """Raise `RefusedError` if a backend has too few qubits."""
-    has, takes = backend.num_qubits, circuits.qubits
-    if takes > has:
-        raise RefusedError(f"device {name} has {many(has, 'qubit')}, and a circuit has {takes}")
 
 
 class Compiled:
