@@ -26,8 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
-from qweft.comparison.random_effects import LEVEL, errors_of
-from qweft.comparison.student import quantile
+from qweft.comparison.random_effects import LEVEL, errors_of, quantile
 from qweft.comparison.summarise import holm, levels
 from qweft.files import write_json
 

@@ -72,7 +72,7 @@ def verdict(method, other, direction="not decided", difference=None, interval=No
     if room is not None and direction in ("lower", "higher"):
         interval = (-room, -room - 1) if direction == "lower" else (room, room + 1)
     margins = (room, None, 0.0) if direction == "equivalent" else (None, None, None)
-    pairing = Pairing((), (), difference, None, interval, None, 0, None, None, None, direction, "", *margins)
+    pairing = Pairing((), (), difference, interval, None, 0, None, None, None, direction, "", *margins)
     return Verdict(topic, method, other, direction, pairing)
 
 

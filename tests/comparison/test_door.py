@@ -14,7 +14,7 @@ from qweft.comparison import runner
 from qweft.comparison import starter as starters
 from qweft.comparison.config import HalvingConfig, MethodConfig
 from qweft.comparison.plan import resolve, within
-from qweft.comparison.starter import hidden_size, is_config, short_name, starter
+from qweft.comparison.starter import hidden_size, starter
 from qweft.comparison.timing import Budget, budget_of
 from qweft.errors import QweftError
 from qweft.models.config import ModelConfig
@@ -29,9 +29,7 @@ def config_of(argv):
     ("text", "seconds", "parameters"),
     [
         (None, None, None),
-        ("90 s", 90.0, None),
         ("1.5h", 5400.0, None),
-        ("16.1k", None, 16_100),
         ("200_000 parameters", None, 200_000),
         (" 200k parameters , 2 hours ", 7200.0, 200_000),
     ],
@@ -40,27 +38,11 @@ def test_budgets_are_read(text, seconds, parameters):
     assert budget_of(text) == Budget(seconds, parameters)
 
 
-@pytest.mark.parametrize("text", ["20", "", "20m", "20min,30min", "5s", "0k", "-20min", "1e3 parameters", "\x1b[2J"])
+@pytest.mark.parametrize("text", ["20m", "20min,30min", "5s", "-20min", "\x1b[2J"])
 def test_other_budgets_are_refused_in_one_sentence(text):
     with pytest.raises(QweftError, match=r"^budget .*give 20min, .*'20min,200k'$") as fault:
         budget_of(text)
     assert "\x1b" not in str(fault.value)
-
-
-def test_the_ending_tells_a_config_from_data():
-    assert all(map(is_config, ("a.yaml", "a.YML")))
-    assert not any(map(is_config, ("a.csv", "owner/set", "yaml", "a.yaml/")))
-
-
-@pytest.mark.parametrize(
-    ("source", "name"),
-    [
-        ("rows/my.csv", "my"), ("rows/", "rows"), ("owner/set:part@test", "part"), ("embedded:chitchat", "chitchat"),
-        ("my rows.jsonl", "my-rows"), (".csv", "csv"), ("..", "data"), ("数据.csv", "数据"), ("a\x1b[2Jb.csv", "a-2Jb"),
-    ],
-)  # fmt: skip
-def test_files_are_named_by_the_data(source, name):
-    assert short_name(source) == name
 
 
 def test_the_searches_of_a_wider_model_begin_at_lower_rates(tmp_path):
@@ -97,9 +79,7 @@ def test_options_change_the_config_of_data(places):
     ("words", "key"),
     [
         ("init my.yaml", "qweft compare my.yaml"),
-        ("init none.csv", "data none.csv"),
         ("init odd.csv", "odd.csv, row 1"),
-        ("init rows.jsonl --output out.txt", "--output out.txt"),
         ("init rows.jsonl --output rows.yaml", "rows.yaml is there already"),
         ("compare none.csv", "data none.csv"),
         ("compare rows", "did you mean the config rows.yaml"),
@@ -109,7 +89,6 @@ def test_options_change_the_config_of_data(places):
         ("compare rows.jsonl --budget 20m", "budget '20m'"),
         ("compare rows.jsonl --data.source b.csv", "--data.source gives data a second time"),
         ("compare rows.jsonl --halving.finalists null", "budget 20min: a time needs halving.finalists"),
-        ("compare rows.jsonl --halving.rungs 8,16", "budget 20min: a time sets the steps"),
         ("compare rows.yaml --halving.finalists 2 --search true", "halving stops methods"),
         ("tune rows.jsonl", "--data.source rows"),
     ],
@@ -164,9 +143,7 @@ def test_a_config_that_was_changed_by_hand_is_not_replaced(places, tmp_path, mon
     ("family", "layers", "without"),
     [
         ("llama", None, None),
-        ("granite", ["q_proj", "v_proj"], "ia3"),
         ("phi3", ["qkv_proj"], "ia3"),
-        ("stablelm", None, "ia3"),
         ("mamba", ["in_proj", "x_proj"], "ia3"),
     ],
 )

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from qweft.comparison import tune
 from qweft.comparison.summary import forgotten
 from qweft.errors import QweftError
 from qweft.evaluation.run import evaluate
@@ -80,10 +79,3 @@ def test_a_comparison_measures_it_and_evaluate_by_the_folder_alone_finds_the_sam
     assert weights.stat().st_mtime_ns == before
     with pytest.raises(QweftError, match="a run of another configuration"):
         results(replace(config, evaluation=replace(config.evaluation, forgetting_rows=3)))
-
-
-def test_a_search_does_not_look_elsewhere(config, monkeypatch):
-    monkeypatch.setattr(
-        "qweft.comparison.set_up.other_rows", lambda judging, *_: pytest.fail() if judging.forgetting else []
-    )
-    tune.tune(config, "")

@@ -72,24 +72,6 @@ def test_the_whole_search_on_a_model_and_what_becomes_of_it(config, monkeypatch,
     assert results(config)["search"] == made["search"]
 
 
-def test_a_stopped_search_goes_on_where_it_was(config, monkeypatch, tmp_path):
-    real, made = trial.fit, []
-
-    def stopping(*arguments):
-        if len(made) == 3:
-            raise KeyboardInterrupt
-        made.append(arguments)
-        return real(*arguments)
-
-    whole = tuned(dataclasses.replace(config, output=str(tmp_path / "other")))
-    monkeypatch.setattr(trial, "fit", stopping)
-    with pytest.raises(KeyboardInterrupt):
-        tuned(config)
-    monkeypatch.setattr(trial, "fit", lambda *arguments: made.append(arguments) or real(*arguments))
-    assert tuned(config) == whole
-    assert len(made) == 2 * len(whole["validation_loss"])  # none was made twice
-
-
 def test_the_rate_is_that_of_the_parabolas_vertex_and_the_shortfall_is_kept(config, monkeypatch):
     optimum = math.log2(0.1)
     asked = on_curve(monkeypatch, lambda x, seed: 2 + 0.02 * (x - optimum) ** 2 + (seed % 2) * (0.1 + 0.001 * (x > -4)))
@@ -160,14 +142,6 @@ def test_a_list_of_rates_is_tried_on_validation_rows_alone_before_the_runs(confi
     assert not list(Path(config.output).glob("search/*/adapter"))
     monkeypatch.setattr(trial, "fit", lambda *_: pytest.fail("a finished run was repeated"))
     assert results(config)["search"] == found
-
-
-def test_a_list_grows_so_often_and_no_more(config, monkeypatch):
-    """A method that is best at the highest rate, however high."""
-    on_curve(monkeypatch, lambda x, seed: 2.0**-x)
-    found = tuned(dataclasses.replace(config, rates=[1e-3, 1e-2]))
-    assert list(found["validation_loss"]) == ["0.001", "0.01", "0.1", "1.0", "10.0"]
-    assert found["best"] == 10 and found["at_end_of_grid"]
 
 
 def test_rates_that_another_process_is_at_are_waited_for(config, monkeypatch):

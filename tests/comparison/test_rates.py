@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from benchmarks.shortfall import covered
 
+from qweft.comparison.random_effects import tail
 from qweft.comparison.rates import Parabola, best_tried, next_rate, optimum, parabola, shortfall
-from qweft.comparison.searched import Search, doubt, with_doubts
-from qweft.comparison.student import tail
+from qweft.comparison.searched import Search, doubt
 from tests.comparison.comparison_examples import verdict
 
 
@@ -74,11 +74,9 @@ def test_the_vertex_is_taken_to_three_digits():
     ("losses", "reason"),
     [
         ((1.0, 1.1, 1.2), "its best rate lies at an end of what was tried"),
-        ((1.2, 1.1, 1.0), "its best rate lies at an end of what was tried"),
         ((1.2, 1.0, math.inf), "it diverged at a rate beside its best one"),
         ((1.01, 1.0, 1.3), "its loss jumps beside its best rate"),
         ((math.inf, math.inf, math.inf), "it diverged at every rate"),
-        ((0.0, 0.0, 0.0), "its best rate lies at an end of what was tried"),
         ((1.0,), "its best rate lies at an end of what was tried"),
     ],
 )
@@ -120,7 +118,6 @@ def test_one_seed_gives_what_the_rates_of_a_list_leave_out():
     ("shape", "curvature", "noise", "least", "largest"),
     [
         ("parabola", 0.02, 0.005, 0.9, 0.15),
-        ("parabola", 0.08, 0.015, 0.9, 0.4),
         ("steep above", 0.02, 0.005, 0.9, 0.15),
     ],
 )
@@ -161,10 +158,3 @@ def test_a_doubt_stands_where_the_worse_methods_shortfall_exceeds_the_difference
         "The learning rates may cost a 0.20% or more and b 0.31% or more, together more than this interval leaves to "
         "the margin (0.50%)."
     )
-
-
-def test_doubts_are_fields_of_their_verdicts():
-    searched = [flat("a", 0.2), flat("b", 0.4)]
-    made = with_doubts([claim(room=0.3), claim("not decided", other="c"), claim(room=5)], searched)
-    assert [bool(each.doubt) for each in made] == [True, False, False]
-    assert not any(each.doubt for each in with_doubts([claim(room=0.3)], []))

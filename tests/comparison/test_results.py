@@ -6,7 +6,6 @@ import math
 import pytest
 
 from qweft.comparison.results import Run
-from qweft.errors import QweftError
 from tests.comparison.comparison_examples import run
 
 
@@ -38,24 +37,6 @@ def test_the_late_training_loss_is_that_of_the_last_quarter_of_the_steps():
         assert run("lora", train_loss_curve=gone).late_train_loss is None
     assert run("lora", loss=None, train_loss_curve=steps).late_train_loss is None  # it diverged
     assert run("base").late_train_loss is None
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"model": None}, {"train_loss_curve": 5}, {"train_loss_curve": [[1]]},
-        {"eval_loss": -0.1},
-    ],
-)  # fmt: skip
-def test_an_incomplete_record_is_named(change):
-    record = run("lora", seed=3).to_json()
-    for key, value in change.items():
-        if value is None:
-            del record[key]
-        else:
-            record[key] = value
-    with pytest.raises(QweftError, match="lora, seed 3"):
-        Run.from_json(record)
 
 
 def test_rows_that_belong_together_are_added_up():

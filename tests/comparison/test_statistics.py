@@ -9,7 +9,6 @@ from scipy import stats
 
 from qweft.comparison.random_effects import errors_of
 from qweft.comparison.statistics import LONE, Look, pair, sign_flip_p
-from qweft.comparison.student import quantile, tail
 
 
 def against_one(losses, **rows):
@@ -22,12 +21,9 @@ def against_one(losses, **rows):
         ([0.90, 0.91, 0.92], "lower", ""),
         ([1.10, 1.11, 1.12], "higher", ""),
         ([1.10, 1.20, 1.001], "not decided", "p is above 0.05"),
-        ([0.9, 0.9, 1.1], "not decided", "p is above 0.05"),
         ([0.5, 0.5], "not decided", "at least 3 seeds are needed"),
-        ([0.5], "not decided", "at least 3 seeds are needed"),
         ([1.0, 1.0, 1.0], "not decided", "the losses are equal"),
         ([0.1, 0.1, None, 0.1], "not decided", "a run diverged at 1 of 4 seeds"),
-        ([None], "not decided", "a run diverged at 1 of 1 seeds"),
         ([], "not decided", "there is no seed that both have"),
     ],
 )
@@ -59,11 +55,9 @@ def test_a_run_that_diverged_counts_at_whichever_seed():
         ((0.1, -0.1, 0.05), None, "not decided"),
         ((0.0, 0.0, 0.0), 0.5, "equivalent"),
         ((0.1, 0.11, 0.12), 0.5, "equivalent"),  # shown, and less than what matters
-        ((0.1, 0.11, 0.12), None, "higher"),
         ((0.6, 0.61, 0.62), 0.5, "higher"),
         ((-0.45, -0.5, -0.55), 0.5, "lower"),
         ((0.1, -0.1), 0.5, "not decided"),
-        ((2.0, -2.0, 1.0), 0.5, "not decided"),
     ],
 )
 def test_equivalent_where_the_90_percent_interval_lies_within_the_margin(percent, margin, direction):
@@ -113,33 +107,10 @@ def test_rows_widen_the_interval_and_their_number_is_recorded():
     assert pair(*totals, without[0], rows[1]) == alone  # a seed of an earlier version
 
 
-def test_a_row_whose_loss_is_not_a_number_shows_nothing():
-    """As a null in results.json is read; the losses of the whole are known and far apart."""
-    rows = {k: ((math.nan if k == 1 else 3.0, 2), (5.0 + k, 3)) for k in range(3)}
-    others = dict.fromkeys(range(3), ((3.5, 2), (5.5, 3)))
-    found = against_one([0.90, 0.91, 0.92], rows=rows, other_rows=others)
-    assert (found.direction, found.reason) == ("not decided", "the loss of a test row is not a number")
-    assert found.interval is None and found.rows == 0
-
-
-def test_rows_without_targets_are_not_of_the_sample():
-    rows = {k: ((3.0 + k, 2), (0.0, 0), (5.0, 3)) for k in range(3)}
-    others = dict.fromkeys(range(3), ((3.5, 2), (0.0, 0), (5.5, 3)))
-    losses, other_losses = ({k: sum(s for s, _ in m[k]) / 5 for k in m} for m in (rows, others))
-    found = pair(losses, other_losses, rows, others)
-    dense = [{k: tuple(row for row in m[k] if row[1]) for k in m} for m in (rows, others)]
-    assert found.rows == 2 and found == pair(losses, other_losses, *dense)
-
-
 @pytest.mark.parametrize("seeds", [3, 5, 7])
 def test_a_method_against_itself_at_other_draws_is_seldom_shown(seeds):
     said = coverage.directions(seeds, 48, "seeds", 0.0, 1000)
     assert 10 < sum(direction != "not decided" for direction in said) < 65  # 5%, with a standard error of 0.7
-
-
-def test_a_planted_better_method_is_found():
-    said = coverage.directions(5, 48, "seeds", -3.0, 100)
-    assert said.count("lower") >= 95 and "higher" not in said
 
 
 def test_three_controls_err_no_more_often_than_one_where_the_circuit_does_nothing():
@@ -148,22 +119,6 @@ def test_three_controls_err_no_more_often_than_one_where_the_circuit_does_nothin
         yes, no = coverage.circuit_answers(3, 48, "seeds", controls, 400)
         assert yes < 0.05 and no < 0.05
         assert coverage.circuit_equivalences(3, 48, "seeds", controls, 400) < 0.08  # each has its share of the level
-
-
-def test_a_circuit_that_helps_and_one_that_harms_are_found_against_three_controls():
-    yes, no = coverage.circuit_answers(5, 48, "seeds", 3, 40, percent=-3.0)
-    assert yes >= 0.9 and no == 0
-    yes, no = coverage.circuit_answers(5, 48, "seeds", 3, 40, percent=3.0)
-    assert yes == 0 and no >= 0.9
-
-
-@pytest.mark.parametrize("freedom", [1, 1.5, 2, 2.9, 7, 47.3, 600, 100_000])
-def test_students_t_equals_scipy(freedom):
-    for t in (0.0, 0.1, 1.0, 1.7, 2.5, 12.0, 300.0):
-        assert tail(t, freedom) == pytest.approx(2 * stats.t.sf(t, freedom), rel=1e-8, abs=1e-280)
-    for level in (0.6, 0.9, 0.95, 0.9999):
-        assert quantile(level, freedom) == pytest.approx(stats.t.ppf((1 + level) / 2, freedom), rel=1e-8)
-    assert tail(math.inf, freedom) == 0 and math.isnan(tail(math.nan, freedom))
 
 
 @pytest.mark.parametrize("count", [3, 5, 8])
@@ -228,7 +183,7 @@ def test_rows_alone_are_the_jackknife_of_the_ratio():
     assert coverage.interval(d, losses, others) == pytest.approx((d[0] - half, d[0] + half), rel=1e-3)
 
 
-@pytest.mark.parametrize("large", [1, 12, 40, 400], ids="{0}x".format)
+@pytest.mark.parametrize("large", [1, 40])
 def test_a_group_that_holds_most_of_the_tokens_shows_no_difference_that_is_none(large):
     """Twelve groups, one of them as large as named beside the others; the standard error of 400 repeats is 1.1."""
     random = np.random.default_rng(large)
@@ -266,8 +221,8 @@ def test_an_interval_of_95_percent_holds_the_truth_about_95_times_in_100(seeds, 
         assert 0.925 <= held <= 0.99, source
 
 
-@pytest.mark.parametrize("count", range(2, 13))
-@pytest.mark.parametrize("shift", [0.0, 0.5, 3.0])
+@pytest.mark.parametrize("count", [2, 5, 12])
+@pytest.mark.parametrize("shift", [0.0, 3.0])
 def test_the_sign_flip_test_equals_scipy(count, shift):
     differences = np.random.default_rng(count).normal(shift, 1, count)
     exact = stats.permutation_test((differences,), np.mean, permutation_type="samples", n_resamples=np.inf)
@@ -294,17 +249,6 @@ def test_a_look_sets_the_level_the_seeds_and_the_corrected_p():
     assert (family.direction, family.reason, family.corrected) == ("not decided", "the corrected p is above 0.05", 0.06)
 
 
-def test_an_effect_of_the_visible_size_is_shown_four_times_in_five():
-    """The effect that five seeds and 48 rows could show on average, planted; the standard error is 2.5."""
-    random = np.random.default_rng(5)
-    drawn = [coverage.comparison(5, 48, "normal", "seeds", random) for _ in range(250)]
-    sizes = [errors_of(coverage.relative(*each), *each).visible() for each in drawn]
-    effect = math.sqrt(np.mean(np.square(sizes)))
-    shown = sum(errors_of(coverage.relative(*each), *each).p_value(effect + np.mean(coverage.relative(*each))) <= 0.05
-                for each in drawn)  # fmt: skip
-    assert 0.72 < shown / 250 < 0.88
-
-
 def test_of_one_row_or_one_group_nothing_is_shown():
     """Two rows that differ widen the interval; a single one would leave the chance of the rows out without a word."""
     losses, one = [0.90, 0.91, 0.92], dict.fromkeys(range(3), ((0.9, 9),))
@@ -314,20 +258,3 @@ def test_of_one_row_or_one_group_nothing_is_shown():
             assert (found.direction, found.reason) == ("not decided", LONE)
             assert found.interval is found.p_value is None and found.rows == 0
     assert against_one([0.5, 0.5], rows=one, other_rows=one).reason == "at least 3 seeds are needed"
-
-
-def test_what_rows_do_at_one_seed_alone_does_not_count_twice():
-    """All chance is of the rows by seed: the spread of the seeds holds it, and the rows add little to it."""
-    drawn = [made(8, 60, over_rows=0.0, by_seed=7.0, draw=draw) for draw in range(40)]
-    pairs = [(coverage.relative(*each), each) for each in drawn]
-    ratios = [np.ptp(coverage.interval(d, *each)) / np.ptp(coverage.interval(d)) for d, each in pairs]
-    assert np.median(ratios) < 1.1  # counted twice, it would be 1.3
-
-
-def test_the_order_of_seeds_and_rows_does_not_matter():
-    losses, others = made(5, 60, over_seeds=1.0, by_seed=5.0)
-    d = coverage.relative(losses, others)
-    interval = coverage.interval(d, losses, others)
-    turned = coverage.interval(d[::-1], losses[::-1, ::-1], others[::-1, ::-1])
-    assert turned == pytest.approx(interval)
-    assert coverage.interval((0.0,) * 5, others, others) == (0.0, 0.0)

@@ -7,12 +7,10 @@ from pathlib import Path
 import pytest
 
 from qweft.comparison import runner
-from qweft.comparison.checks import check_comparison
 from qweft.comparison.config import MethodConfig
 from qweft.comparison.plan import planned_looks
 from qweft.comparison.report.write import remake_report
 from qweft.comparison.results_file import changed_said, stated
-from qweft.errors import QweftError
 from tests.comparison.comparison_examples import LORA, comparison, results
 
 
@@ -68,12 +66,6 @@ def test_looks_double_up_to_the_cap_with_seeds_not_yet_used(places, tmp_path):
     config = looking(places, tmp_path, seeds=[7, 1, 5], most_seeds=8)
     assert planned_looks(config) == ((7, 1, 5), (7, 1, 5, 0, 2, 3), (7, 1, 5, 0, 2, 3, 4, 6))
     assert planned_looks(replace(config, most_seeds=None)) == ((7, 1, 5),)
-
-
-@pytest.mark.parametrize("changes", [{"seeds": [0, 1]}, {"most_seeds": 3}])
-def test_looks_that_cannot_be_planned(places, tmp_path, changes):
-    with pytest.raises(QweftError, match="most_seeds"):
-        check_comparison(looking(places, tmp_path, **changes))
 
 
 PLAN = {"margin": None, "reference": "lora", "methods": ["lora", "qtha"], "seeds": [[0, 1, 2]]}

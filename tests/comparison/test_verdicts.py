@@ -113,15 +113,6 @@ def test_of_several_candidates_the_nearest_true_control_counts():
     assert pairs == [("qtha", "mlp_linear"), ("qwthn", "mlp_weighted")]
 
 
-def test_a_method_against_itself_is_not_shown():
-    names = ("lora", "lora_r1", "qtha", "mpo", "mlp_linear")
-    assert {each.direction for each in found(**{name: [1.0, 1.1, 1.2] for name in names})} == {"not decided"}
-
-
-def test_a_claim_never_reads_as_zero():
-    assert "+0.002%" in text_of(one(found(lora=[1.0] * 3, qtha=[1.00002, 1.000021, 1.000022]), "reference", "qtha"))
-
-
 def test_the_corrected_p_decides():
     """Alone the difference is shown; among other questions, p is multiplied by as many as are left."""
     qtha = [1.018, 1.020, 1.028]

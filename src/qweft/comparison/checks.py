@@ -18,7 +18,7 @@ from qweft.evaluation.checks import check_elsewhere, check_evaluation, check_jud
 from qweft.files import check_can_be_written
 from qweft.method.checks import closest
 from qweft.method.peft_methods import fields_of
-from qweft.method.specification import check_on_quantized, check_ranks, check_specification, method_of
+from qweft.method.specification import check_names, check_on_quantized, check_ranks, check_specification, method_of
 from qweft.models.resolve import check_holds_no_model, check_model
 from qweft.schema import check_values
 from qweft.text import many
@@ -42,6 +42,13 @@ REFUSED = {
     "XLORA": "it mixes LoRA adapters that were trained before, and a comparison starts from none",
 }
 """PEFT methods that cannot be compared, and why."""
+REFUSED_FIELDS = {
+    "inference_mode": "it trains nothing",
+    "kasa_config": REWRITES,
+    "modules_to_save": "it trains modules of the base model, which the runs share",
+    "monteclora_config": "PEFT does not make all of its parameters on shapes alone, by which a comparison counts",
+}
+"""Fields of an adapter that cannot be compared, and why."""
 REFUSED_STARTS = ("pissa", "olora", "loftq")
 """How the initialisations of LoRA begin that rewrite base weights."""
 OTHERS = {"match_parameters": "size", "rate_of": "learning rate"}
@@ -204,10 +211,10 @@ def check_on_shared(adapter: Mapping[str, Any], quantization: str | None) -> Non
 
 def check_adapter(specification: Mapping[str, Any]) -> None:
     """Check the specification of a method's adapter."""
-    _check_start_of(specification)  # first: check_specification may advise a start that is refused here
+    check_names(specification)
+    check_comparable(specification)  # first: check_specification may advise a start that is refused here
     check_specification(with_steps(specification, None))
     check_ranks(specification)
-    check_comparable(specification)
 
 
 def with_steps(specification: Mapping[str, Any], steps: int | None) -> dict[str, Any]:
@@ -240,22 +247,12 @@ def check_comparable(specification: Mapping[str, Any]) -> None:
     is_prompt = "num_virtual_tokens" in (fields_of(name) or ())
     if reason := REFUSED.get(name, PROMPT if is_prompt else None):
         raise QweftError(f"{name} cannot be compared: {reason}; leave it out")
-    _check_start_of(specification)
-    if specification.get("kasa_config") is not None:
-        raise QweftError(f"kasa_config cannot be compared: {REWRITES}; leave it out")
-    if specification.get("inference_mode"):
-        raise QweftError("inference_mode true trains nothing; leave it out")
-    if saved := specification.get("modules_to_save"):
-        raise QweftError(
-            f"modules_to_save {sorted(saved)} trains modules of the base model, which the runs share; leave it out"
-        )
-
-
-def _check_start_of(specification: Mapping[str, Any]) -> None:
-    """Raise for an initialisation of LoRA that cannot be compared."""
     start = specification.get("init_lora_weights")
     if isinstance(start, str) and start.startswith(REFUSED_STARTS):
         raise QweftError(
             f"init_lora_weights {start!r} cannot be compared: {REWRITES}; leave it out, or choose gaussian or "
             "orthogonal"
         )
+    for field, reason in REFUSED_FIELDS.items():
+        if specification.get(field):
+            raise QweftError(f"{field} cannot be compared: {reason}; leave it out")

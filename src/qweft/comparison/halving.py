@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from qweft.comparison.random_effects import pulls
+from qweft.comparison.random_effects import pulls, quantile
 from qweft.comparison.results import Run
-from qweft.comparison.student import quantile
 from qweft.text import many
 
 ONE_SIDED = 0.95

@@ -108,7 +108,7 @@ def count(model: nn.Module, specification: Mapping[str, Any], rates: Mapping[str
         detach(adapted)
         raise
     shared = [name for name, parameter in parameters.items() if id(parameter) in of_base]
-    total = sum(parameter.numel() for parameter in parameters.values()) + _left_out(specification, parameters)
+    total = sum(parameter.numel() for parameter in parameters.values())
     after = dict(detach(adapted).named_parameters(remove_duplicate=False))
     if shared:
         raise QweftError(
@@ -120,15 +120,6 @@ def count(model: nn.Module, specification: Mapping[str, Any], rates: Mapping[str
     if after.keys() != own.keys() or any(after[name] is not own[name] for name in own):
         raise QweftError("it does not come off the base model, which the runs of a comparison share; leave it out")
     return total
-
-
-def _left_out(specification: Mapping[str, Any], parameters: Mapping[str, nn.Parameter]) -> int:
-    """Return the parameters that PEFT does not make on shapes alone: of MonteCLoRA r + num_samples a layer."""
-    if not specification.get("monteclora_config") or any("monteclora_sampler" in name for name in parameters):
-        return 0
-    config: Any = adapter_config(specification)
-    samples: int = config.monteclora_config.num_samples
-    return sum(len(parameter) + samples for name, parameter in parameters.items() if ".lora_A." in name)
 
 
 def matched(model: nn.Module, specification: Mapping[str, Any], wanted: int) -> dict[str, Any]:

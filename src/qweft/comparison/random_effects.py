@@ -6,14 +6,23 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-
-from qweft.comparison.student import quantile, tail
+from scipy.special import stdtr, stdtrit
 
 LEVEL = 0.95
 POWER = 0.8
 """Power at which an effect counts as visible."""
 
 Array = NDArray[np.float64]
+
+
+def tail(t: float, freedom: float) -> float:
+    """Return P(|T| >= t) for Student's t with any degrees of freedom, at least 1."""
+    return float(2 * stdtr(freedom, -t))
+
+
+def quantile(level: float, freedom: float) -> float:
+    """Return the central quantile t of Student's t: P(|T| <= t) = level."""
+    return float(stdtrit(freedom, (1 + level) / 2))
 
 
 @dataclass(frozen=True)

@@ -4,14 +4,11 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 
-from qweft.comparison.random_effects import LEVEL
-from qweft.comparison.student import quantile
+from qweft.comparison.random_effects import LEVEL, Array, quantile
 
-Array = np.ndarray[Any, np.dtype[np.float64]]
 Losses = Mapping[float, Sequence[float]]
 """Validation loss by learning rate, at each seed in order; infinite where the training diverged."""
 

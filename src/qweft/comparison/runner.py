@@ -204,21 +204,11 @@ def _make_runs(
         print_run(made, context.config.evaluation.split, place_of, seconds, left or None, context.console)
         if place in waiting and len(runs) < len(planned) and seconds - written >= SECONDS_BETWEEN_REPORTS:
             so_far = [*before, *(runs[at] for at in sorted(runs))]
-            _report_so_far(it, so_far, looks, len(before) + len(planned), is_first=written < 0)
+            write_report(_results(it, so_far, looks, len(before) + len(planned)), context.output)
+            if written < 0:
+                context.console.say(f"report so far, updated after each run: {context.output / PAGE}")
             written = time.perf_counter() - begun
     return [*before, *(runs[at] for at in sorted(runs))]
-
-
-def _report_so_far(it: Prepared, runs: Sequence[Run], looks: Sequence[Look], total: int, is_first: bool) -> None:
-    """Write the report of the runs that are finished, whoever made them; a fault is told, and the runs go on."""
-    console, output = it.context.console, it.context.output
-    try:
-        write_report(_results(it, runs, looks, total), output)
-    except Exception as fault:  # hours of training do not end for a picture; the last report raises what is wrong
-        console.say(f"the report so far could not be written ({type(fault).__name__}: {fault}); the runs go on")
-        return
-    if is_first:
-        console.say(f"report so far, updated after each run: {output / PAGE}")
 
 
 def judge(it: Prepared, runs: Sequence[Run], looks: Sequence[Look]) -> dict[str, Summary]:

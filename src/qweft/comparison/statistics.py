@@ -82,7 +82,6 @@ class Pairing:
     seeds: tuple[int, ...]
     differences: tuple[float, ...]
     mean: float | None
-    spread: float | None
     interval: tuple[float, float] | None = None
     visible: float | None = None
     rows: int = 0
@@ -123,7 +122,7 @@ def pair(
     seeds, differences = tuple(seed for seed, _, _ in finite), _in_percent([(a, b) for _, a, b in finite])
     diverged = {seed for each in (losses, others) for seed, loss in each.items() if loss is None}
     middle, flip = mean(differences), sign_flip_p(differences)
-    found = Pairing(seeds, differences, middle, deviation(differences), sign_flip=flip, margin=margin, look=look)
+    found = Pairing(seeds, differences, middle, sign_flip=flip, margin=margin, look=look)
     if diverged:
         lost = f"a run diverged at {len(diverged)} of {len({*losses, *others})} seeds"
         return replace(found, reason=lost, diverged=len(diverged))

@@ -64,7 +64,7 @@ def sleep() -> None:
 
 
 def trials(
-    propose: Callable[[], Sequence[T]], evaluate: Callable[[T], R | None], wait: Callable[[], None] = sleep
+    propose: Callable[[], Sequence[T]], evaluate: Callable[[T], R | None], wait: Callable[[], None]
 ) -> Iterator[tuple[T, R]]:
     """Yield trials with their results, in the order in which they end: the one engine of searches and comparisons.
 
