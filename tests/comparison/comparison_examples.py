@@ -71,7 +71,7 @@ def verdict(method, other, direction="not decided", difference=None, interval=No
     """A verdict with chosen numbers; `room` is what its interval leaves, in percent."""
     if room is not None and direction in ("lower", "higher"):
         interval = (-room, -room - 1) if direction == "lower" else (room, room + 1)
-    margins = (room, None, 0.0) if direction == "equivalent" else (None, None, None)
+    margins = (room, 0.0) if direction == "equivalent" else (None, None)
     pairing = Pairing((), (), difference, interval, None, 0, None, None, None, direction, "", *margins)
     return Verdict(topic, method, other, direction, pairing)
 

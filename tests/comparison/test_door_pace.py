@@ -11,7 +11,6 @@ from qweft.comparison import pacing
 from qweft.comparison.config import HalvingConfig
 from qweft.comparison.pacing import Costs, Estimate, Pace
 from qweft.comparison.plan import rung_steps
-from qweft.environment import MachineLoad
 from qweft.errors import QweftError
 from tests.comparison.comparison_examples import results
 from tests.comparison.test_door_halving import halved
@@ -96,8 +95,7 @@ def run(config):
     return results(config), json.loads((Path(config.output) / "budget.json").read_text())
 
 
-def test_the_budget_sets_the_steps_and_a_second_start_keeps_them(places, tmp_path, timed, capsys, monkeypatch):
-    monkeypatch.setattr("qweft.environment.LoadMeter.read", lambda _: MachineLoad(0.4, 2.0))
+def test_the_budget_sets_the_steps_and_a_second_start_keeps_them(places, tmp_path, timed, capsys):
     config = paced(places, tmp_path, "60s")
     made, kept = run(config)
     assert timed == [["lora", "fast", "faster"]]
@@ -105,7 +103,7 @@ def test_the_budget_sets_the_steps_and_a_second_start_keeps_them(places, tmp_pat
     assert {entry["steps"] for entry in made["runs"] if entry["method"] != "base"} == {steps}
     assert [rung["steps"] for rung in made["halving"]] == kept["pace"]["rungs"]
     said = capsys.readouterr().out
-    assert f"then 2 for {steps} steps at" in said and "of a budget of 60 s" in said and "40%" in said
+    assert f"then 2 for {steps} steps at" in said and "of a budget of 60 s" in said
     again, _ = run(config)
     assert len(timed) == 1 and "timing a step" not in capsys.readouterr().out
     assert [entry["started"] for entry in again["runs"]] == [entry["started"] for entry in made["runs"]]

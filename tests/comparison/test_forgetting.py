@@ -32,7 +32,6 @@ def test_it_is_the_rise_of_the_mean_loss_with_the_error_over_rows():
     assert found.loss == pytest.approx(13 / 5) and found.rise == pytest.approx(2 / 5)
     # without the first row the rise is 0.5 / 3, without the second 1.5 / 2
     assert found.standard_error == pytest.approx((((0.5 / 3 - 0.4) ** 2 + (1.5 / 2 - 0.4) ** 2) / 2) ** 0.5)
-    assert found.deviation == pytest.approx(2**0.5 / 5)
     assert forgotten([BASE], None).rise is None
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from qweft.comparison.random_effects import pulls, quantile
+from qweft.comparison.random_effects import jackknifed, quantile
 from qweft.comparison.results import Run
 from qweft.text import many
 
@@ -103,16 +103,11 @@ def how_far_behind(runs: Sequence[Run], leaders: Sequence[Run]) -> tuple[float, 
     if own is None or theirs is None or own.shape != theirs.shape or not theirs.sum() > 0:
         ours, best = _mean(runs), _mean(leaders)
         return 100 * (ours - best) / (best or ours or 1.0), None  # a loss may be zero, of answers that are all alike
-    count, scale = len(own), float(theirs.sum())
-    behind = 100 * float((own - theirs).sum()) / scale
-    if count < 2:
+    behind = 100 * float((own - theirs).sum()) / float(theirs.sum())
+    if len(own) < 2:
         return behind, None
-    pull, freedom = pulls(theirs)
-    errors = 100 * (own - theirs - behind / 100 * theirs) / scale * pull
-    if not np.isfinite(errors).all():
-        return behind, None
-    half = quantile(2 * ONE_SIDED - 1, freedom) * math.sqrt(count / (count - 1) * float(np.square(errors).sum()))
-    return behind, behind - half
+    _, error, freedom = jackknifed((own - theirs)[None], theirs, behind)
+    return behind, behind - quantile(2 * ONE_SIDED - 1, freedom) * error if math.isfinite(error) else None
 
 
 def _by_row(runs: Sequence[Run]) -> "np.ndarray[Any, np.dtype[np.float64]] | None":

@@ -21,7 +21,6 @@ from qweft.comparison.trial import RECORD
 from qweft.comparison.trial import read_record as read_run
 from qweft.comparison.workers import alone
 from qweft.data.tokens import Encoded
-from qweft.environment import ALONE, LoadMeter, share_said
 from qweft.errors import QweftError
 from qweft.evaluation.loss import held_out_loss
 from qweft.records import WRONG, read_record, write_record
@@ -159,14 +158,9 @@ def with_pace(context: Context, plan: Plan, before: float) -> tuple[Context, Pla
 
 def _timed(context: Context, plan: Plan, before: float) -> Timed:
     """Time the methods, and set the pace."""
-    begun, load, budget = clock(), LoadMeter(with_children=True), plan.budget.seconds or 0.0
+    begun, budget = clock(), plan.budget.seconds or 0.0
     context.console.say(f"timing a step of {many(len(plan.methods), 'method')}")
     costs: Costs = context.call(measured, plan.methods, plan.grid.seeds[0], SHARE * budget)
-    others = load.read().cpu_by_others or 0.0
-    if others > ALONE and context.cluster is None:  # a cluster's processes would count as others
-        context.console.say(
-            f"other processes took {share_said(others)} of the processors meanwhile, and the plan is for such times"
-        )
     before += clock() - begun
     pace = Estimate(plan, costs, context.steps, context.workers).pace(budget - before)
     timed = Timed(_of(context, plan), before, context.workers, pace, costs)

@@ -87,18 +87,15 @@ def errors_of(differences: Sequence[float], losses: Array | None = None, others:
         return Errors(seeds)
     m = losses.shape[1]
     scale = others.mean(0)
-    pull, freedom_of_rows = pulls(scale)
-    table = 100 * m * (losses - others - d.mean() / 100 * scale) / scale.sum()
-    table = (table - table.mean()) * pull
-    by_row = table.mean(0)
-    residual = table - by_row - table.mean(1, keepdims=True) + table.mean()
+    table, error, freedom_of_rows = jackknifed(losses - others, scale, float(d.mean()))
+    residual = table - table.mean(0) - table.mean(1, keepdims=True) + table.mean()
     mean_squares = (
         n * m * seeds[0] ** 2,
-        float(n * np.square(by_row).sum() / (m - 1)),
+        n * m * error**2,
         float(np.square(residual).sum() / ((n - 1) * (m - 1))),
     )
     of_seeds, of_rows, left = mean_squares
-    rows = (math.sqrt(of_rows / (n * m)), freedom_of_rows)
+    rows = (error, freedom_of_rows)
     total = of_seeds + of_rows - left
     if not min(of_seeds, of_rows) > left:
         return Errors(seeds, rows)
@@ -107,11 +104,11 @@ def errors_of(differences: Sequence[float], losses: Array | None = None, others:
     return Errors(seeds, rows, (math.sqrt(total / (n * m)), freedom))
 
 
-def pulls(scale: Array) -> tuple[Array, float]:
-    """Return the jackknife's factor of each row's deviation from a ratio of sums, and the rows' degrees of freedom.
-
-    (1 - 1 / m) / (1 - h_i)   and   1 / sum_i h_i^2 - 1, at least 1,   h_i = scale_i / sum_i scale_i
-    """
-    shares = scale / scale.sum()
+def jackknifed(differences: Array, scale: Array, percent: float) -> tuple[Array, float, float]:
+    """Return the table y of `errors_of`, the standard error of the mean over its rows, and their degrees of freedom."""
+    m, shares = len(scale), scale / scale.sum()
     spared = np.maximum(1 - shares, np.finfo(np.float64).eps)  # of a row beside which all others are zero
-    return (1 - 1 / len(scale)) / spared, max(1.0, 1 / float(np.square(shares).sum()) - 1)
+    table = 100 * m * (differences - percent / 100 * scale) / scale.sum()
+    table = (table - table.mean()) * (1 - 1 / m) / spared
+    error = math.sqrt(float(np.square(table.mean(0)).sum()) / (m * (m - 1)))
+    return table, error, max(1.0, 1 / float(np.square(shares).sum()) - 1)

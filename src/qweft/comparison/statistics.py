@@ -74,8 +74,8 @@ class Pairing:
         sign_flip: p of the two-sided sign-flip test over seeds; `None` without a pair, or with more than 20.
         reason: Why a difference is not shown; empty if it is.
         margin: The margin of equivalence in percent; `None` if none was stated.
-        narrow: The interval at 1 - 2 * the level of its look, over its questions (90%), if there is a margin.
-        widest: The far end of that interval, in percent of whichever method's loss makes it larger.
+        widest: The far end of the interval at 1 - 2 * the level of its look, over its questions (90%), in percent of
+            whichever method's loss makes it larger; `None` without a margin.
         diverged: Number of seeds at which a run of either method diverged.
     """
 
@@ -91,7 +91,6 @@ class Pairing:
     direction: Direction = "not decided"
     reason: str = ""
     margin: float | None = None
-    narrow: tuple[float, float] | None = None
     widest: float | None = None
     look: Look = ONCE
     diverged: int = 0
@@ -143,7 +142,7 @@ def pair(
     corrected = p if look.p_value is None else look.p_value
     reason = equal or _doubt(p, corrected, flip, len(differences), look)
     direction: Direction = "not decided" if reason else "lower" if middle < 0 else "higher"
-    narrow, widest = None, None
+    widest = None
     if margin is not None:
         level = 1 - 2 * look.level / look.questions
         narrow, turned = errors.interval(middle, level), _in_percent([(b, a) for _, a, b in finite])
@@ -161,7 +160,6 @@ def pair(
         corrected=corrected,
         direction=direction,
         reason=reason,
-        narrow=narrow,
         widest=widest,
     )
 

@@ -19,14 +19,13 @@ class Forgotten:
     """One method's forgetting, measured on other data.
 
     `rise` is the loss minus the base model's; `None` for the base model, or without its run. Its standard error is over
-    rows, paired with the base model's; `deviation` is the sample standard deviation of the loss over seeds.
+    rows, paired with the base model's.
     """
 
     source: str
     loss: float
     rise: float | None = None
     standard_error: float | None = None
-    deviation: float | None = None
 
 
 @dataclass(frozen=True)
@@ -155,9 +154,9 @@ def forgotten(runs: Sequence[Run], base: Run | None) -> Forgotten | None:
     if not losses or len(losses) < len(runs):
         return None
     source = str(found[0]["source"])
-    loss, spread = math.fsum(losses) / len(losses), deviation(losses)
+    loss = math.fsum(losses) / len(losses)
     if base is None or base.forgetting is None:
-        return Forgotten(source, loss, deviation=spread)
+        return Forgotten(source, loss)
     before = base.forgetting["row_losses"]
     after = [entry["row_losses"] for entry in found]
     if any([tokens for _, tokens in rows] != [tokens for _, tokens in before] for rows in after):
@@ -167,4 +166,4 @@ def forgotten(runs: Sequence[Run], base: Run | None) -> Forgotten | None:
         for (theirs, tokens), each in zip(before, zip(*after, strict=True), strict=True)
     ]
     rise, error = ratio(rows)
-    return Forgotten(source, loss, rise, error, spread)
+    return Forgotten(source, loss, rise, error)

@@ -180,9 +180,6 @@ def caveats(summary: Mapping[str, Summary], searched: Collection[str] = ()) -> l
             f"All methods trained at one learning rate ({rates.pop():g}), which was not searched. A method with "
             "another best rate is at a disadvantage."
         )
-    ada = [each.method for each in methods if str((each.adapter or {}).get("peft_type")).upper() == "ADALORA"]
-    if ada:
-        lines.append(f"The training loss of {listed(ada)} includes AdaLoRA's own term: compare the held-out losses.")
     tokens = [count for _, count in next((rows for entry in methods for rows in entry.eval_row_losses if rows), ())]
     share = max(tokens, default=0) / max(1, sum(tokens))
     if LARGEST_SHARE < share < 1:
