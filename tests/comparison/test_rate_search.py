@@ -12,6 +12,7 @@ from qweft.comparison import trial, tune, workers
 from qweft.comparison.config import MethodConfig
 from qweft.comparison.plan import resolve
 from qweft.comparison.report.content import Content
+from qweft.comparison.searched import searches
 from tests.comparison.comparison_examples import comparison, results
 
 LORA = {"peft_type": "LORA", "r": 2, "target_modules": ["q_proj"]}
@@ -79,7 +80,7 @@ def test_the_rate_is_that_of_the_parabolas_vertex_and_the_shortfall_is_kept(conf
     assert found["best"] == pytest.approx(0.1, rel=0.05) and not found["at_end_of_grid"]
     assert found["best"] not in {rate for rate, _ in asked} and {seed for _, seed in asked} == {1000, 1001}
     assert 0 < found["shortfall"]["nats"] < 0.01 and found["shortfall"]["reason"] == ""
-    table = tune.search_table({"lora": found})
+    table = tune.search_table(searches({"lora": found}))
     cells = [str(next(iter(column.cells))) for column in table.columns]
     assert cells == ["lora", "4, 0.02 to 0.16", str(found["best"]), "2.0506", "under 0.01%"]
 

@@ -11,8 +11,9 @@ from safetensors.torch import load_file, save_file
 
 from qweft.cli.main import main
 from qweft.comparison import runner, trial
+from qweft.comparison.checks import for_search
 from qweft.comparison.config import MethodConfig
-from qweft.comparison.plan import resolve, resolve_search
+from qweft.comparison.plan import resolve
 from qweft.data.config import DataConfig
 from qweft.environment import ALONE
 from qweft.errors import QweftError
@@ -106,31 +107,21 @@ def test_goes_on_where_it_was_stopped(config, monkeypatch):
     assert [each["eval_loss"] for each in stopped["runs"]] == [each["eval_loss"] for each in whole["runs"]]
 
 
-def test_runs_of_another_configuration_are_refused_before_the_search(config, monkeypatch, nothing_trained):
+def test_runs_of_another_configuration_are_refused(config, monkeypatch, nothing_trained):
     config = dataclasses.replace(config, methods={"lora": MethodConfig(LORA), "more": MethodConfig(LORA)})
-    made = results(config)
-    searched = []
-
-    def search(context, methods, grid):
-        searched.append(grid)
-        return methods, {each.name: {"best": 1e-2, "validation_loss": {}} for each in methods}
-
+    results(config)
+    nothing_trained()
+    with pytest.raises(QweftError, match="lora-0 holds a run of another configuration"):
+        results(dataclasses.replace(config, training=dataclasses.replace(config.training, max_steps=2)))
     asked = dataclasses.replace(config, search=True)
+
+    def finds(context, methods, grid):
+        return [dataclasses.replace(each, learning_rate=0.02) for each in methods], {}
+
     with monkeypatch.context() as patch:
-        patch.setattr(runner, "with_searched_rates", search)
-        assert [each["eval_loss"] for each in results(asked)["runs"]] == [each["eval_loss"] for each in made["runs"]]
-        other = dataclasses.replace(asked, training=dataclasses.replace(config.training, max_steps=2))
-        with pytest.raises(QweftError, match="lora-0 holds a run of another configuration"):
-            results(other)
-        assert len(searched) == 1
-
-        def finds(context, methods, grid):
-            return [dataclasses.replace(each, learning_rate=0.02) for each in search(context, methods, grid)[0]], {}
-
         patch.setattr(runner, "with_searched_rates", finds)
         with pytest.raises(QweftError, match=r"this search found 0\.02"):
             results(asked)
-    nothing_trained()
     saved = json.loads((Path(config.output) / "more-0/run.json").read_text())
     folder = Path(config.output) / f"search/more-{config.training.learning_rate or 5e-4!r}-1001"
     folder.mkdir(parents=True)
@@ -236,6 +227,6 @@ def test_rates_of_methods(config):
         "taker": MethodConfig({**LORA, "r": 1}, rate_of="lora"),
     }
     config = dataclasses.replace(config, methods=methods)
-    plans = [resolve(config), resolve(dataclasses.replace(config, search=True)), resolve_search(config)]
+    plans = [resolve(config), resolve(dataclasses.replace(config, search=True)), resolve(for_search(config))]
     rates = [[method.learning_rate for method in plan.methods[:2]] for plan in plans]
     assert rates == [[5e-4, 0.03], [0.05, 0.03], [0.05, 0.03]] and plans[1].methods[2].learning_rate == 0.05

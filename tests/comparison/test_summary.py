@@ -7,7 +7,6 @@ import pytest
 from qweft.comparison.method_kinds import core_of, differences, kind_of, maps_of
 from qweft.comparison.summarise import summarise
 from qweft.comparison.table import COLUMNS
-from qweft.errors import QweftError
 from tests.comparison.comparison_examples import run, runs
 
 
@@ -58,25 +57,6 @@ def test_a_difference_has_its_interval_and_p():
     assert low < difference.mean < high < difference.mean + difference.visible and 0 < difference.p_value < 1
     assert summary["qtha"].eval_row_losses == ROWS and "eval_row_losses" not in summary["qtha"].to_json()
     assert summary["base"].difference.p_value < difference.p_value
-
-
-GROUPED = [run(name, eval_row_losses=ROWS[0], eval_row_groups=(0, 0, last)) for last, name in enumerate("ab")]
-
-
-@pytest.mark.parametrize(
-    ("made", "message"),
-    [
-        ([], "no run"),
-        ([run("lora"), run("qtha", model="other")], "differ in their model"),
-        ([run("lora", 1), run("lora", 1)], "2 runs at seed 1"),
-        ([run("lora", eval_row_losses=((1.0, 2),)), run("qtha", eval_row_losses=((1.0, 3),))], "their test rows"),
-        (GROUPED, "their test rows"),
-        ([run("lora", eval_row_losses=ROWS[0], eval_row_groups=(0, 0))], "to which group"),
-    ],
-)
-def test_runs_that_do_not_belong_together(made, message):
-    with pytest.raises(QweftError, match=message):
-        summarise(made)
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,7 @@ def test_a_question_that_is_open_again_gets_the_seeds_of_the_look_that_it_sat_ou
 def test_no_seed_is_added_once_every_question_is_decided(places, tmp_path, capsys):
     made = results(looking(places, tmp_path, equivalent_within=50.0))
     assert {entry["seed"] for entry in made["runs"]} == {0, 1, 2} and made["planned_runs"] == 10
-    assert "look 1 of 2: every question is decided" in " ".join(capsys.readouterr().out.split())
+    assert "look 1 of 2: no seed decides more" in " ".join(capsys.readouterr().out.split())
 
 
 def test_looks_double_up_to_the_cap_with_seeds_not_yet_used(places, tmp_path):

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count, islice
 
-from qweft.comparison.checks import check_rungs, check_schedule, check_start, for_search
+from qweft.comparison.checks import check_rungs, check_schedule, check_start
 from qweft.comparison.config import ComparisonConfig, HalvingConfig
 from qweft.comparison.methods import Method, resolve_methods
 from qweft.comparison.rates import Losses, following, next_rate
@@ -105,11 +105,6 @@ def resolve(config: ComparisonConfig) -> Plan:
         budget=budget,
         too_large=too_large,
     )
-
-
-def resolve_search(config: ComparisonConfig) -> Plan:
-    """Return the plan of a search alone."""
-    return resolve(for_search(config))
 
 
 def within(methods: Sequence[Method], budget: Budget, search: bool) -> tuple[tuple[Method, ...], tuple[Method, ...]]:

@@ -1,11 +1,9 @@
 """`compare`: plan, prepare, choose, run, judge, report. Each takes what the one before made."""
 
-import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +22,11 @@ from qweft.comparison.results import BASE, Run
 from qweft.comparison.results_file import stated
 from qweft.comparison.set_up import load_rows, set_up
 from qweft.comparison.statistics import Look
-from qweft.comparison.summarise import questions, summarise, undecided
-from qweft.comparison.summary import Summary, paired
+from qweft.comparison.summarise import summarise, undecided
+from qweft.comparison.summary import Summary
 from qweft.comparison.table import halving_said, print_run, print_summary, runs_plan, too_large_said
 from qweft.comparison.timing import duration, load_said, measured_alone, most_by_others
-from qweft.comparison.trial import RECORD, finished_trial, read_record, run_folder, run_trial
+from qweft.comparison.trial import finished_trial, run_folder, run_trial
 from qweft.comparison.tune import with_halving, with_searched_rates
 from qweft.comparison.winner import card_of, commands_for, keep_winner
 from qweft.comparison.wording import kind_said
@@ -105,7 +103,6 @@ def choose(it: Prepared) -> Prepared:
     """Return it with the methods and rates that the halving, or else the search, leaves: on validation rows alone."""
     context, plan = it.context, it.plan
     check_steps(plan, plan.methods, context.steps)
-    _check_runs(context, plan.methods, plan.seeds)
     if plan.halving.finalists is None:
         if not plan.config.search:
             return it
@@ -124,21 +121,6 @@ def choose(it: Prepared) -> Prepared:
     return replace(it, plan=chosen, search=searches if plan.config.search else None, rungs=rungs)
 
 
-def _check_runs(context: Context, methods: Sequence[Method], seeds: Sequence[int]) -> None:
-    """Refuse runs of another configuration before a search or a halving, which may take hours.
-
-    A run whose rate is yet to be found may have any.
-    """
-    searched = {method.name for method in methods if method.searched}
-    finished_trial(context, None, context.first_seed, run_folder(context.output, BASE, 0))
-    for method, seed in product(methods, seeds):
-        folder = run_folder(context.output, method.name, seed)
-        if {method.name, method.rate_of} & searched and os.path.lexists(folder / RECORD):
-            rate = read_record(folder / RECORD)[1].learning_rate
-            method = replace(method, learning_rate=method.learning_rate if rate is None else rate)
-        finished_trial(context, method, seed, folder)
-
-
 def run(it: Prepared) -> tuple[list[Run], list[Look]]:
     """Make the runs of each look, until every question is decided; return them with the looks that were made."""
     runs: list[Run] = []
@@ -151,19 +133,11 @@ def run(it: Prepared) -> tuple[list[Run], list[Look]]:
         names = undecided(summary)
         asked = [method for method in it.plan.methods if method.name in names]
         if look.planned > 1:
-            it.context.console.say(f"look {look.number} of {look.planned}: {_open_said(asked, summary)}")
+            left = f"not decided for {', '.join(each.name for each in asked)}" if asked else "no seed decides more"
+            it.context.console.say(f"look {look.number} of {look.planned}: {left}")
         if not asked:
             break
     return runs, looks
-
-
-def _open_said(asked: Sequence[Method], summary: Mapping[str, Summary]) -> str:
-    """Return the methods whose questions are still open, as text, or else why seeds decide no more of them."""
-    if asked:
-        return f"not decided for {', '.join(method.name for method in asked)}"
-    pairs = [paired(summary[one], summary[other]) for one, other in questions(summary)]
-    reasons = dict.fromkeys(pair.reason for pair in pairs if pair.direction == "not decided")
-    return f"no seed decides what is left: {'; '.join(reasons)}" if reasons else "every question is decided"
 
 
 def _make_runs(

@@ -1,17 +1,14 @@
 """All methods of a comparison judged together: Holm's correction, and looks at a growing number of seeds."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations
-from typing import Any
 
 from qweft.comparison.method_kinds import ALTERED_CIRCUITS
 from qweft.comparison.results import BASE, Run
 from qweft.comparison.statistics import LARGEST_P, ONCE, Look
 from qweft.comparison.summary import Summary, paired, summary_of
 from qweft.comparison.verdicts import best_of, findings
-from qweft.errors import QweftError
 from qweft.method.names import function_of
 
 Pair = tuple[str, str]
@@ -25,7 +22,6 @@ def summarise(
     is_strict: bool = False,
 ) -> dict[str, Summary]:
     """Return a summary of each method, in the order in which the methods first appear, the base model first."""
-    _check_alike(runs)
     groups: dict[str, list[Run]] = {}
     for run in sorted(runs, key=lambda run: run.method != BASE):
         groups.setdefault(run.method, []).append(run)
@@ -34,25 +30,6 @@ def summarise(
     made = {name: summary_of(group, reference, others, untouched) for name, group in groups.items()}
     margin = {name: replace(each, equivalent_within=equivalent_within) for name, each in made.items()}
     return judged(margin, looks, is_strict)
-
-
-def _check_alike(runs: Sequence[Run]) -> None:
-    """Raise if runs do not belong to one comparison."""
-    if not runs:
-        raise QweftError("there is no run to sum up")
-    on_rows = [run for run in runs if run.eval_row_losses]
-    values: dict[str, set[Any]] = {
-        "model": {run.model for run in runs},
-        "data": {run.data for run in runs},
-        "test rows": {(tuple(tokens for _, tokens in run.eval_row_losses), run.eval_row_groups) for run in on_rows},
-    }
-    if what := next((what for what, found in values.items() if len(found) > 1), None):
-        raise QweftError(f"the runs differ in their {what}: compare them one at a time")
-    if any(run.eval_row_groups and len(run.eval_row_groups) != len(run.eval_row_losses) for run in on_rows):
-        raise QweftError("the runs do not say of each test row to which group it belongs")
-    (method, seed), number = Counter((run.method, run.seed) for run in runs).most_common(1)[0]
-    if number > 1:
-        raise QweftError(f"the method {method!r} has {number} runs at seed {seed}")
 
 
 def questions(summary: Mapping[str, Summary]) -> list[Pair]:

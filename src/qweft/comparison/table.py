@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import zip_longest
-from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Group
@@ -12,7 +11,7 @@ from rich.text import Text
 from qweft.comparison.methods import Method
 from qweft.comparison.plan import Grid, Plan, rung_steps
 from qweft.comparison.results import Run
-from qweft.comparison.searched import Search, searches
+from qweft.comparison.searched import Search
 from qweft.comparison.summary import Summary
 from qweft.comparison.timing import duration
 from qweft.comparison.wording import caveats
@@ -90,6 +89,11 @@ def summary_rows(summary: Mapping[str, Summary], columns: Sequence[str] = tuple(
     if all(entry.forgetting is None for entry in summary.values()):
         columns = [name for name in columns if name != FORGETTING]
     return [tuple(columns), *(tuple(COLUMNS[name](entry) for name in columns) for entry in summary.values())]
+
+
+def search_table(found: Sequence[Search]) -> Table:
+    """Return the result of a search as a table."""
+    return table_of(search_rows(found), "learning rates by the loss on the validation rows")
 
 
 def search_rows(found: Sequence[Search]) -> Rows:
@@ -204,8 +208,3 @@ def search_plan(title: str, methods: Sequence[Method], grid: Grid) -> Group:
     until = "until the best rate lies between two others" if not grid.rates else "more where the best lies at an end"
     made = Text(f"{trainings_said(grid, len(methods))} of {steps}, {seeds}: {until}")
     return Group(table_of(rows, title), made)
-
-
-def search_table(found: dict[str, Any]) -> Table:
-    """Return the result of a search as a table."""
-    return table_of(search_rows(searches(found)), "learning rates by the loss on the validation rows")

@@ -9,11 +9,12 @@ from typing import Any
 
 from rich.console import Group
 
+from qweft.comparison.checks import for_search
 from qweft.comparison.config import ComparisonConfig
 from qweft.comparison.context import Context
 from qweft.comparison.halving import LEAST, Rung, standings
 from qweft.comparison.methods import Method
-from qweft.comparison.plan import Grid, Plan, check_steps, resolve_search, rung_sizes, rung_steps
+from qweft.comparison.plan import Grid, Plan, check_steps, resolve, rung_sizes, rung_steps
 from qweft.comparison.rates import best_tried, means, optimum
 from qweft.comparison.results import Run
 from qweft.comparison.results_file import check_free_of_others
@@ -36,7 +37,7 @@ FOLDER = "search"
 def describe(config: ComparisonConfig) -> Group:
     """Return the trainings that `tune` would run, for the terminal."""
     check_tuned(Path(config.output))
-    plan = resolve_search(config)
+    plan = resolve(for_search(config))
     methods, grid = _with_own_rate(plan.methods), plan.grid
     if plan.shapes.tokenizer is not None:
         whole = planned_steps(config.training, load_rows(plan.config, plan.shapes)[0].train)
@@ -50,14 +51,14 @@ def tune(config: ComparisonConfig, command: str, begin: Callable[[], None] = lam
     """Search the learning rate of every method, except those that use another method's (`rate_of`)."""
     with shared_output("qweft tune", config):
         check_tuned(Path(config.output))
-        plan = resolve_search(config)
+        plan = resolve(for_search(config))
         context = set_up(plan.config, Console())
         begin()
         with closing(context):
             methods = _with_own_rate(plan.methods)
             check_steps(plan, methods, context.steps, is_search=True)
             found = search(context, context.output, methods, plan.grid, {"command": command})
-        context.console.print(search_table({name: tried.to_json() for name, tried in found.items()}))
+        context.console.print(search_table([tried.search for tried in found.values()]))
         return context.output / FILE
 
 
@@ -74,7 +75,7 @@ def with_searched_rates(context: Context, methods: Sequence[Method], grid: Grid)
     """Return the methods with the learning rates of the search, and the record for `results["search"]`."""
     found = search(context, context.output / FOLDER, [method for method in methods if method.searched], grid)
     if found:
-        context.console.print(search_table({name: tried.to_json() for name, tried in found.items()}))
+        context.console.print(search_table([tried.search for tried in found.values()]))
     made, record = with_rates(methods, found), {}
     for method in made:
         given = {"given": method.learning_rate} if method.rate_of is None else {"rate_of": method.rate_of}

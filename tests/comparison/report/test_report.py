@@ -134,7 +134,7 @@ def test_a_report_is_made_again_from_what_it_left(folder, tmp_path):
         (None, "no such file"),
         ('{"format": 1, "runs": 3}', "not the results of a comparison"),
         ('{"format": 1, "runs": []}', "no run to report on"),
-        ('{"format": 1, "runs": [{"method": "a", "seed": 1}]}', "(a, seed 1) is not well formed"),
+        ('{"format": 1, "runs": [{"method": "a", "seed": 1}]}', "not well formed"),
     ],
 )
 def test_what_is_no_comparison_is_refused_in_one_sentence(tmp_path, content, words):
