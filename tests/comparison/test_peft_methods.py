@@ -13,7 +13,6 @@ import qweft  # noqa: F401
 from qweft.adapter.attach import detach
 from qweft.cli.main import COMMANDS
 from qweft.cli.parser import parse
-from qweft.comparison.checks import check_schedule
 from qweft.comparison.config import ComparisonConfig
 from qweft.comparison.methods import count, matched, put_on, resolve_methods, trained
 from qweft.errors import QweftError
@@ -138,13 +137,6 @@ def test_biases_of_the_base_model_are_not_trained():
     specification = {"peft_type": "LORA", "r": 2, "target_modules": ["c_attn"], "fan_in_fan_out": True, "bias": "all"}
     with pytest.raises(QweftError, match=r"trains transformer\.h\.0\.ln_1\.bias of the base model itself"):
         count(model, specification)
-
-
-def test_a_schedule_of_adalora_needs_steps_between_its_ends():
-    check_schedule("lora", {"peft_type": "LORA"}, 1)
-    check_schedule("ranks", {"peft_type": "adalora", "tinit": 6, "tfinal": 12}, 19)
-    with pytest.raises(QweftError, match=r"methods\.ranks: tinit 6 and tfinal 12 .* 18 steps"):
-        check_schedule("ranks", {"peft_type": "adalora", "tinit": 6, "tfinal": 12}, 18)
 
 
 def test_adalora_gives_up_ranks_on_its_schedule():

@@ -6,34 +6,17 @@ from qweft import environment
 from qweft.comparison.timing import measured_alone
 from tests.comparison.comparison_examples import run
 
-QUIET = {"cpu_by_others": 0.02, "load_average": 1.9, "step_seconds_spread": 0.03}
-BUSY = {"cpu_by_others": 0.47, "load_average": 3.4, "step_seconds_spread": 0.03}
+QUIET, BUSY = {"cpu_by_others": 0.02}, {"cpu_by_others": 0.47}
+AT_ONCE = {"started": "2026-11-26T12:00:00+00:00", "seconds": 60.0, **QUIET}
 
 
-def pair(seconds, others, *, lora=QUIET, qtha=QUIET):
-    """Runs of LoRA and qtha with these step times, one a seed, beside this load."""
-    made = [run("lora", seed, 1.0, step_seconds_median=s, **lora) for seed, s in enumerate(others)]
-    return made + [run("qtha", seed, 0.9, step_seconds_median=s, **qtha) for seed, s in enumerate(seconds)]
-
-
-HALF, EVEN = (0.56, 0.55, 0.57), (1.0, 1.0, 1.0)
-CASES = {
-    "alone": (pair(HALF, EVEN), True),
-    "beside other work": (pair(HALF, EVEN, qtha=BUSY), False),
-    "load not recorded": (pair(HALF, EVEN, lora={}, qtha={}), None),
-    "load of one not recorded": (pair(HALF, EVEN, qtha={}), None),
-}
-
-
-@pytest.mark.parametrize("case", CASES)
-def test_step_times_count_only_if_they_were_measured_alone(case):
-    runs, alone = CASES[case]
+@pytest.mark.parametrize(
+    ("lora", "qtha", "alone"),
+    [(QUIET, QUIET, True), (QUIET, BUSY, False), (QUIET, {}, None), (AT_ONCE, AT_ONCE, False)],
+)
+def test_step_times_count_only_if_they_were_measured_alone(lora, qtha, alone):
+    runs = [run("lora", 0, 1.0, step_seconds_median=1.0, **lora), run("qtha", 0, 0.9, step_seconds_median=0.5, **qtha)]
     assert measured_alone(runs) is alone
-
-
-def test_runs_at_the_same_time_are_not_alone_whatever_the_load_says():
-    at_once = {"started": "2026-11-26T12:00:00+00:00", "seconds": 60.0, **QUIET}
-    assert measured_alone(pair(HALF[:1], EVEN[:1], lora=at_once, qtha=at_once)) is False
 
 
 def test_the_meter_counts_what_others_took(monkeypatch):

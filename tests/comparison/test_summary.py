@@ -86,12 +86,10 @@ QTHA = {"preset": "qtha", "r": 4, "target_modules": ["q_proj", "v_proj"]}
         # the same network, written otherwise
         ({**QTHA, "alpha": 8, "circuit_layers": 4, "bond_dimension": 4, "target_modules": ["v_proj", "q_proj"]}, []),
         ({"peft_type": "qwthn", "r": 4, "width": 16, "bond_dimension": 4, "target_modules": ["q_proj", "v_proj"]}, []),
-        ({**QTHA, "core": "fourier_linear", "fourier_terms": 3}, []),
         ({**QTHA, "preset": "mpo", "circuit_layers": 2, "reupload": False}, []),
         # other networks
         ({**QTHA, "core": "mlp_linear", "circuit_layers": 2}, ["circuit_layers (2, not 4)"]),
         ({**QTHA, "core": "frozen_linear", "reupload": False}, ["reupload (False, not True)"]),
-        ({**QTHA, "start": "scaled"}, ["start (scaled, not recorded)"]),
         ({**QTHA, "target_modules": ["k_proj"]}, ["target_modules (k_proj, not q_proj v_proj)"]),
     ],
 )

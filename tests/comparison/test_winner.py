@@ -42,6 +42,8 @@ def test_the_adapter_its_record_and_a_config_for_the_whole_training_are_kept(out
     full = yaml.safe_load((output / "winner/train.yaml").read_text())
     assert full["training"]["max_steps"] is None and full["training"]["learning_rate"] == 0.01
     assert full["training"]["found_in_steps"] == 4
+    keep_winner(output, replace(FOUND, method="qtha"), print)  # takes the place of an unchanged one
+    assert (output / "winner/adapter/adapter_model.safetensors").read_text() == "qtha's"
 
 
 def test_train_from_a_comparison_takes_the_winner_s_config(tmp_path, places, capsys, monkeypatch):
@@ -57,13 +59,7 @@ def test_train_from_a_comparison_takes_the_winner_s_config(tmp_path, places, cap
         assert "qweft" in (said := capsys.readouterr().err) and said.count("\n") == 1
 
 
-def test_another_winner_takes_the_place_of_an_unchanged_one(output):
-    keep_winner(output, FOUND, print)
-    keep_winner(output, replace(FOUND, method="qtha"), print)
-    assert (output / "winner/adapter/adapter_model.safetensors").read_text() == "qtha's"
-
-
-@pytest.mark.parametrize("name", ["adapter/adapter_model.safetensors", "adapter/README.md", "Modelfile"])
+@pytest.mark.parametrize("name", ["adapter/README.md", "Modelfile"])
 def test_what_a_user_made_of_the_winner_stays(output, capsys, name):
     keep_winner(output, FOUND, print)
     (output / "winner" / name).write_text("the user's")

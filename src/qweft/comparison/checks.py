@@ -220,25 +220,11 @@ def check_adapter(specification: Mapping[str, Any]) -> None:
 def with_steps(specification: Mapping[str, Any], steps: int | None) -> dict[str, Any]:
     """Return the specification. AdaLoRA, whose ranks follow a schedule over training, gets the number of steps."""
     given = dict(specification)
-    if _is_adalora(given):
+    if str(given.get("peft_type")).upper() == "ADALORA":
         if "total_step" in given:
             raise QweftError("total_step is the number of steps of the training in a comparison; leave it out")
         given["total_step"] = steps or LONG
     return given
-
-
-def _is_adalora(specification: Mapping[str, Any]) -> bool:
-    return str(specification.get("peft_type")).upper() == "ADALORA"
-
-
-def check_schedule(name: str, adapter: Mapping[str, Any], steps: int) -> None:
-    """Check that AdaLoRA has steps in which to give up ranks, between tinit and the last tfinal ones."""
-    first, last = (adapter.get(key) or 0 for key in ("tinit", "tfinal"))
-    if _is_adalora(adapter) and first >= steps - last:
-        raise QweftError(
-            f"methods.{name}: tinit {first} and tfinal {last} leave AdaLoRA no step to give up ranks in a training of "
-            f"{many(steps, 'step')}; lower them, or raise training.max_steps (search_steps, halving.rungs)"
-        )
 
 
 def check_comparable(specification: Mapping[str, Any]) -> None:

@@ -1,11 +1,11 @@
 """`Plan`: a comparison resolved and checked before any training."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count, islice
 
-from qweft.comparison.checks import check_rungs, check_schedule, check_start
+from qweft.comparison.checks import check_rungs, check_start
 from qweft.comparison.config import ComparisonConfig, HalvingConfig
 from qweft.comparison.methods import Method, resolve_methods
 from qweft.comparison.rates import Losses, following, next_rate
@@ -167,17 +167,6 @@ def rung_sizes(methods: int, finalists: int, rungs: int) -> list[int]:
     share = min(1.0, finalists / methods)
     sizes = (math.ceil(methods * share ** (number / rungs) - 1e-9) for number in range(1, rungs + 1))
     return [max(finalists, size) for size in sizes]
-
-
-def check_steps(plan: Plan, methods: Iterable[Method], whole: int, is_search: bool = False) -> None:
-    """Check the methods that follow a schedule on their shortest trainings: of a rung, of the search, or the run."""
-    for method in methods:
-        short = None
-        if plan.halving.finalists is not None:
-            short = rung_steps(plan.halving, whole)[0]
-        elif method.searched or is_search:
-            short = plan.grid.steps
-        check_schedule(method.name, method.adapter, short or whole)
 
 
 def planned_looks(config: ComparisonConfig) -> tuple[tuple[int, ...], ...]:

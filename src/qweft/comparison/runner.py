@@ -16,7 +16,7 @@ from qweft.comparison.decision import recommend
 from qweft.comparison.halving import Rung
 from qweft.comparison.methods import Method
 from qweft.comparison.pacing import Timed, pace_said, with_pace, with_seeds
-from qweft.comparison.plan import Plan, check_steps, resolve
+from qweft.comparison.plan import Plan, resolve
 from qweft.comparison.report.write import PAGE, write_report
 from qweft.comparison.results import BASE, Run
 from qweft.comparison.results_file import stated
@@ -61,8 +61,6 @@ def describe(config: ComparisonConfig) -> Group:
     plan, steps = resolve(config), None
     if plan.shapes.tokenizer is not None:
         steps = planned_steps(config.training, load_rows(config, plan.shapes)[0].train)
-        if plan.budget.seconds is None:  # a time sets the steps once the machine is known
-            check_steps(plan, plan.methods, steps)
     lines = filter(None, (too_large_said(plan), halving_said(plan, steps)))
     return Group(runs_plan(plan, steps), *map(Text, lines))
 
@@ -102,7 +100,6 @@ def prepare(config: ComparisonConfig, config_yaml: str, command: str, begin: Cal
 def choose(it: Prepared) -> Prepared:
     """Return it with the methods and rates that the halving, or else the search, leaves: on validation rows alone."""
     context, plan = it.context, it.plan
-    check_steps(plan, plan.methods, context.steps)
     if plan.halving.finalists is None:
         if not plan.config.search:
             return it

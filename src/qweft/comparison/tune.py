@@ -14,7 +14,7 @@ from qweft.comparison.config import ComparisonConfig
 from qweft.comparison.context import Context
 from qweft.comparison.halving import LEAST, Rung, standings
 from qweft.comparison.methods import Method
-from qweft.comparison.plan import Grid, Plan, check_steps, resolve, rung_sizes, rung_steps
+from qweft.comparison.plan import Grid, Plan, resolve, rung_sizes, rung_steps
 from qweft.comparison.rates import best_tried, means, optimum
 from qweft.comparison.results import Run
 from qweft.comparison.results_file import check_free_of_others
@@ -41,7 +41,6 @@ def describe(config: ComparisonConfig) -> Group:
     methods, grid = _with_own_rate(plan.methods), plan.grid
     if plan.shapes.tokenizer is not None:
         whole = planned_steps(config.training, load_rows(plan.config, plan.shapes)[0].train)
-        check_steps(plan, methods, whole, is_search=True)
         grid = replace(grid, steps=grid.steps or whole)
     title = f"{config.model.name} on {config.data.source}, judged on its validation rows"
     return search_plan(title, methods, grid)
@@ -56,7 +55,6 @@ def tune(config: ComparisonConfig, command: str, begin: Callable[[], None] = lam
         begin()
         with closing(context):
             methods = _with_own_rate(plan.methods)
-            check_steps(plan, methods, context.steps, is_search=True)
             found = search(context, context.output, methods, plan.grid, {"command": command})
         context.console.print(search_table([tried.search for tried in found.values()]))
         return context.output / FILE
