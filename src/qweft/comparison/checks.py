@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from qweft.comparison.config import ComparisonConfig, HalvingConfig
-from qweft.comparison.results_file import check_report
+from qweft.comparison.results_file import OF_REPORT, check_free_of_others
 from qweft.comparison.statistics import SEEDS_NEEDED
 from qweft.comparison.timing import budget_of
 from qweft.data.checks import check_data_config, check_places
@@ -61,7 +61,7 @@ def check_start(config: ComparisonConfig, needs_weights: bool = False) -> None:
     check_comparison(config)
     check_methods(config)
     check_elsewhere(config.evaluation)
-    check_report(Path(config.output))
+    check_free_of_others(Path(config.output), "comparison", {"runs"}, OF_REPORT)
     check_places_of(config, needs_weights)
 
 

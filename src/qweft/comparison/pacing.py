@@ -92,11 +92,6 @@ class Estimate:
     steps: int
     workers: int
 
-    def finalists(self, methods: int) -> int:
-        """Return how many methods come to the end at most; one less than the methods where time left some out."""
-        wanted = self.plan.halving.finalists or 2
-        return wanted if methods == len(self.plan.methods) else min(wanted, max(2, methods - 1))
-
     def seconds(self, pace: Pace) -> float:
         """Return the estimated time of the whole comparison.
 
@@ -105,7 +100,7 @@ class Estimate:
         """
         methods, costs = self.plan.methods[: pace.methods], self.costs
         names = [method.name for method in methods]
-        sizes = [len(names), *rung_sizes(len(names), self.finalists(len(names)), len(pace.rungs))]
+        sizes = [len(names), *rung_sizes(len(names), self.plan.halving.finalists or 2, len(pace.rungs))]
         searched = sum(method.searched for method in methods) / len(methods)
         each = len(self.plan.grid.seeds) * (searched * (3 + pace.rates) / 2 + 1 - searched)
         rungs = zip(sizes, pace.rungs, strict=False)
@@ -142,11 +137,7 @@ def with_pace(context: Context, plan: Plan, before: float) -> tuple[Context, Pla
     methods = only(plan.methods, plan.methods[: pace.methods], plan.config.search)
     plan = replace(
         plan,
-        halving=replace(
-            plan.halving,
-            rungs=list(pace.rungs),
-            finalists=Estimate(plan, timed.costs, context.steps, context.workers).finalists(pace.methods),
-        ),
+        halving=replace(plan.halving, rungs=list(pace.rungs)),
         grid=replace(plan.grid, most=pace.rates),
         methods=methods,
         reference=plan.reference if any(each.name == plan.reference for each in methods) else methods[0].name,

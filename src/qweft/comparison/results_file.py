@@ -56,11 +56,6 @@ def check_free_of_others(folder: Path, wrote: str, keys: Set[str], names: Sequen
     )
 
 
-def check_report(folder: Path) -> None:
-    """Raise if a report would replace a file that no comparison wrote."""
-    check_free_of_others(folder, "comparison", {"runs"}, OF_REPORT)
-
-
 def stated(folder: Path, plan: Mapping[str, Any]) -> dict[str, Any]:
     """Return the plan of a comparison, and that of the first results in its folder, which is kept there.
 
