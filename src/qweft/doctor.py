@@ -168,14 +168,14 @@ def _train_save_load() -> str:
 
 def _on_gpu() -> str:
     """Compare the engine's values and gradients on the GPU and the CPU, and say which engine it is."""
-    from qweft.circuit import crz_ring_ansatz, engine, expectation_values, fused
+    from qweft.circuit import expectation_values, fused
 
     if not torch.cuda.is_available():
         return "left out: no GPU"
     worst = _difference(512, torch.float32, [(expectation_values, "cpu"), (expectation_values, GPU)])
     if not worst < 1e-5:
         raise ArithmeticError(f"values or gradients differ by {worst:.1e} from the CPU's")
-    is_fused = engine.kernels_for(crz_ring_ansatz(4, 2).qubits, torch.device(GPU)) is fused
+    is_fused = fused.available(torch.device(GPU))
     by = "the fused kernels" if is_fused else "PyTorch's operations, which are slower; the fused kernels need Triton"
     return f"values and gradients equal to the CPU's to {worst:.0e}, by {by}"
 

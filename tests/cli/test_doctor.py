@@ -49,12 +49,11 @@ def test_a_gpu_is_compared_with_the_cpu_and_its_engine_named(monkeypatch):
     monkeypatch.setattr(doctor, "GPU", "cpu")
     said = "values and gradients equal to the CPU's to 0e+00, by "
     assert doctor._on_gpu() == f"{said}PyTorch's operations, which are slower; the fused kernels need Triton"
-    kernels, true_values = engine.kernels_for, circuit.expectation_values
-    monkeypatch.setattr(engine, "kernels_for", lambda *_: fused)
+    true_values = circuit.expectation_values
+    monkeypatch.setattr(fused, "available", lambda _: True)
     monkeypatch.setattr(circuit, "expectation_values", lambda c, x, t: engine.by_gates(c, x, t), raising=False)
     monkeypatch.setattr(engine, "by_gates", circuit.gate_by_gate, raising=False)
     assert doctor._on_gpu().endswith("by the fused kernels")
-    monkeypatch.setattr(engine, "kernels_for", kernels)
     turn = iter([0.0, 1e-3])
     monkeypatch.setattr(circuit, "expectation_values", lambda c, x, t: true_values(c, x, t) + next(turn), raising=False)
     with pytest.raises(ArithmeticError, match=r"differ by 1\.0e-03 from the CPU's"):

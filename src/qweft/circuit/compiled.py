@@ -2,7 +2,6 @@
 
 import warnings
 from functools import lru_cache
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -10,7 +9,6 @@ import torch
 from qweft.circuit.description import Circuit
 from qweft.circuit.program import Program, program_of, program_of_blocks
 from qweft.circuit.threads import share_out
-from qweft.errors import QweftError
 
 WORK_OF_A_THREAD = 2**19
 """Amplitudes times blocks below which a second thread costs more than it saves (about 0.1 ms)."""
@@ -20,16 +18,10 @@ MOST_QUBITS = 12
 
 @lru_cache(maxsize=1)
 def available() -> bool:
-    """Whether the kernels compile and run here; this tries one token, and warns once on failure.
-
-    Raises:
-        QweftError: If a bound on time ends it. The next call tries again.
-    """
+    """Whether the kernels compile and run here; this tries one token, and warns once on failure."""
     try:
         one, none = torch.zeros(1, 1, device="cpu"), torch.zeros(0, 2, device="cpu")
         gradients_of(values_of(one, one, none, (True,)), one, one, none, (True,))
-    except QweftError:
-        raise
     except Exception as error:  # no Numba, one that does not fit NumPy or the processor, or no place for its cache
         warnings.warn(
             f"Numba cannot compile the circuit here ({type(error).__name__}: {error}); circuits run on PyTorch's own "
@@ -59,38 +51,6 @@ def table_of(angles: torch.Tensor, factor: float) -> np.ndarray:
     return kept[1]
 
 
-class _Numbers(NamedTuple):
-    """What a program's tables are made of, in one number type; see `Program` and `Diagonals`."""
-
-    selection: np.ndarray
-    constants: np.ndarray
-    diagonals: list[tuple[slice | list[int], np.ndarray, np.ndarray, np.ndarray]]
-    wires: slice | list[int]
-    half_scales: np.ndarray
-    is_plain: bool
-
-
-@lru_cache(maxsize=128)
-def _numbers_of(program: Program, kind: np.dtype) -> _Numbers:
-    diagonals = []
-    for each in program.diagonals:
-        first, count = each.numbers[0], len(each.numbers)
-        follow = each.numbers == list(range(first, first + count))
-        where = slice(first, first + count) if follow else each.numbers
-        half = (each.signs / 2).astype(kind)
-        diagonals.append((where, half, each.selection.astype(kind), each.constants.astype(kind)))
-    wires, scales = [wire for wire, _ in program.uploads], [scale / 2 for _, scale in program.uploads]
-    in_order = slice(0, len(wires)) if wires == list(range(len(wires))) else wires
-    return _Numbers(
-        program.selection.astype(kind),
-        program.constants.astype(kind),
-        diagonals,
-        in_order,
-        np.array(scales, kind)[:, None],
-        isinstance(in_order, slice) and set(scales) <= {0.5},
-    )
-
-
 class _Call:
     """A program on some tokens, given the tables of its trained angles: `halves` and `phases` as the kernels take them.
 
@@ -101,11 +61,10 @@ class _Call:
         from qweft.circuit.vector import LANES
 
         self.program, self.x, self.kind = program, inputs, inputs.dtype
-        self.numbers = _numbers_of(program, self.kind)
         tokens, uploads, given = len(inputs), len(program.uploads), program.amplitudes
         table = np.zeros((2 * uploads + given, -(-tokens // LANES) * LANES), self.kind)
         half = table[uploads : 2 * uploads]
-        np.multiply(inputs.T[self.numbers.wires], self.numbers.half_scales, out=half[:, :tokens])
+        np.multiply(inputs.T[program.wires], program.half_scales, out=half[:, :tokens])
         np.cos(half, out=table[:uploads])
         np.sin(half, out=half)
         if given:
@@ -142,7 +101,7 @@ class _Call:
             kernels.backward(found, outer, *self.tables, start, stop)
 
         share_out(some, self.shares)
-        if self.numbers.is_plain and not given and uploads == self.x.shape[1]:
+        if self.program.is_plain and not given and uploads == self.x.shape[1]:
             to_inputs = to_uploads
         else:
             to_inputs = np.zeros_like(self.x)
@@ -158,8 +117,10 @@ class _Call:
 
 
 def _blocks(inputs: torch.Tensor, rotations: torch.Tensor, diagonals: torch.Tensor, uploads: tuple[bool, ...]) -> _Call:
-    program = program_of_blocks(inputs.shape[1], uploads)
-    return _Call(program, inputs.detach().numpy(), table_of(rotations, 0.5), table_of(diagonals, 1))
+    x = inputs.detach().numpy()
+    return _Call(
+        program_of_blocks(inputs.shape[1], uploads, x.dtype), x, table_of(rotations, 0.5), table_of(diagonals, 1)
+    )
 
 
 def values_of(
@@ -183,12 +144,14 @@ def gradients_of(
 
 
 def _whole(circuit: Circuit, inputs: torch.Tensor, parameters: torch.Tensor) -> _Call:
-    program, x, trained = program_of(circuit), inputs.detach().numpy(), parameters.detach().numpy()
-    numbers = _numbers_of(program, x.dtype)
-    halves = _cosines_and_sines(numbers.selection @ trained + numbers.constants, 0.5)
-    phases = np.empty((sum(len(each.numbers) for each in program.diagonals), 2**circuit.qubits), x.dtype)
-    for where, half_signs, selection, constants in numbers.diagonals:
-        phases[where] = (selection @ trained + constants).reshape(-1, len(half_signs)) @ half_signs
+    x, trained = inputs.detach().numpy(), parameters.detach().numpy()
+    program = program_of(circuit, x.dtype)
+    halves = _cosines_and_sines(program.selection @ trained + program.constants, 0.5)
+    shared = sum(len(each.constants) // len(each.half_signs) for each in program.diagonals)
+    phases = np.empty((shared, 2**circuit.qubits), x.dtype)
+    for each in program.diagonals:
+        angles = (each.selection @ trained + each.constants).reshape(-1, len(each.half_signs))
+        phases[each.numbers] = angles @ each.half_signs
     return _Call(program, x, halves, _cosines_and_sines(phases, 1))
 
 
@@ -203,10 +166,10 @@ def gradients_at(
     """Return gradients to the inputs (tokens, inputs) and the parameters."""
     call = _whole(circuit, inputs, parameters)
     to_inputs, to_angles, to_phases = call.gradients(gradient)
-    to_parameters = to_angles @ call.numbers.selection
+    to_parameters = to_angles @ call.program.selection
     by_diagonal = to_phases.reshape(-1, 2**circuit.qubits)
-    for where, half_signs, selection, _ in call.numbers.diagonals:
-        to_parameters += (by_diagonal[where] @ half_signs.T).reshape(-1) @ selection
+    for each in call.program.diagonals:
+        to_parameters += (by_diagonal[each.numbers] @ each.half_signs.T).reshape(-1) @ each.selection
     return torch.from_numpy(to_inputs), torch.from_numpy(to_parameters)
 
 

@@ -22,7 +22,11 @@ def kernels_for(qubits: int, device: torch.device) -> ModuleType:
     """Return the fastest module with `values_of` and `gradients_of`: compiled on a CPU, fused on a GPU, or PyTorch."""
     if device.type == "cpu":
         return compiled if compiled.available() else dense
-    return fused if qubits <= fused.MAX_QUBITS and fused.available(device) else dense
+    if qubits > fused.MAX_QUBITS or not fused.available(device):
+        return dense
+    from qweft.circuit import fused_kernels  # here, since Triton may be missing
+
+    return fused_kernels
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ def available(device: torch.device) -> bool:
     if (device.type == "cpu") != _interpreted() or device.type not in ("cpu", "cuda"):
         return False
     try:
-        import triton  # noqa: F401
+        from qweft.circuit.fused_kernels import values_of
 
         one = torch.zeros(1, 1, device=device)
         values_of(one, one, one.new_zeros(0, 2), (True,))
@@ -41,34 +41,3 @@ def available(device: torch.device) -> bool:
         )
         return False
     return True
-
-
-def values_of(
-    inputs: torch.Tensor, rotations: torch.Tensor, diagonals: torch.Tensor, uploads: tuple[bool, ...]
-) -> torch.Tensor:
-    """Return expectations (tokens, n) without a graph."""
-    from qweft.circuit.fused_kernels import launch_forward
-
-    return launch_forward(inputs.contiguous(), _table(rotations, diagonals), uploads)
-
-
-def gradients_of(
-    gradient: torch.Tensor,
-    inputs: torch.Tensor,
-    rotations: torch.Tensor,
-    diagonals: torch.Tensor,
-    uploads: tuple[bool, ...],
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Return gradients to inputs (tokens, n), rotations (k + 1, n) and diagonals (k, 2^n)."""
-    from qweft.circuit.fused_kernels import launch_backward
-
-    table = _table(rotations, diagonals)
-    to_inputs, to_angles = launch_backward(inputs.contiguous(), table, uploads, gradient.contiguous())
-    to_rotations, to_diagonals = to_angles.split([rotations.numel(), diagonals.numel()])
-    return to_inputs, to_rotations.view_as(rotations), to_diagonals.view_as(diagonals)
-
-
-def _table(rotations: torch.Tensor, diagonals: torch.Tensor) -> torch.Tensor:
-    """Return cosine and sine of each half angle of the rotations, then of each angle of the diagonals."""
-    angles = torch.cat([rotations.flatten() / 2, diagonals.flatten()])
-    return torch.stack([angles.cos(), angles.sin()], 1)

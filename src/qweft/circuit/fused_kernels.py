@@ -5,7 +5,7 @@ one warp per program the compiler spreads a tile over the lanes from its last di
 qubits. The rest stays in the registers of one thread. A rotation of one of the first qubits then pairs registers, one
 of the last qubits costs a shuffle, and no amplitude goes through shared memory.
 
-This module imports Triton; `qweft.circuit.fused` imports it only where Triton is installed.
+This module imports Triton; `qweft.circuit.fused` says whether it can be.
 """
 
 from contextlib import nullcontext
@@ -282,8 +282,17 @@ def _multiprocessors(device: torch.device) -> int:
     return torch.cuda.get_device_properties(device).multi_processor_count if device.type == "cuda" else 1
 
 
-def launch_forward(inputs: torch.Tensor, table: torch.Tensor, uploads: tuple[bool, ...]) -> torch.Tensor:
-    """Return the expectations (tokens, n) for contiguous inputs (tokens, n) and the table of `forward_kernel`."""
+def _table(rotations: torch.Tensor, diagonals: torch.Tensor) -> torch.Tensor:
+    """Return cosine and sine of each half angle of the rotations, then of each angle of the diagonals."""
+    angles = torch.cat([rotations.flatten() / 2, diagonals.flatten()])
+    return torch.stack([angles.cos(), angles.sin()], 1)
+
+
+def values_of(
+    inputs: torch.Tensor, rotations: torch.Tensor, diagonals: torch.Tensor, uploads: tuple[bool, ...]
+) -> torch.Tensor:
+    """Return expectations (tokens, n) without a graph."""
+    inputs, table = inputs.contiguous(), _table(rotations, diagonals)
     tokens, n = inputs.shape
     values = torch.empty_like(inputs)
     tile = tile_for(n, inputs.dtype)
@@ -306,39 +315,44 @@ def launch_forward(inputs: torch.Tensor, table: torch.Tensor, uploads: tuple[boo
     return values
 
 
-def launch_backward(
-    inputs: torch.Tensor, table: torch.Tensor, uploads: tuple[bool, ...], weights: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return gradients to the inputs (tokens, n) and to all angles in the table's order, for weights w (tokens, n).
+def gradients_of(
+    gradient: torch.Tensor,
+    inputs: torch.Tensor,
+    rotations: torch.Tensor,
+    diagonals: torch.Tensor,
+    uploads: tuple[bool, ...],
+) -> tuple[torch.Tensor, ...]:
+    """Return gradients to inputs (tokens, n), rotations (k + 1, n) and diagonals (k, 2^n).
 
     Sums over tokens are the same on every run: each program writes a row of its own, and the rows are added afterwards.
     """
+    inputs, table, weights = inputs.contiguous(), _table(rotations, diagonals), gradient.contiguous()
     tokens, n = inputs.shape
     to_inputs = torch.empty_like(inputs)
-    entries = table.shape[0]
+    entries = len(table)
     tile = tile_for(n, inputs.dtype)
     tiles = triton.cdiv(tokens, tile.tokens)
-    if not tiles:
-        return to_inputs, table.new_zeros(entries)
     processors = _multiprocessors(inputs.device)
     fitting = PARTIAL_BYTES // (entries * table.element_size())
     programs = min(tiles, tile.programs * processors, max(processors, fitting))
     partial = table.new_empty(programs, entries)
-    with torch.cuda.device(inputs.device) if inputs.is_cuda else nullcontext():
-        backward_kernel[(programs,)](
-            inputs,
-            table,
-            _flags(uploads, inputs.device),
-            weights,
-            to_inputs,
-            partial,
-            tokens,
-            len(uploads) - 1,
-            tiles,
-            n=n,
-            ROWS=triton.next_power_of_2(n),
-            BLOCK=tile.tokens,
-            num_warps=tile.warps,
-            enable_fp_fusion=True,  # off by default from Triton 3.10 on
-        )
-    return to_inputs, partial.sum(0)
+    if tiles:
+        with torch.cuda.device(inputs.device) if inputs.is_cuda else nullcontext():
+            backward_kernel[(programs,)](
+                inputs,
+                table,
+                _flags(uploads, inputs.device),
+                weights,
+                to_inputs,
+                partial,
+                tokens,
+                len(uploads) - 1,
+                tiles,
+                n=n,
+                ROWS=triton.next_power_of_2(n),
+                BLOCK=tile.tokens,
+                num_warps=tile.warps,
+                enable_fp_fusion=True,  # off by default from Triton 3.10 on
+            )
+    to_rotations, to_diagonals = partial.sum(0).split([rotations.numel(), diagonals.numel()])
+    return to_inputs, to_rotations.view_as(rotations), to_diagonals.view_as(diagonals)

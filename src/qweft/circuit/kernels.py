@@ -64,60 +64,45 @@ def _turned(a: Any, b: Any, c: Any, s: Any, fast: bool) -> Any:
 
 
 @inlined
-def _pair(state: Any, i: int, k: int, turn: Any, fast: bool) -> None:
-    """Turn two vectors."""
-    a, b = _turned(load(state, i), load(state, k), turn[0], turn[1], fast)
-    store(state, i, a)
-    store(state, k, b)
-
-
-@inlined
-def _four(state: Any, places: Any, turns: Any, fast: bool, flipped: bool) -> None:
-    """Turn (i, k) and (j, m) by c and s, then (i, j) and (k, m) by d and t; if `flipped`, with -m in the place of m."""
-    (i, j, k, m), (c, s, d, t) = places, turns
-    a, b, e, g = load(state, i), load(state, j), load(state, k), load(state, m)
-    g = negative(g) if flipped else g
-    a, e = _turned(a, e, c, s, fast)
-    b, g = _turned(b, g, c, s, fast)
-    a, b = _turned(a, b, d, t, fast)
-    e, g = _turned(e, g, d, t, fast)
-    store(state, i, a)
-    store(state, j, b)
-    store(state, k, e)
-    store(state, m, negative(g) if flipped else g)
-
-
-@inlined
 def _cross(total: Any, a: Any, b: Any, e: Any, g: Any) -> Any:
     """Return total + a b - e g."""
     return multiply_add(negative(e), g, multiply_add(a, b, total))
 
 
 @inlined
-def _undo_pair(state: Any, i: int, k: int, turn: Any, fast: bool, total: Any) -> Any:
-    """Turn two vectors and their gradients; return total + twice the derivative by the angle."""
-    c, s = turn
-    a, b, g, h = load(state, i), load(state, k), load(state, i + 2 * LANES), load(state, k + 2 * LANES)
-    total = _cross(total, h, a, g, b)
+def _pair(state: Any, i: int, k: int, turn: Any, fast: bool, total: Any) -> Any:
+    """Turn two vectors; if there is a total, their gradients too: return it + twice the derivative by the angle."""
+    (c, s), half, found = turn, 2 * LANES, total
+    a, b = load(state, i), load(state, k)
+    if total is not None:
+        g, h = load(state, i + half), load(state, k + half)
+        found = _cross(total, h, a, g, b)
     a, b = _turned(a, b, c, s, fast)
-    g, h = _turned(g, h, c, s, fast)
     store(state, i, a)
     store(state, k, b)
-    store(state, i + 2 * LANES, g)
-    store(state, k + 2 * LANES, h)
-    return total
+    if total is not None:
+        g, h = _turned(g, h, c, s, fast)
+        store(state, i + half, g)
+        store(state, k + half, h)
+    return found
 
 
 @inlined
-def _undo_four(state: Any, places: Any, turns: Any, fast: bool, flipped: bool, totals: Any) -> Any:
-    """Turn four vectors and their gradients; return both totals + twice the derivatives by the angles."""
-    (i, j, k, m), (c, s, d, t), half = places, turns, 2 * LANES
+def _four(state: Any, places: Any, turns: Any, how: Any, one: Any, other: Any) -> Any:
+    """Turn (i, k) and (j, m) by c and s, then (i, j) and (k, m) by d and t; if `flipped`, with -m in the place of m.
+
+    If there are totals, turn the gradients too, and return both totals + twice the derivatives by the angles.
+    """
+    (i, j, k, m), (c, s, d, t), (fast, flipped), half, found = places, turns, how, 2 * LANES, (one, other)
     a, b, e, g = load(state, i), load(state, j), load(state, k), load(state, m)
-    ga, gb, ge, gg = load(state, i + half), load(state, j + half), load(state, k + half), load(state, m + half)
-    if flipped:
-        g, gg = negative(g), negative(gg)
-    total = _cross(_cross(totals[0], ge, a, ga, e), gg, b, gb, g)
-    other = _cross(_cross(totals[1], gb, a, ga, b), gg, e, ge, g)
+    g = negative(g) if flipped else g
+    if one is not None:
+        ga, gb, ge, gg = load(state, i + half), load(state, j + half), load(state, k + half), load(state, m + half)
+        gg = negative(gg) if flipped else gg
+        found = (
+            _cross(_cross(one, ge, a, ga, e), gg, b, gb, g),
+            _cross(_cross(other, gb, a, ga, b), gg, e, ge, g),
+        )
     a, e = _turned(a, e, c, s, fast)
     b, g = _turned(b, g, c, s, fast)
     a, b = _turned(a, b, d, t, fast)
@@ -126,15 +111,16 @@ def _undo_four(state: Any, places: Any, turns: Any, fast: bool, flipped: bool, t
     store(state, j, b)
     store(state, k, e)
     store(state, m, negative(g) if flipped else g)
-    ga, ge = _turned(ga, ge, c, s, fast)
-    gb, gg = _turned(gb, gg, c, s, fast)
-    ga, gb = _turned(ga, gb, d, t, fast)
-    ge, gg = _turned(ge, gg, d, t, fast)
-    store(state, i + half, ga)
-    store(state, j + half, gb)
-    store(state, k + half, ge)
-    store(state, m + half, negative(gg) if flipped else gg)
-    return total, other
+    if one is not None:
+        ga, ge = _turned(ga, ge, c, s, fast)
+        gb, gg = _turned(gb, gg, c, s, fast)
+        ga, gb = _turned(ga, gb, d, t, fast)
+        ge, gg = _turned(ge, gg, d, t, fast)
+        store(state, i + half, ga)
+        store(state, j + half, gb)
+        store(state, k + half, ge)
+        store(state, m + half, negative(gg) if flipped else gg)
+    return found
 
 
 @inlined
@@ -142,104 +128,59 @@ def _turn(turns: Any, q: int) -> Any:
     return load(turns, 2 * q * LANES), load(turns, (2 * q + 1) * LANES)
 
 
-@inlined
-def _back(turn: Any) -> Any:
-    return turn[0], negative(turn[1])
-
-
 @apart
-def _turn_one(state: Any, start: int, stop: int, step: int, width: int, turns: Any, q: int, fast: bool) -> None:
-    """Rotate qubit q, whose bit has a stride of `step` rows."""
-    turn = _turn(turns, q)
+def _turn_one(
+    state: Any, start: int, stop: int, step: int, width: int, turns: Any, q: int, fast: bool, sums: Any
+) -> None:
+    """Rotate qubit q, whose bit has a stride of `step` rows; with sums the gradient too, whose width is 4."""
+    turn, total = _turn(turns, q), load(sums, q * LANES)
+    row_width = (width if sums is None else 4) * LANES
     for base in range(start, stop, 2 * step):
         for row in range(base, base + step):
-            for part in range(2):
-                i = (row * width + part) * LANES
-                _pair(state, i, i + step * width * LANES, turn, fast)
+            for part in range(0, 2 * LANES, LANES):
+                i = row * row_width + part
+                total = _pair(state, i, i + step * row_width, turn, fast, total)
+    store(sums, q * LANES, total)
 
 
 @apart
-def _turn_two(state: Any, start: int, stop: int, step: int, width: int, turns: Any, q: int, fast: bool) -> None:
-    """Rotate qubits q and q + 1, whose bits have strides of 2 `step` and `step` rows."""
-    both = _turn(turns, q) + _turn(turns, q + 1)
-    hop = step * width * LANES
+def _turn_two(
+    state: Any, start: int, stop: int, step: int, width: int, turns: Any, q: int, fast: bool, sums: Any
+) -> None:
+    """Rotate qubits q and q + 1, whose bits have strides of 2 `step` and `step` rows, as `_turn_one` does one."""
+    both, at = _turn(turns, q) + _turn(turns, q + 1), q * LANES
+    one, other = load(sums, at), load(sums, at + LANES)
+    row_width = (width if sums is None else 4) * LANES
+    hop = step * row_width
     for base in range(start, stop, 4 * step):
         for row in range(base, base + step):
-            for part in range(2):
-                i = (row * width + part) * LANES
-                _four(state, (i, i + hop, i + 2 * hop, i + 3 * hop), both, fast, False)
-
-
-@apart
-def _undo_one(state: Any, start: int, stop: int, step: int, turns: Any, q: int, fast: bool, sums: Any, at: int) -> None:
-    """Undo the rotation of qubit q on state and gradient, after adding its derivative to the sums."""
-    turn, total = _back(_turn(turns, q)), load(sums, at + q * LANES)
-    for base in range(start, stop, 2 * step):
-        for row in range(base, base + step):
-            for part in range(2):
-                i = (row * 4 + part) * LANES
-                total = _undo_pair(state, i, i + step * 4 * LANES, turn, fast, total)
-    store(sums, at + q * LANES, total)
-
-
-@apart
-def _undo_two(state: Any, start: int, stop: int, step: int, turns: Any, q: int, fast: bool, sums: Any, at: int) -> None:
-    """Undo the rotations of qubits q and q + 1 on state and gradient; they commute, so their sums need no order."""
-    both = _back(_turn(turns, q)) + _back(_turn(turns, q + 1))
-    at += q * LANES
-    totals, hop = (load(sums, at), load(sums, at + LANES)), step * 4 * LANES
-    for base in range(start, stop, 4 * step):
-        for row in range(base, base + step):
-            for part in range(2):
-                i = (row * 4 + part) * LANES
-                totals = _undo_four(state, (i, i + hop, i + 2 * hop, i + 3 * hop), both, fast, False, totals)
-    store(sums, at, totals[0])
-    store(sums, at + LANES, totals[1])
+            for part in range(0, 2 * LANES, LANES):
+                i = row * row_width + part
+                one, other = _four(state, (i, i + hop, i + 2 * hop, i + 3 * hop), both, (fast, False), one, other)
+    store(sums, at, one)
+    store(sums, at + LANES, other)
 
 
 @inlined
-def _turn_all(state: Any, n: int, width: int, turns: Any, fast: bool) -> None:
-    """Apply RY to every qubit: near qubits on `ROWS_IN_CACHE` rows at a time."""
+def _turn_all(state: Any, n: int, width: int, turns: Any, fast: bool, sums: Any) -> None:
+    """Apply RY to every qubit: near qubits on `ROWS_IN_CACHE` rows at a time. The sums take one vector a qubit."""
     size = rows = 1 << n
     first = 0
     while rows > ROWS_IN_CACHE:  # shifts by constants, since those by a variable cost half as much again at 4 qubits
         if rows > 2 * ROWS_IN_CACHE:
-            _turn_two(state, 0, size, rows >> 2, width, turns, first, fast)
+            _turn_two(state, 0, size, rows >> 2, width, turns, first, fast, sums)
             rows, first = rows >> 2, first + 2
         else:
-            _turn_one(state, 0, size, rows >> 1, width, turns, first, fast)
+            _turn_one(state, 0, size, rows >> 1, width, turns, first, fast, sums)
             rows, first = rows >> 1, first + 1
     for start in range(0, size, rows):
         near, q = rows, first
         while near > 1:
             if near > 2:
-                _turn_two(state, start, start + rows, near >> 2, width, turns, q, fast)
+                _turn_two(state, start, start + rows, near >> 2, width, turns, q, fast, sums)
                 near, q = near >> 2, q + 2
             else:
-                _turn_one(state, start, start + rows, near >> 1, width, turns, q, fast)
-                near, q = near >> 1, q + 1
-
-
-@inlined
-def _undo_all(state: Any, n: int, turns: Any, fast: bool, sums: Any, at: int) -> None:
-    """Undo RY on every qubit of state and gradient; the sums from `at` on take one vector a qubit."""
-    size = rows = 1 << n
-    first = 0
-    while rows > ROWS_IN_CACHE:
-        if rows > 2 * ROWS_IN_CACHE:
-            _undo_two(state, 0, size, rows >> 2, turns, first, fast, sums, at)
-            rows, first = rows >> 2, first + 2
-        else:
-            _undo_one(state, 0, size, rows >> 1, turns, first, fast, sums, at)
-            rows, first = rows >> 1, first + 1
-    for start in range(0, size, rows):
-        near, q = rows, first
-        while near > 1:
-            if near > 2:
-                _undo_two(state, start, start + rows, near >> 2, turns, q, fast, sums, at)
-                near, q = near >> 2, q + 2
-            else:
-                _undo_one(state, start, start + rows, near >> 1, turns, q, fast, sums, at)
+                _turn_one(state, start, start + rows, near >> 1, width, turns, q, fast, sums)
                 near, q = near >> 1, q + 1
 
 
@@ -266,17 +207,19 @@ def _angle(code: Any, halves: Any, inputs: Any, angle: int, padded: int, tile: i
 
 
 @compiled
-def _find_turns(turns: Any, code: Any, halves: Any, inputs: Any, first: int, padded: int, tile: int) -> bool:
+def _find_turns(
+    turns: Any, code: Any, halves: Any, inputs: Any, first: int, padded: int, tile: int, back: bool
+) -> bool:
     """Write cosine and sine of half the angle of every qubit, or its tangent, and the scale; return whether tangents.
 
-    The scale, the product of the cosines or one, stands behind them.
+    The scale, the product of the cosines or one, stands behind them. Back, sines are negative.
     """
     n, one = code[QUBITS], splat(turns.dtype.type(1))
     product = one
     for q in range(n):
         c, s = _angle(code, halves, inputs, first + q, padded, tile)
         store(turns, 2 * q * LANES, c)
-        store(turns, (2 * q + 1) * LANES, s)
+        store(turns, (2 * q + 1) * LANES, negative(s) if back else s)
         product = multiply(product, c)
     fast = not any_below(magnitude(product), splat(turns.dtype.type(SMALLEST)))
     if fast:
@@ -288,61 +231,32 @@ def _find_turns(turns: Any, code: Any, halves: Any, inputs: Any, first: int, pad
 
 
 @apart
-def _rotate(state: Any, width: int, code: Any, at: int, turn: Any, other: Any) -> None:
-    """Apply a step of rotations by its table."""
-    kind, first, row, wide = code[at], code[TABLE] + code[at + 1], width * LANES, LANES
+def _rotate(state: Any, width: int, code: Any, at: int, turn: Any, other: Any, sums: Any) -> None:
+    """Apply a step of rotations by its table; with sums to the gradient too, whose width is 4."""
+    kind, first, row, wide = code[at], code[TABLE] + code[at + 1], (width if sums is None else 4) * LANES, LANES
+    both, total, last = turn + other, load(sums, code[at + 3] * LANES), load(sums, code[at + 4] * LANES)
     if kind == REAL:
         for place in range(first, first + 2 * code[at + 2], 2):
             i, k = code[place] * row, code[place + 1] * row
-            _pair(state, i, k, turn, False)
-            _pair(state, i + wide, k + wide, turn, False)
+            total = _pair(state, i, k, turn, False, total)
+            total = _pair(state, i + wide, k + wide, turn, False, total)
     elif kind == IMAGINARY:
         for place in range(first, first + 2 * code[at + 2], 2):
             i, k = code[place] * row, code[place + 1] * row
-            _pair(state, i + wide, k, turn, False)
-            _pair(state, k + wide, i, turn, False)
+            total = _pair(state, i + wide, k, turn, False, total)
+            total = _pair(state, k + wide, i, turn, False, total)
     else:
-        both = turn + other
+        plain, flipped = (False, False), (False, True)
         for place in range(first, first + 4 * code[at + 2], 4):
             i, j = code[place] * row, code[place + 1] * row
             k, m = code[place + 2] * row, code[place + 3] * row
             if kind == REAL_TWO:
-                _four(state, (i, j, k, m), both, False, False)
-                _four(state, (i + wide, j + wide, k + wide, m + wide), both, False, False)
+                total, last = _four(state, (i, j, k, m), both, plain, total, last)
+                total, last = _four(state, (i + wide, j + wide, k + wide, m + wide), both, plain, total, last)
             else:
-                _four(state, (i + wide, j, k, m + wide), both, False, True)
-                _four(state, (k + wide, m, i, j + wide), both, False, True)
-
-
-@apart
-def _undo(state: Any, code: Any, at: int, turn: Any, other: Any, sums: Any) -> None:
-    """Undo a step of rotations by its table, after adding the derivatives by its angles to the sums."""
-    kind, first, row, wide = code[at], code[TABLE] + code[at + 1], 4 * LANES, LANES
-    turn, both = _back(turn), _back(turn) + _back(other)
-    total = load(sums, code[at + 3] * LANES)
-    totals = total, load(sums, code[at + 4] * LANES)
-    if kind == REAL:
-        for place in range(first, first + 2 * code[at + 2], 2):
-            i, k = code[place] * row, code[place + 1] * row
-            total = _undo_pair(state, i, k, turn, False, total)
-            total = _undo_pair(state, i + wide, k + wide, turn, False, total)
-    elif kind == IMAGINARY:
-        for place in range(first, first + 2 * code[at + 2], 2):
-            i, k = code[place] * row, code[place + 1] * row
-            total = _undo_pair(state, i + wide, k, turn, False, total)
-            total = _undo_pair(state, k + wide, i, turn, False, total)
-    else:
-        for place in range(first, first + 4 * code[at + 2], 4):
-            i, j = code[place] * row, code[place + 1] * row
-            k, m = code[place + 2] * row, code[place + 3] * row
-            if kind == REAL_TWO:
-                totals = _undo_four(state, (i, j, k, m), both, False, False, totals)
-                totals = _undo_four(state, (i + wide, j + wide, k + wide, m + wide), both, False, False, totals)
-            else:
-                totals = _undo_four(state, (i + wide, j, k, m + wide), both, False, True, totals)
-                totals = _undo_four(state, (k + wide, m, i, j + wide), both, False, True, totals)
-        store(sums, code[at + 4] * LANES, totals[1])
-        total = totals[0]
+                total, last = _four(state, (i + wide, j, k, m + wide), both, flipped, total, last)
+                total, last = _four(state, (k + wide, m, i, j + wide), both, flipped, total, last)
+        store(sums, code[at + 4] * LANES, last)
     store(sums, code[at + 3] * LANES, total)
 
 
@@ -408,8 +322,8 @@ def _run(state: Any, width: int, code: Any, numbers: Any, padded: int, tile: int
     for at in range(code[STEPS], code[TERMS], 5):
         kind, first = code[at], code[at + 3]
         if kind == TURN_ALL:
-            fast = _find_turns(turns, code, halves, inputs, first, padded, tile)
-            _turn_all(state, n, width, turns, fast)
+            fast = _find_turns(turns, code, halves, inputs, first, padded, tile, False)
+            _turn_all(state, n, width, turns, fast, None)
             scale = load(turns, 2 * n * LANES)
             if at + 5 == code[TERMS] or code[at + 5] != DIAGONAL:
                 _scale(state, size, width, 2, scale)
@@ -427,7 +341,7 @@ def _run(state: Any, width: int, code: Any, numbers: Any, padded: int, tile: int
                             state, d * width * LANES, turn[0], turn[1] if code[table + d] == 2 else negative(turn[1])
                         )
             else:
-                _rotate(state, width, code, at, turn, _angle(code, halves, inputs, code[at + 4], padded, tile))
+                _rotate(state, width, code, at, turn, _angle(code, halves, inputs, code[at + 4], padded, tile), None)
 
 
 @compiled
@@ -440,8 +354,8 @@ def _run_back(
     for at in range(code[TERMS] - 5, code[STEPS] - 1, -5):
         kind, first = code[at], code[at + 3]
         if kind == TURN_ALL:
-            fast = _find_turns(turns, code, halves, inputs, first, padded, tile)
-            _undo_all(state, n, turns, fast, sums, first * LANES)
+            fast = _find_turns(turns, code, halves, inputs, first, padded, tile, True)
+            _turn_all(state, n, 4, turns, fast, sums[first * LANES :])
             if fast:
                 _correct_sums(sums, first * LANES, n, turns)
             scale = load(turns, 2 * n * LANES)
@@ -462,7 +376,9 @@ def _run_back(
                         total = add(total, _undo_phase(state, d * 4 * LANES, turn[0], turn[1]))
                 store(sums, first * LANES, total)
             else:
-                _undo(state, code, at, turn, _angle(code, halves, inputs, code[at + 4], padded, tile), sums)
+                other = _angle(code, halves, inputs, code[at + 4], padded, tile)
+                turn, other = (turn[0], negative(turn[1])), (other[0], negative(other[1]))
+                _rotate(state, 4, code, at, turn, other, sums)
 
 
 @compiled
@@ -614,18 +530,10 @@ def forward(values: Any, code: Any, halves: Any, phases: Any, inputs: Any, start
 def backward(
     found: Any, gradient: Any, code: Any, halves: Any, phases: Any, inputs: Any, start: int, stop: int
 ) -> None:
-    """Compute gradients of the tokens from start to stop; those of angles and phases are summed over tokens.
+    """Write gradients of the tokens from start to stop to uploads and amplitudes, and their sums to angles and phases.
 
-    Args:
-        found: Gradients to write: of uploads and amplitudes (tokens, uploads + amplitudes), angles (angles,) and phases
-            (diagonals 2^n,).
-        gradient: (tokens, outputs).
-        code: As in `forward`, like the rest.
-        halves: See there.
-        phases: See there.
-        inputs: See there.
-        start: See there.
-        stop: See there.
+    found has them in this order, (tokens, uploads + amplitudes), (angles,) and (diagonals 2^n,); gradient is (tokens,
+    outputs), the rest as in `forward`.
     """
     (to_inputs, to_angles, to_phases), n, padded = found, code[QUBITS], _padded(gradient.shape[0])
     uploads, given, kind, numbers = code[UPLOADS], code[AMPLITUDES], gradient.dtype, (halves, phases, inputs)

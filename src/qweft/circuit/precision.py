@@ -43,27 +43,14 @@ def circuit_dtype(*tensors: torch.Tensor) -> torch.dtype:
     return torch.float64 if any(tensor.dtype == torch.float64 for tensor in tensors) else torch.float32
 
 
-class _Key:
-    """Hashes a constant matrix by identity and keeps a reference to it."""
-
-    def __init__(self, matrix: torch.Tensor):
-        self.matrix = matrix
-
-    def __hash__(self) -> int:
-        return id(self.matrix)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Key) and other.matrix is self.matrix
-
-
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=256)  # tensors are hashed by identity
 @for_later_calls()
-def _moved(key: _Key, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
-    return key.matrix.to(device=device, dtype=dtype)
+def _moved(matrix: torch.Tensor, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
+    return matrix.to(device=device, dtype=dtype)
 
 
 def constant(matrix: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
     """Return the matrix in the dtype and on the device of `like`, copied there once."""
     if torch.compiler.is_compiling():  # the compiler stores constants itself and cannot trace a cache
         return matrix.to(device=like.device, dtype=like.dtype)
-    return _moved(_Key(matrix), like.dtype, like.device)
+    return _moved(matrix, like.dtype, like.device)

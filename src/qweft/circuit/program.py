@@ -8,7 +8,7 @@ A state of n qubits is 2^n rows of real and imaginary parts. Three identities ma
 """
 
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 
@@ -29,15 +29,12 @@ EACH_Z, PROBABILITIES, PRODUCTS = range(3)
 class Diagonals:
     """Diagonals that all tokens share: phases are sums over angles of half the angle times a sign for each row.
 
-    Args:
-        numbers: Their numbers in the program.
-        signs: (angles, 2^n): -1, 0 or 1.
-        selection: (diagonals angles, parameters): each angle as a sum of trained angles.
-        constants: (diagonals angles,): its constant part, in radians.
+    numbers are theirs in the program, half_signs (angles, 2^n) -1/2, 0 or 1/2; selection (diagonals angles, parameters)
+    has each angle as a sum of trained angles, constants (diagonals angles,) its constant part.
     """
 
-    numbers: list[int]
-    signs: np.ndarray
+    numbers: slice | list[int]
+    half_signs: np.ndarray
     selection: np.ndarray
     constants: np.ndarray
 
@@ -65,6 +62,7 @@ class Program:
         uploads: Input and scale of each upload.
         amplitudes: Number of leading inputs that are amplitudes.
         diagonals: Those that all tokens share.
+        kind: The type of all numbers.
     """
 
     code: np.ndarray
@@ -76,6 +74,28 @@ class Program:
     uploads: tuple[tuple[int, float], ...]
     amplitudes: int
     diagonals: tuple[Diagonals, ...]
+    kind: np.dtype
+
+    @cached_property
+    def wires(self) -> slice | list[int]:
+        """The input of each upload."""
+        return _in_order([wire for wire, _ in self.uploads])
+
+    @cached_property
+    def half_scales(self) -> np.ndarray:
+        """(uploads, 1): half the factor of each upload."""
+        return np.array([[scale / 2] for _, scale in self.uploads], self.kind).reshape(-1, 1)
+
+    @cached_property
+    def is_plain(self) -> bool:
+        """Whether the uploads are the leading inputs."""
+        return isinstance(self.wires, slice) and bool((self.half_scales == 0.5).all())
+
+
+def _in_order(numbers: list[int]) -> slice | list[int]:
+    """Return a slice, which copies nothing, if the numbers follow each other."""
+    follow = slice(numbers[0], numbers[0] + len(numbers)) if numbers else slice(0, 0)
+    return follow if numbers == list(range(follow.start, follow.stop)) else numbers
 
 
 @dataclass
@@ -225,8 +245,8 @@ def _sorted(*columns: np.ndarray) -> np.ndarray:
 class _Writer:
     """Collects steps, tables and angles."""
 
-    def __init__(self, made: _Blocks, parameters: int) -> None:
-        self.made, self.parameters = made, parameters
+    def __init__(self, made: _Blocks, parameters: int, kind: np.dtype) -> None:
+        self.made, self.parameters, self.kind = made, parameters, kind
         self.steps: list[tuple[int, ...]] = []
         self.tables: list[np.ndarray] = []
         self.places: dict[bytes, int] = {}
@@ -276,11 +296,11 @@ class _Writer:
 
     def sums(self, angles: list[_Angle]) -> tuple[np.ndarray, np.ndarray]:
         """Return the angles as sums of trained angles, (angles, parameters), and their constants."""
-        selection = np.zeros((len(angles), self.parameters))
+        selection = np.zeros((len(angles), self.parameters), self.kind)
         for row, angle in zip(selection, angles, strict=True):
             for index, scale in angle.trained.items():
                 row[index] = scale
-        return selection, np.array([angle.constant for angle in angles])
+        return selection, np.array([angle.constant for angle in angles], self.kind)
 
     def diagonals(self) -> tuple[Diagonals, ...]:
         """Return the diagonals of equal names together, over all signs that one of them has."""
@@ -295,15 +315,16 @@ class _Writer:
                     signs[row.tobytes()] = row
                     entries[-1].setdefault(row.tobytes(), _Angle()).join(part.angle)
             angles = [entry.get(key, _Angle()) for entry in entries for key in signs]
-            found.append(Diagonals([number for number, _ in group], np.stack([*signs.values()]), *self.sums(angles)))
+            half_signs = (np.stack([*signs.values()]) / 2).astype(self.kind)
+            found.append(Diagonals(_in_order([number for number, _ in group]), half_signs, *self.sums(angles)))
         return tuple(found)
 
 
-@lru_cache(maxsize=64)
-def program_of(circuit: Circuit) -> Program:
-    """Return the program of a circuit."""
+@lru_cache(maxsize=128)
+def program_of(circuit: Circuit, kind: np.dtype) -> Program:
+    """Return the program of a circuit, with numbers of this type."""
     made = _Blocks(circuit)
-    written = _Writer(made, circuit.parameters)
+    written = _Writer(made, circuit.parameters, kind)
     blocks = made.blocks
     if len(blocks) % 2 == 0 and not {"X", "Y"} & set("".join(circuit.observables or ())):
         blocks = blocks[:-1]  # phases right before a measurement of Z show in no value
@@ -322,16 +343,18 @@ def program_of(circuit: Circuit) -> Program:
         SIGNS: signs,
         TABLE: np.concatenate([*written.tables, np.zeros(0, np.int64)]),
     }
+    selection, constants = written.sums(written.angles)
     return Program(
         code=_code(parts, circuit.qubits, mode, len(written.uploads), circuit.amplitudes),
         qubits=circuit.qubits,
         outputs=circuit.outputs,
         blocks=sum(step[0] != DIAGONAL for step in written.steps),
-        selection=written.sums(written.angles)[0],
-        constants=written.sums(written.angles)[1],
+        selection=selection,
+        constants=constants,
         uploads=tuple(written.uploads),
         amplitudes=circuit.amplitudes,
         diagonals=written.diagonals(),
+        kind=kind,
     )
 
 
@@ -365,8 +388,8 @@ def _measured(circuit: Circuit, made: _Blocks) -> tuple[int, np.ndarray, np.ndar
     return mode, np.array(z_outputs, np.int64), by_row, mixed
 
 
-@lru_cache(maxsize=64)
-def program_of_blocks(qubits: int, uploads: tuple[bool, ...]) -> Program:
+@lru_cache(maxsize=128)
+def program_of_blocks(qubits: int, uploads: tuple[bool, ...], kind: np.dtype) -> Program:
     """Return the program of the blocks of `alternating.Alternating`, whose angles are given: rotations and phases."""
     steps, terms = list[tuple[int, ...]](), list[int]()
     for block, here in enumerate(uploads):
@@ -386,4 +409,5 @@ def program_of_blocks(qubits: int, uploads: tuple[bool, ...]) -> Program:
         uploads=tuple((wire, 1.0) for wire in range(qubits)),
         amplitudes=0,
         diagonals=(),
+        kind=kind,
     )

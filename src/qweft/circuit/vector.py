@@ -79,7 +79,9 @@ def _vector_address(context: Any, builder: Any, vector: Vector, array_type: Any,
 
 @intrinsic
 def load(_: Any, array: Any, index: Any) -> Any:
-    """Return array[index : index + LANES]."""
+    """Return array[index : index + LANES]; of `None` nothing."""
+    if array == types.none:
+        return types.none(array, types.intp), lambda context, *_: context.get_dummy_value()
     vector = Vector(array.dtype)
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -92,7 +94,9 @@ def load(_: Any, array: Any, index: Any) -> Any:
 
 @intrinsic
 def store(_: Any, array: Any, index: Any, value: Any) -> Any:
-    """Set array[index : index + LANES] = value."""
+    """Set array[index : index + LANES] = value; of `None` nothing."""
+    if array == types.none:
+        return types.void(array, types.intp, value), lambda context, *_: context.get_dummy_value()
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         place = _vector_address(context, builder, value, signature.args[0], *arguments[:2])
