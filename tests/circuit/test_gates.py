@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from qweft.circuit import Circuit, Gate, expectation_values, final_states
+from qweft.circuit import Circuit, Gate, crz_ring_ansatz, expectation_values, final_states
 from qweft.circuit.alternating import alternating_form
 from qweft.circuit.description import c, circuit_of, counts, t
 from qweft.circuit.drawing import circuit_text
@@ -148,6 +148,15 @@ def test_gates_are_simulated():
     np.testing.assert_allclose(expectation_values(MIXED, inputs, angles)[0], wanted_values(), atol=1e-14)
     np.testing.assert_allclose(expectation_values(PRODUCTS, inputs, angles)[0], wanted_values(PRODUCTS), atol=1e-14)
     assert alternating_form(MIXED) is None
+
+
+def test_every_token_may_have_angles_of_its_own():
+    circuit = crz_ring_ansatz(3, 2)
+    generator = torch.Generator().manual_seed(1)
+    inputs = torch.randn(4, circuit.inputs, dtype=torch.float64, generator=generator)
+    parameters = torch.randn(4, circuit.parameters, dtype=torch.float64, generator=generator)
+    wanted = torch.cat([final_states(circuit, inputs[i : i + 1], parameters[i]) for i in range(4)])
+    assert torch.equal(final_states(circuit, inputs, parameters), wanted)
 
 
 def test_a_gate_is_counted_and_known_to_be_dead():

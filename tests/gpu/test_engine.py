@@ -5,7 +5,7 @@ tests/circuit/test_fused.py.
 import pytest
 import torch
 
-from qweft.circuit import crz_ring_ansatz, engine, expectation_values, fused, unentangled
+from qweft.circuit import crz_ring_ansatz, engine, expectation_values, fused
 from qweft.circuit.precision import exact_products
 from tests.gpu.device import DEVICE, HAS_CUDA, cuda_only, gpu, two_devices
 
@@ -54,12 +54,6 @@ def test_equals_the_cpu(qubits, tokens, dtype):
     check(crz_ring_ansatz(qubits, 2), tokens, dtype, seed=qubits)
 
 
-@pytest.mark.parametrize("qubits", [2, 4, 7])
-def test_one_upload_and_no_entanglement(qubits):
-    check(crz_ring_ansatz(qubits, 3, reupload=False), 17, torch.float64)
-    check(unentangled(crz_ring_ansatz(qubits, 3))[0], 17, torch.float64)
-
-
 @cuda_only
 @pytest.mark.parametrize(("qubits", "tokens"), [(4, 40_000), (8, 5_000)])
 def test_many_tokens(qubits, tokens):
@@ -72,43 +66,6 @@ def test_the_same_sums_on_every_run():
     case = case_of(circuit, 3000, torch.float32)
     first, second = results(circuit, case, DEVICE), results(circuit, case, DEVICE)
     assert all(torch.equal(one, other) for one, other in zip(first, second, strict=True))
-
-
-def test_layouts_in_memory():
-    circuit = crz_ring_ansatz(4, 2)
-    inputs, angles, _ = (tensor.to(DEVICE) for tensor in case_of(circuit, 30, torch.float64))
-    wanted = expectation_values(circuit, inputs, angles)
-    wide = torch.cat([inputs, inputs], 1)
-    for layout in (wide[:, :4], wide[:, 4:], inputs.t().contiguous().t(), inputs.view(5, 6, 4)):
-        torch.testing.assert_close(expectation_values(circuit, layout, angles).reshape(30, 4), wanted, rtol=0, atol=0)
-    spread = torch.stack([angles, angles], 1)[:, 0]
-    assert not spread.is_contiguous()
-    torch.testing.assert_close(expectation_values(circuit, inputs, spread), wanted, rtol=0, atol=0)
-
-
-def test_only_some_gradients():
-    circuit = crz_ring_ansatz(4, 2)
-    inputs, angles, weights = case_of(circuit, 9, torch.float64)
-    wanted = results(circuit, (inputs, angles, weights), torch.device("cpu"))
-    for place in (0, 1):
-        given = [tensor.to(DEVICE) for tensor in (inputs, angles)]
-        given[place].requires_grad_()
-        loss = (expectation_values(circuit, *given) * weights.to(DEVICE)).sum()
-        (found,) = torch.autograd.grad(loss, [given[place]])
-        torch.testing.assert_close(found.cpu(), wanted[1 + place], rtol=0, atol=1e-9)
-
-
-def test_the_gradient_of_the_gradient():
-    circuit = crz_ring_ansatz(3, 2)
-
-    def second(place):
-        inputs, angles, _ = (tensor.to(place).requires_grad_() for tensor in case_of(circuit, 5, torch.float64))
-        values = expectation_values(circuit, inputs, angles)
-        (first,) = torch.autograd.grad(values.square().sum(), inputs, create_graph=True)
-        return [tensor.cpu() for tensor in torch.autograd.grad(first.sum(), [inputs, angles])]
-
-    for found, wanted in zip(second(DEVICE), second(torch.device("cpu")), strict=True):
-        torch.testing.assert_close(found, wanted, rtol=0, atol=1e-9)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)

@@ -67,20 +67,6 @@ def test_a_base_model_in_half_precision(preset, dtype):
     assert all(gradient.isfinite().all() for gradient in gradients.values())
 
 
-def test_scaled_gradients_in_float16():
-    _, there = on_both()
-    scaler = torch.amp.GradScaler(DEVICE.type, init_scale=2.0**10)
-    trained = [p for p in there.parameters() if p.requires_grad]
-    optimizer, before = torch.optim.AdamW(trained, lr=1e-2), [p.detach().clone() for p in trained]
-    with torch.autocast(DEVICE.type, dtype=torch.float16):
-        loss = there(input_ids=IDS.to(DEVICE), labels=IDS.to(DEVICE)).loss
-    scaler.scale(loss).backward()
-    scaler.step(optimizer)
-    scaler.update()
-    assert scaler.get_scale() == 2.0**10
-    assert not any(torch.equal(now, then) for now, then in zip(trained, before, strict=True))
-
-
 @pytest.mark.parametrize("reentrant", [True, False])
 @pytest.mark.parametrize("preset", ["qtha", "subspace"])
 def test_gradient_checkpointing(preset, reentrant):
@@ -133,14 +119,6 @@ def test_saving_loading_and_hotswapping(tmp_path, preset):
     torch.testing.assert_close(logits(on_the_cpu), logits(loaded), rtol=1e-2, atol=1e-2)
 
 
-def test_a_base_model_loaded_to_the_device(tmp_path):
-    base().save_pretrained(tmp_path)
-    there = LlamaForCausalLM.from_pretrained(tmp_path, device_map={"": str(DEVICE)})
-    model = get_peft_model(there, QwthnConfig.preset("qtha", r=4, target_modules=["q_proj"]))
-    assert {tensor.device for tensor in (*model.parameters(), *model.buffers())} == {DEVICE}
-    assert loss_and_gradients(model)[1]
-
-
 @pytest.mark.parametrize("basis", ["gradient", "weight"])
 @pytest.mark.parametrize("preset", ["subspace", "sparse"])
 def test_fixed_bases(preset, basis):
@@ -159,21 +137,6 @@ def test_merging(preset):
     wanted = logits(there.eval())
     there.merge_adapter()
     torch.testing.assert_close(logits(there), wanted, rtol=1e-2, atol=1e-2)
-
-
-@cuda_only
-def test_a_side_stream_and_copies_from_pinned_memory():
-    _, there = on_both("qtha")
-    wanted, exact = loss_and_gradients(there)
-    stream = torch.cuda.Stream(DEVICE)
-    there.zero_grad()
-    with torch.cuda.stream(stream):
-        ids = IDS.pin_memory().to(DEVICE, non_blocking=True)
-        loss = there(input_ids=ids, labels=ids).loss
-        loss.backward()
-    stream.synchronize()
-    torch.testing.assert_close(loss.detach().cpu(), wanted)
-    assert_near({n: p.grad.cpu() for n, p in there.named_parameters() if p.grad is not None}, exact, 1e-6)
 
 
 class OneLayer(nn.Module):

@@ -1,11 +1,11 @@
-"""Circuits with angles: random ones, and those on record."""
+"""Random circuits with angles."""
 
 import math
 
 import torch
 from hypothesis import strategies as st
 
-from qweft.circuit import Circuit, Gate, crz_ring_ansatz, unentangled
+from qweft.circuit import Circuit, Gate
 
 ANGLES = st.one_of(
     st.floats(-7, 7),
@@ -33,23 +33,3 @@ def random_cases(draw):
             for n in (inputs, parameters)
         ),
     )
-
-
-def with_angles(circuit, seed=0):
-    """(circuit, inputs, parameters) with normal angles."""
-    generator = torch.Generator().manual_seed(seed)
-    draw = [2 * torch.randn(n, dtype=torch.float64, generator=generator) for n in (circuit.inputs, circuit.parameters)]
-    return circuit, *draw
-
-
-RECORDED = {
-    f"{qubits} qubits, {layers} layers{', one upload' if not reupload else ''}{', product' if product else ''}": (
-        unentangled(whole)[0] if product else whole
-    )
-    for qubits in range(1, 7)
-    for layers in range(1, 4)
-    for reupload in (True, False)
-    for whole in [crz_ring_ansatz(qubits, layers, reupload)]
-    for product in (False, True)
-}
-"""The circuits on record, and each without its CRZ gates."""

@@ -2,15 +2,12 @@
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 
-from qweft.circuit import crz_ring_ansatz, expectation_values
+from qweft.circuit import expectation_values
 from qweft.circuit.formats import to_pennylane, to_qiskit
 from tests.circuit.formats import readers
-from tests.circuit.formats.cases import random_cases, with_angles
-
-CASE = with_angles(crz_ring_ansatz(4, 2))
+from tests.circuit.formats.cases import random_cases
 
 
 @pytest.fixture(scope="module")
@@ -43,15 +40,6 @@ def test_random_circuits_in_qiskit(qiskit, case):
         assert_same(readers.by_qiskit(left.assign_parameters(numbers)), case)
 
 
-def test_qiskit_measures_qubit_i_into_bit_i(qiskit):
-    circuit = crz_ring_ansatz(3, 1)
-    case = (circuit, [0, np.pi, 0], torch.zeros(circuit.parameters))
-    assert readers.counts_by_qiskit(to_qiskit(*case)) == {"010": 20}
-    case = (circuit, [np.pi, 0, 0], torch.zeros(circuit.parameters))
-    assert readers.counts_by_qiskit(to_qiskit(*case)) == {"001": 20}  # the last letter is bit 0
-    assert not to_qiskit(circuit, measured=False).clbits
-
-
 @settings(max_examples=25, deadline=None)
 @given(case=random_cases())
 def test_random_circuits_in_pennylane(pennylane, case):
@@ -61,13 +49,3 @@ def test_random_circuits_in_pennylane(pennylane, case):
     assert_same(node(inputs.numpy(), parameters.numpy()), case)
     node = node_of(pennylane, circuit.qubits, to_pennylane(circuit, parameters=parameters))
     assert_same(node(inputs.numpy()), case)
-
-
-def test_pennylane_differentiates_it_as_we_do(pennylane):
-    circuit, *angles = CASE
-    tensors = [angle.clone().requires_grad_() for angle in angles]
-    node = node_of(pennylane, 4, to_pennylane(circuit), interface="torch", diff_method="backprop")
-    weights = torch.tensor([0.3, -1, 0.7, 2], dtype=torch.float64)
-    found = torch.autograd.grad((torch.stack(node(*tensors)) * weights).sum(), tensors)
-    wanted = torch.autograd.grad((expectation_values(circuit, *tensors) * weights).sum(), tensors)
-    torch.testing.assert_close(found, wanted, rtol=0, atol=1e-9)
