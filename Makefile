@@ -92,7 +92,7 @@ dist: install ## build sdist and wheel, check them, install the wheel alone in a
 	$(BIN)/python -m scripts.dist
 
 soak: install ## kills, full disks and malformed input at their full counts (half an hour)
-	QWEFT_KILLS=40 QWEFT_FAULT_SCHEDULES=5000 QWEFT_MALFORMED=10000 $(PYTEST) tests/training/test_kills.py tests/training/test_resume.py tests/devices/jobs tests/faults tests/malformed $(PYTEST_ARGS)
+	QWEFT_KILLS=40 QWEFT_FAULT_SCHEDULES=5000 QWEFT_MALFORMED=1000 $(PYTEST) tests/training/test_kills.py tests/training/test_resume.py tests/devices/jobs tests/faults tests/malformed $(PYTEST_ARGS)
 
 format: install ## put the code into its format and fix what ruff can fix
 	$(BIN)/ruff check --fix .

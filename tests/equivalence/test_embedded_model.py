@@ -7,7 +7,7 @@ from qweft.adapter.attach import adapter_config, attach, detach
 from qweft.data.batches import Collator
 from qweft.data.config import DataConfig
 from qweft.data.load import load_data
-from qweft.evaluation.generation import generate_answers
+from qweft.evaluation.generation import generate_answers, prompt_of
 from qweft.evaluation.loss import held_out_loss
 from qweft.exporting.linearise import linearise
 from qweft.exporting.measure import measure
@@ -75,7 +75,7 @@ def test_training_lowers_the_held_out_loss_and_an_export_keeps_that(bench, prese
 
 def test_answers_do_not_depend_on_how_many_are_generated_at_a_time(bench):
     loaded, data, _ = bench
-    asked = data.conversations["test"][:5]
+    asked = [prompt_of(each, loaded.tokenizer) for each in data.conversations["test"][:5]]
     one_by_one = generate_answers(loaded.model, loaded.tokenizer, asked, 10)
     assert generate_answers(loaded.model, loaded.tokenizer, asked, 10, 5) == one_by_one
     assert generate_answers(loaded.model, loaded.tokenizer, asked, 10, 2) == one_by_one

@@ -15,7 +15,7 @@ from transformers import (
 
 from qweft.data.conversation import Conversation, Message
 from qweft.evaluation import generation
-from qweft.evaluation.generation import generate_answers, prompt_of
+from qweft.evaluation.generation import prompt_of
 
 TEMPLATE = (
     "{% for m in messages %}<s> {{ m.role }} {{ m.content }} </s> {% endfor %}"
@@ -76,11 +76,15 @@ def greedy(model, tokenizer, messages, count):
     return out[0, ids.shape[1] :].tolist()
 
 
+def answers_of(model, tokenizer, conversations, *how):
+    return generation.generate_answers(model, tokenizer, [prompt_of(each, tokenizer) for each in conversations], *how)
+
+
 def test_is_the_greedy_answer_whatever_the_models_settings(model, tokenizer):
     wanted = [greedy(model, tokenizer, c.messages[:-1], 12) for c in (ONE, TWO)]
     model.generation_config.repetition_penalty = 5.0
     model.generation_config.do_sample = True
-    answers = generate_answers(model, tokenizer, [ONE, TWO], 12)
+    answers = answers_of(model, tokenizer, [ONE, TWO], 12)
     for answer, ids in zip(answers, wanted, strict=True):
         ids = ids[: ids.index(tokenizer.eos_token_id)] if tokenizer.eos_token_id in ids else ids
         assert answer.generated == tokenizer.decode(ids, skip_special_tokens=True).strip()
@@ -92,7 +96,7 @@ def test_stops_at_an_end_token_of_the_model(model, tokenizer, several):
     ids = greedy(model, tokenizer, ONE.messages[:-1], 12)
     end = next(token for i, token in enumerate(ids) if i >= 2 and token not in ids[:i])
     model.generation_config.eos_token_id = [end, 1] if several else end
-    answer = generate_answers(model, tokenizer, [ONE], 12)[0]
+    answer = answers_of(model, tokenizer, [ONE], 12)[0]
     assert answer.generated == tokenizer.decode(ids[: ids.index(end)], skip_special_tokens=True).strip()
 
 
@@ -104,8 +108,8 @@ def many(count):
 @pytest.mark.parametrize("batch", [2, 3, 16])
 def test_an_answer_does_not_depend_on_the_batch(model, tokenizer, batch):
     model.generation_config.eos_token_id = [7, 9, 11, 13]  # rows end at different tokens, or are cut
-    one_by_one = generate_answers(model, tokenizer, many(16), 12)
-    assert generate_answers(model, tokenizer, many(16), 12, batch) == one_by_one
+    one_by_one = answers_of(model, tokenizer, many(16), 12)
+    assert answers_of(model, tokenizer, many(16), 12, batch) == one_by_one
     assert len({len(answer.generated) for answer in one_by_one}) > 3
     assert {answer.is_cut for answer in one_by_one} == {True, False}
 
@@ -118,12 +122,12 @@ def test_near_ties_are_answered_alone(model, tokenizer, monkeypatch):
         alone.append(list(prompt))
         return greedy_alone(model, prompt, *rest)
 
-    one_by_one = generate_answers(model, tokenizer, many(6), 6)
+    one_by_one = answers_of(model, tokenizer, many(6), 6)
     monkeypatch.setattr(generation, "greedy", noted)
-    assert generate_answers(model, tokenizer, many(6), 6, 3) == one_by_one
+    assert answers_of(model, tokenizer, many(6), 6, 3) == one_by_one
     assert not alone
     monkeypatch.setattr(generation, "NEAR", 10.0)
-    assert generate_answers(model, tokenizer, many(6), 6, 3) == one_by_one
+    assert answers_of(model, tokenizer, many(6), 6, 3) == one_by_one
     assert len(alone) == 6
 
 
@@ -133,8 +137,8 @@ def test_answers_end_where_the_model_reads_no_more(tokenizer, batch):
     torch.manual_seed(0)
     model = GPT2LMHeadModel(GPT2Config(vocab_size=len(tokenizer), n_embd=8, n_layer=1, n_head=1, n_positions=20))
     model.generation_config.eos_token_id = None
-    found = generate_answers(model, tokenizer, many(9), 12, batch)
+    found = answers_of(model, tokenizer, many(9), 12, batch)
     lengths = [len(prompt_of(each, tokenizer).ids) for each in many(9)]
     assert min(lengths) + 12 <= 20 < max(lengths) + 12
     assert all(len(each.generated.split()) <= 20 - n for each, n in zip(found, lengths, strict=True))
-    assert found == generate_answers(model, tokenizer, many(9), 12)
+    assert found == answers_of(model, tokenizer, many(9), 12)

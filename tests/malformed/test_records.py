@@ -6,7 +6,6 @@ import time
 import pytest
 
 from qweft.adapter.loading import read_config
-from qweft.cli.main import main
 from qweft.comparison.report.write import remake_report
 from qweft.comparison.trial import read_record as read_run
 from qweft.errors import QweftError
@@ -14,8 +13,6 @@ from qweft.evaluation.record import run_config, sections_of
 from qweft.publish.push import plan_push
 from qweft.training.config import RunConfig
 from qweft.training.run import finished
-from tests.malformed.cases import cases, check_sentence, check_typed, outcome
-from tests.malformed.mutations import malformed_json
 
 TEXTS = {
     "nothing": b"",
@@ -35,9 +32,9 @@ def refused(what, call, *arguments):
     with pytest.raises(QweftError) as error:
         call(*arguments)
     assert time.perf_counter() - began < 2, what
-    check_sentence(str(error.value), what)
-    assert "\n" not in str(error.value) and ";" in str(error.value), what
-    return str(error.value)
+    sentence = str(error.value)
+    assert "\n" not in sentence and ";" in sentence and len(sentence) < 2000, what
+    return sentence
 
 
 @pytest.mark.parametrize("case", TEXTS)
@@ -92,17 +89,3 @@ def test_a_config_that_names_another_model_or_file_to_read_is_refused(tmp_path, 
     config = {"peft_type": method, key: "/elsewhere", "prompt_tuning_init": "ONLY_SOURCE_SHARED"}
     (tmp_path / "adapter_config.json").write_text(json.dumps(config))
     assert f"{key} names" in refused(config, read_config, tmp_path)
-
-
-def test_mutated_records_of_a_run(tiny_run, tmp_path):
-    """What `evaluate` takes from a record beside an adapter is what the fields of a config say."""
-    model, rows = tiny_run
-    arguments = ["--model.name", model, "--data.source", rows, "--data.max_length", "48", "--training.max_steps", "1"]
-    adapter = "{preset: qtha, r: 2, width: 8, bond_dimension: 2, target_modules: [q_proj]}"
-    assert main(["train", *arguments, "--model.device", "cpu", "--adapter", adapter, "--output", str(tmp_path)]) == 0
-    whole = json.loads((tmp_path / "run.json").read_text())
-    for number, draw in cases("records"):
-        content = malformed_json(whole, draw)
-        (tmp_path / "run.json").write_bytes(content)
-        for section in outcome(f"{number}: {content!r:.3000}", sections_of, tmp_path / "adapter", {}) or ():
-            check_typed(section)

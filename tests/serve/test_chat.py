@@ -11,7 +11,7 @@ from transformers import PreTrainedTokenizerFast
 
 from qweft.data.conversation import Conversation, Message
 from qweft.errors import QweftError
-from qweft.evaluation.generation import generate_answers
+from qweft.evaluation.generation import generate_answers, prompt_of
 from qweft.evaluation.saved import put_on
 from qweft.models.config import ModelConfig
 from qweft.models.load import load_model
@@ -72,7 +72,7 @@ def test_answers_are_those_of_evaluate(model, hybrid, tmp_path, name):
     bare = load_model(ModelConfig(model))
     alone = put_on(bare, folder), load_model(ModelConfig(model)).model
     for each, answer in zip(alone, answers(chat, "How many?"), strict=True):
-        (reference,) = generate_answers(each, bare.tokenizer, [row], 12)
+        (reference,) = generate_answers(each, bare.tokenizer, [prompt_of(row, bare.tokenizer)], 12)
         assert answer.text == reference.generated
         assert answer.tokens == 12 and answer.end == "max_new_tokens" and answer.tokens_per_second > 0
 

@@ -23,7 +23,7 @@ from qweft.comparison.workers import claimed
 from qweft.data.batches import Collator
 from qweft.data.load import fingerprint as fingerprint_of
 from qweft.errors import OutOfMemoryError, QweftError
-from qweft.evaluation.generation import answers_to, end_tokens, prompt_of
+from qweft.evaluation.generation import generate_answers, prompt_of
 from qweft.evaluation.loss import held_out_loss
 from qweft.evaluation.run import LENGTH
 from qweft.evaluation.scores import HeldOutLoss
@@ -173,7 +173,6 @@ def _scored(context: Context, method: Method | None, run: Run, keep: Path | None
     shown = texts[: judging.answers] if is_first else []
     # before the training, which a chat template that is refused shall not cost
     prompts = [prompt_of(text, data.tokenizer) for text in shown]
-    ends = end_tokens(loaded.model, data.tokenizer) if shown else set()
     with ExitStack() as stack:
         model = loaded.model
         if method is not None:
@@ -184,7 +183,7 @@ def _scored(context: Context, method: Method | None, run: Run, keep: Path | None
             fitted = fit(model, data.train, pad, training, f"{method.name}, seed {run.seed}")
             run = replace(run, train_loss_curve=fitted.curve, **{name: getattr(fitted, name) for name in OF_TRAINING})
         loss = held_out_loss(model, rows, pad, judging.batch_size)
-        answers = answers_to(model, data.tokenizer, prompts, ends, judging.max_new_tokens) if shown else []
+        answers = generate_answers(model, data.tokenizer, prompts, judging.max_new_tokens) if prompts else []
         forgetting = None
         if judging.forgetting is not None:
             there = held_out_loss(model, context.elsewhere, pad, judging.batch_size, key=LENGTH)

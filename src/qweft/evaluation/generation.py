@@ -183,37 +183,16 @@ class Answer:
 
 
 def generate_answers(
-    model: torch.nn.Module,
-    tokenizer: Any,
-    conversations: Sequence[Conversation],
-    max_new_tokens: int,
-    batch: int = 1,
+    model: torch.nn.Module, tokenizer: Any, prompts: Sequence[Prompt], max_new_tokens: int, batch: int = 1
 ) -> list[Answer]:
-    """Generate a greedy answer to each conversation's prompt, whatever the model's own settings and the batch."""
-    prompts = [prompt_of(conversation, tokenizer) for conversation in conversations]
-    return answers_to(model, tokenizer, prompts, end_tokens(model, tokenizer), max_new_tokens, batch)
-
-
-def answers_to(
-    model: torch.nn.Module,
-    tokenizer: Any,
-    prompts: Sequence[Prompt],
-    ends: set[int],
-    max_new_tokens: int,
-    batch: int = 1,
-) -> list[Answer]:
-    """Generate the answers of `generate_answers` to prompts that are rendered already: no chat template runs here."""
+    """Generate a greedy answer to each prompt, whatever the model's own settings and the batch."""
+    ids, ends = [prompt.ids for prompt in prompts], end_tokens(model, tokenizer)
     with judged(model):
-        found = greedy_together(model, [prompt.ids for prompt in prompts], ends, max_new_tokens, batch)
+        found = greedy_together(model, ids, ends, max_new_tokens, batch)
+    texts = [tokenizer.decode(new.ids, skip_special_tokens=True).strip() for new in found]
     return [
-        Answer(
-            prompt=prompt.shown,
-            reference=prompt.reference,
-            generated=tokenizer.decode(new.ids, skip_special_tokens=True).strip(),
-            is_cut=new.is_cut,
-            in_thought=prompt.in_thought,
-        )
-        for prompt, new in zip(prompts, found, strict=True)
+        Answer(prompt.shown, prompt.reference, text, new.is_cut, prompt.in_thought)
+        for prompt, text, new in zip(prompts, texts, found, strict=True)
     ]
 
 

@@ -168,10 +168,9 @@ def evaluate(adapter: Path, overrides: Mapping[str, Any] | None = None) -> Evalu
     check_room(loaded.model, other, LENGTH)
     to_answer = data.to_answer(judging.split)
     scored = to_answer[: judging.generated] if judging.metrics else []
-    references = [prompt_of(each, tokenizer).reference for each in scored]
+    asked = [prompt_of(each, tokenizer) for each in to_answer[: max(len(scored), judging.answers)]]
     for metric in judging.metrics:
-        metric_of(metric).check_rows(references)
-    asked = to_answer[: max(len(scored), judging.answers)]
+        metric_of(metric).check_rows([each.reference for each in asked[: len(scored)]])
     if judging.lm_eval and reads_whole_text(subject.model):
         raise QweftError(f"evaluation.lm_eval: the harness has no whole texts, which {adapter} reads; leave it out")
 

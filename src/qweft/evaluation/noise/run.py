@@ -265,12 +265,12 @@ class Measurement:
             check_qubits(device, circuits)
         judging, tokenizer = subject.judging, subject.data.tokenizer
         texts = subject.data.to_answer(judging.split)[: judging.answers]
-        lengths = [len(prompt_of(each, tokenizer).ids) for each in texts]
+        prompts = [prompt_of(each, tokenizer) for each in texts]
         mitigation, forms = grid.mitigation, len(set(circuits.values()))
         wanted = Wanted(
             rows=subject.rows,
             which=config.tokens,
-            answers=[tokens_read(subject.model, length, judging.max_new_tokens) for length in lengths],
+            answers=[tokens_read(subject.model, len(prompt.ids), judging.max_new_tokens) for prompt in prompts],
             batch_size=judging.batch_size,
             circuits_a_token=len(self.layers) * mitigation.folds,
             circuits_once=2 * forms * mitigation.folds if mitigation.undoes_readout else 0,
@@ -278,7 +278,7 @@ class Measurement:
         self.choose = wanted.choose(tokenizer.pad_token_id)
         self.sample = wanted.draw(config.max_circuits, config.seed)
         self.rows = [subject.rows[place] for place in self.sample.rows]
-        self.conversations = texts[: self.sample.answers]
+        self.prompts = prompts[: self.sample.answers]
         tokens = "measured whole" if config.tokens == "all" else "measured at the tokens that predict a target"
         self.measures = (
             f"{len(self.rows)} of {many(len(subject.rows), 'row')}, {tokens}, {many(self.sample.answers, 'answer')}, "
@@ -316,7 +316,7 @@ class Measurement:
             layers=tuple(self.layers),
             base=base.loss,
             adapted=exact.loss,
-            prompts=tuple(prompt_of(each, subject.data.tokenizer).shown for each in self.conversations),
+            prompts=tuple(prompt.shown for prompt in self.prompts),
             answers=exact.answers,
             planned=len(self.grid.settings),
             config=asdict(self.config),
@@ -330,7 +330,7 @@ class Measurement:
         """Score a model in its current state: its rows, and greedy answers to the prompts."""
         judging, tokenizer = self.subject.judging, self.subject.data.tokenizer
         scores = score_rows(model, self.rows, tokenizer.pad_token_id, judging.batch_size)
-        answers = generate_answers(model, tokenizer, self.conversations, judging.max_new_tokens)
+        answers = generate_answers(model, tokenizer, self.prompts, judging.max_new_tokens)
         return Scored(scores, tuple(answer.generated for answer in answers))
 
     def score_with(self, measure: Measure) -> Scored:
