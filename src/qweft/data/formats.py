@@ -10,7 +10,6 @@ from qweft.data.turns import (
     THOUGHT,
     Row,
     RowError,
-    UnknownFormatError,
     is_list,
     is_text,
     parsed_list,
@@ -109,7 +108,7 @@ def renamed(row: Row, columns: Mapping[str, str], where: str, key: str = KEY) ->
             for part in [own] if own in row else own.split("."):
                 if not isinstance(kept[name], Mapping) or part not in kept[name]:
                     what = f"{key}.{name}: the row has no column {own!r}; its columns are {_names(row)}"
-                    raise UnknownFormatError(where, what)
+                    raise RowError(where, what)
                 kept[name] = kept[name][part]
     return kept
 
@@ -130,7 +129,7 @@ def format_of(row: Row, where: str, formats: Collection[Format] = FORMATS) -> Fo
         if {*each.needs} <= row.keys():
             blank = [name for name in each.needs if is_blank(row[name])]
             raise RowError(where, f"nothing stands in {' and '.join(blank)}")
-    raise UnknownFormatError(
+    raise RowError(
         where,
         f"the format is not known; its columns are {_names(row)}; known are {known(formats)}; name yours by "
         f"--{KEY}.prompt NAME --{KEY}.response NAME",

@@ -1,11 +1,9 @@
 """The rows of a run: read, split and tokenised, and the report of what was cut or left out."""
 
-import gc
 import hashlib
 from array import array
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -27,7 +25,7 @@ from qweft.data.tokens import (
     total_tokens,
     windows,
 )
-from qweft.data.turns import RowError, UnknownFormatError
+from qweft.data.turns import RowError
 from qweft.errors import QweftError
 from qweft.text import many, progress
 
@@ -209,20 +207,7 @@ class Encoder:
         )
 
 
-@contextmanager
-def collector_paused() -> Iterator[None]:
-    """Pause Python's search for cycles, which rows do not have: it takes as long as reading them."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
-
-
 @progress("reading the data")
-@collector_paused()
 def load_data(config: DataConfig, tokenizer: Any) -> Data:
     """Read, split and tokenise the data of a run; held-out rows are exactly as many as asked for."""
     tokenizer = with_template(tokenizer, config.template)
@@ -381,8 +366,6 @@ def _conversations(config: DataConfig, name: str, source: Source) -> Iterator[Co
             conversation = to_conversation(row, where, form)
         except RowError as fault:
             if not config.skip_bad_rows:
-                if isinstance(fault, UnknownFormatError) and not source.formats:
-                    raise  # leaving such rows out would leave none
                 raise QweftError(f"{fault}; --data.skip_bad_rows true leaves such rows out") from fault
             source.skipped.append(fault)
         else:

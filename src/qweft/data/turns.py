@@ -38,10 +38,6 @@ class RowError(QweftError):
         self.where, self.what = where, what
 
 
-class UnknownFormatError(RowError):
-    """A row whose columns are those of no known format."""
-
-
 def is_text(value: object) -> bool:
     """Return whether a value is a text, or a number, which is read as one; NaN stands for a missing value."""
     return isinstance(value, str | int | float) and not isinstance(value, bool) and value == value

@@ -34,12 +34,9 @@ def check_launch() -> None:
 def of_the_first(number: float, device: "torch.device") -> float:
     """Return the first process's value in every process; all must call it at the same time."""
     import torch  # here, since `check_sharding` needs none
+    from accelerate.utils import broadcast
 
-    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
-        return number
-    told = torch.tensor(number, dtype=torch.float64, device=device)
-    torch.distributed.broadcast(told, 0)
-    return told.item()
+    return float(broadcast(torch.tensor(number, dtype=torch.float64, device=device)))
 
 
 def check_sharding(quantization: str | None = None) -> None:

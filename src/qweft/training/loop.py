@@ -126,7 +126,7 @@ def arguments(
     if device.type == "cuda":
         torch.cuda.set_device(device)
     steps = steps_of(training, rows, processes())
-    made = _OneDevice(
+    return _OneDevice(
         use_cpu=device.type == "cpu",
         output_dir=folder,
         max_steps=steps,
@@ -151,8 +151,6 @@ def arguments(
         seed=training.seed,
         data_seed=training.seed,
     )
-    made.report_to = list(callbacks.report_to)  # transformers adds Kubeflow where its variables are set
-    return made
 
 
 @contextmanager
