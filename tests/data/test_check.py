@@ -10,17 +10,8 @@ from qweft.data.config import DataConfig
 from qweft.data.conversation import TEXT, Conversation, Message
 from qweft.data.load import shared_note
 from qweft.data.tokens import tokenise
+from tests.data.test_held_out_sources import write
 from tests.tiny_folder import save_tiny_model
-
-
-@pytest.fixture
-def source(tmp_path):
-    def write(rows):
-        path = tmp_path / "rows.jsonl"
-        path.write_text("\n".join(json.dumps(row, ensure_ascii=False) for row in rows), encoding="utf-8")
-        return str(path)
-
-    return write
 
 
 def config(source, **changes):
@@ -30,15 +21,15 @@ def config(source, **changes):
 ROWS = [{"question": f"How many is {number}?", "answer": f"It is {number}."} for number in range(20)]
 
 
-def test_formats_lengths_and_what_would_be_cut(source, chatml):
+def test_formats_lengths_and_what_would_be_cut(tmp_path, chatml):
     long = {"messages": [{"role": "user", "content": "hello " * 80}, {"role": "assistant", "content": "hi"}] * 2}
-    found = check_data(config(source([*ROWS, long])), chatml, "tiny")
+    found = check_data(config(write(tmp_path / "rows.jsonl", [*ROWS, long])), chatml, "tiny")
     assert found.report.formats == {"question [+ context] + answer": 20, "messages (role, content)": 1}
     assert found.turns == {1: 20, 2: 1} and found.report.rows == 21
     assert found.longer == 1 and found.lost == 1 and found.report.parts["test"].rows == 2
     assert found.lengths["most"] > 64 > found.lengths["median"] and found.learned["least"] > 2
     assert found.report.parts["train"].rows == 16 and len(found.shown) == 3
-    dropped = check_data(config(source([*ROWS, long]), overlong="drop"), chatml, "tiny")
+    dropped = check_data(config(write(tmp_path / "rows.jsonl", [*ROWS, long]), overlong="drop"), chatml, "tiny")
     assert dropped.longer == 1 and "longer than 64 tokens" in dropped.report.describe()
 
 
@@ -62,13 +53,13 @@ def test_what_training_and_held_out_rows_share(chatml, talk):
     assert "1 test row repeats" in shared_note("test", {"train": [text], "test": [text]})
 
 
-def test_the_command(source, tmp_path, capsys):
+def test_the_command(tmp_path, capsys):
     model = ["--model.name", save_tiny_model(tmp_path / "model"), "--data.max_length", "48"]
-    assert main(["data", "check", source(ROWS * 8), *model, "--data.test_rows", "4"]) == 0
+    assert main(["data", "check", write(tmp_path / "rows.jsonl", ROWS * 8), *model, "--data.test_rows", "4"]) == 0
     out = " ".join(capsys.readouterr().out.split())
     assert "160 rows of question [+ context] + answer" in out and "⟦It is" in out and "tokens of a row" in out
     assert "no test rows" not in out
-    assert main(["data", "check", source(ROWS), *model, "--data.test_rows", "0"]) == 0
+    assert main(["data", "check", write(tmp_path / "rows.jsonl", ROWS), *model, "--data.test_rows", "0"]) == 0
     assert "no test rows: training judges on them; raise data.test_rows" in " ".join(capsys.readouterr().out.split())
     (tmp_path / "book.txt").write_text("It was a dark night, and they sat by the fire.\n\n" * 3000)
     assert main(["data", "check", str(tmp_path / "book.txt"), *model, "--data.test_rows", "4", "--json"]) == 0

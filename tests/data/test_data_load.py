@@ -40,16 +40,6 @@ def test_the_report_accounts_for_every_row(config, chatml):
     assert "left out: 10 rows longer than 64 tokens" in report.describe()
 
 
-def test_the_fingerprint_changes_with_seed_template_and_text(config, chatml, plain):
-    prints = {
-        load_data(config, chatml).report.fingerprint,
-        load_data(replace(config, split_seed=1), chatml).report.fingerprint,
-        load_data(config, plain).report.fingerprint,
-        load_data(replace(config, max_length=20), chatml).report.fingerprint,
-    }
-    assert len(prints) == 4
-
-
 def test_a_text_too_short_for_three_stretches_is_split_by_its_pieces(tmp_path, chatml):
     path = tmp_path / "short.txt"
     path.write_text("\n\n".join(f"Chapter {n}. It was a day like day {n}." for n in range(60)))

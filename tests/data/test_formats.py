@@ -9,6 +9,7 @@ from qweft.data.formats import format_of, to_conversation, unread_of
 from qweft.data.load import load_data
 from qweft.data.turns import RowError
 from qweft.errors import QweftError
+from tests.data.test_held_out_sources import write
 
 ASKED = [("user", "2+2?"), ("assistant", "4")]
 TURNS = [{"role": role, "content": content} for role, content in ASKED]
@@ -21,11 +22,6 @@ def said(row):
 
 def texts(conversation):
     return [message.content for message in conversation.messages]
-
-
-def written(path, rows):
-    path.write_text("\n".join(map(json.dumps, rows)))
-    return str(path)
 
 
 @pytest.mark.parametrize(
@@ -139,7 +135,7 @@ def test_an_unknown_format_tells_the_columns_the_formats_and_the_way_out(row):
     ],
 )
 def test_columns_are_named(tmp_path, chatml, row, columns, expected):
-    source = written(tmp_path / "a.jsonl", [row] * 3)
+    source = write(tmp_path / "a.jsonl", [row] * 3)
     data = load_data(DataConfig(source, columns=columns, validation_rows=0, test_rows=0), chatml)
     assert texts(data.conversations["train"][0]) == expected
 
@@ -155,7 +151,7 @@ def test_columns_are_named(tmp_path, chatml, row, columns, expected):
 )
 def test_preferences_are_refused(tmp_path, chatml, row, word):
     """And not left out either: then the good ones alone would have to be told from the bad."""
-    config = DataConfig(written(tmp_path / "a.jsonl", [row] * 3), validation_rows=0, test_rows=0, skip_bad_rows=True)
+    config = DataConfig(write(tmp_path / "a.jsonl", [row] * 3), validation_rows=0, test_rows=0, skip_bad_rows=True)
     with pytest.raises(QweftError, match=f"a.jsonl, row 1: .*{word}"):
         load_data(config, chatml)
 
@@ -167,6 +163,6 @@ def test_columns_that_are_not_read_are_told(tmp_path, chatml):
     assert unread_of(row, format_of(row, "here")) == ["functions"]
     row = {"question": "q", "answer": "a", "tools": "hammer"}
     assert unread_of(row, format_of(row, "here")) == ["tools"]
-    source = written(tmp_path / "a.jsonl", [{"question": f"{n}", "answer": "a", "Topic": n % 2} for n in range(20)])
+    source = write(tmp_path / "a.jsonl", [{"question": f"{n}", "answer": "a", "Topic": n % 2} for n in range(20)])
     report = load_data(DataConfig(source, validation_rows=2, test_rows=2), chatml).report
     assert report.unread == {"Topic": 20} and "Topic (20 rows)" in report.describe()

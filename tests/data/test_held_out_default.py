@@ -1,19 +1,17 @@
 """How many rows are held out where no number is given, and rows that cannot be read."""
 
-import json
-
 import pytest
 
 from qweft.data.config import DataConfig
 from qweft.data.load import load_data
 from qweft.errors import QweftError
+from tests.data.test_held_out_sources import write
 
 
 def rows_file(path, count, bad=()):
     """A jsonl file whose rows at the numbers `bad` (from 1) have an empty answer."""
     rows = [{"question": f"Say {n}", "answer": "" if n in bad else f"It is {n}."} for n in range(1, count + 1)]
-    path.write_text("\n".join(map(json.dumps, rows)))
-    return str(path)
+    return write(path, rows)
 
 
 @pytest.mark.parametrize(("count", "held_out"), [(17, 8), (40, 8), (99, 9), (250, 25), (639, 63), (640, 64), (900, 64)])

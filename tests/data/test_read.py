@@ -20,26 +20,6 @@ def read_rows(source, max_rows=None, notes=None):
         yield where, row
 
 
-def write(folder, ending, rows=ROWS):
-    path = folder / f"data{ending}"
-    if ending == ".jsonl":
-        path.write_text("\ufeff" + "\n\n".join(map(json.dumps, rows)) + "\n", encoding="utf-8")
-    elif ending == ".json":
-        path.write_text(json.dumps({"data": rows}), encoding="utf-8")
-    elif ending == ".csv":
-        lines = ["question,answer", *(f'"{row["question"]}",{row["answer"]}' for row in rows)]
-        path.write_text("\ufeff" + "\r\n".join(lines), encoding="utf-8")
-    else:
-        parquet.write_table(pyarrow.Table.from_pylist(rows), path)
-    return path
-
-
-@pytest.mark.parametrize("ending", [".jsonl", ".json", ".csv", ".parquet"])
-def test_every_ending_gives_the_same_rows(tmp_path, ending):
-    path = write(tmp_path, ending)
-    assert list(read_rows(str(path))) == [(f"data{ending}, row {n}", row) for n, row in enumerate(ROWS, 1)]
-
-
 GERMAN = [{"Frage": "Größe, in cm?", "Antwort": "zwölf; ungefähr"}, {"Frage": "Wie\nviel?", "Antwort": "20 €"}] * 15
 
 
@@ -59,20 +39,11 @@ def test_csv_files_of_spreadsheets_are_read_and_what_was_taken_is_told(tmp_path,
     assert source.notes == notes and len(source.conversations) == 30
 
 
-@pytest.mark.parametrize("name", ["GSM8K", "gsm8k@test"])
-def test_a_public_data_set_by_name(monkeypatch, name):
-    calls = []
-    monkeypatch.setattr("datasets.load_dataset", lambda *asked, split, **_: calls.append((*asked, split)) or ROWS)
-    assert [row for _, row in read_rows(name)] == ROWS
-    assert calls == [("openai/gsm8k", "main", name.partition("@")[2] or "train")]
-
-
 def test_a_folder_is_read_in_the_order_of_its_names(tmp_path):
-    write(tmp_path, ".jsonl"), write(tmp_path, ".csv"), (tmp_path / "notes.md").write_text("no data")
-    (tmp_path / "._data.jsonl").write_bytes(b"\0\x05\xff")
-    assert [where for where, _ in read_rows(str(tmp_path))] == [
-        f"data{ending}, row {n}" for ending in (".csv", ".jsonl") for n in (1, 2)
-    ]
+    for name in ("b.jsonl", "a.json"):
+        (tmp_path / name).write_text(json.dumps(ROWS[0] if name == "b.jsonl" else ROWS))
+    (tmp_path / "notes.md").write_text("no data"), (tmp_path / "._data.jsonl").write_bytes(b"\0\x05\xff")
+    assert [where for where, _ in read_rows(str(tmp_path))] == ["a.json, row 1", "a.json, row 2", "b.jsonl, row 1"]
 
 
 @pytest.mark.parametrize(
@@ -143,18 +114,23 @@ def test_a_missing_file(source):
 
 
 @pytest.mark.parametrize(
-    ("source", "asked"),
-    [("owner/name", ("owner/name", None)), ("o/n:main", ("o/n", "main")), ("squad", ("squad", None))],
+    ("source", "asked", "part"),
+    [
+        ("owner/name", ("owner/name", None), "train"),
+        ("o/n:main", ("o/n", "main"), "train"),
+        ("squad", ("squad", None), "train"),
+        ("gsm8k@test", ("openai/gsm8k", "main"), "test"),
+    ],
 )
-def test_a_hub_id_is_read_through_datasets(monkeypatch, source, asked):
+def test_a_hub_id_is_read_through_datasets(monkeypatch, source, asked, part):
     calls = []
     monkeypatch.setattr(
         "datasets.load_dataset", lambda *names, split, streaming: calls.append((names, split, streaming)) or ROWS
     )
     assert [row for _, row in read_rows(source)] == ROWS
-    assert calls == [(asked, "train", False)]
+    assert calls == [(asked, part, False)]
     assert [row for _, row in read_rows(source, max_rows=1)] == ROWS[:1]
-    assert calls[1] == (asked, "train", True)  # no more is fetched than what is read
+    assert calls[1] == (asked, part, True)  # no more is fetched than what is read
 
 
 def test_plain_text_is_read_in_stretches_that_end_with_a_paragraph(tmp_path):

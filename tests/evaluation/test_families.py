@@ -105,18 +105,6 @@ def test_a_circuit_feels_padding_where_a_layer_has_a_state(family):
         assert together == [greedy(model, prompt, set(), NEW) for prompt in PROMPTS]
 
 
-def test_prompts_beyond_the_context_and_none_at_all_are_answered_in_batches_too():
-    """The check of padding reads what is answered together, and nothing else."""
-    torch.manual_seed(0)
-    sizes = {"vocab_size": 64, "n_embd": 32, "n_layer": 2, "n_head": 2, "n_positions": 32}
-    model = AutoModelForCausalLM.from_config(AutoConfig.for_model("gpt2", **sizes)).eval()
-    prompts = [PROMPTS[0], [5] * 40, PROMPTS[1]]
-    with torch.no_grad():
-        found = greedy_together(model, prompts, set(), NEW, 4)
-        assert found == [greedy(model, prompt, set(), NEW) for prompt in prompts]
-        assert greedy_together(model, [], set(), NEW, 4) == []
-
-
 def test_virtual_tokens_take_places_of_the_context():
     plain = tiny("llama")
     assert context_of(plain) == 64

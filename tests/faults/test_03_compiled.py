@@ -48,12 +48,3 @@ def test_saved_compiled_and_loaded_uncompiled(tmp_path, part, head):
     again = PeftModel.from_pretrained(Base(), tmp_path).eval()
     torch.testing.assert_close(output(again), wanted, rtol=0, atol=1e-5)
     assert not torch.allclose(wanted, output(Base()), atol=1e-2)
-
-
-def test_with_the_real_compiler(tmp_path):
-    model = torch.compile(get_peft_model(Base(), config(preset="qtha")).eval())
-    wanted = output(model)
-    model.save_pretrained(tmp_path)
-    found = PeftModel.from_pretrained(Base(), tmp_path).eval()
-    torch.testing.assert_close(output(found), wanted, rtol=0, atol=1e-5)
-    assert not torch.allclose(wanted, output(Base()), atol=1e-2)

@@ -3,8 +3,9 @@
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from itertools import starmap
 from statistics import quantiles
-from typing import Any, NamedTuple
+from typing import Any
 
 from rich.console import Group
 from rich.panel import Panel
@@ -26,13 +27,6 @@ LONGEST_SPAN = 600
 NO_TEST = "no test rows: training judges on them; raise data.test_rows, or give it --evaluation.split validation"
 
 
-class Span(NamedTuple):
-    """A part of a row as text, all of it learned or nothing."""
-
-    text: str
-    is_learned: bool
-
-
 @dataclass(frozen=True)
 class DataCheck:
     """Findings of a check of data; of `lost` rows no learned token is within the limit."""
@@ -45,7 +39,7 @@ class DataCheck:
     learned: dict[str, int]
     longer: int
     lost: int
-    shown: list[list[Span]]
+    shown: list[list[tuple[str, bool]]]
 
     def to_json(self) -> dict[str, Any]:
         """Return the findings as a dict for JSON; those of the report stand beside the others."""
@@ -70,7 +64,7 @@ class DataCheck:
             Text(self.report.describe()),
             *no_test,
             Text(f"\n{many(len(self.shown), 'row')} as {self.model} sees them; learned is what stands in ⟦ ⟧:"),
-            *(Panel(Text.assemble(*map(_styled, row))) for row in self.shown),
+            *(Panel(Text.assemble(*starmap(_styled, row))) for row in self.shown),
         )
 
     def _limit(self) -> str:
@@ -118,24 +112,24 @@ def lengths_of(numbers: Sequence[int]) -> dict[str, int]:
     return {"least": min(numbers), **{name: round(cut) for name, cut in middle.items()}, "most": max(numbers)}
 
 
-def spans(row: Encoded, tokenizer: Any) -> list[Span]:
+def spans(row: Encoded, tokenizer: Any) -> list[tuple[str, bool]]:
     """Return the spans of a row, learned and not learned in turn; a character may be several tokens."""
-    found: list[Span] = []
+    found: list[tuple[str, bool]] = []
     ids, labels = row["input_ids"], row["labels"]
     first = 0
     for place in range(1, len(ids) + 1):
         if place == len(ids) or (labels[place] == IGNORED) != (labels[first] == IGNORED):
-            found.append(Span(str(tokenizer.decode(ids[first:place])), labels[first] != IGNORED))
+            found.append((str(tokenizer.decode(ids[first:place])), labels[first] != IGNORED))
             first = place
     return found
 
 
-def _styled(span: Span) -> tuple[str, str]:
+def _styled(text: str, is_learned: bool) -> tuple[str, str]:
     """Return a span for the terminal, shortened."""
-    text, half = span.text, LONGEST_SPAN // 2
+    half = LONGEST_SPAN // 2
     if len(text) > LONGEST_SPAN:
         text = f"{text[:half]} [... {len(text) - 2 * half:,} characters ...] {text[-half:]}"
-    return (f"⟦{text}⟧", "bold green") if span.is_learned else (text, "dim")
+    return (f"⟦{text}⟧", "bold green") if is_learned else (text, "dim")
 
 
 def named_data() -> list[dict[str, str]]:

@@ -69,7 +69,10 @@ def split(
     wanted = {part: rows[part] or 0 for part in HELD_OUT}
     own, names = elsewhere or {}, [each.name for each in shares]
     sources = {id(each): each for each in (*(share.conversations for share in shares), *own.values())}
-    asked = proportions(shares)
+    # rows asked of each source: n w_i for weights w_i, with the largest n that no source exceeds
+    weights, sizes = _weights(shares), [len(each.conversations) for each in shares]
+    most = min((size / w for size, w in zip(sizes, weights, strict=True) if w), default=0.0)
+    asked = [each.rows or (most * w if w else size) for each, w, size in zip(shares, weights, sizes, strict=True)]
     # Try with the spread first, then without: uneven groups may give too few rows with it.
     for spread in (GROUPS, 1):
         pools = {place: _Pool(each, seed, spread) for place, each in sources.items()}
@@ -95,13 +98,6 @@ def split(
         f"{wanted['validation']:,} validation rows, {wanted['test']:,} test rows and training rows of different "
         "groups: lower data.test_rows or data.validation_rows, or give more data"
     )
-
-
-def proportions(shares: Sequence[Source]) -> list[float]:
-    """Return the rows asked of each source: n w_i for weights w_i, with the largest n that no source exceeds."""
-    weights = _weights(shares)
-    most = min((len(each.conversations) / w for each, w in zip(shares, weights, strict=True) if w), default=0.0)
-    return [each.rows or (most * w if w else len(each.conversations)) for each, w in zip(shares, weights, strict=True)]
 
 
 def _weights(shares: Sequence[Source]) -> list[float]:
@@ -164,7 +160,10 @@ def _mix(
     usable: Usable,
 ) -> list[Conversation]:
     """Return usable rows in a shuffled order: of each source as many as its share, at most `most` in all."""
-    ranked = [_ranked(groups, seed) for groups in pools]
+    ranked: list[list[Rank]] = []  # by the hash of a row's group and its number in that
+    for groups in pools:
+        numbered = ((row, number) for group in groups for number, row in enumerate(group))
+        ranked.append(sorted(((_rank(seed, f"{row.group}\n{n}"), row) for row, n in numbered), key=itemgetter(0)))
     counts = {place: each.rows for place, each in enumerate(shares) if each.rows and len(shares) > 1}
     room = None if most is None else most - sum(counts.values())
     weights = _weights(shares)
@@ -184,12 +183,6 @@ def _mix(
     free = sorted((one for place, rows in enumerate(ranked) if place not in counts for one in rows), key=itemgetter(0))
     chosen += islice((one for one in free if usable(one[1])), room)
     return [row for _, row in sorted(chosen, key=itemgetter(0))]
-
-
-def _ranked(groups: Iterable[list[Conversation]], seed: int) -> list[Rank]:
-    """Return rows in a shuffled order, by the hash of their group and their number in it."""
-    rows = ((row, number) for group in groups for number, row in enumerate(group))
-    return sorted(((_rank(seed, f"{row.group}\n{number}"), row) for row, number in rows), key=itemgetter(0))
 
 
 def _rank(seed: int, name: str) -> str:

@@ -59,11 +59,6 @@ class FinalAnswer:
     text: str
     start: int
 
-    @property
-    def strict_value(self) -> Value:
-        """Like `value`, but after #### the value must stand alone: "#### 84 / 2 = 42" may be right by luck."""
-        return value_of(self.text) if self.mark == "####" else self.value
-
     @cached_property
     def value(self) -> Value:
         """The answer's value.
@@ -85,7 +80,9 @@ class FinalAnswer:
         """Whether another answer says the same as this one, the reference: the same value if it is a number."""
         own = [value_of(each) for each in (self.text, plain(self.text).rpartition("=")[2])]
         if any(isinstance(each, Number) for each in own):
-            return same_value(other.strict_value if is_strict else other.value, self.value)
+            # strictly, the value after #### stands alone: "#### 84 / 2 = 42" may be right by luck
+            is_alone = is_strict and other.mark == "####"
+            return same_value(value_of(other.text) if is_alone else other.value, self.value)
         # digits that stand apart are several numbers
         one, two = (re.sub(r"(?<!\d)\s+|\s+(?!\d)", "", str(value_of(each.text))) for each in (self, other))
         return one == two

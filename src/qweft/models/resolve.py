@@ -44,10 +44,9 @@ def no_answer() -> str:
 
 def why_not(hub_id: str) -> str | None:
     """Return why the hub does not serve a model, as the end of a sentence; `None` if it does."""
-    path = f"{hub_id}/resolve/main/config.json"
-    if not hub_answers(path):
+    status = None if offline() else _status(f"{hub_id}/resolve/main/config.json")
+    if status is None:
         return no_answer()
-    status = _status(path) or 0
     return None if status < 400 else f"the hub answered {status}, so there is no such model, or it asks for a login"
 
 

@@ -15,6 +15,7 @@ from qweft.adapter.loading import read_header
 from qweft.claims import claimed_output
 from qweft.data.checks import check_places
 from qweft.data.load import Data, load_data
+from qweft.data.tokens import Encoded
 from qweft.environment import share_said
 from qweft.errors import QweftError, saying_when_stopped
 from qweft.evaluation.loss import check_room, held_out_loss
@@ -151,17 +152,19 @@ class _Run:
     def tell(self, line: str) -> None:
         self.console.print(line, highlight=False)
 
+    def loss(self, model: Any, rows: list[Encoded]) -> HeldOutLoss:
+        """Return the model's loss on rows."""
+        return held_out_loss(model, rows, self.loaded.tokenizer.pad_token_id, self.config.evaluation.batch_size)
+
     def judged(self, model: Any) -> HeldOutLoss:
         """Return the model's loss on the held-out rows."""
-        judging, pad = self.config.evaluation, self.loaded.tokenizer.pad_token_id
-        return held_out_loss(model, self.data.held_out(judging.split), pad, judging.batch_size)
+        return self.loss(model, self.data.held_out(self.config.evaluation.split))
 
     def loss_of_training_rows(self, model: Any) -> float | None:
         """Return the loss of the first training rows, which sets the rate, where the config asks for that."""
         if self.config.training.found_at_loss is None:
             return None
-        pad, size = self.loaded.tokenizer.pad_token_id, self.config.evaluation.batch_size
-        return held_out_loss(model, self.data.train[:RATE_ROWS], pad, size).loss
+        return self.loss(model, self.data.train[:RATE_ROWS]).loss
 
     def callbacks(self) -> RunCallbacks:
         """Return the run's checkpoints, validation and reporting, with the checkpoint to resume from."""
@@ -190,16 +193,15 @@ class _Run:
                 if config.checkpoints.every is not None:
                     checkpoints.begin()
 
-        def loss(model: Any) -> float:
-            pad, size = self.loaded.tokenizer.pad_token_id, config.evaluation.batch_size
-            return held_out_loss(model, self.data.validation, pad, size).loss
+        def judge(model: Any) -> float:
+            return self.loss(model, self.data.validation).loss
 
         every, patience = config.validation.every, config.validation.patience
         return RunCallbacks(
             checkpoints=checkpoints if config.checkpoints.every is not None else None,
             every=config.checkpoints.every,
             resume_from=checkpoint,
-            validation=None if every is None else Validation(every, patience, output / BEST, loss),
+            validation=None if every is None else Validation(every, patience, output / BEST, judge),
             report_to=config.report_to,
             begin=begin,
         )
