@@ -329,7 +329,7 @@ def read_sources(config: DataConfig, tokenizer: Any) -> dict[str, Source]:
     for name in config.places:
         share = own.get(name, SourceConfig(name))
         source = sources[name] = Source(name, weight=share.weight, rows=share.rows)
-        for conversation in _conversations(config, name, source):
+        for conversation in _conversations(config, source):
             if name not in own or config.max_characters is None or conversation.characters <= config.max_characters:
                 source.conversations += windows(conversation, tokenizer, config.max_length)
             else:
@@ -351,17 +351,17 @@ def read_sources(config: DataConfig, tokenizer: Any) -> dict[str, Source]:
 def read_conversations(config: DataConfig) -> Iterator[Conversation]:
     """Yield the conversation of each row of the training sources, as `load_data` reads them."""
     for each in config.training_sources:
-        yield from _conversations(config, each.source, Source(each.source))
+        yield from _conversations(config, Source(each.source))
 
 
-def _conversations(config: DataConfig, name: str, source: Source) -> Iterator[Conversation]:
+def _conversations(config: DataConfig, source: Source) -> Iterator[Conversation]:
     """Yield the conversations of a source; `max_rows` is that of training sources."""
-    own = next((each for each in config.training_sources if each.source == name), None)
+    own = next((each for each in config.training_sources if each.source == source.name), None)
     columns, key = config.columns, KEY
     if own is not None and own.columns and config.sources is not None:
         columns, key = own.columns, f"data.sources[{config.sources.index(own)}].columns"
     formats = formats_of(columns, key)
-    for where, read in located_rows(name, None if own is None else config.max_rows, source.notes):
+    for where, read in located_rows(source.name, None if own is None else config.max_rows, source.notes):
         try:
             if isinstance(read, RowError):
                 raise read

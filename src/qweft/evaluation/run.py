@@ -53,22 +53,20 @@ class Evaluation:
 
     def to_json(self) -> dict[str, Any]:
         """Return scores and answers as JSON can hold them."""
-        answers = [
+        whole = asdict(self) | {"adapter": str(self.adapter), "rows": len(self.base.rows)}
+        judged, forgetting, harness, _ = (whole.pop(name) for name in ("judged", "forgetting", "harness", "shown"))
+        whole["answers"] = [
             {
                 **base.to_json(),
                 "generated": _of_both(base.generated, adapted.generated),
                 "is_cut": _of_both(base.is_cut, adapted.is_cut),
-                **judged,
+                **found,
             }
-            for (base, adapted), judged in zip(self.answers, self.judged, strict=True)
+            for (base, adapted), found in zip(self.answers, judged, strict=True)
         ]
-        whole = {name: value for name, value in vars(self).items() if name not in ("judged", "shown", "harness")}
-        whole |= {"adapter": str(self.adapter), "rows": len(self.base.rows), "left_out": list(self.left_out)}
-        whole |= {"base": asdict(self.base), "adapted": asdict(self.adapted)}
-        whole |= {"scores": list(map(asdict, self.scores)), "answers": answers}
-        if whole.pop("forgetting"):
-            whole["forgetting"] = _of_both(*map(asdict, self.forgetting or ()))
-        return whole if self.harness is None else whole | {"lm_eval": _of_both(*self.harness)}
+        if forgetting is not None:
+            whole["forgetting"] = _of_both(*forgetting)
+        return whole if harness is None else whole | {"lm_eval": _of_both(*harness)}
 
     def describe(self) -> Group:
         """Return a table of scores, their notes, and the answers of both models, for the terminal."""
