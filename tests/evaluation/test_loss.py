@@ -11,7 +11,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from qweft.errors import QweftError
 from qweft.evaluation.loss import held_out_loss
 from qweft.evaluation.scores import ratio
-from tests.tiny_models import tiny_gpt2
+from tests.tiny_models import tiny_gpt2, tiny_llama
 
 WORDS = 97
 PAD = 0
@@ -131,7 +131,11 @@ def test_no_target_tokens_is_an_error(model):
         held_out_loss(model, [], PAD, 1)
 
 
-def test_rows_longer_than_the_positions_are_refused():
+def test_rows_longer_than_a_table_of_positions_are_refused():
     rows = [{"input_ids": [5] * 65, "labels": [5] * 65}]
     with pytest.raises(QweftError, match=r"65 tokens, and the model has positions for 64; set data.max_length to 64"):
         held_out_loss(tiny_gpt2(), rows, 0, 1)
+    rotary = tiny_llama()
+    rotary.config.max_position_embeddings = 64
+    with pytest.warns(UserWarning, match="a row has 65 tokens, and the model's config names 64 positions"):
+        held_out_loss(rotary, rows, 0, 1)

@@ -1,5 +1,6 @@
 """Loss on held-out rows, with its standard error."""
 
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -13,6 +14,8 @@ from qweft.errors import QweftError, told_of_memory
 from qweft.evaluation.scores import HeldOutLoss, RowScore, loss_of
 from qweft.text import many, with_progress
 
+TABLES = (".wpe", ".embed_positions", ".position_embeddings", ".positions_embed", ".pos_encoding")
+"""Names of tables of positions; rotary positions have none."""
 MAX_LENGTH = "data.max_length"
 """The setting by which the rows of a run are cut."""
 POSITIONS_AT_A_TIME = 256
@@ -66,8 +69,15 @@ def check_room(model: Any, rows: Sequence[Encoded], key: str = MAX_LENGTH) -> No
     if most is None or longest <= most:
         return
     beside = f" beside {many(_virtual(model), 'virtual token')} of its adapter" if _virtual(model) else ""
-    raise QweftError(
-        f"a row has {longest:,} tokens, and the model has positions for {most:,}{beside}; set {key} to {most}"
+    names = [name for name, _ in (*model.named_modules(), *model.named_buffers())]
+    if model.config.model_type == "mpt" or any(name.endswith(TABLES) for name in names):  # MPT makes its table
+        raise QweftError(
+            f"a row has {longest:,} tokens, and the model has positions for {most:,}{beside}; set {key} to {most}"
+        )
+    warnings.warn(
+        f"a row has {longest:,} tokens, and the model's config names {most:,} positions{beside}: beyond them its "
+        f"losses and answers may be poor; {key} {most} keeps rows within them",
+        stacklevel=1,  # told once, whoever asks
     )
 
 
