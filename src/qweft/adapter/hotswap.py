@@ -64,10 +64,10 @@ def hotswap_adapter(
     layers = {name: layer for name, layer in layers.items() if adapter_name in layer.qwthn_compress}
     check_not_merged(layers.values(), adapter_name)
     check_same_structure(new, old, f"the adapter in {folder}")
-    check_tensors(model, adapter_name, old, read_header(path), embeddings=False)
+    check_tensors(model, adapter_name, read_header(path), embeddings=False)
     tensors = {file_key(key): tensor for key, tensor in load_file(path, device=str(torch_device or "cpu")).items()}
     check_finite(adapter_name, tensors)
-    for key, tensor in adapter_tensors(model, adapter_name, old).items():
+    for key, tensor in adapter_tensors(model, adapter_name).items():
         tensor.copy_(tensors[key])  # a counted write, so that results built from the old weights are not reused
     for name, layer in layers.items():
         alpha_key = get_pattern_key(list(new.alpha_pattern), name)

@@ -19,17 +19,16 @@ from typing import Any
 import torch
 from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
-from peft import PeftConfig
+from peft import PeftConfig, get_peft_model_state_dict
 from peft.tuners.tuners_utils import BaseTunerLayer
 from peft.utils import CONFIG_NAME, SAFETENSORS_WEIGHTS_NAME, WEIGHTS_NAME
-from peft.utils.other import AuxiliaryTrainingWrapper, TrainableTokensWrapper
 from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from qweft.adapter.config import QwthnConfig, peft_type
 from qweft.adapter.layer import QwthnLinear
 from qweft.errors import QweftError
-from qweft.internals.keys import COMPILED, SHARDED, is_compiled
+from qweft.internals.keys import COMPILED, is_compiled
 from qweft.method.saved import file_key, read_saved, unreadable
 from qweft.text import cut
 
@@ -45,9 +44,7 @@ STRUCTURE = (
 """Fields that the model already has built when tensors arrive; equal shapes do not imply equal fields."""
 SCALES = ("alpha", "alpha_pattern", "factor_limit")
 """Further ones that decide what the tensors compute; `hotswap_adapter` takes them over."""
-DELTA = "trainable_tokens_delta"
-"""PEFT's name for the trained embeddings of single tokens."""
-COPIES = ("modules_to_save.", "original_module.", "token_adapter.")
+COPIES = ("original_module.", "token_adapter.")
 """How keys of an embedding go on in a wrapper of PEFT's."""
 BY_PEFT: Mapping[str, torch.Tensor] = {}
 """What stands for a file that PEFT reads: `QwthnModel` sees its tensors before they are loaded, and checks them."""
@@ -120,73 +117,23 @@ def check_not_merged(layers: Iterable[BaseTunerLayer], adapter_name: str) -> Non
         raise QweftError(f"adapter {adapter_name!r} is merged into the base model; call unmerge_adapter() first")
 
 
-def adapter_tensors(model: nn.Module, adapter_name: str, config: QwthnConfig) -> dict[str, torch.Tensor]:
+def adapter_tensors(model: nn.Module, adapter_name: str) -> dict[str, torch.Tensor]:
     """Return the adapter's tensors by their keys in a file, without PEFT's prefix."""
-    found: dict[str, torch.Tensor] = {}
-    tensors = model.state_dict(keep_vars=True) if config.bias != "none" else {}
-    found |= {file_key(key): tensors[place] for place, key in trained_biases(model, adapter_name, config).items()}
-    for path, module in model.named_modules():
-        name = file_key(path)
-        if isinstance(module, QwthnLinear):
-            for container in module.adapter_layer_names:
-                parts: Any = getattr(module, container)
-                if adapter_name in parts:
-                    tensors = parts[adapter_name].state_dict(keep_vars=True)
-                    found |= {f"{name}.{container}.{key}": tensor for key, tensor in tensors.items()}
-        elif isinstance(module, AuxiliaryTrainingWrapper):
-            tensors = module.state_dict(keep_vars=True)
-            in_file = module.adapter_state_dict_load_map(adapter_name)
-            found |= {f"{name}.{key}": tensors[place] for key, place in in_file.items()}
-    return found
-
-
-def has_copy(wrapper: AuxiliaryTrainingWrapper, adapter_name: str) -> bool:
-    """Whether an adapter trains a copy of this module, or tokens of it."""
-    if isinstance(wrapper, TrainableTokensWrapper):
-        return adapter_name in wrapper.token_adapter.trainable_tokens_delta
-    return adapter_name in wrapper.modules_to_save
-
-
-def trained_biases(model: nn.Module, adapter_name: str, config: QwthnConfig) -> dict[str, str]:
-    """Return the base model's biases that the config trains: keys in the model to keys in a file.
-
-    A layer that only other adapters wrap has its plain name in the file. A head's bias is saved with the head.
-    """
-    if config.bias == "none":
-        return {}
-    own, heads = dict[str, bool](), []
-    for name, module in model.named_modules():
-        name = name.replace(SHARDED, "")  # as the keys of a state dict are
-        if isinstance(module, QwthnLinear):
-            own[f"{name}.base_layer.bias"] = adapter_name in module.qwthn_compress
-        elif isinstance(module, AuxiliaryTrainingWrapper):
-            heads.append(f"{name}.")
-    keys = [key for key in model.state_dict() if f".{key}".endswith(".bias") and not key.startswith(tuple(heads))]
-    if config.bias == "qwthn_only":
-        keys = [key for key in keys if own.get(key)]
-    return {key: key if own.get(key, True) else key.replace(".base_layer.bias", ".bias") for key in keys}
+    found = get_peft_model_state_dict(model, adapter_name=adapter_name, save_embedding_layers=False)
+    return {file_key(key): tensor for key, tensor in found.items()}
 
 
 def check_tensors(
-    model: nn.Module,
-    adapter_name: str,
-    config: QwthnConfig,
-    found: Mapping[str, torch.Tensor],
-    embeddings: bool = True,
-    biases: bool = False,
+    model: nn.Module, adapter_name: str, found: Mapping[str, torch.Tensor], embeddings: bool = True
 ) -> None:
-    """Compare the tensors of a file with those that the adapter needs; it may also hold embeddings, or biases."""
-    given = {_key_in_file(key, adapter_name): tensor for key, tensor in found.items()}
-    wanted = adapter_tensors(model, adapter_name, config)
+    """Compare the tensors of a file with those that the adapter needs; it may also hold embeddings."""
+    given = {head_key(file_key(key)): tensor for key, tensor in found.items()}
+    wanted = adapter_tensors(model, adapter_name)
     missing = sorted(wanted.keys() - given.keys())
     replaced = _embeddings(model) if embeddings else {}
-    allowed = set(replaced)
-    if biases:
-        state = ((file_key(key), tensor) for key, tensor in model.state_dict().items() if key.endswith(".bias"))
-        allowed |= {key for key, tensor in state if key in given and given[key].shape == tensor.shape}
     # PEFT writes a second copy of a trained embedding after a resize of the vocabulary
     copies = tuple(f"{key.rpartition('.')[0]}.{part}" for key in replaced for part in COPIES)
-    unknown = sorted(key for key in given.keys() - wanted.keys() - allowed if not key.startswith(copies))
+    unknown = sorted(key for key in given.keys() - wanted.keys() - replaced.keys() if not key.startswith(copies))
     wrong = [f"{len(missing)} tensors are missing (first: {missing[0]})"] if missing else []
     wrong += [f"{len(unknown)} are not known (first: {unknown[0][:200]})"] if unknown else []
     replaced = {key: tensor for key, tensor in replaced.items() if key in given.keys() - wanted.keys()}
@@ -222,10 +169,9 @@ def check_finite(adapter_name: str, tensors: Mapping[str, torch.Tensor]) -> None
             )
 
 
-def _key_in_file(key: str, adapter_name: str) -> str:
-    """Return the key as in a file: PEFT inserts the adapter's name into keys of heads and tokens."""
-    key = file_key(key).replace(f".modules_to_save.{adapter_name}.", ".")
-    return key.removesuffix(f".{adapter_name}") if f".{DELTA}." in key else key
+def head_key(key: str) -> str:
+    """Return a key without PEFT's name for the modules that are trained whole, which some files have."""
+    return key.replace(".modules_to_save.", ".")
 
 
 def _embeddings(model: Any) -> dict[str, torch.Tensor]:
@@ -243,16 +189,11 @@ def _embeddings(model: Any) -> dict[str, torch.Tensor]:
     }
 
 
-def check_announced(model: nn.Module, adapter_name: str, config: Any) -> None:
+def check_announced(model: nn.Module, adapter_name: str) -> None:
     """Check an adapter that was just attached against the file that transformers is about to load into it, if any."""
     found = _file.get()
     if found is not None and found is not BY_PEFT:
-        check_tensors(model, adapter_name, config, found)
-
-
-def reads_a_file() -> bool:
-    """Whether an adapter is being loaded from a file rather than from tensors of the caller."""
-    return _file.get() is not None
+        check_tensors(model, adapter_name, found)
 
 
 @contextmanager
@@ -265,7 +206,7 @@ def _loading(root: Any, adapter_name: str, found: Mapping[str, torch.Tensor]) ->
             for layer in root.modules():  # transformers sets tensors without calling the modules that hold them
                 if isinstance(layer, QwthnLinear) and adapter_name in layer.qwthn_core:
                     layer.branch_of(adapter_name).look_again()
-            check_finite(adapter_name, adapter_tensors(root, adapter_name, root.peft_config[adapter_name]))
+            check_finite(adapter_name, adapter_tensors(root, adapter_name))
     except KeyError as error:  # PEFT's, of a module that is trained whole
         raise QweftError(f"the file of adapter {adapter_name!r} does not fit the model: {error} is missing") from error
     finally:
@@ -343,7 +284,7 @@ def peft_load_adapter(original: Any) -> Any:
             return original(self, model_id, adapter_name, *args, **kwargs)
         if not given.get("key_mapping") and is_compiled(self.get_base_model()):
             kwargs["key_mapping"] = {"^": COMPILED}  # PEFT looks for modules_to_save by their names in the model
-        if reads_a_file():  # called by from_pretrained, which has found the file
+        if _file.get() is not None:  # called by from_pretrained, which has found the file
             return original(self, model_id, adapter_name, *args, **kwargs)
         read_header(find_weights(model_id, **hub))
         if present is not None:

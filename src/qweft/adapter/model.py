@@ -1,7 +1,7 @@
 """The tuner: which layers get a branch, and how adapters are read from files."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -20,18 +20,15 @@ from transformers.pytorch_utils import Conv1D
 from qweft.adapter.batched_build import unwatch, watch
 from qweft.adapter.layer import QwthnLinear
 from qweft.adapter.loading import (
-    DELTA,
     check_announced,
     check_tensors,
-    has_copy,
-    reads_a_file,
-    trained_biases,
+    head_key,
     untouched_on_error,
 )
 from qweft.adapter.maps import DIRECTIONS
 from qweft.errors import QweftError
 from qweft.internals.keys import COMPILED, SHARDED
-from qweft.method.saved import PEFT_PREFIX
+from qweft.method.saved import file_key
 
 
 def _name_rows(_module: nn.Module, args: Any, kwargs: Any, adapter_names: list[str]) -> tuple[Any, Any]:
@@ -51,7 +48,8 @@ class QwthnModel(BaseTuner):
         """Attach the adapter's branches to the model; if one fails, the model is left unchanged."""
         with untouched_on_error(model):
             super().inject_adapter(model, adapter_name, *args, **kwargs)
-            check_announced(model, adapter_name, self.peft_config[adapter_name])
+            model.peft_config = self.peft_config  # type: ignore[assignment] # as PEFT sets it only after this
+            check_announced(model, adapter_name)
         _share_fixed(model, adapter_name, self.peft_config)
         watch(model)
 
@@ -131,8 +129,7 @@ class QwthnModel(BaseTuner):
             return
         if self.training:
             raise ValueError("Cannot pass `adapter_names` when the model is in training mode.")
-        layers = [module for module in self.modules() if isinstance(module, QwthnLinear)]
-        known = {name for layer in layers for name in layer.qwthn_compress}
+        known = {name for each in self.modules() if isinstance(each, QwthnLinear) for name in each.qwthn_compress}
         if unknown := sorted(set(names) - known - {"__base__"}):
             raise ValueError(f"Trying to infer with non-existing adapter(s): {', '.join(unknown)}")
         rows = list(names)
@@ -141,25 +138,16 @@ class QwthnModel(BaseTuner):
         handles = []
         encoder = self.model.get_encoder() if beams and hasattr(self.model, "get_encoder") else None
         unrepeated = set(encoder.modules()) if isinstance(encoder, nn.Module) and encoder is not self.model else set()
-        heads = [module for module in self.modules() if isinstance(module, AuxiliaryTrainingWrapper)]
-        for layer in [*layers, *heads]:
-            wanted = list(names) if layer in unrepeated else rows
-            if isinstance(layer, AuxiliaryTrainingWrapper):  # a module to save: each adapter may have its own copy
-                wanted = [name if has_copy(layer, name) else "__base__" for name in wanted]
-            hook = partial(_name_rows, adapter_names=wanted)
+        for layer in self.modules():
+            if not isinstance(layer, QwthnLinear | AuxiliaryTrainingWrapper):
+                continue
+            hook = partial(_name_rows, adapter_names=list(names) if layer in unrepeated else rows)
             handles.append(layer.register_forward_pre_hook(hook, with_kwargs=True))
         try:
             yield
         finally:
             for handle in handles:
                 handle.remove()
-
-    def add_weighted_adapter(self, *args: Any, **kwargs: Any) -> None:
-        """Not supported: PEFT combines adapters of its own LoRA only."""
-        raise NotImplementedError(
-            "adapters of QWTHN cannot be combined into one; make both active with "
-            "model.base_model.set_adapter([first, second]), and their branches add up"
-        )
 
     @classmethod
     def _get_adapter_state_dict(
@@ -179,9 +167,7 @@ class QwthnModel(BaseTuner):
                     for key, tensor in parts[adapter_name].state_dict().items():
                         place = f"{path}.{container}.{adapter_name}.{key}".replace(SHARDED, "")
                         found[place] = state_dict.get(place, tensor)
-        if biases := trained_biases(model, adapter_name, config):
-            whole = model.state_dict() | state_dict
-            found |= {key: whole[place] for place, key in biases.items()}
+        found |= cls._get_learnable_bias_state_dict(model, state_dict, config)
         if empty := [key for key, tensor in found.items() if not tensor.numel()]:
             raise QweftError(
                 f"{empty[0]} is empty here, because the model is sharded over several processes; gather its parameters "
@@ -195,29 +181,19 @@ class QwthnModel(BaseTuner):
         containers = "|".join(QwthnLinear.adapter_layer_names)
         pattern = rf"^(.*\.)?({containers}|modules_to_save)\.{re.escape(adapter_name)}\."
         key = re.sub(pattern, lambda match: f"{match.group(1) or ''}{match.group(2)}.", key)
-        return key.removesuffix(f".{adapter_name}") if f"{DELTA}." in key else key
+        return key.removesuffix(f".{adapter_name}") if "trainable_tokens_delta." in key else key
 
     @classmethod
     def _remap_adapter_state_dict_for_load(
         cls, model: nn.Module, config: Any, adapter_name: str, state_dict: dict[str, torch.Tensor]
     ) -> dict[str, torch.Tensor]:
-        # a caller that passes tensors may set biases too; a file may only if its config says so
-        check_tensors(model, adapter_name, config, state_dict, biases=not reads_a_file())
-        # PEFT has already renamed the keys of modules_to_save to those in the model
-        plain = {k if ".modules_to_save." in k else k.replace(COMPILED, ""): v for k, v in state_dict.items()}
-        for place, key in trained_biases(model, adapter_name, config).items():
-            if place != key and (known := key.replace(COMPILED, "")) in plain:
-                plain[place] = plain.pop(known)
-        mapped = super()._remap_adapter_state_dict_for_load(model, config, adapter_name, plain)
-        # biases, embeddings and trained tokens of a compiled base model, whose keys the file has without the mark
-        present = {key.replace(COMPILED, ""): key for key in model.state_dict()}
-        return {_place_of(key, present): tensor for key, tensor in mapped.items()}
+        def in_file(key: str) -> str:
+            return head_key(file_key(cls._remove_adapter_name_from_key(key, adapter_name)))
 
-
-def _place_of(key: str, present: Mapping[str, str]) -> str:
-    """Return the key of a model's state dict for one that may lack the mark of compiled modules, or have a prefix."""
-    plain = key.replace(COMPILED, "")
-    return present.get(plain) or present.get(plain.removeprefix(PEFT_PREFIX)) or key
+        given = {in_file(key): tensor for key, tensor in state_dict.items()}
+        check_tensors(model, adapter_name, given)
+        places = {in_file(key): key for key in model.state_dict()}
+        return {places.get(key, key): tensor for key, tensor in given.items()}
 
 
 @torch.no_grad()
