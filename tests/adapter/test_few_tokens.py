@@ -73,19 +73,6 @@ def test_equals_the_same_in_float64(core, r, d_in, d_out, taken):
 
 
 @torch.no_grad()
-def test_a_write_is_seen(taken):
-    model = adapted("quantum_linear")
-    x = torch.randn(1, 1, 24)
-    before = model(x)
-    for parameter in model.parameters():
-        if parameter.requires_grad:
-            parameter.mul_(1.5)
-    after = model(x)
-    assert taken == [True, True] and not torch.allclose(before, after)
-    torch.testing.assert_close(after, ordinary(model, x), rtol=1e-5, atol=1e-5)
-
-
-@torch.no_grad()
 def test_two_adapters_and_a_scale(taken):
     model = adapted("quantum_linear")
     model.add_adapter(
@@ -105,7 +92,6 @@ def refused():
     yield "a gradient", "quantum_linear", lambda: torch.randn(1, 1, 24), torch.enable_grad
     yield "two tokens a row", "identity", lambda: torch.randn(1, 2, 24), torch.no_grad
     yield "gradients are on", "identity", lambda: torch.randn(1, 1, 24), torch.enable_grad
-    yield "a negated view", "identity", lambda: torch._neg_view(torch.randn(1, 1, 24)), torch.no_grad
     yield "a gradient of the input", "identity", lambda: torch.randn(1, 1, 24, requires_grad=True), torch.no_grad
     yield "strides", "quantum_linear", lambda: torch.randn(1, 24, 2).permute(2, 0, 1), torch.no_grad
     yield "autocast", "quantum_linear", lambda: torch.randn(1, 1, 24), lambda: torch.autocast("cpu", torch.bfloat16)

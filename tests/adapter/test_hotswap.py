@@ -26,19 +26,6 @@ def loaded(folder, name="default"):
     return PeftModel.from_pretrained(tiny_llama(), folder, adapter_name=name).eval()
 
 
-@pytest.mark.parametrize("preset", ["qtha", "sparse"])
-def test_equals_loading_the_other_adapter(tmp_path, preset):
-    first = save(tmp_path / "a", preset, seed=1)
-    second = save(tmp_path / "b", preset, seed=2)
-    model = loaded(tmp_path / "a")
-    assert torch.equal(logits(model), first)  # also builds what must not be used afterwards
-    places = {name: p.data_ptr() for name, p in model.named_parameters()}
-    qweft.hotswap_adapter(model, tmp_path / "b")
-    assert torch.equal(logits(model), second)
-    assert not torch.equal(first, second)
-    assert {name: p.data_ptr() for name, p in model.named_parameters()} == places
-
-
 def test_only_the_named_adapter_changes(tmp_path):
     first = save(tmp_path / "a")
     second = save(tmp_path / "b", seed=2)
@@ -99,15 +86,8 @@ def test_a_bad_file_changes_nothing(tmp_path):
     first = save(tmp_path / "a")
     save(tmp_path / "b", seed=2)
     path = tmp_path / "b" / FILE
-    whole = path.read_bytes()
     model = loaded(tmp_path / "a")
     save_file(dict(list(load_file(path).items())[1:]), path)
     with pytest.raises(QweftError, match="1 tensors are missing"):
-        qweft.hotswap_adapter(model, tmp_path / "b")
-    path.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(QweftError, match="cannot be read as safetensors"):
-        qweft.hotswap_adapter(model, tmp_path / "b")
-    path.unlink()
-    with pytest.raises(QweftError, match="holds no adapter_model"):
         qweft.hotswap_adapter(model, tmp_path / "b")
     assert torch.equal(logits(model), first)

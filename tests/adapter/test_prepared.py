@@ -203,18 +203,6 @@ def test_copies_and_files_carry_nothing_that_was_built():
     assert_all_close(gradients(torch.load(file, weights_only=False)), wanted)
 
 
-def test_the_hook_leaves_with_the_adapters():
-    model = ready()
-    base = model.base_model.model
-    assert batched_build._before_call in base._forward_pre_hooks.values()
-    model.add_adapter("other", small())
-    assert list(base._forward_pre_hooks.values()).count(batched_build._before_call) == 1
-    model.unload()
-    assert batched_build._before_call not in base._forward_pre_hooks.values()
-    assert batched_build._after_call not in base._forward_hooks.values()
-    assert not base._forward_hooks_always_called and batched_build.SESSION not in base.__dict__
-
-
 def changed(layer, name="default"):
     with torch.no_grad():
         layer.qwthn_compress[name].weight.mul_(2)

@@ -97,35 +97,6 @@ def test_everything_around_the_twin_starts_as_around_the_circuit(form, start):
         assert torch.equal(found(x), found.base_layer(x))  # no change before the first step
 
 
-def spectrum(function, tensors, n, uploads, oversampling=1):
-    """Fourier coefficients of each output on a grid of n inputs, by frequency."""
-    points = 2 * (uploads + oversampling) + 1
-    grid = 2 * np.pi * np.arange(points) / points
-    c = torch.tensor(np.array(list(itertools.product(grid, repeat=n))))
-    values = applied(function, tensors, c).numpy().reshape(*[points] * n, n)
-    return np.fft.fftn(values, axes=range(n)) / points**n, np.fft.fftfreq(points, 1 / points).astype(int)
-
-
-@pytest.mark.parametrize("n", [1, 2, 3])
-@pytest.mark.parametrize("reupload", [True, False])
-def test_circuit_and_fourier_twin_have_the_same_frequencies(n, reupload):
-    """The theorem: whole frequencies up to the number of uploads, and no others."""
-    uploads = 2 if reupload else 1
-    circuit, _, angles = function_and_tensors("quantum", n, 2, reupload)
-    series, _, _ = function_and_tensors("fourier", n, 2, reupload, fourier_terms=2)
-    coefficients = [torch.randn(series.trained["fourier_coefficients"], dtype=torch.float64)]
-    for function, tensors in ((circuit, angles), (series, coefficients)):
-        found, frequencies = spectrum(function, tensors, n, uploads)
-        inside = np.ones(found.shape[:-1], dtype=bool)
-        for axis in range(n):
-            shape = [1] * n
-            shape[axis] = -1
-            inside &= (np.abs(frequencies) <= uploads).reshape(shape)
-        assert np.abs(found[~inside]).max() < 1e-12
-        if function is series:  # all of them
-            assert (np.abs(found[inside]).max(-1) > 1e-6).all()
-
-
 @pytest.mark.parametrize(("n", "layers"), [(1, 1), (1, 4), (2, 1), (2, 2), (2, 3)])
 @pytest.mark.parametrize("reupload", [True, False])
 def test_fourier_twin_can_be_a_random_circuit(n, layers, reupload):

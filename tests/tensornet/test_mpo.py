@@ -60,17 +60,6 @@ def test_gradients_are_those_of_the_dense_matrix():
     assert torch.autograd.gradcheck(lambda m, *cores: operator.right_multiply(m), (right, *operator.cores))
 
 
-@pytest.mark.parametrize(
-    ("out", "into", "bond", "count"),
-    # by hand: 8 x 4 x 8 (first) + 2 x 8 x (8 x 4) x 8 + 8 x 7 x 4 (last) for 256 -> 3584
-    [(256, 3584, 8, 4 * 8 * 8 + 2 * 64 * 32 + 8 * 28), (16, 576, 4, 4 * 12 + 16 * 12 + 16 * 8 + 4 * 8)],
-)
-def test_parameter_count(out, into, bond, count):
-    modes = choose_modes(out), choose_modes(into)
-    operator = MatrixProductOperator(*modes, bond)
-    assert sum(core.numel() for core in operator.cores) == count
-
-
 def test_starts():
     torch.manual_seed(0)
     operator = MatrixProductOperator(choose_modes(256), choose_modes(576), 8)
@@ -86,12 +75,6 @@ def test_starts():
     assert operator.cores[1].std().item() == pytest.approx((2 / (8 * 6)) ** 0.5, rel=0.1)
     small_start(operator)
     assert operator.cores[1].std().item() == pytest.approx((2 / (4 * 6 * 8)) ** 0.5, rel=0.1)
-
-
-def test_a_padded_operator_says_so():
-    operator = MatrixProductOperator(choose_modes(11), choose_modes(4), 2)
-    assert "11 = 3 x 2 x 2 x 1 - 1 (padded)" in repr(operator)
-    assert operator.dense().shape == (11, 4)
 
 
 def test_unequal_cores_are_refused():

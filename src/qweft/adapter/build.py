@@ -2,12 +2,10 @@
 
 One differentiable function stacks all branches of one form and builds them together. Its backward pass stores no
 intermediates: it rebuilds the branches that received a gradient, so it can run more than once and be differentiated.
-What was built without a graph is kept as long as the parameters have the same versions and addresses.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from operator import is_
 from typing import Any
 
 import torch
@@ -19,26 +17,14 @@ from qweft.internals.torch import for_later_calls, is_transformed, version
 
 @dataclass(slots=True, eq=False)
 class Prepared:
-    """The matrices and angles of one branch, and the state of the parameters that they were built from."""
+    """The matrices and angles of one branch."""
 
-    tensors: Sequence[torch.Tensor]
-    counts: Sequence[tuple[int, int]]
     compress: torch.Tensor
     expand: torch.Tensor
     angles: tuple[torch.Tensor, ...]
     has_graph: bool
     session: Any = None
     few: Any = None
-
-    def is_of(self, tensors: Sequence[torch.Tensor]) -> bool:
-        """Whether it was built from these parameters, and version counters show no change since."""
-        return bool(self.counts) and all(map(is_, tensors, self.tensors)) and _counts_of(tensors) == self.counts
-
-
-def _counts_of(tensors: Sequence[torch.Tensor]) -> list[tuple[int, int]]:
-    if any(tensor.is_inference() for tensor in tensors):
-        return []
-    return [(version(tensor), tensor.data_ptr()) for tensor in tensors]
 
 
 def needs_graph(tensors: Sequence[torch.Tensor]) -> bool:
@@ -48,14 +34,13 @@ def needs_graph(tensors: Sequence[torch.Tensor]) -> bool:
 
 def prepare(branches: Sequence[Branch], graph: bool) -> list[Prepared]:
     """Build branches of one form together."""
-    tensors = [branch.tensors() for branch in branches]
     # inference tensors could not take part in a graph later
     with torch.inference_mode(False), torch.set_grad_enabled(graph):
-        flat = _BatchedBuild.apply(branches[0], len(branches), *(t for found in tensors for t in found))
+        flat = _BatchedBuild.apply(branches[0], len(branches), *(t for each in branches for t in each.tensors()))
     each = len(flat) // len(branches)
     return [
-        Prepared(found, _counts_of(found), flat[start], flat[start + 1], flat[start + 2 : start + each], graph)
-        for found, start in zip(tensors, range(0, len(flat), each), strict=True)
+        Prepared(flat[start], flat[start + 1], flat[start + 2 : start + each], graph)
+        for start in range(0, len(flat), each)
     ]
 
 

@@ -11,7 +11,7 @@ output gradients of the base layer, which may be quantized.
 
 Without `qweft.find_bases` the first backward pass finds them. A branch without directions adds nothing, so the first
 forward pass does not need them. When the gradient dy of the loss arrives, the branch takes the leading directions of
-its own tokens, and its gradient with them.
+its own tokens; its parameters are trained from the next batch on.
 """
 
 import warnings
@@ -23,9 +23,8 @@ import torch
 from qweft.adapter.branch import Branch
 from qweft.adapter.build import needs_graph
 from qweft.adapter.maps import Directions, FixedMap, Side
-from qweft.circuit.precision import exact_products
 from qweft.errors import QweftError
-from qweft.internals.torch import followed_backward, in_backward, is_replica, is_transformed
+from qweft.internals.torch import in_backward, is_replica, is_transformed
 
 OVERSAMPLING = 4
 """Columns of Omega for each wanted direction; Psi has twice as many rows."""
@@ -209,8 +208,12 @@ def search(layer: Any, adapter_name: str, result: torch.Tensor, x: torch.Tensor)
     tensors = layer.branch_of(adapter_name).tensors()
     if not needs_graph(tensors):
         return result
-    searched: torch.Tensor = _Search.apply(result, x, layer, adapter_name, *tensors)
-    return searched
+    # the base layer may have no graph; and a NaN of the gradient reaches the parameters, so a scaler skips the step
+    nothing = sum(tensor.sum() for tensor in tensors if tensor.requires_grad) * 0
+    result = result + torch.as_tensor(nothing).to(result)
+    x = x.detach()
+    result.register_hook(lambda dy: _find(layer, adapter_name, x, dy))
+    return result
 
 
 def _give_missing(layer: Any, adapter_name: str, directions: Directions) -> list[Branch]:
@@ -221,21 +224,20 @@ def _give_missing(layer: Any, adapter_name: str, directions: Directions) -> list
     return missing
 
 
-def _find(layer: Any, adapter_name: str, x: torch.Tensor, dy: torch.Tensor) -> bool | None:
-    """Return whether the branch has its directions now, or `None` if the gradient contains NaN or infinity."""
+@torch.no_grad()
+def _find(layer: Any, adapter_name: str, x: torch.Tensor, dy: torch.Tensor) -> None:
+    """Find the branch's directions, unless the gradient is zero or contains NaN or infinity."""
     branch = layer.branch_of(adapter_name)
     if branch.is_found:
-        return True
+        return
     sketch = GradientSketch(x.shape[-1], dy.shape[-1], wanted_by(branch), branch.bases[0].weight.device)
     drawn.cache_clear()
     sketch.add(x, dy)
     # several processes sum their gradients, so that all get the same directions
     for total in sketch.sums() if is_distributed() else ():
         torch.distributed.all_reduce(total)
-    if not sketch.is_finite:
-        return None
-    if sketch.is_zero:
-        return False
+    if not sketch.is_finite or sketch.is_zero:
+        return
     for given in _give_missing(layer, adapter_name, sketch.directions()):
         for part in given.bases:
             part.found_in_backward = True
@@ -244,40 +246,3 @@ def _find(layer: Any, adapter_name: str, x: torch.Tensor, dy: torch.Tensor) -> b
         "qweft.find_bases(model, batches) after get_peft_model finds them on more rows",
         stacklevel=2,
     )
-    return True
-
-
-class _Search(torch.autograd.Function):
-    """The identity forward; backward it finds the branch's directions and computes its gradients."""
-
-    @staticmethod
-    def forward(
-        ctx: Any, result: torch.Tensor, x: torch.Tensor, layer: Any, name: str, *tensors: torch.Tensor
-    ) -> torch.Tensor:
-        ctx.save_for_backward(x)
-        ctx.layer, ctx.name, ctx.tensors = layer, name, tensors
-        return result.clone()  # later code may write to it in place, which a view made here would not allow
-
-    @staticmethod
-    def backward(ctx: Any, dy: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        if followed_backward(dy):
-            raise QweftError(
-                "the directions of this adapter's basis would be found in a backward pass that is differentiated "
-                "again, carries tangents, or is made for many gradients at once: call "
-                "qweft.find_bases(model, batches) before it"
-            )
-        (x,) = ctx.saved_tensors
-        # not the parameters themselves, whose hooks would run here, too
-        tensors = [tensor.detach().requires_grad_(tensor.requires_grad) for tensor in ctx.tensors]
-        trained = [tensor for tensor in tensors if tensor.requires_grad]
-        if found := _find(ctx.layer, ctx.name, x, dy):
-            branch = ctx.layer.branch_of(ctx.name)
-            with torch.enable_grad(), exact_products(x.device):
-                compress, expand, *angles = branch.build(tensors)
-                c = torch.nn.functional.linear(x.to(compress.dtype), compress)
-                y = torch.nn.functional.linear(branch.core.features(c, *angles) * ctx.layer.scaling[ctx.name], expand)
-                gradients = torch.autograd.grad(y, trained, dy.to(y.dtype), allow_unused=True, materialize_grads=True)
-        else:  # a gradient scaler skips a step of NaN
-            gradients = tuple(torch.full_like(tensor, torch.nan if found is None else 0) for tensor in trained)
-        each = iter(gradients)
-        return (dy, None, None, None, *(next(each) if tensor.requires_grad else None for tensor in tensors))

@@ -199,19 +199,16 @@ class QwthnLinear(nn.Module, BaseTunerLayer):
         if torch.compiler.is_compiling() or is_transformed():  # both must see plain operations
             branch = self.branch_of(adapter_name)
             compress, expand, *angles = branch.build(branch.tensors())
-            return Prepared((), (), compress, expand, tuple(angles), torch.is_grad_enabled())
+            return Prepared(compress, expand, tuple(angles), torch.is_grad_enabled())
         found = self.qwthn_prepared.get(adapter_name)
         is_checked = found is not None and found.session is not None and found.session.is_open
         if found is not None and is_checked and (found.has_graph or not torch.is_grad_enabled()):
             return found
         branch = self.branch_of(adapter_name)
-        tensors = branch.tensors()
-        graph = needs_graph(tensors)
-        if found is not None and is_checked and not graph:
-            return found
+        graph = needs_graph(branch.tensors())
         # outside the model's call all is rebuilt, except for a checkpoint recomputed in a backward pass
-        usable = found is not None and graph and found.has_graph and in_backward()
-        if found is None or not usable or not found.is_of(tensors):
+        is_usable = is_checked if not graph else found is not None and found.has_graph and in_backward()
+        if found is None or not is_usable:
             (found,) = prepare([branch], graph)
             self.keep_prepared(adapter_name, found)
         return found
@@ -256,24 +253,13 @@ class QwthnLinear(nn.Module, BaseTunerLayer):
     @torch.no_grad()
     def merge(self, safe_merge: bool = False, adapter_names: list[str] | None = None) -> None:
         """Add the branches' weights to the base weight."""
-        names = check_adapters_to_merge(self, adapter_names) or []
-        if safe_merge:
-            self.check_finite(names)
-        for name, delta in self._deltas(names).items():
-            self._add_to_base(delta)
-            self.merged_adapters.append(name)
-
-    def _deltas(self, adapter_names: list[str]) -> dict[str, torch.Tensor]:
-        return {name: self.get_delta_weight(name) for name in adapter_names if name in self.qwthn_compress}
-
-    @torch.no_grad()
-    def check_finite(self, adapter_names: list[str]) -> None:
-        """Raise unless the base weight is finite after each of these adapters was merged."""
-        merged = self.get_base_weight()
-        for name, delta in self._deltas(adapter_names).items():
-            merged = (merged + delta).to(merged.dtype)
-            if not torch.isfinite(merged).all():
-                raise ValueError(f"NaNs detected in the merged weights. The adapter {name} seems to be broken")
+        for name in check_adapters_to_merge(self, adapter_names) or []:
+            if name in self.qwthn_compress:
+                delta, weight = self.get_delta_weight(name), self.get_base_weight()
+                if safe_merge and not torch.isfinite((weight + delta).to(weight.dtype)).all():
+                    raise ValueError(f"NaNs detected in the merged weights. The adapter {name} seems to be broken")
+                self._add_to_base(delta)
+                self.merged_adapters.append(name)
 
     @torch.no_grad()
     def unmerge(self) -> None:

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 import torch
-from peft.tuners.tuners_utils import BaseTuner, BaseTunerLayer, check_adapters_to_merge
+from peft.tuners.tuners_utils import BaseTuner, BaseTunerLayer
 from peft.utils import (
     TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING,
     get_quantization_kwargs,
@@ -64,15 +64,15 @@ class QwthnModel(BaseTuner):
     def merge_and_unload(
         self, progressbar: bool = False, safe_merge: bool = False, adapter_names: list[str] | None = None
     ) -> Any:
-        """Return the base model with the branches' weights added to its own; an error leaves every weight untouched."""
-        check_mergeable(self.model, adapter_names, safe_merge)
+        """Return the base model with the branches' weights added to its own; branches with circuits are refused."""
+        check_mergeable(self.model, adapter_names)
         model: Any = super().merge_and_unload(progressbar, safe_merge, adapter_names)
         unwatch(model)
         return model
 
     def merge_adapter(self, adapter_names: list[str] | None = None, safe_merge: bool = False) -> None:
-        """Add the branches' weights to the base weights, as PEFT does; an error leaves every weight untouched."""
-        check_mergeable(self.model, adapter_names, safe_merge)
+        """Add the branches' weights to the base weights, as PEFT does; branches with circuits are refused."""
+        check_mergeable(self.model, adapter_names)
         super().merge_adapter(adapter_names, safe_merge)
 
     def _replace_module(self, parent: nn.Module, child_name: str, new_module: nn.Module, child: nn.Module) -> None:
@@ -167,7 +167,9 @@ class QwthnModel(BaseTuner):
                     for key, tensor in parts[adapter_name].state_dict().items():
                         place = f"{path}.{container}.{adapter_name}.{key}".replace(SHARDED, "")
                         found[place] = state_dict.get(place, tensor)
-        found |= cls._get_learnable_bias_state_dict(model, state_dict, config)
+        biases = cls._get_learnable_bias_state_dict(model, state_dict, config)
+        # a head's bias is saved with the head
+        found |= {key: v for key, v in biases.items() if not re.search(r"\.(original_module|modules_to_save)\.", key)}
         if empty := [key for key, tensor in found.items() if not tensor.numel()]:
             raise QweftError(
                 f"{empty[0]} is empty here, because the model is sharded over several processes; gather its parameters "
@@ -217,43 +219,29 @@ def _is_quantized_linear(layer: nn.Module) -> bool:
     return backend is not None and backend.layer_type == "linear"
 
 
-def check_mergeable(model: nn.Module, adapter_names: list[str] | None, safe_merge: bool) -> None:
+def check_mergeable(model: nn.Module, adapter_names: list[str] | None) -> None:
     """Check that the branches of adapters can be added to the base weights of a model."""
-    layers: dict[str, Any] = {}
-    for name, layer in model.named_modules():
-        if isinstance(layer, QwthnLinear):
-            wanted = layer.active_adapters if adapter_names is None else adapter_names
-            names = [each for each in wanted if each in layer.qwthn_compress]
-            for each in names:
-                if not layer.supports_lora_conversion(each):
-                    layer.get_delta_weight(each)  # raises
-            if names:
-                layers[name] = layer
     owners: dict[int, dict[nn.Module, str]] = {}
     for name, module in model.named_modules():
         for parameter in module.parameters(recurse=False):
             owners.setdefault(id(parameter), {})[module] = name
-    for name, layer in layers.items():
-        backend, base = layer.quantization_backend, layer.get_base_layer()
-        if backend is not None and not backend.supports_merge:
-            raise ValueError(
-                f"target module {name} is quantized by {backend.backend_name}, whose weights cannot be changed; keep "
-                "the adapter unmerged, or load it on the unquantized model"
-            )
-        if isinstance(base, AuxiliaryTrainingWrapper):
+    for name, layer in model.named_modules():
+        if not isinstance(layer, QwthnLinear):
+            continue
+        wanted: list[str] = layer.active_adapters if adapter_names is None else adapter_names
+        names, base = [each for each in wanted if each in layer.qwthn_compress], layer.get_base_layer()
+        for each in names:
+            if not layer.supports_lora_conversion(each):
+                layer.get_delta_weight(each)  # raises
+        weight = getattr(base, "weight", None)
+        others = [place for module, place in owners.get(id(weight), {}).items() if module is not base]
+        if names and isinstance(base, AuxiliaryTrainingWrapper):
             raise ValueError(
                 f"target module {name} is also trained by itself (trainable_token_indices or modules_to_save); do not "
                 "merge, or leave it out of one of the two"
             )
-        weight = getattr(base, "weight", None)
-        others = [(module, place) for module, place in owners.get(id(weight), {}).items() if module is not base]
-        if others:
-            module, place = others[0]
-            other = "the input embedding" if isinstance(module, nn.Embedding) else place
+        if names and others:
             raise ValueError(
-                f"target module {name} shares its weight with {other}, so merging would change both; give it a "
+                f"target module {name} shares its weight with {others[0]}, so merging would change both; give it a "
                 "copy of the weight (an output layer needs tie_word_embeddings=False for it), or do not merge"
             )
-    if safe_merge:
-        for layer in layers.values():
-            layer.check_finite(check_adapters_to_merge(layer, adapter_names) or [])

@@ -68,12 +68,11 @@ def _own_fields() -> dict[str, Any]:
     texts = {each.arg_name: each.description or "" for each in parse(ast.get_docstring(config) or "").params}
     schemas: dict[str, Any] = {}
     for each in fields(QwthnFields):
-        kind = get_type_hints(QwthnFields)[each.name]
+        kind = get_type_hints(QwthnFields, include_extras=True)[each.name]
         schema = json_schema(kind | None if is_mapping(kind) else kind, {})
         schemas[each.name] = {"description": " ".join(texts[each.name].split()), **schema}
     for name, values in CHOICES.items():
         schemas[name] = {"description": schemas[name]["description"], "enum": [*values]}
-    schemas["layers_pattern"] = {"description": schemas["layers_pattern"]["description"]}  # PEFT takes a list, too
     return schemas
 
 

@@ -46,11 +46,6 @@ def followed_backward(gradient: torch.Tensor) -> bool:
     return torch.is_grad_enabled() or is_transformed() or bool(is_batched)
 
 
-def is_recorded() -> bool:
-    """Whether a mode follows each operation, as `make_fx` does; no public function tells it."""
-    return bool(torch._C._len_torch_dispatch_stack())
-
-
 @contextmanager
 def for_later_calls() -> Iterator[None]:
     """Make constants that may be kept: as if no transform of `torch.func` and no inference mode were entered."""

@@ -81,10 +81,7 @@ class ResolvedConfig:
         from qweft.tensornet import choose_modes  # its package imports PyTorch
 
         given = self.modes.get(str(size))
-        try:
-            return choose_modes(size, tuple(given) if given is not None else None)
-        except ValueError as error:
-            raise QweftError(str(error)) from error
+        return choose_modes(size, tuple(given) if given is not None else None)
 
 
 def resolve(given: Mapping[str, Any], r: int | None = None, alpha: float | None = None) -> ResolvedConfig:

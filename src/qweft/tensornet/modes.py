@@ -5,6 +5,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+from qweft.errors import QweftError
+
 CORES = 4
 
 RECORDED = {
@@ -81,11 +83,11 @@ def choose_modes(size: int, given: Sequence[int] | None = None) -> Modes:
     next larger size whose sum does not. The result depends on the size only, so a saved adapter always means the same.
     """
     if size < 1:
-        raise ValueError(f"a matrix product operator needs sizes of at least 1, got {size}")
+        raise QweftError(f"a matrix product operator needs sizes of at least 1, got {size}")
     if given is not None:
         modes = tuple(given)
         if any(mode < 1 for mode in modes) or math.prod(modes) < size:
-            raise ValueError(f"modes {list(modes)} do not cover size {size}: their product must be at least {size}")
+            raise QweftError(f"modes {list(modes)} do not cover size {size}: their product must be at least {size}")
         return Modes(size, modes)
     if size in RECORDED:
         return Modes(size, RECORDED[size])

@@ -124,7 +124,7 @@ class MatrixProductOperator(nn.Module):
 
     def __init__(self, out: Modes, into: Modes, bond: int):
         super().__init__()
-        self.out, self.into, self.bond = out, into, bond
+        self.out, self.into = out, into
         self.cores = Cores(core_shapes(out.modes, into.modes, bond))
 
     def left_multiply(self, matrix: torch.Tensor, cores: Sequence[torch.Tensor] | None = None) -> torch.Tensor:
@@ -141,10 +141,6 @@ class MatrixProductOperator(nn.Module):
         """Return the matrix itself, (out, in)."""
         identity = torch.eye(self.out.size, dtype=self.cores[0].dtype, device=self.cores[0].device)
         return self.left_multiply(identity)
-
-    def extra_repr(self) -> str:
-        """Return the sizes with their modes, and the bond."""
-        return f"out: {self.out}, in: {self.into}, bond={self.bond}"
 
 
 @torch.no_grad()

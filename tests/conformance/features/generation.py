@@ -47,31 +47,3 @@ def greedy(case: Case, folder: Path) -> None:
     scores[..., END] = -torch.inf
     assert torch.equal(tokens[:, -NEW_TOKENS:], scores.argmax(-1))
     assert torch.equal(generated(case, model, do_sample=False, use_cache=False), tokens)
-
-
-@feature("generation with a static cache", torch.float64)
-def static_cache(case: Case, folder: Path) -> None:
-    model = generating(case)
-    tokens = generated(case, model, do_sample=False, cache_implementation="static")
-    assert torch.equal(tokens, generated(case, model, do_sample=False))
-
-
-@feature("sampling with a seed", torch.float64)
-def sampling(case: Case, folder: Path) -> None:
-    model = generating(case)
-    found = []
-    for seed, cache in ((1, True), (1, False), (2, True)):
-        torch.manual_seed(seed)
-        found.append(generated(case, model, do_sample=True, top_k=0, use_cache=cache))
-    assert torch.equal(found[0], found[1])
-    assert not torch.equal(found[0], found[2])
-
-
-@feature("beam search", torch.float64)
-def beams(case: Case, folder: Path) -> None:
-    model = generating(case)
-    found = generated(case, model, num_beams=3, do_sample=False, return_dict_in_generate=True, output_scores=True)
-    chosen = found.sequences[:, -NEW_TOKENS:, None]
-    scores = next_tokens(case, model, found.sequences).gather(-1, chosen).sum((1, 2)) / NEW_TOKENS
-    # transformers keeps the scores of beams in float32, whatever the model computes in
-    torch.testing.assert_close(found.sequences_scores.double(), scores, rtol=1e-4, atol=1e-5)

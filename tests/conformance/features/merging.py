@@ -1,7 +1,6 @@
 """What merging means: a weight where the branch is linear, a sentence where it depends on its input."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +43,7 @@ def merge_and_unload(case: Case, folder: Path) -> Refused | None:
     return None
 
 
-@feature("`merge_adapter`, `unmerge_adapter`", torch.float64)
+@feature("`merge_adapter`, `unmerge_adapter`, `disable_adapter` while merged", torch.float64)
 def merge_and_back(case: Case, folder: Path) -> Refused | None:
     model = case.adapted()
     before = case.output(model)
@@ -55,6 +54,8 @@ def merge_and_back(case: Case, folder: Path) -> Refused | None:
     for layer in tuner_layers(model).values():
         assert not torch.equal(layer.get_base_layer().weight, original(case, model, layer))
     assert_close(case.output(model), before)
+    with model.disable_adapter():  # which unmerges
+        assert_close(case.output(model), case.output(case.base()))
     model.unmerge_adapter()
     assert merged_adapters(model) == []
     for layer in tuner_layers(model).values():
@@ -74,19 +75,6 @@ def original(case: Case, model: Any, layer: Any) -> torch.Tensor:
     """The weight of this layer in the base model."""
     name = next(name for name, found in tuner_layers(model).items() if found is layer)
     return case.base().get_submodule(name).weight
-
-
-@feature("`disable_adapter` while merged", torch.float64)
-def disable_merged(case: Case, folder: Path) -> Refused | None:
-    model = case.adapted()
-    if case.has_circuit:
-        return refused(case, model, model.merge_adapter)
-    before = case.output(model)
-    model.merge_adapter()
-    with model.disable_adapter():
-        assert_close(case.output(model), case.output(case.base()))
-    assert_close(case.output(model), before)
-    return None
 
 
 @feature("`safe_merge` leaves the weights alone where NaN would come of it", torch.float64)
@@ -124,20 +112,6 @@ def one_of_several(case: Case, folder: Path) -> Refused | None:
     model.unmerge_adapter()
     assert_close(case.output(model), second)
     assert_close(case.output(model.merge_and_unload(adapter_names=["a"])), first)
-    return None
-
-
-@feature("two adapters merged at once", torch.float64)
-def both_merged(case: Case, folder: Path) -> Refused | None:
-    # without the task, for which PEFT may train the head whole: of two heads, one alone can be active
-    first = replace(case, method="mpo") if case.has_circuit else case
-    model = first.adapted("a", task_type=None)
-    model.add_adapter("ab", case.config(init_weights=False, task_type=None, target_modules=case.family.targets[1:]))
-    model.base_model.set_adapter(["a", "ab"])
-    before = case.output(model)
-    if case.has_circuit:  # found before the layers that have the first adapter alone are merged
-        return refused(case, model, model.merge_and_unload)
-    assert_close(case.output(model.merge_and_unload()), before)
     return None
 
 

@@ -47,27 +47,19 @@ def assert_near(case: Case, found: torch.Tensor, exact: torch.Tensor) -> None:
     assert (found.float() - exact).norm() < 0.6 * (base - exact).norm()
 
 
-def check_half(case: Case, dtype: torch.dtype) -> None:
-    start = on_base(case, dtype, init_weights=True)
-    assert torch.equal(output(case, start, dtype), output(case, case.base().to(dtype), dtype))
-    model = on_base(case, dtype)
-    assert {p.dtype for p in adapters_parameters(model)} == {torch.float32}
-    found = output(case, model, dtype)
-    assert found.dtype == dtype
+@feature("bfloat16 or float16 base, float32 adapter")
+def half_base(case: Case, folder: Path) -> None:
     exact = output(case, on_base(case, torch.float32), torch.float32)
-    assert_near(case, found, exact)
-    main_tensor(model.train()(**typed_inputs(case, dtype))).float().square().mean().backward()
-    assert all(p.grad.dtype == torch.float32 and torch.isfinite(p.grad).all() for p in adapters_parameters(model))
-
-
-@feature("bfloat16 base, float32 adapter")
-def bfloat16_base(case: Case, folder: Path) -> None:
-    check_half(case, torch.bfloat16)
-
-
-@feature("float16 base, float32 adapter")
-def float16_base(case: Case, folder: Path) -> None:
-    check_half(case, torch.float16)
+    for dtype in (torch.bfloat16, torch.float16):
+        start = on_base(case, dtype, init_weights=True)
+        assert torch.equal(output(case, start, dtype), output(case, case.base().to(dtype), dtype))
+        model = on_base(case, dtype)
+        assert {p.dtype for p in adapters_parameters(model)} == {torch.float32}
+        found = output(case, model, dtype)
+        assert found.dtype == dtype
+        assert_near(case, found, exact)
+        main_tensor(model.train()(**typed_inputs(case, dtype))).float().square().mean().backward()
+        assert all(p.grad.dtype == torch.float32 and torch.isfinite(p.grad).all() for p in adapters_parameters(model))
 
 
 def check_expectations(case: Case, model: nn.Module, dtype: torch.dtype, context: Any, digits: float) -> None:
@@ -114,7 +106,6 @@ def autocast(case: Case, folder: Path) -> None:
     for parameter in adapters_parameters(model):
         assert parameter.grad.dtype == torch.float32
         assert torch.isfinite(parameter.grad).all()
-        assert parameter.grad.abs().max() > 0
 
 
 @feature("float64 base")
@@ -153,20 +144,3 @@ def moved_between_types(case: Case, folder: Path) -> None:
     model.float()
     assert_near(case, case.output(model), wanted)
     assert case.output(model).dtype == torch.float32
-
-
-@feature("to the meta device and back")
-def meta_device(case: Case, folder: Path) -> None:
-    model = case.adapted()
-    wanted = case.output(model)
-    state = {key: tensor.clone() for key, tensor in model.state_dict().items()}
-    layer = [module for module in model.modules() if isinstance(module, BaseTunerLayer)][-1]
-    layer.to("meta")
-    shape = layer(torch.empty(3, layer.in_features, device="meta")).shape
-    assert shape == (3, layer.out_features)
-    layer.to_empty(device="cpu")
-    for parameter in layer.parameters():
-        parameter.data.fill_(torch.nan)
-    assert not torch.isfinite(case.output(model)).all()
-    model.load_state_dict(state)
-    assert torch.equal(case.output(model), wanted)
