@@ -17,7 +17,7 @@ MARGIN, LEFT, RIGHT = 10, 44, 42
 CHARACTER = 7.4
 """Width of a character in the fixed-width font of 12 units."""
 INK, INPUT = "#222324", "#D6E8F5"
-"""Colours of lines and text, and of boxes fed by a token's data, in a file."""
+"""Colours of lines and text in a file, and of boxes fed by a token's data."""
 POINT = 0.75 / 72
 """Inches per unit."""
 DPI = 200
@@ -85,7 +85,21 @@ def circuit_svg(circuit: Circuit, longest: int = 12) -> str:
 
     Boxes have the class input, parameter or constant, by which a page may fill them.
     """
-    return _svg(circuit, longest, "currentColor", "white")
+    drawing, groups = Drawing(circuit, longest), []
+    for gate, shapes in drawing.shapes:
+        inside = "".join(_svg_shape(shape) for shape in shapes)
+        if gate is not None:
+            wires = " ".join(map(str, gate.wires))
+            title = f"<title>{label(gate)} on {' → '.join(f'q{wire}' for wire in gate.wires)}</title>"
+            inside = f'<g class="gate" data-gate="{gate.name}" data-wires="{wires}">{title}{inside}</g>'
+        groups.append(inside)
+    sizes = (circuit.qubits, "qubit"), (len(circuit.gates), "gate"), (circuit.parameters, "trained angle")
+    name = "Circuit of {}, {} and {}".format(*(many(*size) for size in sizes))
+    size = f"{drawing.width:.0f}", f"{drawing.height:.0f}"
+    return (
+        f'<svg class="circuit" viewBox="0 0 {" ".join(size)}" width="{size[0]}" height="{size[1]}" role="img" '
+        f'aria-label="{name}" font-size="12">{"".join(groups)}</svg>'
+    )
 
 
 def fitting(circuit: Circuit, width: float) -> int:
@@ -97,7 +111,7 @@ def circuit_picture(circuit: Circuit, kind: str) -> bytes:
     """Return the content of a picture file of a circuit, of one of `KINDS`; equal circuits give equal files."""
     if kind == "svg":
         begin = '<svg xmlns="http://www.w3.org/2000/svg" font-family="DejaVu Sans Mono, Menlo, Consolas, monospace" '
-        text = _svg(circuit, LONGEST, INK, INPUT).replace("<svg ", begin, 1)
+        text = circuit_svg(circuit, LONGEST).replace("currentColor", INK).replace("<svg ", begin, 1)
         return text.replace(">", '><rect width="100%" height="100%" fill="white"/>', 1).encode() + b"\n"
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -117,40 +131,22 @@ def _box(circuit: Circuit) -> float:
     return CHARACTER * max((len(label(gate)) for gate in circuit.gates), default=1) + 10
 
 
-def _svg(circuit: Circuit, longest: int, ink: str, fill: str) -> str:
-    drawing, groups = Drawing(circuit, longest), []
-    for gate, shapes in drawing.shapes:
-        inside = "".join(_svg_shape(shape, ink, fill) for shape in shapes)
-        if gate is not None:
-            wires = " ".join(map(str, gate.wires))
-            title = f"<title>{label(gate)} on {' → '.join(f'q{wire}' for wire in gate.wires)}</title>"
-            inside = f'<g class="gate" data-gate="{gate.name}" data-wires="{wires}">{title}{inside}</g>'
-        groups.append(inside)
-    sizes = (circuit.qubits, "qubit"), (len(circuit.gates), "gate"), (circuit.parameters, "trained angle")
-    name = "Circuit of {}, {} and {}".format(*(many(*size) for size in sizes))
-    size = f"{drawing.width:.0f}", f"{drawing.height:.0f}"
-    return (
-        f'<svg class="circuit" viewBox="0 0 {" ".join(size)}" width="{size[0]}" height="{size[1]}" role="img" '
-        f'aria-label="{name}" font-size="12">{"".join(groups)}</svg>'
-    )
-
-
-def _svg_shape(shape: Shape, ink: str, fill: str) -> str:
+def _svg_shape(shape: Shape) -> str:
     at = f'x="{shape.x:.1f}" y="{shape.y:g}"'
     if shape.kind == "line":
         faint = ' opacity=".55"' if shape.look == "faint" else ""
         way = f"M{shape.x:.1f} {shape.y:g}l{shape.width:.1f} {shape.height:g}"
-        return f'<path d="{way}" stroke="{ink}"{faint}/>'
+        return f'<path d="{way}" stroke="currentColor"{faint}/>'
     if shape.kind == "dot":
-        return f'<circle cx="{shape.x:.1f}" cy="{shape.y:g}" r="4.5" fill="{ink}"/>'
+        return f'<circle cx="{shape.x:.1f}" cy="{shape.y:g}" r="4.5" fill="currentColor"/>'
     if shape.kind == "box":
         is_input = shape.look == "input"
         return (
             f'<rect class="{shape.look}" {at} width="{shape.width:.1f}" height="{shape.height}" rx="4" '
-            f'fill="{fill if is_input else "white"}" stroke="{ink}" stroke-width="{2 if is_input else 1}"/>'
+            f'fill="{INPUT if is_input else "white"}" stroke="currentColor" stroke-width="{2 if is_input else 1}"/>'
         )
     look = {"middle": ' text-anchor="middle"', "heading": ' class="times" font-weight="600"'}.get(shape.look, "")
-    return f'<text {at} fill="{ink}"{look}>{escape(shape.text)}</text>'
+    return f'<text {at} fill="currentColor"{look}>{escape(shape.text)}</text>'
 
 
 def _figure(drawing: Drawing) -> Any:

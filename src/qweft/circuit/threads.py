@@ -17,8 +17,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from qweft.errors import QweftError
-
 Task = Callable[[int, int, int], None]
 """Called with the number of a part, its start and its stop."""
 
@@ -49,8 +47,6 @@ def openmp() -> tuple[Any, int] | None:
             from qweft.circuit.team_kernel import run
 
             address = int(run.address)
-        except QweftError:
-            raise  # a bound on time; the next call tries again
         except Exception:  # another one is loaded, there is no RTLD_NOLOAD, or Numba does not compile it
             continue
         function.argtypes, function.restype = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint], None
