@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from qweft.analysis.dequantise import KINDS, dequantise, fitted, terms, unexplained
+from qweft.analysis.dequantise import KINDS, dequantise, fitted, in_place, terms
 from qweft.analysis.describe import replacements
 from qweft.circuit import crz_ring_ansatz, gate_by_gate
 from qweft.evaluation.on_device import circuit_layers
@@ -51,23 +51,20 @@ def losses(model, rows):
 def test_the_fourier_fit_has_the_circuits_own_coefficients(n, layers, reupload):
     """Against those from a grid of 2 U + 1 points for each input, which decide them all."""
     circuit, angles, c, q = circuit_and_values(n, layers, 900, reupload)
-    fit = fitted("fourier", circuit, c[:700], q[:700])
+    coefficients, missed = fitted("fourier", circuit, c, q, 700)
     points = 2 * (layers if reupload else 1) + 1
     grid = 2 * math.pi * np.arange(points) / points
     there = torch.tensor(np.array(list(itertools.product(grid, repeat=n))))
     exact = torch.linalg.solve(terms("fourier", circuit, there), gate_by_gate(circuit, there, angles))
-    torch.testing.assert_close(fit.coefficients, exact, rtol=0, atol=1e-8)
-    torch.testing.assert_close(fit(circuit, c[700:], angles), q[700:], rtol=0, atol=1e-8)
-    assert unexplained(fit, circuit, c[700:], q[700:]) < 1e-15
+    torch.testing.assert_close(coefficients, exact, rtol=0, atol=1e-8)
+    torch.testing.assert_close(in_place("fourier", coefficients)(circuit, c[700:], angles), q[700:], rtol=0, atol=1e-8)
+    assert missed < 1e-15
 
 
 def test_a_planted_quadratic_is_found_and_an_affine_map_misses_its_squares():
     circuit, _, c, _ = circuit_and_values(3, 2, 4000)
     planted = 0.3 - 0.2 * c + 0.1 * c * c.roll(1, 1)  # of variance 0.04 and 0.01, uncorrelated
-    missed = {
-        kind: unexplained(fitted(kind, circuit, c[:2000], planted[:2000]), circuit, c[2000:], planted[2000:])
-        for kind in ("constant", "affine", "quadratic")
-    }
+    missed = {kind: fitted(kind, circuit, c, planted, 2000)[1] for kind in ("constant", "affine", "quadratic")}
     assert missed["constant"] == pytest.approx(1, abs=0.01) and missed["affine"] == pytest.approx(0.2, abs=0.03)
     assert missed["quadratic"] < 1e-20
 

@@ -7,13 +7,11 @@ import pytest
 import torch
 from peft import LoraConfig, VeraConfig, get_peft_model
 from rich.console import Console
-from transformers import LlamaConfig, LlamaForSequenceClassification
 
 from qweft import QweftError, QwthnConfig, find_bases
 from qweft.analysis.describe import describe, sentences
 from qweft.analysis.run import inspect_adapter
 from tests.analysis.examples import LORA, SMALL, adapted, batches, with_lora
-from tests.conformance.families import FAMILIES
 from tests.tiny_models import tiny_llama
 
 OF_A_CIRCUIT = (
@@ -174,18 +172,6 @@ def test_layers_that_are_no_plain_lora_are_named():
     assert "not measured, no plain LoRA on a linear layer: model.embed_tokens" in text_of(found)
 
 
-def test_an_encoders_mask_says_nothing_of_its_decoder():
-    torch.manual_seed(3)
-    model = get_peft_model(FAMILIES["T5"].make(), QwthnConfig.preset("qwthn", **SMALL, target_modules=["q", "v"]))
-    ids = torch.arange(3, 23).view(2, 10)
-    mask = torch.ones_like(ids)
-    mask[:, 5:] = 0
-    found = inspect_adapter(model, [{"input_ids": ids, "attention_mask": mask, "decoder_input_ids": ids}])
-    assert found.tokens == 20
-    encoder = [layer for layer in found.layers if layer.layer.startswith("encoder.")]
-    assert encoder and all(layer.numbers["rank_maps"] <= 10 for layer in encoder)
-
-
 def test_what_cannot_be_inspected_is_said():
     vera = get_peft_model(tiny_llama(), VeraConfig(target_modules=["q_proj"]))
     for model, words in (
@@ -203,17 +189,3 @@ def test_what_cannot_be_inspected_is_said():
         inspect_adapter(adapted("qtha"), [])
     with pytest.raises(QweftError, match="tokens is 0"):
         inspect_adapter(adapted("qtha"), batches(), tokens=0)
-
-
-def test_a_classifiers_gradients_are_of_its_own_loss():
-    """Its labels are one a row, and no next tokens."""
-    torch.manual_seed(3)
-    base = LlamaForSequenceClassification(LlamaConfig(**tiny_llama().config.to_dict() | {"pad_token_id": 0}))
-    config = QwthnConfig.preset("qtha", **SMALL, target_modules=["v_proj"], task_type="SEQ_CLS")
-    model = get_peft_model(base, config).eval()
-    rows = batches(8)[0]
-    rows["labels"] = torch.arange(8) % 2
-    found = inspect_adapter(model, [rows])
-    model(**{key: value[:2] for key, value in rows.items()}).loss.backward()
-    core = model.get_base_model().get_submodule(found.layers[0].layer).qwthn_core["default"]
-    assert found.layers[0].gradient_norms["circuit"] == pytest.approx(float(core.angles.grad.norm()), rel=1e-5)

@@ -50,7 +50,7 @@ def test_parts_that_cancel_have_shares_above_one():
     """a = c and b = -c / 2, by hand: u = c / 2."""
     eye = torch.eye(3, dtype=torch.float64)
     both = torch.cat([eye, -eye / 2], 1)
-    by_hand = LayerMap(eye, eye, both, eye, both, lambda c: torch.cat([c, c], 1), SimpleNamespace(circuit_features=3))
+    by_hand = LayerMap(eye, eye, both, both, lambda c: torch.cat([c, c], 1), SimpleNamespace(circuit_features=3))
     c = torch.randn(20, 3, dtype=torch.float64)
     found = shares_of(by_hand, c)
     assert (found["circuit_share"], found["linear_share"], found["cross_share"]) == tuple(

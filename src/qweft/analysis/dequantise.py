@@ -67,33 +67,30 @@ def terms(kind: Kind, circuit: Circuit, c: torch.Tensor) -> torch.Tensor:
     return found
 
 
-@dataclass(frozen=True)
-class FittedCircuit:
-    """A fit that can be measured in place of its circuit."""
+def fitted(kind: Kind, circuit: Circuit, c: torch.Tensor, q: torch.Tensor, count: int) -> tuple[torch.Tensor, float]:
+    """Return the coefficients of the least-squares fit to the first tokens, and what it misses of the others.
 
-    kind: Kind
-    coefficients: torch.Tensor
-
-    def __call__(self, circuit: Circuit, c: torch.Tensor, angles: torch.Tensor) -> torch.Tensor:
-        """Return the fit at every token, (..., n) to (..., n), computed in float64, in the dtype of c."""
-        flat = c.detach().reshape(-1, circuit.inputs).cpu().double()
-        values = terms(self.kind, circuit, flat) @ self.coefficients
-        return values.reshape(*c.shape[:-1], circuit.qubits).to(c)
-
-
-def fitted(kind: Kind, circuit: Circuit, c: torch.Tensor, q: torch.Tensor) -> FittedCircuit:
-    """Return the least-squares fit to q, the shortest one where the tokens do not decide."""
+    The fit is the shortest one where the tokens do not decide. What it misses is sum_t |q_t - fit(c_t)|^2 /
+    sum_t |q_t - mean q|^2; 0 for a circuit that does not vary.
+    """
+    found = terms(kind, circuit, c)
     # "gelsd": the inputs may lie in fewer than n dimensions
-    found = torch.linalg.lstsq(terms(kind, circuit, c), q, rcond=CUT, driver="gelsd")
-    return FittedCircuit(kind, found.solution)
+    coefficients = torch.linalg.lstsq(found[:count], q[:count], rcond=CUT, driver="gelsd").solution
+    others = q[count:]
+    missed = float((others - found[count:] @ coefficients).square().sum())
+    variance = float((others - others.mean(0)).square().sum())
+    floor = (len(others) * torch.finfo(q.dtype).eps) ** 2 * float(others.square().sum())  # rounding error of the mean
+    return coefficients, missed / variance if variance > floor else 0.0
 
 
-def unexplained(fit: FittedCircuit, circuit: Circuit, c: torch.Tensor, q: torch.Tensor) -> float:
-    """Return sum_t |q_t - fit(c_t)|^2 / sum_t |q_t - mean q|^2; 0 for a circuit that does not vary."""
-    variance = float((q - q.mean(0)).square().sum())
-    missed = float((q - terms(fit.kind, circuit, c) @ fit.coefficients).square().sum())
-    floor = (len(q) * torch.finfo(q.dtype).eps) ** 2 * float(q.square().sum())  # rounding error of the mean
-    return missed / variance if variance > floor else 0.0
+def in_place(kind: Kind, coefficients: torch.Tensor) -> Measure:
+    """Return a fit that is measured in place of its circuit: at each token, in float64, in the dtype of c."""
+
+    def measure(circuit: Circuit, c: torch.Tensor, angles: torch.Tensor) -> torch.Tensor:
+        flat = c.detach().reshape(-1, circuit.inputs).cpu().double()
+        return (terms(kind, circuit, flat) @ coefficients).reshape(*c.shape[:-1], circuit.qubits).to(c)
+
+    return measure
 
 
 BATCH = 8
@@ -127,21 +124,12 @@ class Dequantised:
     left_out: Mapping[Kind, str]
 
 
-@dataclass(frozen=True)
-class _Seen:
-    """A circuit with its inputs and values, (tokens, n), on the tokens to fit and on those to judge."""
-
-    circuit: Circuit
-    fit: tuple[torch.Tensor, torch.Tensor]
-    judge: tuple[torch.Tensor, torch.Tensor]
-
-
 def dequantise(model: Any, rows: Sequence[Encoded], pad_token_id: int) -> Dequantised:
     """Replace each circuit of the active adapter by its fits to the first half of the rows; return the second's losses.
 
     A fit with more than `MOST_TERMS` terms, or with more terms than tokens, is left out.
     """
-    cores = circuit_layers(model)
+    cores: dict[str, Any] = dict(circuit_layers(model))
     rows = [row for row in rows if target_tokens(row)]
     if len(rows) < LEAST_ROWS:
         raise QweftError(f"dequantise needs at least {LEAST_ROWS} rows with targets, got {len(rows)}")
@@ -158,13 +146,14 @@ def dequantise(model: Any, rows: Sequence[Encoded], pad_token_id: int) -> Dequan
 
     with _instead(model, {name: recorder(name) for name in cores}):
         score_rows(model, rows[:half], pad_token_id, BATCH)
-        ends = {name: len(each) for name, each in parts.items()}
+        ends = {name: sum(map(len, each)) for name, each in parts.items()}
         adapter = judge(model)
-    seen = {
-        name: _Seen(core.circuit, _values(core, parts[name][: ends[name]]), _values(core, parts[name][ends[name] :]))
-        for name, core in cores.items()
-        if core.circuit is not None and 0 < ends[name] < len(parts[name])  # no token reached the others
-    }
+    seen: dict[str, tuple[Circuit, torch.Tensor, torch.Tensor, int]] = {}
+    for name, core in cores.items():
+        if 0 < ends[name] < sum(map(len, parts[name])):  # no token reached the others
+            c = torch.cat(parts[name])
+            q = expectation_values(core.circuit, c, core.angles.detach().cpu().double())
+            seen[name] = core.circuit, c, q, ends[name]
     with model.disable_adapter():
         base = judge(model)
     gain, error = ratio([(one.total - two.total, one.targets) for one, two in zip(base, adapter, strict=True)])
@@ -173,15 +162,15 @@ def dequantise(model: Any, rows: Sequence[Encoded], pad_token_id: int) -> Dequan
     is_clear = gain > CLEAR * (error or 0.0)
     fits: dict[Kind, Replacement] = {}
     left_out: dict[Kind, str] = {}
-    tokens = min(len(each.fit[0]) for each in seen.values())
+    tokens = min(count for *_, count in seen.values())
     for kind in KINDS:
-        count = max(count_terms(kind, each.circuit) for each in seen.values())
+        count = max(count_terms(kind, circuit) for circuit, *_ in seen.values())
         if count > min(MOST_TERMS, tokens):
             limit = f"{MOST_TERMS:,} are fitted" if count > MOST_TERMS else f"{tokens:,} tokens are there"
             left_out[kind] = f"it has {count:,} terms, and at most {limit}"
             continue
-        made: dict[str, FittedCircuit] = {name: fitted(kind, each.circuit, *each.fit) for name, each in seen.items()}
-        with _instead(model, made):
+        made = {name: fitted(kind, *each) for name, each in seen.items()}
+        with _instead(model, {name: in_place(kind, coefficients) for name, (coefficients, _) in made.items()}):
             judged = judge(model)
         if not math.isfinite(loss := loss_of(judged).loss):
             left_out[kind] = "with it the loss is beyond what a number holds"
@@ -190,7 +179,7 @@ def dequantise(model: Any, rows: Sequence[Encoded], pad_token_id: int) -> Dequan
         if is_clear:
             shares = zip(base, adapter, judged, strict=True)
             kept, kept_error = ratio([(one.total - new.total, one.total - two.total) for one, two, new in shares])
-        missed = median(unexplained(made[name], each.circuit, *each.judge) for name, each in seen.items())
+        missed = median(each for _, each in made.values())
         fits[kind] = Replacement(count, loss, kept, kept_error, missed)
     losses = loss_of(base).loss, loss_of(adapter).loss
     return Dequantised(len(seen), half, len(rows) - half, tokens, *losses, gain, error, fits, left_out)
@@ -203,11 +192,3 @@ def _instead(model: Any, measures: Mapping[str, Measure]) -> Iterator[None]:
         for name, measure in measures.items():
             stack.enter_context(on_device(model, measure, [name]))
         yield
-
-
-def _values(core: Any, parts: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the inputs and the circuit's values there, in float64."""
-    c = torch.cat(list(parts))
-    if not bool(c.isfinite().all()):
-        raise QweftError("the inputs of a circuit are beyond what a number holds; train the adapter with a lower rate")
-    return c, expectation_values(core.circuit, c, core.angles.detach().cpu().double())

@@ -25,7 +25,6 @@ class LayerMap:
     compress: torch.Tensor
     into: torch.Tensor
     out: torch.Tensor
-    core_out: torch.Tensor
     mix: torch.Tensor
     features: Callable[[torch.Tensor], torch.Tensor]
     core: Any = None  # `None` for PEFT's LoRA
@@ -51,12 +50,10 @@ def _of_qwthn(layer: QwthnLinear, adapter_name: str, core_name: str, start: str)
     compress, expand, *angles = branch.build(tensors)
     core: Any = branch.core
     first, last = len(branch.compress.tensors()), len(tensors) - len(branch.expand.tensors())
-    scaling = layer.scaling[adapter_name]
     return LayerMap(
         compress=compress,
         into=_right_factor(compress.T).T,
-        out=_right_factor(expand * scaling),
-        core_out=_right_factor(branch.expand.contract_limited(tensors[last:]).double() * scaling),
+        out=_right_factor(expand * layer.scaling[adapter_name]),
         mix=core.combine(torch.eye(len(compress), dtype=torch.float64), tensors[first:last]),
         features=lambda c: core.features(c, *angles),
         core=core,
@@ -71,7 +68,7 @@ def _of_lora(layer: LoraLayer, adapter_name: str) -> LayerMap:
     down, up = (getattr(layer, name)[adapter_name].weight.cpu().double() for name in ("lora_A", "lora_B"))
     out = _right_factor(up * layer.scaling[adapter_name])
     identity = torch.eye(len(down), dtype=torch.float64)
-    return LayerMap(down, _right_factor(down.T).T, out, out, identity, lambda c: c)
+    return LayerMap(down, _right_factor(down.T).T, out, identity, lambda c: c)
 
 
 def _is_plain_lora(layer: LoraLayer, adapter_name: str) -> bool:

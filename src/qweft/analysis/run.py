@@ -14,7 +14,7 @@ from qweft.analysis.inspection import OF_THE_BRANCH, Inspection, LayerInspection
 from qweft.analysis.jacobian import small_jacobians, spread_of
 from qweft.analysis.layers import LayerMap, layer_maps, non_affinity, shares_of
 from qweft.analysis.states import ansatz_expressibility, expressibility, meyer_wallach, variance_at_start
-from qweft.analysis.tokens import Norms, Seen, collect, evenly, gradient_norms
+from qweft.analysis.tokens import Norms, collect, evenly, gradient_norms
 from qweft.circuit import final_states
 from qweft.data.batches import Collator
 from qweft.errors import QweftError
@@ -42,19 +42,19 @@ def inspect_adapter(
         raise QweftError(f"adapter {adapter_name!r} is not the active one; call set_adapter({adapter_name!r}) before")
     with judged(model):
         with progress("running the text"):
-            seen = collect(model, layers, batches)
-        reached = {name: layer for name, layer in layers.items() if len(seen[name].c)}
+            inputs, squares = collect(model, layers, batches)
+        reached = {name: layer for name, layer in layers.items() if len(inputs[name])}
         if not reached:
             raise QweftError("no token reached a layer of the adapter; give at least one row of text")
         modules = {name: module for name, (module, _) in reached.items()}
-        gradients = gradient_norms(model, modules, adapter_name, batches[0]) or {}
+        gradients = gradient_norms(model, modules, adapter_name, batches[0])
     return Inspection(
         adapter=adapter_name,
         kind="qwthn" if isinstance(next(iter(modules.values())), QwthnLinear) else "lora",
         rows=sum(len(next(iter(batch.values()))) for batch in batches),
-        tokens=max(min(len(seen[name].c), tokens) for name in reached),
+        tokens=max(min(len(inputs[name]), tokens) for name in reached),
         layers=[
-            _inspect_layer(name, layer_map, seen[name], tokens, gradients.get(name))
+            _inspect_layer(name, layer_map, inputs[name], squares[name], tokens, gradients.get(name))
             for name, (_, layer_map) in with_progress(reached.items(), "inspecting", "layer")
         ],
         left_out=left_out,
@@ -62,24 +62,27 @@ def inspect_adapter(
     )
 
 
-def _inspect_layer(name: str, layer_map: LayerMap, seen: Seen, tokens: int, gradients: Norms | None) -> LayerInspection:
-    c = evenly(seen.c, tokens)
-    update = layer_map.features(seen.c) @ layer_map.out.T
-    if not (bool(seen.c.isfinite().all()) and bool(update.isfinite().all())):
+def _inspect_layer(
+    name: str, layer_map: LayerMap, inputs: torch.Tensor, square: float, tokens: int, gradients: Norms | None
+) -> LayerInspection:
+    """Measure a layer by C x of all its tokens, and the sum of squares of the base layer's outputs."""
+    c = evenly(inputs, tokens)
+    update = layer_map.features(inputs) @ layer_map.out.T
+    if not (bool(inputs.isfinite().all()) and bool(update.isfinite().all())):
         raise QweftError(
             f"the inputs or the update of layer {name} are beyond what a number holds, so nothing can be measured "
             "there; the adapter's weights or alpha are too large: train it anew with a lower learning rate"
         )
     spread, spectrum = spread_of(small_jacobians(layer_map, c))
     numbers = spread | dict.fromkeys(OF_THE_BRANCH)
-    if seen.base_square:
-        numbers["relative_size"] = (float(update.square().sum()) / seen.base_square) ** 0.5
+    if square:
+        numbers["relative_size"] = (float(update.square().sum()) / square) ** 0.5
     shares: dict[str, float | None] = {}
     if layer_map.core is not None:
         shares = shares_of(layer_map, c)
-        h = layer_map.features(c) @ layer_map.mix.T
-        numbers["non_affinity"] = non_affinity(c, h)
-        numbers["non_affinity_output"] = non_affinity(c, h @ layer_map.core_out.T)
+        f = layer_map.features(c)
+        numbers["non_affinity"] = non_affinity(c, f @ layer_map.mix.T)
+        numbers["non_affinity_output"] = non_affinity(c, f @ layer_map.out.T)
         numbers |= _of_states(layer_map, c)
     weighs = bool(shares and layer_map.weighs)
     return LayerInspection(name, layer_map.rank, numbers | shares, spectrum, gradients, weighs)

@@ -1,7 +1,7 @@
 """Inputs of adapted layers on real tokens, and gradient norms of their branches."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+import math
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -9,21 +9,13 @@ from torch import nn
 
 from qweft.adapter.branch import parts_of
 from qweft.analysis.layers import LayerMap
-from qweft.evaluation.loss import device_of, target_loss
+from qweft.evaluation.loss import device_of
 from qweft.evaluation.on_device import watch
 from qweft.method.names import PARTS
 
 ROWS = 2
 """Rows of text for the gradients; few, since the backward pass through the model is the slowest step."""
 Norms = dict[str, float | None]
-
-
-@dataclass
-class Seen:
-    """C x of every token that is not padding, (tokens, r), and the sum of squares of the base layer's outputs."""
-
-    c: torch.Tensor
-    base_square: float
 
 
 def evenly(values: torch.Tensor, count: int) -> torch.Tensor:
@@ -40,8 +32,8 @@ def as_inputs(model: nn.Module, batch: Mapping[str, Any]) -> dict[str, Any]:
 
 def collect(
     model: nn.Module, layers: Mapping[str, tuple[nn.Module, LayerMap]], batches: Iterable[Mapping[str, Any]]
-) -> dict[str, Seen]:
-    """Run the model on batches and record the inputs of layers."""
+) -> tuple[dict[str, torch.Tensor], dict[str, float]]:
+    """Run the model on batches; return by layer C x of all tokens, and the sum of squares of the base's outputs."""
     inputs: dict[str, list[torch.Tensor]] = {name: [] for name in layers}
     squares = dict.fromkeys(layers, 0.0)
 
@@ -52,45 +44,35 @@ def collect(
     given = ({key: value for key, value in as_inputs(model, batch).items() if key != "labels"} for batch in batches)
     watch(model, {name: layer for name, (layer, _) in layers.items()}, given, see)
     nothing = torch.empty(0, 0, dtype=torch.float64)
-    return {name: Seen(torch.cat(parts or [nothing]), squares[name]) for name, parts in inputs.items()}
-
-
-def _parts(layer: Any, adapter_name: str) -> Iterator[tuple[str, nn.Parameter]]:
-    """Yield each parameter of the layer's branch with the name of its part."""
-    for holders in (getattr(layer, name) for name in layer.adapter_layer_names):
-        if isinstance(holders, nn.ModuleDict) and adapter_name in holders:
-            parts = parts_of(holders[adapter_name])
-            for parameter in holders[adapter_name].parameters():
-                yield parts.get(id(parameter), "linear"), parameter
+    return {name: torch.cat(parts or [nothing]) for name, parts in inputs.items()}, squares
 
 
 def gradient_norms(
     model: Any, layers: Mapping[str, nn.Module], adapter_name: str, batch: Mapping[str, Any]
-) -> dict[str, Norms] | None:
-    """Return the norm of the loss gradient for each part of each layer's branch."""
+) -> dict[str, Norms]:
+    """Return the norm of the loss gradient for each part of each layer's branch; nothing without labels."""
     if "labels" not in batch:
-        return None
-    parts = [(name, part, p) for name, layer in layers.items() for part, p in _parts(layer, adapter_name)]
+        return {}
+    kinds = parts_of(model)
+    parts = [
+        (name, kinds.get(id(parameter), "linear"), parameter)
+        for name, layer in layers.items()
+        for key, parameter in layer.named_parameters()
+        if key.split(".")[1] == adapter_name  # after the holder's name, as in lora_A.default.weight
+    ]
     parameters = [parameter for _, _, parameter in parts]
     before = [parameter.requires_grad for parameter in parameters]
-    rows = {key: value[:ROWS] for key, value in as_inputs(model, batch).items()}
-    base = model.get_base_model()
-    has_own_loss = not base.can_generate() or base.config.is_encoder_decoder  # whose labels are others
     try:
         for parameter in parameters:
             parameter.requires_grad_(True)
         with torch.enable_grad():
-            outputs = model(**{key: rows[key] for key in rows if has_own_loss or key != "labels"})
-            loss = outputs.loss if has_own_loss else target_loss(outputs, rows["labels"])
+            loss = model(**{key: value[:ROWS] for key, value in as_inputs(model, batch).items()}).loss
             gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
     finally:
         for parameter, required in zip(parameters, before, strict=True):
             parameter.requires_grad_(required)
-    squares: dict[str, Norms] = {name: dict.fromkeys(PARTS) for name in layers}
+    norms: dict[str, Norms] = {name: dict.fromkeys(PARTS) for name in layers}
     for (name, part, _), gradient in zip(parts, gradients, strict=True):
-        square = 0.0 if gradient is None else float(gradient.float().square().sum().cpu().double())
-        squares[name][part] = (squares[name][part] or 0.0) + square
-    return {
-        name: {part: None if square is None else square**0.5 for part, square in norms.items()}
-        for name, norms in squares.items()
-    }
+        norm = 0.0 if gradient is None else float(gradient.float().norm())
+        norms[name][part] = math.hypot(norms[name][part] or 0.0, norm)
+    return norms
