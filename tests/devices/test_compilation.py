@@ -83,7 +83,9 @@ def test_the_unitary_is_ours_and_gates_are_the_chips(chip, qubits, layers, reupl
 def test_only_neighbours_meet(chip):
     circuit = crz_ring_ansatz(5, 2)
     compiled, made = compiled_for(find_chip(chip), circuit, None, np.ones(circuit.parameters))
-    edges = {frozenset(edge) for edge in CHIPS[chip].edges(CHIPS[chip].qubits or 5)}
+    columns = 12 if chip == "lattice" else 5
+    edges = {frozenset((place, place + 1)) for place in range(71) if (place + 1) % columns}
+    edges |= {frozenset((place, place + columns)) for place in range(60)}
     met = {
         frozenset(compiled.find_bit(q).index for q in step.qubits) for step in compiled.data if len(step.qubits) == 2
     }

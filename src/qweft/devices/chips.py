@@ -1,6 +1,6 @@
 """Chips by name, and compilation for them with Qiskit."""
 
-from collections.abc import Callable
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,41 +12,22 @@ from qweft.devices.device import DeviceError
 from qweft.errors import require
 from qweft.text import many
 
-Edges = tuple[tuple[int, int], ...]
-
 
 @dataclass(frozen=True)
 class Chip:
-    """A chip: gates, qubits (those of the circuit if `None`), coupled pairs, and Qiskit's record of a real one."""
+    """A chip: gates, qubits and their lattice (those of the circuit if `None`), and Qiskit's record of a real one."""
 
     name: str
     gates: tuple[str, ...]
     source: str
-    qubits: int | None = None
-    edges: Callable[[int], Edges] | None = None
+    is_line: bool = False
+    lattice: tuple[int, int] | None = None
     backend: Any = None
 
-    def options(self, qubits: int) -> dict[str, Any]:
-        """Return the chip as Qiskit's compiler takes it, for a circuit of this many qubits."""
-        if self.backend is not None:
-            return {"backend": self.backend}
-        options: dict[str, Any] = {"basis_gates": list(self.gates)}
-        size = self.qubits or qubits
-        if self.edges is not None and size > 1:
-            from qiskit.transpiler import CouplingMap
-
-            options["coupling_map"] = CouplingMap([*self.edges(size), *(pair[::-1] for pair in self.edges(size))])
-        return options
-
-
-def _line(qubits: int) -> Edges:
-    return tuple((place, place + 1) for place in range(qubits - 1))
-
-
-def _lattice(qubits: int, columns: int = 12) -> Edges:
-    """Return the edges of a square lattice, with qubits numbered row by row."""
-    along = ((place, place + 1) for place in range(qubits - 1) if (place + 1) % columns)
-    return (*along, *((place, place + columns) for place in range(qubits - columns)))
+    @property
+    def qubits(self) -> int | None:
+        """Number of qubits."""
+        return math.prod(self.lattice) if self.lattice else self.backend and self.backend.num_qubits
 
 
 CHIPS = {
@@ -61,7 +42,7 @@ CHIPS = {
             "line",
             ("u3", "cz"),
             "u3 and cz along a line of as many qubits as the circuit has: ours",
-            edges=_line,
+            is_line=True,
         ),
         Chip(
             "lattice",
@@ -69,8 +50,7 @@ CHIPS = {
             "u3 and cz on a square lattice of 6 x 12. Origin's Wukong has 72 qubits and 126 couplers (its maker, "
             "January 2024), as many as this lattice; that they form it whole, and that all of them work, is our "
             "simplification",
-            qubits=72,
-            edges=_lattice,
+            lattice=(6, 12),
         ),
         Chip(
             "ion-trap",
@@ -111,7 +91,7 @@ def find_chip(name: str) -> Chip:
     gates = {gate.name for gate in backend.target.operations if getattr(gate, "num_qubits", 0) in (1, 2)}
     source = f"qiskit_ibm_runtime's record of IBM's chip {name.partition('_')[2]}"
     native = sorted(gates - {"measure", "reset", "delay", "id"})
-    return Chip(name, tuple(native), source, backend.num_qubits, backend=backend)
+    return Chip(name, tuple(native), source, backend=backend)
 
 
 def compiled_for(
@@ -122,11 +102,13 @@ def compiled_for(
         has, needs = many(chip.qubits, "qubit"), circuit.qubits
         raise DeviceError(f"chip {chip.name} has {has}, and the circuit has {needs}; name a larger one")
     import qiskit
-    from qiskit.transpiler import generate_preset_pass_manager
+    from qiskit.transpiler import CouplingMap, generate_preset_pass_manager
 
-    manager = generate_preset_pass_manager(
-        optimization_level=OPTIMIZATION, seed_transpiler=SEED, **chip.options(circuit.qubits)
-    )
+    options: dict[str, Any] = {"backend": chip.backend} if chip.backend else {"basis_gates": list(chip.gates)}
+    if chip.is_line or chip.lattice:
+        grid = chip.lattice or (1, circuit.qubits)
+        options["coupling_map"] = CouplingMap.from_grid(*grid)
+    manager = generate_preset_pass_manager(optimization_level=OPTIMIZATION, seed_transpiler=SEED, **options)
     compiled = manager.run(to_qiskit(circuit, inputs, parameters, measured=False))
     gates = [
         (step.operation.name, tuple(compiled.find_bit(qubit).index for qubit in step.qubits))

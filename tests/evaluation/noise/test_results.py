@@ -25,10 +25,7 @@ def at(shots, rise, error=None, changed=0, answers=("yes", "no")):
 
 
 def findings(*points, base=BASE):
-    return NoiseResults(
-        "adapter", "rows.jsonl (test)", "noisy", "noisy paper", True, "", "all 2 rows", (0, 1), ("l.0",), base.loss,
-        EXACT.loss, ("ask", "tell"), EXACT.answers, len(points), {}, {"dtype": "float32"}, points,
-    ).findings()  # fmt: skip
+    return NoiseResults({"has_noise": True}, base.loss, EXACT.loss, points).findings()
 
 
 def test_a_point_by_hand():

@@ -202,14 +202,8 @@ class OriginCloudDevice(RemoteDevice):
 
 def _by_bits(counts: dict[str, int], qubits: int) -> dict[str, int]:
     """Convert counts to bit strings with qubit 0 first. The cloud's keys are hex or binary, and bit i is qubit i."""
-    by_bits: dict[str, int] = {}
-    for key, count in counts.items():
-        try:
-            bits = format(int(key, 16 if key.lower().startswith("0x") else 2), f"0{qubits}b")[::-1]
-        except ValueError:
-            bits = key  # whoever checks the counts reports it
-        by_bits[bits] = by_bits.get(bits, 0) + int(count)
-    return by_bits
+    numbers = {int(key, 16 if key.startswith("0x") else 2): int(count) for key, count in counts.items()}
+    return {f"{number:0{qubits}b}"[::-1]: count for number, count in numbers.items()}
 
 
 def make(name: str, target: str, settings: DeviceSettings) -> Device | RemoteDevice:

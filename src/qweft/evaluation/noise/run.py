@@ -102,31 +102,20 @@ class Point:
 class NoiseResults:
     """Results of a trained adapter on a device.
 
-    `base` is the base model's loss, `adapted` that of the adapter computed exactly, on the same rows. `identity` names
-    all that the device's results depend on at noise scale 1. `planned` is the number of settings of the complete run.
+    `facts` has what is recorded of the run besides scores; its `identity` names all that the device's results depend on
+    at noise scale 1, `planned` the number of settings. `base` is the base model's loss, `adapted` that of the adapter
+    computed exactly, on the same rows.
     """
 
-    adapter: str
-    data: str
-    device: str
-    identity: str
-    has_noise: bool
-    mitigation: str
-    measures: str
-    rows: tuple[int, ...]
-    layers: tuple[str, ...]
+    facts: dict[str, Any]
     base: HeldOutLoss
     adapted: HeldOutLoss
-    prompts: tuple[str, ...]
-    answers: tuple[str, ...]
-    planned: int
-    config: dict[str, Any]
-    environment: dict[str, Any]
     points: tuple[Point, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return all fields as JSON can hold them."""
-        return asdict(self)
+        scores = asdict(self)
+        return {**scores.pop("facts"), **scores}
 
     @property
     def gain(self) -> Score:
@@ -135,10 +124,11 @@ class NoiseResults:
 
     def describe(self) -> Group:
         """Return the table of settings, its legend, and the findings, for the terminal."""
-        mitigation = f"; {self.mitigation}" if self.mitigation else ""
-        title = f"{self.device} on {self.data}: {self.measures}, model in {self.environment.get('dtype')}{mitigation}"
+        facts = self.facts
+        title = f"{facts['device']} on {facts['data']}: {facts['measures']}, model in {facts['environment']['dtype']}"
+        title += f"; {facts['mitigation']}" if facts["mitigation"] else ""
         table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-        first = slice(0 if self.has_noise else 1, None)  # without a noise model the column of noise is left out
+        first = slice(0 if facts["has_noise"] else 1, None)  # without a noise model the column of noise is left out
         for head in HEADS[first]:
             table.add_column(head, justify="right")
         table.add_row(*("", "computed", f"{self.adapted.loss:.4f}", "", "", "", "0")[first])
@@ -161,7 +151,7 @@ class NoiseResults:
         lines = []
         for scale in sorted({point.setting.noise_scale for point in self.points}):
             points = [point for point in self.points if point.setting.noise_scale == scale]
-            where = f"noise x {scale:g}: " if self.has_noise else ""
+            where = f"noise x {scale:g}: " if self.facts["has_noise"] else ""
             lines.append(f"{where}{self._share_left(points[-1])}.")
             if any(point.setting.shots is not None for point in points):
                 enough = enough_shots(points)
@@ -230,7 +220,7 @@ def evaluate_on_device(
         with measurement.subject.base() as untouched:
             base = measurement.score(untouched)
         exact = measurement.score_with(in_float64)
-        results = measurement.results(base, exact, command)
+        results = NoiseResults(measurement.facts(exact.answers, command), base.loss, exact.loss)
         if numbers.exists():
             tell(f"the earlier numbers are now {numbers.rename(free_name(numbers))}")
         for setting in grid.settings:
@@ -301,29 +291,27 @@ class Measurement:
         settings, estimate = len(self.grid.settings), self.estimate.to_json()
         return {"measures": self.measures, "dtype": self.subject.dtype, "settings": settings, "estimate": estimate}
 
-    def results(self, base: Scored, exact: Scored, command: str) -> NoiseResults:
-        """Return results without a point yet."""
+    def facts(self, answers: Sequence[str], command: str) -> dict[str, Any]:
+        """Return what is recorded of the run besides scores; `answers` are those of the adapter computed exactly."""
         subject, loaded, split = self.subject, self.subject.loaded, self.subject.judging.split
-        return NoiseResults(
-            adapter=str(subject.adapter),
-            data=f"{subject.data.config.source_of(split)} ({split})",
-            device=self.config.device,
-            identity=self.grid.identity,
-            has_noise=self.grid.has_noise,
-            mitigation=self.config.mitigation,
-            measures=self.measures,
-            rows=self.sample.rows,
-            layers=tuple(self.layers),
-            base=base.loss,
-            adapted=exact.loss,
-            prompts=tuple(prompt.shown for prompt in self.prompts),
-            answers=exact.answers,
-            planned=len(self.grid.settings),
-            config=asdict(self.config),
-            environment=environment(
+        return {
+            "adapter": str(subject.adapter),
+            "data": f"{subject.data.config.source_of(split)} ({split})",
+            "device": self.config.device,
+            "identity": self.grid.identity,
+            "has_noise": self.grid.has_noise,
+            "mitigation": self.config.mitigation,
+            "measures": self.measures,
+            "rows": self.sample.rows,
+            "layers": tuple(self.layers),
+            "prompts": tuple(prompt.shown for prompt in self.prompts),
+            "answers": answers,
+            "planned": len(self.grid.settings),
+            "config": asdict(self.config),
+            "environment": environment(
                 loaded.source.origin, subject.data.report.fingerprint, command, str(loaded.device), subject.dtype
             ),
-        )
+        }
 
     @progress("scoring")
     def score(self, model: Any) -> Scored:
