@@ -4,7 +4,8 @@ import math
 from statistics import mean
 
 import pytest
-from research import evidence, front, rates, tables
+from benchmarks import report
+from research import evidence, front, tables
 
 from qweft.errors import QweftError
 from qweft.training.config import TrainingConfig
@@ -15,18 +16,6 @@ def test_a_pair_that_did_not_run_cannot_be_judged():
     assert [each.budget for each in front.planned(results)] == list(front.PAIRS)
     with pytest.raises(QweftError, match="lora_r1"):
         front.planned({"runs": [run for run in results["runs"] if run["method"] != "lora_r1"]})
-
-
-def test_further_searches_add_their_seeds_at_the_rates_of_both():
-    own = {"best": 0.011, "seeds": [0, 1], "by_seed": {"0.01": [1.0, 1.2], "0.02": [1.1, 1.2], "0.005": [1.3, 1.4]}}
-    more = {"best": 0.02, "seeds": [2], "by_seed": {"0.02": [1.15], "0.01": [1.05], "0.04": [2.0]}}
-    for each in (own, more):
-        each["validation_loss"] = {rate: sum(losses) / len(losses) for rate, losses in each["by_seed"].items()}
-    (found, other) = rates.joined({"qtha": own, "mpo": own}, {"qtha": more})
-    assert found.best == 0.011 and found.by_seed == {0.01: (1.0, 1.2, 1.05), 0.02: (1.1, 1.2, 1.15)}
-    assert other.by_seed[0.005] == (1.3, 1.4)
-    with pytest.raises(QweftError, match="seed 1"):
-        rates.joined({"qtha": own}, {"qtha": {**more, "seeds": [1]}})
 
 
 def test_kept_results_have_their_checksums():
@@ -51,3 +40,7 @@ def test_the_rule_for_a_longer_run_s_rate_is_what_the_kept_runs_have():
     ]
     found = TrainingConfig(learning_rate=1.0, found_in_steps=60).at(1000).learning_rate
     assert len(powers) == 8 and found == pytest.approx((1000 / 60) ** mean(powers), rel=0.02)
+
+
+def test_the_page_of_benchmarks_is_that_of_the_saved_results():
+    assert (tables.DOCS / "benchmarks.md").read_text(encoding="utf-8") == report.saved_page()

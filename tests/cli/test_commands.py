@@ -10,19 +10,6 @@ from qweft.cli.main import main
 from qweft.cli.parser import parse
 from qweft.comparison.config import ComparisonConfig
 from qweft.errors import saying_when_stopped
-from qweft.training.config import RunConfig
-
-
-def test_train_calls_the_library_with_the_config(fake, run_file, capsys):
-    seen = []
-    fake(
-        "qweft.training.run",
-        train=lambda config: seen.append(config) or SimpleNamespace(adapter_folder=Path("runs/a/adapter")),
-    )
-    fake("qweft.comparison.winner", commands_for=lambda folder: [f"talk with it: qweft chat {folder}"])
-    assert main(["train", run_file, "--adapter.r", "8"]) == 0
-    assert seen == [parse(RunConfig, [run_file, "--adapter.r", "8"])]
-    assert capsys.readouterr().out == "adapter: runs/a/adapter\ntalk with it: qweft chat runs/a/adapter\n"
 
 
 def test_plan_json_prints_only_json(fake, capsys):
@@ -50,35 +37,6 @@ def test_compare_passes_effective_config_and_command(fake, comparison_file, writ
     assert seen["command"] == "qweft compare comparison.yaml --output 'runs/my demo'"
     assert parse(ComparisonConfig, [write(seen["config_yaml"])]) == seen["config"]
     assert capsys.readouterr().out == ""  # the comparison itself says what it found
-
-
-def test_tune(fake, comparison_file, capsys):
-    seen = []
-    fake(
-        "qweft.comparison.tune",
-        tune=lambda config, command, begin: seen.append((config.rates, command)) or Path("r/rates.json"),
-    )
-    assert main(["tune", comparison_file, "--rates", "[1e-3]"]) == 0
-    assert seen == [([1e-3], "qweft tune comparison.yaml --rates '[1e-3]'")]
-    assert capsys.readouterr().out == "rates: r/rates.json\n"
-
-
-@pytest.mark.parametrize("flags", [[], ["--json"]])
-def test_evaluate_passes_only_what_was_given(fake, tmp_path, capsys, flags):
-    seen = []
-
-    def evaluate(adapter, overrides):
-        seen.append((adapter, overrides))
-        return SimpleNamespace(describe=lambda: "loss 1.5", to_json=lambda: {"loss": 1.5})
-
-    fake("qweft.evaluation.checks", preview_evaluation=lambda *_: None)
-    fake("qweft.evaluation.run", evaluate=evaluate)
-    options = ["--evaluation.answers", "5", "--model.name", "a/b", "--data.train_rows", "null"]
-    assert main(["evaluate", str(tmp_path), *options, *flags]) == 0
-    expected = {"evaluation": {"answers": 5}, "model": {"name": "a/b"}, "data": {"train_rows": None}}
-    assert seen == [(tmp_path, expected)]
-    out = capsys.readouterr().out
-    assert json.loads(out) == {"loss": 1.5} if flags else out == "loss 1.5\n"
 
 
 def test_an_interrupt_says_what_is_kept(fake, capsys):

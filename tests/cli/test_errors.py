@@ -45,10 +45,3 @@ def test_file_that_cannot_be_read(capsys, write, tmp_path):
     (tmp_path / "latin.yaml").write_bytes(b"output: \xe9")
     write("")
     assert sentence(capsys, ["train", "latin.yaml"]).startswith("latin.yaml: no UTF-8 text")
-
-
-def test_a_run_s_folder_in_the_place_of_its_adapter(tmp_path, capsys):
-    (tmp_path / "adapter").mkdir()
-    (tmp_path / "adapter" / "adapter_config.json").write_text("{}")
-    for words in (["chat", str(tmp_path)], ["push", str(tmp_path), "--repository", "me/mine"]):
-        assert f"no adapter_config.json in it; did you mean {tmp_path / 'adapter'}?" in sentence(capsys, words)

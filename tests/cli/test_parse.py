@@ -7,13 +7,6 @@ from qweft.errors import QweftError
 from qweft.training.config import RunConfig
 
 
-def test_file_gives_values_and_leaves_other_defaults(run_file):
-    config = parse(RunConfig, [run_file])
-    assert config.training.batch_size == 2
-    assert config.training.epochs == RunConfig().training.epochs
-    assert config.adapter == {"preset": "qtha", "r": 6, "alpha": 10.0}
-
-
 def test_options_win_over_the_file(run_file):
     config = parse(RunConfig, [run_file, "--training.batch_size", "3", "--output=runs/a=b", "--training.epochs", "2"])
     assert (config.training.batch_size, config.output, config.training.epochs) == (3, "runs/a=b", 2.0)
@@ -63,11 +56,6 @@ def test_values_of_the_adapter_are_yaml(text, value):
     assert type(got) is type(value)
 
 
-def test_quoted_text_in_the_adapter_stays_text(write):
-    file = write("adapter: {target_modules: '[qv]_proj', name: '8', other: 'null'}")
-    assert parse(RunConfig, [file]).adapter == {"target_modules": "[qv]_proj", "name": "8", "other": "null"}
-
-
 def test_naming_a_peft_type_drops_the_preset_and_back(run_file):
     assert parse(RunConfig, ["--adapter.peft_type", "LORA"]).adapter == {"peft_type": "LORA"}
     assert parse(RunConfig, [run_file, "--adapter.peft_type", "LORA"]).adapter == {
@@ -96,11 +84,6 @@ def test_options_override_single_keys_of_one_method(comparison_file):
     assert methods["lora"] == MethodConfig({"peft_type": "LORA", "r": 8})
 
 
-def test_text_options_are_taken_as_typed():
-    config = parse(RunConfig, ["--output", "123", "--model.name", "[a]", "--data.source", "null"])
-    assert (config.output, config.model.name, config.data.source) == ("123", "[a]", "null")
-
-
 def test_names_of_fields_may_be_typed_with_hyphens(comparison_file):
     config = parse(RunConfig, ["--training.learning-rate", "1e-3", "--training.max-steps=7", "--adapter.a-b", "1"])
     assert (config.training.learning_rate, config.training.max_steps) == (1e-3, 7)
@@ -123,13 +106,6 @@ def test_hyphens_in_names_that_the_user_chose_stay(write):
 def test_an_empty_section_or_file_means_the_defaults(write):
     assert parse(RunConfig, [write("training:\n  # batch_size: 3\n")]) == RunConfig()
     assert parse(RunConfig, [write("# nothing\n")]) == RunConfig()
-
-
-def test_yaml_anchors_and_merges_work(write):
-    file = write("methods:\n  a: &a {adapter: {preset: qtha}, learning_rate: 1e-2}\n  b: {<<: *a, learning_rate: 1e-3}")
-    methods = parse(ComparisonConfig, [file]).methods
-    assert (methods["a"].learning_rate, methods["b"].learning_rate) == (1e-2, 1e-3)
-    assert methods["b"].adapter == {"preset": "qtha"}
 
 
 def test_dump_yaml_reads_back_the_same(comparison_file, write):

@@ -3,7 +3,6 @@
 import ast
 import contextlib
 import io
-import json
 import re
 import sys
 from types import SimpleNamespace
@@ -27,14 +26,6 @@ from qweft.training.checks import check_run
 from qweft.training.config import RunConfig
 from tests.docs.blocks import BLOCKS, ROOT
 from tests.tiny_models import tiny_llama
-
-KINDS = ("commands", "python", "yaml", "json", "text")
-
-
-def test_every_block_is_of_a_kind_that_is_run_or_is_text():
-    assert {block.kind for block in BLOCKS} <= set(KINDS)
-    for block in BLOCKS:
-        assert block.kind in KINDS, f"{block.where}: nothing runs {block.kind}"
 
 
 def bound():
@@ -114,8 +105,3 @@ def test_yaml_is_read_by_what_reads_it(tmp_path, block):
 def test_the_config_of_the_tutorial_is_the_file():
     (block,) = (block for block in BLOCKS if block.page == "docs/tutorial.md" and block.kind == "yaml")
     assert yaml.safe_load(block.code) == yaml.safe_load((ROOT / "configs" / "chat.yaml").read_text())
-
-
-@pytest.mark.parametrize("block", [b for b in BLOCKS if b.kind == "json"], ids=lambda block: block.where)
-def test_json_is_json(block):
-    assert [json.loads(line) for line in block.code.splitlines()]

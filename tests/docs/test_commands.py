@@ -84,11 +84,6 @@ def test_a_command_of_another_program(line):
         assert (ROOT / f"{words[2].replace('.', '/')}.py").is_file(), line
 
 
-def test_what_is_not_run_says_why():
-    for block in BLOCKS:
-        assert block.not_run is None or len(block.not_run.split()) >= 3, block.where
-
-
 def test_every_command_has_an_example_and_every_small_size_is_used():
     shown = {words_of(line)[0] for line in OURS}
     assert shown == set(COMMANDS)

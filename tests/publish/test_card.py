@@ -92,25 +92,3 @@ def test_names_in_a_card_are_text(tmp_path):
         assert mark not in text, mark
     record |= {"model_hub_id": "owner/name_1"}
     assert "\nbase_model: owner/name_1\n" in run_card(record, config, {})
-
-
-def test_a_card_tells_packs_rates_by_part_and_the_step_that_was_taken(tmp_path):
-    config = {
-        "model": {"name": save_tiny_model(tmp_path / "model")},
-        "data": {"source": save_rows(tmp_path / "rows.jsonl"), "validation_rows": 4, "test_rows": 4, "max_length": 48},
-        "adapter": {
-            "preset": "qtha", "start": "small", "r": 2, "width": 8, "bond_dimension": 2, "target_modules": ["q_proj"],
-        },
-        "training": {
-            "max_steps": 4, "batch_size": 2, "gradient_accumulation": 1, "learning_rate": 3.0, "packing": True,
-            "learning_rates": {"circuit": 0.5},
-        },
-        "validation": {"every": 1},
-        "output": str(tmp_path / "out"),
-    }  # fmt: skip
-    (tmp_path / "run.yaml").write_text(yaml.safe_dump(config))
-    found = train(parse(RunConfig, [str(tmp_path / "run.yaml")]))
-    card = " ".join((found.adapter_folder / "README.md").read_text().split())
-    assert "4 steps of 2 packs of rows, AdamW, learning rate 3, 0.5 of circuit, cosine schedule" in card
-    best = found.fit.best_step
-    assert best != 4 and f"The adapter is that of step {best}, the best by validation loss." in card
