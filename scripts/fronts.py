@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 from research import evidence
 from scripts.picture import Numbers
 
 from qweft.comparison.report.figures import Point, front
-from qweft.figures.figure import SMALL, dress, short
+from qweft.figures.figure import SMALL, dress
 from qweft.figures.styles import COLOURS, INK
 
 BLUE, ORANGE, GREEN, PINK, OLIVE, SKY = COLOURS
@@ -139,7 +139,7 @@ def draw_front(figure: Figure, numbers: Numbers, places: Mapping[str, tuple[Plac
                 horizontalalignment=side, verticalalignment="center",
             )  # fmt: skip
         axes.xaxis.set_major_locator(LogLocator(subs=(1,)))
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: short(float(f"{value:.3g}"))))
+        axes.xaxis.set_major_formatter(EngFormatter(sep=""))
         axes.xaxis.set_minor_formatter(NullFormatter())
         axes.set_title(f"held-out loss by {title}", fontsize=SMALL, color=INK, loc="left")
         dress(axes, "both")

@@ -7,6 +7,7 @@ so `qweft --help` does not load PyTorch.
 import sys
 from contextlib import suppress
 from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from qweft.errors import QweftError
@@ -52,29 +53,23 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module 'qweft' has no attribute {name!r}")
 
 
-class _UntilPeft:
-    """Finder of modules that gives its place to wrapt's hook once PEFT is looked for.
-
-    Importing wrapt takes as long as a short command, and most commands do not look for PEFT.
-    """
+class _WithPeft:
+    """Finder of modules by which the import of PEFT ends in that of our method."""
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
-        """Return what the other finders find, so that wrapt's hook belongs to it."""
+        """Return PEFT's spec as the other finders find it; its loader then imports `qweft.adapter`, too."""
         if name != "peft":
             return None
         with suppress(ValueError):  # another thread was faster
             sys.meta_path.remove(self)
-        _register_with_peft()
-        return next((spec for each in list(sys.meta_path) if (spec := each.find_spec(name, path, target))), None)
-
-
-def _register_with_peft() -> None:
-    from wrapt import register_post_import_hook
-
-    register_post_import_hook(lambda _: import_module("qweft.adapter"), "peft")
+        spec: Any = find_spec(name)
+        if spec is not None:
+            execute = spec.loader.exec_module
+            spec.loader.exec_module = lambda module: (execute(module), import_module("qweft.adapter"))
+        return spec
 
 
 if "peft" in sys.modules:
-    _register_with_peft()
+    import_module("qweft.adapter")
 else:
-    sys.meta_path.insert(0, _UntilPeft())
+    sys.meta_path.insert(0, _WithPeft())

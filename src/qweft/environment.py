@@ -53,10 +53,9 @@ def cpu_seconds(with_children: bool = False) -> tuple[float, float, float]:
             own += sum(child.cpu_times()[:4])
     each = psutil.cpu_times(percpu=True)
     allowed = process.cpu_affinity() if hasattr(process, "cpu_affinity") else range(len(each))
-    cores = [each[core]._asdict() for core in allowed if core < len(each)]
-    # Linux counts a guest's time as user time, too
-    whole = sum(sum(core.values()) - core.get("guest", 0.0) - core.get("guest_nice", 0.0) for core in cores)
-    return whole, whole - sum(core["idle"] + core.get("iowait", 0.0) for core in cores), own
+    cores = [each[core] for core in allowed if core < len(each)]
+    whole = sum(map(sum, cores))
+    return whole, whole - sum(core.idle + getattr(core, "iowait", 0.0) for core in cores), own
 
 
 def share_said(share: float | None) -> str:

@@ -121,7 +121,77 @@ REFUSED = {
     "data check nowhere.csv": "nowhere.csv",
     "jobs show x": "there is no job x",
     "doctor x": "takes no arguments",
+    "trian": "did you mean train?",
+    "train --training.learning-rat 1": "--training.learning_rate",
+    "train --training.batch-size": "a value after it",
+    "train --dryrun": "--dry-run",
+    "train -x": "two dashes",
+    "train --json=1": "json",
+    "train run.yaml other.yaml": "other.yaml",
+    "train rows.jsonl": "--data.source rows.jsonl",
+    "train --data.source a.csv --data.sources b.csv": "exclude each other",
+    "train --trust_remote_code=1": "trust",
+    "train --output=": "--output",
+    "compare": "CONFIG|DATA",
+    "compare compare.yaml --methods.qtah.adapter.r 4": "--methods.qtha",
+    "compare compare": "compare.yaml",
+    "tune compare.yaml --budget 20min": "--budget",
+    "evaluate none": "no such folder",
+    "evaluate . --max_circuts 1": "--max-circuits",
+    "evaluate . --training.seed 1": "model, data, evaluation",
+    "inspect . --split train": "validation",
+    "report .": "results.json",
+    "data rows.jsonl": "check",
+    "data list rows.jsonl": "rows.jsonl",
+    "jobs shwo": "show",
+    "jobs show": "token",
+    "schema comapre": "compare",
+    "evaluate . --max-circuits": "a value after it",
+    "train compare.yaml --dry-run": "a config of qweft compare",
+    "init run.yaml": "qweft compare run.yaml",
+    "presets all": "all",
 }
+WRONG = [
+    ("train", "training: {learning_rat: 1}", "training.learning_rate"),
+    ("train", "batch_size: 3", "training.batch_size"),
+    ("train", "model: {zzz: 3}", "quantization"),
+    ("train", "training: {batch_size: four}", 'training.batch_size: expected int of at least 1, got "four"'),
+    ("train", "training: {batch_size: 4.5}", "4.5"),
+    ("train", "training: {batch_size: true}", "true"),
+    ("train", "training: {batch_size: null}", "null"),
+    ("train", "training: {batch_size: 0}", "training.batch_size: expected int of at least 1, got 0"),
+    ("train", "training: {warmup_ratio: 1}", "at least 0 and below 1"),
+    ("train", "training: {learning_rate: .inf}", "above 0"),
+    ("train", "training: {learning_rates: {circuit: -1}}", "training.learning_rates.circuit"),
+    ("train", "data: {max_length: 1}", "of at least 2"),
+    ("train", "validation: {every: 2, patience: 0}", "validation.patience"),
+    ("train", "training: {max_steps: [1]}", "max_steps: expected int"),
+    ("train", "training: {gradient_checkpointing: 1}", "true or false"),
+    ("train", "data: {overlong: cu}", "one of cut, drop"),
+    ("train", "output: 3", "expected text"),
+    ("train", "training: 3", "a mapping of keys to values"),
+    ("train", "adapter: qtha", "adapter"),
+    ("train", "adapter: {preset: qhta}", "qtha"),
+    ("train", "adapter: {preset: qtha, rr: 3}", "rr"),
+    ("train", "seeds: [0]\nmethods: {}", "a config of qweft compare"),
+    ("train", "output: a\noutput: b", "duplicate key output"),
+    ("train", "training:\n\tseed: 1", "line 2"),
+    ("train", "- a", "mapping"),
+    ("compare", "seeds: [0]", "methods"),
+    ("compare", "methods: {a: {}}", "methods.a.adapter"),
+    ("compare", "methods: {a: {adapter: {}, learning_rate: x}}", "methods.a.learning_rate"),
+    ("compare", "methods: {a: {adapter: {}}}\nseeds: 3", "list of int"),
+    ("tune", "methods: {a: {adapter: {}}}\nrates: [a]", "list of float above 0 or null"),
+    ("sweep", "adapter: {preset: qtha}", "space"),
+    ("train", "a: [1\nb: 2", "line 2: not valid YAML"),
+    ("train", "training:\n  max_steps: 0100", 'got "0100"'),
+    ("train", "training:\n  max_steps: 1:40", 'got "1:40"'),
+    ("train", "a: " + "[" * 100_000, "not valid YAML"),
+    ("train", "a: " + "9" * 5000, "not valid YAML"),
+    ("train", "#" * 2**20 + "\n", "larger than"),
+]
+"""Configs that a command refuses, with a word of its sentence."""
+REFUSED |= {f"{command} wrong-{number}.yaml": key for number, (command, _, key) in enumerate(WRONG)}
 
 
 def words_of(line):
@@ -181,6 +251,8 @@ def found(tmp_path_factory):
     space = {"adapter": {"r": {"values": [2, 4]}}}
     (place / "compare.yaml").write_text(yaml.safe_dump({**shared, "methods": methods}))
     (place / "sweep.yaml").write_text(yaml.safe_dump({**shared, "adapter": qtha, "space": space}))
+    for number, (_, text, _) in enumerate(WRONG):
+        (place / f"wrong-{number}.yaml").write_text(text)
     before = sorted(place.rglob("*"))
     lines = [*ANSWERED, *REFUSED]
     paths = os.pathsep.join([*sys.path, str(Path(__file__).parents[2])])

@@ -135,7 +135,7 @@ def test_a_config_that_was_changed_by_hand_is_not_replaced(places, tmp_path, mon
     assert kept.read_text() == config_of(words[1:])[1]
     kept.write_text("# my own\n")
     for _ in range(2):
-        assert main(words) == 0 and "mine/config-2.yaml" in capsys.readouterr().out
+        assert main(words) == 0 and "mine/config-1.yaml" in capsys.readouterr().out
     assert kept.read_text() == "# my own\n" and len(list((tmp_path / "mine").glob("*.yaml"))) == 2
 
 

@@ -18,7 +18,9 @@ This writes the page; do not edit it:
 
 <!-- not run: it is what writes this page -->
 
-    make conformance
+```bash
+make conformance
+```
 
 It checks shapes and plumbing, and nothing about learning. The checks are in `tests/conformance/`.
 

@@ -132,19 +132,6 @@ def test_padding_is_not_fitted_where_a_model_flattens_its_rows():
             torch.testing.assert_close(one.xx, other.xx)
 
 
-def test_an_encoders_mask_says_nothing_of_its_decoder():
-    torch.manual_seed(3)
-    model = FAMILIES["T5"].make()
-    model = get_peft_model(model, QwthnConfig.preset("qwthn", **{**SMALL, "target_modules": ["q", "v"]})).eval()
-    ids = torch.arange(3, 23).view(2, 10)
-    mask = torch.ones_like(ids)
-    mask[:, 5:] = 0
-    layers = layers_of(model)
-    found = collect(model, layers, [{"input_ids": ids, "attention_mask": mask, "decoder_input_ids": ids}])
-    for name, halves in found.items():
-        assert [half.tokens for half in halves] == ([10, 10] if name.startswith("decoder.") else [5, 5]), name
-
-
 def test_more_layers_than_fit_in_memory_take_more_passes(monkeypatch):
     model = adapted(tiny_llama, "qtha")
     once, _ = linearise(model, batches())

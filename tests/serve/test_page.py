@@ -11,12 +11,11 @@ import time
 import urllib.request
 
 import pytest
-from peft import PromptTuningConfig
 
 from qweft.cli.main import main
 from qweft.serve.app import Seeded
 from qweft.serve.page import FILES
-from tests.serve.conftest import save_adapter, talk
+from tests.serve.conftest import talk
 from tests.serve.pages import COMPLETIONS, Client, served_page
 
 LAYER = "model.layers.1.self_attn.v_proj"
@@ -114,18 +113,6 @@ def test_whoever_goes_stops_the_answer(client, monkeypatch):
     client.say("base", "How?", max_tokens=1)
     tokens = client.look(f"/page/expectations?model=qtha-0&layer={LAYER}")
     assert tokens[-1]["place"] < 30
-
-
-def test_an_adapter_without_a_circuit_has_a_page(model, tmp_path):
-    """One of prompt tuning, which answers as in the terminal."""
-    config = PromptTuningConfig(num_virtual_tokens=8, task_type="CAUSAL_LM")
-    adapter = save_adapter(model, tmp_path / "prompt", config)
-    with served_page(adapter, beside="base") as client:
-        assert client.look("/page/state")["voices"][0] == {"name": "prompt", "layers": []}
-        texts = [client.say(name, "How many?").strip() for name in ("prompt", "base")]
-    chat = talk(adapter, beside="base", max_new_tokens=6)
-    assert texts == [chat.answer(name, "How many?", lambda _: None).text for name in chat.names]
-    assert texts[0] != texts[1]
 
 
 def test_wrong_options_are_told(hybrid, capsys):

@@ -419,12 +419,6 @@ def test_a_signal_ends_the_answers_in_progress(trained, tmp_path):
         process.wait()
 
 
-def test_a_file_behind_a_models_name_is_no_part_of_it(address):
-    """transformers' server takes it for one of the model's folder."""
-    status, answer = refused(address, model="qtha:other.gguf")
-    assert status == 404 and "there are qtha, second, base" in answer
-
-
 def test_all_tokens_are_drawn_from():
     """transformers' generate takes the 50 most likely ones where nothing is said."""
     model = tiny_llama()

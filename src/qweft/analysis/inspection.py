@@ -28,7 +28,6 @@ class LayerInspection:
     numbers: Mapping[str, float | None]
     spectrum: Sequence[float]
     gradient_norms: Norms | None = None
-    weighs: bool = False
 
     @property
     def module(self) -> str:

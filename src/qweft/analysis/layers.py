@@ -90,8 +90,6 @@ def layer_maps(model: Any, adapter_name: str) -> tuple[dict[str, tuple[nn.Module
         module: Any = named
         if isinstance(module, BaseTunerLayer):
             check_not_merged([module], adapter_name)
-        if isinstance(module, BaseTunerLayer) and module.disable_adapters:
-            raise QweftError("adapters are disabled on this model; inspect it outside of disable_adapter()")
         if isinstance(module, QwthnLinear) and adapter_name in module.qwthn_compress:
             if not module.branch_of(adapter_name).is_found:
                 raise QweftError(  # the gradients of the text would become the directions

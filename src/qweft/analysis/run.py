@@ -35,8 +35,6 @@ def inspect_adapter(
     model: Any, batches: Sequence[Mapping[str, Any]], adapter_name: str = "default", tokens: int = TOKENS
 ) -> Inspection:
     """Measure the active adapter on the tokens of some batches. docs/analysis.md explains each number."""
-    if tokens < 1:
-        raise QweftError(f"tokens is {tokens}: an adapter is measured on at least one token a layer; 256 are usual")
     layers, left_out = layer_maps(model, adapter_name)
     if list(model.active_adapters) != [adapter_name]:
         raise QweftError(f"adapter {adapter_name!r} is not the active one; call set_adapter({adapter_name!r}) before")
@@ -77,15 +75,13 @@ def _inspect_layer(
     numbers = spread | dict.fromkeys(OF_THE_BRANCH)
     if square:
         numbers["relative_size"] = (float(update.square().sum()) / square) ** 0.5
-    shares: dict[str, float | None] = {}
     if layer_map.core is not None:
-        shares = shares_of(layer_map, c)
+        numbers |= shares_of(layer_map, c)
         f = layer_map.features(c)
         numbers["non_affinity"] = non_affinity(c, f @ layer_map.mix.T)
         numbers["non_affinity_output"] = non_affinity(c, f @ layer_map.out.T)
         numbers |= _of_states(layer_map, c)
-    weighs = bool(shares and layer_map.weighs)
-    return LayerInspection(name, layer_map.rank, numbers | shares, spectrum, gradients, weighs)
+    return LayerInspection(name, layer_map.rank, numbers, spectrum, gradients)
 
 
 def _of_states(layer_map: LayerMap, c: torch.Tensor) -> dict[str, float | None]:

@@ -16,35 +16,20 @@ COMMANDS: dict[str, "Command"] = {}
 
 @dataclass
 class Command:
-    """One command of `qweft`, the source of its help; used as a decorator, it adds a function to `COMMANDS`.
-
-    Args:
-        name: As typed: `qweft NAME`.
-        short: What it does in a few words, for `qweft --help`.
-        description: One paragraph.
-        example: One line that can be typed as it stands.
-        target: The positional arguments as in the usage line, in brackets if they may be left out; empty without any.
-        target_help: Help of the target, if it is not a common one.
-        flags: Options without a value, each with its help.
-        values: Options with a value that are no key of the config, each with the word for its value, and its help.
-        shows_defaults: Whether the defaults of the config class are the defaults of the command.
-        config: The config dataclass whose fields are the options with values, or its place as "module:name".
-        verbs: Allowed words for the first target, if it is one of a few.
-        unused: Options that only other commands with the same config files use; accepted, but not offered.
-    """
+    """One command of `qweft`, the source of its help; used as a decorator, it adds a function to `COMMANDS`."""
 
     name: str
-    short: str = ""
+    short: str = ""  # what it does in a few words, for `qweft --help`
     description: str = ""
-    example: str = ""
-    target: str = ""
-    target_help: str = ""
-    flags: dict[str, str] = field(default_factory=dict)
-    values: dict[str, tuple[str, str]] = field(default_factory=dict)
-    shows_defaults: bool = True
-    config: Any = None
-    verbs: tuple[str, ...] = ()
-    unused: tuple[str, ...] = ()
+    example: str = ""  # one line that can be typed as it stands
+    target: str = ""  # the positional arguments as in the usage line, in brackets if they may be left out
+    target_help: str = ""  # if it is not a common one
+    flags: dict[str, str] = field(default_factory=dict)  # options without a value, each with its help
+    values: dict[str, tuple[str, str]] = field(default_factory=dict)  # options of no config: word for the value, help
+    shows_defaults: bool = True  # whether the defaults of the config class are those of the command
+    config: Any = None  # the dataclass whose fields are the options with values, or its place as "module:name"
+    verbs: tuple[str, ...] = ()  # allowed words for the first target
+    unused: tuple[str, ...] = ()  # options of other commands with the same config files; accepted, but not offered
 
     def __call__(self, run: Callable[[Any], None]) -> Callable[[Any], None]:
         """Make a function, which takes a `Call`, what the command runs."""

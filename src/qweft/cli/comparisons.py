@@ -6,14 +6,13 @@ import shlex
 import time
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qweft.cli.command import TRUST, Command
 from qweft.cli.terminal import show, show_adapter
 from qweft.errors import QweftError
-from qweft.files import named_path, write_bytes
+from qweft.files import free_name, named_path, write_bytes
 
 if TYPE_CHECKING:
     from qweft.cli.parser import Call
@@ -214,16 +213,14 @@ def _choosing(call: "Call", budget: str | None) -> str | None:
 
 
 def _keep_config(folder: Path, text: str) -> None:
-    """Write the config that data stand for; beside one of another command or changed by hand, as config-2.yaml, ..."""
-    for number in count(1):
-        path = folder / ("config.yaml" if number == 1 else f"config-{number}.yaml")
-        if not os.path.lexists(path):
-            write_bytes(path, text.encode())
-        elif not path.is_file() or path.read_bytes() != text.encode():
-            continue
-        if number > 1:
-            show(f"{folder / 'config.yaml'} is another one, and stays; the config of this command is {path}")
-        return
+    """Write the config that data stand for; beside one of another command or changed by hand, as config-1.yaml, ..."""
+    own = folder / "config.yaml"
+    same = [path for path in folder.glob("config*.yaml") if path.is_file() and path.read_bytes() == text.encode()]
+    path = same[0] if same else free_name(own) if os.path.lexists(own) else own
+    if not same:
+        write_bytes(path, text.encode())
+    if path != own:
+        show(f"{own} is another one, and stays; the config of this command is {path}")
 
 
 def _train_winner(output: Path, seconds: float | None) -> None:

@@ -46,23 +46,14 @@ WORDS_WITH_COMMAS = re.compile(r"[\w.*-]+(\s*,\s*[\w.*-]+)+")
 
 @dataclass
 class Call:
-    """A command line, taken apart.
-
-    Args:
-        command: The command.
-        argv: The arguments after its name.
-        targets: The positional arguments (a config file, an adapter folder), in order.
-        flags: Options without a value that were given, `help` among them.
-        options: Dotted names with the text that followed, in order; `None` without text.
-        values: The same for options that are no key of the config.
-    """
+    """A command line, taken apart."""
 
     command: Command
-    argv: Sequence[str]
-    targets: list[str] = field(default_factory=list)
-    flags: set[str] = field(default_factory=set)
-    options: list[tuple[str, str | None]] = field(default_factory=list)
-    values: dict[str, str] = field(default_factory=dict)
+    argv: Sequence[str]  # after the command's name
+    targets: list[str] = field(default_factory=list)  # the positional arguments
+    flags: set[str] = field(default_factory=set)  # options without a value that were given, `help` among them
+    options: list[tuple[str, str | None]] = field(default_factory=list)  # dotted names with the text that followed
+    values: dict[str, str] = field(default_factory=dict)  # the same for options that are no key of the config
     stdout: IO[str] = field(default_factory=lambda: sys.stdout)
 
     @property
@@ -85,11 +76,7 @@ class Call:
         return folder
 
     def given(self, config_class: Any = None, tree: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Return a checked tree with each option set in it; of a new one, the keys that were given alone.
-
-        In the name of something to write, `~` is the home folder: neither YAML nor `--output=~/runs` is read by a
-        shell.
-        """
+        """Return a checked tree with each option set in it; of a new one, the keys that were given alone."""
         tree = {} if tree is None else tree
         names = {typed.replace("-", "_") for typed, _ in self.options}
         for name in sorted(names):
@@ -104,7 +91,7 @@ class Call:
             named = tree.get(key)
             if named == "":
                 raise QweftError(f"--{key}: the name is empty; give one, or leave the option out")
-            if isinstance(named, str) and named.startswith("~"):
+            if isinstance(named, str) and named.startswith("~"):  # no shell reads YAML, nor --output=~/runs
                 tree[key] = str(named_path(named))
         return tree
 
@@ -149,11 +136,7 @@ class Call:
 
 
 def split(argv: Sequence[str], command: Command) -> Call:
-    """Take an argument list apart, without checking names or values.
-
-    Raises:
-        QweftError: There are too many positional arguments, an option is malformed, or a flag has a value.
-    """
+    """Take an argument list apart, without checking names or values."""
     call, waiting = Call(command, argv), ["--help" if word == "-h" else word for word in argv]
     most = len(argv) if command.target.endswith("...") else max(1, len(command.target.split()))
     typed = {name.replace("_", "-"): name for name in (*command.flags, *command.values, "help")}  # hyphens or not
@@ -196,12 +179,7 @@ def winner_config(folder: str, targets: Sequence[str] = ()) -> str:
 
 
 def read(argv: Sequence[str], command: Command) -> Call:
-    """Take the arguments apart, and note whether code of a base model may run; with `--help`, print it and exit.
-
-    Raises:
-        QweftError: A required target is missing, a target is given to a command that takes none, or is no known verb.
-        SystemExit: With status 0, after the help.
-    """
+    """Take the arguments apart, and note whether code of a base model may run; with `--help`, print it and exit."""
     call, name = split(argv, command), f"qweft {command.name}"
     if "help" in call.flags:
         print(help_text(command), end="")

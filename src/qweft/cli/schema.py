@@ -1,8 +1,6 @@
 """The JSON schemas of config files."""
 
-import ast
 from dataclasses import fields
-from pathlib import Path
 from typing import Any, get_type_hints
 
 FILES = {"train": "train", "plan": "train", "compare": "compare", "tune": "compare", "sweep": "sweep"}
@@ -58,19 +56,16 @@ def _adapter() -> dict[str, Any]:
 
 def _own_fields() -> dict[str, Any]:
     """Return the schemas of the fields of `QwthnConfig`, which are taken as YAML gives them."""
-    from docstring_parser import parse
-
+    from qweft.adapter.config import QwthnConfig
     from qweft.method.fields import CHOICES, QwthnFields
-    from qweft.schema import is_mapping, json_schema
+    from qweft.schema import is_mapping, json_schema, texts_of
 
-    module = ast.parse(Path(__file__).parents[1].joinpath("adapter", "config.py").read_bytes())  # it imports PyTorch
-    config = next(node for node in module.body if isinstance(node, ast.ClassDef) and node.name == "QwthnConfig")
-    texts = {each.arg_name: each.description or "" for each in parse(ast.get_docstring(config) or "").params}
+    texts = texts_of(QwthnConfig)
     schemas: dict[str, Any] = {}
     for each in fields(QwthnFields):
         kind = get_type_hints(QwthnFields, include_extras=True)[each.name]
         schema = json_schema(kind | None if is_mapping(kind) else kind, {})
-        schemas[each.name] = {"description": " ".join(texts[each.name].split()), **schema}
+        schemas[each.name] = {"description": texts[each.name], **schema}
     for name, values in CHOICES.items():
         schemas[name] = {"description": schemas[name]["description"], "enum": [*values]}
     return schemas

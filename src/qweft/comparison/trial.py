@@ -14,10 +14,10 @@ from transformers import set_seed
 
 from qweft import records
 from qweft.adapter.attach import detach
+from qweft.analysis.measures import inspections
 from qweft.comparison.context import Context
 from qweft.comparison.method_kinds import core_of, kind_of
 from qweft.comparison.methods import Method, put_on
-from qweft.comparison.report.inspection import inspections
 from qweft.comparison.results import BASE, Run
 from qweft.comparison.workers import claimed
 from qweft.data.batches import Collator

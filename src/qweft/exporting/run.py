@@ -47,20 +47,11 @@ In float32 and in half precision: both compute in a different order, and a merge
 
 
 def export(adapter: Path, options: Mapping[str, Any] | None = None, force: bool = False) -> ExportReport:
-    """Export an adapter as a LoRA or as a merged model, unless it loses too much of the adapter's gain.
+    """Export an adapter as a LoRA or as a merged model; return the report.
 
-    Args:
-        adapter: A folder with adapter_config.json and adapter_model.safetensors.
-        options: Fields of `ExportConfig`. Its sections hold only keys that differ from the training run.
-        force: Write the export even if it loses too much.
-
-    Returns:
-        The report. If its `refusal` is not `None` and `force` is false, nothing was written.
-
-    Raises:
-        QweftError: If the adapter cannot be exported to the format, an option is invalid, model or data cannot be
-            loaded, the output folder contains anything but an export or is written by another process, or the written
-            files do not reproduce the measured logits.
+    `options` are fields of `ExportConfig`; its sections hold only keys that differ from the training run. Without
+    `force` nothing is written if the report has a `refusal`. Raise `QweftError` for a wrong option, an adapter that the
+    format cannot hold, or written files that do not reproduce the measured logits.
     """
     plan = plan_export(adapter, options)
     output = plan.output

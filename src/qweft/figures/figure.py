@@ -70,14 +70,6 @@ def spread(places: Sequence[float], gap: float) -> list[float]:
     return [centre + gap * (k - (members - 1) / 2) for centre, members in groups for k in range(members)]
 
 
-def short(value: float) -> str:
-    """Format a number with a suffix: 50k, 1M."""
-    for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if value >= size:
-            return f"{value / size:g}{letter}"
-    return f"{value:g}"
-
-
 WIDTH, DPI = 4.7, 160
 """Width of a figure in inches, which fits a phone's screen unscaled, and dots per inch of a PNG."""
 UNITS = 72 * WIDTH

@@ -228,14 +228,12 @@ class Adapters(ModelManager):
         super().__init__(device="cpu", model_timeout=-1)  # it loads nothing, so that its device means nothing
         self.models = dict(models)
 
-    def load_model_and_processor(
-        self, model_id_and_revision: str, *_: Any, gguf_file: str | None = None, **__: Any
-    ) -> tuple[Any, Any]:
-        """Return the model with a name, from which transformers' server may have cut off `:x.gguf` as a file's."""
-        name = model_id_and_revision if gguf_file is None else f"{model_id_and_revision}:{gguf_file}"
-        if name not in self.models:
-            raise HTTPException(404, f"no model {name!r} is served here; there are {', '.join(self.models)}")
-        return self.models[name]
+    def load_model_and_processor(self, model_id_and_revision: str, *_: Any, **__: Any) -> tuple[Any, Any]:
+        """Return the model with a name."""
+        if model_id_and_revision not in self.models:
+            message = f"no model {model_id_and_revision!r} is served here; there are {', '.join(self.models)}"
+            raise HTTPException(404, message)
+        return self.models[model_id_and_revision]
 
     @staticmethod
     def process_model_name(model_id: str) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from transformers.generation.streamers import BaseStreamer
+from transformers import TextStreamer
 
 from qweft.adapter.attach import base_of
 from qweft.errors import QweftError, StoppedError
@@ -18,8 +18,6 @@ from qweft.serve.config import ChatConfig
 from qweft.serve.models import FINITE, Voices, drawn_from
 from qweft.text import json_text, many, plain
 
-HALF = "\ufffd"
-"""What a decoder writes for bytes of an incomplete character."""
 End = Literal["end token", "max_new_tokens", "context", "stopped"]
 ENDED = {
     "end token": "",
@@ -33,21 +31,13 @@ Show = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Answer:
-    """A complete answer.
+    """A complete answer."""
 
-    Args:
-        text: Text of the answer, without leading and trailing white space.
-        tokens: Number of its tokens, without its end token.
-        seconds: Time from the start of the generation to the last token.
-        end: Why it ended: the model's end token, the limit on new tokens, the model's context, or a stop by the user.
-        left_out: Number of the oldest turns that did not fit into the prompt.
-    """
-
-    text: str = ""
-    tokens: int = 0
-    seconds: float = 0.0
-    end: End = "stopped"
-    left_out: int = 0
+    text: str = ""  # without white space around it
+    tokens: int = 0  # without its end token
+    seconds: float = 0.0  # from the start of the generation to the last token
+    end: End = "stopped"  # why it ended
+    left_out: int = 0  # number of the oldest turns that did not fit into the prompt
 
     @property
     def tokens_per_second(self) -> float:
@@ -59,43 +49,34 @@ class Answer:
         return f"{many(self.tokens, 'token')}, {self.tokens_per_second:.1f} a second{ENDED[self.end]}"
 
 
-class Pieces(BaseStreamer):
-    """Shows the text of an answer as it is generated, in whole characters: a token may be a part of one."""
+class Pieces(TextStreamer):
+    """Shows the text of an answer word by word, and keeps its tokens."""
 
     def __init__(self, tokenizer: Any, ends: Sequence[int], show: Show) -> None:
-        self._tokenizer, self._ends, self._show = tokenizer, ends, show
-        self._shown = ""
+        super().__init__(tokenizer, skip_prompt=True, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        self._ends, self._show = ends, show
         self.tokens: list[int] = []
-        self.has_ended = False
+        self.has_ended = self._has_begun = False
 
     def put(self, value: torch.Tensor) -> None:
-        """Take the next token."""
-        if value.dim() > 1:  # the prompt, which comes first
-            return
-        self.has_ended = value.item() in self._ends
+        """Take the prompt, and then the next token."""
+        if value.dim() == 1:
+            self.has_ended = value.item() in self._ends
+            self.tokens += [] if self.has_ended else value.tolist()
         if not self.has_ended:
-            self.tokens.append(int(value))
-            self._show_new(self._decoded().rstrip(HALF))
+            super().put(value)
 
-    def end(self) -> None:
-        """Show the rest, incomplete characters included."""
-        self._show_new(self._decoded())
+    def on_finalized_text(self, text: str, stream_end: bool = False) -> None:
+        """Show text that no further token changes; an answer begins with its first word."""
+        text = text if self._has_begun else text.lstrip()
+        if text:
+            self._has_begun = True
+            self._show(text)
 
     @property
     def text(self) -> str:
         """The text so far, without white space around it."""
-        return self._shown.strip()
-
-    def _decoded(self) -> str:
-        # all tokens, since the text of a token depends on those before it
-        text: str = self._tokenizer.decode(self.tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
-        return text.lstrip()
-
-    def _show_new(self, text: str) -> None:
-        # some decoders retract characters while the bytes after them are incomplete; what was shown stays
-        if len(text) > len(self._shown) and text.startswith(self._shown):
-            self._show(text[len(self._shown) :])
-            self._shown = text
+        return str(self.tokenizer.decode(self.tokens, **self.decode_kwargs)).strip()
 
 
 COMMANDS = {

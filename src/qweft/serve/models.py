@@ -37,17 +37,11 @@ ALONE = (
 
 @dataclass(frozen=True)
 class Voices:
-    """The models that answer.
+    """The models that answer."""
 
-    Args:
-        models: Each with its tokenizer, by name; the base model is the last.
-        origin: Origin of the base model.
-        context: Most tokens of a question and its answer.
-    """
-
-    models: Mapping[str, tuple[Any, Any]]
-    origin: str
-    context: int
+    models: Mapping[str, tuple[Any, Any]]  # each with its tokenizer, by name; the base model is the last
+    origin: str  # of the base model
+    context: int  # most tokens of a question and its answer
 
 
 def open_voices(

@@ -8,11 +8,10 @@ import torch
 
 from qweft.analysis.inspection import OF_THE_BRANCH
 from qweft.analysis.jacobian import spread_of
+from qweft.analysis.measures import MEASURES
 from qweft.comparison.report.content import Content, figures
 from qweft.comparison.report.figures import Point, emphasised, front, points, rows
-from qweft.comparison.report.inspection import MEASURES
 from qweft.comparison.summarise import summarise
-from qweft.figures.styles import COLOURS, DASHES, SHAPES, styles
 from qweft.method.names import PARTS
 from tests.comparison.comparison_examples import run, runs, verdict
 from tests.comparison.report.report_examples import ADAPTERS, results
@@ -83,17 +82,6 @@ def test_of_many_methods_the_reference_the_best_and_the_hybrids_are_named():
     assert emphasised(summarise(made)) == {"lora", "m0", "m1", "m2", "m3", "m4", "qwthn", "qtha"}
     method_styles = content_of(made).styles
     assert len({method_styles[name].colour for name in ("m0", "m1", "m2", "m3", "m4", "lora")}) == 6
-
-
-def test_no_two_methods_look_alike():
-    found = list(styles(f"method {i}" for i in range(36)).values())
-    assert len({(style.colour, style.dash) for style in found}) == 36
-    assert len({(style.colour, style.marker) for style in found}) == 36
-    assert len({style.marker for style in found[:6]}) == 6 and len(COLOURS) == len(DASHES) == 6
-    for style in found[:7]:
-        swatch = ET.fromstring(style.swatch())
-        assert (swatch.find("path").get("stroke-dasharray") is None) == (not DASHES[style.dash])
-        assert SHAPES[style.marker] in style.swatch()
 
 
 def test_the_front_is_what_no_other_method_beats():

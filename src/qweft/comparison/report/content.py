@@ -10,10 +10,10 @@ from typing import Any
 from qweft.adapter.attach import adapter_config
 from qweft.adapter.config import QwthnConfig
 from qweft.adapter.functions import FUNCTIONS, make_function
+from qweft.analysis.measures import Inspection, inspections
 from qweft.circuit import Circuit
 from qweft.comparison.decision import Recommendation, conclusion
 from qweft.comparison.report.figures import curves_figure, emphasised, forest_figure, pareto_figure, search_figure
-from qweft.comparison.report.inspection import Inspection, inspections
 from qweft.comparison.results import BASE, Run
 from qweft.comparison.results_file import changed_said
 from qweft.comparison.searched import Search, doubts_said, searches, with_doubts

@@ -7,14 +7,14 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter, StrMethodFormatter
 
 from qweft.comparison.rates import parabola
 from qweft.comparison.results import BASE, Run
 from qweft.comparison.searched import Search
 from qweft.comparison.summary import Summary
 from qweft.comparison.verdicts import Verdict
-from qweft.figures.figure import NORMAL, SMALL, End, ReportFigure, dress, name_at_right, short
+from qweft.figures.figure import NORMAL, SMALL, End, ReportFigure, dress, name_at_right
 from qweft.figures.styles import INK, PAPER, Style, fitting
 
 ROW = 0.225
@@ -252,7 +252,7 @@ def _panel(axes: Axes, entry: Search, style: Style, top: float) -> None:
     if entry.at_end:
         axes.annotate("at an end", (0.5, 0.9), xycoords="axes fraction", color=INK, fontsize=SMALL - 1.5, ha="center")
     axes.xaxis.set_major_locator(LogLocator(numticks=4))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
     dress(axes)
 
@@ -351,7 +351,7 @@ def _size_axis(axes: Axes, sizes: Sequence[int]) -> None:
     axes.set_xlim(low, high)
     subs = (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8) if high / low < 4 else (1, 2, 5) if high / low < 100 else (1,)
     axes.xaxis.set_major_locator(LogLocator(subs=subs, numticks=6))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: short(float(f"{value:.3g}"))))
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     axes.xaxis.set_minor_formatter(NullFormatter())
 
 

@@ -8,12 +8,12 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup, escape
 
+from qweft.analysis.measures import measure_rows
 from qweft.circuit.drawing import circuit_text
 from qweft.circuit.picture import circuit_svg
 from qweft.claims import claimed_output
 from qweft.comparison.report.content import Content, Figures, figures, tally
 from qweft.comparison.report.figures import MOST
-from qweft.comparison.report.inspection import means
 from qweft.comparison.results_file import OF_REPORT, RESULTS, read_results, reading
 from qweft.comparison.table import markdown_rows, search_rows, summary_rows
 from qweft.comparison.wording import ANSWERS, text_of
@@ -71,7 +71,7 @@ def rendered(name: str, content: Content, drawn: Figures) -> str:
         figures=drawn,
         crowded=len(content.styles) > MOST,
         numbers=summary_rows(content.summary),
-        means=means(content.inspected),
+        means=measure_rows(content.inspected),
         searched=search_rows(content.search),
     )
     return plain(text).rstrip("\n") + "\n"

@@ -1,4 +1,4 @@
-"""Measurements inside each method's adapters, layer by layer, as results.json holds them."""
+"""The measures of an inspection in words, read from its JSON: for a comparison's report and for the terminal."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
-from qweft.comparison.table import EMPTY
-
+EMPTY = "–"
+"""What stands for a number that is not there."""
 ROUNDING = 1e-7
 """Numbers nearer to zero than this are rounding errors: such a share is zero in exact arithmetic."""
 
@@ -96,7 +96,7 @@ def _number(layer: Mapping[str, Any], key: str) -> float | None:
     return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
 
 
-def means(found: Mapping[str, Inspection]) -> list[tuple[str, str, list[tuple[str, str]]]]:
+def measure_rows(found: Mapping[str, Inspection]) -> list[tuple[str, str, list[tuple[str, str]]]]:
     """Return rows of a table: title, meaning, and for each method the mean over layers with the range or the error."""
     rows = []
     for measure in MEASURES:
