@@ -77,7 +77,6 @@ def test_circuits_are_replaced_where_that_is_asked(trained, capsys):
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        ({"rows": 3, "dequantise": True}, "at least 4 rows"),
         ({"rows": 0}, "rows: expected"),
         ({"data": {"validation_rows": 0}}, "validation_rows"),
         ({"output": "."}, "is a folder"),

@@ -123,7 +123,7 @@ def test_errors_a_reload_and_a_new_beginning(visit):
     page.press("#line", "Escape")
     with page.expect_response("**/v1/chat/completions"):
         ask(page, "And now?")
-    assert "temperature is from" in page.get_by_role("alert").last.text_content()
+    assert "temperature: expected" in page.get_by_role("alert").last.text_content()
     page.reload()
     page.wait_for_selector(".turn")
     assert page.locator(".question").all_text_contents() == ["How many?"]

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from qweft.cli.main import COMMANDS, main
+from qweft.cli.main import main
 from tests.tiny_folder import save_rows, save_tiny_model
 
 COMPARISON = """\
@@ -55,11 +55,6 @@ SAID = {
     "export": ["what is fitted, on at most 16,384 tokens"],
     "push": ["me/mine", "private"],
 }
-
-
-def test_every_command_that_starts_long_work_has_it():
-    having = {name for name, command in COMMANDS.items() if "dry-run" in command.flags}
-    assert having == set(SAID)
 
 
 @pytest.mark.parametrize("command", SAID)

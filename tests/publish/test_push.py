@@ -12,7 +12,7 @@ from peft import LoraConfig, get_peft_model
 from qweft import QweftError, QwthnConfig
 from qweft.cli.main import main
 from qweft.publish.card import public_name
-from qweft.publish.push import contents, plan_push, push, renamed
+from qweft.publish.push import contents, plan_push, renamed
 from tests.tiny_models import tiny_llama
 
 
@@ -99,11 +99,6 @@ def test_a_refusal_of_the_hub_is_one_sentence(adapter, hub, capsys):
     assert "the hub did not take me/mine (you may not)" in capsys.readouterr().err
 
 
-def test_a_dry_run_sends_nothing(adapter, capsys):
-    assert main(["push", str(adapter), *WORDS, "--dry-run"]) == 0
-    assert "me/mine (private), base model owner/base" in " ".join(capsys.readouterr().out.split())
-
-
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
@@ -117,14 +112,6 @@ def test_a_dry_run_sends_nothing(adapter, capsys):
 def test_wrong_input_is_one_sentence(adapter, capsys, words, sentence):
     assert main(["push", str(adapter), *words]) == 2
     assert sentence in capsys.readouterr().err.splitlines()[-1]
-
-
-def test_without_a_connection_it_says_so(adapter, monkeypatch):
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
-    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
-    monkeypatch.setenv("HF_TOKEN", "hf_test")
-    with pytest.raises(QweftError, match="the hub did not take"):
-        push(plan_push(adapter, "me/mine", base_model="owner/base"), token="hf_test")
 
 
 @pytest.mark.parametrize(

@@ -43,14 +43,6 @@ def test_json_has_both_answers_and_tokens_a_second(say, hybrid):
         assert 6 / answer["tokens_per_second"] == pytest.approx(answer["seconds"], abs=1e-3)  # as it is rounded
 
 
-def test_each_voice_remembers_its_own_answers(say):
-    def told(*options):
-        out = say("--json", *options, lines=["How many?", "And now?"])[1]
-        return [json.loads(line)["answers"]["qtha-0"]["text"] for line in out.splitlines()]
-
-    assert told("--beside", "base") == told()
-
-
 def test_save_writes_rows_that_training_reads(say, tmp_path):
     file = tmp_path / "said.jsonl"
     status, _, err = say(

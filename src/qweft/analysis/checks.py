@@ -19,9 +19,6 @@ from qweft.models.resolve import check_model
 from qweft.records import read_record
 from qweft.schema import check_values
 
-LEAST_ROWS = 4
-"""Rows to dequantise on: two to fit and two to judge, the fewest with a standard error."""
-
 
 def check_inspection(
     adapter: Path, options: Mapping[str, Any] | None
@@ -39,12 +36,6 @@ def check_inspection(
         raise QweftError(f"dequantise replaces circuits, and {adapter} has none; leave dequantise out")
     model_config, data_config, _ = sections_of(adapter, overrides)
     check_evaluation(EvaluationConfig(split=config.split), data_config)
-    there = getattr(data_config, f"{config.split}_rows")
-    rows = config.rows if there is None else min(config.rows, there)
-    if config.dequantise and rows < LEAST_ROWS:
-        raise QweftError(
-            f"dequantise needs at least {LEAST_ROWS} rows, got {rows}; raise rows or data.{config.split}_rows"
-        )
     if config.output is not None:
         _check_output(Path(config.output))
     check_data_config(data_config)

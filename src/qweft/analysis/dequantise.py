@@ -12,7 +12,6 @@ from typing import Any, Literal, get_args
 import torch
 
 from qweft.adapter.cores import Measure
-from qweft.analysis.checks import LEAST_ROWS
 from qweft.circuit import Circuit, expectation_values
 from qweft.data.tokens import Encoded, target_tokens
 from qweft.errors import QweftError
@@ -22,6 +21,8 @@ from qweft.evaluation.scores import CLEAR, loss_of, ratio
 
 Kind = Literal["constant", "affine", "quadratic", "fourier"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
+LEAST_ROWS = 4
+"""Two to fit and two to judge, the fewest with a standard error."""
 MOST_TERMS = 2048
 """Most terms of a fit: 2,000 terms take a second or more for each circuit."""
 CUT = 1e-10
@@ -132,7 +133,7 @@ def dequantise(model: Any, rows: Sequence[Encoded], pad_token_id: int) -> Dequan
     cores: dict[str, Any] = dict(circuit_layers(model))
     rows = [row for row in rows if target_tokens(row)]
     if len(rows) < LEAST_ROWS:
-        raise QweftError(f"dequantise needs at least {LEAST_ROWS} rows with targets, got {len(rows)}")
+        raise QweftError(f"dequantise needs at least {LEAST_ROWS} rows with targets, got {len(rows)}; raise rows")
     half = len(rows) // 2
     judge = partial(score_rows, rows=rows[half:], pad_token_id=pad_token_id, batch_size=BATCH)
     parts: dict[str, list[torch.Tensor]] = {name: [] for name in cores}

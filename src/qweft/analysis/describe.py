@@ -10,7 +10,7 @@ from rich.table import Table
 
 from qweft.analysis.dequantise import Dequantised
 from qweft.analysis.inspection import Inspection, LayerInspection, means
-from qweft.analysis.measures import REPLACED, inspections, measure_rows
+from qweft.analysis.measures import EMPTY, MEASURES, REPLACED, inspections, measure_rows
 from qweft.evaluation.scores import CLEAR
 
 COLUMNS = {
@@ -26,7 +26,7 @@ COLUMNS = {
     "expressibility": "from\nHaar",
 }
 """Displayed scalars and their column heads; with a ten-character name they fit into 80 columns."""
-IN_PERCENT = {"relative_size", "non_affinity", "circuit_share", "circuit_share_varying"}
+MEASURE = {measure.key: measure for measure in MEASURES}
 
 
 def describe(inspection: Inspection) -> Group:
@@ -84,11 +84,6 @@ def _table(title: str, kind: str, layers: Sequence[LayerInspection]) -> Table:
     for key in dict.fromkeys(getattr(layer, kind) for layer in layers):
         members = [layer for layer in layers if getattr(layer, kind) == key]
         of_group = means(members)
-        table.add_row(str(key), str(len(members)), *(_cell(name, of_group[name]) for name in shown))
+        values = [(MEASURE[name], of_group[name]) for name in shown]
+        table.add_row(str(key), str(len(members)), *(EMPTY if mean is None else by.said(mean) for by, mean in values))
     return table
-
-
-def _cell(name: str, value: float | None) -> str:
-    if value is None:
-        return "-"
-    return f"{value:.1%}" if name in IN_PERCENT else f"{value:.2f}"

@@ -6,7 +6,7 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext, redirect_stdout
-from errno import EDQUOT, EFBIG, EIO, ENAMETOOLONG, ENOENT, ENOSPC, EROFS
+from errno import EDQUOT, EFBIG, EIO, ENOENT, ENOSPC, EROFS
 from typing import Any, NoReturn
 
 from qweft import __version__
@@ -82,8 +82,6 @@ def _message(error: Exception, words: Sequence[str]) -> str | None:
         return f"qweft {words[0]} needs the package {error.name.partition('.')[0]}; pip install '.[workbench]'"
     if (memory := memory_said(error)) is not None:
         return "; ".join([f"the memory is too small ({memory}); {MEMORY}", *notes])
-    if isinstance(error, OSError) and error.errno == ENAMETOOLONG:
-        return f"{shown(error.filename)} cannot be looked for ({error.strerror}); give another name"
     if isinstance(error, OSError) and (
         error.errno in (*FULL, EROFS, EIO) or (error.filename and error.errno != ENOENT)
     ):

@@ -215,7 +215,6 @@ def _inspected(model: Any, context: Context, method: Method) -> dict[str, Any] |
     core, kind = core_of(method.adapter), kind_of(method.name, method.adapter)
     if core is None and (kind != "lora" or method.adapter.get("lora_bias")):
         return None
-    from qweft.analysis.checks import LEAST_ROWS
     from qweft.analysis.dequantise import dequantise
     from qweft.analysis.run import inspect_adapter  # here: few comparisons need it
 
@@ -225,7 +224,7 @@ def _inspected(model: Any, context: Context, method: Method) -> dict[str, Any] |
         inspection = inspect_adapter(model, [batch])
     except QweftError:
         return None
-    if len(rows) >= LEAST_ROWS and has_circuit(core or "identity"):
-        with suppress(QweftError):
+    if has_circuit(core or "identity"):
+        with suppress(QweftError):  # of too few rows
             inspection = replace(inspection, dequantised=dequantise(model, rows[:DEQUANTISED_ROWS], pad_token_id))
     return inspection.to_json()

@@ -50,12 +50,6 @@ def recorded_rows(adapter: Path, split: str) -> str | None:
         return None
 
 
-def dtype_of(adapter: Path, model: ModelConfig) -> str:
-    """Return the type of the base model's weights in the run; the setting, which may be "auto", if it is unknown."""
-    dtype = run_record(adapter).get("dtype") if is_own_run(adapter) else None
-    return dtype.removeprefix("torch.") if isinstance(dtype, str) else model.dtype
-
-
 def sections_of(adapter: Path, overrides: dict[str, Any]) -> tuple[ModelConfig, DataConfig, EvaluationConfig]:
     """Return the run's model, data and evaluation sections with overrides, without what `unasked` returns."""
     check_folder(adapter)

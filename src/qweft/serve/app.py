@@ -10,10 +10,11 @@ from contextlib import suppress
 from inspect import signature
 from pathlib import Path
 from threading import Event
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 import uvicorn
+from annotated_types import Ge, Gt, Le, Lt
 from fastapi import HTTPException
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.responses import JSONResponse
@@ -30,16 +31,20 @@ from transformers.cli.serving.utils import GenerateManager, GenerationState, get
 from qweft.errors import QweftError
 from qweft.internals.providers import ignored_settings
 from qweft.models.config import ModelConfig
+from qweft.schema import Count, Reader
 from qweft.serve.checks import BASE
 from qweft.serve.config import PageConfig, ServeConfig
 from qweft.serve.models import FINITE, Voices, drawn_from, open_voices
 from qweft.serve.page import add_page
 
-RANGES = {
-    "temperature": (0.0, 100.0), "top_p": (0.0, 1.0), "frequency_penalty": (-0.99, 2.0), "seed": (0, 2**63 - 1),
-    "max_tokens": (1, 2**31), "max_completion_tokens": (1, 2**31), "max_output_tokens": (1, 2**31),
-}  # fmt: skip
-"""Bounds of numbers; those whose upper one is whole are whole numbers."""
+NUMBERS = {
+    "temperature": Annotated[float, Ge(0), Le(100)],
+    "top_p": Annotated[float, Ge(0), Le(1)],
+    "frequency_penalty": Annotated[float, Gt(-1), Le(2)],
+    "seed": Annotated[int, Ge(0), Lt(2**63)],
+    **dict.fromkeys(("max_tokens", "max_completion_tokens", "max_output_tokens"), Count),
+}
+"""Types of settings that are numbers."""
 USUAL = 1024
 """Most tokens of an answer for which a client asks no number, as transformers' server has it."""
 COLDEST = 1e-3
@@ -76,12 +81,8 @@ class Checked:
         if not isinstance(body["model"], str):
             raise HTTPException(422, "model is a text; GET /v1/models lists those that are served")
         super()._validate_request(body)  # type: ignore[misc]
-        for name in RANGES.keys() & body.keys():
-            (low, high), value = RANGES[name], body[name]
-            is_number = isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high
-            if not is_number or (isinstance(high, int) and value != int(value)):
-                kind = "a whole number " if isinstance(high, int) else ""
-                raise HTTPException(422, f"{name} is {kind}from {low:g} to {high:g}")
+        for name in NUMBERS.keys() & body.keys():
+            Reader(None, "the request").check(NUMBERS[name], body[name], name)
         if body.get("tool_choice") == "none":
             body.pop("tools", None)
             del body["tool_choice"]

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from qweft.errors import QweftError
-from qweft.evaluation.record import dtype_of, model_of, tell
+from qweft.evaluation.record import model_of
 from qweft.method.saved import check_saved
 from qweft.models.config import ModelConfig
 from qweft.models.resolve import check_model, find
@@ -40,12 +40,6 @@ def check_adapters(targets: Iterable[str], overrides: Mapping[str, Any]) -> tupl
             raise QweftError(
                 f"{name} was trained with quantization {other.quantization}, {first} with {model.quantization}; give "
                 "--model.quantization"
-            )
-        dtype, other_dtype = dtype_of(folders[first], model), dtype_of(folders[name], other)
-        if "dtype" not in given and other_dtype != dtype:
-            tell(
-                f"note: {name} was trained with model.dtype {other_dtype}, and answers in that of {first}, {dtype}; "
-                "--model.dtype names another"
             )
     check_model(model)
     return model, folders
