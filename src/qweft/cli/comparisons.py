@@ -224,7 +224,7 @@ def _keep_config(folder: Path, text: str) -> None:
 
 
 def _train_winner(output: Path, seconds: float | None) -> None:
-    """Train the winner in full, or for as many steps as the time allows, if that is an epoch or more."""
+    """Train the winner in full, or for as many steps as the time allows, if those are more than it was chosen after."""
     from qweft.cli.parser import parse, winner_config
     from qweft.comparison.results_file import WINNER
     from qweft.comparison.trial import RECORD, read_record
@@ -242,9 +242,9 @@ def _train_winner(output: Path, seconds: float | None) -> None:
         steps, most = steps_of(config.training, rows), int(max(seconds, 0.0) / max(pace, 1e-3))
         if most < steps:
             show(f"{most} of the {steps} steps of {config.training.epochs:g} epochs fit into the time left")
-            if most < steps / config.training.epochs:
+            if most <= (config.training.found_in_steps or 0):
                 way = f"qweft train --from {shlex.quote(str(output))}"
-                show(f"that is less than an epoch, and is not done; without a limit: {way}")
+                show(f"the winner has trained as many; without a limit: {way}")
                 return
             config = replace(config, training=replace(config.training, max_steps=most))
     show_adapter(train(config).adapter_folder)
