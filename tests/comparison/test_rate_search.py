@@ -159,3 +159,21 @@ def test_rates_that_another_process_is_at_are_waited_for(config, monkeypatch):
     found = tuned(dataclasses.replace(config, rates=[1e-3, 1e-2]))
     assert len(asked) == 3 and list(found["validation_loss"]) == ["0.001", "0.01", "0.1", "1.0"]
     assert found["best"] == 0.1 and not found["at_end_of_grid"]
+
+
+def test_a_stopped_search_goes_on_where_it_was(config, monkeypatch, tmp_path):
+    real, made = trial.fit, []
+
+    def stopping(*arguments):
+        if len(made) == 3:
+            raise KeyboardInterrupt
+        made.append(arguments)
+        return real(*arguments)
+
+    whole = tuned(dataclasses.replace(config, output=str(tmp_path / "other")))
+    monkeypatch.setattr(trial, "fit", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        tuned(config)
+    monkeypatch.setattr(trial, "fit", lambda *arguments: made.append(arguments) or real(*arguments))
+    assert tuned(config) == whole
+    assert len(made) == 2 * len(whole["validation_loss"])  # none was made twice

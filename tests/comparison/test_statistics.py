@@ -258,3 +258,52 @@ def test_of_one_row_or_one_group_nothing_is_shown():
             assert (found.direction, found.reason) == ("not decided", LONE)
             assert found.interval is found.p_value is None and found.rows == 0
     assert against_one([0.5, 0.5], rows=one, other_rows=one).reason == "at least 3 seeds are needed"
+
+
+def test_a_row_whose_loss_is_not_a_number_shows_nothing():
+    """As a null in results.json is read; the losses of the whole are known and far apart."""
+    rows = {k: ((math.nan if k == 1 else 3.0, 2), (5.0 + k, 3)) for k in range(3)}
+    others = dict.fromkeys(range(3), ((3.5, 2), (5.5, 3)))
+    found = against_one([0.90, 0.91, 0.92], rows=rows, other_rows=others)
+    assert (found.direction, found.reason) == ("not decided", "the loss of a test row is not a number")
+    assert found.interval is None and found.rows == 0
+
+
+def test_rows_without_targets_are_not_of_the_sample():
+    rows = {k: ((3.0 + k, 2), (0.0, 0), (5.0, 3)) for k in range(3)}
+    others = dict.fromkeys(range(3), ((3.5, 2), (0.0, 0), (5.5, 3)))
+    losses, other_losses = ({k: sum(s for s, _ in m[k]) / 5 for k in m} for m in (rows, others))
+    found = pair(losses, other_losses, rows, others)
+    dense = [{k: tuple(row for row in m[k] if row[1]) for k in m} for m in (rows, others)]
+    assert found.rows == 2 and found == pair(losses, other_losses, *dense)
+
+
+def test_a_planted_better_method_is_found():
+    said = coverage.directions(5, 48, "seeds", -3.0, 100)
+    assert said.count("lower") >= 95 and "higher" not in said
+
+
+def test_a_circuit_that_helps_and_one_that_harms_are_found_against_three_controls():
+    yes, no = coverage.circuit_answers(5, 48, "seeds", 3, 40, percent=-3.0)
+    assert yes >= 0.9 and no == 0
+    yes, no = coverage.circuit_answers(5, 48, "seeds", 3, 40, percent=3.0)
+    assert yes == 0 and no >= 0.9
+
+
+def test_an_effect_of_the_visible_size_is_shown_four_times_in_five():
+    """The effect that five seeds and 48 rows could show on average, planted; the standard error is 2.5."""
+    random = np.random.default_rng(5)
+    drawn = [coverage.comparison(5, 48, "normal", "seeds", random) for _ in range(250)]
+    sizes = [errors_of(coverage.relative(*each), *each).visible() for each in drawn]
+    effect = math.sqrt(np.mean(np.square(sizes)))
+    shown = sum(errors_of(coverage.relative(*each), *each).p_value(effect + np.mean(coverage.relative(*each))) <= 0.05
+                for each in drawn)  # fmt: skip
+    assert 0.72 < shown / 250 < 0.88
+
+
+def test_what_rows_do_at_one_seed_alone_does_not_count_twice():
+    """All chance is of the rows by seed: the spread of the seeds holds it, and the rows add little to it."""
+    drawn = [made(8, 60, over_rows=0.0, by_seed=7.0, draw=draw) for draw in range(40)]
+    pairs = [(coverage.relative(*each), each) for each in drawn]
+    ratios = [np.ptp(coverage.interval(d, *each)) / np.ptp(coverage.interval(d)) for d, each in pairs]
+    assert np.median(ratios) < 1.1  # counted twice, it would be 1.3
