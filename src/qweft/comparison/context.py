@@ -19,20 +19,16 @@ from qweft.training.loop import planned_steps
 
 @dataclass
 class Context:
-    """One base model, one data set, one budget.
-
-    `elsewhere` are the rows on which forgetting is measured. With `takes_failures` a run without enough memory is an
-    outcome. `cluster` (`OnRay`) makes the runs, if any.
-    """
+    """One base model, one data set, one budget."""
 
     config: ComparisonConfig
     loaded: LoadedModel
     data: Data
     console: Console
     base_checksum: str
-    elsewhere: Sequence[Encoded] = ()
-    takes_failures: bool = False
-    cluster: Any = None
+    elsewhere: Sequence[Encoded] = ()  # rows on which forgetting is measured
+    takes_failures: bool = False  # a run without enough memory is an outcome
+    cluster: Any = None  # `OnRay`, which makes the runs, if any
 
     @property
     def output(self) -> Path:

@@ -26,13 +26,10 @@ STANDINGS = {
 
 @dataclass(frozen=True)
 class Recommendation:
-    """What a comparison recommends: a method, the seed whose adapter is kept, and the sentences.
-
-    The seed is the first: the best one would be chosen on the test rows.
-    """
+    """What a comparison recommends: a method, the seed whose adapter is kept, and the sentences."""
 
     method: str
-    seed: int
+    seed: int  # the first: the best one would be chosen on the test rows
     text: str
 
 
@@ -58,12 +55,7 @@ def recommend(
     untried: Sequence[str] = (),
     at_end: Collection[str] = (),
 ) -> Recommendation | None:
-    """Return which method to use; `None` if every method diverged.
-
-    Only pairs that were fixed before the test rows were looked at are claimed: the reference, which led on the
-    validation rows, against each other method, and each hybrid against its controls. Where the reference diverged, the
-    lowest takes its place, and all pairs share the level.
-    """
+    """Return which method to use, by pairs fixed before the test rows were read; `None` if every method diverged."""
     best = best_of(summary)
     if best is None:
         return None
@@ -104,13 +96,7 @@ def _pairs(leader: Summary, summary: Mapping[str, Summary]) -> dict[str, Pairing
 
 
 def _choice(leader: Summary, summary: Mapping[str, Summary], pairs: Mapping[str, Pairing]) -> tuple[Summary, str]:
-    """Return the method to use, and why.
-
-    It is the one that is shown to be better than the leader. Else, if some are not decided, it is the one of these with
-    the lowest loss, or one that is equivalent to the leader, no larger and lower still. Else it is the smallest of
-    those that are equivalent and whose loss is within the margin of the lowest one: two that are equivalent to a third
-    one need not be so to each other. One that runs in Python alone comes last.
-    """
+    """Return the method to use, and why: a better one, else the lowest undecided, else the smallest equivalent."""
 
     def above(entry: Summary, other: Summary) -> float:
         return 0.0 if entry is other else paired(entry, other).mean or 0.0
@@ -136,6 +122,7 @@ def _choice(leader: Summary, summary: Mapping[str, Summary], pairs: Mapping[str,
         return leader, _ahead_of_the_next(pairs) or "no other method came to the end"
     margin = leader.equivalent_within or 0.0
     lowest = min([leader, *equal], key=lambda entry: above(entry, leader))
+    # two that are equivalent to a third one need not be so to each other
     near = [leader, *(entry for entry in equal if above(entry, lowest) < margin)]
     chosen = min(near, key=lambda entry: (stays(entry), entry.trainable_parameters, entry.eval_loss))
     needs = " that needs no Python" if any(map(stays, near)) and not stays(chosen) else ""

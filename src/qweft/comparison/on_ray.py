@@ -66,12 +66,7 @@ class Worker:
 
 
 class OnRay:
-    """Makes runs in actors of a Ray cluster.
-
-    It uses the cluster at RAY_ADDRESS. Without that variable, it starts a cluster on this machine and shuts it down at
-    the end. The calling process holds all files: it sends rows to the actors, and gets records and adapters back.
-    `config.workers` is the number of actors; `None` means one per GPU, or one per machine if no GPU is used.
-    """
+    """Makes runs in actors of the Ray cluster at RAY_ADDRESS, or of an own one; the calling process holds all files."""
 
     def __init__(self, config: ComparisonConfig):
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # no usage reports to Ray's makers

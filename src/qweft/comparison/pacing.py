@@ -93,11 +93,7 @@ class Estimate:
     workers: int
 
     def seconds(self, pace: Pace) -> float:
-        """Return the estimated time of the whole comparison.
-
-        sum over rungs of methods * runs a method * (steps * t + t_beside + t_validation)
-        + finalists * seeds * (steps * t + t_beside + t_test),   each t the mean of all methods
-        """
+        """Return the estimated time of the whole comparison: rungs, finalists, test and answers."""
         methods, costs = self.plan.methods[: pace.methods], self.costs
         names = [method.name for method in methods]
         sizes = [len(names), *rung_sizes(len(names), self.plan.halving.finalists or 2, len(pace.rungs))]

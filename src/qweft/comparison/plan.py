@@ -157,13 +157,7 @@ def rung_steps(halving: HalvingConfig, whole: int) -> tuple[int, ...]:
 
 
 def rung_sizes(methods: int, finalists: int, rungs: int) -> list[int]:
-    """Return how many methods go on after each rung at most: a geometric series that ends at the finalists.
-
-        size_j = max(finalists, ceil(methods * (finalists / methods)^(j / rungs)))
-
-    >>> rung_sizes(8, 3, 2)
-    [5, 3]
-    """
+    """Return max(finalists, ceil(methods * (finalists / methods)^(j / rungs))), most methods after each rung j."""
     share = min(1.0, finalists / methods)
     sizes = (math.ceil(methods * share ** (number / rungs) - 1e-9) for number in range(1, rungs + 1))
     return [max(finalists, size) for size in sizes]

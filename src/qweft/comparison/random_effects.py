@@ -27,14 +27,11 @@ def quantile(level: float, freedom: float) -> float:
 
 @dataclass(frozen=True)
 class Errors:
-    """Standard errors of a mean difference with their degrees of freedom, each a bound on the chance in it.
-
-    `rows` is `None` if the losses of test rows were not recorded, `both` if the sum is no larger than one of the two.
-    """
+    """Standard errors of a mean difference with their degrees of freedom, each a bound on the chance in it."""
 
     seeds: tuple[float, float]
-    rows: tuple[float, float] | None = None
-    both: tuple[float, float] | None = None
+    rows: tuple[float, float] | None = None  # `None` if row losses were not recorded
+    both: tuple[float, float] | None = None  # `None` if not larger than each of the two
 
     def _each(self) -> list[tuple[float, float]]:
         return [each for each in (self.seeds, self.rows, self.both) if each is not None]
@@ -63,23 +60,7 @@ class Errors:
 
 
 def errors_of(differences: Sequence[float], losses: Array | None = None, others: Array | None = None) -> Errors:
-    """Return the standard errors of the mean of paired differences over seeds and test rows.
-
-    Row i at seed k has the difference D_ki of summed losses. B_i is the other method's summed loss, averaged over n
-    seeds. The ratio of sums is linearised, so that a row of m weighs as much as its tokens:
-
-        y_ki = 100 m (D_ki - d / 100 * B_i) / sum_i B_i * (1 - 1 / m) / (1 - h_i),   h_i = B_i / sum_i B_i
-
-    with d the mean difference in percent. The last factor is that of the jackknife, 1 for rows of equal size: a row
-    with a large share h_i pulls d towards itself, which hides how far it is from the others. In the two-way table y,
-    with random effects of seeds and of rows, the mean has the variance
-
-        (MS_seeds + MS_rows - MS_residual) / (n m)
-
-    and the degrees of freedom of Satterthwaite (1946). The rows count as 1 / sum_i h_i^2 there, at least as two: m of
-    them if they are of equal size. Where MS_seeds or MS_rows is below MS_residual, the estimate of that part's variance
-    is negative. It is not set to zero: the mean squares of either part alone then bound the error.
-    """
+    """Return the standard errors of the mean of paired differences over seeds and rows (docs/statistics.md)."""
     d = np.asarray(differences, dtype=np.float64)
     n = len(d)
     seeds = (float(d.std(ddof=1)) / math.sqrt(n), n - 1.0)
@@ -97,15 +78,15 @@ def errors_of(differences: Sequence[float], losses: Array | None = None, others:
     of_seeds, of_rows, left = mean_squares
     rows = (error, freedom_of_rows)
     total = of_seeds + of_rows - left
-    if not min(of_seeds, of_rows) > left:
+    if not min(of_seeds, of_rows) > left:  # a negative estimate of variance is not set to zero: either part bounds
         return Errors(seeds, rows)
-    parts = zip(mean_squares, (n - 1, freedom_of_rows, (n - 1) * freedom_of_rows), strict=True)
+    parts = zip(mean_squares, (n - 1, freedom_of_rows, (n - 1) * freedom_of_rows), strict=True)  # Satterthwaite (1946)
     freedom = 1 / sum((square / total) ** 2 / count for square, count in parts)  # fourth powers could overflow
     return Errors(seeds, rows, (math.sqrt(total / (n * m)), freedom))
 
 
 def jackknifed(differences: Array, scale: Array, percent: float) -> tuple[Array, float, float]:
-    """Return the table y of `errors_of`, the standard error of the mean over its rows, and their degrees of freedom."""
+    """Return y of docs/statistics.md, the standard error of the mean over its rows, and their degrees of freedom."""
     m, shares = len(scale), scale / scale.sum()
     spared = np.maximum(1 - shares, np.finfo(np.float64).eps)  # of a row beside which all others are zero
     table = 100 * m * (differences - percent / 100 * scale) / scale.sum()

@@ -27,17 +27,11 @@ ONE_SEED = "it leaves out the chance of the seeds"
 
 @dataclass(frozen=True)
 class Shortfall:
-    """How much worse the loss at a rate may be than at the optimum.
+    """How much worse the loss at a rate may be than at the optimum."""
 
-    Args:
-        nats: In nats a token; `None` if the curve cannot tell.
-        percent: The same in percent of the lowest mean loss that was found.
-        reason: Why the curve cannot tell, or what the number leaves out; else empty.
-    """
-
-    nats: float | None
-    percent: float | None
-    reason: str = ""
+    nats: float | None  # a token; `None` if the curve cannot tell
+    percent: float | None  # of the lowest mean loss that was found
+    reason: str = ""  # why the curve cannot tell, or what the number leaves out
 
     @property
     def said(self) -> str:
@@ -51,15 +45,10 @@ class Shortfall:
 
 @dataclass(frozen=True)
 class Parabola:
-    """y(x) = y1 + slope (x - x1) + curvature / 2 (x - x1)^2 through three points, x = log2(rate).
+    """y1 + slope (x - x1) + curvature / 2 (x - x1)^2 through three points, x = log2(rate), the middle one lowest."""
 
-    Args:
-        rates: Three learning rates, ascending.
-        losses: The mean loss at each, that of the middle one the lowest.
-    """
-
-    rates: tuple[float, ...]
-    losses: tuple[float, ...]
+    rates: tuple[float, ...]  # ascending
+    losses: tuple[float, ...]  # means
 
     @property
     def weights(self) -> tuple[Array, Array]:
@@ -105,11 +94,7 @@ def best_tried(losses: Losses) -> float:
 
 
 def next_rate(losses: Losses, start: float, most: int) -> float | None:
-    """Return the rate to try next in a search by factors of two; `None` if it is over.
-
-    It walks from the start to the best rate so far: the double of that, then its half, until both were tried. Below a
-    rate at which training diverges it goes down alone.
-    """
+    """Return the double of the best rate so far, else its half, until both were tried; `None` if the search is over."""
     if not losses:
         return start
     best = best_tried(losses)
@@ -167,21 +152,7 @@ def optimum(losses: Losses) -> float:
 
 
 def shortfall(losses: Losses, rate: float) -> Shortfall:
-    """Return how much worse the loss at a rate may be than at the optimum, at a level of 95%.
-
-    On the parabola through the best rate and its neighbours, with slope g at the rate and curvature c,
-
-        loss(rate) - loss(vertex) = g^2 / (2 c)
-        shortfall = (|g| + t s(g))^2 / (2 c),   s(g)^2 = s^2 / n sum_i (a_i + u b_i)^2,   u = log2(rate / middle rate)
-
-    with the weights a_i of the slope and b_i of the curvature (`Parabola`). s^2 is what is left of the 3 x n losses
-    without the means of rates and of seeds, with 2 (n - 1) degrees of freedom. t is the two-sided 95% quantile of
-    Student's t with as many. At the vertex g is zero. The curvature counts as known, and the curve between the three
-    rates as a parabola. docs/statistics.md has how often it holds the true shortfall.
-
-    With one seed, or where the losses of single seeds were not recorded, s is unknown. The result is then g^2 / (2 c),
-    which leaves out the chance of the seeds.
-    """
+    """Return (|g| + t s(g))^2 / (2 c), the shortfall of a rate at 95% (docs/statistics.md); g^2 / (2 c) at one seed."""
     curve, seeds = _curve(losses), len(losses[best_tried(losses)])
     if isinstance(curve, str):
         return Shortfall(None, None, curve)

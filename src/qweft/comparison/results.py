@@ -25,27 +25,7 @@ Amount = Annotated[float, Ge(0)]
 
 @dataclass(frozen=True)
 class Run:
-    """One method at one seed.
-
-    Args:
-        train_loss: Training loss in nats per token, the mean over all steps; `None` for the base model, or if it is NaN
-            or infinity. Methods are compared by `late_train_loss`.
-        train_loss_curve: (step, loss) in the order of the steps.
-        eval_loss: Held-out loss in nats per token; `None` if it is NaN or infinity (the run diverged).
-        eval_standard_error: Standard error of eval_loss over the held-out rows, in nats.
-        adapter: The adapter's specification, as in the configuration, with the sizes of its preset.
-        answers: Each {"prompt", "reference", "generated"}.
-        started: Start time, ISO 8601 with time zone.
-        seconds: Wall time of the whole run.
-        eval_row_losses: Held-out loss of each test row; empty if not recorded.
-        eval_row_groups: Group number of each row. Rows of a group are dependent: the windows of one conversation, the
-            problems of one template. Empty if all rows are independent.
-        forgetting: Loss on other data, which the run did not train on: {"source", "loss", "row_losses" as
-            eval_row_losses}. `None` if it was not measured. Forgetting is its rise over the base model's loss.
-        step_seconds_spread: Half the distance between the quartiles of the steps' times, over their median.
-        cpu_by_others: Share of the processors that other processes took during the steps; `None` if not recorded.
-        failure: Why a trial of a sweep has no loss, if it did not diverge: "out of memory".
-    """
+    """One method at one seed; losses are in nats per token, `None` if NaN or infinite."""
 
     model: str
     data: str
@@ -53,27 +33,27 @@ class Run:
     seed: int
     trainable_parameters: Count
     steps: Count = 0
-    train_loss: float | None = None
-    train_loss_curve: tuple[tuple[int, Number], ...] = ()
+    train_loss: float | None = None  # mean over all steps; methods are compared by `late_train_loss`
+    train_loss_curve: tuple[tuple[int, Number], ...] = ()  # (step, loss)
     eval_loss: Amount | None = None
     eval_perplexity: float | None = None
     step_seconds_median: Amount | None = None
     peak_memory_bytes: Count | None = None
     learning_rate: Amount | None = None
-    eval_standard_error: float | None = None
-    adapter: dict[str, Any] | None = None
-    answers: tuple[dict[str, str], ...] = ()
-    started: str | None = None
-    seconds: Amount | None = None
-    eval_row_losses: tuple[tuple[Number, int], ...] = ()
-    eval_row_groups: tuple[int, ...] = ()
+    eval_standard_error: float | None = None  # over the held-out rows, in nats
+    adapter: dict[str, Any] | None = None  # as in the configuration, with the sizes of its preset
+    answers: tuple[dict[str, str], ...] = ()  # each {"prompt", "reference", "generated"}
+    started: str | None = None  # ISO 8601 with time zone
+    seconds: Amount | None = None  # wall time of the whole run
+    eval_row_losses: tuple[tuple[Number, int], ...] = ()  # of each test row
+    eval_row_groups: tuple[int, ...] = ()  # rows of a group are dependent; empty if none are
     inspection: dict[str, Any] | None = None
     adapter_bytes: Count | None = None
-    forgetting: dict[str, Any] | None = None
-    step_seconds_spread: Amount | None = None
-    cpu_by_others: float | None = None
+    forgetting: dict[str, Any] | None = None  # loss on other data: {"source", "loss", "row_losses"}
+    step_seconds_spread: Amount | None = None  # half the interquartile range over the median
+    cpu_by_others: float | None = None  # share of the processors during the steps
     load_average: float | None = None
-    failure: str | None = None
+    failure: str | None = None  # "out of memory": why a trial has no loss, if it did not diverge
 
     def __post_init__(self) -> None:
         for entry in fields(self):
@@ -83,10 +63,7 @@ class Run:
 
     @property
     def late_train_loss(self) -> float | None:
-        """Mean of the training losses that were logged in the last quarter of the steps, in nats per token.
-
-        The mean over all steps is mostly about the first ones. `None` for the base model, or if the training diverged.
-        """
+        """Mean training loss of the last quarter of the steps, in nats per token; `None` if it diverged."""
         last = max((step for step, _ in self.train_loss_curve), default=0)
         late = [loss for step, loss in self.train_loss_curve if step > LATE * last]
         known = self.train_loss is not None and late and all(map(math.isfinite, late))

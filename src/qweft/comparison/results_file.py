@@ -57,10 +57,7 @@ def check_free_of_others(folder: Path, wrote: str, keys: Set[str], names: Sequen
 
 
 def stated(folder: Path, plan: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the plan of a comparison, and that of the first results in its folder, which is kept there.
-
-    A margin, a reference, methods and seeds decide only where they stood before the results.
-    """
+    """Return the plan, and that of the first results in its folder, kept there: only what stood before decides."""
     path = folder / PLAN
     if not os.path.lexists(path):
         write_record(path, dict(plan))
@@ -71,10 +68,7 @@ def stated(folder: Path, plan: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def changed_said(results: Mapping[str, Any]) -> str:
-    """Return the sentence on what was changed after the first results; empty if nothing was.
-
-    Methods are told if there were two or more, seeds if the first results could show something.
-    """
+    """Return the sentence on what was changed after the first results; empty if nothing was."""
     now, first = results.get("plan") or {}, results.get("first_plan") or {}
     changed = [key for key in now if key in first and now[key] != first[key]]
     if "methods" in changed and len(first["methods"]) < 2:

@@ -41,19 +41,16 @@ SECONDS_BETWEEN_REPORTS = 10.0
 
 @dataclass(frozen=True)
 class Prepared:
-    """A comparison that is ready to run: what the runs share, and the plan with its methods.
-
-    `timed` is what the budget of time allows, `search` the searches for learning rates, `rungs` the halving, if any.
-    """
+    """A comparison that is ready to run: what the runs share, and the plan with its methods."""
 
     context: Context
     plan: Plan
     command: str
     config_yaml: str
     begun: float
-    timed: Timed | None = None
-    search: dict[str, Any] | None = None
-    rungs: Sequence[Rung] = ()
+    timed: Timed | None = None  # what the budget of time allows
+    search: dict[str, Any] | None = None  # searches for learning rates
+    rungs: Sequence[Rung] = ()  # the halving, if any
 
 
 def describe(config: ComparisonConfig) -> Group:
@@ -66,13 +63,7 @@ def describe(config: ComparisonConfig) -> Group:
 
 
 def compare(config: ComparisonConfig, config_yaml: str, command: str, begin: Callable[[], None] = lambda: None) -> Path:
-    """Make the missing runs and write the results; return the path of report.html.
-
-    At each seed all methods get the same rows in the same order, and the same number of steps. Several processes with
-    one output folder share the runs, and each writes the same results after the last one. `config_yaml` and `command`
-    are recorded. `begin` is called once everything is checked and loaded; it may start workers. Raise `QweftError` if
-    anything in the config is wrong, the folder holds runs of another configuration, or another command writes there.
-    """
+    """Make the missing runs and write the results; return the path of report.html. `begin` may start workers."""
     with shared_output("qweft compare", config):
         it = prepare(config, config_yaml, command, begin)
         with closing(it.context):
@@ -140,10 +131,7 @@ def run(it: Prepared) -> tuple[list[Run], list[Look]]:
 def _make_runs(
     it: Prepared, methods: Sequence[Method], seeds: Sequence[int], before: Sequence[Run], looks: Sequence[Look]
 ) -> list[Run]:
-    """Return the runs with those before: the untouched model's first, then every method's at every seed.
-
-    Their order does not depend on which finishes first. The report of all finished ones is written meanwhile.
-    """
+    """Return the runs with those before: the base model's first, then every method's at every seed."""
     context, first = it.context, it.context.first_seed
     had = {(run.method, run.seed) for run in before}
     planned: list[tuple[Method | None, int]] = [(None, first)] if first in seeds and (BASE, first) not in had else []

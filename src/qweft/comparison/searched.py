@@ -70,14 +70,10 @@ def searches(record: Mapping[str, Any] | None) -> list[Search]:
 
 
 def doubt(verdict: Verdict, found: Mapping[str, Search]) -> str:
-    """Return what the searches of two methods leave open of a claim about them; empty if nothing.
-
-    A better rate of the better method makes a difference larger, so only the other one's shortfall counts. Of an
-    equivalence both do, together. Left open is a shortfall that is not known, or that exceeds the room which the
-    claim's interval leaves. One that leaves out the chance of the seeds counts as it is.
-    """
+    """Return what the rates leave open of a claim: an unknown shortfall, or one above its room; empty if nothing."""
     if not found or verdict.pairing.room is None:
         return ""
+    # a better rate of the better method makes a difference larger; of an equivalence both shortfalls count
     better = {"lower": verdict.method, "higher": verdict.other}.get(verdict.direction)
     names = [name for name in (verdict.method, verdict.other) if name != better]
     for name in names:

@@ -123,11 +123,7 @@ def is_config(target: str) -> bool:
 
 
 def short_name(source: str) -> str:
-    """Return a name for files made from a data source.
-
-    >>> short_name("rows/my.csv"), short_name("owner/set@test"), short_name("embedded:chitchat")
-    ('my', 'set', 'chitchat')
-    """
+    """Return a name for files made from a data source: "my" for "rows/my.csv", "set" for "owner/set@test"."""
     last = Path(source.partition("@")[0].rstrip("/\\")).name.rpartition(":")[2]
     stem = last.partition(".")[0] if last.partition(".")[0] else last.strip(".")
     return re.sub(r"[^\w-]+", "-", plain(stem)).strip("-")[:60] or "data"

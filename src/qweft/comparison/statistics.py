@@ -29,16 +29,11 @@ Direction = Literal["lower", "higher", "equivalent", "not decided"]
 
 @dataclass(frozen=True)
 class Look:
-    """How one question of a comparison is judged.
+    """How one question of a comparison is judged, at look `number` of `planned` ones at the data."""
 
-    `p_value` is corrected for the family of questions, `None` where the question stands alone. `level` is the largest
-    corrected p of a difference that is shown, and the level of each one-sided test of equivalence, which `questions`
-    share. `seeds` count, all if `None`. It is look `number` of `planned` ones at the data.
-    """
-
-    p_value: float | None = None
-    level: float = 0.05
-    seeds: tuple[int, ...] | None = None
+    p_value: float | None = None  # corrected for the family of questions; `None` if it stands alone
+    level: float = 0.05  # of a difference, and of each test of equivalence, which `questions` share
+    seeds: tuple[int, ...] | None = None  # all if `None`
     number: int = 1
     planned: int = 1
     questions: int = 1
@@ -49,51 +44,23 @@ ONCE = Look()
 
 @dataclass(frozen=True)
 class Pairing:
-    """The paired differences of two methods' held-out losses.
+    """Paired differences 100 (a_k - b_k) / mean(b) of two methods' losses, judged as in docs/statistics.md."""
 
-    With loss a_k of the method and b_k of the other one at seed k, both on the same data order:
-
-        difference_k = 100 * (a_k - b_k) / mean(b),   mean over the paired seeds
-
-    A difference is shown if at least three seeds are paired, there are at least two test rows or groups of dependent
-    rows, no run of either method diverged at whichever seed, the p, corrected for the family of questions, is at most
-    0.05 or the level of its look, and from six seeds on the sign-flip p is at most 0.05.
-
-    Two methods are equivalent if the first three hold, and the 90% interval lies within the stated margin, in
-    percent of either method's loss: two one-sided tests at 5% (Schuirmann 1987). That comes first: a difference that is
-    shown, and is within the margin, is one that the user said not to matter. docs/statistics.md has the reasons.
-
-    Args:
-        seeds: Seeds at which both methods have a finite loss.
-        differences: In percent, one per seed; below zero where the method's loss is lower.
-        interval: Both ends of the 95% interval of the mean. `None`, like p and the visible effect, where nothing can be
-            shown: `reason` says why.
-        visible: The smallest true difference in percent that would be shown with 80% power at 5% two-sided.
-        rows: Number of test rows whose sampling error the interval covers, 0 if their losses were not recorded.
-        corrected: `p_value`, two-sided by the errors of the interval, corrected for the family of questions.
-        sign_flip: p of the two-sided sign-flip test over seeds; `None` without a pair, or with more than 20.
-        reason: Why a difference is not shown; empty if it is.
-        margin: The margin of equivalence in percent; `None` if none was stated.
-        widest: The far end of the interval at 1 - 2 * the level of its look, over its questions (90%), in percent of
-            whichever method's loss makes it larger; `None` without a margin.
-        diverged: Number of seeds at which a run of either method diverged.
-    """
-
-    seeds: tuple[int, ...]
-    differences: tuple[float, ...]
+    seeds: tuple[int, ...]  # at which both have a finite loss
+    differences: tuple[float, ...]  # percent; below zero where the method is lower
     mean: float | None
-    interval: tuple[float, float] | None = None
-    visible: float | None = None
-    rows: int = 0
+    interval: tuple[float, float] | None = None  # 95%; `None`, like p and visible, where `reason` says why
+    visible: float | None = None  # smallest difference in percent shown with 80% power at 5% two-sided
+    rows: int = 0  # test rows whose sampling error the interval covers
     p_value: float | None = None
-    corrected: float | None = None
-    sign_flip: float | None = None
+    corrected: float | None = None  # `p_value`, corrected for the family of questions
+    sign_flip: float | None = None  # `None` without a pair, or with more than 20
     direction: Direction = "not decided"
-    reason: str = ""
-    margin: float | None = None
-    widest: float | None = None
+    reason: str = ""  # why a difference is not shown; empty if it is
+    margin: float | None = None  # of equivalence, in percent
+    widest: float | None = None  # far end of the 1 - 2 * level / questions interval, in percent of either loss
     look: Look = ONCE
-    diverged: int = 0
+    diverged: int = 0  # seeds at which a run of either method diverged
 
     @property
     def room(self) -> float | None:
@@ -201,14 +168,7 @@ def _sums(seeds: tuple[int, ...], rows: Mapping[int, RowLosses]) -> Array | None
 
 
 def sign_flip_p(differences: Sequence[float]) -> float | None:
-    """Return the two-sided p of the paired permutation (sign-flip) test.
-
-    If the two methods are alike, a seed's difference is as likely as its negative. Over the 2^n sign patterns
-
-        p = the share with |sum_k (+-)_k d_k| >= |sum_k d_k|
-
-    All patterns are counted, so this symmetry is the only assumption on the distribution.
-    """
+    """Return the share of the 2^n sign patterns with |sum_k (+-)_k d_k| >= |sum_k d_k|, p of the sign-flip test."""
     if not 0 < len(differences) <= MOST_EXACT:
         return None
     sums = np.array(differences[:1])  # the first sign can stay fixed: flipping all signs leaves |.| unchanged

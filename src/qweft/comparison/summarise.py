@@ -42,13 +42,7 @@ def questions(summary: Mapping[str, Summary]) -> list[Pair]:
 
 
 def judged(summary: Mapping[str, Summary], looks: Sequence[Look], is_strict: bool = False) -> dict[str, Summary]:
-    """Return the summary with the look by which each question is judged.
-
-    At each look `holm` corrects the p of every question. The first look that shows a difference or equivalence decides
-    a question; the last look judges those that are left. The conclusion compares the best method with each other one.
-    Which one is best is known from the results only, so these pairs are corrected for all pairs of methods, at the last
-    look, except those that are questions.
-    """
+    """Return the summary with each question's look: the first that decides, else the last, p corrected by `holm`."""
     everyone = list(combinations([name for name, entry in summary.items() if entry.kind != "base"], 2))
     # without the reference, results alone say with which method the others are compared: any pair may be claimed
     is_lost = any(name == entry.reference and entry.eval_loss is None for name, entry in summary.items())
@@ -59,7 +53,7 @@ def judged(summary: Mapping[str, Summary], looks: Sequence[Look], is_strict: boo
         found[pair[0]][pair[1]] = found[pair[1]][pair[0]] = look
 
     for pair, look in zip(everyone, _corrected(summary, everyone, looks[-1]), strict=True):
-        if best_of(summary) in pair:
+        if best_of(summary) in pair:  # only results tell which is best: corrected for all pairs
             note(pair, look)
     decided: set[Pair] = set()
     for each in looks:
@@ -86,11 +80,7 @@ def _corrected(
 
 
 def undecided(summary: Mapping[str, Summary]) -> set[str]:
-    """Return the methods of the questions that further seeds may decide: none of their runs diverged.
-
-    A circuit's answer may be open where its pairs are not: an equivalence takes a share of the level there. Then the
-    hybrid and its equivalent controls count.
-    """
+    """Return the methods of the questions that further seeds may decide: none of their runs diverged."""
     pairs = {pair: paired(summary[pair[0]], summary[pair[1]]) for pair in questions(summary)}
     open_pairs = [pair for pair, each in pairs.items() if each.direction == "not decided" and each.p_value is not None]
     answers = [each for each in findings(summary) if each.topic == "circuit"]
@@ -103,13 +93,7 @@ def undecided(summary: Mapping[str, Summary]) -> set[str]:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Return Holm's corrected p of each question of a family (Holm 1979).
-
-        corrected_(i) = max over j <= i of min(1, (count - j + 1) * p_(j)),   p_(1) <= p_(2) <= ...
-
-    Whatever the dependence between the questions, the chance that any true null has a corrected p of at most 0.05 is
-    at most 0.05.
-    """
+    """Return Holm's corrected p (1979), max over j <= i of min(1, (count - j + 1) p_(j)), of each question."""
     order = sorted(range(len(p_values)), key=lambda place: p_values[place])
     found, largest = [0.0] * len(p_values), 0.0
     for rank, place in enumerate(order):
@@ -119,11 +103,5 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def levels(seeds: Sequence[int]) -> list[float]:
-    """Return the level of each look at a growing number of seeds, which add up to 0.05.
-
-        level_j = 0.05 * (n_j - n_(j - 1)) / n_last,   n_0 = 0
-
-    A question is judged wrongly at look j with a chance of at most level_j, so at any look with at most 0.05
-    (Bonferroni). The numbers of seeds are fixed before the first look.
-    """
+    """Return 0.05 (n_j - n_(j - 1)) / n_last, the level of each look at n_j seeds; they add up to 0.05."""
     return [LARGEST_P * (own - before) / seeds[-1] for before, own in zip([0, *seeds], seeds, strict=False)]

@@ -15,70 +15,45 @@ from qweft.evaluation.scores import ratio
 
 @dataclass(frozen=True)
 class Forgotten:
-    """One method's forgetting, measured on other data.
-
-    `rise` is the loss minus the base model's; `None` for the base model, or without its run. Its standard error is over
-    rows, paired with the base model's.
-    """
+    """One method's forgetting, measured on other data."""
 
     source: str
     loss: float
-    rise: float | None = None
-    standard_error: float | None = None
+    rise: float | None = None  # loss minus the base model's; `None` for the base model, or without its run
+    standard_error: float | None = None  # of the rise, over rows
 
 
 @dataclass(frozen=True)
 class Summary:
-    """One method over its seeds.
-
-    Losses are in nats per token, differences in percent, costs medians over seeds.
-    `None` stands for a missing value: a spread of one seed, a loss of a diverged run, a difference without the
-    reference.
-
-    Args:
-        core: The core between its maps ("quantum_linear"); `None`, like `maps`, for adapters of other kinds.
-        adapter: Its specification, with the rank that was chosen for it; `None` if not recorded.
-        steps: Optimizer steps; the longest run's if one diverged and stopped.
-        parameter_difference: 100 * (its parameters - the reference's) / the reference's.
-        late_train_loss: Mean over seeds of the training loss over the last quarter of the steps.
-        eval_losses: Held-out loss at each seed, in the order of `seeds`.
-        eval_row_losses: Losses of the test rows at each seed, summed over groups of dependent rows.
-        perplexity: exp(eval_loss), of the mean loss.
-        diverged: Number of seeds whose held-out loss is NaN or infinity.
-        difference: The differences to the reference, at all seeds that both have, alone: corrected for no others.
-        cpu_by_others: Largest share of the processors that other processes took beside its steps; `None` if unknown.
-        equivalent_within: The comparison's margin of equivalence in percent; `None` if none was stated.
-        looks: How each question on the method is judged, by the other method's name.
-        looks_made: The looks of the comparison at a growing number of seeds; empty if it looked once.
-    """
+    """One method over its seeds: losses in nats per token, differences in percent, costs medians; `None` is missing."""
 
     method: str
     kind: Kind
-    core: str | None
+    core: str | None  # "quantum_linear"; `None`, like `maps`, for other kinds of adapter
     maps: tuple[str, str] | None
-    adapter: dict[str, Any] | None
+    adapter: dict[str, Any] | None  # with the rank that was chosen for it
     reference: str
     seeds: tuple[int, ...]
     learning_rate: float | None
-    steps: int
+    steps: int  # of the longest run
     trainable_parameters: int
-    parameter_difference: float | None
+    parameter_difference: float | None  # in percent of the reference's
     late_train_loss: float | None
-    eval_losses: tuple[float | None, ...]
-    eval_row_losses: tuple[RowLosses, ...]
+    eval_losses: tuple[float | None, ...]  # in the order of `seeds`
+    eval_row_losses: tuple[RowLosses, ...]  # summed over groups of dependent rows
     eval_loss: float | None
     eval_loss_deviation: float | None
-    perplexity: float | None
-    diverged: int
-    difference: Pairing = NO_PAIR
+    perplexity: float | None  # exp(eval_loss), of the mean loss
+    diverged: int  # seeds whose held-out loss is NaN or infinity
+    difference: Pairing = NO_PAIR  # to the reference, at all shared seeds, corrected for no others
     step_seconds: float | None = None
-    cpu_by_others: float | None = None
+    cpu_by_others: float | None = None  # largest share beside its steps
     peak_memory_bytes: float | None = None
     adapter_bytes: float | None = None
     forgetting: Forgotten | None = None
-    equivalent_within: float | None = None
-    looks: Mapping[str, Look] = field(default_factory=dict)
-    looks_made: tuple[Look, ...] = ()
+    equivalent_within: float | None = None  # margin in percent
+    looks: Mapping[str, Look] = field(default_factory=dict)  # by the other method's name
+    looks_made: tuple[Look, ...] = ()  # empty if it looked once
 
     def to_json(self) -> dict[str, Any]:
         """Return the summary as a JSON-compatible dict, without row losses: the runs hold them."""

@@ -129,10 +129,7 @@ def table_of(rows: Rows, title: str | None = None, styles: Sequence[str] = ()) -
 
 
 def print_summary(summary: Mapping[str, Summary], searched: Sequence[Search], console: Console) -> None:
-    """Print the results, and what was not controlled. Reports have all columns and findings.
-
-    The reference is bold, the base model dim.
-    """
+    """Print the results, and what was not controlled; the reference is bold, the base model dim."""
     styles = {"base": "dim", **{entry.reference: "bold" for entry in summary.values()}}
     console.print(table_of(summary_rows(summary, SHORT), styles=[styles.get(name, "") for name in summary]))
     for line in caveats(summary, [each.method for each in searched]):

@@ -37,11 +37,7 @@ class Budget:
 
 
 def budget_of(text: str | None) -> Budget:
-    """Return the budget that a text states: a time, a number of parameters, or both with a comma between.
-
-    >>> budget_of("20min,200k"), budget_of("1.5M parameters")
-    (Budget(seconds=1200.0, parameters=200000), Budget(seconds=None, parameters=1500000))
-    """
+    """Return the budget in a text: a time, parameters, or both with a comma between ("20min,200k")."""
     limits: dict[str, Any] = {}
     for part in [] if text is None else text.split(","):
         match = PART.fullmatch(part.strip())
@@ -65,11 +61,7 @@ def _fault(text: str | None, why: str) -> QweftError:
 
 
 def duration(seconds: float) -> str:
-    """Return a rough time.
-
-    >>> duration(48), duration(200), duration(7000)
-    ('50 s', '3 min', '1.9 h')
-    """
+    """Return a rough time: "50 s", "3 min" or "1.9 h"."""
     if seconds < 90:
         return f"{max(10, round(seconds, -1)):.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -58,10 +58,7 @@ def run_folder(output: Path, method: str, seed: int) -> Path:
 def run_trial(
     context: Context, method: Method | None, seed: int, folder: Path, keep_adapter: bool = True
 ) -> Run | None:
-    """Return the run's record, read if the run is finished, else made; `None` while another process makes it.
-
-    Without a method it is the untouched model's run. Raise `QweftError` if the folder has another run.
-    """
+    """Return a run's record (no method: the base model's), read or made; `None` while another process makes it."""
     make = trial_here if context.cluster is None else context.cluster.run
     made: Run | None = make(context, method, seed, folder, keep_adapter)
     return made

@@ -11,6 +11,7 @@ from qweft.comparison.summary import Summary, paired
 from qweft.method.names import form_of, function_of
 
 Topic = Literal["circuit", "reference", "size", "other", "claim"]
+"""A hybrid against its controls, the reference or a LoRA of its size; another against the reference; the best one."""
 Direction = Literal["lower", "higher", "equivalent", "not decided", "open"]
 
 SAME_SIZE = math.log(1.1)
@@ -21,30 +22,18 @@ TO_BEAT = (None, *CONSTANTS, *CLASSICAL_CONTROLS)
 
 @dataclass(frozen=True)
 class Verdict:
-    """One question and its answer.
+    """One question and its answer."""
 
-    Args:
-        topic: "circuit" (does it help: all controls together, or one of them if `other` is set), "reference" (a hybrid
-            against it), "size" (against the LoRA of equal size), "other" (another method against the reference), or
-            "claim" (the lowest loss against another method, if no question is on that pair).
-        other: The method that it is compared with; empty if there is none or more than one.
-        direction: Of the method's held-out loss; "open" if a run is missing.
-        entry, against: The summaries of both methods; `None` where no pair was compared.
-        controls: The controls on which the answer for a circuit rests.
-        lacking: Why an answer is open: runs that are missing, or differ in more than the core.
-        doubt: What the learning rates leave open of the claim; empty if nothing.
-    """
-
-    topic: Topic
+    topic: Topic  # what is compared; "claim" is the lowest loss against another method, if no question is on that pair
     method: str
-    other: str
-    direction: Direction
+    other: str  # empty if there is none or more than one
+    direction: Direction  # of the method's held-out loss; "open" if a run is missing
     pairing: Pairing = NO_PAIR
     entry: Summary | None = None
     against: Summary | None = None
-    controls: tuple["Verdict", ...] = ()
-    lacking: tuple[str, ...] = ()
-    doubt: str = ""
+    controls: tuple["Verdict", ...] = ()  # on which the answer for a circuit rests
+    lacking: tuple[str, ...] = ()  # why it is open: runs that are missing, or differ in more than the core
+    doubt: str = ""  # what the learning rates leave open of the claim
 
 
 def held_against(topic: Topic, entry: Summary, other: Summary) -> Verdict:
@@ -74,10 +63,7 @@ def findings(summary: Mapping[str, Summary]) -> list[Verdict]:
 
 
 def best_of(summary: Mapping[str, Summary]) -> str | None:
-    """Return the name of the method with the lowest mean held-out loss; `None` without one.
-
-    Means over different seeds are not comparable: a method is ahead of another by the mean at the seeds that both have.
-    """
+    """Return the method with the lowest mean held-out loss at seeds that each two have; `None` without one."""
 
     def ahead(entry: Summary, other: Summary) -> float:
         losses, others = (dict(zip(each.seeds, each.eval_losses, strict=True)) for each in (entry, other))
@@ -92,10 +78,7 @@ def best_of(summary: Mapping[str, Summary]) -> str | None:
 
 
 def claimed(summary: Mapping[str, Summary], is_recommended: bool = False) -> list[Verdict]:
-    """Return what the conclusion claims: the best method against each other one, also where that is no question.
-
-    A recommendation compares with the best method only where the reference diverged.
-    """
+    """Return the best method against each other one; for a recommendation only where the reference diverged."""
     best = best_of(summary)
     led = any(name == entry.reference and entry.eval_loss is not None for name, entry in summary.items())
     if best is None or (is_recommended and led):
@@ -105,19 +88,14 @@ def claimed(summary: Mapping[str, Summary], is_recommended: bool = False) -> lis
 
 
 def circuit_findings(hybrid: Summary, methods: Sequence[Summary]) -> list[Verdict]:
-    """Return the answer for one hybrid, followed by the comparison with each control.
-
-    A control shares the hybrid's steps, and its adapter except for the core. With a function in place of the circuit it
-    also shares the form of the core. Of several candidates, the nearest in size counts. Without the circuit,
-    Q q(c) + K c reduces to K c: a linear core comes before the identity, which has fewer parameters.
-    """
+    """Return the answer for one hybrid, then that of each control, equal to it but for the core, nearest in size."""
     alike = sorted((m for m in methods if m.maps == hybrid.maps), key=lambda method: distance(method, hybrid))
     found: dict[str | None, Verdict] = {}
     unlike: dict[str | None, str] = {}
     for function in (*TO_BEAT, *ALTERED_CIRCUITS):
         form = (function, form_of(hybrid.core or ""))
         candidates = [m for m in alike if m.core and (function_of(m.core), form_of(m.core)) == form]
-        if function is None:
+        if function is None:  # Q q(c) + K c is then K c: a linear core comes before the identity
             candidates = sorted((m for m in alike if m.kind == "no_circuit"), key=lambda m: m.core != "linear")
         differing = [(method, _unlike(method, hybrid)) for method in candidates]
         control = next((method for method, fields in differing if not fields), None)
@@ -136,12 +114,7 @@ def circuit_findings(hybrid: Summary, methods: Sequence[Summary]) -> list[Verdic
 
 
 def _answer(hybrid: Summary, found: Mapping[str | None, Verdict]) -> tuple[Direction, list[Verdict]]:
-    """Return the answer over all controls, and those that it rests on.
-
-    No: the hybrid is shown to be worse than no circuit, a constant or a classical control. Otherwise equivalent: it is
-    equivalent to one of them, by the share of the level that is one control's. Otherwise open: the run without a
-    circuit is missing, or there is no classical control. Yes: it is shown to be better than all of these.
-    """
+    """Return the answer over all controls, and those that it rests on, by the table in docs/statistics.md."""
     asked = [found[function] for function in TO_BEAT if function in found]
     if worse := [each for each in asked if each.direction == "higher"]:
         return "higher", worse
@@ -156,10 +129,7 @@ def _answer(hybrid: Summary, found: Mapping[str | None, Verdict]) -> tuple[Direc
 
 
 def is_equal(hybrid: Summary, control: Summary | None, number: int) -> bool:
-    """Whether a hybrid equals one of `number` controls, held to its share of a look's level (Bonferroni).
-
-    One control is enough, so k controls at the level itself would find one by chance up to k times as often.
-    """
+    """Whether a hybrid equals one of `number` controls, at its share of a look's level (Bonferroni)."""
     if control is None:
         return False
     looks = hybrid.looks_made or (hybrid.looks.get(control.method, ONCE),)

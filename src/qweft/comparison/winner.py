@@ -66,11 +66,7 @@ def _loss_of(run: Run) -> dict[str, float | int | None]:
 def keep_winner(
     output: Path, found: Recommendation, tell: Callable[[str], object], card: str | None = None
 ) -> Path | None:
-    """Write the winner's card, and copy its adapter and record to OUTPUT/winner, with a config that trains it in full.
-
-    What a user put there stays: the run's own folder is then the winner's. Return the adapter's folder; `None` if the
-    run saved none.
-    """
+    """Copy the winner to OUTPUT/winner unless a user's files are there; return its adapter's folder, if it has one."""
     run, winner = run_folder(output, found.method, found.seed), output / WINNER
     if not (run / ADAPTER).is_dir():
         return None

@@ -31,11 +31,7 @@ SENTENCES: dict[tuple[Topic, Direction], str] = {
 
 
 def text_of(verdict: Verdict) -> str:
-    """Return a verdict as a sentence, with the doubt of its learning rates.
-
-    qtha better than lora at equal steps: no, +2.1% [+1.3, +2.8] (3 seeds: +1.8, +2.0, +2.4; p = 0.00722;
-    smallest visible effect 0.94%), with 18% of lora's parameters.
-    """
+    """Return a verdict as a sentence, with the doubt of its learning rates."""
     entry, other = verdict.entry, verdict.against
     words = {"method": verdict.method, "lacking": "; ".join(verdict.lacking)}
     if entry is None or other is None:
@@ -153,11 +149,7 @@ def effect_said(visible: float) -> str:
 
 
 def p_said(value: float) -> str:
-    """Return p after its relation, with three significant digits.
-
-    >>> p_said(0.25), p_said(0.01234), p_said(3e-7)
-    ('= 0.25', '= 0.0123', '< 0.0001')
-    """
+    """Return p after its relation, with three significant digits: "= 0.0123", "< 0.0001"."""
     return "< 0.0001" if value < 0.0001 else f"= {value:.3g}"
 
 

@@ -66,13 +66,7 @@ def sleep() -> None:
 def trials(
     propose: Callable[[], Sequence[T]], evaluate: Callable[[T], R | None], wait: Callable[[], None]
 ) -> Iterator[tuple[T, R]]:
-    """Yield trials with their results, in the order in which they end: the one engine of searches and comparisons.
-
-    Args:
-        propose: Returns the trials that may be made now, by the results so far; none at the end.
-        evaluate: Returns the result of a trial; `None` while another process makes it.
-        wait: Waits until another process may have ended one.
-    """
+    """Yield proposed trials with results as they end; `evaluate` returns `None` while another process makes one."""
     while proposed := propose():
         for trial in proposed:
             result = evaluate(trial)

@@ -1,7 +1,4 @@
-"""Proposals of a sweep: configurations that fit the budget, drawn by Optuna's samplers.
-
-A proposal follows from the config and the earlier trials alone, so that all processes of a sweep run the same trials.
-"""
+"""Proposals of a sweep by Optuna's samplers, from config and earlier trials alone: all processes run the same."""
 
 import hashlib
 import math

@@ -45,23 +45,20 @@ Figures = dict[str, list[ReportFigure]]
 
 @dataclass(frozen=True)
 class Content:
-    """One comparison, as a report shows it.
-
-    `environment` is without the command and unknown values. `changed` is empty if the plan is the first results'.
-    """
+    """One comparison, as a report shows it."""
 
     title: str
     runs: tuple[Run, ...]
     summary: dict[str, Summary]
     reference: str
-    environment: dict[str, str]
+    environment: dict[str, str]  # without the command and unknown values
     command: str | None
     config_yaml: str
     search: list[Search]
     inspected: dict[str, Inspection]
     planned_runs: int | None
     recommendation: Recommendation | None
-    changed: str
+    changed: str  # empty if the plan is the first results'
 
     @classmethod
     def read(cls, results: Mapping[str, Any]) -> "Content":
@@ -207,10 +204,7 @@ class Content:
 
     @cached_property
     def styles(self) -> dict[str, Style]:
-        """The style of every method in the figures, also of those that were searched and have no run yet.
-
-        Labelled methods come first: there are more styles than colours, and they should not share a colour.
-        """
+        """The style of every method in figures, also without a run; labelled ones first: there are too few colours."""
         named = emphasised(self.summary)
         methods = sorted((name for name in self.summary if name != BASE), key=lambda name: name not in named)
         return styles([*methods, *(entry.method for entry in self.search)])
