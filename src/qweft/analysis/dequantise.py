@@ -43,16 +43,7 @@ def count_terms(kind: Kind, circuit: Circuit) -> int:
 
 
 def terms(kind: Kind, circuit: Circuit, c: torch.Tensor) -> torch.Tensor:
-    """Return the terms of a fit for every token.
-
-        constant   1
-        affine     1, c_i
-        quadratic  1, c_i, c_i c_j
-        fourier    all products over i of one of 1, cos(m c_i), sin(m c_i), m = 1 ... U_i
-
-    The last are all real functions with the frequencies of the circuit, so that the circuit is a sum of them (Schuld,
-    Sweke, Meyer, Phys. Rev. A 103, 032430, 2021).
-    """
+    """Return a fit's terms for every token; fourier: products of 1, cos(m c_i), sin(m c_i) (PRA 103, 032430, 2021)."""
     found = torch.ones_like(c[:, :1])
     if kind == "fourier":
         for column, uploads in zip(c.unbind(1), uploads_of(circuit), strict=True):
@@ -69,11 +60,7 @@ def terms(kind: Kind, circuit: Circuit, c: torch.Tensor) -> torch.Tensor:
 
 
 def fitted(kind: Kind, circuit: Circuit, c: torch.Tensor, q: torch.Tensor, count: int) -> tuple[torch.Tensor, float]:
-    """Return the coefficients of the least-squares fit to the first tokens, and what it misses of the others.
-
-    The fit is the shortest one where the tokens do not decide. What it misses is sum_t |q_t - fit(c_t)|^2 /
-    sum_t |q_t - mean q|^2; 0 for a circuit that does not vary.
-    """
+    """Return the least-squares fit to the first tokens, and sum |q - fit|^2 / sum |q - mean q|^2 of the others."""
     found = terms(kind, circuit, c)
     # "gelsd": the inputs may lie in fewer than n dimensions
     coefficients = torch.linalg.lstsq(found[:count], q[:count], rcond=CUT, driver="gelsd").solution
@@ -126,10 +113,7 @@ class Dequantised:
 
 
 def dequantise(model: Any, rows: Sequence[Encoded], pad_token_id: int) -> Dequantised:
-    """Replace each circuit of the active adapter by its fits to the first half of the rows; return the second's losses.
-
-    A fit with more than `MOST_TERMS` terms, or with more terms than tokens, is left out.
-    """
+    """Replace circuits by fits to the first half of the rows, if these have few terms; return losses on the second."""
     cores: dict[str, Any] = dict(circuit_layers(model))
     rows = [row for row in rows if target_tokens(row)]
     if len(rows) < LEAST_ROWS:

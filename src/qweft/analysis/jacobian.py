@@ -23,10 +23,7 @@ def numerical_rank(singular: torch.Tensor) -> torch.Tensor:
 
 
 def small_jacobians(layer_map: LayerMap, c: torch.Tensor) -> torch.Tensor:
-    """Return the small factors S, (tokens, f', r'), of J(x) = X f'(c) C = Q_X S Q_C.
-
-    Q_X has orthonormal columns and Q_C orthonormal rows, so S has the singular values of J.
-    """
+    """Return S (tokens, f', r') of J(x) = X f'(c) C = Q_X S Q_C, orthonormal Q: it has J's singular values."""
     with torch.enable_grad():
         leaf = c.detach().clone().requires_grad_()
         features = layer_map.features(leaf)

@@ -17,10 +17,7 @@ from qweft.method.names import form_of
 
 @dataclass(frozen=True)
 class LayerMap:
-    """The branch s E core(C x) = X f(c) of one layer, c = C x and X = s E M, in float64 on the CPU.
-
-    X = Q_X `out` and C = `into` Q_C with orthonormal Q, so the small factors have the branch's norms and products.
-    """
+    """The branch s E core(C x) = X f(c) of a layer in float64; X = Q_X `out`, C = `into` Q_C with orthonormal Q."""
 
     compress: torch.Tensor
     into: torch.Tensor
@@ -145,12 +142,7 @@ def _mean_square(vectors: torch.Tensor) -> float:
 
 
 def non_affinity(c: torch.Tensor, h: torch.Tensor) -> float | None:
-    """Return the share of the variance of h that the best affine map of c does not explain on unseen tokens.
-
-        sum_t |h_t - (L c_t + b)|^2 / sum_t |h_t - mean h|^2,   clipped to [0, 1]
-
-    L and b are the least-squares fit to the first half of the tokens. The sums and the mean are over the second half.
-    """
+    """Return sum |h - L c - b|^2 / sum |h - mean h|^2 in [0, 1] on the second half, L and b fitted to the first."""
     half = len(c) // 2
     if half < 2 * (c.shape[1] + 1):
         return None

@@ -61,16 +61,12 @@ KEPT = "Fitted on half of some validation rows, judged on the others; small, the
 
 @dataclass(frozen=True)
 class Inspection:
-    """One method's layers, at its first seed.
+    """One method's layers, at its first seed."""
 
-    `values` has for each measure a number a layer; `kept` the share of the gain that a fit in place of the circuits
-    keeps, with its standard error, by kind of fit.
-    """
-
-    values: Mapping[str, Sequence[float]]
+    values: Mapping[str, Sequence[float]]  # of each measure, a number a layer
     rows: int | None
     tokens: int | None
-    kept: Mapping[str, tuple[float, float | None]]
+    kept: Mapping[str, tuple[float, float | None]]  # share of the gain, and its error, by kind of fit
 
 
 def inspections(records: Sequence[Mapping[str, Any]]) -> dict[str, Inspection]:

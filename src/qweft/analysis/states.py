@@ -27,25 +27,16 @@ def meyer_wallach(states: torch.Tensor) -> torch.Tensor:
 
 
 def haar_log_shares(dimension: int, bins: int = BINS) -> torch.Tensor:
-    """Return the logarithm of the probability of each bin [l, u) for fidelities of Haar-random states.
-
-        P(F) = (N - 1) (1 - F)^(N - 2),   share = (1 - l)^(N - 1) - (1 - u)^(N - 1)
-
-    Logarithms avoid underflow: at 10 qubits the last bin's probability is below the smallest float64.
-    """
+    """Return log((1 - l)^(N - 1) - (1 - u)^(N - 1)) of each bin [l, u) of fidelities of Haar-random states."""
+    # P(F) = (N - 1) (1 - F)^(N - 2); at 10 qubits the last bin's probability is below the smallest float64
     edges = torch.linspace(0, 1, bins + 1, dtype=torch.float64)
     below, above = torch.log1p(-edges[:-1]) * (dimension - 1), torch.log1p(-edges[1:]) * (dimension - 1)
     return below + torch.log1p(-(above - below).exp())
 
 
 def divergence_from_haar(found: torch.Tensor, dimension: int, bins: int = BINS) -> float:
-    """Return KL(P || Haar) in nats for the histogram P of fidelities.
-
-        sum over bins of P_b ln(P_b / Haar_b)
-
-    It is 0 for states spread like Haar-random ones, and (N - 1) ln(bins) if all states are equal. With m independent
-    pairs the estimate is too high by about (occupied bins - 1) / (2 m) nats; with dependent ones by more.
-    """
+    """Return sum over bins of P_b ln(P_b / Haar_b) in nats, 0 to (N - 1) ln(bins), for a histogram P of fidelities."""
+    # with m independent pairs it is too high by about (occupied bins - 1) / (2 m) nats, with dependent ones by more
     places = (found * bins).long().clamp(max=bins - 1)
     shares = torch.bincount(places, minlength=bins).double() / len(found)
     occupied = shares > 0
@@ -78,11 +69,7 @@ LARGEST = 2**22
 def gradient_variances(
     circuit: Circuit, start: str, uploads: int, draws: int, is_normalised: bool = False
 ) -> torch.Tensor:
-    """Return the variance over draws of d<psi(c, t)|Z_0|psi(c, t)> / d t_j, for each j.
-
-    Angles t are uniform, in (-pi, pi) for the recorded initialization and in (-pi/4, pi/4) for the scaled one. Inputs c
-    are standard normal; the scaled initialization divides them by sqrt(uploads).
-    """
+    """Return the variance over draws of angles t and inputs c of d<psi(c, t)|Z_0|psi(c, t)> / d t_j, for each j."""
     generator = torch.Generator().manual_seed(0)
     drawn = torch.rand(draws, circuit.parameters, dtype=torch.float64, generator=generator)
     angles = (2 * drawn - 1) * BOUNDS[start]

@@ -112,12 +112,7 @@ def embedded_rows(name: str) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def gsm_symbolic() -> Iterator[dict[str, Any]]:
-    """Yield grade-school word problems with worked answers, made by reasoning-gym (85 templates, 2,000 entries).
-
-    The answer is the worked solution, which ends in "#### N". Left out are repeated questions, rows whose "#### N"
-    differs from the entry's answer, and rows with a false step. The group is the template: a split tests on other
-    templates.
-    """
+    """Yield grade-school word problems with worked answers, made by reasoning-gym (85 templates, 2,000 entries)."""
     seen: set[str] = set()
     for made in gym_dataset("gsm_symbolic"):
         question = made["question"]
@@ -131,11 +126,7 @@ def gsm_symbolic() -> Iterator[dict[str, Any]]:
 
 
 def chitchat() -> Iterator[dict[str, Any]]:
-    """Yield windows of 7,168 human-human conversations (chitchat-dataset).
-
-    Consecutive texts of one sender are one turn; the first speaker is the user. A conversation of two people is cut
-    into windows of at most six turns, each ending with an answer. The group is the conversation.
-    """
+    """Yield windows of 7,168 human-human conversations (chitchat-dataset)."""
     # Read the file directly: all that importing the package would give is its path.
     path = installed_file("chitchat_dataset", "dataset.json")
     assert path is not None  # `check_embedded` comes first

@@ -149,11 +149,7 @@ def _refuse_label(label: Any, form: Format, where: str) -> None:
 
 
 def to_conversation(row: Row, where: str, form: Format | None = None) -> Conversation:
-    """Turn a row into a conversation; turns after the last answer are dropped, since nothing is learned from them.
-
-    The group is the column `group` if present, else a hash of the prompt, or of a plain text. MetaMathQA rewrites each
-    question in several ways: its group is the hash of `original_question`, as of a data set with that question.
-    """
+    """Return a row as a conversation up to its last answer; its group is the column, else a hash of prompt or text."""
 
     def text(name: str) -> str:
         return "" if name not in row or is_blank(row[name]) else plain_text(row[name], name, where)
@@ -180,6 +176,7 @@ def to_conversation(row: Row, where: str, form: Format | None = None) -> Convers
     thought, answer = text(THOUGHT_COLUMN).strip(), messages[-1].content.strip()
     if thought and "</think>" not in answer:
         messages[-1] = messages[-1]._replace(content=THOUGHT.format(thought, answer))
+    # MetaMathQA rewrites each question in several ways
     original = text("original_question")
     group = text("group") or default_group([Message("user", original)] if original else messages)
     has_tools = "tools" in row and "tools" in form.more and form.reads("tools", row)
@@ -216,11 +213,7 @@ def unread_of(row: Row, form: Format) -> list[str]:
 
 
 def is_blank(value: object) -> bool:
-    """Return whether a value is nothing: `None`, white space, an empty list or object, or NaN for a missing one.
-
-    >>> is_blank(" "), is_blank(float("nan")), is_blank(0)
-    (True, True, False)
-    """
+    """Return whether a value is nothing: `None`, white space, an empty list or object, or NaN for a missing one."""
     return not value.strip() if isinstance(value, str) else value in (None, [], {}) or value != value
 
 

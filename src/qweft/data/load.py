@@ -54,12 +54,7 @@ class PartReport:
 
 @dataclass(frozen=True)
 class DataReport:
-    """Counts of the data of a run; a long plain text is several rows.
-
-    `formats` and `unread` count rows by format and by column that is not read, `left_out` rows in no part by their
-    reason. `held_out` names the source of a part that has its own. `skipped` has the place and the fault of each bad
-    row.
-    """
+    """Counts of the data of a run; a long plain text is several rows."""
 
     source: str
     rows: int
@@ -67,12 +62,12 @@ class DataReport:
     max_length: int
     parts: dict[str, PartReport]
     fingerprint: str
-    formats: dict[str, int]
-    left_out: dict[str, int]
-    held_out: dict[str, str]
+    formats: dict[str, int]  # rows by format
+    left_out: dict[str, int]  # rows in no part, by reason
+    held_out: dict[str, str]  # source of a part that has its own
     sources: dict[str, dict[str, int]]
-    skipped: list[tuple[str, str]]
-    unread: dict[str, int]
+    skipped: list[tuple[str, str]]  # place and fault of each bad row
+    unread: dict[str, int]  # rows by column that is not read
     notes: list[str]
 
     def judged_without(self, part: str) -> list[str]:

@@ -56,16 +56,7 @@ def split(
     usable: Usable = lambda _: True,
     elsewhere: Mapping[str, Sequence[Conversation]] | None = None,
 ) -> Split:
-    """Split by group; deterministic in the conversations and the seed.
-
-    Groups are sorted by sha256(seed, group). The test part takes rows from the first groups and validation from the
-    next; training gets the rest. A held-out group gives at most ceil(n / s) rows to a part of n rows, where s is
-    `GROUPS` or a quarter of the number of groups, if that is less. If the rows do not suffice that way, s is 1.
-
-    Held-out parts may have sources of their own. Rows with a held-out group or prompt are then removed from the others.
-    Of several training sources each is split in this way. A held-out part without a source of its own takes rows of
-    each in proportion to its training rows as asked for. The training rows of all are then ordered together.
-    """
+    """Split by group, in order of sha256(seed, group): test takes rows first, then validation, then training."""
     wanted = {part: rows[part] or 0 for part in HELD_OUT}
     own, names = elsewhere or {}, [each.name for each in shares]
     sources = {id(each): each for each in (*(share.conversations for share in shares), *own.values())}
@@ -107,11 +98,7 @@ def _weights(shares: Sequence[Source]) -> list[float]:
 
 
 def allotted(total: int, by: Sequence[float]) -> list[int]:
-    """Return whole numbers with a sum, in proportion to others: rounded down, then the largest remainders up.
-
-    >>> allotted(10, [2, 1]), allotted(3, [1, 1])
-    ([7, 3], [2, 1])
-    """
+    """Return whole numbers with a sum, in proportion to others: rounded down, then the largest remainders up."""
     exact = [total * share / sum(by) for share in by]
     numbers = [int(each) for each in exact]
     upwards = sorted(range(len(by)), key=lambda place: numbers[place] - exact[place])

@@ -42,12 +42,7 @@ def check_template(template: str) -> None:
 
 
 def with_template(tokenizer: Any, template: str | None) -> Any:
-    """Return a copy of a tokenizer with a template as its chat template; without a template the tokenizer itself.
-
-        start + system + newline + before + question + after + answer + end + before + question + ...
-
-    before and after are the parts of the template around {query}; start is the tokenizer's start token, if it adds one.
-    """
+    """Return a copy of a tokenizer whose chat template puts questions at a text's {query}; without a text itself."""
     if template is None:
         return tokenizer
     check_template(template)

@@ -61,10 +61,7 @@ class FinalAnswer:
 
     @cached_property
     def value(self) -> Value:
-        """The answer's value.
-
-        In a sentence it is the first number after the last "=", if any. Texts in a box or in <answer> are taken whole.
-        """
+        """The value: in a sentence the first number after the last "=", if any; a box or <answer> is taken whole."""
         exact = value_of(self.text)
         if isinstance(exact, Number) or self.mark in WHOLE:
             return exact
@@ -89,11 +86,7 @@ class FinalAnswer:
 
 
 def plain(text: str) -> str:
-    r"""Normalize the spelling of a text: full-width forms, minus signs, bold, LaTeX's spaces, fractions and dollars.
-
-    >>> plain("\\frac{3}{4}，４２％")
-    ' 3/4,42%'
-    """
+    """Normalize the spelling: full-width forms, minus signs, bold, LaTeX's spaces, fractions and dollars."""
     text = re.sub(r"(?<=\d)(?=[¼-¾⅐-⅞])", " ", text)  # 1½ is not 11/2
     text = unicodedata.normalize("NFKC", text).replace("−", "-").replace("⁄", "/").replace("\\pi", "π")
     text = re.sub(r"(?<!\w)\*\*|\*\*(?![\w(-])", "", text)  # bold, but not powers
@@ -116,13 +109,7 @@ def final_answers(text: str) -> dict[str, FinalAnswer]:
 
 
 def marked_text(text: str) -> str | None:
-    """Return the last marked answer verbatim, for a verifier; `None` if nothing is marked.
-
-    Bold and dollars around the whole answer, or around its mark, are no part of it.
-
-    >>> marked_text("**Answer:** 42"), marked_text("The answer is $x**2$.")
-    ('42', 'x**2')
-    """
+    """Return the last marked answer without bold and dollars around it, for a verifier; `None` if nothing is marked."""
     found = _marked(text)
     if not found:
         return None
@@ -157,11 +144,7 @@ def _braced(text: str, start: int) -> str:
 
 
 def value_of(text: str) -> Value:
-    """Return a number, if the text is one with at most a currency or a unit, else the text casefolded and stripped.
-
-    >>> value_of("$1,200.50"), value_of("50%").is_percent, value_of("3:30 pm.")
-    (Number(value=Fraction(2401, 2), is_percent=False), True, '3:30 pm')
-    """
+    """Return a number, if the text is one with at most a currency or a unit, else the text casefolded and stripped."""
     text = plain(text).replace("\\", "").strip(" \t\n*'\"`").rstrip(".,;!?。、 ")
     text = text if re.fullmatch(r"\$-?[\d.,]+", text) else text.strip("$")
     text = re.sub(r"^[A-Za-z]\s*=\s*", "", text).strip()  # x = 5

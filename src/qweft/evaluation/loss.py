@@ -94,16 +94,7 @@ def target_loss(outputs: Any, labels: torch.Tensor, num_items_in_batch: Any = No
 def held_out_loss(
     model: torch.nn.Module, rows: Sequence[Encoded], pad_token_id: int, batch_size: int, key: str = MAX_LENGTH
 ) -> HeldOutLoss:
-    """Return the loss of a causal language model over all target tokens of the rows.
-
-        loss = sum_i S_i / sum_i n_i,   S_i = sum over targets t of row i of -log p(t | tokens before t)
-
-    n_i is the number of targets of row i, without its first token. The standard error is that of `ratio`.
-    Log-probabilities are computed in float32 and summed in float64. `key` is as for `check_room`.
-
-    Raises:
-        QweftError: If no row has a target token, or the memory is too small for a batch.
-    """
+    """Return sum S_i / sum n_i, S_i the sum of -log p (float32, summed in float64) over the n_i targets of row i."""
     return loss_of(score_rows(model, rows, pad_token_id, batch_size, key))
 
 

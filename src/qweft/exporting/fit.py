@@ -94,11 +94,8 @@ def fit_features(halves: Sequence[Moments], compress: torch.Tensor, weight: torc
 
         G = L C + R,   L, b = argmin sum |f - L C x - b|^2,   R = argmin sum |f - L C x - R x|^2 + ridge tr(R D R^T)
 
-    L is the affine fit in c = C x, C = `compress` (r, d), or the linear one where that is better, as a LoRA cannot
-    express b. R recovers what a linear map of the whole x can. D is the diagonal of sum x x^T. L, the ridge, and
-    whether R is used are chosen for each feature by two-fold cross-validation over the halves. An error e of the
-    features costs e^T W e, W = `weight` (features, features), symmetric. What is explained is the share of the mean
-    square of f that maps fitted to one half of the rows explain on the other.
+    C = `compress` (r, d), D is the diagonal of sum x x^T, and an error e costs e^T W e with W = `weight`. Two-fold
+    cross-validation over the halves chooses L (affine or linear), the ridge and R for each feature, and judges them.
     """
     compress, weight = compress.double().cpu(), weight.double().cpu()
     folds = [(_candidates(fitted, compress), checked) for fitted, checked in (halves, halves[::-1])]

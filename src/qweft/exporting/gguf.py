@@ -33,10 +33,7 @@ def names_of(config: Any) -> TensorNameMap:
 
 
 def reordered(config: Any, layer: str, tensor: torch.Tensor, is_back: bool = False) -> torch.Tensor:
-    """Return a tensor (d_out, ...) of a layer of transformers as GGUF stores it; `is_back` is the inverse.
-
-    transformers rotates coordinate i of a head together with i + d/2, and GGUF's llama 2i together with 2i + 1.
-    """
+    """Return (d_out, ...) in GGUF's order: its llama rotates 2i with 2i + 1 of a head, transformers i with i + d/2."""
     last = layer.rpartition(".")[2]
     if config.model_type != "llama" or last not in ("q_proj", "k_proj"):
         return tensor

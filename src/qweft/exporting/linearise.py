@@ -20,14 +20,7 @@ def layers_of(model: Any) -> dict[str, QwthnLinear]:
 
 
 def linearise(model: Any, batches: Sequence[Mapping[str, Any]]) -> tuple[Lora, dict[str, float]]:
-    """Return the LoRA closest to an adapter on the tokens of some batches, and what each layer's fit explains.
-
-        y = W0 x + s E (Q q(C x) + K C x)   becomes   y = W0 x + B A x,   B = s E,   A = Q G + K C
-
-    G is the best linear map for q(C x), or for q(c) * c, on these tokens; see `fit_features`. The rank of the LoRA is
-    the largest rank of the adapter's layers. Without a circuit nothing is fitted. Batches are inputs of the model, on
-    its device, with at least two rows.
-    """
+    """Return the LoRA B = s E, A = Q G + K C, G by `fit_features` on batches, and what each layer's fit explains."""
     layers = layers_of(model)
     cores: dict[str, Any] = {name: layer.qwthn_core[NAME] for name, layer in layers.items()}
     fitted = {name: layer for name, layer in layers.items() if cores[name].circuit_features}

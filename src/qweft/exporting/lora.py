@@ -25,15 +25,12 @@ PREFIX = "base_model.model."
 
 @dataclass(frozen=True)
 class Lora:
-    """A LoRA, y = W0 x + B A x on each layer, with one rank, and the scaling in B: lora_alpha equals the rank.
-
-    A (r, d_in) is `down` and B (d_out, r) `up`, by layer name; `whole` are tensors of `modules_to_save` by their names.
-    """
+    """A LoRA y = W0 x + B A x of one rank; B holds the scaling, so lora_alpha equals the rank."""
 
     rank: int
-    down: Mapping[str, torch.Tensor]
-    up: Mapping[str, torch.Tensor]
-    whole: Mapping[str, torch.Tensor]
+    down: Mapping[str, torch.Tensor]  # A (r, d_in) by layer name
+    up: Mapping[str, torch.Tensor]  # B (d_out, r) by layer name
+    whole: Mapping[str, torch.Tensor]  # tensors of `modules_to_save` by their names
 
     @property
     def parameters(self) -> int:

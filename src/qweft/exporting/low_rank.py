@@ -20,13 +20,7 @@ RIDGE = 1e-3
 def factors(
     change: torch.Tensor, moments: Sequence[Moments], most: int = RANKS[-1]
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Return A and B for a change D (d_out, d_in), and what share of its mean square output their first k keep.
-
-        min over B A of rank k of sum_x |(D - B A) x|^2:   B = U_k,   A = U_k^T D
-
-    U_k are the k first left singular vectors of D M^(1/2), with M the second moments of the inputs x. So the first k
-    columns of B and rows of A are best for each k.
-    """
+    """Return A = U^T D, B = U and each rank's kept share, U the left singular vectors of D M^(1/2), M = sum x x^T."""
     change = change.double().cpu()
     second = sum(half.xx for half in moments)
     assert isinstance(second, torch.Tensor)

@@ -39,16 +39,13 @@ def replaced(model: Any, lora: Lora) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Measured:
-    """Base model, hybrid model and exported LoRA on the same held-out rows; losses are in nats per target token.
-
-    Logits and greedy tokens are those of hybrid and LoRA, `None` if half precision has rounded written weights again.
-    """
+    """Base model, hybrid model and LoRA on the same held-out rows; losses in nats per target token."""
 
     base_loss: float
     hybrid_loss: float
     exported_loss: float
-    largest_logit_change: float | None
-    equal_greedy_share: float | None
+    largest_logit_change: float | None  # of LoRA to hybrid; `None` if half precision rounded weights again
+    equal_greedy_share: float | None  # the same of greedy tokens
     tokens: int
     gain_error: float | None = None
 

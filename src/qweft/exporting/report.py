@@ -46,31 +46,25 @@ USES: dict[Target, tuple[str, str, str]] = {
 
 @dataclass(frozen=True)
 class ExportReport:
-    """An exported adapter and the change in its loss.
-
-    `calibration` is the text that a circuit or a LoRA was fitted on, `None` where nothing was, and `layers` the share
-    of each fitted layer's output that the fit explains. `rank` and `parameters` are those of the LoRA, with fully
-    trained modules; `None` if the adapter itself was merged. `written_relative_difference` is the largest difference of
-    a logit between what was measured and the written files, over the largest logit of one row.
-    """
+    """An exported adapter and the change in its loss."""
 
     adapter: Path
     output: Path
     model: str
-    calibration: str | None
+    calibration: str | None  # text that was fitted on; `None` where nothing was
     calibration_tokens: int
     held_out: str
     measured: Measured
-    rank: int | None
+    rank: int | None  # of the LoRA, as parameters; `None` if the adapter was merged
     parameters: int | None
     modules_to_save: Sequence[str]
-    layers: Mapping[str, float]
+    layers: Mapping[str, float]  # share of each fitted layer's output that the fit explains
     largest_lost_share: float
     hub_id: str | None = None
     to: Target = "lora"
     method: str = "QWTHN"
     has_circuit: bool = False
-    written_relative_difference: float | None = None
+    written_relative_difference: float | None = None  # of logits, measured to written, over a row's largest
 
     @property
     def refusal(self) -> str | None:

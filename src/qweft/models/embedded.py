@@ -95,11 +95,7 @@ def convert(gguf: Path, folder: Path) -> None:
 
 
 def tie_twin_embeddings(model: Any) -> None:
-    """Tie the input and output embeddings, as in the original model, if a GGUF file holds one matrix twice.
-
-    The input embedding A and the output embedding B count as one if |A - B| <= TWINS |B| (Frobenius norm). The tied
-    weights are those of B, which quantisers store more precisely.
-    """
+    """Tie embeddings A (in) and B (out) as the more precise B if a GGUF file holds one twice: |A - B| <= TWINS |B|."""
     head, table = model.get_output_embeddings(), model.get_input_embeddings()
     if head is None or head.weight is table.weight or head.weight.shape != table.weight.shape:
         return

@@ -24,10 +24,7 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 
 
 def choose_device(name: str) -> torch.device:
-    """Return the device with a name; "auto" is CUDA if available, else MPS, else the CPU.
-
-    With several worker processes "auto" and "cuda" give each its own CUDA device, by LOCAL_RANK.
-    """
+    """Return a device; "auto" is CUDA, else MPS, else the CPU; each worker has its own CUDA device, by LOCAL_RANK."""
     if name == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda", _cuda_of_this_process())
@@ -49,10 +46,7 @@ def _cuda_of_this_process() -> int:
 
 
 def choose_dtype(name: str, device: torch.device, source: ModelSource | None = None) -> torch.dtype:
-    """Return the type with a name; "auto" is bfloat16 where the hardware computes in it, else float32.
-
-    On a CPU "auto" is bfloat16 only if the weights were saved so, and none is rounded.
-    """
+    """Return a type; "auto" is bfloat16 where hardware computes in it (a CPU: if saved so too), else float32."""
     if name == "auto":
         if device.type == "cuda":  # by default torch also returns True for emulated bfloat16
             hardware = torch.cuda.is_bf16_supported(including_emulation=False)

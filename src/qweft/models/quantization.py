@@ -90,10 +90,7 @@ def bits_of(model: Any, name: str, module: Any) -> int | None:
 
 
 def keep_unpacked(model: Any) -> Any:
-    """Return the model with 4-bit layers that do not repack their weights when they first run.
-
-    On some CPUs bitsandbytes packs them with rounded scales for a kernel without gradients: losses would depend on it.
-    """
+    """Return the model with 4-bit layers that do not repack their weights, which rounds scales on some CPUs."""
     for module in model.modules():
         if hasattr(module, "support_avx512bf16_for_cpu"):
             module.support_avx512bf16_for_cpu = False

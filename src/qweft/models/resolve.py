@@ -165,10 +165,7 @@ def check_weights(source: ModelSource) -> None:
 
 
 def find(config: ModelConfig) -> ModelSource:
-    """Find a base model: a local folder with a config.json, else an alias, else a hub id.
-
-    An alias with source "auto" is the original model if the hub or its local cache has it, else the package.
-    """
+    """Return a local folder with a config.json, else an alias (hub or cache before package), else a hub id."""
     name, folder = config.name, named_path(config.name)
     if (folder / "config.json").is_file():
         made = [each for each in EMBEDDED_MODELS.values() if prepared_folder(each).resolve() == folder.resolve()]

@@ -35,10 +35,7 @@ def card(title: str, body: str, base_model: str | None, **front: Any) -> str:
 
 
 def name_base_model(folder: Path, hub_id: str | None) -> None:
-    """Replace the local path of the base model in an adapter that was just saved, as PEFT writes it.
-
-    The config names the hub id. Without one it keeps the path, as nothing else can be loaded; the card never does.
-    """
+    """Write the hub id in the place of the base model's path; without one the config alone keeps the path."""
     file, readme = folder / CONFIG_NAME, folder / "README.md"
     config = json.loads(file.read_text("utf-8"))
     named = config.get("base_model_name_or_path")

@@ -42,11 +42,7 @@ class Push:
 
 
 def plan_push(folder: Path, repository: str, private: bool = True, base_model: str | None = None) -> Push:
-    """Plan an upload of an adapter's folder and check it offline.
-
-    Without `base_model`, the hub id in the adapter's config counts. Raise `QweftError` if the folder holds no adapter,
-    a file in it is a link, a name is not a hub id, or its config names a path of this machine.
-    """
+    """Plan an upload of an adapter's folder and check it offline; `base_model` is by default the config's hub id."""
     check_folder(folder)
     for what, name in (("repository", repository), ("base_model", base_model or "unnamed")):
         if not _is_hub_id(name):
@@ -99,11 +95,7 @@ def _is_hub_id(name: str) -> bool:
 
 
 def push(wanted: Push, token: str | None = None) -> str:
-    """Create the repository if it does not exist, upload the files in one commit, and return its URL.
-
-    Without `token`, that of `hf auth login` or HF_TOKEN is used. Raise `QweftError` if HF_HUB_OFFLINE is set, the hub
-    does not take the upload, or a private one meets a public repository.
-    """
+    """Create the repository if needed, upload the files in one commit, and return its URL; no `token` means hf's."""
     if constants.HF_HUB_OFFLINE:
         raise QweftError("HF_HUB_OFFLINE is set, so nothing is sent; unset it to push")
     operations = [CommitOperationAdd(name, content) for name, content in contents(wanted).items()]

@@ -19,20 +19,12 @@ Score = Callable[
 
 @dataclass(frozen=True)
 class AnswerMetric:
-    """A metric of generated answers, declared as METRIC by a module of `metrics`.
+    """A metric of generated answers, declared as METRIC by a module of `metrics`."""
 
-    Args:
-        score: Takes the data's source, the conversations, and the base and the adapted model's answers. Returns the
-            scores, and each row's result as JSON can hold it, or `None`; an empty list if rows are not scored singly.
-        check: Takes the data's source; raises `QweftError` if its data cannot be scored.
-        check_rows: Takes the reference answers, before the first answer; raises `QweftError` if none can be scored.
-        packages: Packages that the metric needs, of the extra "metrics".
-    """
-
-    score: Score
-    check: Callable[[str], None] = lambda source: None
-    check_rows: Callable[[Sequence[str]], None] = lambda references: None
-    packages: tuple[str, ...] = ()
+    score: Score  # source, conversations, base and adapted answers -> scores, each row's result
+    check: Callable[[str], None] = lambda source: None  # raises `QweftError` if a source cannot be scored
+    check_rows: Callable[[Sequence[str]], None] = lambda references: None  # the same of the reference answers
+    packages: tuple[str, ...] = ()  # of the extra "metrics"
 
 
 def metric_of(name: str) -> AnswerMetric:

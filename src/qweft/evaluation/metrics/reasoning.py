@@ -40,16 +40,11 @@ class Solution:
 
 @dataclass(frozen=True)
 class Reasoned:
-    """Scores of one answer: of its value, form and chain of thought, and the text of its final answer.
-
-    A strict answer has the reference's mark too, with the value alone after ####. A whole chain has at least one step
-    and, without a thought, a final answer ends it. Only an answer that was not cut can be strict or complete. If it or
-    the reference has a thought, its own must be closed.
-    """
+    """Scores of one answer: of its value, form and chain of thought, and the text of its final answer."""
 
     is_accurate: bool
-    is_strict: bool
-    has_whole_chain: bool
+    is_strict: bool  # has the reference's mark, and the value alone after ####
+    has_whole_chain: bool  # at least one step, not cut, and a closed thought if the reference has one
     has_whole_answer: bool
     found: str | None
 

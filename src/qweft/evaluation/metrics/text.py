@@ -35,11 +35,7 @@ JOINERS = "\u200c\u200d"
 
 
 def is_chinese(texts: Sequence[str]) -> bool:
-    """Whether the joined texts are Chinese, by their share of Han characters.
-
-    >>> is_chinese(["你好，我是 Tom。"]), is_chinese(["How does one write 你好?"])
-    (True, False)
-    """
+    """Whether the joined texts are Chinese, by their share of Han characters."""
     joined = "".join(texts)
     han = len(re.findall(r"[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]", joined))
     return han > 0 and han >= HAN_SHARE * len(re.findall(r"[^\W\d_]", joined))
