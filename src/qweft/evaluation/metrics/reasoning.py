@@ -43,8 +43,8 @@ class Reasoned:
     """Scores of one answer: of its value, form and chain of thought, and the text of its final answer."""
 
     is_accurate: bool
-    is_strict: bool  # has the reference's mark, and the value alone after ####
-    has_whole_chain: bool  # at least one step, not cut, and a closed thought if the reference has one
+    is_strict: bool  # uncut, with the reference's mark too, and the value alone after ####
+    has_whole_chain: bool  # uncut, with a step, and a closed thought or a final answer at its end
     has_whole_answer: bool
     found: str | None
 
