@@ -111,7 +111,7 @@ def pair(
     direction: Direction = "not decided" if reason else "lower" if middle < 0 else "higher"
     widest = None
     if margin is not None:
-        level = 1 - 2 * look.level / look.questions
+        level = 1 - 2 * look.level / look.questions  # two one-sided tests (Schuirmann 1987)
         narrow, turned = errors.interval(middle, level), _in_percent([(b, a) for _, a, b in finite])
         # in percent of either method's loss, so that a pair is equivalent in both orders or in none
         if turned:
