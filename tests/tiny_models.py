@@ -4,7 +4,7 @@ import torch
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
 
-def tiny_llama(seed=0):
+def tiny_llama(seed=0, **changes):
     torch.manual_seed(seed)
     config = LlamaConfig(
         vocab_size=64,
@@ -14,6 +14,7 @@ def tiny_llama(seed=0):
         num_attention_heads=2,
         num_key_value_heads=1,
         max_position_embeddings=64,
+        **changes,
     )
     return LlamaForCausalLM(config).eval()
 

@@ -1,27 +1,11 @@
-"""torch.compile of whole adapted models; of single layers, for all families and presets, in tests/conformance."""
+"""Files on compiled base models; gradients of a compiled one: test_prepared.py, of its layers: tests/conformance."""
 
 import pytest
 import torch
 from peft import PeftModel, get_peft_model
 
 from qweft import QwthnConfig
-from tests.conformance.case import Case
-from tests.conformance.families import FAMILIES
-from tests.rounding import assert_close
 from tests.tiny_models import tiny_gpt2
-
-FEW = ["Llama", "GPT-2", "T5", "ViT", "nn.Module"]
-
-
-@pytest.mark.parametrize("family", FEW)
-def test_the_whole_model_is_one_graph(family):
-    case = Case(FAMILIES[family], "qtha", torch.float64)
-    model = case.adapted()
-    wanted = case.output(model)
-    torch.compiler.reset()
-    compiled = torch.compile(model, backend="eager", fullgraph=True)
-    assert_close(case.output(compiled), wanted)
-    assert not torch.equal(wanted, case.output(case.base()))
 
 
 def each_block_compiled(model):

@@ -1,7 +1,7 @@
 """The config: presets, JSON, and a sentence for each wrong value."""
 
 import pytest
-from peft import PeftType, get_peft_model
+from peft import get_peft_model
 
 from qweft import QweftError, QwthnConfig
 from tests.tiny_models import tiny_llama
@@ -39,12 +39,3 @@ def test_an_unknown_preset_is_named():
 def test_modes_that_do_not_fit_are_named(modes, message):
     with pytest.raises(QweftError, match=message):
         get_peft_model(tiny_llama(), QwthnConfig.preset("qtha", r=2, modes=modes))
-
-
-def test_registered_once_as_a_real_member():
-    from qweft.adapter import register
-
-    register()
-    assert PeftType("QWTHN") is PeftType.QWTHN
-    assert "QWTHN" in list(PeftType)
-    assert isinstance(PeftType.QWTHN, PeftType)

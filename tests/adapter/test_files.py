@@ -17,7 +17,7 @@ from peft import (
 from peft.tuners.tuners_utils import BaseTunerLayer
 from peft.utils.other import AuxiliaryTrainingWrapper
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForCausalLM, LlamaConfig
+from transformers import AutoModelForCausalLM
 
 from qweft import QweftError, QwthnConfig
 from tests.adapter.test_method import logits, small, trained
@@ -292,18 +292,9 @@ def test_embeddings_and_tokens_load_under_any_name_after_a_change_of_the_vocabul
     """PEFT writes the embeddings a second time then, under keys of its own."""
 
     def base():
-        torch.manual_seed(0)
-        config = LlamaConfig(
-            vocab_size=44,
-            hidden_size=20,
-            intermediate_size=24,
-            num_hidden_layers=1,
-            num_attention_heads=2,
-            tie_word_embeddings=tied,
-        )
-        model = AutoModelForCausalLM.from_config(config)
+        model = tiny_llama(tie_word_embeddings=tied)
         if resized:
-            model.resize_token_embeddings(48)
+            model.resize_token_embeddings(68)
         return model.eval()
 
     tokens = torch.arange(36, 44)[None]

@@ -2,16 +2,11 @@
 
 import pytest
 import torch
-from peft import get_peft_model
 
 from qweft import QwthnConfig
 from qweft.adapter.cores import make_core
 from qweft.adapter.functions import FUNCTIONS
 from qweft.circuit import gate_by_gate
-from qweft.exporting.linearise import layers_of, linearise
-from tests.tiny_models import tiny_llama
-
-SMALL = {"r": 4, "width": 8, "bond_dimension": 2, "circuit_layers": 2, "target_modules": ["q_proj", "down_proj"]}
 
 
 def core_of(function="quantum", r=4, layers=2, reupload=True, qubits=None):
@@ -73,24 +68,3 @@ def test_what_measures_the_circuit_elsewhere_is_given_the_angles():
     torch.testing.assert_close(applied(core, c), exact, rtol=1e-9, atol=1e-9)
     rms = seen[0].square().mean(1).sqrt()
     torch.testing.assert_close(rms, torch.full_like(rms, 2**-0.5))  # two uploads
-
-
-def test_a_gate_that_adds_nothing_is_exported_exactly_and_another_is_fitted():
-    torch.manual_seed(2)
-    model = get_peft_model(
-        tiny_llama(), QwthnConfig(core="quantum_gated", init_weights=False, start="small", **SMALL)
-    ).eval()
-    batches = [{"input_ids": torch.randint(0, 64, (8, 12)), "attention_mask": torch.ones(8, 12)} for _ in range(4)]
-    wanted = {}
-    for name, layer in layers_of(model).items():
-        with torch.no_grad():
-            layer.branch_of("default").core.quantum_weight.zero_()
-        branch = layer.branch_of("default")
-        wanted[name] = layer.scaling["default"] * branch.expand.matrix() @ branch.compress.matrix()
-    lora, _ = linearise(model, batches)
-    for name, product in wanted.items():
-        torch.testing.assert_close((lora.up[name] @ lora.down[name]).float(), product, rtol=1e-3, atol=1e-4)
-    for layer in layers_of(model).values():
-        layer.branch_of("default").core.randomise()
-    _, notes = linearise(model, batches)
-    assert len(notes) == len(wanted) and all(0 < share < 1 for share in notes.values())

@@ -7,11 +7,11 @@ from safetensors.torch import load_file
 
 from qweft import QwthnConfig, find_bases, hotswap_adapter
 from qweft.adapter.find_bases import without_bases
-from qweft.adapter.packing import gathered, pack, pack_codes, packed_bytes, padded, unpack, unpack_codes
+from qweft.adapter.packing import gathered, pack, packed_bytes, unpack
 from tests.adapter.test_bases import BATCH, trained
 from tests.tiny_models import tiny_llama
 
-SIZES = (1, 3, 65, 576, 1000, 4097)
+SIZES = (65, 576, 1000, 4097)
 LEAST_COSINE = {1: 0.75, 2: 0.9, 4: 0.99, 8: 0.9999}
 MAPS = {
     "subspace": {"compress": "subspace", "expand": "subspace", "core": "identity", "width": 6},
@@ -40,7 +40,7 @@ def logits(model):
 
 
 @pytest.mark.parametrize("bits", LEAST_COSINE)
-@pytest.mark.parametrize("size", SIZES[2:])
+@pytest.mark.parametrize("size", SIZES)
 def test_packed_directions_are_near_the_directions(size, bits):
     torch.manual_seed(0)
     found = torch.linalg.qr(torch.randn(size, 5) * torch.randn(size, 1) ** 5).Q  # few large entries
@@ -50,23 +50,6 @@ def test_packed_directions_are_near_the_directions(size, bits):
     again = restored(packed, bits, size)
     assert torch.nn.functional.cosine_similarity(again, found.T).min() > LEAST_COSINE[bits]
     torch.testing.assert_close(again.norm(dim=1), torch.ones(5), atol=0.1, rtol=0)
-
-
-@pytest.mark.parametrize("size", SIZES)
-def test_the_spread_is_orthogonal(size):
-    spread = torch.eye(padded(size))[: min(size, 40)]
-    whole = gathered(spread, padded(size))
-    torch.testing.assert_close(whole @ whole.T, torch.eye(len(whole)), atol=1e-5, rtol=0)
-    if size > 500:  # no entry is larger than 4 standard deviations
-        assert whole.abs().max() < 4 * size**-0.5
-
-
-@pytest.mark.parametrize("bits", LEAST_COSINE)
-def test_whole_numbers_survive_in_bytes(bits):
-    codes = torch.randint(0, 2**bits, (3, 2, 13), dtype=torch.uint8)
-    packed = pack_codes(codes, bits)
-    assert packed.shape == (3, 2, -(-13 * bits // 8))
-    assert torch.equal(unpack_codes(packed, bits, 13), codes)
 
 
 @pytest.mark.parametrize("bits", [1, 2, 4, 8])

@@ -123,12 +123,13 @@ def test_fourier_twin_can_be_a_random_circuit(n, layers, reupload):
 
 
 @pytest.mark.parametrize("start", ["recorded", "scaled"])
-@pytest.mark.parametrize("terms", [1, 3])
-def test_fourier_starts_as_the_product_circuit(start, terms):
-    twin, _, coefficients = function_and_tensors("fourier", 3, 2, start=start, fourier_terms=terms)
+@pytest.mark.parametrize(("name", "fields"), [*(("fourier", {"fourier_terms": n}) for n in (1, 3)), ("bias", {})])
+def test_fourier_starts_as_the_product_circuit_and_bias_as_that_of_a_zero_input(start, name, fields):
+    twin, _, given = function_and_tensors(name, 3, 2, start=start, **fields)
     product, _, angles = function_and_tensors("product", 3, 2, start=start)
     c = torch.randn(30, 3, dtype=torch.float64)
-    torch.testing.assert_close(applied(twin, coefficients, c), applied(product, angles, c), rtol=0, atol=1e-10)
+    wanted = applied(product, angles, 0 * c if name == "bias" else c)
+    torch.testing.assert_close(applied(twin, given, c), wanted, rtol=0, atol=1e-10)
 
 
 @pytest.mark.parametrize("start", ["recorded", "scaled"])
@@ -143,15 +144,6 @@ def test_mlp_is_linear_layers_with_silu_between_them(start):
     torch.testing.assert_close(applied(function, [weights, biases], c), wanted, rtol=0, atol=1e-12)
     at_zero = applied(function, [weights, biases], torch.zeros(1, 4, dtype=torch.float64))
     torch.testing.assert_close(at_zero[0], function.phases(angles).cos())
-
-
-@pytest.mark.parametrize("start", ["recorded", "scaled"])
-def test_bias_is_the_product_circuit_of_a_zero_input_for_every_token(start):
-    function, _, tensors = function_and_tensors("bias", 4, 2, start=start)
-    product, _, angles = function_and_tensors("product", 4, 2, start=start)
-    wanted = applied(product, angles, torch.zeros(30, 4, dtype=torch.float64))
-    found = applied(function, tensors, torch.randn(30, 4, dtype=torch.float64))
-    torch.testing.assert_close(found, wanted, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("name", ["quantum", *TWINS])

@@ -77,18 +77,3 @@ def test_the_unitary_is_ours_and_gates_are_the_chips(chip, qubits, layers, reupl
         assert made.counts.two_qubit == len(pairs) == compiled.num_nonlocal_gates()
         assert made.counts.depth == compiled.depth()
         assert set(made.counts.gates) <= set(made.native)
-
-
-@pytest.mark.parametrize("chip", ["line", "lattice"])
-def test_only_neighbours_meet(chip):
-    circuit = crz_ring_ansatz(5, 2)
-    compiled, made = compiled_for(find_chip(chip), circuit, None, np.ones(circuit.parameters))
-    columns = 12 if chip == "lattice" else 5
-    edges = {frozenset((place, place + 1)) for place in range(71) if (place + 1) % columns}
-    edges |= {frozenset((place, place + columns)) for place in range(60)}
-    met = {
-        frozenset(compiled.find_bit(q).index for q in step.qubits) for step in compiled.data if len(step.qubits) == 2
-    }
-    assert met <= edges
-    free = compiled_for(find_chip("all-to-all"), circuit, None, np.ones(circuit.parameters))[1]
-    assert made.counts.two_qubit > free.counts.two_qubit  # an odd ring is in neither

@@ -75,10 +75,11 @@ def test_without_a_circuit_the_lora_equals_the_adapter(tmp_path, make, preset, c
     assert (logits(again) - logits(make())).abs().max() > 1e-2
 
 
+@pytest.mark.parametrize("core", ["quantum_linear", "quantum_gated"])
 @pytest.mark.parametrize("make", [tiny_llama, tiny_gpt2])
-def test_the_linear_part_beside_a_circuit_is_exact(make):
+def test_the_linear_part_beside_a_circuit_is_exact(make, core):
     """With Q = 0 nothing is left of the circuit, and what is fitted to it must not matter."""
-    model = adapted(make, "qtha")
+    model = adapted(make, "qtha", core=core)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if name.endswith("quantum_weight"):

@@ -46,19 +46,14 @@ def test_adapters_name_the_hub_id_and_load_without_a_hub(place, tmp_path, capsys
         if file.suffix in (".json", ".md"):
             assert str(place) not in file.read_text(), file
     assert SMOLLM2.hub_id in (place / adapter / "README.md").read_text().split("---")[1]
-    alone = shutil.copytree(
-        place / adapter, tmp_path / "alone"
-    )  # without run.json: the adapter's config says the model
+    record = json.loads((place / "run" / "run.json").read_text())
+    assert record["model_hub_id"] == SMOLLM2.hub_id and "package" in record["model_origin"]
+    alone = shutil.copytree(place / adapter, tmp_path / "alone")  # without run.json: its config says the model
     words = ["evaluate", str(alone), "--data.source", str(place / "rows.jsonl"), "--data.max_length", "48", "--json"]
     words += ["--data.test_rows", "4", "--data.validation_rows", "4", "--evaluation.answers", "0"]
     assert main(words) == 0
     loss = json.loads(capsys.readouterr().out)["adapted"]["loss"]
     assert loss > 0
-
-
-def test_the_records_say_the_hub_id_beside_the_origin(place):
-    record = json.loads((place / "run" / "run.json").read_text())
-    assert record["model_hub_id"] == SMOLLM2.hub_id and "package" in record["model_origin"]
 
 
 def test_a_model_that_is_on_no_hub_keeps_its_folder_in_the_config_alone(place, tmp_path):

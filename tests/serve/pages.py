@@ -35,24 +35,30 @@ class Client:
     def look(self, path):
         return json.loads(self.ask(path)[2])
 
-    def say(self, model, *said, **settings):
-        roles = ("user", "assistant")
-        messages = [{"role": roles[number % 2], "content": content} for number, content in enumerate(said)]
+    def say(self, model, question, **settings):
+        messages = [{"role": "user", "content": question}]
         body = {"model": model, "messages": messages, "temperature": 0, "max_tokens": 6, **settings}
         return json.loads(self.ask(COMPLETIONS, body)[2])["choices"][0]["message"]["content"]
 
 
 @contextmanager
 def served_page(adapter, **options):
-    """A page on its own port, in a thread."""
+    """A client of a page on its own port."""
     config = PageConfig(**options)
     app, token = page_application(*check_chat(adapter, config, {}), config)
+    with served(app) as port:
+        yield Client(port, token)
+
+
+@contextmanager
+def served(app):
+    """The port of an application that a thread serves."""
     server = Server(uvicorn.Config(app, log_level="error"))
     listening = socket.create_server(("127.0.0.1", 0))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
     thread.start()
     while not server.started:
         time.sleep(0.01)
-    yield Client(listening.getsockname()[1], token)
+    yield listening.getsockname()[1]
     server.should_exit = True
     thread.join(30)

@@ -8,6 +8,7 @@ from peft import LoraConfig, PromptTuningConfig
 from safetensors.torch import load_file, save_file
 
 from qweft.data.conversation import Conversation, Message
+from qweft.data.read import located_rows
 from qweft.errors import QweftError
 from qweft.evaluation.generation import generate_answers, prompt_of
 from qweft.evaluation.saved import put_on
@@ -93,22 +94,6 @@ def test_without_probabilities_nothing_is_answered(hybrid):
         answers(chat, "How?")
 
 
-def test_ctrl_c_ends_an_answer(hybrid, monkeypatch):
-    chat = talk(hybrid, max_new_tokens=30)
-    put = Pieces.put
-
-    def interrupt(self, value):
-        put(self, value)
-        if len(self.tokens) == 3:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(Pieces, "put", interrupt)
-    answer = chat.answer("qtha-0", "How many?", print, may_stop=True)
-    assert answer.end == "stopped" and answer.tokens == 3 and answer.text
-    with pytest.raises(KeyboardInterrupt):
-        chat.answer("qtha-0", "How many?", print)
-
-
 def test_the_oldest_turns_are_left_out_and_the_system_message_is_not(hybrid):
     chat = talk(hybrid, max_new_tokens=8, system="be", beside="base")
     for number in range(4):
@@ -175,12 +160,16 @@ def test_what_a_voice_did_not_answer_is_in_no_row(empty):
     assert second == ["And?", "Here."]
 
 
-def test_save_replaces_only_what_it_saved(empty, tmp_path):
+def test_save_writes_rows_that_training_reads_and_replaces_only_them(empty, tmp_path):
+    empty.obey("/system be brief")
     file = tmp_path / "said.jsonl"
     for question in ("q\u2028r", "r"):
         empty.take(question, said("a", "b"))
         empty.obey(f"/save {file}")
-    assert [len(json.loads(line)["messages"]) for line in file.read_text().strip().split("\n")] == [4, 4]
+    rows = [json.loads(line) for line in file.read_text().strip().split("\n")]
+    assert [len(row["messages"]) for row in rows] == [5, 5] and rows[0]["messages"][0]["role"] == "system"
+    assert [row["answered_by"] for row in rows] == ["qtha-0", "base"]
+    assert len(list(located_rows(str(file), None, []))) == 2
     file.write_text(text := file.read_text() + "mine")
     with pytest.raises(QweftError, match="exists"):
         empty.obey(f"/save {file}")

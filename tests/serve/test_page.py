@@ -15,7 +15,6 @@ import pytest
 from qweft.cli.main import main
 from qweft.serve.app import Seeded
 from qweft.serve.page import FILES
-from tests.serve.conftest import talk
 from tests.serve.pages import COMPLETIONS, Client, served_page
 
 LAYER = "model.layers.1.self_attn.v_proj"
@@ -33,19 +32,6 @@ def test_the_page_knows_its_voices_and_settings(client):
     assert LAYER in state["voices"][0]["layers"] and state["voices"][1]["layers"] == []
     assert state["settings"] == {"max_tokens": 6, "temperature": 0.0, "top_p": 1.0, "seed": 3}
     assert state["system"] == "be brief" and state["context"] == 64
-
-
-def test_answers_are_those_of_the_terminal(client, hybrid):
-    """Greedy ones, of both voices, with a turn before."""
-    chat, texts = talk(hybrid, beside="base", max_new_tokens=6), []
-    for question in ("How many?", "And now?"):
-        answers = [chat.answer(name, question, lambda _: None) for name in chat.names]
-        chat.take(question, answers)
-        texts.append([answer.text for answer in answers])
-    for number, name in enumerate(chat.names):
-        assert client.say(name, "How many?").strip() == texts[0][number]
-        assert client.say(name, "How many?", texts[0][number], "And now?").strip() == texts[1][number]
-    assert texts[0][0] != texts[0][1]
 
 
 def test_the_circuit_and_its_expectations(client):
@@ -115,15 +101,10 @@ def test_whoever_goes_stops_the_answer(client, monkeypatch):
     assert tokens[-1]["place"] < 30
 
 
-def test_wrong_options_are_told(hybrid, capsys):
+def test_a_port_that_is_taken_is_told(hybrid, capsys):
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        for options, message in (
-            (["--port", f"{taken.getsockname()[1]}"], "cannot be listened at"),
-            (["--port", "70000"], "--port"),
-            (["--beside", "nowhere"], "nowhere: no such folder"),
-        ):
-            assert main(["ui", str(hybrid), *options]) == 2
-            assert message in capsys.readouterr().err
+        assert main(["ui", str(hybrid), "--port", f"{taken.getsockname()[1]}"]) == 2
+        assert "cannot be listened at" in capsys.readouterr().err
 
 
 def test_the_command_serves_until_ctrl_c(hybrid):

@@ -13,7 +13,6 @@ import time
 import pytest
 
 from qweft.cli.main import main
-from qweft.data.read import located_rows
 from qweft.serve.chat import Answer
 from qweft.serve.terminal import Screen as Shown
 from qweft.serve.terminal import converse
@@ -41,18 +40,6 @@ def test_json_has_both_answers_and_tokens_a_second(say, hybrid):
     for answer in first["answers"].values():
         assert answer["tokens"] == 6 and answer["end"] == "max_new_tokens" and answer["left_out"] == 0
         assert 6 / answer["tokens_per_second"] == pytest.approx(answer["seconds"], abs=1e-3)  # as it is rounded
-
-
-def test_save_writes_rows_that_training_reads(say, tmp_path):
-    file = tmp_path / "said.jsonl"
-    status, _, err = say(
-        "--beside", "base", "--system", "be brief", lines=["How many?", f"/save {file}", "/quit", "lost"]
-    )
-    assert status == 0 and err == f"saved: {file}, 1 turn\n"
-    rows = [json.loads(line) for line in file.read_text().splitlines()]
-    assert [row["answered_by"] for row in rows] == ["qtha-0", "base"]
-    assert [message["role"] for message in rows[0]["messages"]] == ["system", "user", "assistant"]
-    assert len(list(located_rows(str(file), None, []))) == 2
 
 
 @pytest.mark.parametrize(

@@ -46,16 +46,6 @@ def test_a_circuit_is_in_one_open_job_only(store):
     assert claim(store, "g", circuits(0, 1, 2)).circuits == 2
 
 
-def test_a_budget_that_says_no_leaves_nothing_written(store):
-    def no(number):
-        raise DeviceError("too much")
-
-    with pytest.raises(DeviceError, match="too much"):
-        store.claim(Job("a", "fake:chip", "chip", "monday", 10), circuits(0), WHERE, None, no)
-    assert store.jobs() == []
-    assert claim(store, "b", circuits(0)).circuits == 1
-
-
 def test_states_change_once(store):
     claim(store, "a", circuits(0, 1))
     assert store.sent("a", "job-1") and not store.sent("a", "job-2")

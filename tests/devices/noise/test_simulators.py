@@ -123,15 +123,6 @@ def test_origin_s_own_depolarizing_and_readout(shape):
         np.testing.assert_allclose(found, reported(exact, PAPER), rtol=0, atol=1e-12)
 
 
-def test_shots_follow_the_noisy_probabilities():
-    circuits = BoundCircuits.of(*bound(3, 1, circuits=20))
-    exact = make_device("noisy").run(circuits, None)
-    measured = [make_device("noisy", DeviceSettings(seed=seed)).run(circuits, 500) for seed in range(40)]
-    z = np.stack([each.expectations() for each in measured])
-    spread = (z - exact.expectations()) * np.sqrt(500 / (1 - exact.expectations() ** 2))
-    assert abs(spread.mean()) < 0.1 and 0.9 < spread.var() < 1.1  # 2,400 numbers of mean 0 and variance 1
-
-
 def test_a_folded_circuit_has_more_noise_and_without_noise_the_same_values():
     ry = np.array([[0.4, -0.4, 0.4]])
     gates = (("ry", (0,)),) * 3
