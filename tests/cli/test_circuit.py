@@ -139,11 +139,6 @@ def test_cores_without_circuit(made, capsys, core):
     assert f"core {core} (" in refused(capsys, made(core), "--layer", "x")
 
 
-def test_a_lora(tmp_path, capsys):
-    adapter = trained(tmp_path, {"peft_type": "LORA", "r": 2, "target_modules": ["q_proj"]})
-    assert "an adapter of PEFT's method LORA has no circuit" in refused(capsys, adapter, "--layer", "x")
-
-
 def test_exports_read_back(adapter, capsys, tmp_path):
     qasm2 = pytest.importorskip("qiskit.qasm2")
     from qiskit.quantum_info import Statevector
@@ -199,24 +194,13 @@ def test_without_a_layer_the_first_one_is_shown(capsys, adapter):
         (["--layer", LAYER, "--output", "x"], "--export"),
         (["--layer", LAYER, "--export", "qasm2", "--output", "x"], "--export qasm2"),
         (["--layer", LAYER, "--picture", "x.gif"], ".svg"),
+        (["--layer", LAYER, "--picture", "x.svg", "--export", "qasm3", "--output", "./x.svg"], "are the same file"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_one_sentence(adapter, capsys, tmp_path, monkeypatch, options, words):
     monkeypatch.chdir(tmp_path)
     assert words in refused(capsys, adapter, *options)
     assert not list(tmp_path.iterdir())
-
-
-@pytest.mark.parametrize("output", ["x.svg", "./x.svg", "link.svg"])
-def test_one_file_for_the_picture_and_the_export(adapter, capsys, tmp_path, monkeypatch, output):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("qweft.circuit_view.run.load_model", None)
-    (tmp_path / "link.svg").symlink_to("x.svg")
-    options = ["--layer", LAYER, "--tokens", TEXT, "--picture", "x.svg", "--export", "qasm3", "--output", output]
-    assert f"--picture x.svg and --output {output} are the same file; give two names" in refused(
-        capsys, adapter, *options
-    )
-    assert not (tmp_path / "x.svg").exists()
 
 
 def test_folders_without_an_adapter_or_of_another_one(adapter, capsys, tmp_path):

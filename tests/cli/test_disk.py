@@ -56,11 +56,6 @@ def test_want_of_memory_is_known(error, is_known):
     assert bool(memory_said(error)) == is_known
 
 
-def test_memory_that_is_too_small_is_one_sentence_with_what_is_kept(monkeypatch, capsys):
-    said = said_of(monkeypatch, capsys, MemoryError("no room"), lambda: "2 of 5 runs are kept")
-    assert "(no room)" in said and said.endswith("; 2 of 5 runs are kept")
-
-
 @pytest.mark.parametrize(("command", "kept"), [("train", "nothing was kept"), ("compare", "finished runs are kept")])
 def test_a_training_without_memory_says_what_is_kept(place, tmp_path, monkeypatch, capsys, command, kept):  # noqa: F811
     monkeypatch.setattr(loop, "_find_bases", lambda *_: (_ for _ in ()).throw(torch.OutOfMemoryError(CUDA)))

@@ -7,7 +7,6 @@ from qweft.devices import JobState, registry
 from qweft.devices.device import Provider
 from qweft.devices.jobs.store import Job, Store, Where
 from qweft.devices.prices import Charge
-from qweft.devices.registry import catalogue
 from tests.devices.jobs.circuits import circuits
 from tests.devices.jobs.fake_provider import Cloud, FakeDevice, make
 
@@ -105,19 +104,3 @@ def test_devices(cloud, capsys, monkeypatch):
     assert found["qiskit:ibm_NAME"]["price"] == "USD 1.6 a second (2026-09)"
     assert main(["devices"]) == 0
     assert "pip install '.[origin]'" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize("width", [60, 80, 120])
-def test_devices_are_named_whole_and_nothing_is_cut(capsys, monkeypatch, width):
-    monkeypatch.setenv("COLUMNS", str(width))
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    assert main(["devices"]) == 0
-    out = capsys.readouterr().out
-    lines = out.splitlines()
-    assert "…" not in out and max(map(len, lines)) <= width
-    for row in catalogue():
-        (line,) = [line for line in lines if line.startswith(f"{row['name']} ")]
-        assert f" {'no' if row['missing'] else 'yes'} " in line
-        assert not row["missing"] or f"{row['extra']}: {row['install']}" in lines
-    words = out.split()
-    assert all(word in words for row in catalogue() for word in f"{row['what']} {row['price']}".split())

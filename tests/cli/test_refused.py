@@ -34,11 +34,7 @@ OWN = {
         "no such layer": ["--methods.lora.adapter.target_modules", "[nowhere]"],
         "workers": ["--workers", "2", "--data.source", "damaged.jsonl"],
     },
-    "tune": {"workers": ["--workers", "2", "--data.source", "damaged.jsonl"]},
-    "sweep": {
-        "nothing fits": ["--max-parameters", "1"],
-        "workers": ["--workers", "2", "--data.source", "damaged.jsonl"],
-    },
+    "sweep": {"nothing fits": ["--max-parameters", "1"]},
 }
 JUDGED = (
     "export run/adapter --calibration nowhere.jsonl",
@@ -68,22 +64,15 @@ def place(tmp_path_factory):
     space = {"adapter": {"r": {"values": [2, 4]}}}
     methods = {"lora": {"adapter": LORA}, "qtha": {"adapter": CIRCUIT}}
     training = {"max_steps": 1, "batch_size": 2, "gradient_accumulation": 1}
-    configs = {"train": {"adapter": CIRCUIT}, "compare": {"methods": methods}, "tune": {"methods": methods}}
+    configs = {"train": {"adapter": CIRCUIT}, "compare": {"methods": methods}}
     configs["sweep"] = {"adapter": CIRCUIT, "space": space, "trials": 2}
     for name, config in configs.items():
         (folder / f"{name}.yaml").write_text(yaml.safe_dump({**config, "training": training}))
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         for output, adapter in (("run", CIRCUIT), ("lora", LORA)):
-            words = [
-                "train",
-                "train.yaml",
-                *TINY,
-                *SPLIT,
-                "--adapter",
-                yaml.safe_dump(adapter, default_flow_style=True),
-            ]
-            assert main([*words, "--output", output]) == 0
+            own = ["--adapter", yaml.safe_dump(adapter, default_flow_style=True), "--output", output]
+            assert main(["train", "train.yaml", *TINY, *SPLIT, *own]) == 0
         stopped = Path("stopped/checkpoints/checkpoint-2")
         stopped.mkdir(parents=True)
         (stopped / "complete").touch()

@@ -78,7 +78,6 @@ def test_options_change_the_config_of_data(places):
 @pytest.mark.parametrize(
     ("words", "key"),
     [
-        ("init my.yaml", "qweft compare my.yaml"),
         ("init odd.csv", "odd.csv, row 1"),
         ("init rows.jsonl --output rows.yaml", "rows.yaml is there already"),
         ("compare none.csv", "data none.csv"),

@@ -2,6 +2,8 @@
 
 import json
 from dataclasses import replace
+from functools import partial
+from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -58,17 +60,6 @@ def test_little_time_saves_rates_then_a_rung_then_methods():
     assert (none.steps, none.methods) == (pacing.LEAST_STEPS, 2) and none.seconds > 10
 
 
-class Played:
-    """A clock that tells the time that the comparison is meant to have taken."""
-
-    def __init__(self):
-        self.now = 0.0
-
-    def __call__(self):
-        self.now += 1.0
-        return self.now
-
-
 @pytest.fixture
 def timed(monkeypatch):
     """Every step takes a second and a token of an evaluation a millisecond, whatever the machine does."""
@@ -80,7 +71,7 @@ def timed(monkeypatch):
         return Costs(dict.fromkeys(names, 1.0), dict.fromkeys(names, 0.5), 0.01, 0.01, 0.0)
 
     monkeypatch.setattr(pacing, "measured", measured)
-    monkeypatch.setattr(pacing, "clock", Played())
+    monkeypatch.setattr(pacing, "clock", partial(next, count(1.0)))
     return asked
 
 

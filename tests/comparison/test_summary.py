@@ -44,21 +44,6 @@ def test_a_mean_or_difference_over_the_seeds_that_did_not_diverge_is_no_result()
             assert qtha.diverged == 1 and qtha.eval_loss is qtha.perplexity is qtha.eval_loss_deviation is None
 
 
-ROWS = (((3.0, 2), (0.0, 0), (6.0, 3)), ((3.5, 2), (0.0, 0), (6.5, 3)), ((2.5, 2), (0.0, 0), (5.5, 3)))
-
-
-def test_a_difference_has_its_interval_and_p():
-    made = [run("lora", s, 2.0, eval_row_losses=ROWS[0]) for s in range(3)]
-    made += [run("qtha", s, loss, eval_row_losses=ROWS[s]) for s, loss in enumerate((1.8, 2.0, 1.6))]
-    made += [run("base", 0, 3.0, eval_row_losses=ROWS[1])]
-    summary = summarise(made)
-    difference = summary["qtha"].difference
-    low, high = difference.interval
-    assert low < difference.mean < high < difference.mean + difference.visible and 0 < difference.p_value < 1
-    assert summary["qtha"].eval_row_losses == ROWS and "eval_row_losses" not in summary["qtha"].to_json()
-    assert summary["base"].difference.p_value < difference.p_value
-
-
 @pytest.mark.parametrize(
     ("method", "adapter", "kind", "core"),
     [

@@ -111,16 +111,6 @@ def test_of_several_candidates_the_nearest_true_control_counts():
     assert pairs == [("qtha", "mlp_linear"), ("qwthn", "mlp_weighted")]
 
 
-def test_the_corrected_p_decides():
-    """Alone the difference is shown; among other questions, p is multiplied by as many as are left."""
-    qtha = [1.018, 1.020, 1.028]
-    alone = one(found(lora=[1.0] * 3, qtha=qtha), "reference", "qtha")
-    made = found(lora=[1.0] * 3, qtha=qtha, dora=[1.0, 1.02, 0.98], lora_r1=[1.0, 0.98, 1.021])
-    among = one(made, "reference", "qtha")
-    assert alone.direction == "higher" and among.direction == "not decided"
-    assert among.pairing.p_value == pytest.approx(alone.pairing.p_value) and among.pairing.corrected > 0.05
-
-
 # what follows: the first sentences
 
 

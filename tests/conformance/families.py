@@ -25,8 +25,6 @@ class Family:
         targets: Names of two kinds of linear layers, both in every block.
         head: A module beside the targets that is trained whole (`modules_to_save`), and that the output depends on.
         task: PEFT's task type, if the family has one.
-        auto: The name of transformers' class for it (`AutoModelFor...`), if it is one of transformers' models.
-        blocks: Name of the list of blocks, if there is one.
     """
 
     name: str
@@ -36,8 +34,6 @@ class Family:
     targets: list[str]
     head: str
     task: str | None = None
-    auto: str | None = None
-    blocks: str | None = None
 
     @property
     def generates(self) -> bool:
@@ -95,7 +91,7 @@ def llama_like(hidden: int, **changes: Any) -> dict[str, Any]:
     return {**sizes, **SPECIAL, **changes}
 
 
-def decoder(name: str, stem: str, targets: list[str], sizes: dict[str, Any], blocks: str = "layers") -> Family:
+def decoder(name: str, stem: str, targets: list[str], sizes: dict[str, Any]) -> Family:
     """A decoder-only language model."""
     return Family(
         name,
@@ -105,8 +101,6 @@ def decoder(name: str, stem: str, targets: list[str], sizes: dict[str, Any], blo
         targets,
         "lm_head",
         task="CAUSAL_LM",
-        auto="AutoModelForCausalLM",
-        blocks=blocks,
     )
 
 
@@ -125,7 +119,7 @@ def decoders() -> list[Family]:
         decoder("Qwen3", "Qwen3", attention, llama_like(12, head_dim=8)),
         decoder("Gemma 2", "Gemma2", attention, llama_like(16, **gemma)),
         decoder("Mistral", "Mistral", ["q_proj", "down_proj"], llama_like(16)),
-        decoder("GPT-2", "GPT2", ["c_attn", "c_fc"], gpt2, blocks="h"),
+        decoder("GPT-2", "GPT2", ["c_attn", "c_fc"], gpt2),
         decoder("GPT-NeoX", "GPTNeoX", ["query_key_value", "dense_h_to_4h"], llama_like(12, rotary_pct=1.0)),
         # not fc1, to which OPT passes all tokens of all rows as one: no adapter can mix rows there
         decoder("OPT", "OPT", ["q_proj", "out_proj"], opt),
@@ -137,41 +131,22 @@ def encoders() -> list[Family]:
     """BERT, without a head and with two kinds of them."""
     sizes = {**llama_like(12), "type_vocab_size": 2}
     del sizes["num_key_value_heads"]
-    classes = {**sizes, "num_labels": CLASSES}
-    targets = ["query", "value"]
+
+    def bert(name: str, stem: str, task: str, head: str, labels: Callable[[], torch.Tensor] | None) -> Family:
+        own = {} if labels is None else {"num_labels": CLASSES}
+        return Family(name, transformer("Bert", stem, **sizes, **own), tokens, labels, ["query", "value"], head, task)
+
     return [
-        Family(
-            "BERT",
-            transformer("Bert", "Model", **sizes),
-            tokens,
-            None,
-            targets,
-            "layer.1.output",
-            task="FEATURE_EXTRACTION",
-            auto="AutoModel",
-            blocks="layer",
+        bert("BERT", "Model", "FEATURE_EXTRACTION", "layer.1.output", None),
+        bert(
+            "BERT, sequence classes", "ForSequenceClassification", "SEQ_CLS", "classifier", lambda: torch.tensor([0, 2])
         ),
-        Family(
-            "BERT, sequence classes",
-            transformer("Bert", "ForSequenceClassification", **classes),
-            tokens,
-            lambda: torch.tensor([0, 2]),
-            targets,
-            "classifier",
-            task="SEQ_CLS",
-            auto="AutoModelForSequenceClassification",
-            blocks="layer",
-        ),
-        Family(
+        bert(
             "BERT, token classes",
-            transformer("Bert", "ForTokenClassification", **classes),
-            tokens,
-            lambda: tokens()["input_ids"] % CLASSES,
-            targets,
+            "ForTokenClassification",
+            "TOKEN_CLS",
             "classifier",
-            task="TOKEN_CLS",
-            auto="AutoModelForTokenClassification",
-            blocks="layer",
+            lambda: tokens()["input_ids"] % CLASSES,
         ),
     ]
 
@@ -191,8 +166,6 @@ def encoder_decoder() -> Family:
         ["q", "v"],
         "lm_head",
         task="SEQ_2_SEQ_LM",
-        auto="AutoModelForSeq2SeqLM",
-        blocks="block",
     )
 
 
@@ -207,8 +180,6 @@ def vision() -> Family:
         lambda: torch.tensor([0, 2]),
         ["q_proj", "fc1"],
         "classifier",
-        auto="AutoModelForImageClassification",
-        blocks="layers",
     )
 
 

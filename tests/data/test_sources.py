@@ -152,7 +152,6 @@ WRONG = [
     ({"sources": [{"source": "a.jsonl", "rows": 1, "weight": 1}]}, "data.sources[0] (a.jsonl): weight and rows "),
     ({"sources": ["a.jsonl", "./a.jsonl"]}, "data.sources[1]: ./a.jsonl is a.jsonl once more"),
     ({"sources": ["GSM8K", "openai/gsm8k:main@train"]}, "data.sources[1]: openai/gsm8k:main@train is GSM8K once more"),
-    ({"sources": ["a.jsonl", "none.jsonl"]}, "data none.jsonl: there is no such file or folder"),
     ({"sources": [{"source": "a.jsonl", "columns": {"promt": "Q"}}]}, "data.sources[0].columns: no format has"),
     ({"sources": [{"source": "a.jsonl", "rows": 9}], "train_rows": 8}, "data.sources ask for 9 training rows"),
     ({"sources": [{"source": "a.jsonl", "weight": 1e6}, "b.jsonl"]}, "data.sources: b.jsonl has 10 training rows"),

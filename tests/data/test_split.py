@@ -67,12 +67,6 @@ def test_held_out_rows_are_spread_over_sixteen_groups():
     assert parts.left_over == 2 * 16 * 16
 
 
-def test_uneven_groups_are_used_whole_where_the_spread_would_not_suffice():
-    data = rows([30, 30, 30, 1, 1, 1, 1, 1])
-    parts = split(data, 20, 20, 0)
-    assert (len(parts.validation), len(parts.test)) == (20, 20)
-
-
 def test_unusable_rows_are_passed_over_and_only_needed_ones_looked_at():
     data = rows([1] * 500)
     seen = []
@@ -92,7 +86,6 @@ def test_unusable_rows_are_passed_over_and_only_needed_ones_looked_at():
     [
         ([1] * 10, 5, 5, "gives 10 usable rows in 10 groups"),
         ([10, 10, 10], 6, 15, "too few for 6 validation rows"),
-        ([100], 1, 0, "100 usable rows in 1 groups"),
     ],
 )
 def test_too_few_rows(sizes, validation, test, words):

@@ -4,10 +4,7 @@ import json
 
 import pytest
 import torch
-from peft import (
-    LoraConfig,
-    get_peft_model,
-)
+from peft import LoraConfig, get_peft_model
 from rich.console import Console
 from safetensors.torch import load_file, save_file
 
@@ -152,7 +149,7 @@ def base_loss(adapter, untouched):
 
 @pytest.mark.parametrize(
     "kind",
-    ["embeddings", "any weight", "biases", "pissa", "olora", "repeated", "a head to save", "embeddings adapted"],
+    ["embeddings", "any weight", "biases", "pissa", "repeated", "a head to save", "embeddings adapted"],
 )
 def test_the_base_column_is_the_base_model_whatever_the_file_holds(stranger, kind, tmp_path):
     adapter = stranger()
@@ -168,7 +165,6 @@ def test_the_base_column_is_the_base_model_whatever_the_file_holds(stranger, kin
         fields = {
             "biases": {"bias": "all", "target_modules": ["q_proj"]},
             "pissa": {"init_lora_weights": "pissa", "target_modules": ["q_proj"]},
-            "olora": {"init_lora_weights": "OLoRA", "target_modules": ["q_proj"]},
             "repeated": {"layer_replication": [[0, 2], [1, 2]], "target_modules": ["q_proj"]},
             "a head to save": {"modules_to_save": ["lm_head"], "target_modules": ["q_proj"]},
             "embeddings adapted": {"target_modules": ["embed_tokens", "q_proj"]},

@@ -1,11 +1,11 @@
 """Types of numbers: of the base model, of autocast, and of what a model is moved to."""
 
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from peft import get_peft_model
 from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import nn
 
@@ -13,24 +13,6 @@ from qweft.adapter import QwthnLinear
 from qweft.circuit.reference import gate_by_gate
 from tests.conformance.case import Case, NotApplicable, main_tensor
 from tests.conformance.features.registry import feature
-
-
-def typed_inputs(case: Case, dtype: torch.dtype) -> dict[str, torch.Tensor]:
-    """The family's batch, its real numbers in that type."""
-    return {key: x.to(dtype) if x.is_floating_point() else x for key, x in case.family.inputs().items()}
-
-
-def output(case: Case, model: nn.Module, dtype: torch.dtype) -> torch.Tensor:
-    """The model's main output for the family's batch in that type."""
-    with torch.no_grad():
-        return main_tensor(model(**typed_inputs(case, dtype)))
-
-
-def on_base(case: Case, dtype: torch.dtype, **changes: Any) -> Any:
-    """The adapted model, on a base model of that type; the adapter's numbers are the same for all types."""
-    torch.manual_seed(1)
-    config = case.config(**{"init_weights": False, **changes})
-    return get_peft_model(case.base().to(dtype), config).eval()
 
 
 def adapters_parameters(model: nn.Module) -> list[nn.Parameter]:
@@ -49,20 +31,20 @@ def assert_near(case: Case, found: torch.Tensor, exact: torch.Tensor) -> None:
 
 @feature("bfloat16 or float16 base, float32 adapter")
 def half_base(case: Case, folder: Path) -> None:
-    exact = output(case, on_base(case, torch.float32), torch.float32)
+    exact = case.output(case.adapted())
     for dtype in (torch.bfloat16, torch.float16):
-        start = on_base(case, dtype, init_weights=True)
-        assert torch.equal(output(case, start, dtype), output(case, case.base().to(dtype), dtype))
-        model = on_base(case, dtype)
+        half = replace(case, dtype=dtype)
+        assert torch.equal(half.output(half.adapted(init_weights=True)), half.output(half.base()))
+        model = half.adapted()
         assert {p.dtype for p in adapters_parameters(model)} == {torch.float32}
-        found = output(case, model, dtype)
+        found = half.output(model)
         assert found.dtype == dtype
         assert_near(case, found, exact)
-        main_tensor(model.train()(**typed_inputs(case, dtype))).float().square().mean().backward()
+        main_tensor(model.train()(**half.inputs())).float().square().mean().backward()
         assert all(p.grad.dtype == torch.float32 and torch.isfinite(p.grad).all() for p in adapters_parameters(model))
 
 
-def check_expectations(case: Case, model: nn.Module, dtype: torch.dtype, context: Any, digits: float) -> None:
+def check_expectations(case: Case, model: nn.Module, context: Any, digits: float) -> None:
     """A layer's expectation values against the plain simulation, in float64, of its circuit on its own input."""
     layer = [module for module in model.modules() if isinstance(module, QwthnLinear)][-1]
     compress, core, _ = layer.branch_of("default")
@@ -71,7 +53,7 @@ def check_expectations(case: Case, model: nn.Module, dtype: torch.dtype, context
     plain = core.function_values
     core.function_values = lambda c, *angles: values.append(plain(c, *angles)) or values[-1]
     with layer.register_forward_pre_hook(lambda _, args: inputs.append(args[0])), context:
-        output(case, model, dtype)
+        case.output(model)
     matrix = compress.contract([tensor.double() for tensor in compress.tensors()])
     c = inputs[0].double().flatten(0, -2) @ matrix.T
     wanted = gate_by_gate(core.circuit, c, core.angles.double()).view_as(values[0])
@@ -85,12 +67,11 @@ def check_expectations(case: Case, model: nn.Module, dtype: torch.dtype, context
 def circuit_is_exact(case: Case, folder: Path) -> None:
     if not case.has_circuit:
         raise NotApplicable("no circuit")
-    for dtype in (torch.bfloat16, torch.float16):
-        check_expectations(case, on_base(case, dtype), dtype, nullcontext(), 2e-6)
-    autocast = torch.autocast("cpu", torch.bfloat16)
-    check_expectations(case, on_base(case, torch.float32), torch.float32, autocast, 2e-6)
-    check_expectations(case, on_base(case, torch.float64), torch.float64, nullcontext(), 1e-13)
-    check_expectations(case, case.adapted().bfloat16(), torch.bfloat16, nullcontext(), 2e-6)
+    half, bfloat, double = (replace(case, dtype=each) for each in (torch.float16, torch.bfloat16, torch.float64))
+    for each, digits in ((half, 2e-6), (bfloat, 2e-6), (double, 1e-13)):
+        check_expectations(each, each.adapted(), nullcontext(), digits)
+    check_expectations(case, case.adapted(), torch.autocast("cpu", torch.bfloat16), 2e-6)
+    check_expectations(bfloat, case.adapted().bfloat16(), nullcontext(), 2e-6)
 
 
 @feature("autocast to bfloat16")
@@ -110,8 +91,9 @@ def autocast(case: Case, folder: Path) -> None:
 
 @feature("float64 base")
 def float64_base(case: Case, folder: Path) -> None:
-    model = on_base(case, torch.float64)
-    found = output(case, model, torch.float64)
+    double = replace(case, dtype=torch.float64)
+    model = double.adapted()
+    found = double.output(model)
     assert found.dtype == torch.float64
     assert {p.dtype for p in adapters_parameters(model)} == {torch.float64}
     torch.testing.assert_close(found.float(), case.output(case.adapted()), rtol=1e-3, atol=1e-3)
@@ -137,7 +119,7 @@ def moved_between_types(case: Case, folder: Path) -> None:
     for move, dtype in ((model.half, torch.float16), (model.bfloat16, torch.bfloat16)):
         move()
         assert {p.dtype for p in model.parameters()} == {dtype}
-        found = output(case, model, dtype)
+        found = replace(case, dtype=dtype).output(model)
         assert found.dtype == dtype
         assert_near(case, found, wanted)
     # the adapter's rounded numbers, computed with in float32 again

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -78,21 +79,6 @@ def check_merging(case: Case, folder: Path, scheme: Callable[[str], Any]) -> Ref
     return None
 
 
-@feature("bitsandbytes 8-bit base")
-def with_eight_bit(case: Case, folder: Path) -> None:
-    check_training(case, folder, eight_bit)
-
-
-@feature("bitsandbytes 8-bit base: `merge_and_unload`")
-def merged_eight_bit(case: Case, folder: Path) -> Refused | None:
-    return check_merging(case, folder, eight_bit)
-
-
-@feature("torchao int8 base")
-def with_torchao(case: Case, folder: Path) -> None:
-    check_training(case, folder, torchao_int8)
-
-
-@feature("torchao int8 base: `merge_and_unload`")
-def merged_torchao(case: Case, folder: Path) -> Refused | None:
-    return check_merging(case, folder, torchao_int8)
+for _name, _scheme in (("bitsandbytes 8-bit", eight_bit), ("torchao int8", torchao_int8)):
+    feature(f"{_name} base")(partial(check_training, scheme=_scheme))
+    feature(f"{_name} base: `merge_and_unload`")(partial(check_merging, scheme=_scheme))
