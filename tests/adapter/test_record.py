@@ -162,3 +162,43 @@ def test_every_part_starts_with_the_records_spread(size, width, bond):
         largest = max(tensor_of(*one).detach().abs().max().item() for one in drawn)
         assert 0.95 * math.sqrt(square) < largest <= math.sqrt(square) * 1.000001, name
         assert deviation(tensor_of) == pytest.approx(math.sqrt(square / 3), rel=0.1), name
+
+
+@pytest.mark.parametrize("r", [4, 10])
+@pytest.mark.parametrize(("size", "width", "bond"), SHAPES[::3])
+def test_the_operators_gain_and_the_first_gradient_are_the_records(size, width, bond, r):
+    """Both measured on independent draws; the small start's first gradient is far below."""
+    bonds, draws = (1, bond, bond, bond, 1), 24
+
+    def last_gradient_of_the_record(seed):
+        """d/dM_n of sum(output * wanted) for h ~ N(0, 1), the last matrix zero."""
+        generator = torch.Generator().manual_seed(1000 + seed)
+        matrices = started(MODES[width], MODES[size], bonds, generator)
+        last = torch.zeros_like(matrices[-1]).requires_grad_()
+        b = (2 * torch.rand(width, r, dtype=torch.float64, generator=generator) - 1) * math.sqrt(6 / r)
+        h = torch.randn(BATCH, r, dtype=torch.float64, generator=generator)
+        y = network([*matrices[:-1], last], h @ b.t(), MODES[width], MODES[size], bonds)
+        (y * torch.randn(y.shape, dtype=torch.float64, generator=generator)).sum().backward()
+        return last.grad.norm().item()
+
+    def last_gradient_of_ours(seed, start):
+        _, _, expand = parts(layer_of(size, width, bond, r, seed=seed, start=start))
+        h = torch.randn(BATCH, r)
+        y = h @ expand.matrix().t()
+        (y * torch.randn(y.shape)).sum().backward()
+        return expand.operator.cores[-1].grad.norm().item()
+
+    def mean(values):
+        return math.sqrt(np.mean(np.square(values)))
+
+    recorded = mean([last_gradient_of_the_record(seed) for seed in range(draws)])
+    ours = mean([last_gradient_of_ours(seed, "recorded") for seed in range(draws)])
+    assert ours == pytest.approx(recorded, rel=0.35)
+    assert mean([last_gradient_of_ours(seed, "small") for seed in range(draws)]) < recorded / 8
+
+    x = torch.randn(64, size)
+    gains = [
+        (x @ parts(layer_of(size, width, bond, r, seed=seed))[0].operator.dense().t()).square().mean().sqrt().item()
+        for seed in range(draws)
+    ]
+    assert mean(gains) == pytest.approx(4.0, rel=0.25)  # sqrt(2) for each of four cores

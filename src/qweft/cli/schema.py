@@ -63,11 +63,12 @@ def _own_fields() -> dict[str, Any]:
     texts = texts_of(QwthnConfig)
     schemas: dict[str, Any] = {}
     for each in fields(QwthnFields):
-        kind = get_type_hints(QwthnFields, include_extras=True)[each.name]
+        kind = get_type_hints(QwthnFields)[each.name]
         schema = json_schema(kind | None if is_mapping(kind) else kind, {})
         schemas[each.name] = {"description": texts[each.name], **schema}
     for name, values in CHOICES.items():
         schemas[name] = {"description": schemas[name]["description"], "enum": [*values]}
+    schemas["layers_pattern"] = {"description": schemas["layers_pattern"]["description"]}  # PEFT takes a list, too
     return schemas
 
 

@@ -3,26 +3,13 @@
 import re
 import sys
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any
-
-from annotated_types import Ge
+from typing import Any
 
 from qweft.errors import QweftError
-from qweft.schema import Reader
 from qweft.text import near, shown
 
 PATTERNS = ("rank_pattern", "alpha_pattern", "n_frequency_pattern", "block_size_pattern", "lambda_pattern")
 """Fields of PEFT's configs that give layers values of their own, by regular expressions."""
-Tokens = list[Annotated[int, Ge(0)]]
-SHARED: dict[str, Any] = {
-    "target_modules": list[str] | str | None,
-    "exclude_modules": list[str] | str | None,
-    "modules_to_save": list[str] | None,
-    "trainable_token_indices": Tokens | dict[str, Tokens] | None,
-    "layers_to_transform": list[int] | int | None,
-    **dict.fromkeys(PATTERNS, dict[str, Any] | None),
-}
-"""Types of fields that the configs of methods share."""
 
 
 def closest(name: str, known: Iterable[str]) -> str:
@@ -43,21 +30,28 @@ def check_number(name: str, value: Any) -> None:
         raise QweftError(f"{name} must be a number, got {shown(value)}")
 
 
-def check_kinds(kinds: Mapping[str, Any], values: Mapping[str, Any]) -> None:
-    """Raise unless each value has the type and range of its field."""
-    for name in kinds.keys() & values.keys():
-        try:
-            Reader(None).check(kinds[name], values[name], f"adapter.{name}")
-        except QweftError as error:
-            raise QweftError(str(error).removeprefix("--")) from None
-
-
 def check_shared(values: Mapping[str, Any]) -> None:
-    """Check fields that methods share: names of modules, patterns, tokens and blocks."""
-    check_kinds(SHARED, values)
+    """Check the types of fields that methods share: names of modules, patterns, tokens and blocks."""
     for name in PATTERNS:
-        for pattern in values.get(name) or {}:
+        patterns = values.get(name)
+        if patterns is not None and not isinstance(patterns, dict):
+            raise QweftError(f"{name} must map names to values, as {{name: value}}, got {shown(patterns)}")
+        for pattern in patterns or {}:
             check_expression(name, pattern)
+    for name in ("target_modules", "exclude_modules", "modules_to_save"):
+        value = values.get(name)
+        named = isinstance(value, list | tuple | set) and all(isinstance(item, str) for item in value)
+        if value is not None and not named and not (isinstance(value, str) and name != "modules_to_save"):
+            raise QweftError(f"{name} must be a list of names, as [q_proj, v_proj], got {shown(value)}")
+    chosen = values.get("trainable_token_indices")
+    for tokens in chosen.values() if isinstance(chosen, dict) else [] if chosen is None else [chosen]:
+        if not isinstance(tokens, list) or not all(type(token) is int and token >= 0 for token in tokens):
+            raise QweftError(
+                f"trainable_token_indices must be a list of token ids, or lists by module, got {shown(chosen)}"
+            )
+    blocks = values.get("layers_to_transform")
+    if blocks is not None and not all(type(item) is int for item in (blocks if isinstance(blocks, list) else [blocks])):
+        raise QweftError(f"layers_to_transform must be a block number or a list of them, got {shown(blocks)}")
 
 
 def check_expression(name: str, value: Any) -> None:

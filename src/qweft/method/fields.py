@@ -3,21 +3,40 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal, get_type_hints
-
-from annotated_types import Ge, Gt, Le, Lt
+from typing import Any, Literal, get_args
 
 from qweft.errors import QweftError
-from qweft.method.checks import Tokens, check_expression, check_kinds, check_shared, closest
+from qweft.method.checks import check_expression, check_number, check_shared, check_whole, closest
 from qweft.method.names import COMPRESS, CORES, EXPAND, form_of, function_of, unread
 from qweft.method.presets import learning_rate_hint
 from qweft.method.resolved import ANSATZES, RECORDED, ResolvedConfig, resolve
 from qweft.text import shown
 
-Size = Annotated[int, Ge(1)]
-FACTOR_LIMIT = 100.0
+Basis = Literal["gradient", "weight", "random"]
+Start = Literal["recorded", "small", "scaled"]
+Bias = Literal["none", "all", "qwthn_only"]
+LEAST_LIMIT, FACTOR_LIMIT = 10, 100.0
 """The default is far above trained adapters: no entry of a factor exceeded 5 there (research/LOG.md)."""
-CHOICES = {"compress": tuple(COMPRESS), "expand": tuple(EXPAND), "core": CORES}
+CHOICES: dict[str, tuple[Any, ...]] = {
+    "compress": tuple(COMPRESS),
+    "expand": tuple(EXPAND),
+    "core": CORES,
+    "start": get_args(Start),
+    "bias": get_args(Bias),
+    "basis": (*get_args(Basis), None),
+    "basis_bits": (1, 2, 4, 8, 16),
+    "reupload": (True, False),
+    "init_weights": (True, False),
+}
+WHOLE = {
+    "r": math.inf,
+    "width": 2**16,
+    "bond_dimension": math.inf,
+    "qubits": math.inf,
+    "fourier_terms": math.inf,
+    "circuit_layers": 1024,
+}
+"""Fields that are whole numbers from 1 on, with their largest values: factors and gates are listed one by one."""
 MOST_QUBITS = 12
 """Largest number of qubits: a token takes 2^qubits amplitudes, and more would need tables of gigabytes per circuit."""
 MOST_PADDING = 16
@@ -32,42 +51,42 @@ class QwthnFields:
         QweftError: If a value has the wrong type or is out of range, or fields contradict each other.
     """
 
-    r: Size = 8
+    r: int = 8
     compress: str = "mpo"
     core: str = "quantum_linear"
     expand: str = "mpo"
     alpha: float | None = None
-    dropout: Annotated[float, Ge(0), Lt(1)] = 0.0
-    width: Annotated[int, Ge(1), Le(2**16)] = 256
-    bond_dimension: Size = 8
+    dropout: float = 0.0
+    width: int = 256
+    bond_dimension: int = 8
     modes: dict[str, list[int]] | None = None
     circuit: str = RECORDED
-    circuit_layers: Annotated[int, Ge(1), Le(1024)] | None = None
+    circuit_layers: int | None = None
     reupload: bool = True
-    fourier_terms: Size | None = None
-    start: Literal["recorded", "small", "scaled"] = "recorded"
+    fourier_terms: int | None = None
+    start: Start = "recorded"
     init_weights: bool = True
     target_modules: list[str] | str | None = None
     exclude_modules: list[str] | str | None = None
     layers_to_transform: list[int] | int | None = None
-    layers_pattern: list[str] | str | None = None
-    rank_pattern: dict[str, Size] = field(default_factory=dict)
+    layers_pattern: str | None = None
+    rank_pattern: dict[str, int] = field(default_factory=dict)
     alpha_pattern: dict[str, float] = field(default_factory=dict)
     modules_to_save: list[str] | None = None
-    bias: Literal["none", "all", "qwthn_only"] = "none"
-    trainable_token_indices: Tokens | dict[str, Tokens] | None = None
-    basis: Literal["gradient", "weight", "random"] | None = None
-    basis_bits: Literal[1, 2, 4, 8, 16] = 16
-    qubits: Size | None = None
-    share: Annotated[float, Gt(0), Le(1)] = 0.32
-    factor_limit: Annotated[float, Ge(10)] | None = FACTOR_LIMIT
+    bias: Bias = "none"
+    trainable_token_indices: list[int] | dict[str, list[int]] | None = None
+    basis: Basis | None = None
+    basis_bits: int = 16
+    qubits: int | None = None
+    share: float = 0.32
+    factor_limit: float | None = FACTOR_LIMIT
 
     def __post_init__(self) -> None:
-        self.rank_pattern, self.alpha_pattern = self.rank_pattern or {}, self.alpha_pattern or {}
-        if isinstance(self.modes, dict):  # YAML reads 576 as a number, and JSON has names alone
-            self.modes = {str(size): modes for size, modes in self.modes.items()}
         _check_values(vars(self))
         _check_together(self)
+        if self.modes:  # YAML reads 576 as a number, and JSON has names alone
+            self.modes = {str(int(size)): modes for size, modes in self.modes.items()}
+        self.rank_pattern, self.alpha_pattern = self.rank_pattern or {}, self.alpha_pattern or {}
         # PEFT matches names against a set, and saves it as a list
         if isinstance(self.target_modules, list | tuple):
             self.target_modules = set(self.target_modules)  # type: ignore[assignment]
@@ -99,18 +118,49 @@ class QwthnFields:
 
 def _check_values(values: Mapping[str, Any]) -> None:
     """Check the type and the range of each field."""
-    for name, known in CHOICES.items():
-        if values[name] not in known:
-            near = closest(str(values[name])[:80], known)
-            raise QweftError(f"{name} must be one of {', '.join(known)}, got {shown(values[name])}{near}")
-    listed = {name: list(value) if isinstance(value, set | tuple) else value for name, value in values.items()}
-    check_kinds(get_type_hints(QwthnFields, include_extras=True), listed)
-    check_shared(listed)
+    check_shared(values)
     for name in ("target_modules", "exclude_modules", "layers_pattern"):
         if isinstance(values[name], str):
             check_expression(name, values[name])
+    mapping = values.get("auto_mapping")  # a field of PEFT's
+    if mapping is not None and not (isinstance(mapping, dict) and all(isinstance(v, str) for v in mapping.values())):
+        raise QweftError(f"auto_mapping must name the base model's class and library, got {shown(mapping)}")
+    for name, allowed in CHOICES.items():
+        value = values[name]
+        if type(value) not in map(type, allowed) or value not in allowed:
+            known = [str(each).lower() if isinstance(each, bool) else str(each) for each in allowed]
+            near = closest(str(value)[:80], known)
+            raise QweftError(f"{name} must be one of {', '.join(known)}, got {shown(value)}{near}")
+    for name, most in WHOLE.items():
+        if values[name] is not None or name in ("r", "width", "bond_dimension"):
+            check_whole(name, values[name])
+            if values[name] > most:
+                raise QweftError(f"{name} must be at most {most}, got {values[name]}")
+    for name, in_range, words in (
+        ("alpha", lambda value: True, ""),
+        ("factor_limit", lambda value: value >= LEAST_LIMIT, f"at least {LEAST_LIMIT}, or null for no limit"),
+        ("share", lambda value: 0 < value <= 1, "above 0 and at most 1"),
+        ("dropout", lambda value: 0 <= value < 1, "at least 0 and below 1"),
+    ):
+        if values[name] is not None or name in ("share", "dropout"):
+            check_number(name, values[name])
+            if not in_range(values[name]):
+                raise QweftError(f"{name} must be {words}, got {values[name]}")
+    for pattern, rank in (values["rank_pattern"] or {}).items():
+        check_whole(f"rank_pattern[{pattern!r}]", rank)
+    for pattern, alpha in (values["alpha_pattern"] or {}).items():
+        check_number(f"alpha_pattern[{pattern!r}]", alpha)
+    if not isinstance(values["circuit"], str):
+        raise QweftError(f"circuit must be a name or a file, got {shown(values['circuit'])}")
+    if values["modes"] is not None and not isinstance(values["modes"], dict):
+        raise QweftError(f"modes must map sizes to lists of factors, got {shown(values['modes'])}")
     for size, modes in (values["modes"] or {}).items():
-        if not size.isdecimal() or math.prod(modes) > MOST_PADDING * max(int(size), 4096):
+        if not str(size).isdecimal() or not isinstance(modes, list) or not all(type(mode) is int for mode in modes):
+            raise QweftError(
+                f"modes must map sizes to lists of factors, as {{'576': [6, 6, 4, 4]}}, got "
+                f"{shown(size)}: {shown(modes)}"
+            )
+        if math.prod(modes) > MOST_PADDING * max(int(size), 4096):
             raise QweftError(
                 f"modes {shown(modes)} pad size {size} far beyond it; choose factors whose product is little above it"
             )
