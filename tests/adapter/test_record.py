@@ -101,6 +101,18 @@ def put(cores, values):
             core.copy_(value)
 
 
+@pytest.mark.parametrize(("size", "width", "bond"), SHAPES)
+def test_the_same_numbers_make_the_same_operator(size, width, bond):
+    generator, bonds = torch.Generator().manual_seed(0), (1, bond, bond, bond, 1)
+    compress, _, expand = parts(layer_of(size, width, bond, 4).double())
+    for operator, into, out in ((compress.operator, size, width), (expand.operator, width, size)):
+        matrices = started(MODES[into], MODES[out], bonds, generator)
+        put(operator.cores, ported(matrices, MODES[into], MODES[out], bonds))
+        x = torch.randn(BATCH, into, dtype=torch.float64, generator=generator)
+        wanted = network(matrices, x, MODES[into], MODES[out], bonds)
+        torch.testing.assert_close(x @ operator.dense().t(), wanted, rtol=1e-10, atol=1e-10)
+
+
 @pytest.mark.parametrize("r", [4, 10])
 @pytest.mark.parametrize(("size", "width", "bond"), SHAPES)
 def test_a_layer_ported_from_the_record_gives_its_outputs(size, width, bond, r):
