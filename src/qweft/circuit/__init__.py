@@ -1,7 +1,4 @@
-"""The quantum neural network: the circuit as data, and exact engines that compute its expectation values.
-
-Importing it imports no PyTorch, without which commands read circuits and the names of formats.
-"""
+"""The quantum neural network: the circuit as data, and exact engines; importing this imports no PyTorch."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any

@@ -1,10 +1,6 @@
-"""The form that the fast engines run: blocks of RY rotations with diagonals of phases between them.
+"""The form of the fast engines, psi = R_k D_k R_(k-1) ... D_1 R_0 |0...0>: RY rotations R, diagonals D of phases.
 
-    psi = R_k D_k R_(k-1) ... D_1 R_0 |0...0>
-
-It uses exact identities only. Consecutive RY gates on one qubit add their angles, so a layer's last RY and the next
-layer's upload become one. CRZ gates commute, so a ring is one diagonal of 2^n phases. A diagonal at the beginning or
-the end does not change any measured value.
+Exact: RYs in a row on a qubit add, CRZs commute to one diagonal, and one at the beginning or the end changes no value.
 """
 
 from collections.abc import Sequence
@@ -23,26 +19,14 @@ from qweft.internals.torch import for_later_calls, is_transformed
 
 @dataclass(frozen=True)
 class Alternating:
-    """A circuit as k + 1 rotation blocks and the k diagonals between them.
-
-    Args:
-        qubits: n.
-        uploads: For each rotation block, whether the inputs are added to its angles.
-        wires: For each qubit, the index of the input that an upload adds to it.
-        repeats: Number of consecutive uploads in each of these blocks, by which the inputs are multiplied. In
-            `crz_ring_ansatz` more than 1 only for a single qubit, which has no ring between uploads.
-        selection: ((k + 1) n + k p, parameters): first the trained part of each rotation's angle, block by block, then
-            the trained angle of each of the p wire pairs, diagonal by diagonal.
-        pair_phases: (p, 2^n): phase of each basis state for a unit angle of a pair: CRZ gives |1 0> -1/2 and |1 1>
-            +1/2.
-    """
+    """A circuit as k + 1 rotation blocks and the k diagonals between them, over p wire pairs."""
 
     qubits: int
-    uploads: tuple[bool, ...]
-    wires: tuple[int, ...]
-    repeats: int
-    selection: torch.Tensor
-    pair_phases: torch.Tensor
+    uploads: tuple[bool, ...]  # of each rotation block: whether the inputs are added to its angles
+    wires: tuple[int, ...]  # of each qubit: the index of the input that an upload adds to it
+    repeats: int  # uploads in a row in a block, a factor of the inputs; in `crz_ring_ansatz` 1 but for one qubit
+    selection: torch.Tensor  # ((k + 1) n + k p, parameters): of rotations by block, then of pairs by diagonal
+    pair_phases: torch.Tensor  # (p, 2^n): of each basis state for a unit angle; CRZ gives |1 0> -1/2 and |1 1> +1/2
 
     @property
     def diagonals(self) -> int:
@@ -56,15 +40,7 @@ class Alternating:
         return inputs if self.repeats == 1 else inputs * self.repeats
 
     def angles(self, parameters: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the trained parts of all angles, differentiable; leading dimensions stand for several circuits.
-
-        Args:
-            parameters: (..., parameters), in radians.
-
-        Returns:
-            Rotations (..., k + 1, n) and diagonals (..., k, 2^n), in radians; basis state d is multiplied by exp(i
-            angle_d).
-        """
+        """Return rotations (..., k + 1, n) and diagonals (..., k, 2^n) in radians of parameters (..., parameters)."""
         if torch.compiler.is_compiling() or is_transformed():
             return self.plain_angles(parameters)
         rotations, diagonals = _Angles.apply(self, parameters)
@@ -137,11 +113,7 @@ def _upload(gates: list[Gate], qubits: int) -> tuple[tuple[int, ...], int] | Non
 
 @lru_cache(maxsize=64)
 def alternating_form(circuit: Circuit) -> Alternating | None:
-    """Return the circuit in this form, or `None` if it does not have it.
-
-    That is a circuit with other gates, angles or measurements, without inputs, with inputs that feed phases, or with
-    uneven uploads.
-    """
+    """Return the circuit in this form, or `None`: other gates or outputs, no input, inputs in phases, uneven upload."""
     if not circuit.inputs or circuit.amplitudes or circuit.measured != "Z":
         return None
     if any(GATES[gate.name].block is None or gate.source == "constant" or gate.scale != 1 for gate in circuit.gates):

@@ -52,10 +52,7 @@ def table_of(angles: torch.Tensor, factor: float) -> np.ndarray:
 
 
 class _Call:
-    """A program on some tokens, given the tables of its trained angles: `halves` and `phases` as the kernels take them.
-
-    inputs (tokens, inputs) are in radians.
-    """
+    """A program on inputs (tokens, inputs) in radians; `halves` and `phases` are tables as the kernels take them."""
 
     def __init__(self, program: Program, inputs: np.ndarray, halves: np.ndarray, phases: np.ndarray) -> None:
         from qweft.circuit.vector import LANES

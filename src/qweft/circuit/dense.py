@@ -42,10 +42,7 @@ def _apply(halves: Sequence[torch.Tensor], state: torch.Tensor) -> torch.Tensor:
 def block_by_block(
     inputs: torch.Tensor, rotations: torch.Tensor, diagonals: torch.Tensor, uploads: tuple[bool, ...]
 ) -> torch.Tensor:
-    """Return the expectation of Z on each qubit, from the angles of the blocks of `alternating.Alternating`.
-
-    Shapes and units as in `engine.Blocks`. Every intermediate state is kept if it is differentiated.
-    """
+    """Return <Z> of each qubit from the angles of blocks, shapes as in `engine.Blocks`; autograd keeps every state."""
     n = inputs.shape[1]
     kind = torch.complex128 if rotations.dtype == torch.float64 else torch.complex64
     into_z = [eigenbasis(size, kind, rotations.device) for size in (n // 2, n - n // 2)]

@@ -324,11 +324,8 @@ def unentangled(circuit: Circuit) -> tuple[Circuit, tuple[int, ...]]:
 
 @lru_cache(maxsize=64)
 def measured_as_z(circuit: Circuit) -> tuple[tuple[Circuit, tuple[int, ...], tuple[int, ...]], ...]:
-    """Return circuits that measure Z on each qubit, with the outputs that they give and the qubits of these.
-
-    H before the end brings X to Z, and RX(pi/2) brings Y. CNOTs bring a product to Z of its last qubit. Observables of
-    one qubit share a circuit where they can.
-    """
+    """Return circuits that measure Z on each qubit, the outputs that they give and the qubits of these."""
+    # H brings X to Z, RX(pi/2) brings Y, CNOTs a product to Z of its last qubit; observables of a qubit share one.
     shared: list[tuple[dict[int, str], dict[int, int]]] = []  # letter by qubit, and qubit by output
     products: list[tuple[tuple[Gate, ...], dict[int, int]]] = []
     for output, letters in enumerate(circuit.observables or ()):

@@ -55,10 +55,7 @@ def lines(circuit: Circuit, width_of: Callable[[Column], int], room: int) -> lis
 
 
 def parts(circuit: Circuit) -> tuple[Part, ...]:
-    """Split the circuit into what acts once at its beginning (an upload of the input) and a layer that repeats.
-
-    The repetitions are equal except for the indices of trained angles, which all grow by the same amount.
-    """
+    """Split the circuit into what acts once at its beginning and a repeated layer, trained indices growing evenly."""
     gates = circuit.gates
     leading = next((i for i, gate in enumerate(gates) if gate.source != "input"), len(gates))
     for head in (0, leading):
@@ -82,10 +79,7 @@ def _stride(first: Gate, later: Gate) -> int | None:
 
 
 def columns(gates: Sequence[Gate], qubits: int) -> list[Column]:
-    """Return the gates in columns, each as far left as the gates before it on its wires allow.
-
-    A gate on two wires also takes the wires between them, so that nothing is drawn across it.
-    """
+    """Return the gates in columns, each as far left as it can be; a gate also takes the wires between its own."""
     free = [0] * qubits  # the first free column on each wire
     made: list[Column] = []
     for gate in gates:
@@ -126,18 +120,11 @@ def endings(circuit: Circuit) -> list[str]:
 
 
 def circuit_text(circuit: Circuit, width: int = 100) -> str:
-    """Return the circuit in box-drawing characters.
+    """Return the circuit in box-drawing characters, in lines of `width`, each with at least one column of gates.
 
-        q0 ─┤RY(c0)├────●──────┤RZ(t1)├─ ⟨Z⟩
-                        │         │
-        q1 ─┤RY(c1)├─┤RZ(t0)├─────●───── ⟨Z⟩
-
-    Args:
-        circuit: Any circuit.
-        width: Characters in a line; a longer circuit continues below. A line has at least one column of gates.
-
-    Returns:
-        Lines without trailing spaces, joined by newlines.
+    q0 ─┤RY(c0)├────●──────┤RZ(t1)├─ ⟨Z⟩
+                    │         │
+    q1 ─┤RY(c1)├─┤RZ(t0)├─────●───── ⟨Z⟩
     """
     room = width - len(f"q{circuit.qubits - 1} ─ ") - max(map(len, endings(circuit)))
     blocks = []

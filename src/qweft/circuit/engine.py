@@ -31,15 +31,10 @@ def kernels_for(qubits: int, device: torch.device) -> ModuleType:
 
 @dataclass(frozen=True)
 class Blocks:
-    """Expectations (tokens, n) of Z from inputs (tokens, n), rotations (k + 1, n) and diagonals (k, 2^n), in radians.
+    """Expectations (tokens, n) of Z from inputs (tokens, n), rotations (k + 1, n), diagonals (k, 2^n), in radians."""
 
-    Args:
-        uploads: For each rotation block, whether the inputs are added to its angles.
-        kernels: A module as of `kernels_for`; `None` means the fastest.
-    """
-
-    uploads: tuple[bool, ...]
-    kernels: ModuleType | None = None
+    uploads: tuple[bool, ...]  # of each rotation block: whether the inputs are added to its angles
+    kernels: ModuleType | None = None  # as of `kernels_for`; `None`: the fastest
 
     def _kernels(self, inputs: torch.Tensor) -> ModuleType:
         return self.kernels or kernels_for(inputs.shape[1], inputs.device)
@@ -113,10 +108,7 @@ Way = Blocks | Whole
 
 
 def run(way: Way, *arguments: torch.Tensor) -> torch.Tensor:
-    """Return a way's values, differentiable any number of times, and one operator to a compiler.
-
-    The first of the arguments, the inputs, may have any leading axes.
-    """
+    """Return a way's values, differentiable to any order, one operator to a compiler; inputs may have leading axes."""
     if is_transformed():
         return in_rows(way.plain, *arguments)
     if torch.compiler.is_compiling():
@@ -230,21 +222,13 @@ def expectation_values(circuit: Circuit, inputs: torch.Tensor, parameters: torch
 def expectations(
     form: Alternating, inputs: torch.Tensor, rotations: torch.Tensor, diagonals: torch.Tensor
 ) -> torch.Tensor:
-    """Return `expectation_values` from the angles of the circuit's blocks.
-
-    inputs (..., inputs), rotations (k + 1, n) and diagonals (k, 2^n) are in radians, the last two from
-    `Alternating.angles`, which computes them for many circuits at once. The result is (..., n).
-    """
+    """Return `expectation_values` (..., n) from inputs (..., inputs) and `Alternating.angles`, all in radians."""
     dtype = circuit_dtype(inputs, rotations)
     return run(Blocks(form.uploads), form.uploaded(inputs.to(dtype)), rotations.to(dtype), diagonals.to(dtype))
 
 
 def outputs_by_z(circuit: Circuit, values: Callable[[Circuit], torch.Tensor]) -> torch.Tensor:
-    """Return the outputs of a circuit, (..., outputs), by a function that measures Z on each qubit.
-
-    Raises:
-        QweftError: If the circuit measures probabilities.
-    """
+    """Return outputs (..., outputs) of a circuit without probabilities, by a function that measures Z on each qubit."""
     if circuit.observables is None:
         raise QweftError("probabilities of basis states are not measured on devices; measure products of Paulis")
     columns: dict[int, torch.Tensor] = {}

@@ -1,7 +1,4 @@
-"""The fused engine for GPUs: one Triton kernel forward and one backward; importing this does not need Triton.
-
-Nothing that grows with tokens times 2^n is stored, in the kernels or between them.
-"""
+"""The fused GPU engine: one Triton kernel each way, storing nothing of tokens times 2^n; its import needs no Triton."""
 
 import os
 import warnings
@@ -20,10 +17,7 @@ def _interpreted() -> bool:
 
 @lru_cache(maxsize=16)
 def available(device: torch.device) -> bool:
-    """Whether the kernels run there: on CUDA with Triton, or on a CPU in Triton's interpreter (for tests).
-
-    This tries a launch on one token, since Triton needs a C compiler, which a machine may lack.
-    """
+    """Whether the kernels run there: CUDA with Triton and a C compiler, or a CPU in Triton's interpreter (tests)."""
     if (device.type == "cpu") != _interpreted() or device.type not in ("cpu", "cuda"):
         return False
     try:

@@ -1,11 +1,7 @@
-"""The circuit's expectations in one Triton kernel each way: a token's amplitudes stay in registers throughout.
+"""The circuit's expectations in one Triton kernel each way: tiles (2^n, BLOCK) of tokens stay in registers throughout.
 
-A program works on a tile of BLOCK tokens, whose amplitudes are two tensors (2^n, BLOCK), real and imaginary parts. With
-one warp per program the compiler spreads a tile over the lanes from its last dimension on: tokens first, then the last
-qubits. The rest stays in the registers of one thread. A rotation of one of the first qubits then pairs registers, one
-of the last qubits costs a shuffle, and no amplitude goes through shared memory.
-
-This module imports Triton; `qweft.circuit.fused` says whether it can be.
+With one warp the compiler spreads a tile over lanes from its last dimension on: tokens, then last qubits. A rotation
+of a first qubit pairs registers, one of a last qubit costs a shuffle, and no amplitude goes through shared memory.
 """
 
 from contextlib import nullcontext
@@ -18,17 +14,11 @@ import triton.language as tl
 
 
 class Tile(NamedTuple):
-    """How tokens are split over programs.
+    """How tokens are split over programs."""
 
-    Args:
-        tokens: BLOCK, the tokens in a tile.
-        warps: Warps per program.
-        programs: Backward programs per multiprocessor: as many as its registers hold.
-    """
-
-    tokens: int
-    warps: int
-    programs: int
+    tokens: int  # BLOCK, in a tile
+    warps: int  # per program
+    programs: int  # backward, per multiprocessor: as many as its registers hold
 
 
 TILES = {
@@ -66,11 +56,8 @@ def _lean(q: tl.constexpr, n: tl.constexpr) -> tl.tensor:
 
 @triton.jit
 def _partner(amplitudes: tl.tensor, q: tl.constexpr, n: tl.constexpr, BLOCK: tl.constexpr) -> tl.tensor:
-    """Return (2^n, BLOCK): for each amplitude the one whose basis state differs in qubit q.
-
-    It is the sum of both minus the amplitude itself, on the bits read as integers, where that is exact. The compiler
-    reduces it to a renaming of registers, or a shuffle.
-    """
+    """Return (2^n, BLOCK): for each amplitude the one whose basis state differs in qubit q."""
+    # sum of both minus itself, exact on bits as integers; the compiler makes it a renaming of registers, or a shuffle
     if amplitudes.dtype == tl.float64:
         bits = tl.reshape(amplitudes.to(tl.int64, bitcast=True), (2**q, 2, 2 ** (n - 1 - q), BLOCK))
         other = tl.sum(bits, axis=1, keep_dims=True) - bits
@@ -107,11 +94,8 @@ def _half_angle(
 
 @triton.jit
 def _phases(table: tl.tensor, place: tl.tensor, n: tl.constexpr, BLOCK: tl.constexpr) -> tuple[tl.tensor, tl.tensor]:
-    """Return (2^n, BLOCK) cosines and sines of a diagonal.
-
-    The addresses are broadcast to the tile first, and cosines have a stride of two in the table, because Triton chooses
-    a tile's layout for its loads: one of 2^n neighbours would put the tokens of a tile in one thread.
-    """
+    """Return (2^n, BLOCK) cosines and sines of a diagonal."""
+    # broadcast first, with a stride of two: a load of 2^n neighbours would put the tokens of a tile in one thread
     place = table + 2 * (place + tl.broadcast_to(tl.arange(0, 2**n)[:, None], (2**n, BLOCK)))
     return tl.load(place), tl.load(place + 1)
 
@@ -169,12 +153,8 @@ def forward_kernel(
     n: tl.constexpr,
     BLOCK: tl.constexpr,
 ) -> None:
-    """Compute the expectations.
-
-    inputs and values are (tokens, n), uploads (k + 1,) int32: 1 for blocks that take the inputs, layers is k, and tiles
-    ceil(tokens / BLOCK). table ((k + 1) n + k 2^n, 2) has cosine and sine of half of each trained rotation, then of
-    each phase.
-    """
+    """Compute values (tokens, n) of inputs (tokens, n); layers is k, uploads (k + 1,) int32 1 where inputs enter."""
+    # table ((k + 1) n + k 2^n, 2): cosine and sine of half rotations, then of phases; ceil(tokens / BLOCK) tiles
     for tile in range(tl.program_id(0), tiles, tl.num_programs(0)):
         token = tile * BLOCK + tl.arange(0, BLOCK)
         cosines, sines = _half_turns(inputs, token, tokens, n)
@@ -203,15 +183,10 @@ def backward_kernel(
     ROWS: tl.constexpr,
     BLOCK: tl.constexpr,
 ) -> None:
-    """Compute gradients: recompute the state, then take state and its gradient G back block by block.
-
-    At the end G = 2 (sum_q w_q Z_q) psi. Rotating by dt moves psi by -i/2 Y psi dt, so a rotation's gradient is 1/2 Re
-    <G| -iY psi> = 1/2 sum_d lean_d Re(conj(G_d) psi_partner(d)), and a phase's is Im G Re psi - Re G Im psi.
-
-    Arguments are those of `forward_kernel` and `weights` (tokens, n), the gradient w of the values. Outputs are
-    `to_inputs` (tokens, n) and `partial` (programs, (k + 1) n + k 2^n): each program's sums over its tokens, in the
-    table's order. ROWS is the smallest power of two that is at least n; there are at most as many programs as tiles.
-    """
+    """Compute gradients: recompute the state, then take it and its gradient G = 2 (sum_q w_q Z_q) psi back."""
+    # Rotation: 1/2 Re <G| -iY psi> = 1/2 sum_d lean_d Re(conj(G_d) psi_partner(d)), phase: Im G Re psi - Re G Im psi.
+    # weights w and to_inputs are (tokens, n), partial (programs, (k + 1) n + k 2^n): sums over its tokens, as in the
+    # table. ROWS is the smallest power of two of at least n; there are at most as many programs as tiles.
     state = tl.arange(0, 2**n)
     row = tl.arange(0, ROWS)
     first = tl.program_id(0)
@@ -322,10 +297,7 @@ def gradients_of(
     diagonals: torch.Tensor,
     uploads: tuple[bool, ...],
 ) -> tuple[torch.Tensor, ...]:
-    """Return gradients to inputs (tokens, n), rotations (k + 1, n) and diagonals (k, 2^n).
-
-    Sums over tokens are the same on every run: each program writes a row of its own, and the rows are added afterwards.
-    """
+    """Return gradients to inputs (tokens, n), rotations (k + 1, n) and diagonals (k, 2^n), the same on every run."""
     inputs, table, weights = inputs.contiguous(), _table(rotations, diagonals), gradient.contiguous()
     tokens, n = inputs.shape
     to_inputs = torch.empty_like(inputs)

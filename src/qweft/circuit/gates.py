@@ -1,8 +1,4 @@
-"""All gates and their properties. A new gate is a new entry of `GATES`, and no other file changes.
-
-Descriptions, engines, drawings, exports, noise models and gradients read this table. The fast engines run only gates
-with a `block`; a circuit with another gate runs gate by gate.
-"""
+"""All gates and their properties, which all else reads: a new gate is a new entry of `GATES`, no other file changes."""
 
 import math
 from collections.abc import Callable
@@ -36,57 +32,31 @@ FOUR_SHIFTS: Shifts = (
 
 @dataclass(frozen=True)
 class NativeStep:
-    """A rotation by constant + factor times the gate's angle, or a CZ: the gates of the chips in the noise models.
+    """A rotation by constant + factor times the gate's angle, or a CZ: the gates of the chips in the noise models."""
 
-    Args:
-        name: Axis of the rotation, or "cz".
-        places: Indices into the gate's wires.
-        constant: Constant part of the angle, in radians.
-        factor: Multiple of the gate's angle.
-    """
-
-    name: Literal["x", "y", "z", "cz"]
-    places: tuple[int, ...]
-    constant: float = 0.0
+    name: Literal["x", "y", "z", "cz"]  # axis of the rotation, or CZ
+    places: tuple[int, ...]  # indices into the gate's wires
+    constant: float = 0.0  # in radians
     factor: float = 0.0
 
 
 @dataclass(frozen=True)
 class GateKind:
-    """A gate: G(t) of one angle t in radians, with G(0) = 1 and G(-t) the inverse of G(t), or one without an angle.
-
-    Args:
-        name: Name of the gate here, in OpenQASM and of the method of Qiskit's `QuantumCircuit`, if that is not given.
-        matrix: Maps angles to the matrix on the targets, the first target being the most significant bit. A gate
-            without an angle reads shape and type alone.
-        native: The gate in native steps, up to a global phase, in the order in which they act.
-        controls: Number of leading wires that control it: it acts where all of them are |1>.
-        targets: Number of wires after them, on which `matrix` acts.
-        generator: P, a letter for each target, if the gate is exp(-i t P / 2); else empty.
-        turns: A gate without an angle as rotations exp(-i t P / 2) of its wires, up to a global phase.
-        flips: Whether it is X on its target, with its controls.
-        block: The block of the fast engines that it belongs to: "rotation" for exp(-i t Y / 2), "diagonal" for the same
-            of Z with one control. `None` for other gates.
-        openqasm2: Statements with {0} for the first wire and {angle}, in the gates of qelib1.inc, if the gate itself is
-            not among them.
-        originir: The same in OriginIR, if the gate itself is not among them; may have several lines.
-        qiskit: Name in OpenQASM 3 and of the method of `QuantumCircuit` that takes (angle, *wires), or (*wires).
-        pennylane: Name of PennyLane's operation, which takes (angle, wires=...), or (wires=...).
-    """
+    """A gate: G(t) of one angle t in radians, with G(0) = 1 and G(-t) the inverse of G(t), or one without an angle."""
 
     name: str
-    matrix: Callable[["torch.Tensor"], Matrix]
-    native: tuple[NativeStep, ...]
-    controls: int = 0
-    targets: int = 1
-    generator: str = ""
-    turns: tuple[tuple[str, tuple[int, ...], float], ...] = ()
-    flips: bool = False
-    block: Literal["rotation", "diagonal"] | None = None
-    openqasm2: str = ""
-    originir: str = ""
-    qiskit: str = ""
-    pennylane: str = ""
+    matrix: Callable[["torch.Tensor"], Matrix]  # of angles (or their shape and type); first target: highest bit
+    native: tuple[NativeStep, ...]  # up to a global phase, in the order in which they act
+    controls: int = 0  # leading wires: it acts where all are |1>
+    targets: int = 1  # wires after them, on which `matrix` acts
+    generator: str = ""  # P, a letter for each target, if the gate is exp(-i t P / 2); else empty
+    turns: tuple[tuple[str, tuple[int, ...], float], ...] = ()  # without angle: rotations exp(-i t P / 2), up to phase
+    flips: bool = False  # whether it is X on its target, with its controls
+    block: Literal["rotation", "diagonal"] | None = None  # of fast engines: exp(-i t Y / 2), or of Z with one control
+    openqasm2: str = ""  # statements with {0} and {angle}, if qelib1.inc has no such gate
+    originir: str = ""  # the same in OriginIR; may have several lines
+    qiskit: str = ""  # in OpenQASM 3 and method of `QuantumCircuit`, (angle, *wires) or (*wires), else `name`
+    pennylane: str = ""  # operation of (angle, wires=...), or (wires=...)
 
     @property
     def wires(self) -> int:

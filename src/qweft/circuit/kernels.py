@@ -1,9 +1,7 @@
 """CPU kernels: a program on as many tokens at a time as a vector register has lanes, all in cache.
 
-A state is an array of 2^n rows of `width` vectors: real and imaginary part, then (width 4) those of its gradient.
-
-RY on every qubit is done over the product of the cosines of half its angles, as a - tan(p) b and b + tan(p) a: half the
-multiplications. The next diagonal multiplies the state by that product.
+A state is 2^n rows of `width` vectors: real, imaginary, then (width 4) those of its gradient. RY on every qubit is done
+as a - tan(p) b and b + tan(p) a, half the multiplications; the next diagonal has the product of the cosines.
 """
 
 from typing import Any
@@ -89,10 +87,8 @@ def _pair(state: Any, i: int, k: int, turn: Any, fast: bool, total: Any) -> Any:
 
 @inlined
 def _four(state: Any, places: Any, turns: Any, how: Any, one: Any, other: Any) -> Any:
-    """Turn (i, k) and (j, m) by c and s, then (i, j) and (k, m) by d and t; if `flipped`, with -m in the place of m.
-
-    If there are totals, turn the gradients too, and return both totals + twice the derivatives by the angles.
-    """
+    """Turn (i, k) and (j, m) by c and s, then (i, j) and (k, m) by d and t; if `flipped`, with -m in the place of m."""
+    # if there are totals, turn the gradients too, and return both totals + twice the derivatives by the angles
     (i, j, k, m), (c, s, d, t), (fast, flipped), half, found = places, turns, how, 2 * LANES, (one, other)
     a, b, e, g = load(state, i), load(state, j), load(state, k), load(state, m)
     g = negative(g) if flipped else g
@@ -210,10 +206,8 @@ def _angle(code: Any, halves: Any, inputs: Any, angle: int, padded: int, tile: i
 def _find_turns(
     turns: Any, code: Any, halves: Any, inputs: Any, first: int, padded: int, tile: int, back: bool
 ) -> bool:
-    """Write cosine and sine of half the angle of every qubit, or its tangent, and the scale; return whether tangents.
-
-    The scale, the product of the cosines or one, stands behind them. Back, sines are negative.
-    """
+    """Write cosine and sine of half the angle of every qubit, or its tangent, and the scale; return if tangents."""
+    # the scale, the product of the cosines or one, stands behind them; back, sines are negative
     n, one = code[QUBITS], splat(turns.dtype.type(1))
     product = one
     for q in range(n):
@@ -508,17 +502,9 @@ def _padded(tokens: int) -> int:
 
 @compiled
 def forward(values: Any, code: Any, halves: Any, phases: Any, inputs: Any, start: int, stop: int) -> None:
-    """Write the outputs of the tokens from start to stop into values (tokens, outputs).
-
-    Args:
-        values: (tokens, outputs).
-        code: `Program.code`.
-        halves: Cosines, then sines, of half the trained angles.
-        phases: Cosines, then sines, of the phases (diagonals, 2^n).
-        inputs: Cosines, then sines, of half the uploads, then amplitudes; each a row of padded tokens.
-        start: First token.
-        stop: The token after the last.
-    """
+    """Write the outputs of the tokens from start to stop into values (tokens, outputs); code is `Program.code`."""
+    # halves, phases, inputs: cosines, then sines, of half trained angles, phases (diagonals, 2^n), half uploads;
+    # inputs then has amplitudes, each a row of padded tokens
     n, numbers, padded = code[QUBITS], (halves, phases, inputs), _padded(values.shape[0])
     state, lanes, turns = _room(2 << n, values), _room(1 << n, values), _room(2 * n + 1, values)
     for tile in range(start, stop, LANES):
@@ -530,11 +516,8 @@ def forward(values: Any, code: Any, halves: Any, phases: Any, inputs: Any, start
 def backward(
     found: Any, gradient: Any, code: Any, halves: Any, phases: Any, inputs: Any, start: int, stop: int
 ) -> None:
-    """Write gradients of the tokens from start to stop to uploads and amplitudes, and their sums to angles and phases.
-
-    found has them in this order, (tokens, uploads + amplitudes), (angles,) and (diagonals 2^n,); gradient is (tokens,
-    outputs), the rest as in `forward`.
-    """
+    """Write gradients of the tokens from start to stop to uploads and amplitudes, and sums to angles and phases."""
+    # found: (tokens, uploads + amplitudes), (angles,), (diagonals 2^n,); gradient (tokens, outputs); rest as `forward`
     (to_inputs, to_angles, to_phases), n, padded = found, code[QUBITS], _padded(gradient.shape[0])
     uploads, given, kind, numbers = code[UPLOADS], code[AMPLITUDES], gradient.dtype, (halves, phases, inputs)
     state, turns, lanes = (

@@ -27,10 +27,7 @@ KINDS = ("svg", "png", "pdf")
 
 
 class Shape(NamedTuple):
-    """A line from (x, y) over (width, height), a box, a dot, or a text that begins at (x, y) or has its middle there.
-
-    `look` is "faint" for a line, the source of the angle for a box, "middle" or "heading" for a text.
-    """
+    """A line from (x, y) over (width, height), a box, a dot, or a text that begins or has its middle at (x, y)."""
 
     kind: str
     x: float
@@ -38,7 +35,7 @@ class Shape(NamedTuple):
     width: float = 0
     height: float = 0
     text: str = ""
-    look: str = ""
+    look: str = ""  # of a line "faint", of a box its angle's source, of a text "middle" or "heading"
 
 
 class Drawing:
@@ -81,10 +78,7 @@ class Drawing:
 
 
 def circuit_svg(circuit: Circuit, longest: int = 12) -> str:
-    """Return the circuit as an <svg> element in the colour of the surrounding text, in lines of `longest` columns.
-
-    Boxes have the class input, parameter or constant, by which a page may fill them.
-    """
+    """Return the circuit as an <svg>, in lines of `longest` columns; boxes of class input, parameter or constant."""
     drawing, groups = Drawing(circuit, longest), []
     for gate, shapes in drawing.shapes:
         inside = "".join(_svg_shape(shape) for shape in shapes)

@@ -1,10 +1,6 @@
-"""Any circuit as a short program for the kernels of CPUs.
+"""Any circuit as a short program for the kernels of CPUs, on 2^n rows of real and imaginary parts.
 
-A state of n qubits is 2^n rows of real and imaginary parts. Three identities make the program short:
-
-- CNOT and X rename basis states, so they move nothing: later steps find their rows by table.
-- Consecutive rotations by one generator add their angles.
-- Diagonal gates commute, so those between two layers of rotations are one diagonal of 2^n phases.
+CNOT and X only rename basis states, rotations by one generator in a row add, diagonals between rotations are one.
 """
 
 from dataclasses import dataclass, field
@@ -27,54 +23,37 @@ EACH_Z, PROBABILITIES, PRODUCTS = range(3)
 
 @dataclass(frozen=True, eq=False)
 class Diagonals:
-    """Diagonals that all tokens share: phases are sums over angles of half the angle times a sign for each row.
+    """Diagonals that all tokens share: phases are sums over angles of half the angle times a sign for each row."""
 
-    numbers are theirs in the program, half_signs (angles, 2^n) -1/2, 0 or 1/2; selection (diagonals angles, parameters)
-    has each angle as a sum of trained angles, constants (diagonals angles,) its constant part.
-    """
-
-    numbers: slice | list[int]
-    half_signs: np.ndarray
-    selection: np.ndarray
-    constants: np.ndarray
+    numbers: slice | list[int]  # theirs in the program
+    half_signs: np.ndarray  # (angles, 2^n): -1/2, 0 or 1/2
+    selection: np.ndarray  # (diagonals angles, parameters): each angle as a sum of trained angles
+    constants: np.ndarray  # (diagonals angles,): its constant part
 
 
 @dataclass(frozen=True, eq=False)
 class Program:
-    """What the kernels read.
+    """What the kernels read; `code` has integers: where the parts begin, `QUBITS` and so on, and the parts.
 
-    Args:
-        code: Integers: where the parts begin, `QUBITS` and so on, and the parts.
-            Steps, five numbers each: kind, first entry in the table, number of its pairs, fours or rows, and its one or
-            two angles. A diagonal that all tokens share has its number in place of the angle.
-            Terms: the number of the upload that is added to each angle, or -1.
-            Rows: the row of each basis state at the end.
-            Z outputs: the outputs that are products of Z; their signs by row are a part too.
-            Pairs, four numbers each: output, rows a and b, and the entry P_ba of the product of Paulis: 0 for 1, 1 for
-            i, 2 for -1, 3 for -i.
-            Table: row numbers, two a pair, four a four. For a diagonal of a token 0, 1 or 2 for each row: the phase is
-            -t/2, 0 or t/2.
-        qubits: n.
-        outputs: Number of outputs.
-        blocks: Number of steps that are no diagonals that all tokens share.
-        selection: (angles, parameters): each angle as a sum of trained angles.
-        constants: (angles,): its constant part, in radians.
-        uploads: Input and scale of each upload.
-        amplitudes: Number of leading inputs that are amplitudes.
-        diagonals: Those that all tokens share.
-        kind: The type of all numbers.
+    Steps, five numbers each: kind, first entry in the table, number of its pairs, fours or rows, and one or two angles;
+    a diagonal that all tokens share has its number in place of the angle.
+    Terms: the number of the upload that is added to each angle, or -1.
+    Rows: the row of each basis state at the end.
+    Z outputs: the outputs that are products of Z; their signs by row are a part too.
+    Pairs, four numbers each: output, rows a and b, and p of the entry P_ba = i^p of the product of Paulis.
+    Table: row numbers, two a pair, four a four. For a diagonal of a token 0, 1 or 2 for each row: phase -t/2, 0 or t/2.
     """
 
     code: np.ndarray
     qubits: int
     outputs: int
-    blocks: int
-    selection: np.ndarray
-    constants: np.ndarray
-    uploads: tuple[tuple[int, float], ...]
-    amplitudes: int
-    diagonals: tuple[Diagonals, ...]
-    kind: np.dtype
+    blocks: int  # steps that are not in `diagonals`
+    selection: np.ndarray  # (angles, parameters): each angle as a sum of trained angles
+    constants: np.ndarray  # (angles,): its constant part, in radians
+    uploads: tuple[tuple[int, float], ...]  # input and scale of each
+    amplitudes: int  # leading inputs that are amplitudes
+    diagonals: tuple[Diagonals, ...]  # those that all tokens share
+    kind: np.dtype  # of all numbers
 
     @cached_property
     def wires(self) -> slice | list[int]:
@@ -125,16 +104,13 @@ class _Angle:
 
 @dataclass
 class _Part:
-    """Gates of one generator, a letter for each of its wires, that act together under the same controls.
-
-    named: how often basis states had been renamed before; rows (2^n,): row of each basis state.
-    """
+    """Gates of one generator, a letter for each of its wires, that act together under the same controls."""
 
     paulis: str
     wires: tuple[int, ...]
     controls: tuple[int, ...]
-    named: int
-    rows: np.ndarray
+    named: int  # how often basis states had been renamed before
+    rows: np.ndarray  # (2^n,): row of each basis state
     angle: _Angle = field(default_factory=_Angle)
 
     @property

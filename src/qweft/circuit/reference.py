@@ -1,7 +1,4 @@
-"""The reference simulation, gate by gate; every faster engine is tested against it.
-
-It consists of plain operations, so PyTorch differentiates it to any order, in forward mode and under `torch.func`.
-"""
+"""The reference simulation of plain operations, gate by gate; every faster engine is tested against it."""
 
 from collections.abc import Callable, Sequence
 
@@ -14,16 +11,8 @@ from qweft.internals.torch import in_new_graph
 
 
 def final_states(circuit: Circuit, inputs: torch.Tensor, parameters: torch.Tensor) -> torch.Tensor:
-    """Return |psi> = (last gate) ... (first gate) |0...0>, one gate after the other.
-
-    Args:
-        circuit: The circuit.
-        inputs: (tokens, circuit.inputs), in radians, float32 or float64.
-        parameters: (circuit.parameters,) for all tokens, or (tokens, circuit.parameters), in radians, same dtype.
-
-    Returns:
-        (tokens, 2^n) amplitudes, complex64 or complex128; qubit 0 is the most significant bit.
-    """
+    """Return |psi> = (last gate) ... (first gate) |0...0>, (tokens, 2^n); qubit 0 is the most significant bit."""
+    # inputs (tokens, circuit.inputs), parameters (circuit.parameters,) or (tokens, circuit.parameters), all in radians
     tokens, n = inputs.shape[0], circuit.qubits
     dtype = torch.complex128 if inputs.dtype == torch.float64 else torch.complex64
     if circuit.amplitudes:
@@ -91,16 +80,7 @@ def _without_first(axes: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def gate_by_gate(circuit: Circuit, inputs: torch.Tensor, parameters: torch.Tensor) -> torch.Tensor:
-    """Return what the circuit measures, exactly, one gate after the other.
-
-    Args:
-        circuit: The circuit.
-        inputs: (tokens, circuit.inputs), in radians, float32 or float64.
-        parameters: (circuit.parameters,) for all tokens, or (tokens, circuit.parameters), in radians, same dtype.
-
-    Returns:
-        (tokens, circuit.outputs), each entry in [-1, 1].
-    """
+    """Return what the circuit measures, (tokens, circuit.outputs), gate by gate; arguments as of `final_states`."""
     tokens, n = inputs.shape[0], circuit.qubits
     state = final_states(circuit, inputs, parameters).reshape(tokens, *[2] * n)
     if circuit.observables is None:
@@ -124,10 +104,7 @@ def _observed(state: torch.Tensor, letters: str) -> torch.Tensor:
 def gradients_in_parts(
     function: Callable[..., torch.Tensor], gradient: torch.Tensor, arguments: Sequence[torch.Tensor], amplitudes: int
 ) -> tuple[torch.Tensor, ...]:
-    """Return the gradients of a function of inputs (tokens, ...) and other arguments, some tokens at a time.
-
-    The graph of a token holds that many amplitudes; the parts are of such a size that all take about a gigabyte.
-    """
+    """Return gradients of a function of inputs (tokens, ...) and others, in parts with graphs of about a gigabyte."""
     inputs, *others = arguments
     tokens = max(1, (2**24 if inputs.device.type == "cpu" else 2**26) // amplitudes)
     found = []

@@ -1,8 +1,4 @@
-"""What each thread of an OpenMP team runs: the first ones call a function, the others are done at once.
-
-A team has as many threads as PyTorch computes with, and a part of a circuit is wanted from a few of them. A call into
-Python takes the interpreter's lock, one thread after another, so the others must not make it.
-"""
+"""What each thread of an OpenMP team runs: the first call a function, others must not take the interpreter's lock."""
 
 from typing import Any
 
@@ -41,11 +37,7 @@ def _call(_: Any, function: Any) -> Any:
 
 @cfunc(types.void(types.voidptr), cache=True)
 def run(data: Any) -> None:
-    """Call the function if there is a ticket left.
-
-    Args:
-        data: Address of three 64-bit integers: tickets taken, tickets, and the address of the function.
-    """
+    """Call the function if a ticket is left; data: address of int64: tickets taken, tickets, function's address."""
     numbers = carray(data, 3, np.int64)
     if _next_ticket(data) < numbers[1]:
         _call(numbers[2])

@@ -1,8 +1,6 @@
 """`share_out`: parts of a task on the threads that PyTorch computes with, or on a pool where they cannot be had.
 
-After each of PyTorch's own loops its OpenMP threads spin for some milliseconds, waiting for the next one. A thread of
-a pool gets half of such a core: a circuit of 8 qubits after a matrix product took 6.5 ms with one, and 4.1 ms with the
-threads that spin (two cores, 512 tokens).
+PyTorch's threads spin after a loop, so a pool gets half a core: 8 qubits, 512 tokens took 6.5 ms with one, else 4.1 ms.
 """
 
 import ctypes
@@ -35,11 +33,8 @@ def share_out(task: Task, parts: Sequence[tuple[int, int]]) -> None:
 
 @lru_cache(maxsize=1)
 def openmp() -> tuple[Any, int] | None:
-    """Return `GOMP_parallel` of the OpenMP library that PyTorch has loaded, and the address of what a thread runs.
-
-    The function calls another one once on each thread of a team. GCC's compiled code starts its parallel regions by
-    it. `None` means that PyTorch has loaded another library, or that the other function does not compile.
-    """
+    """Return `GOMP_parallel` of PyTorch's OpenMP library and the address of what a thread runs; `None` without them."""
+    # it calls a function once on each thread of a team; GCC's compiled code starts its parallel regions by it
     for found in sorted(Path(torch.__file__).parent.glob("lib/libgomp*.so*")):
         try:
             library = ctypes.CDLL(str(found), mode=os.RTLD_NOLOAD | os.RTLD_LAZY)

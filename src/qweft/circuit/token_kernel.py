@@ -1,8 +1,4 @@
-"""CPU kernel: the circuit on one token, with one amplitude in each lane of a vector register.
-
-`kernels` runs as many tokens at a time as a register has lanes, so it does the work of all of them for one. Here the
-last qubits are bits of a lane's number: turning one exchanges lanes. The other qubits are bits of a row's number.
-"""
+"""CPU kernel of one token, an amplitude in each lane: last qubits are bits of a lane's number, others of a row's."""
 
 from typing import Any
 
@@ -122,13 +118,9 @@ def find_values(
     state: Any,
     turns: Any,
 ) -> None:
-    """Write the n expectations of one token.
-
-    uploads says for each rotation block whether the input is added; rotations are cosines, then sines, of the trained
-    half angles, inputs those of the token's n half angles, diagonals those of the phases, each padded to whole vectors.
-    signs (LANE_QUBITS, LANES) is for each of the last qubits -1 in lanes where its bit is 0, else 1. state has room for
-    2 max(2^n, LANES) numbers, turns for 2 n.
-    """
+    """Write n expectations of a token; rotations, inputs, diagonals: cosines, then sines, padded to whole vectors."""
+    # uploads: whether a rotation block adds the input; rotations: trained half angles; inputs: n half angles;
+    # signs (LANE_QUBITS, LANES): -1 in lanes where a last qubit's bit is 0, else 1; state: 2 max(2^n, LANES); turns: 2n
     kind = values.dtype
     low = min(n, LANE_QUBITS)
     high = n - low

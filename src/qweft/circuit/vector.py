@@ -1,7 +1,4 @@
-"""A vector register as a Numba type, with one token per lane, so that kernels name the processor's instructions.
-
-Otherwise the compiler would have to prove, row by row, that two rows of a state do not overlap.
-"""
+"""A vector register as a Numba type, a token a lane: no compiler has to prove that rows of a state do not overlap."""
 
 import hashlib
 from collections.abc import Callable
@@ -27,16 +24,9 @@ KERNELS = [Path(__file__).with_name(f"{name}.py") for name in ("vector", "kernel
 
 
 def stored_by(*sources: Path, **options: Any) -> Callable[[Any], Any]:
-    """Return `njit` with machine code that is stored, for functions that call others from these files.
-
-    Numba stores the calls with a function, and compiles it anew only where the function's own file has changed. So it
-    would run old code of another file after an update. It names what it stores by the function; so the name says what
-    was called, and the constants of the function's module.
-
-    Args:
-        *sources: Files whose functions are called.
-        **options: Options of `njit`.
-    """
+    """Return `njit` with stored machine code and these options, for functions that call others from these files."""
+    # Numba compiles anew only where a function's own file has changed, and names what it stores by the function.
+    # So the name says what was called, and the constants of the function's module.
     called = b"".join(source.read_bytes() for source in sources)
 
     def compiled(function: Any) -> Any:

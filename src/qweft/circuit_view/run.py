@@ -131,10 +131,7 @@ def _saved_circuit(folder: Path, layer: str, key: str) -> CircuitView:
 
 
 def _token_values(adapter: Path, model: ModelConfig, layer: str, text: str) -> list[TokenValues]:
-    """Run a text through the base model with the adapter; return the values of one circuit for each token.
-
-    The text is used without a chat template, with the tokenizer's default special tokens.
-    """
+    """Return the values of one circuit for each token of a text, run with the adapter, without a chat template."""
     if model.device == "meta":
         raise QweftError("--model.device meta has shapes and no numbers; --tokens needs auto, cpu or cuda")
     loaded = load_model(model)

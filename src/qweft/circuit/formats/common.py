@@ -21,17 +21,11 @@ Gates = Sequence[tuple[str, tuple[int, ...]]]
 
 @dataclass(frozen=True)
 class Format:
-    """A text format of circuits.
+    """A text format of circuits."""
 
-    Args:
-        write: Returns the text, from (circuit, inputs, parameters, measured, about); see `to_openqasm3`.
-        ending: Ending of a file's name, without the point.
-        can_stay_open: Whether inputs that are not given become parameters of the text. If not, `write` needs them.
-    """
-
-    write: Callable[..., str]
-    ending: str
-    can_stay_open: bool = False
+    write: Callable[..., str]  # of (circuit, inputs, parameters, measured, about), as `to_openqasm3`
+    ending: str  # of a file's name, without the point
+    can_stay_open: bool = False  # whether inputs that are not given become parameters of the text
 
 
 def text_of(circuit: Circuit, about: str, lines: Sequence[str]) -> str:
@@ -54,11 +48,7 @@ def text_of(circuit: Circuit, about: str, lines: Sequence[str]) -> str:
 def given_numbers(
     circuit: Circuit, inputs: Numbers | None, parameters: Numbers | None
 ) -> tuple["np.ndarray | None", "np.ndarray | None"]:
-    """Return both rows in float64, or `None` for a row that is not given; a row of length 0 counts as given.
-
-    Raises:
-        QweftError: If a row does not have the circuit's length, or contains NaN or infinity.
-    """
+    """Return both rows in float64, finite and of the circuit's length, or `None` for a row that is not given."""
     return _row("inputs", inputs, circuit.inputs), _row("parameters", parameters, circuit.parameters)
 
 
@@ -84,10 +74,7 @@ def _row(name: str, values: Numbers | None, length: int) -> "np.ndarray | None":
 def texts_of_gates(
     circuit: Circuit, inputs: Numbers | None, parameters: Numbers | None, closed: str = ""
 ) -> list[tuple[Gate, str]]:
-    """Return every gate with its angle as a decimal, or as a name (c0 or t0) if there is no number.
-
-    A language without parameters, `closed`, needs both rows.
-    """
+    """Return gates with angles as decimals or names (c0, t0); a language without parameters, `closed`, needs both."""
     rows = dict(zip(("inputs", "parameters"), given_numbers(circuit, inputs, parameters), strict=True))
     missing = [name for name, row in rows.items() if row is None]
     if missing and closed:
@@ -109,11 +96,8 @@ def bound(gate: Gate, inputs: Any, parameters: Any) -> Any:
 
 
 def number(value: float) -> str:
-    """Return the shortest decimal that reads back as the same float64, always with a point.
-
-    OpenQASM 2's grammar has no number with an exponent but no point: 1e-17 is written 1.0e-17. Numbers below 2.3e-308
-    are written as zero, since pyqpanda3 refuses them.
-    """
+    """Return the shortest decimal that reads as the same float64, always with a point as OpenQASM 2 needs (1.0e-17)."""
+    # pyqpanda3 refuses numbers below 2.3e-308
     value = 0.0 if abs(value) < sys.float_info.min else float(value)
     digits, e, exponent = repr(value).partition("e")
     return (digits if "." in digits else f"{digits}.0") + e + exponent

@@ -33,10 +33,8 @@ def to_originir(
 def program(
     qubits: int, gates: Gates, angles: Sequence[float], barriers: Collection[int] = (), measured: bool = True
 ) -> Any:
-    """Return gates with angles in radians as a `pyqpanda3.core.QProg`, which writes outcomes with qubit 0 last.
-
-    A barrier over all qubits precedes the gates with the indices in `barriers`.
-    """
+    """Return gates with angles in radians as a `pyqpanda3.core.QProg`; `barriers` has the gates that one precedes."""
+    # outcomes have qubit 0 last
     core = require("pyqpanda3.core", "origin", "an Origin program")
     made, wires_of_all = core.QProg(qubits), list(range(qubits))
     for place, ((name, wires), angle) in enumerate(zip(gates, angles, strict=True)):

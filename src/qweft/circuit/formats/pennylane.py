@@ -61,10 +61,7 @@ def to_pennylane(
 
 
 def apply_gates(qubits: int, gates: Gates, angles: Sequence[Any], barriers: Collection[int] = ()) -> None:
-    """Queue gates inside a quantum function; an angle may be (circuits,) numbers if the device broadcasts.
-
-    A barrier over all qubits precedes the gates with the indices in `barriers`.
-    """
+    """Queue gates in a quantum function; angles may be (circuits,) numbers; barriers precede the gates `barriers`."""
     pennylane = require("pennylane", "pennylane", "a PennyLane function")
     make = {name: getattr(pennylane, GATES[name].pennylane) for name, _ in gates}
     for place, ((name, wires), angle) in enumerate(zip(gates, angles, strict=True)):

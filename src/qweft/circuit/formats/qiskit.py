@@ -53,10 +53,7 @@ def to_qiskit(
 
 
 def template(qubits: int, gates: Gates, barriers: Collection[int] = ()) -> "QuantumCircuit":
-    """Return gates with one parameter each, angle[0], angle[1], ... in their order, and no measurements.
-
-    A barrier over all qubits precedes the gates with the indices in `barriers`.
-    """
+    """Return gates with one parameter each, angle[0] and so on, unmeasured; barriers precede the gates `barriers`."""
     qiskit = require("qiskit", "qiskit", "a Qiskit circuit")
     angles = qiskit.circuit.ParameterVector("angle", len(gates))
     found = qiskit.QuantumCircuit(qubits)
