@@ -27,10 +27,7 @@ class MachineLoad:
 
 
 class LoadMeter:
-    """Measures the load by others from its creation on, of the cores on which this process may run.
-
-    With `with_children`, running child processes belong to the measurement, too; ended ones always do.
-    """
+    """Measures the load by others on this process's cores from now on; `with_children`: running children are ours."""
 
     def __init__(self, with_children: bool = False):
         self._with_children = with_children

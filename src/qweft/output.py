@@ -10,11 +10,7 @@ from qweft.text import PlainStream, plain
 
 
 class Console(rich_console.Console):
-    """A rich console that reads no markup in text and renders no control characters but its own.
-
-    Args:
-        options: Options of `rich.console.Console`.
-    """
+    """A rich console that reads no markup in text and renders no control characters but its own."""
 
     def __init__(self, **options: Any):
         super().__init__(markup=False, emoji=False, **options)

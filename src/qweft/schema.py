@@ -243,11 +243,7 @@ def check_values(config: Any, name: str) -> None:
 
 
 def build(kind: Any, tree: Any, where: str, name: str = "") -> Any:
-    """Return the dataclass (or the field, with this dotted name) that a checked tree describes.
-
-    Raises:
-        QweftError: A key without a default is missing; the sentence begins with `where`, the file or the command.
-    """
+    """Return the dataclass (or field `name`) of a checked tree; an error names `where`, the file or the command."""
     if is_leaf(kind):
         return tree
     for key, inner in kinds_of(kind).items():

@@ -78,10 +78,7 @@ def cut(text: str, most: int = 500) -> str:
 
 
 class PlainStream:
-    """A text stream that removes control characters; with `has_bars`, tqdm may draw its bars.
-
-    `rich` and the system's own layout do not pass through it.
-    """
+    """A text stream that removes control characters, but not of `rich`; with `has_bars`, tqdm may draw its bars."""
 
     def __init__(self, stream: Any, has_bars: bool = False):
         self.stream = stream

@@ -78,11 +78,7 @@ def dump(value: Any, flow: bool = False) -> str:
 
 
 def read(path: str) -> dict[str, Any]:
-    """Return the mapping that a YAML file holds; empty for an empty file.
-
-    Raises:
-        QweftError: The file cannot be read, is not YAML, or is not a mapping.
-    """
+    """Return the mapping that a YAML file holds; empty for an empty file."""
     value = load(read_text(Path(path)), path, is_file=True)
     if value is not None and not isinstance(value, dict):
         raise QweftError(f"{path}: expected a mapping of sections, got {type(value).__name__}")

@@ -20,11 +20,7 @@ from qweft.method.specification import check_method, check_specification, method
 
 
 def adapter_config(specification: Mapping[str, Any]) -> PeftConfig:
-    """Return the PEFT config that a specification describes.
-
-    {preset: qtha, r: 8}            QwthnConfig.preset("qtha", r=8)
-    {peft_type: LORA, r: 8}         LoraConfig(r=8, lora_alpha=16)
-    """
+    """Return the PEFT config of a specification, such as {preset: qtha, r: 8} or {peft_type: LORA, r: 8}."""
     check_specification(specification)
     given = {"task_type": TaskType.CAUSAL_LM, **specification}
     preset, method = given.pop("preset", None), given.pop("peft_type", None)

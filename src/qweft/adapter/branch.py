@@ -1,8 +1,4 @@
-"""One branch, x (d_in,) to s E(core(C x)) (d_out,): its three parts, from a config and a layer's sizes.
-
-`make_branch` builds the parts, `count_parameters` counts what they train, and `check_size` rejects absurd sizes before
-memory is allocated. `parts_of` finds the part of every parameter of a model.
-"""
+"""One branch, x (d_in,) to s E(core(C x)) (d_out,): its three parts, from a config and a layer's sizes."""
 
 from collections.abc import Hashable, Sequence
 from typing import NamedTuple
@@ -119,10 +115,7 @@ def check_size(config: QwthnFields, into: int, out: int, r: int) -> None:
 
 
 def parts_of(model: nn.Module) -> dict[int, Part]:
-    """Return the part of each parameter of a model's branches, by the parameter's `id`; others are left out.
-
-    A classical control counts as "circuit".
-    """
+    """Return the part of each parameter of a model's branches by its `id`; a classical control counts as "circuit"."""
     return {
         id(parameter): module.part_of(name)
         for module in model.modules()

@@ -1,8 +1,4 @@
-"""Build what a branch applies to tokens from its parameters, once a step: the matrices C and E M, and angles.
-
-One differentiable function stacks all branches of one form and builds them together. Its backward pass stores no
-intermediates: it rebuilds the branches that received a gradient, so it can run more than once and be differentiated.
-"""
+"""Build C, E M and angles of branches once a step, all of one form together; the backward pass rebuilds them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

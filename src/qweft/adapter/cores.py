@@ -1,9 +1,4 @@
-"""The cores: maps r -> r between compress and expand.
-
-A core consists of features f(c), computed for every token, and a matrix M that is multiplied into E once a step:
-
-    E(core(c)) = (E M) f(c),   f(c) one of c, q(c), w(c) * c, or q(c) and c concatenated
-"""
+"""The cores r -> r: E(core(c)) = (E M) f(c), with f(c) one of c, q(c), w(c) * c, or q(c) and c concatenated."""
 
 import math
 from collections.abc import Callable, Hashable, Sequence

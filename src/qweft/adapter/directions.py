@@ -2,16 +2,10 @@
 
     G = d loss / d W0 = sum over tokens of dy x^T,   G = U S V^T,   C = (V_1 .. V_r)^T,   E = (U_1 .. U_r)
 
-At K = 0 the gradient with respect to K is then alpha / r times the r x r block of G with the largest norm. LoRA-GA
-(arXiv 2407.05000) and LoRA-SB (arXiv 2411.19557) start from such directions.
-
-G of a large layer is never formed: two products of G with random matrices are summed over the batches, and G is rebuilt
-from them (the one-pass sketch of Tropp, Yurtsever, Udell and Cevher, arXiv 1609.00048). That needs only inputs and
-output gradients of the base layer, which may be quantized.
-
-Without `qweft.find_bases` the first backward pass finds them. A branch without directions adds nothing, so the first
-forward pass does not need them. When the gradient dy of the loss arrives, the branch takes the leading directions of
-its own tokens; its parameters are trained from the next batch on.
+At K = 0 the gradient to K is alpha / r times the r x r block of G with the largest norm, as in LoRA-GA (arXiv
+2407.05000) and LoRA-SB (arXiv 2411.19557). G of a large layer is never formed, but rebuilt from two products with
+random matrices (the one-pass sketch of Tropp, Yurtsever, Udell and Cevher, arXiv 1609.00048).
+Without `qweft.find_bases` the first backward pass finds them from its own dy; until then a branch adds nothing.
 """
 
 import warnings
@@ -70,11 +64,8 @@ class GradientSketch:
         return [self._y, self._z] if self._whole is None else [self._whole]
 
     def directions(self) -> Directions:
-        """Return V (d_in, r) and U (d_out, r), the leading singular directions of G, and norms of G's columns and rows.
-
-        If G was not formed, the norms are estimates with a relative standard error of 1 / sqrt(4 k) for columns and 1 /
-        sqrt(2 k) for rows.
-        """
+        """Return V (d_in, r) and U (d_out, r), leading singular directions of G, and norms of G's columns and rows."""
+        # without G itself norms have a relative standard error of 1 / sqrt(4 k) for columns and 1 / sqrt(2 k) for rows
         return tuple(map(Side, self._leading(), self._norms()))  # type: ignore[return-value]
 
     def _norms(self) -> tuple[torch.Tensor, torch.Tensor]:
@@ -119,12 +110,9 @@ def drawn(into: int, out: int, k: int, device: torch.device) -> tuple[torch.Tens
 
 
 def _leading(matrix: torch.Tensor, r: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the leading r left and right singular vectors of a matrix that is no taller than wide.
-
-    They come from the eigenvectors of M M^T in float64; directions below 1e-8 of the largest are arbitrary. M is the
-    matrix, or where it has many rows what it is in a random subspace of r + 8 directions after one power iteration
-    (Halko, Martinsson and Tropp, arXiv 0909.4061). The largest entry of each left vector is positive, in every process.
-    """
+    """Return the leading r left and right singular vectors of a matrix that is no taller than wide."""
+    # Eigenvectors of M M^T in float64 (arbitrary below 1e-8 of the largest); of many rows in a random subspace of r + 8
+    # after one power iteration (Halko, Martinsson and Tropp, arXiv 0909.4061).
     frame = None
     if len(matrix) > 2 * (r + SPARE):
         generator = torch.Generator().manual_seed(SEED)
@@ -176,10 +164,7 @@ def is_distributed() -> bool:
 
 
 def is_searching(layer: Any, adapter_name: str) -> bool:
-    """Whether a branch adds nothing yet because its directions come from the next gradient; other kinds are set now.
-
-    A recomputed checkpoint behaves as it did the first time, whatever was found since.
-    """
+    """Whether a branch adds nothing yet because its directions come from the next gradient; so when recomputed."""
     branch = layer.branch_of(adapter_name)
     if any(part.found_in_backward for part in branch.bases):
         if in_backward():

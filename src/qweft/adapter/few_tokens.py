@@ -1,8 +1,4 @@
-"""A branch on one token of each row in one compiled call, as generation needs it for every token.
-
-The parts of a branch take microseconds there, but each of their operations takes as long to start. Anything else than
-a float32 branch on a CPU with gradients off goes the ordinary way, `layer.branch_forward`. Both differ by rounding.
-"""
+"""A float32 branch on one token of each row in one compiled call on a CPU without gradients, for generation."""
 
 from collections.abc import Sequence
 from functools import lru_cache

@@ -116,11 +116,8 @@ def _of_gradients(
 
 
 def _labelled(batch: Mapping[str, Any], model: Any = None) -> int:
-    """Return the number that the loss is a mean over.
-
-    A causal model counts the labelled tokens without the first of a row; other models, and rows of one label, all of
-    them.
-    """
+    """Return how many labels the loss is a mean over; a causal model leaves out the first of each row."""
+    # other models, and rows of one label, count all of them
     labels = batch.get("labels")
     if not isinstance(labels, torch.Tensor):
         return 1

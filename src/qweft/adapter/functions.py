@@ -1,8 +1,4 @@
-"""Functions of c in a core, R^r -> R^r: the circuit, and the classical controls ("twins") that replace it.
-
-To add one, write its class here, add it to `FUNCTIONS`, and enter its name in `qweft.method.names`. The names of cores,
-the model card, the plan and the reports follow.
-"""
+"""Functions of c in a core, R^r -> R^r: the circuit, and the classical controls ("twins") that replace it."""
 
 import hashlib
 import math
@@ -253,10 +249,7 @@ class FourierSeries(Function):
 
 
 class Bias(Function):
-    """t(c) = b, trained numbers b of shape (r,): a circuit whose output does not depend on the token.
-
-    Start: b = cos(phase), the value at c = 0 of the circuit without its CRZ gates.
-    """
+    """t(c) = b, trained (r,), for every token; start: b = cos(phase), the circuit at c = 0 without its CRZ gates."""
 
     name = "bias"
     words = "numbers that do not depend on the token"

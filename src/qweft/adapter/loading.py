@@ -1,9 +1,6 @@
-"""Reads an adapter's folder, and checks its file before it is loaded; a failed load leaves the model unchanged.
+"""Reads an adapter's folder, and checks that its file holds exactly the adapter before it is loaded.
 
-A file holds exactly the adapter: PEFT only warns if it does not, and the adapter then does nothing.
-
-PEFT and transformers offer no hook before a pickle is opened or weights of the base model are overwritten. So the three
-functions that every load of a file goes through are wrapped in memory, once. Adapters of other methods load as before.
+PEFT and transformers have no hook before a pickle is opened or weights are overwritten: three functions are wrapped.
 """
 
 import inspect

@@ -1,11 +1,6 @@
-"""The maps C (compress, d_in -> r) and E (expand, r -> d_out): trained ones, and ones with fixed directions.
+"""The maps C (compress, d_in -> r) and E (expand, r -> d_out; it `writes`), each one dense matrix once a step.
 
-Every map is contracted into one small dense matrix once a step, so a token costs as much as in LoRA. A class serves
-both sides: a map that `writes` is E, another one C.
-
-To add a kind of map, write its class here, add it to `MAPS`, and its name to those of `qweft.method.names`. The counts
-and the model card follow. A class is called with the config, the layer's sizes d_in and d_out, and whether it writes;
-it is initialised by `reset`.
+A new kind is a class here and in `MAPS`, called with config, d_in, d_out and writes, and a name in `method.names`.
 """
 
 import math
@@ -35,10 +30,7 @@ LEAST_FOR_OUTPUTS = 8
 
 
 def alike(tensors: Sequence[torch.Tensor], least: torch.dtype = torch.bfloat16) -> list[torch.Tensor]:
-    """Convert tensors to one dtype: the most precise among them, but at least `least`.
-
-    Packed directions, in whole numbers, stay as they are.
-    """
+    """Convert tensors to one dtype, the most precise of them but at least `least`; packed directions stay."""
     kinds = [tensor.dtype for tensor in tensors if tensor.is_floating_point()]
     kind = reduce(torch.promote_types, kinds) if kinds else least
     kind = least if kind.itemsize < least.itemsize else kind
@@ -46,14 +38,9 @@ def alike(tensors: Sequence[torch.Tensor], least: torch.dtype = torch.bfloat16) 
 
 
 def limited(tensor: torch.Tensor, limit: float, dims: int = 2) -> torch.Tensor:
-    """Return a tensor G with an rms of at most t, scaled down as a whole if it is larger.
-
-        G min(1, t / rms(G)),   t = limit sqrt(2 / fan_in)
-
-    fan_in is B_{k-1} i_k of a core (B_{k-1}, j_k, i_k, B_k), dims 4, and the columns of a matrix, dims 2: as in the
-    recorded start, in whose standard deviations `limit` is given. Axes before the last `dims` stand for several
-    branches. Below the limit values and gradients stay the same bit for bit; above it the size of G has no gradient.
-    """
+    """Return G min(1, t / rms(G)), t = limit sqrt(2 / fan_in); below the limit values and gradients are bit-equal."""
+    # fan_in: B_{k-1} i_k of a core (B_{k-1}, j_k, i_k, B_k), dims 4; the columns of a matrix, dims 2. Axes before are
+    # branches. Above the limit the size of G has no gradient.
     own, shape = tuple(range(-dims, 0)), tensor.shape[-dims:]
     fan_in = shape[0] * shape[2] if dims == 4 else math.prod(shape[1:])
     most = limit * math.sqrt(2 / fan_in * math.prod(shape))  # of the norm
@@ -369,10 +356,7 @@ class SubspaceMap(FixedMap):
 
 
 class SparseMap(SubspaceMap):
-    """The map r -> d_out by a trained B (count, r) that writes to `count` chosen outputs: (d_out, r), other rows zero.
-
-    `weight` (d_out,) is 1 at the chosen outputs and 0 elsewhere, packed in one bit each if directions are packed.
-    """
+    """The map r -> d_out by a trained B (count, r); `weight` (d_out,) is 1 at the outputs it writes to, else 0."""
 
     words = "a linear map to some outputs, which were chosen before the training"
     sizes: ClassVar[Mapping[str, str]] = {"share": "{:g} of a layer's outputs"}

@@ -11,16 +11,10 @@ from qweft.text import shown
 
 @dataclass(frozen=True, eq=False)
 class Frequencies:
-    """Relative frequencies of outcomes, or exact probabilities.
+    """Relative frequencies of outcomes, or exact probabilities."""
 
-    Args:
-        values: (circuits, 2^n); each row sums to 1. Qubit 0 is the most significant bit of an outcome's index.
-            Mitigated rows may have negative entries.
-        shots: Measurements of each circuit. `None` for exact probabilities.
-    """
-
-    values: np.ndarray
-    shots: int | None
+    values: np.ndarray  # (circuits, 2^n), rows sum to 1; qubit 0: most significant bit; mitigated ones may be negative
+    shots: int | None  # of each circuit; `None`: exact
 
     @property
     def qubits(self) -> int:

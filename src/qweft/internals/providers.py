@@ -1,7 +1,4 @@
-"""Private parts of device packages, datasets and transformers' server.
-
-Checked with PennyLane 0.45, qiskit-ibm-runtime 0.51, datasets 5.2.
-"""
+"""Private parts of device packages (PennyLane 0.45, qiskit-ibm-runtime 0.51), datasets 5.2 and transformers."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

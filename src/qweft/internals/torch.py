@@ -29,10 +29,8 @@ def in_forward_mode() -> bool:
 
 
 def is_transformed() -> bool:
-    """Whether a transform of `torch.func`, forward-mode differentiation or `torch.jit.trace` follows plain operations.
-
-    No public function tells it.
-    """
+    """Whether `torch.func`, forward-mode differentiation or `torch.jit.trace` follows plain operations."""
+    # no public function tells it
     return in_forward_mode() or bool(torch._C._are_functorch_transforms_active()) or torch.jit.is_tracing()
 
 

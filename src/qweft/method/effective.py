@@ -28,10 +28,7 @@ def fields_read(specification: Mapping[str, Any]) -> set[str]:
 
 
 def effective(specification: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what decides an adapter: two specifications with equal ones are the same adapter.
-
-    Adapters of PEFT's other methods, and specifications that cannot be resolved, are returned as they are.
-    """
+    """Return what decides an adapter: equal ones are the same adapter; PEFT's own and wrong ones are unchanged."""
     if not _is_ours(specification):
         return dict(specification)
     whole = complete(specification)

@@ -1,7 +1,4 @@
-"""Names of maps, functions, cores and parts, with the facts by which a config is checked.
-
-The classes are in `qweft.adapter`; an entry here makes a name known to configs.
-"""
+"""Names of maps, functions, cores and parts (classes in `qweft.adapter`), with facts by which configs are checked."""
 
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple, get_args

@@ -10,17 +10,11 @@ from qweft.method.names import form_of, function_of
 
 
 class Preset(NamedTuple):
-    """A named configuration.
-
-    Args:
-        fields: The fields of `QwthnConfig` that it sets.
-        description: One line on what it stands for.
-        rates: Learning rates by start (docs/method.md).
-    """
+    """A named configuration."""
 
     fields: dict[str, Any]
     description: str
-    rates: Mapping[str, float] = {}
+    rates: Mapping[str, float] = {}  # learning rates by start (docs/method.md)
 
 
 SIZES = {"r": 4, "width": 16, "bond_dimension": 4}
@@ -99,13 +93,7 @@ RATES_LOSS = 4.7
 
 
 def learning_rate_hint(fields: Mapping[str, Any]) -> float | None:
-    """Return the learning rate of the preset that a config has the structure of, else `None`.
-
-    docs/method.md says which of them were searched. A control has the rate of its circuit.
-
-    Args:
-        fields: compress, core, expand and start of a `QwthnConfig`.
-    """
+    """Return the learning rate of the preset with these compress, core, expand and start, else `None`."""
 
     def structure(given: Mapping[str, Any]) -> tuple[Any, ...]:
         core = given["core"]
@@ -129,10 +117,8 @@ def stated(specification: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def read_circuits(given: Any) -> Any:
-    """Return what a user gives, with the texts of circuits in place of names of files that end in .qasm.
-
-    Records hold texts, and are never passed here: a stranger's would name a file of the user's.
-    """
+    """Return what a user gives, with texts of circuits for names of .qasm files."""
+    # never for records: a stranger's would name a file of the user's
     if isinstance(given, list):
         return [read_circuits(each) for each in given]
     if not isinstance(given, Mapping):

@@ -16,10 +16,7 @@ OWN_FIELDS = tuple(entry.name for entry in fields(QwthnFields))
 
 
 def check_specification(specification: Mapping[str, Any]) -> None:
-    """Check an adapter's specification.
-
-    Of PEFT's own methods r and alpha of LoRA are checked, and what methods share. Other values are left to PEFT.
-    """
+    """Check an adapter's specification; of PEFT's own methods r and alpha of LoRA, and what methods share."""
     for key, value in specification.items():
         try:
             json.dumps(value, allow_nan=False)

@@ -47,11 +47,7 @@ class Voices:
 def open_voices(
     model: ModelConfig, folders: Mapping[str, Path], with_base: bool, own_templates: bool = False
 ) -> Voices:
-    """Load the base model once, and put each adapter on a module tree that shares its weights.
-
-    All get the chat template of the first adapter's run, so that all get the same prompts; with `own_templates` each
-    adapter that of its own run, and the base model its own.
-    """
+    """Load the base model once, with each adapter; the chat template is the first run's, or `own_templates`."""
     loaded = load_model(model)
     is_alone = len(folders) == 1 and not with_base
     models: dict[str, Any] = {}

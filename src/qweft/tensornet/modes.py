@@ -30,15 +30,10 @@ TOLERATED = 1.5
 
 @dataclass(frozen=True)
 class Modes:
-    """A size as a product of modes, perhaps of a slightly larger padded size.
-
-    Args:
-        size: The size to represent.
-        modes: The factors, the most significant first (row-major); their product is `padded`.
-    """
+    """A size as a product of modes, perhaps of a slightly larger padded size."""
 
     size: int
-    modes: tuple[int, ...]
+    modes: tuple[int, ...]  # the most significant first (row-major); their product is `padded`
 
     @property
     def padded(self) -> int:

@@ -73,23 +73,12 @@ def _paired(cores: Sequence[torch.Tensor]) -> list[torch.Tensor]:
 
 
 def right_multiply(cores: Sequence[torch.Tensor], matrix: torch.Tensor) -> torch.Tensor:
-    """Return W M for the operator W of the cores: the transpose of `left_multiply` with the modes exchanged.
-
-    Args:
-        cores: w_k, each (..., B_{k-1}, j_k, i_k, B_k).
-        matrix: M, (..., prod i, columns).
-
-    Returns:
-        (..., prod j, columns).
-    """
+    """Return W M (..., prod j, columns) of M (..., prod i, columns): `left_multiply` transposed, modes exchanged."""
     return left_multiply(matrix.mT, [core.transpose(-3, -2) for core in cores]).mT
 
 
 class Cores(nn.Module):
-    """The cores of an operator, named "0", "1" and so on.
-
-    `nn.ParameterList` does not work: `nn.DataParallel` leaves it empty in its replicas.
-    """
+    """The cores, named "0", "1" and so on; `nn.DataParallel` leaves an `nn.ParameterList` empty in its replicas."""
 
     def __init__(self, shapes: Sequence[tuple[int, ...]]):
         super().__init__()

@@ -59,10 +59,7 @@ class Retry:
 
 @dataclass
 class RemoteRun:
-    """Obtains results of circuits, each once, and stores them.
-
-    What is paid for is decided by the store alone, so that killed runs go on and several processes share circuits.
-    """
+    """Obtains results of circuits, each once; the store alone decides what is paid for, so killed runs go on."""
 
     device: RemoteDevice
     store: Store

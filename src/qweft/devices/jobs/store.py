@@ -36,19 +36,16 @@ Counts = dict[str, int]
 
 @dataclass(frozen=True)
 class Job:
-    """One row of the ledger, with times in seconds since 1970 and the calibration of its beginning.
+    """One row of the ledger, with times in seconds since 1970 and the calibration of its beginning."""
 
-    `token` is ours, `job` the provider's id, `name` the device as the user gave it and `device` its `identity()`.
-    """
-
-    token: str
-    name: str
-    device: str
+    token: str  # ours
+    name: str  # as the user gave it
+    device: str  # its `identity()`
     calibration: str
     shots: int
     circuits: int = 0
     state: str = SENDING
-    job: str | None = None
+    job: str | None = None  # the provider's id
     reason: str = ""
     cost: float | None = None
     currency: str = ""
@@ -70,14 +67,11 @@ class Job:
 
 @dataclass(frozen=True)
 class Where:
-    """Conditions of a measurement. Together with a circuit's key they identify a result.
-
-    `calibration` `None` accepts results of any, which those of `jobs`, for which a run waited, always are.
-    """
+    """Conditions of a measurement. Together with a circuit's key they identify a result."""
 
     device: str
     shots: int
-    calibration: str | None
+    calibration: str | None  # `None` accepts any, as is done for `jobs`, for which a run waited
     jobs: frozenset[str] = frozenset()
 
 

@@ -19,24 +19,13 @@ class NoiseModel:
     - after a one-qubit gate: D_p on its qubit, p = `one_qubit`
     - after a CZ, channel "each": D_p on each of the two qubits, p = `two_qubit`
     - after a CZ, channel "pair": (1 - p) rho + p I/4 on both, which multiplies every Pauli product except I I by 1 - p
-    - readout: outcome b of a qubit is reported as a with probability p(a|b)
+    - readout: outcome b of a qubit is reported as a with p(a|b): ((p(0|0), p(1|0)), (p(0|1), p(1|1))), a row sums to 1
 
     D_p applies X, Y or Z with probability p/4 each, so a one-qubit gate fails with probability 3p/4.
-
-    Args:
-        name: Name of the model.
-        source: Origin of the numbers, one sentence.
-        one_qubit: p of one-qubit gates.
-        two_qubit: p of CZ.
-        readout: ((p(0|0), p(1|0)), (p(0|1), p(1|1))), one row per true outcome; each row sums to 1.
-        channel: "each" or "pair".
-
-    Raises:
-        DeviceError: A number is not a probability, a row of `readout` does not sum to 1, or the channel is unknown.
     """
 
     name: str
-    source: str
+    source: str  # of the numbers, one sentence
     one_qubit: float
     two_qubit: float
     readout: tuple[tuple[float, float], tuple[float, float]]
@@ -93,10 +82,7 @@ NAMED = {PAPER.name: PAPER}
 
 
 def noise_model(name: str | None) -> NoiseModel:
-    """Return the noise model with this name or in the YAML file at this path. `None` means the paper's.
-
-    A file has the fields of `NoiseModel` but the name, which is its stem; `channel` and `source` are optional.
-    """
+    """Return the noise model of this name or YAML file, whose stem is its name; `None` means the paper's."""
     if name is None or name in NAMED:
         return NAMED.get(name or "", PAPER)
     from qweft import yaml_file  # here: a model by name needs no package for YAML
