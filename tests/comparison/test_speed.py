@@ -2,7 +2,6 @@
 
 import pytest
 
-from qweft import environment
 from qweft.comparison.timing import measured_alone
 from tests.comparison.comparison_examples import run
 
@@ -17,11 +16,3 @@ AT_ONCE = {"started": "2026-11-26T12:00:00+00:00", "seconds": 60.0, **QUIET}
 def test_step_times_count_only_if_they_were_measured_alone(lora, qtha, alone):
     runs = [run("lora", 0, 1.0, step_seconds_median=1.0, **lora), run("qtha", 0, 0.9, step_seconds_median=0.5, **qtha)]
     assert measured_alone(runs) is alone
-
-
-def test_the_meter_counts_what_others_took(monkeypatch):
-    """10 s on two cores: 12 of 20 s were busy, 9 of them this process."""
-    readings = iter([(100.0, 40.0, 5.0), (120.0, 52.0, 14.0)])
-    monkeypatch.setattr(environment, "cpu_seconds", lambda with_children: next(readings))
-    monkeypatch.setattr(environment.psutil, "getloadavg", lambda: (2.345, 1.0, 1.0))
-    assert environment.LoadMeter().read() == environment.MachineLoad(0.15, 2.35)
