@@ -233,8 +233,8 @@ def test_a_hub_id_is_read_from_the_cache_and_its_pickle_is_not(saved, folder, tm
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"r": 2.5}, "adapter.r: expected int of at least 1, got 2.5"),
-        ({"circuit_layers": 10**9}, "circuit_layers: expected int of at least 1 and of at most 1024"),
+        ({"r": 2.5}, "r must be a whole number of at least 1, got 2.5"),
+        ({"circuit_layers": 10**9}, "circuit_layers must be at most 1024"),
         ({"modes": {"20": [10**4, 10**4, 10, 10]}}, "modes .* pad size 20 far beyond it"),
     ],
 )
