@@ -46,6 +46,8 @@ def test_a_presets_rate_falls_with_the_loss_of_the_base_model():
     assert config.rate_line_at(None, 2.35).startswith(
         f"learning rate {rate / 2:g} (lowered from {rate:g}, that of the preset qtha"
     )
+    by_part = RunConfig(adapter={"preset": "qtha"}, training=TrainingConfig(learning_rates={"circuit": 1e-3}))
+    assert by_part.training.on(2.35).learning_rates == {"circuit": 1e-3}
     given = RunConfig(adapter={"preset": "qtha"}, training=TrainingConfig(learning_rate=rate))
     assert given.training.on(2.35).learning_rate == rate
     assert RunConfig(adapter={"peft_type": "LORA"}).training.on(0.1).learning_rate == 5e-4

@@ -37,7 +37,7 @@ class Simulator(Device, ABC):
             raise DeviceError(f"device {self.name} needs a number of shots, got none; use device exact for none")
         if shots is not None and (shots < 1 or self.needs_shots is False):
             raise DeviceError(
-                f"device {self.name} has no {shots} shots; use device shots with a number, or leave them out"
+                f"device {self.name} does not take {shots} shots; use device shots with a number, or leave them out"
             )
 
     def run(self, circuits: BoundCircuits, shots: int | None) -> Frequencies:

@@ -34,9 +34,9 @@ class TrainingConfig:
             weights of a classical control), tensor_network, linear, other.
         found_in_steps: Steps of the short trainings that found the learning rates. A run of more steps trains at
             (found_in_steps / steps)^(1/5) times these rates (docs/training.md).
-        found_at_loss: Loss of the base model, in nats a token, on the text on which the learning rates were found. On
-            rows of a lower loss a run trains at loss / found_at_loss times these rates (docs/training.md). `None` means
-            as given; a preset's own rate brings its own.
+        found_at_loss: Loss of the base model, in nats a token, on the text on which learning_rate was found. On rows of
+            a lower loss a run trains at loss / found_at_loss times it (docs/training.md). `None` means as given; a
+            preset's own rate brings its own.
         epochs: Passes over the training rows; ignored if max_steps is given.
         max_steps: Optimizer steps; `None` means the number that epochs gives.
         batch_size: Rows per device and batch.
@@ -92,17 +92,15 @@ class TrainingConfig:
         """Return the settings of a run of this many steps: rates found in fewer are lowered (docs/training.md)."""
         if self.found_in_steps is None or self.learning_rate is None or steps <= self.found_in_steps:
             return self
-        return self._at_rates((self.found_in_steps / steps) ** 0.2)
+        factor = (self.found_in_steps / steps) ** 0.2
+        rates = {part: factor * rate for part, rate in self.learning_rates.items()}
+        return replace(self, learning_rate=factor * self.learning_rate, learning_rates=rates)
 
     def on(self, loss: float) -> "TrainingConfig":
-        """Return the settings on rows of this loss of the base model: rates found at a higher one are lowered."""
+        """Return the settings on rows of this loss of the base model: a rate found at a higher one is lowered."""
         if self.found_at_loss is None or self.learning_rate is None or loss >= self.found_at_loss:
             return self
-        return self._at_rates(loss / self.found_at_loss)
-
-    def _at_rates(self, factor: float) -> "TrainingConfig":
-        rates = {part: factor * rate for part, rate in self.learning_rates.items()}
-        return replace(self, learning_rate=factor * (self.learning_rate or 0.0), learning_rates=rates)
+        return replace(self, learning_rate=self.learning_rate * loss / self.found_at_loss)
 
     @property
     def batches_a_step(self) -> int:
