@@ -81,7 +81,7 @@ WRONG = [
     ("compare", "methods: {a: {}}", "'adapter' is a required property"),
     ("compare", "methods: {a: {adapter: {preset: mpo, rr: 1}}}", "rr"),
     ("compare", "methods: {a: {adapter: {preset: mpo}}}\nrates: [a]", "is not valid"),
-    ("sweep", "space: {adapter: {r: 4}}", "4 is not valid"),
+    ("sweep", "space: {adapter: {r: 4}}", "4 is not of type 'object', 'null'"),
     ("sweep", "space: {training: {seed: {values: [1]}}}", "seed"),
     ("sweep", "sampler: tbe", "'tbe' is not one of"),
 ]

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from qweft.errors import QweftError
-from qweft.sweep.config import SpaceConfig, SweepConfig
+from qweft.sweep.config import Axis, SpaceConfig, SweepConfig
 from qweft.sweep.run import sweep
 from tests.comparison.comparison_examples import LORA, comparison, results
 from tests.comparison.test_workers import TIMED
@@ -57,9 +57,7 @@ def test_a_comparison_with_its_search_is_that_of_one_process(cluster, places, tm
 @pytest.fixture
 def swept(places, tmp_path):
     of = comparison(places, tmp_path)
-    space = SpaceConfig(
-        adapter={"r": {"values": [2, 3]}}, training={"learning_rate": {"low": 1e-3, "high": 3e-2, "log": True}}
-    )
+    space = SpaceConfig(adapter={"r": Axis([2, 3])}, training={"learning_rate": Axis(low=1e-3, high=3e-2, log=True)})
     adapter = {key: value for key, value in HYBRID.items() if key != "r"}
     return SweepConfig(of.model, of.data, of.training, adapter=adapter, space=space, trials=7, at_once=2)
 

@@ -4,9 +4,15 @@ import pytest
 
 pytest.importorskip("optuna")
 
+from qweft.schema import Reader, build
 from qweft.sweep.config import SpaceConfig, SweepConfig
 from tests.comparison.comparison_examples import comparison
 from tests.tiny_folder import save_rows, save_tiny_model
+
+
+def space(**sections):
+    """The space of a file with these sections."""
+    return build(SpaceConfig, Reader(SweepConfig, "x").check(SpaceConfig, sections, "space"), "x")
 
 
 @pytest.fixture(scope="session")
@@ -24,7 +30,7 @@ def config(places, tmp_path):
         shared.data,
         shared.training,
         adapter={"preset": "qtha", "target_modules": ["q_proj", "v_proj"]},
-        space=SpaceConfig(
+        space=space(
             adapter={"r": {"values": [2, 3]}, "bond_dimension": {"low": 1, "high": 4}, "width": {"values": [8, 16]}},
             training={"learning_rate": {"low": 1e-3, "high": 3e-2, "log": True}},
         ),

@@ -17,9 +17,9 @@ from qweft.errors import QweftError
 from qweft.evaluation.saved import put_on
 from qweft.method.presets import stated
 from qweft.sweep import run
-from qweft.sweep.config import SpaceConfig
 from qweft.training import loop
 from tests.forked import Forked
+from tests.sweep.conftest import space
 
 TIMED = ("seconds", "step_seconds_median", "cpu_by_others")
 
@@ -130,8 +130,8 @@ def test_a_trial_without_memory_is_an_outcome_and_the_sweep_goes_on(config, monk
 def test_why_a_sweep_ends(config):
     record = made(dataclasses.replace(config, seconds=1e-6))
     assert len(record["trials"]) == 1 and "time was spent" in record["ended"]
-    space = SpaceConfig(adapter={"r": {"values": [2, 3]}})
-    record = made(dataclasses.replace(config, space=space, sampler="grid", output=config.output + "-grid"))
+    ranks = space(adapter={"r": {"values": [2, 3]}})
+    record = made(dataclasses.replace(config, space=ranks, sampler="grid", output=config.output + "-grid"))
     assert [each["values"]["adapter.r"] for each in record["trials"]] == [2, 3]
     assert "no further configuration" in record["ended"]
 
@@ -140,7 +140,7 @@ def test_nothing_within_the_budget_is_said_before_anything_is_loaded(config, mon
     monkeypatch.setattr(run, "set_up", lambda *_: pytest.fail("weights were loaded"))
     with pytest.raises(QweftError, match="max_parameters 1"):
         made(dataclasses.replace(config, max_parameters=1))
-    typo = dataclasses.replace(config, space=SpaceConfig(adapter={"bond_dimensio": {"values": [1]}}))
+    typo = dataclasses.replace(config, space=space(adapter={"bond_dimensio": {"values": [1]}}))
     with pytest.raises(QweftError, match=r"'bond_dimensio'.*bond_dimension"):
         made(typo)
 

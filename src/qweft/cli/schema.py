@@ -14,17 +14,17 @@ def schema_of(name: str) -> dict[str, Any]:
     """Return the schema of the config files of a command, one of `FILES`."""
     from qweft.comparison.config import ComparisonConfig
     from qweft.schema import json_schema
-    from qweft.sweep.config import SweepConfig
+    from qweft.sweep.config import Axis, SweepConfig
     from qweft.sweep.space import TRAINING
     from qweft.training.config import RunConfig
 
-    adapter, axis = _adapter(), _axis()
-    varied = {"type": "object", "properties": dict.fromkeys(TRAINING, axis), "additionalProperties": False}
-    of_sweep = {"space.adapter": {"type": "object", "additionalProperties": axis}, "space.training": varied}
+    adapter = _adapter()
+    axes = dict.fromkeys(TRAINING, json_schema(Axis, {}))
+    varied = {"type": "object", "properties": axes, "additionalProperties": False}
     kinds: dict[str, tuple[Any, dict[str, Any]]] = {
         "train": (RunConfig, {"adapter": adapter}),
         "compare": (ComparisonConfig, {"methods.NAME.adapter": adapter}),
-        "sweep": (SweepConfig, {"adapter": adapter, **of_sweep}),
+        "sweep": (SweepConfig, {"adapter": adapter, "space.training": varied}),
     }
     whose = FILES[name]
     readers = " and ".join(f"qweft {reader}" for reader, file in FILES.items() if file == whose)
@@ -70,20 +70,3 @@ def _own_fields() -> dict[str, Any]:
         schemas[name] = {"description": schemas[name]["description"], "enum": [*values]}
     schemas["layers_pattern"] = {"description": schemas["layers_pattern"]["description"]}  # PEFT takes a list, too
     return schemas
-
-
-def _axis() -> dict[str, Any]:
-    """Return the schema of what a field takes in a sweep: its values or its range."""
-    values = {"type": "array", "minItems": 1, "description": "The values to try."}
-    ends = {
-        "low": {"type": "number", "description": "Lowest number."},
-        "high": {"type": "number", "description": "Highest number."},
-        "log": {"type": "boolean", "description": "Whether draws are uniform in the logarithm."},
-        "step": {"type": ["number", "null"], "description": "Step between the numbers that are tried."},
-    }
-    return {"anyOf": [_closed({"values": values}, ["values"]), _closed(ends, ["low", "high"])]}
-
-
-def _closed(properties: dict[str, Any], required: list[str]) -> dict[str, Any]:
-    """Return the schema of an object without further keys."""
-    return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}

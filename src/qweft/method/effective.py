@@ -5,7 +5,7 @@ from dataclasses import MISSING, fields
 from typing import Any
 
 from qweft.method.fields import QwthnFields
-from qweft.method.names import COMPRESS, EXPAND, MAY_BE_UNREAD, unread
+from qweft.method.names import COMPRESS, EXPAND, unread
 from qweft.method.presets import stated
 from qweft.method.resolved import resolve
 
@@ -20,11 +20,6 @@ def complete(specification: Mapping[str, Any]) -> dict[str, Any]:
         for entry in fields(QwthnFields)
     }
     return {**defaults, **stated(specification)}
-
-
-def fields_read(specification: Mapping[str, Any]) -> set[str]:
-    """Return which of `MAY_BE_UNREAD` an adapter reads; all of them for PEFT's other methods."""
-    return set(MAY_BE_UNREAD) - (unread(complete(specification)) if _is_ours(specification) else set())
 
 
 def effective(specification: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,28 +1,85 @@
 """Config dataclasses of `qweft sweep`."""
 
+import warnings
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
 from annotated_types import Ge
 
 from qweft.data.config import DataConfig
+from qweft.errors import require
 from qweft.evaluation.config import EvaluationConfig
 from qweft.models.config import ModelConfig
 from qweft.schema import Count, Rate
 from qweft.training.config import TrainingConfig
 
+DIGITS = 3
+"""Significant digits of drawn numbers: few enough to type a result again."""
+
+
+@dataclass(frozen=True)
+class Axis:
+    """The values that one field may take: {values: [2, 4, 8]}, or {low: 1e-3, high: 3e-2} with log: true or a step.
+
+    Args:
+        values: The values to try.
+        low: Lowest number.
+        high: Highest number.
+        log: Whether draws are uniform in the logarithm.
+        step: Step between the numbers that are tried.
+    """
+
+    values: list[Any] | None = None
+    low: int | float | None = None
+    high: int | float | None = None
+    log: bool = False
+    step: int | float | None = None
+
+    @property
+    def distribution(self) -> Any:
+        """The axis as Optuna has it; raises `ValueError` for a range that is none."""
+        kinds = require("optuna", "workbench", "a sweep").distributions
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # on lists as values, and a high that no step meets
+            if self.values is not None:
+                return kinds.CategoricalDistribution(self.values)
+            is_whole = isinstance(self.low, int) and isinstance(self.high, int) and isinstance(self.step, int | None)
+            if is_whole:
+                return kinds.IntDistribution(self.low, self.high, self.log, self.step or 1)
+            return kinds.FloatDistribution(self.low, self.high, self.log, self.step)
+
+    @property
+    def choices(self) -> list[Any] | None:
+        """All values in order; `None` for a range without steps."""
+        if self.values is not None:
+            return self.values
+        found = self.distribution
+        if found.log or not found.step:
+            return None
+        steps = range(round((found.high - found.low) / found.step) + 1)
+        return [self.rounded(found.low + number * found.step) for number in steps]
+
+    def rounded(self, value: Any) -> Any:
+        """Return a drawn value, a float with the digits with which it would be typed."""
+        if self.values is not None or isinstance(value, int):
+            return value
+        if self.step:
+            return float(f"{value:.12g}")  # 0.1 * 3 is 0.30000000000000004
+        found = self.distribution
+        return min(max(float(f"{value:.{DIGITS}g}"), found.low), found.high)
+
 
 @dataclass(frozen=True)
 class SpaceConfig:
-    """What varies: {values: [2, 4, 8]}, or {low: 1e-3, high: 3e-2} with `log: true` or a `step`.
+    """What varies.
 
     Args:
         adapter: By field of the adapter: r, circuit_layers, width, bond_dimension, core.
         training: By field of the training section: learning_rate, batch_size, max_steps and so on.
     """
 
-    adapter: dict[str, Any] = field(default_factory=dict)
-    training: dict[str, Any] = field(default_factory=dict)
+    adapter: dict[str, Axis] = field(default_factory=dict)
+    training: dict[str, Axis] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -33,7 +90,8 @@ class SweepConfig:
         model: The base model, the same for all trials.
         data: The text. Trials are evaluated on validation rows, the best one also on test rows.
         training: The training, except for what the space varies.
-        evaluation: How trials are evaluated. The split is always the validation rows, and no answers are generated.
+        evaluation: How trials are evaluated: by the loss on the validation rows alone, without answers, metrics, tasks
+            or forgetting.
         adapter: The adapter, except for what the space varies: `preset` or `peft_type` with any fields.
         space: What varies.
         trials: Number of configurations to train in total. A larger number later continues the sweep.

@@ -11,7 +11,7 @@ from qweft.evaluation.loss import check_room
 from qweft.models.load import load_model
 from qweft.sweep.config import SweepConfig
 from qweft.sweep.propose import Fitting, check_something_fits, draw
-from qweft.sweep.space import check_start, key_of, point_said, space_of, unread_said
+from qweft.sweep.space import axis_said, check_start, key_of, space_of
 
 DRAWN = 200
 """Number of configurations drawn to estimate how many fit; a space of at most this size is checked whole."""
@@ -26,17 +26,14 @@ def describe(config: SweepConfig) -> Group:
     check_something_fits(config, fitting)
     if shapes.tokenizer is not None:
         check_room(shapes.model, load_data(config.data, shapes.tokenizer).rows("test"))
-    rows: Rows = [("field", "values"), *((axis.name, axis.describe()) for axis in space.axes)]
+    rows: Rows = [("field", "values"), *((name, axis_said(axis)) for name, axis in space.axes.items())]
     is_whole = space.size <= DRAWN
     drawn = space.grid() if is_whole else (draw(space.axes, config.seed, [], n, learning=False) for n in range(DRAWN))
-    reasons = [(point, fitting.why_not(point)) for point in {key_of(point): point for point in drawn}.values()]
-    refused = [f"{point_said(point)} ({reason})" for point, reason in reasons if reason]
-    sizes = [int(fitting.parameters(point)) for point, reason in reasons if not reason]
+    points = list({key_of(point): point for point in drawn}.values())
+    sizes = [int(fitting.parameters(point)) for point in points if fitting.fits(point)]
     ends = f": {min(sizes):,} to {max(sizes):,} parameters" if sizes else ""
     lines = [
         f"{config.trials} trials, {config.sampler}",
-        f"{len(sizes)} of {len(reasons)} {'all' if is_whole else 'drawn'} configurations can be trained{ends}",
-        f"refused, for one: {refused[0]}" if refused else "",
-        unread_said(config),
+        f"{len(sizes)} of {len(points)} {'all' if is_whole else 'drawn'} configurations can be trained{ends}",
     ]
-    return Group(table_of(rows, f"{config.model.name} on {config.data.source}"), *map(Text, filter(None, lines)))
+    return Group(table_of(rows, f"{config.model.name} on {config.data.source}"), *map(Text, lines))

@@ -3,9 +3,8 @@
 import hashlib
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from torch import nn
 
@@ -13,8 +12,8 @@ from qweft.comparison.checks import check_on_shared
 from qweft.comparison.methods import count
 from qweft.errors import QweftError, require
 from qweft.models.quantization import quantized_as
-from qweft.sweep.config import SweepConfig
-from qweft.sweep.space import Axis, Point, Space, key_of, point_said
+from qweft.sweep.config import Axis, SweepConfig
+from qweft.sweep.space import Point, Space, key_of, point_said
 from qweft.text import progress
 
 STARTUP = 5
@@ -71,17 +70,6 @@ class Fitting:
         return not is_refused
 
 
-def _distribution(axis: Axis) -> Any:
-    """Return the axis as an Optuna distribution."""
-    kinds = require("optuna", "workbench", "a sweep").distributions
-    if axis.values:
-        return kinds.CategoricalDistribution([axis.encoded(value) for value in axis.values])
-    high = axis.choices[-1] if axis.step and axis.choices else axis.high  # Optuna warns of one that no step meets
-    if axis.whole:
-        return kinds.IntDistribution(axis.low, high, log=axis.log, step=axis.step or 1)
-    return kinds.FloatDistribution(axis.low, high, log=axis.log, step=axis.step)
-
-
 def propose(config: SweepConfig, fitting: Fitting, known: Sequence[Known]) -> Point | None:
     """Return the configuration of trial number len(known); `None` if no further point of the space fits."""
     space = fitting.space
@@ -97,14 +85,14 @@ def propose(config: SweepConfig, fitting: Fitting, known: Sequence[Known]) -> Po
     return next((each for each in space.grid() if space.effect_of(each) not in seen and fitting.fits(each)), None)
 
 
-def draw(axes: Sequence[Axis], seed: int, known: Sequence[Known], attempt: int, learning: bool) -> Point:
+def draw(axes: Mapping[str, Axis], seed: int, known: Sequence[Known], attempt: int, learning: bool) -> Point:
     """Return a point of the space; `learning` from the known trials: running without a loss, pruned if it diverged."""
     optuna = require("optuna", "workbench", "a sweep")
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     own_seed = int.from_bytes(hashlib.sha256(f"{seed} {len(known)} {attempt}".encode()).digest()[:4])
-    space, states = {axis.name: _distribution(axis) for axis in axes}, optuna.trial.TrialState
+    space, states = {name: axis.distribution for name, axis in axes.items()}, optuna.trial.TrialState
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # on choices that are no numbers or strings, and experimental features
+        warnings.simplefilter("ignore")  # on lists as values, and experimental features
         sampler = optuna.samplers.RandomSampler(seed=own_seed)
         if learning:
             sampler = optuna.samplers.TPESampler(seed=own_seed, n_startup_trials=STARTUP, constant_liar=True)
@@ -115,12 +103,12 @@ def draw(axes: Sequence[Axis], seed: int, known: Sequence[Known], attempt: int, 
                 optuna.trial.create_trial(
                     state=states.RUNNING if each.loss is None else states.COMPLETE if is_complete else states.PRUNED,
                     value=each.loss if is_complete else None,
-                    params={axis.name: axis.encoded(each.point[axis.name]) for axis in axes},
+                    params=each.point,
                     distributions=space,
                 )
             )
         drawn = study.ask(space).params
-    return {axis.name: axis.decoded(drawn[axis.name]) for axis in axes}
+    return {name: axis.rounded(drawn[name]) for name, axis in axes.items()}
 
 
 @progress("looking for what fits")

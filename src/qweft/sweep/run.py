@@ -28,7 +28,7 @@ from qweft.records import read_record, write_record
 from qweft.sweep.config import SweepConfig
 from qweft.sweep.propose import Fitting, Known, check_something_fits, propose
 from qweft.sweep.report import PAGE, Trial, best_of, check_swept, write
-from qweft.sweep.space import Point, check_start, point_said, space_of, unread_said
+from qweft.sweep.space import Point, axis_said, check_start, point_said, space_of
 from qweft.text import many
 
 RECORD = "test.json"
@@ -102,8 +102,6 @@ def _sweep(config: SweepConfig, config_yaml: str, command: str, begin: Callable[
     console, output = Console(), Path(config.output)
     check_start(config, needs_weights=True)
     check_swept(output)
-    if unread := unread_said(config):
-        console.say(unread)
     space = space_of(config)
     fitting = Fitting(space, config.max_parameters, load_model(replace(config.model, device="meta")).model)
     check_something_fits(config, fitting)
@@ -120,7 +118,7 @@ def _sweep(config: SweepConfig, config_yaml: str, command: str, begin: Callable[
             test = tested(context, here.folder(best.number))
     record = {
         "title": f"{config.model.name} on {config.data.source}: {len(made)} trials",
-        "space": {axis.name: axis.describe() for axis in space.axes},
+        "space": {name: axis_said(axis) for name, axis in space.axes.items()},
         "base_validation_loss": base.eval_loss,
         "test": test,
         "refused": fitting.refused,
