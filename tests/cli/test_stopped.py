@@ -46,7 +46,7 @@ def place(tmp_path_factory):
 def words_of(command, place, output):
     """A command line of the command that writes to the output folder."""
     if command in ("export", "evaluate"):
-        more = ["--force"] if command == "export" else ["--device", "exact", "--evaluation.answers", "1"]
+        more = ["--force"] if command == "export" else ["--device", "exact"]
         return [command, str(place / "run" / "adapter"), "--output", str(output), *more]
     return [command, str(place / f"{command}.yaml"), "--output", str(output)]
 

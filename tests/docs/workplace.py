@@ -54,7 +54,7 @@ SMALL = {
     "chat": ["--max-new-tokens", "2"],
 }
 EVALUATE = {
-    "--device": ["--max-circuits", "600", "--yes", "--evaluation.max_new_tokens", "1"],
+    "--device": ["--max-circuits", "600", "--yes"],
     "--noise-scale": ["--noise-scale", "0,1", "--shots", "50"],
     "--evaluation.generated": ["--evaluation.generated", "2", "--evaluation.max_new_tokens", "2"],
     "--evaluation.forgetting": ["--evaluation.forgetting_rows", "4"],

@@ -114,23 +114,6 @@ def test_an_answer_does_not_depend_on_the_batch(model, tokenizer, batch):
     assert {answer.is_cut for answer in one_by_one} == {True, False}
 
 
-def test_near_ties_are_answered_alone(model, tokenizer, monkeypatch):
-    alone = []
-    greedy_alone = generation.greedy
-
-    def noted(model, prompt, *rest):
-        alone.append(list(prompt))
-        return greedy_alone(model, prompt, *rest)
-
-    one_by_one = answers_of(model, tokenizer, many(6), 6)
-    monkeypatch.setattr(generation, "greedy", noted)
-    assert answers_of(model, tokenizer, many(6), 6, 3) == one_by_one
-    assert not alone
-    monkeypatch.setattr(generation, "NEAR", 10.0)
-    assert answers_of(model, tokenizer, many(6), 6, 3) == one_by_one
-    assert len(alone) == 6
-
-
 @pytest.mark.parametrize("batch", [1, 3])
 def test_answers_end_where_the_model_reads_no_more(tokenizer, batch):
     """GPT-2 has a table of positions, beyond which nothing can be looked up."""

@@ -6,7 +6,7 @@ from peft import PromptTuningConfig, get_peft_model
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from qweft import QwthnConfig
-from qweft.evaluation.generation import feels_padding, greedy, greedy_together, tokens_read
+from qweft.evaluation.generation import feels_padding, greedy, greedy_together
 from qweft.evaluation.loss import context_of, held_out_loss
 
 COMMON = {
@@ -61,19 +61,6 @@ def test_an_answer_is_that_of_the_whole_text(family):
     with torch.no_grad():
         assert [greedy(model, prompt, set(), NEW).ids for prompt in PROMPTS] == expected
         assert [found.ids for found in greedy_together(model, PROMPTS, set(), NEW, 3)] == expected
-
-
-@pytest.mark.parametrize("family", FAMILIES)
-def test_the_tokens_that_an_answer_reads_are_known_before(family):
-    """The bound on circuits counts them. Without a cache each token of an answer reads the whole text again."""
-    model, read = tiny(family), []
-    model.get_input_embeddings().register_forward_hook(lambda _, given, __: read.append(given[0].shape[1]))
-    with torch.no_grad():
-        for prompt in PROMPTS:
-            expected = tokens_read(model, len(prompt), NEW)
-            read.clear()
-            greedy(model, prompt, set(), NEW)
-            assert read == expected
 
 
 HYBRIDS = {

@@ -192,7 +192,7 @@ def test_a_qwthn_adapter_with_embeddings_is_measured_beside_the_base_model(stran
     with pytest.raises(QweftError, match=r"changes the base model's own weights .* --to merged"):
         export(adapter, {"output": str(tmp_path / "lora")})
     config = NoiseConfig(device="exact", tokens="targets", output=str(tmp_path / "robustness"))
-    measured = evaluate_on_device(adapter, {"evaluation": {"answers": 0}}, config, console=Console(quiet=True))
+    measured = evaluate_on_device(adapter, {}, config, console=Console(quiet=True))
     assert measured.base.loss == pytest.approx(alone, abs=1e-6)
 
 

@@ -114,8 +114,7 @@ def measured(folder: Path) -> dict[str, Any]:
     """Return the numbers of `qweft evaluate` on noise at two scales, with and without shots."""
     found = printed(
         "evaluate", str(folder / "qtha" / "adapter"), "--device", "noisy", "--noise-scale", "0,1", "--shots", "100",
-        "--max-circuits", "400", "--evaluation.answers", "1", "--evaluation.max_new_tokens", "3",
-        "--output", str(folder / "noise"),
+        "--max-circuits", "400", "--output", str(folder / "noise"),
     )  # fmt: skip
     # angles that differ only by rounding, which processors do differently, are circuits of their own
     rounded = ("seconds", "cpu_by_others", "sent", "circuits", "rise")

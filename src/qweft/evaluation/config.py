@@ -26,7 +26,7 @@ class EvaluationConfig:
         metrics: Metrics of generated answers: text (BLEU-4, ROUGE), reasoning (final answer and chain of thought),
             verifier (of the task, for reasoning-gym data). Only `qweft evaluate` computes them.
         generated: Maximum number of rows to answer for the metrics; `None` means all rows of the split.
-        generation_batch: Answers to generate at a time; the answers do not depend on it.
+        generation_batch: Answers to generate at a time; the answers depend on it by rounding alone.
         forgetting: Other data, in the form of data.source, on which to measure the rise of the loss.
         forgetting_rows: Number of rows of the other data.
         lm_eval: Tasks of lm-evaluation-harness, as names or paths of .yaml files.

@@ -2,12 +2,12 @@
 
 import inspect
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
+from transformers import GenerationConfig
 
 from qweft.adapter.attach import base_of
 from qweft.data.conversation import Conversation
@@ -16,12 +16,8 @@ from qweft.data.tokens import answer_spans, closing_tokens, text_tokens
 from qweft.evaluation.loss import context_of, device_of, judged
 from qweft.text import with_progress
 
-NEAR = 1e-4
-"""Relative distance of the two largest logits below which a row is generated alone: rounding makes 1e-6."""
 FELT = 2e-5
 """Relative change of a logit by padding above which rows are generated alone."""
-CACHES = {"past_key_values", "cache_params", "state"}
-"""Names by which a model's forward takes what it kept of the tokens before."""
 
 
 @dataclass(frozen=True)
@@ -69,35 +65,24 @@ def reads_whole_text(model: torch.nn.Module) -> bool:
     return bool(getattr(config, "is_prompt_learning", False) or getattr(config, "alora_invocation_tokens", None))
 
 
-def tokens_read(model: Any, prompt: int, new_tokens: int) -> list[int]:
-    """Return the number of tokens that each call gives the model, for an answer without an end."""
-    keeps = CACHES & {*taken_by(model)} or base_of(model).config.model_type == "recurrent_gemma"
-    return [1 if keeps and length > prompt else length for length in range(prompt, prompt + new_tokens)]
-
-
-def taken_by(model: Any) -> Collection[str]:
-    """Returns the names of what a model's forward takes, without its adapter's."""
-    return inspect.signature(base_of(model).forward).parameters.keys()
-
-
 def greedy(model: Any, prompt: Sequence[int], ends: set[int], max_new_tokens: int) -> Continuation:
     """Generate the greedy continuation of one prompt; the reference for batched generation."""
-    most = min(max_new_tokens, (context_of(model) or math.inf) - len(prompt))  # a position beyond is an error, or none
-    return _generated(model, [prompt], ends, int(most))[0] if most > 0 else Continuation([], is_cut=True)
+    return _generated(model, [prompt], ends, max_new_tokens)[0]
 
 
-def _generated(
-    model: Any, prompts: Sequence[Sequence[int]], ends: set[int], most: int, *processors: LogitsProcessor
-) -> list[Continuation]:
-    """Generate the most probable tokens after each prompt, padded on the left."""
+def _generated(model: Any, prompts: Sequence[Sequence[int]], ends: set[int], max_new_tokens: int) -> list[Continuation]:
+    """Generate the most probable tokens after each prompt, padded on the left, up to the end of the context."""
     ids, mask, _ = _padded(model, prompts)
+    most = min(max_new_tokens, (context_of(model) or math.inf) - ids.shape[1])
+    if most <= 0:
+        return [Continuation([], is_cut=True) for _ in prompts]
     settings = GenerationConfig(
-        do_sample=False, max_new_tokens=most, eos_token_id=sorted(ends) or None, pad_token_id=0, use_cache=True
+        do_sample=False, max_new_tokens=int(most), eos_token_id=sorted(ends) or None, pad_token_id=0, use_cache=True
     )
     base = base_of(model)
     own, base.generation_config = base.generation_config, settings  # else a penalty of repetition would hold
     try:
-        tokens = model.generate(input_ids=ids, attention_mask=mask, logits_processor=LogitsProcessorList(processors))
+        tokens = model.generate(input_ids=ids, attention_mask=mask)
     finally:
         base.generation_config = own
     rows = tokens[:, ids.shape[1] :].tolist()
@@ -105,22 +90,10 @@ def _generated(
     return [Continuation(row[:stop], stop is None) for row, stop in zip(rows, stops, strict=True)]
 
 
-class _NearTies(LogitsProcessor):
-    """Notes the rows of a batch that came close to a tie of their two most probable tokens."""
-
-    def __init__(self, rows: int) -> None:
-        self.rows = torch.zeros(rows, dtype=torch.bool)
-
-    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        best = scores.topk(2).values
-        self.rows |= (best[:, 0] - best[:, 1] < NEAR * scores.abs().amax(1)).cpu()
-        return scores
-
-
 def greedy_together(
     model: torch.nn.Module, prompts: Sequence[Sequence[int]], ends: set[int], max_new_tokens: int, batch: int
 ) -> list[Continuation]:
-    """Generate what `greedy` gives, several prompts at a time; near ties are generated again alone."""
+    """Generate what `greedy` gives, several prompts at a time."""
     answers: dict[int, Continuation] = {}
     # longest first: little padding, and a batch that does not fit in memory fails at once
     order = sorted(range(len(prompts)), key=lambda index: -len(prompts[index]))
@@ -129,12 +102,10 @@ def greedy_together(
     if len(fitting) > 1 and feels_padding(model, [prompts[index] for index in fitting]):
         fitting = []
     together = [fitting[start : start + batch] for start in range(0, len(fitting), batch)]
-    for chosen in with_progress(together, "answering", "prompt", len):
-        near = _NearTies(len(chosen))
-        rows = _generated(model, [prompts[index] for index in chosen], ends, max_new_tokens, near)
-        answers |= {index: row for index, row, tie in zip(chosen, rows, near.rows.tolist(), strict=True) if not tie}
-    for index in with_progress([index for index in order if index not in answers], "answering", "prompt"):
-        answers[index] = greedy(model, prompts[index], ends, max_new_tokens)
+    alone = [[index] for index in order if index not in fitting]
+    for chosen in with_progress(together + alone, "answering", "prompt", len):
+        given = [prompts[index] for index in chosen]
+        answers |= dict(zip(chosen, _generated(model, given, ends, max_new_tokens), strict=True))
     return [answers[index] for index in range(len(prompts))]
 
 
@@ -142,7 +113,8 @@ def _takes_batches(model: torch.nn.Module) -> bool:
     """Whether several prompts can be answered at a time: in less than float32 an answer would depend on the others."""
     is_exact = next(model.parameters()).dtype in (torch.float32, torch.float64)
     is_exact = is_exact and base_of(model).config.model_type != "minimax"  # its state holds padding, whatever the mask
-    return is_exact and {"position_ids", "past_key_values"} <= {*taken_by(model)} and not reads_whole_text(model)
+    taken = inspect.signature(base_of(model).forward).parameters.keys()
+    return is_exact and {"position_ids", "past_key_values"} <= taken and not reads_whole_text(model)
 
 
 def feels_padding(model: torch.nn.Module, prompts: Sequence[Sequence[int]]) -> bool:

@@ -24,36 +24,32 @@ def rows_of(*lengths):
     return [{"input_ids": (ids := draws.integers(1, 50, n).tolist()), "labels": ids} for n in lengths]
 
 
-def draw(rows, answers=(), a_token=1, cap=None, seed=0, once=0, batch=4):
-    calls = [[tokens - 3, 1, 1, 1] for tokens in answers]
-    return Wanted(rows, "all", calls, batch, a_token, once).draw(cap, seed)
+def draw(rows, a_token=1, cap=None, seed=0, once=0, batch=4):
+    return Wanted(rows, "all", batch, a_token, once).draw(cap, seed)
 
 
 def test_without_a_cap_everything_is_measured():
-    sample = draw(rows_of(5, 7, 9), [10, 12], a_token=4)
-    assert sample.rows == (0, 1, 2) and sample.answers == 2
-    assert sample.circuits == 4 * (5 + 7 + 9 + 10 + 12)
-    assert sample == draw(rows_of(5, 7, 9), [10, 12], 4, sample.circuits, seed=1)
+    sample = draw(rows_of(5, 7, 9), a_token=4)
+    assert sample.rows == (0, 1, 2) and sample.circuits == 4 * (5 + 7 + 9)
+    assert sample == draw(rows_of(5, 7, 9), 4, sample.circuits, seed=1)
 
 
 @pytest.mark.parametrize("cap", [120, 150, 200, 300, 400])
 @pytest.mark.parametrize("seed", range(2))
 def test_as_many_rows_as_fit_and_never_more(cap, seed):
-    sample = draw(rows_of(*[10] * 20), [12, 12, 12], 2, cap, seed)
-    answers = min(3, cap // 2 // 24)
-    assert sample.answers == answers
-    assert len(sample.rows) == (cap - 24 * answers) // 20
-    assert sample.circuits == 20 * len(sample.rows) + 24 * answers <= cap
+    sample = draw(rows_of(*[10] * 20), 2, cap, seed)
+    assert len(sample.rows) == min(20, cap // 20)
+    assert sample.circuits == 20 * len(sample.rows) <= cap
 
 
 def test_a_cap_below_one_row_is_refused():
     with pytest.raises(QweftError, match=r"--max-circuits 31 .* one row takes \(32\).*--layers"):
-        draw(rows_of(10), [5], 3, 31, once=2)
-    assert draw(rows_of(10), [5], 3, 32, once=2).circuits == 32
+        draw(rows_of(10), 3, 31, once=2)
+    assert draw(rows_of(10), 3, 32, once=2).circuits == 32
 
 
-def test_calls_hold_the_longest_rows_first_and_each_new_token_by_itself():
-    assert draw(rows_of(6, 10, 8), [10], batch=2).calls == (18, 6, 7, 1, 1, 1)  # a prompt of 7, and 3 that are read
+def test_batches_hold_the_longest_rows_first():
+    assert draw(rows_of(6, 10, 8), batch=2).batches == (18, 6)
 
 
 def test_only_tokens_that_predict_targets_are_chosen_in_any_batch_and_order():
@@ -61,12 +57,11 @@ def test_only_tokens_that_predict_targets_are_chosen_in_any_batch_and_order():
         {"input_ids": [1, 2, 3, 4, 5], "labels": [-100, -100, 3, -100, 5]},
         {"input_ids": [1, 2, 3], "labels": [-100, 2, 3]},
     ]  # the second is the beginning of the first
-    wanted = Wanted(rows, "targets", [[6, 1, 1, 1]], 2, 3, 0)
+    wanted = Wanted(rows, "targets", 2, 3, 0)
     sample = wanted.draw(None, 0)
-    assert sample.calls == (4, 1, 1, 1, 1) and sample.circuits == 3 * 8
-    batch = torch.tensor([[1, 2, 3, 0, 0], [1, 2, 3, 4, 5], [1, 2, 3, 4, 6]])  # the last is a prompt
-    assert wanted.choose(0)(batch).nonzero().tolist() == [[0, 0], [0, 1], [1, 1], [1, 3], [2, 4]]
-    assert Wanted(rows, "all", [], 2, 3, 0).choose(0) is None
+    assert sample.batches == (4,) and sample.circuits == 3 * 4
+    batch = torch.tensor([[1, 2, 3, 0, 0], [1, 2, 3, 4, 5]])
+    assert wanted.choose(0)(batch).nonzero().tolist() == [[0, 0], [0, 1], [1, 1], [1, 3]]
 
 
 @pytest.mark.parametrize("zne", [None, (1, 3, 5)])
@@ -77,7 +72,7 @@ def test_a_cap_is_refused_exactly_where_the_estimate_exceeds_it(zne):
         settings = Setting(1000, 1.0), Setting(2000, 1.0)
         grid = Grid({1.0: IBM}, settings, "x", False, Budget(IBM.name, TIMED, Caps(None, **caps)), mitigation)
         rows = rows_of(*range(40, 104))
-        sample = Wanted(rows, "all", [[20, 1, 1, 1]] * 4, 8, 8 * mitigation.folds, 6 if zne else 0).draw(4000, 0)
+        sample = Wanted(rows, "all", 8, 8 * mitigation.folds, 6 if zne else 0).draw(4000, 0)
         return estimated(sample, grid, 8, 1)
 
     free = whole()

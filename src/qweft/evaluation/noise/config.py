@@ -23,8 +23,8 @@ class NoiseConfig:
         zne: Zero-noise extrapolation from circuits folded to these multiples of their length (1,3,5).
         extrapolation: Function fitted to the values at these lengths; richardson unless given.
         layers: Measure only circuits of these layers: names, ends of names (q_proj), or either with *.
-        tokens: Tokens to measure: all, or only those that predict a target. Of a prompt to answer, that is the last
-            token. Other tokens are computed exactly. All unless given.
+        tokens: Tokens to measure: all, or only those that predict a target. Other tokens are computed exactly. All
+            unless given.
         max_circuits: Most circuits at each number of shots and noise scale. To stay within it, fewer rows are
             evaluated.
         max_cost: Largest total cost, in the currency of the device's price list.

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from qweft.data.config import DataConfig
-from qweft.data.tokens import IGNORED, Encoded, target_tokens
+from qweft.data.tokens import IGNORED, Encoded
 from qweft.devices import Device, DeviceError, DeviceSettings, RemoteDevice, make_device
 from qweft.devices.jobs import Budget, Caps, Estimate, PriceList
 from qweft.devices.mitigation import Mitigation, make_mitigation
@@ -95,12 +95,11 @@ def make_grid(config: NoiseConfig) -> Grid:
 
 @dataclass(frozen=True)
 class Sample:
-    """The rows and answers measured, their circuits, and tokens by call: only one call's circuits share a job."""
+    """The rows measured, their circuits, and the tokens of each batch: only one batch's circuits share a job."""
 
     rows: tuple[int, ...]
-    answers: int
     circuits: int
-    calls: tuple[int, ...]
+    batches: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -109,67 +108,46 @@ class Wanted:
 
     rows: Sequence[Encoded]
     which: Literal["all", "targets"]
-    answers: Sequence[Sequence[int]]
     batch_size: int
     circuits_a_token: int
     circuits_once: int
 
     def draw(self, max_circuits: int | None, seed: int) -> Sample:
-        """Draw as many random rows as fit. If not everything fits, answers take at most half of the circuits."""
-        is_all = self.which == "all"
-        costs = {
-            place: len(row["input_ids"] if is_all else targets_in(row))
-            for place, row in enumerate(self.rows)
-            if target_tokens(row)
-        }
+        """Draw as many random rows as fit."""
+        costs = {place: len(measured) for place, row in enumerate(self.rows) if (measured := self.measured(row))}
         if not costs:
             raise QweftError("no row holds a token that is predicted; are the answers longer than data.max_length?")
-        calls = [[*read] if is_all else [1] * len(read) for read in self.answers]
-        of_answers = [sum(each) for each in calls]
-        most = everything = sum(costs.values()) + sum(of_answers)
-        if max_circuits is not None:
-            most = (max_circuits - self.circuits_once) // self.circuits_a_token
         drawn = np.random.default_rng(seed).permutation(list(costs)).tolist()
-        left = most if most >= everything else min(most // 2, most - costs[drawn[0]])
-        answers = _fitting(of_answers, left)
-        chosen = sorted(drawn[: _fitting([costs[row] for row in drawn], most - sum(of_answers[:answers]))])
-        if not chosen:
-            row = costs[drawn[0]] * self.circuits_a_token + self.circuits_once
+        circuits = self.circuits_once + self.circuits_a_token * np.cumsum([costs[row] for row in drawn])
+        fitting = len(drawn) if max_circuits is None else int(np.searchsorted(circuits, max_circuits, side="right"))
+        if not fitting:
             raise QweftError(
-                f"--max-circuits {max_circuits} is fewer than one row takes ({row:,}); raise it, or give --layers"
+                f"--max-circuits {max_circuits} is fewer than one row takes ({circuits[0]:,}); raise it, or give "
+                "--layers"
             )
+        chosen = sorted(drawn[:fitting])
         order = sorted(chosen, key=lambda row: -len(self.rows[row]["input_ids"]))
         batches = [order[first : first + self.batch_size] for first in range(0, len(order), self.batch_size)]
-        measured = [sum(costs[row] for row in batch) for batch in batches]
-        measured += [call for each in calls[:answers] for call in each]
-        circuits = sum(measured) * self.circuits_a_token + self.circuits_once
-        return Sample(tuple(chosen), answers, circuits, tuple(filter(None, measured)))
+        tokens = tuple(sum(costs[row] for row in batch) for batch in batches)
+        return Sample(tuple(chosen), int(circuits[fitting - 1]), tokens)
 
-    def choose(self, pad: int) -> Callable[["torch.Tensor"], "torch.Tensor"] | None:
-        """Return a function from right-padded ids (rows, tokens) to the tokens to measure; of a prompt, the last."""
-        if self.which == "all":
-            return None
-        known = [(list(row["input_ids"]), targets_in(row)) for row in self.rows]
+    def measured(self, row: Encoded) -> list[int]:
+        """Return the positions of a row's tokens to measure; none if it holds no target."""
+        targets = [place for place, label in enumerate(row["labels"][1:]) if label != IGNORED]
+        return list(range(len(row["input_ids"]))) if targets and self.which == "all" else targets
+
+    def choose(self, pad: int) -> Callable[["torch.Tensor"], "torch.Tensor"]:
+        """Return a function from right-padded ids (rows, tokens) to the tokens to measure."""
+        known = [(list(row["input_ids"]), self.measured(row)) for row in self.rows]
 
         def chosen(ids: "torch.Tensor") -> "torch.Tensor":
             mask = ids != ids  # all False, on its device
             for number, row in enumerate(ids.tolist()):
-                # a prompt may begin with a row, and goes on
-                same = [places for own, places in known if row == own + [pad] * (len(row) - len(own))]
-                mask[number, same[0] if same else [-1]] = True
+                same = (places for own, places in known if row == own + [pad] * (len(row) - len(own)))
+                mask[number, next(same)] = True
             return mask
 
         return chosen
-
-
-def targets_in(row: Encoded) -> list[int]:
-    """Return the positions of a row's tokens that predict a target."""
-    return [place for place, label in enumerate(row["labels"][1:]) if label != IGNORED]
-
-
-def _fitting(costs: Sequence[int], most: int) -> int:
-    """Return how many leading costs add up to at most `most`."""
-    return int(np.searchsorted(np.cumsum(costs), most, side="right"))
 
 
 def estimated(sample: Sample, grid: Grid, layers: int, forms: int) -> Estimate:
@@ -178,7 +156,7 @@ def estimated(sample: Sample, grid: Grid, layers: int, forms: int) -> Estimate:
     for setting in grid.settings:
         device = grid.devices[setting.noise_scale]
         most = device.limits.circuits_at(setting.shots) or sample.circuits
-        jobs = layers * each * sum(-(-tokens // most) for tokens in sample.calls)
+        jobs = layers * each * sum(-(-tokens // most) for tokens in sample.batches)
         jobs += forms * each * -(-2 // most) if grid.mitigation.undoes_readout else 0
         charges.append(price.charge(jobs, sample.circuits, setting.shots or 0))
     whole = reduce(add, charges)

@@ -1,10 +1,9 @@
 """`qweft evaluate ADAPTER --device ...`: evaluates a trained adapter with its circuits measured on a device."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from itertools import takewhile
 from operator import eq
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,6 @@ from qweft.devices import Measurer
 from qweft.devices.jobs import Executor, Retry, confirm
 from qweft.environment import environment
 from qweft.errors import saying_when_stopped
-from qweft.evaluation.generation import generate_answers, prompt_of, tokens_read
 from qweft.evaluation.loss import score_rows
 from qweft.evaluation.noise.config import NoiseConfig
 from qweft.evaluation.noise.plan import Grid, Setting, Wanted, check_start, estimated
@@ -36,26 +34,15 @@ from qweft.text import many, progress
 
 NUMBERS = "robustness.json"
 """File with the results, written anew after each setting."""
-AGREEING = 0.99
-"""Share of equal next tokens from which on so many shots are called enough."""
-HEADS = ("noise", "shots", "loss", "above exact", "same next token", "same answers", "circuits")
+HEADS = ("noise", "shots", "loss", "above exact", "same next token", "circuits")
 LEGEND = (
     "loss: nats a target token; ±: one standard error over rows, paired; same next token: share of the targets whose "
     "most probable token stays what it is when computed exactly; circuits: those that had no result yet."
 )
 
 
-@dataclass(frozen=True)
-class Scored:
-    """Score of each row of a sample, and the generated answer to each prompt."""
-
-    scores: tuple[RowScore, ...]
-    answers: tuple[str, ...]
-
-    @property
-    def loss(self) -> HeldOutLoss:
-        """The loss over the rows."""
-        return loss_of(self.scores)
+Scores = tuple[RowScore, ...]
+"""The score of each row of a sample."""
 
 
 @dataclass(frozen=True)
@@ -68,26 +55,23 @@ class Point:
     rise_error: float | None
     agreement: float
     agreement_error: float | None
-    answers: tuple[str, ...]
-    same_answers: int
     circuits: int = 0
     seconds: float = 0.0
 
     @classmethod
-    def of(cls, setting: Setting, measured: Scored, exact: Scored, circuits: int = 0, seconds: float = 0.0) -> "Point":
+    def of(cls, setting: Setting, measured: Scores, exact: Scores, circuits: int = 0, seconds: float = 0.0) -> "Point":
         """Compare the measured adapter with exact computation."""
-        rise = compare_losses(exact.loss, measured.loss).difference
-        pairs = [(a.predicted, b.predicted) for a, b in zip(measured.scores, exact.scores, strict=True)]
+        loss = loss_of(measured)
+        rise = compare_losses(loss_of(exact), loss).difference
+        pairs = [(a.predicted, b.predicted) for a, b in zip(measured, exact, strict=True)]
         agreement, error = ratio([(sum(map(eq, *pair)), len(pair[0])) for pair in pairs])
         return cls(
             setting=setting,
-            loss=measured.loss,
+            loss=loss,
             rise=rise.value,
             rise_error=rise.standard_error,
             agreement=agreement,
             agreement_error=error,
-            answers=measured.answers,
-            same_answers=sum(map(eq, measured.answers, exact.answers)),
             circuits=circuits,
             seconds=seconds,
         )
@@ -131,7 +115,7 @@ class NoiseResults:
         first = slice(0 if facts["has_noise"] else 1, None)  # without a noise model the column of noise is left out
         for head in HEADS[first]:
             table.add_column(head, justify="right")
-        table.add_row(*("", "computed", f"{self.adapted.loss:.4f}", "", "", "", "0")[first])
+        table.add_row(*("", "computed", f"{self.adapted.loss:.4f}", "", "", "0")[first])
         for point in self.points:
             cells = (
                 f"x {point.setting.noise_scale:g}",
@@ -139,41 +123,29 @@ class NoiseResults:
                 f"{point.loss.loss:.4f}",
                 point.rise_text,
                 f"{100 * point.agreement:.1f}%",
-                f"{point.same_answers} of {len(point.answers)}" if point.answers else "-",
                 f"{point.circuits:,}",
             )
             table.add_row(*cells[first])
-        table.add_row(*("", "base model", f"{self.base.loss:.4f}", f"{self.gain.value:+.4f}", "", "", "0")[first])
+        table.add_row(*("", "base model", f"{self.base.loss:.4f}", f"{self.gain.value:+.4f}", "", "0")[first])
         return Group(table, Text(LEGEND), Text(""), *map(Text, self.findings()))
 
     def findings(self) -> list[str]:
-        """Return sentences on what is left of the adapter's gain, and how many shots are needed."""
-        lines = []
-        for scale in sorted({point.setting.noise_scale for point in self.points}):
-            points = [point for point in self.points if point.setting.noise_scale == scale]
-            where = f"noise x {scale:g}: " if self.facts["has_noise"] else ""
-            lines.append(f"{where}{self._share_left(points[-1])}.")
-            if any(point.setting.shots is not None for point in points):
-                enough = enough_shots(points)
-                shots = "at none of these numbers of shots" if enough is None else f"from {enough:,} shots on"
-                lines.append(f"{where}at least {AGREEING:.0%} of the next tokens stay the same {shots}.")
-        return lines
+        """Return a sentence for each strength of noise on what is left of the adapter's gain."""
+        last = {point.setting.noise_scale: point for point in self.points}
+        return [
+            (f"noise x {scale:g}: " if self.facts["has_noise"] else "") + self._share_left(point)
+            for scale, point in last.items()
+        ]
 
     def _share_left(self, last: Point) -> str:
-        """Return a clause on the share of the adapter's gain that is left at a point."""
+        """Return a sentence on the share of the adapter's gain that is left at a point."""
         shots = "without shot noise" if last.setting.shots is None else f"at {many(last.setting.shots, 'shot')}"
         line = f"{shots} the loss is {last.rise_text} from the exact one"
         gain, error, spread = self.gain.value, self.gain.standard_error or 0.0, last.rise_error or 0.0
         if gain <= CLEAR * error:
-            return f"{line}; the adapter does not clearly lower the base model's loss on these rows"
+            return f"{line}; the adapter does not clearly lower the base model's loss on these rows."
         left, spread = 100 * max(0.0, 1 - last.rise / gain), 100 * spread / gain
-        return f"{line}: {left:.1f}% ± {spread:.1f}% of the adapter's gain of {gain:.4f} ± {error:.4f} are left"
-
-
-def enough_shots(points: Sequence[Point]) -> int | None:
-    """Return the fewest shots from which on the next tokens agree at all further points; `None` if there are none."""
-    agreeing = list(takewhile(lambda point: point.agreement >= AGREEING, reversed(points)))
-    return agreeing[-1].setting.shots if agreeing else None
+        return f"{line}: {left:.1f}% ± {spread:.1f}% of the adapter's gain of {gain:.4f} ± {error:.4f} are left."
 
 
 def evaluate_on_device(
@@ -220,7 +192,7 @@ def evaluate_on_device(
         with measurement.subject.base() as untouched:
             base = measurement.score(untouched)
         exact = measurement.score_with(in_float64)
-        results = NoiseResults(measurement.facts(exact.answers, command), base.loss, exact.loss)
+        results = NoiseResults(measurement.facts(command), loss_of(base), loss_of(exact))
         if numbers.exists():
             tell(f"the earlier numbers are now {numbers.rename(free_name(numbers))}")
         for setting in grid.settings:
@@ -234,18 +206,19 @@ def evaluate_on_device(
             began, before = time.perf_counter(), grid.budget.spent.circuits
             measured = measurement.score_with(Measurer(executor, setting.shots, grid.mitigation))
             circuits, seconds = grid.budget.spent.circuits - before, time.perf_counter() - began
-            points.append(Point.of(setting, measured, exact, circuits, seconds))
+            point = Point.of(setting, measured, exact, circuits, seconds)
+            points.append(point)
             results = replace(results, points=tuple(points))
             write_record(numbers, results.to_json())
             shots = "exact probabilities" if setting.shots is None else many(setting.shots, "shot")
-            loss = f"loss {measured.loss.loss:.4f}, {many(circuits, 'circuit')}, {seconds:.0f} s"
+            loss = f"loss {point.loss.loss:.4f}, {many(circuits, 'circuit')}, {seconds:.0f} s"
             tell(f"noise x {setting.noise_scale:g}, {shots}: {loss}")
         tell(f"written to {numbers}")
         return results
 
 
 class Measurement:
-    """What all settings have in common: the layers, the sample of rows and answers, and what it takes."""
+    """What all settings have in common: the layers, the sample of rows, and what it takes."""
 
     def __init__(self, subject: Subject, config: NoiseConfig, grid: Grid) -> None:
         self.subject, self.config, self.grid = subject, config, grid
@@ -253,26 +226,20 @@ class Measurement:
         circuits = {name: core.circuit for name, core in self.layers.items() if core.circuit is not None}
         for device in grid.devices.values():
             check_qubits(device, circuits)
-        judging, tokenizer = subject.judging, subject.data.tokenizer
-        texts = subject.data.to_answer(judging.split)[: judging.answers]
-        prompts = [prompt_of(each, tokenizer) for each in texts]
         mitigation, forms = grid.mitigation, len(set(circuits.values()))
         wanted = Wanted(
             rows=subject.rows,
             which=config.tokens,
-            answers=[tokens_read(subject.model, len(prompt.ids), judging.max_new_tokens) for prompt in prompts],
-            batch_size=judging.batch_size,
+            batch_size=subject.judging.batch_size,
             circuits_a_token=len(self.layers) * mitigation.folds,
             circuits_once=2 * forms * mitigation.folds if mitigation.undoes_readout else 0,
         )
-        self.choose = wanted.choose(tokenizer.pad_token_id)
+        self.choose = wanted.choose(subject.data.tokenizer.pad_token_id)
         self.sample = wanted.draw(config.max_circuits, config.seed)
         self.rows = [subject.rows[place] for place in self.sample.rows]
-        self.prompts = prompts[: self.sample.answers]
         tokens = "measured whole" if config.tokens == "all" else "measured at the tokens that predict a target"
         self.measures = (
-            f"{len(self.rows)} of {many(len(subject.rows), 'row')}, {tokens}, {many(self.sample.answers, 'answer')}, "
-            f"{many(len(self.layers), 'layer')}"
+            f"{len(self.rows)} of {many(len(subject.rows), 'row')}, {tokens}, {many(len(self.layers), 'layer')}"
         )
         self.estimate = estimated(self.sample, grid, len(self.layers), forms)
 
@@ -291,8 +258,8 @@ class Measurement:
         settings, estimate = len(self.grid.settings), self.estimate.to_json()
         return {"measures": self.measures, "dtype": self.subject.dtype, "settings": settings, "estimate": estimate}
 
-    def facts(self, answers: Sequence[str], command: str) -> dict[str, Any]:
-        """Return what is recorded of the run besides scores; `answers` are those of the adapter computed exactly."""
+    def facts(self, command: str) -> dict[str, Any]:
+        """Return what is recorded of the run besides scores."""
         subject, loaded, split = self.subject, self.subject.loaded, self.subject.judging.split
         return {
             "adapter": str(subject.adapter),
@@ -304,8 +271,6 @@ class Measurement:
             "measures": self.measures,
             "rows": self.sample.rows,
             "layers": tuple(self.layers),
-            "prompts": tuple(prompt.shown for prompt in self.prompts),
-            "answers": answers,
             "planned": len(self.grid.settings),
             "config": asdict(self.config),
             "environment": environment(
@@ -314,14 +279,11 @@ class Measurement:
         }
 
     @progress("scoring")
-    def score(self, model: Any) -> Scored:
-        """Score a model in its current state: its rows, and greedy answers to the prompts."""
-        judging, tokenizer = self.subject.judging, self.subject.data.tokenizer
-        scores = score_rows(model, self.rows, tokenizer.pad_token_id, judging.batch_size)
-        answers = generate_answers(model, tokenizer, self.prompts, judging.max_new_tokens)
-        return Scored(scores, tuple(answer.generated for answer in answers))
+    def score(self, model: Any) -> Scores:
+        """Score the rows by a model in its current state."""
+        return score_rows(model, self.rows, self.subject.data.tokenizer.pad_token_id, self.subject.judging.batch_size)
 
-    def score_with(self, measure: Measure) -> Scored:
+    def score_with(self, measure: Measure) -> Scores:
         """Score the adapted model with the circuits of the sample's tokens measured."""
         with on_device(self.subject.model, measure, list(self.layers), self.choose):
             return self.score(self.subject.model)
