@@ -10,7 +10,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from qweft.comparison.random_effects import quantile
-from qweft.figures.figure import SMALL, dress
+from qweft.figures.figure import SMALL
 from qweft.figures.styles import COLOURS, DASHES, INK
 from research.evidence import read
 
@@ -139,7 +139,7 @@ def draw_claim(figure: Figure, numbers: Numbers) -> None:
         axes.set_title(title, fontsize=SMALL, color=INK, loc="left")
         axes.set_xlabel("step")
         axes.set_xlim(1, 60)
-        dress(axes)
+        axes.grid(axis="y")
     panels[0].set_ylabel("training loss, nats a token")
     lines = {line.get_label(): line for axes in panels for line in axes.get_lines()}
     figure.legend(

@@ -19,7 +19,7 @@ from scripts.forests import (
 from scripts.fronts import SENTENCES, draw_front, read_front
 from scripts.picture import FOLDER, ROOT, THEMES, Numbers, Picture, read_json
 
-from qweft.figures.figure import SMALL, dress
+from qweft.figures.figure import SMALL
 from qweft.figures.styles import COLOURS, DASHES, INK
 from qweft.files import write_bytes
 
@@ -64,7 +64,7 @@ def draw_noise(figure: Figure, numbers: Numbers) -> None:
     for axes in (left, right):
         axes.set_xticks(range(4), SCALE_NAMES)
         axes.set_xlim(-0.3, 3.3)
-        dress(axes)
+        axes.grid(axis="y")
     figure.supxlabel("strength of the paper's noise model", color=INK, fontsize=SMALL)
     right.legend(frameon=False, fontsize=SMALL, labelcolor=INK, loc="lower left")
 
@@ -116,7 +116,7 @@ def draw_speed(figure: Figure, numbers: Numbers) -> None:
     upper.set_yticks(range(len(SHAPES)), list(numbers["circuit"]))
     upper.set_ylim(len(SHAPES) - 0.5, -0.5)
     upper.set_xlabel("time of the circuit, Qweft = 1")
-    dress(upper, "x")
+    upper.grid(axis="x")
     rows = numbers["against LoRA"]
     lower.barh(range(len(rows)), list(rows.values()), color=ORANGE, height=0.55)
     for place, value in enumerate(rows.values()):
@@ -127,7 +127,7 @@ def draw_speed(figure: Figure, numbers: Numbers) -> None:
     lower.set_yticks(range(len(rows)), list(rows))
     lower.set_ylim(len(rows) - 0.5, -0.5)
     lower.set_xlabel("time of QTHA, LoRA of its rank = 1")
-    dress(lower, "x")
+    lower.grid(axis="x")
     figure.legend(loc="outside upper right", ncols=2, frameon=False, fontsize=SMALL, labelcolor=INK)
 
 
@@ -164,7 +164,7 @@ def draw_coverage(figure: Figure, numbers: Numbers) -> None:
     axes.set_xlim(86, 100)
     axes.set_xticks([86, 88, 90, 92, 94, 96, 98, 100])
     axes.set_xlabel("intervals that hold the truth, percent")
-    dress(axes, "x")
+    axes.grid(axis="x")
     figure.legend(
         loc="outside upper right", ncols=4, frameon=False, fontsize=SMALL - 1, labelcolor=INK, handletextpad=0
     )
@@ -200,7 +200,7 @@ def draw_plateaus(figure: Figure, numbers: Numbers) -> None:
     axes.set_xticks([2, 4, 6, 8, 10])
     axes.set_xlabel("qubits")
     axes.set_ylabel("variance of the gradient")
-    dress(axes)
+    axes.grid(axis="y")
     figure.legend(loc="outside upper right", ncols=2, frameon=False, fontsize=SMALL, labelcolor=INK, handlelength=3)
 
 
@@ -231,7 +231,7 @@ def draw_growth(figure: Figure, numbers: Numbers) -> None:
         axes.set_xscale("log", base=2)
         axes.set_yscale("log", base=2)
         axes.set_title(f"{title}, times that of the smallest", fontsize=SMALL, color=INK, loc="left")
-        dress(axes)
+        axes.grid(axis="y")
     figure.supxlabel("size, times the smallest", color=INK, fontsize=SMALL)
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=3, frameon=False, fontsize=SMALL, labelcolor=INK)

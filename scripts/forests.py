@@ -13,7 +13,7 @@ from qweft.comparison.statistics import ONCE, Look
 from qweft.comparison.summarise import summarise
 from qweft.comparison.summary import paired
 from qweft.comparison.wording import ANSWERS
-from qweft.figures.figure import SMALL, dress
+from qweft.figures.figure import SMALL
 from qweft.figures.styles import COLOURS, INK
 
 BLUE, ORANGE, GREEN, PINK, OLIVE, SKY = COLOURS
@@ -94,7 +94,7 @@ def draw_forest(figure: FigureBase, numbers: Numbers, band: float | None = None)
             names.append(said)
     axes.set_ylim(place + 0.7, -0.7)
     axes.set_yticks(places, names)
-    dress(axes, "x")
+    axes.grid(axis="x")
     return axes
 
 
@@ -167,7 +167,7 @@ def draw_detection(figure: Figure, numbers: Numbers) -> None:
         axes.set_xlim(-0.08, 1.08)
         axes.set_ylim(-4, 2.9)
         axes.set_title(title, fontsize=SMALL, color=INK, loc="left")
-        dress(axes)
+        axes.grid(axis="y")
     panels[0].set_ylabel("loss against the control, %")
     figure.supxlabel("dose", color=INK, fontsize=SMALL)
     handles, labels = panels[0].get_legend_handles_labels()

@@ -9,7 +9,7 @@ from research import evidence
 from scripts.picture import Numbers
 
 from qweft.comparison.report.figures import Point, front
-from qweft.figures.figure import SMALL, dress
+from qweft.figures.figure import SMALL
 from qweft.figures.styles import COLOURS, INK
 
 BLUE, ORANGE, GREEN, PINK, OLIVE, SKY = COLOURS
@@ -142,7 +142,7 @@ def draw_front(figure: Figure, numbers: Numbers, places: Mapping[str, tuple[Plac
         axes.xaxis.set_major_formatter(EngFormatter(sep=""))
         axes.xaxis.set_minor_formatter(NullFormatter())
         axes.set_title(f"held-out loss by {title}", fontsize=SMALL, color=INK, loc="left")
-        dress(axes, "both")
+        axes.grid()
     for kind, (colour, marker) in KINDS.items():
         panels[0].plot([], [], color=colour, marker=marker, markersize=6, linestyle="", label=kind)
     figure.legend(

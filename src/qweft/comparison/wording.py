@@ -11,8 +11,6 @@ from qweft.comparison.verdicts import Direction, Topic, Verdict
 from qweft.method.names import function_of
 from qweft.text import listed, many
 
-MOST_DIGITS = 6
-"""Largest number of digits of a percentage, where fewer would hide its sign."""
 ANSWERS = {"lower": "yes", "higher": "no", "equivalent": "equivalent", "not decided": "not decided", "open": "open"}
 """Answer to "is it better?" by the direction of its loss."""
 LARGEST_SHARE = 0.5
@@ -109,48 +107,43 @@ def size(entry: Summary, other: Summary) -> str:
 
 def numbers(pairing: Pairing) -> str:
     """Return the mean with its interval, and in brackets each seed's difference and the test; else the reason."""
-    if not any(pairing.differences) or pairing.mean is None:
+    if not any(pairing.differences):
         return pairing.reason
-    form, look = f"+z.{digits_of(pairing)}f", pairing.look
-    seeds = ", ".join(format(each, form) for each in pairing.differences)
-    details = [f"{many(len(pairing.differences), 'seed')}: {seeds}"]
-    if pairing.p_value is None or pairing.corrected is None or pairing.visible is None:
-        details.append(pairing.reason)
-    else:
-        plain, corrected = p_said(pairing.p_value), p_said(pairing.corrected)
-        details.append(f"p {plain}" + (f", corrected {corrected.removeprefix('= ')}" if corrected != plain else ""))
-        if pairing.reason.startswith("the sign-flip"):
-            details.append(pairing.reason)
+    look = pairing.look
+    details = [f"{many(len(pairing.differences), 'seed')}: {', '.join(map(percent, pairing.differences))}"]
+    if pairing.p_value is not None:
+        details.append(f"p = {pairing.p_value:.3g}, corrected {pairing.corrected:.3g}")
+    details.append(pairing.reason)
+    if pairing.visible is not None:
         details.append(f"smallest visible effect {effect_said(pairing.visible)}")
-        if look.planned > 1:
-            details.append(f"look {look.number} of {look.planned} at level {look.level:.4g}")
-    ends = ", ".join(format(end, form) for end in pairing.interval or ())
-    return f"{format(pairing.mean, form)}%{f' [{ends}]' if ends else ''} ({'; '.join(details)})"
+    if look.planned > 1:
+        details.append(f"look {look.number} of {look.planned} at level {look.level:.4g}")
+    return f"{difference_said(pairing)} ({'; '.join(filter(None, details))})"
+
+
+def percent(value: float) -> str:
+    """Return a difference in percent with its sign: one decimal, below 1% two digits."""
+    value = round(value, 6)
+    return format(value, "+z.1f" if abs(value) >= 1 else "+z.2g")
+
+
+def difference_said(pairing: Pairing) -> str:
+    """Return a mean difference with its interval: +2.1% [+1.3, +2.8]."""
+    interval = f" [{', '.join(map(percent, pairing.interval))}]" if pairing.interval else ""
+    return f"{percent(pairing.mean or 0.0)}%{interval}"
 
 
 def lower_by(pairing: Pairing) -> str:
     """Return how much lower the first method's loss is: 2.1% [1.2, 3.0] lower loss."""
     if pairing.mean is None or pairing.interval is None:
         return "lower loss"
-    mean, low, high = (f"{-each:.{digits_of(pairing)}f}" for each in (pairing.mean, *reversed(pairing.interval)))
+    mean, low, high = (percent(-each).lstrip("+") for each in (pairing.mean, *reversed(pairing.interval)))
     return f"{mean}% [{low}, {high}] lower loss"
-
-
-def digits_of(pairing: Pairing) -> int:
-    """Return the decimals of a difference: one, below 1% two, and as many as keep the ends of a claim off zero."""
-    ends = pairing.interval if pairing.direction in ("lower", "higher") and pairing.interval else ()
-    least = 1 if abs(pairing.mean or 0.0) >= 1 else 2
-    return next((some for some in range(least, MOST_DIGITS) if all(round(end, some) for end in ends)), MOST_DIGITS)
 
 
 def effect_said(visible: float) -> str:
     """Return a smallest visible effect in percent, with two significant digits."""
     return f"{float(f'{visible:.2g}'):g}%"
-
-
-def p_said(value: float) -> str:
-    """Return p after its relation, with three significant digits: "= 0.0123", "< 0.0001"."""
-    return "< 0.0001" if value < 0.0001 else f"= {value:.3g}"
 
 
 def caveats(summary: Mapping[str, Summary], searched: Collection[str] = ()) -> list[str]:

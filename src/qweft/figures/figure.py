@@ -2,73 +2,43 @@
 
 import io
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import matplotlib
-from matplotlib.axes import Axes
+from matplotlib import style
 from matplotlib.figure import Figure
 
-from qweft.figures.styles import COLOURS, INK, PAPER, Style, fitting
+from qweft.figures.styles import COLOURS, INK, PAPER
 from qweft.files import write_bytes
 
 SMALL, NORMAL = 9.5, 10.5
 """Font sizes in points."""
-
-
-class End(NamedTuple):
-    """The y value at the end of a method's line, or of a point, to label at the right."""
-
-    value: float
-    method: str
-    style: Style
-
-
-def dress(axes: Axes, grid: str = "y") -> None:
-    """Apply the shared style, with gridlines along an axis: "x", "y" or "both"."""
-    axes.patch.set_alpha(0)
-    axes.grid(axis=grid, color=INK, alpha=0.13, linewidth=0.8)  # type: ignore[arg-type]
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.spines["bottom"].set_color(INK)
-    axes.tick_params(colors=INK, labelsize=SMALL)
-    axes.tick_params(axis="y", length=0)
-    axes.tick_params(axis="x", which="minor", length=0)
-    for label in (axes.xaxis.label, axes.yaxis.label):
-        label.set(color=INK, fontsize=NORMAL)
-
-
-def name_at_right(axes: Axes, ends: Sequence[End]) -> None:
-    """Label each method's end outside, at the right of axes with final limits, shifted to avoid overlaps."""
-    low, high = axes.get_ylim()
-    axes.set_ylim(low, high)
-    ordered = sorted(ends)
-    inside = [min(max((end.value - low) / (high - low), 0.0), 1.0) for end in ordered]
-    size = NORMAL if len(ordered) <= 10 else SMALL - 1
-    height = size / 72 * 1.12 / (axes.get_position().height * axes.figure.get_figheight())  # type: ignore[union-attr]
-    for place, at, end in zip(spread(inside, gap=height), inside, ordered, strict=True):
-        style = end.style
-        how: dict[str, Any] = {"transform": axes.transAxes, "clip_on": False, "color": style.hex}
-        axes.plot([1.0, 1.04], [at, place], linewidth=1, zorder=1, **how)
-        axes.plot([1.065], [place], marker=style.marker, markersize=5.5, markeredgewidth=0, **how)
-        text = axes.text(1.095, place, fitting(end.method), transform=axes.transAxes, color=INK, fontsize=size)
-        text.set(verticalalignment="center", parse_math=False)
-
-
-def spread(places: Sequence[float], gap: float) -> list[float]:
-    """Move ascending positions as little as needed to be `gap` apart; crowded groups keep their centre."""
-    groups: list[tuple[float, int]] = []  # centre, members
-    for place in places:
-        b, n = place, 1
-        while groups and b - groups[-1][0] < gap * (groups[-1][1] + n) / 2 - 1e-12:
-            a, m = groups.pop()
-            b, n = (a * m + b * n) / (m + n), m + n
-        groups.append((b, n))
-    return [centre + gap * (k - (members - 1) / 2) for centre, members in groups for k in range(members)]
-
+FRAME = {
+    "font.size": SMALL,
+    "text.color": INK,
+    "axes.facecolor": "none",
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "axes.labelsize": NORMAL,
+    "axes.titlesize": SMALL,
+    "axes.axisbelow": True,
+    "axes.spines.left": False,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "figure.labelsize": NORMAL,
+    "grid.color": INK,
+    "grid.alpha": 0.13,
+    "legend.frameon": False,
+    "xtick.color": INK,
+    "xtick.minor.size": 0,
+    "ytick.color": INK,
+    "ytick.major.size": 0,
+    "svg.fonttype": "none",
+}
+"""The style of all figures, as settings of matplotlib."""
 
 WIDTH, DPI = 4.7, 160
 """Width of a figure in inches, which fits a phone's screen unscaled, and dots per inch of a PNG."""
@@ -105,9 +75,7 @@ class ReportFigure:
     def _saved(self, kind: str, **options: Any) -> bytes:
         """Return the figure as a file of a kind, the same everywhere."""
         buffer = io.BytesIO()
-        with matplotlib.rc_context():
-            matplotlib.rcdefaults()
-            matplotlib.rc("svg", fonttype="none", hashsalt=self.name)
+        with style.context([FRAME, {"svg.hashsalt": self.name}], after_reset=True):
             figure = Figure(figsize=(WIDTH, self.height), layout="constrained", facecolor="none")
             self.draw(figure)
             figure.savefig(buffer, format=kind, **options)
@@ -117,13 +85,11 @@ class ReportFigure:
 def _element(text: str, name: str, title: str, description: str) -> str:
     """Turn matplotlib's SVG file into an element: no prolog or metadata, the page's font and colours."""
     text = text[text.index("<svg") :]
-    text = re.sub(r"<!--.*?-->|<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     # ids that something refers to are hashes; the others would come twice on a page
     used = set(re.findall(r'(?:href="|url\()#([^")]+)', text))
     text = re.sub(r' id="([^"]+)"', lambda match: match[0] if match[1] in used else "", text)
     text = re.sub(r' xmlns(:\w+)?="[^"]*"', "", text).replace("xlink:href", "href")
     text = re.sub(r"font-family: [^;\"]+", "font-family: inherit", text)
-    text = re.sub(r"(font: (?:\w+ )?[\d.]+px )[^;\"]+", r"\1inherit", text)
     head = f'<svg role="img" aria-labelledby="{name}-title {name}-desc"'
     told = f'<title id="{name}-title">{escape(title)}</title><desc id="{name}-desc">{escape(description)}</desc>'
     view = re.search(r'viewBox="([^"]*)"', text)

@@ -69,7 +69,7 @@ def styles(methods: Iterable[str]) -> dict[str, Style]:
 
 def fitting(name: str) -> str:
     """Shorten a name to `LONGEST_NAME` characters in its middle, since names often differ only at their end."""
-    if len(name) <= LONGEST_NAME:
-        return name
-    half = (LONGEST_NAME - 1) // 2
-    return f"{name[: LONGEST_NAME - 1 - half]}…{name[-half:]}"
+    if len(name) > LONGEST_NAME:
+        half = (LONGEST_NAME - 1) // 2
+        name = f"{name[: LONGEST_NAME - 1 - half]}…{name[-half:]}"
+    return name.replace("$", r"\$")  # which matplotlib would else read as the start of a formula

@@ -9,13 +9,13 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from qweft.comparison.report.figures import Point as Place
-from qweft.comparison.report.figures import draw_points, front, off_scale
+from qweft.comparison.report.figures import draw_points, front
 from qweft.comparison.report.write import fenced
 from qweft.comparison.results import Run
 from qweft.comparison.results_file import check_free_of_others
 from qweft.comparison.table import EMPTY, markdown_rows
 from qweft.figures.figure import ReportFigure
-from qweft.figures.styles import Style
+from qweft.figures.styles import styles
 from qweft.files import write_bytes
 from qweft.records import write_record
 from qweft.sweep.space import Point, point_said, said
@@ -122,15 +122,14 @@ def _loss(loss: float | None, error: float | None = None) -> str:
 def _figure(places: Sequence[Place], ahead: Sequence[int], base: float | None) -> ReportFigure:
     """Return the figure; trials worse than the untouched model, which would flatten the others, are left out."""
     drawn = [place for place in places if base is None or place.loss <= base] or places
-    left = len(places) - len(drawn)
-    looks = dict.fromkeys([place.method for place in drawn], Style(colour=0, dash=0, marker="o"))
-    line, named = None if off_scale(base, drawn) else base, list(map(str, ahead))
+    left, named = len(places) - len(drawn), list(map(str, ahead))
+    looks = styles([*named, *(place.method for place in drawn)])
     return ReportFigure(
         FIGURE,
         "Validation loss against trained parameters",
-        "Nats a token on the validation rows. Large and numbered: the front, which no other trial beats in both."
+        "Nats a token on the validation rows. Large and in the key: the front, which no other trial beats in both."
         + (f" Left out: {many(left, 'trial')} worse than the untouched model." if left else ""),
         f"On the front: trials {', '.join(named)}.",
         3.9,
-        lambda figure: draw_points(figure, drawn, looks, named, line),
+        lambda figure: draw_points(figure, drawn, looks, named),
     )

@@ -1,7 +1,7 @@
 """`Content`: what the page and the Markdown of a report say, parsed from results.json."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -218,12 +218,10 @@ def tally(answers: Answers) -> str:
 
 def figures(content: Content) -> Figures:
     """Return the figures of a report, by its section."""
-    summary, looks, named = content.summary, content.styles, emphasised(content.summary)
-    hybrids, others = (forest_figure(content.verdicts, of_hybrids, looks) for of_hybrids in (True, False))
-    found: dict[str, Sequence[ReportFigure | None]] = {
-        "short": [hybrids or others, curves_figure(content.runs, looks, named)],
-        "found": [others if hybrids else None],
-        "cost": [pareto_figure(summary, looks, named)],
+    looks, named = content.styles, emphasised(content.summary)
+    found = {
+        "short": [forest_figure(content.verdicts, looks), curves_figure(content.runs, looks, named)],
+        "cost": [pareto_figure(content.summary, looks, named)],
         "search": [search_figure(content.search, looks)],
     }
     return {section: [figure for figure in each if figure is not None] for section, each in found.items()}
