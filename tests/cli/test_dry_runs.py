@@ -48,7 +48,7 @@ def commands(place):
 SAID = {
     "train": ["trainable parameters (2 layers)", "steps", "memory"],
     "compare": ["lora", "qtha", "6 runs", "312 0.0007 2"],
-    "tune": ["0.001, 0.01", "4 to 10 trainings of 2 steps"],
+    "tune": ["0.001, 0.01", "at most 10 trainings at seeds"],
     "sweep": ["adapter.r", "2 of 2"],
     "evaluate": ["on the test rows", "3 rows of", "more.jsonl", "scored by reasoning"],
     "inspect": ["8 validation rows", "256", "found.json"],

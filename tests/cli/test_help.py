@@ -35,7 +35,7 @@ def test_help_has_description_example_and_every_option_with_its_text(capsys, mon
             option = name if "." in name else name.replace("_", "-")
             assert f"\n  --{option}{'.KEY' if is_mapping(kind) else ''} " in out
             assert text and text in flat
-    assert not any(f"--{name} " in out for name in described.unused)
+    assert not any(f"--{name} " in out for name in described.unused if name not in described.values)
     copied = ("usage:", "  qweft ")
     assert not [line for line in out.splitlines() if len(line) > 80 and not line.startswith(copied)]
     assert "SUPPRESS" not in out

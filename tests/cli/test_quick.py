@@ -116,7 +116,7 @@ REFUSED = {
     "circuit peft/adapter": "LORA has no circuit",
     "export peft/adapter": "nothing to export",
     "push run/adapter --repository a/b": "./model",
-    "report empty": "no results.json in it",
+    "report empty": "no results.json there",
     "data check nowhere.csv": "nowhere.csv",
     "doctor x": "takes no arguments",
     "trian": "did you mean train?",

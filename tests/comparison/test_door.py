@@ -10,11 +10,9 @@ from qweft.cli.command import COMMANDS
 from qweft.cli.comparisons import comparison_of
 from qweft.cli.main import main
 from qweft.cli.parser import read
-from qweft.comparison import runner
-from qweft.comparison import starter as starters
 from qweft.comparison.config import HalvingConfig, MethodConfig
 from qweft.comparison.plan import resolve, within
-from qweft.comparison.starter import hidden_size, starter
+from qweft.comparison.starter import QUICK, config_of_model, starter, width_of
 from qweft.comparison.timing import Budget, budget_of
 from qweft.errors import QweftError
 from qweft.models.config import ModelConfig
@@ -31,7 +29,7 @@ def config_of(argv):
         (None, None, None),
         ("1.5h", 5400.0, None),
         ("200_000 parameters", None, 200_000),
-        (" 200k parameters , 2 hours ", 7200.0, 200_000),
+        (" 200k parameters , 2 h ", 7200.0, 200_000),
     ],
 )
 def test_budgets_are_read(text, seconds, parameters):
@@ -53,7 +51,8 @@ def test_the_searches_of_a_wider_model_begin_at_lower_rates(tmp_path):
 
     assert (rates(576), rates(896), rates(4096), rates(64)) == (4e-3, 2e-3, 1.7e-4, 4e-3)
     (tmp_path / "config.json").write_text("[]")
-    assert hidden_size(ModelConfig(name=str(tmp_path))) is None is hidden_size(ModelConfig(name="nowhere/nothing"))
+    assert config_of_model(ModelConfig(name=str(tmp_path))) == {} == config_of_model(ModelConfig(name="nowhere/no"))
+    assert width_of({}) == 576 and width_of({"text_config": {"d_model": 64}}) == 64
 
 
 def test_init_writes_what_compare_would_run(places, tmp_path, monkeypatch, capsys):
@@ -61,11 +60,9 @@ def test_init_writes_what_compare_would_run(places, tmp_path, monkeypatch, capsy
     shutil.copy(places[1], "my rows.jsonl")
     argv = ["my rows.jsonl", "--model", places[0], "--budget", "5min,1M", "--data.max_length", "48"]
     assert main(["init", *argv]) == 0 and "run it: qweft compare my-rows.yaml" in capsys.readouterr().out
-    in_memory, text = config_of(argv)
-    assert (in_memory, "") == config_of(["my-rows.yaml"]) and len(in_memory.methods) == 8
+    in_memory = config_of(argv)[0]
+    assert (in_memory, {}) == config_of(["my-rows.yaml"]) and len(in_memory.methods) == 8
     assert in_memory.data.max_length == 48 and in_memory.output == "runs/my-rows" and in_memory.model.name == places[0]
-    (tmp_path / "kept.yaml").write_text(text)
-    assert config_of(["kept.yaml"])[0] == in_memory
 
 
 def test_options_change_the_config_of_data(places):
@@ -78,15 +75,12 @@ def test_options_change_the_config_of_data(places):
 @pytest.mark.parametrize(
     ("words", "key"),
     [
-        ("init odd.csv", "odd.csv, row 1"),
         ("init rows.jsonl --output rows.yaml", "rows.yaml is there already"),
         ("compare none.csv", "data none.csv"),
-        ("compare rows", "did you mean the config rows.yaml"),
         ("compare rows.yaml --preset quick", "--preset"),
         ("compare rows.yaml --train", "recommend: true"),
         ("compare rows.jsonl --train --workers 2", "--train is for one process"),
         ("compare rows.jsonl --budget 20m", "budget '20m'"),
-        ("compare rows.jsonl --data.source b.csv", "--data.source gives data a second time"),
         ("compare rows.jsonl --halving.finalists null", "budget 20min: a time needs halving.finalists"),
         ("compare rows.yaml --halving.finalists 2 --search true", "halving stops methods"),
         ("tune rows.jsonl", "--data.source rows"),
@@ -111,39 +105,25 @@ def limited(places, tmp_path, budget):
 def test_methods_above_the_limit_of_parameters_are_left_out(places, tmp_path):
     whole = limited(places, tmp_path, None)
     sizes = {method.name: method.trainable_parameters for method in whole.methods}
-    assert sizes["lora"] > sizes["small"] and whole.reference == "lora" and not whole.too_large
+    assert sizes["lora"] > sizes["small"] and whole.reference == "lora" and not whole.untried
     plan = limited(places, tmp_path, f"{sizes['lora'] - 1} parameters")
     assert [method.name for method in plan.methods] == ["small"] and plan.reference == "small"
     assert plan.methods[0].rate_of is None and plan.methods[0].searched
-    assert [method.name for method in plan.too_large] == ["lora"]
+    assert [method.name for method in plan.untried] == ["lora"]
     same = limited(places, tmp_path, f"{sizes['lora']} parameters")
     assert [method.name for method in same.methods] == ["lora", "small"] and same.methods[1].rate_of == "lora"
     with pytest.raises(QweftError, match="every method trains more than 3 parameters; the smallest, small"):
         limited(places, tmp_path, "3 parameters")
-    assert within(whole.methods, Budget(), True) == (whole.methods, ())
     other = replace(whole.methods[1], name="ia3", adapter={"peft_type": "IA3"})
-    assert within([other, whole.methods[0]], Budget(seconds=60.0), True)[0][0].name == "lora"  # which is never left out
-
-
-def test_a_config_that_was_changed_by_hand_is_not_replaced(places, tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(runner, "compare", lambda *_, begin, **__: begin())
-    words = ["compare", places[1], "--model", places[0], "--output", "mine"]
-    assert main(words) == 0
-    kept = tmp_path / "mine/config.yaml"
-    assert kept.read_text() == config_of(words[1:])[1]
-    kept.write_text("# my own\n")
-    for _ in range(2):
-        assert main(words) == 0 and "mine/config-1.yaml" in capsys.readouterr().out
-    assert kept.read_text() == "# my own\n" and len(list((tmp_path / "mine").glob("*.yaml"))) == 2
+    timed = replace(whole, methods=(other, whole.methods[0]))
+    assert within(timed).methods[0].name == "lora"  # which is never left out
 
 
 @pytest.mark.parametrize(
     ("family", "layers", "without"),
     [
-        ("llama", None, None),
-        ("phi3", ["qkv_proj"], "ia3"),
-        ("mamba", ["in_proj", "x_proj"], "ia3"),
+        ("llama", None, set()),
+        ("phi3", "all-linear", {"lora_all", "lora_1", "ia3"}),
     ],
 )
 def test_models_without_default_layers_of_pefts_are_compared_too(tmp_path, family, layers, without):
@@ -156,7 +136,5 @@ def test_models_without_default_layers_of_pefts_are_compared_too(tmp_path, famil
     (tmp_path / "model.safetensors").write_bytes(b"")
     model = ModelConfig(name=str(tmp_path))
     methods = starter("a.csv", model)["methods"]
-    whole = ["in_proj", "x_proj"] if family == "mamba" else "all-linear"
-    targets = [methods[name]["adapter"].get("target_modules") for name in ("lora", "qtha", "lora_all")]
-    assert targets == [layers, layers, whole] and ("ia3" not in methods) == (without == "ia3")
-    assert starters.unfit_of(model, starters.QUICK) == ([without] if without else [])
+    targets = [methods[name]["adapter"].get("target_modules") for name in ("lora", "qtha", "sparse")]
+    assert targets == [layers, layers, "all-linear"] and QUICK.keys() - methods.keys() == without

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from qweft.cli.comparisons import _train_winner
 from qweft.cli.main import main
 from qweft.comparison import starter as starters
 from qweft.comparison.checks import check_comparison
@@ -124,13 +123,13 @@ def test_the_rates_of_the_last_rung_are_used(finished):
         if entry["method"] in made["search"]:
             assert entry["learning_rate"] == made["search"][entry["method"]]["best"]
     rates = {each["method"]: each["rate"] for each in made["halving"][0]["standings"]}
-    found = json.loads((output / "rung-1" / "learning_rates.json").read_text())["methods"]
-    assert set(found) == {"fast", "faster"} and rates["same_rate"] == found["fast"]["best"]
-    losses = {float(rate): loss for rate, loss in found["fast"]["validation_loss"].items()}
-    assert rates["lora"] == 1e-5 and rates["fast"] == min(losses, key=losses.get)
+    tried = [json.loads(path.read_text())["run"] for path in output.glob("rung-1/fast-*/run.json")]
+    losses = {run["learning_rate"]: run["eval_loss"] for run in tried}
+    assert len(losses) == 3 and rates["lora"] == 1e-5 and rates["fast"] == min(losses, key=losses.get)
+    assert rates["fast"] / 2 < rates["same_rate"] < 2 * rates["fast"]
 
 
-def test_the_winners_adapter_is_kept(finished, places):
+def test_the_winners_adapter_is_kept(finished):
     _, output, made = finished
     found, winner = made["recommendation"], output / "winner"
     own = output / f"{found['method']}-{found['seed']}"
@@ -138,10 +137,6 @@ def test_the_winners_adapter_is_kept(finished, places):
     for file in (own / "adapter").iterdir():
         assert (winner / "adapter" / file.name).read_bytes() == file.read_bytes()
     assert (winner / "run.json").read_bytes() == (own / "run.json").read_bytes()
-    card, kept = (winner / "adapter/README.md").read_text(), made["runs"]
-    assert "## Choice" in card and found["method"] in card
-    losses = [run["eval_loss"] for run in kept if run["method"] in ("base", found["method"]) and run["seed"] == 0]
-    assert all(f"{loss:.4f}" in card for loss in losses) and "| test rows" in card
     text = (output / "report.md").read_text()
     assert found["text"].split(" (")[0] in text.replace("\\", "")
 
@@ -168,7 +163,7 @@ def test_a_stopped_one_goes_on_where_it_was(finished, tmp_path, capsys):
         ({"halving": HalvingConfig(2, [4, 4])}, "halving.rungs must be ascending"),
         ({"halving": HalvingConfig(), "budget": "1h"}, "budget 1h: a time needs halving.finalists"),
         ({"search": False, "data": {"validation_rows": 0}}, "halving needs validation rows"),
-        ({"search": False, "evaluation": {"split": "validation"}}, "halving would choose the methods"),
+        ({"search": False, "evaluation": {"split": "validation"}}, "halving would choose on the validation rows"),
     ],
 )
 def test_what_cannot_be_halved(places, tmp_path, changes, key):
@@ -179,9 +174,9 @@ def test_what_cannot_be_halved(places, tmp_path, changes, key):
 
 def test_a_data_file_alone_ends_in_a_sentence(places, tmp_path, monkeypatch, capsys):
     """From the command line, with three candidates; 40 rows are enough, and 10 are told what is missing."""
-    own = {"lora": (LORA, 0.01, ""), "wide": ({**LORA, "r": 4}, 0.01, ""), "ia3": ({"peft_type": "IA3"}, 0.01, "")}
+    own = {"lora": (LORA, 0.01), "wide": ({**LORA, "r": 4}, 0.01), "ia3": ({"peft_type": "IA3"}, 0.01)}
     monkeypatch.setitem(starters.CANDIDATES, "quick", own)
-    costs = Costs(dict.fromkeys(own, 0.5), dict.fromkeys(own, 0.1), 0.01, 0.01, 0.01)
+    costs = Costs([(0.5, 0.1)] * 3, 0.01, 0.01)
     monkeypatch.setattr("qweft.comparison.pacing.measured", lambda *_: costs)
     monkeypatch.chdir(tmp_path)
     words = ["compare", places[1], "--model", places[0], "--budget", "4min", "--train", "--training.batch_size", "8"]
@@ -192,14 +187,6 @@ def test_a_data_file_alone_ends_in_a_sentence(places, tmp_path, monkeypatch, cap
     assert "adapter: runs/rows/trained/adapter" in said
     record = json.loads((tmp_path / "runs/rows/trained/run.json").read_text())
     assert record["config"]["training"]["found_in_steps"] and record["config"]["training"]["max_steps"] is None
-    lines = []
-    with monkeypatch.context() as patched:
-        patched.setattr("qweft.cli.comparisons.show", lines.append)
-        _train_winner(Path("runs/rows"), 0.0)
-    assert lines[0].startswith("0 of the ") and lines[1].endswith("qweft train --from runs/rows")
-    assert not Path("runs/rows/trained-1").exists()
-    kept = (tmp_path / "runs" / "rows" / "config.yaml").read_text()
-    assert kept.startswith("# Which adapter for this data and this model?")
     assert main(["compare", "runs/rows/config.yaml"]) == 0
     assert "winner: runs/rows/winner/adapter" in capsys.readouterr().out
     rows = tmp_path / "few.jsonl"

@@ -141,12 +141,12 @@ def test_a_doubt_stands_where_the_worse_methods_shortfall_exceeds_the_difference
     """A better rate of the better method makes the difference larger. Of an equivalence both count."""
     found = {"a": flat("a", 0.2), "b": flat("b", 0.31)}
     assert [each.shortfall.said for each in found.values()] == ["0.20% or more", "0.31% or more"]
-    said = "The learning rate may cost b 0.31% or more, more than this interval leaves to zero (0.30%)."
+    said = "Learning rates may cost b 0.31% or more, more than the 0.30% that this interval leaves."
     for given in (found, {"b": found["b"]}, {**found, "a": flat("a", 9.0)}):
         assert doubt(claim(room=0.3), given) == said
         assert doubt(claim("higher", 0.3, "b", "a"), given) == said
         assert doubt(claim(room=0.32), given) == ""
-    assert doubt(claim("higher", 0.19), found).startswith("The learning rate may cost a 0.20% or more, more than ")
+    assert doubt(claim("higher", 0.19), found).startswith("Learning rates may cost a 0.20% or more, more than ")
     assert doubt(claim("higher", 0.21), found) == ""
     for silent in (claim("not decided"), claim("open", None)):
         assert doubt(silent, found) == ""
@@ -155,6 +155,5 @@ def test_a_doubt_stands_where_the_worse_methods_shortfall_exceeds_the_difference
     assert doubt(claim("higher", method="a", other="y"), found) == "" == doubt(claim(method="x", other="y"), {})
     assert doubt(claim("equivalent", 0.6), found) == ""
     assert doubt(claim("equivalent"), found) == (
-        "The learning rates may cost a 0.20% or more and b 0.31% or more, together more than this interval leaves to "
-        "the margin (0.50%)."
+        "Learning rates may cost a 0.20% or more and b 0.31% or more, more than the 0.50% that this interval leaves."
     )

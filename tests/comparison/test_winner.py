@@ -10,7 +10,6 @@ from qweft.cli.main import main
 from qweft.comparison.decision import Recommendation
 from qweft.comparison.winner import commands_for, keep_winner
 from qweft.files import write_json
-from qweft.models.load import load_model
 from qweft.training.config import RunConfig
 from qweft.training.run import train
 from tests.comparison.comparison_examples import comparison, run
@@ -84,7 +83,7 @@ def test_each_command_that_is_named_for_the_winner_runs(places, tmp_path, capsys
     config = comparison(places, tmp_path, model={"device": "cpu"})
     found = train(RunConfig(config.model, config.data, adapter, config.training, output=str(tmp_path / "the winner")))
     place = shlex.quote(str(found.adapter_folder))
-    lines = commands_for(found.adapter_folder, load_model(config.model))
+    lines = commands_for(found.adapter_folder)
     assert lines[:2] == [f"talk with it: qweft chat {place}", f"serve it: qweft serve {place}"]
     assert lines[2:] == [f"{reader}: qweft export {place} --to {to}" for to, reader in EXPORTS.items() if has_exports]
     capsys.readouterr()

@@ -1,7 +1,7 @@
 """Checks of a comparison, before PyTorch is imported."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from importlib.util import find_spec
 from itertools import pairwise
@@ -67,19 +67,9 @@ def check_start(config: ComparisonConfig, needs_weights: bool = False) -> None:
 
 def for_search(config: ComparisonConfig) -> ComparisonConfig:
     """Return the config of a search alone: evaluated on the validation rows, without the runs of a comparison."""
-    methods = {
-        name: method if method.rate_of else replace(method, learning_rate=method.learning_rate or method.search_from)
-        for name, method in config.methods.items()
-    }
-    alone: dict[str, Any] = {
-        "search": False,
-        "inspect": False,
-        "most_seeds": None,
-        "halving": HalvingConfig(),
-        "budget": None,
-    }
     judging = replace(config.evaluation, split="validation", forgetting=None)
-    return replace(config, methods=methods, evaluation=judging, **alone)
+    alone = replace(config, evaluation=judging, search=False, inspect=False, most_seeds=None, budget=None)
+    return replace(alone, halving=HalvingConfig())
 
 
 def check_places_of(config: Any, needs_weights: bool) -> None:
@@ -115,28 +105,15 @@ def check_comparison(config: ComparisonConfig) -> None:
             f"{config.search_seeds}"
         )
     _check_halving(config)
-    uses = {
-        "search": config.search and "choose the learning rates",
-        "halving": config.halving.finalists is not None and "choose the methods",
-        "inspect": config.inspect and "measure the adapters",
-    }
-    for key, use in uses.items():
-        if use and config.data.validation_rows == 0:
-            raise QweftError(f"{key} needs validation rows to {use} on; set data.validation_rows")
-        if use and key != "inspect" and config.evaluation.split == "validation":
+    uses = {"search": config.search, "halving": config.halving.finalists is not None, "inspect": config.inspect}
+    for key in filter(uses.get, uses):
+        if config.data.validation_rows == 0:
+            raise QweftError(f"{key} needs validation rows; set data.validation_rows")
+        if key != "inspect" and config.evaluation.split == "validation":
             raise QweftError(
-                f"{key} would {use} on the validation rows, on which evaluation.split validation judges them; set "
+                f"{key} would choose on the validation rows, on which evaluation.split validation judges; set "
                 f"evaluation.split to test, or leave {key} out"
             )
-
-
-def check_rungs(rungs: Sequence[int], whole: int) -> None:
-    """Raise if the short runs are no shorter than the last ones, whose steps may only be known with the data."""
-    if rungs[-1] >= whole:
-        raise QweftError(
-            f"halving.rungs must be shorter than the last runs, which have {many(whole, 'step')}, got {rungs[-1]}; "
-            "lower them, or leave them out"
-        )
 
 
 def _check_halving(config: ComparisonConfig) -> None:
@@ -159,8 +136,6 @@ def _check_halving(config: ComparisonConfig) -> None:
         raise QweftError(f"halving.rungs must be ascending numbers of steps, at least one, got {str(rungs)[:200]}")
     if has_time:
         raise QweftError(f"budget {config.budget}: a time sets the steps of all runs; leave halving.rungs out")
-    if config.training.max_steps is not None:
-        check_rungs(rungs, config.training.max_steps)
 
 
 def check_methods(config: ComparisonConfig) -> None:
@@ -199,10 +174,8 @@ def refused(name: str, to_match: str | None, error: QweftError) -> QweftError:
 
 def check_on_shared(adapter: Mapping[str, Any], quantization: str | None) -> None:
     """Check that an adapter trains on a base model that is quantised, and can be taken off it for the next run."""
-    if quantization is None:
-        return
     check_on_quantized(adapter, quantization)
-    if method_of(adapter) == "IA3":
+    if quantization is not None and method_of(adapter) == "IA3":
         raise QweftError(
             f"PEFT does not take IA3 off a base model with quantization {quantization}, which the runs share; leave "
             "one of the two out"

@@ -25,7 +25,8 @@ class MethodConfig:
         match_parameters: Name of another method. The rank is chosen so that the number of trainable parameters is
             nearest to that method's.
         rate_of: Name of another method whose learning rate this one uses.
-        search_from: Learning rate at which this method's search begins. `None` means the training section's.
+        search_from: Learning rate at which this method's search begins; without a search, its learning rate. `None`
+            means the training section's.
     """
 
     adapter: dict[str, Any]

@@ -80,8 +80,7 @@ def recommend(
     lines += _circuits_and_diverged(summary)
     stopped = [each for rung in rungs for each in rung.standings if not each.goes_on]
     if stopped:
-        names = [f"{each.method} ({'diverged' if each.behind is None else f'+{each.behind:.1f}%'})" for each in stopped]
-        lines.append(f"Stopped early, on the validation rows: {listed(names)}.")
+        lines.append(f"Stopped early, on the validation rows: {listed([each.said for each in stopped])}.")
     if doubted := [each.method for each in stopped if each.method in at_end]:
         lines.append(f"The best rate tried was an end of the range for {listed(doubted)}: a better one may lie beyond.")
     if untried:

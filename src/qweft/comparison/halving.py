@@ -2,12 +2,12 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from qweft.comparison.random_effects import jackknifed, quantile
+from qweft.comparison.random_effects import Array, jackknifed, quantile
 from qweft.comparison.results import Run
 from qweft.text import many
 
@@ -15,6 +15,8 @@ ONE_SIDED = 0.95
 """Level of the one-sided bound on how far behind a method is."""
 LEAST = 2
 """So many methods go on, if so many have a loss."""
+LEAST_LOSS = 1e-9
+"""A summed loss may be zero, of answers that are all alike."""
 
 
 @dataclass(frozen=True)
@@ -25,14 +27,14 @@ class Standing:
     adapter: dict[str, Any]
     rate: float
     loss: float | None
-    behind: float | None = None
-    bound: float | None = None
-    goes_on: bool = False
+    behind: float | None
+    bound: float | None
+    goes_on: bool
 
     @property
-    def is_behind(self) -> bool:
-        """Whether it is behind the leader by more than the chance of the rows."""
-        return self.bound is not None and self.bound > 0
+    def said(self) -> str:
+        """Its name, and how far it is behind."""
+        return f"{self.method} ({'diverged' if self.behind is None else f'{self.behind:+.1f}%'})"
 
 
 @dataclass(frozen=True)
@@ -56,12 +58,7 @@ class Rung:
 
     def said(self, rungs: int) -> str:
         """Return a line on it."""
-        count, stopped = len(self.going_on), []
-        for each in self.standings:
-            if not each.goes_on:
-                sure = ", beyond the chance of the rows" if each.is_behind else ""
-                reason = "diverged" if each.behind is None else f"{each.behind:+.1f}%{sure}"
-                stopped.append(f"{each.method} ({reason})")
+        count, stopped = len(self.going_on), [each.said for each in self.standings if not each.goes_on]
         text = f"rung {self.number} of {rungs}, {many(self.steps, 'step')}: {self.leader} leads, "
         text += f"{many(count, 'method')} {'goes' if count == 1 else 'go'} on"
         return f"{text}; stopped: {', '.join(stopped)}" if stopped else text
@@ -71,16 +68,13 @@ def standings(runs: Mapping[str, Sequence[Run]], most: int) -> list[Standing]:
     """Return how the methods stand after a rung, the leader first; at most so many go on."""
     losses = {name: _mean(own) for name, own in runs.items()}
     order = sorted(runs, key=lambda name: losses[name])
-    found: list[Standing] = []
+    found, going = list[Standing](), 0
     for name in order:
-        own = runs[name]
-        standing = Standing(name, own[0].adapter or {}, own[0].learning_rate or 0.0, None)
-        if math.isfinite(losses[name]):
-            behind, bound = how_far_behind(own, runs[order[0]])
-            standing = replace(standing, loss=losses[name], behind=behind, bound=bound)
-            going = sum(each.goes_on for each in found)
-            standing = replace(standing, goes_on=going < LEAST or (going < most and not standing.is_behind))
-        found.append(standing)
+        own, loss = runs[name], losses[name] if math.isfinite(losses[name]) else None
+        behind, bound = (None, None) if loss is None else how_far_behind(own, runs[order[0]])
+        goes_on = loss is not None and (going < LEAST or (going < most and not (bound and bound > 0)))
+        going += goes_on
+        found.append(Standing(name, own[0].adapter or {}, own[0].learning_rate or 0.0, loss, behind, bound, goes_on))
     return found
 
 
@@ -100,19 +94,13 @@ def how_far_behind(runs: Sequence[Run], leaders: Sequence[Run]) -> tuple[float, 
         bound = behind - t_(0.95, freedom) sqrt(sum_i y_i^2 / (m (m - 1))),   freedom = 1 / sum_i h_i^2 - 1
     """
     own, theirs = _by_row(runs), _by_row(leaders)
-    if own is None or theirs is None or own.shape != theirs.shape or not theirs.sum() > 0:
-        ours, best = _mean(runs), _mean(leaders)
-        return 100 * (ours - best) / (best or ours or 1.0), None  # a loss may be zero, of answers that are all alike
-    behind = 100 * float((own - theirs).sum()) / float(theirs.sum())
-    if len(own) < 2:
+    behind = 100 * float((own - theirs).sum()) / max(float(theirs.sum()), LEAST_LOSS)
+    if len(own) < 2 or theirs.sum() < LEAST_LOSS:
         return behind, None
     _, error, freedom = jackknifed((own - theirs)[None], theirs, behind)
-    return behind, behind - quantile(2 * ONE_SIDED - 1, freedom) * error if math.isfinite(error) else None
+    return behind, behind - quantile(2 * ONE_SIDED - 1, freedom) * error
 
 
-def _by_row(runs: Sequence[Run]) -> "np.ndarray[Any, np.dtype[np.float64]] | None":
-    """Return the summed losses of the rows with targets, averaged over the runs; `None` if they were not recorded."""
-    rows = [[total for total, tokens in run.independent_losses if tokens] for run in runs]
-    if not rows or not rows[0] or len(set(map(len, rows))) > 1:
-        return None
-    return np.array(rows, dtype=np.float64).mean(0)
+def _by_row(runs: Sequence[Run]) -> Array:
+    """Return the summed losses of the rows with targets, averaged over the runs."""
+    return np.array([[total for total, tokens in run.independent_losses if tokens] for run in runs]).mean(0)

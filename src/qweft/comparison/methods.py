@@ -37,7 +37,6 @@ class Method:
     adapter: dict[str, Any]
     learning_rate: float
     trainable_parameters: int
-    steps: int | None = None
     rate_of: str | None = None
     searched: bool = False
 
@@ -74,7 +73,7 @@ def resolve_methods(config: ComparisonConfig, model: nn.Module) -> list[Method]:
 
 def _rate(config: ComparisonConfig, method: MethodConfig) -> float:
     source = method if method.rate_of is None else config.methods[method.rate_of]
-    given = source.learning_rate or (config.search and source.search_from) or config.training.learning_rate
+    given = source.learning_rate or source.search_from or config.training.learning_rate
     return given or default_rate(source.adapter)[0]
 
 
@@ -104,12 +103,11 @@ def count(model: nn.Module, specification: Mapping[str, Any], rates: Mapping[str
     parameters = trained(adapted)
     try:
         check_rates(adapted, rates or {})
-    except QweftError:
-        detach(adapted)
-        raise
+    finally:
+        base = detach(adapted)
     shared = [name for name, parameter in parameters.items() if id(parameter) in of_base]
     total = sum(parameter.numel() for parameter in parameters.values())
-    after = dict(detach(adapted).named_parameters(remove_duplicate=False))
+    after = dict(base.named_parameters(remove_duplicate=False))
     if shared:
         raise QweftError(
             f"it trains {shared[0].removeprefix('base_model.model.')} of the base model itself, which the runs of a "

@@ -4,8 +4,8 @@ import os
 import socket
 import tempfile
 from collections.abc import Callable
-from contextlib import ExitStack
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from qweft.comparison.context import Context
 from qweft.comparison.methods import Method
 from qweft.comparison.results import Run
 from qweft.comparison.trial import RECORD, finished_trial, trial_here
-from qweft.comparison.workers import LOCK, SECONDS_BETWEEN_LOOKS, claimed, sleep
+from qweft.comparison.workers import LOCK, SECONDS_BETWEEN_LOOKS, sleep
 from qweft.data.load import Data
 from qweft.data.tokens import Encoded
 from qweft.errors import QweftError, require
@@ -34,35 +34,32 @@ class Worker:
 
     def __init__(self, *shared: Any) -> None:
         self.shared = shared
-        self.loaded: Context | None = None
 
-    def _context(self) -> Context:
-        """Return what the runs share, loaded once: also in an actor that Ray started anew."""
-        if self.loaded is None:
-            config, data, elsewhere, remote_code, folder = self.shared
-            if Path(folder).is_dir():  # the command's current folder, from which a base model's path may be named
-                os.chdir(folder)
-            allow_remote_code(remote_code)
-            model = load_model(config.model)
-            self.loaded = Context(config, model, data, Console(quiet=True), checksum(model.model), elsewhere)
-        return self.loaded
+    @cached_property
+    def context(self) -> Context:
+        """What the runs share, loaded once: also in an actor that Ray started anew."""
+        config, data, elsewhere, remote_code, folder = self.shared
+        if Path(folder).is_dir():  # the command's current folder, from which a base model's path may be named
+            os.chdir(folder)
+        allow_remote_code(remote_code)
+        model = load_model(config.model)
+        return Context(config, model, data, Console(quiet=True), checksum(model.model), elsewhere)
 
     def base(self) -> tuple[Any, Any, str]:
         """Return dtype, device and checksum of the base model."""
-        context = self._context()
-        return context.loaded.dtype, context.loaded.device, context.base_checksum
+        return self.context.loaded.dtype, self.context.loaded.device, self.context.base_checksum
 
     def run(self, changes: dict[str, Any], method: Method | None, seed: int, keep_adapter: bool) -> Any:
         """Make a run; return its record and all files of its folder."""
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
-            run = trial_here(replace(self._context(), **changes), method, seed, folder, keep_adapter)
+            run = trial_here(replace(self.context, **changes), method, seed, folder, keep_adapter)
             files = (path for path in folder.rglob("*") if path.is_file() and path.name != LOCK)
             return run, {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
 
     def call(self, changes: dict[str, Any], function: Callable[..., Any], *arguments: Any) -> Any:
         """Return function(context, *arguments)."""
-        return function(replace(self._context(), **changes), *arguments)
+        return function(replace(self.context, **changes), *arguments)
 
 
 class OnRay:
@@ -75,7 +72,7 @@ class OnRay:
         if self.is_own:
             self._connect(config.workers or 1)
         self.workers, self.resources = self._share(config.model.device, config.workers)
-        self.tasks: dict[Path, tuple[Any, Any, ExitStack]] = {}  # actor, reference to its result, claim of the folder
+        self.tasks: dict[Path, tuple[Any, Any]] = {}  # actor, and reference to its result
         self.actors: list[Any] = []
         self.idle: list[Any] = []
 
@@ -124,27 +121,22 @@ class OnRay:
         finished = finished_trial(context, method, seed, folder)
         if finished is not None or not self.idle:
             return finished
-        with ExitStack() as stack:
-            if not stack.enter_context(claimed(folder)):
-                return None
-            worker = self.idle.pop()
-            reference = worker.run.remote(_changes(context), method, seed, keep_adapter)
-            self.tasks[folder] = worker, reference, stack.pop_all()
+        worker = self.idle.pop()
+        self.tasks[folder] = worker, worker.run.remote(_changes(context), method, seed, keep_adapter)
         return None
 
     def _collected(self, folder: Path) -> Run | None:
-        worker, reference, claim = self.tasks[folder]
+        worker, reference = self.tasks[folder]
         if not self.ray.wait([reference], timeout=0)[0]:
             return None
         del self.tasks[folder]
-        with claim:
-            run, files = self._result(reference)
-            self.idle.append(worker)
-            # the record last: a folder without a record is an unfinished run
-            for name in sorted(files, key=lambda name: name == RECORD):
-                write_bytes(folder / name, files[name])
-        made: Run = run
-        return made
+        made, files = self._result(reference)
+        self.idle.append(worker)
+        # the record last: a folder without a record is an unfinished run
+        for name in sorted(files, key=lambda name: name == RECORD):
+            write_bytes(folder / name, files[name])
+        run: Run = made
+        return run
 
     def call(self, context: Context, function: Callable[..., Any], *arguments: Any) -> Any:
         """Call the function in an actor."""
@@ -168,15 +160,13 @@ class OnRay:
 
     def wait(self) -> None:
         """Wait for an actor, or one polling interval for other processes."""
-        if waiting := [reference for _, reference, _ in self.tasks.values()]:
+        if waiting := [reference for _, reference in self.tasks.values()]:
             self.ray.wait(waiting, timeout=SECONDS_BETWEEN_LOOKS)
         else:
             sleep()
 
     def close(self) -> None:
         """Release the actors, and shut down the cluster if it was started here."""
-        for _, _, claim in self.tasks.values():
-            claim.close()
         if self.is_own:
             self.ray.shutdown()
             return

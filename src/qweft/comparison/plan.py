@@ -2,10 +2,11 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import count, islice
+from typing import Any
 
-from qweft.comparison.checks import check_rungs, check_start
+from qweft.comparison.checks import check_start
 from qweft.comparison.config import ComparisonConfig, HalvingConfig
 from qweft.comparison.methods import Method, resolve_methods
 from qweft.comparison.rates import Losses, following, next_rate
@@ -15,6 +16,7 @@ from qweft.comparison.timing import Budget, budget_of
 from qweft.errors import QweftError
 from qweft.method.specification import method_of
 from qweft.models.load import LoadedModel, load_model
+from qweft.text import many
 
 EXTENSIONS = 3
 """How many times a list of rates may grow beyond an end at which the best rate lies."""
@@ -40,9 +42,9 @@ class Grid:
         return [] if rate is None else [rate]
 
     @property
-    def trainings(self) -> tuple[int, int]:
-        """Number of trainings of one method: at least, at most."""
-        return (len(self.rates) or 3) * len(self.seeds), self.most * len(self.seeds)
+    def trainings(self) -> int:
+        """The most trainings of one method."""
+        return self.most * len(self.seeds)
 
 
 @dataclass(frozen=True)
@@ -55,20 +57,33 @@ class Plan:
     looks: tuple[tuple[int, ...], ...]
     reference: str
     grid: Grid
-    halving: HalvingConfig
-    budget: Budget = field(default_factory=Budget)
-    too_large: tuple[Method, ...] = ()
-    too_slow: tuple[str, ...] = ()
+    untried: tuple[Method, ...] = ()  # those that the budget leaves out
 
     @property
-    def untried(self) -> list[str]:
-        """Names of the methods that the budget leaves out."""
-        return [*(method.name for method in self.too_large), *self.too_slow]
+    def budget(self) -> Budget:
+        """What the comparison may cost."""
+        return budget_of(self.config.budget)
+
+    @property
+    def finalists(self) -> int:
+        """The most methods that are judged on the test rows."""
+        return min(self.config.halving.finalists or len(self.methods), len(self.methods))
 
     @property
     def seeds(self) -> tuple[int, ...]:
         """The seeds of the first look."""
         return self.looks[0]
+
+    def keeping(self, methods: Sequence[Method], **changes: Any) -> "Plan":
+        """Return the plan with these methods alone; one that used the rate of another one that is not has its own."""
+        names = [each.name for each in methods]
+        own = tuple(
+            each if each.rate_of in (None, *names) else replace(each, rate_of=None, searched=self.config.search)
+            for each in methods
+        )
+        left_out = (*self.untried, *(each for each in self.methods if each.name not in names))
+        reference = self.reference if self.reference in names else names[0]
+        return replace(self, methods=own, untried=left_out, reference=reference, **changes)
 
     @property
     def judging(self) -> list[Look]:
@@ -92,49 +107,23 @@ def resolve(config: ComparisonConfig) -> Plan:
     """Check a comparison and return its plan; only the shapes of the model are loaded, and nothing is written."""
     check_start(config)
     shapes = load_model(replace(config.model, device="meta"))
-    budget = budget_of(config.budget)
-    methods, too_large = within(resolve_methods(config, shapes.model), budget, config.search)
-    return Plan(
-        config=config,
-        shapes=shapes,
-        methods=methods,
-        looks=planned_looks(config),
-        reference=config.reference if any(each.name == config.reference for each in methods) else methods[0].name,
-        grid=_grid(config),
-        halving=config.halving,
-        budget=budget,
-        too_large=too_large,
-    )
+    methods = tuple(resolve_methods(config, shapes.model))
+    plan = Plan(config, shapes, methods, planned_looks(config), config.reference, _grid(config))
+    return plan if config.budget is None else within(plan)
 
 
-def within(methods: Sequence[Method], budget: Budget, search: bool) -> tuple[tuple[Method, ...], tuple[Method, ...]]:
-    """Return the methods of at most so many trained parameters, and the others; a LoRA leads where some may go."""
-    most = budget.parameters
-    kept = [each for each in methods if most is None or each.trainable_parameters <= most]
+def within(plan: Plan) -> Plan:
+    """Return the plan with the methods of at most so many trained parameters; a LoRA leads, as the last ones may go."""
+    most = math.inf if plan.budget.parameters is None else plan.budget.parameters
+    kept = [each for each in plan.methods if each.trainable_parameters <= most]
     if not kept:
-        least = min(methods, key=lambda each: each.trainable_parameters)
+        least = min(plan.methods, key=lambda each: each.trainable_parameters)
         raise QweftError(
             f"budget: every method trains more than {most:,} parameters; the smallest, {least.name}, trains "
             f"{least.trainable_parameters:,}"
         )
-    large = tuple(each for each in methods if each not in kept)
-    first = next(filter(_is_lora, kept), None)
-    if budget.seconds is not None or any(map(_is_lora, large)):
-        kept.sort(key=lambda each: each is not first)
-    return only(methods, kept, search), large
-
-
-def _is_lora(method: Method) -> bool:
-    return method_of(method.adapter) == "LORA"
-
-
-def only(methods: Sequence[Method], kept: Sequence[Method], search: bool) -> tuple[Method, ...]:
-    """Return the methods that are kept; one that used the rate of another one that is not has its own."""
-    names = {each.name for each in kept}
-    return tuple(
-        each if each.rate_of is None or each.rate_of in names else replace(each, rate_of=None, searched=search)
-        for each in kept
-    )
+    first = next((each for each in kept if method_of(each.adapter) == "LORA"), None)
+    return plan.keeping(sorted(kept, key=lambda each: each is not first))
 
 
 def _grid(config: ComparisonConfig) -> Grid:
@@ -151,7 +140,11 @@ def _grid(config: ComparisonConfig) -> Grid:
 def rung_steps(halving: HalvingConfig, whole: int) -> tuple[int, ...]:
     """Return the steps of each rung."""
     if halving.rungs is not None:
-        check_rungs(halving.rungs, whole)
+        if halving.rungs[-1] >= whole:  # only known with the data
+            raise QweftError(
+                f"halving.rungs must be shorter than the last runs, which have {many(whole, 'step')}, got "
+                f"{halving.rungs[-1]}; lower them, or leave them out"
+            )
         return tuple(halving.rungs)
     return tuple(sorted({max(1, round(whole / 4)), max(1, round(whole / 2))}))
 
@@ -165,10 +158,13 @@ def rung_sizes(methods: int, finalists: int, rungs: int) -> list[int]:
 
 def planned_looks(config: ComparisonConfig) -> tuple[tuple[int, ...], ...]:
     """Return the seeds at each look: those of the config, with `most_seeds` also twice as many each time."""
-    seeds = tuple(config.seeds)
-    looks = [seeds]
-    unused = (seed for seed in count() if seed not in seeds)
-    while config.most_seeds is not None and len(looks[-1]) < config.most_seeds:
-        more = min(len(looks[-1]), config.most_seeds - len(looks[-1]))
-        looks.append((*looks[-1], *islice(unused, more)))
+    looks = [tuple(config.seeds)]
+    while len(looks[-1]) < (config.most_seeds or 0):
+        looks.append(more_seeds(looks[-1], min(2 * len(looks[-1]), config.most_seeds or 0)))
     return tuple(looks)
+
+
+def more_seeds(seeds: Sequence[int], number: int) -> tuple[int, ...]:
+    """Return at least so many seeds: the given ones, and the lowest others."""
+    others = (seed for seed in count() if seed not in seeds)
+    return (*seeds, *islice(others, max(0, number - len(seeds))))

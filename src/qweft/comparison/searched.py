@@ -8,10 +8,8 @@ from typing import Any
 
 from qweft.comparison.rates import Losses, Shortfall, is_at_end, means, parabola, shortfall
 from qweft.comparison.verdicts import Verdict
-from qweft.text import many
 
-NAMED = 3
-"""Largest number of pairs that a sentence lists by name."""
+UNSEARCHED = Shortfall(None, None, "it was not searched")
 
 
 @dataclass(frozen=True)
@@ -76,20 +74,16 @@ def doubt(verdict: Verdict, found: Mapping[str, Search]) -> str:
     # a better rate of the better method makes a difference larger; of an equivalence both shortfalls count
     better = {"lower": verdict.method, "higher": verdict.other}.get(verdict.direction)
     names = [name for name in (verdict.method, verdict.other) if name != better]
-    for name in names:
-        reason = found[name].shortfall.reason if name in found else "it was not searched"
-        if name not in found or found[name].shortfall.percent is None:
-            return f"How far the rate of {name} is from its optimum is not known: {reason}."
-    pair = [found[name] for name in names]
+    costs = {name: found[name].shortfall if name in found else UNSEARCHED for name in names}
+    for name, cost in costs.items():
+        if cost.percent is None:
+            return f"How far the rate of {name} is from its optimum is not known: {cost.reason}."
     # a room is in percent of the other method's loss, a shortfall in percent of its own method's
     scale = 1 + (verdict.pairing.mean or 0.0) / 100 if verdict.direction == "higher" else 1.0
-    if scale * sum(each.shortfall.percent or 0.0 for each in pair) <= verdict.pairing.room:
+    if scale * sum(cost.percent or 0.0 for cost in costs.values()) <= verdict.pairing.room:
         return ""
-    costs = " and ".join(f"{each.method} {each.shortfall.said}" for each in pair)
-    to = "the margin" if verdict.direction == "equivalent" else "zero"
-    rates, together = ("rate", "") if len(pair) == 1 else ("rates", "together ")
-    limit = f"{together}more than this interval leaves to {to} ({verdict.pairing.room:.2f}%)"
-    return f"The learning {rates} may cost {costs}, {limit}."
+    parts = " and ".join(f"{name} {cost.said}" for name, cost in costs.items())
+    return f"Learning rates may cost {parts}, more than the {verdict.pairing.room:.2f}% that this interval leaves."
 
 
 def with_doubts(verdicts: Sequence[Verdict], searched: Sequence[Search]) -> list[Verdict]:
@@ -100,7 +94,5 @@ def with_doubts(verdicts: Sequence[Verdict], searched: Sequence[Search]) -> list
 
 def doubts_said(verdicts: Sequence[Verdict]) -> str:
     """Return the sentence on the verdicts that better learning rates could change; empty without any."""
-    pairs = list({frozenset((each.method, each.other)): each for each in verdicts if each.doubt}.values())
-    names = ", ".join(f"{each.method} and {each.other}" for each in pairs)
-    names = names if len(pairs) <= NAMED else many(len(pairs), "pair")
-    return f"Better-tuned learning rates could change the answer on {names}." if pairs else ""
+    pairs = dict.fromkeys(f"{each.method} and {each.other}" for each in verdicts if each.doubt)
+    return f"Better-tuned learning rates could change the answer on {', '.join(pairs)}." if pairs else ""

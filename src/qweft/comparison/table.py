@@ -4,12 +4,10 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import zip_longest
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from qweft.comparison.methods import Method
-from qweft.comparison.plan import Grid, Plan, rung_steps
+from qweft.comparison.plan import Plan, rung_steps
 from qweft.comparison.results import Run
 from qweft.comparison.searched import Search
 from qweft.comparison.summary import Summary
@@ -136,26 +134,22 @@ def print_summary(summary: Mapping[str, Summary], searched: Sequence[Search], co
         console.print(f"note: {line}", highlight=False)
 
 
-def print_run(
-    run: Run, split: str, place: tuple[int, int], seconds: float, left: float | None, console: Console
-) -> None:
+def print_run(run: Run, split: str, place: tuple[int, int], seconds: float, console: Console) -> None:
     """Print a line on a finished run: its place, its loss, its own time, and the whole command's."""
     loss = "not a number" if run.eval_loss is None else f"{run.eval_loss:.4f}"
-    times = [] if run.seconds is None else [f"took {run.seconds:.0f} s"]
-    times.append(f"{seconds:.0f} s since the start")
-    times += [] if left is None else [f"about {duration(left)} left"]
-    console.say(f"[{place[0]}/{place[1]}] {run.method}, seed {run.seed}: {split} loss {loss} ({', '.join(times)})")
+    took = "" if run.seconds is None else f"took {run.seconds:.0f} s, "
+    text = f"{run.method}, seed {run.seed}: {split} loss {loss} ({took}{seconds:.0f} s since the start)"
+    console.say(f"[{place[0]}/{place[1]}] {text}")
 
 
 def runs_plan(plan: Plan, steps: int | None) -> Table:
     """Return the planned runs of a comparison as a table."""
     methods, searched = plan.methods, {method.name for method in plan.methods if method.searched}
-    if plan.halving.finalists is not None:
-        finalists = min(plan.halving.finalists, len(methods))
-        runs = f"{many(finalists * len(plan.seeds), 'run')} of {many(finalists, 'finalist')}"
+    if plan.config.halving.finalists is not None:
+        runs = f"{many(plan.finalists * len(plan.seeds), 'run')} of {many(plan.finalists, 'finalist')}"
     else:
         runs = many(len(methods) * len(plan.seeds), "run")
-        runs += f", after a search of {trainings_said(plan.grid, len(searched))}" if searched else ""
+        runs += f", after a search of at most {plan.grid.trainings * len(searched):,} trainings" if searched else ""
     further = f" (until decided, at most {len(plan.looks[-1])} seeds)" if len(plan.looks) > 1 else ""
     title = f"{plan.title}{further}, seeds {', '.join(map(str, plan.seeds))}: {runs}"
     rows: Rows = [("method", "parameters", "learning rate", "steps", "adapter")]
@@ -169,39 +163,18 @@ def runs_plan(plan: Plan, steps: int | None) -> Table:
     return table_of(rows, title)
 
 
-def trainings_said(grid: Grid, methods: int) -> str:
-    """Return how many trainings a search makes, as text."""
-    least, most = grid.trainings
-    number = f"{least * methods:,}" if least == most else f"{least * methods:,} to {most * methods:,}"
-    return f"{number} trainings"
-
-
-def too_large_said(plan: Plan) -> str:
+def untried_said(plan: Plan) -> str:
     """Return the sentence on the methods that the budget leaves out; empty if there is none."""
-    names = [f"{each.name} ({each.trainable_parameters:,})" for each in plan.too_large]
-    limit = f"{plan.budget.parameters:,}" if plan.budget.parameters else ""
-    return f"left out, as they train more than {limit} parameters: {', '.join(names)}" if names else ""
+    names = [f"{each.name} ({each.trainable_parameters:,} parameters)" for each in plan.untried]
+    return f"the budget leaves out {', '.join(names)}" if names else ""
 
 
 def halving_said(plan: Plan, whole: int | None) -> str:
     """Return the sentence on the rungs before the runs; empty without halving."""
-    if plan.halving.finalists is None:
+    if plan.config.halving.finalists is None:
         return ""
-    finalists = many(min(plan.halving.finalists, len(plan.methods)), "method")
-    steps = "" if whole is None else f" of {' and '.join(map(str, rung_steps(plan.halving, whole)))} steps"
+    finalists = many(plan.finalists, "method")
+    steps = "" if whole is None else f" of {' and '.join(map(str, rung_steps(plan.config.halving, whole)))} steps"
     limit = plan.budget.seconds
     timed = "" if limit is None else f", with as many steps and seeds as fit into {duration(limit)}"
     return f"before the runs, rungs{steps} leave {finalists}{timed}"
-
-
-def search_plan(title: str, methods: Sequence[Method], grid: Grid) -> Group:
-    """Return the planned trainings of a search."""
-    rows: Rows = [("method", "parameters", "rates")]
-    for method in methods:
-        rates = ", ".join(f"{rate:g}" for rate in grid.rates) or f"{method.learning_rate:g}, doubled and halved"
-        rows.append((method.name, f"{method.trainable_parameters:,}", rates))
-    steps = "all steps" if grid.steps is None else many(grid.steps, "step")
-    seeds = f"{'seed' if len(grid.seeds) == 1 else 'seeds'} {', '.join(map(str, grid.seeds))}"
-    until = "until the best rate lies between two others" if not grid.rates else "more where the best lies at an end"
-    made = Text(f"{trainings_said(grid, len(methods))} of {steps}, {seeds}: {until}")
-    return Group(table_of(rows, title), made)

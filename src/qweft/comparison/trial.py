@@ -14,9 +14,8 @@ from transformers import set_seed
 
 from qweft import records
 from qweft.adapter.attach import detach
-from qweft.analysis.measures import inspections
 from qweft.comparison.context import Context
-from qweft.comparison.method_kinds import core_of, kind_of
+from qweft.comparison.method_kinds import core_of
 from qweft.comparison.methods import Method, put_on
 from qweft.comparison.results import BASE, Run
 from qweft.comparison.workers import claimed
@@ -87,10 +86,7 @@ def finished_trial(context: Context, method: Method | None, seed: int, folder: P
     saved, run = read_record(folder / RECORD)
     way = "choose another --output, or remove that folder to run it again"
     if saved.get("fingerprint") != _fingerprint(context, method, seed):
-        why = ""
-        if method and method.searched and run.learning_rate != method.learning_rate:
-            why = f": its learning rate is {run.learning_rate}, and this search found {method.learning_rate}"
-        raise QweftError(f"{folder} holds a run of another configuration{why}; {way}")
+        raise QweftError(f"{folder} holds a run of another configuration; {way}")
     if saved.get("weights") != context.base_checksum:
         raise QweftError(f"{folder} holds a run on other weights of the base model, which has changed since; {way}")
     # the rows are the same by their hash, wherever the file has moved
@@ -101,9 +97,8 @@ def read_record(record: Path) -> tuple[dict[str, Any], Run]:
     """Return the whole record of a run, and the run in it."""
     saved = records.read_record(record, WAY)
     try:
-        inspections([saved["run"]])  # the report reads it, after all runs
         return saved, Run.from_json(saved["run"])
-    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+    except (LookupError, ValueError) as error:
         raise QweftError(f"{record} {records.WRONG}; {WAY}") from error
 
 
@@ -157,9 +152,7 @@ def _fingerprint(context: Context, method: Method | None, seed: int) -> str:
 
 
 def _training(context: Context, method: Method, seed: int) -> TrainingConfig:
-    training = context.config.training
-    steps = training.max_steps if method.steps is None else method.steps
-    return replace(training, learning_rate=method.learning_rate, seed=seed, max_steps=steps)
+    return replace(context.config.training, learning_rate=method.learning_rate, seed=seed)
 
 
 def _scored(context: Context, method: Method | None, run: Run, keep: Path | None) -> Run:
@@ -209,9 +202,6 @@ def _rows(loss: HeldOutLoss) -> tuple[tuple[float, int], ...]:
 
 def _inspected(model: Any, context: Context, method: Method) -> dict[str, Any] | None:
     """Return the inspection as JSON of this package's adapters and of plain LoRAs; `None` of all others."""
-    core, kind = core_of(method.adapter), kind_of(method.name, method.adapter)
-    if core is None and (kind != "lora" or method.adapter.get("lora_bias")):
-        return None
     from qweft.analysis.dequantise import dequantise
     from qweft.analysis.run import inspect_adapter  # here: few comparisons need it
 
@@ -221,7 +211,7 @@ def _inspected(model: Any, context: Context, method: Method) -> dict[str, Any] |
         inspection = inspect_adapter(model, [batch])
     except QweftError:
         return None
-    if has_circuit(core or "identity"):
+    if has_circuit(core_of(method.adapter) or "identity"):
         with suppress(QweftError):  # of too few rows
             inspection = replace(inspection, dequantised=dequantise(model, rows[:DEQUANTISED_ROWS], pad_token_id))
     return inspection.to_json()

@@ -67,7 +67,6 @@ def run_card(record: Mapping[str, Any], adapter: Any, shapes: dict[str, tuple[in
     if isinstance(adapter, QwthnConfig):
         section = method_section(adapter, shapes)
     rows, learned = data["parts"]["train"]["rows"], data["parts"]["train"]["target_tokens"]
-    chosen = f"\n## Choice\n\nBy `qweft compare`: {escaped(record['chosen'])}\n" if record.get("chosen") else ""
     body = f"""{START}
 
 Trained with qweft from {origin}.
@@ -90,7 +89,7 @@ Trained with qweft from {origin}.
 | with this adapter | {_with_error(adapted)} | {adapted["perplexity"]:.2f} |
 
 The rows were not trained on. The error is the standard error over rows; one run, one seed.
-{chosen}
+
 {END}
 """
     front = {"library_name": "peft", "pipeline_tag": "text-generation", "tags": ["qweft", kind.lower()]}
