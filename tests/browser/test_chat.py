@@ -44,7 +44,7 @@ def visit(browser, address):
         page.on("request", lambda request: asked.append(request.url))
         page.emulate_media(**media)
         page.goto(address)
-        page.wait_for_selector("#drawing svg", state="attached")
+        page.wait_for_selector("#drawing img", state="attached")
         return page
 
     yield visit
@@ -179,7 +179,7 @@ def test_nothing_is_wider_than_the_window(visit, width):
         assert page.locator("#circuit").is_visible() and not page.locator("#talk").is_visible()
         assert page.evaluate(OVERFLOWING) == {"page": 0, "parts": []}
         page.wait_for_function(AT_ITS_END, arg=page.query_selector("#values"))
-    assert page.locator("#drawing svg").bounding_box()["width"] > 200
+    assert page.locator("#drawing img").bounding_box()["width"] > 200
     page.click("#settings summary")
     assert page.evaluate(OVERFLOWING) == {"page": 0, "parts": []}
     assert page.evaluate("() => document.documentElement.scrollHeight <= innerHeight")

@@ -159,7 +159,7 @@ def test_exports_read_back(adapter, capsys, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("ending", "start"), [("png", b"\x89PNG"), ("pdf", b"%PDF"), ("svg", b"<svg"), ("PNG", b"\x89")]
+    ("ending", "start"), [("png", b"\x89PNG"), ("pdf", b"%PDF"), ("svg", b"<?xml"), ("PNG", b"\x89")]
 )
 def test_pictures(adapter, capsys, tmp_path, ending, start):
     file = tmp_path / f"circuit.{ending}"

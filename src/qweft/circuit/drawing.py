@@ -1,7 +1,7 @@
 """A circuit as columns of gates, and drawn as text for a terminal."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from qweft.circuit.description import Circuit, Gate
@@ -25,9 +25,17 @@ class Part:
         """The repetition in words; empty if the gates act once."""
         if self.times == 1:
             return ""
-        grown = "angle" if self.stride == 1 else many(self.stride, "angle")
-        angles = f", each time with the next {grown} t" if self.stride else ", always with the same angles"
-        return f"{self.times} times{angles if any(g.source == 'parameter' for g in self.gates) else ''}"
+        grown = f", each time with the next {many(self.stride, 'angle')} t" if self.stride else ""
+        return f"{self.times} times{grown}"
+
+    @property
+    def in_full(self) -> tuple[Gate, ...]:
+        """All its gates, one time after the other."""
+        return tuple(
+            replace(gate, index=gate.index + number * self.stride) if gate.source == "parameter" else gate
+            for number in range(self.times)
+            for gate in self.gates
+        )
 
 
 class Line(NamedTuple):
@@ -60,22 +68,14 @@ def parts(circuit: Circuit) -> tuple[Part, ...]:
     leading = next((i for i, gate in enumerate(gates) if gate.source != "input"), len(gates))
     for head in (0, leading):
         body = gates[head:]
+        trained = [gate.index for gate in body if gate.source == "parameter"]
         for times in range(len(body), 1, -1):
-            length, rest = divmod(len(body), times)
-            strides = {_stride(*pair) for pair in zip(body, body[length:], strict=False)} - {None}
-            if not rest and len(strides) <= 1 and -1 not in strides:
-                repeated = Part(body[:length], times, next(iter(strides), None) or 0)
-                return (Part(gates[:head]), repeated) if head else (repeated,)
+            if len(body) % times == 0:
+                stride = trained[len(trained) // times] - trained[0] if trained else 0
+                layer = Part(body[: len(body) // times], times, stride)
+                if stride >= 0 and layer.in_full == body:
+                    return (Part(gates[:head]), layer) if head else (layer,)
     return (Part(gates),)
-
-
-def _stride(first: Gate, later: Gate) -> int | None:
-    """Return the increase of the trained angle's index; `None` for equal gates on an input, -1 for different gates."""
-    if any(getattr(first, name) != getattr(later, name) for name in ("name", "wires", "source", "scale")):
-        return -1
-    if first.source != "parameter":
-        return None if first.index == later.index else -1
-    return max(later.index - first.index, -1)
 
 
 def columns(gates: Sequence[Gate], qubits: int) -> list[Column]:

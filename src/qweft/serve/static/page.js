@@ -285,7 +285,10 @@ function setUpLayers() {
 async function showCircuit() {
   try {
     const { svg, size } = await look(`page/drawing?${query()}&width=${Math.round(roomForDrawing())}`);
-    byId("drawing").innerHTML = svg; // safe: the server's own drawing, without model output
+    const picture = made("img");
+    picture.src = `data:image/svg+xml,${encodeURIComponent(svg)}`;
+    picture.alt = `Circuit of ${size}`;
+    byId("drawing").replaceChildren(picture);
     byId("size").textContent = size;
   } catch (error) {
     say(error.message, "failed");
