@@ -56,7 +56,7 @@ class GateKind:
     openqasm2: str = ""  # statements with {0} and {angle}, if qelib1.inc has no such gate
     originir: str = ""  # the same in OriginIR; may have several lines
     qiskit: str = ""  # in OpenQASM 3 and method of `QuantumCircuit`, (angle, *wires) or (*wires), else `name`
-    pennylane: str = ""  # operation of (angle, wires=...), or (wires=...)
+    pennylane: str = ""  # operation of (angle, wires=...), or (wires=...), else its name in capitals
 
     @property
     def wires(self) -> int:
@@ -92,9 +92,10 @@ class GateKind:
         """Return statements in "openqasm2", "openqasm3" or "originir", with qubits q[i]; the angle is any text."""
         qubits = [f"q[{wire}]" for wire in wires]
         call = f"({angle})" if self.has_angle else ""
-        template = {"openqasm2": self.openqasm2, "originir": self.originir}.get(language, "")
-        if language == "openqasm3" and self.targets > 1:  # no gate of stdgates.inc
-            template = self.openqasm2
+        if language == "openqasm3" and self.targets == 1:  # a gate of stdgates.inc
+            template = ""
+        else:
+            template = self.originir if language == "originir" else self.openqasm2
         if template:
             return template.format(*qubits, angle=angle)
         if language != "originir":
@@ -103,10 +104,6 @@ class GateKind:
         if self.controls and call:
             return f"CONTROL {qubits[0]}\n{self.box} {qubits[1]}{last}\nENDCONTROL"
         return f"{self.name.upper()} {','.join(qubits)}{last}"
-
-    def called(self, make: Callable[..., Any], wires: tuple[int, ...], angle: Any) -> Any:
-        """Return make(angle, *wires), without the angle for a gate that has none."""
-        return make(angle, *wires) if self.has_angle else make(*wires)
 
 
 def _halves(angle: "torch.Tensor") -> "tuple[torch.Tensor, torch.Tensor]":
@@ -175,20 +172,20 @@ def _rotation(axis: str, block: Literal["rotation"] | None = None) -> GateKind:
     """Return exp(-i t P / 2) of one qubit."""
     name: Any = axis.lower()
     steps = (NativeStep(name, (0,), factor=1.0),)
-    return GateKind(f"r{name}", _ROTATIONS[axis], steps, generator=axis, block=block, pennylane=f"R{axis}")
+    return GateKind(f"r{name}", _ROTATIONS[axis], steps, generator=axis, block=block)
 
 
 def _turn(name: str, matrix: Callable[["torch.Tensor"], Matrix], *angles: tuple[str, float]) -> GateKind:
     """Return a gate on one qubit without an angle that is some rotations of it."""
     steps = tuple(NativeStep(axis.lower(), (0,), constant=angle) for axis, angle in angles)  # type: ignore[arg-type]
     turns = tuple((axis, (0,), angle) for axis, angle in angles)
-    return GateKind(name, matrix, steps, turns=turns, pennylane=name.upper())
+    return GateKind(name, matrix, steps, turns=turns)
 
 
 def _controlled(axis: str, native: tuple[NativeStep, ...], **more: Any) -> GateKind:
     """Return exp(-i t P / 2) of the target where the control is |1>."""
     name = f"cr{axis.lower()}"
-    return GateKind(name, _ROTATIONS[axis], native, controls=1, generator=axis, pennylane=name.upper(), **more)
+    return GateKind(name, _ROTATIONS[axis], native, controls=1, generator=axis, **more)
 
 
 _EIGHTH = complex(math.sqrt(0.5), math.sqrt(0.5))
@@ -200,12 +197,12 @@ GATES: dict[str, GateKind] = {
         _rotation("Z"),
         # (X + Z) / sqrt(2) = RY(pi/2) Z
         replace(_turn("h", _H, ("Z", math.pi), ("Y", _RIGHT)), pennylane="Hadamard"),
-        GateKind("x", _X, (NativeStep("x", (0,), constant=math.pi),), flips=True, pennylane="X"),
+        GateKind("x", _X, (NativeStep("x", (0,), constant=math.pi),), flips=True),
         # diag(1, i) and diag(1, exp(i pi/4))
         _turn("s", _fixed((1, 0), (0, 1j)), ("Z", _RIGHT)),
         _turn("t", _fixed((1, 0), (0, _EIGHTH)), ("Z", _RIGHT / 2)),
         # X on the target where the control is |1>
-        GateKind("cnot", _X, _CNOT, controls=1, flips=True, qiskit="cx", pennylane="CNOT"),
+        GateKind("cnot", _X, _CNOT, controls=1, flips=True, qiskit="cx"),
         # diag(1, 1, 1, -1) = RZZ(-pi/2) RZ(pi/2) RZ(pi/2), up to a phase
         GateKind(
             "cz",
@@ -213,7 +210,6 @@ GATES: dict[str, GateKind] = {
             (_CZ,),
             controls=1,
             turns=(("Z", (0,), _RIGHT), ("Z", (1,), _RIGHT), ("ZZ", (0, 1), -_RIGHT)),
-            pennylane="CZ",
         ),
         # RY(pi/2) CRZ(t) RY(-pi/2)
         _controlled("X", (_TO_X, *_CRZ, _FROM_X), openqasm2="h {1};\ncrz({angle}) {0},{1};\nh {1};"),

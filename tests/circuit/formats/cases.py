@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from qweft.circuit import Circuit, Gate
 
 ANGLES = st.one_of(
-    st.floats(-7, 7),
-    st.sampled_from([0.0, -0.0, 1e-17, -1e-17, 5e-324, 1e5, -1e5, 99999.123456789]),
+    st.floats(-7, 7, allow_subnormal=False),
+    st.sampled_from([0.0, -0.0, 1e-17, -1e-17, 1e5, -1e5, 99999.123456789]),
     st.integers(-9, 9).map(lambda times: times * math.pi / 2),
 )
 

@@ -2,19 +2,20 @@
 
 import pytest
 
-from qweft.circuit.formats import origin, pennylane, qiskit
+from qweft.circuit.description import c, circuit_of
+from qweft.circuit.formats import origin, to_pennylane, to_qiskit
 
 GATES = [("ry", (0,)), ("crz", (0, 1)), ("crz", (0, 1)), ("ry", (0,))]
 UNDONE = [0.3, 0.7, -0.7, -0.3]
+CIRCUIT = circuit_of(2, *[(name, *wires, c(place)) for place, (name, wires) in enumerate(GATES)])
 
 
 def test_qiskit_does_not_cancel_across_a_barrier():
     pytest.importorskip("qiskit")
     from qiskit import transpile
 
-    free = qiskit.template(2, GATES).assign_parameters(UNDONE)
-    kept = qiskit.template(2, GATES, barriers=[2]).assign_parameters(UNDONE)
-    gates = [transpile(c, basis_gates=["ry", "rz", "cx"], optimization_level=3).size() for c in (free, kept)]
+    both = (to_qiskit(CIRCUIT, UNDONE, measured=False, barriers=barriers) for barriers in ([], [2]))
+    gates = [transpile(each, basis_gates=["ry", "rz", "cx"], optimization_level=3).size() for each in both]
     assert gates[0] == 0 and gates[1] >= 8
 
 
@@ -22,7 +23,7 @@ def test_pennylane_does_not_cancel_across_a_barrier():
     qml = pytest.importorskip("pennylane")
 
     def left(barriers):
-        tape = qml.tape.make_qscript(pennylane.apply_gates)(2, GATES, UNDONE, barriers)
+        tape = qml.tape.make_qscript(to_pennylane(CIRCUIT, UNDONE, measured=False, barriers=barriers))()
         (merged,), _ = qml.transforms.merge_rotations(tape)
         return [operation.name for operation in merged.operations]
 

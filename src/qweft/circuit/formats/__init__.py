@@ -9,7 +9,7 @@ from qweft.circuit.formats.qiskit import to_qiskit
 __all__ = ["FORMATS", "from_openqasm3", "to_openqasm2", "to_openqasm3", "to_originir", "to_pennylane", "to_qiskit"]
 
 FORMATS = {
-    "qasm3": Format(to_openqasm3, "qasm", can_stay_open=True),
+    "qasm3": Format(to_openqasm3, "qasm"),
     "qasm2": Format(to_openqasm2, "qasm"),
     "originir": Format(to_originir, "originir"),
 }

@@ -1,12 +1,11 @@
-"""Shared by all formats: the heading of a text, and the angles of gates as numbers or names."""
+"""Shared by all formats: the heading of a text, its gates, and angles as numbers or names."""
 
-import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Union
+from typing import TYPE_CHECKING, Any, NamedTuple, Union
 
 from qweft.circuit.description import Circuit, Gate
 from qweft.circuit.drawing import angle
+from qweft.circuit.gates import GATES
 from qweft.errors import QweftError
 
 if TYPE_CHECKING:
@@ -19,28 +18,22 @@ Gates = Sequence[tuple[str, tuple[int, ...]]]
 """(name, wires) in the order in which they act; names as in `qweft.circuit.gates.GATES`, controls first."""
 
 
-@dataclass(frozen=True)
-class Format:
+class Format(NamedTuple):
     """A text format of circuits."""
 
-    write: Callable[..., str]  # of (circuit, inputs, parameters, measured, about), as `to_openqasm3`
+    write: Callable[..., str]  # of (circuit, inputs, parameters, measured), as `to_openqasm3`
     ending: str  # of a file's name, without the point
-    can_stay_open: bool = False  # whether inputs that are not given become parameters of the text
 
 
-def text_of(circuit: Circuit, about: str, lines: Sequence[str]) -> str:
-    """Return a program with comment lines before it, the last of which is `about`."""
-    # a comment ends with its line, and names of folders and tokens may contain line breaks
-    line = "".join(letter if letter.isprintable() else " " for letter in about)
+def text_of(circuit: Circuit, lines: Sequence[str]) -> str:
+    """Return a program with comment lines before it."""
     if circuit.amplitudes:
         raise QweftError("the circuit starts from amplitudes, which text formats lack; take to_pennylane or to_qiskit")
-    outputs = {"Z": "the expectation of Z on q[i]", "probabilities": "the probability of basis state i"}
-    output = outputs.get(str(circuit.measured)) or f"the expectation of number i of {', '.join(circuit.measured)}"
+    measured = circuit.measured if isinstance(circuit.measured, str) else ", ".join(circuit.measured)
     comments = [
         f"// A quantum circuit written by qweft. Qubits: {circuit.qubits}, gates: {len(circuit.gates)}.",
-        f"// All qubits start in |0>; the output z_i is {output}. Angles are in radians.",
+        f"// All qubits start in |0>; the outputs are {measured}. Angles are in radians.",
         "// q[0] is the most significant bit of the number of a basis state.",
-        *([f"// {line}"] if line else []),
     ]
     return "\n".join([*comments, *lines, ""])
 
@@ -71,20 +64,24 @@ def _row(name: str, values: Numbers | None, length: int) -> "np.ndarray | None":
     return row
 
 
-def texts_of_gates(
-    circuit: Circuit, inputs: Numbers | None, parameters: Numbers | None, closed: str = ""
-) -> list[tuple[Gate, str]]:
+def gate_lines(
+    language: str, circuit: Circuit, inputs: Numbers | None, parameters: Numbers | None, closed: str = ""
+) -> list[str]:
     """Return gates with angles as decimals or names (c0, t0); a language without parameters, `closed`, needs both."""
     rows = dict(zip(("inputs", "parameters"), given_numbers(circuit, inputs, parameters), strict=True))
     missing = [name for name, row in rows.items() if row is None]
     if missing and closed:
         raise QweftError(
             f"{closed} has no parameters, so it needs a number for every angle, and {' and '.join(missing)} were not "
-            "given; give them, or take OpenQASM 3"
+            "given; give them (of a token: --tokens TEXT --token INDEX), or take OpenQASM 3"
         )
     sources: dict[str, Any] = {"input": rows["inputs"], "parameter": rows["parameters"], "constant": (1.0,)}
-    with_rows = [(gate, sources[gate.source]) for gate in circuit.gates]
-    return [(g, angle(g) if row is None else number(g.scale * row[g.index])) for g, row in with_rows]
+    lines = []
+    for gate in circuit.gates:
+        row = sources[gate.source]
+        text = angle(gate) if row is None else number(gate.scale * row[gate.index])
+        lines.append(GATES[gate.name].spelled(language, gate.wires, text))
+    return lines
 
 
 def bound(gate: Gate, inputs: Any, parameters: Any) -> Any:
@@ -96,8 +93,7 @@ def bound(gate: Gate, inputs: Any, parameters: Any) -> Any:
 
 
 def number(value: float) -> str:
-    """Return the shortest decimal that reads as the same float64, always with a point as OpenQASM 2 needs (1.0e-17)."""
-    # pyqpanda3 refuses numbers below 2.3e-308
-    value = 0.0 if abs(value) < sys.float_info.min else float(value)
-    digits, e, exponent = repr(value).partition("e")
-    return (digits if "." in digits else f"{digits}.0") + e + exponent
+    """Return the shortest decimal that reads as the same float64, always with a point, as OpenQASM 2 needs it."""
+    import numpy as np
+
+    return np.format_float_positional(value, trim="0")

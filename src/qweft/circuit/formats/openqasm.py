@@ -3,21 +3,18 @@
 import ast
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 
 from qweft.circuit.description import Circuit, Gate, Source
-from qweft.circuit.formats.common import Numbers, given_numbers, text_of, texts_of_gates
+from qweft.circuit.formats.common import Numbers, gate_lines, given_numbers, text_of
 from qweft.circuit.gates import GATES
 from qweft.errors import QweftError
 from qweft.text import shown
 
 
 def to_openqasm2(
-    circuit: Circuit,
-    inputs: Numbers | None = None,
-    parameters: Numbers | None = None,
-    measured: bool = True,
-    about: str = "",
+    circuit: Circuit, inputs: Numbers | None = None, parameters: Numbers | None = None, measured: bool = True
 ) -> str:
     """Return the circuit of one token in OpenQASM 2.0, in the gates of qelib1.inc; arguments as in `to_openqasm3`.
 
@@ -25,19 +22,14 @@ def to_openqasm2(
 
     Source: Cross, Bishop, Smolin and Gambetta, "Open Quantum Assembly Language", arXiv 1707.03429.
     """
-    angles = texts_of_gates(circuit, inputs, parameters, "OpenQASM 2")
+    gates = gate_lines("openqasm2", circuit, inputs, parameters, "OpenQASM 2")
     lines = ["OPENQASM 2.0;", 'include "qelib1.inc";', f"qreg q[{circuit.qubits}];"]
     lines += [f"creg b[{circuit.qubits}];"] if measured else []
-    lines += [GATES[gate.name].spelled("openqasm2", gate.wires, angle) for gate, angle in angles]
-    return text_of(circuit, about, [*lines, "measure q -> b;"] if measured else lines)
+    return text_of(circuit, [*lines, *gates, *(["measure q -> b;"] if measured else [])])
 
 
 def to_openqasm3(
-    circuit: Circuit,
-    inputs: Numbers | None = None,
-    parameters: Numbers | None = None,
-    measured: bool = True,
-    about: str = "",
+    circuit: Circuit, inputs: Numbers | None = None, parameters: Numbers | None = None, measured: bool = True
 ) -> str:
     """Return the circuit in OpenQASM 3.0, in the gates of stdgates.inc.
 
@@ -49,7 +41,6 @@ def to_openqasm3(
         inputs: (circuit.inputs,), in radians. `None` leaves them open.
         parameters: (circuit.parameters,), in radians. `None` leaves them open.
         measured: Whether qubits are measured at the end: those whose Z the circuit measures, or all of them.
-        about: Origin of the circuit, as a line of the heading.
 
     Raises:
         QweftError: If numbers do not fit the circuit, or are not finite.
@@ -66,12 +57,11 @@ def to_openqasm3(
             lines.append(f"// {what}")
             lines += [f"input float[64] {letter}{index};" for index in range(count)]
     lines += [f"qubit[{circuit.qubits}] q;", *([f"bit[{len(read)}] b;"] if measured else [])]
-    angles = texts_of_gates(circuit, inputs, parameters)
-    lines += [GATES[gate.name].spelled("openqasm3", gate.wires, angle) for gate, angle in angles]
+    lines += gate_lines("openqasm3", circuit, inputs, parameters)
     if measured:
         single = [f"b[{bit}] = measure q[{qubit}];" for bit, qubit in enumerate(read)]
         lines += ["b = measure q;"] if read == every else single
-    return text_of(circuit, about, lines)
+    return text_of(circuit, lines)
 
 
 ALIASES: dict[str, tuple[tuple[str, float | None], ...]] = {
@@ -103,21 +93,16 @@ def from_openqasm3(text: str) -> Circuit:
     """
     names: dict[str, Terms] = {"pi": {ONE: math.pi}, "tau": {ONE: math.tau}, "π": {ONE: math.pi}}
     inputs = parameters = qubits = 0
-    registers: dict[str, tuple[int, int]] = {}
+    registers: dict[str, range] = {}
     bits: dict[int, int] = {}  # the measured qubit of each bit
     gates: list[Gate] = []
 
-    def wires(name: str) -> list[int]:
+    def wires(name: str) -> Sequence[int]:
         register, _, index = name.strip().partition("[")
-        if register not in registers:
-            raise QweftError(f"OpenQASM: there is no register {register!r}")
-        first, size = registers[register]
-        if not index:
-            return list(range(first, first + size))
-        number = int(index.rstrip("] ")) if index.rstrip("] ").isdecimal() else size
-        if number >= size:
-            raise QweftError(f"OpenQASM: {name.strip()} is outside of {register}[{size}]")
-        return [first + number]
+        try:
+            return [registers[register][int(index.rstrip("] "))]] if index else registers[register]
+        except LookupError:
+            raise QweftError(f"OpenQASM: there is no qubit {name.strip()}") from None
 
     plain = re.sub(r"//[^\n]*|/\*.*?\*/", "", text, flags=re.S)
     for statement in (" ".join(part.split()) for part in plain.split(";")):
@@ -129,7 +114,7 @@ def from_openqasm3(text: str) -> Circuit:
             else:
                 names[found[1]], parameters = {("parameter", parameters): 1.0}, parameters + 1
         elif found := re.fullmatch(r"qubit(?: ?\[(\d+)\])? (\w+)", statement):
-            registers[found[2]] = qubits, int(found[1] or 1)
+            registers[found[2]] = range(qubits, qubits + int(found[1] or 1))
             qubits += int(found[1] or 1)
         elif found := re.fullmatch(r"(?:\w+(?: ?\[(\d+)\])? ?= ?)?measure (\w+(?: ?\[\d+\])?)", statement):
             first = len(bits) if found[1] is None else int(found[1])
@@ -155,15 +140,11 @@ def _gates(name: str, angle: str | None, wires: tuple[int, ...], names: dict[str
             raise QweftError(f"OpenQASM: unknown gate {name!r}; known gates: {', '.join([*GATES, *ALIASES])}")
         if not GATES[own].has_angle:
             made.append(Gate(own, wires))
-        elif fixed is not None:
-            made.append(Gate(own, wires, scale=fixed))
-        elif not angle:
-            raise QweftError(f"OpenQASM: {name} needs an angle")
-        else:
-            terms = _terms(angle, names)
-            constant = terms.pop(ONE, 0.0)
-            made += [Gate(own, wires, source, index, scale) for (source, index), scale in terms.items()]
-            made += [Gate(own, wires, scale=constant)] if constant or not terms else []
+            continue
+        terms = _terms(angle or "", names) if fixed is None else {ONE: fixed}
+        constant = terms.pop(ONE, 0.0)
+        made += [Gate(own, wires, source, index, scale) for (source, index), scale in terms.items()]
+        made += [Gate(own, wires, scale=constant)] if constant or not terms else []
     return made
 
 

@@ -4,17 +4,13 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from qweft.circuit.description import Circuit
-from qweft.circuit.formats.common import Gates, Numbers, text_of, texts_of_gates
+from qweft.circuit.formats.common import Gates, Numbers, gate_lines, text_of
 from qweft.circuit.gates import GATES
 from qweft.errors import require
 
 
 def to_originir(
-    circuit: Circuit,
-    inputs: Numbers | None = None,
-    parameters: Numbers | None = None,
-    measured: bool = True,
-    about: str = "",
+    circuit: Circuit, inputs: Numbers | None = None, parameters: Numbers | None = None, measured: bool = True
 ) -> str:
     """Return the circuit of one token in OriginIR; arguments as in `to_openqasm3`.
 
@@ -23,11 +19,10 @@ def to_originir(
 
     Source: what pyqpanda3 0.5.1 writes and reads; that its gates equal ours was checked by running them.
     """
-    angles = texts_of_gates(circuit, inputs, parameters, "OriginIR")
     lines = [f"QINIT {circuit.qubits}", f"CREG {circuit.qubits}"]
-    lines += [GATES[gate.name].spelled("originir", gate.wires, angle) for gate, angle in angles]
+    lines += gate_lines("originir", circuit, inputs, parameters, "OriginIR")
     lines += [f"MEASURE q[{wire}],c[{wire}]" for wire in range(circuit.qubits)] if measured else []
-    return text_of(circuit, about, lines)
+    return text_of(circuit, lines)
 
 
 def program(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from qweft.circuit.description import Circuit
-from qweft.circuit.formats.common import Gates, Numbers, given_numbers
+from qweft.circuit.formats.common import Numbers, given_numbers
 from qweft.circuit.gates import GATES
 from qweft.errors import QweftError, require
 
@@ -15,7 +15,11 @@ if TYPE_CHECKING:
 
 
 def to_qiskit(
-    circuit: Circuit, inputs: Numbers | None = None, parameters: Numbers | None = None, measured: bool = True
+    circuit: Circuit,
+    inputs: Numbers | None = None,
+    parameters: Numbers | None = None,
+    measured: bool = True,
+    barriers: Collection[int] = (),
 ) -> "QuantumCircuit":
     """Return a QuantumCircuit with the same qubits; in Qiskit qubit i is the bit of weight 2^i of a basis state.
 
@@ -27,6 +31,7 @@ def to_qiskit(
         parameters: (circuit.parameters,), in radians. `None` leaves them open.
         measured: Whether every qubit i is measured into bit i of a register b at the end: for samplers, not for
             estimators and state vectors.
+        barriers: Numbers of gates that a barrier precedes, across which a compiler takes nothing together.
 
     Raises:
         QweftError: If Qiskit is not installed, or numbers do not fit the circuit or are not finite.
@@ -42,23 +47,14 @@ def to_qiskit(
         start = np.zeros(2**circuit.qubits)
         start[: circuit.amplitudes] = c[: circuit.amplitudes] / np.linalg.norm(c[: circuit.amplitudes])
         found.initialize(start, found.qubits[::-1])  # Qiskit's first qubit is the least significant bit
-    for gate in circuit.gates:
-        row = {"input": of_input, "parameter": trained, "constant": [1.0]}[gate.source]
-        GATES[gate.name].called(getattr(found, GATES[gate.name].method), gate.wires, gate.scale * row[gate.index])
+    for place, gate in enumerate(circuit.gates):
+        if place in barriers:
+            found.barrier()
+        row, kind = {"input": of_input, "parameter": trained, "constant": [1.0]}[gate.source], GATES[gate.name]
+        angles = [gate.scale * row[gate.index]] if kind.has_angle else []
+        getattr(found, kind.method)(*angles, *gate.wires)
     if measured:
         bits = qiskit.ClassicalRegister(circuit.qubits, "b")
         found.add_register(bits)
         found.measure(found.qubits, bits)
-    return found
-
-
-def template(qubits: int, gates: Gates, barriers: Collection[int] = ()) -> "QuantumCircuit":
-    """Return gates with one parameter each, angle[0] and so on, unmeasured; barriers precede the gates `barriers`."""
-    qiskit = require("qiskit", "qiskit", "a Qiskit circuit")
-    angles = qiskit.circuit.ParameterVector("angle", len(gates))
-    found = qiskit.QuantumCircuit(qubits)
-    for place, (name, wires) in enumerate(gates):
-        if place in barriers:
-            found.barrier()
-        GATES[name].called(getattr(found, GATES[name].method), wires, angles[place])
     return found

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
-from qweft.circuit.formats.pennylane import apply_gates
+from qweft.circuit.formats import to_pennylane
 from qweft.devices.bound import BoundCircuits
 from qweft.devices.device import (
     Device,
@@ -38,12 +38,12 @@ NUMBERS_AT_A_TIME = 2**22
 TRANSIENT = ("timed out", "timeout", "temporarily", "connection", "unavailable", "too many requests", "503", "429")
 
 
-def operations(circuits: BoundCircuits, angles: Sequence[Any]) -> list[Any]:
-    """Convert circuits to PennyLane operations."""
+def operations(circuits: BoundCircuits, angles: np.ndarray) -> list[Any]:
+    """Convert circuits with angles (..., gates) to PennyLane operations."""
     import pennylane as qml
 
     with qml.queuing.AnnotatedQueue() as queue:
-        apply_gates(circuits.qubits, circuits.gates, angles, circuits.barriers)
+        to_pennylane(circuits.template(), measured=False, barriers=circuits.barriers)(angles)
     return list(qml.tape.QuantumScript.from_queue(queue).operations)
 
 
@@ -61,7 +61,7 @@ class PennyLaneSimulator(Simulator):
         for first in range(0, len(circuits), at_a_time):
             some = slice(first, first + at_a_time)
             measured = [self._library.probs(wires=range(circuits.qubits))]
-            tape = self._library.tape.QuantumScript(operations(circuits, list(circuits.angles[some].T)), measured)
+            tape = self._library.tape.QuantumScript(operations(circuits, circuits.angles[some]), measured)
             (chances[some],) = self._library.execute([tape], device, diff_method=None)
         return chances
 

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from qweft.circuit.formats.qiskit import template
-from qweft.devices.bound import BoundCircuits, Gates
+from qweft.circuit import Circuit
+from qweft.circuit.formats import to_qiskit
+from qweft.devices.bound import BoundCircuits
 from qweft.devices.device import DeviceSettings, Limits, RefusedError
 from qweft.devices.outcomes import on_each_qubit
 from qweft.devices.simulators import Simulator
@@ -53,7 +54,7 @@ def compile_for(backend: Any, circuits: BoundCircuits) -> Any:
         barriers = tuple(place for place in circuits.barriers if place < count)
         once = BoundCircuits(circuits.qubits, circuits.gates[:count], circuits.angles[:, :count], barriers)
         return repeat(compile_for(backend, once), circuits.folds, backend.target)
-    circuit = template(circuits.qubits, circuits.gates, circuits.barriers)
+    circuit = to_qiskit(circuits.template(), measured=False, barriers=circuits.barriers)
     circuit.measure_all()
     layout = None if circuits.placed_like is None else measured_places(compile_for(backend, circuits.placed_like))
     manager = generate_preset_pass_manager(
@@ -101,21 +102,21 @@ class AerSimulatorDevice(Simulator):
     def probabilities(self, circuits: BoundCircuits) -> np.ndarray:
         from qiskit_aer import AerSimulator
 
-        circuit = _decomposed(circuits.qubits, circuits.gates, circuits.barriers)
+        circuit = _decomposed(circuits.template(), circuits.barriers)
         chances = probabilities_of(AerSimulator(method="statevector"), circuit, circuits.angles)
         return chances.reshape(-1, 2**circuits.qubits)
 
 
 @lru_cache(maxsize=16)
-def _decomposed(qubits: int, gates: Gates, barriers: tuple[int, ...]) -> Any:
+def _decomposed(template: Circuit, barriers: tuple[int, ...]) -> Any:
     """Decompose controlled rotations, which Aer would run at angle zero. Everything else is unchanged."""
     from qiskit.transpiler import generate_preset_pass_manager
 
     manager = generate_preset_pass_manager(
         optimization_level=0, basis_gates=["rx", "ry", "rz", "cx"], seed_transpiler=SEED
     )
-    circuit = manager.run(template(qubits, gates, barriers))
-    circuit.save_probabilities(range(qubits)[::-1])  # Qiskit's qubit 0 is the least significant bit
+    circuit = manager.run(to_qiskit(template, measured=False, barriers=barriers))
+    circuit.save_probabilities(range(template.qubits)[::-1])  # Qiskit's qubit 0 is the least significant bit
     return circuit
 
 
