@@ -192,9 +192,8 @@ def test_without_a_layer_the_first_one_is_shown(capsys, adapter):
         (["--layer", LAYER, "--tokens", "a " * 200], "takes 64"),
         (["--layer", LAYER, "--export", "qasm3"], "--output FILE"),
         (["--layer", LAYER, "--output", "x"], "--export"),
-        (["--layer", LAYER, "--export", "qasm2", "--output", "x"], "--export qasm2"),
+        (["--layer", LAYER, "--export", "qasm2", "--output", "x"], "OpenQASM 2 has no parameters"),
         (["--layer", LAYER, "--picture", "x.gif"], ".svg"),
-        (["--layer", LAYER, "--picture", "x.svg", "--export", "qasm3", "--output", "./x.svg"], "are the same file"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_one_sentence(adapter, capsys, tmp_path, monkeypatch, options, words):
@@ -209,5 +208,5 @@ def test_folders_without_an_adapter_or_of_another_one(adapter, capsys, tmp_path)
         (tmp_path / name).write_bytes((adapter / name).read_bytes())
     config = json.loads((tmp_path / "adapter_config.json").read_text()) | {"circuit_layers": 3}
     (tmp_path / "adapter_config.json").write_text(json.dumps(config))
-    words = "[24] (F32), and the circuit of its adapter_config.json has 36"
+    words = "(24,), and the circuit of its adapter_config.json has 36"
     assert words in refused(capsys, tmp_path, "--layer", LAYER)

@@ -1,6 +1,5 @@
 """Options of `qweft circuit`, and their checks, which import no PyTorch."""
 
-import os
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -58,45 +57,32 @@ class CircuitConfig:
     model: ModelConfig = field(default_factory=ModelConfig)
 
 
-def check_view(adapter: Path, options: Mapping[str, Any] | None) -> tuple[CircuitConfig, dict[str, Any]]:
-    """Return the options and the base model's overrides, checked with the adapter's files before anything is opened."""
+def check_view(
+    adapter: Path, options: Mapping[str, Any] | None
+) -> tuple[CircuitConfig, dict[str, Any], dict[str, str]]:
+    """Return options, overrides of the base model, and keys of angles by layer, checked before a model is opened."""
     given = dict(options or {})
     overrides = {"model": given.pop("model")} if "model" in given else {}
     config = CircuitConfig(**given)
     if config.token is not None and config.tokens is None:
         raise QweftError(f"--token {config.token}: there is no text to take it from; give one with --tokens")
-    _check_files(config)
-    one_layer(config.layer, angle_keys(adapter))
+    if (config.export is None) != (config.output is None):
+        raise QweftError(f"--export LANGUAGE and --output FILE go together; languages are {', '.join(FORMATS)}")
+    if config.export is not None and config.output is not None:
+        check_file(Path(config.output), "--output", FORMATS[config.export].ending)
+    if config.picture is not None:
+        if Path(config.picture).suffix.lower()[1:] not in KINDS:
+            raise QweftError(f"--picture {config.picture}: its name must end in .svg, .png or .pdf")
+        check_file(Path(config.picture), "--picture")
+    keys = angle_keys(adapter)
+    one_layer(config.layer, keys)
     if config.chip is not None:
         from qweft.devices.chips import find_chip  # here, to keep the help fast
 
         find_chip(config.chip)
     if config.tokens is not None:
         check_model(model_of(adapter, overrides))
-    return config, overrides
-
-
-def _check_files(config: CircuitConfig) -> None:
-    """Check the export, the picture and their files."""
-    if config.picture and config.output and os.path.realpath(config.picture) == os.path.realpath(config.output):
-        raise QweftError(f"--picture {config.picture} and --output {config.output} are the same file; give two names")
-    if config.output is not None and config.export is None:
-        raise QweftError(f"--output {config.output}: nothing is exported; choose --export {', '.join(FORMATS)}")
-    if config.export is not None:
-        form = FORMATS[config.export]
-        if config.output is None:
-            raise QweftError(f"--export {config.export} needs a file to write to; give --output FILE.{form.ending}")
-        if config.token is None and not form.can_stay_open:
-            open_ones = " or ".join(name for name, form in FORMATS.items() if form.can_stay_open)
-            raise QweftError(
-                f"--export {config.export} has no parameters, so it needs the numbers of a token; give "
-                f"--tokens TEXT --token INDEX, or --export {open_ones}"
-            )
-        check_file(Path(config.output), "--output", form.ending)
-    if config.picture is not None:
-        if Path(config.picture).suffix.lower() not in {f".{kind}" for kind in KINDS}:
-            raise QweftError(f"--picture {config.picture}: its name must end in .svg, .png or .pdf")
-        check_file(Path(config.picture), "--picture")
+    return config, overrides, keys
 
 
 def angle_keys(folder: Path) -> dict[str, str]:
@@ -112,8 +98,6 @@ def angle_keys(folder: Path) -> dict[str, str]:
     if not has_circuit(core):
         raise QweftError(f"{folder}: core {core} ({formula(core)}) has no circuit; presets with one are qtha and qwthn")
     keys = {file_key(key).removesuffix(ANGLES): key for key in keys_in(folder) if key.endswith(ANGLES)}
-    if not keys:
-        raise QweftError(f"{folder}: its file holds no angles of a circuit; copy the adapter again")
     return dict(sorted(keys.items(), key=lambda item: [part.zfill(20) for part in re.split(r"([0-9]+)", item[0])]))
 
 

@@ -18,25 +18,22 @@ from qweft.text import many, some
 def describe(view: CircuitView, width: int) -> Group:
     """Return drawing, sizes, angles and tokens for the terminal."""
     circuit, dead = view.circuit, set(view.circuit.dead_parameters())
-    angles = many(circuit.parameters, "trained angle" if view.is_trained else "angle")
+    angles = many(circuit.parameters, "trained angle" if view.angles_trained else "angle")
     title = (
         f"{view.layer}: {many(circuit.qubits, 'qubit')}, {many(view.layers, 'layer')}, {angles}"
-        + ("" if view.is_trained else " drawn at random and not trained")
-        + (f", {len(dead)} of them dead (no output depends on {'it' if len(dead) == 1 else 'them'})" if dead else "")
+        + ("" if view.angles_trained else " drawn at random and not trained")
+        + (f", {len(dead)} of them dead (no output depends on them)" if dead else "")
         + f"; core {view.core}: {formula(view.core)}"
     )
-    others = f"the first layer with a circuit; choose another with --layer: {some(view.others)}"
-    cells = [f"t{i} {value:.4f}{'*' if i in dead else ''}" for i, value in enumerate(view.angles.tolist())]
+    others = (
+        f"\nthe first layer with a circuit; choose another with --layer: {some(view.others)}" if view.others else ""
+    )
+    cells = [f"t{i} {value:.4f}{'*' if i in dead else ''}" for i, value in enumerate(view.angles)]
     return Group(
-        Text(title),
-        *([Text(others)] if view.others else []),
-        Text(""),
-        Text(circuit_text(circuit, width), no_wrap=True, overflow="ignore"),
-        Text(""),
+        Text(f"{title}{others}\n"),
+        Text(circuit_text(circuit, width) + "\n", no_wrap=True, overflow="ignore"),
         _sizes(view),
-        *_compilation(view),
-        Text(""),
-        Text(f"Angles t in radians{'; * dead' if dead else ''}"),
+        Text(f"{_compilation(view)}\nAngles t in radians{'; * dead' if dead else ''}"),
         Columns(cells, equal=True, padding=(0, 2)),
         *(_tokens(view) if view.tokens else ()),
         *(Text(f"written: {file}") for file in view.files),
@@ -46,36 +43,29 @@ def describe(view: CircuitView, width: int) -> Group:
 def _sizes(view: CircuitView) -> Table:
     """Return a table of gate counts before and, with a chip, after compilation."""
     sizes = {"as written": counts(view.circuit)}
-    if view.compilation is not None:
-        sizes[f"on {view.compilation.chip}"] = view.compilation.counts
-    gates = [", ".join(f"{number} {name}" for name, number in size.gates.items()) for size in sizes.values()]
+    if view.compiled is not None:
+        sizes[f"on {view.compiled.chip}"] = view.compiled.counts
     table = Table("", box=SIMPLE_HEAD)
     for name in sizes:
         table.add_column(name, justify="right")
-    table.add_row("gates", *gates)
-    for name, field in (
-        ("gates on two qubits", "two_qubit"),
-        ("gates on one qubit", "one_qubit"),
-        ("depth", "depth"),
-        ("depth in gates on two qubits", "two_qubit_depth"),
-    ):
-        table.add_row(name, *(str(getattr(size, field)) for size in sizes.values()))
+    table.add_row("gates", *(", ".join(f"{n} {name}" for name, n in size.gates.items()) for size in sizes.values()))
+    for field in ("two_qubit", "one_qubit", "depth", "two_qubit_depth"):
+        table.add_row(field.replace("_", " "), *(str(getattr(size, field)) for size in sizes.values()))
     return table
 
 
-def _compilation(view: CircuitView) -> list[Text]:
-    """Return sentences on the chip, the compiler and the placement of qubits; empty without a compilation."""
-    made = view.compilation
+def _compilation(view: CircuitView) -> str:
+    """Return lines on the chip, the compiler and the placement of qubits; empty without a compilation."""
+    made = view.compiled
     if made is None:
-        return []
+        return ""
     moved = "" if made.start == made.end else f", measured on {', '.join(map(str, made.end))}"
-    data = "inputs left open" if view.bound is None else f"the inputs of token {view.bound.place}"
+    data = "inputs left open" if view.bound_token is None else f"the inputs of token {view.bound_token}"
     starts = f"{', '.join(map(str, made.start))} of {made.chip_qubits}{moved}"
-    return [
-        Text(f"{made.chip}: {made.source}."),
-        Text(f"{made.compiler}; the angles as numbers, {data}."),
-        Text(f"Our qubits 0 to {len(made.start) - 1} start on the chip's {starts}."),
-    ]
+    return (
+        f"{made.chip}: {made.source}.\n{made.compiler}; the angles as numbers, {data}.\n"
+        f"Our qubits 0 to {len(made.start) - 1} start on the chip's {starts}.\n"
+    )
 
 
 def _tokens(view: CircuitView) -> list[Any]:

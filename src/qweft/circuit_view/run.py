@@ -1,6 +1,5 @@
 """`qweft circuit`: shows, compiles and exports the circuit of one layer of a trained adapter."""
 
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -17,7 +16,7 @@ from qweft.circuit import Circuit, expectation_values
 from qweft.circuit.description import counts
 from qweft.circuit.formats import FORMATS
 from qweft.circuit.picture import circuit_picture
-from qweft.circuit_view.config import CircuitConfig, angle_keys, check_view, one_layer
+from qweft.circuit_view.config import CircuitConfig, check_view, one_layer
 from qweft.data.tokens import text_tokens
 from qweft.devices.chips import Compilation, compiled_for, find_chip
 from qweft.errors import QweftError
@@ -52,60 +51,45 @@ class CircuitView:
     core: str
     circuit: Circuit
     layers: int
-    angles: torch.Tensor
-    is_trained: bool
+    angles: list[float]
+    angles_trained: bool
     text: str | None = None
     tokens: tuple[TokenValues, ...] = ()
-    bound: TokenValues | None = None
-    compilation: Compilation | None = None
+    bound_token: int | None = None  # then the only one of the tokens
+    compiled: Compilation | None = None
     files: tuple[str, ...] = ()
-    others: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()  # further layers, where none was named
+
+    @property
+    def inputs(self) -> tuple[float, ...] | None:
+        """The inputs for the chip and the export, `None` if they stay open."""
+        return None if self.bound_token is None else self.tokens[0].c
 
     def to_json(self) -> dict[str, Any]:
         """Return everything as JSON-compatible values, with numbers in full precision."""
-        return {
-            "adapter": self.adapter,
-            "layer": self.layer,
-            "core": self.core,
-            "circuit": {
-                "qubits": self.circuit.qubits,
-                "layers": self.layers,
-                "inputs": self.circuit.inputs,
-                "gates": [asdict(gate) for gate in self.circuit.gates],
-            },
-            "angles": self.angles.tolist(),
-            "angles_trained": self.is_trained,
-            "dead_angles": list(self.circuit.dead_parameters()),
-            "written": asdict(counts(self.circuit)),
-            "compiled": self.compilation and asdict(self.compilation),
-            "text": self.text,
-            "tokens": [asdict(token) for token in self.tokens],
-            "bound_token": None if self.bound is None else self.bound.place,
-            "files": list(self.files),
-        }
+        found = asdict(self)
+        found["circuit"]["layers"] = found.pop("layers")
+        return found | {"dead_angles": self.circuit.dead_parameters(), "written": asdict(counts(self.circuit))}
 
 
 def view_circuit(adapter: Path, options: Mapping[str, Any] | None = None) -> CircuitView:
     """Return the circuit of one layer, and write the requested files."""
-    config, overrides = check_view(adapter, options)
-    keys = angle_keys(adapter)
+    config, overrides, keys = check_view(adapter, options)
     layer = one_layer(config.layer, keys)
     view = _saved_circuit(adapter, layer, keys[layer])
-    chip = None if config.chip is None else find_chip(config.chip)
-    tokens: tuple[TokenValues, ...] = ()
+    if not config.layer:
+        view = replace(view, others=tuple(name for name in keys if name != layer))
     if config.tokens is not None:
-        tokens = tuple(_token_values(adapter, model_of(adapter, overrides), layer, config.tokens))
-    bound = None
-    if config.token is not None:
-        if not 0 <= config.token < len(tokens):
-            has = f"the text has {many(len(tokens), 'token')}"
-            raise QweftError(f"--token {config.token}: {has}; the first is 0, the last {len(tokens) - 1}")
-        bound = tokens[config.token]
-        tokens = (bound,)
-    inputs = None if bound is None else bound.c
-    compilation = None if chip is None else compiled_for(chip, view.circuit, inputs, view.angles)[1]
-    others = () if config.layer else tuple(name for name in keys if name != layer)
-    view = replace(view, text=config.tokens, tokens=tokens, bound=bound, compilation=compilation, others=others)
+        tokens = _token_values(adapter, model_of(adapter, overrides), layer, config.tokens)
+        if config.token is not None:
+            if not 0 <= config.token < len(tokens):
+                has = f"the text has {many(len(tokens), 'token')}"
+                raise QweftError(f"--token {config.token}: {has}; the first is 0, the last {len(tokens) - 1}")
+            tokens = [tokens[config.token]]
+        view = replace(view, text=config.tokens, tokens=tuple(tokens), bound_token=config.token)
+    if config.chip is not None:
+        compiled = compiled_for(find_chip(config.chip), view.circuit, view.inputs, view.angles)[1]
+        view = replace(view, compiled=compiled)
     return replace(view, files=_write(config, view))
 
 
@@ -119,21 +103,18 @@ def _saved_circuit(folder: Path, layer: str, key: str) -> CircuitView:
     circuit = make_function(name, at).circuit
     assert circuit is not None  # has_circuit
     with safe_open(find_weights(folder), framework="pt") as file:
-        saved = file.get_slice(key)
-        if saved.get_shape() != [circuit.parameters] or "F" not in saved.get_dtype():
-            raise QweftError(
-                f"{folder}: the angles of {layer} are {saved.get_shape()} ({saved.get_dtype()}), and the circuit of "
-                f"its adapter_config.json has {circuit.parameters}; put the adapter's own config beside its file"
-            )
-        angles = file.get_tensor(key).double()
-    is_trained = "angles" not in FUNCTIONS[name].fixed_tensors
-    return CircuitView(str(folder), layer, config.core, circuit, at.circuit_layers, angles, is_trained)
+        angles = file.get_tensor(key)
+    if angles.shape != (circuit.parameters,):
+        raise QweftError(
+            f"{folder}: the angles of {layer} are {tuple(angles.shape)}, and the circuit of its adapter_config.json "
+            f"has {circuit.parameters}; put the adapter's own config beside its file"
+        )
+    trained = "angles" not in FUNCTIONS[name].fixed_tensors
+    return CircuitView(str(folder), layer, config.core, circuit, at.circuit_layers, angles.double().tolist(), trained)
 
 
 def _token_values(adapter: Path, model: ModelConfig, layer: str, text: str) -> list[TokenValues]:
     """Return the values of one circuit for each token of a text, run with the adapter, without a chat template."""
-    if model.device == "meta":
-        raise QweftError("--model.device meta has shapes and no numbers; --tokens needs auto, cpu or cuda")
     loaded = load_model(model)
     ids, most = text_tokens(text, loaded.tokenizer), context_of(loaded.model)
     if not ids:
@@ -142,42 +123,35 @@ def _token_values(adapter: Path, model: ModelConfig, layer: str, text: str) -> l
         has = f"the text has {many(len(ids), 'token')}"
         raise QweftError(f"--tokens: {has}, and the model takes {most:,}; give a shorter one")
     adapted = put_on(loaded, adapter)
-    inputs: list[list[float]] = []
-    values: list[list[float]] = []
+    seen: list[tuple[list[float], list[float]]] = []  # inputs and values
 
     def note(circuit: Circuit, c: torch.Tensor, angles: torch.Tensor) -> torch.Tensor:
         rows = c.detach().reshape(-1, circuit.inputs).cpu().double()
         q = expectation_values(circuit, rows, angles.detach().cpu().double())
-        inputs.extend(rows.tolist())
-        values.extend(q.tolist())
+        seen.extend(zip(rows.tolist(), q.tolist(), strict=True))
         return q.to(c).reshape(*c.shape[:-1], circuit.qubits)
 
     circuit_layers(adapted)[layer].measured_by = note
     with judged(adapted):
         adapted(input_ids=torch.tensor([ids], device=loaded.device))
-    if len(inputs) != len(ids):
+    if len(seen) != len(ids):
         raise QweftError(
-            f"--tokens: layer {layer} was given {many(len(inputs), 'row')} for the {many(len(ids), 'token')} of the "
+            f"--tokens: layer {layer} was given {many(len(seen), 'row')} for the {many(len(ids), 'token')} of the "
             "text; choose a layer that every token passes once"
         )
     return [
         TokenValues(place, token, loaded.tokenizer.decode([token]), tuple(c), tuple(q))
-        for place, (token, c, q) in enumerate(zip(ids, inputs, values, strict=True))
+        for place, (token, (c, q)) in enumerate(zip(ids, seen, strict=True))
     ]
 
 
 def _write(config: CircuitConfig, view: CircuitView) -> tuple[str, ...]:
-    """Write the files atomically; return their names. An export names the last two parts of the adapter's path."""
+    """Write the files atomically; return their names."""
     contents: dict[str, bytes] = {}
     if config.picture is not None:
         contents[config.picture] = circuit_picture(view.circuit, Path(config.picture).suffix.lower()[1:])
     if config.export is not None and config.output is not None:
-        path, bound = Path(os.path.abspath(view.adapter)), view.bound
-        folder = "/".join(path.relative_to(path.anchor).parts[-2:])
-        inputs = "its inputs open" if bound is None else f"its inputs those of token {bound.place} ({bound.text!r})"
-        about = f"From adapter {folder}, layer {view.layer}, {inputs}."
-        text = FORMATS[config.export].write(view.circuit, bound and bound.c, view.angles, about=about)
-        contents[config.output] = text.encode()
+        contents[config.output] = FORMATS[config.export].write(view.circuit, view.inputs, view.angles).encode()
     for name, content in contents.items():
         write_bytes(name, content)
     return tuple(contents)
