@@ -33,7 +33,7 @@ def by_blocks(inputs, rotations, diagonals, uploads):
 def by_triton(circuit, inputs, parameters):
     form = alternating_form(circuit)
     rotations, diagonals = form.angles(parameters)
-    return by_blocks(inputs[:, list(form.wires)] * form.repeats, rotations, diagonals, form.uploads)
+    return by_blocks(form.uploaded(inputs), rotations, diagonals, form.uploads)
 
 
 def random_case(circuit, tokens, seed=0):
@@ -105,7 +105,7 @@ class TestKernels:
         check(crz_ring_ansatz(3, 2), 33, torch.float64)
 
     def test_without_a_diagonal(self):
-        gates = (Gate("ry", (0,), "input", 1), Gate("ry", (1,), "input", 0), Gate("ry", (1,), "parameter", 0))
+        gates = (Gate("ry", (0,), "input", 0), Gate("ry", (1,), "input", 1), Gate("ry", (1,), "parameter", 0))
         check(Circuit(2, 2, 1, gates), 5, torch.float64)
 
     def test_without_an_upload(self):

@@ -109,11 +109,7 @@ def _few_tokens(built: Prepared, core: Core) -> FewTokens | None:
     uploads: tuple[bool, ...] = ()
     if isinstance(core, FunctionCore):
         function = core.function
-        if (
-            not isinstance(function, CircuitFunction)
-            or function.alternating is None
-            or function.alternating.wires != tuple(range(function.r))
-        ):
+        if not isinstance(function, CircuitFunction) or function.alternating is None:
             return None
         rotations, diagonals, *matrices = built.angles
         numbers += [matrix.reshape(-1) for matrix in matrices]

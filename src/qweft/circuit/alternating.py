@@ -3,7 +3,7 @@
 Exact: RYs in a row on a qubit add, CRZs commute to one diagonal, and one at the beginning or the end changes no value.
 """
 
-from collections.abc import Sequence
+from collections import Counter
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import groupby
@@ -23,7 +23,6 @@ class Alternating:
 
     qubits: int
     uploads: tuple[bool, ...]  # of each rotation block: whether the inputs are added to its angles
-    wires: tuple[int, ...]  # of each qubit: the index of the input that an upload adds to it
     repeats: int  # uploads in a row in a block, a factor of the inputs; in `crz_ring_ansatz` 1 but for one qubit
     selection: torch.Tensor  # ((k + 1) n + k p, parameters): of rotations by block, then of pairs by diagonal
     pair_phases: torch.Tensor  # (p, 2^n): of each basis state for a unit angle; CRZ gives |1 0> -1/2 and |1 1> +1/2
@@ -34,9 +33,7 @@ class Alternating:
         return len(self.uploads) - 1
 
     def uploaded(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Return what an upload adds to each qubit's angle, (..., inputs) to (..., n)."""
-        if self.wires != tuple(range(inputs.shape[-1])):  # column by column: a GPU would wait for a list of indices
-            inputs = torch.stack([inputs[..., wire] for wire in self.wires], -1)
+        """Return what an upload adds to each qubit's angle, (..., n)."""
         return inputs if self.repeats == 1 else inputs * self.repeats
 
     def angles(self, parameters: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -53,11 +50,6 @@ class Alternating:
         rotations = chosen[..., :count].unflatten(-1, (len(self.uploads), self.qubits))
         turns = chosen[..., count:].unflatten(-1, (self.diagonals, pairs)) @ constant(self.pair_phases, parameters)
         return rotations, turns
-
-    def to_inputs(self, uploaded: torch.Tensor, inputs: torch.Tensor) -> torch.Tensor:
-        """Return the transpose of `uploaded`: from a gradient (tokens, n) to that of the inputs (tokens, inputs)."""
-        wires = torch.tensor(self.wires, device=inputs.device)
-        return torch.zeros_like(inputs).index_add_(1, wires, uploaded * self.repeats)
 
     def to_parameters(self, rotations: torch.Tensor, diagonals: torch.Tensor) -> torch.Tensor:
         """Return the transpose of `plain_angles`: from gradients of angles to the gradient of the parameters."""
@@ -89,50 +81,33 @@ def basis_signs(qubits: int) -> torch.Tensor:
     return (1 - 2 * ((index >> shift) & 1)).to(torch.float64)
 
 
-def _runs(gates: Sequence[Gate]) -> list[tuple[str | None, list[Gate]]]:
-    """Return runs of gates of one block, without diagonals at either end; at least one rotation, perhaps empty."""
-    runs: list[tuple[str | None, list[Gate]]] = [
-        (block, list(run)) for block, run in groupby(gates, lambda gate: GATES[gate.name].block)
-    ]
-    runs = runs[1:] if runs and runs[0][0] == "diagonal" else runs
-    runs = runs[:-1] if runs and runs[-1][0] == "diagonal" else runs
-    return runs or [("rotation", [])]
-
-
-def _upload(gates: list[Gate], qubits: int) -> tuple[tuple[int, ...], int] | None:
-    """Return the input's index on each qubit and the number of its uploads; `None` if qubits differ in the number."""
-    wires: list[list[int]] = [[] for _ in range(qubits)]
-    for gate in gates:
-        if gate.source == "input":
-            wires[gate.wires[0]].append(gate.index)
-    repeats = {len(entries) for entries in wires}
-    if len(repeats) > 1 or any(len(set(entries)) != 1 for entries in wires):
-        return None
-    return tuple(entries[0] for entries in wires), repeats.pop()
-
-
 @lru_cache(maxsize=64)
 def alternating_form(circuit: Circuit) -> Alternating | None:
-    """Return the circuit in this form, or `None`: other gates or outputs, no input, inputs in phases, uneven upload."""
-    if not circuit.inputs or circuit.amplitudes or circuit.measured != "Z":
+    """Return the circuit in this form, or `None`: other gates or outputs, or uploads but RY of input i on qubit i."""
+    if circuit.inputs != circuit.qubits or circuit.amplitudes or circuit.measured != "Z":
         return None
-    if any(GATES[gate.name].block is None or gate.source == "constant" or gate.scale != 1 for gate in circuit.gates):
-        return None
+    for gate in circuit.gates:
+        is_crossed = gate.source == "input" and gate.wires != (gate.index,)
+        if GATES[gate.name].block is None or gate.source == "constant" or gate.scale != 1 or is_crossed:
+            return None
     with for_later_calls():
         return _form_of(circuit)
 
 
 def _form_of(circuit: Circuit) -> Alternating | None:
-    runs = _runs(circuit.gates)
-    rotations = [gates for block, gates in runs if block == "rotation"]
-    diagonals = [gates for block, gates in runs if block == "diagonal"]
-    uploading = [any(gate.source == "input" for gate in gates) for gates in rotations]
-    found = {_upload(gates, circuit.qubits) for gates, feeds in zip(rotations, uploading, strict=True) if feeds}
-    if len(found) > 1 or None in found or any(gate.source == "input" for gates in diagonals for gate in gates):
+    rotations, diagonals, between = list[list[Gate]](), list[list[Gate]](), list[Gate]()
+    for kind, run in groupby(circuit.gates, lambda gate: GATES[gate.name].block):
+        if kind == "diagonal":
+            between = list(run)
+            continue
+        if rotations:
+            diagonals.append(between)
+        rotations.append(list(run))
+    rotations = rotations or [[]]
+    uploads = [Counter(gate.index for gate in gates if gate.source == "input") for gates in rotations]
+    repeats = {counts[wire] for counts in uploads if counts for wire in range(circuit.qubits)} or {1}
+    if len(repeats) > 1 or 0 in repeats:
         return None
-    upload = found.pop() if found else ((0,) * circuit.qubits, 1)
-    assert upload is not None
-    wires, repeats = upload
     pairs = sorted({gate.wires for gates in diagonals for gate in gates})
     count = len(rotations) * circuit.qubits
     selection = torch.zeros(count + len(diagonals) * len(pairs), circuit.parameters, dtype=torch.float64, device="cpu")
@@ -147,4 +122,4 @@ def _form_of(circuit: Circuit) -> Alternating | None:
     phases = torch.zeros(len(pairs), 2**circuit.qubits, dtype=torch.float64, device="cpu")
     for row, (control, target) in enumerate(pairs):
         phases[row] = (1 - signs[:, control]) / 2 * -signs[:, target] / 2
-    return Alternating(circuit.qubits, tuple(uploading), wires, repeats, selection, phases)
+    return Alternating(circuit.qubits, tuple(map(bool, uploads)), repeats.pop(), selection, phases)

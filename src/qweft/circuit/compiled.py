@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from qweft.circuit.description import Circuit
-from qweft.circuit.program import Program, program_of, program_of_blocks
+from qweft.circuit.program import Program, Trained, program_of, program_of_blocks
 from qweft.circuit.threads import share_out
 
 WORK_OF_A_THREAD = 2**19
@@ -140,34 +140,25 @@ def gradients_of(
     return to_inputs, to_rotations.view_as(rotations), to_diagonals.view_as(diagonals)
 
 
-def _whole(circuit: Circuit, inputs: torch.Tensor, parameters: torch.Tensor) -> _Call:
-    x, trained = inputs.detach().numpy(), parameters.detach().numpy()
-    program = program_of(circuit, x.dtype)
-    halves = _cosines_and_sines(program.selection @ trained + program.constants, 0.5)
-    shared = sum(len(each.constants) // len(each.half_signs) for each in program.diagonals)
-    phases = np.empty((shared, 2**circuit.qubits), x.dtype)
-    for each in program.diagonals:
-        angles = (each.selection @ trained + each.constants).reshape(-1, len(each.half_signs))
-        phases[each.numbers] = angles @ each.half_signs
-    return _Call(program, x, halves, _cosines_and_sines(phases, 1))
+def _whole(circuit: Circuit, inputs: torch.Tensor, parameters: torch.Tensor) -> tuple[_Call, Trained]:
+    x = inputs.detach().numpy()
+    program, trained = program_of(circuit, x.dtype)
+    halves, phases = trained.parts(parameters.detach().numpy())
+    return _Call(program, x, _cosines_and_sines(halves, 0.5), _cosines_and_sines(phases, 1)), trained
 
 
 def values_at(circuit: Circuit, inputs: torch.Tensor, parameters: torch.Tensor) -> torch.Tensor:
     """Return what a circuit measures, (tokens, outputs), without a graph."""
-    return _whole(circuit, inputs, parameters).values()
+    return _whole(circuit, inputs, parameters)[0].values()
 
 
 def gradients_at(
     circuit: Circuit, gradient: torch.Tensor, inputs: torch.Tensor, parameters: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return gradients to the inputs (tokens, inputs) and the parameters."""
-    call = _whole(circuit, inputs, parameters)
+    call, trained = _whole(circuit, inputs, parameters)
     to_inputs, to_angles, to_phases = call.gradients(gradient)
-    to_parameters = to_angles @ call.program.selection
-    by_diagonal = to_phases.reshape(-1, 2**circuit.qubits)
-    for each in call.program.diagonals:
-        to_parameters += (by_diagonal[each.numbers] @ each.half_signs.T).reshape(-1) @ each.selection
-    return torch.from_numpy(to_inputs), torch.from_numpy(to_parameters)
+    return torch.from_numpy(to_inputs), torch.from_numpy(trained.gradient(to_angles, to_phases))
 
 
 def _shares_of(tokens: int, qubits: int, blocks: int) -> list[tuple[int, int]]:

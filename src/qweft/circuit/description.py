@@ -72,12 +72,10 @@ class Circuit:
                 raise QweftError(f"{gate.name} acts on {many(kind.wires, 'distinct qubit')}, got {gate.wires}")
             if not set(gate.wires) <= set(range(self.qubits)):
                 raise QweftError(f"{gate.name} on qubits {gate.wires} of a circuit with {many(self.qubits, 'qubit')}")
-            if kind.has_angle and gate.source != "constant":
+            if gate.source != "constant":
                 entries = self.inputs if gate.source == "input" else self.parameters
                 if not 0 <= gate.index < entries:
                     raise QweftError(f"{gate.name} on {gate.wires} names {gate.source} {gate.index} of {entries}")
-            elif not kind.has_angle and gate.source != "constant":
-                raise QweftError(f"{gate.name} has no angle, and {gate.source} {gate.index} is given for it")
         _ = self.observables  # names that do not exist are found now
 
     @cached_property
@@ -101,21 +99,13 @@ class Circuit:
         """Number of outputs: n, 2^n, or the number of products."""
         return 2**self.qubits if self.observables is None else len(self.observables)
 
-    def __hash__(self) -> int:
-        return self._hash
-
-    @cached_property
-    def _hash(self) -> int:
-        """The hash, cached: circuits are looked up at every call and have hundreds of gates."""
-        return hash((self.qubits, self.inputs, self.parameters, self.gates, self.measured, self.amplitudes))
-
-    def __getstate__(self) -> dict[str, object]:  # another process hashes strings differently
-        return {name: value for name, value in self.__dict__.items() if name not in ("_hash", "observables", "text")}
+    def __hash__(self) -> int:  # of a text, which keeps its own: circuits are looked up at every call
+        return hash(self.text)
 
     @cached_property
     def text(self) -> str:
         """The circuit as JSON, which `from_text` reads."""
-        return json.dumps(asdict(self))
+        return json.dumps(asdict(self), default=lambda number: number.item())  # of NumPy
 
     @classmethod
     @lru_cache(maxsize=64)
@@ -322,33 +312,25 @@ def unentangled(circuit: Circuit) -> tuple[Circuit, tuple[int, ...]]:
     return replace(circuit, parameters=len(numbers), gates=gates), numbers
 
 
+TO_Z = {"X": Gate("h", (0,)), "Y": Gate("rx", (0,), scale=math.pi / 2)}
+"""What brings a Pauli to Z."""
+
+
 @lru_cache(maxsize=64)
 def measured_as_z(circuit: Circuit) -> tuple[tuple[Circuit, tuple[int, ...], tuple[int, ...]], ...]:
     """Return circuits that measure Z on each qubit, the outputs that they give and the qubits of these."""
-    # H brings X to Z, RX(pi/2) brings Y, CNOTs a product to Z of its last qubit; observables of a qubit share one.
-    shared: list[tuple[dict[int, str], dict[int, int]]] = []  # letter by qubit, and qubit by output
-    products: list[tuple[tuple[Gate, ...], dict[int, int]]] = []
+    # single Paulis of one letter share a circuit; CNOTs bring a product to Z of its last qubit
+    found: dict[str, tuple[list[Gate], dict[int, int]]] = {}
     for output, letters in enumerate(circuit.observables or ()):
-        by_wire = {wire: letter for wire, letter in enumerate(letters) if letter != "I"}
-        *others, last = by_wire
-        if others:
-            products.append((_to_z(by_wire) + tuple(Gate("cnot", (wire, last)) for wire in others), {output: last}))
-            continue
-        group = next((g for g in shared if g[0].get(last, by_wire[last]) == by_wire[last]), None)
-        if group is None:
-            shared.append(group := ({}, {}))
-        group[0].update(by_wire)
-        group[1][output] = last
-    measured = [*((_to_z(letters), wires) for letters, wires in shared), *products]
+        *others, last = (wire for wire, letter in enumerate(letters) if letter != "I")
+        gates, wires = found.setdefault(letters if others else letters[last], ([], {}))
+        turns = [replace(TO_Z[letters[wire]], wires=(wire,)) for wire in (*others, last) if letters[wire] in TO_Z]
+        gates += [gate for gate in (*turns, *(Gate("cnot", (wire, last)) for wire in others)) if gate not in gates]
+        wires[output] = last
     return tuple(
-        (replace(circuit, gates=circuit.gates + gates, measured="Z"), tuple(wires), tuple(wires.values()))
-        for gates, wires in measured
+        (replace(circuit, gates=(*circuit.gates, *gates), measured="Z"), tuple(wires), tuple(wires.values()))
+        for gates, wires in found.values()
     )
-
-
-def _to_z(letters: dict[int, str]) -> tuple[Gate, ...]:
-    turns = {"X": Gate("h", (0,)), "Y": Gate("rx", (0,), scale=math.pi / 2)}
-    return tuple(replace(turns[letter], wires=(wire,)) for wire, letter in letters.items() if letter in turns)
 
 
 @dataclass(frozen=True)

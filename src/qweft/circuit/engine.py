@@ -71,10 +71,7 @@ class Whole:
         if self._is_compiled(inputs):
             return compiled.values_at(self.circuit, inputs, parameters)
         with torch.no_grad():
-            form = alternating_form(self.circuit)
-            if form is None:
-                return gate_by_gate(self.circuit, inputs, parameters)
-            return Blocks(form.uploads).values(form.uploaded(inputs), *form.plain_angles(parameters))
+            return self.plain(inputs, parameters)
 
     def gradients(
         self, gradient: torch.Tensor, inputs: torch.Tensor, parameters: torch.Tensor
@@ -82,21 +79,15 @@ class Whole:
         """Return the gradients to the arguments of `values`."""
         if self._is_compiled(inputs):
             return compiled.gradients_at(self.circuit, gradient, inputs, parameters)
-        form = alternating_form(self.circuit)
-        if form is None:
-            amplitudes = 3 * (1 + len(self.circuit.gates)) << self.circuit.qubits
-            return gradients_in_parts(partial(gate_by_gate, self.circuit), gradient, (inputs, parameters), amplitudes)
-        with torch.no_grad():
-            angles = form.plain_angles(parameters)
-            to_uploaded, *to_angles = Blocks(form.uploads).gradients(gradient, form.uploaded(inputs), *angles)
-            return form.to_inputs(to_uploaded, inputs), form.to_parameters(*to_angles)
+        kept = 1 if alternating_form(self.circuit) else 3 * (1 + len(self.circuit.gates)) << self.circuit.qubits
+        return gradients_in_parts(self.plain, gradient, (inputs, parameters), kept)
 
     def plain(self, inputs: torch.Tensor, parameters: torch.Tensor) -> torch.Tensor:
-        """Return the outputs by plain operations."""
+        """Return the outputs by plain operations, or by blocks."""
         form = alternating_form(self.circuit)
         if form is None:
             return gate_by_gate(self.circuit, inputs, parameters)
-        return Blocks(form.uploads).plain(form.uploaded(inputs), *form.plain_angles(parameters))
+        return run(Blocks(form.uploads), form.uploaded(inputs), *form.angles(parameters))
 
     @property
     def text(self) -> str:

@@ -38,7 +38,6 @@ from qweft.circuit.vector import (
     divide,
     inlined,
     load,
-    magnitude,
     multiply,
     multiply_add,
     negative,
@@ -49,8 +48,8 @@ from qweft.circuit.vector import (
 
 ROWS_IN_CACHE = 64
 """Rows that pass through all their qubits before the next ones: 16 KiB with a gradient, a third of an L1 cache."""
-SMALLEST = 2.0**-40
-"""Of a product of cosines; below it a block is turned by cosines and sines, since the state over it could overflow."""
+SMALLEST = 2.0**-80
+"""Of the square of a product of cosines; below it a block is turned by cosines and sines, lest the state overflow."""
 
 
 @inlined
@@ -215,7 +214,7 @@ def _find_turns(
         store(turns, 2 * q * LANES, c)
         store(turns, (2 * q + 1) * LANES, negative(s) if back else s)
         product = multiply(product, c)
-    fast = not any_below(magnitude(product), splat(turns.dtype.type(SMALLEST)))
+    fast = not any_below(multiply(product, product), splat(turns.dtype.type(SMALLEST)))
     if fast:
         for q in range(n):
             c, s = _turn(turns, q)
@@ -382,18 +381,14 @@ def _write(lanes: Any, vector: Any, values: Any, output: int, tile: int) -> None
         values[tile + lane, output] = lanes[lane]
 
 
-@inlined
-def _square(state: Any, row: int) -> Any:
-    re, im = load(state, 2 * row * LANES), load(state, (2 * row + 1) * LANES)
-    return multiply_add(re, re, multiply(im, im))
-
-
 @compiled
 def _write_values(state: Any, code: Any, values: Any, tile: int, lanes: Any, turns: Any) -> None:
     """Write what is measured; <Z_q> is the probability where q's bit is 0 minus that where it is 1."""
     size, mode, rows, zero = 1 << code[QUBITS], code[MODE], code[ROWS], splat(state.dtype.type(0))
     for d in range(size):
-        store(lanes, d * LANES, _square(state, code[rows + d]))
+        i = 2 * code[rows + d] * LANES
+        re, im = load(state, i), load(state, i + LANES)
+        store(lanes, d * LANES, multiply_add(re, re, multiply(im, im)))
     if mode == PROBABILITIES:
         for d in range(size):
             _write(turns, load(lanes, d * LANES), values, d, tile)
@@ -479,12 +474,12 @@ def _add(sums: Any, place: int, factor: Any, vector: Any) -> None:
 
 
 @compiled
-def _add_lanes(sums: Any, result: Any, factor: float) -> None:
+def _add_lanes(sums: Any, result: Any) -> None:
     for i in range(result.size):
         total = sums[i * LANES]
         for lane in range(1, LANES):
             total += sums[i * LANES + lane]
-        result[i] = factor * total
+        result[i] = total
 
 
 @compiled
@@ -544,5 +539,5 @@ def backward(
                 to_inputs[tile + lane, upload] = of_uploads[upload * LANES + lane]
             for row in range(given):
                 to_inputs[tile + lane, uploads + row] = state[(row * 4 + 2) * LANES + lane]
-    _add_lanes(of_angles, to_angles, 1.0)
-    _add_lanes(of_phases, to_phases, 1.0)
+    _add_lanes(of_angles, to_angles)
+    _add_lanes(of_phases, to_phases)

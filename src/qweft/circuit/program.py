@@ -3,7 +3,8 @@
 CNOT and X only rename basis states, rotations by one generator in a row add, diagonals between rotations are one.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 import numpy as np
@@ -22,13 +23,26 @@ EACH_Z, PROBABILITIES, PRODUCTS = range(3)
 
 
 @dataclass(frozen=True, eq=False)
-class Diagonals:
-    """Diagonals that all tokens share: phases are sums over angles of half the angle times a sign for each row."""
+class Trained:
+    """How the angles of steps, and the phases of the diagonals that all tokens share, come from the trained angles."""
 
-    numbers: slice | list[int]  # theirs in the program
-    half_signs: np.ndarray  # (angles, 2^n): -1/2, 0 or 1/2
-    selection: np.ndarray  # (diagonals angles, parameters): each angle as a sum of trained angles
-    constants: np.ndarray  # (diagonals angles,): its constant part
+    selection: np.ndarray  # (angles + diagonals terms, parameters): each as a sum of trained angles
+    constants: np.ndarray  # (angles + diagonals terms,): its constant part, in radians
+    half_signs: np.ndarray  # (diagonals, terms, 2^n): -1/2, 0 or 1/2 for each row; a phase is a sum of terms
+
+    def parts(self, parameters: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the angles of steps (angles,) and the phases (diagonals, 2^n) of trained angles (parameters,)."""
+        found = self.selection @ parameters + self.constants
+        diagonals, terms, size = self.half_signs.shape
+        angles = len(found) - diagonals * terms
+        phases = found[angles:].reshape(diagonals, 1, terms) @ self.half_signs
+        return found[:angles], phases.reshape(diagonals, size)
+
+    def gradient(self, to_angles: np.ndarray, to_phases: np.ndarray) -> np.ndarray:
+        """Return the transpose of `parts`: the gradient to the trained angles."""
+        diagonals, _, size = self.half_signs.shape
+        to_terms = self.half_signs @ to_phases.reshape(diagonals, size, 1)
+        return np.concatenate([to_angles, to_terms.reshape(-1)]) @ self.selection
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,18 +61,16 @@ class Program:
     code: np.ndarray
     qubits: int
     outputs: int
-    blocks: int  # steps that are not in `diagonals`
-    selection: np.ndarray  # (angles, parameters): each angle as a sum of trained angles
-    constants: np.ndarray  # (angles,): its constant part, in radians
+    blocks: int  # steps that are not diagonals that all tokens share
     uploads: tuple[tuple[int, float], ...]  # input and scale of each
-    amplitudes: int  # leading inputs that are amplitudes
-    diagonals: tuple[Diagonals, ...]  # those that all tokens share
     kind: np.dtype  # of all numbers
+    amplitudes: int = 0  # leading inputs that are amplitudes
 
     @cached_property
     def wires(self) -> slice | list[int]:
-        """The input of each upload."""
-        return _in_order([wire for wire, _ in self.uploads])
+        """The input of each upload; a slice, which copies nothing, if they are the leading ones."""
+        wires = [wire for wire, _ in self.uploads]
+        return slice(len(wires)) if wires == list(range(len(wires))) else wires
 
     @cached_property
     def half_scales(self) -> np.ndarray:
@@ -71,37 +83,6 @@ class Program:
         return isinstance(self.wires, slice) and bool((self.half_scales == 0.5).all())
 
 
-def _in_order(numbers: list[int]) -> slice | list[int]:
-    """Return a slice, which copies nothing, if the numbers follow each other."""
-    follow = slice(numbers[0], numbers[0] + len(numbers)) if numbers else slice(0, 0)
-    return follow if numbers == list(range(follow.start, follow.stop)) else numbers
-
-
-@dataclass
-class _Angle:
-    """A constant, multiples of trained angles, and a multiple of at most one input."""
-
-    constant: float = 0.0
-    trained: dict[int, float] = field(default_factory=dict)
-    upload: tuple[int, float] | None = None
-
-    def takes(self, gate: Gate) -> bool:
-        return gate.source != "input" or self.upload is None or self.upload[0] == gate.index
-
-    def add(self, gate: Gate) -> None:
-        if gate.source == "input":
-            self.upload = gate.index, gate.scale + (self.upload[1] if self.upload else 0.0)
-        elif gate.source == "parameter":
-            self.trained[gate.index] = self.trained.get(gate.index, 0.0) + gate.scale
-        else:
-            self.constant += gate.scale
-
-    def join(self, other: "_Angle") -> None:
-        self.constant += other.constant
-        for index, scale in other.trained.items():
-            self.trained[index] = self.trained.get(index, 0.0) + scale
-
-
 @dataclass
 class _Part:
     """Gates of one generator, a letter for each of its wires, that act together under the same controls."""
@@ -111,21 +92,22 @@ class _Part:
     controls: tuple[int, ...]
     named: int  # how often basis states had been renamed before
     rows: np.ndarray  # (2^n,): row of each basis state
-    angle: _Angle = field(default_factory=_Angle)
+    trained: np.ndarray  # (parameters + 1,): its angle as multiples of trained angles, and of one
+    upload: tuple[int, float] | None = None  # an input, and its factor
 
     @property
     def touched(self) -> set[int]:
         return {*self.wires, *self.controls}
 
-    def is_like(self, other: "_Part") -> bool:
-        mine, others = ((part.paulis, part.wires, part.controls, part.named) for part in (self, other))
-        return mine == others
+    def joins(self, other: "_Part") -> bool:
+        """Whether both are of one generator on the same wires, and upload no two inputs."""
+        same = all(getattr(self, name) == getattr(other, name) for name in ("paulis", "wires", "controls", "named"))
+        return same and (self.upload is None or other.upload is None or self.upload[0] == other.upload[0])
 
     def pairs_with(self, other: "_Part") -> bool:
         """Whether both are rotations of one kind and one qubit each that a step can do together."""
-        both = self, other
         return (
-            all(len(part.touched) == 1 for part in both)
+            len(self.touched) == len(other.touched) == 1
             and (self.paulis, self.named) == (other.paulis, other.named)
             and self.wires != other.wires
         )
@@ -135,11 +117,11 @@ class _Blocks:
     """Places gates into blocks: rotations in even ones, diagonals in odd ones, each as early as its wires allow."""
 
     def __init__(self, circuit: Circuit) -> None:
-        self.n = circuit.qubits
+        self.n, self.parameters = circuit.qubits, circuit.parameters
         self.states = np.arange(2**self.n)
         self.rows = self.states
         self.named = 0
-        self.latest = [0] * self.n  # the last block that each wire depends on
+        self.latest = np.zeros(self.n, int)  # the last block that each wire depends on
         self.blocks: list[list[_Part]] = []
         for gate in circuit.gates:
             kind = GATES[gate.name]
@@ -154,57 +136,58 @@ class _Blocks:
     def bit(self, wire: int) -> np.ndarray:
         return self.states >> (self.n - 1 - wire) & 1
 
-    def active(self, controls: tuple[int, ...]) -> np.ndarray:
-        found = np.ones(len(self.states), bool)
-        for wire in controls:
-            found &= self.bit(wire) == 1
+    def sign(self, wires: Sequence[int]) -> np.ndarray:
+        """Return (2^n,): the product of Z on these wires by basis state."""
+        found = np.ones_like(self.states)
+        for wire in wires:
+            found *= 1 - 2 * self.bit(wire)
         return found
+
+    def active(self, controls: tuple[int, ...]) -> np.ndarray:
+        return self.states & self.mask(controls) == self.mask(controls)
 
     def mask(self, wires: tuple[int, ...]) -> int:
         return sum(1 << (self.n - 1 - wire) for wire in wires)
 
     def rename(self, controls: tuple[int, ...], target: int) -> None:
-        self.rows = self.rows[np.where(self.active(controls), self.states ^ self.mask((target,)), self.states)]
+        self.rows = self.rows[self.states ^ self.active(controls) * self.mask((target,))]
         self.named += 1
-        wires = (*controls, target)
-        self.reach(max(self.latest[wire] for wire in wires), wires)
-
-    def reach(self, block: int, wires: tuple[int, ...]) -> None:
-        for wire in wires:
-            self.latest[wire] = block
+        wires = [*controls, target]
+        self.latest[wires] = self.latest[wires].max()
 
     def place(self, paulis: str, wires: tuple[int, ...], controls: tuple[int, ...], gate: Gate) -> None:
-        part = _Part(paulis, wires, controls, self.named, self.rows)
+        part = _Part(paulis, wires, controls, self.named, self.rows, np.zeros(self.parameters + 1))
+        if gate.source == "input":
+            part.upload = gate.index, gate.scale
+        else:
+            part.trained[gate.index if gate.source == "parameter" else -1] = gate.scale
         is_diagonal = set(paulis) == {"Z"}
-        number = max(self.latest[wire] for wire in part.touched)
+        number = self.latest[[*part.touched]].max()
         number += number % 2 != is_diagonal
-        self.reach(number, (*wires, *controls))
+        self.latest[[*part.touched]] = number
         self.blocks += [[] for _ in range(number + 1 - len(self.blocks))]
         for earlier in reversed(self.blocks[number]):
-            if earlier.is_like(part) and earlier.angle.takes(gate):
-                return earlier.angle.add(gate)
+            if earlier.joins(part):
+                earlier.trained += part.trained
+                if part.upload:
+                    earlier.upload = gate.index, gate.scale + (earlier.upload[1] if earlier.upload else 0)
+                return
             if not is_diagonal and (earlier.named != self.named or earlier.touched & part.touched):
                 break
-        part.angle.add(gate)
         self.blocks[number].append(part)
 
     def signs(self, part: _Part) -> np.ndarray:
         """Return (2^n,): the sign by row of the phase, half the angle, of exp(-i t Z / 2) on the active states."""
-        by_state = -self.active(part.controls).astype(np.int8)
-        for wire in part.wires:
-            by_state = by_state * (1 - 2 * self.bit(wire)).astype(np.int8)
-        return _by_row(by_state, part.rows)
+        return _by_row(-(self.active(part.controls) * self.sign(part.wires)).astype(np.int8), part.rows)
 
-    def pairs(self, part: _Part) -> np.ndarray:
-        """Return (pairs, 2): the rows that a rotation mixes, that with a 0 on its first wire first."""
-        first = self.states[self.active(part.controls) & (self.bit(part.wires[0]) == 0)]
-        return _sorted(part.rows[first], part.rows[first ^ self.mask(part.wires)])
-
-    def fours(self, part: _Part, other: _Part) -> np.ndarray:
-        """Return (fours, 4): the rows with 00, 01, 10 and 11 on the wires of two rotations."""
-        first = self.states[(self.bit(part.wires[0]) == 0) & (self.bit(other.wires[0]) == 0)]
-        a, b = self.mask(part.wires), self.mask(other.wires)
-        return _sorted(*(part.rows[first ^ change] for change in (0, b, a, a ^ b)))
+    def table(self, *parts: _Part) -> np.ndarray:
+        """Return the rows that one rotation mixes, (pairs, 2), or that two mix, (fours, 4), zeros on wires first."""
+        first, changes = self.active(parts[0].controls), [0]
+        for part in reversed(parts):
+            first = first & (self.bit(part.wires[0]) == 0)
+            changes += [change ^ self.mask(part.wires) for change in changes]
+        rows = np.stack([parts[0].rows[self.states[first] ^ change] for change in changes], 1)
+        return rows[np.argsort(rows.min(1))]
 
 
 def _by_row(by_state: np.ndarray, rows: np.ndarray) -> np.ndarray:
@@ -213,22 +196,17 @@ def _by_row(by_state: np.ndarray, rows: np.ndarray) -> np.ndarray:
     return found
 
 
-def _sorted(*columns: np.ndarray) -> np.ndarray:
-    table = np.stack(columns, 1)
-    return table[np.argsort(table.min(1))]
-
-
 class _Writer:
     """Collects steps, tables and angles."""
 
-    def __init__(self, made: _Blocks, parameters: int, kind: np.dtype) -> None:
-        self.made, self.parameters, self.kind = made, parameters, kind
+    def __init__(self, made: _Blocks) -> None:
+        self.made = made
         self.steps: list[tuple[int, ...]] = []
         self.tables: list[np.ndarray] = []
         self.places: dict[bytes, int] = {}
-        self.angles: list[_Angle] = []
+        self.angles: list[_Part] = []
         self.uploads: dict[tuple[int, float], int] = {}
-        self.shared: dict[frozenset[int], list[tuple[int, list[_Part]]]] = {}  # by how basis states were named
+        self.phases: list[dict[bytes, np.ndarray]] = []  # terms of each diagonal that all tokens share, by their signs
 
     def rotations_of(self, block: list[_Part]) -> None:
         """Write a block of rotations: all at once, or two neighbours in one step where they can be."""
@@ -240,21 +218,24 @@ class _Writer:
         while waiting:
             part = waiting.pop(0)
             kind = REAL if part.paulis == "Y" else IMAGINARY
+            parts = [part]
             if waiting and part.pairs_with(waiting[0]):
-                other = waiting.pop(0)
-                self.step(kind + 1, self.made.fours(part, other), part, other)
-            else:
-                self.step(kind, self.made.pairs(part), part)
+                parts.append(waiting.pop(0))
+                kind += 1
+            self.step(kind, self.made.table(*parts), *parts)
 
     def diagonals_of(self, block: list[_Part]) -> None:
         """Write a block of phases: one diagonal for all tokens, and one for each part with an upload."""
-        shared = [part for part in block if part.angle.upload is None]
+        shared = [part for part in block if part.upload is None]
         if shared:
-            number = sum(map(len, self.shared.values()))
-            self.shared.setdefault(frozenset(part.named for part in shared), []).append((number, shared))
-            self.steps.append((DIAGONAL, 0, 0, number, 0))
+            self.steps.append((DIAGONAL, 0, 0, len(self.phases), 0))
+            terms: dict[bytes, np.ndarray] = {}
+            for part in shared:
+                signs = self.made.signs(part).tobytes()
+                terms[signs] = terms.get(signs, 0) + part.trained
+            self.phases.append(terms)
         for part in block:
-            if part.angle.upload:
+            if part.upload:
                 self.step(DIAGONAL_OF_TOKEN, self.made.signs(part) + 1, part)
 
     def step(self, kind: int, table: np.ndarray, *parts: _Part) -> None:
@@ -265,42 +246,30 @@ class _Writer:
             self.tables.append(numbers)
         first = len(self.angles)
         for part in parts:
-            self.angles.append(part.angle)
-            if part.angle.upload:
-                self.uploads.setdefault(part.angle.upload, len(self.uploads))
+            self.angles.append(part)
+            if part.upload:
+                self.uploads.setdefault(part.upload, len(self.uploads))
         self.steps.append((kind, self.places[numbers.tobytes()], len(table), first, len(self.angles) - 1))
 
-    def sums(self, angles: list[_Angle]) -> tuple[np.ndarray, np.ndarray]:
-        """Return the angles as sums of trained angles, (angles, parameters), and their constants."""
-        selection = np.zeros((len(angles), self.parameters), self.kind)
-        for row, angle in zip(selection, angles, strict=True):
-            for index, scale in angle.trained.items():
-                row[index] = scale
-        return selection, np.array([angle.constant for angle in angles], self.kind)
-
-    def diagonals(self) -> tuple[Diagonals, ...]:
-        """Return the diagonals of equal names together, over all signs that one of them has."""
-        found = []
-        for group in self.shared.values():
-            signs: dict[bytes, np.ndarray] = {}
-            entries: list[dict[bytes, _Angle]] = []
-            for _, parts in group:
-                entries.append({})
-                for part in parts:
-                    row = self.made.signs(part)
-                    signs[row.tobytes()] = row
-                    entries[-1].setdefault(row.tobytes(), _Angle()).join(part.angle)
-            angles = [entry.get(key, _Angle()) for entry in entries for key in signs]
-            half_signs = (np.stack([*signs.values()]) / 2).astype(self.kind)
-            found.append(Diagonals(_in_order([number for number, _ in group]), half_signs, *self.sums(angles)))
-        return tuple(found)
+    def trained(self, kind: np.dtype) -> Trained:
+        """Return how all angles come from trained ones, with numbers of this type."""
+        most = max(map(len, self.phases), default=0)
+        terms = np.zeros((len(self.phases), most, self.made.parameters + 1))
+        half_signs = np.zeros((len(self.phases), most, 2**self.made.n), kind)
+        for diagonal, by_signs in enumerate(self.phases):
+            for place, signs in enumerate(by_signs):
+                terms[diagonal, place] = by_signs[signs]
+                half_signs[diagonal, place] = np.frombuffer(signs, np.int8) / 2
+        rows = np.array([*(part.trained for part in self.angles), *terms.reshape(-1, self.made.parameters + 1)], kind)
+        rows = rows.reshape(-1, self.made.parameters + 1)
+        return Trained(np.ascontiguousarray(rows[:, :-1]), rows[:, -1].copy(), half_signs)
 
 
 @lru_cache(maxsize=128)
-def program_of(circuit: Circuit, kind: np.dtype) -> Program:
-    """Return the program of a circuit, with numbers of this type."""
+def program_of(circuit: Circuit, kind: np.dtype) -> tuple[Program, Trained]:
+    """Return the program of a circuit, and how its angles come from the trained ones, with numbers of this type."""
     made = _Blocks(circuit)
-    written = _Writer(made, circuit.parameters, kind)
+    written = _Writer(made)
     blocks = made.blocks
     if len(blocks) % 2 == 0 and not {"X", "Y"} & set("".join(circuit.observables or ())):
         blocks = blocks[:-1]  # phases right before a measurement of Z show in no value
@@ -312,26 +281,23 @@ def program_of(circuit: Circuit, kind: np.dtype) -> Program:
     mode, z_outputs, signs, pairs = _measured(circuit, made)
     parts = {
         STEPS: np.array(written.steps, np.int64),
-        TERMS: np.array([written.uploads[a.upload] if a.upload else -1 for a in written.angles], np.int64),
+        TERMS: np.array([written.uploads[part.upload] if part.upload else -1 for part in written.angles], int),
         ROWS: made.rows,
         Z_OUTPUTS: z_outputs,
         PAIRS: pairs,
         SIGNS: signs,
         TABLE: np.concatenate([*written.tables, np.zeros(0, np.int64)]),
     }
-    selection, constants = written.sums(written.angles)
-    return Program(
+    program = Program(
         code=_code(parts, circuit.qubits, mode, len(written.uploads), circuit.amplitudes),
         qubits=circuit.qubits,
         outputs=circuit.outputs,
         blocks=sum(step[0] != DIAGONAL for step in written.steps),
-        selection=selection,
-        constants=constants,
         uploads=tuple(written.uploads),
-        amplitudes=circuit.amplitudes,
-        diagonals=written.diagonals(),
         kind=kind,
+        amplitudes=circuit.amplitudes,
     )
+    return program, written.trained(kind)
 
 
 def _code(parts: dict[int, np.ndarray], *numbers: int) -> np.ndarray:
@@ -346,17 +312,14 @@ def _measured(circuit: Circuit, made: _Blocks) -> tuple[int, np.ndarray, np.ndar
     mode = {"Z": EACH_Z, "probabilities": PROBABILITIES}.get(str(circuit.measured), PRODUCTS)
     for output, letters in enumerate((circuit.observables or ()) if mode == PRODUCTS else ()):
         flipped = tuple(wire for wire, letter in enumerate(letters) if letter in "XY")
-        negative = made.states * 0
-        for wire, letter in enumerate(letters):
-            if letter in "YZ":
-                negative = negative ^ made.bit(wire)
+        sign = made.sign([wire for wire, letter in enumerate(letters) if letter in "YZ"])
         if not flipped:
             z_outputs.append(output)
-            signs.append(_by_row(1 - 2 * negative, made.rows))
+            signs.append(_by_row(sign, made.rows))
             continue
         # Y = i X Z: on state a the product is i^(number of Y) times the sign of the Y and Z bits of a
         first = made.states[made.bit(flipped[0]) == 0]
-        entry = (letters.count("Y") + 2 * negative[first]) % 4
+        entry = (letters.count("Y") + 1 - sign[first]) % 4
         rows = made.rows[first], made.rows[first ^ made.mask(flipped)]
         pairs.append(np.stack([np.full_like(first, output), *rows, entry], 1))
     none = np.zeros(0, np.int64)
@@ -380,10 +343,6 @@ def program_of_blocks(qubits: int, uploads: tuple[bool, ...], kind: np.dtype) ->
         qubits=qubits,
         outputs=qubits,
         blocks=len(uploads),
-        selection=none,
-        constants=none,
         uploads=tuple((wire, 1.0) for wire in range(qubits)),
-        amplitudes=0,
-        diagonals=(),
         kind=kind,
     )

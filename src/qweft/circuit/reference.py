@@ -24,23 +24,13 @@ def final_states(circuit: Circuit, inputs: torch.Tensor, parameters: torch.Tenso
         start = torch.zeros(tokens, 2**n, dtype=dtype, device=inputs.device)
         start[:, 0] = 1
     state = start.reshape(tokens, *[2] * n)
-    angles = gate_angles(circuit, inputs, parameters)
-    for gate, angle in zip(circuit.gates, angles, strict=True):
-        kind = GATES[gate.name]
+    sources = {"input": inputs, "parameter": parameters.expand(tokens, -1), "constant": inputs.new_ones(tokens, 1)}
+    for gate in circuit.gates:
+        kind, angle = GATES[gate.name], sources[gate.source][:, gate.index]
+        angle = angle if gate.scale == 1 else angle * gate.scale
         matrix = kind.matrix(angle.reshape(tokens, *[1] * (n - kind.wires)))
         state = _acted_on(state, matrix, tuple(wire + 1 for wire in gate.wires), kind.controls)
     return state.reshape(tokens, 2**n)
-
-
-def gate_angles(circuit: Circuit, inputs: torch.Tensor, parameters: torch.Tensor) -> list[torch.Tensor]:
-    """Return the angle of each gate, (tokens,); shapes as in `final_states`."""
-    tokens = inputs.shape[0]
-    trained, one = parameters.expand(tokens, circuit.parameters), inputs.new_ones(tokens)
-    found = []
-    for gate in circuit.gates:
-        entry = one if gate.source == "constant" else (inputs if gate.source == "input" else trained)[:, gate.index]
-        found.append(entry if gate.scale == 1 else entry * gate.scale)
-    return found
 
 
 def _acted_on(state: torch.Tensor, matrix: Matrix, axes: tuple[int, ...], controls: int) -> torch.Tensor:

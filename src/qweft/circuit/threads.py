@@ -77,9 +77,5 @@ def _pool(process: int, threads: int) -> ThreadPoolExecutor:  # threads do not s
 
 
 def _by_pool(task: Task, parts: Sequence[tuple[int, int]]) -> None:
-    """Do the first part on this thread, the others on those of a pool."""
-    pool = _pool(os.getpid(), torch.get_num_threads())
-    others = [pool.submit(task, part, *parts[part]) for part in range(1, len(parts))]
-    task(0, *parts[0])
-    for other in others:
-        other.result()
+    """Do the parts on the threads of a pool."""
+    list(_pool(os.getpid(), torch.get_num_threads()).map(task, range(len(parts)), *zip(*parts, strict=True)))

@@ -58,13 +58,9 @@ class _VectorModel(models.PrimitiveModel):
         super().__init__(manager, vector, ir.VectorType(element, LANES))
 
 
-def _address(context: Any, builder: Any, array_type: Any, array: Any, index: Any) -> Any:
-    return builder.gep(context.make_array(array_type)(context, builder, value=array).data, [index])
-
-
-def _vector_address(context: Any, builder: Any, vector: Vector, array_type: Any, array: Any, index: Any) -> Any:
-    pointer = context.get_value_type(vector).as_pointer()
-    return builder.bitcast(_address(context, builder, array_type, array, index), pointer)
+def _address(context: Any, builder: Any, vector: Vector, array_type: Any, array: Any, index: Any) -> Any:
+    first = builder.gep(context.make_array(array_type)(context, builder, value=array).data, [index])
+    return builder.bitcast(first, context.get_value_type(vector).as_pointer())
 
 
 @intrinsic
@@ -75,7 +71,7 @@ def load(_: Any, array: Any, index: Any) -> Any:
     vector = Vector(array.dtype)
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        value = builder.load(_vector_address(context, builder, vector, signature.args[0], *arguments))
+        value = builder.load(_address(context, builder, vector, signature.args[0], *arguments))
         value.align = 4  # NumPy aligns to elements, not to registers
         return value
 
@@ -89,7 +85,7 @@ def store(_: Any, array: Any, index: Any, value: Any) -> Any:
         return types.void(array, types.intp, value), lambda context, *_: context.get_dummy_value()
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        place = _vector_address(context, builder, value, signature.args[0], *arguments[:2])
+        place = _address(context, builder, value, signature.args[0], *arguments[:2])
         builder.store(arguments[2], place).align = 4
         return context.get_dummy_value()
 
@@ -132,54 +128,38 @@ def _instruction(name: str) -> Callable[..., Any]:
     return operation
 
 
-def _library(name: str, count: int) -> Callable[..., Any]:
-    """Return an operation that LLVM provides as an intrinsic function of `count` vectors."""
-
-    def describe(*vectors: Any) -> Any:
-        vector = vectors[0]
-
-        def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            kind = context.get_value_type(vector)
-            suffix = f"v{LANES}f{32 if vector.scalar == types.float32 else 64}"
-            function = ir.FunctionType(kind, [kind] * count)
-            return builder.call(
-                cgutils.get_or_insert_function(builder.module, function, f"llvm.{name}.{suffix}"), arguments
-            )
-
-        return vector(*vectors), emit
-
-    return intrinsic((lambda _, a: describe(a)) if count == 1 else (lambda _, a, b, c: describe(a, b, c)))
-
-
 add, subtract, multiply, divide = (_instruction(name) for name in ("fadd", "fsub", "fmul", "fdiv"))
-multiply_add = _library("fmuladd", 3)
-"""a b + c, in one instruction if the processor has it."""
-magnitude = _library("fabs", 1)
 
 
 @intrinsic
-def negative(_: Any, a: Any) -> Any:
-    """Return -a."""
+def multiply_add(_: Any, a: Any, b: Any, c: Any) -> Any:
+    """Return a b + c, in one instruction if the processor has it."""
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.fneg(arguments[0])
+        kind = context.get_value_type(a)
+        name = f"llvm.fmuladd.v{LANES}f{32 if a.scalar == types.float32 else 64}"
+        function = ir.FunctionType(kind, [kind] * 3)
+        return builder.call(cgutils.get_or_insert_function(builder.module, function, name), arguments)
 
-    return a(a), emit
+    return a(a, b, c), emit
 
 
-def _swap(distance: int) -> Callable[..., Any]:
+def _of_one(make: Callable[[Any, Any], Any]) -> Callable[..., Any]:
+    """Return an operation on one vector, made of the builder of instructions and its value."""
+
     @intrinsic
     def operation(_: Any, a: Any) -> Any:
-        def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            order = [lane ^ distance for lane in range(LANES)]
-            mask = ir.Constant(ir.VectorType(ir.IntType(32), LANES), order)
-            return builder.shuffle_vector(arguments[0], ir.Constant(context.get_value_type(a), ir.Undefined), mask)
-
-        return a(a), emit
+        return a(a), lambda context, builder, signature, arguments: make(builder, *arguments)
 
     return operation
 
 
+def _swap(distance: int) -> Callable[..., Any]:
+    mask = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [lane ^ distance for lane in range(LANES)])
+    return _of_one(lambda builder, value: builder.shuffle_vector(value, ir.Constant(value.type, ir.Undefined), mask))
+
+
+negative = _of_one(lambda builder, value: builder.fneg(value))
 swap_1, swap_2, swap_4 = (_swap(distance) for distance in (1, 2, 4))
 """Exchange lanes whose numbers differ in one bit."""
 swap_8 = _swap(8 if LANES > 8 else 0)
