@@ -173,7 +173,7 @@ def test_a_gate_is_counted_and_known_to_be_dead():
 def test_a_line_connects_everything_of_a_gate(monkeypatch, wires):
     monkeypatch.setitem(GATES, "crzz", CONTROLLED)
     circuit = Circuit(3, 1, 0, (Gate("crzz", wires, "input", 0),))
-    (axes,) = circuit_figure(circuit, 9).axes
+    (axes,) = circuit_figure(circuit, 900).axes
     *wires, line, dots = axes.lines
     heights = [*dots.get_ydata(), *(text.get_position()[1] for text in axes.texts if text.get_bbox_patch())]
     assert sorted(heights) == sorted(wire.get_ydata()[0] for wire in wires)
@@ -185,7 +185,7 @@ def test_gates_are_drawn():
     assert "┤RX(c0)├" in text[0] and text[0].count("┤RZZ(t0)├") == text[4].count("┤RZZ(t0)├") == 1
     assert "┤RZ(-0.5*c0)├" in text[4] and "┤RZ(0.8)├" in text[2] and "┤H├" in text[0]
     assert text[0].endswith("⟨X⟩, ⟨Z0 Z1⟩") and text[2].endswith("⟨Y1 X2⟩") and text[4].endswith("⟨Z⟩, ⟨Y⟩")
-    drawn = [text.get_text() for text in circuit_figure(PRODUCTS, 9).axes[0].texts]
+    drawn = [text.get_text() for text in circuit_figure(PRODUCTS, 900).axes[0].texts]
     assert drawn.count("RZZ(t0)") == 2 and "⟨Y1 X2⟩" in drawn
 
 

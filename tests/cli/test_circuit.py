@@ -185,8 +185,8 @@ def test_without_a_layer_the_first_one_is_shown(capsys, adapter):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--layer", "q_proj"], "more than one layer"),
-        (["--layer", "k_projection"], "no layer with a circuit"),
+        (["--layer", "q_proj"], "meets 2 layers with a circuit"),
+        (["--layer", "k_projection"], "meets 0 layers"),
         (["--layer", LAYER, "--tokens", TEXT, "--token", "99"], "--token 99"),
         (["--layer", LAYER, "--tokens", ""], "no token"),
         (["--layer", LAYER, "--tokens", "a " * 200], "takes 64"),

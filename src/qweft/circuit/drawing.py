@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 from qweft.circuit.description import Circuit, Gate
 from qweft.circuit.gates import GATES
@@ -38,20 +37,14 @@ class Part:
         )
 
 
-class Line(NamedTuple):
-    """A line of a drawing: columns, a heading where a repetition begins, and what stands at the end of each wire."""
-
-    heading: str
-    columns: list[Column]
-    ends: list[str]
-
-
-def lines(circuit: Circuit, width_of: Callable[[Column], int], room: int) -> list[Line]:
-    """Return the circuit cut into lines, each with as many columns as have room, at least one."""
+def lines(
+    circuit: Circuit, width_of: Callable[[Column], float], room: float
+) -> list[tuple[str, list[Column], list[str]]]:
+    """Return the lines of a drawing: a heading where a repetition begins, columns that have room, and wires' ends."""
     cut: list[tuple[str, list[Column]]] = []
     for part in parts(circuit):
         cut.append((part.heading, []))
-        used = 0
+        used = 0.0
         for column in columns(part.gates, circuit.qubits):
             if cut[-1][1] and used + width_of(column) > room:
                 cut.append(("", []))
@@ -59,7 +52,7 @@ def lines(circuit: Circuit, width_of: Callable[[Column], int], room: int) -> lis
             cut[-1][1].append(column)
             used += width_of(column)
     goes_on = ["⋯"] * circuit.qubits
-    return [Line(*each, endings(circuit) if each is cut[-1] else goes_on) for each in cut]
+    return [(*each, endings(circuit) if each is cut[-1] else goes_on) for each in cut]
 
 
 def parts(circuit: Circuit) -> tuple[Part, ...]:
@@ -113,9 +106,9 @@ def endings(circuit: Circuit) -> list[str]:
         return ["p"] * circuit.qubits
     ends: list[list[str]] = [[] for _ in range(circuit.qubits)]
     for letters in circuit.observables:
-        factors = [(wire, letter) for wire, letter in enumerate(letters) if letter != "I"]
-        text = factors[0][1] if len(factors) == 1 else " ".join(f"{letter}{wire}" for wire, letter in factors)
-        ends[factors[0][0]].append(f"⟨{text}⟩")
+        wires = [wire for wire, letter in enumerate(letters) if letter != "I"]
+        text = " ".join(f"{letters[wire]}{wire}" for wire in wires) if len(wires) > 1 else letters[wires[0]]
+        ends[wires[0]].append(f"⟨{text}⟩")
     return [", ".join(each) for each in ends]
 
 

@@ -106,40 +106,25 @@ class GateKind:
         return f"{self.name.upper()} {','.join(qubits)}{last}"
 
 
-def _halves(angle: "torch.Tensor") -> "tuple[torch.Tensor, torch.Tensor]":
-    """Return cos(t / 2) and -i sin(t / 2)."""
-    half = angle / 2
-    return half.cos(), -1j * half.sin()
+_PAULIS = {"X": ((0, 1), (1, 0)), "Y": ((0, -1j), (1j, 0)), "Z": ((1, 0), (0, -1))}
 
 
-def _rx(angle: "torch.Tensor") -> Matrix:
-    """Return exp(-i t X / 2)."""
-    cos, sin = _halves(angle)
-    return [[cos, sin], [sin, cos]]
+def _exponential(paulis: str) -> Callable[["torch.Tensor"], Matrix]:
+    """Return the `matrix` of exp(-i t P / 2) = cos(t / 2) - i sin(t / 2) P for a product P of Paulis."""
+    rows: list[list[complex]] = [[1]]
+    for letter in paulis:
+        rows = [[a * b for a in row for b in other] for row in rows for other in _PAULIS[letter]]
+    factors = [[(-1j * entry).real or -1j * entry for entry in row] for row in rows]
 
+    def matrix(angle: "torch.Tensor") -> Matrix:
+        cos, sin = (angle / 2).cos(), (angle / 2).sin()
+        found = [[factor * sin if factor else None for factor in row] for row in factors]
+        for place, row in enumerate(found):
+            entry = row[place]
+            row[place] = cos if entry is None else cos + entry
+        return found
 
-def _ry(angle: "torch.Tensor") -> Matrix:
-    """Return exp(-i t Y / 2)."""
-    cos, sin = (angle / 2).cos(), (angle / 2).sin()
-    return [[cos, -sin], [sin, cos]]
-
-
-def _rz(angle: "torch.Tensor") -> Matrix:
-    """Return exp(-i t Z / 2)."""
-    cos, sin = _halves(angle)
-    return [[cos + sin, None], [None, cos - sin]]
-
-
-def _rxx(angle: "torch.Tensor") -> Matrix:
-    """Return exp(-i t X X / 2)."""
-    cos, sin = _halves(angle)
-    return [[cos, None, None, sin], [None, cos, sin, None], [None, sin, cos, None], [sin, None, None, cos]]
-
-
-def _rzz(angle: "torch.Tensor") -> Matrix:
-    """Return exp(-i t Z Z / 2)."""
-    cos, sin = _halves(angle)
-    return [[(cos - sin if i in (1, 2) else cos + sin) if i == j else None for j in range(4)] for i in range(4)]
+    return matrix
 
 
 def _fixed(*rows: tuple[complex, ...]) -> Callable[["torch.Tensor"], Matrix]:
@@ -165,14 +150,12 @@ _CNOT = (_TO_X, _CZ, _FROM_X)
 _CRZ = (_TO_X, _CZ, NativeStep("x", (1,), factor=0.5), _CZ, _FROM_X, NativeStep("z", (1,), factor=0.5))
 """CRZ(t) = RZ(t/2) CNOT RZ(-t/2) CNOT, the CNOTs as above."""
 
-_ROTATIONS = {"X": _rx, "Y": _ry, "Z": _rz}
-
 
 def _rotation(axis: str, block: Literal["rotation"] | None = None) -> GateKind:
     """Return exp(-i t P / 2) of one qubit."""
     name: Any = axis.lower()
     steps = (NativeStep(name, (0,), factor=1.0),)
-    return GateKind(f"r{name}", _ROTATIONS[axis], steps, generator=axis, block=block)
+    return GateKind(f"r{name}", _exponential(axis), steps, generator=axis, block=block)
 
 
 def _turn(name: str, matrix: Callable[["torch.Tensor"], Matrix], *angles: tuple[str, float]) -> GateKind:
@@ -185,7 +168,7 @@ def _turn(name: str, matrix: Callable[["torch.Tensor"], Matrix], *angles: tuple[
 def _controlled(axis: str, native: tuple[NativeStep, ...], **more: Any) -> GateKind:
     """Return exp(-i t P / 2) of the target where the control is |1>."""
     name = f"cr{axis.lower()}"
-    return GateKind(name, _ROTATIONS[axis], native, controls=1, generator=axis, **more)
+    return GateKind(name, _exponential(axis), native, controls=1, generator=axis, **more)
 
 
 _EIGHTH = complex(math.sqrt(0.5), math.sqrt(0.5))
@@ -224,7 +207,7 @@ GATES: dict[str, GateKind] = {
         # exp(-i t X X / 2): RZZ between the turns that take X to Z and back
         GateKind(
             "rxx",
-            _rxx,
+            _exponential("XX"),
             (
                 NativeStep("y", (0,), constant=-_RIGHT),
                 _TO_X,
@@ -243,7 +226,7 @@ GATES: dict[str, GateKind] = {
         # exp(-i t Z Z / 2) = CNOT RZ(t) CNOT
         GateKind(
             "rzz",
-            _rzz,
+            _exponential("ZZ"),
             (*_CNOT, NativeStep("z", (1,), factor=1.0), *_CNOT),
             targets=2,
             generator="ZZ",

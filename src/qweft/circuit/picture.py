@@ -17,15 +17,15 @@ INK, INPUT = "#222324", "#D6E8F5"
 """Colours of lines and text, and of boxes fed by a token's data."""
 POINT = 0.75
 """Points per unit: a unit is a pixel of a page."""
-LONGEST = 12
-"""Largest number of columns of gates in a line of a file."""
+WIDTH = 1200
+"""Width in units up to which a file's lines of gates go."""
 KINDS = ("svg", "png", "pdf")
 DATES = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
 """What is left out of files by kind: equal circuits give equal files."""
 
 
-def circuit_picture(circuit: Circuit, kind: str, longest: int = LONGEST) -> bytes:
-    """Return the content of a picture file of a circuit, of one of `KINDS`, with lines of `longest` columns."""
+def circuit_picture(circuit: Circuit, kind: str, width: float = WIDTH) -> bytes:
+    """Return the content of a picture file of a circuit, of one of `KINDS`; only headings may make it wider."""
     import matplotlib
 
     buffer = io.BytesIO()
@@ -33,27 +33,18 @@ def circuit_picture(circuit: Circuit, kind: str, longest: int = LONGEST) -> byte
         matplotlib.rcdefaults()  # pictures are the same everywhere
         matplotlib.rc("svg", hashsalt="circuit")
         metadata: Any = DATES.get(kind)
-        circuit_figure(circuit, longest).savefig(buffer, format=kind, dpi=200, metadata=metadata)
+        circuit_figure(circuit, width).savefig(buffer, format=kind, dpi=200, metadata=metadata)
     return buffer.getvalue()
 
 
-def fitting(circuit: Circuit, width: float) -> int:
-    """Return the number of columns of gates that fit into a width in units, at least 1; headings may be wider."""
-    return max(1, int((width - LEFT - RIGHT) // _step(circuit)))
-
-
-def _step(circuit: Circuit) -> float:
-    """Return the width of a column: a box of the longest label, and a gap."""
-    return CHARACTER * max((len(label(gate)) for gate in circuit.gates), default=1) + 10 + GAP
-
-
-def circuit_figure(circuit: Circuit, longest: int) -> Any:
+def circuit_figure(circuit: Circuit, width: float) -> Any:
     """Return the circuit as a figure of matplotlib, in whose axes y grows downwards."""
     from matplotlib.figure import Figure
 
-    cut, step = lines(circuit, lambda column: 1, longest), _step(circuit)
+    step = CHARACTER * max((len(label(gate)) for gate in circuit.gates), default=1) + 10 + GAP
     room = max(RIGHT, MARGIN + CHARACTER * max(map(len, endings(circuit))))
-    width = max(max(step * len(line.columns) + room, CHARACTER * len(line.heading) + MARGIN) for line in cut) + LEFT
+    cut = lines(circuit, lambda column: step, width - LEFT - room)
+    width = LEFT + max(max(step * len(each[1]) + room, CHARACTER * len(each[0]) + MARGIN) for each in cut)
     height = len(cut) * (TOP + ROW * circuit.qubits)
     figure = Figure(figsize=(width * POINT / 72, height * POINT / 72))
     axes = figure.add_axes((0, 0, 1, 1))

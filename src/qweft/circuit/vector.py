@@ -16,6 +16,7 @@ types: Any = numba.types
 models: Any = numba.extending.models
 intrinsic, register_model = numba.extending.intrinsic, numba.extending.register_model
 
+INTEGER = ir.IntType(32)
 LANES = 16 if llvm.get_host_cpu_features().get("avx512f") else 8
 """Tokens per vector: in float32 one register of AVX-512 or AVX2, two of NEON or SSE; in float64 twice as many."""
 
@@ -63,44 +64,46 @@ def _address(context: Any, builder: Any, vector: Vector, array_type: Any, array:
     return builder.bitcast(first, context.get_value_type(vector).as_pointer())
 
 
+def _made(signature: Any, make: Callable[..., Any]) -> Any:
+    """Return what Numba asks of an intrinsic; `make` takes the context, the builder of instructions, and the values."""
+    return signature, lambda context, builder, _, values: make(context, builder, *values)
+
+
 @intrinsic
 def load(_: Any, array: Any, index: Any) -> Any:
     """Return array[index : index + LANES]; of `None` nothing."""
     if array == types.none:
-        return types.none(array, types.intp), lambda context, *_: context.get_dummy_value()
+        return _made(types.none(array, types.intp), lambda context, *_: context.get_dummy_value())
     vector = Vector(array.dtype)
 
-    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        value = builder.load(_address(context, builder, vector, signature.args[0], *arguments))
+    def make(context: Any, builder: Any, *place: Any) -> Any:
+        value = builder.load(_address(context, builder, vector, array, *place))
         value.align = 4  # NumPy aligns to elements, not to registers
         return value
 
-    return vector(array, types.intp), emit
+    return _made(vector(array, types.intp), make)
 
 
 @intrinsic
 def store(_: Any, array: Any, index: Any, value: Any) -> Any:
     """Set array[index : index + LANES] = value; of `None` nothing."""
-    if array == types.none:
-        return types.void(array, types.intp, value), lambda context, *_: context.get_dummy_value()
 
-    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        place = _address(context, builder, value, signature.args[0], *arguments[:2])
-        builder.store(arguments[2], place).align = 4
+    def make(context: Any, builder: Any, array_value: Any, index_value: Any, vector: Any) -> Any:
+        if array != types.none:
+            builder.store(vector, _address(context, builder, value, array, array_value, index_value)).align = 4
         return context.get_dummy_value()
 
-    return types.void(array, types.intp, value), emit
+    return _made(types.void(array, types.intp, value), make)
 
 
 @intrinsic
 def numbers_at(_: Any, address: Any, like: Any) -> Any:
     """Return a pointer to numbers of the type of `like`, for `numba.carray`, from the address of the first."""
     pointer = types.CPointer(like)
-
-    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.inttoptr(arguments[0], context.get_value_type(pointer))
-
-    return pointer(types.intp, like), emit
+    return _made(
+        pointer(types.intp, like),
+        lambda context, builder, value, _: builder.inttoptr(value, context.get_value_type(pointer)),
+    )
 
 
 @intrinsic
@@ -108,22 +111,18 @@ def splat(_: Any, number: Any) -> Any:
     """Return the number in every lane."""
     vector = Vector(number)
 
-    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        kind = context.get_value_type(vector)
-        first = builder.insert_element(ir.Constant(kind, ir.Undefined), arguments[0], ir.Constant(ir.IntType(32), 0))
-        everywhere = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
-        return builder.shuffle_vector(first, ir.Constant(kind, ir.Undefined), everywhere)
+    def make(context: Any, builder: Any, value: Any) -> Any:
+        anything = ir.Constant(context.get_value_type(vector), ir.Undefined)
+        everywhere = ir.Constant(ir.VectorType(INTEGER, LANES), [0] * LANES)
+        return builder.shuffle_vector(builder.insert_element(anything, value, INTEGER(0)), anything, everywhere)
 
-    return vector(number), emit
+    return _made(vector(number), make)
 
 
 def _instruction(name: str) -> Callable[..., Any]:
     @intrinsic
     def operation(_: Any, a: Any, b: Any) -> Any:
-        def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            return getattr(builder, name)(*arguments)
-
-        return a(a, b), emit
+        return _made(a(a, b), lambda context, builder, *values: getattr(builder, name)(*values))
 
     return operation
 
@@ -135,31 +134,31 @@ add, subtract, multiply, divide = (_instruction(name) for name in ("fadd", "fsub
 def multiply_add(_: Any, a: Any, b: Any, c: Any) -> Any:
     """Return a b + c, in one instruction if the processor has it."""
 
-    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    def make(context: Any, builder: Any, *values: Any) -> Any:
         kind = context.get_value_type(a)
         name = f"llvm.fmuladd.v{LANES}f{32 if a.scalar == types.float32 else 64}"
         function = ir.FunctionType(kind, [kind] * 3)
-        return builder.call(cgutils.get_or_insert_function(builder.module, function, name), arguments)
+        return builder.call(cgutils.get_or_insert_function(builder.module, function, name), values)
 
-    return a(a, b, c), emit
+    return _made(a(a, b, c), make)
 
 
-def _of_one(make: Callable[[Any, Any], Any]) -> Callable[..., Any]:
-    """Return an operation on one vector, made of the builder of instructions and its value."""
+@intrinsic
+def negative(_: Any, a: Any) -> Any:
+    """Return -a."""
+    return _made(a(a), lambda context, builder, value: builder.fneg(value))
+
+
+def _swap(distance: int) -> Callable[..., Any]:
+    order = ir.Constant(ir.VectorType(INTEGER, LANES), [lane ^ distance for lane in range(LANES)])
 
     @intrinsic
     def operation(_: Any, a: Any) -> Any:
-        return a(a), lambda context, builder, signature, arguments: make(builder, *arguments)
+        return _made(a(a), lambda context, builder, value: builder.shuffle_vector(value, value, order))
 
     return operation
 
 
-def _swap(distance: int) -> Callable[..., Any]:
-    mask = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [lane ^ distance for lane in range(LANES)])
-    return _of_one(lambda builder, value: builder.shuffle_vector(value, ir.Constant(value.type, ir.Undefined), mask))
-
-
-negative = _of_one(lambda builder, value: builder.fneg(value))
 swap_1, swap_2, swap_4 = (_swap(distance) for distance in (1, 2, 4))
 """Exchange lanes whose numbers differ in one bit."""
 swap_8 = _swap(8 if LANES > 8 else 0)
@@ -169,19 +168,15 @@ swap_8 = _swap(8 if LANES > 8 else 0)
 @intrinsic
 def first(_: Any, a: Any) -> Any:
     """Return the number in lane 0."""
-
-    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.extract_element(arguments[0], ir.Constant(ir.IntType(32), 0))
-
-    return a.scalar(a), emit
+    return _made(a.scalar(a), lambda context, builder, value: builder.extract_element(value, INTEGER(0)))
 
 
 @intrinsic
 def any_below(_: Any, a: Any, b: Any) -> Any:
     """Return whether a < b in any lane."""
 
-    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        bits = builder.bitcast(builder.fcmp_ordered("<", *arguments), ir.IntType(LANES))
-        return builder.icmp_unsigned("!=", bits, ir.Constant(ir.IntType(LANES), 0))
+    def make(context: Any, builder: Any, *values: Any) -> Any:
+        bits = builder.bitcast(builder.fcmp_ordered("<", *values), ir.IntType(LANES))
+        return builder.icmp_unsigned("!=", bits, ir.IntType(LANES)(0))
 
-    return types.boolean(a, b), emit
+    return _made(types.boolean(a, b), make)

@@ -17,7 +17,7 @@ from qweft.method.peft_methods import OWN
 from qweft.method.saved import check_folder, file_key, keys_in, read_saved
 from qweft.models.config import ModelConfig
 from qweft.models.resolve import check_model
-from qweft.text import met_by, some
+from qweft.text import many, met_by, some
 
 if TYPE_CHECKING:
     Language = str
@@ -90,13 +90,9 @@ def angle_keys(folder: Path) -> dict[str, str]:
     check_folder(folder)
     saved = read_saved(folder)
     method, core = saved.get("peft_type"), str(saved.get("core", QwthnFields.core))
-    if method != OWN:
-        raise QweftError(
-            f"{folder}: an adapter of PEFT's method {method} has no circuit; qweft circuit takes a QWTHN adapter "
-            "with one, as of the presets qtha and qwthn"
-        )
-    if not has_circuit(core):
-        raise QweftError(f"{folder}: core {core} ({formula(core)}) has no circuit; presets with one are qtha and qwthn")
+    if method != OWN or not has_circuit(core):
+        what = f"core {core} ({formula(core)})" if method == OWN else f"PEFT's method {method}"
+        raise QweftError(f"{folder}: {what} has no circuit; presets with one are qtha and qwthn")
     keys = {file_key(key).removesuffix(ANGLES): key for key in keys_in(folder) if key.endswith(ANGLES)}
     return dict(sorted(keys.items(), key=lambda item: [part.zfill(20) for part in re.split(r"([0-9]+)", item[0])]))
 
@@ -106,6 +102,6 @@ def one_layer(pattern: str, layers: Collection[str]) -> str:
     met = list(layers)[:1] if not pattern else [pattern] if pattern in layers else met_by(pattern, layers)
     if len(met) == 1:
         return met[0]
-    if met:
-        raise QweftError(f"--layer: {pattern} meets more than one layer: {some(met)}; name one of them")
-    raise QweftError(f"--layer: {pattern} meets no layer with a circuit; the layers with one are {some(layers)}")
+    raise QweftError(
+        f"--layer: {pattern} meets {many(len(met), 'layer')} with a circuit; name one of {some(met or layers)}"
+    )

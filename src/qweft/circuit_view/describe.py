@@ -73,6 +73,6 @@ def _tokens(view: CircuitView) -> list[Any]:
     title = "Inputs c in radians, and outputs q, of each token"
     table = Table("", "token", "c", "q", box=SIMPLE_HEAD, title=title, title_justify="left")
     for token in view.tokens:
-        c, q = ("  ".join(f"{value:.4f}" for value in values) for values in (token.c, token.q))
-        table.add_row(str(token.place), Text(repr(token.text)), c, q)
+        c, q = ("  ".join(f"{value:.4f}" for value in values) for values in (token["c"], token["q"]))
+        table.add_row(str(token["place"]), Text(repr(token["text"])), c, q)
     return [Text(""), table]

@@ -1,6 +1,6 @@
 """`qweft circuit`: shows, compiles and exports the circuit of one layer of a trained adapter."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -32,17 +32,6 @@ from qweft.text import many
 
 
 @dataclass(frozen=True)
-class TokenValues:
-    """Inputs and expectation values of a circuit for one token."""
-
-    place: int
-    id: int
-    text: str
-    c: tuple[float, ...]
-    q: tuple[float, ...]
-
-
-@dataclass(frozen=True)
 class CircuitView:
     """The circuit of one layer with its angles, values, compilation and files; the control `frozen` trains no angle."""
 
@@ -54,16 +43,16 @@ class CircuitView:
     angles: list[float]
     angles_trained: bool
     text: str | None = None
-    tokens: tuple[TokenValues, ...] = ()
+    tokens: Sequence[dict[str, Any]] = ()  # of each its place, id, text, inputs c and values q
     bound_token: int | None = None  # then the only one of the tokens
     compiled: Compilation | None = None
     files: tuple[str, ...] = ()
     others: tuple[str, ...] = ()  # further layers, where none was named
 
     @property
-    def inputs(self) -> tuple[float, ...] | None:
+    def inputs(self) -> list[float] | None:
         """The inputs for the chip and the export, `None` if they stay open."""
-        return None if self.bound_token is None else self.tokens[0].c
+        return None if self.bound_token is None else self.tokens[0]["c"]
 
     def to_json(self) -> dict[str, Any]:
         """Return everything as JSON-compatible values, with numbers in full precision."""
@@ -86,7 +75,7 @@ def view_circuit(adapter: Path, options: Mapping[str, Any] | None = None) -> Cir
                 has = f"the text has {many(len(tokens), 'token')}"
                 raise QweftError(f"--token {config.token}: {has}; the first is 0, the last {len(tokens) - 1}")
             tokens = [tokens[config.token]]
-        view = replace(view, text=config.tokens, tokens=tuple(tokens), bound_token=config.token)
+        view = replace(view, text=config.tokens, tokens=tokens, bound_token=config.token)
     if config.chip is not None:
         compiled = compiled_for(find_chip(config.chip), view.circuit, view.inputs, view.angles)[1]
         view = replace(view, compiled=compiled)
@@ -113,7 +102,7 @@ def _saved_circuit(folder: Path, layer: str, key: str) -> CircuitView:
     return CircuitView(str(folder), layer, config.core, circuit, at.circuit_layers, angles.double().tolist(), trained)
 
 
-def _token_values(adapter: Path, model: ModelConfig, layer: str, text: str) -> list[TokenValues]:
+def _token_values(adapter: Path, model: ModelConfig, layer: str, text: str) -> list[dict[str, Any]]:
     """Return the values of one circuit for each token of a text, run with the adapter, without a chat template."""
     loaded = load_model(model)
     ids, most = text_tokens(text, loaded.tokenizer), context_of(loaded.model)
@@ -140,7 +129,7 @@ def _token_values(adapter: Path, model: ModelConfig, layer: str, text: str) -> l
             "text; choose a layer that every token passes once"
         )
     return [
-        TokenValues(place, token, loaded.tokenizer.decode([token]), tuple(c), tuple(q))
+        {"place": place, "id": token, "text": loaded.tokenizer.decode([token]), "c": c, "q": q}
         for place, (token, (c, q)) in enumerate(zip(ids, seen, strict=True))
     ]
 
