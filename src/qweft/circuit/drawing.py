@@ -144,17 +144,11 @@ def _rows(here: list[Column], qubits: int, ends: Sequence[str]) -> list[str]:
             controls = gate.wires[: GATES[gate.name].controls]
             for wire in range(min(gate.wires), max(gate.wires) + 1):
                 box = f"┤{label(gate)}├" if wire in gate.wires else "┼"
-                cells[wire] = _centred("●" if wire in controls else box, size, "─")
+                cells[wire] = ("●" if wire in controls else box).center(size, "─")
                 if wire < max(gate.wires):
-                    links[wire] = _centred("│", size, " ")
+                    links[wire] = "│".center(size)
         for wire in range(qubits):
             rows[wire] += cells[wire] + "─"
             gaps[wire] += links[wire] + " "
     both = zip(rows, ends, gaps, strict=True)
     return [text for row, end, gap in both for text in (f"{row} {end}".rstrip(), gap.rstrip())][:-1]
-
-
-def _centred(text: str, size: int, fill: str) -> str:
-    """Return the text padded evenly, or with one less on the left; a link falls into the middle of a box."""
-    left = (size - 1) // 2 - (len(text) - 1) // 2
-    return fill * left + text + fill * (size - left - len(text))

@@ -103,7 +103,7 @@ def gradients_in_parts(
             copies = [tensor.detach().requires_grad_() for tensor in (part, *others)]
             found.append(torch.autograd.grad(function(*copies), copies, outer, materialize_grads=True))
     to_inputs, *rest = zip(*found, strict=True)
-    return torch.cat(to_inputs), *(each[0] if len(each) == 1 else torch.stack(each).sum(0) for each in rest)
+    return torch.cat(to_inputs), *(torch.stack(each).sum(0) for each in rest)
 
 
 def differentiable_gradients(
