@@ -37,7 +37,7 @@ def test_the_page_knows_its_voices_and_settings(client):
 def test_the_circuit_and_its_expectations(client):
     where = f"model=qtha-0&layer={LAYER}"
     drawing = client.look(f"/page/drawing?{where}&width=470")
-    assert "<svg" in drawing["svg"]
+    assert drawing["picture"].startswith("data:image/svg+xml;base64,")
     assert re.fullmatch(r"2 qubits, \d+ gates, \d+ trained angles", drawing["size"])
     for question in ("How many?", "And?"):
         client.say("qtha-0", question)

@@ -1,6 +1,7 @@
 """A circuit as a picture in SVG, PNG or PDF, drawn with matplotlib."""
 
 import io
+from base64 import b64encode
 from typing import Any
 
 from qweft.circuit.description import Circuit
@@ -35,6 +36,11 @@ def circuit_picture(circuit: Circuit, kind: str, width: float = WIDTH) -> bytes:
         metadata: Any = DATES.get(kind)
         circuit_figure(circuit, width).savefig(buffer, format=kind, dpi=200, metadata=metadata)
     return buffer.getvalue()
+
+
+def circuit_uri(circuit: Circuit, width: float = WIDTH) -> str:
+    """Return the picture as the address of an image in a page."""
+    return f"data:image/svg+xml;base64,{b64encode(circuit_picture(circuit, 'svg', width)).decode()}"
 
 
 def circuit_figure(circuit: Circuit, width: float) -> Any:

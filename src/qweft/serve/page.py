@@ -15,7 +15,7 @@ from starlette.responses import JSONResponse, Response
 
 from qweft.adapter.attach import base_of
 from qweft.circuit import Circuit
-from qweft.circuit.picture import circuit_picture
+from qweft.circuit.picture import circuit_uri
 from qweft.errors import QweftError
 from qweft.evaluation.on_device import circuit_layers
 from qweft.files import finite
@@ -151,8 +151,7 @@ def add_page(app: Any, voices: Voices, config: PageConfig) -> str:
     def drawing(model: str, layer: str, width: int) -> Any:
         circuit = of(model).circuit_of(layer)
         sizes = ((circuit.qubits, "qubit"), (len(circuit.gates), "gate"), (circuit.parameters, "trained angle"))
-        svg = circuit_picture(circuit, "svg", width)
-        return {"svg": svg.decode(), "size": ", ".join(many(*size) for size in sizes)}
+        return {"picture": circuit_uri(circuit, width), "size": ", ".join(many(*size) for size in sizes)}
 
     @app.get("/page/expectations")
     def expectations(model: str, layer: str) -> Any:

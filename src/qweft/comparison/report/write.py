@@ -2,7 +2,6 @@
 
 import os
 import re
-from base64 import b64encode
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ from markupsafe import Markup, escape
 
 from qweft.analysis.measures import measure_rows
 from qweft.circuit.drawing import circuit_text
-from qweft.circuit.picture import circuit_picture
+from qweft.circuit.picture import circuit_uri
 from qweft.claims import claimed_output
 from qweft.comparison.report.content import Content, Figures, figures, tally
 from qweft.comparison.report.figures import MOST
@@ -63,10 +62,9 @@ def rendered(name: str, content: Content, drawn: Figures) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    templates.filters |= {"minus": minus, "breakable": breakable, "tally": tally}
+    templates.filters |= {"minus": minus, "breakable": breakable, "tally": tally, "circuit_uri": circuit_uri}
     templates.filters |= {"text_of": text_of, "word": lambda verdict: ANSWERS[verdict.direction]}
     templates.filters |= {"md": escaped, "fenced": fenced, "circuit_text": circuit_text}
-    templates.filters["circuit_svg"] = lambda circuit: b64encode(circuit_picture(circuit, "svg")).decode()
     templates.filters["table"] = lambda rows: markdown_rows([[escaped(cell) for cell in row] for row in rows]).rstrip()
     text = templates.get_template(f"{name}.j2").render(
         content=content,

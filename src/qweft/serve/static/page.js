@@ -284,11 +284,8 @@ function setUpLayers() {
 
 async function showCircuit() {
   try {
-    const { svg, size } = await look(`page/drawing?${query()}&width=${Math.round(roomForDrawing())}`);
-    const picture = made("img");
-    picture.src = `data:image/svg+xml,${encodeURIComponent(svg)}`;
-    picture.alt = `Circuit of ${size}`;
-    byId("drawing").replaceChildren(picture);
+    const { picture, size } = await look(`page/drawing?${query()}&width=${Math.round(roomForDrawing())}`);
+    byId("drawing").replaceChildren(Object.assign(made("img"), { src: picture, alt: `Circuit of ${size}` }));
     byId("size").textContent = size;
   } catch (error) {
     say(error.message, "failed");

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from qweft.circuit import Circuit
 from qweft.circuit.formats import to_qiskit
 from qweft.devices.bound import BoundCircuits
 from qweft.devices.device import DeviceSettings, Limits, RefusedError
@@ -108,7 +107,7 @@ class AerSimulatorDevice(Simulator):
 
 
 @lru_cache(maxsize=16)
-def _decomposed(template: Circuit, barriers: tuple[int, ...]) -> Any:
+def _decomposed(template: Any, barriers: tuple[int, ...]) -> Any:
     """Decompose controlled rotations, which Aer would run at angle zero. Everything else is unchanged."""
     from qiskit.transpiler import generate_preset_pass_manager
 
